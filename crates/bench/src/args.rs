@@ -1,19 +1,20 @@
 //! The command line, and combinations that make no sense.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use anyhow::{Context, Result, bail, ensure};
+use clap::{Args, Parser, Subcommand, value_parser};
 use rand::TryRng;
 use rand::rngs::SysRng;
-use url::Url;
 
-use crate::contract::AnswerSet;
-use crate::numbers::LIVE_AT_MOST;
 use crate::reference::{COMMAND, Reference};
 use crate::results::JSON_FIELDS;
-use crate::script::Workload;
+use crate::script::{LIVE_AT_MOST, Workload};
+
+/// Before the first window of each server: for connections, caches and the first journal segment.
+pub const WARM_UP: Duration = Duration::from_secs(1);
 
 /// The delivery of a message gives up after 10 s.
 const LONGEST_DELAY: Duration = Duration::from_secs(9);
@@ -26,8 +27,6 @@ const SECONDS_BETWEEN_REQUESTS: u32 = 20;
 
 /// Messages of a bench go to its mock only: these choose the gateways.
 const GATEWAY_SETTINGS: [&str; 2] = ["ONCEWARD_OTP_SMS_PROVIDER", "ONCEWARD_HTTP_GATEWAY"];
-
-const ANSWERS_SETTING: &str = "ONCEWARD_REDIS_VERSION_ANSWERS";
 
 const MORE: &str = "\
 Workloads:
@@ -49,11 +48,9 @@ A closed loop (without --rate) drives a server as fast as it answers: for throug
 CPU time per request. An open loop (--rate) sends at fixed moments and measures from
 them: for latency.
 
-Ctrl-C ends the run; the finished rounds are printed and written.
-
-Exit codes: 0 all answers were right; 1 some were not, the rate of an open loop was not
-achieved, a limit was not kept, or the run was stopped; 64 the options are wrong; 70 the
-run could not be made.
+Exit codes: 0 all answers were right; 1 some were not, or a limit was not kept; 2 the
+server did not keep up with --rate; 64 the options are wrong; 70 the run could not be
+made; 130 it was stopped (Ctrl-C): the finished rounds are printed and written.
 
 Examples:
   onceward-bench                                   send and verify, beside the ceiling
@@ -75,7 +72,7 @@ pub struct Arguments {
     #[command(subcommand)]
     pub command: Option<Command>,
     #[command(flatten)]
-    pub bench: BenchArgs,
+    pub options: Options,
 }
 
 #[derive(Debug, Subcommand)]
@@ -89,97 +86,87 @@ pub enum Command {
 }
 
 #[derive(Debug, Clone, Args)]
-pub struct BenchArgs {
+pub struct Options {
     /// Requests of the clients, see below.
     #[arg(long, value_name = "NAME", value_enum, hide_possible_values = true, default_value = "send-verify")]
-    workload: Workload,
+    pub workload: Workload,
 
     /// Connections, each with one request at a time.
-    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    connections: u32,
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = value_parser!(u32).range(1..=10_000))]
+    pub connections: u32,
 
     /// Open loop: N requests per second over all connections.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    rate: Option<u32>,
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=1_000_000))]
+    pub rate: Option<u32>,
 
     /// Length of one window; each round has one for each server.
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=172_800))]
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = value_parser!(u64).range(1..=172_800))]
     seconds: u64,
 
     /// Rounds; the servers take turns to be first.
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
-    rounds: u32,
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = value_parser!(u32).range(1..=100))]
+    pub rounds: u32,
 
     /// Seed of all numbers and choices: the same seed, the same requests [default: random].
-    #[arg(long, value_name = "N")]
-    seed: Option<u64>,
+    #[arg(long, value_name = "N", default_value_t = random_seed(), hide_default_value = true)]
+    pub seed: u64,
 
     /// The onceward under test [default: the one beside this program].
     #[arg(long, value_name = "PATH", help_heading = "Servers")]
     onceward: Option<PathBuf>,
 
     /// Another onceward to compare with.
-    #[arg(long, value_name = "PATH", help_heading = "Servers")]
-    baseline: Option<PathBuf>,
+    #[arg(long, value_name = "PATH", value_parser = program, help_heading = "Servers")]
+    pub baseline: Option<PathBuf>,
 
     /// Reference servers to compare with, separated by commas: none, ceiling, redis, redis-durable
     /// [default: ceiling, and none with --target].
-    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = reference, help_heading = "Servers")]
-    beside: Vec<MaybeReference>,
+    #[arg(
+        long,
+        value_name = "NAMES",
+        value_delimiter = ',',
+        hide_possible_values = true,
+        help_heading = "Servers"
+    )]
+    beside: Vec<Reference>,
 
     /// Where an onceward keeps its data: a directory on the disk that is of interest.
     #[arg(long, value_name = "DIR", default_value = ".", help_heading = "Servers")]
-    disk: PathBuf,
+    pub disk: PathBuf,
 
     /// The server under test runs already at this address, such as `http://127.0.0.1:8080`.
-    #[arg(
-        long,
-        value_name = "URL",
-        requires = "gateway_listen",
-        conflicts_with = "onceward",
-        help_heading = "Servers"
-    )]
-    target: Option<String>,
+    #[arg(long, value_name = "URL", value_parser = target, requires = "gateway_listen", conflicts_with = "onceward",
+          help_heading = "Servers")]
+    pub target: Option<SocketAddr>,
 
     /// Where to be Twilio for that server, such as `127.0.0.1:4010`. Its Twilio base URL must be `http://ADDR`.
     #[arg(long, value_name = "ADDR", requires = "target", help_heading = "Servers")]
-    gateway_listen: Option<SocketAddr>,
+    pub gateway_listen: Option<SocketAddr>,
 
     /// The process of that server, for its CPU time and memory; its children count too.
-    #[arg(long, value_name = "PID", requires = "target", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Servers")]
-    pid: Option<u32>,
+    #[arg(long, value_name = "PID", requires = "target", value_parser = value_parser!(u32).range(1..), help_heading = "Servers")]
+    pub pid: Option<u32>,
 
     /// Allow addresses that are not loopback. Driving a machine that is not yours is an attack, codes travel in the
     /// clear, and every client that reaches the mock of Twilio can give it texts.
     #[arg(long, requires = "target", help_heading = "Servers")]
     anywhere: bool,
 
-    /// Which answers are expected (docs/migrating-from-redis-version.md); an onceward of the run is set to them.
-    #[arg(
-        long,
-        value_name = "NAME",
-        value_enum,
-        hide_possible_values = true,
-        default_value = "documented",
-        help_heading = "Servers"
-    )]
-    answers: AnswerSet,
-
     /// How long the mock of Twilio takes for each answer, such as 80ms; at most 9s.
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration, help_heading = "Circumstances")]
-    gateway_delay: Duration,
+    pub gateway_delay: Duration,
 
     /// Numbers with a live code that every onceward has before it starts.
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=LIVE_AT_MOST), help_heading = "Circumstances")]
-    live_numbers: u64,
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = value_parser!(u64).range(0..=LIVE_AT_MOST), help_heading = "Circumstances")]
+    pub live_numbers: u64,
 
     /// Connections to each server that are open all the time and send nothing.
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=50_000), help_heading = "Circumstances")]
-    idle_connections: u32,
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = value_parser!(u32).range(0..=50_000), help_heading = "Circumstances")]
+    pub idle_connections: u32,
 
     /// Sends to each server whose message hangs at the provider, at any time.
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=5_000), help_heading = "Circumstances")]
-    hanging_sends: u32,
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = value_parser!(u32).range(0..=5_000), help_heading = "Circumstances")]
+    pub hanging_sends: u32,
 
     /// Also write the results to this file, as JSON.
     #[arg(long, value_name = "FILE", help_heading = "Results")]
@@ -198,193 +185,131 @@ pub struct BenchArgs {
     pub min_rate_ratio: Option<f64>,
 }
 
-/// A server to compare with, or `none`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct MaybeReference(Option<Reference>);
-
-/// A run, with its options checked.
-#[derive(Debug, Clone)]
-pub struct Options {
-    pub workload: Workload,
-    pub answers: AnswerSet,
-    pub connections: u32,
-    pub rate: Option<u32>,
-    pub gateway_delay: Duration,
-    pub live_numbers: u64,
-    pub idle_connections: u32,
-    pub hanging_sends: u32,
-    pub window: Duration,
-    pub rounds: u32,
-    pub seed: u64,
-    pub disk: PathBuf,
-    /// Of the onceward under test; unused with `external`.
-    pub program: PathBuf,
-    pub baseline: Option<PathBuf>,
-    pub beside: Vec<Reference>,
-    pub external: Option<External>,
-    /// Variables of every onceward.
-    pub environment: Vec<(String, String)>,
-}
-
-/// A server that the bench does not start.
-#[derive(Debug, Clone)]
-pub struct External {
-    pub address: SocketAddr,
-    pub gateway_listen: SocketAddr,
-    pub pid: Option<u32>,
-}
-
-impl BenchArgs {
-    /// Checks the options against each other; the error is a sentence.
-    pub fn read(&self, environment: impl Iterator<Item = (String, String)>) -> Result<Options, String> {
-        let external = self.external()?;
-        let beside = self.references()?;
-        let refuse = |when: bool, why: &str| if when { Err(why.to_owned()) } else { Ok(()) };
-        let starts_onceward = external.is_none() || self.baseline.is_some();
-        refuse(
-            external.is_some() && self.live_numbers > 0,
-            "--live-numbers fills the store of a server that the bench starts, and --target names another one",
-        )?;
-        refuse(
-            self.answers == AnswerSet::AsBuilt && !beside.is_empty(),
-            "--answers as-built goes with --beside none: reference servers answer as documented",
-        )?;
-        refuse(
-            self.gateway_delay > LONGEST_DELAY,
-            "--gateway-delay is at most 9s: delivery gives up after 10 s, and every send would fail",
-        )?;
-        refuse(self.json.is_some() && self.json == self.html, "--json and --html name the same file")?;
-        if let Some(rate) = self.rate.filter(|rate| self.connections / rate >= SECONDS_BETWEEN_REQUESTS) {
-            return Err(format!(
-                "with --rate {rate} and --connections {}, each connection asks once in {} s, and codes live for 30 s: use \
-                 fewer connections or a higher rate",
-                self.connections,
-                self.connections / rate
-            ));
-        }
-        let ours = |(name, _): &(String, String)| {
-            starts_onceward && name.starts_with("ONCEWARD_") && !GATEWAY_SETTINGS.contains(&name.as_str())
-        };
-        let mut environment: Vec<_> = environment.filter(ours).collect();
-        if self.answers == AnswerSet::AsBuilt && starts_onceward {
-            environment.retain(|(name, _)| name != ANSWERS_SETTING);
-            environment.push((ANSWERS_SETTING.to_owned(), "as-built".to_owned()));
-        }
-        let program = match (&self.onceward, &external) {
-            (Some(path), _) => absolute(path)?,
-            (None, Some(_)) => PathBuf::new(),
-            (None, None) => beside_this_program()?,
-        };
-        let random =
-            || SysRng.try_next_u32().map_err(|error| format!("the system gives no randomness: {error}"));
-        let options = Options {
-            workload: self.workload,
-            answers: self.answers,
-            connections: self.connections,
-            rate: self.rate,
-            gateway_delay: self.gateway_delay,
-            live_numbers: self.live_numbers,
-            idle_connections: self.idle_connections,
-            hanging_sends: self.hanging_sends,
-            window: Duration::from_secs(self.seconds),
-            rounds: self.rounds,
-            seed: self.seed.map_or_else(|| random().map(u64::from), Ok)?,
-            disk: self.disk.clone(),
-            program,
-            baseline: self.baseline.as_deref().map(absolute).transpose()?,
-            beside,
-            external,
-            environment,
-        };
-        refuse(
-            options.live_numbers > 0 && options.length() > LIVE_NUMBERS_LAST,
-            "with --live-numbers a run is at most 20 minutes: half an hour after their code they end",
-        )?;
-        Ok(options)
-    }
-
-    fn references(&self) -> Result<Vec<Reference>, String> {
-        if self.beside.is_empty() {
-            let default = self.target.is_none() && self.answers == AnswerSet::Documented;
-            return Ok(if default { vec![Reference::Ceiling] } else { Vec::new() });
-        }
-        let mut references = Vec::new();
-        for MaybeReference(which) in &self.beside {
-            match which {
-                None if self.beside.len() > 1 => {
-                    return Err("--beside none goes with no other name".to_owned());
-                }
-                None => {}
-                Some(which) if references.contains(which) => {
-                    return Err(format!("--beside names {} twice", which.name()));
-                }
-                Some(which) => references.push(*which),
+impl Options {
+    /// Checks the options against each other, before anything is started.
+    pub fn check(&self) -> Result<()> {
+        for (option, address) in [("--target", self.target), ("--gateway-listen", self.gateway_listen)] {
+            if let Some(address) = address.filter(|address| !address.ip().is_loopback() && !self.anywhere) {
+                bail!(
+                    "{option}: {address} is not a loopback address. If the machines at both ends and the network \
+                     between them are yours, say --anywhere"
+                );
             }
         }
-        Ok(references)
+        ensure!(
+            self.gateway_listen.is_none_or(|address| address.port() > 0),
+            "--gateway-listen needs a port: the server must know it"
+        );
+        ensure!(
+            self.target.is_none() || self.live_numbers == 0,
+            "--live-numbers fills the store of a server that the bench starts, and --target names another one"
+        );
+        ensure!(
+            self.gateway_delay <= LONGEST_DELAY,
+            "--gateway-delay is at most 9s: delivery gives up after 10 s, and every send would fail"
+        );
+        let seconds = self.connections / self.rate.unwrap_or(u32::MAX);
+        ensure!(
+            seconds < SECONDS_BETWEEN_REQUESTS,
+            "with this --rate each connection asks once in {seconds} s, and codes live for 30 s: use fewer \
+             connections or a higher rate"
+        );
+        ensure!(
+            self.live_numbers == 0 || self.length() <= LIVE_NUMBERS_LAST,
+            "with --live-numbers a run is at most 20 minutes: half an hour after their code they end"
+        );
+        let beside = self.beside();
+        ensure!(
+            (1..beside.len()).all(|index| !beside[..index].contains(&beside[index])),
+            "--beside names a server twice"
+        );
+        ensure!(self.json.is_none() || self.json != self.html, "--json and --html name the same file");
+        ensure!(self.disk.is_dir(), "--disk {} is not a directory", self.disk.display());
+        for path in [&self.json, &self.html].into_iter().flatten() {
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            ensure!(parent.is_none_or(Path::is_dir), "{}: no such directory", path.display());
+        }
+        if self.target.is_none() {
+            self.onceward()?;
+        }
+        Ok(())
     }
 
-    fn external(&self) -> Result<Option<External>, String> {
-        let (Some(text), Some(gateway_listen)) = (&self.target, self.gateway_listen) else { return Ok(None) };
-        let wrong = |why: &str| format!("--target {text}: {why}");
-        let url = Url::parse(text).map_err(|error| wrong(&format!("{error}; use http://HOST:PORT")))?;
-        if url.scheme() != "http" || url.path() != "/" || url.query().is_some() {
-            return Err(wrong(
-                "use http://HOST:PORT, without a path: the bench has no TLS, and knows the routes",
-            ));
+    /// The program under test, where --target does not name a server.
+    pub fn onceward(&self) -> Result<PathBuf> {
+        if let Some(path) = &self.onceward {
+            return path.canonicalize().with_context(|| path.display().to_string());
         }
-        let addresses = url.socket_addrs(|| None).map_err(|error| wrong(&error.to_string()))?;
-        let address = *addresses.first().ok_or_else(|| wrong("the name has no address"))?;
-        for (option, address) in [("--target", address), ("--gateway-listen", gateway_listen)] {
-            if !address.ip().is_loopback() && !self.anywhere {
-                return Err(format!(
-                    "{option}: {address} is not a loopback address. If the machines at both ends and the network between \
-                     them are yours, say --anywhere"
-                ));
-            }
-        }
-        if gateway_listen.port() == 0 {
-            return Err("--gateway-listen needs a port: the server must know it".to_owned());
-        }
-        Ok(Some(External { address, gateway_listen, pid: self.pid }))
+        let path = std::env::current_exe()?.with_file_name("onceward");
+        ensure!(
+            path.is_file(),
+            "there is no {}: build it (cargo build --release), or name one with --onceward",
+            path.display()
+        );
+        Ok(path)
+    }
+
+    pub fn beside(&self) -> Vec<Reference> {
+        let default = if self.target.is_none() { Reference::Ceiling } else { Reference::None };
+        let named = if self.beside.is_empty() { &[default] } else { self.beside.as_slice() };
+        named.iter().copied().filter(|reference| *reference != Reference::None).collect()
+    }
+
+    pub fn starts_onceward(&self) -> bool {
+        self.target.is_none() || self.baseline.is_some()
+    }
+
+    /// Variables of the environment that reach every onceward of the run.
+    pub fn settings(&self) -> Vec<(String, String)> {
+        let text = std::env::vars_os();
+        let text =
+            text.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        text.filter(|(name, _)| name.starts_with("ONCEWARD_") && !GATEWAY_SETTINGS.contains(&name.as_str()))
+            .filter(|_| self.starts_onceward())
+            .collect()
+    }
+
+    pub fn window(&self) -> Duration {
+        Duration::from_secs(self.seconds)
+    }
+
+    pub fn servers(&self) -> usize {
+        1 + usize::from(self.baseline.is_some()) + self.beside().len()
+    }
+
+    /// How long the measured part takes.
+    pub fn length(&self) -> Duration {
+        (WARM_UP + self.window() * self.rounds) * u32::try_from(self.servers()).unwrap_or(u32::MAX)
     }
 }
 
-fn reference(name: &str) -> Result<MaybeReference, String> {
-    if name == "none" {
-        return Ok(MaybeReference(None));
-    }
-    let reference = <Reference as clap::ValueEnum>::from_str(name, false);
-    let wrong = |_| "there are none, ceiling, redis and redis-durable".to_owned();
-    reference.map(|reference| MaybeReference(Some(reference))).map_err(wrong)
+fn random_seed() -> u64 {
+    // Without randomness of the system every run has the same seed, which is printed.
+    SysRng.try_next_u32().unwrap_or_default().into()
 }
 
 /// Servers are started in directories of their own.
-fn absolute(path: &Path) -> Result<PathBuf, String> {
-    path.canonicalize().map_err(|error| format!("{}: {error}", path.display()))
+fn program(path: &str) -> std::io::Result<PathBuf> {
+    PathBuf::from(path).canonicalize()
 }
 
-fn beside_this_program() -> Result<PathBuf, String> {
-    let this = std::env::current_exe().map_err(|error| format!("cannot find this program: {error}"))?;
-    let onceward = this.with_file_name("onceward");
-    if onceward.is_file() {
-        return Ok(onceward);
-    }
-    Err(format!(
-        "there is no {}: build it (cargo build --release), or name one with --onceward",
-        onceward.display()
-    ))
+fn target(url: &str) -> Result<SocketAddr, String> {
+    let authority = url.strip_prefix("http://").map(|rest| rest.trim_end_matches('/'));
+    let addresses = authority.and_then(|authority| authority.to_socket_addrs().ok());
+    addresses.and_then(|mut addresses| addresses.next()).ok_or_else(|| {
+        "use http://HOST:PORT, without a path: the bench has no TLS, and knows the routes".to_owned()
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Options, String> {
-        let fixed = ["onceward-bench"].iter().chain(arguments);
-        let arguments = Arguments::try_parse_from(fixed).map_err(|error| error.to_string())?;
-        let owned = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        arguments.bench.read(owned)
+    fn parsed(arguments: &[&str]) -> Result<Options, String> {
+        let arguments = ["onceward-bench"].iter().chain(arguments);
+        let options = Arguments::try_parse_from(arguments).map_err(|error| error.to_string())?.options;
+        options.check().map_err(|error| error.to_string())?;
+        Ok(options)
     }
 
     const TARGET: [&str; 4] = ["--target", "http://127.0.0.1:80", "--gateway-listen", "127.0.0.1:4010"];
@@ -392,25 +317,12 @@ mod tests {
 
     #[test]
     fn the_ceiling_is_beside_an_onceward_and_nothing_beside_a_target() {
-        assert_eq!(read(&PROGRAM, &[]).unwrap().beside, [Reference::Ceiling]);
-        assert!(read(&[PROGRAM.as_slice(), &["--beside", "none"]].concat(), &[]).unwrap().beside.is_empty());
-        let external = read(&TARGET, &[("ONCEWARD_OTP_LENGTH", "8")]).unwrap();
-        assert!(external.beside.is_empty() && external.environment.is_empty() && !external.starts_onceward());
-        let both = read(
-            &[PROGRAM.as_slice(), &["--baseline", "/bin/sh", "--beside", "redis,ceiling"]].concat(),
-            &[],
-        );
-        assert_eq!(both.unwrap().servers(), 4);
-    }
-
-    #[test]
-    fn settings_reach_an_onceward_except_those_of_gateways() {
-        let environment =
-            [("ONCEWARD_OTP_LENGTH", "8"), ("ONCEWARD_OTP_SMS_PROVIDER", "Http"), ("PATH", "/bin")];
-        let options = read(&PROGRAM, &environment).unwrap();
-        assert_eq!(options.environment, [("ONCEWARD_OTP_LENGTH".to_owned(), "8".to_owned())]);
-        let options = read(&[PROGRAM.as_slice(), &["--answers", "as-built"]].concat(), &[]).unwrap();
-        assert_eq!(options.environment, [(ANSWERS_SETTING.to_owned(), "as-built".to_owned())]);
+        assert_eq!(parsed(&PROGRAM).unwrap().beside(), [Reference::Ceiling]);
+        assert!(parsed(&[PROGRAM.as_slice(), &["--beside", "none"]].concat()).unwrap().beside().is_empty());
+        let target = parsed(&TARGET).unwrap();
+        assert!(target.beside().is_empty() && !target.starts_onceward());
+        let all = [PROGRAM.as_slice(), &["--baseline", "/bin/sh", "--beside", "redis,ceiling"]].concat();
+        assert_eq!(parsed(&all).unwrap().servers(), 4);
     }
 
     #[test]
@@ -420,11 +332,10 @@ mod tests {
             (&["--gateway-delay", "10s"], "at most 9s"),
             (&["--rate", "1", "--connections", "40"], "fewer connections"),
             (&["--json", "a", "--html", "a"], "same file"),
-            (&["--beside", "none,ceiling"], "no other name"),
+            (&["--beside", "nothing"], "nothing"),
             (&["--beside", "ceiling,ceiling"], "twice"),
-            (&["--answers", "as-built", "--beside", "ceiling"], "--beside none"),
         ] {
-            let error = read(&[&TARGET, more].concat(), &[]).unwrap_err();
+            let error = parsed(&[&TARGET, more].concat()).unwrap_err();
             assert!(error.contains(why), "{more:?}: {error}");
         }
         for (target, listen, why) in [
@@ -434,10 +345,10 @@ mod tests {
             ("http://127.0.0.1:80", "0.0.0.0:1", "--anywhere"),
             ("http://127.0.0.1:80", "127.0.0.1:0", "needs a port"),
         ] {
-            let error = read(&["--target", target, "--gateway-listen", listen], &[]).unwrap_err();
+            let error = parsed(&["--target", target, "--gateway-listen", listen]).unwrap_err();
             assert!(error.contains(why), "{target} {listen}: {error}");
         }
         let long = ["--live-numbers", "1", "--seconds", "600", "--rounds", "3"];
-        assert!(read(&[PROGRAM.as_slice(), &long].concat(), &[]).unwrap_err().contains("20 minutes"));
+        assert!(parsed(&[PROGRAM.as_slice(), &long].concat()).unwrap_err().contains("20 minutes"));
     }
 }

@@ -1,40 +1,29 @@
 //! The HTML report: one file that loads nothing, with plots.
 
-use std::error::Error;
 use std::ops::Range;
 
+use anyhow::Result;
 use askama::Template;
 use plotters::prelude::*;
 
-use crate::figures::{memory, rate, time};
-use crate::results::{Latency, Results, Sample, Server, float};
-use crate::summary::{Summary, median};
-use crate::table::{Section, machine, plan, sections, warnings};
+use crate::report::{FIGURES_EXPLAINED, Section, machine, memory, plan, rate, sections, time};
+use crate::results::{Kind, Results, Sample, Server, float, median};
 
 #[derive(Template)]
 #[template(path = "report.html")]
-struct Report<'a> {
+struct Page<'a> {
     results: &'a Results,
-    summary: &'a Summary,
     plan: String,
     machine: String,
-    warnings: Vec<String>,
+    explained: &'static str,
     sections: Vec<Section>,
     plots: Vec<String>,
 }
 
-pub fn report(results: &Results, summary: &Summary) -> String {
-    let report = Report {
-        results,
-        summary,
-        plan: plan(results),
-        machine: machine(results),
-        warnings: warnings(results),
-        sections: sections(results, summary),
-        plots: plots(results),
-    };
-    // The template has nothing that could fail.
-    report.render().unwrap_or_default()
+pub fn page(results: &Results) -> Result<String> {
+    let (plan, machine, explained) = (plan(results), machine(results), FIGURES_EXPLAINED);
+    let (sections, plots) = (sections(results), plots(results)?);
+    Ok(Page { results, plan, machine, explained, sections, plots }.render()?)
 }
 
 type Points = Vec<(f64, f64)>;
@@ -59,7 +48,7 @@ const TIME_SERIES: [TimeSeries; 5] = [
     ("Data directory", |sample| sample.disk_bytes.map(float), memory),
 ];
 
-fn plots(results: &Results) -> Vec<String> {
+fn plots(results: &Results) -> Result<Vec<String>> {
     let percentiles = Plot {
         title: "Latency by percentile, median of the rounds",
         x_label: "each step to the right is ten times rarer",
@@ -71,26 +60,26 @@ fn plots(results: &Results) -> Vec<String> {
         y_shown: |y| time(10_f64.powf(y)),
         from_zero: false,
     };
-    let mut plots: Vec<String> = draw(&percentiles, results, latency_points).into_iter().collect();
+    let mut plots = vec![draw(&percentiles, results, latency_points)?];
     for (title, value, y_shown) in TIME_SERIES {
         let (x_label, x_shown): (_, fn(f64) -> String) = ("seconds in the windows of a server", rate);
         let plot = Plot { title, x_label, x_shown, y_shown, from_zero: true };
-        plots.extend(draw(&plot, results, |server| over_time(server, value)));
+        plots.push(draw(&plot, results, |server| over_time(server, value))?);
     }
-    plots
+    Ok(plots.into_iter().flatten().collect())
 }
 
 fn latency_points(server: &Server) -> Points {
-    let rounds: Vec<&Latency> =
-        server.windows.iter().map(|window| &window.latency).filter(|l| l.count > 0).collect();
-    let fewest = rounds.iter().map(|latency| latency.count).min().unwrap_or_default();
-    let known = rounds.first().map(|latency| latency.percentiles.as_slice()).unwrap_or_default();
-    let beyond = |percentile: f64| (1.0 - percentile / 100.0) * float(fewest) >= 0.999;
+    let rounds = || server.windows.iter().map(|window| &window.kinds[0]).filter(|all| all.answers > 0);
+    let fewest = rounds().map(|all| all.answers).min().unwrap_or_default();
+    let percentiles =
+        rounds().take(1).flat_map(|all: &Kind| &all.percentiles).map(|(percentile, _)| *percentile);
+    let shown = percentiles.filter(|percentile| (1.0 - percentile / 100.0) * float(fewest) >= 0.999);
     let point = |percentile: f64| {
-        let times = rounds.iter().filter_map(|latency| latency.at(percentile)).collect();
+        let times = rounds().filter_map(|all| all.at(percentile)).collect();
         Some((-(1.0 - percentile / 100.0).log10(), median(times).filter(|us| *us > 0.0)?.log10()))
     };
-    known.iter().map(|(percentile, _)| *percentile).filter(|p| beyond(*p)).filter_map(point).collect()
+    shown.filter_map(point).collect()
 }
 
 /// The rounds one after the other.
@@ -105,29 +94,20 @@ fn over_time(server: &Server, value: fn(&Sample) -> Option<f64>) -> Points {
 }
 
 /// As SVG; nothing if no server has points.
-fn draw(plot: &Plot, results: &Results, points: impl Fn(&Server) -> Points) -> Option<String> {
+fn draw(plot: &Plot, results: &Results, points: impl Fn(&Server) -> Points) -> Result<Option<String>> {
     let series: Vec<(&str, Points)> =
         results.servers.iter().map(|server| (server.name.as_str(), points(server))).collect();
     let all = || series.iter().flat_map(|(_, points)| points);
-    let range = |of: fn(&(f64, f64)) -> f64, from_zero: bool| {
+    let range = |of: fn(&(f64, f64)) -> f64, from_zero: bool| -> Option<Range<f64>> {
         let least = all().map(of).min_by(f64::total_cmp)?;
         let most = all().map(of).max_by(f64::total_cmp)?;
         let least = if from_zero { 0.0 } else { least };
         Some(least..most + ((most - least) * 0.05).max(1e-3))
     };
-    let (x, y) = (range(|point| point.0, true)?, range(|point| point.1, plot.from_zero)?);
+    let ranges = range(|point| point.0, true).zip(range(|point| point.1, plot.from_zero));
+    let Some((x, y)) = ranges else { return Ok(None) };
     let mut svg = String::new();
-    try_draw(&mut svg, plot, &series, x, y).is_ok().then_some(svg)
-}
-
-fn try_draw(
-    svg: &mut String,
-    plot: &Plot,
-    series: &[(&str, Points)],
-    x: Range<f64>,
-    y: Range<f64>,
-) -> Result<(), Box<dyn Error>> {
-    let root = SVGBackend::with_string(svg, (720, 380)).into_drawing_area();
+    let root = SVGBackend::with_string(&mut svg, (720, 380)).into_drawing_area();
     root.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(&root)
         .caption(plot.title, ("sans-serif", 18))
@@ -151,29 +131,26 @@ fn try_draw(
     }
     chart.configure_series_labels().background_style(WHITE.mix(0.8)).border_style(BLACK).draw()?;
     root.present()?;
-    drop(chart);
-    Ok(())
+    drop((chart, root));
+    Ok(Some(svg))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::summary::summary;
-    use crate::table::tests::sample_results;
+    use crate::results::tests::sample_results;
 
     #[test]
-    fn the_report_has_figures_plots_and_no_markup_from_outside() {
+    fn the_page_has_figures_plots_and_no_markup_from_outside() {
         let results = sample_results(&["onceward", "<ceiling>"]);
-        let report = report(&results, &summary(&results));
-        assert_eq!(report.matches("<svg").count(), 5, "percentiles, throughput, p99, CPU and memory");
-        for part in
-            ["send-verify", "Some Processor", "1,000", "onceward / &#60;ceiling&#62;", "that &#60;makes&#62;"]
-        {
-            assert!(report.contains(part), "{part}:\n{report}");
+        let page = page(&results).unwrap();
+        assert_eq!(page.matches("<svg").count(), 5, "percentiles, throughput, p99, CPU and memory");
+        for part in ["send-verify", "Some Processor", "1,000", "&#60;ceiling&#62;", "that &#60;makes&#62;"] {
+            assert!(page.contains(part), "{part}:\n{page}");
         }
-        assert!(!report.contains("<ceiling>") && !report.contains("<right>"), "{report}");
+        assert!(!page.contains("<ceiling>") && !page.contains("<right>"), "{page}");
         for loads in ["<script", "src=", "url(", "@import"] {
-            assert!(!report.contains(loads), "{loads}");
+            assert!(!page.contains(loads), "{loads}");
         }
     }
 
@@ -182,7 +159,7 @@ mod tests {
         let mut results = sample_results(&["onceward"]);
         let server = &mut results.servers[0];
         assert_eq!(latency_points(server).len(), 4);
-        server.windows[0].latency.count = 200;
+        server.windows[0].kinds[0].answers = 200;
         assert_eq!(latency_points(server).len(), 3);
     }
 }

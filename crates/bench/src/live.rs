@@ -3,64 +3,58 @@
 //! A server of the same program sends a code to one number and exports its record; the record of that number, under
 //! other numbers, is imported. The bench knows the export format (`docs/backup.md`), but no format of the disk.
 
-use std::fmt::Write as _;
 use std::fs;
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::thread;
+use std::process::{Child, Stdio};
 
+use anyhow::{Context, Result, ensure};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use crate::client::{Clients, Setup};
-use crate::error::BenchError;
-use crate::numbers::live;
-use crate::script::Workload;
-use crate::servers::{Onceward, start_onceward};
-
-/// Makes `home/data` with `count` numbers that wait for a code; `progress` hears how many are written.
-pub async fn fill(
-    onceward: &Onceward<'_>,
-    home: &Path,
-    count: u64,
-    setup: &Setup,
-    progress: impl Fn(u64) + Send + 'static,
-) -> Result<(), BenchError> {
-    let template_home = home.join("template");
-    fs::create_dir(&template_home).map_err(BenchError::io("make a directory for a server"))?;
-    let child = start_onceward("template", onceward, &template_home).await?;
-    let setup = Setup { workload: Workload::Send, connections: 1, ..setup.clone() };
-    let failed = |what: String| BenchError::Refused(format!("cannot make live numbers: the server {what}"));
-    Clients::connect(child.address()?, &setup).await?.probe().await.map_err(failed)?;
-    let mut export = onceward.command(&template_home);
-    export.args(["export", "--quiet", "--data-dir", "data"]);
-    let export = export.output().map_err(BenchError::io("export a number"))?;
-    drop(child);
-    let prepare = || {
-        let data = home.join("data");
-        make_directory(&data)?;
-        fs::copy(template_home.join("data/server.key"), data.join("server.key"))?;
-        fs::remove_dir_all(&template_home)
-    };
-    prepare().map_err(BenchError::io("make a data directory"))?;
-    let (header, number) = template(&String::from_utf8_lossy(&export.stdout)).ok_or_else(|| {
-        let said = String::from_utf8_lossy(&export.stderr).trim_end().to_owned();
-        BenchError::Refused(format!("cannot make live numbers: no record of a number in the export. {said}"))
-    })?;
-    let mut import = onceward.command(home);
-    import.args(["import", "-", "--quiet", "--data-dir", "data"]);
-    let imported = tokio::task::spawn_blocking(move || feed(import, header, number, count, progress)).await;
-    let imported = imported.map_err(|error| BenchError::Refused(error.to_string()))?;
-    imported.map_err(BenchError::io("import live numbers"))
-}
-
-fn make_directory(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    fs::DirBuilder::new().mode(0o700).create(path)
-}
+use crate::load::Clients;
+use crate::report::count;
+use crate::script::live_number;
+use crate::servers::Setup;
 
 type Object = Map<String, Value>;
+
+impl Setup<'_> {
+    /// Makes `home/data` with numbers that wait for a code.
+    pub async fn make_live_numbers(&self, name: &str, program: &Path, home: &Path) -> Result<()> {
+        let numbers = self.options.live_numbers;
+        self.progress.set_message(format!("{name}: writing {} live numbers", count(numbers)));
+        let template_home = home.join("template");
+        fs::create_dir(&template_home)?;
+        let child = self.start_onceward("template", program, &template_home).await?;
+        let clients = Clients::connect(child.address, self.options, &self.mock).await?;
+        clients.probe().await.context("cannot make live numbers: the server")?;
+        let export = self
+            .onceward_command(program, &template_home)
+            .args(["export", "--quiet", "--data-dir", "data"])
+            .output()
+            .context("cannot export a number")?;
+        drop((clients, child));
+        let template = template(&String::from_utf8_lossy(&export.stdout));
+        let (header, number) = template.with_context(|| {
+            format!("no number in the export. {}", String::from_utf8_lossy(&export.stderr))
+        })?;
+        let data = home.join("data");
+        fs::DirBuilder::new().mode(0o700).create(&data)?;
+        fs::copy(template_home.join("data/server.key"), data.join("server.key"))?;
+        fs::remove_dir_all(&template_home)?;
+        let import = self
+            .onceward_command(program, home)
+            .args(["import", "-", "--quiet", "--data-dir", "data"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("cannot import live numbers")?;
+        tokio::task::spawn_blocking(move || feed(import, header, number, numbers)).await?
+    }
+}
 
 /// The first line of an export, and the record of its first number.
 fn template(export: &str) -> Option<(Object, Object)> {
@@ -69,100 +63,56 @@ fn template(export: &str) -> Option<(Object, Object)> {
     Some((header, lines.find(|line| line.get("kind").and_then(Value::as_str) == Some("numbers"))?))
 }
 
-fn feed(
-    mut import: Command,
-    header: Object,
-    number: Object,
-    count: u64,
-    progress: impl Fn(u64),
-) -> io::Result<()> {
-    let mut process = import.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
-    let errors = process.stderr.take().map(|mut errors| {
-        thread::spawn(move || {
-            let mut text = String::new();
-            let _ = errors.read_to_string(&mut text);
-            text
-        })
-    });
-    let written = process.stdin.take().map_or(Ok(()), |input| {
-        write_export(BufWriter::with_capacity(1 << 20, input), header, number, count, progress)
-    });
-    let status = process.wait()?;
-    let said = errors.and_then(|errors| errors.join().ok()).unwrap_or_default();
+fn feed(mut import: Child, header: Object, number: Object, count: u64) -> Result<()> {
+    let input = import.stdin.take().map(|input| BufWriter::with_capacity(1 << 20, input));
+    let written = input.map_or(Ok(()), |input| write_export(input, header, number, count));
+    let ended = import.wait_with_output()?;
     // A pipe that broke has its reason in what the import says.
-    if !status.success() {
-        return Err(io::Error::other(format!("{status}: {}", said.trim_end())));
-    }
-    written
+    let said = String::from_utf8_lossy(&ended.stderr);
+    ensure!(ended.status.success(), "cannot import live numbers: {}: {said}", ended.status);
+    Ok(written?)
 }
 
 /// An export of `count` copies of a record, each under a number and with a salt of its own.
-fn write_export(
-    mut out: impl Write,
-    header: Object,
-    mut number: Object,
-    count: u64,
-    progress: impl Fn(u64),
-) -> io::Result<()> {
+fn write_export(mut out: impl Write, header: Object, mut number: Object, count: u64) -> io::Result<()> {
+    const NUMBER: &str = "__NUMBER__";
+    const SALT: &str = "__SALT__";
     let mut sum = Sha256::new();
-    let mut write = |out: &mut dyn Write, line: &[u8]| {
-        sum.update(line);
-        out.write_all(line)
-    };
-    write(&mut out, sealed(header)?.as_bytes())?;
-    // Written once, with places of fixed width: to serialise each line would take several times as long.
-    number.insert("subject".to_owned(), Value::from(NUMBER_MARK));
-    if let Some(salt) =
-        number.get_mut("record").and_then(|record| record.pointer_mut("/open/verification/salt"))
-    {
-        *salt = Value::from(SALT_MARK);
+    let header = sealed(&unsealed(header)?);
+    sum.update(&header);
+    out.write_all(header.as_bytes())?;
+    number.insert("subject".to_owned(), NUMBER.into());
+    let record = number.get_mut("record");
+    if let Some(salt) = record.and_then(|record| record.pointer_mut("/open/verification/salt")) {
+        *salt = SALT.into();
     }
-    let mut line = sealed(number)?.into_bytes();
-    let place = |mark: &str| line.windows(mark.len()).position(|part| part == mark.as_bytes());
-    let (number_at, salt_at) = (place(NUMBER_MARK), place(SALT_MARK));
-    let sum_at = line.len() - SEAL_LENGTH;
+    // Serialised once: to serialise each line would take several times as long.
+    let template = unsealed(number)?;
     for index in 0..count {
-        if let Some(at) = number_at {
-            write!(&mut line[at..at + NUMBER_MARK.len()], "+{}", live(index, count))?;
-        }
-        if let Some(at) = salt_at {
-            let salt = u128::from(index + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835);
-            write!(&mut line[at..at + SALT_MARK.len()], "{salt:032x}")?;
-        }
-        let crc = crc32c::crc32c(&line[..sum_at]);
-        write!(&mut line[sum_at..], "{}", seal(crc))?;
-        write(&mut out, &line)?;
-        if (index + 1).is_multiple_of(500_000) {
-            progress(index + 1);
-        }
+        let number = format!("+{}", live_number(index, count));
+        let salt = u128::from(index + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835);
+        let line = sealed(&template.replace(NUMBER, &number).replace(SALT, &format!("{salt:032x}")));
+        sum.update(&line);
+        out.write_all(line.as_bytes())?;
     }
-    let mut end = Map::from_iter([("kind".to_owned(), "end".into()), ("records".to_owned(), count.into())]);
-    let mut sha256 = String::new();
-    for byte in sum.finalize() {
-        let _ = write!(sha256, "{byte:02x}");
-    }
-    end.insert("sha256".to_owned(), sha256.into());
-    out.write_all(sealed(end)?.as_bytes())?;
+    let sha256 = base16ct::lower::encode_string(&sum.finalize());
+    let end = [("kind", "end".into()), ("records", count.into()), ("sha256", sha256.into())];
+    let end = end.map(|(name, value): (&str, Value)| (name.to_owned(), value));
+    out.write_all(sealed(&unsealed(Map::from_iter(end))?).as_bytes())?;
     out.flush()
 }
 
-/// As long as a number of the load with its plus, and as a salt.
-const NUMBER_MARK: &str = "+__NUMBER___";
-const SALT_MARK: &str = "_____________SALT_______________";
-
-fn seal(crc: u32) -> String {
-    format!(",\"crc32c\":\"{crc:08x}\"}}\n")
-}
-
-const SEAL_LENGTH: usize = ",\"crc32c\":\"00000000\"}\n".len();
-
-/// A line with its checksum, which covers all before it.
-fn sealed(mut line: Object) -> io::Result<String> {
+/// A line of an export, up to its checksum.
+fn unsealed(mut line: Object) -> io::Result<String> {
     line.remove("crc32c");
     let mut text = serde_json::to_string(&line)?;
     text.pop();
-    let seal = seal(crc32c::crc32c(text.as_bytes()));
-    Ok(text + &seal)
+    Ok(text)
+}
+
+/// The whole line, with its checksum.
+fn sealed(line: &str) -> String {
+    format!("{line},\"crc32c\":\"{:08x}\"}}\n", crc32c::crc32c(line.as_bytes()))
 }
 
 #[cfg(test)]
@@ -179,7 +129,7 @@ mod tests {
     fn an_export_has_as_many_numbers_in_order_and_right_sums() {
         let (header, number) = template(EXPORT).unwrap();
         let mut written = Vec::new();
-        write_export(&mut written, header, number, 3, |_| {}).unwrap();
+        write_export(&mut written, header, number, 3).unwrap();
         let text = String::from_utf8(written).unwrap();
         let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!((lines.len(), &lines[0]["key"]), (5, &Value::from("0f")));

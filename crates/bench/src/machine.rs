@@ -6,14 +6,14 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::load::now;
 use crate::results::Machine;
-use crate::schedule::now;
 
 /// A server's processes, with those that it started, and its data directory.
 #[derive(Debug, Clone)]
 pub struct Processes {
     ids: Vec<u32>,
-    pub data: Option<PathBuf>,
+    data: Option<PathBuf>,
 }
 
 /// Fields of `/proc/<pid>/stat`.
@@ -24,12 +24,8 @@ struct Stat {
 }
 
 impl Processes {
-    pub fn one(id: u32) -> Self {
-        Self { ids: vec![id], data: None }
-    }
-
-    /// This one and all its descendants at this moment.
-    pub fn with_children(id: u32) -> Self {
+    /// This process and all its descendants at this moment.
+    pub fn with_children(id: u32, data: Option<PathBuf>) -> Self {
         let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
         let all: Vec<(u32, u32)> = entries
             .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
@@ -41,29 +37,30 @@ impl Processes {
             ids.extend(all.iter().filter(|(_, of)| *of == parent).map(|(id, _)| *id));
             at += 1;
         }
-        Self { ids, data: None }
+        Self { ids, data }
     }
 
     /// User and system time so far, all threads. `None` if one has ended.
     pub fn cpu(&self) -> Option<Duration> {
-        let ticks = self.sum(|stat| stat.ticks)?;
-        Some(Duration::from_micros(ticks * 1_000_000 / rustix::param::clock_ticks_per_second().max(1)))
+        cpu(&self.ids)
     }
 
     /// Resident memory, in bytes.
     pub fn memory(&self) -> Option<u64> {
         let page = u64::try_from(rustix::param::page_size()).ok()?;
-        Some(self.sum(|stat| stat.pages)? * page)
+        Some(self.ids.iter().map(|id| Some(stat(*id)?.pages)).sum::<Option<u64>>()? * page)
     }
 
     /// Space that the data directory takes, in bytes.
     pub fn disk(&self) -> Option<u64> {
         self.data.as_deref().map(space)
     }
+}
 
-    fn sum(&self, of: impl Fn(Stat) -> u64) -> Option<u64> {
-        self.ids.iter().map(|id| stat(*id).map(&of)).sum()
-    }
+/// User and system time of these processes so far, in ticks of the kernel (10 ms).
+pub fn cpu(ids: &[u32]) -> Option<Duration> {
+    let ticks: u64 = ids.iter().map(|id| Some(stat(*id)?.ticks)).sum::<Option<u64>>()?;
+    Some(Duration::from_micros(ticks * 1_000_000 / rustix::param::clock_ticks_per_second().max(1)))
 }
 
 fn stat(id: u32) -> Option<Stat> {
@@ -85,32 +82,26 @@ fn space(directory: &Path) -> u64 {
     entries.map(of).sum()
 }
 
-/// Describes the machine, and the disk of `directory` if there is one.
-pub fn describe(directory: Option<&Path>) -> io::Result<Machine> {
-    let read = |path| fs::read_to_string(path).unwrap_or_default();
-    let processor = read("/proc/cpuinfo")
-        .lines()
-        .find_map(|line| line.strip_prefix("model name")?.split_once(": ").map(|(_, name)| name.to_owned()));
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let fdatasync = directory.map(median_fdatasync).transpose()?;
+/// Describes the machine, and the disk of `directory`.
+pub fn describe(directory: &Path) -> io::Result<Machine> {
+    let processors = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let mut names = processors.lines().filter_map(|line| line.strip_prefix("model name")?.split_once(": "));
     Ok(Machine {
-        processor: processor.unwrap_or_default(),
-        cores: u32::try_from(cores).unwrap_or(u32::MAX),
-        kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
-        file_system: directory.map(file_system).transpose()?.unwrap_or_default(),
-        fdatasync_us: fdatasync.map(|time| time.as_secs_f64() * 1e6),
+        processor: names.next().map_or("unknown processor", |(_, name)| name).to_owned(),
+        cores: std::thread::available_parallelism().map_or(1, usize::from),
+        kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
+        file_system: file_system(directory)?,
+        fdatasync_us: median_fdatasync(directory)?.as_secs_f64() * 1e6,
     })
 }
 
 /// The type of the mount point that is the longest prefix of the path.
 fn file_system(directory: &Path) -> io::Result<String> {
-    let directory = directory.canonicalize()?;
-    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let (directory, mounts) = (directory.canonicalize()?, fs::read_to_string("/proc/self/mounts")?);
     let fields = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
-    let best = fields
-        .filter(|fields| fields.len() > 2 && directory.starts_with(fields[1]))
-        .max_by_key(|fields| fields[1].len());
-    Ok(best.map_or_else(|| "unknown".to_owned(), |fields| fields[2].to_owned()))
+    let around = fields.filter(|fields| fields.len() > 2 && directory.starts_with(fields[1]));
+    let nearest = around.max_by_key(|fields| fields[1].len());
+    Ok(nearest.map_or("unknown", |fields| fields[2]).to_owned())
 }
 
 /// Appends of the size of a small batch to a preallocated file, as a journal does it.
@@ -139,23 +130,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_process_uses_memory_and_one_that_does_not_exist_none() {
-        let this = Processes::one(std::process::id());
-        assert!(this.memory().unwrap() > 100_000);
-        assert!(this.cpu().is_some());
-        assert_eq!(Processes::one(u32::MAX).cpu(), None);
-    }
-
-    #[test]
     fn a_process_is_counted_with_its_children() {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
-        // Read first, because the test itself takes more memory with time.
-        let own = Processes::one(std::process::id()).memory().unwrap();
-        let all = Processes::with_children(std::process::id());
-        assert!(all.ids.contains(&child.id()));
-        assert!(all.memory().unwrap() > own);
+        let all = Processes::with_children(std::process::id(), None);
+        assert!(all.ids.contains(&std::process::id()) && all.ids.contains(&child.id()));
+        assert!(all.cpu().is_some() && all.memory().unwrap() > 100_000);
         child.kill().unwrap();
         child.wait().unwrap();
+        assert_eq!((all.cpu(), all.memory()), (None, None), "one has ended");
     }
 
     #[test]

@@ -1,22 +1,19 @@
 //! A mock of Twilio's Messages API, through which all servers of a run send.
 
 use std::collections::HashMap;
-use std::convert::Infallible;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use anyhow::{Context, Result};
 use bytes::Bytes;
-use http_body_util::{BodyExt, Collected, Full, Limited};
+use http_body_util::{BodyExt, Collected, Full};
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HeaderValue};
-use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
-use crate::numbers::is_hanging;
+use crate::http::{json_response, serve};
+use crate::script::is_hanging;
 
 pub const ACCOUNT_SID: &str = "AC0123456789abcdef0123456789abcdef";
 /// The mock does not ask for it.
@@ -25,12 +22,6 @@ pub const SENDER: &str = "+15005550006";
 
 const QUEUED: &str = r#"{"sid":"SM0123456789abcdef0123456789abcdef","status":"queued","error_code":null}"#;
 const BAD: &str = r#"{"code":21602,"message":"Message body is required.","status":400}"#;
-const LONGEST_FORM: usize = 16 * 1024;
-
-/// Texts that were not taken. Clients take theirs at once; others may send to a mock that `--gateway-listen` exposes.
-const TEXTS_AT_MOST: usize = 1_000_000;
-
-const CODE_DIGITS: std::ops::RangeInclusive<usize> = 4..=10;
 
 /// Longer than any server waits.
 const HANG: Duration = Duration::from_secs(3600);
@@ -45,10 +36,12 @@ pub struct Mock {
 
 impl Mock {
     /// Answers each message after `delay`, and messages to hanging numbers never. Ends with the runtime.
-    pub async fn start(address: SocketAddr, delay: Duration) -> io::Result<Self> {
-        let listener = TcpListener::bind(address).await?;
+    pub async fn start(address: SocketAddr, delay: Duration) -> Result<Self> {
+        let listener = TcpListener::bind(address).await;
+        let listener = listener.with_context(|| format!("cannot listen on {address} as Twilio"))?;
         let mock = Self { address: listener.local_addr()?, delay, codes: Arc::default() };
-        tokio::spawn(mock.clone().listen(listener));
+        let answering = mock.clone();
+        tokio::spawn(serve(listener, move |request| answering.clone().answer(request)));
         Ok(mock)
     }
 
@@ -62,56 +55,24 @@ impl Mock {
         self.codes.lock().unwrap_or_else(PoisonError::into_inner).remove(&digits)
     }
 
-    async fn listen(self, listener: TcpListener) {
-        loop {
-            let Ok((stream, _)) = listener.accept().await else {
-                // No file is free; one may be a moment later.
-                tokio::time::sleep(Duration::from_millis(10)).await;
-                continue;
-            };
-            let _ = stream.set_nodelay(true);
-            let mock = self.clone();
-            tokio::spawn(async move {
-                let service = service_fn(|request| mock.answer(request));
-                let connection = hyper::server::conn::http1::Builder::new();
-                let _ = connection.serve_connection(TokioIo::new(stream), service).await;
-            });
-        }
-    }
-
-    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-        let body = Limited::new(request.into_body(), LONGEST_FORM).collect().await;
-        let form = body.map(Collected::to_bytes).unwrap_or_default();
-        let (status, body) = match message(&form) {
-            Some((digits, _)) if is_hanging(digits) => {
-                tokio::time::sleep(HANG).await;
-                (StatusCode::CREATED, QUEUED)
-            }
-            Some(message) if self.keep(&message) => {
-                if !self.delay.is_zero() {
-                    tokio::time::sleep(self.delay).await;
-                }
-                (StatusCode::CREATED, QUEUED)
-            }
-            _ => (StatusCode::BAD_REQUEST, BAD),
+    async fn answer(self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let form = request.into_body().collect().await.map(Collected::to_bytes).unwrap_or_default();
+        let Some((digits, code)) = message(&form) else {
+            return json_response(StatusCode::BAD_REQUEST, BAD);
         };
-        let mut response = Response::new(Full::new(Bytes::from_static(body.as_bytes())));
-        *response.status_mut() = status;
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        Ok(response)
-    }
-
-    fn keep(&self, (digits, code): &(u64, String)) -> bool {
-        let mut codes = self.codes.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = codes.len() < TEXTS_AT_MOST;
-        if room {
-            codes.insert(*digits, code.clone());
+        let hangs = is_hanging(digits);
+        if !hangs {
+            self.codes.lock().unwrap_or_else(PoisonError::into_inner).insert(digits, code);
         }
-        room
+        let delay = if hangs { HANG } else { self.delay };
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
+        json_response(StatusCode::CREATED, QUEUED)
     }
 }
 
-/// The number, and the last run of digits in the text that is as long as a code.
+/// The number, and the last run of 4 to 10 digits in the text.
 fn message(form: &[u8]) -> Option<(u64, String)> {
     let (mut digits, mut code) = (None, None);
     for (name, value) in form_urlencoded::parse(form) {
@@ -119,7 +80,7 @@ fn message(form: &[u8]) -> Option<(u64, String)> {
             "To" => digits = value.strip_prefix('+').and_then(|digits| digits.parse().ok()),
             "Body" => {
                 let mut runs = value.split(|c: char| !c.is_ascii_digit());
-                code = runs.rfind(|run| CODE_DIGITS.contains(&run.len())).map(str::to_owned);
+                code = runs.rfind(|run| (4..=10).contains(&run.len())).map(str::to_owned);
             }
             _ => {}
         }

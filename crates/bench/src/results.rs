@@ -1,29 +1,35 @@
-//! The measurements of a run: the JSON that it writes, and the input of the reports. Fields are added, never renamed.
+//! The measurements of a run, and their summary: medians over the rounds, and ratios that are made in each round. Windows
+//! of one round are close together in time: a ratio within a round says more than one of two medians.
 
-use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
 
-/// The description of the file in `--help`.
+use serde::Serialize;
+
+/// The description of the file in `--help`: the name of an object, its fields, notes in parentheses.
 pub const JSON_FIELDS: &str = "\
 JSON fields (--json; fields are added, never renamed; times end in their unit):
-  form, program, began      version of this form, of the bench, RFC 3339 start
-  machine                   processor, cores, kernel, file_system, fdatasync_us
-  plan                      workload, connections, rate, gateway_delay_ms, live_numbers,
-                            idle_connections, hanging_sends, window_s, rounds, seed
-  servers[]                 name, what, ready_ms, idle_memory_bytes, windows[]
-  servers[].windows[]       lasted_s, kinds[], latency, cpu_us, memory_bytes, samples[]
-  ..windows[].kinds[]       name, answers, refused, unexpected, latency
-  ..latency                 count, mean_us, max_us, percentiles[[percentile, us]]
-  ..windows[].samples[]     at_s, requests_per_s, p99_us, cores, memory_bytes, disk_bytes
-  summary.servers[]         name, all, kinds{}: answers, refused, unexpected, figures{}
-  summary.ratios[]          of, to, all{}, kinds{}: the first server divided by another
-  figures and ratios        requests_per_s, cpu_us_per_request, mean_us, p50_us, p90_us,
-                            p99_us, p99_9_us, max_us, memory_bytes
-  warnings[]                sentences";
+  (whole file)        form, program, began, machine, plan, servers, warnings
+  machine             processor, cores, kernel, file_system, fdatasync_us
+  plan                workload, connections, rate, gateway_delay_ms, live_numbers,
+                      idle_connections, hanging_sends, window_s, rounds, seed
+  servers[]           name, what, ready_ms, idle_memory_bytes, summary, windows
+  servers[].summary[] name (all answers, then each kind), answers, refused, unexpected,
+                      figures, ratios (the first server's figures divided by these)
+  figures             requests_per_s, cpu_us_per_request, p50_us, p90_us, p99_us, p99_9_us,
+                      max_us, memory_bytes (those that could be had)
+  servers[].windows[] lasted_s, kinds, dropped, achieved_per_s, late_us, quotes, cpu_us,
+                      memory_bytes, samples
+  windows[].kinds[]   name, answers, refused, unexpected, max_us, percentiles (with times in us)
+  windows[].samples[] at_s, requests_per_s, p99_us, cores, memory_bytes, disk_bytes";
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// Of all kinds of requests together.
+pub const ALL: &str = "all answers";
+
+/// What `--json` writes. Fields are added, never renamed.
+#[derive(Debug, Serialize)]
 pub struct Results {
     pub form: u32,
-    pub program: String,
+    pub program: &'static str,
     pub began: String,
     pub machine: Machine,
     pub plan: Plan,
@@ -32,17 +38,17 @@ pub struct Results {
     pub warnings: Vec<String>,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct Machine {
     pub processor: String,
-    pub cores: u32,
+    pub cores: usize,
     pub kernel: String,
     /// Of the data directory; with the median of a write of 256 bytes with fdatasync there.
     pub file_system: String,
-    pub fdatasync_us: Option<f64>,
+    pub fdatasync_us: f64,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct Plan {
     pub workload: String,
     pub connections: u32,
@@ -52,12 +58,12 @@ pub struct Plan {
     pub live_numbers: u64,
     pub idle_connections: u32,
     pub hanging_sends: u32,
-    pub window_s: f64,
+    pub window_s: u64,
     pub rounds: u32,
     pub seed: u64,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Server {
     pub name: String,
     /// A description in one line.
@@ -66,17 +72,41 @@ pub struct Server {
     pub ready_ms: Option<f64>,
     /// When it was ready, before the first request.
     pub idle_memory_bytes: Option<u64>,
+    /// [`ALL`], then each kind of request.
+    pub summary: Vec<Summary>,
     /// One for each round.
     pub windows: Vec<Window>,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+/// [`ALL`] or one kind of requests, in all rounds.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Summary {
+    pub name: &'static str,
+    pub answers: u64,
+    pub refused: u64,
+    pub unexpected: u64,
+    /// The median of the rounds; of `max_us` and `memory_bytes` the greatest.
+    pub figures: Figures,
+    /// The first server's figures divided by these: the median of the ratios of each round.
+    pub ratios: Figures,
+}
+
+/// By name; a figure that could not be had is missing.
+pub type Figures = BTreeMap<&'static str, f64>;
+
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Window {
     /// From the first request to the last answer.
     pub lasted_s: f64,
+    /// [`ALL`], then each kind of request.
     pub kinds: Vec<Kind>,
-    /// Of all expected answers.
-    pub latency: Latency,
+    /// Of an open loop: requests that never left, and the rate at which the others did.
+    pub dropped: u64,
+    pub achieved_per_s: Option<f64>,
+    /// The 99th percentile of how late the load itself let requests leave.
+    pub late_us: f64,
+    /// The first unexpected answers, each once.
+    pub quotes: BTreeSet<String>,
     /// CPU time in the whole round, of all processes of the server.
     pub cpu_us: Option<u64>,
     /// The greatest in this window.
@@ -84,29 +114,22 @@ pub struct Window {
     pub samples: Vec<Sample>,
 }
 
-/// One kind of request, such as `check, wrong code`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Kind {
-    pub name: String,
-    /// As expected.
+    /// Such as `check, wrong code`.
+    pub name: &'static str,
+    /// As expected; times are those of these answers.
     pub answers: u64,
     /// 429 and 503.
     pub refused: u64,
     /// Anything else, no answer included.
     pub unexpected: u64,
-    pub latency: Latency,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Latency {
-    pub count: u64,
-    pub mean_us: f64,
     pub max_us: f64,
     pub percentiles: Vec<(f64, f64)>,
 }
 
 /// One second of a window.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Sample {
     pub at_s: f64,
     pub requests_per_s: f64,
@@ -118,13 +141,238 @@ pub struct Sample {
     pub disk_bytes: Option<u64>,
 }
 
-impl Latency {
+/// A percentile needs so many answers that one is beyond it.
+const PERCENTILES: [(&str, f64, u64); 4] =
+    [("p50_us", 50.0, 1), ("p90_us", 90.0, 10), ("p99_us", 99.0, 100), ("p99_9_us", 99.9, 1_000)];
+
+impl Server {
+    pub fn summarise(&mut self, first: Option<&Self>) {
+        let mut names = BTreeMap::new();
+        for window in &self.windows {
+            names.extend(window.kinds.iter().enumerate().map(|(place, kind)| (kind.name, place)));
+        }
+        let mut names: Vec<_> = names.into_iter().collect();
+        names.sort_by_key(|(_, place)| *place);
+        self.summary = names.into_iter().map(|(name, _)| self.summary_of(name, first)).collect();
+    }
+
+    fn summary_of(&self, name: &'static str, first: Option<&Self>) -> Summary {
+        let divided = |(first, this): (&Window, &Window)| -> Figures {
+            let this = this.figures(name);
+            let ratio = |(name, figure): (&'static str, f64)| Some((name, figure / this.get(name)?));
+            let ratios = first.figures(name).into_iter().filter_map(ratio);
+            // The longest of many answers says nothing.
+            ratios.filter(|(name, ratio)| *name != "max_us" && ratio.is_finite()).collect()
+        };
+        let pairs = first.into_iter().flat_map(|first| first.windows.iter().zip(&self.windows));
+        let mut summary = Summary {
+            name,
+            figures: over_rounds(
+                self.windows.iter().map(|window| window.figures(name)),
+                &["max_us", "memory_bytes"],
+            ),
+            ratios: over_rounds(pairs.map(divided), &[]),
+            ..Summary::default()
+        };
+        for kind in self.windows.iter().filter_map(|window| window.kind(name)) {
+            summary.answers += kind.answers;
+            summary.refused += kind.refused;
+            summary.unexpected += kind.unexpected;
+        }
+        summary
+    }
+}
+
+impl Window {
+    pub fn kind(&self, name: &str) -> Option<&Kind> {
+        self.kinds.iter().find(|kind| kind.name == name)
+    }
+
+    /// CPU and memory are the whole server's.
+    pub fn figures(&self, name: &str) -> Figures {
+        let Some(kind) = self.kind(name) else { return Figures::new() };
+        let mut figures = Figures::from([("requests_per_s", float(kind.answers) / self.lasted_s.max(1e-9))]);
+        if kind.answers > 0 {
+            figures.insert("max_us", kind.max_us);
+            let enough = PERCENTILES.iter().filter(|(_, _, answers)| kind.answers >= *answers);
+            figures.extend(enough.filter_map(|(name, at, _)| Some((*name, kind.at(*at)?))));
+        }
+        if name == ALL {
+            let cpu = self.cpu_us.filter(|_| kind.answers > 0);
+            figures.extend(cpu.map(|cpu| ("cpu_us_per_request", float(cpu) / float(kind.answers))));
+            figures.extend(self.memory_bytes.map(|bytes| ("memory_bytes", float(bytes))));
+        }
+        figures
+    }
+}
+
+impl Kind {
     pub fn at(&self, percentile: f64) -> Option<f64> {
         self.percentiles.iter().find(|(p, _)| (p - percentile).abs() < 1e-9).map(|(_, time)| *time)
     }
 }
 
+/// The median of each figure, or the greatest of those that are named.
+fn over_rounds(rounds: impl Iterator<Item = Figures>, greatest: &[&str]) -> Figures {
+    let mut by_name = BTreeMap::<&'static str, Vec<f64>>::new();
+    for (name, figure) in rounds.flatten() {
+        by_name.entry(name).or_default().push(figure);
+    }
+    let one = |(name, figures): (&'static str, Vec<f64>)| {
+        let max = |figures: Vec<f64>| figures.into_iter().max_by(f64::total_cmp);
+        Some((name, if greatest.contains(&name) { max(figures) } else { median(figures) }?))
+    };
+    by_name.into_iter().filter_map(one).collect()
+}
+
+/// Of an even number of values: the mean of the two in the middle.
+pub fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let (low, high) = (values.len().saturating_sub(1) / 2, values.len() / 2);
+    Some(f64::midpoint(*values.get(low)?, *values.get(high)?))
+}
+
 #[expect(clippy::cast_precision_loss, reason = "counts and bytes of a bench")]
 pub fn float(value: u64) -> f64 {
     value as f64
+}
+
+#[cfg(test)]
+pub mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    fn server(rounds: &[(u64, u64, f64)]) -> Server {
+        let window = |(answers, cpu, p50): &(u64, u64, f64)| {
+            let (answers, percentiles) = (*answers, vec![(50.0, *p50), (99.9, 1.0)]);
+            let all = Kind { name: ALL, answers, refused: 2, unexpected: 1, max_us: p50 * 9.0, percentiles };
+            let kinds = vec![all.clone(), Kind { name: "send", ..all }];
+            let (cpu_us, memory_bytes) = (Some(*cpu), Some(*cpu));
+            Window { lasted_s: 2.0, kinds, cpu_us, memory_bytes, ..Window::default() }
+        };
+        Server { windows: rounds.iter().map(window).collect(), ..Server::default() }
+    }
+
+    #[test]
+    fn figures_are_medians_and_ratios_are_made_in_each_round() {
+        let mut first = server(&[(100, 1_000, 10.0), (200, 4_000, 20.0), (400, 4_000, 90.0)]);
+        let mut other = server(&[(200, 1_000, 20.0), (100, 1_000, 20.0), (400, 8_000, 30.0)]);
+        other.summarise(Some(&first));
+        first.summarise(None);
+        let [all, send] = first.summary.as_slice() else { panic!("{:?}", first.summary) };
+        assert_eq!((all.name, all.answers, all.refused, all.unexpected), (ALL, 700, 6, 3));
+        let shown = |figures: &Figures, name: &str| figures.get(name).map(|figure| format!("{figure:.2}"));
+        let expect =
+            |figures, name, value: &str| assert_eq!(shown(figures, name).as_deref(), Some(value), "{name}");
+        expect(&all.figures, "requests_per_s", "100.00");
+        expect(&all.figures, "cpu_us_per_request", "10.00");
+        expect(&all.figures, "p50_us", "20.00");
+        expect(&all.figures, "max_us", "810.00");
+        expect(&all.figures, "memory_bytes", "4000.00");
+        assert_eq!(all.figures.get("p99_9_us"), None, "too few answers");
+        assert_eq!(send.figures.get("cpu_us_per_request"), None, "not counted by kind");
+        let ratios = &other.summary[0].ratios;
+        expect(ratios, "requests_per_s", "1.00");
+        expect(ratios, "cpu_us_per_request", "2.00");
+        assert_eq!(ratios.get("max_us"), None);
+        expect(&other.summary[1].ratios, "p50_us", "1.00");
+    }
+
+    /// The fields of all objects, by the name of the field that has the object or a list of them.
+    fn collect(name: &str, value: &Value, objects: &mut BTreeSet<(String, BTreeSet<String>)>) {
+        match value {
+            Value::Object(fields) => {
+                let names = fields.keys().filter(|field| name != "ratios" || *field == "max_us").cloned();
+                objects.insert((name.to_owned(), names.collect()));
+                fields.iter().for_each(|(name, value)| collect(name, value, objects));
+            }
+            Value::Array(values) => values.iter().for_each(|value| collect(name, value, objects)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn the_help_describes_the_json_and_nothing_else() {
+        let mut objects = BTreeSet::new();
+        let json = serde_json::to_value(sample_results(&["onceward", "ceiling"])).unwrap();
+        collect("", &json, &mut objects);
+        // Those of all answers, which has more than a kind.
+        let cpu = "cpu_us_per_request".to_owned();
+        objects.retain(|(name, fields)| name != "figures" || fields.contains(&cpu));
+        assert!(objects.remove(&("ratios".to_owned(), BTreeSet::new())));
+        let mut described = BTreeSet::<(String, BTreeSet<String>)>::new();
+        let lines: Vec<&str> = JSON_FIELDS.lines().skip(1).collect();
+        for line in lines.join("\n").replace("\n                      ", " ").lines() {
+            let (path, mut fields) = (line[..22].trim(), line[22..].to_owned());
+            while let Some((from, to)) = fields.find('(').zip(fields.find(')')) {
+                fields.replace_range(from..=to, "");
+            }
+            let name = path.trim_end_matches("[]").rsplit('.').next().unwrap();
+            let fields = fields.split(',').map(|field| field.trim().to_owned()).collect();
+            described.insert((name.replace("(whole file)", ""), fields));
+        }
+        assert_eq!(described, objects);
+    }
+
+    /// Of two rounds of two seconds.
+    pub fn sample_results(servers: &[&str]) -> Results {
+        let kind = |name, factor: f64| Kind {
+            name,
+            answers: 2_000,
+            max_us: 9_000.0 * factor,
+            percentiles: vec![
+                (50.0, 800.0 * factor),
+                (90.0, 1_600.0),
+                (99.0, 2_800.0 * factor),
+                (99.9, 4_100.0),
+            ],
+            ..Kind::default()
+        };
+        let sample = |at: u32| Sample {
+            at_s: f64::from(at),
+            requests_per_s: 2_000.0,
+            p99_us: Some(2_800.0),
+            cores: Some(0.5),
+            memory_bytes: Some(20_000_000),
+            disk_bytes: None,
+        };
+        let window = |factor| Window {
+            lasted_s: 2.0,
+            kinds: vec![kind(ALL, factor), kind("send", 1.0), kind("check, <right> code", 1.0)],
+            cpu_us: Some(52_000),
+            memory_bytes: Some(20_000_000),
+            samples: (1..=2).map(sample).collect(),
+            ..Window::default()
+        };
+        let server = |(index, name): (u32, &&str)| Server {
+            name: (*name).to_owned(),
+            what: format!("what {name} is, in a line that is longer than a narrow terminal"),
+            ready_ms: Some(23.4),
+            idle_memory_bytes: Some(12_000_000),
+            summary: Vec::new(),
+            windows: vec![window(f64::from(index + 1)), window(f64::from(index + 1))],
+        };
+        let mut servers: Vec<Server> = (0..).zip(servers).map(server).collect();
+        let first = servers[0].clone();
+        servers[0].summarise(None);
+        servers[1..].iter_mut().for_each(|server| server.summarise(Some(&first)));
+        Results {
+            form: 1,
+            program: "onceward-bench 0.1.0",
+            began: "2026-11-20T20:00:00Z".to_owned(),
+            machine: Machine { processor: "Some Processor".to_owned(), cores: 2, ..Machine::default() },
+            plan: Plan {
+                workload: "send-verify".to_owned(),
+                connections: 32,
+                rounds: 2,
+                window_s: 2,
+                ..Plan::default()
+            },
+            servers,
+            warnings: vec![
+                "something that <makes> the figures of this run doubtful, at some length".to_owned(),
+            ],
+        }
+    }
 }

@@ -1,37 +1,30 @@
 //! A run: the servers take turns, window by window, in rounds.
 
-use std::future::Future;
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::pin::pin;
 use std::time::{Duration, SystemTime};
 
+use anyhow::{Context, Result, bail};
+use indicatif::ProgressBar;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::args::Options;
-use crate::client::{PATIENCE, Seen, Setup};
-use crate::error::BenchError;
-use crate::machine::{self, Processes};
+use crate::args::{Options, WARM_UP};
+use crate::machine;
 use crate::mock::Mock;
-use crate::progress::Progress;
-use crate::results::{Machine, Plan, Results, Window, float};
-use crate::servers::Target;
-
-/// Before the first window of each server: for connections, caches and the first journal segment.
-pub const WARM_UP: Duration = Duration::from_secs(1);
-
-/// Open files beside the connections: the runtime, timers, the mock.
-const FILES: u64 = 1_500;
+use crate::report::{count, rate, time};
+use crate::results::{ALL, Machine, Plan, Results, Server, Window, float};
+use crate::servers::{Setup, Target};
 
 /// A run that has at least one finished round.
 pub struct Done {
     pub results: Results,
     /// Of the load and its mock, per answer of any kind.
     pub own_cpu_us: Option<f64>,
-    pub unexpected: u64,
     /// Servers for which the rate of an open loop was too high, with the reason.
     pub overloads: Vec<String>,
-    /// The run was stopped after so many rounds.
+    /// The run was stopped before its last round.
     pub stopped: bool,
 }
 
@@ -39,23 +32,22 @@ pub struct Done {
 pub async fn run(
     options: &Options,
     home: &Path,
-    mut progress: Progress,
+    progress: &ProgressBar,
     stop: impl Future<Output = ()>,
-) -> Result<Option<Done>, BenchError> {
+) -> Result<Option<Done>> {
     let mut stop = pin!(stop);
-    allow_open_files(options)?;
     let started = tokio::select! {
-        started = start(options, home, &mut progress) => started?,
+        started = start(options, home, progress) => started?,
         () = &mut stop => return Ok(None),
     };
     let (machine, mut targets) = started;
-    let began = SystemTime::UNIX_EPOCH + unix_time();
-    let own = Processes::one(std::process::id());
-    let own_before = own.cpu();
+    let began = humantime::format_rfc3339_seconds(SystemTime::UNIX_EPOCH + unix_time()).to_string();
+    let own = [std::process::id()];
+    let own_before = machine::cpu(&own);
     let mut rounds = 0;
     while rounds < options.rounds {
         tokio::select! {
-            measured = measure_round(options, rounds, &mut targets, &mut progress) => measured?,
+            measured = measure_round(options, rounds, &mut targets, progress) => measured?,
             () = &mut stop => break,
         }
         rounds += 1;
@@ -63,63 +55,70 @@ pub async fn run(
     if rounds == 0 {
         return Ok(None);
     }
-    let own_cpu = own.cpu().zip(own_before).map(|(after, before)| after.saturating_sub(before));
+    let own_cpu = machine::cpu(&own).zip(own_before).map(|(after, before)| after.saturating_sub(before));
     let mut warnings = general_warnings(options, &machine);
     let stopped = rounds < options.rounds;
     if stopped {
         warnings.push(format!("stopped after {rounds} of {} rounds", options.rounds));
     }
     let mut overloads = Vec::new();
-    for target in &targets {
-        let name = &target.results.name;
-        overloads.extend(target.warnings.overload(rounds, options.rate).map(|why| format!("{name} {why}")));
-        let sentences = target.warnings.sentences(rounds, options.rate);
-        warnings.extend(sentences.iter().map(|sentence| format!("{name}: {sentence}")));
-        let problem = |line: &String| format!("{name} logged: {}", line.replace(char::is_control, " "));
-        warnings.extend(target.problems().iter().map(problem));
+    let mut servers: Vec<Server> = Vec::new();
+    for mut target in targets {
+        target.results.summarise(servers.first());
+        let (server, name) = (&target.results, &target.results.name);
+        overloads.extend(overload(server, options.rate).map(|why| format!("{name} {why}")));
+        warnings.extend(doubts(server, options.rate).into_iter().map(|why| format!("{name}: {why}")));
+        let logged = |line: &String| format!("{name} logged: {}", line.replace(char::is_control, " "));
+        warnings.extend(target.logged().iter().map(logged));
+        servers.push(target.results);
     }
-    let results = Results {
-        form: 1,
-        program: concat!("onceward-bench ", env!("CARGO_PKG_VERSION")).to_owned(),
-        began: humantime::format_rfc3339_seconds(began).to_string(),
-        machine,
-        plan: Plan { rounds, ..plan(options) },
-        servers: targets.into_iter().map(|target| target.results).collect(),
-        warnings,
-    };
-    let windows = || results.servers.iter().flat_map(|server| &server.windows);
-    let kinds = || windows().flat_map(|window| &window.kinds);
-    let answers: u64 = kinds().map(|kind| kind.answers + kind.refused + kind.unexpected).sum();
-    let unexpected = kinds().map(|kind| kind.unexpected).sum();
-    let own_cpu_us = own_cpu.filter(|_| answers > 0).map(|cpu| cpu.as_secs_f64() * 1e6 / float(answers));
-    Ok(Some(Done { results, own_cpu_us, unexpected, overloads, stopped }))
+    warnings.extend(overloads.iter().cloned());
+    let answers = servers.iter().map(|server| &server.summary[0]);
+    let answers: u64 = answers.map(|all| all.answers + all.refused + all.unexpected).sum();
+    let own_cpu_us = own_cpu.map(|cpu| cpu.as_secs_f64() * 1e6 / float(answers.max(1)));
+    let (plan, program) = (plan(options, rounds), concat!("onceward-bench ", env!("CARGO_PKG_VERSION")));
+    let results = Results { form: 1, program, began, machine, plan, servers, warnings };
+    Ok(Some(Done { results, own_cpu_us, overloads, stopped }))
 }
 
 /// Starts the servers and warms them up.
-async fn start(
-    options: &Options,
-    home: &Path,
-    progress: &mut Progress,
-) -> Result<(Machine, Vec<Target>), BenchError> {
-    progress.begin("looking at the disk");
-    let machine = machine::describe(options.starts_onceward().then_some(home));
-    let machine = machine.map_err(BenchError::io(format!("write to the disk of {}", home.display())))?;
-    let listen = options.external.as_ref().map(|external| external.gateway_listen);
-    let listen = listen.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
-    let mock = Mock::start(listen, options.gateway_delay).await;
-    let mock = mock.map_err(BenchError::io(format!("listen on {listen} as Twilio")))?;
-    let Options { workload, answers, connections, seed, .. } = *options;
-    let setup = Setup { workload, answers, connections, seed, mock };
-    let targets = Target::start_all(options, home, &setup, progress).await?;
+async fn start(options: &Options, home: &Path, progress: &ProgressBar) -> Result<(Machine, Vec<Target>)> {
+    // An error shows where a connection is opened.
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+    let machine = machine::describe(home);
+    let machine = machine.with_context(|| format!("cannot write to the disk of {}", home.display()))?;
+    let listen = options.gateway_listen.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+    let mock = Mock::start(listen, options.gateway_delay).await?;
+    let setup = Setup { options, home, mock, progress: progress.clone() };
+    let targets = setup.start_all().await?;
     for target in &targets {
-        progress.begin(&format!("warming up {}", target.results.name));
-        let seen = target.window(WARM_UP, options.rate, |time| progress.at(time)).await?;
-        progress.window_ended(WARM_UP);
-        if seen.latency.count == 0 {
-            return Err(useless(target, &seen));
+        progress.set_message(format!("warming up {}", target.results.name));
+        let window = window(options, target, WARM_UP, progress).await?;
+        let all = &window.kinds[0];
+        if all.answers == 0 {
+            let why: Vec<String> = window.quotes.into_iter().chain(target.logged()).collect();
+            bail!(
+                "the server {} answered nothing as expected in {WARM_UP:?}; {} requests were refused as too many\n  {}",
+                target.results.name,
+                all.refused,
+                why.join("\n  ")
+            );
         }
     }
     Ok((machine, targets))
+}
+
+async fn window(
+    options: &Options,
+    target: &Target,
+    length: Duration,
+    progress: &ProgressBar,
+) -> Result<Window> {
+    let before = progress.position();
+    let passed = |time: Duration| progress.set_position(before + milliseconds(time));
+    let observed = target.clients.window(length, options.rate, target.processes.as_ref(), passed).await;
+    observed.with_context(|| format!("the server {}", target.results.name))
 }
 
 /// One window for each server; they take turns to be first.
@@ -127,33 +126,84 @@ async fn measure_round(
     options: &Options,
     round: u32,
     targets: &mut [Target],
-    progress: &mut Progress,
-) -> Result<(), BenchError> {
-    let count = targets.len();
-    let before: Vec<_> = targets.iter().map(Target::cpu).collect();
-    let mut windows: Vec<Option<Seen>> = (0..count).map(|_| None).collect();
-    for turn in 0..count {
-        let which = (turn + usize::try_from(round).unwrap_or_default()) % count;
-        let target = &targets[which];
-        progress.begin(&format!("round {} of {}: {}", round + 1, options.rounds, target.results.name));
-        windows[which] = Some(target.window(options.window, options.rate, |time| progress.at(time)).await?);
-        progress.window_ended(options.window);
+    progress: &ProgressBar,
+) -> Result<()> {
+    let cpu = |target: &Target| target.processes.as_ref().and_then(machine::Processes::cpu);
+    let before: Vec<_> = targets.iter().map(cpu).collect();
+    let mut windows: Vec<Option<Window>> = targets.iter().map(|_| None).collect();
+    for turn in 0..targets.len() {
+        let which = (turn + round as usize) % targets.len();
+        let name = &targets[which].results.name;
+        progress.set_message(format!("round {} of {}: {name}", round + 1, options.rounds));
+        windows[which] = Some(window(options, &targets[which], options.window(), progress).await?);
     }
     // Each server is charged for the whole round: deferred work comes while another one is driven.
-    for ((target, seen), before) in targets.iter_mut().zip(windows).zip(before) {
-        let Some(seen) = seen else { continue };
-        let cpu = target.cpu().zip(before).map(|(after, before)| after.saturating_sub(before));
-        target.warnings.look_at(round + 1, options.rate, &seen);
-        target.results.windows.push(Window {
-            lasted_s: seen.lasted.as_secs_f64(),
-            kinds: seen.kinds,
-            latency: seen.latency,
-            cpu_us: cpu.and_then(|cpu| u64::try_from(cpu.as_micros()).ok()),
-            memory_bytes: seen.samples.iter().filter_map(|sample| sample.memory_bytes).max(),
-            samples: seen.samples,
-        });
+    for ((target, window), before) in targets.iter_mut().zip(windows).zip(before) {
+        let used = cpu(target).zip(before).map(|(after, before)| after.saturating_sub(before));
+        let cpu_us = used.and_then(|cpu| u64::try_from(cpu.as_micros()).ok());
+        target.results.windows.extend(window.map(|window| Window { cpu_us, ..window }));
     }
     Ok(())
+}
+
+/// An open loop that achieves less of its rate, or has a larger share of refused requests, is overloaded.
+const ACHIEVED_AT_LEAST: f64 = 0.95;
+const REFUSED_AT_MOST: f64 = 0.01;
+
+/// Why the rate of an open loop was too high for the server.
+fn overload(server: &Server, rate_asked: Option<u32>) -> Option<String> {
+    let asked = rate_asked?;
+    let least = f64::from(asked) * ACHIEVED_AT_LEAST;
+    let achieved = |window: &Window| window.achieved_per_s.unwrap_or_default();
+    let is_overloaded = |window: &&Window| {
+        let all = &window.kinds[0];
+        let share = float(all.refused) / float((all.answers + all.refused).max(1));
+        window.dropped > 0 || achieved(window) < least || share > REFUSED_AT_MOST
+    };
+    let overloaded: Vec<&Window> = server.windows.iter().filter(is_overloaded).collect();
+    let worst = overloaded.iter().map(|window| achieved(window)).min_by(f64::total_cmp)?;
+    Some(format!(
+        "was overloaded in {} of {} rounds: of {} requests/s asked for, {} were achieved; {} requests never left and {} \
+         were refused. Latencies of such a run are too good: use a lower --rate or more --connections",
+        overloaded.len(),
+        server.windows.len(),
+        count(asked.into()),
+        rate(worst),
+        count(overloaded.iter().map(|window| window.dropped).sum()),
+        count(overloaded.iter().map(|window| window.kinds[0].refused).sum())
+    ))
+}
+
+/// A load that lets one request in a hundred leave this late measures itself.
+const LATE_US: f64 = 2_000.0;
+
+/// Rounds of one server that are further apart measured something else too.
+const ROUNDS_AGREE: f64 = 1.5;
+
+/// Reasons to doubt the windows of a server.
+fn doubts(server: &Server, rate_asked: Option<u32>) -> Vec<String> {
+    let mut doubts = Vec::new();
+    let late = server.windows.iter().map(|window| window.late_us).fold(0.0, f64::max);
+    if late > LATE_US {
+        doubts.push(format!(
+            "the load itself was late: one request in a hundred left up to {} after its moment though a connection \
+             was free. The load has too little CPU for this rate beside the servers, and latencies are too long",
+            time(late)
+        ));
+    }
+    let rates = || server.windows.iter().map(|window| window.figures(ALL)["requests_per_s"]);
+    let (least, most) = (rates().fold(f64::INFINITY, f64::min), rates().fold(0.0, f64::max));
+    if rate_asked.is_none() && most > least * ROUNDS_AGREE {
+        doubts.push(format!(
+            "its rounds differ, from {} to {} requests/s: something else kept the machine or its disk busy, or the \
+             windows are too short",
+            rate(least),
+            rate(most)
+        ));
+    }
+    let quotes: BTreeSet<&String> = server.windows.iter().flat_map(|window| &window.quotes).collect();
+    doubts.extend(quotes.into_iter().map(|quote| format!("unexpected: {quote}")));
+    doubts
 }
 
 fn general_warnings(options: &Options, machine: &Machine) -> Vec<String> {
@@ -161,30 +211,36 @@ fn general_warnings(options: &Options, machine: &Machine) -> Vec<String> {
     if cfg!(debug_assertions) {
         warnings.push("the bench was built without optimisation: believe no figure here".to_owned());
     }
-    if matches!(machine.file_system.as_str(), "tmpfs" | "ramfs") {
-        let kind = &machine.file_system;
-        warnings.push(format!("the data are on a {kind}, in memory, where a sync costs nothing: use --disk"));
+    let file_system = machine.file_system.as_str();
+    if options.starts_onceward() && matches!(file_system, "tmpfs" | "ramfs") {
+        warnings.push(format!(
+            "the data are on {file_system}, in memory, where a sync costs nothing: use --disk"
+        ));
     }
-    let settings: Vec<&str> = options.environment.iter().map(|(name, _)| name.as_str()).collect();
+    let settings: Vec<String> = options.settings().into_iter().map(|(name, _)| name).collect();
     if !settings.is_empty() {
         warnings.push(format!("onceward does not have its default settings: {}", settings.join(", ")));
     }
     warnings
 }
 
-fn plan(options: &Options) -> Plan {
+fn plan(options: &Options, rounds: u32) -> Plan {
     Plan {
         workload: options.workload.name(),
         connections: options.connections,
         rate: options.rate,
-        gateway_delay_ms: u64::try_from(options.gateway_delay.as_millis()).unwrap_or(u64::MAX),
+        gateway_delay_ms: milliseconds(options.gateway_delay),
         live_numbers: options.live_numbers,
         idle_connections: options.idle_connections,
         hanging_sends: options.hanging_sends,
-        window_s: options.window.as_secs_f64(),
-        rounds: options.rounds,
+        window_s: options.window().as_secs(),
+        rounds,
         seed: options.seed,
     }
+}
+
+pub fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[expect(clippy::disallowed_methods, reason = "when the run began, for people")]
@@ -192,53 +248,47 @@ fn unix_time() -> Duration {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
-fn useless(target: &Target, seen: &Seen) -> BenchError {
-    let mut what = format!("answered nothing as expected in {} s", WARM_UP.as_secs());
-    let refused: u64 = seen.kinds.iter().map(|kind| kind.refused).sum();
-    if refused > 0 {
-        what.extend(["; ", &refused.to_string(), " requests were refused as too many"]);
-    }
-    for quote in &seen.quotes {
-        what.extend(["\n  ", quote]);
-    }
-    BenchError::Server { name: target.results.name.clone(), what, log: target.problems().join("\n  ") }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::results::Kind;
 
-fn allow_open_files(options: &Options) -> Result<(), BenchError> {
-    let each = if options.rate.is_some() { 2 } else { 1 };
-    let connections = options.connections * each + options.idle_connections + options.hanging_sends;
-    let wanted = u64::from(connections) * u64::from(options.servers()) + FILES;
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    if current.is_some_and(|current| current < wanted) {
-        let enough = maximum.is_none_or(|maximum| maximum >= wanted);
-        if !enough || setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).is_err() {
-            return Err(BenchError::Refused(format!(
-                "so many connections need {wanted} open files, and the limit is {}: use fewer connections or raise it \
-                 (ulimit -n)",
-                maximum.unwrap_or(u64::MAX)
-            )));
+    fn server(windows: impl IntoIterator<Item = Window>) -> Server {
+        Server { windows: windows.into_iter().collect(), ..Server::default() }
+    }
+
+    fn window(answers: u64) -> Window {
+        Window {
+            lasted_s: 1.0,
+            kinds: vec![Kind { name: ALL, answers, ..Kind::default() }],
+            ..Window::default()
         }
     }
-    Ok(())
-}
 
-impl Options {
-    pub fn servers(&self) -> u32 {
-        1 + u32::from(self.baseline.is_some()) + u32::try_from(self.beside.len()).unwrap_or(u32::MAX)
+    #[test]
+    fn an_open_loop_that_falls_behind_in_some_rounds_is_overloaded_and_says_so_once() {
+        let achieved = |rate, dropped| Window { achieved_per_s: Some(rate), dropped, ..window(640) };
+        let overloaded = server([achieved(990.0, 0), achieved(640.0, 7_000), achieved(700.0, 0)]);
+        let why = overload(&overloaded, Some(1_000)).unwrap();
+        let begins = "was overloaded in 2 of 3 rounds: of 1,000 requests/s asked for, 640 were achieved; 7,000 requests";
+        assert!(why.starts_with(begins), "{why}");
+        assert_eq!(overload(&server([achieved(990.0, 0)]), Some(1_000)), None);
+        let mut refused = achieved(1_000.0, 0);
+        refused.kinds[0].refused = 10;
+        assert!(overload(&server([refused]), Some(1_000)).unwrap().contains("10 were refused"));
     }
 
-    pub fn starts_onceward(&self) -> bool {
-        self.external.is_none() || self.baseline.is_some()
-    }
-
-    /// How long the measured part takes.
-    pub fn length(&self) -> Duration {
-        (WARM_UP + self.window * self.rounds) * self.servers()
-    }
-
-    /// How long it may take when servers do not answer.
-    pub fn length_at_most(&self) -> Duration {
-        let late = if self.rate.is_some() { self.window } else { Duration::ZERO } + PATIENCE;
-        self.length() + (WARM_UP + PATIENCE + late * self.rounds) * self.servers()
+    #[test]
+    fn doubts_of_several_rounds_are_said_once() {
+        let quotes = BTreeSet::from(["send: 500".to_owned()]);
+        let late = |late_us, answers| Window { late_us, quotes: quotes.clone(), ..window(answers) };
+        let doubtful = server([late(4_000.0, 500), late(5_000.0, 1_000)]);
+        let said = doubts(&doubtful, None);
+        assert_eq!(said.len(), 3, "{said:?}");
+        assert!(said[0].contains("one request in a hundred left up to 5.0ms"), "{said:?}");
+        assert!(said[1].contains("rounds differ, from 500 to 1,000"), "{said:?}");
+        assert_eq!(said[2], "unexpected: send: 500");
+        assert_eq!(doubts(&doubtful, Some(1_000)).len(), 2, "the rate of an open loop is that of the load");
+        assert!(doubts(&server([window(500), window(600)]), None).is_empty());
     }
 }

@@ -1,15 +1,17 @@
-//! The next request of a client. Every choice is drawn from the seed: all servers of a run, and a run with the same seed,
-//! are asked the same.
+//! What each client asks, request by request, and of which numbers. Every choice is drawn from the seed: all servers of a
+//! run, and another run with the same seed, get the same requests.
+
+use std::ops::Range;
 
 use clap::ValueEnum;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
+use serde::Serialize;
 
-use crate::connection::Route;
-use crate::contract::Expect;
-use crate::numbers::Numbers;
+use crate::contract::{Expect, Verdict};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Workload {
     SendVerify,
     Send,
@@ -27,7 +29,7 @@ impl Workload {
 }
 
 /// A kind of request, by its promised answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     Send,
     SendAgain,
@@ -39,8 +41,6 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const COUNT: usize = 7;
-
     pub fn name(self) -> &'static str {
         match self {
             Self::Send => "send",
@@ -52,20 +52,9 @@ impl Kind {
             Self::CheckLocked => "check, locked number",
         }
     }
-
-    pub fn of(workload: Workload) -> &'static [Self] {
-        use Kind::{CheckLocked, Locks, Right, Send, SendAgain, SendLocked, Wrong};
-        match workload {
-            Workload::SendVerify => &[Send, Right],
-            Workload::Send => &[Send],
-            Workload::WrongCodes => &[Send, Wrong, Locks],
-            Workload::Locked => &[SendLocked, CheckLocked],
-            Workload::Resend => &[SendAgain],
-            Workload::Mix => &[Send, SendAgain, SendLocked, Right, Wrong, Locks, CheckLocked],
-        }
-    }
 }
 
+/// One request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
     pub kind: Kind,
@@ -75,174 +64,50 @@ pub struct Step {
     pub expect: Expect,
 }
 
-impl Step {
-    pub fn route(&self) -> Route {
-        if self.code.is_some() { Route::Check } else { Route::Send }
-    }
+/// The requests about one number, from its first send on.
+#[derive(Debug)]
+pub struct Turn {
+    digits: u64,
+    plan: TurnPlan,
+    sends: u32,
+    code: String,
+    /// Wrong codes that are still allowed.
+    trials: u32,
 }
 
-/// Numbers of each connection with the workload `resend`.
-const AGAIN: u64 = 16;
-
-/// Numbers that are locked for each connection before a window.
-const LOCKED_EACH: u64 = 4;
-
-/// The requests about one number.
 #[derive(Debug, Clone, Copy)]
-struct Turn {
-    again: bool,
-    /// Wrong codes, at most until it is locked.
+struct TurnPlan {
+    sends: u32,
+    /// Wrong codes, at most until the number is locked.
     wrong: u32,
-    /// The right code at the end, unless it was locked.
+    /// The right code at the end, unless the number was locked.
     right: bool,
 }
 
-/// A number in the middle of its turn.
-#[derive(Debug)]
-struct Current {
-    digits: u64,
-    code: String,
-    /// Wrong codes that are allowed.
-    trials: u32,
-    turn: Turn,
-}
+const VERIFY: TurnPlan = TurnPlan { sends: 1, wrong: 0, right: true };
+const LEAVE: TurnPlan = TurnPlan { right: false, ..VERIFY };
+const LOCK: TurnPlan = TurnPlan { wrong: u32::MAX, ..LEAVE };
 
-#[derive(Debug)]
-pub struct Script {
-    workload: Workload,
-    choices: SmallRng,
-    fresh: Numbers,
-    locked: Numbers,
-    place: u64,
-    clients: u64,
-    used: u64,
-    again: u64,
-    refused: u64,
-    /// Each window locks other numbers.
-    windows: u64,
-    next_turn: Turn,
-    current: Option<Current>,
-}
-
-const VERIFY: Turn = Turn { again: false, wrong: 0, right: true };
-const LEAVE: Turn = Turn { right: false, ..VERIFY };
-const LOCK: Turn = Turn { wrong: u32::MAX, right: false, again: false };
-
-impl Script {
-    pub fn new(workload: Workload, seed: u64, place: u32, clients: u32) -> Self {
-        let place = u64::from(place);
-        Self {
-            workload,
-            choices: SmallRng::seed_from_u64(seed.wrapping_add(place.wrapping_mul(0x9E37_79B9_7F4A_7C15))),
-            fresh: Numbers::fresh(seed),
-            locked: Numbers::locked(seed),
-            place,
-            clients: u64::from(clients.max(1)),
-            used: 0,
-            again: 0,
-            refused: 0,
-            windows: 0,
-            next_turn: VERIFY,
-            current: None,
-        }
+impl Turn {
+    fn new(digits: u64, plan: TurnPlan) -> Self {
+        Self { digits, plan, sends: 0, code: String::new(), trials: 0 }
     }
 
-    /// Forgets the number at hand, whose code may have expired. Returns the numbers that must be locked first.
-    pub fn begin_window(&mut self) -> Vec<u64> {
-        self.current = None;
-        self.windows += 1;
-        let locked = matches!(self.workload, Workload::Locked | Workload::Mix);
-        let wanted = if locked { LOCKED_EACH } else { 0 };
-        (0..wanted).map(|index| self.locked_number(index)).collect()
+    /// A send about the number that succeeds if it is locked already.
+    pub fn is_locked(&self) -> Step {
+        Step { expect: Expect::Locked, ..send(Kind::SendLocked, self.digits) }
     }
 
-    pub fn next(&mut self) -> Step {
-        if let Some(step) = self.current.as_mut().and_then(Current::next) {
-            return step;
-        }
-        self.current = None;
-        match self.workload {
-            Workload::SendVerify => self.begin(VERIFY),
-            Workload::Send => self.begin(LEAVE),
-            Workload::WrongCodes => self.begin(LOCK),
-            Workload::Locked => self.refused(),
-            Workload::Resend => {
-                self.again += 1;
-                let digits = self.fresh.at(self.again % AGAIN * self.clients + self.place);
-                send(Kind::SendAgain, digits)
-            }
-            Workload::Mix => self.mixed(),
-        }
-    }
-
-    /// Out of twenty turns: 12 verify, 2 after a wrong code, 2 after a second send; 2 leave their code; 1 is guessed at
-    /// until it is locked; 1 asks for a number that was locked before.
-    fn mixed(&mut self) -> Step {
-        let turn = match self.choices.random_range(0..20_u32) {
-            0..12 => VERIFY,
-            12..14 => Turn { wrong: 1, ..VERIFY },
-            14..16 => Turn { again: true, ..VERIFY },
-            16..18 => LEAVE,
-            18 => LOCK,
-            _ => return self.refused(),
-        };
-        self.begin(turn)
-    }
-
-    fn begin(&mut self, turn: Turn) -> Step {
-        let digits = self.fresh.at(self.used * self.clients + self.place);
-        self.used += 1;
-        self.next_turn = turn;
-        send(Kind::Send, digits)
-    }
-
-    /// Sends and checks in turn, of each number.
-    fn refused(&mut self) -> Step {
-        self.refused += 1;
-        let digits = self.locked_number(self.refused / 2 % LOCKED_EACH);
-        if self.refused.is_multiple_of(2) {
-            Step { expect: Expect::Locked, ..send(Kind::SendLocked, digits) }
-        } else {
-            let code = Some("000000".to_owned());
-            Step { kind: Kind::CheckLocked, digits, code, expect: Expect::Locked }
-        }
-    }
-
-    fn locked_number(&self, index: u64) -> u64 {
-        self.locked.at((self.windows * LOCKED_EACH + index) * self.clients + self.place)
-    }
-
-    /// The answer was expected. After a send: the code that arrived, and the number of wrong codes allowed.
-    pub fn succeeded(&mut self, step: &Step, code: Option<String>, trials: Option<u32>) {
-        match (step.kind, code) {
-            (Kind::Send, Some(code)) => {
-                let turn = self.next_turn;
-                self.current = Some(Current { digits: step.digits, code, trials: trials.unwrap_or(1), turn });
-            }
-            (Kind::SendAgain, Some(code)) => {
-                if let Some(current) = &mut self.current {
-                    current.code = code;
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// The state of the number at hand is unknown.
-    pub fn failed(&mut self) {
-        self.current = None;
-    }
-}
-
-impl Current {
-    fn next(&mut self) -> Option<Step> {
+    pub fn next(&mut self) -> Option<Step> {
         let digits = self.digits;
-        if std::mem::take(&mut self.turn.again) {
-            return Some(send(Kind::SendAgain, digits));
+        if self.sends < self.plan.sends {
+            self.sends += 1;
+            let kind = if self.sends == 1 { Kind::Send } else { Kind::SendAgain };
+            return Some(send(kind, digits));
         }
-        if self.turn.wrong > 0 && self.trials > 0 {
+        if self.plan.wrong > 0 && self.trials > 0 {
             let code = Some(wrong_code(&self.code, self.trials));
-            self.turn.wrong -= 1;
+            self.plan.wrong -= 1;
             self.trials -= 1;
             let (kind, expect) = match self.trials {
                 0 => (Kind::Locks, Expect::Locks),
@@ -250,11 +115,121 @@ impl Current {
             };
             return Some(Step { kind, digits, code, expect });
         }
-        if std::mem::take(&mut self.turn.right) && self.trials > 0 {
+        if std::mem::take(&mut self.plan.right) && self.trials > 0 {
             let code = Some(std::mem::take(&mut self.code));
             return Some(Step { kind: Kind::Right, digits, code, expect: Expect::Verified });
         }
         None
+    }
+
+    /// The step was answered as expected; after a send with the code that arrived and the wrong codes allowed.
+    pub fn succeeded(&mut self, step: &Step, code: Option<String>, trials: Option<u32>) {
+        if let Some(code) = code {
+            self.code = code;
+        }
+        if step.kind == Kind::Send {
+            self.trials = trials.unwrap_or(1);
+        }
+    }
+}
+
+/// The requests of one client.
+#[derive(Debug)]
+pub struct Script {
+    workload: Workload,
+    seed: u64,
+    choices: SmallRng,
+    client: u64,
+    clients: u64,
+    /// Numbers used so far, and requests for locked numbers.
+    used: u64,
+    locked_requests: u64,
+    /// Each window locks other numbers.
+    windows: u64,
+    turn: Option<Turn>,
+}
+
+impl Script {
+    /// Numbers of each client with the workload `resend`.
+    const RESEND_NUMBERS: u64 = 16;
+    /// Numbers that are locked for each client before a window.
+    const LOCKED_NUMBERS: u64 = 4;
+
+    pub fn new(workload: Workload, seed: u64, client: u32, clients: u32) -> Self {
+        let (client, clients) = (u64::from(client), u64::from(clients));
+        let choices = SmallRng::seed_from_u64(seed.wrapping_add(client.wrapping_mul(0x9E37_79B9_7F4A_7C15)));
+        Self { workload, seed, choices, client, clients, used: 0, locked_requests: 0, windows: 0, turn: None }
+    }
+
+    /// Forgets the current number, whose code may have expired. Returns turns that lock the numbers of this window.
+    pub fn begin_window(&mut self) -> Vec<Turn> {
+        self.turn = None;
+        self.windows += 1;
+        let locks = matches!(self.workload, Workload::Locked | Workload::Mix);
+        let count = if locks { Self::LOCKED_NUMBERS } else { 0 };
+        (0..count).map(|index| Turn::new(self.locked_number(index), LOCK)).collect()
+    }
+
+    pub fn next(&mut self) -> Step {
+        if let Some(step) = self.turn.as_mut().and_then(Turn::next) {
+            return step;
+        }
+        self.turn = None;
+        let plan = match self.workload {
+            Workload::SendVerify => VERIFY,
+            Workload::Send => LEAVE,
+            Workload::WrongCodes => LOCK,
+            Workload::Locked => return self.locked_request(),
+            Workload::Resend => {
+                self.used += 1;
+                return send(Kind::SendAgain, self.fresh_number(self.used % Self::RESEND_NUMBERS));
+            }
+            Workload::Mix => match self.choices.random_range(0..20_u32) {
+                0..12 => VERIFY,
+                12..14 => TurnPlan { wrong: 1, ..VERIFY },
+                14..16 => TurnPlan { sends: 2, ..VERIFY },
+                16..18 => LEAVE,
+                18 => LOCK,
+                _ => return self.locked_request(),
+            },
+        };
+        let digits = self.fresh_number(self.used);
+        self.used += 1;
+        self.turn.insert(Turn::new(digits, plan)).next().unwrap_or_else(|| send(Kind::Send, digits))
+    }
+
+    /// Learns the answer to the last step; after a send with the code that arrived.
+    pub fn answered(&mut self, step: &Step, verdict: &Verdict, code: Option<String>) {
+        match (verdict, &mut self.turn) {
+            (Verdict::Expected(trials), Some(turn)) => turn.succeeded(step, code, *trials),
+            (Verdict::Expected(_), None) => {}
+            // The state of the number is unknown.
+            (Verdict::Refused | Verdict::Unexpected(_), _) => self.turn = None,
+        }
+    }
+
+    /// A send and a check in turn, of each locked number.
+    fn locked_request(&mut self) -> Step {
+        self.locked_requests += 1;
+        let digits = self.locked_number(self.locked_requests / 2 % Self::LOCKED_NUMBERS);
+        let (kind, code) = if self.locked_requests.is_multiple_of(2) {
+            (Kind::SendLocked, None)
+        } else {
+            (Kind::CheckLocked, Some("000000".to_owned()))
+        };
+        Step { kind, digits, code, expect: Expect::Locked }
+    }
+
+    fn fresh_number(&self, index: u64) -> u64 {
+        scattered(FRESH, self.seed, index * self.clients + self.client)
+    }
+
+    fn locked_number(&self, index: u64) -> u64 {
+        scattered(
+            LOCKED,
+            self.seed,
+            (self.windows * Self::LOCKED_NUMBERS + index) * self.clients + self.client,
+        )
     }
 }
 
@@ -262,23 +237,73 @@ fn send(kind: Kind, digits: u64) -> Step {
     Step { kind, digits, code: None, expect: Expect::Sent }
 }
 
-/// Surely wrong: the last digit is another one. How far it is from the right one tells a server that keeps nothing
-/// how many wrong codes were allowed before it (see [`trials_before`]).
-pub fn wrong_code(code: &str, trials: u32) -> String {
-    let last = code.bytes().next_back().map_or(0, |byte| u32::from(byte.wrapping_sub(b'0')));
-    let other = (last + 1 + trials.saturating_sub(1) % 9) % 10;
+/// A wrong code: only the last digit differs. How far it is from the right one tells a server that keeps nothing how
+/// many wrong codes were allowed before it (see [`trials_before`]).
+fn wrong_code(code: &str, trials: u32) -> String {
+    let other = (last_digit(code) + 1 + trials.saturating_sub(1) % 9) % 10;
     format!("{}{other}", code.get(..code.len().saturating_sub(1)).unwrap_or_default())
 }
 
 /// The trials that [`wrong_code`] was made with; `None` for the right code.
 pub fn trials_before(right: &str, code: &str) -> Option<u32> {
-    let last = |text: &str| text.bytes().next_back().map_or(0, |byte| u32::from(byte.wrapping_sub(b'0')));
-    let distance = (last(code) + 10 - last(right) % 10) % 10;
+    let distance = (last_digit(code) + 10 - last_digit(right) % 10) % 10;
     (distance > 0).then_some(distance)
+}
+
+fn last_digit(code: &str) -> u32 {
+    code.bytes().next_back().map_or(0, |byte| u32::from(byte.wrapping_sub(b'0')))
+}
+
+/// Areas (the three digits after +1) of numbers that are used once, that the stateless ceiling takes for locked, that
+/// have a live code before the start, and whose message the mock never acknowledges.
+const LIVE: Range<u64> = 200..230;
+const FRESH: Range<u64> = 230..960;
+const LOCKED: Range<u64> = 960..990;
+const HANGING: Range<u64> = 990..999;
+
+/// Numbers in one area: seven digits, of which the first is 2 to 8.
+const IN_AREA: u64 = 7_000_000;
+
+pub const LIVE_AT_MOST: u64 = 20_000_000;
+
+/// Live number `index` of `count`, in ascending order.
+pub fn live_number(index: u64, count: u64) -> u64 {
+    number(LIVE, index * ((LIVE.end - LIVE.start) * IN_AREA / count.max(1)))
+}
+
+pub fn hanging_number(index: u64) -> u64 {
+    number(HANGING, index % ((HANGING.end - HANGING.start) * IN_AREA))
+}
+
+pub fn is_locked(digits: u64) -> bool {
+    LOCKED.contains(&area(digits))
+}
+
+pub fn is_hanging(digits: u64) -> bool {
+    HANGING.contains(&area(digits))
+}
+
+fn area(digits: u64) -> u64 {
+    digits / 10_000_000 % 1_000
+}
+
+/// The digits without the plus; in an order that the seed decides, each number once.
+fn scattered(areas: Range<u64>, seed: u64, index: u64) -> u64 {
+    /// A large prime: consecutive numbers are far apart, as those of people are.
+    const STEP: u64 = 2_654_435_761;
+    let count = (areas.end - areas.start) * IN_AREA;
+    let offset = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(32) % count;
+    number(areas, (offset + index % count) % count * STEP % count)
+}
+
+fn number(areas: Range<u64>, place: u64) -> u64 {
+    10_000_000_000 + (areas.start + place / IN_AREA) * 10_000_000 + 2_000_000 + place % IN_AREA
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeSet, HashSet};
+
     use super::*;
 
     /// Plays a script against a server that does what it is asked.
@@ -289,7 +314,7 @@ mod tests {
         while steps.len() < count {
             let step = script.next();
             let sent = matches!(step.kind, Kind::Send | Kind::SendAgain);
-            script.succeeded(&step, sent.then(|| "123456".to_owned()), sent.then_some(5));
+            script.answered(&step, &Verdict::Expected(sent.then_some(5)), sent.then(|| "123456".to_owned()));
             steps.push(step);
         }
         steps
@@ -305,11 +330,18 @@ mod tests {
 
     #[test]
     fn every_workload_asks_for_its_kinds_and_no_others() {
-        for workload in Workload::value_variants().iter().copied() {
-            let steps = steps(workload, 1, 2_000);
-            let kinds = Kind::of(workload);
-            assert!(steps.iter().all(|step| kinds.contains(&step.kind)), "{workload:?}");
-            assert!(kinds.iter().all(|kind| steps.iter().any(|step| step.kind == *kind)), "{workload:?}");
+        use Kind::{CheckLocked, Locks, Right, Send, SendAgain, SendLocked, Wrong};
+        let expected: [(Workload, &[Kind]); 6] = [
+            (Workload::SendVerify, &[Send, Right]),
+            (Workload::Send, &[Send]),
+            (Workload::WrongCodes, &[Send, Wrong, Locks]),
+            (Workload::Locked, &[SendLocked, CheckLocked]),
+            (Workload::Resend, &[SendAgain]),
+            (Workload::Mix, &[Send, SendAgain, SendLocked, Right, Wrong, Locks, CheckLocked]),
+        ];
+        for (workload, kinds) in expected {
+            let asked: BTreeSet<Kind> = steps(workload, 1, 2_000).iter().map(|step| step.kind).collect();
+            assert_eq!(asked, kinds.iter().copied().collect(), "{workload:?}");
         }
     }
 
@@ -317,7 +349,7 @@ mod tests {
     fn wrong_codes_come_until_the_number_is_locked() {
         let expected: Vec<Expect> =
             steps(Workload::WrongCodes, 1, 6).iter().map(|step| step.expect).collect();
-        let wrong = |left| Expect::Wrong(left);
+        let wrong = Expect::Wrong;
         assert_eq!(expected, [Expect::Sent, wrong(4), wrong(3), wrong(2), wrong(1), Expect::Locks]);
     }
 
@@ -325,8 +357,7 @@ mod tests {
     fn after_a_surprise_the_number_is_left_alone() {
         let mut script = Script::new(Workload::SendVerify, 1, 0, 1);
         let step = script.next();
-        script.succeeded(&step, Some("123456".into()), Some(5));
-        script.failed();
+        script.answered(&step, &Verdict::Refused, None);
         let next = script.next();
         assert_eq!(next.kind, Kind::Send);
         assert_ne!(next.digits, step.digits);
@@ -342,5 +373,21 @@ mod tests {
             }
             assert_eq!(trials_before(code, code), None);
         }
+    }
+
+    #[test]
+    fn no_number_comes_twice_and_the_kinds_have_none_in_common() {
+        for (areas, is) in [(FRESH, (|_| true) as fn(u64) -> bool), (LOCKED, is_locked)] {
+            let some: HashSet<u64> = (0..100_000).map(|index| scattered(areas.clone(), 1, index)).collect();
+            assert_eq!(some.len(), 100_000);
+            assert!(some.iter().all(|digits| areas.contains(&area(*digits)) && is(*digits)));
+            assert!((0..10_000).all(|index| !some.contains(&scattered(areas.clone(), 2, index))));
+        }
+        for count in [1, 3, 100_000] {
+            let live: Vec<u64> = (0..count).map(|index| live_number(index, count)).collect();
+            assert!(live.is_sorted_by(|a, b| a < b));
+        }
+        assert!(is_hanging(hanging_number(LIVE_AT_MOST)));
+        assert!(LIVE.contains(&area(live_number(LIVE_AT_MOST - 1, LIVE_AT_MOST))));
     }
 }

@@ -1,198 +1,353 @@
-//! The servers of a run.
+//! The servers of a run: processes that the bench starts, or one that runs already.
 
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::args::{External, Options};
-use crate::background::Background;
-use crate::child::Child;
-use crate::client::{Clients, Seen, Setup};
-use crate::error::BenchError;
-use crate::live;
+use anyhow::{Context, Result, anyhow, bail};
+use bytes::Bytes;
+use indicatif::ProgressBar;
+use rustix::process::{Pid, Signal, kill_process_group};
+use serde_json::Value;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::args::Options;
+use crate::http::{Connection, Route, send_body};
+use crate::load::{Clients, now};
 use crate::machine::Processes;
-use crate::mock::{ACCOUNT_SID, AUTH_TOKEN, SENDER};
-use crate::progress::Progress;
-use crate::reference::Reference;
+use crate::mock::{ACCOUNT_SID, AUTH_TOKEN, Mock, SENDER};
 use crate::results::Server;
-use crate::schedule::now;
-use crate::warnings::Warnings;
+use crate::script::hanging_number;
+
+/// A start with very much data takes long.
+const STARTS_WITHIN: Duration = Duration::from_secs(120);
+
+/// Times of starts are exact to this.
+const POLL_EVERY: Duration = Duration::from_millis(1);
+
+/// Before a connection that the server closed is opened again.
+const RECONNECT_AFTER: Duration = Duration::from_millis(100);
 
 /// More numbers than any run uses: the limit on numbers must not be met.
 const MAX_NUMBERS: u64 = 40_000_000;
 
+/// What starting the servers of a run needs.
+pub struct Setup<'a> {
+    pub options: &'a Options,
+    /// Each server has a directory in it.
+    pub home: &'a Path,
+    pub mock: Mock,
+    pub progress: ProgressBar,
+}
+
 /// A server that requests are sent to.
 pub struct Target {
     pub results: Server,
-    pub warnings: Warnings,
-    clients: Clients,
-    processes: Option<Processes>,
+    pub clients: Clients,
+    pub processes: Option<Processes>,
     child: Option<Child>,
-    _background: Background,
+    /// Connections beside the measured ones, which end when dropped.
+    _background: JoinSet<()>,
 }
 
-/// How an onceward is started: as an operator does, with default settings except those given.
-pub struct Onceward<'a> {
-    pub program: &'a Path,
-    pub twilio: &'a str,
-    pub live_numbers: u64,
-    pub environment: &'a [(String, String)],
-}
+impl Setup<'_> {
+    /// All servers of a run; the first is the one that the others are compared with.
+    pub async fn start_all(&self) -> Result<Vec<Target>> {
+        let mut targets = Vec::new();
+        if let Some(address) = self.options.target {
+            targets.push(self.running(address).await?);
+        } else {
+            let what = "the onceward under test; every answer is on the disk before it leaves";
+            targets.push(self.onceward("onceward", what, &self.options.onceward()?).await?);
+        }
+        if let Some(program) = &self.options.baseline {
+            let what = format!("{}, with the same settings", program.display());
+            targets.push(self.onceward("baseline", &what, program).await?);
+        }
+        for reference in self.options.beside() {
+            let (name, what) = reference.describe();
+            let home = self.directory(name)?;
+            let begun = now();
+            let child = Child::start(name, reference.command(&self.mock.base_url(), &home)?, &home).await?;
+            targets.push(self.target(name, what, begun, child, None).await?);
+        }
+        Ok(targets)
+    }
 
-impl Onceward<'_> {
-    pub fn command(&self, home: &Path) -> Command {
-        let mut command = Command::new(self.program);
+    async fn onceward(&self, name: &str, what: &str, program: &Path) -> Result<Target> {
+        let home = self.directory(name)?;
+        if self.options.live_numbers > 0 {
+            self.make_live_numbers(name, program, &home).await?;
+        }
+        self.progress.set_message(format!("starting {name}"));
+        let begun = now();
+        let child = self.start_onceward(name, program, &home).await?;
+        self.target(name, what, begun, child, Some(home.join("data"))).await
+    }
+
+    /// Starts an onceward with its data in `home/data` and waits until it is ready.
+    pub async fn start_onceward(&self, name: &str, program: &Path, home: &Path) -> Result<Child> {
+        let mut command = self.onceward_command(program, home);
+        command.args(["--listen", "127.0.0.1:0", "--log-format", "json", "--data-dir", "data"]);
+        let child = Child::start(name, command, home).await?;
+        let ready = async {
+            loop {
+                if let Ok(mut connection) = Connection::open(child.address).await
+                    && let Ok((status, _)) = connection.request(Route::Ready, Bytes::new()).await
+                    && status.is_success()
+                {
+                    return;
+                }
+                sleep(POLL_EVERY).await;
+            }
+        };
+        timeout(STARTS_WITHIN, ready).await.map_err(|_| child.error("was not ready within 120 s"))?;
+        Ok(child)
+    }
+
+    /// An onceward as an operator runs it, with default settings except those of the environment.
+    pub fn onceward_command(&self, program: &Path, home: &Path) -> Command {
+        let mut command = Command::new(program);
         command
             .current_dir(home)
             .env_clear()
             .env("TWILIO_ACCOUNT_SID", ACCOUNT_SID)
             .env("TWILIO_AUTH_TOKEN", AUTH_TOKEN)
             .env("TWILIO_PHONE_NUMBER", SENDER)
-            .env("TWILIO_BASE_URL", self.twilio)
+            .env("TWILIO_BASE_URL", self.mock.base_url())
             // Otherwise it makes credentials and logs a warning.
             .env("ONCEWARD_ACCOUNT_SID", ACCOUNT_SID)
             .env("ONCEWARD_AUTH_TOKEN", AUTH_TOKEN)
-            .env("ONCEWARD_MAX_NUMBERS", (self.live_numbers + MAX_NUMBERS).to_string())
-            .envs(self.environment.iter().map(|(name, value)| (name, value)));
+            .env("ONCEWARD_MAX_NUMBERS", (self.options.live_numbers + MAX_NUMBERS).to_string())
+            .envs(self.options.settings());
         command
     }
-}
 
-/// Starts an onceward with its data in `home/data` and waits until it is ready.
-pub async fn start_onceward(name: &str, onceward: &Onceward<'_>, home: &Path) -> Result<Child, BenchError> {
-    let mut command = onceward.command(home);
-    command.args(["--listen", "127.0.0.1:0", "--log-format", "json", "--data-dir", "data"]);
-    let child = Child::start(name, command, false).await?;
-    child.ready().await?;
-    Ok(child)
+    /// A server that was started at `begun`.
+    async fn target(
+        &self,
+        name: &str,
+        what: &str,
+        begun: Instant,
+        child: Child,
+        data: Option<PathBuf>,
+    ) -> Result<Target> {
+        let (name, what, ready_ms) = (name.to_owned(), what.to_owned(), begun.elapsed().as_secs_f64() * 1e3);
+        let processes = Processes::with_children(child.process.id(), data);
+        let idle_memory_bytes = processes.memory();
+        let clients = Clients::connect(child.address, self.options, &self.mock).await?;
+        let background = self.background(child.address).await?;
+        let results = Server { name, what, ready_ms: Some(ready_ms), idle_memory_bytes, ..Server::default() };
+        let (processes, child) = (Some(processes), Some(child));
+        Ok(Target { results, clients, processes, child, _background: background })
+    }
+
+    /// A server that the bench did not start.
+    async fn running(&self, address: SocketAddr) -> Result<Target> {
+        let clients = Clients::connect(address, self.options, &self.mock).await?;
+        let processes = self.options.pid.map(|pid| Processes::with_children(pid, None));
+        if processes.as_ref().is_some_and(|processes| processes.cpu().is_none()) {
+            bail!("--pid names no process of this machine");
+        }
+        // A server that sends elsewhere would send thousands of messages to strangers.
+        if let Err(error) = clients.probe().await {
+            bail!("the server {address} {error:#}; nothing more was asked of it");
+        }
+        let (name, what) = (address.to_string(), "a server that the bench did not start".to_owned());
+        let (results, child) = (Server { name, what, ..Server::default() }, None);
+        let background = self.background(address).await?;
+        Ok(Target { results, clients, processes, child, _background: background })
+    }
+
+    /// Idle connections, and sends whose message hangs at the provider.
+    async fn background(&self, address: SocketAddr) -> Result<JoinSet<()>> {
+        let mut tasks = JoinSet::new();
+        for _ in 0..self.options.idle_connections {
+            let opened = TcpStream::connect(address).await.context("cannot open the idle connections")?;
+            tasks.spawn(async move {
+                let mut stream = Ok(opened);
+                loop {
+                    if let Ok(stream) = &mut stream {
+                        let _ = stream.read(&mut [0; 64]).await;
+                    }
+                    sleep(RECONNECT_AFTER).await;
+                    stream = TcpStream::connect(address).await;
+                }
+            });
+        }
+        let sends = u64::from(self.options.hanging_sends);
+        for first in 0..sends {
+            tasks.spawn(async move {
+                for number in (first..).step_by(usize::try_from(sends).unwrap_or(usize::MAX)) {
+                    if let Ok(mut connection) = Connection::open(address).await {
+                        // Answered with an error when the server gives the provider up.
+                        let _ = connection.request(Route::Send, send_body(hanging_number(number))).await;
+                    }
+                    sleep(RECONNECT_AFTER).await;
+                }
+            });
+        }
+        Ok(tasks)
+    }
+
+    fn directory(&self, name: &str) -> Result<PathBuf> {
+        let directory = self.home.join(name);
+        fs::create_dir(&directory).context("cannot make a directory for a server")?;
+        Ok(directory)
+    }
 }
 
 impl Target {
-    /// All servers of a run; the first is the one that the others are compared with.
-    pub async fn start_all(
-        options: &Options,
-        home: &Path,
-        setup: &Setup,
-        progress: &Progress,
-    ) -> Result<Vec<Self>, BenchError> {
-        let twilio = setup.mock.base_url();
-        let mut targets = Vec::new();
-        if let Some(external) = &options.external {
-            targets.push(Self::external(options, external, setup).await?);
-        } else {
-            let what = "the onceward under test; every answer is on the disk before it leaves";
-            let program = &options.program;
-            targets.push(Self::onceward(options, ("onceward", what), program, home, setup, progress).await?);
-        }
-        if let Some(program) = &options.baseline {
-            let what = format!("{}, with the same settings", program.display());
-            targets.push(Self::onceward(options, ("baseline", &what), program, home, setup, progress).await?);
-        }
-        for reference in &options.beside {
-            let home = make_directory(home, reference.name())?;
-            let begun = now();
-            let command = reference.command(&twilio, &home).map_err(BenchError::io("find this program"))?;
-            let child = Child::start(reference.name(), command, true).await?;
-            let results = server(reference.name(), Reference::what(*reference), Some(begun.elapsed()));
-            targets.push(Self::connected(options, results, child, None, setup).await?);
-        }
-        Ok(targets)
-    }
-
-    async fn onceward(
-        options: &Options,
-        (name, what): (&str, &str),
-        program: &Path,
-        home: &Path,
-        setup: &Setup,
-        progress: &Progress,
-    ) -> Result<Self, BenchError> {
-        let home = make_directory(home, name)?;
-        let twilio = setup.mock.base_url();
-        let (live_numbers, environment) = (options.live_numbers, options.environment.as_slice());
-        let onceward = Onceward { program, twilio: &twilio, live_numbers, environment };
-        if live_numbers > 0 {
-            let doing = format!("{name}: writing {live_numbers} live numbers");
-            progress.begin(&doing);
-            let progress = progress.clone();
-            let written = move |so_far| progress.begin(&format!("{doing}: {so_far}"));
-            live::fill(&onceward, &home, live_numbers, setup, written).await?;
-        }
-        progress.begin(&format!("starting {name}"));
-        let begun = now();
-        let child = start_onceward(name, &onceward, &home).await?;
-        let results = server(name, what, Some(begun.elapsed()));
-        Self::connected(options, results, child, Some(home.join("data")), setup).await
-    }
-
-    async fn connected(
-        options: &Options,
-        mut results: Server,
-        child: Child,
-        data: Option<PathBuf>,
-        setup: &Setup,
-    ) -> Result<Self, BenchError> {
-        let mut processes = Processes::with_children(child.id());
-        processes.data = data;
-        results.idle_memory_bytes = processes.memory();
-        let clients = Clients::connect(child.address()?, setup).await?;
-        let background =
-            Background::start(child.address()?, options.idle_connections, options.hanging_sends).await;
-        let (warnings, processes, child) = (Warnings::default(), Some(processes), Some(child));
-        Ok(Self { results, warnings, clients, processes, child, _background: background })
-    }
-
-    async fn external(options: &Options, external: &External, setup: &Setup) -> Result<Self, BenchError> {
-        let address = external.address;
-        let clients = Clients::connect(address, setup).await?;
-        let processes = external.pid.map(Processes::with_children);
-        if processes.as_ref().is_some_and(|processes| processes.cpu().is_none()) {
-            return Err(BenchError::Refused("--pid names no process of this machine".to_owned()));
-        }
-        // A server that sends elsewhere would send thousands of messages to strangers.
-        clients.probe().await.map_err(|what| BenchError::Server {
-            name: address.to_string(),
-            what: format!("{what}; nothing more was asked of it"),
-            log: String::new(),
-        })?;
-        let results = server(&address.to_string(), "a server that the bench did not start", None);
-        let background = Background::start(address, options.idle_connections, options.hanging_sends).await;
-        Ok(Self {
-            results,
-            warnings: Warnings::default(),
-            clients,
-            processes,
-            child: None,
-            _background: background,
-        })
-    }
-
-    pub fn cpu(&self) -> Option<Duration> {
-        self.processes.as_ref().and_then(Processes::cpu)
-    }
-
-    pub async fn window(
-        &self,
-        length: Duration,
-        rate: Option<u32>,
-        passed: impl Fn(Duration),
-    ) -> Result<Seen, BenchError> {
-        self.clients.window(length, rate, self.processes.as_ref(), passed).await
-    }
-
     /// The first errors and warnings that it logged.
-    pub fn problems(&self) -> Vec<String> {
+    pub fn logged(&self) -> Vec<String> {
         self.child.as_ref().map(Child::problems).unwrap_or_default()
     }
 }
 
-fn server(name: &str, what: &str, ready: Option<Duration>) -> Server {
-    let ready_ms = ready.map(|ready| ready.as_secs_f64() * 1e3);
-    Server { name: name.to_owned(), what: what.to_owned(), ready_ms, ..Server::default() }
+/// A server that the bench started, with its log in a file. Ended when dropped, with the processes that it started.
+#[derive(Debug)]
+pub struct Child {
+    name: String,
+    process: std::process::Child,
+    pub address: SocketAddr,
+    log: PathBuf,
 }
 
-fn make_directory(parent: &Path, name: &str) -> Result<PathBuf, BenchError> {
-    let directory = parent.join(name);
-    std::fs::create_dir(&directory).map_err(BenchError::io("make a directory for a server"))?;
-    Ok(directory)
+impl Child {
+    const LOG_LINES: usize = 30;
+    const PROBLEMS: usize = 5;
+
+    /// Starts a server and waits for the line of JSON on standard error with the message `listening` and a field `url`.
+    pub async fn start(name: &str, mut command: Command, home: &Path) -> Result<Self> {
+        let log = home.join("log");
+        let process = command
+            // A reference server ends with it, also when the bench was killed.
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(File::create(&log)?)
+            // Ctrl-C at a terminal reaches only the bench, which ends its children.
+            .process_group(0)
+            .spawn()
+            .with_context(|| format!("cannot start {}", command.get_program().display()))?;
+        let mut child = Self { name: name.to_owned(), process, address: ([0; 4], 0).into(), log };
+        let begun = now();
+        loop {
+            let ended = !matches!(child.process.try_wait(), Ok(None));
+            if let Some(address) = child.lines().iter().find_map(|line| listening(line)) {
+                child.address = address;
+                return Ok(child);
+            }
+            if ended {
+                return Err(child.error("ended before it listened"));
+            }
+            if begun.elapsed() > STARTS_WITHIN {
+                return Err(child.error("did not listen within 120 s"));
+            }
+            sleep(POLL_EVERY).await;
+        }
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let log = fs::read(&self.log).unwrap_or_default();
+        String::from_utf8_lossy(&log).lines().map(str::to_owned).collect()
+    }
+
+    /// The first errors and warnings that it logged, and lines that are no JSON.
+    fn problems(&self) -> Vec<String> {
+        let is_problem = |line: &String| match serde_json::from_str::<Value>(line) {
+            // Refused requests are counted by the clients.
+            Ok(event) if event["message"] == "requests were refused" => false,
+            Ok(event) => matches!(event["level"].as_str(), Some("ERROR" | "WARN")),
+            Err(_) => true,
+        };
+        self.lines().into_iter().filter(is_problem).take(Self::PROBLEMS).collect()
+    }
+
+    fn error(&self, what: &str) -> anyhow::Error {
+        let lines = self.lines();
+        let end = &lines[lines.len().saturating_sub(Self::LOG_LINES)..];
+        anyhow!("the server {} {what}; the end of its log:\n  {}", self.name, end.join("\n  "))
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        // An error means that they have ended already.
+        if let Some(group) = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw) {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+        let _ = self.process.wait();
+    }
+}
+
+/// The address, if the line says where the server listens.
+fn listening(line: &str) -> Option<SocketAddr> {
+    let event: Value = serde_json::from_str(line).ok()?;
+    let url = (event["message"] == "listening").then(|| event["url"].as_str())??;
+    url.strip_prefix("http://")?.trim_end_matches('/').parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    #[tokio::test]
+    async fn a_server_that_ends_says_why() {
+        let home = tempfile::tempdir().unwrap();
+        let script = shell("echo 'the disk is full' >&2; exit 3");
+        let text = Child::start("ceiling", script, home.path()).await.unwrap_err().to_string();
+        assert!(text.contains("ceiling ended before it listened"), "{text}");
+        assert!(text.contains("the disk is full"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_server_is_found_by_its_log_and_ends_with_its_children() {
+        let home = tempfile::tempdir().unwrap();
+        let line = r#"{"level":"INFO","message":"listening","url":"http://127.0.0.1:4711"}"#;
+        let script = shell(&format!("sleep 600 & echo $! > child; echo '{line}' >&2; wait"));
+        let mut script = script;
+        script.current_dir(home.path());
+        let child = Child::start("ceiling", script, home.path()).await.unwrap();
+        assert_eq!(child.address, "127.0.0.1:4711".parse().unwrap());
+        let below = fs::read_to_string(home.path().join("child")).unwrap();
+        let alive = |id: &str| {
+            let stat = fs::read_to_string(format!("/proc/{}/stat", id.trim())).unwrap_or_default();
+            !stat.is_empty() && !stat.contains(") Z ")
+        };
+        assert!(alive(&below));
+        let id = child.process.id().to_string();
+        drop(child);
+        assert!(!alive(&id));
+        while alive(&below) {
+            sleep(POLL_EVERY).await;
+        }
+    }
+
+    #[test]
+    fn errors_and_warnings_are_found_in_the_log() {
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let lines = [
+            r#"{"level":"INFO","message":"x"}"#,
+            r#"{"level":"WARN","message":"requests were refused"}"#,
+            r#"{"level":"ERROR","message":"y"}"#,
+            "a panic",
+        ];
+        fs::write(log.path(), lines.join("\n")).unwrap();
+        let process = shell("exit").process_group(0).spawn().unwrap();
+        let (address, log) = (([0; 4], 0).into(), log.path().to_owned());
+        let child = Child { name: String::new(), process, address, log };
+        assert_eq!(child.problems(), [r#"{"level":"ERROR","message":"y"}"#, "a panic"]);
+    }
 }

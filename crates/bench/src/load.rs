@@ -1,0 +1,607 @@
+//! The clients of one server: each follows its script on a connection of its own, window by window.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use bytes::Bytes;
+use hdrhistogram::Histogram;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, interval_at, sleep, timeout, timeout_at};
+
+use crate::args::Options;
+use crate::contract::{Expect, Verdict, classify_response, masked};
+use crate::http::{Connection, Route, check_body, send_body};
+use crate::machine::Processes;
+use crate::mock::Mock;
+use crate::results::{self, ALL, Sample, Window, float};
+use crate::script::{Kind, Script, Step};
+
+/// For answers when a window is over.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// For one answer outside of a window; the delivery of a message gives up after 10 s.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(15);
+
+/// Reserved for use in films: +1 202 555 0123.
+const FICTITIOUS: u64 = 12_025_550_123;
+
+const RECONNECT_AFTER: Duration = Duration::from_millis(100);
+const SAMPLE_EVERY: Duration = Duration::from_secs(1);
+
+/// All clients of one server.
+pub struct Clients(Vec<Arc<tokio::sync::Mutex<Client>>>);
+
+struct Client {
+    script: Script,
+    session: Session,
+}
+
+/// A connection, opened again when it was lost.
+struct Session {
+    connection: Option<Connection>,
+    address: SocketAddr,
+    mock: Mock,
+}
+
+impl Clients {
+    pub async fn connect(address: SocketAddr, options: &Options, mock: &Mock) -> Result<Self> {
+        let mut clients = Vec::new();
+        for client in 0..options.connections {
+            let opened = timeout(ANSWERS_WITHIN, Connection::open(address)).await;
+            let connection = opened.map_err(Into::into).flatten();
+            let connection = connection.with_context(|| {
+                format!("cannot open connection {} to the server at {address}", client + 1)
+            })?;
+            let script = Script::new(options.workload, options.seed, client, options.connections);
+            let session = Session { connection: Some(connection), address, mock: mock.clone() };
+            clients.push(Arc::new(tokio::sync::Mutex::new(Client { script, session })));
+        }
+        Ok(Self(clients))
+    }
+
+    /// Sends one code to a fictitious number: its text must arrive at the mock.
+    pub async fn probe(&self) -> Result<()> {
+        let Some(client) = self.0.first() else { return Ok(()) };
+        let session = &mut client.lock().await.session;
+        let answer = timeout(ANSWERS_WITHIN, session.request(Route::Send, send_body(FICTITIOUS))).await;
+        let (status, body) =
+            answer.with_context(|| format!("gave no answer within {ANSWERS_WITHIN:?}"))??;
+        let base = format!("its Twilio base URL must be {}", session.mock.base_url());
+        if !matches!(classify_response(Expect::Sent, FICTITIOUS, status, &body), Verdict::Expected(_)) {
+            bail!("answered a send with {status} {}; {base}", masked(&String::from_utf8_lossy(&body)));
+        }
+        let arrived = session.mock.take_code(FICTITIOUS);
+        arrived
+            .with_context(|| format!("says that a code was sent, but no text arrived at the mock; {base}"))?;
+        Ok(())
+    }
+
+    /// Locks the numbers that the workload needs locked, then drives the server for a window; `passed` is called once a
+    /// second.
+    pub async fn window(
+        &self,
+        length: Duration,
+        rate: Option<u32>,
+        processes: Option<&Processes>,
+        passed: impl Fn(Duration),
+    ) -> Result<Window> {
+        self.lock_numbers().await?;
+        let (model, tally) = (LoadModel::new(rate, length), Arc::<Mutex<Tally>>::default());
+        let start = now();
+        let end = start + if rate.is_some() { length * 2 } else { length } + PATIENCE;
+        if let LoadModel::Open(schedule) = &model {
+            let schedule = Arc::downgrade(schedule);
+            // A thread sleeps to some microseconds, the timers of the runtime to a millisecond.
+            thread::spawn(move || {
+                while let Some(next) =
+                    schedule.upgrade().and_then(|schedule| schedule.release(start.elapsed()))
+                {
+                    thread::sleep(next.saturating_sub(start.elapsed()));
+                }
+            });
+        }
+        let mut busy = JoinSet::new();
+        for client in &self.0 {
+            let (client, model, tally) = (client.clone(), model.clone(), tally.clone());
+            busy.spawn(async move {
+                let Client { script, session } = &mut *client.lock().await;
+                let mut waits_for = None;
+                let driven = drive(&model, start, &tally, script, session, &mut waits_for);
+                if timeout_at(end, driven).await.is_err()
+                    && let Some(kind) = waits_for
+                {
+                    let silence = format!("no answer {PATIENCE:?} after the window ended");
+                    lock(&tally).answered(kind, &Verdict::Unexpected(silence), Duration::ZERO);
+                }
+            });
+        }
+        let (mut samples, mut last) = (Vec::new(), (start, processes.and_then(Processes::cpu)));
+        let mut ticks = interval_at(start + SAMPLE_EVERY, SAMPLE_EVERY);
+        loop {
+            tokio::select! {
+                done = busy.join_next() => if done.is_none() { break },
+                _ = ticks.tick() => {
+                    samples.push(sample(start, &mut last, &tally, processes));
+                    passed(start.elapsed().min(length));
+                }
+            }
+        }
+        let lasted = start.elapsed();
+        if last.0.elapsed() > SAMPLE_EVERY / 2 {
+            samples.push(sample(start, &mut last, &tally, processes));
+        }
+        passed(length);
+        let schedule = if let LoadModel::Open(schedule) = &model { Some(schedule) } else { None };
+        let mut tally = lock(&tally);
+        Ok(Window {
+            lasted_s: lasted.as_secs_f64(),
+            kinds: tally.results(),
+            dropped: schedule.map_or(0, |schedule| schedule.dropped()),
+            achieved_per_s: schedule.map(|schedule| schedule.achieved()),
+            late_us: us(tally.lateness.value_at_quantile(0.99)),
+            quotes: std::mem::take(&mut tally.quotes),
+            cpu_us: None,
+            memory_bytes: samples.iter().filter_map(|sample: &Sample| sample.memory_bytes).max(),
+            samples,
+        })
+    }
+
+    async fn lock_numbers(&self) -> Result<()> {
+        let mut busy = JoinSet::new();
+        for client in &self.0 {
+            let client = client.clone();
+            busy.spawn(async move {
+                let Client { script, session } = &mut *client.lock().await;
+                for mut turn in script.begin_window() {
+                    let mut step = Some(turn.is_locked());
+                    while let Some(asked) = step.take() {
+                        let answer = timeout(ANSWERS_WITHIN, session.ask(&asked)).await;
+                        match answer.with_context(|| format!("no answer within {ANSWERS_WITHIN:?}"))? {
+                            (Verdict::Expected(_), _) if asked.expect == Expect::Locked => break,
+                            (Verdict::Expected(trials), code) => turn.succeeded(&asked, code, trials),
+                            _ if asked.expect == Expect::Locked => {}
+                            (verdict, _) => bail!("{}: {verdict:?}", asked.kind.name()),
+                        }
+                        step = turn.next();
+                    }
+                }
+                Ok(())
+            });
+        }
+        while let Some(done) = busy.join_next().await {
+            done?.context("cannot lock the numbers of the workload")?;
+        }
+        Ok(())
+    }
+}
+
+/// When requests leave.
+#[derive(Debug, Clone)]
+enum LoadModel {
+    /// The next request leaves when the last was answered, until this time of the window.
+    Closed(Duration),
+    /// Requests leave at fixed moments.
+    Open(Arc<Schedule>),
+}
+
+impl LoadModel {
+    fn new(rate: Option<u32>, length: Duration) -> Self {
+        rate.map_or(Self::Closed(length), |rate| Self::Open(Arc::new(Schedule::new(rate, length))))
+    }
+}
+
+/// Moments at even distances, shared by all clients. A moment that passes while all clients wait for answers is taken
+/// late by the first free one, and its latency counts from the moment.
+#[derive(Debug)]
+struct Schedule {
+    rate: u32,
+    window: Duration,
+    moments: u64,
+    released: AtomicU64,
+    taken: AtomicU64,
+    /// Nanoseconds of the window at which the last request left.
+    last_left: AtomicU64,
+    due: Semaphore,
+}
+
+impl Schedule {
+    /// `rate` moments a second (at least 1). Late requests leave until twice the window has passed.
+    fn new(rate: u32, window: Duration) -> Self {
+        let (released, taken, last_left) = Default::default();
+        let moments = u64::from(rate) * window.as_secs();
+        Self { rate, window, moments, released, taken, last_left, due: Semaphore::new(0) }
+    }
+
+    /// Lets all requests leave that are due at this time of the window. Returns the next moment, or `None` after the
+    /// last: then every client that asks learns that no moment is left.
+    fn release(&self, time: Duration) -> Option<Duration> {
+        let due = u128::from(self.rate) * time.as_nanos() / 1_000_000_000 + 1;
+        let due = u64::try_from(due).unwrap_or(u64::MAX).min(self.moments);
+        let before = self.released.swap(due, Ordering::Relaxed);
+        let permits = if due == self.moments { Semaphore::MAX_PERMITS as u64 / 2 } else { due - before };
+        self.due.add_permits(usize::try_from(permits).unwrap_or(usize::MAX));
+        (due < self.moments).then(|| self.moment(due))
+    }
+
+    /// The next moment, when it has come; `None` when there is none, or when it is too late for any.
+    async fn take(&self, start: Instant) -> Option<Duration> {
+        self.due.acquire().await.ok()?.forget();
+        let time = start.elapsed();
+        if time > self.window * 2 {
+            return None;
+        }
+        let index = self.taken.fetch_add(1, Ordering::Relaxed);
+        let moment = (index < self.moments).then(|| self.moment(index))?;
+        self.last_left.fetch_max(nanos(time), Ordering::Relaxed);
+        Some(moment)
+    }
+
+    /// Requests that never left.
+    fn dropped(&self) -> u64 {
+        self.moments.saturating_sub(self.taken.load(Ordering::Relaxed))
+    }
+
+    /// Requests that left, per second of the time they took to leave.
+    fn achieved(&self) -> f64 {
+        let last = Duration::from_nanos(self.last_left.load(Ordering::Relaxed));
+        float(self.moments - self.dropped()) / self.window.max(last).as_secs_f64()
+    }
+
+    fn moment(&self, index: u64) -> Duration {
+        let nanos = u128::from(index) * 1_000_000_000 / u128::from(self.rate);
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+}
+
+/// Carries a client's requests. A trait, so that a test can be the server.
+trait Server: Send {
+    /// Sends the request and classifies the response; after a send also the code that arrived.
+    fn ask(&mut self, step: &Step) -> impl Future<Output = (Verdict, Option<String>)> + Send;
+}
+
+/// Asks until the window is over. `waits_for` is the request without an answer.
+async fn drive(
+    model: &LoadModel,
+    start: Instant,
+    tally: &Mutex<Tally>,
+    script: &mut Script,
+    server: &mut impl Server,
+    waits_for: &mut Option<Kind>,
+) {
+    loop {
+        let free = start.elapsed();
+        let due = match model {
+            LoadModel::Closed(end) if free >= *end => return,
+            LoadModel::Closed(_) => free,
+            LoadModel::Open(schedule) => {
+                let Some(due) = schedule.take(start).await else { return };
+                if due > free {
+                    lock(tally).lateness.saturating_record(nanos(start.elapsed().saturating_sub(due)));
+                }
+                due
+            }
+        };
+        let step = script.next();
+        *waits_for = Some(step.kind);
+        let (verdict, code) = server.ask(&step).await;
+        *waits_for = None;
+        lock(tally).answered(step.kind, &verdict, start.elapsed().saturating_sub(due));
+        script.answered(&step, &verdict, code);
+    }
+}
+
+impl Session {
+    async fn request(&mut self, route: Route, body: Bytes) -> Result<(u16, Bytes)> {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => match Connection::open(self.address).await {
+                Ok(connection) => connection,
+                Err(error) => {
+                    sleep(RECONNECT_AFTER).await;
+                    return Err(error.context("no connection"));
+                }
+            },
+        };
+        let (status, body) = connection.request(route, body).await.context("no answer")?;
+        self.connection = Some(connection);
+        Ok((status.as_u16(), body))
+    }
+}
+
+impl Server for Session {
+    async fn ask(&mut self, step: &Step) -> (Verdict, Option<String>) {
+        let (route, request) = match &step.code {
+            None => (Route::Send, send_body(step.digits)),
+            Some(code) => (Route::Check, check_body(step.digits, code)),
+        };
+        let (status, body) = match self.request(route, request).await {
+            Ok(answer) => answer,
+            Err(error) => return (Verdict::Unexpected(format!("{error:#}")), None),
+        };
+        let verdict = classify_response(step.expect, step.digits, status, &body);
+        if step.expect != Expect::Sent || !matches!(verdict, Verdict::Expected(_)) {
+            return (verdict, None);
+        }
+        // A send is answered after the provider took the message.
+        match self.mock.take_code(step.digits) {
+            Some(code) => (verdict, Some(code)),
+            None => (Verdict::Unexpected(format!("{status}, but no text arrived at the mock")), None),
+        }
+    }
+}
+
+/// Counts and latencies (in nanoseconds) of all clients in one window.
+struct Tally {
+    kinds: BTreeMap<Kind, Counts>,
+    /// Latencies since the last sample.
+    second: Histogram<u64>,
+    /// How much later than planned the load itself let requests leave.
+    lateness: Histogram<u64>,
+    quotes: BTreeSet<String>,
+}
+
+struct Counts {
+    refused: u64,
+    unexpected: u64,
+    expected: Histogram<u64>,
+}
+
+impl Counts {
+    fn new() -> Self {
+        Self { refused: 0, unexpected: 0, expected: histogram() }
+    }
+
+    fn results(&self, name: &'static str) -> results::Kind {
+        const PERCENTILES: [f64; 24] = [
+            1.0, 5.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 85.0, 90.0, 92.5, 95.0, 97.5, 98.0,
+            99.0, 99.5, 99.75, 99.9, 99.95, 99.99, 99.995, 99.999,
+        ];
+        let Self { refused, unexpected, expected } = self;
+        let max = expected.max();
+        let at = |percentile| (percentile, us(expected.value_at_percentile(percentile).min(max)));
+        let percentiles = if expected.is_empty() { Vec::new() } else { PERCENTILES.map(at).to_vec() };
+        let (answers, refused, unexpected) = (expected.len(), *refused, *unexpected);
+        results::Kind { name, answers, refused, unexpected, max_us: us(max), percentiles }
+    }
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self { kinds: BTreeMap::new(), second: histogram(), lateness: histogram(), quotes: BTreeSet::new() }
+    }
+}
+
+impl Tally {
+    const QUOTES: usize = 5;
+
+    fn answered(&mut self, kind: Kind, verdict: &Verdict, latency: Duration) {
+        let counts = self.kinds.entry(kind).or_insert_with(Counts::new);
+        match verdict {
+            Verdict::Expected(_) => {
+                counts.expected.saturating_record(nanos(latency));
+                self.second.saturating_record(nanos(latency));
+            }
+            Verdict::Refused => counts.refused += 1,
+            Verdict::Unexpected(what) => {
+                counts.unexpected += 1;
+                if self.quotes.len() < Self::QUOTES {
+                    self.quotes.insert(format!("{}: {what}", kind.name()));
+                }
+            }
+        }
+    }
+
+    /// Of all kinds together, then of each.
+    fn results(&self) -> Vec<results::Kind> {
+        let mut all = Counts::new();
+        for Counts { refused, unexpected, expected } in self.kinds.values() {
+            all.refused += refused;
+            all.unexpected += unexpected;
+            // Histograms with the same bounds always fit.
+            let _ = all.expected.add(expected);
+        }
+        let kinds = self.kinds.iter().map(|(kind, counts)| counts.results(kind.name()));
+        std::iter::once(all.results(ALL)).chain(kinds).collect()
+    }
+}
+
+/// What happened since the last sample, which was taken at `last` with this CPU time.
+fn sample(
+    start: Instant,
+    last: &mut (Instant, Option<Duration>),
+    tally: &Mutex<Tally>,
+    processes: Option<&Processes>,
+) -> Sample {
+    let (moment, cpu) = (now(), processes.and_then(Processes::cpu));
+    let second = std::mem::replace(&mut lock(tally).second, histogram());
+    let lasted = (moment - last.0).as_secs_f64().max(1e-9);
+    let used = cpu.zip(last.1).map(|(cpu, before)| cpu.saturating_sub(before).as_secs_f64());
+    *last = (moment, cpu);
+    Sample {
+        at_s: (moment - start).as_secs_f64(),
+        requests_per_s: float(second.len()) / lasted,
+        p99_us: (!second.is_empty()).then(|| us(second.value_at_quantile(0.99))),
+        cores: used.map(|used| used / lasted),
+        memory_bytes: processes.and_then(Processes::memory),
+        disk_bytes: processes.and_then(Processes::disk),
+    }
+}
+
+fn lock(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
+    tally.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Nanoseconds up to an hour, with three significant digits.
+fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, 3_600_000_000_000, 3)
+        .unwrap_or_else(|error| unreachable!("these bounds are allowed: {error}"))
+}
+
+fn us(nanos: u64) -> f64 {
+    float(nanos) / 1e3
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[expect(clippy::disallowed_methods, reason = "a measurement of time")]
+pub fn now() -> Instant {
+    Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use tokio::net::TcpListener;
+    use tokio::time::sleep_until;
+
+    use super::*;
+    use crate::args::Arguments;
+    use crate::script::Workload;
+
+    /// Answers within a millisecond, but stands still in its third second.
+    struct Stalls(Instant);
+
+    const STALL: std::ops::Range<Duration> = Duration::from_secs(2)..Duration::from_secs(3);
+
+    impl Server for Stalls {
+        async fn ask(&mut self, _: &Step) -> (Verdict, Option<String>) {
+            sleep(Duration::from_millis(1)).await;
+            if STALL.contains(&self.0.elapsed()) {
+                sleep_until(self.0 + STALL.end).await;
+            }
+            (Verdict::Expected(Some(5)), Some("123456".to_owned()))
+        }
+    }
+
+    async fn driven(
+        rate: Option<u32>,
+        length: Duration,
+        clients: u32,
+    ) -> (results::Kind, LoadModel, Duration) {
+        let start = now();
+        let (model, tally) = (LoadModel::new(rate, length), Arc::<Mutex<Tally>>::default());
+        let mut all = JoinSet::new();
+        if let LoadModel::Open(schedule) = model.clone() {
+            // In the time of the test, as the thread does it in real time.
+            all.spawn(async move {
+                while let Some(next) = schedule.release(start.elapsed()) {
+                    sleep_until(start + next).await;
+                }
+            });
+        }
+        for client in 0..clients {
+            let (model, tally) = (model.clone(), tally.clone());
+            all.spawn(async move {
+                let mut script = Script::new(Workload::SendVerify, 1, client, clients);
+                drive(&model, start, &tally, &mut script, &mut Stalls(start), &mut None).await;
+            });
+        }
+        while let Some(done) = all.join_next().await {
+            done.unwrap();
+        }
+        let tally = lock(&tally);
+        let lateness = Duration::from_nanos(tally.lateness.value_at_quantile(0.99));
+        (tally.results().swap_remove(0), model, lateness)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_open_loop_charges_a_stall_to_all_requests_due_in_it() {
+        let (latency, _, lateness) = driven(Some(100), Duration::from_secs(10), 4).await;
+        assert_eq!(latency.answers, 1_000, "none is left out");
+        // 100 of the 1,000 were due in the second in which nothing was answered, evenly spread over it.
+        let ms = |percentile| latency.at(percentile).unwrap() / 1e3;
+        assert!(ms(85.0) < 10.0, "{latency:?}");
+        assert!((200.0..300.0).contains(&ms(92.5)), "{latency:?}");
+        assert!((450.0..550.0).contains(&ms(95.0)), "{latency:?}");
+        assert!((850.0..950.0).contains(&ms(99.0)), "{latency:?}");
+        assert!(latency.max_us > 990_000.0, "{latency:?}");
+        assert!(lateness < Duration::from_millis(3), "the stall is not the load's own: {lateness:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_closed_loop_hides_the_same_stall() {
+        let (latency, ..) = driven(None, Duration::from_secs(10), 4).await;
+        assert!(latency.at(99.9).unwrap() < 10_000.0, "{latency:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rate_beyond_the_server_ends_and_counts_the_dropped() {
+        // Four clients that take one or two milliseconds each carry 2,000 to 4,000 a second.
+        let (latency, model, _) = driven(Some(20_000), Duration::from_secs(1), 4).await;
+        let LoadModel::Open(schedule) = model else { panic!() };
+        assert_eq!(latency.answers + schedule.dropped(), 20_000);
+        assert!(schedule.dropped() > 10_000);
+        assert!((1_500.0..5_000.0).contains(&schedule.achieved()), "{}", schedule.achieved());
+    }
+
+    #[test]
+    fn moments_are_at_even_distances_and_do_not_drift() {
+        let schedule = Schedule::new(3, Duration::from_secs(1_000_000));
+        assert_eq!(schedule.moment(2_999_997), Duration::from_secs(999_999));
+        let schedule = Schedule::new(4, Duration::from_secs(1));
+        let ms = Duration::from_millis;
+        assert_eq!(
+            [0, 260, 600, 750].map(|time| schedule.release(ms(time))),
+            [Some(ms(250)), Some(ms(500)), Some(ms(750)), None]
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn late_moments_are_taken_until_twice_the_window() {
+        let (schedule, start) = (Schedule::new(10, Duration::from_secs(1)), now());
+        schedule.release(Duration::from_secs(1));
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert_eq!(schedule.take(start).await, Some(Duration::ZERO));
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!(schedule.take(start).await, None);
+        assert_eq!(schedule.dropped(), 9);
+        assert!((schedule.achieved() - 0.5).abs() < 1e-9);
+    }
+
+    async fn clients(address: SocketAddr, workload: &str) -> Clients {
+        let mock = Mock::start("127.0.0.1:0".parse().unwrap(), Duration::ZERO).await.unwrap();
+        let arguments = ["onceward-bench", "--connections", "1", "--workload", workload];
+        let options = Arguments::parse_from(arguments).options;
+        Clients::connect(address, &options, &mock).await.unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_never_answers_is_given_up() {
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = silent.local_addr().unwrap();
+        let probe = clients(address, "send").await.probe().await.unwrap_err();
+        assert!(probe.to_string().starts_with("gave no answer within 15s"), "{probe}");
+        let second = Duration::from_secs(1);
+        let locking = clients(address, "locked").await.window(second, None, None, |_| ()).await;
+        assert!(format!("{:#}", locking.err().unwrap()).contains("no answer within 15s"));
+        let observed = clients(address, "send").await.window(second, None, None, |_| ()).await.unwrap();
+        assert_eq!((observed.kinds[0].answers, observed.kinds[0].unexpected), (0, 1));
+        assert!((31.0..31.1).contains(&observed.lasted_s), "{}", observed.lasted_s);
+        assert!(observed.quotes.first().unwrap().contains("no answer 30s after the window ended"));
+    }
+
+    #[test]
+    fn only_expected_answers_have_latencies_and_quotes_come_once() {
+        let mut tally = Tally::default();
+        for index in 0..20 {
+            tally.answered(Kind::Send, &Verdict::Expected(Some(5)), Duration::from_millis(1));
+            tally.answered(Kind::Right, &Verdict::Refused, Duration::from_millis(9));
+            let unexpected = Verdict::Unexpected(format!("401 no {}", index % 10));
+            tally.answered(Kind::Right, &unexpected, Duration::from_millis(9));
+        }
+        let kinds = tally.results();
+        let counts: Vec<_> = kinds.iter().map(|kind| (kind.answers, kind.refused, kind.unexpected)).collect();
+        assert_eq!(counts, [(20, 20, 20), (20, 0, 0), (0, 20, 20)]);
+        assert!((kinds[0].at(50.0).unwrap() - 1_000.0).abs() < 2.0);
+        assert_eq!((tally.quotes.len(), tally.second.len()), (Tally::QUOTES, 20));
+        assert!(tally.quotes.iter().all(|quote| quote.starts_with("check, right code: 401 no ")));
+    }
+}
