@@ -3,9 +3,11 @@
 use std::hint::black_box;
 use std::time::Duration;
 
+use bytes::Bytes;
 use criterion::{Criterion, Throughput};
-use onceward::domain::{PhoneNumber, Timestamp};
-use onceward::http::measured::{read_check, read_send, write_check, write_send};
+use onceward::config::AnswerSet;
+use onceward::domain::{Channel, PhoneNumber, Timestamp};
+use onceward::http::measured::{api_check, api_send, read_send_otp, read_verify_otp};
 use onceward::numbers::{CheckOutcome, Reply, SendOutcome};
 
 use crate::samples::number;
@@ -35,10 +37,22 @@ fn numbers(criterion: &mut Criterion) {
 fn requests(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("json in, number parsed");
     group.throughput(Throughput::Bytes(SEND.len() as u64));
-    group.bench_function("send-otp", |b| b.iter(|| read_send(black_box(SEND)).expect("a body")));
+    group.bench_function("send-otp", |b| {
+        b.iter(|| read_send_otp(black_box(SEND), None, &[Channel::Sms]).expect("a body"))
+    });
     group.throughput(Throughput::Bytes(CHECK.len() as u64));
-    group.bench_function("verify-otp", |b| b.iter(|| read_check(black_box(CHECK)).expect("a body")));
+    group.bench_function("verify-otp", |b| {
+        b.iter(|| read_verify_otp(black_box(CHECK), None).expect("a body"))
+    });
     group.finish();
+}
+
+fn write_send(reply: &Reply<SendOutcome>, number: PhoneNumber) -> Bytes {
+    api_send(AnswerSet::Documented, reply, number).body
+}
+
+fn write_check(reply: &Reply<CheckOutcome>, number: PhoneNumber) -> Bytes {
+    api_check(AnswerSet::Documented, reply, number, Duration::ZERO).body
 }
 
 fn answers(criterion: &mut Criterion) {

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::deps::Page;
 use crate::numbers::Refusal;
@@ -128,25 +129,40 @@ impl From<Page> for Answer {
     }
 }
 
-/// The fields' order is part of the contract.
-#[derive(Serialize)]
-struct Envelope<'a, D> {
+/// The answer of most routes that are not Twilio's. The fields' order is part of the contract.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Envelope, bound = "")]
+pub struct Envelope<'a, D = ()> {
+    /// The HTTP status, unless the answers are as built.
     code: u16,
+    /// What happened.
     message: &'a str,
+    /// More about it, often an object.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = serde_json::Value, required = false)]
     data: Option<D>,
 }
 
-#[derive(Serialize)]
-struct Message<'a> {
+/// The answer of the tutorial's routes.
+#[derive(Serialize, ToSchema)]
+pub struct Message<'a> {
+    /// What happened.
     message: &'a str,
 }
 
-#[derive(Serialize)]
-struct TwilioError<'a> {
+/// An error in Twilio's form.
+#[derive(Serialize, ToSchema)]
+pub struct TwilioError<'a> {
+    /// Twilio's number of the error.
+    #[schema(minimum = 20000)]
     code: u32,
+    /// What happened.
     message: &'a str,
+    /// Where Twilio says more.
+    #[schema(format = "uri")]
     more_info: String,
+    /// The HTTP status.
+    #[schema(minimum = 400, maximum = 599)]
     status: u16,
 }
 

@@ -1,10 +1,11 @@
-//! The hyper front end: one file per endpoint, and the only place that knows statuses.
+//! The hyper front end, and the only place that knows statuses.
 //!
 //! * [`serve`]: accepts connections and serves them until it is told to stop; within it
 //!   `connection` watches one connection, `service` answers one request.
 //! * [`Tls`]: with what certificate and under which rules connections are encrypted.
-//! * `api`: the endpoints: parse, call, map.
-//! * `v2`: Twilio Verify's API. `openapi`: the description of every route.
+//! * `routes`: the table of all routes. `route`: which one a request is for. `api`: who may use it, and the handlers that are
+//!   not Twilio's.
+//! * `v2`: Twilio Verify's API. `openapi`: the description of every route, from the table.
 //! * `answers`: outcome to status and message, one table for each set of answers. The tables make
 //!   `docs/errors.md`.
 //! * [`Deps`]: what it is handed. The shards are behind [`Verify`], the pages behind [`Pages`], who takes
@@ -27,6 +28,7 @@ mod problem;
 mod refusal_log;
 mod request_id;
 mod route;
+mod routes;
 mod server;
 mod service;
 #[cfg(test)]
@@ -34,7 +36,13 @@ mod tests;
 mod tls;
 mod v2;
 
-pub use api::measured;
+/// From bytes to a request and from an answer to bytes, for the micro benchmarks.
+#[doc(hidden)]
+pub mod measured {
+    pub use super::answers::{api_check, api_send};
+    pub use super::api::compatible::{read_send_otp, read_verify_otp};
+}
+
 pub use deps::{
     CallbackAnswer, CallbackKind, CallbackRequest, Callbacks, Deps, GatewayHealth, Gateways, Page, Pages,
     Readiness, Verify,

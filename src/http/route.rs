@@ -1,144 +1,447 @@
-//! Which endpoint a request is for.
+//! What a route is, and which route a request is for. The routes themselves are in [`super::routes`].
 
+use std::sync::LazyLock;
+
+use futures_util::future::BoxFuture;
 use hyper::Method;
+use utoipa::ToSchema;
+use utoipa::openapi::{RefOr, Schema};
 
-use super::answer::Shape;
+use super::answer::{Answer, Shape};
 use super::deps::CallbackKind;
-use super::v2::Kind;
+use super::routes::{GROUPS, OPEN_ENDED};
+use super::v2;
+use super::v2::page::Paging;
+use super::v2::params::{Param, Parameters};
+use crate::registry::Scope;
 
-/// An endpoint.
+/// Routes that belong together: they read and refuse alike.
+pub struct Group {
+    /// Its name.
+    pub name: &'static str,
+    /// Its purpose.
+    pub about: &'static str,
+    /// Who may use its routes, unless a route says otherwise.
+    pub access: Access,
+    /// The form of its errors: those of the tutorial's API are `{"message"}` in every case, so that its clients find it in
+    /// a 404, 413 or 503 too.
+    pub errors: Shape,
+    /// Media types of bodies, the first for examples.
+    pub bodies: &'static [&'static str],
+    /// Its routes.
+    pub routes: &'static [Route],
+}
+
+/// A method at a path.
+pub struct Route {
+    /// The method.
+    pub verb: Verb,
+    /// The path, with the names of its variable segments in braces.
+    pub path: &'static str,
+    /// Its name for generated clients.
+    pub id: &'static str,
+    /// Its purpose, in a few words.
+    pub summary: &'static str,
+    /// More about it.
+    pub about: &'static str,
+    /// Who may use it; `None` for the group's rule.
+    pub access: Option<Access>,
+    /// What answers it.
+    pub handler: Handler,
+    /// Its parameters: in the query of a `GET`, else in the body.
+    pub params: fn() -> Vec<Param>,
+    /// The headers that it reads.
+    pub headers: fn() -> Vec<Param>,
+    /// The answer to a good request.
+    pub success: Success,
+    /// Other statuses of its own.
+    pub others: &'static [u16],
+}
+
+/// A method of a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verb {
+    /// `GET`, and `HEAD`, which is answered as `GET` without its body.
+    Get,
+    /// `POST`
+    Post,
+    /// `DELETE`
+    Delete,
+}
+
+impl Verb {
+    fn of(method: &Method) -> Option<Self> {
+        match *method {
+            Method::GET | Method::HEAD => Some(Self::Get),
+            Method::POST => Some(Self::Post),
+            Method::DELETE => Some(Self::Delete),
+            _ => None,
+        }
+    }
+
+    /// Its name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
+/// Who may use a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Route {
-    /// `/`
-    Index,
+pub enum Access {
+    /// Everyone.
+    Open,
+    /// Everyone, unless the server asks for a key with the scope `verify`.
+    Compatible,
+    /// A key with this scope, and the account.
+    Scope(Scope),
+    /// A key with the scope `admin` or `verify`, and the account.
+    AnyScope,
+    /// The account, or a key for all services with the scope `admin`. The words name what needs it.
+    Account(&'static str),
+}
+
+impl Access {
+    /// Whether the route is refused without a credential.
+    pub const fn needs_credential(self) -> bool {
+        !matches!(self, Self::Open | Self::Compatible)
+    }
+}
+
+/// What answers a route. The four compatible routes are called directly: they are the ones that must be cheap.
+#[derive(Clone, Copy)]
+pub enum Handler {
     /// `/api/send-otp`
     SendOtp,
     /// `/api/verify-otp`
     VerifyOtp,
-    /// `/hello-world`
-    HelloWorld,
     /// `/send-code`
     SendCode,
     /// `/verify-code`
     VerifyCode,
-    /// `/healthz`
-    Healthz,
-    /// `/readyz`
-    Readyz,
-    /// `/inbox` and what is below it
-    Inbox,
-    /// `/openapi.json`
-    OpenApi,
-    /// `/docs`
-    Docs,
-    /// Below `/v2/`
-    V2(Kind),
-    /// Below `/callbacks/twilio/`
+    /// A resource below `/v2`.
+    V2(V2Handler),
+    /// A report of a gateway.
     Callback(CallbackKind),
-    /// Any other path
-    Unknown,
+    /// The simulator's inbox.
+    Inbox,
+    /// `/readyz`
+    Ready,
+    /// `/`
+    Index,
+    /// An answer that does not depend on the request.
+    Fixed(fn() -> Answer),
+}
+
+/// A handler below `/v2`.
+pub type V2Handler = for<'a> fn(&'a v2::RequestContext<'a>) -> BoxFuture<'a, Result<Answer, v2::Error>>;
+
+/// The answer to a good request.
+pub struct Success {
+    /// The status.
+    pub status: u16,
+    /// Its meaning.
+    pub about: &'static str,
+    /// The body.
+    pub content: Content,
+}
+
+/// A body of an answer.
+#[derive(Clone, Copy)]
+pub enum Content {
+    /// None.
+    Nothing,
+    /// Text of this media type.
+    Text(&'static str),
+    /// JSON of this schema, with an example.
+    Json(SchemaOf, fn() -> String),
+    /// A page of a list: the schema of an item, the key, and an example of an item.
+    List(SchemaOf, &'static str, fn() -> String),
+}
+
+/// Adds a type's schema, and those that it names; returns its name.
+pub type SchemaOf = fn(&mut Vec<(String, RefOr<Schema>)>) -> String;
+
+/// The [`SchemaOf`] of a type.
+pub fn schema<T: ToSchema>(schemas: &mut Vec<(String, RefOr<Schema>)>) -> String {
+    let name = T::name().into_owned();
+    schemas.push((name.clone(), T::schema()));
+    T::schemas(schemas);
+    name
 }
 
 impl Route {
-    /// Reads a path. Paths are exact: no trailing slash, no other case.
-    pub fn of(path: &str) -> Self {
-        match path {
-            "/" => Self::Index,
-            "/api/send-otp" => Self::SendOtp,
-            "/api/verify-otp" => Self::VerifyOtp,
-            "/hello-world" => Self::HelloWorld,
-            "/send-code" => Self::SendCode,
-            "/verify-code" => Self::VerifyCode,
-            "/healthz" => Self::Healthz,
-            "/readyz" => Self::Readyz,
-            "/callbacks/twilio/message" => Self::Callback(CallbackKind::Message),
-            "/callbacks/twilio/call" => Self::Callback(CallbackKind::Call),
-            "/callbacks/twilio/gate" => Self::Callback(CallbackKind::Gate),
-            "/inbox" => Self::Inbox,
-            "/openapi.json" => Self::OpenApi,
-            "/docs" => Self::Docs,
-            other if other.starts_with("/inbox/") => Self::Inbox,
-            other if other.starts_with("/v2/") => Self::V2(Kind::of(other)),
-            _ => Self::Unknown,
+    /// A route that everyone of its group may use and that takes nothing.
+    pub const fn new(
+        verb: Verb,
+        path: &'static str,
+        (id, summary): (&'static str, &'static str),
+        handler: Handler,
+        success: Success,
+    ) -> Self {
+        Self {
+            verb,
+            path,
+            id,
+            summary,
+            about: "",
+            access: None,
+            handler,
+            params: Vec::new,
+            headers: Vec::new,
+            success,
+            others: &[],
         }
     }
 
-    /// The name for logs: never what the client sent, for a path can contain a number.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Index => "/",
-            Self::SendOtp => "/api/send-otp",
-            Self::VerifyOtp => "/api/verify-otp",
-            Self::HelloWorld => "/hello-world",
-            Self::SendCode => "/send-code",
-            Self::VerifyCode => "/verify-code",
-            Self::Healthz => "/healthz",
-            Self::Readyz => "/readyz",
-            Self::Inbox => "/inbox",
-            Self::OpenApi => "/openapi.json",
-            Self::Docs => "/docs",
-            Self::V2(kind) => kind.template(),
-            Self::Callback(CallbackKind::Message) => "/callbacks/twilio/message",
-            Self::Callback(CallbackKind::Call) => "/callbacks/twilio/call",
-            Self::Callback(CallbackKind::Gate) => "/callbacks/twilio/gate",
-            Self::Unknown => "unknown",
+    /// With more about it.
+    #[must_use]
+    pub const fn about(mut self, about: &'static str) -> Self {
+        self.about = about;
+        self
+    }
+
+    /// With a rule of its own.
+    #[must_use]
+    pub const fn access(mut self, access: Access) -> Self {
+        self.access = Some(access);
+        self
+    }
+
+    /// With these parameters.
+    #[must_use]
+    pub const fn takes<P: Parameters>(mut self) -> Self {
+        self.params = P::describe;
+        self
+    }
+
+    /// With parameters that this function describes.
+    #[must_use]
+    pub const fn takes_described(mut self, params: fn() -> Vec<Param>) -> Self {
+        self.params = params;
+        self
+    }
+
+    /// With these headers.
+    #[must_use]
+    pub const fn reads_headers<P: Parameters>(mut self) -> Self {
+        self.headers = P::describe;
+        self
+    }
+
+    /// With these statuses of its own.
+    #[must_use]
+    pub const fn others(mut self, others: &'static [u16]) -> Self {
+        self.others = others;
+        self
+    }
+
+    /// Its parameters, with those of every list.
+    pub fn params(&self) -> Vec<Param> {
+        let mut params = (self.params)();
+        if matches!(self.success.content, Content::List(..)) {
+            params.extend(Paging::describe());
         }
-    }
-
-    /// The shape of this endpoint's errors: those of the tutorial's API are `{"message"}` in every
-    /// case, so that its clients find what they look for in a 404, 413 or 503 too.
-    pub const fn shape(self) -> Shape {
-        match self {
-            Self::SendCode | Self::VerifyCode => Shape::Message,
-            Self::V2(_) => Shape::Twilio,
-            Self::Index
-            | Self::SendOtp
-            | Self::VerifyOtp
-            | Self::HelloWorld
-            | Self::Healthz
-            | Self::Readyz
-            | Self::Inbox
-            | Self::OpenApi
-            | Self::Docs
-            | Self::Callback(_)
-            | Self::Unknown => Shape::Envelope,
-        }
-    }
-
-    /// Whether it is one of the routes that send and check codes of the service `default`, whose clients were written
-    /// for other servers.
-    pub const fn is_compatible(self) -> bool {
-        matches!(self, Self::SendOtp | Self::VerifyOtp | Self::SendCode | Self::VerifyCode)
-    }
-
-    /// The methods it answers, as the `Allow` header spells them; `None` when there is no such
-    /// endpoint.
-    pub const fn allow(self) -> Option<&'static str> {
-        match self {
-            Self::SendOtp | Self::VerifyOtp | Self::SendCode | Self::VerifyCode | Self::Callback(_) => {
-                Some("POST")
-            }
-            Self::Index
-            | Self::HelloWorld
-            | Self::Healthz
-            | Self::Readyz
-            | Self::Inbox
-            | Self::OpenApi
-            | Self::Docs => Some("GET, HEAD"),
-            Self::V2(kind) => kind.allow(),
-            Self::Unknown => None,
-        }
-    }
-
-    /// Whether it answers `method`. `OPTIONS` is not among them: a 2xx to a browser's preflight
-    /// would suggest that other origins may call these routes.
-    pub fn allows(self, method: &Method) -> bool {
-        let mut named = self.allow().into_iter().flat_map(|allow| allow.split(", "));
-        named.any(|name| name == method.as_str())
+        params
     }
 }
 
-/// The name of a method for logs: what a client made up is not repeated.
+/// A path and its methods.
+pub struct Resource {
+    /// The path of its routes.
+    pub path: &'static str,
+    /// The form of its errors.
+    pub errors: Shape,
+    /// The methods that it answers, as the `Allow` header spells them.
+    pub allow: String,
+    /// What Twilio has here and this server has not.
+    pub not_served: Option<&'static str>,
+    routes: Vec<(Access, &'static Route)>,
+}
+
+impl Resource {
+    fn of(path: &'static str, group: &'static Group) -> Self {
+        let routes = GROUPS.iter().flat_map(|group| group.routes.iter().map(move |route| (group, route)));
+        let mut routes: Vec<_> = routes
+            .filter(|(_, route)| route.path == path)
+            .map(|(group, route)| (route.access.unwrap_or(group.access), route))
+            .collect();
+        routes.sort_by_key(|(_, route)| route.verb);
+        let methods = routes.iter().map(|(_, route)| match route.verb {
+            Verb::Get => "GET, HEAD",
+            verb => verb.as_str(),
+        });
+        let allow = methods.collect::<Vec<_>>().join(", ");
+        Self { path, errors: group.errors, allow, not_served: None, routes }
+    }
+
+    fn not_served(path: &'static str, what: &'static str) -> Self {
+        Self {
+            path,
+            errors: Shape::Twilio,
+            allow: "GET, HEAD, POST, DELETE".to_owned(),
+            not_served: Some(what),
+            routes: Vec::new(),
+        }
+    }
+
+    /// The route of a method, with who may use it. `OPTIONS` has none: a 2xx to a browser's preflight would suggest that
+    /// other origins may call these routes.
+    pub fn route(&self, method: &Method) -> Option<(Access, &'static Route)> {
+        let verb = Verb::of(method)?;
+        self.routes.iter().find(|(_, route)| route.verb == verb).copied()
+    }
+
+    /// What answers its first method.
+    pub fn first(&self) -> Option<Handler> {
+        self.routes.first().map(|(_, route)| route.handler)
+    }
+
+    /// Whether it answers a method.
+    pub fn allows(&self, method: &Method) -> bool {
+        self.route(method).is_some()
+            || self.not_served.is_some() && self.allow.split(", ").any(|name| name == method.as_str())
+    }
+}
+
+/// What a path leads to.
+#[derive(Clone, Copy)]
+pub enum Target {
+    /// A resource.
+    Resource(&'static Resource),
+    /// Nothing, with this form of errors.
+    Unknown(Shape),
+}
+
+impl Target {
+    /// Finds what is under a path. Paths are exact: no trailing slash, no other case.
+    pub fn of(path: &str) -> Self {
+        let router = &*ROUTER;
+        if let Some(resource) = router.fixed.iter().find(|resource| resource.path == path) {
+            return Self::Resource(resource);
+        }
+        if path.starts_with("/inbox/") {
+            // The pages know what is there.
+            return Self::of("/inbox");
+        }
+        let segments = Segments::of(path);
+        let in_segments = |segments: &Segments<'_>| {
+            let variable = router.variable.get(segments.count)?;
+            variable.iter().chain(&router.open_ended).find(|resource| segments.are_under(resource.path))
+        };
+        match segments.as_ref().and_then(in_segments) {
+            Some(resource) => Self::Resource(resource),
+            None if path.starts_with("/v2/") => Self::Unknown(Shape::Twilio),
+            None => Self::Unknown(Shape::Envelope),
+        }
+    }
+
+    /// The form of its errors.
+    pub const fn errors(self) -> Shape {
+        match self {
+            Self::Resource(resource) => resource.errors,
+            Self::Unknown(errors) => errors,
+        }
+    }
+
+    /// The name for logs: never the path of the request, for it can contain a number.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Resource(Resource { not_served: Some(_), .. }) => "/v2, not served",
+            Self::Resource(resource) if matches!(resource.first(), Some(Handler::Inbox)) => "/inbox",
+            Self::Resource(resource) => resource.path,
+            Self::Unknown(Shape::Twilio) => "/v2, unknown",
+            Self::Unknown(_) => "unknown",
+        }
+    }
+
+    /// Whether it takes reports of gateways.
+    pub fn is_callback(self) -> bool {
+        matches!(self, Self::Resource(resource) if matches!(resource.first(), Some(Handler::Callback(_))))
+    }
+}
+
+/// The resources by what their paths look like.
+struct Router {
+    /// Paths without variable segments, those of the compatible routes first.
+    fixed: Vec<Resource>,
+    /// The others, by the number of their segments.
+    variable: [Vec<Resource>; MOST_SEGMENTS + 1],
+    /// Those that have everything below them.
+    open_ended: Vec<Resource>,
+}
+
+static ROUTER: LazyLock<Router> = LazyLock::new(|| {
+    let mut router = Router { fixed: Vec::new(), variable: Default::default(), open_ended: Vec::new() };
+    for group in GROUPS {
+        for route in group.routes {
+            let path = route.path;
+            let list = if path.contains('{') {
+                &mut router.variable[path.split('/').count() - 1]
+            } else {
+                &mut router.fixed
+            };
+            if !list.iter().any(|resource| resource.path == path) {
+                list.push(Resource::of(path, group));
+            }
+        }
+    }
+    let is_compatible =
+        |resource: &Resource| resource.routes.iter().any(|(access, _)| *access == Access::Compatible);
+    router.fixed.sort_by_key(|resource| !is_compatible(resource));
+    router.open_ended = OPEN_ENDED.iter().map(|(path, what)| Resource::not_served(path, what)).collect();
+    router
+});
+
+/// Most segments of a path: `/v2/Services/VA/RateLimits/RK/Buckets/BL`.
+const MOST_SEGMENTS: usize = 7;
+
+/// The segments of a path, as they were sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Segments<'a> {
+    segments: [&'a str; MOST_SEGMENTS],
+    count: usize,
+}
+
+impl<'a> Segments<'a> {
+    /// Takes a path apart. `None` when it has more segments than any route, or an empty one.
+    pub fn of(path: &'a str) -> Option<Self> {
+        let mut segments = [""; MOST_SEGMENTS];
+        let mut count = 0;
+        for segment in path.strip_prefix('/')?.split('/') {
+            if segment.is_empty() {
+                return None;
+            }
+            *segments.get_mut(count)? = segment;
+            count += 1;
+        }
+        Some(Self { segments, count })
+    }
+
+    /// The segment behind this one.
+    pub fn behind(&self, name: &str) -> Option<&'a str> {
+        let at = self.segments[..self.count].iter().position(|segment| *segment == name)?;
+        self.segments[..self.count].get(at + 1).copied()
+    }
+
+    /// Whether they are what a template says. `..` at its end stands for any further segments, or none.
+    fn are_under(&self, template: &str) -> bool {
+        let mut found = self.segments[..self.count].iter();
+        for expected in template.split('/').skip(1) {
+            match (expected, found.next()) {
+                ("..", _) => return true,
+                (expected, Some(segment)) if expected == *segment || expected.starts_with('{') => {}
+                _ => return false,
+            }
+        }
+        found.next().is_none()
+    }
+}
+
+/// The name of a method for logs: a method that a client made up is not repeated.
 pub fn method_name(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
@@ -158,30 +461,33 @@ pub fn method_name(method: &Method) -> &'static str {
 mod tests {
     use super::*;
 
-    #[test]
-    fn every_path_of_the_contract_has_its_route() {
-        for path in [
-            "/",
-            "/api/send-otp",
-            "/api/verify-otp",
-            "/hello-world",
-            "/send-code",
-            "/verify-code",
-            "/healthz",
-            "/readyz",
-            "/inbox",
-            "/openapi.json",
-            "/docs",
-            "/v2/Services/{ServiceSid}/VerificationCheck",
-            "/callbacks/twilio/message",
-            "/callbacks/twilio/call",
-            "/callbacks/twilio/gate",
-        ] {
-            assert_eq!(Route::of(path).name(), path);
+    fn routes() -> impl Iterator<Item = &'static Route> {
+        GROUPS.iter().flat_map(|group| group.routes)
+    }
+
+    /// The path of a resource, with `{names}` in place of its variable segments.
+    fn found(path: &str) -> Option<&'static str> {
+        match Target::of(path) {
+            Target::Resource(resource) => Some(resource.path),
+            Target::Unknown(_) => None,
         }
-        assert_eq!(Route::of("/v2/services"), Route::V2(Kind::Unknown));
-        assert_eq!(Route::of("/inbox/messages"), Route::Inbox);
-        assert_eq!(Route::of("/inbox/assets/inbox.css"), Route::Inbox);
+    }
+
+    #[test]
+    fn each_path_template_resolves_to_its_own_entry_and_no_two_overlap() {
+        for route in routes() {
+            assert_eq!(found(route.path), Some(route.path));
+            let example = route.path.replace('{', "x").replace('}', "");
+            assert_eq!(found(&example), Some(route.path), "{example}");
+            let Target::Resource(resource) = Target::of(route.path) else { panic!("{}", route.path) };
+            let (_, own) =
+                resource.routes.iter().find(|(_, own)| own.verb == route.verb).expect("its method");
+            assert_eq!(own.id, route.id, "two routes for {:?} {}", route.verb, route.path);
+            for (path, _) in OPEN_ENDED {
+                assert!(!Segments::of(&example).is_some_and(|segments| segments.are_under(path)), "{path}");
+            }
+        }
+        assert!(routes().count() > 50);
     }
 
     #[test]
@@ -201,12 +507,43 @@ mod tests {
             "/callbacks/twilio/other",
             "/+14155552671",
         ] {
-            assert_eq!(Route::of(path), Route::Unknown, "{path:?}");
+            assert!(matches!(Target::of(path), Target::Unknown(Shape::Envelope)), "{path:?}");
+        }
+        for path in [
+            "/v2/",
+            "/v2/services",
+            "/v2/Services/",
+            "/v2//Services",
+            "/v2/Services//Verifications",
+            "/v2/Services/VA/Verifications/",
+            "/v2/Services/VA/Verifications/VE/x",
+            "/v2/Services/VA/RateLimits/RK/Buckets/BL/x",
+            "/v2/Services/VA/Other",
+            "/v2/SafeList",
+            "/v2/Templates/HJ",
+        ] {
+            assert!(matches!(Target::of(path), Target::Unknown(Shape::Twilio)), "{path:?}");
         }
     }
 
     #[test]
-    fn a_route_allows_exactly_the_methods_it_names() {
+    fn what_twilio_serves_and_this_server_does_not_is_known_as_that() {
+        for path in [
+            "/v2/Forms/form-push",
+            "/v2/Services/VA/AccessTokens",
+            "/v2/Services/VA/AccessTokens/YK",
+            "/v2/Services/VA/Entities",
+            "/v2/Services/VA/Entities/1/Factors/YF",
+            "/v2/Services/VA/Entities/1/Challenges/YC",
+            "/v2/Services/VA/Passkeys/VerifyFactor",
+        ] {
+            let Target::Resource(resource) = Target::of(path) else { panic!("{path}") };
+            assert!(resource.not_served.is_some(), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_resource_allows_exactly_the_methods_it_names() {
         let methods = [
             Method::GET,
             Method::HEAD,
@@ -216,21 +553,11 @@ mod tests {
             Method::OPTIONS,
             Method::TRACE,
         ];
-        for route in [
-            Route::SendOtp,
-            Route::VerifyCode,
-            Route::Callback(CallbackKind::Gate),
-            Route::Index,
-            Route::Inbox,
-            Route::Readyz,
-            Route::Docs,
-            Route::V2(Kind::Service),
-            Route::V2(Kind::Unknown),
-            Route::Unknown,
-        ] {
-            let named: Vec<_> = route.allow().into_iter().flat_map(|allow| allow.split(", ")).collect();
+        for path in routes().map(|route| route.path).chain(["/v2/Forms/form-push"]) {
+            let Target::Resource(resource) = Target::of(path) else { panic!("{path}") };
+            let named: Vec<_> = resource.allow.split(", ").collect();
             for method in &methods {
-                assert_eq!(route.allows(method), named.contains(&method.as_str()), "{route:?} {method}");
+                assert_eq!(resource.allows(method), named.contains(&method.as_str()), "{path} {method}");
             }
         }
     }

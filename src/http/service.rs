@@ -21,7 +21,7 @@ use super::connection::ActiveRequest;
 use super::deps::{Callbacks, Verify};
 use super::problem::Problem;
 use super::request_id::{self, X_REQUEST_ID};
-use super::route::{Route, method_name};
+use super::route::{Target, method_name};
 
 /// Answers one request. Whatever goes wrong becomes an answer.
 pub async fn respond<V: Verify>(
@@ -30,19 +30,19 @@ pub async fn respond<V: Verify>(
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let (head, incoming) = request.into_parts();
     let mut body = RequestBody::new(incoming, Arc::clone(&active.server().bodies_in_parts));
-    let route = route_of(head.uri.path(), active.server().deps.callbacks.as_deref());
+    let target = target_of(head.uri.path(), active.server().deps.callbacks.as_deref());
     let id = request_id::from_client(&head.headers).unwrap_or_else(|| active.request_id());
     let start = enabled!(Level::DEBUG).then(log_clock);
 
     // Ids are visible ASCII: a client's is checked, ours is made of hex digits.
     let request_id = id.to_str().unwrap_or_default();
     let call = Call { deps: &active.server().deps, request_id };
-    let work = api::answer(&call, route, &head, &mut body);
+    let work = api::answer(&call, target, &head, &mut body);
     let outcome = AssertUnwindSafe(work).catch_unwind().await;
     let answer = outcome.unwrap_or_else(|_| {
         // The panic hook has printed what and where; its payload may repeat input.
-        error!(request_id, route = route.name(), "a handler panicked; the answer is 500");
-        Problem::Panicked.answer(route.shape())
+        error!(request_id, route = target.name(), "a handler panicked; the answer is 500");
+        Problem::Panicked.answer(target.errors())
     });
     if body.is_left_over() {
         body.discard_arrived().await;
@@ -53,7 +53,7 @@ pub async fn respond<V: Verify>(
     if let Some(start) = start {
         let (method, status) = (method_name(&head.method), answer.status.as_u16());
         let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
-        debug!(method, route = route.name(), status, micros, request_id, "answered");
+        debug!(method, route = target.name(), status, micros, request_id, "answered");
     }
     let closes = body.is_left_over();
     if closes {
@@ -68,15 +68,16 @@ fn log_clock() -> Instant {
 }
 
 /// Reports may come with the path of the public address in front of ours; nothing else does.
-fn route_of(path: &str, callbacks: Option<&dyn Callbacks>) -> Route {
-    let route = Route::of(path);
-    if route == Route::Unknown
+fn target_of(path: &str, callbacks: Option<&dyn Callbacks>) -> Target {
+    let target = Target::of(path);
+    if matches!(target, Target::Unknown(_))
         && let Some(ours) = callbacks.and_then(|callbacks| path.strip_prefix(callbacks.path_prefix()))
-        && let report @ Route::Callback(_) = Route::of(ours)
+        && let report = Target::of(ours)
+        && report.is_callback()
     {
         return report;
     }
-    route
+    target
 }
 
 /// The headers that all answers share, around the answer. `closes` says that the rest of the

@@ -1,7 +1,6 @@
 //! Parsed requests about verifications.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 use crate::domain::{Channel, Code, Locale, PhoneNumber, Region, ServiceId, Sid, Timestamp};
 use crate::template::{AppHash, SendDigits};
@@ -26,14 +25,10 @@ pub struct Begin {
     pub substitutions: BTreeMap<String, String>,
     /// Values for rate limits, by their unique names.
     pub rate_limits: BTreeMap<String, String>,
-    /// Where the person is, as the caller knows.
-    pub device_ip: Option<IpAddr>,
     /// Tags for the events of the verification.
     pub tags: BTreeMap<String, String>,
     /// Keys that a call presses when it is answered.
     pub send_digits: Option<SendDigits>,
-    /// Whether the caller turns fraud checks off for this request.
-    pub skips_risk_check: bool,
     /// Identifies repetitions of this request.
     pub idempotency_key: Option<String>,
     /// Equal for equal requests: a SHA-256 over the fields as they were sent.

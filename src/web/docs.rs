@@ -64,15 +64,15 @@ pub struct DocsRoute {
 /// A parameter.
 pub struct DocsParam {
     /// Its name.
-    pub name: &'static str,
-    /// Where it goes: `path`, `query` or `body`.
+    pub name: String,
+    /// Where it goes: `path`, `header`, `query` or `body`.
     pub place: &'static str,
     /// Whether it must be there.
     pub required: bool,
     /// What it may be.
     pub accepts: String,
     /// What it means.
-    pub about: &'static str,
+    pub about: String,
 }
 
 /// A status and what it means.

@@ -7,6 +7,7 @@ use base64::Engine as _;
 use bytes::Bytes;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
+use utoipa::ToSchema;
 
 use super::Page;
 use crate::domain::{NumberError, PhoneNumber, Region};
@@ -117,7 +118,7 @@ pub fn inbox_messages(simulator: &Simulator, to: Option<PhoneNumber>) -> Page {
 /// Numbers are whole here: the inbox stands in for the telephone.
 pub fn messages_json(simulator: &Simulator, to: Option<PhoneNumber>) -> String {
     let messages = simulator.messages(to, SHOWN);
-    let answer = InboxJson {
+    let answer = Inbox {
         messages: messages.iter().map(MessageJson::from).collect(),
         now_ms: simulator.now().as_millis(),
     };
@@ -125,22 +126,34 @@ pub fn messages_json(simulator: &Simulator, to: Option<PhoneNumber>) -> String {
     serde_json::to_string(&answer).unwrap_or_default()
 }
 
-#[derive(Serialize)]
+/// The simulator's inbox.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct InboxJson<'a> {
+pub struct Inbox<'a> {
+    /// The newest first.
     messages: Vec<MessageJson<'a>>,
+    /// The server's time, in milliseconds since 1970.
     now_ms: u64,
 }
 
-#[derive(Serialize)]
+/// A message of the simulator.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = InboxMessage)]
 struct MessageJson<'a> {
+    /// Its id.
     id: &'a str,
+    /// The recipient, in E.164 form.
     to: String,
+    /// How it goes there.
     channel: &'static str,
+    /// Its text.
     text: &'a str,
+    /// The code in it.
     code: &'a str,
+    /// When it came, in milliseconds since 1970.
     received_at_ms: u64,
+    /// When its code ends by itself.
     expires_at_ms: u64,
 }
 

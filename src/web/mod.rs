@@ -7,7 +7,7 @@ mod inbox;
 mod page;
 
 pub use docs::{Docs, DocsAnswer, DocsGroup, DocsParam, DocsRoute, docs_page};
-pub use inbox::{InboxError, inbox, inbox_messages, inbox_page, messages_json};
+pub use inbox::{Inbox, InboxError, inbox, inbox_messages, inbox_page, messages_json};
 pub use page::Page;
 
 pub use crate::gateway::Simulator;

@@ -1,77 +1,111 @@
 //! A delivery as the API shows it: JSON with the names that Twilio's lists have.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+use utoipa::ToSchema;
 
-use super::{Delivery, DeliveryState, WebhookAttempt};
-use crate::domain::Sid;
+use super::{Delivery, DeliveryState, EventId, WebhookAttempt};
+use crate::domain::{Sid, Timestamp};
 
-/// One delivery of a list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct DeliveryView {
+/// A delivery of an event to a webhook.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Delivery)]
+pub struct DeliveryView<'a> {
     /// The account.
-    pub account_sid: String,
+    #[schema(value_type = String, pattern = "^AC[0-9a-f]{32}$")]
+    pub account_sid: Sid,
     /// The service.
-    pub service_sid: String,
+    #[schema(value_type = String, pattern = "^VA[0-9a-f]{32}$")]
+    pub service_sid: Sid,
     /// The webhook.
-    pub webhook_sid: String,
+    #[schema(value_type = String, pattern = "^YW[0-9a-f]{32}$")]
+    pub webhook_sid: Sid,
     /// The event's id, which receivers see as `webhook-id`.
-    pub event_id: String,
+    #[serde(serialize_with = "text")]
+    #[schema(value_type = String, pattern = "^evt_[0-9a-f]{32}$")]
+    pub event_id: EventId,
     /// The event's name.
     pub event_type: &'static str,
     /// The verification.
-    pub verification_sid: String,
+    #[schema(value_type = String, pattern = "^VE[0-9a-f]{32}$")]
+    pub verification_sid: Sid,
     /// `pending`, `delivered` or `failed`.
     pub status: &'static str,
     /// When the event happened.
-    pub date_created: String,
-    /// When it is tried next; `null` when it is not.
-    pub next_attempt: Option<String>,
+    #[serde(serialize_with = "seconds")]
+    #[schema(value_type = String, format = DateTime)]
+    pub date_created: Timestamp,
+    /// When it is tried next; null when it is not.
+    #[serde(serialize_with = "seconds_if_any")]
+    #[schema(required, value_type = Option<String>, format = DateTime)]
+    pub next_attempt: Option<Timestamp>,
     /// The latest attempts, the oldest first.
-    pub attempts: Vec<AttemptView>,
+    pub attempts: Vec<AttemptView<'a>>,
 }
 
-/// One attempt.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct AttemptView {
+/// An attempt to deliver an event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = DeliveryAttempt)]
+pub struct AttemptView<'a> {
     /// When it began.
-    pub date: String,
+    #[serde(serialize_with = "seconds")]
+    #[schema(value_type = String, format = DateTime)]
+    pub date: Timestamp,
     /// How long it took, in milliseconds.
     pub duration_ms: u64,
-    /// The HTTP status that was answered.
+    /// The HTTP status of the answer.
+    #[schema(required)]
     pub status_code: Option<u16>,
     /// Why there was no answer, or no attempt: `timed_out`.
+    #[schema(required)]
     pub error: Option<&'static str>,
     /// The same in words.
-    pub error_message: Option<String>,
+    #[schema(required)]
+    pub error_message: Option<&'a str>,
 }
 
-impl DeliveryView {
+impl<'a> DeliveryView<'a> {
     /// As it is shown.
-    pub fn of(delivery: &Delivery, account: Sid, service: Sid) -> Self {
+    pub fn of(delivery: &'a Delivery, account: Sid, service: Sid) -> Self {
         let Delivery { id, event, webhook, state, due, attempts, .. } = delivery;
         Self {
-            account_sid: account.to_string(),
-            service_sid: service.to_string(),
-            webhook_sid: webhook.to_string(),
-            event_id: id.to_string(),
+            account_sid: account,
+            service_sid: service,
+            webhook_sid: *webhook,
+            event_id: *id,
             event_type: event.kind.as_str(),
-            verification_sid: event.verification.to_string(),
+            verification_sid: event.verification,
             status: state.as_str(),
-            date_created: event.at.rfc3339_seconds().to_string(),
-            next_attempt: (*state == DeliveryState::Pending).then(|| due.rfc3339_seconds().to_string()),
+            date_created: event.at,
+            next_attempt: (*state == DeliveryState::Pending).then_some(*due),
             attempts: attempts.iter().map(AttemptView::of).collect(),
         }
     }
 }
 
-impl AttemptView {
-    fn of(attempt: &WebhookAttempt) -> Self {
+impl<'a> AttemptView<'a> {
+    fn of(attempt: &'a WebhookAttempt) -> Self {
         Self {
-            date: attempt.at.rfc3339_seconds().to_string(),
+            date: attempt.at,
             duration_ms: u64::try_from(attempt.took.as_millis()).unwrap_or(u64::MAX),
             status_code: attempt.status,
             error: attempt.error.map(super::AttemptError::as_str),
-            error_message: attempt.detail.clone(),
+            error_message: attempt.detail.as_deref(),
         }
+    }
+}
+
+fn text<S: Serializer>(id: &EventId, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(id)
+}
+
+/// RFC 3339 in UTC, to the second, as Twilio's lists have it.
+fn seconds<S: Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(&at.rfc3339_seconds())
+}
+
+fn seconds_if_any<S: Serializer>(at: &Option<Timestamp>, to: S) -> Result<S::Ok, S::Error> {
+    match at {
+        Some(at) => seconds(at, to),
+        None => to.serialize_none(),
     }
 }

@@ -7,18 +7,19 @@ use crate::domain::{Channel, CodeLength, Locale, PhoneNumber, Region, ServiceId,
 use crate::engine::Policy;
 use crate::http::answer::Answer;
 use crate::http::answers;
-use crate::http::v2::deliveries::ReplayView;
+use crate::http::api::server;
 use crate::http::v2::view::{
     AttemptView, BucketView, CheckView, Frame, MessagingConfigurationView, RateLimitView, SafeNumberView,
     ServiceView, SummaryView, TemplateView, TestNumberView, VerificationView, WebhookView,
 };
+use crate::http::v2::webhooks::ReplayView;
 use crate::numbers::{CheckOutcome, Reply, SendOutcome};
 use crate::registry::{
     Bucket, LockoutRule, MessagingConfiguration, Origin, RateLimit, Resend, Rules, Service, Template,
     TestNumber, Translation, Webhook, WebhookStatus,
 };
 use crate::verify::{Attempt, SendAttempt, Status, Summary, Verification};
-use crate::webhook::{self, DeliveryView};
+use crate::webhook::{self, DeliveryView, EventId};
 
 /// Where the examples' server is.
 pub const SERVER: &str = "https://codes.example";
@@ -26,11 +27,12 @@ pub const SERVER: &str = "https://codes.example";
 /// 30 July 2026, 20:00:00 UTC.
 const THEN: Timestamp = Timestamp::from_millis(1_785_441_600_000);
 
+/// Of every id.
+const BYTES: [u8; 16] =
+    [0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef, 0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef];
+
 const fn sid(kind: SidKind) -> Sid {
-    Sid::new(
-        kind,
-        [0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef, 0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef],
-    )
+    Sid::new(kind, BYTES)
 }
 
 /// A number that nobody has.
@@ -184,17 +186,17 @@ pub fn webhook() -> String {
 /// A delivery that arrived.
 pub fn delivery() -> String {
     let view = DeliveryView {
-        account_sid: sid(SidKind::Account).to_string(),
-        service_sid: sid(SidKind::Service).to_string(),
-        webhook_sid: sid(SidKind::Webhook).to_string(),
-        event_id: "evt_0123456789abcdef0123456789abcdef".to_owned(),
+        account_sid: sid(SidKind::Account),
+        service_sid: sid(SidKind::Service),
+        webhook_sid: sid(SidKind::Webhook),
+        event_id: EventId::new(BYTES),
         event_type: "verification.approved",
-        verification_sid: sid(SidKind::Verification).to_string(),
+        verification_sid: sid(SidKind::Verification),
         status: "delivered",
-        date_created: "2026-07-30T20:00:00.125Z".to_owned(),
+        date_created: THEN,
         next_attempt: None,
         attempts: vec![webhook::AttemptView {
-            date: "2026-07-30T20:00:00.500Z".to_owned(),
+            date: THEN,
             duration_ms: 42,
             status_code: Some(204),
             error: None,
@@ -270,7 +272,7 @@ pub fn index() -> String {
 
 /// `/healthz`.
 pub fn alive() -> String {
-    r#"{"code":200,"message":"alive"}"#.to_owned()
+    answered(&server::alive())
 }
 
 /// `/readyz`.
@@ -280,7 +282,7 @@ pub fn ready() -> String {
 
 /// `/hello-world`.
 pub fn hello() -> String {
-    answered(&crate::http::api::greeting())
+    answered(&server::hello_world())
 }
 
 /// `/openapi.json`, its beginning.

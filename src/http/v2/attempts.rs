@@ -2,111 +2,116 @@
 
 use hyper::StatusCode;
 
-use super::ask::Ask;
+use super::context::RequestContext;
 use super::error::Error;
-use super::fields::Fields;
 use super::page::Page;
-use super::value;
+use super::params::{Converted, Id, NumberPrefix, Parameters as _, ServiceSid, VerificationSid, parameters};
 use super::view::{AttemptView, SummaryView};
-use crate::domain::{Region, ServiceId, Sid, SidKind};
+use crate::domain::{Channel, PhoneNumber, Region, ServiceId, SidKind, Timestamp};
 use crate::http::answer::Answer;
-use crate::verify::{Attempt, AttemptQuery};
+use crate::verify::AttemptQuery;
 
-/// Longest prefix of a number, E.164's fifteen digits.
-const LONGEST_PREFIX: usize = 15;
+parameters! {
+    /// The filters of the list.
+    pub struct Filters {
+        /// Made at this moment or later.
+        "DateCreatedAfter" = "2026-01-31T12:00:00Z" => after: Option<Timestamp>,
+        /// Made before this moment.
+        "DateCreatedBefore" = "2026-02-28T12:00:00Z" => before: Option<Timestamp>,
+        /// To this number.
+        "ChannelData.To" = "+14155552671" => to: Option<PhoneNumber>,
+        /// To this country, two letters of ISO 3166-1.
+        "Country" = "DE" => country: Option<Region>,
+        /// By this channel.
+        "Channel" = "sms" => channel: Option<Channel>,
+        /// Of this service.
+        "VerifyServiceSid" = "VA0123456789abcdef0123456789abcdef" => service: Option<ServiceSid>,
+        /// Of this verification.
+        "VerificationSid" = "VE0123456789abcdef0123456789abcdef" => verification: Option<VerificationSid>,
+        /// That led to a verified number, or did not.
+        "Status" = "converted" => converted: Option<Converted>,
+    }
+}
 
-/// What the list can be asked, beside paging.
-const FILTERS: [&str; 8] = [
-    "DateCreatedAfter",
-    "DateCreatedBefore",
-    "ChannelData.To",
-    "Country",
-    "Channel",
-    "VerifyServiceSid",
-    "VerificationSid",
-    "Status",
-];
+parameters! {
+    /// The filters of the summary.
+    pub struct SummaryFilters {
+        /// Of this service.
+        "VerifyServiceSid" = "VA0123456789abcdef0123456789abcdef" => service: Option<ServiceSid>,
+        /// Made at this moment or later.
+        "DateCreatedAfter" = "2026-01-31T12:00:00Z" => after: Option<Timestamp>,
+        /// Made before this moment.
+        "DateCreatedBefore" = "2026-02-28T12:00:00Z" => before: Option<Timestamp>,
+        /// To this country, two letters of ISO 3166-1.
+        "Country" = "DE" => country: Option<Region>,
+        /// By this channel.
+        "Channel" = "sms" => channel: Option<Channel>,
+        /// To numbers that begin so.
+        "DestinationPrefix" = "49" => prefix: Option<NumberPrefix>,
+    }
+}
 
 /// `GET /v2/Attempts`. The pages go on from the moment at which the first one was asked for, so that attempts made since
 /// do not move those on later pages.
-pub async fn list(ask: &Ask<'_>) -> Result<Answer, Error> {
-    let query = &ask.query;
-    let page = Page::read(query)?;
-    let page = page.begun(ask.now_and_a_bit());
-    let conversions =
-        [("converted", true), ("unconverted", false), ("CONVERTED", true), ("UNCONVERTED", false)];
+pub async fn list(request: &RequestContext<'_>) -> Result<Answer, Error> {
+    let (page, began) = Page::read(&request.fields)?.begun(request.end_of_now());
+    let filters: Filters = request.read()?;
     let wanted = AttemptQuery {
-        before: value::moment(query, "DateCreatedBefore")?.into_iter().chain(page.since()).min(),
-        to: value::number(query, "ChannelData.To")?,
-        verification: value::sid(query, "VerificationSid", SidKind::Verification)?,
-        converted: value::word(query, "Status", &conversions)?,
+        services: services(request, filters.service),
+        after: filters.after,
+        before: Some(filters.before.map_or(began, |before| before.min(began))),
+        to: filters.to,
+        country: filters.country,
+        channel: filters.channel,
+        verification: filters.verification.map(|Id(sid)| sid),
+        converted: filters.converted.map(|Converted(converted)| converted),
+        prefix: None,
         skip: page.skip(),
         limit: page.limit(),
-        ..common(ask)?
     };
-    let found = ask.v2.verifications.attempts(wanted).await.map_err(|refused| ask.refused(refused))?;
-    let frame = ask.frame();
-    let view = |attempt: &Attempt| AttemptView::new(&frame, ask.service_sid(attempt.service), attempt);
-    let attempts = found.attempts.iter().map(view).collect();
-    let url = frame.url("/Attempts");
-    Ok(Answer::json(
-        StatusCode::OK,
-        &page.listed("attempts", attempts, found.has_more, &url, (query, &FILTERS)),
-    ))
+    let found =
+        request.v2.verifications.attempts(wanted).await.map_err(|refused| request.refused(refused))?;
+    let frame = request.frame();
+    let attempts = found.attempts.iter();
+    let attempts: Vec<_> = attempts
+        .map(|attempt| AttemptView::new(&frame, request.service_sid(attempt.service), attempt))
+        .collect();
+    Ok(request.listed("attempts", (page, attempts, found.has_more), Filters::NAMES))
 }
 
 /// `GET /v2/Attempts/{Sid}`.
-pub async fn fetch(ask: &Ask<'_>) -> Result<Answer, Error> {
-    let sid = Sid::parse(SidKind::Attempt, &ask.part(1)?).ok_or_else(|| ask.not_found())?;
-    let attempt = ask.v2.verifications.attempt(sid).await.map_err(|refused| ask.refused(refused))?;
-    if ask.own_service().is_some_and(|own| own != attempt.service) {
-        return Err(ask.not_found());
+pub async fn fetch(request: &RequestContext<'_>) -> Result<Answer, Error> {
+    let sid = request.sid_behind("Attempts", SidKind::Attempt)?;
+    let attempt = request.v2.verifications.attempt(sid).await.map_err(|refused| request.refused(refused))?;
+    if request.own_service().is_some_and(|own| own != attempt.service) {
+        return Err(request.not_found());
     }
-    let view = AttemptView::new(&ask.frame(), ask.service_sid(attempt.service), &attempt);
+    let view = AttemptView::new(&request.frame(), request.service_sid(attempt.service), &attempt);
     Ok(Answer::json(StatusCode::OK, &view))
 }
 
 /// `GET /v2/Attempts/Summary`.
-pub async fn summary(ask: &Ask<'_>) -> Result<Answer, Error> {
-    let query = &ask.query;
+pub async fn summary(request: &RequestContext<'_>) -> Result<Answer, Error> {
+    let filters: SummaryFilters = request.read()?;
     let wanted = AttemptQuery {
-        before: value::moment(query, "DateCreatedBefore")?,
-        prefix: prefix(query)?,
-        skip: 0,
+        services: services(request, filters.service),
+        after: filters.after,
+        before: filters.before,
+        country: filters.country,
+        channel: filters.channel,
+        prefix: filters.prefix.map(|NumberPrefix(digits)| digits),
         limit: usize::MAX,
-        ..common(ask)?
-    };
-    let summary = ask.v2.verifications.summary(wanted).await.map_err(|refused| ask.refused(refused))?;
-    Ok(Answer::json(StatusCode::OK, &SummaryView::new(&ask.frame(), summary)))
-}
-
-/// What the list and the summary can both be asked.
-fn common(ask: &Ask<'_>) -> Result<AttemptQuery, Error> {
-    let query = &ask.query;
-    Ok(AttemptQuery {
-        services: services(ask)?,
-        after: value::moment(query, "DateCreatedAfter")?,
-        country: value::read(query, "Country", "two letters of ISO 3166-1", Region::parse)?,
-        channel: value::channel(query, "Channel")?,
         ..AttemptQuery::default()
-    })
-}
-
-/// The services that are asked about and may be. None that the caller may not see.
-fn services(ask: &Ask<'_>) -> Result<Option<Vec<ServiceId>>, Error> {
-    let own = ask.own_service();
-    let Some(sid) = value::sid(&ask.query, "VerifyServiceSid", SidKind::Service)? else {
-        return Ok(own.map(|own| vec![own]));
     };
-    let asked = ask.service_id(&sid).filter(|id| own.is_none_or(|own| own == *id));
-    Ok(Some(asked.into_iter().collect()))
+    let summary =
+        request.v2.verifications.summary(wanted).await.map_err(|refused| request.refused(refused))?;
+    Ok(Answer::json(StatusCode::OK, &SummaryView::new(&request.frame(), summary)))
 }
 
-fn prefix(query: &Fields) -> Result<Option<String>, Error> {
-    let must_be = format_args!("1 to {LONGEST_PREFIX} digits, perhaps behind a +");
-    value::read(query, "DestinationPrefix", must_be, |text| {
-        let digits = text.strip_prefix(['+', ' ']).unwrap_or(text);
-        let fits = (1..=LONGEST_PREFIX).contains(&digits.len());
-        (fits && digits.bytes().all(|byte| byte.is_ascii_digit())).then(|| digits.to_owned())
-    })
+/// The requested services, without those that the caller may not see; `None` for all.
+fn services(request: &RequestContext<'_>, asked: Option<ServiceSid>) -> Option<Vec<ServiceId>> {
+    let own = request.own_service();
+    let Some(Id(sid)) = asked else { return own.map(|own| vec![own]) };
+    let asked = request.service_id(&sid).filter(|id| own.is_none_or(|own| own == *id));
+    Some(asked.into_iter().collect())
 }

@@ -59,6 +59,11 @@ impl Error {
         Self::told(StatusCode::BAD_REQUEST, 60200, format!("Invalid parameter `{name}`: {problem}"))
     }
 
+    /// A parameter that must be given.
+    pub fn missing(name: &str) -> Self {
+        Self::parameter(name, "it is missing")
+    }
+
     /// A request that is not what the route reads.
     pub fn invalid(message: impl Into<Cow<'static, str>>) -> Self {
         Self::told(StatusCode::BAD_REQUEST, 60200, message)
@@ -78,7 +83,7 @@ impl Error {
     }
 
     /// A credential that may not do this.
-    pub fn forbidden(what_may: &'static str) -> Self {
+    pub fn forbidden(what_may: impl Display) -> Self {
         Self::told(StatusCode::FORBIDDEN, 20003, format!("Permission denied: {what_may}"))
     }
 

@@ -2,63 +2,74 @@
 
 use hyper::StatusCode;
 
-use super::ask::Ask;
+use super::context::RequestContext;
 use super::error::Error;
-use super::fields::Fields;
 use super::page::Page;
-use super::value;
+use super::params::{Country, Id, MessagingServiceSid, parameters};
 use super::view::MessagingConfigurationView;
-use crate::domain::{Sid, SidKind};
 use crate::http::answer::Answer;
 
+parameters! {
+    /// A new messaging configuration.
+    pub struct New {
+        /// Two letters of ISO 3166-1.
+        "Country" = "DE" => country: Country,
+        /// The gateway; a wrong one is answered with all that there are.
+        "MessagingServiceSid" = "MG0123456789abcdef0123456789abcdef" => gateway: MessagingServiceSid,
+    }
+}
+
+parameters! {
+    /// A change of one.
+    pub struct Changed {
+        /// The gateway; a wrong one is answered with all that there are.
+        "MessagingServiceSid" = "MG0123456789abcdef0123456789abcdef" => gateway: MessagingServiceSid,
+    }
+}
+
 /// `GET`.
-pub fn list(ask: &Ask<'_>) -> Result<Answer, Error> {
-    let service = ask.service()?;
-    let page = Page::read(&ask.query)?;
-    let (found, has_more) = page.cut(service.messaging.iter().collect());
-    let frame = ask.frame();
+pub fn list(request: &RequestContext<'_>) -> Result<Answer, Error> {
+    let service = request.service()?;
+    let page = Page::read(&request.fields)?;
+    let frame = request.frame();
     let view = |configuration| MessagingConfigurationView::new(&frame, service.sid, configuration);
-    let views = found.into_iter().map(view).collect();
-    let url = frame.url(&format!("/Services/{}/MessagingConfigurations", service.sid));
-    let listed = page.listed("messaging_configurations", views, has_more, &url, (&ask.query, &[]));
-    Ok(Answer::json(StatusCode::OK, &listed))
+    Ok(request.listed("messaging_configurations", page.of(service.messaging.iter(), view), &[]))
 }
 
 /// `POST`.
-pub async fn create(ask: &Ask<'_>, fields: &Fields) -> Result<Answer, Error> {
-    let service = ask.service()?.sid;
-    let country = value::required("Country", fields.text("Country")?)?;
-    let gateway = gateway(fields)?;
-    let made = ask.v2.registry.create_messaging(service, country, gateway).await;
-    let made = made.map_err(|error| ask.failed(error))?;
-    Ok(Answer::json(StatusCode::CREATED, &MessagingConfigurationView::new(&ask.frame(), service, &made)))
+pub async fn create(request: &RequestContext<'_>) -> Result<Answer, Error> {
+    let service = request.service()?.sid;
+    let New { country: Country(country), gateway: Id(gateway) } = request.read()?;
+    let made = request.v2.registry.create_messaging(service, country, gateway).await;
+    let made = made.map_err(|error| request.failed(error))?;
+    Ok(Answer::json(StatusCode::CREATED, &MessagingConfigurationView::new(&request.frame(), service, &made)))
 }
 
 /// `GET` of one.
-pub fn fetch(ask: &Ask<'_>) -> Result<Answer, Error> {
-    let service = ask.service()?;
-    let found = service.messaging(&ask.part(3)?).map_err(|error| ask.failed(error))?;
-    Ok(Answer::json(StatusCode::OK, &MessagingConfigurationView::new(&ask.frame(), service.sid, found)))
+pub fn fetch(request: &RequestContext<'_>) -> Result<Answer, Error> {
+    let service = request.service()?;
+    let found = service.messaging(&country(request)?).map_err(|error| request.failed(error))?;
+    Ok(Answer::json(StatusCode::OK, &MessagingConfigurationView::new(&request.frame(), service.sid, found)))
 }
 
 /// `POST` of one.
-pub async fn update(ask: &Ask<'_>, fields: &Fields) -> Result<Answer, Error> {
-    let service = ask.service()?.sid;
-    let country = ask.part(3)?.into_owned();
-    let changed = ask.v2.registry.update_messaging(service, country, gateway(fields)?).await;
-    let changed = changed.map_err(|error| ask.failed(error))?;
-    Ok(Answer::json(StatusCode::OK, &MessagingConfigurationView::new(&ask.frame(), service, &changed)))
+pub async fn update(request: &RequestContext<'_>) -> Result<Answer, Error> {
+    let service = request.service()?.sid;
+    let country = country(request)?;
+    let Changed { gateway: Id(gateway) } = request.read()?;
+    let changed = request.v2.registry.update_messaging(service, country, gateway).await;
+    let changed = changed.map_err(|error| request.failed(error))?;
+    Ok(Answer::json(StatusCode::OK, &MessagingConfigurationView::new(&request.frame(), service, &changed)))
 }
 
 /// `DELETE` of one.
-pub async fn delete(ask: &Ask<'_>) -> Result<Answer, Error> {
-    let service = ask.service()?.sid;
-    let country = ask.part(3)?.into_owned();
-    ask.v2.registry.delete_messaging(service, country).await.map_err(|error| ask.failed(error))?;
+pub async fn delete(request: &RequestContext<'_>) -> Result<Answer, Error> {
+    let service = request.service()?.sid;
+    let country = country(request)?;
+    request.v2.registry.delete_messaging(service, country).await.map_err(|error| request.failed(error))?;
     Ok(Answer::empty())
 }
 
-fn gateway(fields: &Fields) -> Result<Sid, Error> {
-    let name = "MessagingServiceSid";
-    value::required(name, value::sid(fields, name, SidKind::MessagingService)?)
+fn country(request: &RequestContext<'_>) -> Result<String, Error> {
+    request.behind("MessagingConfigurations").map(std::borrow::Cow::into_owned)
 }

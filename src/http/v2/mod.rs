@@ -1,32 +1,22 @@
-//! Twilio Verify's API, version 2: `/v2/..`, served by ourselves. See `docs/api.md`.
+//! Twilio Verify's API, version 2: `/v2/..`, served by ourselves. See `docs/api-v2.md`.
 //!
-//! * `kind`: what is under a path. `ask`: who asks, and for what.
-//! * `fields`, `value`: parameters, from a form, JSON or a query. `page`: lists. `view`: what is answered.
+//! * `context`: who asks, and for what. `params`: parameters, from a form, JSON or a query. `page`: lists. `view`: answers.
 //! * `error`: refusals in Twilio's form, one table.
-//! * One file for each resource.
+//! * One file for the resources of a subject.
 
-mod ask;
-mod attempts;
+pub mod account;
+pub mod attempts;
 mod auth;
-mod base;
-mod buckets;
-mod check;
-mod date;
-pub mod deliveries;
+mod context;
 mod error;
-mod fields;
-mod kind;
-mod messaging;
+pub mod limits;
+pub mod messaging;
 pub mod page;
-mod rate_limits;
-mod safe_list;
-mod services;
-mod templates;
-mod test_numbers;
-mod value;
-mod verifications;
+pub mod params;
+pub mod services;
+pub mod verifications;
 pub mod view;
-mod webhooks;
+pub mod webhooks;
 
 use std::sync::Arc;
 
@@ -35,24 +25,23 @@ use hyper::http::request::Parts as Head;
 use hyper::{HeaderMap, Method};
 use tracing::info;
 
-use self::ask::Ask;
 use self::auth::Credential;
-use self::fields::Fields;
+use self::params::Fields;
 use super::answer::Answer;
 use super::api::Call;
 use super::body::RequestBody;
 use super::deps::Verify;
 use super::problem::Problem;
 use super::refusal_log::OncePerSecond;
+use super::route::{Access, V2Handler};
 use crate::domain::{ServiceId, Timestamp};
 use crate::numbers::Refusal;
 use crate::registry::{Caller, Registry, Scope};
 use crate::verify::Verifications;
 use crate::webhook::Outbox;
 
-pub use base::Base;
+pub use context::{Base, RequestContext};
 pub use error::Error;
-pub use kind::Kind;
 
 /// What the time is.
 pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -115,110 +104,37 @@ impl V2 {
     }
 }
 
-/// What a request wants to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verb {
-    Read,
-    Write,
-    Delete,
-}
-
-impl Verb {
-    fn of(method: &Method) -> Self {
-        match *method {
-            Method::POST => Self::Write,
-            Method::DELETE => Self::Delete,
-            _ => Self::Read,
-        }
-    }
-}
-
-/// Answers a request whose path is of this kind, by a method that the kind allows.
+/// Answers a request by a method that its resource has.
 ///
 /// # Errors
 /// What the client is told instead. Nothing of the body has been read when the caller is not known, or may not.
 pub async fn answer<V: Verify>(
     call: &Call<'_, V>,
-    kind: Kind,
+    (access, handler): (Access, V2Handler),
     head: &Head,
     body: &mut RequestBody,
 ) -> Result<Answer, Error> {
     let deps = call.deps;
-    let v2 = deps.v2.get().ok_or(Error::unavailable(Refusal::Stopping))?;
-    let caller = v2.caller(&head.headers)?;
-    if let Kind::NotServed(what) = kind {
-        return Err(Error::not_served(what));
+    let (v2, caller) = authenticated(call, head)?;
+    let mut request = RequestContext::new(v2, head, caller, &deps.channels, call.request_id);
+    request.check_access(access)?;
+    if head.method == Method::POST {
+        let content_type = head.headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?"));
+        let bytes = body.read(deps.bounds.body_bytes, deps.bounds.body_timeout).await?;
+        request.fields = Fields::of_body(content_type, &bytes)?;
     }
-    let ask = Ask::new(v2, head, caller, &deps.channels, call.request_id);
-    let verb = Verb::of(&head.method);
-    ask.check_scope(kind, verb != Verb::Read, verb == Verb::Delete)?;
-    if verb != Verb::Write {
-        return read_or_delete(&ask, kind, verb).await;
-    }
-    let content_type = head.headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?"));
-    let bytes = body.read(deps.bounds.body_bytes, deps.bounds.body_timeout).await?;
-    let fields = Fields::of_body(content_type, &bytes)?;
-    write(&ask, kind, &fields).await
+    handler(&request).await
 }
 
-async fn read_or_delete(ask: &Ask<'_>, kind: Kind, verb: Verb) -> Result<Answer, Error> {
-    match (kind, verb == Verb::Delete) {
-        (Kind::Services, false) => services::list(ask),
-        (Kind::Service, false) => services::fetch(ask),
-        (Kind::Service, true) => services::delete(ask).await,
-        (Kind::Verification, false) => verifications::fetch(ask).await,
-        (Kind::RateLimits, false) => rate_limits::list(ask),
-        (Kind::RateLimit, false) => rate_limits::fetch(ask),
-        (Kind::RateLimit, true) => rate_limits::delete(ask).await,
-        (Kind::Buckets, false) => buckets::list(ask),
-        (Kind::Bucket, false) => buckets::fetch(ask),
-        (Kind::Bucket, true) => buckets::delete(ask).await,
-        (Kind::MessagingConfigurations, false) => messaging::list(ask),
-        (Kind::MessagingConfiguration, false) => messaging::fetch(ask),
-        (Kind::MessagingConfiguration, true) => messaging::delete(ask).await,
-        (Kind::Webhooks, false) => webhooks::list(ask),
-        (Kind::Webhook, false) => webhooks::fetch(ask),
-        (Kind::Webhook, true) => webhooks::delete(ask).await,
-        (Kind::Deliveries, false) => deliveries::list(ask).await,
-        (Kind::TestNumbers, false) => test_numbers::list(ask),
-        (Kind::TestNumber, true) => test_numbers::delete(ask).await,
-        (Kind::Attempts, false) => attempts::list(ask).await,
-        (Kind::Attempt, false) => attempts::fetch(ask).await,
-        (Kind::AttemptsSummary, false) => attempts::summary(ask).await,
-        (Kind::Templates, false) => templates::list(ask),
-        (Kind::SafeNumber, false) => safe_list::fetch(ask),
-        (Kind::SafeNumber, true) => safe_list::delete(ask).await,
-        // The router has let nothing else through.
-        _ => Err(ask.not_found()),
+/// Answers a request for what Twilio serves and this server does not.
+pub fn not_served<V: Verify>(call: &Call<'_, V>, what: &str, head: &Head) -> Error {
+    match authenticated(call, head) {
+        Ok(_) => Error::not_served(what),
+        Err(error) => error,
     }
 }
 
-async fn write(ask: &Ask<'_>, kind: Kind, fields: &Fields) -> Result<Answer, Error> {
-    match kind {
-        Kind::Services => services::create(ask, fields).await,
-        Kind::Service => services::update(ask, fields).await,
-        Kind::Verifications => verifications::create(ask, fields).await,
-        Kind::Verification => verifications::update(ask, fields).await,
-        Kind::VerificationCheck => check::create(ask, fields).await,
-        Kind::RateLimits => rate_limits::create(ask, fields).await,
-        Kind::RateLimit => rate_limits::update(ask, fields).await,
-        Kind::Buckets => buckets::create(ask, fields).await,
-        Kind::Bucket => buckets::update(ask, fields).await,
-        Kind::MessagingConfigurations => messaging::create(ask, fields).await,
-        Kind::MessagingConfiguration => messaging::update(ask, fields).await,
-        Kind::Webhooks => webhooks::create(ask, fields).await,
-        Kind::Webhook => webhooks::update(ask, fields).await,
-        Kind::Replay => deliveries::replay(ask, fields).await,
-        Kind::SafeNumbers => safe_list::create(ask, fields).await,
-        Kind::TestNumbers => test_numbers::create(ask, fields).await,
-        Kind::Deliveries
-        | Kind::TestNumber
-        | Kind::Attempts
-        | Kind::Attempt
-        | Kind::AttemptsSummary
-        | Kind::Templates
-        | Kind::SafeNumber
-        | Kind::NotServed(_)
-        | Kind::Unknown => Err(ask.not_found()),
-    }
+fn authenticated<'a, V: Verify>(call: &Call<'a, V>, head: &Head) -> Result<(&'a V2, Caller), Error> {
+    let v2 = call.deps.v2.get().ok_or(Error::unavailable(Refusal::Stopping))?;
+    Ok((v2, v2.caller(&head.headers)?))
 }

@@ -5,19 +5,30 @@ use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
 use super::error::Error;
-use super::fields::Fields;
-use super::value;
+use super::params::{Fields, PageToken, Parameters as _, Whole, parameters};
 use crate::domain::Timestamp;
 
-/// Things on a page where the request does not say.
+/// Items on a page if the request does not say.
 const USUAL_SIZE: u32 = 50;
-/// Most things on a page.
-pub const LARGEST: u32 = 1_000;
-/// Last page that can be asked for: more things than are ever listed.
-pub const LAST_PAGE: u32 = 10_000_000;
+/// Most items on a page.
+const LARGEST: u32 = 1_000;
+/// Last page that can be asked for: more items than are ever listed.
+const LAST_PAGE: u32 = 10_000_000;
 
-/// Which part of a list is wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+parameters! {
+    /// The parameters of every list.
+    pub struct Paging {
+        /// Things on a page; 50 if it is not given.
+        "PageSize" = "50" => size: Option<Whole<1, LARGEST>>,
+        /// Which page, from 0.
+        "Page" = "0" => page: Option<Whole<0, LAST_PAGE>>,
+        /// Only from an address that a list told.
+        "PageToken" = "PT1700000000000" => token: Option<PageToken>,
+    }
+}
+
+/// A part of a list.
+#[derive(Clone, Copy)]
 pub struct Page {
     size: u32,
     number: u32,
@@ -31,7 +42,7 @@ pub struct Page {
 pub struct Meta {
     /// Which page this is, from 0.
     page: u32,
-    /// Things on a page at most.
+    /// Most items on a page.
     page_size: u32,
     /// The first page.
     #[schema(format = "uri")]
@@ -45,68 +56,69 @@ pub struct Meta {
     /// The page behind this one; null for the last.
     #[schema(required, format = "uri")]
     next_page_url: Option<String>,
-    /// Under which name the things are.
+    /// The name of the items.
     key: &'static str,
 }
 
-/// A page: its things under a name of their own, and what stands beside them.
+/// A page: its items under a name of their own, and what stands beside them.
 pub struct Listed<T> {
     key: &'static str,
-    things: Vec<T>,
+    items: Vec<T>,
     meta: Meta,
 }
 
 impl<T: Serialize> Serialize for Listed<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(2))?;
-        map.serialize_entry(self.key, &self.things)?;
+        map.serialize_entry(self.key, &self.items)?;
         map.serialize_entry("meta", &self.meta)?;
         map.end()
     }
 }
 
 impl Page {
-    /// Reads the parameters. A token is ours or is refused.
+    /// Reads the parameters.
     pub fn read(query: &Fields) -> Result<Self, Error> {
-        let size = value::whole(query, "PageSize", 1..=LARGEST)?.unwrap_or(USUAL_SIZE);
-        let number = value::whole(query, "Page", 0..=LAST_PAGE)?.unwrap_or(0);
-        let since = value::read(query, "PageToken", "one of an address that a list told", token)?;
-        Ok(Self { size, number, since })
+        let Paging { size, page, token } = Paging::read(query)?;
+        Ok(Self {
+            size: size.map_or(USUAL_SIZE, |Whole(size)| size),
+            number: page.map_or(0, |Whole(page)| page),
+            since: token.map(|PageToken(since)| since),
+        })
     }
 
-    /// Things before this page.
+    /// Items before this page.
     pub fn skip(self) -> usize {
         self.number as usize * self.size as usize
     }
 
-    /// Most things on it.
+    /// Most items on it.
     pub const fn limit(self) -> usize {
         self.size as usize
     }
 
-    /// The moment at which the first page was asked for; now, for the first page.
-    #[must_use]
-    pub fn begun(self, now: Timestamp) -> Self {
-        Self { since: Some(self.since.unwrap_or(now)), ..self }
+    /// With pages that go on from the moment at which the first one was asked for, and that moment; `now` for the first.
+    pub fn begun(self, now: Timestamp) -> (Self, Timestamp) {
+        let since = self.since.unwrap_or(now);
+        (Self { since: Some(since), ..self }, since)
     }
 
-    /// That moment, if the pages go on from one.
-    pub const fn since(self) -> Option<Timestamp> {
-        self.since
-    }
-
-    /// The things of this page, and whether there are more behind them.
-    pub fn cut<T>(self, all: Vec<T>) -> (Vec<T>, bool) {
+    /// This page of all items, as they are shown, and whether there are more behind them.
+    pub fn of<T, V>(
+        self,
+        all: impl ExactSizeIterator<Item = T>,
+        view: impl FnMut(T) -> V,
+    ) -> (Self, Vec<V>, bool) {
         let has_more = all.len() > self.skip() + self.limit();
-        (all.into_iter().skip(self.skip()).take(self.limit()).collect(), has_more)
+        (self, all.skip(self.skip()).take(self.limit()).map(view).collect(), has_more)
     }
 
-    /// The answer's object: the things under `key`, and `meta`. `url` is the list's address, `query` what was asked, of
+    /// The answer's object: the items under `key`, and `meta`. `url` is the list's address, `query` the request's, of
     /// which the `filters` are repeated in addresses.
     pub fn listed<T>(
         self,
         key: &'static str,
-        things: Vec<T>,
+        items: Vec<T>,
         has_more: bool,
         url: &str,
         (query, filters): (&Fields, &[&str]),
@@ -121,23 +133,17 @@ impl Page {
             next_page_url: (has_more && self.number < LAST_PAGE).then(|| address(self.number + 1)),
             key,
         };
-        Listed { key, things, meta }
+        Listed { key, items, meta }
     }
 
     fn address(self, url: &str, (query, filters): (&Fields, &[&str]), number: u32) -> String {
         let mut text = form_urlencoded::Serializer::new(String::new());
-        text.extend_pairs(query.of(filters));
+        text.extend_pairs(query.given(filters));
         text.append_pair("PageSize", &self.size.to_string());
         text.append_pair("Page", &number.to_string());
         if let Some(since) = self.since.filter(|_| number > 0) {
-            text.append_pair("PageToken", &format!("PT{}", since.as_millis()));
+            text.append_pair("PageToken", &PageToken(since).to_string());
         }
         format!("{url}?{}", text.finish())
     }
-}
-
-fn token(text: &str) -> Option<Timestamp> {
-    let digits = text.strip_prefix("PT")?;
-    let is_plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    digits.parse().ok().filter(|_| is_plain).map(Timestamp::from_millis)
 }

@@ -1,139 +1,161 @@
 //! `/v2/Services`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::StatusCode;
 
-use super::ask::Ask;
+use super::context::RequestContext;
 use super::error::Error;
-use super::fields::Fields;
 use super::page::Page;
-use super::value;
+use super::params::{
+    Count, Fields, Id, Line, Name, Param, Parameters as _, Removable, TemplateSid, Workflow, parameters,
+};
 use super::view::ServiceView;
-use crate::domain::{Locale, Sid, SidKind};
+use crate::domain::Locale;
 use crate::http::answer::Answer;
-use crate::registry::{LockoutRule, Resend, ServiceFields};
+use crate::registry::{LockoutRule, Resend, Service, ServiceFields};
 
-/// What Twilio reads here and this server does not.
-const NOT_SERVED: [&str; 15] = [
-    "Push.IncludeDate",
-    "Push.ApnCredentialSid",
-    "Push.FcmCredentialSid",
-    "Totp.Issuer",
-    "Totp.TimeStep",
-    "Totp.CodeLength",
-    "Totp.Skew",
-    "Whatsapp.MsgServiceSid",
-    "Whatsapp.From",
-    "Passkeys.RelyingParty.Id",
-    "Passkeys.RelyingParty.Name",
-    "Passkeys.RelyingParty.Origins",
-    "Passkeys.AuthenticatorAttachment",
-    "Passkeys.DiscoverableCredentials",
-    "Passkeys.UserVerification",
-];
+parameters! {
+    /// What a service is like. The last eight are not Twilio's.
+    pub struct Rules {
+        /// What its messages call it, with at most 4 digits.
+        "FriendlyName" = "Owl Bank" => friendly_name: Option<Name>,
+        /// Digits of a code.
+        "CodeLength" = "6" => code_length: Option<Count<4, 10>>,
+        /// Kept and shown.
+        "LookupEnabled" = "false" => lookup_enabled: Option<bool>,
+        /// Refuses text messages to numbers known to be landlines.
+        "SkipSmsToLandlines" = "true" => skip_sms_to_landlines: Option<bool>,
+        /// Kept and shown.
+        "DtmfInputRequired" = "true" => dtmf_input_required: Option<bool>,
+        /// Kept and shown. Empty takes it away.
+        "TtsName" = "Owl Bank" => tts_name: Option<Removable<Line<64>>>,
+        /// Kept and shown.
+        "Psd2Enabled" = "false" => psd2_enabled: Option<bool>,
+        /// Text messages warn that the code is not to be shared.
+        "DoNotShareWarningEnabled" = "true" => do_not_share_warning_enabled: Option<bool>,
+        /// Requests may bring their own codes.
+        "CustomCodeEnabled" = "false" => custom_code_enabled: Option<bool>,
+        /// The text where a request names none. Empty takes it away.
+        "DefaultTemplateSid" = "HJ0123456789abcdef0123456789abcdef" => default_template: Option<Removable<TemplateSid>>,
+        /// Kept and shown.
+        "VerifyEventSubscriptionEnabled" = "false" => verify_event_subscription_enabled: Option<bool>,
+        /// Not Twilio's: seconds that a code can be used.
+        "CodeLife" = "600" => code_life: Option<Count<30, 3_600>>,
+        /// Not Twilio's: wrong codes of a verification.
+        "MaxChecks" = "5" => max_checks: Option<Count<1, 100>>,
+        /// Not Twilio's: messages of a verification.
+        "MaxSends" = "5" => max_sends: Option<Count<1, 20>>,
+        /// Not Twilio's: growing, or for how many seconds too many wrong codes lock a number.
+        "Lockout" = "growing" => lockout: Option<LockoutRule>,
+        /// Not Twilio's: whether a further send keeps the code.
+        "Resend" = "keep" => resend: Option<Resend>,
+        /// Not Twilio's: whether a further send has to wait for 30, 60, 120, then 300 s.
+        "CoolingDown" = "false" => cooling_down: Option<bool>,
+        /// Not Twilio's: the language where nothing else leads to one.
+        "Locale" = "de" => locale: Option<Removable<Locale>>,
+        /// Not Twilio's: channels one after another, as the setting workflow.
+        "Workflow" = "sms" => workflow: Option<Removable<Workflow>>,
+    } not_served [
+        "Push.IncludeDate",
+        "Push.ApnCredentialSid",
+        "Push.FcmCredentialSid",
+        "Totp.Issuer",
+        "Totp.TimeStep",
+        "Totp.CodeLength",
+        "Totp.Skew",
+        "Whatsapp.MsgServiceSid",
+        "Whatsapp.From",
+        "Passkeys.RelyingParty.Id",
+        "Passkeys.RelyingParty.Name",
+        "Passkeys.RelyingParty.Origins",
+        "Passkeys.AuthenticatorAttachment",
+        "Passkeys.DiscoverableCredentials",
+        "Passkeys.UserVerification",
+    ]
+}
+
+/// The parameters of a new service.
+pub fn describe_new() -> Vec<Param> {
+    let mut params = Rules::describe();
+    params[0] =
+        Param::of::<Name>("FriendlyName", "What its messages call it, with at most 4 digits.", "Owl Bank");
+    params
+}
+
+/// The parameters of a change.
+pub fn describe_change() -> Vec<Param> {
+    Rules::describe()
+}
 
 /// `GET /v2/Services`: the newest first; for a key of one service, that one.
-pub fn list(ask: &Ask<'_>) -> Result<Answer, Error> {
-    let page = Page::read(&ask.query)?;
-    let registry = &ask.v2.registry;
-    let (services, has_more) = if let Some(own) = ask.own_service() {
-        page.cut(registry.service_by_id(own).into_iter().collect())
+pub fn list(request: &RequestContext<'_>) -> Result<Answer, Error> {
+    let page = Page::read(&request.fields)?;
+    let registry = &request.v2.registry;
+    let frame = request.frame();
+    let view = |service: &Arc<Service>| ServiceView::new(&frame, service);
+    let listed = if let Some(own) = request.own_service() {
+        page.of(registry.service_by_id(own).iter(), view)
     } else {
-        let mut services = registry.services(page.skip(), page.limit() + 1);
-        let has_more = services.len() > page.limit();
-        services.truncate(page.limit());
-        (services, has_more)
+        let services = registry.services(page.skip(), page.limit() + 1);
+        let shown = services.iter().take(page.limit()).map(view).collect();
+        (page, shown, services.len() > page.limit())
     };
-    let frame = ask.frame();
-    let views = services.iter().map(|service| ServiceView::new(&frame, service)).collect();
-    let url = frame.url("/Services");
-    Ok(Answer::json(StatusCode::OK, &page.listed("services", views, has_more, &url, (&ask.query, &[]))))
+    Ok(request.listed("services", listed, &[]))
 }
 
 /// `POST /v2/Services`.
-pub async fn create(ask: &Ask<'_>, fields: &Fields) -> Result<Answer, Error> {
-    let wanted = read(fields)?;
-    value::required("FriendlyName", wanted.friendly_name.as_ref())?;
-    let made = ask.v2.registry.create_service(wanted).await.map_err(|error| ask.failed(error))?;
-    Ok(Answer::json(StatusCode::CREATED, &ServiceView::new(&ask.frame(), &made)))
+pub async fn create(request: &RequestContext<'_>) -> Result<Answer, Error> {
+    let wanted = read(&request.fields)?;
+    if wanted.friendly_name.is_none() {
+        return Err(Error::missing("FriendlyName"));
+    }
+    let made = request.v2.registry.create_service(wanted).await.map_err(|error| request.failed(error))?;
+    Ok(Answer::json(StatusCode::CREATED, &ServiceView::new(&request.frame(), &made)))
 }
 
 /// `GET /v2/Services/{Sid}`.
-pub fn fetch(ask: &Ask<'_>) -> Result<Answer, Error> {
-    Ok(Answer::json(StatusCode::OK, &ServiceView::new(&ask.frame(), &*ask.service()?)))
+pub fn fetch(request: &RequestContext<'_>) -> Result<Answer, Error> {
+    Ok(Answer::json(StatusCode::OK, &ServiceView::new(&request.frame(), &*request.service()?)))
 }
 
 /// `POST /v2/Services/{Sid}`.
-pub async fn update(ask: &Ask<'_>, fields: &Fields) -> Result<Answer, Error> {
-    let service = ask.service()?;
-    let changed = ask.v2.registry.update_service(service.sid, read(fields)?).await;
-    let changed = changed.map_err(|error| ask.failed(error))?;
-    Ok(Answer::json(StatusCode::OK, &ServiceView::new(&ask.frame(), &changed)))
+pub async fn update(request: &RequestContext<'_>) -> Result<Answer, Error> {
+    let service = request.service()?;
+    let changed = request.v2.registry.update_service(service.sid, read(&request.fields)?).await;
+    let changed = changed.map_err(|error| request.failed(error))?;
+    Ok(Answer::json(StatusCode::OK, &ServiceView::new(&request.frame(), &changed)))
 }
 
 /// `DELETE /v2/Services/{Sid}`.
-pub async fn delete(ask: &Ask<'_>) -> Result<Answer, Error> {
-    let service = ask.service()?;
-    ask.v2.registry.delete_service(service.sid).await.map_err(|error| ask.failed(error))?;
+pub async fn delete(request: &RequestContext<'_>) -> Result<Answer, Error> {
+    let service = request.service()?;
+    request.v2.registry.delete_service(service.sid).await.map_err(|error| request.failed(error))?;
     Ok(Answer::empty())
 }
 
-/// Twilio's parameters, and behind them ours, for rules that Twilio does not let its customers choose.
 fn read(fields: &Fields) -> Result<ServiceFields, Error> {
-    value::none_of(fields, &NOT_SERVED)?;
-    let boolean = |name| value::boolean(fields, name);
-    let whole = |name| value::count(fields, name);
+    let rules = Rules::read(fields)?;
     Ok(ServiceFields {
-        friendly_name: fields.text("FriendlyName")?,
-        code_length: whole("CodeLength")?,
-        custom_code_enabled: boolean("CustomCodeEnabled")?,
-        do_not_share_warning_enabled: boolean("DoNotShareWarningEnabled")?,
-        skip_sms_to_landlines: boolean("SkipSmsToLandlines")?,
-        lookup_enabled: boolean("LookupEnabled")?,
-        dtmf_input_required: boolean("DtmfInputRequired")?,
-        tts_name: removable(fields, "TtsName", "a text", |text| Some(text.to_owned()))?,
-        psd2_enabled: boolean("Psd2Enabled")?,
-        verify_event_subscription_enabled: boolean("VerifyEventSubscriptionEnabled")?,
-        default_template: removable(fields, "DefaultTemplateSid", "HJ and 32 hexadecimal digits", |text| {
-            Sid::parse(SidKind::Template, text)
-        })?,
-        code_life: whole("CodeLife")?.map(Duration::from_secs),
-        max_checks: whole("MaxChecks")?,
-        max_sends: whole("MaxSends")?,
-        lockout: value::read(fields, "Lockout", "growing, or seconds", lockout)?,
-        resend: value::word(fields, "Resend", &[("keep", Resend::Keep), ("new", Resend::New)])?,
-        cooling_down: boolean("CoolingDown")?,
-        locale: removable(fields, "Locale", "a language tag such as de or pt-BR", Locale::parse)?,
-        workflow: removable(fields, "Workflow", "a text", |text| Some(text.to_owned()))?,
+        friendly_name: rules.friendly_name.map(|Name(name)| name),
+        code_length: rules.code_length.map(|Count(digits)| digits),
+        custom_code_enabled: rules.custom_code_enabled,
+        do_not_share_warning_enabled: rules.do_not_share_warning_enabled,
+        skip_sms_to_landlines: rules.skip_sms_to_landlines,
+        lookup_enabled: rules.lookup_enabled,
+        dtmf_input_required: rules.dtmf_input_required,
+        tts_name: rules.tts_name.map(|Removable(name)| name.map(|Line(name)| name)),
+        psd2_enabled: rules.psd2_enabled,
+        verify_event_subscription_enabled: rules.verify_event_subscription_enabled,
+        default_template: rules.default_template.map(|Removable(template)| template.map(|Id(sid)| sid)),
+        code_life: rules.code_life.map(|Count(seconds)| Duration::from_secs(seconds)),
+        max_checks: rules.max_checks.map(|Count(checks)| checks),
+        max_sends: rules.max_sends.map(|Count(sends)| sends),
+        lockout: rules.lockout,
+        resend: rules.resend,
+        cooling_down: rules.cooling_down,
+        locale: rules.locale.map(|Removable(locale)| locale),
+        workflow: rules.workflow.map(|Removable(steps)| steps.map(|Workflow(steps)| steps)),
     })
-}
-
-fn lockout(text: &str) -> Option<LockoutRule> {
-    if text == "growing" {
-        return Some(LockoutRule::Growing);
-    }
-    let seconds: u32 = text.parse().ok()?;
-    Some(LockoutRule::Fixed(Duration::from_secs(seconds.into())))
-}
-
-/// A value that an empty text takes away.
-#[expect(
-    clippy::option_option,
-    reason = "not given, taken away, and given are three things, as in ServiceFields"
-)]
-fn removable<T>(
-    fields: &Fields,
-    name: &'static str,
-    must_be: &'static str,
-    parse: impl Fn(&str) -> Option<T>,
-) -> Result<Option<Option<T>>, Error> {
-    match fields.text_or_empty(name)? {
-        None => Ok(None),
-        Some(text) if text.is_empty() => Ok(Some(None)),
-        Some(text) => match parse(&text) {
-            Some(value) => Ok(Some(Some(value))),
-            None => Err(Error::parameter(name, format!("it must be {must_be}"))),
-        },
-    }
 }

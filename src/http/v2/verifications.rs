@@ -1,195 +1,228 @@
-//! `/v2/Services/{ServiceSid}/Verifications`: begins a verification, shows it, ends it.
+//! `/v2/Services/{ServiceSid}/Verifications` and `VerificationCheck`: begins a verification, shows it, checks its code,
+//! ends it.
 
-use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use hyper::StatusCode;
-use hyper::header::HeaderName;
-use tracing::debug;
+use tracing::{debug, info};
+use utoipa::openapi::Schema;
+use utoipa::openapi::schema::{ObjectBuilder, Type};
 
-use super::ask::Ask;
+use super::context::RequestContext;
 use super::error::Error;
-use super::fields::Fields;
-use super::value;
-use super::view::VerificationView;
-use crate::domain::{Channel, Code, PhoneNumber, Sid, SidKind};
+use super::params::{
+    BeginChannel, Fields, Id, Off, Pairs, Parameter, Parameters as _, RiskCheck, SenderName, SubmittedCode,
+    TemplateSid, VerificationSid, parameters,
+};
+use super::view::{CheckView, VerificationView};
+use crate::domain::{Channel, Code, Locale, PhoneNumber, ServiceId, Sid, SidKind};
 use crate::http::answer::Answer;
 use crate::registry::Service;
-use crate::template::SendDigits;
-use crate::verify::{Begin, Ending, Refused, Target, Verification};
+use crate::template::{AppHash, SendDigits};
+use crate::verify::{self, CheckCode, Ending, Refused, Status, Target, Verification};
 
-static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+parameters! {
+    /// Begins a verification.
+    pub struct Begin {
+        /// The number, in E.164 form.
+        "To" = "+14155552671" => to: PhoneNumber,
+        /// How the code goes there; auto is what the service begins with.
+        "Channel" = "sms" => channel: BeginChannel,
+        /// The language of the message, such as de or pt-BR.
+        "Locale" = "de" => locale: Option<Locale>,
+        /// What the message calls the sender, with at most 4 digits.
+        "CustomFriendlyName" = "Owl Bank" => friendly_name: Option<SenderName>,
+        /// The code, where the service has CustomCodeEnabled.
+        "CustomCode" = "123456" => code: Option<Code>,
+        /// The hash of the Android app that is to read the message.
+        "AppHash" = "FA+9qCX9VSu" => app_hash: Option<AppHash>,
+        /// The text of the message.
+        "TemplateSid" = "HJ0123456789abcdef0123456789abcdef" => template: Option<TemplateSid>,
+        /// What the template's own places are filled in with: a JSON object, at most 20 names.
+        "TemplateCustomSubstitutions" = r#"{"order":"42"}"# => substitutions: Option<Pairs<20, 128>>,
+        /// Values for rate limits, by their unique names: a JSON object, at most 10 names.
+        "RateLimits" = r#"{"session":"abc"}"# => rate_limits: Option<Pairs<10, 255>>,
+        /// What is to be found again in events: a JSON object, at most 10 names, of 128 characters at most.
+        "Tags" = r#"{"campaign":"spring"}"# => tags: Option<Pairs<10, 128>>,
+        /// Keys that a call presses when it is answered. Only with Channel=call.
+        "SendDigits" = "www12" => send_digits: Option<SendDigits>,
+    } checked {
+        /// The address that the person uses. Has no effect yet.
+        "DeviceIp" = "192.0.2.7" => Option<IpAddr>,
+        /// Whether this one is checked for fraud. Has no effect yet.
+        "RiskCheck" = "enable" => Option<RiskCheck>,
+        /// Only false: silent network authentication is not served.
+        "EnableSnaClientToken" = "false" => Option<Off>,
+    } not_served ["CustomMessage", "Amount", "Payee", "ChannelConfiguration"]
+}
 
-/// Longest name of a sender in a message.
-const FRIENDLY_NAME: usize = 30;
-/// So many digits in a sender's name could be a code, or a number to call.
-const DIGITS_IN_A_NAME: usize = 5;
-/// Longest idempotency key.
-const KEY: usize = 255;
-/// Pairs in `Tags`, and characters in each of their names and values.
-const TAGS: (usize, usize) = (10, 128);
-/// The same of `RateLimits`.
-const RATE_LIMITS: (usize, usize) = (10, 255);
-/// The same of `TemplateCustomSubstitutions`.
-const SUBSTITUTIONS: (usize, usize) = (20, 128);
+parameters! {
+    /// The headers of the request that begins one.
+    pub struct Headers {
+        /// Visible ASCII characters that the caller makes up, such as a UUID.
+        "Idempotency-Key" = "7d5f4c7e-54a6-4b0e-8f6e-2f1f8c1b7a10" => key: Option<IdempotencyKey>,
+    }
+}
 
-/// What Twilio reads here and this server does not.
-const NOT_SERVED: [&str; 4] = ["CustomMessage", "Amount", "Payee", "ChannelConfiguration"];
-/// What Twilio's other channels are called, so that the refusal can name them.
-const OTHER_CHANNELS: [&str; 6] = ["email", "sna", "push", "totp", "rcs", "passkeys"];
+parameters! {
+    /// Ends a verification.
+    pub struct End {
+        /// canceled ends it; approved says that the caller has checked in another way.
+        "Status" = "canceled" => ending: Ending,
+    }
+}
+
+parameters! {
+    /// Checks a code.
+    pub struct Check {
+        /// What was submitted.
+        "Code" = "123456" => code: SubmittedCode,
+        /// The number. Either this or VerificationSid must be given.
+        "To" = "+14155552671" => to: Option<PhoneNumber>,
+        /// The verification. A caller that names it is not slowed down by the wrong guesses of others.
+        "VerificationSid" = "VE0123456789abcdef0123456789abcdef" => sid: Option<VerificationSid>,
+    } not_served ["Amount", "Payee", "SnaClientToken"]
+}
 
 /// `POST`: begins a verification, or sends its code again.
-pub async fn create(ask: &Ask<'_>, fields: &Fields) -> Result<Answer, Error> {
-    let service = ask.service()?;
-    let begin = read(ask, &service, fields)?;
+pub async fn create(request: &RequestContext<'_>) -> Result<Answer, Error> {
+    let service = request.service()?;
+    let begin = read(request, &service)?;
     let number = begin.to;
-    let outcome = ask.v2.verifications.begin(service.id, begin).await;
+    let outcome = request.v2.verifications.begin(service.id, begin).await;
     if outcome.is_ok() {
-        debug!(request_id = ask.request_id, %number, outcome = "sent", "a verification's code was sent");
+        debug!(request_id = request.request_id, %number, outcome = "sent", "a verification's code was sent");
     }
-    shown(ask, &service, StatusCode::CREATED, outcome)
+    shown(request, &service, StatusCode::CREATED, outcome)
 }
 
 /// `GET` of one.
-pub async fn fetch(ask: &Ask<'_>) -> Result<Answer, Error> {
-    let service = ask.service()?;
-    let outcome = ask.v2.verifications.fetch(service.id, target(ask)?).await;
-    shown(ask, &service, StatusCode::OK, outcome)
+pub async fn fetch(request: &RequestContext<'_>) -> Result<Answer, Error> {
+    let service = request.service()?;
+    let outcome = request.v2.verifications.fetch(service.id, target(request)?).await;
+    shown(request, &service, StatusCode::OK, outcome)
 }
 
 /// `POST` of one: ends it.
-pub async fn update(ask: &Ask<'_>, fields: &Fields) -> Result<Answer, Error> {
-    let service = ask.service()?;
-    let target = target(ask)?;
-    let endings = [("canceled", Ending::Canceled), ("approved", Ending::Approved)];
-    let ending = value::required("Status", value::word(fields, "Status", &endings)?)?;
-    let outcome = ask.v2.verifications.end(service.id, target, ending).await;
-    shown(ask, &service, StatusCode::OK, outcome)
+pub async fn update(request: &RequestContext<'_>) -> Result<Answer, Error> {
+    let service = request.service()?;
+    let target = target(request)?;
+    let End { ending } = request.read()?;
+    let outcome = request.v2.verifications.end(service.id, target, ending).await;
+    shown(request, &service, StatusCode::OK, outcome)
+}
+
+/// `POST` of `VerificationCheck`. A wrong code is answered with 200 and `pending`.
+pub async fn check(request: &RequestContext<'_>) -> Result<Answer, Error> {
+    let service = request.service()?;
+    let Check { code: SubmittedCode(code), to, sid } = request.read()?;
+    let target = checked(request, service.id, to, sid.map(|Id(sid)| sid)).await?;
+    let outcome = request.v2.verifications.check(service.id, CheckCode { target, code }).await;
+    let verification = outcome.map_err(|refused| request.refused(refused))?;
+    let (number, status) = (verification.to, verification.status);
+    if status == Status::MaxAttemptsReached {
+        info!(request_id = request.request_id, %number, outcome = status.as_str(), "no check is left");
+    } else {
+        debug!(request_id = request.request_id, %number, outcome = status.as_str(), "code checked");
+    }
+    Ok(Answer::json(StatusCode::OK, &CheckView::new(&request.frame(), service.sid, &verification)))
+}
+
+/// The verification whose code is checked. With an id and a number, the number must be the id's: it is looked up before
+/// anything is counted.
+async fn checked(
+    request: &RequestContext<'_>,
+    service: ServiceId,
+    number: Option<PhoneNumber>,
+    sid: Option<Sid>,
+) -> Result<Target, Error> {
+    match (sid, number) {
+        (Some(sid), None) => Ok(Target::Sid(sid)),
+        (None, Some(number)) => Ok(Target::Number(number)),
+        (Some(sid), Some(number)) => {
+            let found = request.v2.verifications.fetch(service, Target::Sid(sid)).await;
+            let found = found.map_err(|refused| request.refused(refused))?;
+            if found.to == number { Ok(Target::Sid(sid)) } else { Err(request.not_found()) }
+        }
+        (None, None) => Err(Error::invalid("Invalid parameters: `To` or `VerificationSid` must be given")),
+    }
 }
 
 fn shown(
-    ask: &Ask<'_>,
+    request: &RequestContext<'_>,
     service: &Service,
     status: StatusCode,
     outcome: Result<Verification, Refused>,
 ) -> Result<Answer, Error> {
-    let verification = outcome.map_err(|refused| ask.refused(refused))?;
-    Ok(Answer::json(status, &VerificationView::new(&ask.frame(), service.sid, &verification)))
+    let verification = outcome.map_err(|refused| request.refused(refused))?;
+    Ok(Answer::json(status, &VerificationView::new(&request.frame(), service.sid, &verification)))
 }
 
-/// The path's last part: an id or a number.
-fn target(ask: &Ask<'_>) -> Result<Target, Error> {
-    let part = ask.part(3)?;
-    let sid = Sid::parse(SidKind::Verification, &part).map(Target::Sid);
-    let number = || PhoneNumber::parse(&part, None).ok().map(Target::Number);
-    sid.or_else(number).ok_or_else(|| ask.not_found())
+/// The last segment of the path: an id or a number.
+fn target(request: &RequestContext<'_>) -> Result<Target, Error> {
+    let segment = request.behind("Verifications")?;
+    let sid = Sid::parse(SidKind::Verification, &segment).map(Target::Sid);
+    let number = || PhoneNumber::parse(&segment, None).ok().map(Target::Number);
+    sid.or_else(number).ok_or_else(|| request.not_found())
 }
 
-fn read(ask: &Ask<'_>, service: &Service, fields: &Fields) -> Result<Begin, Error> {
-    value::none_of(fields, &NOT_SERVED)?;
-    if value::boolean(fields, "EnableSnaClientToken")? == Some(true) {
-        return Err(Error::parameter("EnableSnaClientToken", "it is not served here"));
+fn read(request: &RequestContext<'_>, service: &Service) -> Result<verify::Begin, Error> {
+    let begin: Begin = request.read()?;
+    let BeginChannel(channel) = begin.channel;
+    if let Some(channel) = channel.filter(|channel| !request.channels.contains(channel)) {
+        return Err(Error::parameter("Channel", format!("{} is not served here", channel.as_str())));
     }
-    let channel = channel(ask, fields)?;
-    Ok(Begin {
-        to: value::required("To", value::number(fields, "To")?)?,
+    if begin.code.is_some() && !service.custom_code_enabled {
+        let problem = "the service does not take codes; CustomCodeEnabled switches it on";
+        return Err(Error::parameter("CustomCode", problem));
+    }
+    if begin.send_digits.is_some() && channel != Some(Channel::Call) {
+        return Err(Error::parameter("SendDigits", "it is for Channel=call only"));
+    }
+    let Headers { key } = Headers::read(&Fields::of_headers(&request.head.headers, Headers::NAMES))?;
+    Ok(verify::Begin {
+        to: begin.to,
         channel,
-        locale: value::locale(fields, "Locale")?,
-        friendly_name: friendly_name(fields)?,
-        code: custom_code(service, fields)?,
-        app_hash: value::app_hash(fields, "AppHash")?,
-        template: value::sid(fields, "TemplateSid", SidKind::Template)?,
-        substitutions: pairs(fields, "TemplateCustomSubstitutions", SUBSTITUTIONS)?,
-        rate_limits: pairs(fields, "RateLimits", RATE_LIMITS)?,
-        device_ip: value::ip(fields, "DeviceIp")?,
-        tags: pairs(fields, "Tags", TAGS)?,
-        send_digits: send_digits(fields, channel)?,
-        skips_risk_check: value::word(fields, "RiskCheck", &[("enable", false), ("disable", true)])?
-            .unwrap_or(false),
-        idempotency_key: idempotency_key(ask)?,
+        locale: begin.locale,
+        friendly_name: begin.friendly_name.map(|SenderName(name)| name),
+        code: begin.code,
+        app_hash: begin.app_hash,
+        template: begin.template.map(|Id(sid)| sid),
+        substitutions: begin.substitutions.unwrap_or_default().0,
+        rate_limits: begin.rate_limits.unwrap_or_default().0,
+        tags: begin.tags.unwrap_or_default().0,
+        send_digits: begin.send_digits,
+        idempotency_key: key.map(|IdempotencyKey(key)| key),
         // The number is as it was sent: another spelling of it is another request.
-        fingerprint: fields.fingerprint(ask.path, &["CustomCode"]),
+        fingerprint: request.fields.fingerprint(request.path, &["CustomCode"]),
     })
 }
 
-/// The way of delivery; `None` for `auto`.
-fn channel(ask: &Ask<'_>, fields: &Fields) -> Result<Option<Channel>, Error> {
-    let name = "Channel";
-    let text = value::required(name, fields.text(name)?)?;
-    if text == "auto" {
-        return Ok(None);
-    }
-    let Some(channel) = Channel::parse(&text) else {
-        let other = OTHER_CHANNELS.iter().find(|other| **other == text);
-        let not_here = other.map(|other| format!("{other} is not served here; ")).unwrap_or_default();
-        return Err(Error::parameter(name, format!("{not_here}it must be sms, call, whatsapp or auto")));
-    };
-    if !ask.channels.contains(&channel) {
-        return Err(Error::parameter(name, format!("{} is not served here", channel.as_str())));
-    }
-    Ok(Some(channel))
+/// The key that makes a repetition of a request harmless.
+pub struct IdempotencyKey(String);
+
+impl IdempotencyKey {
+    const LONGEST: usize = 255;
 }
 
-fn friendly_name(fields: &Fields) -> Result<Option<String>, Error> {
-    let name = "CustomFriendlyName";
-    let text = value::text(fields, name, FRIENDLY_NAME)?;
-    match text.as_deref().map(|text| text.chars().filter(|c| c.is_numeric()).count()) {
-        Some(DIGITS_IN_A_NAME..) => {
-            Err(Error::parameter(name, format!("it must have fewer than {DIGITS_IN_A_NAME} digits")))
+impl Parameter for IdempotencyKey {
+    fn find(headers: &Fields, name: &str) -> Result<Option<Self>, Error> {
+        let names = [name];
+        let mut values = headers.given(&names).map(|(_, key)| key);
+        let Some(key) = values.next() else { return Ok(None) };
+        let fits =
+            (1..=Self::LONGEST).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic());
+        if !fits || values.next().is_some() {
+            let most = Self::LONGEST;
+            return Err(Error::invalid(format!(
+                "Invalid header `{name}`: it must be given once, with 1 to {most} visible ASCII characters"
+            )));
         }
-        _ => Ok(text),
+        Ok(Some(Self(key.to_owned())))
     }
-}
 
-fn custom_code(service: &Service, fields: &Fields) -> Result<Option<Code>, Error> {
-    let name = "CustomCode";
-    let code = value::read(fields, name, "4 to 10 digits", Code::parse)?;
-    if code.is_some() && !service.custom_code_enabled {
-        return Err(Error::parameter(
-            name,
-            "the service does not take codes; CustomCodeEnabled switches it on",
-        ));
+    fn schema() -> Schema {
+        let pattern = format!("[!-~]{{1,{}}}", Self::LONGEST);
+        ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern)).build().into()
     }
-    Ok(code)
-}
-
-fn send_digits(fields: &Fields, channel: Option<Channel>) -> Result<Option<SendDigits>, Error> {
-    let name = "SendDigits";
-    let must_be = format_args!("at most {} of 0-9, w, W, * and #", SendDigits::MOST);
-    let digits = value::read(fields, name, must_be, SendDigits::parse)?;
-    if digits.is_some() && channel != Some(Channel::Call) {
-        return Err(Error::parameter(name, "it is for Channel=call only"));
-    }
-    Ok(digits)
-}
-
-/// Names and values, so many at most, each of so many characters at most.
-fn pairs(
-    fields: &Fields,
-    name: &'static str,
-    (most, longest): (usize, usize),
-) -> Result<BTreeMap<String, String>, Error> {
-    let pairs = fields.object(name)?.unwrap_or_default();
-    if pairs.len() > most {
-        return Err(Error::parameter(name, format!("it must have at most {most} names")));
-    }
-    let fit = |text: &String| value::is_text(text, longest);
-    if !pairs.iter().all(|(key, text)| !key.is_empty() && fit(key) && fit(text)) {
-        let problem =
-            format!("its names and values must have at most {longest} characters, and a name one at least");
-        return Err(Error::parameter(name, problem));
-    }
-    Ok(pairs)
-}
-
-fn idempotency_key(ask: &Ask<'_>) -> Result<Option<String>, Error> {
-    let mut values = ask.head.headers.get_all(&IDEMPOTENCY_KEY).iter();
-    let Some(first) = values.next() else { return Ok(None) };
-    let key = first.to_str().unwrap_or_default();
-    let fits = (1..=KEY).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic());
-    if !fits || values.next().is_some() {
-        return Err(Error::invalid(format!(
-            "Invalid header `Idempotency-Key`: it must be given once, with 1 to {KEY} visible ASCII characters"
-        )));
-    }
-    Ok(Some(key.to_owned()))
 }

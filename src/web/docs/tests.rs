@@ -9,11 +9,11 @@ fn page() -> String {
         about: "More about it.",
         access: "Needs a key.",
         params: vec![DocsParam {
-            name: "Max",
+            name: "Max".to_owned(),
             place: "body",
             required: true,
             accepts: "1 to 9".to_owned(),
-            about: "How many.",
+            about: "How many.".to_owned(),
         }],
         curl: "curl -X POST 'x'".to_owned(),
         answers: vec![DocsAnswer { status: 200, about: "Fine." }],

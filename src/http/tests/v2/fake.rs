@@ -34,10 +34,8 @@ pub struct Begun {
     pub template: Option<Sid>,
     pub substitutions: Vec<(String, String)>,
     pub rate_limits: Vec<(String, String)>,
-    pub device_ip: Option<String>,
     pub tags: Vec<(String, String)>,
     pub send_digits: Option<String>,
-    pub skips_risk_check: bool,
     pub idempotency_key: Option<String>,
     pub fingerprint: [u8; 32],
 }
@@ -129,10 +127,8 @@ impl Verifications for Fake {
             template: begin.template,
             substitutions: begin.substitutions.into_iter().collect(),
             rate_limits: begin.rate_limits.into_iter().collect(),
-            device_ip: begin.device_ip.map(|ip| ip.to_string()),
             tags: begin.tags.into_iter().collect(),
             send_digits: begin.send_digits.map(|digits| digits.as_str().to_owned()),
-            skips_risk_check: begin.skips_risk_check,
             idempotency_key: begin.idempotency_key,
             fingerprint: begin.fingerprint,
         })));

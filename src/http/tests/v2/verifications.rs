@@ -52,10 +52,8 @@ async fn every_parameter_is_read_from_a_form_and_from_json() {
         template: Some(template),
         substitutions: pairs("order", "42"),
         rate_limits: pairs("session", "abc"),
-        device_ip: Some("192.0.2.7".to_owned()),
         tags: pairs("campaign", "spring"),
         send_digits: Some("www12*#".to_owned()),
-        skips_risk_check: true,
         idempotency_key: None,
         fingerprint: [0; 32],
     };

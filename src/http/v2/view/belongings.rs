@@ -7,9 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::Frame;
+use super::{Date, Frame};
 use crate::domain::{Channel, PhoneNumber, Sid};
-use crate::http::v2::date;
 use crate::registry::{
     Bucket, MessagingConfiguration, RateLimit, Template, TestNumber, Webhook, WebhookStatus,
 };
@@ -17,27 +16,27 @@ use crate::registry::{
 /// A named limit: requests pass values for it, and its buckets count them.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = RateLimit)]
-pub struct RateLimitView {
+pub struct RateLimitView<'a> {
     /// Its id.
-    #[schema(pattern = "^RK[0-9a-f]{32}$")]
-    sid: String,
+    #[schema(value_type = String, pattern = "^RK[0-9a-f]{32}$")]
+    sid: Sid,
     /// The service it belongs to.
-    #[schema(pattern = "^VA[0-9a-f]{32}$")]
-    service_sid: String,
+    #[schema(value_type = String, pattern = "^VA[0-9a-f]{32}$")]
+    service_sid: Sid,
     /// The account.
-    #[schema(pattern = "^AC[0-9a-f]{32}$")]
-    account_sid: String,
+    #[schema(value_type = String, pattern = "^AC[0-9a-f]{32}$")]
+    account_sid: Sid,
     /// What requests call it.
-    unique_name: String,
+    unique_name: &'a str,
     /// What people call it.
     #[schema(required)]
-    description: Option<String>,
+    description: Option<&'a str>,
     /// When it was made.
-    #[schema(format = DateTime)]
-    date_created: String,
+    #[schema(value_type = String, format = DateTime)]
+    date_created: Date,
     /// When it was changed last.
-    #[schema(format = DateTime)]
-    date_updated: String,
+    #[schema(value_type = String, format = DateTime)]
+    date_updated: Date,
     /// Its address.
     #[schema(format = "uri")]
     url: String,
@@ -51,18 +50,18 @@ struct RateLimitLinks {
     buckets: String,
 }
 
-impl RateLimitView {
+impl<'a> RateLimitView<'a> {
     /// A rate limit of the service `VA`.
-    pub fn new(frame: &Frame<'_>, service: Sid, limit: &RateLimit) -> Self {
+    pub fn new(frame: &Frame<'_>, service: Sid, limit: &'a RateLimit) -> Self {
         let url = frame.url(&format!("/Services/{service}/RateLimits/{}", limit.sid));
         Self {
-            sid: limit.sid.to_string(),
-            service_sid: service.to_string(),
-            account_sid: frame.account.to_string(),
-            unique_name: limit.unique_name.clone(),
-            description: limit.description.clone(),
-            date_created: date::written(limit.created),
-            date_updated: date::written(limit.updated),
+            sid: limit.sid,
+            service_sid: service,
+            account_sid: frame.account,
+            unique_name: &limit.unique_name,
+            description: limit.description.as_deref(),
+            date_created: limit.created.into(),
+            date_updated: limit.updated.into(),
             links: RateLimitLinks { buckets: format!("{url}/Buckets") },
             url,
         }
@@ -74,17 +73,17 @@ impl RateLimitView {
 #[schema(as = Bucket)]
 pub struct BucketView {
     /// Its id.
-    #[schema(pattern = "^BL[0-9a-f]{32}$")]
-    sid: String,
+    #[schema(value_type = String, pattern = "^BL[0-9a-f]{32}$")]
+    sid: Sid,
     /// The rate limit it belongs to.
-    #[schema(pattern = "^RK[0-9a-f]{32}$")]
-    rate_limit_sid: String,
+    #[schema(value_type = String, pattern = "^RK[0-9a-f]{32}$")]
+    rate_limit_sid: Sid,
     /// The service.
-    #[schema(pattern = "^VA[0-9a-f]{32}$")]
-    service_sid: String,
+    #[schema(value_type = String, pattern = "^VA[0-9a-f]{32}$")]
+    service_sid: Sid,
     /// The account.
-    #[schema(pattern = "^AC[0-9a-f]{32}$")]
-    account_sid: String,
+    #[schema(value_type = String, pattern = "^AC[0-9a-f]{32}$")]
+    account_sid: Sid,
     /// Requests.
     #[schema(minimum = 1)]
     max: u32,
@@ -92,11 +91,11 @@ pub struct BucketView {
     #[schema(minimum = 1)]
     interval: u32,
     /// When it was made.
-    #[schema(format = DateTime)]
-    date_created: String,
+    #[schema(value_type = String, format = DateTime)]
+    date_created: Date,
     /// When it was changed last.
-    #[schema(format = DateTime)]
-    date_updated: String,
+    #[schema(value_type = String, format = DateTime)]
+    date_updated: Date,
     /// Its address.
     #[schema(format = "uri")]
     url: String,
@@ -107,14 +106,14 @@ impl BucketView {
     pub fn new(frame: &Frame<'_>, service: Sid, limit: Sid, bucket: &Bucket) -> Self {
         let Bucket { sid, max, interval, created, updated } = *bucket;
         Self {
-            sid: sid.to_string(),
-            rate_limit_sid: limit.to_string(),
-            service_sid: service.to_string(),
-            account_sid: frame.account.to_string(),
+            sid,
+            rate_limit_sid: limit,
+            service_sid: service,
+            account_sid: frame.account,
             max,
             interval,
-            date_created: date::written(created),
-            date_updated: date::written(updated),
+            date_created: created.into(),
+            date_updated: updated.into(),
             url: frame.url(&format!("/Services/{service}/RateLimits/{limit}/Buckets/{sid}")),
         }
     }
@@ -123,40 +122,40 @@ impl BucketView {
 /// Which gateway sends to a country.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = MessagingConfiguration)]
-pub struct MessagingConfigurationView {
+pub struct MessagingConfigurationView<'a> {
     /// The account.
-    #[schema(pattern = "^AC[0-9a-f]{32}$")]
-    account_sid: String,
+    #[schema(value_type = String, pattern = "^AC[0-9a-f]{32}$")]
+    account_sid: Sid,
     /// The service it belongs to.
-    #[schema(pattern = "^VA[0-9a-f]{32}$")]
-    service_sid: String,
+    #[schema(value_type = String, pattern = "^VA[0-9a-f]{32}$")]
+    service_sid: Sid,
     /// Two letters of ISO 3166-1.
-    country: String,
+    country: &'a str,
     /// The gateway.
-    #[schema(pattern = "^MG[0-9a-f]{32}$")]
-    messaging_service_sid: String,
+    #[schema(value_type = String, pattern = "^MG[0-9a-f]{32}$")]
+    messaging_service_sid: Sid,
     /// When it was made.
-    #[schema(format = DateTime)]
-    date_created: String,
+    #[schema(value_type = String, format = DateTime)]
+    date_created: Date,
     /// When it was changed last.
-    #[schema(format = DateTime)]
-    date_updated: String,
+    #[schema(value_type = String, format = DateTime)]
+    date_updated: Date,
     /// Its address.
     #[schema(format = "uri")]
     url: String,
 }
 
-impl MessagingConfigurationView {
+impl<'a> MessagingConfigurationView<'a> {
     /// A messaging configuration of the service `VA`.
-    pub fn new(frame: &Frame<'_>, service: Sid, configuration: &MessagingConfiguration) -> Self {
-        let MessagingConfiguration { country, messaging_service, created, updated } = configuration;
+    pub fn new(frame: &Frame<'_>, service: Sid, configuration: &'a MessagingConfiguration) -> Self {
+        let MessagingConfiguration { ref country, messaging_service, created, updated } = *configuration;
         Self {
-            account_sid: frame.account.to_string(),
-            service_sid: service.to_string(),
-            country: country.clone(),
-            messaging_service_sid: messaging_service.to_string(),
-            date_created: date::written(*created),
-            date_updated: date::written(*updated),
+            account_sid: frame.account,
+            service_sid: service,
+            country,
+            messaging_service_sid: messaging_service,
+            date_created: created.into(),
+            date_updated: updated.into(),
             url: frame.url(&format!("/Services/{service}/MessagingConfigurations/{country}")),
         }
     }
@@ -165,34 +164,34 @@ impl MessagingConfigurationView {
 /// Who is told of events. Has no `Debug`: it may contain a secret.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Webhook)]
-pub struct WebhookView {
+pub struct WebhookView<'a> {
     /// Its id.
-    #[schema(pattern = "^YW[0-9a-f]{32}$")]
-    sid: String,
+    #[schema(value_type = String, pattern = "^YW[0-9a-f]{32}$")]
+    sid: Sid,
     /// The service it belongs to.
-    #[schema(pattern = "^VA[0-9a-f]{32}$")]
-    service_sid: String,
+    #[schema(value_type = String, pattern = "^VA[0-9a-f]{32}$")]
+    service_sid: Sid,
     /// The account.
-    #[schema(pattern = "^AC[0-9a-f]{32}$")]
-    account_sid: String,
+    #[schema(value_type = String, pattern = "^AC[0-9a-f]{32}$")]
+    account_sid: Sid,
     /// What people call it.
-    friendly_name: String,
+    friendly_name: &'a str,
     /// Which events it is told: names, or `*` for all.
-    event_types: Vec<String>,
+    event_types: &'a [String],
     /// Whether it is told events at all.
     status: WebhookStatusName,
     /// The form of the events.
     version: WebhookVersion,
     /// Where they go.
-    webhook_url: String,
+    webhook_url: &'a str,
     /// How they go there.
     webhook_method: WebhookMethod,
     /// When it was made.
-    #[schema(format = DateTime)]
-    date_created: String,
+    #[schema(value_type = String, format = DateTime)]
+    date_created: Date,
     /// When it was changed last.
-    #[schema(format = DateTime)]
-    date_updated: String,
+    #[schema(value_type = String, format = DateTime)]
+    date_updated: Date,
     /// Its address.
     #[schema(format = "uri")]
     url: String,
@@ -222,32 +221,32 @@ enum WebhookMethod {
     Post,
 }
 
-impl WebhookView {
+impl<'a> WebhookView<'a> {
     /// A webhook of the service `VA`, without its secret.
-    pub fn new(frame: &Frame<'_>, service: Sid, webhook: &Webhook) -> Self {
+    pub fn new(frame: &Frame<'_>, service: Sid, webhook: &'a Webhook) -> Self {
         let sid = webhook.sid;
         Self {
-            sid: sid.to_string(),
-            service_sid: service.to_string(),
-            account_sid: frame.account.to_string(),
-            friendly_name: webhook.friendly_name.clone(),
-            event_types: webhook.event_types.clone(),
+            sid,
+            service_sid: service,
+            account_sid: frame.account,
+            friendly_name: &webhook.friendly_name,
+            event_types: &webhook.event_types,
             status: match webhook.status {
                 WebhookStatus::Enabled => WebhookStatusName::Enabled,
                 WebhookStatus::Disabled => WebhookStatusName::Disabled,
             },
             version: WebhookVersion::V2,
-            webhook_url: webhook.url.clone(),
+            webhook_url: &webhook.url,
             webhook_method: WebhookMethod::Post,
-            date_created: date::written(webhook.created),
-            date_updated: date::written(webhook.updated),
+            date_created: webhook.created.into(),
+            date_updated: webhook.updated.into(),
             url: frame.url(&format!("/Services/{service}/Webhooks/{sid}")),
             secret: None,
         }
     }
 
     /// With the secret, for the answer to its creation.
-    pub fn with_secret(frame: &Frame<'_>, service: Sid, webhook: &Webhook) -> Self {
+    pub fn with_secret(frame: &Frame<'_>, service: Sid, webhook: &'a Webhook) -> Self {
         let secret = Some(format!("whsec_{}", STANDARD.encode(&webhook.secret)));
         Self { secret, ..Self::new(frame, service, webhook) }
     }
@@ -256,46 +255,46 @@ impl WebhookView {
 /// Texts of messages, in several languages.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Template)]
-pub struct TemplateView {
+pub struct TemplateView<'a> {
     /// Its id.
-    #[schema(pattern = "^HJ[0-9a-f]{32}$")]
-    sid: String,
+    #[schema(value_type = String, pattern = "^HJ[0-9a-f]{32}$")]
+    sid: Sid,
     /// The account.
-    #[schema(pattern = "^AC[0-9a-f]{32}$")]
-    account_sid: String,
+    #[schema(value_type = String, pattern = "^AC[0-9a-f]{32}$")]
+    account_sid: Sid,
     /// Its name.
-    friendly_name: String,
+    friendly_name: &'a str,
     /// Where it is used. Calls are `voice` here, as Twilio spells it.
-    channels: Vec<String>,
+    channels: Vec<&'static str>,
     /// Its texts by language.
-    translations: BTreeMap<String, TranslationView>,
+    translations: BTreeMap<String, TranslationView<'a>>,
 }
 
-impl TemplateView {
+impl<'a> TemplateView<'a> {
     /// A template.
-    pub fn new(frame: &Frame<'_>, template: &Template) -> Self {
+    pub fn new(frame: &Frame<'_>, template: &'a Template) -> Self {
         let channels = template.channels.iter().map(|channel| match channel {
             Channel::Call => "voice",
             Channel::Sms | Channel::WhatsApp => channel.as_str(),
         });
-        let date = date::written(template.created);
+        let date = Date::from(template.created);
         let translations = template.translations.iter().map(|translation| {
             let locale = translation.locale.to_string();
             let view = TranslationView {
                 is_default_translation: translation.locale == template.default_locale,
                 status: "approved",
                 locale: locale.clone(),
-                text: translation.text.clone(),
-                date_updated: date.clone(),
-                date_created: date.clone(),
+                text: &translation.text,
+                date_updated: date,
+                date_created: date,
             };
             (locale, view)
         });
         Self {
-            sid: template.sid.to_string(),
-            account_sid: frame.account.to_string(),
-            friendly_name: template.friendly_name.clone(),
-            channels: channels.map(str::to_owned).collect(),
+            sid: template.sid,
+            account_sid: frame.account,
+            friendly_name: &template.friendly_name,
+            channels: channels.collect(),
             translations: translations.collect(),
         }
     }
@@ -304,7 +303,7 @@ impl TemplateView {
 /// A text in one language.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Translation)]
-struct TranslationView {
+struct TranslationView<'a> {
     /// Whether it is used where no other language fits.
     is_default_translation: bool,
     /// Always `approved`.
@@ -312,13 +311,13 @@ struct TranslationView {
     /// The language.
     locale: String,
     /// The text, with its places in braces.
-    text: String,
+    text: &'a str,
     /// When it was changed last.
-    #[schema(format = DateTime)]
-    date_updated: String,
+    #[schema(value_type = String, format = DateTime)]
+    date_updated: Date,
     /// When it was made.
-    #[schema(format = DateTime)]
-    date_created: String,
+    #[schema(value_type = String, format = DateTime)]
+    date_created: Date,
 }
 
 /// A number on the safe list.
@@ -326,8 +325,8 @@ struct TranslationView {
 #[schema(as = SafeListNumber)]
 pub struct SafeNumberView {
     /// Its id.
-    #[schema(pattern = "^GN[0-9a-f]{32}$")]
-    sid: String,
+    #[schema(value_type = String, pattern = "^GN[0-9a-f]{32}$")]
+    sid: Sid,
     /// The number, in E.164 form.
     phone_number: String,
     /// Its address.
@@ -340,42 +339,42 @@ impl SafeNumberView {
     pub fn new(frame: &Frame<'_>, sid: Sid, number: PhoneNumber) -> Self {
         let phone_number = number.e164();
         let url = frame.url(&format!("/SafeList/Numbers/{phone_number}"));
-        Self { sid: sid.to_string(), phone_number, url }
+        Self { sid, phone_number, url }
     }
 }
 
 /// Numbers that are never sent anything, with a known code.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = TestNumber)]
-pub struct TestNumberView {
+pub struct TestNumberView<'a> {
     /// The service.
-    #[schema(pattern = "^VA[0-9a-f]{32}$")]
-    service_sid: String,
+    #[schema(value_type = String, pattern = "^VA[0-9a-f]{32}$")]
+    service_sid: Sid,
     /// The account.
-    #[schema(pattern = "^AC[0-9a-f]{32}$")]
-    account_sid: String,
+    #[schema(value_type = String, pattern = "^AC[0-9a-f]{32}$")]
+    account_sid: Sid,
     /// In E.164 form; `x` stands for any digit.
-    pattern: String,
+    pattern: &'a str,
     /// The code that verifies them.
-    code: String,
+    code: &'a str,
     /// From when on they are ordinary numbers again.
-    #[schema(format = DateTime)]
-    date_expires: String,
+    #[schema(value_type = String, format = DateTime)]
+    date_expires: Date,
     /// Their address.
     #[schema(format = "uri")]
     url: String,
 }
 
-impl TestNumberView {
+impl<'a> TestNumberView<'a> {
     /// One entry of a service.
-    pub fn new(frame: &Frame<'_>, service: Sid, number: &TestNumber) -> Self {
+    pub fn new(frame: &Frame<'_>, service: Sid, number: &'a TestNumber) -> Self {
         let url = frame.url(&format!("/Services/{service}/TestNumbers/{}", number.pattern));
         Self {
-            service_sid: service.to_string(),
-            account_sid: frame.account.to_string(),
-            pattern: number.pattern.clone(),
-            code: number.code.clone(),
-            date_expires: date::written(number.expires),
+            service_sid: service,
+            account_sid: frame.account,
+            pattern: &number.pattern,
+            code: &number.code,
+            date_expires: number.expires.into(),
             url,
         }
     }

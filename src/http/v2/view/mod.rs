@@ -1,22 +1,20 @@
-//! What is answered: Twilio's resources with all their fields, in its order. What nothing is known of is null.
+//! The answers: Twilio's resources with all their fields, in its order. What is not known is null.
 
-mod attempt;
 mod belongings;
 mod service;
 mod verification;
 
-pub use attempt::{AttemptView, SummaryView};
 pub use belongings::{
     BucketView, MessagingConfigurationView, RateLimitView, SafeNumberView, TemplateView, TestNumberView,
     WebhookView,
 };
 pub use service::ServiceView;
-pub use verification::{ChannelName, CheckView, VerificationView};
+pub use verification::{AttemptView, CheckView, SummaryView, VerificationView};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
-use crate::domain::Sid;
+use crate::domain::{Sid, Timestamp};
 
 /// The addresses and ids that views are made with.
 pub struct Frame<'a> {
@@ -30,6 +28,22 @@ impl Frame<'_> {
     /// An address.
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.base)
+    }
+}
+
+/// A moment as Twilio writes it: RFC 3339 in UTC, to the second.
+#[derive(Debug, Clone, Copy)]
+pub struct Date(Timestamp);
+
+impl From<Timestamp> for Date {
+    fn from(at: Timestamp) -> Self {
+        Self(at)
+    }
+}
+
+impl Serialize for Date {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&self.0.rfc3339_seconds())
     }
 }
 

@@ -3,8 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::Frame;
-use crate::http::v2::date;
+use super::{Date, Frame};
 use crate::registry::Service;
 
 /// A service: a namespace with its own rules.
@@ -52,11 +51,11 @@ pub struct ServiceView {
     /// Kept as it was set.
     verify_event_subscription_enabled: bool,
     /// When it was made.
-    #[schema(format = DateTime)]
-    date_created: String,
+    #[schema(value_type = String, format = DateTime)]
+    date_created: Date,
     /// When it was changed last.
-    #[schema(format = DateTime)]
-    date_updated: String,
+    #[schema(value_type = String, format = DateTime)]
+    date_updated: Date,
     /// Its address.
     #[schema(format = "uri")]
     url: String,
@@ -173,8 +172,8 @@ impl ServiceView {
             whatsapp: Whatsapp::default(),
             passkeys: Passkeys::default(),
             verify_event_subscription_enabled: service.verify_event_subscription_enabled,
-            date_created: date::written(service.created),
-            date_updated: date::written(service.updated),
+            date_created: service.created.into(),
+            date_updated: service.updated.into(),
             url,
             links,
         }

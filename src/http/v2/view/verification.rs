@@ -1,35 +1,34 @@
-//! A verification, and what a check of a code is answered.
+//! A verification, the answer to a check, and the attempts to deliver messages.
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Empty, Frame};
-use crate::domain::{Channel, Sid};
-use crate::http::v2::date;
-use crate::verify::{SendAttempt, Status, Verification};
+use super::{Date, Empty, Frame};
+use crate::domain::{Channel, Region, Sid};
+use crate::verify::{Attempt, Status, Summary, Verification};
 
 /// A verification.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Verification)]
 pub struct VerificationView {
     /// Its id.
-    #[schema(pattern = "^VE[0-9a-f]{32}$")]
-    sid: String,
+    #[schema(value_type = String, pattern = "^VE[0-9a-f]{32}$")]
+    sid: Sid,
     /// The service it belongs to.
-    #[schema(pattern = "^VA[0-9a-f]{32}$")]
-    service_sid: String,
+    #[schema(value_type = String, pattern = "^VA[0-9a-f]{32}$")]
+    service_sid: Sid,
     /// The account.
-    #[schema(pattern = "^AC[0-9a-f]{32}$")]
-    account_sid: String,
+    #[schema(value_type = String, pattern = "^AC[0-9a-f]{32}$")]
+    account_sid: Sid,
     /// The number, in E.164 form.
     to: String,
-    /// How it was asked for last.
+    /// The channel of the last request.
     channel: ChannelName,
     /// How far it is.
     status: StatusName,
     /// Whether it is approved.
     valid: bool,
-    /// What is known of the number without asking anybody: nothing that Twilio would tell here.
+    /// Empty: numbers are not looked up.
     lookup: Empty,
     /// Always null: transactions are not served.
     #[schema(required)]
@@ -40,11 +39,11 @@ pub struct VerificationView {
     /// Its messages so far, the oldest first.
     send_code_attempts: Vec<SendAttemptView>,
     /// When it began.
-    #[schema(format = DateTime)]
-    date_created: String,
-    /// When something happened to it last.
-    #[schema(format = DateTime)]
-    date_updated: String,
+    #[schema(value_type = String, format = DateTime)]
+    date_created: Date,
+    /// Time of its last change.
+    #[schema(value_type = String, format = DateTime)]
+    date_updated: Date,
     /// Always null: silent network authentication is not served.
     #[schema(required)]
     sna: Option<Empty>,
@@ -58,20 +57,20 @@ pub struct VerificationView {
 #[schema(as = SendCodeAttempt)]
 struct SendAttemptView {
     /// When a provider was asked to take it.
-    #[schema(format = DateTime)]
-    time: String,
-    /// How it was to be delivered, in Twilio's spelling.
+    #[schema(value_type = String, format = DateTime)]
+    time: Date,
+    /// Its channel, in Twilio's spelling.
     channel: AttemptChannelName,
     /// Its id.
-    #[schema(pattern = "^VL[0-9a-f]{32}$")]
-    attempt_sid: String,
+    #[schema(value_type = String, pattern = "^VL[0-9a-f]{32}$")]
+    attempt_sid: Sid,
 }
 
 /// A channel.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[schema(as = Channel)]
-pub enum ChannelName {
+enum ChannelName {
     /// A text message.
     Sms,
     /// A call.
@@ -138,16 +137,15 @@ impl VerificationView {
     /// A verification of the service `VA`.
     pub fn new(frame: &Frame<'_>, service: Sid, verification: &Verification) -> Self {
         let sid = verification.sid;
-        let attempts =
-            verification.attempts.iter().map(|SendAttempt { sid, time, channel }| SendAttemptView {
-                time: date::written(*time),
-                channel: (*channel).into(),
-                attempt_sid: sid.to_string(),
-            });
+        let attempts = verification.attempts.iter().map(|attempt| SendAttemptView {
+            time: attempt.time.into(),
+            channel: attempt.channel.into(),
+            attempt_sid: attempt.sid,
+        });
         Self {
-            sid: sid.to_string(),
-            service_sid: service.to_string(),
-            account_sid: frame.account.to_string(),
+            sid,
+            service_sid: service,
+            account_sid: frame.account,
             to: verification.to.e164(),
             channel: verification.channel.into(),
             status: verification.status.into(),
@@ -156,30 +154,30 @@ impl VerificationView {
             amount: None,
             payee: None,
             send_code_attempts: attempts.collect(),
-            date_created: date::written(verification.created),
-            date_updated: date::written(verification.updated),
+            date_created: verification.created.into(),
+            date_updated: verification.updated.into(),
             sna: None,
             url: frame.url(&format!("/Services/{service}/Verifications/{sid}")),
         }
     }
 }
 
-/// What a check of a code is answered.
+/// The answer to a check of a code.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = VerificationCheck)]
 pub struct CheckView {
     /// The verification's id.
-    #[schema(pattern = "^VE[0-9a-f]{32}$")]
-    sid: String,
+    #[schema(value_type = String, pattern = "^VE[0-9a-f]{32}$")]
+    sid: Sid,
     /// The service it belongs to.
-    #[schema(pattern = "^VA[0-9a-f]{32}$")]
-    service_sid: String,
+    #[schema(value_type = String, pattern = "^VA[0-9a-f]{32}$")]
+    service_sid: Sid,
     /// The account.
-    #[schema(pattern = "^AC[0-9a-f]{32}$")]
-    account_sid: String,
+    #[schema(value_type = String, pattern = "^AC[0-9a-f]{32}$")]
+    account_sid: Sid,
     /// The number, in E.164 form.
     to: String,
-    /// How the code was asked for last.
+    /// The channel of the last request.
     channel: ChannelName,
     /// `approved` when the code was right, else `pending`: a wrong code is no error.
     status: StatusName,
@@ -192,11 +190,11 @@ pub struct CheckView {
     #[schema(required)]
     payee: Option<String>,
     /// When the verification began.
-    #[schema(format = DateTime)]
-    date_created: String,
-    /// When something happened to it last.
-    #[schema(format = DateTime)]
-    date_updated: String,
+    #[schema(value_type = String, format = DateTime)]
+    date_created: Date,
+    /// Time of its last change.
+    #[schema(value_type = String, format = DateTime)]
+    date_updated: Date,
     /// Always empty: silent network authentication is not served.
     sna_attempts_error_codes: Vec<Empty>,
 }
@@ -205,18 +203,202 @@ impl CheckView {
     /// After a check in the service `VA`.
     pub fn new(frame: &Frame<'_>, service: Sid, verification: &Verification) -> Self {
         Self {
-            sid: verification.sid.to_string(),
-            service_sid: service.to_string(),
-            account_sid: frame.account.to_string(),
+            sid: verification.sid,
+            service_sid: service,
+            account_sid: frame.account,
             to: verification.to.e164(),
             channel: verification.channel.into(),
             status: verification.status.into(),
             valid: verification.status == Status::Approved,
             amount: None,
             payee: None,
-            date_created: date::written(verification.created),
-            date_updated: date::written(verification.updated),
+            date_created: verification.created.into(),
+            date_updated: verification.updated.into(),
             sna_attempts_error_codes: Vec::new(),
+        }
+    }
+}
+
+/// An attempt to deliver a message.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Attempt)]
+pub struct AttemptView<'a> {
+    /// Its id.
+    #[schema(value_type = String, pattern = "^VL[0-9a-f]{32}$")]
+    sid: Sid,
+    /// The account.
+    #[schema(value_type = String, pattern = "^AC[0-9a-f]{32}$")]
+    account_sid: Sid,
+    /// The service; null when it has been deleted since.
+    #[schema(required, value_type = Option<String>, pattern = "^VA[0-9a-f]{32}$")]
+    service_sid: Option<Sid>,
+    /// The verification.
+    #[schema(value_type = String, pattern = "^VE[0-9a-f]{32}$")]
+    verification_sid: Sid,
+    /// When it was made.
+    #[schema(value_type = String, format = DateTime)]
+    date_created: Date,
+    /// Time of its last change.
+    #[schema(value_type = String, format = DateTime)]
+    date_updated: Date,
+    /// Whether the number was verified.
+    conversion_status: Conversion,
+    /// Its channel.
+    channel: ChannelName,
+    /// Its price: not known here.
+    price: Price,
+    /// More about it.
+    channel_data: ChannelData<'a>,
+    /// Its address.
+    #[schema(format = "uri")]
+    url: String,
+}
+
+/// Whether an attempt led to a verified number.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = ConversionStatus)]
+enum Conversion {
+    Converted,
+    Unconverted,
+}
+
+/// The price of a message.
+#[derive(Debug, Serialize, ToSchema)]
+struct Price {
+    /// Always null: the provider's bill says it.
+    #[schema(required)]
+    value: Option<String>,
+    /// Always null.
+    #[schema(required)]
+    currency: Option<String>,
+}
+
+/// More about an attempt.
+#[derive(Debug, Serialize, ToSchema)]
+struct ChannelData<'a> {
+    /// The verification.
+    #[schema(value_type = String, pattern = "^VE[0-9a-f]{32}$")]
+    verification_sid: Sid,
+    /// The number, in E.164 form.
+    to: String,
+    /// `confirmed` when the number was verified, else `unconfirmed`.
+    status: Confirmation,
+    /// The provider's latest report, in its words.
+    #[schema(required)]
+    message_status: Option<&'a str>,
+    /// The provider's error code.
+    #[schema(required)]
+    error_code: Option<String>,
+    /// The number's country, two letters of ISO 3166-1.
+    #[schema(required)]
+    country: Option<String>,
+    /// Digits of the code.
+    #[schema(required, minimum = 4, maximum = 10)]
+    code_length: Option<u8>,
+    /// The requested language.
+    #[schema(required)]
+    locale: Option<&'a str>,
+    /// Always null: the network is not looked up.
+    #[schema(required)]
+    mcc: Option<String>,
+    /// Always null.
+    #[schema(required)]
+    mnc: Option<String>,
+    /// Always null.
+    #[schema(required)]
+    carrier: Option<String>,
+}
+
+/// Whether the number was verified.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Confirmation {
+    Confirmed,
+    Unconfirmed,
+}
+
+impl<'a> AttemptView<'a> {
+    /// An attempt; `service` is the `VA` of its service, unless it has been deleted.
+    pub fn new(frame: &Frame<'_>, service: Option<Sid>, attempt: &'a Attempt) -> Self {
+        let Attempt { sid, verification, converted, .. } = *attempt;
+        Self {
+            sid,
+            account_sid: frame.account,
+            service_sid: service,
+            verification_sid: verification,
+            date_created: attempt.created.into(),
+            date_updated: attempt.updated.into(),
+            conversion_status: if converted { Conversion::Converted } else { Conversion::Unconverted },
+            channel: attempt.channel.into(),
+            price: Price { value: None, currency: None },
+            channel_data: ChannelData {
+                verification_sid: verification,
+                to: attempt.to.e164(),
+                status: if converted { Confirmation::Confirmed } else { Confirmation::Unconfirmed },
+                message_status: attempt.message_status.as_deref(),
+                error_code: attempt.error_code.map(|code| code.to_string()),
+                country: attempt.country.map(|country: Region| country.to_string()),
+                code_length: attempt.code_length,
+                locale: attempt.locale.as_deref(),
+                mcc: None,
+                mnc: None,
+                carrier: None,
+            },
+            url: frame.url(&format!("/Attempts/{sid}")),
+        }
+    }
+}
+
+/// How many attempts led to a verified number.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AttemptsSummary)]
+pub struct SummaryView {
+    /// All.
+    total_attempts: u64,
+    /// Those that did.
+    total_converted: u64,
+    /// Those that did not.
+    total_unconverted: u64,
+    /// Those that did, in percent; `0` when there were none at all.
+    #[schema(pattern = r"^[0-9]{1,3}(\.[0-9]{1,9})?$")]
+    conversion_rate_percentage: String,
+    /// Its address.
+    #[schema(format = "uri")]
+    url: String,
+}
+
+impl SummaryView {
+    /// A summary.
+    pub fn new(frame: &Frame<'_>, Summary { total, converted }: Summary) -> Self {
+        Self {
+            total_attempts: total,
+            total_converted: converted,
+            total_unconverted: total.saturating_sub(converted),
+            conversion_rate_percentage: percentage(converted, total),
+            url: frame.url("/Attempts/Summary"),
+        }
+    }
+}
+
+/// With up to nine places, rounded down: `81.818181818`.
+fn percentage(part: u64, whole: u64) -> String {
+    const PLACES: u128 = 1_000_000_000;
+    let billionths = (u128::from(part) * 100 * PLACES).checked_div(u128::from(whole)).unwrap_or(0);
+    let text = format!("{}.{:09}", billionths / PLACES, billionths % PLACES);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_has_up_to_nine_places() {
+        for (part, whole, text) in
+            [(9, 11, "81.818181818"), (0, 0, "0"), (0, 7, "0"), (7, 7, "100"), (1, 2, "50"), (1, 8, "12.5")]
+        {
+            assert_eq!(percentage(part, whole), text);
         }
     }
 }

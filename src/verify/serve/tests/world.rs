@@ -269,10 +269,8 @@ pub fn asking(to: PhoneNumber) -> Begin {
         template: None,
         substitutions: BTreeMap::new(),
         rate_limits: BTreeMap::new(),
-        device_ip: None,
         tags: BTreeMap::new(),
         send_digits: None,
-        skips_risk_check: false,
         idempotency_key: None,
         fingerprint: [0; 32],
     }

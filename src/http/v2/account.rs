@@ -1,0 +1,120 @@
+//! `/v2/Templates`: texts of messages that services and requests can choose. `/v2/SafeList/Numbers`: numbers without
+//! suspicion; they are kept and have no effect yet. `/v2/Services/{ServiceSid}/TestNumbers`, which is not Twilio's: numbers
+//! that are never sent anything, with a known code.
+
+use std::time::Duration;
+
+use hyper::StatusCode;
+
+use super::context::RequestContext;
+use super::error::Error;
+use super::page::Page;
+use super::params::{Note, Parameters as _, Pattern, TestCode, parameters};
+use super::view::{SafeNumberView, TemplateView, TestNumberView};
+use crate::domain::{PhoneNumber, Timestamp};
+use crate::http::answer::Answer;
+use crate::registry::{self, NewTestNumber};
+
+/// How long a test number lasts if the request does not say: long enough for a test, and forgotten by itself.
+const LASTS: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+parameters! {
+    /// The filters of the templates.
+    pub struct TemplateFilters {
+        /// Only those with this name.
+        "FriendlyName" = "login" => name: Option<Note<64>>,
+    }
+}
+
+parameters! {
+    /// A number for the safe list.
+    pub struct SafeNumber {
+        /// The number, in E.164 form.
+        "PhoneNumber" = "+14155552671" => number: PhoneNumber,
+    }
+}
+
+parameters! {
+    /// A test number.
+    pub struct TestNumber {
+        /// A number in E.164 form, in which x stands for any digit.
+        "Pattern" = "+1415555012x" => pattern: Pattern,
+        /// The code that verifies it.
+        "Code" = "123456" => code: TestCode,
+        /// Until when; 30 days if it is not given, a year at most.
+        "DateExpires" = "2026-12-31T12:00:00Z" => expires: Option<Timestamp>,
+        /// Whether it may mean a number that somebody could own.
+        "Force" = "false" => force: Option<bool>,
+    }
+}
+
+/// `GET` of the templates: all, or those with this friendly name.
+pub fn list_templates(request: &RequestContext<'_>) -> Result<Answer, Error> {
+    let page = Page::read(&request.fields)?;
+    let TemplateFilters { name } = request.read()?;
+    let mut templates = request.v2.registry.templates();
+    templates.retain(|template| name.as_ref().is_none_or(|Note(name)| *name == template.friendly_name));
+    let frame = request.frame();
+    let listed = page.of(templates.iter(), |template| TemplateView::new(&frame, template));
+    Ok(request.listed("templates", listed, TemplateFilters::NAMES))
+}
+
+/// `POST` to the safe list.
+pub async fn create_safe_number(request: &RequestContext<'_>) -> Result<Answer, Error> {
+    let SafeNumber { number } = request.read()?;
+    let made = request.v2.registry.add_safe_number(number).await.map_err(|error| request.failed(error))?;
+    Ok(safe_number(request, StatusCode::CREATED, made))
+}
+
+/// `GET` of a number of the safe list.
+pub fn fetch_safe_number(request: &RequestContext<'_>) -> Result<Answer, Error> {
+    let found = request.v2.registry.safe_number(number(request)?).map_err(|error| request.failed(error))?;
+    Ok(safe_number(request, StatusCode::OK, found))
+}
+
+/// `DELETE` of a number of the safe list.
+pub async fn delete_safe_number(request: &RequestContext<'_>) -> Result<Answer, Error> {
+    let number = number(request)?;
+    request.v2.registry.remove_safe_number(number).await.map_err(|error| request.failed(error))?;
+    Ok(Answer::empty())
+}
+
+fn safe_number(request: &RequestContext<'_>, status: StatusCode, safe: registry::SafeNumber) -> Answer {
+    Answer::json(status, &SafeNumberView::new(&request.frame(), safe.sid, safe.number))
+}
+
+fn number(request: &RequestContext<'_>) -> Result<PhoneNumber, Error> {
+    PhoneNumber::parse(&request.behind("Numbers")?, None).map_err(|_| request.not_found())
+}
+
+/// `GET` of the test numbers.
+pub fn list_test_numbers(request: &RequestContext<'_>) -> Result<Answer, Error> {
+    let service = request.service()?;
+    let page = Page::read(&request.fields)?;
+    let frame = request.frame();
+    let view = |number| TestNumberView::new(&frame, service.sid, number);
+    Ok(request.listed("test_numbers", page.of(service.test_numbers.iter(), view), &[]))
+}
+
+/// `POST` of a test number. One with the same pattern is replaced.
+pub async fn create_test_number(request: &RequestContext<'_>) -> Result<Answer, Error> {
+    let service = request.service()?.sid;
+    let TestNumber { pattern: Pattern(pattern), code: TestCode(code), expires, force } = request.read()?;
+    let force = force.unwrap_or(false);
+    if force && !request.is_for_all_services() {
+        return Err(Error::forbidden("Force needs the account's credentials, or a key for all services"));
+    }
+    let expires = expires.unwrap_or_else(|| request.now().plus(LASTS));
+    let number = NewTestNumber { pattern, code, expires, force };
+    let made = request.v2.registry.put_test_number(service, number).await;
+    let made = made.map_err(|error| request.failed(error))?;
+    Ok(Answer::json(StatusCode::CREATED, &TestNumberView::new(&request.frame(), service, &made)))
+}
+
+/// `DELETE` of a test number, by its pattern.
+pub async fn delete_test_number(request: &RequestContext<'_>) -> Result<Answer, Error> {
+    let service = request.service()?.sid;
+    let pattern = request.behind("TestNumbers")?.into_owned();
+    request.v2.registry.delete_test_number(service, pattern).await.map_err(|error| request.failed(error))?;
+    Ok(Answer::empty())
+}

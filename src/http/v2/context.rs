@@ -1,0 +1,286 @@
+//! One request below `/v2`: who sent it, its path, its parameters, and what its handler needs.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::StatusCode;
+use hyper::header::HOST;
+use hyper::http::request::Parts as Head;
+use hyper::http::uri::Authority;
+use percent_encoding::percent_decode_str;
+use serde::Serialize;
+use tracing::{debug, error, info};
+
+use super::V2;
+use super::error::Error;
+use super::page::Page;
+use super::params::{Fields, Parameters};
+use super::view::Frame;
+use crate::domain::{Channel, ServiceId, Sid, SidKind, Timestamp};
+use crate::http::answer::Answer;
+use crate::http::route::{Access, Segments};
+use crate::numbers::Refusal;
+use crate::registry::{Caller, RegistryError, Scope, Service};
+use crate::verify::Refused;
+
+/// A request whose sender is known.
+pub struct RequestContext<'a> {
+    /// What serves it.
+    pub v2: &'a V2,
+    /// Its path, as it was sent.
+    pub path: &'a str,
+    /// Its head.
+    pub head: &'a Head,
+    /// Its parameters: of the body of a `POST`, else of the query.
+    pub fields: Fields,
+    /// The channels that are served.
+    pub channels: &'a [Channel],
+    /// Stands in the answer and in the log.
+    pub request_id: &'a str,
+    segments: Option<Segments<'a>>,
+    base: String,
+    account: Sid,
+    caller: Caller,
+}
+
+impl<'a> RequestContext<'a> {
+    /// A request of this caller, with the parameters of its query.
+    pub fn new(
+        v2: &'a V2,
+        head: &'a Head,
+        caller: Caller,
+        channels: &'a [Channel],
+        request_id: &'a str,
+    ) -> Self {
+        let path = head.uri.path();
+        Self {
+            v2,
+            path,
+            head,
+            fields: Fields::of_form(head.uri.query().unwrap_or_default().as_bytes()),
+            channels,
+            request_id,
+            segments: Segments::of(path),
+            base: v2.base.of(head),
+            account: v2.registry.account_sid(),
+            caller,
+        }
+    }
+
+    /// Reads the parameters.
+    pub fn read<P: Parameters>(&self) -> Result<P, Error> {
+        P::read(&self.fields)
+    }
+
+    /// The time.
+    pub fn now(&self) -> Timestamp {
+        (self.v2.now)()
+    }
+
+    /// The end of this millisecond: everything so far is before it.
+    pub fn end_of_now(&self) -> Timestamp {
+        self.now().plus(Duration::from_millis(1))
+    }
+
+    /// What views are made with.
+    pub fn frame(&self) -> Frame<'_> {
+        Frame { base: &self.base, account: self.account }
+    }
+
+    /// The answer with a page of a list under `key`. Addresses of pages repeat the filters with these names.
+    pub fn listed<T: Serialize>(
+        &self,
+        key: &'static str,
+        (page, items, has_more): (Page, Vec<T>, bool),
+        filters: &[&str],
+    ) -> Answer {
+        let url = self.frame().url(self.path.strip_prefix("/v2").unwrap_or(self.path));
+        Answer::json(StatusCode::OK, &page.listed(key, items, has_more, &url, (&self.fields, filters)))
+    }
+
+    /// The segment of the path behind this one, percent-decoded.
+    pub fn behind(&self, segment: &str) -> Result<Cow<'a, str>, Error> {
+        let found = self.segments.and_then(|segments| segments.behind(segment));
+        let decoded = found.and_then(|found| percent_decode_str(found).decode_utf8().ok());
+        decoded.ok_or_else(|| self.not_found())
+    }
+
+    /// The id behind a segment of the path.
+    pub fn sid_behind(&self, segment: &str, kind: SidKind) -> Result<Sid, Error> {
+        Sid::parse(kind, &self.behind(segment)?).ok_or_else(|| self.not_found())
+    }
+
+    /// The service in the path, if the caller may know it.
+    pub fn service(&self) -> Result<Arc<Service>, Error> {
+        let sid = self.sid_behind("Services", SidKind::Service)?;
+        let service = self.v2.registry.service(&sid).map_err(|error| self.failed(error))?;
+        if self.own_service().is_some_and(|own| own != service.id) {
+            return Err(self.not_found());
+        }
+        Ok(service)
+    }
+
+    /// The one service that the caller's key is for; `None` for all.
+    pub fn own_service(&self) -> Option<ServiceId> {
+        self.caller.service()
+    }
+
+    /// Whether the caller may change more than one service.
+    pub fn is_for_all_services(&self) -> bool {
+        self.caller.may_everywhere(Scope::Admin)
+    }
+
+    /// The number of the service with this id.
+    pub fn service_id(&self, sid: &Sid) -> Option<ServiceId> {
+        self.v2.registry.service(sid).ok().map(|service| service.id)
+    }
+
+    /// The id of the service with this number, unless it is gone.
+    pub fn service_sid(&self, id: ServiceId) -> Option<Sid> {
+        self.v2.registry.service_by_id(id).map(|service| service.sid)
+    }
+
+    /// Whether the caller may use a route.
+    pub fn check_access(&self, access: Access) -> Result<(), Error> {
+        let may = |scope| match self.own_service() {
+            Some(own) => self.caller.may(scope, own),
+            None => self.caller.may_everywhere(scope),
+        };
+        match access {
+            Access::Scope(scope) if !may(scope) => {
+                Err(Error::forbidden(format!("the key lacks the scope {}", scope.as_str())))
+            }
+            Access::AnyScope if !may(Scope::Admin) && !may(Scope::Verify) => {
+                Err(Error::forbidden("the key has neither the scope admin nor verify"))
+            }
+            Access::Account(what) if !self.is_for_all_services() => Err(Error::forbidden(format!(
+                "{what} needs the account's credentials, or a key for all services with the scope admin"
+            ))),
+            Access::Open | Access::Compatible | Access::Scope(_) | Access::AnyScope | Access::Account(_) => {
+                Ok(())
+            }
+        }
+    }
+
+    /// There is nothing under this path.
+    pub fn not_found(&self) -> Error {
+        Error::not_found(self.path)
+    }
+
+    /// Why a verification was not served. A provider that fails is logged at info level, so that the id that a user
+    /// reports leads to the lines about the provider.
+    pub fn refused(&self, refused: Refused) -> Error {
+        let request_id = self.request_id;
+        if refused == Refused::GatewayFailed {
+            info!(request_id, "the provider did not take a message or check a code");
+        }
+        let error = Error::refused(refused, self.path, self.now());
+        debug!(request_id, code = error.code(), "a verification was not served");
+        error
+    }
+
+    /// Why the registry refused a change.
+    pub fn failed(&self, error: RegistryError) -> Error {
+        match error {
+            RegistryError::NotFound(_) => self.not_found(),
+            // Requests spell it as Twilio spells dates.
+            RegistryError::Invalid { field: "expires", why } => Error::parameter("DateExpires", why),
+            RegistryError::Invalid { field, why } => Error::parameter(&parameter_name(field), why),
+            RegistryError::Exists { .. } | RegistryError::ReadOnly(_) => Error::conflict(error.to_string()),
+            RegistryError::TooMany { .. } => Error::invalid(error.to_string()),
+            RegistryError::Store(why) => {
+                error!(request_id = self.request_id, why, "a change could not be stored");
+                Error::unavailable(Refusal::StoreUnavailable)
+            }
+        }
+    }
+}
+
+/// How requests spell a field of an answer: `code_length` is `CodeLength`.
+fn parameter_name(field: &str) -> String {
+    let capital = |word: &str| {
+        let mut letters = word.chars();
+        letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect::<String>()
+    };
+    field.split('_').map(capital).collect()
+}
+
+/// Longest name and port that are repeated.
+const LONGEST_HOST: usize = 262;
+
+/// Where the server can be reached, as far as it knows: what addresses in answers begin with.
+#[derive(Debug, Clone)]
+pub struct Base {
+    /// The setting `public-url`: an address without a slash at its end, perhaps with a path.
+    pub public_url: Option<Arc<str>>,
+    /// Whether the listener speaks TLS.
+    pub tls: bool,
+    /// The address that the server listens on, as `host:port`, for requests that name none.
+    pub listens_on: Arc<str>,
+}
+
+impl Base {
+    /// What addresses in the answer to this request begin with, up to and with `/v2`.
+    fn of(&self, head: &Head) -> String {
+        if let Some(url) = &self.public_url {
+            return format!("{}/v2", url.trim_end_matches('/'));
+        }
+        let scheme = if self.tls { "https" } else { "http" };
+        let of_target = head.uri.authority().map(Authority::as_str);
+        let named = || head.headers.get(HOST)?.to_str().ok();
+        let host = of_target.or_else(named).filter(|host| is_plain(host)).unwrap_or(&self.listens_on);
+        format!("{scheme}://{host}/v2")
+    }
+}
+
+/// Whether this is a host, perhaps with a port, and nothing else: it is repeated in answers.
+fn is_plain(host: &str) -> bool {
+    let plain =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'[' | b']' | b'_');
+    host.len() <= LONGEST_HOST
+        && host.bytes().all(plain)
+        && host.parse::<Authority>().is_ok_and(|authority| {
+            let name = authority.host();
+            let port = host.strip_prefix(name).and_then(|rest| rest.strip_prefix(':'));
+            !name.is_empty() && (host == name || port.is_some_and(|port| port.parse::<u16>().is_ok()))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::Request;
+
+    use super::*;
+
+    #[test]
+    fn a_field_is_named_as_requests_spell_it() {
+        assert_eq!(parameter_name("code_length"), "CodeLength");
+        assert_eq!(parameter_name("max"), "Max");
+        assert_eq!(parameter_name("webhook_url"), "WebhookUrl");
+    }
+
+    fn base(public_url: Option<&str>, host: &str) -> String {
+        let base =
+            Base { public_url: public_url.map(Into::into), tls: false, listens_on: "127.0.0.1:3000".into() };
+        let request = Request::get("/v2/Services").header(HOST, host).body(()).expect("a request");
+        base.of(&request.into_parts().0)
+    }
+
+    #[test]
+    fn addresses_begin_with_the_public_url_else_with_what_the_client_asked() {
+        assert_eq!(
+            base(Some("https://codes.example/verify/"), "evil.example"),
+            "https://codes.example/verify/v2"
+        );
+        assert_eq!(base(None, "codes.example:8080"), "http://codes.example:8080/v2");
+        assert_eq!(base(None, "[::1]:3000"), "http://[::1]:3000/v2");
+    }
+
+    #[test]
+    fn a_host_that_is_more_than_a_host_is_not_repeated() {
+        for host in ["", "a@b", "a/b", "a b", "a?b", "a#b", "\"", "a:x", &"a".repeat(300), "<script>"] {
+            assert_eq!(base(None, host), "http://127.0.0.1:3000/v2", "{host:?}");
+        }
+    }
+}
