@@ -1,10 +1,11 @@
 //! The command line, and combinations that make no sense.
 
+use std::fs;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use clap::{Args, Parser, Subcommand, value_parser};
 use rand::TryRng;
 use rand::rngs::SysRng;
@@ -16,12 +17,6 @@ use crate::script::{LIVE_AT_MOST, Workload};
 /// Before the first window of each server: for connections, caches and the first journal segment.
 pub const WARM_UP: Duration = Duration::from_secs(1);
 
-/// The delivery of a message gives up after 10 s.
-const LONGEST_DELAY: Duration = Duration::from_secs(9);
-
-/// Live numbers are forgotten half an hour after their code has expired; some of it goes for writing them.
-const LIVE_NUMBERS_LAST: Duration = Duration::from_secs(20 * 60);
-
 /// Codes live 30 s by default: a connection that asks less often lets them expire.
 const SECONDS_BETWEEN_REQUESTS: u32 = 20;
 
@@ -29,24 +24,11 @@ const SECONDS_BETWEEN_REQUESTS: u32 = 20;
 const GATEWAY_SETTINGS: [&str; 2] = ["ONCEWARD_OTP_SMS_PROVIDER", "ONCEWARD_HTTP_GATEWAY"];
 
 const MORE: &str = "\
-Workloads:
-  send-verify  send a code to a fresh number, verify it with the code in the text
-  send         send codes to fresh numbers
-  wrong-codes  send a code to a fresh number, then wrong codes until it is locked
-  locked       send to and check numbers that were locked before: all 403
-  resend       send codes to the same 16 numbers of each connection, again and again
-  mix          of 20 turns 12 verify, 2 after a wrong code, 2 after a second send,
-               2 leave their code, 1 is locked out, 1 asks for a locked number
 Every answer is checked against the contract. Unexpected ones are counted and quoted.
-
-Servers in a run take turns, window by window; ratios compare the first with the others.
-The first is the onceward under test, or the server that --target names. Variables
-ONCEWARD_.. reach every onceward of the run, except those that name gateways: messages
-go to the bench's mock of Twilio.
-
 A closed loop (without --rate) drives a server as fast as it answers: for throughput and
 CPU time per request. An open loop (--rate) sends at fixed moments and measures from
-them: for latency.
+them: for latency. Servers take turns, window by window; ratios compare the first with
+the others. Variables ONCEWARD_.. reach every onceward, except those that name gateways.
 
 Exit codes: 0 all answers were right; 1 some were not, or a limit was not kept; 2 the
 server did not keep up with --rate; 64 the options are wrong; 70 the run could not be
@@ -55,9 +37,6 @@ made; 130 it was stopped (Ctrl-C): the finished rounds are printed and written.
 Examples:
   onceward-bench                                   send and verify, beside the ceiling
   onceward-bench --rate 2000 --connections 200     latency at 2,000 requests/s
-  onceward-bench --baseline old/onceward           against another build
-  onceward-bench --workload mix --html report.html
-  onceward-bench --live-numbers 1000000 --beside none
   onceward-bench --target http://127.0.0.1:8080 --gateway-listen 127.0.0.1:4010
                        a server that runs already, with http://127.0.0.1:4010 as Twilio
 docs/bench.md says what the figures mean and what not to believe.";
@@ -87,8 +66,8 @@ pub enum Command {
 
 #[derive(Debug, Clone, Args)]
 pub struct Options {
-    /// Requests of the clients, see below.
-    #[arg(long, value_name = "NAME", value_enum, hide_possible_values = true, default_value = "send-verify")]
+    /// Requests of the clients.
+    #[arg(long, value_name = "NAME", default_value = "send-verify")]
     pub workload: Workload,
 
     /// Connections, each with one request at a time.
@@ -101,7 +80,7 @@ pub struct Options {
 
     /// Length of one window; each round has one for each server.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = value_parser!(u64).range(1..=172_800))]
-    seconds: u64,
+    pub seconds: u64,
 
     /// Rounds; the servers take turns to be first.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = value_parser!(u32).range(1..=100))]
@@ -112,7 +91,7 @@ pub struct Options {
     pub seed: u64,
 
     /// The onceward under test [default: the one beside this program].
-    #[arg(long, value_name = "PATH", help_heading = "Servers")]
+    #[arg(long, value_name = "PATH", value_parser = program, help_heading = "Servers")]
     onceward: Option<PathBuf>,
 
     /// Another onceward to compare with.
@@ -135,8 +114,7 @@ pub struct Options {
     pub disk: PathBuf,
 
     /// The server under test runs already at this address, such as `http://127.0.0.1:8080`.
-    #[arg(long, value_name = "URL", value_parser = target, requires = "gateway_listen", conflicts_with = "onceward",
-          help_heading = "Servers")]
+    #[arg(long, value_name = "URL", value_parser = target, requires = "gateway_listen", conflicts_with = "onceward", help_heading = "Servers")]
     pub target: Option<SocketAddr>,
 
     /// Where to be Twilio for that server, such as `127.0.0.1:4010`. Its Twilio base URL must be `http://ADDR`.
@@ -152,21 +130,13 @@ pub struct Options {
     #[arg(long, requires = "target", help_heading = "Servers")]
     anywhere: bool,
 
-    /// How long the mock of Twilio takes for each answer, such as 80ms; at most 9s.
+    /// How long the mock of Twilio takes for each answer, such as 80ms; less than 9s.
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration, help_heading = "Circumstances")]
     pub gateway_delay: Duration,
 
     /// Numbers with a live code that every onceward has before it starts.
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = value_parser!(u64).range(0..=LIVE_AT_MOST), help_heading = "Circumstances")]
     pub live_numbers: u64,
-
-    /// Connections to each server that are open all the time and send nothing.
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = value_parser!(u32).range(0..=50_000), help_heading = "Circumstances")]
-    pub idle_connections: u32,
-
-    /// Sends to each server whose message hangs at the provider, at any time.
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = value_parser!(u32).range(0..=5_000), help_heading = "Circumstances")]
-    pub hanging_sends: u32,
 
     /// Also write the results to this file, as JSON.
     #[arg(long, value_name = "FILE", help_heading = "Results")]
@@ -188,63 +158,48 @@ pub struct Options {
 impl Options {
     /// Checks the options against each other, before anything is started.
     pub fn check(&self) -> Result<()> {
-        for (option, address) in [("--target", self.target), ("--gateway-listen", self.gateway_listen)] {
-            if let Some(address) = address.filter(|address| !address.ip().is_loopback() && !self.anywhere) {
-                bail!(
-                    "{option}: {address} is not a loopback address. If the machines at both ends and the network \
-                     between them are yours, say --anywhere"
-                );
-            }
+        let is_foreign = |address: &SocketAddr| !address.ip().is_loopback() && !self.anywhere;
+        if let Some(address) = [self.target, self.gateway_listen].into_iter().flatten().find(is_foreign) {
+            bail!(
+                "{address} is not a loopback address. If the machines at both ends and the network between them are \
+                 yours, say --anywhere"
+            );
         }
+        let (beside, minutes) = (self.beside(), Duration::from_secs(60));
+        let no_port = self.gateway_listen.is_some_and(|address| address.port() == 0);
+        ensure!(!no_port, "--gateway-listen needs a port: the server must know it");
+        let foreign_store = self.target.is_some() && self.live_numbers > 0;
+        ensure!(!foreign_store, "--live-numbers goes with a server that the bench starts, not with --target");
+        let outlasts = self.live_numbers > 0 && self.length() > 20 * minutes;
+        ensure!(!outlasts, "with --live-numbers a run is at most 20 minutes: after half an hour they end");
         ensure!(
-            self.gateway_listen.is_none_or(|address| address.port() > 0),
-            "--gateway-listen needs a port: the server must know it"
+            self.gateway_delay.as_secs() < 9,
+            "--gateway-delay is less than 9s: delivery gives up after 10 s"
         );
+        let expire = self.connections / self.rate.unwrap_or(u32::MAX) >= SECONDS_BETWEEN_REQUESTS;
         ensure!(
-            self.target.is_none() || self.live_numbers == 0,
-            "--live-numbers fills the store of a server that the bench starts, and --target names another one"
+            !expire,
+            "at this --rate codes expire between the requests of a connection: use fewer connections"
         );
-        ensure!(
-            self.gateway_delay <= LONGEST_DELAY,
-            "--gateway-delay is at most 9s: delivery gives up after 10 s, and every send would fail"
-        );
-        let seconds = self.connections / self.rate.unwrap_or(u32::MAX);
-        ensure!(
-            seconds < SECONDS_BETWEEN_REQUESTS,
-            "with this --rate each connection asks once in {seconds} s, and codes live for 30 s: use fewer \
-             connections or a higher rate"
-        );
-        ensure!(
-            self.live_numbers == 0 || self.length() <= LIVE_NUMBERS_LAST,
-            "with --live-numbers a run is at most 20 minutes: half an hour after their code they end"
-        );
-        let beside = self.beside();
-        ensure!(
-            (1..beside.len()).all(|index| !beside[..index].contains(&beside[index])),
-            "--beside names a server twice"
-        );
+        let twice = (1..beside.len()).any(|index| beside[..index].contains(&beside[index]));
+        ensure!(!twice, "--beside names a server twice");
         ensure!(self.json.is_none() || self.json != self.html, "--json and --html name the same file");
         ensure!(self.disk.is_dir(), "--disk {} is not a directory", self.disk.display());
         for path in [&self.json, &self.html].into_iter().flatten() {
             let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
             ensure!(parent.is_none_or(Path::is_dir), "{}: no such directory", path.display());
         }
-        if self.target.is_none() {
-            self.onceward()?;
-        }
-        Ok(())
+        if self.target.is_none() { self.onceward().map(drop) } else { Ok(()) }
     }
 
     /// The program under test, where --target does not name a server.
     pub fn onceward(&self) -> Result<PathBuf> {
-        if let Some(path) = &self.onceward {
-            return path.canonicalize().with_context(|| path.display().to_string());
-        }
-        let path = std::env::current_exe()?.with_file_name("onceward");
+        let beside_this = || Ok::<_, anyhow::Error>(std::env::current_exe()?.with_file_name("onceward"));
+        let path = self.onceward.clone().map_or_else(beside_this, Ok)?;
+        let shown = path.display();
         ensure!(
             path.is_file(),
-            "there is no {}: build it (cargo build --release), or name one with --onceward",
-            path.display()
+            "there is no {shown}: build it (cargo build --release), or name one with --onceward"
         );
         Ok(path)
     }
@@ -290,7 +245,7 @@ fn random_seed() -> u64 {
 
 /// Servers are started in directories of their own.
 fn program(path: &str) -> std::io::Result<PathBuf> {
-    PathBuf::from(path).canonicalize()
+    fs::canonicalize(path)
 }
 
 fn target(url: &str) -> Result<SocketAddr, String> {
@@ -329,8 +284,8 @@ mod tests {
     fn combinations_that_make_no_sense_are_refused() {
         for (more, why) in [
             (["--live-numbers", "1"].as_slice(), "--live-numbers"),
-            (&["--gateway-delay", "10s"], "at most 9s"),
-            (&["--rate", "1", "--connections", "40"], "fewer connections"),
+            (&["--gateway-delay", "10s"], "less than 9s"),
+            (&["--rate", "1", "--connections", "40"], "use fewer connections"),
             (&["--json", "a", "--html", "a"], "same file"),
             (&["--beside", "nothing"], "nothing"),
             (&["--beside", "ceiling,ceiling"], "twice"),

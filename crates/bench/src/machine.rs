@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::load::now;
-use crate::results::Machine;
+use crate::report::time;
 
 /// A server's processes, with those that it started, and its data directory.
 #[derive(Debug, Clone)]
@@ -24,6 +24,10 @@ struct Stat {
 }
 
 impl Processes {
+    pub fn one(id: u32) -> Self {
+        Self { ids: vec![id], data: None }
+    }
+
     /// This process and all its descendants at this moment.
     pub fn with_children(id: u32, data: Option<PathBuf>) -> Self {
         let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
@@ -42,25 +46,24 @@ impl Processes {
 
     /// User and system time so far, all threads. `None` if one has ended.
     pub fn cpu(&self) -> Option<Duration> {
-        cpu(&self.ids)
+        let ticks = self.sum(|stat| stat.ticks)?;
+        Some(Duration::from_micros(ticks * 1_000_000 / rustix::param::clock_ticks_per_second().max(1)))
     }
 
     /// Resident memory, in bytes.
     pub fn memory(&self) -> Option<u64> {
         let page = u64::try_from(rustix::param::page_size()).ok()?;
-        Some(self.ids.iter().map(|id| Some(stat(*id)?.pages)).sum::<Option<u64>>()? * page)
+        Some(self.sum(|stat| stat.pages)? * page)
     }
 
     /// Space that the data directory takes, in bytes.
     pub fn disk(&self) -> Option<u64> {
         self.data.as_deref().map(space)
     }
-}
 
-/// User and system time of these processes so far, in ticks of the kernel (10 ms).
-pub fn cpu(ids: &[u32]) -> Option<Duration> {
-    let ticks: u64 = ids.iter().map(|id| Some(stat(*id)?.ticks)).sum::<Option<u64>>()?;
-    Some(Duration::from_micros(ticks * 1_000_000 / rustix::param::clock_ticks_per_second().max(1)))
+    fn sum(&self, of: impl Fn(Stat) -> u64) -> Option<u64> {
+        self.ids.iter().map(|id| stat(*id).map(&of)).sum()
+    }
 }
 
 fn stat(id: u32) -> Option<Stat> {
@@ -83,29 +86,25 @@ fn space(directory: &Path) -> u64 {
 }
 
 /// Describes the machine, and the disk of `directory`.
-pub fn describe(directory: &Path) -> io::Result<Machine> {
+pub fn describe(directory: &Path) -> io::Result<String> {
     let processors = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let mut names = processors.lines().filter_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    Ok(Machine {
-        processor: names.next().map_or("unknown processor", |(_, name)| name).to_owned(),
-        cores: std::thread::available_parallelism().map_or(1, usize::from),
-        kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
-        file_system: file_system(directory)?,
-        fdatasync_us: median_fdatasync(directory)?.as_secs_f64() * 1e6,
-    })
+    let processor = names.next().map_or("unknown processor", |(_, name)| name);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let (system, fdatasync) = (rustix::system::uname(), time(median_fdatasync(directory)?));
+    let kernel = system.release().to_string_lossy();
+    Ok(format!("{processor}, {cores} cores, kernel {kernel}; 256 bytes with fdatasync take {fdatasync}"))
 }
 
-/// The type of the mount point that is the longest prefix of the path.
-fn file_system(directory: &Path) -> io::Result<String> {
-    let (directory, mounts) = (directory.canonicalize()?, fs::read_to_string("/proc/self/mounts")?);
-    let fields = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
-    let around = fields.filter(|fields| fields.len() > 2 && directory.starts_with(fields[1]));
-    let nearest = around.max_by_key(|fields| fields[1].len());
-    Ok(nearest.map_or("unknown", |fields| fields[2]).to_owned())
+/// The directory is on a tmpfs.
+pub fn is_in_memory(directory: &Path) -> bool {
+    /// statfs(2)
+    const TMPFS_MAGIC: rustix::fs::FsWord = 0x0102_1994;
+    rustix::fs::statfs(directory).is_ok_and(|system| system.f_type == TMPFS_MAGIC)
 }
 
-/// Appends of the size of a small batch to a preallocated file, as a journal does it.
-fn median_fdatasync(directory: &Path) -> io::Result<Duration> {
+/// Microseconds of appends of the size of a small batch to a preallocated file, as a journal does it.
+fn median_fdatasync(directory: &Path) -> io::Result<f64> {
     const WRITES: usize = 500;
     const SIZE: usize = 256;
     let path = directory.join("fdatasync");
@@ -122,7 +121,7 @@ fn median_fdatasync(directory: &Path) -> io::Result<Duration> {
     }
     fs::remove_file(&path)?;
     times.sort();
-    Ok(times[WRITES / 2])
+    Ok(times[WRITES / 2].as_secs_f64() * 1e6)
 }
 
 #[cfg(test)]

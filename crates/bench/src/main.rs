@@ -3,8 +3,6 @@
 
 mod args;
 mod contract;
-mod html;
-mod http;
 mod live;
 mod load;
 mod machine;
@@ -28,8 +26,8 @@ use mimalloc::MiMalloc;
 use tokio::signal::unix::{SignalKind, signal};
 
 use args::{Arguments, Command, Options};
-use results::Server;
-use run::{Done, milliseconds};
+use results::Results;
+use run::{milliseconds, plan};
 
 /// As the server: the ceiling must not differ in its allocator.
 #[global_allocator]
@@ -82,86 +80,66 @@ fn bench(options: &Options) -> Result<u8> {
     let home = home.with_context(|| format!("cannot make a directory in {}", options.disk.display()))?;
     let path = home.path().canonicalize()?;
     let runtime = runtime()?;
-    say(&announcement(options));
+    let length = humantime::format_duration(options.length());
+    say(&format!("{}; takes {length} after the servers have started", plan(options)));
     let style = ProgressStyle::with_template("{msg:40!} {wide_bar} {percent:>3} %, {eta} left")?;
     let progress = ProgressBar::new(milliseconds(options.length())).with_style(style);
-    let done = runtime.block_on(run::run(options, &path, &progress, stopped()));
+    let results = runtime.block_on(run::run(options, &path, &progress, stopped()));
     progress.finish_and_clear();
     // In this order: what still writes there ends before the directory goes.
     runtime.shutdown_timeout(Duration::from_secs(5));
     home.close().context("cannot remove the data of the run")?;
-    let Some(done) = done? else {
+    let Some(results) = results? else {
         say("error: stopped before the first round was finished: nothing was measured");
         return Ok(EXIT_STOPPED);
     };
     if let Some(path) = &options.json {
-        let json = serde_json::to_string_pretty(&done.results)? + "\n";
+        let json = serde_json::to_string_pretty(&results)? + "\n";
         fs::write(path, json).with_context(|| format!("cannot write {}", path.display()))?;
     }
     if let Some(path) = &options.html {
-        let page = html::page(&done.results)?;
+        let page = report::page(&results)?;
         fs::write(path, page).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    let text = report::text(&done.results, report::terminal_width());
+    let text = report::text(&results, report::terminal_width());
     match io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(error).context("cannot write the results")
         }
-        _ => Ok(verdict(options, &done)),
+        _ => Ok(verdict(options, &results)),
     }
 }
 
 /// The exit code, with the reasons on standard error.
-fn verdict(options: &Options, done: &Done) -> u8 {
-    if let Some(us) = done.own_cpu_us {
+fn verdict(options: &Options, results: &Results) -> u8 {
+    if let Some(us) = results.own_cpu_us {
         say(&format!("the load and its mock of Twilio used {us:.1} us of CPU per answer"));
     }
-    let mut reasons = unkept_limits(options, &done.results.servers);
-    let unexpected: u64 = done.results.servers.iter().map(|server| server.summary[0].unexpected).sum();
-    if unexpected > 0 {
-        reasons.push(format!("{unexpected} answers were not as the contract promises"));
-    }
-    let mut code = match (reasons.is_empty(), done.overloads.is_empty()) {
-        (false, _) => EXIT_FAILED,
-        (true, false) => EXIT_OVERLOADED,
-        (true, true) => 0,
-    };
-    reasons.extend(done.overloads.iter().cloned());
-    if done.stopped {
-        reasons.push("stopped before it was done; the finished rounds are above".to_owned());
-        code = EXIT_STOPPED;
-    }
-    for reason in reasons {
-        say(&format!("error: {reason}"));
-    }
-    code
-}
-
-fn unkept_limits(options: &Options, servers: &[Server]) -> Vec<String> {
-    let mut reasons = Vec::new();
-    for server in servers {
-        let (to, ratios) = (&server.name, &server.summary[0].ratios);
-        let (cpu, rate) = (ratios.get("cpu_us_per_request"), ratios.get("requests_per_s"));
+    let mut failures = Vec::new();
+    for server in &results.servers {
+        let (name, all) = (&server.name, &server.summary[0]);
+        let (cpu, rate) = (all.ratios.get("cpu_us_per_request"), all.ratios.get("requests_per_s"));
+        let unexpected = all.figures.get("unexpected").copied().unwrap_or_default();
+        if unexpected > 0.0 {
+            failures.push(format!("{name}: {unexpected} answers were not as the contract promises"));
+        }
         if let Some((limit, cpu)) = options.max_cpu_ratio.zip(cpu).filter(|(limit, cpu)| *cpu > limit) {
-            reasons.push(format!("CPU per request is {cpu:.2}x that of {to}, at most {limit} is allowed"));
+            failures.push(format!("CPU per request is {cpu:.2}x that of {name}, at most {limit} is allowed"));
         }
         if let Some((limit, rate)) = options.min_rate_ratio.zip(rate).filter(|(limit, rate)| *rate < limit) {
-            reasons.push(format!("requests/s are {rate:.3}x those of {to}, at least {limit} is wanted"));
+            failures.push(format!("requests/s are {rate:.3}x those of {name}, at least {limit} is wanted"));
         }
     }
-    reasons
-}
-
-/// Before the run, on standard error.
-fn announcement(options: &Options) -> String {
-    format!(
-        "{}; servers: {}, rounds: {}; takes {} after the servers have started; seed {}",
-        options.workload.name(),
-        options.servers(),
-        options.rounds,
-        humantime::format_duration(options.length()),
-        options.seed
-    )
+    let stopped = results.stopped.then(|| "stopped before its end; the finished rounds are above".to_owned());
+    for reason in failures.iter().chain(&results.overloads).chain(&stopped) {
+        say(&format!("error: {reason}"));
+    }
+    match (results.stopped, failures.is_empty(), results.overloads.is_empty()) {
+        (true, ..) => EXIT_STOPPED,
+        (_, false, _) => EXIT_FAILED,
+        (_, _, false) => EXIT_OVERLOADED,
+        _ => 0,
+    }
 }
 
 /// Ctrl-C, SIGTERM, or a terminal that was closed.

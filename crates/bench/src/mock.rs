@@ -1,6 +1,7 @@
-//! A mock of Twilio's Messages API, through which all servers of a run send.
+//! An HTTP server, and the mock of Twilio's Messages API through which all servers of a run send.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,11 +10,12 @@ use anyhow::{Context, Result};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Collected, Full};
 use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
-
-use crate::http::{json_response, serve};
-use crate::script::is_hanging;
 
 pub const ACCOUNT_SID: &str = "AC0123456789abcdef0123456789abcdef";
 /// The mock does not ask for it.
@@ -22,9 +24,6 @@ pub const SENDER: &str = "+15005550006";
 
 const QUEUED: &str = r#"{"sid":"SM0123456789abcdef0123456789abcdef","status":"queued","error_code":null}"#;
 const BAD: &str = r#"{"code":21602,"message":"Message body is required.","status":400}"#;
-
-/// Longer than any server waits.
-const HANG: Duration = Duration::from_secs(3600);
 
 /// Remembers the last code sent to each number until it is taken.
 #[derive(Clone)]
@@ -35,7 +34,7 @@ pub struct Mock {
 }
 
 impl Mock {
-    /// Answers each message after `delay`, and messages to hanging numbers never. Ends with the runtime.
+    /// Answers each message after `delay`. Ends with the runtime.
     pub async fn start(address: SocketAddr, delay: Duration) -> Result<Self> {
         let listener = TcpListener::bind(address).await;
         let listener = listener.with_context(|| format!("cannot listen on {address} as Twilio"))?;
@@ -60,16 +59,43 @@ impl Mock {
         let Some((digits, code)) = message(&form) else {
             return json_response(StatusCode::BAD_REQUEST, BAD);
         };
-        let hangs = is_hanging(digits);
-        if !hangs {
-            self.codes.lock().unwrap_or_else(PoisonError::into_inner).insert(digits, code);
-        }
-        let delay = if hangs { HANG } else { self.delay };
-        if !delay.is_zero() {
-            tokio::time::sleep(delay).await;
+        self.codes.lock().unwrap_or_else(PoisonError::into_inner).insert(digits, code);
+        if !self.delay.is_zero() {
+            tokio::time::sleep(self.delay).await;
         }
         json_response(StatusCode::CREATED, QUEUED)
     }
+}
+
+/// Answers all requests until it is dropped; accepted connections end with the runtime.
+pub async fn serve<F, R>(listener: TcpListener, answer: F)
+where
+    F: Fn(Request<Incoming>) -> R + Clone + Send + Sync + 'static,
+    R: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+{
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            // No file is free; one may be a moment later.
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            continue;
+        };
+        let _ = stream.set_nodelay(true);
+        let answer = answer.clone();
+        tokio::spawn(async move {
+            let service = service_fn(|request| {
+                let response = answer(request);
+                async move { Ok::<_, Infallible>(response.await) }
+            });
+            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
+}
+
+pub fn json_response(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
 }
 
 /// The number, and the last run of 4 to 10 digits in the text.

@@ -11,9 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{io, thread};
 
-use anyhow::{Context, Result, bail, ensure};
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
+use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use clap::ValueEnum;
 use http_body_util::{BodyExt, Collected, Full};
@@ -27,8 +25,8 @@ use rustix::process::{Signal, kill_current_process_group};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::http::{json_response, serve};
-use crate::mock::{ACCOUNT_SID, AUTH_TOKEN, SENDER};
+use crate::load::now;
+use crate::mock::{ACCOUNT_SID, AUTH_TOKEN, SENDER, json_response, serve};
 use crate::script::{is_locked, trials_before};
 
 /// The hidden command that runs a reference server.
@@ -55,20 +53,14 @@ pub enum Reference {
 }
 
 impl Reference {
-    pub fn name(self) -> &'static str {
-        self.describe().0
-    }
-
-    /// Its name and what it is, in one line.
+    /// Its name, and what it is in one line.
     pub fn describe(self) -> (&'static str, &'static str) {
         match self {
             Self::None => ("none", "nothing"),
             Self::Ceiling => {
                 ("ceiling", "hyper and one reqwest call for each send; keeps, counts and writes nothing")
             }
-            Self::Redis => {
-                ("redis", "the same job with its state in a Redis as it comes: answers before it is durable")
-            }
+            Self::Redis => ("redis", "the same job with its state in a Redis as it comes: not durable"),
             Self::RedisDurable => {
                 ("redis-durable", "the same job with its state in a Redis that syncs every write")
             }
@@ -78,7 +70,7 @@ impl Reference {
     /// This program as the reference server, with its files in `home`.
     pub fn command(self, twilio: &str, home: &Path) -> Result<Command> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.current_dir(home).env_clear().args([COMMAND, self.name(), "--twilio", twilio]);
+        command.current_dir(home).env_clear().args([COMMAND, self.describe().0, "--twilio", twilio]);
         // Where redis-server is found.
         command.envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
         Ok(command)
@@ -87,11 +79,11 @@ impl Reference {
     /// Runs it, with the data of Redis in the working directory, until standard input ends.
     pub async fn run(self, twilio: &str) -> Result<()> {
         let provider = Provider::new(twilio)?;
-        let redis = match self {
-            Self::None | Self::Ceiling => None,
-            Self::Redis | Self::RedisDurable => {
-                Some(RedisServer::start(self == Self::RedisDurable, &std::env::current_dir()?).await?)
-            }
+        let durable = self == Self::RedisDurable;
+        let redis = if self == Self::Ceiling {
+            None
+        } else {
+            Some(RedisServer::start(durable, &std::env::current_dir()?).await?)
         };
         let connection = match &redis {
             Some(redis) => Some(redis.connect().await.context("Redis does not answer")?),
@@ -238,23 +230,8 @@ fn ceiling_verify(number: &str, code: &str) -> Outcome {
     }
 }
 
-/// The Redis version's job: what keeping codes, counts and locks in Redis costs.
-///
-/// The Redis version is a Go service. Here hyper and reqwest stand in for Go's HTTP server and client, so that beside the
-/// ceiling and onceward only the state differs. Like its model it decides in several steps, each a round trip without
-/// pipeline or transaction (`handlers.go`, `service.go`, `repository.go` of go-redis-twilio-phone-otp), and two requests
-/// for one number at the same moment can pass each other. All requests share one connection, the kindest to Redis of what
-/// is common: commands of the same moment go out in one write.
-///
-/// | request | commands, in order | round trips |
-/// |---|---|---|
-/// | send, first of a number | `GET lock`, `SET code EX`, (message), `GET trials`, `SET trials` | 4 |
-/// | send, again | `GET lock`, `SET code EX`, (message), `GET trials` | 3 |
-/// | send or check, locked | `GET lock`, `TTL lock` | 2 |
-/// | check, right | `GET lock`, `GET code`, `DEL code`, `DEL trials` | 4 |
-/// | check, wrong or late | `GET lock`, `GET code`, `GET trials`, `DECR trials` | 4 |
-/// | check, the last trial | `GET lock`, `GET code`, `GET trials`, `DEL code`, `DEL trials`, `SET lock EX` | 6 |
-/// | check, never asked | `GET lock`, `GET code`, `GET trials` | 3 |
+/// The Redis version's job in its round trips (`docs/decisions/0017-reference-server-and-micro-benches.md`), without
+/// pipeline or transaction. All requests share one connection: commands of the same moment go out in one write.
 async fn verify(redis: &MultiplexedConnection, number: &str, code: &str) -> RedisResult<Outcome> {
     let [lock, code_key, trials_key] = keys(number);
     if let Some(locked) = locked(redis, &lock).await? {
@@ -306,27 +283,23 @@ struct RedisServer {
 impl RedisServer {
     /// Its data and its log are in `home`.
     async fn start(durable: bool, home: &Path) -> Result<Self> {
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         let log = home.join("redis.log");
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         let mut command = Command::new("redis-server");
-        command.args(["--bind", "127.0.0.1", "--daemonize", "no"]).arg("--port").arg(port.to_string());
+        command.args(["--bind", "127.0.0.1", "--daemonize", "no", "--port", &port.to_string()]);
         if durable {
             command.args(["--appendonly", "yes", "--appendfsync", "always"]);
         }
         command.current_dir(home).stdin(Stdio::null()).stdout(File::create(&log)?).stderr(Stdio::null());
-        let process = command.spawn();
-        let process =
-            process.context("cannot start redis-server; to install it: apt-get install redis-server")?;
+        let process = command.spawn().context("cannot start redis-server (apt-get install redis-server)")?;
         let mut server = Self { process, port };
-        let started = tokio::time::timeout(REDIS_STARTS_WITHIN, async {
-            while server.answering_process().await.ok().flatten() != Some(server.process.id()) {
-                ensure!(matches!(server.process.try_wait(), Ok(None)), "redis-server ended at once");
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-            Ok(())
-        });
-        if let Err(error) = started.await.unwrap_or_else(|late| Err(late.into())) {
-            bail!("{error}. It logged:\n{}", std::fs::read_to_string(log).unwrap_or_default());
+        let begun = now();
+        // Another server on the same port would answer too.
+        while server.answering_process().await.ok().flatten() != Some(server.process.id()) {
+            let waits =
+                matches!(server.process.try_wait(), Ok(None)) && begun.elapsed() < REDIS_STARTS_WITHIN;
+            ensure!(waits, "redis-server did not start:\n{}", std::fs::read_to_string(&log)?);
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
         Ok(server)
     }
@@ -337,7 +310,6 @@ impl RedisServer {
         client.get_multiplexed_async_connection_with_config(&config).await
     }
 
-    /// Another server on the same port would answer too.
     async fn answering_process(&self) -> RedisResult<Option<u32>> {
         let info: InfoDict = run(&self.connect().await?, cmd("INFO").arg("server")).await?;
         Ok(info.get("process_id"))
@@ -356,7 +328,6 @@ impl Drop for RedisServer {
 struct Provider {
     http: reqwest::Client,
     url: String,
-    authorization: String,
 }
 
 impl Provider {
@@ -364,23 +335,14 @@ impl Provider {
         // The mock speaks plain HTTP, but reqwest needs a provider. An error means that there is one.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder().no_proxy().build()?;
-        let url = format!("{base_url}/2010-04-01/Accounts/{ACCOUNT_SID}/Messages.json");
-        let credentials = BASE64_STANDARD.encode(format!("{ACCOUNT_SID}:{AUTH_TOKEN}"));
-        Ok(Self { http, url, authorization: format!("Basic {credentials}") })
+        Ok(Self { http, url: format!("{base_url}/2010-04-01/Accounts/{ACCOUNT_SID}/Messages.json") })
     }
 
     /// Returns `true` if the provider took the message.
     async fn send(&self, number: &str, code: &str) -> bool {
         let text = format!("OTP message is {code}");
-        let form = form_urlencoded::Serializer::new(String::new())
-            .extend_pairs([("To", number), ("From", SENDER), ("Body", &text), ("ValidityPeriod", "30")])
-            .finish();
-        let request = self
-            .http
-            .post(&self.url)
-            .header("authorization", &self.authorization)
-            .header("content-type", "application/x-www-form-urlencoded")
-            .body(form);
+        let form = [("To", number), ("From", SENDER), ("Body", &text), ("ValidityPeriod", "30")];
+        let request = self.http.post(&self.url).basic_auth(ACCOUNT_SID, Some(AUTH_TOKEN)).form(&form);
         let Ok(response) = request.send().await else { return false };
         let accepted = response.status() == StatusCode::CREATED;
         let body = response.bytes().await.unwrap_or_default();

@@ -1,32 +1,27 @@
-//! The tables of figures and the sentences that the text for a terminal and the HTML page share, and the text.
+//! The results as text for a terminal, and as an HTML page that loads nothing, with plots.
 
+use std::ops::Range;
 use std::time::Duration;
 
+use anyhow::Result;
+use askama::Template;
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle, presets};
 use console::Term;
 use indicatif::{HumanBytes, HumanCount, HumanFloatCount};
+use plotters::prelude::*;
 
-use crate::results::{ALL, Results, Summary, float};
+use crate::results::{Kind, Results, Sample, Server, Summary, float, median};
 
 /// Where there is no figure.
 const MISSING: &str = "-";
 
-pub const FIGURES_EXPLAINED: &str = "Figures are medians over the rounds; max and memory are the greatest of all \
+const FIGURES_EXPLAINED: &str = "Figures are medians over the rounds; max and memory are the greatest of all \
     rounds. In parentheses: the figure of the first server divided by this one, as the median of the rounds' ratios.";
-
-/// All answers, or one kind.
-pub struct Section {
-    pub title: &'static str,
-    pub rows: Vec<Row>,
-}
-
-/// A label, and a cell for each server.
-pub type Row = (&'static str, Vec<String>);
 
 /// Name in the summary, label, and how it is written.
 type Metric = (&'static str, &'static str, fn(f64) -> String);
 
-const METRICS: [Metric; 8] = [
+const METRICS: [Metric; 13] = [
     ("requests_per_s", "requests/s", rate),
     ("cpu_us_per_request", "CPU per request", time),
     ("p50_us", "p50", time),
@@ -35,91 +30,52 @@ const METRICS: [Metric; 8] = [
     ("p99_9_us", "p99.9", time),
     ("max_us", "max", time),
     ("memory_bytes", "memory", memory),
+    ("ready_ms", "start to ready", |ms| time(ms * 1e3)),
+    ("idle_memory_bytes", "memory when ready", memory),
+    ("answers", "answers", whole),
+    ("refused", "refused (429, 503)", whole),
+    ("unexpected", "unexpected", whole),
 ];
 
-type Count = (&'static str, fn(&Summary) -> u64);
+/// The figures of all answers, or of one kind.
+struct Section {
+    title: &'static str,
+    /// A label, and a cell for each server.
+    rows: Vec<(&'static str, Vec<String>)>,
+}
 
-const COUNTS: [Count; 3] = [
-    ("answers", |summary| summary.answers),
-    ("refused (429, 503)", |summary| summary.refused),
-    ("unexpected", |summary| summary.unexpected),
-];
-
-pub fn sections(results: &Results) -> Vec<Section> {
+fn sections(results: &Results) -> Vec<Section> {
     let names = results.servers.iter().take(1).flat_map(|server| &server.summary).map(|summary| summary.name);
     let names: Vec<&'static str> = names.collect();
     // A single kind is all.
     let shown = if names.len() == 2 { &names[..1] } else { &names };
-    shown.iter().map(|name| Section { title: name, rows: rows(results, name) }).collect()
+    shown.iter().map(|name| section(results, name)).collect()
 }
 
-fn rows(results: &Results, name: &str) -> Vec<Row> {
-    let none = Summary::default();
-    let summaries: Vec<&Summary> = results
-        .servers
-        .iter()
-        .map(|server| server.summary.iter().find(|summary| summary.name == name).unwrap_or(&none))
-        .collect();
-    let shown = |value: Option<f64>, show: fn(f64) -> String| value.map_or_else(|| MISSING.to_owned(), show);
+fn section(results: &Results, title: &'static str) -> Section {
+    let summary_of =
+        |server: &'_ Server| server.summary.iter().find(|summary| summary.name == title).cloned();
+    let summaries: Vec<Summary> =
+        results.servers.iter().map(|server| summary_of(server).unwrap_or_default()).collect();
     let mut rows = Vec::new();
-    for (metric, label, show) in METRICS {
-        // CPU and memory are not counted by kind.
-        if name == ALL || summaries.iter().any(|summary| summary.figures.contains_key(metric)) {
-            let cell = |summary: &&Summary| {
-                let ratio =
-                    summary.ratios.get(metric).map_or_else(String::new, |ratio| format!(" ({ratio:.2}x)"));
-                shown(summary.figures.get(metric).copied(), show) + &ratio
-            };
+    for (metric, label, shown) in METRICS {
+        let cell = |summary: &Summary| {
+            let figure =
+                summary.figures.get(metric).map_or_else(|| MISSING.to_owned(), |figure| shown(*figure));
+            summary
+                .ratios
+                .get(metric)
+                .map_or_else(|| figure.clone(), |ratio| format!("{figure} ({ratio:.2}x)"))
+        };
+        let is_count_of_none = |figure: &f64| matches!(metric, "refused" | "unexpected") && *figure == 0.0;
+        if summaries
+            .iter()
+            .any(|summary| summary.figures.get(metric).is_some_and(|figure| !is_count_of_none(figure)))
+        {
             rows.push((label, summaries.iter().map(cell).collect()));
         }
     }
-    if name == ALL {
-        let ready = results.servers.iter().map(|server| shown(server.ready_ms.map(|ms| ms * 1e3), time));
-        rows.push(("start to ready", ready.collect()));
-        let idle = results.servers.iter().map(|server| shown(server.idle_memory_bytes.map(float), memory));
-        rows.push(("memory when ready", idle.collect()));
-    }
-    for (label, of) in COUNTS {
-        if label == "answers" || summaries.iter().any(|summary| of(summary) > 0) {
-            rows.push((label, summaries.iter().map(|summary| count(of(summary))).collect()));
-        }
-    }
-    rows
-}
-
-/// The parameters of the run, in words.
-pub fn plan(results: &Results) -> String {
-    let plan = &results.plan;
-    let open = |rate: u32| format!("open loop at {} requests/s", count(rate.into()));
-    let mut words = vec![
-        plan.workload.clone(),
-        plan.rate.map_or_else(|| "closed loop".to_owned(), open),
-        format!("{} connections", count(plan.connections.into())),
-        format!("provider answers after {} ms", count(plan.gateway_delay_ms)),
-    ];
-    let circumstances = [
-        (plan.live_numbers, "live numbers"),
-        (plan.idle_connections.into(), "idle connections"),
-        (plan.hanging_sends.into(), "hanging sends"),
-    ];
-    let some = circumstances.into_iter().filter(|(number, _)| *number > 0);
-    words.extend(some.map(|(number, what)| format!("{} {what}", count(number))));
-    words.push(format!("rounds: {}, each of {} s", plan.rounds, plan.window_s));
-    words.push(format!("seed {}", plan.seed));
-    words.join(", ")
-}
-
-/// The machine of the run, in words.
-pub fn machine(results: &Results) -> String {
-    let machine = &results.machine;
-    format!(
-        "{}, {} cores, kernel {}, {}, 256 bytes with fdatasync take {}",
-        machine.processor,
-        machine.cores,
-        machine.kernel,
-        machine.file_system,
-        time(machine.fdatasync_us)
-    )
+    Section { title, rows }
 }
 
 /// Columns of the terminal, or 80 where the output goes elsewhere.
@@ -133,11 +89,11 @@ pub fn text(results: &Results, width: u16) -> String {
     for server in &results.servers {
         head.add_row([format!("{}: {}", server.name, server.what)]);
     }
-    head.add_row([format!("Plan: {}", plan(results))]);
-    head.add_row([format!("Machine: {}", machine(results))]);
+    head.add_row([format!("Plan: {}", results.plan)]);
+    head.add_row([format!("Machine: {}", results.machine)]);
     let mut notes = wrapping(width);
     notes.add_row([FIGURES_EXPLAINED]);
-    for warning in &results.warnings {
+    for warning in results.overloads.iter().chain(&results.warnings) {
         notes.add_row([format!("\nWARNING: {warning}")]);
     }
     let tables = [head, figures(results, width), notes];
@@ -183,6 +139,10 @@ pub fn count(count: u64) -> String {
     HumanCount(count).to_string()
 }
 
+fn whole(count: f64) -> String {
+    format!("{:.0}", HumanFloatCount(count))
+}
+
 /// `29,112`, or `41.5` where a whole number would say too little.
 pub fn rate(per_second: f64) -> String {
     let decimals = usize::from(per_second < 99.95);
@@ -195,9 +155,132 @@ pub fn time(us: f64) -> String {
 }
 
 /// Memory, given in bytes: `18.40 MiB`.
-pub fn memory(bytes: f64) -> String {
+fn memory(bytes: f64) -> String {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of bytes")]
     HumanBytes(bytes as u64).to_string()
+}
+
+#[derive(Template)]
+#[template(path = "report.html")]
+struct Page<'a> {
+    results: &'a Results,
+    explained: &'static str,
+    sections: Vec<Section>,
+    plots: Vec<String>,
+}
+
+pub fn page(results: &Results) -> Result<String> {
+    let (sections, plots) = (sections(results), plots(results)?);
+    Ok(Page { results, explained: FIGURES_EXPLAINED, sections, plots }.render()?)
+}
+
+type Points = Vec<(f64, f64)>;
+
+struct Plot {
+    title: &'static str,
+    x_label: &'static str,
+    x_shown: fn(f64) -> String,
+    y_shown: fn(f64) -> String,
+    /// The y axis begins at zero.
+    from_zero: bool,
+}
+
+/// Title, value and label of a plot over time.
+type TimeSeries = (&'static str, fn(&Sample) -> Option<f64>, fn(f64) -> String);
+
+const TIME_SERIES: [TimeSeries; 5] = [
+    ("Throughput, requests/s", |sample| Some(sample.requests_per_s), rate),
+    ("99th percentile of each second", |sample| sample.p99_us, time),
+    ("Cores kept busy", |sample| sample.cores, |cores| format!("{cores:.2}")),
+    ("Resident memory", |sample| sample.memory_bytes.map(float), memory),
+    ("Data directory", |sample| sample.disk_bytes.map(float), memory),
+];
+
+fn plots(results: &Results) -> Result<Vec<String>> {
+    let percentiles = Plot {
+        title: "Latency by percentile, median of the rounds",
+        x_label: "each step to the right is ten times rarer",
+        // Logarithmic: 0 is the 0th percentile, 1 the 90th, 2 the 99th.
+        x_shown: |x| {
+            let whole = (x - x.round()).abs() < 1e-6;
+            if whole { format!("{}", 100.0 - 100.0 / 10_f64.powf(x.round())) } else { String::new() }
+        },
+        y_shown: |y| time(10_f64.powf(y)),
+        from_zero: false,
+    };
+    let mut plots = vec![draw(&percentiles, results, latency_points)?];
+    for (title, value, y_shown) in TIME_SERIES {
+        let (x_label, x_shown): (_, fn(f64) -> String) = ("seconds in the windows of a server", rate);
+        let plot = Plot { title, x_label, x_shown, y_shown, from_zero: true };
+        plots.push(draw(&plot, results, |server| over_time(server, value))?);
+    }
+    Ok(plots.into_iter().flatten().collect())
+}
+
+fn latency_points(server: &Server) -> Points {
+    let rounds = || server.windows.iter().map(|window| &window.kinds[0]).filter(|all| all.answers > 0);
+    let fewest = rounds().map(|all| all.answers).min().unwrap_or_default();
+    let percentiles =
+        rounds().take(1).flat_map(|all: &Kind| &all.percentiles).map(|(percentile, _)| *percentile);
+    let shown = percentiles.filter(|percentile| (1.0 - percentile / 100.0) * float(fewest) >= 0.999);
+    let point = |percentile: f64| {
+        let times = rounds().filter_map(|all| all.at(percentile)).collect();
+        Some((-(1.0 - percentile / 100.0).log10(), median(times).filter(|us| *us > 0.0)?.log10()))
+    };
+    shown.filter_map(point).collect()
+}
+
+/// The rounds one after the other.
+fn over_time(server: &Server, value: fn(&Sample) -> Option<f64>) -> Points {
+    let (mut points, mut begin) = (Points::new(), 0.0);
+    for window in &server.windows {
+        let of = |sample: &Sample| Some((begin + sample.at_s, value(sample)?));
+        points.extend(window.samples.iter().filter_map(of));
+        begin += window.lasted_s;
+    }
+    points
+}
+
+/// As SVG; nothing if no server has points.
+fn draw(plot: &Plot, results: &Results, points: impl Fn(&Server) -> Points) -> Result<Option<String>> {
+    let series: Vec<(&str, Points)> =
+        results.servers.iter().map(|server| (server.name.as_str(), points(server))).collect();
+    let all = || series.iter().flat_map(|(_, points)| points);
+    let range = |of: fn(&(f64, f64)) -> f64, from_zero: bool| -> Option<Range<f64>> {
+        let least = all().map(of).min_by(f64::total_cmp)?;
+        let most = all().map(of).max_by(f64::total_cmp)?;
+        let least = if from_zero { 0.0 } else { least };
+        Some(least..most + ((most - least) * 0.05).max(1e-3))
+    };
+    let ranges = range(|point| point.0, true).zip(range(|point| point.1, plot.from_zero));
+    let Some((x, y)) = ranges else { return Ok(None) };
+    let mut svg = String::new();
+    let root = SVGBackend::with_string(&mut svg, (720, 380)).into_drawing_area();
+    root.fill(&WHITE)?;
+    let mut chart = ChartBuilder::on(&root)
+        .caption(plot.title, ("sans-serif", 18))
+        .margin(12)
+        .x_label_area_size(44)
+        .y_label_area_size(76)
+        .build_cartesian_2d(x, y)?;
+    let (x_shown, y_shown) = (|x: &f64| (plot.x_shown)(*x), |y: &f64| (plot.y_shown)(*y));
+    chart
+        .configure_mesh()
+        .light_line_style(TRANSPARENT)
+        .x_desc(plot.x_label)
+        .x_label_formatter(&x_shown)
+        .y_label_formatter(&y_shown)
+        .draw()?;
+    for (index, (name, points)) in series.iter().enumerate() {
+        let color = Palette99::pick(index).to_rgba();
+        let line = LineSeries::new(points.iter().copied(), color.stroke_width(2));
+        let legend = move |(x, y)| PathElement::new([(x, y), (x + 20, y)], color.stroke_width(2));
+        chart.draw_series(line)?.label(*name).legend(legend);
+    }
+    chart.configure_series_labels().background_style(WHITE.mix(0.8)).border_style(BLACK).draw()?;
+    root.present()?;
+    drop((chart, root));
+    Ok(Some(svg))
 }
 
 #[cfg(test)]
@@ -239,5 +322,28 @@ mod tests {
         assert_eq!([38.52, 1_234.0, 3.6e9].map(time), ["38.5µs", "1.2ms", "3600.0s"]);
         assert_eq!([512.0, 18.4 * 1024.0 * 1024.0].map(memory), ["512 B", "18.40 MiB"]);
         assert_eq!(time(f64::NAN), "-");
+    }
+
+    #[test]
+    fn the_page_has_figures_plots_and_no_markup_from_outside() {
+        let results = sample_results(&["onceward", "<ceiling>"]);
+        let page = page(&results).unwrap();
+        assert_eq!(page.matches("<svg").count(), 5, "percentiles, throughput, p99, CPU and memory");
+        for part in ["send-verify", "Some Processor", "1,000", "&#60;ceiling&#62;", "that &#60;makes&#62;"] {
+            assert!(page.contains(part), "{part}:\n{page}");
+        }
+        assert!(!page.contains("<ceiling>") && !page.contains("<right>"), "{page}");
+        for loads in ["<script", "src=", "url(", "@import"] {
+            assert!(!page.contains(loads), "{loads}");
+        }
+    }
+
+    #[test]
+    fn percentiles_are_shown_as_far_as_there_are_answers() {
+        let mut results = sample_results(&["onceward"]);
+        let server = &mut results.servers[0];
+        assert_eq!(latency_points(server).len(), 4);
+        server.windows[0].kinds[0].answers = 200;
+        assert_eq!(latency_points(server).len(), 3);
     }
 }

@@ -8,15 +8,14 @@ use serde::Serialize;
 /// The description of the file in `--help`: the name of an object, its fields, notes in parentheses.
 pub const JSON_FIELDS: &str = "\
 JSON fields (--json; fields are added, never renamed; times end in their unit):
-  (whole file)        form, program, began, machine, plan, servers, warnings
-  machine             processor, cores, kernel, file_system, fdatasync_us
-  plan                workload, connections, rate, gateway_delay_ms, live_numbers,
-                      idle_connections, hanging_sends, window_s, rounds, seed
-  servers[]           name, what, ready_ms, idle_memory_bytes, summary, windows
-  servers[].summary[] name (all answers, then each kind), answers, refused, unexpected,
-                      figures, ratios (the first server's figures divided by these)
+  (whole file)        form, program, began, machine, plan, seed, stopped, overloads,
+                      own_cpu_us, servers, warnings
+  servers[]           name, what, summary, windows
+  servers[].summary[] name (all answers, then each kind), figures, ratios (the first
+                      server's figures divided by these)
   figures             requests_per_s, cpu_us_per_request, p50_us, p90_us, p99_us, p99_9_us,
-                      max_us, memory_bytes (those that could be had)
+                      max_us, memory_bytes, ready_ms, idle_memory_bytes, answers, refused,
+                      unexpected (those that could be had)
   servers[].windows[] lasted_s, kinds, dropped, achieved_per_s, late_us, quotes, cpu_us,
                       memory_bytes, samples
   windows[].kinds[]   name, answers, refused, unexpected, max_us, percentiles (with times in us)
@@ -31,36 +30,19 @@ pub struct Results {
     pub form: u32,
     pub program: &'static str,
     pub began: String,
-    pub machine: Machine,
-    pub plan: Plan,
+    pub machine: String,
+    /// In words.
+    pub plan: String,
+    pub seed: u64,
+    /// The run was stopped before its last round.
+    pub stopped: bool,
+    /// Servers for which the rate of an open loop was too high, with the reason.
+    pub overloads: Vec<String>,
+    /// CPU time of the load and its mock, per answer of any kind.
+    pub own_cpu_us: Option<f64>,
     /// The first is the one that ratios are made for.
     pub servers: Vec<Server>,
     pub warnings: Vec<String>,
-}
-
-#[derive(Debug, Default, Serialize)]
-pub struct Machine {
-    pub processor: String,
-    pub cores: usize,
-    pub kernel: String,
-    /// Of the data directory; with the median of a write of 256 bytes with fdatasync there.
-    pub file_system: String,
-    pub fdatasync_us: f64,
-}
-
-#[derive(Debug, Default, Serialize)]
-pub struct Plan {
-    pub workload: String,
-    pub connections: u32,
-    /// Requests per second of an open loop.
-    pub rate: Option<u32>,
-    pub gateway_delay_ms: u64,
-    pub live_numbers: u64,
-    pub idle_connections: u32,
-    pub hanging_sends: u32,
-    pub window_s: u64,
-    pub rounds: u32,
-    pub seed: u64,
 }
 
 #[derive(Debug, Clone, Default, Serialize)]
@@ -68,10 +50,9 @@ pub struct Server {
     pub name: String,
     /// A description in one line.
     pub what: String,
-    /// From the start of its process until it is ready.
-    pub ready_ms: Option<f64>,
-    /// When it was ready, before the first request.
-    pub idle_memory_bytes: Option<u64>,
+    /// Figures of its start: `ready_ms` from the start of its process, `idle_memory_bytes` before the first request.
+    #[serde(skip)]
+    pub start: Figures,
     /// [`ALL`], then each kind of request.
     pub summary: Vec<Summary>,
     /// One for each round.
@@ -82,10 +63,7 @@ pub struct Server {
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Summary {
     pub name: &'static str,
-    pub answers: u64,
-    pub refused: u64,
-    pub unexpected: u64,
-    /// The median of the rounds; of `max_us` and `memory_bytes` the greatest.
+    /// Sums of the counts of all rounds, the greatest `max_us` and `memory_bytes`, and the medians of the others.
     pub figures: Figures,
     /// The first server's figures divided by these: the median of the ratios of each round.
     pub ratios: Figures,
@@ -141,6 +119,9 @@ pub struct Sample {
     pub disk_bytes: Option<u64>,
 }
 
+/// Figures that are counts.
+const SUMS: [&str; 3] = ["answers", "refused", "unexpected"];
+
 /// A percentile needs so many answers that one is beyond it.
 const PERCENTILES: [(&str, f64, u64); 4] =
     [("p50_us", 50.0, 1), ("p90_us", 90.0, 10), ("p99_us", 99.0, 100), ("p99_9_us", 99.9, 1_000)];
@@ -162,24 +143,22 @@ impl Server {
             let ratio = |(name, figure): (&'static str, f64)| Some((name, figure / this.get(name)?));
             let ratios = first.figures(name).into_iter().filter_map(ratio);
             // The longest of many answers says nothing.
-            ratios.filter(|(name, ratio)| *name != "max_us" && ratio.is_finite()).collect()
+            ratios
+                .filter(|(name, ratio)| !SUMS.contains(name) && *name != "max_us" && ratio.is_finite())
+                .collect()
         };
         let pairs = first.into_iter().flat_map(|first| first.windows.iter().zip(&self.windows));
-        let mut summary = Summary {
-            name,
-            figures: over_rounds(
-                self.windows.iter().map(|window| window.figures(name)),
-                &["max_us", "memory_bytes"],
-            ),
-            ratios: over_rounds(pairs.map(divided), &[]),
-            ..Summary::default()
+        let ratios = over_rounds(pairs.map(divided), |_, ratios| median(ratios));
+        let combined = |name: &str, figures: Vec<f64>| match name {
+            _ if SUMS.contains(&name) => Some(figures.into_iter().sum()),
+            "max_us" | "memory_bytes" => figures.into_iter().max_by(f64::total_cmp),
+            _ => median(figures),
         };
-        for kind in self.windows.iter().filter_map(|window| window.kind(name)) {
-            summary.answers += kind.answers;
-            summary.refused += kind.refused;
-            summary.unexpected += kind.unexpected;
+        let mut figures = over_rounds(self.windows.iter().map(|window| window.figures(name)), combined);
+        if name == ALL {
+            figures.extend(&self.start);
         }
-        summary
+        Summary { name, figures, ratios }
     }
 }
 
@@ -191,7 +170,9 @@ impl Window {
     /// CPU and memory are the whole server's.
     pub fn figures(&self, name: &str) -> Figures {
         let Some(kind) = self.kind(name) else { return Figures::new() };
-        let mut figures = Figures::from([("requests_per_s", float(kind.answers) / self.lasted_s.max(1e-9))]);
+        let counts = SUMS.into_iter().zip([kind.answers, kind.refused, kind.unexpected].map(float));
+        let mut figures: Figures = counts.collect();
+        figures.insert("requests_per_s", float(kind.answers) / self.lasted_s.max(1e-9));
         if kind.answers > 0 {
             figures.insert("max_us", kind.max_us);
             let enough = PERCENTILES.iter().filter(|(_, _, answers)| kind.answers >= *answers);
@@ -212,17 +193,15 @@ impl Kind {
     }
 }
 
-/// The median of each figure, or the greatest of those that are named.
-fn over_rounds(rounds: impl Iterator<Item = Figures>, greatest: &[&str]) -> Figures {
+fn over_rounds(
+    rounds: impl Iterator<Item = Figures>,
+    combined: impl Fn(&str, Vec<f64>) -> Option<f64>,
+) -> Figures {
     let mut by_name = BTreeMap::<&'static str, Vec<f64>>::new();
     for (name, figure) in rounds.flatten() {
         by_name.entry(name).or_default().push(figure);
     }
-    let one = |(name, figures): (&'static str, Vec<f64>)| {
-        let max = |figures: Vec<f64>| figures.into_iter().max_by(f64::total_cmp);
-        Some((name, if greatest.contains(&name) { max(figures) } else { median(figures) }?))
-    };
-    by_name.into_iter().filter_map(one).collect()
+    by_name.into_iter().filter_map(|(name, figures)| Some((name, combined(name, figures)?))).collect()
 }
 
 /// Of an even number of values: the mean of the two in the middle.
@@ -261,10 +240,13 @@ pub mod tests {
         other.summarise(Some(&first));
         first.summarise(None);
         let [all, send] = first.summary.as_slice() else { panic!("{:?}", first.summary) };
-        assert_eq!((all.name, all.answers, all.refused, all.unexpected), (ALL, 700, 6, 3));
         let shown = |figures: &Figures, name: &str| figures.get(name).map(|figure| format!("{figure:.2}"));
         let expect =
             |figures, name, value: &str| assert_eq!(shown(figures, name).as_deref(), Some(value), "{name}");
+        assert_eq!(all.name, ALL);
+        expect(&all.figures, "answers", "700.00");
+        expect(&all.figures, "refused", "6.00");
+        expect(&all.figures, "unexpected", "3.00");
         expect(&all.figures, "requests_per_s", "100.00");
         expect(&all.figures, "cpu_us_per_request", "10.00");
         expect(&all.figures, "p50_us", "20.00");
@@ -348,8 +330,7 @@ pub mod tests {
         let server = |(index, name): (u32, &&str)| Server {
             name: (*name).to_owned(),
             what: format!("what {name} is, in a line that is longer than a narrow terminal"),
-            ready_ms: Some(23.4),
-            idle_memory_bytes: Some(12_000_000),
+            start: Figures::from([("ready_ms", 23.4), ("idle_memory_bytes", 12e6)]),
             summary: Vec::new(),
             windows: vec![window(f64::from(index + 1)), window(f64::from(index + 1))],
         };
@@ -361,14 +342,12 @@ pub mod tests {
             form: 1,
             program: "onceward-bench 0.1.0",
             began: "2026-11-20T20:00:00Z".to_owned(),
-            machine: Machine { processor: "Some Processor".to_owned(), cores: 2, ..Machine::default() },
-            plan: Plan {
-                workload: "send-verify".to_owned(),
-                connections: 32,
-                rounds: 2,
-                window_s: 2,
-                ..Plan::default()
-            },
+            machine: "Some Processor".to_owned(),
+            plan: "send-verify".to_owned(),
+            seed: 0,
+            stopped: false,
+            overloads: Vec::new(),
+            own_cpu_us: Some(15.0),
             servers,
             warnings: vec![
                 "something that <makes> the figures of this run doubtful, at some length".to_owned(),

@@ -11,22 +11,11 @@ use indicatif::ProgressBar;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::args::{Options, WARM_UP};
-use crate::machine;
+use crate::machine::{self, Processes};
 use crate::mock::Mock;
 use crate::report::{count, rate, time};
-use crate::results::{ALL, Machine, Plan, Results, Server, Window, float};
+use crate::results::{ALL, Results, Server, Window, float};
 use crate::servers::{Setup, Target};
-
-/// A run that has at least one finished round.
-pub struct Done {
-    pub results: Results,
-    /// Of the load and its mock, per answer of any kind.
-    pub own_cpu_us: Option<f64>,
-    /// Servers for which the rate of an open loop was too high, with the reason.
-    pub overloads: Vec<String>,
-    /// The run was stopped before its last round.
-    pub stopped: bool,
-}
 
 /// Makes a run with its files in `home`. When `stop` completes, the finished rounds are the run; `None` if there is none.
 pub async fn run(
@@ -34,7 +23,7 @@ pub async fn run(
     home: &Path,
     progress: &ProgressBar,
     stop: impl Future<Output = ()>,
-) -> Result<Option<Done>> {
+) -> Result<Option<Results>> {
     let mut stop = pin!(stop);
     let started = tokio::select! {
         started = start(options, home, progress) => started?,
@@ -42,8 +31,8 @@ pub async fn run(
     };
     let (machine, mut targets) = started;
     let began = humantime::format_rfc3339_seconds(SystemTime::UNIX_EPOCH + unix_time()).to_string();
-    let own = [std::process::id()];
-    let own_before = machine::cpu(&own);
+    let own = Processes::one(std::process::id());
+    let own_before = own.cpu();
     let mut rounds = 0;
     while rounds < options.rounds {
         tokio::select! {
@@ -55,8 +44,8 @@ pub async fn run(
     if rounds == 0 {
         return Ok(None);
     }
-    let own_cpu = machine::cpu(&own).zip(own_before).map(|(after, before)| after.saturating_sub(before));
-    let mut warnings = general_warnings(options, &machine);
+    let own_cpu = own.cpu().zip(own_before).map(|(after, before)| after.saturating_sub(before));
+    let mut warnings = general_warnings(options, home);
     let stopped = rounds < options.rounds;
     if stopped {
         warnings.push(format!("stopped after {rounds} of {} rounds", options.rounds));
@@ -72,17 +61,27 @@ pub async fn run(
         warnings.extend(target.logged().iter().map(logged));
         servers.push(target.results);
     }
-    warnings.extend(overloads.iter().cloned());
-    let answers = servers.iter().map(|server| &server.summary[0]);
-    let answers: u64 = answers.map(|all| all.answers + all.refused + all.unexpected).sum();
+    let counts =
+        servers.iter().flat_map(|server: &Server| server.windows.iter().map(|window| &window.kinds[0]));
+    let answers: u64 = counts.map(|all| all.answers + all.refused + all.unexpected).sum();
     let own_cpu_us = own_cpu.map(|cpu| cpu.as_secs_f64() * 1e6 / float(answers.max(1)));
-    let (plan, program) = (plan(options, rounds), concat!("onceward-bench ", env!("CARGO_PKG_VERSION")));
-    let results = Results { form: 1, program, began, machine, plan, servers, warnings };
-    Ok(Some(Done { results, own_cpu_us, overloads, stopped }))
+    Ok(Some(Results {
+        form: 1,
+        program: concat!("onceward-bench ", env!("CARGO_PKG_VERSION")),
+        began,
+        machine,
+        plan: plan(options),
+        seed: options.seed,
+        stopped,
+        overloads,
+        own_cpu_us,
+        servers,
+        warnings,
+    }))
 }
 
 /// Starts the servers and warms them up.
-async fn start(options: &Options, home: &Path, progress: &ProgressBar) -> Result<(Machine, Vec<Target>)> {
+async fn start(options: &Options, home: &Path, progress: &ProgressBar) -> Result<(String, Vec<Target>)> {
     // An error shows where a connection is opened.
     let maximum = getrlimit(Resource::Nofile).maximum;
     let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
@@ -128,7 +127,7 @@ async fn measure_round(
     targets: &mut [Target],
     progress: &ProgressBar,
 ) -> Result<()> {
-    let cpu = |target: &Target| target.processes.as_ref().and_then(machine::Processes::cpu);
+    let cpu = |target: &Target| target.processes.as_ref().and_then(Processes::cpu);
     let before: Vec<_> = targets.iter().map(cpu).collect();
     let mut windows: Vec<Option<Window>> = targets.iter().map(|_| None).collect();
     for turn in 0..targets.len() {
@@ -206,16 +205,13 @@ fn doubts(server: &Server, rate_asked: Option<u32>) -> Vec<String> {
     doubts
 }
 
-fn general_warnings(options: &Options, machine: &Machine) -> Vec<String> {
+fn general_warnings(options: &Options, home: &Path) -> Vec<String> {
     let mut warnings = Vec::new();
     if cfg!(debug_assertions) {
         warnings.push("the bench was built without optimisation: believe no figure here".to_owned());
     }
-    let file_system = machine.file_system.as_str();
-    if options.starts_onceward() && matches!(file_system, "tmpfs" | "ramfs") {
-        warnings.push(format!(
-            "the data are on {file_system}, in memory, where a sync costs nothing: use --disk"
-        ));
+    if options.starts_onceward() && machine::is_in_memory(home) {
+        warnings.push("the data are in memory, where a sync costs nothing: use --disk".to_owned());
     }
     let settings: Vec<String> = options.settings().into_iter().map(|(name, _)| name).collect();
     if !settings.is_empty() {
@@ -224,19 +220,23 @@ fn general_warnings(options: &Options, machine: &Machine) -> Vec<String> {
     warnings
 }
 
-fn plan(options: &Options, rounds: u32) -> Plan {
-    Plan {
-        workload: options.workload.name(),
-        connections: options.connections,
-        rate: options.rate,
-        gateway_delay_ms: milliseconds(options.gateway_delay),
-        live_numbers: options.live_numbers,
-        idle_connections: options.idle_connections,
-        hanging_sends: options.hanging_sends,
-        window_s: options.window().as_secs(),
-        rounds,
-        seed: options.seed,
-    }
+/// The parameters of the run, in words.
+pub fn plan(options: &Options) -> String {
+    let open = |rate: u32| format!("open loop at {} requests/s", count(rate.into()));
+    let live = match options.live_numbers {
+        0 => String::new(),
+        numbers => format!(", {} live numbers", count(numbers)),
+    };
+    format!(
+        "{}, {}, {} connections{live}, provider answers after {:?}, rounds: {}, each of {} s, seed {}",
+        options.workload.name(),
+        options.rate.map_or_else(|| "closed loop".to_owned(), open),
+        count(options.connections.into()),
+        options.gateway_delay,
+        options.rounds,
+        options.seconds,
+        options.seed
+    )
 }
 
 pub fn milliseconds(time: Duration) -> u64 {

@@ -13,11 +13,18 @@ use crate::contract::{Expect, Verdict};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Workload {
+    /// Send a code to a fresh number, verify it with the code in the text.
     SendVerify,
+    /// Send codes to fresh numbers.
     Send,
+    /// Send a code to a fresh number, then wrong codes until it is locked.
     WrongCodes,
+    /// Send to and check numbers that were locked before: all 403.
     Locked,
+    /// Send codes to the same 16 numbers of each connection, again and again.
     Resend,
+    /// Of 20 turns 12 verify, 2 after a wrong code, 2 after a second send, 2 leave their code, 1 is locked out, 1 asks
+    /// for a locked number.
     Mix,
 }
 
@@ -64,50 +71,47 @@ pub struct Step {
     pub expect: Expect,
 }
 
+impl Step {
+    pub fn send(kind: Kind, digits: u64) -> Self {
+        Self { kind, digits, code: None, expect: Expect::Sent }
+    }
+}
+
+const SEND: &[Kind] = &[Kind::Send];
+const SEND_TWICE: &[Kind] = &[Kind::Send, Kind::SendAgain];
+
 /// The requests about one number, from its first send on.
 #[derive(Debug)]
 pub struct Turn {
     digits: u64,
-    plan: TurnPlan,
-    sends: u32,
+    /// The code that arrived, and the wrong codes that are still allowed.
     code: String,
-    /// Wrong codes that are still allowed.
     trials: u32,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct TurnPlan {
-    sends: u32,
-    /// Wrong codes, at most until the number is locked.
+    /// Requests that are left: sends, wrong codes until the number is locked, and the right code unless it is.
+    sends: &'static [Kind],
     wrong: u32,
-    /// The right code at the end, unless the number was locked.
     right: bool,
 }
 
-const VERIFY: TurnPlan = TurnPlan { sends: 1, wrong: 0, right: true };
-const LEAVE: TurnPlan = TurnPlan { right: false, ..VERIFY };
-const LOCK: TurnPlan = TurnPlan { wrong: u32::MAX, ..LEAVE };
-
 impl Turn {
-    fn new(digits: u64, plan: TurnPlan) -> Self {
-        Self { digits, plan, sends: 0, code: String::new(), trials: 0 }
+    fn new(digits: u64, sends: &'static [Kind], wrong: u32, right: bool) -> Self {
+        Self { digits, code: String::new(), trials: 0, sends, wrong, right }
     }
 
-    /// A send about the number that succeeds if it is locked already.
-    pub fn is_locked(&self) -> Step {
-        Step { expect: Expect::Locked, ..send(Kind::SendLocked, self.digits) }
+    /// A send that is answered as expected if the number is locked.
+    pub fn locked_send(&self) -> Step {
+        Step { expect: Expect::Locked, ..Step::send(Kind::SendLocked, self.digits) }
     }
 
     pub fn next(&mut self) -> Option<Step> {
         let digits = self.digits;
-        if self.sends < self.plan.sends {
-            self.sends += 1;
-            let kind = if self.sends == 1 { Kind::Send } else { Kind::SendAgain };
-            return Some(send(kind, digits));
+        if let [kind, left @ ..] = self.sends {
+            self.sends = left;
+            return Some(Step::send(*kind, digits));
         }
-        if self.plan.wrong > 0 && self.trials > 0 {
+        if self.wrong > 0 && self.trials > 0 {
             let code = Some(wrong_code(&self.code, self.trials));
-            self.plan.wrong -= 1;
+            self.wrong -= 1;
             self.trials -= 1;
             let (kind, expect) = match self.trials {
                 0 => (Kind::Locks, Expect::Locks),
@@ -115,7 +119,7 @@ impl Turn {
             };
             return Some(Step { kind, digits, code, expect });
         }
-        if std::mem::take(&mut self.plan.right) && self.trials > 0 {
+        if std::mem::take(&mut self.right) && self.trials > 0 {
             let code = Some(std::mem::take(&mut self.code));
             return Some(Step { kind: Kind::Right, digits, code, expect: Expect::Verified });
         }
@@ -167,7 +171,7 @@ impl Script {
         self.windows += 1;
         let locks = matches!(self.workload, Workload::Locked | Workload::Mix);
         let count = if locks { Self::LOCKED_NUMBERS } else { 0 };
-        (0..count).map(|index| Turn::new(self.locked_number(index), LOCK)).collect()
+        (0..count).map(|index| Turn::new(self.locked_number(index), SEND, u32::MAX, false)).collect()
     }
 
     pub fn next(&mut self) -> Step {
@@ -175,27 +179,28 @@ impl Script {
             return step;
         }
         self.turn = None;
-        let plan = match self.workload {
-            Workload::SendVerify => VERIFY,
-            Workload::Send => LEAVE,
-            Workload::WrongCodes => LOCK,
+        let (sends, wrong, right) = match self.workload {
+            Workload::SendVerify => (SEND, 0, true),
+            Workload::Send => (SEND, 0, false),
+            Workload::WrongCodes => (SEND, u32::MAX, false),
             Workload::Locked => return self.locked_request(),
             Workload::Resend => {
                 self.used += 1;
-                return send(Kind::SendAgain, self.fresh_number(self.used % Self::RESEND_NUMBERS));
+                return Step::send(Kind::SendAgain, self.fresh_number(self.used % Self::RESEND_NUMBERS));
             }
             Workload::Mix => match self.choices.random_range(0..20_u32) {
-                0..12 => VERIFY,
-                12..14 => TurnPlan { wrong: 1, ..VERIFY },
-                14..16 => TurnPlan { sends: 2, ..VERIFY },
-                16..18 => LEAVE,
-                18 => LOCK,
+                0..12 => (SEND, 0, true),
+                12..14 => (SEND, 1, true),
+                14..16 => (SEND_TWICE, 0, true),
+                16..18 => (SEND, 0, false),
+                18 => (SEND, u32::MAX, false),
                 _ => return self.locked_request(),
             },
         };
         let digits = self.fresh_number(self.used);
         self.used += 1;
-        self.turn.insert(Turn::new(digits, plan)).next().unwrap_or_else(|| send(Kind::Send, digits))
+        let turn = self.turn.insert(Turn::new(digits, sends, wrong, right));
+        turn.next().unwrap_or_else(|| Step::send(Kind::Send, digits))
     }
 
     /// Learns the answer to the last step; after a send with the code that arrived.
@@ -233,10 +238,6 @@ impl Script {
     }
 }
 
-fn send(kind: Kind, digits: u64) -> Step {
-    Step { kind, digits, code: None, expect: Expect::Sent }
-}
-
 /// A wrong code: only the last digit differs. How far it is from the right one tells a server that keeps nothing how
 /// many wrong codes were allowed before it (see [`trials_before`]).
 fn wrong_code(code: &str, trials: u32) -> String {
@@ -255,11 +256,10 @@ fn last_digit(code: &str) -> u32 {
 }
 
 /// Areas (the three digits after +1) of numbers that are used once, that the stateless ceiling takes for locked, that
-/// have a live code before the start, and whose message the mock never acknowledges.
+/// have a live code before the start.
 const LIVE: Range<u64> = 200..230;
 const FRESH: Range<u64> = 230..960;
 const LOCKED: Range<u64> = 960..990;
-const HANGING: Range<u64> = 990..999;
 
 /// Numbers in one area: seven digits, of which the first is 2 to 8.
 const IN_AREA: u64 = 7_000_000;
@@ -271,16 +271,8 @@ pub fn live_number(index: u64, count: u64) -> u64 {
     number(LIVE, index * ((LIVE.end - LIVE.start) * IN_AREA / count.max(1)))
 }
 
-pub fn hanging_number(index: u64) -> u64 {
-    number(HANGING, index % ((HANGING.end - HANGING.start) * IN_AREA))
-}
-
 pub fn is_locked(digits: u64) -> bool {
     LOCKED.contains(&area(digits))
-}
-
-pub fn is_hanging(digits: u64) -> bool {
-    HANGING.contains(&area(digits))
 }
 
 fn area(digits: u64) -> u64 {
@@ -387,7 +379,6 @@ mod tests {
             let live: Vec<u64> = (0..count).map(|index| live_number(index, count)).collect();
             assert!(live.is_sorted_by(|a, b| a < b));
         }
-        assert!(is_hanging(hanging_number(LIVE_AT_MOST)));
         assert!(LIVE.contains(&area(live_number(LIVE_AT_MOST - 1, LIVE_AT_MOST))));
     }
 }

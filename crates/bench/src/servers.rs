@@ -7,32 +7,24 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use bytes::Bytes;
 use indicatif::ProgressBar;
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::Value;
-use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
-use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::args::Options;
-use crate::http::{Connection, Route, send_body};
-use crate::load::{Clients, now};
+use crate::load::{Clients, Connection, Route, now};
 use crate::machine::Processes;
 use crate::mock::{ACCOUNT_SID, AUTH_TOKEN, Mock, SENDER};
-use crate::results::Server;
-use crate::script::hanging_number;
+use crate::results::{Figures, Server, float};
 
 /// A start with very much data takes long.
 const STARTS_WITHIN: Duration = Duration::from_secs(120);
 
 /// Times of starts are exact to this.
 const POLL_EVERY: Duration = Duration::from_millis(1);
-
-/// Before a connection that the server closed is opened again.
-const RECONNECT_AFTER: Duration = Duration::from_millis(100);
 
 /// More numbers than any run uses: the limit on numbers must not be met.
 const MAX_NUMBERS: u64 = 40_000_000;
@@ -52,8 +44,6 @@ pub struct Target {
     pub clients: Clients,
     pub processes: Option<Processes>,
     child: Option<Child>,
-    /// Connections beside the measured ones, which end when dropped.
-    _background: JoinSet<()>,
 }
 
 impl Setup<'_> {
@@ -138,62 +128,27 @@ impl Setup<'_> {
         child: Child,
         data: Option<PathBuf>,
     ) -> Result<Target> {
-        let (name, what, ready_ms) = (name.to_owned(), what.to_owned(), begun.elapsed().as_secs_f64() * 1e3);
+        let mut start = Figures::from([("ready_ms", begun.elapsed().as_secs_f64() * 1e3)]);
         let processes = Processes::with_children(child.process.id(), data);
-        let idle_memory_bytes = processes.memory();
+        start.extend(processes.memory().map(|bytes| ("idle_memory_bytes", float(bytes))));
+        let results = Server { name: name.to_owned(), what: what.to_owned(), start, ..Server::default() };
         let clients = Clients::connect(child.address, self.options, &self.mock).await?;
-        let background = self.background(child.address).await?;
-        let results = Server { name, what, ready_ms: Some(ready_ms), idle_memory_bytes, ..Server::default() };
-        let (processes, child) = (Some(processes), Some(child));
-        Ok(Target { results, clients, processes, child, _background: background })
+        Ok(Target { results, clients, processes: Some(processes), child: Some(child) })
     }
 
     /// A server that the bench did not start.
     async fn running(&self, address: SocketAddr) -> Result<Target> {
         let clients = Clients::connect(address, self.options, &self.mock).await?;
         let processes = self.options.pid.map(|pid| Processes::with_children(pid, None));
-        if processes.as_ref().is_some_and(|processes| processes.cpu().is_none()) {
-            bail!("--pid names no process of this machine");
-        }
+        let is_there = processes.as_ref().is_none_or(|processes| processes.cpu().is_some());
+        ensure!(is_there, "--pid names no process of this machine");
         // A server that sends elsewhere would send thousands of messages to strangers.
         if let Err(error) = clients.probe().await {
-            bail!("the server {address} {error:#}; nothing more was asked of it");
+            bail!("the server {address}: {error:#}; nothing more was asked of it");
         }
         let (name, what) = (address.to_string(), "a server that the bench did not start".to_owned());
-        let (results, child) = (Server { name, what, ..Server::default() }, None);
-        let background = self.background(address).await?;
-        Ok(Target { results, clients, processes, child, _background: background })
-    }
-
-    /// Idle connections, and sends whose message hangs at the provider.
-    async fn background(&self, address: SocketAddr) -> Result<JoinSet<()>> {
-        let mut tasks = JoinSet::new();
-        for _ in 0..self.options.idle_connections {
-            let opened = TcpStream::connect(address).await.context("cannot open the idle connections")?;
-            tasks.spawn(async move {
-                let mut stream = Ok(opened);
-                loop {
-                    if let Ok(stream) = &mut stream {
-                        let _ = stream.read(&mut [0; 64]).await;
-                    }
-                    sleep(RECONNECT_AFTER).await;
-                    stream = TcpStream::connect(address).await;
-                }
-            });
-        }
-        let sends = u64::from(self.options.hanging_sends);
-        for first in 0..sends {
-            tasks.spawn(async move {
-                for number in (first..).step_by(usize::try_from(sends).unwrap_or(usize::MAX)) {
-                    if let Ok(mut connection) = Connection::open(address).await {
-                        // Answered with an error when the server gives the provider up.
-                        let _ = connection.request(Route::Send, send_body(hanging_number(number))).await;
-                    }
-                    sleep(RECONNECT_AFTER).await;
-                }
-            });
-        }
-        Ok(tasks)
+        let results = Server { name, what, ..Server::default() };
+        Ok(Target { results, clients, processes, child: None })
     }
 
     fn directory(&self, name: &str) -> Result<PathBuf> {
