@@ -130,15 +130,16 @@ impl Clients {
         }
         passed(length);
         let mut tally = lock(&tally);
+        let mut kinds = tally.results(lasted);
+        let memory = samples.iter().filter_map(|sample: &Sample| sample.memory_bytes).max();
+        kinds[0].figures.extend(memory.map(|bytes| ("memory_bytes", float(bytes))));
         Ok(Window {
             lasted_s: lasted.as_secs_f64(),
-            kinds: tally.results(),
+            kinds,
             dropped: schedule.dropped(),
             achieved_per_s: rate.map(|_| schedule.achieved()),
             late_us: us(tally.lateness.value_at_quantile(0.99)),
             quotes: std::mem::take(&mut tally.quotes),
-            cpu_us: None,
-            memory_bytes: samples.iter().filter_map(|sample: &Sample| sample.memory_bytes).max(),
             samples,
         })
     }
@@ -267,12 +268,12 @@ async fn drive(
 }
 
 impl Session {
-    async fn request(&mut self, route: Route, body: Bytes) -> Result<(u16, Bytes)> {
+    async fn request(&mut self, path: &'static str, body: Bytes) -> Result<(u16, Bytes)> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => Connection::open(self.address).await?,
         };
-        let (status, body) = connection.request(route, body).await?;
+        let (status, body) = connection.request(path, body).await?;
         self.connection = Some(connection);
         Ok((status.as_u16(), body))
     }
@@ -289,34 +290,30 @@ impl Session {
 
 impl Server for Session {
     async fn ask(&mut self, step: &Step) -> (Verdict, Option<String>) {
-        let (route, request) = match &step.code {
-            None => (Route::Send, send_body(step.digits)),
-            Some(code) => (Route::Check, check_body(step.digits, code)),
+        let number = step.digits;
+        let (path, body) = match &step.code {
+            None => ("/api/send-otp", format!(r#"{{"phoneNumber":"+{number}"}}"#)),
+            Some(code) => {
+                ("/api/verify-otp", format!(r#"{{"user":{{"phoneNumber":"+{number}"}},"code":"{code}"}}"#))
+            }
         };
-        let (status, body) = match self.request(route, request).await {
+        let (status, body) = match self.request(path, body.into()).await {
             Ok(answer) => answer,
             Err(error) => {
                 sleep(RECONNECT_AFTER).await;
                 return (Verdict::Unexpected(format!("no answer: {error:#}")), None);
             }
         };
-        let verdict = classify_response(step.expect, step.digits, status, &body);
+        let verdict = classify_response(step.expect, number, status, &body);
         if step.expect != Expect::Sent || !matches!(verdict, Verdict::Expected(_)) {
             return (verdict, None);
         }
         // A send is answered after the provider took the message.
-        match self.mock.take_code(step.digits) {
+        match self.mock.take_code(number) {
             Some(code) => (verdict, Some(code)),
             None => (Verdict::Unexpected(format!("{status}, but no text arrived at the mock")), None),
         }
     }
-}
-
-#[derive(Debug, Clone, Copy)]
-pub enum Route {
-    Send,
-    Check,
-    Ready,
 }
 
 /// Carries one request at a time.
@@ -335,12 +332,8 @@ impl Connection {
         Ok(Self { sender, host: HeaderValue::from_str(&address.to_string())? })
     }
 
-    pub async fn request(&mut self, route: Route, body: Bytes) -> Result<(StatusCode, Bytes)> {
-        let (method, path) = match route {
-            Route::Send => (Method::POST, "/api/send-otp"),
-            Route::Check => (Method::POST, "/api/verify-otp"),
-            Route::Ready => (Method::GET, "/readyz"),
-        };
+    pub async fn request(&mut self, path: &'static str, body: Bytes) -> Result<(StatusCode, Bytes)> {
+        let method = if body.is_empty() { Method::GET } else { Method::POST };
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = method;
         *request.uri_mut() = Uri::from_static(path);
@@ -351,14 +344,6 @@ impl Connection {
         let status = response.status();
         Ok((status, response.into_body().collect().await?.to_bytes()))
     }
-}
-
-pub fn send_body(digits: u64) -> Bytes {
-    Bytes::from(format!(r#"{{"phoneNumber":"+{digits}"}}"#))
-}
-
-pub fn check_body(digits: u64, code: &str) -> Bytes {
-    Bytes::from(format!(r#"{{"user":{{"phoneNumber":"+{digits}"}},"code":"{code}"}}"#))
 }
 
 /// Counts and latencies (in nanoseconds) of all clients in one window.
@@ -382,17 +367,31 @@ impl Counts {
         Self { refused: 0, unexpected: 0, expected: histogram() }
     }
 
-    fn results(&self, name: &'static str) -> results::Kind {
-        const PERCENTILES: [f64; 24] = [
-            1.0, 5.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 85.0, 90.0, 92.5, 95.0, 97.5, 98.0,
-            99.0, 99.5, 99.75, 99.9, 99.95, 99.99, 99.995, 99.999,
+    fn results(&self, name: &'static str, lasted: Duration) -> results::Kind {
+        const PERCENTILES: [f64; 22] = [
+            1.0, 5.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 85.0, 90.0, 92.5, 95.0, 97.5, 99.0,
+            99.5, 99.75, 99.9, 99.95, 99.99, 99.999,
         ];
-        let Self { refused, unexpected, expected } = self;
-        let max = expected.max();
-        let at = |percentile| (percentile, us(expected.value_at_percentile(percentile).min(max)));
-        let percentiles = if expected.is_empty() { Vec::new() } else { PERCENTILES.map(at).to_vec() };
-        let (answers, refused, unexpected) = (expected.len(), *refused, *unexpected);
-        results::Kind { name, answers, refused, unexpected, max_us: us(max), percentiles }
+        const NAMED: [(&str, f64); 4] =
+            [("p50_us", 50.0), ("p90_us", 90.0), ("p99_us", 99.0), ("p99_9_us", 99.9)];
+        let (answers, max) = (float(self.expected.len()), self.expected.max());
+        // One answer is beyond it.
+        let is_known = |percentile: f64| (1.0 - percentile / 100.0) * answers >= 0.999 || percentile <= 50.0;
+        let at = |percentile| us(self.expected.value_at_percentile(percentile).min(max));
+        let mut figures = results::Figures::from([
+            ("answers", answers),
+            ("refused", float(self.refused)),
+            ("unexpected", float(self.unexpected)),
+            ("requests_per_s", answers / lasted.as_secs_f64()),
+        ]);
+        let mut percentiles = Vec::new();
+        if answers > 0.0 {
+            let named = NAMED.into_iter().filter(|(_, percentile)| is_known(*percentile));
+            figures.extend(named.map(|(name, percentile)| (name, at(percentile))));
+            figures.insert("max_us", us(max));
+            percentiles.extend(PERCENTILES.into_iter().filter(|p| is_known(*p)).map(|p| (p, at(p))));
+        }
+        results::Kind { name, figures, percentiles }
     }
 }
 
@@ -423,7 +422,7 @@ impl Tally {
     }
 
     /// Of all kinds together, then of each.
-    fn results(&self) -> Vec<results::Kind> {
+    fn results(&self, lasted: Duration) -> Vec<results::Kind> {
         let mut all = Counts::new();
         for Counts { refused, unexpected, expected } in self.kinds.values() {
             all.refused += refused;
@@ -431,8 +430,8 @@ impl Tally {
             // Histograms with the same bounds always fit.
             let _ = all.expected.add(expected);
         }
-        let kinds = self.kinds.iter().map(|(kind, counts)| counts.results(kind.name()));
-        std::iter::once(all.results(ALL)).chain(kinds).collect()
+        let kinds = self.kinds.iter().map(|(kind, counts)| counts.results(kind.name(), lasted));
+        std::iter::once(all.results(ALL, lasted)).chain(kinds).collect()
     }
 }
 
@@ -533,34 +532,40 @@ mod tests {
         }
         let tally = lock(&tally);
         let lateness = Duration::from_nanos(tally.lateness.value_at_quantile(0.99));
-        (tally.results().swap_remove(0), schedule, lateness)
+        (tally.results(length).swap_remove(0), schedule, lateness)
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_open_loop_charges_a_stall_to_all_requests_due_in_it() {
         let (latency, _, lateness) = driven(Some(100), Duration::from_secs(10), 4).await;
-        assert_eq!(latency.answers, 1_000, "none is left out");
+        assert!((latency.figures["answers"] - 1_000.0).abs() < 0.1, "none is left out: {latency:?}");
         // 100 of the 1,000 were due in the second in which nothing was answered, evenly spread over it.
-        let ms = |percentile| latency.at(percentile).unwrap() / 1e3;
+        let ms = |percentile: f64| {
+            let found = latency.percentiles.iter().find(|(at, _)| (at - percentile).abs() < 1e-9);
+            found.unwrap().1 / 1e3
+        };
         assert!(ms(85.0) < 10.0, "{latency:?}");
         assert!((200.0..300.0).contains(&ms(92.5)), "{latency:?}");
         assert!((450.0..550.0).contains(&ms(95.0)), "{latency:?}");
         assert!((850.0..950.0).contains(&ms(99.0)), "{latency:?}");
-        assert!(latency.max_us > 990_000.0, "{latency:?}");
+        assert!(latency.figures["max_us"] > 990_000.0, "{latency:?}");
         assert!(lateness < Duration::from_millis(3), "the stall is not the load's own: {lateness:?}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_closed_loop_hides_the_same_stall() {
         let (latency, ..) = driven(None, Duration::from_secs(10), 4).await;
-        assert!(latency.at(99.9).unwrap() < 10_000.0, "{latency:?}");
+        assert!(latency.figures["p99_9_us"] < 10_000.0, "{latency:?}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_rate_beyond_the_server_ends_and_counts_the_dropped() {
         // Four clients that take one or two milliseconds each carry 2,000 to 4,000 a second.
         let (latency, schedule, _) = driven(Some(20_000), Duration::from_secs(1), 4).await;
-        assert_eq!(latency.answers + schedule.dropped(), 20_000);
+        assert!(
+            (latency.figures["answers"] + float(schedule.dropped()) - 20_000.0).abs() < 0.1,
+            "{latency:?}"
+        );
         assert!(schedule.dropped() > 10_000);
         assert!((1_500.0..5_000.0).contains(&schedule.achieved()), "{}", schedule.achieved());
     }
@@ -606,7 +611,7 @@ mod tests {
         let locking = clients(address, "locked").await.window(second, None, None, |_| ()).await;
         assert!(format!("{:#}", locking.err().unwrap()).contains("no answer within 15s"));
         let observed = clients(address, "send").await.window(second, None, None, |_| ()).await.unwrap();
-        assert_eq!((observed.kinds[0].answers, observed.kinds[0].unexpected), (0, 1));
+        assert_eq!((observed.figure("answers"), observed.figure("unexpected")), (0.0, 1.0));
         assert!((31.0..31.1).contains(&observed.lasted_s), "{}", observed.lasted_s);
         assert!(observed.quotes.first().unwrap().contains("no answer 30s after the window ended"));
     }
@@ -620,10 +625,14 @@ mod tests {
             let unexpected = Verdict::Unexpected(format!("401 no {}", index % 10));
             tally.answered(Kind::Right, &unexpected, Duration::from_millis(9));
         }
-        let kinds = tally.results();
-        let counts: Vec<_> = kinds.iter().map(|kind| (kind.answers, kind.refused, kind.unexpected)).collect();
-        assert_eq!(counts, [(20, 20, 20), (20, 0, 0), (0, 20, 20)]);
-        assert!((kinds[0].at(50.0).unwrap() - 1_000.0).abs() < 2.0);
+        let kinds = tally.results(Duration::from_secs(2));
+        let count =
+            |kind: &results::Kind| ["answers", "refused", "unexpected"].map(|name| kind.figures[name]);
+        let counts: Vec<[f64; 3]> = kinds.iter().map(count).collect();
+        assert_eq!(counts, [[20.0, 20.0, 20.0], [20.0, 0.0, 0.0], [0.0, 20.0, 20.0]]);
+        assert!((kinds[0].figures["p50_us"] - 1_000.0).abs() < 2.0);
+        assert!((kinds[0].figures["requests_per_s"] - 10.0).abs() < 1e-9);
+        assert_eq!(kinds[0].figures.get("p99_us"), None, "no answer is beyond it");
         assert_eq!((tally.quotes.len(), tally.second.len()), (Tally::QUOTES, 20));
         assert!(tally.quotes.iter().all(|quote| quote.starts_with("check, right code: 401 no ")));
     }

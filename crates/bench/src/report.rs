@@ -10,7 +10,7 @@ use console::Term;
 use indicatif::{HumanBytes, HumanCount, HumanFloatCount};
 use plotters::prelude::*;
 
-use crate::results::{Kind, Results, Sample, Server, Summary, float, median};
+use crate::results::{Results, Sample, Server, Summary, float, median};
 
 /// Where there is no figure.
 const MISSING: &str = "-";
@@ -45,18 +45,19 @@ struct Section {
 }
 
 fn sections(results: &Results) -> Vec<Section> {
-    let names = results.servers.iter().take(1).flat_map(|server| &server.summary).map(|summary| summary.name);
-    let names: Vec<&'static str> = names.collect();
-    // A single kind is all.
-    let shown = if names.len() == 2 { &names[..1] } else { &names };
-    shown.iter().map(|name| section(results, name)).collect()
+    let mut sections: Vec<Section> =
+        results.servers[0].summary.iter().map(|summary| section(results, summary.name)).collect();
+    if sections.len() == 2 {
+        // A single kind is all.
+        sections.pop();
+    }
+    sections
 }
 
 fn section(results: &Results, title: &'static str) -> Section {
-    let summary_of =
-        |server: &'_ Server| server.summary.iter().find(|summary| summary.name == title).cloned();
+    let of = |server: &Server| server.summary.iter().find(|summary| summary.name == title).cloned();
     let summaries: Vec<Summary> =
-        results.servers.iter().map(|server| summary_of(server).unwrap_or_default()).collect();
+        results.servers.iter().map(|server| of(server).unwrap_or_default()).collect();
     let mut rows = Vec::new();
     for (metric, label, shown) in METRICS {
         let cell = |summary: &Summary| {
@@ -218,16 +219,14 @@ fn plots(results: &Results) -> Result<Vec<String>> {
 }
 
 fn latency_points(server: &Server) -> Points {
-    let rounds = || server.windows.iter().map(|window| &window.kinds[0]).filter(|all| all.answers > 0);
-    let fewest = rounds().map(|all| all.answers).min().unwrap_or_default();
-    let percentiles =
-        rounds().take(1).flat_map(|all: &Kind| &all.percentiles).map(|(percentile, _)| *percentile);
-    let shown = percentiles.filter(|percentile| (1.0 - percentile / 100.0) * float(fewest) >= 0.999);
-    let point = |percentile: f64| {
-        let times = rounds().filter_map(|all| all.at(percentile)).collect();
-        Some((-(1.0 - percentile / 100.0).log10(), median(times).filter(|us| *us > 0.0)?.log10()))
+    let rounds = || server.windows.iter().map(|window| window.kinds[0].percentiles.as_slice());
+    // Later ones are not known in every round.
+    let known = rounds().min_by_key(|percentiles| percentiles.len()).unwrap_or_default();
+    let point = |(place, (percentile, _)): (usize, &(f64, f64))| {
+        let us = median(rounds().map(|percentiles| percentiles[place].1).collect()).filter(|us| *us > 0.0)?;
+        Some((-(1.0 - percentile / 100.0).log10(), us.log10()))
     };
-    shown.filter_map(point).collect()
+    known.iter().enumerate().filter_map(point).collect()
 }
 
 /// The rounds one after the other.
@@ -343,7 +342,7 @@ mod tests {
         let mut results = sample_results(&["onceward"]);
         let server = &mut results.servers[0];
         assert_eq!(latency_points(server).len(), 4);
-        server.windows[0].kinds[0].answers = 200;
+        server.windows[0].kinds[0].percentiles.pop();
         assert_eq!(latency_points(server).len(), 3);
     }
 }

@@ -16,9 +16,8 @@ JSON fields (--json; fields are added, never renamed; times end in their unit):
   figures             requests_per_s, cpu_us_per_request, p50_us, p90_us, p99_us, p99_9_us,
                       max_us, memory_bytes, ready_ms, idle_memory_bytes, answers, refused,
                       unexpected (those that could be had)
-  servers[].windows[] lasted_s, kinds, dropped, achieved_per_s, late_us, quotes, cpu_us,
-                      memory_bytes, samples
-  windows[].kinds[]   name, answers, refused, unexpected, max_us, percentiles (with times in us)
+  servers[].windows[] lasted_s, kinds, dropped, achieved_per_s, late_us, quotes, samples
+  windows[].kinds[]   name, figures, percentiles (pairs of percentile and us)
   windows[].samples[] at_s, requests_per_s, p99_us, cores, memory_bytes, disk_bytes";
 
 /// Of all kinds of requests together.
@@ -85,24 +84,16 @@ pub struct Window {
     pub late_us: f64,
     /// The first unexpected answers, each once.
     pub quotes: BTreeSet<String>,
-    /// CPU time in the whole round, of all processes of the server.
-    pub cpu_us: Option<u64>,
-    /// The greatest in this window.
-    pub memory_bytes: Option<u64>,
     pub samples: Vec<Sample>,
 }
 
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Kind {
-    /// Such as `check, wrong code`.
+    /// [`ALL`], or such as `check, wrong code`.
     pub name: &'static str,
-    /// As expected; times are those of these answers.
-    pub answers: u64,
-    /// 429 and 503.
-    pub refused: u64,
-    /// Anything else, no answer included.
-    pub unexpected: u64,
-    pub max_us: f64,
+    /// Times are those of the expected answers, CPU that of the whole round and all processes of the server.
+    pub figures: Figures,
+    /// With microseconds, as far as there are enough answers.
     pub percentiles: Vec<(f64, f64)>,
 }
 
@@ -122,19 +113,15 @@ pub struct Sample {
 /// Figures that are counts.
 const SUMS: [&str; 3] = ["answers", "refused", "unexpected"];
 
-/// A percentile needs so many answers that one is beyond it.
-const PERCENTILES: [(&str, f64, u64); 4] =
-    [("p50_us", 50.0, 1), ("p90_us", 90.0, 10), ("p99_us", 99.0, 100), ("p99_9_us", 99.9, 1_000)];
-
 impl Server {
     pub fn summarise(&mut self, first: Option<&Self>) {
-        let mut names = BTreeMap::new();
-        for window in &self.windows {
-            names.extend(window.kinds.iter().enumerate().map(|(place, kind)| (kind.name, place)));
+        let mut names: Vec<&'static str> = Vec::new();
+        for kind in self.windows.iter().flat_map(|window| &window.kinds) {
+            if !names.contains(&kind.name) {
+                names.push(kind.name);
+            }
         }
-        let mut names: Vec<_> = names.into_iter().collect();
-        names.sort_by_key(|(_, place)| *place);
-        self.summary = names.into_iter().map(|(name, _)| self.summary_of(name, first)).collect();
+        self.summary = names.into_iter().map(|name| self.summary_of(name, first)).collect();
     }
 
     fn summary_of(&self, name: &'static str, first: Option<&Self>) -> Summary {
@@ -163,33 +150,14 @@ impl Server {
 }
 
 impl Window {
-    pub fn kind(&self, name: &str) -> Option<&Kind> {
-        self.kinds.iter().find(|kind| kind.name == name)
+    fn figures(&self, name: &str) -> Figures {
+        let kind = self.kinds.iter().find(|kind| kind.name == name);
+        kind.map(|kind| kind.figures.clone()).unwrap_or_default()
     }
 
-    /// CPU and memory are the whole server's.
-    pub fn figures(&self, name: &str) -> Figures {
-        let Some(kind) = self.kind(name) else { return Figures::new() };
-        let counts = SUMS.into_iter().zip([kind.answers, kind.refused, kind.unexpected].map(float));
-        let mut figures: Figures = counts.collect();
-        figures.insert("requests_per_s", float(kind.answers) / self.lasted_s.max(1e-9));
-        if kind.answers > 0 {
-            figures.insert("max_us", kind.max_us);
-            let enough = PERCENTILES.iter().filter(|(_, _, answers)| kind.answers >= *answers);
-            figures.extend(enough.filter_map(|(name, at, _)| Some((*name, kind.at(*at)?))));
-        }
-        if name == ALL {
-            let cpu = self.cpu_us.filter(|_| kind.answers > 0);
-            figures.extend(cpu.map(|cpu| ("cpu_us_per_request", float(cpu) / float(kind.answers))));
-            figures.extend(self.memory_bytes.map(|bytes| ("memory_bytes", float(bytes))));
-        }
-        figures
-    }
-}
-
-impl Kind {
-    pub fn at(&self, percentile: f64) -> Option<f64> {
-        self.percentiles.iter().find(|(p, _)| (p - percentile).abs() < 1e-9).map(|(_, time)| *time)
+    /// A figure of all answers, or 0.
+    pub fn figure(&self, name: &str) -> f64 {
+        self.kinds.first().and_then(|all| all.figures.get(name)).copied().unwrap_or_default()
     }
 }
 
@@ -222,21 +190,25 @@ pub mod tests {
 
     use super::*;
 
-    fn server(rounds: &[(u64, u64, f64)]) -> Server {
-        let window = |(answers, cpu, p50): &(u64, u64, f64)| {
-            let (answers, percentiles) = (*answers, vec![(50.0, *p50), (99.9, 1.0)]);
-            let all = Kind { name: ALL, answers, refused: 2, unexpected: 1, max_us: p50 * 9.0, percentiles };
-            let kinds = vec![all.clone(), Kind { name: "send", ..all }];
-            let (cpu_us, memory_bytes) = (Some(*cpu), Some(*cpu));
-            Window { lasted_s: 2.0, kinds, cpu_us, memory_bytes, ..Window::default() }
+    fn server(rounds: &[(f64, f64, f64)]) -> Server {
+        let window = |(answers, cpu, p50): &(f64, f64, f64)| {
+            let counts = [("answers", *answers), ("refused", 2.0), ("unexpected", 1.0)];
+            let send = [("requests_per_s", answers / 2.0), ("p50_us", *p50), ("max_us", p50 * 9.0)];
+            let all = [("cpu_us_per_request", cpu / answers), ("memory_bytes", *cpu)];
+            let kind = |name, figures: &[(&'static str, f64)]| {
+                let figures = counts.iter().chain(figures).copied().collect();
+                Kind { name, figures, percentiles: Vec::new() }
+            };
+            let kinds = vec![kind(ALL, &[&send[..], &all].concat()), kind("send", &send)];
+            Window { kinds, ..Window::default() }
         };
         Server { windows: rounds.iter().map(window).collect(), ..Server::default() }
     }
 
     #[test]
     fn figures_are_medians_and_ratios_are_made_in_each_round() {
-        let mut first = server(&[(100, 1_000, 10.0), (200, 4_000, 20.0), (400, 4_000, 90.0)]);
-        let mut other = server(&[(200, 1_000, 20.0), (100, 1_000, 20.0), (400, 8_000, 30.0)]);
+        let mut first = server(&[(100.0, 1_000.0, 10.0), (200.0, 4_000.0, 20.0), (400.0, 4_000.0, 90.0)]);
+        let mut other = server(&[(200.0, 1_000.0, 20.0), (100.0, 1_000.0, 20.0), (400.0, 8_000.0, 30.0)]);
         other.summarise(Some(&first));
         first.summarise(None);
         let [all, send] = first.summary.as_slice() else { panic!("{:?}", first.summary) };
@@ -252,7 +224,6 @@ pub mod tests {
         expect(&all.figures, "p50_us", "20.00");
         expect(&all.figures, "max_us", "810.00");
         expect(&all.figures, "memory_bytes", "4000.00");
-        assert_eq!(all.figures.get("p99_9_us"), None, "too few answers");
         assert_eq!(send.figures.get("cpu_us_per_request"), None, "not counted by kind");
         let ratios = &other.summary[0].ratios;
         expect(ratios, "requests_per_s", "1.00");
@@ -280,8 +251,8 @@ pub mod tests {
         let json = serde_json::to_value(sample_results(&["onceward", "ceiling"])).unwrap();
         collect("", &json, &mut objects);
         // Those of all answers, which has more than a kind.
-        let cpu = "cpu_us_per_request".to_owned();
-        objects.retain(|(name, fields)| name != "figures" || fields.contains(&cpu));
+        let ready = "ready_ms".to_owned();
+        objects.retain(|(name, fields)| name != "figures" || fields.contains(&ready));
         assert!(objects.remove(&("ratios".to_owned(), BTreeSet::new())));
         let mut described = BTreeSet::<(String, BTreeSet<String>)>::new();
         let lines: Vec<&str> = JSON_FIELDS.lines().skip(1).collect();
@@ -299,17 +270,15 @@ pub mod tests {
 
     /// Of two rounds of two seconds.
     pub fn sample_results(servers: &[&str]) -> Results {
-        let kind = |name, factor: f64| Kind {
-            name,
-            answers: 2_000,
-            max_us: 9_000.0 * factor,
-            percentiles: vec![
-                (50.0, 800.0 * factor),
-                (90.0, 1_600.0),
-                (99.0, 2_800.0 * factor),
-                (99.9, 4_100.0),
-            ],
-            ..Kind::default()
+        let kind = |name, factor: f64, of_all: &[(&'static str, f64)]| {
+            let times = [("p50_us", 800.0), ("p90_us", 1_600.0), ("p99_us", 2_800.0), ("max_us", 9_000.0)];
+            let times = times.map(|(name, time)| (name, time * factor));
+            let counts =
+                [("answers", 2_000.0), ("refused", 0.0), ("unexpected", 0.0), ("requests_per_s", 1_000.0)];
+            let figures =
+                [&counts, &times, of_all].concat().into_iter().chain([("p99_9_us", 4_100.0)]).collect();
+            let percentiles = [50.0, 90.0, 99.0, 99.9].map(|percentile| (percentile, percentile * factor));
+            Kind { name, figures, percentiles: percentiles.to_vec() }
         };
         let sample = |at: u32| Sample {
             at_s: f64::from(at),
@@ -321,9 +290,11 @@ pub mod tests {
         };
         let window = |factor| Window {
             lasted_s: 2.0,
-            kinds: vec![kind(ALL, factor), kind("send", 1.0), kind("check, <right> code", 1.0)],
-            cpu_us: Some(52_000),
-            memory_bytes: Some(20_000_000),
+            kinds: vec![
+                kind(ALL, factor, &[("cpu_us_per_request", 26.0), ("memory_bytes", 20e6)]),
+                kind("send", 1.0, &[]),
+                kind("check, <right> code", 1.0, &[]),
+            ],
             samples: (1..=2).map(sample).collect(),
             ..Window::default()
         };

@@ -14,7 +14,7 @@ use crate::args::{Options, WARM_UP};
 use crate::machine::{self, Processes};
 use crate::mock::Mock;
 use crate::report::{count, rate, time};
-use crate::results::{ALL, Results, Server, Window, float};
+use crate::results::{Results, Server, Window};
 use crate::servers::{Setup, Target};
 
 /// Makes a run with its files in `home`. When `stop` completes, the finished rounds are the run; `None` if there is none.
@@ -30,7 +30,8 @@ pub async fn run(
         () = &mut stop => return Ok(None),
     };
     let (machine, mut targets) = started;
-    let began = humantime::format_rfc3339_seconds(SystemTime::UNIX_EPOCH + unix_time()).to_string();
+    #[expect(clippy::disallowed_methods, reason = "for people")]
+    let began = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
     let own = Processes::one(std::process::id());
     let own_before = own.cpu();
     let mut rounds = 0;
@@ -61,10 +62,10 @@ pub async fn run(
         warnings.extend(target.logged().iter().map(logged));
         servers.push(target.results);
     }
-    let counts =
-        servers.iter().flat_map(|server: &Server| server.windows.iter().map(|window| &window.kinds[0]));
-    let answers: u64 = counts.map(|all| all.answers + all.refused + all.unexpected).sum();
-    let own_cpu_us = own_cpu.map(|cpu| cpu.as_secs_f64() * 1e6 / float(answers.max(1)));
+    let windows = servers.iter().flat_map(|server: &Server| &server.windows);
+    let answers: f64 =
+        windows.flat_map(|window| ["answers", "refused", "unexpected"].map(|name| window.figure(name))).sum();
+    let own_cpu_us = own_cpu.map(|cpu| cpu.as_secs_f64() * 1e6 / answers.max(1.0));
     Ok(Some(Results {
         form: 1,
         program: concat!("onceward-bench ", env!("CARGO_PKG_VERSION")),
@@ -94,13 +95,13 @@ async fn start(options: &Options, home: &Path, progress: &ProgressBar) -> Result
     for target in &targets {
         progress.set_message(format!("warming up {}", target.results.name));
         let window = window(options, target, WARM_UP, progress).await?;
-        let all = &window.kinds[0];
-        if all.answers == 0 {
+        if window.figure("answers") == 0.0 {
+            let refused = window.figure("refused");
             let why: Vec<String> = window.quotes.into_iter().chain(target.logged()).collect();
             bail!(
                 "the server {} answered nothing as expected in {WARM_UP:?}; {} requests were refused as too many\n  {}",
                 target.results.name,
-                all.refused,
+                refused,
                 why.join("\n  ")
             );
         }
@@ -139,8 +140,11 @@ async fn measure_round(
     // Each server is charged for the whole round: deferred work comes while another one is driven.
     for ((target, window), before) in targets.iter_mut().zip(windows).zip(before) {
         let used = cpu(target).zip(before).map(|(after, before)| after.saturating_sub(before));
-        let cpu_us = used.and_then(|cpu| u64::try_from(cpu.as_micros()).ok());
-        target.results.windows.extend(window.map(|window| Window { cpu_us, ..window }));
+        let Some(mut window) = window else { continue };
+        if let (Some(cpu), answers @ 1.0..) = (used, window.figure("answers")) {
+            window.kinds[0].figures.insert("cpu_us_per_request", cpu.as_secs_f64() * 1e6 / answers);
+        }
+        target.results.windows.push(window);
     }
     Ok(())
 }
@@ -155,8 +159,8 @@ fn overload(server: &Server, rate_asked: Option<u32>) -> Option<String> {
     let least = f64::from(asked) * ACHIEVED_AT_LEAST;
     let achieved = |window: &Window| window.achieved_per_s.unwrap_or_default();
     let is_overloaded = |window: &&Window| {
-        let all = &window.kinds[0];
-        let share = float(all.refused) / float((all.answers + all.refused).max(1));
+        let refused = window.figure("refused");
+        let share = refused / (window.figure("answers") + refused).max(1.0);
         window.dropped > 0 || achieved(window) < least || share > REFUSED_AT_MOST
     };
     let overloaded: Vec<&Window> = server.windows.iter().filter(is_overloaded).collect();
@@ -169,7 +173,7 @@ fn overload(server: &Server, rate_asked: Option<u32>) -> Option<String> {
         count(asked.into()),
         rate(worst),
         count(overloaded.iter().map(|window| window.dropped).sum()),
-        count(overloaded.iter().map(|window| window.kinds[0].refused).sum())
+        overloaded.iter().map(|window| window.figure("refused")).sum::<f64>()
     ))
 }
 
@@ -190,7 +194,7 @@ fn doubts(server: &Server, rate_asked: Option<u32>) -> Vec<String> {
             time(late)
         ));
     }
-    let rates = || server.windows.iter().map(|window| window.figures(ALL)["requests_per_s"]);
+    let rates = || server.windows.iter().map(|window| window.figure("requests_per_s"));
     let (least, most) = (rates().fold(f64::INFINITY, f64::min), rates().fold(0.0, f64::max));
     if rate_asked.is_none() && most > least * ROUNDS_AGREE {
         doubts.push(format!(
@@ -243,11 +247,6 @@ pub fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-#[expect(clippy::disallowed_methods, reason = "when the run began, for people")]
-fn unix_time() -> Duration {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -257,38 +256,34 @@ mod tests {
         Server { windows: windows.into_iter().collect(), ..Server::default() }
     }
 
-    fn window(answers: u64) -> Window {
-        Window {
-            lasted_s: 1.0,
-            kinds: vec![Kind { name: ALL, answers, ..Kind::default() }],
-            ..Window::default()
-        }
+    fn window(answers: f64, refused: f64) -> Window {
+        let figures = [("answers", answers), ("refused", refused), ("requests_per_s", answers)].into();
+        Window { kinds: vec![Kind { figures, ..Kind::default() }], ..Window::default() }
     }
 
     #[test]
     fn an_open_loop_that_falls_behind_in_some_rounds_is_overloaded_and_says_so_once() {
-        let achieved = |rate, dropped| Window { achieved_per_s: Some(rate), dropped, ..window(640) };
+        let achieved = |rate, dropped| Window { achieved_per_s: Some(rate), dropped, ..window(640.0, 0.0) };
         let overloaded = server([achieved(990.0, 0), achieved(640.0, 7_000), achieved(700.0, 0)]);
         let why = overload(&overloaded, Some(1_000)).unwrap();
         let begins = "was overloaded in 2 of 3 rounds: of 1,000 requests/s asked for, 640 were achieved; 7,000 requests";
         assert!(why.starts_with(begins), "{why}");
         assert_eq!(overload(&server([achieved(990.0, 0)]), Some(1_000)), None);
-        let mut refused = achieved(1_000.0, 0);
-        refused.kinds[0].refused = 10;
+        let refused = Window { achieved_per_s: Some(1_000.0), ..window(640.0, 10.0) };
         assert!(overload(&server([refused]), Some(1_000)).unwrap().contains("10 were refused"));
     }
 
     #[test]
     fn doubts_of_several_rounds_are_said_once() {
         let quotes = BTreeSet::from(["send: 500".to_owned()]);
-        let late = |late_us, answers| Window { late_us, quotes: quotes.clone(), ..window(answers) };
-        let doubtful = server([late(4_000.0, 500), late(5_000.0, 1_000)]);
+        let late = |late_us, answers| Window { late_us, quotes: quotes.clone(), ..window(answers, 0.0) };
+        let doubtful = server([late(4_000.0, 500.0), late(5_000.0, 1_000.0)]);
         let said = doubts(&doubtful, None);
         assert_eq!(said.len(), 3, "{said:?}");
         assert!(said[0].contains("one request in a hundred left up to 5.0ms"), "{said:?}");
         assert!(said[1].contains("rounds differ, from 500 to 1,000"), "{said:?}");
         assert_eq!(said[2], "unexpected: send: 500");
         assert_eq!(doubts(&doubtful, Some(1_000)).len(), 2, "the rate of an open loop is that of the load");
-        assert!(doubts(&server([window(500), window(600)]), None).is_empty());
+        assert!(doubts(&server([window(500.0, 0.0), window(600.0, 0.0)]), None).is_empty());
     }
 }

@@ -15,7 +15,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::args::Options;
-use crate::load::{Clients, Connection, Route, now};
+use crate::load::{Clients, Connection, now};
 use crate::machine::Processes;
 use crate::mock::{ACCOUNT_SID, AUTH_TOKEN, Mock, SENDER};
 use crate::results::{Figures, Server, float};
@@ -89,7 +89,7 @@ impl Setup<'_> {
         let ready = async {
             loop {
                 if let Ok(mut connection) = Connection::open(child.address).await
-                    && let Ok((status, _)) = connection.request(Route::Ready, Bytes::new()).await
+                    && let Ok((status, _)) = connection.request("/readyz", Bytes::new()).await
                     && status.is_success()
                 {
                     return;
@@ -192,7 +192,7 @@ impl Child {
             .with_context(|| format!("cannot start {}", command.get_program().display()))?;
         let mut child = Self { name: name.to_owned(), process, address: ([0; 4], 0).into(), log };
         let begun = now();
-        loop {
+        while begun.elapsed() < STARTS_WITHIN {
             let ended = !matches!(child.process.try_wait(), Ok(None));
             if let Some(address) = child.lines().iter().find_map(|line| listening(line)) {
                 child.address = address;
@@ -201,11 +201,9 @@ impl Child {
             if ended {
                 return Err(child.error("ended before it listened"));
             }
-            if begun.elapsed() > STARTS_WITHIN {
-                return Err(child.error("did not listen within 120 s"));
-            }
             sleep(POLL_EVERY).await;
         }
+        Err(child.error("did not listen within 120 s"))
     }
 
     fn lines(&self) -> Vec<String> {

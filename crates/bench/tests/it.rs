@@ -103,10 +103,11 @@ fn sound<'a>(results: &'a Value, server: usize, kinds: &[&str]) -> &'a Value {
     let (all, of_window) = window["kinds"].as_array().expect("kinds").split_first().expect("all answers");
     assert_eq!(of_window.iter().map(|kind| kind["name"].as_str().unwrap()).collect::<Vec<_>>(), kinds);
     for kind in of_window {
-        assert_eq!((&kind["unexpected"], &kind["refused"]), (&0.into(), &0.into()), "{kind}");
+        let figures = &kind["figures"];
+        assert_eq!((&figures["unexpected"], &figures["refused"]), (&0.0.into(), &0.0.into()), "{kind}");
     }
-    let sum: u64 = of_window.iter().map(|kind| kind["answers"].as_u64().unwrap()).sum();
-    assert!(sum > 0 && all["answers"] == sum, "{window}");
+    let sum: f64 = of_window.iter().map(|kind| kind["figures"]["answers"].as_f64().unwrap()).sum();
+    assert!(sum > 0.0 && all["figures"]["answers"] == sum, "{window}");
     assert!(window["samples"].as_array().is_some_and(|samples| !samples.is_empty()));
     window
 }
@@ -148,7 +149,8 @@ fn every_workload_is_answered_as_promised_by_onceward_and_the_ceiling() {
         );
         for server in 0..2 {
             let window = sound(&results, server, kinds);
-            assert!(window["cpu_us"].is_u64() && window["memory_bytes"].is_u64(), "{window}");
+            let figures = &window["kinds"][0]["figures"];
+            assert!(figures["cpu_us_per_request"].is_f64() && figures["memory_bytes"].is_f64(), "{window}");
             assert!(results["servers"][server]["summary"][0]["figures"]["ready_ms"].is_f64());
         }
         assert!(results["servers"][0]["windows"][0]["samples"][0]["disk_bytes"].as_u64() > Some(0));
@@ -188,7 +190,7 @@ fn an_open_loop_asks_as_often_as_it_was_told() {
     let text = fs::read_to_string(world.home.path().join("results.json")).unwrap();
     let results: Value = serde_json::from_str(&text).unwrap();
     let window = sound(&results, 0, &["send", "check, right code"]);
-    assert_eq!(window["kinds"][0]["answers"], 100);
+    assert_eq!(window["kinds"][0]["figures"]["answers"], 100.0);
 }
 
 #[test]
@@ -242,8 +244,9 @@ fn unexpected_answers_are_counted_and_quoted_without_numbers() {
     let (results, finished) = world.bench(&["--beside", "none"]);
     finished.expect(1, &["answers were not as the contract promises"]);
     let kinds = &results["servers"][0]["windows"][0]["kinds"];
-    assert!(kinds[1]["answers"].as_u64() > Some(0) && kinds[1]["unexpected"] == 0, "{kinds}");
-    assert!(kinds[2]["answers"] == 0 && kinds[2]["unexpected"].as_u64() > Some(0), "{kinds}");
+    let count = |kind: usize, name: &str| kinds[kind]["figures"][name].as_f64().unwrap();
+    assert!(count(1, "answers") > 0.0 && count(1, "unexpected") == 0.0, "{kinds}");
+    assert!(count(2, "answers") == 0.0 && count(2, "unexpected") > 0.0, "{kinds}");
     assert!(results["warnings"].to_string().contains("check, right code: 401 Incorrect OTP"));
     assert!(!finished.output.contains("+1"), "{}", finished.output);
 }
@@ -392,9 +395,9 @@ fn a_running_server_is_measured_where_it_is() {
     finished.expect(0, &[]);
     assert_eq!(names(&results), [url.trim_start_matches("http://")]);
     let window = sound(&results, 0, &["send", "check, wrong code", "check, wrong code that locks"]);
-    assert!(
-        results["servers"][0]["summary"][0]["figures"]["ready_ms"].is_null() && window["cpu_us"].is_u64()
-    );
+    let figures = &results["servers"][0]["summary"][0]["figures"];
+    assert!(figures["ready_ms"].is_null() && figures["cpu_us_per_request"].is_f64(), "{figures}");
+    assert!(window["kinds"][0]["figures"]["memory_bytes"].is_f64(), "{window}");
 }
 
 #[test]
