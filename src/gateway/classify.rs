@@ -1,5 +1,5 @@
-//! What an answer, or none, means by HTTP's own rules: for gateways that say no more, and for what comes from a proxy in
-//! front of them. Also the ids of messages.
+//! What an answer, or none, means by HTTP's own rules: for gateways that say no more, and for what comes from a proxy
+//! in front of them. Also the ids of messages.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -58,11 +58,11 @@ pub(super) fn known_code(table: &CodeTable, code: u32) -> Option<(Classification
 
 /// What a status means that is not the success of the API in question:
 ///
-/// * 401, 402, 403: credentials, credit or permissions. A 403 is often about one country, so that
-///   strangers could cause it;
+/// * 401, 402, 403: credentials, credit or permissions. A 403 is often about one country, so that strangers could
+///   cause it;
 /// * 429: not processed, may be tried again;
-/// * 301, 307, 308: the URL is wrong, for they mean "repeat this elsewhere". Other redirects may
-///   follow a request that was carried out, and tell nothing;
+/// * 301, 307, 308: the URL is wrong, for they mean "repeat this elsewhere". Other redirects may follow a request
+///   that was carried out, and tell nothing;
 /// * 408: sent by servers that never read the request and by proxies that did;
 /// * every other 4xx: this message was refused;
 /// * 5xx, and a success that is not understood: nobody knows how far it came.
@@ -102,25 +102,23 @@ pub(super) fn words_for_status(answer: &Answer, url_setting: &str) -> String {
 
 /// There was no answer. Without a connection the same call may work on the next try.
 pub(super) fn not_answered(gateway: GatewayName, no_answer: NoAnswer) -> GatewayError {
-    match no_answer {
-        NoAnswer::Unsendable => Classification::of_this_message(ErrorClass::Configuration).error(
-            gateway,
-            None,
+    let (of_the_gateway, of_this_message) = (Classification::of_the_gateway, Classification::of_this_message);
+    let (classification, detail) = match no_answer {
+        NoAnswer::OutOfReach | NoAnswer::Unsendable => (
+            of_this_message(ErrorClass::Configuration),
             "cannot be asked: the message does not fit into its URL".to_owned(),
         ),
-        NoAnswer::NotConnected(why) => Classification::of_the_gateway(ErrorClass::Retry { after: None })
-            .error(gateway, None, format!("was not reached: {why}")),
-        NoAnswer::Broken(why) => Classification::of_the_gateway(ErrorClass::Ambiguous).error(
-            gateway,
-            None,
-            format!("did not answer: {why}"),
-        ),
-    }
+        NoAnswer::NotConnected(why) => {
+            (of_the_gateway(ErrorClass::Retry { after: None }), format!("was not reached: {why}"))
+        }
+        NoAnswer::Broken(why) => (of_the_gateway(ErrorClass::Ambiguous), format!("did not answer: {why}")),
+    };
+    classification.error(gateway, None, detail)
 }
 
-/// `Retry-After` (RFC 9110, 10.2.3): seconds, or a date, which is compared with the answer's own
-/// `Date`, so that it does not matter how far the two machines' clocks are apart.
-pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+/// `Retry-After` (RFC 9110, 10.2.3): seconds, or a date, which is compared with the answer's own `Date`, so that it
+/// does not matter how far the two machines' clocks are apart.
+pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));
@@ -148,8 +146,8 @@ pub(super) fn id_in(value: &Value) -> Option<String> {
     }
 }
 
-/// Makes ids for providers that give none: unique within a run, and between runs as long as no
-/// two of them start in the same millisecond.
+/// Makes ids for providers that give none: unique within a run, and between runs as long as no two of them start in
+/// the same millisecond.
 pub(super) struct OwnIds {
     prefix: String,
     given: AtomicU64,
@@ -167,119 +165,4 @@ impl OwnIds {
 }
 
 #[cfg(test)]
-mod tests {
-    use bytes::Bytes;
-    use reqwest::StatusCode;
-    use reqwest::header::HeaderValue;
-    use serde_json::json;
-
-    use super::*;
-    use crate::clock::ManualClock;
-    use crate::domain::Timestamp;
-
-    #[test]
-    fn every_status_has_a_class_and_says_whether_all_messages_meet_it() {
-        let retry = ErrorClass::Retry { after: Some(Duration::from_secs(9)) };
-        for (status, class, whole_gateway) in [
-            (200, ErrorClass::Ambiguous, false),
-            (204, ErrorClass::Ambiguous, false),
-            (301, ErrorClass::Configuration, true),
-            (302, ErrorClass::Ambiguous, true),
-            (303, ErrorClass::Ambiguous, true),
-            (307, ErrorClass::Configuration, true),
-            (308, ErrorClass::Configuration, true),
-            (400, ErrorClass::Refused, false),
-            (401, ErrorClass::Configuration, true),
-            (402, ErrorClass::Configuration, true),
-            (403, ErrorClass::Configuration, false),
-            (404, ErrorClass::Refused, false),
-            (408, ErrorClass::Ambiguous, true),
-            (429, retry, true),
-            (499, ErrorClass::Refused, false),
-            (500, ErrorClass::Ambiguous, true),
-            (503, ErrorClass::Ambiguous, true),
-            (600, ErrorClass::Ambiguous, true),
-        ] {
-            let expected = Classification { class, whole_gateway };
-            assert_eq!(classify_status(&answer(status, Some(Bytes::new()))), expected, "{status}");
-        }
-    }
-
-    #[test]
-    fn a_code_is_found_in_a_table_and_an_unknown_one_is_not() {
-        let (refused, bad) = (Classification::of_this_message(ErrorClass::Refused), ErrorClass::BadNumber);
-        let table = [(7, refused, "seven"), (9, Classification::of_this_message(bad), "nine")];
-        assert_eq!(known_code(&table, 7), Some((refused, "seven")));
-        assert_eq!(known_code(&table, 8), None);
-    }
-
-    #[test]
-    fn a_body_that_broke_off_is_the_servers_trouble() {
-        assert_eq!(
-            classify_status(&answer(200, None)),
-            Classification::of_the_gateway(ErrorClass::Ambiguous)
-        );
-        assert!(words_for_status(&answer(200, None), "x").contains("broke off"));
-    }
-
-    #[test]
-    fn a_redirect_names_the_setting_to_check() {
-        assert!(words_for_status(&answer(301, None), "sms.mada.url").ends_with("check sms.mada.url"));
-    }
-
-    fn answer(status: u16, body: Option<Bytes>) -> Answer {
-        let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static("9"))]);
-        Answer { status: StatusCode::from_u16(status).expect("a status"), headers, body }
-    }
-
-    #[test]
-    fn seconds_and_dates_are_read_and_nothing_else() {
-        const AT: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
-        const LATER: &str = "Sun, 06 Nov 1994 08:50:37 GMT";
-        for (value, date, expected) in [
-            ("7", None, Some(7)),
-            (" 7 ", None, Some(7)),
-            (LATER, Some(AT), Some(60)),
-            (AT, Some(LATER), Some(0)),
-            (LATER, None, None),
-            ("-1", None, None),
-            ("soon", Some(AT), None),
-        ] {
-            let mut headers = HeaderMap::new();
-            headers.insert(RETRY_AFTER, value.parse().expect("a header"));
-            if let Some(date) = date {
-                headers.insert(DATE, date.parse().expect("a header"));
-            }
-            assert_eq!(retry_after(&headers), expected.map(Duration::from_secs), "{value}");
-        }
-        assert_eq!(retry_after(&HeaderMap::new()), None);
-    }
-
-    #[test]
-    fn an_id_that_could_do_harm_elsewhere_is_not_taken_over() {
-        for id in ["1234567890", "a-b_c.d:e=f+g/h@i", &"x".repeat(72)] {
-            assert_eq!(usable_id(id).as_deref(), Some(id));
-        }
-        for id in ["", " ", "a b", "<script>", "a\nb", "\"", "ä", &"x".repeat(73)] {
-            assert_eq!(usable_id(id), None, "{id}");
-        }
-    }
-
-    #[test]
-    fn numbers_are_ids_too() {
-        assert_eq!(id_in(&json!(42)).as_deref(), Some("42"));
-        assert_eq!(id_in(&json!("42")).as_deref(), Some("42"));
-        for value in [json!(null), json!(true), json!(-1), json!(1.5), json!([1]), json!({"a": 1}), json!("")]
-        {
-            assert_eq!(id_in(&value), None, "{value}");
-        }
-    }
-
-    #[test]
-    fn our_own_ids_differ() {
-        let clock = ManualClock::starting_at(Timestamp::from_millis(255));
-        let ids = OwnIds::new(GatewayName::Mada, &clock);
-        assert_eq!([ids.next(), ids.next()], ["Mada-ff-1", "Mada-ff-2"]);
-        assert!(usable_id(&ids.next()).is_some());
-    }
-}
+mod tests;

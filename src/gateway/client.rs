@@ -2,8 +2,8 @@
 //!
 //! It is made for calls that must not happen twice: it follows no redirect and repeats no request, with one exception
 //! that the HTTP library makes below it: a request of which not a byte was written, because the pooled connection
-//! turned out to be closed, goes out on another connection. `docs/decisions/0003-http-client.md` gives the reasons for
-//! each setting.
+//! turned out to be closed, goes out on another connection. `docs/decisions/0003-http-client.md` gives the reasons
+//! for each setting.
 
 use std::error::Error;
 use std::io;
@@ -35,9 +35,6 @@ const ANSWER_MAX: usize = 64 * 1024;
 
 const USER_AGENT: &str = concat!("onceward/", env!("CARGO_PKG_VERSION"));
 
-/// The detail of an error about an address that the egress policy refuses.
-pub(super) const OUT_OF_REACH: &str = "its address is one that nothing is sent to";
-
 /// A client for one provider, or for the webhooks that are reached in the same way.
 pub(super) struct HttpClient(reqwest::Client);
 
@@ -65,7 +62,9 @@ pub struct Answer {
 
 /// Why there is no answer at all.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum NoAnswer {
+pub enum NoAnswer {
+    /// The egress policy refuses the address. Nothing was sent.
+    OutOfReach,
     /// The request cannot be written: its URL is too long. Nothing was sent.
     Unsendable,
     /// There was no connection. Nothing was sent.
@@ -84,14 +83,15 @@ impl Answer {
 impl HttpClient {
     /// A client for requests to `target`, which the operator has named.
     ///
-    /// A proxy from `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` is used for `https` only, where it
-    /// sees a tunnel and no contents, and never for this machine itself.
+    /// A proxy from `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` is used for `https` only, where it sees a tunnel and no
+    /// contents, and never for this machine itself.
     pub(super) fn for_target(target: &Url) -> Result<Self, ClientError> {
         let tls = if target.scheme() == "https" { trusting_the_platform()? } else { trusting_nobody()? };
         Self::new(tls, proxy_to(target)?.as_ref(), EgressPolicy::Anywhere)
     }
 
-    /// A client that connects to what `egress` allows, or through a proxy, which decides by itself what it connects to.
+    /// A client that connects to what `egress` allows, or through a proxy, which decides by itself what it connects
+    /// to.
     pub(super) fn new(
         tls: rustls::ClientConfig,
         proxy: Option<&Intercept>,
@@ -123,8 +123,8 @@ impl HttpClient {
         builder.build().map(Self).map_err(setup)
     }
 
-    /// Sends a request once and reads its answer. Takes as long as the server does: the caller
-    /// bounds the time, and dropping the future closes the connection.
+    /// Sends a request once and reads its answer. Takes as long as the server does: the caller bounds the time, and
+    /// dropping the future closes the connection.
     pub(super) async fn send(&self, request: Request) -> Result<Answer, NoAnswer> {
         let mut response = self.begin(request).await?;
         let body = read_bounded(&mut response).await;
@@ -211,9 +211,10 @@ fn no_answer(error: &reqwest::Error) -> NoAnswer {
             "the connection broke before an answer came, or the answer was not HTTP"
         });
     }
-    NoAnswer::NotConnected(if sources(error).any(<dyn Error>::is::<OutOfReach>) {
-        OUT_OF_REACH.to_owned()
-    } else if error.is_timeout() {
+    if sources(error).any(<dyn Error>::is::<OutOfReach>) {
+        return NoAnswer::OutOfReach;
+    }
+    NoAnswer::NotConnected(if error.is_timeout() {
         format!("no connection within {} s", CONNECT_TIMEOUT.as_secs())
     } else if error.is_dns() {
         "its name could not be resolved".to_owned()

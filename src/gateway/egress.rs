@@ -1,12 +1,17 @@
-//! Which addresses a connection may go to, decided when the addresses are known: a name can lead anywhere, and elsewhere
-//! the next time it is asked for.
+//! Which addresses a connection may go to, decided when the addresses are known: a name can lead anywhere, and
+//! elsewhere the next time it is asked for.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::{Request, Response};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use url::{Host, Url};
+
+use super::client::{ClientError, HttpClient, NoAnswer, proxy_to, trusting_nobody, trusting_the_platform};
 
 /// Which addresses a client may connect to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +62,56 @@ impl EgressPolicy {
     }
 }
 
+/// Clients for addresses that are named over the API: each request goes to an address that the policy allows. Made
+/// when they are first needed.
+pub struct EgressClients {
+    policy: EgressPolicy,
+    clients: Mutex<HashMap<Way, Arc<HttpClient>>>,
+}
+
+/// Which client a URL needs. The environment names at most one proxy.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Way {
+    Plain,
+    Tls,
+    Proxy,
+}
+
+impl EgressClients {
+    /// Link-local addresses, and with them the metadata of clouds, are never reached. `private` says whether this
+    /// machine and private networks are.
+    pub fn new(private: bool) -> Self {
+        let policy = if private { EgressPolicy::PrivateToo } else { EgressPolicy::PublicOnly };
+        Self { policy, clients: Mutex::default() }
+    }
+
+    /// Sends a request once. The answer has begun when this returns; its body is still to be read.
+    pub async fn begin(&self, request: Request) -> Result<Response, NoAnswer> {
+        if !self.policy.allows_host(request.url()) {
+            return Err(NoAnswer::OutOfReach);
+        }
+        let client = self.client_to(request.url());
+        client.map_err(|error| NoAnswer::NotConnected(error.to_string()))?.begin(request).await
+    }
+
+    fn client_to(&self, url: &Url) -> Result<Arc<HttpClient>, ClientError> {
+        let proxy = proxy_to(url)?;
+        let way = match (&proxy, url.scheme()) {
+            (Some(_), _) => Way::Proxy,
+            (None, "https") => Way::Tls,
+            (None, _) => Way::Plain,
+        };
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = clients.get(&way) {
+            return Ok(Arc::clone(client));
+        }
+        let tls = if way == Way::Plain { trusting_nobody()? } else { trusting_the_platform()? };
+        let client = Arc::new(HttpClient::new(tls, proxy.as_ref(), self.policy)?);
+        clients.insert(way, Arc::clone(&client));
+        Ok(client)
+    }
+}
+
 /// The system's resolver, without the addresses that the policy refuses.
 impl Resolve for EgressPolicy {
     fn resolve(&self, name: Name) -> Resolving {
@@ -75,8 +130,8 @@ impl Resolve for EgressPolicy {
     }
 }
 
-/// The IPv4 address within one of IPv6, where there is one: mapped or compatible (RFC 4291, 2.5.5), or behind NAT64 or
-/// 6to4.
+/// The IPv4 address within one of IPv6, where there is one: mapped or compatible (RFC 4291, 2.5.5), or behind NAT64
+/// or 6to4.
 fn embedded_ipv4(address: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = address.to_canonical() else { return address.to_canonical() };
     let halves = |high: u16, low: u16| IpAddr::V4(Ipv4Addr::from(u32::from(high) << 16 | u32::from(low)));
@@ -112,72 +167,4 @@ fn is_public(address: IpAddr) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn allowed(text: &str) -> [bool; 3] {
-        let address = text.parse().expect(text);
-        [EgressPolicy::Anywhere, EgressPolicy::PrivateToo, EgressPolicy::PublicOnly]
-            .map(|policy| policy.allows(address))
-    }
-
-    #[test]
-    fn the_metadata_of_a_cloud_is_out_of_reach_in_every_spelling() {
-        for text in [
-            "169.254.169.254",
-            "169.254.0.1",
-            "::ffff:169.254.169.254",
-            "::169.254.169.254",
-            "64:ff9b::a9fe:a9fe",
-            "2002:a9fe:a9fe::1",
-            "fe80::1",
-            "febf::1",
-            "100.100.100.200",
-            "fd00:ec2::254",
-        ] {
-            assert_eq!(allowed(text), [true, false, false], "{text}");
-        }
-    }
-
-    #[test]
-    fn private_addresses_are_reached_on_the_premises_and_not_as_public_ones() {
-        for text in [
-            "127.0.0.1",
-            "::1",
-            "::ffff:127.0.0.1",
-            "::127.0.0.1",
-            "0.0.0.0",
-            "::",
-            "10.1.2.3",
-            "172.31.0.1",
-            "192.168.0.1",
-            "100.64.0.1",
-            "198.19.0.1",
-            "224.0.0.1",
-            "255.255.255.255",
-            "fd12::1",
-            "64:ff9b::a00:1",
-            "ff02::1",
-        ] {
-            assert_eq!(allowed(text), [true, true, false], "{text}");
-        }
-        for text in ["1.1.1.1", "172.32.0.1", "100.128.0.1", "192.0.1.1", "2606:4700::1111"] {
-            assert_eq!(allowed(text), [true, true, true], "{text}");
-        }
-    }
-
-    #[test]
-    fn an_address_in_a_url_is_seen_however_it_is_spelled() {
-        for text in [
-            "http://169.254.169.254/",
-            "http://0xa9fea9fe/",
-            "http://2852039166/",
-            "http://[::ffff:a9fe:a9fe]/",
-        ] {
-            assert!(!EgressPolicy::PrivateToo.allows_host(&Url::parse(text).expect(text)), "{text}");
-        }
-        for text in ["http://hooks.example.com/", "http://127.0.0.1:8080/", "http://[::1]/"] {
-            assert!(EgressPolicy::PrivateToo.allows_host(&Url::parse(text).expect(text)), "{text}");
-        }
-    }
-}
+mod tests;

@@ -1,5 +1,4 @@
-//! A gateway that is described in the configuration: how a request looks, and how its success is
-//! recognised.
+//! A gateway that is described in the configuration: how a request looks, and how its success is recognised.
 
 mod request;
 
@@ -25,11 +24,11 @@ const NAME: GatewayName = GatewayName::Http;
 const URL_SETTING: &str = "http-gateway.url";
 
 impl HttpGatewaySettings {
-    /// The problems of the description, without where it comes from. Empty
-    /// when [`HttpGateway::new`] takes it, as far as that depends on the description.
+    /// The problems of the description, without where it comes from. Empty when [`HttpGateway::new`] takes it, as far
+    /// as that depends on the description.
     pub fn problems(&self) -> Vec<GatewaySettingsError> {
         let request = RequestTemplate::new(self).map(drop);
-        let success = SuccessRule::new(&self.success).map(drop);
+        let success = self.success.check();
         [request, success].into_iter().filter_map(Result::err).collect()
     }
 }
@@ -40,27 +39,26 @@ pub type HttpGateway = HttpProvider<DescribedApi>;
 /// An API as it is described, with what is the same for every message.
 pub struct DescribedApi {
     request: RequestTemplate,
-    success: SuccessRule,
+    success: HttpSuccess,
     channels: Vec<Channel>,
     own_ids: OwnIds,
 }
 
 impl HttpGateway {
-    /// Reads the description and prepares everything that is the same for every message. Sends
-    /// nothing. The clock dates a refusal of the account, for readiness, and makes ids where the
-    /// provider gives none.
+    /// Reads the description and prepares everything that is the same for every message. Sends nothing. The clock
+    /// dates a refusal of the account, for readiness, and makes ids where the provider gives none.
     ///
-    /// The error names the part of the description that cannot work: a placeholder that does not
-    /// exist or has no value, a URL, method, header or JSON pointer that is none.
+    /// The error names the part of the description that cannot work: a placeholder that does not exist or has no
+    /// value, a URL, method, header or JSON pointer that is none.
     pub fn new(settings: &HttpGatewaySettings, clock: Arc<dyn Clock>) -> Result<Self, GatewaySettingsError> {
         let request = RequestTemplate::new(settings)?;
-        let success = SuccessRule::new(&settings.success)?;
+        settings.success.check()?;
         if settings.channels.is_empty() {
             return Err(problem("http-gateway.channels", "must name a channel: sms, call or whatsapp"));
         }
         let address = request.address().clone();
         let own_ids = OwnIds::new(NAME, &*clock);
-        let channels = settings.channels.clone();
+        let (channels, success) = (settings.channels.clone(), settings.success.clone());
         Self::of(DescribedApi { request, success, channels, own_ids }, &address, clock)
     }
 }
@@ -80,8 +78,8 @@ impl Provider for DescribedApi {
         })
     }
 
-    /// What the operator has said about values of the answer comes first, whatever the status: many
-    /// providers put their errors into a 200, and some into a 500.
+    /// What the operator has said about values of the answer comes first, whatever the status: many providers put
+    /// their errors into a 200, and some into a 500.
     fn classify(&self, answer: &Answer) -> Result<Accepted, GatewayError> {
         let rule = &self.success;
         let status = answer.status.as_u16();
@@ -102,7 +100,7 @@ impl Provider for DescribedApi {
         let said_well = matches!(outcome, None | Some(Outcome::Success));
         // A body that was not read whole counts as one only where nothing is looked for in it.
         if rule.takes_status(status) && said_well && rule.takes_text(body.unwrap_or_default()) {
-            let message_id = rule.message_id(json.as_ref()).unwrap_or_else(|| self.own_ids.next());
+            let message_id = rule.message_id_in(json.as_ref()).unwrap_or_else(|| self.own_ids.next());
             return Ok(Accepted { message_id });
         }
         if outcome == Some(Outcome::Failure) && answer.status.is_success() {
@@ -119,23 +117,7 @@ impl Provider for DescribedApi {
     }
 }
 
-/// How the description recognises success, checked and ready to use.
-struct SuccessRule {
-    statuses: Vec<u16>,
-    contains: Option<String>,
-    outcome: Option<OutcomeRule>,
-    message_id: Option<String>,
-}
-
-/// A place in the answer and what its values mean.
-struct OutcomeRule {
-    pointer: String,
-    equals: Vec<String>,
-    bad_number: Vec<String>,
-    retry: Vec<String>,
-}
-
-/// What the value at the place says.
+/// What the value at the place of `json` says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
     Success,
@@ -147,60 +129,36 @@ enum Outcome {
     Missing,
 }
 
-impl SuccessRule {
-    fn new(settings: &HttpSuccess) -> Result<Self, GatewaySettingsError> {
-        let HttpSuccess { statuses, json, contains, message_id, bad_number, retry } = settings;
-        if statuses.iter().any(|status| !(200..=599).contains(status)) {
-            return Err(problem("http-gateway.success.statuses", "must be HTTP statuses from 200 to 599"));
+impl HttpSuccess {
+    fn check(&self) -> Result<(), GatewaySettingsError> {
+        let wrong = |name: &str, words: &str| Err(problem(format!("http-gateway.success.{name}"), words));
+        if self.statuses.iter().any(|status| !(200..=599).contains(status)) {
+            return wrong("statuses", "must be HTTP statuses from 200 to 599");
         }
-        if contains.as_ref().is_some_and(String::is_empty) {
-            return Err(problem(
-                "http-gateway.success.contains",
-                "must not be empty: every body contains that",
-            ));
+        if self.contains.as_ref().is_some_and(String::is_empty) {
+            return wrong("contains", "must not be empty: every body contains that");
         }
-        if let Some(pointer) = message_id {
-            check_pointer(pointer, "http-gateway.success.message_id")?;
-        }
-        let outcome = match json {
-            Some((pointer, equals)) => {
-                check_pointer(pointer, "http-gateway.success.json")?;
-                if equals.is_empty() {
-                    return Err(problem(
-                        "http-gateway.success.equals",
-                        "must list the values that mean success",
-                    ));
-                }
-                Some(OutcomeRule {
-                    pointer: pointer.clone(),
-                    equals: equals.clone(),
-                    bad_number: bad_number.clone(),
-                    retry: retry.clone(),
-                })
-            }
-            None => None,
-        };
-        let equals = json.as_ref().map_or(&[][..], |(_, equals)| equals);
-        for (values, others, setting) in
-            [(bad_number, [equals, retry], "bad_number"), (retry, [equals, bad_number], "retry")]
-        {
-            let setting = format!("http-gateway.success.{setting}");
-            if !values.is_empty() && outcome.is_none() {
-                return Err(problem(
-                    setting,
-                    "needs success.json, which says where in the answer its values are",
-                ));
-            }
-            if others.iter().any(|others| values.iter().any(|value| others.contains(value))) {
-                return Err(problem(setting, "has a value that another list of success has too"));
+        let pointers =
+            [("message_id", self.message_id.as_ref()), ("json", self.json.as_ref().map(|json| &json.0))];
+        for (name, pointer) in pointers {
+            if pointer.is_some_and(|pointer| !is_json_pointer(pointer)) {
+                return wrong(name, "must be a JSON pointer (RFC 6901) such as /messages/0/status");
             }
         }
-        Ok(Self {
-            statuses: statuses.clone(),
-            contains: contains.clone(),
-            outcome,
-            message_id: message_id.clone(),
-        })
+        let equals = self.json.as_ref().map(|(_, equals)| equals.as_slice());
+        if equals.is_some_and(<[String]>::is_empty) {
+            return wrong("equals", "must list the values that mean success");
+        }
+        let (bad_number, retry, equals_or_none) = (&self.bad_number, &self.retry, equals.unwrap_or_default());
+        for (name, values, other) in [("bad_number", bad_number, retry), ("retry", retry, bad_number)] {
+            if !values.is_empty() && equals.is_none() {
+                return wrong(name, "needs success.json, which says where in the answer its values are");
+            }
+            if values.iter().any(|value| equals_or_none.contains(value) || other.contains(value)) {
+                return wrong(name, "has a value that another list of success has too");
+            }
+        }
+        Ok(())
     }
 
     /// Whether an HTTP status is one of those that mean success.
@@ -215,15 +173,15 @@ impl SuccessRule {
 
     /// What the body says in the place that tells; `None` without such a place.
     fn outcome(&self, body: Option<&Value>) -> Option<Outcome> {
-        let rule = self.outcome.as_ref()?;
-        let Some(value) = body.and_then(|body| as_text(body.pointer(&rule.pointer)?)) else {
+        let (pointer, equals) = self.json.as_ref()?;
+        let Some(value) = body.and_then(|body| as_text(body.pointer(pointer)?)) else {
             return Some(Outcome::Missing);
         };
-        Some(if rule.equals.contains(&value) {
+        Some(if equals.contains(&value) {
             Outcome::Success
-        } else if rule.bad_number.contains(&value) {
+        } else if self.bad_number.contains(&value) {
             Outcome::BadNumber
-        } else if rule.retry.contains(&value) {
+        } else if self.retry.contains(&value) {
             Outcome::Retry
         } else {
             Outcome::Failure
@@ -231,13 +189,13 @@ impl SuccessRule {
     }
 
     /// The provider's id of the message, if it gives one that is usable.
-    fn message_id(&self, body: Option<&Value>) -> Option<String> {
+    fn message_id_in(&self, body: Option<&Value>) -> Option<String> {
         id_in(body?.pointer(self.message_id.as_ref()?)?)
     }
 
     /// Whether the body must be read as JSON at all.
     fn reads_json(&self) -> bool {
-        self.outcome.is_some() || self.message_id.is_some()
+        self.json.is_some() || self.message_id.is_some()
     }
 }
 
@@ -251,12 +209,9 @@ fn as_text(value: &Value) -> Option<String> {
 }
 
 /// RFC 6901, 3: empty, or parts that each begin with `/`, with `~` only as `~0` and `~1`.
-fn check_pointer(pointer: &str, setting: &str) -> Result<(), GatewaySettingsError> {
+fn is_json_pointer(pointer: &str) -> bool {
     let escapes_are_right = pointer.split('~').skip(1).all(|behind| behind.starts_with(['0', '1']));
-    if escapes_are_right && (pointer.is_empty() || pointer.starts_with('/')) {
-        return Ok(());
-    }
-    Err(problem(setting, "must be a JSON pointer (RFC 6901) such as /messages/0/status"))
+    escapes_are_right && (pointer.is_empty() || pointer.starts_with('/'))
 }
 
 fn problem(setting: impl Into<String>, problem: impl Into<String>) -> GatewaySettingsError {

@@ -1,5 +1,4 @@
-//! Mada: text messages by SOAP 1.1 (`SubmitSM` of Openmind's SMS-over-SOAP), as the project's
-//! contract describes it.
+//! Mada: text messages by SOAP 1.1 (`SubmitSM` of Openmind's SMS-over-SOAP), as the project's contract describes it.
 
 mod soap;
 
@@ -17,7 +16,7 @@ use super::classify::{
     Classification, CodeTable, OwnIds, classify_status, known_code, usable_id, words_for_status,
 };
 use super::client::Answer;
-use super::provider::{HttpProvider, Provider, not_tried, request};
+use super::provider::{HttpProvider, Provider, request};
 use super::{Accepted, GatewayError, GatewaySettingsError, MadaSettings, OutgoingMessage};
 use crate::clock::Clock;
 use crate::domain::{Channel, GatewayName};
@@ -34,8 +33,8 @@ pub struct MadaApi {
 }
 
 impl Mada {
-    /// Prepares everything that is the same for every message. Sends nothing. The clock dates a
-    /// refusal of the account, for readiness, and makes ids where Mada gives none.
+    /// Prepares everything that is the same for every message. Sends nothing. The clock dates a refusal of the
+    /// account, for readiness, and makes ids where Mada gives none.
     pub fn new(settings: &MadaSettings, clock: Arc<dyn Clock>) -> Result<Self, GatewaySettingsError> {
         let MadaSettings { username, password, url, source_name } = settings;
         let error = |setting: &str, problem: &str| GatewaySettingsError::new(MadaApi::NAME, setting, problem);
@@ -70,14 +69,12 @@ impl Provider for MadaApi {
     }
 
     fn request(&self, message: &OutgoingMessage) -> Result<Request, GatewayError> {
-        let envelope = submit_sm(&self.source_name, message).map_err(|_| {
-            not_tried(Self::NAME, "cannot be asked: the message could not be written as XML".to_owned())
-        })?;
+        let envelope = submit_sm(&self.source_name, message);
         Ok(request(Method::POST, self.url.clone(), &self.headers, envelope))
     }
 
-    /// SOAP 1.1 sends faults with HTTP 500, so a fault is looked at first: one that blames the request
-    /// says that nothing was done. A command status counts only in a success of HTTP.
+    /// SOAP 1.1 sends faults with HTTP 500, so a fault is looked at first: one that blames the request says that
+    /// nothing was done. A command status counts only in a success of HTTP.
     fn classify(&self, answer: &Answer) -> Result<Accepted, GatewayError> {
         let status = answer.status.as_u16();
         let by_http = || {
@@ -144,8 +141,7 @@ const SOON: ErrorClass = Retry { after: None };
 
 /// What Mada's `commandStatus` means. The numbers are SMPP's (3.4, 5.1.3), with some of Mada's own from 88 on.
 ///
-/// A full queue and a temporary error can be those of one recipient, so they do not count against
-/// the gateway.
+/// A full queue and a temporary error can be those of one recipient, so they do not count against the gateway.
 #[rustfmt::skip]
 const COMMAND_STATUSES: &CodeTable = &[
     (1, Classification::of_this_message(Configuration), "the message is too long; shorten otp-message"),

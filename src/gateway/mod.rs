@@ -1,12 +1,14 @@
 //! Providers behind one trait. They translate; they decide nothing.
 //!
-//! A gateway's error has a class, and only the class decides what happens next. This layer is the
-//! only one that asks others over HTTP.
+//! A gateway's error has a class, and only the class decides what happens next. This layer is the only one that asks
+//! others over HTTP.
 //!
-//! * `provider`: a provider as a request builder and a response classifier, and the one gateway that all of them share.
+//! * `provider`: a provider as a request builder and a response classifier, and the one gateway that all of them
+//!   share.
 //! * `twilio`, `sinch`, `mada`, `http_gateway`, `simulator`: the providers.
-//! * `client`: the HTTP client. `classify`: what answers mean by HTTP's rules. `address`: URLs and credentials, checked.
-//! * `poster`: webhook requests. `egress`: the addresses that they may go to.
+//! * `client`: the HTTP client. `classify`: what answers mean by HTTP's rules. `address`: URLs and credentials,
+//!   checked.
+//! * `egress`: the addresses that connections may go to, and clients for addresses that are named over the API.
 
 mod address;
 mod classify;
@@ -17,7 +19,6 @@ mod egress;
 mod http_gateway;
 mod mada;
 mod outcome;
-mod poster;
 mod provider;
 mod settings;
 mod simulator;
@@ -31,10 +32,12 @@ use crate::domain::{AttemptId, Channel, Code, GatewayName, Locale, PhoneNumber};
 
 pub use futures_util::future::BoxFuture;
 
+pub(crate) use classify::retry_after;
+pub(crate) use client::NoAnswer;
+pub(crate) use egress::EgressClients;
 pub use http_gateway::HttpGateway;
 pub use mada::Mada;
 pub use outcome::{Accepted, ErrorClass, GatewayError, Receipt, ReceiptStatus, Verdict};
-pub use poster::{PostAnswer, PostError, Poster};
 pub use settings::{
     GatewaySettingsError, HttpBody, HttpGatewaySettings, HttpSuccess, MadaSettings, SinchSettings,
     TwilioAccount, TwilioSender, TwilioSettings, TwilioVerifySettings, TwilioVoiceSettings, WhatsAppSender,
@@ -52,8 +55,8 @@ pub struct OutgoingMessage {
     pub to: PhoneNumber,
     /// How it gets there.
     pub channel: Channel,
-    /// The finished text, code included. For [`Channel::Call`] the digits are set apart (`1. 2. 3.`),
-    /// so that each is read by itself.
+    /// The finished text, code included. For [`Channel::Call`] the digits are set apart (`1. 2. 3.`), so that each is
+    /// read by itself.
     pub text: String,
     /// The language that the text is in, if that is known.
     pub locale: Option<Locale>,
@@ -79,8 +82,8 @@ pub struct Callback {
 /// A provider.
 ///
 /// There are two sorts. Most deliver a text that carries our code, and know nothing of checks. Some
-/// ([`Gateway::checker`]) make and hold a code themselves: they ignore `text` and `code` of a
-/// message, and only they can say whether a submitted code is right.
+/// ([`Gateway::checker`]) make and hold a code themselves: they ignore `text` and `code` of a message, and only they
+/// can say whether a submitted code is right.
 pub trait Gateway: Send + Sync + 'static {
     /// Which one.
     fn name(&self) -> GatewayName;
@@ -88,8 +91,8 @@ pub trait Gateway: Send + Sync + 'static {
     /// The channels it serves.
     fn channels(&self) -> &[Channel];
 
-    /// Hands a message over. Returns once the provider has accepted or refused it; the caller
-    /// bounds the time and may drop the future.
+    /// Hands a message over. Returns once the provider has accepted or refused it; the caller bounds the time and may
+    /// drop the future.
     fn send<'a>(&'a self, message: &'a OutgoingMessage) -> BoxFuture<'a, Result<Accepted, GatewayError>>;
 
     /// Who checks codes: `Some` for a gateway that holds the code itself.
@@ -113,11 +116,11 @@ pub trait Gateway: Send + Sync + 'static {
 
 /// The other half of a gateway that holds the code itself.
 pub trait Checker: Send + Sync {
-    /// Asks whether a code is right. The caller has counted the attempt, bounds the time, and never
-    /// asks twice at once about one number.
+    /// Asks whether a code is right. The caller has counted the attempt, bounds the time, and never asks twice at
+    /// once about one number.
     ///
-    /// An error of the class [`ErrorClass::Ambiguous`] leaves open whether the provider looked at the
-    /// code; every other class promises that it did not.
+    /// An error of the class [`ErrorClass::Ambiguous`] leaves open whether the provider looked at the code; every
+    /// other class promises that it did not.
     fn check<'a>(
         &'a self,
         to: PhoneNumber,

@@ -48,14 +48,14 @@ impl std::fmt::Display for ErrorClass {
 }
 
 impl ErrorClass {
-    /// Whether the message may have left, or may yet. Every class but [`ErrorClass::Ambiguous`]
-    /// is a promise that it did not.
+    /// Whether the message may have left, or may yet. Every class but [`ErrorClass::Ambiguous`] is a promise that it
+    /// did not.
     pub const fn may_have_been_sent(self) -> bool {
         matches!(self, Self::Ambiguous)
     }
 
-    /// Whether the number itself is the reason: it does not exist or takes no such messages.
-    /// Asking again about the same number on the same channel will not help.
+    /// Whether the number itself is the reason: it does not exist or takes no such messages. Asking again about the
+    /// same number on the same channel will not help.
     pub const fn is_about_the_number(self) -> bool {
         matches!(self, Self::BadNumber | Self::NotReachableHere | Self::OptedOut)
     }
@@ -73,9 +73,9 @@ pub struct GatewayError {
     pub code: Option<u32>,
     /// What happened, in words of ours.
     pub detail: String,
-    /// Whether any other message would have fared the same just now: nobody answers, too many
-    /// requests, a server error. What only this number or country met does not count, or strangers
-    /// could take a gateway out of service for everybody.
+    /// Whether any other message would have fared the same just now: nobody answers, too many requests, a server
+    /// error. What only this number or country met does not count, or strangers could take a gateway out of service
+    /// for everybody.
     pub whole_gateway: bool,
 }
 
@@ -105,8 +105,8 @@ pub struct Receipt {
     pub class: Option<ErrorClass>,
 }
 
-/// How far a message or call came, the furthest last. It only ever moves forward. Records contain the position in this
-/// order.
+/// How far a message or call came, the furthest last. It only ever moves forward. Records contain the position in
+/// this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum ReceiptStatus {
     /// Waits at the provider.

@@ -26,6 +26,10 @@ pub trait Provider: Send + Sync + 'static {
     /// The setting of its URL, as errors name it.
     const URL_SETTING: &'static str;
 
+    /// Codes of errors that say that the account is refused. When empty, every error that all messages meet and an
+    /// operator must mend does.
+    const ACCOUNT_REFUSED: &'static [u32] = &[];
+
     /// The channels it serves.
     fn channels(&self) -> &[Channel];
 
@@ -49,12 +53,6 @@ pub trait Provider: Send + Sync + 'static {
     /// The request that reports a message as having led to a verified number.
     fn confirmation(&self, _message_id: &str) -> Result<Option<Request>, GatewayError> {
         Ok(None)
-    }
-
-    /// Whether an error says that the account is refused. By default every error that all messages meet and an operator
-    /// must mend does.
-    fn refuses_account(error: &GatewayError) -> bool {
-        error.whole_gateway && error.class == ErrorClass::Configuration
     }
 }
 
@@ -88,7 +86,7 @@ impl<P: Provider> HttpProvider<P> {
         let client = HttpClient::for_target(target).map_err(|error| {
             GatewaySettingsError::new(P::NAME, P::URL_SETTING, format!("cannot be used: {error}"))
         })?;
-        Ok(Self { provider, client, account: AccountHealth::new(clock, P::refuses_account) })
+        Ok(Self { provider, client, account: AccountHealth::new(clock, P::ACCOUNT_REFUSED) })
     }
 
     async fn hand_over(&self, message: &OutgoingMessage) -> Result<Accepted, GatewayError> {
@@ -191,33 +189,33 @@ pub(super) fn request(
     request
 }
 
-/// How long a refusal of the account counts. Then the server calls itself ready again,
-/// for behind a load balancer only a ready server gets the send that can prove the account mended.
+/// How long a refusal of the account counts. Then the server calls itself ready again, for behind a load balancer
+/// only a ready server gets the send that can prove the account mended.
 const REFUSAL_COUNTS_FOR: Duration = Duration::from_secs(60);
 
-/// The last telling answer about the account: sends of all numbers fail until an operator mends it,
-/// and the first one that works proves that it is mended.
+/// The last telling answer about the account: sends of all numbers fail until an operator mends it, and the first one
+/// that works proves that it is mended.
 ///
-/// Every send passes here. While the account is good that costs one relaxed load, which lets all
-/// cores keep the cache line.
+/// Every send passes here. While the account is good that costs one relaxed load, which lets all cores keep the cache
+/// line.
 struct AccountHealth {
     clock: Arc<dyn Clock>,
-    refuses_account: fn(&GatewayError) -> bool,
+    account_refused: &'static [u32],
     /// Whether there is a refusal to look at; changes only while the refusal is locked.
     refused: AtomicBool,
     refusal: Mutex<Option<(Timestamp, String)>>,
 }
 
 impl AccountHealth {
-    fn new(clock: Arc<dyn Clock>, refuses_account: fn(&GatewayError) -> bool) -> Self {
-        Self { clock, refuses_account, refused: AtomicBool::new(false), refusal: Mutex::new(None) }
+    fn new(clock: Arc<dyn Clock>, account_refused: &'static [u32]) -> Self {
+        Self { clock, account_refused, refused: AtomicBool::new(false), refusal: Mutex::new(None) }
     }
 
     /// Takes note of an outcome and hands it on.
     fn learn<T>(&self, outcome: Result<T, GatewayError>) -> Result<T, GatewayError> {
         match &outcome {
             Ok(_) if self.refused.load(Ordering::Relaxed) => self.note(None),
-            Err(error) if (self.refuses_account)(error) => {
+            Err(error) if self.is_refusal(error) => {
                 self.note(Some((self.clock.now(), error.to_string())));
             }
             _ => {}
@@ -235,6 +233,13 @@ impl AccountHealth {
         }
     }
 
+    fn is_refusal(&self, error: &GatewayError) -> bool {
+        match (self.account_refused, error.code) {
+            ([], _) => error.whole_gateway && error.class == ErrorClass::Configuration,
+            (codes, code) => code.is_some_and(|code| codes.contains(&code)),
+        }
+    }
+
     fn note(&self, refusal: Option<(Timestamp, String)>) {
         // Nothing here can panic, so that a poisoned lock holds nothing half done.
         let mut noted = self.refusal.lock().unwrap_or_else(PoisonError::into_inner);
@@ -244,61 +249,4 @@ impl AccountHealth {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::clock::ManualClock;
-
-    #[test]
-    fn a_refused_account_is_not_ready_until_a_send_works_or_a_minute_has_passed() {
-        let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_000)));
-        let health = AccountHealth::new(clock.clone(), by_default);
-        let refused = || Err::<(), _>(error(Classification::of_the_gateway(ErrorClass::Configuration)));
-        assert_eq!(health.readiness(), Ok(()));
-
-        let _ = health.learn(refused());
-        let reason = health.readiness().expect_err("not ready");
-        assert_eq!(reason, "Mada refused the account (class Configuration, code 14)");
-        let _ = health.learn(Ok(()));
-        assert_eq!(health.readiness(), Ok(()));
-
-        let _ = health.learn(refused());
-        clock.advance(Duration::from_millis(59_999));
-        assert!(health.readiness().is_err());
-        clock.advance(Duration::from_millis(1));
-        assert_eq!(health.readiness(), Ok(()));
-    }
-
-    #[test]
-    fn what_one_message_met_says_nothing_about_the_account() {
-        let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_000)));
-        let health = AccountHealth::new(clock, by_default);
-        for classification in [
-            Classification::of_this_message(ErrorClass::Configuration),
-            Classification::of_the_gateway(ErrorClass::Ambiguous),
-            Classification::of_the_gateway(ErrorClass::Retry { after: None }),
-        ] {
-            let _ = health.learn(Err::<(), _>(error(classification)));
-            assert_eq!(health.readiness(), Ok(()));
-        }
-    }
-
-    #[test]
-    fn a_provider_with_codes_for_a_refused_account_is_classified_by_these_alone() {
-        let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_000)));
-        let classification = Classification::of_the_gateway(ErrorClass::Configuration);
-        let health = AccountHealth::new(clock.clone(), |error| error.code == Some(13));
-        let _ = health.learn(Err::<(), _>(error(classification)));
-        assert_eq!(health.readiness(), Ok(()));
-        let health = AccountHealth::new(clock, |error| error.code == Some(14));
-        let _ = health.learn(Err::<(), _>(error(classification)));
-        assert!(health.readiness().is_err());
-    }
-
-    fn by_default(error: &GatewayError) -> bool {
-        crate::gateway::mada::MadaApi::refuses_account(error)
-    }
-
-    fn error(classification: Classification) -> GatewayError {
-        classification.error(GatewayName::Mada, Some(14), "refused the account".to_owned())
-    }
-}
+mod tests;

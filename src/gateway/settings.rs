@@ -7,22 +7,15 @@ use secrecy::SecretString;
 use crate::domain::{Channel, GatewayName};
 
 /// What is needed to be a customer of Twilio.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct TwilioAccount {
     /// `AC` and 32 hex digits; a private gateway may have ids of letters, digits, `-` and `_`.
     pub account_sid: String,
     /// The account's auth token.
     pub auth_token: SecretString,
-    /// Scheme and authority, without a trailing slash: `https://api.twilio.com`, or
-    /// `https://verify.twilio.com` for Verify, unless a test or a private gateway stands in.
+    /// Scheme and authority, without a trailing slash: `https://api.twilio.com`, or `https://verify.twilio.com` for
+    /// Verify, unless a test or a private gateway stands in.
     pub base_url: String,
-}
-
-impl std::fmt::Debug for TwilioAccount {
-    /// Shows where messages go to be sent, and not in whose name.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TwilioAccount").field("base_url", &self.base_url).finish_non_exhaustive()
-    }
 }
 
 /// What is needed to send through Twilio Messages.
@@ -52,8 +45,8 @@ pub enum TwilioSender {
 pub struct WhatsAppSender {
     /// A number in E.164 form, without `whatsapp:`.
     pub number: String,
-    /// An approved template, `HX...`, whose first variable is the code; `None` sends the text itself,
-    /// which reaches only people who have written within the last day.
+    /// An approved template, `HX...`, whose first variable is the code; `None` sends the text itself, which reaches
+    /// only people who have written within the last day.
     pub content_sid: Option<String>,
 }
 
@@ -64,8 +57,8 @@ pub struct TwilioVoiceSettings {
     pub account: TwilioAccount,
     /// The number that calls, in E.164 form.
     pub from: String,
-    /// Whether a key must be pressed before the code is read, so that no answering machine records
-    /// it. Needs a public address.
+    /// Whether a key must be pressed before the code is read, so that no answering machine records it. Needs a public
+    /// address.
     pub gate: bool,
     /// How long the telephone rings.
     pub ring_for: Duration,
@@ -87,8 +80,7 @@ pub struct SinchSettings {
     pub app_id: String,
     /// Its secret.
     pub app_secret: SecretString,
-    /// Where verifications are posted, such as
-    /// `https://verification.api.sinch.com/verification/v1/verifications`.
+    /// Where verifications are posted, such as `https://verification.api.sinch.com/verification/v1/verifications`.
     pub verification_url: String,
 }
 
@@ -105,19 +97,18 @@ pub struct MadaSettings {
     pub source_name: String,
 }
 
-/// A gateway that is described in the configuration. In URL, header values and body values these are
-/// replaced: `{to}` (`+14155552671`), `{to_digits}` (without `+`), `{text}`, `{code}`, `{channel}`,
-/// `{validity_seconds}`, `{username}`, `{password}`, `{token}`, and `{basic}`, which is
-/// `base64(username:password)`. A brace itself is written twice: `{{` or `}}`.
+/// A gateway that is described in the configuration. In URL, header values and body values these are replaced: `{to}`
+/// (`+14155552671`), `{to_digits}` (without `+`), `{text}`, `{code}`, `{channel}`, `{validity_seconds}`,
+/// `{username}`, `{password}`, `{token}`, and `{basic}`, which is `base64(username:password)`. A brace itself is
+/// written twice: `{{` or `}}`.
 #[derive(Clone)]
 pub struct HttpGatewaySettings {
     /// `GET`, `POST` or `PUT`, in any case.
     pub method: String,
-    /// Where messages go. Scheme and host are written out; what is put in behind them is
-    /// percent-encoded.
+    /// Where messages go. Scheme and host are written out; what is put in behind them is percent-encoded.
     pub url: String,
-    /// Further headers. What is put in must be visible ASCII, so `{text}` cannot be. A `Content-Type`
-    /// here replaces the body's own.
+    /// Further headers. What is put in must be visible ASCII, so `{text}` cannot be. A `Content-Type` here replaces
+    /// the body's own.
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: HttpBody,
@@ -149,15 +140,14 @@ impl std::fmt::Debug for HttpGatewaySettings {
 pub enum HttpBody {
     /// None, as with `GET`.
     Empty,
-    /// A JSON value; placeholders are replaced in every string of it, though not in the names of
-    /// members.
+    /// A JSON value; placeholders are replaced in every string of it, though not in the names of members.
     Json(serde_json::Value),
     /// Fields of a form.
     Form(Vec<(String, String)>),
 }
 
-/// How success is recognised: every condition that is given must hold. A number or a truth value
-/// at the end of a pointer is compared as JSON writes it: `0`, `true`.
+/// How success is recognised: every condition that is given must hold. A number or a truth value at the end of a
+/// pointer is compared as JSON writes it: `0`, `true`.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct HttpSuccess {
     /// HTTP statuses; any 2xx when empty.
@@ -174,8 +164,7 @@ pub struct HttpSuccess {
     pub retry: Vec<String>,
 }
 
-/// A setting that cannot work. Names the setting and what is accepted, never the value: it may
-/// contain a password.
+/// A setting that cannot work. Names the setting and what is accepted, never the value: it may contain a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{gateway}: {setting} {problem}")]
 pub struct GatewaySettingsError {

@@ -1,10 +1,7 @@
-//! Sinch Verification: `POST {verification_url}`, and `PUT {verification_url}/number/{number}` to
-//! check.
+//! Sinch Verification: `POST {verification_url}`, and `PUT {verification_url}/number/{number}` to check.
 //!
-//! Source: <https://developers.sinch.com/docs/verification/api-reference/verification/>. Sinch makes
-//! the code, words the message and holds the code, so a message's `text` and `code` stay unused.
-
-mod codes;
+//! Source: <https://developers.sinch.com/docs/verification/api-reference/verification/>. Sinch makes the code, words
+//! the message and holds the code, so a message's `text` and `code` stay unused.
 
 use std::sync::Arc;
 
@@ -15,14 +12,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use url::Url;
 
-use self::codes::{NOT_FOUND, classification};
+use super::ErrorClass::{self, Ambiguous, BadNumber, Configuration, Refused, Retry};
 use super::address::{base_url, basic_auth, below};
-use super::classify::{Classification, classify_status, id_in, words_for_status};
+use super::classify::{Classification, CodeTable, classify_status, id_in, known_code, words_for_status};
 use super::client::Answer;
 use super::provider::{CodeHolder, HttpProvider, Provider, not_tried, request};
-use super::{
-    Accepted, ErrorClass, GatewayError, GatewaySettingsError, OutgoingMessage, SinchSettings, Verdict,
-};
+use super::{Accepted, GatewayError, GatewaySettingsError, OutgoingMessage, SinchSettings, Verdict};
 use crate::clock::Clock;
 use crate::domain::{Channel, Code, GatewayName, PhoneNumber};
 
@@ -36,8 +31,8 @@ pub struct SinchApi {
 }
 
 impl Sinch {
-    /// Prepares everything that is the same for every message. Sends nothing. The clock dates a
-    /// refusal of the account, for readiness.
+    /// Prepares everything that is the same for every message. Sends nothing. The clock dates a refusal of the
+    /// account, for readiness.
     pub fn new(settings: &SinchSettings, clock: Arc<dyn Clock>) -> Result<Self, GatewaySettingsError> {
         let SinchSettings { app_id, app_secret, verification_url } = settings;
         let url = base_url(SinchApi::NAME, SinchApi::URL_SETTING, verification_url)?;
@@ -99,8 +94,8 @@ impl CodeHolder for SinchApi {
         Ok(request(Method::PUT, url, &self.headers, body))
     }
 
-    /// A verification that was denied, replaced, could not be delivered or has expired has no code that
-    /// could be right. One that is still pending has looked at the code without being convinced.
+    /// A verification that was denied, replaced, could not be delivered or has expired has no code that could be
+    /// right. One that is still pending has looked at the code without being convinced.
     fn classify_check(&self, answer: &Answer) -> Result<Verdict, GatewayError> {
         if answer.status == StatusCode::OK {
             let reported: Option<Reported> = answer.json();
@@ -172,8 +167,8 @@ fn refusal(answer: &Answer, adapted: impl Fn(Classification) -> Classification) 
     classification.with_wait_of(answer).error(SinchApi::NAME, code, detail)
 }
 
-/// A success without what belongs to it. One that is not even JSON does not come from Sinch, or
-/// comes from a Sinch in trouble.
+/// A success without what belongs to it. One that is not even JSON does not come from Sinch, or comes from a Sinch in
+/// trouble.
 fn not_understood(answer: &Answer) -> GatewayError {
     let classification = match answer.json::<Value>() {
         Some(_) => Classification::of_this_message(ErrorClass::Ambiguous),
@@ -193,6 +188,48 @@ fn code_of(answer: &Answer) -> Option<u32> {
 
 fn contains(body: &[u8], text: &[u8]) -> bool {
     body.windows(text.len()).any(|window| window == text)
+}
+
+/// For a check: no verification of this number was ever started.
+const NOT_FOUND: u32 = 40_400;
+
+const SOON: ErrorClass = Retry { after: None };
+
+/// What Sinch's error codes mean. Source: <https://developers.sinch.com/docs/verification/api-reference/errors>. The
+/// words are ours; Sinch's own message can contain the number.
+///
+/// Of what we post only the number differs from message to message, so a parameter that is not valid is the number.
+/// The limit per number (42901) is not about the gateway: strangers reach it.
+#[rustfmt::skip]
+const CODES: &CodeTable = &[
+    (40_001, Classification::of_this_message(BadNumber), "the number is not valid"),
+    (40_003, Classification::of_this_message(Refused), "the request cannot be carried out"),
+    (40_100, Classification::of_the_gateway(Configuration), "the credentials were not accepted; check SINCH_APP_ID and SINCH_APP_SECRET"),
+    (40_101, Classification::of_the_gateway(Configuration), "the application asks for signed requests; permit Basic authentication in the Sinch dashboard"),
+    (40_102, Classification::of_the_gateway(Configuration), "the application asks for signed requests; permit Basic authentication in the Sinch dashboard"),
+    (40_104, Classification::of_the_gateway(Configuration), "the credentials were not accepted; check SINCH_APP_ID and SINCH_APP_SECRET"),
+    (40_107, Classification::of_the_gateway(Configuration), "the credentials were not accepted; check SINCH_APP_ID and SINCH_APP_SECRET"),
+    (40_200, Classification::of_the_gateway(Configuration), "the account has no credit"),
+    (40_300, Classification::of_this_message(Configuration), "this number or destination is not permitted; see the Sinch dashboard"),
+    (40_303, Classification::of_this_message(Configuration), "the application's settings or its callback do not permit this; see the Sinch dashboard"),
+    (NOT_FOUND, Classification::of_the_gateway(Configuration), "there is nothing at this address; check SINCH_VERIFICATION_URL"),
+    (40_900, Classification::of_this_message(Refused), "a reference that was used before"),
+    (42_200, Classification::of_the_gateway(Configuration), "the application has no name; give it one in the Sinch dashboard"),
+    (42_201, Classification::of_this_message(Refused), "there is no route to this number"),
+    (42_900, Classification::of_the_gateway(SOON), "too many requests"),
+    (42_901, Classification::of_this_message(SOON), "too many verifications of this number"),
+    (50_000, Classification::of_the_gateway(Ambiguous), "an internal error"),
+    (50_300, Classification::of_the_gateway(Ambiguous), "the service is unavailable"),
+    (50_301, Classification::of_the_gateway(Configuration), "the account is set up wrongly at Sinch; ask its support"),
+];
+
+/// What a code means, and in words of ours; `None` for one that is not in the table, or that does not begin with the
+/// HTTP status it came with and so was not Sinch's.
+fn classification(code: u32, http_status: u16) -> Option<(Classification, &'static str)> {
+    if code / 100 != u32::from(http_status) {
+        return None;
+    }
+    known_code(CODES, code)
 }
 
 #[cfg(test)]

@@ -17,7 +17,6 @@ use crate::config::{Bounds, DeliverySettings, TrackerSettings};
 use crate::delivery::{Delivery, DeliveryDeps, Routed};
 use crate::domain::{Routing, ServerKey, Timestamp};
 use crate::engine::{Policy, Sealer, key_fingerprint};
-use crate::gateway::Poster;
 use crate::limit::{self, Answers, Limits};
 use crate::numbers::{Capacity, Policies, Verifier, VerifierDeps};
 use crate::registry::Registry;
@@ -25,7 +24,7 @@ use crate::shard::{ShardDeps, Shards};
 use crate::store::{EmbeddedStore, Loading, OpenOptions, Store, StoreError};
 use crate::template::Templates;
 use crate::verify::{CurrentRules, Verifying, VerifyingDeps};
-use crate::webhook::{ATTEMPT_TIME, Outbox, OutboxBounds, OutboxDeps};
+use crate::webhook::{ATTEMPT_TIME, Outbox, OutboxBounds, OutboxDeps, Poster};
 
 /// A wall clock that is behind the data directory by less than this is not reported: clocks of different machines, and
 /// of one machine before and after NTP has corrected it, differ a little.

@@ -1,15 +1,71 @@
-//! What a text must have, and how long it may become.
+//! The texts of the settings: what each must have, how long it may become, and advice on those that can be sent.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::text::Text;
-use super::{LONGEST, webotp};
-use crate::domain::{Channel, CodeLength};
+use super::gsm7::{self, Alphabet};
+use super::text::{self, Text};
+use super::{AppHash, DEFAULT_MESSAGE, LONGEST, Local, Templates, Texts};
+use crate::domain::{Channel, CodeLength, Locale};
+
+/// Every text of a service, before it is checked.
+#[derive(Debug, Clone)]
+pub struct TemplateSettings {
+    /// What `{brand}` stands for.
+    pub brand: String,
+    /// How many digits a code has.
+    pub code_length: CodeLength,
+    /// How long a code lives: `{minutes}`, rounded up.
+    pub life: Duration,
+    /// The text of `/api/send-otp` where `messages` has none that fits better.
+    pub message: String,
+    /// The text of the tutorial's `/send-code`.
+    pub tutorial_message: String,
+    /// Texts of single channels and languages.
+    pub messages: Vec<LocalText>,
+    /// The language where neither the request nor the number's country leads to one of the texts.
+    pub default_locale: Option<Locale>,
+    /// The web site whose form the browser is to fill in by itself: the last line of a text message is then `@domain
+    /// #code` (`WebOTP`).
+    pub webotp_domain: Option<String>,
+}
+
+/// The text of one channel in one language.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalText {
+    /// `None` for every channel.
+    pub channel: Option<Channel>,
+    /// `None` for every language.
+    pub locale: Option<Locale>,
+    /// The text.
+    pub text: String,
+}
+
+/// Which setting a finding is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TextSource {
+    /// [`TemplateSettings::message`].
+    Message,
+    /// [`TemplateSettings::tutorial_message`].
+    TutorialMessage,
+    /// The text at this place of [`TemplateSettings::messages`].
+    Local(usize),
+    /// [`TemplateSettings::webotp_domain`].
+    WebOtpDomain,
+}
+
+/// Something to say about one setting, as the end of a sentence or a whole one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Which.
+    pub source: TextSource,
+    /// What.
+    pub words: String,
+}
 
 /// What texts are checked with.
 #[derive(Debug, Clone)]
-pub(super) struct Surroundings {
+pub(super) struct Context {
     /// What `{brand}` stands for.
     pub(super) brand: Arc<str>,
     /// The web site that text messages name in their last line.
@@ -21,36 +77,33 @@ pub(super) struct Surroundings {
 /// The control characters that texts may be laid out with.
 const WHITE_SPACE: [char; 3] = ['\t', '\n', '\r'];
 
-/// Reads a text: it has a place for the code, no placeholder that nobody fills, nothing behind the line
-/// for browsers, and is not too long once the longest code is in it. The error says what to mend.
-pub(super) fn text(written: &str, around: &Surroundings) -> Result<Text, String> {
+/// Reads a text: it has a place for the code, no placeholder that nobody fills, nothing behind the line for browsers,
+/// and is not too long once the longest code is in it. The error says what to mend.
+pub(super) fn check_text(written: &str, context: &Context) -> Result<Text, String> {
     if let Some(c) = written.chars().find(|c| c.is_control() && !WHITE_SPACE.contains(c)) {
         return Err(format!("it contains the control character {c:?}, which has no place in a message"));
     }
-    let Some(split) = webotp::split(written) else {
+    let Some(split) = text::split(written) else {
         return Err("the line for browsers, \"@domain #{code}\", must be the last one".to_owned());
     };
     if let Some(own) = split.domain {
-        webotp::check_domain(own).map_err(|words| format!("its last line names {own:?}: {words}"))?;
-        if let Some(domain) = around.domain.as_deref().filter(|domain| *domain != own) {
+        text::check_domain(own).map_err(|words| format!("its last line names {own:?}: {words}"))?;
+        if let Some(domain) = context.domain.as_deref().filter(|domain| *domain != own) {
             return Err(format!(
                 "its last line is for the web site {own:?}, and webotp-domain says {domain:?}. Remove the line, or \
                  the setting"
             ));
         }
     }
-    let mut strange = None;
-    let text = Text::new(written, &around.brand, around.domain.as_ref(), |between| {
-        strange = strange.take().or_else(|| unfilled(between));
-    });
-    if let Some(words) = strange {
+    let (text, problem) = Text::new(written, &context.brand, context.domain.as_ref());
+    if let Some(words) = problem {
         return Err(words);
     }
     if !text.has_a_place_for_the_code() {
         return Err("it must contain {code} (or _CODE_), the place where the code goes".to_owned());
     }
     let longest_code = "0".repeat(usize::from(CodeLength::MAX));
-    let length = text.finish(Channel::Sms, None, &longest_code, around.life).chars().count();
+    let length = text.finish(Channel::Sms, None, &longest_code, context.life).chars().count();
     if length > LONGEST {
         return Err(format!(
             "it has {length} characters once the brand and a code of {} digits are in it, and a message may have \
@@ -61,94 +114,154 @@ pub(super) fn text(written: &str, around: &Surroundings) -> Result<Text, String>
     Ok(text)
 }
 
-/// What is wrong with text between placeholders: it begins one that there is not.
-fn unfilled(between: &str) -> Option<String> {
-    let (_, after) = between.split_once('{')?;
-    Some(match after.split_once('}') {
-        None => "it has a \"{\" without a \"}\"".to_owned(),
-        Some((name, _)) => format!(
-            "it contains {:?}, which nothing fills. It may contain {{code}} (or _CODE_), {{brand}} and {{minutes}}",
-            format!("{{{name}}}")
-        ),
+/// How long a code of the tutorial's API lives, whatever the settings say.
+const TUTORIAL_LIFE: Duration = Duration::from_secs(600);
+
+impl Templates {
+    /// Checks every text. The findings of `Ok` are warnings, those of `Err` are errors.
+    pub fn check(settings: &TemplateSettings) -> Result<(Self, Vec<Finding>), Vec<Finding>> {
+        let mut check = Check::of(settings);
+        let message = check.text(TextSource::Message, None, None, &settings.message);
+        let tutorial = check.text(TextSource::TutorialMessage, None, None, &settings.tutorial_message);
+        let mut local: Vec<Local> = Vec::with_capacity(settings.messages.len());
+        for (index, given) in settings.messages.iter().enumerate() {
+            let source = TextSource::Local(index);
+            let (channel, locale) = (given.channel, given.locale);
+            if settings.messages[..index]
+                .iter()
+                .any(|other| (other.channel, other.locale) == (channel, locale))
+            {
+                check.error(source, "there is another text for the same channel and language".to_owned());
+            }
+            let text = check.text(source, channel, locale, &given.text);
+            local.extend(text.map(|text| Local { channel, locale, text }));
+        }
+        let Check { errors, warnings, context, .. } = check;
+        match (message, tutorial) {
+            (Some(message), Some(tutorial)) if errors.is_empty() => {
+                let default_locale = settings.default_locale;
+                let api = Texts { message, local: local.into(), default_locale };
+                Ok((Self { api, tutorial, context }, warnings))
+            }
+            _ => Err(errors),
+        }
+    }
+}
+
+struct Check<'a> {
+    settings: &'a TemplateSettings,
+    context: Context,
+    errors: Vec<Finding>,
+    warnings: Vec<Finding>,
+}
+
+impl<'a> Check<'a> {
+    fn of(settings: &'a TemplateSettings) -> Self {
+        let domain = settings.webotp_domain.as_deref();
+        let bad_domain = domain.and_then(|domain| text::check_domain(domain).err());
+        let context = Context {
+            brand: settings.brand.as_str().into(),
+            // One that is wrong is said once, not again with each text.
+            domain: domain.filter(|_| bad_domain.is_none()).map(Arc::from),
+            life: settings.life.max(TUTORIAL_LIFE),
+        };
+        let errors = bad_domain.map(|words| Finding { source: TextSource::WebOtpDomain, words });
+        Self { settings, context, errors: errors.into_iter().collect(), warnings: Vec::new() }
+    }
+
+    fn error(&mut self, source: TextSource, words: String) {
+        self.errors.push(Finding { source, words });
+    }
+
+    fn text(
+        &mut self,
+        source: TextSource,
+        channel: Option<Channel>,
+        locale: Option<Locale>,
+        written: &str,
+    ) -> Option<Text> {
+        match check_text(written, &self.context) {
+            Ok(text) => {
+                if channel.is_none_or(|channel| channel == Channel::Sms) {
+                    let advice = advice_on(&text, locale, self.settings.code_length, self.settings.life);
+                    self.warnings.extend(advice.into_iter().map(|words| Finding { source, words }));
+                }
+                Some(text)
+            }
+            Err(words) => {
+                self.error(source, words);
+                None
+            }
+        }
+    }
+}
+
+/// The longest message that Android's SMS Retriever reads, in bytes.
+const ANDROID_LONGEST: usize = 140;
+
+/// More foreign characters than this are another script, in which nobody can do without them.
+const REPLACEABLE: usize = 5;
+
+/// Advice on a text that can become a text message: what it costs, and whether phones offer to fill its code in.
+fn advice_on(text: &Text, locale: Option<Locale>, length: CodeLength, life: Duration) -> Vec<String> {
+    let digits = "0".repeat(usize::from(length.get()));
+    let message = text.finish(Channel::Sms, None, &digits, life);
+    let for_android = text.finish(Channel::Sms, Some(&AppHash::SAMPLE), &digits, life);
+    [alphabet(&message), segments(&message), word(text, locale), android(&for_android)]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn alphabet(message: &str) -> Option<String> {
+    let foreign = gsm7::foreign(message);
+    if foreign.is_empty() || foreign.len() > REPLACEABLE {
+        return None;
+    }
+    let shown: Vec<_> = foreign.iter().map(|c| format!("{c:?}")).collect();
+    let ((plain, _), (wide, _)) = (Alphabet::Gsm7.room(), Alphabet::Ucs2.room());
+    Some(format!(
+        "it contains {}, which the alphabet of text messages (GSM-7) lacks. So it is sent as UCS-2, of which {wide} \
+         characters fit one message instead of {plain}",
+        shown.join(", ")
+    ))
+}
+
+fn segments(message: &str) -> Option<String> {
+    let size = gsm7::size(message);
+    let (room, _) = size.alphabet.room();
+    let alphabet = match size.alphabet {
+        Alphabet::Gsm7 => "GSM-7",
+        Alphabet::Ucs2 => "UCS-2",
+    };
+    (size.segments > 1).then(|| {
+        format!(
+            "it is paid for as {} text messages: it has {} characters of {alphabet}, of which {room} fit one",
+            size.segments, size.units
+        )
+    })
+}
+
+/// Apple does not list the words that it looks for, so other languages are left alone; so is our own text, which is
+/// that of the Redis version and was chosen by nobody.
+fn word(text: &Text, locale: Option<Locale>) -> Option<String> {
+    let is_looked_for = locale.is_none_or(Locale::is_english) && &*text.source != DEFAULT_MESSAGE;
+    let is_there = || text.words().any(|words| words.to_lowercase().contains("code"));
+    (is_looked_for && !is_there()).then(|| {
+        "the word \"code\" is missing. By that word (or its translation) iPhones know that there is a code to fill in"
+            .to_owned()
+    })
+}
+
+fn android(message: &str) -> Option<String> {
+    (message.len() > ANDROID_LONGEST).then(|| {
+        format!(
+            "with the hash of an Android app (appHash) it has {} bytes, and Android hands apps at most \
+             {ANDROID_LONGEST}",
+            message.len()
+        )
     })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(written: &str, brand: &str) -> Result<String, String> {
-        with_domain(written, brand, None)
-    }
-
-    fn with_domain(written: &str, brand: &str, domain: Option<&str>) -> Result<String, String> {
-        let around = Surroundings {
-            brand: brand.into(),
-            domain: domain.map(Into::into),
-            life: Duration::from_secs(600),
-        };
-        text(written, &around).map(|text| text.finish(Channel::Sms, None, "1234", around.life))
-    }
-
-    #[track_caller]
-    fn is_refused(written: &str, words: &str) {
-        let refused = check(written, "Acme");
-        assert!(refused.as_ref().is_err_and(|e| e.contains(words)), "{written:?}: {refused:?}");
-    }
-
-    #[test]
-    fn the_brand_and_the_minutes_are_put_in() {
-        let text = check("Hello from {brand}! Your code is: {code}, for {minutes} minutes", "Acme");
-        assert_eq!(text.as_deref(), Ok("Hello from Acme! Your code is: 1234, for 10 minutes"));
-        assert_eq!(check("_CODE_ ({brand})", "Acme").as_deref(), Ok("1234 (Acme)"));
-    }
-
-    #[test]
-    fn a_text_without_a_place_for_the_code_is_refused() {
-        for text in ["", "hello", "{brand}", "code", "_code_", "CODE", "Hello\n@example.com #{code}"] {
-            is_refused(text, "must contain {code}");
-        }
-    }
-
-    #[test]
-    fn a_placeholder_that_nothing_fills_is_refused_by_name() {
-        for (text, name) in [("{code} {hours}", "{hours}"), ("{Code}", "{Code}"), ("{code} {}", "{}")] {
-            is_refused(text, name);
-        }
-        for text in ["{code} {", "{{code}}", "{code"] {
-            is_refused(text, "without");
-        }
-    }
-
-    #[test]
-    fn a_control_character_is_refused_by_name_and_white_space_is_not() {
-        for (text, name) in
-            [("{code}\0", "'\\0'"), ("\u{1b}{code}", "'\\u{1b}'"), ("{code}\u{85}", "'\\u{85}'")]
-        {
-            is_refused(text, &format!("control character {name}"));
-        }
-        assert!(check("Code:\r\n\t{code}", "").is_ok());
-    }
-
-    #[test]
-    fn the_length_counts_with_everything_in_it() {
-        let filler = |characters| format!("{}{{code}}", "ü".repeat(characters));
-        assert!(check(&filler(LONGEST - 10), "").is_ok());
-        assert!(check(&filler(LONGEST - 9), "").is_err_and(|e| e.contains("1601 characters")));
-        assert!(check(&format!("{{brand}}{}", filler(LONGEST - 13)), "Acme").is_err());
-        assert!(check(&format!("{{minutes}}{}", filler(LONGEST - 11)), "").is_err());
-        let line = "\n\n@b.example #".len() + 10;
-        assert!(with_domain(&filler(LONGEST - 10 - line), "", Some("b.example")).is_ok());
-        assert!(with_domain(&filler(LONGEST - 9 - line), "", Some("b.example")).is_err());
-    }
-
-    #[test]
-    fn the_line_for_browsers_is_the_last_and_names_one_site() {
-        is_refused("{code}\n@example.com #{code}\nBye", "must be the last");
-        is_refused("{code}\n@https://example.com #{code}", "must be a host name");
-        let text = "{code}\n@example.com #{code}";
-        assert_eq!(with_domain(text, "", Some("example.com")).as_deref(), Ok("1234\n\n@example.com #1234"));
-        let refused = with_domain(text, "", Some("other.example"));
-        assert!(refused.as_ref().is_err_and(|e| e.contains("\"other.example\"")), "{refused:?}");
-    }
-}
+mod tests;

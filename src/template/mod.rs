@@ -1,31 +1,23 @@
 //! Texts of messages: which one, in which language, with what filled in.
 
-mod advice;
 mod check;
-mod choose;
 mod gsm7;
-mod pieces;
 pub mod placeholder;
-mod send_digits;
-mod settings;
-mod start;
 #[cfg(test)]
 mod tests;
 mod text;
-mod webotp;
 
+use std::cell::LazyCell;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{Channel, Code, Locale, PhoneNumber};
-use check::Surroundings;
-use choose::Texts;
+use check::{Context, check_text};
 use text::Text;
 
-pub use send_digits::SendDigits;
-pub use settings::{Finding, LocalText, TemplateSettings, TextSource};
+pub use check::{Finding, LocalText, TemplateSettings, TextSource};
 
 /// The longest message that Twilio accepts, in characters.
 pub const LONGEST: usize = 1_600;
@@ -33,20 +25,20 @@ pub const LONGEST: usize = 1_600;
 /// Where the code goes. The second spelling is that of the Go framework.
 pub const CODE_PLACES: [&str; 2] = ["{code}", "_CODE_"];
 
-/// The text of `/api/send-otp` where nobody sets one: that of the Redis version. Nothing is said about
-/// it at the start.
+/// The text of `/api/send-otp` where nobody sets one: that of the Redis version. Nothing is said about it at the
+/// start.
 pub const DEFAULT_MESSAGE: &str = "OTP message is {code}";
 
-/// How the messages of one verification are worded. Small: it is kept with every message that may
-/// have to be sent again.
+/// How the messages of one verification are worded. Small: it is kept with every message that may have to be sent
+/// again.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct MessageStyle {
     /// Which texts.
     pub wording: Wording,
     /// In which language; `None` for the one of the number's country.
     pub locale: Option<Locale>,
-    /// The Android app that is to read the message by itself: its hash comes at the end, in place
-    /// of the line for browsers.
+    /// The Android app that is to read the message by itself: its hash comes at the end, in place of the line for
+    /// browsers.
     pub app_hash: Option<AppHash>,
     /// What a call presses when it is answered.
     pub send_digits: Option<SendDigits>,
@@ -60,8 +52,8 @@ pub enum Wording {
     Api,
     /// Those of the tutorial's `/send-code`.
     Tutorial,
-    /// This one, with `{code}` or `_CODE_` where the code goes, in the same form as the texts of the
-    /// settings: [`Templates::check_custom`].
+    /// This one, with `{code}` or `_CODE_` where the code goes, in the same form as the texts of the settings:
+    /// [`Templates::check_custom`].
     Custom(#[serde(with = "shared_text")] Arc<str>),
 }
 
@@ -79,8 +71,7 @@ mod shared_text {
     }
 }
 
-/// The hash by which Android's SMS Retriever finds the app that a message is for: 11 characters
-/// of base64.
+/// The hash by which Android's SMS Retriever finds the app that a message is for: 11 characters of base64.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct AppHash([u8; 11]);
@@ -116,12 +107,49 @@ impl TryFrom<String> for AppHash {
     }
 }
 
+/// Keys that a call presses once it is answered, an extension mostly: at most 32 digits, `*`, `#`, and `w` or `W` for
+/// a wait of half a second or a second, as Twilio's calls know them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct SendDigits(Arc<str>);
+
+impl SendDigits {
+    /// The most keys.
+    pub const MOST: usize = 32;
+
+    /// Reads them. `None` when there are none, too many, or others.
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_key = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'*' | b'#' | b'w' | b'W');
+        let fits = !text.is_empty() && text.len() <= Self::MOST && text.bytes().all(is_key);
+        fits.then(|| Self(text.into()))
+    }
+
+    /// The keys.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<SendDigits> for String {
+    fn from(digits: SendDigits) -> Self {
+        digits.as_str().to_owned()
+    }
+}
+
+impl TryFrom<String> for SendDigits {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text).ok_or("not keys to press")
+    }
+}
+
 /// A finished message.
 pub struct Rendered {
     /// The text, code included.
     pub text: String,
-    /// The language that it is in: the one that its text is kept under, else the default one. `None` when
-    /// the settings say neither.
+    /// The language that it is in: the one that its text is kept under, else the default one. `None` when the
+    /// settings say neither.
     pub locale: Option<Locale>,
 }
 
@@ -130,22 +158,22 @@ pub struct Rendered {
 pub struct Templates {
     api: Texts,
     tutorial: Text,
-    around: Surroundings,
+    context: Context,
 }
 
 impl Templates {
     /// One text for each wording, unchecked, without a brand.
     pub fn new(api: &str, tutorial: &str) -> Self {
-        let around = Surroundings { brand: "".into(), domain: None, life: Duration::ZERO };
-        let text = |written| Text::new(written, "", None, |_| {});
+        let context = Context { brand: "".into(), domain: None, life: Duration::ZERO };
+        let text = |written| Text::new(written, "", None).0;
         let api = Texts { message: text(api), local: Arc::default(), default_locale: None };
-        Self { api, tutorial: text(tutorial), around }
+        Self { api, tutorial: text(tutorial), context }
     }
 
-    /// Checks a text that a caller brings along: [`Wording::Custom`]. The error is a sentence that says
-    /// what to mend. A text that is sent unchecked is filled in as far as it can be.
+    /// Checks a text that a caller brings along: [`Wording::Custom`]. The error is a sentence that says what to mend.
+    /// A text that is sent unchecked is filled in as far as it can be.
     pub fn check_custom(&self, text: &str) -> Result<(), String> {
-        check::text(text, &self.around).map(|_| ())
+        check_text(text, &self.context).map(|_| ())
     }
 
     /// The message as it is to leave now.
@@ -162,7 +190,7 @@ impl Templates {
             Wording::Api => self.api.choose(channel, style.locale, to),
             Wording::Tutorial => (&self.tutorial, self.api.default_locale),
             Wording::Custom(written) => {
-                brought = Text::new(written, &self.around.brand, self.around.domain.as_ref(), |_| {});
+                (brought, _) = Text::new(written, &self.context.brand, self.context.domain.as_ref());
                 (&brought, style.locale.or(self.api.default_locale))
             }
         };
@@ -177,5 +205,53 @@ impl Templates {
             Wording::Tutorial => &self.tutorial.source,
             Wording::Custom(text) => text,
         }
+    }
+}
+
+/// The texts of one kind of message.
+#[derive(Debug, Clone)]
+struct Texts {
+    /// Where nothing else fits.
+    message: Text,
+    /// Of single channels and languages.
+    local: Arc<[Local]>,
+    /// Where neither the request nor the country leads to a text.
+    default_locale: Option<Locale>,
+}
+
+/// The text of a channel in a language; `None` is any.
+#[derive(Debug, Clone)]
+struct Local {
+    channel: Option<Channel>,
+    locale: Option<Locale>,
+    text: Text,
+}
+
+impl Texts {
+    /// The text for this channel: in the `wanted` language, in that of the number's country, in the default one, in
+    /// none; then the same among the texts for any channel; then the message. With it the language that it is in, as
+    /// far as anybody said.
+    ///
+    /// The country is worked out only where there is a choice: it costs microseconds.
+    fn choose(&self, channel: Channel, wanted: Option<Locale>, to: PhoneNumber) -> (&Text, Option<Locale>) {
+        if self.local.is_empty() {
+            return (&self.message, self.default_locale);
+        }
+        let of_country = LazyCell::new(|| to.region().and_then(Locale::of_region));
+        for channel in [Some(channel), None] {
+            let find = |locale| self.local.iter().find(|l| l.channel == channel && l.locale == locale);
+            let find_nearest = |locale: Locale| locale.lookup().find_map(|tag| find(Some(tag)));
+            let has_languages = self.local.iter().any(|l| l.channel == channel && l.locale.is_some());
+            let in_language = has_languages.then(|| {
+                wanted
+                    .and_then(find_nearest)
+                    .or_else(|| of_country.and_then(find_nearest))
+                    .or_else(|| self.default_locale.and_then(find_nearest))
+            });
+            if let Some(local) = in_language.flatten().or_else(|| find(None)) {
+                return (&local.text, local.locale.or(self.default_locale));
+            }
+        }
+        (&self.message, self.default_locale)
     }
 }

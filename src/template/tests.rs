@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{AppHash, DEFAULT_MESSAGE};
+use super::{AppHash, DEFAULT_MESSAGE, SendDigits};
 use super::{Finding, LocalText, MessageStyle, TemplateSettings, Templates, TextSource, Wording};
 use crate::domain::{Channel, Code, CodeLength, Locale, PhoneNumber};
 
@@ -198,5 +198,17 @@ fn an_app_hash_is_eleven_characters_of_base64() {
     assert_eq!(AppHash::parse("FA+9qCX9/Su").as_ref().map(AppHash::as_str), Some("FA+9qCX9/Su"));
     for text in ["", "FA+9qCX9VS", "FA+9qCX9VSuu", "FA-9qCX9VSu", "FA+9qCX9VS=", "FA+9qCX9VSü"] {
         assert_eq!(AppHash::parse(text), None, "{text:?}");
+    }
+}
+
+#[test]
+fn only_keys_and_waits_are_read() {
+    let longest = "1".repeat(32);
+    for text in ["1", "ww1234#", "*0W9", &longest] {
+        assert_eq!(SendDigits::parse(text).as_ref().map(SendDigits::as_str), Some(text));
+    }
+    let longer = "1".repeat(33);
+    for text in ["", "1 2", "12a", "+1", "1,2", &longer] {
+        assert_eq!(SendDigits::parse(text), None, "{text:?}");
     }
 }

@@ -1,10 +1,14 @@
-//! One text, ready to be filled in.
+//! One text, cut where something is filled in, and the last line by which a browser knows the web site that a code is
+//! for: `@example.com #123456` (WICG, "Origin-bound one-time codes delivered via SMS").
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::pieces::{self, Piece, Spelling};
-use super::{AppHash, webotp};
+use url::Host;
+
+use super::placeholder::{PieceKind, pieces};
+use super::{AppHash, CODE_PLACES};
 use crate::domain::Channel;
 
 /// A text with the brand in it.
@@ -12,43 +16,49 @@ use crate::domain::Channel;
 pub(super) struct Text {
     /// As it was written, for those who show it.
     pub(super) source: Arc<str>,
-    pieces: Arc<[Piece]>,
+    parts: Arc<[Part]>,
     /// The web site that text messages name in their last line.
     domain: Option<Arc<str>>,
 }
 
+/// A part of a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    Literal(Box<str>),
+    Code,
+    /// The minutes that the code lives.
+    Minutes,
+}
+
 impl Text {
-    /// Reads a text, whatever is wrong with it. `domain` is named where the text names none itself.
-    /// `between` is shown what is written between the placeholders.
-    pub(super) fn new<'a>(
-        written: &'a str,
-        brand: &str,
-        domain: Option<&Arc<str>>,
-        between: impl FnMut(&'a str),
-    ) -> Self {
-        let (body, own) = webotp::split(written).map_or((written, None), |split| (split.text, split.domain));
-        Self {
+    /// Reads a text, whatever is wrong with it. `domain` is named where the text names none itself. With it comes the
+    /// first placeholder that nothing fills, as the end of a sentence.
+    pub(super) fn new(written: &str, brand: &str, domain: Option<&Arc<str>>) -> (Self, Option<String>) {
+        let (body, own) = split(written).map_or((written, None), |split| (split.text, split.domain));
+        let (parts, problem) = cut(body, brand);
+        let text = Self {
             source: written.replace("{brand}", brand).into(),
-            pieces: pieces::cut(body, brand, between).into(),
+            parts: parts.into(),
             domain: own.map(Arc::from).or_else(|| domain.cloned()),
-        }
+        };
+        (text, problem)
     }
 
     /// Whether it has a place for the code, beside the line for browsers.
     pub(super) fn has_a_place_for_the_code(&self) -> bool {
-        self.pieces.contains(&Piece::Code)
+        self.parts.contains(&Part::Code)
     }
 
     /// What it says without what is filled in and without the line for browsers.
     pub(super) fn words(&self) -> impl Iterator<Item = &str> {
-        self.pieces.iter().filter_map(|piece| match piece {
-            Piece::Literal(text) => Some(&**text),
-            Piece::Code | Piece::Minutes => None,
+        self.parts.iter().filter_map(|part| match part {
+            Part::Literal(text) => Some(&**text),
+            Part::Code | Part::Minutes => None,
         })
     }
 
-    /// The message, with these `digits` as the code. An `app_hash` comes in place of the line for
-    /// browsers, for both want to be the last.
+    /// The message, with these `digits` as the code. An `app_hash` comes in place of the line for browsers, for both
+    /// want to be the last. For a call the digits are set apart: `1. 2. 3.`
     pub(super) fn finish(
         &self,
         channel: Channel,
@@ -56,8 +66,32 @@ impl Text {
         digits: &str,
         valid_for: Duration,
     ) -> String {
-        let spelling = if channel == Channel::Call { Spelling::Apart } else { Spelling::Whole };
-        let mut text = pieces::join(&self.pieces, digits, spelling, valid_for);
+        let is_call = channel == Channel::Call;
+        let length = |part: &Part| match part {
+            Part::Literal(text) => text.len(),
+            Part::Code => digits.len() * if is_call { 3 } else { 1 },
+            Part::Minutes => 2,
+        };
+        // The line for browsers may follow.
+        let mut text = String::with_capacity(self.parts.iter().map(length).sum::<usize>() + 40);
+        for (index, part) in self.parts.iter().enumerate() {
+            match part {
+                Part::Literal(literal) => text.push_str(literal),
+                Part::Code if is_call => {
+                    set_apart(&mut text, digits);
+                    // The text's own full stop ends the last digit.
+                    let next = self.parts.get(index + 1);
+                    if matches!(next, Some(Part::Literal(next)) if next.starts_with('.')) {
+                        text.pop();
+                    }
+                }
+                Part::Code => text.push_str(digits),
+                Part::Minutes => {
+                    // Writing to a string cannot fail.
+                    let _ = write!(text, "{}", minutes(valid_for));
+                }
+            }
+        }
         if channel == Channel::Sms {
             match (app_hash, &self.domain) {
                 (Some(hash), _) => text.extend(["\n", hash.as_str()]),
@@ -69,43 +103,121 @@ impl Text {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LIFE: Duration = Duration::from_secs(60);
-
-    fn finished(written: &str, domain: Option<&str>, channel: Channel, hash: Option<&str>) -> String {
-        let domain = domain.map(Arc::from);
-        let hash = hash.and_then(AppHash::parse);
-        Text::new(written, "", domain.as_ref(), |_| {}).finish(channel, hash.as_ref(), "123456", LIFE)
-    }
-
-    #[test]
-    fn a_text_message_ends_in_the_line_for_browsers() {
-        let ends = "Your code is 123456.\n\n@example.com #123456";
-        assert_eq!(finished("Your code is {code}.", Some("example.com"), Channel::Sms, None), ends);
-        let by_hand = "Your code is {code}.\n@example.com #{code}\n";
-        for domain in [None, Some("other.example")] {
-            assert_eq!(finished(by_hand, domain, Channel::Sms, None), ends, "what the text says holds");
+/// Cuts a text, with the brand put in. What is no placeholder stays as it is written.
+fn cut(text: &str, brand: &str) -> (Vec<Part>, Option<String>) {
+    let mut parts = Vec::new();
+    let mut literal = String::new();
+    let mut problem = None;
+    let mut push = |literal: &mut String, part| {
+        if !literal.is_empty() {
+            parts.push(Part::Literal(std::mem::take(literal).into()));
+        }
+        parts.extend(part);
+    };
+    for piece in pieces(text) {
+        match piece.kind {
+            PieceKind::Text => {
+                for (index, between) in piece.raw.split(CODE_PLACES[1]).enumerate() {
+                    if index > 0 {
+                        push(&mut literal, Some(Part::Code));
+                    }
+                    literal.push_str(between);
+                }
+            }
+            PieceKind::Single("code") => push(&mut literal, Some(Part::Code)),
+            PieceKind::Single("minutes") => push(&mut literal, Some(Part::Minutes)),
+            PieceKind::Single("brand") => literal.push_str(brand),
+            PieceKind::Single(_) | PieceKind::Double(_) => {
+                literal.push_str(piece.raw);
+                problem.get_or_insert_with(|| {
+                    format!(
+                        "it contains {:?}, which nothing fills. It may contain {{code}} (or _CODE_), {{brand}} and \
+                         {{minutes}}",
+                        piece.raw
+                    )
+                });
+            }
+            PieceKind::DoubleBrace(brace) | PieceKind::Stray(brace) => {
+                literal.push_str(piece.raw);
+                if brace == '{' {
+                    problem.get_or_insert_with(|| "it has a \"{\" without a \"}\"".to_owned());
+                }
+            }
         }
     }
+    push(&mut literal, None);
+    (parts, problem)
+}
 
-    #[test]
-    fn with_an_app_hash_that_comes_last_instead() {
-        for domain in [None, Some("example.com")] {
-            let text = finished("Your code is {code}.", domain, Channel::Sms, Some("FA+9qCX9VSu"));
-            assert_eq!(text, "Your code is 123456.\nFA+9qCX9VSu");
+/// Whole minutes, rounded up and never 0.
+fn minutes(span: Duration) -> u64 {
+    u64::try_from(span.as_millis().div_ceil(60_000)).unwrap_or(u64::MAX).max(1)
+}
+
+fn set_apart(text: &mut String, digits: &str) {
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 {
+            text.push(' ');
         }
-    }
-
-    #[test]
-    fn calls_and_whatsapp_messages_end_with_the_text() {
-        let written = "Your code is {code}.\n@example.com #{code}";
-        let hash = Some("FA+9qCX9VSu");
-        let message = finished(written, Some("example.com"), Channel::WhatsApp, hash);
-        assert_eq!(message, "Your code is 123456.");
-        let call = finished(written, Some("example.com"), Channel::Call, hash);
-        assert_eq!(call, "Your code is 1. 2. 3. 4. 5. 6.");
+        text.push(digit);
+        text.push('.');
     }
 }
+
+/// Why a text is not a host name, as the end of a sentence; `Ok` when it is one as the line must spell it.
+pub(super) fn check_domain(domain: &str) -> Result<(), String> {
+    let name = match Host::parse(domain) {
+        Ok(Host::Domain(name)) => name,
+        Ok(Host::Ipv4(_) | Host::Ipv6(_)) => {
+            return Err("it must be a host name such as example.com, not an address".to_owned());
+        }
+        Err(_) => String::new(),
+    };
+    let is_host_name = name.len() <= 253 && name.split('.').all(is_label);
+    if !is_host_name {
+        return Err("it must be a host name such as example.com, without https://, port and path".to_owned());
+    }
+    if name != domain {
+        return Err(format!("browsers spell this host name {name:?}; write it like that"));
+    }
+    Ok(())
+}
+
+/// A label of a host name (RFC 1123, section 2.1).
+fn is_label(label: &str) -> bool {
+    (1..=63).contains(&label.len())
+        && !label.starts_with('-')
+        && !label.ends_with('-')
+        && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+}
+
+/// A text without the line that its author wrote into it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Split<'a> {
+    /// The rest.
+    pub(super) text: &'a str,
+    /// The domain that the last line names, if that is such a line.
+    pub(super) domain: Option<&'a str>,
+}
+
+/// Takes such a line off the end of a text. `None` when there is one that is not the last.
+pub(super) fn split(text: &str) -> Option<Split<'_>> {
+    let trimmed = text.trim_end();
+    let (before, last) = trimmed.rsplit_once('\n').unwrap_or(("", trimmed));
+    if before.lines().any(|line| domain_of(line).is_some()) {
+        return None;
+    }
+    Some(match domain_of(last) {
+        Some(domain) => Split { text: before.trim_end(), domain: Some(domain) },
+        None => Split { text, domain: None },
+    })
+}
+
+/// The domain of a line such as `@example.com #{code}`.
+fn domain_of(line: &str) -> Option<&str> {
+    let (domain, code) = line.trim().strip_prefix('@')?.split_once(" #")?;
+    CODE_PLACES.iter().any(|place| code.starts_with(place)).then_some(domain)
+}
+
+#[cfg(test)]
+mod tests;

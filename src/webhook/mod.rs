@@ -33,14 +33,14 @@ pub use self::event::{About, Event, EventId, MessageAbout};
 pub use self::list::{DeliveryPage, DeliveryQuery, Replay, ReplayError};
 pub use self::record::{Delivery, DeliveryState, EventRecord, WebhookAttempt};
 pub use self::recorder::EventRecorder;
-pub use self::transport::{AttemptError, Post, Posted, Subscribers, Transport};
+pub use self::transport::{AttemptError, Post, Posted, Poster, Subscribers, Transport};
 pub use self::view::{AttemptView, DeliveryView};
 pub use crate::registry::EventType;
 
 /// How long a stop waits for attempts in progress. Longer attempts are repeated after the next start.
 const CLOSING: Duration = Duration::from_secs(3);
 
-/// Time for a receiver to answer: what a [`Poster`](crate::gateway::Poster) is made with.
+/// Time for a receiver to answer: what a [`Poster`] is made with.
 pub const ATTEMPT_TIME: Duration = Duration::from_secs(15);
 
 /// Limits of the outbox.
@@ -82,7 +82,7 @@ pub struct OutboxDeps {
     pub sealer: Sealer,
     /// The webhooks of each service.
     pub subscribers: Arc<dyn Subscribers>,
-    /// How they are reached: a [`Poster`](crate::gateway::Poster).
+    /// How they are reached: a [`Poster`].
     pub transport: Arc<dyn Transport>,
     /// How much at once.
     pub bounds: OutboxBounds,

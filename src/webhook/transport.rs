@@ -4,10 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use reqwest::{Method, Request, Response};
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 use crate::domain::{ServiceId, Sid};
-use crate::gateway::{PostError, Poster};
+use crate::gateway::{EgressClients, NoAnswer, retry_after};
 use crate::registry::{Registry, Service, WebhookFields, WebhookStatus};
 use crate::store::BoxFuture;
 
@@ -77,25 +80,75 @@ pub trait Transport: Send + Sync + 'static {
     fn post(&self, post: Post) -> BoxFuture<'_, Posted>;
 }
 
+/// The most of an answer's body that is read, in bytes, so that its connection can be used again.
+const BODY_MAX: usize = 16 * 1024;
+
+/// The longest time that is spent on that.
+const BODY_TIME: Duration = Duration::from_secs(1);
+
+/// Posts over the network.
+pub struct Poster {
+    clients: EgressClients,
+    time_limit: Duration,
+}
+
+impl Poster {
+    /// Link-local addresses, and with them the metadata of clouds, are never reached. `private` says whether this
+    /// machine and private networks are. An answer must begin within `time_limit`.
+    pub fn new(private: bool, time_limit: Duration) -> Self {
+        Self { clients: EgressClients::new(private), time_limit }
+    }
+
+    async fn answer(&self, post: Post) -> Result<Posted, (AttemptError, String)> {
+        let request = request(post).map_err(|words| (AttemptError::Address, words.to_owned()))?;
+        let answered = tokio::time::timeout(self.time_limit, self.clients.begin(request)).await;
+        let answered = answered.map_err(|_| (AttemptError::TimedOut, "no answer in time".to_owned()))?;
+        let mut response = answered.map_err(|no_answer| match no_answer {
+            NoAnswer::OutOfReach => {
+                (AttemptError::Address, "its address is one that nothing is sent to".to_owned())
+            }
+            NoAnswer::Unsendable => (AttemptError::Address, "its URL is too long".to_owned()),
+            NoAnswer::NotConnected(words) => (AttemptError::NotConnected, words),
+            NoAnswer::Broken(words) => (AttemptError::Broken, words.to_owned()),
+        })?;
+        let (status, retry_after) = (response.status().as_u16(), retry_after(response.headers()));
+        // The status is known; the rest may be lost.
+        let _ = tokio::time::timeout(BODY_TIME, discard(&mut response)).await;
+        Ok(Posted::Answered { status, retry_after })
+    }
+}
+
 impl Transport for Poster {
     fn post(&self, post: Post) -> BoxFuture<'_, Posted> {
         Box::pin(async move {
-            let Post { url, headers, body } = post;
-            match self.post(&url, &headers, body).await {
-                Ok(answer) => Posted::Answered { status: answer.status, retry_after: answer.retry_after },
-                Err(error) => Posted::NotAnswered(AttemptError::from(&error), error.to_string()),
-            }
+            let answered = self.answer(post).await;
+            answered.unwrap_or_else(|(error, words)| Posted::NotAnswered(error, words))
         })
     }
 }
 
-impl From<&PostError> for AttemptError {
-    fn from(error: &PostError) -> Self {
-        match error {
-            PostError::Address(_) => Self::Address,
-            PostError::NotConnected(_) => Self::NotConnected,
-            PostError::TimedOut => Self::TimedOut,
-            PostError::Broken(_) => Self::Broken,
+fn request(post: Post) -> Result<Request, &'static str> {
+    let url = Url::parse(&post.url).map_err(|_| "its URL cannot be read")?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err("its URL is neither http nor https");
+    }
+    let mut request = Request::new(Method::POST, url);
+    let headers = request.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    for (name, value) in post.headers {
+        let value = HeaderValue::from_str(&value).map_err(|_| "a header has characters of no header")?;
+        headers.insert(name, value);
+    }
+    *request.body_mut() = Some(post.body.into());
+    Ok(request)
+}
+
+async fn discard(response: &mut Response) {
+    let mut read = 0;
+    while let Ok(Some(part)) = response.chunk().await {
+        read += part.len();
+        if read > BODY_MAX {
+            return;
         }
     }
 }
@@ -132,3 +185,6 @@ impl Subscribers for Registry {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

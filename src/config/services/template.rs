@@ -1,5 +1,7 @@
 //! The places of a template's text.
 
+use crate::template::placeholder::{PieceKind, pieces};
+
 /// A piece of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place<'a> {
@@ -28,50 +30,25 @@ const FRIENDLY_NAME: &str = "friendly_name";
 
 /// Cuts a text. What is no place of a template stays in the text around it.
 pub fn places(text: &str) -> Vec<Place<'_>> {
-    let mut pieces = Vec::new();
-    let mut literal = text;
-    let mut from = 0;
-    while let Some((at, length, place)) = next_place(literal, from) {
-        if at > 0 {
-            pieces.push(Place::Text(&literal[..at]));
+    let mut places = Vec::new();
+    let (mut from, mut at) = (0, 0);
+    for piece in pieces(text) {
+        let end = at + piece.raw.len();
+        let place = match piece.kind {
+            PieceKind::Single(CODE) | PieceKind::Double(CODE) => Some(Place::Code),
+            PieceKind::Single(FRIENDLY_NAME) | PieceKind::Double(FRIENDLY_NAME) => Some(Place::FriendlyName),
+            PieceKind::Double(own) => Some(Place::Own(own)),
+            _ => None,
+        };
+        if let Some(place) = place {
+            places.extend((from < at).then(|| Place::Text(&text[from..at])));
+            places.push(place);
+            from = end;
         }
-        pieces.push(place);
-        literal = &literal[at + length..];
-        from = 0;
+        at = end;
     }
-    if !literal.is_empty() {
-        pieces.push(Place::Text(literal));
-    }
-    pieces
-}
-
-/// The first place at or behind `from`: where it begins, how long it is, which.
-fn next_place(text: &str, mut from: usize) -> Option<(usize, usize, Place<'_>)> {
-    loop {
-        let at = from + text.get(from..)?.find('{')?;
-        let rest = &text[at..];
-        let double = rest.strip_prefix("{{").and_then(|inner| inner.split_once("}}"));
-        if let Some((name, _)) = double.filter(|(name, _)| is_name(name)) {
-            let place = match name {
-                CODE => Place::Code,
-                FRIENDLY_NAME => Place::FriendlyName,
-                own => Place::Own(own),
-            };
-            return Some((at, name.len() + 4, place));
-        }
-        let single = rest.strip_prefix('{').and_then(|inner| inner.split_once('}'));
-        match single.map(|(name, _)| name) {
-            Some(CODE) => return Some((at, CODE.len() + 2, Place::Code)),
-            Some(FRIENDLY_NAME) => return Some((at, FRIENDLY_NAME.len() + 2, Place::FriendlyName)),
-            Some(_) | None => from = at + 1,
-        }
-    }
-}
-
-/// Letters, digits, `_` and `-`.
-fn is_name(name: &str) -> bool {
-    (1..=64).contains(&name.len())
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
+    places.extend((from < at).then(|| Place::Text(&text[from..at])));
+    places
 }
 
 #[cfg(test)]

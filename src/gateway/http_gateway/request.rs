@@ -18,8 +18,8 @@ use crate::template::placeholder::{PieceKind, pieces};
 
 type Result<T> = std::result::Result<T, GatewaySettingsError>;
 
-/// Everything but the unreserved characters of RFC 3986 (2.3): what is put in can end neither a
-/// part of a path nor a value of a query.
+/// Everything but the unreserved characters of RFC 3986 (2.3): what is put in can end neither a part of a path nor a
+/// value of a query.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Headers that the HTTP library writes itself.
@@ -44,8 +44,8 @@ enum BodyTemplate {
     Form(Vec<(String, Template)>),
 }
 
-/// A JSON value whose texts are templates. What is put in becomes part of a text, and is escaped
-/// when the whole is written.
+/// A JSON value whose texts are templates. What is put in becomes part of a text, and is escaped when the whole is
+/// written.
 enum JsonTemplate {
     Fixed(Value),
     Text(Template),
@@ -59,19 +59,22 @@ struct Template(Vec<Part>);
 enum Part {
     Written(String),
     Secret(Zeroizing<String>),
-    Message(Placeholder),
+    /// A value of the message.
+    Message(FromMessage),
 }
 
-/// A part of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Placeholder {
-    To,
-    ToDigits,
-    Text,
-    Code,
-    Channel,
-    ValiditySeconds,
-}
+type FromMessage = fn(&OutgoingMessage) -> String;
+
+/// The placeholders for a message, with their values.
+const PLACEHOLDERS: [(&str, FromMessage); 6] = [
+    ("to", |message| message.to.e164()),
+    ("to_digits", |message| message.to.as_u64().to_string()),
+    ("text", |message| message.text.clone()),
+    ("code", |message| message.code.expose().to_owned()),
+    ("channel", |message| message.channel.as_str().to_owned()),
+    // A provider may read 0 as "no limit".
+    ("validity_seconds", |message| message.valid_for.as_secs().max(1).to_string()),
+];
 
 impl RequestTemplate {
     pub(super) fn new(settings: &HttpGatewaySettings) -> Result<Self> {
@@ -92,11 +95,11 @@ impl RequestTemplate {
             ));
         }
         // A request that forgets the number or the code would be accepted, and paid for, to no end.
-        if ![Placeholder::To, Placeholder::ToDigits].iter().any(|wanted| reader.used.contains(wanted)) {
+        if !["to", "to_digits"].iter().any(|wanted| reader.used.contains(wanted)) {
             let words = "has neither {to} nor {to_digits}: nobody would get the message";
             return Err(problem("http-gateway", words));
         }
-        if ![Placeholder::Text, Placeholder::Code].iter().any(|wanted| reader.used.contains(wanted)) {
+        if !["text", "code"].iter().any(|wanted| reader.used.contains(wanted)) {
             let words = "has neither {text} nor {code}: the message would carry no code";
             return Err(problem("http-gateway", words));
         }
@@ -152,17 +155,14 @@ impl JsonTemplate {
 }
 
 impl Template {
-    /// The text with the values of a message. Each value goes through `put_in`, the written parts
-    /// do not.
+    /// The text with the values of a message. Each value goes through `put_in`, the written parts do not.
     fn filled_in(&self, message: &OutgoingMessage, put_in: impl Fn(&mut String, &str)) -> Zeroizing<String> {
         let mut filled = Zeroizing::new(String::with_capacity(256));
         for part in &self.0 {
             match part {
                 Part::Written(text) => filled.push_str(text),
                 Part::Secret(value) => put_in(&mut filled, value),
-                Part::Message(placeholder) => {
-                    put_in(&mut filled, &Zeroizing::new(placeholder.value(message)));
-                }
+                Part::Message(value) => put_in(&mut filled, &Zeroizing::new(value(message))),
             }
         }
         filled
@@ -183,36 +183,10 @@ impl Template {
     }
 }
 
-impl Placeholder {
-    fn named(name: &str) -> Option<Self> {
-        Some(match name {
-            "to" => Self::To,
-            "to_digits" => Self::ToDigits,
-            "text" => Self::Text,
-            "code" => Self::Code,
-            "channel" => Self::Channel,
-            "validity_seconds" => Self::ValiditySeconds,
-            _ => return None,
-        })
-    }
-
-    fn value(self, message: &OutgoingMessage) -> String {
-        match self {
-            Self::To => message.to.e164(),
-            Self::ToDigits => message.to.as_u64().to_string(),
-            Self::Text => message.text.clone(),
-            Self::Code => message.code.expose().to_owned(),
-            Self::Channel => message.channel.as_str().to_owned(),
-            // A provider may read 0 as "no limit".
-            Self::ValiditySeconds => message.valid_for.as_secs().max(1).to_string(),
-        }
-    }
-}
-
 /// Reads the texts of a description, and collects the placeholders that they use.
 struct Reader<'a> {
     settings: &'a HttpGatewaySettings,
-    used: Vec<Placeholder>,
+    used: Vec<&'static str>,
 }
 
 impl Reader<'_> {
@@ -241,9 +215,9 @@ impl Reader<'_> {
     }
 
     fn part_named(&mut self, name: &str, setting: &str) -> Result<Part> {
-        if let Some(placeholder) = Placeholder::named(name) {
-            self.used.push(placeholder);
-            return Ok(Part::Message(placeholder));
+        if let Some((name, value)) = PLACEHOLDERS.into_iter().find(|(known, _)| *known == name) {
+            self.used.push(name);
+            return Ok(Part::Message(value));
         }
         if let Some(secret) = self.secret(name, setting) {
             return secret.map(Part::Secret);
@@ -262,8 +236,8 @@ impl Reader<'_> {
         ))
     }
 
-    /// The value of `{username}`, `{password}`, `{token}` or `{basic}`; `None` for another name. A
-    /// value that is not configured is an error, which names the variable to set.
+    /// The value of `{username}`, `{password}`, `{token}` or `{basic}`; `None` for another name. A value that is not
+    /// configured is an error, which names the variable to set.
     fn secret(&self, name: &str, setting: &str) -> Option<Result<Zeroizing<String>>> {
         let needed = |value: &Option<SecretString>, variable: &str| {
             let given = value.as_ref().map(ExposeSecret::expose_secret).filter(|v| !v.is_empty());
@@ -321,8 +295,9 @@ impl Reader<'_> {
             if headers.iter().any(|(other, _)| *other == name) {
                 return Err(problem(setting, "is given twice"));
             }
+            let used_before = self.used.len();
             let template = self.template(value, &setting)?;
-            if template.0.iter().any(|part| matches!(part, Part::Message(Placeholder::Text))) {
+            if self.used[used_before..].contains(&"text") {
                 return Err(problem(
                     setting,
                     "uses {text}, which a header cannot carry: put it into the URL or the body",
@@ -351,8 +326,8 @@ fn method(text: &str) -> Result<Method> {
     }
 }
 
-/// The part of the URL that says whom to connect to. It must be written out: nothing that comes
-/// from a message decides which server gets the code.
+/// The part of the URL that says whom to connect to. It must be written out: nothing that comes from a message
+/// decides which server gets the code.
 fn address(url: &Template) -> Result<Url> {
     let beginning = match url.0.first() {
         Some(Part::Written(text)) => text,

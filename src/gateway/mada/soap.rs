@@ -1,95 +1,32 @@
 //! Mada's SOAP: the request, and what an answer says, whatever prefixes its names have.
 
-use quick_xml::SeError;
 use quick_xml::de::{Deserializer as XmlDeserializer, EntityResolver};
-use quick_xml::escape::resolve_predefined_entity;
+use quick_xml::escape::{escape, resolve_predefined_entity};
 use quick_xml::events::BytesText;
-use quick_xml::se::{QuoteLevel, Serializer};
+use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
-use serde::{Deserialize, Serialize};
 
 use crate::gateway::OutgoingMessage;
-
-/// An alphanumeric sender, in the numbering of SMPP 3.4 (5.2.5).
-const TON_ALPHANUMERIC: u8 = 5;
-
-/// An international number.
-const TON_INTERNATIONAL: u8 = 1;
-
-/// The numbering plan of E.164.
-const NPI_E164: u8 = 1;
 
 /// The longest value that is kept, in bytes; those that matter have some ten.
 const VALUE_MAX: usize = 256;
 
-#[derive(Serialize)]
-#[serde(rename = "soapenv:Envelope")]
-struct Request<'a> {
-    #[serde(rename = "@xmlns:soapenv")]
-    soapenv: &'static str,
-    #[serde(rename = "@xmlns:sos")]
-    sos: &'static str,
-    #[serde(rename = "soapenv:Body")]
-    body: RequestBody<'a>,
-}
-
-#[derive(Serialize)]
-struct RequestBody<'a> {
-    #[serde(rename = "sos:SubmitSM")]
-    submit_sm: SubmitSm<'a>,
-}
-
-#[derive(Serialize)]
-struct SubmitSm<'a> {
-    #[serde(rename = "@soapenv:encodingStyle")]
-    encoding_style: &'static str,
-    #[serde(rename = "smRequest")]
-    request: SmRequest<'a>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct SmRequest<'a> {
-    source: Address<'a>,
-    destination: Address<'a>,
-    short_message: ShortMessage,
-    registered_delivery: u8,
-}
-
-#[derive(Serialize)]
-struct Address<'a> {
-    ton: u8,
-    npi: u8,
-    addr: &'a str,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ShortMessage {
-    string_data: String,
-}
-
-/// The envelope that submits a message.
-pub(super) fn submit_sm(source_name: &str, message: &OutgoingMessage) -> Result<String, SeError> {
-    let number = message.to.as_u64().to_string();
-    let text = message.text.chars().map(|c| if can_be_written(c) { c } else { ' ' }).collect();
-    let request = SmRequest {
-        source: Address { ton: TON_ALPHANUMERIC, npi: NPI_E164, addr: source_name },
-        destination: Address { ton: TON_INTERNATIONAL, npi: NPI_E164, addr: &number },
-        short_message: ShortMessage { string_data: text },
-        registered_delivery: 1,
-    };
-    let encoding_style = "http://schemas.xmlsoap.org/soap/encoding/";
-    let envelope = Request {
-        soapenv: "http://schemas.xmlsoap.org/soap/envelope/",
-        sos: "http://www.openmindnetworks.com/SoS",
-        body: RequestBody { submit_sm: SubmitSm { encoding_style, request } },
-    };
-    let mut xml = r#"<?xml version="1.0" encoding="UTF-8"?>"#.to_owned();
-    let mut serializer = Serializer::new(&mut xml);
-    serializer.set_quote_level(QuoteLevel::Full);
-    envelope.serialize(serializer)?;
-    Ok(xml)
+/// The envelope that submits a message. In the numbering of SMPP 3.4 (5.2.5) type 5 is an alphanumeric sender, type 1
+/// an international number, and plan 1 is E.164.
+pub(super) fn submit_sm(source_name: &str, message: &OutgoingMessage) -> String {
+    let text: String = message.text.chars().map(|c| if can_be_written(c) { c } else { ' ' }).collect();
+    let (source_name, number, text) = (escape(source_name), message.to.as_u64(), escape(&*text));
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\
+         <soapenv:Envelope xmlns:soapenv=\"http://schemas.xmlsoap.org/soap/envelope/\" \
+         xmlns:sos=\"http://www.openmindnetworks.com/SoS\"><soapenv:Body>\
+         <sos:SubmitSM soapenv:encodingStyle=\"http://schemas.xmlsoap.org/soap/encoding/\"><smRequest>\
+         <source><ton>5</ton><npi>1</npi><addr>{source_name}</addr></source>\
+         <destination><ton>1</ton><npi>1</npi><addr>{number}</addr></destination>\
+         <shortMessage><stringData>{text}</stringData></shortMessage>\
+         <registeredDelivery>1</registeredDelivery>\
+         </smRequest></sos:SubmitSM></soapenv:Body></soapenv:Envelope>"
+    )
 }
 
 /// Whether XML 1.0 (2.2) has a place for a character: not for most control characters.
@@ -149,8 +86,8 @@ struct Fault {
     faultcode: Option<String>,
 }
 
-/// Reads an envelope. `None` for what is not one: XML that is not well formed or ends early, another
-/// root, a document type (SOAP 1.1, 3, forbids it), an entity of its own, a value given twice, a long value.
+/// Reads an envelope. `None` for what is not one: XML that is not well formed or ends early, another root, a document
+/// type (SOAP 1.1, 3, forbids it), an entity of its own, a value given twice, a long value.
 pub(super) fn read_answer(xml: &str) -> Option<SoapAnswer> {
     let xml = xml.strip_prefix('\u{feff}').unwrap_or(xml).trim_end();
     let mut reader = XmlDeserializer::from_str_with_resolver(xml, NoDocumentType);

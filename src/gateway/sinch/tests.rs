@@ -347,3 +347,14 @@ fn message(channel: Channel) -> OutgoingMessage {
 fn sinch_error(code: u32) -> String {
     format!(r#"{{"errorCode":{code},"message":"Number +14155552671","reference":"a2028355"}}"#)
 }
+
+#[test]
+fn the_table_is_in_order_and_every_code_is_found_with_its_own_status_only() {
+    assert!(CODES.is_sorted_by_key(|(code, ..)| *code));
+    for (code, expected, words) in CODES {
+        let status = u16::try_from(code / 100).expect("a status");
+        assert_eq!(classification(*code, status), Some((*expected, *words)));
+        assert_eq!(classification(*code, status + 1), None, "{code}");
+    }
+    assert_eq!(classification(40_099, 400), None);
+}

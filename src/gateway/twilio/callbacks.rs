@@ -1,13 +1,12 @@
-//! What Twilio reports to the public address: how far a message or a call came, and that a key was
-//! pressed at the gate of a call.
+//! What Twilio reports to the public address: how far a message or a call came, and that a key was pressed at the
+//! gate of a call.
 //!
 //! Sources: <https://www.twilio.com/docs/messaging/guides/track-outbound-message-status>,
-//! <https://www.twilio.com/docs/voice/api/call-resource>,
-//! <https://www.twilio.com/docs/voice/twiml/gather>, and for `X-Twilio-Signature`
-//! <https://www.twilio.com/docs/usage/security>. Twilio signs the whole public address that
-//! it asked for with HMAC-SHA-1, keyed with the account's auth token: followed, for a form, by its
-//! parameters; else with the SHA-256 of the body as part of the address. No time is signed: whoever
-//! sees a callback can send it again, so carrying one out twice must do no harm.
+//! <https://www.twilio.com/docs/voice/api/call-resource>, <https://www.twilio.com/docs/voice/twiml/gather>, and for
+//! `X-Twilio-Signature` <https://www.twilio.com/docs/usage/security>. Twilio signs the whole public address that it
+//! asked for with HMAC-SHA-1, keyed with the account's auth token: followed, for a form, by its parameters; else with
+//! the SHA-256 of the body as part of the address. No time is signed: whoever sees a callback can send it again, so
+//! carrying one out twice must do no harm.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -91,8 +90,8 @@ pub struct TwilioCallbacks {
 }
 
 impl TwilioCallbacks {
-    /// For the account with this token, and callbacks at this public address: scheme, host, perhaps
-    /// a port and a path, exactly as in [`Callback::public_url`](crate::gateway::Callback).
+    /// For the account with this token, and callbacks at this public address: scheme, host, perhaps a port and a
+    /// path, exactly as in [`Callback::public_url`](crate::gateway::Callback).
     pub fn new(auth_token: SecretString, public_url: Arc<str>) -> Self {
         let public_url = match public_url.strip_suffix('/') {
             Some(bare) => bare.trim_end_matches('/').into(),
@@ -109,9 +108,8 @@ impl TwilioCallbacks {
 
     /// Checks a request's signature, then reads it.
     ///
-    /// `path_and_query` is what the server was asked for, unchanged. If the public address has a path
-    /// of its own, that may be in front of it or not, as the proxy has it. `signature` is the value of
-    /// `X-Twilio-Signature`.
+    /// `path_and_query` is what the server was asked for, unchanged. If the public address has a path of its own,
+    /// that may be in front of it or not, as the proxy has it. `signature` is the value of `X-Twilio-Signature`.
     pub fn read(
         &self,
         kind: CallbackKind,
@@ -217,8 +215,7 @@ impl Fields {
         Some(Self(fields.collect()))
     }
 
-    /// The value of a field; an error when it has several, for the signature does not say which was
-    /// first.
+    /// The value of a field; an error when it has several, for the signature does not say which was first.
     fn value(&self, name: &str) -> Result<Option<&str>, CallbackError> {
         let mut values = self.0.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str());
         let value = values.next();
@@ -252,8 +249,8 @@ struct Request<'a> {
     body: &'a [u8],
 }
 
-/// Whether the signature is that of the account, for this request at this public address. Takes
-/// the same time wherever a wrong signature differs.
+/// Whether the signature is that of the account, for this request at this public address. Takes the same time
+/// wherever a wrong signature differs.
 fn is_genuine(token: &SecretString, public_url: &str, request: &Request<'_>, signature: &str) -> bool {
     let Ok(signature) = STANDARD.decode(signature) else { return false };
     // Keys of every length are taken.
@@ -279,9 +276,9 @@ fn has_hash_of(request: &Request<'_>) -> bool {
 
 /// The addresses that Twilio may have asked for, the likeliest first.
 ///
-/// Where the public address has a path of its own, a proxy in front may have taken it away, or
-/// left it: then the server was asked for it already. And Twilio signs some addresses without a
-/// port that they have, some with one that goes without saying.
+/// Where the public address has a path of its own, a proxy in front may have taken it away, or left it: then the
+/// server was asked for it already. And Twilio signs some addresses without a port that they have, some with one that
+/// goes without saying.
 fn addresses(public_url: &str, path_and_query: &str) -> Vec<String> {
     let (scheme, rest) = public_url.split_once("://").unwrap_or(("", public_url));
     let (authority, prefix) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));

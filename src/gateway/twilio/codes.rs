@@ -1,7 +1,7 @@
 //! What Twilio's answers mean, by its error codes and else by HTTP's rules.
 //!
-//! Source: Twilio's Error and Warning Dictionary, <https://www.twilio.com/docs/api/errors>. The
-//! words are ours; Twilio's own message is never read, for it can contain the number.
+//! Source: Twilio's Error and Warning Dictionary, <https://www.twilio.com/docs/api/errors>. The words are ours;
+//! Twilio's own message is never read, for it can contain the number.
 
 use std::time::Duration;
 
@@ -22,8 +22,11 @@ pub(super) const CREDENTIALS: u32 = 20_003;
 /// The account is suspended.
 pub(super) const SUSPENDED: u32 = 30_002;
 
-/// What was asked for does not exist: to Verify, a verification that is used up, expired or
-/// was never started.
+/// Only these two say it of the account. Others that every message meets, such as a sender that is not there, can be
+/// one gateway's alone: they open its circuit and leave the server ready.
+pub(super) const ACCOUNT_REFUSED: [u32; 2] = [CREDENTIALS, SUSPENDED];
+
+/// What was asked for does not exist: to Verify, a verification that is used up, expired or was never started.
 pub(super) const NOT_FOUND: u32 = 20_404;
 
 /// Verify looks at no further codes for a verification.
@@ -43,8 +46,8 @@ struct ErrorAnswer {
     code: u32,
 }
 
-/// Longest id taken over from an answer. Twilio's have 34 characters; servers with the same API
-/// use others, such as UUIDs.
+/// Longest id taken over from an answer. Twilio's have 34 characters; servers with the same API use others, such as
+/// UUIDs.
 const SID_MAX: usize = 64;
 
 /// Whether a text can be an id: of a bounded length, and a harmless segment of a path.
@@ -65,8 +68,8 @@ pub(super) fn created(gateway: GatewayName, answer: &Answer) -> Result<Accepted,
     }
 }
 
-/// A success that does not say what it should: nobody knows what was done, and something else than
-/// Twilio may be in its place.
+/// A success that does not say what it should: nobody knows what was done, and something else than Twilio may be in
+/// its place.
 pub(super) fn unreadable(gateway: GatewayName, answer: &Answer, what: &str) -> GatewayError {
     let detail = format!("answered HTTP {} without a readable {what}", answer.status.as_u16());
     Classification::of_the_gateway(Ambiguous).error(gateway, None, detail)
@@ -83,23 +86,15 @@ pub(super) fn refused(gateway: GatewayName, answer: &Answer) -> GatewayError {
     classification.error(gateway, code, detail)
 }
 
-/// Only these two say it of the account. Others that every message meets, such as a sender that is
-/// not there, can be one gateway's alone: they open its circuit and leave the server ready.
-pub(super) fn refuses_account(error: &GatewayError) -> bool {
-    matches!(error.code, Some(CREDENTIALS | SUSPENDED))
-}
-
 /// Twilio's own code in an error answer.
 pub(super) fn error_code(answer: &Answer) -> Option<u32> {
     answer.json().map(|error: ErrorAnswer| error.code)
 }
 
-/// The classification of an answer that is not a success, and what its code says in words of ours, if
-/// that is known.
+/// The classification of an answer that is not a success, and what its code says in words of ours, if that is known.
 ///
-/// A status of 500 and above says that nobody knows how far the request came, whatever the body
-/// says, except for 20429 ("too many requests"), which was never processed. Otherwise a code from
-/// the table decides, then the status.
+/// A status of 500 and above says that nobody knows how far the request came, whatever the body says, except for
+/// 20429 ("too many requests"), which was never processed. Otherwise a code from the table decides, then the status.
 fn classify_code(code: Option<u32>, answer: &Answer) -> (Classification, Option<&'static str>) {
     let known = code.and_then(|code| known_code(CODES, code));
     let may_be_processed = answer.status.as_u16() >= 500 && code != Some(TOO_MANY_REQUESTS);
@@ -110,8 +105,8 @@ fn classify_code(code: Option<u32>, answer: &Answer) -> (Classification, Option<
     (classification, known.map(|(_, words)| words))
 }
 
-/// The class of a code that comes in a report about a message that was taken: it has surely not
-/// arrived. A code that is not in the table says no more than that.
+/// The class of a code that comes in a report about a message that was taken: it has surely not arrived. A code that
+/// is not in the table says no more than that.
 pub(super) fn class_of_report(code: u32) -> ErrorClass {
     known_code(CODES, code).map_or(ErrorClass::Refused, |(classification, _)| classification.class)
 }
@@ -124,21 +119,19 @@ const NEXT_DAY: ErrorClass = Retry { after: Some(Duration::from_secs(24 * 60 * 6
 
 /// What each error code means, and whom it concerns.
 ///
-/// In doubt an error concerns its message only, or strangers could put a gateway out of service for
-/// everybody. So does what concerns one channel, for a gateway may serve others. Some further
-/// decisions are ours:
+/// In doubt an error concerns its message only, or strangers could put a gateway out of service for everybody. So
+/// does what concerns one channel, for a gateway may serve others. Some further decisions are ours:
 ///
-/// * 20404 concerns one message: a service that is not there meets all, but a language that
-///   Verify does not speak is answered with it too, and the number's owner may choose that.
-/// * 21202 is fraud: nobody's own telephone has a premium number, and calls to such are what
-///   fraudsters earn with.
+/// * 20404 concerns one message: a service that is not there meets all, but a language that Verify does not speak is
+///   answered with it too, and the number's owner may choose that.
+/// * 21202 is fraud: nobody's own telephone has a premium number, and calls to such are what fraudsters earn with.
 /// * 21212, 21606 concern one message: whether a sender is valid can depend on the country.
 /// * 30022, 30023, 30027 concern one message: the limits are those of a single carrier.
-/// * 60200 ("invalid parameter") is a bad number, for no other parameter can be wrong that Verify
-///   does not have a code of its own for.
-/// * 60203 is refused and not to be tried again: the limit ends when the verification is checked
-///   or after ten minutes, which no budget of a send and hardly a code's life outlasts. Another
-///   gateway or channel is not bound by it.
+/// * 60200 ("invalid parameter") is a bad number, for no other parameter can be wrong that Verify does not have a
+///   code of its own for.
+/// * 60203 is refused and not to be tried again: the limit ends when the verification is checked or after ten
+///   minutes, which no budget of a send and hardly a code's life outlasts. Another gateway or channel is not bound by
+///   it.
 #[rustfmt::skip]
 const CODES: &CodeTable = &[
     (10_001, Classification::of_the_gateway(Configuration), "the account is not active; see the Twilio console"),

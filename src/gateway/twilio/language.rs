@@ -1,13 +1,13 @@
 //! Languages by the names that Twilio has for them.
 //!
-//! Twilio answers a language that it does not know with an error in place of the message, so only
-//! those of its lists are ever named, and the nearest is taken: `de-AT` is read out as `de-DE`.
-//! Without a name Twilio decides by itself, and the code still arrives.
+//! Twilio answers a language that it does not know with an error in place of the message, so only those of its lists
+//! are ever named, and the nearest is taken: `de-AT` is read out as `de-DE`. Without a name Twilio decides by itself,
+//! and the code still arrives.
 
 use crate::domain::Locale;
 
-/// Languages of `<Say>`, with the question of the gate in each. The first one of a language stands
-/// for its regions that are not listed.
+/// Languages of `<Say>`, with the question of the gate in each. The first one of a language stands for its regions
+/// that are not listed.
 ///
 /// Source: <https://www.twilio.com/docs/voice/twiml/say>, the languages that every account has.
 const SPOKEN: &[(&str, &str)] = &[
@@ -55,8 +55,8 @@ pub(super) fn spoken(locale: Locale) -> Option<&'static str> {
     nearest(locale, SPOKEN.iter().map(|(tag, _)| *tag))
 }
 
-/// What a call asks before it reads a code out, and the language it asks in: English for a
-/// language that has no voice.
+/// What a call asks before it reads a code out, and the language it asks in: English for a language that has no
+/// voice.
 pub(super) fn question(locale: Option<Locale>) -> (&'static str, &'static str) {
     let tag = locale.and_then(spoken).unwrap_or("en-US");
     let words = SPOKEN.iter().find(|(known, _)| *known == tag).map_or(ENGLISH, |(_, words)| words);
@@ -96,75 +96,4 @@ fn nearest(locale: Locale, mut known: impl Iterator<Item = &'static str> + Clone
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_call_is_held_in_the_nearest_language_that_twilio_speaks() {
-        for (locale, expected) in [
-            ("de", Some("de-DE")),
-            ("de-AT", Some("de-DE")),
-            ("en", Some("en-US")),
-            ("en-GB", Some("en-GB")),
-            ("en-NZ", Some("en-US")),
-            ("es-419", Some("es-ES")),
-            ("es-MX", Some("es-MX")),
-            ("pt-BR", Some("pt-BR")),
-            ("pt", Some("pt-PT")),
-            ("no", Some("nb-NO")),
-            ("nb", Some("nb-NO")),
-            ("zh", Some("zh-CN")),
-            ("zh-Hans-SG", Some("zh-CN")),
-            ("zh-Hant", Some("zh-TW")),
-            ("zh-TW", Some("zh-TW")),
-            ("zh-Hant-HK", Some("zh-HK")),
-            ("el", None),
-            ("tlh", None),
-        ] {
-            assert_eq!(spoken(parsed(locale)), expected, "{locale}");
-        }
-    }
-
-    #[test]
-    fn verify_is_told_only_languages_that_it_has() {
-        for (locale, expected) in [
-            ("de-CH", Some("de")),
-            ("en-US", Some("en")),
-            ("en-GB", Some("en-GB")),
-            ("pt-BR", Some("pt-BR")),
-            ("pt-PT", Some("pt")),
-            ("no", Some("nb")),
-            ("fil", Some("tl")),
-            ("zh-CN", Some("zh-CN")),
-            ("zh-Hans", Some("zh")),
-            ("zh-Hant", None),
-            ("zh-TW", None),
-            ("zh-HK", Some("zh-HK")),
-            ("bg", None),
-        ] {
-            assert_eq!(of_verify(parsed(locale)), expected, "{locale}");
-        }
-    }
-
-    #[test]
-    fn the_question_is_asked_in_a_language_that_has_a_voice() {
-        assert_eq!(question(None), ("en-US", ENGLISH));
-        assert_eq!(question(Some(parsed("el"))), ("en-US", ENGLISH));
-        assert_eq!(question(Some(parsed("de-AT"))).0, "de-DE");
-        assert!(question(Some(parsed("de-AT"))).1.contains("Taste"));
-    }
-
-    #[test]
-    fn every_listed_language_is_found_by_its_own_name() {
-        for (tag, words) in SPOKEN {
-            assert_eq!(question(Some(parsed(tag))), (*tag, *words));
-        }
-        for tag in VERIFY {
-            assert_eq!(of_verify(parsed(tag)), Some(*tag));
-        }
-    }
-
-    fn parsed(tag: &str) -> Locale {
-        Locale::parse(tag).expect("a language")
-    }
-}
+mod tests;

@@ -1,5 +1,4 @@
-//! Twilio Programmable Messaging: `POST /2010-04-01/Accounts/{Sid}/Messages.json`, for text and
-//! `WhatsApp` messages.
+//! Twilio Programmable Messaging: `POST /2010-04-01/Accounts/{Sid}/Messages.json`, for text and `WhatsApp` messages.
 //!
 //! Source: <https://www.twilio.com/docs/messaging/api/message-resource>.
 
@@ -12,7 +11,7 @@ use super::account::{
     Account, BASE_URL, Form, SENDER, WHATSAPP_NUMBER, WHATSAPP_TEMPLATE, check_id, check_sender,
 };
 use super::callbacks::CallbackKind;
-use super::codes::{created, is_id, refuses_account};
+use super::codes::{ACCOUNT_REFUSED, created, is_id};
 use crate::clock::Clock;
 use crate::domain::{Channel, GatewayName};
 use crate::gateway::client::Answer;
@@ -24,8 +23,8 @@ use crate::gateway::{
 
 const NAME: GatewayName = GatewayName::TwilioMessages;
 
-/// Twilio's bounds for `ValidityPeriod` are 1 and 36,000 s; below 6 s even a message that leaves
-/// at once would often be dropped by Twilio's own queue.
+/// Twilio's bounds for `ValidityPeriod` are 1 and 36,000 s; below 6 s even a message that leaves at once would often
+/// be dropped by Twilio's own queue.
 const VALIDITY_SECONDS: (u64, u64) = (6, 36_000);
 
 /// Room for the fields other than sender, text and callback.
@@ -69,6 +68,7 @@ impl TwilioMessages {
 impl Provider for MessagesApi {
     const NAME: GatewayName = NAME;
     const URL_SETTING: &'static str = BASE_URL;
+    const ACCOUNT_REFUSED: &'static [u32] = &ACCOUNT_REFUSED;
 
     fn channels(&self) -> &[Channel] {
         if self.whatsapp.is_some() { &[Channel::Sms, Channel::WhatsApp] } else { &[Channel::Sms] }
@@ -114,10 +114,6 @@ impl Provider for MessagesApi {
         let url = self.account.resource(&format!("Messages/{message_id}/Feedback.json"));
         let url = url.map_err(|error| not_tried(NAME, error.to_string()))?;
         Ok(Some(self.account.post(&url, Form::default().plain("Outcome", "confirmed"))))
-    }
-
-    fn refuses_account(error: &GatewayError) -> bool {
-        refuses_account(error)
     }
 }
 

@@ -1,5 +1,5 @@
-//! Twilio Verify: `POST /v2/Services/{VA...}/Verifications` and `.../VerificationCheck`. Twilio makes
-//! the code, words the message and holds the code until it is checked.
+//! Twilio Verify: `POST /v2/Services/{VA...}/Verifications` and `.../VerificationCheck`. Twilio makes the code, words
+//! the message and holds the code until it is checked.
 //!
 //! Sources: <https://www.twilio.com/docs/verify/api/verification>,
 //! <https://www.twilio.com/docs/verify/api/verification-check>.
@@ -11,7 +11,7 @@ use serde::Deserialize;
 use url::Url;
 
 use super::account::{Account, BASE_URL, Form, VERIFY_SERVICE, check_id};
-use super::codes::{CHECKS_USED_UP, NOT_FOUND, created, error_code, refused, refuses_account, unreadable};
+use super::codes::{ACCOUNT_REFUSED, CHECKS_USED_UP, NOT_FOUND, created, error_code, refused, unreadable};
 use super::language::of_verify;
 use crate::clock::Clock;
 use crate::domain::{Channel, Code, GatewayName, PhoneNumber};
@@ -49,6 +49,7 @@ impl TwilioVerify {
 impl Provider for VerifyApi {
     const NAME: GatewayName = NAME;
     const URL_SETTING: &'static str = BASE_URL;
+    const ACCOUNT_REFUSED: &'static [u32] = &ACCOUNT_REFUSED;
 
     fn channels(&self) -> &[Channel] {
         &Channel::ALL
@@ -71,10 +72,6 @@ impl Provider for VerifyApi {
     fn code_holder(&self) -> Option<&dyn CodeHolder> {
         Some(self)
     }
-
-    fn refuses_account(error: &GatewayError) -> bool {
-        refuses_account(error)
-    }
 }
 
 impl CodeHolder for VerifyApi {
@@ -83,8 +80,8 @@ impl CodeHolder for VerifyApi {
         Ok(self.account.post(&self.checks, form.number("To", "", to).plain("Code", code.expose())))
     }
 
-    /// A wrong code and one that is not live are both answers; everything that cannot be read as one
-    /// of them leaves open whether Twilio looked at the code.
+    /// A wrong code and one that is not live are both answers; everything that cannot be read as one of them leaves
+    /// open whether Twilio looked at the code.
     fn classify_check(&self, answer: &Answer) -> Result<Verdict, GatewayError> {
         if !answer.status.is_success() {
             return match error_code(answer) {

@@ -1,5 +1,5 @@
-//! Twilio Programmable Voice: `POST /2010-04-01/Accounts/{Sid}/Calls.json`, which calls a number and
-//! reads a code out.
+//! Twilio Programmable Voice: `POST /2010-04-01/Accounts/{Sid}/Calls.json`, which calls a number and reads a code
+//! out.
 //!
 //! Source: <https://www.twilio.com/docs/voice/api/call-resource>.
 
@@ -10,7 +10,7 @@ use url::Url;
 
 use super::account::{Account, BASE_URL, CALLER, Form, check_sender};
 use super::callbacks::CallbackKind;
-use super::codes::{created, refuses_account};
+use super::codes::{ACCOUNT_REFUSED, created};
 use super::twiml;
 use crate::clock::Clock;
 use crate::domain::{Channel, GatewayName, Locale};
@@ -58,6 +58,7 @@ impl TwilioVoice {
 impl Provider for VoiceApi {
     const NAME: GatewayName = NAME;
     const URL_SETTING: &'static str = BASE_URL;
+    const ACCOUNT_REFUSED: &'static [u32] = &ACCOUNT_REFUSED;
 
     fn channels(&self) -> &[Channel] {
         &[Channel::Call]
@@ -95,10 +96,6 @@ impl Provider for VoiceApi {
     fn classify(&self, answer: &Answer) -> Result<Accepted, GatewayError> {
         created(NAME, answer)
     }
-
-    fn refuses_account(error: &GatewayError) -> bool {
-        refuses_account(error)
-    }
 }
 
 impl VoiceApi {
@@ -118,8 +115,8 @@ impl VoiceApi {
     }
 }
 
-/// Where Twilio asks what to say once a key is pressed.
-/// The language goes along, for what is said behind the gate is put together when it opens.
+/// Where Twilio asks what to say once a key is pressed. The language goes along, for what is said behind the gate is
+/// put together when it opens.
 fn gate_address(callback: &Callback, locale: Option<Locale>) -> String {
     let locale = locale.map(|locale| format!("&locale={locale}")).unwrap_or_default();
     format!("{}{}?attempt={}{locale}", callback.public_url, CallbackKind::Gate.path(), callback.attempt)

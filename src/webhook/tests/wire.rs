@@ -1,7 +1,6 @@
 //! Over a real connection on loopback.
 
 use super::*;
-use crate::gateway::Poster;
 use crate::gateway::double::{Double, Reply, answer};
 
 #[tokio::test]

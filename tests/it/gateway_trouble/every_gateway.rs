@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::kinds::Kind;
 use super::raw::{Act, Raw};
-use crate::support::documented::{failed, incorrect, sent};
+use crate::support::documented::failed;
 use crate::support::{Numbers, Server, Setup, until};
 
 /// In the log, for a message that may have been sent.
@@ -33,10 +33,8 @@ const TROUBLES: &[(Act, &str)] = &[
     (Act::Drip("HTTP/1.1 200 OK\r\n", "X: y\r\n"), NO_ANSWER),
     (Act::Flood("HTTP/1.1 200 OK\r\nX-Long: ", "x"), AMBIGUOUS),
     (Act::Flood("HTTP/1.1 200 OK\r\n", "X-Many: y\r\n"), AMBIGUOUS),
-    // Interim answers without end.
+    // Interim answers without end, slowly.
     (Act::Drip("", "HTTP/1.1 100 Continue\r\n\r\n"), AMBIGUOUS),
-    (Act::Flood("", "HTTP/1.1 100 Continue\r\n\r\n"), AMBIGUOUS),
-    (Act::Flood("", "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"), AMBIGUOUS),
     (
         Act::SayAndStay("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"),
         AMBIGUOUS,
@@ -102,38 +100,6 @@ survives! {
     whatever_sinch_does_the_client_gets_its_answer: Sinch,
     whatever_mada_does_the_client_gets_its_answer: Mada,
     whatever_a_described_gateway_does_the_client_gets_its_answer: Http,
-}
-
-/// Interim answers as fast as the line takes them. The HTTP library skips them without a pause, and would keep its thread
-/// from other requests: the server interrupts them, and after a while stops listening.
-const CONTINUE: Act = Act::Flood("", "HTTP/1.1 100 Continue\r\n\r\n");
-
-/// More floods than the program has threads, each of which could go on for 20 s.
-#[tokio::test]
-async fn while_providers_flood_their_connections_codes_are_checked_and_the_floods_come_to_an_end() {
-    let floods = 1 + std::thread::available_parallelism().expect("a number of processors").get();
-    let raw = Raw::start().await;
-    raw.act(Act::SayAndStay(Kind::TwilioMessages.accepts()));
-    let setup = Setup::new().config("send-budget", "20s");
-    let server = Kind::TwilioMessages.at(&format!("http://{}", raw.address), setup).start().await;
-    let numbers = Numbers::default();
-    let number = numbers.next();
-    server.client.send(&number).await.expects(sent(&number, 5));
-
-    raw.act(CONTINUE);
-    let sends: Vec<_> = (0..floods)
-        .map(|_| {
-            let (client, to) = (server.client.clone(), numbers.next());
-            tokio::spawn(async move { client.send(&to).await })
-        })
-        .collect();
-    until("every flood", || async { raw.requests() }, |requests| *requests == 1 + floods).await;
-    for trials in (1..=4).rev() {
-        server.client.verify(&number, "no code").await.expects(incorrect(&number, trials));
-    }
-    for send in sends {
-        send.await.expect("an answer").expects(failed());
-    }
 }
 
 #[expect(clippy::print_stdout, reason = "the figures are worth seeing")]

@@ -14,7 +14,7 @@ const HANGS: &str = "provider.example";
 /// Many more than may be looked up at once.
 const SENDS: usize = 200;
 
-/// `LOOK_UPS` in `src/gateway/wire/http_client/connect.rs`.
+/// `LOOK_UPS` in `src/gateway/egress.rs`.
 const AT_ONCE: u64 = 32;
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use onceward::config::services::{AccountSettings, RegistrySettings};
 use onceward::domain::{ApiSecret, Channel, PhoneNumber, ServerKey, ServiceId, Sid, SidKind, Timestamp};
 use onceward::engine::Sealer;
-use onceward::gateway::{BoxFuture, Poster};
+use onceward::gateway::BoxFuture;
 use onceward::http::{Base, V2};
 use onceward::registry::ServiceFields;
 use onceward::store::MemoryStore;
@@ -13,7 +13,7 @@ use onceward::verify::{
     Attempt, AttemptPage, AttemptQuery, Begin, CheckCode, Ending, Refused, SendAttempt, Status, Summary,
     Target, Verification, Verifications,
 };
-use onceward::webhook::{ATTEMPT_TIME, Outbox, OutboxBounds, OutboxDeps};
+use onceward::webhook::{ATTEMPT_TIME, Outbox, OutboxBounds, OutboxDeps, Poster};
 
 use super::front_end::{FrontEnd, Reply};
 use super::registry::{registry, shards};

@@ -1,0 +1,64 @@
+use super::*;
+
+fn allowed(text: &str) -> [bool; 3] {
+    let address = text.parse().expect(text);
+    [EgressPolicy::Anywhere, EgressPolicy::PrivateToo, EgressPolicy::PublicOnly]
+        .map(|policy| policy.allows(address))
+}
+
+#[test]
+fn the_metadata_of_a_cloud_is_out_of_reach_in_every_spelling() {
+    for text in [
+        "169.254.169.254",
+        "169.254.0.1",
+        "::ffff:169.254.169.254",
+        "::169.254.169.254",
+        "64:ff9b::a9fe:a9fe",
+        "2002:a9fe:a9fe::1",
+        "fe80::1",
+        "febf::1",
+        "100.100.100.200",
+        "fd00:ec2::254",
+    ] {
+        assert_eq!(allowed(text), [true, false, false], "{text}");
+    }
+}
+
+#[test]
+fn private_addresses_are_reached_on_the_premises_and_not_as_public_ones() {
+    for text in [
+        "127.0.0.1",
+        "::1",
+        "::ffff:127.0.0.1",
+        "::127.0.0.1",
+        "0.0.0.0",
+        "::",
+        "10.1.2.3",
+        "172.31.0.1",
+        "192.168.0.1",
+        "100.64.0.1",
+        "198.19.0.1",
+        "224.0.0.1",
+        "255.255.255.255",
+        "fd12::1",
+        "64:ff9b::a00:1",
+        "ff02::1",
+    ] {
+        assert_eq!(allowed(text), [true, true, false], "{text}");
+    }
+    for text in ["1.1.1.1", "172.32.0.1", "100.128.0.1", "192.0.1.1", "2606:4700::1111"] {
+        assert_eq!(allowed(text), [true, true, true], "{text}");
+    }
+}
+
+#[test]
+fn an_address_in_a_url_is_seen_however_it_is_spelled() {
+    for text in
+        ["http://169.254.169.254/", "http://0xa9fea9fe/", "http://2852039166/", "http://[::ffff:a9fe:a9fe]/"]
+    {
+        assert!(!EgressPolicy::PrivateToo.allows_host(&Url::parse(text).expect(text)), "{text}");
+    }
+    for text in ["http://hooks.example.com/", "http://127.0.0.1:8080/", "http://[::1]/"] {
+        assert!(EgressPolicy::PrivateToo.allows_host(&Url::parse(text).expect(text)), "{text}");
+    }
+}

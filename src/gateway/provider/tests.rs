@@ -1,0 +1,52 @@
+use super::*;
+use crate::clock::ManualClock;
+
+#[test]
+fn a_refused_account_is_not_ready_until_a_send_works_or_a_minute_has_passed() {
+    let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_000)));
+    let health = AccountHealth::new(clock.clone(), &[]);
+    let refused = || Err::<(), _>(error(Classification::of_the_gateway(ErrorClass::Configuration)));
+    assert_eq!(health.readiness(), Ok(()));
+
+    let _ = health.learn(refused());
+    let reason = health.readiness().expect_err("not ready");
+    assert_eq!(reason, "Mada refused the account (class Configuration, code 14)");
+    let _ = health.learn(Ok(()));
+    assert_eq!(health.readiness(), Ok(()));
+
+    let _ = health.learn(refused());
+    clock.advance(Duration::from_millis(59_999));
+    assert!(health.readiness().is_err());
+    clock.advance(Duration::from_millis(1));
+    assert_eq!(health.readiness(), Ok(()));
+}
+
+#[test]
+fn what_one_message_met_says_nothing_about_the_account() {
+    let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_000)));
+    let health = AccountHealth::new(clock, &[]);
+    for classification in [
+        Classification::of_this_message(ErrorClass::Configuration),
+        Classification::of_the_gateway(ErrorClass::Ambiguous),
+        Classification::of_the_gateway(ErrorClass::Retry { after: None }),
+    ] {
+        let _ = health.learn(Err::<(), _>(error(classification)));
+        assert_eq!(health.readiness(), Ok(()));
+    }
+}
+
+#[test]
+fn a_provider_with_codes_for_a_refused_account_is_classified_by_these_alone() {
+    let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_000)));
+    let classification = Classification::of_the_gateway(ErrorClass::Configuration);
+    let health = AccountHealth::new(clock.clone(), &[13]);
+    let _ = health.learn(Err::<(), _>(error(classification)));
+    assert_eq!(health.readiness(), Ok(()));
+    let health = AccountHealth::new(clock, &[14]);
+    let _ = health.learn(Err::<(), _>(error(classification)));
+    assert!(health.readiness().is_err());
+}
+
+fn error(classification: Classification) -> GatewayError {
+    classification.error(GatewayName::Mada, Some(14), "refused the account".to_owned())
+}

@@ -1,0 +1,127 @@
+use super::*;
+
+const LIFE: Duration = Duration::from_secs(60);
+
+fn finished(written: &str, domain: Option<&str>, channel: Channel, hash: Option<&str>) -> String {
+    let domain = domain.map(Arc::from);
+    let hash = hash.and_then(AppHash::parse);
+    Text::new(written, "", domain.as_ref()).0.finish(channel, hash.as_ref(), "123456", LIFE)
+}
+
+#[test]
+fn a_text_message_ends_in_the_line_for_browsers() {
+    let ends = "Your code is 123456.\n\n@example.com #123456";
+    assert_eq!(finished("Your code is {code}.", Some("example.com"), Channel::Sms, None), ends);
+    let by_hand = "Your code is {code}.\n@example.com #{code}\n";
+    for domain in [None, Some("other.example")] {
+        assert_eq!(finished(by_hand, domain, Channel::Sms, None), ends, "what the text says holds");
+    }
+}
+
+#[test]
+fn with_an_app_hash_that_comes_last_instead() {
+    for domain in [None, Some("example.com")] {
+        let text = finished("Your code is {code}.", domain, Channel::Sms, Some("FA+9qCX9VSu"));
+        assert_eq!(text, "Your code is 123456.\nFA+9qCX9VSu");
+    }
+}
+
+#[test]
+fn calls_and_whatsapp_messages_end_with_the_text() {
+    let written = "Your code is {code}.\n@example.com #{code}";
+    let hash = Some("FA+9qCX9VSu");
+    let message = finished(written, Some("example.com"), Channel::WhatsApp, hash);
+    assert_eq!(message, "Your code is 123456.");
+    let call = finished(written, Some("example.com"), Channel::Call, hash);
+    assert_eq!(call, "Your code is 1. 2. 3. 4. 5. 6.");
+}
+
+fn filled(template: &str, channel: Channel) -> String {
+    let (text, _) = Text::new(template, "Acme", None);
+    text.finish(channel, None, "012345", Duration::from_secs(90))
+}
+
+#[test]
+fn what_is_filled_in_goes_where_the_text_says() {
+    for (template, text) in [
+        ("OTP message is {code}", "OTP message is 012345"),
+        ("OTP message is _CODE_", "OTP message is 012345"),
+        ("{code}", "012345"),
+        ("_CODE_ or {code}: {code}", "012345 or 012345: 012345"),
+        ("数字 {code} für dich", "数字 012345 für dich"),
+        ("{code", "{code"),
+        ("{Code} _code_ {{code}}", "{Code} _code_ {{code}}"),
+        ("_CODE_CODE_", "012345CODE_"),
+        ("{brand}: {code}, {minutes} min{brand}", "Acme: 012345, 2 minAcme"),
+        ("{brand}{brand}", "AcmeAcme"),
+        ("no place", "no place"),
+        ("", ""),
+    ] {
+        assert_eq!(filled(template, Channel::Sms), text, "{template:?}");
+    }
+}
+
+#[test]
+fn for_a_voice_the_digits_are_set_apart() {
+    let digits = "0. 1. 2. 3. 4. 5.";
+    assert_eq!(filled("Your code is {code}", Channel::Call), format!("Your code is {digits}"));
+    assert_eq!(
+        filled("Code {code}. Again: {code}.", Channel::Call),
+        format!("Code {digits} Again: {digits}")
+    );
+    assert_eq!(filled("{code}{code}!", Channel::Call), format!("{digits}{digits}!"));
+}
+
+#[test]
+fn a_brand_that_looks_like_a_placeholder_is_none() {
+    let (parts, _) = cut("{brand} {code}", "_CODE_ {minutes}");
+    assert_eq!(parts, [Part::Literal("_CODE_ {minutes} ".into()), Part::Code]);
+}
+
+#[test]
+fn minutes_round_up_and_are_never_zero() {
+    for (millis, expected) in [(0, 1), (1, 1), (60_000, 1), (60_001, 2), (600_000, 10)] {
+        assert_eq!(minutes(Duration::from_millis(millis)), expected, "{millis} ms");
+    }
+}
+
+#[test]
+fn a_domain_is_a_host_name_as_browsers_spell_it() {
+    for domain in ["example.com", "login.example.co.uk", "localhost", "xn--bcher-kva.example", "a-b.example"]
+    {
+        assert_eq!(check_domain(domain), Ok(()), "{domain}");
+    }
+    for (domain, words) in [
+        ("", "must be a host name"),
+        ("https://example.com", "without https://"),
+        ("example.com:443", "without"),
+        ("example.com/login", "without"),
+        ("exa mple.com", "without"),
+        ("ex_ample.com", "without"),
+        ("-a.example", "without"),
+        ("example.com.", "without"),
+        ("@example.com", "without"),
+        ("127.0.0.1", "not an address"),
+        ("[::1]", "not an address"),
+        ("Example.com", "\"example.com\""),
+        ("bücher.example", "\"xn--bcher-kva.example\""),
+    ] {
+        assert!(check_domain(domain).is_err_and(|e| e.contains(words)), "{domain}");
+    }
+    assert!(check_domain(&format!("{}.example", "a".repeat(64))).is_err());
+    assert!(check_domain(&"a.".repeat(127)).is_err());
+}
+
+#[test]
+fn a_line_that_is_written_by_hand_is_found() {
+    let with = |text, domain| Some(Split { text, domain: Some(domain) });
+    assert_eq!(split("Code {code}\n\n@example.com #{code}"), with("Code {code}", "example.com"));
+    assert_eq!(split("Code {code}\n@example.com #_CODE_\n"), with("Code {code}", "example.com"));
+    assert_eq!(split("@example.com #{code}"), with("", "example.com"));
+    for text in
+        ["Code {code}", "Code {code} @example.com #{code}", "@example.com {code}", "a\n@b #1 {code}\n"]
+    {
+        assert_eq!(split(text), Some(Split { text, domain: None }), "{text:?}");
+    }
+    assert_eq!(split("Code\n@example.com #{code}\nBye"), None);
+}

@@ -1,0 +1,85 @@
+use super::*;
+use crate::gateway::double::{Double, Reply, answer, refusing_url};
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+async fn post(url: &str) -> Posted {
+    post_by(&Poster::new(true, LIMIT), url).await
+}
+
+async fn post_by(poster: &Poster, url: &str) -> Posted {
+    let headers =
+        ["webhook-id", "webhook-timestamp", "webhook-signature"].map(|name| (name, "evt_1".to_owned()));
+    poster.post(Post { url: url.to_owned(), headers, body: Bytes::from_static(b"{}") }).await
+}
+
+fn status(posted: &Posted) -> Option<u16> {
+    match posted {
+        Posted::Answered { status, .. } => Some(*status),
+        Posted::NotAnswered(..) => None,
+    }
+}
+
+fn error(posted: &Posted) -> Option<AttemptError> {
+    match posted {
+        Posted::Answered { .. } => None,
+        Posted::NotAnswered(error, _) => Some(*error),
+    }
+}
+
+#[tokio::test]
+async fn what_is_posted_arrives_as_json_with_its_headers_and_the_answer_is_a_status() {
+    let mut receiver = Double::playing([Reply::Bytes(answer(503, &[("Retry-After", "7")], "busy"))]).await;
+    let answered = post(&format!("{}/hooks?a=b", receiver.base_url())).await;
+    let retry_after = Some(Duration::from_secs(7));
+    assert_eq!(answered, Posted::Answered { status: 503, retry_after });
+    let request = receiver.request().await;
+    assert_eq!(request.request_line, "POST /hooks?a=b HTTP/1.1");
+    assert_eq!(request.header("content-type"), Some("application/json"));
+    assert_eq!(request.header("webhook-id"), Some("evt_1"));
+    assert_eq!(request.body, "{}");
+}
+
+#[tokio::test]
+async fn a_redirect_is_an_answer_like_others() {
+    let mut elsewhere = Double::playing([]).await;
+    let location = elsewhere.base_url();
+    let receiver = Double::playing([Reply::Bytes(answer(307, &[("Location", &location)], ""))]).await;
+    assert_eq!(status(&post(&receiver.base_url()).await), Some(307));
+    assert_eq!(elsewhere.further_requests().len(), 0);
+}
+
+#[tokio::test]
+async fn a_body_without_end_does_not_change_what_was_answered() {
+    let head = "HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\nfffffff\r\n".to_owned();
+    for reply in [Reply::Endless(head.clone()), Reply::Silence(head)] {
+        let receiver = Double::playing([reply]).await;
+        assert_eq!(status(&post(&receiver.base_url()).await), Some(200));
+    }
+}
+
+#[tokio::test]
+async fn without_an_answer_the_reason_is_told() {
+    assert_eq!(error(&post(&refusing_url().await).await), Some(AttemptError::NotConnected));
+    let receiver = Double::playing([Reply::Reset]).await;
+    assert_eq!(error(&post(&receiver.base_url()).await), Some(AttemptError::Broken));
+    let receiver = Double::playing([Reply::Silence(String::new())]).await;
+    let hasty = Poster::new(true, Duration::from_millis(1));
+    assert_eq!(error(&post_by(&hasty, &receiver.base_url()).await), Some(AttemptError::TimedOut));
+    for url in ["", "nowhere", "ftp://hooks.example.com/", "http://169.254.169.254/latest/meta-data/"] {
+        assert_eq!(error(&post(url).await), Some(AttemptError::Address), "{url:?}");
+    }
+}
+
+#[tokio::test]
+async fn where_private_addresses_are_out_of_reach_neither_an_address_nor_a_name_leads_there() {
+    let mut receiver = Double::playing([]).await;
+    let public = Poster::new(false, LIMIT);
+    let by_name = receiver.base_url().replace("127.0.0.1", "localhost");
+    for url in [receiver.base_url(), by_name] {
+        let refused = "its address is one that nothing is sent to".to_owned();
+        let expected = Posted::NotAnswered(AttemptError::Address, refused);
+        assert_eq!(post_by(&public, &url).await, expected, "{url}");
+    }
+    assert_eq!(receiver.further_requests().len(), 0);
+}
