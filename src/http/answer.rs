@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use super::deps::Page;
 use crate::numbers::Refusal;
+use crate::web;
 
 /// Seconds after which a refused client may try again. What refuses (a full queue, a commit that
 /// failed, a restart) is over within a second or lasts much longer.
@@ -114,6 +115,12 @@ impl Answer {
     pub fn because(mut self, refusal: Refusal) -> Self {
         self.refusal = Some(refusal);
         self
+    }
+}
+
+impl From<web::Page> for Answer {
+    fn from(page: web::Page) -> Self {
+        Page::from(page).into()
     }
 }
 

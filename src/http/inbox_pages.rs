@@ -1,4 +1,4 @@
-//! The simulator's inbox behind the front end's [`Pages`].
+//! The simulator's inbox behind the front end's [`Pages`], and its pages as responses.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ impl InboxPages {
 impl Pages for InboxPages {
     fn page(&self, path: &str, query: Option<&str>) -> Option<Page> {
         match web::inbox(&self.simulator, self.default_region, path, query) {
-            Ok(page) => Some(page_of(page)),
+            Ok(page) => Some(page.into()),
             Err(InboxError::NoSuchPage) => None,
             Err(error @ InboxError::BadNumber(_)) => {
                 let status = StatusCode::BAD_REQUEST;
@@ -37,15 +37,13 @@ impl Pages for InboxPages {
     }
 }
 
-fn page_of(page: web::Page) -> Page {
-    let headers = page.headers.iter().filter_map(|(name, value)| {
-        Some((HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_str(value).ok()?))
-    });
-    Page {
-        status: StatusCode::OK,
-        content_type: page.content_type,
-        headers: headers.collect(),
-        body: page.body,
+impl From<web::Page> for Page {
+    fn from(page: web::Page) -> Self {
+        let (status, content_type, body) = (StatusCode::OK, page.content_type, page.body);
+        let header = |(name, value): &(&'static str, &'static str)| {
+            (HeaderName::from_static(name), HeaderValue::from_static(value))
+        };
+        Self { status, content_type, body, headers: page.headers.iter().map(header).collect() }
     }
 }
 
@@ -55,7 +53,7 @@ mod tests {
 
     #[test]
     fn every_header_of_a_page_is_sent() {
-        let page = page_of(web::inbox_page());
+        let page = Page::from(web::inbox_page());
         assert_eq!(page.headers.len(), web::inbox_page().headers.len());
     }
 }

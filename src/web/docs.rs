@@ -1,15 +1,9 @@
 //! The page that describes every route, for people. It asks for nothing from elsewhere and has no
 //! script, so that it works offline, with a keyboard alone, and read aloud.
 
-use std::sync::LazyLock;
-
 use askama::Template;
-use base64::Engine as _;
-use sha2::{Digest as _, Sha256};
 
-use super::Page;
-
-const STYLE: &str = include_str!("docs/docs.css");
+use super::page::{Page, STYLE, STYLE_ONLY};
 
 /// What the page shows.
 pub struct Docs {
@@ -83,37 +77,92 @@ pub struct DocsAnswer {
     pub about: &'static str,
 }
 
-/// The page, as it is written.
 #[derive(Template)]
 #[template(path = "docs.html")]
-struct Written<'a> {
+struct DocsPage<'a> {
     style: &'a str,
     docs: &'a Docs,
 }
 
-static POLICY: LazyLock<String> = LazyLock::new(|| {
-    let hash = base64::engine::general_purpose::STANDARD.encode(Sha256::digest(STYLE.as_bytes()));
-    format!(
-        "default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    )
-});
-
-/// Only this style may be used, nothing may be loaded, and no script runs.
-static HEADERS: LazyLock<[(&str, &str); 4]> = LazyLock::new(|| {
-    [
-        ("content-security-policy", POLICY.as_str()),
-        ("x-content-type-options", "nosniff"),
-        ("referrer-policy", "no-referrer"),
-        ("cache-control", "no-store"),
-    ]
-});
-
 /// The page for `GET /docs`.
 pub fn docs_page(docs: &Docs) -> Page {
-    // A template of texts does not fail.
-    let body = Written { style: STYLE, docs }.render().unwrap_or_default();
-    Page { content_type: "text/html; charset=utf-8", headers: &*HEADERS, body: body.into() }
+    Page::html(&DocsPage { style: STYLE, docs }, &STYLE_ONLY)
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+    use crate::web::page::csp_hash;
+
+    fn page() -> String {
+        let route = DocsRoute {
+            anchor: "ChangeThing",
+            method: "POST",
+            path: "/v2/Things/{Sid}",
+            summary: "Change a thing",
+            about: "More about it.",
+            access: "Needs a key.",
+            params: vec![DocsParam {
+                name: "Max".to_owned(),
+                place: "body",
+                required: true,
+                accepts: "1 to 9".to_owned(),
+                about: "How many.".to_owned(),
+            }],
+            curl: "curl -X POST 'x'".to_owned(),
+            answers: vec![DocsAnswer { status: 200, about: "Fine." }],
+            example: r#"{"a":1}"#.to_owned(),
+        };
+        let group = DocsGroup {
+            name: "Some routes",
+            anchor: "some-routes".to_owned(),
+            about: "What they do.",
+            routes: vec![route],
+        };
+        let docs = Docs {
+            title: "<onceward>",
+            version: "1",
+            about: "About & more.",
+            access: "User.",
+            groups: vec![group],
+        };
+        String::from_utf8(docs_page(&docs).body.to_vec()).expect("UTF-8")
+    }
+
+    #[test]
+    fn a_route_is_shown_with_its_parameters_a_call_and_its_answers() {
+        let page = page();
+        for part in [
+            "<h2 id=\"some-routes\">Some routes</h2>",
+            "<a href=\"#ChangeThing\">Change a thing</a>",
+            "<code>/v2/Things/{Sid}</code>",
+            "<code>Max</code> <em>required</em></th><td>body</td><td>1 to 9</td><td>How many.</td>",
+            "curl -X POST &#39;x&#39;",
+            "{&#34;a&#34;:1}",
+            "<th scope=\"row\">200</th><td>Fine.</td>",
+            "More about it. Needs a key.",
+        ] {
+            assert!(page.contains(part), "{part} is missing in\n{page}");
+        }
+    }
+
+    #[test]
+    fn what_a_text_says_is_never_markup() {
+        let page = page();
+        assert!(page.contains("&#60;onceward&#62;") && page.contains("About &#38; more."), "{page}");
+        assert!(!page.contains("<onceward>"));
+    }
+
+    #[test]
+    fn the_page_loads_nothing_and_runs_nothing() {
+        let page = page();
+        for part in ["<script", "http-equiv", "<img", "stylesheet", "@import", "url("] {
+            assert!(!page.contains(part), "{part}");
+        }
+        let policy = STYLE_ONLY[0].1;
+        assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{policy}");
+        let style =
+            page.split("<style>").nth(1).and_then(|rest| rest.split("</style>").next()).expect("a style");
+        assert!(policy.contains(&csp_hash(style)), "{policy}");
+    }
+}

@@ -1,53 +1,33 @@
 //! The simulator's inbox, as a page and as JSON. Exists in simulator mode only.
 
-use std::fmt;
 use std::sync::LazyLock;
 
-use base64::Engine as _;
-use bytes::Bytes;
+use askama::Template;
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
 use utoipa::ToSchema;
 
-use super::Page;
+use super::page::{Headers, Page, STYLE, csp_hash, html_headers};
 use crate::domain::{NumberError, PhoneNumber, Region};
 use crate::gateway::{InboxMessage, Simulator};
 
-const MARKUP: &str = include_str!("inbox/inbox.html");
-const STYLE: &str = include_str!("inbox/inbox.css");
-const SCRIPT: &str = include_str!("inbox/inbox.js");
+const SCRIPT: &str = include_str!("inbox.js");
 
-/// Messages in one answer: as many as a person looks through, and little enough to be asked for
-/// every second.
+/// Messages in one answer: as many as a person looks through, and little enough to be asked for every second.
 const SHOWN: usize = 100;
 
-/// One document with style and script inside: a single route serves it, and it asks for nothing
-/// but the messages.
-static DOCUMENT: LazyLock<String> =
-    LazyLock::new(|| MARKUP.replace("{{style}}", STYLE).replace("{{script}}", SCRIPT));
-
-/// Lets exactly this style and this script run, and lets the page speak with nobody but us, so
-/// that the text of a message could do nothing even if it became markup.
-static POLICY: LazyLock<String> = LazyLock::new(|| {
-    format!(
-        "default-src 'none'; style-src {}; script-src {}; connect-src 'self'; img-src data:; \
-         base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-        csp_hash(STYLE),
-        csp_hash(SCRIPT)
-    )
-});
-
-static PAGE_HEADERS: LazyLock<[(&str, &str); 4]> = LazyLock::new(|| {
-    [
-        ("content-security-policy", POLICY.as_str()),
-        ("x-content-type-options", "nosniff"),
-        ("referrer-policy", "no-referrer"),
-        ("cache-control", "no-store"),
-    ]
-});
+static PAGE_HEADERS: LazyLock<Headers> =
+    LazyLock::new(|| html_headers(&format!("script-src {}; connect-src 'self'; ", csp_hash(SCRIPT))));
 
 const JSON_HEADERS: [(&str, &str); 2] =
     [("x-content-type-options", "nosniff"), ("cache-control", "no-store")];
+
+/// One document with style and script inside, which loads nothing but the messages.
+#[derive(Template)]
+#[template(path = "inbox.html")]
+struct InboxPage {
+    style: &'static str,
+    script: &'static str,
+}
 
 /// Why there is no page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -88,15 +68,11 @@ pub fn inbox(
 /// The page for `GET /inbox`. It polls `GET /inbox/messages` with its own query string, so that
 /// `/inbox?to=%2B14155552671` shows one number's messages.
 pub fn inbox_page() -> Page {
-    Page {
-        content_type: "text/html; charset=utf-8",
-        headers: &*PAGE_HEADERS,
-        body: Bytes::from_static(DOCUMENT.as_bytes()),
-    }
+    Page::html(&InboxPage { style: STYLE, script: SCRIPT }, &PAGE_HEADERS)
 }
 
-/// The answer of `GET /inbox/messages`: [`messages_json`] with its headers.
-pub fn inbox_messages(simulator: &Simulator, to: Option<PhoneNumber>) -> Page {
+/// The answer of `GET /inbox/messages`.
+fn inbox_messages(simulator: &Simulator, to: Option<PhoneNumber>) -> Page {
     Page {
         content_type: "application/json",
         headers: &JSON_HEADERS,
@@ -116,7 +92,7 @@ pub fn inbox_messages(simulator: &Simulator, to: Option<PhoneNumber>) -> Page {
 /// Times are milliseconds since the Unix epoch by the server's clock, of which `nowMs` is the
 /// present. `expiresAtMs` is when the code ends by itself; it may be used or replaced before.
 /// Numbers are whole here: the inbox stands in for the telephone.
-pub fn messages_json(simulator: &Simulator, to: Option<PhoneNumber>) -> String {
+fn messages_json(simulator: &Simulator, to: Option<PhoneNumber>) -> String {
     let messages = simulator.messages(to, SHOWN);
     let answer = Inbox {
         messages: messages.iter().map(MessageJson::from).collect(),
@@ -169,12 +145,6 @@ impl<'a> From<&'a InboxMessage> for MessageJson<'a> {
             expires_at_ms: message.received.plus(message.valid_for).as_millis(),
         }
     }
-}
-
-/// A source expression for inline content (CSP Level 3, 2.3.1).
-fn csp_hash(content: &str) -> impl fmt::Display {
-    let digest = Sha256::digest(content.as_bytes());
-    format!("'sha256-{}'", base64::engine::general_purpose::STANDARD.encode(digest))
 }
 
 #[cfg(test)]

@@ -3,11 +3,13 @@
 //! They know nothing of HTTP: the front end routes to them and sends what they return.
 
 mod docs;
+mod home;
 mod inbox;
 mod page;
 
 pub use docs::{Docs, DocsAnswer, DocsGroup, DocsParam, DocsRoute, docs_page};
-pub use inbox::{Inbox, InboxError, inbox, inbox_messages, inbox_page, messages_json};
+pub use home::home_page;
+pub use inbox::{Inbox, InboxError, inbox, inbox_page};
 pub use page::Page;
 
 pub use crate::gateway::Simulator;

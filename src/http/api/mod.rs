@@ -81,7 +81,7 @@ async fn try_answer<V: Verify>(
         Handler::Callback(kind) => server::callback(deps, kind, head, body.read(limit, time).await?).await,
         Handler::Inbox => server::inbox(deps, head),
         Handler::Ready => Ok(server::ready(deps)),
-        Handler::Index => Ok(server::index(deps.pages.is_some(), deps.callbacks.is_some())),
+        Handler::Index => Ok(server::index(&head.headers, deps.pages.is_some(), deps.callbacks.is_some())),
         Handler::Fixed(answer) => Ok(answer()),
     }
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use hyper::HeaderMap;
 use hyper::StatusCode;
-use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderName};
 use hyper::http::request::Parts;
 use serde::Serialize;
 
@@ -18,6 +18,7 @@ use crate::http::routes::GROUPS;
 use crate::http::tls::CertificateHealth;
 use crate::http::v2::params::{Param, Text};
 use crate::numbers::Usage;
+use crate::web;
 
 static X_TWILIO_SIGNATURE: HeaderName = HeaderName::from_static("x-twilio-signature");
 
@@ -31,8 +32,12 @@ struct Served {
     routes: Vec<String>,
 }
 
-/// `GET /`: names the routes. Those below `/v2` are many, and have a page.
-pub fn index(has_inbox: bool, has_callbacks: bool) -> Answer {
+/// `GET /`: names the routes, as a page of links for a browser and as JSON for others. Those below `/v2` are many, and
+/// have a page.
+pub fn index(headers: &HeaderMap, has_inbox: bool, has_callbacks: bool) -> Answer {
+    if accepts_html(headers) {
+        return web::home_page(has_inbox).into();
+    }
     let is_listed = |route: &&Route| match route.handler {
         Handler::V2(_) => false,
         Handler::Inbox => has_inbox,
@@ -46,6 +51,13 @@ pub fn index(has_inbox: bool, has_callbacks: bool) -> Answer {
     Answer::envelope(StatusCode::OK, 200, message, Some(Served { routes }))
 }
 
+/// Whether `Accept` names `text/html`, as browsers do. Programs say `*/*` or nothing.
+fn accepts_html(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let mut types = values.flat_map(|value| value.split(',')).filter_map(|range| range.split(';').next());
+    types.any(|name| name.trim().eq_ignore_ascii_case("text/html"))
+}
+
 /// `GET /openapi.json`
 pub fn description() -> Answer {
     Answer::json_text(StatusCode::OK, openapi::text())
@@ -53,17 +65,7 @@ pub fn description() -> Answer {
 
 /// `GET /docs`
 pub fn docs() -> Answer {
-    let page = openapi::page();
-    let headers = page.headers.iter().filter_map(|(name, value)| {
-        Some((HeaderName::from_static(name), HeaderValue::from_str(value).ok()?))
-    });
-    Answer {
-        status: StatusCode::OK,
-        content_type: HeaderValue::from_static(page.content_type),
-        body: page.body,
-        headers: headers.collect(),
-        refusal: None,
-    }
+    openapi::page().into()
 }
 
 #[derive(Serialize)]

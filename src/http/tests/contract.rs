@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::client::get;
 use super::script::{Call, Script};
 use super::world::{EchoPages, NUMBER, World, deps, send_body, sms_code_body, tutorial_code, verify_body};
 use crate::config::AnswerSet;
@@ -279,6 +280,27 @@ async fn the_index_names_the_inbox_only_where_there_is_one() {
     assert!(reply.body.contains("POST /api/verify-otp") && !reply.body.contains("/inbox"), "{}", reply.body);
     let reply = with_pages().await.get("/").await;
     assert!(reply.body.contains("GET /inbox"), "{}", reply.body);
+}
+
+#[tokio::test]
+async fn the_index_is_a_page_for_a_browser_and_json_for_others() {
+    let world = with_pages().await;
+    let index = |accept: &str| get("/").replace("\r\n\r\n", &format!("\r\naccept: {accept}\r\n\r\n"));
+    for browser in ["text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "Text/HTML;q=0.5"] {
+        let reply = world.ask(index(browser)).await;
+        assert_eq!((reply.status, reply.header("content-type")), (200, Some("text/html; charset=utf-8")));
+        assert!(reply.body.contains("href=\"/inbox\"") && reply.body.contains("viewport"), "{}", reply.body);
+        let policy = reply.header("content-security-policy").expect("a policy");
+        assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{policy}");
+    }
+    for program in ["*/*", "application/json", "text/htmlx"] {
+        let reply = world.ask(index(program)).await;
+        assert_eq!(
+            (reply.status, reply.header("content-type")),
+            (200, Some("application/json")),
+            "{program}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ let polling = false;
 let stopped = false;
 
 // `round` is Math.floor for what has passed and Math.ceil for what is left, so that a code that
-// was sent just now is good for as long as it was made for. Under two minutes seconds matter.
+// was sent just now shows its whole life. Under two minutes seconds matter.
 function span(ms, round) {
   const seconds = Math.max(0, round(ms / 1000));
   if (seconds < 120) return `${seconds} s`;
@@ -74,7 +74,7 @@ function addRow(message) {
 function refresh(row, message, now) {
   const left = message.expiresAtMs - now;
   row.querySelector(".age").textContent = `${span(now - message.receivedAtMs, Math.floor)} ago`;
-  row.querySelector(".life").textContent = left > 0 ? `good for ${span(left, Math.ceil)}` : "expired";
+  row.querySelector(".life").textContent = left > 0 ? `expires in ${span(left, Math.ceil)}` : "expired";
   row.classList.toggle("live", left > 0);
   row.classList.toggle("ended", left <= 0);
 }
