@@ -55,15 +55,15 @@ macro_rules! v2 {
 }
 
 const fn ok(content: Content) -> Success {
-    Success { status: 200, about: "Here it is.", content }
+    Success { status: 200, about: "The resource.", content }
 }
 
 const fn made(content: Content) -> Success {
-    Success { status: 201, about: "It was made.", content }
+    Success { status: 201, about: "Created.", content }
 }
 
-const GONE: Success = Success { status: 204, about: "It is gone.", content: Content::Nothing };
-const TAKEN: Success = Success { status: 204, about: "It was taken.", content: Content::Nothing };
+const GONE: Success = Success { status: 204, about: "Deleted.", content: Content::Nothing };
+const TAKEN: Success = Success { status: 204, about: "Accepted.", content: Content::Nothing };
 const HTML: Success = ok(Content::Text("text/html; charset=utf-8"));
 
 /// Routes that speak as Twilio's do.
@@ -445,7 +445,7 @@ const fn compatible_route(
     content: Content,
     others: &'static [u16],
 ) -> Route {
-    let success = Success { status: 200, about: "It was done.", content };
+    let success = Success { status: 200, about: "Done.", content };
     Route::new(Post, path, (id, summary), handler, success)
         .about("What each status says is in docs/errors.md.")
         .takes_described(params)

@@ -52,7 +52,7 @@ fn shown(group: &Group, route: &'static Route) -> DocsRoute {
         summary: route.summary,
         about: route.about,
         access: match route.access.unwrap_or(group.access) {
-            Access::Open => "Everybody may ask.",
+            Access::Open => "No credential is needed.",
             Access::Compatible => "Needs an API key where the server asks for one.",
             Access::Scope(_) | Access::AnyScope | Access::Account(_) => {
                 "Needs the account's token or an API key."
