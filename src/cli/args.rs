@@ -42,6 +42,7 @@ Examples:
   onceward export --out backup.jsonl        write everything into a file
   onceward import backup.jsonl --data-dir d make a data directory of it
   onceward check-data                       is every record readable?
+  onceward openapi >openapi.json            describe every route to a program
   onceward keys create --name shop          an API key for a program that calls the API
   onceward --config /etc/onceward.json --data-dir /var/lib/onceward";
 
@@ -121,6 +122,9 @@ pub enum Command {
     ///
     /// For an operator who knows that it is the number's owner who asks. Needs the server to run on the data directory.
     Unlock(UnlockArgs),
+
+    /// Print the description of every route that the server gives at /openapi.json.
+    Openapi,
 }
 
 /// Whose lockout ends.

@@ -100,6 +100,9 @@ fn decide(arguments: impl Iterator<Item = OsString>, process: Process) -> Next {
     if args.print_schema {
         return Next::Answer(Answer { out: config::json_schema(), ..Answer::default() });
     }
+    if matches!(args.command, Some(Command::Openapi)) {
+        return Next::Answer(Answer { out: crate::http::openapi_json().to_owned(), ..Answer::default() });
+    }
     let sources = Sources {
         overrides: args.overrides(),
         config_file: args.config,
@@ -128,7 +131,7 @@ fn decide(arguments: impl Iterator<Item = OsString>, process: Process) -> Next {
         Some(Command::Export(args)) => Some(Backup::Export(args)),
         Some(Command::Import(args)) => Some(Backup::Import(args)),
         Some(Command::CheckData(args)) => Some(Backup::CheckData(args)),
-        None => None,
+        Some(Command::Openapi) | None => None,
     };
     if let Some(what) = what {
         return match config::load_storage(&sources) {

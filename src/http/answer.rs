@@ -136,7 +136,8 @@ impl From<Page> for Answer {
     }
 }
 
-/// The answer of most routes that are not Twilio's. The fields' order is part of the contract.
+// The fields' order is part of the contract.
+/// The answer of most routes that are not Twilio's.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Envelope, bound = "")]
 pub struct Envelope<'a, D = ()> {

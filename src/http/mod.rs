@@ -48,6 +48,7 @@ pub use deps::{
     Readiness, Verify,
 };
 pub use inbox_pages::InboxPages;
+pub use openapi::text as openapi_json;
 pub use refusal_log::OncePerSecond;
 pub use server::serve;
 pub use tls::{CertificateHealth, Identity, Tls};

@@ -4,7 +4,7 @@ use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
 use super::{Delivery, DeliveryState, EventId, WebhookAttempt};
-use crate::domain::{Sid, Timestamp};
+use crate::domain::{DateTime, Sid};
 
 /// A delivery of an event to a webhook.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -31,13 +31,11 @@ pub struct DeliveryView<'a> {
     /// `pending`, `delivered` or `failed`.
     pub status: &'static str,
     /// When the event happened.
-    #[serde(serialize_with = "seconds")]
     #[schema(value_type = String, format = DateTime)]
-    pub date_created: Timestamp,
+    pub date_created: DateTime,
     /// When it is tried next; null when it is not.
-    #[serde(serialize_with = "seconds_if_any")]
     #[schema(required, value_type = Option<String>, format = DateTime)]
-    pub next_attempt: Option<Timestamp>,
+    pub next_attempt: Option<DateTime>,
     /// The latest attempts, the oldest first.
     pub attempts: Vec<AttemptView<'a>>,
 }
@@ -47,9 +45,8 @@ pub struct DeliveryView<'a> {
 #[schema(as = DeliveryAttempt)]
 pub struct AttemptView<'a> {
     /// When it began.
-    #[serde(serialize_with = "seconds")]
     #[schema(value_type = String, format = DateTime)]
-    pub date: Timestamp,
+    pub date: DateTime,
     /// How long it took, in milliseconds.
     pub duration_ms: u64,
     /// The HTTP status of the answer.
@@ -75,8 +72,8 @@ impl<'a> DeliveryView<'a> {
             event_type: event.kind.as_str(),
             verification_sid: event.verification,
             status: state.as_str(),
-            date_created: event.at,
-            next_attempt: (*state == DeliveryState::Pending).then_some(*due),
+            date_created: event.at.into(),
+            next_attempt: (*state == DeliveryState::Pending).then(|| (*due).into()),
             attempts: attempts.iter().map(AttemptView::of).collect(),
         }
     }
@@ -85,7 +82,7 @@ impl<'a> DeliveryView<'a> {
 impl<'a> AttemptView<'a> {
     fn of(attempt: &'a WebhookAttempt) -> Self {
         Self {
-            date: attempt.at,
+            date: attempt.at.into(),
             duration_ms: u64::try_from(attempt.took.as_millis()).unwrap_or(u64::MAX),
             status_code: attempt.status,
             error: attempt.error.map(super::AttemptError::as_str),
@@ -96,16 +93,4 @@ impl<'a> AttemptView<'a> {
 
 fn text<S: Serializer>(id: &EventId, to: S) -> Result<S::Ok, S::Error> {
     to.collect_str(id)
-}
-
-/// RFC 3339 in UTC, to the second, as Twilio's lists have it.
-fn seconds<S: Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
-    to.collect_str(&at.rfc3339_seconds())
-}
-
-fn seconds_if_any<S: Serializer>(at: &Option<Timestamp>, to: S) -> Result<S::Ok, S::Error> {
-    match at {
-        Some(at) => seconds(at, to),
-        None => to.serialize_none(),
-    }
 }

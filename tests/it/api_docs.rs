@@ -6,6 +6,7 @@
 //! is that of the newest message.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -16,7 +17,6 @@ use crate::support::{Answer, Server, Setup};
 
 const COMPATIBLE: Document = Document { path: "docs/api.md", text: include_str!("../../docs/api.md") };
 const TWILIOS: Document = Document { path: "docs/api-v2.md", text: include_str!("../../docs/api-v2.md") };
-const DESCRIPTION: &str = include_str!("../../docs/openapi.json");
 
 /// Where the documents' server is.
 const ADDRESS: &str = "http://localhost:3000";
@@ -46,7 +46,9 @@ fn every_call_of_twilios_routes_has_an_example() {
             shell.assign(text);
         }
     }
-    let description: Value = serde_json::from_str(DESCRIPTION).expect("docs/openapi.json is JSON");
+    let described =
+        Command::new(env!("CARGO_BIN_EXE_onceward")).arg("openapi").output().expect("a description");
+    let description: Value = serde_json::from_slice(&described.stdout).expect("the description is JSON");
     let paths = description["paths"].as_object().expect("paths");
     let mut calls = 0;
     for (path, methods) in paths.iter().filter(|(path, _)| path.starts_with("/v2/")) {

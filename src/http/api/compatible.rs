@@ -69,7 +69,6 @@ pub struct SendCode<'a> {
 /// The body of `POST /api/verify-otp`.
 #[derive(Deserialize, ToSchema)]
 pub struct VerifyOtp<'a> {
-    /// Whose code it is.
     #[serde(borrow, alias = "User")]
     #[schema(inline, value_type = User<'static>)]
     user: JsonObject<User<'a>>,
@@ -79,7 +78,7 @@ pub struct VerifyOtp<'a> {
     code: Cow<'a, str>,
 }
 
-/// A person.
+/// Whose code it is.
 #[derive(Deserialize, ToSchema)]
 #[schema(example = json!({ "phoneNumber": "+14155552671" }))]
 struct User<'a> {

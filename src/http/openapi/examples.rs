@@ -193,10 +193,10 @@ pub fn delivery() -> String {
         event_type: "verification.approved",
         verification_sid: sid(SidKind::Verification),
         status: "delivered",
-        date_created: THEN,
+        date_created: THEN.into(),
         next_attempt: None,
         attempts: vec![webhook::AttemptView {
-            date: THEN,
+            date: THEN.into(),
             duration_ms: 42,
             status_code: Some(204),
             error: None,

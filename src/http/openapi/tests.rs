@@ -22,9 +22,9 @@ fn operations() -> impl Iterator<Item = (&'static str, &'static str, &'static Va
 fn the_description_has_every_route_of_the_table_and_no_other() {
     let described: BTreeSet<String> =
         operations().map(|(path, method, _)| format!("{} {path}", method.to_uppercase())).collect();
-    let routes = GROUPS.iter().flat_map(|group| group.routes);
+    let table = GROUPS.iter().flat_map(|group| group.routes);
     let routed: BTreeSet<String> =
-        routes.map(|route| format!("{} {}", route.verb.as_str(), route.path)).collect();
+        table.map(|route| format!("{} {}", route.verb.as_str(), route.path)).collect();
     assert_eq!(described, routed);
 }
 

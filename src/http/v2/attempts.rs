@@ -57,7 +57,7 @@ pub async fn list(request: &RequestContext<'_>) -> Result<Answer, Error> {
     let (page, began) = Page::read(&request.fields)?.begun(request.end_of_now());
     let filters: Filters = request.read()?;
     let wanted = AttemptQuery {
-        services: services(request, filters.service),
+        services: services(request, filters.service.as_ref()),
         after: filters.after,
         before: Some(filters.before.map_or(began, |before| before.min(began))),
         to: filters.to,
@@ -94,7 +94,7 @@ pub async fn fetch(request: &RequestContext<'_>) -> Result<Answer, Error> {
 pub async fn summary(request: &RequestContext<'_>) -> Result<Answer, Error> {
     let filters: SummaryFilters = request.read()?;
     let wanted = AttemptQuery {
-        services: services(request, filters.service),
+        services: services(request, filters.service.as_ref()),
         after: filters.after,
         before: filters.before,
         country: filters.country,
@@ -109,9 +109,9 @@ pub async fn summary(request: &RequestContext<'_>) -> Result<Answer, Error> {
 }
 
 /// The requested services, without those that the caller may not see; `None` for all.
-fn services(request: &RequestContext<'_>, asked: Option<ServiceSid>) -> Option<Vec<ServiceId>> {
+fn services(request: &RequestContext<'_>, asked: Option<&ServiceSid>) -> Option<Vec<ServiceId>> {
     let own = request.own_service();
     let Some(Id(sid)) = asked else { return own.map(|own| vec![own]) };
-    let asked = request.service_id(&sid).filter(|id| own.is_none_or(|own| own == *id));
+    let asked = request.service_id(sid).filter(|id| own.is_none_or(|own| own == *id));
     Some(asked.into_iter().collect())
 }

@@ -55,7 +55,7 @@ macro_rules! parameters {
     })? $(not_served $refused:expr)?) => {
         $(#[$meta])*
         $visibility struct $struct {
-            $($(#[doc = $about])+ pub $field: $type,)*
+            $(pub $field: $type,)*
         }
 
         impl $crate::http::v2::params::Parameters for $struct {

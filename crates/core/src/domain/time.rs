@@ -80,6 +80,22 @@ impl Timestamp {
     }
 }
 
+/// A moment in answers of the API: RFC 3339 in UTC, to the second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DateTime(Timestamp);
+
+impl From<Timestamp> for DateTime {
+    fn from(at: Timestamp) -> Self {
+        Self(at)
+    }
+}
+
+impl Serialize for DateTime {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&self.0.rfc3339_seconds())
+    }
+}
+
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         if to.is_human_readable() && *self <= Self::LAST_READABLE {

@@ -7,8 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Date, Frame};
-use crate::domain::{Channel, PhoneNumber, Sid};
+use super::Frame;
+use crate::domain::{Channel, DateTime, PhoneNumber, Sid};
 use crate::registry::{
     Bucket, MessagingConfiguration, RateLimit, Template, TestNumber, Webhook, WebhookStatus,
 };
@@ -33,10 +33,10 @@ pub struct RateLimitView<'a> {
     description: Option<&'a str>,
     /// When it was made.
     #[schema(value_type = String, format = DateTime)]
-    date_created: Date,
+    date_created: DateTime,
     /// When it was changed last.
     #[schema(value_type = String, format = DateTime)]
-    date_updated: Date,
+    date_updated: DateTime,
     /// Its address.
     #[schema(format = "uri")]
     url: String,
@@ -92,10 +92,10 @@ pub struct BucketView {
     interval: u32,
     /// When it was made.
     #[schema(value_type = String, format = DateTime)]
-    date_created: Date,
+    date_created: DateTime,
     /// When it was changed last.
     #[schema(value_type = String, format = DateTime)]
-    date_updated: Date,
+    date_updated: DateTime,
     /// Its address.
     #[schema(format = "uri")]
     url: String,
@@ -136,10 +136,10 @@ pub struct MessagingConfigurationView<'a> {
     messaging_service_sid: Sid,
     /// When it was made.
     #[schema(value_type = String, format = DateTime)]
-    date_created: Date,
+    date_created: DateTime,
     /// When it was changed last.
     #[schema(value_type = String, format = DateTime)]
-    date_updated: Date,
+    date_updated: DateTime,
     /// Its address.
     #[schema(format = "uri")]
     url: String,
@@ -188,10 +188,10 @@ pub struct WebhookView<'a> {
     webhook_method: WebhookMethod,
     /// When it was made.
     #[schema(value_type = String, format = DateTime)]
-    date_created: Date,
+    date_created: DateTime,
     /// When it was changed last.
     #[schema(value_type = String, format = DateTime)]
-    date_updated: Date,
+    date_updated: DateTime,
     /// Its address.
     #[schema(format = "uri")]
     url: String,
@@ -277,7 +277,7 @@ impl<'a> TemplateView<'a> {
             Channel::Call => "voice",
             Channel::Sms | Channel::WhatsApp => channel.as_str(),
         });
-        let date = Date::from(template.created);
+        let date = DateTime::from(template.created);
         let translations = template.translations.iter().map(|translation| {
             let locale = translation.locale.to_string();
             let view = TranslationView {
@@ -314,10 +314,10 @@ struct TranslationView<'a> {
     text: &'a str,
     /// When it was changed last.
     #[schema(value_type = String, format = DateTime)]
-    date_updated: Date,
+    date_updated: DateTime,
     /// When it was made.
     #[schema(value_type = String, format = DateTime)]
-    date_created: Date,
+    date_created: DateTime,
 }
 
 /// A number on the safe list.
@@ -359,7 +359,7 @@ pub struct TestNumberView<'a> {
     code: &'a str,
     /// From when on they are ordinary numbers again.
     #[schema(value_type = String, format = DateTime)]
-    date_expires: Date,
+    date_expires: DateTime,
     /// Their address.
     #[schema(format = "uri")]
     url: String,

@@ -11,10 +11,10 @@ pub use belongings::{
 pub use service::ServiceView;
 pub use verification::{AttemptView, CheckView, SummaryView, VerificationView};
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::domain::{Sid, Timestamp};
+use crate::domain::Sid;
 
 /// The addresses and ids that views are made with.
 pub struct Frame<'a> {
@@ -28,22 +28,6 @@ impl Frame<'_> {
     /// An address.
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.base)
-    }
-}
-
-/// A moment as Twilio writes it: RFC 3339 in UTC, to the second.
-#[derive(Debug, Clone, Copy)]
-pub struct Date(Timestamp);
-
-impl From<Timestamp> for Date {
-    fn from(at: Timestamp) -> Self {
-        Self(at)
-    }
-}
-
-impl Serialize for Date {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(&self.0.rfc3339_seconds())
     }
 }
 

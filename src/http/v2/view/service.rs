@@ -3,7 +3,8 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Date, Frame};
+use super::Frame;
+use crate::domain::DateTime;
 use crate::registry::Service;
 
 /// A service: a namespace with its own rules.
@@ -52,10 +53,10 @@ pub struct ServiceView {
     verify_event_subscription_enabled: bool,
     /// When it was made.
     #[schema(value_type = String, format = DateTime)]
-    date_created: Date,
+    date_created: DateTime,
     /// When it was changed last.
     #[schema(value_type = String, format = DateTime)]
-    date_updated: Date,
+    date_updated: DateTime,
     /// Its address.
     #[schema(format = "uri")]
     url: String,

@@ -3,8 +3,8 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Date, Empty, Frame};
-use crate::domain::{Channel, Region, Sid};
+use super::{Empty, Frame};
+use crate::domain::{Channel, DateTime, Region, Sid};
 use crate::verify::{Attempt, Status, Summary, Verification};
 
 /// A verification.
@@ -40,10 +40,10 @@ pub struct VerificationView {
     send_code_attempts: Vec<SendAttemptView>,
     /// When it began.
     #[schema(value_type = String, format = DateTime)]
-    date_created: Date,
+    date_created: DateTime,
     /// Time of its last change.
     #[schema(value_type = String, format = DateTime)]
-    date_updated: Date,
+    date_updated: DateTime,
     /// Always null: silent network authentication is not served.
     #[schema(required)]
     sna: Option<Empty>,
@@ -58,7 +58,7 @@ pub struct VerificationView {
 struct SendAttemptView {
     /// When a provider was asked to take it.
     #[schema(value_type = String, format = DateTime)]
-    time: Date,
+    time: DateTime,
     /// Its channel, in Twilio's spelling.
     channel: AttemptChannelName,
     /// Its id.
@@ -191,10 +191,10 @@ pub struct CheckView {
     payee: Option<String>,
     /// When the verification began.
     #[schema(value_type = String, format = DateTime)]
-    date_created: Date,
+    date_created: DateTime,
     /// Time of its last change.
     #[schema(value_type = String, format = DateTime)]
-    date_updated: Date,
+    date_updated: DateTime,
     /// Always empty: silent network authentication is not served.
     sna_attempts_error_codes: Vec<Empty>,
 }
@@ -237,10 +237,10 @@ pub struct AttemptView<'a> {
     verification_sid: Sid,
     /// When it was made.
     #[schema(value_type = String, format = DateTime)]
-    date_created: Date,
+    date_created: DateTime,
     /// Time of its last change.
     #[schema(value_type = String, format = DateTime)]
-    date_updated: Date,
+    date_updated: DateTime,
     /// Whether the number was verified.
     conversion_status: Conversion,
     /// Its channel.
