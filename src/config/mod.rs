@@ -11,6 +11,7 @@ mod environment;
 mod file;
 mod gateways;
 mod keys;
+pub(crate) mod kind;
 mod kinds;
 mod layer;
 pub mod limits;

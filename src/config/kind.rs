@@ -1,0 +1,500 @@
+//! Kinds of values: how each is read, what is accepted, and how it is shown.
+//!
+//! A field of a settings struct names its kind once, `#[serde(with = "As::<Whole<Digits>>")]`: serde reads and shows the
+//! value through it, and schemars describes it. Every value may be a text or the proper JSON type.
+
+use std::borrow::Cow;
+use std::fmt::Display;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Value, json};
+use tracing::Level;
+
+use super::settings::{AnswerSet, LogFormat};
+
+/// A kind of value.
+pub trait Kind {
+    /// What it is read into.
+    type Value;
+
+    /// Reads a text; `None` when it is not accepted.
+    fn read(text: &str) -> Option<Self::Value>;
+
+    /// Reads any JSON value. Kinds that may be lists or objects have their own.
+    fn of(value: &Value) -> Option<Self::Value> {
+        text_of(value).as_deref().and_then(Self::read)
+    }
+
+    /// The value as `--print-config` and the schema's defaults show it. Secrets are masked.
+    fn shown(value: &Self::Value) -> Value;
+
+    /// What is accepted and why: the end of a sentence that begins with "it must be".
+    fn accepted() -> String;
+
+    /// What config.json may have here. `writeOnly` marks values that no message repeats, [`UNIT`] times.
+    fn schema() -> Schema;
+}
+
+/// The member of a time's schema that has the seconds of a bare number's unit. Left out of the schema that is printed.
+pub const UNIT: &str = "unit";
+
+/// Reads, shows and describes a field by its kind, for `#[serde(with = "As::<...>")]`.
+pub struct As<K>(PhantomData<K>);
+
+impl<K: Kind> As<K> {
+    pub fn deserialize<'de, T: TryFrom<K::Value>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<T, D::Error> {
+        let read = K::of(&Value::deserialize(deserializer)?).and_then(|value| T::try_from(value).ok());
+        read.ok_or_else(|| D::Error::custom(K::accepted()))
+    }
+
+    pub fn serialize<T, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error>
+    where
+        T: Clone + TryInto<K::Value>,
+    {
+        let shown = value.clone().try_into().map_or(Value::Null, |value| K::shown(&value));
+        shown.serialize(serializer)
+    }
+}
+
+impl<K: Kind> JsonSchema for As<K> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Value".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        K::schema()
+    }
+}
+
+/// A key that may be missing.
+impl<K: Kind> Kind for Option<K> {
+    type Value = Option<K::Value>;
+
+    fn read(text: &str) -> Option<Self::Value> {
+        K::read(text).map(Some)
+    }
+
+    fn of(value: &Value) -> Option<Self::Value> {
+        K::of(value).map(Some)
+    }
+
+    fn shown(value: &Self::Value) -> Value {
+        value.as_ref().map_or(Value::Null, K::shown)
+    }
+
+    fn accepted() -> String {
+        K::accepted()
+    }
+
+    fn schema() -> Schema {
+        K::schema()
+    }
+}
+
+/// A text, a number or a truth value as text; `None` for anything else.
+pub fn text_of(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Bool(flag) => Some(flag.to_string()),
+        Value::Number(number) => Some(match number.as_f64().filter(|_| number.is_f64()) {
+            // 30.0 is a whole number.
+            Some(fraction) => fraction.to_string(),
+            None => number.to_string(),
+        }),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// A value as a person would recognise it, on one line and not too long.
+pub fn shown_json(value: &Value) -> String {
+    match value {
+        Value::String(text) => quoted(text),
+        Value::Null => "null".to_owned(),
+        Value::Array(_) => "a list".to_owned(),
+        Value::Object(_) => "an object".to_owned(),
+        Value::Bool(_) | Value::Number(_) => text_of(value).unwrap_or_default(),
+    }
+}
+
+/// A text in quotes, on one line and not too long.
+pub fn quoted(text: &str) -> String {
+    shortened(format!("{text:?}"))
+}
+
+/// A text that is not too long for a line.
+pub fn shortened(text: String) -> String {
+    const LONGEST: usize = 100;
+    if text.chars().count() <= LONGEST {
+        return text;
+    }
+    text.chars().take(LONGEST).chain("...".chars()).collect()
+}
+
+/// An object, or a text that is one: a variable has no other way to spell it.
+pub fn object_of(value: &Value) -> Option<serde_json::Map<String, Value>> {
+    match value {
+        Value::Object(members) => Some(members.clone()),
+        Value::String(text) => serde_json::from_str(text).ok(),
+        _ => None,
+    }
+}
+
+/// Declares kinds of one value that is read from a text: the accepted text, the schema, how it is read, how it is shown.
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $name:ident -> $value:ty {
+        accepted: $accepted:expr,
+        schema: $schema:tt,
+        read: |$text:ident| $read:expr,
+        shown: |$it:ident| $shown:expr $(,)?
+    })*) => {$(
+        $(#[$doc])*
+        pub struct $name;
+
+        impl $crate::config::kind::Kind for $name {
+            type Value = $value;
+
+            fn read($text: &str) -> Option<Self::Value> {
+                $read
+            }
+
+            fn shown($it: &Self::Value) -> serde_json::Value {
+                $shown
+            }
+
+            fn accepted() -> String {
+                String::from($accepted)
+            }
+
+            fn schema() -> schemars::Schema {
+                schemars::json_schema!($schema)
+            }
+        }
+    )*};
+}
+pub(super) use kinds;
+
+kinds! {
+    /// Yes or no.
+    Flag -> bool {
+        accepted: "true or false",
+        schema: { "anyOf": [
+            { "type": "boolean" },
+            { "type": "string", "pattern": "^\\s*([Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee])\\s*$" },
+        ]},
+        read: |text| text.trim().to_ascii_lowercase().parse().ok(),
+        shown: |flag| json!(flag),
+    }
+
+    /// Any text, as it is.
+    Text -> String {
+        accepted: "a text",
+        schema: { "type": ["string", "number", "boolean"] },
+        read: |text| Some(text.to_owned()),
+        shown: |text| json!(text),
+    }
+}
+
+/// A value with a name, one of a few.
+pub trait Named: Copy + PartialEq + 'static {
+    /// The names, in lower case, and what they stand for.
+    const NAMES: &'static [(&'static str, Self)];
+}
+
+/// One of a few names, in any case.
+pub struct Choice<T>(PhantomData<T>);
+
+impl<T: Named> Kind for Choice<T> {
+    type Value = T;
+
+    fn read(text: &str) -> Option<T> {
+        T::NAMES.iter().find(|(name, _)| name.eq_ignore_ascii_case(text.trim())).map(|(_, value)| *value)
+    }
+
+    fn shown(value: &T) -> Value {
+        T::NAMES.iter().find(|(_, named)| named == value).map_or(Value::Null, |(name, _)| json!(name))
+    }
+
+    fn accepted() -> String {
+        let names: Vec<String> = T::NAMES.iter().map(|(name, _)| format!("{name:?}")).collect();
+        format!("one of {}", names.join(", "))
+    }
+
+    fn schema() -> Schema {
+        let names: Vec<&str> = T::NAMES.iter().map(|(name, _)| *name).collect();
+        json_schema!({ "type": "string", "enum": names })
+    }
+}
+
+impl Named for Level {
+    const NAMES: &'static [(&'static str, Self)] = &[
+        ("error", Self::ERROR),
+        ("warn", Self::WARN),
+        ("info", Self::INFO),
+        ("debug", Self::DEBUG),
+        ("trace", Self::TRACE),
+    ];
+}
+
+impl Named for LogFormat {
+    const NAMES: &'static [(&'static str, Self)] = &[("text", Self::Text), ("json", Self::Json)];
+}
+
+impl Named for AnswerSet {
+    const NAMES: &'static [(&'static str, Self)] =
+        &[("documented", Self::Documented), ("as-built", Self::AsBuilt)];
+}
+
+/// A setting that cannot be used: which one, what was given, and what is accepted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{setting} = {given}: {problem}")]
+pub struct SettingError {
+    /// The setting, such as `lockout` or `bounds.sends`.
+    pub setting: &'static str,
+    /// The value, as a person would write it. Never a secret.
+    pub given: String,
+    /// What is accepted and why, or what is missing beside it.
+    pub problem: String,
+}
+
+impl SettingError {
+    /// About a setting that needs another, or excludes it.
+    pub fn new(setting: &'static str, given: impl Display, problem: impl Into<String>) -> Self {
+        Self { setting, given: given.to_string(), problem: problem.into() }
+    }
+}
+
+/// The limits of a number or time, and why: the reason is printed when a value lies outside.
+pub trait Range {
+    /// `u64` or `Duration`.
+    type Of: Copy + PartialOrd + 'static;
+    /// The least.
+    const MIN: Self::Of;
+    /// The most.
+    const MAX: Self::Of;
+    /// What one means when no unit is given; 0 for whole numbers.
+    const UNIT: Duration;
+    /// Why.
+    const WHY: &'static str;
+
+    /// Whether a value lies within the limits.
+    fn has(value: Self::Of) -> bool {
+        (Self::MIN..=Self::MAX).contains(&value)
+    }
+}
+
+/// A whole number within limits.
+pub struct Whole<R>(PhantomData<R>);
+
+impl<R: Range<Of = u64>> Whole<R> {
+    /// Checks a number that no configuration gave.
+    pub fn check(
+        setting: &'static str,
+        given: impl Copy + Display + TryInto<u64>,
+    ) -> Result<(), SettingError> {
+        let problem = || format!("it must be from {} to {} ({})", R::MIN, R::MAX, R::WHY);
+        let fits = given.try_into().is_ok_and(R::has);
+        if fits { Ok(()) } else { Err(SettingError::new(setting, given, problem())) }
+    }
+}
+
+impl<R: Range<Of = u64>> Kind for Whole<R> {
+    type Value = u64;
+
+    fn read(text: &str) -> Option<u64> {
+        text.trim().parse().ok().filter(|number| R::has(*number))
+    }
+
+    fn shown(number: &u64) -> Value {
+        json!(number)
+    }
+
+    fn accepted() -> String {
+        format!("a whole number from {} to {} ({})", R::MIN, R::MAX, R::WHY)
+    }
+
+    fn schema() -> Schema {
+        json_schema!({ "anyOf": [
+            { "type": "integer", "minimum": R::MIN, "maximum": R::MAX },
+            { "type": "string", "pattern": "^\\s*[0-9]+\\s*$" },
+        ]})
+    }
+}
+
+/// A time within limits: a bare number in the range's unit, or a text with units.
+pub struct Span<R>(PhantomData<R>);
+
+impl<R: Range<Of = Duration>> Span<R> {
+    /// Checks a time that no configuration gave.
+    pub fn check(setting: &'static str, given: Duration) -> Result<(), SettingError> {
+        let [min, max] = [R::MIN, R::MAX].map(humantime::format_duration);
+        let problem = || format!("it must be from {min} to {max} ({})", R::WHY);
+        let given_shown = humantime::format_duration(given);
+        if R::has(given) { Ok(()) } else { Err(SettingError::new(setting, given_shown, problem())) }
+    }
+}
+
+impl<R: Range<Of = Duration>> Kind for Span<R> {
+    type Value = Duration;
+
+    fn read(text: &str) -> Option<Duration> {
+        let text = text.trim();
+        let span = if text.bytes().all(|b| b.is_ascii_digit()) {
+            R::UNIT.checked_mul(text.parse().ok()?)?
+        } else {
+            humantime::parse_duration(text).ok()?
+        };
+        R::has(span).then_some(span)
+    }
+
+    fn shown(span: &Duration) -> Value {
+        json!(humantime::format_duration(*span).to_string())
+    }
+
+    fn accepted() -> String {
+        let unit = if R::UNIT == MINUTE { "minutes" } else { "seconds" };
+        let [min, max] = [R::MIN, R::MAX].map(humantime::format_duration);
+        format!(
+            "a time from {min} to {max}: a number of {unit}, or a text with units such as \"45s\", \"5m\", \"1h30m\" or \
+             \"500ms\" ({})",
+            R::WHY
+        )
+    }
+
+    fn schema() -> Schema {
+        let units = |span: Duration| span.as_millis().div_ceil(R::UNIT.as_millis());
+        let [min, max] = [R::MIN, R::MAX].map(|span| u64::try_from(units(span)).unwrap_or(u64::MAX));
+        let mut schema = json_schema!({ "anyOf": [
+            { "type": "integer", "minimum": min, "maximum": max },
+            { "type": "string", "pattern": "^\\s*[0-9][0-9A-Za-z\\s]*$" },
+        ]});
+        schema.insert(UNIT.to_owned(), json!(R::UNIT.as_secs()));
+        schema
+    }
+}
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+macro_rules! ranges {
+    ($of:ty { $($name:ident in $unit:expr; $min:expr, $max:expr; $why:literal;)* }) => {$(
+        #[doc = $why]
+        #[derive(Debug)]
+        pub struct $name;
+        impl Range for $name {
+            type Of = $of;
+            const MIN: $of = $min;
+            const MAX: $of = $max;
+            const UNIT: Duration = $unit;
+            const WHY: &'static str = $why;
+        }
+    )*};
+}
+
+/// Whole numbers have no unit.
+const NONE: Duration = Duration::ZERO;
+
+ranges! { u64 {
+    Port in NONE; 0, 65_535; "0 lets the system choose a free port";
+    Attempts in NONE; 1, 100; "NIST SP 800-63B-4 section 3.2.2 allows at most 100 failures in a row";
+    Digits in NONE; 4, 10; "fewer are guessed too easily, more are mistyped";
+    BodyBytes in NONE; 256, 1_048_576; "requests are a few hundred bytes and are held in memory";
+    Connections in NONE; 1, 1_000_000; "each holds memory and a file descriptor";
+    Numbers in NONE; 1, 1_000_000_000; "each holds memory until its record has ended";
+    Commands in NONE; 1, 1_000_000; "each holds memory until it is answered";
+    CommandsPerNumber in NONE; 1, 10_000; "one number must not be able to take every place";
+    Sends in NONE; 1, 100_000; "each holds a connection to the provider";
+    SendsWaiting in NONE; 0, 1_000_000; "each holds memory until it is sent or given up";
+    Retries in NONE; 1, 100; "each further one waits longer, and a code does not live for days";
+    WorkflowSends in NONE; 1, 20; "each message costs money, and nobody needs a code twenty times";
+    BreakerFailures in NONE; 1, 1_000; "a gateway that fails this often in a row is dead";
+    TrackerSize in NONE; 0, 10_000_000; "each takes room on the disk and in memory";
+    Shards in NONE; 1, 1_024; "each is a queue of its own; more than there are processors gains nothing";
+}}
+
+ranges! { Duration {
+    CodeLife in SECOND; SECOND, DAY; "a code that lives longer is a password";
+    ServiceLife in SECOND; SECOND.saturating_mul(30), HOUR; "people need a moment, and a code that lives longer is a password";
+    Lockout in MINUTE; SECOND, DAY.saturating_mul(30); "a number is remembered for at least this long";
+    RequestWait in SECOND; MILLISECOND.saturating_mul(10), MINUTE.saturating_mul(5); "a slow client holds a connection for this long";
+    IdleWait in SECOND; MILLISECOND.saturating_mul(10), HOUR; "an idle client holds a connection for this long";
+    WorkBudget in SECOND; MILLISECOND.saturating_mul(10), MINUTE; "a client waits for the answer meanwhile";
+    RetryWait in SECOND; SECOND, HOUR; "a code that is sent after it has expired helps nobody";
+    RingTime in SECOND; SECOND.saturating_mul(5), MINUTE.saturating_mul(10); "Twilio lets a telephone ring for 600 s at most";
+    StepWait in SECOND; SECOND, HOUR; "a code that is sent after it has expired helps nobody";
+    BreakerWait in SECOND; MILLISECOND.saturating_mul(100), DAY; "nobody is asked meanwhile";
+    TrackerAge in SECOND; MINUTE, DAY.saturating_mul(366); "it is kept on the disk for so long";
+    StopBudget in SECOND; Duration::ZERO, MINUTE.saturating_mul(10); "the process lingers for this long";
+}}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bare_number_counts_in_the_unit_of_its_key() {
+        assert_eq!(Span::<CodeLife>::read("30"), Some(Duration::from_secs(30)));
+        assert_eq!(Span::<Lockout>::read("30"), Some(Duration::from_secs(1_800)));
+    }
+
+    #[test]
+    fn a_time_with_units_is_itself_whatever_the_unit_of_its_key() {
+        for (text, millis) in
+            [("45s", 45_000), ("5m", 300_000), ("1h30m", 5_400_000), (" 1h 30m ", 5_400_000)]
+        {
+            let expected = Some(Duration::from_millis(millis));
+            assert_eq!(Span::<CodeLife>::read(text), expected, "{text}");
+            assert_eq!(Span::<Lockout>::read(text), expected, "{text}");
+        }
+        assert_eq!(Span::<WorkBudget>::read("500ms"), Some(Duration::from_millis(500)));
+    }
+
+    #[test]
+    fn the_limits_of_a_range_belong_to_it() {
+        for (text, life) in [("1", Some(SECOND)), ("24h", Some(DAY)), ("0", None), ("86401", None)] {
+            assert_eq!(Span::<CodeLife>::read(text), life, "{text}");
+        }
+        for (text, attempts) in [("1", Some(1)), ("100", Some(100)), ("0", None), ("101", None)] {
+            assert_eq!(Whole::<Attempts>::read(text), attempts, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_time_and_no_number_is_refused() {
+        for text in
+            ["", " ", "soon", "-5", "5 parsecs", "1.5", "99999999999999999999999", "18446744073709551615m"]
+        {
+            assert_eq!(Span::<CodeLife>::read(text), None, "{text:?}");
+            assert_eq!(Whole::<Attempts>::read(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_flag_is_true_or_false_in_any_case_and_nothing_else() {
+        for (text, flag) in [("true", true), (" TRUE ", true), ("False", false)] {
+            assert_eq!(Flag::read(text), Some(flag), "{text:?}");
+        }
+        for text in ["", "yes", "1", "0", "on", "truee"] {
+            assert_eq!(Flag::read(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_choice_lists_its_names_when_it_is_wrong() {
+        assert_eq!(Choice::<Level>::read("verbose"), None);
+        assert_eq!(Choice::<Level>::accepted(), "one of \"error\", \"warn\", \"info\", \"debug\", \"trace\"");
+        assert_eq!(Choice::<AnswerSet>::read("As-Built"), Some(AnswerSet::AsBuilt));
+    }
+}
