@@ -6,9 +6,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::gateways::VARIABLE_PREFIXES;
-use super::names::PREFIX;
 use super::report::Report;
+use super::schema::{PREFIX, VARIABLE_PREFIXES};
 use super::sources::read_text;
 
 /// The variables of the `.env` file in `directory`, if there is one. A later line of the same name

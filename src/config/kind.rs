@@ -40,7 +40,7 @@ pub trait Kind {
 }
 
 /// The member of a time's schema that has the seconds of a bare number's unit. Left out of the schema that is printed.
-pub const UNIT: &str = "unit";
+pub const UNIT: &str = "x-unit";
 
 /// Reads, shows and describes a field by its kind, for `#[serde(with = "As::<...>")]`.
 pub struct As<K>(PhantomData<K>);

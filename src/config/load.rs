@@ -1,19 +1,24 @@
 //! From the sources to the settings.
 
-use figment::Figment;
+use std::path::Path;
 
-use super::effective::Effective;
-use super::environment;
-use super::file;
-use super::keys::default_layer;
-use super::layer::Layer;
-use super::names::Names;
-use super::report::{ConfigErrors, Report};
-use super::resolve::{keys, resolve, storage};
-use super::services::RegistrySettings;
-use super::settings::{Settings, StorageSettings};
-use super::sources::Sources;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::checks;
+use super::gateways::{self, AccountKeys, Variables};
+use super::kind::{Kind, Range, Shards, UNIT, quoted, shortened, shown_json, text_of};
+use super::listen;
+use super::report::{ConfigError, ConfigErrors, Effective, Report};
+use super::schema::Names;
+use super::services::{self, AccountSettings, RegistrySettings};
+use super::settings::{Inputs, Keys, OWN_BRAND, Settings, StorageSettings, TlsFiles};
+use super::sources::{Given, Sources};
+use super::texts;
+use super::values::{Brand, may_hold_password};
+use crate::domain::ApiSecret;
 use crate::engine::Policy;
+use crate::template::Templates;
 
 /// A valid configuration.
 #[derive(Debug)]
@@ -24,18 +29,6 @@ pub struct Loaded {
     pub warnings: Vec<String>,
     /// Every value and where it came from; secrets are masked.
     pub effective: Vec<Effective>,
-}
-
-/// Reads only where the data is, for commands that look at it beside a server: they need none of its
-/// credentials, which they may not be allowed to read.
-pub fn load_storage(sources: &Sources) -> Result<StorageSettings, ConfigErrors> {
-    let mut report = Report::default();
-    let names = Names::known();
-    let file = file::layer(sources, &names, &mut report);
-    let environment = environment::read(sources, &names, &mut Report::default());
-    let figment = stacked(sources, file, environment.layers);
-    let storage = storage(&figment, &sources.working_dir, &mut report);
-    report.finish(storage).map(|(storage, _)| storage)
 }
 
 /// What `onceward keys` needs to know.
@@ -51,32 +44,298 @@ pub struct KeysSettings {
     pub policy: Policy,
 }
 
+/// Keys that say where the data is.
+const OF_STORAGE: [&str; 3] = ["data-dir", "key-file", "default-region"];
+
+/// Keys and variables that say what services there are.
+const OF_SERVICES: [&str; 10] = [
+    "otp-timeout",
+    "otp-max-attempts",
+    "otp-lock-timeout",
+    "otp-length",
+    "brand",
+    "service_name",
+    "services",
+    "templates",
+    AccountKeys::SID,
+    AccountKeys::TOKEN,
+];
+
+/// Reads all sources: the command line, then the environment (`.env` below the variables of the process), then config.json,
+/// then the defaults. Fails with everything that is wrong at once.
+pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
+    let names = Names::known();
+    let (given, mut report, of_environment) = Given::merge(sources, &names);
+    report.extend(of_environment);
+    let mut c = Context { given, names, report, rows: Vec::new() };
+    let shards = u64::try_from(default_shards(sources.parallelism)).unwrap_or(Shards::MAX);
+    if !c.is_given("shards") {
+        c.given.put(
+            "shards",
+            shards.clamp(Shards::MIN, Shards::MAX),
+            "the default, half the number of processors",
+        );
+    }
+    let (keys, variables): (Keys, Variables) = (c.read_keys(), c.read_variables());
+    let settings = resolve(keys, variables, &sources.working_dir, &mut c);
+    let warnings = c.report.finish()?;
+    Ok(Loaded { settings, warnings, effective: c.rows })
+}
+
+/// Reads only where the data is, for commands that look at it beside a server: they need none of its
+/// credentials, which they may not be allowed to read.
+pub fn load_storage(sources: &Sources) -> Result<StorageSettings, ConfigErrors> {
+    let mut c = Context::of(sources, &OF_STORAGE);
+    let keys: Keys = c.read_keys();
+    c.report.finish()?;
+    Ok(storage(keys.settings, &sources.working_dir))
+}
+
 /// Reads where the data is and what services there are, for a command that changes keys beside a server. What is about
 /// gateways is not read: it needs none of their credentials.
 pub fn load_keys(sources: &Sources) -> Result<KeysSettings, ConfigErrors> {
-    let mut report = Report::default();
-    let names = Names::known();
-    let file = file::layer(sources, &names, &mut report);
-    let environment = environment::read(sources, &names, &mut Report::default());
-    let figment = stacked(sources, file, environment.layers);
-    let read = keys(&figment, &sources.working_dir, &mut report);
-    report.finish(read).map(|(settings, _)| settings)
+    let mut c = Context::of(sources, &[&OF_STORAGE[..], &OF_SERVICES].concat());
+    let (Keys { settings, inputs }, variables): (Keys, Variables) = (c.read_keys(), c.read_variables());
+    let (policy, brand) = (inputs.policy(), brand(&inputs, &mut c));
+    // The texts were checked when the server started.
+    let registry = registry(inputs, variables.account, &Templates::new("", ""), &mut c);
+    c.report.finish()?;
+    Ok(KeysSettings { storage: storage(settings, &sources.working_dir), registry, brand, policy })
 }
 
-fn stacked(sources: &Sources, file: Layer, environment: Vec<Layer>) -> Figment {
-    let figment = Figment::from(default_layer(sources.parallelism)).merge(file);
-    environment.into_iter().fold(figment, Figment::merge).merge(sources.overrides.layer())
+/// One shard for two processors: a decision takes far less than the rest of a request, and the fewer shards there are, the
+/// more of them one message and one commit carry (`docs/decisions/0018-speed.md`).
+pub const fn default_shards(parallelism: usize) -> usize {
+    parallelism.div_ceil(2)
 }
 
-/// Reads all sources: the command line, then the environment (`.env` below the variables of the
-/// process), then config.json, then the defaults. Fails with everything that is wrong at once.
-pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
-    let mut report = Report::default();
-    let names = Names::known();
-    let file = file::layer(sources, &names, &mut report);
-    let environment = environment::read(sources, &names, &mut report);
-    let figment = stacked(sources, file, environment.layers);
-    let resolved = resolve(&figment, environment.redis, &sources.working_dir, &mut report);
-    let ((settings, effective), warnings) = report.finish(resolved)?;
-    Ok(Loaded { settings, warnings, effective })
+/// What the sources say, and what was found while it is read.
+pub struct Context {
+    pub given: Given,
+    pub names: Names,
+    pub report: Report,
+    rows: Vec<Effective>,
+}
+
+impl Context {
+    /// With these keys and variables alone. Only what is wrong with them, or with config.json as a whole, is an error.
+    fn of(sources: &Sources, wanted: &[&str]) -> Self {
+        let names = Names::known();
+        let (mut given, report, _) = Given::merge(sources, &names);
+        given.values.retain(|key, _| wanted.contains(&key.as_str()));
+        Self { given, names, report, rows: Vec::new() }
+    }
+
+    /// Where the value of a key came from.
+    pub fn origin(&self, key: &str) -> String {
+        self.given.origin(key).unwrap_or("the default").to_owned()
+    }
+
+    /// Whether a key or variable is given, rightly or not.
+    pub fn is_given(&self, name: &str) -> bool {
+        self.given.origin(name).is_some() || self.is_wrong(name)
+    }
+
+    /// Whether an error about a key or variable was noted: nothing else follows from its value.
+    pub fn is_wrong(&self, name: &str) -> bool {
+        self.report.is_about(&[name.to_ascii_uppercase().replace('-', "_").as_str()])
+    }
+
+    /// Adds something that follows from several keys to what `--print-config` shows.
+    pub fn row(&mut self, key: &str, value: String, origin: &str) {
+        self.rows.retain(|row| row.key != key);
+        self.rows.push(Effective { key: key.to_owned(), value, origin: origin.to_owned() });
+    }
+
+    /// Notes that the value of a key is wrong in itself, or beside others.
+    pub fn wrong(&mut self, key: &str, given: Option<String>, problem: impl Into<String>) {
+        let origin = self.given.origin(key).map(str::to_owned);
+        self.report.error(ConfigError { subject: key.to_owned(), given, problem: problem.into(), origin });
+    }
+
+    fn read_keys<T: DeserializeOwned + Default + serde::Serialize>(&mut self) -> T {
+        let known = self.names.keys.clone();
+        self.read(&known, |schema, value| match value {
+            Value::String(text) if schema.get(UNIT).is_some() => text.clone(),
+            value => value.to_string(),
+        })
+    }
+
+    fn read_variables(&mut self) -> Variables {
+        let known = self.names.variables.clone();
+        self.read(&known, |_, value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+    }
+
+    /// Reads what a settings struct knows. Wrong values are noted and their defaults taken, so that all of them are found.
+    fn read<T: DeserializeOwned + Default + serde::Serialize>(
+        &mut self,
+        known: &Map<String, Value>,
+        shown: impl Fn(&Value, &Value) -> String,
+    ) -> T {
+        let values = self.given.values.iter().filter(|(key, _)| known.contains_key(*key));
+        let values = values.map(|(key, value)| (key.clone(), value.clone())).collect();
+        let read: T = read_members(values, |key, value, accepted| {
+            let schema = &known[key];
+            let text = text_of(value);
+            let is_url = schema["format"].as_str().is_some_and(|format| format.starts_with("uri"));
+            let secret =
+                schema["writeOnly"] == true || is_url && text.as_deref().is_some_and(may_hold_password);
+            let lists = schema["anyOf"][0]["type"] == "array";
+            let given = match value {
+                Value::Array(items) if lists => {
+                    let items: Vec<String> = items.iter().map(shown_json).collect();
+                    shortened(format!("[{}]", items.join(", ")))
+                }
+                value => shown_json(value),
+            };
+            let origin = self.given.origin(key).map(str::to_owned);
+            self.report.error(ConfigError {
+                subject: key.to_owned(),
+                given: (text.is_none() || !secret).then_some(given),
+                problem: format!("it must be {accepted}"),
+                origin,
+            });
+        });
+        if let Ok(Value::Object(members)) = serde_json::to_value(&read) {
+            for (key, value) in members.iter().filter(|(_, value)| !value.is_null()) {
+                let origin = self.origin(key);
+                self.row(key, shown(&known[key], value), &origin);
+            }
+        }
+        read
+    }
+}
+
+/// Reads the members of an object, each by itself, so that every wrong one is found: `wrong` gets its path, its value and
+/// what is accepted. Wrong ones are left out.
+pub fn read_members<T: DeserializeOwned + Default>(
+    mut members: Map<String, Value>,
+    mut wrong: impl FnMut(&str, &Value, &str),
+) -> T {
+    members.retain(|name, value| {
+        let one = Value::Object([(name.clone(), value.clone())].into_iter().collect());
+        let Err(error) = serde_path_to_error::deserialize::<_, T>(&one) else { return true };
+        // The path ends where structs are flattened.
+        let path = Some(error.path().to_string()).filter(|path| path.starts_with(name.as_str()));
+        let path = path.unwrap_or_else(|| name.clone());
+        let inner = path.strip_prefix(name.as_str()).unwrap_or_default();
+        let at = value.pointer(&inner.replace('.', "/")).unwrap_or(value);
+        let words = error.inner().to_string();
+        wrong(&path, at, words.split_once("expected ").map_or(words.as_str(), |(_, accepted)| accepted));
+        false
+    });
+    T::deserialize(Value::Object(members)).unwrap_or_default()
+}
+
+/// Works out what follows from several keys, and checks them against each other.
+fn resolve(keys: Keys, variables: Variables, directory: &Path, c: &mut Context) -> Settings {
+    let Keys { mut settings, inputs } = keys;
+    checks::warn_of_redis(c);
+    let listen = listen::choose(settings.production, &inputs, c);
+    settings.tls = tls(&inputs, directory, c);
+    settings.policy = inputs.policy();
+    settings.delivery.retry = inputs.sms_retry.then_some(inputs.retries);
+    checks::delivery(&mut settings.delivery, &inputs, c);
+    let gateways = gateways::assemble(&inputs, variables.gateways, settings.delivery.voice, c);
+    if let Some((gateways, origin)) = gateways {
+        checks::simulator(&gateways, &origin, settings.production, inputs.simulator_in_production, c);
+        checks::delivery_with(&gateways, &settings.delivery, inputs.otp_timeout, c);
+        c.row("gateways", gateways.routing.to_string(), &origin);
+        settings.gateways = gateways;
+    }
+    checks::warn_of_weakness(&settings.policy, &settings.bounds, c);
+    settings.brand = brand(&inputs, c);
+    settings.templates = texts::templates(&inputs, &settings.brand, settings.policy.code, c);
+    let allows_unauthenticated = inputs.allow_unauthenticated;
+    settings.registry = registry(inputs, variables.account, &settings.templates, c);
+    settings.registry.allows_unauthenticated = allows_unauthenticated;
+    if let Some((listen, origin)) = listen {
+        settings.registry.loopback = listen.is_loopback();
+        if !allows_unauthenticated && settings.registry.account.is_none() {
+            settings.registry.unless_keys = listen::unless_keys(&listen, &origin);
+        }
+        c.row("listen address", listen.to_string(), &origin);
+        settings.listen = listen;
+    }
+    if settings.server_key_file.is_none() {
+        let origin = "the default: server.key in data-dir, made at the first start";
+        c.row("key-file", "(not set)".to_owned(), origin);
+    }
+    let StorageSettings { data_dir, server_key_file, .. } = storage(settings.clone(), directory);
+    Settings { data_dir, server_key_file, ..settings }
+}
+
+/// Relative paths begin in the working directory.
+fn storage(settings: Settings, directory: &Path) -> StorageSettings {
+    StorageSettings {
+        data_dir: directory.join(settings.data_dir),
+        server_key_file: settings.server_key_file.map(|file| directory.join(file)),
+        default_region: settings.default_region,
+    }
+}
+
+/// Where the server's certificate and its key are. One alone is an error.
+fn tls(inputs: &Inputs, directory: &Path, c: &mut Context) -> Option<TlsFiles> {
+    // A value that cannot be used has its own error, and nothing is missing then.
+    for (given, missing, file) in [
+        ("tls-cert", "tls-key", "the certificate's private key"),
+        ("tls-key", "tls-cert", "the certificate chain"),
+    ] {
+        if let Some(origin) = c.given.origin(given).filter(|_| !c.is_given(missing)) {
+            let problem = format!(
+                "it is missing, and {given} alone is not enough for TLS. Name the file of {file}, or take {given} out to \
+                 serve cleartext"
+            );
+            let origin = format!("{given}: {origin}");
+            c.report.problem(missing, problem, origin);
+        }
+    }
+    let (certificate, key) = (inputs.tls_cert.as_ref()?, inputs.tls_key.as_ref()?);
+    Some(TlsFiles { certificate: directory.join(certificate), key: directory.join(key) })
+}
+
+/// `brand`, or else `service_name`, or else our own name. Empty counts as not given.
+fn brand(inputs: &Inputs, c: &mut Context) -> String {
+    match &inputs.brand {
+        Some(brand) if !brand.is_empty() => return brand.clone(),
+        None if c.is_given("brand") => return OWN_BRAND.to_owned(),
+        _ => {}
+    }
+    let service = inputs.service_name.as_deref().filter(|name| !name.trim().is_empty());
+    let Some(service) = service else {
+        c.row("brand", quoted(OWN_BRAND), "the default");
+        return OWN_BRAND.to_owned();
+    };
+    let Some(brand) = Brand::read(service) else {
+        let problem = format!("without a \"brand\" it is the brand, and that must be {}", Brand::accepted());
+        c.wrong("service_name", Some(quoted(service)), problem);
+        return OWN_BRAND.to_owned();
+    };
+    let origin = c.origin("service_name");
+    c.row("brand", quoted(&brand), &origin);
+    brand
+}
+
+/// Services, templates and the account, without what follows from the address.
+fn registry(inputs: Inputs, account: AccountKeys, checks: &Templates, c: &mut Context) -> RegistrySettings {
+    let [of_templates, of_services] = ["templates", "services"].map(|key| c.origin(key));
+    let templates = inputs.templates.unwrap_or_default();
+    let templates = services::templates(templates, &of_templates, checks, &mut c.report);
+    let services = inputs.services.unwrap_or_default();
+    let services = services::services(services, &of_services, &templates, &mut c.report);
+    RegistrySettings { services, templates, account: account_of(account, c), ..RegistrySettings::default() }
+}
+
+/// The account's credentials: both, or neither.
+fn account_of(account: AccountKeys, c: &mut Context) -> Option<AccountSettings> {
+    const NAMES: [(&str, &str); 2] =
+        [(AccountKeys::SID, AccountKeys::TOKEN), (AccountKeys::TOKEN, AccountKeys::SID)];
+    for (name, other) in NAMES {
+        // A file that cannot be read was noted.
+        if let Some(origin) = c.given.origin(other).map(str::to_owned).filter(|_| !c.is_given(name)) {
+            let problem = format!("it is missing, and {other} is given. Set both, or neither");
+            c.report.problem(name, problem, origin);
+        }
+    }
+    Some(AccountSettings { sid: account.sid?, token: ApiSecret::new(gateways::exposed(&account.token?)) })
 }

@@ -1,44 +1,26 @@
 //! Settings: where they come from, what they may be, and what is said when they are wrong.
 //!
-//! Each source becomes a layer that knows where its values came from; figment stacks the layers:
-//! command line, environment (`.env` below the variables of the process), config.json, default.
-//! [`load`] reads every key, so that all errors are found at once, and checks the values against
-//! each other. Nothing here reads the process: [`Sources`] hands everything in.
+//! The sources are merged into one object of JSON values, each with its origin; serde reads the settings from it, key by key,
+//! so that all errors are found at once; then keys are checked against each other. A key is one field of a struct in
+//! `settings`. Nothing here reads the process: [`Sources`] hands everything in.
 
+mod checks;
 mod dotenv;
-mod effective;
-mod environment;
-mod file;
 mod gateways;
-mod keys;
 pub(crate) mod kind;
-mod kinds;
-mod layer;
-pub mod limits;
 mod listen;
 mod load;
-mod members;
-mod message;
-mod names;
-mod nested;
-mod object;
-mod ranges;
-mod reader;
 mod report;
-mod resolve;
 mod schema;
 pub mod services;
 mod settings;
 mod sources;
-mod urls;
-mod value;
-mod workflow;
+mod texts;
+pub(crate) mod values;
 
-pub use effective::Effective;
-pub use keys::default_shards;
-pub use limits::SettingError;
-pub use load::{KeysSettings, Loaded, load, load_keys, load_storage};
-pub use report::{ConfigError, ConfigErrors};
+pub use kind::SettingError;
+pub use load::{KeysSettings, Loaded, default_shards, load, load_keys, load_storage};
+pub use report::{ConfigError, ConfigErrors, Effective};
 pub use schema::json_schema;
 pub use services::RegistrySettings;
 pub use settings::{
@@ -46,7 +28,7 @@ pub use settings::{
     LogSettings, RetrySettings, Settings, StorageSettings, TlsFiles, TrackerSettings, WorkflowStep,
 };
 pub use sources::{Overrides, Sources};
-pub use workflow::workflow_steps;
+pub use values::workflow_steps;
 
 #[cfg(test)]
 mod tests;

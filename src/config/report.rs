@@ -2,7 +2,21 @@
 
 use std::fmt;
 
-use super::names::FILE_SUFFIX;
+use super::schema::FILE_SUFFIX;
+
+/// What stands in the place of a secret.
+pub const NOT_SHOWN: &str = "(set, not shown)";
+
+/// One setting as it turned out, for `--print-config`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Effective {
+    /// The key of config.json, the variable or flag where it has none, or what was made of several.
+    pub key: String,
+    /// The value: texts as JSON spells them, times with units, secrets masked.
+    pub value: String,
+    /// Where it came from: a file and key, a variable, a flag, or the default.
+    pub origin: String,
+}
 
 /// One thing that stops the start.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,19 +126,15 @@ impl Report {
         self.warnings.push(warning.into());
     }
 
-    /// The value and the warnings, if there was no error; else the errors.
-    pub fn finish<T>(mut self, value: Option<T>) -> Result<(T, Vec<String>), ConfigErrors> {
-        match value {
-            Some(value) if self.errors.is_empty() => return Ok((value, self.warnings)),
-            None if self.errors.is_empty() => {
-                self.problem(
-                    "configuration",
-                    "it cannot be used, for a reason that nobody noted: a bug",
-                    None,
-                );
-            }
-            _ => {}
-        }
-        Err(ConfigErrors { errors: self.errors, warnings: self.warnings })
+    /// Adds what another report has.
+    pub fn extend(&mut self, other: Self) {
+        self.errors.extend(other.errors);
+        self.warnings.extend(other.warnings);
+    }
+
+    /// The warnings, if there was no error; else all of it.
+    pub fn finish(self) -> Result<Vec<String>, ConfigErrors> {
+        let Self { errors, warnings } = self;
+        if errors.is_empty() { Ok(warnings) } else { Err(ConfigErrors { errors, warnings }) }
     }
 }

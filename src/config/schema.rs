@@ -1,67 +1,242 @@
-//! The JSON Schema of config.json, made from the type that reads it.
+//! The names that keys and variables have, and the JSON Schema of config.json: both are made from the types that read them.
 
-use schemars::{Schema, schema_for};
-use serde_json::Value;
+use std::collections::BTreeSet;
 
-use super::keys::{Keys, defaults};
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value, json};
+
+use super::gateways::Variables;
+use super::kind::UNIT;
+use super::settings::Keys;
+
+/// What the variables of ours begin with.
+pub const PREFIX: &str = "ONCEWARD_";
+
+/// What a variable's name ends with when its value is the name of a file with the value.
+pub const FILE_SUFFIX: &str = "_FILE";
+
+/// What the names of gateways' variables begin with.
+pub const VARIABLE_PREFIXES: [&str; 4] = ["TWILIO_", "SINCH_", "MADA_", "HTTP_GATEWAY_"];
+
+/// Other names of keys and variables, as the replaced systems spell them. A dot leads into an object of config.json.
+pub const ALIASES: [(&str, &str); 13] = [
+    ("otp-max-trials", "otp-max-attempts"),
+    ("authentication.otp_length", "otp-length"),
+    ("TWILIO_AUTHTOKEN", "TWILIO_AUTH_TOKEN"),
+    ("sms.twilio.sid", "TWILIO_ACCOUNT_SID"),
+    ("sms.twilio.token", "TWILIO_AUTH_TOKEN"),
+    ("sms.twilio.verify_sid", "TWILIO_SERVICES_ID"),
+    ("sms.sinch.app_id", "SINCH_APP_ID"),
+    ("sms.sinch.app_secret", "SINCH_APP_SECRET"),
+    ("sms.sinch.verification_url", "SINCH_VERIFICATION_URL"),
+    ("sms.mada.username", "MADA_USERNAME"),
+    ("sms.mada.password", "MADA_PASSWORD"),
+    ("sms.mada.url", "MADA_URL"),
+    ("sms.mada.source_name", "MADA_SOURCE_NAME"),
+];
+
+/// Keys of config.json that no variable can set: an editor's, and objects whose members have variables of their own.
+const OBJECTS: [(&str, &str); 2] = [
+    (
+        "sms",
+        "Gateways and retries, as the Go framework spells them. Credentials are better given in the environment.",
+    ),
+    ("authentication", "What the Go framework says about codes."),
+];
+
+/// The members of a settings struct, each with its schema.
+pub fn properties<T: JsonSchema>() -> Map<String, Value> {
+    let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
+    let mut schema = settings.into_generator().into_root_schema_for::<T>();
+    let mut properties = schema.ensure_object().remove("properties").unwrap_or_default();
+    drop_empty_defaults(&mut properties);
+    if let Value::Object(properties) = properties { properties } else { Map::new() }
+}
+
+/// A default of nothing is none.
+fn drop_empty_defaults(value: &mut Value) {
+    if let Value::Object(members) = value {
+        members.retain(|name, value| name != "default" || !(value.is_null() || *value == json!([])));
+        members.values_mut().for_each(drop_empty_defaults);
+    }
+}
+
+/// The names that keys and variables have.
+pub struct Names {
+    /// Keys by their names in config.json, with their schemas; `sms.retry` and its neighbours with dots.
+    pub keys: Map<String, Value>,
+    /// Variables of gateways and of the account, with the schemas of their values.
+    pub variables: Map<String, Value>,
+}
+
+impl Names {
+    /// Takes them from the types that read them.
+    pub fn known() -> Self {
+        Self { keys: properties::<Keys>(), variables: properties::<Variables>() }
+    }
+
+    /// The schema of the value of a key or variable.
+    pub fn schema(&self, name: &str) -> Option<&Value> {
+        self.keys.get(name).or_else(|| self.variables.get(name))
+    }
+
+    /// Whether messages may not repeat the value of a key or variable.
+    pub fn is_secret(&self, name: &str) -> bool {
+        self.schema(name).is_some_and(|schema| schema["writeOnly"] == true)
+    }
+
+    /// Every path of config.json that has a value: keys, and aliases that are no variables.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        let aliases = ALIASES.iter().map(|(alias, _)| *alias).filter(|alias| *alias != "TWILIO_AUTHTOKEN");
+        self.keys.keys().map(String::as_str).chain(aliases)
+    }
+
+    /// The names right below a path of config.json; `""` for its keys.
+    pub fn children(&self, group: &str) -> BTreeSet<&str> {
+        let below = |path| match group {
+            "" => Some(path),
+            _ => str::strip_prefix(path, group).and_then(|rest| rest.strip_prefix('.')),
+        };
+        self.paths().filter_map(|path| below(path)?.split('.').next()).collect()
+    }
+
+    /// The keys that a variable can set, each with the variable's name.
+    pub fn own_variables(&self) -> impl Iterator<Item = (&str, String)> {
+        let aliases = self.paths().filter(|path| !path.contains('.') && !self.keys.contains_key(*path));
+        let keys = self.keys.keys().map(String::as_str).filter(|key| *key != "$schema");
+        keys.chain(aliases).map(|key| (key, variable(key)))
+    }
+
+    /// The variables whose values may be in files: those of gateways and of the account.
+    pub fn credentials(&self) -> impl Iterator<Item = &str> {
+        self.variables.keys().map(String::as_str).chain(["TWILIO_AUTHTOKEN"])
+    }
+}
+
+/// The variable of a key: `otp-length` is `ONCEWARD_OTP_LENGTH`.
+pub fn variable(key: &str) -> String {
+    format!("{PREFIX}{}", key.replace(['-', '.'], "_").to_ascii_uppercase())
+}
+
+/// The known name that looks most like this one, if any looks like it at all.
+pub fn nearest<S: AsRef<str>>(name: &str, known: impl Iterator<Item = S>) -> Option<S> {
+    /// Below this, most of the letters differ and a suggestion would confuse.
+    const SIMILAR: f64 = 0.5;
+    let plain = |name: &str| name.replace('_', "-").to_ascii_lowercase();
+    let name = plain(name);
+    known
+        .map(|known| (strsim::normalized_damerau_levenshtein(&name, &plain(known.as_ref())), known))
+        .filter(|(likeness, _)| *likeness >= SIMILAR)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .map(|(_, known)| known)
+}
+
+/// The end of a warning about an unknown name.
+pub fn suggestion<S: AsRef<str>>(nearest: Option<S>) -> String {
+    nearest.map(|name| format!("; did you mean {:?}?", name.as_ref())).unwrap_or_default()
+}
+
+/// The default in a key's schema: a time as a number of its unit, where people would write it so.
+pub fn default_of(schema: &Value) -> Option<Value> {
+    const LONG: u64 = 24 * 60 * 60;
+    let default = schema.get("default")?;
+    let Some(unit) = schema.get(UNIT).and_then(Value::as_u64) else { return Some(default.clone()) };
+    let span = humantime::parse_duration(default.as_str()?).ok()?;
+    let whole = span.subsec_nanos() == 0 && span.as_secs() % unit == 0 && span.as_secs() < LONG;
+    Some(if whole { json!(span.as_secs() / unit) } else { default.clone() })
+}
 
 /// The schema as a document, with a line break at the end. `docs/config.schema.json` is this text.
 pub fn json_schema() -> String {
-    let schema = generate();
+    let mut root = schemars::schema_for!(Keys);
+    let names = Names::known();
+    let mut top = Map::new();
+    for (key, mut schema) in names.keys.clone() {
+        if let Some(default) = default_of(&schema) {
+            schema["default"] = default;
+        }
+        place(&mut top, &key, schema);
+    }
+    for (alias, name) in ALIASES.into_iter().filter(|(alias, _)| *alias != "TWILIO_AUTHTOKEN") {
+        let mut schema = names.schema(name).cloned().unwrap_or_default();
+        let about = schema["description"].as_str().map(str::to_owned).unwrap_or_default();
+        schema["description"] = json!(format!("Another name of {name}. {about}"));
+        if let Value::Object(schema) = &mut schema {
+            schema.remove("default");
+        }
+        place(&mut top, alias, schema);
+    }
+    for (object, about) in OBJECTS {
+        top[object]["description"] = json!(about);
+    }
+    root.insert("properties".to_owned(), Value::Object(top));
+    let mut root = root.to_value();
+    tidy(&mut root);
     // A schema is made of strings, numbers and objects with text keys: it always serialises.
-    let mut text = serde_json::to_string_pretty(schema.as_value()).unwrap_or_default();
+    let mut text = serde_json::to_string_pretty(&root).unwrap_or_default();
     text.push('\n');
     text
 }
 
-/// The names of all keys.
-pub fn keys() -> Vec<String> {
-    let schema = schema_for!(Keys);
-    let properties = schema.get("properties").and_then(Value::as_object);
-    properties.map(|properties| properties.keys().cloned().collect()).unwrap_or_default()
-}
-
-fn generate() -> Schema {
-    let mut schema = schema_for!(Keys);
-    unfold_descriptions(&mut schema);
-    let defaults = defaults();
-    for (key, default) in defaults {
-        // sms.retry is a property of a property.
-        let mut place = schema.get_mut("properties");
-        for (depth, name) in key.split('.').enumerate() {
-            place = match depth {
-                0 => place.and_then(|properties| properties.get_mut(name)),
-                _ => place.and_then(|object| object.get_mut("properties")?.get_mut(name)),
-            };
-        }
-        if let Some(property) = place.and_then(Value::as_object_mut) {
-            property.insert("default".to_owned(), default);
-        }
-    }
-    schema
-}
-
-/// Doc comments are broken into lines for their readers; descriptions are not.
-fn unfold_descriptions(schema: &mut Schema) {
-    fn unfold(value: &mut Value) {
-        match value {
-            Value::Object(members) => {
-                for (name, member) in members {
-                    match member {
-                        Value::String(text) if name == "description" => *text = text.replace('\n', " "),
-                        other => unfold(other),
-                    }
+/// Takes out what is for the program alone, and breaks no lines: doc comments do so for their readers.
+fn tidy(schema: &mut Value) {
+    match schema {
+        Value::Object(members) => {
+            members.remove(UNIT);
+            for (name, member) in members {
+                match member {
+                    Value::String(text) if name == "description" => *text = text.replace('\n', " "),
+                    other => tidy(other),
                 }
             }
-            Value::Array(items) => items.iter_mut().for_each(unfold),
-            _ => {}
+        }
+        Value::Array(items) => items.iter_mut().for_each(tidy),
+        _ => {}
+    }
+}
+
+/// Puts a schema where its path leads, through objects.
+fn place(properties: &mut Map<String, Value>, path: &str, schema: Value) {
+    match path.split_once('.') {
+        None => {
+            properties.insert(path.to_owned(), schema);
+        }
+        Some((group, rest)) => {
+            let group =
+                properties.entry(group).or_insert_with(|| json!({ "type": "object", "properties": {} }));
+            if let Some(Value::Object(members)) = group.get_mut("properties") {
+                place(members, rest, schema);
+            }
         }
     }
-    if let Some(members) = schema.as_object_mut() {
-        let mut whole = Value::Object(std::mem::take(members));
-        unfold(&mut whole);
-        if let Value::Object(whole) = whole {
-            *members = whole;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_name_is_found_across_spellings() {
+        let known = ["otp-timeout", "otp-length", "otp-lock-timeout"];
+        assert_eq!(nearest("otp_timeout", known.iter()), Some(&"otp-timeout"));
+        assert_eq!(nearest("OTP-LENGHT", known.iter()), Some(&"otp-length"));
+        assert_eq!(nearest("colour", known.iter()), None);
+    }
+
+    #[test]
+    fn every_key_has_a_variable_of_its_own() {
+        let names = Names::known();
+        let mut variables: Vec<String> = names.own_variables().map(|(_, variable)| variable).collect();
+        for name in ["OTP_LENGTH", "OTP_MAX_TRIALS", "SERVICE_NAME", "SMS_MAX_RETRIES", "REDIS_DB_PASSWORD"] {
+            assert!(variables.contains(&format!("ONCEWARD_{name}")), "{name}");
         }
+        for part in ["SCHEMA", "TWILIO", "AUTHENTICATION"] {
+            assert!(!variables.iter().any(|variable| variable.contains(part)), "{part}");
+        }
+        let count = variables.len();
+        variables.sort();
+        variables.dedup();
+        assert_eq!(variables.len(), count);
     }
 }

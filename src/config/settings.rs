@@ -1,59 +1,306 @@
-//! The validated settings, as the rest of the program knows them.
+//! The settings. A field with a kind is a key of config.json, and a variable of the same name: its doc comment is the key's
+//! description, its kind says what is accepted, and `Default` has its default. Nothing else has to be written for a key.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::services::RegistrySettings;
-use crate::domain::{Channel, GatewayName, Region, Routing};
-use crate::engine::{Policy, SendOptions};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::gateways::HttpGateway;
+use super::kind::{
+    As, Attempts, BodyBytes, BreakerFailures, BreakerWait, Choice, CodeLife, Commands, CommandsPerNumber,
+    Connections, Digits, Flag, IdleWait, Lockout, Numbers, Port, RequestWait, Retries, RetryWait, RingTime,
+    Sends, SendsWaiting, Shards, Span, StopBudget, Text, TrackerAge, TrackerSize, Whole, WorkBudget,
+    WorkflowSends,
+};
+use super::services::{RegistrySettings, ServicesObject, TemplatesObject};
+use super::values::{
+    BaseUrl, Brand, FilePath, Host, HostPort, Ignored, LocaleTag, MessageText, MessageTexts, RegionChoice,
+    Sid, WebDomain, Workflow,
+};
+use crate::domain::{Channel, CodeLength, GatewayName, Locale, Region, Routing};
+use crate::engine::{Lockout as LockoutKind, Policy, SendOptions, SendRules};
 use crate::gateway::{
     HttpGatewaySettings, MadaSettings, SinchSettings, TwilioSettings, TwilioVerifySettings,
     TwilioVoiceSettings,
 };
-use crate::template::Templates;
+use crate::template::{DEFAULT_MESSAGE, Templates};
 
-/// Everything the program needs to know before it starts.
-#[derive(Debug, Clone)]
+/// Everything the program needs to know before it starts. Fields without a kind follow from several keys.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case")]
 pub struct Settings {
     /// Where to listen: host (name or address) and port. Port 0 lets the system choose.
+    #[serde(skip)]
     pub listen: ListenAddress,
     /// With what the listener is encrypted; `None` for cleartext.
+    #[serde(skip)]
     pub tls: Option<TlsFiles>,
-    /// Whether this is a production installation.
+    /// Whether this is a production installation: it listens on `prod-domain` and refuses the
+    /// simulator.
+    #[serde(with = "As::<Flag>")]
     pub production: bool,
     /// Log level and format.
+    #[serde(flatten)]
     pub log: LogSettings,
     /// Rules of the default service (`/api/*`).
+    #[serde(skip)]
     pub policy: Policy,
     /// What a code sent through the tutorial's `/send-code` is like: 600 s, 6 digits.
+    #[serde(skip)]
     pub tutorial_code: SendOptions,
-    /// Which set of answers `/api/*` gives.
+    /// Which answers /api/* gives: those that the Redis version documents, or those of its code.
+    #[serde(rename = "redis-version-answers", with = "As::<Choice<AnswerSet>>")]
     pub answers: AnswerSet,
     /// Texts of messages.
+    #[serde(skip)]
     pub templates: Templates,
     /// What `{brand}` stands for.
+    #[serde(skip)]
     pub brand: String,
     /// Directory of the embedded store.
+    #[serde(with = "As::<FilePath>")]
     pub data_dir: PathBuf,
-    /// A key file to use instead of `server.key` in the data directory.
+    /// File of the server key: 64 hexadecimal digits, as `openssl rand -hex 32 > FILE` makes them. It
+    /// must exist. Without this key, server.key in the data directory, made at the first start.
+    #[serde(rename = "key-file", with = "As::<Option<FilePath>>")]
     pub server_key_file: Option<PathBuf>,
     /// The providers.
+    #[serde(skip)]
     pub gateways: GatewaySettings,
     /// What happens when a send fails or a message does not arrive.
+    #[serde(flatten)]
     pub delivery: DeliverySettings,
     /// What is remembered about sends.
+    #[serde(flatten)]
     pub tracker: TrackerSettings,
     /// Services beside the default one, templates, and who may ask.
+    #[serde(skip)]
     pub registry: RegistrySettings,
     /// Whether webhooks may be on this machine and in private networks.
+    #[serde(rename = "webhook-private-addresses", with = "As::<Flag>")]
     pub private_webhooks: bool,
-    /// Region of numbers without `+`; `None` refuses them.
+    /// Country of numbers that are given without +. `off` refuses them.
+    #[serde(with = "As::<RegionChoice>")]
     pub default_region: Option<Region>,
     /// The limit on everything.
+    #[serde(flatten)]
     pub bounds: Bounds,
-    /// Number of shards.
+    /// How many queues the numbers are spread over. Without it, half the number of processors.
+    #[serde(with = "As::<Whole<Shards>>", skip_serializing_if = "is_zero")]
     pub shards: usize,
+}
+
+/// A number that is not known yet.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+const fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let inputs = Inputs::default();
+        Self {
+            listen: ListenAddress { host: inputs.test_hostname.clone(), port: inputs.test_port },
+            tls: None,
+            production: false,
+            log: LogSettings::default(),
+            policy: inputs.policy(),
+            tutorial_code: SendOptions::DEFAULT,
+            answers: AnswerSet::Documented,
+            templates: Templates::new("", ""),
+            brand: OWN_BRAND.to_owned(),
+            data_dir: "data".into(),
+            server_key_file: None,
+            gateways: GatewaySettings::simulator(),
+            delivery: DeliverySettings::default(),
+            tracker: TrackerSettings::default(),
+            registry: RegistrySettings::default(),
+            private_webhooks: true,
+            default_region: None,
+            bounds: Bounds::default(),
+            shards: 0,
+        }
+    }
+}
+
+/// The brand where neither `brand` nor `service_name` says another.
+pub const OWN_BRAND: &str = "onceward";
+
+/// Keys from which other settings are worked out together.
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of its own")]
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case")]
+pub struct Inputs {
+    /// Where an editor finds this schema. Not used otherwise.
+    #[serde(rename = "$schema", with = "As::<Ignored>")]
+    schema: String,
+    /// Host name or address to listen on while `production` is false. Empty means every address.
+    #[serde(with = "As::<Host>")]
+    pub test_hostname: String,
+    /// Port to listen on while `production` is false. 0 lets the system choose.
+    #[serde(with = "As::<Whole<Port>>")]
+    pub test_port: u16,
+    /// Where to listen while `production` is true: host:port, or :port for every address.
+    #[serde(with = "As::<HostPort>")]
+    pub prod_domain: Option<ListenAddress>,
+    /// Listen on other addresses than loopback although callers are not asked for a key.
+    #[serde(with = "As::<Flag>")]
+    pub allow_unauthenticated: bool,
+    /// Use the simulator although `production` is true: no message leaves the machine.
+    #[serde(with = "As::<Flag>")]
+    pub simulator_in_production: bool,
+    /// File of the certificate with which the server speaks TLS, and then only that: PEM, the server's own certificate
+    /// first, then those that signed it. Needs `tls-key`.
+    #[serde(with = "As::<Option<FilePath>>")]
+    pub tls_cert: Option<PathBuf>,
+    /// File of the certificate's private key: PEM, PKCS#8, PKCS#1 or SEC1, without a password. Needs `tls-cert`.
+    #[serde(with = "As::<Option<FilePath>>")]
+    pub tls_key: Option<PathBuf>,
+    /// How long a code can be used. A bare number is seconds.
+    #[serde(with = "As::<Span<CodeLife>>")]
+    pub otp_timeout: Duration,
+    /// Wrong codes until a number is locked out.
+    #[serde(with = "As::<Whole<Attempts>>")]
+    pub otp_max_attempts: u8,
+    /// How long a lockout lasts. A bare number is minutes.
+    #[serde(with = "As::<Span<Lockout>>")]
+    pub otp_lock_timeout: Duration,
+    /// How many digits a code has.
+    #[serde(with = "As::<Whole<Digits>>")]
+    pub otp_length: u8,
+    /// Text of the message of /api/send-otp. {code} or _CODE_ is the code, {brand} the brand.
+    #[serde(with = "As::<MessageText>")]
+    pub otp_message: String,
+    /// Text of the message of /send-code. {code} or _CODE_ is the code, {brand} the brand.
+    #[serde(with = "As::<MessageText>")]
+    pub tutorial_message: String,
+    /// Texts of single channels and languages: sms, call, whatsapp or any, each with one text, or with
+    /// one for each language.
+    #[serde(with = "As::<Option<MessageTexts>>")]
+    pub otp_messages: Option<Map<String, Value>>,
+    /// Language of messages where neither the request nor the number's country leads to one.
+    #[serde(with = "As::<Option<LocaleTag>>")]
+    pub default_locale: Option<Locale>,
+    /// Web site whose form the browser fills in: text messages then end with @domain #code.
+    #[serde(with = "As::<Option<WebDomain>>")]
+    pub webotp_domain: Option<String>,
+    /// What {brand} in messages stands for. Without it, `service_name`; without both, onceward.
+    #[serde(with = "As::<Option<Brand>>")]
+    pub brand: Option<String>,
+    /// Gateways in the order in which they are tried, such as Twilio;Mada:+35987,+35988;Sinch. A gateway
+    /// with prefixes takes the numbers that begin with one of them.
+    #[serde(with = "As::<Option<Text>>")]
+    pub otp_sms_provider: Option<String>,
+    /// A gateway that is described here: method, url, headers, json or form, success, channels.
+    #[serde(with = "As::<Option<HttpGateway>>")]
+    pub http_gateway: Option<Map<String, Value>>,
+    /// Whether a key must be pressed before a call tells the code. Needs `public-url`.
+    #[serde(with = "As::<Flag>")]
+    pub voice_gate: bool,
+    /// How long the telephone rings. A bare number is seconds.
+    #[serde(with = "As::<Span<RingTime>>")]
+    pub voice_ring_for: Duration,
+    /// Approved `WhatsApp` template of Twilio, HX..., whose first variable is the code.
+    #[serde(with = "As::<Option<Sid<'H', 'X'>>>")]
+    pub whatsapp_content_sid: Option<String>,
+    /// Whether Twilio is told which messages led to a verified number.
+    #[serde(with = "As::<Flag>")]
+    pub conversion_feedback: bool,
+    /// Services beside the default one, by name: rules of codes, a name for messages, test numbers.
+    #[serde(with = "As::<Option<ServicesObject>>")]
+    pub services: Option<Map<String, Value>>,
+    /// Texts that services and requests choose by id, by name: channels, and a text for each language.
+    #[serde(with = "As::<Option<TemplatesObject>>")]
+    pub templates: Option<Map<String, Value>>,
+    /// Name of the installation in the Redis version. It is the `brand` where that is not given.
+    #[serde(rename = "service_name", with = "As::<Option<Text>>")]
+    pub service_name: Option<String>,
+    /// Address of Redis in the Redis version. Ignored.
+    #[serde(with = "As::<Ignored>")]
+    redis_db_address: String,
+    /// Password of Redis in the Redis version. Ignored.
+    #[serde(rename = "REDIS_DB_PASSWORD", with = "As::<Ignored>")]
+    redis_db_password: String,
+    /// Whether a message that a gateway does not take is tried again in the background.
+    #[serde(rename = "sms.retry", with = "As::<Flag>")]
+    pub sms_retry: bool,
+    /// When it is.
+    #[serde(flatten)]
+    pub retries: RetrySettings,
+}
+
+impl Default for Inputs {
+    fn default() -> Self {
+        Self {
+            schema: String::new(),
+            test_hostname: "localhost".to_owned(),
+            test_port: 3000,
+            prod_domain: None,
+            allow_unauthenticated: false,
+            simulator_in_production: false,
+            tls_cert: None,
+            tls_key: None,
+            otp_timeout: Duration::from_secs(30),
+            otp_max_attempts: Policy::DEFAULT_MAX_ATTEMPTS,
+            otp_lock_timeout: Duration::from_secs(30 * 60),
+            otp_length: CodeLength::SIX.get(),
+            otp_message: DEFAULT_MESSAGE.to_owned(),
+            tutorial_message: "Hello from {brand}! Your verification code is: {code}".to_owned(),
+            otp_messages: None,
+            default_locale: None,
+            webotp_domain: None,
+            brand: None,
+            otp_sms_provider: None,
+            http_gateway: None,
+            voice_gate: false,
+            voice_ring_for: Duration::from_secs(25),
+            whatsapp_content_sid: None,
+            conversion_feedback: false,
+            services: None,
+            templates: None,
+            service_name: None,
+            redis_db_address: String::new(),
+            redis_db_password: String::new(),
+            sms_retry: false,
+            retries: RetrySettings::default(),
+        }
+    }
+}
+
+impl Inputs {
+    /// The rules of the default service.
+    pub fn policy(&self) -> Policy {
+        Policy {
+            max_attempts: self.otp_max_attempts,
+            lockout: self.otp_lock_timeout,
+            kind: LockoutKind::Fixed,
+            sends: SendRules::CONTRACT,
+            code: SendOptions {
+                life: self.otp_timeout,
+                length: CodeLength::new(self.otp_length).unwrap_or(CodeLength::SIX),
+            },
+        }
+    }
+}
+
+/// Every key of config.json.
+#[derive(Default, Deserialize, Serialize, JsonSchema)]
+#[schemars(
+    title = "config.json of onceward",
+    description = "The configuration file of onceward. Every value may be a string or the proper JSON type. Any key can also \
+                   be given in the environment as ONCEWARD_ and the key in capitals with underscores."
+)]
+pub struct Keys {
+    /// Keys that are settings themselves.
+    #[serde(flatten)]
+    pub settings: Settings,
+    /// Keys that settings follow from.
+    #[serde(flatten)]
+    pub inputs: Inputs,
 }
 
 /// Where the data is, and how numbers are spelled in questions about it.
@@ -86,12 +333,21 @@ pub struct TlsFiles {
 }
 
 /// How to log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(default)]
 pub struct LogSettings {
-    /// The least severe level that is printed.
+    /// The least severe level that is logged.
+    #[serde(rename = "log-level", with = "As::<Choice<tracing::Level>>")]
     pub level: tracing::Level,
-    /// Text for people or JSON for machines.
+    /// Form of the log: text for people, json for machines.
+    #[serde(rename = "log-format", with = "As::<Choice<LogFormat>>")]
     pub format: LogFormat,
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self { level: tracing::Level::INFO, format: LogFormat::Text }
+    }
 }
 
 /// The form of a log line.
@@ -178,34 +434,51 @@ impl GatewaySettings {
 }
 
 /// What happens when a send fails or a message does not arrive: `docs/gateways.md`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case")]
 pub struct DeliverySettings {
     /// Trying again in the background; `None` when it is off.
+    #[serde(skip)]
     pub retry: Option<RetrySettings>,
-    /// Whether calls are allowed at all: without it every request for a call is refused.
+    /// Whether codes are sent by calls at all.
+    #[serde(with = "As::<Flag>")]
     pub voice: bool,
-    /// Whether a number that text messages do not reach is called instead; never without `voice`.
+    /// Whether a number that text messages do not reach is called, when `voice` is true.
+    // Never without `voice`, once it is settled.
+    #[serde(with = "As::<Flag>", default = "enabled")]
     pub voice_fallback: bool,
-    /// The channels of a verification in their order; empty when a message that does not arrive
-    /// has no consequences.
+    /// Channels that are tried one after another until a message arrives, each perhaps with the time to
+    /// wait for it: sms:20s, call, whatsapp.
+    #[serde(with = "As::<Workflow>", skip_serializing_if = "Vec::is_empty")]
     pub workflow: Vec<WorkflowStep>,
-    /// Messages that one verification may cost in all, over every step and retry.
+    /// Messages that one verification may cost in all.
+    #[serde(rename = "workflow-max-sends", with = "As::<Whole<WorkflowSends>>")]
     pub workflow_sends: u8,
     /// When a gateway counts as dead.
+    #[serde(flatten)]
     pub breaker: BreakerSettings,
-    /// Under which address providers reach this server: scheme, host and perhaps a path, without a
-    /// trailing slash. `None` when they do not.
+    /// Address under which gateways reach this server: http or https, host, perhaps a path.
+    #[serde(with = "As::<Option<BaseUrl>>")]
     pub public_url: Option<Arc<str>>,
 }
 
+const fn enabled() -> bool {
+    true
+}
+
 /// Trying again in the background.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(default)]
 pub struct RetrySettings {
-    /// Attempts after the first one; then the message is unsendable.
+    /// Attempts in the background; then the message is unsendable.
+    #[serde(rename = "sms.max_retries", with = "As::<Whole<Retries>>")]
     pub max_retries: u32,
     /// The wait before the first of them; each further wait doubles.
+    #[serde(skip)]
     pub first_wait: Duration,
-    /// The longest wait, unless the provider itself asks for a longer one.
+    /// The longest wait between two attempts. A bare number is seconds.
+    // Unless the provider itself asks for a longer one.
+    #[serde(rename = "sms.longest_wait", with = "As::<Span<RetryWait>>")]
     pub longest_wait: Duration,
 }
 
@@ -219,22 +492,31 @@ pub struct WorkflowStep {
 }
 
 /// When a gateway counts as dead.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(default)]
 pub struct BreakerSettings {
-    /// Failures of the whole gateway in a row that open the circuit.
+    /// Failures in a row after which a gateway is left alone for a while.
+    #[serde(rename = "breaker-failures", with = "As::<Whole<BreakerFailures>>")]
     pub failures: u32,
-    /// How long it is open before one message may try. Doubles with every failed try.
+    /// How long it is left alone at first. A bare number is seconds.
+    // Doubles with every failed try.
+    #[serde(rename = "breaker-open-for", with = "As::<Span<BreakerWait>>")]
     pub open_for: Duration,
-    /// The longest time between two tries.
+    /// How long at most. A bare number is seconds.
+    #[serde(rename = "breaker-longest", with = "As::<Span<BreakerWait>>")]
     pub longest: Duration,
 }
 
 /// What is remembered about sends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(default)]
 pub struct TrackerSettings {
-    /// How long.
+    /// How long sends are remembered. A bare number is seconds.
+    #[serde(rename = "tracker-keep-for", with = "As::<Span<TrackerAge>>")]
     pub keep_for: Duration,
-    /// Verifications, the newest; 0 remembers only what background work needs.
+    /// Verifications whose sends are remembered.
+    // The newest; 0 remembers only what background work needs.
+    #[serde(rename = "tracker-keep-at-most", with = "As::<Whole<TrackerSize>>")]
     pub keep_at_most: usize,
 }
 
@@ -275,33 +557,48 @@ impl Default for TrackerSettings {
 }
 
 /// Limits on everything: `docs/configuration.md`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case")]
 pub struct Bounds {
     /// Largest request body, in bytes.
+    #[serde(rename = "max-body-bytes", with = "As::<Whole<BodyBytes>>")]
     pub body_bytes: usize,
-    /// Time for a client to send its request head.
+    /// Time for a client to send the head of a request. A bare number is seconds.
+    #[serde(with = "As::<Span<RequestWait>>")]
     pub header_timeout: Duration,
-    /// Time for a client to send its body.
+    /// Time for a client to send the body of a request. A bare number is seconds.
+    #[serde(with = "As::<Span<RequestWait>>")]
     pub body_timeout: Duration,
-    /// How long a connection may stay open with nothing to do.
+    /// How long a connection may stay open with nothing to do. A bare number is seconds.
+    #[serde(with = "As::<Span<IdleWait>>")]
     pub idle_timeout: Duration,
     /// Open connections.
+    #[serde(rename = "max-connections", with = "As::<Whole<Connections>>")]
     pub connections: usize,
-    /// Numbers of which something is remembered.
+    /// Numbers of which something is remembered: an outstanding code, a count, a lockout. Beyond it new
+    /// numbers are refused, known ones are not.
+    #[serde(rename = "max-numbers", with = "As::<Whole<Numbers>>")]
     pub numbers: usize,
     /// Commands accepted and not yet answered.
+    #[serde(rename = "max-commands", with = "As::<Whole<Commands>>")]
     pub commands: usize,
-    /// Of these, for one number.
+    /// Commands accepted and not yet answered for one number.
+    #[serde(rename = "max-commands-per-number", with = "As::<Whole<CommandsPerNumber>>")]
     pub commands_per_number: usize,
-    /// Messages handed to the gateway and not yet answered by it.
+    /// Messages handed to the provider and not yet answered by it.
+    #[serde(rename = "max-sends", with = "As::<Whole<Sends>>")]
     pub sends: usize,
-    /// Messages waiting for one of those places.
+    /// Messages that wait for one of those places.
+    #[serde(rename = "max-sends-waiting", with = "As::<Whole<SendsWaiting>>")]
     pub sends_waiting: usize,
-    /// Budget of one synchronous send, waiting included.
+    /// Time for one send, waiting included. A bare number is seconds.
+    #[serde(with = "As::<Span<WorkBudget>>")]
     pub send_budget: Duration,
-    /// Time for one commit before it counts as failed.
+    /// Time for one write to the disk before it counts as failed. A bare number is seconds.
+    #[serde(with = "As::<Span<WorkBudget>>")]
     pub commit_timeout: Duration,
-    /// Time from the first signal to the end.
+    /// Time from the first stop signal to the end. A bare number is seconds.
+    #[serde(with = "As::<Span<StopBudget>>")]
     pub graceful_stop: Duration,
 }
 

@@ -1,10 +1,20 @@
-//! Where settings come from. All of it is handed in, so that a test needs nothing of the process.
+//! Where settings come from, and which source wins: the command line, then the environment (`.env` below the variables of
+//! the process), then config.json, then the defaults. All of it is handed in, so that a test needs nothing of the process.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-use super::layer::{LISTEN_FLAG, Layer};
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+
+use super::dotenv;
+use super::kind::{quoted, shown_json, text_of};
+use super::report::{ConfigError, Report};
+use super::schema::{ALIASES, FILE_SUFFIX, Names, PREFIX, VARIABLE_PREFIXES, nearest, suggestion, variable};
+use super::values::host_variable;
 
 /// Everything that settings are read from.
 #[derive(Clone)]
@@ -34,22 +44,366 @@ pub struct Overrides {
     pub log_format: Option<String>,
 }
 
-impl Overrides {
-    /// The highest layer.
-    pub(super) fn layer(&self) -> Layer {
-        let mut layer = Layer::new("command line");
+/// The name that `--listen` has among the keys. No key of config.json can have it.
+pub const LISTEN_FLAG: &str = "--listen";
+
+/// Variables of the Redis version and the tutorial that have no meaning any more.
+const REDIS: [&str; 2] = ["REDIS_URL", "REDIS_DB_PASSWORD"];
+
+/// Values by key or variable, and where each came from.
+#[derive(Default)]
+pub struct Given {
+    /// The values.
+    pub values: Map<String, Value>,
+    /// A file and key, a variable, a flag. Keys that are not here have their default.
+    pub origins: BTreeMap<String, String>,
+    /// What was given about Redis, by name.
+    pub redis: BTreeSet<&'static str>,
+}
+
+impl Given {
+    /// Merges all sources: each value of a higher one replaces that of a lower one. With what was found in config.json, and
+    /// in the environment.
+    pub fn merge(sources: &Sources, names: &Names) -> (Self, Report, Report) {
+        let (mut of_file, mut of_environment) = (Report::default(), Report::default());
+        let mut given = Self::of_file(sources, names, &mut of_file);
+        given.add_environment(sources, names, &mut of_environment);
+        let keys = ["redis-db-address", "REDIS_DB_PASSWORD"];
+        given.redis.extend(keys.into_iter().filter(|key| given.values.contains_key(*key)));
+        let Overrides { data_dir, listen, log_level, log_format } = &sources.overrides;
         for (key, flag, value) in [
-            ("data-dir", "--data-dir", &self.data_dir),
-            (LISTEN_FLAG, LISTEN_FLAG, &self.listen),
-            ("log-level", "--log-level", &self.log_level),
-            ("log-format", "--log-format", &self.log_format),
+            ("data-dir", "--data-dir", data_dir),
+            (LISTEN_FLAG, LISTEN_FLAG, listen),
+            ("log-level", "--log-level", log_level),
+            ("log-format", "--log-format", log_format),
         ] {
             if let Some(value) = value {
-                layer.put(key, value.clone(), format!("the command line, {flag}"));
+                given.put(key, value.as_str(), format!("the command line, {flag}"));
             }
         }
-        layer
+        (given, of_file, of_environment)
     }
+
+    /// Adds a value; it replaces another of the same key.
+    pub fn put(&mut self, key: &str, value: impl Into<Value>, origin: impl Into<String>) {
+        self.values.insert(key.to_owned(), value.into());
+        self.origins.insert(key.to_owned(), origin.into());
+    }
+
+    /// Where the value of a key came from.
+    pub fn origin(&self, key: &str) -> Option<&str> {
+        self.origins.get(key).map(String::as_str)
+    }
+
+    /// Those of a higher source.
+    fn overlay(&mut self, higher: Self) {
+        self.values.extend(higher.values);
+        self.origins.extend(higher.origins);
+        self.redis.extend(higher.redis);
+    }
+
+    /// Replaces other names by the usual ones. A source that gives both must mean the same.
+    fn fold_aliases(&mut self, names: &Names, report: &mut Report) {
+        for (alias, name) in ALIASES {
+            let Some(value) = self.values.remove(alias) else { continue };
+            let origin = self.origins.remove(alias).unwrap_or_default();
+            match self.values.get(name) {
+                None => self.put(name, value, origin),
+                Some(first) if text_of(first) == text_of(&value) => {}
+                Some(first) => report.error(ConfigError {
+                    subject: format!("{name} and {alias}"),
+                    given: (!names.is_secret(name))
+                        .then(|| format!("{} and {}", shown_json(first), shown_json(&value))),
+                    problem: "these are two names of one setting and differ. Remove one of them".to_owned(),
+                    origin: Some(format!("{} and {origin}", self.origin(name).unwrap_or_default())),
+                }),
+            }
+        }
+    }
+
+    /// Reads the file that `sources` names, or `config.json` if there is one.
+    fn of_file(sources: &Sources, names: &Names, report: &mut Report) -> Self {
+        let file = sources.config_file.as_deref().unwrap_or(Path::new("config.json"));
+        let path = sources.working_dir.join(file);
+        let shown = path.display().to_string();
+        let mut given = Self::default();
+        match read_text(&path) {
+            Ok(Some(text)) => match serde_json::from_str::<Members>(&text) {
+                Ok(Members(members)) => {
+                    let file = File { name: &shown, names, report, credentials: Vec::new() };
+                    file.read(members, &mut given);
+                }
+                Err(error) if error.is_data() => {
+                    report.problem(shown, format!("it must be one JSON object, {{ ... }}: {error}"), None);
+                }
+                Err(error) => report.problem(shown, format!("it is not valid JSON: {error}"), None),
+            },
+            Ok(None) if sources.config_file.is_none() => {}
+            Ok(None) => report.problem(shown, "there is no such file; --config names it", None),
+            Err(reason) => report.problem(shown, reason, None),
+        }
+        given.fold_aliases(names, report);
+        given
+    }
+
+    /// Adds the variables. One of the process hides one of the same name in `.env`, even when it is empty; an empty one
+    /// counts as not given.
+    fn add_environment(&mut self, sources: &Sources, names: &Names, report: &mut Report) {
+        let process = &sources.environment;
+        let mut file = dotenv::read(&sources.working_dir, report);
+        file.retain(|name, _| !hides(process, name, names));
+        for (name, variables) in [(".env", &file), ("the environment", process)] {
+            let variables = variables.iter().filter(|(_, value)| !value.is_empty());
+            let variables = variables.map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            let mut place = Environment { name, variables, directory: &sources.working_dir, names, report };
+            self.overlay(place.tutorial());
+            self.overlay(place.own());
+            place.warn_of_unknown();
+        }
+    }
+}
+
+/// config.json on its way into [`Given`].
+struct File<'a> {
+    name: &'a str,
+    names: &'a Names,
+    report: &'a mut Report,
+    /// Credentials that the file may have, though they are better kept elsewhere.
+    credentials: Vec<(String, &'static str)>,
+}
+
+impl File<'_> {
+    fn read(mut self, members: Vec<(String, Value)>, given: &mut Given) {
+        for (key, value) in members {
+            self.value(&key, "", value, given);
+        }
+        if self.credentials.is_empty() {
+            return;
+        }
+        let paths: Vec<String> = self.credentials.iter().map(|(path, _)| format!("{path:?}")).collect();
+        let variables: Vec<&str> = self.credentials.iter().map(|(_, variable)| *variable).collect();
+        self.report.warn(format!(
+            "{}, {} {}: works, but credentials are better kept in the environment or .env, as {}",
+            self.name,
+            if paths.len() == 1 { "key" } else { "keys" },
+            paths.join(", "),
+            variables.join(", ")
+        ));
+    }
+
+    fn value(&mut self, path: &str, group: &str, value: Value, given: &mut Given) {
+        let origin = format!("{}, key {path:?}", self.name);
+        if self.names.paths().any(|known| known == path) {
+            self.leaf(path, value, origin, given);
+        } else if !self.names.children(path).is_empty() {
+            match value {
+                Value::Object(members) => {
+                    for (name, value) in members {
+                        self.value(&format!("{path}.{name}"), path, value, given);
+                    }
+                }
+                Value::Null if !group.is_empty() => {}
+                // The value is not repeated: it may be a secret.
+                _ => {
+                    let problem = "it must be an object such as {\"twilio\": {\"sid\": \"AC...\", \"token\": \"...\"}} of \
+                                   \"sms\" or {\"otp_length\": 6} of \"authentication\"";
+                    self.report.problem(path, problem, origin);
+                }
+            }
+        } else if group.is_empty() && is_credential(path, self.names) {
+            let problem = "credentials do not belong in config.json. Move it to the environment, to .env, or to a file \
+                           that a variable with _FILE at its end names, such as TWILIO_AUTH_TOKEN_FILE";
+            self.report.problem(path, problem, origin);
+        } else {
+            let prefix = if group.is_empty() { String::new() } else { format!("{group}.") };
+            let name = path.strip_prefix(&prefix).unwrap_or(path);
+            let known = nearest(name, self.names.children(group).into_iter());
+            let hint = suggestion(known.map(|known| format!("{prefix}{known}")));
+            self.report.warn(format!("{origin} is unknown and ignored{hint}"));
+        }
+    }
+
+    fn leaf(&mut self, path: &str, value: Value, origin: String, given: &mut Given) {
+        let stands_for = ALIASES.iter().find(|(alias, _)| *alias == path).map(|(_, name)| *name);
+        if let Some(variable) = stands_for.filter(|name| self.names.variables.contains_key(*name)) {
+            // What stands for a variable counts as not given where that would: empty.
+            match &value {
+                Value::Null => return,
+                Value::String(text) if text.trim().is_empty() => return,
+                Value::Array(_) | Value::Object(_) => {
+                    let problem = format!("it must be a text, not {}", shown_json(&value));
+                    return self.report.problem(path, problem, origin);
+                }
+                Value::String(_) | Value::Bool(_) | Value::Number(_) => {}
+            }
+            if self.names.is_secret(variable) {
+                self.credentials.push((path.to_owned(), variable));
+            }
+        }
+        if given.origin(path).is_some() {
+            self.report.warn(format!("{origin} is given twice; the last one counts"));
+        }
+        given.put(path, value, origin);
+    }
+}
+
+/// Whether a key of config.json is a variable of a gateway, or of the account, in any spelling.
+fn is_credential(key: &str, names: &Names) -> bool {
+    let key = key.to_ascii_uppercase().replace('-', "_");
+    let mut own = names.variables.keys().filter_map(|variable| variable.strip_prefix(PREFIX));
+    own.any(|variable| variable == key.trim_start_matches(PREFIX))
+        || VARIABLE_PREFIXES.iter().any(|prefix| key.starts_with(prefix))
+}
+
+/// The members of a JSON object in their order, doubles included.
+struct Members(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder;
+
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Members;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+
+        deserializer.deserialize_map(InOrder)
+    }
+}
+
+/// Whether the process gives a variable; a credential also by a file or instead of one.
+fn hides(process: &BTreeMap<String, String>, name: &str, names: &Names) -> bool {
+    let is_credential = |name: &str| names.credentials().any(|known| known == name);
+    let plain = name.strip_suffix(FILE_SUFFIX).filter(|plain| is_credential(plain)).unwrap_or(name);
+    let by_file = is_credential(plain) && process.contains_key(&format!("{plain}{FILE_SUFFIX}"));
+    by_file || process.contains_key(plain)
+}
+
+/// One of the two places that have variables.
+struct Environment<'a> {
+    name: &'static str,
+    variables: BTreeMap<&'a str, &'a str>,
+    directory: &'a Path,
+    names: &'a Names,
+    report: &'a mut Report,
+}
+
+impl Environment<'_> {
+    /// `HOST` and `PORT`, as the tutorial's project sets them.
+    fn tutorial(&mut self) -> Given {
+        let mut given = Given::default();
+        if let Some(host) = self.variables.get("HOST") {
+            let origin = self.origin("HOST");
+            match host_variable(host) {
+                Some((host, port)) => {
+                    given.put("test-hostname", host, origin.clone());
+                    if let Some(port) = port {
+                        given.put("test-port", port, origin);
+                    }
+                }
+                None => self.report.error(ConfigError {
+                    subject: "HOST".to_owned(),
+                    given: Some(quoted(host)),
+                    problem: "it must be a host name or an address, perhaps with a port, or a URL such as \
+                              http://localhost"
+                        .to_owned(),
+                    origin: Some(origin),
+                }),
+            }
+        }
+        if let Some(port) = self.variables.get("PORT") {
+            given.put("test-port", *port, self.origin("PORT"));
+        }
+        given
+    }
+
+    /// `ONCEWARD_*` and the gateways' variables.
+    fn own(&mut self) -> Given {
+        let mut given = Given::default();
+        for (key, variable) in self.names.own_variables() {
+            if let Some(value) = self.variables.get(variable.as_str()) {
+                given.put(key, *value, self.origin(&variable));
+            }
+        }
+        for variable in self.names.credentials() {
+            self.credential(variable, &mut given);
+        }
+        given.redis = REDIS.into_iter().filter(|name| self.variables.contains_key(*name)).collect();
+        given.fold_aliases(self.names, self.report);
+        given
+    }
+
+    /// A variable whose value may be in a file instead.
+    fn credential(&mut self, variable: &str, given: &mut Given) {
+        let by_file = format!("{variable}{FILE_SUFFIX}");
+        let origin = self.origin(&by_file);
+        match (self.variables.get(variable), self.variables.get(by_file.as_str())) {
+            (None, None) => {}
+            (Some(value), None) => given.put(variable, *value, self.origin(variable)),
+            (Some(_), Some(_)) => {
+                let problem = format!("{variable} is given as well. Remove one of them");
+                self.report.problem(by_file, problem, origin);
+            }
+            (None, Some(path)) => {
+                let path = self.directory.join(path);
+                let file = path.display();
+                match read_text(&path).map(|text| text.map(|text| text.trim().to_owned())) {
+                    Ok(Some(text)) if text.is_empty() => {
+                        self.report.problem(by_file, format!("the file {file} is empty"), origin);
+                    }
+                    Ok(Some(text)) => {
+                        given.put(variable, text, format!("the file {file}, named by {origin}"));
+                    }
+                    Ok(None) => self.report.problem(by_file, format!("there is no file {file}"), origin),
+                    Err(reason) => self.report.problem(by_file, format!("the file {file}: {reason}"), origin),
+                }
+            }
+        }
+    }
+
+    /// Misspelt names would otherwise look as if they worked.
+    fn warn_of_unknown(&mut self) {
+        let by_file = |name: &str| [name.to_owned(), format!("{name}{FILE_SUFFIX}")];
+        let (own, gateways): (Vec<String>, Vec<String>) =
+            self.names.credentials().flat_map(by_file).partition(|name| name.starts_with(PREFIX));
+        for name in self.variables.keys() {
+            let origin = self.origin(name);
+            let known = own.iter().any(|known| known == name)
+                || self.names.own_variables().any(|(_, variable)| variable == *name);
+            if name.starts_with(PREFIX) && !known {
+                // The prefix is right and would make everything look alike.
+                let key = nearest(&name[PREFIX.len()..], self.names.own_variables().map(|(key, _)| key));
+                let hint = suggestion(key.map(variable));
+                self.report.warn(format!("{origin} is unknown and ignored{hint}"));
+            }
+            // Other programs have variables of these gateways too: only a likely slip is worth a word.
+            let slip = nearest(name, gateways.iter()).filter(|known| is_slip(name, known));
+            if let Some(known) = slip {
+                self.report.warn(format!("{origin} is unknown and ignored; did you mean {known:?}?"));
+            }
+        }
+    }
+
+    fn origin(&self, variable: &str) -> String {
+        format!("{}, {variable}", self.name)
+    }
+}
+
+fn is_slip(name: &str, known: &str) -> bool {
+    // The last character may be the slip.
+    let ours = VARIABLE_PREFIXES.iter().any(|prefix| name.starts_with(prefix.trim_end_matches('_')));
+    ours && (1..=2).contains(&strsim::damerau_levenshtein(name, known))
 }
 
 /// The text of a file. `Ok(None)` when there is no such file; else the error says why not.

@@ -12,7 +12,16 @@ use super::senders::Assembled;
 use super::{Otp, OtpBuilder, StartError, sources};
 use crate::app::Reports;
 use crate::clock::{Clock, EngineClock, SystemClock};
-use crate::config::{self, SettingError, Sources, limits};
+use crate::config::kind::{
+    Attempts, BodyBytes, BreakerFailures, BreakerWait, CodeLife, Commands, CommandsPerNumber, Kind as _,
+    Lockout, Numbers, Retries, RetryWait, Sends, SendsWaiting, Shards, Span, StepWait, TrackerAge,
+    TrackerSize, Whole, WorkBudget, WorkflowSends, quoted,
+};
+use crate::config::values::{BaseUrl, Workflow, may_hold_password};
+use crate::config::{
+    self, Bounds, BreakerSettings, DeliverySettings, RetrySettings, SettingError, Sources, TrackerSettings,
+};
+use crate::engine::Policy;
 use crate::node::{RegistryPlan, Running, StartOptions};
 
 impl OtpBuilder {
@@ -54,11 +63,10 @@ impl OtpBuilder {
             return Err(SettingError::new("data directory", "\"\"", "it must be a path").into());
         }
         delivery.voice_fallback = delivery.voice && self.voice_fallback.unwrap_or(true);
-        delivery.public_url = self.public_url.as_deref().map(limits::public_url).transpose()?.map(Arc::from);
-        limits::policy(&policy)?;
-        limits::delivery(&delivery)?;
-        limits::tracker(&tracker)?;
-        limits::engine(&bounds, shards)?;
+        delivery.public_url = self.public_url.as_deref().map(public_url).transpose()?;
+        check_policy(&policy)?;
+        check_delivery(&delivery)?;
+        check_sizes(&tracker, &bounds, shards)?;
         let brand = self.texts.brand().to_owned();
         let templates = self.texts.settle(policy.code)?;
         let source = self.clock.unwrap_or_else(|| Arc::new(SystemClock::start()));
@@ -97,4 +105,61 @@ impl OtpBuilder {
             stopped: OnceCell::new(),
         }))
     }
+}
+
+/// The address under which providers reach this program, without a slash at the end.
+fn public_url(given: &str) -> Result<Arc<str>, SettingError> {
+    let shown = || if may_hold_password(given) { "(not shown)".to_owned() } else { quoted(given) };
+    let problem = || format!("it must be {}", BaseUrl::accepted());
+    BaseUrl::read(given).ok_or_else(|| SettingError::new("public_url", shown(), problem()))
+}
+
+fn check_policy(policy: &Policy) -> Result<(), SettingError> {
+    Whole::<Attempts>::check("attempts", policy.max_attempts)?;
+    Span::<Lockout>::check("lockout", policy.lockout)?;
+    Span::<CodeLife>::check("code life", policy.code.life)
+}
+
+fn check_delivery(delivery: &DeliverySettings) -> Result<(), SettingError> {
+    let shown = humantime::format_duration;
+    if let Some(RetrySettings { max_retries, first_wait, longest_wait }) = delivery.retry {
+        Whole::<Retries>::check("retry.max_retries", max_retries)?;
+        Span::<RetryWait>::check("retry.longest_wait", longest_wait)?;
+        if first_wait.is_zero() || first_wait > longest_wait {
+            let problem = "it must be longer than nothing and not longer than retry.longest_wait";
+            return Err(SettingError::new("retry.first_wait", shown(first_wait), problem));
+        }
+    }
+    if delivery.workflow.len() > Workflow::LONGEST {
+        let problem = format!("it must be at most {}", Workflow::LONGEST);
+        return Err(SettingError::new("workflow steps", delivery.workflow.len(), problem));
+    }
+    for step in &delivery.workflow {
+        Span::<StepWait>::check("workflow timeout", step.timeout)?;
+    }
+    Whole::<WorkflowSends>::check("workflow_sends", delivery.workflow_sends)?;
+    let BreakerSettings { failures, open_for, longest } = delivery.breaker;
+    Whole::<BreakerFailures>::check("breaker.failures", failures)?;
+    Span::<BreakerWait>::check("breaker.open_for", open_for)?;
+    Span::<BreakerWait>::check("breaker.longest", longest)?;
+    if longest < open_for {
+        let problem = format!("it must not be shorter than breaker.open_for, which is {}", shown(open_for));
+        return Err(SettingError::new("breaker.longest", shown(longest), problem));
+    }
+    Ok(())
+}
+
+/// The limits of an engine, without those of the server's HTTP front end.
+fn check_sizes(tracker: &TrackerSettings, bounds: &Bounds, shards: usize) -> Result<(), SettingError> {
+    Span::<TrackerAge>::check("tracker.keep_for", tracker.keep_for)?;
+    Whole::<TrackerSize>::check("tracker.keep_at_most", tracker.keep_at_most)?;
+    Whole::<Shards>::check("shards", shards)?;
+    Whole::<Numbers>::check("bounds.numbers", bounds.numbers)?;
+    Whole::<Commands>::check("bounds.commands", bounds.commands)?;
+    Whole::<CommandsPerNumber>::check("bounds.commands_per_number", bounds.commands_per_number)?;
+    Whole::<Sends>::check("bounds.sends", bounds.sends)?;
+    Whole::<SendsWaiting>::check("bounds.sends_waiting", bounds.sends_waiting)?;
+    Whole::<BodyBytes>::check("bounds.body_bytes", bounds.body_bytes)?;
+    Span::<WorkBudget>::check("bounds.send_budget", bounds.send_budget)?;
+    Span::<WorkBudget>::check("bounds.commit_timeout", bounds.commit_timeout)
 }

@@ -1,7 +1,9 @@
 //! The texts of an engine.
 
 use super::StartError;
-use crate::config::{SettingError, limits};
+use crate::config::SettingError;
+use crate::config::kind::{Kind as _, quoted};
+use crate::config::values::Brand;
 use crate::domain::{Channel, Locale};
 use crate::engine::SendOptions;
 use crate::template::{Finding, LocalText, TemplateSettings, Templates, TextSource};
@@ -65,7 +67,7 @@ impl Texts {
         }
         let Given { brand, message, default_locale, webotp_domain, local } = self.given;
         let settings = TemplateSettings {
-            brand: limits::brand(&brand)?,
+            brand: checked_brand(&brand)?,
             code_length: code.length,
             life: code.life,
             tutorial_message: message.clone(),
@@ -92,6 +94,13 @@ impl Texts {
             ))?,
         }
     }
+}
+
+/// The name that messages speak in, without the spaces around it.
+fn checked_brand(given: &str) -> Result<String, SettingError> {
+    let problem = || format!("it must not be empty, and {}", Brand::accepted());
+    let brand = Brand::read(given).filter(|brand| !brand.is_empty());
+    brand.ok_or_else(|| SettingError::new("brand", quoted(given), problem()))
 }
 
 /// Which setting a finding is about, and its text.

@@ -194,8 +194,8 @@ struct Read {
 fn parsed(text: &str) -> Read {
     let mut report = Report::default();
     let variables = parse(text, ".env", &mut report);
-    match report.finish(Some(())) {
-        Ok(((), warnings)) => Read { variables, errors: Vec::new(), warnings },
+    match report.finish() {
+        Ok(warnings) => Read { variables, errors: Vec::new(), warnings },
         Err(errors) => Read {
             variables,
             errors: errors.iter().map(ToString::to_string).collect(),

@@ -1,244 +1,268 @@
-//! What Twilio needs: an account, and a sender of text messages, a Verify service or a number that
-//! calls.
+//! What Twilio needs: an account, and a sender of text messages, a Verify service or a number that calls.
 
-use serde::Deserialize;
+use std::sync::Arc;
 
-use secrecy::SecretString;
+use schemars::JsonSchema;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize};
 
-use super::super::reader::{Reader, Taken};
-use super::super::report::Report;
-use super::super::urls::BaseUrl;
-use super::super::value::Given;
-use super::assemble::Wishes;
-use super::kinds::OwnNumber;
-use super::offer::{Extent, Need, Offer, extent};
-use super::twilio_checks::{Address, sender_fits, sid_fits, token_fits};
-use super::twilio_kinds::{SenderNumber, Sid, Token};
+use super::{Extent, Extras, Need, Offer, credential, extent, warn_if_exposed};
+use crate::config::kind::{As, Kind as _};
+use crate::config::load::Context;
+use crate::config::values::{
+    BaseUrl, OwnNumber, SenderNumber, Sid, Token, is_32_hex, is_twilio_host, is_twilio_sender, is_twilio_sid,
+};
 use crate::domain::PhoneNumber;
 use crate::gateway::{
     TwilioAccount, TwilioSender, TwilioSettings, TwilioVerifySettings, TwilioVoiceSettings, WhatsAppSender,
 };
 
-/// What the sources say about Twilio.
-#[derive(Debug, Default, Deserialize)]
+/// Where Twilio's APIs answer, unless a private gateway stands in.
+const API_URL: &str = "https://api.twilio.com";
+const VERIFY_URL: &str = "https://verify.twilio.com";
+
+const ACCOUNT_SID: &str = "TWILIO_ACCOUNT_SID";
+const AUTH_TOKEN: &str = "TWILIO_AUTH_TOKEN";
+const PHONE_NUMBER: &str = "TWILIO_PHONE_NUMBER";
+const MESSAGING_SERVICE_SID: &str = "TWILIO_MESSAGING_SERVICE_SID";
+const SERVICES_ID: &str = "TWILIO_SERVICES_ID";
+const VOICE_NUMBER: &str = "TWILIO_VOICE_NUMBER";
+const WHATSAPP_NUMBER: &str = "TWILIO_WHATSAPP_NUMBER";
+const BASE_URL: &str = "TWILIO_BASE_URL";
+const CONTENT_SID: &str = "whatsapp-content-sid";
+
+#[derive(Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
-pub struct TwilioKeys {
-    #[serde(rename = "TWILIO_ACCOUNT_SID")]
-    account_sid: Given<Sid<'A', 'C'>>,
-    #[serde(rename = "TWILIO_AUTH_TOKEN")]
-    auth_token: Given<Token>,
-    #[serde(rename = "TWILIO_PHONE_NUMBER")]
-    phone_number: Given<SenderNumber>,
-    #[serde(rename = "TWILIO_MESSAGING_SERVICE_SID")]
-    messaging_service_sid: Given<Sid<'M', 'G'>>,
-    #[serde(rename = "TWILIO_SERVICES_ID")]
-    services_id: Given<Sid<'V', 'A'>>,
-    #[serde(rename = "TWILIO_VOICE_NUMBER")]
-    voice_number: Given<OwnNumber>,
-    #[serde(rename = "TWILIO_WHATSAPP_NUMBER")]
-    whatsapp_number: Given<OwnNumber>,
-    #[serde(rename = "TWILIO_BASE_URL")]
-    base_url: Given<BaseUrl>,
+pub(super) struct TwilioKeys {
+    /// The account's SID.
+    #[serde(rename = "TWILIO_ACCOUNT_SID", with = "As::<Option<Sid<'A', 'C'>>>")]
+    account_sid: Option<String>,
+    /// The account's auth token.
+    #[serde(rename = "TWILIO_AUTH_TOKEN", with = "As::<Option<Token>>")]
+    auth_token: Option<SecretString>,
+    /// Whom messages come from.
+    #[serde(rename = "TWILIO_PHONE_NUMBER", with = "As::<Option<SenderNumber>>")]
+    phone_number: Option<String>,
+    /// A messaging service instead of a number.
+    #[serde(rename = "TWILIO_MESSAGING_SERVICE_SID", with = "As::<Option<Sid<'M', 'G'>>>")]
+    messaging_service_sid: Option<String>,
+    /// The SID of a Verify service.
+    #[serde(rename = "TWILIO_SERVICES_ID", with = "As::<Option<Sid<'V', 'A'>>>")]
+    services_id: Option<String>,
+    /// The number that calls.
+    #[serde(rename = "TWILIO_VOICE_NUMBER", with = "As::<Option<OwnNumber>>")]
+    voice_number: Option<PhoneNumber>,
+    /// The number of `WhatsApp` messages.
+    #[serde(rename = "TWILIO_WHATSAPP_NUMBER", with = "As::<Option<OwnNumber>>")]
+    whatsapp_number: Option<PhoneNumber>,
+    /// Where Twilio's APIs answer.
+    #[serde(rename = "TWILIO_BASE_URL", with = "As::<Option<BaseUrl>>")]
+    base_url: Option<Arc<str>>,
 }
 
 /// What Twilio can do with what is given.
-pub struct TwilioOffers {
+pub(super) struct TwilioOffers {
     /// Text messages and `WhatsApp`.
-    pub messages: Offer<TwilioSettings>,
+    pub(super) messages: Offer<TwilioSettings>,
     /// Calls.
-    pub voice: Offer<TwilioVoiceSettings>,
+    pub(super) voice: Offer<TwilioVoiceSettings>,
     /// Codes that Twilio makes itself.
-    pub verify: Offer<Verify>,
+    pub(super) verify: Offer<TwilioVerifySettings>,
+    /// Whether ids and senders must be of Twilio's own forms: a private gateway may have others.
+    pub(super) strict: bool,
 }
 
-/// Twilio Verify, whose id is checked against Twilio's form only where it is used: the Redis
-/// version's files have one that nothing uses.
-pub struct Verify {
-    account: TwilioAccount,
-    service: Taken<Sid<'V', 'A'>>,
-    strict: bool,
-}
-
-impl Verify {
-    /// The settings. `None` when Twilio cannot have such a service; an error when `used`.
-    pub fn settle(self, used: bool, reader: &mut Reader<'_>) -> Option<TwilioVerifySettings> {
-        let fits = !self.strict
-            || if used {
-                sid_fits("TWILIO_SERVICES_ID", &self.service, reader)
-            } else {
-                self.service.value.is_twilios()
-            };
-        fits.then(|| TwilioVerifySettings { account: self.account, service_sid: self.service.value.0 })
+impl TwilioOffers {
+    pub(super) const fn is_given(&self) -> bool {
+        self.messages.is_given() || self.verify.is_given() || self.voice.is_given()
     }
 }
 
-pub(super) const VARIABLES: [&str; 9] = [
-    "TWILIO_ACCOUNT_SID",
-    "TWILIO_AUTH_TOKEN",
-    "TWILIO_AUTHTOKEN",
-    "TWILIO_PHONE_NUMBER",
-    "TWILIO_MESSAGING_SERVICE_SID",
-    "TWILIO_SERVICES_ID",
-    "TWILIO_VOICE_NUMBER",
-    "TWILIO_WHATSAPP_NUMBER",
-    "TWILIO_BASE_URL",
-];
-
-const NO_SENDER: &str = "it needs a TWILIO_PHONE_NUMBER or a TWILIO_MESSAGING_SERVICE_SID";
+/// Whether a Verify service looks as Twilio's do: an error where it is used. The Redis version's files have one that
+/// nothing uses.
+pub(super) fn verify_fits(verify: &TwilioVerifySettings, used: bool, c: &mut Context) -> bool {
+    if used {
+        sid_fits::<'V', 'A'>(SERVICES_ID, &verify.service_sid, c)
+    } else {
+        is_twilio_sid("VA", &verify.service_sid)
+    }
+}
 
 impl TwilioKeys {
-    /// Where everything that is given came from.
-    fn origins(&self, reader: &Reader<'_>) -> Vec<String> {
-        [
-            reader.origin_of("TWILIO_ACCOUNT_SID", &self.account_sid),
-            reader.origin_of("TWILIO_AUTH_TOKEN", &self.auth_token),
-            reader.origin_of("TWILIO_PHONE_NUMBER", &self.phone_number),
-            reader.origin_of("TWILIO_MESSAGING_SERVICE_SID", &self.messaging_service_sid),
-            reader.origin_of("TWILIO_SERVICES_ID", &self.services_id),
-            reader.origin_of("TWILIO_VOICE_NUMBER", &self.voice_number),
-            reader.origin_of("TWILIO_WHATSAPP_NUMBER", &self.whatsapp_number),
-            reader.origin_of("TWILIO_BASE_URL", &self.base_url),
-        ]
-        .into_iter()
-        .flatten()
-        .collect()
-    }
-
-    fn needs(&self) -> [Need; 3] {
-        let sender = self.phone_number.is_absent() && self.messaging_service_sid.is_absent();
-        [
-            Need {
-                shown: "TWILIO_ACCOUNT_SID",
-                names: &["TWILIO_ACCOUNT_SID"],
-                absent: self.account_sid.is_absent(),
-            },
-            Need {
-                shown: "TWILIO_AUTH_TOKEN",
-                names: &["TWILIO_AUTH_TOKEN", "TWILIO_AUTHTOKEN"],
-                absent: self.auth_token.is_absent(),
-            },
+    pub(super) fn complete(self, extras: &Extras<'_>, c: &mut Context) -> TwilioOffers {
+        let variables = [
+            ACCOUNT_SID,
+            AUTH_TOKEN,
+            "TWILIO_AUTHTOKEN",
+            PHONE_NUMBER,
+            MESSAGING_SERVICE_SID,
+            SERVICES_ID,
+            VOICE_NUMBER,
+            WHATSAPP_NUMBER,
+            BASE_URL,
+        ];
+        let needs = [
+            Need::of(ACCOUNT_SID),
+            Need { shown: AUTH_TOKEN, names: vec![AUTH_TOKEN, "TWILIO_AUTHTOKEN"] },
             Need {
                 shown: "TWILIO_PHONE_NUMBER (or TWILIO_MESSAGING_SERVICE_SID, or TWILIO_SERVICES_ID for Verify)",
-                names: &[
-                    "TWILIO_PHONE_NUMBER",
-                    "TWILIO_MESSAGING_SERVICE_SID",
-                    "TWILIO_SERVICES_ID",
-                    "TWILIO_VOICE_NUMBER",
-                ],
-                absent: sender && self.services_id.is_absent() && self.voice_number.is_absent(),
+                names: vec![PHONE_NUMBER, MESSAGING_SERVICE_SID, SERVICES_ID, VOICE_NUMBER],
             },
-        ]
-    }
-}
-
-/// Reads all of it.
-pub fn offers(keys: TwilioKeys, wishes: &Wishes, reader: &mut Reader<'_>) -> TwilioOffers {
-    let origins = keys.origins(reader);
-    let extent = extent("Twilio", &origins, &VARIABLES, &keys.needs(), reader.report);
-    if extent == Extent::Nothing {
-        let account = "it needs TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN and";
-        return TwilioOffers {
-            messages: Offer::Lacking(format!(
-                "{account} TWILIO_PHONE_NUMBER or TWILIO_MESSAGING_SERVICE_SID"
-            )),
-            voice: Offer::Lacking(format!("{account} TWILIO_VOICE_NUMBER")),
-            verify: Offer::Lacking(format!("{account} TWILIO_SERVICES_ID")),
+        ];
+        let extent = extent("Twilio", &variables, &needs, c);
+        if extent == Extent::Nothing {
+            let account = "it needs TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN and";
+            let sender = "TWILIO_PHONE_NUMBER or TWILIO_MESSAGING_SERVICE_SID";
+            return TwilioOffers {
+                messages: Offer::Lacking(format!("{account} {sender}")),
+                voice: Offer::Lacking(format!("{account} TWILIO_VOICE_NUMBER")),
+                verify: Offer::Lacking(format!("{account} TWILIO_SERVICES_ID")),
+                strict: true,
+            };
+        }
+        let strict = !c.is_wrong(BASE_URL) && self.base_url.as_deref().is_none_or(is_twilio_host);
+        let (api, of_verify) = self.addresses(c);
+        let account = self.account(strict, c);
+        let at = |base_url: String| account.clone().map(|account| TwilioAccount { base_url, ..account });
+        let verify = if c.is_given(SERVICES_ID) {
+            let service = at(of_verify).zip(self.services_id.clone());
+            Offer::unless_broken(
+                service.map(|(account, service_sid)| TwilioVerifySettings { account, service_sid }),
+            )
+        } else {
+            Offer::Lacking("it needs a TWILIO_SERVICES_ID".to_owned())
         };
+        let sender = self.sender(strict, c);
+        let voice = self.voice(at(api.clone()), extras, c);
+        let whatsapp = self.whatsapp(strict, extras, c);
+        let messages = if c.is_given(PHONE_NUMBER) || c.is_given(MESSAGING_SERVICE_SID) {
+            Offer::unless_broken(at(api).zip(sender).map(|(account, sender)| TwilioSettings {
+                account,
+                sender,
+                whatsapp,
+                feedback: extras.feedback,
+            }))
+        } else {
+            if c.is_given(WHATSAPP_NUMBER) {
+                c.report.warn(
+                    "TWILIO_WHATSAPP_NUMBER is not used: it belongs to Twilio Messages, and there is neither a \
+                     TWILIO_PHONE_NUMBER nor a TWILIO_MESSAGING_SERVICE_SID",
+                );
+            }
+            // That nothing at all can be sent with was noted above.
+            let noted = extent == Extent::Half && !c.is_given(SERVICES_ID) && !c.is_given(VOICE_NUMBER);
+            let needs = "it needs a TWILIO_PHONE_NUMBER or a TWILIO_MESSAGING_SERVICE_SID";
+            if noted { Offer::Broken } else { Offer::Lacking(needs.to_owned()) }
+        };
+        TwilioOffers { messages, voice, verify, strict }
     }
-    let sid = reader.take("TWILIO_ACCOUNT_SID", keys.account_sid);
-    let token = reader.take("TWILIO_AUTH_TOKEN", keys.auth_token);
-    // A variable whose file is missing is given too.
-    let given = |absent: bool, name: &str, report: &Report| !absent || report.is_about(&[name]);
-    let number_given = given(keys.phone_number.is_absent(), "TWILIO_PHONE_NUMBER", reader.report);
-    let number = reader.take("TWILIO_PHONE_NUMBER", keys.phone_number);
-    let messaging_given =
-        given(keys.messaging_service_sid.is_absent(), "TWILIO_MESSAGING_SERVICE_SID", reader.report);
-    let messaging = reader.take("TWILIO_MESSAGING_SERVICE_SID", keys.messaging_service_sid);
-    let verify_given = given(keys.services_id.is_absent(), "TWILIO_SERVICES_ID", reader.report);
-    let service = reader.take("TWILIO_SERVICES_ID", keys.services_id);
-    let voice_given = given(keys.voice_number.is_absent(), "TWILIO_VOICE_NUMBER", reader.report);
-    let voice = reader.take("TWILIO_VOICE_NUMBER", keys.voice_number);
-    let whatsapp_given = !keys.whatsapp_number.is_absent();
-    let whatsapp = reader.take("TWILIO_WHATSAPP_NUMBER", keys.whatsapp_number);
-    let address = Address::read(keys.base_url, reader);
-    // Only Twilio's own values are known to look like this; a private gateway may have others.
-    let strict = address.is_twilio;
-    let sid = sid.filter(|sid| !strict || sid_fits("TWILIO_ACCOUNT_SID", sid, reader));
-    let token = token.filter(|token| !strict || token_fits(token, reader));
-    let messaging = messaging.filter(|sid| !strict || sid_fits("TWILIO_MESSAGING_SERVICE_SID", sid, reader));
-    let number = number.filter(|number| !strict || messaging_given || sender_fits(number, reader));
-    let account = |base: &Option<String>| {
-        Some(TwilioAccount {
-            account_sid: sid.as_ref()?.value.0.clone(),
-            auth_token: SecretString::from(token.as_ref()?.value.0.clone()),
-            base_url: base.clone()?,
-        })
-    };
 
-    let calls_from = match (&voice, voice_given) {
-        (Some(voice), _) => voice.value.0,
-        (None, true) => None,
-        (None, false) => number.as_ref().and_then(|number| PhoneNumber::parse(&number.value.0, None).ok()),
-    };
-    let voice = if calls_from.is_none() && !voice_given {
-        let problem = "it needs a TWILIO_VOICE_NUMBER, or a TWILIO_PHONE_NUMBER with + and country code";
-        Offer::Lacking(problem.to_owned())
-    } else {
-        Offer::unless_broken(account(&address.api).zip(calls_from).map(|(account, from)| {
-            TwilioVoiceSettings { account, from: from.e164(), gate: wishes.gate, ring_for: wishes.ring_for }
+    /// Where messages and calls go, and where Verify answers. Twilio's own APIs have a host each; what stands in for Twilio
+    /// has one for all.
+    fn addresses(&self, c: &mut Context) -> (String, String) {
+        let Some(url) = &self.base_url else {
+            if !c.is_given(BASE_URL) {
+                c.row(BASE_URL, format!("{API_URL} and {VERIFY_URL}"), "the default");
+            }
+            return (API_URL.to_owned(), VERIFY_URL.to_owned());
+        };
+        warn_if_exposed("TWILIO_BASE_URL begins with", url, c);
+        let verify =
+            if is_twilio_host(url) { url.replacen("://api.", "://verify.", 1) } else { url.to_string() };
+        (url.to_string(), verify)
+    }
+
+    /// The account without its address. `None` after an error.
+    fn account(&self, strict: bool, c: &mut Context) -> Option<TwilioAccount> {
+        let sid = self.account_sid.clone();
+        let sid = sid.filter(|sid| !strict || sid_fits::<'A', 'C'>(ACCOUNT_SID, sid, c));
+        let token = self.auth_token.as_ref();
+        let token = token.filter(|token| !strict || token_fits(token.expose_secret(), c));
+        let auth_token = credential(token?);
+        Some(TwilioAccount { account_sid: sid?, auth_token, base_url: String::new() })
+    }
+
+    /// Where text messages come from: a messaging service before a number. `None` after an error, or when there is neither.
+    fn sender(&self, strict: bool, c: &mut Context) -> Option<TwilioSender> {
+        if c.is_given(MESSAGING_SERVICE_SID) {
+            let sid = self.messaging_service_sid.clone();
+            return sid
+                .filter(|sid| !strict || sid_fits::<'M', 'G'>(MESSAGING_SERVICE_SID, sid, c))
+                .map(TwilioSender::MessagingService);
+        }
+        let number = self.phone_number.clone()?;
+        if strict && !is_twilio_sender(&number) {
+            let problem = "it must be a phone number such as +14155552671 that can exist, a short code of 3 to 8 digits, or \
+                           a name of at most 11 letters, digits, spaces, +, -, _ and &, one of them a letter";
+            c.wrong(PHONE_NUMBER, None, problem);
+            return None;
+        }
+        Some(TwilioSender::Number(number))
+    }
+
+    fn voice(
+        &self,
+        account: Option<TwilioAccount>,
+        extras: &Extras<'_>,
+        c: &Context,
+    ) -> Offer<TwilioVoiceSettings> {
+        let own = c.is_given(VOICE_NUMBER);
+        let of_messages = self.phone_number.as_ref().filter(|_| !own && !c.is_wrong(PHONE_NUMBER));
+        let of_messages = of_messages.and_then(|number| PhoneNumber::parse(number, None).ok());
+        let from = self.voice_number.or(of_messages);
+        if from.is_none() && !own {
+            let problem = "it needs a TWILIO_VOICE_NUMBER, or a TWILIO_PHONE_NUMBER with + and country code";
+            return Offer::Lacking(problem.to_owned());
+        }
+        Offer::unless_broken(account.zip(from).map(|(account, from)| TwilioVoiceSettings {
+            account,
+            from: from.e164(),
+            gate: extras.gate,
+            ring_for: extras.ring_for,
         }))
-    };
-    let verify = if verify_given {
-        let verify = account(&address.verify).zip(service);
-        Offer::unless_broken(verify.map(|(account, service)| Verify { account, service, strict }))
-    } else {
-        Offer::Lacking("it needs a TWILIO_SERVICES_ID".to_owned())
-    };
-    let whatsapp = whatsapp_sender(whatsapp, whatsapp_given, strict, wishes, reader);
-    if !(number_given || messaging_given) {
-        if whatsapp_given {
-            reader.report.warn(
-                "TWILIO_WHATSAPP_NUMBER is not used: it belongs to Twilio Messages, and there is \
-                                neither a TWILIO_PHONE_NUMBER nor a TWILIO_MESSAGING_SERVICE_SID",
+    }
+
+    fn whatsapp(&self, strict: bool, extras: &Extras<'_>, c: &mut Context) -> Option<WhatsAppSender> {
+        let content_sid = extras.content_sid;
+        if c.is_given(WHATSAPP_NUMBER) && content_sid.is_none() {
+            c.report.warn(
+                "TWILIO_WHATSAPP_NUMBER is given without whatsapp-content-sid: WhatsApp delivers texts of one's own only to \
+                 people who have written within the last day",
             );
         }
-        // What nothing at all can be sent with was noted above.
-        let noted = extent == Extent::Half && !verify_given && !voice_given;
-        let messages = if noted { Offer::Broken } else { Offer::Lacking(NO_SENDER.to_owned()) };
-        return TwilioOffers { messages, voice, verify };
+        if !c.is_given(WHATSAPP_NUMBER) && content_sid.is_some() {
+            c.report.warn("whatsapp-content-sid is not used: there is no TWILIO_WHATSAPP_NUMBER");
+        }
+        let content_sid = content_sid.filter(|sid| !strict || sid_fits::<'H', 'X'>(CONTENT_SID, sid, c));
+        let number = self.whatsapp_number?.e164();
+        Some(WhatsAppSender { number, content_sid: content_sid.map(str::to_owned) })
     }
-    let sender = match (messaging, messaging_given) {
-        (Some(service), _) => Some(TwilioSender::MessagingService(service.value.0)),
-        (None, true) => None,
-        (None, false) => number.map(|number| TwilioSender::Number(number.value.0)),
-    };
-    let messages = account(&address.api).zip(sender).map(|(account, sender)| TwilioSettings {
-        account,
-        sender,
-        whatsapp,
-        feedback: wishes.feedback,
-    });
-    TwilioOffers { messages: Offer::unless_broken(messages), voice, verify }
 }
 
-fn whatsapp_sender(
-    number: Option<Taken<OwnNumber>>,
-    given: bool,
-    strict: bool,
-    wishes: &Wishes,
-    reader: &mut Reader<'_>,
-) -> Option<WhatsAppSender> {
-    let content = wishes.content_sid.as_ref();
-    let content = content.filter(|sid| !strict || sid_fits("whatsapp-content-sid", sid, reader));
-    if given && wishes.content_sid.is_none() {
-        reader.report.warn(
-            "TWILIO_WHATSAPP_NUMBER is given without whatsapp-content-sid: WhatsApp delivers texts of one's own only to \
-             people who have written within the last day",
-        );
+/// Whether an id looks as Twilio's do; notes it when not.
+fn sid_fits<const A: char, const B: char>(variable: &str, sid: &str, c: &mut Context) -> bool {
+    let fits = is_twilio_sid(&format!("{A}{B}"), sid);
+    if !fits {
+        c.wrong(variable, None, format!("it must be {}", Sid::<A, B>::accepted()));
     }
-    if !given && wishes.content_sid.is_some() {
-        reader.report.warn("whatsapp-content-sid is not used: there is no TWILIO_WHATSAPP_NUMBER");
+    fits
+}
+
+/// Whether it can be a token at all. Twilio promises no form, so one that is not of today's form gets a warning only; the
+/// commonest reason is a key of another kind, or a piece that was lost.
+fn token_fits(token: &str, c: &mut Context) -> bool {
+    if !token.bytes().any(|b| b.is_ascii_alphanumeric()) {
+        let problem = "it has neither letters nor digits, so it is no token. Twilio's console shows the account's auth \
+                       token: 32 hexadecimal digits";
+        c.wrong(AUTH_TOKEN, None, problem);
+        return false;
     }
-    let number = number?.value.0?.e164();
-    Some(WhatsAppSender { number, content_sid: content.map(|sid| sid.value.0.clone()) })
+    if !is_32_hex(token) {
+        let origin = c.origin(AUTH_TOKEN);
+        c.report.warn(format!(
+            "TWILIO_AUTH_TOKEN is not of 32 hexadecimal digits, as Twilio's console shows auth tokens; if Twilio refuses it, \
+             look there (secrets of API keys do not work here); given by {origin}"
+        ));
+    }
+    true
 }

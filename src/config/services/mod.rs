@@ -2,7 +2,7 @@
 //!
 //! The limits are here for the registry too, so that a service made over the API and one of config.json meet the same.
 
-mod account;
+mod members;
 mod objects;
 mod read;
 pub mod rules;
@@ -10,7 +10,6 @@ mod settings;
 pub mod template;
 mod texts;
 
-pub use account::{AccountKeys, VARIABLES as ACCOUNT_VARIABLES, account};
 pub use objects::{ServicesObject, TemplatesObject};
 pub use read::services;
 pub use settings::{

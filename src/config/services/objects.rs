@@ -1,57 +1,39 @@
 //! `services` and `templates` as they are given: objects by name, in config.json or as JSON in a variable.
 
-use figment::value::Value as Given;
 use schemars::{Schema, json_schema};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use crate::config::kinds::Flag;
-use crate::config::message::LocaleTag;
-use crate::config::object::object_of;
-use crate::config::ranges::{Attempts, Digits, Lockout, ServiceLife, Span, Whole, WorkflowSends};
-use crate::config::value::Setting;
-use crate::config::workflow::Workflow;
+use crate::config::kind::{
+    Attempts, Digits, Flag, Kind, Lockout, ServiceLife, Span, Whole, WorkflowSends, object_of,
+};
+use crate::config::values::{LocaleTag, Workflow};
 use crate::engine::{Policy, SendOptions, SendRules};
 
 /// Services by their names, before they are read.
-pub struct ServicesObject(pub Map<String, Value>);
+pub struct ServicesObject;
 
 /// Templates by their names, before they are read.
-#[derive(Debug)]
-pub struct TemplatesObject(pub Map<String, Value>);
+pub struct TemplatesObject;
 
-impl std::fmt::Debug for ServicesObject {
-    /// Test numbers have codes.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("ServicesObject(***)")
-    }
-}
+impl Kind for ServicesObject {
+    type Value = Map<String, Value>;
 
-impl Setting for ServicesObject {
-    fn of(value: &Given) -> Option<Self> {
-        object_of(value).map(Self)
+    fn of(value: &Value) -> Option<Self::Value> {
+        object_of(value)
     }
 
-    fn read(text: &str) -> Option<Self> {
-        Self::of(&Given::from(text))
-    }
-
-    /// Test numbers have codes.
-    fn is_secret(_text: &str) -> bool {
-        true
+    fn read(text: &str) -> Option<Self::Value> {
+        object_of(&json!(text))
     }
 
     /// Their names.
-    fn shown(&self) -> String {
-        names(&self.0)
+    fn shown(members: &Self::Value) -> Value {
+        names(members)
     }
 
     fn accepted() -> String {
         "an object of services by name, such as {\"shop\": {\"friendly-name\": \"Acme Shop\", \"code-length\": 6}}"
             .to_owned()
-    }
-
-    fn placeholder() -> Self {
-        Self(Map::new())
     }
 
     fn schema() -> Schema {
@@ -85,35 +67,35 @@ impl Setting for ServicesObject {
                 "test-numbers": { "type": "array", "maxItems": super::rules::TEST_NUMBERS_MOST, "items": test_number, "description": "Numbers that are never sent anything, with a known code." },
             },
         });
+        // Test numbers have codes.
         json_schema!({
             "type": "object",
+            "writeOnly": true,
             "propertyNames": { "pattern": "^[A-Za-z0-9_-]{1,64}$" },
             "additionalProperties": service,
         })
     }
 }
 
-impl Setting for TemplatesObject {
-    fn of(value: &Given) -> Option<Self> {
-        object_of(value).map(Self)
+impl Kind for TemplatesObject {
+    type Value = Map<String, Value>;
+
+    fn of(value: &Value) -> Option<Self::Value> {
+        object_of(value)
     }
 
-    fn read(text: &str) -> Option<Self> {
-        Self::of(&Given::from(text))
+    fn read(text: &str) -> Option<Self::Value> {
+        object_of(&json!(text))
     }
 
     /// Their names.
-    fn shown(&self) -> String {
-        names(&self.0)
+    fn shown(members: &Self::Value) -> Value {
+        names(members)
     }
 
     fn accepted() -> String {
         "an object of templates by name, such as {\"login\": {\"translations\": {\"en\": \"{code} opens {friendly_name}\"}}}"
             .to_owned()
-    }
-
-    fn placeholder() -> Self {
-        Self(Map::new())
     }
 
     fn schema() -> Schema {
@@ -136,7 +118,6 @@ impl Setting for TemplatesObject {
     }
 }
 
-fn names(members: &Map<String, Value>) -> String {
-    let names: Vec<&str> = members.keys().map(String::as_str).collect();
-    format!("{:?}", names.join(", "))
+fn names(members: &Map<String, Value>) -> Value {
+    json!(members.keys().map(String::as_str).collect::<Vec<_>>().join(", "))
 }

@@ -1,20 +1,17 @@
 //! `services` of config.json, read and checked.
 
-use figment::value::Value as Given;
 use serde_json::{Map, Value};
 
-use super::objects::ServicesObject;
+use super::members::Members;
 use super::rules;
 use super::settings::{ServiceSettings, TemplateSetting, TestNumber};
 use super::template::BUILT_IN_TEMPLATES;
-use crate::config::kinds::{Choice, Flag, Named, Text};
-use crate::config::members::Members;
-use crate::config::message::LocaleTag;
-use crate::config::ranges::{Attempts, Digits, Lockout, ServiceLife, Span, Whole, WorkflowSends};
-use crate::config::reader::Taken;
+use crate::config::kind::{
+    Attempts, Choice, Digits, Flag, Kind, Lockout, Named, ServiceLife, Span, Text, Whole, WorkflowSends,
+    quoted, shown_json,
+};
 use crate::config::report::Report;
-use crate::config::value::{Setting, quoted, shown_json};
-use crate::config::workflow::Workflow;
+use crate::config::values::{LocaleTag, Workflow};
 use crate::domain::{CodeLength, Timestamp};
 use crate::engine::{Policy, SendOptions, SendRules};
 
@@ -44,15 +41,15 @@ const DEFAULT: &str = "default";
 
 /// The services, each with everything that is not said in its default. What is wrong is noted.
 pub fn services(
-    given: Taken<ServicesObject>,
+    services: Map<String, Value>,
+    origin: &str,
     templates: &[TemplateSetting],
     report: &mut Report,
 ) -> Vec<ServiceSettings> {
-    let Taken { value: ServicesObject(services), origin } = given;
     if services.len() > MOST {
         let problem =
             format!("it has {} services, and may have {MOST}. Make more over the API", services.len());
-        report.problem("services", problem, origin.clone());
+        report.problem("services", problem, origin.to_owned());
     }
     let mut read = Vec::new();
     for (name, value) in services {
@@ -62,15 +59,15 @@ pub fn services(
         } else if let Some(problem) = name_problem(&name) {
             problem
         } else if let Value::Object(members) = value {
-            let members = Members::new(&path, members, &MEMBERS, &origin, report);
-            read.extend(service(name, members, templates, &origin));
+            let members = Members::new(&path, members, &MEMBERS, origin, report);
+            read.extend(service(name, members, templates, origin));
             continue;
         } else {
             format!("it must be an object, and is {}", shown_json(&value))
         };
-        report.problem(path, problem, origin.clone());
+        report.problem(path, problem, origin.to_owned());
     }
-    same_names(&read, &origin, report);
+    same_names(&read, origin, report);
     read
 }
 
@@ -104,18 +101,16 @@ fn service(
     let friendly_name = friendly_name(&name, m);
     let digits = setting::<Whole<Digits>>(m, "code-length");
     let code_length = digits.map_or(Some(SendOptions::DEFAULT.length), |digits| {
-        u8::try_from(digits.get()).ok().and_then(CodeLength::new)
+        u8::try_from(digits).ok().and_then(CodeLength::new)
     });
     let life = setting::<Span<ServiceLife>>(m, "code-life");
-    let checks = setting::<Whole<Attempts>>(m, "max-checks")
-        .map_or(Policy::DEFAULT_MAX_ATTEMPTS.into(), |checks| checks.get());
-    let sends = setting::<Whole<WorkflowSends>>(m, "max-sends")
-        .map_or(SendRules::DEFAULT_MAX.into(), |sends| sends.get());
-    let lockout = setting::<LockoutChoice>(m, "lockout").and_then(|lockout| lockout.0);
+    let checks = setting::<Whole<Attempts>>(m, "max-checks").unwrap_or(Policy::DEFAULT_MAX_ATTEMPTS.into());
+    let sends = setting::<Whole<WorkflowSends>>(m, "max-sends").unwrap_or(SendRules::DEFAULT_MAX.into());
+    let lockout = setting::<LockoutChoice>(m, "lockout").flatten();
     let resend = setting::<Choice<ResendChoice>>(m, "resend");
     let cooling_down = flag(m, "cooling-down");
-    let locale = setting::<LocaleTag>(m, "locale").and_then(|locale| locale.0);
-    let workflow = setting::<Workflow>(m, "workflow").filter(|workflow| !workflow.0.is_empty());
+    let locale = setting::<LocaleTag>(m, "locale");
+    let workflow = setting::<Workflow>(m, "workflow").filter(|steps| !steps.is_empty());
     let custom_code = flag(m, "custom-code");
     let do_not_share_warning = flag(m, "do-not-share-warning");
     let default_template = default_template(m, templates);
@@ -124,14 +119,14 @@ fn service(
         name,
         friendly_name: friendly_name?,
         code_length: code_length?,
-        code_life: life.map_or(SendOptions::DEFAULT.life, |life| life.get()),
+        code_life: life.unwrap_or(SendOptions::DEFAULT.life),
         max_checks: u8::try_from(checks).ok()?,
         max_sends: u8::try_from(sends).ok()?,
         lockout,
-        resend_new: resend.is_some_and(|resend| resend.0 == ResendChoice::New),
+        resend_new: resend == Some(ResendChoice::New),
         cooling_down,
         locale,
-        workflow: workflow.map(|workflow| workflow.shown().trim_matches('"').to_owned()),
+        workflow: workflow.map(|steps| Workflow::text(&steps)),
         custom_code,
         do_not_share_warning,
         default_template,
@@ -141,9 +136,9 @@ fn service(
 }
 
 /// A member of a kind that keys have too. `None` when it is missing, or after an error.
-pub(super) fn setting<T: Setting>(members: &mut Members<'_>, name: &str) -> Option<T> {
+pub(super) fn setting<T: Kind>(members: &mut Members<'_>, name: &str) -> Option<T::Value> {
     let value = members.take(name)?;
-    let read = Given::serialize(&value).ok().and_then(|given| T::of(&given));
+    let read = T::of(&value);
     if read.is_none() {
         members.wrong(name, Some(shown_json(&value)), &format!("it must be {}", T::accepted()));
     }
@@ -151,14 +146,14 @@ pub(super) fn setting<T: Setting>(members: &mut Members<'_>, name: &str) -> Opti
 }
 
 fn flag(members: &mut Members<'_>, name: &str) -> bool {
-    setting::<Flag>(members, name).is_some_and(|flag| flag.0)
+    setting::<Flag>(members, name).unwrap_or_default()
 }
 
 /// What its messages call it: its name, where nothing else is said.
 fn friendly_name(name: &str, members: &mut Members<'_>) -> Option<String> {
     let given = members.has("friendly-name");
     let text = match setting::<Text>(members, "friendly-name") {
-        Some(text) => text.0,
+        Some(text) => text,
         None if given => return None,
         None => name.to_owned(),
     };
@@ -171,7 +166,7 @@ fn friendly_name(name: &str, members: &mut Members<'_>) -> Option<String> {
 }
 
 fn default_template(members: &mut Members<'_>, templates: &[TemplateSetting]) -> Option<String> {
-    let name = setting::<Text>(members, "default-template")?.0;
+    let name = setting::<Text>(members, "default-template")?;
     let mut known: Vec<&str> = BUILT_IN_TEMPLATES.iter().map(|(name, ..)| *name).collect();
     known.extend(templates.iter().map(|template| template.name.as_str()));
     if known.contains(&name.as_str()) {
@@ -244,26 +239,24 @@ fn moment(text: &str) -> Result<Timestamp, String> {
 }
 
 /// `growing`, or a time.
-struct LockoutChoice(Option<std::time::Duration>);
+struct LockoutChoice;
 
-impl Setting for LockoutChoice {
-    fn read(text: &str) -> Option<Self> {
+impl Kind for LockoutChoice {
+    type Value = Option<std::time::Duration>;
+
+    fn read(text: &str) -> Option<Self::Value> {
         if text.trim().eq_ignore_ascii_case("growing") {
-            return Some(Self(None));
+            return Some(None);
         }
-        Span::<Lockout>::read(text).map(|span| Self(Some(span.get())))
+        Span::<Lockout>::read(text).map(Some)
     }
 
-    fn shown(&self) -> String {
-        self.0.map_or_else(|| "\"growing\"".to_owned(), |span| humantime::format_duration(span).to_string())
+    fn shown(lockout: &Self::Value) -> Value {
+        lockout.as_ref().map_or_else(|| "growing".into(), Span::<Lockout>::shown)
     }
 
     fn accepted() -> String {
         format!("\"growing\", or {}", Span::<Lockout>::accepted())
-    }
-
-    fn placeholder() -> Self {
-        Self(None)
     }
 
     fn schema() -> schemars::Schema {
@@ -279,5 +272,4 @@ enum ResendChoice {
 
 impl Named for ResendChoice {
     const NAMES: &'static [(&'static str, Self)] = &[("keep", Self::Keep), ("new", Self::New)];
-    const ANY: Self = Self::Keep;
 }

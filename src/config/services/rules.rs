@@ -3,9 +3,8 @@
 
 use std::time::Duration;
 
-use crate::config::ranges::{Attempts, Digits, Lockout, ServiceLife, SpanRange, WholeRange, WorkflowSends};
-use crate::config::value::Setting as _;
-use crate::config::workflow::Workflow;
+use crate::config::kind::{Attempts, Digits, Kind as _, Lockout, Range, ServiceLife, WorkflowSends};
+use crate::config::values::Workflow;
 use crate::domain::{Code, CodeLength, NumberPattern};
 
 /// The longest name of a service, in characters.
@@ -72,13 +71,13 @@ pub fn max_sends(sends: u64) -> Result<u8, String> {
     whole::<WorkflowSends>(sends)
 }
 
-fn whole<R: WholeRange>(number: u64) -> Result<u8, String> {
-    let fits = u8::try_from(number).ok().filter(|_| (R::MIN..=R::MAX).contains(&number));
+fn whole<R: Range<Of = u64>>(number: u64) -> Result<u8, String> {
+    let fits = u8::try_from(number).ok().filter(|_| R::has(number));
     fits.ok_or_else(|| format!("must be a whole number from {} to {} ({})", R::MIN, R::MAX, R::WHY))
 }
 
-fn within<R: SpanRange>(span: Duration) -> Result<Duration, String> {
-    if (R::MIN..=R::MAX).contains(&span) {
+fn within<R: Range<Of = Duration>>(span: Duration) -> Result<Duration, String> {
+    if R::has(span) {
         return Ok(span);
     }
     let [least, most] = [R::MIN, R::MAX].map(humantime::format_duration);
@@ -100,7 +99,7 @@ pub fn note(text: &str, longest: usize) -> Result<String, String> {
 /// Channels one after another, as the setting `workflow` spells it.
 pub fn workflow(text: &str) -> Result<String, String> {
     match Workflow::read(text) {
-        Some(Workflow(steps)) if !steps.is_empty() => Ok(text.trim().to_owned()),
+        Some(steps) if !steps.is_empty() => Ok(text.trim().to_owned()),
         Some(_) | None => Err(format!("must be {}", Workflow::accepted())),
     }
 }

@@ -2,19 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::objects::TemplatesObject;
+use super::members::Members;
 use super::read::{name_problem, setting};
 use super::rules;
 use super::settings::TemplateSetting;
 use super::template::{BUILT_IN_TEMPLATES, Place, places};
-use crate::config::kinds::Text;
-use crate::config::members::Members;
-use crate::config::message::LocaleTag;
-use crate::config::reader::Taken;
+use crate::config::kind::{Text, quoted, shown_json};
 use crate::config::report::Report;
-use crate::config::value::{quoted, shown_json};
+use crate::config::values::LocaleTag;
 use crate::domain::{Channel, Locale};
 use crate::template::Templates;
 
@@ -28,14 +25,14 @@ const MEMBERS: [&str; 4] = ["friendly-name", "channels", "translations", "defaul
 
 /// The templates. What is wrong is noted.
 pub fn templates(
-    given: Taken<TemplatesObject>,
+    templates: Map<String, Value>,
+    origin: &str,
     checks: &Templates,
     report: &mut Report,
 ) -> Vec<TemplateSetting> {
-    let Taken { value: TemplatesObject(templates), origin } = given;
     if templates.len() > MOST {
         let problem = format!("it has {} templates, and may have {MOST}", templates.len());
-        report.problem("templates", problem, origin.clone());
+        report.problem("templates", problem, origin.to_owned());
     }
     let mut read = Vec::new();
     for (name, value) in templates {
@@ -45,12 +42,12 @@ pub fn templates(
         } else if let Some(problem) = name_problem(&name) {
             problem
         } else if let Value::Object(members) = value {
-            read.extend(template(name, Members::new(&path, members, &MEMBERS, &origin, report), checks));
+            read.extend(template(name, Members::new(&path, members, &MEMBERS, origin, report), checks));
             continue;
         } else {
             format!("it must be an object, and is {}", shown_json(&value))
         };
-        report.problem(path, problem, origin.clone());
+        report.problem(path, problem, origin.to_owned());
     }
     read
 }
@@ -59,7 +56,7 @@ fn template(name: String, mut members: Members<'_>, checks: &Templates) -> Optio
     let m = &mut members;
     let given = m.has("friendly-name");
     let friendly_name = match setting::<Text>(m, "friendly-name") {
-        Some(Text(text)) => match rules::note(&text, NAME_LONGEST) {
+        Some(text) => match rules::note(&text, NAME_LONGEST) {
             Ok(text) => Some(text),
             Err(why) => {
                 m.wrong("friendly-name", Some(quoted(&text)), &format!("it {why}"));
@@ -145,7 +142,7 @@ fn check(text: &str, checks: &Templates) -> Result<(), String> {
 
 fn default_locale(members: &mut Members<'_>, texts: &BTreeMap<Tag, String>) -> Option<Locale> {
     let given = members.has("default-locale");
-    match setting::<LocaleTag>(members, "default-locale").and_then(|tag| tag.0) {
+    match setting::<LocaleTag>(members, "default-locale") {
         Some(locale) if texts.contains_key(&Tag(locale)) => return Some(locale),
         Some(_) => members.wrong("default-locale", None, "it must be one of the languages of translations"),
         None if given => {}

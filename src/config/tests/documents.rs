@@ -3,11 +3,8 @@
 use serde_json::{Map, Value};
 
 use super::*;
-use crate::config::gateways::variables;
 use crate::config::json_schema;
-use crate::config::keys::defaults;
-use crate::config::names::{Names, variable};
-use crate::config::nested::MEMBERS;
+use crate::config::schema::{ALIASES, Names, default_of};
 
 const SCHEMA: &str = include_str!("../../../docs/config.schema.json");
 const MANUAL: &str = include_str!("../../../docs/configuration.md");
@@ -51,15 +48,16 @@ fn described(schema: &Value, path: &str) {
 fn every_default_is_a_key_that_a_file_may_have() {
     let names = Names::known();
     let config = Value::Object(defaults());
-    assert!(defaults().keys().all(|key| names.contains(key)));
+    assert!(defaults().keys().all(|key| names.keys.contains_key(key)));
     assert_eq!(World::with_config(&config.to_string()).warnings(), Vec::<String>::new());
 }
 
 #[test]
 fn the_manual_names_every_key_with_its_variable_and_default() {
-    for key in Names::known().keys().filter(|key| !["$schema", "sms", "authentication"].contains(key)) {
+    let names = Names::known();
+    for (key, variable) in names.own_variables() {
         assert!(MANUAL.contains(&format!("| `{key}` |")), "{key} has no row");
-        assert!(MANUAL.contains(&format!("`{}`", variable(key))), "{} is not named", variable(key));
+        assert!(MANUAL.contains(&format!("`{variable}`")), "{variable} is not named");
     }
     for (key, default) in &defaults() {
         let shown = default.as_str().map_or_else(|| default.to_string(), str::to_owned);
@@ -68,8 +66,7 @@ fn the_manual_names_every_key_with_its_variable_and_default() {
         assert_eq!(row.split(" | ").nth(1), Some(shown.as_str()), "{key}");
     }
     let others = ["HOST", "PORT", "REDIS_URL", "REDIS_DB_PASSWORD", "$schema", "sms", "authentication"];
-    let members = MEMBERS.iter().filter(|member| member.path != member.sets).map(|member| member.path);
-    for name in variables().chain(others).chain(members) {
+    for name in names.credentials().chain(others).chain(ALIASES.map(|(alias, _)| alias)) {
         assert!(MANUAL.contains(&format!("`{name}`")), "{name}");
     }
 }
@@ -136,6 +133,11 @@ fn the_sample_file_is_the_defaults() {
     }
     assert_eq!(sample["$schema"], "docs/config.schema.json");
     assert_eq!(World::with_config(SAMPLE).warnings(), Vec::<String>::new());
+}
+
+/// The defaults, as a config.json would spell them. Keys that are not here have no fixed default.
+fn defaults() -> Map<String, Value> {
+    Names::known().keys.into_iter().filter_map(|(key, schema)| Some((key, default_of(&schema)?))).collect()
 }
 
 fn parsed(text: &str) -> Value {

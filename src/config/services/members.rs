@@ -2,10 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use super::names::{nearest, suggestion};
-use super::object::json_text;
-use super::report::{ConfigError, Report};
-use super::value::shown_json;
+use crate::config::kind::{shown_json, text_of};
+use crate::config::report::{ConfigError, Report};
+use crate::config::schema::{nearest, suggestion};
 
 /// Something is wrong, and was noted.
 #[derive(Debug, Clone, Copy)]
@@ -53,7 +52,7 @@ impl<'a> Members<'a> {
     /// A text, if there is such a member.
     pub fn text(&mut self, name: &str) -> Result<Option<String>, Noted> {
         let Some(value) = self.take(name) else { return Ok(None) };
-        let text = json_text(&value);
+        let text = text_of(&value);
         if text.is_none() {
             self.wrong(name, Some(shown_json(&value)), "it must be a text");
         }
@@ -67,34 +66,11 @@ impl<'a> Members<'a> {
             Some(Value::Array(values)) => values,
             Some(value) => vec![value],
         };
-        let texts: Option<Vec<String>> = values.iter().map(json_text).collect();
+        let texts: Option<Vec<String>> = values.iter().map(text_of).collect();
         if texts.is_none() {
             self.wrong(name, None, "it must be a list of texts or numbers, or one of them");
         }
         texts
-    }
-
-    /// An object of texts as pairs; none when there is no such member. `None` after an error.
-    pub fn fields(&mut self, name: &str) -> Option<Vec<(String, String)>> {
-        let members = match self.take(name) {
-            None => return Some(Vec::new()),
-            Some(Value::Object(members)) => members,
-            Some(_) => {
-                self.wrong(name, None, "it must be an object whose values are texts");
-                return None;
-            }
-        };
-        let mut fields = Vec::new();
-        let mut right = true;
-        for (field, value) in members {
-            if let Some(text) = json_text(&value) {
-                fields.push((field, text));
-            } else {
-                right = false;
-                self.wrong(&format!("{name}.{field}"), Some(shown_json(&value)), "it must be a text");
-            }
-        }
-        right.then_some(fields)
     }
 
     /// Notes what is wrong with a member. `given` is for what is surely no secret.
@@ -105,10 +81,5 @@ impl<'a> Members<'a> {
             problem: problem.to_owned(),
             origin: Some(self.origin.to_owned()),
         });
-    }
-
-    /// Notes something odd.
-    pub fn warn(&mut self, warning: &str) {
-        self.report.warn(format!("{warning}; given by {}", self.origin));
     }
 }

@@ -1,0 +1,199 @@
+//! What keys mean beside each other: errors, and what works but is weaker than it looks.
+
+use std::time::Duration;
+
+use super::kind::quoted;
+use super::load::Context;
+use super::report::ConfigError;
+use super::settings::{
+    Bounds, BreakerSettings, DeliverySettings, GatewaySettings, Inputs, RetrySettings, WorkflowStep,
+};
+use super::values::{Workflow, is_exposed};
+use crate::domain::{Channel, CodeLength, GatewayName};
+use crate::engine::{Policy, SendOptions};
+
+/// Whether the simulator may send in production.
+pub fn simulator(gateways: &GatewaySettings, origin: &str, production: bool, allowed: bool, c: &mut Context) {
+    if !production || !gateways.has_simulator() || c.is_wrong("simulator-in-production") {
+        return;
+    }
+    let only = gateways.routing.entries().iter().all(|entry| entry.gateway == GatewayName::Simulator);
+    if allowed {
+        c.report.warn(if only {
+            "the simulator runs in production, as simulator-in-production says: no message leaves this machine"
+        } else {
+            "the simulator runs in production, as simulator-in-production says: some messages do not leave this machine"
+        });
+        return;
+    }
+    let production = c.origin("production");
+    let (why, origin) = if only && origin.starts_with("no provider") {
+        let why = "no provider is configured, and in production the simulator would pretend to send. Set \
+                   TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN and TWILIO_PHONE_NUMBER (or TWILIO_MESSAGING_SERVICE_SID) in \
+                   the environment or .env, or another gateway and otp-sms-provider";
+        (why, production)
+    } else {
+        let why =
+            "otp-sms-provider names the Simulator, which in production would pretend to send. Take it out";
+        (why, format!("{production} and {origin}"))
+    };
+    c.report.error(ConfigError {
+        subject: "production".to_owned(),
+        given: Some("true".to_owned()),
+        problem: format!("{why}; or add the line \"simulator-in-production\": true to config.json"),
+        origin: Some(origin),
+    });
+}
+
+/// One warning for everything about Redis.
+pub fn warn_of_redis(c: &mut Context) {
+    let names: Vec<&str> = c.given.redis.iter().copied().collect();
+    if !names.is_empty() {
+        c.report.warn(format!("{} ignored: onceward needs no Redis", names.join(", ")));
+    }
+}
+
+/// What works, but is weaker than the standards ask for or than it looks.
+pub fn warn_of_weakness(policy: &Policy, bounds: &Bounds, c: &mut Context) {
+    if policy.code.length < CodeLength::SIX {
+        c.report.warn("otp-length is below the 6 digits that NIST SP 800-63B-4 (3.1.3.2) asks for");
+    }
+    if policy.code.life > SendOptions::DEFAULT.life {
+        c.report.warn("otp-timeout is above the 10 minutes that NIST SP 800-63B-4 (3.1.3.2) allows");
+    }
+    if bounds.graceful_stop < bounds.send_budget {
+        c.report
+            .warn("graceful-stop is shorter than send-budget: a stop can cut off a send that is under way");
+    }
+}
+
+/// Checks what does not depend on the gateways.
+pub fn delivery(delivery: &mut DeliverySettings, inputs: &Inputs, c: &mut Context) {
+    // Of a value that cannot be read nothing else follows.
+    delivery.voice |= c.is_wrong("voice");
+    delivery.voice_fallback &= delivery.voice;
+    if delivery.public_url.as_deref().is_some_and(is_exposed) {
+        c.report.warn("public-url begins with http: what gateways report, and codes that they ask for, travel unencrypted");
+    }
+    if inputs.voice_gate && !c.is_given("public-url") {
+        let problem = "it is true, and \"public-url\" is missing: Twilio asks there for what it is to say once a key \
+                       was pressed";
+        c.wrong("voice-gate", None, problem);
+    }
+    let BreakerSettings { open_for, longest, .. } = delivery.breaker;
+    if longest < open_for && !c.is_wrong("breaker-longest") && !c.is_wrong("breaker-open-for") {
+        let [longest, open_for] = [longest, open_for].map(humantime::format_duration);
+        let [of_longest, of_open_for] = ["breaker-longest", "breaker-open-for"].map(|key| c.origin(key));
+        c.report.error(ConfigError {
+            subject: "breaker-longest".to_owned(),
+            given: Some(longest.to_string()),
+            problem: format!("it must not be shorter than breaker-open-for, which is {open_for}"),
+            origin: Some(format!("{of_longest} and {of_open_for}")),
+        });
+    }
+}
+
+/// Checks the settings against the gateways and the life of a code.
+pub fn delivery_with(
+    gateways: &GatewaySettings,
+    delivery: &DeliverySettings,
+    life: Duration,
+    c: &mut Context,
+) {
+    // Of a life that cannot be read nothing else follows.
+    let life = if c.is_wrong("otp-timeout") { Duration::MAX } else { life };
+    warn_of_short_lives(gateways, life, c);
+    if let Some(retry) = &delivery.retry {
+        warn_of_late_retries(retry, life, c);
+    }
+    let steps = &delivery.workflow;
+    if steps.is_empty() {
+        return;
+    }
+    check_workflow(delivery, gateways, c);
+    warn_of_late_steps(steps, life, c);
+    if steps.len() > usize::from(delivery.workflow_sends) {
+        c.report.warn(format!(
+            "workflow has {} steps, and workflow-max-sends allows {} messages: the last ones are never tried",
+            steps.len(),
+            delivery.workflow_sends
+        ));
+    }
+}
+
+/// Every channel must have a gateway that serves it.
+fn check_workflow(delivery: &DeliverySettings, gateways: &GatewaySettings, c: &mut Context) {
+    for channel in Channel::ALL {
+        if !delivery.workflow.iter().any(|step| step.channel == channel) {
+            continue;
+        }
+        let problem = if channel == Channel::Call && !delivery.voice {
+            "it has the channel \"call\", and calls are not allowed: set \"voice\" to true".to_owned()
+        } else if gateways.serves(channel) || channel == Channel::Call {
+            // A call that no gateway makes was said of `voice` already.
+            continue;
+        } else {
+            format!(
+                "it has the channel {:?}, and no gateway of otp-sms-provider serves that",
+                channel.as_str()
+            )
+        };
+        c.wrong("workflow", Some(quoted(&Workflow::text(&delivery.workflow))), problem);
+    }
+    if delivery.public_url.is_none() && !c.is_wrong("public-url") {
+        c.report.warn(
+            "workflow is given without public-url: gateways cannot report what arrived, so every step waits for the \
+             whole of its time",
+        );
+    }
+}
+
+/// Providers that hold the code themselves let it live for minutes, and people see messages that they were sent 20 s ago.
+fn warn_of_short_lives(gateways: &GatewaySettings, life: Duration, c: &mut Context) {
+    const ENOUGH: Duration = Duration::from_secs(60);
+    let holders = [GatewayName::TwilioVerify, GatewayName::Sinch];
+    if let Some(holder) = holders.into_iter().find(|name| gateways.routing.names(*name) && life < ENOUGH) {
+        c.report.warn(format!(
+            "{holder} makes codes that live for minutes, and after {} (otp-timeout) they are wrong here; otp-timeout = \
+             \"10m\" lets both end together",
+            humantime::format_duration(life)
+        ));
+    }
+}
+
+/// Steps that begin when the code is over are never brought by their time.
+fn warn_of_late_steps(steps: &[WorkflowStep], life: Duration, c: &mut Context) {
+    let mut begins = Duration::ZERO;
+    for (number, step) in (1_usize..).zip(steps) {
+        if begins >= life {
+            c.report.warn(format!(
+                "workflow: step {number} ({}) would begin after {}, and a code lives {} (otp-timeout): only a \
+                 report that the message before it did not arrive can bring it. Shorten the time-outs or let codes live longer",
+                step.channel.as_str(),
+                humantime::format_duration(begins),
+                humantime::format_duration(life)
+            ));
+            return;
+        }
+        begins = begins.saturating_add(step.timeout);
+    }
+}
+
+/// Retries whose waits add up to more than a code's life are never made.
+fn warn_of_late_retries(retry: &RetrySettings, life: Duration, c: &mut Context) {
+    let (mut wait, mut begins, mut fitting) = (retry.first_wait, Duration::ZERO, 0);
+    while fitting < retry.max_retries {
+        begins = begins.saturating_add(wait);
+        if begins >= life {
+            c.report.warn(format!(
+                "sms.max_retries is {}, but a code lives {} (otp-timeout), and about {fitting} retries fit into that: \
+                 the others are never made",
+                retry.max_retries,
+                humantime::format_duration(life)
+            ));
+            return;
+        }
+        fitting += 1;
+        wait = wait.saturating_mul(2).min(retry.longest_wait);
+    }
+}

@@ -1,0 +1,550 @@
+//! The gateway that the configuration describes: what `http-gateway` may have, and what it means.
+//!
+//! Whether placeholders can be filled is for the gateway itself to say; here every member gets its type, none contradicts
+//! another, and no credential is among them.
+
+use std::collections::BTreeMap;
+
+use schemars::{JsonSchema, Schema, json_schema};
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use url::{Url, form_urlencoded};
+
+use super::{Offer, credential};
+use crate::config::kind::{As, Kind, Text, object_of, quoted, shown_json, text_of};
+use crate::config::load::{Context, read_members};
+use crate::config::report::ConfigError;
+use crate::config::schema::{nearest, properties, suggestion};
+use crate::config::values::{Password, is_exposed};
+use crate::domain::Channel;
+use crate::gateway::{HttpBody, HttpGatewaySettings, HttpSuccess};
+
+const KEY: &str = "http-gateway";
+const METHODS: [&str; 3] = ["GET", "POST", "PUT"];
+const CHANNELS: [&str; 3] = ["sms", "call", "whatsapp"];
+
+/// The object as it was given.
+pub struct HttpGateway;
+
+impl Kind for HttpGateway {
+    type Value = Map<String, Value>;
+
+    fn of(value: &Value) -> Option<Self::Value> {
+        object_of(value)
+    }
+
+    fn read(text: &str) -> Option<Self::Value> {
+        object_of(&json!(text))
+    }
+
+    /// Method and place only: a query or a body may hold what is not for everybody's eyes.
+    fn shown(object: &Self::Value) -> Value {
+        let text = |name: &str| object.get(name).and_then(Value::as_str).unwrap_or_default();
+        let url = text("url");
+        let end = url.find(['?', '#']).unwrap_or(url.len());
+        json!(format!("{} {}", text("method").to_ascii_uppercase(), &url[..end]).trim())
+    }
+
+    fn accepted() -> String {
+        "an object such as {\"method\": \"POST\", \"url\": \"https://sms.example.com/send\", \"json\": {\"to\": \"{to}\", \
+         \"text\": \"{text}\"}}"
+            .to_owned()
+    }
+
+    fn schema() -> Schema {
+        json_schema!({ "type": "object", "writeOnly": true, "required": ["url"], "properties": properties::<Members>() })
+    }
+}
+
+/// The members of `http-gateway`.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(default)]
+struct Members {
+    /// POST where there is a body, else GET, unless said otherwise.
+    #[serde(with = "As::<Option<Text>>")]
+    #[schemars(extend("enum" = METHODS))]
+    method: Option<String>,
+    /// Where messages go; may have placeholders.
+    #[serde(with = "As::<Option<Text>>")]
+    #[schemars(extend("pattern" = "^https?://"))]
+    url: Option<String>,
+    /// Further headers; may have placeholders.
+    headers: BTreeMap<String, Field>,
+    /// A JSON body; its texts may have placeholders.
+    json: Option<Value>,
+    /// Fields of a form; may have placeholders.
+    form: Option<BTreeMap<String, Field>>,
+    /// Channels that it serves; text messages unless said otherwise.
+    #[serde(with = "As::<Option<Texts>>")]
+    #[schemars(extend("anyOf" = [
+        { "enum": CHANNELS }, { "type": "array", "items": { "enum": CHANNELS }, "minItems": 1 }
+    ]))]
+    channels: Option<Vec<String>>,
+    /// What an accepted message is answered with: every condition must hold.
+    success: Success,
+}
+
+/// The members of its `success`.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(default, expecting = "an object such as {\"statuses\": [200]}")]
+struct Success {
+    /// HTTP statuses; any 2xx where none is given.
+    #[serde(with = "As::<Texts>")]
+    statuses: Vec<String>,
+    /// JSON pointer (RFC 6901) into the answer.
+    #[serde(with = "As::<Option<Text>>")]
+    json: Option<String>,
+    /// Values there that mean success.
+    #[serde(with = "As::<Texts>")]
+    equals: Vec<String>,
+    /// A text that the answer contains.
+    #[serde(with = "As::<Option<Text>>")]
+    contains: Option<String>,
+    /// JSON pointer to the id of the message.
+    #[serde(with = "As::<Option<Text>>")]
+    message_id: Option<String>,
+    /// Values there that say that the number does not exist.
+    #[serde(with = "As::<Texts>")]
+    bad_number: Vec<String>,
+    /// Values there that say that the same call may work later.
+    #[serde(with = "As::<Texts>")]
+    retry: Vec<String>,
+}
+
+// The value of a header or of a field.
+#[derive(Deserialize, JsonSchema)]
+struct Field(#[serde(with = "As::<Text>")] String);
+
+/// One text or number, or a list of them.
+struct Texts;
+
+impl Kind for Texts {
+    type Value = Vec<String>;
+
+    fn of(value: &Value) -> Option<Self::Value> {
+        match value {
+            Value::Array(values) => values.iter().map(text_of).collect(),
+            value => text_of(value).map(|text| vec![text]),
+        }
+    }
+
+    fn read(text: &str) -> Option<Self::Value> {
+        Some(vec![text.to_owned()])
+    }
+
+    fn shown(texts: &Self::Value) -> Value {
+        json!(texts)
+    }
+
+    fn accepted() -> String {
+        "a list of texts or numbers, or one of them".to_owned()
+    }
+
+    fn schema() -> Schema {
+        let text = Text::schema();
+        json_schema!({ "anyOf": [text, { "type": "array", "items": text }] })
+    }
+}
+
+/// Its credentials.
+#[derive(Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default)]
+pub(super) struct HttpKeys {
+    /// What `{username}` stands for.
+    #[serde(rename = "HTTP_GATEWAY_USERNAME", with = "As::<Option<Password>>")]
+    username: Option<SecretString>,
+    /// What `{password}` stands for.
+    #[serde(rename = "HTTP_GATEWAY_PASSWORD", with = "As::<Option<Password>>")]
+    password: Option<SecretString>,
+    /// What `{token}` stands for.
+    #[serde(rename = "HTTP_GATEWAY_TOKEN", with = "As::<Option<Password>>")]
+    token: Option<SecretString>,
+}
+
+impl HttpKeys {
+    /// The gateway with its credentials.
+    pub(super) fn complete(
+        self,
+        object: Option<&Map<String, Value>>,
+        c: &mut Context,
+    ) -> Offer<HttpGatewaySettings> {
+        let settings = object.and_then(|object| settings(object, c));
+        let (mut complete, mut fillable) = (true, true);
+        for (variable, place, value) in [
+            ("HTTP_GATEWAY_USERNAME", "{username}", &self.username),
+            ("HTTP_GATEWAY_PASSWORD", "{password}", &self.password),
+            ("HTTP_GATEWAY_TOKEN", "{token}", &self.token),
+        ] {
+            let wanted = settings.as_ref().is_some_and(|settings| mentions(settings, place));
+            fillable &= value.is_some() || !wanted;
+            if value.is_some() && !c.is_given(KEY) {
+                complete = false;
+                c.wrong(
+                    variable,
+                    None,
+                    "it belongs to the gateway that \"http-gateway\" describes, and that is missing",
+                );
+            } else if value.is_some() && settings.is_some() && !wanted {
+                let origin = c.origin(variable);
+                c.report.warn(format!(
+                    "{variable} is not used: nothing in http-gateway has {place}; given by {origin}"
+                ));
+            } else if wanted && !c.is_given(variable) {
+                complete = false;
+                let problem =
+                    format!("it needs {place}, and {variable} is missing. Set it in the environment or .env");
+                c.wrong(KEY, None, problem);
+            }
+        }
+        if complete && !c.is_given(KEY) {
+            return Offer::Lacking("it needs \"http-gateway\" in config.json".to_owned());
+        }
+        let Some(settings) = settings.filter(|_| complete && fillable) else { return Offer::Broken };
+        // Of a member that is wrong nothing else follows.
+        if c.report.is_about_part_of(KEY) {
+            return Offer::Broken;
+        }
+        let [username, password, token] =
+            [self.username, self.password, self.token].map(|secret| secret.as_ref().map(credential));
+        let settings = HttpGatewaySettings { username, password, token, ..settings };
+        let problems = settings.problems();
+        for problem in &problems {
+            wrong(&problem.setting, None, &format!("it {}", problem.problem), c);
+        }
+        Offer::unless_broken(Some(settings).filter(|_| problems.is_empty()))
+    }
+}
+
+/// Whether a credential is put in anywhere: by its own placeholder, or as a part of `{basic}`.
+fn mentions(settings: &HttpGatewaySettings, place: &str) -> bool {
+    let in_basic = matches!(place, "{username}" | "{password}");
+    let has = |text: &str| {
+        // Doubled braces stand for themselves.
+        let text = text.replace("{{", "").replace("}}", "");
+        text.contains(place) || in_basic && text.contains("{basic}")
+    };
+    let of_pair = |(_, value): &(String, String)| has(value);
+    has(&settings.url)
+        || settings.headers.iter().any(of_pair)
+        || match &settings.body {
+            HttpBody::Empty => false,
+            HttpBody::Json(json) => of_json(json, &has),
+            HttpBody::Form(fields) => fields.iter().any(of_pair),
+        }
+}
+
+/// Whether it holds for a text in a JSON value.
+fn of_json(json: &Value, has: &impl Fn(&str) -> bool) -> bool {
+    match json {
+        Value::String(text) => has(text),
+        Value::Array(items) => items.iter().any(|item| of_json(item, has)),
+        Value::Object(members) => members.values().any(|value| of_json(value, has)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+/// Notes what is wrong with a member. `given` is for what is surely no secret.
+fn wrong(path: &str, given: Option<String>, problem: &str, c: &mut Context) {
+    let (subject, origin) = (path.to_owned(), Some(c.origin(KEY)));
+    c.report.error(ConfigError { subject, given, problem: problem.to_owned(), origin });
+}
+
+/// The same for a member by its name.
+fn wrong_member(name: &str, given: Option<String>, problem: &str, c: &mut Context) {
+    wrong(&format!("{KEY}.{name}"), given, problem, c);
+}
+
+/// The settings without their credentials. `None` after an error.
+fn settings(object: &Map<String, Value>, c: &mut Context) -> Option<HttpGatewaySettings> {
+    warn_of_unknown(KEY, object, &properties::<Members>(), c);
+    let mut right = true;
+    let members: Members = read_members(object.clone(), |path, value, accepted| {
+        right = false;
+        // A text may hold a credential.
+        let given = (!value.is_string()).then(|| shown_json(value));
+        let accepted = if accepted == "a map" { "an object whose values are texts" } else { accepted };
+        wrong_member(path, given, &format!("it must be {accepted}"), c);
+    });
+    if !right {
+        return None;
+    }
+    let pairs =
+        |fields: BTreeMap<String, Field>| fields.into_iter().map(|(name, Field(value))| (name, value));
+    let headers: Vec<(String, String)> = pairs(members.headers).collect();
+    check_headers(&headers, c);
+    let url = url(members.url, c);
+    let body = body(members.json, members.form.map(|form| pairs(form).collect()), c);
+    let method = method(members.method, body.as_ref(), c);
+    let channels = channels(members.channels, c);
+    let success = success(members.success, c);
+    Some(HttpGatewaySettings {
+        method: method?,
+        url: url?,
+        headers,
+        body: body?,
+        success: success?,
+        channels: channels?,
+        username: None,
+        password: None,
+        token: None,
+    })
+}
+
+fn warn_of_unknown(path: &str, object: &Map<String, Value>, known: &Map<String, Value>, c: &mut Context) {
+    for (name, value) in object {
+        let path = format!("{path}.{name}");
+        match (known.get(name).map(|schema| &schema["properties"]), value) {
+            (Some(Value::Object(known)), Value::Object(members)) => warn_of_unknown(&path, members, known, c),
+            (Some(_), _) => {}
+            (None, _) => {
+                let parent = path.strip_suffix(name.as_str()).unwrap_or_default();
+                let hint = suggestion(nearest(name, known.keys()).map(|known| format!("{parent}{known}")));
+                let origin = c.origin(KEY);
+                c.report.warn(format!("{origin}: {path:?} is unknown and ignored{hint}"));
+            }
+        }
+    }
+}
+
+fn url(given: Option<String>, c: &mut Context) -> Option<String> {
+    let missing = "it is missing: say where messages go, such as \"https://sms.example.com/send\"";
+    if let Some(problem) = given.as_deref().map_or(Some(missing), url_problem) {
+        wrong_member("url", None, problem, c);
+        return None;
+    }
+    let place = given.as_deref().and_then(|url| url.split(['?', '#']).next()).unwrap_or_default();
+    if is_exposed(&without_placeholders(place)) {
+        let origin = c.origin(KEY);
+        c.report.warn(format!(
+            "http-gateway.url begins with http: credentials and codes travel unencrypted; given by {origin}"
+        ));
+    }
+    given
+}
+
+fn url_problem(url: &str) -> Option<&'static str> {
+    let parsed = Url::parse(&without_placeholders(url)).ok();
+    if !parsed.is_some_and(|url| matches!(url.scheme(), "http" | "https")) {
+        return Some("it must be a URL that begins with http:// or https:// and a host");
+    }
+    let authority = url.split("://").nth(1).and_then(|rest| rest.split(['/', '?', '#']).next());
+    if authority.is_some_and(|authority| authority.contains('{')) {
+        return Some("its host must not have placeholders");
+    }
+    secret_in_url(url)
+}
+
+/// With something harmless where placeholders are, which a URL itself could not have.
+fn without_placeholders(url: &str) -> String {
+    url.replace(['{', '}'], "x")
+}
+
+fn check_headers(headers: &[(String, String)], c: &mut Context) {
+    for (name, value) in headers {
+        let path = format!("headers.{name}");
+        let of_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+        if name.is_empty() || !name.bytes().all(of_token) {
+            let problem = "the name of a header has only ASCII letters, digits and - (RFC 9110, 5.1)";
+            wrong_member(&path, None, problem, c);
+        }
+        if value.chars().any(char::is_control) {
+            let problem = "the value of a header must not have line breaks or control characters";
+            wrong_member(&path, None, problem, c);
+        }
+        if let Some(problem) = plain_secret(name, value) {
+            wrong_member(&path, None, problem, c);
+        }
+    }
+}
+
+fn body(json: Option<Value>, form: Option<Vec<(String, String)>>, c: &mut Context) -> Option<HttpBody> {
+    match (json, form) {
+        (Some(_), Some(_)) => {
+            let problem = "\"form\" is given as well, and a message has one body. Remove one of them";
+            wrong_member("json", None, problem, c);
+            None
+        }
+        (Some(json), None) => {
+            let secrets = secrets_in(&json, "json");
+            for (path, problem) in &secrets {
+                wrong_member(path, None, problem, c);
+            }
+            secrets.is_empty().then_some(HttpBody::Json(json))
+        }
+        (None, Some(form)) => {
+            for (name, value) in &form {
+                if let Some(problem) = plain_secret(name, value) {
+                    wrong_member(&format!("form.{name}"), None, problem, c);
+                }
+            }
+            Some(HttpBody::Form(form))
+        }
+        (None, None) => Some(HttpBody::Empty),
+    }
+}
+
+fn method(given: Option<String>, body: Option<&HttpBody>, c: &mut Context) -> Option<String> {
+    let Some(given) = given else {
+        let method = if matches!(body, Some(HttpBody::Empty)) { "GET" } else { "POST" };
+        return Some(method.to_owned());
+    };
+    let method = given.trim().to_ascii_uppercase();
+    let problem = if !METHODS.contains(&method.as_str()) {
+        "it must be one of \"GET\", \"POST\", \"PUT\""
+    } else if method == "GET" && matches!(body, Some(HttpBody::Json(_) | HttpBody::Form(_))) {
+        "GET has no body, but \"json\" or \"form\" is given. Put the fields into the URL, or use POST"
+    } else {
+        return Some(method);
+    };
+    wrong_member("method", Some(quoted(&given)), problem, c);
+    None
+}
+
+fn channels(given: Option<Vec<String>>, c: &mut Context) -> Option<Vec<Channel>> {
+    let Some(names) = given else { return Some(vec![Channel::Sms]) };
+    let mut channels = Vec::new();
+    for name in &names {
+        match Channel::parse(name.trim()) {
+            Some(channel) if !channels.contains(&channel) => channels.push(channel),
+            Some(_) => {}
+            None => {
+                let problem = "a channel is \"sms\", \"call\" or \"whatsapp\"";
+                wrong_member("channels", Some(quoted(name)), problem, c);
+                return None;
+            }
+        }
+    }
+    if channels.is_empty() {
+        let problem = "it is empty. Remove it for text messages, or name channels";
+        wrong_member("channels", Some("[]".to_owned()), problem, c);
+        return None;
+    }
+    Some(channels)
+}
+
+fn success(given: Success, c: &mut Context) -> Option<HttpSuccess> {
+    let Success { statuses, json, equals, contains, message_id, bad_number, retry } = given;
+    let mut right = true;
+    let mut wrong = |name: &str, given: Option<&String>, problem: &str| {
+        right = false;
+        wrong_member(&format!("success.{name}"), given.map(|text| quoted(text)), problem, c);
+    };
+    let mut numbers = Vec::new();
+    for status in &statuses {
+        match status.trim().parse().ok().filter(|number| (200..=599).contains(number)) {
+            Some(number) => numbers.push(number),
+            None => wrong("statuses", Some(status), "an HTTP status is a number from 200 to 599"),
+        }
+    }
+    for (name, pointer) in [("json", &json), ("message_id", &message_id)] {
+        if let Some(text) = pointer.as_ref().filter(|text| !text.is_empty() && !text.starts_with('/')) {
+            wrong(name, Some(text), "it must be a JSON pointer (RFC 6901) such as \"/result/status\"");
+        }
+    }
+    for (name, values) in [("equals", &equals), ("bad_number", &bad_number), ("retry", &retry)] {
+        if json.is_none() && !values.is_empty() {
+            let problem = "it lists values at the place that \"json\" points to, and there is no \"json\"";
+            wrong(name, None, problem);
+        }
+    }
+    if json.is_some() && equals.is_empty() {
+        wrong("json", None, "\"equals\" must say which values there mean success");
+    }
+    right.then(|| HttpSuccess {
+        statuses: numbers,
+        json: json.map(|place| (place, equals)),
+        contains: contains.filter(|text| !text.is_empty()),
+        message_id,
+        bad_number,
+        retry,
+    })
+}
+
+/// What to do about a credential that was written into the description, where everybody reads it.
+const ELSEWHERE: &str = "this looks like a credential, and credentials do not belong in a configuration. Put {token}, \
+     {username} or {password} in its place, and set HTTP_GATEWAY_TOKEN, HTTP_GATEWAY_USERNAME or \
+     HTTP_GATEWAY_PASSWORD in the environment or .env";
+
+/// The problem with a value that should be a placeholder, by the name of its field.
+fn plain_secret(name: &str, value: &str) -> Option<&'static str> {
+    /// What names of credentials end with, without what is no letter.
+    const NAMES: [&str; 10] = [
+        "authorization",
+        "cookie",
+        "password",
+        "passwd",
+        "pass",
+        "pwd",
+        "secret",
+        "apikey",
+        "token",
+        "accesskey",
+    ];
+    let name: String = name.chars().filter(char::is_ascii_alphabetic).collect();
+    let named = NAMES.iter().any(|secret| name.to_ascii_lowercase().ends_with(secret));
+    (named && !value.is_empty() && !value.contains('{')).then_some(ELSEWHERE)
+}
+
+/// The same for user name, password and query of a URL, which may have placeholders.
+fn secret_in_url(url: &str) -> Option<&'static str> {
+    let authority = url.split("://").nth(1).and_then(|rest| rest.split(['/', '?', '#']).next());
+    if authority.is_some_and(|authority| authority.contains('@')) {
+        return Some(
+            "a user name or password in a URL is not sent. Use a header such as Authorization with {username} and {password}",
+        );
+    }
+    let query = url.split_once('?').map(|(_, query)| query).unwrap_or_default();
+    form_urlencoded::parse(query.as_bytes()).find_map(|(name, value)| plain_secret(&name, &value))
+}
+
+/// The same for every text of a JSON body, with its path.
+fn secrets_in(json: &Value, path: &str) -> Vec<(String, &'static str)> {
+    match json {
+        Value::Object(members) => members
+            .iter()
+            .flat_map(|(name, value)| {
+                let path = format!("{path}.{name}");
+                match text_of(value).and_then(|text| plain_secret(name, &text)) {
+                    Some(problem) => vec![(path, problem)],
+                    None => secrets_in(value, &path),
+                }
+            })
+            .collect(),
+        Value::Array(items) => items.iter().flat_map(|item| secrets_in(item, path)).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_credential_is_known_by_the_name_of_its_field() {
+        for name in ["Authorization", "X-Api-Key", "api_key", "auth-token", "userPassword", "pwd", "Cookie"] {
+            assert!(plain_secret(name, "hunter2").is_some(), "{name}");
+            assert!(plain_secret(name, "Bearer {token}").is_none(), "{name}");
+            assert!(plain_secret(name, "").is_none(), "{name}");
+        }
+        for name in ["Accept", "to", "text", "user", "X-Keyboard"] {
+            assert!(plain_secret(name, "hunter2").is_none(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_credential_is_found_wherever_it_is() {
+        let json = json!({"a": [{"password": "hunter2"}], "secret": 5, "token": "{token}"});
+        let paths: Vec<String> = secrets_in(&json, "json").into_iter().map(|(path, _)| path).collect();
+        assert_eq!(paths, ["json.a.password", "json.secret"]);
+        for (url, secret) in [
+            ("https://me:hunter2@x", true),
+            ("https://me@x", true),
+            ("https://x?password=hunter2", true),
+            ("https://x?password={password}&to={to}", false),
+            ("https://x?to=5", false),
+        ] {
+            assert_eq!(secret_in_url(url).is_some(), secret, "{url}");
+        }
+    }
+}
