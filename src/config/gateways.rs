@@ -7,7 +7,6 @@ mod described;
 mod twilio;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
@@ -24,7 +23,7 @@ use crate::gateway::{HttpGatewaySettings, MadaSettings, SinchSettings};
 
 pub use described::HttpGateway;
 use described::HttpKeys;
-use twilio::{TwilioKeys, TwilioOffers};
+use twilio::{Twilio, TwilioKeys};
 
 /// The variables whose values may be in files.
 #[derive(Default, Deserialize, Serialize, JsonSchema)]
@@ -87,17 +86,17 @@ impl Default for SinchKeys {
 }
 
 impl SinchKeys {
-    fn complete(self, c: &mut Context) -> Offer<SinchSettings> {
-        let needs = [Need::of("SINCH_APP_ID"), Need::of("SINCH_APP_SECRET")];
-        let variables = ["SINCH_APP_ID", "SINCH_APP_SECRET", "SINCH_VERIFICATION_URL"];
-        if extent("Sinch", &variables, &needs, c) == Extent::Nothing {
-            return Offer::Lacking("it needs SINCH_APP_ID and SINCH_APP_SECRET".to_owned());
+    fn complete(self, c: &mut Context) -> Complete<SinchSettings> {
+        let needs: [&[&str]; 2] = [&["SINCH_APP_ID"], &["SINCH_APP_SECRET"]];
+        if !is_begun("Sinch", &needs, &["SINCH_VERIFICATION_URL"], c)? {
+            return Ok(None);
         }
         warn_if_exposed("SINCH_VERIFICATION_URL begins with", &self.verification_url, c);
         if !c.is_given("SINCH_VERIFICATION_URL") {
             c.row("SINCH_VERIFICATION_URL", self.verification_url.to_string(), "the default");
         }
-        Offer::unless_broken(self.app_id.zip(self.app_secret).map(|(id, secret)| SinchSettings {
+        let (id, secret) = self.app_id.zip(self.app_secret).ok_or(Noted)?;
+        Ok(Some(SinchSettings {
             app_id: exposed(&id),
             app_secret: credential(&secret),
             verification_url: self.verification_url.to_string(),
@@ -123,21 +122,19 @@ struct MadaKeys {
 }
 
 impl MadaKeys {
-    fn complete(self, c: &mut Context) -> Offer<MadaSettings> {
-        let variables = ["MADA_USERNAME", "MADA_PASSWORD", "MADA_URL", "MADA_SOURCE_NAME"];
-        if extent("Mada", &variables, &variables.map(Need::of), c) == Extent::Nothing {
-            let needs = "it needs MADA_USERNAME, MADA_PASSWORD, MADA_URL and MADA_SOURCE_NAME";
-            return Offer::Lacking(needs.to_owned());
+    fn complete(self, c: &mut Context) -> Complete<MadaSettings> {
+        let needs: [&[&str]; 4] =
+            [&["MADA_USERNAME"], &["MADA_PASSWORD"], &["MADA_URL"], &["MADA_SOURCE_NAME"]];
+        if !is_begun("Mada", &needs, &[], c)? {
+            return Ok(None);
         }
-        if let Some(url) = &self.url {
-            warn_if_exposed("MADA_URL means", url, c);
-        }
-        let both = self.username.zip(self.password).zip(self.url.zip(self.source_name));
-        Offer::unless_broken(both.map(|((username, password), (url, source_name))| MadaSettings {
-            username: exposed(&username),
-            password: credential(&password),
+        let url = self.url.ok_or(Noted)?;
+        warn_if_exposed("MADA_URL means", &url, c);
+        Ok(Some(MadaSettings {
+            username: exposed(&self.username.ok_or(Noted)?),
+            password: credential(&self.password.ok_or(Noted)?),
             url,
-            source_name,
+            source_name: self.source_name.ok_or(Noted)?,
         }))
     }
 }
@@ -157,77 +154,29 @@ fn warn_if_exposed(what: &str, url: &str, c: &mut Context) {
     }
 }
 
-/// What the sources have to offer for one gateway.
-enum Offer<T> {
-    /// Everything.
-    Ready(T),
-    /// Too little, which matters only if the gateway is asked for: the end of a sentence that begins with its name.
-    Lacking(String),
-    /// Something wrong, which was noted.
-    Broken,
+/// Something is wrong, and was noted.
+struct Noted;
+
+/// The settings of a gateway; none when nothing of it is given.
+type Complete<T> = Result<Option<T>, Noted>;
+
+/// Whether a gateway is configured, rightly or not.
+const fn is_given<T>(complete: &Complete<T>) -> bool {
+    !matches!(complete, Ok(None))
 }
 
-impl<T> Offer<T> {
-    /// Of settings that are absent after an error only.
-    fn unless_broken(settings: Option<T>) -> Self {
-        settings.map_or(Self::Broken, Self::Ready)
-    }
-
-    fn ready(self) -> Option<T> {
-        match self {
-            Self::Ready(settings) => Some(settings),
-            Self::Lacking(_) | Self::Broken => None,
-        }
-    }
-
-    /// Whether the gateway is configured, rightly or not.
-    const fn is_given(&self) -> bool {
-        !matches!(self, Self::Lacking(_))
-    }
-
-    fn lack(&self) -> Option<&str> {
-        match self {
-            Self::Lacking(problem) => Some(problem),
-            Self::Ready(_) | Self::Broken => None,
-        }
-    }
-}
-
-/// Something without which a gateway cannot be used: what to set, and the variables of which any will do.
-struct Need<'a> {
-    shown: &'a str,
-    names: Vec<&'a str>,
-}
-
-impl<'a> Need<'a> {
-    fn of(name: &'a str) -> Self {
-        Self { shown: name, names: vec![name] }
-    }
-}
-
-/// How much of a gateway's settings is there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Extent {
-    Nothing,
-    /// Too little, which was noted.
-    Half,
-    /// All that is needed. Some of it may be wrong.
-    Whole,
-}
-
-/// Notes what is missing when some of a gateway's settings are given. What is given and cannot be read, such as a file that
-/// is missing, has an error of its own already.
-fn extent(gateway: &str, variables: &[&str], needs: &[Need<'_>], c: &mut Context) -> Extent {
+/// Whether anything of a gateway is given. Notes which of its needs are missing then; any variable of a need will do. What
+/// is given and cannot be read, such as a file that is missing, has an error of its own already.
+fn is_begun(gateway: &str, needs: &[&[&str]], further: &[&str], c: &mut Context) -> Result<bool, Noted> {
+    let variables: Vec<&str> = needs.iter().copied().flatten().chain(further).copied().collect();
     if !variables.iter().any(|name| c.is_given(name)) {
-        return Extent::Nothing;
+        return Ok(false);
     }
-    let missing: Vec<&str> = needs
-        .iter()
-        .filter(|need| !need.names.iter().any(|name| c.is_given(name)))
-        .map(|need| need.shown)
-        .collect();
+    let missing = needs.iter().filter(|need| !need.iter().any(|name| c.is_given(name)));
+    let missing: Vec<&str> =
+        missing.map(|need| if need.len() > 2 { twilio::SENDER } else { need[0] }).collect();
     if missing.is_empty() {
-        return Extent::Whole;
+        return Ok(true);
     }
     let are = if missing.len() == 1 { "is" } else { "are" };
     let problem = format!(
@@ -238,23 +187,15 @@ fn extent(gateway: &str, variables: &[&str], needs: &[Need<'_>], c: &mut Context
     origins.dedup();
     let origin = (!origins.is_empty()).then(|| origins.join("; "));
     c.report.problem(gateway, problem, origin);
-    Extent::Half
+    Err(Noted)
 }
 
-/// What gateways are to do besides, where they can.
-struct Extras<'a> {
-    gate: bool,
-    ring_for: Duration,
-    feedback: bool,
-    content_sid: Option<&'a str>,
-}
-
-/// What the sources have to offer.
-struct Offers {
-    twilio: TwilioOffers,
-    sinch: Offer<SinchSettings>,
-    mada: Offer<MadaSettings>,
-    http: Offer<HttpGatewaySettings>,
+/// The gateways as far as they are configured.
+struct Configured {
+    twilio: Twilio,
+    sinch: Complete<SinchSettings>,
+    mada: Complete<MadaSettings>,
+    http: Complete<HttpGatewaySettings>,
     calls: bool,
 }
 
@@ -265,121 +206,124 @@ pub fn assemble(
     calls: bool,
     c: &mut Context,
 ) -> Option<(GatewaySettings, String)> {
-    let extras = Extras {
-        gate: inputs.voice_gate,
-        ring_for: inputs.voice_ring_for,
-        feedback: inputs.conversion_feedback,
-        content_sid: inputs.whatsapp_content_sid.as_deref(),
-    };
-    let offers = Offers {
-        twilio: keys.twilio.complete(&extras, c),
+    let configured = Configured {
+        twilio: keys.twilio.complete(inputs, c),
         sinch: keys.sinch.complete(c),
         mada: keys.mada.complete(c),
         http: keys.http.complete(inputs.http_gateway.as_ref(), c),
         calls,
     };
-    let order = inputs.otp_sms_provider.as_deref().filter(|order| !order.trim().is_empty());
-    let (routing, origin) = offers.order(order, c)?;
-    offers.warn_of_idle(&routing, c);
-    let settings = offers.settle(routing, c);
+    let (routing, origin) = configured.order(inputs.otp_sms_provider.as_deref(), c)?;
+    let settings = configured.settle(routing, c);
     check_channels(&settings, calls, inputs.voice_gate, c);
     Some((settings, origin))
 }
 
-impl Offers {
+impl Configured {
     /// Which gateway is tried after which, and where that came from.
     fn order(&self, given: Option<&str>, c: &mut Context) -> Option<(Routing, String)> {
-        let Some(text) = given else {
-            if c.is_wrong("otp-sms-provider") {
-                return None;
-            }
-            if !self.twilio.is_given() {
-                let routing = Routing::only(GatewayName::Simulator);
-                return Some((routing, "no provider is configured".to_owned()));
-            }
-            return match self.stands_for(ProviderName::Twilio) {
-                Ok(gateway) => Some((Routing::only(gateway), "Twilio's variables are set".to_owned())),
-                Err(problem) => {
-                    c.report.problem("Twilio", format!("it cannot send text messages: {problem}"), None);
-                    None
-                }
-            };
-        };
-        let read = Routing::parse(text).and_then(|parsed| parsed.resolve(|name| self.stands_for(name)));
-        match read {
-            Ok(routing) => Some((routing, c.origin("otp-sms-provider"))),
-            Err(problem) => {
+        if let Some(text) = given.filter(|order| !order.trim().is_empty()) {
+            let read = Routing::parse(text).and_then(|parsed| parsed.resolve(|name| self.stands_for(name)));
+            let noted = read.map_err(|problem| {
                 c.wrong("otp-sms-provider", None, problem.to_string().replace('\n', "\n    "));
-                None
-            }
+            });
+            return Some((noted.ok()?, c.origin("otp-sms-provider")));
         }
+        if c.is_wrong("otp-sms-provider") {
+            return None;
+        }
+        if !self.twilio.is_given() {
+            return Some((Routing::only(GatewayName::Simulator), "no provider is configured".to_owned()));
+        }
+        let gateway = self.stands_for(ProviderName::Twilio).map_err(|problem| {
+            c.report.problem("Twilio", format!("it cannot send text messages: {problem}"), None);
+        });
+        Some((Routing::only(gateway.ok()?), "Twilio's variables are set".to_owned()))
     }
 
     /// The gateway that a name of the setting stands for, or why it cannot be used.
     fn stands_for(&self, provider: ProviderName) -> Result<GatewayName, String> {
         let name = match provider {
             ProviderName::Gateway(name) => name,
-            ProviderName::Twilio if self.twilio.messages.is_given() => GatewayName::TwilioMessages,
-            ProviderName::Twilio if self.twilio.verify.is_given() => GatewayName::TwilioVerify,
+            ProviderName::Twilio if self.has(GatewayName::TwilioMessages) => GatewayName::TwilioMessages,
+            ProviderName::Twilio if self.has(GatewayName::TwilioVerify) => GatewayName::TwilioVerify,
             ProviderName::Twilio => {
-                let problem = self.twilio.messages.lack().unwrap_or_default();
+                let needs = needs(GatewayName::TwilioMessages);
                 return Err(format!(
-                    "Twilio is not configured: {problem}, or a TWILIO_SERVICES_ID for Verify"
+                    "Twilio is not configured: it needs {needs}, or a TWILIO_SERVICES_ID for Verify"
                 ));
             }
         };
-        let lacking = match name {
-            GatewayName::Simulator => None,
-            GatewayName::TwilioMessages => self.twilio.messages.lack(),
-            GatewayName::TwilioVoice if !self.calls => {
-                Some("it calls, and calls are not allowed: set \"voice\" to true")
-            }
-            GatewayName::TwilioVoice => self.twilio.voice.lack(),
-            GatewayName::TwilioVerify => self.twilio.verify.lack(),
-            GatewayName::Sinch => self.sinch.lack(),
-            GatewayName::Mada => self.mada.lack(),
-            GatewayName::Http => self.http.lack(),
-        };
-        lacking.map_or(Ok(name), |problem| Err(format!("{name} is not configured: {problem}")))
+        if name == GatewayName::TwilioVoice && !self.calls {
+            let problem = "it calls, and calls are not allowed: set \"voice\" to true";
+            return Err(format!("{name} is not configured: {problem}"));
+        }
+        if self.has(name) {
+            return Ok(name);
+        }
+        Err(format!("{name} is not configured: it needs {}", needs(name)))
     }
 
-    /// Says which gateways are configured and never asked.
-    fn warn_of_idle(&self, routing: &Routing, c: &mut Context) {
-        for (name, given, what) in [
-            (
-                GatewayName::TwilioMessages,
-                self.twilio.messages.is_given(),
-                "TWILIO_PHONE_NUMBER or TWILIO_MESSAGING_SERVICE_SID",
-            ),
-            (GatewayName::TwilioVerify, self.twilio.verify.is_given(), "TWILIO_SERVICES_ID"),
-            (GatewayName::Sinch, self.sinch.is_given(), "SINCH_APP_ID"),
-            (GatewayName::Mada, self.mada.is_given(), "MADA_URL"),
-            (GatewayName::Http, self.http.is_given(), "http-gateway"),
-        ] {
-            if given && !routing.names(name) {
-                c.report.warn(format!(
-                    "{name} is configured ({what}) but sends nothing: otp-sms-provider does not name it"
-                ));
-            }
+    /// Whether a gateway is configured, rightly or not.
+    const fn has(&self, name: GatewayName) -> bool {
+        match name {
+            GatewayName::Simulator => true,
+            GatewayName::TwilioMessages => is_given(&self.twilio.messages),
+            GatewayName::TwilioVoice => is_given(&self.twilio.voice),
+            GatewayName::TwilioVerify => is_given(&self.twilio.verify),
+            GatewayName::Sinch => is_given(&self.sinch),
+            GatewayName::Mada => is_given(&self.mada),
+            GatewayName::Http => is_given(&self.http),
         }
     }
 
     /// The settings. What is configured and not named is kept: codes that it holds can still be checked.
     fn settle(self, routing: Routing, c: &mut Context) -> GatewaySettings {
-        let TwilioOffers { messages, voice, verify, strict } = self.twilio;
+        for (name, what) in [
+            (GatewayName::TwilioMessages, "TWILIO_PHONE_NUMBER or TWILIO_MESSAGING_SERVICE_SID"),
+            (GatewayName::TwilioVerify, "TWILIO_SERVICES_ID"),
+            (GatewayName::Sinch, "SINCH_APP_ID"),
+            (GatewayName::Mada, "MADA_URL"),
+            (GatewayName::Http, "http-gateway"),
+        ] {
+            if self.has(name) && !routing.names(name) {
+                c.report.warn(format!(
+                    "{name} is configured ({what}) but sends nothing: otp-sms-provider does not name it"
+                ));
+            }
+        }
+        let Twilio { messages, voice, verify, strict } = self.twilio;
         let verify_used = routing.names(GatewayName::TwilioVerify);
-        let verify = verify.ready().filter(|verify| !strict || twilio::verify_fits(verify, verify_used, c));
+        let verify = verify.ok().flatten();
         let calls_through_twilio = self.calls
             && (routing.names(GatewayName::TwilioMessages) || routing.names(GatewayName::TwilioVoice));
         GatewaySettings {
-            twilio_messages: messages.ready(),
-            twilio_voice: voice.ready().filter(|_| calls_through_twilio),
-            twilio_verify: verify,
-            sinch: self.sinch.ready(),
-            mada: self.mada.ready(),
-            http: self.http.ready(),
+            twilio_messages: messages.ok().flatten(),
+            twilio_voice: voice.ok().flatten().filter(|_| calls_through_twilio),
+            twilio_verify: verify.filter(|verify| !strict || twilio::verify_fits(verify, verify_used, c)),
+            sinch: self.sinch.ok().flatten(),
+            mada: self.mada.ok().flatten(),
+            http: self.http.ok().flatten(),
             routing,
         }
+    }
+}
+
+/// Without what a gateway cannot be used.
+const fn needs(gateway: GatewayName) -> &'static str {
+    match gateway {
+        GatewayName::Simulator => "nothing",
+        GatewayName::TwilioMessages => {
+            "a TWILIO_PHONE_NUMBER or TWILIO_MESSAGING_SERVICE_SID beside TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN"
+        }
+        GatewayName::TwilioVoice => {
+            "a TWILIO_VOICE_NUMBER, or a TWILIO_PHONE_NUMBER with + and country code, beside TWILIO_ACCOUNT_SID and \
+             TWILIO_AUTH_TOKEN"
+        }
+        GatewayName::TwilioVerify => "a TWILIO_SERVICES_ID beside TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN",
+        GatewayName::Sinch => "SINCH_APP_ID and SINCH_APP_SECRET",
+        GatewayName::Mada => "MADA_USERNAME, MADA_PASSWORD, MADA_URL and MADA_SOURCE_NAME",
+        GatewayName::Http => "\"http-gateway\" in config.json",
     }
 }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use url::{Url, form_urlencoded};
 
-use super::{Offer, credential};
+use super::{Complete, Noted, credential};
 use crate::config::kind::{As, Kind, Text, object_of, quoted, shown_json, text_of};
 use crate::config::load::{Context, read_members};
 use crate::config::report::ConfigError;
@@ -168,7 +168,7 @@ impl HttpKeys {
         self,
         object: Option<&Map<String, Value>>,
         c: &mut Context,
-    ) -> Offer<HttpGatewaySettings> {
+    ) -> Complete<HttpGatewaySettings> {
         let settings = object.and_then(|object| settings(object, c));
         let (mut complete, mut fillable) = (true, true);
         for (variable, place, value) in [
@@ -198,13 +198,11 @@ impl HttpKeys {
             }
         }
         if complete && !c.is_given(KEY) {
-            return Offer::Lacking("it needs \"http-gateway\" in config.json".to_owned());
+            return Ok(None);
         }
-        let Some(settings) = settings.filter(|_| complete && fillable) else { return Offer::Broken };
         // Of a member that is wrong nothing else follows.
-        if c.report.is_about_part_of(KEY) {
-            return Offer::Broken;
-        }
+        let usable = complete && fillable && !c.report.is_about_part_of(KEY);
+        let settings = settings.filter(|_| usable).ok_or(Noted)?;
         let [username, password, token] =
             [self.username, self.password, self.token].map(|secret| secret.as_ref().map(credential));
         let settings = HttpGatewaySettings { username, password, token, ..settings };
@@ -212,7 +210,7 @@ impl HttpKeys {
         for problem in &problems {
             wrong(&problem.setting, None, &format!("it {}", problem.problem), c);
         }
-        Offer::unless_broken(Some(settings).filter(|_| problems.is_empty()))
+        if problems.is_empty() { Ok(Some(settings)) } else { Err(Noted) }
     }
 }
 

@@ -6,9 +6,10 @@ use schemars::JsonSchema;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
-use super::{Extent, Extras, Need, Offer, credential, extent, warn_if_exposed};
+use super::{Complete, Noted, credential, is_begun, is_given, warn_if_exposed};
 use crate::config::kind::{As, Kind as _};
 use crate::config::load::Context;
+use crate::config::settings::Inputs;
 use crate::config::values::{
     BaseUrl, OwnNumber, SenderNumber, Sid, Token, is_32_hex, is_twilio_host, is_twilio_sender, is_twilio_sid,
 };
@@ -21,7 +22,6 @@ use crate::gateway::{
 const API_URL: &str = "https://api.twilio.com";
 const VERIFY_URL: &str = "https://verify.twilio.com";
 
-const ACCOUNT_SID: &str = "TWILIO_ACCOUNT_SID";
 const AUTH_TOKEN: &str = "TWILIO_AUTH_TOKEN";
 const PHONE_NUMBER: &str = "TWILIO_PHONE_NUMBER";
 const MESSAGING_SERVICE_SID: &str = "TWILIO_MESSAGING_SERVICE_SID";
@@ -29,7 +29,6 @@ const SERVICES_ID: &str = "TWILIO_SERVICES_ID";
 const VOICE_NUMBER: &str = "TWILIO_VOICE_NUMBER";
 const WHATSAPP_NUMBER: &str = "TWILIO_WHATSAPP_NUMBER";
 const BASE_URL: &str = "TWILIO_BASE_URL";
-const CONTENT_SID: &str = "whatsapp-content-sid";
 
 #[derive(Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
@@ -61,20 +60,20 @@ pub(super) struct TwilioKeys {
 }
 
 /// What Twilio can do with what is given.
-pub(super) struct TwilioOffers {
+pub(super) struct Twilio {
     /// Text messages and `WhatsApp`.
-    pub(super) messages: Offer<TwilioSettings>,
+    pub(super) messages: Complete<TwilioSettings>,
     /// Calls.
-    pub(super) voice: Offer<TwilioVoiceSettings>,
+    pub(super) voice: Complete<TwilioVoiceSettings>,
     /// Codes that Twilio makes itself.
-    pub(super) verify: Offer<TwilioVerifySettings>,
+    pub(super) verify: Complete<TwilioVerifySettings>,
     /// Whether ids and senders must be of Twilio's own forms: a private gateway may have others.
     pub(super) strict: bool,
 }
 
-impl TwilioOffers {
+impl Twilio {
     pub(super) const fn is_given(&self) -> bool {
-        self.messages.is_given() || self.verify.is_given() || self.voice.is_given()
+        is_given(&self.messages) || is_given(&self.verify) || is_given(&self.voice)
     }
 }
 
@@ -88,73 +87,58 @@ pub(super) fn verify_fits(verify: &TwilioVerifySettings, used: bool, c: &mut Con
     }
 }
 
+/// What to set where nothing can be sent with.
+pub(super) const SENDER: &str =
+    "TWILIO_PHONE_NUMBER (or TWILIO_MESSAGING_SERVICE_SID, or TWILIO_SERVICES_ID for Verify)";
+
 impl TwilioKeys {
-    pub(super) fn complete(self, extras: &Extras<'_>, c: &mut Context) -> TwilioOffers {
-        let variables = [
-            ACCOUNT_SID,
-            AUTH_TOKEN,
-            "TWILIO_AUTHTOKEN",
-            PHONE_NUMBER,
-            MESSAGING_SERVICE_SID,
-            SERVICES_ID,
-            VOICE_NUMBER,
-            WHATSAPP_NUMBER,
-            BASE_URL,
+    pub(super) fn complete(self, inputs: &Inputs, c: &mut Context) -> Twilio {
+        let needs: [&[&str]; 3] = [
+            &["TWILIO_ACCOUNT_SID"],
+            &[AUTH_TOKEN, "TWILIO_AUTHTOKEN"],
+            &[PHONE_NUMBER, MESSAGING_SERVICE_SID, SERVICES_ID, VOICE_NUMBER],
         ];
-        let needs = [
-            Need::of(ACCOUNT_SID),
-            Need { shown: AUTH_TOKEN, names: vec![AUTH_TOKEN, "TWILIO_AUTHTOKEN"] },
-            Need {
-                shown: "TWILIO_PHONE_NUMBER (or TWILIO_MESSAGING_SERVICE_SID, or TWILIO_SERVICES_ID for Verify)",
-                names: vec![PHONE_NUMBER, MESSAGING_SERVICE_SID, SERVICES_ID, VOICE_NUMBER],
-            },
-        ];
-        let extent = extent("Twilio", &variables, &needs, c);
-        if extent == Extent::Nothing {
-            let account = "it needs TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN and";
-            let sender = "TWILIO_PHONE_NUMBER or TWILIO_MESSAGING_SERVICE_SID";
-            return TwilioOffers {
-                messages: Offer::Lacking(format!("{account} {sender}")),
-                voice: Offer::Lacking(format!("{account} TWILIO_VOICE_NUMBER")),
-                verify: Offer::Lacking(format!("{account} TWILIO_SERVICES_ID")),
-                strict: true,
-            };
+        let begun = is_begun("Twilio", &needs, &[WHATSAPP_NUMBER, BASE_URL], c);
+        if matches!(begun, Ok(false)) {
+            return Twilio { messages: Ok(None), voice: Ok(None), verify: Ok(None), strict: true };
         }
         let strict = !c.is_wrong(BASE_URL) && self.base_url.as_deref().is_none_or(is_twilio_host);
         let (api, of_verify) = self.addresses(c);
         let account = self.account(strict, c);
         let at = |base_url: String| account.clone().map(|account| TwilioAccount { base_url, ..account });
-        let verify = if c.is_given(SERVICES_ID) {
-            let service = at(of_verify).zip(self.services_id.clone());
-            Offer::unless_broken(
-                service.map(|(account, service_sid)| TwilioVerifySettings { account, service_sid }),
-            )
-        } else {
-            Offer::Lacking("it needs a TWILIO_SERVICES_ID".to_owned())
-        };
+        let verify = at(of_verify).zip(self.services_id.clone());
+        let verify = verify.map(|(account, service_sid)| TwilioVerifySettings { account, service_sid });
         let sender = self.sender(strict, c);
-        let voice = self.voice(at(api.clone()), extras, c);
-        let whatsapp = self.whatsapp(strict, extras, c);
-        let messages = if c.is_given(PHONE_NUMBER) || c.is_given(MESSAGING_SERVICE_SID) {
-            Offer::unless_broken(at(api).zip(sender).map(|(account, sender)| TwilioSettings {
-                account,
-                sender,
-                whatsapp,
-                feedback: extras.feedback,
-            }))
-        } else {
-            if c.is_given(WHATSAPP_NUMBER) {
-                c.report.warn(
-                    "TWILIO_WHATSAPP_NUMBER is not used: it belongs to Twilio Messages, and there is neither a \
-                     TWILIO_PHONE_NUMBER nor a TWILIO_MESSAGING_SERVICE_SID",
-                );
-            }
-            // That nothing at all can be sent with was noted above.
-            let noted = extent == Extent::Half && !c.is_given(SERVICES_ID) && !c.is_given(VOICE_NUMBER);
-            let needs = "it needs a TWILIO_PHONE_NUMBER or a TWILIO_MESSAGING_SERVICE_SID";
-            if noted { Offer::Broken } else { Offer::Lacking(needs.to_owned()) }
-        };
-        TwilioOffers { messages, voice, verify, strict }
+        let calls_from = self.calls_from(c);
+        let voice = at(api.clone()).zip(calls_from).map(|(account, from)| TwilioVoiceSettings {
+            account,
+            from: from.e164(),
+            gate: inputs.voice_gate,
+            ring_for: inputs.voice_ring_for,
+        });
+        let whatsapp = self.whatsapp(strict, inputs.whatsapp_content_sid.as_deref(), c);
+        let messages = at(api).zip(sender).map(|(account, sender)| TwilioSettings {
+            account,
+            sender,
+            whatsapp,
+            feedback: inputs.conversion_feedback,
+        });
+        let has_sender = c.is_given(PHONE_NUMBER) || c.is_given(MESSAGING_SERVICE_SID);
+        if c.is_given(WHATSAPP_NUMBER) && !has_sender {
+            c.report.warn(
+                "TWILIO_WHATSAPP_NUMBER is not used: it belongs to Twilio Messages, and there is neither a \
+                 TWILIO_PHONE_NUMBER nor a TWILIO_MESSAGING_SERVICE_SID",
+            );
+        }
+        let [has_verify, has_voice] = [SERVICES_ID, VOICE_NUMBER].map(|name| c.is_given(name));
+        // That nothing at all can be sent with was noted.
+        let has_messages = has_sender || begun.is_err() && !has_verify && !has_voice;
+        Twilio {
+            messages: complete(messages, has_messages),
+            voice: complete(voice, has_voice || calls_from.is_some()),
+            verify: complete(verify, has_verify),
+            strict,
+        }
     }
 
     /// Where messages and calls go, and where Verify answers. Twilio's own APIs have a host each; what stands in for Twilio
@@ -175,7 +159,7 @@ impl TwilioKeys {
     /// The account without its address. `None` after an error.
     fn account(&self, strict: bool, c: &mut Context) -> Option<TwilioAccount> {
         let sid = self.account_sid.clone();
-        let sid = sid.filter(|sid| !strict || sid_fits::<'A', 'C'>(ACCOUNT_SID, sid, c));
+        let sid = sid.filter(|sid| !strict || sid_fits::<'A', 'C'>("TWILIO_ACCOUNT_SID", sid, c));
         let token = self.auth_token.as_ref();
         let token = token.filter(|token| !strict || token_fits(token.expose_secret(), c));
         let auth_token = credential(token?);
@@ -186,9 +170,8 @@ impl TwilioKeys {
     fn sender(&self, strict: bool, c: &mut Context) -> Option<TwilioSender> {
         if c.is_given(MESSAGING_SERVICE_SID) {
             let sid = self.messaging_service_sid.clone();
-            return sid
-                .filter(|sid| !strict || sid_fits::<'M', 'G'>(MESSAGING_SERVICE_SID, sid, c))
-                .map(TwilioSender::MessagingService);
+            let sid = sid.filter(|sid| !strict || sid_fits::<'M', 'G'>(MESSAGING_SERVICE_SID, sid, c));
+            return sid.map(TwilioSender::MessagingService);
         }
         let number = self.phone_number.clone()?;
         if strict && !is_twilio_sender(&number) {
@@ -200,30 +183,15 @@ impl TwilioKeys {
         Some(TwilioSender::Number(number))
     }
 
-    fn voice(
-        &self,
-        account: Option<TwilioAccount>,
-        extras: &Extras<'_>,
-        c: &Context,
-    ) -> Offer<TwilioVoiceSettings> {
-        let own = c.is_given(VOICE_NUMBER);
-        let of_messages = self.phone_number.as_ref().filter(|_| !own && !c.is_wrong(PHONE_NUMBER));
-        let of_messages = of_messages.and_then(|number| PhoneNumber::parse(number, None).ok());
-        let from = self.voice_number.or(of_messages);
-        if from.is_none() && !own {
-            let problem = "it needs a TWILIO_VOICE_NUMBER, or a TWILIO_PHONE_NUMBER with + and country code";
-            return Offer::Lacking(problem.to_owned());
+    /// The number of calls: its own, or that of text messages.
+    fn calls_from(&self, c: &Context) -> Option<PhoneNumber> {
+        if c.is_given(VOICE_NUMBER) {
+            return self.voice_number;
         }
-        Offer::unless_broken(account.zip(from).map(|(account, from)| TwilioVoiceSettings {
-            account,
-            from: from.e164(),
-            gate: extras.gate,
-            ring_for: extras.ring_for,
-        }))
+        self.phone_number.as_ref().and_then(|number| PhoneNumber::parse(number, None).ok())
     }
 
-    fn whatsapp(&self, strict: bool, extras: &Extras<'_>, c: &mut Context) -> Option<WhatsAppSender> {
-        let content_sid = extras.content_sid;
+    fn whatsapp(&self, strict: bool, content_sid: Option<&str>, c: &mut Context) -> Option<WhatsAppSender> {
         if c.is_given(WHATSAPP_NUMBER) && content_sid.is_none() {
             c.report.warn(
                 "TWILIO_WHATSAPP_NUMBER is given without whatsapp-content-sid: WhatsApp delivers texts of one's own only to \
@@ -233,10 +201,16 @@ impl TwilioKeys {
         if !c.is_given(WHATSAPP_NUMBER) && content_sid.is_some() {
             c.report.warn("whatsapp-content-sid is not used: there is no TWILIO_WHATSAPP_NUMBER");
         }
-        let content_sid = content_sid.filter(|sid| !strict || sid_fits::<'H', 'X'>(CONTENT_SID, sid, c));
+        let content_sid =
+            content_sid.filter(|sid| !strict || sid_fits::<'H', 'X'>("whatsapp-content-sid", sid, c));
         let number = self.whatsapp_number?.e164();
         Some(WhatsAppSender { number, content_sid: content_sid.map(str::to_owned) })
     }
+}
+
+/// Settings that are absent after an error only, where they are `given`.
+fn complete<T>(settings: Option<T>, given: bool) -> Complete<T> {
+    if given { settings.map(Some).ok_or(Noted) } else { Ok(None) }
 }
 
 /// Whether an id looks as Twilio's do; notes it when not.
