@@ -47,7 +47,7 @@ pub fn simulator(gateways: &GatewaySettings, origin: &str, production: bool, all
 
 /// One warning for everything about Redis.
 pub fn warn_of_redis(c: &mut Context) {
-    let names: Vec<&str> = c.given.redis.iter().copied().collect();
+    let names: Vec<&str> = c.raw.redis.iter().copied().collect();
     if !names.is_empty() {
         c.report.warn(format!("{} ignored: onceward needs no Redis", names.join(", ")));
     }
@@ -75,7 +75,7 @@ pub fn delivery(delivery: &mut DeliverySettings, inputs: &Inputs, c: &mut Contex
     if delivery.public_url.as_deref().is_some_and(is_exposed) {
         c.report.warn("public-url begins with http: what gateways report, and codes that they ask for, travel unencrypted");
     }
-    if inputs.voice_gate && !c.is_given("public-url") {
+    if inputs.voice_gate && !c.is_set("public-url") {
         let problem = "it is true, and \"public-url\" is missing: Twilio asks there for what it is to say once a key \
                        was pressed";
         c.wrong("voice-gate", None, problem);

@@ -92,10 +92,10 @@ impl SinchKeys {
             return Ok(None);
         }
         warn_if_exposed("SINCH_VERIFICATION_URL begins with", &self.verification_url, c);
-        if !c.is_given("SINCH_VERIFICATION_URL") {
+        if !c.is_set("SINCH_VERIFICATION_URL") {
             c.row("SINCH_VERIFICATION_URL", self.verification_url.to_string(), "the default");
         }
-        let (id, secret) = self.app_id.zip(self.app_secret).ok_or(Noted)?;
+        let (id, secret) = self.app_id.zip(self.app_secret).ok_or(Reported)?;
         Ok(Some(SinchSettings {
             app_id: exposed(&id),
             app_secret: credential(&secret),
@@ -128,13 +128,13 @@ impl MadaKeys {
         if !is_begun("Mada", &needs, &[], c)? {
             return Ok(None);
         }
-        let url = self.url.ok_or(Noted)?;
+        let url = self.url.ok_or(Reported)?;
         warn_if_exposed("MADA_URL means", &url, c);
         Ok(Some(MadaSettings {
-            username: exposed(&self.username.ok_or(Noted)?),
-            password: credential(&self.password.ok_or(Noted)?),
+            username: exposed(&self.username.ok_or(Reported)?),
+            password: credential(&self.password.ok_or(Reported)?),
             url,
-            source_name: self.source_name.ok_or(Noted)?,
+            source_name: self.source_name.ok_or(Reported)?,
         }))
     }
 }
@@ -155,24 +155,24 @@ fn warn_if_exposed(what: &str, url: &str, c: &mut Context) {
 }
 
 /// Something is wrong, and was noted.
-struct Noted;
+struct Reported;
 
 /// The settings of a gateway; none when nothing of it is given.
-type Complete<T> = Result<Option<T>, Noted>;
+type Complete<T> = Result<Option<T>, Reported>;
 
 /// Whether a gateway is configured, rightly or not.
-const fn is_given<T>(complete: &Complete<T>) -> bool {
+const fn is_set<T>(complete: &Complete<T>) -> bool {
     !matches!(complete, Ok(None))
 }
 
 /// Whether anything of a gateway is given. Notes which of its needs are missing then; any variable of a need will do. What
 /// is given and cannot be read, such as a file that is missing, has an error of its own already.
-fn is_begun(gateway: &str, needs: &[&[&str]], further: &[&str], c: &mut Context) -> Result<bool, Noted> {
+fn is_begun(gateway: &str, needs: &[&[&str]], further: &[&str], c: &mut Context) -> Result<bool, Reported> {
     let variables: Vec<&str> = needs.iter().copied().flatten().chain(further).copied().collect();
-    if !variables.iter().any(|name| c.is_given(name)) {
+    if !variables.iter().any(|name| c.is_set(name)) {
         return Ok(false);
     }
-    let missing = needs.iter().filter(|need| !need.iter().any(|name| c.is_given(name)));
+    let missing = needs.iter().filter(|need| !need.iter().any(|name| c.is_set(name)));
     let missing: Vec<&str> =
         missing.map(|need| if need.len() > 2 { twilio::SENDER } else { need[0] }).collect();
     if missing.is_empty() {
@@ -183,11 +183,11 @@ fn is_begun(gateway: &str, needs: &[&[&str]], further: &[&str], c: &mut Context)
         "some of its settings are given, but {} {are} missing. Set all of them, or none of them to do without {gateway}",
         missing.join(" and ")
     );
-    let mut origins: Vec<&str> = variables.iter().filter_map(|name| c.given.origin(name)).collect();
+    let mut origins: Vec<&str> = variables.iter().filter_map(|name| c.raw.origin(name)).collect();
     origins.dedup();
     let origin = (!origins.is_empty()).then(|| origins.join("; "));
     c.report.problem(gateway, problem, origin);
-    Err(Noted)
+    Err(Reported)
 }
 
 /// The gateways as far as they are configured.
@@ -232,7 +232,7 @@ impl Configured {
         if c.is_wrong("otp-sms-provider") {
             return None;
         }
-        if !self.twilio.is_given() {
+        if !self.twilio.is_set() {
             return Some((Routing::only(GatewayName::Simulator), "no provider is configured".to_owned()));
         }
         let gateway = self.stands_for(ProviderName::Twilio).map_err(|problem| {
@@ -268,12 +268,12 @@ impl Configured {
     const fn has(&self, name: GatewayName) -> bool {
         match name {
             GatewayName::Simulator => true,
-            GatewayName::TwilioMessages => is_given(&self.twilio.messages),
-            GatewayName::TwilioVoice => is_given(&self.twilio.voice),
-            GatewayName::TwilioVerify => is_given(&self.twilio.verify),
-            GatewayName::Sinch => is_given(&self.sinch),
-            GatewayName::Mada => is_given(&self.mada),
-            GatewayName::Http => is_given(&self.http),
+            GatewayName::TwilioMessages => is_set(&self.twilio.messages),
+            GatewayName::TwilioVoice => is_set(&self.twilio.voice),
+            GatewayName::TwilioVerify => is_set(&self.twilio.verify),
+            GatewayName::Sinch => is_set(&self.sinch),
+            GatewayName::Mada => is_set(&self.mada),
+            GatewayName::Http => is_set(&self.http),
         }
     }
 

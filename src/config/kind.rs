@@ -21,10 +21,12 @@ pub trait Kind {
     /// What it is read into.
     type Value;
 
-    /// Reads a text; `None` when it is not accepted.
-    fn read(text: &str) -> Option<Self::Value>;
+    /// Reads a text; `None` when it is not accepted. Kinds that are lists or objects have [`Kind::of`] alone.
+    fn read(text: &str) -> Option<Self::Value> {
+        Self::of(&Value::from(text))
+    }
 
-    /// Reads any JSON value. Kinds that may be lists or objects have their own.
+    /// Reads any JSON value.
     fn of(value: &Value) -> Option<Self::Value> {
         text_of(value).as_deref().and_then(Self::read)
     }

@@ -37,7 +37,7 @@ impl fmt::Display for ListenAddress {
 
 /// The address to listen on and where it came from. `None` after an error.
 pub fn choose(production: bool, inputs: &Inputs, c: &mut Context) -> Option<(ListenAddress, String)> {
-    if let Some(flag) = c.given.values.get(LISTEN_FLAG) {
+    if let Some(flag) = c.raw.values.get(LISTEN_FLAG) {
         let address = HostPort::of(flag).flatten();
         if address.is_none() {
             let given = shown_json(flag);
@@ -61,7 +61,7 @@ pub fn choose(production: bool, inputs: &Inputs, c: &mut Context) -> Option<(Lis
     Some((ListenAddress { host: inputs.test_hostname.clone(), port: inputs.test_port }, origin))
 }
 
-/// What is wrong with an address that strangers can reach, as long as nobody has to show a key: it stops a start, but only
+/// What is wrong with an address that strangers can reach, while no caller has to show a key: it stops a start, but only
 /// the data directory says whether there is a key. `None` for an address of this machine alone.
 pub fn unless_keys(listen: &ListenAddress, origin: &str) -> Option<ConfigErrors> {
     if listen.is_loopback() {

@@ -13,7 +13,7 @@ use super::report::{ConfigError, ConfigErrors, Effective, Report};
 use super::schema::Names;
 use super::services::{self, AccountSettings, RegistrySettings};
 use super::settings::{Inputs, Keys, OWN_BRAND, Settings, StorageSettings, TlsFiles};
-use super::sources::{Given, Sources};
+use super::sources::{RawValues, Sources};
 use super::texts;
 use super::values::{Brand, may_hold_password};
 use crate::domain::ApiSecret;
@@ -64,13 +64,10 @@ const OF_SERVICES: [&str; 10] = [
 /// Reads all sources: the command line, then the environment (`.env` below the variables of the process), then config.json,
 /// then the defaults. Fails with everything that is wrong at once.
 pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
-    let names = Names::known();
-    let (given, mut report, of_environment) = Given::merge(sources, &names);
-    report.extend(of_environment);
-    let mut c = Context { given, names, report, rows: Vec::new() };
+    let mut c = Context::of(sources, Names::known());
     let shards = u64::try_from(default_shards(sources.parallelism)).unwrap_or(Shards::MAX);
-    if !c.is_given("shards") {
-        c.given.put(
+    if !c.is_set("shards") {
+        c.raw.put(
             "shards",
             shards.clamp(Shards::MIN, Shards::MAX),
             "the default, half the number of processors",
@@ -85,22 +82,22 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
 /// Reads only where the data is, for commands that look at it beside a server: they need none of its
 /// credentials, which they may not be allowed to read.
 pub fn load_storage(sources: &Sources) -> Result<StorageSettings, ConfigErrors> {
-    let mut c = Context::of(sources, &OF_STORAGE);
+    let mut c = Context::of_some(sources, &OF_STORAGE);
     let keys: Keys = c.read_keys();
     c.report.finish()?;
-    Ok(storage(keys.settings, &sources.working_dir))
+    Ok(storage(&keys.settings, &sources.working_dir))
 }
 
 /// Reads where the data is and what services there are, for a command that changes keys beside a server. What is about
 /// gateways is not read: it needs none of their credentials.
 pub fn load_keys(sources: &Sources) -> Result<KeysSettings, ConfigErrors> {
-    let mut c = Context::of(sources, &[&OF_STORAGE[..], &OF_SERVICES].concat());
+    let mut c = Context::of_some(sources, &[&OF_STORAGE[..], &OF_SERVICES].concat());
     let (Keys { settings, inputs }, variables): (Keys, Variables) = (c.read_keys(), c.read_variables());
     let (policy, brand) = (inputs.policy(), brand(&inputs, &mut c));
     // The texts were checked when the server started.
     let registry = registry(inputs, variables.account, &Templates::new("", ""), &mut c);
     c.report.finish()?;
-    Ok(KeysSettings { storage: storage(settings, &sources.working_dir), registry, brand, policy })
+    Ok(KeysSettings { storage: storage(&settings, &sources.working_dir), registry, brand, policy })
 }
 
 /// One shard for two processors: a decision takes far less than the rest of a request, and the fewer shards there are, the
@@ -111,29 +108,36 @@ pub const fn default_shards(parallelism: usize) -> usize {
 
 /// What the sources say, and what was found while it is read.
 pub struct Context {
-    pub given: Given,
+    pub raw: RawValues,
     pub names: Names,
     pub report: Report,
-    rows: Vec<Effective>,
+    pub rows: Vec<Effective>,
 }
 
 impl Context {
+    /// With everything that the sources say.
+    pub fn of(sources: &Sources, names: Names) -> Self {
+        let (raw, mut report, of_environment) = RawValues::merge(sources, &names);
+        report.extend(of_environment);
+        Self { raw, names, report, rows: Vec::new() }
+    }
+
     /// With these keys and variables alone. Only what is wrong with them, or with config.json as a whole, is an error.
-    fn of(sources: &Sources, wanted: &[&str]) -> Self {
+    fn of_some(sources: &Sources, wanted: &[&str]) -> Self {
         let names = Names::known();
-        let (mut given, report, _) = Given::merge(sources, &names);
-        given.values.retain(|key, _| wanted.contains(&key.as_str()));
-        Self { given, names, report, rows: Vec::new() }
+        let (mut raw, report, _) = RawValues::merge(sources, &names);
+        raw.values.retain(|key, _| wanted.contains(&key.as_str()));
+        Self { raw, names, report, rows: Vec::new() }
     }
 
     /// Where the value of a key came from.
     pub fn origin(&self, key: &str) -> String {
-        self.given.origin(key).unwrap_or("the default").to_owned()
+        self.raw.origin(key).unwrap_or("the default").to_owned()
     }
 
     /// Whether a key or variable is given, rightly or not.
-    pub fn is_given(&self, name: &str) -> bool {
-        self.given.origin(name).is_some() || self.is_wrong(name)
+    pub fn is_set(&self, name: &str) -> bool {
+        self.raw.origin(name).is_some() || self.is_wrong(name)
     }
 
     /// Whether an error about a key or variable was noted: nothing else follows from its value.
@@ -149,11 +153,11 @@ impl Context {
 
     /// Notes that the value of a key is wrong in itself, or beside others.
     pub fn wrong(&mut self, key: &str, given: Option<String>, problem: impl Into<String>) {
-        let origin = self.given.origin(key).map(str::to_owned);
+        let origin = self.raw.origin(key).map(str::to_owned);
         self.report.error(ConfigError { subject: key.to_owned(), given, problem: problem.into(), origin });
     }
 
-    fn read_keys<T: DeserializeOwned + Default + serde::Serialize>(&mut self) -> T {
+    pub fn read_keys<T: DeserializeOwned + Default + serde::Serialize>(&mut self) -> T {
         let known = self.names.keys.clone();
         self.read(&known, |schema, value| match value {
             Value::String(text) if schema.get(UNIT).is_some() => text.clone(),
@@ -172,7 +176,7 @@ impl Context {
         known: &Map<String, Value>,
         shown: impl Fn(&Value, &Value) -> String,
     ) -> T {
-        let values = self.given.values.iter().filter(|(key, _)| known.contains_key(*key));
+        let values = self.raw.values.iter().filter(|(key, _)| known.contains_key(*key));
         let values = values.map(|(key, value)| (key.clone(), value.clone())).collect();
         let read: T = read_members(values, |key, value, accepted| {
             let schema = &known[key];
@@ -188,7 +192,7 @@ impl Context {
                 }
                 value => shown_json(value),
             };
-            let origin = self.given.origin(key).map(str::to_owned);
+            let origin = self.raw.origin(key).map(str::to_owned);
             self.report.error(ConfigError {
                 subject: key.to_owned(),
                 given: (text.is_none() || !secret).then_some(given),
@@ -261,15 +265,15 @@ fn resolve(keys: Keys, variables: Variables, directory: &Path, c: &mut Context) 
         let origin = "the default: server.key in data-dir, made at the first start";
         c.row("key-file", "(not set)".to_owned(), origin);
     }
-    let StorageSettings { data_dir, server_key_file, .. } = storage(settings.clone(), directory);
+    let StorageSettings { data_dir, server_key_file, .. } = storage(&settings, directory);
     Settings { data_dir, server_key_file, ..settings }
 }
 
 /// Relative paths begin in the working directory.
-fn storage(settings: Settings, directory: &Path) -> StorageSettings {
+fn storage(settings: &Settings, directory: &Path) -> StorageSettings {
     StorageSettings {
-        data_dir: directory.join(settings.data_dir),
-        server_key_file: settings.server_key_file.map(|file| directory.join(file)),
+        data_dir: directory.join(&settings.data_dir),
+        server_key_file: settings.server_key_file.as_ref().map(|file| directory.join(file)),
         default_region: settings.default_region,
     }
 }
@@ -281,7 +285,7 @@ fn tls(inputs: &Inputs, directory: &Path, c: &mut Context) -> Option<TlsFiles> {
         ("tls-cert", "tls-key", "the certificate's private key"),
         ("tls-key", "tls-cert", "the certificate chain"),
     ] {
-        if let Some(origin) = c.given.origin(given).filter(|_| !c.is_given(missing)) {
+        if let Some(origin) = c.raw.origin(given).filter(|_| !c.is_wrong(given) && !c.is_set(missing)) {
             let problem = format!(
                 "it is missing, and {given} alone is not enough for TLS. Name the file of {file}, or take {given} out to \
                  serve cleartext"
@@ -298,7 +302,7 @@ fn tls(inputs: &Inputs, directory: &Path, c: &mut Context) -> Option<TlsFiles> {
 fn brand(inputs: &Inputs, c: &mut Context) -> String {
     match &inputs.brand {
         Some(brand) if !brand.is_empty() => return brand.clone(),
-        None if c.is_given("brand") => return OWN_BRAND.to_owned(),
+        None if c.is_set("brand") => return OWN_BRAND.to_owned(),
         _ => {}
     }
     let service = inputs.service_name.as_deref().filter(|name| !name.trim().is_empty());
@@ -332,7 +336,7 @@ fn account_of(account: AccountKeys, c: &mut Context) -> Option<AccountSettings> 
         [(AccountKeys::SID, AccountKeys::TOKEN), (AccountKeys::TOKEN, AccountKeys::SID)];
     for (name, other) in NAMES {
         // A file that cannot be read was noted.
-        if let Some(origin) = c.given.origin(other).map(str::to_owned).filter(|_| !c.is_given(name)) {
+        if let Some(origin) = c.raw.origin(other).map(str::to_owned).filter(|_| !c.is_set(name)) {
             let problem = format!("it is missing, and {other} is given. Set both, or neither");
             c.report.problem(name, problem, origin);
         }

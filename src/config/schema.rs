@@ -73,7 +73,12 @@ pub struct Names {
 impl Names {
     /// Takes them from the types that read them.
     pub fn known() -> Self {
-        Self { keys: properties::<Keys>(), variables: properties::<Variables>() }
+        Self::of::<Keys>()
+    }
+
+    /// With these keys.
+    pub fn of<K: JsonSchema>() -> Self {
+        Self { keys: properties::<K>(), variables: properties::<Variables>() }
     }
 
     /// The schema of the value of a key or variable.

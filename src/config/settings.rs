@@ -371,7 +371,7 @@ pub enum AnswerSet {
 /// Which providers send, and for whom.
 #[derive(Debug, Clone)]
 pub struct GatewaySettings {
-    /// Who is tried in which order. Everybody in it is configured below, but for the simulator, which
+    /// Which gateway is tried after which. Each is configured below, but for the simulator, which
     /// needs no settings. `TwilioMessages` stands for `TwilioVoice` too where a call is asked for.
     pub routing: Routing,
     /// Twilio Messages.

@@ -52,7 +52,7 @@ const REDIS: [&str; 2] = ["REDIS_URL", "REDIS_DB_PASSWORD"];
 
 /// Values by key or variable, and where each came from.
 #[derive(Default)]
-pub struct Given {
+pub struct RawValues {
     /// The values.
     pub values: Map<String, Value>,
     /// A file and key, a variable, a flag. Keys that are not here have their default.
@@ -61,7 +61,7 @@ pub struct Given {
     pub redis: BTreeSet<&'static str>,
 }
 
-impl Given {
+impl RawValues {
     /// Merges all sources: each value of a higher one replaces that of a lower one. With what was found in config.json, and
     /// in the environment.
     pub fn merge(sources: &Sources, names: &Names) -> (Self, Report, Report) {
@@ -163,7 +163,7 @@ impl Given {
     }
 }
 
-/// config.json on its way into [`Given`].
+/// config.json on its way into [`RawValues`].
 struct File<'a> {
     name: &'a str,
     names: &'a Names,
@@ -173,7 +173,7 @@ struct File<'a> {
 }
 
 impl File<'_> {
-    fn read(mut self, members: Vec<(String, Value)>, given: &mut Given) {
+    fn read(mut self, members: Vec<(String, Value)>, given: &mut RawValues) {
         for (key, value) in members {
             self.value(&key, "", value, given);
         }
@@ -191,7 +191,7 @@ impl File<'_> {
         ));
     }
 
-    fn value(&mut self, path: &str, group: &str, value: Value, given: &mut Given) {
+    fn value(&mut self, path: &str, group: &str, value: Value, given: &mut RawValues) {
         let origin = format!("{}, key {path:?}", self.name);
         if self.names.paths().any(|known| known == path) {
             self.leaf(path, value, origin, given);
@@ -223,7 +223,7 @@ impl File<'_> {
         }
     }
 
-    fn leaf(&mut self, path: &str, value: Value, origin: String, given: &mut Given) {
+    fn leaf(&mut self, path: &str, value: Value, origin: String, given: &mut RawValues) {
         let stands_for = ALIASES.iter().find(|(alias, _)| *alias == path).map(|(_, name)| *name);
         if let Some(variable) = stands_for.filter(|name| self.names.variables.contains_key(*name)) {
             // What stands for a variable counts as not given where that would: empty.
@@ -301,8 +301,8 @@ struct Environment<'a> {
 
 impl Environment<'_> {
     /// `HOST` and `PORT`, as the tutorial's project sets them.
-    fn tutorial(&mut self) -> Given {
-        let mut given = Given::default();
+    fn tutorial(&mut self) -> RawValues {
+        let mut given = RawValues::default();
         if let Some(host) = self.variables.get("HOST") {
             let origin = self.origin("HOST");
             match host_variable(host) {
@@ -329,8 +329,8 @@ impl Environment<'_> {
     }
 
     /// `ONCEWARD_*` and the gateways' variables.
-    fn own(&mut self) -> Given {
-        let mut given = Given::default();
+    fn own(&mut self) -> RawValues {
+        let mut given = RawValues::default();
         for (key, variable) in self.names.own_variables() {
             if let Some(value) = self.variables.get(variable.as_str()) {
                 given.put(key, *value, self.origin(&variable));
@@ -345,7 +345,7 @@ impl Environment<'_> {
     }
 
     /// A variable whose value may be in a file instead.
-    fn credential(&mut self, variable: &str, given: &mut Given) {
+    fn credential(&mut self, variable: &str, given: &mut RawValues) {
         let by_file = format!("{variable}{FILE_SUFFIX}");
         let origin = self.origin(&by_file);
         match (self.variables.get(variable), self.variables.get(by_file.as_str())) {

@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use serde_json::{Map, Value, json};
 use url::{Host as UrlHost, Url};
 
-use super::kind::{Kind, Span, StepWait, kinds, object_of};
+use super::kind::{Kind, Span, StepWait, Text, kinds, object_of};
 use super::report::NOT_SHOWN;
 use super::settings::{ListenAddress, WorkflowStep};
 use crate::domain::{Channel, Locale, PhoneNumber, Region, Sid as AccountId, SidKind};
@@ -18,14 +18,6 @@ use crate::net::is_loopback_host;
 use crate::template;
 
 kinds! {
-    /// A key that only another system has a use for.
-    Ignored -> String {
-        accepted: "anything",
-        schema: { "type": ["string", "number", "boolean"] },
-        read: |_text| Some(String::new()),
-        shown: |_text| Value::Null,
-    }
-
     /// The path of a file or directory. A relative one begins in the working directory.
     FilePath -> PathBuf {
         accepted: "a path",
@@ -271,6 +263,29 @@ impl<const A: char, const B: char> Kind for Sid<A, B> {
     }
 }
 
+/// A key that only another system has a use for: anything, and never shown.
+pub struct Ignored;
+
+impl Kind for Ignored {
+    type Value = String;
+
+    fn of(_: &Value) -> Option<String> {
+        Some(String::new())
+    }
+
+    fn shown(_: &String) -> Value {
+        Value::Null
+    }
+
+    fn accepted() -> String {
+        "anything".to_owned()
+    }
+
+    fn schema() -> Schema {
+        Text::schema()
+    }
+}
+
 /// Texts by channel and language, before their names and they themselves are checked.
 pub struct MessageTexts;
 
@@ -279,10 +294,6 @@ impl Kind for MessageTexts {
 
     fn of(value: &Value) -> Option<Self::Value> {
         object_of(value)
-    }
-
-    fn read(text: &str) -> Option<Self::Value> {
-        object_of(&json!(text))
     }
 
     fn shown(texts: &Self::Value) -> Value {
@@ -308,7 +319,7 @@ impl Kind for MessageTexts {
 pub struct Workflow;
 
 impl Workflow {
-    /// More than anybody would wait for.
+    /// The most steps: a longer workflow outlasts any wait.
     pub const LONGEST: usize = 10;
     /// How long a step waits for a receipt where the setting does not say it.
     const STEP: Duration = Duration::from_secs(20);

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use url::{Url, form_urlencoded};
 
-use super::{Complete, Noted, credential};
+use super::{Complete, Reported, credential};
 use crate::config::kind::{As, Kind, Text, object_of, quoted, shown_json, text_of};
 use crate::config::load::{Context, read_members};
 use crate::config::report::ConfigError;
@@ -34,11 +34,7 @@ impl Kind for HttpGateway {
         object_of(value)
     }
 
-    fn read(text: &str) -> Option<Self::Value> {
-        object_of(&json!(text))
-    }
-
-    /// Method and place only: a query or a body may hold what is not for everybody's eyes.
+    /// Method and place only: a query or a body may hold credentials.
     fn shown(object: &Self::Value) -> Value {
         let text = |name: &str| object.get(name).and_then(Value::as_str).unwrap_or_default();
         let url = text("url");
@@ -129,10 +125,6 @@ impl Kind for Texts {
         }
     }
 
-    fn read(text: &str) -> Option<Self::Value> {
-        Some(vec![text.to_owned()])
-    }
-
     fn shown(texts: &Self::Value) -> Value {
         json!(texts)
     }
@@ -178,7 +170,7 @@ impl HttpKeys {
         ] {
             let wanted = settings.as_ref().is_some_and(|settings| mentions(settings, place));
             fillable &= value.is_some() || !wanted;
-            if value.is_some() && !c.is_given(KEY) {
+            if value.is_some() && !c.is_set(KEY) {
                 complete = false;
                 c.wrong(
                     variable,
@@ -190,19 +182,19 @@ impl HttpKeys {
                 c.report.warn(format!(
                     "{variable} is not used: nothing in http-gateway has {place}; given by {origin}"
                 ));
-            } else if wanted && !c.is_given(variable) {
+            } else if wanted && !c.is_set(variable) {
                 complete = false;
                 let problem =
                     format!("it needs {place}, and {variable} is missing. Set it in the environment or .env");
                 c.wrong(KEY, None, problem);
             }
         }
-        if complete && !c.is_given(KEY) {
+        if complete && !c.is_set(KEY) {
             return Ok(None);
         }
         // Of a member that is wrong nothing else follows.
         let usable = complete && fillable && !c.report.is_about_part_of(KEY);
-        let settings = settings.filter(|_| usable).ok_or(Noted)?;
+        let settings = settings.filter(|_| usable).ok_or(Reported)?;
         let [username, password, token] =
             [self.username, self.password, self.token].map(|secret| secret.as_ref().map(credential));
         let settings = HttpGatewaySettings { username, password, token, ..settings };
@@ -210,7 +202,7 @@ impl HttpKeys {
         for problem in &problems {
             wrong(&problem.setting, None, &format!("it {}", problem.problem), c);
         }
-        if problems.is_empty() { Ok(Some(settings)) } else { Err(Noted) }
+        if problems.is_empty() { Ok(Some(settings)) } else { Err(Reported) }
     }
 }
 
@@ -459,7 +451,7 @@ fn success(given: Success, c: &mut Context) -> Option<HttpSuccess> {
     })
 }
 
-/// What to do about a credential that was written into the description, where everybody reads it.
+/// What to do about a credential that was written into the description.
 const ELSEWHERE: &str = "this looks like a credential, and credentials do not belong in a configuration. Put {token}, \
      {username} or {password} in its place, and set HTTP_GATEWAY_TOKEN, HTTP_GATEWAY_USERNAME or \
      HTTP_GATEWAY_PASSWORD in the environment or .env";

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
-use super::{Complete, Noted, credential, is_begun, is_given, warn_if_exposed};
+use super::{Complete, Reported, credential, is_begun, is_set, warn_if_exposed};
 use crate::config::kind::{As, Kind as _};
 use crate::config::load::Context;
 use crate::config::settings::Inputs;
@@ -72,8 +72,8 @@ pub(super) struct Twilio {
 }
 
 impl Twilio {
-    pub(super) const fn is_given(&self) -> bool {
-        is_given(&self.messages) || is_given(&self.verify) || is_given(&self.voice)
+    pub(super) const fn is_set(&self) -> bool {
+        is_set(&self.messages) || is_set(&self.verify) || is_set(&self.voice)
     }
 }
 
@@ -123,14 +123,14 @@ impl TwilioKeys {
             whatsapp,
             feedback: inputs.conversion_feedback,
         });
-        let has_sender = c.is_given(PHONE_NUMBER) || c.is_given(MESSAGING_SERVICE_SID);
-        if c.is_given(WHATSAPP_NUMBER) && !has_sender {
+        let has_sender = c.is_set(PHONE_NUMBER) || c.is_set(MESSAGING_SERVICE_SID);
+        if c.is_set(WHATSAPP_NUMBER) && !has_sender {
             c.report.warn(
                 "TWILIO_WHATSAPP_NUMBER is not used: it belongs to Twilio Messages, and there is neither a \
                  TWILIO_PHONE_NUMBER nor a TWILIO_MESSAGING_SERVICE_SID",
             );
         }
-        let [has_verify, has_voice] = [SERVICES_ID, VOICE_NUMBER].map(|name| c.is_given(name));
+        let [has_verify, has_voice] = [SERVICES_ID, VOICE_NUMBER].map(|name| c.is_set(name));
         // That nothing at all can be sent with was noted.
         let has_messages = has_sender || begun.is_err() && !has_verify && !has_voice;
         Twilio {
@@ -145,7 +145,7 @@ impl TwilioKeys {
     /// has one for all.
     fn addresses(&self, c: &mut Context) -> (String, String) {
         let Some(url) = &self.base_url else {
-            if !c.is_given(BASE_URL) {
+            if !c.is_set(BASE_URL) {
                 c.row(BASE_URL, format!("{API_URL} and {VERIFY_URL}"), "the default");
             }
             return (API_URL.to_owned(), VERIFY_URL.to_owned());
@@ -168,7 +168,7 @@ impl TwilioKeys {
 
     /// Where text messages come from: a messaging service before a number. `None` after an error, or when there is neither.
     fn sender(&self, strict: bool, c: &mut Context) -> Option<TwilioSender> {
-        if c.is_given(MESSAGING_SERVICE_SID) {
+        if c.is_set(MESSAGING_SERVICE_SID) {
             let sid = self.messaging_service_sid.clone();
             let sid = sid.filter(|sid| !strict || sid_fits::<'M', 'G'>(MESSAGING_SERVICE_SID, sid, c));
             return sid.map(TwilioSender::MessagingService);
@@ -185,20 +185,20 @@ impl TwilioKeys {
 
     /// The number of calls: its own, or that of text messages.
     fn calls_from(&self, c: &Context) -> Option<PhoneNumber> {
-        if c.is_given(VOICE_NUMBER) {
+        if c.is_set(VOICE_NUMBER) {
             return self.voice_number;
         }
         self.phone_number.as_ref().and_then(|number| PhoneNumber::parse(number, None).ok())
     }
 
     fn whatsapp(&self, strict: bool, content_sid: Option<&str>, c: &mut Context) -> Option<WhatsAppSender> {
-        if c.is_given(WHATSAPP_NUMBER) && content_sid.is_none() {
+        if c.is_set(WHATSAPP_NUMBER) && content_sid.is_none() {
             c.report.warn(
                 "TWILIO_WHATSAPP_NUMBER is given without whatsapp-content-sid: WhatsApp delivers texts of one's own only to \
                  people who have written within the last day",
             );
         }
-        if !c.is_given(WHATSAPP_NUMBER) && content_sid.is_some() {
+        if !c.is_set(WHATSAPP_NUMBER) && content_sid.is_some() {
             c.report.warn("whatsapp-content-sid is not used: there is no TWILIO_WHATSAPP_NUMBER");
         }
         let content_sid =
@@ -210,7 +210,7 @@ impl TwilioKeys {
 
 /// Settings that are absent after an error only, where they are `given`.
 fn complete<T>(settings: Option<T>, given: bool) -> Complete<T> {
-    if given { settings.map(Some).ok_or(Noted) } else { Ok(None) }
+    if given { settings.map(Some).ok_or(Reported) } else { Ok(None) }
 }
 
 /// Whether an id looks as Twilio's do; notes it when not.

@@ -22,10 +22,6 @@ impl Kind for ServicesObject {
         object_of(value)
     }
 
-    fn read(text: &str) -> Option<Self::Value> {
-        object_of(&json!(text))
-    }
-
     /// Their names.
     fn shown(members: &Self::Value) -> Value {
         names(members)
@@ -82,10 +78,6 @@ impl Kind for TemplatesObject {
 
     fn of(value: &Value) -> Option<Self::Value> {
         object_of(value)
-    }
-
-    fn read(text: &str) -> Option<Self::Value> {
-        object_of(&json!(text))
     }
 
     /// Their names.

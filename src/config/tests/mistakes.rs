@@ -34,6 +34,12 @@ fn a_wrong_value_of_any_key_is_reported_under_its_name() {
     }
 }
 
+#[test]
+fn nothing_is_wrong_with_a_key_that_is_ignored() {
+    let world = World::with_config(r#"{"$schema": [1], "redis-db-address": null, "REDIS_DB_PASSWORD": {}}"#);
+    says(&world.warnings().concat(), &["REDIS_DB_PASSWORD, redis-db-address ignored"]);
+}
+
 /// Keys that are ignored, so that nothing can be wrong with them.
 const ACCEPT_ANYTHING: [&str; 3] = ["$schema", "redis-db-address", "REDIS_DB_PASSWORD"];
 

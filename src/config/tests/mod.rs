@@ -9,6 +9,7 @@ mod go_framework;
 mod http_gateway;
 mod layering;
 mod mistakes;
+mod one_more_key;
 mod provider;
 mod redis_version;
 mod routing;
