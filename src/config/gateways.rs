@@ -28,17 +28,9 @@ use twilio::{Twilio, TwilioKeys};
 /// The variables whose values may be in files.
 #[derive(Default, Deserialize, Serialize, JsonSchema)]
 pub struct Variables {
-    /// Of gateways.
-    #[serde(flatten)]
-    pub gateways: GatewayKeys,
     /// Of this server's account.
     #[serde(flatten)]
     pub account: AccountKeys,
-}
-
-/// Variables of gateways.
-#[derive(Default, Deserialize, Serialize, JsonSchema)]
-pub struct GatewayKeys {
     #[serde(flatten)]
     twilio: TwilioKeys,
     #[serde(flatten)]
@@ -202,15 +194,15 @@ struct Configured {
 /// The gateways and where their order came from, or `None` after an error.
 pub fn assemble(
     inputs: &Inputs,
-    keys: GatewayKeys,
+    variables: Variables,
     calls: bool,
     c: &mut Context,
 ) -> Option<(GatewaySettings, String)> {
     let configured = Configured {
-        twilio: keys.twilio.complete(inputs, c),
-        sinch: keys.sinch.complete(c),
-        mada: keys.mada.complete(c),
-        http: keys.http.complete(inputs.http_gateway.as_ref(), c),
+        twilio: variables.twilio.complete(inputs, c),
+        sinch: variables.sinch.complete(c),
+        mada: variables.mada.complete(c),
+        http: variables.http.complete(inputs.http_gateway.as_ref(), c),
         calls,
     };
     let (routing, origin) = configured.order(inputs.otp_sms_provider.as_deref(), c)?;

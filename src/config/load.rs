@@ -232,15 +232,16 @@ pub fn read_members<T: DeserializeOwned + Default>(
 }
 
 /// Works out what follows from several keys, and checks them against each other.
-fn resolve(keys: Keys, variables: Variables, directory: &Path, c: &mut Context) -> Settings {
+fn resolve(keys: Keys, mut variables: Variables, directory: &Path, c: &mut Context) -> Settings {
     let Keys { mut settings, inputs } = keys;
+    let account = std::mem::take(&mut variables.account);
     checks::warn_of_redis(c);
     let listen = listen::choose(settings.production, &inputs, c);
     settings.tls = tls(&inputs, directory, c);
     settings.policy = inputs.policy();
     settings.delivery.retry = inputs.sms_retry.then_some(inputs.retries);
     checks::delivery(&mut settings.delivery, &inputs, c);
-    let gateways = gateways::assemble(&inputs, variables.gateways, settings.delivery.voice, c);
+    let gateways = gateways::assemble(&inputs, variables, settings.delivery.voice, c);
     if let Some((gateways, origin)) = gateways {
         checks::simulator(&gateways, &origin, settings.production, inputs.simulator_in_production, c);
         checks::delivery_with(&gateways, &settings.delivery, inputs.otp_timeout, c);
@@ -251,7 +252,7 @@ fn resolve(keys: Keys, variables: Variables, directory: &Path, c: &mut Context) 
     settings.brand = brand(&inputs, c);
     settings.templates = texts::templates(&inputs, &settings.brand, settings.policy.code, c);
     let allows_unauthenticated = inputs.allow_unauthenticated;
-    settings.registry = registry(inputs, variables.account, &settings.templates, c);
+    settings.registry = registry(inputs, account, &settings.templates, c);
     settings.registry.allows_unauthenticated = allows_unauthenticated;
     if let Some((listen, origin)) = listen {
         settings.registry.loopback = listen.is_loopback();

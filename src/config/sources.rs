@@ -379,9 +379,11 @@ impl Environment<'_> {
             self.names.credentials().flat_map(by_file).partition(|name| name.starts_with(PREFIX));
         for name in self.variables.keys() {
             let origin = self.origin(name);
-            let known = own.iter().any(|known| known == name)
-                || self.names.own_variables().any(|(_, variable)| variable == *name);
-            if name.starts_with(PREFIX) && !known {
+            let is_known = || {
+                own.iter().any(|known| known == name)
+                    || self.names.own_variables().any(|(_, variable)| variable == *name)
+            };
+            if name.starts_with(PREFIX) && !is_known() {
                 // The prefix is right and would make everything look alike.
                 let key = nearest(&name[PREFIX.len()..], self.names.own_variables().map(|(key, _)| key));
                 let hint = suggestion(key.map(variable));
