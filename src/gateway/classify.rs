@@ -58,14 +58,14 @@ pub(super) fn known_code(table: &CodeTable, code: u32) -> Option<(Classification
 
 /// What a status means that is not the success of the API in question:
 ///
-/// * 401, 402, 403: credentials, credit or permissions. A 403 is often about one country, so that strangers could
+/// * 401, 402, 403: credentials, credit or permissions. A 403 is often about one country, so that a caller could
 ///   cause it;
 /// * 429: not processed, may be tried again;
 /// * 301, 307, 308: the URL is wrong, for they mean "repeat this elsewhere". Other redirects may follow a request
 ///   that was carried out, and tell nothing;
 /// * 408: sent by servers that never read the request and by proxies that did;
 /// * every other 4xx: this message was refused;
-/// * 5xx, and a success that is not understood: nobody knows how far it came.
+/// * 5xx, and a success that is not understood: it is unknown how far it came.
 pub(super) fn classify_status(answer: &Answer) -> Classification {
     let (of_the_gateway, of_this_message) = (Classification::of_the_gateway, Classification::of_this_message);
     match answer.status.as_u16() {

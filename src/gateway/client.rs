@@ -86,7 +86,7 @@ impl HttpClient {
     /// A proxy from `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` is used for `https` only, where it sees a tunnel and no
     /// contents, and never for this machine itself.
     pub(super) fn for_target(target: &Url) -> Result<Self, ClientError> {
-        let tls = if target.scheme() == "https" { trusting_the_platform()? } else { trusting_nobody()? };
+        let tls = if target.scheme() == "https" { trusting_the_platform()? } else { trusting_none()? };
         Self::new(tls, proxy_to(target)?.as_ref(), EgressPolicy::Anywhere)
     }
 
@@ -161,7 +161,7 @@ pub(super) fn trusting_the_platform() -> Result<rustls::ClientConfig, ClientErro
 }
 
 /// TLS without roots, for `http` targets: a container without any certificates can use a plain address.
-pub(super) fn trusting_nobody() -> Result<rustls::ClientConfig, ClientError> {
+pub(super) fn trusting_none() -> Result<rustls::ClientConfig, ClientError> {
     let roots = rustls::RootCertStore::empty();
     Ok(http1_only(tls_builder()?.with_root_certificates(roots).with_no_client_auth()))
 }

@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use url::{Host, Url};
 
-use super::client::{ClientError, HttpClient, NoAnswer, proxy_to, trusting_nobody, trusting_the_platform};
+use super::client::{ClientError, HttpClient, NoAnswer, proxy_to, trusting_none, trusting_the_platform};
 
 /// Which addresses a client may connect to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,7 +105,7 @@ impl EgressClients {
         if let Some(client) = clients.get(&way) {
             return Ok(Arc::clone(client));
         }
-        let tls = if way == Way::Plain { trusting_nobody()? } else { trusting_the_platform()? };
+        let tls = if way == Way::Plain { trusting_none()? } else { trusting_the_platform()? };
         let client = Arc::new(HttpClient::new(tls, proxy.as_ref(), self.policy)?);
         clients.insert(way, Arc::clone(&client));
         Ok(client)

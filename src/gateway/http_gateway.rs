@@ -107,7 +107,7 @@ impl Provider for DescribedApi {
             return failed(ErrorClass::Refused, "the value at success.json is not one that means success");
         }
         let classification = match classify_status(answer) {
-            // Nothing here tells a limit of the account from that of one number, which strangers reach.
+            // Nothing here tells a limit of the account from that of one number, which any caller can reach.
             limited @ Classification { class: ErrorClass::Retry { .. }, .. } => {
                 Classification { whole_gateway: false, ..limited }
             }

@@ -100,7 +100,7 @@ pub trait Gateway: Send + Sync + 'static {
         None
     }
 
-    /// Whether [`Gateway::confirm`] tells anybody anything.
+    /// Whether [`Gateway::confirm`] tells the provider anything.
     fn wants_confirmation(&self) -> bool {
         false
     }

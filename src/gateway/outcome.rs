@@ -33,7 +33,7 @@ pub enum ErrorClass {
     Fraud,
     /// Blocked, filtered or refused for this message; another channel may work.
     Refused,
-    /// Nobody knows whether it was sent: sending again by ourselves could send twice.
+    /// It may have been sent: sending again by ourselves could send twice.
     Ambiguous,
 }
 
@@ -73,9 +73,9 @@ pub struct GatewayError {
     pub code: Option<u32>,
     /// What happened, in words of ours.
     pub detail: String,
-    /// Whether any other message would have fared the same just now: nobody answers, too many requests, a server
-    /// error. What only this number or country met does not count, or strangers could take a gateway out of service
-    /// for everybody.
+    /// Whether any other message would have fared the same just now: no answer, too many requests, a server
+    /// error. What only this number or country met does not count, or a caller could take a gateway out of service
+    /// for all others.
     pub whole_gateway: bool,
 }
 
@@ -115,13 +115,13 @@ pub enum ReceiptStatus {
     Sending,
     /// The network took it.
     Sent,
-    /// Somebody has picked up, and listens.
+    /// A person has picked up.
     Answered,
     /// It did not arrive: undelivered, failed, busy, not answered, cancelled.
     Failed,
     /// It arrived, or the call was held.
     Delivered,
-    /// Somebody has read it.
+    /// It was opened by its recipient.
     Read,
 }
 

@@ -178,7 +178,7 @@ pub struct GatewaySettingsError {
 
 impl GatewaySettingsError {
     pub(super) fn new(gateway: GatewayName, setting: impl Into<String>, problem: impl Into<String>) -> Self {
-        // Both may repeat names that somebody wrote, and are printed as one line.
+        // Both may repeat names from the configuration, and are printed as one line.
         let line = |text: String| text.replace(char::is_control, "\u{fffd}");
         Self { gateway, setting: line(setting.into()), problem: line(problem.into()) }
     }

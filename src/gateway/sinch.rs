@@ -199,7 +199,7 @@ const SOON: ErrorClass = Retry { after: None };
 /// words are ours; Sinch's own message can contain the number.
 ///
 /// Of what we post only the number differs from message to message, so a parameter that is not valid is the number.
-/// The limit per number (42901) is not about the gateway: strangers reach it.
+/// The limit per number (42901) is not about the gateway: any caller can reach it.
 #[rustfmt::skip]
 const CODES: &CodeTable = &[
     (40_001, Classification::of_this_message(BadNumber), "the number is not valid"),

@@ -77,7 +77,7 @@ pub(super) struct Context {
 /// The control characters that texts may be laid out with.
 const WHITE_SPACE: [char; 3] = ['\t', '\n', '\r'];
 
-/// Reads a text: it has a place for the code, no placeholder that nobody fills, nothing behind the line for browsers,
+/// Reads a text: it has a place for the code, no placeholder that nothing fills, nothing behind the line for browsers,
 /// and is not too long once the longest code is in it. The error says what to mend.
 pub(super) fn check_text(written: &str, context: &Context) -> Result<Text, String> {
     if let Some(c) = written.chars().find(|c| c.is_control() && !WHITE_SPACE.contains(c)) {
@@ -199,7 +199,7 @@ impl<'a> Check<'a> {
 /// The longest message that Android's SMS Retriever reads, in bytes.
 const ANDROID_LONGEST: usize = 140;
 
-/// More foreign characters than this are another script, in which nobody can do without them.
+/// More foreign characters than this are another script, which needs them.
 const REPLACEABLE: usize = 5;
 
 /// Advice on a text that can become a text message: what it costs, and whether phones offer to fill its code in.
@@ -243,7 +243,7 @@ fn segments(message: &str) -> Option<String> {
 }
 
 /// Apple does not list the words that it looks for, so other languages are left alone; so is our own text, which is
-/// that of the Redis version and was chosen by nobody.
+/// that of the Redis version and was not chosen.
 fn word(text: &Text, locale: Option<Locale>) -> Option<String> {
     let is_looked_for = locale.is_none_or(Locale::is_english) && &*text.source != DEFAULT_MESSAGE;
     let is_there = || text.words().any(|words| words.to_lowercase().contains("code"));

@@ -25,7 +25,7 @@ pub const LONGEST: usize = 1_600;
 /// Where the code goes. The second spelling is that of the Go framework.
 pub const CODE_PLACES: [&str; 2] = ["{code}", "_CODE_"];
 
-/// The text of `/api/send-otp` where nobody sets one: that of the Redis version. Nothing is said about it at the
+/// The text of `/api/send-otp` where none is set: that of the Redis version. Nothing is said about it at the
 /// start.
 pub const DEFAULT_MESSAGE: &str = "OTP message is {code}";
 
@@ -230,7 +230,7 @@ struct Local {
 impl Texts {
     /// The text for this channel: in the `wanted` language, in that of the number's country, in the default one, in
     /// none; then the same among the texts for any channel; then the message. With it the language that it is in, as
-    /// far as anybody said.
+    /// far as it is known.
     ///
     /// The country is worked out only where there is a choice: it costs microseconds.
     fn choose(&self, channel: Channel, wanted: Option<Locale>, to: PhoneNumber) -> (&Text, Option<Locale>) {

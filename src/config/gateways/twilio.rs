@@ -12,6 +12,7 @@ use crate::config::load::Context;
 use crate::config::settings::Inputs;
 use crate::config::values::{
     BaseUrl, OwnNumber, SenderNumber, Sid, Token, is_32_hex, is_twilio_host, is_twilio_sender, is_twilio_sid,
+    own_number,
 };
 use crate::domain::PhoneNumber;
 use crate::gateway::{
@@ -188,7 +189,7 @@ impl TwilioKeys {
         if c.is_set(VOICE_NUMBER) {
             return self.voice_number;
         }
-        self.phone_number.as_ref().and_then(|number| PhoneNumber::parse(number, None).ok())
+        self.phone_number.as_ref().and_then(|number| own_number(number))
     }
 
     fn whatsapp(&self, strict: bool, content_sid: Option<&str>, c: &mut Context) -> Option<WhatsAppSender> {

@@ -163,7 +163,7 @@ async fn a_proxy_gets_its_credentials_and_they_are_in_no_error_when_it_refuses_o
         let url = Url::parse("https://provider.invalid").expect("a URL");
         let target = url.as_str().parse().expect("an address");
         let proxy = Matcher::builder().https(proxy).build().intercept(&target).expect("a proxy");
-        let tls = trusting_nobody().expect("TLS settings");
+        let tls = trusting_none().expect("TLS settings");
         let client = HttpClient::new(tls, Some(&proxy), EgressPolicy::Anywhere).expect("a client");
         let asking = tokio::spawn(async move { client.send(request(&url)).await });
         let (mut stream, _) = listener.accept().await.expect("a connection");
@@ -212,5 +212,5 @@ fn request(url: &Url) -> Request {
 
 /// TLS with no root certificate, so that the test asks nothing of the machine.
 fn without_roots() -> HttpClient {
-    HttpClient::new(trusting_nobody().expect("TLS settings"), None, EgressPolicy::Anywhere).expect("a client")
+    HttpClient::new(trusting_none().expect("TLS settings"), None, EgressPolicy::Anywhere).expect("a client")
 }

@@ -5,7 +5,7 @@
 //! <https://www.twilio.com/docs/voice/api/call-resource>, <https://www.twilio.com/docs/voice/twiml/gather>, and for
 //! `X-Twilio-Signature` <https://www.twilio.com/docs/usage/security>. Twilio signs the whole public address that it
 //! asked for with HMAC-SHA-1, keyed with the account's auth token: followed, for a form, by its parameters; else with
-//! the SHA-256 of the body as part of the address. No time is signed: whoever sees a callback can send it again, so
+//! the SHA-256 of the body as part of the address. No time is signed: an attacker who sees a callback can send it again, so
 //! carrying one out twice must do no harm.
 
 use std::collections::BTreeSet;
@@ -70,7 +70,7 @@ pub enum TwilioReport {
 /// Why a request is no report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CallbackError {
-    /// It may be anybody's.
+    /// It may not be Twilio's.
     #[error(
         "X-Twilio-Signature is missing or does not fit: the request is not from Twilio, or TWILIO_AUTH_TOKEN \
          is not the account's, or public-url is not the address that Twilio asked for"

@@ -68,7 +68,7 @@ pub(super) fn created(gateway: GatewayName, answer: &Answer) -> Result<Accepted,
     }
 }
 
-/// A success that does not say what it should: nobody knows what was done, and something else than Twilio may be in
+/// A success that does not say what it should: it is unknown what was done, and something else than Twilio may be in
 /// its place.
 pub(super) fn unreadable(gateway: GatewayName, answer: &Answer, what: &str) -> GatewayError {
     let detail = format!("answered HTTP {} without a readable {what}", answer.status.as_u16());
@@ -93,7 +93,7 @@ pub(super) fn error_code(answer: &Answer) -> Option<u32> {
 
 /// The classification of an answer that is not a success, and what its code says in words of ours, if that is known.
 ///
-/// A status of 500 and above says that nobody knows how far the request came, whatever the body says, except for
+/// A status of 500 and above leaves open how far the request came, whatever the body says, except for
 /// 20429 ("too many requests"), which was never processed. Otherwise a code from the table decides, then the status.
 fn classify_code(code: Option<u32>, answer: &Answer) -> (Classification, Option<&'static str>) {
     let known = code.and_then(|code| known_code(CODES, code));
@@ -119,12 +119,12 @@ const NEXT_DAY: ErrorClass = Retry { after: Some(Duration::from_secs(24 * 60 * 6
 
 /// What each error code means, and whom it concerns.
 ///
-/// In doubt an error concerns its message only, or strangers could put a gateway out of service for everybody. So
+/// In doubt an error concerns its message only, or a caller could put a gateway out of service for all others. So
 /// does what concerns one channel, for a gateway may serve others. Some further decisions are ours:
 ///
 /// * 20404 concerns one message: a service that is not there meets all, but a language that Verify does not speak is
 ///   answered with it too, and the number's owner may choose that.
-/// * 21202 is fraud: nobody's own telephone has a premium number, and calls to such are what fraudsters earn with.
+/// * 21202 is fraud: no person's own telephone has a premium number, and calls to such are what fraudsters earn with.
 /// * 21212, 21606 concern one message: whether a sender is valid can depend on the country.
 /// * 30022, 30023, 30027 concern one message: the limits are those of a single carrier.
 /// * 60200 ("invalid parameter") is a bad number, for no other parameter can be wrong that Verify does not have a

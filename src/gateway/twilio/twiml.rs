@@ -34,7 +34,7 @@ pub fn hang_up() -> String {
 }
 
 /// Asks for a key, twice, and has Twilio tell `action` (an address) of it; ends the call when none is pressed. Says
-/// no code, for nobody knows yet who listens.
+/// no code, for it is unknown who listens.
 ///
 /// `#` would end an input without counting as a key, so it is made a key like the others.
 pub(super) fn gate(action: &str, locale: Option<Locale>) -> String {

@@ -41,7 +41,7 @@ pub struct VoiceApi {
 }
 
 impl TwilioVoice {
-    /// Prepares everything that is the same for every call. Calls nobody.
+    /// Prepares everything that is the same for every call. Makes no call.
     pub fn new(settings: &TwilioVoiceSettings, clock: Arc<dyn Clock>) -> Result<Self, GatewaySettingsError> {
         let TwilioVoiceSettings { account, from, gate, ring_for } = settings;
         let account = Account::new(NAME, account)?;
@@ -84,7 +84,7 @@ impl Provider for VoiceApi {
             form.text("SendDigits", digits);
         }
         if let Some(callback) = callback {
-            // Without names Twilio reports the end only. That somebody has answered keeps a
+            // Without names Twilio reports the end only. The event "answered" keeps a
             // workflow from going on while the code is being read.
             form.status_callback(callback, CallbackKind::Call)
                 .plain("StatusCallbackEvent", "answered")

@@ -90,6 +90,14 @@ impl PhoneNumber {
         Ok(number)
     }
 
+    /// Reads a number that is written as E.164 writes it: `+` and digits, the first of them no zero. Does not ask whether
+    /// its country has numbers of that length, which would load the metadata of all numbering plans (10 MiB).
+    pub fn from_e164(text: &str) -> Option<Self> {
+        let digits = text.strip_prefix('+').filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()))?;
+        // A leading zero would make two spellings of one number.
+        if digits.starts_with('0') { None } else { Self::from_u64(digits.parse().ok()?) }
+    }
+
     /// From the digits as an integer, as records keep it. `None` when E.164 cannot spell it.
     pub const fn from_u64(digits: u64) -> Option<Self> {
         if digits == 0 || digits > E164_MAX { None } else { Some(Self(digits)) }
@@ -154,11 +162,7 @@ impl Serialize for PhoneNumber {
 impl<'de> Deserialize<'de> for PhoneNumber {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let number = if from.is_human_readable() {
-            let text = String::deserialize(from)?;
-            let digits = text.strip_prefix('+').filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
-            let number = digits.and_then(|digits| digits.parse().ok()).and_then(Self::from_u64);
-            // Leading zeros would make two spellings of one number.
-            number.filter(|number| number.e164() == text)
+            Self::from_e164(&String::deserialize(from)?)
         } else {
             Self::from_u64(u64::deserialize(from)?)
         };
@@ -193,6 +197,14 @@ mod tests {
         assert_eq!(e164("+4901711234567"), e164("+491711234567"));
         for text in ["+49001711234567", "+490001711234567", "+91 00000000123"] {
             assert_eq!(PhoneNumber::parse(text, None), Err(NumberError::Impossible), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_number_in_e164_form_is_read_as_it_is() {
+        assert_eq!(PhoneNumber::from_e164("+14155552671").map(PhoneNumber::as_u64), Some(14_155_552_671));
+        for text in ["14155552671", "+", "+0123", "+1 415", "++1", "+1-2", "+1234567890123456", " +1"] {
+            assert_eq!(PhoneNumber::from_e164(text), None, "{text:?}");
         }
     }
 
