@@ -144,20 +144,21 @@ fn verdict(options: &Options, results: &Results) -> u8 {
 
 /// Ctrl-C, SIGTERM, or a terminal that was closed.
 async fn stopped() {
-    let signals = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+    let mut kinds = vec![SignalKind::interrupt(), SignalKind::terminate()];
+    if !is_under_nohup() {
+        kinds.push(SignalKind::hangup());
+    }
     let mut waiting = tokio::task::JoinSet::new();
-    for mut signal in
-        signals.into_iter().filter(|kind| !is_ignored(*kind)).filter_map(|kind| signal(kind).ok())
-    {
+    for mut signal in kinds.into_iter().filter_map(|kind| signal(kind).ok()) {
         waiting.spawn(async move { signal.recv().await });
     }
     waiting.join_next().await;
 }
 
 /// `nohup` has SIGHUP ignored, and to listen would undo that.
-fn is_ignored(kind: SignalKind) -> bool {
+fn is_under_nohup() -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let ignored = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
-    ignored >> (kind.as_raw_value() - 1) & 1 == 1
+    ignored >> (SignalKind::hangup().as_raw_value() - 1) & 1 == 1
 }

@@ -98,8 +98,10 @@ pub fn text(results: &Results, width: u16) -> String {
         notes.add_row([format!("\nWARNING: {warning}")]);
     }
     let tables = [head, figures(results, width), notes];
-    let trimmed =
-        |table: Table| table.lines().map(|line| line.trim_end().to_owned() + "\n").collect::<String>();
+    let trimmed = |mut table: Table| {
+        table.column_iter_mut().take(1).for_each(|column| _ = column.set_padding((0, 0)));
+        table.lines().map(|line| line.trim_end().to_owned() + "\n").collect::<String>()
+    };
     tables.map(trimmed).join("\n")
 }
 
@@ -111,19 +113,15 @@ fn figures(results: &Results, width: u16) -> Table {
         .set_header(std::iter::once("").chain(results.servers.iter().map(|server| server.name.as_str())));
     let sections = sections(results);
     for section in &sections {
-        let indent = if sections.len() > 1 { "  " } else { "" };
         if sections.len() > 1 {
-            table.add_row([section.title]);
+            table.add_row([format!("\n{}", section.title)]);
         }
         for (label, cells) in &section.rows {
-            table.add_row(std::iter::once(format!("{indent}{label}")).chain(cells.iter().cloned()));
+            table.add_row(std::iter::once(*label).chain(cells.iter().map(String::as_str)));
         }
     }
-    for (index, column) in table.column_iter_mut().enumerate() {
-        column.set_padding((u16::from(index > 0), 0));
-        if index > 0 {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_padding((1, 0)).set_cell_alignment(CellAlignment::Right);
     }
     table
 }

@@ -232,11 +232,11 @@ pub fn plan(options: &Options) -> String {
         numbers => format!(", {} live numbers", count(numbers)),
     };
     format!(
-        "{}, {}, {} connections{live}, provider answers after {:?}, rounds: {}, each of {} s, seed {}",
+        "{}, {}, {} connections{live}, provider answers after {}, rounds: {}, each of {} s, seed {}",
         options.workload.name(),
         options.rate.map_or_else(|| "closed loop".to_owned(), open),
         count(options.connections.into()),
-        options.gateway_delay,
+        humantime::format_duration(options.gateway_delay),
         options.rounds,
         options.seconds,
         options.seed
