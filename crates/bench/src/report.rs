@@ -112,9 +112,10 @@ fn figures(results: &Results, width: u16) -> Table {
         .load_style(RULED)
         .set_header(std::iter::once("").chain(results.servers.iter().map(|server| server.name.as_str())));
     let sections = sections(results);
-    for section in &sections {
+    for (index, section) in sections.iter().enumerate() {
         if sections.len() > 1 {
-            table.add_row([format!("\n{}", section.title)]);
+            let gap = if index > 0 { "\n" } else { "" };
+            table.add_row([format!("{gap}{}", section.title)]);
         }
         for (label, cells) in &section.rows {
             table.add_row(std::iter::once(*label).chain(cells.iter().map(String::as_str)));
