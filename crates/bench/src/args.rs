@@ -138,6 +138,14 @@ pub struct Options {
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = value_parser!(u64).range(0..=LIVE_AT_MOST), help_heading = "Circumstances")]
     pub live_numbers: u64,
 
+    /// Connections to each server that are open all the time and send nothing.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = value_parser!(u32).range(0..=50_000), help_heading = "Circumstances")]
+    pub idle_connections: u32,
+
+    /// Sends to each server whose message hangs at the provider, at any time.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = value_parser!(u32).range(0..=5_000), help_heading = "Circumstances")]
+    pub hanging_sends: u32,
+
     /// Also write the results to this file, as JSON.
     #[arg(long, value_name = "FILE", help_heading = "Results")]
     pub json: Option<PathBuf>,

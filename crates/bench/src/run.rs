@@ -227,15 +227,19 @@ fn general_warnings(options: &Options, home: &Path) -> Vec<String> {
 /// The parameters of the run, in words.
 pub fn plan(options: &Options) -> String {
     let open = |rate: u32| format!("open loop at {} requests/s", count(rate.into()));
-    let live = match options.live_numbers {
-        0 => String::new(),
-        numbers => format!(", {} live numbers", count(numbers)),
-    };
+    let circumstances = [
+        (options.live_numbers, "live numbers"),
+        (options.idle_connections.into(), "idle connections"),
+        (options.hanging_sends.into(), "hanging sends"),
+    ];
+    let some = circumstances.into_iter().filter(|(number, _)| *number > 0);
+    let some: Vec<String> = some.map(|(number, what)| format!(", {} {what}", count(number))).collect();
     format!(
-        "{}, {}, {} connections{live}, provider answers after {}, rounds: {}, each of {} s, seed {}",
+        "{}, {}, {} connections{}, provider answers after {}, rounds: {}, each of {} s, seed {}",
         options.workload.name(),
         options.rate.map_or_else(|| "closed loop".to_owned(), open),
         count(options.connections.into()),
+        some.concat(),
         humantime::format_duration(options.gateway_delay),
         options.rounds,
         options.seconds,

@@ -256,10 +256,11 @@ fn last_digit(code: &str) -> u32 {
 }
 
 /// Areas (the three digits after +1) of numbers that are used once, that the stateless ceiling takes for locked, that
-/// have a live code before the start.
+/// have a live code before the start, and whose messages hang.
 const LIVE: Range<u64> = 200..230;
 const FRESH: Range<u64> = 230..960;
 const LOCKED: Range<u64> = 960..990;
+const HANGING: Range<u64> = 990..999;
 
 /// Numbers in one area: seven digits, of which the first is 2 to 8.
 const IN_AREA: u64 = 7_000_000;
@@ -269,6 +270,15 @@ pub const LIVE_AT_MOST: u64 = 20_000_000;
 /// Live number `index` of `count`, in ascending order.
 pub fn live_number(index: u64, count: u64) -> u64 {
     number(LIVE, index * ((LIVE.end - LIVE.start) * IN_AREA / count.max(1)))
+}
+
+/// A number whose message the mock never acknowledges.
+pub fn hanging_number(index: u64) -> u64 {
+    number(HANGING, index % ((HANGING.end - HANGING.start) * IN_AREA))
+}
+
+pub fn is_hanging(digits: u64) -> bool {
+    HANGING.contains(&area(digits))
 }
 
 pub fn is_locked(digits: u64) -> bool {
@@ -379,6 +389,7 @@ mod tests {
             let live: Vec<u64> = (0..count).map(|index| live_number(index, count)).collect();
             assert!(live.is_sorted_by(|a, b| a < b));
         }
+        assert!(is_hanging(hanging_number(LIVE_AT_MOST)));
         assert!(LIVE.contains(&area(live_number(LIVE_AT_MOST - 1, LIVE_AT_MOST))));
     }
 }

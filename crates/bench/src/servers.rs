@@ -12,6 +12,9 @@ use bytes::Bytes;
 use indicatif::ProgressBar;
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::Value;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::args::Options;
@@ -19,12 +22,16 @@ use crate::load::{Clients, Connection, now};
 use crate::machine::Processes;
 use crate::mock::{ACCOUNT_SID, AUTH_TOKEN, Mock, SENDER};
 use crate::results::{Figures, Server, float};
+use crate::script::hanging_number;
 
 /// A start with very much data takes long.
 const STARTS_WITHIN: Duration = Duration::from_secs(120);
 
 /// Times of starts are exact to this.
 const POLL_EVERY: Duration = Duration::from_millis(1);
+
+/// Before a connection that the server closed is opened again.
+const RECONNECT_AFTER: Duration = Duration::from_millis(100);
 
 /// More numbers than any run uses: the limit on numbers must not be met.
 const MAX_NUMBERS: u64 = 40_000_000;
@@ -44,6 +51,8 @@ pub struct Target {
     pub clients: Clients,
     pub processes: Option<Processes>,
     child: Option<Child>,
+    /// Connections beside the measured ones, which end when dropped.
+    _background: JoinSet<()>,
 }
 
 impl Setup<'_> {
@@ -133,7 +142,9 @@ impl Setup<'_> {
         start.extend(processes.memory().map(|bytes| ("idle_memory_bytes", float(bytes))));
         let results = Server { name: name.to_owned(), what: what.to_owned(), start, ..Server::default() };
         let clients = Clients::connect(child.address, self.options, &self.mock).await?;
-        Ok(Target { results, clients, processes: Some(processes), child: Some(child) })
+        let background = self.background(child.address).await?;
+        let (processes, child) = (Some(processes), Some(child));
+        Ok(Target { results, clients, processes, child, _background: background })
     }
 
     /// A server that the bench did not start.
@@ -148,7 +159,41 @@ impl Setup<'_> {
         }
         let (name, what) = (address.to_string(), "a server that the bench did not start".to_owned());
         let results = Server { name, what, ..Server::default() };
-        Ok(Target { results, clients, processes, child: None })
+        let background = self.background(address).await?;
+        Ok(Target { results, clients, processes, child: None, _background: background })
+    }
+
+    /// Idle connections, and sends whose message hangs at the provider.
+    async fn background(&self, address: SocketAddr) -> Result<JoinSet<()>> {
+        let mut tasks = JoinSet::new();
+        for _ in 0..self.options.idle_connections {
+            let mut stream = TcpStream::connect(address).await.context("cannot open an idle connection")?;
+            tasks.spawn(async move {
+                loop {
+                    // Ends when the server closes the connection.
+                    let _ = stream.read(&mut [0; 64]).await;
+                    sleep(RECONNECT_AFTER).await;
+                    if let Ok(opened) = TcpStream::connect(address).await {
+                        stream = opened;
+                    }
+                }
+            });
+        }
+        let sends = u64::from(self.options.hanging_sends);
+        for first in 0..sends {
+            tasks.spawn(async move {
+                for round in 0.. {
+                    let number = hanging_number(first + round * sends);
+                    if let Ok(mut connection) = Connection::open(address).await {
+                        // Answered with an error when the server gives the provider up.
+                        let body = format!(r#"{{"phoneNumber":"+{number}"}}"#);
+                        let _ = connection.request("/api/send-otp", body.into()).await;
+                    }
+                    sleep(RECONNECT_AFTER).await;
+                }
+            });
+        }
+        Ok(tasks)
     }
 
     fn directory(&self, name: &str) -> Result<PathBuf> {

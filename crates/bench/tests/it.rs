@@ -183,10 +183,12 @@ fn another_build_is_a_baseline_with_the_same_live_numbers() {
 
 #[test]
 fn an_open_loop_asks_as_often_as_it_was_told() {
-    let more = ["--rate", "100", "--beside", "none", "--connections=20"];
+    let more = ["--rate", "100", "--beside", "none", "--connections=20", "--idle-connections", "50"];
     let short = ["--seconds", "1", "--rounds", "1", "--json", "results.json"];
     let world = World::new();
-    world.run(&[&short[..], &more].concat()).expect(0, &["open loop at 100 requests/s"]);
+    world
+        .run(&[&short[..], &more].concat())
+        .expect(0, &["open loop at 100 requests/s", "50 idle connections"]);
     let text = fs::read_to_string(world.home.path().join("results.json")).unwrap();
     let results: Value = serde_json::from_str(&text).unwrap();
     let window = sound(&results, 0, &["send", "check, right code"]);
@@ -213,10 +215,10 @@ fn limits_that_are_not_kept_fail_with_a_sentence() {
 }
 
 #[test]
-fn a_slow_gateway_delays_sends_and_no_checks() {
-    let more = ["--gateway-delay", "200ms", "--beside", "none"];
+fn a_slow_or_hanging_gateway_delays_sends_and_no_checks() {
+    let more = ["--gateway-delay", "200ms", "--hanging-sends", "20", "--beside", "none"];
     let (results, finished) = World::new().bench(&more);
-    finished.expect(0, &["provider answers after 200ms"]);
+    finished.expect(0, &["20 hanging sends", "provider answers after 200ms"]);
     let kinds = &sound(&results, 0, &["send", "check, right code"])["kinds"];
     let shortest = |kind: usize| kinds[kind]["percentiles"][0][1].as_f64().unwrap();
     assert!(shortest(1) >= 200_000.0 && shortest(2) < 200_000.0, "{kinds}");
