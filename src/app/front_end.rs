@@ -7,7 +7,7 @@ use super::reports::{Reports, TwilioReports};
 use crate::clock::{Clock, EngineClock};
 use crate::config::{Bounds, Settings};
 use crate::delivery::GatewayState;
-use crate::domain::Channel;
+use crate::domain::{Channel, seconds_up};
 use crate::gateway::Simulator;
 use crate::http::{Base, Callbacks, Deps, GatewayHealth, InboxPages, Pages, V2, Verify};
 use crate::node::{Running, process};
@@ -72,9 +72,7 @@ fn health(state: GatewayState) -> GatewayHealth {
     GatewayHealth {
         name: name.as_str(),
         circuit: circuit.as_str(),
-        // Never 0 s while there is a wait.
-        next_try_in_seconds: tries_again_in
-            .map(|wait| u64::try_from(wait.as_millis().div_ceil(1_000)).unwrap_or(u64::MAX)),
+        next_try_in_seconds: tries_again_in.map(seconds_up),
         problem: readiness.err(),
     }
 }

@@ -32,7 +32,7 @@ use rand::rngs::StdRng;
 
 use crate::clock::Clock;
 use crate::config::{Bounds, DeliverySettings, workflow_steps};
-use crate::domain::{Channel, GatewayName, PhoneNumber, Routing, ServiceId};
+use crate::domain::{Channel, GatewayName, PhoneNumber, Routing, ServiceId, seconds_up};
 use crate::gateway::Gateway;
 use crate::registry::Registry;
 use crate::template::Templates;
@@ -223,8 +223,7 @@ impl Delivery {
     /// only a ready server gets the message that can prove it.
     fn unready(&self, gateway: &GuardedGateway) -> Option<String> {
         let GatewayState { name, circuit, tries_again_in, readiness } = self.state(gateway);
-        // Rounded up, as the details of the same answer are: in less than a second is not "in 0 s".
-        let wait = tries_again_in.unwrap_or_default().as_millis().div_ceil(1_000);
+        let wait = seconds_up(tries_again_in.unwrap_or_default());
         match readiness {
             Err(reason) => Some(reason),
             Ok(()) if circuit == Circuit::Open => {

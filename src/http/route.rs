@@ -9,10 +9,10 @@ use utoipa::openapi::{RefOr, Schema};
 
 use super::answer::{Answer, Shape};
 use super::deps::CallbackKind;
-use super::routes::{GROUPS, OPEN_ENDED};
+use super::routes::{GROUPS, NOT_SERVED};
 use super::v2;
 use super::v2::page::Paging;
-use super::v2::params::{Param, Parameters};
+use super::v2::params::{Param, Parameters as _};
 use crate::registry::Scope;
 
 /// Routes that belong together: they read and refuse alike.
@@ -137,7 +137,7 @@ pub enum Handler {
 }
 
 /// A handler below `/v2`.
-pub type V2Handler = for<'a> fn(&'a v2::RequestContext<'a>) -> BoxFuture<'a, Result<Answer, v2::Error>>;
+pub type V2Handler = for<'a> fn(&'a v2::RequestContext<'a>) -> BoxFuture<'a, Result<Answer, v2::Failure>>;
 
 /// The answer to a good request.
 pub struct Success {
@@ -174,7 +174,7 @@ pub fn schema<T: ToSchema>(schemas: &mut Vec<(String, RefOr<Schema>)>) -> String
 }
 
 impl Route {
-    /// A route that everyone of its group may use and that takes nothing.
+    /// A route without parameters.
     pub const fn new(
         verb: Verb,
         path: &'static str,
@@ -195,48 +195,6 @@ impl Route {
             success,
             others: &[],
         }
-    }
-
-    /// With more about it.
-    #[must_use]
-    pub const fn about(mut self, about: &'static str) -> Self {
-        self.about = about;
-        self
-    }
-
-    /// With a rule of its own.
-    #[must_use]
-    pub const fn access(mut self, access: Access) -> Self {
-        self.access = Some(access);
-        self
-    }
-
-    /// With these parameters.
-    #[must_use]
-    pub const fn takes<P: Parameters>(mut self) -> Self {
-        self.params = P::describe;
-        self
-    }
-
-    /// With parameters that this function describes.
-    #[must_use]
-    pub const fn takes_described(mut self, params: fn() -> Vec<Param>) -> Self {
-        self.params = params;
-        self
-    }
-
-    /// With these headers.
-    #[must_use]
-    pub const fn reads_headers<P: Parameters>(mut self) -> Self {
-        self.headers = P::describe;
-        self
-    }
-
-    /// With these statuses of its own.
-    #[must_use]
-    pub const fn others(mut self, others: &'static [u16]) -> Self {
-        self.others = others;
-        self
     }
 
     /// Its parameters, with those of every list.
@@ -330,7 +288,7 @@ impl Target {
         let segments = Segments::of(path);
         let in_segments = |segments: &Segments<'_>| {
             let variable = router.variable.get(segments.count)?;
-            variable.iter().chain(&router.open_ended).find(|resource| segments.are_under(resource.path))
+            variable.iter().chain(&router.not_served).find(|resource| segments.are_under(resource.path))
         };
         match segments.as_ref().and_then(in_segments) {
             Some(resource) => Self::Resource(resource),
@@ -371,11 +329,11 @@ struct Router {
     /// The others, by the number of their segments.
     variable: [Vec<Resource>; MOST_SEGMENTS + 1],
     /// Those that have everything below them.
-    open_ended: Vec<Resource>,
+    not_served: Vec<Resource>,
 }
 
 static ROUTER: LazyLock<Router> = LazyLock::new(|| {
-    let mut router = Router { fixed: Vec::new(), variable: Default::default(), open_ended: Vec::new() };
+    let mut router = Router { fixed: Vec::new(), variable: Default::default(), not_served: Vec::new() };
     for group in GROUPS {
         for route in group.routes {
             let path = route.path;
@@ -392,7 +350,7 @@ static ROUTER: LazyLock<Router> = LazyLock::new(|| {
     let is_compatible =
         |resource: &Resource| resource.routes.iter().any(|(access, _)| *access == Access::Compatible);
     router.fixed.sort_by_key(|resource| !is_compatible(resource));
-    router.open_ended = OPEN_ENDED.iter().map(|(path, what)| Resource::not_served(path, what)).collect();
+    router.not_served = NOT_SERVED.iter().map(|(path, what)| Resource::not_served(path, what)).collect();
     router
 });
 
@@ -483,7 +441,7 @@ mod tests {
             let (_, own) =
                 resource.routes.iter().find(|(_, own)| own.verb == route.verb).expect("its method");
             assert_eq!(own.id, route.id, "two routes for {:?} {}", route.verb, route.path);
-            for (path, _) in OPEN_ENDED {
+            for (path, _) in NOT_SERVED {
                 assert!(!Segments::of(&example).is_some_and(|segments| segments.are_under(path)), "{path}");
             }
         }

@@ -3,13 +3,15 @@
 
 use std::future::ready;
 
+use utoipa::ToSchema;
+
 use super::answer::{Envelope, Message, Shape};
-use super::api::{compatible, server};
+use super::api::compatible::{self, describe};
+use super::api::server;
 use super::deps::CallbackKind;
 use super::openapi::{self, examples};
-use super::route::Verb::{Delete, Get, Post};
-use super::route::{Access, Content, Group, Handler, Route, Success, schema};
-use super::v2::params::Param;
+use super::route::{Access, Content, Group, Handler, Route, Success, Verb, schema};
+use super::v2::params::Parameters as _;
 use super::v2::view::{
     AttemptView, BucketView, CheckView, MessagingConfigurationView, RateLimitView, SafeNumberView,
     ServiceView, SummaryView, TemplateView, TestNumberView, VerificationView, WebhookView,
@@ -36,7 +38,7 @@ pub static GROUPS: [&Group; 12] = [
 ];
 
 /// What Twilio serves and this server does not, with its name. `..` stands for further segments, or none.
-pub const OPEN_ENDED: [(&str, &str); 5] = [
+pub const NOT_SERVED: [(&str, &str); 5] = [
     ("/v2/Services/{ServiceSid}/Entities/..", "Entities, Factors and Challenges"),
     ("/v2/Services/{ServiceSid}/AccessTokens", "AccessTokens"),
     ("/v2/Services/{ServiceSid}/AccessTokens/{Sid}", "AccessTokens"),
@@ -44,7 +46,15 @@ pub const OPEN_ENDED: [(&str, &str); 5] = [
     ("/v2/Forms/{FormType}", "Forms"),
 ];
 
-/// A handler below `/v2`: a function of the request; the parameters that it reads are those of the route.
+/// Routes: method, path, the name for generated clients, the purpose; behind `=>` what answers it, the answer to a good
+/// request, and what else there is to say, by the names of [`Route`]'s fields.
+macro_rules! routes {
+    ($($verb:ident $path:expr, $id:expr, $summary:expr => $handler:expr, $success:expr $(, $field:ident: $value:expr)*;)*) => {
+        &[$(Route { $($field: $value,)* ..Route::new(Verb::$verb, $path, ($id, $summary), $handler, $success) }),*]
+    };
+}
+
+/// A handler below `/v2`: a function of the request.
 macro_rules! v2 {
     (async $function:path) => {
         Handler::V2(|request| Box::pin($function(request)))
@@ -54,17 +64,51 @@ macro_rules! v2 {
     };
 }
 
+/// The five routes of a resource below a service: make, list, fetch, change, delete.
+macro_rules! resource {
+    (
+        $path:literal $segment:literal, $name:literal, $what:literal, $view:ty, $key:literal, $example:path,
+        $list:path, $create:path, $fetch:path, $update:path, $delete:path, $new:ty, $changed:ty, $about:literal
+    ) => {
+        routes! {
+            Post $path, concat!("Create", $name), concat!("Make a ", $what) =>
+                v2!(async $create), made::<$view>($example), about: $about, params: <$new>::describe, others: &[404, 409];
+            Get $path, concat!("List", $name), concat!("List each ", $what) =>
+                v2!($list), list::<$view>($key, $example), others: &[404];
+            Get concat!($path, $segment), concat!("Fetch", $name), concat!("See a ", $what) =>
+                v2!($fetch), one::<$view>($example), others: &[404];
+            Post concat!($path, $segment), concat!("Update", $name), concat!("Change a ", $what) =>
+                v2!(async $update), one::<$view>($example), params: <$changed>::describe, others: &[404, 409];
+            Delete concat!($path, $segment), concat!("Delete", $name), concat!("Delete a ", $what) =>
+                v2!(async $delete), GONE, others: &[404, 409];
+        }
+    };
+}
+
 const fn ok(content: Content) -> Success {
     Success { status: 200, about: "The resource.", content }
 }
 
-const fn made(content: Content) -> Success {
-    Success { status: 201, about: "Created.", content }
+const fn one<T: ToSchema>(example: fn() -> String) -> Success {
+    ok(Content::Json(schema::<T>, example))
+}
+
+const fn list<T: ToSchema>(key: &'static str, example: fn() -> String) -> Success {
+    ok(Content::List(schema::<T>, key, example))
+}
+
+const fn made<T: ToSchema>(example: fn() -> String) -> Success {
+    Success { status: 201, about: "Created.", content: Content::Json(schema::<T>, example) }
+}
+
+const fn done<T: ToSchema>(example: fn() -> String) -> Success {
+    Success { status: 200, about: "Done.", content: Content::Json(schema::<T>, example) }
 }
 
 const GONE: Success = Success { status: 204, about: "Deleted.", content: Content::Nothing };
 const TAKEN: Success = Success { status: 204, about: "Accepted.", content: Content::Nothing };
 const HTML: Success = ok(Content::Text("text/html; charset=utf-8"));
+const XML: Success = ok(Content::Text("text/xml; charset=utf-8"));
 
 /// Routes that speak as Twilio's do.
 const fn twilio(name: &'static str, about: &'static str, access: Access, routes: &'static [Route]) -> Group {
@@ -72,324 +116,139 @@ const fn twilio(name: &'static str, about: &'static str, access: Access, routes:
     Group { name, about, access, errors: Shape::Twilio, bodies: BODIES, routes }
 }
 
-/// A resource below a service that can be listed, made, fetched, changed and deleted.
-macro_rules! resource {
-    ($path:literal, $segment:literal, $name:literal, $what:literal, $view:ty, $key:literal, $example:path,
-     $module:ident::{$list:ident, $create:ident, $fetch:ident, $update:ident, $delete:ident},
-     $new:ty, $changed:ty, $about:literal) => {
-        &[
-            Route::new(
-                Post,
-                $path,
-                (concat!("Create", $name), concat!("Make a ", $what)),
-                v2!(async $module::$create),
-                made(Content::Json(schema::<$view>, $example)),
-            )
-            .about($about)
-            .takes::<$new>()
-            .others(&[404, 409]),
-            Route::new(
-                Get,
-                $path,
-                (concat!("List", $name), concat!("List each ", $what)),
-                v2!($module::$list),
-                ok(Content::List(schema::<$view>, $key, $example)),
-            )
-            .others(&[404]),
-            Route::new(
-                Get,
-                concat!($path, "/", $segment),
-                (concat!("Fetch", $name), concat!("See a ", $what)),
-                v2!($module::$fetch),
-                ok(Content::Json(schema::<$view>, $example)),
-            )
-            .others(&[404]),
-            Route::new(
-                Post,
-                concat!($path, "/", $segment),
-                (concat!("Update", $name), concat!("Change a ", $what)),
-                v2!(async $module::$update),
-                ok(Content::Json(schema::<$view>, $example)),
-            )
-            .takes::<$changed>()
-            .others(&[404, 409]),
-            Route::new(
-                Delete,
-                concat!($path, "/", $segment),
-                (concat!("Delete", $name), concat!("Delete a ", $what)),
-                v2!(async $module::$delete),
-                GONE,
-            )
-            .others(&[404, 409]),
-        ]
-    };
-}
-
 static VERIFICATIONS: Group = twilio(
     "Verifications",
     "Send codes, check them, and see what became of the messages. API keys need the scope verify.",
     Access::Scope(Scope::Verify),
-    &[
-        Route::new(
-            Post,
-            "/v2/Services/{ServiceSid}/Verifications",
-            ("CreateVerification", "Send a code"),
-            v2!(async verifications::create),
-            made(Content::Json(schema::<VerificationView>, examples::verification)),
-        )
-        .about(
-            "Begins a verification, or sends its code again. With the header Idempotency-Key a repetition of the same \
-             request gets the same answer for 24 hours.",
-        )
-        .takes::<verifications::Begin>()
-        .reads_headers::<verifications::Headers>()
-        .others(&[404, 409, 422, 429, 502]),
-        Route::new(
-            Post,
-            "/v2/Services/{ServiceSid}/VerificationCheck",
-            ("CreateVerificationCheck", "Check a code"),
-            v2!(async verifications::check),
-            ok(Content::Json(schema::<CheckView>, examples::check)),
-        )
-        .about("A wrong code is no error: its answer has the status pending. An expired or used one is 404.")
-        .takes::<verifications::Check>()
-        .others(&[404, 409, 429, 502]),
-        Route::new(
-            Get,
-            "/v2/Services/{ServiceSid}/Verifications/{Sid}",
-            ("FetchVerification", "See a verification"),
-            v2!(async verifications::fetch),
-            ok(Content::Json(schema::<VerificationView>, examples::verification)),
-        )
-        .others(&[404, 429]),
-        Route::new(
-            Post,
-            "/v2/Services/{ServiceSid}/Verifications/{Sid}",
-            ("UpdateVerification", "End a verification"),
-            v2!(async verifications::update),
-            ok(Content::Json(schema::<VerificationView>, examples::verification)),
-        )
-        .takes::<verifications::End>()
-        .others(&[404, 429]),
-        Route::new(
-            Get,
-            "/v2/Attempts",
-            ("ListVerificationAttempt", "List attempts to deliver messages"),
-            v2!(async attempts::list),
-            ok(Content::List(schema::<AttemptView>, "attempts", examples::attempt)),
-        )
-        .about("The newest first.")
-        .takes::<attempts::Filters>()
-        .others(&[400]),
-        Route::new(
-            Get,
-            "/v2/Attempts/{Sid}",
-            ("FetchVerificationAttempt", "See an attempt"),
-            v2!(async attempts::fetch),
-            ok(Content::Json(schema::<AttemptView>, examples::attempt)),
-        )
-        .others(&[404]),
-        Route::new(
-            Get,
-            "/v2/Attempts/Summary",
-            ("FetchVerificationAttemptsSummary", "See how many attempts led to a verified number"),
-            v2!(async attempts::summary),
-            ok(Content::Json(schema::<SummaryView>, examples::summary)),
-        )
-        .takes::<attempts::SummaryFilters>()
-        .others(&[400]),
-    ],
+    routes! {
+        Post "/v2/Services/{ServiceSid}/Verifications", "CreateVerification", "Send a code" =>
+            v2!(async verifications::create), made::<VerificationView>(examples::verification),
+            about: "Begins a verification, or sends its code again. With the header Idempotency-Key a repetition of the same \
+                    request gets the same answer for 24 hours.",
+            params: verifications::Begin::describe, headers: verifications::Headers::describe,
+            others: &[404, 409, 422, 429, 502];
+        Post "/v2/Services/{ServiceSid}/VerificationCheck", "CreateVerificationCheck", "Check a code" =>
+            v2!(async verifications::check), one::<CheckView>(examples::check),
+            about: "A wrong code is no error: its answer has the status pending. An expired or used one is 404.",
+            params: verifications::Check::describe, others: &[404, 409, 429, 502];
+        Get "/v2/Services/{ServiceSid}/Verifications/{Sid}", "FetchVerification", "See a verification" =>
+            v2!(async verifications::fetch), one::<VerificationView>(examples::verification), others: &[404, 429];
+        Post "/v2/Services/{ServiceSid}/Verifications/{Sid}", "UpdateVerification", "End a verification" =>
+            v2!(async verifications::update), one::<VerificationView>(examples::verification),
+            params: verifications::End::describe, others: &[404, 429];
+        Get "/v2/Attempts", "ListVerificationAttempt", "List attempts to deliver messages" =>
+            v2!(async attempts::list), list::<AttemptView>("attempts", examples::attempt),
+            about: "The newest first.", params: attempts::Filters::describe;
+        Get "/v2/Attempts/{Sid}", "FetchVerificationAttempt", "See an attempt" =>
+            v2!(async attempts::fetch), one::<AttemptView>(examples::attempt), others: &[404];
+        Get "/v2/Attempts/Summary", "FetchVerificationAttemptsSummary", "See how many attempts led to a verified number" =>
+            v2!(async attempts::summary), one::<SummaryView>(examples::summary),
+            params: attempts::SummaryFilters::describe;
+    },
 );
 
 static SERVICES: Group = twilio(
     "Services",
     "Namespaces with their own rules. API keys need the scope admin; only the account itself makes and deletes services.",
     Access::Scope(Scope::Admin),
-    &[
-        Route::new(
-            Post,
-            "/v2/Services",
-            ("CreateService", "Make a service"),
-            v2!(async services::create),
-            made(Content::Json(schema::<ServiceView>, examples::service)),
-        )
-        .access(Access::Account("making services"))
-        .takes_described(services::describe_new),
-        Route::new(
-            Get,
-            "/v2/Services",
-            ("ListService", "List services"),
-            v2!(services::list),
-            ok(Content::List(schema::<ServiceView>, "services", examples::service)),
-        )
-        .about("The newest first; a key for one service sees that one."),
-        Route::new(
-            Get,
-            "/v2/Services/{Sid}",
-            ("FetchService", "See a service"),
-            v2!(services::fetch),
-            ok(Content::Json(schema::<ServiceView>, examples::service)),
-        )
-        .others(&[404]),
-        Route::new(
-            Post,
-            "/v2/Services/{Sid}",
-            ("UpdateService", "Change a service"),
-            v2!(async services::update),
-            ok(Content::Json(schema::<ServiceView>, examples::service)),
-        )
-        .about("What is not given stays. Services of the configuration are changed there: 409.")
-        .takes_described(services::describe_change)
-        .others(&[404, 409]),
-        Route::new(
-            Delete,
-            "/v2/Services/{Sid}",
-            ("DeleteService", "Delete a service"),
-            v2!(async services::delete),
-            GONE,
-        )
-        .about("With everything that belongs to it, keys for it alone included.")
-        .access(Access::Account("deleting services"))
-        .others(&[404, 409]),
-    ],
+    routes! {
+        Post "/v2/Services", "CreateService", "Make a service" =>
+            v2!(async services::create), made::<ServiceView>(examples::service),
+            access: Some(Access::Account("making services")), params: services::describe_new;
+        Get "/v2/Services", "ListService", "List services" =>
+            v2!(services::list), list::<ServiceView>("services", examples::service),
+            about: "The newest first; a key for one service sees that one.";
+        Get "/v2/Services/{Sid}", "FetchService", "See a service" =>
+            v2!(services::fetch), one::<ServiceView>(examples::service), others: &[404];
+        Post "/v2/Services/{Sid}", "UpdateService", "Change a service" =>
+            v2!(async services::update), one::<ServiceView>(examples::service),
+            about: "What is not given stays. Services of the configuration are changed there: 409.",
+            params: services::describe_change, others: &[404, 409];
+        Delete "/v2/Services/{Sid}", "DeleteService", "Delete a service" =>
+            v2!(async services::delete), GONE,
+            about: "With everything that belongs to it, keys for it alone included.",
+            access: Some(Access::Account("deleting services")), others: &[404, 409];
+    },
 );
 
 static RATE_LIMITS: Group = twilio(
     "Rate limits",
     "Named limits: a request passes a value for one, and each of its buckets counts that value.",
     Access::Scope(Scope::Admin),
-    resource!(
-        "/v2/Services/{ServiceSid}/RateLimits",
-        "{Sid}",
-        "RateLimit",
-        "rate limit",
-        RateLimitView,
-        "rate_limits",
-        examples::rate_limit,
-        limits::{list, create, fetch, update, delete},
-        limits::NewRateLimit,
-        limits::ChangedRateLimit,
-        "Without buckets it counts nothing yet."
-    ),
+    resource! {
+        "/v2/Services/{ServiceSid}/RateLimits" "/{Sid}", "RateLimit", "rate limit",
+        RateLimitView, "rate_limits", examples::rate_limit,
+        limits::list, limits::create, limits::fetch, limits::update, limits::delete,
+        limits::NewRateLimit, limits::ChangedRateLimit, "Without buckets it counts nothing yet."
+    },
 );
 
 static BUCKETS: Group = twilio(
     "Buckets",
     "So many requests with one value in so many seconds.",
     Access::Scope(Scope::Admin),
-    resource!(
-        "/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets",
-        "{Sid}",
-        "Bucket",
-        "bucket",
-        BucketView,
-        "buckets",
-        examples::bucket,
-        limits::{list_buckets, create_bucket, fetch_bucket, update_bucket, delete_bucket},
-        limits::NewBucket,
-        limits::ChangedBucket,
-        "Counts from now on."
-    ),
+    resource! {
+        "/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets" "/{Sid}", "Bucket", "bucket",
+        BucketView, "buckets", examples::bucket,
+        limits::list_buckets, limits::create_bucket, limits::fetch_bucket, limits::update_bucket, limits::delete_bucket,
+        limits::NewBucket, limits::ChangedBucket, "Counts from now on."
+    },
 );
 
 static MESSAGING: Group = twilio(
     "Messaging configurations",
     "Which gateway sends to which country.",
     Access::Scope(Scope::Admin),
-    resource!(
-        "/v2/Services/{ServiceSid}/MessagingConfigurations",
-        "{Country}",
-        "MessagingConfiguration",
-        "messaging configuration",
-        MessagingConfigurationView,
-        "messaging_configurations",
-        examples::messaging,
-        messaging::{list, create, fetch, update, delete},
-        messaging::New,
-        messaging::Changed,
-        "One for each country."
-    ),
+    resource! {
+        "/v2/Services/{ServiceSid}/MessagingConfigurations" "/{Country}", "MessagingConfiguration", "messaging configuration",
+        MessagingConfigurationView, "messaging_configurations", examples::messaging,
+        messaging::list, messaging::create, messaging::fetch, messaging::update, messaging::delete,
+        messaging::New, messaging::Changed, "One for each country."
+    },
 );
 
 static WEBHOOKS: Group = twilio(
     "Webhooks",
     "Who is told of events. They are signed as Standard Webhooks says.",
     Access::Scope(Scope::Admin),
-    resource!(
-        "/v2/Services/{ServiceSid}/Webhooks",
-        "{Sid}",
-        "Webhook",
-        "webhook",
-        WebhookView,
-        "webhooks",
-        examples::webhook,
-        webhooks::{list, create, fetch, update, delete},
-        webhooks::New,
-        webhooks::Changed,
+    resource! {
+        "/v2/Services/{ServiceSid}/Webhooks" "/{Sid}", "Webhook", "webhook",
+        WebhookView, "webhooks", examples::webhook,
+        webhooks::list, webhooks::create, webhooks::fetch, webhooks::update, webhooks::delete,
+        webhooks::New, webhooks::Changed,
         "The answer has one more field than Twilio's: the secret that events are signed with. It is shown this once."
-    ),
+    },
 );
 
 static DELIVERIES: Group = twilio(
     "Deliveries",
     "What became of events, and once more. Not Twilio's: there its console does this.",
     Access::Scope(Scope::Admin),
-    &[
-        Route::new(
-            Get,
-            "/v2/Services/{ServiceSid}/Webhooks/{Sid}/Deliveries",
-            ("ListDelivery", "List deliveries of events to a webhook"),
-            v2!(async webhooks::deliveries),
-            ok(Content::List(schema::<DeliveryView>, "deliveries", examples::delivery)),
-        )
-        .about("The newest event first.")
-        .takes::<webhooks::DeliveryFilters>()
-        .others(&[404]),
-        Route::new(
-            Post,
-            "/v2/Services/{ServiceSid}/Webhooks/{Sid}/Replay",
-            ("CreateReplay", "Deliver events again"),
-            v2!(async webhooks::replay),
-            ok(Content::Json(schema::<webhooks::ReplayView>, examples::replay)),
-        )
-        .about("With the same ids, from the first attempt on, in the order of each verification's events.")
-        .takes::<webhooks::Replayed>()
-        .others(&[404, 429]),
-    ],
+    routes! {
+        Get "/v2/Services/{ServiceSid}/Webhooks/{Sid}/Deliveries", "ListDelivery", "List deliveries of events to a webhook" =>
+            v2!(async webhooks::deliveries), list::<DeliveryView>("deliveries", examples::delivery),
+            about: "The newest event first.", params: webhooks::DeliveryFilters::describe, others: &[404];
+        Post "/v2/Services/{ServiceSid}/Webhooks/{Sid}/Replay", "CreateReplay", "Deliver events again" =>
+            v2!(async webhooks::replay), one::<webhooks::ReplayView>(examples::replay),
+            about: "With the same ids, from the first attempt on, in the order of each verification's events.",
+            params: webhooks::Replayed::describe, others: &[404, 429];
+    },
 );
 
 static TEST_NUMBERS: Group = twilio(
     "Test numbers",
     "Numbers that are never sent anything, with a known code, outside all limits. Not Twilio's.",
     Access::Scope(Scope::Admin),
-    &[
-        Route::new(
-            Post,
-            "/v2/Services/{ServiceSid}/TestNumbers",
-            ("CreateTestNumber", "Make a test number"),
-            v2!(async account::create_test_number),
-            made(Content::Json(schema::<TestNumberView>, examples::test_number)),
-        )
-        .about("In place of one with the same pattern. One that could be somebody's number is refused, unless forced.")
-        .takes::<account::TestNumber>()
-        .others(&[404, 409]),
-        Route::new(
-            Get,
-            "/v2/Services/{ServiceSid}/TestNumbers",
-            ("ListTestNumber", "List test numbers"),
-            v2!(account::list_test_numbers),
-            ok(Content::List(schema::<TestNumberView>, "test_numbers", examples::test_number)),
-        )
-        .others(&[404]),
-        Route::new(
-            Delete,
-            "/v2/Services/{ServiceSid}/TestNumbers/{Pattern}",
-            ("DeleteTestNumber", "Make a test number an ordinary one"),
-            v2!(async account::delete_test_number),
-            GONE,
-        )
-        .others(&[404, 409]),
-    ],
+    routes! {
+        Post "/v2/Services/{ServiceSid}/TestNumbers", "CreateTestNumber", "Make a test number" =>
+            v2!(async account::create_test_number), made::<TestNumberView>(examples::test_number),
+            about: "In place of one with the same pattern. One that could be somebody's number is refused, unless forced.",
+            params: account::TestNumber::describe, others: &[404, 409];
+        Get "/v2/Services/{ServiceSid}/TestNumbers", "ListTestNumber", "List test numbers" =>
+            v2!(account::list_test_numbers), list::<TestNumberView>("test_numbers", examples::test_number), others: &[404];
+        Delete "/v2/Services/{ServiceSid}/TestNumbers/{Pattern}", "DeleteTestNumber", "Make a test number an ordinary one" =>
+            v2!(async account::delete_test_number), GONE, others: &[404, 409];
+    },
 );
 
 static ACCOUNT: Group = twilio(
@@ -397,60 +256,22 @@ static ACCOUNT: Group = twilio(
     "Texts of messages, and numbers that are not suspected of anything. The safe list is for the account itself; it is kept \
      and has no effect yet.",
     Access::Account("the safe list"),
-    &[
-        Route::new(
-            Get,
-            "/v2/Templates",
-            ("ListVerificationTemplate", "List templates"),
-            v2!(account::list_templates),
-            ok(Content::List(schema::<TemplateView>, "templates", examples::template)),
-        )
-        .about("They come from the configuration, but for some that are built in.")
-        .access(Access::AnyScope)
-        .takes::<account::TemplateFilters>(),
-        Route::new(
-            Post,
-            "/v2/SafeList/Numbers",
-            ("CreateSafelist", "Put a number on the safe list"),
-            v2!(async account::create_safe_number),
-            made(Content::Json(schema::<SafeNumberView>, examples::safe_number)),
-        )
-        .takes::<account::SafeNumber>()
-        .others(&[409]),
-        Route::new(
-            Get,
-            "/v2/SafeList/Numbers/{PhoneNumber}",
-            ("FetchSafelist", "See whether a number is on the safe list"),
-            v2!(account::fetch_safe_number),
-            ok(Content::Json(schema::<SafeNumberView>, examples::safe_number)),
-        )
-        .others(&[404]),
-        Route::new(
-            Delete,
-            "/v2/SafeList/Numbers/{PhoneNumber}",
-            ("DeleteSafelist", "Take a number off the safe list"),
-            v2!(async account::delete_safe_number),
-            GONE,
-        )
-        .others(&[404]),
-    ],
+    routes! {
+        Get "/v2/Templates", "ListVerificationTemplate", "List templates" =>
+            v2!(account::list_templates), list::<TemplateView>("templates", examples::template),
+            about: "They come from the configuration, but for some that are built in.",
+            access: Some(Access::AnyScope), params: account::TemplateFilters::describe;
+        Post "/v2/SafeList/Numbers", "CreateSafelist", "Put a number on the safe list" =>
+            v2!(async account::create_safe_number), made::<SafeNumberView>(examples::safe_number),
+            params: account::SafeNumber::describe, others: &[409];
+        Get "/v2/SafeList/Numbers/{PhoneNumber}", "FetchSafelist", "See whether a number is on the safe list" =>
+            v2!(account::fetch_safe_number), one::<SafeNumberView>(examples::safe_number), others: &[404];
+        Delete "/v2/SafeList/Numbers/{PhoneNumber}", "DeleteSafelist", "Take a number off the safe list" =>
+            v2!(async account::delete_safe_number), GONE, others: &[404];
+    },
 );
 
-/// A route for clients of older servers, which send JSON.
-const fn compatible_route(
-    path: &'static str,
-    (id, summary): (&'static str, &'static str),
-    handler: Handler,
-    params: fn() -> Vec<Param>,
-    content: Content,
-    others: &'static [u16],
-) -> Route {
-    let success = Success { status: 200, about: "Done.", content };
-    Route::new(Post, path, (id, summary), handler, success)
-        .about("What each status says is in docs/errors.md.")
-        .takes_described(params)
-        .others(others)
-}
+const ANSWERS: &str = "What each status says is in docs/errors.md.";
 
 static REDIS_VERSION: Group = Group {
     name: "Clients of the Redis version",
@@ -458,24 +279,14 @@ static REDIS_VERSION: Group = Group {
     access: Access::Compatible,
     errors: Shape::Envelope,
     bodies: &["application/json"],
-    routes: &[
-        compatible_route(
-            "/api/send-otp",
-            ("SendOtp", "Send a code"),
-            Handler::SendOtp,
-            compatible::describe::<compatible::SendOtp>,
-            Content::Json(schema::<Envelope>, examples::sent),
-            &[429, 503],
-        ),
-        compatible_route(
-            "/api/verify-otp",
-            ("VerifyOtp", "Check a code"),
-            Handler::VerifyOtp,
-            compatible::describe::<compatible::VerifyOtp>,
-            Content::Json(schema::<Envelope>, examples::verified),
-            &[401, 429, 503],
-        ),
-    ],
+    routes: routes! {
+        Post "/api/send-otp", "SendOtp", "Send a code" =>
+            Handler::SendOtp, done::<Envelope>(examples::sent),
+            about: ANSWERS, params: describe::<compatible::SendOtp>, others: &[429, 503];
+        Post "/api/verify-otp", "VerifyOtp", "Check a code" =>
+            Handler::VerifyOtp, done::<Envelope>(examples::verified),
+            about: ANSWERS, params: describe::<compatible::VerifyOtp>, others: &[401, 429, 503];
+    },
 };
 
 static TUTORIAL: Group = Group {
@@ -484,24 +295,14 @@ static TUTORIAL: Group = Group {
     access: Access::Compatible,
     errors: Shape::Message,
     bodies: &["application/json"],
-    routes: &[
-        compatible_route(
-            "/send-code",
-            ("SendCode", "Send a code"),
-            Handler::SendCode,
-            compatible::describe::<compatible::SendCode>,
-            Content::Json(schema::<Message>, examples::tutorial_sent),
-            &[429, 502, 503],
-        ),
-        compatible_route(
-            "/verify-code",
-            ("VerifyCode", "Check a code"),
-            Handler::VerifyCode,
-            compatible::describe::<compatible::VerifyCode>,
-            Content::Json(schema::<Message>, examples::tutorial_verified),
-            &[429, 502, 503],
-        ),
-    ],
+    routes: routes! {
+        Post "/send-code", "SendCode", "Send a code" =>
+            Handler::SendCode, done::<Message>(examples::tutorial_sent),
+            about: ANSWERS, params: describe::<compatible::SendCode>, others: &[429, 502, 503];
+        Post "/verify-code", "VerifyCode", "Check a code" =>
+            Handler::VerifyCode, done::<Message>(examples::tutorial_verified),
+            about: ANSWERS, params: describe::<compatible::VerifyCode>, others: &[429, 502, 503];
+    },
 };
 
 const CALLBACK: &str = "Only what carries Twilio's signature is taken. Not there when no gateway reports.";
@@ -514,91 +315,26 @@ static SERVER: Group = Group {
     access: Access::Open,
     errors: Shape::Envelope,
     bodies: &["application/x-www-form-urlencoded"],
-    routes: &[
-        Route::new(
-            Get,
-            "/",
-            ("Index", "See what is served"),
-            Handler::Index,
-            ok(Content::Json(schema::<Envelope>, examples::index)),
-        ),
-        Route::new(
-            Get,
-            "/healthz",
-            ("Healthz", "See whether the process lives"),
-            Handler::Fixed(server::alive),
-            ok(Content::Json(schema::<Envelope>, examples::alive)),
-        ),
-        Route::new(
-            Get,
-            "/readyz",
-            ("Readyz", "See whether the server can do its work"),
-            Handler::Ready,
-            ok(Content::Json(schema::<Envelope>, examples::ready)),
-        )
-        .about("503 names the reasons why not.")
-        .others(&[503]),
-        Route::new(
-            Get,
-            "/openapi.json",
-            ("OpenApi", "Read this description"),
-            Handler::Fixed(server::description),
-            ok(Content::Json(openapi::schema_of_itself, examples::description)),
-        ),
-        Route::new(
-            Get,
-            "/docs",
-            ("Docs", "Read this description as a page"),
-            Handler::Fixed(server::docs),
-            HTML,
-        ),
-        Route::new(
-            Get,
-            "/hello-world",
-            ("HelloWorld", "Be greeted"),
-            Handler::Fixed(server::hello_world),
-            ok(Content::Json(schema::<Envelope>, examples::hello)),
-        )
-        .about("For clients of the Redis version."),
-        Route::new(Get, "/inbox", ("Inbox", "Open the simulator's inbox"), Handler::Inbox, HTML)
-            .about(INBOX)
-            .others(&[403, 404]),
-        Route::new(
-            Get,
-            "/inbox/messages",
-            ("InboxMessages", "Read the simulator's inbox"),
-            Handler::Inbox,
-            ok(Content::Json(schema::<Inbox>, examples::inbox)),
-        )
-        .about(INBOX)
-        .takes_described(server::describe_inbox)
-        .others(&[403, 404]),
-        Route::new(
-            Post,
-            "/callbacks/twilio/message",
-            ("TwilioMessage", "Report what became of a message"),
-            Handler::Callback(CallbackKind::Message),
-            TAKEN,
-        )
-        .about(CALLBACK)
-        .others(&[404, 503]),
-        Route::new(
-            Post,
-            "/callbacks/twilio/call",
-            ("TwilioCall", "Report what became of a call"),
-            Handler::Callback(CallbackKind::Call),
-            TAKEN,
-        )
-        .about(CALLBACK)
-        .others(&[404, 503]),
-        Route::new(
-            Post,
-            "/callbacks/twilio/gate",
-            ("TwilioGate", "Report a key that was pressed, or not"),
-            Handler::Callback(CallbackKind::Gate),
-            ok(Content::Text("text/xml; charset=utf-8")),
-        )
-        .about(CALLBACK)
-        .others(&[404, 503]),
-    ],
+    routes: routes! {
+        Get "/", "Index", "See what is served" => Handler::Index, one::<Envelope>(examples::index);
+        Get "/healthz", "Healthz", "See whether the process lives" =>
+            Handler::Fixed(server::alive), one::<Envelope>(examples::alive);
+        Get "/readyz", "Readyz", "See whether the server can do its work" =>
+            Handler::Ready, one::<Envelope>(examples::ready), about: "503 names the reasons why not.", others: &[503];
+        Get "/openapi.json", "OpenApi", "Read this description" =>
+            Handler::Fixed(server::description), ok(Content::Json(openapi::schema_of_itself, examples::description));
+        Get "/docs", "Docs", "Read this description as a page" => Handler::Fixed(server::docs), HTML;
+        Get "/hello-world", "HelloWorld", "Be greeted" =>
+            Handler::Fixed(server::hello_world), one::<Envelope>(examples::hello), about: "For clients of the Redis version.";
+        Get "/inbox", "Inbox", "Open the simulator's inbox" => Handler::Inbox, HTML, about: INBOX, others: &[403, 404];
+        Get "/inbox/messages", "InboxMessages", "Read the simulator's inbox" =>
+            Handler::Inbox, one::<Inbox>(examples::inbox),
+            about: INBOX, params: server::describe_inbox, others: &[403, 404];
+        Post "/callbacks/twilio/message", "TwilioMessage", "Report what became of a message" =>
+            Handler::Callback(CallbackKind::Message), TAKEN, about: CALLBACK, others: &[404, 503];
+        Post "/callbacks/twilio/call", "TwilioCall", "Report what became of a call" =>
+            Handler::Callback(CallbackKind::Call), TAKEN, about: CALLBACK, others: &[404, 503];
+        Post "/callbacks/twilio/gate", "TwilioGate", "Report a key that was pressed, or not" =>
+            Handler::Callback(CallbackKind::Gate), XML, about: CALLBACK, others: &[404, 503];
+    },
 };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::EngineError;
 use crate::config::{ConfigErrors, SettingError};
-use crate::domain::{Channel, NumberError, RoutingError};
+use crate::domain::{Channel, NumberError, RoutingError, seconds_up};
 use crate::gateway::GatewaySettingsError;
 use crate::numbers::Refusal;
 use crate::store::OpenError;
@@ -61,7 +61,7 @@ pub enum OtpError {
     #[error(transparent)]
     Number(#[from] NumberError),
     /// Too many wrong codes: nothing is sent or checked for a while.
-    #[error("the number is locked out for another {} s", remaining.as_millis().div_ceil(1_000))]
+    #[error("the number is locked out for another {} s", seconds_up(*remaining))]
     Locked {
         /// Until it may ask again.
         remaining: Duration,

@@ -9,7 +9,7 @@ use url::Host;
 
 use super::placeholder::{PieceKind, pieces};
 use super::{AppHash, CODE_PLACES};
-use crate::domain::Channel;
+use crate::domain::{Channel, minutes_up};
 
 /// A text with the brand in it.
 #[derive(Debug, Clone)]
@@ -88,7 +88,7 @@ impl Text {
                 Part::Code => text.push_str(digits),
                 Part::Minutes => {
                     // Writing to a string cannot fail.
-                    let _ = write!(text, "{}", minutes(valid_for));
+                    let _ = write!(text, "{}", minutes_up(valid_for));
                 }
             }
         }
@@ -147,11 +147,6 @@ fn cut(text: &str, brand: &str) -> (Vec<Part>, Option<String>) {
     }
     push(&mut literal, None);
     (parts, problem)
-}
-
-/// Whole minutes, rounded up and never 0.
-fn minutes(span: Duration) -> u64 {
-    u64::try_from(span.as_millis().div_ceil(60_000)).unwrap_or(u64::MAX).max(1)
 }
 
 fn set_apart(text: &mut String, digits: &str) {

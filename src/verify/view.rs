@@ -40,6 +40,9 @@ pub enum Status {
 }
 
 impl Status {
+    /// Every status.
+    pub const ALL: [Self; 4] = [Self::Pending, Self::Approved, Self::Canceled, Self::MaxAttemptsReached];
+
     /// Twilio's name.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -3,11 +3,8 @@
 //! Each table is a `match` without `_`, so an outcome that gets a new case does not compile until
 //! its answer is written. `docs/errors.md` is made from these tables by a test.
 
-mod as_built;
-mod documented;
 #[cfg(test)]
 mod errors_doc;
-mod tutorial;
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -15,13 +12,11 @@ use std::time::Duration;
 use hyper::StatusCode;
 use serde::Serialize;
 
-use super::answer::Answer;
+use super::answer::{Answer, Shape};
 use crate::config::AnswerSet;
-use crate::domain::PhoneNumber;
+use crate::domain::{PhoneNumber, minutes_up};
 use crate::http::problem::Problem;
 use crate::numbers::{CheckOutcome, Refusal, Reply, SendOutcome};
-
-pub use tutorial::{check as tutorial_check, send as tutorial_send};
 
 /// What the compatible routes answer when a verification that `/v2` began for the same number has no message or no check
 /// left. They have no words for such limits.
@@ -30,8 +25,8 @@ const LIMITED: Problem = Problem::Refused(Refusal::NumberBusy);
 /// The answer of `/api/send-otp`.
 pub fn api_send(set: AnswerSet, reply: &Reply<SendOutcome>, number: PhoneNumber) -> Answer {
     match set {
-        AnswerSet::Documented => documented::send(reply, number),
-        AnswerSet::AsBuilt => as_built::send(reply, number),
+        AnswerSet::Documented => documented_send(reply, number),
+        AnswerSet::AsBuilt => as_built_send(reply, number),
     }
 }
 
@@ -43,9 +38,151 @@ pub fn api_check(
     lockout: Duration,
 ) -> Answer {
     match set {
-        AnswerSet::Documented => documented::check(reply, number),
-        AnswerSet::AsBuilt => as_built::check(reply, number, lockout),
+        AnswerSet::Documented => documented_check(reply, number),
+        AnswerSet::AsBuilt => as_built_check(reply, number, lockout),
     }
+}
+
+/// `/api/send-otp`, as the Redis version's README documents it.
+fn documented_send(reply: &Reply<SendOutcome>, number: PhoneNumber) -> Answer {
+    let row = match reply.outcome {
+        SendOutcome::Sent { attempts_left, message_id: _, postponed: _ } => {
+            Row::new(StatusCode::OK, "OTP send successfully.")
+                .with(Data::Trials { user: number.into(), trials: attempts_left })
+        }
+        SendOutcome::Locked { until } => documented_lock(number, until.since(reply.at)),
+        SendOutcome::Limited(_) => return LIMITED.answer(Shape::Envelope),
+        SendOutcome::NumberRefused => Row::new(StatusCode::BAD_REQUEST, "Invalid request body"),
+        SendOutcome::GatewayFailed => {
+            Row::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal server error occurred.")
+        }
+    };
+    row.into()
+}
+
+/// `/api/verify-otp`, documented.
+fn documented_check(reply: &Reply<CheckOutcome>, number: PhoneNumber) -> Answer {
+    let row = match reply.outcome {
+        CheckOutcome::Approved => {
+            Row::new(StatusCode::OK, "OTP verified successfully.").with(Data::Number(number.e164()))
+        }
+        CheckOutcome::Wrong { attempts_left, live: _ } => {
+            Row::new(StatusCode::UNAUTHORIZED, "Incorrect OTP/ OTP Expired")
+                .with(Data::Trials { user: number.into(), trials: attempts_left })
+        }
+        CheckOutcome::LockedNow { until, live: _ } | CheckOutcome::Locked { until } => {
+            documented_lock(number, until.since(reply.at))
+        }
+        CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound => return LIMITED.answer(Shape::Envelope),
+        CheckOutcome::GatewayFailed => {
+            Row::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal server error occurred.")
+        }
+    };
+    row.into()
+}
+
+/// Both fields are the minutes until the number may ask again: the contract says so, whatever the
+/// second one's name suggests.
+fn documented_lock(number: PhoneNumber, remaining: Duration) -> Row {
+    let minutes = minutes_up(remaining);
+    Row::new(StatusCode::FORBIDDEN, "User locked out due to exceeding maximum attempts.")
+        .with(Data::Lockout { user: number.into(), ttl: minutes, lockout_duration: minutes })
+}
+
+/// `/api/send-otp`, as the Redis version's code answers, byte for byte. Spelling and spacing are meant to be like this.
+fn as_built_send(reply: &Reply<SendOutcome>, number: PhoneNumber) -> Answer {
+    let row = match reply.outcome {
+        SendOutcome::Sent { attempts_left, message_id: _, postponed: _ } => {
+            Row::new(StatusCode::OK, "Successfully send OTP message")
+                .with(Data::Trials { user: number.into(), trials: attempts_left })
+        }
+        SendOutcome::Locked { until } => as_built_lock(number, until.since(reply.at)),
+        SendOutcome::Limited(_) => return LIMITED.answer(Shape::Envelope),
+        SendOutcome::NumberRefused | SendOutcome::GatewayFailed => return documented_send(reply, number),
+    };
+    row.into()
+}
+
+/// `/api/verify-otp`, as built. The texts of the last trial name the configured `lockout`.
+fn as_built_check(reply: &Reply<CheckOutcome>, number: PhoneNumber, lockout: Duration) -> Answer {
+    let row = match reply.outcome {
+        CheckOutcome::Approved => {
+            Row::new(StatusCode::OK, "Successfully verified user").with(Data::Number(number.e164()))
+        }
+        CheckOutcome::Wrong { attempts_left, live } => {
+            let message = if live { "Incorrect OTP, Try Again" } else { "OTP Expired, Try Again" };
+            Row::new(StatusCode::UNAUTHORIZED, message)
+                .with(Data::Trials { user: number.into(), trials: attempts_left })
+                .behind_a_500()
+        }
+        CheckOutcome::LockedNow { until: _, live } => {
+            let minutes = minutes_up(lockout);
+            let message = if live {
+                format!("Incorrect OTP and Max Limit Reached Try after {minutes} min")
+            } else {
+                format!("OTP Expired and Max Limit Reached, Try after {minutes} min")
+            };
+            Row::new(StatusCode::FORBIDDEN, message)
+                .with(Data::Ttl { user: number.into(), ttl: Some(minutes) })
+                .behind_a_500()
+        }
+        CheckOutcome::Locked { until } => as_built_lock(number, until.since(reply.at)),
+        CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound => return LIMITED.answer(Shape::Envelope),
+        CheckOutcome::GatewayFailed => return documented_check(reply, number),
+    };
+    row.into()
+}
+
+fn as_built_lock(number: PhoneNumber, remaining: Duration) -> Row {
+    let minutes = remaining.as_secs() / 60;
+    let message = format!("User is prohibted to make any OTP request, Try after {minutes} minutes");
+    let ttl = (minutes > 0).then_some(minutes);
+    Row::new(StatusCode::FORBIDDEN, message).with(Data::Ttl { user: number.into(), ttl })
+}
+
+/// `/send-code`.
+pub fn tutorial_send(reply: &Reply<SendOutcome>) -> Answer {
+    match &reply.outcome {
+        SendOutcome::Sent { attempts_left: _, message_id, postponed: _ } => {
+            Answer::message(StatusCode::OK, &format!("Message sent with id: {message_id}"))
+        }
+        SendOutcome::Locked { until } => tutorial_lock(until.since(reply.at)),
+        SendOutcome::Limited(_) => LIMITED.answer(Shape::Message),
+        SendOutcome::NumberRefused => Answer::message(
+            StatusCode::BAD_REQUEST,
+            "The phone number does not exist or cannot receive messages.",
+        ),
+        SendOutcome::GatewayFailed => Answer::message(
+            StatusCode::BAD_GATEWAY,
+            "The message may not have been sent: the provider refused it or did not answer in time.",
+        ),
+    }
+}
+
+/// `/verify-code`.
+pub fn tutorial_check(reply: &Reply<CheckOutcome>) -> Answer {
+    match reply.outcome {
+        CheckOutcome::Approved => Answer::message(StatusCode::OK, "This is a valid match!"),
+        CheckOutcome::Wrong { attempts_left: _, live: _ } => {
+            Answer::message(StatusCode::BAD_REQUEST, "The phone number and the SMS code doesn't match.")
+        }
+        CheckOutcome::LockedNow { until, live: _ } | CheckOutcome::Locked { until } => {
+            tutorial_lock(until.since(reply.at))
+        }
+        CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound => LIMITED.answer(Shape::Message),
+        CheckOutcome::GatewayFailed => Answer::message(
+            StatusCode::BAD_GATEWAY,
+            "The code could not be checked: the provider that holds it did not answer in time.",
+        ),
+    }
+}
+
+fn tutorial_lock(remaining: Duration) -> Answer {
+    let minutes = minutes_up(remaining);
+    let unit = if minutes == 1 { "minute" } else { "minutes" };
+    let message =
+        format!("This phone number is locked out after too many wrong codes. Try again in {minutes} {unit}.");
+    Answer::message(StatusCode::FORBIDDEN, &message)
 }
 
 /// One row of a table of the `/api/*` routes.
@@ -108,36 +245,5 @@ struct User {
 impl From<PhoneNumber> for User {
     fn from(number: PhoneNumber) -> Self {
         Self { phone_number: number.e164() }
-    }
-}
-
-/// Whole minutes, rounded up and never 0: a client that waits that long is let in.
-fn minutes_up(span: Duration) -> u64 {
-    u64::try_from(span.as_millis().div_ceil(60_000)).unwrap_or(u64::MAX).max(1)
-}
-
-/// Whole minutes, rounded down.
-const fn minutes_down(span: Duration) -> u64 {
-    span.as_secs() / 60
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn minutes_round_up_and_are_never_zero() {
-        for (millis, minutes) in
-            [(0, 1), (1, 1), (45_000, 1), (60_000, 1), (60_001, 2), (1_800_000, 30), (1_740_001, 30)]
-        {
-            assert_eq!(minutes_up(Duration::from_millis(millis)), minutes, "{millis} ms");
-        }
-    }
-
-    #[test]
-    fn as_built_minutes_round_down_to_zero() {
-        for (millis, minutes) in [(0, 0), (59_999, 0), (60_000, 1), (119_999, 1), (1_800_000, 30)] {
-            assert_eq!(minutes_down(Duration::from_millis(millis)), minutes, "{millis} ms");
-        }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hyper::StatusCode;
 
-use super::context::RequestContext;
+use super::context::{Failure, RequestContext};
 use super::error::Error;
 use super::page::Page;
 use super::params::{Note, Parameters as _, Pattern, TestCode, parameters};
@@ -49,7 +49,7 @@ parameters! {
 }
 
 /// `GET` of the templates: all, or those with this friendly name.
-pub fn list_templates(request: &RequestContext<'_>) -> Result<Answer, Error> {
+pub fn list_templates(request: &RequestContext<'_>) -> Result<Answer, Failure> {
     let page = Page::read(&request.fields)?;
     let TemplateFilters { name } = request.read()?;
     let mut templates = request.v2.registry.templates();
@@ -60,22 +60,22 @@ pub fn list_templates(request: &RequestContext<'_>) -> Result<Answer, Error> {
 }
 
 /// `POST` to the safe list.
-pub async fn create_safe_number(request: &RequestContext<'_>) -> Result<Answer, Error> {
+pub async fn create_safe_number(request: &RequestContext<'_>) -> Result<Answer, Failure> {
     let SafeNumber { number } = request.read()?;
-    let made = request.v2.registry.add_safe_number(number).await.map_err(|error| request.failed(error))?;
+    let made = request.v2.registry.add_safe_number(number).await?;
     Ok(safe_number(request, StatusCode::CREATED, made))
 }
 
 /// `GET` of a number of the safe list.
-pub fn fetch_safe_number(request: &RequestContext<'_>) -> Result<Answer, Error> {
-    let found = request.v2.registry.safe_number(number(request)?).map_err(|error| request.failed(error))?;
+pub fn fetch_safe_number(request: &RequestContext<'_>) -> Result<Answer, Failure> {
+    let found = request.v2.registry.safe_number(number(request)?)?;
     Ok(safe_number(request, StatusCode::OK, found))
 }
 
 /// `DELETE` of a number of the safe list.
-pub async fn delete_safe_number(request: &RequestContext<'_>) -> Result<Answer, Error> {
+pub async fn delete_safe_number(request: &RequestContext<'_>) -> Result<Answer, Failure> {
     let number = number(request)?;
-    request.v2.registry.remove_safe_number(number).await.map_err(|error| request.failed(error))?;
+    request.v2.registry.remove_safe_number(number).await?;
     Ok(Answer::empty())
 }
 
@@ -83,12 +83,12 @@ fn safe_number(request: &RequestContext<'_>, status: StatusCode, safe: registry:
     Answer::json(status, &SafeNumberView::new(&request.frame(), safe.sid, safe.number))
 }
 
-fn number(request: &RequestContext<'_>) -> Result<PhoneNumber, Error> {
-    PhoneNumber::parse(&request.behind("Numbers")?, None).map_err(|_| request.not_found())
+fn number(request: &RequestContext<'_>) -> Result<PhoneNumber, Failure> {
+    PhoneNumber::parse(&request.behind("Numbers")?, None).map_err(|_| Failure::NotFound)
 }
 
 /// `GET` of the test numbers.
-pub fn list_test_numbers(request: &RequestContext<'_>) -> Result<Answer, Error> {
+pub fn list_test_numbers(request: &RequestContext<'_>) -> Result<Answer, Failure> {
     let service = request.service()?;
     let page = Page::read(&request.fields)?;
     let frame = request.frame();
@@ -97,24 +97,24 @@ pub fn list_test_numbers(request: &RequestContext<'_>) -> Result<Answer, Error> 
 }
 
 /// `POST` of a test number. One with the same pattern is replaced.
-pub async fn create_test_number(request: &RequestContext<'_>) -> Result<Answer, Error> {
+pub async fn create_test_number(request: &RequestContext<'_>) -> Result<Answer, Failure> {
     let service = request.service()?.sid;
     let TestNumber { pattern: Pattern(pattern), code: TestCode(code), expires, force } = request.read()?;
     let force = force.unwrap_or(false);
     if force && !request.is_for_all_services() {
-        return Err(Error::forbidden("Force needs the account's credentials, or a key for all services"));
+        let error = "Force needs the account's credentials, or a key for all services";
+        return Err(Error::forbidden(error).into());
     }
     let expires = expires.unwrap_or_else(|| request.now().plus(LASTS));
     let number = NewTestNumber { pattern, code, expires, force };
-    let made = request.v2.registry.put_test_number(service, number).await;
-    let made = made.map_err(|error| request.failed(error))?;
+    let made = request.v2.registry.put_test_number(service, number).await?;
     Ok(Answer::json(StatusCode::CREATED, &TestNumberView::new(&request.frame(), service, &made)))
 }
 
 /// `DELETE` of a test number, by its pattern.
-pub async fn delete_test_number(request: &RequestContext<'_>) -> Result<Answer, Error> {
+pub async fn delete_test_number(request: &RequestContext<'_>) -> Result<Answer, Failure> {
     let service = request.service()?.sid;
     let pattern = request.behind("TestNumbers")?.into_owned();
-    request.v2.registry.delete_test_number(service, pattern).await.map_err(|error| request.failed(error))?;
+    request.v2.registry.delete_test_number(service, pattern).await?;
     Ok(Answer::empty())
 }

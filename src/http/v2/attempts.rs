@@ -2,8 +2,7 @@
 
 use hyper::StatusCode;
 
-use super::context::RequestContext;
-use super::error::Error;
+use super::context::{Failure, RequestContext};
 use super::page::Page;
 use super::params::{Converted, Id, NumberPrefix, Parameters as _, ServiceSid, VerificationSid, parameters};
 use super::view::{AttemptView, SummaryView};
@@ -53,7 +52,7 @@ parameters! {
 
 /// `GET /v2/Attempts`. The pages go on from the moment at which the first one was asked for, so that attempts made since
 /// do not move those on later pages.
-pub async fn list(request: &RequestContext<'_>) -> Result<Answer, Error> {
+pub async fn list(request: &RequestContext<'_>) -> Result<Answer, Failure> {
     let (page, began) = Page::read(&request.fields)?.begun(request.end_of_now());
     let filters: Filters = request.read()?;
     let wanted = AttemptQuery {
@@ -69,8 +68,7 @@ pub async fn list(request: &RequestContext<'_>) -> Result<Answer, Error> {
         skip: page.skip(),
         limit: page.limit(),
     };
-    let found =
-        request.v2.verifications.attempts(wanted).await.map_err(|refused| request.refused(refused))?;
+    let found = request.v2.verifications.attempts(wanted).await?;
     let frame = request.frame();
     let attempts = found.attempts.iter();
     let attempts: Vec<_> = attempts
@@ -80,18 +78,18 @@ pub async fn list(request: &RequestContext<'_>) -> Result<Answer, Error> {
 }
 
 /// `GET /v2/Attempts/{Sid}`.
-pub async fn fetch(request: &RequestContext<'_>) -> Result<Answer, Error> {
+pub async fn fetch(request: &RequestContext<'_>) -> Result<Answer, Failure> {
     let sid = request.sid_behind("Attempts", SidKind::Attempt)?;
-    let attempt = request.v2.verifications.attempt(sid).await.map_err(|refused| request.refused(refused))?;
+    let attempt = request.v2.verifications.attempt(sid).await?;
     if request.own_service().is_some_and(|own| own != attempt.service) {
-        return Err(request.not_found());
+        return Err(Failure::NotFound);
     }
     let view = AttemptView::new(&request.frame(), request.service_sid(attempt.service), &attempt);
     Ok(Answer::json(StatusCode::OK, &view))
 }
 
 /// `GET /v2/Attempts/Summary`.
-pub async fn summary(request: &RequestContext<'_>) -> Result<Answer, Error> {
+pub async fn summary(request: &RequestContext<'_>) -> Result<Answer, Failure> {
     let filters: SummaryFilters = request.read()?;
     let wanted = AttemptQuery {
         services: services(request, filters.service.as_ref()),
@@ -103,8 +101,7 @@ pub async fn summary(request: &RequestContext<'_>) -> Result<Answer, Error> {
         limit: usize::MAX,
         ..AttemptQuery::default()
     };
-    let summary =
-        request.v2.verifications.summary(wanted).await.map_err(|refused| request.refused(refused))?;
+    let summary = request.v2.verifications.summary(wanted).await?;
     Ok(Answer::json(StatusCode::OK, &SummaryView::new(&request.frame(), summary)))
 }
 

@@ -100,23 +100,23 @@ impl<'a> RequestContext<'a> {
     }
 
     /// The segment of the path behind this one, percent-decoded.
-    pub fn behind(&self, segment: &str) -> Result<Cow<'a, str>, Error> {
+    pub fn behind(&self, segment: &str) -> Result<Cow<'a, str>, Failure> {
         let found = self.segments.and_then(|segments| segments.behind(segment));
         let decoded = found.and_then(|found| percent_decode_str(found).decode_utf8().ok());
-        decoded.ok_or_else(|| self.not_found())
+        decoded.ok_or(Failure::NotFound)
     }
 
     /// The id behind a segment of the path.
-    pub fn sid_behind(&self, segment: &str, kind: SidKind) -> Result<Sid, Error> {
-        Sid::parse(kind, &self.behind(segment)?).ok_or_else(|| self.not_found())
+    pub fn sid_behind(&self, segment: &str, kind: SidKind) -> Result<Sid, Failure> {
+        Sid::parse(kind, &self.behind(segment)?).ok_or(Failure::NotFound)
     }
 
     /// The service in the path, if the caller may know it.
-    pub fn service(&self) -> Result<Arc<Service>, Error> {
+    pub fn service(&self) -> Result<Arc<Service>, Failure> {
         let sid = self.sid_behind("Services", SidKind::Service)?;
-        let service = self.v2.registry.service(&sid).map_err(|error| self.failed(error))?;
+        let service = self.v2.registry.service(&sid)?;
         if self.own_service().is_some_and(|own| own != service.id) {
-            return Err(self.not_found());
+            return Err(Failure::NotFound);
         }
         Ok(service)
     }
@@ -163,37 +163,67 @@ impl<'a> RequestContext<'a> {
         }
     }
 
-    /// There is nothing under this path.
-    pub fn not_found(&self) -> Error {
-        Error::not_found(self.path)
-    }
-
-    /// Why a verification was not served. A provider that fails is logged at info level, so that the id that a user
+    /// The answer to a request that was not served. A provider that fails is logged at info level, so that the id that a user
     /// reports leads to the lines about the provider.
-    pub fn refused(&self, refused: Refused) -> Error {
+    pub fn explain(&self, failure: Failure) -> Error {
         let request_id = self.request_id;
-        if refused == Refused::GatewayFailed {
-            info!(request_id, "the provider did not take a message or check a code");
-        }
-        let error = Error::refused(refused, self.path, self.now());
-        debug!(request_id, code = error.code(), "a verification was not served");
-        error
-    }
-
-    /// Why the registry refused a change.
-    pub fn failed(&self, error: RegistryError) -> Error {
-        match error {
-            RegistryError::NotFound(_) => self.not_found(),
+        match failure {
+            Failure::Error(error) => error,
+            Failure::NotFound | Failure::Registry(RegistryError::NotFound(_)) => Error::not_found(self.path),
             // Requests spell it as Twilio spells dates.
-            RegistryError::Invalid { field: "expires", why } => Error::parameter("DateExpires", why),
-            RegistryError::Invalid { field, why } => Error::parameter(&parameter_name(field), why),
-            RegistryError::Exists { .. } | RegistryError::ReadOnly(_) => Error::conflict(error.to_string()),
-            RegistryError::TooMany { .. } => Error::invalid(error.to_string()),
-            RegistryError::Store(why) => {
-                error!(request_id = self.request_id, why, "a change could not be stored");
+            Failure::Registry(RegistryError::Invalid { field: "expires", why }) => {
+                Error::parameter("DateExpires", why)
+            }
+            Failure::Registry(RegistryError::Invalid { field, why }) => {
+                Error::parameter(&parameter_name(field), why)
+            }
+            Failure::Registry(error @ (RegistryError::Exists { .. } | RegistryError::ReadOnly(_))) => {
+                Error::conflict(error.to_string())
+            }
+            Failure::Registry(error @ RegistryError::TooMany { .. }) => Error::invalid(error.to_string()),
+            Failure::Registry(RegistryError::Store(why)) => {
+                error!(request_id, why, "a change could not be stored");
                 Error::unavailable(Refusal::StoreUnavailable)
             }
+            Failure::Refused(refused) => {
+                if refused == Refused::GatewayFailed {
+                    info!(request_id, "the provider did not take a message or check a code");
+                }
+                let error = Error::refused(refused, self.path, self.now());
+                debug!(request_id, code = error.code(), "a verification was not served");
+                error
+            }
         }
+    }
+}
+
+/// Why a handler did not serve a request.
+pub enum Failure {
+    /// For this reason.
+    Error(Error),
+    /// There is nothing under the path.
+    NotFound,
+    /// The registry refused it.
+    Registry(RegistryError),
+    /// The verifications refused it.
+    Refused(Refused),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl From<RegistryError> for Failure {
+    fn from(error: RegistryError) -> Self {
+        Self::Registry(error)
+    }
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
     }
 }
 

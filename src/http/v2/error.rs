@@ -2,12 +2,11 @@
 
 use std::borrow::Cow;
 use std::fmt::Display;
-use std::time::Duration;
 
 use hyper::StatusCode;
 use hyper::header::{HeaderName, HeaderValue, RETRY_AFTER};
 
-use crate::domain::Timestamp;
+use crate::domain::{Timestamp, seconds_up};
 use crate::http::answer::{Answer, Shape};
 use crate::http::problem::Problem;
 use crate::numbers::Refusal;
@@ -195,20 +194,9 @@ impl Error {
     }
 }
 
-fn seconds_up(span: Duration) -> u64 {
-    u64::try_from(span.as_millis().div_ceil(1_000)).unwrap_or(u64::MAX).max(1)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn seconds_round_up_and_are_never_zero() {
-        for (millis, seconds) in [(0, 1), (1, 1), (1_000, 1), (1_001, 2), (299_999, 300)] {
-            assert_eq!(seconds_up(Duration::from_millis(millis)), seconds, "{millis} ms");
-        }
-    }
 
     #[test]
     fn a_path_is_told_without_its_version_and_not_at_any_length() {

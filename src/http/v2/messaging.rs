@@ -2,8 +2,7 @@
 
 use hyper::StatusCode;
 
-use super::context::RequestContext;
-use super::error::Error;
+use super::context::{Failure, RequestContext};
 use super::page::Page;
 use super::params::{Country, Id, MessagingServiceSid, parameters};
 use super::view::MessagingConfigurationView;
@@ -28,7 +27,7 @@ parameters! {
 }
 
 /// `GET`.
-pub fn list(request: &RequestContext<'_>) -> Result<Answer, Error> {
+pub fn list(request: &RequestContext<'_>) -> Result<Answer, Failure> {
     let service = request.service()?;
     let page = Page::read(&request.fields)?;
     let frame = request.frame();
@@ -37,39 +36,37 @@ pub fn list(request: &RequestContext<'_>) -> Result<Answer, Error> {
 }
 
 /// `POST`.
-pub async fn create(request: &RequestContext<'_>) -> Result<Answer, Error> {
+pub async fn create(request: &RequestContext<'_>) -> Result<Answer, Failure> {
     let service = request.service()?.sid;
     let New { country: Country(country), gateway: Id(gateway) } = request.read()?;
-    let made = request.v2.registry.create_messaging(service, country, gateway).await;
-    let made = made.map_err(|error| request.failed(error))?;
+    let made = request.v2.registry.create_messaging(service, country, gateway).await?;
     Ok(Answer::json(StatusCode::CREATED, &MessagingConfigurationView::new(&request.frame(), service, &made)))
 }
 
 /// `GET` of one.
-pub fn fetch(request: &RequestContext<'_>) -> Result<Answer, Error> {
+pub fn fetch(request: &RequestContext<'_>) -> Result<Answer, Failure> {
     let service = request.service()?;
-    let found = service.messaging(&country(request)?).map_err(|error| request.failed(error))?;
+    let found = service.messaging(&country(request)?)?;
     Ok(Answer::json(StatusCode::OK, &MessagingConfigurationView::new(&request.frame(), service.sid, found)))
 }
 
 /// `POST` of one.
-pub async fn update(request: &RequestContext<'_>) -> Result<Answer, Error> {
+pub async fn update(request: &RequestContext<'_>) -> Result<Answer, Failure> {
     let service = request.service()?.sid;
     let country = country(request)?;
     let Changed { gateway: Id(gateway) } = request.read()?;
-    let changed = request.v2.registry.update_messaging(service, country, gateway).await;
-    let changed = changed.map_err(|error| request.failed(error))?;
+    let changed = request.v2.registry.update_messaging(service, country, gateway).await?;
     Ok(Answer::json(StatusCode::OK, &MessagingConfigurationView::new(&request.frame(), service, &changed)))
 }
 
 /// `DELETE` of one.
-pub async fn delete(request: &RequestContext<'_>) -> Result<Answer, Error> {
+pub async fn delete(request: &RequestContext<'_>) -> Result<Answer, Failure> {
     let service = request.service()?.sid;
     let country = country(request)?;
-    request.v2.registry.delete_messaging(service, country).await.map_err(|error| request.failed(error))?;
+    request.v2.registry.delete_messaging(service, country).await?;
     Ok(Answer::empty())
 }
 
-fn country(request: &RequestContext<'_>) -> Result<String, Error> {
+fn country(request: &RequestContext<'_>) -> Result<String, Failure> {
     request.behind("MessagingConfigurations").map(std::borrow::Cow::into_owned)
 }

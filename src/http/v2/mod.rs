@@ -1,6 +1,6 @@
 //! Twilio Verify's API, version 2: `/v2/..`, served by ourselves. See `docs/api-v2.md`.
 //!
-//! * `context`: who asks, and for what. `params`: parameters, from a form, JSON or a query. `page`: lists. `view`: answers.
+//! * `context`: who asks, and for what. `params`, `types`, `fields`: parameters. `page`: lists. `view`: answers.
 //! * `error`: refusals in Twilio's form, one table.
 //! * One file for the resources of a subject.
 
@@ -9,11 +9,13 @@ pub mod attempts;
 mod auth;
 mod context;
 mod error;
+mod fields;
 pub mod limits;
 pub mod messaging;
 pub mod page;
 pub mod params;
 pub mod services;
+mod types;
 pub mod verifications;
 pub mod view;
 pub mod webhooks;
@@ -40,7 +42,7 @@ use crate::registry::{Caller, Registry, Scope};
 use crate::verify::Verifications;
 use crate::webhook::Outbox;
 
-pub use context::{Base, RequestContext};
+pub use context::{Base, Failure, RequestContext};
 pub use error::Error;
 
 /// What the time is.
@@ -123,7 +125,7 @@ pub async fn answer<V: Verify>(
         let bytes = body.read(deps.bounds.body_bytes, deps.bounds.body_timeout).await?;
         request.fields = Fields::of_body(content_type, &bytes)?;
     }
-    handler(&request).await
+    handler(&request).await.map_err(|failure| request.explain(failure))
 }
 
 /// Answers a request for what Twilio serves and this server does not.

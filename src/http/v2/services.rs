@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hyper::StatusCode;
 
-use super::context::RequestContext;
+use super::context::{Failure, RequestContext};
 use super::error::Error;
 use super::page::Page;
 use super::params::{
@@ -90,7 +90,7 @@ pub fn describe_change() -> Vec<Param> {
 }
 
 /// `GET /v2/Services`: the newest first; for a key of one service, that one.
-pub fn list(request: &RequestContext<'_>) -> Result<Answer, Error> {
+pub fn list(request: &RequestContext<'_>) -> Result<Answer, Failure> {
     let page = Page::read(&request.fields)?;
     let registry = &request.v2.registry;
     let frame = request.frame();
@@ -106,32 +106,31 @@ pub fn list(request: &RequestContext<'_>) -> Result<Answer, Error> {
 }
 
 /// `POST /v2/Services`.
-pub async fn create(request: &RequestContext<'_>) -> Result<Answer, Error> {
+pub async fn create(request: &RequestContext<'_>) -> Result<Answer, Failure> {
     let wanted = read(&request.fields)?;
     if wanted.friendly_name.is_none() {
-        return Err(Error::missing("FriendlyName"));
+        return Err(Error::missing("FriendlyName").into());
     }
-    let made = request.v2.registry.create_service(wanted).await.map_err(|error| request.failed(error))?;
+    let made = request.v2.registry.create_service(wanted).await?;
     Ok(Answer::json(StatusCode::CREATED, &ServiceView::new(&request.frame(), &made)))
 }
 
 /// `GET /v2/Services/{Sid}`.
-pub fn fetch(request: &RequestContext<'_>) -> Result<Answer, Error> {
+pub fn fetch(request: &RequestContext<'_>) -> Result<Answer, Failure> {
     Ok(Answer::json(StatusCode::OK, &ServiceView::new(&request.frame(), &*request.service()?)))
 }
 
 /// `POST /v2/Services/{Sid}`.
-pub async fn update(request: &RequestContext<'_>) -> Result<Answer, Error> {
+pub async fn update(request: &RequestContext<'_>) -> Result<Answer, Failure> {
     let service = request.service()?;
-    let changed = request.v2.registry.update_service(service.sid, read(&request.fields)?).await;
-    let changed = changed.map_err(|error| request.failed(error))?;
+    let changed = request.v2.registry.update_service(service.sid, read(&request.fields)?).await?;
     Ok(Answer::json(StatusCode::OK, &ServiceView::new(&request.frame(), &changed)))
 }
 
 /// `DELETE /v2/Services/{Sid}`.
-pub async fn delete(request: &RequestContext<'_>) -> Result<Answer, Error> {
+pub async fn delete(request: &RequestContext<'_>) -> Result<Answer, Failure> {
     let service = request.service()?;
-    request.v2.registry.delete_service(service.sid).await.map_err(|error| request.failed(error))?;
+    request.v2.registry.delete_service(service.sid).await?;
     Ok(Answer::empty())
 }
 

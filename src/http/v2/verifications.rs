@@ -8,7 +8,7 @@ use tracing::{debug, info};
 use utoipa::openapi::Schema;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 
-use super::context::RequestContext;
+use super::context::{Failure, RequestContext};
 use super::error::Error;
 use super::params::{
     BeginChannel, Fields, Id, Off, Pairs, Parameter, Parameters as _, RiskCheck, SenderName, SubmittedCode,
@@ -24,10 +24,10 @@ use crate::verify::{self, CheckCode, Ending, Refused, Status, Target, Verificati
 parameters! {
     /// Begins a verification.
     pub struct Begin {
-        /// The number, in E.164 form.
-        "To" = "+14155552671" => to: PhoneNumber,
         /// How the code goes there; auto is what the service begins with.
         "Channel" = "sms" => channel: BeginChannel,
+        /// The number, in E.164 form.
+        "To" = "+14155552671" => to: PhoneNumber,
         /// The language of the message, such as de or pt-BR.
         "Locale" = "de" => locale: Option<Locale>,
         /// What the message calls the sender, with at most 4 digits.
@@ -85,7 +85,7 @@ parameters! {
 }
 
 /// `POST`: begins a verification, or sends its code again.
-pub async fn create(request: &RequestContext<'_>) -> Result<Answer, Error> {
+pub async fn create(request: &RequestContext<'_>) -> Result<Answer, Failure> {
     let service = request.service()?;
     let begin = read(request, &service)?;
     let number = begin.to;
@@ -97,14 +97,14 @@ pub async fn create(request: &RequestContext<'_>) -> Result<Answer, Error> {
 }
 
 /// `GET` of one.
-pub async fn fetch(request: &RequestContext<'_>) -> Result<Answer, Error> {
+pub async fn fetch(request: &RequestContext<'_>) -> Result<Answer, Failure> {
     let service = request.service()?;
     let outcome = request.v2.verifications.fetch(service.id, target(request)?).await;
     shown(request, &service, StatusCode::OK, outcome)
 }
 
 /// `POST` of one: ends it.
-pub async fn update(request: &RequestContext<'_>) -> Result<Answer, Error> {
+pub async fn update(request: &RequestContext<'_>) -> Result<Answer, Failure> {
     let service = request.service()?;
     let target = target(request)?;
     let End { ending } = request.read()?;
@@ -113,12 +113,11 @@ pub async fn update(request: &RequestContext<'_>) -> Result<Answer, Error> {
 }
 
 /// `POST` of `VerificationCheck`. A wrong code is answered with 200 and `pending`.
-pub async fn check(request: &RequestContext<'_>) -> Result<Answer, Error> {
+pub async fn check(request: &RequestContext<'_>) -> Result<Answer, Failure> {
     let service = request.service()?;
     let Check { code: SubmittedCode(code), to, sid } = request.read()?;
     let target = checked(request, service.id, to, sid.map(|Id(sid)| sid)).await?;
-    let outcome = request.v2.verifications.check(service.id, CheckCode { target, code }).await;
-    let verification = outcome.map_err(|refused| request.refused(refused))?;
+    let verification = request.v2.verifications.check(service.id, CheckCode { target, code }).await?;
     let (number, status) = (verification.to, verification.status);
     if status == Status::MaxAttemptsReached {
         info!(request_id = request.request_id, %number, outcome = status.as_str(), "no check is left");
@@ -135,16 +134,17 @@ async fn checked(
     service: ServiceId,
     number: Option<PhoneNumber>,
     sid: Option<Sid>,
-) -> Result<Target, Error> {
+) -> Result<Target, Failure> {
     match (sid, number) {
         (Some(sid), None) => Ok(Target::Sid(sid)),
         (None, Some(number)) => Ok(Target::Number(number)),
         (Some(sid), Some(number)) => {
-            let found = request.v2.verifications.fetch(service, Target::Sid(sid)).await;
-            let found = found.map_err(|refused| request.refused(refused))?;
-            if found.to == number { Ok(Target::Sid(sid)) } else { Err(request.not_found()) }
+            let found = request.v2.verifications.fetch(service, Target::Sid(sid)).await?;
+            if found.to == number { Ok(Target::Sid(sid)) } else { Err(Failure::NotFound) }
         }
-        (None, None) => Err(Error::invalid("Invalid parameters: `To` or `VerificationSid` must be given")),
+        (None, None) => {
+            Err(Error::invalid("Invalid parameters: `To` or `VerificationSid` must be given").into())
+        }
     }
 }
 
@@ -153,31 +153,32 @@ fn shown(
     service: &Service,
     status: StatusCode,
     outcome: Result<Verification, Refused>,
-) -> Result<Answer, Error> {
-    let verification = outcome.map_err(|refused| request.refused(refused))?;
+) -> Result<Answer, Failure> {
+    let verification = outcome?;
     Ok(Answer::json(status, &VerificationView::new(&request.frame(), service.sid, &verification)))
 }
 
 /// The last segment of the path: an id or a number.
-fn target(request: &RequestContext<'_>) -> Result<Target, Error> {
+fn target(request: &RequestContext<'_>) -> Result<Target, Failure> {
     let segment = request.behind("Verifications")?;
     let sid = Sid::parse(SidKind::Verification, &segment).map(Target::Sid);
     let number = || PhoneNumber::parse(&segment, None).ok().map(Target::Number);
-    sid.or_else(number).ok_or_else(|| request.not_found())
+    sid.or_else(number).ok_or_else(|| Failure::NotFound)
 }
 
-fn read(request: &RequestContext<'_>, service: &Service) -> Result<verify::Begin, Error> {
+fn read(request: &RequestContext<'_>, service: &Service) -> Result<verify::Begin, Failure> {
     let begin: Begin = request.read()?;
     let BeginChannel(channel) = begin.channel;
     if let Some(channel) = channel.filter(|channel| !request.channels.contains(channel)) {
-        return Err(Error::parameter("Channel", format!("{} is not served here", channel.as_str())));
+        let problem = format!("{} is not served here", channel.as_str());
+        return Err(Error::parameter("Channel", problem).into());
     }
     if begin.code.is_some() && !service.custom_code_enabled {
         let problem = "the service does not take codes; CustomCodeEnabled switches it on";
-        return Err(Error::parameter("CustomCode", problem));
+        return Err(Error::parameter("CustomCode", problem).into());
     }
     if begin.send_digits.is_some() && channel != Some(Channel::Call) {
-        return Err(Error::parameter("SendDigits", "it is for Channel=call only"));
+        return Err(Error::parameter("SendDigits", "it is for Channel=call only").into());
     }
     let Headers { key } = Headers::read(&Fields::of_headers(&request.head.headers, Headers::NAMES))?;
     Ok(verify::Begin {

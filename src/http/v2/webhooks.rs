@@ -8,7 +8,7 @@ use serde::Serialize;
 use tracing::error;
 use utoipa::ToSchema;
 
-use super::context::RequestContext;
+use super::context::{Failure, RequestContext};
 use super::error::Error;
 use super::page::Page;
 use super::params::{Events, Note, Parameters as _, Text, WebhookVersion, parameters};
@@ -88,7 +88,7 @@ pub struct ReplayView {
 }
 
 /// `GET`.
-pub fn list(request: &RequestContext<'_>) -> Result<Answer, Error> {
+pub fn list(request: &RequestContext<'_>) -> Result<Answer, Failure> {
     let service = request.service()?;
     let page = Page::read(&request.fields)?;
     let frame = request.frame();
@@ -97,26 +97,25 @@ pub fn list(request: &RequestContext<'_>) -> Result<Answer, Error> {
 }
 
 /// `POST`: the one answer that shows the secret.
-pub async fn create(request: &RequestContext<'_>) -> Result<Answer, Error> {
+pub async fn create(request: &RequestContext<'_>) -> Result<Answer, Failure> {
     let service = request.service()?.sid;
     let New { friendly_name: Note(name), event_types: Events(events), url: Text(url), status } =
         request.read()?;
     let wanted =
         WebhookFields { friendly_name: Some(name), event_types: Some(events), url: Some(url), status };
-    let made = request.v2.registry.create_webhook(service, wanted).await;
-    let made = made.map_err(|error| request.failed(error))?;
+    let made = request.v2.registry.create_webhook(service, wanted).await?;
     Ok(Answer::json(StatusCode::CREATED, &WebhookView::with_secret(&request.frame(), service, &made)))
 }
 
 /// `GET` of one.
-pub fn fetch(request: &RequestContext<'_>) -> Result<Answer, Error> {
+pub fn fetch(request: &RequestContext<'_>) -> Result<Answer, Failure> {
     let (service, sid) = webhook(request)?;
-    let webhook = service.webhook(&sid).map_err(|error| request.failed(error))?;
+    let webhook = service.webhook(&sid)?;
     Ok(Answer::json(StatusCode::OK, &WebhookView::new(&request.frame(), service.sid, webhook)))
 }
 
 /// `POST` of one.
-pub async fn update(request: &RequestContext<'_>) -> Result<Answer, Error> {
+pub async fn update(request: &RequestContext<'_>) -> Result<Answer, Failure> {
     let service = request.service()?.sid;
     let webhook = request.sid_behind("Webhooks", SidKind::Webhook)?;
     let changed: Changed = request.read()?;
@@ -126,21 +125,20 @@ pub async fn update(request: &RequestContext<'_>) -> Result<Answer, Error> {
         url: changed.url.map(|Text(url)| url),
         status: changed.status,
     };
-    let changed = request.v2.registry.update_webhook(service, webhook, wanted).await;
-    let changed = changed.map_err(|error| request.failed(error))?;
+    let changed = request.v2.registry.update_webhook(service, webhook, wanted).await?;
     Ok(Answer::json(StatusCode::OK, &WebhookView::new(&request.frame(), service, &changed)))
 }
 
 /// `DELETE` of one.
-pub async fn delete(request: &RequestContext<'_>) -> Result<Answer, Error> {
+pub async fn delete(request: &RequestContext<'_>) -> Result<Answer, Failure> {
     let service = request.service()?.sid;
     let webhook = request.sid_behind("Webhooks", SidKind::Webhook)?;
-    request.v2.registry.delete_webhook(service, webhook).await.map_err(|error| request.failed(error))?;
+    request.v2.registry.delete_webhook(service, webhook).await?;
     Ok(Answer::empty())
 }
 
 /// `GET .../Deliveries`: the newest event first.
-pub async fn deliveries(request: &RequestContext<'_>) -> Result<Answer, Error> {
+pub async fn deliveries(request: &RequestContext<'_>) -> Result<Answer, Failure> {
     let (service, webhook) = webhook(request)?;
     let (page, began) = Page::read(&request.fields)?.begun(request.end_of_now());
     let DeliveryFilters { state, kind, after, before } = request.read()?;
@@ -155,28 +153,31 @@ pub async fn deliveries(request: &RequestContext<'_>) -> Result<Answer, Error> {
 }
 
 /// `POST .../Replay`: one event, or all since a moment whose delivery has failed, or all of them.
-pub async fn replay(request: &RequestContext<'_>) -> Result<Answer, Error> {
+pub async fn replay(request: &RequestContext<'_>) -> Result<Answer, Failure> {
     let (service, webhook) = webhook(request)?;
     let Replayed { since, event, failed_only } = request.read()?;
     let what = match (event, since) {
         (Some(event), None) => Replay::Event(event),
         (None, Some(since)) if failed_only.unwrap_or(true) => Replay::FailedSince(since),
         (None, Some(since)) => Replay::AllSince(since),
-        _ => return Err(Error::invalid("Invalid parameters: either `EventId` or `Since` must be given")),
+        _ => {
+            let problem = "Invalid parameters: either `EventId` or `Since` must be given";
+            return Err(Error::invalid(problem).into());
+        }
     };
     match request.v2.outbox.replay(service.id, webhook, what).await {
         Ok(replayed) => Ok(Answer::json(StatusCode::OK, &ReplayView { replayed })),
-        Err(ReplayError::NotFound) => Err(request.not_found()),
-        Err(error @ ReplayError::NoRoom(_)) => Err(Error::too_many(error.to_string())),
-        Err(ReplayError::Refused(refusal)) => Err(unavailable(request, refusal)),
+        Err(ReplayError::NotFound) => Err(Failure::NotFound),
+        Err(error @ ReplayError::NoRoom(_)) => Err(Error::too_many(error.to_string()).into()),
+        Err(ReplayError::Refused(refusal)) => Err(unavailable(request, refusal).into()),
     }
 }
 
 /// The webhook in the path, which exists.
-fn webhook(request: &RequestContext<'_>) -> Result<(Arc<Service>, Sid), Error> {
+fn webhook(request: &RequestContext<'_>) -> Result<(Arc<Service>, Sid), Failure> {
     let service = request.service()?;
     let sid = request.sid_behind("Webhooks", SidKind::Webhook)?;
-    service.webhook(&sid).map_err(|error| request.failed(error))?;
+    service.webhook(&sid)?;
     Ok((service, sid))
 }
 

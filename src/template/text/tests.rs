@@ -77,14 +77,6 @@ fn a_brand_that_looks_like_a_placeholder_is_none() {
     let (parts, _) = cut("{brand} {code}", "_CODE_ {minutes}");
     assert_eq!(parts, [Part::Literal("_CODE_ {minutes} ".into()), Part::Code]);
 }
-
-#[test]
-fn minutes_round_up_and_are_never_zero() {
-    for (millis, expected) in [(0, 1), (1, 1), (60_000, 1), (60_001, 2), (600_000, 10)] {
-        assert_eq!(minutes(Duration::from_millis(millis)), expected, "{millis} ms");
-    }
-}
-
 #[test]
 fn a_domain_is_a_host_name_as_browsers_spell_it() {
     for domain in ["example.com", "login.example.co.uk", "localhost", "xn--bcher-kva.example", "a-b.example"]

@@ -21,4 +21,4 @@ pub use number_pattern::{NumberPattern, PatternError};
 pub use phone::{NumberError, PhoneNumber, Region};
 pub use routing::{ParsedEntry, ParsedRouting, ProviderName, Routing, RoutingEntry, RoutingError};
 pub use secret::{ApiSecret, ServerKey};
-pub use time::{DateTime, Timestamp};
+pub use time::{DateTime, Timestamp, minutes_up, seconds_up};

@@ -80,6 +80,20 @@ impl Timestamp {
     }
 }
 
+/// Whole seconds, rounded up and never 0: a client that waits that long is let in.
+pub fn seconds_up(span: Duration) -> u64 {
+    units_up(span, 1_000)
+}
+
+/// Whole minutes, rounded up and never 0.
+pub fn minutes_up(span: Duration) -> u64 {
+    units_up(span, 60_000)
+}
+
+fn units_up(span: Duration, millis: u128) -> u64 {
+    u64::try_from(span.as_millis().div_ceil(millis)).unwrap_or(u64::MAX).max(1)
+}
+
 /// A moment in answers of the API: RFC 3339 in UTC, to the second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DateTime(Timestamp);
@@ -139,6 +153,22 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn seconds_and_minutes_round_up_and_are_never_zero() {
+        for (millis, seconds, minutes) in [
+            (0, 1, 1),
+            (1, 1, 1),
+            (1_000, 1, 1),
+            (1_001, 2, 1),
+            (60_000, 60, 1),
+            (60_001, 61, 2),
+            (1_740_001, 1_741, 30),
+        ] {
+            let span = Duration::from_millis(millis);
+            assert_eq!((seconds_up(span), minutes_up(span)), (seconds, minutes), "{millis} ms");
+        }
+    }
 
     const LAST: u64 = Timestamp::LAST_READABLE.0;
 

@@ -9,6 +9,10 @@ use utoipa::ToSchema;
 
 use super::Frame;
 use crate::domain::{Channel, DateTime, PhoneNumber, Sid};
+use crate::http::v2::params::{
+    AccountSid, BucketSid, Id, MessagingServiceSid, RateLimitSid, SafeNumberSid, ServiceSid, TemplateSid,
+    WebhookSid,
+};
 use crate::registry::{
     Bucket, MessagingConfiguration, RateLimit, Template, TestNumber, Webhook, WebhookStatus,
 };
@@ -17,27 +21,18 @@ use crate::registry::{
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = RateLimit)]
 pub struct RateLimitView<'a> {
-    /// Its id.
-    #[schema(value_type = String, pattern = "^RK[0-9a-f]{32}$")]
-    sid: Sid,
-    /// The service it belongs to.
-    #[schema(value_type = String, pattern = "^VA[0-9a-f]{32}$")]
-    service_sid: Sid,
-    /// The account.
-    #[schema(value_type = String, pattern = "^AC[0-9a-f]{32}$")]
-    account_sid: Sid,
+    sid: RateLimitSid,
+    service_sid: ServiceSid,
+    account_sid: AccountSid,
     /// What requests call it.
     unique_name: &'a str,
     /// What people call it.
     #[schema(required)]
     description: Option<&'a str>,
-    /// When it was made.
     #[schema(value_type = String, format = DateTime)]
     date_created: DateTime,
-    /// When it was changed last.
     #[schema(value_type = String, format = DateTime)]
     date_updated: DateTime,
-    /// Its address.
     #[schema(format = "uri")]
     url: String,
     /// Where its buckets are.
@@ -55,9 +50,9 @@ impl<'a> RateLimitView<'a> {
     pub fn new(frame: &Frame<'_>, service: Sid, limit: &'a RateLimit) -> Self {
         let url = frame.url(&format!("/Services/{service}/RateLimits/{}", limit.sid));
         Self {
-            sid: limit.sid,
-            service_sid: service,
-            account_sid: frame.account,
+            sid: Id(limit.sid),
+            service_sid: Id(service),
+            account_sid: Id(frame.account),
             unique_name: &limit.unique_name,
             description: limit.description.as_deref(),
             date_created: limit.created.into(),
@@ -72,31 +67,20 @@ impl<'a> RateLimitView<'a> {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Bucket)]
 pub struct BucketView {
-    /// Its id.
-    #[schema(value_type = String, pattern = "^BL[0-9a-f]{32}$")]
-    sid: Sid,
-    /// The rate limit it belongs to.
-    #[schema(value_type = String, pattern = "^RK[0-9a-f]{32}$")]
-    rate_limit_sid: Sid,
-    /// The service.
-    #[schema(value_type = String, pattern = "^VA[0-9a-f]{32}$")]
-    service_sid: Sid,
-    /// The account.
-    #[schema(value_type = String, pattern = "^AC[0-9a-f]{32}$")]
-    account_sid: Sid,
+    sid: BucketSid,
+    rate_limit_sid: RateLimitSid,
+    service_sid: ServiceSid,
+    account_sid: AccountSid,
     /// Requests.
     #[schema(minimum = 1)]
     max: u32,
     /// Seconds.
     #[schema(minimum = 1)]
     interval: u32,
-    /// When it was made.
     #[schema(value_type = String, format = DateTime)]
     date_created: DateTime,
-    /// When it was changed last.
     #[schema(value_type = String, format = DateTime)]
     date_updated: DateTime,
-    /// Its address.
     #[schema(format = "uri")]
     url: String,
 }
@@ -106,10 +90,10 @@ impl BucketView {
     pub fn new(frame: &Frame<'_>, service: Sid, limit: Sid, bucket: &Bucket) -> Self {
         let Bucket { sid, max, interval, created, updated } = *bucket;
         Self {
-            sid,
-            rate_limit_sid: limit,
-            service_sid: service,
-            account_sid: frame.account,
+            sid: Id(sid),
+            rate_limit_sid: Id(limit),
+            service_sid: Id(service),
+            account_sid: Id(frame.account),
             max,
             interval,
             date_created: created.into(),
@@ -123,24 +107,15 @@ impl BucketView {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = MessagingConfiguration)]
 pub struct MessagingConfigurationView<'a> {
-    /// The account.
-    #[schema(value_type = String, pattern = "^AC[0-9a-f]{32}$")]
-    account_sid: Sid,
-    /// The service it belongs to.
-    #[schema(value_type = String, pattern = "^VA[0-9a-f]{32}$")]
-    service_sid: Sid,
+    account_sid: AccountSid,
+    service_sid: ServiceSid,
     /// Two letters of ISO 3166-1.
     country: &'a str,
-    /// The gateway.
-    #[schema(value_type = String, pattern = "^MG[0-9a-f]{32}$")]
-    messaging_service_sid: Sid,
-    /// When it was made.
+    messaging_service_sid: MessagingServiceSid,
     #[schema(value_type = String, format = DateTime)]
     date_created: DateTime,
-    /// When it was changed last.
     #[schema(value_type = String, format = DateTime)]
     date_updated: DateTime,
-    /// Its address.
     #[schema(format = "uri")]
     url: String,
 }
@@ -150,10 +125,10 @@ impl<'a> MessagingConfigurationView<'a> {
     pub fn new(frame: &Frame<'_>, service: Sid, configuration: &'a MessagingConfiguration) -> Self {
         let MessagingConfiguration { ref country, messaging_service, created, updated } = *configuration;
         Self {
-            account_sid: frame.account,
-            service_sid: service,
+            account_sid: Id(frame.account),
+            service_sid: Id(service),
             country,
-            messaging_service_sid: messaging_service,
+            messaging_service_sid: Id(messaging_service),
             date_created: created.into(),
             date_updated: updated.into(),
             url: frame.url(&format!("/Services/{service}/MessagingConfigurations/{country}")),
@@ -165,34 +140,28 @@ impl<'a> MessagingConfigurationView<'a> {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Webhook)]
 pub struct WebhookView<'a> {
-    /// Its id.
-    #[schema(value_type = String, pattern = "^YW[0-9a-f]{32}$")]
-    sid: Sid,
-    /// The service it belongs to.
-    #[schema(value_type = String, pattern = "^VA[0-9a-f]{32}$")]
-    service_sid: Sid,
-    /// The account.
-    #[schema(value_type = String, pattern = "^AC[0-9a-f]{32}$")]
-    account_sid: Sid,
+    sid: WebhookSid,
+    service_sid: ServiceSid,
+    account_sid: AccountSid,
     /// What people call it.
     friendly_name: &'a str,
     /// Which events it is told: names, or `*` for all.
     event_types: &'a [String],
     /// Whether it is told events at all.
-    status: WebhookStatusName,
+    #[schema(pattern = "^(enabled|disabled)$")]
+    status: &'static str,
     /// The form of the events.
-    version: WebhookVersion,
+    #[schema(pattern = "^v2$")]
+    version: &'static str,
     /// Where they go.
     webhook_url: &'a str,
     /// How they go there.
-    webhook_method: WebhookMethod,
-    /// When it was made.
+    #[schema(pattern = "^POST$")]
+    webhook_method: &'static str,
     #[schema(value_type = String, format = DateTime)]
     date_created: DateTime,
-    /// When it was changed last.
     #[schema(value_type = String, format = DateTime)]
     date_updated: DateTime,
-    /// Its address.
     #[schema(format = "uri")]
     url: String,
     /// What events are signed with (Standard Webhooks). Only in the answer to its creation: keep it.
@@ -201,43 +170,23 @@ pub struct WebhookView<'a> {
     secret: Option<String>,
 }
 
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-#[schema(as = WebhookStatus)]
-enum WebhookStatusName {
-    Enabled,
-    Disabled,
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-enum WebhookVersion {
-    V2,
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "UPPERCASE")]
-enum WebhookMethod {
-    Post,
-}
-
 impl<'a> WebhookView<'a> {
     /// A webhook of the service `VA`, without its secret.
     pub fn new(frame: &Frame<'_>, service: Sid, webhook: &'a Webhook) -> Self {
         let sid = webhook.sid;
         Self {
-            sid,
-            service_sid: service,
-            account_sid: frame.account,
+            sid: Id(sid),
+            service_sid: Id(service),
+            account_sid: Id(frame.account),
             friendly_name: &webhook.friendly_name,
             event_types: &webhook.event_types,
             status: match webhook.status {
-                WebhookStatus::Enabled => WebhookStatusName::Enabled,
-                WebhookStatus::Disabled => WebhookStatusName::Disabled,
+                WebhookStatus::Enabled => "enabled",
+                WebhookStatus::Disabled => "disabled",
             },
-            version: WebhookVersion::V2,
+            version: "v2",
             webhook_url: &webhook.url,
-            webhook_method: WebhookMethod::Post,
+            webhook_method: "POST",
             date_created: webhook.created.into(),
             date_updated: webhook.updated.into(),
             url: frame.url(&format!("/Services/{service}/Webhooks/{sid}")),
@@ -256,12 +205,8 @@ impl<'a> WebhookView<'a> {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Template)]
 pub struct TemplateView<'a> {
-    /// Its id.
-    #[schema(value_type = String, pattern = "^HJ[0-9a-f]{32}$")]
-    sid: Sid,
-    /// The account.
-    #[schema(value_type = String, pattern = "^AC[0-9a-f]{32}$")]
-    account_sid: Sid,
+    sid: TemplateSid,
+    account_sid: AccountSid,
     /// Its name.
     friendly_name: &'a str,
     /// Where it is used. Calls are `voice` here, as Twilio spells it.
@@ -291,8 +236,8 @@ impl<'a> TemplateView<'a> {
             (locale, view)
         });
         Self {
-            sid: template.sid,
-            account_sid: frame.account,
+            sid: Id(template.sid),
+            account_sid: Id(frame.account),
             friendly_name: &template.friendly_name,
             channels: channels.collect(),
             translations: translations.collect(),
@@ -312,10 +257,8 @@ struct TranslationView<'a> {
     locale: String,
     /// The text, with its places in braces.
     text: &'a str,
-    /// When it was changed last.
     #[schema(value_type = String, format = DateTime)]
     date_updated: DateTime,
-    /// When it was made.
     #[schema(value_type = String, format = DateTime)]
     date_created: DateTime,
 }
@@ -324,12 +267,9 @@ struct TranslationView<'a> {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = SafeListNumber)]
 pub struct SafeNumberView {
-    /// Its id.
-    #[schema(value_type = String, pattern = "^GN[0-9a-f]{32}$")]
-    sid: Sid,
+    sid: SafeNumberSid,
     /// The number, in E.164 form.
     phone_number: String,
-    /// Its address.
     #[schema(format = "uri")]
     url: String,
 }
@@ -339,7 +279,7 @@ impl SafeNumberView {
     pub fn new(frame: &Frame<'_>, sid: Sid, number: PhoneNumber) -> Self {
         let phone_number = number.e164();
         let url = frame.url(&format!("/SafeList/Numbers/{phone_number}"));
-        Self { sid, phone_number, url }
+        Self { sid: Id(sid), phone_number, url }
     }
 }
 
@@ -347,12 +287,8 @@ impl SafeNumberView {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = TestNumber)]
 pub struct TestNumberView<'a> {
-    /// The service.
-    #[schema(value_type = String, pattern = "^VA[0-9a-f]{32}$")]
-    service_sid: Sid,
-    /// The account.
-    #[schema(value_type = String, pattern = "^AC[0-9a-f]{32}$")]
-    account_sid: Sid,
+    service_sid: ServiceSid,
+    account_sid: AccountSid,
     /// In E.164 form; `x` stands for any digit.
     pattern: &'a str,
     /// The code that verifies them.
@@ -370,8 +306,8 @@ impl<'a> TestNumberView<'a> {
     pub fn new(frame: &Frame<'_>, service: Sid, number: &'a TestNumber) -> Self {
         let url = frame.url(&format!("/Services/{service}/TestNumbers/{}", number.pattern));
         Self {
-            service_sid: service,
-            account_sid: frame.account,
+            service_sid: Id(service),
+            account_sid: Id(frame.account),
             pattern: &number.pattern,
             code: &number.code,
             date_expires: number.expires.into(),

@@ -1,25 +1,51 @@
 //! A verification, the answer to a check, and the attempts to deliver messages.
 
-use serde::Serialize;
-use utoipa::ToSchema;
+use std::borrow::Cow;
+
+use serde::{Serialize, Serializer};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::{Empty, Frame};
 use crate::domain::{Channel, DateTime, Region, Sid};
+use crate::http::v2::params::{AccountSid, AttemptSid, Id, ServiceSid, VerificationSid};
 use crate::verify::{Attempt, Status, Summary, Verification};
+
+/// Values of which answers have the word.
+macro_rules! word {
+    ($($name:ident($type:ty) $schema:literal: $as_str:expr, $all:expr;)+) => {$(
+        #[derive(Debug)]
+        struct $name($type);
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                to.serialize_str($as_str(self.0))
+            }
+        }
+
+        impl PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                let words = ObjectBuilder::new().schema_type(Type::String).enum_values(Some($all.map($as_str)));
+                Schema::from(words.build()).into()
+            }
+        }
+
+        impl ToSchema for $name {
+            fn name() -> Cow<'static, str> {
+                $schema.into()
+            }
+        }
+    )+};
+}
 
 /// A verification.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Verification)]
 pub struct VerificationView {
-    /// Its id.
-    #[schema(value_type = String, pattern = "^VE[0-9a-f]{32}$")]
-    sid: Sid,
-    /// The service it belongs to.
-    #[schema(value_type = String, pattern = "^VA[0-9a-f]{32}$")]
-    service_sid: Sid,
-    /// The account.
-    #[schema(value_type = String, pattern = "^AC[0-9a-f]{32}$")]
-    account_sid: Sid,
+    sid: VerificationSid,
+    service_sid: ServiceSid,
+    account_sid: AccountSid,
     /// The number, in E.164 form.
     to: String,
     /// The channel of the last request.
@@ -38,16 +64,13 @@ pub struct VerificationView {
     payee: Option<String>,
     /// Its messages so far, the oldest first.
     send_code_attempts: Vec<SendAttemptView>,
-    /// When it began.
     #[schema(value_type = String, format = DateTime)]
     date_created: DateTime,
-    /// Time of its last change.
     #[schema(value_type = String, format = DateTime)]
     date_updated: DateTime,
     /// Always null: silent network authentication is not served.
     #[schema(required)]
     sna: Option<Empty>,
-    /// Its address.
     #[schema(format = "uri")]
     url: String,
 }
@@ -61,75 +84,21 @@ struct SendAttemptView {
     time: DateTime,
     /// Its channel, in Twilio's spelling.
     channel: AttemptChannelName,
-    /// Its id.
-    #[schema(value_type = String, pattern = "^VL[0-9a-f]{32}$")]
-    attempt_sid: Sid,
+    attempt_sid: AttemptSid,
 }
 
-/// A channel.
-#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-#[schema(as = Channel)]
-enum ChannelName {
-    /// A text message.
-    Sms,
-    /// A call.
-    Call,
-    /// A message over `WhatsApp`.
-    Whatsapp,
+word! {
+    ChannelName(Channel) "Channel": Channel::as_str, Channel::ALL;
+    AttemptChannelName(Channel) "AttemptChannel": in_attempts, Channel::ALL;
+    StatusName(Status) "VerificationStatus": Status::as_str, Status::ALL;
 }
 
 /// A channel, as attempts of a verification spell it.
-#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
-#[schema(as = AttemptChannel)]
-enum AttemptChannelName {
-    #[serde(rename = "SMS")]
-    Sms,
-    #[serde(rename = "CALL")]
-    Call,
-    #[serde(rename = "whatsapp")]
-    Whatsapp,
-}
-
-/// How far a verification is.
-#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-#[schema(as = VerificationStatus)]
-enum StatusName {
-    Pending,
-    Approved,
-    Canceled,
-    MaxAttemptsReached,
-}
-
-impl From<Channel> for ChannelName {
-    fn from(channel: Channel) -> Self {
-        match channel {
-            Channel::Sms => Self::Sms,
-            Channel::Call => Self::Call,
-            Channel::WhatsApp => Self::Whatsapp,
-        }
-    }
-}
-
-impl From<Channel> for AttemptChannelName {
-    fn from(channel: Channel) -> Self {
-        match channel {
-            Channel::Sms => Self::Sms,
-            Channel::Call => Self::Call,
-            Channel::WhatsApp => Self::Whatsapp,
-        }
-    }
-}
-
-impl From<Status> for StatusName {
-    fn from(status: Status) -> Self {
-        match status {
-            Status::Pending => Self::Pending,
-            Status::Approved => Self::Approved,
-            Status::Canceled => Self::Canceled,
-            Status::MaxAttemptsReached => Self::MaxAttemptsReached,
-        }
+const fn in_attempts(channel: Channel) -> &'static str {
+    match channel {
+        Channel::Sms => "SMS",
+        Channel::Call => "CALL",
+        Channel::WhatsApp => "whatsapp",
     }
 }
 
@@ -139,16 +108,16 @@ impl VerificationView {
         let sid = verification.sid;
         let attempts = verification.attempts.iter().map(|attempt| SendAttemptView {
             time: attempt.time.into(),
-            channel: attempt.channel.into(),
-            attempt_sid: attempt.sid,
+            channel: AttemptChannelName(attempt.channel),
+            attempt_sid: Id(attempt.sid),
         });
         Self {
-            sid,
-            service_sid: service,
-            account_sid: frame.account,
+            sid: Id(sid),
+            service_sid: Id(service),
+            account_sid: Id(frame.account),
             to: verification.to.e164(),
-            channel: verification.channel.into(),
-            status: verification.status.into(),
+            channel: ChannelName(verification.channel),
+            status: StatusName(verification.status),
             valid: verification.status == Status::Approved,
             lookup: Empty {},
             amount: None,
@@ -166,15 +135,9 @@ impl VerificationView {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = VerificationCheck)]
 pub struct CheckView {
-    /// The verification's id.
-    #[schema(value_type = String, pattern = "^VE[0-9a-f]{32}$")]
-    sid: Sid,
-    /// The service it belongs to.
-    #[schema(value_type = String, pattern = "^VA[0-9a-f]{32}$")]
-    service_sid: Sid,
-    /// The account.
-    #[schema(value_type = String, pattern = "^AC[0-9a-f]{32}$")]
-    account_sid: Sid,
+    sid: VerificationSid,
+    service_sid: ServiceSid,
+    account_sid: AccountSid,
     /// The number, in E.164 form.
     to: String,
     /// The channel of the last request.
@@ -189,10 +152,8 @@ pub struct CheckView {
     /// Always null: transactions are not served.
     #[schema(required)]
     payee: Option<String>,
-    /// When the verification began.
     #[schema(value_type = String, format = DateTime)]
     date_created: DateTime,
-    /// Time of its last change.
     #[schema(value_type = String, format = DateTime)]
     date_updated: DateTime,
     /// Always empty: silent network authentication is not served.
@@ -203,12 +164,12 @@ impl CheckView {
     /// After a check in the service `VA`.
     pub fn new(frame: &Frame<'_>, service: Sid, verification: &Verification) -> Self {
         Self {
-            sid: verification.sid,
-            service_sid: service,
-            account_sid: frame.account,
+            sid: Id(verification.sid),
+            service_sid: Id(service),
+            account_sid: Id(frame.account),
             to: verification.to.e164(),
-            channel: verification.channel.into(),
-            status: verification.status.into(),
+            channel: ChannelName(verification.channel),
+            status: StatusName(verification.status),
             valid: verification.status == Status::Approved,
             amount: None,
             payee: None,
@@ -223,44 +184,27 @@ impl CheckView {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Attempt)]
 pub struct AttemptView<'a> {
-    /// Its id.
-    #[schema(value_type = String, pattern = "^VL[0-9a-f]{32}$")]
-    sid: Sid,
-    /// The account.
-    #[schema(value_type = String, pattern = "^AC[0-9a-f]{32}$")]
-    account_sid: Sid,
+    sid: AttemptSid,
+    account_sid: AccountSid,
     /// The service; null when it has been deleted since.
-    #[schema(required, value_type = Option<String>, pattern = "^VA[0-9a-f]{32}$")]
-    service_sid: Option<Sid>,
-    /// The verification.
-    #[schema(value_type = String, pattern = "^VE[0-9a-f]{32}$")]
-    verification_sid: Sid,
-    /// When it was made.
+    #[schema(required)]
+    service_sid: Option<ServiceSid>,
+    verification_sid: VerificationSid,
     #[schema(value_type = String, format = DateTime)]
     date_created: DateTime,
-    /// Time of its last change.
     #[schema(value_type = String, format = DateTime)]
     date_updated: DateTime,
     /// Whether the number was verified.
-    conversion_status: Conversion,
+    #[schema(pattern = "^(converted|unconverted)$")]
+    conversion_status: &'static str,
     /// Its channel.
     channel: ChannelName,
     /// Its price: not known here.
     price: Price,
     /// More about it.
     channel_data: ChannelData<'a>,
-    /// Its address.
     #[schema(format = "uri")]
     url: String,
-}
-
-/// Whether an attempt led to a verified number.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-#[schema(as = ConversionStatus)]
-enum Conversion {
-    Converted,
-    Unconverted,
 }
 
 /// The price of a message.
@@ -277,13 +221,12 @@ struct Price {
 /// More about an attempt.
 #[derive(Debug, Serialize, ToSchema)]
 struct ChannelData<'a> {
-    /// The verification.
-    #[schema(value_type = String, pattern = "^VE[0-9a-f]{32}$")]
-    verification_sid: Sid,
+    verification_sid: VerificationSid,
     /// The number, in E.164 form.
     to: String,
     /// `confirmed` when the number was verified, else `unconfirmed`.
-    status: Confirmation,
+    #[schema(pattern = "^(confirmed|unconfirmed)$")]
+    status: &'static str,
     /// The provider's latest report, in its words.
     #[schema(required)]
     message_status: Option<&'a str>,
@@ -310,32 +253,24 @@ struct ChannelData<'a> {
     carrier: Option<String>,
 }
 
-/// Whether the number was verified.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-enum Confirmation {
-    Confirmed,
-    Unconfirmed,
-}
-
 impl<'a> AttemptView<'a> {
     /// An attempt; `service` is the `VA` of its service, unless it has been deleted.
     pub fn new(frame: &Frame<'_>, service: Option<Sid>, attempt: &'a Attempt) -> Self {
         let Attempt { sid, verification, converted, .. } = *attempt;
         Self {
-            sid,
-            account_sid: frame.account,
-            service_sid: service,
-            verification_sid: verification,
+            sid: Id(sid),
+            account_sid: Id(frame.account),
+            service_sid: service.map(Id),
+            verification_sid: Id(verification),
             date_created: attempt.created.into(),
             date_updated: attempt.updated.into(),
-            conversion_status: if converted { Conversion::Converted } else { Conversion::Unconverted },
-            channel: attempt.channel.into(),
+            conversion_status: if converted { "converted" } else { "unconverted" },
+            channel: ChannelName(attempt.channel),
             price: Price { value: None, currency: None },
             channel_data: ChannelData {
-                verification_sid: verification,
+                verification_sid: Id(verification),
                 to: attempt.to.e164(),
-                status: if converted { Confirmation::Confirmed } else { Confirmation::Unconfirmed },
+                status: if converted { "confirmed" } else { "unconfirmed" },
                 message_status: attempt.message_status.as_deref(),
                 error_code: attempt.error_code.map(|code| code.to_string()),
                 country: attempt.country.map(|country: Region| country.to_string()),
@@ -363,7 +298,6 @@ pub struct SummaryView {
     /// Those that did, in percent; `0` when there were none at all.
     #[schema(pattern = r"^[0-9]{1,3}(\.[0-9]{1,9})?$")]
     conversion_rate_percentage: String,
-    /// Its address.
     #[schema(format = "uri")]
     url: String,
 }

@@ -1,0 +1,493 @@
+//! The types that a parameter can have. Each reads a value, checks it and describes it, with the same constants.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt::{self, Display};
+use std::net::IpAddr;
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Type};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
+
+use super::error::Error;
+use super::fields::{Fields, NOT_SERVED};
+use super::params::{JSON, Parameter};
+use crate::domain::{Channel, Code, CodeLength, Locale, PhoneNumber, Region, Sid, SidKind, Timestamp};
+use crate::registry::{LockoutRule, Resend, WebhookStatus};
+use crate::template::{AppHash, SendDigits};
+use crate::verify::Ending;
+use crate::webhook::{DeliveryState, EventId, EventType};
+
+fn string() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String)
+}
+
+pub(super) fn matching(pattern: impl Into<String>) -> Schema {
+    string().pattern(Some(pattern)).build().into()
+}
+
+fn text_of(longest: usize, pattern: &str) -> Schema {
+    string().max_length(Some(longest)).pattern(Some(pattern)).build().into()
+}
+
+fn one_of(words: impl IntoIterator<Item = &'static str>) -> Schema {
+    string().enum_values(Some(words)).build().into()
+}
+
+/// Types whose values are texts: what they must be, how they are read, and their pattern.
+macro_rules! texts {
+    ($($type:ty: $must_be:expr, $parse:expr, $schema:expr;)+) => {$(
+        impl Parameter for $type {
+            fn find(fields: &Fields, name: &str) -> Result<Option<Self>, Error> {
+                fields.parsed(name, $must_be, $parse)
+            }
+
+            fn schema() -> Schema {
+                $schema
+            }
+        }
+    )+};
+}
+
+/// Types with a few values, each with its word.
+macro_rules! words {
+    ($($type:ty: $($word:literal => $value:expr),+;)+) => {$(
+        impl Parameter for $type {
+            fn find(fields: &Fields, name: &str) -> Result<Option<Self>, Error> {
+                fields.parsed(name, [$($word),+].join(" or "), |text| match text {
+                    $($word => Some($value),)+
+                    _ => None,
+                })
+            }
+
+            fn schema() -> Schema {
+                one_of([$($word),+])
+            }
+        }
+    )+};
+}
+
+texts! {
+    PhoneNumber: "a phone number in E.164 form, such as +14155552671", phone, matching(r"\+[1-9][0-9]{6,14}");
+    Timestamp: "a date such as 2015-07-30T20:00:00Z", Timestamp::parse_day_or_moment, matching(
+        "(19[7-9][0-9]|2[0-9]{3})-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])(T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,9})?Z)?"
+    );
+    Locale: "a language tag such as de or pt-BR", Locale::parse, matching(
+        "[A-Za-z]{2,3}([-_][A-Za-z]{4})?([-_]([A-Za-z]{2}|[0-9]{3}))?"
+    );
+    AppHash: "11 characters of A-Z, a-z, 0-9, + and /", AppHash::parse, matching("[A-Za-z0-9+/]{11}");
+    Region: "two letters of ISO 3166-1", Region::parse, matching("[A-Za-z]{2}");
+    IpAddr: "an IP address", |text| IpAddr::from_str(text).ok(), string().max_length(Some(45)).build().into();
+    Channel: "sms, call or whatsapp", Channel::parse, one_of(Channel::ALL.map(Channel::as_str));
+    Code: format_args!("{} to {} digits", CodeLength::MIN, CodeLength::MAX), Code::parse, matching(digits("[0-9]"));
+    SendDigits: format_args!("at most {} of 0-9, w, W, * and #", SendDigits::MOST), SendDigits::parse, matching(
+        format!("[0-9w*#]{{1,{}}}", SendDigits::MOST)
+    );
+    EventId: "evt_ and 32 hexadecimal digits", EventId::parse, matching("evt_[0-9a-f]{32}");
+    EventType: "the name of an event", EventType::parse, string().max_length(Some(64)).build().into();
+    LockoutRule: "growing, or seconds", lockout, matching("growing|[0-9]{1,7}");
+    NumberPrefix: format_args!("1 to {} digits, perhaps behind a +", NumberPrefix::LONGEST), NumberPrefix::parse, matching(
+        format!(r"\+?[0-9]{{1,{}}}", NumberPrefix::LONGEST)
+    );
+    PageToken: "one of an address that a list told", PageToken::parse, matching("PT[0-9]{1,19}");
+}
+
+words! {
+    Ending: "canceled" => Self::Canceled, "approved" => Self::Approved;
+    Resend: "keep" => Self::Keep, "new" => Self::New;
+    DeliveryState: "pending" => Self::Pending, "delivered" => Self::Delivered, "failed" => Self::Failed;
+    WebhookStatus: "enabled" => Self::Enabled, "disabled" => Self::Disabled;
+    WebhookVersion: "v2" => Self;
+    RiskCheck: "enable" => Self, "disable" => Self;
+    Converted: "converted" => Self(true), "unconverted" => Self(false), "CONVERTED" => Self(true),
+        "UNCONVERTED" => Self(false);
+}
+
+/// The form of a webhook's events: there is one.
+pub struct WebhookVersion;
+
+/// Twilio's switch for its fraud checks. This server has none yet.
+pub struct RiskCheck;
+
+/// Whether an attempt led to a verified number.
+pub struct Converted(pub bool);
+
+/// The first digits of numbers.
+pub struct NumberPrefix(pub String);
+
+impl NumberPrefix {
+    /// E.164's fifteen digits.
+    const LONGEST: usize = 15;
+
+    fn parse(text: &str) -> Option<Self> {
+        let digits = text.strip_prefix(['+', ' ']).unwrap_or(text);
+        let fits = (1..=Self::LONGEST).contains(&digits.len());
+        (fits && is_digits(digits)).then(|| Self(digits.to_owned()))
+    }
+}
+
+/// The moment at which the first page of a list was requested.
+#[derive(Clone, Copy)]
+pub struct PageToken(pub Timestamp);
+
+impl PageToken {
+    fn parse(text: &str) -> Option<Self> {
+        let digits = text.strip_prefix("PT")?;
+        digits.parse().ok().filter(|_| is_digits(digits)).map(|millis| Self(Timestamp::from_millis(millis)))
+    }
+}
+
+impl Display for PageToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PT{}", self.0.as_millis())
+    }
+}
+
+fn digits(class: &str) -> String {
+    format!("{class}{{{},{}}}", CodeLength::MIN, CodeLength::MAX)
+}
+
+fn is_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// A number from its text. A `+` in a form means a space, and people write `To=+1415...` all the same: a space in front
+/// is read as a `+`.
+fn phone(text: &str) -> Option<PhoneNumber> {
+    let read = |text: &str| PhoneNumber::parse(text, None).ok();
+    text.strip_prefix(' ').map_or_else(|| read(text), |rest| read(&format!("+{rest}")))
+}
+
+fn lockout(text: &str) -> Option<LockoutRule> {
+    if text == "growing" {
+        return Some(LockoutRule::Growing);
+    }
+    let seconds: u32 = text.parse().ok()?;
+    Some(LockoutRule::Fixed(Duration::from_secs(seconds.into())))
+}
+
+/// An id of the kind with this index in [`SidKind::ALL`], in parameters and in answers.
+#[derive(Debug, Clone, Copy)]
+pub struct Id<const KIND: usize>(pub Sid);
+
+pub type AccountSid = Id<{ SidKind::Account as usize }>;
+pub type ServiceSid = Id<{ SidKind::Service as usize }>;
+pub type VerificationSid = Id<{ SidKind::Verification as usize }>;
+pub type AttemptSid = Id<{ SidKind::Attempt as usize }>;
+pub type RateLimitSid = Id<{ SidKind::RateLimit as usize }>;
+pub type BucketSid = Id<{ SidKind::Bucket as usize }>;
+pub type TemplateSid = Id<{ SidKind::Template as usize }>;
+pub type WebhookSid = Id<{ SidKind::Webhook as usize }>;
+pub type SafeNumberSid = Id<{ SidKind::SafeNumber as usize }>;
+pub type MessagingServiceSid = Id<{ SidKind::MessagingService as usize }>;
+
+impl<const KIND: usize> Serialize for Id<KIND> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(to)
+    }
+}
+
+impl<const KIND: usize> PartialSchema for Id<KIND> {
+    fn schema() -> RefOr<Schema> {
+        let prefix = SidKind::ALL[KIND].prefix();
+        let schema = string().pattern(Some(format!("^{prefix}[0-9a-f]{{32}}$")));
+        Schema::from(schema.build()).into()
+    }
+}
+
+impl<const KIND: usize> ToSchema for Id<KIND> {
+    fn name() -> Cow<'static, str> {
+        format!("{:?}Sid", SidKind::ALL[KIND]).into()
+    }
+}
+
+/// The pattern of the ids of a kind.
+pub fn sid_pattern(kind: SidKind) -> String {
+    format!("{}[0-9a-fA-F]{{32}}", kind.prefix())
+}
+
+impl<const KIND: usize> Parameter for Id<KIND> {
+    fn find(fields: &Fields, name: &str) -> Result<Option<Self>, Error> {
+        let kind = SidKind::ALL[KIND];
+        let must_be = format_args!("{} and 32 hexadecimal digits", kind.prefix());
+        fields.parsed(name, must_be, |text| Sid::parse(kind, text).map(Self))
+    }
+
+    fn schema() -> Schema {
+        matching(sid_pattern(SidKind::ALL[KIND]))
+    }
+}
+
+/// A text of at most so many characters, without control characters.
+pub struct Note<const LONGEST: usize>(pub String);
+
+/// Whether a text has at most so many characters and no control characters.
+fn is_note(text: &str, longest: usize) -> bool {
+    text.chars().take(longest + 1).count() <= longest && !text.chars().any(char::is_control)
+}
+
+impl<const LONGEST: usize> Parameter for Note<LONGEST> {
+    fn find(fields: &Fields, name: &str) -> Result<Option<Self>, Error> {
+        let must_be = format_args!("at most {LONGEST} characters, without control characters");
+        fields.parsed(name, must_be, |text| is_note(text, LONGEST).then(|| Self(text.to_owned())))
+    }
+
+    fn schema() -> Schema {
+        text_of(LONGEST, r"[^\x00-\x1f\x7f-\x9f]*")
+    }
+}
+
+/// A text that the registry checks: a name in messages, with few digits.
+pub struct Name(pub String);
+
+/// A text that the registry checks: at most so many characters, without braces and control characters.
+pub struct Line<const LONGEST: usize>(pub String);
+
+/// A text that the registry checks: at most so many characters.
+pub struct Text<const LONGEST: usize>(pub String);
+
+/// A text that the registry checks: channels, each perhaps with the seconds to wait for a receipt.
+pub struct Workflow(pub String);
+
+/// A text that the registry checks: a number in which `x` is any digit.
+pub struct Pattern(pub String);
+
+/// A text that the registry checks: a country that it knows.
+pub struct Country(pub String);
+
+/// A text that the registry checks: the code of a test number.
+pub struct TestCode(pub String);
+
+/// Longest name of a sender in a message.
+const NAME: usize = 30;
+/// So many digits in a sender's name could be a code, or a number to call.
+const DIGITS_IN_A_NAME: usize = 5;
+
+fn name_schema() -> Schema {
+    let other = r"[^0-9\x00-\x1f\x7f-\x9f{}]*";
+    text_of(NAME, &format!("{other}([0-9]{other}){{0,{}}}", DIGITS_IN_A_NAME - 1))
+}
+
+/// Texts that the registry checks.
+macro_rules! checked_by_the_registry {
+    ($([$($generic:tt)*] $type:ty: $schema:expr;)+) => {$(
+        impl $($generic)* Parameter for $type {
+            fn find(fields: &Fields, name: &str) -> Result<Option<Self>, Error> {
+                Ok(fields.text(name)?.map(Self))
+            }
+
+            fn schema() -> Schema {
+                $schema
+            }
+        }
+    )+};
+}
+
+checked_by_the_registry! {
+    [] Name: name_schema();
+    [<const LONGEST: usize>] Line<LONGEST>: text_of(LONGEST, r"[^\x00-\x1f\x7f-\x9f{}]*");
+    [<const LONGEST: usize>] Text<LONGEST>: string().max_length(Some(LONGEST)).build().into();
+    [] Workflow: matching(
+        "(sms|call|whatsapp)(:[1-9][0-9]?s)?(,(sms|call|whatsapp)(:[1-9][0-9]?s)?){0,9}"
+    );
+    [] Country: matching("[A-Za-z]{2}");
+    [] Pattern: matching(PATTERN);
+    [] TestCode: matching(digits("[0-9]"));
+}
+
+/// The pattern of test numbers.
+pub const PATTERN: &str = "\\+[0-9xX]{7,15}";
+
+/// The sender's name for one message.
+pub struct SenderName(pub String);
+
+impl Parameter for SenderName {
+    fn find(fields: &Fields, name: &str) -> Result<Option<Self>, Error> {
+        let Some(Note(text)) = Note::<NAME>::find(fields, name)? else { return Ok(None) };
+        if text.chars().filter(|c| c.is_numeric()).count() >= DIGITS_IN_A_NAME {
+            return Err(Error::parameter(name, format!("it must have fewer than {DIGITS_IN_A_NAME} digits")));
+        }
+        Ok(Some(Self(text)))
+    }
+
+    fn schema() -> Schema {
+        name_schema()
+    }
+}
+
+/// The way of delivery of a verification; `None` for `auto`.
+pub struct BeginChannel(pub Option<Channel>);
+
+impl BeginChannel {
+    const AUTO: &str = "auto";
+    /// Twilio's other channels, which the refusal names.
+    const OTHER: [&str; 6] = ["email", "sna", "push", "totp", "rcs", "passkeys"];
+}
+
+impl Parameter for BeginChannel {
+    fn find(fields: &Fields, name: &str) -> Result<Option<Self>, Error> {
+        let Some(text) = fields.text(name)? else { return Ok(None) };
+        if text == Self::AUTO {
+            return Ok(Some(Self(None)));
+        }
+        if let Some(channel) = Channel::parse(&text) {
+            return Ok(Some(Self(Some(channel))));
+        }
+        let other = Self::OTHER.iter().find(|other| **other == text);
+        let not_here = other.map(|other| format!("{other} is not served here; ")).unwrap_or_default();
+        Err(Error::parameter(name, format!("{not_here}it must be sms, call, whatsapp or auto")))
+    }
+
+    fn schema() -> Schema {
+        one_of(Channel::ALL.map(Channel::as_str).into_iter().chain([Self::AUTO]))
+    }
+}
+
+/// A submitted code. A text of the right length that cannot be a code is a wrong code: `None`.
+pub struct SubmittedCode(pub Option<Code>);
+
+impl Parameter for SubmittedCode {
+    fn find(fields: &Fields, name: &str) -> Result<Option<Self>, Error> {
+        let lengths = usize::from(CodeLength::MIN)..=usize::from(CodeLength::MAX);
+        match fields.text(name)? {
+            None => Ok(None),
+            Some(text) if lengths.contains(&text.chars().count()) => Ok(Some(Self(Code::parse(&text)))),
+            Some(_) => {
+                let (least, most) = (CodeLength::MIN, CodeLength::MAX);
+                Err(Error::parameter(name, format!("it must have {least} to {most} characters")))
+            }
+        }
+    }
+
+    fn schema() -> Schema {
+        matching(digits("."))
+    }
+}
+
+/// A whole number from `LEAST` to `MOST`.
+pub struct Whole<const LEAST: u32, const MOST: u32>(pub u32);
+
+/// A whole number from `LEAST` to `MOST`, which the registry checks.
+pub struct Count<const LEAST: u32, const MOST: u32>(pub u64);
+
+fn whole_schema(least: u32, most: u32) -> Schema {
+    ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(least)).maximum(Some(most)).build().into()
+}
+
+impl<const LEAST: u32, const MOST: u32> Parameter for Whole<LEAST, MOST> {
+    fn find(fields: &Fields, name: &str) -> Result<Option<Self>, Error> {
+        let must_be = format_args!("a whole number from {LEAST} to {MOST}");
+        fields.parsed_scalar(name, must_be, |text| {
+            let value = text.parse().ok().filter(|_| is_digits(text))?;
+            (LEAST..=MOST).contains(&value).then_some(Self(value))
+        })
+    }
+
+    fn schema() -> Schema {
+        whole_schema(LEAST, MOST)
+    }
+}
+
+impl<const LEAST: u32, const MOST: u32> Parameter for Count<LEAST, MOST> {
+    fn find(fields: &Fields, name: &str) -> Result<Option<Self>, Error> {
+        fields.parsed_scalar(name, "a whole number", |text| {
+            text.parse().ok().filter(|_| is_digits(text)).map(Self)
+        })
+    }
+
+    fn schema() -> Schema {
+        whole_schema(LEAST, MOST)
+    }
+}
+
+/// `true` or `false`, in any case.
+impl Parameter for bool {
+    fn find(fields: &Fields, name: &str) -> Result<Option<Self>, Error> {
+        fields.parsed_scalar(name, "true or false", |text| {
+            if text.eq_ignore_ascii_case("true") {
+                Some(true)
+            } else {
+                text.eq_ignore_ascii_case("false").then_some(false)
+            }
+        })
+    }
+
+    fn schema() -> Schema {
+        ObjectBuilder::new().schema_type(Type::Boolean).build().into()
+    }
+}
+
+/// The switch of something that is not served: only `false`.
+pub struct Off;
+
+impl Parameter for Off {
+    fn find(fields: &Fields, name: &str) -> Result<Option<Self>, Error> {
+        match bool::find(fields, name)? {
+            Some(true) => Err(Error::parameter(name, NOT_SERVED)),
+            given => Ok(given.map(|_| Self)),
+        }
+    }
+
+    fn schema() -> Schema {
+        ObjectBuilder::new().schema_type(Type::Boolean).enum_values(Some([false])).build().into()
+    }
+}
+
+/// Names of events, or `*` for all: repeated, or an array in JSON.
+pub struct Events(pub Vec<String>);
+
+impl Parameter for Events {
+    fn find(fields: &Fields, name: &str) -> Result<Option<Self>, Error> {
+        Ok(Some(fields.texts(name)?).filter(|names| !names.is_empty()).map(Self))
+    }
+
+    fn schema() -> Schema {
+        let names = EventType::ALL.into_iter().map(EventType::as_str).chain([EventType::EVERY]);
+        ArrayBuilder::new().items(RefOr::T(one_of(names))).build().into()
+    }
+}
+
+/// Names and texts: at most `MOST`, each of at most `LONGEST` characters. A JSON object, as a text or, in a JSON body, as it
+/// is.
+#[derive(Default)]
+pub struct Pairs<const MOST: usize, const LONGEST: usize>(pub BTreeMap<String, String>);
+
+impl<const MOST: usize, const LONGEST: usize> Parameter for Pairs<MOST, LONGEST> {
+    fn find(fields: &Fields, name: &str) -> Result<Option<Self>, Error> {
+        let Some(pairs) = fields.object(name)? else { return Ok(None) };
+        if pairs.len() > MOST {
+            return Err(Error::parameter(name, format!("it must have at most {MOST} names")));
+        }
+        let fit = |text: &String| is_note(text, LONGEST);
+        if !pairs.iter().all(|(key, text)| !key.is_empty() && fit(key) && fit(text)) {
+            let problem = format!(
+                "its names and values must have at most {LONGEST} characters, and a name one at least"
+            );
+            return Err(Error::parameter(name, problem));
+        }
+        Ok(Some(Self(pairs)))
+    }
+
+    fn schema() -> Schema {
+        string().content_media_type(JSON).build().into()
+    }
+}
+
+/// A value that an empty text removes.
+pub struct Removable<T>(pub Option<T>);
+
+impl<T: Parameter> Parameter for Removable<T> {
+    fn find(fields: &Fields, name: &str) -> Result<Option<Self>, Error> {
+        if fields.only(name)?.is_some_and(|value| value == "") {
+            return Ok(Some(Self(None)));
+        }
+        Ok(T::find(fields, name)?.map(|value| Self(Some(value))))
+    }
+
+    fn schema() -> Schema {
+        T::schema()
+    }
+}
