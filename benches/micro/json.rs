@@ -38,11 +38,11 @@ fn requests(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("json in, number parsed");
     group.throughput(Throughput::Bytes(SEND.len() as u64));
     group.bench_function("send-otp", |b| {
-        b.iter(|| read_send_otp(black_box(SEND), None, &[Channel::Sms]).expect("a body"))
+        b.iter(|| read_send_otp(black_box(SEND), None, &[Channel::Sms]).expect("a body"));
     });
     group.throughput(Throughput::Bytes(CHECK.len() as u64));
     group.bench_function("verify-otp", |b| {
-        b.iter(|| read_verify_otp(black_box(CHECK), None).expect("a body"))
+        b.iter(|| read_verify_otp(black_box(CHECK), None).expect("a body"));
     });
     group.finish();
 }

@@ -52,14 +52,15 @@ async fn try_answer<V: Verify>(
     if !is_there(deps, resource) {
         return Err(Problem::NotFound);
     }
-    if !resource.allows(&head.method) {
+    let found = resource.route(&head.method);
+    if found.is_none() && !resource.allows(&head.method) {
         return Err(Problem::MethodNotAllowed(&resource.allow));
     }
     let changes = head.method == Method::POST || head.method == Method::DELETE;
     if changes && browser::is_cross_site(&head.headers) {
         return Err(Problem::CrossSite);
     }
-    let Some((access, route)) = resource.route(&head.method) else {
+    let Some((access, route)) = found else {
         let what = resource.not_served.unwrap_or_default();
         return Ok(v2::not_served(call, what, head).answer());
     };
