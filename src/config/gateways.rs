@@ -56,7 +56,7 @@ impl AccountKeys {
     pub const TOKEN: &str = "ONCEWARD_AUTH_TOKEN";
 }
 
-#[derive(Deserialize, Serialize, JsonSchema)]
+#[derive(Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 struct SinchKeys {
     /// The application's key.
@@ -66,16 +66,12 @@ struct SinchKeys {
     #[serde(rename = "SINCH_APP_SECRET", with = "As::<Option<Password>>")]
     app_secret: Option<SecretString>,
     /// Where verifications are posted.
-    #[serde(rename = "SINCH_VERIFICATION_URL", with = "As::<BaseUrl>")]
-    verification_url: Arc<str>,
+    #[serde(rename = "SINCH_VERIFICATION_URL", with = "As::<Option<BaseUrl>>")]
+    verification_url: Option<Arc<str>>,
 }
 
-impl Default for SinchKeys {
-    fn default() -> Self {
-        let verification_url = "https://verification.api.sinch.com/verification/v1/verifications".into();
-        Self { app_id: None, app_secret: None, verification_url }
-    }
-}
+/// Where Sinch takes verifications, unless another address is given.
+const SINCH_URL: &str = "https://verification.api.sinch.com/verification/v1/verifications";
 
 impl SinchKeys {
     fn complete(self, c: &mut Context) -> Complete<SinchSettings> {
@@ -83,15 +79,15 @@ impl SinchKeys {
         if !is_begun("Sinch", &needs, &["SINCH_VERIFICATION_URL"], c)? {
             return Ok(None);
         }
-        warn_if_exposed("SINCH_VERIFICATION_URL begins with", &self.verification_url, c);
-        if !c.is_set("SINCH_VERIFICATION_URL") {
-            c.row("SINCH_VERIFICATION_URL", self.verification_url.to_string(), "the default");
-        }
+        let url = self.verification_url.as_deref().unwrap_or(SINCH_URL);
+        warn_if_exposed("SINCH_VERIFICATION_URL begins with", url, c);
+        let origin = c.origin("SINCH_VERIFICATION_URL");
+        c.row("SINCH_VERIFICATION_URL", url.to_owned(), &origin);
         let (id, secret) = self.app_id.zip(self.app_secret).ok_or(Reported)?;
         Ok(Some(SinchSettings {
             app_id: exposed(&id),
             app_secret: credential(&secret),
-            verification_url: self.verification_url.to_string(),
+            verification_url: url.to_owned(),
         }))
     }
 }

@@ -193,9 +193,11 @@ impl File<'_> {
 
     fn value(&mut self, path: &str, group: &str, value: Value, given: &mut RawValues) {
         let origin = format!("{}, key {path:?}", self.name);
-        if self.names.paths().any(|known| known == path) {
+        // The name of a key may have a dot in it; that of an alias leads into an object.
+        let nested = !group.is_empty() || !path.contains('.');
+        if self.names.keys.contains_key(path) || nested && self.names.paths().any(|known| known == path) {
             self.leaf(path, value, origin, given);
-        } else if !self.names.children(path).is_empty() {
+        } else if nested && !self.names.children(path).is_empty() {
             match value {
                 Value::Object(members) => {
                     for (name, value) in members {
