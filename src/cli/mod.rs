@@ -1,10 +1,11 @@
-//! The command line: what is asked for, and whether the server has to start for it.
+//! The command line: commands that print an answer and exit, and the start of the server.
 
 mod args;
-mod backup;
+mod check_data;
 mod keys;
+mod source;
 mod tracker;
-mod unlock;
+mod transfer;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -15,73 +16,54 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::config::{self, ConfigErrors, Effective, KeysSettings, Loaded, Sources, StorageSettings};
-use crate::control::{KeysRequest, TrackerRequest, UnlockRequest};
-use crate::node::process;
-use args::{Args, Command, TrackerArgs};
-use backup::Backup;
+use crate::app;
+use crate::attempts::AttemptLog;
+use crate::backup::{ExportError, ImportError};
+use crate::config::{self, ConfigErrors, Effective, Loaded, Sources};
+use crate::control::ControlError;
+use crate::engine::NumberState;
+use crate::node::{self, KeyError, process};
+use crate::shard::{Record, RecordError};
+use crate::store::{Counts, Finding, OpenError, StoreError};
+use args::{Args, Command};
 
 /// The command line or the configuration is wrong (`EX_USAGE` of sysexits.h).
-pub const EXIT_CONFIGURATION: u8 = 64;
+const EXIT_CONFIGURATION: u8 = 64;
 
-/// Runs the program: answers at once, or serves until it is told to stop.
+/// The data is damaged, or the file is no export (`EX_DATAERR`).
+const EXIT_DAMAGED: u8 = 65;
+
+/// The command failed (`EX_SOFTWARE`).
+const EXIT_FAILED: u8 = 70;
+
+/// Runs the program: prints an answer, or serves until it is stopped.
 pub fn main() -> ExitCode {
     let process = Process {
         working_dir: PathBuf::new(),
         environment: process::environment(),
         parallelism: process::parallelism(),
     };
-    let next = decide(std::env::args_os(), process);
-    match next {
-        Next::Serve(loaded) => crate::app::run(*loaded),
-        Next::Backup { storage, what } => print(backup::run(&what, &storage)),
-        Next::Tracker { storage, request, json } => print(tracker::run(&storage, &request, json)),
-        Next::Unlock { storage, request } => print(unlock::run(&storage, &request)),
-        Next::Keys { settings, request, json } => print(keys::run(*settings, &request, json)),
-        Next::Answer(answer) => print(answer),
+    match run(std::env::args_os(), process) {
+        Outcome::Serve(loaded) => app::run(*loaded),
+        Outcome::Answer(Answer { code, out, err }) => {
+            // A reader that closed the pipe wants no more; the exit code still tells.
+            let _ = io::stderr().write_all(err.as_bytes());
+            let _ = io::stdout().write_all(out.as_bytes());
+            ExitCode::from(code)
+        }
     }
 }
 
-fn print(Answer { code, out, err }: Answer) -> ExitCode {
-    // Who closed the pipe does not want to know; the exit code still tells.
-    let _ = io::stderr().write_all(err.as_bytes());
-    let _ = io::stdout().write_all(out.as_bytes());
-    ExitCode::from(code)
-}
-
-/// What the process has to offer besides its arguments.
+/// What the process has besides its arguments.
 struct Process {
     working_dir: PathBuf,
     environment: BTreeMap<String, String>,
     parallelism: usize,
 }
 
-/// What to do after the arguments and the configuration were read.
-enum Next {
+enum Outcome {
     Answer(Answer),
     Serve(Box<Loaded>),
-    /// Export, import, or check what is on the disk.
-    Backup {
-        storage: StorageSettings,
-        what: Backup,
-    },
-    /// List sends.
-    Tracker {
-        storage: StorageSettings,
-        request: TrackerRequest,
-        json: bool,
-    },
-    /// Make, list or revoke API keys.
-    /// End a lockout.
-    Unlock {
-        storage: StorageSettings,
-        request: UnlockRequest,
-    },
-    Keys {
-        settings: Box<KeysSettings>,
-        request: KeysRequest,
-        json: bool,
-    },
 }
 
 /// What to print before the exit.
@@ -92,16 +74,96 @@ struct Answer {
     err: String,
 }
 
-fn decide(arguments: impl Iterator<Item = OsString>, process: Process) -> Next {
+impl Answer {
+    fn of(out: impl Into<String>) -> Self {
+        Self { out: out.into(), ..Self::default() }
+    }
+}
+
+/// Why a command failed. Each text says what to do.
+#[derive(Debug, thiserror::Error)]
+enum CommandError {
+    #[error(transparent)]
+    Configuration(#[from] ConfigErrors),
+    /// A wrong value on the command line.
+    #[error("{0}")]
+    Usage(String),
+    #[error("the configuration is not valid: {error}")]
+    NotValid { error: Box<app::StartError>, warnings: Vec<String> },
+    #[error("there is no data in {0} yet; name the server's data directory with --data-dir or --config")]
+    NoData(String),
+    #[error(
+        "a server uses the data directory {0} but does not answer on its control socket: it is starting or stopping, or \
+         its log says why it has none; try again, or stop it first"
+    )]
+    NoSocket(String),
+    #[error("{0}")]
+    Damaged(String),
+    #[error("{0}")]
+    Failed(String),
+    #[error("{action} {}: {source}", path.display())]
+    File { action: &'static str, path: PathBuf, source: io::Error },
+    #[error("the server's answer cannot be read: {0}; is it of another version than this program?")]
+    Line(#[from] serde_json::Error),
+    #[error("close the store: {0}")]
+    Close(#[from] StoreError),
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    #[error(transparent)]
+    Export(#[from] ExportError),
+    #[error(transparent)]
+    Import(#[from] ImportError),
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    #[error(transparent)]
+    Start(#[from] node::StartError),
+}
+
+impl CommandError {
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Configuration(_) | Self::Usage(_) | Self::NotValid { .. } => EXIT_CONFIGURATION,
+            Self::Start(error) if error.is_about_the_configuration() => EXIT_CONFIGURATION,
+            Self::Damaged(_) | Self::Export(ExportError::Record { .. }) => EXIT_DAMAGED,
+            Self::Import(error) if !matches!(error, ImportError::Io(_)) => EXIT_DAMAGED,
+            _ => EXIT_FAILED,
+        }
+    }
+
+    /// The damage in the data, if that is the reason.
+    fn damage(&self) -> Option<Finding> {
+        if let Self::Open(error) = self { error.damage() } else { None }
+    }
+
+    fn answer(&self) -> Answer {
+        let warnings = match self {
+            Self::Configuration(errors) => listed(errors.warnings()),
+            Self::NotValid { warnings, .. } => listed(warnings),
+            _ => String::new(),
+        };
+        Answer { code: self.exit_code(), out: String::new(), err: format!("{warnings}error: {self}\n") }
+    }
+}
+
+fn run(arguments: impl Iterator<Item = OsString>, process: Process) -> Outcome {
     let args = match Args::try_parse_from(arguments) {
         Ok(args) => args,
-        Err(answer) => return Next::Answer(usage(&answer)),
+        // Help and the version, too.
+        Err(answer) => {
+            let text = answer.to_string();
+            return Outcome::Answer(if answer.use_stderr() {
+                Answer { code: EXIT_CONFIGURATION, out: String::new(), err: text }
+            } else {
+                Answer::of(text)
+            });
+        }
     };
     if args.print_schema {
-        return Next::Answer(Answer { out: config::json_schema(), ..Answer::default() });
-    }
-    if matches!(args.command, Some(Command::Openapi)) {
-        return Next::Answer(Answer { out: crate::http::openapi_json().to_owned(), ..Answer::default() });
+        return Outcome::Answer(Answer::of(config::json_schema()));
     }
     let sources = Sources {
         overrides: args.overrides(),
@@ -110,107 +172,89 @@ fn decide(arguments: impl Iterator<Item = OsString>, process: Process) -> Next {
         environment: process.environment,
         parallelism: process.parallelism,
     };
-    let what = match args.command {
-        Some(Command::Tracker(args)) => return look_at_sends(&args, &sources),
-        Some(Command::Unlock(args)) => {
-            return match config::load_storage(&sources) {
-                Ok(storage) => match unlock::request(&args, &storage) {
-                    Ok(request) => Next::Unlock { storage, request },
-                    Err(answer) => Next::Answer(answer),
-                },
-                Err(errors) => Next::Answer(misconfigured(&errors)),
-            };
-        }
-        Some(Command::Keys(args)) => {
-            let (request, json) = args.request();
-            return match config::load_keys(&sources) {
-                Ok(settings) => Next::Keys { settings: Box::new(settings), request, json },
-                Err(errors) => Next::Answer(misconfigured(&errors)),
-            };
-        }
-        Some(Command::Export(args)) => Some(Backup::Export(args)),
-        Some(Command::Import(args)) => Some(Backup::Import(args)),
-        Some(Command::CheckData(args)) => Some(Backup::CheckData(args)),
-        Some(Command::Openapi) | None => None,
+    let outcome = match args.command {
+        None => serve(args.check, args.print_config, &sources),
+        Some(command) => answer(command, &sources).map(Outcome::Answer),
     };
-    if let Some(what) = what {
-        return match config::load_storage(&sources) {
-            Ok(storage) => Next::Backup { storage, what },
-            Err(errors) => Next::Answer(misconfigured(&errors)),
-        };
+    outcome.unwrap_or_else(|error| Outcome::Answer(error.answer()))
+}
+
+fn answer(command: Command, sources: &Sources) -> Result<Answer, CommandError> {
+    let storage = || config::load_storage(sources);
+    match command {
+        Command::Tracker(args) => tracker::tracker(&args, &storage()?),
+        Command::Unlock(args) => tracker::unlock(&args, &storage()?),
+        Command::Export(args) => transfer::export(&args, &storage()?),
+        Command::Import(args) => transfer::import(&args, &storage()?),
+        Command::CheckData(args) => check_data::run(&args, &storage()?),
+        Command::Keys(args) => keys::run(args, config::load_keys(sources)?),
+        Command::Openapi => Ok(Answer::of(crate::http::openapi_json())),
     }
-    let mut loaded = match config::load(&sources) {
-        Ok(loaded) => loaded,
-        Err(errors) => return Next::Answer(misconfigured(&errors)),
-    };
-    match crate::app::check(&loaded.settings) {
+}
+
+/// Serves with the configuration, or answers what is asked about it.
+fn serve(check: bool, print_config: bool, sources: &Sources) -> Result<Outcome, CommandError> {
+    let mut loaded = config::load(sources)?;
+    match app::check(&loaded.settings) {
         Ok(warnings) => loaded.warnings.extend(warnings),
         Err(error) => {
-            let err = format!("{}error: the configuration is not valid: {error}\n", listed(&loaded.warnings));
-            return Next::Answer(Answer { code: EXIT_CONFIGURATION, out: String::new(), err });
+            return Err(CommandError::NotValid { error: Box::new(error), warnings: loaded.warnings });
         }
     }
-    let mut warnings = listed(&loaded.warnings);
-    let out = if args.check {
+    let mut err = listed(&loaded.warnings);
+    let out = if check {
         if let Some(exposed) = &loaded.settings.registry.unless_keys {
             // Only the data directory knows, and the check does not open it: a server may have it.
             let _ = writeln!(
-                warnings,
+                err,
                 "warning: the server starts only if the data directory holds an API key (onceward keys list); without one: {exposed}"
             );
         }
         "configuration is valid\n".to_owned()
-    } else if args.print_config {
-        table(&loaded.effective)
+    } else if print_config {
+        let key_width = loaded.effective.iter().map(|row| row.key.chars().count()).max().unwrap_or_default();
+        let row = |Effective { key, value, origin }: &Effective| {
+            format!("{key:key_width$} = {value}  # {origin}\n")
+        };
+        loaded.effective.iter().map(row).collect()
     } else {
-        return Next::Serve(Box::new(loaded));
+        return Ok(Outcome::Serve(Box::new(loaded)));
     };
-    Next::Answer(Answer { code: 0, out, err: warnings })
-}
-
-/// Needs to know where the data is, and nothing else.
-fn look_at_sends(args: &TrackerArgs, sources: &Sources) -> Next {
-    let storage = match config::load_storage(sources) {
-        Ok(storage) => storage,
-        Err(errors) => return Next::Answer(misconfigured(&errors)),
-    };
-    match tracker::request(args, &storage) {
-        Ok(request) => Next::Tracker { storage, request, json: args.json },
-        Err(answer) => Next::Answer(answer),
-    }
-}
-
-fn misconfigured(errors: &ConfigErrors) -> Answer {
-    let err = format!("{}error: {errors}\n", listed(errors.warnings()));
-    Answer { code: EXIT_CONFIGURATION, out: String::new(), err }
-}
-
-/// What clap has to say: help and the version as well as mistakes.
-fn usage(answer: &clap::Error) -> Answer {
-    let text = answer.to_string();
-    if answer.use_stderr() {
-        Answer { code: EXIT_CONFIGURATION, out: String::new(), err: text }
-    } else {
-        Answer { code: 0, out: text, err: String::new() }
-    }
+    Ok(Outcome::Answer(Answer { code: 0, out, err }))
 }
 
 fn listed(warnings: &[String]) -> String {
-    let mut list = String::new();
-    for warning in warnings {
-        list.extend(["warning: ", warning, "\n"]);
-    }
-    list
+    warnings.iter().flat_map(|warning| ["warning: ", warning, "\n"]).collect()
 }
 
-fn table(effective: &[Effective]) -> String {
-    let key_width = effective.iter().map(|row| row.key.chars().count()).max().unwrap_or_default();
-    let mut table = String::new();
-    for Effective { key, value, origin } in effective {
-        // Writing to a text cannot fail.
-        let _ = writeln!(table, "{key:key_width$} = {value}  # {origin}");
+/// A table with columns as wide as their longest cell.
+fn table<const N: usize>(headings: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
+    let mut table = vec![headings.map(str::to_owned)];
+    table.extend(rows);
+    let width = |column: usize| table.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    let mut out = String::new();
+    for row in &table {
+        let padded: Vec<_> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        out.extend([padded.join("  ").trim_end(), "\n"]);
     }
-    table
+    out
+}
+
+fn or_dash(text: Option<String>) -> String {
+    text.unwrap_or_else(|| "-".to_owned())
+}
+
+/// A value as a line of JSON.
+fn json_line(value: &impl serde::Serialize) -> String {
+    // Texts, numbers and lists of them always have a form in JSON.
+    serde_json::to_string(value).unwrap_or_default() + "\n"
+}
+
+/// Numbers, sends, and records of every other kind.
+fn in_three(counts: &Counts) -> (u64, u64, u64) {
+    let (numbers, sends) = (counts.of(NumberState::KIND), counts.of(AttemptLog::KIND));
+    (numbers, sends, counts.total() - numbers - sends)
 }
 
 #[cfg(test)]

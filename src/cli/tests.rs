@@ -238,26 +238,10 @@ impl World {
             environment: self.environment.clone(),
             parallelism: 2,
         };
-        match decide(arguments, process) {
-            Next::Answer(Answer { code, out, err }) => Ran { exit: Some(code), served: None, out, err },
-            Next::Serve(loaded) => {
+        match run(arguments, process) {
+            Outcome::Answer(Answer { code, out, err }) => Ran { exit: Some(code), served: None, out, err },
+            Outcome::Serve(loaded) => {
                 Ran { exit: None, served: Some(*loaded), out: String::new(), err: String::new() }
-            }
-            Next::Backup { storage, what } => {
-                let Answer { code, out, err } = backup::run(&what, &storage);
-                Ran { exit: Some(code), served: None, out, err }
-            }
-            Next::Tracker { storage, request, json } => {
-                let Answer { code, out, err } = tracker::run(&storage, &request, json);
-                Ran { exit: Some(code), served: None, out, err }
-            }
-            Next::Unlock { storage, request } => {
-                let Answer { code, out, err } = unlock::run(&storage, &request);
-                Ran { exit: Some(code), served: None, out, err }
-            }
-            Next::Keys { settings, request, json } => {
-                let Answer { code, out, err } = keys::run(*settings, &request, json);
-                Ran { exit: Some(code), served: None, out, err }
             }
         }
     }

@@ -128,6 +128,7 @@ impl World {
     async fn asks(&self, json: bool) -> Answer {
         let settings = self.settings.clone();
         let request = TrackerRequest { number: Some(NUMBER.to_owned()), status: None, limit: 10 };
-        spawn_blocking(move || run(&settings, &request, json)).await.expect("an end")
+        let answered = spawn_blocking(move || list(&settings, &request, json)).await.expect("an end");
+        answered.unwrap_or_else(|error| error.answer())
     }
 }

@@ -2,50 +2,25 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 
 use serde::Serialize;
 
-use super::progress::Progress;
-use super::source::{self, Source, SourceError};
-use super::{EXIT_DAMAGED, EXIT_FAILED, failed, in_three};
+use super::args::CheckDataArgs;
+use super::source::{self, Progress, Source};
+use super::{Answer, CommandError, EXIT_DAMAGED, in_three, json_line};
 use crate::backup::{check, name};
-use crate::cli::Answer;
-use crate::cli::args::CheckDataArgs;
 use crate::config::StorageSettings;
 use crate::domain::Timestamp;
 use crate::engine::key_fingerprint;
 use crate::node::kinds::for_tools;
 use crate::node::{KeyError, server_key};
 use crate::shard::Kinds;
-use crate::store::{Entry, Examined, Finding, JournalSummary, OpenError};
+use crate::store::{Entry, Examined, Finding, JournalSummary};
 
 /// What to do about a key that is not the right one.
 const PUT_BACK: &str = "put the server.key that it was written with back, or name it with ONCEWARD_KEY_FILE; see \"When a \
                         start is refused\" in docs/data-directory.md";
-
-#[derive(Debug, thiserror::Error)]
-enum CheckDataError {
-    #[error(transparent)]
-    Source(#[from] SourceError),
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    #[error("read the records: {0}; check again")]
-    Read(#[from] io::Error),
-}
-
-impl CheckDataError {
-    /// What is damaged, if that is why the data could not be looked at.
-    fn damage(&self) -> Option<Finding> {
-        match self {
-            Self::Source(error) => error.damage(),
-            Self::Open(error) => error.damage(),
-            Self::Read(_) | Self::Key(_) => None,
-        }
-    }
-}
 
 /// What was found, as machines read it.
 #[derive(Debug, Default, Serialize)]
@@ -129,26 +104,21 @@ enum KeyFound {
     Missing,
 }
 
-pub(super) fn run(args: &CheckDataArgs, settings: &StorageSettings) -> Answer {
+pub fn run(args: &CheckDataArgs, settings: &StorageSettings) -> Result<Answer, CommandError> {
     let mut progress = Progress::of("checking", args.quiet);
     let checked = check_data(settings, &mut progress);
     progress.end();
-    match checked {
-        Ok(report) => {
-            let code = if report.ok { 0 } else { EXIT_DAMAGED };
-            // A report of texts and numbers always has a form in JSON.
-            let json = || serde_json::to_string(&report).unwrap_or_default() + "\n";
-            Answer { code, out: if args.json { json() } else { text(&report) }, err: String::new() }
-        }
-        Err(error) => failed(EXIT_FAILED, &error),
-    }
+    let report = checked?;
+    let code = if report.ok { 0 } else { EXIT_DAMAGED };
+    let out = if args.json { json_line(&report) } else { text(&report) };
+    Ok(Answer { code, out, err: String::new() })
 }
 
-fn check_data(settings: &StorageSettings, progress: &mut Progress) -> Result<Report, CheckDataError> {
+fn check_data(settings: &StorageSettings, progress: &mut Progress) -> Result<Report, CommandError> {
     let looked = match Source::of_server(&settings.data_dir, progress) {
         Ok(source) => through_server(source, settings, progress),
-        Err(SourceError::Control(error)) if error.has_no_socket() => directory(settings),
-        Err(error) => Err(error.into()),
+        Err(CommandError::Control(error)) if error.has_no_socket() => directory(settings),
+        Err(error) => Err(error),
     };
     let report = match looked {
         Ok(report) => report,
@@ -172,7 +142,7 @@ fn through_server(
     source: Source,
     settings: &StorageSettings,
     progress: &mut Progress,
-) -> Result<Report, CheckDataError> {
+) -> Result<Report, CommandError> {
     let Source { mut records, counts, key, .. } = source;
     progress.expect(counts.total());
     let mut report = Report { through_server: true, ..Report::default() };
@@ -180,7 +150,8 @@ fn through_server(
     (report.numbers, report.sends, report.others) = (Some(numbers), Some(sends), Some(others));
     report.key = Some(check_key_while_served(settings, &key, &mut report.damage)?);
     let mut seen = 0;
-    while let Some(entry) = records.next_entry()? {
+    let failed = |error| CommandError::Failed(format!("read the records: {error}; check again"));
+    while let Some(entry) = records.next_entry().map_err(failed)? {
         seen += 1;
         progress.at(seen);
         let version = entry.record.first().copied().unwrap_or_default();
@@ -193,7 +164,7 @@ fn through_server(
     Ok(report)
 }
 
-fn directory(settings: &StorageSettings) -> Result<Report, CheckDataError> {
+fn directory(settings: &StorageSettings) -> Result<Report, CommandError> {
     let directory = source::open(&settings.data_dir)?;
     let kinds = for_tools();
     let mut damage = Vec::new();
@@ -315,94 +286,82 @@ const UNREADABLE: (KeyFound, Option<&str>) =
 /// The report in lines.
 fn text(report: &Report) -> String {
     let mut out = String::new();
-    // Writing to a text cannot fail.
-    let _ = lines(&mut out, report);
-    out
-}
-
-fn lines(out: &mut String, report: &Report) -> std::fmt::Result {
     for Damage { file, at, what, advice } in &report.damage {
         let place = match (file, at) {
             (Some(file), Some(at)) => format!("{file}, byte {at}: "),
             (Some(file), None) => format!("{file}: "),
             (None, _) => String::new(),
         };
-        writeln!(out, "DAMAGED: {place}{what}; {advice}")?;
+        // Writing to a text cannot fail.
+        let _ = writeln!(out, "DAMAGED: {place}{what}; {advice}");
     }
-    writeln!(out, "data directory  {}", report.data_dir)?;
-    if report.through_server {
-        writeln!(
-            out,
-            "                a server runs on it: every record was checked through it, the files were not;"
-        )?;
-        writeln!(
-            out,
-            "                stop it to have them checked too, or check a copy that a file system snapshot made"
-        )?;
+    for (label, text) in rows(report) {
+        let _ = writeln!(out, "{label:<15} {text}");
     }
-    if let Some(format) = report.format {
-        writeln!(out, "format          {format}")?;
-    }
-    if report.key == Some(KeyFound::Missing) {
-        writeln!(
-            out,
-            "server key      none in the directory: a start needs it there, or named with ONCEWARD_KEY_FILE"
-        )?;
-    }
-    if let (Some(numbers), Some(sends), Some(others)) = (report.numbers, report.sends, report.others) {
-        writeln!(out, "records         {numbers} numbers, sends of {sends} verifications, {others} others")?;
-        for (version, count) in &report.versions {
-            writeln!(out, "                {count} {version}")?;
-        }
-    }
-    match &report.journal {
-        Some(found) => journal_lines(out, report, found)?,
-        None if report.snapshot.is_some() => writeln!(out, "journal         not looked at")?,
-        None => {}
-    }
-    match &report.snapshot {
-        Some(SnapshotReport { records: Some(records), bytes }) => {
-            writeln!(out, "snapshot        {records} records, {bytes} bytes")?;
-        }
-        Some(SnapshotReport { records: None, bytes }) => {
-            writeln!(out, "snapshot        {bytes} bytes, not looked at further")?;
-        }
-        None => {}
-    }
-    match report.damage.len() {
-        0 => writeln!(out, "no damage found"),
-        found => writeln!(out, "{found} damaged; keep a copy of the directory before anything else"),
+    out + &match report.damage.len() {
+        0 => "no damage found\n".to_owned(),
+        found => format!("{found} damaged; keep a copy of the directory before anything else\n"),
     }
 }
 
-fn journal_lines(out: &mut String, report: &Report, journal: &JournalReport) -> std::fmt::Result {
+/// A label, or none where the row belongs to the one above, and the text beside it.
+fn rows(report: &Report) -> Vec<(&'static str, String)> {
+    let mut rows = vec![("data directory", report.data_dir.clone())];
+    if report.through_server {
+        rows.extend(
+            [
+                "a server runs on it: every record was checked through it, the files were not;",
+                "stop it to have them checked too, or check a copy that a file system snapshot made",
+            ]
+            .map(|text| ("", text.to_owned())),
+        );
+    }
+    rows.extend(report.format.map(|format| ("format", format.to_string())));
+    if report.key == Some(KeyFound::Missing) {
+        let text = "none in the directory: a start needs it there, or named with ONCEWARD_KEY_FILE";
+        rows.push(("server key", text.to_owned()));
+    }
+    if let (Some(numbers), Some(sends), Some(others)) = (report.numbers, report.sends, report.others) {
+        rows.push(("records", format!("{numbers} numbers, sends of {sends} verifications, {others} others")));
+        rows.extend(report.versions.iter().map(|(version, count)| ("", format!("{count} {version}"))));
+    }
+    match &report.journal {
+        Some(found) => journal_rows(&mut rows, report, found),
+        None if report.snapshot.is_some() => rows.push(("journal", "not looked at".to_owned())),
+        None => {}
+    }
+    rows.extend(report.snapshot.as_ref().map(|SnapshotReport { records, bytes }| {
+        (
+            "snapshot",
+            match records {
+                Some(records) => format!("{records} records, {bytes} bytes"),
+                None => format!("{bytes} bytes, not looked at further"),
+            },
+        )
+    }));
+    rows
+}
+
+fn journal_rows(rows: &mut Vec<(&'static str, String)>, report: &Report, journal: &JournalReport) {
     let JournalReport { segments, frames, records, bytes, .. } = journal;
-    writeln!(out, "journal         {segments} segments, {frames} frames, {records} records, {bytes} bytes")?;
+    rows.push(("journal", format!("{segments} segments, {frames} frames, {records} records, {bytes} bytes")));
+    let mut more = |text: String| rows.push(("", text));
     if let (Some(oldest), Some(newest)) = (&journal.oldest, &journal.newest) {
-        let (oldest, newest) = (oldest.rfc3339_millis(), newest.rfc3339_millis());
-        writeln!(out, "                written from {oldest} to {newest}")?;
+        more(format!("written from {} to {}", oldest.rfc3339_millis(), newest.rfc3339_millis()));
     }
     if report.snapshot.as_ref().is_some_and(|snapshot| snapshot.records.is_none()) {
-        writeln!(out, "                all of it, for without the snapshot it is not known what it covers")?;
+        more("all of it, for without the snapshot it is not known what it covers".to_owned());
     }
-    let end = match segments {
-        _ if !report.damage.is_empty() => "",
-        0 => "there is nothing in it to replay",
-        _ if journal.closed_in_order => "closed in order",
-        _ => "not closed in order: the next start replays it",
-    };
-    if !end.is_empty() {
-        writeln!(out, "                {end}")?;
+    if report.damage.is_empty() {
+        let end = match segments {
+            0 => "there is nothing in it to replay",
+            _ if journal.closed_in_order => "closed in order",
+            _ => "not closed in order: the next start replays it",
+        };
+        more(end.to_owned());
     }
     if let Some(TornReport { file, at, bytes }) = &journal.torn {
-        writeln!(
-            out,
-            "                {bytes} bytes at byte {at} of {file} look like a write that was torn and never"
-        )?;
-        writeln!(
-            out,
-            "                acknowledged: the next start cuts them off; damage here cannot be told from that"
-        )?;
+        more(format!("{bytes} bytes at byte {at} of {file} look like a write that was torn and never"));
+        more("acknowledged: the next start cuts them off; damage here cannot be told from that".to_owned());
     }
-    Ok(())
 }

@@ -1,0 +1,187 @@
+//! Where the records come from: the server that runs, or the directory when none does; and how far a command has come.
+
+use std::io::{BufReader, IsTerminal, Read, Write, stderr};
+use std::path::Path;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::CommandError;
+use crate::clock::{Clock, SystemClock};
+use crate::control::{CopyNews, ask_copy};
+use crate::domain::Timestamp;
+use crate::store::{CopyProgress, CopyReader, Counts, OpenError, ReadOnly, key_fingerprint_in};
+
+/// Bytes read at once.
+const BUFFER_BYTES: usize = 256 * 1024;
+
+/// Every record as of one moment.
+pub struct Source {
+    pub records: CopyReader<BufReader<Box<dyn Read>>>,
+    pub counts: Counts,
+    pub key: String,
+    pub at: Timestamp,
+    /// Whether a server runs.
+    pub served: bool,
+}
+
+impl Source {
+    pub fn open(data_dir: &Path, progress: &mut Progress) -> Result<Self, CommandError> {
+        match Self::of_server(data_dir, progress) {
+            Err(CommandError::Control(error)) if error.has_no_socket() => {
+                Self::of_directory(data_dir, progress)
+            }
+            found => found,
+        }
+    }
+
+    /// Of a server that runs.
+    pub fn of_server(data_dir: &Path, progress: &mut Progress) -> Result<Self, CommandError> {
+        let (mut counts, mut at) = (Counts::default(), Timestamp::EPOCH);
+        let stream = ask_copy(data_dir, |news| match news {
+            CopyNews::Copied(records) => progress.at(records),
+            CopyNews::Complete { records, at: reached } => {
+                counts = records.into_iter().collect();
+                // The server's time, by which all ends are to be read, and not the clock of this command.
+                at = Timestamp::from_millis(reached);
+            }
+        })?;
+        let key = key_fingerprint_in(data_dir).map_err(|error| explained(data_dir, error))?;
+        Ok(Self { records: reader(Box::new(stream)), counts, key, at, served: true })
+    }
+
+    /// Of a directory that no server uses. Nothing in it changes.
+    pub fn of_directory(data_dir: &Path, progress: &mut Progress) -> Result<Self, CommandError> {
+        let directory = open(data_dir)?;
+        if directory.is_new()? {
+            return Err(CommandError::NoData(data_dir.display().to_string()));
+        }
+        progress.now("reading the data directory");
+        let copied = directory.copy(Timestamp::EPOCH, &CopyProgress::default())?;
+        let key = directory.key_fingerprint().to_owned();
+        let (records, counts) = (reader(Box::new(copied.file)), copied.counts);
+        Ok(Self { records, counts, key, at: copied.at, served: false })
+    }
+}
+
+/// A data directory that no server uses.
+pub fn open(data_dir: &Path) -> Result<ReadOnly, CommandError> {
+    ReadOnly::open(data_dir).map_err(|error| explained(data_dir, error))
+}
+
+/// What it means that a directory cannot be opened.
+fn explained(data_dir: &Path, error: OpenError) -> CommandError {
+    let shown =
+        || std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned()).display().to_string();
+    match error {
+        OpenError::InUse { .. } => CommandError::NoSocket(shown()),
+        OpenError::Io { ref path, ref source, .. }
+            if source.kind() == std::io::ErrorKind::NotFound && !holds_data(data_dir, path) =>
+        {
+            CommandError::NoData(shown())
+        }
+        OpenError::Io { ref path, ref source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            CommandError::Open(OpenError::FormatMissing { path: path.clone() })
+        }
+        error => CommandError::Open(error),
+    }
+}
+
+/// Whether there is something beside the file that is missing.
+fn holds_data(data_dir: &Path, missing: &Path) -> bool {
+    missing.ends_with("FORMAT") && ["journal", "snapshot"].iter().any(|name| data_dir.join(name).exists())
+}
+
+fn reader(from: Box<dyn Read>) -> CopyReader<BufReader<Box<dyn Read>>> {
+    CopyReader::new(BufReader::with_capacity(BUFFER_BYTES, from))
+}
+
+/// The time between two lines where there is no terminal to draw on.
+const EVERY: Duration = Duration::from_secs(5);
+
+/// Looking at the clock costs as much as a small record does.
+const RECORDS_PER_LOOK: u64 = 1024;
+
+/// A bar on a terminal, lines elsewhere, nothing with `--quiet`.
+pub struct Progress {
+    shown: Shown,
+}
+
+enum Shown {
+    Bar(ProgressBar),
+    Lines { what: &'static str, clock: SystemClock, said: Timestamp, total: Option<u64> },
+    Nothing,
+}
+
+impl Progress {
+    /// `what` is what is going on, such as "exporting".
+    pub fn of(what: &'static str, quiet: bool) -> Self {
+        let shown = if quiet {
+            Shown::Nothing
+        } else if stderr().is_terminal() {
+            let bar = ProgressBar::no_length().with_message(what);
+            set_style(&bar, "{msg} {human_pos} {spinner}");
+            Shown::Bar(bar)
+        } else {
+            let clock = SystemClock::start();
+            Shown::Lines { what, clock, said: clock.now(), total: None }
+        };
+        Self { shown }
+    }
+
+    /// Sets the expected number of records.
+    pub fn expect(&mut self, records: u64) {
+        match &mut self.shown {
+            Shown::Bar(bar) => {
+                bar.set_length(records);
+                set_style(bar, "{msg} {wide_bar} {human_pos}/{human_len} {eta}");
+            }
+            Shown::Lines { total, .. } => *total = Some(records),
+            Shown::Nothing => {}
+        }
+    }
+
+    /// Reports the number of records so far.
+    pub fn at(&mut self, records: u64) {
+        match &mut self.shown {
+            Shown::Bar(bar) => {
+                if records.is_multiple_of(RECORDS_PER_LOOK) {
+                    bar.set_position(records);
+                }
+            }
+            Shown::Lines { what, clock, said, total } => {
+                if !records.is_multiple_of(RECORDS_PER_LOOK) || clock.now().since(*said) < EVERY {
+                    return;
+                }
+                *said = clock.now();
+                let of = total.map_or_else(String::new, |total| format!(" of {total}"));
+                // If standard error is closed, there is no reader.
+                let _ = writeln!(stderr(), "{what}: {records}{of} records");
+            }
+            Shown::Nothing => {}
+        }
+    }
+
+    /// Another part of the work begins.
+    pub fn now(&mut self, doing: &'static str) {
+        match &mut self.shown {
+            Shown::Bar(bar) => bar.set_message(doing),
+            Shown::Lines { what, .. } => *what = doing,
+            Shown::Nothing => {}
+        }
+    }
+
+    /// Removes the bar.
+    pub fn end(self) {
+        if let Shown::Bar(bar) = self.shown {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn set_style(bar: &ProgressBar, template: &str) {
+    // Only a template with a mistake in it is refused.
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+}

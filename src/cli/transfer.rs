@@ -1,0 +1,328 @@
+//! `onceward export` and `onceward import`: everything as of one moment, as lines of JSON, and back.
+
+use std::fmt::Write as _;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Write, stdin, stdout};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::args::{ExportArgs, ImportArgs};
+use super::source::{Progress, Source};
+use super::{Answer, CommandError, in_three, json_line};
+use crate::backup::{ExportError, Header, Reader, Writer, without_codes};
+use crate::clock::{Clock, SystemClock};
+use crate::config::StorageSettings;
+use crate::domain::{ServerKey, Timestamp};
+use crate::engine::{SlotHash, key_fingerprint};
+use crate::node::kinds::for_tools;
+use crate::node::{KeyError, load_or_create, server_key};
+use crate::store::{Counts, Entry, NewStore, check_new};
+
+/// Bytes read or written at once.
+const BUFFER_BYTES: usize = 256 * 1024;
+
+/// A clock that is further behind the export than this gets a warning.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
+
+const TERMINAL: &str = "an export has whole telephone numbers in it, which a terminal is no place for; name a file with \
+                        --out FILE, or print them all the same with --out -";
+
+/// What else to do about a server key that is missing or another one.
+const OR_ELSE: &str = "name it with --key-file or ONCEWARD_KEY_FILE, or give --drop-codes: counts and lockouts are kept \
+                       then, and a person who waits for a code has to ask for a new one";
+
+/// Exports everything as of one moment.
+pub fn export(args: &ExportArgs, settings: &StorageSettings) -> Result<Answer, CommandError> {
+    let out = Out::open(args.out.as_deref())?;
+    let is_stdout = matches!(out, Out::Stdout);
+    let mut progress = Progress::of("copying", args.quiet);
+    let written = write(&out, settings, &mut progress);
+    progress.end();
+    let (counts, served) = match written {
+        Ok(written) => {
+            out.complete()?;
+            written
+        }
+        Err(error) => {
+            out.give_up();
+            let is_damaged = error.damage().is_some();
+            return Err(if is_damaged { CommandError::Damaged(error.to_string()) } else { error });
+        }
+    };
+    let (numbers, sends, others) = in_three(&counts);
+    let said = if args.json {
+        json_line(&json!({"numbers": numbers, "sends": sends, "others": others, "through_server": served}))
+    } else if args.quiet {
+        String::new()
+    } else {
+        format!(
+            "exported {numbers} numbers, the sends of {sends} verifications and {others} other records\nkeep it secret: it \
+             contains whole phone numbers, webhook secrets and the codes of test numbers, and no other codes\n"
+        )
+    };
+    Ok(if is_stdout { Answer { err: said, ..Answer::default() } } else { Answer::of(said) })
+}
+
+fn write(
+    out: &Out,
+    settings: &StorageSettings,
+    progress: &mut Progress,
+) -> Result<(Counts, bool), CommandError> {
+    let Source { mut records, counts, key, at, served } = Source::open(&settings.data_dir, progress)?;
+    let kinds = for_tools();
+    progress.now("exporting");
+    progress.expect(counts.total());
+    let header = Header { program: env!("CARGO_PKG_VERSION").to_owned(), exported_at: at, key };
+    let to = out.writer().map_err(ExportError::from)?;
+    let mut writer = Writer::begin(BufWriter::with_capacity(BUFFER_BYTES, to), &header)?;
+    let mut written = 0;
+    let failed = |error| CommandError::Failed(format!("read the records: {error}; export again"));
+    while let Some(entry) = records.next_entry().map_err(failed)? {
+        writer.write(&entry, &kinds)?;
+        written += 1;
+        progress.at(written);
+    }
+    writer.finish()?;
+    Ok((counts, served))
+}
+
+/// Where an export is written to. A file under its own name is always a whole export: it is written under another
+/// name, and renamed when it is complete and on the disk.
+enum Out {
+    Stdout,
+    /// Not a file, such as a named pipe: written as it comes.
+    Device(File),
+    File {
+        file: File,
+        unfinished: PathBuf,
+        path: PathBuf,
+    },
+}
+
+impl Out {
+    /// `-` is standard output. So is no name, unless standard output is a terminal.
+    fn open(name: Option<&Path>) -> Result<Self, CommandError> {
+        let path = match name {
+            None if stdout().is_terminal() => return Err(CommandError::Failed(TERMINAL.to_owned())),
+            None => return Ok(Self::Stdout),
+            Some(path) if path == Path::new("-") => return Ok(Self::Stdout),
+            // A link stays one.
+            Some(path) => fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()),
+        };
+        let failed = |action| {
+            let path = path.clone();
+            move |source| CommandError::File { action, path, source }
+        };
+        if fs::metadata(&path).is_ok_and(|found| !found.is_file()) {
+            let file = OpenOptions::new().write(true).open(&path).map_err(failed("write to"))?;
+            return Ok(Self::Device(file));
+        }
+        let mut unfinished = path.file_name().unwrap_or_default().to_owned();
+        unfinished.push(format!(".{}.unfinished", std::process::id()));
+        let unfinished = path.with_file_name(unfinished);
+        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished);
+        let file = file.map_err(failed("write a file beside"))?;
+        Ok(Self::File { file, unfinished, path })
+    }
+
+    fn writer(&self) -> io::Result<Box<dyn Write>> {
+        Ok(match self {
+            Self::Stdout => Box::new(stdout()),
+            Self::Device(file) | Self::File { file, .. } => Box::new(file.try_clone()?),
+        })
+    }
+
+    /// Gives the file its name: the export is complete.
+    fn complete(self) -> Result<(), CommandError> {
+        let Self::File { file, unfinished, path } = self else { return Ok(()) };
+        let finish = || {
+            file.sync_all()?;
+            fs::rename(&unfinished, &path)?;
+            let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
+        };
+        finish().map_err(|source| {
+            let _ = fs::remove_file(&unfinished);
+            CommandError::File { action: "finish", path: path.clone(), source }
+        })
+    }
+
+    /// Removes the file: the export is not complete.
+    fn give_up(self) {
+        if let Self::File { unfinished, .. } = self {
+            let _ = fs::remove_file(unfinished);
+        }
+    }
+}
+
+/// Counts of an import.
+#[derive(Default)]
+struct Imported {
+    counts: Counts,
+    /// Records that have expired.
+    ended: u64,
+    codes_dropped: u64,
+    behind: Duration,
+}
+
+/// Imports an export into a data directory of its own.
+pub fn import(args: &ImportArgs, settings: &StorageSettings) -> Result<Answer, CommandError> {
+    let key_file = args.key_file.clone().or_else(|| settings.server_key_file.clone());
+    let mut progress = Progress::of("importing", args.quiet);
+    let mut begun = false;
+    let imported = read(args, &settings.data_dir, key_file.as_deref(), &mut progress, &mut begun);
+    progress.end();
+    match imported {
+        Ok(imported) => Ok(summary(&imported, args, settings)),
+        Err(error) if begun => {
+            let mut answer = error.answer();
+            let path = settings.data_dir.display();
+            let _ = writeln!(
+                answer.err,
+                "nothing was imported: {path} cannot be used before an import into it succeeds; run the command again, or \
+                 remove everything in it but server.key"
+            );
+            Ok(answer)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn summary(imported: &Imported, args: &ImportArgs, settings: &StorageSettings) -> Answer {
+    let Imported { counts, ended, codes_dropped, behind } = imported;
+    let (numbers, sends, others) = in_three(counts);
+    let mut err = String::new();
+    if *behind > CLOCK_TOLERANCE {
+        err = format!(
+            "warning: the clock of this machine is {} s behind the export; set it, or the server's times are ahead by as \
+             much until it has caught up\n",
+            behind.as_secs()
+        );
+    }
+    let mut out = if args.json {
+        json_line(
+            &json!({"numbers": numbers, "sends": sends, "others": others, "ended": ended, "codes_dropped": codes_dropped}),
+        )
+    } else if args.quiet {
+        String::new()
+    } else {
+        let mut out = format!(
+            "imported {numbers} numbers, the sends of {sends} verifications and {others} other records into {}\n",
+            settings.data_dir.display()
+        );
+        // Writing to a text cannot fail.
+        if *ended > 0 {
+            let _ = writeln!(out, "left out {ended} that have ended since");
+        }
+        if *codes_dropped > 0 {
+            let _ = writeln!(out, "dropped {codes_dropped} codes and messages that were still to be sent");
+        }
+        out
+    };
+    if !args.quiet
+        && let Some(key_file) = key_file_needed(args, settings)
+    {
+        let note = format!(
+            "the server needs this key from now on: set ONCEWARD_KEY_FILE={}, or copy the file to {} (mode 0600, owned by \
+             the server's user)\n",
+            key_file.display(),
+            server_key::place(&settings.data_dir, None).display()
+        );
+        // Beside a line for machines, people are told on standard error.
+        if args.json { err.push_str(&note) } else { out.push_str(&note) }
+    }
+    Answer { code: 0, out, err }
+}
+
+/// The key file of `--key-file`, if the server would not start without it.
+fn key_file_needed(args: &ImportArgs, settings: &StorageSettings) -> Option<PathBuf> {
+    let named = args.key_file.as_deref()?;
+    let fingerprint = |key: Result<_, KeyError>| key.ok().flatten().map(|key| key_fingerprint(&key));
+    let (data_dir, found) = (&settings.data_dir, settings.server_key_file.as_deref());
+    let without = fingerprint(server_key::find(data_dir, found));
+    let with = fingerprint(server_key::find(data_dir, Some(named)));
+    (without != with).then(|| std::path::absolute(named).unwrap_or_else(|_| named.to_owned()))
+}
+
+fn read(
+    args: &ImportArgs,
+    data_dir: &Path,
+    key_file: Option<&Path>,
+    progress: &mut Progress,
+    begun: &mut bool,
+) -> Result<Imported, CommandError> {
+    // Before a long file is read, and before a key is made.
+    check_new(data_dir)?;
+    let (header, mut reader) = Reader::begin(open(&args.file)?)?;
+    let key = key(&header, data_dir, key_file, args.drop_codes)?;
+    let (slots, kinds) = (SlotHash::new(&key), for_tools());
+    let now = SystemClock::start().now();
+    let mut imported = Imported { behind: header.exported_at.since(now), ..Imported::default() };
+    let mut store = NewStore::begin(data_dir, key_fingerprint(&key), header.exported_at.max(now))?;
+    *begun = true;
+    while let Some(entry) = reader.next_entry(&kinds, &slots)? {
+        progress.at(reader.line());
+        let (kept, dropped) = if args.drop_codes { without_codes(entry)? } else { (Some(entry), false) };
+        imported.codes_dropped += u64::from(dropped);
+        if let Some(entry) = kept {
+            take(&mut store, &entry, now, &mut imported)?;
+        }
+    }
+    progress.now("finishing");
+    store.finish()?;
+    Ok(imported)
+}
+
+fn take(
+    store: &mut NewStore,
+    entry: &Entry,
+    now: Timestamp,
+    imported: &mut Imported,
+) -> Result<(), CommandError> {
+    if entry.expires <= now {
+        imported.ended += 1;
+        return Ok(());
+    }
+    imported.counts.add(entry.key.kind);
+    Ok(store.add(entry.key, entry.expires, &entry.record)?)
+}
+
+fn open(file: &Path) -> Result<Box<dyn BufRead>, CommandError> {
+    if file == Path::new("-") {
+        return Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, stdin())));
+    }
+    let opened = File::open(file).map_err(|source| CommandError::File {
+        action: "open",
+        path: file.to_owned(),
+        source,
+    })?;
+    Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, opened)))
+}
+
+/// The key that the new data directory belongs to.
+fn key(
+    header: &Header,
+    data_dir: &Path,
+    key_file: Option<&Path>,
+    drop_codes: bool,
+) -> Result<ServerKey, CommandError> {
+    let there = key_file.is_some() || server_key::place(data_dir, None).exists();
+    if !there && !drop_codes {
+        return Err(CommandError::Failed(format!(
+            "there is no server key in {}; put the server.key that the data was written with there, {OR_ELSE}",
+            data_dir.display()
+        )));
+    }
+    let key = load_or_create(data_dir, key_file)?;
+    if base16ct::lower::encode_string(&key_fingerprint(&key)) != header.key && !drop_codes {
+        return Err(CommandError::Failed(format!(
+            "the export was written with another server key, so none of its codes could be checked; put the server.key \
+             that it was written with into {}, {OR_ELSE}",
+            data_dir.display()
+        )));
+    }
+    Ok(key)
+}
