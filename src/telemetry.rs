@@ -16,7 +16,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::config::{LogFormat, LogSettings};
 
 /// Lines that may wait for a reader of standard error. Beyond it lines are lost, not requests: a
-/// terminal that was stopped, or a pipe that nobody reads, must not hold up the server.
+/// terminal that was stopped, or a pipe without a reader, must not hold up the server.
 const WAITING_LINES: usize = 8_192;
 
 /// Starts logging for the whole process. A second call changes nothing. Dropping what is returned

@@ -28,7 +28,7 @@ pub enum BadBody {
         /// The field's name.
         field: &'static str,
     },
-    /// A field is given twice, so nobody knows which one is meant.
+    /// A field is given twice, which is ambiguous.
     #[error("the field {field} is given twice")]
     Twice {
         /// The field's name.

@@ -36,7 +36,7 @@ impl RequestBody {
 
     /// The whole body. One that arrived together with its head is neither copied nor timed, and needs no
     /// place: the slow bodies of some clients, which may open hundreds of streams each, fill memory up to
-    /// a limit and keep out nobody whose request is there.
+    /// a limit and do not delay a request that has arrived whole.
     pub async fn read(&mut self, limit: usize, time: Duration) -> Result<Bytes, Problem> {
         if self.incoming.size_hint().lower() > limit as u64 {
             return Err(Problem::BodyTooLarge(limit));
@@ -50,7 +50,7 @@ impl RequestBody {
         tokio::time::timeout(time, whole).await.unwrap_or(Err(Problem::BodyTooSlow))
     }
 
-    /// Takes what has arrived of a body that nobody reads. When that is all of it, the connection
+    /// Discards what has arrived of a body that is not read. When that is all of it, the connection
     /// can be used again.
     pub async fn discard_arrived(&mut self) {
         poll_fn(|cx| {

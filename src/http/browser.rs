@@ -1,4 +1,4 @@
-//! Requests that a web page of somebody else has a browser make.
+//! Requests that a page of another site has a browser make.
 //!
 //! The server serves loopback, where any page that its user opens can reach it too. A page cannot
 //! read answers across origins, but it can send; and it becomes our origin when its own host name
@@ -23,8 +23,8 @@ pub fn is_cross_site(headers: &HeaderMap) -> bool {
     headers.get_all(&SEC_FETCH_SITE).iter().any(|site| site == "cross-site")
 }
 
-/// Whether the request is for a host that nobody else can make their own: an IP address,
-/// `localhost`, a name below it, or `host_name`. A request that names no host is from no browser.
+/// Whether the request is for a host that an attacker cannot register: an IP address, `localhost`, a name below it, or
+/// `host_name`. A request without a host is not from a browser.
 pub fn names_this_server(head: &Parts, host_name: Option<&str>) -> bool {
     let of_target = head.uri.authority().is_none_or(|authority| is_ours(authority.host(), host_name));
     let mut headers = head.headers.get_all(HOST).iter();
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_host_that_nobody_else_can_own_is_ours() {
+    fn a_host_that_an_attacker_cannot_register_is_ours() {
         for host in [
             "localhost",
             "LocalHost.",
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_that_somebody_can_own_is_not() {
+    fn a_host_that_an_attacker_can_register_is_not() {
         for host in [
             "",
             ".",

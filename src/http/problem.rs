@@ -1,4 +1,4 @@
-//! What can go wrong before or around an endpoint, and what the client is told.
+//! Errors before or around an endpoint, and their responses.
 
 use std::borrow::Cow;
 
@@ -27,7 +27,7 @@ pub enum Problem {
     BadSignature,
     /// A report that cannot be taken now.
     CallbackUnavailable,
-    /// An inbox asked for under a name that may be somebody else's.
+    /// A request for the inbox under a host name that an attacker may have registered.
     ForeignHost,
     /// More than this many bytes.
     BodyTooLarge(usize),

@@ -1,4 +1,4 @@
-//! With what certificate and under which rules connections are encrypted.
+//! The certificate and the TLS settings of the server.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,25 +12,25 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use serde::Serialize;
 use tokio_rustls::TlsAcceptor;
 
-/// The names of the protocols in ALPN (RFC 7301), what we like best first.
+/// The names of the protocols in ALPN (RFC 7301), the preferred one first.
 pub const HTTP2: &[u8] = b"h2";
 const HTTP1: &[u8] = b"http/1.1";
 
-/// How the certificate is, for `/readyz`. Asked at each request of that route, so it must be cheap.
+/// The health of the certificate, for `/readyz`. Called at each request of that route, so it must be cheap.
 type Certificate = Box<dyn Fn() -> CertificateHealth + Send + Sync>;
 
-/// How the certificate is, as `/readyz` shows it. The names of the fields are part of the answer.
+/// The health of the certificate, as `/readyz` shows it. The names of the fields are part of the answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CertificateHealth {
     /// The moment at which it expires, such as `2027-01-31T12:00:00Z`.
     pub expires: String,
-    /// What an operator must mend. The server stays ready.
+    /// What an operator must repair. The server stays ready.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
 }
 
-/// What the server shows of itself: a certificate chain and its key, with the rules of TLS around them. Has no printable
-/// form beyond its name: it holds the private key.
+/// A certificate chain and its private key, with the TLS settings around them. `Debug` prints only the name: it holds
+/// the private key.
 #[derive(Clone)]
 pub struct Identity {
     served: Arc<ServerConfig>,
@@ -57,7 +57,7 @@ impl Identity {
         certified.keys_match()?;
         let shown = Arc::new(SingleCertAndKey::from(certified));
         // Tickets carry what a session needs, so that resuming takes no memory here. Their keys are new for
-        // each identity: after a change of the certificate nobody resumes what the old one began.
+        // each identity: after a change of the certificate no client resumes a session of the old one.
         let tickets = ring::Ticketer::new()?;
         let config = |protocols: &[&[u8]]| -> Result<Arc<ServerConfig>, rustls::Error> {
             let shown: Arc<dyn ResolvesServerCert> = Arc::clone(&shown) as _;
@@ -80,7 +80,7 @@ impl fmt::Debug for Identity {
 }
 
 impl Tls {
-    /// Begins with this identity. `certificate` says how its certificate is.
+    /// Starts with this identity. `certificate` tells the health of its certificate.
     pub fn new(
         identity: Identity,
         certificate: impl Fn() -> CertificateHealth + Send + Sync + 'static,
@@ -93,7 +93,7 @@ impl Tls {
         self.present.store(Arc::new(identity));
     }
 
-    /// How the certificate is.
+    /// The health of the certificate.
     pub fn certificate(&self) -> CertificateHealth {
         (self.certificate)()
     }
@@ -103,8 +103,8 @@ impl Tls {
         Arc::clone(&self.present.load().served).into()
     }
 
-    /// Takes a connection that is only told that there is no room, in HTTP/1.1: the protocol in which that can be said
-    /// before anything was asked.
+    /// Takes a connection beyond the limit, for its refusal. Offers HTTP/1.1 only, in which a response may come before
+    /// any request.
     pub fn acceptor_of_refused(&self) -> TlsAcceptor {
         Arc::clone(&self.present.load().refused).into()
     }
