@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::wire::{Reply, Request};
+use super::wire::{CopyNews, Reply, Request};
 use super::{ControlError, path_in};
 
 /// Longest line of an answer that is read, in bytes.
@@ -35,11 +35,65 @@ pub fn ask(
     }
 }
 
+/// The bytes of a copy, as [`crate::store::CopyReader`] reads them.
+#[derive(Debug)]
+pub struct CopyStream {
+    answer: BufReader<UnixStream>,
+    path: PathBuf,
+    /// Bytes to come before the next line.
+    left: usize,
+    ended: bool,
+}
+
+/// Asks the server that runs on `data_dir` for a copy of everything, and tells `news` how far it is. Returns
+/// when it is there to be read.
+///
+/// # Errors
+/// As [`ask`].
+pub fn ask_copy(data_dir: &Path, mut news: impl FnMut(CopyNews)) -> Result<CopyStream, ControlError> {
+    let (path, mut answer) = put(data_dir, &Request::Copy)?;
+    loop {
+        let line = match next_reply(&mut answer, &path)? {
+            Reply::Line(line) => line,
+            Reply::Error(error) => return Err(ControlError::Refused(error)),
+            Reply::End | Reply::Bytes(_) => {
+                return Err(incomplete(&"it does not say what it contains"));
+            }
+        };
+        let line = serde_json::from_value(line).map_err(|error| incomplete(&error))?;
+        let complete = matches!(line, CopyNews::Complete { .. });
+        news(line);
+        if complete {
+            return Ok(CopyStream { answer, path, left: 0, ended: false });
+        }
+    }
+}
+
+impl Read for CopyStream {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        while self.left == 0 {
+            if self.ended {
+                return Ok(0);
+            }
+            match next_reply(&mut self.answer, &self.path).map_err(io::Error::other)? {
+                Reply::Bytes(bytes) => self.left = bytes,
+                Reply::End => self.ended = true,
+                Reply::Error(error) => return Err(io::Error::other(ControlError::Refused(error))),
+                Reply::Line(_) => {}
+            }
+        }
+        let most = self.left.min(into.len());
+        let read = self.answer.read(&mut into[..most])?;
+        if read == 0 && most > 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.left -= read;
+        Ok(read)
+    }
+}
+
 /// Connects and asks.
-pub(super) fn put(
-    data_dir: &Path,
-    request: &Request,
-) -> Result<(PathBuf, BufReader<UnixStream>), ControlError> {
+fn put(data_dir: &Path, request: &Request) -> Result<(PathBuf, BufReader<UnixStream>), ControlError> {
     let path = path_in(data_dir)?;
     let mut stream = UnixStream::connect(&path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ControlError::NoServer(path.clone()),
@@ -57,7 +111,7 @@ pub(super) fn put(
 }
 
 /// The next line of the answer.
-pub(super) fn next_reply(answer: &mut BufReader<UnixStream>, path: &Path) -> Result<Reply, ControlError> {
+fn next_reply(answer: &mut BufReader<UnixStream>, path: &Path) -> Result<Reply, ControlError> {
     let mut bytes = Vec::new();
     let read = answer.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut bytes);
     if read.map_err(ControlError::io("read from", path))? == 0 {
@@ -66,6 +120,6 @@ pub(super) fn next_reply(answer: &mut BufReader<UnixStream>, path: &Path) -> Res
     serde_json::from_slice(&bytes).map_err(|error| incomplete(&error))
 }
 
-pub(super) fn incomplete(error: &dyn std::fmt::Display) -> ControlError {
+fn incomplete(error: &dyn std::fmt::Display) -> ControlError {
     ControlError::Incomplete(error.to_string())
 }

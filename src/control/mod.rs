@@ -6,10 +6,7 @@
 //! that says that it is complete or what went wrong.
 
 mod client;
-mod copy_client;
-mod copy_server;
 mod keys;
-mod operator;
 mod server;
 #[cfg(test)]
 mod tests;
@@ -19,12 +16,10 @@ use std::io;
 use std::os::unix::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-pub use client::ask;
-pub use copy_client::{CopyStream, ask_copy};
+pub use client::{CopyStream, ask, ask_copy};
 pub use keys::{KeyLine, KeysRequest, RootLine};
-pub use operator::{Operator, UnlockRequest};
 pub use server::ControlSocket;
-pub use wire::{CopyNews, Request, SendLine, TrackerRequest};
+pub use wire::{CopyNews, Operator, Request, SendLine, TrackerRequest, UnlockRequest};
 
 /// The socket's name in the data directory.
 const FILE_NAME: &str = "control.sock";

@@ -10,15 +10,15 @@ use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, BufWriter};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
-use super::copy_server::Copies;
-use super::wire::{Reply, Request, SendLine};
-use super::{ControlError, Operator, path_in};
+use super::wire::{CopyNews, Operator, Reply, Request, SendLine};
+use super::{ControlError, path_in};
 use crate::attempts::Attempts;
 use crate::registry::Registry;
-use crate::store::Store;
+use crate::store::{Copied, CopyProgress, Store, StoreError};
 
 /// Longest request that is read, in bytes.
 const LONGEST_REQUEST: u64 = 4096;
@@ -31,6 +31,18 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 
 /// Clients at once: people at terminals. More wait.
 const CLIENTS: usize = 4;
+
+/// Time between two progress messages, which show the client that the server is alive.
+const NEWS_EVERY: Duration = Duration::from_millis(250);
+
+/// A client that takes nothing for so long is cut off.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// A copy that is read for longer is given up, because it takes disk space.
+const ALL_WITHIN: Duration = Duration::from_secs(3600);
+
+/// Bytes sent at once.
+const CHUNK: usize = 256 * 1024;
 
 /// The socket of a data directory. Gone from the disk when it is dropped.
 pub struct ControlSocket {
@@ -103,7 +115,7 @@ impl ControlSocket {
                         if !std::mem::replace(&mut in_trouble, true) {
                             tracing::warn!(%error, "the control socket did not accept a client");
                         }
-                        tokio::time::sleep(Duration::from_secs(1)).await;
+                        sleep(Duration::from_secs(1)).await;
                     }
                 },
                 Some(_) = clients.join_next() => {}
@@ -198,8 +210,82 @@ async fn answer(
     .await?
 }
 
-pub(super) async fn write(to: &mut (impl AsyncWriteExt + Unpin), reply: &Reply) -> io::Result<()> {
+async fn write(to: &mut (impl AsyncWriteExt + Unpin), reply: &Reply) -> io::Result<()> {
     let mut line = serde_json::to_vec(reply)?;
     line.push(b'\n');
     to.write_all(&line).await
+}
+
+/// Copies of everything. The store makes one in a file; from then on nothing waits for the client but its task. One at a
+/// time: each takes disk space until its client has read it.
+#[derive(Clone)]
+struct Copies {
+    store: Arc<dyn Store>,
+    one: Arc<Semaphore>,
+}
+
+impl Copies {
+    fn of(store: Arc<dyn Store>) -> Self {
+        Self { store, one: Arc::new(Semaphore::new(1)) }
+    }
+
+    /// Makes one and sends it.
+    async fn answer(&self, to: &mut (impl AsyncWriteExt + Unpin)) -> io::Result<()> {
+        let end = match self.one.try_acquire() {
+            Ok(_permit) => timeout(ALL_WITHIN, self.send(to)).await??,
+            Err(_) => Reply::Error("another export is going on; try again when it has ended".to_owned()),
+        };
+        write(to, &end).await?;
+        timeout(SILENCE, to.flush()).await?
+    }
+
+    async fn send(&self, to: &mut (impl AsyncWriteExt + Unpin)) -> io::Result<Reply> {
+        let Copied { file, counts, at } = match self.make(to).await? {
+            Ok(copied) => copied,
+            Err(error) => return Ok(Reply::Error(error.to_string())),
+        };
+        let complete = CopyNews::Complete { records: counts.iter().collect(), at: at.as_millis() };
+        write(to, &Reply::Line(serde_json::to_value(complete)?)).await?;
+        let (mut file, mut chunk) = (tokio::fs::File::from_std(file), vec![0; CHUNK]);
+        loop {
+            let read = file.read(&mut chunk).await?;
+            if read == 0 {
+                return Ok(Reply::End);
+            }
+            timeout(SILENCE, async {
+                write(to, &Reply::Bytes(read)).await?;
+                to.write_all(&chunk[..read]).await
+            })
+            .await??;
+        }
+    }
+
+    /// Makes the copy. A client that disconnects cancels it.
+    async fn make(&self, to: &mut (impl AsyncWriteExt + Unpin)) -> io::Result<Result<Copied, StoreError>> {
+        let progress = Arc::new(CopyProgress::default());
+        let _cancel_on_drop = CancelOnDrop(Arc::clone(&progress));
+        let mut copying = self.store.copy(Arc::clone(&progress));
+        loop {
+            tokio::select! {
+                copied = &mut copying => return Ok(copied),
+                () = sleep(NEWS_EVERY) => {
+                    let news = CopyNews::Copied(progress.records());
+                    timeout(SILENCE, async {
+                        write(to, &Reply::Line(serde_json::to_value(news)?)).await?;
+                        to.flush().await
+                    })
+                    .await??;
+                }
+            }
+        }
+    }
+}
+
+/// Cancels a copy whose client has disconnected. A finished copy does not notice.
+struct CancelOnDrop(Arc<CopyProgress>);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
 }
