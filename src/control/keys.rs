@@ -138,7 +138,9 @@ fn line(registry: &Registry, key: &ApiKey) -> KeyLine {
     let service = key.service.map(|id| (id, registry.service_by_id(id)));
     let (service_sid, service_name) = match service {
         None => (None, None),
-        Some((_, Some(service))) => (Some(service.sid.to_string()), Some(service.friendly_name.clone())),
+        Some((_, Some(service))) => {
+            (Some(service.sid.to_string()), Some(service.settings.friendly_name.clone()))
+        }
         Some((id, None)) => (Some(format!("(removed service {})", id.get())), None),
     };
     let written = |at: Timestamp| at.rfc3339_millis().to_string();

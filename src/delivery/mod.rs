@@ -264,7 +264,7 @@ impl Delivery {
     /// The workflow of a service.
     fn workflow_of(&self, service: ServiceId) -> Cow<'_, Workflow> {
         let own = self.custom_services(service).and_then(|services| {
-            let steps = services.service_by_id(service)?.workflow.as_deref().and_then(workflow_steps)?;
+            let steps = workflow_steps(services.service_by_id(service)?.settings.workflow.as_deref()?)?;
             Some(Workflow::of(steps, self.settings.workflow_sends))
         });
         own.map_or(Cow::Borrowed(&self.workflow), Cow::Owned)

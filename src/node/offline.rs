@@ -7,7 +7,7 @@ use super::{StartError, kinds};
 use crate::clock::{EngineClock, SystemClock};
 use crate::config::{Bounds, KeysSettings};
 use crate::numbers::Capacity;
-use crate::registry::{DefaultService, Registry, RegistryDeps};
+use crate::registry::{Registry, RegistryDeps, ServiceSettings};
 use crate::shard::{ShardDeps, Shards};
 use crate::store::{Store, StoreError};
 use crate::template::Templates;
@@ -44,7 +44,7 @@ impl Offline {
         let registry = Registry::open(RegistryDeps {
             shards: shards.clone(),
             settings: registry,
-            default: DefaultService { friendly_name: brand, policy },
+            default: ServiceSettings::of_policy(brand, &policy),
             // No message is sent from here.
             templates: Templates::new("", ""),
             gateways: Vec::new(),

@@ -6,7 +6,7 @@ use crate::delivery::Routed;
 use crate::domain::{GatewayName, Sid, SidKind};
 use crate::engine::Policy;
 use crate::gateway::TwilioSender;
-use crate::registry::{DefaultService, NewRoot, Registry, RegistryDeps};
+use crate::registry::{NewRoot, Registry, RegistryDeps, ServiceSettings};
 use crate::shard::Shards;
 use crate::template::Templates;
 
@@ -52,7 +52,7 @@ pub(super) async fn open(
     let registry = Registry::open(RegistryDeps {
         shards: shards.clone(),
         settings,
-        default: DefaultService { friendly_name: brand, policy: *policy },
+        default: ServiceSettings::of_policy(brand, policy),
         templates: templates.clone(),
         gateways: names(gateways),
         twilio_messaging_service,

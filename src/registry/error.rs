@@ -1,5 +1,6 @@
 //! Errors of the registry.
 
+use crate::config::services::{SettingError, service_parameters};
 use crate::domain::{Sid, SidKind};
 use crate::shard::Refusal;
 
@@ -44,6 +45,14 @@ pub enum RegistryError {
 impl RegistryError {
     pub(super) fn invalid(field: &'static str) -> impl FnOnce(String) -> Self {
         move |why| Self::Invalid { field, why }
+    }
+}
+
+impl From<SettingError> for RegistryError {
+    fn from(error: SettingError) -> Self {
+        let SettingError { key, why } = error;
+        let parameter = service_parameters().iter().find(|parameter| parameter.key == key);
+        Self::Invalid { field: parameter.map_or("service", |parameter| &parameter.field), why }
     }
 }
 

@@ -1,6 +1,5 @@
 //! Messaging configurations: the gateway for a country.
 
-use super::record::of_name;
 use super::{MessagingConfiguration, Registry, RegistryError, Service};
 use crate::domain::{GatewayName, Region, Sid, SidKind};
 
@@ -8,7 +7,7 @@ const WHAT: &str = "messaging configuration";
 
 /// The id of a gateway where Twilio's API has a messaging service.
 pub fn gateway_sid(gateway: GatewayName) -> Sid {
-    of_name(SidKind::MessagingService, "gateway", gateway.as_str())
+    Sid::of_name(SidKind::MessagingService, "gateway", gateway.as_str())
 }
 
 impl Registry {

@@ -9,7 +9,6 @@ mod configured;
 mod credential;
 mod error;
 mod events;
-mod fields;
 mod keys;
 mod messaging;
 mod rate_limits;
@@ -37,23 +36,20 @@ use crate::domain::{GatewayName, ServiceId, Sid};
 use crate::shard::Shards;
 use crate::template::Templates;
 
-pub use crate::config::services::{DefaultService, RegistrySettings, TestNumber};
+pub use crate::config::services::{
+    LockoutRule, RegistrySettings, Resend, ServiceSettings, Template, TestNumber, Translation, template_sid,
+};
 pub use authenticate::{Caller, Unauthenticated};
 pub use credential::{ApiKey, Credential, NewApiKey, NewRoot, Root, Scope, Scopes};
 pub use error::{OpenError, RegistryError};
 pub use events::EventType;
-pub use fields::ServiceFields;
 pub use keys::{KEYS_PER_SERVICE, KeyOptions};
 pub use messaging::gateway_sid;
 pub use rate_limits::BucketFields;
 pub use record::{KINDS, SLOT, ServiceRecord};
 pub use safe_list::SafeNumber;
-pub use service::{
-    Bucket, LockoutRule, MessagingConfiguration, Origin, RateLimit, Resend, Rules, Service, Webhook,
-    WebhookStatus,
-};
-pub use template::{Template, TextError, TextOptions, Translation, template_sid};
-pub use test_numbers::NewTestNumber;
+pub use service::{Bucket, MessagingConfiguration, Origin, RateLimit, Service, Webhook, WebhookStatus};
+pub use template::{TextError, TextOptions};
 pub use webhooks::WebhookFields;
 
 /// The services that this installation has, and who may use them. Cheap to clone.
@@ -84,8 +80,8 @@ pub struct RegistryDeps {
     pub shards: Shards,
     /// The configuration.
     pub settings: RegistrySettings,
-    /// The configuration of the service of the compatible routes.
-    pub default: DefaultService,
+    /// The settings of the service of the compatible routes.
+    pub default: ServiceSettings,
     /// The checks of messages' texts.
     pub templates: Templates,
     /// The gateways that are configured.

@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::{Credential, SafeNumber, Service};
-use crate::domain::{PhoneNumber, ServiceId, Sid, SidKind, Timestamp, record_id};
+use crate::domain::{PhoneNumber, ServiceId, Timestamp, record_id};
 use crate::engine::SlotHash;
 use crate::shard::{Id, Record};
 
@@ -41,14 +40,6 @@ pub fn credential_id(number: u64) -> Id {
 /// The id of a safe number's record.
 pub fn safe_number_id(number: PhoneNumber) -> Id {
     credential_id(number.as_u64())
-}
-
-/// An id that is made of a name: the same after every restart and on every machine. The first half of a SHA-256.
-pub(super) fn of_name(kind: SidKind, what: &str, name: &str) -> Sid {
-    let digest = Sha256::new().chain_update(what).chain_update([0]).chain_update(name).finalize();
-    let mut bytes = [0; 16];
-    bytes.copy_from_slice(&digest[..16]);
-    Sid::new(kind, bytes)
 }
 
 /// A record in slot 0 without an end. A change that was answered with an error is written back: `before` holds.

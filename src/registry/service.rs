@@ -1,15 +1,12 @@
 //! A service: stored, shown and decided by in this form.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 
-use super::TestNumber;
-use crate::domain::{CodeLength, Locale, ServiceId, Sid, Timestamp};
+use super::{ServiceSettings, TestNumber};
+use crate::domain::{ServiceId, Sid, Timestamp};
 
 /// A namespace with its own rules.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a field of its own in Twilio's API")]
 pub struct Service {
     /// The namespace of its numbers' records. Never reused.
     pub id: ServiceId,
@@ -17,32 +14,8 @@ pub struct Service {
     pub sid: Sid,
     /// The creator.
     pub origin: Origin,
-    /// The name in messages; at most 30 characters.
-    pub friendly_name: String,
-    /// How codes and attempts are counted.
-    pub rules: Rules,
-    /// A request may bring its own code.
-    pub custom_code_enabled: bool,
-    /// Text messages warn that the code is not to be shared.
-    pub do_not_share_warning_enabled: bool,
-    /// Text messages to numbers known to be landlines are refused.
-    pub skip_sms_to_landlines: bool,
-    /// Stored and shown without effect: lookups that need no provider are always made.
-    pub lookup_enabled: bool,
-    /// Kept and shown: whether a key must be pressed in calls is the gateway's setting.
-    pub dtmf_input_required: bool,
-    /// Kept and shown.
-    pub tts_name: Option<String>,
-    /// Kept and shown: transaction parameters are not served.
-    pub psd2_enabled: bool,
-    /// Kept and shown.
-    pub verify_event_subscription_enabled: bool,
-    /// The template where a request names none.
-    pub default_template: Option<Sid>,
-    /// The language where neither the request nor the number's country leads to one.
-    pub locale: Option<Locale>,
-    /// Channels that are tried one after another, as the setting `workflow` spells it; `None` for the server's.
-    pub workflow: Option<String>,
+    /// What a user can set.
+    pub settings: ServiceSettings,
     /// Named limits on values that requests pass.
     pub rate_limits: Vec<RateLimit>,
     /// The gateways for single countries.
@@ -66,43 +39,6 @@ pub enum Origin {
     Config(String),
     /// A client, over the API.
     Api,
-}
-
-/// How codes and attempts are counted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rules {
-    /// Digits of a code.
-    pub code_length: CodeLength,
-    /// How long a code can be used.
-    pub code_life: Duration,
-    /// Wrong codes: of one verification with [`LockoutRule::Growing`], of the number with [`LockoutRule::Fixed`].
-    pub max_checks: u8,
-    /// Messages of one verification; `None` without a limit.
-    pub max_sends: Option<u8>,
-    /// The consequence of too many wrong codes.
-    pub lockout: LockoutRule,
-    /// The code of a further send of a live verification.
-    pub resend: Resend,
-    /// A further send has to wait: 30, 60, 120, then 300 s after the last.
-    pub cooling_down: bool,
-}
-
-/// The consequence of too many wrong codes for a number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum LockoutRule {
-    /// The number is locked for this long, for every client.
-    Fixed(Duration),
-    /// Checks without the verification's id have to wait, longer each time; checks with it do not.
-    Growing,
-}
-
-/// The code of a further send of a live verification.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Resend {
-    /// It sends the same code, which ends when it would have.
-    Keep,
-    /// It sends a new code with a new life.
-    New,
 }
 
 /// A named limit: a request passes a value for it, and each of its buckets counts that value.

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use serde_json::{Map, Value};
+
 use super::command::{NEW, NewIds};
 use super::error::not_found;
-use super::fields::{DEFAULT_RULES, ServiceFields};
 use super::record::{ServiceRecord, service_id};
-use super::{Origin, Registry, RegistryError, Rules, Service};
+use super::{Origin, Registry, RegistryError, Service, ServiceSettings, Template};
 use crate::domain::{ServiceId, Sid, SidKind, Timestamp, record_id_parts};
 use crate::engine::LAST_SERVICE;
 use crate::shard::{Durability, RecordKey, Transaction};
@@ -15,20 +16,19 @@ use crate::shard::{Durability, RecordKey, Transaction};
 pub(super) const MOST: usize = 10_000;
 
 impl Registry {
-    /// Makes a service: 6 digits, 10 min, 5 checks and 5 sends, growing waits, the same code when it is sent again, unless
-    /// `fields` say otherwise. Fields without a `friendly_name` are invalid.
-    pub async fn create_service(&self, fields: ServiceFields) -> Result<Arc<Service>, RegistryError> {
+    /// Makes a service with these members of its settings, by their keys in config.json, and the default of every other.
+    pub async fn create_service(&self, given: Map<String, Value>) -> Result<Arc<Service>, RegistryError> {
         let (this, now) = (self.clone(), self.wall());
         self.decide::<ServiceRecord, _, _>(NEW, move |view| {
-            if fields.friendly_name.is_none() {
+            if !given.contains_key("friendly-name") {
                 let why = "must be given".to_owned();
                 return Err(RegistryError::Invalid { field: "friendly_name", why });
             }
+            let settings = this.changed(&ServiceSettings::default(), given)?;
             let id = next_id(view).filter(|_| present(view).count() < MOST);
             let id = id.ok_or(RegistryError::TooMany { what: "services", limit: MOST })?;
             let sid = NewIds { now, rng: view.rng() }.sid(SidKind::Service);
-            let mut service = blank(id, sid, Origin::Api, DEFAULT_RULES, now);
-            fields.apply(&mut service, &this.0.templates)?;
+            let service = blank(id, sid, Origin::Api, settings, now);
             let record = ServiceRecord::Present(Box::new(service.clone()));
             view.put(service_id(id), Some(&record), Durability::Durable);
             Ok(Arc::new(service))
@@ -36,18 +36,30 @@ impl Registry {
         .await
     }
 
-    /// Changes a service that was made over the API.
+    /// Changes these members of the settings of a service that was made over the API.
     pub async fn update_service(
         &self,
         sid: Sid,
-        fields: ServiceFields,
+        given: Map<String, Value>,
     ) -> Result<Arc<Service>, RegistryError> {
         let this = self.clone();
         let changed = self.change_service(sid, move |service, _| {
             is_changeable(service)?;
-            fields.apply(service, &this.0.templates)
+            service.settings = this.changed(&service.settings, given)?;
+            Ok(())
         });
         changed.await.map(|(service, ())| Arc::new(service))
+    }
+
+    fn changed(
+        &self,
+        settings: &ServiceSettings,
+        given: Map<String, Value>,
+    ) -> Result<ServiceSettings, RegistryError> {
+        let settings = settings.with(given)?;
+        let templates: Vec<&Template> = self.0.templates.iter().collect();
+        let wrong = settings.validate(&templates).err().and_then(|wrong| wrong.into_iter().next());
+        wrong.map_or(Ok(settings), |error| Err(error.into()))
     }
 
     /// Removes a service that was made over the API, with everything that belongs to it. Keys for it alone are worth nothing
@@ -79,25 +91,19 @@ pub(super) fn next_id(view: &Transaction<'_>) -> Option<ServiceId> {
     (next <= LAST_SERVICE).then(|| ServiceId::new(next))
 }
 
-/// A service with the default of every other field.
-pub(crate) fn blank(id: ServiceId, sid: Sid, origin: Origin, rules: Rules, now: Timestamp) -> Service {
+/// A service that nothing belongs to.
+pub(crate) fn blank(
+    id: ServiceId,
+    sid: Sid,
+    origin: Origin,
+    settings: ServiceSettings,
+    now: Timestamp,
+) -> Service {
     Service {
         id,
         sid,
         origin,
-        friendly_name: String::new(),
-        rules,
-        custom_code_enabled: false,
-        do_not_share_warning_enabled: false,
-        skip_sms_to_landlines: false,
-        lookup_enabled: false,
-        dtmf_input_required: true,
-        tts_name: None,
-        psd2_enabled: false,
-        verify_event_subscription_enabled: false,
-        default_template: None,
-        locale: None,
-        workflow: None,
+        settings,
         rate_limits: Vec::new(),
         messaging: Vec::new(),
         webhooks: Vec::new(),

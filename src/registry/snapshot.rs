@@ -151,7 +151,7 @@ impl Services {
         if let Some(service) = self.by_id.values().find(configured) {
             return Ok(Arc::clone(service));
         }
-        let mut called = self.by_id.values().filter(|service| service.friendly_name == text);
+        let mut called = self.by_id.values().filter(|service| service.settings.friendly_name == text);
         match (called.next(), called.next()) {
             (Some(service), None) => Ok(Arc::clone(service)),
             (Some(_), Some(_)) => {

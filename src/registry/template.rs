@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::error::not_found;
-use super::record::of_name;
-use super::{Origin, Registry, RegistryError, Service};
+use super::{Origin, Registry, RegistryError, Service, Template};
+use crate::config::services::rules;
 use crate::config::services::template::{Place, places};
-use crate::config::services::{BUILT_IN_TEMPLATES, TemplateSetting, rules};
-use crate::domain::{Channel, Locale, PhoneNumber, Sid, SidKind, Timestamp};
+use crate::domain::{Channel, Locale, PhoneNumber, Sid, Timestamp};
 use crate::template::{CODE_PLACES, Templates, Wording};
 
 /// The text of a message without a template.
@@ -23,32 +22,6 @@ const VALUE_LONGEST: usize = 128;
 /// Values of one request.
 const VALUES_MOST: usize = 32;
 
-/// A text for some channels, in one or more languages.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Template {
-    /// `HJ`.
-    pub sid: Sid,
-    /// The name for people.
-    pub friendly_name: String,
-    /// The channels that the template may be sent by.
-    pub channels: Vec<Channel>,
-    /// One text for each language.
-    pub translations: Vec<Translation>,
-    /// The language where no other fits: one of the translations.
-    pub default_locale: Locale,
-    /// The start of the program.
-    pub created: Timestamp,
-}
-
-/// A text in one language.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Translation {
-    /// The language.
-    pub locale: Locale,
-    /// The text, with its places.
-    pub text: String,
-}
-
 /// Every template: those that are built in, then those of config.json. They do not change while the program runs.
 pub(super) struct TemplateCatalog {
     templates: Vec<Arc<Template>>,
@@ -57,31 +30,14 @@ pub(super) struct TemplateCatalog {
 }
 
 impl TemplateCatalog {
-    pub(super) fn new(settings: &[TemplateSetting], checks: Templates, now: Timestamp) -> Self {
-        let built_in = BUILT_IN_TEMPLATES.iter().filter_map(|(name, friendly_name, text)| {
-            let english = Locale::parse("en")?;
-            Some(Template {
-                sid: template_sid(name),
-                friendly_name: (*friendly_name).to_owned(),
-                channels: Channel::ALL.to_vec(),
-                translations: vec![Translation { locale: english, text: (*text).to_owned() }],
-                default_locale: english,
-                created: now,
-            })
-        });
-        let configured = settings.iter().map(|setting| Template {
-            sid: template_sid(&setting.name),
-            friendly_name: setting.friendly_name.clone(),
-            channels: setting.channels.clone(),
-            translations: setting
-                .translations
-                .iter()
-                .map(|(locale, text)| Translation { locale: *locale, text: text.clone() })
-                .collect(),
-            default_locale: setting.default_locale,
-            created: now,
-        });
-        Self { templates: built_in.chain(configured).map(Arc::new).collect(), checks }
+    pub(super) fn new(configured: &[Template], checks: Templates, now: Timestamp) -> Self {
+        let templates = Template::built_in().chain(configured.iter().cloned());
+        let templates = templates.map(|template| Arc::new(Template { created: now, ..template }));
+        Self { templates: templates.collect(), checks }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Template> {
+        self.templates.iter().map(|template| &**template)
     }
 
     /// There are few templates, therefore a linear search is enough.
@@ -103,11 +59,6 @@ impl Registry {
     pub fn template(&self, sid: &Sid) -> Result<Arc<Template>, RegistryError> {
         self.0.templates.get(sid).cloned().ok_or_else(|| not_found(sid))
     }
-}
-
-/// The id of a template of config.json, or of one that is built in.
-pub fn template_sid(name: &str) -> Sid {
-    of_name(SidKind::Template, "template", name)
 }
 
 /// The parameters of a request that decide the text of its message.
@@ -173,7 +124,7 @@ impl Registry {
         if template.is_none() && service.origin == Origin::Default && options.friendly_name.is_none() {
             return Ok(Wording::Api);
         }
-        let name = options.friendly_name.unwrap_or(&service.friendly_name);
+        let name = options.friendly_name.unwrap_or(&service.settings.friendly_name);
         let written = template.map_or(PLAIN, |template| choose(template, service, options));
         let value = |own: &str| options.substitutions.get(own).map(String::as_str);
         let mut text = filled(written, name, value)?;
@@ -182,7 +133,7 @@ impl Registry {
             let why = "must not make a code or a line for browsers together with others".to_owned();
             return Err(TextError::BadValue { name: "TemplateCustomSubstitutions".to_owned(), why });
         }
-        if service.do_not_share_warning_enabled && options.channel == Channel::Sms {
+        if service.settings.do_not_share_warning && options.channel == Channel::Sms {
             text = with_warning(&text);
         }
         templates.checks.check_custom(&text).map_err(TextError::Text)?;
@@ -224,7 +175,7 @@ fn template<'a>(
     options: &TextOptions<'_>,
 ) -> Result<Option<&'a Template>, TextError> {
     let Some(sid) = options.template else {
-        let own = service.default_template.and_then(|sid| catalog.get(&sid));
+        let own = service.settings.default_template.and_then(|sid| catalog.get(&sid));
         return Ok(own
             .map(|template| &**template)
             .filter(|template| template.channels.contains(&options.channel)));
@@ -249,8 +200,8 @@ fn choose<'a>(template: &'a Template, service: &Service, options: &TextOptions<'
         .or_else(|| {
             (template.translations.len() > 1).then(|| of_country(options.to)).flatten().and_then(nearest)
         })
-        .or_else(|| service.locale.and_then(nearest))
-        .or_else(|| in_locale(template.default_locale))
+        .or_else(|| service.settings.locale.and_then(nearest))
+        .or_else(|| template.default_locale().and_then(in_locale))
         .or_else(|| template.translations.first());
     chosen.map_or(PLAIN, |translation| &translation.text)
 }

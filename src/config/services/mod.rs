@@ -1,19 +1,15 @@
-//! Services, templates and the account: how config.json spells them, and what they may be.
-//!
-//! The limits are here for the registry too, so that a service made over the API and one of config.json meet the same.
+//! Services and templates: their types, and how config.json spells them.
 
-mod members;
-mod objects;
 mod read;
 pub mod rules;
 mod settings;
 pub mod template;
-mod texts;
+mod values;
 
-pub use objects::{ServicesObject, TemplatesObject};
-pub use read::services;
+pub use read::{ServicesObject, TemplatesObject, services, templates};
 pub use settings::{
-    AccountSettings, DefaultService, RegistrySettings, ServiceSettings, TemplateSetting, TestNumber,
+    AccountSettings, ConfiguredService, RegistrySettings, ServiceParameter, ServiceSettings, SettingError,
+    TestNumber, service_parameters,
 };
-pub use template::BUILT_IN_TEMPLATES;
-pub use texts::templates;
+pub use template::{Template, Translation, template_sid};
+pub use values::{LockoutRule, Resend};

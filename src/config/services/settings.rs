@@ -1,91 +1,313 @@
-//! Services, templates and the account, validated.
+//! A service as its user sets it: in config.json, over the API, in records and in answers.
 
 use std::fmt;
+use std::sync::LazyLock;
 use std::time::Duration;
 
+use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
+use super::rules;
+use super::template::Template;
+use super::values::{
+    As, CodeDigits, CodeLife, FriendlyName, IN_REQUESTS, IS_TIME, Language, LockoutKind, LockoutRule, Moment,
+    Nullable, Resend, ResendKind, SendCount, TemplateId, TtsName, WorkflowText, check_life,
+};
 use crate::config::ConfigErrors;
-use crate::domain::{ApiSecret, Channel, CodeLength, Locale, PhoneNumber, Sid, Timestamp};
-use crate::engine::Policy;
+use crate::config::kind::{Attempts, Flag, Text, Whole};
+use crate::domain::{ApiSecret, Code, CodeLength, Locale, NumberPattern, PhoneNumber, Sid, Timestamp};
+use crate::engine::{Lockout, Policy, SendOptions, SendRules};
 
-/// What the registry begins with.
-#[derive(Debug, Clone, Default)]
-pub struct RegistrySettings {
-    /// The services of config.json, in its order.
-    pub services: Vec<ServiceSettings>,
-    /// The templates of config.json, in its order.
-    pub templates: Vec<TemplateSetting>,
-    /// The account's credentials, when the environment has them.
-    pub account: Option<AccountSettings>,
-    /// What is wrong with listening where strangers can reach it, unless the data directory holds an API key. `None` where
-    /// only this machine can, somebody has allowed it, or the account's credentials were given.
-    pub unless_keys: Option<ConfigErrors>,
-    /// Whether the listen address is one that only this machine can reach.
-    pub loopback: bool,
-    /// Whether strangers may be served without a key (`allow-unauthenticated`).
-    pub allows_unauthenticated: bool,
-}
+/// How long a number's count is kept after its last failure where a lockout grows: one guess an hour does not outlast it.
+const COUNT_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The service behind the compatible routes, as far as the top-level keys describe it.
-#[derive(Debug, Clone)]
-pub struct DefaultService {
-    /// `brand`.
-    pub friendly_name: String,
-    /// `otp-length`, `otp-timeout`, `otp-max-attempts` and `otp-lock-timeout`.
-    pub policy: Policy,
-}
-
-/// One service of config.json.
-#[derive(Debug, Clone, PartialEq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a member of its own in config.json")]
+/// Everything that a user can set on a service. A field is a key of `services` in config.json (`code-length`), a parameter
+/// of requests (`CodeLength`), a part of the record, and, where Twilio's service has it, a field of answers
+/// (`code_length`). Its doc comment describes all of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ServiceSettings {
-    /// Its name there, to which its id is bound.
-    pub name: String,
-    /// What its messages call it.
+    /// The name of the service in its messages, with at most 4 digits. In config.json the service's own name is the default.
+    #[serde(with = "As::<FriendlyName>")]
     pub friendly_name: String,
-    /// Digits of a code.
+    /// How many digits a code has.
+    #[serde(with = "As::<CodeDigits>")]
     pub code_length: CodeLength,
-    /// How long a code can be used.
+    /// How long a code can be used. A bare number is seconds.
+    #[serde(with = "As::<CodeLife>")]
     pub code_life: Duration,
-    /// Wrong codes.
+    /// Wrong codes of a verification, or with a fixed lockout of a number.
+    #[serde(with = "As::<Whole<Attempts>>")]
     pub max_checks: u8,
     /// Messages of one verification.
-    pub max_sends: u8,
-    /// How long too many wrong codes lock a number; `None` for growing waits.
-    pub lockout: Option<Duration>,
-    /// Whether a further send makes a new code.
-    pub resend_new: bool,
-    /// Whether a further send has to wait.
+    // The default service has no limit.
+    #[serde(with = "As::<Nullable<SendCount>>")]
+    pub max_sends: Option<u8>,
+    /// growing, or how long too many wrong codes lock a number. A bare number is minutes in config.json, seconds in requests.
+    #[serde(with = "As::<LockoutKind>")]
+    pub lockout: LockoutRule,
+    /// Whether a further message has the same code or a new one.
+    #[serde(with = "As::<ResendKind>")]
+    pub resend: Resend,
+    /// Whether a further message has to wait: 30, 60, 120, then 300 s.
+    #[serde(with = "As::<Flag>")]
     pub cooling_down: bool,
-    /// The language where nothing else leads to one.
+    /// Language where neither the request nor the number's country leads to one.
+    #[serde(with = "As::<Nullable<Language>>")]
     pub locale: Option<Locale>,
-    /// Channels one after another, as `workflow` spells it.
+    /// Channels that are tried one after another, as the key workflow.
+    #[serde(with = "As::<Nullable<WorkflowText>>")]
     pub workflow: Option<String>,
     /// Whether a request may bring its own code.
+    #[serde(with = "As::<Flag>")]
     pub custom_code: bool,
     /// Whether text messages warn that the code is not to be shared.
+    #[serde(with = "As::<Flag>")]
     pub do_not_share_warning: bool,
-    /// The name of the template where a request names none.
-    pub default_template: Option<String>,
-    /// Numbers that are never sent anything.
-    pub test_numbers: Vec<TestNumber>,
-    /// Where it was given, for errors that only the clock brings to light.
-    pub origin: String,
+    /// The template where a request names none: its name or its id.
+    #[serde(with = "As::<Nullable<TemplateId>>")]
+    pub default_template: Option<Sid>,
+    /// Whether text messages to numbers known to be landlines are refused.
+    #[serde(with = "As::<Flag>")]
+    pub skip_sms_to_landlines: bool,
+    /// Kept and shown without effect: nothing is looked up.
+    #[serde(with = "As::<Flag>")]
+    pub lookup_enabled: bool,
+    /// Kept and shown without effect: whether a key must be pressed in calls is the gateway's setting.
+    #[serde(with = "As::<Flag>")]
+    pub dtmf_input_required: bool,
+    /// Kept and shown without effect.
+    #[serde(with = "As::<Nullable<TtsName>>")]
+    pub tts_name: Option<String>,
+    /// Kept and shown without effect: transactions are not served.
+    #[serde(with = "As::<Flag>")]
+    pub psd2_enabled: bool,
+    /// Kept and shown without effect.
+    #[serde(with = "As::<Flag>")]
+    pub verify_event_subscription_enabled: bool,
+}
+
+/// Keys whose name in requests and answers is not theirs in other letters: Twilio chose it.
+const TWILIO_NAMES: [(&str, &str); 3] = [
+    ("custom-code", "custom_code_enabled"),
+    ("do-not-share-warning", "do_not_share_warning_enabled"),
+    ("default-template", "default_template_sid"),
+];
+
+impl Default for ServiceSettings {
+    fn default() -> Self {
+        Self {
+            friendly_name: String::new(),
+            code_length: SendOptions::DEFAULT.length,
+            code_life: SendOptions::DEFAULT.life,
+            max_checks: Policy::DEFAULT_MAX_ATTEMPTS,
+            max_sends: Some(SendRules::DEFAULT_MAX),
+            lockout: LockoutRule::Growing,
+            resend: Resend::Keep,
+            cooling_down: false,
+            locale: None,
+            workflow: None,
+            custom_code: false,
+            do_not_share_warning: false,
+            default_template: None,
+            skip_sms_to_landlines: false,
+            lookup_enabled: false,
+            dtmf_input_required: true,
+            tts_name: None,
+            psd2_enabled: false,
+            verify_event_subscription_enabled: false,
+        }
+    }
+}
+
+/// A setting that cannot have the given value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettingError {
+    /// Its key.
+    pub key: &'static str,
+    /// The reason, as the end of a sentence that begins with the setting.
+    pub why: String,
+}
+
+impl ServiceSettings {
+    /// These settings with the given members, by their keys, in the place of their present values.
+    ///
+    /// # Errors
+    /// The first member that is not accepted.
+    pub fn with(&self, given: Map<String, Value>) -> Result<Self, SettingError> {
+        let mut members = match serde_json::to_value(self) {
+            Ok(Value::Object(members)) => members,
+            _ => Map::new(),
+        };
+        members.extend(given);
+        serde_path_to_error::deserialize(Value::Object(members)).map_err(|error| {
+            let path = error.path().to_string();
+            let key = service_parameters().iter().find(|parameter| parameter.key == path);
+            SettingError { key: key.map_or("", |parameter| &parameter.key), why: error.inner().to_string() }
+        })
+    }
+
+    /// Checks what a value alone does not tell. The default service is not checked: the top-level keys may say more.
+    ///
+    /// # Errors
+    /// Every setting that cannot be as it is.
+    pub fn validate(&self, templates: &[&Template]) -> Result<(), Vec<SettingError>> {
+        let template = |sid: Sid| {
+            if templates.iter().any(|template| template.sid == sid) {
+                return Ok(());
+            }
+            let names: Vec<&str> = templates.iter().map(|template| template.name.as_str()).collect();
+            Err(format!("must be a template of this installation: {}", names.join(", ")))
+        };
+        let checks = [
+            ("friendly-name", rules::friendly_name(&self.friendly_name).map(|_| ())),
+            ("code-life", check_life(self.code_life)),
+            ("default-template", self.default_template.map_or(Ok(()), template)),
+        ];
+        let wrong =
+            checks.into_iter().filter_map(|(key, check)| Some(SettingError { key, why: check.err()? }));
+        let wrong: Vec<SettingError> = wrong.collect();
+        if wrong.is_empty() { Ok(()) } else { Err(wrong) }
+    }
+
+    /// The service of the compatible routes, which the top-level keys describe.
+    pub fn of_policy(friendly_name: String, policy: &Policy) -> Self {
+        Self {
+            friendly_name,
+            code_length: policy.code.length,
+            code_life: policy.code.life,
+            max_checks: policy.max_attempts,
+            max_sends: policy.sends.max,
+            lockout: LockoutRule::Fixed(policy.lockout),
+            resend: if policy.sends.keeps_code { Resend::Keep } else { Resend::New },
+            cooling_down: policy.sends.cools_down,
+            ..Self::default()
+        }
+    }
+
+    /// The rules of the engine.
+    pub fn policy(&self) -> Policy {
+        let (kind, lockout) = match self.lockout {
+            LockoutRule::Fixed(span) => (Lockout::Fixed, span),
+            LockoutRule::Growing => (Lockout::Growing, COUNT_KEPT),
+        };
+        Policy {
+            max_attempts: self.max_checks,
+            lockout,
+            kind,
+            code: SendOptions { life: self.code_life, length: self.code_length },
+            sends: SendRules {
+                max: self.max_sends,
+                keeps_code: self.resend == Resend::Keep,
+                cools_down: self.cooling_down,
+            },
+        }
+    }
+}
+
+/// A setting of services as a parameter of requests.
+#[derive(Debug)]
+pub struct ServiceParameter {
+    /// Its key in config.json: `code-length`.
+    pub key: String,
+    /// Its name in answers and errors: `code_length`.
+    pub field: String,
+    /// Its name in requests: `CodeLength`.
+    pub name: String,
+    /// What it means.
+    pub description: String,
+    /// The JSON Schema of a value in a request: a boolean, an integer or a string.
+    pub schema: Value,
+    /// A bare number is seconds.
+    pub is_time: bool,
+    /// An empty text removes the value.
+    pub is_removable: bool,
+}
+
+/// Every setting of services, in the order of their keys.
+pub fn service_parameters() -> &'static [ServiceParameter] {
+    static PARAMETERS: LazyLock<Vec<ServiceParameter>> = LazyLock::new(|| {
+        let schema = schemars::schema_for!(ServiceSettings);
+        let properties = schema.get("properties").and_then(Value::as_object);
+        properties.into_iter().flatten().map(|(key, property)| parameter(key, property)).collect()
+    });
+    &PARAMETERS
+}
+
+fn parameter(key: &str, property: &Value) -> ServiceParameter {
+    let twilio = TWILIO_NAMES.iter().find(|(own, _)| *own == key);
+    let field = twilio.map_or_else(|| key.replace('-', "_"), |(_, name)| (*name).to_owned());
+    let capital = |word: &str| word[..1].to_ascii_uppercase() + &word[1..];
+    let json_type = property.get("anyOf").and_then(|any_of| any_of.get(0)).unwrap_or(property);
+    let mut schema = property.get(IN_REQUESTS).unwrap_or(json_type).clone();
+    if let Some(members) = schema.as_object_mut() {
+        members.retain(|name, _| !matches!(name.as_str(), "description" | "default"));
+    }
+    let description = property.get("description").and_then(Value::as_str).unwrap_or_default();
+    ServiceParameter {
+        key: key.to_owned(),
+        name: field.split('_').map(capital).collect(),
+        field,
+        description: description.replace('\n', " "),
+        schema,
+        is_time: property.get(IS_TIME).is_some(),
+        // max-sends has a default, and can therefore not be removed.
+        is_removable: property.get("default") == Some(&Value::Null),
+    }
 }
 
 /// Numbers that are never sent anything, and whose code is known.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct TestNumber {
-    /// A number in E.164 form, in which `x` stands for any digit.
+    /// A number in E.164 form; x stands for any digit.
+    #[serde(with = "As::<Text>")]
+    #[schemars(regex(pattern = r"^\s*\+[0-9xX]{7,15}\s*$"))]
     pub pattern: String,
-    /// The code.
+    /// The code of these numbers.
+    #[serde(with = "As::<Text>")]
+    #[schemars(schema_with = "code_schema")]
     pub code: String,
-    /// From when on it is an ordinary number again.
+    /// Until when they are test numbers (RFC 3339); at most a year ahead.
+    #[serde(with = "As::<Moment>")]
     pub expires: Timestamp,
+    /// Whether they may mean numbers that a person could own.
+    #[serde(default, with = "As::<Flag>")]
+    pub force: bool,
 }
 
 impl TestNumber {
+    /// How long a test number stays one at most.
+    const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
+    /// Test numbers of a service.
+    pub const MOST: usize = 50;
+
+    /// With its pattern in one form.
+    ///
+    /// # Errors
+    /// A field, and what is wrong with it as the end of a sentence.
+    pub fn checked(self) -> Result<Self, (&'static str, String)> {
+        let pattern = NumberPattern::parse(&self.pattern).map_err(|error| ("pattern", error.to_string()))?;
+        if !self.force && pattern.could_be_real() {
+            let why = "means a number that somebody could own, who would then be sent nothing and be verified by anybody \
+                       who knows the code. Use a range for fiction such as +1415555012x, or say \"force\": true if it is \
+                       yours";
+            return Err(("pattern", why.to_owned()));
+        }
+        if Code::parse(&self.code).is_none() {
+            return Err(("code", format!("must be {} to {} digits", CodeLength::MIN, CodeLength::MAX)));
+        }
+        Ok(Self { pattern: pattern.as_str().to_owned(), ..self })
+    }
+
+    /// Returns `true` if it is a test number for more than a year from `now`.
+    pub fn lasts_too_long(&self, now: Timestamp) -> bool {
+        self.expires > now.plus(Self::LONGEST)
+    }
+
     /// Returns `true` if `number` matches at `now`.
     pub fn is(&self, number: PhoneNumber, now: Timestamp) -> bool {
         let text = number.e164();
@@ -101,19 +323,39 @@ impl fmt::Debug for TestNumber {
     }
 }
 
-/// One template of config.json, checked.
+fn code_schema(_: &mut schemars::SchemaGenerator) -> Schema {
+    schemars::json_schema!({ "type": ["string", "integer"], "pattern": "^[0-9]{4,10}$" })
+}
+
+/// A service of config.json.
 #[derive(Debug, Clone, PartialEq)]
-pub struct TemplateSetting {
-    /// Its name there, which its id is made of.
+pub struct ConfiguredService {
+    /// Its name there, to which its id is bound.
     pub name: String,
-    /// What people call it.
-    pub friendly_name: String,
-    /// The channels that it is for.
-    pub channels: Vec<Channel>,
-    /// Its texts; at least one.
-    pub translations: Vec<(Locale, String)>,
-    /// The language where no other fits: one of the above.
-    pub default_locale: Locale,
+    /// Its settings.
+    pub settings: ServiceSettings,
+    /// Numbers that are never sent anything.
+    pub test_numbers: Vec<TestNumber>,
+    /// Where it was given, for errors that only the clock brings to light.
+    pub origin: String,
+}
+
+/// What the registry begins with.
+#[derive(Debug, Clone, Default)]
+pub struct RegistrySettings {
+    /// The services of config.json, in its order.
+    pub services: Vec<ConfiguredService>,
+    /// The templates of config.json, in its order.
+    pub templates: Vec<Template>,
+    /// The account's credentials, when the environment has them.
+    pub account: Option<AccountSettings>,
+    /// What is wrong with listening where unauthenticated clients can reach the server, unless the data directory holds an
+    /// API key. `None` where only this machine can, the operator has allowed it, or the account's credentials were given.
+    pub unless_keys: Option<ConfigErrors>,
+    /// Whether only this machine can reach the listen address.
+    pub loopback: bool,
+    /// Whether unauthenticated clients may be served (`allow-unauthenticated`).
+    pub allows_unauthenticated: bool,
 }
 
 /// The account's credentials.

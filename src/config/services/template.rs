@@ -1,4 +1,213 @@
-//! The places of a template's text.
+//! Templates: texts of messages that services and requests choose by id, and the places in them.
+
+use std::fmt;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use super::rules;
+use super::values::{As, Channels, Language, Nullable};
+use crate::config::kind::Text;
+use crate::domain::{Channel, Locale, Sid, SidKind, Timestamp};
+use crate::template::{LONGEST, Templates};
+
+/// The longest friendly name of a template, in characters.
+const NAME_LONGEST: usize = 64;
+
+/// The templates that are always there: name, friendly name, text.
+const BUILT_IN: [(&str, &str, &str); 2] = [
+    ("onceward-plain", "Plain", "Your {friendly_name} verification code is: {code}"),
+    (
+        "onceward-minutes",
+        "With its time",
+        "{code} is your {friendly_name} code. It works once, within {minutes} minutes.",
+    ),
+];
+
+/// The form of `translations`.
+const TEXTS: &str =
+    "an object with a text for each language, such as {\"en\": \"{code} opens {friendly_name}\"}";
+
+/// A text for some channels, in one or more languages.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Template {
+    /// Its name in config.json, from which its id is made.
+    #[serde(skip)]
+    pub name: String,
+    /// `HJ`.
+    #[serde(skip, default = "Template::no_sid")]
+    pub sid: Sid,
+    /// What people call it. Without it, the template's name.
+    #[serde(with = "As::<Text>")]
+    pub friendly_name: String,
+    /// Channels that it is for; text messages unless said otherwise.
+    #[serde(with = "As::<Channels>")]
+    pub channels: Vec<Channel>,
+    /// Its text in each language. {code} is the code, `{friendly_name}` the service, {{name}} a place of its own.
+    #[serde(deserialize_with = "translations")]
+    #[schemars(schema_with = "translations_schema")]
+    pub translations: Vec<Translation>,
+    /// Language where no other fits; needed where there are several.
+    #[serde(with = "As::<Nullable<Language>>")]
+    pub default_locale: Option<Locale>,
+    /// The start of the program.
+    #[serde(skip)]
+    pub created: Timestamp,
+}
+
+/// A text in one language.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Translation {
+    /// The language.
+    pub locale: Locale,
+    /// The text, with its places.
+    pub text: String,
+}
+
+/// The id of a template of config.json, or of one that is built in.
+pub fn template_sid(name: &str) -> Sid {
+    Sid::of_name(SidKind::Template, "template", name)
+}
+
+impl Default for Template {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            sid: Self::no_sid(),
+            friendly_name: String::new(),
+            channels: vec![Channel::Sms],
+            translations: Vec::new(),
+            default_locale: None,
+            created: Timestamp::EPOCH,
+        }
+    }
+}
+
+impl Template {
+    /// The templates that are always there.
+    pub fn built_in() -> impl Iterator<Item = Self> {
+        BUILT_IN.into_iter().filter_map(|(name, friendly_name, text)| {
+            let translation = Translation { locale: Locale::parse("en")?, text: text.to_owned() };
+            let template = Self {
+                friendly_name: friendly_name.to_owned(),
+                channels: Channel::ALL.to_vec(),
+                translations: vec![translation],
+                ..Self::default()
+            };
+            Some(template.named(name))
+        })
+    }
+
+    /// The same under a name.
+    #[must_use]
+    pub fn named(self, name: &str) -> Self {
+        Self { name: name.to_owned(), sid: template_sid(name), ..self }
+    }
+
+    fn no_sid() -> Sid {
+        Sid::new(SidKind::Template, [0; 16])
+    }
+
+    /// The language where no other fits.
+    pub fn default_locale(&self) -> Option<Locale> {
+        let only = || self.translations.first().map(|translation| translation.locale);
+        self.default_locale.or_else(only)
+    }
+
+    /// Checks the texts with those of messages. A member's name, its text if it has one, and what is wrong.
+    pub(super) fn problems(&self, checks: &Templates) -> Vec<(String, Option<String>, String)> {
+        let mut problems = Vec::new();
+        if let Err(why) = rules::note(&self.friendly_name, NAME_LONGEST) {
+            problems.push((
+                "friendly-name".to_owned(),
+                Some(self.friendly_name.clone()),
+                format!("it {why}"),
+            ));
+        }
+        for Translation { locale, text } in &self.translations {
+            if let Err(why) = checks.check_custom(&shortest(text)) {
+                problems.push((format!("translations.{locale}"), Some(text.clone()), why));
+            }
+        }
+        if self.translations.is_empty() {
+            problems.push(("translations".to_owned(), None, format!("it must be {TEXTS}")));
+        }
+        let has = |language| self.translations.iter().any(|text| text.locale == language);
+        let locale = match self.default_locale {
+            Some(language) if !has(language) => "it must be one of the languages of translations",
+            None if self.translations.len() > 1 => "it is missing, and there are several languages",
+            _ => return problems,
+        };
+        problems.push(("default-locale".to_owned(), None, locale.to_owned()));
+        problems
+    }
+}
+
+/// The text with the shortest values in its places: for longer ones each request is checked.
+fn shortest(text: &str) -> String {
+    let filled = places(text).into_iter().map(|place| match place {
+        Place::Text(text) => text,
+        Place::Code => "{code}",
+        Place::FriendlyName | Place::Own(_) => "x",
+    });
+    filled.collect()
+}
+
+fn translations<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Translation>, D::Error> {
+    struct Translations;
+
+    impl<'de> Visitor<'de> for Translations {
+        type Value = Vec<Translation>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(TEXTS)
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut translations: Vec<Translation> = Vec::new();
+            while let Some((Tag(locale), Written(text))) = map.next_entry()? {
+                if translations.iter().any(|other| other.locale == locale) {
+                    return Err(A::Error::custom(format_args!("has two texts for the language {locale}")));
+                }
+                translations.push(Translation { locale, text });
+            }
+            translations.sort_by_key(|translation| translation.locale.to_string());
+            Ok(translations)
+        }
+    }
+
+    from.deserialize_map(Translations)
+}
+
+/// The name of a member of `translations`.
+struct Tag(Locale);
+
+impl<'de> Deserialize<'de> for Tag {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let tag = Locale::parse(&String::deserialize(from)?);
+        let why = "must be under a language such as \"de\", \"pt-BR\" or \"zh-Hant\" (BCP 47)";
+        tag.map(Self).ok_or_else(|| D::Error::custom(why))
+    }
+}
+
+struct Written(String);
+
+impl<'de> Deserialize<'de> for Written {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        match Value::deserialize(from)? {
+            Value::String(text) => Ok(Self(text)),
+            _ => Err(D::Error::custom("must be a text")),
+        }
+    }
+}
+
+fn translations_schema(_: &mut SchemaGenerator) -> Schema {
+    let text = json_schema!({ "type": "string", "maxLength": LONGEST });
+    json_schema!({ "type": "object", "minProperties": 1, "additionalProperties": text })
+}
 
 use crate::template::placeholder::{PieceKind, pieces};
 
@@ -14,16 +223,6 @@ pub enum Place<'a> {
     /// `{{name}}`: filled in by the request.
     Own(&'a str),
 }
-
-/// The templates that are always there: name, what people call it, text.
-pub const BUILT_IN_TEMPLATES: [(&str, &str, &str); 2] = [
-    ("onceward-plain", "Plain", "Your {friendly_name} verification code is: {code}"),
-    (
-        "onceward-minutes",
-        "With its time",
-        "{code} is your {friendly_name} code. It works once, within {minutes} minutes.",
-    ),
-];
 
 const CODE: &str = "code";
 const FRIENDLY_NAME: &str = "friendly_name";

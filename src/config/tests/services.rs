@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::*;
-use crate::config::services::{ServiceSettings, TemplateSetting};
-use crate::domain::{Channel, Timestamp};
+use crate::config::services::{ConfiguredService, LockoutRule, Resend, Template, template_sid};
+use crate::domain::{Channel, Locale, Timestamp};
 
 fn service(members: &str) -> World {
     World::with_config(&format!("{{\"services\": {{\"shop\": {{{members}}}}}}}"))
@@ -15,23 +15,25 @@ fn template(members: &str) -> World {
 }
 
 impl World {
-    fn shop(&self) -> ServiceSettings {
+    fn shop(&self) -> ConfiguredService {
         self.settings().registry.services.remove(0)
     }
 
-    fn login(&self) -> TemplateSetting {
+    fn login(&self) -> Template {
         self.settings().registry.templates.remove(0)
     }
 }
 
 #[test]
 fn a_service_of_which_nothing_is_said_has_the_rules_of_a_new_one() {
-    let shop = service("").shop();
-    assert_eq!((shop.name.as_str(), shop.friendly_name.as_str()), ("shop", "shop"));
-    assert_eq!((shop.code_length.get(), shop.code_life), (6, Duration::from_secs(600)));
-    assert_eq!((shop.max_checks, shop.max_sends, shop.lockout), (5, 5, None));
-    assert!(!shop.resend_new && !shop.cooling_down && !shop.custom_code && !shop.do_not_share_warning);
-    assert_eq!((shop.locale, shop.workflow, shop.default_template), (None, None, None));
+    let ConfiguredService { name, settings, .. } = service("").shop();
+    assert_eq!((name.as_str(), settings.friendly_name.as_str()), ("shop", "shop"));
+    assert_eq!((settings.code_length.get(), settings.code_life), (6, Duration::from_secs(600)));
+    let sends = settings.max_sends;
+    assert_eq!((settings.max_checks, sends, settings.lockout), (5, Some(5), LockoutRule::Growing));
+    assert!(settings.resend == Resend::Keep && !settings.cooling_down);
+    assert!(!settings.custom_code && !settings.do_not_share_warning);
+    assert_eq!((settings.locale, settings.workflow, settings.default_template), (None, None, None));
 }
 
 #[test]
@@ -46,12 +48,15 @@ fn every_member_may_be_a_text_or_its_own_type() {
            "lockout": "300s", "resend": "New", "cooling-down": "true", "locale": "pt_BR", "workflow": "sms:20s,call",
            "custom-code": "true", "do-not-share-warning": "TRUE", "default-template": "onceward-plain""#,
     );
-    let [typed, texts] =
-        [typed.shop(), texts.shop()].map(|shop| ServiceSettings { origin: String::new(), ..shop });
+    let [typed, texts] = [typed.shop().settings, texts.shop().settings];
     assert_eq!(typed, texts);
-    assert_eq!((typed.code_life.as_secs(), typed.lockout), (90, Some(Duration::from_secs(300))));
+    assert_eq!(
+        (typed.code_life.as_secs(), typed.lockout),
+        (90, LockoutRule::Fixed(Duration::from_secs(300)))
+    );
     assert_eq!(typed.workflow.as_deref(), Some("sms:20s,call:20s"));
     assert_eq!(typed.locale.map(|locale| locale.to_string()).as_deref(), Some("pt-BR"));
+    assert_eq!(typed.default_template, Some(template_sid("onceward-plain")));
 }
 
 #[test]
@@ -156,16 +161,17 @@ fn a_template_has_texts_by_language() {
         template(r#""translations": {"de": "{code} für {{who}}", "en": "{code}"}, "default-locale": "de""#)
             .login();
     assert_eq!((login.friendly_name.as_str(), &login.channels[..]), ("login", &[Channel::Sms][..]));
-    assert_eq!(login.default_locale.to_string(), "de");
-    assert_eq!(login.translations[0].1, "{code} für {{who}}");
+    assert_eq!(login.default_locale().map(|locale| locale.to_string()).as_deref(), Some("de"));
+    assert_eq!(login.translations[0].text, "{code} für {{who}}");
     let one = template(
         r#""translations": {"en": "{{code}}"}, "channels": ["call", "sms"], "friendly-name": "Log in""#,
     );
-    assert_eq!((one.login().default_locale.to_string(), one.login().channels.len()), ("en".to_owned(), 2));
+    let one = one.login();
+    assert_eq!((one.default_locale(), one.channels.len()), (Locale::parse("en"), 2));
     let used = World::with_config(
         r#"{"services": {"shop": {"default-template": "login"}}, "templates": {"login": {"translations": {"en": "{code}"}}}}"#,
     );
-    assert_eq!(used.shop().default_template.as_deref(), Some("login"));
+    assert_eq!(used.shop().settings.default_template, Some(template_sid("login")));
 }
 
 #[test]

@@ -3,8 +3,7 @@
 use serde::Serialize;
 
 use crate::config::AnswerSet;
-use crate::domain::{Channel, CodeLength, Locale, PhoneNumber, Region, ServiceId, Sid, SidKind, Timestamp};
-use crate::engine::Policy;
+use crate::domain::{Channel, Locale, PhoneNumber, Region, ServiceId, Sid, SidKind, Timestamp};
 use crate::http::answer::Answer;
 use crate::http::answers;
 use crate::http::api::server;
@@ -15,8 +14,8 @@ use crate::http::v2::view::{
 use crate::http::v2::webhooks::ReplayView;
 use crate::numbers::{CheckOutcome, Reply, SendOutcome};
 use crate::registry::{
-    Bucket, LockoutRule, MessagingConfiguration, Origin, RateLimit, Resend, Rules, Service, Template,
-    TestNumber, Translation, Webhook, WebhookStatus,
+    Bucket, MessagingConfiguration, Origin, RateLimit, Service, ServiceSettings, Template, TestNumber,
+    Translation, Webhook, WebhookStatus,
 };
 use crate::verify::{Attempt, SendAttempt, Status, Summary, Verification};
 use crate::webhook::{self, DeliveryView, EventId};
@@ -102,32 +101,15 @@ pub fn summary() -> String {
 
 /// A service.
 pub fn service() -> String {
-    let rules = Rules {
-        code_length: CodeLength::SIX,
-        code_life: std::time::Duration::from_secs(600),
-        max_checks: Policy::DEFAULT_MAX_ATTEMPTS,
-        max_sends: Some(5),
-        lockout: LockoutRule::Growing,
-        resend: Resend::Keep,
-        cooling_down: false,
-    };
     let service = Service {
         id: ServiceId::DEFAULT,
         sid: sid(SidKind::Service),
         origin: Origin::Api,
-        friendly_name: "Owl Bank".to_owned(),
-        rules,
-        custom_code_enabled: false,
-        do_not_share_warning_enabled: true,
-        skip_sms_to_landlines: false,
-        lookup_enabled: false,
-        dtmf_input_required: true,
-        tts_name: None,
-        psd2_enabled: false,
-        verify_event_subscription_enabled: false,
-        default_template: None,
-        locale: None,
-        workflow: None,
+        settings: ServiceSettings {
+            friendly_name: "Owl Bank".to_owned(),
+            do_not_share_warning: true,
+            ..ServiceSettings::default()
+        },
         rate_limits: Vec::new(),
         messaging: Vec::new(),
         webhooks: Vec::new(),
@@ -219,8 +201,8 @@ pub fn template() -> String {
         friendly_name: "login".to_owned(),
         channels: vec![Channel::Sms, Channel::Call],
         translations: vec![Translation { locale: english, text: "Your code is {{code}}.".to_owned() }],
-        default_locale: english,
         created: THEN,
+        ..Template::default()
     };
     viewed(|frame| TemplateView::new(frame, &template))
 }
@@ -232,7 +214,8 @@ pub fn safe_number() -> String {
 
 /// Numbers for tests.
 pub fn test_number() -> String {
-    let number = TestNumber { pattern: "+1415555012x".to_owned(), code: "123456".to_owned(), expires: THEN };
+    let (pattern, code) = ("+1415555012x".to_owned(), "123456".to_owned());
+    let number = TestNumber { pattern, code, expires: THEN, force: false };
     viewed(|frame| TestNumberView::new(frame, sid(SidKind::Service), &number))
 }
 

@@ -13,7 +13,7 @@ use super::params::{Note, Parameters as _, Pattern, TestCode, parameters};
 use super::view::{SafeNumberView, TemplateView, TestNumberView};
 use crate::domain::{PhoneNumber, Timestamp};
 use crate::http::answer::Answer;
-use crate::registry::{self, NewTestNumber};
+use crate::registry;
 
 /// How long a test number lasts if the request does not say: long enough for a test, and forgotten by itself.
 const LASTS: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -106,7 +106,7 @@ pub async fn create_test_number(request: &RequestContext<'_>) -> Result<Answer, 
         return Err(Error::forbidden(error).into());
     }
     let expires = expires.unwrap_or_else(|| request.now().plus(LASTS));
-    let number = NewTestNumber { pattern, code, expires, force };
+    let number = registry::TestNumber { pattern, code, expires, force };
     let made = request.v2.registry.put_test_number(service, number).await?;
     Ok(Answer::json(StatusCode::CREATED, &TestNumberView::new(&request.frame(), service, &made)))
 }

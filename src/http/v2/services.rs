@@ -1,92 +1,79 @@
 //! `/v2/Services`.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use hyper::StatusCode;
+use serde_json::{Map, Value, json};
 
 use super::context::{Failure, RequestContext};
 use super::error::Error;
 use super::page::Page;
-use super::params::{
-    Count, Fields, Id, Line, Name, Param, Parameters as _, Removable, TemplateSid, Workflow, parameters,
-};
+use super::params::{Count, Fields, Param, Parameter as _};
 use super::view::ServiceView;
-use crate::domain::Locale;
+use crate::config::services::{ServiceParameter, service_parameters};
 use crate::http::answer::Answer;
-use crate::registry::{LockoutRule, Resend, Service, ServiceFields};
+use crate::registry::Service;
 
-parameters! {
-    /// What a service is like. The last eight are not Twilio's.
-    pub struct Rules {
-        /// What its messages call it, with at most 4 digits.
-        "FriendlyName" = "Owl Bank" => friendly_name: Option<Name>,
-        /// Digits of a code.
-        "CodeLength" = "6" => code_length: Option<Count<4, 10>>,
-        /// Kept and shown.
-        "LookupEnabled" = "false" => lookup_enabled: Option<bool>,
-        /// Refuses text messages to numbers known to be landlines.
-        "SkipSmsToLandlines" = "true" => skip_sms_to_landlines: Option<bool>,
-        /// Kept and shown.
-        "DtmfInputRequired" = "true" => dtmf_input_required: Option<bool>,
-        /// Kept and shown. Empty takes it away.
-        "TtsName" = "Owl Bank" => tts_name: Option<Removable<Line<64>>>,
-        /// Kept and shown.
-        "Psd2Enabled" = "false" => psd2_enabled: Option<bool>,
-        /// Text messages warn that the code is not to be shared.
-        "DoNotShareWarningEnabled" = "true" => do_not_share_warning_enabled: Option<bool>,
-        /// Requests may bring their own codes.
-        "CustomCodeEnabled" = "false" => custom_code_enabled: Option<bool>,
-        /// The text where a request names none. Empty takes it away.
-        "DefaultTemplateSid" = "HJ0123456789abcdef0123456789abcdef" => default_template: Option<Removable<TemplateSid>>,
-        /// Kept and shown.
-        "VerifyEventSubscriptionEnabled" = "false" => verify_event_subscription_enabled: Option<bool>,
-        /// Not Twilio's: seconds that a code can be used.
-        "CodeLife" = "600" => code_life: Option<Count<30, 3_600>>,
-        /// Not Twilio's: wrong codes of a verification.
-        "MaxChecks" = "5" => max_checks: Option<Count<1, 100>>,
-        /// Not Twilio's: messages of a verification.
-        "MaxSends" = "5" => max_sends: Option<Count<1, 20>>,
-        /// Not Twilio's: growing, or for how many seconds too many wrong codes lock a number.
-        "Lockout" = "growing" => lockout: Option<LockoutRule>,
-        /// Not Twilio's: whether a further send keeps the code.
-        "Resend" = "keep" => resend: Option<Resend>,
-        /// Not Twilio's: whether a further send has to wait for 30, 60, 120, then 300 s.
-        "CoolingDown" = "false" => cooling_down: Option<bool>,
-        /// Not Twilio's: the language where nothing else leads to one.
-        "Locale" = "de" => locale: Option<Removable<Locale>>,
-        /// Not Twilio's: channels one after another, as the setting workflow.
-        "Workflow" = "sms" => workflow: Option<Removable<Workflow>>,
-    } not_served [
-        "Push.IncludeDate",
-        "Push.ApnCredentialSid",
-        "Push.FcmCredentialSid",
-        "Totp.Issuer",
-        "Totp.TimeStep",
-        "Totp.CodeLength",
-        "Totp.Skew",
-        "Whatsapp.MsgServiceSid",
-        "Whatsapp.From",
-        "Passkeys.RelyingParty.Id",
-        "Passkeys.RelyingParty.Name",
-        "Passkeys.RelyingParty.Origins",
-        "Passkeys.AuthenticatorAttachment",
-        "Passkeys.DiscoverableCredentials",
-        "Passkeys.UserVerification",
-    ]
-}
+/// The key of the one setting that a new service needs.
+const NAME: &str = "friendly-name";
+
+/// What Twilio reads here and this server does not.
+const NOT_SERVED: [&str; 15] = [
+    "Push.IncludeDate",
+    "Push.ApnCredentialSid",
+    "Push.FcmCredentialSid",
+    "Totp.Issuer",
+    "Totp.TimeStep",
+    "Totp.CodeLength",
+    "Totp.Skew",
+    "Whatsapp.MsgServiceSid",
+    "Whatsapp.From",
+    "Passkeys.RelyingParty.Id",
+    "Passkeys.RelyingParty.Name",
+    "Passkeys.RelyingParty.Origins",
+    "Passkeys.AuthenticatorAttachment",
+    "Passkeys.DiscoverableCredentials",
+    "Passkeys.UserVerification",
+];
 
 /// The parameters of a new service.
 pub fn describe_new() -> Vec<Param> {
-    let mut params = Rules::describe();
-    params[0] =
-        Param::of::<Name>("FriendlyName", "What its messages call it, with at most 4 digits.", "Owl Bank");
-    params
+    describe(true)
 }
 
 /// The parameters of a change.
 pub fn describe_change() -> Vec<Param> {
-    Rules::describe()
+    describe(false)
+}
+
+/// Of a new service its name is required.
+fn describe(is_new: bool) -> Vec<Param> {
+    let parameter = |parameter: &ServiceParameter| {
+        let mut schema = parameter.schema.clone();
+        let example = schema["example"].take();
+        schema["description"] = parameter.description.clone().into();
+        let required = is_new && parameter.key == NAME;
+        let mut in_json = schema.clone();
+        if required {
+            for schema in [&mut schema, &mut in_json] {
+                schema["minLength"] = 1.into();
+            }
+        } else {
+            in_json["type"] = json!([schema["type"], "null"]);
+            if let Some(words) = in_json["enum"].as_array_mut() {
+                words.push(Value::Null);
+            }
+        }
+        let read = |mut schema: Value| {
+            schema.as_object_mut()?.retain(|_, value| !value.is_null());
+            serde_json::from_value(schema).ok()
+        };
+        let (name, about) = (parameter.name.clone(), parameter.description.clone());
+        Some(Param { name, required, about, example, schema: read(schema)?, json_schema: read(in_json)? })
+    };
+    let mut parameters: Vec<Param> = service_parameters().iter().filter_map(parameter).collect();
+    parameters.sort_by_key(|parameter| parameter.name != "FriendlyName");
+    parameters
 }
 
 /// `GET /v2/Services`: the newest first; for a key of one service, that one.
@@ -107,11 +94,11 @@ pub fn list(request: &RequestContext<'_>) -> Result<Answer, Failure> {
 
 /// `POST /v2/Services`.
 pub async fn create(request: &RequestContext<'_>) -> Result<Answer, Failure> {
-    let wanted = read(&request.fields)?;
-    if wanted.friendly_name.is_none() {
+    let given = given(&request.fields)?;
+    if !given.contains_key(NAME) {
         return Err(Error::missing("FriendlyName").into());
     }
-    let made = request.v2.registry.create_service(wanted).await?;
+    let made = request.v2.registry.create_service(given).await?;
     Ok(Answer::json(StatusCode::CREATED, &ServiceView::new(&request.frame(), &made)))
 }
 
@@ -123,7 +110,7 @@ pub fn fetch(request: &RequestContext<'_>) -> Result<Answer, Failure> {
 /// `POST /v2/Services/{Sid}`.
 pub async fn update(request: &RequestContext<'_>) -> Result<Answer, Failure> {
     let service = request.service()?;
-    let changed = request.v2.registry.update_service(service.sid, read(&request.fields)?).await?;
+    let changed = request.v2.registry.update_service(service.sid, given(&request.fields)?).await?;
     Ok(Answer::json(StatusCode::OK, &ServiceView::new(&request.frame(), &changed)))
 }
 
@@ -134,27 +121,32 @@ pub async fn delete(request: &RequestContext<'_>) -> Result<Answer, Failure> {
     Ok(Answer::empty())
 }
 
-fn read(fields: &Fields) -> Result<ServiceFields, Error> {
-    let rules = Rules::read(fields)?;
-    Ok(ServiceFields {
-        friendly_name: rules.friendly_name.map(|Name(name)| name),
-        code_length: rules.code_length.map(|Count(digits)| digits),
-        custom_code_enabled: rules.custom_code_enabled,
-        do_not_share_warning_enabled: rules.do_not_share_warning_enabled,
-        skip_sms_to_landlines: rules.skip_sms_to_landlines,
-        lookup_enabled: rules.lookup_enabled,
-        dtmf_input_required: rules.dtmf_input_required,
-        tts_name: rules.tts_name.map(|Removable(name)| name.map(|Line(name)| name)),
-        psd2_enabled: rules.psd2_enabled,
-        verify_event_subscription_enabled: rules.verify_event_subscription_enabled,
-        default_template: rules.default_template.map(|Removable(template)| template.map(|Id(sid)| sid)),
-        code_life: rules.code_life.map(|Count(seconds)| Duration::from_secs(seconds)),
-        max_checks: rules.max_checks.map(|Count(checks)| checks),
-        max_sends: rules.max_sends.map(|Count(sends)| sends),
-        lockout: rules.lockout,
-        resend: rules.resend,
-        cooling_down: rules.cooling_down,
-        locale: rules.locale.map(|Removable(locale)| locale),
-        workflow: rules.workflow.map(|Removable(steps)| steps.map(|Workflow(steps)| steps)),
-    })
+/// The given parameters as members of the settings.
+fn given(fields: &Fields) -> Result<Map<String, Value>, Error> {
+    fields.refuse(&NOT_SERVED)?;
+    let mut given = Map::new();
+    for parameter in service_parameters() {
+        let name = &parameter.name;
+        let value = match parameter.schema["type"].as_str() {
+            Some("boolean") => bool::find(fields, name)?.map(Value::from),
+            Some("integer") => {
+                Count::<0, { u32::MAX }>::find(fields, name)?.map(|Count(number)| number.into())
+            }
+            _ => match fields.only(name)?.and_then(Value::as_str) {
+                Some("") => parameter.is_removable.then_some(Value::Null),
+                _ => fields.text(name)?.map(Value::from),
+            },
+        };
+        // A bare number may be minutes in config.json.
+        let in_seconds = |value: Value| match value {
+            Value::Number(number) => format!("{number}s").into(),
+            Value::String(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => {
+                format!("{text}s").into()
+            }
+            other => other,
+        };
+        let value = if parameter.is_time { value.map(in_seconds) } else { value };
+        given.extend(value.map(|value| (parameter.key.clone(), value)));
+    }
+    Ok(given)
 }

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 use std::net::IpAddr;
 use std::str::FromStr as _;
-use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Type};
@@ -16,7 +15,7 @@ use super::error::Error;
 use super::fields::{Fields, NOT_SERVED};
 use super::params::{JSON, Parameter};
 use crate::domain::{Channel, Code, CodeLength, Locale, PhoneNumber, Region, Sid, SidKind, Timestamp};
-use crate::registry::{LockoutRule, Resend, WebhookStatus};
+use crate::registry::WebhookStatus;
 use crate::template::{AppHash, SendDigits};
 use crate::verify::Ending;
 use crate::webhook::{DeliveryState, EventId, EventType};
@@ -88,7 +87,6 @@ texts! {
     );
     EventId: "evt_ and 32 hexadecimal digits", EventId::parse, matching("evt_[0-9a-f]{32}");
     EventType: "the name of an event", EventType::parse, string().max_length(Some(64)).build().into();
-    LockoutRule: "growing, or seconds", lockout, matching("growing|[0-9]{1,7}");
     NumberPrefix: format_args!("1 to {} digits, perhaps behind a +", NumberPrefix::LONGEST), NumberPrefix::parse, matching(
         format!(r"\+?[0-9]{{1,{}}}", NumberPrefix::LONGEST)
     );
@@ -97,7 +95,6 @@ texts! {
 
 words! {
     Ending: "canceled" => Self::Canceled, "approved" => Self::Approved;
-    Resend: "keep" => Self::Keep, "new" => Self::New;
     DeliveryState: "pending" => Self::Pending, "delivered" => Self::Delivered, "failed" => Self::Failed;
     WebhookStatus: "enabled" => Self::Enabled, "disabled" => Self::Disabled;
     WebhookVersion: "v2" => Self;
@@ -159,14 +156,6 @@ fn is_digits(text: &str) -> bool {
 fn phone(text: &str) -> Option<PhoneNumber> {
     let read = |text: &str| PhoneNumber::parse(text, None).ok();
     text.strip_prefix(' ').map_or_else(|| read(text), |rest| read(&format!("+{rest}")))
-}
-
-fn lockout(text: &str) -> Option<LockoutRule> {
-    if text == "growing" {
-        return Some(LockoutRule::Growing);
-    }
-    let seconds: u32 = text.parse().ok()?;
-    Some(LockoutRule::Fixed(Duration::from_secs(seconds.into())))
 }
 
 /// An id of the kind with this index in [`SidKind::ALL`], in parameters and in answers.
@@ -240,17 +229,11 @@ impl<const LONGEST: usize> Parameter for Note<LONGEST> {
     }
 }
 
-/// A text that the registry checks: a name in messages, with few digits.
-pub struct Name(pub String);
-
 /// A text that the registry checks: at most so many characters, without braces and control characters.
 pub struct Line<const LONGEST: usize>(pub String);
 
 /// A text that the registry checks: at most so many characters.
 pub struct Text<const LONGEST: usize>(pub String);
-
-/// A text that the registry checks: channels, each perhaps with the seconds to wait for a receipt.
-pub struct Workflow(pub String);
 
 /// A text that the registry checks: a number in which `x` is any digit.
 pub struct Pattern(pub String);
@@ -287,12 +270,8 @@ macro_rules! checked_by_the_registry {
 }
 
 checked_by_the_registry! {
-    [] Name: name_schema();
     [<const LONGEST: usize>] Line<LONGEST>: text_of(LONGEST, r"[^\x00-\x1f\x7f-\x9f{}]*");
     [<const LONGEST: usize>] Text<LONGEST>: string().max_length(Some(LONGEST)).build().into();
-    [] Workflow: matching(
-        "(sms|call|whatsapp)(:[1-9][0-9]?s)?(,(sms|call|whatsapp)(:[1-9][0-9]?s)?){0,9}"
-    );
     [] Country: matching("[A-Za-z]{2}");
     [] Pattern: matching(PATTERN);
     [] TestCode: matching(digits("[0-9]"));

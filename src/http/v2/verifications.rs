@@ -173,7 +173,7 @@ fn read(request: &RequestContext<'_>, service: &Service) -> Result<verify::Begin
         let problem = format!("{} is not served here", channel.as_str());
         return Err(Error::parameter("Channel", problem).into());
     }
-    if begin.code.is_some() && !service.custom_code_enabled {
+    if begin.code.is_some() && !service.settings.custom_code {
         let problem = "the service does not take codes; CustomCodeEnabled switches it on";
         return Err(Error::parameter("CustomCode", problem).into());
     }

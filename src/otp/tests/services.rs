@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::world::{ANNA, Own, World, code, secs};
 use crate::otp::GatewayName;
-use crate::registry::{NewTestNumber, WebhookFields};
+use crate::registry::{TestNumber, WebhookFields};
 use crate::webhook::DeliveryQuery;
 
 const TEST_CODE: &str = "471100";
@@ -38,7 +38,7 @@ async fn a_test_number_of_the_default_service_is_sent_nothing_and_has_its_code()
     let registry = &otp.engine.running.registry;
     let expires = otp.engine.running.shards.clock().now().plus(secs(3_600));
     let (pattern, code) = (ANNA.to_owned(), TEST_CODE.to_owned());
-    let number = NewTestNumber { pattern, code, expires, force: true };
+    let number = TestNumber { pattern, code, expires, force: true };
     registry.put_test_number(registry.default_service().sid, number).await.expect("a test number");
     for _ in 0..7 {
         otp.send_sms(ANNA).await.expect("no limit holds for it");

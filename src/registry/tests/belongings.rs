@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::world::{START, TWILIOS, World, number, refused_field};
 use crate::domain::{GatewayName, Region, Sid, SidKind};
 use crate::registry::{
-    BucketFields, EventType, NewTestNumber, RegistryError, WebhookFields, WebhookStatus, gateway_sid,
+    BucketFields, EventType, RegistryError, TestNumber, WebhookFields, WebhookStatus, gateway_sid,
     template_sid,
 };
 use crate::store::Fault;
@@ -197,9 +197,9 @@ fn webhook(events: &[&str]) -> WebhookFields {
     }
 }
 
-fn test_number(pattern: &str) -> NewTestNumber {
+fn test_number(pattern: &str) -> TestNumber {
     let expires = START.plus(Duration::from_secs(3_600));
-    NewTestNumber { pattern: pattern.to_owned(), code: "123456".to_owned(), expires, force: false }
+    TestNumber { pattern: pattern.to_owned(), code: "123456".to_owned(), expires, force: false }
 }
 
 #[tokio::test]
@@ -209,7 +209,7 @@ async fn a_test_number_is_one_until_its_time_is_over() {
     let made = registry.put_test_number(shop, test_number("+1415555012X")).await.expect("made");
     assert!(made.is(number("+14155550123"), START) && !made.is(number("+14155550133"), START));
     assert!(!made.is(number("+14155550123"), START.plus(Duration::from_secs(3_600))));
-    let other = NewTestNumber { code: "000000".to_owned(), ..test_number("+1415555012x") };
+    let other = TestNumber { code: "000000".to_owned(), ..test_number("+1415555012x") };
     registry.put_test_number(shop, other).await.expect("it takes the place");
     let kept = registry.service(&shop).expect("it");
     assert_eq!(kept.test_numbers.iter().map(|n| n.code.as_str()).collect::<Vec<_>>(), ["000000"]);
@@ -225,7 +225,7 @@ async fn a_test_number_that_a_person_could_own_has_to_be_forced() {
     for pattern in ["+14155552671", "+4915112345678", "+49151xxxxxxxx"] {
         let refused = registry.put_test_number(shop, test_number(pattern)).await;
         assert_eq!(refused.map(|_| ()).map_err(|error| error.to_string().contains("force")), Err(true));
-        let forced = NewTestNumber { force: true, ..test_number(pattern) };
+        let forced = TestNumber { force: true, ..test_number(pattern) };
         assert!(registry.put_test_number(shop, forced).await.is_ok(), "{pattern}");
     }
 }
@@ -237,11 +237,11 @@ async fn what_a_test_number_may_not_be_is_refused_by_name() {
     let year = Duration::from_secs(367 * 24 * 3_600);
     for (field, number) in [
         ("pattern", test_number("4155550123")),
-        ("pattern", NewTestNumber { force: true, ..test_number("+1415555") }),
-        ("code", NewTestNumber { code: "123".to_owned(), ..test_number("+14155550123") }),
-        ("code", NewTestNumber { code: "12345x".to_owned(), ..test_number("+14155550123") }),
-        ("expires", NewTestNumber { expires: START, ..test_number("+14155550123") }),
-        ("expires", NewTestNumber { expires: START.plus(year), ..test_number("+14155550123") }),
+        ("pattern", TestNumber { force: true, ..test_number("+1415555") }),
+        ("code", TestNumber { code: "123".to_owned(), ..test_number("+14155550123") }),
+        ("code", TestNumber { code: "12345x".to_owned(), ..test_number("+14155550123") }),
+        ("expires", TestNumber { expires: START, ..test_number("+14155550123") }),
+        ("expires", TestNumber { expires: START.plus(year), ..test_number("+14155550123") }),
     ] {
         assert_eq!(refused_field(registry.put_test_number(shop, number).await), field);
     }

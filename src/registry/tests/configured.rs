@@ -2,28 +2,28 @@
 
 use std::time::Duration;
 
-use super::world::{START, World, configured};
-use crate::config::services::TestNumber;
-use crate::domain::{CodeLength, Timestamp};
-use crate::registry::{LockoutRule, Origin, Resend, template_sid};
+use serde_json::json;
+
+use super::world::{START, World, configured, contract, given};
+use crate::domain::Timestamp;
+use crate::registry::{LockoutRule, Origin, Resend, ServiceSettings, TestNumber, template_sid};
 
 #[tokio::test]
 async fn what_the_configuration_says_is_what_the_service_does() {
-    let settings = crate::config::services::ServiceSettings {
-        code_length: CodeLength::new(8).expect("a length"),
-        lockout: Some(Duration::from_secs(60)),
-        resend_new: true,
-        cooling_down: true,
-        default_template: Some("onceward-plain".to_owned()),
-        ..configured("shop")
-    };
+    let mut settings = configured("shop");
+    settings.settings = settings
+        .settings
+        .with(given(json!({
+            "code-length": 8, "lockout": "60s", "resend": "new", "cooling-down": true, "default-template": "onceward-plain",
+        })))
+        .expect("settings");
     let registry = World::new().with_service(settings).open().await;
     let shop = registry.find_service("shop").expect("it");
     assert_eq!(shop.origin, Origin::Config("shop".to_owned()));
-    assert_eq!((shop.rules.code_length.get(), shop.rules.resend), (8, Resend::New));
-    assert_eq!(shop.rules.lockout, LockoutRule::Fixed(Duration::from_secs(60)));
-    assert!(shop.rules.cooling_down);
-    assert_eq!(shop.default_template, Some(template_sid("onceward-plain")));
+    assert_eq!((shop.settings.code_length.get(), shop.settings.resend), (8, Resend::New));
+    assert_eq!(shop.settings.lockout, LockoutRule::Fixed(Duration::from_secs(60)));
+    assert!(shop.settings.cooling_down);
+    assert_eq!(shop.settings.default_template, Some(template_sid("onceward-plain")));
 }
 
 #[tokio::test]
@@ -32,10 +32,11 @@ async fn a_service_keeps_its_id_when_it_is_changed_and_the_change_is_dated() {
     let before = world.open().await.find_service("shop").expect("it");
     world = world.restarted();
     world.clock.advance(Duration::from_secs(60));
-    world.settings.services[0].max_checks = 3;
+    let settings = &mut world.settings.services[0].settings;
+    *settings = settings.with(given(json!({ "max-checks": 3 }))).expect("settings");
     let after = world.open().await.find_service("shop").expect("it");
     assert_eq!((after.id, after.sid, after.created), (before.id, before.sid, before.created));
-    assert_eq!((after.rules.max_checks, after.updated), (3, START.plus(Duration::from_secs(60))));
+    assert_eq!((after.settings.max_checks, after.updated), (3, START.plus(Duration::from_secs(60))));
 }
 
 #[tokio::test]
@@ -45,9 +46,9 @@ async fn what_was_made_over_the_api_for_it_stays() {
     let shop = registry.find_service("shop").expect("it").sid;
     registry.create_rate_limit(shop, "ip".to_owned(), None).await.expect("a limit");
     let mut world = world.restarted();
-    world.settings.services[0].friendly_name = "Another".to_owned();
+    world.settings.services[0].settings.friendly_name = "Another".to_owned();
     let shop = world.open().await.find_service("shop").expect("it");
-    assert_eq!((shop.friendly_name.as_str(), shop.rate_limits.len()), ("Another", 1));
+    assert_eq!((shop.settings.friendly_name.as_str(), shop.rate_limits.len()), ("Another", 1));
 }
 
 #[tokio::test]
@@ -81,15 +82,16 @@ async fn the_default_service_follows_the_top_level_keys_and_keeps_its_id() {
     let world = World::new();
     let before = world.open().await.default_service();
     let mut world = world.restarted();
-    world.default.policy.code.life = Duration::from_secs(300);
+    world.default = ServiceSettings::of_policy("Acme".to_owned(), &contract(Duration::from_secs(300)));
     let after = world.open().await.default_service();
-    assert_eq!((after.sid, after.rules.code_life), (before.sid, Duration::from_secs(300)));
+    assert_eq!((after.sid, after.settings.code_life), (before.sid, Duration::from_secs(300)));
 }
 
 #[tokio::test]
 async fn a_test_number_ends_at_its_day_and_none_is_one_for_years() {
     let with = |expires: Timestamp| {
-        let number = TestNumber { pattern: "+1415555012x".to_owned(), code: "123456".to_owned(), expires };
+        let (pattern, code) = ("+1415555012x".to_owned(), "123456".to_owned());
+        let number = TestNumber { pattern, code, expires, force: false };
         let mut settings = configured("shop");
         settings.test_numbers.push(number);
         World::new().with_service(settings)

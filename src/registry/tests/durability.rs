@@ -2,24 +2,21 @@
 
 use std::time::Duration;
 
-use super::world::{START, TWILIOS, World, configured, named, number};
+use serde_json::json;
+
+use super::world::{START, TWILIOS, World, configured, given, named, number};
 use crate::domain::{Sid, SidKind, Timestamp};
 use crate::registry::record::KINDS;
-use crate::registry::{
-    BucketFields, EventType, KeyOptions, NewTestNumber, RegistryError, Scope, ServiceFields, WebhookFields,
-};
+use crate::registry::{BucketFields, EventType, KeyOptions, RegistryError, Scope, TestNumber, WebhookFields};
 use crate::store::{Fault, Key, Store as _, Write};
 
 #[tokio::test]
 async fn everything_that_belongs_to_a_service_is_there_after_a_restart() {
     let world = World::new();
     let registry = world.open().await;
-    let fields = ServiceFields {
-        code_life: Some(Duration::from_secs(90)),
-        workflow: Some(Some("sms:20s,call".to_owned())),
-        locale: Some(Some(super::world::locale("pt-BR"))),
-        ..named("Shop")
-    };
+    let fields = given(
+        json!({ "friendly-name": "Shop", "code-life": "90s", "workflow": "sms:20s,call", "locale": "pt-BR" }),
+    );
     let shop = registry.create_service(fields).await.expect("a service").sid;
     let limit = registry.create_rate_limit(shop, "ip".to_owned(), Some("by address".to_owned())).await;
     let limit = limit.expect("a limit").sid;
@@ -34,7 +31,7 @@ async fn everything_that_belongs_to_a_service_is_there_after_a_restart() {
         status: None,
     };
     registry.create_webhook(shop, webhook).await.expect("a webhook");
-    let test = NewTestNumber {
+    let test = TestNumber {
         pattern: "+1415555012x".to_owned(),
         code: "123456".to_owned(),
         expires: START.plus(Duration::from_secs(3_600)),
@@ -72,18 +69,18 @@ async fn after_a_failed_commit_nothing_has_changed() {
         world.store.fail_next([fault]);
         let refused = registry.update_service(shop.sid, named("Club")).await;
         assert!(matches!(refused, Err(RegistryError::Store(_))), "{fault:?}: {refused:?}");
-        assert_eq!(registry.service(&shop.sid).expect("it").friendly_name, "Shop", "{fault:?}");
+        assert_eq!(registry.service(&shop.sid).expect("it").settings.friendly_name, "Shop", "{fault:?}");
         world.store.fail_next([fault]);
         assert!(registry.create_service(named("Club")).await.is_err(), "{fault:?}");
         world.clock.advance(Duration::from_secs(2));
         let changed = registry.update_service(shop.sid, named("Team")).await.expect("the store works again");
-        assert_eq!((changed.friendly_name.as_str(), registry.count()), ("Team", 2), "{fault:?}");
+        assert_eq!((changed.settings.friendly_name.as_str(), registry.count()), ("Team", 2), "{fault:?}");
         registry.update_service(shop.sid, named("Shop")).await.expect("changed back");
     }
     registry.0.shards.flush().await;
     let registry = world.restarted().open().await;
     assert_eq!(
-        (registry.count(), registry.service(&shop.sid).expect("it").friendly_name.as_str()),
+        (registry.count(), registry.service(&shop.sid).expect("it").settings.friendly_name.as_str()),
         (2, "Shop")
     );
 }

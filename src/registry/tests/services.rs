@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::world::{World, named, refused_field};
+use serde_json::json;
+
+use super::world::{World, given, named, refused_field};
 use crate::domain::{CodeLength, ServiceId, Sid, SidKind, Timestamp};
 use crate::registry::record::service_id;
-use crate::registry::{
-    LockoutRule, Origin, RegistryError, Resend, Service, ServiceFields, ServiceRecord, template_sid,
-};
+use crate::registry::{LockoutRule, Origin, RegistryError, Resend, Service, ServiceRecord, template_sid};
 use crate::shard::Record as _;
 use crate::store::{Key, Store as _, Write};
 
@@ -15,12 +15,12 @@ use crate::store::{Key, Store as _, Write};
 async fn a_new_service_has_the_default_rules() {
     let registry = World::new().open().await;
     let service = registry.made("Shop").await;
-    assert_eq!((service.friendly_name.as_str(), &service.origin), ("Shop", &Origin::Api));
-    assert_eq!(service.rules.code_length, CodeLength::SIX);
-    assert_eq!(service.rules.code_life, Duration::from_secs(600));
-    assert_eq!((service.rules.max_checks, service.rules.max_sends), (5, Some(5)));
-    assert_eq!((service.rules.lockout, service.rules.resend), (LockoutRule::Growing, Resend::Keep));
-    assert!(!service.rules.cooling_down);
+    assert_eq!((service.settings.friendly_name.as_str(), &service.origin), ("Shop", &Origin::Api));
+    assert_eq!(service.settings.code_length, CodeLength::SIX);
+    assert_eq!(service.settings.code_life, Duration::from_secs(600));
+    assert_eq!((service.settings.max_checks, service.settings.max_sends), (5, Some(5)));
+    assert_eq!((service.settings.lockout, service.settings.resend), (LockoutRule::Growing, Resend::Keep));
+    assert!(!service.settings.cooling_down);
     assert_eq!(registry.service(&service.sid).expect("it"), service);
     assert_eq!(registry.service_by_id(service.id).expect("it"), service);
 }
@@ -30,9 +30,9 @@ async fn the_default_service_keeps_the_contracts_rules() {
     let registry = World::new().open().await;
     let service = registry.default_service();
     assert_eq!((service.id, &service.origin), (ServiceId::DEFAULT, &Origin::Default));
-    assert_eq!(service.rules.lockout, LockoutRule::Fixed(Duration::from_secs(1_800)));
-    assert_eq!((service.rules.resend, service.rules.max_sends), (Resend::New, None));
-    assert_eq!(service.rules.code_life, Duration::from_secs(30));
+    assert_eq!(service.settings.lockout, LockoutRule::Fixed(Duration::from_secs(1_800)));
+    assert_eq!((service.settings.resend, service.settings.max_sends), (Resend::New, None));
+    assert_eq!(service.settings.code_life, Duration::from_secs(30));
 }
 
 #[tokio::test]
@@ -41,19 +41,14 @@ async fn what_is_changed_is_seen_and_the_rest_stays() {
     let registry = world.open().await;
     let service = registry.made("Shop").await;
     world.clock.advance(Duration::from_secs(9));
-    let fields = ServiceFields {
-        code_length: Some(8),
-        tts_name: Some(Some("Anna".to_owned())),
-        lockout: Some(LockoutRule::Fixed(Duration::from_secs(60))),
-        ..ServiceFields::default()
-    };
+    let fields = given(json!({ "code-length": 8, "tts-name": "Anna", "lockout": "60s" }));
     let changed = registry.update_service(service.sid, fields).await.expect("a change");
-    assert_eq!((changed.rules.code_length.get(), changed.friendly_name.as_str()), (8, "Shop"));
+    assert_eq!((changed.settings.code_length.get(), changed.settings.friendly_name.as_str()), (8, "Shop"));
     assert_eq!(changed.updated.since(service.updated), Duration::from_secs(9));
     assert_eq!((changed.created, changed.id), (service.created, service.id));
-    let taken_away = ServiceFields { tts_name: Some(None), ..ServiceFields::default() };
+    let taken_away = given(json!({ "tts-name": null }));
     let changed = registry.update_service(service.sid, taken_away).await.expect("a change");
-    assert_eq!(changed.tts_name, None);
+    assert_eq!(changed.settings.tts_name, None);
 }
 
 #[tokio::test]
@@ -77,24 +72,23 @@ async fn values_that_cannot_be_are_refused_by_name() {
     for name in ["x", &"ü".repeat(30), "Shop 2024"] {
         assert!(registry.create_service(named(name)).await.is_ok(), "{name:?}");
     }
-    assert_eq!(refused_field(registry.create_service(ServiceFields::default()).await), "friendly_name");
-    let nothing = ServiceFields::default;
-    let unknown = Some(Some(Sid::new(SidKind::Template, [9; 16])));
+    assert_eq!(refused_field(registry.create_service(given(json!({}))).await), "friendly_name");
+    let unknown = Sid::new(SidKind::Template, [9; 16]);
     for (field, fields) in [
-        ("code_length", ServiceFields { code_length: Some(3), ..nothing() }),
-        ("code_length", ServiceFields { code_length: Some(11), ..nothing() }),
-        ("code_length", ServiceFields { code_length: Some(u64::MAX), ..nothing() }),
-        ("code_life", ServiceFields { code_life: Some(Duration::from_secs(29)), ..nothing() }),
-        ("code_life", ServiceFields { code_life: Some(Duration::from_secs(3_601)), ..nothing() }),
-        ("max_checks", ServiceFields { max_checks: Some(0), ..nothing() }),
-        ("max_checks", ServiceFields { max_checks: Some(101), ..nothing() }),
-        ("max_sends", ServiceFields { max_sends: Some(21), ..nothing() }),
-        ("lockout", ServiceFields { lockout: Some(LockoutRule::Fixed(Duration::ZERO)), ..nothing() }),
-        ("tts_name", ServiceFields { tts_name: Some(Some("x".repeat(65))), ..nothing() }),
-        ("workflow", ServiceFields { workflow: Some(Some("mail".to_owned())), ..nothing() }),
-        ("default_template_sid", ServiceFields { default_template: unknown, ..nothing() }),
+        ("code_length", given(json!({ "code-length": 3 }))),
+        ("code_length", given(json!({ "code-length": 11 }))),
+        ("code_length", given(json!({ "code-length": u64::MAX }))),
+        ("code_life", given(json!({ "code-life": "29s" }))),
+        ("code_life", given(json!({ "code-life": "3601s" }))),
+        ("max_checks", given(json!({ "max-checks": 0 }))),
+        ("max_checks", given(json!({ "max-checks": 101 }))),
+        ("max_sends", given(json!({ "max-sends": 21 }))),
+        ("lockout", given(json!({ "lockout": "0s" }))),
+        ("tts_name", given(json!({ "tts-name": "x".repeat(65) }))),
+        ("workflow", given(json!({ "workflow": "mail" }))),
+        ("default_template_sid", given(json!({ "default-template": unknown }))),
     ] {
-        let fields = ServiceFields { friendly_name: Some("Shop".to_owned()), ..fields };
+        let fields = named("Shop").into_iter().chain(fields).collect();
         assert_eq!(refused_field(registry.create_service(fields).await), field);
     }
     assert_eq!(registry.count(), 4, "none of them was made");
@@ -104,8 +98,11 @@ async fn values_that_cannot_be_are_refused_by_name() {
 async fn a_template_that_there_is_can_be_the_services() {
     let registry = World::new().open().await;
     let sid = template_sid("onceward-minutes");
-    let fields = ServiceFields { default_template: Some(Some(sid)), ..named("Shop") };
-    assert_eq!(registry.create_service(fields).await.expect("a service").default_template, Some(sid));
+    let fields = given(json!({ "friendly-name": "Shop", "default-template": sid }));
+    assert_eq!(
+        registry.create_service(fields).await.expect("a service").settings.default_template,
+        Some(sid)
+    );
 }
 
 #[tokio::test]
@@ -115,7 +112,7 @@ async fn services_are_listed_from_the_newest() {
         registry.made(name).await;
     }
     let names = |skip, limit| -> Vec<String> {
-        registry.services(skip, limit).iter().map(|service| service.friendly_name.clone()).collect()
+        registry.services(skip, limit).iter().map(|service| service.settings.friendly_name.clone()).collect()
     };
     assert_eq!(names(0, 10), ["three", "two", "one", "Acme"]);
     assert_eq!(names(1, 2), ["two", "one"]);
@@ -165,7 +162,7 @@ async fn a_person_finds_a_service_by_what_it_is_called() {
     let registry = world.open().await;
     let made = registry.made("Club").await;
     assert_eq!(registry.find_service("default").expect("it").id, ServiceId::DEFAULT);
-    assert_eq!(registry.find_service("shop").expect("it").friendly_name, "The shop");
+    assert_eq!(registry.find_service("shop").expect("it").settings.friendly_name, "The shop");
     for text in ["Club".to_owned(), made.sid.to_string()] {
         assert_eq!(registry.find_service(&text).expect("it").id, made.id);
     }

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::world::{World, locale, named, number, template};
+use serde_json::json;
+
+use super::world::{World, given, locale, number, template};
 use crate::domain::{Channel, Sid, SidKind};
-use crate::registry::{
-    Registry, RegistryError, Service, ServiceFields, TextError, TextOptions, template_sid,
-};
+use crate::registry::{Registry, RegistryError, Service, TextError, TextOptions, template_sid};
 use crate::template::Wording;
 
 const US: &str = "+14155550123";
@@ -36,7 +36,7 @@ async fn the_default_service_says_what_the_settings_say() {
 async fn a_warning_is_added_to_text_messages_and_before_the_line_for_browsers() {
     let login = template("login", &[("en", "Code {code}!\n@example.com #{code}")]);
     let registry = World::new().with_template(login).open().await;
-    let fields = ServiceFields { do_not_share_warning_enabled: Some(true), ..named("Shop") };
+    let fields = given(json!({ "friendly-name": "Shop", "do-not-share-warning": true }));
     let shop = registry.create_service(fields).await.expect("a service");
     let none = BTreeMap::new();
     assert_eq!(
@@ -56,7 +56,7 @@ async fn a_template_is_in_the_requested_language_or_the_nearest() {
     let login =
         template("login", &[("en", "{code} opens"), ("de", "{{code}} öffnet"), ("pt-BR", "{code} abre")]);
     let registry = World::new().with_template(login).open().await;
-    let fields = ServiceFields { locale: Some(Some(locale("pt-BR"))), ..named("Shop") };
+    let fields = given(json!({ "friendly-name": "Shop", "locale": "pt-BR" }));
     let shop = registry.create_service(fields).await.expect("a service");
     let (sid, none) = (template_sid("login"), BTreeMap::new());
     for (asked, to, words) in [
@@ -133,7 +133,7 @@ async fn a_text_that_is_too_long_once_it_is_filled_in_is_refused() {
 async fn a_template_is_for_its_channels() {
     let registry = World::new().with_template(template("login", &[("en", "{code}")])).open().await;
     let sid = template_sid("login");
-    let fields = ServiceFields { default_template: Some(Some(sid)), ..named("Shop") };
+    let fields = given(json!({ "friendly-name": "Shop", "default-template": sid }));
     let shop = registry.create_service(fields).await.expect("a service");
     let none = BTreeMap::new();
     let call = TextOptions { channel: Channel::Call, ..wish(&none) };

@@ -5,19 +5,18 @@ use std::time::Duration;
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use serde_json::{Map, json};
 
 use crate::clock::{Clock, ManualClock};
 use crate::config::Bounds;
-use crate::config::services::{AccountSettings, ServiceSettings, TemplateSetting};
-use crate::domain::{
-    ApiSecret, Channel, CodeLength, GatewayName, Locale, PhoneNumber, Sid, SidKind, Timestamp,
-};
+use crate::config::services::{AccountSettings, ConfiguredService};
+use crate::domain::{ApiSecret, CodeLength, GatewayName, Locale, PhoneNumber, Sid, SidKind, Timestamp};
 use crate::engine::{Lockout, Policy, SendOptions, SendRules};
 use crate::node::kinds;
 use crate::numbers::{Capacity, StartError};
 use crate::registry::{
-    DefaultService, OpenError, Registry, RegistryDeps, RegistryError, RegistrySettings, Service,
-    ServiceFields,
+    OpenError, Registry, RegistryDeps, RegistryError, RegistrySettings, Service, ServiceSettings, Template,
+    Translation,
 };
 use crate::shard::{ShardDeps, Shards};
 use crate::store::MemoryStore;
@@ -35,7 +34,7 @@ pub(crate) struct World {
     pub(crate) store: MemoryStore,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) settings: RegistrySettings,
-    pub(crate) default: DefaultService,
+    pub(crate) default: ServiceSettings,
     pub(crate) gateways: Vec<GatewayName>,
     seed: u64,
 }
@@ -50,27 +49,18 @@ impl World {
             store: store.clone(),
             clock: Arc::new(ManualClock::starting_at(START)),
             settings: RegistrySettings { loopback: true, ..RegistrySettings::default() },
-            default: DefaultService {
-                friendly_name: "Acme".to_owned(),
-                policy: Policy {
-                    max_attempts: 5,
-                    lockout: Duration::from_secs(1_800),
-                    kind: Lockout::Fixed,
-                    code: SendOptions { life: Duration::from_secs(30), length: CodeLength::SIX },
-                    sends: SendRules::CONTRACT,
-                },
-            },
+            default: ServiceSettings::of_policy("Acme".to_owned(), &contract(Duration::from_secs(30))),
             gateways: vec![GatewayName::TwilioMessages, GatewayName::Mada],
             seed: 7,
         }
     }
 
-    pub(crate) fn with_service(mut self, service: ServiceSettings) -> Self {
+    pub(crate) fn with_service(mut self, service: ConfiguredService) -> Self {
         self.settings.services.push(service);
         self
     }
 
-    pub(crate) fn with_template(mut self, template: TemplateSetting) -> Self {
+    pub(crate) fn with_template(mut self, template: Template) -> Self {
         self.settings.templates.push(template);
         self
     }
@@ -107,6 +97,17 @@ impl World {
     }
 }
 
+/// The rules of the compatible routes, with codes that live so long.
+pub(crate) fn contract(life: Duration) -> Policy {
+    Policy {
+        max_attempts: 5,
+        lockout: Duration::from_secs(1_800),
+        kind: Lockout::Fixed,
+        code: SendOptions { life, length: CodeLength::SIX },
+        sends: SendRules::CONTRACT,
+    }
+}
+
 /// One shard over a store.
 pub(crate) async fn start(
     store: &MemoryStore,
@@ -126,38 +127,27 @@ pub(crate) async fn start(
 }
 
 /// A service of config.json with nothing said but its name.
-pub(crate) fn configured(name: &str) -> ServiceSettings {
-    ServiceSettings {
+pub(crate) fn configured(name: &str) -> ConfiguredService {
+    let given = named(&format!("The {name}"));
+    ConfiguredService {
         name: name.to_owned(),
-        friendly_name: format!("The {name}"),
-        code_length: CodeLength::SIX,
-        code_life: Duration::from_secs(600),
-        max_checks: 5,
-        max_sends: 5,
-        lockout: None,
-        resend_new: false,
-        cooling_down: false,
-        locale: None,
-        workflow: None,
-        custom_code: false,
-        do_not_share_warning: false,
-        default_template: None,
+        settings: ServiceSettings::default().with(given).expect("settings"),
         test_numbers: Vec::new(),
         origin: "config.json, key \"services\"".to_owned(),
     }
 }
 
 /// A template for text messages in these languages; the first is the default.
-pub(crate) fn template(name: &str, texts: &[(&str, &str)]) -> TemplateSetting {
-    let translations: Vec<(Locale, String)> =
-        texts.iter().map(|(tag, text)| (locale(tag), (*text).to_owned())).collect();
-    TemplateSetting {
-        name: name.to_owned(),
+pub(crate) fn template(name: &str, texts: &[(&str, &str)]) -> Template {
+    let translation =
+        |(tag, text): &(&str, &str)| Translation { locale: locale(tag), text: (*text).to_owned() };
+    let template = Template {
         friendly_name: name.to_owned(),
-        channels: vec![Channel::Sms],
-        default_locale: translations[0].0,
-        translations,
-    }
+        default_locale: texts.first().map(|(tag, _)| locale(tag)),
+        translations: texts.iter().map(translation).collect(),
+        ..Template::default()
+    };
+    template.named(name)
 }
 
 pub(crate) fn locale(tag: &str) -> Locale {
@@ -168,9 +158,17 @@ pub(crate) fn number(text: &str) -> PhoneNumber {
     PhoneNumber::parse(text, None).expect("a number")
 }
 
-/// Fields with only a name.
-pub(crate) fn named(name: &str) -> ServiceFields {
-    ServiceFields { friendly_name: Some(name.to_owned()), ..ServiceFields::default() }
+/// Members of a service's settings.
+pub(crate) fn given(members: serde_json::Value) -> Map<String, serde_json::Value> {
+    match members {
+        serde_json::Value::Object(members) => members,
+        other => panic!("no object: {other}"),
+    }
+}
+
+/// Settings with only a name.
+pub(crate) fn named(name: &str) -> Map<String, serde_json::Value> {
+    given(json!({ "friendly-name": name }))
 }
 
 impl Registry {

@@ -74,7 +74,11 @@ impl Inner {
             Some(test) => Code::parse(&test.code),
             None => Self::supplied_code(service, &begin)?,
         };
-        if service.skip_sms_to_landlines && channel == Channel::Sms && !is_test && number.is_landline() {
+        if service.settings.skip_sms_to_landlines
+            && channel == Channel::Sms
+            && !is_test
+            && number.is_landline()
+        {
             return Err(Refused::Landline.into());
         }
         let request = SendRequest {
@@ -119,7 +123,7 @@ impl Inner {
 
     /// The code that the caller supplies, if the service accepts it.
     fn supplied_code(service: &Service, begin: &Begin) -> Result<Option<Code>, Refused> {
-        if begin.code.is_some() && !service.custom_code_enabled {
+        if begin.code.is_some() && !service.settings.custom_code {
             let why = "CustomCode: this service does not take codes of its callers; set CustomCodeEnabled=true first";
             return Err(Refused::Invalid(why.to_owned()));
         }

@@ -29,7 +29,7 @@ impl Verifying {
         let mut reply = inner.verifier.send(request).await?;
         // A test number has no limit; the answer shows the one of the service.
         if let SendOutcome::Sent { attempts_left, .. } = &mut reply.outcome {
-            *attempts_left = default.rules.max_checks;
+            *attempts_left = default.settings.max_checks;
         }
         Ok(reply)
     }
@@ -47,7 +47,7 @@ impl Verifying {
         let Some(default) = default.filter(|default| inner.test(default, request.number).is_some()) else {
             return inner.verifier.check(request).await;
         };
-        let attempts_left = default.rules.max_checks;
+        let attempts_left = default.settings.max_checks;
         let mut reply = inner.verifier.check(CheckRequest { is_test: true, ..request }).await?;
         // A test number is never locked.
         reply.outcome = match reply.outcome {

@@ -5,7 +5,7 @@ use crate::attempts::attempts_of;
 use crate::domain::{AttemptLogKey, PhoneNumber, ServiceId, Sid};
 use crate::engine::{SendOptions, VerificationAddress, VerificationName};
 use crate::numbers::VerificationSummary;
-use crate::registry::{Rules, Service, TestNumber};
+use crate::registry::{Service, TestNumber};
 use crate::verify::{Refused, SendAttempt, Status, Target, Verification};
 
 /// The number of a request, and the verification that it names, if any.
@@ -92,7 +92,7 @@ impl Inner {
 
     /// Options of the code of a test number. The code expires with the test number at the latest.
     pub(super) fn options_of_test(&self, service: &Service, test: &TestNumber) -> SendOptions {
-        let Rules { code_life, code_length, .. } = service.rules;
-        SendOptions { life: code_life.min(test.expires.since(self.clock.now())), length: code_length }
+        let SendOptions { life, length } = service.settings.policy().code;
+        SendOptions { life: life.min(test.expires.since(self.clock.now())), length }
     }
 }

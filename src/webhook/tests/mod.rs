@@ -16,11 +16,11 @@ use tokio::sync::oneshot;
 
 use super::*;
 use crate::clock::ManualClock;
-use crate::domain::{Channel, CodeLength, PhoneNumber, ServerKey, ServiceId, Sid, SidKind, Timestamp};
+use crate::domain::{Channel, PhoneNumber, ServerKey, ServiceId, Sid, SidKind, Timestamp};
 use crate::engine::SlotHash;
 use crate::numbers::NumberKey;
 use crate::registry::tests::world::{blank, start};
-use crate::registry::{LockoutRule, Origin, Resend, Rules, Service, Webhook, WebhookStatus};
+use crate::registry::{Origin, Service, ServiceSettings, Webhook, WebhookStatus};
 use crate::shard::{Command, Decision, Refusal, ReplyContext, Subject, Transaction};
 use crate::store::{BoxFuture, MemoryStore};
 
@@ -315,18 +315,8 @@ impl Subscribers for Directory {
 }
 
 fn service_with(webhooks: Vec<Webhook>) -> Service {
-    let rules = Rules {
-        code_length: CodeLength::SIX,
-        code_life: MINUTE,
-        max_checks: 5,
-        max_sends: None,
-        lockout: LockoutRule::Growing,
-        resend: Resend::Keep,
-        cooling_down: false,
-    };
     let sid = Sid::new(SidKind::Service, [0x5e; 16]);
-    let friendly_name = "Acme".to_owned();
-    Service { friendly_name, webhooks, ..blank(SERVICE, sid, Origin::Api, rules, START) }
+    Service { webhooks, ..blank(SERVICE, sid, Origin::Api, ServiceSettings::default(), START) }
 }
 
 /// A webhook that wants everything.

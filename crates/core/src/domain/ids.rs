@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use sha2::{Digest, Sha256};
 
 /// Identifies a service. The same number in two services has two independent lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -179,6 +180,14 @@ impl Sid {
 
     /// From its 16 bytes.
     pub const fn new(kind: SidKind, bytes: [u8; 16]) -> Self {
+        Self { kind, bytes }
+    }
+
+    /// An id that is made of a name: the same after every restart and on every machine. The first half of a SHA-256.
+    pub fn of_name(kind: SidKind, what: &str, name: &str) -> Self {
+        let digest = Sha256::new().chain_update(what).chain_update([0]).chain_update(name).finalize();
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&digest[..16]);
         Self { kind, bytes }
     }
 

@@ -8,7 +8,8 @@ use crate::http::tests::client::{Reply, get, post};
 use crate::http::tests::script::Script;
 use crate::http::tests::world::{World, deps, send_body, sms_code_body, verify_body};
 use crate::numbers::SendOutcome;
-use crate::registry::{Scope, ServiceFields};
+use crate::registry::Scope;
+use crate::registry::tests::world::named;
 
 #[tokio::test]
 async fn without_a_right_credential_it_is_401_and_the_body_is_not_waited_for() {
@@ -67,7 +68,7 @@ async fn only_the_account_makes_and_deletes_services_and_has_the_safe_list() {
 #[tokio::test]
 async fn a_key_of_one_service_lists_that_one() {
     let world = V2World::new().await;
-    let fields = ServiceFields { friendly_name: Some("Cat Bank".to_owned()), ..ServiceFields::default() };
+    let fields = named("Cat Bank");
     world.registry.create_service(fields).await.expect("a service");
     let admin = world.key(Some(world.service.id), &[Scope::Admin]).await;
     let list = json(&world.ask("GET", "/v2/Services", &admin, &[], "").await);

@@ -2,6 +2,7 @@
 
 use super::fake::Begun;
 use super::world::{V2World, is_error, json, root};
+use crate::registry::tests::world::given;
 
 const GOOD: &str = "To=%2B14155552671&Channel=sms";
 
@@ -66,7 +67,7 @@ async fn truth_values_are_read_in_any_case() {
 #[tokio::test]
 async fn a_repetition_has_one_fingerprint_in_form_and_json_without_the_code() {
     let world = V2World::new().await;
-    let fields = crate::registry::ServiceFields { custom_code_enabled: Some(true), ..Default::default() };
+    let fields = given(serde_json::json!({ "custom-code": true }));
     world.registry.update_service(world.service.sid, fields).await.expect("changed");
     let path = world.below("/Verifications");
     let form = [

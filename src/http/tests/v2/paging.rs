@@ -3,14 +3,13 @@
 use serde_json::json;
 
 use super::world::{V2World, is_error, json};
-use crate::registry::ServiceFields;
+use crate::registry::tests::world::named;
 
 #[tokio::test]
 async fn pages_follow_each_other_until_there_are_none() {
     let world = V2World::new().await;
     for name in ["Cat Bank", "Dog Bank", "Fox Bank"] {
-        let fields = ServiceFields { friendly_name: Some(name.to_owned()), ..ServiceFields::default() };
-        world.registry.create_service(fields).await.expect("a service");
+        world.registry.create_service(named(name)).await.expect("a service");
     }
     let mut path = "/v2/Services?PageSize=2".to_owned();
     let mut names = Vec::new();

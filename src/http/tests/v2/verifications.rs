@@ -5,7 +5,7 @@ use serde_json::json;
 use super::fake::{Begun, Call, number, ve};
 use super::world::{V2World, is_error, json};
 use crate::domain::{Channel, Sid, SidKind};
-use crate::registry::ServiceFields;
+use crate::registry::tests::world::given;
 use crate::verify::{Ending, Status, Target};
 
 const TO: (&str, &str) = ("To", "+14155552671");
@@ -37,7 +37,7 @@ async fn a_verification_is_begun_and_shown_with_its_attempts() {
 #[tokio::test]
 async fn every_parameter_is_read_from_a_form_and_from_json() {
     let world = V2World::new().await;
-    let fields = ServiceFields { custom_code_enabled: Some(true), ..ServiceFields::default() };
+    let fields = given(json!({ "custom-code": true }));
     world.registry.update_service(world.service.sid, fields).await.expect("changed");
     let template = Sid::new(SidKind::Template, [7; 16]);
     let path = world.below("/Verifications");

@@ -14,8 +14,9 @@ use crate::http::tests::client::Reply;
 use crate::http::tests::script::Script;
 use crate::http::tests::world::{World, deps};
 use crate::http::{Base, Deps, V2};
+use crate::registry::tests::world::named;
 use crate::registry::tests::world::{World as RegistryWorld, start};
-use crate::registry::{KeyOptions, Registry, Scope, Service, ServiceFields, gateway_sid};
+use crate::registry::{KeyOptions, Registry, Scope, Service, gateway_sid};
 use crate::store::{BoxFuture, MemoryStore};
 use crate::webhook::{Outbox, OutboxBounds, OutboxDeps, Post, Posted, Transport};
 
@@ -77,8 +78,7 @@ impl V2World {
 
     pub async fn with(script: Script, change: impl FnOnce(&mut Deps<Script>)) -> Self {
         let (fake, registry) = (Fake::default(), registry().await);
-        let fields = ServiceFields { friendly_name: Some("Owl Bank".to_owned()), ..ServiceFields::default() };
-        let service = registry.create_service(fields).await.expect("a service");
+        let service = registry.create_service(named("Owl Bank")).await.expect("a service");
         let mut deps = deps(script);
         deps.channels = Channel::ALL.to_vec();
         let base = Base { public_url: None, tls: false, listens_on: "127.0.0.1:3000".into() };

@@ -226,7 +226,7 @@ impl<'a> TemplateView<'a> {
         let translations = template.translations.iter().map(|translation| {
             let locale = translation.locale.to_string();
             let view = TranslationView {
-                is_default_translation: translation.locale == template.default_locale,
+                is_default_translation: Some(translation.locale) == template.default_locale(),
                 status: "approved",
                 locale: locale.clone(),
                 text: &translation.text,

@@ -1,56 +1,66 @@
 //! A service.
 
-use serde::Serialize;
-use utoipa::ToSchema;
+use serde::ser::SerializeMap as _;
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value, json};
+use utoipa::openapi::schema::{ObjectBuilder, Schema};
+use utoipa::openapi::{Object, RefOr};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::Frame;
+use crate::config::services::service_parameters;
 use crate::domain::DateTime;
 use crate::registry::Service;
 
-/// A service: a namespace with its own rules.
-#[derive(Debug, Serialize, ToSchema)]
-#[expect(clippy::struct_excessive_bools, reason = "Twilio's fields")]
-#[schema(as = Service)]
+/// Twilio's fields, in its order. Those that are not in [`Resource`] are the service's settings.
+const FIELDS: [&str; 21] = [
+    "sid",
+    "account_sid",
+    "friendly_name",
+    "code_length",
+    "lookup_enabled",
+    "psd2_enabled",
+    "skip_sms_to_landlines",
+    "dtmf_input_required",
+    "tts_name",
+    "do_not_share_warning_enabled",
+    "custom_code_enabled",
+    "push",
+    "totp",
+    "default_template_sid",
+    "whatsapp",
+    "passkeys",
+    "verify_event_subscription_enabled",
+    "date_created",
+    "date_updated",
+    "url",
+    "links",
+];
+
+/// A service: a namespace with its own rules. Has no field for the rules that are not Twilio's.
 pub struct ServiceView {
+    resource: Resource,
+    /// By their names in answers.
+    settings: Map<String, Value>,
+}
+
+/// The fields that are no settings.
+#[derive(ToSchema)]
+struct Resource {
     /// Its id.
     #[schema(pattern = "^VA[0-9a-f]{32}$")]
     sid: String,
     /// The account.
     #[schema(pattern = "^AC[0-9a-f]{32}$")]
     account_sid: String,
-    /// What its messages call it.
-    friendly_name: String,
-    /// Digits of a code.
-    #[schema(minimum = 4, maximum = 10)]
-    code_length: u8,
-    /// Kept as it was set; nothing is looked up.
-    lookup_enabled: bool,
-    /// Kept as it was set; transactions are not served.
-    psd2_enabled: bool,
-    /// Whether numbers known to be landlines are refused for text messages.
-    skip_sms_to_landlines: bool,
-    /// Kept as it was set; whether a key must be pressed in calls is the gateway's setting.
-    dtmf_input_required: bool,
-    /// Kept as it was set.
-    #[schema(required)]
-    tts_name: Option<String>,
-    /// Whether text messages warn that the code is not to be shared.
-    do_not_share_warning_enabled: bool,
-    /// Whether a request may bring its own code.
-    custom_code_enabled: bool,
     /// Not served.
     push: Push,
     /// Not served.
     totp: Totp,
-    /// The template where a request names none.
-    #[schema(required, pattern = "^HJ[0-9a-f]{32}$")]
-    default_template_sid: Option<String>,
     /// Set by the gateway, not by the service.
     whatsapp: Whatsapp,
     /// Not served.
     passkeys: Passkeys,
-    /// Kept as it was set.
-    verify_event_subscription_enabled: bool,
     /// When it was made.
     #[schema(value_type = String, format = DateTime)]
     date_created: DateTime,
@@ -155,28 +165,93 @@ impl ServiceView {
             webhooks: below("Webhooks"),
             access_tokens: below("AccessTokens"),
         };
-        Self {
+        let resource = Resource {
             sid: sid.to_string(),
             account_sid: frame.account.to_string(),
-            friendly_name: service.friendly_name.clone(),
-            code_length: service.rules.code_length.get(),
-            lookup_enabled: service.lookup_enabled,
-            psd2_enabled: service.psd2_enabled,
-            skip_sms_to_landlines: service.skip_sms_to_landlines,
-            dtmf_input_required: service.dtmf_input_required,
-            tts_name: service.tts_name.clone(),
-            do_not_share_warning_enabled: service.do_not_share_warning_enabled,
-            custom_code_enabled: service.custom_code_enabled,
             push: Push::default(),
             totp: Totp::default(),
-            default_template_sid: service.default_template.map(|sid| sid.to_string()),
             whatsapp: Whatsapp::default(),
             passkeys: Passkeys::default(),
-            verify_event_subscription_enabled: service.verify_event_subscription_enabled,
             date_created: service.created.into(),
             date_updated: service.updated.into(),
             url,
             links,
-        }
+        };
+        let mut members = match serde_json::to_value(&service.settings) {
+            Ok(Value::Object(members)) => members,
+            _ => Map::new(),
+        };
+        let settings = service_parameters().iter().map(|parameter| {
+            let value = members.remove(&parameter.key).unwrap_or_default();
+            (parameter.field.clone(), value)
+        });
+        Self { resource, settings: settings.collect() }
     }
+}
+
+impl Serialize for ServiceView {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let resource = &self.resource;
+        let mut map = to.serialize_map(Some(FIELDS.len()))?;
+        for name in FIELDS {
+            match name {
+                "sid" => map.serialize_entry(name, &resource.sid)?,
+                "account_sid" => map.serialize_entry(name, &resource.account_sid)?,
+                "push" => map.serialize_entry(name, &resource.push)?,
+                "totp" => map.serialize_entry(name, &resource.totp)?,
+                "whatsapp" => map.serialize_entry(name, &resource.whatsapp)?,
+                "passkeys" => map.serialize_entry(name, &resource.passkeys)?,
+                "date_created" => map.serialize_entry(name, &resource.date_created)?,
+                "date_updated" => map.serialize_entry(name, &resource.date_updated)?,
+                "url" => map.serialize_entry(name, &resource.url)?,
+                "links" => map.serialize_entry(name, &resource.links)?,
+                setting => map.serialize_entry(name, &self.settings.get(setting))?,
+            }
+        }
+        map.end()
+    }
+}
+
+impl ToSchema for ServiceView {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "Service".into()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        Resource::schemas(schemas);
+    }
+}
+
+impl PartialSchema for ServiceView {
+    fn schema() -> RefOr<Schema> {
+        let resource = match Resource::schema() {
+            RefOr::T(Schema::Object(object)) => object,
+            _ => Object::new(),
+        };
+        let mut service =
+            ObjectBuilder::new().description(Some("A service: a namespace with its own rules."));
+        for name in FIELDS {
+            let property = resource.properties.get(name).cloned().unwrap_or_else(|| setting_schema(name));
+            service = service.property(name, property).required(name);
+        }
+        Schema::from(service.build()).into()
+    }
+}
+
+/// The schema of a setting in answers. The default service may have a name that no request can set.
+fn setting_schema(field: &str) -> RefOr<Schema> {
+    let parameter = service_parameters().iter().find(|parameter| parameter.field == field);
+    let schema = parameter.map(|parameter| {
+        let name = &parameter.schema["type"];
+        let types = if parameter.is_removable { json!([name, "null"]) } else { name.clone() };
+        let mut schema = json!({ "type": types, "description": parameter.description });
+        for bound in ["minimum", "maximum"] {
+            if let Some(value) = parameter.schema.get(bound) {
+                schema[bound] = value.clone();
+            }
+        }
+        schema
+    });
+    let schema = schema.and_then(|schema| serde_json::from_value(schema).ok());
+    schema.unwrap_or_else(|| Schema::from(Object::new()).into())
 }

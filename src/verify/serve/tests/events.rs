@@ -90,7 +90,7 @@ async fn one_that_does_not_end_expires_ten_seconds_later_also_after_a_crash() {
     assert_eq!(world.told(5).await.len(), 5);
     assert_eq!(world.expected_ends(), 1);
     let world = world.crashes().await;
-    world.advance(world.service.rules.code_life + Duration::from_secs(9));
+    world.advance(world.service.settings.code_life + Duration::from_secs(9));
     tokio::time::sleep(Duration::from_secs(15)).await;
     assert_eq!(world.told(5).await.len(), 5, "nothing is told twice, and the end not too early");
     world.advance(Duration::from_secs(2));

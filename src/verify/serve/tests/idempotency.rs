@@ -1,9 +1,10 @@
 //! Answers that are kept for idempotency keys.
 
+use serde_json::json;
+
 use super::world::{World, asking, asking_once, number};
 use crate::domain::Code;
 use crate::gateway::ErrorClass;
-use crate::registry::ServiceFields;
 use crate::store::Fault;
 use crate::verify::{Begin, Refused, Status, Target};
 
@@ -113,7 +114,7 @@ async fn a_message_that_was_surely_not_sent_is_not_answered_as_sent_because_an_e
 
 #[tokio::test]
 async fn a_key_with_another_code_of_the_caller_is_another_request() {
-    let fields = ServiceFields { custom_code_enabled: Some(true), ..ServiceFields::default() };
+    let fields = json!({ "custom-code": true });
     let world = World::with(fields).await;
     let bringing = |code| Begin { code: Code::parse(code), ..asking_once(number(1), "a") };
     let first = world.begins(bringing("111111")).await.expect("begun");

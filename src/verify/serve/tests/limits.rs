@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use super::world::{World, asking, number};
 use crate::domain::PhoneNumber;
 use crate::gateway::ErrorClass;
-use crate::registry::{BucketFields, ServiceFields};
+use crate::registry::BucketFields;
 use crate::verify::{Begin, Refused};
 
-async fn limited(fields: ServiceFields) -> World {
-    let world = World::with(fields).await;
+async fn limited(settings: Value) -> World {
+    let world = World::with(settings).await;
     let service = world.service.sid;
     let limit = world.registry.create_rate_limit(service, "device".to_owned(), None).await.expect("a limit");
     let bucket = BucketFields { max: Some(1), interval: Some(3_600) };
@@ -25,7 +27,7 @@ fn from_device(to: PhoneNumber, value: &str) -> Begin {
 
 #[tokio::test]
 async fn a_value_passes_as_often_as_its_bucket_says_also_across_a_crash() {
-    let world = limited(ServiceFields::default()).await;
+    let world = limited(json!({})).await;
     world.begins(from_device(number(1), "a")).await.expect("begun");
     assert!(matches!(world.begins(from_device(number(2), "a")).await, Err(Refused::TooMany { .. })));
     world.begins(from_device(number(2), "b")).await.expect("begun");
@@ -38,7 +40,7 @@ async fn a_value_passes_as_often_as_its_bucket_says_also_across_a_crash() {
 
 #[tokio::test]
 async fn what_was_sent_to_nobody_is_given_back() {
-    let world = limited(ServiceFields { max_sends: Some(1), ..ServiceFields::default() }).await;
+    let world = limited(json!({ "max-sends": 1 })).await;
     world.begun(number(1)).await;
     assert!(matches!(world.begins(from_device(number(1), "a")).await, Err(Refused::NoSendsLeft { .. })));
     world.desk.fails_with(ErrorClass::BadNumber);
@@ -52,7 +54,7 @@ async fn what_was_sent_to_nobody_is_given_back() {
 
 #[tokio::test]
 async fn of_a_message_that_may_have_left_it_stays_counted() {
-    let world = limited(ServiceFields::default()).await;
+    let world = limited(json!({})).await;
     world.desk.fails_with(ErrorClass::Ambiguous);
     world.desk.fails_with(ErrorClass::Ambiguous);
     let _ = world.begins(from_device(number(1), "a")).await;
@@ -61,7 +63,7 @@ async fn of_a_message_that_may_have_left_it_stays_counted() {
 
 #[tokio::test]
 async fn what_a_provider_surely_refused_is_given_back() {
-    let world = limited(ServiceFields::default()).await;
+    let world = limited(json!({})).await;
     world.desk.fails_with(ErrorClass::Configuration);
     assert_eq!(world.begins(from_device(number(1), "a")).await, Err(Refused::GatewayFailed));
     world.begins(from_device(number(1), "a")).await.expect("it was not counted so far");

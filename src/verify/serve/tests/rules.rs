@@ -1,13 +1,13 @@
 //! Services that change, or go, while a verification is under way.
 
-use std::time::Duration;
+use serde_json::{Value, json};
 
 use super::world::{World, asking, number};
-use crate::registry::{LockoutRule, Resend, ServiceFields};
+use crate::registry::tests::world::given;
 use crate::verify::{Begin, Ending, Refused, Status, Target};
 
-async fn change(world: &World, fields: ServiceFields) {
-    world.registry.update_service(world.service.sid, fields).await.expect("changed");
+async fn change(world: &World, members: Value) {
+    world.registry.update_service(world.service.sid, given(members)).await.expect("changed");
 }
 
 #[tokio::test]
@@ -30,9 +30,9 @@ async fn fewer_checks_hold_at_once_and_more_give_no_used_up_verification_back() 
     for _ in 0..2 {
         assert_eq!(world.checks(target, None).await.expect("checked").status, Status::Pending);
     }
-    change(&world, ServiceFields { max_checks: Some(3), ..ServiceFields::default() }).await;
+    change(&world, json!({ "max-checks": 3 })).await;
     assert_eq!(world.checks(target, None).await.expect("checked").status, Status::MaxAttemptsReached);
-    change(&world, ServiceFields { max_checks: Some(10), ..ServiceFields::default() }).await;
+    change(&world, json!({ "max-checks": 10 })).await;
     let code = world.desk.code_for(number(1));
     let refused = world.checks(target, Some(code)).await;
     assert!(matches!(refused, Err(Refused::NoChecksLeft { .. })), "{refused:?}");
@@ -45,7 +45,7 @@ async fn when_fewer_checks_are_allowed_than_were_made_none_is_left() {
     for _ in 0..4 {
         world.checks(target, None).await.expect("checked");
     }
-    change(&world, ServiceFields { max_checks: Some(2), ..ServiceFields::default() }).await;
+    change(&world, json!({ "max-checks": 2 })).await;
     let refused = world.checks(target, None).await;
     assert!(matches!(refused, Err(Refused::NoChecksLeft { .. })), "{refused:?}");
 }
@@ -54,11 +54,11 @@ async fn when_fewer_checks_are_allowed_than_were_made_none_is_left() {
 async fn another_length_or_life_holds_for_the_next_code_and_not_for_the_one_that_is_out() {
     let world = World::new().await;
     let begun = world.begun(number(1)).await;
-    change(&world, ServiceFields { code_length: Some(8), ..ServiceFields::default() }).await;
+    change(&world, json!({ "code-length": 8 })).await;
     world.begun(number(1)).await;
     let code = world.desk.code_for(number(1));
     assert_eq!(code.expose().len(), 6, "the same code again");
-    let new = ServiceFields { resend: Some(Resend::New), ..ServiceFields::default() };
+    let new = json!({ "resend": "new" });
     change(&world, new).await;
     let again = world.begins(Begin { channel: None, ..asking(number(1)) }).await.expect("begun");
     assert_eq!((again.sid, again.created), (begun.sid, begun.created));
@@ -74,8 +74,7 @@ async fn a_lockout_that_becomes_fixed_forgets_nothing_that_was_counted() {
     for _ in 0..4 {
         world.checks(Target::Number(number(1)), None).await.expect("checked");
     }
-    let fixed = LockoutRule::Fixed(Duration::from_secs(1_800));
-    change(&world, ServiceFields { lockout: Some(fixed), ..ServiceFields::default() }).await;
+    change(&world, json!({ "lockout": "30m" })).await;
     assert_eq!(world.checks(target, None).await.expect("checked").status, Status::MaxAttemptsReached);
     let code = world.desk.code_for(number(1));
     let refused = world.checks(target, Some(code)).await;

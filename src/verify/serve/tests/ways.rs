@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use super::world::{START, World, asking, number};
 use crate::domain::{Channel, Code, GatewayName, PhoneNumber};
-use crate::registry::{NewTestNumber, ServiceFields, gateway_sid};
+use crate::registry::{TestNumber, gateway_sid};
 use crate::verify::{Begin, Refused, Status, Target};
 
-fn brings_codes() -> ServiceFields {
-    ServiceFields { custom_code_enabled: Some(true), ..ServiceFields::default() }
+fn brings_codes() -> Value {
+    json!({ "custom-code": true })
 }
 
 fn bringing(to: PhoneNumber, code: &str) -> Begin {
@@ -18,7 +20,7 @@ fn bringing(to: PhoneNumber, code: &str) -> Begin {
 #[tokio::test]
 async fn a_test_number_reaches_no_gateway_and_its_code_is_right_however_often_it_is_asked() {
     let world = World::new().await;
-    let test = NewTestNumber {
+    let test = TestNumber {
         pattern: number(100).e164(),
         code: "445566".to_owned(),
         expires: START.plus(Duration::from_secs(3_600)),
@@ -74,7 +76,7 @@ async fn a_service_that_takes_no_codes_sends_none() {
 
 #[tokio::test]
 async fn a_country_has_the_gateway_that_the_service_chose_for_it() {
-    let world = World::routing("Simulator;Mada", ServiceFields::default()).await;
+    let world = World::routing("Simulator;Mada", json!({})).await;
     let mada = gateway_sid(GatewayName::Mada);
     world.registry.create_messaging(world.service.sid, "DE".to_owned(), mada).await.expect("configured");
     let german = PhoneNumber::from_u64(4_915_112_345_678).expect("a mobile number");
@@ -86,8 +88,7 @@ async fn a_country_has_the_gateway_that_the_service_chose_for_it() {
 
 #[tokio::test]
 async fn with_auto_a_service_begins_with_the_first_channel_of_its_workflow() {
-    let fields =
-        ServiceFields { workflow: Some(Some("whatsapp:30s,sms".to_owned())), ..ServiceFields::default() };
+    let fields = json!({ "workflow": "whatsapp:30s,sms" });
     let world = World::with(fields).await;
     let begun = world.begins(Begin { channel: None, ..asking(number(1)) }).await.expect("begun");
     assert_eq!(begun.channel, Channel::WhatsApp);
@@ -96,7 +97,7 @@ async fn with_auto_a_service_begins_with_the_first_channel_of_its_workflow() {
 
 #[tokio::test]
 async fn a_landline_gets_no_text_where_the_service_says_so() {
-    let fields = ServiceFields { skip_sms_to_landlines: Some(true), ..ServiceFields::default() };
+    let fields = json!({ "skip-sms-to-landlines": true });
     let world = World::with(fields).await;
     let landline = PhoneNumber::from_u64(493_090_182_000).expect("a number in Berlin");
     assert_eq!(world.begins(asking(landline)).await, Err(Refused::Landline));
@@ -108,7 +109,7 @@ async fn a_landline_gets_no_text_where_the_service_says_so() {
 #[tokio::test]
 async fn the_code_of_a_test_number_ends_with_the_test_number() {
     let world = World::new().await;
-    let test = NewTestNumber {
+    let test = TestNumber {
         pattern: number(100).e164(),
         code: "445566".to_owned(),
         expires: START.plus(Duration::from_secs(60)),

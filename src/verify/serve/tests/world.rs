@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::attempts::Attempts;
 use crate::clock::{Clock, ManualClock};
-use crate::config::services::{AccountSettings, DefaultService, RegistrySettings};
+use crate::config::services::{AccountSettings, RegistrySettings};
 use crate::config::{Bounds, BreakerSettings, DeliverySettings, TrackerSettings};
 use crate::delivery::{Delivery, DeliveryDeps, Routed};
 use crate::domain::{
@@ -22,7 +23,8 @@ use crate::gateway::{Accepted, Checker, ErrorClass, Gateway, GatewayError, Outgo
 use crate::limit::{self, Answers, Limits};
 use crate::node::kinds;
 use crate::numbers::{Capacity, Policies, Verifier, VerifierDeps};
-use crate::registry::{Registry, RegistryDeps, Service, ServiceFields, WebhookFields};
+use crate::registry::tests::world::given;
+use crate::registry::{Registry, RegistryDeps, Service, ServiceSettings, WebhookFields};
 use crate::shard::{ShardDeps, Shards};
 use crate::store::{BoxFuture, MemoryStore};
 use crate::template::Templates;
@@ -168,21 +170,21 @@ pub struct World {
 
 impl World {
     pub async fn new() -> Self {
-        Self::with(ServiceFields::default()).await
+        Self::with(json!({})).await
     }
 
     /// A service with these rules, and one gateway.
-    pub async fn with(fields: ServiceFields) -> Self {
-        Self::routing("Simulator", fields).await
+    pub async fn with(settings: Value) -> Self {
+        Self::routing("Simulator", settings).await
     }
 
-    pub async fn routing(routing: &'static str, fields: ServiceFields) -> Self {
+    pub async fn routing(routing: &'static str, settings: Value) -> Self {
         let clock = Arc::new(ManualClock::starting_at(START));
         let ground = Ground { clock, desk: Desk::default(), hook: Hook::default(), routing };
         let (registry, verifying, outbox, store) = open(MemoryStore::new(), &ground).await;
-        let name = fields.friendly_name.clone().unwrap_or_else(|| "Owl Bank".to_owned());
-        let fields = ServiceFields { friendly_name: Some(name), ..fields };
-        let service = registry.create_service(fields).await.expect("a service");
+        let mut settings = given(settings);
+        settings.entry("friendly-name").or_insert("Owl Bank".into());
+        let service = registry.create_service(settings).await.expect("a service");
         Self { verifying, registry, outbox, store, service, desk: ground.desk.clone(), ground }
     }
 
@@ -335,7 +337,7 @@ async fn open(store: MemoryStore, ground: &Ground) -> (Registry, Verifying, Outb
             loopback: true,
             allows_unauthenticated: false,
         },
-        default: DefaultService { friendly_name: "onceward".to_owned(), policy: contract() },
+        default: ServiceSettings::of_policy("onceward".to_owned(), &contract()),
         templates: templates.clone(),
         gateways: names,
         twilio_messaging_service: None,

@@ -9,7 +9,7 @@ use onceward::domain::{CodeLength, GatewayName, Timestamp};
 use onceward::engine::{Lockout, Policy, SendOptions, SendRules};
 use onceward::node::kinds;
 use onceward::numbers::Capacity;
-use onceward::registry::{DefaultService, Registry, RegistryDeps, RegistrySettings};
+use onceward::registry::{Registry, RegistryDeps, RegistrySettings, ServiceSettings};
 use onceward::shard::{ShardDeps, Shards};
 use onceward::store::MemoryStore;
 use onceward::template::Templates;
@@ -32,16 +32,14 @@ pub async fn shards(store: &Arc<MemoryStore>, now: Timestamp) -> Shards {
 }
 
 pub async fn registry(shards: Shards, settings: RegistrySettings) -> Registry {
-    let default = DefaultService {
-        friendly_name: "Acme".to_owned(),
-        policy: Policy {
-            max_attempts: Policy::DEFAULT_MAX_ATTEMPTS,
-            lockout: Duration::from_secs(60),
-            kind: Lockout::Fixed,
-            code: SendOptions { life: Duration::from_secs(30), length: CodeLength::SIX },
-            sends: SendRules::CONTRACT,
-        },
+    let policy = Policy {
+        max_attempts: Policy::DEFAULT_MAX_ATTEMPTS,
+        lockout: Duration::from_secs(60),
+        kind: Lockout::Fixed,
+        code: SendOptions { life: Duration::from_secs(30), length: CodeLength::SIX },
+        sends: SendRules::CONTRACT,
     };
+    let default = ServiceSettings::of_policy("Acme".to_owned(), &policy);
     Registry::open(RegistryDeps {
         shards,
         settings,

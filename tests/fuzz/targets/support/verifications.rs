@@ -7,7 +7,6 @@ use onceward::domain::{ApiSecret, Channel, PhoneNumber, ServerKey, ServiceId, Si
 use onceward::engine::Sealer;
 use onceward::gateway::BoxFuture;
 use onceward::http::{Base, V2};
-use onceward::registry::ServiceFields;
 use onceward::store::MemoryStore;
 use onceward::verify::{
     Attempt, AttemptPage, AttemptQuery, Begin, CheckCode, Ending, Refused, SendAttempt, Status, Summary,
@@ -122,12 +121,9 @@ impl V2FrontEnd {
             let settings =
                 RegistrySettings { account: Some(account), loopback: true, ..RegistrySettings::default() };
             let registry = registry(shards.clone(), settings).await;
-            let fields = ServiceFields {
-                friendly_name: Some("Owl Bank".to_owned()),
-                custom_code_enabled: Some(true),
-                ..ServiceFields::default()
-            };
-            let service = registry.create_service(fields).await.expect("a service");
+            let settings =
+                [("friendly-name".to_owned(), "Owl Bank".into()), ("custom-code".to_owned(), true.into())];
+            let service = registry.create_service(settings.into_iter().collect()).await.expect("a service");
             let key = ServerKey::from_bytes([7; 32]);
             // No event is emitted, therefore nothing is posted.
             let outbox = Outbox::start(OutboxDeps {

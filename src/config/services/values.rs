@@ -1,0 +1,342 @@
+//! Kinds of values of services and templates: how a user writes one, what is accepted, and its schema.
+
+use std::borrow::Cow;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Value, json};
+
+use super::rules::{self, NAME_LONGEST};
+use super::template::template_sid;
+use crate::config::kind::{
+    self, CodeLife as AnyLife, Digits, Kind, Lockout, Range, ServiceLife, Span, Whole, WorkflowSends, kinds,
+};
+use crate::config::values::{Workflow, workflow_steps};
+use crate::domain::{Channel, CodeLength, Locale, Sid, SidKind, Timestamp};
+
+/// The longest name of a voice, in characters.
+const TTS_NAME_LONGEST: usize = 64;
+
+/// A text without control characters and braces.
+const LINE: &str = r"^[^\x00-\x1f\x7f-\x9f{}]*$";
+
+/// The same with so few digits that they cannot be taken for a code.
+const NAME: &str = r"^[^0-9\x00-\x1f\x7f-\x9f{}]*([0-9][^0-9\x00-\x1f\x7f-\x9f{}]*){0,4}$";
+
+/// Language, script and region; empty for none.
+const LANGUAGE: &str = "^([A-Za-z]{2,3}([-_][A-Za-z]{4})?([-_]([A-Za-z]{2}|[0-9]{3}))?)?$";
+
+/// Channels, each perhaps with the seconds to wait for a receipt; empty for none.
+const WORKFLOW: &str = "^((sms|call|whatsapp)(:[1-9][0-9]?s)?(,(sms|call|whatsapp)(:[1-9][0-9]?s)?){0,9})?$";
+
+/// The member of a schema that describes the value in requests, where it differs from the one in config.json.
+pub(super) const IN_REQUESTS: &str = "x-in-requests";
+
+/// The member of a schema that marks times: a bare number of one is seconds in requests.
+pub(super) const IS_TIME: &str = "x-time";
+
+/// Reads, writes and describes a field by its kind, for `#[serde(with = "As::<...>")]`. Records have the value raw and do not
+/// check it again: a range that becomes narrower does not make them unreadable.
+pub(super) struct As<K>(PhantomData<K>);
+
+impl<K: Kind> As<K> {
+    pub(super) fn deserialize<'de, T, D>(from: D) -> Result<T, D::Error>
+    where
+        T: TryFrom<K::Value> + Deserialize<'de>,
+        D: Deserializer<'de>,
+    {
+        if !from.is_human_readable() {
+            return T::deserialize(from);
+        }
+        let read = K::of(&Value::deserialize(from)?).and_then(|value| T::try_from(value).ok());
+        read.ok_or_else(|| D::Error::custom(format_args!("must be {}", K::accepted())))
+    }
+
+    pub(super) fn serialize<T, S>(value: &T, to: S) -> Result<S::Ok, S::Error>
+    where
+        T: Clone + TryInto<K::Value> + Serialize,
+        S: Serializer,
+    {
+        if to.is_human_readable() { kind::As::<K>::serialize(value, to) } else { value.serialize(to) }
+    }
+}
+
+impl<K: Kind> JsonSchema for As<K> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Value".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        K::schema()
+    }
+}
+
+/// A value that may be missing: null in JSON.
+pub(super) struct Nullable<K>(PhantomData<K>);
+
+impl<K: Kind> Kind for Nullable<K> {
+    type Value = Option<K::Value>;
+
+    fn of(value: &Value) -> Option<Self::Value> {
+        if value.is_null() { Some(None) } else { K::of(value).map(Some) }
+    }
+
+    fn shown(value: &Self::Value) -> Value {
+        value.as_ref().map_or(Value::Null, K::shown)
+    }
+
+    fn accepted() -> String {
+        K::accepted()
+    }
+
+    fn schema() -> Schema {
+        K::schema()
+    }
+}
+
+kinds! {
+    /// A name in messages. Its content is checked with the service: the brand of the default service may be more.
+    FriendlyName -> String {
+        accepted: "a text",
+        schema: {
+            "type": ["string", "number"],
+            "maxLength": NAME_LONGEST,
+            IN_REQUESTS: { "type": "string", "maxLength": NAME_LONGEST, "pattern": NAME, "example": "Owl Bank" },
+        },
+        read: |text| Some(text.trim().to_owned()),
+        shown: |name| json!(name),
+    }
+
+    /// The name of an alternative voice.
+    TtsName -> String {
+        accepted: format!("1 to {TTS_NAME_LONGEST} characters in one line, without {{, }} and _CODE_"),
+        schema: {
+            "type": "string",
+            "maxLength": TTS_NAME_LONGEST,
+            IN_REQUESTS: { "type": "string", "maxLength": TTS_NAME_LONGEST, "pattern": LINE, "example": "Owl Bank" },
+        },
+        read: |text| rules::name(text, TTS_NAME_LONGEST).ok(),
+        shown: |name| json!(name),
+    }
+
+    /// Messages of one verification.
+    SendCount -> u8 {
+        accepted: Whole::<WorkflowSends>::accepted(),
+        schema: { "anyOf": [Whole::<WorkflowSends>::schema()] },
+        read: |text| Whole::<WorkflowSends>::read(text)?.try_into().ok(),
+        shown: |count| json!(count),
+    }
+
+    /// How many digits a code has.
+    CodeDigits -> CodeLength {
+        accepted: Whole::<Digits>::accepted(),
+        schema: { "anyOf": [Whole::<Digits>::schema()] },
+        read: |text| CodeLength::new(Whole::<Digits>::read(text)?.try_into().ok()?),
+        shown: |length| json!(length.get()),
+    }
+
+    /// How long a code can be used. The default service may have a life that others may not have.
+    CodeLife -> Duration {
+        accepted: format!(
+            "{}: a number of seconds, or in config.json a text with units such as \"45s\", \"5m\" or \"1h30m\" ({})",
+            range_text::<ServiceLife>(),
+            ServiceLife::WHY
+        ),
+        schema: {
+            "anyOf": [Span::<ServiceLife>::schema()],
+            IS_TIME: true,
+            IN_REQUESTS: {
+                "type": "integer",
+                "minimum": ServiceLife::MIN.as_secs(),
+                "maximum": ServiceLife::MAX.as_secs(),
+                "example": 600,
+            },
+        },
+        read: |text| Span::<AnyLife>::read(text),
+        shown: |life| json!(span_text(*life)),
+    }
+
+    /// The consequence of too many wrong codes.
+    LockoutKind -> LockoutRule {
+        accepted: format!(
+            "\"growing\", or {}: a number of minutes (in requests of seconds), or a text with units such as \"45s\", \
+             \"5m\" or \"1h30m\" ({})",
+            range_text::<Lockout>(),
+            Lockout::WHY
+        ),
+        schema: {
+            "anyOf": [{ "const": GROWING }, Span::<Lockout>::schema()],
+            IS_TIME: true,
+            IN_REQUESTS: { "type": "string", "pattern": "^(growing|[0-9]{1,7})?$", "example": GROWING },
+        },
+        read: |text| if text.trim().eq_ignore_ascii_case(GROWING) {
+            Some(LockoutRule::Growing)
+        } else {
+            Span::<Lockout>::read(text).map(LockoutRule::Fixed)
+        },
+        shown: |rule| json!(match rule {
+            LockoutRule::Growing => GROWING.to_owned(),
+            LockoutRule::Fixed(span) => span_text(*span),
+        }),
+    }
+
+    /// The code of a further send.
+    ResendKind -> Resend {
+        accepted: "one of \"keep\", \"new\"",
+        schema: { "type": "string", "enum": ["keep", "new"] },
+        read: |text| match text.trim().to_ascii_lowercase().as_str() {
+            "keep" => Some(Resend::Keep),
+            "new" => Some(Resend::New),
+            _ => None,
+        },
+        shown: |resend| json!(if *resend == Resend::New { "new" } else { "keep" }),
+    }
+
+    /// A language.
+    Language -> Locale {
+        accepted: "a language such as \"de\", \"pt-BR\" or \"zh-Hant\" (BCP 47)",
+        schema: {
+            "type": "string",
+            "pattern": "^\\s*[A-Za-z]{2,3}([-_][A-Za-z0-9]+)*\\s*$",
+            IN_REQUESTS: { "type": "string", "pattern": LANGUAGE, "example": "de" },
+        },
+        read: |text| Locale::parse(text.trim()),
+        shown: |locale| json!(locale.to_string()),
+    }
+
+    /// The id of a template. A user may write the template's name as well.
+    TemplateId -> Sid {
+        accepted: "the name or the id of a template",
+        schema: {
+            "type": "string",
+            IN_REQUESTS: {
+                "type": "string",
+                "pattern": "^(HJ[0-9a-fA-F]{32})?$",
+                "example": "HJ0123456789abcdef0123456789abcdef",
+            },
+        },
+        read: |text| {
+            let text = text.trim();
+            let id = || Sid::parse(SidKind::Template, text).unwrap_or_else(|| template_sid(text));
+            (!text.is_empty()).then(id)
+        },
+        shown: |sid| json!(sid.to_string()),
+    }
+
+    /// A moment, or a day: its beginning.
+    Moment -> Timestamp {
+        accepted: "a moment such as \"2027-01-31T12:00:00Z\" (RFC 3339, UTC), or a day such as \"2027-01-31\"",
+        schema: { "type": "string" },
+        read: |text| Timestamp::parse_day_or_moment(text.trim()),
+        shown: |at| json!(at),
+    }
+}
+
+/// Channels one after another, as the setting `workflow` spells them: `sms:20s,call:20s`.
+pub(super) struct WorkflowText;
+
+impl Kind for WorkflowText {
+    type Value = String;
+
+    fn read(text: &str) -> Option<String> {
+        let steps = workflow_steps(text)?;
+        let steps = steps.iter().map(|step| format!("{}:{}", step.channel.as_str(), span_text(step.timeout)));
+        Some(steps.collect::<Vec<_>>().join(","))
+    }
+
+    /// From a list too.
+    fn of(value: &Value) -> Option<String> {
+        let Value::Array(steps) = value else { return Self::read(value.as_str()?) };
+        let steps: Option<Vec<&str>> = steps.iter().map(Value::as_str).collect();
+        Self::read(&steps?.join(","))
+    }
+
+    fn shown(text: &String) -> Value {
+        json!(text)
+    }
+
+    fn accepted() -> String {
+        Workflow::accepted()
+    }
+
+    fn schema() -> Schema {
+        let mut schema = Workflow::schema();
+        let in_requests = json!({ "type": "string", "pattern": WORKFLOW, "example": "sms" });
+        schema.insert(IN_REQUESTS.to_owned(), in_requests);
+        schema
+    }
+}
+
+/// One channel or a list of them.
+pub(super) struct Channels;
+
+impl Kind for Channels {
+    type Value = Vec<Channel>;
+
+    fn read(text: &str) -> Option<Vec<Channel>> {
+        Channel::parse(text).map(|channel| vec![channel])
+    }
+
+    fn of(value: &Value) -> Option<Vec<Channel>> {
+        let Value::Array(names) = value else { return Self::read(value.as_str()?) };
+        let channels: Option<Vec<Channel>> =
+            names.iter().map(|name| Channel::parse(name.as_str()?)).collect();
+        let mut channels = channels.filter(|channels| !channels.is_empty())?;
+        channels.sort_unstable_by_key(|channel| channel.as_str());
+        channels.dedup();
+        Some(channels)
+    }
+
+    fn shown(channels: &Vec<Channel>) -> Value {
+        channels.iter().map(|channel| channel.as_str()).collect()
+    }
+
+    fn accepted() -> String {
+        "one or more of \"sms\", \"call\" and \"whatsapp\"".to_owned()
+    }
+
+    fn schema() -> Schema {
+        let channel = json_schema!({ "type": "string", "enum": ["sms", "call", "whatsapp"] });
+        json_schema!({ "anyOf": [channel, { "type": "array", "items": channel, "minItems": 1 }] })
+    }
+}
+
+fn span_text(span: Duration) -> String {
+    humantime::format_duration(span).to_string()
+}
+
+fn range_text<R: Range<Of = Duration>>() -> String {
+    format!("a time from {} to {}", span_text(R::MIN), span_text(R::MAX))
+}
+
+/// The reason why a service that a user names cannot have this life of codes, as the end of a sentence.
+pub(super) fn check_life(life: Duration) -> Result<(), String> {
+    if ServiceLife::has(life) { Ok(()) } else { Err(format!("must be {}", CodeLife::accepted())) }
+}
+
+const GROWING: &str = "growing";
+
+/// The consequence of too many wrong codes for a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LockoutRule {
+    /// The number is locked for this long, for every client.
+    Fixed(Duration),
+    /// Checks without the verification's id have to wait, longer each time; checks with it do not.
+    Growing,
+}
+
+/// The code of a further send of a live verification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Resend {
+    /// It sends the same code, which ends when it would have.
+    Keep,
+    /// It sends a new code with a new life.
+    New,
+}
