@@ -288,9 +288,11 @@ fn template(
     let known = ["friendly-name", "channels", "translations", "default-locale"];
     let object = Object { path: &path, members, origin };
     let (template, is_complete) = object.read::<Template>(&known.into_iter(), true, report)?;
-    // Of a template without the member that is wrong nothing else follows.
-    let problems = if is_complete { template.problems(checks) } else { Vec::new() };
-    for (member, given, problem) in problems {
+    for (member, given, problem) in template.problems(checks) {
+        // What is missing may be what was wrong.
+        if !is_complete && matches!(member.as_str(), "translations" | "default-locale") {
+            continue;
+        }
         let subject = format!("{path}.{member}");
         let given = given.as_deref().map(quoted);
         report.error(ConfigError { subject, given, problem, origin: Some(origin.to_owned()) });
