@@ -129,7 +129,7 @@ kinds! {
     /// Messages of one verification.
     SendCount -> u8 {
         accepted: Whole::<WorkflowSends>::accepted(),
-        schema: { "anyOf": [Whole::<WorkflowSends>::schema()] },
+        schema: { "anyOf": spellings::<Whole<WorkflowSends>>() },
         read: |text| Whole::<WorkflowSends>::read(text)?.try_into().ok(),
         shown: |count| json!(count),
     }
@@ -137,7 +137,7 @@ kinds! {
     /// How many digits a code has.
     CodeDigits -> CodeLength {
         accepted: Whole::<Digits>::accepted(),
-        schema: { "anyOf": [Whole::<Digits>::schema()] },
+        schema: { "anyOf": spellings::<Whole<Digits>>() },
         read: |text| CodeLength::new(Whole::<Digits>::read(text)?.try_into().ok()?),
         shown: |length| json!(length.get()),
     }
@@ -150,7 +150,7 @@ kinds! {
             ServiceLife::WHY
         ),
         schema: {
-            "anyOf": [Span::<ServiceLife>::schema()],
+            "anyOf": spellings::<Span<ServiceLife>>(),
             IS_TIME: true,
             IN_REQUESTS: {
                 "type": "integer",
@@ -172,7 +172,7 @@ kinds! {
             Lockout::WHY
         ),
         schema: {
-            "anyOf": [{ "const": GROWING }, Span::<Lockout>::schema()],
+            "anyOf": (lockout_spellings()),
             IS_TIME: true,
             IN_REQUESTS: { "type": "string", "pattern": "^(growing|[0-9]{1,7})?$", "example": GROWING },
         },
@@ -306,6 +306,15 @@ impl Kind for Channels {
         let channel = json_schema!({ "type": "string", "enum": ["sms", "call", "whatsapp"] });
         json_schema!({ "anyOf": [channel, { "type": "array", "items": channel, "minItems": 1 }] })
     }
+}
+
+/// The ways in which config.json may have a value of this kind, the proper type first.
+fn spellings<K: Kind>() -> Vec<Value> {
+    K::schema().get("anyOf").and_then(Value::as_array).cloned().unwrap_or_default()
+}
+
+fn lockout_spellings() -> Vec<Value> {
+    std::iter::once(json!({ "const": GROWING })).chain(spellings::<Span<Lockout>>()).collect()
 }
 
 fn span_text(span: Duration) -> String {
