@@ -24,20 +24,22 @@
 //! ```
 //!
 //! The other modules are the parts of the server. They are public so that they can be read and tested, and change
-//! without notice.
+//! without notice. The feature `server`, which is on by default, adds the front end and the program. Without it
+//! (`default-features = false`) the library compiles without the command line, the web server and their dependencies.
 //!
 //! # Layout
 //!
-//! Dependencies point down only; `tests/tidy.rs` enforces it.
+//! Dependencies point down only; `tests/tidy.rs` enforces it. The first four modules need the feature `server`.
 //!
 //! * [`cli`], [`app`]: the program: arguments, composition, start and stop.
+//! * [`http`], [`web`]: the hyper front end with its table of routes, and the pages it serves.
+//! * [`control`]: how the command line asks a server that runs.
+//! * [`backup`]: the whole state as lines of JSON, and back.
 //! * [`otp`]: the library's handle: the program without its front end.
-//! * [`http`], [`web`]: the hyper front end, one file per API, and the pages it serves.
+//! * [`node`]: the services of one process, as the server and the library start them.
 //! * [`verify`]: verifications as Twilio Verify's API knows them: who may ask for what, and what is shown.
 //! * [`numbers`]: may a code be sent, and is a submitted code right; [`numbers::Verifier`] is the front door.
 //! * [`attempts`]: what became of each message, and what is still to be sent.
-//! * [`backup`]: the whole state as lines of JSON, and back.
-//! * [`control`]: how the command line asks a server that runs.
 //! * [`delivery`]: hands a message to a gateway within a time budget.
 //! * [`limit`]: exact counts behind rate limits, and answers kept for idempotency keys.
 //! * [`webhook`]: tells others what happens to verifications, signed, in order and until they have taken it.
@@ -46,30 +48,38 @@
 //! * [`template`]: texts of messages: which one, in which language, with what filled in.
 //! * [`store`]: durability behind one trait: journal and snapshot, or memory.
 //! * [`shard`]: actors that own records, decide commands about them and make the changes durable.
-//! * [`config`], [`telemetry`], [`clock`]: settings with their provenance, logs, real time.
-//! * [`net`]: host names.
+//! * [`config`], [`telemetry`], [`clock`]: settings with their origin, logs, real time.
+//! * [`net`], [`log_limit`]: host names; log lines that a client can cause in any number.
 //! * [`engine`], [`domain`]: pure decisions and the types they speak; no I/O, clock or randomness.
 
+#[cfg(feature = "server")]
 pub mod app;
 pub mod attempts;
+#[cfg(feature = "server")]
 pub mod backup;
+#[cfg(feature = "server")]
 pub mod cli;
 pub mod clock;
 pub mod config;
+#[cfg(feature = "server")]
 pub mod control;
 pub mod delivery;
 pub mod gateway;
+#[cfg(feature = "server")]
 pub mod http;
 pub mod limit;
+pub mod log_limit;
 pub mod net;
 pub mod node;
 pub mod numbers;
 pub mod otp;
 pub mod registry;
 pub mod shard;
+#[cfg(feature = "server")]
 pub mod telemetry;
 pub mod template;
 pub mod verify;
+#[cfg(feature = "server")]
 pub mod web;
 pub mod webhook;
 

@@ -9,6 +9,7 @@ use std::path::Path;
 const MODULES: &[&str] = &[
     "clock",
     "net",
+    "log_limit",
     "template",
     "gateway",
     "config",
@@ -22,12 +23,12 @@ const MODULES: &[&str] = &[
     "webhook",
     "verify",
     "node",
+    "otp",
     "backup",
     "control",
     "web",
     "http",
     "app",
-    "otp",
     "cli",
 ];
 

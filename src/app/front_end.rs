@@ -3,14 +3,13 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use super::reports::{Reports, TwilioReports};
 use crate::clock::{Clock, EngineClock};
 use crate::config::{Bounds, Settings};
 use crate::delivery::GatewayState;
 use crate::domain::{Channel, seconds_up};
-use crate::gateway::Simulator;
+use crate::gateway::{BoxFuture, Simulator};
 use crate::http::{Base, Callbacks, Deps, GatewayHealth, InboxPages, Pages, V2, Verify};
-use crate::node::{Running, process};
+use crate::node::{CallbackAnswer, CallbackRequest, Reports, Running, process};
 use crate::numbers::{CheckOutcome, CheckRequest, Refusal, Reply, SendOutcome, SendRequest};
 use crate::store::Loading;
 use crate::verify::Verifying;
@@ -50,6 +49,22 @@ impl Verify for LateBoundVerifier {
 
     async fn check(&self, request: CheckRequest) -> Result<Reply<CheckOutcome>, Refusal> {
         self.verifying()?.check_for_default_service(request).await
+    }
+}
+
+/// The reports of Twilio to the server, which are refused with 503 until its store is loaded.
+struct TwilioReports {
+    reports: Reports,
+    late: LateBoundVerifier,
+}
+
+impl Callbacks for TwilioReports {
+    fn receive(&self, request: CallbackRequest) -> BoxFuture<'_, CallbackAnswer> {
+        Box::pin(async move { self.reports.record(&request, self.late.running()).await })
+    }
+
+    fn path_prefix(&self) -> &str {
+        self.reports.path_prefix()
     }
 }
 

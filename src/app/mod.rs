@@ -4,7 +4,6 @@ mod announce;
 mod bind;
 mod control;
 mod front_end;
-mod reports;
 mod serve;
 mod tls;
 
@@ -25,7 +24,6 @@ use control::Control;
 
 pub use bind::bind;
 pub use front_end::LateBoundVerifier;
-pub use reports::Reports;
 pub use serve::run;
 pub use tls::{Certificates, TlsError};
 

@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hyper::Uri;
+use http::Uri;
 use reqwest::header::HeaderValue;
 use url::Url;
 use zeroize::Zeroizing;

@@ -14,6 +14,7 @@ use super::v2::V2;
 use crate::config::{AnswerSet, Bounds};
 use crate::domain::{Channel, Region};
 pub use crate::gateway::CallbackKind;
+pub use crate::node::{CallbackAnswer, CallbackRequest};
 use crate::numbers::Usage;
 use crate::numbers::{
     CheckOutcome, CheckRequest, Refusal, Reply, SendOptions, SendOutcome, SendRequest, Verifier,
@@ -137,33 +138,4 @@ pub trait Callbacks: Send + Sync + 'static {
     /// The path of the public address, without a slash at its end: a proxy that leaves paths as they are
     /// passes it on in front of ours.
     fn path_prefix(&self) -> &str;
-}
-
-/// A report, as it was sent. Contains a number and perhaps more: not to be logged, hence no `Debug`.
-pub struct CallbackRequest {
-    /// Which path it came to.
-    pub kind: CallbackKind,
-    /// The path and the query as sent, still percent-encoded.
-    pub path_and_query: String,
-    /// `Content-Type`, if it is visible ASCII.
-    pub content_type: Option<String>,
-    /// `X-Twilio-Signature`, if it is visible ASCII and given once.
-    pub signature: Option<String>,
-    /// The body, within [`Bounds::body_bytes`].
-    pub body: Bytes,
-}
-
-/// What the sender of a report is told.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CallbackAnswer {
-    /// It was taken: 204.
-    NoContent,
-    /// What the call says or does next (`TwiML`): 200.
-    Twiml(String),
-    /// It is not from the gateway, or was changed on its way: 403.
-    BadSignature,
-    /// It is signed, and yet not what the path reads: 400.
-    Unreadable,
-    /// It cannot be taken now; it should be sent again: 503.
-    Unavailable,
 }

@@ -49,7 +49,6 @@ pub use deps::{
 };
 pub use inbox_pages::InboxPages;
 pub use openapi::text as openapi_json;
-pub use refusal_log::OncePerSecond;
 pub use server::serve;
 pub use tls::{CertificateHealth, Identity, Tls};
 pub use v2::{Base, Now, V2};

@@ -330,11 +330,11 @@ static SERVER: Group = Group {
         Get "/inbox/messages", "InboxMessages", "Read the simulator's inbox" =>
             Handler::Inbox, one::<Inbox>(examples::inbox),
             about: INBOX, params: server::describe_inbox, others: &[403, 404];
-        Post "/callbacks/twilio/message", "TwilioMessage", "Report what became of a message" =>
+        Post CallbackKind::Message.path(), "TwilioMessage", "Report what became of a message" =>
             Handler::Callback(CallbackKind::Message), TAKEN, about: CALLBACK, others: &[404, 503];
-        Post "/callbacks/twilio/call", "TwilioCall", "Report what became of a call" =>
+        Post CallbackKind::Call.path(), "TwilioCall", "Report what became of a call" =>
             Handler::Callback(CallbackKind::Call), TAKEN, about: CALLBACK, others: &[404, 503];
-        Post "/callbacks/twilio/gate", "TwilioGate", "Report a key that was pressed, or not" =>
+        Post CallbackKind::Gate.path(), "TwilioGate", "Report a key that was pressed, or not" =>
             Handler::Callback(CallbackKind::Gate), XML, about: CALLBACK, others: &[404, 503];
     },
 };

@@ -6,6 +6,7 @@ pub mod kinds;
 mod offline;
 pub mod process;
 mod registry;
+mod reports;
 mod running;
 pub mod server_key;
 
@@ -16,6 +17,7 @@ use crate::store::OpenError;
 pub use gateways::{Gateways, build as build_gateways};
 pub use offline::Offline;
 pub use registry::RegistryPlan;
+pub use reports::{CallbackAnswer, CallbackRequest, Reports};
 pub use running::{Running, StartOptions};
 pub use server_key::{KeyError, load_or_create};
 

@@ -4,7 +4,7 @@ use super::Otp;
 use bytes::Bytes;
 
 use crate::gateway::{CallbackKind, Receipt};
-use crate::http::{CallbackAnswer, CallbackRequest};
+use crate::node::{CallbackAnswer, CallbackRequest};
 use crate::numbers::Refusal;
 
 /// What to answer a provider's request.
@@ -37,13 +37,6 @@ impl CallbackReply {
         &self.body
     }
 }
-
-/// The ends of the paths that Twilio is told to report to, below the public address.
-const PATHS: [(&str, CallbackKind); 3] = [
-    ("/callbacks/twilio/message", CallbackKind::Message),
-    ("/callbacks/twilio/call", CallbackKind::Call),
-    ("/callbacks/twilio/gate", CallbackKind::Gate),
-];
 
 impl Otp {
     /// Takes what Twilio reports of messages and calls, and answers what to reply. Mount it for `POST` of
@@ -83,7 +76,7 @@ impl Otp {
         V: AsRef<[u8]>,
     {
         let path = path_and_query.split('?').next().unwrap_or_default();
-        let kind = PATHS.iter().find(|(end, _)| path.ends_with(end)).map(|(_, kind)| *kind);
+        let kind = CallbackKind::ALL.into_iter().find(|kind| path.ends_with(kind.path()));
         let (Some(kind), Some(reports)) = (kind, &self.engine.reports) else {
             return CallbackReply::bare(404);
         };

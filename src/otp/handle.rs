@@ -8,13 +8,12 @@ use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
 
 use super::{OtpBuilder, OtpError, Sent, StartError, Verified};
-use crate::app::Reports;
 use crate::attempts::{TrackQuery, TrackRow};
 use crate::config::Settings;
 use crate::delivery::GatewayState;
 use crate::domain::{Channel, Code, PhoneNumber, Region, ServiceId};
 use crate::gateway::Simulator;
-use crate::node::Running;
+use crate::node::{Reports, Running};
 use crate::numbers::{CheckRequest, Refusal, SendOutcome, SendRequest};
 use crate::store::StoreError;
 use crate::template::{MessageStyle, Wording};

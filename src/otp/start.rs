@@ -10,7 +10,6 @@ use tokio::sync::OnceCell;
 use super::handle::Engine;
 use super::senders::Assembled;
 use super::{Otp, OtpBuilder, StartError, sources};
-use crate::app::Reports;
 use crate::clock::{Clock, EngineClock, SystemClock};
 use crate::config::kind::{
     Attempts, BodyBytes, BreakerFailures, BreakerWait, CodeLife, Commands, CommandsPerNumber, Kind as _,
@@ -22,7 +21,7 @@ use crate::config::{
     self, Bounds, BreakerSettings, DeliverySettings, RetrySettings, SettingError, Sources, TrackerSettings,
 };
 use crate::engine::Policy;
-use crate::node::{RegistryPlan, Running, StartOptions};
+use crate::node::{RegistryPlan, Reports, Running, StartOptions};
 
 impl OtpBuilder {
     /// Begins with the configuration of the server: the file `config_file`, the environment of the process

@@ -17,6 +17,7 @@ mod schedule;
 #[cfg(test)]
 mod tests;
 mod transport;
+#[cfg(feature = "server")]
 mod view;
 
 use std::sync::Arc;
@@ -34,6 +35,7 @@ pub use self::list::{DeliveryPage, DeliveryQuery, Replay, ReplayError};
 pub use self::record::{Delivery, DeliveryState, EventRecord, WebhookAttempt};
 pub use self::recorder::EventRecorder;
 pub use self::transport::{AttemptError, Post, Posted, Poster, Subscribers, Transport};
+#[cfg(feature = "server")]
 pub use self::view::{AttemptView, DeliveryView};
 pub use crate::registry::EventType;
 

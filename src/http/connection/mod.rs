@@ -20,8 +20,9 @@ use tokio_util::sync::CancellationToken;
 
 use self::timeouts::Activity;
 use super::deps::Deps;
-use super::refusal_log::{OncePerSecond, RefusalLog};
+use super::refusal_log::RefusalLog;
 use super::request_id;
+use crate::log_limit::OncePerSecond;
 
 pub use self::refusal::{raw_response, turn_away};
 pub use self::serve::serve;

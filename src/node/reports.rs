@@ -4,17 +4,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
-use super::front_end::LateBoundVerifier;
+use super::Running;
 use crate::config::GatewaySettings;
 use crate::domain::Channel;
 use crate::gateway::{
-    BoxFuture, CallbackError, CallbackKind, Receipt, ReceiptStatus, TwilioCallbacks, TwilioReport, twiml,
+    CallbackError, CallbackKind, Receipt, ReceiptStatus, TwilioCallbacks, TwilioReport, twiml,
 };
-use crate::http::{CallbackAnswer, CallbackRequest, Callbacks, OncePerSecond};
-use crate::node::Running;
+use crate::log_limit::OncePerSecond;
 use crate::template::MessageStyle;
 
 /// Takes the reports of Twilio.
@@ -95,20 +95,33 @@ impl Reports {
     }
 }
 
-/// The reports of Twilio to the server, which are refused with 503 until its store is loaded.
-pub struct TwilioReports {
-    pub reports: Reports,
-    pub late: LateBoundVerifier,
+/// A report, as it was sent. Contains a number and perhaps more: not to be logged, hence no `Debug`.
+pub struct CallbackRequest {
+    /// Which path it came to.
+    pub kind: CallbackKind,
+    /// The path and the query as sent, still percent-encoded.
+    pub path_and_query: String,
+    /// `Content-Type`, if it is visible ASCII.
+    pub content_type: Option<String>,
+    /// `X-Twilio-Signature`, if it is visible ASCII and given once.
+    pub signature: Option<String>,
+    /// The body, within [`Bounds::body_bytes`](crate::config::Bounds::body_bytes).
+    pub body: Bytes,
 }
 
-impl Callbacks for TwilioReports {
-    fn receive(&self, request: CallbackRequest) -> BoxFuture<'_, CallbackAnswer> {
-        Box::pin(async move { self.reports.record(&request, self.late.running()).await })
-    }
-
-    fn path_prefix(&self) -> &str {
-        self.reports.path_prefix()
-    }
+/// What the sender of a report is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CallbackAnswer {
+    /// It was taken: 204.
+    NoContent,
+    /// What the call says or does next (`TwiML`): 200.
+    Twiml(String),
+    /// It is not from the gateway, or was changed on its way: 403.
+    BadSignature,
+    /// It is signed, and yet not what the path reads: 400.
+    Unreadable,
+    /// It cannot be taken now; it should be sent again: 503.
+    Unavailable,
 }
 
 /// The wait for the record of an opened gate.
@@ -170,12 +183,11 @@ mod tests {
     #[tokio::test]
     async fn a_report_that_comes_before_the_store_is_loaded_is_asked_for_again_if_it_is_twilios() {
         let reports = Reports::new(&gateways(), Some(&"https://example.com".into())).expect("reports");
-        let callbacks = TwilioReports { reports, late: LateBoundVerifier::default() };
         let mac = Hmac::<sha1::Sha1>::new_from_slice(b"s3cr3t").expect("a key");
         let mac = mac.chain_update(format!("https://example.com{PATH}MessageSidSM01MessageStatussent"));
         let signature = STANDARD.encode(mac.finalize().into_bytes());
-        assert_eq!(callbacks.receive(request(Some(signature))).await, CallbackAnswer::Unavailable);
-        assert_eq!(callbacks.receive(request(None)).await, CallbackAnswer::BadSignature);
+        assert_eq!(reports.record(&request(Some(signature)), None).await, CallbackAnswer::Unavailable);
+        assert_eq!(reports.record(&request(None), None).await, CallbackAnswer::BadSignature);
     }
 
     #[test]
