@@ -24,7 +24,7 @@ const NAME: GatewayName = GatewayName::Http;
 const URL_SETTING: &str = "http-gateway.url";
 
 impl HttpGatewaySettings {
-    /// The problems of the description, without where it comes from. Empty when [`HttpGateway::new`] takes it, as far
+    /// The problems of the description, without where it comes from. Empty when `HttpGateway::new` takes it, as far
     /// as that depends on the description.
     pub fn problems(&self) -> Vec<GatewaySettingsError> {
         let request = RequestTemplate::new(self).map(drop);
