@@ -1,10 +1,11 @@
 //! The clients of one server: each follows its script on a connection of its own, window by window.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -15,6 +16,10 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{Method, Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
+};
+use tokio::io::{Interest, unix::AsyncFd};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -91,14 +96,15 @@ impl Clients {
         let (schedule, tally) = (Arc::new(Schedule::new(rate, length)), Arc::<Mutex<Tally>>::default());
         let start = now();
         let end = start + if rate.is_some() { length * 2 } else { length } + PATIENCE;
-        let pacing = Arc::downgrade(&schedule);
-        // A thread sleeps to some microseconds, the timers of the runtime to a millisecond.
-        thread::spawn(move || {
-            while let Some(next) = pacing.upgrade().and_then(|schedule| schedule.release(start.elapsed())) {
-                thread::sleep(next.saturating_sub(start.elapsed()));
+        let (mut busy, pacing) = (JoinSet::new(), schedule.clone());
+        let timer = Timer::new()?;
+        busy.spawn(async move {
+            while let Some(next) = pacing.release(start.elapsed()) {
+                if timer.sleep(next.saturating_sub(start.elapsed())).await.is_err() {
+                    return;
+                }
             }
         });
-        let mut busy = JoinSet::new();
         for client in &self.0 {
             let (client, schedule, tally) = (client.clone(), schedule.clone(), tally.clone());
             busy.spawn(async move {
@@ -166,6 +172,32 @@ impl Clients {
         while let Some(done) = busy.join_next().await {
             done?.context("cannot lock the numbers of the workload")?;
         }
+        Ok(())
+    }
+}
+
+/// A timerfd: exact to some microseconds, where the timers of the runtime are exact to a millisecond.
+struct Timer(AsyncFd<OwnedFd>);
+
+impl Timer {
+    fn new() -> io::Result<Self> {
+        let timer =
+            timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
+        #[expect(
+            deprecated,
+            reason = "unsound for types that give another file each time; an OwnedFd is one file"
+        )]
+        let timer = AsyncFd::with_interest(timer, Interest::READABLE)?;
+        Ok(Self(timer))
+    }
+
+    async fn sleep(&self, time: Duration) -> io::Result<()> {
+        // Zero would stop the timer.
+        let it_value = Timespec::try_from(time.max(Duration::from_nanos(1))).map_err(io::Error::other)?;
+        let once = Itimerspec { it_interval: Timespec::default(), it_value };
+        timerfd_settime(&self.0, TimerfdTimerFlags::empty(), &once)?;
+        // Setting it again forgets the expiry: there is nothing to read.
+        self.0.readable().await?.clear_ready();
         Ok(())
     }
 }
