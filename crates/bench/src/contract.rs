@@ -4,18 +4,7 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-/// The answer that a request must get.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Expect {
-    Sent,
-    Verified,
-    /// A wrong code; so many more are allowed.
-    Wrong(u32),
-    /// The wrong code that locks the number.
-    Locks,
-    /// The number was locked before.
-    Locked,
-}
+use crate::script::{Kind, Step};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
@@ -29,18 +18,18 @@ pub enum Verdict {
 
 /// Status, `code` in the body, and how the message begins: as documented, and `as-built`
 /// (`docs/migrating-from-redis-version.md`).
-fn promised(expect: Expect) -> [(u16, u16, &'static str); 2] {
+fn promised(kind: Kind) -> [(u16, u16, &'static str); 2] {
     const LOCKED: (u16, u16, &str) = (403, 403, "User locked out due to exceeding maximum attempts.");
-    match expect {
-        Expect::Sent => [(200, 200, "OTP send successfully."), (200, 200, "Successfully send OTP message")],
-        Expect::Verified => {
-            [(200, 200, "OTP verified successfully."), (200, 200, "Successfully verified user")]
+    match kind {
+        Kind::Send | Kind::SendAgain => {
+            [(200, 200, "OTP send successfully."), (200, 200, "Successfully send OTP message")]
         }
-        Expect::Wrong(_) => {
-            [(401, 401, "Incorrect OTP/ OTP Expired"), (500, 401, "Incorrect OTP, Try Again")]
+        Kind::Right => [(200, 200, "OTP verified successfully."), (200, 200, "Successfully verified user")],
+        Kind::Wrong => [(401, 401, "Incorrect OTP/ OTP Expired"), (500, 401, "Incorrect OTP, Try Again")],
+        Kind::Locks => [LOCKED, (500, 403, "Incorrect OTP and Max Limit Reached")],
+        Kind::SendLocked | Kind::CheckLocked => {
+            [LOCKED, (403, 403, "User is prohibted to make any OTP request")]
         }
-        Expect::Locks => [LOCKED, (500, 403, "Incorrect OTP and Max Limit Reached")],
-        Expect::Locked => [LOCKED, (403, 403, "User is prohibted to make any OTP request")],
     }
 }
 
@@ -70,8 +59,8 @@ struct User<'a> {
     phone_number: &'a str,
 }
 
-/// Compares an answer about the number `digits` with what is promised.
-pub fn classify_response(expect: Expect, digits: u64, status: u16, body: &[u8]) -> Verdict {
+/// Compares an answer with what is promised.
+pub fn classify_response(step: &Step, status: u16, body: &[u8]) -> Verdict {
     if matches!(status, 429 | 503) {
         return Verdict::Refused;
     }
@@ -82,38 +71,35 @@ pub fn classify_response(expect: Expect, digits: u64, status: u16, body: &[u8]) 
     let is = |(promised_status, promised_code, begins): (u16, u16, &str)| {
         (status, code) == (promised_status, promised_code) && message.starts_with(begins)
     };
-    if !promised(expect).into_iter().any(is) {
+    if !promised(step.kind).into_iter().any(is) {
         return unexpected("");
     }
-    let is_ours = |number: &str| number.strip_prefix('+').and_then(|text| text.parse().ok()) == Some(digits);
-    match (expect, data) {
-        (Expect::Verified, Some(Data::Number(number))) if is_ours(number) => Verdict::Expected(None),
-        (Expect::Verified, _) => unexpected(", without the number"),
-        (_, Some(Data::User { user, trials })) if is_ours(user.phone_number) => match (expect, trials) {
-            (Expect::Sent, Some(0) | None) | (Expect::Wrong(_), None) => unexpected(", without trials left"),
-            (Expect::Wrong(left), Some(trials)) if trials != left => {
-                unexpected(&format!(", with {trials} trials left in place of {left}"))
-            }
-            (_, trials) => Verdict::Expected(trials),
-        },
-        _ => unexpected(", without the number"),
+    let (number, trials) = match data {
+        Some(Data::Number(number)) if step.kind == Kind::Right => (number, None),
+        Some(Data::User { user, trials }) if step.kind != Kind::Right => (user.phone_number, trials),
+        _ => return unexpected(", without the number"),
+    };
+    if number.strip_prefix('+').and_then(|digits| digits.parse().ok()) != Some(step.digits) {
+        return unexpected(", without the number");
+    }
+    match (step.kind, trials) {
+        (Kind::Send | Kind::SendAgain, Some(0) | None) | (Kind::Wrong, None) => {
+            unexpected(", without trials left")
+        }
+        (Kind::Wrong, Some(trials)) if trials != step.trials => {
+            unexpected(&format!(", with {trials} trials left in place of {}", step.trials))
+        }
+        _ => Verdict::Expected(trials),
     }
 }
 
 /// At most one line of the text, with every run of digits replaced that could be a code or a number.
 pub fn masked(text: &str) -> String {
-    const LONGEST: usize = 160;
-    let (mut masked, mut run) = (String::new(), String::new());
-    for c in text.chars().take(LONGEST).chain([' ']) {
-        if c.is_ascii_digit() {
-            run.push(c);
-            continue;
-        }
-        masked.push_str(if run.len() < 4 { &run } else { "..." });
-        run.clear();
-        masked.push(if c.is_control() { ' ' } else { c });
-    }
-    masked.trim_end().to_owned()
+    let line: String = text.chars().take(160).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let runs = line.as_bytes().chunk_by(|a, b| a.is_ascii_digit() == b.is_ascii_digit());
+    let hidden = |run: &[u8]| run.len() > 3 && run[0].is_ascii_digit();
+    let masked = runs.map(|run| if hidden(run) { "...".into() } else { String::from_utf8_lossy(run) });
+    masked.collect::<String>().trim_end().to_owned()
 }
 
 #[cfg(test)]
@@ -122,23 +108,24 @@ mod tests {
 
     const DIGITS: u64 = 14_155_552_671;
 
-    fn classified(expect: Expect, status: u16, body: &str) -> Verdict {
-        classify_response(expect, DIGITS, status, body.as_bytes())
+    /// Of a wrong code after which 4 more are allowed.
+    fn classified(kind: Kind, status: u16, body: &str) -> Verdict {
+        classify_response(&Step { trials: 4, ..Step::send(kind, DIGITS) }, status, body.as_bytes())
     }
 
     #[test]
     fn the_answers_of_the_contract_are_the_expected_ones() {
         let sent = r#"{"code":200,"message":"OTP send successfully.","data":{"user":{"phoneNumber":"+14155552671"},"trials":5,"more":[1]}}"#;
-        assert_eq!(classified(Expect::Sent, 200, sent), Verdict::Expected(Some(5)));
+        assert_eq!(classified(Kind::Send, 200, sent), Verdict::Expected(Some(5)));
         let verified = r#"{"code":200,"message":"OTP verified successfully.","data":"+14155552671"}"#;
-        assert_eq!(classified(Expect::Verified, 200, verified), Verdict::Expected(None));
+        assert_eq!(classified(Kind::Right, 200, verified), Verdict::Expected(None));
         let wrong = r#"{ "data":{"trials":4,"user":{"phoneNumber":"+14155552671"}}, "message":"Incorrect OTP/ OTP Expired","code":401}"#;
-        assert_eq!(classified(Expect::Wrong(4), 401, wrong), Verdict::Expected(Some(4)));
+        assert_eq!(classified(Kind::Wrong, 401, wrong), Verdict::Expected(Some(4)));
         let locked = r#"{"code":403,"message":"User locked out due to exceeding maximum attempts.","data":{"user":{"phoneNumber":"+14155552671"},"ttl":30,"lockout_duration":30}}"#;
-        assert_eq!(classified(Expect::Locks, 403, locked), Verdict::Expected(None));
-        assert_eq!(classified(Expect::Locked, 403, locked), Verdict::Expected(None));
+        assert_eq!(classified(Kind::Locks, 403, locked), Verdict::Expected(None));
+        assert_eq!(classified(Kind::CheckLocked, 403, locked), Verdict::Expected(None));
         let as_built = r#"{"code":401,"message":"Incorrect OTP, Try Again","data":{"trials":4,"user":{"phoneNumber":"+14155552671"}}}"#;
-        assert_eq!(classified(Expect::Wrong(4), 500, as_built), Verdict::Expected(Some(4)));
+        assert_eq!(classified(Kind::Wrong, 500, as_built), Verdict::Expected(Some(4)));
     }
 
     #[test]
@@ -155,27 +142,28 @@ mod tests {
             (200, r#"{"code":200,"message":"OTP send successfully."}"#.to_owned()),
         ] {
             assert!(
-                matches!(classified(Expect::Sent, status, &body), Verdict::Unexpected(_)),
+                matches!(classified(Kind::Send, status, &body), Verdict::Unexpected(_)),
                 "{status} {body}"
             );
         }
         let wrong = r#"{"code":401,"message":"Incorrect OTP/ OTP Expired","data":{"user":{"phoneNumber":"+14155552671"},"trials":4}}"#;
-        let Verdict::Unexpected(text) = classified(Expect::Wrong(3), 401, wrong) else { panic!() };
-        assert!(text.contains("4 trials"), "{text}");
-        assert!(matches!(classified(Expect::Verified, 401, wrong), Verdict::Unexpected(_)));
+        let other = wrong.replace("\"trials\":4", "\"trials\":3");
+        let Verdict::Unexpected(text) = classified(Kind::Wrong, 401, &other) else { panic!() };
+        assert!(text.contains("3 trials left in place of 4"), "{text}");
+        assert!(matches!(classified(Kind::Right, 401, wrong), Verdict::Unexpected(_)));
     }
 
     #[test]
     fn an_overloaded_server_is_a_refusal() {
         for status in [429, 503] {
-            assert_eq!(classified(Expect::Sent, status, r#"{"code":503,"message":"x"}"#), Verdict::Refused);
+            assert_eq!(classified(Kind::Send, status, r#"{"code":503,"message":"x"}"#), Verdict::Refused);
         }
     }
 
     #[test]
     fn quotes_have_neither_codes_nor_whole_numbers() {
         assert_eq!(masked("403 +14155552671 and 123456\nttl 30"), "403 +... and ... ttl 30");
-        let Verdict::Unexpected(text) = classified(Expect::Sent, 500, "the number 14155552671") else {
+        let Verdict::Unexpected(text) = classified(Kind::Send, 500, "the number 14155552671") else {
             panic!()
         };
         assert_eq!(text, "500 the number ...");

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,8 +14,8 @@ use bytes::Bytes;
 use hdrhistogram::Histogram;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{CONTENT_TYPE, HOST, HeaderValue};
-use hyper::{Method, Request, StatusCode, Uri};
+use hyper::header::{CONTENT_TYPE, HOST};
+use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
@@ -23,10 +24,10 @@ use tokio::io::{Interest, unix::AsyncFd};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, interval_at, sleep, timeout, timeout_at};
+use tokio::time::{Instant, interval_at, sleep, sleep_until, timeout};
 
 use crate::args::Options;
-use crate::contract::{Expect, Verdict, classify_response};
+use crate::contract::{Verdict, classify_response};
 use crate::machine::Processes;
 use crate::mock::Mock;
 use crate::results::{self, ALL, Sample, Window, float};
@@ -41,7 +42,9 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(15);
 /// Reserved for use in films: +1 202 555 0123.
 const FICTITIOUS: u64 = 12_025_550_123;
 
-const RECONNECT_AFTER: Duration = Duration::from_millis(100);
+/// Before a connection that was lost is opened again.
+pub const RECONNECT_AFTER: Duration = Duration::from_millis(100);
+
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 
 /// All clients of one server.
@@ -52,10 +55,8 @@ struct Client {
     session: Session,
 }
 
-/// A connection, opened again when it was lost.
 struct Session {
-    connection: Option<Connection>,
-    address: SocketAddr,
+    connection: Connection,
     mock: Mock,
 }
 
@@ -63,11 +64,11 @@ impl Clients {
     pub async fn connect(address: SocketAddr, options: &Options, mock: &Mock) -> Result<Self> {
         let mut clients = Vec::new();
         for client in 0..options.connections {
-            let connection = Connection::open(address).await;
-            let connection =
-                Some(connection.with_context(|| format!("cannot open connection {client} to {address}"))?);
+            let mut connection = Connection::to(address);
+            let opened = connection.open().await;
+            opened.with_context(|| format!("cannot open connection {client} to {address}"))?;
             let script = Script::new(options.workload, options.seed, client, options.connections);
-            let session = Session { connection, address, mock: mock.clone() };
+            let session = Session { connection, mock: mock.clone() };
             clients.push(Arc::new(tokio::sync::Mutex::new(Client { script, session })));
         }
         Ok(Self(clients))
@@ -75,11 +76,9 @@ impl Clients {
 
     /// Sends one code to a fictitious number: its text must arrive at the mock.
     pub async fn probe(&self) -> Result<()> {
-        for client in self.0.iter().take(1) {
-            let session = &mut client.lock().await.session;
-            let answer = session.expect(&Step::send(Kind::Send, FICTITIOUS)).await;
-            answer.with_context(|| format!("its Twilio base URL must be {}", session.mock.base_url()))?;
-        }
+        let session = &mut self.0[0].lock().await.session;
+        let answer = session.expect(&Step::send(Kind::Send, FICTITIOUS)).await;
+        answer.with_context(|| format!("its Twilio base URL must be {}", session.mock.base_url()))?;
         Ok(())
     }
 
@@ -93,30 +92,20 @@ impl Clients {
         passed: impl Fn(Duration),
     ) -> Result<Window> {
         self.lock_numbers().await?;
-        let (schedule, tally) = (Arc::new(Schedule::new(rate, length)), Arc::<Mutex<Tally>>::default());
-        let start = now();
-        let end = start + if rate.is_some() { length * 2 } else { length } + PATIENCE;
-        let (mut busy, pacing) = (JoinSet::new(), schedule.clone());
         let timer = Timer::new()?;
+        let (schedule, tally) = (Arc::new(Schedule::new(rate, length)), Arc::<Mutex<Tally>>::default());
+        let (start, mut busy) = (schedule.start, JoinSet::new());
+        let pacing = schedule.clone();
         busy.spawn(async move {
-            while let Some(next) = pacing.release(start.elapsed()) {
-                if timer.sleep(next.saturating_sub(start.elapsed())).await.is_err() {
-                    return;
-                }
+            while let Some(wait) = pacing.release() {
+                timer.sleep(wait).await;
             }
         });
         for client in &self.0 {
             let (client, schedule, tally) = (client.clone(), schedule.clone(), tally.clone());
             busy.spawn(async move {
                 let Client { script, session } = &mut *client.lock().await;
-                let mut waits_for = None;
-                let driven = drive(&schedule, start, &tally, script, session, &mut waits_for);
-                if timeout_at(end, driven).await.is_err()
-                    && let Some(kind) = waits_for
-                {
-                    let silence = format!("no answer {PATIENCE:?} after the window ended");
-                    lock(&tally).answered(kind, &Verdict::Unexpected(silence), Duration::ZERO);
-                }
+                drive(&schedule, &tally, script, session).await;
             });
         }
         let (mut samples, mut last) = (Vec::new(), (start, processes.and_then(Processes::cpu)));
@@ -158,7 +147,7 @@ impl Clients {
                 let Client { script, session } = &mut *client.lock().await;
                 for mut turn in script.begin_window() {
                     // The ceiling takes them for locked as they are.
-                    if session.expect(&turn.locked_send()).await.is_ok() {
+                    if session.expect(&Step::send(Kind::SendLocked, turn.digits)).await.is_ok() {
                         continue;
                     }
                     while let Some(step) = turn.next() {
@@ -169,10 +158,8 @@ impl Clients {
                 anyhow::Ok(())
             });
         }
-        while let Some(done) = busy.join_next().await {
-            done?.context("cannot lock the numbers of the workload")?;
-        }
-        Ok(())
+        let locked: Result<()> = busy.join_all().await.into_iter().collect();
+        locked.context("cannot lock the numbers of the workload")
     }
 }
 
@@ -191,14 +178,17 @@ impl Timer {
         Ok(Self(timer))
     }
 
-    async fn sleep(&self, time: Duration) -> io::Result<()> {
+    async fn sleep(&self, time: Duration) {
         // Zero would stop the timer.
-        let it_value = Timespec::try_from(time.max(Duration::from_nanos(1))).map_err(io::Error::other)?;
+        let it_value = Timespec::try_from(time.max(Duration::from_nanos(1))).unwrap_or_default();
         let once = Itimerspec { it_interval: Timespec::default(), it_value };
-        timerfd_settime(&self.0, TimerfdTimerFlags::empty(), &once)?;
+        if timerfd_settime(&self.0, TimerfdTimerFlags::empty(), &once).is_err() {
+            return sleep(time).await;
+        }
         // Setting it again forgets the expiry: there is nothing to read.
-        self.0.readable().await?.clear_ready();
-        Ok(())
+        if let Ok(mut expired) = self.0.readable().await {
+            expired.clear_ready();
+        }
     }
 }
 
@@ -207,9 +197,10 @@ impl Timer {
 /// latency counts from the moment. Late requests leave until twice the window has passed.
 #[derive(Debug)]
 struct Schedule {
-    /// Moments a second (at least 1) of an open loop.
-    rate: Option<u32>,
+    start: Instant,
     window: Duration,
+    /// Moments a second (at least 1) of an open loop, and in the window.
+    rate: Option<u32>,
     moments: u64,
     released: AtomicU64,
     taken: AtomicU64,
@@ -220,29 +211,31 @@ struct Schedule {
 
 impl Schedule {
     fn new(rate: Option<u32>, window: Duration) -> Self {
+        let (start, due) = (now(), Semaphore::new(0));
         let (released, taken, last_left) = Default::default();
         let moments = u64::from(rate.unwrap_or_default()) * window.as_secs();
-        Self { rate, window, moments, released, taken, last_left, due: Semaphore::new(0) }
+        Self { start, window, rate, moments, released, taken, last_left, due }
     }
 
-    /// Lets all requests leave that are due at this time of the window. Returns the next moment, or `None` after the
-    /// last: then every client that asks learns that no moment is left.
-    fn release(&self, time: Duration) -> Option<Duration> {
+    /// Lets all requests leave that are due now. Returns the time until the next moment, or `None` after the last: then
+    /// every client that asks learns that no moment is left.
+    fn release(&self) -> Option<Duration> {
+        let time = self.start.elapsed();
         let due = u128::from(self.rate.unwrap_or_default()) * time.as_nanos() / 1_000_000_000 + 1;
         let due = u64::try_from(due).unwrap_or(u64::MAX).min(self.moments);
         let before = self.released.swap(due, Ordering::Relaxed);
         let permits = if due == self.moments { Semaphore::MAX_PERMITS as u64 / 2 } else { due - before };
         self.due.add_permits(usize::try_from(permits).unwrap_or(usize::MAX));
-        (due < self.moments).then(|| self.moment(due))
+        (due < self.moments).then(|| self.moment(due).saturating_sub(time))
     }
 
     /// The next moment, when it has come; `None` when there is none, or when it is too late for any.
-    async fn take(&self, start: Instant) -> Option<Duration> {
+    async fn take(&self) -> Option<Duration> {
         if self.rate.is_none() {
-            return Some(start.elapsed()).filter(|time| *time < self.window);
+            return Some(self.start.elapsed()).filter(|time| *time < self.window);
         }
         self.due.acquire().await.ok()?.forget();
-        let time = start.elapsed();
+        let time = self.start.elapsed();
         if time > self.window * 2 {
             return None;
         }
@@ -275,41 +268,30 @@ trait Server: Send {
     fn ask(&mut self, step: &Step) -> impl Future<Output = (Verdict, Option<String>)> + Send;
 }
 
-/// Asks until the window is over. `waits_for` is the request without an answer.
-async fn drive(
-    schedule: &Schedule,
-    start: Instant,
-    tally: &Mutex<Tally>,
-    script: &mut Script,
-    server: &mut impl Server,
-    waits_for: &mut Option<Kind>,
-) {
+/// Asks until the window is over.
+async fn drive(schedule: &Schedule, tally: &Mutex<Tally>, script: &mut Script, server: &mut impl Server) {
+    let start = schedule.start;
+    let ends = start + if schedule.rate.is_some() { schedule.window * 2 } else { schedule.window };
+    let mut given_up = pin!(sleep_until(ends + PATIENCE));
     loop {
         let free = start.elapsed();
-        let Some(due) = schedule.take(start).await else { return };
+        let Some(due) = schedule.take().await else { return };
         if due > free {
             lock(tally).lateness.saturating_record(nanos(start.elapsed().saturating_sub(due)));
         }
         let step = script.next();
-        *waits_for = Some(step.kind);
-        let (verdict, code) = server.ask(&step).await;
-        *waits_for = None;
+        let (verdict, code) = tokio::select! {
+            answer = server.ask(&step) => answer,
+            () = &mut given_up => {
+                (Verdict::Unexpected(format!("no answer {PATIENCE:?} after the window ended")), None)
+            }
+        };
         lock(tally).answered(step.kind, &verdict, start.elapsed().saturating_sub(due));
         script.answered(&step, &verdict, code);
     }
 }
 
 impl Session {
-    async fn request(&mut self, path: &'static str, body: Bytes) -> Result<(u16, Bytes)> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => Connection::open(self.address).await?,
-        };
-        let (status, body) = connection.request(path, body).await?;
-        self.connection = Some(connection);
-        Ok((status.as_u16(), body))
-    }
-
     /// Asks outside of a window; the error says what came in place of the expected answer.
     async fn expect(&mut self, step: &Step) -> Result<(Option<String>, Option<u32>)> {
         let answer = timeout(ANSWERS_WITHIN, self.ask(step)).await;
@@ -323,21 +305,23 @@ impl Session {
 impl Server for Session {
     async fn ask(&mut self, step: &Step) -> (Verdict, Option<String>) {
         let number = step.digits;
-        let (path, body) = match &step.code {
-            None => ("/api/send-otp", format!(r#"{{"phoneNumber":"+{number}"}}"#)),
+        let answer = match &step.code {
+            None => self.connection.send_code(number).await,
             Some(code) => {
-                ("/api/verify-otp", format!(r#"{{"user":{{"phoneNumber":"+{number}"}},"code":"{code}"}}"#))
+                let body = format!(r#"{{"user":{{"phoneNumber":"+{number}"}},"code":"{code}"}}"#);
+                self.connection.request("/api/verify-otp", body).await
             }
         };
-        let (status, body) = match self.request(path, body.into()).await {
+        let (status, body) = match answer {
             Ok(answer) => answer,
             Err(error) => {
                 sleep(RECONNECT_AFTER).await;
                 return (Verdict::Unexpected(format!("no answer: {error:#}")), None);
             }
         };
-        let verdict = classify_response(step.expect, number, status, &body);
-        if step.expect != Expect::Sent || !matches!(verdict, Verdict::Expected(_)) {
+        let verdict = classify_response(step, status.as_u16(), &body);
+        let sends = matches!(step.kind, Kind::Send | Kind::SendAgain);
+        if !sends || !matches!(verdict, Verdict::Expected(_)) {
             return (verdict, None);
         }
         // A send is answered after the provider took the message.
@@ -348,33 +332,49 @@ impl Server for Session {
     }
 }
 
-/// Carries one request at a time.
+/// Carries one request at a time; opened when it is needed, and again when it was lost.
 pub struct Connection {
-    sender: SendRequest<Full<Bytes>>,
-    host: HeaderValue,
+    address: SocketAddr,
+    sender: Option<SendRequest<Full<Bytes>>>,
 }
 
 impl Connection {
-    pub async fn open(address: SocketAddr) -> Result<Self> {
-        let stream = TcpStream::connect(address).await?;
+    pub fn to(address: SocketAddr) -> Self {
+        Self { address, sender: None }
+    }
+
+    async fn open(&mut self) -> Result<()> {
+        let stream = TcpStream::connect(self.address).await?;
         stream.set_nodelay(true)?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         // An error shows in the request that fails with it.
         tokio::spawn(async move { drop(connection.await) });
-        Ok(Self { sender, host: HeaderValue::from_str(&address.to_string())? })
+        self.sender = Some(sender);
+        Ok(())
     }
 
-    pub async fn request(&mut self, path: &'static str, body: Bytes) -> Result<(StatusCode, Bytes)> {
-        let method = if body.is_empty() { Method::GET } else { Method::POST };
-        let mut request = Request::new(Full::new(body));
-        *request.method_mut() = method;
-        *request.uri_mut() = Uri::from_static(path);
-        request.headers_mut().insert(HOST, self.host.clone());
-        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        self.sender.ready().await?;
-        let response = self.sender.send_request(request).await?;
+    pub async fn send_code(&mut self, number: u64) -> Result<(StatusCode, Bytes)> {
+        self.request("/api/send-otp", format!(r#"{{"phoneNumber":"+{number}"}}"#)).await
+    }
+
+    /// A GET where there is no body.
+    pub async fn request(&mut self, path: &str, body: String) -> Result<(StatusCode, Bytes)> {
+        if self.sender.is_none() {
+            self.open().await?;
+        }
+        let mut sender = self.sender.take().context("it was closed")?;
+        let request = Request::builder()
+            .method(if body.is_empty() { "GET" } else { "POST" })
+            .uri(path)
+            .header(HOST, self.address.to_string())
+            .header(CONTENT_TYPE, "application/json")
+            .body(Full::from(body))?;
+        sender.ready().await?;
+        let response = sender.send_request(request).await?;
         let status = response.status();
-        Ok((status, response.into_body().collect().await?.to_bytes()))
+        let body = response.into_body().collect().await?.to_bytes();
+        self.sender = Some(sender);
+        Ok((status, body))
     }
 }
 
@@ -394,11 +394,13 @@ struct Counts {
     expected: Histogram<u64>,
 }
 
-impl Counts {
-    fn new() -> Self {
+impl Default for Counts {
+    fn default() -> Self {
         Self { refused: 0, unexpected: 0, expected: histogram() }
     }
+}
 
+impl Counts {
     fn results(&self, name: &'static str, lasted: Duration) -> results::Kind {
         const PERCENTILES: [f64; 22] = [
             1.0, 5.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 85.0, 90.0, 92.5, 95.0, 97.5, 99.0,
@@ -437,7 +439,7 @@ impl Tally {
     const QUOTES: usize = 5;
 
     fn answered(&mut self, kind: Kind, verdict: &Verdict, latency: Duration) {
-        let counts = self.kinds.entry(kind).or_insert_with(Counts::new);
+        let counts = self.kinds.entry(kind).or_default();
         match verdict {
             Verdict::Expected(_) => {
                 counts.expected.saturating_record(nanos(latency));
@@ -455,7 +457,7 @@ impl Tally {
 
     /// Of all kinds together, then of each.
     fn results(&self, lasted: Duration) -> Vec<results::Kind> {
-        let mut all = Counts::new();
+        let mut all = Counts::default();
         for Counts { refused, unexpected, expected } in self.kinds.values() {
             all.refused += refused;
             all.unexpected += unexpected;
@@ -516,7 +518,6 @@ pub fn now() -> Instant {
 mod tests {
     use clap::Parser;
     use tokio::net::TcpListener;
-    use tokio::time::sleep_until;
 
     use super::*;
     use crate::args::Arguments;
@@ -542,21 +543,20 @@ mod tests {
         length: Duration,
         clients: u32,
     ) -> (results::Kind, Arc<Schedule>, Duration) {
-        let start = now();
         let (schedule, tally) = (Arc::new(Schedule::new(rate, length)), Arc::<Mutex<Tally>>::default());
         let mut all = JoinSet::new();
         let pacing = schedule.clone();
-        // In the time of the test, as the thread does it in real time.
+        // In the time of the test, as the timer does it in real time.
         all.spawn(async move {
-            while let Some(next) = pacing.release(start.elapsed()) {
-                sleep_until(start + next).await;
+            while let Some(wait) = pacing.release() {
+                sleep(wait).await;
             }
         });
         for client in 0..clients {
             let (schedule, tally) = (schedule.clone(), tally.clone());
             all.spawn(async move {
                 let mut script = Script::new(Workload::SendVerify, 1, client, clients);
-                drive(&schedule, start, &tally, &mut script, &mut Stalls(start), &mut None).await;
+                drive(&schedule, &tally, &mut script, &mut Stalls(schedule.start)).await;
             });
         }
         while let Some(done) = all.join_next().await {
@@ -602,26 +602,26 @@ mod tests {
         assert!((1_500.0..5_000.0).contains(&schedule.achieved()), "{}", schedule.achieved());
     }
 
-    #[test]
-    fn moments_are_at_even_distances_and_do_not_drift() {
+    #[tokio::test(start_paused = true)]
+    async fn moments_are_at_even_distances_and_do_not_drift() {
         let schedule = Schedule::new(Some(3), Duration::from_secs(1_000_000));
         assert_eq!(schedule.moment(2_999_997), Duration::from_secs(999_999));
         let schedule = Schedule::new(Some(4), Duration::from_secs(1));
         let ms = Duration::from_millis;
-        assert_eq!(
-            [0, 260, 600, 750].map(|time| schedule.release(ms(time))),
-            [Some(ms(250)), Some(ms(500)), Some(ms(750)), None]
-        );
+        for (passes, wait) in [(0, Some(ms(250))), (260, Some(ms(240))), (340, Some(ms(150))), (150, None)] {
+            tokio::time::advance(ms(passes)).await;
+            assert_eq!(schedule.release(), wait);
+        }
     }
 
     #[tokio::test(start_paused = true)]
     async fn late_moments_are_taken_until_twice_the_window() {
-        let (schedule, start) = (Schedule::new(Some(10), Duration::from_secs(1)), now());
-        schedule.release(Duration::from_secs(1));
+        let schedule = Schedule::new(Some(10), Duration::from_secs(1));
         tokio::time::advance(Duration::from_secs(2)).await;
-        assert_eq!(schedule.take(start).await, Some(Duration::ZERO));
+        schedule.release();
+        assert_eq!(schedule.take().await, Some(Duration::ZERO));
         tokio::time::advance(Duration::from_millis(1)).await;
-        assert_eq!(schedule.take(start).await, None);
+        assert_eq!(schedule.take().await, None);
         assert_eq!(schedule.dropped(), 9);
         assert!((schedule.achieved() - 0.5).abs() < 1e-9);
     }

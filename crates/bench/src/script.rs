@@ -8,7 +8,7 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use serde::Serialize;
 
-use crate::contract::{Expect, Verdict};
+use crate::contract::Verdict;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -68,62 +68,56 @@ pub struct Step {
     pub digits: u64,
     /// Of a check.
     pub code: Option<String>,
-    pub expect: Expect,
+    /// Wrong codes that are allowed after this wrong one.
+    pub trials: u32,
 }
 
 impl Step {
     pub fn send(kind: Kind, digits: u64) -> Self {
-        Self { kind, digits, code: None, expect: Expect::Sent }
+        Self { kind, digits, code: None, trials: 0 }
     }
 }
 
 const SEND: &[Kind] = &[Kind::Send];
-const SEND_TWICE: &[Kind] = &[Kind::Send, Kind::SendAgain];
+const VERIFY: &[Kind] = &[Kind::Send, Kind::Right];
+const LOCK_OUT: &[Kind] = &[Kind::Send, Kind::Locks];
 
 /// The requests about one number, from its first send on.
 #[derive(Debug)]
 pub struct Turn {
-    digits: u64,
+    pub digits: u64,
     /// The code that arrived, and the wrong codes that are still allowed.
     code: String,
     trials: u32,
-    /// Requests that are left: sends, wrong codes until the number is locked, and the right code unless it is.
-    sends: &'static [Kind],
-    wrong: u32,
-    right: bool,
+    /// Requests that are left; [`Kind::Locks`] means wrong codes until the number is locked.
+    plan: &'static [Kind],
 }
 
 impl Turn {
-    fn new(digits: u64, sends: &'static [Kind], wrong: u32, right: bool) -> Self {
-        Self { digits, code: String::new(), trials: 0, sends, wrong, right }
-    }
-
-    /// A send that is answered as expected if the number is locked.
-    pub fn locked_send(&self) -> Step {
-        Step { expect: Expect::Locked, ..Step::send(Kind::SendLocked, self.digits) }
+    fn new(digits: u64, plan: &'static [Kind]) -> Self {
+        Self { digits, code: String::new(), trials: 0, plan }
     }
 
     pub fn next(&mut self) -> Option<Step> {
-        let digits = self.digits;
-        if let [kind, left @ ..] = self.sends {
-            self.sends = left;
-            return Some(Step::send(*kind, digits));
-        }
-        if self.wrong > 0 && self.trials > 0 {
-            let code = Some(wrong_code(&self.code, self.trials));
-            self.wrong -= 1;
-            self.trials -= 1;
-            let (kind, expect) = match self.trials {
-                0 => (Kind::Locks, Expect::Locks),
-                left => (Kind::Wrong, Expect::Wrong(left)),
-            };
-            return Some(Step { kind, digits, code, expect });
-        }
-        if std::mem::take(&mut self.right) && self.trials > 0 {
-            let code = Some(std::mem::take(&mut self.code));
-            return Some(Step { kind: Kind::Right, digits, code, expect: Expect::Verified });
-        }
-        None
+        let (&planned, left) = self.plan.split_first()?;
+        let (kind, code) = match planned {
+            Kind::Right => (planned, self.code.clone()),
+            Kind::Wrong | Kind::Locks => {
+                let code = wrong_code(&self.code, self.trials);
+                self.trials = self.trials.saturating_sub(1);
+                (if self.trials == 0 { Kind::Locks } else { Kind::Wrong }, code)
+            }
+            send => {
+                self.plan = left;
+                return Some(Step::send(send, self.digits));
+            }
+        };
+        self.plan = match (planned, kind) {
+            (_, Kind::Locks) => &[],
+            (Kind::Locks, _) => self.plan,
+            _ => left,
+        };
+        Some(Step { kind, digits: self.digits, code: Some(code), trials: self.trials })
     }
 
     /// The step was answered as expected; after a send with the code that arrived and the wrong codes allowed.
@@ -171,7 +165,7 @@ impl Script {
         self.windows += 1;
         let locks = matches!(self.workload, Workload::Locked | Workload::Mix);
         let count = if locks { Self::LOCKED_NUMBERS } else { 0 };
-        (0..count).map(|index| Turn::new(self.locked_number(index), SEND, u32::MAX, false)).collect()
+        (0..count).map(|index| Turn::new(self.locked_number(index), LOCK_OUT)).collect()
     }
 
     pub fn next(&mut self) -> Step {
@@ -179,27 +173,27 @@ impl Script {
             return step;
         }
         self.turn = None;
-        let (sends, wrong, right) = match self.workload {
-            Workload::SendVerify => (SEND, 0, true),
-            Workload::Send => (SEND, 0, false),
-            Workload::WrongCodes => (SEND, u32::MAX, false),
+        let plan = match self.workload {
+            Workload::SendVerify => VERIFY,
+            Workload::Send => SEND,
+            Workload::WrongCodes => LOCK_OUT,
             Workload::Locked => return self.locked_request(),
             Workload::Resend => {
                 self.used += 1;
                 return Step::send(Kind::SendAgain, self.fresh_number(self.used % Self::RESEND_NUMBERS));
             }
             Workload::Mix => match self.choices.random_range(0..20_u32) {
-                0..12 => (SEND, 0, true),
-                12..14 => (SEND, 1, true),
-                14..16 => (SEND_TWICE, 0, true),
-                16..18 => (SEND, 0, false),
-                18 => (SEND, u32::MAX, false),
+                0..12 => VERIFY,
+                12..14 => &[Kind::Send, Kind::Wrong, Kind::Right],
+                14..16 => &[Kind::Send, Kind::SendAgain, Kind::Right],
+                16..18 => SEND,
+                18 => LOCK_OUT,
                 _ => return self.locked_request(),
             },
         };
         let digits = self.fresh_number(self.used);
         self.used += 1;
-        let turn = self.turn.insert(Turn::new(digits, sends, wrong, right));
+        let turn = self.turn.insert(Turn::new(digits, plan));
         turn.next().unwrap_or_else(|| Step::send(Kind::Send, digits))
     }
 
@@ -217,12 +211,10 @@ impl Script {
     fn locked_request(&mut self) -> Step {
         self.locked_requests += 1;
         let digits = self.locked_number(self.locked_requests / 2 % Self::LOCKED_NUMBERS);
-        let (kind, code) = if self.locked_requests.is_multiple_of(2) {
-            (Kind::SendLocked, None)
-        } else {
-            (Kind::CheckLocked, Some("000000".to_owned()))
-        };
-        Step { kind, digits, code, expect: Expect::Locked }
+        if self.locked_requests.is_multiple_of(2) {
+            return Step::send(Kind::SendLocked, digits);
+        }
+        Step { code: Some("000000".to_owned()), ..Step::send(Kind::CheckLocked, digits) }
     }
 
     fn fresh_number(&self, index: u64) -> u64 {
@@ -230,11 +222,8 @@ impl Script {
     }
 
     fn locked_number(&self, index: u64) -> u64 {
-        scattered(
-            LOCKED,
-            self.seed,
-            (self.windows * Self::LOCKED_NUMBERS + index) * self.clients + self.client,
-        )
+        let index = self.windows * Self::LOCKED_NUMBERS + index;
+        scattered(LOCKED, self.seed, index * self.clients + self.client)
     }
 }
 
@@ -349,10 +338,11 @@ mod tests {
 
     #[test]
     fn wrong_codes_come_until_the_number_is_locked() {
-        let expected: Vec<Expect> =
-            steps(Workload::WrongCodes, 1, 6).iter().map(|step| step.expect).collect();
-        let wrong = Expect::Wrong;
-        assert_eq!(expected, [Expect::Sent, wrong(4), wrong(3), wrong(2), wrong(1), Expect::Locks]);
+        let steps = steps(Workload::WrongCodes, 1, 7);
+        let asked: Vec<(Kind, u32)> = steps.iter().map(|step| (step.kind, step.trials)).collect();
+        let wrong = |trials| (Kind::Wrong, trials);
+        let (send, locks) = ((Kind::Send, 0), (Kind::Locks, 0));
+        assert_eq!(asked, [send, wrong(4), wrong(3), wrong(2), wrong(1), locks, send]);
     }
 
     #[test]

@@ -8,7 +8,6 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use bytes::Bytes;
 use indicatif::ProgressBar;
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::Value;
@@ -18,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::args::Options;
-use crate::load::{Clients, Connection, now};
+use crate::load::{Clients, Connection, RECONNECT_AFTER, now};
 use crate::machine::Processes;
 use crate::mock::{ACCOUNT_SID, AUTH_TOKEN, Mock, SENDER};
 use crate::results::{Figures, Server, float};
@@ -29,9 +28,6 @@ const STARTS_WITHIN: Duration = Duration::from_secs(120);
 
 /// Times of starts are exact to this.
 const POLL_EVERY: Duration = Duration::from_millis(1);
-
-/// Before a connection that the server closed is opened again.
-const RECONNECT_AFTER: Duration = Duration::from_millis(100);
 
 /// More numbers than any run uses: the limit on numbers must not be met.
 const MAX_NUMBERS: u64 = 40_000_000;
@@ -71,10 +67,10 @@ impl Setup<'_> {
         }
         for reference in self.options.beside() {
             let (name, what) = reference.describe();
-            let home = self.directory(name)?;
+            let home = self.directory(&name)?;
             let begun = now();
-            let child = Child::start(name, reference.command(&self.mock.base_url(), &home)?, &home).await?;
-            targets.push(self.target(name, what, begun, child, None).await?);
+            let child = Child::start(&name, reference.command(&self.mock.base_url(), &home)?, &home).await?;
+            targets.push(self.target(&name, &what, begun, child, None).await?);
         }
         Ok(targets)
     }
@@ -95,14 +91,13 @@ impl Setup<'_> {
         let mut command = self.onceward_command(program, home);
         command.args(["--listen", "127.0.0.1:0", "--log-format", "json", "--data-dir", "data"]);
         let child = Child::start(name, command, home).await?;
+        let mut connection = Connection::to(child.address);
         let ready = async {
-            loop {
-                if let Ok(mut connection) = Connection::open(child.address).await
-                    && let Ok((status, _)) = connection.request("/readyz", Bytes::new()).await
-                    && status.is_success()
-                {
-                    return;
-                }
+            while !connection
+                .request("/readyz", String::new())
+                .await
+                .is_ok_and(|(status, _)| status.is_success())
+            {
                 sleep(POLL_EVERY).await;
             }
         };
@@ -182,13 +177,10 @@ impl Setup<'_> {
         let sends = u64::from(self.options.hanging_sends);
         for first in 0..sends {
             tasks.spawn(async move {
+                let mut connection = Connection::to(address);
                 for round in 0.. {
-                    let number = hanging_number(first + round * sends);
-                    if let Ok(mut connection) = Connection::open(address).await {
-                        // Answered with an error when the server gives the provider up.
-                        let body = format!(r#"{{"phoneNumber":"+{number}"}}"#);
-                        let _ = connection.request("/api/send-otp", body.into()).await;
-                    }
+                    // Answered with an error when the server gives the provider up.
+                    let _ = connection.send_code(hanging_number(first + round * sends)).await;
                     sleep(RECONNECT_AFTER).await;
                 }
             });
