@@ -3,7 +3,6 @@
 
 mod args;
 mod contract;
-mod live;
 mod load;
 mod machine;
 mod mock;

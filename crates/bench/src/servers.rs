@@ -1,16 +1,20 @@
 //! The servers of a run: processes that the bench starts, or one that runs already.
 
 use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{self, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use hyper::StatusCode;
 use indicatif::ProgressBar;
 use rustix::process::{Pid, Signal, kill_process_group};
-use serde_json::Value;
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -20,8 +24,9 @@ use crate::args::Options;
 use crate::load::{Clients, Connection, RECONNECT_AFTER, now};
 use crate::machine::Processes;
 use crate::mock::{ACCOUNT_SID, AUTH_TOKEN, Mock, SENDER};
+use crate::report::count;
 use crate::results::{Figures, Server, float};
-use crate::script::hanging_number;
+use crate::script::{hanging_number, live_number};
 
 /// A start with very much data takes long.
 const STARTS_WITHIN: Duration = Duration::from_secs(120);
@@ -66,11 +71,10 @@ impl Setup<'_> {
             targets.push(self.onceward("baseline", &what, program).await?);
         }
         for reference in self.options.beside() {
-            let (name, what) = reference.describe();
+            let ((name, what), begun) = (reference.describe(), now());
             let home = self.directory(&name)?;
-            let begun = now();
             let child = Child::start(&name, reference.command(&self.mock.base_url(), &home)?, &home).await?;
-            targets.push(self.target(&name, &what, begun, child, None).await?);
+            targets.push(self.started(&what, begun, child, None).await?);
         }
         Ok(targets)
     }
@@ -83,21 +87,19 @@ impl Setup<'_> {
         self.progress.set_message(format!("starting {name}"));
         let begun = now();
         let child = self.start_onceward(name, program, &home).await?;
-        self.target(name, what, begun, child, Some(home.join("data"))).await
+        self.started(what, begun, child, Some(home.join("data"))).await
     }
 
     /// Starts an onceward with its data in `home/data` and waits until it is ready.
-    pub async fn start_onceward(&self, name: &str, program: &Path, home: &Path) -> Result<Child> {
+    async fn start_onceward(&self, name: &str, program: &Path, home: &Path) -> Result<Child> {
         let mut command = self.onceward_command(program, home);
         command.args(["--listen", "127.0.0.1:0", "--log-format", "json", "--data-dir", "data"]);
         let child = Child::start(name, command, home).await?;
         let mut connection = Connection::to(child.address);
         let ready = async {
-            while !connection
-                .request("/readyz", String::new())
-                .await
-                .is_ok_and(|(status, _)| status.is_success())
-            {
+            let is_ready =
+                |answer: Result<(StatusCode, _)>| answer.is_ok_and(|(status, _)| status.is_success());
+            while !is_ready(connection.request("/readyz", String::new()).await) {
                 sleep(POLL_EVERY).await;
             }
         };
@@ -106,27 +108,25 @@ impl Setup<'_> {
     }
 
     /// An onceward as an operator runs it, with default settings except those of the environment.
-    pub fn onceward_command(&self, program: &Path, home: &Path) -> Command {
+    fn onceward_command(&self, program: &Path, home: &Path) -> Command {
         let mut command = Command::new(program);
-        command
-            .current_dir(home)
-            .env_clear()
-            .env("TWILIO_ACCOUNT_SID", ACCOUNT_SID)
-            .env("TWILIO_AUTH_TOKEN", AUTH_TOKEN)
-            .env("TWILIO_PHONE_NUMBER", SENDER)
-            .env("TWILIO_BASE_URL", self.mock.base_url())
+        command.current_dir(home).env_clear().envs([
+            ("TWILIO_ACCOUNT_SID", ACCOUNT_SID),
+            ("TWILIO_AUTH_TOKEN", AUTH_TOKEN),
+            ("TWILIO_PHONE_NUMBER", SENDER),
+            ("TWILIO_BASE_URL", &self.mock.base_url()),
             // Otherwise it makes credentials and logs a warning.
-            .env("ONCEWARD_ACCOUNT_SID", ACCOUNT_SID)
-            .env("ONCEWARD_AUTH_TOKEN", AUTH_TOKEN)
-            .env("ONCEWARD_MAX_NUMBERS", (self.options.live_numbers + MAX_NUMBERS).to_string())
-            .envs(self.options.settings());
+            ("ONCEWARD_ACCOUNT_SID", ACCOUNT_SID),
+            ("ONCEWARD_AUTH_TOKEN", AUTH_TOKEN),
+            ("ONCEWARD_MAX_NUMBERS", &(self.options.live_numbers + MAX_NUMBERS).to_string()),
+        ]);
+        command.envs(self.options.settings());
         command
     }
 
     /// A server that was started at `begun`.
-    async fn target(
+    async fn started(
         &self,
-        name: &str,
         what: &str,
         begun: Instant,
         child: Child,
@@ -135,7 +135,7 @@ impl Setup<'_> {
         let mut start = Figures::from([("ready_ms", begun.elapsed().as_secs_f64() * 1e3)]);
         let processes = Processes::with_children(child.process.id(), data);
         start.extend(processes.memory().map(|bytes| ("idle_memory_bytes", float(bytes))));
-        let results = Server { name: name.to_owned(), what: what.to_owned(), start, ..Server::default() };
+        let results = Server { name: child.name.clone(), what: what.to_owned(), start, ..Server::default() };
         let clients = Clients::connect(child.address, self.options, &self.mock).await?;
         let background = self.background(child.address).await?;
         let (processes, child) = (Some(processes), Some(child));
@@ -188,6 +188,35 @@ impl Setup<'_> {
         Ok(tasks)
     }
 
+    /// Makes `home/data` with numbers that wait for a code: a server of the same program sends a code to one number and
+    /// exports its record, which is imported under other numbers. The bench knows the format of exports
+    /// (`docs/backup.md`), but none of the disk.
+    async fn make_live_numbers(&self, name: &str, program: &Path, home: &Path) -> Result<()> {
+        let numbers = self.options.live_numbers;
+        self.progress.set_message(format!("{name}: writing {} live numbers", count(numbers)));
+        let (first_home, data) = (home.join("template"), home.join("data"));
+        fs::create_dir(&first_home)?;
+        let child = self.start_onceward("template", program, &first_home).await?;
+        let clients = Clients::connect(child.address, self.options, &self.mock).await?;
+        clients.probe().await.context("cannot make live numbers: the server")?;
+        let mut export = self.onceward_command(program, &first_home);
+        let exported = export.args(["export", "--quiet", "--data-dir", "data"]).output();
+        let exported = exported.context("cannot export a number")?;
+        drop((clients, child));
+        let first = first_number(&String::from_utf8_lossy(&exported.stdout));
+        let (header, number) = first.with_context(|| {
+            format!("no number in the export. {}", String::from_utf8_lossy(&exported.stderr))
+        })?;
+        fs::DirBuilder::new().mode(0o700).create(&data)?;
+        fs::copy(first_home.join("data/server.key"), data.join("server.key"))?;
+        fs::remove_dir_all(&first_home)?;
+        let mut import = self.onceward_command(program, home);
+        import.args(["import", "-", "--quiet", "--data-dir", "data"]);
+        import.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let import = import.spawn().context("cannot import live numbers")?;
+        tokio::task::spawn_blocking(move || feed(import, header, number, numbers)).await?
+    }
+
     fn directory(&self, name: &str) -> Result<PathBuf> {
         let directory = self.home.join(name);
         fs::create_dir(&directory).context("cannot make a directory for a server")?;
@@ -206,7 +235,7 @@ impl Target {
 #[derive(Debug)]
 pub struct Child {
     name: String,
-    process: std::process::Child,
+    process: process::Child,
     pub address: SocketAddr,
     log: PathBuf,
 }
@@ -283,6 +312,67 @@ fn listening(line: &str) -> Option<SocketAddr> {
     url.strip_prefix("http://")?.trim_end_matches('/').parse().ok()
 }
 
+type Object = Map<String, Value>;
+
+/// The first line of an export, and the record of its first number.
+fn first_number(export: &str) -> Option<(Object, Object)> {
+    let mut lines = export.lines().filter_map(|line| serde_json::from_str::<Object>(line).ok());
+    let header = lines.next()?;
+    Some((header, lines.find(|line| line.get("kind").and_then(Value::as_str) == Some("numbers"))?))
+}
+
+fn feed(mut import: process::Child, header: Object, number: Object, count: u64) -> Result<()> {
+    let input = import.stdin.take().map(|input| BufWriter::with_capacity(1 << 20, input));
+    let written = input.map_or(Ok(()), |input| write_export(input, header, number, count));
+    let ended = import.wait_with_output()?;
+    // A pipe that broke has its reason in what the import says.
+    let said = String::from_utf8_lossy(&ended.stderr);
+    ensure!(ended.status.success(), "cannot import live numbers: {}: {said}", ended.status);
+    Ok(written?)
+}
+
+/// An export of `count` copies of a record, each under a number and with a salt of its own.
+fn write_export(mut out: impl Write, header: Object, mut number: Object, count: u64) -> io::Result<()> {
+    const NUMBER: &str = "__NUMBER__";
+    const SALT: &str = "__SALT__";
+    let mut sum = Sha256::new();
+    let header = sealed(&unsealed(header)?);
+    sum.update(&header);
+    out.write_all(header.as_bytes())?;
+    number.insert("subject".to_owned(), NUMBER.into());
+    let record = number.get_mut("record");
+    if let Some(salt) = record.and_then(|record| record.pointer_mut("/open/verification/salt")) {
+        *salt = SALT.into();
+    }
+    // Serialised once: to serialise each line would take several times as long.
+    let template = unsealed(number)?;
+    for index in 0..count {
+        let number = format!("+{}", live_number(index, count));
+        let salt = u128::from(index + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835);
+        let line = sealed(&template.replace(NUMBER, &number).replace(SALT, &format!("{salt:032x}")));
+        sum.update(&line);
+        out.write_all(line.as_bytes())?;
+    }
+    let sha256 = base16ct::lower::encode_string(&sum.finalize());
+    let end = [("kind", "end".into()), ("records", count.into()), ("sha256", sha256.into())];
+    let end = end.map(|(name, value): (&str, Value)| (name.to_owned(), value));
+    out.write_all(sealed(&unsealed(Map::from_iter(end))?).as_bytes())?;
+    out.flush()
+}
+
+/// A line of an export, up to its checksum.
+fn unsealed(mut line: Object) -> io::Result<String> {
+    line.remove("crc32c");
+    let mut text = serde_json::to_string(&line)?;
+    text.pop();
+    Ok(text)
+}
+
+/// The whole line, with its checksum.
+fn sealed(line: &str) -> String {
+    format!("{line},\"crc32c\":\"{:08x}\"}}\n", crc32c::crc32c(line.as_bytes()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -339,5 +429,30 @@ mod tests {
         let (address, log) = (([0; 4], 0).into(), log.path().to_owned());
         let child = Child { name: String::new(), process, address, log };
         assert_eq!(child.problems(), [r#"{"level":"ERROR","message":"y"}"#, "a panic"]);
+    }
+
+    const EXPORT: &str = r#"{"is":"onceward export","format":3,"key":"0f","crc32c":"00000000"}
+{"kind":"numbers","service":0,"subject":"+12025550123","record":{"open":{"verification":{"salt":"00112233445566778899aabbccddeeff"}}},"crc32c":"00000000"}
+{"kind":"delivery attempts","crc32c":"00000000"}
+{"kind":"end","records":2,"sha256":"","crc32c":"00000000"}
+"#;
+
+    #[test]
+    fn an_export_has_as_many_numbers_in_order_and_right_sums() {
+        let (header, number) = first_number(EXPORT).unwrap();
+        let mut written = Vec::new();
+        write_export(&mut written, header, number, 3).unwrap();
+        let text = String::from_utf8(written).unwrap();
+        let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!((lines.len(), &lines[0]["key"]), (5, &Value::from("0f")));
+        let numbers: Vec<_> = lines[1..4].iter().map(|line| line["subject"].as_str().unwrap()).collect();
+        assert!(numbers.is_sorted_by(|a, b| a < b) && numbers.iter().all(|n| n.len() == 12), "{numbers:?}");
+        let salt = |line: &Value| line.pointer("/record/open/verification/salt").cloned();
+        assert_ne!(salt(&lines[1]), salt(&lines[2]));
+        assert_eq!(lines[4]["records"], 3);
+        for line in text.lines() {
+            let (covered, seal) = line.split_once(",\"crc32c\":\"").unwrap();
+            assert_eq!(seal, format!("{:08x}\"}}", crc32c::crc32c(covered.as_bytes())));
+        }
     }
 }
