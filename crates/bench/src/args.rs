@@ -98,15 +98,8 @@ pub struct Options {
     #[arg(long, value_name = "PATH", value_parser = program, help_heading = "Servers")]
     pub baseline: Option<PathBuf>,
 
-    /// Reference servers to compare with, separated by commas: none, ceiling, redis, redis-durable
-    /// [default: ceiling, and none with --target].
-    #[arg(
-        long,
-        value_name = "NAMES",
-        value_delimiter = ',',
-        hide_possible_values = true,
-        help_heading = "Servers"
-    )]
+    /// Reference servers to compare with, separated by commas [default: ceiling, and none with --target].
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', help_heading = "Servers")]
     beside: Vec<Reference>,
 
     /// Where an onceward keeps its data: a directory on the disk that is of interest.
@@ -173,17 +166,15 @@ impl Options {
                  yours, say --anywhere"
             );
         }
-        let (beside, minutes) = (self.beside(), Duration::from_secs(60));
-        let no_port = self.gateway_listen.is_some_and(|address| address.port() == 0);
-        ensure!(!no_port, "--gateway-listen needs a port: the server must know it");
-        let foreign_store = self.target.is_some() && self.live_numbers > 0;
+        let needs_port = self.gateway_listen.is_none_or(|address| address.port() > 0);
+        ensure!(needs_port, "--gateway-listen needs a port: the server must know it");
+        let (beside, live) = (self.beside(), self.live_numbers > 0);
+        let foreign_store = live && self.target.is_some();
         ensure!(!foreign_store, "--live-numbers goes with a server that the bench starts, not with --target");
-        let outlasts = self.live_numbers > 0 && self.length() > 20 * minutes;
+        let outlasts = live && self.length() > Duration::from_secs(20 * 60);
         ensure!(!outlasts, "with --live-numbers a run is at most 20 minutes: after half an hour they end");
-        ensure!(
-            self.gateway_delay.as_secs() < 9,
-            "--gateway-delay is less than 9s: delivery gives up after 10 s"
-        );
+        let gives_up = self.gateway_delay.as_secs() >= 9;
+        ensure!(!gives_up, "--gateway-delay is less than 9s: delivery gives up after 10 s");
         let expire = self.connections / self.rate.unwrap_or(u32::MAX) >= SECONDS_BETWEEN_REQUESTS;
         ensure!(
             !expire,
@@ -204,11 +195,8 @@ impl Options {
     pub fn onceward(&self) -> Result<PathBuf> {
         let beside_this = || Ok::<_, anyhow::Error>(std::env::current_exe()?.with_file_name("onceward"));
         let path = self.onceward.clone().map_or_else(beside_this, Ok)?;
-        let shown = path.display();
-        ensure!(
-            path.is_file(),
-            "there is no {shown}: build it (cargo build --release), or name one with --onceward"
-        );
+        let why = "build it (cargo build --release), or name one with --onceward";
+        ensure!(path.is_file(), "there is no {}: {why}", path.display());
         Ok(path)
     }
 
@@ -224,12 +212,11 @@ impl Options {
 
     /// Variables of the environment that reach every onceward of the run.
     pub fn settings(&self) -> Vec<(String, String)> {
-        let text = std::env::vars_os();
+        let is_setting = |name: &str| name.starts_with("ONCEWARD_") && !GATEWAY_SETTINGS.contains(&name);
+        let all = std::env::vars_os().filter(|_| self.starts_onceward());
         let text =
-            text.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        text.filter(|(name, _)| name.starts_with("ONCEWARD_") && !GATEWAY_SETTINGS.contains(&name.as_str()))
-            .filter(|_| self.starts_onceward())
-            .collect()
+            all.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        text.filter(|(name, _)| is_setting(name)).collect()
     }
 
     pub fn window(&self) -> Duration {

@@ -16,13 +16,6 @@ pub struct Processes {
     data: Option<PathBuf>,
 }
 
-/// Fields of `/proc/<pid>/stat`.
-struct Stat {
-    parent: u32,
-    ticks: u64,
-    pages: u64,
-}
-
 impl Processes {
     pub fn one(id: u32) -> Self {
         Self { ids: vec![id], data: None }
@@ -31,14 +24,11 @@ impl Processes {
     /// This process and all its descendants at this moment.
     pub fn with_children(id: u32, data: Option<PathBuf>) -> Self {
         let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-        let all: Vec<(u32, u32)> = entries
-            .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-            .filter_map(|id| Some((id, stat(id)?.parent)))
-            .collect();
-        let mut ids = vec![id];
-        let mut at = 0;
+        let all = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        let all: Vec<(u32, u64)> = all.filter_map(|id| Some((id, stat(id, PARENT)?))).collect();
+        let (mut ids, mut at) = (vec![id], 0);
         while let Some(parent) = ids.get(at).copied() {
-            ids.extend(all.iter().filter(|(_, of)| *of == parent).map(|(id, _)| *id));
+            ids.extend(all.iter().filter(|(_, of)| *of == u64::from(parent)).map(|(id, _)| *id));
             at += 1;
         }
         Self { ids, data }
@@ -46,14 +36,14 @@ impl Processes {
 
     /// User and system time so far, all threads. `None` if one has ended.
     pub fn cpu(&self) -> Option<Duration> {
-        let ticks = self.sum(|stat| stat.ticks)?;
+        let ticks = self.sum(USER_TICKS)? + self.sum(SYSTEM_TICKS)?;
         Some(Duration::from_micros(ticks * 1_000_000 / rustix::param::clock_ticks_per_second().max(1)))
     }
 
     /// Resident memory, in bytes.
     pub fn memory(&self) -> Option<u64> {
         let page = u64::try_from(rustix::param::page_size()).ok()?;
-        Some(self.sum(|stat| stat.pages)? * page)
+        Some(self.sum(PAGES)? * page)
     }
 
     /// Space that the data directory takes, in bytes.
@@ -61,18 +51,20 @@ impl Processes {
         self.data.as_deref().map(space)
     }
 
-    fn sum(&self, of: impl Fn(Stat) -> u64) -> Option<u64> {
-        self.ids.iter().map(|id| stat(*id).map(&of)).sum()
+    fn sum(&self, field: usize) -> Option<u64> {
+        self.ids.iter().map(|id| stat(*id, field)).sum()
     }
 }
 
-fn stat(id: u32) -> Option<Stat> {
+/// Places in `/proc/<pid>/stat` after the name, which may contain anything.
+const PARENT: usize = 1;
+const USER_TICKS: usize = 11;
+const SYSTEM_TICKS: usize = 12;
+const PAGES: usize = 21;
+
+fn stat(id: u32, field: usize) -> Option<u64> {
     let line = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-    // After the name, which may contain anything, come state, parent, ..., utime, stime, ..., rss.
-    let (_, fields) = line.rsplit_once(')')?;
-    let fields: Vec<&str> = fields.split_whitespace().collect();
-    let field = |place: usize| fields.get(place)?.parse::<u64>().ok();
-    Some(Stat { parent: u32::try_from(field(1)?).ok()?, ticks: field(11)? + field(12)?, pages: field(21)? })
+    line.rsplit_once(')')?.1.split_whitespace().nth(field)?.parse().ok()
 }
 
 fn space(directory: &Path) -> u64 {

@@ -92,21 +92,18 @@ fn bench(options: &Options) -> Result<u8> {
         say("error: stopped before the first round was finished: nothing was measured");
         return Ok(EXIT_STOPPED);
     };
-    if let Some(path) = &options.json {
-        let json = serde_json::to_string_pretty(&results)? + "\n";
-        fs::write(path, json).with_context(|| format!("cannot write {}", path.display()))?;
-    }
-    if let Some(path) = &options.html {
-        let page = report::page(&results)?;
-        fs::write(path, page).with_context(|| format!("cannot write {}", path.display()))?;
+    let json: fn(&Results) -> Result<String> = |results| Ok(serde_json::to_string_pretty(results)? + "\n");
+    for (path, text) in [(&options.json, json), (&options.html, report::page)] {
+        let Some(path) = path else { continue };
+        fs::write(path, text(&results)?).with_context(|| format!("cannot write {}", path.display()))?;
     }
     let text = report::text(&results, report::terminal_width());
-    match io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(error).context("cannot write the results")
-        }
-        _ => Ok(verdict(options, &results)),
-    }
+    let printed = io::stdout().write_all(text.as_bytes());
+    let is_broken = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
+    printed
+        .or_else(|error| if is_broken(&error) { Ok(()) } else { Err(error) })
+        .context("cannot write the results")?;
+    Ok(verdict(options, &results))
 }
 
 /// The exit code, with the reasons on standard error.
@@ -133,10 +130,10 @@ fn verdict(options: &Options, results: &Results) -> u8 {
     for reason in failures.iter().chain(&results.overloads).chain(&stopped) {
         say(&format!("error: {reason}"));
     }
-    match (results.stopped, failures.is_empty(), results.overloads.is_empty()) {
-        (true, ..) => EXIT_STOPPED,
-        (_, false, _) => EXIT_FAILED,
-        (_, _, false) => EXIT_OVERLOADED,
+    match results {
+        Results { stopped: true, .. } => EXIT_STOPPED,
+        _ if !failures.is_empty() => EXIT_FAILED,
+        Results { overloads, .. } if !overloads.is_empty() => EXIT_OVERLOADED,
         _ => 0,
     }
 }

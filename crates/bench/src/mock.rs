@@ -108,18 +108,13 @@ pub fn json_response(status: StatusCode, body: impl Into<Bytes>) -> Response<Ful
 
 /// The number, and the last run of 4 to 10 digits in the text.
 fn message(form: &[u8]) -> Option<(u64, String)> {
-    let (mut digits, mut code) = (None, None);
-    for (name, value) in form_urlencoded::parse(form) {
-        match &*name {
-            "To" => digits = value.strip_prefix('+').and_then(|digits| digits.parse().ok()),
-            "Body" => {
-                let mut runs = value.split(|c: char| !c.is_ascii_digit());
-                code = runs.rfind(|run| (4..=10).contains(&run.len())).map(str::to_owned);
-            }
-            _ => {}
-        }
-    }
-    Some((digits?, code?))
+    let field =
+        |wanted: &str| form_urlencoded::parse(form).find(|(name, _)| name == wanted).map(|(_, value)| value);
+    let digits = field("To")?.strip_prefix('+')?.parse().ok()?;
+    let text = field("Body")?;
+    let mut runs = text.split(|c: char| !c.is_ascii_digit());
+    let code = runs.rfind(|run| (4..=10).contains(&run.len()))?;
+    Some((digits, code.to_owned()))
 }
 
 #[cfg(test)]

@@ -45,8 +45,8 @@ struct Section {
 }
 
 fn sections(results: &Results) -> Vec<Section> {
-    let mut sections: Vec<Section> =
-        results.servers[0].summary.iter().map(|summary| section(results, summary.name)).collect();
+    let titles = results.servers[0].summary.iter().map(|summary| summary.name);
+    let mut sections: Vec<Section> = titles.map(|title| section(results, title)).collect();
     if sections.len() == 2 {
         // A single kind is all.
         sections.pop();
@@ -55,24 +55,19 @@ fn sections(results: &Results) -> Vec<Section> {
 }
 
 fn section(results: &Results, title: &'static str) -> Section {
-    let of = |server: &Server| server.summary.iter().find(|summary| summary.name == title).cloned();
+    let summary_of = |server: &Server| server.summary.iter().find(|summary| summary.name == title).cloned();
     let summaries: Vec<Summary> =
-        results.servers.iter().map(|server| of(server).unwrap_or_default()).collect();
+        results.servers.iter().map(|server| summary_of(server).unwrap_or_default()).collect();
     let mut rows = Vec::new();
     for (metric, label, shown) in METRICS {
         let cell = |summary: &Summary| {
             let figure =
                 summary.figures.get(metric).map_or_else(|| MISSING.to_owned(), |figure| shown(*figure));
-            summary
-                .ratios
-                .get(metric)
-                .map_or_else(|| figure.clone(), |ratio| format!("{figure} ({ratio:.2}x)"))
+            let ratio = summary.ratios.get(metric).map(|ratio| format!(" ({ratio:.2}x)"));
+            figure + &ratio.unwrap_or_default()
         };
-        let is_count_of_none = |figure: &f64| matches!(metric, "refused" | "unexpected") && *figure == 0.0;
-        if summaries
-            .iter()
-            .any(|summary| summary.figures.get(metric).is_some_and(|figure| !is_count_of_none(figure)))
-        {
+        let is_told = |figure: &f64| !matches!(metric, "refused" | "unexpected") || *figure != 0.0;
+        if summaries.iter().any(|summary| summary.figures.get(metric).is_some_and(is_told)) {
             rows.push((label, summaries.iter().map(cell).collect()));
         }
     }
@@ -86,38 +81,31 @@ pub fn terminal_width() -> u16 {
 
 /// Figures of all servers and what is to be known about them, at most `width` columns wide.
 pub fn text(results: &Results, width: u16) -> String {
-    let mut head = wrapping(width);
-    for server in &results.servers {
-        head.add_row([format!("{}: {}", server.name, server.what)]);
-    }
-    head.add_row([format!("Plan: {}", results.plan)]);
-    head.add_row([format!("Machine: {}", results.machine)]);
-    let mut notes = wrapping(width);
-    notes.add_row([FIGURES_EXPLAINED]);
-    for warning in results.overloads.iter().chain(&results.warnings) {
-        notes.add_row([format!("\nWARNING: {warning}")]);
-    }
-    let tables = [head, figures(results, width), notes];
+    let servers = results.servers.iter().map(|server| format!("{}: {}", server.name, server.what));
+    let about = [format!("Plan: {}", results.plan), format!("Machine: {}", results.machine)];
+    let warnings = results.overloads.iter().chain(&results.warnings);
+    let warnings = warnings.map(|warning| format!("\nWARNING: {warning}"));
+    let (mut head, mut notes) = (wrapping(width), wrapping(width));
+    head.add_rows(servers.chain(about).map(|line| [line]));
+    notes.add_rows(std::iter::once(FIGURES_EXPLAINED.to_owned()).chain(warnings).map(|line| [line]));
     let trimmed = |mut table: Table| {
         table.column_iter_mut().take(1).for_each(|column| _ = column.set_padding((0, 0)));
         table.lines().map(|line| line.trim_end().to_owned() + "\n").collect::<String>()
     };
-    tables.map(trimmed).join("\n")
+    [head, figures(results, width), notes].map(trimmed).join("\n")
 }
 
 fn figures(results: &Results, width: u16) -> Table {
     const RULED: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
     let mut table = wrapping(width);
-    table
-        .load_style(RULED)
-        .set_header(std::iter::once("").chain(results.servers.iter().map(|server| server.name.as_str())));
+    let names = results.servers.iter().map(|server| server.name.as_str());
+    table.load_style(RULED).set_header(std::iter::once("").chain(names));
     let sections = sections(results);
-    for (index, section) in sections.iter().enumerate() {
+    for (index, Section { title, rows }) in sections.iter().enumerate() {
         if sections.len() > 1 {
-            let gap = if index > 0 { "\n" } else { "" };
-            table.add_row([format!("{gap}{}", section.title)]);
+            table.add_row([format!("{}{title}", if index > 0 { "\n" } else { "" })]);
         }
-        for (label, cells) in &section.rows {
+        for (label, cells) in rows {
             table.add_row(std::iter::once(*label).chain(cells.iter().map(String::as_str)));
         }
     }

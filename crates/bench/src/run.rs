@@ -96,12 +96,11 @@ async fn start(options: &Options, home: &Path, progress: &ProgressBar) -> Result
         progress.set_message(format!("warming up {}", target.results.name));
         let window = window(options, target, WARM_UP, progress).await?;
         if window.figure("answers") == 0.0 {
-            let refused = window.figure("refused");
+            let (name, refused) = (&target.results.name, window.figure("refused"));
             let why: Vec<String> = window.quotes.into_iter().chain(target.logged()).collect();
             bail!(
-                "the server {} answered nothing as expected in {WARM_UP:?}; {} requests were refused as too many\n  {}",
-                target.results.name,
-                refused,
+                "the server {name} answered nothing as expected in {WARM_UP:?}; {refused} requests were refused as too \
+                 many\n  {}",
                 why.join("\n  ")
             );
         }
