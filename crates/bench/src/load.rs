@@ -476,16 +476,15 @@ fn sample(
     tally: &Mutex<Tally>,
     processes: Option<&Processes>,
 ) -> Sample {
-    let (moment, cpu) = (now(), processes.and_then(Processes::cpu));
+    let (moment, used) = (now(), processes.and_then(|processes| processes.cpu_since(last.1)));
     let second = std::mem::replace(&mut lock(tally).second, histogram());
     let lasted = (moment - last.0).as_secs_f64().max(1e-9);
-    let used = cpu.zip(last.1).map(|(cpu, before)| cpu.saturating_sub(before).as_secs_f64());
-    *last = (moment, cpu);
+    *last = (moment, last.1.zip(used).map(|(before, used)| before + used));
     Sample {
         at_s: (moment - start).as_secs_f64(),
         requests_per_s: float(second.len()) / lasted,
         p99_us: (!second.is_empty()).then(|| us(second.value_at_quantile(0.99))),
-        cores: used.map(|used| used / lasted),
+        cores: used.map(|used| used.as_secs_f64() / lasted),
         memory_bytes: processes.and_then(Processes::memory),
         disk_bytes: processes.and_then(Processes::disk),
     }

@@ -40,6 +40,10 @@ impl Processes {
         Some(Duration::from_micros(ticks * 1_000_000 / rustix::param::clock_ticks_per_second().max(1)))
     }
 
+    pub fn cpu_since(&self, before: Option<Duration>) -> Option<Duration> {
+        Some(self.cpu()?.saturating_sub(before?))
+    }
+
     /// Resident memory, in bytes.
     pub fn memory(&self) -> Option<u64> {
         let page = u64::try_from(rustix::param::page_size()).ok()?;

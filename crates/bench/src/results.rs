@@ -127,20 +127,19 @@ impl Server {
     fn summary_of(&self, name: &'static str, first: Option<&Self>) -> Summary {
         let divided = |(first, this): (&Window, &Window)| -> Figures {
             let this = this.figures(name);
+            // The longest of many answers says nothing.
+            let is_compared = |name: &str| !SUMS.contains(&name) && name != "max_us";
             let ratio = |(name, figure): (&'static str, f64)| Some((name, figure / this.get(name)?));
             let ratios = first.figures(name).into_iter().filter_map(ratio);
-            // The longest of many answers says nothing.
-            ratios
-                .filter(|(name, ratio)| !SUMS.contains(name) && *name != "max_us" && ratio.is_finite())
-                .collect()
+            ratios.filter(|(name, ratio)| is_compared(name) && ratio.is_finite()).collect()
         };
-        let pairs = first.into_iter().flat_map(|first| first.windows.iter().zip(&self.windows));
-        let ratios = over_rounds(pairs.map(divided), |_, ratios| median(ratios));
         let combined = |name: &str, figures: Vec<f64>| match name {
             _ if SUMS.contains(&name) => Some(figures.into_iter().sum()),
             "max_us" | "memory_bytes" => figures.into_iter().max_by(f64::total_cmp),
             _ => median(figures),
         };
+        let pairs = first.into_iter().flat_map(|first| first.windows.iter().zip(&self.windows));
+        let ratios = over_rounds(pairs.map(divided), |_, ratios| median(ratios));
         let mut figures = over_rounds(self.windows.iter().map(|window| window.figures(name)), combined);
         if name == ALL {
             figures.extend(&self.start);

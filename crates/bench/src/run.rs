@@ -25,11 +25,10 @@ pub async fn run(
     stop: impl Future<Output = ()>,
 ) -> Result<Option<Results>> {
     let mut stop = pin!(stop);
-    let started = tokio::select! {
+    let (machine, mut targets) = tokio::select! {
         started = start(options, home, progress) => started?,
         () = &mut stop => return Ok(None),
     };
-    let (machine, mut targets) = started;
     #[expect(clippy::disallowed_methods, reason = "for people")]
     let began = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
     let own = Processes::one(std::process::id());
@@ -45,7 +44,7 @@ pub async fn run(
     if rounds == 0 {
         return Ok(None);
     }
-    let own_cpu = own.cpu().zip(own_before).map(|(after, before)| after.saturating_sub(before));
+    let own_cpu = own.cpu_since(own_before);
     let mut warnings = general_warnings(options, home);
     let stopped = rounds < options.rounds;
     if stopped {
@@ -54,6 +53,8 @@ pub async fn run(
     let mut overloads = Vec::new();
     let mut servers: Vec<Server> = Vec::new();
     for mut target in targets {
+        // A round that was stopped is none.
+        target.results.windows.truncate(rounds as usize);
         target.results.summarise(servers.first());
         let (server, name) = (&target.results, &target.results.name);
         overloads.extend(overload(server, options.rate).map(|why| format!("{name} {why}")));
@@ -129,21 +130,20 @@ async fn measure_round(
 ) -> Result<()> {
     let cpu = |target: &Target| target.processes.as_ref().and_then(Processes::cpu);
     let before: Vec<_> = targets.iter().map(cpu).collect();
-    let mut windows: Vec<Option<Window>> = targets.iter().map(|_| None).collect();
     for turn in 0..targets.len() {
         let which = (turn + round as usize) % targets.len();
-        let name = &targets[which].results.name;
-        progress.set_message(format!("round {} of {}: {name}", round + 1, options.rounds));
-        windows[which] = Some(window(options, &targets[which], options.window(), progress).await?);
+        let target = &mut targets[which];
+        progress.set_message(format!("round {} of {}: {}", round + 1, options.rounds, target.results.name));
+        let window = window(options, target, options.window(), progress).await?;
+        target.results.windows.push(window);
     }
     // Each server is charged for the whole round: deferred work comes while another one is driven.
-    for ((target, window), before) in targets.iter_mut().zip(windows).zip(before) {
-        let used = cpu(target).zip(before).map(|(after, before)| after.saturating_sub(before));
-        let Some(mut window) = window else { continue };
-        if let (Some(cpu), answers @ 1.0..) = (used, window.figure("answers")) {
-            window.kinds[0].figures.insert("cpu_us_per_request", cpu.as_secs_f64() * 1e6 / answers);
+    for (Target { results, processes, .. }, before) in targets.iter_mut().zip(before) {
+        let used = processes.as_ref().and_then(|processes| processes.cpu_since(before));
+        let Some((window, used)) = results.windows.last_mut().zip(used) else { continue };
+        if let answers @ 1.0.. = window.figure("answers") {
+            window.kinds[0].figures.insert("cpu_us_per_request", used.as_secs_f64() * 1e6 / answers);
         }
-        target.results.windows.push(window);
     }
     Ok(())
 }
