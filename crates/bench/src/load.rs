@@ -22,7 +22,6 @@ use rustix::time::{
 };
 use tokio::io::{Interest, unix::AsyncFd};
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval_at, sleep, sleep_until, timeout};
 
@@ -92,15 +91,9 @@ impl Clients {
         passed: impl Fn(Duration),
     ) -> Result<Window> {
         self.lock_numbers().await?;
-        let timer = Timer::new()?;
-        let (schedule, tally) = (Arc::new(Schedule::new(rate, length)), Arc::<Mutex<Tally>>::default());
+        let (schedule, tally) =
+            (Arc::new(Schedule::new(rate, length, Timer::new().ok())), Arc::<Mutex<Tally>>::default());
         let (start, mut busy) = (schedule.start, JoinSet::new());
-        let pacing = schedule.clone();
-        busy.spawn(async move {
-            while let Some(wait) = pacing.release() {
-                timer.sleep(wait).await;
-            }
-        });
         for client in &self.0 {
             let (client, schedule, tally) = (client.clone(), schedule.clone(), tally.clone());
             busy.spawn(async move {
@@ -164,6 +157,7 @@ impl Clients {
 }
 
 /// A timerfd: exact to some microseconds, where the timers of the runtime are exact to a millisecond.
+#[derive(Debug)]
 struct Timer(AsyncFd<OwnedFd>);
 
 impl Timer {
@@ -178,17 +172,14 @@ impl Timer {
         Ok(Self(timer))
     }
 
-    async fn sleep(&self, time: Duration) {
-        // Zero would stop the timer.
-        let it_value = Timespec::try_from(time.max(Duration::from_nanos(1))).unwrap_or_default();
+    /// Zero would wait for ever.
+    async fn sleep(&self, time: Duration) -> io::Result<()> {
+        let it_value = Timespec::try_from(time).map_err(io::Error::other)?;
         let once = Itimerspec { it_interval: Timespec::default(), it_value };
-        if timerfd_settime(&self.0, TimerfdTimerFlags::empty(), &once).is_err() {
-            return sleep(time).await;
-        }
+        timerfd_settime(&self.0, TimerfdTimerFlags::empty(), &once)?;
         // Setting it again forgets the expiry: there is nothing to read.
-        if let Ok(mut expired) = self.0.readable().await {
-            expired.clear_ready();
-        }
+        self.0.readable().await?.clear_ready();
+        Ok(())
     }
 }
 
@@ -202,31 +193,19 @@ struct Schedule {
     /// Moments a second (at least 1) of an open loop, and in the window.
     rate: Option<u32>,
     moments: u64,
-    released: AtomicU64,
     taken: AtomicU64,
     /// Nanoseconds of the window at which the last request left.
     last_left: AtomicU64,
-    due: Semaphore,
+    /// The client that waits for the next moment has it, and the timer; without one the runtime's timers do.
+    turn: tokio::sync::Mutex<Option<Timer>>,
 }
 
 impl Schedule {
-    fn new(rate: Option<u32>, window: Duration) -> Self {
-        let (start, due) = (now(), Semaphore::new(0));
-        let (released, taken, last_left) = Default::default();
+    fn new(rate: Option<u32>, window: Duration, timer: Option<Timer>) -> Self {
+        let (start, turn) = (now(), tokio::sync::Mutex::new(timer));
+        let (taken, last_left) = Default::default();
         let moments = u64::from(rate.unwrap_or_default()) * window.as_secs();
-        Self { start, window, rate, moments, released, taken, last_left, due }
-    }
-
-    /// Lets all requests leave that are due now. Returns the time until the next moment, or `None` after the last: then
-    /// every client that asks learns that no moment is left.
-    fn release(&self) -> Option<Duration> {
-        let time = self.start.elapsed();
-        let due = u128::from(self.rate.unwrap_or_default()) * time.as_nanos() / 1_000_000_000 + 1;
-        let due = u64::try_from(due).unwrap_or(u64::MAX).min(self.moments);
-        let before = self.released.swap(due, Ordering::Relaxed);
-        let permits = if due == self.moments { Semaphore::MAX_PERMITS as u64 / 2 } else { due - before };
-        self.due.add_permits(usize::try_from(permits).unwrap_or(usize::MAX));
-        (due < self.moments).then(|| self.moment(due).saturating_sub(time))
+        Self { start, window, rate, moments, taken, last_left, turn }
     }
 
     /// The next moment, when it has come; `None` when there is none, or when it is too late for any.
@@ -234,14 +213,21 @@ impl Schedule {
         if self.rate.is_none() {
             return Some(self.start.elapsed()).filter(|time| *time < self.window);
         }
-        self.due.acquire().await.ok()?.forget();
+        let timer = self.turn.lock().await;
+        let index = self.taken.load(Ordering::Relaxed);
+        let moment = (index < self.moments).then(|| self.moment(index))?;
+        while let Some(wait) = moment.checked_sub(self.start.elapsed()).filter(|wait| !wait.is_zero()) {
+            match &*timer {
+                Some(timer) => timer.sleep(wait).await.ok()?,
+                None => sleep(wait).await,
+            }
+        }
         let time = self.start.elapsed();
         if time > self.window * 2 {
             return None;
         }
-        let index = self.taken.fetch_add(1, Ordering::Relaxed);
-        let moment = (index < self.moments).then(|| self.moment(index))?;
-        self.last_left.fetch_max(nanos(time), Ordering::Relaxed);
+        self.taken.store(index + 1, Ordering::Relaxed);
+        self.last_left.store(nanos(time), Ordering::Relaxed);
         Some(moment)
     }
 
@@ -542,15 +528,8 @@ mod tests {
         length: Duration,
         clients: u32,
     ) -> (results::Kind, Arc<Schedule>, Duration) {
-        let (schedule, tally) = (Arc::new(Schedule::new(rate, length)), Arc::<Mutex<Tally>>::default());
+        let (schedule, tally) = (Arc::new(Schedule::new(rate, length, None)), Arc::<Mutex<Tally>>::default());
         let mut all = JoinSet::new();
-        let pacing = schedule.clone();
-        // In the time of the test, as the timer does it in real time.
-        all.spawn(async move {
-            while let Some(wait) = pacing.release() {
-                sleep(wait).await;
-            }
-        });
         for client in 0..clients {
             let (schedule, tally) = (schedule.clone(), tally.clone());
             all.spawn(async move {
@@ -603,21 +582,30 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn moments_are_at_even_distances_and_do_not_drift() {
-        let schedule = Schedule::new(Some(3), Duration::from_secs(1_000_000));
+        let schedule = Schedule::new(Some(3), Duration::from_secs(1_000_000), None);
         assert_eq!(schedule.moment(2_999_997), Duration::from_secs(999_999));
-        let schedule = Schedule::new(Some(4), Duration::from_secs(1));
-        let ms = Duration::from_millis;
-        for (passes, wait) in [(0, Some(ms(250))), (260, Some(ms(240))), (340, Some(ms(150))), (150, None)] {
-            tokio::time::advance(ms(passes)).await;
-            assert_eq!(schedule.release(), wait);
+        let schedule = Schedule::new(Some(4), Duration::from_secs(1), None);
+        for moment in [0, 250, 500, 750].map(Duration::from_millis) {
+            assert_eq!(schedule.take().await, Some(moment));
+            assert_eq!(schedule.start.elapsed(), moment);
         }
+        assert_eq!(schedule.take().await, None);
+    }
+
+    #[tokio::test]
+    async fn requests_leave_at_their_moments_in_real_time() {
+        let schedule = Schedule::new(Some(500), Duration::from_secs(1), Timer::new().ok());
+        for _ in 0..20 {
+            let moment = schedule.take().await.unwrap();
+            assert!(schedule.start.elapsed() >= moment, "{moment:?}");
+        }
+        assert_eq!(schedule.dropped(), 480);
     }
 
     #[tokio::test(start_paused = true)]
     async fn late_moments_are_taken_until_twice_the_window() {
-        let schedule = Schedule::new(Some(10), Duration::from_secs(1));
+        let schedule = Schedule::new(Some(10), Duration::from_secs(1), None);
         tokio::time::advance(Duration::from_secs(2)).await;
-        schedule.release();
         assert_eq!(schedule.take().await, Some(Duration::ZERO));
         tokio::time::advance(Duration::from_millis(1)).await;
         assert_eq!(schedule.take().await, None);

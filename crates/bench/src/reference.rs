@@ -4,7 +4,7 @@
 //! same requests as onceward, calls the mock once for each send with the same form, and gives answers of the same size.
 
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -27,6 +27,7 @@ use serde_json::{Value, json};
 
 use crate::load::now;
 use crate::mock::{ACCOUNT_SID, AUTH_TOKEN, SENDER, json_response, serve};
+use crate::say;
 use crate::script::{is_locked, trials_before};
 
 /// The hidden command that runs a reference server.
@@ -81,7 +82,8 @@ impl Reference {
         };
         let service = Arc::new(Service { redis, provider: Provider::new(twilio)? });
         let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        announce(listener.local_addr()?);
+        let url = format!("http://{}", listener.local_addr()?);
+        say(&json!({"level": "INFO", "message": "listening", "url": url}).to_string());
         thread::spawn(|| {
             let _ = io::copy(&mut io::stdin(), &mut io::sink());
             // The bench made a group of it and its redis-server.
@@ -90,11 +92,6 @@ impl Reference {
         serve(listener, move |request| service.clone().answer(request)).await;
         Ok(())
     }
-}
-
-#[expect(clippy::print_stderr, reason = "the parent process reads it there")]
-fn announce(address: SocketAddr) {
-    eprintln!("{}", json!({"level": "INFO", "message": "listening", "url": format!("http://{address}")}));
 }
 
 /// Of both routes: a send has a number, a check has a user with one, and a code.
