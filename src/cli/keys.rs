@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{Answer, CommandError, json_line, or_dash, table};
+use super::{Answer, CommandError, json_line, or_dash, read, table};
 use crate::config::KeysSettings;
 use crate::control::{KeyLine, KeysRequest, Request, RootLine, ask};
 use crate::node::Offline;
@@ -87,55 +87,43 @@ enum KeysCommand {
     },
 }
 
-/// Asks and prints.
 pub fn run(args: KeysArgs, settings: KeysSettings) -> Result<Answer, CommandError> {
-    let asked = |request| lines(settings, request);
-    Ok(Answer::of(match args.what {
+    let (request, json) = match args.what {
         KeysCommand::Create { service, scope, name, json } => {
-            let lines = asked(KeysRequest::Create { service, scopes: scope, name })?;
-            if json { as_json::<KeyLine>(lines)? } else { created(&first(lines)?) }
+            (KeysRequest::Create { service, scopes: scope, name }, json)
         }
-        KeysCommand::List { service, json } => {
-            let lines = asked(KeysRequest::List { service })?;
-            if json { as_json::<KeyLine>(lines)? } else { listed(read(lines)?) }
+        KeysCommand::List { service, json } => (KeysRequest::List { service }, json),
+        KeysCommand::Revoke { sid, json } => (KeysRequest::Revoke { sid }, json),
+        KeysCommand::Root { new: _, json } => (KeysRequest::NewRoot, json),
+    };
+    let lines = match ask(&settings.storage.data_dir, &Request::Keys(request.clone())) {
+        Ok(lines) => lines,
+        Err(error) if error.has_no_socket() => offline(settings, request.clone())?,
+        Err(error) => return Err(error.into()),
+    };
+    Ok(Answer::of(match request {
+        KeysRequest::NewRoot if json => as_json::<RootLine>(lines)?,
+        _ if json => as_json::<KeyLine>(lines)?,
+        KeysRequest::Create { .. } => created(&first(lines)?),
+        KeysRequest::List { .. } => listed(read(lines)?),
+        KeysRequest::Revoke { .. } => {
+            let key: KeyLine = first(lines)?;
+            format!("{} is refused since {}\n", key.sid, key.revoked.unwrap_or_default())
         }
-        KeysCommand::Revoke { sid, json } => {
-            let lines = asked(KeysRequest::Revoke { sid })?;
-            if json {
-                as_json::<KeyLine>(lines)?
-            } else {
-                let key: KeyLine = first(lines)?;
-                format!("{} is refused since {}\n", key.sid, key.revoked.unwrap_or_default())
-            }
-        }
-        KeysCommand::Root { new: _, json } => {
-            let lines = asked(KeysRequest::NewRoot)?;
-            if json {
-                as_json::<RootLine>(lines)?
-            } else {
-                let RootLine { account_sid, auth_token } = first(lines)?;
-                format!(
-                    "account sid: {account_sid}\nauth token:  {auth_token}\n\
-                     Keep the token now: it is not shown again, and the old one is refused.\n"
-                )
-            }
+        KeysRequest::NewRoot => {
+            let RootLine { account_sid, auth_token } = first(lines)?;
+            format!(
+                "account sid: {account_sid}\nauth token:  {auth_token}\n\
+                 Keep the token now: it is not shown again, and the old one is refused.\n"
+            )
         }
     }))
 }
 
-fn lines(settings: KeysSettings, request: KeysRequest) -> Result<Vec<Value>, CommandError> {
-    let mut answer = Vec::new();
-    match ask(&settings.storage.data_dir, &Request::Keys(request.clone()), |line| answer.push(line)) {
-        Ok(()) => Ok(answer),
-        Err(error) if error.has_no_socket() => offline(settings, request),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// On a directory that no server uses. Takes its lock meanwhile.
+/// Carries the request out on a directory that no server uses, under its lock.
 fn offline(settings: KeysSettings, request: KeysRequest) -> Result<Vec<Value>, CommandError> {
     let data_dir = settings.storage.data_dir.clone();
-    // A first key may be made before the first start; all else would be about nothing.
+    // Only a first key may be made before the first start.
     let has_data = std::fs::read_dir(&data_dir).is_ok_and(|mut files| files.next().is_some());
     if !has_data && !matches!(request, KeysRequest::Create { .. }) {
         return Err(CommandError::Failed(format!(
@@ -158,10 +146,6 @@ fn offline(settings: KeysSettings, request: KeysRequest) -> Result<Vec<Value>, C
         offline.close().await?;
         answer
     })
-}
-
-fn read<T: DeserializeOwned>(lines: Vec<Value>) -> Result<Vec<T>, CommandError> {
-    Ok(lines.into_iter().map(serde_json::from_value).collect::<Result<_, _>>()?)
 }
 
 fn first<T: DeserializeOwned>(lines: Vec<Value>) -> Result<T, CommandError> {

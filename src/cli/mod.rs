@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use serde::de::DeserializeOwned;
 
 use crate::app;
 use crate::attempts::AttemptLog;
@@ -54,7 +55,6 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// What the process has besides its arguments.
 struct Process {
     working_dir: PathBuf,
     environment: BTreeMap<String, String>,
@@ -243,6 +243,10 @@ fn table<const N: usize>(headings: [&str; N], rows: impl Iterator<Item = [String
 
 fn or_dash(text: Option<String>) -> String {
     text.unwrap_or_else(|| "-".to_owned())
+}
+
+fn read<T: DeserializeOwned>(lines: Vec<serde_json::Value>) -> Result<Vec<T>, CommandError> {
+    Ok(lines.into_iter().map(serde_json::from_value).collect::<Result<_, _>>()?)
 }
 
 /// A value as a line of JSON.

@@ -1,18 +1,17 @@
 //! `onceward tracker` and `onceward unlock`: what became of messages, and the end of a lockout.
 //!
-//! The server that runs on the data directory is asked. When none does, the tracker reads the directory, as an export
+//! Both ask the server that runs on the data directory. Without a server the tracker reads the directory, as an export
 //! does; a lockout cannot be ended then, for only the server can change what is counted of a number.
 
 use super::args::{TrackerArgs, UnlockArgs};
 use super::source::{Progress, Source};
-use super::{Answer, CommandError, json_line, or_dash, table};
+use super::{Answer, CommandError, json_line, or_dash, read, table};
 use crate::attempts::{AttemptLog, Listing};
 use crate::config::StorageSettings;
 use crate::control::{ControlError, Request, SendLine, TrackerRequest, UnlockRequest, ask};
 use crate::domain::{AttemptLogKey, PhoneNumber};
 use crate::shard::{self, Record};
 
-/// Lists sends.
 pub fn tracker(args: &TrackerArgs, settings: &StorageSettings) -> Result<Answer, CommandError> {
     let parse = |text: &String| {
         PhoneNumber::parse(text, settings.default_region)
@@ -25,13 +24,11 @@ pub fn tracker(args: &TrackerArgs, settings: &StorageSettings) -> Result<Answer,
 }
 
 fn list(settings: &StorageSettings, request: &TrackerRequest, json: bool) -> Result<Answer, CommandError> {
-    let mut answer = Vec::new();
-    let lines: Vec<SendLine> =
-        match ask(&settings.data_dir, &Request::Tracker(request.clone()), |line| answer.push(line)) {
-            Ok(()) => answer.into_iter().map(serde_json::from_value).collect::<Result<_, _>>()?,
-            Err(error) if error.has_no_socket() => read_directory(settings, request)?,
-            Err(error) => return Err(error.into()),
-        };
+    let lines: Vec<SendLine> = match ask(&settings.data_dir, &Request::Tracker(request.clone())) {
+        Ok(lines) => read(lines)?,
+        Err(error) if error.has_no_socket() => read_directory(settings, request)?,
+        Err(error) => return Err(error.into()),
+    };
     Ok(Answer::of(if json {
         lines.iter().map(json_line).collect()
     } else if lines.is_empty() {
@@ -41,7 +38,7 @@ fn list(settings: &StorageSettings, request: &TrackerRequest, json: bool) -> Res
     }))
 }
 
-/// Everything on the disk, of a directory that no server uses. Nothing in it changes, and no clock counts.
+/// Every send on the disk, of a directory that no server uses.
 fn read_directory(
     settings: &StorageSettings,
     request: &TrackerRequest,
@@ -58,19 +55,9 @@ fn read_directory(
     Ok(listing.into_rows().iter().map(SendLine::from).collect())
 }
 
+#[rustfmt::skip]
 const HEADINGS: [&str; 12] = [
-    "TIME",
-    "TYPE",
-    "TO",
-    "GATEWAY",
-    "PRIORITY",
-    "SEND",
-    "VERIFY",
-    "RETRIES",
-    "MAX-RETRIES",
-    "RECEIPT",
-    "ERROR",
-    "MESSAGE-ID",
+    "TIME", "TYPE", "TO", "GATEWAY", "PRIORITY", "SEND", "VERIFY", "RETRIES", "MAX-RETRIES", "RECEIPT", "ERROR", "MESSAGE-ID",
 ];
 
 fn cells(line: SendLine) -> [String; HEADINGS.len()] {
@@ -92,15 +79,14 @@ fn cells(line: SendLine) -> [String; HEADINGS.len()] {
     ]
 }
 
-/// Ends a lockout.
 pub fn unlock(args: &UnlockArgs, settings: &StorageSettings) -> Result<Answer, CommandError> {
     let UnlockArgs { number, service } = args;
     let number = PhoneNumber::parse(number, settings.default_region)
         .map_err(|error| CommandError::Usage(format!("{number}: {error}")))?
         .e164();
     let request = UnlockRequest { number: number.clone(), service: service.clone() };
-    match ask(&settings.data_dir, &Request::Unlock(request), |_| {}) {
-        Ok(()) => Ok(Answer::of(format!(
+    match ask(&settings.data_dir, &Request::Unlock(request)) {
+        Ok(_) => Ok(Answer::of(format!(
             "{number} may be verified in the service {service} again; a code that was out is void\n"
         ))),
         Err(error @ ControlError::NoServer(_)) => Err(CommandError::Failed(format!(

@@ -5,8 +5,10 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::wire::{CopyNews, Reply, Request};
-use super::{ControlError, path_in};
+use serde_json::Value;
+
+use super::path_in;
+use super::wire::{ControlError, CopyNews, Reply, Request};
 
 /// Longest line of an answer that is read, in bytes.
 const LONGEST_LINE: u64 = 64 * 1024;
@@ -14,21 +16,15 @@ const LONGEST_LINE: u64 = 64 * 1024;
 /// The longest silence: the server reads every record before it answers.
 const SILENCE: Duration = Duration::from_secs(60);
 
-/// Asks the server that runs on `data_dir`, and hands over the lines of its answer.
-///
-/// # Errors
-/// [`ControlError::NoServer`] when no server runs there, so that the caller may open the store
-/// itself. After any error the lines handed over are a part of the answer only.
-pub fn ask(
-    data_dir: &Path,
-    request: &Request,
-    mut line: impl FnMut(serde_json::Value),
-) -> Result<(), ControlError> {
+/// Asks the server that runs on `data_dir`, and returns the lines of its answer. Without a server the error is
+/// [`ControlError::NoServer`]: the caller may open the store itself.
+pub fn ask(data_dir: &Path, request: &Request) -> Result<Vec<Value>, ControlError> {
     let (path, mut answer) = put(data_dir, request)?;
+    let mut lines = Vec::new();
     loop {
         match next_reply(&mut answer, &path)? {
-            Reply::Line(found) => line(found),
-            Reply::End => return Ok(()),
+            Reply::Line(line) => lines.push(line),
+            Reply::End => return Ok(lines),
             Reply::Error(error) => return Err(ControlError::Refused(error)),
             Reply::Bytes(_) => return Err(incomplete(&"it is of another kind")),
         }
@@ -45,11 +41,8 @@ pub struct CopyStream {
     ended: bool,
 }
 
-/// Asks the server that runs on `data_dir` for a copy of everything, and tells `news` how far it is. Returns
-/// when it is there to be read.
-///
-/// # Errors
-/// As [`ask`].
+/// Asks the server that runs on `data_dir` for a copy of everything, and reports its progress to `news`. Returns when
+/// the copy can be read.
 pub fn ask_copy(data_dir: &Path, mut news: impl FnMut(CopyNews)) -> Result<CopyStream, ControlError> {
     let (path, mut answer) = put(data_dir, &Request::Copy)?;
     loop {
@@ -92,7 +85,6 @@ impl Read for CopyStream {
     }
 }
 
-/// Connects and asks.
 fn put(data_dir: &Path, request: &Request) -> Result<(PathBuf, BufReader<UnixStream>), ControlError> {
     let path = path_in(data_dir)?;
     let mut stream = UnixStream::connect(&path).map_err(|error| match error.kind() {
@@ -110,7 +102,6 @@ fn put(data_dir: &Path, request: &Request) -> Result<(PathBuf, BufReader<UnixStr
     Ok((path, BufReader::new(stream)))
 }
 
-/// The next line of the answer.
 fn next_reply(answer: &mut BufReader<UnixStream>, path: &Path) -> Result<Reply, ControlError> {
     let mut bytes = Vec::new();
     let read = answer.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut bytes);

@@ -1,67 +1,52 @@
-//! What the command line asks about API keys, and what it is answered.
+//! Requests about API keys, and their answers.
 
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{ServiceId, Sid, SidKind, Timestamp};
 use crate::registry::{ApiKey, KeyOptions, Registry, RegistryError, Scope, Scopes};
 
-/// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum KeysRequest {
     /// Make a key. Answered with a [`KeyLine`] that has the secret.
     Create {
-        /// For which service, by sid or name; for all where none is named.
+        /// Sid or name; all services without it.
         service: Option<String>,
-        /// What for.
         scopes: Vec<String>,
-        /// What people call it.
         name: Option<String>,
     },
     /// List keys, the newest first. Answered with one [`KeyLine`] for each.
     List {
-        /// Of which service; of all where none is named.
+        /// Sid or name; all services without it.
         service: Option<String>,
     },
     /// From now on this key is refused. Answered with its [`KeyLine`].
-    Revoke {
-        /// `SK`.
-        sid: String,
-    },
+    Revoke { sid: String },
     /// Make a new auth token for the account. Answered with a [`RootLine`].
     NewRoot,
 }
 
-/// A key, as lists show it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyLine {
-    /// `SK`.
     pub sid: String,
-    /// The service that it is for, `VA`; none for all.
+    /// `None` for all services.
     pub service_sid: Option<String>,
-    /// What that is called.
     pub service_name: Option<String>,
-    /// What it is for.
     pub scopes: Vec<String>,
-    /// What people call it.
     pub name: Option<String>,
-    /// When it was made (RFC 3339, UTC).
+    /// RFC 3339, UTC.
     pub created: String,
     /// The minute in which it was used last.
     pub last_used: Option<String>,
-    /// From when on it is refused.
     pub revoked: Option<String>,
     /// Its secret, when it was just made, and never again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<String>,
 }
 
-/// The account's credentials.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RootLine {
-    /// `AC`.
     pub account_sid: String,
-    /// The auth token, which is never shown again.
     pub auth_token: String,
 }
 
@@ -76,8 +61,7 @@ impl KeysRequest {
         }
     }
 
-    /// Does it, with the server's registry or one that was opened for this. The lines of the answer, or in words for a person
-    /// why not.
+    /// Returns the lines of the answer, or the reason in words for a person.
     pub async fn carry_out(self, registry: &Registry) -> Result<Vec<serde_json::Value>, String> {
         let lines = match self {
             Self::Create { service, scopes, name } => {

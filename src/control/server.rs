@@ -8,14 +8,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, BufWriter};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::wire::{CopyNews, Operator, Reply, Request, SendLine};
-use super::{ControlError, path_in};
+use super::path_in;
+use super::wire::{ControlError, CopyNews, Operator, Reply, Request, SendLine};
 use crate::attempts::Attempts;
 use crate::registry::Registry;
 use crate::store::{Copied, CopyProgress, Store, StoreError};
@@ -58,12 +59,8 @@ impl std::fmt::Debug for ControlSocket {
 }
 
 impl ControlSocket {
-    /// Listens in `data_dir`. Call it while this process has the directory locked, that is after the
-    /// store was opened: what is left of a process that was killed is then replaced. Needs a tokio
-    /// runtime.
-    ///
-    /// # Errors
-    /// The server can do without: log it and go on.
+    /// Listens in `data_dir`, whose lock this process holds: a socket left by a killed process is replaced. Needs a
+    /// tokio runtime. The server can run without a socket.
     pub fn bind(data_dir: &Path) -> Result<Self, ControlError> {
         let path = path_in(data_dir)?;
         remove_stale(&path)?;
@@ -167,29 +164,13 @@ async fn answer(
     timeout(REQUEST_WITHIN, from.read_until(b'\n', &mut line)).await??;
     let request = serde_json::from_slice(&line);
     if matches!(request, Ok(Request::Copy)) {
-        // In a time of its own.
+        // Bounded by its own time limits.
         return copies.answer(&mut to).await;
     }
     timeout(ANSWER_WITHIN, async {
         let end = match request {
-            Ok(Request::Tracker(request)) => match request.query() {
-                Ok(query) => match attempts.list(&query).await {
-                    Ok(rows) => {
-                        for row in &rows {
-                            let line = serde_json::to_value(SendLine::from(row))?;
-                            write(&mut to, &Reply::Line(line)).await?;
-                        }
-                        Reply::End
-                    }
-                    Err(error) => Reply::Error(error.to_string()),
-                },
-                Err(error) => Reply::Error(error),
-            },
-            Ok(Request::Keys(request)) => match request.clone().carry_out(registry).await {
+            Ok(request) => match carry_out(request, attempts, registry, operator).await {
                 Ok(lines) => {
-                    if let Some(done) = request.changes() {
-                        tracing::info!("an operator: {done}");
-                    }
                     for line in lines {
                         write(&mut to, &Reply::Line(line)).await?;
                     }
@@ -197,17 +178,38 @@ async fn answer(
                 }
                 Err(error) => Reply::Error(error),
             },
-            Ok(Request::Unlock(request)) => match request.carry_out(registry, operator).await {
-                Ok(()) => Reply::End,
-                Err(error) => Reply::Error(error),
-            },
-            Ok(Request::Copy) => Reply::Error("a copy is answered elsewhere".to_owned()),
             Err(error) => Reply::Error(format!("not a request: {error}")),
         };
         write(&mut to, &end).await?;
         to.flush().await
     })
     .await?
+}
+
+/// Returns the lines of the answer, or the reason in words for a person.
+async fn carry_out(
+    request: Request,
+    attempts: &Attempts,
+    registry: &Registry,
+    operator: Option<&dyn Operator>,
+) -> Result<Vec<Value>, String> {
+    match request {
+        Request::Tracker(request) => {
+            let rows = attempts.list(&request.query()?).await.map_err(|error| error.to_string())?;
+            let lines = rows.iter().map(|row| serde_json::to_value(SendLine::from(row)));
+            lines.collect::<Result<_, _>>().map_err(|error| error.to_string())
+        }
+        Request::Keys(request) => {
+            let change = request.changes();
+            let lines = request.carry_out(registry).await?;
+            if let Some(change) = change {
+                tracing::info!("an operator: {change}");
+            }
+            Ok(lines)
+        }
+        Request::Unlock(request) => request.carry_out(registry, operator).await.map(|()| Vec::new()),
+        Request::Copy => Err("a copy is answered elsewhere".to_owned()),
+    }
 }
 
 async fn write(to: &mut (impl AsyncWriteExt + Unpin), reply: &Reply) -> io::Result<()> {
@@ -229,7 +231,6 @@ impl Copies {
         Self { store, one: Arc::new(Semaphore::new(1)) }
     }
 
-    /// Makes one and sends it.
     async fn answer(&self, to: &mut (impl AsyncWriteExt + Unpin)) -> io::Result<()> {
         let end = match self.one.try_acquire() {
             Ok(_permit) => timeout(ALL_WITHIN, self.send(to)).await??,

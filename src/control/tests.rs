@@ -137,8 +137,7 @@ async fn only_the_owner_may_open_it_and_it_goes_when_the_server_stops() {
     assert_eq!(found.permissions().mode() & 0o777, 0o600);
     let (home, path) = server.stop().await;
     assert!(!path.exists());
-    let unanswered =
-        spawn_blocking(move || (ask(home.path(), &Request::Tracker(everything()), |_| {}), home));
+    let unanswered = spawn_blocking(move || (ask(home.path(), &Request::Tracker(everything())), home));
     let (unanswered, _home) = unanswered.await.expect("an end");
     assert!(matches!(unanswered, Err(ControlError::NoServer(_))), "{unanswered:?}");
 }
@@ -147,7 +146,7 @@ async fn only_the_owner_may_open_it_and_it_goes_when_the_server_stops() {
 async fn a_socket_that_a_killed_server_left_is_replaced_and_one_that_answers_is_not() {
     let home = TempDir::new().expect("a directory");
     drop(std::os::unix::net::UnixListener::bind(home.path().join("control.sock")).expect("a socket"));
-    let unanswered = ask(home.path(), &Request::Tracker(everything()), |_| {});
+    let unanswered = ask(home.path(), &Request::Tracker(everything()));
     assert!(matches!(unanswered, Err(ControlError::NoServer(_))), "{unanswered:?}");
     let socket = ControlSocket::bind(home.path()).expect("it is replaced");
     let second = ControlSocket::bind(home.path());
@@ -168,8 +167,7 @@ async fn another_file_of_that_name_is_left_alone() {
 #[tokio::test]
 async fn a_path_that_is_too_long_for_a_socket_is_said_to_be() {
     let data_dir = Path::new("/tmp").join("long/".repeat(30));
-    for error in
-        [ControlSocket::bind(&data_dir).err(), ask(&data_dir, &Request::Tracker(everything()), |_| {}).err()]
+    for error in [ControlSocket::bind(&data_dir).err(), ask(&data_dir, &Request::Tracker(everything())).err()]
     {
         assert!(matches!(error, Some(ControlError::PathTooLong(_))), "{error:?}");
     }
@@ -190,7 +188,7 @@ async fn an_answer_that_ends_early_is_an_error() {
             stream.shutdown(std::net::Shutdown::Write).expect("an end");
             let _ = stream.read_to_end(&mut Vec::new());
         });
-        let error = ask(home.path(), &Request::Tracker(everything()), |_| {}).expect_err("no answer");
+        let error = ask(home.path(), &Request::Tracker(everything())).expect_err("no answer");
         assert!(matches!(&error, ControlError::Incomplete(what) if what.contains(part)), "{said:?}: {error}");
         server.join().expect("an end");
     }
@@ -249,10 +247,7 @@ impl Server {
         request: Request,
     ) -> impl Future<Output = Result<Vec<serde_json::Value>, ControlError>> + use<> {
         let data_dir = self.home.path().to_owned();
-        let asked = spawn_blocking(move || {
-            let mut lines = Vec::new();
-            ask(&data_dir, &request, |line| lines.push(line)).map(|()| lines)
-        });
+        let asked = spawn_blocking(move || ask(&data_dir, &request));
         async { asked.await.expect("an end") }
     }
 

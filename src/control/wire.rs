@@ -1,5 +1,7 @@
-//! What goes over the socket. Types of its own, so that a change of the records does not change
-//! what programs read.
+//! What goes over the socket. Types of its own: a change of the records does not change what programs read.
+
+use std::io;
+use std::path::{Path, PathBuf};
 
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
@@ -9,7 +11,7 @@ use crate::attempts::{StatusFilter, TrackQuery, TrackRow};
 use crate::domain::{PhoneNumber, ServiceId};
 use crate::registry::Registry;
 
-/// A question.
+/// A request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Request {
@@ -19,7 +21,7 @@ pub enum Request {
     Keys(KeysRequest),
     /// An operator ends a lockout. Answered with nothing but its end.
     Unlock(UnlockRequest),
-    /// A copy of everything. Answered with [`CopyNews`] while it is being made, and then its bytes.
+    /// A copy of everything. Answered with `CopyNews` while it is being made, and then its bytes.
     Copy,
 }
 
@@ -27,34 +29,25 @@ pub enum Request {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CopyNews {
-    /// So many records were copied so far.
     Copied(u64),
-    /// It is complete, with so many records.
     Complete {
-        /// How many records of each kind there are.
         records: Vec<(u8, u64)>,
-        /// By the server's time all of it was there at this moment, in milliseconds since 1970.
+        /// The moment of the copy by the server's time, in milliseconds since 1970.
         at: u64,
     },
 }
 
-/// Which sends are wanted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrackerRequest {
-    /// Those to this number, in E.164 form.
+    /// In E.164 form.
     pub number: Option<String>,
-    /// Those with this status, as [`StatusFilter::parse`] reads it.
+    /// As [`StatusFilter::parse`] reads it.
     pub status: Option<String>,
-    /// At most so many.
     pub limit: usize,
 }
 
 impl TrackerRequest {
-    /// The query.
-    ///
-    /// # Errors
-    /// In words for a person, when a part of it is not what it should be.
     pub fn query(&self) -> Result<TrackQuery, String> {
         let number = self.number.as_deref().map(|text| PhoneNumber::parse(text, None)).transpose();
         let status = match self.status.as_deref() {
@@ -65,27 +58,20 @@ impl TrackerRequest {
     }
 }
 
-/// What an operator may have done to numbers.
 pub trait Operator: Send + Sync + 'static {
     /// Ends a number's lockout and clears what was counted of it, durably.
-    ///
-    /// # Errors
-    /// In words for a person.
     fn unlock(&self, service: ServiceId, number: PhoneNumber) -> BoxFuture<'_, Result<(), String>>;
 }
 
-/// Which number is to be unlocked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UnlockRequest {
-    /// In E.164 form.
     pub number: String,
-    /// In which service: its id (`VA`), its name, or `default`.
+    /// Its id (`VA`), its name, or `default`.
     pub service: String,
 }
 
 impl UnlockRequest {
-    /// Has it done.
     pub(super) async fn carry_out(
         &self,
         registry: &Registry,
@@ -102,17 +88,50 @@ impl UnlockRequest {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Reply {
-    /// A part of it.
     Line(serde_json::Value),
     /// So many bytes follow behind this line, as they are.
     Bytes(usize),
-    /// It is complete.
     End,
-    /// It ends here, because of this.
+    /// The end, with the reason.
     Error(String),
 }
 
-/// One send, as lists show it. Contains the whole number: it is the answer to its owner's question.
+/// Why a request was not answered, or cannot be. Each text says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    #[error("the path {} is too long for a socket; choose a shorter data-dir, or a relative one", .0.display())]
+    PathTooLong(PathBuf),
+    #[error("a server answers on {} already; stop that one first", .0.display())]
+    InUse(PathBuf),
+    #[error("{action} {}: {source}", path.display())]
+    Io { action: &'static str, path: PathBuf, source: io::Error },
+    #[error(
+        "connect to {}: the system does not allow it; run the command as the server's user or as root",
+        .0.display()
+    )]
+    NotAllowed(PathBuf),
+    /// No server runs on this data directory, or it has no socket.
+    #[error("no server answers on {}", .0.display())]
+    NoServer(PathBuf),
+    #[error("the server says: {0}")]
+    Refused(String),
+    #[error("the server's answer is not complete: {0}; ask again, or see its log")]
+    Incomplete(String),
+}
+
+impl ControlError {
+    /// Returns `true` without a socket. A server may still run: then the directory says that it is in use.
+    pub const fn has_no_socket(&self) -> bool {
+        matches!(self, Self::NoServer(_) | Self::PathTooLong(_))
+    }
+
+    pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { action, path, source }
+    }
+}
+
+/// One send, as lists show it. Contains the whole number: the operator asked for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SendLine {
     /// When it was tried last (RFC 3339, UTC).
@@ -120,9 +139,9 @@ pub struct SendLine {
     /// How it was to be delivered: `sms`, `call`, `whatsapp`.
     #[serde(rename = "type")]
     pub channel: String,
-    /// Whom it went to, in E.164 form.
+    /// The recipient, in E.164 form.
     pub to: String,
-    /// Who was asked.
+    /// The gateway.
     pub gateway: String,
     /// The gateway's place in the order for this number, from 0.
     pub priority: u8,
