@@ -12,7 +12,6 @@ use super::{EventId, EventType};
 use crate::domain::Timestamp;
 use crate::shard::{Command, Decision, Durability, Id, Refusal, ReplyContext, Subject, Transaction};
 
-/// A command with its reply.
 pub(super) struct EventCommand {
     subject: Subject,
     recorder: Arc<EventRecorder>,
@@ -21,30 +20,23 @@ pub(super) struct EventCommand {
     outcome: Option<Outcome>,
 }
 
-/// The request to the shard.
 pub(super) enum Request {
     /// The time of an expected end has come.
     Expire,
     /// An attempt that began at this moment has ended.
     Conclude(Timestamp, Posted),
-    /// The delivery is due again.
     Replay,
     /// There are more ended deliveries than are kept.
     Forget,
 }
 
-/// The decision of the shard.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// The record was changed.
     Done,
-    /// There was nothing to do.
     Nothing,
-    /// The result of an attempt was recorded.
     Concluded(EventId, DeliveryState, WebhookHealth),
 }
 
-/// Receives the reply of the shard.
 pub(super) type ReplyReceiver = oneshot::Receiver<Result<Outcome, Refusal>>;
 
 impl EventCommand {

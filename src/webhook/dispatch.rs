@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Inner;
 use super::command::{EventCommand, Outcome, Request};
-use super::lanes::HealthChange;
+use super::queues::HealthChange;
 use super::record::{Delivery, DeliveryState, EventRecord, Seq, WebhookHealth};
 use super::request;
 use super::schedule::{Entry, Next, Schedule};
@@ -78,7 +78,7 @@ impl Inner {
 
     /// One attempt of a delivery, to its decision.
     async fn attempt(self: Arc<Self>, seq: Seq, entry: Entry, at: Timestamp) {
-        let key = seq.key(entry.lane.service);
+        let key = seq.key(entry.endpoint.service);
         let delivery = match self.shards.router().get(key).await {
             Ok(Some(EventRecord::Delivery(delivery))) if delivery.state == DeliveryState::Pending => delivery,
             Ok(found) => {
@@ -124,7 +124,7 @@ impl Inner {
 
     /// Submits the result of an attempt until it is durable. The next event waits for that.
     async fn conclude(self: Arc<Self>, seq: Seq, entry: Entry, at: Timestamp, posted: Posted) {
-        let id = seq.key(entry.lane.service).id;
+        let id = seq.key(entry.endpoint.service).id;
         let mut inner = self;
         let outcome = loop {
             match inner.ask(id, Request::Conclude(at, posted.clone())).await {
@@ -144,7 +144,7 @@ impl Inner {
             inner.schedule.finish(seq, &entry, WebhookHealth::NotAsked, now);
             return;
         };
-        let (webhook, service) = (entry.lane.webhook, entry.lane.service);
+        let (webhook, service) = (entry.endpoint.webhook, entry.endpoint.service);
         if health == WebhookHealth::Gone {
             // Before the next attempt begins.
             let disabled = inner.subscribers.disable_after_410(service, webhook).await;

@@ -8,33 +8,23 @@ use serde::{Deserialize, Serialize};
 use crate::domain::{Channel, PhoneNumber, ServiceId, Sid, Timestamp};
 use crate::registry::EventType;
 
-/// An event of a verification.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
-    /// The type.
     pub kind: EventType,
-    /// The service of the verification.
     pub service: ServiceId,
-    /// The id of the verification (`VE`).
     pub verification: Sid,
-    /// The time of the event.
     pub at: Timestamp,
-    /// The verification at that moment.
     pub about: About,
 }
 
 /// The description of a verification in an event. It never has the code.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct About {
-    /// The number.
     pub to: PhoneNumber,
-    /// The channel of its code.
     pub channel: Channel,
     /// The status in Twilio's words: `pending`.
     pub status: String,
-    /// The message that the event is about, if it is about one.
     pub message: Option<MessageAbout>,
-    /// The tags that the caller gave.
     pub tags: BTreeMap<String, String>,
 }
 
@@ -51,14 +41,10 @@ impl fmt::Debug for About {
     }
 }
 
-/// One message of a verification.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MessageAbout {
-    /// The attempt to deliver it (`VL`).
     pub attempt: Sid,
-    /// The provider's status: `delivered`.
     pub status: String,
-    /// The provider's error code.
     pub error_code: Option<u32>,
 }
 
@@ -70,7 +56,6 @@ pub struct EventId([u8; 16]);
 impl EventId {
     const PREFIX: &str = "evt_";
 
-    /// From its 16 bytes.
     pub const fn new(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }

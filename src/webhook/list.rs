@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::command::{Outcome, Request};
-use super::lanes::LaneKey;
+use super::queues::Endpoint;
 use super::record::{Delivery, DeliveryState, EventRecord, Seq};
 use super::schedule::Entry;
 use super::{EventId, EventType, Inner, Outbox};
@@ -13,17 +13,13 @@ use crate::shard::{RecordKey, Refusal};
 /// The filter of a list of deliveries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct DeliveryQuery {
-    /// In this state.
     pub state: Option<DeliveryState>,
-    /// Of this kind of event.
     pub kind: Option<EventType>,
-    /// Of events at or after this moment.
+    /// At or after this moment.
     pub after: Option<Timestamp>,
-    /// Of events before this moment.
+    /// Before this moment.
     pub before: Option<Timestamp>,
-    /// Leave out so many.
     pub skip: usize,
-    /// At most so many; no more than 1,000.
     pub limit: usize,
 }
 
@@ -33,19 +29,14 @@ const PAGE_MAX: usize = 1_000;
 /// Entries that are looked at under one lock.
 const PART: usize = 4_096;
 
-/// Deliveries that are replayed at once.
 const REPLAYED_AT_ONCE: usize = 256;
 
-/// A part of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeliveryPage {
-    /// The newest event first.
     pub deliveries: Vec<Delivery>,
-    /// More deliveries follow.
     pub has_more: bool,
 }
 
-/// The deliveries to repeat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Replay {
     /// This event. If it is still pending, it is tried now.
@@ -59,22 +50,17 @@ pub enum Replay {
 /// Why nothing, or not everything, is delivered again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReplayError {
-    /// The webhook has no delivery of such an event, or it is forgotten.
     #[error("this webhook has no such event, or it is older than what is kept")]
     NotFound,
-    /// So many are to be delivered again; there is no room for the rest.
+    /// With the number of deliveries that are due again.
     #[error("too many deliveries are pending already; {0} of these are delivered again")]
     NoRoom(usize),
-    /// A shard could not decide.
     #[error(transparent)]
     Refused(#[from] Refusal),
 }
 
 impl Outbox {
     /// Deliveries to a webhook, the newest event first. Empty for an unknown webhook.
-    ///
-    /// # Errors
-    /// [`Refusal::Stopping`] while a shard is restored.
     pub async fn deliveries(
         &self,
         service: ServiceId,
@@ -82,7 +68,7 @@ impl Outbox {
         query: &DeliveryQuery,
     ) -> Result<DeliveryPage, Refusal> {
         let limit = query.limit.min(PAGE_MAX);
-        let mut wanted = self.inner.wanted(LaneKey { service, webhook }, |entry| query.wants(entry));
+        let mut wanted = self.inner.wanted(Endpoint { service, webhook }, |entry| query.wants(entry));
         let found: Vec<Seq> = wanted.by_ref().skip(query.skip).take(limit).collect();
         let has_more = found.len() == limit && wanted.next().is_some();
         let mut read = self.inner.read_each(service, &found).await?;
@@ -93,12 +79,9 @@ impl Outbox {
 
     /// Makes deliveries due again, with the same ids, from the first attempt on. Returns how many; they are durable. Those
     /// of one verification go in the order of its events.
-    ///
-    /// # Errors
-    /// [`ReplayError`].
     pub async fn replay(&self, service: ServiceId, webhook: Sid, what: Replay) -> Result<usize, ReplayError> {
         let inner = &self.inner;
-        let wanted = inner.wanted(LaneKey { service, webhook }, |entry| what.wants(entry));
+        let wanted = inner.wanted(Endpoint { service, webhook }, |entry| what.wants(entry));
         let mut wanted: Vec<Seq> = wanted.collect();
         wanted.reverse();
         if wanted.is_empty() && matches!(what, Replay::Event(_)) {
@@ -148,12 +131,12 @@ impl Replay {
 
 impl Inner {
     /// Those of a webhook's deliveries that are wanted, the newest first.
-    fn wanted(&self, lane: LaneKey, wants: impl Fn(&Entry) -> bool) -> impl Iterator<Item = Seq> {
+    fn wanted(&self, endpoint: Endpoint, wants: impl Fn(&Entry) -> bool) -> impl Iterator<Item = Seq> {
         let now = self.clock().now();
-        let first = self.schedule.deliveries(lane, None, PART, now);
+        let first = self.schedule.deliveries(endpoint, None, PART, now);
         let parts = std::iter::successors(Some(first), move |part: &Vec<(Seq, Entry)>| {
             let (last, _) = part.last()?;
-            Some(self.schedule.deliveries(lane, Some(*last), PART, now))
+            Some(self.schedule.deliveries(endpoint, Some(*last), PART, now))
         });
         let entries = parts.take_while(|part| !part.is_empty()).flatten();
         entries.filter(move |(_, entry)| wants(entry)).map(|(seq, _)| seq)

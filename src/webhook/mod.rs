@@ -1,6 +1,6 @@
 //! Webhooks: an event for each thing that happens to a verification, posted in the form of Standard Webhooks.
 //!
-//! [`EventRecorder`] writes events in the commits of the decisions. Each shard stores the deliveries of its numbers.
+//! `EventRecorder` writes events in the commits of the decisions. Each shard stores the deliveries of its numbers.
 //! One `Schedule` of the process, derived from these records, selects the next attempt. An event is delivered at least
 //! once, and those of a verification in order.
 
@@ -8,8 +8,8 @@ mod backoff;
 mod command;
 mod dispatch;
 mod event;
-mod lanes;
 mod list;
+mod queues;
 mod record;
 mod recorder;
 mod request;
@@ -30,14 +30,18 @@ use crate::engine::Sealer;
 use crate::numbers::EventSink;
 use crate::shard::Shards;
 
-pub use self::event::{About, Event, EventId, MessageAbout};
-pub use self::list::{DeliveryPage, DeliveryQuery, Replay, ReplayError};
-pub use self::record::{Delivery, DeliveryState, EventRecord, WebhookAttempt};
-pub use self::recorder::EventRecorder;
-pub use self::transport::{AttemptError, Post, Posted, Poster, Subscribers, Transport};
+pub(crate) use self::event::{About, Event, EventId, MessageAbout};
+#[cfg(any(feature = "server", test))]
+pub(crate) use self::list::{DeliveryQuery, Replay, ReplayError};
+pub(crate) use self::record::{Delivery, DeliveryState, EventRecord, WebhookAttempt};
+pub(crate) use self::recorder::EventRecorder;
+pub use self::transport::Poster;
+pub(crate) use self::transport::{AttemptError, Subscribers, Transport};
+#[cfg(test)]
+pub(crate) use self::transport::{Post, Posted};
 #[cfg(feature = "server")]
-pub use self::view::{AttemptView, DeliveryView};
-pub use crate::registry::EventType;
+pub(crate) use self::view::{AttemptView, DeliveryView};
+pub(crate) use crate::registry::EventType;
 
 /// How long a stop waits for attempts in progress. Longer attempts are repeated after the next start.
 const CLOSING: Duration = Duration::from_secs(3);
@@ -78,7 +82,7 @@ impl Default for OutboxBounds {
 
 /// The dependencies of an [`Outbox`].
 pub struct OutboxDeps {
-    /// Where events are kept; they keep [`EventRecord`].
+    /// Store the events.
     pub shards: Shards,
     /// Seals the ids of verifications.
     pub sealer: Sealer,
@@ -105,7 +109,7 @@ struct Inner {
 }
 
 impl Outbox {
-    /// Delivers what is pending, until the last handle is gone or [`Outbox::close`]. Needs a tokio runtime.
+    /// Delivers pending events until the last handle is dropped or [`Outbox::close`]. Needs a tokio runtime.
     pub fn start(deps: OutboxDeps) -> Self {
         let OutboxDeps { shards, sealer, subscribers, transport, bounds } = deps;
         let (schedule, sequences) = (Arc::new(Schedule::new(bounds)), Arc::new(Sequences::new()));

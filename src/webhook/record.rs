@@ -22,7 +22,6 @@ const GRACE: Duration = Duration::from_secs(10);
 /// Attempts that are remembered of each delivery, the latest.
 const ATTEMPTS_KEPT: usize = 24;
 
-/// One record for webhooks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EventRecord {
     /// One event on its way to one webhook, under `Seq`.
@@ -109,15 +108,11 @@ pub(super) const fn key_of(id: Id) -> RecordKey {
 /// A verification that emits its expiry event, unless it ends before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExpectedEnd {
-    /// The service.
     pub service: ServiceId,
-    /// The verification (`VE`).
     pub verification: Sid,
-    /// The number.
     pub to: PhoneNumber,
     /// How its last message was to be delivered.
     pub channel: Channel,
-    /// When its code ends.
     pub expires: Timestamp,
     /// Of the request that began it.
     pub tags: BTreeMap<String, String>,
@@ -127,12 +122,10 @@ pub struct ExpectedEnd {
 }
 
 impl ExpectedEnd {
-    /// When the expiry event is due.
     pub(super) fn due(&self) -> Timestamp {
         self.expires.plus(GRACE)
     }
 
-    /// An event of the verification.
     pub(super) fn event(&self, kind: EventType, status: &str, at: Timestamp) -> Event {
         let about = About {
             to: self.to,
@@ -152,53 +145,31 @@ pub struct Delivery {
     pub id: EventId,
     /// The event.
     pub event: Event,
-    /// The webhook (`YW`).
     pub webhook: Sid,
-    /// How far it is.
     pub state: DeliveryState,
     /// When it is tried next, unless an earlier event of the verification is still pending.
     pub due: Timestamp,
     /// From when on its attempts count: its event, or the last replay.
     pub since: Timestamp,
-    /// Attempts since then.
     pub tries: u8,
     /// The latest attempts, the oldest first.
     pub attempts: Vec<WebhookAttempt>,
 }
 
-/// How far a delivery is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeliveryState {
-    /// It is tried, or tried again.
     Pending,
     /// The receiver has answered with a status of 200 to 299.
     Delivered,
-    /// It is not tried any more.
     Failed,
 }
 
-impl DeliveryState {
-    /// Its name in lists.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Delivered => "delivered",
-            Self::Failed => "failed",
-        }
-    }
-}
-
-/// One attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WebhookAttempt {
-    /// When it began.
     pub at: Timestamp,
-    /// How long it took.
     pub took: Duration,
-    /// The HTTP status that was answered.
     pub status: Option<u16>,
-    /// Why there was no answer, or no attempt.
     pub error: Option<AttemptError>,
     /// The same in words.
     pub detail: Option<String>,
@@ -207,13 +178,10 @@ pub struct WebhookAttempt {
 /// The state of a webhook after an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum WebhookHealth {
-    /// The receiver takes events.
     Up,
-    /// The receiver fails, and may have asked for a pause.
+    /// With the pause that the receiver asked for.
     Failing(Option<Duration>),
-    /// The receiver answered 410.
     Gone,
-    /// Unknown: there was no request.
     NotAsked,
 }
 

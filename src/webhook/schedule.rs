@@ -6,29 +6,26 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::lanes::{HealthChange, LaneKey, Lanes};
+use super::queues::{Endpoint, HealthChange, Queues};
 use super::record::{Delivery, DeliveryState, EventRecord, KEPT_FOR, Seq, WebhookHealth};
 use super::recorder::Sequences;
 use super::{EventId, EventType, OutboxBounds};
 use crate::domain::{ServiceId, Sid, Timestamp};
 use crate::shard::{Id, Index, RecordKey, Stored, decode};
 
-/// The schedule of the process.
 pub(super) struct Schedule {
     state: Mutex<State>,
     bounds: OutboxBounds,
-    /// Something may go that could not go before.
     pub wake: Notify,
-    /// An attempt has ended.
     pub idle: Notify,
 }
 
 struct State {
     entries: BTreeMap<Seq, Entry>,
-    by_lane: HashMap<LaneKey, BTreeSet<Seq>>,
+    by_endpoint: HashMap<Endpoint, BTreeSet<Seq>>,
     /// Deliveries that have ended; the oldest are forgotten first.
     ended: BTreeSet<Seq>,
-    lanes: Lanes,
+    queues: Queues,
     /// Expected ends, by when they are due.
     ends: BTreeSet<(Timestamp, Id)>,
     is_closing: bool,
@@ -36,10 +33,9 @@ struct State {
     is_dropping: bool,
 }
 
-/// The facts of a delivery that lists and lanes need.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Entry {
-    pub lane: LaneKey,
+    pub endpoint: Endpoint,
     pub verification: Sid,
     pub id: EventId,
     pub kind: EventType,
@@ -48,15 +44,11 @@ pub(super) struct Entry {
     pub due: Timestamp,
 }
 
-/// The next thing to do.
 pub(super) enum Next {
-    /// An end is due.
     Expire(Id),
-    /// A delivery is beyond what is remembered.
     Forget(Seq, ServiceId),
-    /// An attempt; it is under way from now on.
     Attempt(Seq, Entry),
-    /// Nothing before this moment; `None` for nothing until something changes.
+    /// `None`: nothing is due until a record changes.
     Wait(Option<Timestamp>),
 }
 
@@ -64,7 +56,7 @@ impl Entry {
     fn of(delivery: &Delivery) -> Self {
         let Delivery { id, event, webhook, state, due, .. } = delivery;
         Self {
-            lane: LaneKey { service: event.service, webhook: *webhook },
+            endpoint: Endpoint { service: event.service, webhook: *webhook },
             verification: event.verification,
             id: *id,
             kind: event.kind,
@@ -79,9 +71,9 @@ impl Schedule {
     pub(super) fn new(bounds: OutboxBounds) -> Self {
         let state = State {
             entries: BTreeMap::new(),
-            by_lane: HashMap::new(),
+            by_endpoint: HashMap::new(),
             ended: BTreeSet::new(),
-            lanes: Lanes::new(bounds.at_once, bounds.at_once_each),
+            queues: Queues::new(bounds.at_once, bounds.at_once_each),
             ends: BTreeSet::new(),
             is_closing: false,
             dropped: 0,
@@ -98,43 +90,39 @@ impl Schedule {
     /// are not counted yet.
     pub(super) fn room(&self, service: ServiceId, webhook: Sid, added: usize) -> usize {
         let state = self.state();
-        let of_it = state.lanes.pending(LaneKey { service, webhook });
-        let room = self.bounds.pending.saturating_sub(state.lanes.pending_in_all() + added);
+        let of_it = state.queues.pending(Endpoint { service, webhook });
+        let room = self.bounds.pending.saturating_sub(state.queues.pending_in_all() + added);
         room.min(self.bounds.pending_each.saturating_sub(of_it))
     }
 
-    /// Returns `true` if one more end may be expected.
     pub(super) fn has_room_for_end(&self) -> bool {
         self.state().ends.len() < self.bounds.expected
     }
 
-    /// Counts an event that has no room.
     pub(super) fn drop_one(&self) {
         let mut state = self.state();
         state.dropped += 1;
         if !std::mem::replace(&mut state.is_dropping, true) {
-            let (pending, expected) = (state.lanes.pending_in_all(), state.ends.len());
+            let (pending, expected) = (state.queues.pending_in_all(), state.ends.len());
             tracing::warn!(pending, expected, "webhook events dropped: too many deliveries are pending");
         }
     }
 
-    /// Attempts under way.
     pub(super) fn under_way(&self) -> usize {
-        self.state().lanes.under_way()
+        self.state().queues.under_way()
     }
 
     #[cfg(test)]
     pub(super) fn counts(&self) -> super::tests::OutboxCounts {
         let state = self.state();
         super::tests::OutboxCounts {
-            pending: state.lanes.pending_in_all(),
-            under_way: state.lanes.under_way(),
+            pending: state.queues.pending_in_all(),
+            under_way: state.queues.under_way(),
             expected: state.ends.len(),
             dropped: state.dropped,
         }
     }
 
-    /// No attempt begins from now on.
     pub(super) fn close(&self) {
         self.state().is_closing = true;
     }
@@ -157,15 +145,15 @@ impl Schedule {
             && let Some(seq) = state.ended.pop_first()
             && let Some(entry) = state.entries.get(&seq)
         {
-            return Next::Forget(seq, entry.lane.service);
+            return Next::Forget(seq, entry.endpoint.service);
         }
-        if let Some(seq) = state.lanes.take(now)
+        if let Some(seq) = state.queues.take(now)
             && let Some(entry) = state.entries.get(&seq)
         {
             return Next::Attempt(seq, *entry);
         }
         let first_end = state.ends.first().map(|(due, _)| *due);
-        Next::Wait([first_end, state.lanes.next_at()].into_iter().flatten().min())
+        Next::Wait([first_end, state.queues.next_at()].into_iter().flatten().min())
     }
 
     /// An expiry event that could not be written is due again at `due`.
@@ -174,7 +162,6 @@ impl Schedule {
         self.wake.notify_one();
     }
 
-    /// A delivery that could not be forgotten.
     pub(super) fn forget_again(&self, seq: Seq) {
         let mut state = self.state();
         if state.entries.get(&seq).is_some_and(|entry| entry.state != DeliveryState::Pending) {
@@ -182,7 +169,7 @@ impl Schedule {
         }
     }
 
-    /// An attempt has ended, and what came of it is decided; `health` is what it says of the webhook.
+    /// The result of an attempt is recorded.
     pub(super) fn finish(
         &self,
         seq: Seq,
@@ -191,8 +178,8 @@ impl Schedule {
         now: Timestamp,
     ) -> Option<HealthChange> {
         let mut state = self.state();
-        let change = state.lanes.report(entry.lane, health, now);
-        state.lanes.finish(entry.lane, entry.verification, seq);
+        let change = state.queues.report(entry.endpoint, health, now);
+        state.queues.finish(entry.endpoint, entry.verification, seq);
         drop(state);
         self.wake.notify_one();
         self.idle.notify_one();
@@ -203,36 +190,34 @@ impl Schedule {
     pub(super) fn postpone(&self, seq: Seq, entry: &Entry, due: Timestamp) {
         let mut state = self.state();
         if state.entries.contains_key(&seq) {
-            state.lanes.set(entry.lane, entry.verification, seq, due);
+            state.queues.set(entry.endpoint, entry.verification, seq, due);
         }
         drop(state);
         self.finish(seq, entry, WebhookHealth::NotAsked, due);
     }
 
-    /// The record of a delivery is gone.
     pub(super) fn forget(&self, seq: Seq) {
         self.state().set(seq, None);
     }
 
-    /// Returns `true` while an attempt of this delivery is under way.
     pub(super) fn is_under_way(&self, seq: Seq) -> bool {
         let state = self.state();
         let entry = state.entries.get(&seq);
-        entry.is_some_and(|entry| state.lanes.is_under_way(entry.lane, entry.verification, seq))
+        entry.is_some_and(|entry| state.queues.is_under_way(entry.endpoint, entry.verification, seq))
     }
 
     /// Up to `most` deliveries to a webhook before `before`, the newest first.
     pub(super) fn deliveries(
         &self,
-        lane: LaneKey,
+        endpoint: Endpoint,
         before: Option<Seq>,
         most: usize,
         now: Timestamp,
     ) -> Vec<(Seq, Entry)> {
         let state = self.state();
-        let Some(of_lane) = state.by_lane.get(&lane) else { return Vec::new() };
+        let Some(of_endpoint) = state.by_endpoint.get(&endpoint) else { return Vec::new() };
         let end = before.map_or(Bound::Unbounded, Bound::Excluded);
-        let newest = of_lane.range((Bound::Unbounded, end)).rev().take(most);
+        let newest = of_endpoint.range((Bound::Unbounded, end)).rev().take(most);
         let entries = newest.filter_map(|seq| Some((*seq, *state.entries.get(seq)?)));
         let is_kept = |entry: &Entry| entry.state == DeliveryState::Pending || now.since(entry.at) < KEPT_FOR;
         entries.filter(|(_, entry)| is_kept(entry)).collect()
@@ -251,7 +236,7 @@ impl Schedule {
                 }
             }
         }
-        if state.is_dropping && state.lanes.pending_in_all() < self.bounds.pending / 2 {
+        if state.is_dropping && state.queues.pending_in_all() < self.bounds.pending / 2 {
             state.is_dropping = false;
             tracing::warn!(dropped = state.dropped, "webhook events kept again");
         }
@@ -263,25 +248,25 @@ impl Schedule {
 impl State {
     fn set(&mut self, seq: Seq, entry: Option<Entry>) {
         let Some(entry) = entry else {
-            let Some(Entry { lane, verification, .. }) = self.entries.remove(&seq) else { return };
-            self.lanes.remove(lane, verification, seq);
+            let Some(Entry { endpoint, verification, .. }) = self.entries.remove(&seq) else { return };
+            self.queues.remove(endpoint, verification, seq);
             self.ended.remove(&seq);
-            if let Some(of_lane) = self.by_lane.get_mut(&lane) {
-                of_lane.remove(&seq);
-                if of_lane.is_empty() {
-                    self.by_lane.remove(&lane);
+            if let Some(of_endpoint) = self.by_endpoint.get_mut(&endpoint) {
+                of_endpoint.remove(&seq);
+                if of_endpoint.is_empty() {
+                    self.by_endpoint.remove(&endpoint);
                 }
             }
             return;
         };
-        let Entry { lane, verification, due, .. } = entry;
+        let Entry { endpoint, verification, due, .. } = entry;
         self.entries.insert(seq, entry);
-        self.by_lane.entry(lane).or_default().insert(seq);
+        self.by_endpoint.entry(endpoint).or_default().insert(seq);
         if entry.state == DeliveryState::Pending {
-            self.lanes.set(lane, verification, seq, due);
+            self.queues.set(endpoint, verification, seq, due);
             self.ended.remove(&seq);
         } else {
-            self.lanes.remove(lane, verification, seq);
+            self.queues.remove(endpoint, verification, seq);
             self.ended.insert(seq);
         }
     }

@@ -14,64 +14,31 @@ use crate::gateway::{EgressClients, NoAnswer, retry_after};
 use crate::registry::{Registry, Service, WebhookFields, WebhookStatus};
 use crate::store::BoxFuture;
 
-/// One request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Post {
-    /// Where to.
     pub url: String,
-    /// Beside `content-type: application/json`.
     pub headers: [(&'static str, String); 3],
-    /// The event as JSON.
     pub body: Bytes,
 }
 
-/// How a request ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Posted {
-    /// There was an answer.
-    Answered {
-        /// Its HTTP status.
-        status: u16,
-        /// The pause that the receiver asked for.
-        retry_after: Option<Duration>,
-    },
-    /// There was none.
+    Answered { status: u16, retry_after: Option<Duration> },
     NotAnswered(AttemptError, String),
 }
 
-/// Why an attempt had no answer, or was not made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AttemptError {
     /// The address cannot be used, or is one that nothing is sent to.
     Address,
-    /// There was no connection.
     NotConnected,
-    /// No answer in time.
     TimedOut,
-    /// The connection broke.
     Broken,
-    /// The webhook was disabled. No attempt was made.
+    // No attempt is made for the following reasons.
     Disabled,
-    /// The webhook was removed. No attempt was made.
     Removed,
-    /// The event is too old by now. No attempt was made.
     TooOld,
-}
-
-impl AttemptError {
-    /// Its name in lists.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Address => "address",
-            Self::NotConnected => "not_connected",
-            Self::TimedOut => "timed_out",
-            Self::Broken => "broken",
-            Self::Disabled => "disabled",
-            Self::Removed => "removed",
-            Self::TooOld => "too_old",
-        }
-    }
 }
 
 /// Makes requests. Bounds the time that one takes.
@@ -155,7 +122,6 @@ async fn discard(response: &mut Response) {
 
 /// Looks up the webhooks of services. Called in every decision and before every attempt, so it must answer from memory.
 pub trait Subscribers: Send + Sync + 'static {
-    /// The account (`AC`).
     fn account(&self) -> Sid;
 
     /// A service with its enabled and disabled webhooks; `None` if the service was removed.

@@ -3,7 +3,7 @@
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
-use super::{Delivery, DeliveryState, EventId, WebhookAttempt};
+use super::{AttemptError, Delivery, DeliveryState, EventId, WebhookAttempt};
 use crate::domain::{DateTime, Sid};
 
 /// A delivery of an event to a webhook.
@@ -29,7 +29,8 @@ pub struct DeliveryView<'a> {
     #[schema(value_type = String, pattern = "^VE[0-9a-f]{32}$")]
     pub verification_sid: Sid,
     /// `pending`, `delivered` or `failed`.
-    pub status: &'static str,
+    #[schema(value_type = String)]
+    pub status: DeliveryState,
     /// When the event happened.
     #[schema(value_type = String, format = DateTime)]
     pub date_created: DateTime,
@@ -53,15 +54,14 @@ pub struct AttemptView<'a> {
     #[schema(required)]
     pub status_code: Option<u16>,
     /// Why there was no answer, or no attempt: `timed_out`.
-    #[schema(required)]
-    pub error: Option<&'static str>,
+    #[schema(required, value_type = Option<String>)]
+    pub error: Option<AttemptError>,
     /// The same in words.
     #[schema(required)]
     pub error_message: Option<&'a str>,
 }
 
 impl<'a> DeliveryView<'a> {
-    /// As it is shown.
     pub fn of(delivery: &'a Delivery, account: Sid, service: Sid) -> Self {
         let Delivery { id, event, webhook, state, due, attempts, .. } = delivery;
         Self {
@@ -71,7 +71,7 @@ impl<'a> DeliveryView<'a> {
             event_id: *id,
             event_type: event.kind.as_str(),
             verification_sid: event.verification,
-            status: state.as_str(),
+            status: *state,
             date_created: event.at.into(),
             next_attempt: (*state == DeliveryState::Pending).then(|| (*due).into()),
             attempts: attempts.iter().map(AttemptView::of).collect(),
@@ -85,7 +85,7 @@ impl<'a> AttemptView<'a> {
             date: attempt.at.into(),
             duration_ms: u64::try_from(attempt.took.as_millis()).unwrap_or(u64::MAX),
             status_code: attempt.status,
-            error: attempt.error.map(super::AttemptError::as_str),
+            error: attempt.error,
             error_message: attempt.detail.as_deref(),
         }
     }

@@ -174,7 +174,7 @@ pub fn delivery() -> String {
         event_id: EventId::new(BYTES),
         event_type: "verification.approved",
         verification_sid: sid(SidKind::Verification),
-        status: "delivered",
+        status: webhook::DeliveryState::Delivered,
         date_created: THEN.into(),
         next_attempt: None,
         attempts: vec![webhook::AttemptView {
