@@ -127,7 +127,6 @@ pub enum Command {
     Openapi,
 }
 
-/// Whose lockout ends.
 #[derive(Debug, clap::Args)]
 pub struct UnlockArgs {
     /// The number, such as +14155552671.
@@ -139,7 +138,6 @@ pub struct UnlockArgs {
     pub service: String,
 }
 
-/// Where an export goes.
 #[derive(Debug, clap::Args)]
 pub struct ExportArgs {
     /// Write to this file, which only you can read, once all of it is there; "-" is standard output.
@@ -155,7 +153,6 @@ pub struct ExportArgs {
     pub json: bool,
 }
 
-/// What is imported, and how.
 #[derive(Debug, clap::Args)]
 pub struct ImportArgs {
     /// The export; "-" is standard input.
@@ -179,7 +176,6 @@ pub struct ImportArgs {
     pub json: bool,
 }
 
-/// How the data directory is checked.
 #[derive(Debug, clap::Args)]
 pub struct CheckDataArgs {
     /// Say nothing while it goes on.
@@ -191,7 +187,6 @@ pub struct CheckDataArgs {
     pub json: bool,
 }
 
-/// Which sends are listed, and how.
 #[derive(Debug, clap::Args)]
 pub struct TrackerArgs {
     /// Only those to this number.

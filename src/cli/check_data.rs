@@ -18,11 +18,9 @@ use crate::node::{KeyError, server_key};
 use crate::shard::Kinds;
 use crate::store::{Entry, Examined, Finding, JournalSummary};
 
-/// What to do about a key that is not the right one.
 const PUT_BACK: &str = "put the server.key that it was written with back, or name it with ONCEWARD_KEY_FILE; see \"When a \
                         start is refused\" in docs/data-directory.md";
 
-/// What was found, as machines read it.
 #[derive(Debug, Default, Serialize)]
 struct Report {
     ok: bool,
@@ -66,7 +64,6 @@ struct SnapshotReport {
     bytes: u64,
 }
 
-/// One thing that is wrong.
 #[derive(Debug, Serialize)]
 struct Damage {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -92,15 +89,11 @@ impl From<Finding> for Damage {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum KeyFound {
-    /// The right one.
     Fits,
-    /// One, and it is not known which is the right one.
+    /// The data does not say which key is the right one.
     Present,
-    /// Another one.
     Another,
-    /// Something that is no key.
     Unreadable,
-    /// None.
     Missing,
 }
 
@@ -148,7 +141,14 @@ fn through_server(
     let mut report = Report { through_server: true, ..Report::default() };
     let (kinds, (numbers, sends, others)) = (for_tools(), in_three(&counts));
     (report.numbers, report.sends, report.others) = (Some(numbers), Some(sends), Some(others));
-    report.key = Some(check_key_while_served(settings, &key, &mut report.damage)?);
+    // A server may have its key from a place that this command does not know: that is no damage.
+    let is_elsewhere =
+        settings.server_key_file.is_none() && matches!(server_key::find(&settings.data_dir, None), Ok(None));
+    report.key = Some(if is_elsewhere {
+        KeyFound::Missing
+    } else {
+        check_key(settings, Some(&key), &mut report.damage)?
+    });
     let mut seen = 0;
     let failed = |error| CommandError::Failed(format!("read the records: {error}; check again"));
     while let Some(entry) = records.next_entry().map_err(failed)? {
@@ -171,9 +171,7 @@ fn directory(settings: &StorageSettings) -> Result<Report, CommandError> {
     let examined = directory.examine(
         Timestamp::EPOCH,
         &|entry: &Entry| check_record(entry, &kinds),
-        &mut |found: Finding| {
-            damage.push(Damage::from(found));
-        },
+        &mut |found: Finding| damage.push(found.into()),
     )?;
     // Before it is complete, nothing in it was written with a key.
     let key = match directory.is_new() {
@@ -221,69 +219,42 @@ fn version_of(kinds: &Kinds, kind: u8, version: u8) -> String {
 }
 
 /// Checks the key and adds the reason for which a start would be refused to `damage`. `written_with` is the
-/// fingerprint of the right key, if it is known.
-///
-/// # Errors
-/// When there is a key that this user may not read.
+/// fingerprint of the right key, if it is known. Fails if this user may not read the key.
 fn check_key(
     settings: &StorageSettings,
     written_with: Option<&str>,
     damage: &mut Vec<Damage>,
 ) -> Result<KeyFound, KeyError> {
-    let (key, what) = find_key(settings, written_with)?;
-    if let Some(what) = what {
-        let file = server_key::place(&settings.data_dir, settings.server_key_file.as_deref());
-        let file = Some(std::path::absolute(&file).unwrap_or(file).display().to_string());
-        damage.push(Damage { file, at: None, what: what.to_owned(), advice: PUT_BACK.to_owned() });
-    }
-    Ok(key)
-}
-
-/// The same while a server runs. That it found its key where this command does not look is no damage.
-///
-/// # Errors
-/// As [`check_key`].
-fn check_key_while_served(
-    settings: &StorageSettings,
-    written_with: &str,
-    damage: &mut Vec<Damage>,
-) -> Result<KeyFound, KeyError> {
-    if settings.server_key_file.is_none() && matches!(server_key::find(&settings.data_dir, None), Ok(None)) {
-        return Ok(KeyFound::Missing);
-    }
-    check_key(settings, Some(written_with), damage)
-}
-
-fn find_key(
-    settings: &StorageSettings,
-    written_with: Option<&str>,
-) -> Result<(KeyFound, Option<&'static str>), KeyError> {
-    Ok(match server_key::find(&settings.data_dir, settings.server_key_file.as_deref()) {
+    const UNREADABLE: &str = "it is not a server key, which has 64 hex digits: a start is refused";
+    let file = settings.server_key_file.as_deref();
+    let (key, what) = match server_key::find(&settings.data_dir, file) {
         Ok(Some(key)) => {
             let fingerprint = base16ct::lower::encode_string(&key_fingerprint(&key));
             match written_with {
-                None => (KeyFound::Present, None),
-                Some(right) if right == fingerprint => (KeyFound::Fits, None),
+                None => return Ok(KeyFound::Present),
+                Some(right) if right == fingerprint => return Ok(KeyFound::Fits),
                 Some(_) => (
                     KeyFound::Another,
-                    Some("the key here is not the one this data was written with: a start is refused"),
+                    "the key here is not the one this data was written with: a start is refused",
                 ),
             }
         }
-        Ok(None) => (KeyFound::Missing, Some("there is no server key here: a start is refused")),
+        Ok(None) => (KeyFound::Missing, "there is no server key here: a start is refused"),
         Err(KeyError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
-            (KeyFound::Missing, Some("the key file that is named is missing: a start is refused"))
+            (KeyFound::Missing, "the key file that is named is missing: a start is refused")
         }
-        Err(KeyError::Io { source, .. }) if source.kind() == ErrorKind::InvalidData => UNREADABLE,
-        Err(KeyError::Unreadable(_)) => UNREADABLE,
+        Err(KeyError::Io { source, .. }) if source.kind() == ErrorKind::InvalidData => {
+            (KeyFound::Unreadable, UNREADABLE)
+        }
+        Err(KeyError::Unreadable(_)) => (KeyFound::Unreadable, UNREADABLE),
         Err(error) => return Err(error),
-    })
+    };
+    let file = server_key::place(&settings.data_dir, file);
+    let file = Some(std::path::absolute(&file).unwrap_or(file).display().to_string());
+    damage.push(Damage { file, at: None, what: what.to_owned(), advice: PUT_BACK.to_owned() });
+    Ok(key)
 }
 
-const UNREADABLE: (KeyFound, Option<&str>) =
-    (KeyFound::Unreadable, Some("it is not a server key, which has 64 hex digits: a start is refused"));
-
-/// The report in lines.
 fn text(report: &Report) -> String {
     let mut out = String::new();
     for Damage { file, at, what, advice } in &report.damage {
@@ -308,13 +279,11 @@ fn text(report: &Report) -> String {
 fn rows(report: &Report) -> Vec<(&'static str, String)> {
     let mut rows = vec![("data directory", report.data_dir.clone())];
     if report.through_server {
-        rows.extend(
-            [
-                "a server runs on it: every record was checked through it, the files were not;",
-                "stop it to have them checked too, or check a copy that a file system snapshot made",
-            ]
-            .map(|text| ("", text.to_owned())),
-        );
+        let text = [
+            "a server runs on it: every record was checked through it, the files were not;",
+            "stop it to have them checked too, or check a copy that a file system snapshot made",
+        ];
+        rows.extend(text.map(|text| ("", text.to_owned())));
     }
     rows.extend(report.format.map(|format| ("format", format.to_string())));
     if report.key == Some(KeyFound::Missing) {
@@ -330,14 +299,9 @@ fn rows(report: &Report) -> Vec<(&'static str, String)> {
         None if report.snapshot.is_some() => rows.push(("journal", "not looked at".to_owned())),
         None => {}
     }
-    rows.extend(report.snapshot.as_ref().map(|SnapshotReport { records, bytes }| {
-        (
-            "snapshot",
-            match records {
-                Some(records) => format!("{records} records, {bytes} bytes"),
-                None => format!("{bytes} bytes, not looked at further"),
-            },
-        )
+    rows.extend(report.snapshot.as_ref().map(|SnapshotReport { records, bytes }| match records {
+        Some(records) => ("snapshot", format!("{records} records, {bytes} bytes")),
+        None => ("snapshot", format!("{bytes} bytes, not looked at further")),
     }));
     rows
 }

@@ -15,11 +15,11 @@ use super::{Answer, CommandError, in_three, json_line};
 use crate::backup::{ExportError, Header, Reader, Writer, without_codes};
 use crate::clock::{Clock, SystemClock};
 use crate::config::StorageSettings;
-use crate::domain::{ServerKey, Timestamp};
+use crate::domain::ServerKey;
 use crate::engine::{SlotHash, key_fingerprint};
 use crate::node::kinds::for_tools;
 use crate::node::{KeyError, load_or_create, server_key};
-use crate::store::{Counts, Entry, NewStore, check_new};
+use crate::store::{Counts, NewStore, check_new};
 
 /// Bytes read or written at once.
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -34,7 +34,6 @@ const TERMINAL: &str = "an export has whole telephone numbers in it, which a ter
 const OR_ELSE: &str = "name it with --key-file or ONCEWARD_KEY_FILE, or give --drop-codes: counts and lockouts are kept \
                        then, and a person who waits for a code has to ask for a new one";
 
-/// Exports everything as of one moment.
 pub fn export(args: &ExportArgs, settings: &StorageSettings) -> Result<Answer, CommandError> {
     let out = Out::open(args.out.as_deref())?;
     let is_stdout = matches!(out, Out::Stdout);
@@ -135,7 +134,6 @@ impl Out {
         })
     }
 
-    /// Gives the file its name: the export is complete.
     fn complete(self) -> Result<(), CommandError> {
         let Self::File { file, unfinished, path } = self else { return Ok(()) };
         let finish = || {
@@ -150,7 +148,6 @@ impl Out {
         })
     }
 
-    /// Removes the file: the export is not complete.
     fn give_up(self) {
         if let Self::File { unfinished, .. } = self {
             let _ = fs::remove_file(unfinished);
@@ -158,7 +155,6 @@ impl Out {
     }
 }
 
-/// Counts of an import.
 #[derive(Default)]
 struct Imported {
     counts: Counts,
@@ -231,7 +227,7 @@ fn summary(imported: &Imported, args: &ImportArgs, settings: &StorageSettings) -
             key_file.display(),
             server_key::place(&settings.data_dir, None).display()
         );
-        // Beside a line for machines, people are told on standard error.
+        // Standard output has the line for machines only.
         if args.json { err.push_str(&note) } else { out.push_str(&note) }
     }
     Answer { code: 0, out, err }
@@ -267,8 +263,12 @@ fn read(
         progress.at(reader.line());
         let (kept, dropped) = if args.drop_codes { without_codes(entry)? } else { (Some(entry), false) };
         imported.codes_dropped += u64::from(dropped);
-        if let Some(entry) = kept {
-            take(&mut store, &entry, now, &mut imported)?;
+        let Some(entry) = kept else { continue };
+        if entry.expires <= now {
+            imported.ended += 1;
+        } else {
+            imported.counts.add(entry.key.kind);
+            store.add(entry.key, entry.expires, &entry.record)?;
         }
     }
     progress.now("finishing");
@@ -276,29 +276,12 @@ fn read(
     Ok(imported)
 }
 
-fn take(
-    store: &mut NewStore,
-    entry: &Entry,
-    now: Timestamp,
-    imported: &mut Imported,
-) -> Result<(), CommandError> {
-    if entry.expires <= now {
-        imported.ended += 1;
-        return Ok(());
-    }
-    imported.counts.add(entry.key.kind);
-    Ok(store.add(entry.key, entry.expires, &entry.record)?)
-}
-
 fn open(file: &Path) -> Result<Box<dyn BufRead>, CommandError> {
     if file == Path::new("-") {
         return Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, stdin())));
     }
-    let opened = File::open(file).map_err(|source| CommandError::File {
-        action: "open",
-        path: file.to_owned(),
-        source,
-    })?;
+    let failed = |source| CommandError::File { action: "open", path: file.to_owned(), source };
+    let opened = File::open(file).map_err(failed)?;
     Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, opened)))
 }
 
@@ -309,19 +292,18 @@ fn key(
     key_file: Option<&Path>,
     drop_codes: bool,
 ) -> Result<ServerKey, CommandError> {
-    let there = key_file.is_some() || server_key::place(data_dir, None).exists();
-    if !there && !drop_codes {
+    let (exists, shown) =
+        (key_file.is_some() || server_key::place(data_dir, None).exists(), data_dir.display());
+    if !exists && !drop_codes {
         return Err(CommandError::Failed(format!(
-            "there is no server key in {}; put the server.key that the data was written with there, {OR_ELSE}",
-            data_dir.display()
+            "there is no server key in {shown}; put the server.key that the data was written with there, {OR_ELSE}"
         )));
     }
     let key = load_or_create(data_dir, key_file)?;
     if base16ct::lower::encode_string(&key_fingerprint(&key)) != header.key && !drop_codes {
         return Err(CommandError::Failed(format!(
             "the export was written with another server key, so none of its codes could be checked; put the server.key \
-             that it was written with into {}, {OR_ELSE}",
-            data_dir.display()
+             that it was written with into {shown}, {OR_ELSE}"
         )));
     }
     Ok(key)
