@@ -66,7 +66,6 @@ enum Outcome {
     Serve(Box<Loaded>),
 }
 
-/// What to print before the exit.
 #[derive(Debug, Default)]
 struct Answer {
     code: u8,

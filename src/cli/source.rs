@@ -12,7 +12,6 @@ use crate::control::{CopyNews, ask_copy};
 use crate::domain::Timestamp;
 use crate::store::{CopyProgress, CopyReader, Counts, OpenError, ReadOnly, key_fingerprint_in};
 
-/// Bytes read at once.
 const BUFFER_BYTES: usize = 256 * 1024;
 
 /// Every record as of one moment.
@@ -35,7 +34,6 @@ impl Source {
         }
     }
 
-    /// Of a server that runs.
     pub fn of_server(data_dir: &Path, progress: &mut Progress) -> Result<Self, CommandError> {
         let (mut counts, mut at) = (Counts::default(), Timestamp::EPOCH);
         let stream = ask_copy(data_dir, |news| match news {
@@ -69,7 +67,6 @@ pub fn open(data_dir: &Path) -> Result<ReadOnly, CommandError> {
     ReadOnly::open(data_dir).map_err(|error| explained(data_dir, error))
 }
 
-/// What it means that a directory cannot be opened.
 fn explained(data_dir: &Path, error: OpenError) -> CommandError {
     let shown =
         || std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned()).display().to_string();
@@ -87,7 +84,7 @@ fn explained(data_dir: &Path, error: OpenError) -> CommandError {
     }
 }
 
-/// Whether there is something beside the file that is missing.
+/// Whether a journal or a snapshot exists beside the missing file.
 fn holds_data(data_dir: &Path, missing: &Path) -> bool {
     missing.ends_with("FORMAT") && ["journal", "snapshot"].iter().any(|name| data_dir.join(name).exists())
 }
@@ -103,53 +100,46 @@ const EVERY: Duration = Duration::from_secs(5);
 const RECORDS_PER_LOOK: u64 = 1024;
 
 /// A bar on a terminal, lines elsewhere, nothing with `--quiet`.
-pub struct Progress {
-    shown: Shown,
-}
-
-enum Shown {
+pub enum Progress {
     Bar(ProgressBar),
     Lines { what: &'static str, clock: SystemClock, said: Timestamp, total: Option<u64> },
     Nothing,
 }
 
 impl Progress {
-    /// `what` is what is going on, such as "exporting".
+    /// `what` names the work, such as "exporting".
     pub fn of(what: &'static str, quiet: bool) -> Self {
-        let shown = if quiet {
-            Shown::Nothing
+        if quiet {
+            Self::Nothing
         } else if stderr().is_terminal() {
             let bar = ProgressBar::no_length().with_message(what);
             set_style(&bar, "{msg} {human_pos} {spinner}");
-            Shown::Bar(bar)
+            Self::Bar(bar)
         } else {
             let clock = SystemClock::start();
-            Shown::Lines { what, clock, said: clock.now(), total: None }
-        };
-        Self { shown }
-    }
-
-    /// Sets the expected number of records.
-    pub fn expect(&mut self, records: u64) {
-        match &mut self.shown {
-            Shown::Bar(bar) => {
-                bar.set_length(records);
-                set_style(bar, "{msg} {wide_bar} {human_pos}/{human_len} {eta}");
-            }
-            Shown::Lines { total, .. } => *total = Some(records),
-            Shown::Nothing => {}
+            Self::Lines { what, clock, said: clock.now(), total: None }
         }
     }
 
-    /// Reports the number of records so far.
+    pub fn expect(&mut self, records: u64) {
+        match self {
+            Self::Bar(bar) => {
+                bar.set_length(records);
+                set_style(bar, "{msg} {wide_bar} {human_pos}/{human_len} {eta}");
+            }
+            Self::Lines { total, .. } => *total = Some(records),
+            Self::Nothing => {}
+        }
+    }
+
     pub fn at(&mut self, records: u64) {
-        match &mut self.shown {
-            Shown::Bar(bar) => {
+        match self {
+            Self::Bar(bar) => {
                 if records.is_multiple_of(RECORDS_PER_LOOK) {
                     bar.set_position(records);
                 }
             }
-            Shown::Lines { what, clock, said, total } => {
+            Self::Lines { what, clock, said, total } => {
                 if !records.is_multiple_of(RECORDS_PER_LOOK) || clock.now().since(*said) < EVERY {
                     return;
                 }
@@ -158,22 +148,20 @@ impl Progress {
                 // If standard error is closed, there is no reader.
                 let _ = writeln!(stderr(), "{what}: {records}{of} records");
             }
-            Shown::Nothing => {}
+            Self::Nothing => {}
         }
     }
 
-    /// Another part of the work begins.
     pub fn now(&mut self, doing: &'static str) {
-        match &mut self.shown {
-            Shown::Bar(bar) => bar.set_message(doing),
-            Shown::Lines { what, .. } => *what = doing,
-            Shown::Nothing => {}
+        match self {
+            Self::Bar(bar) => bar.set_message(doing),
+            Self::Lines { what, .. } => *what = doing,
+            Self::Nothing => {}
         }
     }
 
-    /// Removes the bar.
     pub fn end(self) {
-        if let Shown::Bar(bar) = self.shown {
+        if let Self::Bar(bar) = self {
             bar.finish_and_clear();
         }
     }

@@ -20,12 +20,10 @@ pub(super) struct Classification {
 }
 
 impl Classification {
-    /// Something that only this message met.
     pub(super) const fn of_this_message(class: ErrorClass) -> Self {
         Self { class, whole_gateway: false }
     }
 
-    /// Something that every message would have met.
     pub(super) const fn of_the_gateway(class: ErrorClass) -> Self {
         Self { class, whole_gateway: true }
     }
@@ -80,7 +78,6 @@ pub(super) fn classify_status(answer: &Answer) -> Classification {
     }
 }
 
-/// Words for a status that a provider does not explain in a way that we know.
 pub(super) fn words_for_status(answer: &Answer, url_setting: &str) -> String {
     let status = answer.status.as_u16();
     match status {
@@ -131,13 +128,11 @@ pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 /// Longest id taken over from an answer: twice a UUID leaves room, and records stay small.
 const ID_MAX: usize = 72;
 
-/// The id as text, if it can go into logs, records and answers as it is.
 pub(super) fn usable_id(id: &str) -> Option<String> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.:=+/@".contains(&b);
     ((1..=ID_MAX).contains(&id.len()) && id.bytes().all(plain)).then(|| id.to_owned())
 }
 
-/// An id in JSON: a text or a whole number.
 pub(super) fn id_in(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => usable_id(text),

@@ -38,7 +38,6 @@ const USER_AGENT: &str = concat!("onceward/", env!("CARGO_PKG_VERSION"));
 /// A client for one provider, or for the webhooks that are reached in the same way.
 pub(super) struct HttpClient(reqwest::Client);
 
-/// Why a client could not be built.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ClientError {
     #[error(
@@ -52,7 +51,6 @@ pub(super) enum ClientError {
     Proxy,
 }
 
-/// What a provider answered.
 pub struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
@@ -60,7 +58,6 @@ pub struct Answer {
     pub body: Option<Bytes>,
 }
 
-/// Why there is no answer at all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NoAnswer {
     /// The egress policy refuses the address. Nothing was sent.
@@ -137,7 +134,6 @@ impl HttpClient {
     }
 }
 
-/// The proxy on the way, if there is one.
 pub(super) fn proxy_to(target: &Url) -> Result<Option<Intercept>, ClientError> {
     if target.scheme() != "https" || is_this_machine(target) {
         return Ok(None);

@@ -125,7 +125,7 @@ impl Double {
     }
 }
 
-/// An address where nobody listens.
+/// An address without a listener.
 pub(crate) async fn refusing_url() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     format!("http://{}", listener.local_addr().expect("an address"))

@@ -13,14 +13,12 @@ use url::{Host, Url};
 
 use super::client::{ClientError, HttpClient, NoAnswer, proxy_to, trusting_none, trusting_the_platform};
 
-/// Which addresses a client may connect to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum EgressPolicy {
     /// Anywhere: the operator has named the address.
     Anywhere,
     /// Private addresses too, but nothing that answers only to the machine itself, such as the metadata of a cloud.
     PrivateToo,
-    /// Public addresses only.
     PublicOnly,
 }
 
@@ -40,7 +38,6 @@ static LOOK_UPS: Semaphore = Semaphore::const_new(32);
 pub(super) struct OutOfReach;
 
 impl EgressPolicy {
-    /// Whether a connection to `address` may be made.
     pub(super) fn allows(self, address: IpAddr) -> bool {
         let address = embedded_ipv4(address);
         match self {
@@ -142,7 +139,6 @@ fn embedded_ipv4(address: IpAddr) -> IpAddr {
         _ => IpAddr::V6(v6),
     }
 }
-/// Link-local, or a service that tells a machine about itself.
 fn is_of_the_machine(address: IpAddr) -> bool {
     let link_local = match address {
         IpAddr::V4(v4) => v4.is_link_local(),

@@ -20,7 +20,6 @@ use crate::domain::{Channel, GatewayName};
 
 const NAME: GatewayName = GatewayName::Http;
 
-/// The URL's setting, as errors name it.
 const URL_SETTING: &str = "http-gateway.url";
 
 impl HttpGatewaySettings {
@@ -36,7 +35,6 @@ impl HttpGatewaySettings {
 /// The gateway.
 pub type HttpGateway = HttpProvider<DescribedApi>;
 
-/// An API as it is described, with what is the same for every message.
 pub struct DescribedApi {
     request: RequestTemplate,
     success: HttpSuccess,
@@ -45,11 +43,8 @@ pub struct DescribedApi {
 }
 
 impl HttpGateway {
-    /// Reads the description and prepares everything that is the same for every message. Sends nothing. The clock
-    /// dates a refusal of the account, for readiness, and makes ids where the provider gives none.
-    ///
-    /// The error names the part of the description that cannot work: a placeholder that does not exist or has no
-    /// value, a URL, method, header or JSON pointer that is none.
+    /// Sends nothing. The error names the part of the description that cannot work: a placeholder that does not exist
+    /// or has no value, a URL, method, header or JSON pointer that is none.
     pub fn new(settings: &HttpGatewaySettings, clock: Arc<dyn Clock>) -> Result<Self, GatewaySettingsError> {
         let request = RequestTemplate::new(settings)?;
         settings.success.check()?;
@@ -117,7 +112,6 @@ impl Provider for DescribedApi {
     }
 }
 
-/// What the value at the place of `json` says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
     Success,
@@ -161,12 +155,10 @@ impl HttpSuccess {
         Ok(())
     }
 
-    /// Whether an HTTP status is one of those that mean success.
     fn takes_status(&self, status: u16) -> bool {
         if self.statuses.is_empty() { (200..=299).contains(&status) } else { self.statuses.contains(&status) }
     }
 
-    /// Whether a body contains what it must.
     fn takes_text(&self, body: &[u8]) -> bool {
         self.contains.as_ref().is_none_or(|text| body.windows(text.len()).any(|part| part == text.as_bytes()))
     }
@@ -188,12 +180,10 @@ impl HttpSuccess {
         })
     }
 
-    /// The provider's id of the message, if it gives one that is usable.
     fn message_id_in(&self, body: Option<&Value>) -> Option<String> {
         id_in(body?.pointer(self.message_id.as_ref()?)?)
     }
 
-    /// Whether the body must be read as JSON at all.
     fn reads_json(&self) -> bool {
         self.json.is_some() || self.message_id.is_some()
     }

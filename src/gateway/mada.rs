@@ -24,7 +24,6 @@ use crate::domain::{Channel, GatewayName};
 /// The gateway.
 pub type Mada = HttpProvider<MadaApi>;
 
-/// Mada's API, with what is the same for every message.
 pub struct MadaApi {
     url: Url,
     headers: HeaderMap,
@@ -33,8 +32,7 @@ pub struct MadaApi {
 }
 
 impl Mada {
-    /// Prepares everything that is the same for every message. Sends nothing. The clock dates a refusal of the
-    /// account, for readiness, and makes ids where Mada gives none.
+    /// Sends nothing.
     pub fn new(settings: &MadaSettings, clock: Arc<dyn Clock>) -> Result<Self, GatewaySettingsError> {
         let MadaSettings { username, password, url, source_name } = settings;
         let error = |setting: &str, problem: &str| GatewaySettingsError::new(MadaApi::NAME, setting, problem);
@@ -134,7 +132,6 @@ fn classify_fault(code: &str) -> (Classification, &'static str) {
     }
 }
 
-/// The command status of a message that was taken.
 const SUCCESS: u32 = 0;
 
 const SOON: ErrorClass = Retry { after: None };

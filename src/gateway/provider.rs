@@ -30,7 +30,6 @@ pub trait Provider: Send + Sync + 'static {
     /// operator must mend does.
     const ACCOUNT_REFUSED: &'static [u32] = &[];
 
-    /// The channels it serves.
     fn channels(&self) -> &[Channel];
 
     /// The request that hands a message over, on a channel that the provider serves. An error is about this message
@@ -56,16 +55,11 @@ pub trait Provider: Send + Sync + 'static {
     }
 }
 
-/// The other half of a provider that holds the codes.
 pub trait CodeHolder: Send + Sync {
-    /// The request that asks about a code.
     fn check_request(&self, to: PhoneNumber, channel: Channel, code: &Code) -> Result<Request, GatewayError>;
-
-    /// What the provider says about the code.
     fn classify_check(&self, answer: &Answer) -> Result<Verdict, GatewayError>;
 }
 
-/// The gateway of a provider.
 pub struct HttpProvider<P> {
     pub(super) provider: P,
     client: HttpClient,
@@ -89,14 +83,12 @@ impl<P: Provider> HttpProvider<P> {
         Ok(Self { provider, client, account: AccountHealth::new(clock, P::ACCOUNT_REFUSED) })
     }
 
-    async fn hand_over(&self, message: &OutgoingMessage) -> Result<Accepted, GatewayError> {
-        if !self.provider.channels().contains(&message.channel) {
-            let channel = message.channel.as_str();
-            let detail = format!("was asked for the channel {channel}, which it does not serve");
-            return Err(not_tried(P::NAME, detail));
+    fn require_channel(&self, channel: Channel) -> Result<(), GatewayError> {
+        if self.provider.channels().contains(&channel) {
+            return Ok(());
         }
-        let request = self.provider.request(message)?;
-        self.exchange(request, |answer| self.provider.classify(answer)).await
+        let detail = format!("was asked for the channel {}, which it does not serve", channel.as_str());
+        Err(not_tried(P::NAME, detail))
     }
 
     /// Sends a request once, has the answer classified, and learns from it about the account.
@@ -122,7 +114,11 @@ impl<P: Provider> Gateway for HttpProvider<P> {
     }
 
     fn send<'a>(&'a self, message: &'a OutgoingMessage) -> BoxFuture<'a, Result<Accepted, GatewayError>> {
-        Box::pin(self.hand_over(message))
+        Box::pin(async move {
+            self.require_channel(message.channel)?;
+            let request = self.provider.request(message)?;
+            self.exchange(request, |answer| self.provider.classify(answer)).await
+        })
     }
 
     fn checker(&self) -> Option<&dyn Checker> {
@@ -158,6 +154,7 @@ impl<P: Provider> Checker for HttpProvider<P> {
         Box::pin(async move {
             let holder = self.provider.code_holder();
             let holder = holder.ok_or_else(|| not_tried(P::NAME, "holds no codes".to_owned()))?;
+            self.require_channel(channel)?;
             let request = holder.check_request(to, channel, code)?;
             self.exchange(request, |answer| holder.classify_check(answer)).await
         })
@@ -193,11 +190,8 @@ pub(super) fn request(
 /// only a ready server gets the send that can prove the account mended.
 const REFUSAL_COUNTS_FOR: Duration = Duration::from_secs(60);
 
-/// The last telling answer about the account: sends of all numbers fail until an operator mends it, and the first one
-/// that works proves that it is mended.
-///
-/// Every send passes here. While the account is good that costs one relaxed load, which lets all cores keep the cache
-/// line.
+/// The last answer that says something about the account: after a refusal, sends of all numbers fail until an operator
+/// acts, and the first success proves that it works again. A send with a good account costs one relaxed load.
 struct AccountHealth {
     clock: Arc<dyn Clock>,
     account_refused: &'static [u32],
@@ -211,7 +205,6 @@ impl AccountHealth {
         Self { clock, account_refused, refused: AtomicBool::new(false), refusal: Mutex::new(None) }
     }
 
-    /// Takes note of an outcome and hands it on.
     fn learn<T>(&self, outcome: Result<T, GatewayError>) -> Result<T, GatewayError> {
         match &outcome {
             Ok(_) if self.refused.load(Ordering::Relaxed) => self.note(None),
@@ -241,7 +234,6 @@ impl AccountHealth {
     }
 
     fn note(&self, refusal: Option<(Timestamp, String)>) {
-        // Nothing here can panic, so that a poisoned lock holds nothing half done.
         let mut noted = self.refusal.lock().unwrap_or_else(PoisonError::into_inner);
         self.refused.store(refusal.is_some(), Ordering::Relaxed);
         *noted = refusal;

@@ -27,7 +27,7 @@ pub struct TwilioSettings {
     pub sender: TwilioSender,
     /// Who `WhatsApp` messages come from; `None` when there is no such sender.
     pub whatsapp: Option<WhatsAppSender>,
-    /// Whether Twilio is told which messages led to a verified number (`ProvideFeedback`).
+    /// Whether messages are reported to Twilio that led to a verified number (`ProvideFeedback`).
     pub feedback: bool,
 }
 

@@ -24,15 +24,13 @@ use crate::domain::{Channel, Code, GatewayName, PhoneNumber};
 /// The gateway.
 pub type Sinch = HttpProvider<SinchApi>;
 
-/// Sinch's API, with what is the same for every message.
 pub struct SinchApi {
     url: Url,
     headers: HeaderMap,
 }
 
 impl Sinch {
-    /// Prepares everything that is the same for every message. Sends nothing. The clock dates a refusal of the
-    /// account, for readiness.
+    /// Sends nothing.
     pub fn new(settings: &SinchSettings, clock: Arc<dyn Clock>) -> Result<Self, GatewaySettingsError> {
         let SinchSettings { app_id, app_secret, verification_url } = settings;
         let url = base_url(SinchApi::NAME, SinchApi::URL_SETTING, verification_url)?;
@@ -61,7 +59,7 @@ impl Provider for SinchApi {
     }
 
     fn request(&self, message: &OutgoingMessage) -> Result<Request, GatewayError> {
-        let method = method_of(message.channel)?;
+        let method = method_of(message.channel);
         let identity = json!({ "type": "number", "endpoint": message.to.e164() });
         let body = json!({ "identity": identity, "method": method }).to_string();
         Ok(request(Method::POST, self.url.clone(), &self.headers, body))
@@ -85,7 +83,7 @@ impl Provider for SinchApi {
 
 impl CodeHolder for SinchApi {
     fn check_request(&self, to: PhoneNumber, channel: Channel, code: &Code) -> Result<Request, GatewayError> {
-        let method = method_of(channel)?;
+        let method = method_of(channel);
         let url = below(&self.url, &format!("number/{}", to.e164())).ok_or_else(|| {
             let detail = "cannot be asked: the number does not fit into the URL; check";
             not_tried(Self::NAME, format!("{detail} {}", Self::URL_SETTING))
@@ -120,15 +118,11 @@ impl CodeHolder for SinchApi {
     }
 }
 
-/// Sinch's name for a channel, which is also the name of the object that carries the code.
-fn method_of(channel: Channel) -> Result<&'static str, GatewayError> {
+/// Sinch's name for a channel that it serves, which is also the name of the object that carries the code.
+const fn method_of(channel: Channel) -> &'static str {
     match channel {
-        Channel::Sms => Ok("sms"),
-        Channel::Call => Ok("callout"),
-        Channel::WhatsApp => Err(not_tried(
-            SinchApi::NAME,
-            "was asked for the channel whatsapp, which it does not serve".to_owned(),
-        )),
+        Channel::Call => "callout",
+        Channel::Sms | Channel::WhatsApp => "sms",
     }
 }
 
@@ -223,13 +217,9 @@ const CODES: &CodeTable = &[
     (50_301, Classification::of_the_gateway(Configuration), "the account is set up wrongly at Sinch; ask its support"),
 ];
 
-/// What a code means, and in words of ours; `None` for one that is not in the table, or that does not begin with the
-/// HTTP status it came with and so was not Sinch's.
+/// `None` for a code that does not begin with the HTTP status it came with, and so is not Sinch's.
 fn classification(code: u32, http_status: u16) -> Option<(Classification, &'static str)> {
-    if code / 100 != u32::from(http_status) {
-        return None;
-    }
-    known_code(CODES, code)
+    if code / 100 == u32::from(http_status) { known_code(CODES, code) } else { None }
 }
 
 #[cfg(test)]

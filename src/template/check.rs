@@ -63,7 +63,6 @@ pub struct Finding {
     pub words: String,
 }
 
-/// What texts are checked with.
 #[derive(Debug, Clone)]
 pub(super) struct Context {
     /// What `{brand}` stands for.

@@ -10,12 +10,9 @@ const BASIC: &str = "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ
 /// In its extension table: an escape comes before each of these.
 const EXTENSION: &str = "\u{c}^{}\\[~]|€";
 
-/// The alphabet that a text needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Alphabet {
-    /// 7 bits a character.
     Gsm7,
-    /// 16 bits a character.
     Ucs2,
 }
 
@@ -29,18 +26,14 @@ impl Alphabet {
     }
 }
 
-/// The size of a text as a text message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Size {
-    /// What it is encoded in.
     pub(super) alphabet: Alphabet,
-    /// Units of that alphabet.
     pub(super) units: usize,
     /// Parts, each of which is paid for.
     pub(super) segments: usize,
 }
 
-/// Measures a text.
 pub(super) fn size(text: &str) -> Size {
     let alphabet = if text.chars().all(|c| septets(c).is_some()) { Alphabet::Gsm7 } else { Alphabet::Ucs2 };
     let units = |c: char| match alphabet {

@@ -2,7 +2,7 @@
 
 mod check;
 mod gsm7;
-pub mod placeholder;
+pub(crate) mod placeholder;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -208,12 +208,9 @@ impl Templates {
     }
 }
 
-/// The texts of one kind of message.
 #[derive(Debug, Clone)]
 struct Texts {
-    /// Where nothing else fits.
     message: Text,
-    /// Of single channels and languages.
     local: Arc<[Local]>,
     /// Where neither the request nor the country leads to a text.
     default_locale: Option<Locale>,

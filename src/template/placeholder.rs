@@ -4,16 +4,12 @@
 /// A stretch of a text. All stretches together are the whole text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Piece<'a> {
-    /// As it is written.
     pub raw: &'a str,
-    /// Its meaning.
     pub kind: PieceKind<'a>,
 }
 
-/// What a piece is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PieceKind<'a> {
-    /// Without braces.
     Text,
     /// `{name}`. The name is everything between two braces, perhaps nothing.
     Single(&'a str),
@@ -21,11 +17,9 @@ pub enum PieceKind<'a> {
     Double(&'a str),
     /// `{{` or `}}`, where it is not part of a [`PieceKind::Double`].
     DoubleBrace(char),
-    /// A brace without its partner.
     Stray(char),
 }
 
-/// Cuts a text into pieces.
 pub fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
     let mut rest = text;
     std::iter::from_fn(move || {
@@ -36,7 +30,6 @@ pub fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
     })
 }
 
-/// The first piece of a text, and its length.
 fn first(text: &str) -> Option<(usize, PieceKind<'_>)> {
     let brace = text.chars().next()?;
     if !matches!(brace, '{' | '}') {

@@ -11,7 +11,6 @@ use super::placeholder::{PieceKind, pieces};
 use super::{AppHash, CODE_PLACES};
 use crate::domain::{Channel, minutes_up};
 
-/// A text with the brand in it.
 #[derive(Debug, Clone)]
 pub(super) struct Text {
     /// As it was written, for those who show it.
@@ -21,7 +20,6 @@ pub(super) struct Text {
     domain: Option<Arc<str>>,
 }
 
-/// A part of a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
     Literal(Box<str>),

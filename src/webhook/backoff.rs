@@ -22,13 +22,11 @@ const WAITS: [u64; 10] = [
     24 * HOUR,
 ];
 
-/// The longest wait that a receiver can ask for.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(6 * HOUR);
 
 /// Lifetime of a delivery, from its event or its last replay.
 pub(super) const LIFE: Duration = Duration::from_secs(5 * 24 * HOUR);
 
-/// The longest pause of a failing webhook that has pending deliveries.
 const PAUSE_MAX: Duration = Duration::from_secs(MINUTE);
 
 /// When to try again after the `tries`th attempt has failed; `None` when that was the last. A fifth of the wait is

@@ -56,7 +56,6 @@ impl Inner {
         Some(Duration::ZERO)
     }
 
-    /// Submits a command to the shard of a record.
     pub(super) async fn ask(&self, id: Id, request: Request) -> Result<Outcome, Refusal> {
         let (command, answer) = EventCommand::new(id, request, &self.recorder);
         self.shards.submit(command);
@@ -76,7 +75,6 @@ impl Inner {
         }
     }
 
-    /// One attempt of a delivery, to its decision.
     async fn attempt(self: Arc<Self>, seq: Seq, entry: Entry, at: Timestamp) {
         let key = seq.key(entry.endpoint.service);
         let delivery = match self.shards.router().get(key).await {
@@ -97,7 +95,6 @@ impl Inner {
         self.conclude(seq, entry, at, posted).await;
     }
 
-    /// The request that is to be made now, or why none is.
     fn request(&self, delivery: &Delivery, now: Timestamp) -> Result<Post, AttemptError> {
         let service = self.subscribers.service(delivery.event.service).ok_or(AttemptError::Removed)?;
         let webhook = service.webhooks.iter().find(|webhook| webhook.sid == delivery.webhook);

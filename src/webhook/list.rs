@@ -10,7 +10,6 @@ use super::{EventId, EventType, Inner, Outbox};
 use crate::domain::{ServiceId, Sid, Timestamp};
 use crate::shard::{RecordKey, Refusal};
 
-/// The filter of a list of deliveries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct DeliveryQuery {
     pub state: Option<DeliveryState>,
@@ -23,7 +22,6 @@ pub struct DeliveryQuery {
     pub limit: usize,
 }
 
-/// The most that is listed at once.
 const PAGE_MAX: usize = 1_000;
 
 /// Entries that are looked at under one lock.
@@ -47,7 +45,6 @@ pub enum Replay {
     AllSince(Timestamp),
 }
 
-/// Why nothing, or not everything, is delivered again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReplayError {
     #[error("this webhook has no such event, or it is older than what is kept")]
@@ -142,7 +139,6 @@ impl Inner {
         entries.filter(move |(_, entry)| wants(entry)).map(|(seq, _)| seq)
     }
 
-    /// Reads deliveries of a service from their shards.
     async fn read_each(&self, service: ServiceId, seqs: &[Seq]) -> Result<HashMap<Seq, Delivery>, Refusal> {
         let keys = seqs.iter().map(|seq| seq.key(service));
         let found = self.shards.router().get_each::<EventRecord>(keys).await?;

@@ -19,7 +19,6 @@ pub(super) const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Delay between a verification's expiry and its expiry event. A check that came in time is durable by then.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// Attempts that are remembered of each delivery, the latest.
 const ATTEMPTS_KEPT: usize = 24;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,13 +89,11 @@ impl Seq {
     }
 }
 
-/// The slot of a record, which its id ends with.
 pub const fn slot_of(id: &Id) -> u8 {
     let [.., slot] = *id;
     slot
 }
 
-/// The id of the record of a verification's expected end.
 pub(super) fn expected_id(service: ServiceId, name: VerificationName, slot: u8) -> Id {
     record_id(service, EXPECTED | name.bits() << SLOT_BITS | u64::from(slot))
 }
@@ -175,7 +172,6 @@ pub struct WebhookAttempt {
     pub detail: Option<String>,
 }
 
-/// The state of a webhook after an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum WebhookHealth {
     Up,
@@ -198,7 +194,6 @@ impl Delivery {
         }
     }
 
-    /// Makes it due from the first attempt on.
     pub(super) fn restart(&mut self, now: Timestamp) {
         (self.state, self.due, self.since, self.tries) = (DeliveryState::Pending, now, now, 0);
     }

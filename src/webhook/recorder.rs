@@ -19,7 +19,6 @@ use crate::numbers::{EventSink, NumberEvent, NumberKey};
 use crate::registry::{Service, Webhook, WebhookStatus};
 use crate::shard::{Durability, Id, Transaction};
 
-/// Writes events as records of the decision's transaction.
 pub struct EventRecorder {
     subscribers: Arc<dyn Subscribers>,
     sealer: Sealer,
@@ -43,7 +42,6 @@ impl Sequences {
         next
     }
 
-    /// Raises the counter to a restored `Seq`.
     pub(super) fn raise(&self, slot: u8, seq: Seq) {
         if let Some(last) = self.0.get(usize::from(slot)) {
             last.fetch_max(seq.0, Ordering::Relaxed);
@@ -94,7 +92,6 @@ impl EventRecorder {
         }
     }
 
-    /// The service, if it has an enabled webhook.
     pub(super) fn subscribed(&self, service: crate::domain::ServiceId) -> Option<Arc<Service>> {
         let is_enabled = |webhook: &Webhook| webhook.status == WebhookStatus::Enabled;
         self.subscribers.service(service).filter(|service| service.webhooks.iter().any(is_enabled))
@@ -206,7 +203,6 @@ impl EventSink for EventRecorder {
 }
 
 impl EventContext<'_, '_> {
-    /// The verification's expected end, if there is one.
     fn expected(&mut self) -> Option<ExpectedEnd> {
         match self.view.get::<EventRecord>(self.id)? {
             EventRecord::Expected(end) => Some(*end),
@@ -214,7 +210,6 @@ impl EventContext<'_, '_> {
         }
     }
 
-    /// A new one, without tags.
     fn end(&self, channel: Channel) -> ExpectedEnd {
         let NumberKey { service, number } = self.key;
         let address = VerificationAddress { service, number, name: self.name };
@@ -241,7 +236,6 @@ impl EventContext<'_, '_> {
         self.recorder.emit(self.service, event, self.view);
     }
 
-    /// A gateway took a message.
     fn sent(&mut self, mut end: ExpectedEnd, now: Timestamp) {
         if !end.is_announced {
             self.emit(&end.event(EventType::Created, PENDING, now));

@@ -131,7 +131,6 @@ impl Schedule {
         self.state().is_closing
     }
 
-    /// Takes what is next at `now`.
     pub(super) fn take(&self, now: Timestamp) -> Next {
         let mut state = self.state();
         if state.is_closing {
@@ -272,7 +271,6 @@ impl State {
     }
 }
 
-/// Follows the records of one shard.
 pub(super) struct Follower {
     pub schedule: Arc<Schedule>,
     pub sequences: Arc<Sequences>,

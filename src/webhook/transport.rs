@@ -50,7 +50,6 @@ pub trait Transport: Send + Sync + 'static {
 /// The most of an answer's body that is read, in bytes, so that its connection can be used again.
 const BODY_MAX: usize = 16 * 1024;
 
-/// The longest time that is spent on that.
 const BODY_TIME: Duration = Duration::from_secs(1);
 
 /// Posts over the network.

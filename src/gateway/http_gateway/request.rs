@@ -25,7 +25,6 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 /// Headers that the HTTP library writes itself.
 const NOT_OURS: [HeaderName; 4] = [HOST, CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION];
 
-/// Every placeholder, for errors.
 const NAMES: &str = "{to}, {to_digits}, {text}, {code}, {channel}, {validity_seconds}, {username}, \
                      {password}, {token}, {basic}";
 
@@ -53,19 +52,16 @@ enum JsonTemplate {
     Object(Vec<(String, Self)>),
 }
 
-/// A text that is filled in for each message.
 struct Template(Vec<Part>);
 
 enum Part {
     Written(String),
     Secret(Zeroizing<String>),
-    /// A value of the message.
     Message(FromMessage),
 }
 
 type FromMessage = fn(&OutgoingMessage) -> String;
 
-/// The placeholders for a message, with their values.
 const PLACEHOLDERS: [(&str, FromMessage); 6] = [
     ("to", |message| message.to.e164()),
     ("to_digits", |message| message.to.as_u64().to_string()),
@@ -173,7 +169,6 @@ impl Template {
         self.filled_in(message, String::push_str)
     }
 
-    /// The parts that are the same in every message.
     fn written_and_secret(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter_map(|part| match part {
             Part::Written(text) => Some(text.as_str()),

@@ -23,7 +23,6 @@ pub(super) const WHATSAPP_TEMPLATE: &str = "whatsapp-content-sid";
 pub(super) const CALLER: &str = "TWILIO_VOICE_NUMBER (else TWILIO_PHONE_NUMBER)";
 pub(super) const VERIFY_SERVICE: &str = "sms.twilio.verify_sid (TWILIO_SERVICES_ID)";
 
-/// An account, as one gateway uses it.
 pub(super) struct Account {
     gateway: GatewayName,
     headers: HeaderMap,
@@ -32,7 +31,6 @@ pub(super) struct Account {
 }
 
 impl Account {
-    /// Prepares what is the same for every request.
     pub(super) fn new(gateway: GatewayName, settings: &TwilioAccount) -> Result<Self, GatewaySettingsError> {
         let TwilioAccount { account_sid, auth_token, base_url: url } = settings;
         check_id(gateway, ACCOUNT_SID, "AC", account_sid)?;
@@ -76,7 +74,6 @@ pub(super) fn check_id(
     Err(GatewaySettingsError::new(gateway, setting, problem))
 }
 
-/// Refuses a sender that is not there.
 pub(super) fn check_sender(
     gateway: GatewayName,
     setting: &str,

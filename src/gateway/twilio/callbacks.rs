@@ -204,7 +204,6 @@ impl Fields {
         Self(form_urlencoded::parse(body).into_owned().collect())
     }
 
-    /// The texts and numbers of a JSON object.
     fn of_json(body: &[u8]) -> Option<Self> {
         let object: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(body).ok()?;
         let fields = object.into_iter().filter_map(|(name, value)| match value {
@@ -240,9 +239,7 @@ impl Fields {
 /// The query parameter that carries the hash of a body that is no form.
 const BODY_HASH: &str = "bodySHA256";
 
-/// What came with a request.
 struct Request<'a> {
-    /// As the server was asked for them.
     path_and_query: &'a str,
     /// The fields of a form; `None` when the body is none.
     form: Option<&'a Fields>,

@@ -16,10 +16,8 @@ use crate::gateway::classify::{Classification, CodeTable, classify_status, known
 use crate::gateway::client::Answer;
 use crate::gateway::{Accepted, GatewayError};
 
-/// The account's credentials were not accepted.
 pub(super) const CREDENTIALS: u32 = 20_003;
 
-/// The account is suspended.
 pub(super) const SUSPENDED: u32 = 30_002;
 
 /// Only these two say it of the account. Others that every message meets, such as a sender that is not there, can be
@@ -29,7 +27,6 @@ pub(super) const ACCOUNT_REFUSED: [u32; 2] = [CREDENTIALS, SUSPENDED];
 /// What was asked for does not exist: to Verify, a verification that is used up, expired or was never started.
 pub(super) const NOT_FOUND: u32 = 20_404;
 
-/// Verify looks at no further codes for a verification.
 pub(super) const CHECKS_USED_UP: u32 = 60_202;
 
 /// Too many requests: Twilio says that these were never processed.
@@ -57,7 +54,6 @@ pub(super) fn is_id(text: &str) -> bool {
         && text.bytes().any(|b| b.is_ascii_alphanumeric())
 }
 
-/// The id of what was created, or why there is none.
 pub(super) fn created(gateway: GatewayName, answer: &Answer) -> Result<Accepted, GatewayError> {
     if !answer.status.is_success() {
         return Err(refused(gateway, answer));
@@ -75,7 +71,6 @@ pub(super) fn unreadable(gateway: GatewayName, answer: &Answer, what: &str) -> G
     Classification::of_the_gateway(Ambiguous).error(gateway, None, detail)
 }
 
-/// What an answer means that is no success.
 pub(super) fn refused(gateway: GatewayName, answer: &Answer) -> GatewayError {
     let code = error_code(answer);
     let (classification, words) = classify_code(code, answer);
@@ -86,7 +81,6 @@ pub(super) fn refused(gateway: GatewayName, answer: &Answer) -> GatewayError {
     classification.error(gateway, code, detail)
 }
 
-/// Twilio's own code in an error answer.
 pub(super) fn error_code(answer: &Answer) -> Option<u32> {
     answer.json().map(|error: ErrorAnswer| error.code)
 }

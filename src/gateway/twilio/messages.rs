@@ -33,7 +33,6 @@ const OTHER_FIELDS: usize = 96;
 /// The gateway.
 pub type TwilioMessages = HttpProvider<MessagesApi>;
 
-/// Twilio's API for messages, with what is the same for every message.
 pub struct MessagesApi {
     account: Account,
     url: Url,
@@ -43,16 +42,14 @@ pub struct MessagesApi {
     feedback: bool,
 }
 
-/// What all `WhatsApp` messages begin with.
 struct WhatsApp {
-    /// The sender, and the template if there is one.
     form: Form,
     /// Whether the code goes into a template, in place of a text.
     has_template: bool,
 }
 
 impl TwilioMessages {
-    /// Prepares everything that is the same for every message. Sends nothing.
+    /// Sends nothing.
     pub fn new(settings: &TwilioSettings, clock: Arc<dyn Clock>) -> Result<Self, GatewaySettingsError> {
         let TwilioSettings { account, sender, whatsapp, feedback } = settings;
         let account = Account::new(NAME, account)?;
@@ -84,7 +81,8 @@ impl Provider for MessagesApi {
         form.number("To", scheme, message.to)
             .plain("ValidityPeriod", message.valid_for.as_secs().clamp(shortest, longest));
         if has_template {
-            form.text("ContentVariables", &variables(message));
+            // A code is digits, which JSON need not escape.
+            form.text("ContentVariables", &format!(r#"{{"1":"{}"}}"#, message.code.expose()));
         } else {
             form.text("Body", &message.text);
         }
@@ -146,11 +144,6 @@ fn add_feedback(form: &mut Form, feedback: bool) {
     if feedback {
         form.plain("ProvideFeedback", true);
     }
-}
-
-/// A code is digits, which JSON need not escape.
-fn variables(message: &OutgoingMessage) -> String {
-    format!(r#"{{"1":"{}"}}"#, message.code.expose())
 }
 
 /// Room for the text with half of its characters escaped, and for the other fields.

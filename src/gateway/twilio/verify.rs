@@ -26,7 +26,6 @@ const NAME: GatewayName = GatewayName::TwilioVerify;
 /// The gateway.
 pub type TwilioVerify = HttpProvider<VerifyApi>;
 
-/// Twilio's API for verifications, with what is the same for each.
 pub struct VerifyApi {
     account: Account,
     verifications: Url,
@@ -34,7 +33,7 @@ pub struct VerifyApi {
 }
 
 impl TwilioVerify {
-    /// Prepares everything that is the same for every verification. Sends nothing.
+    /// Sends nothing.
     pub fn new(settings: &TwilioVerifySettings, clock: Arc<dyn Clock>) -> Result<Self, GatewaySettingsError> {
         let TwilioVerifySettings { account, service_sid } = settings;
         let account = Account::new(NAME, account)?;

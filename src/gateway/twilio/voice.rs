@@ -25,13 +25,11 @@ const NAME: GatewayName = GatewayName::TwilioVoice;
 /// The most that `Twiml` may have, in characters.
 const TWIML_MAX: usize = 4_000;
 
-/// Twilio's bounds for `Timeout`.
 const RING_SECONDS: (u64, u64) = (1, 600);
 
 /// The gateway.
 pub type TwilioVoice = HttpProvider<VoiceApi>;
 
-/// Twilio's API for calls, with what is the same for every call.
 pub struct VoiceApi {
     account: Account,
     url: Url,
@@ -41,7 +39,7 @@ pub struct VoiceApi {
 }
 
 impl TwilioVoice {
-    /// Prepares everything that is the same for every call. Makes no call.
+    /// Makes no call.
     pub fn new(settings: &TwilioVoiceSettings, clock: Arc<dyn Clock>) -> Result<Self, GatewaySettingsError> {
         let TwilioVoiceSettings { account, from, gate, ring_for } = settings;
         let account = Account::new(NAME, account)?;
@@ -68,13 +66,10 @@ impl Provider for VoiceApi {
         let twiml = self.twiml(message)?;
         let length = twiml.chars().count();
         if length > TWIML_MAX {
-            return Err(not_tried(
-                NAME,
-                format!(
-                    "takes {TWIML_MAX} characters of TwiML, and the text read twice makes {length}; shorten the \
-                 text of calls"
-                ),
-            ));
+            let detail = format!(
+                "takes {TWIML_MAX} characters of TwiML, and the text read twice makes {length}; shorten the text of calls"
+            );
+            return Err(not_tried(NAME, detail));
         }
         let callback = message.callback.as_ref();
         let room = 2 * twiml.len() + callback.map_or(0, |callback| callback.public_url.len()) + 200;
