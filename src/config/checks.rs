@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use super::kind::quoted;
 use super::load::Context;
-use super::report::ConfigError;
 use super::settings::{
     Bounds, BreakerSettings, DeliverySettings, GatewaySettings, Inputs, RetrySettings, WorkflowStep,
 };
@@ -37,12 +36,8 @@ pub fn simulator(gateways: &GatewaySettings, origin: &str, production: bool, all
             "otp-sms-provider names the Simulator, which in production would pretend to send. Take it out";
         (why, format!("{production} and {origin}"))
     };
-    c.report.error(ConfigError {
-        subject: "production".to_owned(),
-        given: Some("true".to_owned()),
-        problem: format!("{why}; or add the line \"simulator-in-production\": true to config.json"),
-        origin: Some(origin),
-    });
+    let problem = format!("{why}; or add the line \"simulator-in-production\": true to config.json");
+    c.report.wrong("production", "true".to_owned(), problem, origin);
 }
 
 /// One warning for everything about Redis.
@@ -84,12 +79,9 @@ pub fn delivery(delivery: &mut DeliverySettings, inputs: &Inputs, c: &mut Contex
     if longest < open_for && !c.is_wrong("breaker-longest") && !c.is_wrong("breaker-open-for") {
         let [longest, open_for] = [longest, open_for].map(humantime::format_duration);
         let [of_longest, of_open_for] = ["breaker-longest", "breaker-open-for"].map(|key| c.origin(key));
-        c.report.error(ConfigError {
-            subject: "breaker-longest".to_owned(),
-            given: Some(longest.to_string()),
-            problem: format!("it must not be shorter than breaker-open-for, which is {open_for}"),
-            origin: Some(format!("{of_longest} and {of_open_for}")),
-        });
+        let problem = format!("it must not be shorter than breaker-open-for, which is {open_for}");
+        let origin = format!("{of_longest} and {of_open_for}");
+        c.report.wrong("breaker-longest", longest.to_string(), problem, origin);
     }
 }
 

@@ -41,30 +41,53 @@ pub trait Kind {
     fn schema() -> Schema;
 }
 
-/// The member of a time's schema that has the seconds of a bare number's unit. Left out of the schema that is printed.
+/// The member of a time's schema that has the seconds of a bare number's unit. The schema that is printed has no `x-...`.
 pub const UNIT: &str = "x-unit";
 
+/// The member of a schema that describes the value in requests, where it differs from the one in config.json.
+pub const IN_REQUESTS: &str = "x-in-requests";
+
 /// Reads, shows and describes a field by its kind, for `#[serde(with = "As::<...>")]`.
-pub struct As<K>(PhantomData<K>);
+pub type As<K> = Field<K, false>;
+
+/// The same for a field that records have too: raw, and not checked again, so that a range that becomes narrower does not
+/// make them unreadable.
+pub type Stored<K> = Field<K, true>;
+
+pub struct Field<K, const STORED: bool>(PhantomData<K>);
 
 impl<K: Kind> As<K> {
-    pub fn deserialize<'de, T: TryFrom<K::Value>, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<T, D::Error> {
-        let read = K::of(&Value::deserialize(deserializer)?).and_then(|value| T::try_from(value).ok());
-        read.ok_or_else(|| D::Error::custom(K::accepted()))
+    pub fn deserialize<'de, T: TryFrom<K::Value>, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
+        let read = K::of(&Value::deserialize(from)?).and_then(|value| T::try_from(value).ok());
+        read.ok_or_else(|| D::Error::custom(format_args!("must be {}", K::accepted())))
     }
 
-    pub fn serialize<T, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error>
+    pub fn serialize<T, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error>
     where
         T: Clone + TryInto<K::Value>,
     {
         let shown = value.clone().try_into().map_or(Value::Null, |value| K::shown(&value));
-        shown.serialize(serializer)
+        shown.serialize(to)
     }
 }
 
-impl<K: Kind> JsonSchema for As<K> {
+impl<K: Kind> Stored<K> {
+    pub fn deserialize<'de, T, D: Deserializer<'de>>(from: D) -> Result<T, D::Error>
+    where
+        T: TryFrom<K::Value> + Deserialize<'de>,
+    {
+        if from.is_human_readable() { As::<K>::deserialize(from) } else { T::deserialize(from) }
+    }
+
+    pub fn serialize<T, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error>
+    where
+        T: Clone + TryInto<K::Value> + Serialize,
+    {
+        if to.is_human_readable() { As::<K>::serialize(value, to) } else { value.serialize(to) }
+    }
+}
+
+impl<K: Kind, const STORED: bool> JsonSchema for Field<K, STORED> {
     fn inline_schema() -> bool {
         true
     }
@@ -184,6 +207,39 @@ macro_rules! kinds {
     )*};
 }
 pub(super) use kinds;
+
+/// Declares kinds of objects whose members are read later: the accepted text, the schema, how they are shown.
+macro_rules! objects {
+    ($($(#[$doc:meta])* $name:ident {
+        accepted: $accepted:expr,
+        schema: $schema:expr,
+        shown: |$it:ident| $shown:expr $(,)?
+    })*) => {$(
+        $(#[$doc])*
+        pub struct $name;
+
+        impl $crate::config::kind::Kind for $name {
+            type Value = serde_json::Map<String, serde_json::Value>;
+
+            fn of(value: &serde_json::Value) -> Option<Self::Value> {
+                $crate::config::kind::object_of(value)
+            }
+
+            fn shown($it: &Self::Value) -> serde_json::Value {
+                $shown
+            }
+
+            fn accepted() -> String {
+                $accepted.to_owned()
+            }
+
+            fn schema() -> schemars::Schema {
+                $schema
+            }
+        }
+    )*};
+}
+pub(super) use objects;
 
 kinds! {
     /// Yes or no.

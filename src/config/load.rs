@@ -4,12 +4,13 @@ use std::path::Path;
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use serde_path_to_error::Segment;
 
 use super::checks;
 use super::gateways::{self, AccountKeys, Variables};
 use super::kind::{Kind, Range, Shards, UNIT, quoted, shortened, shown_json, text_of};
 use super::listen;
-use super::report::{ConfigError, ConfigErrors, Effective, Report};
+use super::report::{ConfigErrors, Effective, Report};
 use super::schema::Names;
 use super::services::{self, AccountSettings, RegistrySettings};
 use super::settings::{Inputs, Keys, OWN_BRAND, Settings, StorageSettings, TlsFiles};
@@ -154,7 +155,7 @@ impl Context {
     /// Notes that the value of a key is wrong in itself, or beside others.
     pub fn wrong(&mut self, key: &str, given: Option<String>, problem: impl Into<String>) {
         let origin = self.raw.origin(key).map(str::to_owned);
-        self.report.error(ConfigError { subject: key.to_owned(), given, problem: problem.into(), origin });
+        self.report.wrong(key, given, problem, origin);
     }
 
     pub fn read_keys<T: DeserializeOwned + Default + serde::Serialize>(&mut self) -> T {
@@ -178,8 +179,8 @@ impl Context {
     ) -> T {
         let values = self.raw.values.iter().filter(|(key, _)| known.contains_key(*key));
         let values = values.map(|(key, value)| (key.clone(), value.clone())).collect();
-        let read: T = read_members(values, |key, value, accepted| {
-            let schema = &known[key];
+        let read: Option<T> = read_members(values, |key, value, problem| {
+            let (schema, value) = (&known[key], value.unwrap_or(&Value::Null));
             let text = text_of(value);
             let is_url = schema["format"].as_str().is_some_and(|format| format.starts_with("uri"));
             let secret =
@@ -192,14 +193,10 @@ impl Context {
                 }
                 value => shown_json(value),
             };
-            let origin = self.raw.origin(key).map(str::to_owned);
-            self.report.error(ConfigError {
-                subject: key.to_owned(),
-                given: (text.is_none() || !secret).then_some(given),
-                problem: format!("it must be {accepted}"),
-                origin,
-            });
+            let given = (text.is_none() || !secret).then_some(given);
+            self.report.wrong(key, given, problem, self.raw.origin(key).map(str::to_owned));
         });
+        let read = read.unwrap_or_default();
         if let Ok(Value::Object(members)) = serde_json::to_value(&read) {
             for (key, value) in members.iter().filter(|(_, value)| !value.is_null()) {
                 let origin = self.origin(key);
@@ -210,25 +207,54 @@ impl Context {
     }
 }
 
-/// Reads the members of an object, each by itself, so that every wrong one is found: `wrong` gets its path, its value and
-/// what is accepted. Wrong ones are left out.
-pub fn read_members<T: DeserializeOwned + Default>(
+/// Reads the members of an object, each by itself, so that every wrong one is found: `wrong` gets its path, its value unless
+/// it is missing, and what is wrong. The result lacks what is wrong; `None` when a member is missing.
+pub fn read_members<T: DeserializeOwned>(
     mut members: Map<String, Value>,
-    mut wrong: impl FnMut(&str, &Value, &str),
-) -> T {
+    mut wrong: impl FnMut(&str, Option<&Value>, &str),
+) -> Option<T> {
+    let missing = |why: &str| Some(why.strip_prefix("missing field `")?.strip_suffix('`')?.to_owned());
+    let mut left_out = Vec::new();
     members.retain(|name, value| {
-        let one = Value::Object([(name.clone(), value.clone())].into_iter().collect());
-        let Err(error) = serde_path_to_error::deserialize::<_, T>(&one) else { return true };
-        // The path ends where structs are flattened.
-        let path = Some(error.path().to_string()).filter(|path| path.starts_with(name.as_str()));
-        let path = path.unwrap_or_else(|| name.clone());
-        let inner = path.strip_prefix(name.as_str()).unwrap_or_default();
-        let at = value.pointer(&inner.replace('.', "/")).unwrap_or(value);
-        let words = error.inner().to_string();
-        wrong(&path, at, words.split_once("expected ").map_or(words.as_str(), |(_, accepted)| accepted));
-        false
+        loop {
+            let one = Value::Object([(name.clone(), value.clone())].into_iter().collect());
+            let Err(error) = serde_path_to_error::deserialize::<_, T>(&one) else { return true };
+            let mut place: Vec<String> = error.path().iter().map(Segment::to_string).collect();
+            let why = error.inner().to_string();
+            if missing(&why).is_some() {
+                return true;
+            }
+            // The path ends where structs are flattened.
+            if place.first() != Some(name) {
+                place = vec![name.clone()];
+            }
+            let problem = why
+                .rsplit_once(", expected ")
+                .map_or_else(|| format!("it {why}"), |(_, expected)| format!("it must be {expected}"));
+            let path = place.join(".");
+            // Beside a wrong member of a member there may be others.
+            if let Some(part) = take(value, &place[1..]) {
+                wrong(&path, Some(&part), &problem);
+            } else {
+                wrong(&path, Some(value), &problem);
+                left_out.push(name.clone());
+                return false;
+            }
+        }
     });
-    T::deserialize(Value::Object(members)).unwrap_or_default()
+    let read = T::deserialize(Value::Object(members));
+    if let Some(name) = read.as_ref().err().and_then(|error| missing(&error.to_string()))
+        && !left_out.contains(&name)
+    {
+        wrong(&name, None, "it is missing");
+    }
+    read.ok()
+}
+
+/// Takes the member at this place out of nested objects.
+fn take(object: &mut Value, place: &[String]) -> Option<Value> {
+    let (last, outer) = place.split_last()?;
+    outer.iter().try_fold(object, |value, name| value.get_mut(name))?.as_object_mut()?.remove(last)
 }
 
 /// Works out what follows from several keys, and checks them against each other.
@@ -324,10 +350,10 @@ fn brand(inputs: &Inputs, c: &mut Context) -> String {
 /// Services, templates and the account, without what follows from the address.
 fn registry(inputs: Inputs, account: AccountKeys, checks: &Templates, c: &mut Context) -> RegistrySettings {
     let [of_templates, of_services] = ["templates", "services"].map(|key| c.origin(key));
-    let templates = inputs.templates.unwrap_or_default();
-    let templates = services::templates(templates, &of_templates, checks, &mut c.report);
-    let services = inputs.services.unwrap_or_default();
-    let services = services::services(services, &of_services, &templates, &mut c.report);
+    let mut reader = services::Reader { origin: &of_templates, report: &mut c.report };
+    let templates = reader.templates(inputs.templates.unwrap_or_default(), checks);
+    reader.origin = &of_services;
+    let services = reader.services(inputs.services.unwrap_or_default(), &templates);
     RegistrySettings { services, templates, account: account_of(account, c), ..RegistrySettings::default() }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::schema::FILE_SUFFIX;
+use super::schema::{FILE_SUFFIX, nearest, suggestion};
 
 /// What stands in the place of a secret.
 pub const NOT_SHOWN: &str = "(set, not shown)";
@@ -84,11 +84,6 @@ pub struct Report {
 }
 
 impl Report {
-    /// Notes something that stops the start.
-    pub fn error(&mut self, error: ConfigError) {
-        self.errors.push(error);
-    }
-
     /// Notes a problem with a thing whose value is absent, secret or beside the point.
     pub fn problem(
         &mut self,
@@ -96,12 +91,31 @@ impl Report {
         problem: impl Into<String>,
         origin: impl Into<Option<String>>,
     ) {
-        self.error(ConfigError {
-            subject: subject.into(),
-            given: None,
-            problem: problem.into(),
-            origin: origin.into(),
-        });
+        self.wrong(subject, None, problem, origin);
+    }
+
+    /// Notes a problem with a value. `given` is for what is surely no secret.
+    pub fn wrong(
+        &mut self,
+        subject: impl Into<String>,
+        given: impl Into<Option<String>>,
+        problem: impl Into<String>,
+        origin: impl Into<Option<String>>,
+    ) {
+        let (subject, problem) = (subject.into(), problem.into());
+        self.errors.push(ConfigError { subject, given: given.into(), problem, origin: origin.into() });
+    }
+
+    /// Warns of a member of an object that is none of those that are known.
+    pub fn warn_of_unknown<'k>(
+        &mut self,
+        origin: &str,
+        object: &str,
+        name: &str,
+        known: impl Iterator<Item = &'k str>,
+    ) {
+        let hint = suggestion(nearest(name, known).map(|known| format!("{object}.{known}")));
+        self.warn(format!("{origin}: {:?} is unknown and ignored{hint}", format!("{object}.{name}")));
     }
 
     /// Whether an error about one of these names was noted: what follows from it need not be said.

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, Schema, json_schema};
 use serde_json::{Map, Value, json};
 
 use super::gateways::Variables;
@@ -52,6 +52,15 @@ pub fn properties<T: JsonSchema>() -> Map<String, Value> {
     let mut properties = schema.ensure_object().remove("properties").unwrap_or_default();
     drop_empty_defaults(&mut properties);
     if let Value::Object(properties) = properties { properties } else { Map::new() }
+}
+
+/// The schema of an object with the members of a settings struct.
+pub fn object<T: JsonSchema>() -> Schema {
+    let mut properties = properties::<T>();
+    for property in properties.values_mut().filter_map(Value::as_object_mut) {
+        property.retain(|name, value| name != "default" || value != "");
+    }
+    json_schema!({ "type": "object", "properties": properties })
 }
 
 /// A default of nothing is none.
@@ -188,7 +197,7 @@ pub fn json_schema() -> String {
 fn tidy(schema: &mut Value) {
     match schema {
         Value::Object(members) => {
-            members.remove(UNIT);
+            members.retain(|name, _| !name.starts_with("x-"));
             for (name, member) in members {
                 match member {
                     Value::String(text) if name == "description" => *text = text.replace('\n', " "),

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use super::dotenv;
 use super::kind::{quoted, shown_json, text_of};
-use super::report::{ConfigError, Report};
+use super::report::Report;
 use super::schema::{ALIASES, FILE_SUFFIX, Names, PREFIX, VARIABLE_PREFIXES, nearest, suggestion, variable};
 use super::values::host_variable;
 
@@ -110,13 +110,13 @@ impl RawValues {
             match self.values.get(name) {
                 None => self.put(name, value, origin),
                 Some(first) if text_of(first) == text_of(&value) => {}
-                Some(first) => report.error(ConfigError {
-                    subject: format!("{name} and {alias}"),
-                    given: (!names.is_secret(name))
+                Some(first) => report.wrong(
+                    format!("{name} and {alias}"),
+                    (!names.is_secret(name))
                         .then(|| format!("{} and {}", shown_json(first), shown_json(&value))),
-                    problem: "these are two names of one setting and differ. Remove one of them".to_owned(),
-                    origin: Some(format!("{} and {origin}", self.origin(name).unwrap_or_default())),
-                }),
+                    "these are two names of one setting and differ. Remove one of them",
+                    format!("{} and {origin}", self.origin(name).unwrap_or_default()),
+                ),
             }
         }
     }
@@ -307,21 +307,15 @@ impl Environment<'_> {
         let mut given = RawValues::default();
         if let Some(host) = self.variables.get("HOST") {
             let origin = self.origin("HOST");
-            match host_variable(host) {
-                Some((host, port)) => {
-                    given.put("test-hostname", host, origin.clone());
-                    if let Some(port) = port {
-                        given.put("test-port", port, origin);
-                    }
+            if let Some((host, port)) = host_variable(host) {
+                given.put("test-hostname", host, origin.clone());
+                if let Some(port) = port {
+                    given.put("test-port", port, origin);
                 }
-                None => self.report.error(ConfigError {
-                    subject: "HOST".to_owned(),
-                    given: Some(quoted(host)),
-                    problem: "it must be a host name or an address, perhaps with a port, or a URL such as \
-                              http://localhost"
-                        .to_owned(),
-                    origin: Some(origin),
-                }),
+            } else {
+                let problem = "it must be a host name or an address, perhaps with a port, or a URL such as \
+                               http://localhost";
+                self.report.wrong("HOST", quoted(host), problem, origin);
             }
         }
         if let Some(port) = self.variables.get("PORT") {

@@ -4,7 +4,6 @@ use serde_json::{Map, Value};
 
 use super::kind::{quoted, shown_json};
 use super::load::Context;
-use super::report::ConfigError;
 use super::settings::Inputs;
 use crate::domain::{Channel, Locale};
 use crate::engine::SendOptions;
@@ -56,9 +55,8 @@ pub fn templates(inputs: &Inputs, brand: &str, code: SendOptions, c: &mut Contex
         Err(findings) => {
             for Finding { source, words } in findings {
                 let (key, path, text) = place(source);
-                let origin = Some(c.origin(key));
-                let (subject, given) = (path.to_owned(), Some(quoted(text)));
-                c.report.error(ConfigError { subject, given, problem: words, origin });
+                let origin = c.origin(key);
+                c.report.wrong(path, quoted(text), words, origin);
             }
             Templates::new("", "")
         }
@@ -71,8 +69,7 @@ fn local_texts(channels: &Map<String, Value>, c: &mut Context) -> Vec<(String, L
     let mut local: Vec<(String, LocalText)> = Vec::new();
     let origin = c.origin("otp-messages");
     let mut wrong = |path: &str, given: Option<String>, problem: &str| {
-        let (subject, origin) = (path.to_owned(), Some(origin.clone()));
-        c.report.error(ConfigError { subject, given, problem: problem.to_owned(), origin });
+        c.report.wrong(path, given, problem, origin.clone());
     };
     for (name, value) in channels {
         let path = format!("otp-messages.{name}");

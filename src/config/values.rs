@@ -7,15 +7,18 @@ use std::time::Duration;
 
 use schemars::{Schema, json_schema};
 use secrecy::SecretString;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use url::{Host as UrlHost, Url};
 
-use super::kind::{Kind, Span, StepWait, Text, kinds, object_of};
+use super::kind::{IN_REQUESTS, Kind, Span, StepWait, Text, kinds, objects};
 use super::report::NOT_SHOWN;
 use super::settings::{ListenAddress, WorkflowStep};
 use crate::domain::{Channel, Locale, PhoneNumber, Region, Sid as AccountId, SidKind};
 use crate::net::is_loopback_host;
 use crate::template;
+
+/// Language, script and region in requests; empty for none.
+const LANGUAGE: &str = "^([A-Za-z]{2,3}([-_][A-Za-z]{4})?([-_]([A-Za-z]{2}|[0-9]{3}))?)?$";
 
 kinds! {
     /// The path of a file or directory. A relative one begins in the working directory.
@@ -127,7 +130,11 @@ kinds! {
     /// A language.
     LocaleTag -> Locale {
         accepted: "a language such as \"de\", \"pt-BR\" or \"zh-Hant\" (BCP 47)",
-        schema: { "type": "string", "pattern": "^\\s*[A-Za-z]{2,3}([-_][A-Za-z0-9]+)*\\s*$" },
+        schema: {
+            "type": "string",
+            "pattern": "^\\s*[A-Za-z]{2,3}([-_][A-Za-z0-9]+)*\\s*$",
+            IN_REQUESTS: { "type": "string", "pattern": LANGUAGE, "example": "de" },
+        },
         read: |text| Locale::parse(text.trim()),
         shown: |locale| json!(locale.to_string()),
     }
@@ -286,32 +293,19 @@ impl Kind for Ignored {
     }
 }
 
-/// Texts by channel and language, before their names and they themselves are checked.
-pub struct MessageTexts;
-
-impl Kind for MessageTexts {
-    type Value = Map<String, Value>;
-
-    fn of(value: &Value) -> Option<Self::Value> {
-        object_of(value)
-    }
-
-    fn shown(texts: &Self::Value) -> Value {
-        json!(texts)
-    }
-
-    fn accepted() -> String {
-        "an object of texts such as {\"sms\": \"Your code is {code}\", \"call\": {\"de\": \"Ihr Code ist {code}\"}}"
-            .to_owned()
-    }
-
-    fn schema() -> Schema {
-        let text = MessageText::schema();
-        let of_channel =
-            json_schema!({ "anyOf": [text, { "type": "object", "additionalProperties": text }] });
-        json_schema!({ "type": "object", "additionalProperties": false, "properties": {
-            "sms": of_channel, "call": of_channel, "whatsapp": of_channel, "any": of_channel,
-        }})
+objects! {
+    /// Texts by channel and language, before their names and they themselves are checked.
+    MessageTexts {
+        accepted: "an object of texts such as {\"sms\": \"Your code is {code}\", \"call\": {\"de\": \"Ihr Code ist {code}\"}}",
+        schema: {
+            let text = MessageText::schema();
+            let of_channel =
+                json_schema!({ "anyOf": [text, { "type": "object", "additionalProperties": text }] });
+            json_schema!({ "type": "object", "additionalProperties": false, "properties": {
+                "sms": of_channel, "call": of_channel, "whatsapp": of_channel, "any": of_channel,
+            }})
+        },
+        shown: |texts| json!(texts),
     }
 }
 

@@ -12,10 +12,9 @@ use serde_json::{Map, Value, json};
 use url::{Url, form_urlencoded};
 
 use super::{Complete, Reported, credential};
-use crate::config::kind::{As, Kind, Text, object_of, quoted, shown_json, text_of};
+use crate::config::kind::{As, Kind, Text, objects, quoted, shown_json, text_of};
 use crate::config::load::{Context, read_members};
-use crate::config::report::ConfigError;
-use crate::config::schema::{nearest, properties, suggestion};
+use crate::config::schema::properties;
 use crate::config::values::{Password, is_exposed};
 use crate::domain::Channel;
 use crate::gateway::{HttpBody, HttpGatewaySettings, HttpSuccess};
@@ -24,32 +23,22 @@ const KEY: &str = "http-gateway";
 const METHODS: [&str; 3] = ["GET", "POST", "PUT"];
 const CHANNELS: [&str; 3] = ["sms", "call", "whatsapp"];
 
-/// The object as it was given.
-pub struct HttpGateway;
-
-impl Kind for HttpGateway {
-    type Value = Map<String, Value>;
-
-    fn of(value: &Value) -> Option<Self::Value> {
-        object_of(value)
-    }
-
-    /// Method and place only: a query or a body may hold credentials.
-    fn shown(object: &Self::Value) -> Value {
-        let text = |name: &str| object.get(name).and_then(Value::as_str).unwrap_or_default();
-        let url = text("url");
-        let end = url.find(['?', '#']).unwrap_or(url.len());
-        json!(format!("{} {}", text("method").to_ascii_uppercase(), &url[..end]).trim())
-    }
-
-    fn accepted() -> String {
-        "an object such as {\"method\": \"POST\", \"url\": \"https://sms.example.com/send\", \"json\": {\"to\": \"{to}\", \
-         \"text\": \"{text}\"}}"
-            .to_owned()
-    }
-
-    fn schema() -> Schema {
-        json_schema!({ "type": "object", "writeOnly": true, "required": ["url"], "properties": properties::<Members>() })
+objects! {
+    /// The object as it was given.
+    HttpGateway {
+        accepted: "an object such as {\"method\": \"POST\", \"url\": \"https://sms.example.com/send\", \"json\": {\"to\": \
+                   \"{to}\", \"text\": \"{text}\"}}",
+        schema: {
+            json_schema!({
+                "type": "object", "writeOnly": true, "required": ["url"], "properties": properties::<Members>(),
+            })
+        },
+        // Method and place only: a query or a body may hold credentials.
+        shown: |object| {
+            let text = |name: &str| object.get(name).and_then(Value::as_str).unwrap_or_default();
+            let place = text("url").split(['?', '#']).next().unwrap_or_default();
+            json!(format!("{} {place}", text("method").to_ascii_uppercase()).trim())
+        },
     }
 }
 
@@ -236,8 +225,8 @@ fn of_json(json: &Value, has: &impl Fn(&str) -> bool) -> bool {
 
 /// Notes what is wrong with a member. `given` is for what is surely no secret.
 fn wrong(path: &str, given: Option<String>, problem: &str, c: &mut Context) {
-    let (subject, origin) = (path.to_owned(), Some(c.origin(KEY)));
-    c.report.error(ConfigError { subject, given, problem: problem.to_owned(), origin });
+    let origin = c.origin(KEY);
+    c.report.wrong(path, given, problem, origin);
 }
 
 /// The same for a member by its name.
@@ -249,16 +238,13 @@ fn wrong_member(name: &str, given: Option<String>, problem: &str, c: &mut Contex
 fn settings(object: &Map<String, Value>, c: &mut Context) -> Option<HttpGatewaySettings> {
     warn_of_unknown(KEY, object, &properties::<Members>(), c);
     let mut right = true;
-    let members: Members = read_members(object.clone(), |path, value, accepted| {
+    let members: Option<Members> = read_members(object.clone(), |path, value, problem| {
         right = false;
         // A text may hold a credential.
-        let given = (!value.is_string()).then(|| shown_json(value));
-        let accepted = if accepted == "a map" { "an object whose values are texts" } else { accepted };
-        wrong_member(path, given, &format!("it must be {accepted}"), c);
+        let given = value.filter(|value| !value.is_string()).map(shown_json);
+        wrong_member(path, given, &problem.replace("a map", "an object whose values are texts"), c);
     });
-    if !right {
-        return None;
-    }
+    let members = members.filter(|_| right)?;
     let pairs =
         |fields: BTreeMap<String, Field>| fields.into_iter().map(|(name, Field(value))| (name, value));
     let headers: Vec<(String, String)> = pairs(members.headers).collect();
@@ -283,15 +269,14 @@ fn settings(object: &Map<String, Value>, c: &mut Context) -> Option<HttpGatewayS
 
 fn warn_of_unknown(path: &str, object: &Map<String, Value>, known: &Map<String, Value>, c: &mut Context) {
     for (name, value) in object {
-        let path = format!("{path}.{name}");
         match (known.get(name).map(|schema| &schema["properties"]), value) {
-            (Some(Value::Object(known)), Value::Object(members)) => warn_of_unknown(&path, members, known, c),
+            (Some(Value::Object(known)), Value::Object(members)) => {
+                warn_of_unknown(&format!("{path}.{name}"), members, known, c);
+            }
             (Some(_), _) => {}
             (None, _) => {
-                let parent = path.strip_suffix(name.as_str()).unwrap_or_default();
-                let hint = suggestion(nearest(name, known.keys()).map(|known| format!("{parent}{known}")));
                 let origin = c.origin(KEY);
-                c.report.warn(format!("{origin}: {path:?} is unknown and ignored{hint}"));
+                c.report.warn_of_unknown(&origin, path, name, known.keys().map(String::as_str));
             }
         }
     }

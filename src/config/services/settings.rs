@@ -11,11 +11,12 @@ use serde_json::{Map, Value};
 use super::rules;
 use super::template::Template;
 use super::values::{
-    As, CodeDigits, CodeLife, FriendlyName, IN_REQUESTS, IS_TIME, Language, LockoutKind, LockoutRule, Moment,
-    Nullable, Resend, ResendKind, SendCount, TemplateId, TtsName, WorkflowText, check_life,
+    CodeDigits, CodeLife, FriendlyName, IS_TIME, LockoutKind, LockoutRule, Moment, Resend, SendCount,
+    TemplateId, TtsName, WorkflowText, check_life,
 };
 use crate::config::ConfigErrors;
-use crate::config::kind::{Attempts, Flag, Text, Whole};
+use crate::config::kind::{Attempts, Choice, Flag, IN_REQUESTS, Stored, Text, Whole};
+use crate::config::values::LocaleTag;
 use crate::domain::{ApiSecret, Code, CodeLength, Locale, NumberPattern, PhoneNumber, Sid, Timestamp};
 use crate::engine::{Lockout, Policy, SendOptions, SendRules};
 
@@ -30,62 +31,62 @@ const COUNT_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ServiceSettings {
     /// The name of the service in its messages, with at most 4 digits. In config.json the service's own name is the default.
-    #[serde(with = "As::<FriendlyName>")]
+    #[serde(with = "Stored::<FriendlyName>")]
     pub friendly_name: String,
     /// How many digits a code has.
-    #[serde(with = "As::<CodeDigits>")]
+    #[serde(with = "Stored::<CodeDigits>")]
     pub code_length: CodeLength,
     /// How long a code can be used. A bare number is seconds.
-    #[serde(with = "As::<CodeLife>")]
+    #[serde(with = "Stored::<CodeLife>")]
     pub code_life: Duration,
     /// Wrong codes of a verification, or with a fixed lockout of a number.
-    #[serde(with = "As::<Whole<Attempts>>")]
+    #[serde(with = "Stored::<Whole<Attempts>>")]
     pub max_checks: u8,
     /// Messages of one verification.
     // The default service has no limit.
-    #[serde(with = "As::<Nullable<SendCount>>")]
+    #[serde(with = "Stored::<Option<SendCount>>")]
     pub max_sends: Option<u8>,
     /// growing, or how long too many wrong codes lock a number. A bare number is minutes in config.json, seconds in requests.
-    #[serde(with = "As::<LockoutKind>")]
+    #[serde(with = "Stored::<LockoutKind>")]
     pub lockout: LockoutRule,
     /// Whether a further message has the same code or a new one.
-    #[serde(with = "As::<ResendKind>")]
+    #[serde(with = "Stored::<Choice<Resend>>")]
     pub resend: Resend,
     /// Whether a further message has to wait: 30, 60, 120, then 300 s.
-    #[serde(with = "As::<Flag>")]
+    #[serde(with = "Stored::<Flag>")]
     pub cooling_down: bool,
     /// Language where neither the request nor the number's country leads to one.
-    #[serde(with = "As::<Nullable<Language>>")]
+    #[serde(with = "Stored::<Option<LocaleTag>>")]
     pub locale: Option<Locale>,
     /// Channels that are tried one after another, as the key workflow.
-    #[serde(with = "As::<Nullable<WorkflowText>>")]
+    #[serde(with = "Stored::<Option<WorkflowText>>")]
     pub workflow: Option<String>,
     /// Whether a request may bring its own code.
-    #[serde(with = "As::<Flag>")]
+    #[serde(with = "Stored::<Flag>")]
     pub custom_code: bool,
     /// Whether text messages warn that the code is not to be shared.
-    #[serde(with = "As::<Flag>")]
+    #[serde(with = "Stored::<Flag>")]
     pub do_not_share_warning: bool,
     /// The template where a request names none: its name or its id.
-    #[serde(with = "As::<Nullable<TemplateId>>")]
+    #[serde(with = "Stored::<Option<TemplateId>>")]
     pub default_template: Option<Sid>,
     /// Whether text messages to numbers known to be landlines are refused.
-    #[serde(with = "As::<Flag>")]
+    #[serde(with = "Stored::<Flag>")]
     pub skip_sms_to_landlines: bool,
     /// Kept and shown without effect: nothing is looked up.
-    #[serde(with = "As::<Flag>")]
+    #[serde(with = "Stored::<Flag>")]
     pub lookup_enabled: bool,
     /// Kept and shown without effect: whether a key must be pressed in calls is the gateway's setting.
-    #[serde(with = "As::<Flag>")]
+    #[serde(with = "Stored::<Flag>")]
     pub dtmf_input_required: bool,
     /// Kept and shown without effect.
-    #[serde(with = "As::<Nullable<TtsName>>")]
+    #[serde(with = "Stored::<Option<TtsName>>")]
     pub tts_name: Option<String>,
     /// Kept and shown without effect: transactions are not served.
-    #[serde(with = "As::<Flag>")]
+    #[serde(with = "Stored::<Flag>")]
     pub psd2_enabled: bool,
     /// Kept and shown without effect.
-    #[serde(with = "As::<Flag>")]
+    #[serde(with = "Stored::<Flag>")]
     pub verify_event_subscription_enabled: bool,
 }
 
@@ -142,6 +143,7 @@ impl ServiceSettings {
             _ => Map::new(),
         };
         members.extend(given);
+        members.retain(|_, value| !value.is_null());
         serde_path_to_error::deserialize(Value::Object(members)).map_err(|error| {
             let path = error.path().to_string();
             let key = service_parameters().iter().find(|parameter| parameter.key == path);
@@ -263,18 +265,18 @@ fn parameter(key: &str, property: &Value) -> ServiceParameter {
 #[serde(deny_unknown_fields)]
 pub struct TestNumber {
     /// A number in E.164 form; x stands for any digit.
-    #[serde(with = "As::<Text>")]
+    #[serde(with = "Stored::<Text>")]
     #[schemars(regex(pattern = r"^\s*\+[0-9xX]{7,15}\s*$"))]
     pub pattern: String,
     /// The code of these numbers.
-    #[serde(with = "As::<Text>")]
+    #[serde(with = "Stored::<Text>")]
     #[schemars(schema_with = "code_schema")]
     pub code: String,
     /// Until when they are test numbers (RFC 3339); at most a year ahead.
-    #[serde(with = "As::<Moment>")]
+    #[serde(with = "Stored::<Moment>")]
     pub expires: Timestamp,
     /// Whether they may mean numbers that a person could own.
-    #[serde(default, with = "As::<Flag>")]
+    #[serde(default, with = "Stored::<Flag>")]
     pub force: bool,
 }
 

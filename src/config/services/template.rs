@@ -8,9 +8,11 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::rules;
-use super::values::{As, Channels, Language, Nullable};
-use crate::config::kind::Text;
+use super::values::Channels;
+use crate::config::kind::{As, Text};
+use crate::config::values::LocaleTag;
 use crate::domain::{Channel, Locale, Sid, SidKind, Timestamp};
+use crate::template::placeholder::{PieceKind, pieces};
 use crate::template::{LONGEST, Templates};
 
 /// The longest friendly name of a template, in characters.
@@ -51,7 +53,7 @@ pub struct Template {
     #[schemars(schema_with = "translations_schema")]
     pub translations: Vec<Translation>,
     /// Language where no other fits; needed where there are several.
-    #[serde(with = "As::<Nullable<Language>>")]
+    #[serde(with = "As::<Option<LocaleTag>>")]
     pub default_locale: Option<Locale>,
     /// The start of the program.
     #[serde(skip)]
@@ -208,8 +210,6 @@ fn translations_schema(_: &mut SchemaGenerator) -> Schema {
     let text = json_schema!({ "type": "string", "maxLength": LONGEST });
     json_schema!({ "type": "object", "minProperties": 1, "additionalProperties": text })
 }
-
-use crate::template::placeholder::{PieceKind, pieces};
 
 /// A piece of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,21 +1,19 @@
 //! Kinds of values of services and templates: how a user writes one, what is accepted, and its schema.
 
-use std::borrow::Cow;
-use std::marker::PhantomData;
 use std::time::Duration;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use schemars::{Schema, json_schema};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::rules::{self, NAME_LONGEST};
 use super::template::template_sid;
 use crate::config::kind::{
-    self, CodeLife as AnyLife, Digits, Kind, Lockout, Range, ServiceLife, Span, Whole, WorkflowSends, kinds,
+    CodeLife as AnyLife, Digits, IN_REQUESTS, Kind, Lockout, Named, Range, ServiceLife, Span, Whole,
+    WorkflowSends, kinds,
 };
-use crate::config::values::{Workflow, workflow_steps};
-use crate::domain::{Channel, CodeLength, Locale, Sid, SidKind, Timestamp};
+use crate::config::values::Workflow;
+use crate::domain::{Channel, CodeLength, Sid, SidKind, Timestamp};
 
 /// The longest name of a voice, in characters.
 const TTS_NAME_LONGEST: usize = 64;
@@ -26,80 +24,11 @@ const LINE: &str = r"^[^\x00-\x1f\x7f-\x9f{}]*$";
 /// The same with so few digits that they cannot be taken for a code.
 const NAME: &str = r"^[^0-9\x00-\x1f\x7f-\x9f{}]*([0-9][^0-9\x00-\x1f\x7f-\x9f{}]*){0,4}$";
 
-/// Language, script and region; empty for none.
-const LANGUAGE: &str = "^([A-Za-z]{2,3}([-_][A-Za-z]{4})?([-_]([A-Za-z]{2}|[0-9]{3}))?)?$";
-
 /// Channels, each perhaps with the seconds to wait for a receipt; empty for none.
 const WORKFLOW: &str = "^((sms|call|whatsapp)(:[1-9][0-9]?s)?(,(sms|call|whatsapp)(:[1-9][0-9]?s)?){0,9})?$";
 
-/// The member of a schema that describes the value in requests, where it differs from the one in config.json.
-pub(super) const IN_REQUESTS: &str = "x-in-requests";
-
 /// The member of a schema that marks times: a bare number of one is seconds in requests.
 pub(super) const IS_TIME: &str = "x-time";
-
-/// Reads, writes and describes a field by its kind, for `#[serde(with = "As::<...>")]`. Records have the value raw and do not
-/// check it again: a range that becomes narrower does not make them unreadable.
-pub(super) struct As<K>(PhantomData<K>);
-
-impl<K: Kind> As<K> {
-    pub(super) fn deserialize<'de, T, D>(from: D) -> Result<T, D::Error>
-    where
-        T: TryFrom<K::Value> + Deserialize<'de>,
-        D: Deserializer<'de>,
-    {
-        if !from.is_human_readable() {
-            return T::deserialize(from);
-        }
-        let read = K::of(&Value::deserialize(from)?).and_then(|value| T::try_from(value).ok());
-        read.ok_or_else(|| D::Error::custom(format_args!("must be {}", K::accepted())))
-    }
-
-    pub(super) fn serialize<T, S>(value: &T, to: S) -> Result<S::Ok, S::Error>
-    where
-        T: Clone + TryInto<K::Value> + Serialize,
-        S: Serializer,
-    {
-        if to.is_human_readable() { kind::As::<K>::serialize(value, to) } else { value.serialize(to) }
-    }
-}
-
-impl<K: Kind> JsonSchema for As<K> {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Value".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        K::schema()
-    }
-}
-
-/// A value that may be missing: null in JSON.
-pub(super) struct Nullable<K>(PhantomData<K>);
-
-impl<K: Kind> Kind for Nullable<K> {
-    type Value = Option<K::Value>;
-
-    fn of(value: &Value) -> Option<Self::Value> {
-        if value.is_null() { Some(None) } else { K::of(value).map(Some) }
-    }
-
-    fn shown(value: &Self::Value) -> Value {
-        value.as_ref().map_or(Value::Null, K::shown)
-    }
-
-    fn accepted() -> String {
-        K::accepted()
-    }
-
-    fn schema() -> Schema {
-        K::schema()
-    }
-}
 
 kinds! {
     /// A name in messages. Its content is checked with the service: the brand of the default service may be more.
@@ -187,30 +116,6 @@ kinds! {
         }),
     }
 
-    /// The code of a further send.
-    ResendKind -> Resend {
-        accepted: "one of \"keep\", \"new\"",
-        schema: { "type": "string", "enum": ["keep", "new"] },
-        read: |text| match text.trim().to_ascii_lowercase().as_str() {
-            "keep" => Some(Resend::Keep),
-            "new" => Some(Resend::New),
-            _ => None,
-        },
-        shown: |resend| json!(if *resend == Resend::New { "new" } else { "keep" }),
-    }
-
-    /// A language.
-    Language -> Locale {
-        accepted: "a language such as \"de\", \"pt-BR\" or \"zh-Hant\" (BCP 47)",
-        schema: {
-            "type": "string",
-            "pattern": "^\\s*[A-Za-z]{2,3}([-_][A-Za-z0-9]+)*\\s*$",
-            IN_REQUESTS: { "type": "string", "pattern": LANGUAGE, "example": "de" },
-        },
-        read: |text| Locale::parse(text.trim()),
-        shown: |locale| json!(locale.to_string()),
-    }
-
     /// The id of a template. A user may write the template's name as well.
     TemplateId -> Sid {
         accepted: "the name or the id of a template",
@@ -245,17 +150,8 @@ pub(super) struct WorkflowText;
 impl Kind for WorkflowText {
     type Value = String;
 
-    fn read(text: &str) -> Option<String> {
-        let steps = workflow_steps(text)?;
-        let steps = steps.iter().map(|step| format!("{}:{}", step.channel.as_str(), span_text(step.timeout)));
-        Some(steps.collect::<Vec<_>>().join(","))
-    }
-
-    /// From a list too.
     fn of(value: &Value) -> Option<String> {
-        let Value::Array(steps) = value else { return Self::read(value.as_str()?) };
-        let steps: Option<Vec<&str>> = steps.iter().map(Value::as_str).collect();
-        Self::read(&steps?.join(","))
+        Workflow::of(value).filter(|steps| !steps.is_empty()).map(|steps| Workflow::text(&steps))
     }
 
     fn shown(text: &String) -> Value {
@@ -348,4 +244,8 @@ pub enum Resend {
     Keep,
     /// It sends a new code with a new life.
     New,
+}
+
+impl Named for Resend {
+    const NAMES: &'static [(&'static str, Self)] = &[("keep", Self::Keep), ("new", Self::New)];
 }
