@@ -8,7 +8,7 @@ use crate::config::{Bounds, Settings};
 use crate::delivery::GatewayState;
 use crate::domain::{Channel, seconds_up};
 use crate::gateway::{BoxFuture, Simulator};
-use crate::http::{Base, Callbacks, Deps, GatewayHealth, InboxPages, Pages, V2, Verify};
+use crate::http::{Base, Callbacks, Deps, GatewayHealth, V2, Verify};
 use crate::node::{CallbackAnswer, CallbackRequest, Reports, Running, process};
 use crate::numbers::{CheckOutcome, CheckRequest, Refusal, Reply, SendOutcome, SendRequest};
 use crate::store::Loading;
@@ -148,8 +148,7 @@ pub fn deps(
         channels: channels(settings),
         v2: Arc::default(),
         callbacks: reports.map(|reports| Arc::new(reports) as Arc<dyn Callbacks>),
-        pages: simulator
-            .map(|simulator| Arc::new(InboxPages::new(simulator, settings.default_region)) as Arc<dyn Pages>),
+        inbox: simulator,
         host_name: Some(settings.listen.host.as_str().into()),
         // Set by the caller that reads the certificate.
         tls: None,

@@ -6,7 +6,6 @@ use hyper::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICAT
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::deps::Page;
 use crate::numbers::Refusal;
 use crate::web;
 
@@ -120,17 +119,14 @@ impl Answer {
 
 impl From<web::Page> for Answer {
     fn from(page: web::Page) -> Self {
-        Page::from(page).into()
-    }
-}
-
-impl From<Page> for Answer {
-    fn from(page: Page) -> Self {
+        let header = |(name, value): &(&'static str, &'static str)| {
+            (HeaderName::from_static(name), HeaderValue::from_static(value))
+        };
         Self {
-            status: page.status,
+            status: StatusCode::OK,
             content_type: HeaderValue::from_static(page.content_type),
             body: page.body,
-            headers: page.headers,
+            headers: page.headers.iter().map(header).collect(),
             refusal: None,
         }
     }
@@ -195,5 +191,11 @@ mod tests {
     fn a_message_is_quoted_as_json_asks() {
         let answer = Answer::message(StatusCode::OK, "id \"1\"\n");
         assert_eq!(answer.body, r#"{"message":"id \"1\"\n"}"#);
+    }
+
+    #[test]
+    fn every_header_of_a_page_is_sent() {
+        let page = web::inbox_page();
+        assert_eq!(Answer::from(page.clone()).headers.len(), page.headers.len());
     }
 }

@@ -4,16 +4,14 @@ use std::future::Future;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use hyper::StatusCode;
-use hyper::header::{HeaderName, HeaderValue};
 
-use super::tls::Tls;
+use super::connection::Tls;
 use super::v2::V2;
 use crate::config::{AnswerSet, Bounds};
 use crate::domain::{Channel, Region};
 pub use crate::gateway::CallbackKind;
+use crate::gateway::Simulator;
 pub use crate::node::{CallbackAnswer, CallbackRequest};
 use crate::numbers::Usage;
 use crate::numbers::{
@@ -58,9 +56,9 @@ pub struct Deps<V = Verifier> {
     /// What `/v2` is served with, which arrives when the store is loaded: until then those routes answer 503. Whoever sets
     /// it does so before the verifier decides anything, for it says who may use the compatible routes.
     pub v2: Arc<OnceLock<V2>>,
-    /// The simulator's inbox; `None` when messages go to a provider.
-    pub pages: Option<Arc<dyn Pages>>,
-    /// Host name under which `pages` may be asked for, beside IP addresses and `localhost`: the one
+    /// The simulator, whose messages `/inbox` shows; `None` when messages go to a provider.
+    pub inbox: Option<Arc<Simulator>>,
+    /// Host name under which `inbox` may be asked for, beside IP addresses and `localhost`: the one
     /// that is configured to listen on.
     pub host_name: Option<Arc<str>>,
     /// How connections are encrypted; `None` for cleartext.
@@ -92,26 +90,6 @@ impl Verify for Verifier {
     ) -> impl Future<Output = Result<Reply<CheckOutcome>, Refusal>> + Send {
         Self::check(self, request)
     }
-}
-
-/// The pages below `/inbox`.
-pub trait Pages: Send + Sync + 'static {
-    /// Answers `GET` of a path that is `/inbox` or begins with `/inbox/`. `path` and `query` are as
-    /// the client sent them, still percent-encoded. `None` is answered with 404.
-    fn page(&self, path: &str, query: Option<&str>) -> Option<Page>;
-}
-
-/// One page, ready to send.
-#[derive(Debug, Clone)]
-pub struct Page {
-    /// Usually 200.
-    pub status: StatusCode,
-    /// The media type, such as `text/html; charset=utf-8`.
-    pub content_type: &'static str,
-    /// The content.
-    pub body: Bytes,
-    /// Further headers. A `cache-control` here replaces the `no-store` of all other answers.
-    pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// One gateway's health, as `/readyz` shows it. The names of the fields are part of the answer.

@@ -6,11 +6,11 @@ use std::future::ready;
 use utoipa::ToSchema;
 
 use super::answer::{Envelope, Message, Shape};
-use super::api::compatible::{self, describe};
-use super::api::server;
+use super::compatible::{self, describe};
 use super::deps::CallbackKind;
 use super::openapi::{self, examples};
 use super::route::{Access, Content, Group, Handler, Route, Success, Verb, schema};
+use super::server_routes;
 use super::v2::params::Parameters as _;
 use super::v2::view::{
     AttemptView, BucketView, CheckView, MessagingConfigurationView, RateLimitView, SafeNumberView,
@@ -318,18 +318,18 @@ static SERVER: Group = Group {
     routes: routes! {
         Get "/", "Index", "See what is served" => Handler::Index, one::<Envelope>(examples::index);
         Get "/healthz", "Healthz", "See whether the process lives" =>
-            Handler::Fixed(server::alive), one::<Envelope>(examples::alive);
+            Handler::Fixed(server_routes::alive), one::<Envelope>(examples::alive);
         Get "/readyz", "Readyz", "See whether the server can do its work" =>
             Handler::Ready, one::<Envelope>(examples::ready), about: "503 names the reasons why not.", others: &[503];
         Get "/openapi.json", "OpenApi", "Read this description" =>
-            Handler::Fixed(server::description), ok(Content::Json(openapi::schema_of_itself, examples::description));
-        Get "/docs", "Docs", "Read this description as a page" => Handler::Fixed(server::docs), HTML;
+            Handler::Fixed(server_routes::description), ok(Content::Json(openapi::schema_of_itself, examples::description));
+        Get "/docs", "Docs", "Read this description as a page" => Handler::Fixed(server_routes::docs), HTML;
         Get "/hello-world", "HelloWorld", "Be greeted" =>
-            Handler::Fixed(server::hello_world), one::<Envelope>(examples::hello), about: "For clients of the Redis version.";
+            Handler::Fixed(server_routes::hello_world), one::<Envelope>(examples::hello), about: "For clients of the Redis version.";
         Get "/inbox", "Inbox", "Open the simulator's inbox" => Handler::Inbox, HTML, about: INBOX, others: &[403, 404];
         Get "/inbox/messages", "InboxMessages", "Read the simulator's inbox" =>
             Handler::Inbox, one::<Inbox>(examples::inbox),
-            about: INBOX, params: server::describe_inbox, others: &[403, 404];
+            about: INBOX, params: server_routes::describe_inbox, others: &[403, 404];
         Post CallbackKind::Message.path(), "TwilioMessage", "Report what became of a message" =>
             Handler::Callback(CallbackKind::Message), TAKEN, about: CALLBACK, others: &[404, 503];
         Post CallbackKind::Call.path(), "TwilioCall", "Report what became of a call" =>

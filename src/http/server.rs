@@ -13,7 +13,7 @@ use tracing::{error, info, warn};
 use super::connection::{self, Server, turn_away, turn_away_tls};
 use super::deps::{Deps, Verify};
 use super::problem::Problem;
-use super::request_id;
+use super::request;
 
 /// Pause after the system could not hand out a connection, usually for want of file descriptors: the next try would
 /// fail as well until one is closed.
@@ -112,7 +112,7 @@ impl<V: Verify> Connections<V> {
             warn!(limit, "all connections are taken; new ones get 503");
         }
         if self.turned_away.len() < TURNED_AWAY {
-            let id = request_id::of_ours(deps.request_id_prefix, self.accepted, 0);
+            let id = request::own_id(deps.request_id_prefix, self.accepted, 0);
             let response = connection::raw_response(Problem::TooManyConnections, &id);
             match &deps.tls {
                 None => self.turned_away.spawn(turn_away(stream, response)),

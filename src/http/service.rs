@@ -1,4 +1,4 @@
-//! One request, from its head to its response.
+//! One request, from its head to its response: whether there is such a route, who may use it, and its handler.
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
@@ -15,13 +15,12 @@ use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use tracing::{Level, debug, enabled, error};
 
 use super::answer::Answer;
-use super::api::{self, Call};
-use super::body::RequestBody;
 use super::connection::ActiveRequest;
-use super::deps::{Callbacks, Verify};
+use super::deps::{Callbacks, Deps, Verify};
 use super::problem::Problem;
-use super::request_id::{self, X_REQUEST_ID};
-use super::route::{Target, method_name};
+use super::request::{self, RequestBody, X_REQUEST_ID};
+use super::route::{Access, Handler, Resource, Target, method_name};
+use super::{compatible, server_routes, v2};
 
 /// Answers one request. Whatever goes wrong becomes an answer.
 pub async fn respond<V: Verify>(
@@ -31,13 +30,13 @@ pub async fn respond<V: Verify>(
     let (head, incoming) = request.into_parts();
     let mut body = RequestBody::new(incoming, Arc::clone(&active.server().bodies_in_parts));
     let target = target_of(head.uri.path(), active.server().deps.callbacks.as_deref());
-    let id = request_id::from_client(&head.headers).unwrap_or_else(|| active.request_id());
+    let id = request::id_of_client(&head.headers).unwrap_or_else(|| active.request_id());
     let start = enabled!(Level::DEBUG).then(log_clock);
 
     // Ids are visible ASCII: a client's is checked, ours is made of hex digits.
     let request_id = id.to_str().unwrap_or_default();
     let call = Call { deps: &active.server().deps, request_id };
-    let work = api::answer(&call, target, &head, &mut body);
+    let work = answer(&call, target, &head, &mut body);
     let outcome = AssertUnwindSafe(work).catch_unwind().await;
     let answer = outcome.unwrap_or_else(|_| {
         // The panic hook has printed what and where; its payload may repeat input.
@@ -113,4 +112,89 @@ fn response(answer: Answer, head: Parts, id: HeaderValue, closes: bool) -> Respo
     *response.status_mut() = answer.status;
     *response.headers_mut() = headers;
     response
+}
+
+/// One request at a route.
+pub struct Call<'a, V> {
+    /// What the handler may use.
+    pub deps: &'a Deps<V>,
+    /// Stands in the answer and in the log.
+    pub request_id: &'a str,
+}
+
+/// Answers a request.
+async fn answer<V: Verify>(
+    call: &Call<'_, V>,
+    target: Target,
+    head: &Parts,
+    body: &mut RequestBody,
+) -> Answer {
+    match try_answer(call, target, head, body).await {
+        Ok(answer) => answer,
+        Err(problem) => {
+            if let Problem::BadBody(reason) = problem {
+                debug!(request_id = call.request_id, route = target.name(), %reason, "bad request body");
+            }
+            problem.answer(target.errors())
+        }
+    }
+}
+
+async fn try_answer<V: Verify>(
+    call: &Call<'_, V>,
+    target: Target,
+    head: &Parts,
+    body: &mut RequestBody,
+) -> Result<Answer, Problem> {
+    let deps = call.deps;
+    let Target::Resource(resource) = target else { return Err(Problem::NotFound) };
+    if !is_served(deps, resource) {
+        return Err(Problem::NotFound);
+    }
+    let found = resource.route(&head.method);
+    if found.is_none() && !resource.allows(&head.method) {
+        return Err(Problem::MethodNotAllowed(&resource.allow));
+    }
+    let changes = head.method == Method::POST || head.method == Method::DELETE;
+    if changes && request::is_cross_site(&head.headers) {
+        return Err(Problem::CrossSite);
+    }
+    let Some((access, route)) = found else {
+        let what = resource.not_served.unwrap_or_default();
+        return Ok(v2::not_served(call, what, head).answer());
+    };
+    if access == Access::Compatible
+        && let Some(v2) = deps.v2.get()
+    {
+        v2.admit_compatible(&head.headers)?;
+    }
+    let (limit, time) = (deps.bounds.body_bytes, deps.bounds.body_timeout);
+    match route.handler {
+        Handler::SendOtp => compatible::send_otp(call, &body.read(limit, time).await?).await,
+        Handler::VerifyOtp => compatible::verify_otp(call, &body.read(limit, time).await?).await,
+        Handler::SendCode => compatible::send_code(call, &body.read(limit, time).await?).await,
+        Handler::VerifyCode => compatible::verify_code(call, &body.read(limit, time).await?).await,
+        Handler::V2(handler) => {
+            let answer = v2::answer(call, (access, handler), head, body).await;
+            Ok(answer.unwrap_or_else(v2::Error::answer))
+        }
+        Handler::Callback(kind) => {
+            server_routes::callback(deps, kind, head, body.read(limit, time).await?).await
+        }
+        Handler::Inbox => server_routes::inbox(deps, head),
+        Handler::Ready => Ok(server_routes::ready(deps)),
+        Handler::Index => {
+            Ok(server_routes::index(&head.headers, deps.inbox.is_some(), deps.callbacks.is_some()))
+        }
+        Handler::Fixed(answer) => Ok(answer()),
+    }
+}
+
+/// Whether this server has a resource: the inbox and the callbacks depend on its gateways.
+fn is_served<V>(deps: &Deps<V>, resource: &Resource) -> bool {
+    match resource.first() {
+        Some(Handler::Inbox) => deps.inbox.is_some(),
+        Some(Handler::Callback(_)) => deps.callbacks.is_some(),
+        _ => true,
+    }
 }

@@ -17,19 +17,20 @@ use hyper::server::conn::http1;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use self::timeouts::Activity;
 use super::deps::Deps;
-use super::refusal_log::RefusalLog;
-use super::request_id;
+use super::request;
 use crate::log_limit::OncePerSecond;
+use crate::numbers::Refusal;
 
 pub use self::refusal::{raw_response, turn_away};
 pub use self::serve::serve;
 #[cfg(test)]
 pub use self::serve::serve_http2;
 pub use self::timeouts::Timeouts;
-pub use self::tls::{serve_tls, turn_away_tls};
+pub use self::tls::{CertificateHealth, Identity, Tls, serve_tls, turn_away_tls};
 
 /// A byte stream to a client.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
@@ -85,7 +86,7 @@ impl<V> Connection<V> {
 
     /// The id of the `request`, counted from 1; 0 stands for bytes that never became a request.
     fn request_id(&self, request: u64) -> HeaderValue {
-        request_id::of_ours(self.server.deps.request_id_prefix, self.number, request)
+        request::own_id(self.server.deps.request_id_prefix, self.number, request)
     }
 }
 
@@ -119,5 +120,23 @@ impl<V> ActiveRequest<V> {
 impl<V> Drop for ActiveRequest<V> {
     fn drop(&mut self) {
         self.connection.activity.end();
+    }
+}
+
+/// Logs refusals, each reason once a second at most: under overload there can be tens of thousands in a second.
+#[derive(Default)]
+pub struct RefusalLog([OncePerSecond; 6]);
+
+impl RefusalLog {
+    pub fn note(&self, refusal: Refusal) {
+        let kind = match refusal {
+            Refusal::Overloaded => 0,
+            Refusal::NumberBusy => 1,
+            Refusal::SendsOverloaded => 2,
+            Refusal::StoreUnavailable => 3,
+            Refusal::Stopping => 4,
+            Refusal::TooManyNumbers => 5,
+        };
+        self.0[kind].note(move |count| warn!(reason = %refusal, count, "requests were refused"));
     }
 }

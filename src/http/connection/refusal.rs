@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use super::Stream;
 use crate::http::answer::Shape;
 use crate::http::problem::Problem;
-use crate::http::request_id::X_REQUEST_ID;
+use crate::http::request::X_REQUEST_ID;
 
 /// Bounds of [`linger`]. A client that sends more would not read its response soon.
 const LINGER_TIME: Duration = Duration::from_secs(2);

@@ -6,7 +6,7 @@ use crate::config::AnswerSet;
 use crate::domain::{Channel, Locale, PhoneNumber, Region, ServiceId, Sid, SidKind, Timestamp};
 use crate::http::answer::Answer;
 use crate::http::answers;
-use crate::http::api::server;
+use crate::http::server_routes;
 use crate::http::v2::view::{
     AttemptView, BucketView, CheckView, Frame, MessagingConfigurationView, RateLimitView, SafeNumberView,
     ServiceView, SummaryView, TemplateView, TestNumberView, VerificationView, WebhookView,
@@ -255,7 +255,7 @@ pub fn index() -> String {
 
 /// `/healthz`.
 pub fn alive() -> String {
-    answered(&server::alive())
+    answered(&server_routes::alive())
 }
 
 /// `/readyz`.
@@ -265,7 +265,7 @@ pub fn ready() -> String {
 
 /// `/hello-world`.
 pub fn hello() -> String {
-    answered(&server::hello_world())
+    answered(&server_routes::hello_world())
 }
 
 /// `/openapi.json`, its beginning.

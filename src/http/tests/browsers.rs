@@ -14,7 +14,7 @@ use super::world::{NUMBER, World, deps, send_body, sms_code_body, verify_body};
 use crate::clock::ManualClock;
 use crate::domain::{Channel, Code, PhoneNumber, Timestamp};
 use crate::gateway::{Gateway as _, OutgoingMessage, Simulator};
-use crate::http::{Deps, InboxPages};
+use crate::http::Deps;
 use crate::numbers::{CheckOutcome, SendOutcome};
 
 const FOREIGN: &str = r#"{"code":403,"message":"The inbox can be opened only by an IP address, localhost, or the configured host name."}"#;
@@ -143,7 +143,7 @@ async fn inbox_deps(host_name: Option<&str>) -> Deps<Script> {
     };
     simulator.send(&message).await.expect("accepted");
     let mut deps = deps(Script::panics());
-    deps.pages = Some(Arc::new(InboxPages::new(Arc::new(simulator), None)));
+    deps.inbox = Some(Arc::new(simulator));
     deps.host_name = host_name.map(Into::into);
     deps
 }

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use super::client::get;
 use super::script::{Call, Script};
-use super::world::{EchoPages, NUMBER, World, deps, send_body, sms_code_body, tutorial_code, verify_body};
+use super::world::{NUMBER, World, deps, send_body, sms_code_body, tutorial_code, verify_body};
+use crate::clock::ManualClock;
 use crate::config::AnswerSet;
 use crate::domain::Timestamp;
+use crate::gateway::Simulator;
 use crate::http::GatewayHealth;
 use crate::numbers::{CheckOutcome, SendOutcome};
 use crate::template::{MessageStyle, Wording};
@@ -278,13 +280,13 @@ async fn the_index_names_the_inbox_only_where_there_is_one() {
     let reply = World::scripted(Script::panics()).await.get("/").await;
     assert_eq!(reply.status, 200);
     assert!(reply.body.contains("POST /api/verify-otp") && !reply.body.contains("/inbox"), "{}", reply.body);
-    let reply = with_pages().await.get("/").await;
+    let reply = with_inbox().await.get("/").await;
     assert!(reply.body.contains("GET /inbox"), "{}", reply.body);
 }
 
 #[tokio::test]
 async fn the_index_is_a_page_for_a_browser_and_json_for_others() {
-    let world = with_pages().await;
+    let world = with_inbox().await;
     let index = |accept: &str| get("/").replace("\r\n\r\n", &format!("\r\naccept: {accept}\r\n\r\n"));
     for browser in ["text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "Text/HTML;q=0.5"] {
         let reply = world.ask(index(browser)).await;
@@ -313,14 +315,14 @@ async fn without_a_simulator_there_is_no_inbox() {
 }
 
 #[tokio::test]
-async fn the_inbox_pages_get_path_and_query_as_they_were_sent() {
-    let world = with_pages().await;
-    let reply = world.get("/inbox/messages?to=%2B1+415").await;
-    reply.is(200, r#"/inbox/messages Some("to=%2B1+415")"#);
-    assert_eq!(reply.header("content-type"), Some("text/plain; charset=utf-8"));
-    assert_eq!(reply.header("content-security-policy"), Some("default-src 'self'"));
+async fn the_inbox_gets_path_and_query_as_they_were_sent() {
+    let world = with_inbox().await;
+    let reply = world.get("/inbox/messages?to=%2B1+415+555+2671").await;
+    reply.is(200, r#"{"messages":[],"nowMs":1000000}"#);
+    assert_eq!(reply.header("content-type"), Some("application/json"));
     assert_eq!(reply.header("cache-control"), Some("no-store"));
-    world.get("/inbox").await.is(200, "/inbox None");
+    assert_eq!(world.get("/inbox/messages?to=%2B1").await.status, 400);
+    assert_eq!(world.get("/inbox").await.header("content-type"), Some("text/html; charset=utf-8"));
     assert_eq!(world.get("/inbox/absent").await.status, 404);
     assert_eq!(world.post("/inbox", "").await.header("allow"), Some("GET, HEAD"));
 }
@@ -329,9 +331,10 @@ fn sent() -> SendOutcome {
     SendOutcome::Sent { attempts_left: 5, message_id: "SM0123".to_owned(), postponed: false }
 }
 
-async fn with_pages() -> World {
+async fn with_inbox() -> World {
     let mut deps = deps(Script::panics());
-    deps.pages = Some(Arc::new(EchoPages));
+    let clock = ManualClock::starting_at(Timestamp::from_millis(1_000_000));
+    deps.inbox = Some(Arc::new(Simulator::new(Arc::new(clock))));
     World::with(deps).await
 }
 

@@ -6,6 +6,7 @@ mod callbacks;
 mod client;
 mod connections;
 mod contract;
+mod errors_doc;
 mod every_answer;
 mod generated;
 mod http2;

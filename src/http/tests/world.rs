@@ -4,9 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use hyper::StatusCode;
-use hyper::header::{CONTENT_SECURITY_POLICY, HeaderValue};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -16,7 +13,7 @@ use super::script::Script;
 use crate::config::{AnswerSet, Bounds};
 use crate::domain::{Channel, CodeLength};
 use crate::engine::SendOptions;
-use crate::http::{Deps, Page, Pages, serve};
+use crate::http::{Deps, serve};
 
 pub const NUMBER: &str = "+14155552671";
 
@@ -87,7 +84,7 @@ pub fn deps(script: Script) -> Deps<Script> {
         channels: vec![Channel::Sms, Channel::WhatsApp],
         callbacks: None,
         v2: Arc::default(),
-        pages: None,
+        inbox: None,
         host_name: None,
         tls: None,
         request_id_prefix: 0xabcd_0123,
@@ -96,20 +93,6 @@ pub fn deps(script: Script) -> Deps<Script> {
 
 pub fn tutorial_code() -> SendOptions {
     SendOptions { life: Duration::from_secs(600), length: CodeLength::SIX }
-}
-
-/// Pages that tell what they were asked for.
-pub struct EchoPages;
-
-impl Pages for EchoPages {
-    fn page(&self, path: &str, query: Option<&str>) -> Option<Page> {
-        (path != "/inbox/absent").then(|| Page {
-            status: StatusCode::OK,
-            content_type: "text/plain; charset=utf-8",
-            body: Bytes::from(format!("{path} {query:?}")),
-            headers: vec![(CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'self'"))],
-        })
-    }
 }
 
 pub fn bounds(change: impl FnOnce(&mut Bounds)) -> Bounds {

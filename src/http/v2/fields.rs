@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::error::Error;
 use super::params::JSON;
-use crate::http::bad_body::BadBody;
+use crate::http::problem::BadBody;
 
 /// What a parameter is told that has no effect here.
 pub const NOT_SERVED: &str = "it is not served here";

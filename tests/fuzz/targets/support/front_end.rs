@@ -9,7 +9,7 @@ use onceward::clock::ManualClock;
 use onceward::config::{AnswerSet, Bounds};
 use onceward::domain::{Channel, CodeLength, Timestamp};
 use onceward::gateway::{BoxFuture, CallbackError, Simulator, TwilioCallbacks};
-use onceward::http::{CallbackAnswer, CallbackRequest, Callbacks, Deps, InboxPages, V2, Verify, serve};
+use onceward::http::{CallbackAnswer, CallbackRequest, Callbacks, Deps, V2, Verify, serve};
 use onceward::numbers::{self, CheckOutcome, CheckRequest, Refusal, SendOptions, SendOutcome, SendRequest};
 use onceward::otp::SecretString;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -105,7 +105,7 @@ impl FrontEnd {
                 token,
                 "https://otp.example.com/base".into(),
             )))),
-            pages: Some(Arc::new(InboxPages::new(Arc::new(Simulator::new(clock)), None))),
+            inbox: Some(Arc::new(Simulator::new(clock))),
             host_name: None,
             tls: None,
             request_id_prefix: 0xabcd_0123,

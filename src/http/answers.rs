@@ -3,9 +3,6 @@
 //! Each table is a `match` without `_`, so an outcome that gets a new case does not compile until
 //! its answer is written. `docs/errors.md` is made from these tables by a test.
 
-#[cfg(test)]
-mod errors_doc;
-
 use std::borrow::Cow;
 use std::time::Duration;
 

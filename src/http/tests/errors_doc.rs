@@ -4,12 +4,11 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::{api_check, api_send, tutorial_check, tutorial_send};
 use crate::config::{AnswerSet, Bounds};
 use crate::domain::{PhoneNumber, Timestamp};
 use crate::http::answer::{Answer, Shape};
-use crate::http::bad_body::BadBody;
-use crate::http::problem::Problem;
+use crate::http::answers::{api_check, api_send, tutorial_check, tutorial_send};
+use crate::http::problem::{BadBody, Problem};
 use crate::http::v2;
 use crate::numbers::{CheckOutcome, Refusal, Reply, SendLimit, SendOutcome};
 use crate::verify::Refused;

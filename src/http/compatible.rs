@@ -14,14 +14,13 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use tracing::{debug, info};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::Call;
+use super::answer::Answer;
+use super::answers::{api_check, api_send, tutorial_check, tutorial_send};
+use super::deps::Verify;
+use super::problem::{BadBody, Problem};
+use super::service::Call;
+use super::v2::params::Param;
 use crate::domain::{Channel, Code, Locale, PhoneNumber, Region, ServiceId};
-use crate::http::answer::Answer;
-use crate::http::answers::{api_check, api_send, tutorial_check, tutorial_send};
-use crate::http::bad_body::BadBody;
-use crate::http::deps::Verify;
-use crate::http::problem::Problem;
-use crate::http::v2::params::Param;
 use crate::numbers::{CheckOutcome, CheckRequest, Refusal, Reply, SendOutcome, SendRequest};
 use crate::template::{AppHash, MessageStyle, Wording};
 

@@ -7,18 +7,17 @@ use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderName};
 use hyper::http::request::Parts;
 use serde::Serialize;
 
-use crate::http::answer::Answer;
-use crate::http::bad_body::BadBody;
-use crate::http::browser;
-use crate::http::deps::{CallbackAnswer, CallbackKind, CallbackRequest, Deps, GatewayHealth};
-use crate::http::openapi;
-use crate::http::problem::Problem;
-use crate::http::route::{Handler, Route};
-use crate::http::routes::GROUPS;
-use crate::http::tls::CertificateHealth;
-use crate::http::v2::params::{Param, Text};
+use super::answer::Answer;
+use super::connection::CertificateHealth;
+use super::deps::{CallbackAnswer, CallbackKind, CallbackRequest, Deps, GatewayHealth};
+use super::openapi;
+use super::problem::{BadBody, Problem};
+use super::request;
+use super::route::{Handler, Route};
+use super::routes::GROUPS;
+use super::v2::params::{Param, Text};
 use crate::numbers::Usage;
-use crate::web;
+use crate::web::{self, InboxError};
 
 static X_TWILIO_SIGNATURE: HeaderName = HeaderName::from_static("x-twilio-signature");
 
@@ -125,11 +124,17 @@ pub fn describe_inbox() -> Vec<Param> {
 
 /// `GET /inbox` and below. The pages show codes, so no page of another site may read them.
 pub fn inbox<V>(deps: &Deps<V>, head: &Parts) -> Result<Answer, Problem> {
-    let pages = deps.pages.as_deref().ok_or(Problem::NotFound)?;
-    if !browser::names_this_server(head, deps.host_name.as_deref()) {
+    let simulator = deps.inbox.as_deref().ok_or(Problem::NotFound)?;
+    if !request::names_this_server(head, deps.host_name.as_deref()) {
         return Err(Problem::ForeignHost);
     }
-    pages.page(head.uri.path(), head.uri.query()).map(Answer::from).ok_or(Problem::NotFound)
+    match web::inbox(simulator, deps.default_region, head.uri.path(), head.uri.query()) {
+        Ok(page) => Ok(page.into()),
+        Err(InboxError::NoSuchPage) => Err(Problem::NotFound),
+        Err(error @ InboxError::BadNumber(_)) => {
+            Ok(Answer::plain(StatusCode::BAD_REQUEST, &error.to_string()))
+        }
+    }
 }
 
 /// `POST /callbacks/twilio/..`: hands a report on as it was sent. Its signature covers the path, the query and the body.

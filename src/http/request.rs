@@ -1,0 +1,272 @@
+//! What the front end reads of a request beside its route: its body within bounds, its id, and whether a page of another
+//! site had a browser send it.
+//!
+//! The server serves loopback, where any page that its user opens can reach it too. A page cannot read answers across
+//! origins, but it can send; and it becomes our origin when its own host name is made to resolve to this machine (DNS
+//! rebinding). TLS stops a rebound name at the certificate, but its user may go on all the same, so nothing here depends on
+//! it; the scheme of an `Origin` is the browser's to compare.
+
+use std::future::{Future, poll_fn};
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use hyper::HeaderMap;
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{HOST, HeaderName, HeaderValue};
+use hyper::http::request::Parts;
+use hyper::http::uri::Authority;
+use tokio::sync::Semaphore;
+
+use super::problem::{BadBody, Problem};
+use crate::net::is_loopback_host;
+use crate::numbers::Refusal;
+
+/// A request's body, and how much of it has been taken off the connection.
+pub struct RequestBody {
+    incoming: Incoming,
+    complete: bool,
+    in_parts: Arc<Semaphore>,
+}
+
+impl RequestBody {
+    /// Takes over what hyper hands out. A body that does not arrive in one piece takes a place of
+    /// `in_parts` until it is whole.
+    pub fn new(incoming: Incoming, in_parts: Arc<Semaphore>) -> Self {
+        let complete = incoming.is_end_stream();
+        Self { incoming, complete, in_parts }
+    }
+
+    /// Whether the connection still holds, or is still to receive, a part of it.
+    pub const fn is_left_over(&self) -> bool {
+        !self.complete
+    }
+
+    /// The whole body. One that arrived together with its head is neither copied nor timed, and needs no
+    /// place: the slow bodies of some clients, which may open hundreds of streams each, fill memory up to
+    /// a limit and do not delay a request that has arrived whole.
+    pub async fn read(&mut self, limit: usize, time: Duration) -> Result<Bytes, Problem> {
+        if self.incoming.size_hint().lower() > limit as u64 {
+            return Err(Problem::BodyTooLarge(limit));
+        }
+        let in_parts = Arc::clone(&self.in_parts);
+        let mut whole = pin!(self.collect(limit));
+        if let Poll::Ready(body) = poll_fn(|cx| Poll::Ready(whole.as_mut().poll(cx))).await {
+            return body;
+        }
+        let Ok(_place) = in_parts.try_acquire() else { return Err(Problem::Refused(Refusal::Overloaded)) };
+        tokio::time::timeout(time, whole).await.unwrap_or(Err(Problem::BodyTooSlow))
+    }
+
+    /// Discards what has arrived of a body that is not read. When that is all of it, the connection
+    /// can be used again.
+    pub async fn discard_arrived(&mut self) {
+        poll_fn(|cx| {
+            while !self.complete {
+                match self.poll_chunk(cx) {
+                    Poll::Ready(Some(Ok(_))) => {}
+                    Poll::Ready(Some(Err(_)) | None) | Poll::Pending => break,
+                }
+            }
+            Poll::Ready(())
+        })
+        .await;
+    }
+
+    async fn collect(&mut self, limit: usize) -> Result<Bytes, Problem> {
+        let first = poll_fn(|cx| self.poll_chunk(cx)).await.unwrap_or(Ok(Bytes::new()))?;
+        if first.len() > limit {
+            return Err(Problem::BodyTooLarge(limit));
+        }
+        if self.complete {
+            return Ok(first);
+        }
+        let Some(second) = poll_fn(|cx| self.poll_chunk(cx)).await else { return Ok(first) };
+        let mut whole = BytesMut::from(first);
+        let mut next = Some(second);
+        while let Some(chunk) = next {
+            let chunk = chunk?;
+            if whole.len() + chunk.len() > limit {
+                return Err(Problem::BodyTooLarge(limit));
+            }
+            whole.extend_from_slice(&chunk);
+            next = poll_fn(|cx| self.poll_chunk(cx)).await;
+        }
+        Ok(whole.freeze())
+    }
+
+    /// The next piece of data; trailers are passed over. A broken body (bad chunk, early end) is a
+    /// bad body.
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Problem>>> {
+        loop {
+            if self.complete {
+                return Poll::Ready(None);
+            }
+            match ready!(Pin::new(&mut self.incoming).poll_frame(cx)) {
+                None => self.complete = true,
+                Some(Err(_)) => return Poll::Ready(Some(Err(Problem::BadBody(BadBody::Broken)))),
+                Some(Ok(frame)) => {
+                    self.complete = self.incoming.is_end_stream();
+                    if let Ok(data) = frame.into_data() {
+                        return Poll::Ready(Some(Ok(data)));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The header that carries the id, in requests and answers.
+pub static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The client's own id when it is a UUID (RFC 9562) or 32 hex digits, as trace ids are. Ids stand
+/// in the log, and one of free form might be a telephone number or a code.
+pub fn id_of_client(headers: &HeaderMap) -> Option<HeaderValue> {
+    let id = headers.get(&X_REQUEST_ID)?;
+    let groups: Vec<&[u8]> = id.as_bytes().split(|byte| *byte == b'-').collect();
+    let hex = groups.iter().all(|group| group.iter().all(u8::is_ascii_hexdigit));
+    let lengths: Vec<usize> = groups.iter().map(|group| group.len()).collect();
+    (hex && matches!(lengths[..], [8, 4, 4, 4, 12] | [32])).then(|| id.clone())
+}
+
+/// An id of ours: start of the program, connection and request, in hex, such as `9f01c2aa-1c-3`.
+pub fn own_id(prefix: u32, connection: u64, request: u64) -> HeaderValue {
+    // Made in place and exactly as long as needed, so that it is one allocation.
+    let mut id = Vec::with_capacity(10 + hex_digits(connection) + hex_digits(request));
+    push_hex(&mut id, u64::from(prefix), 8);
+    id.push(b'-');
+    push_hex(&mut id, connection, hex_digits(connection));
+    id.push(b'-');
+    push_hex(&mut id, request, hex_digits(request));
+    // Hex digits and hyphens are always a valid value.
+    HeaderValue::from_maybe_shared(Bytes::from(id)).unwrap_or(HeaderValue::from_static("-"))
+}
+
+fn hex_digits(value: u64) -> usize {
+    (64 - value.leading_zeros()).div_ceil(4).max(1) as usize
+}
+
+fn push_hex(into: &mut Vec<u8>, value: u64, digits: usize) {
+    for place in (0..digits).rev() {
+        let digit = (value >> (4 * place)) & 0xf;
+        into.push(b"0123456789abcdef"[digit as usize & 0xf]);
+    }
+}
+
+/// Fetch Metadata, section 2.4: browsers set it and pages cannot.
+static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// Whether a browser says that the request comes from a page of another site. Clients that are no
+/// browsers say nothing.
+pub fn is_cross_site(headers: &HeaderMap) -> bool {
+    headers.get_all(&SEC_FETCH_SITE).iter().any(|site| site == "cross-site")
+}
+
+/// Whether the request is for a host that an attacker cannot register: an IP address, `localhost`, a name below it, or
+/// `host_name`. A request without a host is not from a browser.
+pub fn names_this_server(head: &Parts, host_name: Option<&str>) -> bool {
+    let of_target = head.uri.authority().is_none_or(|authority| is_ours(authority.host(), host_name));
+    let mut headers = head.headers.get_all(HOST).iter();
+    of_target
+        && headers.all(|value| {
+            let authority = Authority::try_from(value.as_bytes());
+            authority.is_ok_and(|authority| is_ours(authority.host(), host_name))
+        })
+}
+
+fn is_ours(host: &str, host_name: Option<&str>) -> bool {
+    if let Some(address) = host.strip_prefix('[') {
+        return address.strip_suffix(']').is_some_and(|address| address.parse::<Ipv6Addr>().is_ok());
+    }
+    // The root's dot says nothing new.
+    let name = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    // An IPv6 address without brackets is no host of a URL.
+    (!name.contains(':') && is_loopback_host(&name))
+        || name.parse::<Ipv4Addr>().is_ok()
+        || host_name.is_some_and(|own| !own.is_empty() && own.eq_ignore_ascii_case(&name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client_id(value: &'static str) -> Option<HeaderValue> {
+        let mut headers = HeaderMap::new();
+        headers.insert(&X_REQUEST_ID, HeaderValue::from_static(value));
+        id_of_client(&headers)
+    }
+
+    #[test]
+    fn an_id_of_ours_names_the_start_the_connection_and_the_request() {
+        assert_eq!(own_id(0x9f01_c2aa, 0x1c, 3), "9f01c2aa-1c-3");
+        assert_eq!(own_id(1, 0, u64::MAX), "00000001-0-ffffffffffffffff");
+        assert_eq!(own_id(u32::MAX, 16, 15), "ffffffff-10-f");
+    }
+
+    #[test]
+    fn a_proper_id_of_the_client_is_kept() {
+        for id in ["0190a5c1-7b2e-7c3d-8f4a-5b6c7d8e9fA0", "4bf92f3577b34da6a3ce929d0e0e4736"] {
+            assert_eq!(client_id(id).expect("proper"), id);
+        }
+    }
+
+    #[test]
+    fn an_improper_id_of_the_client_is_replaced() {
+        for id in [
+            "",
+            "-",
+            "order-7",
+            "14155552671",
+            "123456",
+            "14155552671-code-123456",
+            "0190a5c1-7b2e-7c3d-8f4a-5b6c7d8e9fa",
+            "0190a5c1-7b2e-7c3d-8f4a-5b6c7d8e9fg0",
+            "0190a5c17b2e-7c3d-8f4a-5b6c7d8e9fa0a",
+            "4bf92f3577b34da6a3ce929d0e0e47360",
+        ] {
+            assert!(client_id(id).is_none(), "{id:?}");
+        }
+        assert!(id_of_client(&HeaderMap::new()).is_none());
+    }
+
+    #[test]
+    fn a_host_that_an_attacker_cannot_register_is_ours() {
+        for host in [
+            "localhost",
+            "LocalHost.",
+            "shop.localhost",
+            "127.0.0.1",
+            "192.168.1.7",
+            "[::1]",
+            "[::ffff:127.0.0.1]",
+            "codes.example",
+            "Codes.Example.",
+        ] {
+            assert!(is_ours(host, Some("codes.example")), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_host_that_an_attacker_can_register_is_not() {
+        for host in [
+            "",
+            ".",
+            "evil.example",
+            "codes.example.evil.example",
+            "localhost.evil.example",
+            "notlocalhost",
+            "127.0.0.1.evil.example",
+            "127.1",
+            "[evil.example]",
+            "[::1",
+            "::1",
+        ] {
+            assert!(!is_ours(host, Some("codes.example")), "{host}");
+        }
+        assert!(!is_ours("codes.example", None));
+        assert!(!is_ours("", Some("")), "an empty host is no name");
+    }
+}
