@@ -148,7 +148,9 @@ impl Service {
         let body = request.into_body().collect().await.map(Collected::to_bytes).unwrap_or_default();
         let (number, code) = match serde_json::from_slice(&body) {
             Ok(Body { number: Some(number), .. }) => (number, None),
-            Ok(Body { user: Some(user), code, .. }) => (user.number.unwrap_or_default(), code),
+            Ok(Body { user: Some(user), code: Some(code), .. }) => {
+                (user.number.unwrap_or_default(), Some(code))
+            }
             _ => {
                 let invalid = r#"{"code":400,"message":"Invalid request body"}"#;
                 return json_response(StatusCode::BAD_REQUEST, invalid);

@@ -25,8 +25,11 @@ pub async fn run(
     stop: impl Future<Output = ()>,
 ) -> Result<Option<Results>> {
     let mut stop = pin!(stop);
+    let listen = options.gateway_listen.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+    let mock = Mock::start(listen, options.gateway_delay).await?;
+    let setup = Setup { options, home, mock, progress };
     let (machine, mut targets) = tokio::select! {
-        started = start(options, home, progress) => started?,
+        started = start(&setup) => started?,
         () = &mut stop => return Ok(None),
     };
     #[expect(clippy::disallowed_methods, reason = "for people")]
@@ -36,7 +39,7 @@ pub async fn run(
     let mut rounds = 0;
     while rounds < options.rounds {
         tokio::select! {
-            measured = measure_round(options, rounds, &mut targets, progress) => measured?,
+            measured = measure_round(&setup, rounds, &mut targets) => measured?,
             () = &mut stop => break,
         }
         rounds += 1;
@@ -83,19 +86,16 @@ pub async fn run(
 }
 
 /// Starts the servers and warms them up.
-async fn start(options: &Options, home: &Path, progress: &ProgressBar) -> Result<(String, Vec<Target>)> {
+async fn start(setup: &Setup<'_>) -> Result<(String, Vec<Target>)> {
     // An error shows where a connection is opened.
     let maximum = getrlimit(Resource::Nofile).maximum;
     let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
-    let machine = machine::describe(home);
-    let machine = machine.with_context(|| format!("cannot write to the disk of {}", home.display()))?;
-    let listen = options.gateway_listen.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
-    let mock = Mock::start(listen, options.gateway_delay).await?;
-    let setup = Setup { options, home, mock, progress: progress.clone() };
+    let machine = machine::describe(setup.home);
+    let machine = machine.with_context(|| format!("cannot write to the disk of {}", setup.home.display()))?;
     let targets = setup.start_all().await?;
     for target in &targets {
-        progress.set_message(format!("warming up {}", target.results.name));
-        let window = window(options, target, WARM_UP, progress).await?;
+        setup.progress.set_message(format!("warming up {}", target.results.name));
+        let window = window(setup, target, WARM_UP).await?;
         if window.figure("answers") == 0.0 {
             let (name, refused) = (&target.results.name, window.figure("refused"));
             let why: Vec<String> = window.quotes.into_iter().chain(target.logged()).collect();
@@ -109,32 +109,23 @@ async fn start(options: &Options, home: &Path, progress: &ProgressBar) -> Result
     Ok((machine, targets))
 }
 
-async fn window(
-    options: &Options,
-    target: &Target,
-    length: Duration,
-    progress: &ProgressBar,
-) -> Result<Window> {
-    let before = progress.position();
-    let passed = |time: Duration| progress.set_position(before + milliseconds(time));
-    let observed = target.clients.window(length, options.rate, target.processes.as_ref(), passed).await;
+async fn window(setup: &Setup<'_>, target: &Target, length: Duration) -> Result<Window> {
+    let before = setup.progress.position();
+    let passed = |time: Duration| setup.progress.set_position(before + milliseconds(time));
+    let observed = target.clients.window(length, setup.options.rate, target.processes.as_ref(), passed).await;
     observed.with_context(|| format!("the server {}", target.results.name))
 }
 
 /// One window for each server; they take turns to be first.
-async fn measure_round(
-    options: &Options,
-    round: u32,
-    targets: &mut [Target],
-    progress: &ProgressBar,
-) -> Result<()> {
+async fn measure_round(setup: &Setup<'_>, round: u32, targets: &mut [Target]) -> Result<()> {
+    let Setup { options, progress, .. } = setup;
     let cpu = |target: &Target| target.processes.as_ref().and_then(Processes::cpu);
     let before: Vec<_> = targets.iter().map(cpu).collect();
     for turn in 0..targets.len() {
         let which = (turn + round as usize) % targets.len();
         let target = &mut targets[which];
         progress.set_message(format!("round {} of {}: {}", round + 1, options.rounds, target.results.name));
-        let window = window(options, target, options.window(), progress).await?;
+        let window = window(setup, target, options.window()).await?;
         target.results.windows.push(window);
     }
     // Each server is charged for the whole round: deferred work comes while another one is driven.

@@ -43,7 +43,7 @@ pub struct Setup<'a> {
     /// Each server has a directory in it.
     pub home: &'a Path,
     pub mock: Mock,
-    pub progress: ProgressBar,
+    pub progress: &'a ProgressBar,
 }
 
 /// A server that requests are sent to.
