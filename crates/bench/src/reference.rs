@@ -20,7 +20,9 @@ use hyper::{Request, Response, StatusCode};
 use rand::TryRng;
 use rand::rngs::SysRng;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncCommands, AsyncConnectionConfig, Client, InfoDict, RedisResult, cmd};
+use redis::{
+    AsyncCommands, AsyncConnectionConfig, Client, InfoDict, RedisResult, SetExpiry, SetOptions, cmd,
+};
 use rustix::process::{Signal, kill_current_process_group};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -222,7 +224,7 @@ impl Redis {
         }
         let Ok(random) = SysRng.try_next_u64() else { return Ok(Outcome::Failed) };
         let code = format!("{:06}", random % 1_000_000);
-        redis.set_ex::<_, _, ()>(&code_key, &code, CODE_LIVES_S).await?;
+        redis.set_options::<_, _, ()>(&code_key, &code, ends_after(CODE_LIVES_S)).await?;
         if !provider.send(number, &code).await {
             return Ok(Outcome::Failed);
         }
@@ -248,13 +250,13 @@ impl Redis {
             None => return Ok(Outcome::Wrong(MAX_TRIALS)),
             Some(..=1) => {}
             Some(trials) => {
-                redis.decr::<_, _, ()>(&trials_key, 1).await?;
+                cmd("DECR").arg(&trials_key).query_async::<()>(&mut redis).await?;
                 return Ok(Outcome::Wrong(trials - 1));
             }
         }
         redis.del::<_, ()>(&code_key).await?;
         redis.del::<_, ()>(&trials_key).await?;
-        redis.set_ex::<_, _, ()>(&lock, 1, LOCKOUT_S).await?;
+        redis.set_options::<_, _, ()>(&lock, 1, ends_after(LOCKOUT_S)).await?;
         Ok(Outcome::Locked(LOCKOUT_S))
     }
 }
@@ -275,6 +277,10 @@ async fn locked(redis: &mut MultiplexedConnection, lock: &str) -> RedisResult<Op
     // Negative when the key has just ended.
     let seconds: i64 = redis.ttl(lock).await?;
     Ok(Some(Outcome::Locked(u64::try_from(seconds).unwrap_or(0))))
+}
+
+fn ends_after(seconds: u64) -> SetOptions {
+    SetOptions::default().with_expiration(SetExpiry::EX(seconds))
 }
 
 fn keys(number: &str) -> [String; 3] {
