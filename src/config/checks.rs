@@ -1,17 +1,25 @@
-//! What keys mean beside each other: errors, and what works but is weaker than it looks.
+//! What keys mean beside each other: the address to listen on, the texts of messages, errors, and what works but is weaker than it looks.
 
+use std::fmt;
+use std::net::Ipv6Addr;
 use std::time::Duration;
 
-use super::kind::quoted;
-use super::load::Context;
-use super::settings::{
-    Bounds, BreakerSettings, DeliverySettings, GatewaySettings, Inputs, RetrySettings, WorkflowStep,
-};
-use super::values::{Workflow, is_exposed};
-use crate::domain::{Channel, CodeLength, GatewayName};
-use crate::engine::{Policy, SendOptions};
+use serde_json::{Map, Value};
 
-/// Whether the simulator may send in production.
+use super::kind::{Kind, quoted, shown_json};
+use super::load::Context;
+use super::report::{ConfigErrors, Report};
+use super::settings::{
+    Bounds, BreakerSettings, DeliverySettings, GatewaySettings, Inputs, ListenAddress, RetrySettings,
+    WorkflowStep,
+};
+use super::sources::LISTEN_FLAG;
+use super::values::{HostPort, Workflow, is_exposed};
+use crate::domain::{Channel, CodeLength, GatewayName, Locale};
+use crate::engine::{Policy, SendOptions};
+use crate::net::is_loopback_host;
+use crate::template::{Finding, LocalText, TemplateSettings, Templates, TextSource};
+
 pub fn simulator(gateways: &GatewaySettings, origin: &str, production: bool, allowed: bool, c: &mut Context) {
     if !production || !gateways.has_simulator() || c.is_wrong("simulator-in-production") {
         return;
@@ -40,7 +48,6 @@ pub fn simulator(gateways: &GatewaySettings, origin: &str, production: bool, all
     c.report.wrong("production", "true".to_owned(), problem, origin);
 }
 
-/// One warning for everything about Redis.
 pub fn warn_of_redis(c: &mut Context) {
     let names: Vec<&str> = c.raw.redis.iter().copied().collect();
     if !names.is_empty() {
@@ -187,5 +194,172 @@ fn warn_of_late_retries(retry: &RetrySettings, life: Duration, c: &mut Context) 
         }
         fitting += 1;
         wait = wait.saturating_mul(2).min(retry.longest_wait);
+    }
+}
+
+/// What to do about an address that unauthenticated clients can reach.
+const ALLOW: &str = "any client that reaches that address could send messages at your cost and try codes. Make an API key with \
+     `onceward keys create`, or set ONCEWARD_ACCOUNT_SID and ONCEWARD_AUTH_TOKEN: callers then have to show a key. To serve \
+     them without one all the same (behind a firewall or a proxy that checks who calls), add the line \
+     \"allow-unauthenticated\": true to config.json or set ONCEWARD_ALLOW_UNAUTHENTICATED=true; else listen on localhost";
+
+impl ListenAddress {
+    /// Whether only this machine can reach it.
+    pub fn is_loopback(&self) -> bool {
+        is_loopback_host(&self.host)
+    }
+}
+
+impl fmt::Display for ListenAddress {
+    /// `host:port`, with brackets around an IPv6 address.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.parse::<Ipv6Addr>().is_ok() {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// The address to listen on and where it came from. `None` after an error.
+pub fn listen_address(production: bool, inputs: &Inputs, c: &mut Context) -> Option<(ListenAddress, String)> {
+    if let Some(flag) = c.raw.values.get(LISTEN_FLAG) {
+        let address = HostPort::of(flag).flatten();
+        if address.is_none() {
+            let given = shown_json(flag);
+            c.wrong(LISTEN_FLAG, Some(given), format!("it must be {}", HostPort::accepted()));
+        }
+        return Some((address?, c.origin(LISTEN_FLAG)));
+    }
+    if c.is_wrong("production") {
+        return None;
+    }
+    if production {
+        if inputs.prod_domain.is_none() && !c.is_wrong("prod-domain") {
+            let problem = "it is empty, but \"production\" is true and the server then listens there. Set it to host:port \
+                           or :port";
+            c.report.problem("prod-domain", problem, c.origin("prod-domain"));
+        }
+        return Some((inputs.prod_domain.clone()?, c.origin("prod-domain")));
+    }
+    let [host, port] = ["test-hostname", "test-port"].map(|key| c.origin(key));
+    let origin = if host == port { host } else { format!("{host} and {port}") };
+    Some((ListenAddress { host: inputs.test_hostname.clone(), port: inputs.test_port }, origin))
+}
+
+/// What is wrong with an address that unauthenticated clients can reach, while no caller has to show a key: it stops a start, but only
+/// the data directory says whether there is a key. `None` for an address of this machine alone.
+pub fn unless_keys(listen: &ListenAddress, origin: &str) -> Option<ConfigErrors> {
+    if listen.is_loopback() {
+        return None;
+    }
+    let reach =
+        if listen.host.is_empty() { "it means every address of this machine" } else { "it is not loopback" };
+    let mut report = Report::default();
+    let problem = format!("{reach}, and {ALLOW}");
+    report.problem(format!("listen address {listen}"), problem, origin.to_owned());
+    report.finish().err()
+}
+
+/// What stands for every channel in `otp-messages`.
+const ANY: &str = "any";
+
+/// Checks every text. After an error, which stops the start anyway, empty ones.
+pub fn templates(inputs: &Inputs, brand: &str, code: SendOptions, c: &mut Context) -> Templates {
+    let local = inputs.otp_messages.as_ref().map(|texts| local_texts(texts, c)).unwrap_or_default();
+    if ["otp-message", "tutorial-message", "otp-messages"].iter().any(|key| c.is_wrong(key)) {
+        return Templates::new("", "");
+    }
+    let (paths, messages): (Vec<String>, Vec<LocalText>) = local.into_iter().unzip();
+    let settings = TemplateSettings {
+        brand: brand.to_owned(),
+        code_length: code.length,
+        life: code.life,
+        message: inputs.otp_message.clone(),
+        tutorial_message: inputs.tutorial_message.clone(),
+        messages,
+        default_locale: inputs.default_locale,
+        webotp_domain: inputs.webotp_domain.clone(),
+    };
+    let place = |source: TextSource| match source {
+        TextSource::Message => ("otp-message", "otp-message", settings.message.as_str()),
+        TextSource::TutorialMessage => {
+            ("tutorial-message", "tutorial-message", settings.tutorial_message.as_str())
+        }
+        TextSource::Local(index) => (
+            "otp-messages",
+            paths.get(index).map_or("otp-messages", String::as_str),
+            settings.messages.get(index).map(|local| local.text.as_str()).unwrap_or_default(),
+        ),
+        TextSource::WebOtpDomain => {
+            ("webotp-domain", "webotp-domain", settings.webotp_domain.as_deref().unwrap_or_default())
+        }
+    };
+    let checked = Templates::check(&settings);
+    for Finding { source, words } in checked.as_ref().map_or_else(|findings| findings, |(_, found)| found) {
+        let (key, path, text) = place(*source);
+        let origin = c.origin(key);
+        if checked.is_ok() {
+            c.report.warn(format!("{path} = {}: {words}; given by {origin}", quoted(text)));
+        } else {
+            c.report.wrong(path, quoted(text), words, origin);
+        }
+    }
+    checked.map_or_else(|_| Templates::new("", ""), |(templates, _)| templates)
+}
+
+/// The texts of `otp-messages`, each with its path. What is wrong is noted and left out, so that the rest is checked all the
+/// same.
+fn local_texts(channels: &Map<String, Value>, c: &mut Context) -> Vec<(String, LocalText)> {
+    let mut local: Vec<(String, LocalText)> = Vec::new();
+    let origin = c.origin("otp-messages");
+    let mut wrong = |path: &str, given: Option<String>, problem: &str| {
+        c.report.wrong(path, given, problem, origin.clone());
+    };
+    for (name, value) in channels {
+        let path = format!("otp-messages.{name}");
+        let channel = Channel::parse(name);
+        if channel.is_none() && !name.eq_ignore_ascii_case(ANY) {
+            wrong(&path, None, "a channel is \"sms\", \"call\", \"whatsapp\" or \"any\"");
+            continue;
+        }
+        let texts: Vec<(Option<&str>, &Value)> = match value {
+            Value::Object(languages) => {
+                languages.iter().map(|(tag, text)| (Some(tag.as_str()), text)).collect()
+            }
+            text => vec![(None, text)],
+        };
+        for (tag, text) in texts {
+            let path = tag.map_or_else(|| path.clone(), |tag| format!("{path}.{tag}"));
+            let locale = tag.map(Locale::parse);
+            if locale == Some(None) {
+                wrong(&path, None, "a language is a tag such as \"de\", \"pt-BR\" or \"zh-Hant\" (BCP 47)");
+                continue;
+            }
+            let locale = locale.flatten();
+            let Value::String(text) = text else {
+                let problem = "it must be a text, or an object with one text for each language";
+                wrong(&path, Some(shown_json(text)), problem);
+                continue;
+            };
+            if let Some((first, _)) = local.iter().find(|(_, t)| t.channel == channel && t.locale == locale) {
+                wrong(&path, None, &format!("it means the same as {first}. Remove one of them"));
+                continue;
+            }
+            local.push((path, LocalText { channel, locale, text: text.clone() }));
+        }
+    }
+    local
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_prints_as_it_is_dialled() {
+        for (host, text) in [("::1", "[::1]:3000"), ("localhost", "localhost:3000"), ("", ":3000")] {
+            assert_eq!(ListenAddress { host: host.to_owned(), port: 3000 }.to_string(), text);
+        }
     }
 }

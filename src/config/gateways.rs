@@ -84,11 +84,7 @@ impl SinchKeys {
         let origin = c.origin("SINCH_VERIFICATION_URL");
         c.row("SINCH_VERIFICATION_URL", url.to_owned(), &origin);
         let (id, secret) = self.app_id.zip(self.app_secret).ok_or(Reported)?;
-        Ok(Some(SinchSettings {
-            app_id: exposed(&id),
-            app_secret: credential(&secret),
-            verification_url: url.to_owned(),
-        }))
+        Ok(Some(SinchSettings { app_id: exposed(&id), app_secret: secret, verification_url: url.to_owned() }))
     }
 }
 
@@ -120,7 +116,7 @@ impl MadaKeys {
         warn_if_exposed("MADA_URL means", &url, c);
         Ok(Some(MadaSettings {
             username: exposed(&self.username.ok_or(Reported)?),
-            password: credential(&self.password.ok_or(Reported)?),
+            password: self.password.ok_or(Reported)?,
             url,
             source_name: self.source_name.ok_or(Reported)?,
         }))
@@ -130,10 +126,6 @@ impl MadaKeys {
 /// A secret on its way to its user.
 pub fn exposed(secret: &SecretString) -> String {
     secret.expose_secret().to_owned()
-}
-
-fn credential(secret: &SecretString) -> SecretString {
-    secret.clone()
 }
 
 fn warn_if_exposed(what: &str, url: &str, c: &mut Context) {

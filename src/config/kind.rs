@@ -16,9 +16,7 @@ use tracing::Level;
 
 use super::settings::{AnswerSet, LogFormat};
 
-/// A kind of value.
 pub trait Kind {
-    /// What it is read into.
     type Value;
 
     /// Reads a text; `None` when it is not accepted. Kinds that are lists or objects have [`Kind::of`] alone.
@@ -26,7 +24,6 @@ pub trait Kind {
         Self::of(&Value::from(text))
     }
 
-    /// Reads any JSON value.
     fn of(value: &Value) -> Option<Self::Value> {
         text_of(value).as_deref().and_then(Self::read)
     }
@@ -156,7 +153,6 @@ pub fn quoted(text: &str) -> String {
     shortened(format!("{text:?}"))
 }
 
-/// A text that is not too long for a line.
 pub fn shortened(text: String) -> String {
     const LONGEST: usize = 100;
     if text.chars().count() <= LONGEST {
@@ -242,7 +238,6 @@ macro_rules! objects {
 pub(super) use objects;
 
 kinds! {
-    /// Yes or no.
     Flag -> bool {
         accepted: "true or false",
         schema: { "anyOf": [
@@ -253,7 +248,6 @@ kinds! {
         shown: |flag| json!(flag),
     }
 
-    /// Any text, as it is.
     Text -> String {
         accepted: "a text",
         schema: { "type": ["string", "number", "boolean"] },
@@ -262,13 +256,11 @@ kinds! {
     }
 }
 
-/// A value with a name, one of a few.
 pub trait Named: Copy + PartialEq + 'static {
     /// The names, in lower case, and what they stand for.
     const NAMES: &'static [(&'static str, Self)];
 }
 
-/// One of a few names, in any case.
 pub struct Choice<T>(PhantomData<T>);
 
 impl<T: Named> Kind for Choice<T> {
@@ -333,15 +325,11 @@ impl SettingError {
 
 /// The limits of a number or time, and why: the reason is printed when a value lies outside.
 pub trait Range {
-    /// `u64` or `Duration`.
     type Of: Copy + PartialOrd + 'static;
-    /// The least.
     const MIN: Self::Of;
-    /// The most.
     const MAX: Self::Of;
     /// What one means when no unit is given; 0 for whole numbers.
     const UNIT: Duration;
-    /// Why.
     const WHY: &'static str;
 
     /// Whether a value lies within the limits.
@@ -461,7 +449,6 @@ macro_rules! ranges {
     )*};
 }
 
-/// Whole numbers have no unit.
 const NONE: Duration = Duration::ZERO;
 
 ranges! { u64 {
@@ -476,7 +463,7 @@ ranges! { u64 {
     Sends in NONE; 1, 100_000; "each holds a connection to the provider";
     SendsWaiting in NONE; 0, 1_000_000; "each holds memory until it is sent or given up";
     Retries in NONE; 1, 100; "each further one waits longer, and a code does not live for days";
-    WorkflowSends in NONE; 1, 20; "each message costs money, and nobody needs a code twenty times";
+    WorkflowSends in NONE; 1, 20; "each message costs money, and twenty are enough for any code";
     BreakerFailures in NONE; 1, 1_000; "a gateway that fails this often in a row is dead";
     TrackerSize in NONE; 0, 10_000_000; "each takes room on the disk and in memory";
     Shards in NONE; 1, 1_024; "each is a queue of its own; more than there are processors gains nothing";
@@ -489,10 +476,10 @@ ranges! { Duration {
     RequestWait in SECOND; MILLISECOND.saturating_mul(10), MINUTE.saturating_mul(5); "a slow client holds a connection for this long";
     IdleWait in SECOND; MILLISECOND.saturating_mul(10), HOUR; "an idle client holds a connection for this long";
     WorkBudget in SECOND; MILLISECOND.saturating_mul(10), MINUTE; "a client waits for the answer meanwhile";
-    RetryWait in SECOND; SECOND, HOUR; "a code that is sent after it has expired helps nobody";
+    RetryWait in SECOND; SECOND, HOUR; "a code that is sent after it has expired is useless";
     RingTime in SECOND; SECOND.saturating_mul(5), MINUTE.saturating_mul(10); "Twilio lets a telephone ring for 600 s at most";
-    StepWait in SECOND; SECOND, HOUR; "a code that is sent after it has expired helps nobody";
-    BreakerWait in SECOND; MILLISECOND.saturating_mul(100), DAY; "nobody is asked meanwhile";
+    StepWait in SECOND; SECOND, HOUR; "a code that is sent after it has expired is useless";
+    BreakerWait in SECOND; MILLISECOND.saturating_mul(100), DAY; "the gateway gets no message meanwhile";
     TrackerAge in SECOND; MINUTE, DAY.saturating_mul(366); "it is kept on the disk for so long";
     StopBudget in SECOND; Duration::ZERO, MINUTE.saturating_mul(10); "the process lingers for this long";
 }}

@@ -9,22 +9,18 @@ use serde_path_to_error::Segment;
 use super::checks;
 use super::gateways::{self, AccountKeys, Variables};
 use super::kind::{Kind, Range, Shards, UNIT, quoted, shortened, shown_json, text_of};
-use super::listen;
 use super::report::{ConfigErrors, Effective, Report};
 use super::schema::Names;
 use super::services::{self, AccountSettings, RegistrySettings};
 use super::settings::{Inputs, Keys, OWN_BRAND, Settings, StorageSettings, TlsFiles};
 use super::sources::{RawValues, Sources};
-use super::texts;
 use super::values::{Brand, may_hold_password};
 use crate::domain::ApiSecret;
 use crate::engine::Policy;
 use crate::template::Templates;
 
-/// A valid configuration.
 #[derive(Debug)]
 pub struct Loaded {
-    /// What the program needs to know.
     pub settings: Settings,
     /// What an operator should know, one sentence each. To be logged once at the start.
     pub warnings: Vec<String>,
@@ -32,16 +28,12 @@ pub struct Loaded {
     pub effective: Vec<Effective>,
 }
 
-/// What `onceward keys` needs to know.
 #[derive(Debug, Clone)]
 pub struct KeysSettings {
-    /// Where the data is.
     pub storage: StorageSettings,
-    /// Services by their names.
     pub registry: RegistrySettings,
     /// What the service of the compatible routes is called.
     pub brand: String,
-    /// Its rules.
     pub policy: Policy,
 }
 
@@ -131,7 +123,6 @@ impl Context {
         Self { raw, names, report, rows: Vec::new() }
     }
 
-    /// Where the value of a key came from.
     pub fn origin(&self, key: &str) -> String {
         self.raw.origin(key).unwrap_or("the default").to_owned()
     }
@@ -262,7 +253,7 @@ fn resolve(keys: Keys, mut variables: Variables, directory: &Path, c: &mut Conte
     let Keys { mut settings, inputs } = keys;
     let account = std::mem::take(&mut variables.account);
     checks::warn_of_redis(c);
-    let listen = listen::choose(settings.production, &inputs, c);
+    let listen = checks::listen_address(settings.production, &inputs, c);
     settings.tls = tls(&inputs, directory, c);
     settings.policy = inputs.policy();
     settings.delivery.retry = inputs.sms_retry.then_some(inputs.retries);
@@ -276,14 +267,14 @@ fn resolve(keys: Keys, mut variables: Variables, directory: &Path, c: &mut Conte
     }
     checks::warn_of_weakness(&settings.policy, &settings.bounds, c);
     settings.brand = brand(&inputs, c);
-    settings.templates = texts::templates(&inputs, &settings.brand, settings.policy.code, c);
+    settings.templates = checks::templates(&inputs, &settings.brand, settings.policy.code, c);
     let allows_unauthenticated = inputs.allow_unauthenticated;
     settings.registry = registry(inputs, account, &settings.templates, c);
     settings.registry.allows_unauthenticated = allows_unauthenticated;
     if let Some((listen, origin)) = listen {
         settings.registry.loopback = listen.is_loopback();
         if !allows_unauthenticated && settings.registry.account.is_none() {
-            settings.registry.unless_keys = listen::unless_keys(&listen, &origin);
+            settings.registry.unless_keys = checks::unless_keys(&listen, &origin);
         }
         c.row("listen address", listen.to_string(), &origin);
         settings.listen = listen;

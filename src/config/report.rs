@@ -21,7 +21,6 @@ pub struct Effective {
 /// One thing that stops the start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
-    /// The key, variable, flag or file it is about.
     pub subject: String,
     /// The value that was given. `None` when there was none, or when it could be a secret.
     pub given: Option<String>,
@@ -135,12 +134,10 @@ impl Report {
         self.errors.iter().any(|error| of_object(&error.subject))
     }
 
-    /// Notes something that the operator should know and that stops nothing.
     pub fn warn(&mut self, warning: impl Into<String>) {
         self.warnings.push(warning.into());
     }
 
-    /// Adds what another report has.
     pub fn extend(&mut self, other: Self) {
         self.errors.extend(other.errors);
         self.warnings.extend(other.warnings);

@@ -71,7 +71,6 @@ fn drop_empty_defaults(value: &mut Value) {
     }
 }
 
-/// The names that keys and variables have.
 pub struct Names {
     /// Keys by their names in config.json, with their schemas; `sms.retry` and its neighbours with dots.
     pub keys: Map<String, Value>,
@@ -80,17 +79,14 @@ pub struct Names {
 }
 
 impl Names {
-    /// Takes them from the types that read them.
     pub fn known() -> Self {
         Self::of::<Keys>()
     }
 
-    /// With these keys.
     pub fn of<K: JsonSchema>() -> Self {
         Self { keys: properties::<K>(), variables: properties::<Variables>() }
     }
 
-    /// The schema of the value of a key or variable.
     pub fn schema(&self, name: &str) -> Option<&Value> {
         self.keys.get(name).or_else(|| self.variables.get(name))
     }
@@ -128,7 +124,6 @@ impl Names {
     }
 }
 
-/// The variable of a key: `otp-length` is `ONCEWARD_OTP_LENGTH`.
 pub fn variable(key: &str) -> String {
     format!("{PREFIX}{}", key.replace(['-', '.'], "_").to_ascii_uppercase())
 }

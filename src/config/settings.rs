@@ -43,7 +43,6 @@ pub struct Settings {
     /// simulator.
     #[serde(with = "As::<Flag>")]
     pub production: bool,
-    /// Log level and format.
     #[serde(flatten)]
     pub log: LogSettings,
     /// Rules of the default service (`/api/*`).
@@ -55,7 +54,6 @@ pub struct Settings {
     /// Which answers /api/* gives: those that the Redis version documents, or those of its code.
     #[serde(rename = "redis-version-answers", with = "As::<Choice<AnswerSet>>")]
     pub answers: AnswerSet,
-    /// Texts of messages.
     #[serde(skip)]
     pub templates: Templates,
     /// What `{brand}` stands for.
@@ -68,13 +66,11 @@ pub struct Settings {
     /// must exist. Without this key, server.key in the data directory, made at the first start.
     #[serde(rename = "key-file", with = "As::<Option<FilePath>>")]
     pub server_key_file: Option<PathBuf>,
-    /// The providers.
     #[serde(skip)]
     pub gateways: GatewaySettings,
     /// What happens when a send fails or a message does not arrive.
     #[serde(flatten)]
     pub delivery: DeliverySettings,
-    /// What is remembered about sends.
     #[serde(flatten)]
     pub tracker: TrackerSettings,
     /// Services beside the default one, templates, and who may ask.
@@ -86,7 +82,6 @@ pub struct Settings {
     /// Country of numbers that are given without +. `off` refuses them.
     #[serde(with = "As::<RegionChoice>")]
     pub default_region: Option<Region>,
-    /// The limit on everything.
     #[serde(flatten)]
     pub bounds: Bounds,
     /// How many queues the numbers are spread over. Without it, half the number of processors.
@@ -94,7 +89,6 @@ pub struct Settings {
     pub shards: usize,
 }
 
-/// A number that is not known yet.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
 const fn is_zero(number: &usize) -> bool {
     *number == 0
@@ -228,7 +222,6 @@ pub struct Inputs {
     /// Whether a message that a gateway does not take is tried again in the background.
     #[serde(rename = "sms.retry", with = "As::<Flag>")]
     pub sms_retry: bool,
-    /// When it is.
     #[serde(flatten)]
     pub retries: RetrySettings,
 }
@@ -272,7 +265,6 @@ impl Default for Inputs {
 }
 
 impl Inputs {
-    /// The rules of the default service.
     pub fn policy(&self) -> Policy {
         Policy {
             max_attempts: self.otp_max_attempts,
@@ -295,10 +287,8 @@ impl Inputs {
                    be given in the environment as ONCEWARD_ and the key in capitals with underscores."
 )]
 pub struct Keys {
-    /// Keys that are settings themselves.
     #[serde(flatten)]
     pub settings: Settings,
-    /// Keys that settings follow from.
     #[serde(flatten)]
     pub inputs: Inputs,
 }
@@ -306,7 +296,6 @@ pub struct Keys {
 /// Where the data is, and how numbers are spelled in questions about it.
 #[derive(Debug, Clone)]
 pub struct StorageSettings {
-    /// Directory of the embedded store.
     pub data_dir: PathBuf,
     /// A key file to use instead of `server.key` in the data directory.
     pub server_key_file: Option<PathBuf>,
@@ -314,7 +303,6 @@ pub struct StorageSettings {
     pub default_region: Option<Region>,
 }
 
-/// A host and port to listen on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListenAddress {
     /// A name or an address; empty means every address.
@@ -332,7 +320,6 @@ pub struct TlsFiles {
     pub key: PathBuf,
 }
 
-/// How to log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 pub struct LogSettings {
@@ -350,12 +337,9 @@ impl Default for LogSettings {
     }
 }
 
-/// The form of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// One readable line per event.
     Text,
-    /// One JSON object per line.
     Json,
 }
 
@@ -374,15 +358,11 @@ pub struct GatewaySettings {
     /// Which gateway is tried after which. Each is configured below, but for the simulator, which
     /// needs no settings. `TwilioMessages` stands for `TwilioVoice` too where a call is asked for.
     pub routing: Routing,
-    /// Twilio Messages.
     pub twilio_messages: Option<TwilioSettings>,
     /// Twilio Voice: `Some` when calls through Twilio are configured.
     pub twilio_voice: Option<TwilioVoiceSettings>,
-    /// Twilio Verify.
     pub twilio_verify: Option<TwilioVerifySettings>,
-    /// Sinch.
     pub sinch: Option<SinchSettings>,
-    /// Mada.
     pub mada: Option<MadaSettings>,
     /// The gateway that the configuration describes.
     pub http: Option<HttpGatewaySettings>,
@@ -454,7 +434,6 @@ pub struct DeliverySettings {
     /// Messages that one verification may cost in all.
     #[serde(rename = "workflow-max-sends", with = "As::<Whole<WorkflowSends>>")]
     pub workflow_sends: u8,
-    /// When a gateway counts as dead.
     #[serde(flatten)]
     pub breaker: BreakerSettings,
     /// Address under which gateways reach this server: http or https, host, perhaps a path.
@@ -485,13 +464,11 @@ pub struct RetrySettings {
 /// One step of the fallback by delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WorkflowStep {
-    /// How the code is sent in this step.
     pub channel: Channel,
     /// How long to wait for a receipt that it arrived before the next step.
     pub timeout: Duration,
 }
 
-/// When a gateway counts as dead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 pub struct BreakerSettings {
@@ -507,7 +484,6 @@ pub struct BreakerSettings {
     pub longest: Duration,
 }
 
-/// What is remembered about sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 pub struct TrackerSettings {

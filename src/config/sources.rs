@@ -16,16 +16,13 @@ use super::report::Report;
 use super::schema::{ALIASES, FILE_SUFFIX, Names, PREFIX, VARIABLE_PREFIXES, nearest, suggestion, variable};
 use super::values::host_variable;
 
-/// Everything that settings are read from.
 #[derive(Clone)]
 pub struct Sources {
     /// The file that `--config` names; `None` reads `config.json`, if there is one.
     pub config_file: Option<PathBuf>,
     /// Where `config.json`, `.env` and relative paths begin. Empty means that of the process.
     pub working_dir: PathBuf,
-    /// The environment variables of the process.
     pub environment: BTreeMap<String, String>,
-    /// What the command line says.
     pub overrides: Overrides,
     /// How many threads can run at once: the default number of shards is made of it.
     pub parallelism: usize,
@@ -34,13 +31,9 @@ pub struct Sources {
 /// Settings from the command line, as they were typed.
 #[derive(Debug, Clone, Default)]
 pub struct Overrides {
-    /// `--data-dir`.
     pub data_dir: Option<String>,
-    /// `--listen`.
     pub listen: Option<String>,
-    /// `--log-level`.
     pub log_level: Option<String>,
-    /// `--log-format`.
     pub log_format: Option<String>,
 }
 
@@ -53,7 +46,6 @@ const REDIS: [&str; 2] = ["REDIS_URL", "REDIS_DB_PASSWORD"];
 /// Values by key or variable, and where each came from.
 #[derive(Default)]
 pub struct RawValues {
-    /// The values.
     pub values: Map<String, Value>,
     /// A file and key, a variable, a flag. Keys that are not here have their default.
     pub origins: BTreeMap<String, String>,
@@ -84,18 +76,15 @@ impl RawValues {
         (given, of_file, of_environment)
     }
 
-    /// Adds a value; it replaces another of the same key.
     pub fn put(&mut self, key: &str, value: impl Into<Value>, origin: impl Into<String>) {
         self.values.insert(key.to_owned(), value.into());
         self.origins.insert(key.to_owned(), origin.into());
     }
 
-    /// Where the value of a key came from.
     pub fn origin(&self, key: &str) -> Option<&str> {
         self.origins.get(key).map(String::as_str)
     }
 
-    /// Those of a higher source.
     fn overlay(&mut self, higher: Self) {
         self.values.extend(higher.values);
         self.origins.extend(higher.origins);

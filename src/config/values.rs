@@ -43,7 +43,6 @@ kinds! {
         shown: |brand| json!(brand),
     }
 
-    /// The region of numbers without `+`, or none.
     RegionChoice -> Option<Region> {
         accepted: "the two letters of a country such as \"DE\" or \"US\" (ISO 3166-1), or \"off\"",
         schema: { "type": "string", "pattern": "^\\s*([A-Za-z]{2}|[Oo][Ff][Ff])\\s*$" },
@@ -71,7 +70,6 @@ kinds! {
         shown: |host| json!(host),
     }
 
-    /// `host:port`, or nothing.
     HostPort -> Option<ListenAddress> {
         accepted: "host:port or :port (every address), such as \"127.0.0.1:3000\", \"[::1]:3000\" or \":3000\", without a \
                    scheme",
@@ -127,7 +125,6 @@ kinds! {
         shown: |text| json!(text),
     }
 
-    /// A language.
     LocaleTag -> Locale {
         accepted: "a language such as \"de\", \"pt-BR\" or \"zh-Hant\" (BCP 47)",
         schema: {
@@ -139,7 +136,6 @@ kinds! {
         shown: |locale| json!(locale.to_string()),
     }
 
-    /// The name of a web site's host.
     WebDomain -> String {
         accepted: "the host name of a web site such as \"example.com\", without a scheme, a port or a path (a name with \
                    other letters in its xn-- form)",
@@ -155,7 +151,6 @@ kinds! {
         shown: |domain| json!(domain),
     }
 
-    /// A password or secret.
     Password -> SecretString {
         accepted: "a secret of 1 to 256 characters without line breaks",
         schema: { "type": "string", "writeOnly": true },
@@ -179,7 +174,6 @@ kinds! {
         shown: |_id| json!(NOT_SHOWN),
     }
 
-    /// The auth token of an account at Twilio.
     Token -> SecretString {
         accepted: "a token of at most 256 printable ASCII characters without spaces",
         schema: { "type": "string", "writeOnly": true },

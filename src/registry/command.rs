@@ -4,7 +4,7 @@ use rand::Rng as _;
 use rand::rngs::StdRng;
 use tokio::sync::oneshot;
 
-use super::record::{SLOT, ServiceRecord, service_id};
+use super::service::{SLOT, ServiceRecord, service_id};
 use super::{Registry, RegistryError, Service};
 use crate::domain::{Sid, SidKind, Timestamp};
 use crate::shard::{
@@ -51,7 +51,6 @@ where
 
 /// Time, ids and secrets for new records.
 pub(super) struct NewIds<'a> {
-    /// The wall clock.
     pub(super) now: Timestamp,
     pub(super) rng: &'a mut StdRng,
 }
@@ -62,7 +61,6 @@ impl NewIds<'_> {
         Sid::new(kind, self.bytes())
     }
 
-    /// Random bytes.
     pub(super) fn bytes<const N: usize>(&mut self) -> [u8; N] {
         let mut bytes = [0; N];
         self.rng.fill_bytes(&mut bytes);
@@ -98,7 +96,6 @@ impl Registry {
         answer
     }
 
-    /// Applies `decide` to a service and returns its result.
     pub(super) async fn change<T: Send + 'static>(
         &self,
         sid: Sid,

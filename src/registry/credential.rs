@@ -1,10 +1,14 @@
-//! Credentials: the account itself, and API keys.
+//! Credentials: the account itself, and API keys; and which caller a request's credentials belong to.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
 
-use crate::domain::{ApiSecret, ServiceId, Sid, Timestamp};
+use super::Registry;
+use crate::domain::{ApiSecret, ServiceId, Sid, SidKind, Timestamp};
 
 /// A group of routes that a key may be used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,10 +20,8 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// Every scope.
     pub const ALL: [Self; 2] = [Self::Verify, Self::Admin];
 
-    /// Its name.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Verify => "verify",
@@ -27,7 +29,6 @@ impl Scope {
         }
     }
 
-    /// From its name.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|scope| scope.as_str() == text)
     }
@@ -40,22 +41,18 @@ impl Scope {
     }
 }
 
-/// Several of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Scopes(u8);
 
 impl Scopes {
-    /// One more.
     pub const fn add(&mut self, scope: Scope) {
         self.0 |= scope.bit();
     }
 
-    /// Returns `true` if `scope` is in the set.
     pub const fn has(self, scope: Scope) -> bool {
         self.0 & scope.bit() != 0
     }
 
-    /// Each of them.
     pub fn iter(self) -> impl Iterator<Item = Scope> {
         Scope::ALL.into_iter().filter(move |scope| self.has(*scope))
     }
@@ -72,15 +69,11 @@ impl FromIterator<Scope> for Scopes {
 /// An API key, without its secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApiKey {
-    /// `SK`.
     pub sid: Sid,
     /// The one service that it is for; `None` for all.
     pub service: Option<ServiceId>,
-    /// The routes that it may be used for.
     pub scopes: Scopes,
-    /// The name for people.
     pub name: Option<String>,
-    /// When it was made.
     pub created: Timestamp,
     /// The minute in which it was used last.
     pub last_used: Option<Timestamp>,
@@ -91,18 +84,14 @@ pub struct ApiKey {
 /// A key that was just made, with its secret: shown once, and kept nowhere.
 #[derive(Debug)]
 pub struct NewApiKey {
-    /// The key.
     pub key: ApiKey,
-    /// Its secret.
     pub secret: ApiSecret,
 }
 
 /// The account's credentials that were just made: shown once, and kept nowhere.
 #[derive(Debug)]
 pub struct NewRoot {
-    /// `AC`.
     pub sid: Sid,
-    /// The auth token.
     pub token: ApiSecret,
 }
 
@@ -110,13 +99,9 @@ pub struct NewRoot {
 /// is for secrets that people choose; these are at least 128 random bits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Credential {
-    /// The account's own.
     Root(Root),
-    /// An API key.
     Key {
-        /// The key.
         key: ApiKey,
-        /// Of its secret.
         hash: [u8; 32],
         /// Keys are numbered as they are made, from 1.
         number: u64,
@@ -124,7 +109,6 @@ pub enum Credential {
 }
 
 impl Credential {
-    /// The key's id; `None` for the account's own.
     pub const fn key(&self) -> Option<Sid> {
         match self {
             Self::Key { key, .. } => Some(key.sid),
@@ -133,12 +117,9 @@ impl Credential {
     }
 }
 
-/// The account's own credentials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Root {
-    /// `AC`.
     pub sid: Sid,
-    /// Of its auth token.
     pub hash: [u8; 32],
 }
 
@@ -183,4 +164,102 @@ impl LiveKey {
 
 fn minute_of(at: Option<Timestamp>) -> u64 {
     at.map_or(0, |at| at.as_millis() / MINUTE_MS)
+}
+
+/// Compared with where there is no such id: no secret has this hash.
+const NO_SECRET: [u8; 32] = [0; 32];
+
+/// A client that has proved who it is.
+#[derive(Clone)]
+pub enum Caller {
+    /// The account itself, which may do everything.
+    Root,
+    /// A holder of this key.
+    Key(CallerKey),
+}
+
+#[derive(Clone)]
+pub struct CallerKey(Arc<LiveKey>);
+
+/// Neither the account nor a live key, or the wrong secret. Which of these is not said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the user name is no known id, or the password is not its secret")]
+pub struct Unauthenticated;
+
+impl Caller {
+    fn used_key(&self) -> Option<&ApiKey> {
+        match self {
+            Self::Root => None,
+            Self::Key(CallerKey(live)) => Some(&live.key),
+        }
+    }
+
+    /// Returns `true` if the caller has the scope in this service.
+    pub fn may(&self, scope: Scope, service: ServiceId) -> bool {
+        self.used_key()
+            .is_none_or(|key| key.scopes.has(scope) && key.service.is_none_or(|own| own == service))
+    }
+
+    /// Returns `true` if the caller has the scope in every service and for what belongs to none: the list of services,
+    /// the safe list.
+    pub fn may_everywhere(&self, scope: Scope) -> bool {
+        self.used_key().is_none_or(|key| key.scopes.has(scope) && key.service.is_none())
+    }
+
+    /// The one service that the caller's key is for; `None` for all of them.
+    pub fn service(&self) -> Option<ServiceId> {
+        self.used_key()?.service
+    }
+
+    pub fn key(&self) -> Option<Sid> {
+        self.used_key().map(|key| key.sid)
+    }
+}
+
+impl std::fmt::Debug for Caller {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.key() {
+            None => f.write_str("Caller(root)"),
+            Some(sid) => write!(f, "Caller({sid})"),
+        }
+    }
+}
+
+/// The form of a secret in records.
+pub(super) fn hash(secret: &str) -> [u8; 32] {
+    Sha256::digest(secret.as_bytes()).into()
+}
+
+impl Registry {
+    /// The caller with these credentials: the account's sid and auth token, or a key's sid and secret. Takes as long whether or not
+    /// there is such an id. Never waits: the use is noted with a lazy change.
+    pub fn authenticate(&self, user: &str, password: &str) -> Result<Caller, Unauthenticated> {
+        let credentials = self.0.published.credentials.load();
+        let root = self.root().filter(|root| Sid::parse(SidKind::Account, user) == Some(root.sid));
+        let key = Sid::parse(SidKind::ApiKey, user).and_then(|sid| credentials.keys.get(&sid));
+        let key = key.filter(|live| self.0.published.services.load().accept(&live.key));
+        let expected = root.map(|root| root.hash).or_else(|| key.map(|live| live.hash));
+        let right: bool = hash(password).ct_eq(&expected.unwrap_or(NO_SECRET)).into();
+        match (root, key) {
+            _ if !right => Err(Unauthenticated),
+            (Some(_), _) => Ok(Caller::Root),
+            (None, Some(live)) => {
+                if live.note_use(self.wall()) {
+                    self.note_use(live);
+                }
+                Ok(Caller::Key(CallerKey(Arc::clone(live))))
+            }
+            (None, None) => Err(Unauthenticated),
+        }
+    }
+
+    /// The account's id, as answers show it. Zeros before there is an account, that is before the start is complete.
+    pub fn account_sid(&self) -> Sid {
+        self.root().map_or_else(|| Sid::new(SidKind::Account, [0; 16]), |root| root.sid)
+    }
+
+    /// The account's credentials: those of the environment come before those of the store.
+    pub(super) fn root(&self) -> Option<Root> {
+        self.0.given_root.or_else(|| self.0.published.credentials.load().root)
+    }
 }

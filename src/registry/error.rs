@@ -7,10 +7,8 @@ use crate::shard::Refusal;
 /// Why the registry refused a change or a question.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RegistryError {
-    /// There is no such thing.
     #[error("there is no such {0}")]
     NotFound(&'static str),
-    /// A value is invalid.
     #[error("{field} {why}")]
     Invalid {
         /// Its name in the JSON of an answer: `code_length`.
@@ -20,23 +18,12 @@ pub enum RegistryError {
     },
     /// There is one with this name already.
     #[error("there is a {what} with this {field} already")]
-    Exists {
-        /// The kind of thing that exists.
-        what: &'static str,
-        /// The field that has to be different.
-        field: &'static str,
-    },
+    Exists { what: &'static str, field: &'static str },
     /// It comes from the configuration, and is changed there.
     #[error("{0}")]
     ReadOnly(String),
-    /// The limit is reached.
     #[error("limit reached: at most {limit} {what}")]
-    TooMany {
-        /// The counted things, in the plural.
-        what: &'static str,
-        /// How many there may be.
-        limit: usize,
-    },
+    TooMany { what: &'static str, limit: usize },
     /// It could not be made durable. Nothing has changed, as far as the store can say.
     #[error("{0}")]
     Store(String),
@@ -45,6 +32,10 @@ pub enum RegistryError {
 impl RegistryError {
     pub(super) fn invalid(field: &'static str) -> impl FnOnce(String) -> Self {
         move |why| Self::Invalid { field, why }
+    }
+
+    pub(super) fn missing(field: &'static str) -> Self {
+        Self::invalid(field)("must be given".to_owned())
     }
 }
 
@@ -76,9 +67,7 @@ pub enum OpenError {
     Settings {
         /// The setting: `services.shop.test-numbers`.
         subject: String,
-        /// The problem, as the rest of a sentence.
         problem: String,
-        /// Where it was given.
         origin: String,
     },
 }
@@ -102,4 +91,9 @@ pub(super) const fn thing(kind: SidKind) -> &'static str {
 
 pub(super) fn not_found(sid: &Sid) -> RegistryError {
     RegistryError::NotFound(thing(sid.kind()))
+}
+
+/// Refuses one more beside those that exist.
+pub(super) fn check_room(used: usize, limit: usize, what: &'static str) -> Result<(), RegistryError> {
+    if used < limit { Ok(()) } else { Err(RegistryError::TooMany { what, limit }) }
 }

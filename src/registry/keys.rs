@@ -3,13 +3,12 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use super::authenticate::hash;
 use super::command::{NEW, NewIds};
-use super::credential::LiveKey;
-use super::error::not_found;
-use super::record::{ServiceRecord, credential_id, service_id};
+use super::credential::{LiveKey, hash};
+use super::error::{check_room, not_found};
+use super::service::{ServiceRecord, credential_id, service_id};
 use super::{ApiKey, Credential, NewApiKey, NewRoot, Registry, RegistryError, Root, Scopes};
-use crate::config::services::rules;
+use crate::config::services::note;
 use crate::domain::{ApiSecret, ServiceId, Sid, SidKind};
 use crate::shard::{Durability, Refusal, Transaction};
 
@@ -19,10 +18,8 @@ pub const KEYS_PER_SERVICE: usize = 20;
 /// Keys of one installation, revoked ones included.
 const MOST: usize = 50_000;
 
-/// A key's name, in characters.
 const NAME_LONGEST: usize = 64;
 
-/// A key to be made.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct KeyOptions {
     /// The one service that it is for; `None` for all.
@@ -41,11 +38,10 @@ impl Registry {
     pub async fn create_key(&self, options: KeyOptions) -> Result<NewApiKey, RegistryError> {
         let now = self.wall();
         self.decide::<Credential, _, _>(NEW, move |view| {
-            let name = options.name.map(|name| rules::note(&name, NAME_LONGEST)).transpose();
+            let name = options.name.map(|name| note(&name, NAME_LONGEST)).transpose();
             let name = name.map_err(RegistryError::invalid("name"))?;
             if options.scopes == Scopes::default() {
-                let why = "must be verify, admin, or both".to_owned();
-                return Err(RegistryError::Invalid { field: "scopes", why });
+                return Err(RegistryError::invalid("scopes")("must be verify, admin, or both".to_owned()));
             }
             let number = next_number(view, options.service)?;
             let mut ids = NewIds { now, rng: view.rng() };
@@ -153,16 +149,9 @@ fn next_number(view: &mut Transaction<'_>, service: Option<ServiceId>) -> Result
             live += usize::from(key.service == service && key.revoked.is_none());
         }
     }
-    if keys >= MOST {
-        return Err(RegistryError::TooMany { what: "API keys", limit: MOST });
-    }
-    if live >= KEYS_PER_SERVICE {
-        let what = if service.is_some() {
-            "live API keys for this service"
-        } else {
-            "live API keys for all services"
-        };
-        return Err(RegistryError::TooMany { what, limit: KEYS_PER_SERVICE });
-    }
+    check_room(keys, MOST, "API keys")?;
+    let whose =
+        if service.is_some() { "live API keys for this service" } else { "live API keys for all services" };
+    check_room(live, KEYS_PER_SERVICE, whose)?;
     Ok(last + 1)
 }

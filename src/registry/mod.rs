@@ -3,22 +3,18 @@
 //! Slot 0 has one record for each service, credential and safe number. The API and the configuration create them. A
 //! change is a command to that slot. Readers share a snapshot, which contains a change once it is durable.
 
-mod authenticate;
+#![expect(missing_docs, reason = "a field whose name says all needs no comment")]
+
+mod belongings;
 mod command;
-mod configured;
 mod credential;
 mod error;
-mod events;
 mod keys;
-mod messaging;
-mod rate_limits;
-mod record;
 mod safe_list;
 mod service;
 mod services;
 mod snapshot;
 mod template;
-mod test_numbers;
 #[cfg(test)]
 pub(crate) mod tests;
 mod webhooks;
@@ -27,8 +23,9 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use self::authenticate::hash;
 use self::command::NEW;
+use self::credential::hash;
+use self::services::{checked_services, sync_with_configuration, unnamed_default};
 use self::snapshot::Published;
 use self::template::TemplateCatalog;
 use crate::config::services::AccountSettings;
@@ -39,18 +36,17 @@ use crate::template::Templates;
 pub use crate::config::services::{
     LockoutRule, RegistrySettings, Resend, ServiceSettings, Template, TestNumber, Translation, template_sid,
 };
-pub use authenticate::{Caller, Unauthenticated};
-pub use credential::{ApiKey, Credential, NewApiKey, NewRoot, Root, Scope, Scopes};
+pub use belongings::{BucketFields, gateway_sid};
+pub use credential::{ApiKey, Caller, Credential, NewApiKey, NewRoot, Root, Scope, Scopes, Unauthenticated};
 pub use error::{OpenError, RegistryError};
-pub use events::EventType;
 pub use keys::{KEYS_PER_SERVICE, KeyOptions};
-pub use messaging::gateway_sid;
-pub use rate_limits::BucketFields;
-pub use record::{KINDS, SLOT, ServiceRecord};
 pub use safe_list::SafeNumber;
-pub use service::{Bucket, MessagingConfiguration, Origin, RateLimit, Service, Webhook, WebhookStatus};
+pub use service::{
+    Bucket, KINDS, MessagingConfiguration, Origin, RateLimit, SLOT, Service, ServiceRecord, Webhook,
+    WebhookStatus,
+};
 pub use template::{TextError, TextOptions};
-pub use webhooks::WebhookFields;
+pub use webhooks::{EventType, WebhookFields};
 
 /// The services that this installation has, and who may use them. Cheap to clone.
 #[derive(Clone)]
@@ -78,13 +74,10 @@ struct Exposure {
 pub struct RegistryDeps {
     /// The owners of its records; [`ServiceRecord`], [`Credential`] and [`SafeNumber`] are among their kinds.
     pub shards: Shards,
-    /// The configuration.
     pub settings: RegistrySettings,
     /// The settings of the service of the compatible routes.
     pub default: ServiceSettings,
-    /// The checks of messages' texts.
     pub templates: Templates,
-    /// The gateways that are configured.
     pub gateways: Vec<GatewayName>,
     /// Twilio's own id of the messaging service that text messages are sent from, if there is one.
     pub twilio_messaging_service: Option<Sid>,
@@ -93,13 +86,10 @@ pub struct RegistryDeps {
 impl Registry {
     /// Publishes the shards' records and updates them from the configuration. A service of config.json gets its id at
     /// the first start with it, and keeps the id.
-    ///
-    /// # Errors
-    /// [`OpenError`].
     pub async fn open(parts: RegistryDeps) -> Result<Self, OpenError> {
         let RegistryDeps { shards, settings, default, templates, gateways: names, .. } = parts;
         let now = shards.clock().wall();
-        let services = configured::checked(&settings.services, now)?;
+        let services = checked_services(&settings.services, now)?;
         let mut gateways: Vec<(Sid, GatewayName)> =
             names.iter().map(|name| (gateway_sid(*name), *name)).collect();
         if names.contains(&GatewayName::TwilioMessages) {
@@ -108,7 +98,7 @@ impl Registry {
         let served = services.iter().map(|service| service.name.clone()).collect();
         let root = |account: &AccountSettings| Root { sid: account.sid, hash: hash(account.token.expose()) };
         let registry = Self(Arc::new(Inner {
-            published: Published::follow(&shards, served, configured::unnamed_default(&default, now)),
+            published: Published::follow(&shards, served, unnamed_default(&default, now)),
             shards,
             given_root: settings.account.as_ref().map(root),
             templates: TemplateCatalog::new(&settings.templates, templates, now),
@@ -120,7 +110,7 @@ impl Registry {
         }));
         // Decided after the shard has passed all records to the indexes.
         let synced = registry.decide::<ServiceRecord, _, OpenError>(NEW, move |view| {
-            configured::sync_with_configuration(view, &services, &default, now)
+            sync_with_configuration(view, &services, &default, now)
         });
         synced.await?;
         Ok(registry)
@@ -132,10 +122,6 @@ impl Registry {
         self.0.published.services.load().by_id(id)
     }
 
-    /// The service with this sid.
-    ///
-    /// # Errors
-    /// [`RegistryError::NotFound`].
     pub fn service(&self, sid: &Sid) -> Result<Arc<Service>, RegistryError> {
         self.0.published.services.load().by_sid(sid).ok_or_else(|| error::not_found(sid))
     }
@@ -158,7 +144,6 @@ impl Registry {
         self.0.published.services.load().newest_first().skip(skip).take(limit).collect()
     }
 
-    /// How many services there are.
     pub fn count(&self) -> usize {
         self.0.published.services.load().len()
     }
@@ -177,7 +162,6 @@ impl Registry {
             && (!loopback || self.0.published.credentials.load().has_key_of_the_default_service())
     }
 
-    /// The number of usable keys.
     pub fn live_keys(&self) -> usize {
         let services = self.0.published.services.load();
         self.0.published.credentials.load().live(&services).count()

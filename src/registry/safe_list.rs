@@ -5,38 +5,28 @@ use std::sync::PoisonError;
 use serde::{Deserialize, Serialize};
 
 use super::command::NewIds;
-use super::record::safe_number_id;
+use super::service::safe_number_id;
 use super::{Registry, RegistryError};
 use crate::domain::{PhoneNumber, Sid, SidKind, Timestamp};
 use crate::shard::Durability;
 
-/// Numbers on the list.
 const MOST: usize = 100_000;
 
 const WHAT: &str = "number on the safe list";
 
-/// A number on the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SafeNumber {
-    /// `GN`.
     pub sid: Sid,
-    /// The number.
     pub number: PhoneNumber,
-    /// When it was put there.
     pub created: Timestamp,
 }
 
 impl Registry {
-    /// The entry of a number.
-    ///
-    /// # Errors
-    /// [`RegistryError::NotFound`].
     pub fn safe_number(&self, number: PhoneNumber) -> Result<SafeNumber, RegistryError> {
         let list = self.0.published.safe_numbers.read().unwrap_or_else(PoisonError::into_inner);
         list.get(&number).copied().ok_or(RegistryError::NotFound(WHAT))
     }
 
-    /// Puts a number on the list.
     pub async fn add_safe_number(&self, number: PhoneNumber) -> Result<SafeNumber, RegistryError> {
         let (id, now) = (safe_number_id(number), self.wall());
         self.decide::<SafeNumber, _, _>(id, move |view| {
@@ -54,7 +44,6 @@ impl Registry {
         .await
     }
 
-    /// Takes a number off the list.
     pub async fn remove_safe_number(&self, number: PhoneNumber) -> Result<(), RegistryError> {
         let id = safe_number_id(number);
         self.decide::<SafeNumber, _, _>(id, move |view| {

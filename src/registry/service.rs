@@ -1,9 +1,13 @@
-//! A service: stored, shown and decided by in this form.
+//! A service: stored, shown and decided by in this form; and the kinds of record of the registry, all of them in slot 0.
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ServiceSettings, TestNumber};
-use crate::domain::{ServiceId, Sid, Timestamp};
+use super::{Credential, SafeNumber, ServiceSettings, TestNumber};
+use crate::domain::{PhoneNumber, ServiceId, Sid, Timestamp, record_id};
+use crate::engine::SlotHash;
+use crate::shard::{Id, Record};
 
 /// A namespace with its own rules.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -12,21 +16,13 @@ pub struct Service {
     pub id: ServiceId,
     /// `VA`.
     pub sid: Sid,
-    /// The creator.
     pub origin: Origin,
-    /// What a user can set.
     pub settings: ServiceSettings,
-    /// Named limits on values that requests pass.
     pub rate_limits: Vec<RateLimit>,
-    /// The gateways for single countries.
     pub messaging: Vec<MessagingConfiguration>,
-    /// The receivers of its events.
     pub webhooks: Vec<Webhook>,
-    /// Numbers that are never sent anything.
     pub test_numbers: Vec<TestNumber>,
-    /// When it was made.
     pub created: Timestamp,
-    /// When it was changed last.
     pub updated: Timestamp,
 }
 
@@ -44,32 +40,22 @@ pub enum Origin {
 /// A named limit: a request passes a value for it, and each of its buckets counts that value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RateLimit {
-    /// `RK`.
     pub sid: Sid,
-    /// The name in requests.
     pub unique_name: String,
-    /// The name for people.
     pub description: Option<String>,
     /// How often in which time.
     pub buckets: Vec<Bucket>,
-    /// When it was made.
     pub created: Timestamp,
-    /// When it was changed last.
     pub updated: Timestamp,
 }
 
 /// A limit of `max` requests with one value in `interval` seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bucket {
-    /// `BL`.
     pub sid: Sid,
-    /// Requests; at least 1.
     pub max: u32,
-    /// Seconds; at least 1.
     pub interval: u32,
-    /// When it was made.
     pub created: Timestamp,
-    /// When it was changed last.
     pub updated: Timestamp,
 }
 
@@ -80,30 +66,22 @@ pub struct MessagingConfiguration {
     pub country: String,
     /// `MG`: names a gateway, see `gateway_sid`.
     pub messaging_service: Sid,
-    /// When it was made.
     pub created: Timestamp,
-    /// When it was changed last.
     pub updated: Timestamp,
 }
 
-/// A receiver of events.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Webhook {
-    /// `YW`.
     pub sid: Sid,
-    /// The name for people.
     pub friendly_name: String,
     /// Names of events, or `*` for all.
     pub event_types: Vec<String>,
     /// Where they go: http or https.
     pub url: String,
-    /// A disabled webhook receives nothing.
     pub status: WebhookStatus,
     /// The key of the signatures (Standard Webhooks): 24 to 64 random bytes.
     pub secret: Vec<u8>,
-    /// When it was made.
     pub created: Timestamp,
-    /// When it was changed last.
     pub updated: Timestamp,
 }
 
@@ -116,8 +94,81 @@ impl std::fmt::Debug for Webhook {
 /// Whether a webhook receives events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WebhookStatus {
-    /// Events are delivered.
     Enabled,
-    /// Nothing is delivered.
     Disabled,
+}
+
+/// The slot of every record of the registry.
+pub const SLOT: u8 = 0;
+
+pub const KINDS: [u8; 3] = [ServiceRecord::KIND, Credential::KIND, SafeNumber::KIND];
+
+/// A revoked key is listed for this long: a program that goes on using it can be named.
+pub(super) const REVOKED_KEPT: Duration = Duration::from_secs(30 * 24 * 3_600);
+
+/// The record of a service. A removed service leaves its id, which is never reused.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum ServiceRecord {
+    Present(Box<Service>),
+    Removed,
+}
+
+pub fn service_id(service: ServiceId) -> Id {
+    record_id(service, 0)
+}
+
+/// The id of a credential's record, by its number. The account's is 0.
+pub fn credential_id(number: u64) -> Id {
+    record_id(ServiceId::DEFAULT, number)
+}
+
+pub fn safe_number_id(number: PhoneNumber) -> Id {
+    credential_id(number.as_u64())
+}
+
+/// A record in slot 0 without an end. A change that was answered with an error is written back: `before` holds.
+macro_rules! permanent_record {
+    ($record:ty, $kind:literal, $plural:literal) => {
+        impl Record for $record {
+            const KIND: u8 = $kind;
+            const PLURAL: &'static str = $plural;
+
+            fn slot(&self, _: &Id, _: &SlotHash) -> u8 {
+                SLOT
+            }
+
+            fn expires(&self) -> Timestamp {
+                Timestamp::MAX
+            }
+
+            fn merge_pessimistic(before: Option<Self>, _: Option<Self>, _: Timestamp) -> Option<Self> {
+                before
+            }
+        }
+    };
+}
+
+permanent_record!(ServiceRecord, 3, "services");
+permanent_record!(SafeNumber, 8, "numbers on the safe list");
+
+/// After a failed commit `before` holds, except that a revocation that may be on the disk holds.
+impl Record for Credential {
+    const KIND: u8 = 4;
+    const PLURAL: &'static str = "credentials";
+
+    fn slot(&self, _: &Id, _: &SlotHash) -> u8 {
+        SLOT
+    }
+
+    fn expires(&self) -> Timestamp {
+        match self {
+            Self::Key { key, .. } => key.revoked.map_or(Timestamp::MAX, |revoked| revoked.plus(REVOKED_KEPT)),
+            Self::Root(_) => Timestamp::MAX,
+        }
+    }
+
+    fn merge_pessimistic(before: Option<Self>, after: Option<Self>, _: Timestamp) -> Option<Self> {
+        let is_revoked = |record: &Self| matches!(record, Self::Key { key, .. } if key.revoked.is_some());
+        after.filter(is_revoked).filter(|_| before.is_some()).or(before)
+    }
 }

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::credential::LiveKey;
 use super::error::{RegistryError, not_found};
-use super::record::{SLOT, ServiceRecord};
+use super::service::{SLOT, ServiceRecord};
 use super::{ApiKey, Credential, Origin, Root, SafeNumber, Scope, Service};
 use crate::domain::{PhoneNumber, ServiceId, Sid, SidKind};
 use crate::shard::{Index, Record, RecordKey, Router, Shards, Stored, decode};
@@ -17,7 +17,6 @@ use crate::shard::{Index, Record, RecordKey, Router, Shards, Stored, decode};
 /// The name of the service of the compatible routes in requests.
 const DEFAULT_NAME: &str = "default";
 
-/// The latest snapshots.
 pub(super) struct Published {
     pub(super) services: ArcSwap<Services>,
     /// Grows with each change of a service.
@@ -91,7 +90,6 @@ impl<S: Snapshot> Index for Publisher<S> {
     }
 }
 
-/// Every service that is served.
 #[derive(Clone)]
 pub(super) struct Services {
     /// Ids grow, so this is the order in which they were made.
@@ -101,7 +99,6 @@ pub(super) struct Services {
 }
 
 impl Services {
-    /// No service, with a stand-in for the default one.
     fn new(default: Service) -> Self {
         Self { by_id: BTreeMap::new(), ids: HashMap::new(), default: Arc::new(default) }
     }
@@ -190,7 +187,6 @@ impl Snapshot for ServiceSnapshot {
     }
 }
 
-/// Every credential in the store.
 #[derive(Clone, Default)]
 pub(super) struct Credentials {
     /// `None` before the first start of a server is complete.

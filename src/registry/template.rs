@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::error::not_found;
 use super::{Origin, Registry, RegistryError, Service, Template};
-use crate::config::services::rules;
 use crate::config::services::template::{Place, places};
+use crate::config::services::{friendly_name, one_line};
 use crate::domain::{Channel, Locale, PhoneNumber, Sid, Timestamp};
 use crate::template::{CODE_PLACES, Templates, Wording};
 
@@ -25,7 +25,6 @@ const VALUES_MOST: usize = 32;
 /// Every template: those that are built in, then those of config.json. They do not change while the program runs.
 pub(super) struct TemplateCatalog {
     templates: Vec<Arc<Template>>,
-    /// The checks of finished texts.
     checks: Templates,
 }
 
@@ -52,10 +51,6 @@ impl Registry {
         self.0.templates.templates.clone()
     }
 
-    /// The template with this sid.
-    ///
-    /// # Errors
-    /// [`RegistryError::NotFound`].
     pub fn template(&self, sid: &Sid) -> Result<Arc<Template>, RegistryError> {
         self.0.templates.get(sid).cloned().ok_or_else(|| not_found(sid))
     }
@@ -70,39 +65,24 @@ pub struct TextOptions<'a> {
     pub substitutions: &'a BTreeMap<String, String>,
     /// Replaces the service's name in the message.
     pub friendly_name: Option<&'a str>,
-    /// The requested language.
     pub locale: Option<Locale>,
-    /// The channel of the message.
     pub channel: Channel,
     /// The recipient, whose country may decide the language.
     pub to: PhoneNumber,
 }
 
-/// The reason why a message has no text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TextError {
-    /// There is no such template.
     #[error("there is no template {0}")]
     UnknownTemplate(Sid),
-    /// The template is for other channels.
     #[error("the template {template} is not for the channel {:?}", channel.as_str())]
-    OtherChannel {
-        /// The template's sid.
-        template: Sid,
-        /// The requested channel.
-        channel: Channel,
-    },
+    OtherChannel { template: Sid, channel: Channel },
     /// The template has a place that nothing was given for.
     #[error("the template's place {{{{{0}}}}} needs a value in TemplateCustomSubstitutions")]
     MissingSubstitution(String),
     /// A value cannot be put into a message.
     #[error("the value for {name} {why}")]
-    BadValue {
-        /// The name of the value.
-        name: String,
-        /// The accepted values.
-        why: String,
-    },
+    BadValue { name: String, why: String },
     /// More values than any template has places.
     #[error("there are more than {VALUES_MOST} values")]
     TooManyValues,
@@ -114,9 +94,6 @@ pub enum TextError {
 impl Registry {
     /// The text of a message, with `{code}` where the code goes; for the service of the compatible routes the texts of the
     /// settings, unless the request asks for something else.
-    ///
-    /// # Errors
-    /// [`TextError`].
     pub fn text(&self, service: &Service, options: &TextOptions<'_>) -> Result<Wording, TextError> {
         let templates = &self.0.templates;
         check_values(options)?;
@@ -217,13 +194,13 @@ fn check_values(options: &TextOptions<'_>) -> Result<(), TextError> {
     }
     let bad = |name: &str, why| TextError::BadValue { name: name.to_owned(), why };
     if let Some(name) = options.friendly_name {
-        rules::friendly_name(name).map_err(|why| bad("CustomFriendlyName", why))?;
+        friendly_name(name).map_err(|why| bad("CustomFriendlyName", why))?;
     }
     for (name, value) in options.substitutions {
         if value.chars().count() > VALUE_LONGEST {
             return Err(bad(name, format!("must have at most {VALUE_LONGEST} characters")));
         }
-        rules::line(value).map_err(|why| bad(name, why))?;
+        one_line(value).map_err(|why| bad(name, why))?;
     }
     Ok(())
 }

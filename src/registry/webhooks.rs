@@ -1,19 +1,18 @@
-//! The receivers of events.
+//! The receivers of events, and the types of events.
 
+use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::error::not_found;
-use super::{EventType, Registry, RegistryError, Service, Webhook, WebhookStatus};
-use crate::config::services::rules;
+use super::error::{check_room, not_found};
+use super::{Registry, RegistryError, Service, Webhook, WebhookStatus};
+use crate::config::services::note;
 use crate::domain::{Sid, SidKind};
 
 /// Webhooks of a service: each event is sent to each.
 const MOST: usize = 10;
 
-/// A webhook's name, in characters.
 const NAME_LONGEST: usize = 64;
 
-/// A webhook's address, in bytes.
 const URL_LONGEST: usize = 2_048;
 
 /// The fields of a webhook in a request; `None` leaves a value as it is.
@@ -25,7 +24,6 @@ pub struct WebhookFields {
     pub event_types: Option<Vec<String>>,
     /// http or https, without a user name or password.
     pub url: Option<String>,
-    /// A disabled webhook receives nothing.
     pub status: Option<WebhookStatus>,
 }
 
@@ -44,11 +42,9 @@ impl Registry {
                 (fields.url.is_none(), "webhook_url"),
             ];
             if let Some((_, field)) = missing.into_iter().find(|(missing, _)| *missing) {
-                return Err(RegistryError::Invalid { field, why: "must be given".to_owned() });
+                return Err(RegistryError::missing(field));
             }
-            if service.webhooks.len() >= MOST {
-                return Err(RegistryError::TooMany { what: "webhooks of this service", limit: MOST });
-            }
+            check_room(service.webhooks.len(), MOST, "webhooks of this service")?;
             let now = ids.now;
             let mut webhook = Webhook {
                 sid: ids.sid(SidKind::Webhook),
@@ -87,7 +83,6 @@ impl Registry {
         .await
     }
 
-    /// Removes a webhook.
     pub async fn delete_webhook(&self, service: Sid, webhook: Sid) -> Result<(), RegistryError> {
         self.change(service, move |service, _| {
             service.webhook(&webhook)?;
@@ -99,10 +94,6 @@ impl Registry {
 }
 
 impl Service {
-    /// One of its webhooks.
-    ///
-    /// # Errors
-    /// [`RegistryError::NotFound`].
     pub fn webhook(&self, sid: &Sid) -> Result<&Webhook, RegistryError> {
         self.webhooks.iter().find(|webhook| webhook.sid == *sid).ok_or_else(|| not_found(sid))
     }
@@ -112,7 +103,7 @@ impl WebhookFields {
     fn apply(self, webhook: &mut Webhook) -> Result<(), RegistryError> {
         let invalid = RegistryError::invalid;
         if let Some(name) = self.friendly_name {
-            webhook.friendly_name = rules::note(&name, NAME_LONGEST).map_err(invalid("friendly_name"))?;
+            webhook.friendly_name = note(&name, NAME_LONGEST).map_err(invalid("friendly_name"))?;
         }
         if let Some(events) = self.event_types {
             webhook.event_types = event_types(events).map_err(invalid("event_types"))?;
@@ -158,4 +149,62 @@ fn address(text: &str) -> Result<String, String> {
              name, a password or a fragment"
         )
     })
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum EventType {
+    Created,
+    Sent,
+    /// The code was right, or the caller approved it.
+    Approved,
+    Canceled,
+    /// No check of it is left.
+    MaxAttemptsReached,
+    Failed,
+    Expired,
+    MessageDelivered,
+    MessageFailed,
+}
+
+impl EventType {
+    pub const ALL: [Self; 9] = [
+        Self::Created,
+        Self::Sent,
+        Self::Approved,
+        Self::Canceled,
+        Self::MaxAttemptsReached,
+        Self::Failed,
+        Self::Expired,
+        Self::MessageDelivered,
+        Self::MessageFailed,
+    ];
+
+    /// The name that stands for all types.
+    pub const EVERY: &'static str = "*";
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "verification.created",
+            Self::Sent => "verification.sent",
+            Self::Approved => "verification.approved",
+            Self::Canceled => "verification.canceled",
+            Self::MaxAttemptsReached => "verification.max_attempts_reached",
+            Self::Failed => "verification.failed",
+            Self::Expired => "verification.expired",
+            Self::MessageDelivered => "message.delivered",
+            Self::MessageFailed => "message.failed",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|event| event.as_str() == text)
+    }
+}
+
+impl Webhook {
+    /// Returns `true` if the webhook is enabled and subscribes to this type.
+    pub fn subscribes_to(&self, event: EventType) -> bool {
+        self.status == WebhookStatus::Enabled
+            && self.event_types.iter().any(|name| name == EventType::EVERY || name == event.as_str())
+    }
 }

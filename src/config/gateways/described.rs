@@ -11,13 +11,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use url::{Url, form_urlencoded};
 
-use super::{Complete, Reported, credential};
+use super::{Complete, Reported};
 use crate::config::kind::{As, Kind, Text, objects, quoted, shown_json, text_of};
 use crate::config::load::{Context, read_members};
 use crate::config::schema::properties;
 use crate::config::values::{Password, is_exposed};
 use crate::domain::Channel;
 use crate::gateway::{HttpBody, HttpGatewaySettings, HttpSuccess};
+use crate::template::placeholder::{PieceKind, pieces};
 
 const KEY: &str = "http-gateway";
 const METHODS: [&str; 3] = ["GET", "POST", "PUT"];
@@ -42,7 +43,6 @@ objects! {
     }
 }
 
-/// The members of `http-gateway`.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(default)]
 struct Members {
@@ -70,7 +70,6 @@ struct Members {
     success: Success,
 }
 
-/// The members of its `success`.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(default, expecting = "an object such as {\"statuses\": [200]}")]
 struct Success {
@@ -128,7 +127,6 @@ impl Kind for Texts {
     }
 }
 
-/// Its credentials.
 #[derive(Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 pub(super) struct HttpKeys {
@@ -144,7 +142,6 @@ pub(super) struct HttpKeys {
 }
 
 impl HttpKeys {
-    /// The gateway with its credentials.
     pub(super) fn complete(
         self,
         object: Option<&Map<String, Value>>,
@@ -153,9 +150,9 @@ impl HttpKeys {
         let settings = object.and_then(|object| settings(object, c));
         let (mut complete, mut fillable) = (true, true);
         for (variable, place, value) in [
-            ("HTTP_GATEWAY_USERNAME", "{username}", &self.username),
-            ("HTTP_GATEWAY_PASSWORD", "{password}", &self.password),
-            ("HTTP_GATEWAY_TOKEN", "{token}", &self.token),
+            ("HTTP_GATEWAY_USERNAME", "username", &self.username),
+            ("HTTP_GATEWAY_PASSWORD", "password", &self.password),
+            ("HTTP_GATEWAY_TOKEN", "token", &self.token),
         ] {
             let wanted = settings.as_ref().is_some_and(|settings| mentions(settings, place));
             fillable &= value.is_some() || !wanted;
@@ -169,12 +166,13 @@ impl HttpKeys {
             } else if value.is_some() && settings.is_some() && !wanted {
                 let origin = c.origin(variable);
                 c.report.warn(format!(
-                    "{variable} is not used: nothing in http-gateway has {place}; given by {origin}"
+                    "{variable} is not used: nothing in http-gateway has {{{place}}}; given by {origin}"
                 ));
             } else if wanted && !c.is_set(variable) {
                 complete = false;
-                let problem =
-                    format!("it needs {place}, and {variable} is missing. Set it in the environment or .env");
+                let problem = format!(
+                    "it needs {{{place}}}, and {variable} is missing. Set it in the environment or .env"
+                );
                 c.wrong(KEY, None, problem);
             }
         }
@@ -184,8 +182,7 @@ impl HttpKeys {
         // Of a member that is wrong nothing else follows.
         let usable = complete && fillable && !c.report.is_about_part_of(KEY);
         let settings = settings.filter(|_| usable).ok_or(Reported)?;
-        let [username, password, token] =
-            [self.username, self.password, self.token].map(|secret| secret.as_ref().map(credential));
+        let Self { username, password, token } = self;
         let settings = HttpGatewaySettings { username, password, token, ..settings };
         let problems = settings.problems();
         for problem in &problems {
@@ -197,11 +194,9 @@ impl HttpKeys {
 
 /// Whether a credential is put in anywhere: by its own placeholder, or as a part of `{basic}`.
 fn mentions(settings: &HttpGatewaySettings, place: &str) -> bool {
-    let in_basic = matches!(place, "{username}" | "{password}");
+    let is_meant = |name: &str| name == place || name == "basic" && matches!(place, "username" | "password");
     let has = |text: &str| {
-        // Doubled braces stand for themselves.
-        let text = text.replace("{{", "").replace("}}", "");
-        text.contains(place) || in_basic && text.contains("{basic}")
+        pieces(text).any(|piece| matches!(piece.kind, PieceKind::Single(name) if is_meant(name)))
     };
     let of_pair = |(_, value): &(String, String)| has(value);
     has(&settings.url)
@@ -229,7 +224,6 @@ fn wrong(path: &str, given: Option<String>, problem: &str, c: &mut Context) {
     c.report.wrong(path, given, problem, origin);
 }
 
-/// The same for a member by its name.
 fn wrong_member(name: &str, given: Option<String>, problem: &str, c: &mut Context) {
     wrong(&format!("{KEY}.{name}"), given, problem, c);
 }
@@ -303,11 +297,15 @@ fn url_problem(url: &str) -> Option<&'static str> {
     if !parsed.is_some_and(|url| matches!(url.scheme(), "http" | "https")) {
         return Some("it must be a URL that begins with http:// or https:// and a host");
     }
-    let authority = url.split("://").nth(1).and_then(|rest| rest.split(['/', '?', '#']).next());
-    if authority.is_some_and(|authority| authority.contains('{')) {
+    if authority(url).contains('{') {
         return Some("its host must not have placeholders");
     }
     secret_in_url(url)
+}
+
+/// The part of a URL between the scheme and the path.
+fn authority(url: &str) -> &str {
+    url.split("://").nth(1).and_then(|rest| rest.split(['/', '?', '#']).next()).unwrap_or_default()
 }
 
 /// With something harmless where placeholders are, which a URL itself could not have.
@@ -317,18 +315,16 @@ fn without_placeholders(url: &str) -> String {
 
 fn check_headers(headers: &[(String, String)], c: &mut Context) {
     for (name, value) in headers {
-        let path = format!("headers.{name}");
         let of_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-        if name.is_empty() || !name.bytes().all(of_token) {
-            let problem = "the name of a header has only ASCII letters, digits and - (RFC 9110, 5.1)";
-            wrong_member(&path, None, problem, c);
-        }
-        if value.chars().any(char::is_control) {
-            let problem = "the value of a header must not have line breaks or control characters";
-            wrong_member(&path, None, problem, c);
-        }
-        if let Some(problem) = plain_secret(name, value) {
-            wrong_member(&path, None, problem, c);
+        let is_named = !name.is_empty() && name.bytes().all(of_token);
+        let bad_name = (!is_named)
+            .then_some("the name of a header has only ASCII letters, digits and - (RFC 9110, 5.1)");
+        let bad_value = value
+            .chars()
+            .any(char::is_control)
+            .then_some("the value of a header must not have line breaks or control characters");
+        for problem in [bad_name, bad_value, plain_secret(name, value)].into_iter().flatten() {
+            wrong_member(&format!("headers.{name}"), None, problem, c);
         }
     }
 }
@@ -463,8 +459,7 @@ fn plain_secret(name: &str, value: &str) -> Option<&'static str> {
 
 /// The same for user name, password and query of a URL, which may have placeholders.
 fn secret_in_url(url: &str) -> Option<&'static str> {
-    let authority = url.split("://").nth(1).and_then(|rest| rest.split(['/', '?', '#']).next());
-    if authority.is_some_and(|authority| authority.contains('@')) {
+    if authority(url).contains('@') {
         return Some(
             "a user name or password in a URL is not sent. Use a header such as Authorization with {username} and {password}",
         );

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
-use super::{Complete, Reported, credential, is_begun, is_set, warn_if_exposed};
+use super::{Complete, Reported, is_begun, is_set, warn_if_exposed};
 use crate::config::kind::{As, Kind as _};
 use crate::config::load::Context;
 use crate::config::settings::Inputs;
@@ -62,9 +62,7 @@ pub(super) struct TwilioKeys {
 
 /// What Twilio can do with what is given.
 pub(super) struct Twilio {
-    /// Text messages and `WhatsApp`.
     pub(super) messages: Complete<TwilioSettings>,
-    /// Calls.
     pub(super) voice: Complete<TwilioVoiceSettings>,
     /// Codes that Twilio makes itself.
     pub(super) verify: Complete<TwilioVerifySettings>,
@@ -161,10 +159,9 @@ impl TwilioKeys {
     fn account(&self, strict: bool, c: &mut Context) -> Option<TwilioAccount> {
         let sid = self.account_sid.clone();
         let sid = sid.filter(|sid| !strict || sid_fits::<'A', 'C'>("TWILIO_ACCOUNT_SID", sid, c));
-        let token = self.auth_token.as_ref();
+        let token = self.auth_token.clone();
         let token = token.filter(|token| !strict || token_fits(token.expose_secret(), c));
-        let auth_token = credential(token?);
-        Some(TwilioAccount { account_sid: sid?, auth_token, base_url: String::new() })
+        Some(TwilioAccount { account_sid: sid?, auth_token: token?, base_url: String::new() })
     }
 
     /// Where text messages come from: a messaging service before a number. `None` after an error, or when there is neither.

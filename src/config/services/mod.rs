@@ -1,6 +1,5 @@
 //! Services and templates: their types, how config.json spells them, and how they are read and checked.
 
-pub mod rules;
 mod settings;
 pub mod template;
 mod values;
@@ -20,7 +19,7 @@ pub use settings::{
     TestNumber, service_parameters,
 };
 pub use template::{Template, Translation, template_sid};
-pub use values::{LockoutRule, Resend};
+pub use values::{LockoutRule, Resend, friendly_name, note, one_line, short_name};
 
 /// Services or templates in one file: those beyond are better made over the API.
 const MOST: usize = 1_000;

@@ -8,11 +8,10 @@ use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::rules;
 use super::template::Template;
 use super::values::{
     CodeDigits, CodeLife, FriendlyName, IS_TIME, LockoutKind, LockoutRule, Moment, Resend, SendCount,
-    TemplateId, TtsName, WorkflowText, check_life,
+    TemplateId, TtsName, WorkflowText, check_life, friendly_name,
 };
 use crate::config::ConfigErrors;
 use crate::config::kind::{Attempts, Choice, Flag, IN_REQUESTS, Stored, Text, Whole};
@@ -126,7 +125,6 @@ impl Default for ServiceSettings {
 /// A setting that cannot have the given value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettingError {
-    /// Its key.
     pub key: &'static str,
     /// The reason, as the end of a sentence that begins with the setting.
     pub why: String,
@@ -164,7 +162,7 @@ impl ServiceSettings {
             Err(format!("must be a template of this installation: {}", names.join(", ")))
         };
         let checks = [
-            ("friendly-name", rules::friendly_name(&self.friendly_name).map(|_| ())),
+            ("friendly-name", friendly_name(&self.friendly_name).map(|_| ())),
             ("code-life", check_life(self.code_life)),
             ("default-template", self.default_template.map_or(Ok(()), template)),
         ];
@@ -189,7 +187,6 @@ impl ServiceSettings {
         }
     }
 
-    /// The rules of the engine.
     pub fn policy(&self) -> Policy {
         let (kind, lockout) = match self.lockout {
             LockoutRule::Fixed(span) => (Lockout::Fixed, span),
@@ -218,7 +215,6 @@ pub struct ServiceParameter {
     pub field: String,
     /// Its name in requests: `CodeLength`.
     pub name: String,
-    /// What it means.
     pub description: String,
     /// The JSON Schema of a value in a request: a boolean, an integer or a string.
     pub schema: Value,
@@ -284,7 +280,6 @@ impl TestNumber {
     /// How long a test number stays one at most.
     const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
-    /// Test numbers of a service.
     pub const MOST: usize = 50;
 
     /// With its pattern in one form.
@@ -329,14 +324,11 @@ fn code_schema(_: &mut schemars::SchemaGenerator) -> Schema {
     schemars::json_schema!({ "type": ["string", "integer"], "pattern": "^[0-9]{4,10}$" })
 }
 
-/// A service of config.json.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ConfiguredService {
     /// Its name there, to which its id is bound.
     pub name: String,
-    /// Its settings.
     pub settings: ServiceSettings,
-    /// Numbers that are never sent anything.
     pub test_numbers: Vec<TestNumber>,
     /// Where it was given, for errors that only the clock brings to light.
     pub origin: String,
@@ -345,11 +337,8 @@ pub struct ConfiguredService {
 /// What the registry begins with.
 #[derive(Debug, Clone, Default)]
 pub struct RegistrySettings {
-    /// The services of config.json, in its order.
     pub services: Vec<ConfiguredService>,
-    /// The templates of config.json, in its order.
     pub templates: Vec<Template>,
-    /// The account's credentials, when the environment has them.
     pub account: Option<AccountSettings>,
     /// What is wrong with listening where unauthenticated clients can reach the server, unless the data directory holds an
     /// API key. `None` where only this machine can, the operator has allowed it, or the account's credentials were given.
@@ -360,11 +349,8 @@ pub struct RegistrySettings {
     pub allows_unauthenticated: bool,
 }
 
-/// The account's credentials.
 #[derive(Debug, Clone)]
 pub struct AccountSettings {
-    /// `AC`.
     pub sid: Sid,
-    /// The auth token.
     pub token: ApiSecret,
 }

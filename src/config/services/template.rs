@@ -7,15 +7,13 @@ use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::rules;
-use super::values::Channels;
+use super::values::{Channels, note};
 use crate::config::kind::{As, Text};
 use crate::config::values::LocaleTag;
 use crate::domain::{Channel, Locale, Sid, SidKind, Timestamp};
 use crate::template::placeholder::{PieceKind, pieces};
 use crate::template::{LONGEST, Templates};
 
-/// The longest friendly name of a template, in characters.
 const NAME_LONGEST: usize = 64;
 
 /// The templates that are always there: name, friendly name, text.
@@ -28,7 +26,6 @@ const BUILT_IN: [(&str, &str, &str); 2] = [
     ),
 ];
 
-/// The form of `translations`.
 const TEXTS: &str =
     "an object with a text for each language, such as {\"en\": \"{code} opens {friendly_name}\"}";
 
@@ -55,17 +52,13 @@ pub struct Template {
     /// Language where no other fits; needed where there are several.
     #[serde(with = "As::<Option<LocaleTag>>")]
     pub default_locale: Option<Locale>,
-    /// The start of the program.
     #[serde(skip)]
     pub created: Timestamp,
 }
 
-/// A text in one language.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Translation {
-    /// The language.
     pub locale: Locale,
-    /// The text, with its places.
     pub text: String,
 }
 
@@ -89,7 +82,6 @@ impl Default for Template {
 }
 
 impl Template {
-    /// The templates that are always there.
     pub fn built_in() -> impl Iterator<Item = Self> {
         BUILT_IN.into_iter().filter_map(|(name, friendly_name, text)| {
             let translation = Translation { locale: Locale::parse("en")?, text: text.to_owned() };
@@ -122,7 +114,7 @@ impl Template {
     /// Checks the texts with those of messages. A member's name, its text if it has one, and what is wrong.
     pub(super) fn problems(&self, checks: &Templates) -> Vec<(String, Option<String>, String)> {
         let mut problems = Vec::new();
-        if let Err(why) = rules::note(&self.friendly_name, NAME_LONGEST) {
+        if let Err(why) = note(&self.friendly_name, NAME_LONGEST) {
             problems.push((
                 "friendly-name".to_owned(),
                 Some(self.friendly_name.clone()),
@@ -184,7 +176,6 @@ fn translations<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Translation>, 
     from.deserialize_map(Translations)
 }
 
-/// The name of a member of `translations`.
 struct Tag(Locale);
 
 impl<'de> Deserialize<'de> for Tag {
@@ -211,7 +202,6 @@ fn translations_schema(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "object", "minProperties": 1, "additionalProperties": text })
 }
 
-/// A piece of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place<'a> {
     /// As it is written. May have the places of every text, such as `{minutes}`.

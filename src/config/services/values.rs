@@ -1,4 +1,4 @@
-//! Kinds of values of services and templates: how a user writes one, what is accepted, and its schema.
+//! Values of services and templates: how a user writes one, what is accepted, and its schema.
 
 use std::time::Duration;
 
@@ -6,7 +6,6 @@ use schemars::{Schema, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::rules::{self, NAME_LONGEST};
 use super::template::template_sid;
 use crate::config::kind::{
     CodeLife as AnyLife, Digits, IN_REQUESTS, Kind, Lockout, Named, Range, ServiceLife, Span, Whole,
@@ -15,7 +14,6 @@ use crate::config::kind::{
 use crate::config::values::Workflow;
 use crate::domain::{Channel, CodeLength, Sid, SidKind, Timestamp};
 
-/// The longest name of a voice, in characters.
 const TTS_NAME_LONGEST: usize = 64;
 
 /// A text without control characters and braces.
@@ -51,11 +49,10 @@ kinds! {
             "maxLength": TTS_NAME_LONGEST,
             IN_REQUESTS: { "type": "string", "maxLength": TTS_NAME_LONGEST, "pattern": LINE, "example": "Owl Bank" },
         },
-        read: |text| rules::name(text, TTS_NAME_LONGEST).ok(),
+        read: |text| short_name(text, TTS_NAME_LONGEST).ok(),
         shown: |name| json!(name),
     }
 
-    /// Messages of one verification.
     SendCount -> u8 {
         accepted: Whole::<WorkflowSends>::accepted(),
         schema: { "anyOf": spellings::<Whole<WorkflowSends>>() },
@@ -63,7 +60,6 @@ kinds! {
         shown: |count| json!(count),
     }
 
-    /// How many digits a code has.
     CodeDigits -> CodeLength {
         accepted: Whole::<Digits>::accepted(),
         schema: { "anyOf": spellings::<Whole<Digits>>() },
@@ -92,7 +88,6 @@ kinds! {
         shown: |life| json!(span_text(*life)),
     }
 
-    /// The consequence of too many wrong codes.
     LockoutKind -> LockoutRule {
         accepted: format!(
             "\"growing\", or {}: a number of minutes (in requests of seconds), or a text with units such as \"45s\", \
@@ -237,7 +232,6 @@ pub enum LockoutRule {
     Growing,
 }
 
-/// The code of a further send of a live verification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Resend {
     /// It sends the same code, which ends when it would have.
@@ -248,4 +242,48 @@ pub enum Resend {
 
 impl Named for Resend {
     const NAMES: &'static [(&'static str, Self)] = &[("keep", Self::Keep), ("new", Self::New)];
+}
+
+const NAME_LONGEST: usize = 30;
+
+/// Twilio refuses names with more digits: they could be taken for a code.
+const NAME_DIGITS: usize = 4;
+
+/// A name for people: one line, not too long, with nothing in it that a text could take for a place of its own.
+pub fn short_name(text: &str, longest: usize) -> Result<String, String> {
+    let text = text.trim();
+    let characters = text.chars().count();
+    if characters == 0 || characters > longest {
+        return Err(format!("must have 1 to {longest} characters"));
+    }
+    one_line(text).map(|()| text.to_owned())
+}
+
+/// Text that becomes a part of messages.
+pub fn one_line(text: &str) -> Result<(), String> {
+    if text.chars().any(char::is_control) || text.contains(['\u{2028}', '\u{2029}']) {
+        return Err("must be one line, without control characters".to_owned());
+    }
+    if text.contains(['{', '}']) || text.contains("_CODE_") {
+        return Err("must not contain {, } or _CODE_, which stand for places in messages".to_owned());
+    }
+    Ok(())
+}
+
+/// The name of a service in messages.
+pub fn friendly_name(text: &str) -> Result<String, String> {
+    let name = short_name(text, NAME_LONGEST)?;
+    if name.chars().filter(|c| c.is_numeric()).count() > NAME_DIGITS {
+        return Err(format!("must not have more than {NAME_DIGITS} digits, which could be taken for a code"));
+    }
+    Ok(name)
+}
+
+/// Text for people that becomes no part of a message.
+pub fn note(text: &str, longest: usize) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() || text.chars().count() > longest || text.chars().any(char::is_control) {
+        return Err(format!("must have 1 to {longest} characters, without control characters"));
+    }
+    Ok(text.to_owned())
 }

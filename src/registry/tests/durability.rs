@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::world::{START, TWILIOS, World, configured, given, named, number};
 use crate::domain::{Sid, SidKind, Timestamp};
-use crate::registry::record::KINDS;
+use crate::registry::service::KINDS;
 use crate::registry::{BucketFields, EventType, KeyOptions, RegistryError, Scope, TestNumber, WebhookFields};
 use crate::store::{Fault, Key, Store as _, Write};
 

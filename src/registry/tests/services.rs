@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::world::{World, given, named, refused_field};
 use crate::domain::{CodeLength, ServiceId, Sid, SidKind, Timestamp};
-use crate::registry::record::service_id;
+use crate::registry::service::service_id;
 use crate::registry::{LockoutRule, Origin, RegistryError, Resend, Service, ServiceRecord, template_sid};
 use crate::shard::Record as _;
 use crate::store::{Key, Store as _, Write};

@@ -1,0 +1,345 @@
+//! Rate limits, messaging configurations (the gateway for a country) and test numbers of a service.
+
+use super::error::{check_room, not_found};
+use super::{
+    Bucket, MessagingConfiguration, Origin, RateLimit, Registry, RegistryError, Service, TestNumber,
+};
+use crate::config::services::{note, short_name};
+use crate::domain::{GatewayName, Region, Sid, SidKind, Timestamp};
+
+/// Limits of a service: each costs a commit for every request that names it.
+const LIMITS_MOST: usize = 25;
+
+const BUCKETS_MOST: usize = 10;
+
+const UNIQUE_NAME_LONGEST: usize = 64;
+
+const DESCRIPTION_LONGEST: usize = 512;
+
+const MAX_MOST: u64 = 1_000_000;
+
+/// Seconds of a bucket: a week.
+const INTERVAL_MOST: u64 = 604_800;
+
+const MESSAGING: &str = "messaging configuration";
+
+/// The fields of a bucket in a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct BucketFields {
+    /// Requests: 1 to 1,000,000.
+    pub max: Option<u64>,
+    /// Seconds: 1 to 604,800.
+    pub interval: Option<u64>,
+}
+
+impl Registry {
+    pub async fn create_rate_limit(
+        &self,
+        service: Sid,
+        unique_name: String,
+        description: Option<String>,
+    ) -> Result<RateLimit, RegistryError> {
+        self.change(service, move |service, ids| {
+            let unique_name = short_name(&unique_name, UNIQUE_NAME_LONGEST)
+                .map_err(RegistryError::invalid("unique_name"))?;
+            let description = self::description(description)?;
+            if service.rate_limits.iter().any(|limit| limit.unique_name == unique_name) {
+                return Err(RegistryError::Exists { what: "rate limit", field: "unique_name" });
+            }
+            check_room(service.rate_limits.len(), LIMITS_MOST, "rate limits of this service")?;
+            let now = ids.now;
+            let sid = ids.sid(SidKind::RateLimit);
+            let limit =
+                RateLimit { sid, unique_name, description, buckets: Vec::new(), created: now, updated: now };
+            service.rate_limits.push(limit.clone());
+            Ok(limit)
+        })
+        .await
+    }
+
+    pub async fn update_rate_limit(
+        &self,
+        service: Sid,
+        limit: Sid,
+        description: Option<String>,
+    ) -> Result<RateLimit, RegistryError> {
+        self.change(service, move |service, ids| {
+            let limit = limit_of(service, &limit)?;
+            let description = self::description(description)?;
+            if limit.description != description {
+                limit.description = description;
+                limit.updated = ids.now;
+            }
+            Ok(limit.clone())
+        })
+        .await
+    }
+
+    /// Removes a limit with its buckets.
+    pub async fn delete_rate_limit(&self, service: Sid, limit: Sid) -> Result<(), RegistryError> {
+        self.change(service, move |service, _| {
+            limit_of(service, &limit)?;
+            service.rate_limits.retain(|kept| kept.sid != limit);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Makes a bucket; both fields must be there.
+    pub async fn create_bucket(
+        &self,
+        service: Sid,
+        limit: Sid,
+        fields: BucketFields,
+    ) -> Result<Bucket, RegistryError> {
+        self.change(service, move |service, ids| {
+            let now = ids.now;
+            let limit = limit_of(service, &limit)?;
+            let mut bucket =
+                Bucket { sid: ids.sid(SidKind::Bucket), max: 0, interval: 0, created: now, updated: now };
+            fields.apply(&mut bucket)?;
+            let missing = [(bucket.max, "max"), (bucket.interval, "interval")];
+            if let Some((_, field)) = missing.into_iter().find(|(value, _)| *value == 0) {
+                return Err(RegistryError::missing(field));
+            }
+            check_room(limit.buckets.len(), BUCKETS_MOST, "buckets of this rate limit")?;
+            limit.buckets.push(bucket);
+            limit.updated = now;
+            Ok(bucket)
+        })
+        .await
+    }
+
+    /// Changes a bucket. What was counted stays counted.
+    pub async fn update_bucket(
+        &self,
+        service: Sid,
+        limit: Sid,
+        bucket: Sid,
+        fields: BucketFields,
+    ) -> Result<Bucket, RegistryError> {
+        self.change(service, move |service, ids| {
+            let kept = bucket_of(limit_of(service, &limit)?, &bucket)?;
+            let before = *kept;
+            fields.apply(kept)?;
+            if *kept != before {
+                kept.updated = ids.now;
+            }
+            Ok(*kept)
+        })
+        .await
+    }
+
+    pub async fn delete_bucket(&self, service: Sid, limit: Sid, bucket: Sid) -> Result<(), RegistryError> {
+        self.change(service, move |service, ids| {
+            let now = ids.now;
+            let limit = limit_of(service, &limit)?;
+            bucket_of(limit, &bucket)?;
+            limit.buckets.retain(|kept| kept.sid != bucket);
+            limit.updated = now;
+            Ok(())
+        })
+        .await
+    }
+}
+
+impl BucketFields {
+    fn apply(self, bucket: &mut Bucket) -> Result<(), RegistryError> {
+        if let Some(max) = self.max {
+            bucket.max = within(max, MAX_MOST, "max")?;
+        }
+        if let Some(interval) = self.interval {
+            bucket.interval = within(interval, INTERVAL_MOST, "interval")?;
+        }
+        Ok(())
+    }
+}
+
+fn within(value: u64, most: u64, field: &'static str) -> Result<u32, RegistryError> {
+    let fits = u32::try_from(value).ok().filter(|_| (1..=most).contains(&value));
+    fits.ok_or_else(|| RegistryError::invalid(field)(format!("must be a whole number from 1 to {most}")))
+}
+
+fn description(text: Option<String>) -> Result<Option<String>, RegistryError> {
+    let text = text.filter(|text| !text.trim().is_empty());
+    let read = text.map(|text| note(&text, DESCRIPTION_LONGEST)).transpose();
+    read.map_err(RegistryError::invalid("description"))
+}
+
+fn limit_of<'a>(service: &'a mut Service, sid: &Sid) -> Result<&'a mut RateLimit, RegistryError> {
+    service.rate_limits.iter_mut().find(|limit| limit.sid == *sid).ok_or_else(|| not_found(sid))
+}
+
+fn bucket_of<'a>(limit: &'a mut RateLimit, sid: &Sid) -> Result<&'a mut Bucket, RegistryError> {
+    limit.buckets.iter_mut().find(|bucket| bucket.sid == *sid).ok_or_else(|| not_found(sid))
+}
+
+impl Service {
+    pub fn rate_limit(&self, sid: &Sid) -> Result<&RateLimit, RegistryError> {
+        self.rate_limits.iter().find(|limit| limit.sid == *sid).ok_or_else(|| not_found(sid))
+    }
+}
+
+impl RateLimit {
+    pub fn bucket(&self, sid: &Sid) -> Result<&Bucket, RegistryError> {
+        self.buckets.iter().find(|bucket| bucket.sid == *sid).ok_or_else(|| not_found(sid))
+    }
+}
+
+/// The id of a gateway where Twilio's API has a messaging service.
+pub fn gateway_sid(gateway: GatewayName) -> Sid {
+    Sid::of_name(SidKind::MessagingService, "gateway", gateway.as_str())
+}
+
+impl Registry {
+    /// Has a gateway send to a country.
+    pub async fn create_messaging(
+        &self,
+        service: Sid,
+        country: String,
+        messaging_service: Sid,
+    ) -> Result<MessagingConfiguration, RegistryError> {
+        let this = self.clone();
+        self.change(service, move |service, ids| {
+            let why = || "must be a country's two letters of ISO 3166-1, such as DE".to_owned();
+            let country = country_of(&country).ok_or_else(why).map_err(RegistryError::invalid("country"))?;
+            this.is_known(&messaging_service)?;
+            if service.messaging.iter().any(|kept| kept.country == country) {
+                return Err(RegistryError::Exists { what: MESSAGING, field: "country" });
+            }
+            let now = ids.now;
+            let made = MessagingConfiguration { country, messaging_service, created: now, updated: now };
+            service.messaging.push(made.clone());
+            Ok(made)
+        })
+        .await
+    }
+
+    /// Has another gateway send to a country.
+    pub async fn update_messaging(
+        &self,
+        service: Sid,
+        country: String,
+        messaging_service: Sid,
+    ) -> Result<MessagingConfiguration, RegistryError> {
+        let this = self.clone();
+        self.change(service, move |service, ids| {
+            let at = messaging_at(service, &country)?;
+            this.is_known(&messaging_service)?;
+            let kept = &mut service.messaging[at];
+            if kept.messaging_service != messaging_service {
+                kept.messaging_service = messaging_service;
+                kept.updated = ids.now;
+            }
+            Ok(kept.clone())
+        })
+        .await
+    }
+
+    /// Lets the server's own routing decide again.
+    pub async fn delete_messaging(&self, service: Sid, country: String) -> Result<(), RegistryError> {
+        self.change(service, move |service, _| {
+            let at = messaging_at(service, &country)?;
+            service.messaging.remove(at);
+            Ok(())
+        })
+        .await
+    }
+
+    /// The gateway that a service has for a country; `None` where the server's own routing decides, also when the gateway is
+    /// not configured any more.
+    pub fn gateway_for(&self, service: &Service, country: Region) -> Option<GatewayName> {
+        if service.messaging.is_empty() {
+            return None;
+        }
+        let country = country.to_string();
+        let kept = service.messaging.iter().find(|kept| kept.country == country)?;
+        self.gateway_of(&kept.messaging_service)
+    }
+
+    /// The configured gateway that an id names.
+    pub fn gateway_of(&self, messaging_service: &Sid) -> Option<GatewayName> {
+        self.0.gateways.iter().find(|(sid, _)| sid == messaging_service).map(|(_, name)| *name)
+    }
+
+    fn is_known(&self, messaging_service: &Sid) -> Result<(), RegistryError> {
+        if self.gateway_of(messaging_service).is_some() {
+            return Ok(());
+        }
+        let known: Vec<String> =
+            self.0.gateways.iter().map(|(sid, name)| format!("{sid} ({name})")).collect();
+        let why = format!("must be the id of a gateway that is configured: {}", known.join(", "));
+        Err(RegistryError::invalid("messaging_service_sid")(why))
+    }
+}
+
+impl Service {
+    /// The configuration for a country, in capitals or not.
+    pub fn messaging(&self, country: &str) -> Result<&MessagingConfiguration, RegistryError> {
+        messaging_at(self, country).map(|at| &self.messaging[at])
+    }
+}
+
+/// A country's letters, in capitals. Networks of no country have digits.
+fn country_of(text: &str) -> Option<String> {
+    let country = Region::parse(text.trim())?.to_string();
+    country.bytes().all(|b| b.is_ascii_uppercase()).then_some(country)
+}
+
+fn messaging_at(service: &Service, country: &str) -> Result<usize, RegistryError> {
+    let found = service.messaging.iter().position(|kept| kept.country.eq_ignore_ascii_case(country));
+    found.ok_or(RegistryError::NotFound(MESSAGING))
+}
+
+impl Registry {
+    /// Adds a test number to a service; one with the same pattern is replaced.
+    pub async fn put_test_number(
+        &self,
+        service: Sid,
+        number: TestNumber,
+    ) -> Result<TestNumber, RegistryError> {
+        let now = self.0.shards.clock().now();
+        self.change(service, move |service, _| {
+            has_own_test_numbers(service)?;
+            let number = check_test_number(number, now)?;
+            service.test_numbers.retain(|kept| kept.pattern != number.pattern);
+            check_room(service.test_numbers.len(), TestNumber::MOST, "test numbers of this service")?;
+            service.test_numbers.push(number.clone());
+            Ok(number)
+        })
+        .await
+    }
+
+    /// Makes a test number an ordinary one again.
+    pub async fn delete_test_number(&self, service: Sid, pattern: String) -> Result<(), RegistryError> {
+        self.change(service, move |service, _| {
+            has_own_test_numbers(service)?;
+            let before = service.test_numbers.len();
+            service.test_numbers.retain(|kept| !kept.pattern.eq_ignore_ascii_case(pattern.trim()));
+            if service.test_numbers.len() == before {
+                Err(RegistryError::NotFound("test number"))
+            } else {
+                Ok(())
+            }
+        })
+        .await
+    }
+}
+
+fn check_test_number(number: TestNumber, now: Timestamp) -> Result<TestNumber, RegistryError> {
+    let number = number.checked().map_err(|(field, why)| RegistryError::invalid(field)(why))?;
+    if number.expires <= now || number.lasts_too_long(now) {
+        let why = "must be in the future, and at most a year ahead".to_owned();
+        return Err(RegistryError::invalid("expires")(why));
+    }
+    Ok(number)
+}
+
+fn has_own_test_numbers(service: &Service) -> Result<(), RegistryError> {
+    match &service.origin {
+        Origin::Config(name) => Err(RegistryError::ReadOnly(format!(
+            "the test numbers of this service are \"services.{name}.test-numbers\" of config.json, and are changed there"
+        ))),
+        Origin::Api | Origin::Default => Ok(()),
+    }
+}
