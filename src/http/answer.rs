@@ -88,6 +88,16 @@ impl Answer {
         Self { status, content_type: JSON, body: body.into(), headers: Vec::new(), refusal: None }
     }
 
+    /// A resource, as JSON.
+    pub fn ok(resource: &impl Serialize) -> Self {
+        Self::json(StatusCode::OK, resource)
+    }
+
+    /// A resource that was made, as JSON.
+    pub fn created(resource: &impl Serialize) -> Self {
+        Self::json(StatusCode::CREATED, resource)
+    }
+
     /// Names the methods that would have been answered.
     #[must_use]
     pub fn allowing(mut self, methods: &'static str) -> Self {

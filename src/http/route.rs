@@ -136,6 +136,9 @@ pub enum Handler {
     Fixed(fn() -> Answer),
 }
 
+/// A handler, and the parameters that it reads.
+pub struct Endpoint(pub Handler, pub fn() -> Vec<Param>);
+
 /// A handler below `/v2`.
 pub type V2Handler = for<'a> fn(&'a v2::RequestContext<'a>) -> BoxFuture<'a, Result<Answer, v2::Failure>>;
 
@@ -174,12 +177,12 @@ pub fn schema<T: ToSchema>(schemas: &mut Vec<(String, RefOr<Schema>)>) -> String
 }
 
 impl Route {
-    /// A route without parameters.
+    /// A route that says nothing more about itself.
     pub const fn new(
         verb: Verb,
         path: &'static str,
         (id, summary): (&'static str, &'static str),
-        handler: Handler,
+        Endpoint(handler, params): Endpoint,
         success: Success,
     ) -> Self {
         Self {
@@ -190,7 +193,7 @@ impl Route {
             about: "",
             access: None,
             handler,
-            params: Vec::new,
+            params,
             headers: Vec::new,
             success,
             others: &[],

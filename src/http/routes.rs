@@ -3,20 +3,20 @@
 
 use std::future::ready;
 
-use utoipa::ToSchema;
+use utoipa::{PartialSchema, ToSchema};
 
 use super::answer::{Envelope, Message, Shape};
 use super::compatible::{self, describe};
 use super::deps::CallbackKind;
 use super::openapi::{self, examples};
-use super::route::{Access, Content, Group, Handler, Route, Success, Verb, schema};
+use super::route::{Access, Content, Endpoint, Group, Handler, Route, Success, Verb, schema};
 use super::server_routes;
 use super::v2::params::Parameters as _;
 use super::v2::view::{
     AttemptView, BucketView, CheckView, MessagingConfigurationView, RateLimitView, SafeNumberView,
     ServiceView, SummaryView, TemplateView, TestNumberView, VerificationView, WebhookView,
 };
-use super::v2::{account, attempts, limits, messaging, services, verifications, webhooks};
+use super::v2::{Request, account, attempts, limits, services, verifications, webhooks};
 use crate::registry::Scope;
 use crate::web::Inbox;
 use crate::webhook::DeliveryView;
@@ -54,14 +54,29 @@ macro_rules! routes {
     };
 }
 
-/// A handler below `/v2`: a function of the request.
+/// A handler below `/v2`: a function of the request, and the type of the parameters that it reads.
 macro_rules! v2 {
-    (async $function:path) => {
-        Handler::V2(|request| Box::pin($function(request)))
+    (async $function:path) => { v2!(async $function, ()) };
+    (async $function:path, $params:ty) => {
+        v2!(request, $params, async move { $function(&Request::<$params>::of(request)).await })
     };
-    ($function:path) => {
-        Handler::V2(|request| Box::pin(ready($function(request))))
+    ($request:ident, $params:ty, $answer:expr) => {
+        Endpoint(Handler::V2(|$request| Box::pin($answer)), <$params>::describe)
     };
+    ($function:path) => { v2!($function, ()) };
+    ($function:path, $params:ty) => {
+        v2!(request, $params, ready($function(&Request::<$params>::of(request))))
+    };
+}
+
+/// A handler without parameters.
+const fn plain(handler: Handler) -> Endpoint {
+    Endpoint(handler, Vec::new)
+}
+
+/// A handler of a compatible route, which reads this body.
+const fn json_body<T: PartialSchema>(handler: Handler) -> Endpoint {
+    Endpoint(handler, describe::<T>)
 }
 
 /// The five routes of a resource below a service: make, list, fetch, change, delete.
@@ -72,13 +87,13 @@ macro_rules! resource {
     ) => {
         routes! {
             Post $path, concat!("Create", $name), concat!("Make a ", $what) =>
-                v2!(async $create), made::<$view>($example), about: $about, params: <$new>::describe, others: &[404, 409];
+                v2!(async $create, $new), made::<$view>($example), about: $about, others: &[404, 409];
             Get $path, concat!("List", $name), concat!("List each ", $what) =>
                 v2!($list), list::<$view>($key, $example), others: &[404];
             Get concat!($path, $segment), concat!("Fetch", $name), concat!("See a ", $what) =>
                 v2!($fetch), one::<$view>($example), others: &[404];
             Post concat!($path, $segment), concat!("Update", $name), concat!("Change a ", $what) =>
-                v2!(async $update), one::<$view>($example), params: <$changed>::describe, others: &[404, 409];
+                v2!(async $update, $changed), one::<$view>($example), others: &[404, 409];
             Delete concat!($path, $segment), concat!("Delete", $name), concat!("Delete a ", $what) =>
                 v2!(async $delete), GONE, others: &[404, 409];
         }
@@ -122,28 +137,26 @@ static VERIFICATIONS: Group = twilio(
     Access::Scope(Scope::Verify),
     routes! {
         Post "/v2/Services/{ServiceSid}/Verifications", "CreateVerification", "Send a code" =>
-            v2!(async verifications::create), made::<VerificationView>(examples::verification),
+            v2!(async verifications::create, verifications::Begin), made::<VerificationView>(examples::verification),
             about: "Begins a verification, or sends its code again. With the header Idempotency-Key a repetition of the same \
                     request gets the same answer for 24 hours.",
-            params: verifications::Begin::describe, headers: verifications::Headers::describe,
-            others: &[404, 409, 422, 429, 502];
+            headers: verifications::Headers::describe, others: &[404, 409, 422, 429, 502];
         Post "/v2/Services/{ServiceSid}/VerificationCheck", "CreateVerificationCheck", "Check a code" =>
-            v2!(async verifications::check), one::<CheckView>(examples::check),
+            v2!(async verifications::check, verifications::Check), one::<CheckView>(examples::check),
             about: "A wrong code is no error: its answer has the status pending. An expired or used one is 404.",
-            params: verifications::Check::describe, others: &[404, 409, 429, 502];
+            others: &[404, 409, 429, 502];
         Get "/v2/Services/{ServiceSid}/Verifications/{Sid}", "FetchVerification", "See a verification" =>
             v2!(async verifications::fetch), one::<VerificationView>(examples::verification), others: &[404, 429];
         Post "/v2/Services/{ServiceSid}/Verifications/{Sid}", "UpdateVerification", "End a verification" =>
-            v2!(async verifications::update), one::<VerificationView>(examples::verification),
-            params: verifications::End::describe, others: &[404, 429];
+            v2!(async verifications::update, verifications::End), one::<VerificationView>(examples::verification),
+            others: &[404, 429];
         Get "/v2/Attempts", "ListVerificationAttempt", "List attempts to deliver messages" =>
-            v2!(async attempts::list), list::<AttemptView>("attempts", examples::attempt),
-            about: "The newest first.", params: attempts::Filters::describe;
+            v2!(async attempts::list, attempts::Filters), list::<AttemptView>("attempts", examples::attempt),
+            about: "The newest first.";
         Get "/v2/Attempts/{Sid}", "FetchVerificationAttempt", "See an attempt" =>
             v2!(async attempts::fetch), one::<AttemptView>(examples::attempt), others: &[404];
         Get "/v2/Attempts/Summary", "FetchVerificationAttemptsSummary", "See how many attempts led to a verified number" =>
-            v2!(async attempts::summary), one::<SummaryView>(examples::summary),
-            params: attempts::SummaryFilters::describe;
+            v2!(async attempts::summary, attempts::SummaryFilters), one::<SummaryView>(examples::summary);
     },
 );
 
@@ -153,17 +166,16 @@ static SERVICES: Group = twilio(
     Access::Scope(Scope::Admin),
     routes! {
         Post "/v2/Services", "CreateService", "Make a service" =>
-            v2!(async services::create), made::<ServiceView>(examples::service),
-            access: Some(Access::Account("making services")), params: services::describe_new;
+            v2!(async services::create, services::New), made::<ServiceView>(examples::service),
+            access: Some(Access::Account("making services"));
         Get "/v2/Services", "ListService", "List services" =>
             v2!(services::list), list::<ServiceView>("services", examples::service),
             about: "The newest first; a key for one service sees that one.";
         Get "/v2/Services/{Sid}", "FetchService", "See a service" =>
             v2!(services::fetch), one::<ServiceView>(examples::service), others: &[404];
         Post "/v2/Services/{Sid}", "UpdateService", "Change a service" =>
-            v2!(async services::update), one::<ServiceView>(examples::service),
-            about: "What is not given stays. Services of the configuration are changed there: 409.",
-            params: services::describe_change, others: &[404, 409];
+            v2!(async services::update, services::Changed), one::<ServiceView>(examples::service),
+            about: "What is not given stays. Services of the configuration are changed there: 409.", others: &[404, 409];
         Delete "/v2/Services/{Sid}", "DeleteService", "Delete a service" =>
             v2!(async services::delete), GONE,
             about: "With everything that belongs to it, keys for it alone included.",
@@ -202,8 +214,8 @@ static MESSAGING: Group = twilio(
     resource! {
         "/v2/Services/{ServiceSid}/MessagingConfigurations" "/{Country}", "MessagingConfiguration", "messaging configuration",
         MessagingConfigurationView, "messaging_configurations", examples::messaging,
-        messaging::list, messaging::create, messaging::fetch, messaging::update, messaging::delete,
-        messaging::New, messaging::Changed, "One for each country."
+        services::list_messaging, services::create_messaging, services::fetch_messaging, services::update_messaging,
+        services::delete_messaging, services::NewMessaging, services::ChangedMessaging, "One for each country."
     },
 );
 
@@ -226,12 +238,12 @@ static DELIVERIES: Group = twilio(
     Access::Scope(Scope::Admin),
     routes! {
         Get "/v2/Services/{ServiceSid}/Webhooks/{Sid}/Deliveries", "ListDelivery", "List deliveries of events to a webhook" =>
-            v2!(async webhooks::deliveries), list::<DeliveryView>("deliveries", examples::delivery),
-            about: "The newest event first.", params: webhooks::DeliveryFilters::describe, others: &[404];
+            v2!(async webhooks::deliveries, webhooks::DeliveryFilters), list::<DeliveryView>("deliveries", examples::delivery),
+            about: "The newest event first.", others: &[404];
         Post "/v2/Services/{ServiceSid}/Webhooks/{Sid}/Replay", "CreateReplay", "Deliver events again" =>
-            v2!(async webhooks::replay), one::<webhooks::ReplayView>(examples::replay),
+            v2!(async webhooks::replay, webhooks::Replayed), one::<webhooks::ReplayView>(examples::replay),
             about: "With the same ids, from the first attempt on, in the order of each verification's events.",
-            params: webhooks::Replayed::describe, others: &[404, 429];
+            others: &[404, 429];
     },
 );
 
@@ -241,9 +253,9 @@ static TEST_NUMBERS: Group = twilio(
     Access::Scope(Scope::Admin),
     routes! {
         Post "/v2/Services/{ServiceSid}/TestNumbers", "CreateTestNumber", "Make a test number" =>
-            v2!(async account::create_test_number), made::<TestNumberView>(examples::test_number),
+            v2!(async account::create_test_number, account::TestNumber), made::<TestNumberView>(examples::test_number),
             about: "In place of one with the same pattern. One that could be somebody's number is refused, unless forced.",
-            params: account::TestNumber::describe, others: &[404, 409];
+            others: &[404, 409];
         Get "/v2/Services/{ServiceSid}/TestNumbers", "ListTestNumber", "List test numbers" =>
             v2!(account::list_test_numbers), list::<TestNumberView>("test_numbers", examples::test_number), others: &[404];
         Delete "/v2/Services/{ServiceSid}/TestNumbers/{Pattern}", "DeleteTestNumber", "Make a test number an ordinary one" =>
@@ -258,12 +270,12 @@ static ACCOUNT: Group = twilio(
     Access::Account("the safe list"),
     routes! {
         Get "/v2/Templates", "ListVerificationTemplate", "List templates" =>
-            v2!(account::list_templates), list::<TemplateView>("templates", examples::template),
+            v2!(account::list_templates, account::TemplateFilters), list::<TemplateView>("templates", examples::template),
             about: "They come from the configuration, but for some that are built in.",
-            access: Some(Access::AnyScope), params: account::TemplateFilters::describe;
+            access: Some(Access::AnyScope);
         Post "/v2/SafeList/Numbers", "CreateSafelist", "Put a number on the safe list" =>
-            v2!(async account::create_safe_number), made::<SafeNumberView>(examples::safe_number),
-            params: account::SafeNumber::describe, others: &[409];
+            v2!(async account::create_safe_number, account::SafeNumber), made::<SafeNumberView>(examples::safe_number),
+            others: &[409];
         Get "/v2/SafeList/Numbers/{PhoneNumber}", "FetchSafelist", "See whether a number is on the safe list" =>
             v2!(account::fetch_safe_number), one::<SafeNumberView>(examples::safe_number), others: &[404];
         Delete "/v2/SafeList/Numbers/{PhoneNumber}", "DeleteSafelist", "Take a number off the safe list" =>
@@ -281,11 +293,11 @@ static REDIS_VERSION: Group = Group {
     bodies: &["application/json"],
     routes: routes! {
         Post "/api/send-otp", "SendOtp", "Send a code" =>
-            Handler::SendOtp, done::<Envelope>(examples::sent),
-            about: ANSWERS, params: describe::<compatible::SendOtp>, others: &[429, 503];
+            json_body::<compatible::SendOtp>(Handler::SendOtp), done::<Envelope>(examples::sent),
+            about: ANSWERS, others: &[429, 503];
         Post "/api/verify-otp", "VerifyOtp", "Check a code" =>
-            Handler::VerifyOtp, done::<Envelope>(examples::verified),
-            about: ANSWERS, params: describe::<compatible::VerifyOtp>, others: &[401, 429, 503];
+            json_body::<compatible::VerifyOtp>(Handler::VerifyOtp), done::<Envelope>(examples::verified),
+            about: ANSWERS, others: &[401, 429, 503];
     },
 };
 
@@ -297,11 +309,11 @@ static TUTORIAL: Group = Group {
     bodies: &["application/json"],
     routes: routes! {
         Post "/send-code", "SendCode", "Send a code" =>
-            Handler::SendCode, done::<Message>(examples::tutorial_sent),
-            about: ANSWERS, params: describe::<compatible::SendCode>, others: &[429, 502, 503];
+            json_body::<compatible::SendCode>(Handler::SendCode), done::<Message>(examples::tutorial_sent),
+            about: ANSWERS, others: &[429, 502, 503];
         Post "/verify-code", "VerifyCode", "Check a code" =>
-            Handler::VerifyCode, done::<Message>(examples::tutorial_verified),
-            about: ANSWERS, params: describe::<compatible::VerifyCode>, others: &[429, 502, 503];
+            json_body::<compatible::VerifyCode>(Handler::VerifyCode), done::<Message>(examples::tutorial_verified),
+            about: ANSWERS, others: &[429, 502, 503];
     },
 };
 
@@ -316,25 +328,25 @@ static SERVER: Group = Group {
     errors: Shape::Envelope,
     bodies: &["application/x-www-form-urlencoded"],
     routes: routes! {
-        Get "/", "Index", "See what is served" => Handler::Index, one::<Envelope>(examples::index);
+        Get "/", "Index", "See what is served" => plain(Handler::Index), one::<Envelope>(examples::index);
         Get "/healthz", "Healthz", "See whether the process lives" =>
-            Handler::Fixed(server_routes::alive), one::<Envelope>(examples::alive);
+            plain(Handler::Fixed(server_routes::alive)), one::<Envelope>(examples::alive);
         Get "/readyz", "Readyz", "See whether the server can do its work" =>
-            Handler::Ready, one::<Envelope>(examples::ready), about: "503 names the reasons why not.", others: &[503];
+            plain(Handler::Ready), one::<Envelope>(examples::ready), about: "503 names the reasons why not.", others: &[503];
         Get "/openapi.json", "OpenApi", "Read this description" =>
-            Handler::Fixed(server_routes::description), ok(Content::Json(openapi::schema_of_itself, examples::description));
-        Get "/docs", "Docs", "Read this description as a page" => Handler::Fixed(server_routes::docs), HTML;
+            plain(Handler::Fixed(server_routes::description)), ok(Content::Json(openapi::schema_of_itself, examples::description));
+        Get "/docs", "Docs", "Read this description as a page" => plain(Handler::Fixed(server_routes::docs)), HTML;
         Get "/hello-world", "HelloWorld", "Be greeted" =>
-            Handler::Fixed(server_routes::hello_world), one::<Envelope>(examples::hello), about: "For clients of the Redis version.";
-        Get "/inbox", "Inbox", "Open the simulator's inbox" => Handler::Inbox, HTML, about: INBOX, others: &[403, 404];
+            plain(Handler::Fixed(server_routes::hello_world)), one::<Envelope>(examples::hello), about: "For clients of the Redis version.";
+        Get "/inbox", "Inbox", "Open the simulator's inbox" => plain(Handler::Inbox), HTML, about: INBOX, others: &[403, 404];
         Get "/inbox/messages", "InboxMessages", "Read the simulator's inbox" =>
-            Handler::Inbox, one::<Inbox>(examples::inbox),
+            plain(Handler::Inbox), one::<Inbox>(examples::inbox),
             about: INBOX, params: server_routes::describe_inbox, others: &[403, 404];
         Post CallbackKind::Message.path(), "TwilioMessage", "Report what became of a message" =>
-            Handler::Callback(CallbackKind::Message), TAKEN, about: CALLBACK, others: &[404, 503];
+            plain(Handler::Callback(CallbackKind::Message)), TAKEN, about: CALLBACK, others: &[404, 503];
         Post CallbackKind::Call.path(), "TwilioCall", "Report what became of a call" =>
-            Handler::Callback(CallbackKind::Call), TAKEN, about: CALLBACK, others: &[404, 503];
+            plain(Handler::Callback(CallbackKind::Call)), TAKEN, about: CALLBACK, others: &[404, 503];
         Post CallbackKind::Gate.path(), "TwilioGate", "Report a key that was pressed, or not" =>
-            Handler::Callback(CallbackKind::Gate), XML, about: CALLBACK, others: &[404, 503];
+            plain(Handler::Callback(CallbackKind::Gate)), XML, about: CALLBACK, others: &[404, 503];
     },
 };

@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use hyper::StatusCode;
 
-use super::context::{Failure, RequestContext};
+use super::context::{Failure, Request, RequestContext};
 use super::error::Error;
-use super::page::Page;
 use super::params::{Note, Parameters as _, Pattern, TestCode, parameters};
 use super::view::{SafeNumberView, TemplateView, TestNumberView};
 use crate::domain::{PhoneNumber, Timestamp};
@@ -49,8 +48,8 @@ parameters! {
 }
 
 /// `GET` of the templates: all, or those with this friendly name.
-pub fn list_templates(request: &RequestContext<'_>) -> Result<Answer, Failure> {
-    let page = Page::read(&request.fields)?;
+pub fn list_templates(request: &Request<'_, TemplateFilters>) -> Result<Answer, Failure> {
+    let page = request.page()?;
     let TemplateFilters { name } = request.read()?;
     let mut templates = request.v2.registry.templates();
     templates.retain(|template| name.as_ref().is_none_or(|Note(name)| *name == template.friendly_name));
@@ -59,21 +58,18 @@ pub fn list_templates(request: &RequestContext<'_>) -> Result<Answer, Failure> {
     Ok(request.listed("templates", listed, TemplateFilters::NAMES))
 }
 
-/// `POST` to the safe list.
-pub async fn create_safe_number(request: &RequestContext<'_>) -> Result<Answer, Failure> {
+pub async fn create_safe_number(request: &Request<'_, SafeNumber>) -> Result<Answer, Failure> {
     let SafeNumber { number } = request.read()?;
     let made = request.v2.registry.add_safe_number(number).await?;
     Ok(safe_number(request, StatusCode::CREATED, made))
 }
 
-/// `GET` of a number of the safe list.
-pub fn fetch_safe_number(request: &RequestContext<'_>) -> Result<Answer, Failure> {
+pub fn fetch_safe_number(request: &Request<'_>) -> Result<Answer, Failure> {
     let found = request.v2.registry.safe_number(number(request)?)?;
     Ok(safe_number(request, StatusCode::OK, found))
 }
 
-/// `DELETE` of a number of the safe list.
-pub async fn delete_safe_number(request: &RequestContext<'_>) -> Result<Answer, Failure> {
+pub async fn delete_safe_number(request: &Request<'_>) -> Result<Answer, Failure> {
     let number = number(request)?;
     request.v2.registry.remove_safe_number(number).await?;
     Ok(Answer::empty())
@@ -87,17 +83,15 @@ fn number(request: &RequestContext<'_>) -> Result<PhoneNumber, Failure> {
     PhoneNumber::parse(&request.behind("Numbers")?, None).map_err(|_| Failure::NotFound)
 }
 
-/// `GET` of the test numbers.
-pub fn list_test_numbers(request: &RequestContext<'_>) -> Result<Answer, Failure> {
+pub fn list_test_numbers(request: &Request<'_>) -> Result<Answer, Failure> {
     let service = request.service()?;
-    let page = Page::read(&request.fields)?;
-    let frame = request.frame();
-    let view = |number| TestNumberView::new(&frame, service.sid, number);
-    Ok(request.listed("test_numbers", page.of(service.test_numbers.iter(), view), &[]))
+    request.list("test_numbers", service.test_numbers.iter(), |frame, number| {
+        TestNumberView::new(frame, service.sid, number)
+    })
 }
 
 /// `POST` of a test number. One with the same pattern is replaced.
-pub async fn create_test_number(request: &RequestContext<'_>) -> Result<Answer, Failure> {
+pub async fn create_test_number(request: &Request<'_, TestNumber>) -> Result<Answer, Failure> {
     let service = request.service()?.sid;
     let TestNumber { pattern: Pattern(pattern), code: TestCode(code), expires, force } = request.read()?;
     let force = force.unwrap_or(false);
@@ -108,11 +102,11 @@ pub async fn create_test_number(request: &RequestContext<'_>) -> Result<Answer, 
     let expires = expires.unwrap_or_else(|| request.now().plus(LASTS));
     let number = registry::TestNumber { pattern, code, expires, force };
     let made = request.v2.registry.put_test_number(service, number).await?;
-    Ok(Answer::json(StatusCode::CREATED, &TestNumberView::new(&request.frame(), service, &made)))
+    Ok(Answer::created(&TestNumberView::new(&request.frame(), service, &made)))
 }
 
 /// `DELETE` of a test number, by its pattern.
-pub async fn delete_test_number(request: &RequestContext<'_>) -> Result<Answer, Failure> {
+pub async fn delete_test_number(request: &Request<'_>) -> Result<Answer, Failure> {
     let service = request.service()?.sid;
     let pattern = request.behind("TestNumbers")?.into_owned();
     request.v2.registry.delete_test_number(service, pattern).await?;

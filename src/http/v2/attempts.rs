@@ -1,9 +1,6 @@
 //! `/v2/Attempts`: attempts to deliver messages, one of them, and how many led to a verified number.
 
-use hyper::StatusCode;
-
-use super::context::{Failure, RequestContext};
-use super::page::Page;
+use super::context::{Failure, Request, RequestContext};
 use super::params::{Converted, Id, NumberPrefix, Parameters as _, ServiceSid, VerificationSid, parameters};
 use super::view::{AttemptView, SummaryView};
 use crate::domain::{Channel, PhoneNumber, Region, ServiceId, SidKind, Timestamp};
@@ -52,9 +49,9 @@ parameters! {
 
 /// `GET /v2/Attempts`. The pages go on from the moment at which the first one was asked for, so that attempts made since
 /// do not move those on later pages.
-pub async fn list(request: &RequestContext<'_>) -> Result<Answer, Failure> {
-    let (page, began) = Page::read(&request.fields)?.begun(request.end_of_now());
-    let filters: Filters = request.read()?;
+pub async fn list(request: &Request<'_, Filters>) -> Result<Answer, Failure> {
+    let (page, began) = request.page()?.begun(request.end_of_now());
+    let filters = request.read()?;
     let wanted = AttemptQuery {
         services: services(request, filters.service.as_ref()),
         after: filters.after,
@@ -77,20 +74,18 @@ pub async fn list(request: &RequestContext<'_>) -> Result<Answer, Failure> {
     Ok(request.listed("attempts", (page, attempts, found.has_more), Filters::NAMES))
 }
 
-/// `GET /v2/Attempts/{Sid}`.
-pub async fn fetch(request: &RequestContext<'_>) -> Result<Answer, Failure> {
+pub async fn fetch(request: &Request<'_>) -> Result<Answer, Failure> {
     let sid = request.sid_behind("Attempts", SidKind::Attempt)?;
     let attempt = request.v2.verifications.attempt(sid).await?;
     if request.own_service().is_some_and(|own| own != attempt.service) {
         return Err(Failure::NotFound);
     }
     let view = AttemptView::new(&request.frame(), request.service_sid(attempt.service), &attempt);
-    Ok(Answer::json(StatusCode::OK, &view))
+    Ok(Answer::ok(&view))
 }
 
-/// `GET /v2/Attempts/Summary`.
-pub async fn summary(request: &RequestContext<'_>) -> Result<Answer, Failure> {
-    let filters: SummaryFilters = request.read()?;
+pub async fn summary(request: &Request<'_, SummaryFilters>) -> Result<Answer, Failure> {
+    let filters = request.read()?;
     let wanted = AttemptQuery {
         services: services(request, filters.service.as_ref()),
         after: filters.after,
@@ -102,7 +97,7 @@ pub async fn summary(request: &RequestContext<'_>) -> Result<Answer, Failure> {
         ..AttemptQuery::default()
     };
     let summary = request.v2.verifications.summary(wanted).await?;
-    Ok(Answer::json(StatusCode::OK, &SummaryView::new(&request.frame(), summary)))
+    Ok(Answer::ok(&SummaryView::new(&request.frame(), summary)))
 }
 
 /// The requested services, without those that the caller may not see; `None` for all.

@@ -1,10 +1,11 @@
 //! One request below `/v2`: who sent it, its path, its parameters, and what its handler needs.
 
 use std::borrow::Cow;
+use std::marker::PhantomData;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::StatusCode;
 use hyper::header::HOST;
 use hyper::http::request::Parts as Head;
 use hyper::http::uri::Authority;
@@ -68,9 +69,9 @@ impl<'a> RequestContext<'a> {
         }
     }
 
-    /// Reads the parameters.
-    pub fn read<P: Parameters>(&self) -> Result<P, Error> {
-        P::read(&self.fields)
+    /// The requested page of a list.
+    pub fn page(&self) -> Result<Page, Error> {
+        Page::read(&self.fields)
     }
 
     /// The time.
@@ -96,7 +97,18 @@ impl<'a> RequestContext<'a> {
         filters: &[&str],
     ) -> Answer {
         let url = self.frame().url(self.path.strip_prefix("/v2").unwrap_or(self.path));
-        Answer::json(StatusCode::OK, &page.listed(key, items, has_more, &url, (&self.fields, filters)))
+        Answer::ok(&page.listed(key, items, has_more, &url, (&self.fields, filters)))
+    }
+
+    /// The answer with the requested page of all items.
+    pub fn list<T, W: Serialize>(
+        &self,
+        key: &'static str,
+        all: impl ExactSizeIterator<Item = T>,
+        view: impl Fn(&Frame<'_>, T) -> W,
+    ) -> Result<Answer, Failure> {
+        let frame = self.frame();
+        Ok(self.listed(key, self.page()?.of(all, |item| view(&frame, item)), &[]))
     }
 
     /// The segment of the path behind this one, percent-decoded.
@@ -197,6 +209,33 @@ impl<'a> RequestContext<'a> {
     }
 }
 
+/// A request at a route with these parameters. The table of routes names the type, which its handler reads.
+pub struct Request<'a, P = ()> {
+    context: &'a RequestContext<'a>,
+    params: PhantomData<P>,
+}
+
+impl<'a, P> Request<'a, P> {
+    pub const fn of(context: &'a RequestContext<'a>) -> Self {
+        Self { context, params: PhantomData }
+    }
+}
+
+impl<P: Parameters> Request<'_, P> {
+    /// Reads the parameters.
+    pub fn read(&self) -> Result<P, Error> {
+        P::read(&self.fields)
+    }
+}
+
+impl<'a, P> Deref for Request<'a, P> {
+    type Target = RequestContext<'a>;
+
+    fn deref(&self) -> &Self::Target {
+        self.context
+    }
+}
+
 /// Why a handler did not serve a request.
 pub enum Failure {
     /// For this reason.
@@ -279,8 +318,6 @@ fn is_plain(host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use hyper::Request;
-
     use super::*;
 
     #[test]
@@ -293,7 +330,7 @@ mod tests {
     fn base(public_url: Option<&str>, host: &str) -> String {
         let base =
             Base { public_url: public_url.map(Into::into), tls: false, listens_on: "127.0.0.1:3000".into() };
-        let request = Request::get("/v2/Services").header(HOST, host).body(()).expect("a request");
+        let request = hyper::Request::get("/v2/Services").header(HOST, host).body(()).expect("a request");
         base.of(&request.into_parts().0)
     }
 

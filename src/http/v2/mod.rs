@@ -11,7 +11,6 @@ mod context;
 mod error;
 mod fields;
 pub mod limits;
-pub mod messaging;
 pub mod page;
 pub mod params;
 pub mod services;
@@ -42,7 +41,7 @@ use crate::registry::{Caller, Registry, Scope};
 use crate::verify::Verifications;
 use crate::webhook::Outbox;
 
-pub use context::{Base, Failure, RequestContext};
+pub use context::{Base, Failure, Request, RequestContext};
 pub use error::Error;
 
 /// What the time is.

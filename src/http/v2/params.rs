@@ -27,6 +27,19 @@ pub trait Parameters: Sized {
     fn describe() -> Vec<Param>;
 }
 
+/// A route without parameters.
+impl Parameters for () {
+    const NAMES: &'static [&'static str] = &[];
+
+    fn read(_: &Fields) -> Result<Self, Error> {
+        Ok(())
+    }
+
+    fn describe() -> Vec<Param> {
+        Vec::new()
+    }
+}
+
 /// Declares a struct with the parameters of a route: for each its meaning, its name, an example, and the field with its
 /// type, which is an `Option` if the parameter may be absent. Those behind `checked` are refused if they are wrong, and have no
 /// other effect. `not_served` lists what Twilio reads here and this server refuses, to tell the client that it would have no

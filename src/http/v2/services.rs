@@ -1,15 +1,16 @@
-//! `/v2/Services`.
+//! `/v2/Services`, and below them `MessagingConfigurations`: which gateway sends to which country.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use hyper::StatusCode;
 use serde_json::{Map, Value, json};
 
-use super::context::{Failure, RequestContext};
+use super::context::{Failure, Request, RequestContext};
 use super::error::Error;
-use super::page::Page;
-use super::params::{Count, Fields, Param, Parameter as _};
-use super::view::ServiceView;
+use super::params::{
+    Count, Country, Fields, Id, MessagingServiceSid, Param, Parameter as _, Parameters, parameters,
+};
+use super::view::{MessagingConfigurationView, ServiceView};
 use crate::config::services::{ServiceParameter, service_parameters};
 use crate::http::answer::Answer;
 use crate::registry::Service;
@@ -36,14 +37,35 @@ const NOT_SERVED: [&str; 15] = [
     "Passkeys.UserVerification",
 ];
 
-/// The parameters of a new service.
-pub fn describe_new() -> Vec<Param> {
-    describe(true)
+/// The settings of a new service, by their keys.
+pub struct New(Map<String, Value>);
+
+/// Changed settings of a service, by their keys.
+pub struct Changed(Map<String, Value>);
+
+impl Parameters for New {
+    const NAMES: &'static [&'static str] = &[];
+
+    fn read(fields: &Fields) -> Result<Self, Error> {
+        let given = given(fields)?;
+        if given.contains_key(NAME) { Ok(Self(given)) } else { Err(Error::missing("FriendlyName")) }
+    }
+
+    fn describe() -> Vec<Param> {
+        describe(true)
+    }
 }
 
-/// The parameters of a change.
-pub fn describe_change() -> Vec<Param> {
-    describe(false)
+impl Parameters for Changed {
+    const NAMES: &'static [&'static str] = &[];
+
+    fn read(fields: &Fields) -> Result<Self, Error> {
+        given(fields).map(Self)
+    }
+
+    fn describe() -> Vec<Param> {
+        describe(false)
+    }
 }
 
 /// Of a new service its name is required.
@@ -77,8 +99,8 @@ fn describe(is_new: bool) -> Vec<Param> {
 }
 
 /// `GET /v2/Services`: the newest first; for a key of one service, that one.
-pub fn list(request: &RequestContext<'_>) -> Result<Answer, Failure> {
-    let page = Page::read(&request.fields)?;
+pub fn list(request: &Request<'_>) -> Result<Answer, Failure> {
+    let page = request.page()?;
     let registry = &request.v2.registry;
     let frame = request.frame();
     let view = |service: &Arc<Service>| ServiceView::new(&frame, service);
@@ -92,30 +114,24 @@ pub fn list(request: &RequestContext<'_>) -> Result<Answer, Failure> {
     Ok(request.listed("services", listed, &[]))
 }
 
-/// `POST /v2/Services`.
-pub async fn create(request: &RequestContext<'_>) -> Result<Answer, Failure> {
-    let given = given(&request.fields)?;
-    if !given.contains_key(NAME) {
-        return Err(Error::missing("FriendlyName").into());
-    }
-    let made = request.v2.registry.create_service(given).await?;
-    Ok(Answer::json(StatusCode::CREATED, &ServiceView::new(&request.frame(), &made)))
+pub async fn create(request: &Request<'_, New>) -> Result<Answer, Failure> {
+    let New(settings) = request.read()?;
+    let made = request.v2.registry.create_service(settings).await?;
+    Ok(Answer::created(&ServiceView::new(&request.frame(), &made)))
 }
 
-/// `GET /v2/Services/{Sid}`.
-pub fn fetch(request: &RequestContext<'_>) -> Result<Answer, Failure> {
-    Ok(Answer::json(StatusCode::OK, &ServiceView::new(&request.frame(), &*request.service()?)))
+pub fn fetch(request: &Request<'_>) -> Result<Answer, Failure> {
+    Ok(Answer::ok(&ServiceView::new(&request.frame(), &*request.service()?)))
 }
 
-/// `POST /v2/Services/{Sid}`.
-pub async fn update(request: &RequestContext<'_>) -> Result<Answer, Failure> {
+pub async fn update(request: &Request<'_, Changed>) -> Result<Answer, Failure> {
     let service = request.service()?;
-    let changed = request.v2.registry.update_service(service.sid, given(&request.fields)?).await?;
-    Ok(Answer::json(StatusCode::OK, &ServiceView::new(&request.frame(), &changed)))
+    let Changed(settings) = request.read()?;
+    let changed = request.v2.registry.update_service(service.sid, settings).await?;
+    Ok(Answer::ok(&ServiceView::new(&request.frame(), &changed)))
 }
 
-/// `DELETE /v2/Services/{Sid}`.
-pub async fn delete(request: &RequestContext<'_>) -> Result<Answer, Failure> {
+pub async fn delete(request: &Request<'_>) -> Result<Answer, Failure> {
     let service = request.service()?;
     request.v2.registry.delete_service(service.sid).await?;
     Ok(Answer::empty())
@@ -149,4 +165,61 @@ fn given(fields: &Fields) -> Result<Map<String, Value>, Error> {
         given.extend(value.map(|value| (parameter.key.clone(), value)));
     }
     Ok(given)
+}
+
+parameters! {
+    /// A new messaging configuration.
+    pub struct NewMessaging {
+        /// Two letters of ISO 3166-1.
+        "Country" = "DE" => country: Country,
+        /// The gateway; a wrong one is answered with all that there are.
+        "MessagingServiceSid" = "MG0123456789abcdef0123456789abcdef" => gateway: MessagingServiceSid,
+    }
+}
+
+parameters! {
+    /// A change of one.
+    pub struct ChangedMessaging {
+        /// The gateway; a wrong one is answered with all that there are.
+        "MessagingServiceSid" = "MG0123456789abcdef0123456789abcdef" => gateway: MessagingServiceSid,
+    }
+}
+
+pub fn list_messaging(request: &Request<'_>) -> Result<Answer, Failure> {
+    let service = request.service()?;
+    request.list("messaging_configurations", service.messaging.iter(), |frame, configuration| {
+        MessagingConfigurationView::new(frame, service.sid, configuration)
+    })
+}
+
+pub async fn create_messaging(request: &Request<'_, NewMessaging>) -> Result<Answer, Failure> {
+    let service = request.service()?.sid;
+    let NewMessaging { country: Country(country), gateway: Id(gateway) } = request.read()?;
+    let made = request.v2.registry.create_messaging(service, country, gateway).await?;
+    Ok(Answer::created(&MessagingConfigurationView::new(&request.frame(), service, &made)))
+}
+
+pub fn fetch_messaging(request: &Request<'_>) -> Result<Answer, Failure> {
+    let service = request.service()?;
+    let found = service.messaging(&country(request)?)?;
+    Ok(Answer::ok(&MessagingConfigurationView::new(&request.frame(), service.sid, found)))
+}
+
+pub async fn update_messaging(request: &Request<'_, ChangedMessaging>) -> Result<Answer, Failure> {
+    let service = request.service()?.sid;
+    let country = country(request)?;
+    let ChangedMessaging { gateway: Id(gateway) } = request.read()?;
+    let changed = request.v2.registry.update_messaging(service, country, gateway).await?;
+    Ok(Answer::ok(&MessagingConfigurationView::new(&request.frame(), service, &changed)))
+}
+
+pub async fn delete_messaging(request: &Request<'_>) -> Result<Answer, Failure> {
+    let service = request.service()?.sid;
+    let country = country(request)?;
+    request.v2.registry.delete_messaging(service, country).await?;
+    Ok(Answer::empty())
+}
+
+fn country(request: &RequestContext<'_>) -> Result<String, Failure> {
+    request.behind("MessagingConfigurations").map(Cow::into_owned)
 }

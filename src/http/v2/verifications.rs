@@ -8,7 +8,7 @@ use tracing::{debug, info};
 use utoipa::openapi::Schema;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 
-use super::context::{Failure, RequestContext};
+use super::context::{Failure, Request, RequestContext};
 use super::error::Error;
 use super::params::{
     BeginChannel, Fields, Id, Off, Pairs, Parameter, Parameters as _, RiskCheck, SenderName, SubmittedCode,
@@ -85,7 +85,7 @@ parameters! {
 }
 
 /// `POST`: begins a verification, or sends its code again.
-pub async fn create(request: &RequestContext<'_>) -> Result<Answer, Failure> {
+pub async fn create(request: &Request<'_, Begin>) -> Result<Answer, Failure> {
     let service = request.service()?;
     let begin = read(request, &service)?;
     let number = begin.to;
@@ -96,15 +96,14 @@ pub async fn create(request: &RequestContext<'_>) -> Result<Answer, Failure> {
     shown(request, &service, StatusCode::CREATED, outcome)
 }
 
-/// `GET` of one.
-pub async fn fetch(request: &RequestContext<'_>) -> Result<Answer, Failure> {
+pub async fn fetch(request: &Request<'_>) -> Result<Answer, Failure> {
     let service = request.service()?;
     let outcome = request.v2.verifications.fetch(service.id, target(request)?).await;
     shown(request, &service, StatusCode::OK, outcome)
 }
 
 /// `POST` of one: ends it.
-pub async fn update(request: &RequestContext<'_>) -> Result<Answer, Failure> {
+pub async fn update(request: &Request<'_, End>) -> Result<Answer, Failure> {
     let service = request.service()?;
     let target = target(request)?;
     let End { ending } = request.read()?;
@@ -113,7 +112,7 @@ pub async fn update(request: &RequestContext<'_>) -> Result<Answer, Failure> {
 }
 
 /// `POST` of `VerificationCheck`. A wrong code is answered with 200 and `pending`.
-pub async fn check(request: &RequestContext<'_>) -> Result<Answer, Failure> {
+pub async fn check(request: &Request<'_, Check>) -> Result<Answer, Failure> {
     let service = request.service()?;
     let Check { code: SubmittedCode(code), to, sid } = request.read()?;
     let target = checked(request, service.id, to, sid.map(|Id(sid)| sid)).await?;
@@ -124,7 +123,7 @@ pub async fn check(request: &RequestContext<'_>) -> Result<Answer, Failure> {
     } else {
         debug!(request_id = request.request_id, %number, outcome = status.as_str(), "code checked");
     }
-    Ok(Answer::json(StatusCode::OK, &CheckView::new(&request.frame(), service.sid, &verification)))
+    Ok(Answer::ok(&CheckView::new(&request.frame(), service.sid, &verification)))
 }
 
 /// The verification whose code is checked. With an id and a number, the number must be the id's: it is looked up before
@@ -166,8 +165,8 @@ fn target(request: &RequestContext<'_>) -> Result<Target, Failure> {
     sid.or_else(number).ok_or_else(|| Failure::NotFound)
 }
 
-fn read(request: &RequestContext<'_>, service: &Service) -> Result<verify::Begin, Failure> {
-    let begin: Begin = request.read()?;
+fn read(request: &Request<'_, Begin>, service: &Service) -> Result<verify::Begin, Failure> {
+    let begin = request.read()?;
     let BeginChannel(channel) = begin.channel;
     if let Some(channel) = channel.filter(|channel| !request.channels.contains(channel)) {
         let problem = format!("{} is not served here", channel.as_str());

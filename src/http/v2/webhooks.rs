@@ -3,14 +3,12 @@
 
 use std::sync::Arc;
 
-use hyper::StatusCode;
 use serde::Serialize;
 use tracing::error;
 use utoipa::ToSchema;
 
-use super::context::{Failure, RequestContext};
+use super::context::{Failure, Request, RequestContext};
 use super::error::Error;
-use super::page::Page;
 use super::params::{Events, Note, Parameters as _, Text, WebhookVersion, parameters};
 use super::view::WebhookView;
 use crate::domain::{Sid, SidKind, Timestamp};
@@ -87,38 +85,34 @@ pub struct ReplayView {
     pub replayed: usize,
 }
 
-/// `GET`.
-pub fn list(request: &RequestContext<'_>) -> Result<Answer, Failure> {
+pub fn list(request: &Request<'_>) -> Result<Answer, Failure> {
     let service = request.service()?;
-    let page = Page::read(&request.fields)?;
-    let frame = request.frame();
-    let view = |webhook| WebhookView::new(&frame, service.sid, webhook);
-    Ok(request.listed("webhooks", page.of(service.webhooks.iter(), view), &[]))
+    request.list("webhooks", service.webhooks.iter(), |frame, webhook| {
+        WebhookView::new(frame, service.sid, webhook)
+    })
 }
 
 /// `POST`: the one answer that shows the secret.
-pub async fn create(request: &RequestContext<'_>) -> Result<Answer, Failure> {
+pub async fn create(request: &Request<'_, New>) -> Result<Answer, Failure> {
     let service = request.service()?.sid;
     let New { friendly_name: Note(name), event_types: Events(events), url: Text(url), status } =
         request.read()?;
     let wanted =
         WebhookFields { friendly_name: Some(name), event_types: Some(events), url: Some(url), status };
     let made = request.v2.registry.create_webhook(service, wanted).await?;
-    Ok(Answer::json(StatusCode::CREATED, &WebhookView::with_secret(&request.frame(), service, &made)))
+    Ok(Answer::created(&WebhookView::with_secret(&request.frame(), service, &made)))
 }
 
-/// `GET` of one.
-pub fn fetch(request: &RequestContext<'_>) -> Result<Answer, Failure> {
+pub fn fetch(request: &Request<'_>) -> Result<Answer, Failure> {
     let (service, sid) = webhook(request)?;
     let webhook = service.webhook(&sid)?;
-    Ok(Answer::json(StatusCode::OK, &WebhookView::new(&request.frame(), service.sid, webhook)))
+    Ok(Answer::ok(&WebhookView::new(&request.frame(), service.sid, webhook)))
 }
 
-/// `POST` of one.
-pub async fn update(request: &RequestContext<'_>) -> Result<Answer, Failure> {
+pub async fn update(request: &Request<'_, Changed>) -> Result<Answer, Failure> {
     let service = request.service()?.sid;
     let webhook = request.sid_behind("Webhooks", SidKind::Webhook)?;
-    let changed: Changed = request.read()?;
+    let changed = request.read()?;
     let wanted = WebhookFields {
         friendly_name: changed.friendly_name.map(|Note(name)| name),
         event_types: changed.event_types.map(|Events(events)| events),
@@ -126,11 +120,10 @@ pub async fn update(request: &RequestContext<'_>) -> Result<Answer, Failure> {
         status: changed.status,
     };
     let changed = request.v2.registry.update_webhook(service, webhook, wanted).await?;
-    Ok(Answer::json(StatusCode::OK, &WebhookView::new(&request.frame(), service, &changed)))
+    Ok(Answer::ok(&WebhookView::new(&request.frame(), service, &changed)))
 }
 
-/// `DELETE` of one.
-pub async fn delete(request: &RequestContext<'_>) -> Result<Answer, Failure> {
+pub async fn delete(request: &Request<'_>) -> Result<Answer, Failure> {
     let service = request.service()?.sid;
     let webhook = request.sid_behind("Webhooks", SidKind::Webhook)?;
     request.v2.registry.delete_webhook(service, webhook).await?;
@@ -138,9 +131,9 @@ pub async fn delete(request: &RequestContext<'_>) -> Result<Answer, Failure> {
 }
 
 /// `GET .../Deliveries`: the newest event first.
-pub async fn deliveries(request: &RequestContext<'_>) -> Result<Answer, Failure> {
+pub async fn deliveries(request: &Request<'_, DeliveryFilters>) -> Result<Answer, Failure> {
     let (service, webhook) = webhook(request)?;
-    let (page, began) = Page::read(&request.fields)?.begun(request.end_of_now());
+    let (page, began) = request.page()?.begun(request.end_of_now());
     let DeliveryFilters { state, kind, after, before } = request.read()?;
     let before = Some(before.map_or(began, |before| before.min(began)));
     let wanted = DeliveryQuery { state, kind, after, before, skip: page.skip(), limit: page.limit() };
@@ -153,7 +146,7 @@ pub async fn deliveries(request: &RequestContext<'_>) -> Result<Answer, Failure>
 }
 
 /// `POST .../Replay`: one event, or all since a moment whose delivery has failed, or all of them.
-pub async fn replay(request: &RequestContext<'_>) -> Result<Answer, Failure> {
+pub async fn replay(request: &Request<'_, Replayed>) -> Result<Answer, Failure> {
     let (service, webhook) = webhook(request)?;
     let Replayed { since, event, failed_only } = request.read()?;
     let what = match (event, since) {
@@ -166,7 +159,7 @@ pub async fn replay(request: &RequestContext<'_>) -> Result<Answer, Failure> {
         }
     };
     match request.v2.outbox.replay(service.id, webhook, what).await {
-        Ok(replayed) => Ok(Answer::json(StatusCode::OK, &ReplayView { replayed })),
+        Ok(replayed) => Ok(Answer::ok(&ReplayView { replayed })),
         Err(ReplayError::NotFound) => Err(Failure::NotFound),
         Err(error @ ReplayError::NoRoom(_)) => Err(Error::too_many(error.to_string()).into()),
         Err(ReplayError::Refused(refusal)) => Err(unavailable(request, refusal).into()),
