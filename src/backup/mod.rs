@@ -23,7 +23,7 @@ use crate::store::{Entry, Key};
 use crate::webhook::EventRecord;
 
 /// The format that is written and read.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 
 /// Checks that a stored record can be decoded and that its expiry matches its content.
 ///

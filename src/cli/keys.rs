@@ -40,8 +40,8 @@ enum KeysCommand {
         #[arg(long, value_name = "NAME|VA..")]
         service: Option<String>,
 
-        /// What for: verify (send and check codes), admin (change services), metrics. May be given several times.
-        #[arg(long, value_name = "SCOPE", default_values_t = ["verify".to_owned()], value_delimiter = ',', value_parser = ["verify", "admin", "metrics"])]
+        /// What for: verify (send and check codes), admin (change services). May be given several times.
+        #[arg(long, value_name = "SCOPE", default_values_t = ["verify".to_owned()], value_delimiter = ',', value_parser = ["verify", "admin"])]
         scope: Vec<String>,
 
         /// What you call it, such as the program that will have it.

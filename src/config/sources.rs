@@ -186,7 +186,7 @@ impl File<'_> {
         let nested = !group.is_empty() || !path.contains('.');
         if self.names.keys.contains_key(path) || nested && self.names.paths().any(|known| known == path) {
             self.leaf(path, value, origin, given);
-        } else if nested && !self.names.children(path).is_empty() {
+        } else if nested && !path.is_empty() && !self.names.children(path).is_empty() {
             match value {
                 Value::Object(members) => {
                     for (name, value) in members {

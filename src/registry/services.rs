@@ -56,9 +56,12 @@ impl Registry {
         settings: &ServiceSettings,
         given: Map<String, Value>,
     ) -> Result<ServiceSettings, RegistryError> {
+        // What is stored stays, also where the configuration has changed since.
+        let is_new: Vec<String> = given.keys().cloned().collect();
         let settings = settings.with(given)?;
         let templates: Vec<&Template> = self.0.templates.iter().collect();
-        let wrong = settings.validate(&templates).err().and_then(|wrong| wrong.into_iter().next());
+        let wrong = settings.validate(&templates).err().into_iter().flatten();
+        let wrong = wrong.into_iter().find(|error| is_new.iter().any(|key| key == error.key));
         wrong.map_or(Ok(settings), |error| Err(error.into()))
     }
 

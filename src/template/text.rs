@@ -137,7 +137,11 @@ fn cut(text: &str, brand: &str) -> (Vec<Part>, Option<String>) {
             }
             PieceKind::DoubleBrace(brace) | PieceKind::Stray(brace) => {
                 literal.push_str(piece.raw);
-                if brace == '{' {
+                if piece.raw == "{{" {
+                    problem.get_or_insert_with(|| {
+                        "it has a \"{{\" that begins no name of 1 to 64 letters, digits, _ and - between {{ and }}".to_owned()
+                    });
+                } else if brace == '{' {
                     problem.get_or_insert_with(|| "it has a \"{\" without a \"}\"".to_owned());
                 }
             }

@@ -36,7 +36,7 @@ const ACCESS: &str = "User: the account's sid (AC...) with its auth token as pas
 const BASIC: &str = "basic";
 const JSON: &str = "application/json";
 
-/// What goes wrong on every route, before its path is known.
+/// A head that is too large, which is answered without a body before its path is known.
 const OF_THE_CONNECTION: u16 = 431;
 /// What goes wrong where a body is read.
 const OF_A_BODY: [u16; 3] = [400, 408, 413];
@@ -273,9 +273,10 @@ fn answer_example(route: &Route) -> Option<String> {
 }
 
 fn failure(group: &Group, status: u16, schemas: &mut Schemas) -> Response {
-    // What goes wrong before the path is known has one form on every route.
-    let errors = if status == OF_THE_CONNECTION { Shape::Envelope } else { group.errors };
-    let name = match errors {
+    if status == OF_THE_CONNECTION {
+        return ResponseBuilder::new().description(meaning(status)).build();
+    }
+    let name = match group.errors {
         Shape::Envelope => schema::<Envelope>(schemas),
         Shape::Message => schema::<Message>(schemas),
         Shape::Twilio => schema::<TwilioError>(schemas),

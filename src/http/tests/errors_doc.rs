@@ -117,8 +117,8 @@ const PROBLEMS: &str = "
 
 These requests got no decision: none of them says that a code was sent, right or wrong. After 500, or
 503 because the store failed, an attempt may count all the same, for trouble errs on the strict side.
-413 tells the configured limit. What goes wrong before the path is known has the envelope on every
-route.
+413 tells the configured limit. A request that is not HTTP gets 400 without a body, and a head that is
+too large 431 without a body.
 ";
 
 fn table(doc: &mut String, title: &str, rows: impl Iterator<Item = (&'static str, Answer)>) {
