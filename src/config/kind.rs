@@ -73,7 +73,15 @@ impl<K: Kind> Stored<K> {
     where
         T: TryFrom<K::Value> + Deserialize<'de>,
     {
-        if from.is_human_readable() { As::<K>::deserialize(from) } else { T::deserialize(from) }
+        if !from.is_human_readable() {
+            return T::deserialize(from);
+        }
+        let value = Value::deserialize(from)?;
+        // Exports have null for a value that is missing.
+        match T::deserialize(Value::Null) {
+            Ok(none) if value.is_null() => Ok(none),
+            _ => As::<K>::deserialize(value).map_err(D::Error::custom),
+        }
     }
 
     pub fn serialize<T, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error>

@@ -141,7 +141,6 @@ impl ServiceSettings {
             _ => Map::new(),
         };
         members.extend(given);
-        members.retain(|_, value| !value.is_null());
         serde_path_to_error::deserialize(Value::Object(members)).map_err(|error| {
             let path = error.path().to_string();
             let key = service_parameters().iter().find(|parameter| parameter.key == path);
