@@ -33,12 +33,16 @@ use crate::shard::Shards;
 pub(crate) use self::event::{About, Event, EventId, MessageAbout};
 #[cfg(any(feature = "server", test))]
 pub(crate) use self::list::{DeliveryQuery, Replay, ReplayError};
-pub(crate) use self::record::{Delivery, DeliveryState, EventRecord, WebhookAttempt};
+#[cfg(test)]
+pub(crate) use self::record::Delivery;
+#[cfg(any(feature = "server", test))]
+pub(crate) use self::record::DeliveryState;
+pub(crate) use self::record::EventRecord;
 pub(crate) use self::recorder::EventRecorder;
 pub use self::transport::Poster;
-pub(crate) use self::transport::{AttemptError, Subscribers, Transport};
 #[cfg(test)]
-pub(crate) use self::transport::{Post, Posted};
+pub(crate) use self::transport::{AttemptError, Post, Posted};
+pub(crate) use self::transport::{Subscribers, Transport};
 #[cfg(feature = "server")]
 pub(crate) use self::view::{AttemptView, DeliveryView};
 pub(crate) use crate::registry::EventType;

@@ -3,7 +3,9 @@
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
-use super::{AttemptError, Delivery, DeliveryState, EventId, WebhookAttempt};
+use super::EventId;
+use super::record::{Delivery, DeliveryState, WebhookAttempt};
+use super::transport::AttemptError;
 use crate::domain::{DateTime, Sid};
 
 /// A delivery of an event to a webhook.
