@@ -182,7 +182,7 @@ fn the_example_in_the_documentation_is_what_the_program_writes() {
 
 #[test]
 fn another_format_is_refused_with_who_wrote_it() {
-    for format in [1, 2, 4] {
+    for format in [1, 2, 3, 5] {
         let line = json!({"is": "onceward export", "format": format, "program": "9.1.0", "colour": "blue"});
         let error = read(format!("{line}\n").as_bytes()).expect_err("refused").to_string();
         assert!(error.contains(&format!("format {format}, written by onceward 9.1.0")), "{error}");
@@ -191,7 +191,7 @@ fn another_format_is_refused_with_who_wrote_it() {
 
 #[test]
 fn what_is_no_export_is_called_that() {
-    for text in ["\n", "hello\n", "{}\n", "{\"is\":\"a list\",\"format\":3}\n", "[1]\n"] {
+    for text in ["\n", "hello\n", "{}\n", "{\"is\":\"a list\",\"format\":4}\n", "[1]\n"] {
         let error = read(text.as_bytes()).expect_err("refused");
         assert!(matches!(error, ImportError::NoExport), "{text:?}: {error}");
     }

@@ -17,7 +17,6 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 const XML: HeaderValue = HeaderValue::from_static("text/xml; charset=utf-8");
 
-/// The form of the JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
     /// `{"code","message","data"}`: all routes but the tutorial's.
@@ -31,13 +30,9 @@ pub enum Shape {
 /// What a client gets, but for the headers that all answers share.
 #[derive(Debug)]
 pub struct Answer {
-    /// The HTTP status.
     pub status: StatusCode,
-    /// The media type of the body.
     pub content_type: HeaderValue,
-    /// The content.
     pub body: Bytes,
-    /// Headers that only this answer has.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// The reason of a refusal, for the log.
     pub refusal: Option<Refusal>,
@@ -54,17 +49,14 @@ impl Answer {
         Self::json(status, &Envelope { code, message, data })
     }
 
-    /// The tutorial's shape.
     pub fn message(status: StatusCode, message: &str) -> Self {
         Self::json(status, &Message { message })
     }
 
-    /// No content at all.
     pub fn empty() -> Self {
         Self::xml(StatusCode::NO_CONTENT, Bytes::new())
     }
 
-    /// An XML document.
     pub fn xml(status: StatusCode, document: impl Into<Bytes>) -> Self {
         Self { status, content_type: XML, body: document.into(), headers: Vec::new(), refusal: None }
     }
@@ -75,30 +67,25 @@ impl Answer {
         Self::json(status, &TwilioError { code, message, more_info, status: status.as_u16() })
     }
 
-    /// A JSON document that was written before.
     pub fn json_text(status: StatusCode, text: &'static str) -> Self {
         let body = Bytes::from_static(text.as_bytes());
         Self { status, content_type: JSON, body, headers: Vec::new(), refusal: None }
     }
 
-    /// A JSON document.
     pub fn json(status: StatusCode, body: &impl Serialize) -> Self {
         // Our bodies are texts, numbers and lists and maps of them, which serialise without fail.
         let body = serde_json::to_vec(body).unwrap_or_default();
         Self { status, content_type: JSON, body: body.into(), headers: Vec::new(), refusal: None }
     }
 
-    /// A resource, as JSON.
     pub fn ok(resource: &impl Serialize) -> Self {
         Self::json(StatusCode::OK, resource)
     }
 
-    /// A resource that was made, as JSON.
     pub fn created(resource: &impl Serialize) -> Self {
         Self::json(StatusCode::CREATED, resource)
     }
 
-    /// Names the methods that would have been answered.
     #[must_use]
     pub fn allowing(mut self, methods: &'static str) -> Self {
         self.headers.push((ALLOW, HeaderValue::from_static(methods)));
@@ -112,14 +99,12 @@ impl Answer {
         self
     }
 
-    /// Tells the client when to try again.
     #[must_use]
     pub fn retry_later(mut self) -> Self {
         self.headers.push((RETRY_AFTER, RETRY_AFTER_SECONDS));
         self
     }
 
-    /// Notes the reason of a refusal.
     #[must_use]
     pub fn because(mut self, refusal: Refusal) -> Self {
         self.refusal = Some(refusal);

@@ -99,7 +99,6 @@ pub struct VerifyCode<'a> {
     sms_code: Cow<'a, str>,
 }
 
-/// The parameters of a body.
 pub fn describe<T: PartialSchema>() -> Vec<Param> {
     Param::of_object(T::schema())
 }

@@ -18,20 +18,9 @@ use crate::numbers::{
     CheckOutcome, CheckRequest, Refusal, Reply, SendOptions, SendOutcome, SendRequest, Verifier,
 };
 
-/// Whether the server can do its work now; else the reasons, for `/readyz`. Asked at each request
-/// of that route, so it must be cheap.
-pub type Readiness = Arc<dyn Fn() -> Result<(), Vec<String>> + Send + Sync>;
-
-/// How the gateways are, for `/readyz`, in the order in which they are tried. As cheap as [`Readiness`].
-pub type Gateways = Arc<dyn Fn() -> Vec<GatewayHealth> + Send + Sync>;
-
-/// How many numbers are remembered and may be, for `/readyz`; `None` while they are being loaded. As cheap
-/// as [`Readiness`].
-pub type Numbers = Arc<dyn Fn() -> Option<Usage> + Send + Sync>;
-
 /// Everything the endpoints need.
 pub struct Deps<V = Verifier> {
-    /// Who decides.
+    /// Decides sends and checks.
     pub verifier: V,
     /// Which set of answers `/api/*` gives.
     pub answers: AnswerSet,
@@ -43,18 +32,19 @@ pub struct Deps<V = Verifier> {
     pub lockout: Duration,
     /// What a code sent through `/send-code` is like.
     pub tutorial_code: SendOptions,
-    /// Answers `/readyz`.
-    pub readiness: Readiness,
-    /// The gateways' part of `/readyz`.
-    pub gateways: Gateways,
-    /// The numbers' part of `/readyz`.
-    pub numbers: Numbers,
+    /// Whether the server can do its work now, else the reasons. This and the next two are called at each request of
+    /// `/readyz`, and must be cheap.
+    pub readiness: Arc<dyn Fn() -> Result<(), Vec<String>> + Send + Sync>,
+    /// The health of the gateways, in the order in which they are tried.
+    pub gateways: Arc<dyn Fn() -> Vec<GatewayHealth> + Send + Sync>,
+    /// How many numbers are remembered and may be; `None` while they are being loaded.
+    pub numbers: Arc<dyn Fn() -> Option<Usage> + Send + Sync>,
     /// The channels that a send may ask for.
     pub channels: Vec<Channel>,
     /// Takes what Twilio reports; `None` when nothing is to be reported, and the paths do not exist.
     pub callbacks: Option<Arc<dyn Callbacks>>,
-    /// What `/v2` is served with, which arrives when the store is loaded: until then those routes answer 503. Whoever sets
-    /// it does so before the verifier decides anything, for it says who may use the compatible routes.
+    /// What `/v2` is served with, which arrives when the store is loaded: until then those routes answer 503. It is set
+    /// before the verifier decides anything, for it says who may use the compatible routes.
     pub v2: Arc<OnceLock<V2>>,
     /// The simulator, whose messages `/inbox` shows; `None` when messages go to a provider.
     pub inbox: Option<Arc<Simulator>>,
@@ -67,7 +57,7 @@ pub struct Deps<V = Verifier> {
     pub request_id_prefix: u32,
 }
 
-/// Who decides sends and checks: the [`Verifier`], or a script in tests.
+/// Decides sends and checks: the [`Verifier`], or a script in tests.
 pub trait Verify: Send + Sync + 'static {
     /// As [`Verifier::send`].
     fn send(&self, request: SendRequest) -> impl Future<Output = Result<Reply<SendOutcome>, Refusal>> + Send;
@@ -108,9 +98,9 @@ pub struct GatewayHealth {
     pub problem: Option<String>,
 }
 
-/// Who takes what gateways report on their own.
+/// Receives what gateways report on their own.
 pub trait Callbacks: Send + Sync + 'static {
-    /// Takes one report. Whoever sent it is not known yet: the receiver checks the signature.
+    /// Takes one report. The sender is not known yet: the receiver checks the signature.
     fn receive(&self, request: CallbackRequest) -> BoxFuture<'_, CallbackAnswer>;
 
     /// The path of the public address, without a slash at its end: a proxy that leaves paths as they are

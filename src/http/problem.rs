@@ -13,27 +13,18 @@ use crate::numbers::Refusal;
 pub enum Problem {
     /// Not what the endpoint reads. The reason is for the log.
     BadBody(BadBody),
-    /// No such path.
     NotFound,
-    /// The path exists, with these methods.
     MethodNotAllowed(&'static str),
-    /// No credential, or a wrong one.
     Unauthenticated,
-    /// A credential that may not do this.
     Forbidden,
     /// A browser's request that a page of another site made.
     CrossSite,
-    /// A report that is not signed by the gateway.
     BadSignature,
-    /// A report that cannot be taken now.
     CallbackUnavailable,
     /// A request for the inbox under a host name that an attacker may have registered.
     ForeignHost,
-    /// More than this many bytes.
     BodyTooLarge(usize),
-    /// The body did not arrive in time.
     BodyTooSlow,
-    /// A shard refused the request.
     Refused(Refusal),
     /// Our own mistake.
     Panicked,
@@ -41,130 +32,96 @@ pub enum Problem {
     BadHead,
     /// HTTP without TLS, where TLS is spoken.
     PlainHttp,
-    /// The head did not arrive in time.
     HeadTooSlow,
-    /// All connections are taken.
     TooManyConnections,
 }
 
 impl Problem {
-    /// The status, which is also the envelope's code.
-    pub const fn status(self) -> StatusCode {
-        match self {
-            Self::BadBody(_) | Self::BadHead | Self::PlainHttp => StatusCode::BAD_REQUEST,
-            Self::NotFound => StatusCode::NOT_FOUND,
-            Self::Unauthenticated => StatusCode::UNAUTHORIZED,
-            Self::Forbidden | Self::CrossSite | Self::ForeignHost | Self::BadSignature => {
-                StatusCode::FORBIDDEN
+    /// The status, which is also the envelope's code, and the message.
+    fn status_and_message(self) -> (StatusCode, Cow<'static, str>) {
+        const REFUSED: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
+        let (status, message) = match self {
+            Self::BadBody(_) => (StatusCode::BAD_REQUEST, "Invalid request body"),
+            Self::NotFound => (StatusCode::NOT_FOUND, "Not found. GET / names what is served here."),
+            Self::Unauthenticated => (
+                StatusCode::UNAUTHORIZED,
+                "Authenticate with the account's sid and auth token, or with an API key's sid and secret.",
+            ),
+            Self::Forbidden => (StatusCode::FORBIDDEN, "This API key may not do that."),
+            Self::CrossSite => (StatusCode::FORBIDDEN, "Web pages of other sites may not call this."),
+            Self::BadSignature => (
+                StatusCode::FORBIDDEN,
+                "The signature does not match. Is public-url what the provider was told?",
+            ),
+            Self::CallbackUnavailable => (REFUSED, "The report could not be taken. Try again shortly."),
+            Self::ForeignHost => (
+                StatusCode::FORBIDDEN,
+                "The inbox can be opened only by an IP address, localhost, or the configured host name.",
+            ),
+            Self::MethodNotAllowed(allow) => {
+                let message = format!("Method not allowed. Allowed here: {allow}.");
+                return (StatusCode::METHOD_NOT_ALLOWED, message.into());
             }
-            Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::BodyTooSlow | Self::HeadTooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::Refused(Refusal::NumberBusy) => StatusCode::TOO_MANY_REQUESTS,
-            Self::Refused(
-                Refusal::Overloaded
-                | Refusal::SendsOverloaded
-                | Refusal::TooManyNumbers
-                | Refusal::StoreUnavailable
-                | Refusal::Stopping,
-            )
-            | Self::CallbackUnavailable
-            | Self::TooManyConnections => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
-        }
+            Self::BodyTooLarge(limit) => {
+                let message = format!("Request body too large. At most {limit} bytes are read.");
+                return (StatusCode::PAYLOAD_TOO_LARGE, message.into());
+            }
+            Self::BodyTooSlow => (StatusCode::REQUEST_TIMEOUT, "The request body did not arrive in time."),
+            Self::Refused(Refusal::NumberBusy) => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "Too many requests for this number are in progress. Try again shortly.",
+            ),
+            Self::Refused(Refusal::Overloaded) => {
+                (REFUSED, "Too many requests are in progress. Try again shortly.")
+            }
+            Self::Refused(Refusal::SendsOverloaded) => {
+                (REFUSED, "Too many messages are waiting to be sent. Try again shortly.")
+            }
+            Self::Refused(Refusal::TooManyNumbers) => {
+                (REFUSED, "Too many numbers are being verified. Try again shortly.")
+            }
+            Self::Refused(Refusal::StoreUnavailable) => {
+                (REFUSED, "The request could not be stored safely. Try again shortly.")
+            }
+            Self::Refused(Refusal::Stopping) => {
+                (REFUSED, "The server is stopping or restarting. Try again shortly.")
+            }
+            Self::Panicked => (StatusCode::INTERNAL_SERVER_ERROR, "Internal server error occurred."),
+            Self::BadHead => (StatusCode::BAD_REQUEST, "The request is not valid HTTP."),
+            Self::PlainHttp => {
+                (StatusCode::BAD_REQUEST, "This port speaks HTTPS only. Begin the address with https://.")
+            }
+            Self::HeadTooSlow => (StatusCode::REQUEST_TIMEOUT, "The request did not arrive in time."),
+            Self::TooManyConnections => (REFUSED, "Too many connections are open. Try again shortly."),
+        };
+        (status, message.into())
     }
 
     /// Twilio's number of the error. Where Twilio documents none it is made as Twilio's own general ones are: 20000 and
     /// the status.
-    pub const fn twilio_code(self) -> u32 {
+    pub fn twilio_code(self) -> u32 {
         match self {
             Self::BadBody(_) => 60200,
             Self::Unauthenticated | Self::Forbidden => 20003,
             Self::MethodNotAllowed(_) => 20004,
-            Self::NotFound
-            | Self::CrossSite
-            | Self::BadSignature
-            | Self::CallbackUnavailable
-            | Self::ForeignHost
-            | Self::BodyTooLarge(_)
-            | Self::BodyTooSlow
-            | Self::Refused(_)
-            | Self::Panicked
-            | Self::BadHead
-            | Self::PlainHttp
-            | Self::HeadTooSlow
-            | Self::TooManyConnections => 20_000 + self.status().as_u16() as u32,
+            _ => 20_000 + u32::from(self.status_and_message().0.as_u16()),
         }
-    }
-
-    /// The message.
-    pub fn message(self) -> Cow<'static, str> {
-        Cow::Borrowed(match self {
-            Self::BadBody(_) => "Invalid request body",
-            Self::NotFound => "Not found. GET / names what is served here.",
-            Self::Unauthenticated => {
-                "Authenticate with the account's sid and auth token, or with an API key's sid and secret."
-            }
-            Self::Forbidden => "This API key may not do that.",
-            Self::CrossSite => "Web pages of other sites may not call this.",
-            Self::BadSignature => "The signature does not match. Is public-url what the provider was told?",
-            Self::CallbackUnavailable => "The report could not be taken. Try again shortly.",
-            Self::ForeignHost => {
-                "The inbox can be opened only by an IP address, localhost, or the configured host name."
-            }
-            Self::MethodNotAllowed(allow) => {
-                return Cow::Owned(format!("Method not allowed. Allowed here: {allow}."));
-            }
-            Self::BodyTooLarge(limit) => {
-                return Cow::Owned(format!("Request body too large. At most {limit} bytes are read."));
-            }
-            Self::BodyTooSlow => "The request body did not arrive in time.",
-            Self::Refused(Refusal::Overloaded) => "Too many requests are in progress. Try again shortly.",
-            Self::Refused(Refusal::NumberBusy) => {
-                "Too many requests for this number are in progress. Try again shortly."
-            }
-            Self::Refused(Refusal::SendsOverloaded) => {
-                "Too many messages are waiting to be sent. Try again shortly."
-            }
-            Self::Refused(Refusal::TooManyNumbers) => {
-                "Too many numbers are being verified. Try again shortly."
-            }
-            Self::Refused(Refusal::StoreUnavailable) => {
-                "The request could not be stored safely. Try again shortly."
-            }
-            Self::Refused(Refusal::Stopping) => "The server is stopping or restarting. Try again shortly.",
-            Self::Panicked => "Internal server error occurred.",
-            Self::BadHead => "The request is not valid HTTP.",
-            Self::PlainHttp => "This port speaks HTTPS only. Begin the address with https://.",
-            Self::HeadTooSlow => "The request did not arrive in time.",
-            Self::TooManyConnections => "Too many connections are open. Try again shortly.",
-        })
     }
 
     /// The answer in the shape of the route.
     pub fn answer(self, shape: Shape) -> Answer {
+        let (status, message) = self.status_and_message();
         let answer = match shape {
-            Shape::Envelope => Answer::plain(self.status(), &self.message()),
-            Shape::Message => Answer::message(self.status(), &self.message()),
-            Shape::Twilio => Answer::twilio_error(self.status(), self.twilio_code(), &self.message()),
+            Shape::Envelope => Answer::plain(status, &message),
+            Shape::Message => Answer::message(status, &message),
+            Shape::Twilio => Answer::twilio_error(status, self.twilio_code(), &message),
         };
         match self {
             Self::MethodNotAllowed(allow) => answer.allowing(allow),
             Self::Unauthenticated => answer.asking_for_a_credential(),
             Self::Refused(refusal) => answer.retry_later().because(refusal),
             Self::TooManyConnections | Self::CallbackUnavailable => answer.retry_later(),
-            Self::BadBody(_)
-            | Self::NotFound
-            | Self::Forbidden
-            | Self::CrossSite
-            | Self::BadSignature
-            | Self::ForeignHost
-            | Self::BodyTooLarge(_)
-            | Self::BodyTooSlow
-            | Self::Panicked
-            | Self::BadHead
-            | Self::PlainHttp
-            | Self::HeadTooSlow => answer,
+            _ => answer,
         }
     }
 }
@@ -173,64 +130,36 @@ impl Problem {
 /// client sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadBody {
-    /// The connection or the chunked coding broke off.
     #[error("it broke off, or its chunks are not valid")]
     Broken,
-    /// Some bytes are no text.
     #[error("it is not UTF-8")]
     NotUtf8,
-    /// No JSON, or something behind it.
     #[error("it is not JSON at line {line}, column {column}")]
     NotJson {
-        /// From 1.
         line: usize,
-        /// From 1, in bytes.
+        /// In bytes, as all columns here.
         column: usize,
     },
-    /// JSON that ends too early, or nothing at all.
     #[error("it ends before the JSON does")]
     Unfinished,
-    /// A field that must be there is not.
     #[error("the field {field} is missing")]
-    Missing {
-        /// The field's name.
-        field: &'static str,
-    },
-    /// A field is given twice, which is ambiguous.
+    Missing { field: &'static str },
     #[error("the field {field} is given twice")]
-    Twice {
-        /// The field's name.
-        field: &'static str,
-    },
-    /// JSON of another type stands where a string or an object must be.
+    Twice { field: &'static str },
     #[error("it has something else at line {line}, column {column}, where {expected} must be")]
-    OtherType {
-        /// What is read there.
-        expected: &'static str,
-        /// From 1.
-        line: usize,
-        /// From 1, in bytes.
-        column: usize,
-    },
-    /// The number is none.
+    OtherType { expected: &'static str, line: usize, column: usize },
     #[error("phoneNumber cannot be used: {0}")]
     Number(NumberError),
-    /// The code is an empty string.
     #[error("the code is empty")]
     EmptyCode,
-    /// No channel that there is.
     #[error("channel is none of sms, call and whatsapp")]
     Channel,
-    /// One that no gateway here serves, or that is switched off.
     #[error("the channel {0} is not served here")]
     ChannelNotServed(&'static str),
-    /// No language.
     #[error("locale is not a language tag such as de or pt-BR")]
     Locale,
-    /// No hash of an Android app.
     #[error("appHash is not 11 characters of A-Z, a-z, 0-9, + and /")]
     AppHash,
-    /// A report of a gateway that is signed, and yet not what its path reads.
     #[error("it is not a report of this kind")]
     Report,
 }

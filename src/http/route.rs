@@ -17,9 +17,7 @@ use crate::registry::Scope;
 
 /// Routes that belong together: they read and refuse alike.
 pub struct Group {
-    /// Its name.
     pub name: &'static str,
-    /// Its purpose.
     pub about: &'static str,
     /// Who may use its routes, unless a route says otherwise.
     pub access: Access,
@@ -28,44 +26,34 @@ pub struct Group {
     pub errors: Shape,
     /// Media types of bodies, the first for examples.
     pub bodies: &'static [&'static str],
-    /// Its routes.
     pub routes: &'static [Route],
 }
 
 /// A method at a path.
 pub struct Route {
-    /// The method.
     pub verb: Verb,
     /// The path, with the names of its variable segments in braces.
     pub path: &'static str,
     /// Its name for generated clients.
     pub id: &'static str,
-    /// Its purpose, in a few words.
     pub summary: &'static str,
-    /// More about it.
     pub about: &'static str,
     /// Who may use it; `None` for the group's rule.
     pub access: Option<Access>,
-    /// What answers it.
     pub handler: Handler,
     /// Its parameters: in the query of a `GET`, else in the body.
     pub params: fn() -> Vec<Param>,
-    /// The headers that it reads.
     pub headers: fn() -> Vec<Param>,
-    /// The answer to a good request.
     pub success: Success,
     /// Other statuses of its own.
     pub others: &'static [u16],
 }
 
-/// A method of a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verb {
     /// `GET`, and `HEAD`, which is answered as `GET` without its body.
     Get,
-    /// `POST`
     Post,
-    /// `DELETE`
     Delete,
 }
 
@@ -79,7 +67,6 @@ impl Verb {
         }
     }
 
-    /// Its name.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Get => "GET",
@@ -89,10 +76,8 @@ impl Verb {
     }
 }
 
-/// Who may use a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Everyone.
     Open,
     /// Everyone, unless the server asks for a key with the scope `verify`.
     Compatible,
@@ -114,23 +99,14 @@ impl Access {
 /// What answers a route. The four compatible routes are called directly: they are the ones that must be cheap.
 #[derive(Clone, Copy)]
 pub enum Handler {
-    /// `/api/send-otp`
     SendOtp,
-    /// `/api/verify-otp`
     VerifyOtp,
-    /// `/send-code`
     SendCode,
-    /// `/verify-code`
     VerifyCode,
-    /// A resource below `/v2`.
     V2(V2Handler),
-    /// A report of a gateway.
     Callback(CallbackKind),
-    /// The simulator's inbox.
     Inbox,
-    /// `/readyz`
     Ready,
-    /// `/`
     Index,
     /// An answer that does not depend on the request.
     Fixed(fn() -> Answer),
@@ -139,23 +115,17 @@ pub enum Handler {
 /// A handler, and the parameters that it reads.
 pub struct Endpoint(pub Handler, pub fn() -> Vec<Param>);
 
-/// A handler below `/v2`.
 pub type V2Handler = for<'a> fn(&'a v2::RequestContext<'a>) -> BoxFuture<'a, Result<Answer, v2::Failure>>;
 
 /// The answer to a good request.
 pub struct Success {
-    /// The status.
     pub status: u16,
-    /// Its meaning.
     pub about: &'static str,
-    /// The body.
     pub content: Content,
 }
 
-/// A body of an answer.
 #[derive(Clone, Copy)]
 pub enum Content {
-    /// None.
     Nothing,
     /// Text of this media type.
     Text(&'static str),
@@ -168,7 +138,6 @@ pub enum Content {
 /// Adds a type's schema, and those that it names; returns its name.
 pub type SchemaOf = fn(&mut Vec<(String, RefOr<Schema>)>) -> String;
 
-/// The [`SchemaOf`] of a type.
 pub fn schema<T: ToSchema>(schemas: &mut Vec<(String, RefOr<Schema>)>) -> String {
     let name = T::name().into_owned();
     schemas.push((name.clone(), T::schema()));
@@ -200,7 +169,6 @@ impl Route {
         }
     }
 
-    /// Its parameters, with those of every list.
     pub fn params(&self) -> Vec<Param> {
         let mut params = (self.params)();
         if matches!(self.success.content, Content::List(..)) {
@@ -210,11 +178,8 @@ impl Route {
     }
 }
 
-/// A path and its methods.
 pub struct Resource {
-    /// The path of its routes.
     pub path: &'static str,
-    /// The form of its errors.
     pub errors: Shape,
     /// The methods that it answers, as the `Allow` header spells them.
     pub allow: String,
@@ -256,22 +221,18 @@ impl Resource {
         self.routes.iter().find(|(_, route)| route.verb == verb).copied()
     }
 
-    /// What answers its first method.
     pub fn first(&self) -> Option<Handler> {
         self.routes.first().map(|(_, route)| route.handler)
     }
 
-    /// Whether it answers a method.
     pub fn allows(&self, method: &Method) -> bool {
         self.route(method).is_some()
             || self.not_served.is_some() && self.allow.split(", ").any(|name| name == method.as_str())
     }
 }
 
-/// What a path leads to.
 #[derive(Clone, Copy)]
 pub enum Target {
-    /// A resource.
     Resource(&'static Resource),
     /// Nothing, with this form of errors.
     Unknown(Shape),
@@ -300,7 +261,6 @@ impl Target {
         }
     }
 
-    /// The form of its errors.
     pub const fn errors(self) -> Shape {
         match self {
             Self::Resource(resource) => resource.errors,
@@ -319,7 +279,6 @@ impl Target {
         }
     }
 
-    /// Whether it takes reports of gateways.
     pub fn is_callback(self) -> bool {
         matches!(self, Self::Resource(resource) if matches!(resource.first(), Some(Handler::Callback(_))))
     }
@@ -382,7 +341,6 @@ impl<'a> Segments<'a> {
         Some(Self { segments, count })
     }
 
-    /// The segment behind this one.
     pub fn behind(&self, name: &str) -> Option<&'a str> {
         let at = self.segments[..self.count].iter().position(|segment| *segment == name)?;
         self.segments[..self.count].get(at + 1).copied()

@@ -21,7 +21,6 @@ use crate::web::{self, InboxError};
 
 static X_TWILIO_SIGNATURE: HeaderName = HeaderName::from_static("x-twilio-signature");
 
-/// `GET /hello-world`
 pub fn hello_world() -> Answer {
     Answer::envelope(StatusCode::OK, 200, "Successful Response", Some("Hello world"))
 }
@@ -61,12 +60,10 @@ fn accepts_html(headers: &HeaderMap) -> bool {
     })
 }
 
-/// `GET /openapi.json`
 pub fn description() -> Answer {
     Answer::json_text(StatusCode::OK, openapi::text())
 }
 
-/// `GET /docs`
 pub fn docs() -> Answer {
     openapi::page().into()
 }

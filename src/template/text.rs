@@ -139,7 +139,8 @@ fn cut(text: &str, brand: &str) -> (Vec<Part>, Option<String>) {
                 literal.push_str(piece.raw);
                 if piece.raw == "{{" {
                     problem.get_or_insert_with(|| {
-                        "it has a \"{{\" that begins no name of 1 to 64 letters, digits, _ and - between {{ and }}".to_owned()
+                        "it has a \"{{\" without \"}}\" after a name of 1 to 64 letters, digits, _ and -"
+                            .to_owned()
                     });
                 } else if brace == '{' {
                     problem.get_or_insert_with(|| "it has a \"{\" without a \"}\"".to_owned());

@@ -3,53 +3,35 @@
 
 use askama::Template;
 
-use super::page::{Page, STYLE, STYLE_ONLY};
+use super::{Page, STYLE, STYLE_ONLY};
 
 /// What the page shows.
 pub struct Docs {
-    /// The program's name.
     pub title: &'static str,
-    /// Its version.
     pub version: &'static str,
-    /// What it is for.
     pub about: &'static str,
-    /// How to say who asks.
     pub access: &'static str,
-    /// The routes.
     pub groups: Vec<DocsGroup>,
 }
 
 /// Routes that belong together.
 pub struct DocsGroup {
-    /// What they are called.
     pub name: &'static str,
-    /// Where they are on the page.
     pub anchor: String,
-    /// What they are for.
     pub about: &'static str,
-    /// Each of them.
     pub routes: Vec<DocsRoute>,
 }
 
 /// A method at a path.
 pub struct DocsRoute {
-    /// Where it is on the page.
     pub anchor: &'static str,
-    /// The method.
     pub method: &'static str,
-    /// The path.
     pub path: &'static str,
-    /// What it does, in a few words.
     pub summary: &'static str,
-    /// What else is to be known.
     pub about: &'static str,
-    /// Who may ask.
     pub access: &'static str,
-    /// What it takes.
     pub params: Vec<DocsParam>,
-    /// A call.
     pub curl: String,
-    /// What it may be answered.
     pub answers: Vec<DocsAnswer>,
     /// A good answer's body; empty if it has none.
     pub example: String,
@@ -57,23 +39,17 @@ pub struct DocsRoute {
 
 /// A parameter.
 pub struct DocsParam {
-    /// Its name.
     pub name: String,
     /// Where it goes: `path`, `header`, `query` or `body`.
     pub place: &'static str,
-    /// Whether it must be there.
     pub required: bool,
-    /// What it may be.
     pub accepts: String,
-    /// What it means.
     pub about: String,
 }
 
 /// A status and what it means.
 pub struct DocsAnswer {
-    /// The status.
     pub status: u16,
-    /// What it means.
     pub about: &'static str,
 }
 
@@ -92,7 +68,7 @@ pub fn docs_page(docs: &Docs) -> Page {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::web::page::csp_hash;
+    use crate::web::csp_hash;
 
     fn page() -> String {
         let route = DocsRoute {

@@ -6,7 +6,7 @@ use askama::Template;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::page::{Headers, Page, STYLE, csp_hash, html_headers};
+use super::{Headers, Page, STYLE, csp_hash, html_headers};
 use crate::domain::{NumberError, PhoneNumber, Region};
 use crate::gateway::{InboxMessage, Simulator};
 

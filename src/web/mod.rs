@@ -3,13 +3,95 @@
 //! They know nothing of HTTP: the front end routes to them and sends what they return.
 
 mod docs;
-mod home;
 mod inbox;
-mod page;
 
-pub use docs::{Docs, DocsAnswer, DocsGroup, DocsParam, DocsRoute, docs_page};
-pub use home::home_page;
-pub use inbox::{Inbox, InboxError, inbox, inbox_page};
-pub use page::Page;
+use std::sync::LazyLock;
 
-pub use crate::gateway::Simulator;
+use askama::Template;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
+
+pub(crate) use docs::{Docs, DocsAnswer, DocsGroup, DocsParam, DocsRoute, docs_page};
+#[cfg(test)]
+pub(crate) use inbox::inbox_page;
+pub(crate) use inbox::{Inbox, InboxError, inbox};
+
+/// The style sheet of every page.
+const STYLE: &str = include_str!("page.css");
+
+/// The headers of pages without a script.
+static STYLE_ONLY: LazyLock<Headers> = LazyLock::new(|| html_headers(""));
+
+type Headers = [(&'static str, &'static str); 4];
+
+/// A body with the headers that it must be served with.
+#[derive(Debug, Clone)]
+pub(crate) struct Page {
+    pub content_type: &'static str,
+    /// Further headers, names in lower case. They are part of the page's safety: send them all.
+    pub headers: &'static [(&'static str, &'static str)],
+    pub body: Bytes,
+}
+
+impl Page {
+    /// A page from its template, with the headers that `html_headers` made for it.
+    fn html(template: &impl Template, headers: &'static Headers) -> Self {
+        // A template of texts does not fail.
+        let body = template.render().unwrap_or_default();
+        Self { content_type: "text/html; charset=utf-8", headers, body: body.into() }
+    }
+}
+
+/// Lets exactly [`STYLE`] and what `sources` adds be used, so that a text could do nothing even if it became markup.
+/// Nothing is loaded from elsewhere. Called once for each kind of page, since the policy is never freed.
+fn html_headers(sources: &str) -> Headers {
+    let style = csp_hash(STYLE);
+    let policy = format!(
+        "default-src 'none'; style-src {style}; {sources}img-src data:; \
+         base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    );
+    [
+        ("content-security-policy", policy.leak()),
+        ("x-content-type-options", "nosniff"),
+        ("referrer-policy", "no-referrer"),
+        ("cache-control", "no-store"),
+    ]
+}
+
+/// A source expression for inline content (CSP Level 3, 2.3.1).
+fn csp_hash(content: &str) -> String {
+    format!("'sha256-{}'", STANDARD.encode(Sha256::digest(content.as_bytes())))
+}
+
+#[derive(Template)]
+#[template(path = "home.html")]
+struct HomePage {
+    style: &'static str,
+    version: &'static str,
+    has_inbox: bool,
+}
+
+/// The page for `GET /` with `Accept: text/html`. `has_inbox` says that the simulator runs.
+pub(crate) fn home_page(has_inbox: bool) -> Page {
+    let page = HomePage { style: STYLE, version: env!("CARGO_PKG_VERSION"), has_inbox };
+    Page::html(&page, &STYLE_ONLY)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_links_to_the_inbox_only_when_the_simulator_runs() {
+        for has_inbox in [true, false] {
+            let page = String::from_utf8(home_page(has_inbox).body.to_vec()).expect("UTF-8");
+            for link in ["/docs", "/openapi.json", "/healthz", "/readyz"] {
+                assert!(page.contains(&format!("<a href=\"{link}\">")), "{link} in {page}");
+            }
+            assert_eq!(page.contains("href=\"/inbox\""), has_inbox, "{page}");
+            assert!(page.contains(env!("CARGO_PKG_VERSION")) && !page.contains("<script"), "{page}");
+        }
+    }
+}

@@ -34,7 +34,7 @@ const fn sid(kind: SidKind) -> Sid {
     Sid::new(kind, BYTES)
 }
 
-/// A number that nobody has.
+/// A number of the range that is kept for fiction.
 const NUMBER: PhoneNumber = match PhoneNumber::from_u64(14_155_552_671) {
     Some(number) => number,
     None => panic!("eleven digits are a number"),
@@ -64,17 +64,14 @@ fn a_verification(status: Status) -> Verification {
     }
 }
 
-/// A verification that was just begun.
 pub fn verification() -> String {
     viewed(|frame| VerificationView::new(frame, sid(SidKind::Service), &a_verification(Status::Pending)))
 }
 
-/// A check with the right code.
 pub fn check() -> String {
     viewed(|frame| CheckView::new(frame, sid(SidKind::Service), &a_verification(Status::Approved)))
 }
 
-/// An attempt that arrived and was used.
 pub fn attempt() -> String {
     let attempt = Attempt {
         sid: sid(SidKind::Attempt),
@@ -94,12 +91,10 @@ pub fn attempt() -> String {
     viewed(|frame| AttemptView::new(frame, Some(sid(SidKind::Service)), &attempt))
 }
 
-/// Eleven attempts.
 pub fn summary() -> String {
     viewed(|frame| SummaryView::new(frame, Summary { total: 11, converted: 9 }))
 }
 
-/// A service.
 pub fn service() -> String {
     let service = Service {
         id: ServiceId::DEFAULT,
@@ -120,7 +115,6 @@ pub fn service() -> String {
     viewed(|frame| ServiceView::new(frame, &service))
 }
 
-/// A rate limit.
 pub fn rate_limit() -> String {
     let limit = RateLimit {
         sid: sid(SidKind::RateLimit),
@@ -133,13 +127,11 @@ pub fn rate_limit() -> String {
     viewed(|frame| RateLimitView::new(frame, sid(SidKind::Service), &limit))
 }
 
-/// A bucket.
 pub fn bucket() -> String {
     let bucket = Bucket { sid: sid(SidKind::Bucket), max: 5, interval: 60, created: THEN, updated: THEN };
     viewed(|frame| BucketView::new(frame, sid(SidKind::Service), sid(SidKind::RateLimit), &bucket))
 }
 
-/// A messaging configuration.
 pub fn messaging() -> String {
     let configuration = MessagingConfiguration {
         country: "DE".to_owned(),
@@ -150,7 +142,6 @@ pub fn messaging() -> String {
     viewed(|frame| MessagingConfigurationView::new(frame, sid(SidKind::Service), &configuration))
 }
 
-/// A webhook, without its secret.
 pub fn webhook() -> String {
     let webhook = Webhook {
         sid: sid(SidKind::Webhook),
@@ -165,7 +156,6 @@ pub fn webhook() -> String {
     viewed(|frame| WebhookView::new(frame, sid(SidKind::Service), &webhook))
 }
 
-/// A delivery that arrived.
 pub fn delivery() -> String {
     let view = DeliveryView {
         account_sid: sid(SidKind::Account),
@@ -188,12 +178,10 @@ pub fn delivery() -> String {
     viewed(|_| view)
 }
 
-/// Three deliveries are due again.
 pub fn replay() -> String {
     viewed(|_| ReplayView { replayed: 3 })
 }
 
-/// A template.
 pub fn template() -> String {
     let Some(english) = Locale::parse("en") else { return String::new() };
     let template = Template {
@@ -207,12 +195,10 @@ pub fn template() -> String {
     viewed(|frame| TemplateView::new(frame, &template))
 }
 
-/// A number on the safe list.
 pub fn safe_number() -> String {
     viewed(|frame| SafeNumberView::new(frame, sid(SidKind::SafeNumber), NUMBER))
 }
 
-/// Numbers for tests.
 pub fn test_number() -> String {
     let (pattern, code) = ("+1415555012x".to_owned(), "123456".to_owned());
     let number = TestNumber { pattern, code, expires: THEN, force: false };
@@ -226,54 +212,44 @@ fn sent_reply() -> Reply<SendOutcome> {
 
 const APPROVED: Reply<CheckOutcome> = Reply::new(CheckOutcome::Approved, THEN, None);
 
-/// `/api/send-otp`.
 pub fn sent() -> String {
     answered(&answers::api_send(AnswerSet::Documented, &sent_reply(), NUMBER))
 }
 
-/// `/api/verify-otp`.
 pub fn verified() -> String {
     let lockout = std::time::Duration::ZERO;
     answered(&answers::api_check(AnswerSet::Documented, &APPROVED, NUMBER, lockout))
 }
 
-/// `/send-code`.
 pub fn tutorial_sent() -> String {
     answered(&answers::tutorial_send(&sent_reply()))
 }
 
-/// `/verify-code`.
 pub fn tutorial_verified() -> String {
     answered(&answers::tutorial_check(&APPROVED))
 }
 
-/// `/`, in part.
 pub fn index() -> String {
     r#"{"code":200,"message":"onceward: phone verification by one-time code","data":{"routes":["GET /","GET /docs"]}}"#
         .to_owned()
 }
 
-/// `/healthz`.
 pub fn alive() -> String {
     answered(&server_routes::alive())
 }
 
-/// `/readyz`.
 pub fn ready() -> String {
     r#"{"code":200,"message":"ready","data":{"numbers":{"held":1200,"limit":2000000}}}"#.to_owned()
 }
 
-/// `/hello-world`.
 pub fn hello() -> String {
     answered(&server_routes::hello_world())
 }
 
-/// `/openapi.json`, its beginning.
 pub fn description() -> String {
     r#"{"openapi":"3.1.0"}"#.to_owned()
 }
 
-/// `/inbox/messages`.
 pub fn inbox() -> String {
     r#"{
   "messages": [

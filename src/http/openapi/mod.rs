@@ -2,8 +2,8 @@
 //! the views make them.
 
 pub mod examples;
-mod page;
 
+use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 use serde_json::Value;
@@ -24,7 +24,7 @@ use super::routes::GROUPS;
 use super::v2::page::Meta;
 use super::v2::params::{PATTERN, Param, sid_pattern};
 use crate::domain::SidKind;
-use crate::web;
+use crate::web::{self, Docs, DocsAnswer, DocsGroup, DocsParam, DocsRoute};
 
 const INTRODUCTION: &str = "Phone verification by one-time code. The routes below /v2 are those of Twilio Verify's API, \
      version 2, so that its client libraries work with another address. The others are for clients of older servers.";
@@ -49,7 +49,7 @@ static TEXT: LazyLock<String> = LazyLock::new(|| {
     text
 });
 
-static PAGE: LazyLock<web::Page> = LazyLock::new(|| web::docs_page(&page::made()));
+static PAGE: LazyLock<web::Page> = LazyLock::new(|| web::docs_page(&docs()));
 
 /// The page for people.
 pub fn page() -> web::Page {
@@ -308,6 +308,96 @@ const fn meaning(status: u16) -> &'static str {
         503 => "The request was not served. See the header Retry-After.",
         _ => "Something else.",
     }
+}
+
+/// Where a person tries the calls.
+const HERE: &str = "http://localhost:3000";
+
+/// The table of routes as the page shows it.
+fn docs() -> Docs {
+    Docs {
+        title: "onceward",
+        version: env!("CARGO_PKG_VERSION"),
+        about: INTRODUCTION,
+        access: ACCESS,
+        groups: GROUPS.into_iter().map(docs_group).collect(),
+    }
+}
+
+fn docs_group(group: &'static Group) -> DocsGroup {
+    DocsGroup {
+        name: group.name,
+        anchor: group.name.to_lowercase().replace(' ', "-"),
+        about: group.about,
+        routes: group.routes.iter().map(|route| docs_route(group, route)).collect(),
+    }
+}
+
+fn docs_route(group: &Group, route: &'static Route) -> DocsRoute {
+    let success = DocsAnswer { status: route.success.status, about: route.success.about };
+    let failures = failures(group, route).into_iter();
+    let failures = failures.map(|status| DocsAnswer { status, about: meaning(status) });
+    let place = if route.verb == Verb::Get { "query" } else { "body" };
+    let places = [("path", path_params(route)), ("header", (route.headers)()), (place, route.params())];
+    let params = places.into_iter().flat_map(|(place, params)| {
+        params.into_iter().map(move |param| {
+            let accepts = param.accepts();
+            DocsParam { name: param.name, place, required: param.required, accepts, about: param.about }
+        })
+    });
+    DocsRoute {
+        anchor: route.id,
+        method: route.verb.as_str(),
+        path: route.path,
+        summary: route.summary,
+        about: route.about,
+        access: match route.access.unwrap_or(group.access) {
+            Access::Open => "No credential is needed.",
+            Access::Compatible => "Needs an API key where the server asks for one.",
+            Access::Scope(_) | Access::AnyScope | Access::Account(_) => {
+                "Needs the account's token or an API key."
+            }
+        },
+        params: params.collect(),
+        curl: curl(group, route),
+        answers: std::iter::once(success).chain(failures).collect(),
+        example: answer_example(route).unwrap_or_default(),
+    }
+}
+
+/// A call that can be tried.
+fn curl(group: &Group, route: &Route) -> String {
+    let text = |example: &Value| example.as_str().map_or_else(|| example.to_string(), str::to_owned);
+    let mut path = route.path.to_owned();
+    for param in path_params(route) {
+        path = path.replace(&format!("{{{}}}", param.name), &text(&param.example).replace('+', "%2B"));
+    }
+    let mut call = String::from("curl ");
+    if route.verb != Verb::Get {
+        let _ = write!(call, "-X {} ", route.verb.as_str());
+    }
+    let _ = write!(call, "{HERE}{path}");
+    if route.access.unwrap_or(group.access).needs_credential() {
+        call.push_str(" \\\n  -u \"$ACCOUNT_SID:$AUTH_TOKEN\"");
+    }
+    if route.verb != Verb::Post {
+        return call;
+    }
+    let params = route.params();
+    let required = || params.iter().filter(|param| param.required);
+    if group.bodies.first() == Some(&JSON) {
+        let body: serde_json::Map<String, Value> =
+            required().map(|param| (param.name.clone(), param.example.clone())).collect();
+        let _ = write!(call, " \\\n  -H 'content-type: application/json' \\\n  -d '{}'", Value::Object(body));
+        return call;
+    }
+    // A change needs nothing; one thing shows how it goes.
+    let first = params.first().filter(|_| required().next().is_none());
+    for Param { name, example, .. } in required().chain(first) {
+        let example = text(example.get(0).unwrap_or(example));
+        let _ = write!(call, " \\\n  --data-urlencode '{name}={example}'");
+    }
+    call
 }
 
 #[cfg(test)]

@@ -66,7 +66,7 @@ fn document() -> String {
         "Verifications and VerificationCheck",
         refusals().into_iter().map(|refused| {
             let path = "/v2/Services/VA0123456789abcdef0123456789abcdef/VerificationCheck";
-            (refusal_case(&refused), v2::Error::refused(refused, path, Timestamp::EPOCH).answer())
+            (refusal_case(&refused), v2::Error::refused(&refused, path, Timestamp::EPOCH).answer())
         }),
     );
     doc.push_str(PROBLEMS);

@@ -27,15 +27,11 @@ use crate::verify::Refused;
 
 /// A request whose sender is known.
 pub struct RequestContext<'a> {
-    /// What serves it.
     pub v2: &'a V2,
-    /// Its path, as it was sent.
     pub path: &'a str,
-    /// Its head.
     pub head: &'a Head,
     /// Its parameters: of the body of a `POST`, else of the query.
     pub fields: Fields,
-    /// The channels that are served.
     pub channels: &'a [Channel],
     /// Stands in the answer and in the log.
     pub request_id: &'a str,
@@ -69,12 +65,10 @@ impl<'a> RequestContext<'a> {
         }
     }
 
-    /// The requested page of a list.
     pub fn page(&self) -> Result<Page, Error> {
         Page::read(&self.fields)
     }
 
-    /// The time.
     pub fn now(&self) -> Timestamp {
         (self.v2.now)()
     }
@@ -84,7 +78,6 @@ impl<'a> RequestContext<'a> {
         self.now().plus(Duration::from_millis(1))
     }
 
-    /// What views are made with.
     pub fn frame(&self) -> Frame<'_> {
         Frame { base: &self.base, account: self.account }
     }
@@ -153,7 +146,6 @@ impl<'a> RequestContext<'a> {
         self.v2.registry.service_by_id(id).map(|service| service.sid)
     }
 
-    /// Whether the caller may use a route.
     pub fn check_access(&self, access: Access) -> Result<(), Error> {
         let may = |scope| match self.own_service() {
             Some(own) => self.caller.may(scope, own),
@@ -201,7 +193,7 @@ impl<'a> RequestContext<'a> {
                 if refused == Refused::GatewayFailed {
                     info!(request_id, "the provider did not take a message or check a code");
                 }
-                let error = Error::refused(refused, self.path, self.now());
+                let error = Error::refused(&refused, self.path, self.now());
                 debug!(request_id, code = error.code(), "a verification was not served");
                 error
             }
@@ -222,7 +214,6 @@ impl<'a, P> Request<'a, P> {
 }
 
 impl<P: Parameters> Request<'_, P> {
-    /// Reads the parameters.
     pub fn read(&self) -> Result<P, Error> {
         P::read(&self.fields)
     }
@@ -238,13 +229,9 @@ impl<'a, P> Deref for Request<'a, P> {
 
 /// Why a handler did not serve a request.
 pub enum Failure {
-    /// For this reason.
     Error(Error),
-    /// There is nothing under the path.
     NotFound,
-    /// The registry refused it.
     Registry(RegistryError),
-    /// The verifications refused it.
     Refused(Refused),
 }
 

@@ -6,7 +6,6 @@
 
 pub mod account;
 pub mod attempts;
-mod auth;
 mod context;
 mod error;
 mod fields;
@@ -21,12 +20,14 @@ pub mod webhooks;
 
 use std::sync::Arc;
 
-use hyper::header::CONTENT_TYPE;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
 use hyper::http::request::Parts as Head;
 use hyper::{HeaderMap, Method};
 use tracing::info;
+use zeroize::Zeroizing;
 
-use self::auth::Credential;
 use self::params::Fields;
 use super::answer::Answer;
 use super::deps::Verify;
@@ -59,7 +60,7 @@ pub struct V2 {
     pub base: Base,
     /// The time of the shards.
     pub now: Now,
-    strangers: OncePerSecond,
+    unauthenticated: OncePerSecond,
 }
 
 impl V2 {
@@ -71,7 +72,7 @@ impl V2 {
         base: Base,
         now: Now,
     ) -> Self {
-        Self { verifications, registry, outbox, base, now, strangers: OncePerSecond::default() }
+        Self { verifications, registry, outbox, base, now, unauthenticated: OncePerSecond::default() }
     }
 
     /// Who asks.
@@ -82,7 +83,7 @@ impl V2 {
         let credential = Credential::of(headers).ok_or(Problem::Unauthenticated)?;
         self.registry.authenticate(credential.user(), credential.password()).map_err(|_| {
             let user = credential.masked_user();
-            self.strangers.note(move |count| {
+            self.unauthenticated.note(move |count| {
                 info!(
                     user,
                     count, "requests with a wrong credential were refused; the user is of the first one"
@@ -138,4 +139,99 @@ pub fn not_served<V: Verify>(call: &Call<'_, V>, what: &str, head: &Head) -> Err
 fn authenticated<'a, V: Verify>(call: &Call<'a, V>, head: &Head) -> Result<(&'a V2, Caller), Error> {
     let v2 = call.deps.v2.get().ok_or(Error::unavailable(Refusal::Stopping))?;
     Ok((v2, v2.caller(&head.headers)?))
+}
+
+/// Longest value of the header that is read: ids and secrets are far shorter.
+const LONGEST: usize = 1_024;
+
+/// The user and the password of basic authentication, as they were sent. Has no `Debug`.
+struct Credential {
+    both: Zeroizing<String>,
+    colon: usize,
+}
+
+impl Credential {
+    /// Reads the header. `None` when it is absent, given twice, or none of this scheme.
+    fn of(headers: &HeaderMap) -> Option<Self> {
+        let mut values = headers.get_all(AUTHORIZATION).iter();
+        let value = values.next().filter(|_| values.next().is_none())?.to_str().ok()?;
+        let (scheme, encoded) = value.split_once(' ')?;
+        if !scheme.eq_ignore_ascii_case("basic") || encoded.len() > LONGEST {
+            return None;
+        }
+        let decoded = Zeroizing::new(STANDARD.decode(encoded.trim()).ok()?);
+        let both = Zeroizing::new(std::str::from_utf8(&decoded).ok()?.to_owned());
+        let colon = both.find(':')?;
+        Some(Self { both, colon })
+    }
+
+    /// The account's sid, or a key's.
+    fn user(&self) -> &str {
+        &self.both[..self.colon]
+    }
+
+    /// The auth token, or a key's secret.
+    fn password(&self) -> &str {
+        &self.both[self.colon + 1..]
+    }
+
+    /// The user for the log: the beginning of what looks like an id, and nothing of anything else, which could be a
+    /// password in the wrong place.
+    fn masked_user(&self) -> String {
+        let user = self.user();
+        let looks_like_an_id = user.len() == 34
+            && ["AC", "SK"].iter().any(|prefix| user.starts_with(prefix))
+            && user.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        if looks_like_an_id { format!("{}...", &user[..6]) } else { "no id".to_owned() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::header::HeaderValue;
+
+    use super::*;
+
+    fn read(value: &str) -> Option<(String, String)> {
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, HeaderValue::from_str(value).expect("a value"));
+        let credential = Credential::of(&headers)?;
+        Some((credential.user().to_owned(), credential.password().to_owned()))
+    }
+
+    fn basic(both: &str) -> String {
+        format!("Basic {}", STANDARD.encode(both))
+    }
+
+    #[test]
+    fn a_user_and_a_password_are_read_and_the_password_may_have_colons() {
+        assert_eq!(read(&basic("AC1:se:cret")), Some(("AC1".to_owned(), "se:cret".to_owned())));
+        assert_eq!(read(&basic("AC1:").replace("Basic", "bASIC")), Some(("AC1".to_owned(), String::new())));
+    }
+
+    #[test]
+    fn what_is_no_credential_is_not_read() {
+        for value in
+            ["", "Basic", "Basic !", "Bearer QUMxOng=", &basic("no colon"), &basic(&"x:".repeat(2_000))]
+        {
+            assert_eq!(read(value), None, "{value:?}");
+        }
+        let mut twice = HeaderMap::new();
+        for _ in 0..2 {
+            twice.append(AUTHORIZATION, HeaderValue::from_str(&basic("a:b")).expect("a value"));
+        }
+        assert!(Credential::of(&twice).is_none());
+    }
+
+    #[test]
+    fn the_log_shows_the_beginning_of_an_id_and_nothing_else() {
+        let masked = |user: &str| {
+            let mut headers = HeaderMap::new();
+            let value = basic(&format!("{user}:x"));
+            headers.insert(AUTHORIZATION, HeaderValue::from_str(&value).expect("a value"));
+            Credential::of(&headers).expect("a credential").masked_user()
+        };
+        assert_eq!(masked(&format!("SK12345{}", "0".repeat(27))), "SK1234...");
+        assert_eq!(masked("hunter2"), "no id");
+    }
 }

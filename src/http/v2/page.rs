@@ -77,7 +77,6 @@ impl<T: Serialize> Serialize for Listed<T> {
 }
 
 impl Page {
-    /// Reads the parameters.
     pub fn read(query: &Fields) -> Result<Self, Error> {
         let Paging { size, page, token } = Paging::read(query)?;
         Ok(Self {
@@ -87,12 +86,10 @@ impl Page {
         })
     }
 
-    /// Items before this page.
     pub fn skip(self) -> usize {
         self.number as usize * self.size as usize
     }
 
-    /// Most items on it.
     pub const fn limit(self) -> usize {
         self.size as usize
     }

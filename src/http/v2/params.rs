@@ -12,9 +12,7 @@ use super::error::Error;
 pub use super::fields::Fields;
 pub use super::types::*;
 
-/// The parameters of a route.
 pub trait Parameters: Sized {
-    /// Their names.
     const NAMES: &'static [&'static str];
 
     /// Reads them.
@@ -23,7 +21,6 @@ pub trait Parameters: Sized {
     /// 60200 with the name of the first that cannot be used.
     fn read(fields: &Fields) -> Result<Self, Error>;
 
-    /// Describes them, in their order.
     fn describe() -> Vec<Param>;
 }
 
@@ -79,15 +76,10 @@ macro_rules! parameters {
 }
 pub(in crate::http) use parameters;
 
-/// The description of a parameter.
 pub struct Param {
-    /// Its name.
     pub name: String,
-    /// Whether it must be given.
     pub required: bool,
-    /// Its meaning.
     pub about: String,
-    /// A value.
     pub example: Value,
     /// Its values in a path, a query, a header or a form.
     pub schema: Schema,

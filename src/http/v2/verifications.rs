@@ -162,7 +162,7 @@ fn target(request: &RequestContext<'_>) -> Result<Target, Failure> {
     let segment = request.behind("Verifications")?;
     let sid = Sid::parse(SidKind::Verification, &segment).map(Target::Sid);
     let number = || PhoneNumber::parse(&segment, None).ok().map(Target::Number);
-    sid.or_else(number).ok_or_else(|| Failure::NotFound)
+    sid.or_else(number).ok_or(Failure::NotFound)
 }
 
 fn read(request: &Request<'_, Begin>, service: &Service) -> Result<verify::Begin, Failure> {

@@ -46,7 +46,6 @@ struct RateLimitLinks {
 }
 
 impl<'a> RateLimitView<'a> {
-    /// A rate limit of the service `VA`.
     pub fn new(frame: &Frame<'_>, service: Sid, limit: &'a RateLimit) -> Self {
         let url = frame.url(&format!("/Services/{service}/RateLimits/{}", limit.sid));
         Self {
@@ -86,7 +85,6 @@ pub struct BucketView {
 }
 
 impl BucketView {
-    /// A bucket of the rate limit `RK` of the service `VA`.
     pub fn new(frame: &Frame<'_>, service: Sid, limit: Sid, bucket: &Bucket) -> Self {
         let Bucket { sid, max, interval, created, updated } = *bucket;
         Self {
@@ -121,7 +119,6 @@ pub struct MessagingConfigurationView<'a> {
 }
 
 impl<'a> MessagingConfigurationView<'a> {
-    /// A messaging configuration of the service `VA`.
     pub fn new(frame: &Frame<'_>, service: Sid, configuration: &'a MessagingConfiguration) -> Self {
         let MessagingConfiguration { ref country, messaging_service, created, updated } = *configuration;
         Self {
@@ -216,7 +213,6 @@ pub struct TemplateView<'a> {
 }
 
 impl<'a> TemplateView<'a> {
-    /// A template.
     pub fn new(frame: &Frame<'_>, template: &'a Template) -> Self {
         let channels = template.channels.iter().map(|channel| match channel {
             Channel::Call => "voice",
@@ -275,7 +271,6 @@ pub struct SafeNumberView {
 }
 
 impl SafeNumberView {
-    /// A number on the safe list.
     pub fn new(frame: &Frame<'_>, sid: Sid, number: PhoneNumber) -> Self {
         let phone_number = number.e164();
         let url = frame.url(&format!("/SafeList/Numbers/{phone_number}"));
@@ -302,7 +297,6 @@ pub struct TestNumberView<'a> {
 }
 
 impl<'a> TestNumberView<'a> {
-    /// One entry of a service.
     pub fn new(frame: &Frame<'_>, service: Sid, number: &'a TestNumber) -> Self {
         let url = frame.url(&format!("/Services/{service}/TestNumbers/{}", number.pattern));
         Self {

@@ -20,12 +20,10 @@ use crate::domain::Sid;
 pub struct Frame<'a> {
     /// What every address begins with, up to and with `/v2`.
     pub base: &'a str,
-    /// The account.
     pub account: Sid,
 }
 
 impl Frame<'_> {
-    /// An address.
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.base)
     }

@@ -151,7 +151,6 @@ struct Links {
 }
 
 impl ServiceView {
-    /// A service.
     pub fn new(frame: &Frame<'_>, service: &Service) -> Self {
         let sid = service.sid;
         let url = frame.url(&format!("/Services/{sid}"));

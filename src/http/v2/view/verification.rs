@@ -103,7 +103,6 @@ const fn in_attempts(channel: Channel) -> &'static str {
 }
 
 impl VerificationView {
-    /// A verification of the service `VA`.
     pub fn new(frame: &Frame<'_>, service: Sid, verification: &Verification) -> Self {
         let sid = verification.sid;
         let attempts = verification.attempts.iter().map(|attempt| SendAttemptView {
@@ -161,7 +160,6 @@ pub struct CheckView {
 }
 
 impl CheckView {
-    /// After a check in the service `VA`.
     pub fn new(frame: &Frame<'_>, service: Sid, verification: &Verification) -> Self {
         Self {
             sid: Id(verification.sid),
@@ -303,7 +301,6 @@ pub struct SummaryView {
 }
 
 impl SummaryView {
-    /// A summary.
     pub fn new(frame: &Frame<'_>, Summary { total, converted }: Summary) -> Self {
         Self {
             total_attempts: total,
