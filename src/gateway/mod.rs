@@ -110,7 +110,7 @@ pub trait Gateway: Send + Sync + 'static {
         Box::pin(async { Ok(()) })
     }
 
-    /// `Ok` while sends can be expected to work, else what an operator must mend, for `/readyz`.
+    /// `Ok` while sends can be expected to work, else what an operator must correct, for `/readyz`.
     fn readiness(&self) -> Result<(), String>;
 }
 

@@ -26,8 +26,8 @@ pub trait Provider: Send + Sync + 'static {
     /// The setting of its URL, as errors name it.
     const URL_SETTING: &'static str;
 
-    /// Codes of errors that say that the account is refused. When empty, every error that all messages meet and an
-    /// operator must mend does.
+    /// Codes of errors with which the provider refuses the account. When empty, the account counts as refused after
+    /// every error of the class `Configuration` that concerns the whole gateway.
     const ACCOUNT_REFUSED: &'static [u32] = &[];
 
     fn channels(&self) -> &[Channel];
@@ -187,7 +187,7 @@ pub(super) fn request(
 }
 
 /// How long a refusal of the account counts. Then the server calls itself ready again, for behind a load balancer
-/// only a ready server gets the send that can prove the account mended.
+/// only a ready server gets the send that can prove that the account works again.
 const REFUSAL_COUNTS_FOR: Duration = Duration::from_secs(60);
 
 /// The last answer that says something about the account: after a refusal, sends of all numbers fail until an operator

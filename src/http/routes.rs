@@ -254,7 +254,7 @@ static TEST_NUMBERS: Group = twilio(
     routes! {
         Post "/v2/Services/{ServiceSid}/TestNumbers", "CreateTestNumber", "Make a test number" =>
             v2!(async account::create_test_number, account::TestNumber), made::<TestNumberView>(examples::test_number),
-            about: "In place of one with the same pattern. One that could be somebody's number is refused, unless forced.",
+            about: "In place of one with the same pattern. A pattern that could match a real subscriber's number is refused, unless forced.",
             others: &[404, 409];
         Get "/v2/Services/{ServiceSid}/TestNumbers", "ListTestNumber", "List test numbers" =>
             v2!(account::list_test_numbers), list::<TestNumberView>("test_numbers", examples::test_number), others: &[404];
@@ -336,7 +336,7 @@ static SERVER: Group = Group {
         Get "/openapi.json", "OpenApi", "Read this description" =>
             plain(Handler::Fixed(server_routes::description)), ok(Content::Json(openapi::schema_of_itself, examples::description));
         Get "/docs", "Docs", "Read this description as a page" => plain(Handler::Fixed(server_routes::docs)), HTML;
-        Get "/hello-world", "HelloWorld", "Be greeted" =>
+        Get "/hello-world", "HelloWorld", "Get a fixed greeting" =>
             plain(Handler::Fixed(server_routes::hello_world)), one::<Envelope>(examples::hello), about: "For clients of the Redis version.";
         Get "/inbox", "Inbox", "Open the simulator's inbox" => plain(Handler::Inbox), HTML, about: INBOX, others: &[403, 404];
         Get "/inbox/messages", "InboxMessages", "Read the simulator's inbox" =>

@@ -77,7 +77,7 @@ pub(super) struct Context {
 const WHITE_SPACE: [char; 3] = ['\t', '\n', '\r'];
 
 /// Reads a text: it has a place for the code, no placeholder that nothing fills, nothing behind the line for browsers,
-/// and is not too long once the longest code is in it. The error says what to mend.
+/// and is not too long once the longest code is in it. The error says what to correct.
 pub(super) fn check_text(written: &str, context: &Context) -> Result<Text, String> {
     if let Some(c) = written.chars().find(|c| c.is_control() && !WHITE_SPACE.contains(c)) {
         return Err(format!("it contains the control character {c:?}, which has no place in a message"));

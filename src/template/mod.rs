@@ -170,7 +170,7 @@ impl Templates {
         Self { api, tutorial: text(tutorial), context }
     }
 
-    /// Checks a text that a caller brings along: [`Wording::Custom`]. The error is a sentence that says what to mend.
+    /// Checks a text that a caller brings along: [`Wording::Custom`]. The error is a sentence that says what to correct.
     /// A text that is sent unchecked is filled in as far as it can be.
     pub fn check_custom(&self, text: &str) -> Result<(), String> {
         check_text(text, &self.context).map(|_| ())

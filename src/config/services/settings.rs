@@ -288,8 +288,8 @@ impl TestNumber {
     pub fn checked(self) -> Result<Self, (&'static str, String)> {
         let pattern = NumberPattern::parse(&self.pattern).map_err(|error| ("pattern", error.to_string()))?;
         if !self.force && pattern.could_be_real() {
-            let why = "means a number that somebody could own, who would then be sent nothing and be verified by anybody \
-                       who knows the code. Use a range for fiction such as +1415555012x, or say \"force\": true if it is \
+            let why = "means a number that somebody could own. The owner would receive no message, and every caller who \
+                       knows the code would be verified as the owner. Use a range for fiction such as +1415555012x, or say \"force\": true if it is \
                        yours";
             return Err(("pattern", why.to_owned()));
         }

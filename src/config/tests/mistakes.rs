@@ -87,6 +87,13 @@ fn unknown_names_get_a_warning_with_the_nearest_known_one() {
 }
 
 #[test]
+fn an_empty_key_is_unknown_and_stops_nothing() {
+    let warnings = World::with_config(r#"{"": 1}"#).warnings();
+    assert_eq!(warnings.len(), 1);
+    says(&warnings[0], &["config.json, key \"\" is unknown and ignored"]);
+}
+
+#[test]
 fn errors_come_with_the_warnings_that_may_explain_them() {
     let world = World::with_config(r#"{"allow-unauthentificated": true, "test-port": 70000}"#);
     let errors = world.load().expect_err("an error");

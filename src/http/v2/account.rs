@@ -42,7 +42,7 @@ parameters! {
         "Code" = "123456" => code: TestCode,
         /// Until when; 30 days if it is not given, a year at most.
         "DateExpires" = "2026-12-31T12:00:00Z" => expires: Option<Timestamp>,
-        /// Whether it may mean a number that somebody could own.
+        /// Whether the pattern may match a real subscriber's number.
         "Force" = "false" => force: Option<bool>,
     }
 }

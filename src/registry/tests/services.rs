@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::world::{World, given, named, refused_field};
+use super::world::{World, given, named, refused_field, template};
 use crate::domain::{CodeLength, ServiceId, Sid, SidKind, Timestamp};
 use crate::registry::service::service_id;
 use crate::registry::{LockoutRule, Origin, RegistryError, Resend, Service, ServiceRecord, template_sid};
@@ -206,4 +206,25 @@ async fn there_are_so_many_services_and_ids_and_no_more() {
         let refused = Err(RegistryError::TooMany { what: "services", limit: 10_000 });
         assert_eq!(answer, if made { Ok(()) } else { refused });
     }
+}
+
+#[tokio::test]
+async fn a_service_whose_template_is_gone_takes_other_changes() {
+    let world = World::new();
+    let login = template("login", &[("en", "{code} opens")]);
+    let world = world.with_template(login);
+    let registry = world.open().await;
+    let fields = given(json!({ "friendly-name": "Shop", "default-template": "login" }));
+    let shop = registry.create_service(fields).await.expect("a service");
+    drop(registry);
+
+    let mut world = world.restarted();
+    world.settings.templates.clear();
+    let registry = world.open().await;
+    let changed =
+        registry.update_service(shop.sid, given(json!({ "code-length": 5 }))).await.expect("a change");
+    assert_eq!(changed.settings.code_length.get(), 5);
+    assert_eq!(changed.settings.default_template, shop.settings.default_template);
+    let again = given(json!({ "default-template": "login" }));
+    assert!(registry.update_service(shop.sid, again).await.is_err(), "a template that is given must exist");
 }

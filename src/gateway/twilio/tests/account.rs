@@ -140,7 +140,7 @@ async fn a_refused_account_is_given_another_chance_after_a_minute() {
 }
 
 #[tokio::test]
-async fn readiness_names_what_to_mend() {
+async fn readiness_names_what_to_correct() {
     let double = Double::playing([Reply::json(401, &twilio_error(CREDENTIALS))]).await;
     let gateway = twilio(&double.base_url());
     let _ = gateway.send(&message("012345")).await;
