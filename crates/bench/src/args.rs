@@ -6,12 +6,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
-use clap::{Args, Parser, Subcommand, value_parser};
+use clap::{Parser, value_parser};
 use rand::TryRng;
 use rand::rngs::SysRng;
 
-use crate::reference::{COMMAND, Reference};
-use crate::results::JSON_FIELDS;
+use crate::reference::Reference;
 use crate::script::{LIVE_AT_MOST, Workload};
 
 /// Before the first window of each server: for connections, caches and the first journal segment.
@@ -23,49 +22,16 @@ const SECONDS_BETWEEN_REQUESTS: u32 = 20;
 /// Messages of a bench go to its mock only: these choose the gateways.
 const GATEWAY_SETTINGS: [&str; 2] = ["ONCEWARD_OTP_SMS_PROVIDER", "ONCEWARD_HTTP_GATEWAY"];
 
-const MORE: &str = "\
-Every answer is checked against the contract. Unexpected ones are counted and quoted.
-A closed loop (without --rate) drives a server as fast as it answers: for throughput and
-CPU time per request. An open loop (--rate) sends at fixed moments and measures from
-them: for latency. Servers take turns, window by window; ratios compare the first with
-the others. Variables ONCEWARD_.. reach every onceward, except those that name gateways.
-
-Exit codes: 0 all answers were right; 1 some were not, or a limit was not kept; 2 the
-server did not keep up with --rate; 64 the options are wrong; 70 the run could not be
-made; 130 it was stopped (Ctrl-C): the finished rounds are printed and written.
-
-Examples:
-  onceward-bench                                   send and verify, beside the ceiling
-  onceward-bench --rate 2000 --connections 200     latency at 2,000 requests/s
-  onceward-bench --target http://127.0.0.1:8080 --gateway-listen 127.0.0.1:4010
-                       a server that runs already, with http://127.0.0.1:4010 as Twilio
-docs/bench.md says what the figures mean and what not to believe.";
-
 /// Drives servers as clients would, plays Twilio for them, checks every answer and compares costs.
 ///
 /// On loopback. Needs no account and sends no messages; uses all the CPU that it gets.
 #[derive(Debug, Parser)]
-#[command(name = "onceward-bench", version, after_help = format!("{MORE}\n\n{JSON_FIELDS}"), max_term_width = 110)]
-#[command(args_conflicts_with_subcommands = true)]
-pub struct Arguments {
-    #[command(subcommand)]
-    pub command: Option<Command>,
-    #[command(flatten)]
-    pub options: Options,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum Command {
-    #[command(hide = true, name = COMMAND)]
-    Reference {
-        which: Reference,
-        #[arg(long)]
-        twilio: String,
-    },
-}
-
-#[derive(Debug, Clone, Args)]
+#[command(name = "onceward-bench", version, after_help = include_str!("help.txt"), max_term_width = 110)]
 pub struct Options {
+    /// Be this reference server, with the mock of Twilio at this URL.
+    #[arg(long, hide = true, num_args = 2, value_names = ["NAME", "URL"])]
+    pub reference: Option<Vec<String>>,
+
     /// Requests of the clients.
     #[arg(long, value_name = "NAME", default_value = "send-verify")]
     pub workload: Workload,
@@ -91,11 +57,11 @@ pub struct Options {
     pub seed: u64,
 
     /// The onceward under test [default: the one beside this program].
-    #[arg(long, value_name = "PATH", value_parser = program, help_heading = "Servers")]
+    #[arg(long, value_name = "PATH", value_parser = |path: &str| fs::canonicalize(path), help_heading = "Servers")]
     onceward: Option<PathBuf>,
 
     /// Another onceward to compare with.
-    #[arg(long, value_name = "PATH", value_parser = program, help_heading = "Servers")]
+    #[arg(long, value_name = "PATH", value_parser = |path: &str| fs::canonicalize(path), help_heading = "Servers")]
     pub baseline: Option<PathBuf>,
 
     /// Reference servers to compare with, separated by commas [default: ceiling, and none with --target].
@@ -127,17 +93,9 @@ pub struct Options {
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration, help_heading = "Circumstances")]
     pub gateway_delay: Duration,
 
-    /// Numbers with a live code that every onceward has before it starts.
+    /// Numbers that were sent a code before every onceward starts.
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = value_parser!(u64).range(0..=LIVE_AT_MOST), help_heading = "Circumstances")]
     pub live_numbers: u64,
-
-    /// Connections to each server that are open all the time and send nothing.
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = value_parser!(u32).range(0..=50_000), help_heading = "Circumstances")]
-    pub idle_connections: u32,
-
-    /// Sends to each server whose message hangs at the provider, at any time.
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = value_parser!(u32).range(0..=5_000), help_heading = "Circumstances")]
-    pub hanging_sends: u32,
 
     /// Also write the results to this file, as JSON.
     #[arg(long, value_name = "FILE", help_heading = "Results")]
@@ -214,9 +172,8 @@ impl Options {
     pub fn settings(&self) -> Vec<(String, String)> {
         let is_setting = |name: &str| name.starts_with("ONCEWARD_") && !GATEWAY_SETTINGS.contains(&name);
         let all = std::env::vars_os().filter(|_| self.starts_onceward());
-        let text =
-            all.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        text.filter(|(name, _)| is_setting(name)).collect()
+        let all = all.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        all.filter(|(name, _)| is_setting(name)).collect()
     }
 
     pub fn window(&self) -> Duration {
@@ -238,11 +195,6 @@ fn random_seed() -> u64 {
     SysRng.try_next_u32().unwrap_or_default().into()
 }
 
-/// Servers are started in directories of their own.
-fn program(path: &str) -> std::io::Result<PathBuf> {
-    fs::canonicalize(path)
-}
-
 fn target(url: &str) -> Result<SocketAddr, String> {
     let authority = url.strip_prefix("http://").map(|rest| rest.trim_end_matches('/'));
     let addresses = authority.and_then(|authority| authority.to_socket_addrs().ok());
@@ -257,7 +209,7 @@ mod tests {
 
     fn parsed(arguments: &[&str]) -> Result<Options, String> {
         let arguments = ["onceward-bench"].iter().chain(arguments);
-        let options = Arguments::try_parse_from(arguments).map_err(|error| error.to_string())?.options;
+        let options = Options::try_parse_from(arguments).map_err(|error| error.to_string())?;
         options.check().map_err(|error| error.to_string())?;
         Ok(options)
     }

@@ -30,7 +30,7 @@ use crate::contract::{Verdict, classify_response};
 use crate::machine::Processes;
 use crate::mock::Mock;
 use crate::results::{self, ALL, Sample, Window, float};
-use crate::script::{Kind, Script, Step};
+use crate::script::{RequestKind, Script, Step};
 
 /// For answers when a window is over.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -42,11 +42,10 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(15);
 const FICTITIOUS: u64 = 12_025_550_123;
 
 /// Before a connection that was lost is opened again.
-pub const RECONNECT_AFTER: Duration = Duration::from_millis(100);
+const RECONNECT_AFTER: Duration = Duration::from_millis(100);
 
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 
-/// All clients of one server.
 pub struct Clients(Vec<Arc<tokio::sync::Mutex<Client>>>);
 
 struct Client {
@@ -76,7 +75,7 @@ impl Clients {
     /// Sends one code to a fictitious number: its text must arrive at the mock.
     pub async fn probe(&self) -> Result<()> {
         let session = &mut self.0[0].lock().await.session;
-        let answer = session.expect(&Step::send(Kind::Send, FICTITIOUS)).await;
+        let answer = session.expect(&Step::send(RequestKind::Send, FICTITIOUS)).await;
         answer.with_context(|| format!("its Twilio base URL must be {}", session.mock.base_url()))?;
         Ok(())
     }
@@ -126,7 +125,7 @@ impl Clients {
             kinds,
             dropped: schedule.dropped(),
             achieved_per_s: rate.map(|_| schedule.achieved()),
-            late_us: us(tally.lateness.value_at_quantile(0.99)),
+            late_us: tally.lateness.at(99.0),
             quotes: std::mem::take(&mut tally.quotes),
             samples,
         })
@@ -140,7 +139,7 @@ impl Clients {
                 let Client { script, session } = &mut *client.lock().await;
                 for mut turn in script.begin_window() {
                     // The ceiling takes them for locked as they are.
-                    if session.expect(&Step::send(Kind::SendLocked, turn.digits)).await.is_ok() {
+                    if session.expect(&Step::send(RequestKind::SendLocked, turn.digits)).await.is_ok() {
                         continue;
                     }
                     while let Some(step) = turn.next() {
@@ -231,7 +230,6 @@ impl Schedule {
         Some(moment)
     }
 
-    /// Requests that never left.
     fn dropped(&self) -> u64 {
         self.moments.saturating_sub(self.taken.load(Ordering::Relaxed))
     }
@@ -263,7 +261,7 @@ async fn drive(schedule: &Schedule, tally: &Mutex<Tally>, script: &mut Script, s
         let free = start.elapsed();
         let Some(due) = schedule.take().await else { return };
         if due > free {
-            lock(tally).lateness.saturating_record(nanos(start.elapsed().saturating_sub(due)));
+            lock(tally).lateness.record(start.elapsed().saturating_sub(due));
         }
         let step = script.next();
         let (verdict, code) = tokio::select! {
@@ -306,7 +304,7 @@ impl Server for Session {
             }
         };
         let verdict = classify_response(step, status.as_u16(), &body);
-        let sends = matches!(step.kind, Kind::Send | Kind::SendAgain);
+        let sends = matches!(step.kind, RequestKind::Send | RequestKind::SendAgain);
         if !sends || !matches!(verdict, Verdict::Expected(_)) {
             return (verdict, None);
         }
@@ -343,7 +341,6 @@ impl Connection {
         self.request("/api/send-otp", format!(r#"{{"phoneNumber":"+{number}"}}"#)).await
     }
 
-    /// A GET where there is no body.
     pub async fn request(&mut self, path: &str, body: String) -> Result<(StatusCode, Bytes)> {
         if self.sender.is_none() {
             self.open().await?;
@@ -365,39 +362,35 @@ impl Connection {
 }
 
 /// Counts and latencies (in nanoseconds) of all clients in one window.
+#[derive(Default)]
 struct Tally {
-    kinds: BTreeMap<Kind, Counts>,
+    kinds: BTreeMap<RequestKind, Counts>,
     /// Latencies since the last sample.
-    second: Histogram<u64>,
+    second: Latencies,
     /// How much later than planned the load itself let requests leave.
-    lateness: Histogram<u64>,
+    lateness: Latencies,
     quotes: BTreeSet<String>,
 }
 
+#[derive(Default)]
 struct Counts {
     refused: u64,
     unexpected: u64,
-    expected: Histogram<u64>,
-}
-
-impl Default for Counts {
-    fn default() -> Self {
-        Self { refused: 0, unexpected: 0, expected: histogram() }
-    }
+    expected: Latencies,
 }
 
 impl Counts {
-    fn results(&self, name: &'static str, lasted: Duration) -> results::Kind {
+    fn results(&self, name: &'static str, lasted: Duration) -> results::KindResults {
         const PERCENTILES: [f64; 22] = [
             1.0, 5.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 85.0, 90.0, 92.5, 95.0, 97.5, 99.0,
             99.5, 99.75, 99.9, 99.95, 99.99, 99.999,
         ];
         const NAMED: [(&str, f64); 4] =
             [("p50_us", 50.0), ("p90_us", 90.0), ("p99_us", 99.0), ("p99_9_us", 99.9)];
-        let (answers, max) = (float(self.expected.len()), self.expected.max());
+        let (answers, max) = (float(self.expected.0.len()), self.expected.at(100.0));
         // One answer is beyond it.
         let is_known = |percentile: f64| (1.0 - percentile / 100.0) * answers >= 0.999 || percentile <= 50.0;
-        let at = |percentile| us(self.expected.value_at_percentile(percentile).min(max));
+        let at = |percentile| self.expected.at(percentile);
         let mut figures = results::Figures::from([
             ("answers", answers),
             ("refused", float(self.refused)),
@@ -408,28 +401,22 @@ impl Counts {
         if answers > 0.0 {
             let named = NAMED.into_iter().filter(|(_, percentile)| is_known(*percentile));
             figures.extend(named.map(|(name, percentile)| (name, at(percentile))));
-            figures.insert("max_us", us(max));
+            figures.insert("max_us", max);
             percentiles.extend(PERCENTILES.into_iter().filter(|p| is_known(*p)).map(|p| (p, at(p))));
         }
-        results::Kind { name, figures, percentiles }
-    }
-}
-
-impl Default for Tally {
-    fn default() -> Self {
-        Self { kinds: BTreeMap::new(), second: histogram(), lateness: histogram(), quotes: BTreeSet::new() }
+        results::KindResults { name, figures, percentiles }
     }
 }
 
 impl Tally {
     const QUOTES: usize = 5;
 
-    fn answered(&mut self, kind: Kind, verdict: &Verdict, latency: Duration) {
+    fn answered(&mut self, kind: RequestKind, verdict: &Verdict, latency: Duration) {
         let counts = self.kinds.entry(kind).or_default();
         match verdict {
             Verdict::Expected(_) => {
-                counts.expected.saturating_record(nanos(latency));
-                self.second.saturating_record(nanos(latency));
+                counts.expected.record(latency);
+                self.second.record(latency);
             }
             Verdict::Refused => counts.refused += 1,
             Verdict::Unexpected(what) => {
@@ -442,13 +429,13 @@ impl Tally {
     }
 
     /// Of all kinds together, then of each.
-    fn results(&self, lasted: Duration) -> Vec<results::Kind> {
+    fn results(&self, lasted: Duration) -> Vec<results::KindResults> {
         let mut all = Counts::default();
         for Counts { refused, unexpected, expected } in self.kinds.values() {
             all.refused += refused;
             all.unexpected += unexpected;
             // Histograms with the same bounds always fit.
-            let _ = all.expected.add(expected);
+            let _ = all.expected.0.add(&expected.0);
         }
         let kinds = self.kinds.iter().map(|(kind, counts)| counts.results(kind.name(), lasted));
         std::iter::once(all.results(ALL, lasted)).chain(kinds).collect()
@@ -463,13 +450,13 @@ fn sample(
     processes: Option<&Processes>,
 ) -> Sample {
     let (moment, used) = (now(), processes.and_then(|processes| processes.cpu_since(last.1)));
-    let second = std::mem::replace(&mut lock(tally).second, histogram());
+    let second = std::mem::take(&mut lock(tally).second);
     let lasted = (moment - last.0).as_secs_f64().max(1e-9);
     *last = (moment, last.1.zip(used).map(|(before, used)| before + used));
     Sample {
         at_s: (moment - start).as_secs_f64(),
-        requests_per_s: float(second.len()) / lasted,
-        p99_us: (!second.is_empty()).then(|| us(second.value_at_quantile(0.99))),
+        requests_per_s: float(second.0.len()) / lasted,
+        p99_us: (!second.0.is_empty()).then(|| second.at(99.0)),
         cores: used.map(|used| used.as_secs_f64() / lasted),
         memory_bytes: processes.and_then(Processes::memory),
         disk_bytes: processes.and_then(Processes::disk),
@@ -481,13 +468,24 @@ fn lock(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
 }
 
 /// Nanoseconds up to an hour, with three significant digits.
-fn histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, 3_600_000_000_000, 3)
-        .unwrap_or_else(|error| unreachable!("these bounds are allowed: {error}"))
+struct Latencies(Histogram<u64>);
+
+impl Default for Latencies {
+    fn default() -> Self {
+        let histogram = Histogram::new_with_bounds(1, 3_600_000_000_000, 3);
+        Self(histogram.unwrap_or_else(|error| unreachable!("these bounds are allowed: {error}")))
+    }
 }
 
-fn us(nanos: u64) -> f64 {
-    float(nanos) / 1e3
+impl Latencies {
+    fn record(&mut self, latency: Duration) {
+        self.0.saturating_record(nanos(latency));
+    }
+
+    /// In microseconds.
+    fn at(&self, percentile: f64) -> f64 {
+        float(self.0.value_at_percentile(percentile).min(self.0.max())) / 1e3
+    }
 }
 
 fn nanos(time: Duration) -> u64 {
@@ -505,7 +503,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::args::Arguments;
+    use crate::args::Options;
     use crate::script::Workload;
 
     /// Answers within a millisecond, but stands still in its third second.
@@ -527,7 +525,7 @@ mod tests {
         rate: Option<u32>,
         length: Duration,
         clients: u32,
-    ) -> (results::Kind, Arc<Schedule>, Duration) {
+    ) -> (results::KindResults, Arc<Schedule>, Duration) {
         let (schedule, tally) = (Arc::new(Schedule::new(rate, length, None)), Arc::<Mutex<Tally>>::default());
         let mut all = JoinSet::new();
         for client in 0..clients {
@@ -541,7 +539,7 @@ mod tests {
             done.unwrap();
         }
         let tally = lock(&tally);
-        let lateness = Duration::from_nanos(tally.lateness.value_at_quantile(0.99));
+        let lateness = Duration::from_secs_f64(tally.lateness.at(99.0) / 1e6);
         (tally.results(length).swap_remove(0), schedule, lateness)
     }
 
@@ -616,7 +614,7 @@ mod tests {
     async fn clients(address: SocketAddr, workload: &str) -> Clients {
         let mock = Mock::start("127.0.0.1:0".parse().unwrap(), Duration::ZERO).await.unwrap();
         let arguments = ["onceward-bench", "--connections", "1", "--workload", workload];
-        let options = Arguments::parse_from(arguments).options;
+        let options = Options::parse_from(arguments);
         Clients::connect(address, &options, &mock).await.unwrap()
     }
 
@@ -639,20 +637,20 @@ mod tests {
     fn only_expected_answers_have_latencies_and_quotes_come_once() {
         let mut tally = Tally::default();
         for index in 0..20 {
-            tally.answered(Kind::Send, &Verdict::Expected(Some(5)), Duration::from_millis(1));
-            tally.answered(Kind::Right, &Verdict::Refused, Duration::from_millis(9));
+            tally.answered(RequestKind::Send, &Verdict::Expected(Some(5)), Duration::from_millis(1));
+            tally.answered(RequestKind::Right, &Verdict::Refused, Duration::from_millis(9));
             let unexpected = Verdict::Unexpected(format!("401 no {}", index % 10));
-            tally.answered(Kind::Right, &unexpected, Duration::from_millis(9));
+            tally.answered(RequestKind::Right, &unexpected, Duration::from_millis(9));
         }
         let kinds = tally.results(Duration::from_secs(2));
         let count =
-            |kind: &results::Kind| ["answers", "refused", "unexpected"].map(|name| kind.figures[name]);
+            |kind: &results::KindResults| ["answers", "refused", "unexpected"].map(|name| kind.figures[name]);
         let counts: Vec<[f64; 3]> = kinds.iter().map(count).collect();
         assert_eq!(counts, [[20.0, 20.0, 20.0], [20.0, 0.0, 0.0], [0.0, 20.0, 20.0]]);
         assert!((kinds[0].figures["p50_us"] - 1_000.0).abs() < 2.0);
         assert!((kinds[0].figures["requests_per_s"] - 10.0).abs() < 1e-9);
         assert_eq!(kinds[0].figures.get("p99_us"), None, "no answer is beyond it");
-        assert_eq!((tally.quotes.len(), tally.second.len()), (Tally::QUOTES, 20));
+        assert_eq!((tally.quotes.len(), tally.second.0.len()), (Tally::QUOTES, 20));
         assert!(tally.quotes.iter().all(|quote| quote.starts_with("check, right code: 401 no ")));
     }
 }

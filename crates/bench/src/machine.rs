@@ -44,7 +44,6 @@ impl Processes {
         Some(self.cpu()?.saturating_sub(before?))
     }
 
-    /// Resident memory, in bytes.
     pub fn memory(&self) -> Option<u64> {
         let page = u64::try_from(rustix::param::page_size()).ok()?;
         Some(self.sum(PAGES)? * page)

@@ -24,7 +24,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use mimalloc::MiMalloc;
 use tokio::signal::unix::{SignalKind, signal};
 
-use args::{Arguments, Command, Options};
+use args::Options;
 use results::Results;
 use run::{milliseconds, plan};
 
@@ -42,20 +42,19 @@ const EXIT_ERROR: u8 = 70;
 const EXIT_STOPPED: u8 = 130;
 
 fn main() -> ExitCode {
-    let Arguments { command, options } = match Arguments::try_parse() {
-        Ok(arguments) => arguments,
+    let options = match Options::try_parse() {
+        Ok(options) => options,
         Err(answer) => {
             let _ = answer.print();
             return ExitCode::from(if answer.use_stderr() { EXIT_USAGE } else { 0 });
         }
     };
-    let ended = match (command, options.check()) {
-        (Some(Command::Reference { which, twilio }), _) => runtime().and_then(|runtime| {
-            runtime.block_on(which.run(&twilio))?;
-            Ok(0)
-        }),
-        (None, Ok(())) => bench(&options),
-        (None, Err(error)) => return failed(EXIT_USAGE, &error),
+    let ended = match options.reference.as_deref() {
+        Some([name, twilio]) => reference::run(name, twilio).map(|()| 0),
+        _ => match options.check() {
+            Ok(()) => bench(&options),
+            Err(error) => return failed(EXIT_USAGE, &error),
+        },
     };
     ended.map_or_else(|error| failed(EXIT_ERROR, &error), ExitCode::from)
 }
@@ -73,7 +72,6 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")
 }
 
-/// Makes a run, prints the table and writes the files; returns the exit code.
 fn bench(options: &Options) -> Result<u8> {
     let home = tempfile::Builder::new().prefix("onceward-bench-").tempdir_in(&options.disk);
     let home = home.with_context(|| format!("cannot make a directory in {}", options.disk.display()))?;
@@ -140,21 +138,11 @@ fn verdict(options: &Options, results: &Results) -> u8 {
 
 /// Ctrl-C, SIGTERM, or a terminal that was closed.
 async fn stopped() {
-    let mut kinds = vec![SignalKind::interrupt(), SignalKind::terminate()];
-    if !is_under_nohup() {
-        kinds.push(SignalKind::hangup());
-    }
     let mut waiting = tokio::task::JoinSet::new();
-    for mut signal in kinds.into_iter().filter_map(|kind| signal(kind).ok()) {
-        waiting.spawn(async move { signal.recv().await });
+    for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+        if let Ok(mut signal) = signal(kind) {
+            waiting.spawn(async move { signal.recv().await });
+        }
     }
     waiting.join_next().await;
-}
-
-/// `nohup` has SIGHUP ignored, and to listen would undo that.
-fn is_under_nohup() -> bool {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let ignored = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
-    ignored >> (SignalKind::hangup().as_raw_value() - 1) & 1 == 1
 }

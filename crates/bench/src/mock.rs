@@ -17,8 +17,6 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
-use crate::script::is_hanging;
-
 pub const ACCOUNT_SID: &str = "AC0123456789abcdef0123456789abcdef";
 /// The mock does not ask for it.
 pub const AUTH_TOKEN: &str = "0123456789abcdef0123456789abcdef";
@@ -26,9 +24,6 @@ pub const SENDER: &str = "+15005550006";
 
 const QUEUED: &str = r#"{"sid":"SM0123456789abcdef0123456789abcdef","status":"queued","error_code":null}"#;
 const BAD: &str = r#"{"code":21602,"message":"Message body is required.","status":400}"#;
-
-/// Longer than any server waits.
-const HANG: Duration = Duration::from_secs(3600);
 
 /// Remembers the last code sent to each number until it is taken.
 #[derive(Clone)]
@@ -39,7 +34,7 @@ pub struct Mock {
 }
 
 impl Mock {
-    /// Answers each message after `delay`, and messages to hanging numbers never. Ends with the runtime.
+    /// Answers each message after `delay`. Ends with the runtime.
     pub async fn start(address: SocketAddr, delay: Duration) -> Result<Self> {
         let listener = TcpListener::bind(address).await;
         let listener = listener.with_context(|| format!("cannot listen on {address} as Twilio"))?;
@@ -54,7 +49,6 @@ impl Mock {
         format!("http://{}", self.address)
     }
 
-    /// The code that was sent to this number.
     pub fn take_code(&self, digits: u64) -> Option<String> {
         self.codes.lock().unwrap_or_else(PoisonError::into_inner).remove(&digits)
     }
@@ -64,9 +58,6 @@ impl Mock {
         let Some((digits, code)) = message(&form) else {
             return json_response(StatusCode::BAD_REQUEST, BAD);
         };
-        if is_hanging(digits) {
-            tokio::time::sleep(HANG).await;
-        }
         self.codes.lock().unwrap_or_else(PoisonError::into_inner).insert(digits, code);
         if !self.delay.is_zero() {
             tokio::time::sleep(self.delay).await;

@@ -1,4 +1,4 @@
-//! Reference servers, each a child process of the bench: `onceward-bench reference NAME --twilio URL`.
+//! Reference servers, each a child process of the bench: `onceward-bench --reference NAME URL`.
 //!
 //! A reference server prints `listening` with its `url` as onceward does, and ends with its standard input. It reads the
 //! same requests as onceward, calls the mock once for each send with the same form, and gives answers of the same size.
@@ -20,27 +20,20 @@ use hyper::{Request, Response, StatusCode};
 use rand::TryRng;
 use rand::rngs::SysRng;
 use redis::aio::MultiplexedConnection;
-use redis::{
-    AsyncCommands, AsyncConnectionConfig, Client, InfoDict, RedisResult, SetExpiry, SetOptions, cmd,
-};
+use redis::{AsyncCommands, AsyncConnectionConfig, Client, RedisResult, SetExpiry, SetOptions, cmd};
 use rustix::process::{Signal, kill_current_process_group};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::load::now;
 use crate::mock::{ACCOUNT_SID, AUTH_TOKEN, SENDER, json_response, serve};
-use crate::say;
 use crate::script::{is_locked, trials_before};
+use crate::{runtime, say};
 
-/// The hidden command that runs a reference server.
-pub const COMMAND: &str = "reference";
-
-/// Defaults of onceward's configuration.
 const MAX_TRIALS: i64 = 5;
 const CODE_LIVES_S: u64 = 30;
 const LOCKOUT_S: u64 = 30 * 60;
 
-/// The only code of the ceiling.
 const CEILING_CODE: &str = "123456";
 
 /// The default of the published service's client.
@@ -69,14 +62,14 @@ impl Reference {
     /// This program as the reference server, with its files in `home`.
     pub fn command(self, twilio: &str, home: &Path) -> Result<Command> {
         let mut command = Command::new(env::current_exe()?);
-        command.current_dir(home).env_clear().args([COMMAND, &self.describe().0, "--twilio", twilio]);
+        command.current_dir(home).env_clear().args(["--reference", &self.describe().0, twilio]);
         // Where redis-server is found.
         command.envs(env::var_os("PATH").map(|path| ("PATH", path)));
         Ok(command)
     }
 
     /// Runs it, with the data of Redis in the working directory, until standard input ends.
-    pub async fn run(self, twilio: &str) -> Result<()> {
+    async fn run(self, twilio: &str) -> Result<()> {
         let redis = match self {
             Self::None | Self::Ceiling => None,
             Self::Redis => Some(Redis::start(false, &env::current_dir()?).await?),
@@ -96,6 +89,11 @@ impl Reference {
     }
 }
 
+pub fn run(name: &str, twilio: &str) -> Result<()> {
+    let reference = Reference::from_str(name, false).map_err(anyhow::Error::msg)?;
+    runtime()?.block_on(reference.run(twilio))
+}
+
 /// Of both routes: a send has a number, a check has a user with one, and a code.
 #[derive(Debug, Deserialize)]
 struct Body {
@@ -105,7 +103,6 @@ struct Body {
     code: Option<String>,
 }
 
-/// The result of a request about a number.
 #[derive(Debug, PartialEq)]
 enum Outcome {
     /// With the wrong codes that are still allowed, as in `Wrong`.
@@ -191,7 +188,6 @@ struct Redis {
 }
 
 impl Redis {
-    /// Its data and its log are in `home`.
     async fn start(durable: bool, home: &Path) -> Result<Self> {
         let log = home.join("redis.log");
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
@@ -205,14 +201,12 @@ impl Redis {
         let mut process = started.context("cannot start redis-server (apt-get install redis-server)")?;
         let begun = now();
         loop {
-            // Another server on the same port would answer too.
-            if let Ok((connection, id)) = connect(port).await
-                && id == process.id()
-            {
-                return Ok(Self { connection, _process: process });
-            }
+            let connection = connect(port).await;
             let waits = matches!(process.try_wait(), Ok(None)) && begun.elapsed() < REDIS_STARTS_WITHIN;
             ensure!(waits, "redis-server did not start:\n{}", fs::read_to_string(&log)?);
+            if let Ok(connection) = connection {
+                return Ok(Self { connection, _process: process });
+            }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
@@ -261,13 +255,10 @@ impl Redis {
     }
 }
 
-/// A connection to the Redis at this port, and its process.
-async fn connect(port: u16) -> RedisResult<(MultiplexedConnection, Option<u32>)> {
+async fn connect(port: u16) -> RedisResult<MultiplexedConnection> {
     let config = AsyncConnectionConfig::new().set_response_timeout(Some(REDIS_ANSWERS_WITHIN));
     let client = Client::open((Ipv4Addr::LOCALHOST.to_string(), port))?;
-    let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
-    let info: InfoDict = cmd("INFO").arg("server").query_async(&mut connection).await?;
-    Ok((connection, info.get("process_id")))
+    client.get_multiplexed_async_connection_with_config(&config).await
 }
 
 async fn locked(redis: &mut MultiplexedConnection, lock: &str) -> RedisResult<Option<Outcome>> {
@@ -316,6 +307,8 @@ impl Provider {
 
 #[cfg(test)]
 mod tests {
+    use redis::InfoDict;
+
     use super::*;
     use crate::mock::Mock;
 

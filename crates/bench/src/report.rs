@@ -12,7 +12,6 @@ use plotters::prelude::*;
 
 use crate::results::{Results, Sample, Server, Summary, float, median};
 
-/// Where there is no figure.
 const MISSING: &str = "-";
 
 const FIGURES_EXPLAINED: &str = "Figures are medians over the rounds; max and memory are the greatest of all \
@@ -37,10 +36,8 @@ const METRICS: [Metric; 13] = [
     ("unexpected", "unexpected", whole),
 ];
 
-/// The figures of all answers, or of one kind.
 struct Section {
     title: &'static str,
-    /// A label, and a cell for each server.
     rows: Vec<(&'static str, Vec<String>)>,
 }
 
@@ -169,7 +166,6 @@ struct Plot {
     x_label: &'static str,
     x_shown: fn(f64) -> String,
     y_shown: fn(f64) -> String,
-    /// The y axis begins at zero.
     from_zero: bool,
 }
 

@@ -5,21 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-/// The description of the file in `--help`: the name of an object, its fields, notes in parentheses.
-pub const JSON_FIELDS: &str = "\
-JSON fields (--json; fields are added, never renamed; times end in their unit):
-  (whole file)        form, program, began, machine, plan, seed, stopped, overloads,
-                      own_cpu_us, servers, warnings
-  servers[]           name, what, summary, windows
-  servers[].summary[] name (all answers, then each kind), figures, ratios (the first
-                      server's figures divided by these)
-  figures             requests_per_s, cpu_us_per_request, p50_us, p90_us, p99_us, p99_9_us,
-                      max_us, memory_bytes, ready_ms, idle_memory_bytes, answers, refused,
-                      unexpected (those that could be had)
-  servers[].windows[] lasted_s, kinds, dropped, achieved_per_s, late_us, quotes, samples
-  windows[].kinds[]   name, figures, percentiles (pairs of percentile and us)
-  windows[].samples[] at_s, requests_per_s, p99_us, cores, memory_bytes, disk_bytes";
-
 /// Of all kinds of requests together.
 pub const ALL: &str = "all answers";
 
@@ -30,7 +15,6 @@ pub struct Results {
     pub program: &'static str,
     pub began: String,
     pub machine: String,
-    /// In words.
     pub plan: String,
     pub seed: u64,
     /// The run was stopped before its last round.
@@ -47,14 +31,12 @@ pub struct Results {
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Server {
     pub name: String,
-    /// A description in one line.
     pub what: String,
     /// Figures of its start: `ready_ms` from the start of its process, `idle_memory_bytes` before the first request.
     #[serde(skip)]
     pub start: Figures,
     /// [`ALL`], then each kind of request.
     pub summary: Vec<Summary>,
-    /// One for each round.
     pub windows: Vec<Window>,
 }
 
@@ -76,7 +58,7 @@ pub struct Window {
     /// From the first request to the last answer.
     pub lasted_s: f64,
     /// [`ALL`], then each kind of request.
-    pub kinds: Vec<Kind>,
+    pub kinds: Vec<KindResults>,
     /// Of an open loop: requests that never left, and the rate at which the others did.
     pub dropped: u64,
     pub achieved_per_s: Option<f64>,
@@ -88,7 +70,7 @@ pub struct Window {
 }
 
 #[derive(Debug, Clone, Default, Serialize)]
-pub struct Kind {
+pub struct KindResults {
     /// [`ALL`], or such as `check, wrong code`.
     pub name: &'static str,
     /// Times are those of the expected answers, CPU that of the whole round and all processes of the server.
@@ -97,20 +79,17 @@ pub struct Kind {
     pub percentiles: Vec<(f64, f64)>,
 }
 
-/// One second of a window.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Sample {
     pub at_s: f64,
     pub requests_per_s: f64,
     pub p99_us: Option<f64>,
-    /// Cores that the server kept busy.
     pub cores: Option<f64>,
     pub memory_bytes: Option<u64>,
     /// Of the data directory of an onceward that the bench started.
     pub disk_bytes: Option<u64>,
 }
 
-/// Figures that are counts.
 const SUMS: [&str; 3] = ["answers", "refused", "unexpected"];
 
 impl Server {
@@ -196,7 +175,7 @@ pub mod tests {
             let all = [("cpu_us_per_request", cpu / answers), ("memory_bytes", *cpu)];
             let kind = |name, figures: &[(&'static str, f64)]| {
                 let figures = counts.iter().chain(figures).copied().collect();
-                Kind { name, figures, percentiles: Vec::new() }
+                KindResults { name, figures, percentiles: Vec::new() }
             };
             let kinds = vec![kind(ALL, &[&send[..], &all].concat()), kind("send", &send)];
             Window { kinds, ..Window::default() }
@@ -254,7 +233,8 @@ pub mod tests {
         objects.retain(|(name, fields)| name != "figures" || fields.contains(&ready));
         assert!(objects.remove(&("ratios".to_owned(), BTreeSet::new())));
         let mut described = BTreeSet::<(String, BTreeSet<String>)>::new();
-        let lines: Vec<&str> = JSON_FIELDS.lines().skip(1).collect();
+        let lines = include_str!("help.txt").lines().skip_while(|line| !line.starts_with("JSON fields"));
+        let lines: Vec<&str> = lines.skip(1).collect();
         for line in lines.join("\n").replace("\n                      ", " ").lines() {
             let (path, mut fields) = (line[..22].trim(), line[22..].to_owned());
             while let Some((from, to)) = fields.find('(').zip(fields.find(')')) {
@@ -277,7 +257,7 @@ pub mod tests {
             let figures =
                 [&counts, &times, of_all].concat().into_iter().chain([("p99_9_us", 4_100.0)]).collect();
             let percentiles = [50.0, 90.0, 99.0, 99.9].map(|percentile| (percentile, percentile * factor));
-            Kind { name, figures, percentiles: percentiles.to_vec() }
+            KindResults { name, figures, percentiles: percentiles.to_vec() }
         };
         let sample = |at: u32| Sample {
             at_s: f64::from(at),

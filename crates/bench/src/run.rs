@@ -85,7 +85,6 @@ pub async fn run(
     }))
 }
 
-/// Starts the servers and warms them up.
 async fn start(setup: &Setup<'_>) -> Result<(String, Vec<Target>)> {
     // An error shows where a connection is opened.
     let maximum = getrlimit(Resource::Nofile).maximum;
@@ -143,7 +142,6 @@ async fn measure_round(setup: &Setup<'_>, round: u32, targets: &mut [Target]) ->
 const ACHIEVED_AT_LEAST: f64 = 0.95;
 const REFUSED_AT_MOST: f64 = 0.01;
 
-/// Why the rate of an open loop was too high for the server.
 fn overload(server: &Server, rate_asked: Option<u32>) -> Option<String> {
     let asked = rate_asked?;
     let least = f64::from(asked) * ACHIEVED_AT_LEAST;
@@ -217,19 +215,14 @@ fn general_warnings(options: &Options, home: &Path) -> Vec<String> {
 /// The parameters of the run, in words.
 pub fn plan(options: &Options) -> String {
     let open = |rate: u32| format!("open loop at {} requests/s", count(rate.into()));
-    let circumstances = [
-        (options.live_numbers, "live numbers"),
-        (options.idle_connections.into(), "idle connections"),
-        (options.hanging_sends.into(), "hanging sends"),
-    ];
-    let some = circumstances.into_iter().filter(|(number, _)| *number > 0);
-    let some: Vec<String> = some.map(|(number, what)| format!(", {} {what}", count(number))).collect();
+    let live = Some(options.live_numbers).filter(|numbers| *numbers > 0);
+    let live = live.map(|numbers| format!(", {} live numbers", count(numbers))).unwrap_or_default();
     format!(
         "{}, {}, {} connections{}, provider answers after {}, rounds: {}, each of {} s, seed {}",
         options.workload.name(),
         options.rate.map_or_else(|| "closed loop".to_owned(), open),
         count(options.connections.into()),
-        some.concat(),
+        live,
         humantime::format_duration(options.gateway_delay),
         options.rounds,
         options.seconds,
@@ -244,7 +237,7 @@ pub fn milliseconds(time: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::results::Kind;
+    use crate::results::KindResults;
 
     fn server(windows: impl IntoIterator<Item = Window>) -> Server {
         Server { windows: windows.into_iter().collect(), ..Server::default() }
@@ -252,7 +245,7 @@ mod tests {
 
     fn window(answers: f64, refused: f64) -> Window {
         let figures = [("answers", answers), ("refused", refused), ("requests_per_s", answers)].into();
-        Window { kinds: vec![Kind { figures, ..Kind::default() }], ..Window::default() }
+        Window { kinds: vec![KindResults { figures, ..KindResults::default() }], ..Window::default() }
     }
 
     #[test]

@@ -166,15 +166,15 @@ fn every_workload_is_answered_as_promised_by_onceward_and_the_ceiling() {
 fn another_build_is_a_baseline_with_the_same_live_numbers() {
     let world = World::new();
     let program = onceward();
-    let baseline = ["--baseline", program.to_str().unwrap(), "--beside", "none", "--live-numbers", "20000"];
+    let baseline = ["--baseline", program.to_str().unwrap(), "--beside", "none", "--live-numbers", "2000"];
     let (results, finished) = world.bench(&baseline);
-    finished.expect(0, &["onceward baseline", "20,000 live numbers"]);
+    finished.expect(0, &["onceward baseline", "2,000 live numbers"]);
     assert_eq!(names(&results), ["onceward", "baseline"]);
     for server in 0..2 {
         sound(&results, server, &["send", "check, right code"]);
-        // What 20,000 records take at least: they are there.
+        // What 2,000 records take at least: they are there.
         let disk = &results["servers"][server]["windows"][0]["samples"][0]["disk_bytes"];
-        assert!(disk.as_u64() > Some(20_000 * 20), "{disk}");
+        assert!(disk.as_u64() > Some(2_000 * 20), "{disk}");
     }
     let logged = |warning: &&Value| warning.as_str().unwrap().contains("logged");
     let logged: Vec<_> = results["warnings"].as_array().unwrap().iter().filter(logged).collect();
@@ -183,12 +183,10 @@ fn another_build_is_a_baseline_with_the_same_live_numbers() {
 
 #[test]
 fn an_open_loop_asks_as_often_as_it_was_told() {
-    let more = ["--rate", "100", "--beside", "none", "--connections=20", "--idle-connections", "50"];
+    let more = ["--rate", "100", "--beside", "none", "--connections=20"];
     let short = ["--seconds", "1", "--rounds", "1", "--json", "results.json"];
     let world = World::new();
-    world
-        .run(&[&short[..], &more].concat())
-        .expect(0, &["open loop at 100 requests/s", "50 idle connections"]);
+    world.run(&[&short[..], &more].concat()).expect(0, &["open loop at 100 requests/s"]);
     let text = fs::read_to_string(world.home.path().join("results.json")).unwrap();
     let results: Value = serde_json::from_str(&text).unwrap();
     let window = sound(&results, 0, &["send", "check, right code"]);
@@ -215,10 +213,10 @@ fn limits_that_are_not_kept_fail_with_a_sentence() {
 }
 
 #[test]
-fn a_slow_or_hanging_gateway_delays_sends_and_no_checks() {
-    let more = ["--gateway-delay", "200ms", "--hanging-sends", "20", "--beside", "none"];
+fn a_slow_gateway_delays_sends_and_no_checks() {
+    let more = ["--gateway-delay", "200ms", "--beside", "none"];
     let (results, finished) = World::new().bench(&more);
-    finished.expect(0, &["20 hanging sends", "provider answers after 200ms"]);
+    finished.expect(0, &["provider answers after 200ms"]);
     let kinds = &sound(&results, 0, &["send", "check, right code"])["kinds"];
     let shortest = |kind: usize| kinds[kind]["percentiles"][0][1].as_f64().unwrap();
     assert!(shortest(1) >= 200_000.0 && shortest(2) < 200_000.0, "{kinds}");
