@@ -120,9 +120,12 @@ impl<P: Provider> Holder<P> {
     /// A crash in the middle of a check is no free guess.
     pub async fn counts_a_check_that_a_kill_interrupted(&self) {
         // After the restart it is as if the answer might still come, until the budget has ended.
-        let mut world = Several::with(self.name, [("send-budget", json!("1s"))]).await;
-        let (number, code) = self.number_with_code(&world).await;
-        for asked in 1..=4 {
+        let settings = [("send-budget", json!("1s")), ("otp-max-attempts", json!(3))];
+        let mut world = Several::with(self.name, settings).await;
+        let number = world.number();
+        world.send(&number).await.expects(sent(&number, 3));
+        let code = (self.double)(&world).code_for(&number);
+        for asked in 1..=2 {
             (self.double)(&world).plan_checks(&number, [Reply::Hang]);
             let (client, to, guess) = (world.server.client.clone(), number.clone(), wrong(&code));
             let cut = tokio::spawn(async move { client.try_verify(&to, &guess).await });

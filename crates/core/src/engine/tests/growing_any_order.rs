@@ -331,7 +331,7 @@ fn is_not_looser(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_500, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 2 * ProptestConfig::default().cases, ..ProptestConfig::default() })]
 
     /// Everything in any order; a crash goes back to what was durable, and a commit may fail.
     #[test]

@@ -120,7 +120,7 @@ fn without_attacker(outcome: BeginOutcome) -> BeginOutcome {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 2 * ProptestConfig::default().cases, ..ProptestConfig::default() })]
 
     #[test]
     fn guesses_by_an_attacker_change_no_answer_to_the_owner(

@@ -14,7 +14,7 @@ use crate::engine::{
 };
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 2 * ProptestConfig::default().cases, ..ProptestConfig::default() })]
 
     /// Everything in any order; a crash goes back to what was durable, and a commit may fail.
     #[test]
