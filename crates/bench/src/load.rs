@@ -80,14 +80,12 @@ impl Clients {
         Ok(())
     }
 
-    /// Locks the numbers that the workload needs locked, then drives the server for a window; `passed` is called once a
-    /// second.
+    /// Locks the numbers that the workload needs locked, then drives the server for a window.
     pub async fn window(
         &self,
         length: Duration,
         rate: Option<u32>,
         processes: Option<&Processes>,
-        passed: impl Fn(Duration),
     ) -> Result<Window> {
         self.lock_numbers().await?;
         let (schedule, tally) =
@@ -105,17 +103,13 @@ impl Clients {
         loop {
             tokio::select! {
                 done = busy.join_next() => if done.is_none() { break },
-                _ = ticks.tick() => {
-                    samples.push(sample(start, &mut last, &tally, processes));
-                    passed(start.elapsed().min(length));
-                }
+                _ = ticks.tick() => samples.push(sample(start, &mut last, &tally, processes)),
             }
         }
         let lasted = start.elapsed();
         if last.0.elapsed() > SAMPLE_EVERY / 2 {
             samples.push(sample(start, &mut last, &tally, processes));
         }
-        passed(length);
         let mut tally = lock(&tally);
         let mut kinds = tally.results(lasted);
         let memory = samples.iter().filter_map(|sample: &Sample| sample.memory_bytes).max();
@@ -201,10 +195,10 @@ struct Schedule {
 
 impl Schedule {
     fn new(rate: Option<u32>, window: Duration, timer: Option<Timer>) -> Self {
-        let (start, turn) = (now(), tokio::sync::Mutex::new(timer));
         let (taken, last_left) = Default::default();
+        let turn = tokio::sync::Mutex::new(timer);
         let moments = u64::from(rate.unwrap_or_default()) * window.as_secs();
-        Self { start, window, rate, moments, taken, last_left, turn }
+        Self { start: now(), window, rate, moments, taken, last_left, turn }
     }
 
     /// The next moment, when it has come; `None` when there is none, or when it is too late for any.
@@ -625,9 +619,9 @@ mod tests {
         let probe = clients(address, "send").await.probe().await.unwrap_err();
         assert!(format!("{probe:#}").ends_with("no answer within 15s: deadline has elapsed"), "{probe:#}");
         let second = Duration::from_secs(1);
-        let locking = clients(address, "locked").await.window(second, None, None, |_| ()).await;
+        let locking = clients(address, "locked").await.window(second, None, None).await;
         assert!(format!("{:#}", locking.err().unwrap()).contains("no answer within 15s"));
-        let observed = clients(address, "send").await.window(second, None, None, |_| ()).await.unwrap();
+        let observed = clients(address, "send").await.window(second, None, None).await.unwrap();
         assert_eq!((observed.figure("answers"), observed.figure("unexpected")), (0.0, 1.0));
         assert!((31.0..31.1).contains(&observed.lasted_s), "{}", observed.lasted_s);
         assert!(observed.quotes.first().unwrap().contains("no answer 30s after the window ended"));

@@ -20,13 +20,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use indicatif::{ProgressBar, ProgressStyle};
 use mimalloc::MiMalloc;
 use tokio::signal::unix::{SignalKind, signal};
 
 use args::Options;
 use results::Results;
-use run::{milliseconds, plan};
+use run::plan;
 
 /// As the server: the ceiling must not differ in its allocator.
 #[global_allocator]
@@ -79,10 +78,7 @@ fn bench(options: &Options) -> Result<u8> {
     let runtime = runtime()?;
     let length = humantime::format_duration(options.length());
     say(&format!("{}; takes {length} after the servers have started", plan(options)));
-    let style = ProgressStyle::with_template("{msg:40!} {wide_bar} {percent:>3} %, {eta} left")?;
-    let progress = ProgressBar::new(milliseconds(options.length())).with_style(style);
-    let results = runtime.block_on(run::run(options, &path, &progress, stopped()));
-    progress.finish_and_clear();
+    let results = runtime.block_on(run::run(options, &path, stopped()));
     // In this order: what still writes there ends before the directory goes.
     runtime.shutdown_timeout(Duration::from_secs(5));
     home.close().context("cannot remove the data of the run")?;

@@ -7,7 +7,6 @@ use std::pin::pin;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
-use indicatif::ProgressBar;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::args::{Options, WARM_UP};
@@ -15,19 +14,15 @@ use crate::machine::{self, Processes};
 use crate::mock::Mock;
 use crate::report::{count, rate, time};
 use crate::results::{Results, Server, Window};
+use crate::say;
 use crate::servers::{Setup, Target};
 
 /// Makes a run with its files in `home`. When `stop` completes, the finished rounds are the run; `None` if there is none.
-pub async fn run(
-    options: &Options,
-    home: &Path,
-    progress: &ProgressBar,
-    stop: impl Future<Output = ()>,
-) -> Result<Option<Results>> {
+pub async fn run(options: &Options, home: &Path, stop: impl Future<Output = ()>) -> Result<Option<Results>> {
     let mut stop = pin!(stop);
     let listen = options.gateway_listen.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
     let mock = Mock::start(listen, options.gateway_delay).await?;
-    let setup = Setup { options, home, mock, progress };
+    let setup = Setup { options, home, mock };
     let (machine, mut targets) = tokio::select! {
         started = start(&setup) => started?,
         () = &mut stop => return Ok(None),
@@ -93,7 +88,6 @@ async fn start(setup: &Setup<'_>) -> Result<(String, Vec<Target>)> {
     let machine = machine.with_context(|| format!("cannot write to the disk of {}", setup.home.display()))?;
     let targets = setup.start_all().await?;
     for target in &targets {
-        setup.progress.set_message(format!("warming up {}", target.results.name));
         let window = window(setup, target, WARM_UP).await?;
         if window.figure("answers") == 0.0 {
             let (name, refused) = (&target.results.name, window.figure("refused"));
@@ -109,22 +103,19 @@ async fn start(setup: &Setup<'_>) -> Result<(String, Vec<Target>)> {
 }
 
 async fn window(setup: &Setup<'_>, target: &Target, length: Duration) -> Result<Window> {
-    let before = setup.progress.position();
-    let passed = |time: Duration| setup.progress.set_position(before + milliseconds(time));
-    let observed = target.clients.window(length, setup.options.rate, target.processes.as_ref(), passed).await;
+    let observed = target.clients.window(length, setup.options.rate, target.processes.as_ref()).await;
     observed.with_context(|| format!("the server {}", target.results.name))
 }
 
 /// One window for each server; they take turns to be first.
 async fn measure_round(setup: &Setup<'_>, round: u32, targets: &mut [Target]) -> Result<()> {
-    let Setup { options, progress, .. } = setup;
     let cpu = |target: &Target| target.processes.as_ref().and_then(Processes::cpu);
     let before: Vec<_> = targets.iter().map(cpu).collect();
     for turn in 0..targets.len() {
         let which = (turn + round as usize) % targets.len();
         let target = &mut targets[which];
-        progress.set_message(format!("round {} of {}: {}", round + 1, options.rounds, target.results.name));
-        let window = window(setup, target, options.window()).await?;
+        say(&format!("round {} of {}: {}", round + 1, setup.options.rounds, target.results.name));
+        let window = window(setup, target, setup.options.window()).await?;
         target.results.windows.push(window);
     }
     // Each server is charged for the whole round: deferred work comes while another one is driven.
@@ -228,10 +219,6 @@ pub fn plan(options: &Options) -> String {
         options.seconds,
         options.seed
     )
-}
-
-pub fn milliseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use hyper::StatusCode;
-use indicatif::ProgressBar;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::Value;
 use tokio::task::{JoinSet, spawn_blocking};
@@ -22,6 +21,7 @@ use crate::machine::Processes;
 use crate::mock::{ACCOUNT_SID, AUTH_TOKEN, Mock, SENDER};
 use crate::report::count;
 use crate::results::{Figures, Server, float};
+use crate::say;
 use crate::script::live_number;
 
 /// A start with very much data takes long.
@@ -37,7 +37,6 @@ pub struct Setup<'a> {
     /// Each server has a directory in it.
     pub home: &'a Path,
     pub mock: Mock,
-    pub progress: &'a ProgressBar,
 }
 
 pub struct Target {
@@ -75,7 +74,6 @@ impl Setup<'_> {
         if self.options.live_numbers > 0 {
             self.make_live_numbers(name, program, &home).await?;
         }
-        self.progress.set_message(format!("starting {name}"));
         let begun = now();
         let child = self.start_onceward(name, program, &home).await?;
         self.started(what, begun, child, Some(home.join("data"))).await
@@ -148,7 +146,7 @@ impl Setup<'_> {
     async fn make_live_numbers(&self, name: &str, program: &Path, home: &Path) -> Result<()> {
         const CONNECTIONS: usize = 64;
         let numbers = self.options.live_numbers;
-        self.progress.set_message(format!("{name}: sending {} live numbers their codes", count(numbers)));
+        say(&format!("{name}: sending {} live numbers their codes", count(numbers)));
         let child = self.start_onceward(name, program, home).await?;
         let mut sending = JoinSet::new();
         for first in 0..CONNECTIONS {
