@@ -1,7 +1,7 @@
 //! The `.env` file: read like variables, without touching the environment of the process.
 //!
 //! One line is one variable, whatever it holds, so that a slip in one line cannot swallow the next.
-//! What is understood, and why no library does it: `docs/decisions/0006-env-file.md`.
+//! What is understood, and why no library does it: `docs/internals/decisions/0006-env-file.md`.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -94,7 +94,7 @@ pub fn load_keys(sources: &Sources) -> Result<KeysSettings, ConfigErrors> {
 }
 
 /// One shard for two processors: a decision takes far less than the rest of a request, and the fewer shards there are, the
-/// more of them one message and one commit carry (`docs/decisions/0018-speed.md`).
+/// more of them one message and one commit carry (`docs/internals/decisions/0018-speed.md`).
 pub const fn default_shards(parallelism: usize) -> usize {
     parallelism.div_ceil(2)
 }

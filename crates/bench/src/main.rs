@@ -1,5 +1,5 @@
 //! `onceward-bench`: plays HTTP clients and Twilio on loopback against servers that it starts or that run already,
-//! checks every answer, and compares what they cost. `docs/bench.md` explains the method.
+//! checks every answer, and compares what they cost. `docs/internals/bench.md` explains the method.
 
 mod args;
 mod contract;

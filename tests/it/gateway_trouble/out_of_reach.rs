@@ -86,7 +86,7 @@ async fn a_proxy_in_the_environment_sees_nothing_of_plain_http_nor_of_this_machi
     // It is for what is outside and encrypted.
     let server = Kind::Http.at("https://onceward.invalid", proxied()).start().await;
     server.client.send(&Numbers::default().next()).await.expects(failed());
-    assert!(proxy.connections() > 0, "docs/decisions/0003-http-client.md");
+    assert!(proxy.connections() > 0, "docs/internals/decisions/0003-http-client.md");
 }
 
 #[tokio::test]

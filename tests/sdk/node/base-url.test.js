@@ -1,0 +1,34 @@
+"use strict";
+// The official package with one line in place of an HTTP client, as the README and the quickstart tell users to.
+
+const assert = require("node:assert/strict");
+const { test } = require("node:test");
+const twilio = require("twilio");
+const { accountSid, authToken, codeFor, number, url } = require("./own-server");
+
+const client = twilio(accountSid, authToken);
+client.verify.baseUrl = url;
+
+async function service(t, friendlyName) {
+  const made = await client.verify.v2.services.create({ friendlyName });
+  t.after(() => client.verify.v2.services(made.sid).remove());
+  return made;
+}
+
+test("a number is verified", async (t) => {
+  const { sid } = await service(t, "Acme");
+  const calls = client.verify.v2.services(sid);
+  const to = number();
+  const verification = await calls.verifications.create({ to, channel: "sms" });
+  const check = await calls.verificationChecks.create({ verificationSid: verification.sid, code: await codeFor(to) });
+  assert.equal(check.status, "approved");
+});
+
+test("further pages come from the server", async (t) => {
+  const made = [];
+  for (const name of ["one", "two", "three"]) {
+    made.push((await service(t, name)).sid);
+  }
+  const listed = (await client.verify.v2.services.list({ pageSize: 1 })).map((one) => one.sid);
+  assert.ok(made.every((sid) => listed.includes(sid)));
+});
