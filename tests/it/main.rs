@@ -30,6 +30,7 @@ mod overload;
 mod parallel;
 mod power_loss;
 mod privacy;
+mod quickstart;
 mod restart;
 mod sdk;
 mod storage_trouble;

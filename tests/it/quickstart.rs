@@ -1,0 +1,66 @@
+//! The commands of README.md and docs/quickstart.md against the real program, as a new user pastes them.
+//!
+//! Left out are the blocks that build and start the server, and those that install Twilio's libraries, whose programs
+//! `tests/sdk` runs.
+
+use std::process::{Command, Output};
+
+use crate::support::Setup;
+
+const README: &str = include_str!("../../README.md");
+const QUICKSTART: &str = include_str!("../../docs/quickstart.md");
+
+/// Words of blocks that another test runs, or that need what a test has not.
+const LEFT_OUT: [&str; 5] = ["cargo ", "scripts/", "onceward-bench", "pip install", "npm install"];
+
+#[tokio::test]
+async fn the_readme_leads_to_a_verified_number() {
+    let Some(output) = run(README, 2).await else { return };
+    assert!(output.contains(r#""status":"approved","valid":true"#), "{output}");
+}
+
+#[tokio::test]
+async fn the_quickstart_leads_to_verified_numbers() {
+    let Some(output) = run(QUICKSTART, 5).await else { return };
+    assert!(output.contains(r#""status":"approved","valid":true"#), "{output}");
+    let verified = r#"{"code":200,"message":"OTP verified successfully.","data":"+14155552674"}"#;
+    assert!(output.contains(verified), "{output}");
+}
+
+#[test]
+fn no_command_ends_in_a_comment_which_zsh_would_not_accept() {
+    for line in [README, QUICKSTART].into_iter().flat_map(blocks).flat_map(str::lines) {
+        assert!(!line.contains('#'), "{line}");
+    }
+}
+
+/// What the blocks of a document print, one after the other in one shell. `None` without curl, after saying so.
+#[expect(clippy::print_stderr, reason = "a reader of a skipped test's output must see it")]
+async fn run(document: &str, expected_blocks: usize) -> Option<String> {
+    if Command::new("curl").arg("--version").output().is_err() {
+        eprintln!("SKIPPED: the commands of the documents need curl");
+        return None;
+    }
+    let blocks: Vec<&str> =
+        blocks(document).filter(|block| !LEFT_OUT.iter().any(|word| block.contains(word))).collect();
+    assert_eq!(blocks.len(), expected_blocks, "{blocks:#?}");
+
+    let (sid, token) = ("AC0123456789abcdef0123456789abcdef", "6b1f0c5d9e8a47b3a2c4d6e8f0a1b2c3");
+    let server =
+        Setup::new().env("ONCEWARD_ACCOUNT_SID", sid).env("ONCEWARD_AUTH_TOKEN", token).start().await;
+    let script = blocks.join("\n").replace("localhost:3000", &server.client.address().to_string());
+    let mut bash = Command::new("bash");
+    bash.args(["-euc", &script]).env("ONCEWARD_ACCOUNT_SID", sid).env("ONCEWARD_AUTH_TOKEN", token);
+    // A proxy of this machine has nothing to do with a server on it.
+    bash.env("NO_PROXY", "*").env("no_proxy", "*");
+    let ended = tokio::task::spawn_blocking(move || bash.output()).await;
+    let Output { status, stdout, stderr } = ended.expect("it was waited for").expect("bash was started");
+    let (stdout, stderr) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+    assert!(status.success(), "{status}\n{stdout}\n{stderr}");
+    Some(stdout.into_owned())
+}
+
+/// The shell's blocks of a document.
+fn blocks(document: &str) -> impl Iterator<Item = &str> {
+    document.split("```sh\n").skip(1).map(|after| after.split("```").next().unwrap_or_default())
+}
