@@ -343,7 +343,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// Which answers `/api/*` gives: `docs/api.md`.
+/// Which answers `/api/*` gives: `docs/reference/otp-api.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AnswerSet {
     /// What the Redis version's README documents.

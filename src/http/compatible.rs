@@ -1,5 +1,5 @@
-//! The routes for clients of older servers: `docs/api.md`. The Redis version's `/api/send-otp` and `/api/verify-otp`, and
-//! the tutorial's `/send-code` and `/verify-code`.
+//! The routes for clients of older servers: `docs/reference/otp-api.md`. The Redis version's `/api/send-otp` and
+//! `/api/verify-otp`, and the tutorial's `/send-code` and `/verify-code`.
 //!
 //! A body is one JSON object in UTF-8. Unknown fields are ignored, whatever they hold. A field that is given twice makes the
 //! body ambiguous, which is a bad body: a proxy in front could have read the other one.

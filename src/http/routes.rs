@@ -283,7 +283,7 @@ static ACCOUNT: Group = twilio(
     },
 );
 
-const ANSWERS: &str = "What each status says is in docs/errors.md.";
+const ANSWERS: &str = "What each status says is in docs/reference/errors.md.";
 
 static REDIS_VERSION: Group = Group {
     name: "Clients of the Redis version",

@@ -1,4 +1,4 @@
-//! `docs/api.md` and `docs/api-v2.md` are true: each of their examples is made, in its order, against a real server, and is
+//! `docs/reference/otp-api.md` and `docs/reference/verify-api.md` are true: each of their examples is made, in its order, against a real server, and is
 //! answered as it says.
 //!
 //! Ids, codes and secrets in a document are samples. The first answer that has one says what it is in this run, and from
@@ -15,8 +15,12 @@ use serde_json::Value;
 
 use crate::support::{Answer, Server, Setup};
 
-const COMPATIBLE: Document = Document { path: "docs/api.md", text: include_str!("../../docs/api.md") };
-const TWILIOS: Document = Document { path: "docs/api-v2.md", text: include_str!("../../docs/api-v2.md") };
+const COMPATIBLE: Document =
+    Document { path: "docs/reference/otp-api.md", text: include_str!("../../docs/reference/otp-api.md") };
+const TWILIOS: Document = Document {
+    path: "docs/reference/verify-api.md",
+    text: include_str!("../../docs/reference/verify-api.md"),
+};
 
 /// Where the documents' server is.
 const ADDRESS: &str = "http://localhost:3000";
@@ -57,7 +61,10 @@ fn every_call_of_twilios_routes_has_an_example() {
                 let (by, at) = example.split_once(' ').unwrap_or_default();
                 by.eq_ignore_ascii_case(method) && is_under(at, path)
             };
-            assert!(shown.iter().any(is_it), "docs/api-v2.md has no example of {method} {path}");
+            assert!(
+                shown.iter().any(is_it),
+                "docs/reference/verify-api.md has no example of {method} {path}"
+            );
             calls += 1;
         }
     }

@@ -1,4 +1,4 @@
-//! The contract (`docs/api.md`), the answers "as built": every row, byte for byte.
+//! The contract (`docs/reference/otp-api.md`), the answers "as built": every row, byte for byte.
 
 use std::time::Duration;
 

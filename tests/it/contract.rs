@@ -1,4 +1,4 @@
-//! The contract (`docs/api.md`), the documented answers: every row.
+//! The contract (`docs/reference/otp-api.md`), the documented answers: every row.
 
 use std::time::Duration;
 

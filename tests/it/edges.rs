@@ -1,4 +1,4 @@
-//! The contract (`docs/api.md`), "Everything else on the server": HTTP itself.
+//! The contract (`docs/reference/otp-api.md`), "Everything else on the server": HTTP itself.
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};

@@ -1,4 +1,4 @@
-//! The contract (`docs/api.md`): the tutorial's two routes.
+//! The contract (`docs/reference/otp-api.md`): the tutorial's two routes.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! The answers that the HTTP contract promises (`docs/api.md`).
+//! The answers that the HTTP contract promises (`docs/reference/otp-api.md`).
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! `docs/errors.md`, made from the tables that the server answers with. The file is also the
+//! `docs/reference/errors.md`, made from the tables that the server answers with. The file is also the
 //! snapshot of those tables: a change of an answer shows up as a difference in it.
 
 use std::fmt::Write as _;
@@ -13,7 +13,7 @@ use crate::http::v2;
 use crate::numbers::{CheckOutcome, Refusal, Reply, SendLimit, SendOutcome};
 use crate::verify::Refused;
 
-const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/errors.md");
+const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reference/errors.md");
 const MAX_ATTEMPTS: u8 = 5;
 const LOCKOUT: Duration = Duration::from_secs(30 * 60);
 
@@ -21,12 +21,12 @@ const LOCKOUT: Duration = Duration::from_secs(30 * 60);
 fn docs_errors_md_says_what_the_tables_say() {
     let made = document();
     if std::env::var_os("UPDATE_DOCS").is_some() {
-        std::fs::write(PATH, &made).expect("write docs/errors.md");
+        std::fs::write(PATH, &made).expect("write docs/reference/errors.md");
     }
     let found = std::fs::read_to_string(PATH).unwrap_or_default();
     assert!(
         found == made,
-        "docs/errors.md is stale. Run `UPDATE_DOCS=1 cargo test --lib docs_errors_md` and review the difference."
+        "docs/reference/errors.md is stale. Run `UPDATE_DOCS=1 cargo test --lib docs_errors_md` and review the difference."
     );
 }
 
@@ -98,7 +98,7 @@ const INTRODUCTION: &str = "\
 # Every answer, by cause
 
 This page is made from the tables that the server answers with, by a test; do not edit it
-(`UPDATE_DOCS=1 cargo test --lib docs_errors_md`). What the routes take is in [api.md](api.md).
+(`UPDATE_DOCS=1 cargo test --lib docs_errors_md`). What the routes take is in [otp-api.md](otp-api.md).
 
 The examples are about +14155552671, a maximum of five wrong codes and a lockout of 30 minutes, of
 which 29 minutes and 10 seconds are left where it had begun before. With another lockout the as-built

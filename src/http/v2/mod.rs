@@ -1,4 +1,4 @@
-//! Twilio Verify's API, version 2: `/v2/..`, served by ourselves. See `docs/api-v2.md`.
+//! Twilio Verify's API, version 2: `/v2/..`, served by ourselves. See `docs/reference/verify-api.md`.
 //!
 //! * `context`: who asks, and for what. `params`, `types`, `fields`: parameters. `page`: lists. `view`: answers.
 //! * `error`: refusals in Twilio's form, one table.

@@ -13,7 +13,7 @@ pub struct Answer {
     body: Bytes,
 }
 
-/// What the server should say, in the envelope of `docs/api.md`.
+/// What the server should say, in the envelope of `docs/reference/otp-api.md`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expectation {
     status: u16,
@@ -118,7 +118,7 @@ impl Answer {
     }
 }
 
-/// The documented answers of `/api/*`: `docs/api.md`.
+/// The documented answers of `/api/*`: `docs/reference/otp-api.md`.
 pub mod documented {
     use serde_json::json;
 
