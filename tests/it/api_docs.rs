@@ -1,9 +1,12 @@
-//! `docs/reference/otp-api.md` and `docs/reference/verify-api.md` are true: each of their examples is made, in its order, against a real server, and is
-//! answered as it says.
+//! Every example of `docs/reference/otp-api.md` and `docs/reference/verify-api.md` is executed, in its order, against a
+//! real server, which must answer as the document says.
 //!
-//! Ids, codes and secrets in a document are samples. The first answer that has one says what it is in this run, and from
-//! then on it stands for that: in later commands, and in later answers, which must agree. A code that no answer has told
-//! is that of the newest message.
+//! Ids, codes and secrets in a document are samples. The first answer with a sample tells which value it stands for in
+//! this run; later commands and answers must agree. A code that no answer has shown is that of the newest message.
+//!
+//! A document shortens an object that it has shown before: `"...": "as above"` stands for the other members of the newest
+//! object above that has all members shown here, and the same kind of `sid`. The ids in them become those of this object.
+//! The same in `meta` stands for the members of a first page of the usual size.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
@@ -11,7 +14,7 @@ use std::process::Command;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hyper::Method;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 use crate::support::{Answer, Server, Setup};
 
@@ -21,6 +24,9 @@ const TWILIOS: Document = Document {
     path: "docs/reference/verify-api.md",
     text: include_str!("../../docs/reference/verify-api.md"),
 };
+
+/// A member that stands for those that the document does not repeat.
+const OMITTED: &str = "...";
 
 /// Where the documents' server is.
 const ADDRESS: &str = "http://localhost:3000";
@@ -132,8 +138,10 @@ struct Run {
     server: Server,
     /// What samples stand for.
     real: BTreeMap<String, String>,
-    /// The answer that is to be compared next.
-    answer: Option<Answer>,
+    /// The path and the answer that are to be compared next.
+    answer: Option<(String, Answer)>,
+    /// The objects of the document's answers so far, with all their members.
+    shown: Vec<Map<String, Value>>,
 }
 
 impl Run {
@@ -142,7 +150,7 @@ impl Run {
         if let Some((account, token)) = credentials.and_then(|both| both.split_once(':')) {
             setup = setup.env("ONCEWARD_ACCOUNT_SID", account).env("ONCEWARD_AUTH_TOKEN", token);
         }
-        Self { server: setup.start().await, real: BTreeMap::new(), answer: None }
+        Self { server: setup.start().await, real: BTreeMap::new(), answer: None, shown: Vec::new() }
     }
 
     async fn asks(&mut self, at: &str, words: &[String]) {
@@ -153,15 +161,17 @@ impl Run {
             let code = inbox["messages"][0]["code"].as_str().expect("a message");
             self.real.insert(SAMPLE_CODE.to_owned(), format!("{code:?}"));
         }
+        let documented_path = Request::of(words).path;
         let words: Vec<String> = words.iter().map(|word| self.in_this_run(word)).collect();
         let Request { method, path, headers, body } = Request::of(&words);
         let headers: Vec<(&str, &str)> =
             headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        self.answer = Some(client.request_with(method, &path, &headers, body).await);
+        let answer = client.request_with(method, &path, &headers, body).await;
+        self.answer = Some((documented_path, answer));
     }
 
     fn compares(&mut self, at: &str, documented: &str) {
-        let answer = self.answer.take().expect("a command before each answer");
+        let (path, answer) = self.answer.take().expect("a command before each answer");
         let (head, body) = documented.split_once("\n\n").unwrap_or((documented, ""));
         let mut head = head.lines();
         let status =
@@ -181,13 +191,46 @@ impl Run {
             assert_eq!(answer.text(), "", "{at}");
             return;
         }
-        let mut documented = serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}; {at}"));
+        let mut documented: Value =
+            serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}; {at}"));
+        if let Some(meta) = documented.get_mut("meta").and_then(Value::as_object_mut) {
+            complete_meta(meta, &path);
+        }
+        self.complete(&mut documented, &at);
         let mut real = answer.json();
         self.learn(&documented, &real);
         self.settle(&mut documented);
         let address = format!("http://{}", self.server.client.address());
         each_text(&mut real, &|text| blurred(&text.replace(&address, ADDRESS)));
         assert_eq!(documented, real, "{at}");
+    }
+
+    /// Adds the members that the document leaves out.
+    fn complete(&mut self, documented: &mut Value, at: &str) {
+        match documented {
+            Value::Array(values) => values.iter_mut().for_each(|value| self.complete(value, at)),
+            Value::Object(members) => {
+                members.values_mut().for_each(|value| self.complete(value, at));
+                if members.remove(OMITTED).is_some() {
+                    let is_like = |above: &&Map<String, Value>| {
+                        kind_of(above) == kind_of(members)
+                            && members.keys().all(|name| above.contains_key(name))
+                    };
+                    let above = self.shown.iter().rev().find(is_like);
+                    let mut whole =
+                        above.unwrap_or_else(|| panic!("nothing above is like this; {at}")).clone();
+                    if let (Some(old), Some(new)) = (sid(&whole), sid(members)) {
+                        whole
+                            .values_mut()
+                            .for_each(|value| each_text(value, &|text| text.replace(&old, &new)));
+                    }
+                    whole.append(members);
+                    *members = whole;
+                }
+                self.shown.push(members.clone());
+            }
+            _ => {}
+        }
     }
 
     /// What the samples of this answer stand for.
@@ -225,6 +268,29 @@ impl Run {
     fn settle(&self, documented: &mut Value) {
         each_text(documented, &|text| blurred(&self.in_this_run(text)));
     }
+}
+
+/// Adds the members of the first page of a list, of the usual size.
+fn complete_meta(meta: &mut Map<String, Value>, path: &str) {
+    if meta.remove(OMITTED).is_none() {
+        return;
+    }
+    let (path, filters) = path.split_once('?').unwrap_or((path, ""));
+    let separator = if filters.is_empty() { "" } else { "&" };
+    let url = format!("{ADDRESS}{path}?{filters}{separator}PageSize=50&Page=0");
+    let first = json!({
+        "page": 0, "page_size": 50, "first_page_url": url, "previous_page_url": null, "url": url, "next_page_url": null,
+    });
+    meta.extend(first.as_object().cloned().unwrap_or_default());
+}
+
+fn sid(members: &Map<String, Value>) -> Option<String> {
+    members.get("sid").and_then(Value::as_str).map(str::to_owned)
+}
+
+/// The letters that an object's id begins with; `None` if it has no id.
+fn kind_of(members: &Map<String, Value>) -> Option<String> {
+    Some(sid(members)?[..2].to_owned())
 }
 
 /// Changes every text, and makes every moment the same.

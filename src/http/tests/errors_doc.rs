@@ -4,6 +4,8 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::config::{AnswerSet, Bounds};
 use crate::domain::{PhoneNumber, Timestamp};
 use crate::http::answer::{Answer, Shape};
@@ -11,6 +13,7 @@ use crate::http::answers::{api_check, api_send, tutorial_check, tutorial_send};
 use crate::http::problem::{BadBody, Problem};
 use crate::http::v2;
 use crate::numbers::{CheckOutcome, Refusal, Reply, SendLimit, SendOutcome};
+use crate::registry::RegistryError;
 use crate::verify::Refused;
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reference/errors.md");
@@ -26,119 +29,277 @@ fn docs_errors_md_says_what_the_tables_say() {
     let found = std::fs::read_to_string(PATH).unwrap_or_default();
     assert!(
         found == made,
-        "docs/reference/errors.md is stale. Run `UPDATE_DOCS=1 cargo test --lib docs_errors_md` and review the difference."
+        "docs/reference/errors.md is stale: run `UPDATE_DOCS=1 cargo test --lib docs_errors_md` and review the changes"
     );
 }
 
 fn document() -> String {
     let mut doc = String::from(INTRODUCTION);
-    for (set, title) in
-        [(AnswerSet::Documented, "Documented (the default)"), (AnswerSet::AsBuilt, "As built")]
-    {
-        let _ = write!(doc, "\n## {title}: `redis-version-answers: {}`\n", spelling(set));
-        table(
-            &mut doc,
-            "POST /api/send-otp",
-            sends().iter().map(|outcome| (send_case(outcome), api_send(set, &reply(outcome), number()))),
-        );
-        table(
-            &mut doc,
-            "POST /api/verify-otp",
-            checks()
-                .iter()
-                .map(|outcome| (check_case(outcome), api_check(set, &reply(outcome), number(), LOCKOUT))),
-        );
-    }
-    doc.push_str("\n## The tutorial's API\n");
-    table(
-        &mut doc,
-        "POST /send-code",
-        sends().iter().map(|outcome| (send_case(outcome), tutorial_send(&reply(outcome)))),
+    doc.push_str(VERIFY_API);
+    let mut errors = verify_api_errors();
+    errors.sort_by_key(|row| row.members().code);
+    let headings = ["code", "HTTP", "message", "meaning", "what to do"];
+    table(&mut doc, headings, errors.iter().map(|row| row.of_verify_api()));
+
+    doc.push_str(OTP_API);
+    let headings = ["route", "HTTP", "`message`", "`data`", "meaning", "what to do"];
+    let rows = outcomes(
+        |outcome| api_send(AnswerSet::Documented, outcome, number()),
+        |outcome| api_check(AnswerSet::Documented, outcome, number(), LOCKOUT),
     );
-    table(
-        &mut doc,
-        "POST /verify-code",
-        checks().iter().map(|outcome| (check_case(outcome), tutorial_check(&reply(outcome)))),
+    table(&mut doc, headings, rows.iter().map(|(route, row)| row.of_otp_api(route)));
+
+    doc.push_str(AS_BUILT);
+    let headings = ["route", "HTTP", "`code`", "`message`", "`data`", "meaning"];
+    let rows = outcomes(
+        |outcome| api_send(AnswerSet::AsBuilt, outcome, number()),
+        |outcome| api_check(AnswerSet::AsBuilt, outcome, number(), LOCKOUT),
     );
-    doc.push_str(TWILIO);
-    table(
-        &mut doc,
-        "Verifications and VerificationCheck",
-        refusals().into_iter().map(|refused| {
-            let path = "/v2/Services/VA0123456789abcdef0123456789abcdef/VerificationCheck";
-            (refusal_case(&refused), v2::Error::refused(&refused, path, Timestamp::EPOCH).answer())
-        }),
-    );
-    doc.push_str(PROBLEMS);
-    table(
-        &mut doc,
-        "All routes but the tutorial's",
-        problems().into_iter().map(|problem| (problem_case(problem), problem.answer(Shape::Envelope))),
-    );
-    table(
-        &mut doc,
-        "Routes below /v2",
-        problems()
-            .into_iter()
-            .filter(|problem| has_a_path(*problem) || *problem == Problem::NotFound)
-            .map(|problem| (problem_case(problem), problem.answer(Shape::Twilio))),
-    );
-    table(
-        &mut doc,
-        "POST /send-code and POST /verify-code",
-        problems()
-            .into_iter()
-            .filter(|problem| has_a_path(*problem))
-            .map(|problem| (problem_case(problem), problem.answer(Shape::Message))),
-    );
+    table(&mut doc, headings, rows.iter().map(|(route, row)| row.as_built(route)));
+
+    doc.push_str(TUTORIAL_API);
+    let headings = ["route", "HTTP", "`message`", "meaning", "what to do"];
+    let rows = outcomes(tutorial_send, tutorial_check);
+    let routes = |route: &str| if route == SEND { "send-code" } else { "verify-code" };
+    table(&mut doc, headings, rows.iter().map(|(route, row)| row.of_tutorial_api(routes(route))));
+
+    doc.push_str(ALL_ROUTES);
+    let rows = problems().into_iter().map(|problem| {
+        let row = Row::of(problem_case(problem), problem.answer(Shape::Envelope));
+        if can_concern_tutorial(problem) {
+            let of_tutorial = Row::of(row.case, problem.answer(Shape::Message));
+            assert_eq!(row.members().message, of_tutorial.members().message);
+        }
+        row
+    });
+    let mut rows: Vec<Row> = rows.collect();
+    rows.sort_by_key(Row::status);
+    let headings = ["HTTP", "`message`", "meaning", "what to do"];
+    table(&mut doc, headings, rows.iter().map(Row::of_all_routes));
     doc
 }
 
 const INTRODUCTION: &str = "\
-# Every answer, by cause
+# Errors
 
-This page is made from the tables that the server answers with, by a test; do not edit it
-(`UPDATE_DOCS=1 cargo test --lib docs_errors_md`). What the routes take is in [otp-api.md](otp-api.md).
-
-The examples are about +14155552671, a maximum of five wrong codes and a lockout of 30 minutes, of
-which 29 minutes and 10 seconds are left where it had begun before. With another lockout the as-built
-texts that say `30 min` name its minutes, rounded up.
+This page lists each answer by its cause. A test generates it from the tables that the server answers with
+(`UPDATE_DOCS=1 cargo test --lib docs_errors_md`). Do not edit it.
 ";
 
-const TWILIO: &str = "
-## Twilio Verify's API
+const VERIFY_API: &str = "
+## Verify API
 
-Below `/v2` a wrong code is no error: it is 200 with the status `pending`. The numbers are Twilio's where it documents
-one, else 20000 and the status, as Twilio's own general ones are.
+Errors below `/v2` are `{\"code\", \"message\", \"more_info\", \"status\"}`. The codes are Twilio's. Where Twilio has none, the code is
+20000 plus the HTTP status. A wrong code is not an error: the answer is 200 with the status `pending`. Requests are described in
+[verify-api.md](verify-api.md).
+
 ";
 
-const PROBLEMS: &str = "
-## On every route
+const OTP_API: &str = "
+## OTP API
 
-These requests got no decision: none of them says that a code was sent, right or wrong. After 500, or
-503 because the store failed, an attempt may count all the same, for trouble errs on the strict side.
-413 tells the configured limit. A request that is not HTTP gets 400 without a body, and a head that is
-too large 431 without a body.
+Answers of `/api/send-otp` and `/api/verify-otp` are `{\"code\", \"message\", \"data\"}`; `code` is the HTTP status. Requests are described
+in [otp-api.md](otp-api.md). The examples are about +14155552671, five wrong codes allowed, and a lockout of 30 minutes.
+
 ";
 
-fn table(doc: &mut String, title: &str, rows: impl Iterator<Item = (&'static str, Answer)>) {
-    let _ = write!(doc, "\n### {title}\n\n| case | HTTP | body |\n|---|---|---|\n");
-    for (case, answer) in rows {
-        let body = std::str::from_utf8(&answer.body).expect("JSON is UTF-8");
-        let headers: Vec<_> = answer
-            .headers
-            .iter()
-            .map(|(name, value)| format!(", `{name}: {}`", value.to_str().expect("a readable value")))
-            .collect();
-        let _ = writeln!(doc, "| {case} | {}{} | `{body}` |", answer.status.as_u16(), headers.concat());
+const AS_BUILT: &str = "
+### As built
+
+With `redis-version-answers: as-built` the same two routes answer as the code of the Redis version does. The HTTP status can differ
+from `code`. `30` in a message or in `ttl` of a new lockout is the length of the lockout in minutes, rounded up.
+
+";
+
+const TUTORIAL_API: &str = "
+## Tutorial API
+
+Answers of `/send-code` and `/verify-code` are `{\"message\"}`.
+
+";
+
+const ALL_ROUTES: &str = "
+## All routes
+
+These answers are common to the OTP API, the tutorial API and the server's own routes, in the form of the API. None of them means
+that a code was right. After 500, and after 503 because the store failed, a message may have been sent and a check may count. The
+server answers a head that is too large with 431 and a request that is not HTTP with 400, both without a body.
+
+";
+
+/// What a case means, and what the client should do.
+type Case = (&'static str, &'static str);
+
+struct Row {
+    case: Case,
+    answer: Answer,
+}
+
+/// The members of an answer. `data` is JSON, as on the wire.
+struct Members {
+    code: u64,
+    message: String,
+    data: String,
+}
+
+impl Row {
+    const fn of(case: Case, answer: Answer) -> Self {
+        Self { case, answer }
+    }
+
+    fn body(&self) -> &str {
+        std::str::from_utf8(&self.answer.body).expect("JSON is UTF-8")
+    }
+
+    fn members(&self) -> Members {
+        let value: Value = serde_json::from_str(self.body()).expect("JSON");
+        let message = value["message"].as_str().expect("a message").to_owned();
+        let data = self.body().split_once(",\"data\":").and_then(|(_, data)| data.strip_suffix('}'));
+        Members {
+            code: value["code"].as_u64().unwrap_or_default(),
+            message,
+            data: data.unwrap_or_default().to_owned(),
+        }
+    }
+
+    /// The members, of an answer that has no others.
+    fn only_members(&self, is_envelope: bool) -> Members {
+        let members = self.members();
+        let Members { code, message, data } = &members;
+        let message = serde_json::to_string(message).expect("a text");
+        let data = if data.is_empty() { String::new() } else { format!(",\"data\":{data}") };
+        let body = if is_envelope {
+            format!("{{\"code\":{code},\"message\":{message}{data}}}")
+        } else {
+            format!("{{\"message\":{message}}}")
+        };
+        assert_eq!(self.body(), body, "the table shows all members");
+        members
+    }
+
+    fn status(&self) -> u16 {
+        self.answer.status.as_u16()
+    }
+
+    fn status_and_headers(&self) -> String {
+        let mut text = self.status().to_string();
+        for (name, value) in &self.answer.headers {
+            let _ = write!(text, ", `{name}: {}`", value.to_str().expect("a readable value"));
+        }
+        text
+    }
+
+    fn of_verify_api(&self) -> [String; 5] {
+        let Members { code, message, .. } = self.members();
+        let (status, words) = (self.status(), serde_json::to_string(&message).expect("a text"));
+        let body = format!(
+            "{{\"code\":{code},\"message\":{words},\"more_info\":\"https://www.twilio.com/docs/errors/{code}\",\"status\":{status}}}"
+        );
+        assert_eq!(self.body(), body, "the introduction describes all members");
+        let (meaning, advice) = self.case;
+        [code.to_string(), self.status_and_headers(), literal(&message), meaning.into(), advice.into()]
+    }
+
+    fn of_otp_api(&self, route: &str) -> [String; 6] {
+        let Members { code, message, data } = self.only_members(true);
+        assert_eq!(code, u64::from(self.status()), "the introduction says that they are equal");
+        let (meaning, advice) = self.case;
+        let http = self.status_and_headers();
+        [route.into(), http, literal(&message), literal(&data), meaning.into(), advice.into()]
+    }
+
+    fn as_built(&self, route: &str) -> [String; 6] {
+        let Members { code, message, data } = self.only_members(true);
+        let http = self.status_and_headers();
+        [route.into(), http, code.to_string(), literal(&message), literal(&data), self.case.0.into()]
+    }
+
+    fn of_tutorial_api(&self, route: &str) -> [String; 5] {
+        let Members { message, .. } = self.only_members(false);
+        let (meaning, advice) = self.case;
+        [route.into(), self.status_and_headers(), literal(&message), meaning.into(), advice.into()]
+    }
+
+    fn of_all_routes(&self) -> [String; 4] {
+        let Members { code, message, data } = self.only_members(true);
+        assert_eq!((code, data), (u64::from(self.status()), String::new()));
+        let (meaning, advice) = self.case;
+        [self.status_and_headers(), literal(&message), meaning.into(), advice.into()]
     }
 }
 
-const fn spelling(set: AnswerSet) -> &'static str {
-    match set {
-        AnswerSet::Documented => "documented",
-        AnswerSet::AsBuilt => "as-built",
+/// A text as code in a table.
+fn literal(text: &str) -> String {
+    match text {
+        "" => String::new(),
+        text if text.contains('`') => format!("`` {text} ``"),
+        text => format!("`{text}`"),
     }
+}
+
+fn table<const N: usize>(doc: &mut String, headings: [&str; N], rows: impl Iterator<Item = [String; N]>) {
+    let _ = write!(doc, "| {} |\n|{}\n", headings.join(" | "), "---|".repeat(N));
+    for row in rows {
+        let _ = writeln!(doc, "| {} |", row.join(" | "));
+    }
+}
+
+const SEND: &str = "send-otp";
+const CHECK: &str = "verify-otp";
+
+/// A row for each outcome of a send and of a check.
+fn outcomes(
+    send: impl Fn(&Reply<SendOutcome>) -> Answer,
+    check: impl Fn(&Reply<CheckOutcome>) -> Answer,
+) -> Vec<(&'static str, Row)> {
+    let sends = sends();
+    let sends = sends.iter().map(|outcome| (SEND, Row::of(send_case(outcome), send(&reply(outcome)))));
+    let checks = checks();
+    let checks = checks.iter().map(|outcome| (CHECK, Row::of(check_case(outcome), check(&reply(outcome)))));
+    sends.chain(checks).collect()
+}
+
+/// The refusals of verifications, those of other resources, and what can go wrong on every route.
+fn verify_api_errors() -> Vec<Row> {
+    let path = "/v2/Services/VA0123456789abcdef0123456789abcdef/VerificationCheck";
+    let refused = refusals().into_iter().map(|refused| {
+        Row::of(refusal_case(&refused), v2::Error::refused(&refused, path, Timestamp::EPOCH).answer())
+    });
+    let problems = problems().into_iter().filter(|problem| can_concern_verify_api(*problem));
+    let problems = problems.map(|problem| Row::of(problem_case(problem), problem.answer(Shape::Twilio)));
+    let exists = RegistryError::Exists { what: "rate limit", field: "unique_name" }.to_string();
+    let too_many = RegistryError::TooMany { what: "webhooks of this service", limit: 10 }.to_string();
+    let others: [(v2::Error, Case); 6] = [
+        (
+            v2::Error::missing("To"),
+            ("A parameter is missing.", "Correct the request; the message names the parameter."),
+        ),
+        (
+            v2::Error::invalid(too_many),
+            ("A service or the account has as many of these resources as it can have.", "Delete one first."),
+        ),
+        (
+            v2::Error::forbidden("the key lacks the scope admin"),
+            ("The API key lacks a scope, or is for one service only.", "Use another key."),
+        ),
+        (
+            v2::Error::not_served("AccessTokens"),
+            ("Twilio has this resource; this server does not.", "Do not use it."),
+        ),
+        (
+            v2::Error::conflict(exists),
+            (
+                "The resource exists already, or `config.json` defines it.",
+                "Use the existing one, or change it in `config.json`.",
+            ),
+        ),
+        (
+            v2::Error::media_type(),
+            ("The body is neither a form nor JSON.", "Set `Content-Type`, or send a form."),
+        ),
+    ];
+    let others = others.into_iter().map(|(error, case)| Row::of(case, error.answer()));
+    refused.chain(problems).chain(others).collect()
 }
 
 fn reply<O: Clone>(outcome: &O) -> Reply<O> {
@@ -164,15 +325,24 @@ fn sends() -> [SendOutcome; 6] {
     ]
 }
 
-const LIMITED_CASE: &str = "a limit of the verification that `/v2` began for this number";
+const LIMITED_CASE: Case = (
+    "A verification that `/v2` began for this number has no message or no check left.",
+    "Use the Verify API for this number, or wait until that verification ends.",
+);
 
-fn send_case(outcome: &SendOutcome) -> &'static str {
+const fn send_case(outcome: &SendOutcome) -> Case {
     match outcome {
-        SendOutcome::Sent { .. } => "the provider accepted the message",
+        SendOutcome::Sent { .. } => ("A gateway accepted the message.", "Ask the user for the code."),
         SendOutcome::Locked { until } => locked_case(*until),
         SendOutcome::Limited(_) => LIMITED_CASE,
-        SendOutcome::NumberRefused => "the provider says: no such number, or it cannot take messages",
-        SendOutcome::GatewayFailed => "the provider refused otherwise, or did not answer in time",
+        SendOutcome::NumberRefused => (
+            "The provider says that the number does not exist or cannot take messages.",
+            "Ask for another number.",
+        ),
+        SendOutcome::GatewayFailed => (
+            "No gateway accepted the message in time. It may still arrive.",
+            "Send again after a moment; a message that may be on its way is repeated with the same code.",
+        ),
     }
 }
 
@@ -191,34 +361,44 @@ fn checks() -> [CheckOutcome; 10] {
     ]
 }
 
-fn check_case(outcome: &CheckOutcome) -> &'static str {
+const fn check_case(outcome: &CheckOutcome) -> Case {
+    const WRONG: &str = "Ask for the code again, or send a new one.";
+    const EXPIRED: &str = "Send a new code.";
     match outcome {
-        CheckOutcome::Approved => "the code is right",
-        CheckOutcome::Wrong { live: true, .. } => "wrong code",
+        CheckOutcome::Approved => ("The code is right. It works once.", "Continue."),
+        CheckOutcome::Wrong { live: true, .. } => ("The code is wrong.", WRONG),
         CheckOutcome::Wrong { live: false, attempts_left: MAX_ATTEMPTS } => {
-            "no live code: used, or never sent; nothing is counted"
+            ("No code is live: used, or never sent. Nothing is counted.", EXPIRED)
         }
-        CheckOutcome::Wrong { live: false, .. } => "no live code: expired; it counts",
-        CheckOutcome::LockedNow { live: true, .. } => "wrong code that uses the last trial",
-        CheckOutcome::LockedNow { live: false, .. } => "last trial used without a live code",
+        CheckOutcome::Wrong { live: false, .. } => ("The code has expired. The check counts.", EXPIRED),
+        CheckOutcome::LockedNow { live: true, .. } => (
+            "The code is wrong and used the last attempt.",
+            "Wait until the lockout ends, then send a new code.",
+        ),
+        CheckOutcome::LockedNow { live: false, .. } => (
+            "The last attempt was used after the code had expired.",
+            "Wait until the lockout ends, then send a new code.",
+        ),
         CheckOutcome::Locked { until } => locked_case(*until),
         CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound => LIMITED_CASE,
-        CheckOutcome::GatewayFailed => {
-            "the provider that holds the code did not say whether it is right; it counts, unless the \
-             provider surely did not look at it"
-        }
+        CheckOutcome::GatewayFailed => (
+            "The provider that holds the code did not say whether it is right. The check counts, unless the provider did \
+             not look at the code.",
+            "Try again after a moment.",
+        ),
     }
 }
 
-fn locked_case(until: Timestamp) -> &'static str {
-    if until.since(Timestamp::EPOCH).as_secs() < 60 {
-        "locked out, less than a minute left"
+const fn locked_case(until: Timestamp) -> Case {
+    const WAIT: &str = "Wait until the lockout ends.";
+    if until.as_millis() < 60_000 {
+        ("The number is locked out, for less than a minute.", WAIT)
     } else {
-        "locked out"
+        ("The number is locked out, for 29 minutes and 10 seconds.", WAIT)
     }
 }
 
-/// But for those that are refusals of every route.
+/// All but those that are refusals of every route.
 fn refusals() -> [Refused; 13] {
     let until = Timestamp::from_millis(29_500);
     [
@@ -238,22 +418,56 @@ fn refusals() -> [Refused; 13] {
     ]
 }
 
-const fn refusal_case(refused: &Refused) -> &'static str {
+const fn refusal_case(refused: &Refused) -> Case {
     match refused {
-        Refused::NotFound => "no such verification, or it was used, has expired or was ended",
-        Refused::Invalid(_) => "a value cannot be served",
-        Refused::NoChecksLeft { until: Some(_) } => "too many wrong codes",
-        Refused::NoChecksLeft { until: None } => "too many wrong codes, until an operator lets it go",
-        Refused::NoSendsLeft { .. } => "too many messages",
-        Refused::TooMany { .. } => "too soon after the last message, or a rate limit is reached",
-        Refused::Landline => "a text message to a landline",
-        Refused::Concurrent => "too many requests for one number at once",
-        Refused::Blocked => "the provider blocks the range of numbers",
-        Refused::Country => "the country is not allowed",
-        Refused::OtherRequest => "an Idempotency-Key that was used with another request",
-        Refused::StillAnswering => "an Idempotency-Key whose first request has no answer yet",
-        Refused::GatewayFailed => "the provider refused, or did not answer in time",
-        Refused::Unavailable(_) => "the server cannot serve it now",
+        Refused::NotFound => (
+            "The verification does not exist, was approved or canceled, or has expired. Also: another resource of the path \
+             does not exist.",
+            "Begin a new verification.",
+        ),
+        Refused::Invalid(_) => (
+            "A parameter is malformed, out of its bounds, or not served. Or the provider says that the number does not exist \
+             or that its owner wants no messages.",
+            "Correct the request; the message names the parameter.",
+        ),
+        Refused::NoChecksLeft { until: Some(_) } => (
+            "No check is left.",
+            "Wait for `Retry-After`. Unless the number is locked, canceling the verification allows a new one.",
+        ),
+        Refused::NoChecksLeft { until: None } => (
+            "The number has reached the limit of wrong codes in a row.",
+            "An operator runs `onceward unlock`.",
+        ),
+        Refused::NoSendsLeft { .. } => (
+            "The verification has had all its messages.",
+            "Wait for `Retry-After`, or cancel the verification.",
+        ),
+        Refused::TooMany { .. } => (
+            "A rate limit is reached, the next message must wait (`CoolingDown`), or a message with another code is on its way.",
+            "Wait for `Retry-After`.",
+        ),
+        Refused::Landline => {
+            ("The number is a landline and cannot take text messages.", "Use `Channel=call`.")
+        }
+        Refused::Concurrent => (
+            "More than 64 requests for this number are in progress.",
+            "Send one request at a time for a number.",
+        ),
+        Refused::Blocked => ("The provider blocks this range of numbers, because of fraud.", "Do not retry."),
+        Refused::Country => {
+            ("The provider may not send to this country.", "Allow the country at the provider.")
+        }
+        Refused::OtherRequest => {
+            ("The `Idempotency-Key` was used with other parameters.", "Use a new key for each request.")
+        }
+        Refused::StillAnswering => {
+            ("The first request with this `Idempotency-Key` is in progress.", "Retry after `Retry-After`.")
+        }
+        Refused::GatewayFailed => (
+            "No gateway accepted the message or checked the code in time. The message may still arrive.",
+            "Send the same request again; the code stays the same.",
+        ),
+        Refused::Unavailable(_) => ("The server is overloaded or stopping.", "Retry after `Retry-After`."),
     }
 }
 
@@ -284,35 +498,65 @@ fn problems() -> [Problem; 22] {
     ]
 }
 
-const fn problem_case(problem: Problem) -> &'static str {
+const fn problem_case(problem: Problem) -> Case {
+    const RETRY: &str = "Retry after `Retry-After`.";
     match problem {
-        Problem::BadBody(_) => "the body is not what the route reads",
-        Problem::Unauthenticated => "no credential where one is asked for, or a wrong one",
-        Problem::Forbidden => "an API key that may not do this",
-        Problem::NotFound => "no such path",
-        Problem::MethodNotAllowed(_) => "no such method on this path",
-        Problem::CrossSite => "POST by a web page of another site",
-        Problem::ForeignHost => "the inbox, under a host name that may be somebody else's",
-        Problem::BadSignature => "a callback that is not signed by Twilio for this address",
-        Problem::CallbackUnavailable => "a callback that cannot be taken now",
-        Problem::BodyTooSlow => "slow body",
-        Problem::BodyTooLarge(_) => "large body",
-        Problem::Refused(Refusal::NumberBusy) => "throttled: too many requests for one number at once",
-        Problem::Refused(Refusal::Overloaded) => "too many requests at once",
-        Problem::Refused(Refusal::SendsOverloaded) => "too many messages waiting for the provider",
-        Problem::Refused(Refusal::TooManyNumbers) => "too many numbers at once, and this one is new",
-        Problem::Refused(Refusal::StoreUnavailable) => "the store failed",
-        Problem::Refused(Refusal::Stopping) => "the server stops or restarts a part of itself",
-        Problem::Panicked => "a mistake of ours; please report it",
-        Problem::BadHead => "a head that breaks off, or HTTP/2 without TLS",
-        Problem::PlainHttp => "HTTP without TLS, where TLS is configured",
-        Problem::HeadTooSlow => "slow request head",
-        Problem::TooManyConnections => "all connections taken",
+        Problem::BadBody(_) => {
+            ("The body is not what the route reads. Nothing is counted.", "Correct the request.")
+        }
+        Problem::Unauthenticated => {
+            ("The credentials are missing or wrong.", "See [keys](../operate/keys.md).")
+        }
+        Problem::Forbidden => {
+            ("The API key lacks the scope `verify`, or is for another service.", "Use another key.")
+        }
+        Problem::NotFound => ("The path does not exist.", "Correct the path."),
+        Problem::MethodNotAllowed(_) => ("The path does not have this method.", "Use a method of `Allow`."),
+        Problem::CrossSite => {
+            ("A web page of another site had a browser send the request.", "Call the API from your server.")
+        }
+        Problem::ForeignHost => (
+            "The host name of the request for the inbox is not one of the server's.",
+            "Use `localhost` or an IP address.",
+        ),
+        Problem::BadSignature => (
+            "A callback is not signed by Twilio for this URL.",
+            "Set `public-url` to the URL that Twilio calls.",
+        ),
+        Problem::CallbackUnavailable => {
+            ("The server cannot take a callback now.", "The provider may report again.")
+        }
+        Problem::BodyTooSlow => ("The body took more than 10 s.", "Send the request again."),
+        Problem::BodyTooLarge(_) => ("The body is larger than the configured limit.", "Send a smaller body."),
+        Problem::Refused(Refusal::NumberBusy) => (
+            "More than 64 requests for this number are in progress.",
+            "Send one request at a time for a number.",
+        ),
+        Problem::Refused(Refusal::Overloaded) => ("Too many requests are in progress.", RETRY),
+        Problem::Refused(Refusal::SendsOverloaded) => ("Too many messages wait for the gateway.", RETRY),
+        Problem::Refused(Refusal::TooManyNumbers) => {
+            ("The server remembers as many numbers as `max-numbers` allows, and this number is new.", RETRY)
+        }
+        Problem::Refused(Refusal::StoreUnavailable) => {
+            ("The store failed. The check or the message may count.", RETRY)
+        }
+        Problem::Refused(Refusal::Stopping) => {
+            ("The server is stopping, or restarts a part of itself.", RETRY)
+        }
+        Problem::Panicked => ("The server has a bug.", "Report it with the log."),
+        Problem::BadHead => {
+            ("The request head is incomplete, or is HTTP/2 without TLS.", "Use HTTP/1.1, or HTTP/2 over TLS.")
+        }
+        Problem::PlainHttp => ("The request came without TLS; TLS is configured.", "Use `https`."),
+        Problem::HeadTooSlow => ("The request head took more than 10 s.", "Send the request again."),
+        Problem::TooManyConnections => {
+            ("As many connections are open as is allowed.", "Retry after `Retry-After`; reuse connections.")
+        }
     }
 }
 
 /// Whether the problem can arise where the path is known to be one of the tutorial's.
-const fn has_a_path(problem: Problem) -> bool {
+const fn can_concern_tutorial(problem: Problem) -> bool {
     match problem {
         Problem::BadBody(_)
         | Problem::Unauthenticated
@@ -332,4 +576,9 @@ const fn has_a_path(problem: Problem) -> bool {
         | Problem::HeadTooSlow
         | Problem::TooManyConnections => false,
     }
+}
+
+/// Whether the problem can arise below `/v2`, where a key that may not do something has an error of its own.
+fn can_concern_verify_api(problem: Problem) -> bool {
+    problem == Problem::NotFound || problem != Problem::Forbidden && can_concern_tutorial(problem)
 }
