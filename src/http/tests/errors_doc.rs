@@ -39,7 +39,7 @@ fn document() -> String {
     let mut errors = verify_api_errors();
     errors.sort_by_key(|row| row.members().code);
     let headings = ["code", "HTTP", "message", "meaning", "what to do"];
-    table(&mut doc, headings, errors.iter().map(|row| row.of_verify_api()));
+    table(&mut doc, headings, errors.iter().map(Row::of_verify_api));
 
     doc.push_str(OTP_API);
     let headings = ["route", "HTTP", "`message`", "`data`", "meaning", "what to do"];
