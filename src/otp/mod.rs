@@ -105,7 +105,7 @@
 //!
 //! It speaks to `tracing` and prints nothing, installs no signal handlers, reads the environment only in
 //! [`Otp::from_config`], and opens no port. Its tasks run on the tokio runtime that it is started in; a few
-//! threads of its own write to the disk. `docs/library.md` has more.
+//! threads of its own write to the disk. `docs/guides/embedding.md` has more.
 
 mod builder;
 mod callback;

@@ -8,8 +8,8 @@ use crate::config::schema::{ALIASES, Names, default_of};
 
 const SCHEMA: &str = include_str!("../../../docs/config.schema.json");
 const MANUAL: &str = include_str!("../../../docs/configuration.md");
-const SERVICES: &str = include_str!("../../../docs/services.md");
-const GO_FRAMEWORK: &str = include_str!("../../../docs/migrating-from-the-go-framework.md");
+const SERVICES: &str = include_str!("../../../docs/concepts/verifications.md");
+const GO_FRAMEWORK: &str = include_str!("../../../docs/guides/from-otpgateway.md");
 const SAMPLE: &str = include_str!("../../../config.json");
 
 #[test]
