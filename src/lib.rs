@@ -85,3 +85,8 @@ pub mod webhook;
 
 pub use onceward_core::{domain, engine};
 pub use onceward_store as store;
+
+/// Compiles the examples of the guide.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/guides/embedding.md")]
+struct EmbeddingGuide;
