@@ -30,7 +30,7 @@ pub enum ExportError {
     /// A record is damaged.
     #[error(
         "the record of {what} cannot be read: {error}; `onceward check-data` lists every record that is damaged, \
-         docs/data-directory.md says what can be done"
+         docs/operate/data-directory.md says what can be done"
     )]
     Record {
         /// The subject of the record, masked.

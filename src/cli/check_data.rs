@@ -19,7 +19,7 @@ use crate::shard::Kinds;
 use crate::store::{Entry, Examined, Finding, JournalSummary};
 
 const PUT_BACK: &str = "put the server.key that it was written with back, or name it with ONCEWARD_KEY_FILE; see \"When a \
-                        start is refused\" in docs/data-directory.md";
+                        start is refused\" in docs/operate/data-directory.md";
 
 #[derive(Debug, Default, Serialize)]
 struct Report {
@@ -157,7 +157,8 @@ fn through_server(
         let version = entry.record.first().copied().unwrap_or_default();
         *report.versions.entry(version_of(&kinds, entry.key.kind, version)).or_default() += 1;
         if let Err(what) = check_record(&entry, &kinds) {
-            let advice = "stop the server and check again: docs/data-directory.md says what can be done";
+            let advice =
+                "stop the server and check again: docs/operate/data-directory.md says what can be done";
             report.damage.push(Damage { file: None, at: None, what, advice: advice.to_owned() });
         }
     }

@@ -15,7 +15,7 @@ use crate::node::Offline;
 pub const MORE: &str = "\
 A caller shows a key by HTTP Basic authentication: the id (SK...) is the user name, the secret the password. Twilio's
 client libraries take both in the place of an API key. The secret is shown once, when the key is made; only its hash is
-kept. To change a key: make a second one, give it to the program, revoke the first. docs/keys.md says more.
+kept. To change a key: make a second one, give it to the program, revoke the first. docs/operate/keys.md says more.
 
 Examples:
   onceward keys create --service shop --name \"web shop\"   to send and check codes of one service

@@ -45,8 +45,12 @@ pub struct Variables {
 #[derive(Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 pub struct AccountKeys {
+    /// Id of this server's account: AC and 32 hexadecimal digits, as echo AC$(openssl rand -hex 16) makes one.
+    /// Needs `ONCEWARD_AUTH_TOKEN`.
     #[serde(rename = "ONCEWARD_ACCOUNT_SID", with = "As::<Option<AccountSid>>")]
     pub sid: Option<Sid>,
+    /// Auth token of this server's account: 16 to 128 visible ASCII characters without spaces. It must be random,
+    /// because only a fast hash of it is kept: openssl rand -hex 16.
     #[serde(rename = "ONCEWARD_AUTH_TOKEN", with = "As::<Option<AccountToken>>")]
     pub token: Option<SecretString>,
 }
@@ -59,13 +63,14 @@ impl AccountKeys {
 #[derive(Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 struct SinchKeys {
-    /// The application's key.
+    /// Sinch: key of the application.
     #[serde(rename = "SINCH_APP_ID", with = "As::<Option<Identifier>>")]
     app_id: Option<SecretString>,
-    /// The application's secret.
+    /// Sinch: secret of the application.
     #[serde(rename = "SINCH_APP_SECRET", with = "As::<Option<Password>>")]
     app_secret: Option<SecretString>,
-    /// Where verifications are posted.
+    /// Sinch: where verifications are posted. Default
+    /// `https://verification.api.sinch.com/verification/v1/verifications`.
     #[serde(rename = "SINCH_VERIFICATION_URL", with = "As::<Option<BaseUrl>>")]
     verification_url: Option<Arc<str>>,
 }
@@ -91,16 +96,16 @@ impl SinchKeys {
 #[derive(Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 struct MadaKeys {
-    /// The account's name.
+    /// Mada: name of the account.
     #[serde(rename = "MADA_USERNAME", with = "As::<Option<Login>>")]
     username: Option<SecretString>,
-    /// Its password.
+    /// Mada: password of the account.
     #[serde(rename = "MADA_PASSWORD", with = "As::<Option<Password>>")]
     password: Option<SecretString>,
-    /// Where messages are posted.
+    /// Mada: where messages are posted: host, port and path, to which http:// is added, or a whole URL.
     #[serde(rename = "MADA_URL", with = "As::<Option<PlainUrl>>")]
     url: Option<String>,
-    /// Whom messages come from.
+    /// Mada: registered sender, 1 to 20 characters.
     #[serde(rename = "MADA_SOURCE_NAME", with = "As::<Option<SourceName>>")]
     source_name: Option<String>,
 }

@@ -156,7 +156,7 @@ pub fn default_of(schema: &Value) -> Option<Value> {
     Some(if whole { json!(span.as_secs() / unit) } else { default.clone() })
 }
 
-/// The schema as a document, with a line break at the end. `docs/config.schema.json` is this text.
+/// The schema as a document, with a line break at the end. `docs/reference/config.schema.json` is this text.
 pub fn json_schema() -> String {
     let mut root = schemars::schema_for!(Keys);
     let names = Names::known();

@@ -39,8 +39,7 @@ pub struct Settings {
     /// With what the listener is encrypted; `None` for cleartext.
     #[serde(skip)]
     pub tls: Option<TlsFiles>,
-    /// Whether this is a production installation: it listens on `prod-domain` and refuses the
-    /// simulator.
+    /// `true` listens on `prod-domain` and refuses the simulator.
     #[serde(with = "As::<Flag>")]
     pub production: bool,
     #[serde(flatten)]
@@ -76,7 +75,7 @@ pub struct Settings {
     /// Services beside the default one, templates, and who may ask.
     #[serde(skip)]
     pub registry: RegistrySettings,
-    /// Whether webhooks may be on this machine and in private networks.
+    /// Whether webhooks may lead to this machine and to private networks. Link-local addresses are always refused.
     #[serde(rename = "webhook-private-addresses", with = "As::<Flag>")]
     pub private_webhooks: bool,
     /// Country of numbers that are given without +. `off` refuses them.
@@ -84,7 +83,7 @@ pub struct Settings {
     pub default_region: Option<Region>,
     #[serde(flatten)]
     pub bounds: Bounds,
-    /// How many queues the numbers are spread over. Without it, half the number of processors.
+    /// Number of shards that the numbers are spread over. Without it, half the number of processors.
     #[serde(with = "As::<Whole<Shards>>", skip_serializing_if = "is_zero")]
     pub shards: usize,
 }
@@ -132,94 +131,99 @@ pub struct Inputs {
     /// Where an editor finds this schema. Not used otherwise.
     #[serde(rename = "$schema", with = "As::<Ignored>")]
     schema: String,
-    /// Host name or address to listen on while `production` is false. Empty means every address.
+    /// Host name or address to listen on while `production` is `false`. Empty means every address of the machine.
     #[serde(with = "As::<Host>")]
     pub test_hostname: String,
-    /// Port to listen on while `production` is false. 0 lets the system choose.
+    /// Port to listen on while `production` is `false`. 0 lets the system choose.
     #[serde(with = "As::<Whole<Port>>")]
     pub test_port: u16,
-    /// Where to listen while `production` is true: host:port, or :port for every address.
+    /// Address to listen on while `production` is `true`, and needed then: host:port, or :port for every address.
     #[serde(with = "As::<HostPort>")]
     pub prod_domain: Option<ListenAddress>,
-    /// Listen on other addresses than loopback although callers are not asked for a key.
+    /// `true` serves /api/*, /send-code and /verify-code without a key to every client that reaches the address.
     #[serde(with = "As::<Flag>")]
     pub allow_unauthenticated: bool,
-    /// Use the simulator although `production` is true: no message leaves the machine.
+    /// `true` allows the simulator although `production` is `true`.
     #[serde(with = "As::<Flag>")]
     pub simulator_in_production: bool,
-    /// File of the certificate with which the server speaks TLS, and then only that: PEM, the server's own certificate
-    /// first, then those that signed it. Needs `tls-key`.
+    /// PEM file of the certificate chain, the server's own certificate first. With it the port speaks TLS only.
+    /// Needs `tls-key`.
     #[serde(with = "As::<Option<FilePath>>")]
     pub tls_cert: Option<PathBuf>,
-    /// File of the certificate's private key: PEM, PKCS#8, PKCS#1 or SEC1, without a password. Needs `tls-cert`.
+    /// PEM file of the certificate's private key: PKCS#8, PKCS#1 or SEC1, without a password. Needs `tls-cert`.
     #[serde(with = "As::<Option<FilePath>>")]
     pub tls_key: Option<PathBuf>,
-    /// How long a code can be used. A bare number is seconds.
+    /// How long a code can be used. A bare number is seconds. Above 10 minutes the start warns (NIST SP 800-63B-4).
     #[serde(with = "As::<Span<CodeLife>>")]
     pub otp_timeout: Duration,
-    /// Wrong codes until a number is locked out.
+    /// Wrong codes in a row until a number is locked out.
     #[serde(with = "As::<Whole<Attempts>>")]
     pub otp_max_attempts: u8,
     /// How long a lockout lasts. A bare number is minutes.
     #[serde(with = "As::<Span<Lockout>>")]
     pub otp_lock_timeout: Duration,
-    /// How many digits a code has.
+    /// Digits of a code. Below 6 the start warns (NIST SP 800-63B-4). The codes of /send-code always have 6 digits
+    /// and live 10 minutes.
     #[serde(with = "As::<Whole<Digits>>")]
     pub otp_length: u8,
-    /// Text of the message of /api/send-otp. {code} or _CODE_ is the code, {brand} the brand.
+    /// Text of the message of /api/send-otp. {code} or _CODE_ is the code and must be in it; {brand} is the brand;
+    /// {minutes} is the code's life. With the brand and a code of 10 digits it may have 1600 characters.
     #[serde(with = "As::<MessageText>")]
     pub otp_message: String,
-    /// Text of the message of /send-code. {code} or _CODE_ is the code, {brand} the brand.
+    /// Text of the message of /send-code, with the same placeholders as `otp-message`.
     #[serde(with = "As::<MessageText>")]
     pub tutorial_message: String,
-    /// Texts of single channels and languages: sms, call, whatsapp or any, each with one text, or with
-    /// one for each language.
+    /// Texts of single channels and languages, in place of `otp-message`: sms, call, whatsapp, or any for all
+    /// three. Each is one text, or an object with one text for each language.
     #[serde(with = "As::<Option<MessageTexts>>")]
     pub otp_messages: Option<Map<String, Value>>,
-    /// Language of messages where neither the request nor the number's country leads to one.
+    /// Language of messages where neither the request nor the number's country leads to one of the texts.
     #[serde(with = "As::<Option<LocaleTag>>")]
     pub default_locale: Option<Locale>,
-    /// Web site whose form the browser fills in: text messages then end with @domain #code.
+    /// Host name of the web site whose form the browser fills in. Text messages then end with @domain #code.
     #[serde(with = "As::<Option<WebDomain>>")]
     pub webotp_domain: Option<String>,
-    /// What {brand} in messages stands for. Without it, `service_name`; without both, onceward.
+    /// Value of {brand} in messages. Without it `service_name`; without both, onceward.
     #[serde(with = "As::<Option<Brand>>")]
     pub brand: Option<String>,
-    /// Gateways in the order in which they are tried, such as Twilio;Mada:+35987,+35988;Sinch. A gateway
-    /// with prefixes takes the numbers that begin with one of them.
+    /// Gateways in the order in which they are tried, such as Twilio;Mada:+35987,+35988;Sinch. A gateway with
+    /// prefixes takes the numbers that begin with one of them. Without it Twilio where its credentials are given,
+    /// else the simulator.
     #[serde(with = "As::<Option<Text>>")]
     pub otp_sms_provider: Option<String>,
-    /// A gateway that is described here: method, url, headers, json or form, success, channels.
+    /// The gateway Http: how it takes a message, and what it answers.
     #[serde(with = "As::<Option<HttpGateway>>")]
     pub http_gateway: Option<Map<String, Value>>,
-    /// Whether a key must be pressed before a call tells the code. Needs `public-url`.
+    /// `true`: a call through Twilio tells the code only after a key was pressed, which keeps it from answering
+    /// machines. Needs `public-url`.
     #[serde(with = "As::<Flag>")]
     pub voice_gate: bool,
     /// How long the telephone rings. A bare number is seconds.
     #[serde(with = "As::<Span<RingTime>>")]
     pub voice_ring_for: Duration,
-    /// Approved `WhatsApp` template of Twilio, HX..., whose first variable is the code.
+    /// Approved `WhatsApp` template of Twilio (HX and 32 hexadecimal digits), whose first variable is the code.
+    /// Without it `WhatsApp` delivers only to people who have written within the last day.
     #[serde(with = "As::<Option<Sid<'H', 'X'>>>")]
     pub whatsapp_content_sid: Option<String>,
-    /// Whether Twilio is told which messages led to a verified number.
+    /// `true` tells Twilio which messages led to a verified number.
     #[serde(with = "As::<Flag>")]
     pub conversion_feedback: bool,
-    /// Services beside the default one, by name: rules of codes, a name for messages, test numbers.
+    /// Services beside the default one, by name. At most 1,000.
     #[serde(with = "As::<Option<ServicesObject>>")]
     pub services: Option<Map<String, Value>>,
-    /// Texts that services and requests choose by id, by name: channels, and a text for each language.
+    /// Texts that services and requests choose by id, by name. At most 1,000.
     #[serde(with = "As::<Option<TemplatesObject>>")]
     pub templates: Option<Map<String, Value>>,
-    /// Name of the installation in the Redis version. It is the `brand` where that is not given.
+    /// Name of the installation in the Redis version: the `brand` where that is not given.
     #[serde(rename = "service_name", with = "As::<Option<Text>>")]
     pub service_name: Option<String>,
-    /// Address of Redis in the Redis version. Ignored.
+    /// Address of Redis in the Redis version. Ignored, with one warning for everything about Redis.
     #[serde(with = "As::<Ignored>")]
     redis_db_address: String,
-    /// Password of Redis in the Redis version. Ignored.
+    /// Password of Redis in the Redis version. Ignored, as is the variable `REDIS_URL`.
     #[serde(rename = "REDIS_DB_PASSWORD", with = "As::<Ignored>")]
     redis_db_password: String,
-    /// Whether a message that a gateway does not take is tried again in the background.
+    /// `true`: a message that no gateway takes is retried in the background, and the request is answered as sent.
     #[serde(rename = "sms.retry", with = "As::<Flag>")]
     pub sms_retry: bool,
     #[serde(flatten)]
@@ -413,30 +417,32 @@ impl GatewaySettings {
     }
 }
 
-/// What happens when a send fails or a message does not arrive: `docs/gateways.md`.
+/// What happens when a send fails or a message does not arrive: `docs/reference/gateways.md`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "kebab-case")]
 pub struct DeliverySettings {
     /// Trying again in the background; `None` when it is off.
     #[serde(skip)]
     pub retry: Option<RetrySettings>,
-    /// Whether codes are sent by calls at all.
+    /// `true` allows calls, and needs a gateway that can call. While it is `false`, every request for a call is
+    /// refused.
     #[serde(with = "As::<Flag>")]
     pub voice: bool,
-    /// Whether a number that text messages do not reach is called, when `voice` is true.
+    /// Whether a number that text messages do not reach is called, when `voice` is `true`.
     // Never without `voice`, once it is settled.
     #[serde(with = "As::<Flag>", default = "enabled")]
     pub voice_fallback: bool,
-    /// Channels that are tried one after another until a message arrives, each perhaps with the time to
-    /// wait for it: sms:20s, call, whatsapp.
+    /// Channels that are tried one after another until a message arrives. A step waits 20 s for a receipt unless it
+    /// says how long: sms:30s.
     #[serde(with = "As::<Workflow>", skip_serializing_if = "Vec::is_empty")]
     pub workflow: Vec<WorkflowStep>,
-    /// Messages that one verification may cost in all.
+    /// Messages that one verification may cost in all, whatever the workflow says.
     #[serde(rename = "workflow-max-sends", with = "As::<Whole<WorkflowSends>>")]
     pub workflow_sends: u8,
     #[serde(flatten)]
     pub breaker: BreakerSettings,
-    /// Address under which gateways reach this server: http or https, host, perhaps a path.
+    /// Address under which gateways reach this server for delivery receipts and call gates. http beyond this
+    /// machine gets a warning.
     #[serde(with = "As::<Option<BaseUrl>>")]
     pub public_url: Option<Arc<str>>,
 }
@@ -449,13 +455,13 @@ const fn enabled() -> bool {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 pub struct RetrySettings {
-    /// Attempts in the background; then the message is unsendable.
+    /// Retries in the background; then the message is unsendable. The waits begin at half a second and double.
     #[serde(rename = "sms.max_retries", with = "As::<Whole<Retries>>")]
     pub max_retries: u32,
     /// The wait before the first of them; each further wait doubles.
     #[serde(skip)]
     pub first_wait: Duration,
-    /// The longest wait between two attempts. A bare number is seconds.
+    /// The longest wait between two retries. A bare number is seconds.
     // Unless the provider itself asks for a longer one.
     #[serde(rename = "sms.longest_wait", with = "As::<Span<RetryWait>>")]
     pub longest_wait: Duration,
@@ -472,14 +478,15 @@ pub struct WorkflowStep {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 pub struct BreakerSettings {
-    /// Failures in a row after which a gateway is left alone for a while.
+    /// Failures of a gateway in a row that open its circuit breaker.
     #[serde(rename = "breaker-failures", with = "As::<Whole<BreakerFailures>>")]
     pub failures: u32,
-    /// How long it is left alone at first. A bare number is seconds.
+    /// How long an open circuit breaker keeps messages from the gateway at first. It doubles with each failed
+    /// probe. A bare number is seconds.
     // Doubles with every failed try.
     #[serde(rename = "breaker-open-for", with = "As::<Span<BreakerWait>>")]
     pub open_for: Duration,
-    /// How long at most. A bare number is seconds.
+    /// The longest time that it keeps them; not shorter than `breaker-open-for`. A bare number is seconds.
     #[serde(rename = "breaker-longest", with = "As::<Span<BreakerWait>>")]
     pub longest: Duration,
 }
@@ -487,10 +494,11 @@ pub struct BreakerSettings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 pub struct TrackerSettings {
-    /// How long sends are remembered. A bare number is seconds.
+    /// How long delivery attempts are remembered. A bare number is seconds.
     #[serde(rename = "tracker-keep-for", with = "As::<Span<TrackerAge>>")]
     pub keep_for: Duration,
-    /// Verifications whose sends are remembered.
+    /// Verifications whose delivery attempts are remembered, the newest. 0 remembers only what background work
+    /// needs.
     // The newest; 0 remembers only what background work needs.
     #[serde(rename = "tracker-keep-at-most", with = "As::<Whole<TrackerSize>>")]
     pub keep_at_most: usize,
@@ -532,39 +540,41 @@ impl Default for TrackerSettings {
     }
 }
 
-/// Limits on everything: `docs/configuration.md`.
+/// Limits on everything: `docs/reference/configuration.md`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "kebab-case")]
 pub struct Bounds {
-    /// Largest request body, in bytes.
+    /// Largest request body in bytes. Beyond it 413.
     #[serde(rename = "max-body-bytes", with = "As::<Whole<BodyBytes>>")]
     pub body_bytes: usize,
-    /// Time for a client to send the head of a request. A bare number is seconds.
+    /// Time for a client to send the head of a request. Beyond it 408. A bare number is seconds.
     #[serde(with = "As::<Span<RequestWait>>")]
     pub header_timeout: Duration,
-    /// Time for a client to send the body of a request. A bare number is seconds.
+    /// Time for a client to send the body of a request. Beyond it 408. A bare number is seconds.
     #[serde(with = "As::<Span<RequestWait>>")]
     pub body_timeout: Duration,
-    /// How long a connection may stay open with nothing to do. A bare number is seconds.
+    /// How long a connection may stay open without a request; a quarter of it when connections are scarce. A bare
+    /// number is seconds.
     #[serde(with = "As::<Span<IdleWait>>")]
     pub idle_timeout: Duration,
-    /// Open connections.
+    /// Open connections. Beyond it 503.
     #[serde(rename = "max-connections", with = "As::<Whole<Connections>>")]
     pub connections: usize,
-    /// Numbers of which something is remembered: an outstanding code, a count, a lockout. Beyond it new
-    /// numbers are refused, known ones are not.
+    /// Numbers of which something is remembered: an outstanding code, a count, a lockout. Beyond it a send to a new
+    /// number is 503; known numbers are served.
     #[serde(rename = "max-numbers", with = "As::<Whole<Numbers>>")]
     pub numbers: usize,
-    /// Commands accepted and not yet answered.
+    /// Requests accepted and not yet answered. Beyond it 503. A quarter is reserved for checks.
     #[serde(rename = "max-commands", with = "As::<Whole<Commands>>")]
     pub commands: usize,
-    /// Commands accepted and not yet answered for one number.
+    /// Requests for one number accepted and not yet answered. Beyond it 429.
     #[serde(rename = "max-commands-per-number", with = "As::<Whole<CommandsPerNumber>>")]
     pub commands_per_number: usize,
-    /// Messages handed to the provider and not yet answered by it.
+    /// Messages at one gateway at once, handed over and not yet answered.
     #[serde(rename = "max-sends", with = "As::<Whole<Sends>>")]
     pub sends: usize,
-    /// Messages that wait for one of those places.
+    /// Messages that wait for a place at one gateway. Beyond it 503, as for a message that would not be served within
+    /// `send-budget`.
     #[serde(rename = "max-sends-waiting", with = "As::<Whole<SendsWaiting>>")]
     pub sends_waiting: usize,
     /// Time for one send, waiting included. A bare number is seconds.
@@ -573,7 +583,8 @@ pub struct Bounds {
     /// Time for one write to the disk before it counts as failed. A bare number is seconds.
     #[serde(with = "As::<Span<WorkBudget>>")]
     pub commit_timeout: Duration,
-    /// Time from the first stop signal to the end. A bare number is seconds.
+    /// Time from the first stop signal to the end. Should not be shorter than `send-budget`. A bare number is
+    /// seconds.
     #[serde(with = "As::<Span<StopBudget>>")]
     pub graceful_stop: Duration,
 }

@@ -5,7 +5,7 @@ use crate::domain::{Channel, Held};
 use crate::engine::SendResult;
 use crate::gateway::{ErrorClass, GatewayError};
 
-/// Twilio's codes for a country that the account may not send to: `docs/gateways.md`.
+/// Twilio's codes for a country that the account may not send to: `docs/reference/gateways.md`.
 const COUNTRY: [u32; 4] = [21_408, 21_215, 13_227, 60_605];
 
 /// Why no gateway accepted a message.

@@ -23,7 +23,7 @@ use crate::gateway::{
 /// Without further words it sends to an inbox in memory ([`Otp::inbox_code`](super::Otp::inbox_code)), with six
 /// digits that live for five minutes, five attempts and a lockout of 30 minutes. Nothing is checked before
 /// [`OtpBuilder::start`], whose error names the value that cannot be used. The limits are those of the
-/// configuration of the server: `docs/configuration.md`.
+/// configuration of the server: `docs/reference/configuration.md`.
 ///
 /// ```
 /// use std::time::Duration;

@@ -25,7 +25,7 @@ use crate::node::{RegistryPlan, Reports, Running, StartOptions};
 
 impl OtpBuilder {
     /// Begins with the configuration of the server: the file `config_file`, the environment of the process
-    /// and `.env` in its working directory, as `docs/configuration.md` describes them. Paths in them are
+    /// and `.env` in its working directory, as `docs/reference/configuration.md` describes them. Paths in them are
     /// relative to the working directory. What is about HTTP in them is checked, and not used; warnings go
     /// to the log.
     ///

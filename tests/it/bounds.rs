@@ -1,4 +1,4 @@
-//! Bounds (`docs/configuration.md`): everything has a bound, and each refusal has a name.
+//! Bounds (`docs/reference/configuration.md`): everything has a bound, and each refusal has a name.
 
 use futures_util::future::select;
 use serde_json::{Value, json};

@@ -46,52 +46,52 @@ objects! {
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(default)]
 struct Members {
-    /// POST where there is a body, else GET, unless said otherwise.
+    /// GET, POST or PUT. Without it POST where there is a body, else GET.
     #[serde(with = "As::<Option<Text>>")]
     #[schemars(extend("enum" = METHODS))]
     method: Option<String>,
-    /// Where messages go; may have placeholders.
+    /// Where messages go. Needed. The host has no placeholders.
     #[serde(with = "As::<Option<Text>>")]
     #[schemars(extend("pattern" = "^https?://"))]
     url: Option<String>,
-    /// Further headers; may have placeholders.
+    /// Headers; the values may have placeholders.
     headers: BTreeMap<String, Field>,
-    /// A JSON body; its texts may have placeholders.
+    /// A JSON body; its texts may have placeholders. Not with `form`.
     json: Option<Value>,
-    /// Fields of a form; may have placeholders.
+    /// Fields of a form; the values may have placeholders. Not with `json`.
     form: Option<BTreeMap<String, Field>>,
-    /// Channels that it serves; text messages unless said otherwise.
+    /// Channels that the gateway serves: sms, call, whatsapp. Without it sms.
     #[serde(with = "As::<Option<Texts>>")]
     #[schemars(extend("anyOf" = [
         { "enum": CHANNELS }, { "type": "array", "items": { "enum": CHANNELS }, "minItems": 1 }
     ]))]
     channels: Option<Vec<String>>,
-    /// What an accepted message is answered with: every condition must hold.
+    /// How an accepted message is recognised: every condition that is given must hold.
     success: Success,
 }
 
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(default, expecting = "an object such as {\"statuses\": [200]}")]
 struct Success {
-    /// HTTP statuses; any 2xx where none is given.
+    /// HTTP statuses that mean success. Without it any 2xx.
     #[serde(with = "As::<Texts>")]
     statuses: Vec<String>,
-    /// JSON pointer (RFC 6901) into the answer.
+    /// JSON pointer (RFC 6901) to a value in the answer.
     #[serde(with = "As::<Option<Text>>")]
     json: Option<String>,
-    /// Values there that mean success.
+    /// Values at `json` that mean success.
     #[serde(with = "As::<Texts>")]
     equals: Vec<String>,
     /// A text that the answer contains.
     #[serde(with = "As::<Option<Text>>")]
     contains: Option<String>,
-    /// JSON pointer to the id of the message.
+    /// JSON pointer to the provider's id of the message.
     #[serde(with = "As::<Option<Text>>")]
     message_id: Option<String>,
-    /// Values there that say that the number does not exist.
+    /// Values at `json` that mean that the number does not exist.
     #[serde(with = "As::<Texts>")]
     bad_number: Vec<String>,
-    /// Values there that say that the same call may work later.
+    /// Values at `json` that mean that the same request may succeed later.
     #[serde(with = "As::<Texts>")]
     retry: Vec<String>,
 }
@@ -130,13 +130,13 @@ impl Kind for Texts {
 #[derive(Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 pub(super) struct HttpKeys {
-    /// What `{username}` stands for.
+    /// Value of `{username}` in `http-gateway`.
     #[serde(rename = "HTTP_GATEWAY_USERNAME", with = "As::<Option<Password>>")]
     username: Option<SecretString>,
-    /// What `{password}` stands for.
+    /// Value of `{password}` in `http-gateway`.
     #[serde(rename = "HTTP_GATEWAY_PASSWORD", with = "As::<Option<Password>>")]
     password: Option<SecretString>,
-    /// What `{token}` stands for.
+    /// Value of `{token}` in `http-gateway`.
     #[serde(rename = "HTTP_GATEWAY_TOKEN", with = "As::<Option<Password>>")]
     token: Option<SecretString>,
 }

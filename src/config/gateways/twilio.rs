@@ -34,28 +34,31 @@ const BASE_URL: &str = "TWILIO_BASE_URL";
 #[derive(Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 pub(super) struct TwilioKeys {
-    /// The account's SID.
+    /// Twilio: the account, AC and 32 hexadecimal digits.
     #[serde(rename = "TWILIO_ACCOUNT_SID", with = "As::<Option<Sid<'A', 'C'>>>")]
     account_sid: Option<String>,
-    /// The account's auth token.
+    /// Twilio: the account's auth token. Other than 32 hexadecimal digits gets a warning.
     #[serde(rename = "TWILIO_AUTH_TOKEN", with = "As::<Option<Token>>")]
     auth_token: Option<SecretString>,
-    /// Whom messages come from.
+    /// Twilio: the sender: a number such as +14155552671, a short code of 3 to 8 digits, or a name of at most 11
+    /// letters, digits, spaces, +, -, _ and &, one of them a letter.
     #[serde(rename = "TWILIO_PHONE_NUMBER", with = "As::<Option<SenderNumber>>")]
     phone_number: Option<String>,
-    /// A messaging service instead of a number.
+    /// Twilio: a messaging service, MG and 32 hexadecimal digits, in place of a number. It wins when both are
+    /// given.
     #[serde(rename = "TWILIO_MESSAGING_SERVICE_SID", with = "As::<Option<Sid<'M', 'G'>>>")]
     messaging_service_sid: Option<String>,
-    /// The SID of a Verify service.
+    /// Twilio: a Verify service, VA and 32 hexadecimal digits. Enough without a number and a messaging service.
     #[serde(rename = "TWILIO_SERVICES_ID", with = "As::<Option<Sid<'V', 'A'>>>")]
     services_id: Option<String>,
-    /// The number that calls.
+    /// Twilio: the number that calls, with +. Without it `TWILIO_PHONE_NUMBER`.
     #[serde(rename = "TWILIO_VOICE_NUMBER", with = "As::<Option<OwnNumber>>")]
     voice_number: Option<PhoneNumber>,
-    /// The number of `WhatsApp` messages.
+    /// Twilio: the number of `WhatsApp` messages, with +.
     #[serde(rename = "TWILIO_WHATSAPP_NUMBER", with = "As::<Option<OwnNumber>>")]
     whatsapp_number: Option<PhoneNumber>,
-    /// Where Twilio's APIs answer.
+    /// Where Twilio's APIs answer, for tests and private gateways. Default `https://api.twilio.com`, and
+    /// `https://verify.twilio.com` for Verify.
     #[serde(rename = "TWILIO_BASE_URL", with = "As::<Option<BaseUrl>>")]
     base_url: Option<Arc<str>>,
 }

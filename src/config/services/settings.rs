@@ -29,26 +29,28 @@ const COUNT_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 #[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ServiceSettings {
-    /// The name of the service in its messages, with at most 4 digits. In config.json the service's own name is the default.
+    /// The name of the service in its messages: 1 to 30 characters, at most 4 of them digits, no braces. In
+    /// config.json the service's own name is the default.
     #[serde(with = "Stored::<FriendlyName>")]
     pub friendly_name: String,
-    /// How many digits a code has.
+    /// Digits of a code.
     #[serde(with = "Stored::<CodeDigits>")]
     pub code_length: CodeLength,
     /// How long a code can be used. A bare number is seconds.
     #[serde(with = "Stored::<CodeLife>")]
     pub code_life: Duration,
-    /// Wrong codes of a verification, or with a fixed lockout of a number.
+    /// Wrong codes of one verification, or of a number where the lockout is fixed.
     #[serde(with = "Stored::<Whole<Attempts>>")]
     pub max_checks: u8,
     /// Messages of one verification.
     // The default service has no limit.
     #[serde(with = "Stored::<Option<SendCount>>")]
     pub max_sends: Option<u8>,
-    /// growing, or how long too many wrong codes lock a number. A bare number is minutes in config.json, seconds in requests.
+    /// growing, or how long too many wrong codes lock a number. A bare number is minutes in config.json, seconds in
+    /// requests.
     #[serde(with = "Stored::<LockoutKind>")]
     pub lockout: LockoutRule,
-    /// Whether a further message has the same code or a new one.
+    /// keep: a further message has the same code, which ends when it would have. new: it has a new one.
     #[serde(with = "Stored::<Choice<Resend>>")]
     pub resend: Resend,
     /// Whether a further message has to wait: 30, 60, 120, then 300 s.
@@ -57,7 +59,7 @@ pub struct ServiceSettings {
     /// Language where neither the request nor the number's country leads to one.
     #[serde(with = "Stored::<Option<LocaleTag>>")]
     pub locale: Option<Locale>,
-    /// Channels that are tried one after another, as the key workflow.
+    /// Channels that are tried one after another, as the key `workflow`. Without it the server's.
     #[serde(with = "Stored::<Option<WorkflowText>>")]
     pub workflow: Option<String>,
     /// Whether a request may bring its own code.
@@ -259,18 +261,18 @@ fn parameter(key: &str, property: &Value) -> ServiceParameter {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TestNumber {
-    /// A number in E.164 form; x stands for any digit.
+    /// A number in E.164 form; x stands for any digit. Patterns that could match a subscriber's number are refused.
     #[serde(with = "Stored::<Text>")]
     #[schemars(regex(pattern = r"^\s*\+[0-9xX]{7,15}\s*$"))]
     pub pattern: String,
-    /// The code of these numbers.
+    /// The code of these numbers: 4 to 10 digits, as a text where it begins with 0.
     #[serde(with = "Stored::<Text>")]
     #[schemars(schema_with = "code_schema")]
     pub code: String,
-    /// Until when they are test numbers (RFC 3339); at most a year ahead.
+    /// Until when they are test numbers (RFC 3339, or a day in UTC); at most a year ahead.
     #[serde(with = "Stored::<Moment>")]
     pub expires: Timestamp,
-    /// Whether they may mean numbers that a person could own.
+    /// `true` accepts a pattern that could match a subscriber's number.
     #[serde(default, with = "Stored::<Flag>")]
     pub force: bool,
 }

@@ -42,14 +42,14 @@ pub struct Template {
     /// What people call it. Without it, the template's name.
     #[serde(with = "As::<Text>")]
     pub friendly_name: String,
-    /// Channels that it is for; text messages unless said otherwise.
+    /// Channels that it is for. Without it sms.
     #[serde(with = "As::<Channels>")]
     pub channels: Vec<Channel>,
     /// Its text in each language. {code} is the code, `{friendly_name}` the service, {{name}} a place of its own.
     #[serde(deserialize_with = "translations")]
     #[schemars(schema_with = "translations_schema")]
     pub translations: Vec<Translation>,
-    /// Language where no other fits; needed where there are several.
+    /// Language where no other fits. Needed where there are several.
     #[serde(with = "As::<Option<LocaleTag>>")]
     pub default_locale: Option<Locale>,
     #[serde(skip)]

@@ -1,31 +1,47 @@
-//! The documents say what the program does.
+//! The documents say what the program does. `docs/reference/configuration.md` and `config.schema.json` beside it are made
+//! here, from the settings' fields: `UPDATE_DOCS=1 cargo test --lib config::tests::documents`.
 
-use serde_json::{Map, Value};
+use std::fmt::Write as _;
+
+use serde_json::{Map, Value, json};
 
 use super::*;
 use crate::config::json_schema;
-use crate::config::schema::{ALIASES, Names, default_of};
+use crate::config::schema::{ALIASES, Names, default_of, variable};
 
-const SCHEMA: &str = include_str!("../../../docs/config.schema.json");
-const MANUAL: &str = include_str!("../../../docs/configuration.md");
-/// Documents whose JSON blocks are configurations.
-const GUIDES: [&str; 6] = [
-    include_str!("../../../docs/concepts/verifications.md"),
-    include_str!("../../../docs/guides/from-otpgateway.md"),
-    include_str!("../../../docs/guides/from-redis.md"),
-    include_str!("../../../docs/guides/from-tutorial.md"),
-    include_str!("../../../docs/guides/message-templates.md"),
-    include_str!("../../../docs/guides/test-numbers.md"),
-];
+const SCHEMA: &str = include_str!("../../../docs/reference/config.schema.json");
+const MANUAL: &str = include_str!("../../../docs/reference/configuration.md");
+const SERVICES: &str = include_str!("../../../docs/services.md");
+const GO_FRAMEWORK: &str = include_str!("../../../docs/migrating-from-the-go-framework.md");
 const SAMPLE: &str = include_str!("../../../config.json");
+
+const GATEWAYS: &str = include_str!("../../../docs/reference/gateways.md");
+const CUSTOM_GATEWAY: &str = include_str!("../../../docs/guides/custom-gateway.md");
 
 #[test]
 fn the_committed_schema_is_current() {
-    let [committed, current] = [SCHEMA, json_schema().as_str()].map(parsed);
-    assert_eq!(
-        committed, current,
-        "docs/config.schema.json is out of date: cargo run -- --print-schema > docs/config.schema.json"
-    );
+    const FILE: &str = "config.schema.json";
+    let made = json_schema();
+    assert_eq!(parsed(&committed(FILE, &made)), parsed(&made), "{FILE} is stale: {UPDATE}");
+}
+
+#[test]
+fn configuration_md_says_what_the_settings_say() {
+    const FILE: &str = "configuration.md";
+    let made = manual();
+    assert!(committed(FILE, &made) == made, "{FILE} is stale: {UPDATE}");
+}
+
+const UPDATE: &str =
+    "run `UPDATE_DOCS=1 cargo test --lib config::tests::documents` and review the difference";
+
+/// A file of docs/reference, rewritten first if `UPDATE_DOCS` is set.
+fn committed(file: &str, made: &str) -> String {
+    let path = format!("{}/docs/reference/{file}", env!("CARGO_MANIFEST_DIR"));
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&path, made).expect("write the document");
+    }
+    std::fs::read_to_string(&path).unwrap_or_default()
 }
 
 #[test]
@@ -60,17 +76,11 @@ fn every_default_is_a_key_that_a_file_may_have() {
 }
 
 #[test]
-fn the_manual_names_every_key_with_its_variable_and_default() {
+fn the_manual_names_every_key_and_variable() {
     let names = Names::known();
     for (key, variable) in names.own_variables() {
         assert!(MANUAL.contains(&format!("| `{key}` |")), "{key} has no row");
         assert!(MANUAL.contains(&format!("`{variable}`")), "{variable} is not named");
-    }
-    for (key, default) in &defaults() {
-        let shown = default.as_str().map_or_else(|| default.to_string(), str::to_owned);
-        let shown = if shown.is_empty() { "empty".to_owned() } else { format!("`{shown}`") };
-        let row = MANUAL.lines().find(|line| line.starts_with(&format!("| `{key}` |"))).expect("a row");
-        assert_eq!(row.split(" | ").nth(1), Some(shown.as_str()), "{key}");
     }
     let others = ["HOST", "PORT", "REDIS_URL", "REDIS_DB_PASSWORD", "$schema", "sms", "authentication"];
     for name in names.credentials().chain(others).chain(ALIASES.map(|(alias, _)| alias)) {
@@ -80,18 +90,22 @@ fn the_manual_names_every_key_with_its_variable_and_default() {
 
 #[test]
 fn every_sample_in_the_manual_loads_without_a_warning_about_its_keys() {
-    for guide in GUIDES {
-        assert!(blocks_of(guide, "json").next().is_some(), "{:?} has no sample", guide.lines().next());
-    }
-    let others = GUIDES.into_iter().flat_map(|document| blocks_of(document, "json"));
-    let samples: Vec<&str> = blocks("json").chain(others).collect();
-    assert!(samples.len() >= 8, "{samples:?}");
+    let others = [GO_FRAMEWORK, SERVICES].into_iter().flat_map(|document| blocks_of(document, "json"));
+    let of_gateways = [GATEWAYS, CUSTOM_GATEWAY].into_iter().flat_map(|document| blocks_of(document, "json"));
+    let of_gateways = of_gateways.filter(|block| block.contains("otp-sms-provider"));
+    let samples: Vec<&str> = blocks("json").chain(others).chain(of_gateways).collect();
+    assert!(samples.len() >= 16, "{samples:?}");
     for sample in samples {
-        let world = if sample.contains("{token}") {
-            all_gateways().variable("HTTP_GATEWAY_TOKEN", TOKEN)
-        } else {
-            all_gateways()
-        };
+        let mut world = all_gateways();
+        for (places, variable) in [
+            (["{token}", "{token}"], "HTTP_GATEWAY_TOKEN"),
+            (["{username}", "{basic}"], "HTTP_GATEWAY_USERNAME"),
+            (["{password}", "{basic}"], "HTTP_GATEWAY_PASSWORD"),
+        ] {
+            if places.iter().any(|place| sample.contains(place)) {
+                world = world.variable(variable, TOKEN);
+            }
+        }
         let world = world.file("config.json", sample);
         for warning in world.warnings() {
             assert!(!warning.contains("unknown"), "{warning}\n{sample}");
@@ -113,6 +127,7 @@ fn every_env_sample_in_the_manual_is_read() {
 fn all_gateways() -> World {
     World::with_twilio()
         .variable("TWILIO_WHATSAPP_NUMBER", "+14155552671")
+        .variable("TWILIO_SERVICES_ID", VERIFY)
         .variable("SINCH_APP_ID", "app")
         .variable("SINCH_APP_SECRET", TOKEN)
         .variable("MADA_USERNAME", "me")
@@ -141,7 +156,7 @@ fn the_sample_file_is_the_defaults() {
     for (key, value) in sample.iter().filter(|(key, _)| *key != "$schema") {
         assert_eq!(defaults.get(key), Some(value), "{key}");
     }
-    assert_eq!(sample["$schema"], "docs/config.schema.json");
+    assert_eq!(sample["$schema"], "docs/reference/config.schema.json");
     assert_eq!(World::with_config(SAMPLE).warnings(), Vec::<String>::new());
 }
 
@@ -163,4 +178,433 @@ fn blocks_of(text: &'static str, language: &'static str) -> impl Iterator<Item =
     let fence = format!("```{language}\n");
     let parts = text.split("\n```").filter(move |part| format!("```{part}").starts_with(&fence));
     parts.filter_map(|part| part.split_once('\n')).map(|(_, body)| body)
+}
+
+/// A part of the manual: its title, its keys, and what is said before and after their table.
+struct Section {
+    title: &'static str,
+    keys: &'static [&'static str],
+    before: &'static str,
+    after: &'static str,
+}
+
+/// Keys that no other section has.
+const FURTHER: &str = "Further keys";
+
+const SECTIONS: [Section; 9] = [
+    Section {
+        title: "Listen address",
+        keys: &[
+            "test-hostname",
+            "test-port",
+            "production",
+            "prod-domain",
+            "allow-unauthenticated",
+            "simulator-in-production",
+            "tls-cert",
+            "tls-key",
+        ],
+        before: "`--listen HOST:PORT` beats the first four keys, in production too. [TLS](../operate/tls.md).",
+        after: EXPOSED,
+    },
+    Section {
+        title: "Codes",
+        keys: &[
+            "otp-timeout",
+            "otp-length",
+            "otp-max-attempts",
+            "otp-lock-timeout",
+            "default-region",
+            "redis-version-answers",
+        ],
+        before: "Rules of the service `default`, which serves `/api/*` and `/send-code`. Other services have\nrules of \
+                 [their own](#services-and-templates).",
+        after: "",
+    },
+    Section {
+        title: "Messages",
+        keys: &[
+            "otp-message",
+            "otp-messages",
+            "default-locale",
+            "webotp-domain",
+            "brand",
+            "tutorial-message",
+        ],
+        before: "[Message templates](../guides/message-templates.md) explains placeholders and languages.",
+        after: MESSAGES,
+    },
+    Section {
+        title: "Gateways",
+        keys: &[
+            "otp-sms-provider",
+            "http-gateway",
+            "public-url",
+            "voice",
+            "voice-fallback",
+            "voice-gate",
+            "voice-ring-for",
+            "whatsapp-content-sid",
+            "conversion-feedback",
+        ],
+        before: "[Gateways](gateways.md) explains each gateway and the order; \
+                 [custom gateway](../guides/custom-gateway.md) explains `http-gateway`.",
+        after: "",
+    },
+    Section {
+        title: "Retries, fallback, circuit breaker",
+        keys: &[
+            "sms.retry",
+            "sms.max_retries",
+            "sms.longest_wait",
+            "workflow",
+            "workflow-max-sends",
+            "breaker-failures",
+            "breaker-open-for",
+            "breaker-longest",
+            "tracker-keep-for",
+            "tracker-keep-at-most",
+        ],
+        before: "[Delivery](../concepts/delivery.md) explains them. The members of `sms` stand in an object; \
+                 `\"sms.retry\": true` works as well.",
+        after: DELIVERY,
+    },
+    Section {
+        title: "Services and templates",
+        keys: &["services", "templates", "webhook-private-addresses"],
+        before: "The name of a service (1 to 64 letters, digits, `-`, `_`) stays: its id is bound to it. `default` is \
+                 taken.\nA service that is removed from the file is no longer served; put back, it has its id again. The API \
+                 cannot change\nservices of config.json. An installation has at most 10,000 services.",
+        after: SERVICES_SAMPLE,
+    },
+    Section {
+        title: "Data and log",
+        keys: &["data-dir", "key-file", "log-level", "log-format"],
+        before: "[The data directory](../operate/data-directory.md), [the log](../operate/monitoring.md#log).",
+        after: "",
+    },
+    Section {
+        title: "Limits",
+        keys: &[
+            "shards",
+            "max-body-bytes",
+            "header-timeout",
+            "body-timeout",
+            "idle-timeout",
+            "max-connections",
+            "max-numbers",
+            "max-commands",
+            "max-commands-per-number",
+            "max-sends",
+            "max-sends-waiting",
+            "send-budget",
+            "commit-timeout",
+            "graceful-stop",
+        ],
+        before: "[Sizing](../operate/sizing.md) explains when to change them.",
+        after: "",
+    },
+    Section {
+        title: FURTHER,
+        keys: &["service_name", "redis-db-address", "REDIS_DB_PASSWORD", "$schema"],
+        before: "Accepted so that files of the replaced systems work.",
+        after: "",
+    },
+];
+
+/// Settings that are flags too.
+const FLAGS: [&str; 3] = ["data-dir", "log-level", "log-format"];
+
+const EXPOSED: &str = r#"An address other than `127.0.0.0/8`, `::1` or `localhost` needs an [API key](../operate/keys.md) in the data
+directory, or `ONCEWARD_ACCOUNT_SID` and `ONCEWARD_AUTH_TOKEN`, or `allow-unauthenticated`, which says that a firewall, a proxy
+or a private network keeps other clients out. Otherwise the start stops with exit code 64.
+
+```json
+{
+  "production": true,
+  "prod-domain": ":3000",
+  "allow-unauthenticated": true
+}
+```
+"#;
+
+const MESSAGES: &str = r#"```json
+{
+  "otp-messages": {
+    "sms": "{brand}: your code is {code}",
+    "any": { "de": "Ihr Code ist {code}", "pt-BR": "Seu código é {code}" }
+  },
+  "default-locale": "de",
+  "webotp-domain": "example.com"
+}
+```
+"#;
+
+const DELIVERY: &str = r#"```json
+{
+  "otp-timeout": "5m",
+  "sms": { "retry": true, "max_retries": 10 },
+  "voice": true,
+  "workflow": ["sms:30s", "call:45s", "whatsapp"],
+  "public-url": "https://otp.example.com"
+}
+```
+"#;
+
+const SERVICES_SAMPLE: &str = r#"```json
+{
+  "services": {
+    "shop": {
+      "friendly-name": "Acme Shop",
+      "lockout": "growing",
+      "workflow": ["sms:20s", "call"],
+      "default-template": "login",
+      "test-numbers": [{ "pattern": "+1415555012x", "code": "123456", "expires": "2027-06-30" }]
+    }
+  },
+  "templates": {
+    "login": {
+      "channels": ["sms", "whatsapp"],
+      "translations": {
+        "en": "{code} is your code for {friendly_name}",
+        "de": "{code} ist Ihr Code für {friendly_name}"
+      },
+      "default-locale": "en"
+    }
+  }
+}
+```
+"#;
+
+const INTRODUCTION: &str = r##"# Configuration
+
+This page is made from the settings' own descriptions; do not edit it
+(`UPDATE_DOCS=1 cargo test --lib config::tests::documents`).
+
+onceward needs no configuration: it listens on `localhost:3000`, keeps its data in `./data` and runs the simulator.
+
+```sh
+onceward --check          # prints every error; exit code 0 or 64
+onceward --print-config   # every value and where it comes from; secrets are masked
+onceward --print-schema   # the JSON Schema of config.json, as in config.schema.json
+```
+
+## Sources
+
+The first source that gives a value wins:
+
+1. the command line: `--listen`, `--data-dir`, `--log-level`, `--log-format`;
+2. environment variables;
+3. the same variables in a `.env` file in the working directory;
+4. `config.json` in the working directory, or the file that `--config FILE` names;
+5. the defaults.
+
+A wrong value stops the start with exit code 64; every error is printed with its key, value and source. An unknown name gets a
+warning with the nearest known name. Relative paths begin in the working directory. An empty variable counts as not given, and
+hides the same name in `.env`.
+
+Every value may be a string or the proper JSON type: `"30"` or `30`. A time is a bare number in the unit of its key, or a text
+with units: `"45s"`, `"5m"`, `"1h30m"`, `"500ms"`. In a variable, an object or a list is JSON.
+
+```json
+{
+  "$schema": "docs/reference/config.schema.json",
+  "test-port": 8080,
+  "otp-timeout": "5m",
+  "otp-message": "{brand}: your code is {code}",
+  "brand": "Acme"
+}
+```
+
+```sh
+# .env: one variable a line. A comment begins at a # with white space in front.
+ONCEWARD_BRAND=Joe's Shop        # a value without quotes ends before the comment
+ONCEWARD_OTP_MESSAGE="{brand}: your code is {code}\nIt costs $0"
+export ONCEWARD_DATA_DIR='data # 2'
+```
+
+Quotes (`"`, `'`, backticks) are needed around a value with ` #` in it, or with white space or a quote at its beginning. `$` is
+never special. In double quotes `\n`, `\"`, `\\` and `\$` are escapes. The last line of a name wins.
+"##;
+
+const CREDENTIALS: &str = r##"
+## Credentials
+
+Credentials are variables, never keys of config.json. Each of them may be in a file that a variable with `_FILE` at its end names,
+such as `TWILIO_AUTH_TOKEN_FILE`; white space around the contents is dropped. Half a gateway's variables are an error that names
+the missing ones.
+
+"##;
+
+const SAMPLES_OF_CREDENTIALS: &str = r##"
+```sh
+# .env
+TWILIO_ACCOUNT_SID=AC00000000000000000000000000000000
+TWILIO_AUTH_TOKEN=00000000000000000000000000000000
+TWILIO_PHONE_NUMBER=+14155552671
+```
+
+```sh
+# .env
+TWILIO_ACCOUNT_SID=AC00000000000000000000000000000000
+TWILIO_AUTH_TOKEN_FILE=token
+TWILIO_MESSAGING_SERVICE_SID=MG00000000000000000000000000000000
+```
+"##;
+
+const OTHER_NAMES: &str = r##"
+## Other names
+
+Spellings of the replaced systems. Those below `sms` and `authentication` are members of objects; credentials there work with a
+warning.
+
+"##;
+
+const OTHER_NAMES_SAMPLE: &str = r##"
+```json
+{
+  "sms": { "twilio": { "sid": "AC00000000000000000000000000000000", "token": "00000000000000000000000000000000" } },
+  "authentication": { "otp_length": 6 }
+}
+```
+
+`HOST` (a host name, an address, one of both with a port, or a URL) and `PORT` beat `test-hostname` and `test-port` of
+config.json, but not `ONCEWARD_TEST_HOSTNAME` and `ONCEWARD_TEST_PORT`. They have no effect when `production` is `true`. `PORT`
+beats the port in `HOST`. `REDIS_URL` is ignored.
+"##;
+
+const TABLE: &str = "| key | accepts | default | meaning | variable, flag |\n|---|---|---|---|---|\n";
+const MEMBERS: &str = "| member | accepts | default | meaning |\n|---|---|---|---|\n";
+
+fn manual() -> String {
+    let names = Names::known();
+    let mut text = INTRODUCTION.to_owned();
+    for Section { title, keys, before, after } in SECTIONS {
+        let _ = write!(text, "\n## {title}\n\n{before}\n\n{TABLE}");
+        let further = names.keys.keys().map(String::as_str);
+        let mut further: Vec<&str> =
+            further.filter(|key| SECTIONS.iter().all(|section| !section.keys.contains(key))).collect();
+        further.sort_unstable();
+        let further = if title == FURTHER { further } else { Vec::new() };
+        for key in keys.iter().copied().chain(further) {
+            row_of_key(&mut text, key, &names.keys[key]);
+        }
+        if !after.is_empty() {
+            let _ = write!(text, "\n{after}");
+        }
+        for (key, title, inside) in MEMBER_TABLES {
+            if keys.contains(&key) {
+                members(&mut text, &names.keys[key], title, inside);
+            }
+        }
+    }
+    text.push_str(CREDENTIALS);
+    text.push_str("| variable | meaning |\n|---|---|\n");
+    let mut variables: Vec<(&String, &Value)> = names.variables.iter().collect();
+    variables.sort_by_key(|(name, _)| *name);
+    for (name, schema) in variables {
+        let _ = writeln!(text, "| `{name}` | {} |", description(schema));
+    }
+    text.push_str(SAMPLES_OF_CREDENTIALS);
+    text.push_str(OTHER_NAMES);
+    text.push_str("| name | same as | variable |\n|---|---|---|\n");
+    for (alias, name) in ALIASES {
+        let own =
+            names.own_variables().find(|(key, _)| *key == alias).map(|(_, variable)| format!("`{variable}`"));
+        let _ = writeln!(text, "| `{alias}` | `{name}` | {} |", own.unwrap_or_default());
+    }
+    text.push_str(OTHER_NAMES_SAMPLE);
+    text
+}
+
+fn row_of_key(text: &mut String, key: &str, schema: &Value) {
+    let mut ways = if key == "$schema" { String::new() } else { format!("`{}`", variable(key)) };
+    if FLAGS.contains(&key) {
+        let _ = write!(ways, ", `--{key}`");
+    }
+    let accepts = accepted(&json!({ (key): [{}] }), key);
+    let _ =
+        writeln!(text, "| `{key}` | {accepts} | {} | {} | {ways} |", default(schema), description(schema));
+}
+
+/// The objects whose members have a table: the key, the title, and the way to the members, as a JSON pointer into the
+/// schema and as a configuration with `MEMBER` in the member's place.
+const MEMBER_TABLES: [(&str, &str, [&str; 2]); 5] = [
+    (
+        "http-gateway",
+        "Members of `http-gateway`",
+        ["", r#"{"http-gateway": {"url": "https://example.com/{to}/{text}", "MEMBER": [{}]}}"#],
+    ),
+    (
+        "http-gateway",
+        "Members of `http-gateway.success`",
+        [
+            "/properties/success",
+            r#"{"http-gateway": {"url": "https://example.com/{to}/{text}", "success": {"MEMBER": [{}]}}}"#,
+        ],
+    ),
+    (
+        "services",
+        "Members of a service",
+        ["/additionalProperties", r#"{"services": {"shop": {"MEMBER": [{}]}}}"#],
+    ),
+    (
+        "services",
+        "Members of a test number",
+        [
+            "/additionalProperties/properties/test-numbers/items",
+            r#"{"services": {"shop": {"test-numbers": [{"pattern": "+14155550123", "code": "1234", "expires": "2027-01-01", "MEMBER": [{}]}]}}}"#,
+        ],
+    ),
+    (
+        "templates",
+        "Members of a template",
+        [
+            "/additionalProperties",
+            r#"{"templates": {"login": {"translations": {"en": "{code}"}, "MEMBER": [{}]}}}"#,
+        ],
+    ),
+];
+
+fn members(text: &mut String, schema: &Value, title: &str, [pointer, config]: [&str; 2]) {
+    let properties = schema.pointer(&format!("{pointer}/properties")).and_then(Value::as_object);
+    let mut properties: Vec<(&String, &Value)> = properties.expect("members").iter().collect();
+    properties.sort_by_key(|(name, _)| *name);
+    let _ = write!(text, "\n### {title}\n\n{MEMBERS}");
+    for (name, schema) in properties {
+        let accepts = accepted(&parsed(&config.replace("MEMBER", name)), name);
+        let _ = writeln!(text, "| `{name}` | {accepts} | {} | {} |", default(schema), description(schema));
+    }
+}
+
+/// The values of a setting, as the error about a wrong one says them.
+fn accepted(wrong: &Value, name: &str) -> String {
+    let Err(errors) = World::with_config(&wrong.to_string()).load() else { return String::new() };
+    let about = errors.iter().filter(|error| error.subject.ends_with(name));
+    let text = about.filter_map(|error| error.problem.split_once("must be ")).map(|(_, text)| text).next();
+    let text = text.unwrap_or_default();
+    let range = |text: &str| text.split([':', '(']).next().unwrap_or_default().trim().to_owned();
+    if let Some(numbers) = text.strip_prefix("a whole number from ") {
+        return range(numbers);
+    }
+    if let Some(times) = text.strip_prefix("a time from ") {
+        return format!("time, {}", range(times));
+    }
+    match text.strip_prefix("one of ") {
+        Some(names) => names.replace('"', "`"),
+        None => text.replace("true or false", "`true`, `false`").replace('|', "\\|"),
+    }
+}
+
+fn default(schema: &Value) -> String {
+    match default_of(schema) {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) if text.is_empty() => "empty".to_owned(),
+        Some(Value::String(text)) => format!("`{text}`"),
+        Some(other) => format!("`{other}`"),
+    }
+}
+
+fn description(schema: &Value) -> String {
+    schema["description"].as_str().unwrap_or_default().replace('\n', " ").replace('|', "\\|")
 }

@@ -1,5 +1,5 @@
 //! More than the machine or its limits can take: refused by name, soon, and without harm to what was
-//! accepted. `docs/operations.md` says what is refused when.
+//! accepted. `docs/operate/sizing.md` says what is refused when.
 
 mod connections;
 mod frames;

@@ -1,5 +1,5 @@
 //! Every file of a data directory is damaged in every way: a start finds all that was acknowledged, or is refused
-//! with what to do. The exceptions are those that `docs/data-directory.md` names: the end of the newest segment of
+//! with what to do. The exceptions are those that `docs/operate/data-directory.md` names: the end of the newest segment of
 //! a journal that was not closed in order.
 //!
 //! `DAMAGES=3000` tries more places in large files, `DAMAGE_SEED` repeats what a failure printed.

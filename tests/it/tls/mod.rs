@@ -1,4 +1,4 @@
-//! The server's own TLS: `docs/tls.md`.
+//! The server's own TLS: `docs/operate/tls.md`.
 
 mod files;
 mod renewal;

@@ -69,14 +69,14 @@ pub enum OpenError {
     /// The journal is gone.
     #[error(
         "{} is missing, and with it changes that were acknowledged; put it back, or restore the whole directory from a \
-         backup (docs/data-directory.md says what can be done without one)",
+         backup (docs/operate/data-directory.md says what can be done without one)",
         path.display()
     )]
     JournalMissing { path: PathBuf },
     /// The journal is damaged.
     #[error(
         "{} is damaged at byte {offset}: {detail}; restore the data directory from a backup \
-         (docs/data-directory.md says what can be done without one)",
+         (docs/operate/data-directory.md says what can be done without one)",
         path.display()
     )]
     JournalDamaged {
@@ -109,7 +109,7 @@ pub enum OpenError {
     /// The snapshot, or a part of it, is damaged or gone.
     #[error(
         "a part of the snapshot, {}, is damaged or missing: {detail}; restore the data directory from a backup \
-         (docs/data-directory.md says what can be done without one)",
+         (docs/operate/data-directory.md says what can be done without one)",
         path.display()
     )]
     SnapshotDamaged { path: PathBuf, detail: String },

@@ -276,16 +276,15 @@ impl Sink for Collect<'_> {
 }
 
 /// What to do about a damaged snapshot or segment.
-const RESTORE: &str =
-    "restore the data directory from a backup, or see \"When a start is refused\" in docs/data-directory.md";
+const RESTORE: &str = "restore the data directory from a backup, or see \"When a start is refused\" in docs/operate/data-directory.md";
 
 /// What to do about a file that could be put back.
 const PUT_BACK: &str = "put it back, or restore the whole directory from a backup; see \"When a start is refused\" in \
-                        docs/data-directory.md";
+                        docs/operate/data-directory.md";
 
 /// What to do when the journal does not go on where the snapshot ends.
 const TELL_APART: &str = "restore the whole directory from a backup, and move no later segments away: \"When a \
-                          start is refused\" in docs/data-directory.md says how to tell the two apart";
+                          start is refused\" in docs/operate/data-directory.md says how to tell the two apart";
 
 /// One thing that is wrong with a data directory.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 //! Memory is the authority: the owners of the records have loaded everything and are the only writers. One thread joins
 //! the batches of all owners into one append to the journal and one `fdatasync`, and calls them back. When the journal
 //! has grown, the owners stream their records into a new snapshot, and the segments that it replaces go.
-//! `docs/data-directory.md` describes what is on the disk.
+//! `docs/operate/data-directory.md` describes what is on the disk.
 
 mod bulk;
 mod checkpoint;
