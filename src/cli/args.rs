@@ -20,8 +20,9 @@ Where settings come from, the first that says something wins:
 Credentials belong into the environment, .env, or a file that <NAME>_FILE names.
 otp-sms-provider names the gateways in their order; without it Twilio sends if it
 is configured, else the simulator runs: codes go to a page on this machine, and no
-message is sent. docs/reference/configuration.md explains every key, docs/reference/gateways.md every
-gateway, docs/reference/tracker-api.md the list of messages, docs/operate/backup.md exports.
+message is sent. docs/reference/configuration.md explains every key,
+docs/reference/gateways.md every gateway, docs/reference/cli.md every command, and
+docs/operate how to run a server.
 
 Exit codes:
   0   stopped as asked, or the check found nothing wrong

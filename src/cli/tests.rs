@@ -1,5 +1,6 @@
 //! The program as it is called: arguments in, text and an exit code out.
 
+use clap::CommandFactory as _;
 use tempfile::TempDir;
 
 use super::*;
@@ -25,6 +26,26 @@ fn arguments_become_settings() {
     assert!(settings.data_dir.ends_with("d"));
     assert_eq!(settings.log.level, tracing::Level::DEBUG);
     assert_eq!(settings.log.format, config::LogFormat::Json);
+}
+
+#[test]
+fn the_manual_has_every_command_and_option() {
+    const MANUAL: &str = include_str!("../../docs/reference/cli.md");
+    let sections: Vec<(&str, &str)> = MANUAL
+        .split("\n#")
+        .filter_map(|section| section.trim_start_matches('#').trim_start().split_once('\n'))
+        .collect();
+    let mut commands = vec![("The server".to_owned(), Args::command())];
+    while let Some((title, command)) = commands.pop() {
+        let (_, text) = *sections.iter().find(|(heading, _)| **heading == title).expect(&title);
+        for long in command.get_arguments().filter_map(clap::Arg::get_long) {
+            assert!(text.contains(&format!("--{long}")), "{title}: --{long}");
+        }
+        commands.extend(command.get_subcommands().map(|below| {
+            let path = if title == "The server" { String::new() } else { format!("{title} ") };
+            (path + below.get_name(), below.clone())
+        }));
+    }
 }
 
 #[test]

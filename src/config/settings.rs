@@ -417,7 +417,7 @@ impl GatewaySettings {
     }
 }
 
-/// What happens when a send fails or a message does not arrive: `docs/reference/gateways.md`.
+/// What happens when a send fails or a message does not arrive: `docs/concepts/delivery.md`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "kebab-case")]
 pub struct DeliverySettings {

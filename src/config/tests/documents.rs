@@ -376,7 +376,7 @@ const SERVICES_SAMPLE: &str = r#"```json
 ```
 "#;
 
-const INTRODUCTION: &str = r##"# Configuration
+const INTRODUCTION: &str = r#"# Configuration
 
 This page is made from the settings' own descriptions; do not edit it
 (`UPDATE_DOCS=1 cargo test --lib config::tests::documents`).
@@ -425,18 +425,18 @@ export ONCEWARD_DATA_DIR='data # 2'
 
 Quotes (`"`, `'`, backticks) are needed around a value with ` #` in it, or with white space or a quote at its beginning. `$` is
 never special. In double quotes `\n`, `\"`, `\\` and `\$` are escapes. The last line of a name wins.
-"##;
+"#;
 
-const CREDENTIALS: &str = r##"
+const CREDENTIALS: &str = "
 ## Credentials
 
 Credentials are variables, never keys of config.json. Each of them may be in a file that a variable with `_FILE` at its end names,
 such as `TWILIO_AUTH_TOKEN_FILE`; white space around the contents is dropped. Half a gateway's variables are an error that names
 the missing ones.
 
-"##;
+";
 
-const SAMPLES_OF_CREDENTIALS: &str = r##"
+const SAMPLES_OF_CREDENTIALS: &str = "
 ```sh
 # .env
 TWILIO_ACCOUNT_SID=AC00000000000000000000000000000000
@@ -450,17 +450,17 @@ TWILIO_ACCOUNT_SID=AC00000000000000000000000000000000
 TWILIO_AUTH_TOKEN_FILE=token
 TWILIO_MESSAGING_SERVICE_SID=MG00000000000000000000000000000000
 ```
-"##;
+";
 
-const OTHER_NAMES: &str = r##"
+const OTHER_NAMES: &str = "
 ## Other names
 
 Spellings of the replaced systems. Those below `sms` and `authentication` are members of objects; credentials there work with a
 warning.
 
-"##;
+";
 
-const OTHER_NAMES_SAMPLE: &str = r##"
+const OTHER_NAMES_SAMPLE: &str = r#"
 ```json
 {
   "sms": { "twilio": { "sid": "AC00000000000000000000000000000000", "token": "00000000000000000000000000000000" } },
@@ -471,7 +471,7 @@ const OTHER_NAMES_SAMPLE: &str = r##"
 `HOST` (a host name, an address, one of both with a port, or a URL) and `PORT` beat `test-hostname` and `test-port` of
 config.json, but not `ONCEWARD_TEST_HOSTNAME` and `ONCEWARD_TEST_PORT`. They have no effect when `production` is `true`. `PORT`
 beats the port in `HOST`. `REDIS_URL` is ignored.
-"##;
+"#;
 
 const TABLE: &str = "| key | accepts | default | meaning | variable, flag |\n|---|---|---|---|---|\n";
 const MEMBERS: &str = "| member | accepts | default | meaning |\n|---|---|---|---|\n";

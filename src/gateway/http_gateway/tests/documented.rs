@@ -1,10 +1,10 @@
-//! The examples of docs/reference/gateways.md, run.
+//! The examples of docs/guides/custom-gateway.md, run.
 
 use serde_json::Value;
 
 use super::*;
 
-const DOCUMENT: &str = include_str!("../../../../docs/reference/gateways.md");
+const DOCUMENT: &str = include_str!("../../../../docs/guides/custom-gateway.md");
 
 #[tokio::test]
 async fn the_example_for_mobica_sends_what_it_says_and_reads_what_comes_back() {
