@@ -46,8 +46,8 @@ pub struct ServiceSettings {
     // The default service has no limit.
     #[serde(with = "Stored::<Option<SendCount>>")]
     pub max_sends: Option<u8>,
-    /// growing, or how long too many wrong codes lock a number. A bare number is minutes in config.json, seconds in
-    /// requests.
+    /// growing (the default), or how long too many wrong codes lock a number. A bare number is minutes in config.json,
+    /// seconds in requests.
     #[serde(with = "Stored::<LockoutKind>")]
     pub lockout: LockoutRule,
     /// keep: a further message has the same code, which ends when it would have. new: it has a new one.

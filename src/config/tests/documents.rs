@@ -17,6 +17,8 @@ const SAMPLE: &str = include_str!("../../../config.json");
 
 const GATEWAYS: &str = include_str!("../../../docs/reference/gateways.md");
 const CUSTOM_GATEWAY: &str = include_str!("../../../docs/guides/custom-gateway.md");
+const DELIVERY_CONCEPT: &str = include_str!("../../../docs/concepts/delivery.md");
+const DEPLOY: &str = include_str!("../../../docs/operate/deploy.md");
 
 #[test]
 fn the_committed_schema_is_current() {
@@ -90,7 +92,9 @@ fn the_manual_names_every_key_and_variable() {
 
 #[test]
 fn every_sample_in_the_manual_loads_without_a_warning_about_its_keys() {
-    let others = [GO_FRAMEWORK, SERVICES].into_iter().flat_map(|document| blocks_of(document, "json"));
+    let others = [GO_FRAMEWORK, SERVICES, DELIVERY_CONCEPT, DEPLOY]
+        .into_iter()
+        .flat_map(|document| blocks_of(document, "json"));
     let of_gateways = [GATEWAYS, CUSTOM_GATEWAY].into_iter().flat_map(|document| blocks_of(document, "json"));
     let of_gateways = of_gateways.filter(|block| block.contains("otp-sms-provider"));
     let samples: Vec<&str> = blocks("json").chain(others).chain(of_gateways).collect();
