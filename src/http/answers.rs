@@ -1,7 +1,7 @@
 //! Outcome to answer: one table for each set of answers.
 //!
 //! Each table is a `match` without `_`, so an outcome that gets a new case does not compile until
-//! its answer is written. `docs/errors.md` is made from these tables by a test.
+//! its answer is written. `docs/reference/errors.md` is made from these tables by a test.
 
 use std::borrow::Cow;
 use std::time::Duration;

@@ -6,7 +6,7 @@
 //!   that are not Twilio's.
 //! * `v2`: Twilio Verify's API. `openapi`: the description of every route, from the table.
 //! * `answers`: outcome to status and message, one table for each set of answers. The tables make
-//!   `docs/errors.md`.
+//!   `docs/reference/errors.md`.
 //! * [`Deps`]: what the front end needs. The shards are behind [`Verify`], the receiver of gateways' reports behind
 //!   [`Callbacks`].
 //!

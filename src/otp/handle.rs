@@ -89,7 +89,7 @@ impl Otp {
     }
 
     /// Starts with the configuration of the server: [`OtpBuilder::from_config`]. The settings of the Go
-    /// framework's component work as they are: `docs/guides/from-otpgateway.md`.
+    /// framework's component work as they are: `docs/guides/from-go-framework.md`.
     ///
     /// # Errors
     /// As [`OtpBuilder::from_config`] and [`OtpBuilder::start`].

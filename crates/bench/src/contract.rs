@@ -1,10 +1,8 @@
-//! The answers that the HTTP contract promises (`docs/api.md`).
+//! The answers that the HTTP contract promises (`docs/reference/otp-api.md`).
 
-use std::borrow::Cow;
+use serde_json::Value;
 
-use serde::Deserialize;
-
-use crate::script::{Kind, Step};
+use crate::script::{RequestKind, Step};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
@@ -18,75 +16,52 @@ pub enum Verdict {
 
 /// Status, `code` in the body, and how the message begins: as documented, and `as-built`
 /// (`docs/guides/from-redis.md`).
-fn promised(kind: Kind) -> [(u16, u16, &'static str); 2] {
-    const LOCKED: (u16, u16, &str) = (403, 403, "User locked out due to exceeding maximum attempts.");
+fn promised(kind: RequestKind) -> [(u16, u64, &'static str); 2] {
+    const LOCKED: (u16, u64, &str) = (403, 403, "User locked out due to exceeding maximum attempts.");
     match kind {
-        Kind::Send | Kind::SendAgain => {
+        RequestKind::Send | RequestKind::SendAgain => {
             [(200, 200, "OTP send successfully."), (200, 200, "Successfully send OTP message")]
         }
-        Kind::Right => [(200, 200, "OTP verified successfully."), (200, 200, "Successfully verified user")],
-        Kind::Wrong => [(401, 401, "Incorrect OTP/ OTP Expired"), (500, 401, "Incorrect OTP, Try Again")],
-        Kind::Locks => [LOCKED, (500, 403, "Incorrect OTP and Max Limit Reached")],
-        Kind::SendLocked | Kind::CheckLocked => {
+        RequestKind::Right => {
+            [(200, 200, "OTP verified successfully."), (200, 200, "Successfully verified user")]
+        }
+        RequestKind::Wrong => {
+            [(401, 401, "Incorrect OTP/ OTP Expired"), (500, 401, "Incorrect OTP, Try Again")]
+        }
+        RequestKind::Locks => [LOCKED, (500, 403, "Incorrect OTP and Max Limit Reached")],
+        RequestKind::SendLocked | RequestKind::CheckLocked => {
             [LOCKED, (403, 403, "User is prohibted to make any OTP request")]
         }
     }
 }
 
-#[derive(Deserialize)]
-struct Answer<'a> {
-    code: u16,
-    #[serde(borrow)]
-    message: Cow<'a, str>,
-    #[serde(borrow)]
-    data: Option<Data<'a>>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Data<'a> {
-    Number(&'a str),
-    User {
-        #[serde(borrow)]
-        user: User<'a>,
-        trials: Option<u32>,
-    },
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct User<'a> {
-    phone_number: &'a str,
-}
-
-/// Compares an answer with what is promised.
 pub fn classify_response(step: &Step, status: u16, body: &[u8]) -> Verdict {
     if matches!(status, 429 | 503) {
         return Verdict::Refused;
     }
-    let Ok(Answer { code, message, data }) = serde_json::from_slice(body) else {
+    let answer: Value = serde_json::from_slice(body).unwrap_or_default();
+    let Some((code, message)) = answer["code"].as_u64().zip(answer["message"].as_str()) else {
         return Verdict::Unexpected(format!("{status} {}", masked(&String::from_utf8_lossy(body))));
     };
-    let unexpected = |what: &str| Verdict::Unexpected(format!("{status} {}{what}", masked(&message)));
-    let is = |(promised_status, promised_code, begins): (u16, u16, &str)| {
+    let unexpected = |what: &str| Verdict::Unexpected(format!("{status} {}{what}", masked(message)));
+    let is = |(promised_status, promised_code, begins): (u16, u64, &str)| {
         (status, code) == (promised_status, promised_code) && message.starts_with(begins)
     };
     if !promised(step.kind).into_iter().any(is) {
         return unexpected("");
     }
-    let (number, trials) = match data {
-        Some(Data::Number(number)) if step.kind == Kind::Right => (number, None),
-        Some(Data::User { user, trials }) if step.kind != Kind::Right => (user.phone_number, trials),
-        _ => return unexpected(", without the number"),
-    };
-    if number.strip_prefix('+').and_then(|digits| digits.parse().ok()) != Some(step.digits) {
+    let data = &answer["data"];
+    let number = if step.kind == RequestKind::Right { data } else { &data["user"]["phoneNumber"] };
+    let digits = number.as_str().and_then(|number| number.strip_prefix('+')?.parse().ok());
+    if digits != Some(step.digits) {
         return unexpected(", without the number");
     }
+    let trials = data["trials"].as_u64().and_then(|trials| trials.try_into().ok());
     match (step.kind, trials) {
-        (Kind::Send | Kind::SendAgain, Some(0) | None) | (Kind::Wrong, None) => {
+        (RequestKind::Send | RequestKind::SendAgain, Some(0) | None) | (RequestKind::Wrong, None) => {
             unexpected(", without trials left")
         }
-        (Kind::Wrong, Some(trials)) if trials != step.trials => {
+        (RequestKind::Wrong, Some(trials)) if trials != step.trials => {
             unexpected(&format!(", with {trials} trials left in place of {}", step.trials))
         }
         _ => Verdict::Expected(trials),
@@ -109,23 +84,23 @@ mod tests {
     const DIGITS: u64 = 14_155_552_671;
 
     /// Of a wrong code after which 4 more are allowed.
-    fn classified(kind: Kind, status: u16, body: &str) -> Verdict {
+    fn classified(kind: RequestKind, status: u16, body: &str) -> Verdict {
         classify_response(&Step { trials: 4, ..Step::send(kind, DIGITS) }, status, body.as_bytes())
     }
 
     #[test]
     fn the_answers_of_the_contract_are_the_expected_ones() {
         let sent = r#"{"code":200,"message":"OTP send successfully.","data":{"user":{"phoneNumber":"+14155552671"},"trials":5,"more":[1]}}"#;
-        assert_eq!(classified(Kind::Send, 200, sent), Verdict::Expected(Some(5)));
+        assert_eq!(classified(RequestKind::Send, 200, sent), Verdict::Expected(Some(5)));
         let verified = r#"{"code":200,"message":"OTP verified successfully.","data":"+14155552671"}"#;
-        assert_eq!(classified(Kind::Right, 200, verified), Verdict::Expected(None));
+        assert_eq!(classified(RequestKind::Right, 200, verified), Verdict::Expected(None));
         let wrong = r#"{ "data":{"trials":4,"user":{"phoneNumber":"+14155552671"}}, "message":"Incorrect OTP/ OTP Expired","code":401}"#;
-        assert_eq!(classified(Kind::Wrong, 401, wrong), Verdict::Expected(Some(4)));
+        assert_eq!(classified(RequestKind::Wrong, 401, wrong), Verdict::Expected(Some(4)));
         let locked = r#"{"code":403,"message":"User locked out due to exceeding maximum attempts.","data":{"user":{"phoneNumber":"+14155552671"},"ttl":30,"lockout_duration":30}}"#;
-        assert_eq!(classified(Kind::Locks, 403, locked), Verdict::Expected(None));
-        assert_eq!(classified(Kind::CheckLocked, 403, locked), Verdict::Expected(None));
+        assert_eq!(classified(RequestKind::Locks, 403, locked), Verdict::Expected(None));
+        assert_eq!(classified(RequestKind::CheckLocked, 403, locked), Verdict::Expected(None));
         let as_built = r#"{"code":401,"message":"Incorrect OTP, Try Again","data":{"trials":4,"user":{"phoneNumber":"+14155552671"}}}"#;
-        assert_eq!(classified(Kind::Wrong, 500, as_built), Verdict::Expected(Some(4)));
+        assert_eq!(classified(RequestKind::Wrong, 500, as_built), Verdict::Expected(Some(4)));
     }
 
     #[test]
@@ -142,28 +117,31 @@ mod tests {
             (200, r#"{"code":200,"message":"OTP send successfully."}"#.to_owned()),
         ] {
             assert!(
-                matches!(classified(Kind::Send, status, &body), Verdict::Unexpected(_)),
+                matches!(classified(RequestKind::Send, status, &body), Verdict::Unexpected(_)),
                 "{status} {body}"
             );
         }
         let wrong = r#"{"code":401,"message":"Incorrect OTP/ OTP Expired","data":{"user":{"phoneNumber":"+14155552671"},"trials":4}}"#;
         let other = wrong.replace("\"trials\":4", "\"trials\":3");
-        let Verdict::Unexpected(text) = classified(Kind::Wrong, 401, &other) else { panic!() };
+        let Verdict::Unexpected(text) = classified(RequestKind::Wrong, 401, &other) else { panic!() };
         assert!(text.contains("3 trials left in place of 4"), "{text}");
-        assert!(matches!(classified(Kind::Right, 401, wrong), Verdict::Unexpected(_)));
+        assert!(matches!(classified(RequestKind::Right, 401, wrong), Verdict::Unexpected(_)));
     }
 
     #[test]
     fn an_overloaded_server_is_a_refusal() {
         for status in [429, 503] {
-            assert_eq!(classified(Kind::Send, status, r#"{"code":503,"message":"x"}"#), Verdict::Refused);
+            assert_eq!(
+                classified(RequestKind::Send, status, r#"{"code":503,"message":"x"}"#),
+                Verdict::Refused
+            );
         }
     }
 
     #[test]
     fn quotes_have_neither_codes_nor_whole_numbers() {
         assert_eq!(masked("403 +14155552671 and 123456\nttl 30"), "403 +... and ... ttl 30");
-        let Verdict::Unexpected(text) = classified(Kind::Send, 500, "the number 14155552671") else {
+        let Verdict::Unexpected(text) = classified(RequestKind::Send, 500, "the number 14155552671") else {
             panic!()
         };
         assert_eq!(text, "500 the number ...");

@@ -180,8 +180,8 @@ impl Service {
 }
 
 /// A real `redis-server` on loopback, which ends when this is dropped, and the Redis version's job in its round trips
-/// (`docs/internals/decisions/0017-reference-server-and-micro-benches.md`), without pipeline or transaction. All
-/// requests share one connection: commands of the same moment go out in one write.
+/// (`docs/internals/decisions/0017-reference-server-and-micro-benches.md`), without pipeline or transaction. All requests share one
+/// connection: commands of the same moment go out in one write.
 struct Redis {
     connection: MultiplexedConnection,
     _process: tokio::process::Child,

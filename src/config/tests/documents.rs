@@ -11,14 +11,21 @@ use crate::config::schema::{ALIASES, Names, default_of, variable};
 
 const SCHEMA: &str = include_str!("../../../docs/reference/config.schema.json");
 const MANUAL: &str = include_str!("../../../docs/reference/configuration.md");
-const SERVICES: &str = include_str!("../../../docs/services.md");
-const GO_FRAMEWORK: &str = include_str!("../../../docs/migrating-from-the-go-framework.md");
+/// Documents whose JSON blocks are configurations.
+const GUIDES: [&str; 8] = [
+    include_str!("../../../docs/concepts/delivery.md"),
+    include_str!("../../../docs/concepts/verifications.md"),
+    include_str!("../../../docs/guides/from-go-framework.md"),
+    include_str!("../../../docs/guides/from-redis.md"),
+    include_str!("../../../docs/guides/from-tutorial.md"),
+    include_str!("../../../docs/guides/message-templates.md"),
+    include_str!("../../../docs/guides/test-numbers.md"),
+    include_str!("../../../docs/operate/deploy.md"),
+];
 const SAMPLE: &str = include_str!("../../../config.json");
 
 const GATEWAYS: &str = include_str!("../../../docs/reference/gateways.md");
 const CUSTOM_GATEWAY: &str = include_str!("../../../docs/guides/custom-gateway.md");
-const DELIVERY_CONCEPT: &str = include_str!("../../../docs/concepts/delivery.md");
-const DEPLOY: &str = include_str!("../../../docs/operate/deploy.md");
 
 #[test]
 fn the_committed_schema_is_current() {
@@ -92,9 +99,10 @@ fn the_manual_names_every_key_and_variable() {
 
 #[test]
 fn every_sample_in_the_manual_loads_without_a_warning_about_its_keys() {
-    let others = [GO_FRAMEWORK, SERVICES, DELIVERY_CONCEPT, DEPLOY]
-        .into_iter()
-        .flat_map(|document| blocks_of(document, "json"));
+    for guide in GUIDES {
+        assert!(blocks_of(guide, "json").next().is_some(), "{:?} has no sample", guide.lines().next());
+    }
+    let others = GUIDES.into_iter().flat_map(|document| blocks_of(document, "json"));
     let of_gateways = [GATEWAYS, CUSTOM_GATEWAY].into_iter().flat_map(|document| blocks_of(document, "json"));
     let of_gateways = of_gateways.filter(|block| block.contains("otp-sms-provider"));
     let samples: Vec<&str> = blocks("json").chain(others).chain(of_gateways).collect();
