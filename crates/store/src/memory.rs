@@ -50,7 +50,7 @@ pub struct MemoryStore {
     /// Generation of this handle. Handles of older generations can no longer write.
     generation: u64,
     /// What does not survive one.
-    control: Arc<Control>,
+    control: Arc<MemoryControl>,
 }
 
 #[derive(Debug, Default)]
@@ -60,14 +60,14 @@ struct Contents {
 }
 
 #[derive(Debug, Default)]
-struct Control {
-    state: Mutex<State>,
+struct MemoryControl {
+    state: Mutex<MemoryState>,
     /// How many commits wait.
     waiting: watch::Sender<usize>,
 }
 
 #[derive(Default)]
-struct State {
+struct MemoryState {
     faults: VecDeque<Fault>,
     trouble: Option<String>,
     commits: u64,
@@ -79,9 +79,9 @@ struct State {
     checkpointed: Option<BTreeMap<Key, Kept>>,
 }
 
-impl fmt::Debug for State {
+impl fmt::Debug for MemoryState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("State")
+        f.debug_struct("MemoryState")
             .field("commits", &self.commits)
             .field("closed", &self.closed)
             .finish_non_exhaustive()
@@ -216,7 +216,7 @@ impl MemoryStore {
         self.contents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, MemoryState> {
         self.control.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

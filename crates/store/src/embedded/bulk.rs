@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use onceward_core::domain::Timestamp;
 
-use super::checkpoint::{Attempt, Checkpoint, Collector, Control, Part, StartedAttempt};
+use super::checkpoint::{Attempt, Checkpoint, CheckpointControl, Collector, OwnerMessage, StartedAttempt};
 use super::database::Sled;
-use super::directory::{Directory, Lock, State, files};
+use super::directory::{Directory, DirectoryState, Lock, files};
 use super::disk::{Disk, RealDisk};
 use super::error::OpenError;
 use super::replay::Covered;
@@ -63,8 +63,8 @@ impl std::fmt::Debug for NewStore {
 pub fn check_new(dir: &Path) -> Result<(), OpenError> {
     let directory = Directory::existing(dir);
     match directory.peek() {
-        Ok(State::Creating | State::Importing) => Ok(()),
-        Ok(State::Complete) => Err(OpenError::NotEmpty { directory: directory.root }),
+        Ok(DirectoryState::Creating | DirectoryState::Importing) => Ok(()),
+        Ok(DirectoryState::Complete) => Err(OpenError::NotEmpty { directory: directory.root }),
         Err(OpenError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
             let is_data = |(name, _): &(String, u64)| !NOT_DATA.contains(&name.as_str());
             if files(&directory.root)?.iter().any(is_data) {
@@ -89,10 +89,10 @@ impl NewStore {
         let lock = directory.lock()?;
         // Another import may have been faster.
         check_new(dir)?;
-        directory.write_state(State::Importing, key_fingerprint, &*disk)?;
+        directory.write_state(DirectoryState::Importing, key_fingerprint, &*disk)?;
         directory.clear(&*disk)?;
-        let control = Arc::new(Control::default());
-        let (to, parts) = mpsc::channel::<Part>();
+        let control = Arc::new(CheckpointControl::default());
+        let (to, parts) = mpsc::channel::<OwnerMessage>();
         let (new, copy) = snapshot::attempt_paths(&directory.snapshot, 0, 0);
         let attempt = Attempt {
             backend: Arc::new(Sled),

@@ -17,7 +17,7 @@ use rustix::fs::{Advice, fadvise};
 
 use super::chunk::{self, ChunkWriter};
 use super::database::{Database, SledBackend};
-use super::disk::{Disk, Step};
+use super::disk::{CheckpointStep, Disk};
 use super::replay::{self, Covered};
 use super::segment;
 use super::snapshot::{
@@ -58,12 +58,12 @@ pub(super) enum Job {
 pub(super) struct Checkpoint {
     pub(super) covered: Covered,
     pub(super) time: Timestamp,
-    pub(super) parts: Receiver<Part>,
-    pub(super) control: Arc<Control>,
+    pub(super) parts: Receiver<OwnerMessage>,
+    pub(super) control: Arc<CheckpointControl>,
 }
 
 /// A message from an owner of records.
-pub(super) enum Part {
+pub(super) enum OwnerMessage {
     /// Encoded records.
     Records(Vec<u8>),
     /// An owner has sent all records of these slots.
@@ -74,7 +74,7 @@ pub(super) enum Part {
 
 /// State that the threads of one checkpoint share.
 #[derive(Debug, Default)]
-pub(super) struct Control {
+pub(super) struct CheckpointControl {
     /// Progress counter of the writing thread.
     steps: AtomicU64,
     /// Slices that wait.
@@ -85,7 +85,7 @@ pub(super) struct Control {
     hurried: AtomicBool,
 }
 
-impl Control {
+impl CheckpointControl {
     pub(super) fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
     }
@@ -114,8 +114,8 @@ impl Control {
 
 /// Receives the records of one checkpoint from their owners.
 pub(super) struct Collector {
-    pub(super) to: Sender<Part>,
-    pub(super) control: Arc<Control>,
+    pub(super) to: Sender<OwnerMessage>,
+    pub(super) control: Arc<CheckpointControl>,
 }
 
 impl Sink for Collector {
@@ -131,11 +131,11 @@ impl Sink for Collector {
 
     fn push(&self, records: Vec<u8>) -> Pushed {
         self.control.waiting.fetch_add(1, Ordering::AcqRel);
-        if self.to.send(Part::Records(records)).is_ok() { Pushed::Accepted } else { Pushed::Aborted }
+        if self.to.send(OwnerMessage::Records(records)).is_ok() { Pushed::Accepted } else { Pushed::Aborted }
     }
 
     fn end(&self, finished: Option<Slots>) {
-        let _ = self.to.send(finished.map_or(Part::Dropped, Part::Finished));
+        let _ = self.to.send(finished.map_or(OwnerMessage::Dropped, OwnerMessage::Finished));
     }
 }
 
@@ -223,7 +223,7 @@ impl Snapshots {
         for number in &older {
             let path = snapshot::sealed_path(&self.directory, *number);
             self.disk.remove_dir(&path).map_err(failed("remove", &path))?;
-            self.disk.reached(Step::SnapshotRemoved);
+            self.disk.reached(CheckpointStep::SnapshotRemoved);
         }
         if !older.is_empty() {
             self.disk.sync_dir(&self.directory).map_err(failed("sync", &self.directory))?;
@@ -233,7 +233,7 @@ impl Snapshots {
         for number in numbers.into_iter().filter(|number| *number <= newest) {
             let path = segment::path(&self.journal, number);
             self.disk.remove(&path).map_err(failed("remove", &path))?;
-            self.disk.reached(Step::SegmentRemoved);
+            self.disk.reached(CheckpointStep::SegmentRemoved);
             removed = true;
         }
         if removed {
@@ -257,7 +257,7 @@ pub(super) struct Attempt {
     pub(super) new: PathBuf,
     pub(super) copy: PathBuf,
     pub(super) pause: Duration,
-    pub(super) control: Arc<Control>,
+    pub(super) control: Arc<CheckpointControl>,
 }
 
 /// An attempt on its thread.
@@ -317,16 +317,16 @@ impl Attempt {
         let (mut given, mut silent, turn) = (Slots::none(), Duration::ZERO, deadline / 10);
         while given != Slots::all() {
             match checkpoint.parts.recv_timeout(turn) {
-                Ok(Part::Records(records)) => {
+                Ok(OwnerMessage::Records(records)) => {
                     self.control.waiting.fetch_sub(1, Ordering::AcqRel);
                     open.add(&records)?;
                     silent = Duration::ZERO;
                 }
-                Ok(Part::Finished(slots)) => {
+                Ok(OwnerMessage::Finished(slots)) => {
                     given.extend(slots);
                     silent = Duration::ZERO;
                 }
-                Ok(Part::Dropped) => {
+                Ok(OwnerMessage::Dropped) => {
                     return Err("an owner of records went away before it had given all of them".into());
                 }
                 Err(RecvTimeoutError::Disconnected) => {
@@ -345,7 +345,7 @@ impl Attempt {
         open.database.flush()?;
         self.control.progressed()?;
         *writer = None;
-        self.disk.reached(Step::Written);
+        self.disk.reached(CheckpointStep::Written);
         self.sync_and_prove(&manifest)
     }
 }
@@ -402,9 +402,9 @@ impl Attempt {
         for path in directories.iter().chain([&self.new]) {
             self.disk.sync_dir(path).map_err(failed("sync", path))?;
         }
-        self.disk.reached(Step::Synced);
+        self.disk.reached(CheckpointStep::Synced);
         let sealed = self.prove(manifest, &directory, files)?;
-        self.disk.reached(Step::Proved);
+        self.disk.reached(CheckpointStep::Proved);
         Ok(sealed)
     }
 

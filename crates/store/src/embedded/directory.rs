@@ -40,7 +40,7 @@ pub(super) struct Lock {
 
 /// The state of a data directory, as `FORMAT` records it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum DirectoryState {
     /// The directory is empty, or a first start was interrupted. It was never used.
     Creating,
     /// An import is filling it, or was interrupted.
@@ -49,7 +49,7 @@ pub(super) enum State {
     Complete,
 }
 
-impl State {
+impl DirectoryState {
     const fn as_str(self) -> &'static str {
         match self {
             Self::Creating => "creating",
@@ -112,32 +112,36 @@ impl Directory {
     }
 
     /// Reads `FORMAT` and checks that the data was written with this key.
-    pub(super) fn state(&self, key_fingerprint: [u8; 16]) -> Result<State, OpenError> {
+    pub(super) fn state(&self, key_fingerprint: [u8; 16]) -> Result<DirectoryState, OpenError> {
         let text = match self.read_format() {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let holds_data = !files(&self.journal)?.is_empty() || !files(&self.snapshot)?.is_empty();
                 let path = self.format.clone();
-                return if holds_data { Err(OpenError::FormatMissing { path }) } else { Ok(State::Creating) };
+                return if holds_data {
+                    Err(OpenError::FormatMissing { path })
+                } else {
+                    Ok(DirectoryState::Creating)
+                };
             }
             Err(error) => return Err(OpenError::io("read", &self.format)(error)),
         };
         let (state, written_with) = self.parse(&text)?;
         self.check_state_is_plausible(state)?;
         // While it is being created nothing in it was ever used, so neither was a key.
-        if state == State::Complete && written_with != encode_string(&key_fingerprint) {
+        if state == DirectoryState::Complete && written_with != encode_string(&key_fingerprint) {
             return Err(OpenError::WrongKey { directory: self.root.clone() });
         }
         Ok(state)
     }
 
     /// Refuses a `FORMAT` that contradicts the data: with an old copy, a start or an import would remove all data.
-    fn check_state_is_plausible(&self, state: State) -> Result<(), OpenError> {
+    fn check_state_is_plausible(&self, state: DirectoryState) -> Result<(), OpenError> {
         let (says, used) = match state {
-            State::Complete => return Ok(()),
-            State::Creating => ("it is still being made", self.has_records()? || self.was_used()?),
+            DirectoryState::Complete => return Ok(()),
+            DirectoryState::Creating => ("it is still being made", self.has_records()? || self.was_used()?),
             // An import may have been interrupted after its last record.
-            State::Importing => ("an import into it goes on", self.was_used()?),
+            DirectoryState::Importing => ("an import into it goes on", self.was_used()?),
         };
         if !used {
             return Ok(());
@@ -172,7 +176,7 @@ impl Directory {
     }
 
     /// Reads `FORMAT` without a check of the key.
-    pub(super) fn peek(&self) -> Result<State, OpenError> {
+    pub(super) fn peek(&self) -> Result<DirectoryState, OpenError> {
         let text = self.read_format().map_err(OpenError::io("read", &self.format))?;
         let (state, _) = self.parse(&text)?;
         self.check_state_is_plausible(state)?;
@@ -191,7 +195,7 @@ impl Directory {
         Ok(String::from_utf8_lossy(&text).into_owned())
     }
 
-    fn parse<'a>(&self, text: &'a str) -> Result<(State, &'a str), OpenError> {
+    fn parse<'a>(&self, text: &'a str) -> Result<(DirectoryState, &'a str), OpenError> {
         let damaged =
             |detail: &str| OpenError::FormatDamaged { path: self.format.clone(), detail: detail.into() };
         let mut lines = text.lines();
@@ -206,7 +210,7 @@ impl Directory {
         }
         let key = field("key").ok_or_else(|| damaged("its third line is not \"key = ...\""))?;
         let state = field("state").ok_or_else(|| damaged("its fourth line is not \"state = ...\""))?;
-        match [State::Creating, State::Importing, State::Complete]
+        match [DirectoryState::Creating, DirectoryState::Importing, DirectoryState::Complete]
             .into_iter()
             .find(|known| known.as_str() == state)
         {
@@ -218,7 +222,7 @@ impl Directory {
     /// Replaces `FORMAT` atomically.
     pub(super) fn write_state(
         &self,
-        state: State,
+        state: DirectoryState,
         key_fingerprint: [u8; 16],
         disk: &dyn Disk,
     ) -> Result<(), OpenError> {
@@ -261,7 +265,7 @@ impl Directory {
         // Creates an empty first segment. Therefore a journal without segments always means a loss.
         Segment::create(disk, &self.journal, 1, 0)
             .map_err(OpenError::io("create the first segment in", &self.journal))?;
-        self.write_state(State::Complete, key, disk)
+        self.write_state(DirectoryState::Complete, key, disk)
     }
 
     fn warn_of_other_users(&self) {

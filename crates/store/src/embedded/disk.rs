@@ -13,7 +13,7 @@ use super::segment;
 
 /// How far a checkpoint has come. A crash between any two of these must lose nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum CheckpointStep {
     /// The database has every record and is closed.
     Written,
     /// All of it is on the disk.
@@ -55,7 +55,7 @@ pub(super) trait Disk: Send + Sync + 'static {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
     /// Called between the steps of a checkpoint.
-    fn reached(&self, _step: Step) {}
+    fn reached(&self, _step: CheckpointStep) {}
 }
 
 /// A file that is being written: a segment of the journal, or the manifest of a snapshot.

@@ -131,7 +131,7 @@ pub(super) struct RecordRef<'a> {
 
 /// The frame that begins at the first of `bytes`, if there is a whole and undamaged one.
 pub(super) fn decode(bytes: &[u8]) -> Option<Frame<'_>> {
-    let mut rest = Reader(bytes);
+    let mut rest = FieldReader(bytes);
     if rest.array::<4>()? != MAGIC {
         return None;
     }
@@ -167,7 +167,7 @@ impl<'a> Frame<'a> {
     /// Its records in the order they were written, or `None` if the body is not what a frame of
     /// this format can have, although its checksum is right.
     pub(super) fn records(&self) -> Option<Vec<RecordRef<'a>>> {
-        let mut rest = Reader(self.body);
+        let mut rest = FieldReader(self.body);
         let mut records = Vec::new();
         for _ in 0..self.records {
             records.push(record(&mut rest)?);
@@ -176,7 +176,7 @@ impl<'a> Frame<'a> {
     }
 }
 
-fn record<'a>(rest: &mut Reader<'a>) -> Option<RecordRef<'a>> {
+fn record<'a>(rest: &mut FieldReader<'a>) -> Option<RecordRef<'a>> {
     let [put, slot, kind] = rest.array()?;
     let key = Key { slot, kind, id: rest.array()? };
     let expires = Timestamp::from_millis(u64::from_le_bytes(rest.array()?));
@@ -191,9 +191,9 @@ fn record<'a>(rest: &mut Reader<'a>) -> Option<RecordRef<'a>> {
 }
 
 /// Takes fields off the front of bytes.
-struct Reader<'a>(&'a [u8]);
+struct FieldReader<'a>(&'a [u8]);
 
-impl<'a> Reader<'a> {
+impl<'a> FieldReader<'a> {
     fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (field, rest) = self.0.split_first_chunk::<N>()?;
         self.0 = rest;

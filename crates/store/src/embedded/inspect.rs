@@ -14,7 +14,7 @@ use bytes::Bytes;
 use onceward_core::domain::Timestamp;
 
 use super::database::Sled;
-use super::directory::{Directory, FORMAT, State};
+use super::directory::{Directory, DirectoryState, FORMAT};
 use super::error::OpenError;
 use super::frame::{Frame, RecordRef};
 use super::merge::{self, Merge, MergeError};
@@ -27,7 +27,7 @@ use crate::{Counts, Entry};
 /// A data directory that no server uses.
 pub struct ReadOnly {
     directory: Directory,
-    state: State,
+    state: DirectoryState,
     key_fingerprint: String,
     copies: Copies,
     /// The files as they were when no server used them.
@@ -67,9 +67,11 @@ impl ReadOnly {
     /// [`OpenError::ImportInterrupted`].
     pub fn is_new(&self) -> Result<bool, OpenError> {
         match self.state {
-            State::Creating => Ok(true),
-            State::Importing => Err(OpenError::ImportInterrupted { directory: self.directory.root.clone() }),
-            State::Complete => Ok(false),
+            DirectoryState::Creating => Ok(true),
+            DirectoryState::Importing => {
+                Err(OpenError::ImportInterrupted { directory: self.directory.root.clone() })
+            }
+            DirectoryState::Complete => Ok(false),
         }
     }
 
@@ -180,16 +182,16 @@ impl ReadOnly {
         let mut examined = Examined { format: FORMAT, ..Examined::default() };
         let directory = &self.directory;
         match self.state {
-            State::Creating => {
+            DirectoryState::Creating => {
                 examined.alive = Some(Counts::default());
                 return Ok(examined);
             }
-            State::Importing => {
+            DirectoryState::Importing => {
                 let what = "an import into it was interrupted";
                 found(Finding::new(&directory.root, what, "run `onceward import` again"));
                 return Ok(examined);
             }
-            State::Complete => {}
+            DirectoryState::Complete => {}
         }
         examined.journal_bytes = size_of(&directory.journal)?;
         examined.snapshot_bytes = size_of(&directory.snapshot)?;

@@ -41,7 +41,7 @@ use self::open::Copies;
 use self::progress::Progress;
 use self::replay::Strict;
 use self::snapshot::OpenCopy;
-use self::writer::{Batch, Message, Pinned};
+use self::writer::{Batch, Pinned, WriterMessage};
 use crate::{BoxFuture, Copied, CopyProgress, Done, Owner, Slots, Store, StoreError, Visitor, Write};
 
 pub use self::bulk::{NewStore, check_new};
@@ -62,7 +62,7 @@ pub fn append_frame(buffer: &mut Vec<u8>, sequence: u64, time: Timestamp, writes
 /// [`Store::close`] is like a crash: nothing acknowledged is lost, the next start replays the
 /// journal.
 pub struct EmbeddedStore {
-    reader: Reader,
+    reader: StoreReader,
     in_flight: Arc<AtomicUsize>,
     health: Arc<Health>,
     root: PathBuf,
@@ -88,12 +88,13 @@ impl EmbeddedStore {
     /// is nothing to do. For tests.
     pub async fn checkpoint(&self) -> Result<(), StoreError> {
         let (reply, ended) = oneshot::channel();
-        self.reader.writer.send(Message::Checkpoint(reply)).map_err(|_| closed())?;
+        self.reader.writer.send(WriterMessage::Checkpoint(reply)).map_err(|_| closed())?;
         ended.await.map_err(|_| closed())?.map_err(StoreError::Unavailable)
     }
 
     fn submit(&self, batch: Batch) {
-        if let Err(mpsc::SendError(Message::Commit(batch))) = self.reader.writer.send(Message::Commit(batch))
+        if let Err(mpsc::SendError(WriterMessage::Commit(batch))) =
+            self.reader.writer.send(WriterMessage::Commit(batch))
         {
             batch.refuse("the store is closed");
         }
@@ -141,7 +142,7 @@ impl Store for EmbeddedStore {
             // Closing it takes a while, and the caller must not wait.
             std::thread::spawn(move || drop(copy));
         }
-        let _ = self.reader.writer.send(Message::Attach(owners));
+        let _ = self.reader.writer.send(WriterMessage::Attach(owners));
     }
 
     fn copy(&self, progress: Arc<CopyProgress>) -> BoxFuture<'_, Result<Copied, StoreError>> {
@@ -173,7 +174,7 @@ impl Store for EmbeddedStore {
             let close = || async {
                 drop(self.take_start_copy());
                 let (reply, answer) = oneshot::channel();
-                self.reader.writer.send(Message::Close(reply)).map_err(|_| ended())?;
+                self.reader.writer.send(WriterMessage::Close(reply)).map_err(|_| ended())?;
                 answer.await.unwrap_or_else(|_| Err(ended()))
             };
             self.closed.get_or_init(close).await.clone()
@@ -183,7 +184,7 @@ impl Store for EmbeddedStore {
 
 impl Drop for EmbeddedStore {
     fn drop(&mut self) {
-        let _ = self.reader.writer.send(Message::Abandon);
+        let _ = self.reader.writer.send(WriterMessage::Abandon);
     }
 }
 
@@ -198,18 +199,18 @@ impl Drop for CopyGuard {
 
 /// Reads what the store has on the disk. Blocks.
 #[derive(Clone)]
-struct Reader {
-    writer: Sender<Message>,
+struct StoreReader {
+    writer: Sender<WriterMessage>,
     journal: PathBuf,
     copies: Copies,
     clock: Arc<dyn Clock>,
     loading: Arc<Loading>,
 }
 
-impl Reader {
+impl StoreReader {
     fn pin(&self) -> Result<Pinned, StoreError> {
         let (reply, pinned) = mpsc::sync_channel(1);
-        self.writer.send(Message::Pin(reply)).map_err(|_| closed())?;
+        self.writer.send(WriterMessage::Pin(reply)).map_err(|_| closed())?;
         pinned.recv().map_err(|_| closed())
     }
 

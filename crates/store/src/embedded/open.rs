@@ -17,7 +17,7 @@ use tokio::sync::OnceCell;
 
 use super::checkpoint::{Ended, SNAPSHOT_THREAD_ENDED, Snapshots};
 use super::database::{Sled, SledBackend};
-use super::directory::{Directory, Lock, State};
+use super::directory::{Directory, DirectoryState, Lock};
 use super::disk::{Disk, RealDisk};
 use super::error::OpenError;
 use super::frame::RecordRef;
@@ -27,8 +27,8 @@ use super::progress::{Loading, Progress};
 use super::replay::{self, Covered, Replayed, Strict};
 use super::segment::Segment;
 use super::snapshot::{self, Listing, Manifest, OpenCopy, Snapshot, SnapshotError};
-use super::writer::{Deps, Ending, Grown, Message, Writer};
-use super::{EmbeddedStore, Reader};
+use super::writer::{Grown, Writer, WriterDeps, WriterEnd, WriterMessage};
+use super::{EmbeddedStore, StoreReader};
 
 /// Sizes and times that only tests change.
 #[derive(Debug, Clone)]
@@ -114,9 +114,11 @@ impl EmbeddedStore {
         let directory = Directory::at(&options.dir)?;
         let lock = directory.lock()?;
         match directory.state(options.key_fingerprint)? {
-            State::Creating => create(&directory, options, &*disk)?,
-            State::Importing => return Err(OpenError::ImportInterrupted { directory: directory.root }),
-            State::Complete => {}
+            DirectoryState::Creating => create(&directory, options, &*disk)?,
+            DirectoryState::Importing => {
+                return Err(OpenError::ImportInterrupted { directory: directory.root });
+            }
+            DirectoryState::Complete => {}
         }
         let copies = Copies::of(&directory, backend.clone(), options.settings.deadline)?;
         remove_leftovers(&copies)?;
@@ -147,7 +149,7 @@ impl EmbeddedStore {
 /// Creates a new data directory. Until the last step `FORMAT` marks it as being created, and an interrupted creation
 /// begins again. It has an empty snapshot from the beginning. Therefore a missing snapshot is always a lost one.
 fn create(directory: &Directory, options: &OpenOptions, disk: &dyn Disk) -> Result<(), OpenError> {
-    directory.write_state(State::Creating, options.key_fingerprint, disk)?;
+    directory.write_state(DirectoryState::Creating, options.key_fingerprint, disk)?;
     directory.clear(disk)?;
     let manifest = Manifest::empty(Covered::default(), options.clock.now());
     directory.seal(options.key_fingerprint, manifest, disk)?;
@@ -311,7 +313,7 @@ impl Opened {
         let newest_time = copy.snapshot.manifest.time.max(replayed.summary.newest.unwrap_or_default());
         let records_at_start = copy.snapshot.manifest.records;
         let next = Start { active, spare, next_sequence: replayed.last_sequence + 1, last_time: newest_time };
-        let deps = Deps {
+        let deps = WriterDeps {
             settings: settings.clone(),
             jobs: to_snapshots,
             itself: to_writer.clone(),
@@ -332,7 +334,7 @@ impl Opened {
         ];
         spawn("journal", &directory.root, journal_thread(writer, messages, helpers, lock, &health))?;
         Ok(EmbeddedStore {
-            reader: Reader {
+            reader: StoreReader {
                 writer: to_writer,
                 journal: directory.journal.clone(),
                 copies,
@@ -354,7 +356,7 @@ impl Opened {
 
 fn journal_thread(
     writer: Writer,
-    messages: Receiver<Message>,
+    messages: Receiver<WriterMessage>,
     helpers: [JoinHandle<()>; 2],
     lock: Lock,
     health: &Arc<Health>,
@@ -370,7 +372,7 @@ fn journal_thread(
             let _ = helper.join();
         }
         drop(lock);
-        if let Ending::Closed(replies, result) = ending {
+        if let WriterEnd::Closed(replies, result) = ending {
             for reply in replies {
                 let _ = reply.send(result.clone());
             }
@@ -381,32 +383,33 @@ fn journal_thread(
 fn snapshot_thread(
     snapshots: Snapshots,
     jobs: Receiver<super::checkpoint::Job>,
-    writer: Sender<Message>,
+    writer: Sender<WriterMessage>,
     health: &Arc<Health>,
 ) -> impl FnOnce() + Send + 'static {
     let health = health.clone();
     move || {
         let watch = ThreadWatch::over("snapshot", &health, || {
-            let _ = writer.send(Message::Ended(Ended::Checkpoint(Err(SNAPSHOT_THREAD_ENDED.into()))));
-            let _ = writer.send(Message::Ended(Ended::Discard(Err(SNAPSHOT_THREAD_ENDED.into()))));
+            let _ = writer.send(WriterMessage::Ended(Ended::Checkpoint(Err(SNAPSHOT_THREAD_ENDED.into()))));
+            let _ = writer.send(WriterMessage::Ended(Ended::Discard(Err(SNAPSHOT_THREAD_ENDED.into()))));
         });
         // Dropped before the report of a panic, so that the writer sends no further job.
         let jobs = jobs;
-        snapshots.run(&jobs, |ended| drop(writer.send(Message::Ended(ended))));
+        snapshots.run(&jobs, |ended| drop(writer.send(WriterMessage::Ended(ended))));
         watch.ends_in_order();
     }
 }
 
 fn reserve_thread(
     preparer: Preparer,
-    writer: Sender<Message>,
+    writer: Sender<WriterMessage>,
     health: &Arc<Health>,
 ) -> impl FnOnce() + Send + 'static {
     let health = health.clone();
     move || {
-        let failed = || Message::Prepared(Err(io::Error::other("its thread has ended; restart the server")));
+        let failed =
+            || WriterMessage::Prepared(Err(io::Error::other("its thread has ended; restart the server")));
         let watch = ThreadWatch::over("journal-reserve", &health, || drop(writer.send(failed())));
-        preparer.run(|segment| writer.send(Message::Prepared(segment)).is_ok());
+        preparer.run(|segment| writer.send(WriterMessage::Prepared(segment)).is_ok());
         watch.ends_in_order();
     }
 }

@@ -14,11 +14,11 @@ const RECORDS_PER_LOOK: u64 = 256;
 
 /// How far the reading of a data directory has come. Printed for people.
 #[derive(Debug, Default)]
-pub struct Loading(Mutex<Option<Step>>);
+pub struct Loading(Mutex<Option<LoadingStep>>);
 
 /// One of the readings.
 #[derive(Debug, Clone, Copy)]
-struct Step {
+struct LoadingStep {
     what: &'static str,
     records: u64,
     /// How much of it is done, in hundredths, and how long the rest takes if it goes on like that.
@@ -26,7 +26,7 @@ struct Step {
 }
 
 impl Loading {
-    fn set(&self, step: Step) {
+    fn set(&self, step: LoadingStep) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(step);
     }
 }
@@ -34,7 +34,7 @@ impl Loading {
 impl fmt::Display for Loading {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let step = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(Step { what, records, part }) = step else {
+        let Some(LoadingStep { what, records, part }) = step else {
             return f.write_str("opening the data directory");
         };
         write!(f, "{what}, {records} records so far")?;
@@ -62,7 +62,7 @@ impl Progress {
     /// or 0.
     pub(super) fn of(what: &'static str, all: u64, clock: &Arc<dyn Clock>, loading: &Arc<Loading>) -> Self {
         let now = clock.now();
-        loading.set(Step { what, records: 0, part: None });
+        loading.set(LoadingStep { what, records: 0, part: None });
         Self { what, all, clock: clock.clone(), loading: loading.clone(), began: now, said: now, looked: 0 }
     }
 
@@ -74,7 +74,7 @@ impl Progress {
         self.looked = records;
         let now = self.clock.now();
         let part = self.part(records, now);
-        self.loading.set(Step { what: self.what, records, part });
+        self.loading.set(LoadingStep { what: self.what, records, part });
         if now.since(self.said) >= LOGGED_EVERY {
             self.said = now;
             if let Some((percent, left)) = part {

@@ -104,7 +104,7 @@ pub(super) fn read(
     let mut numbers = numbers(journal)?;
     numbers.retain(|number| covered.is_none_or(|covered| *number > covered.segment));
     let start = covered.unwrap_or_default();
-    let mut reader = Reader {
+    let mut reader = SegmentReplay {
         replayed: Replayed {
             last_segment: start.segment,
             last_sequence: start.sequence,
@@ -162,7 +162,7 @@ pub(super) fn numbers(journal: &Path) -> Result<Vec<u64>, OpenError> {
     Ok(numbers)
 }
 
-struct Reader<'a> {
+struct SegmentReplay<'a> {
     replayed: Replayed,
     /// The sequence that comes next; `None` before the first if that is not known.
     expected: Option<u64>,
@@ -172,7 +172,7 @@ struct Reader<'a> {
     sink: &'a mut dyn Sink,
 }
 
-impl Reader<'_> {
+impl SegmentReplay<'_> {
     fn is_done(&self) -> bool {
         self.until.is_some_and(|until| self.replayed.last_sequence >= until)
     }

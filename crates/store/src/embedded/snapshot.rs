@@ -229,7 +229,7 @@ impl Snapshot {
         attempt: &Path,
         manifest: Manifest,
     ) -> Result<Self, String> {
-        use super::disk::Step;
+        use super::disk::CheckpointStep;
         let file = attempt.join(MANIFEST);
         let write = || {
             let mut to = disk.create(&file, 0)?;
@@ -238,7 +238,7 @@ impl Snapshot {
             disk.sync_dir(attempt)
         };
         write().map_err(failed("write", &file))?;
-        disk.reached(Step::ManifestSynced);
+        disk.reached(CheckpointStep::ManifestSynced);
         let path = sealed_path(directory, manifest.covered.segment);
         if path.exists() {
             // An earlier attempt completed the rename, although the system reported an error.
@@ -246,9 +246,9 @@ impl Snapshot {
             disk.sync_dir(directory).map_err(failed("sync", directory))?;
         }
         disk.rename(attempt, &path).map_err(failed("name", &path))?;
-        disk.reached(Step::Named);
+        disk.reached(CheckpointStep::Named);
         disk.sync_dir(directory).map_err(failed("sync", directory))?;
-        disk.reached(Step::Sealed);
+        disk.reached(CheckpointStep::Sealed);
         Ok(Self { path, manifest })
     }
 

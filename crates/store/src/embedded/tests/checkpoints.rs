@@ -1,7 +1,7 @@
 //! Checkpoints: when they begin, what they contain, and crashes in the middle of them.
 
 use super::*;
-use crate::embedded::disk::Step;
+use crate::embedded::disk::CheckpointStep;
 
 #[test]
 fn a_checkpoint_replaces_the_journal_and_the_older_snapshot() {
@@ -106,7 +106,7 @@ fn a_crash_at_any_step_of_a_checkpoint_loses_nothing() {
         world.checkpoint().unwrap();
         world.disk.on_step(|_| {});
         let crashes = std::mem::take(&mut *crashes.lock().unwrap());
-        assert!(crashes.iter().any(|(step, _)| *step == Step::SegmentRemoved));
+        assert!(crashes.iter().any(|(step, _)| *step == CheckpointStep::SegmentRemoved));
         assert!(crashes.len() > 10, "{} steps", crashes.len());
         for (step, crash) in crashes {
             assert_eq!(world.contents_after_crash(&crash).unwrap(), world.expected, "{step:?}");

@@ -3,7 +3,7 @@
 
 use super::faulty::{Event, Operation};
 use super::*;
-use crate::embedded::disk::Step;
+use crate::embedded::disk::CheckpointStep;
 
 #[test]
 fn segments_of_a_killed_process_are_synced_before_anything_follows() {
@@ -58,9 +58,16 @@ fn a_snapshot_is_on_the_disk_before_its_name_and_that_before_removals() {
     let named = did(Operation::Rename, "0000000001");
     let files = [did(Operation::SyncFile, "conf"), did(Operation::SyncFile, "db")];
     let directories = [did(Operation::SyncDir, "db"), did(Operation::SyncDir, "0000000001-1.new")];
-    assert!(files.iter().all(|synced| step(Step::Written) < *synced && *synced < step(Step::Synced)));
+    assert!(
+        files
+            .iter()
+            .all(|synced| step(CheckpointStep::Written) < *synced && *synced < step(CheckpointStep::Synced))
+    );
     assert!(directories.iter().all(|synced| *synced < named), "{events:?}");
-    assert!(step(Step::Synced) < step(Step::Proved) && step(Step::Proved) < did(Operation::Sync, "MANIFEST"));
+    assert!(
+        step(CheckpointStep::Synced) < step(CheckpointStep::Proved)
+            && step(CheckpointStep::Proved) < did(Operation::Sync, "MANIFEST")
+    );
     assert!(did(Operation::Sync, "MANIFEST") < directories[1] && directories[1] < named, "{events:?}");
     let name_synced = named
         + position(&events[named..], |event| *event == Event::Did(Operation::SyncDir, "snapshot".into()));
@@ -88,7 +95,7 @@ fn the_space_of_the_next_segment_is_left_to_the_checkpoint() {
     let reserved = Event::Did(Operation::Create, "0000000003.seg".into());
     let mut events = Vec::new();
     collect_until(&reserved, &mut events, &world.disk);
-    let removed = position(&events, |event| *event == Event::Reached(Step::SegmentRemoved));
+    let removed = position(&events, |event| *event == Event::Reached(CheckpointStep::SegmentRemoved));
     assert!(removed < position(&events, |event| *event == reserved), "{events:?}");
 }
 
@@ -101,8 +108,8 @@ fn a_checkpoint_of_a_grown_journal_needs_one_new_segment() {
         world.put(1, &text);
         events.extend(world.disk.take_events());
     }
-    collect_until(&Event::Reached(Step::SegmentRemoved), &mut events, &world.disk);
-    let removed = position(&events, |event| *event == Event::Reached(Step::SegmentRemoved));
+    collect_until(&Event::Reached(CheckpointStep::SegmentRemoved), &mut events, &world.disk);
+    let removed = position(&events, |event| *event == Event::Reached(CheckpointStep::SegmentRemoved));
     assert!(!events[..removed].contains(&Event::Did(Operation::Create, "0000000003.seg".into())));
 }
 

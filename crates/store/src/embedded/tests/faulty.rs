@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 
 use crate::embedded::database::{Database, Sled, SledBackend, VisitEntry};
-use crate::embedded::disk::{Disk, DiskFile, RealDisk, Step};
+use crate::embedded::disk::{CheckpointStep, Disk, DiskFile, RealDisk};
 
 /// The directory of the snapshots.
 const SNAPSHOT: &str = "snapshot";
@@ -44,7 +44,7 @@ struct Shared {
     on_operation: Mutex<Option<OnOperation>>,
 }
 
-type OnStep = Box<dyn FnMut(Step) + Send>;
+type OnStep = Box<dyn FnMut(CheckpointStep) + Send>;
 type OnOperation = Box<dyn FnMut(Operation, &Path) + Send>;
 
 /// What was asked of the disk, or how far a checkpoint had come.
@@ -52,7 +52,7 @@ type OnOperation = Box<dyn FnMut(Operation, &Path) + Send>;
 pub(super) enum Event {
     /// This, on the file or directory of this name.
     Did(Operation, String),
-    Reached(Step),
+    Reached(CheckpointStep),
 }
 
 /// Which operations fail.
@@ -138,7 +138,7 @@ impl FaultyDisk {
     }
 
     /// Calls `action` between the steps of checkpoints.
-    pub(super) fn on_step(&self, action: impl FnMut(Step) + Send + 'static) {
+    pub(super) fn on_step(&self, action: impl FnMut(CheckpointStep) + Send + 'static) {
         *self.shared.on_step.lock().unwrap() = Some(Box::new(action));
     }
 
@@ -240,7 +240,7 @@ impl Disk for FaultyDisk {
         Ok(())
     }
 
-    fn reached(&self, step: Step) {
+    fn reached(&self, step: CheckpointStep) {
         self.script().events.push(Event::Reached(step));
         if let Some(action) = &mut *self.shared.on_step.lock().unwrap() {
             action(step);

@@ -303,14 +303,14 @@ fn a_flipped_byte_in_a_sealed_snapshot_refuses_the_start() {
 
 #[test]
 fn an_older_snapshot_is_used_only_with_all_later_segments() {
-    use crate::embedded::disk::Step;
+    use crate::embedded::disk::CheckpointStep;
     let mut world = with_one_record();
     world.checkpoint().unwrap();
     world.put(2, "two");
     let (crash, dir) = (Arc::new(Mutex::new(None)), world.dir());
     let taken = crash.clone();
     world.disk.on_step(move |step| {
-        if step == Step::Sealed {
+        if step == CheckpointStep::Sealed {
             *taken.lock().unwrap() = Some(copy_of(&dir));
         }
     });

@@ -5,14 +5,14 @@ use std::sync::mpsc;
 
 use onceward_core::domain::Timestamp;
 
-use super::super::checkpoint::{Checkpoint, Collector, Control, Job, SNAPSHOT_THREAD_ENDED};
+use super::super::checkpoint::{Checkpoint, CheckpointControl, Collector, Job, SNAPSHOT_THREAD_ENDED};
 use super::super::frame::FRAME_OVERHEAD;
 use super::super::journal::AppendState;
 use super::super::open::Settings;
 use super::super::replay::Covered;
 use super::super::segment::HEADER_BYTES;
 use super::super::snapshot::Snapshot;
-use super::{CheckpointReply, Ending, Grown, ReplacedJournal, Running, Writer};
+use super::{CheckpointReply, Grown, ReplacedJournal, RunningCheckpoint, Writer, WriterEnd};
 use crate::{RecordStream, StoreError};
 
 impl Writer {
@@ -70,7 +70,7 @@ impl Writer {
         else {
             return false;
         };
-        let control = Arc::new(Control::default());
+        let control = Arc::new(CheckpointControl::default());
         let (to, parts) = mpsc::channel();
         let checkpoint = Checkpoint {
             covered: range.covered,
@@ -82,7 +82,7 @@ impl Writer {
             control.hurry();
         }
         let replies = std::mem::take(&mut self.wanted);
-        self.running = Some(Running { control: control.clone(), replies, range });
+        self.running = Some(RunningCheckpoint { control: control.clone(), replies, range });
         if self.deps.jobs.send(Job::Checkpoint(checkpoint)).is_err() {
             self.checkpoint_ended(Err(SNAPSHOT_THREAD_ENDED.into()));
             return true;
@@ -207,7 +207,7 @@ fn answer_each(replies: Vec<CheckpointReply>, answer: &Result<(), String>) {
 impl Writer {
     /// Once closing was asked for: makes a last checkpoint, for which the owners may still commit, and then ends the
     /// journal with a frame that says so.
-    pub(super) fn proceed_closing(&mut self) -> Option<Ending> {
+    pub(super) fn proceed_closing(&mut self) -> Option<WriterEnd> {
         loop {
             let closing = self.closing.as_mut()?;
             if !std::mem::replace(&mut closing.room_asked_for, true) {
@@ -239,7 +239,7 @@ impl Writer {
             }
             let replies = self.closing.take().map(|closing| closing.replies).unwrap_or_default();
             self.waiting.drain(..).for_each(|batch| batch.refuse("the store is closed"));
-            return Some(Ending::Closed(replies, self.finish()));
+            return Some(WriterEnd::Closed(replies, self.finish()));
         }
     }
 

@@ -15,7 +15,7 @@ use onceward_core::clock::Clock;
 use onceward_core::domain::Timestamp;
 use tokio::sync::oneshot;
 
-use super::checkpoint::{Control, Ended, Job};
+use super::checkpoint::{CheckpointControl, Ended, Job};
 use super::frame::{self, FRAME_OVERHEAD, FrameKind};
 use super::health::Health;
 use super::journal::{AppendError, AppendState, Journal};
@@ -45,7 +45,7 @@ pub(super) type CheckpointReply = oneshot::Sender<Result<(), String>>;
 pub(super) type CloseReply = oneshot::Sender<Result<(), StoreError>>;
 
 /// One message to the journal's thread.
-pub(super) enum Message {
+pub(super) enum WriterMessage {
     Commit(Batch),
     Attach(Vec<Arc<dyn Owner>>),
     Checkpoint(CheckpointReply),
@@ -130,29 +130,29 @@ pub(super) struct Pinned {
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) until: u64,
     token: Option<Arc<()>>,
-    writer: Sender<Message>,
+    writer: Sender<WriterMessage>,
 }
 
 impl Drop for Pinned {
     fn drop(&mut self) {
         self.token = None;
-        let _ = self.writer.send(Message::Unpinned);
+        let _ = self.writer.send(WriterMessage::Unpinned);
     }
 }
 
 /// How the thread ended.
-pub(super) enum Ending {
-    /// By [`Message::Close`], with what to answer.
+pub(super) enum WriterEnd {
+    /// By [`WriterMessage::Close`], with what to answer.
     Closed(Vec<CloseReply>, Result<(), StoreError>),
     Abandoned,
 }
 
 /// The dependencies of the thread.
-pub(super) struct Deps {
+pub(super) struct WriterDeps {
     pub(super) settings: Settings,
     pub(super) jobs: Sender<Job>,
     /// The thread's own mailbox.
-    pub(super) itself: Sender<Message>,
+    pub(super) itself: Sender<WriterMessage>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) health: Arc<Health>,
 }
@@ -165,8 +165,8 @@ pub(super) struct Grown {
 }
 
 /// The checkpoint that is being made.
-struct Running {
-    control: Arc<Control>,
+struct RunningCheckpoint {
+    control: Arc<CheckpointControl>,
     replies: Vec<CheckpointReply>,
     range: ReplacedJournal,
 }
@@ -195,11 +195,11 @@ pub(super) struct Writer {
     snapshot: Arc<Snapshot>,
     /// The part of the journal behind the snapshot.
     grown: Grown,
-    deps: Deps,
+    deps: WriterDeps,
     /// Batches that are not written yet, in order.
     waiting: VecDeque<Batch>,
     owners: Vec<Arc<dyn Owner>>,
-    running: Option<Running>,
+    running: Option<RunningCheckpoint>,
     /// Callers that wait for the next checkpoint to begin.
     wanted: Vec<CheckpointReply>,
     /// Callers that wait until what a checkpoint replaces is gone.
@@ -223,7 +223,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(journal: Journal, snapshot: Arc<Snapshot>, grown: Grown, deps: Deps) -> Self {
+    pub(super) fn new(journal: Journal, snapshot: Arc<Snapshot>, grown: Grown, deps: WriterDeps) -> Self {
         Self {
             journal,
             snapshot,
@@ -246,7 +246,7 @@ impl Writer {
     }
 
     /// Runs until the store is closed or abandoned.
-    pub(super) fn run(mut self, messages: &Receiver<Message>) -> Ending {
+    pub(super) fn run(mut self, messages: &Receiver<WriterMessage>) -> WriterEnd {
         let mut deferred = None;
         loop {
             let message = match deferred.take() {
@@ -254,8 +254,8 @@ impl Writer {
                 None => messages.recv_timeout(self.turn()),
             };
             match message {
-                Ok(Message::Abandon) | Err(RecvTimeoutError::Disconnected) => return self.abandon(),
-                Ok(Message::Commit(batch)) => {
+                Ok(WriterMessage::Abandon) | Err(RecvTimeoutError::Disconnected) => return self.abandon(),
+                Ok(WriterMessage::Commit(batch)) => {
                     self.waiting.push_back(batch);
                     deferred = self.take_waiting(messages);
                     self.write_waiting();
@@ -271,7 +271,7 @@ impl Writer {
             }
             if let Some(ending) = self.proceed_closing() {
                 for message in deferred.into_iter().chain(messages.try_iter()) {
-                    if let Message::Commit(batch) = message {
+                    if let WriterMessage::Commit(batch) = message {
                         batch.refuse("the store is closed");
                     }
                 }
@@ -280,11 +280,11 @@ impl Writer {
         }
     }
 
-    fn abandon(&mut self) -> Ending {
+    fn abandon(&mut self) -> WriterEnd {
         if let Some(running) = &self.running {
             running.control.stop();
         }
-        Ending::Abandoned
+        WriterEnd::Abandoned
     }
 
     fn turn(&self) -> Duration {
@@ -294,20 +294,20 @@ impl Writer {
         if trouble { *probe_every } else { *time_every / WAKEUPS_PER_TIME_FRAME }
     }
 
-    fn handle(&mut self, message: Message) {
+    fn handle(&mut self, message: WriterMessage) {
         match message {
-            Message::Commit(batch) => self.waiting.push_back(batch),
-            Message::Attach(owners) => {
+            WriterMessage::Commit(batch) => self.waiting.push_back(batch),
+            WriterMessage::Attach(owners) => {
                 self.owners = owners;
                 self.discard_wanted = true;
                 self.discard();
             }
-            Message::Checkpoint(reply) => {
+            WriterMessage::Checkpoint(reply) => {
                 self.probe();
                 self.wanted.push(reply);
                 self.begin_wanted();
             }
-            Message::Pin(reply) => {
+            WriterMessage::Pin(reply) => {
                 let pinned = Pinned {
                     snapshot: self.snapshot.clone(),
                     until: self.journal.last_sequence(),
@@ -316,22 +316,22 @@ impl Writer {
                 };
                 let _ = reply.send(pinned);
             }
-            Message::Unpinned => self.discard(),
-            Message::Prepared(segment) => self.prepared(segment),
-            Message::Ended(Ended::Checkpoint(made)) => self.checkpoint_ended(made),
-            Message::Ended(Ended::Discard(result)) => self.discarded(&result),
-            Message::Close(reply) => self.closing.get_or_insert_default().replies.push(reply),
-            Message::Abandon => {}
+            WriterMessage::Unpinned => self.discard(),
+            WriterMessage::Prepared(segment) => self.prepared(segment),
+            WriterMessage::Ended(Ended::Checkpoint(made)) => self.checkpoint_ended(made),
+            WriterMessage::Ended(Ended::Discard(result)) => self.discarded(&result),
+            WriterMessage::Close(reply) => self.closing.get_or_insert_default().replies.push(reply),
+            WriterMessage::Abandon => {}
         }
     }
 
     /// Takes the batches that have come meanwhile, up to the first message that is none.
-    fn take_waiting(&mut self, messages: &Receiver<Message>) -> Option<Message> {
+    fn take_waiting(&mut self, messages: &Receiver<WriterMessage>) -> Option<WriterMessage> {
         loop {
             match messages.try_recv().ok()? {
-                Message::Commit(batch) => self.waiting.push_back(batch),
+                WriterMessage::Commit(batch) => self.waiting.push_back(batch),
                 // Results of other threads do not split a frame.
-                message @ (Message::Prepared(_) | Message::Ended(_)) => self.handle(message),
+                message @ (WriterMessage::Prepared(_) | WriterMessage::Ended(_)) => self.handle(message),
                 other => return Some(other),
             }
         }
@@ -423,7 +423,7 @@ impl Writer {
     }
 
     fn append(&mut self, batches: &[Batch]) -> Result<(), AppendError> {
-        let Self { journal, grown, is_full, deps: Deps { health, clock, .. }, .. } = self;
+        let Self { journal, grown, is_full, deps: WriterDeps { health, clock, .. }, .. } = self;
         let now = clock.now();
         health.write_begins(now);
         let writes = batches.iter().flat_map(|batch| &batch.writes);
@@ -443,7 +443,7 @@ impl Writer {
     fn idle(&mut self) {
         self.probe();
         self.discard();
-        let Deps { clock, settings, .. } = &self.deps;
+        let WriterDeps { clock, settings, .. } = &self.deps;
         let is_due = clock.now().since(self.journal.last_time()) >= settings.time_every;
         if is_due
             && self.closing.is_none()
