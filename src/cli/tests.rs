@@ -145,7 +145,7 @@ fn print_config_shows_every_value_and_its_origin_and_no_secret() {
     assert_eq!((ran.exit, ran.err.as_str()), (Some(0), ""));
     let line =
         |key: &str| ran.out.lines().find(|line| line.split(' ').next() == Some(key)).unwrap_or_default();
-    assert!(line("otp-timeout").contains("= 5m"), "{}", ran.out);
+    assert!(line("otp-timeout").contains("= \"5m\""), "{}", ran.out);
     assert!(line("otp-timeout").contains("config.json, key \"otp-timeout\""), "{}", ran.out);
     assert!(line("otp-length").contains("= 6") && line("otp-length").contains("the default"), "{}", ran.out);
     assert!(line("TWILIO_AUTH_TOKEN").contains("not shown"), "{}", ran.out);

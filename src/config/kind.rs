@@ -44,6 +44,9 @@ pub const UNIT: &str = "x-unit";
 /// The member of a schema that describes the value in requests, where it differs from the one in config.json.
 pub const IN_REQUESTS: &str = "x-in-requests";
 
+/// The member of a schema that says what is accepted: the end of a sentence that begins with "it must be".
+pub const ACCEPTED: &str = "x-accepted";
+
 /// Reads, shows and describes a field by its kind, for `#[serde(with = "As::<...>")]`.
 pub type As<K> = Field<K, false>;
 
@@ -102,7 +105,9 @@ impl<K: Kind, const STORED: bool> JsonSchema for Field<K, STORED> {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        K::schema()
+        let mut schema = K::schema();
+        schema.insert(ACCEPTED.to_owned(), K::accepted().into());
+        schema
     }
 }
 

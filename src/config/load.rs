@@ -2,14 +2,15 @@
 
 use std::path::Path;
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use serde_path_to_error::Segment;
 
 use super::checks;
 use super::gateways::{self, AccountKeys, Variables};
-use super::kind::{Kind, Range, Shards, UNIT, quoted, shortened, shown_json, text_of};
-use super::report::{ConfigErrors, Effective, Report};
+use super::kind::{Kind, Range, Shards, quoted, shortened, shown_json, text_of};
+use super::report::{ConfigErrors, Effective, NOT_SET, NOT_SHOWN, Report};
 use super::schema::Names;
 use super::services::{self, AccountSettings, RegistrySettings};
 use super::settings::{Inputs, Keys, OWN_BRAND, Settings, StorageSettings, TlsFiles};
@@ -138,8 +139,12 @@ impl Context {
     }
 
     /// Adds something that follows from several keys to what `--print-config` shows.
-    pub fn row(&mut self, key: &str, value: String, origin: &str) {
+    pub fn row(&mut self, key: &str, value: impl Into<Value>, origin: &str) {
         self.rows.retain(|row| row.key != key);
+        let value = match value.into() {
+            Value::String(text) if [NOT_SET, NOT_SHOWN].contains(&text.as_str()) => text,
+            value => value.to_string(),
+        };
         self.rows.push(Effective { key: key.to_owned(), value, origin: origin.to_owned() });
     }
 
@@ -149,25 +154,18 @@ impl Context {
         self.report.wrong(key, given, problem, origin);
     }
 
-    pub fn read_keys<T: DeserializeOwned + Default + serde::Serialize>(&mut self) -> T {
+    pub fn read_keys<T: DeserializeOwned + Default + Serialize>(&mut self) -> T {
         let known = self.names.keys.clone();
-        self.read(&known, |schema, value| match value {
-            Value::String(text) if schema.get(UNIT).is_some() => text.clone(),
-            value => value.to_string(),
-        })
+        self.read(&known)
     }
 
     fn read_variables(&mut self) -> Variables {
         let known = self.names.variables.clone();
-        self.read(&known, |_, value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+        self.read(&known)
     }
 
     /// Reads what a settings struct knows. Wrong values are noted and their defaults taken, so that all of them are found.
-    fn read<T: DeserializeOwned + Default + serde::Serialize>(
-        &mut self,
-        known: &Map<String, Value>,
-        shown: impl Fn(&Value, &Value) -> String,
-    ) -> T {
+    fn read<T: DeserializeOwned + Default + Serialize>(&mut self, known: &Map<String, Value>) -> T {
         let values = self.raw.values.iter().filter(|(key, _)| known.contains_key(*key));
         let values = values.map(|(key, value)| (key.clone(), value.clone())).collect();
         let read: Option<T> = read_members(values, |key, value, problem| {
@@ -189,9 +187,9 @@ impl Context {
         });
         let read = read.unwrap_or_default();
         if let Ok(Value::Object(members)) = serde_json::to_value(&read) {
-            for (key, value) in members.iter().filter(|(_, value)| !value.is_null()) {
-                let origin = self.origin(key);
-                self.row(key, shown(&known[key], value), &origin);
+            for (key, value) in members.into_iter().filter(|(_, value)| !value.is_null()) {
+                let origin = self.origin(&key);
+                self.row(&key, value, &origin);
             }
         }
         read
@@ -281,7 +279,7 @@ fn resolve(keys: Keys, mut variables: Variables, directory: &Path, c: &mut Conte
     }
     if settings.server_key_file.is_none() {
         let origin = "the default: server.key in data-dir, made at the first start";
-        c.row("key-file", "(not set)".to_owned(), origin);
+        c.row("key-file", NOT_SET, origin);
     }
     let StorageSettings { data_dir, server_key_file, .. } = storage(&settings, directory);
     Settings { data_dir, server_key_file, ..settings }
@@ -325,7 +323,7 @@ fn brand(inputs: &Inputs, c: &mut Context) -> String {
     }
     let service = inputs.service_name.as_deref().filter(|name| !name.trim().is_empty());
     let Some(service) = service else {
-        c.row("brand", quoted(OWN_BRAND), "the default");
+        c.row("brand", OWN_BRAND, "the default");
         return OWN_BRAND.to_owned();
     };
     let Some(brand) = Brand::read(service) else {
@@ -334,7 +332,7 @@ fn brand(inputs: &Inputs, c: &mut Context) -> String {
         return OWN_BRAND.to_owned();
     };
     let origin = c.origin("service_name");
-    c.row("brand", quoted(&brand), &origin);
+    c.row("brand", brand.as_str(), &origin);
     brand
 }
 

@@ -7,12 +7,15 @@ use super::schema::{FILE_SUFFIX, nearest, suggestion};
 /// What stands in the place of a secret.
 pub const NOT_SHOWN: &str = "(set, not shown)";
 
+/// What stands in the place of a value that is not given and has no default.
+pub const NOT_SET: &str = "(not set)";
+
 /// One setting as it turned out, for `--print-config`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Effective {
     /// The key of config.json, the variable or flag where it has none, or what was made of several.
     pub key: String,
-    /// The value: texts as JSON spells them, times with units, secrets masked.
+    /// The value as config.json would spell it: texts in quotes, times with units, secrets masked.
     pub value: String,
     /// Where it came from: a file and key, a variable, a flag, or the default.
     pub origin: String,

@@ -1,5 +1,5 @@
 //! The settings. A field with a kind is a key of config.json, and a variable of the same name: its doc comment is the key's
-//! description, its kind says what is accepted, and `Default` has its default. Nothing else has to be written for a key.
+//! description, its kind says what is accepted, `#[default]` is its default. Nothing else has to be written for a key.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use smart_default::SmartDefault;
 
 use super::gateways::HttpGateway;
 use super::kind::{
@@ -30,42 +31,51 @@ use crate::gateway::{
 use crate::template::{DEFAULT_MESSAGE, Templates};
 
 /// Everything the program needs to know before it starts. Fields without a kind follow from several keys.
-#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[derive(Debug, Clone, SmartDefault, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "kebab-case")]
 pub struct Settings {
     /// Where to listen: host (name or address) and port. Port 0 lets the system choose.
     #[serde(skip)]
+    #[default(ListenAddress { host: "localhost".to_owned(), port: 3000 })]
     pub listen: ListenAddress,
     /// With what the listener is encrypted; `None` for cleartext.
     #[serde(skip)]
     pub tls: Option<TlsFiles>,
-    /// `true` listens on `prod-domain` and refuses the simulator.
+    /// Whether this is a production installation: it listens on `prod-domain` and refuses the
+    /// simulator.
     #[serde(with = "As::<Flag>")]
     pub production: bool,
     #[serde(flatten)]
     pub log: LogSettings,
     /// Rules of the default service (`/api/*`).
     #[serde(skip)]
+    #[default(Inputs::default().policy())]
     pub policy: Policy,
     /// What a code sent through the tutorial's `/send-code` is like: 600 s, 6 digits.
     #[serde(skip)]
+    #[default(SendOptions::DEFAULT)]
     pub tutorial_code: SendOptions,
     /// Which answers /api/* gives: those that the Redis version documents, or those of its code.
     #[serde(rename = "redis-version-answers", with = "As::<Choice<AnswerSet>>")]
+    #[default(AnswerSet::Documented)]
     pub answers: AnswerSet,
     #[serde(skip)]
+    #[default(Templates::new("", ""))]
     pub templates: Templates,
     /// What `{brand}` stands for.
     #[serde(skip)]
+    #[default(OWN_BRAND.to_owned())]
     pub brand: String,
     /// Directory of the embedded store.
     #[serde(with = "As::<FilePath>")]
+    #[default("data")]
     pub data_dir: PathBuf,
     /// File of the server key: 64 hexadecimal digits, as `openssl rand -hex 32 > FILE` makes them. It
     /// must exist. Without this key, server.key in the data directory, made at the first start.
     #[serde(rename = "key-file", with = "As::<Option<FilePath>>")]
     pub server_key_file: Option<PathBuf>,
     #[serde(skip)]
+    #[default(GatewaySettings::simulator())]
     pub gateways: GatewaySettings,
     /// What happens when a send fails or a message does not arrive.
     #[serde(flatten)]
@@ -75,15 +85,16 @@ pub struct Settings {
     /// Services beside the default one, templates, and who may ask.
     #[serde(skip)]
     pub registry: RegistrySettings,
-    /// Whether webhooks may lead to this machine and to private networks. Link-local addresses are always refused.
+    /// Whether webhooks may be on this machine and in private networks.
     #[serde(rename = "webhook-private-addresses", with = "As::<Flag>")]
+    #[default(true)]
     pub private_webhooks: bool,
     /// Country of numbers that are given without +. `off` refuses them.
     #[serde(with = "As::<RegionChoice>")]
     pub default_region: Option<Region>,
     #[serde(flatten)]
     pub bounds: Bounds,
-    /// Number of shards that the numbers are spread over. Without it, half the number of processors.
+    /// How many queues the numbers are spread over. Without it, half the number of processors.
     #[serde(with = "As::<Whole<Shards>>", skip_serializing_if = "is_zero")]
     pub shards: usize,
 }
@@ -93,179 +104,118 @@ const fn is_zero(number: &usize) -> bool {
     *number == 0
 }
 
-impl Default for Settings {
-    fn default() -> Self {
-        let inputs = Inputs::default();
-        Self {
-            listen: ListenAddress { host: inputs.test_hostname.clone(), port: inputs.test_port },
-            tls: None,
-            production: false,
-            log: LogSettings::default(),
-            policy: inputs.policy(),
-            tutorial_code: SendOptions::DEFAULT,
-            answers: AnswerSet::Documented,
-            templates: Templates::new("", ""),
-            brand: OWN_BRAND.to_owned(),
-            data_dir: "data".into(),
-            server_key_file: None,
-            gateways: GatewaySettings::simulator(),
-            delivery: DeliverySettings::default(),
-            tracker: TrackerSettings::default(),
-            registry: RegistrySettings::default(),
-            private_webhooks: true,
-            default_region: None,
-            bounds: Bounds::default(),
-            shards: 0,
-        }
-    }
-}
-
 /// The brand where neither `brand` nor `service_name` says another.
 pub const OWN_BRAND: &str = "onceward";
 
 /// Keys from which other settings are worked out together.
 #[expect(clippy::struct_excessive_bools, reason = "each is a key of its own")]
-#[derive(Deserialize, Serialize, JsonSchema)]
+#[derive(SmartDefault, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "kebab-case")]
 pub struct Inputs {
     /// Where an editor finds this schema. Not used otherwise.
     #[serde(rename = "$schema", with = "As::<Ignored>")]
     schema: String,
-    /// Host name or address to listen on while `production` is `false`. Empty means every address of the machine.
+    /// Host name or address to listen on while `production` is false. Empty means every address.
     #[serde(with = "As::<Host>")]
+    #[default("localhost")]
     pub test_hostname: String,
-    /// Port to listen on while `production` is `false`. 0 lets the system choose.
+    /// Port to listen on while `production` is false. 0 lets the system choose.
     #[serde(with = "As::<Whole<Port>>")]
+    #[default(3000)]
     pub test_port: u16,
-    /// Address to listen on while `production` is `true`, and needed then: host:port, or :port for every address.
+    /// Where to listen while `production` is true: host:port, or :port for every address.
     #[serde(with = "As::<HostPort>")]
     pub prod_domain: Option<ListenAddress>,
-    /// `true` serves /api/*, /send-code and /verify-code without a key to every client that reaches the address.
+    /// Listen on other addresses than loopback although callers are not asked for a key.
     #[serde(with = "As::<Flag>")]
     pub allow_unauthenticated: bool,
-    /// `true` allows the simulator although `production` is `true`.
+    /// Use the simulator although `production` is true: no message leaves the machine.
     #[serde(with = "As::<Flag>")]
     pub simulator_in_production: bool,
-    /// PEM file of the certificate chain, the server's own certificate first. With it the port speaks TLS only.
-    /// Needs `tls-key`.
+    /// File of the certificate with which the server speaks TLS, and then only that: PEM, the server's own certificate
+    /// first, then those that signed it. Needs `tls-key`.
     #[serde(with = "As::<Option<FilePath>>")]
     pub tls_cert: Option<PathBuf>,
-    /// PEM file of the certificate's private key: PKCS#8, PKCS#1 or SEC1, without a password. Needs `tls-cert`.
+    /// File of the certificate's private key: PEM, PKCS#8, PKCS#1 or SEC1, without a password. Needs `tls-cert`.
     #[serde(with = "As::<Option<FilePath>>")]
     pub tls_key: Option<PathBuf>,
-    /// How long a code can be used. A bare number is seconds. Above 10 minutes the start warns (NIST SP 800-63B-4).
+    /// How long a code can be used. A bare number is seconds.
     #[serde(with = "As::<Span<CodeLife>>")]
+    #[default(Duration::from_secs(30))]
     pub otp_timeout: Duration,
-    /// Wrong codes in a row until a number is locked out.
+    /// Wrong codes until a number is locked out.
     #[serde(with = "As::<Whole<Attempts>>")]
+    #[default(Policy::DEFAULT_MAX_ATTEMPTS)]
     pub otp_max_attempts: u8,
     /// How long a lockout lasts. A bare number is minutes.
     #[serde(with = "As::<Span<Lockout>>")]
+    #[default(Duration::from_secs(30 * 60))]
     pub otp_lock_timeout: Duration,
-    /// Digits of a code. Below 6 the start warns (NIST SP 800-63B-4). The codes of /send-code always have 6 digits
-    /// and live 10 minutes.
+    /// How many digits a code has.
     #[serde(with = "As::<Whole<Digits>>")]
+    #[default(CodeLength::SIX.get())]
     pub otp_length: u8,
-    /// Text of the message of /api/send-otp. {code} or _CODE_ is the code and must be in it; {brand} is the brand;
-    /// {minutes} is the code's life. With the brand and a code of 10 digits it may have 1600 characters.
+    /// Text of the message of /api/send-otp. {code} or _CODE_ is the code, {brand} the brand.
     #[serde(with = "As::<MessageText>")]
+    #[default(DEFAULT_MESSAGE.to_owned())]
     pub otp_message: String,
-    /// Text of the message of /send-code, with the same placeholders as `otp-message`.
+    /// Text of the message of /send-code. {code} or _CODE_ is the code, {brand} the brand.
     #[serde(with = "As::<MessageText>")]
+    #[default("Hello from {brand}! Your verification code is: {code}")]
     pub tutorial_message: String,
-    /// Texts of single channels and languages, in place of `otp-message`: sms, call, whatsapp, or any for all
-    /// three. Each is one text, or an object with one text for each language.
+    /// Texts of single channels and languages: sms, call, whatsapp or any, each with one text, or with
+    /// one for each language.
     #[serde(with = "As::<Option<MessageTexts>>")]
     pub otp_messages: Option<Map<String, Value>>,
-    /// Language of messages where neither the request nor the number's country leads to one of the texts.
+    /// Language of messages where neither the request nor the number's country leads to one.
     #[serde(with = "As::<Option<LocaleTag>>")]
     pub default_locale: Option<Locale>,
-    /// Host name of the web site whose form the browser fills in. Text messages then end with @domain #code.
+    /// Web site whose form the browser fills in: text messages then end with @domain #code.
     #[serde(with = "As::<Option<WebDomain>>")]
     pub webotp_domain: Option<String>,
-    /// Value of {brand} in messages. Without it `service_name`; without both, onceward.
+    /// What {brand} in messages stands for. Without it, `service_name`; without both, onceward.
     #[serde(with = "As::<Option<Brand>>")]
     pub brand: Option<String>,
-    /// Gateways in the order in which they are tried, such as Twilio;Mada:+35987,+35988;Sinch. A gateway with
-    /// prefixes takes the numbers that begin with one of them. Without it Twilio where its credentials are given,
-    /// else the simulator.
+    /// Gateways in the order in which they are tried, such as Twilio;Mada:+35987,+35988;Sinch. A gateway
+    /// with prefixes takes the numbers that begin with one of them.
     #[serde(with = "As::<Option<Text>>")]
     pub otp_sms_provider: Option<String>,
-    /// The gateway Http: how it takes a message, and what it answers.
+    /// A gateway that is described here: method, url, headers, json or form, success, channels.
     #[serde(with = "As::<Option<HttpGateway>>")]
     pub http_gateway: Option<Map<String, Value>>,
-    /// `true`: a call through Twilio tells the code only after a key was pressed, which keeps it from answering
-    /// machines. Needs `public-url`.
+    /// Whether a key must be pressed before a call tells the code. Needs `public-url`.
     #[serde(with = "As::<Flag>")]
     pub voice_gate: bool,
     /// How long the telephone rings. A bare number is seconds.
     #[serde(with = "As::<Span<RingTime>>")]
+    #[default(Duration::from_secs(25))]
     pub voice_ring_for: Duration,
-    /// Approved `WhatsApp` template of Twilio (HX and 32 hexadecimal digits), whose first variable is the code.
-    /// Without it `WhatsApp` delivers only to people who have written within the last day.
+    /// Approved `WhatsApp` template of Twilio, HX..., whose first variable is the code.
     #[serde(with = "As::<Option<Sid<'H', 'X'>>>")]
     pub whatsapp_content_sid: Option<String>,
-    /// `true` tells Twilio which messages led to a verified number.
+    /// Whether Twilio is told which messages led to a verified number.
     #[serde(with = "As::<Flag>")]
     pub conversion_feedback: bool,
-    /// Services beside the default one, by name. At most 1,000.
+    /// Services beside the default one, by name: rules of codes, a name for messages, test numbers.
     #[serde(with = "As::<Option<ServicesObject>>")]
     pub services: Option<Map<String, Value>>,
-    /// Texts that services and requests choose by id, by name. At most 1,000.
+    /// Texts that services and requests choose by id, by name: channels, and a text for each language.
     #[serde(with = "As::<Option<TemplatesObject>>")]
     pub templates: Option<Map<String, Value>>,
-    /// Name of the installation in the Redis version: the `brand` where that is not given.
+    /// Name of the installation in the Redis version. It is the `brand` where that is not given.
     #[serde(rename = "service_name", with = "As::<Option<Text>>")]
     pub service_name: Option<String>,
-    /// Address of Redis in the Redis version. Ignored, with one warning for everything about Redis.
+    /// Address of Redis in the Redis version. Ignored.
     #[serde(with = "As::<Ignored>")]
     redis_db_address: String,
-    /// Password of Redis in the Redis version. Ignored, as is the variable `REDIS_URL`.
+    /// Password of Redis in the Redis version. Ignored.
     #[serde(rename = "REDIS_DB_PASSWORD", with = "As::<Ignored>")]
     redis_db_password: String,
-    /// `true`: a message that no gateway takes is retried in the background, and the request is answered as sent.
+    /// Whether a message that a gateway does not take is tried again in the background.
     #[serde(rename = "sms.retry", with = "As::<Flag>")]
     pub sms_retry: bool,
     #[serde(flatten)]
     pub retries: RetrySettings,
-}
-
-impl Default for Inputs {
-    fn default() -> Self {
-        Self {
-            schema: String::new(),
-            test_hostname: "localhost".to_owned(),
-            test_port: 3000,
-            prod_domain: None,
-            allow_unauthenticated: false,
-            simulator_in_production: false,
-            tls_cert: None,
-            tls_key: None,
-            otp_timeout: Duration::from_secs(30),
-            otp_max_attempts: Policy::DEFAULT_MAX_ATTEMPTS,
-            otp_lock_timeout: Duration::from_secs(30 * 60),
-            otp_length: CodeLength::SIX.get(),
-            otp_message: DEFAULT_MESSAGE.to_owned(),
-            tutorial_message: "Hello from {brand}! Your verification code is: {code}".to_owned(),
-            otp_messages: None,
-            default_locale: None,
-            webotp_domain: None,
-            brand: None,
-            otp_sms_provider: None,
-            http_gateway: None,
-            voice_gate: false,
-            voice_ring_for: Duration::from_secs(25),
-            whatsapp_content_sid: None,
-            conversion_feedback: false,
-            services: None,
-            templates: None,
-            service_name: None,
-            redis_db_address: String::new(),
-            redis_db_password: String::new(),
-            sms_retry: false,
-            retries: RetrySettings::default(),
-        }
-    }
 }
 
 impl Inputs {
@@ -324,21 +274,17 @@ pub struct TlsFiles {
     pub key: PathBuf,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, SmartDefault, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 pub struct LogSettings {
     /// The least severe level that is logged.
     #[serde(rename = "log-level", with = "As::<Choice<tracing::Level>>")]
+    #[default(tracing::Level::INFO)]
     pub level: tracing::Level,
     /// Form of the log: text for people, json for machines.
     #[serde(rename = "log-format", with = "As::<Choice<LogFormat>>")]
+    #[default(LogFormat::Text)]
     pub format: LogFormat,
-}
-
-impl Default for LogSettings {
-    fn default() -> Self {
-        Self { level: tracing::Level::INFO, format: LogFormat::Text }
-    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -347,7 +293,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// Which answers `/api/*` gives: `docs/reference/otp-api.md`.
+/// Which answers `/api/*` gives: `docs/api.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AnswerSet {
     /// What the Redis version's README documents.
@@ -417,32 +363,31 @@ impl GatewaySettings {
     }
 }
 
-/// What happens when a send fails or a message does not arrive: `docs/concepts/delivery.md`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+/// What happens when a send fails or a message does not arrive: `docs/gateways.md`.
+#[derive(Debug, Clone, PartialEq, Eq, SmartDefault, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "kebab-case")]
 pub struct DeliverySettings {
     /// Trying again in the background; `None` when it is off.
     #[serde(skip)]
     pub retry: Option<RetrySettings>,
-    /// `true` allows calls, and needs a gateway that can call. While it is `false`, every request for a call is
-    /// refused.
+    /// Whether codes are sent by calls at all.
     #[serde(with = "As::<Flag>")]
     pub voice: bool,
-    /// Whether a number that text messages do not reach is called, when `voice` is `true`.
+    /// Whether a number that text messages do not reach is called, when `voice` is true.
     // Never without `voice`, once it is settled.
     #[serde(with = "As::<Flag>", default = "enabled")]
     pub voice_fallback: bool,
-    /// Channels that are tried one after another until a message arrives. A step waits 20 s for a receipt unless it
-    /// says how long: sms:30s.
+    /// Channels that are tried one after another until a message arrives, each perhaps with the time to
+    /// wait for it: sms:20s, call, whatsapp.
     #[serde(with = "As::<Workflow>", skip_serializing_if = "Vec::is_empty")]
     pub workflow: Vec<WorkflowStep>,
-    /// Messages that one verification may cost in all, whatever the workflow says.
+    /// Messages that one verification may cost in all.
     #[serde(rename = "workflow-max-sends", with = "As::<Whole<WorkflowSends>>")]
+    #[default(5)]
     pub workflow_sends: u8,
     #[serde(flatten)]
     pub breaker: BreakerSettings,
-    /// Address under which gateways reach this server for delivery receipts and call gates. http beyond this
-    /// machine gets a warning.
+    /// Address under which gateways reach this server: http or https, host, perhaps a path.
     #[serde(with = "As::<Option<BaseUrl>>")]
     pub public_url: Option<Arc<str>>,
 }
@@ -452,18 +397,21 @@ const fn enabled() -> bool {
 }
 
 /// Trying again in the background.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, SmartDefault, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 pub struct RetrySettings {
-    /// Retries in the background; then the message is unsendable. The waits begin at half a second and double.
+    /// Attempts in the background; then the message is unsendable.
     #[serde(rename = "sms.max_retries", with = "As::<Whole<Retries>>")]
+    #[default(20)]
     pub max_retries: u32,
     /// The wait before the first of them; each further wait doubles.
     #[serde(skip)]
+    #[default(Duration::from_millis(500))]
     pub first_wait: Duration,
-    /// The longest wait between two retries. A bare number is seconds.
+    /// The longest wait between two attempts. A bare number is seconds.
     // Unless the provider itself asks for a longer one.
     #[serde(rename = "sms.longest_wait", with = "As::<Span<RetryWait>>")]
+    #[default(Duration::from_secs(60))]
     pub longest_wait: Duration,
 }
 
@@ -475,136 +423,93 @@ pub struct WorkflowStep {
     pub timeout: Duration,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, SmartDefault, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 pub struct BreakerSettings {
-    /// Failures of a gateway in a row that open its circuit breaker.
+    /// Failures in a row after which a gateway is left alone for a while.
     #[serde(rename = "breaker-failures", with = "As::<Whole<BreakerFailures>>")]
+    #[default(5)]
     pub failures: u32,
-    /// How long an open circuit breaker keeps messages from the gateway at first. It doubles with each failed
-    /// probe. A bare number is seconds.
+    /// How long it is left alone at first. A bare number is seconds.
     // Doubles with every failed try.
     #[serde(rename = "breaker-open-for", with = "As::<Span<BreakerWait>>")]
+    #[default(Duration::from_secs(10))]
     pub open_for: Duration,
-    /// The longest time that it keeps them; not shorter than `breaker-open-for`. A bare number is seconds.
+    /// How long at most. A bare number is seconds.
     #[serde(rename = "breaker-longest", with = "As::<Span<BreakerWait>>")]
+    #[default(Duration::from_secs(120))]
     pub longest: Duration,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, SmartDefault, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 pub struct TrackerSettings {
-    /// How long delivery attempts are remembered. A bare number is seconds.
+    /// How long sends are remembered. A bare number is seconds.
     #[serde(rename = "tracker-keep-for", with = "As::<Span<TrackerAge>>")]
+    #[default(Duration::from_secs(7 * 24 * 60 * 60))]
     pub keep_for: Duration,
-    /// Verifications whose delivery attempts are remembered, the newest. 0 remembers only what background work
-    /// needs.
+    /// Verifications whose sends are remembered.
     // The newest; 0 remembers only what background work needs.
     #[serde(rename = "tracker-keep-at-most", with = "As::<Whole<TrackerSize>>")]
+    #[default(100_000)]
     pub keep_at_most: usize,
 }
 
-impl Default for DeliverySettings {
-    fn default() -> Self {
-        Self {
-            retry: None,
-            voice: false,
-            voice_fallback: false,
-            workflow: Vec::new(),
-            workflow_sends: 5,
-            breaker: BreakerSettings::default(),
-            public_url: None,
-        }
-    }
-}
-
-impl Default for RetrySettings {
-    fn default() -> Self {
-        Self {
-            max_retries: 20,
-            first_wait: Duration::from_millis(500),
-            longest_wait: Duration::from_secs(60),
-        }
-    }
-}
-
-impl Default for BreakerSettings {
-    fn default() -> Self {
-        Self { failures: 5, open_for: Duration::from_secs(10), longest: Duration::from_secs(120) }
-    }
-}
-
-impl Default for TrackerSettings {
-    fn default() -> Self {
-        Self { keep_for: Duration::from_secs(7 * 24 * 60 * 60), keep_at_most: 100_000 }
-    }
-}
-
-/// Limits on everything: `docs/reference/configuration.md`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+/// Limits on everything: `docs/configuration.md`.
+#[derive(Debug, Clone, PartialEq, Eq, SmartDefault, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "kebab-case")]
 pub struct Bounds {
-    /// Largest request body in bytes. Beyond it 413.
+    /// Largest request body, in bytes.
     #[serde(rename = "max-body-bytes", with = "As::<Whole<BodyBytes>>")]
+    #[default(16 * 1024)]
     pub body_bytes: usize,
-    /// Time for a client to send the head of a request. Beyond it 408. A bare number is seconds.
+    /// Time for a client to send the head of a request. A bare number is seconds.
     #[serde(with = "As::<Span<RequestWait>>")]
+    #[default(Duration::from_secs(10))]
     pub header_timeout: Duration,
-    /// Time for a client to send the body of a request. Beyond it 408. A bare number is seconds.
+    /// Time for a client to send the body of a request. A bare number is seconds.
     #[serde(with = "As::<Span<RequestWait>>")]
+    #[default(Duration::from_secs(10))]
     pub body_timeout: Duration,
-    /// How long a connection may stay open without a request; a quarter of it when connections are scarce. A bare
-    /// number is seconds.
+    /// How long a connection may stay open with nothing to do. A bare number is seconds.
     #[serde(with = "As::<Span<IdleWait>>")]
+    #[default(Duration::from_secs(75))]
     pub idle_timeout: Duration,
-    /// Open connections. Beyond it 503.
+    /// Open connections.
     #[serde(rename = "max-connections", with = "As::<Whole<Connections>>")]
+    #[default(10_000)]
     pub connections: usize,
-    /// Numbers of which something is remembered: an outstanding code, a count, a lockout. Beyond it a send to a new
-    /// number is 503; known numbers are served.
+    /// Numbers of which something is remembered: an outstanding code, a count, a lockout. Beyond it new
+    /// numbers are refused, known ones are not.
     #[serde(rename = "max-numbers", with = "As::<Whole<Numbers>>")]
+    #[default(2_000_000)]
     pub numbers: usize,
-    /// Requests accepted and not yet answered. Beyond it 503. A quarter is reserved for checks.
+    /// Commands accepted and not yet answered.
     #[serde(rename = "max-commands", with = "As::<Whole<Commands>>")]
+    #[default(20_000)]
     pub commands: usize,
-    /// Requests for one number accepted and not yet answered. Beyond it 429.
+    /// Commands accepted and not yet answered for one number.
     #[serde(rename = "max-commands-per-number", with = "As::<Whole<CommandsPerNumber>>")]
+    #[default(64)]
     pub commands_per_number: usize,
-    /// Messages at one gateway at once, handed over and not yet answered.
+    /// Messages handed to the provider and not yet answered by it.
     #[serde(rename = "max-sends", with = "As::<Whole<Sends>>")]
+    #[default(512)]
     pub sends: usize,
-    /// Messages that wait for a place at one gateway. Beyond it 503, as for a message that would not be served within
-    /// `send-budget`.
+    /// Messages that wait for one of those places.
     #[serde(rename = "max-sends-waiting", with = "As::<Whole<SendsWaiting>>")]
+    #[default(10_000)]
     pub sends_waiting: usize,
     /// Time for one send, waiting included. A bare number is seconds.
     #[serde(with = "As::<Span<WorkBudget>>")]
+    #[default(Duration::from_secs(10))]
     pub send_budget: Duration,
     /// Time for one write to the disk before it counts as failed. A bare number is seconds.
     #[serde(with = "As::<Span<WorkBudget>>")]
+    #[default(Duration::from_secs(5))]
     pub commit_timeout: Duration,
-    /// Time from the first stop signal to the end. Should not be shorter than `send-budget`. A bare number is
-    /// seconds.
+    /// Time from the first stop signal to the end. A bare number is seconds.
     #[serde(with = "As::<Span<StopBudget>>")]
+    #[default(Duration::from_secs(30))]
     pub graceful_stop: Duration,
-}
-
-impl Default for Bounds {
-    fn default() -> Self {
-        Self {
-            body_bytes: 16 * 1024,
-            header_timeout: Duration::from_secs(10),
-            body_timeout: Duration::from_secs(10),
-            idle_timeout: Duration::from_secs(75),
-            connections: 10_000,
-            numbers: 2_000_000,
-            commands: 20_000,
-            commands_per_number: 64,
-            sends: 512,
-            sends_waiting: 10_000,
-            send_budget: Duration::from_secs(10),
-            commit_timeout: Duration::from_secs(5),
-            graceful_stop: Duration::from_secs(30),
-        }
-    }
 }

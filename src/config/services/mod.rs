@@ -153,7 +153,15 @@ impl Reader<'_> {
         templates: &[&Template],
     ) -> Option<ConfiguredService> {
         let path = format!("services.{name}");
-        members.retain(|_, value| !value.is_null());
+        // A request removes a value with null, and config.json leaves the key out.
+        members.retain(|key, value| {
+            let known = service_parameters().iter().find(|known| known.key == *key && value.is_null());
+            if let Some(ServiceParameter { accepted_in_file, .. }) = known {
+                let (path, problem) = (format!("{path}.{key}"), format!("it must be {accepted_in_file}"));
+                self.report.wrong(path, "null".to_owned(), problem, self.origin.to_owned());
+            }
+            known.is_none()
+        });
         let is_named = members.contains_key("friendly-name");
         members.entry("friendly-name").or_insert_with(|| name.clone().into());
         let test_numbers = members.remove(TEST_NUMBERS).map(|numbers| self.test_numbers(&path, numbers));
@@ -217,7 +225,6 @@ impl Reader<'_> {
         checks: &Templates,
     ) -> Option<Template> {
         let path = format!("templates.{name}");
-        members.retain(|key, value| key != "default-locale" || !value.is_null());
         members.entry("friendly-name").or_insert_with(|| name.into());
         let known = ["friendly-name", "channels", "translations", "default-locale"].into_iter();
         let (template, is_complete) = self.read::<Template>(&path, members, &known, true)?;
@@ -250,8 +257,7 @@ impl Reader<'_> {
         let mut is_complete = true;
         let read = read_members(members, |member, value, problem| {
             is_complete = false;
-            let is_shown =
-                |value: &&Value| shows && !(value.is_array() || value.is_object() || value.is_null());
+            let is_shown = |value: &&Value| shows && !(value.is_array() || value.is_object());
             let given = value.filter(is_shown).map(shown_json);
             self.report.wrong(format!("{path}.{member}"), given, problem, self.origin.to_owned());
         });

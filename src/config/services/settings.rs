@@ -7,6 +7,7 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use smart_default::SmartDefault;
 
 use super::template::Template;
 use super::values::{
@@ -14,7 +15,7 @@ use super::values::{
     TemplateId, TtsName, WorkflowText, check_life, friendly_name,
 };
 use crate::config::ConfigErrors;
-use crate::config::kind::{Attempts, Choice, Flag, IN_REQUESTS, Stored, Text, Whole};
+use crate::config::kind::{ACCEPTED, Attempts, Choice, Flag, IN_REQUESTS, Stored, Text, Whole};
 use crate::config::values::LocaleTag;
 use crate::domain::{ApiSecret, Code, CodeLength, Locale, NumberPattern, PhoneNumber, Sid, Timestamp};
 use crate::engine::{Lockout, Policy, SendOptions, SendRules};
@@ -25,7 +26,7 @@ const COUNT_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 /// Everything that a user can set on a service. A field is a key of `services` in config.json (`code-length`), a parameter
 /// of requests (`CodeLength`), a part of the record, and, where Twilio's service has it, a field of answers
 /// (`code_length`). Its doc comment describes all of them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, SmartDefault, Serialize, Deserialize, JsonSchema)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ServiceSettings {
@@ -35,23 +36,29 @@ pub struct ServiceSettings {
     pub friendly_name: String,
     /// Digits of a code.
     #[serde(with = "Stored::<CodeDigits>")]
+    #[default(SendOptions::DEFAULT.length)]
     pub code_length: CodeLength,
     /// How long a code can be used. A bare number is seconds.
     #[serde(with = "Stored::<CodeLife>")]
+    #[default(SendOptions::DEFAULT.life)]
     pub code_life: Duration,
     /// Wrong codes of one verification, or of a number where the lockout is fixed.
     #[serde(with = "Stored::<Whole<Attempts>>")]
+    #[default(Policy::DEFAULT_MAX_ATTEMPTS)]
     pub max_checks: u8,
     /// Messages of one verification.
     // The default service has no limit.
     #[serde(with = "Stored::<Option<SendCount>>")]
+    #[default(Some(SendRules::DEFAULT_MAX))]
     pub max_sends: Option<u8>,
     /// growing (the default), or how long too many wrong codes lock a number. A bare number is minutes in config.json,
     /// seconds in requests.
     #[serde(with = "Stored::<LockoutKind>")]
+    #[default(LockoutRule::Growing)]
     pub lockout: LockoutRule,
     /// keep: a further message has the same code, which ends when it would have. new: it has a new one.
     #[serde(with = "Stored::<Choice<Resend>>")]
+    #[default(Resend::Keep)]
     pub resend: Resend,
     /// Whether a further message has to wait: 30, 60, 120, then 300 s.
     #[serde(with = "Stored::<Flag>")]
@@ -79,6 +86,7 @@ pub struct ServiceSettings {
     pub lookup_enabled: bool,
     /// Kept and shown without effect: whether a key must be pressed in calls is the gateway's setting.
     #[serde(with = "Stored::<Flag>")]
+    #[default(true)]
     pub dtmf_input_required: bool,
     /// Kept and shown without effect.
     #[serde(with = "Stored::<Option<TtsName>>")]
@@ -97,32 +105,6 @@ const TWILIO_NAMES: [(&str, &str); 3] = [
     ("do-not-share-warning", "do_not_share_warning_enabled"),
     ("default-template", "default_template_sid"),
 ];
-
-impl Default for ServiceSettings {
-    fn default() -> Self {
-        Self {
-            friendly_name: String::new(),
-            code_length: SendOptions::DEFAULT.length,
-            code_life: SendOptions::DEFAULT.life,
-            max_checks: Policy::DEFAULT_MAX_ATTEMPTS,
-            max_sends: Some(SendRules::DEFAULT_MAX),
-            lockout: LockoutRule::Growing,
-            resend: Resend::Keep,
-            cooling_down: false,
-            locale: None,
-            workflow: None,
-            custom_code: false,
-            do_not_share_warning: false,
-            default_template: None,
-            skip_sms_to_landlines: false,
-            lookup_enabled: false,
-            dtmf_input_required: true,
-            tts_name: None,
-            psd2_enabled: false,
-            verify_event_subscription_enabled: false,
-        }
-    }
-}
 
 /// A setting that cannot have the given value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -145,8 +127,12 @@ impl ServiceSettings {
         members.extend(given);
         serde_path_to_error::deserialize(Value::Object(members)).map_err(|error| {
             let path = error.path().to_string();
-            let key = service_parameters().iter().find(|parameter| parameter.key == path);
-            SettingError { key: key.map_or("", |parameter| &parameter.key), why: error.inner().to_string() }
+            match service_parameters().iter().find(|parameter| parameter.key == path) {
+                Some(ServiceParameter { key, accepted, .. }) => {
+                    SettingError { key, why: format!("must be {accepted}") }
+                }
+                None => SettingError { key: "", why: error.inner().to_string() },
+            }
         })
     }
 
@@ -160,7 +146,7 @@ impl ServiceSettings {
                 return Ok(());
             }
             let names: Vec<&str> = templates.iter().map(|template| template.name.as_str()).collect();
-            Err(format!("must be a template of this installation: {}", names.join(", ")))
+            Err(format!("must be the name or the SID of a template. The templates are {}", names.join(", ")))
         };
         let checks = [
             ("friendly-name", friendly_name(&self.friendly_name).map(|_| ())),
@@ -217,6 +203,9 @@ pub struct ServiceParameter {
     /// Its name in requests: `CodeLength`.
     pub name: String,
     pub description: String,
+    /// What config.json may give, and what requests may: ends of a sentence that begins with "must be".
+    pub accepted_in_file: String,
+    pub accepted: String,
     /// The JSON Schema of a value in a request: a boolean, an integer or a string.
     pub schema: Value,
     /// A bare number is seconds.
@@ -241,15 +230,19 @@ fn parameter(key: &str, property: &Value) -> ServiceParameter {
     let capital = |word: &str| word[..1].to_ascii_uppercase() + &word[1..];
     let json_type = property.get("anyOf").and_then(|any_of| any_of.get(0)).unwrap_or(property);
     let mut schema = property.get(IN_REQUESTS).unwrap_or(json_type).clone();
+    let text = |schema: &Value, name: &str| schema.get(name).and_then(Value::as_str).map(str::to_owned);
+    let accepted_in_file = text(property, ACCEPTED).unwrap_or_default();
+    let accepted = text(&schema, ACCEPTED).unwrap_or_else(|| accepted_in_file.clone());
     if let Some(members) = schema.as_object_mut() {
-        members.retain(|name, _| !matches!(name.as_str(), "description" | "default"));
+        members.retain(|name, _| !matches!(name.as_str(), "description" | "default" | ACCEPTED));
     }
-    let description = property.get("description").and_then(Value::as_str).unwrap_or_default();
     ServiceParameter {
         key: key.to_owned(),
         name: field.split('_').map(capital).collect(),
         field,
-        description: description.replace('\n', " "),
+        description: text(property, "description").unwrap_or_default().replace('\n', " "),
+        accepted_in_file,
+        accepted,
         schema,
         is_time: property.get(IS_TIME).is_some(),
         // max-sends has a default, and can therefore not be removed.

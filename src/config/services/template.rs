@@ -6,6 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use smart_default::SmartDefault;
 
 use super::values::{Channels, note};
 use crate::config::kind::{As, Text};
@@ -30,7 +31,7 @@ const TEXTS: &str =
     "an object with a text for each language, such as {\"en\": \"{code} opens {friendly_name}\"}";
 
 /// A text for some channels, in one or more languages.
-#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, SmartDefault, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Template {
     /// Its name in config.json, from which its id is made.
@@ -38,12 +39,14 @@ pub struct Template {
     pub name: String,
     /// `HJ`.
     #[serde(skip, default = "Template::no_sid")]
+    #[default(Self::no_sid())]
     pub sid: Sid,
     /// What people call it. Without it, the template's name.
     #[serde(with = "As::<Text>")]
     pub friendly_name: String,
     /// Channels that it is for. Without it sms.
     #[serde(with = "As::<Channels>")]
+    #[default(vec![Channel::Sms])]
     pub channels: Vec<Channel>,
     /// Its text in each language. {code} is the code, `{friendly_name}` the service, {{name}} a place of its own.
     #[serde(deserialize_with = "translations")]
@@ -53,6 +56,7 @@ pub struct Template {
     #[serde(with = "As::<Option<LocaleTag>>")]
     pub default_locale: Option<Locale>,
     #[serde(skip)]
+    #[default(Timestamp::EPOCH)]
     pub created: Timestamp,
 }
 
@@ -65,20 +69,6 @@ pub struct Translation {
 /// The id of a template of config.json, or of one that is built in.
 pub fn template_sid(name: &str) -> Sid {
     Sid::of_name(SidKind::Template, "template", name)
-}
-
-impl Default for Template {
-    fn default() -> Self {
-        Self {
-            name: String::new(),
-            sid: Self::no_sid(),
-            friendly_name: String::new(),
-            channels: vec![Channel::Sms],
-            translations: Vec::new(),
-            default_locale: None,
-            created: Timestamp::EPOCH,
-        }
-    }
 }
 
 impl Template {
@@ -181,7 +171,7 @@ struct Tag(Locale);
 impl<'de> Deserialize<'de> for Tag {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let tag = Locale::parse(&String::deserialize(from)?);
-        let why = "must be under a language such as \"de\", \"pt-BR\" or \"zh-Hant\" (BCP 47)";
+        let why = "has a name that is no language. Name it by a language such as \"de\", \"pt-BR\" or \"zh-Hant\" (BCP 47)";
         tag.map(Self).ok_or_else(|| D::Error::custom(why))
     }
 }

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::template::template_sid;
 use crate::config::kind::{
-    CodeLife as AnyLife, Digits, IN_REQUESTS, Kind, Lockout, Named, Range, ServiceLife, Span, Whole,
-    WorkflowSends, kinds,
+    ACCEPTED, CodeLife as AnyLife, Digits, IN_REQUESTS, Kind, Lockout, Named, Range, ServiceLife, Span,
+    Whole, WorkflowSends, kinds,
 };
 use crate::config::values::Workflow;
 use crate::domain::{Channel, CodeLength, Sid, SidKind, Timestamp};
@@ -43,7 +43,10 @@ kinds! {
 
     /// The name of an alternative voice.
     TtsName -> String {
-        accepted: format!("1 to {TTS_NAME_LONGEST} characters in one line, without {{, }} and _CODE_"),
+        accepted: format!(
+            "a name of 1 to {TTS_NAME_LONGEST} characters on one line, without \"{{\", \"}}\" and \"_CODE_\", which mark \
+             places in messages"
+        ),
         schema: {
             "type": "string",
             "maxLength": TTS_NAME_LONGEST,
@@ -69,11 +72,7 @@ kinds! {
 
     /// How long a code can be used. The default service may have a life that others may not have.
     CodeLife -> Duration {
-        accepted: format!(
-            "{}: a number of seconds, or in config.json a text with units such as \"45s\", \"5m\" or \"1h30m\" ({})",
-            range_text::<ServiceLife>(),
-            ServiceLife::WHY
-        ),
+        accepted: Span::<ServiceLife>::accepted(),
         schema: {
             "anyOf": spellings::<Span<ServiceLife>>(),
             IS_TIME: true,
@@ -82,6 +81,7 @@ kinds! {
                 "minimum": ServiceLife::MIN.as_secs(),
                 "maximum": ServiceLife::MAX.as_secs(),
                 "example": 600,
+                ACCEPTED: seconds::<ServiceLife>(),
             },
         },
         read: |text| Span::<AnyLife>::read(text),
@@ -89,16 +89,16 @@ kinds! {
     }
 
     LockoutKind -> LockoutRule {
-        accepted: format!(
-            "\"growing\", or {}: a number of minutes (in requests of seconds), or a text with units such as \"45s\", \
-             \"5m\" or \"1h30m\" ({})",
-            range_text::<Lockout>(),
-            Lockout::WHY
-        ),
+        accepted: format!("\"growing\", or {}", Span::<Lockout>::accepted()),
         schema: {
             "anyOf": (lockout_spellings()),
             IS_TIME: true,
-            IN_REQUESTS: { "type": "string", "pattern": "^(growing|[0-9]{1,7})?$", "example": GROWING },
+            IN_REQUESTS: {
+                "type": "string",
+                "pattern": "^(growing|[0-9]{1,7})?$",
+                "example": GROWING,
+                ACCEPTED: format!("\"growing\", or {}", seconds::<Lockout>()),
+            },
         },
         read: |text| if text.trim().eq_ignore_ascii_case(GROWING) {
             Some(LockoutRule::Growing)
@@ -212,13 +212,16 @@ fn span_text(span: Duration) -> String {
     humantime::format_duration(span).to_string()
 }
 
-fn range_text<R: Range<Of = Duration>>() -> String {
-    format!("a time from {} to {}", span_text(R::MIN), span_text(R::MAX))
+/// What a request may give for a time.
+fn seconds<R: Range<Of = Duration>>() -> String {
+    format!("a number of seconds from {} to {} ({})", R::MIN.as_secs(), R::MAX.as_secs(), R::WHY)
 }
 
 /// The reason why a service that a user names cannot have this life of codes, as the end of a sentence.
 pub(super) fn check_life(life: Duration) -> Result<(), String> {
-    if ServiceLife::has(life) { Ok(()) } else { Err(format!("must be {}", CodeLife::accepted())) }
+    let [min, max] = [ServiceLife::MIN, ServiceLife::MAX].map(span_text);
+    let why = || format!("must be a time from {min} to {max} ({})", ServiceLife::WHY);
+    if ServiceLife::has(life) { Ok(()) } else { Err(why()) }
 }
 
 const GROWING: &str = "growing";
@@ -265,7 +268,7 @@ pub fn one_line(text: &str) -> Result<(), String> {
         return Err("must be one line, without control characters".to_owned());
     }
     if text.contains(['{', '}']) || text.contains("_CODE_") {
-        return Err("must not contain {, } or _CODE_, which stand for places in messages".to_owned());
+        return Err("must not contain \"{\", \"}\" or \"_CODE_\", which mark places in messages".to_owned());
     }
     Ok(())
 }

@@ -50,7 +50,7 @@ fn the_flag_beats_every_other_address() {
     assert_eq!(world.settings().listen, address("127.0.0.1", 9));
     assert_eq!(
         world.shows("listen address"),
-        ("127.0.0.1:9".to_owned(), "the command line, --listen".to_owned())
+        ("\"127.0.0.1:9\"".to_owned(), "the command line, --listen".to_owned())
     );
     let production = listening_on("[::1]:9").file("config.json", PRODUCTION);
     assert_eq!(production.settings().listen, address("::1", 9));

@@ -67,10 +67,10 @@ fn every_value_says_where_it_came_from() {
     for (key, value, origin) in [
         ("otp-length", "8", format!("{file}, key \"otp-length\"")),
         ("otp-max-attempts", "7", format!("{file}, key \"otp-max-trials\"")),
-        ("otp-timeout", "2m", ".env, ONCEWARD_OTP_TIMEOUT".to_owned()),
+        ("otp-timeout", "\"2m\"", ".env, ONCEWARD_OTP_TIMEOUT".to_owned()),
         ("brand", "\"Acme\"", "the environment, ONCEWARD_BRAND".to_owned()),
         ("data-dir", "\"d\"", "the command line, --data-dir".to_owned()),
-        ("otp-lock-timeout", "30m", "the default".to_owned()),
+        ("otp-lock-timeout", "\"30m\"", "the default".to_owned()),
         ("shards", "2", "the default, half the number of processors".to_owned()),
         ("key-file", "(not set)", "the default: server.key in data-dir, made at the first start".to_owned()),
     ] {

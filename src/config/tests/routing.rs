@@ -8,7 +8,7 @@ fn the_setting_orders_the_gateways() {
     let world = World::with_twilio().and_sinch().and_mada().through("Twilio;Mada:+35987,+35988;Sinch");
     assert_eq!(order(&world), [TwilioMessages, Mada, Sinch]);
     assert_eq!(world.settings().gateways.routing.entries()[1].prefixes, ["35987", "35988"]);
-    let shown = ("TwilioMessages;Mada:+35987,+35988;Sinch", "the environment, ONCEWARD_OTP_SMS_PROVIDER");
+    let shown = ("\"TwilioMessages;Mada:+35987,+35988;Sinch\"", "the environment, ONCEWARD_OTP_SMS_PROVIDER");
     assert_eq!(world.shows("gateways"), (shown.0.to_owned(), shown.1.to_owned()));
     assert_eq!(world.variable("ONCEWARD_OTP_TIMEOUT", "10m").warnings(), Vec::<String>::new());
 }

@@ -96,6 +96,6 @@ fn nothing_that_is_printed_holds_a_secret_or_a_whole_number() {
     for personal in ["4155552671", ACCOUNT] {
         assert!(!effective.contains(personal), "{effective}");
     }
-    assert_eq!(world.shows("TWILIO_PHONE_NUMBER").0, "+1415*****71");
-    assert_eq!(world.shows("TWILIO_ACCOUNT_SID").0, "AC0123...cdef");
+    assert_eq!(world.shows("TWILIO_PHONE_NUMBER").0, "\"+1415*****71\"");
+    assert_eq!(world.shows("TWILIO_ACCOUNT_SID").0, "\"AC0123...cdef\"");
 }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::*;
-use crate::config::services::{ConfiguredService, LockoutRule, Resend, Template, template_sid};
+use crate::config::services::{
+    ConfiguredService, LockoutRule, Resend, ServiceSettings, Template, template_sid,
+};
 use crate::domain::{Channel, Locale, Timestamp};
 
 fn service(members: &str) -> World {
@@ -85,6 +87,10 @@ fn every_mistake_in_a_service_is_told_with_its_path_and_what_is_accepted() {
         (r#""friendly-name": "Call 012345""#, &["services.shop.friendly-name", "more than 4 digits"]),
         (r#""friendly-name": "{code}""#, &["services.shop.friendly-name", "must not contain"]),
         (r#""test-numbers": {}"#, &["services.shop.test-numbers", "a list"]),
+        (r#""locale": null"#, &["services.shop.locale = null: it must be a language such as \"de\""]),
+        (r#""lockout": null"#, &["services.shop.lockout = null: it must be \"growing\", or a time"]),
+        (r#""friendly-name": null"#, &["services.shop.friendly-name = null: it must be a text"]),
+        (r#""test-numbers": null"#, &["services.shop.test-numbers", "a list"]),
     ] {
         let error = service(members).error();
         says(&error, parts);
@@ -92,6 +98,22 @@ fn every_mistake_in_a_service_is_told_with_its_path_and_what_is_accepted() {
     }
     let error = World::with_config(r#"{"services": {"shop12345": {}}}"#).error();
     says(&error, &["services.shop12345.friendly-name", "Without a friendly-name the service's name is it"]);
+}
+
+#[test]
+fn a_refused_request_hears_of_seconds_and_nothing_of_config_json() {
+    let refused = |key: &str, value: &str| {
+        let given = [(key.to_owned(), value.into())].into_iter().collect();
+        ServiceSettings::default().with(given).expect_err("an error").why
+    };
+    for (key, value, words) in [
+        ("code-life", "0s", "must be a number of seconds from 30 to 3600 ("),
+        ("lockout", "grow", "must be \"growing\", or a number of seconds from 1 to 2592000 ("),
+        ("locale", "german", "must be a language such as \"de\""),
+        ("tts-name", "{", "without \"{\", \"}\" and \"_CODE_\""),
+    ] {
+        says(&refused(key, value), &[words]);
+    }
 }
 
 #[test]
@@ -180,7 +202,10 @@ fn every_mistake_in_a_template_is_told_with_its_path() {
     for (members, parts) in [
         ("", &["templates.login.translations", "a text for each language"][..]),
         (r#""translations": {}"#, &["templates.login.translations"]),
-        (r#""translations": {"english please": "{code}"}"#, &["translations.english please", "BCP 47"]),
+        (
+            r#""translations": {"english please": "{code}"}"#,
+            &["translations.english please", "a name that is no language", "BCP 47"],
+        ),
         (r#""translations": {"en": "no place"}"#, &["translations.en = \"no place\"", "must contain {code}"]),
         (r#""translations": {"en": "{code} {hours}"}"#, &["{hours}"]),
         (r#""translations": {"en": 5}"#, &["translations.en", "must be a text"]),
@@ -188,6 +213,7 @@ fn every_mistake_in_a_template_is_told_with_its_path() {
         (&format!("{en}, \"default-locale\": \"de\""), &["one of the languages of translations"]),
         (&format!("{en}, \"channels\": \"mail\""), &["templates.login.channels", "\"whatsapp\""]),
         (&format!("{en}, \"channels\": []"), &["templates.login.channels"]),
+        (&format!("{en}, \"default-locale\": null"), &["templates.login.default-locale = null", "BCP 47"]),
         (&format!("{en}, \"friendly-name\": \"\""), &["templates.login.friendly-name", "1 to 64 characters"]),
     ] {
         let error = template(members).error();
