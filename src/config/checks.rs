@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use super::context::{ConfigErrors, Context, Report};
 use super::kind::{Kind, quoted, shown_json};
-use super::load::Context;
-use super::report::{ConfigErrors, Report};
 use super::settings::{
     Bounds, BreakerSettings, DeliverySettings, GatewaySettings, Inputs, ListenAddress, RetrySettings,
     WorkflowStep,
@@ -350,16 +349,4 @@ fn local_texts(channels: &Map<String, Value>, c: &mut Context) -> Vec<(String, L
         }
     }
     local
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_prints_as_it_is_dialled() {
-        for (host, text) in [("::1", "[::1]:3000"), ("localhost", "localhost:3000"), ("", ":3000")] {
-            assert_eq!(ListenAddress { host: host.to_owned(), port: 3000 }.to_string(), text);
-        }
-    }
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::report::Report;
+use super::context::Report;
 use super::schema::{PREFIX, VARIABLE_PREFIXES};
 use super::sources::read_text;
 

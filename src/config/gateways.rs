@@ -3,27 +3,26 @@
 //! A gateway is used when it has all it needs. Half a configuration is an error that names what is missing: a message that
 //! silently goes nowhere is the worst outcome of a forgotten variable.
 
-mod described;
-mod twilio;
-
 use std::sync::Arc;
 
 use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
-use super::kind::As;
-use super::load::Context;
+use super::context::Context;
+use super::http_gateway::HttpKeys;
+use super::kind::{As, Kind as _};
 use super::settings::{GatewaySettings, Inputs};
 use super::values::{
-    AccountSid, AccountToken, BaseUrl, Identifier, Login, Password, PlainUrl, SourceName, is_exposed,
+    AccountSid, AccountToken, BaseUrl, Identifier, Login, OwnNumber, Password, PlainUrl, SenderNumber,
+    SourceName, Token, TwilioSid, is_32_hex, is_exposed, is_twilio_host, is_twilio_sender, is_twilio_sid,
+    own_number,
 };
-use crate::domain::{Channel, GatewayName, ProviderName, Routing, Sid};
-use crate::gateway::{HttpGatewaySettings, MadaSettings, SinchSettings};
-
-pub use described::HttpGateway;
-use described::HttpKeys;
-use twilio::{Twilio, TwilioKeys};
+use crate::domain::{Channel, GatewayName, PhoneNumber, ProviderName, Routing, Sid};
+use crate::gateway::{
+    HttpGatewaySettings, MadaSettings, SinchSettings, TwilioAccount, TwilioSender, TwilioSettings,
+    TwilioVerifySettings, TwilioVoiceSettings, WhatsAppSender,
+};
 
 /// The variables whose values may be in files.
 #[derive(Default, Deserialize, Serialize, JsonSchema)]
@@ -58,6 +57,226 @@ pub struct AccountKeys {
 impl AccountKeys {
     pub const SID: &str = "ONCEWARD_ACCOUNT_SID";
     pub const TOKEN: &str = "ONCEWARD_AUTH_TOKEN";
+}
+
+/// Where Twilio's APIs answer, unless a private gateway stands in.
+const API_URL: &str = "https://api.twilio.com";
+const VERIFY_URL: &str = "https://verify.twilio.com";
+
+const AUTH_TOKEN: &str = "TWILIO_AUTH_TOKEN";
+const PHONE_NUMBER: &str = "TWILIO_PHONE_NUMBER";
+const MESSAGING_SERVICE_SID: &str = "TWILIO_MESSAGING_SERVICE_SID";
+const SERVICES_ID: &str = "TWILIO_SERVICES_ID";
+const VOICE_NUMBER: &str = "TWILIO_VOICE_NUMBER";
+const WHATSAPP_NUMBER: &str = "TWILIO_WHATSAPP_NUMBER";
+const BASE_URL: &str = "TWILIO_BASE_URL";
+
+#[derive(Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default)]
+struct TwilioKeys {
+    /// The account's SID.
+    #[serde(rename = "TWILIO_ACCOUNT_SID", with = "As::<Option<TwilioSid<'A', 'C'>>>")]
+    account_sid: Option<String>,
+    /// The account's auth token.
+    #[serde(rename = "TWILIO_AUTH_TOKEN", with = "As::<Option<Token>>")]
+    auth_token: Option<SecretString>,
+    /// Whom messages come from.
+    #[serde(rename = "TWILIO_PHONE_NUMBER", with = "As::<Option<SenderNumber>>")]
+    phone_number: Option<String>,
+    /// A messaging service instead of a number.
+    #[serde(rename = "TWILIO_MESSAGING_SERVICE_SID", with = "As::<Option<TwilioSid<'M', 'G'>>>")]
+    messaging_service_sid: Option<String>,
+    /// The SID of a Verify service.
+    #[serde(rename = "TWILIO_SERVICES_ID", with = "As::<Option<TwilioSid<'V', 'A'>>>")]
+    services_id: Option<String>,
+    /// The number that calls.
+    #[serde(rename = "TWILIO_VOICE_NUMBER", with = "As::<Option<OwnNumber>>")]
+    voice_number: Option<PhoneNumber>,
+    /// The number of `WhatsApp` messages.
+    #[serde(rename = "TWILIO_WHATSAPP_NUMBER", with = "As::<Option<OwnNumber>>")]
+    whatsapp_number: Option<PhoneNumber>,
+    /// Where Twilio's APIs answer.
+    #[serde(rename = "TWILIO_BASE_URL", with = "As::<Option<BaseUrl>>")]
+    base_url: Option<Arc<str>>,
+}
+
+/// What Twilio can do with what is given.
+struct Twilio {
+    messages: Complete<TwilioSettings>,
+    voice: Complete<TwilioVoiceSettings>,
+    /// Codes that Twilio makes itself.
+    verify: Complete<TwilioVerifySettings>,
+    /// Whether ids and senders must be of Twilio's own forms: a private gateway may have others.
+    strict: bool,
+}
+
+impl Twilio {
+    const fn is_set(&self) -> bool {
+        is_set(&self.messages) || is_set(&self.verify) || is_set(&self.voice)
+    }
+}
+
+/// Whether a Verify service looks as Twilio's do: an error where it is used. The Redis version's files have one that
+/// nothing uses.
+fn verify_fits(verify: &TwilioVerifySettings, used: bool, c: &mut Context) -> bool {
+    if used {
+        sid_fits::<'V', 'A'>(SERVICES_ID, &verify.service_sid, c)
+    } else {
+        is_twilio_sid("VA", &verify.service_sid)
+    }
+}
+
+/// What to set where nothing can be sent with.
+const SENDER: &str =
+    "TWILIO_PHONE_NUMBER (or TWILIO_MESSAGING_SERVICE_SID, or TWILIO_SERVICES_ID for Verify)";
+
+impl TwilioKeys {
+    fn complete(self, inputs: &Inputs, c: &mut Context) -> Twilio {
+        let needs: [&[&str]; 3] = [
+            &["TWILIO_ACCOUNT_SID"],
+            &[AUTH_TOKEN, "TWILIO_AUTHTOKEN"],
+            &[PHONE_NUMBER, MESSAGING_SERVICE_SID, SERVICES_ID, VOICE_NUMBER],
+        ];
+        let begun = is_begun("Twilio", &needs, &[WHATSAPP_NUMBER, BASE_URL], c);
+        if matches!(begun, Ok(false)) {
+            return Twilio { messages: Ok(None), voice: Ok(None), verify: Ok(None), strict: true };
+        }
+        let strict = !c.is_wrong(BASE_URL) && self.base_url.as_deref().is_none_or(is_twilio_host);
+        let (api, of_verify) = self.addresses(c);
+        let account = self.account(strict, c);
+        let at = |base_url: String| account.clone().map(|account| TwilioAccount { base_url, ..account });
+        let verify = at(of_verify).zip(self.services_id.clone());
+        let verify = verify.map(|(account, service_sid)| TwilioVerifySettings { account, service_sid });
+        let sender = self.sender(strict, c);
+        let calls_from = self.calls_from(c);
+        let voice = at(api.clone()).zip(calls_from).map(|(account, from)| TwilioVoiceSettings {
+            account,
+            from: from.e164(),
+            gate: inputs.voice_gate,
+            ring_for: inputs.voice_ring_for,
+        });
+        let whatsapp = self.whatsapp(strict, inputs.whatsapp_content_sid.as_deref(), c);
+        let messages = at(api).zip(sender).map(|(account, sender)| TwilioSettings {
+            account,
+            sender,
+            whatsapp,
+            feedback: inputs.conversion_feedback,
+        });
+        let has_sender = c.is_set(PHONE_NUMBER) || c.is_set(MESSAGING_SERVICE_SID);
+        if c.is_set(WHATSAPP_NUMBER) && !has_sender {
+            c.report.warn(
+                "TWILIO_WHATSAPP_NUMBER is not used: it belongs to Twilio Messages, and there is neither a \
+                 TWILIO_PHONE_NUMBER nor a TWILIO_MESSAGING_SERVICE_SID",
+            );
+        }
+        let [has_verify, has_voice] = [SERVICES_ID, VOICE_NUMBER].map(|name| c.is_set(name));
+        // That nothing at all can be sent with was noted.
+        let has_messages = has_sender || begun.is_err() && !has_verify && !has_voice;
+        Twilio {
+            messages: complete(messages, has_messages),
+            voice: complete(voice, has_voice || calls_from.is_some()),
+            verify: complete(verify, has_verify),
+            strict,
+        }
+    }
+
+    /// Where messages and calls go, and where Verify answers. Twilio's own APIs have a host each; what stands in for Twilio
+    /// has one for all.
+    fn addresses(&self, c: &mut Context) -> (String, String) {
+        let Some(url) = &self.base_url else {
+            if !c.is_set(BASE_URL) {
+                c.row(BASE_URL, format!("{API_URL} and {VERIFY_URL}"), "the default");
+            }
+            return (API_URL.to_owned(), VERIFY_URL.to_owned());
+        };
+        warn_if_exposed("TWILIO_BASE_URL begins with", url, c);
+        let verify =
+            if is_twilio_host(url) { url.replacen("://api.", "://verify.", 1) } else { url.to_string() };
+        (url.to_string(), verify)
+    }
+
+    /// The account without its address. `None` after an error.
+    fn account(&self, strict: bool, c: &mut Context) -> Option<TwilioAccount> {
+        let sid = self.account_sid.clone();
+        let sid = sid.filter(|sid| !strict || sid_fits::<'A', 'C'>("TWILIO_ACCOUNT_SID", sid, c));
+        let token = self.auth_token.clone();
+        let token = token.filter(|token| !strict || token_fits(token.expose_secret(), c));
+        Some(TwilioAccount { account_sid: sid?, auth_token: token?, base_url: String::new() })
+    }
+
+    /// Where text messages come from: a messaging service before a number. `None` after an error, or when there is neither.
+    fn sender(&self, strict: bool, c: &mut Context) -> Option<TwilioSender> {
+        if c.is_set(MESSAGING_SERVICE_SID) {
+            let sid = self.messaging_service_sid.clone();
+            let sid = sid.filter(|sid| !strict || sid_fits::<'M', 'G'>(MESSAGING_SERVICE_SID, sid, c));
+            return sid.map(TwilioSender::MessagingService);
+        }
+        let number = self.phone_number.clone()?;
+        if strict && !is_twilio_sender(&number) {
+            let problem = "it must be a phone number such as +14155552671 that can exist, a short code of 3 to 8 digits, or \
+                           a name of at most 11 letters, digits, spaces, +, -, _ and &, one of them a letter";
+            c.wrong(PHONE_NUMBER, None, problem);
+            return None;
+        }
+        Some(TwilioSender::Number(number))
+    }
+
+    /// The number of calls: its own, or that of text messages.
+    fn calls_from(&self, c: &Context) -> Option<PhoneNumber> {
+        if c.is_set(VOICE_NUMBER) {
+            return self.voice_number;
+        }
+        self.phone_number.as_ref().and_then(|number| own_number(number))
+    }
+
+    fn whatsapp(&self, strict: bool, content_sid: Option<&str>, c: &mut Context) -> Option<WhatsAppSender> {
+        if c.is_set(WHATSAPP_NUMBER) && content_sid.is_none() {
+            c.report.warn(
+                "TWILIO_WHATSAPP_NUMBER is given without whatsapp-content-sid: WhatsApp delivers texts of one's own only to \
+                 people who have written within the last day",
+            );
+        }
+        if !c.is_set(WHATSAPP_NUMBER) && content_sid.is_some() {
+            c.report.warn("whatsapp-content-sid is not used: there is no TWILIO_WHATSAPP_NUMBER");
+        }
+        let content_sid =
+            content_sid.filter(|sid| !strict || sid_fits::<'H', 'X'>("whatsapp-content-sid", sid, c));
+        let number = self.whatsapp_number?.e164();
+        Some(WhatsAppSender { number, content_sid: content_sid.map(str::to_owned) })
+    }
+}
+
+/// Settings that are absent after an error only, where they are `given`.
+fn complete<T>(settings: Option<T>, given: bool) -> Complete<T> {
+    if given { settings.map(Some).ok_or(Reported) } else { Ok(None) }
+}
+
+/// Whether an id looks as Twilio's do; notes it when not.
+fn sid_fits<const A: char, const B: char>(variable: &str, sid: &str, c: &mut Context) -> bool {
+    let fits = is_twilio_sid(&format!("{A}{B}"), sid);
+    if !fits {
+        c.wrong(variable, None, format!("it must be {}", TwilioSid::<A, B>::accepted()));
+    }
+    fits
+}
+
+/// Whether it can be a token at all. Twilio promises no form, so one that is not of today's form gets a warning only; the
+/// commonest reason is a key of another kind, or a piece that was lost.
+fn token_fits(token: &str, c: &mut Context) -> bool {
+    if !token.bytes().any(|b| b.is_ascii_alphanumeric()) {
+        let problem = "it has neither letters nor digits, so it is no token. Twilio's console shows the account's auth \
+                       token: 32 hexadecimal digits";
+        c.wrong(AUTH_TOKEN, None, problem);
+        return false;
+    }
+    if !is_32_hex(token) {
+        let origin = c.origin(AUTH_TOKEN);
+        c.report.warn(format!(
+            "TWILIO_AUTH_TOKEN is not of 32 hexadecimal digits, as Twilio's console shows auth tokens; if Twilio refuses it, \
+             look there (secrets of API keys do not work here); given by {origin}"
+        ));
+    }
+    true
 }
 
 #[derive(Default, Deserialize, Serialize, JsonSchema)]
@@ -140,10 +359,10 @@ fn warn_if_exposed(what: &str, url: &str, c: &mut Context) {
 }
 
 /// Something is wrong, and was noted.
-struct Reported;
+pub struct Reported;
 
 /// The settings of a gateway; none when nothing of it is given.
-type Complete<T> = Result<Option<T>, Reported>;
+pub type Complete<T> = Result<Option<T>, Reported>;
 
 /// Whether a gateway is configured, rightly or not.
 const fn is_set<T>(complete: &Complete<T>) -> bool {
@@ -158,8 +377,7 @@ fn is_begun(gateway: &str, needs: &[&[&str]], further: &[&str], c: &mut Context)
         return Ok(false);
     }
     let missing = needs.iter().filter(|need| !need.iter().any(|name| c.is_set(name)));
-    let missing: Vec<&str> =
-        missing.map(|need| if need.len() > 2 { twilio::SENDER } else { need[0] }).collect();
+    let missing: Vec<&str> = missing.map(|need| if need.len() > 2 { SENDER } else { need[0] }).collect();
     if missing.is_empty() {
         return Ok(true);
     }
@@ -285,7 +503,7 @@ impl Configured {
         GatewaySettings {
             twilio_messages: messages.ok().flatten(),
             twilio_voice: voice.ok().flatten().filter(|_| calls_through_twilio),
-            twilio_verify: verify.filter(|verify| !strict || twilio::verify_fits(verify, verify_used, c)),
+            twilio_verify: verify.filter(|verify| !strict || verify_fits(verify, verify_used, c)),
             sinch: self.sinch.ok().flatten(),
             mada: self.mada.ok().flatten(),
             http: self.http.ok().flatten(),

@@ -11,7 +11,7 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tracing::Level;
 
 use super::settings::{AnswerSet, LogFormat};
@@ -175,7 +175,7 @@ pub fn shortened(text: String) -> String {
 }
 
 /// An object, or a text that is one: a variable has no other way to spell it.
-pub fn object_of(value: &Value) -> Option<serde_json::Map<String, Value>> {
+pub fn object_of(value: &Value) -> Option<Map<String, Value>> {
     match value {
         Value::Object(members) => Some(members.clone()),
         Value::String(text) => serde_json::from_str(text).ok(),
@@ -183,13 +183,21 @@ pub fn object_of(value: &Value) -> Option<serde_json::Map<String, Value>> {
     }
 }
 
-/// Declares kinds of one value that is read from a text: the accepted text, the schema, how it is read, how it is shown.
+/// What is shown of objects that have names.
+pub fn names(members: &Map<String, Value>) -> Value {
+    json!(members.keys().map(String::as_str).collect::<Vec<_>>().join(", "))
+}
+
+/// Declares kinds of one value that is read from a text: what is accepted, the schema, how it is read, and how it is shown
+/// where that is not as serde does.
 macro_rules! kinds {
+    (@shown) => { |value| serde_json::json!(value) };
+    (@shown |$it:ident| $shown:expr) => { |$it| $shown };
     ($($(#[$doc:meta])* $name:ident -> $value:ty {
         accepted: $accepted:expr,
         schema: $schema:tt,
         read: |$text:ident| $read:expr,
-        shown: |$it:ident| $shown:expr $(,)?
+        $(shown: |$it:ident| $shown:expr,)?
     })*) => {$(
         $(#[$doc])*
         pub struct $name;
@@ -201,8 +209,10 @@ macro_rules! kinds {
                 $read
             }
 
-            fn shown($it: &Self::Value) -> serde_json::Value {
-                $shown
+            fn shown(value: &Self::Value) -> serde_json::Value {
+                let shown: fn(&Self::Value) -> serde_json::Value =
+                    $crate::config::kind::kinds!(@shown $(|$it| $shown)?);
+                shown(value)
             }
 
             fn accepted() -> String {
@@ -258,14 +268,12 @@ kinds! {
             { "type": "string", "pattern": "^\\s*([Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee])\\s*$" },
         ]},
         read: |text| text.trim().to_ascii_lowercase().parse().ok(),
-        shown: |flag| json!(flag),
     }
 
     Text -> String {
         accepted: "a text",
         schema: { "type": ["string", "number", "boolean"] },
         read: |text| Some(text.to_owned()),
-        shown: |text| json!(text),
     }
 }
 
@@ -352,7 +360,7 @@ pub trait Range {
 }
 
 /// A whole number within limits.
-pub struct Whole<R>(PhantomData<R>);
+pub struct Whole<R, T = u64>(PhantomData<(R, T)>);
 
 impl<R: Range<Of = u64>> Whole<R> {
     /// Checks a number that no configuration gave.
@@ -366,14 +374,14 @@ impl<R: Range<Of = u64>> Whole<R> {
     }
 }
 
-impl<R: Range<Of = u64>> Kind for Whole<R> {
-    type Value = u64;
+impl<R: Range<Of = u64>, T: TryFrom<u64> + Serialize> Kind for Whole<R, T> {
+    type Value = T;
 
-    fn read(text: &str) -> Option<u64> {
-        text.trim().parse().ok().filter(|number| R::has(*number))
+    fn read(text: &str) -> Option<T> {
+        text.trim().parse().ok().filter(|number| R::has(*number))?.try_into().ok()
     }
 
-    fn shown(number: &u64) -> Value {
+    fn shown(number: &T) -> Value {
         json!(number)
     }
 
@@ -496,63 +504,3 @@ ranges! { Duration {
     TrackerAge in SECOND; MINUTE, DAY.saturating_mul(366); "it is kept on the disk for so long";
     StopBudget in SECOND; Duration::ZERO, MINUTE.saturating_mul(10); "the process lingers for this long";
 }}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_bare_number_counts_in_the_unit_of_its_key() {
-        assert_eq!(Span::<CodeLife>::read("30"), Some(Duration::from_secs(30)));
-        assert_eq!(Span::<Lockout>::read("30"), Some(Duration::from_secs(1_800)));
-    }
-
-    #[test]
-    fn a_time_with_units_is_itself_whatever_the_unit_of_its_key() {
-        for (text, millis) in
-            [("45s", 45_000), ("5m", 300_000), ("1h30m", 5_400_000), (" 1h 30m ", 5_400_000)]
-        {
-            let expected = Some(Duration::from_millis(millis));
-            assert_eq!(Span::<CodeLife>::read(text), expected, "{text}");
-            assert_eq!(Span::<Lockout>::read(text), expected, "{text}");
-        }
-        assert_eq!(Span::<WorkBudget>::read("500ms"), Some(Duration::from_millis(500)));
-    }
-
-    #[test]
-    fn the_limits_of_a_range_belong_to_it() {
-        for (text, life) in [("1", Some(SECOND)), ("24h", Some(DAY)), ("0", None), ("86401", None)] {
-            assert_eq!(Span::<CodeLife>::read(text), life, "{text}");
-        }
-        for (text, attempts) in [("1", Some(1)), ("100", Some(100)), ("0", None), ("101", None)] {
-            assert_eq!(Whole::<Attempts>::read(text), attempts, "{text}");
-        }
-    }
-
-    #[test]
-    fn what_is_no_time_and_no_number_is_refused() {
-        for text in
-            ["", " ", "soon", "-5", "5 parsecs", "1.5", "99999999999999999999999", "18446744073709551615m"]
-        {
-            assert_eq!(Span::<CodeLife>::read(text), None, "{text:?}");
-            assert_eq!(Whole::<Attempts>::read(text), None, "{text:?}");
-        }
-    }
-
-    #[test]
-    fn a_flag_is_true_or_false_in_any_case_and_nothing_else() {
-        for (text, flag) in [("true", true), (" TRUE ", true), ("False", false)] {
-            assert_eq!(Flag::read(text), Some(flag), "{text:?}");
-        }
-        for text in ["", "yes", "1", "0", "on", "truee"] {
-            assert_eq!(Flag::read(text), None, "{text:?}");
-        }
-    }
-
-    #[test]
-    fn a_choice_lists_its_names_when_it_is_wrong() {
-        assert_eq!(Choice::<Level>::read("verbose"), None);
-        assert_eq!(Choice::<Level>::accepted(), "one of \"error\", \"warn\", \"info\", \"debug\", \"trace\"");
-        assert_eq!(Choice::<AnswerSet>::read("As-Built"), Some(AnswerSet::AsBuilt));
-    }
-}

@@ -2,20 +2,16 @@
 
 use std::path::Path;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
-use serde_path_to_error::Segment;
-
 use super::checks;
+use super::context::{ConfigErrors, Context, Effective, NOT_SET};
 use super::gateways::{self, AccountKeys, Variables};
-use super::kind::{Kind, Range, Shards, quoted, shortened, shown_json, text_of};
-use super::report::{ConfigErrors, Effective, NOT_SET, NOT_SHOWN, Report};
+use super::kind::{Kind, Range, Shards, quoted};
 use super::schema::Names;
 use super::services::{self, AccountSettings, RegistrySettings};
 use super::settings::{Inputs, Keys, OWN_BRAND, Settings, StorageSettings, TlsFiles};
-use super::sources::{RawValues, Sources};
-use super::values::{Brand, may_hold_password};
+use super::sources::Sources;
+use super::templates;
+use super::values::Brand;
 use crate::domain::ApiSecret;
 use crate::engine::Policy;
 use crate::template::Templates;
@@ -67,7 +63,8 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
             "the default, half the number of processors",
         );
     }
-    let (keys, variables): (Keys, Variables) = (c.read_keys(), c.read_variables());
+    let keys: Keys = c.read(|names| &names.keys);
+    let variables: Variables = c.read(|names| &names.variables);
     let settings = resolve(keys, variables, &sources.working_dir, &mut c);
     let warnings = c.report.finish()?;
     Ok(Loaded { settings, warnings, effective: c.rows })
@@ -77,7 +74,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
 /// credentials, which they may not be allowed to read.
 pub fn load_storage(sources: &Sources) -> Result<StorageSettings, ConfigErrors> {
     let mut c = Context::of_some(sources, &OF_STORAGE);
-    let keys: Keys = c.read_keys();
+    let keys: Keys = c.read(|names| &names.keys);
     c.report.finish()?;
     Ok(storage(&keys.settings, &sources.working_dir))
 }
@@ -86,7 +83,8 @@ pub fn load_storage(sources: &Sources) -> Result<StorageSettings, ConfigErrors> 
 /// gateways is not read: it needs none of their credentials.
 pub fn load_keys(sources: &Sources) -> Result<KeysSettings, ConfigErrors> {
     let mut c = Context::of_some(sources, &[&OF_STORAGE[..], &OF_SERVICES].concat());
-    let (Keys { settings, inputs }, variables): (Keys, Variables) = (c.read_keys(), c.read_variables());
+    let Keys { settings, inputs } = c.read(|names| &names.keys);
+    let variables: Variables = c.read(|names| &names.variables);
     let (policy, brand) = (inputs.policy(), brand(&inputs, &mut c));
     // The texts were checked when the server started.
     let registry = registry(inputs, variables.account, &Templates::new("", ""), &mut c);
@@ -98,152 +96,6 @@ pub fn load_keys(sources: &Sources) -> Result<KeysSettings, ConfigErrors> {
 /// more of them one message and one commit carry (`docs/internals/decisions/0018-speed.md`).
 pub const fn default_shards(parallelism: usize) -> usize {
     parallelism.div_ceil(2)
-}
-
-/// What the sources say, and what was found while it is read.
-pub struct Context {
-    pub raw: RawValues,
-    pub names: Names,
-    pub report: Report,
-    pub rows: Vec<Effective>,
-}
-
-impl Context {
-    /// With everything that the sources say.
-    pub fn of(sources: &Sources, names: Names) -> Self {
-        let (raw, mut report, of_environment) = RawValues::merge(sources, &names);
-        report.extend(of_environment);
-        Self { raw, names, report, rows: Vec::new() }
-    }
-
-    /// With these keys and variables alone. Only what is wrong with them, or with config.json as a whole, is an error.
-    fn of_some(sources: &Sources, wanted: &[&str]) -> Self {
-        let names = Names::known();
-        let (mut raw, report, _) = RawValues::merge(sources, &names);
-        raw.values.retain(|key, _| wanted.contains(&key.as_str()));
-        Self { raw, names, report, rows: Vec::new() }
-    }
-
-    pub fn origin(&self, key: &str) -> String {
-        self.raw.origin(key).unwrap_or("the default").to_owned()
-    }
-
-    /// Whether a key or variable is given, rightly or not.
-    pub fn is_set(&self, name: &str) -> bool {
-        self.raw.origin(name).is_some() || self.is_wrong(name)
-    }
-
-    /// Whether an error about a key or variable was noted: nothing else follows from its value.
-    pub fn is_wrong(&self, name: &str) -> bool {
-        self.report.is_about(&[name.to_ascii_uppercase().replace('-', "_").as_str()])
-    }
-
-    /// Adds something that follows from several keys to what `--print-config` shows.
-    pub fn row(&mut self, key: &str, value: impl Into<Value>, origin: &str) {
-        self.rows.retain(|row| row.key != key);
-        let value = match value.into() {
-            Value::String(text) if [NOT_SET, NOT_SHOWN].contains(&text.as_str()) => text,
-            value => value.to_string(),
-        };
-        self.rows.push(Effective { key: key.to_owned(), value, origin: origin.to_owned() });
-    }
-
-    /// Notes that the value of a key is wrong in itself, or beside others.
-    pub fn wrong(&mut self, key: &str, given: Option<String>, problem: impl Into<String>) {
-        let origin = self.raw.origin(key).map(str::to_owned);
-        self.report.wrong(key, given, problem, origin);
-    }
-
-    pub fn read_keys<T: DeserializeOwned + Default + Serialize>(&mut self) -> T {
-        let known = self.names.keys.clone();
-        self.read(&known)
-    }
-
-    fn read_variables(&mut self) -> Variables {
-        let known = self.names.variables.clone();
-        self.read(&known)
-    }
-
-    /// Reads what a settings struct knows. Wrong values are noted and their defaults taken, so that all of them are found.
-    fn read<T: DeserializeOwned + Default + Serialize>(&mut self, known: &Map<String, Value>) -> T {
-        let values = self.raw.values.iter().filter(|(key, _)| known.contains_key(*key));
-        let values = values.map(|(key, value)| (key.clone(), value.clone())).collect();
-        let read: Option<T> = read_members(values, |key, value, problem| {
-            let (schema, value) = (&known[key], value.unwrap_or(&Value::Null));
-            let text = text_of(value);
-            let is_url = schema["format"].as_str().is_some_and(|format| format.starts_with("uri"));
-            let secret =
-                schema["writeOnly"] == true || is_url && text.as_deref().is_some_and(may_hold_password);
-            let lists = schema["anyOf"][0]["type"] == "array";
-            let given = match value {
-                Value::Array(items) if lists => {
-                    let items: Vec<String> = items.iter().map(shown_json).collect();
-                    shortened(format!("[{}]", items.join(", ")))
-                }
-                value => shown_json(value),
-            };
-            let given = (text.is_none() || !secret).then_some(given);
-            self.report.wrong(key, given, problem, self.raw.origin(key).map(str::to_owned));
-        });
-        let read = read.unwrap_or_default();
-        if let Ok(Value::Object(members)) = serde_json::to_value(&read) {
-            for (key, value) in members.into_iter().filter(|(_, value)| !value.is_null()) {
-                let origin = self.origin(&key);
-                self.row(&key, value, &origin);
-            }
-        }
-        read
-    }
-}
-
-/// Reads the members of an object, each by itself, so that every wrong one is found: `wrong` gets its path, its value unless
-/// it is missing, and what is wrong. The result lacks what is wrong; `None` when a member is missing.
-pub fn read_members<T: DeserializeOwned>(
-    mut members: Map<String, Value>,
-    mut wrong: impl FnMut(&str, Option<&Value>, &str),
-) -> Option<T> {
-    let missing = |why: &str| Some(why.strip_prefix("missing field `")?.strip_suffix('`')?.to_owned());
-    let mut left_out = Vec::new();
-    members.retain(|name, value| {
-        loop {
-            let one = Value::Object([(name.clone(), value.clone())].into_iter().collect());
-            let Err(error) = serde_path_to_error::deserialize::<_, T>(&one) else { return true };
-            let mut place: Vec<String> = error.path().iter().map(Segment::to_string).collect();
-            let why = error.inner().to_string();
-            if missing(&why).is_some() {
-                return true;
-            }
-            // The path ends where structs are flattened.
-            if place.first() != Some(name) {
-                place = vec![name.clone()];
-            }
-            let problem = why
-                .rsplit_once(", expected ")
-                .map_or_else(|| format!("it {why}"), |(_, expected)| format!("it must be {expected}"));
-            let path = place.join(".");
-            // Beside a wrong member of a member there may be others.
-            if let Some(part) = take(value, &place[1..]) {
-                wrong(&path, Some(&part), &problem);
-            } else {
-                wrong(&path, Some(value), &problem);
-                left_out.push(name.clone());
-                return false;
-            }
-        }
-    });
-    let read = T::deserialize(Value::Object(members));
-    if let Some(name) = read.as_ref().err().and_then(|error| missing(&error.to_string()))
-        && !left_out.contains(&name)
-    {
-        wrong(&name, None, "it is missing");
-    }
-    read.ok()
-}
-
-/// Takes the member at this place out of nested objects.
-fn take(object: &mut Value, place: &[String]) -> Option<Value> {
-    let (last, outer) = place.split_last()?;
-    outer.iter().try_fold(object, |value, name| value.get_mut(name))?.as_object_mut()?.remove(last)
 }
 
 /// Works out what follows from several keys, and checks them against each other.
@@ -338,11 +190,10 @@ fn brand(inputs: &Inputs, c: &mut Context) -> String {
 
 /// Services, templates and the account, without what follows from the address.
 fn registry(inputs: Inputs, account: AccountKeys, checks: &Templates, c: &mut Context) -> RegistrySettings {
-    let [of_templates, of_services] = ["templates", "services"].map(|key| c.origin(key));
-    let mut reader = services::Reader { origin: &of_templates, report: &mut c.report };
-    let templates = reader.templates(inputs.templates.unwrap_or_default(), checks);
-    reader.origin = &of_services;
-    let services = reader.services(inputs.services.unwrap_or_default(), &templates);
+    let templates = inputs.templates.unwrap_or_default();
+    let templates = templates::read(templates, checks, &mut c.part("templates"));
+    let services = inputs.services.unwrap_or_default();
+    let services = services::read(services, &templates, &mut c.part("services"));
     RegistrySettings { services, templates, account: account_of(account, c), ..RegistrySettings::default() }
 }
 

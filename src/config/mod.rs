@@ -7,20 +7,22 @@
 #![expect(missing_docs, reason = "a field whose name says all needs no comment")]
 
 mod checks;
+mod context;
 mod dotenv;
 mod gateways;
+mod http_gateway;
 pub(crate) mod kind;
 mod load;
-mod report;
 mod schema;
 pub mod services;
 mod settings;
 mod sources;
+pub(crate) mod templates;
 pub(crate) mod values;
 
+pub use context::{ConfigError, ConfigErrors, Effective};
 pub use kind::SettingError;
 pub use load::{KeysSettings, Loaded, default_shards, load, load_keys, load_storage};
-pub use report::{ConfigError, ConfigErrors, Effective};
 pub use schema::json_schema;
 pub use services::RegistrySettings;
 pub use settings::{

@@ -63,6 +63,15 @@ pub fn object<T: JsonSchema>() -> Schema {
     json_schema!({ "type": "object", "properties": properties })
 }
 
+/// The schema of objects by their names.
+pub fn by_name(object: &Value) -> Schema {
+    json_schema!({
+        "type": "object",
+        "propertyNames": { "pattern": "^[A-Za-z0-9_-]{1,64}$" },
+        "additionalProperties": object,
+    })
+}
+
 /// A default of nothing is none.
 fn drop_empty_defaults(value: &mut Value) {
     if let Value::Object(members) = value {

@@ -10,17 +10,18 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use smart_default::SmartDefault;
 
-use super::gateways::HttpGateway;
+use super::http_gateway::HttpGateway;
 use super::kind::{
     As, Attempts, BodyBytes, BreakerFailures, BreakerWait, Choice, CodeLife, Commands, CommandsPerNumber,
     Connections, Digits, Flag, IdleWait, Lockout, Numbers, Port, RequestWait, Retries, RetryWait, RingTime,
     Sends, SendsWaiting, Shards, Span, StopBudget, Text, TrackerAge, TrackerSize, Whole, WorkBudget,
     WorkflowSends,
 };
-use super::services::{RegistrySettings, ServicesObject, TemplatesObject};
+use super::services::{RegistrySettings, ServicesObject};
+use super::templates::TemplatesObject;
 use super::values::{
     BaseUrl, Brand, FilePath, Host, HostPort, Ignored, LocaleTag, MessageText, MessageTexts, RegionChoice,
-    Sid, WebDomain, Workflow,
+    TwilioSid, WebDomain, Workflow,
 };
 use crate::domain::{Channel, CodeLength, GatewayName, Locale, Region, Routing};
 use crate::engine::{Lockout as LockoutKind, Policy, SendOptions, SendRules};
@@ -191,7 +192,7 @@ pub struct Inputs {
     #[default(Duration::from_secs(25))]
     pub voice_ring_for: Duration,
     /// Approved `WhatsApp` template of Twilio, HX..., whose first variable is the code.
-    #[serde(with = "As::<Option<Sid<'H', 'X'>>>")]
+    #[serde(with = "As::<Option<TwilioSid<'H', 'X'>>>")]
     pub whatsapp_content_sid: Option<String>,
     /// Whether Twilio is told which messages led to a verified number.
     #[serde(with = "As::<Flag>")]

@@ -10,9 +10,9 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
+use super::context::Report;
 use super::dotenv;
 use super::kind::{quoted, shown_json, text_of};
-use super::report::Report;
 use super::schema::{ALIASES, FILE_SUFFIX, Names, PREFIX, VARIABLE_PREFIXES, nearest, suggestion, variable};
 use super::values::host_variable;
 

@@ -1,4 +1,4 @@
-//! The kinds of single keys and variables: names, addresses, texts, credentials.
+//! The kinds of single keys, variables and members of services: names, addresses, texts, credentials.
 
 use std::net::Ipv6Addr;
 use std::path::PathBuf;
@@ -10,15 +10,32 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use url::{Host as UrlHost, Url};
 
-use super::kind::{IN_REQUESTS, Kind, Span, StepWait, Text, kinds, objects};
-use super::report::NOT_SHOWN;
+use super::context::NOT_SHOWN;
+use super::kind::{
+    self, ACCEPTED, Digits, IN_REQUESTS, Kind, Lockout, Range, ServiceLife, Span, StepWait, Text, UNIT,
+    Whole, kinds, objects,
+};
+use super::services::LockoutRule;
 use super::settings::{ListenAddress, WorkflowStep};
-use crate::domain::{Channel, Locale, PhoneNumber, Region, Sid as AccountId, SidKind};
+use crate::domain::{Channel, CodeLength, Locale, PhoneNumber, Region, Sid, SidKind, Timestamp};
 use crate::net::is_loopback_host;
 use crate::template;
 
 /// Language, script and region in requests; empty for none.
 const LANGUAGE: &str = "^([A-Za-z]{2,3}([-_][A-Za-z]{4})?([-_]([A-Za-z]{2}|[0-9]{3}))?)?$";
+
+const TTS_NAME_LONGEST: usize = 64;
+
+/// A text without control characters and braces.
+const LINE: &str = r"^[^\x00-\x1f\x7f-\x9f{}]*$";
+
+/// The same with so few digits that they cannot be taken for a code.
+const NAME: &str = r"^[^0-9\x00-\x1f\x7f-\x9f{}]*([0-9][^0-9\x00-\x1f\x7f-\x9f{}]*){0,4}$";
+
+/// Channels, each perhaps with the seconds to wait for a receipt; empty for none.
+const WORKFLOW: &str = "^((sms|call|whatsapp)(:[1-9][0-9]?s)?(,(sms|call|whatsapp)(:[1-9][0-9]?s)?){0,9})?$";
+
+const GROWING: &str = "growing";
 
 kinds! {
     /// The path of a file or directory. A relative one begins in the working directory.
@@ -40,7 +57,6 @@ kinds! {
                 && !text.chars().any(|c| c.is_control() || matches!(c, '{' | '}'));
             usable.then(|| text.to_owned())
         },
-        shown: |brand| json!(brand),
     }
 
     RegionChoice -> Option<Region> {
@@ -67,7 +83,6 @@ kinds! {
             let name = text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'));
             name.then(|| text.to_owned())
         },
-        shown: |host| json!(host),
     }
 
     HostPort -> Option<ListenAddress> {
@@ -114,7 +129,6 @@ kinds! {
         ),
         schema: { "type": "string", "format": "uri-reference" },
         read: |text| BaseUrl::read(&with_scheme(text.trim())).map(|_| text.trim().to_owned()),
-        shown: |url| json!(url),
     }
 
     /// The text of a message, before it is checked.
@@ -122,7 +136,6 @@ kinds! {
         accepted: "a text that contains {code}",
         schema: { "type": "string", "pattern": "\\{code\\}|_CODE_", "maxLength": template::LONGEST },
         read: |text| Some(text.to_owned()),
-        shown: |text| json!(text),
     }
 
     LocaleTag -> Locale {
@@ -148,7 +161,6 @@ kinds! {
             let host = Url::parse(&format!("https://{text}/")).ok()?.domain().map(str::to_owned);
             (plain && host.as_deref() == Some(text.as_str())).then_some(text)
         },
-        shown: |domain| json!(domain),
     }
 
     Password -> SecretString {
@@ -191,10 +203,10 @@ kinds! {
     }
 
     /// The id of this server's own account. No secret, but a token is easily pasted into the wrong variable.
-    AccountSid -> AccountId {
+    AccountSid -> Sid {
         accepted: "AC and 32 hexadecimal digits, such as `echo AC$(openssl rand -hex 16)` makes them",
         schema: { "type": "string", "writeOnly": true },
-        read: |text| AccountId::parse(SidKind::Account, text.trim()),
+        read: |text| Sid::parse(SidKind::Account, text.trim()),
         shown: |sid| json!(sid.to_string()),
     }
 
@@ -207,7 +219,6 @@ kinds! {
             let fits = (1..=20).contains(&text.chars().count()) && !text.chars().any(char::is_control);
             fits.then(|| text.to_owned())
         },
-        shown: |name| json!(name),
     }
 
     /// A whole phone number of ours.
@@ -229,13 +240,112 @@ kinds! {
         },
         shown: |sender| json!(own_number(sender).map_or_else(|| sender.clone(), |number| number.to_string())),
     }
+
+    /// A name in messages. Its content is checked with the service: the brand of the default service may be more.
+    FriendlyName -> String {
+        accepted: "a text",
+        schema: {
+            "type": ["string", "number"],
+            "maxLength": NAME_LONGEST,
+            IN_REQUESTS: { "type": "string", "maxLength": NAME_LONGEST, "pattern": NAME, "example": "Owl Bank" },
+        },
+        read: |text| Some(text.trim().to_owned()),
+    }
+
+    /// The name of an alternative voice.
+    TtsName -> String {
+        accepted: format!(
+            "a name of 1 to {TTS_NAME_LONGEST} characters on one line, without \"{{\", \"}}\" and \"_CODE_\", which mark \
+             places in messages"
+        ),
+        schema: {
+            "type": "string",
+            "maxLength": TTS_NAME_LONGEST,
+            IN_REQUESTS: { "type": "string", "maxLength": TTS_NAME_LONGEST, "pattern": LINE, "example": "Owl Bank" },
+        },
+        read: |text| short_name(text, TTS_NAME_LONGEST).ok(),
+    }
+
+    CodeDigits -> CodeLength {
+        accepted: Whole::<Digits>::accepted(),
+        schema: { "anyOf": spellings::<Whole<Digits>>() },
+        read: |text| CodeLength::new(Whole::<Digits>::read(text)?.try_into().ok()?),
+        shown: |length| json!(length.get()),
+    }
+
+    /// How long a code can be used. The default service may have a life that others may not have.
+    CodeLife -> Duration {
+        accepted: Span::<ServiceLife>::accepted(),
+        schema: {
+            "anyOf": spellings::<Span<ServiceLife>>(),
+            UNIT: 1,
+            IN_REQUESTS: {
+                "type": "integer",
+                "minimum": ServiceLife::MIN.as_secs(),
+                "maximum": ServiceLife::MAX.as_secs(),
+                "example": 600,
+                ACCEPTED: seconds::<ServiceLife>(),
+            },
+        },
+        read: |text| Span::<kind::CodeLife>::read(text),
+        shown: |life| Span::<kind::CodeLife>::shown(life),
+    }
+
+    LockoutKind -> LockoutRule {
+        accepted: format!("\"growing\", or {}", Span::<Lockout>::accepted()),
+        schema: {
+            "anyOf": ([vec![json!({ "const": GROWING })], spellings::<Span<Lockout>>()].concat()),
+            UNIT: 60,
+            IN_REQUESTS: {
+                "type": "string",
+                "pattern": "^(growing|[0-9]{1,7})?$",
+                "example": GROWING,
+                ACCEPTED: format!("\"growing\", or {}", seconds::<Lockout>()),
+            },
+        },
+        read: |text| if text.trim().eq_ignore_ascii_case(GROWING) {
+            Some(LockoutRule::Growing)
+        } else {
+            Span::<Lockout>::read(text).map(LockoutRule::Fixed)
+        },
+        shown: |rule| match rule {
+            LockoutRule::Growing => json!(GROWING),
+            LockoutRule::Fixed(span) => Span::<Lockout>::shown(span),
+        },
+    }
+
+    /// The id of a template. A user may write the template's name as well.
+    TemplateId -> Sid {
+        accepted: "the name or the id of a template",
+        schema: {
+            "type": "string",
+            IN_REQUESTS: {
+                "type": "string",
+                "pattern": "^(HJ[0-9a-fA-F]{32})?$",
+                "example": "HJ0123456789abcdef0123456789abcdef",
+            },
+        },
+        read: |text| {
+            let text = text.trim();
+            let id = || Sid::parse(SidKind::Template, text).unwrap_or_else(|| template_sid(text));
+            (!text.is_empty()).then(id)
+        },
+        shown: |sid| json!(sid.to_string()),
+    }
+
+    /// A moment, or a day: its beginning.
+    Moment -> Timestamp {
+        accepted: "a moment such as \"2027-01-31T12:00:00Z\" (RFC 3339, UTC), or a day such as \"2027-01-31\"",
+        schema: { "type": "string" },
+        read: |text| Timestamp::parse_day_or_moment(text.trim()),
+    }
 }
 
 /// An id of an account or a service at Twilio, whose own begin with the letters `A` and `B`. No secret, but a token is easily
 /// pasted into the wrong variable. It becomes part of a URL, so it must not be able to change the path.
-pub struct Sid<const A: char, const B: char>;
+pub struct TwilioSid<const A: char, const B: char>;
 
-impl<const A: char, const B: char> Kind for Sid<A, B> {
+impl<const A: char, const B: char> Kind for TwilioSid<A, B> {
     type Value = String;
 
     fn read(text: &str) -> Option<String> {
@@ -381,9 +491,127 @@ impl Kind for Workflow {
     }
 }
 
+/// Channels one after another, as the setting `workflow` spells them: `sms:20s,call:20s`.
+pub struct WorkflowText;
+
+impl Kind for WorkflowText {
+    type Value = String;
+
+    fn of(value: &Value) -> Option<String> {
+        Workflow::of(value).filter(|steps| !steps.is_empty()).map(|steps| Workflow::text(&steps))
+    }
+
+    fn shown(text: &String) -> Value {
+        json!(text)
+    }
+
+    fn accepted() -> String {
+        Workflow::accepted()
+    }
+
+    fn schema() -> Schema {
+        let mut schema = Workflow::schema();
+        let in_requests = json!({ "type": "string", "pattern": WORKFLOW, "example": "sms" });
+        schema.insert(IN_REQUESTS.to_owned(), in_requests);
+        schema
+    }
+}
+
+/// One channel or a list of them.
+pub struct Channels;
+
+impl Kind for Channels {
+    type Value = Vec<Channel>;
+
+    fn read(text: &str) -> Option<Vec<Channel>> {
+        Channel::parse(text).map(|channel| vec![channel])
+    }
+
+    fn of(value: &Value) -> Option<Vec<Channel>> {
+        let Value::Array(names) = value else { return Self::read(value.as_str()?) };
+        let channels: Option<Vec<Channel>> =
+            names.iter().map(|name| Channel::parse(name.as_str()?)).collect();
+        let mut channels = channels.filter(|channels| !channels.is_empty())?;
+        channels.sort_unstable_by_key(|channel| channel.as_str());
+        channels.dedup();
+        Some(channels)
+    }
+
+    fn shown(channels: &Vec<Channel>) -> Value {
+        channels.iter().map(|channel| channel.as_str()).collect()
+    }
+
+    fn accepted() -> String {
+        "one or more of \"sms\", \"call\" and \"whatsapp\"".to_owned()
+    }
+
+    fn schema() -> Schema {
+        let channel = json_schema!({ "type": "string", "enum": ["sms", "call", "whatsapp"] });
+        json_schema!({ "anyOf": [channel, { "type": "array", "items": channel, "minItems": 1 }] })
+    }
+}
+
+/// The ways in which config.json may have a value of this kind, the proper type first.
+fn spellings<K: Kind>() -> Vec<Value> {
+    K::schema().get("anyOf").and_then(Value::as_array).cloned().unwrap_or_default()
+}
+
+/// What a request may give for a time.
+fn seconds<R: Range<Of = Duration>>() -> String {
+    format!("a number of seconds from {} to {} ({})", R::MIN.as_secs(), R::MAX.as_secs(), R::WHY)
+}
+
 /// The steps that a text spells, as the setting `workflow` does; `None` when it spells none.
 pub fn workflow_steps(text: &str) -> Option<Vec<WorkflowStep>> {
     Workflow::read(text).filter(|steps| !steps.is_empty())
+}
+
+const NAME_LONGEST: usize = 30;
+
+/// Twilio refuses names with more digits: they could be taken for a code.
+const NAME_DIGITS: usize = 4;
+
+/// A name for people on one line, which is no placeholder in a message.
+pub fn short_name(text: &str, longest: usize) -> Result<String, String> {
+    let text = text.trim();
+    let characters = text.chars().count();
+    if characters == 0 || characters > longest {
+        return Err(format!("must have 1 to {longest} characters"));
+    }
+    one_line(text).map(|()| text.to_owned())
+}
+
+/// Text that becomes a part of messages.
+pub fn one_line(text: &str) -> Result<(), String> {
+    if text.chars().any(char::is_control) || text.contains(['\u{2028}', '\u{2029}']) {
+        return Err("must be one line, without control characters".to_owned());
+    }
+    if text.contains(['{', '}']) || text.contains("_CODE_") {
+        return Err("must not contain \"{\", \"}\" or \"_CODE_\", which mark places in messages".to_owned());
+    }
+    Ok(())
+}
+
+pub fn friendly_name(text: &str) -> Result<String, String> {
+    let name = short_name(text, NAME_LONGEST)?;
+    if name.chars().filter(|c| c.is_numeric()).count() > NAME_DIGITS {
+        return Err(format!("must not have more than {NAME_DIGITS} digits, which could be taken for a code"));
+    }
+    Ok(name)
+}
+
+/// Text for people that becomes no part of a message.
+pub fn note(text: &str, longest: usize) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() || text.chars().count() > longest || text.chars().any(char::is_control) {
+        return Err(format!("must have 1 to {longest} characters, without control characters"));
+    }
+    Ok(text.to_owned())
+}
+
+/// The id of a template of config.json, or of one that is built in.
+pub fn template_sid(name: &str) -> Sid {
+    Sid::of_name(SidKind::Template, "template", name)
 }
 
 fn is_line(text: &str) -> bool {
@@ -462,199 +690,4 @@ pub fn host_variable(text: &str) -> Option<(String, Option<u16>)> {
         UrlHost::Ipv6(address) => address.to_string(),
     };
     Some((host, url.port()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use secrecy::ExposeSecret as _;
-
-    #[test]
-    fn a_brand_cannot_smuggle_a_placeholder_or_a_line_into_a_message() {
-        assert_eq!(Brand::read("  Acme & Sons ").as_deref(), Some("Acme & Sons"));
-        for text in ["a{code}", "x}", "a\nb", "_CODE_", &"x".repeat(101)] {
-            assert_eq!(Brand::read(text), None, "{text:?}");
-        }
-    }
-
-    #[test]
-    fn host_and_port_are_split_where_they_should_be() {
-        for (text, host, port) in [
-            ("127.0.0.1:3000", "127.0.0.1", 3000),
-            (":8080", "", 8080),
-            ("[::1]:0", "::1", 0),
-            (" example.com:443 ", "example.com", 443),
-        ] {
-            let expected = Some(ListenAddress { host: host.to_owned(), port });
-            assert_eq!(HostPort::read(text), Some(expected), "{text}");
-        }
-        for text in
-            ["localhost", "::1", "::1:3000", "localhost:", "a:70000", "a:+1", "http://a:1", "a b:1", "[x]:1"]
-        {
-            assert_eq!(HostPort::read(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn the_tutorials_host_may_be_a_url() {
-        for (text, host, port) in [
-            ("http://localhost", "localhost", None),
-            ("http://localhost:5000/", "localhost", Some(5000)),
-            ("https://example.com", "example.com", None),
-            ("http://[::1]:5000", "::1", Some(5000)),
-            ("127.0.0.1", "127.0.0.1", None),
-            ("[::1]", "::1", None),
-            ("localhost/", "localhost", None),
-            ("127.0.0.1:5000/", "127.0.0.1", Some(5000)),
-            ("[::1]:5000", "::1", Some(5000)),
-        ] {
-            assert_eq!(host_variable(text), Some((host.to_owned(), port)), "{text}");
-        }
-        for text in
-            ["ftp://localhost", "http://", "local host", "localhost:", "localhost:x", ":3000", "/", " "]
-        {
-            assert_eq!(host_variable(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_base_url_loses_its_last_slash_and_keeps_its_path() {
-        for (text, base) in [
-            ("https://api.twilio.com/", "https://api.twilio.com"),
-            ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
-            ("https://gateway.example/api/laml/", "https://gateway.example/api/laml"),
-        ] {
-            assert_eq!(BaseUrl::read(text).as_deref(), Some(base), "{text}");
-        }
-        for text in
-            ["", "api.twilio.com", "ftp://x", "https://u:p@x", "https://x?a=b", "https://x#a", "https://"]
-        {
-            assert_eq!(BaseUrl::read(text), None, "{text}");
-        }
-        for text in ["", "ftp://x", "me:secret@x", "x?a=b", ":80"] {
-            assert_eq!(PlainUrl::read(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_plain_url_is_exposed_unless_it_stays_on_this_machine() {
-        for (text, exposed) in [
-            ("http://gateway.example", true),
-            ("https://gateway.example", false),
-            ("http://127.0.0.1:8080", false),
-            ("http://[::1]:8080", false),
-            ("sms.example.com:80/soap", true),
-            ("127.0.0.1:80/soap", false),
-        ] {
-            assert_eq!(is_exposed(text), exposed, "{text}");
-        }
-    }
-
-    #[test]
-    fn only_twilios_own_hosts_are_twilio() {
-        for (text, own) in [
-            ("https://api.twilio.com", true),
-            ("https://api.dublin.ie1.twilio.com", true),
-            ("https://nottwilio.com", false),
-            ("http://localhost:1", false),
-        ] {
-            assert_eq!(is_twilio_host(text), own, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_web_site_is_a_name_and_nothing_more() {
-        for (text, domain) in [(" Example.com ", "example.com"), ("localhost", "localhost")] {
-            assert_eq!(WebDomain::read(text).as_deref(), Some(domain));
-        }
-        for text in ["", "https://example.com", "example.com:443", "example.com/x", "127.0.0.1", "münchen.de"]
-        {
-            assert_eq!(WebDomain::read(text), None, "{text:?}");
-        }
-    }
-
-    #[test]
-    fn texts_may_be_an_object_or_json_in_a_text() {
-        assert_eq!(MessageTexts::read(r#"{"sms": "{code}"}"#).map(|texts| texts.len()), Some(1));
-        for text in ["", "{", "[]", "sms", "3"] {
-            assert_eq!(MessageTexts::read(text), None, "{text:?}");
-        }
-    }
-
-    #[test]
-    fn a_workflow_is_a_list_or_a_text() {
-        let shown = |value: &Value| Workflow::of(value).map(|steps| Workflow::shown(&steps));
-        let list = shown(&json!(["sms:20s", "call", "WhatsApp: 1m"]));
-        assert_eq!(list, Some(json!("sms:20s,call:20s,whatsapp:1m")));
-        assert_eq!(list, shown(&json!("sms, call:20,whatsapp:60s")));
-        assert_eq!(list, shown(&json!(r#" ["sms:20s", "call", "whatsapp:60s"]"#)));
-        assert_eq!([json!(""), json!([])].map(|empty| Workflow::of(&empty)), [Some(vec![]), Some(vec![])]);
-        let long = ["sms"; Workflow::LONGEST + 1].join(",");
-        for text in
-            ["mail", "sms,", "sms:0", "sms:2h", "sms:soon", "sms;call", "[\"sms\"", "[1]", long.as_str()]
-        {
-            assert_eq!(Workflow::read(text), None, "{text:?}");
-        }
-        assert_eq!([json!([1, 2]), json!(3)].map(|wrong| Workflow::of(&wrong)), [None, None]);
-    }
-
-    #[test]
-    fn a_credential_is_one_line_and_a_colon_would_move_the_end_of_a_name() {
-        let read = Password::read("correct horse").map(|secret| secret.expose_secret().to_owned());
-        assert_eq!(read.as_deref(), Some("correct horse"));
-        for text in ["", " ", "a\nb", &"x".repeat(257)] {
-            assert!(Password::read(text).is_none(), "{text:?}");
-        }
-        assert!(!format!("{:?}", Password::read("hunter2")).contains("hunter2"));
-        assert!(Login::read("a:b").is_none() && Identifier::read("a:b").is_none());
-        assert!(Login::read(" me and you ").is_some_and(|name| name.expose_secret() == "me and you"));
-        assert!(Identifier::read("me and you").is_none());
-        assert!(SourceName::read(&"x".repeat(20)).is_some());
-        for text in ["", "a\tb", &"x".repeat(21)] {
-            assert!(SourceName::read(text).is_none(), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn an_id_cannot_leave_its_place_in_the_path() {
-        for text in ["", "AC/../x", "AC?x", "AC x", "AC%2e", &"a".repeat(65)] {
-            assert_eq!(Sid::<'A', 'C'>::read(text), None, "{text:?}");
-        }
-        assert_eq!(Sid::<'A', 'C'>::read(" AC12-3_4 ").as_deref(), Some("AC12-3_4"));
-        let digits = "0123456789abcdef0123456789ABCDEF";
-        for (text, own) in [
-            (format!("AC{digits}"), true),
-            (format!("MG{digits}"), false),
-            (format!("AC{digits}0"), false),
-            (format!("AC{}g", &digits[1..]), false),
-            ("AC".to_owned(), false),
-        ] {
-            assert_eq!(is_twilio_sid("AC", &text), own, "{text}");
-        }
-    }
-
-    #[test]
-    fn what_twilio_can_send_from_is_a_number_a_short_code_or_a_name() {
-        for text in ["+14155552671", "+1 415 555 2671", "123", "12345678", "Acme", "Acme & Sons", "A"] {
-            assert!(is_twilio_sender(text), "{text}");
-        }
-        for text in [
-            "+1",
-            "+1...",
-            "12",
-            "123456789",
-            "4155552671",
-            "Acme and Sons",
-            "Acme.com",
-            "...",
-            "&-_+",
-            "Ac\u{fc}me",
-        ] {
-            assert!(!is_twilio_sender(text), "{text}");
-        }
-        let sender =
-            SenderNumber::read(" +1 415 555 2671 ").map(|sender| (SenderNumber::shown(&sender), sender));
-        assert_eq!(sender, Some((json!("+1415*****71"), "+1 415 555 2671".to_owned())));
-        assert_eq!(SenderNumber::read("whatsapp:+14155552671"), None);
-    }
 }

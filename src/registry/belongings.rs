@@ -4,7 +4,7 @@ use super::error::{check_room, not_found};
 use super::{
     Bucket, MessagingConfiguration, Origin, RateLimit, Registry, RegistryError, Service, TestNumber,
 };
-use crate::config::services::{note, short_name};
+use crate::config::values::{note, short_name};
 use crate::domain::{GatewayName, Region, Sid, SidKind, Timestamp};
 
 /// Limits of a service: each costs a commit for every request that names it.

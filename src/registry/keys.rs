@@ -8,7 +8,7 @@ use super::credential::{LiveKey, hash};
 use super::error::{check_room, not_found};
 use super::service::{ServiceRecord, credential_id, service_id};
 use super::{ApiKey, Credential, NewApiKey, NewRoot, Registry, RegistryError, Root, Scopes};
-use crate::config::services::note;
+use crate::config::values::note;
 use crate::domain::{ApiSecret, ServiceId, Sid, SidKind};
 use crate::shard::{Durability, Refusal, Transaction};
 

@@ -33,9 +33,9 @@ use crate::domain::{GatewayName, ServiceId, Sid};
 use crate::shard::Shards;
 use crate::template::Templates;
 
-pub use crate::config::services::{
-    LockoutRule, RegistrySettings, Resend, ServiceSettings, Template, TestNumber, Translation, template_sid,
-};
+pub use crate::config::services::{LockoutRule, RegistrySettings, Resend, ServiceSettings, TestNumber};
+pub use crate::config::templates::{Template, Translation};
+pub use crate::config::values::template_sid;
 pub use belongings::{BucketFields, gateway_sid};
 pub use credential::{ApiKey, Caller, Credential, NewApiKey, NewRoot, Root, Scope, Scopes, Unauthenticated};
 pub use error::{OpenError, RegistryError};

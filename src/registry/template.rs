@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::error::not_found;
 use super::{Origin, Registry, RegistryError, Service, Template};
-use crate::config::services::template::{Place, places};
-use crate::config::services::{friendly_name, one_line};
+use crate::config::templates::{Place, places};
+use crate::config::values::{friendly_name, one_line};
 use crate::domain::{Channel, Locale, PhoneNumber, Sid, Timestamp};
 use crate::template::{CODE_PLACES, Templates, Wording};
 

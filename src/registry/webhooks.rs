@@ -5,7 +5,7 @@ use url::Url;
 
 use super::error::{check_room, not_found};
 use super::{Registry, RegistryError, Service, Webhook, WebhookStatus};
-use crate::config::services::note;
+use crate::config::values::note;
 use crate::domain::{Sid, SidKind};
 
 /// Webhooks of a service: each event is sent to each.

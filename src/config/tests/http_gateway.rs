@@ -111,6 +111,23 @@ fn every_mistake_is_named_by_its_path() {
 }
 
 #[test]
+fn a_credential_is_known_by_the_name_of_its_field_wherever_it_is() {
+    let url = "https://sms.example.com/{to}/{text}";
+    for name in ["Authorization", "X-Api-Key", "api_key", "auth-token", "userPassword", "pwd", "Cookie"] {
+        let error = described(&json!({"url": url, "headers": {name: "hunter2"}})).error();
+        says(&error, &[&format!("http-gateway.headers.{name}: this looks like a credential")]);
+        let nested = described(&json!({"url": url, "json": {"a": [{name: 5}]}})).error();
+        says(&nested, &[&format!("http-gateway.json.a.{name}: this looks like a credential")]);
+        assert!(gateway(&described(&json!({"url": url, "headers": {name: "{to}"}}))).headers.len() == 1);
+        assert!(gateway(&described(&json!({"url": url, "headers": {name: ""}}))).headers.len() == 1);
+    }
+    for name in ["Accept", "to", "text", "user", "X-Keyboard"] {
+        assert!(gateway(&described(&json!({"url": url, "headers": {name: "hunter2"}}))).headers.len() == 1);
+    }
+    says(&described(&json!({"url": "https://me@x/{to}/{text}"})).error(), &["in a URL is not sent"]);
+}
+
+#[test]
 fn what_the_gateway_itself_refuses_is_told_with_all_other_errors_and_where_it_comes_from() {
     let url = "https://sms.example.com";
     let text = "{to}: {text}";

@@ -17,6 +17,7 @@ mod secrets;
 mod services;
 mod texts;
 mod tutorial;
+mod values;
 mod voice;
 
 use std::collections::BTreeMap;

@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::*;
+use crate::config::context::Context;
 use crate::config::kind::{As, Attempts, Whole};
-use crate::config::load::Context;
 use crate::config::schema::{Names, default_of, variable};
 use crate::config::settings::Keys;
 
@@ -28,7 +28,7 @@ impl Default for WithOneMore {
 /// The key's value, what is wrong, and its row of `--print-config`.
 fn owls(world: &World) -> (u8, Vec<String>, String) {
     let mut context = Context::of(&world.sources, Names::of::<WithOneMore>());
-    let read: WithOneMore = context.read_keys();
+    let read: WithOneMore = context.read(|names| &names.keys);
     let row = context.rows.iter().find(|row| row.key == "letter-owls").expect("a row");
     let row = format!("{} # {}", row.value, row.origin);
     let noted = match context.report.finish() {

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::*;
-use crate::config::services::{
-    ConfiguredService, LockoutRule, Resend, ServiceSettings, Template, template_sid,
-};
+use crate::config::services::{ConfiguredService, LockoutRule, Resend, ServiceSettings};
+use crate::config::templates::Template;
+use crate::config::values::template_sid;
 use crate::domain::{Channel, Locale, Timestamp};
 
 fn service(members: &str) -> World {

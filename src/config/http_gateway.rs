@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use url::{Url, form_urlencoded};
 
-use super::{Complete, Reported};
-use crate::config::kind::{As, Kind, Text, objects, quoted, shown_json, text_of};
-use crate::config::load::{Context, read_members};
-use crate::config::schema::properties;
-use crate::config::values::{Password, is_exposed};
+use super::context::{Context, Part};
+use super::gateways::{Complete, Reported};
+use super::kind::{As, Kind, Text, objects, quoted, text_of};
+use super::schema::properties;
+use super::values::{Password, is_exposed};
 use crate::domain::Channel;
 use crate::gateway::{HttpBody, HttpGatewaySettings, HttpSuccess};
 use crate::template::placeholder::{PieceKind, pieces};
@@ -46,52 +46,52 @@ objects! {
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(default)]
 struct Members {
-    /// GET, POST or PUT. Without it POST where there is a body, else GET.
+    /// POST where there is a body, else GET, unless said otherwise.
     #[serde(with = "As::<Option<Text>>")]
     #[schemars(extend("enum" = METHODS))]
     method: Option<String>,
-    /// Where messages go. Needed. The host has no placeholders.
+    /// Where messages go; may have placeholders.
     #[serde(with = "As::<Option<Text>>")]
     #[schemars(extend("pattern" = "^https?://"))]
     url: Option<String>,
-    /// Headers; the values may have placeholders.
+    /// Further headers; may have placeholders.
     headers: BTreeMap<String, Field>,
-    /// A JSON body; its texts may have placeholders. Not with `form`.
+    /// A JSON body; its texts may have placeholders.
     json: Option<Value>,
-    /// Fields of a form; the values may have placeholders. Not with `json`.
+    /// Fields of a form; may have placeholders.
     form: Option<BTreeMap<String, Field>>,
-    /// Channels that the gateway serves: sms, call, whatsapp. Without it sms.
+    /// Channels that it serves; text messages unless said otherwise.
     #[serde(with = "As::<Option<Texts>>")]
     #[schemars(extend("anyOf" = [
         { "enum": CHANNELS }, { "type": "array", "items": { "enum": CHANNELS }, "minItems": 1 }
     ]))]
     channels: Option<Vec<String>>,
-    /// How an accepted message is recognised: every condition that is given must hold.
+    /// What an accepted message is answered with: every condition must hold.
     success: Success,
 }
 
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(default, expecting = "an object such as {\"statuses\": [200]}")]
 struct Success {
-    /// HTTP statuses that mean success. Without it any 2xx.
+    /// HTTP statuses; any 2xx where none is given.
     #[serde(with = "As::<Texts>")]
     statuses: Vec<String>,
-    /// JSON pointer (RFC 6901) to a value in the answer.
+    /// JSON pointer (RFC 6901) into the answer.
     #[serde(with = "As::<Option<Text>>")]
     json: Option<String>,
-    /// Values at `json` that mean success.
+    /// Values there that mean success.
     #[serde(with = "As::<Texts>")]
     equals: Vec<String>,
     /// A text that the answer contains.
     #[serde(with = "As::<Option<Text>>")]
     contains: Option<String>,
-    /// JSON pointer to the provider's id of the message.
+    /// JSON pointer to the id of the message.
     #[serde(with = "As::<Option<Text>>")]
     message_id: Option<String>,
-    /// Values at `json` that mean that the number does not exist.
+    /// Values there that say that the number does not exist.
     #[serde(with = "As::<Texts>")]
     bad_number: Vec<String>,
-    /// Values at `json` that mean that the same request may succeed later.
+    /// Values there that say that the same call may work later.
     #[serde(with = "As::<Texts>")]
     retry: Vec<String>,
 }
@@ -129,25 +129,25 @@ impl Kind for Texts {
 
 #[derive(Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
-pub(super) struct HttpKeys {
-    /// Value of `{username}` in `http-gateway`.
+pub struct HttpKeys {
+    /// What `{username}` stands for.
     #[serde(rename = "HTTP_GATEWAY_USERNAME", with = "As::<Option<Password>>")]
     username: Option<SecretString>,
-    /// Value of `{password}` in `http-gateway`.
+    /// What `{password}` stands for.
     #[serde(rename = "HTTP_GATEWAY_PASSWORD", with = "As::<Option<Password>>")]
     password: Option<SecretString>,
-    /// Value of `{token}` in `http-gateway`.
+    /// What `{token}` stands for.
     #[serde(rename = "HTTP_GATEWAY_TOKEN", with = "As::<Option<Password>>")]
     token: Option<SecretString>,
 }
 
 impl HttpKeys {
-    pub(super) fn complete(
+    pub fn complete(
         self,
         object: Option<&Map<String, Value>>,
         c: &mut Context,
     ) -> Complete<HttpGatewaySettings> {
-        let settings = object.and_then(|object| settings(object, c));
+        let settings = object.and_then(|object| settings(object, &mut c.part(KEY)));
         let (mut complete, mut fillable) = (true, true);
         for (variable, place, value) in [
             ("HTTP_GATEWAY_USERNAME", "username", &self.username),
@@ -180,13 +180,13 @@ impl HttpKeys {
             return Ok(None);
         }
         // Of a member that is wrong nothing else follows.
-        let usable = complete && fillable && !c.report.is_about_part_of(KEY);
+        let usable = complete && fillable && !c.is_wrong_in_part(KEY);
         let settings = settings.filter(|_| usable).ok_or(Reported)?;
         let Self { username, password, token } = self;
         let settings = HttpGatewaySettings { username, password, token, ..settings };
         let problems = settings.problems();
         for problem in &problems {
-            wrong(&problem.setting, None, &format!("it {}", problem.problem), c);
+            c.part(KEY).wrong(&problem.setting, None, format!("it {}", problem.problem));
         }
         if problems.is_empty() { Ok(Some(settings)) } else { Err(Reported) }
     }
@@ -219,35 +219,25 @@ fn of_json(json: &Value, has: &impl Fn(&str) -> bool) -> bool {
 }
 
 /// Notes what is wrong with a member. `given` is for what is surely no secret.
-fn wrong(path: &str, given: Option<String>, problem: &str, c: &mut Context) {
-    let origin = c.origin(KEY);
-    c.report.wrong(path, given, problem, origin);
-}
-
-fn wrong_member(name: &str, given: Option<String>, problem: &str, c: &mut Context) {
-    wrong(&format!("{KEY}.{name}"), given, problem, c);
+fn wrong(name: &str, given: Option<String>, problem: &str, part: &mut Part<'_>) {
+    part.wrong(format!("{KEY}.{name}"), given, problem);
 }
 
 /// The settings without their credentials. `None` after an error.
-fn settings(object: &Map<String, Value>, c: &mut Context) -> Option<HttpGatewaySettings> {
-    warn_of_unknown(KEY, object, &properties::<Members>(), c);
-    let mut right = true;
-    let members: Option<Members> = read_members(object.clone(), |path, value, problem| {
-        right = false;
-        // A text may hold a credential.
-        let given = value.filter(|value| !value.is_string()).map(shown_json);
-        wrong_member(path, given, &problem.replace("a map", "an object whose values are texts"), c);
-    });
-    let members = members.filter(|_| right)?;
+fn settings(object: &Map<String, Value>, part: &mut Part<'_>) -> Option<HttpGatewaySettings> {
+    // A text may hold a credential.
+    let is_shown = |value: &Value| !value.is_string();
+    let read = part.read::<Members>(KEY, object.clone(), &properties::<Members>(), is_shown);
+    let (members, _) = read.filter(|(_, is_complete)| *is_complete)?;
     let pairs =
         |fields: BTreeMap<String, Field>| fields.into_iter().map(|(name, Field(value))| (name, value));
     let headers: Vec<(String, String)> = pairs(members.headers).collect();
-    check_headers(&headers, c);
-    let url = url(members.url, c);
-    let body = body(members.json, members.form.map(|form| pairs(form).collect()), c);
-    let method = method(members.method, body.as_ref(), c);
-    let channels = channels(members.channels, c);
-    let success = success(members.success, c);
+    check_headers(&headers, part);
+    let url = url(members.url, part);
+    let body = body(members.json, members.form.map(|form| pairs(form).collect()), part);
+    let method = method(members.method, body.as_ref(), part);
+    let channels = channels(members.channels, part);
+    let success = success(members.success, part);
     Some(HttpGatewaySettings {
         method: method?,
         url: url?,
@@ -261,32 +251,17 @@ fn settings(object: &Map<String, Value>, c: &mut Context) -> Option<HttpGatewayS
     })
 }
 
-fn warn_of_unknown(path: &str, object: &Map<String, Value>, known: &Map<String, Value>, c: &mut Context) {
-    for (name, value) in object {
-        match (known.get(name).map(|schema| &schema["properties"]), value) {
-            (Some(Value::Object(known)), Value::Object(members)) => {
-                warn_of_unknown(&format!("{path}.{name}"), members, known, c);
-            }
-            (Some(_), _) => {}
-            (None, _) => {
-                let origin = c.origin(KEY);
-                c.report.warn_of_unknown(&origin, path, name, known.keys().map(String::as_str));
-            }
-        }
-    }
-}
-
-fn url(given: Option<String>, c: &mut Context) -> Option<String> {
+fn url(given: Option<String>, part: &mut Part<'_>) -> Option<String> {
     let missing = "it is missing: say where messages go, such as \"https://sms.example.com/send\"";
     if let Some(problem) = given.as_deref().map_or(Some(missing), url_problem) {
-        wrong_member("url", None, problem, c);
+        wrong("url", None, problem, part);
         return None;
     }
     let place = given.as_deref().and_then(|url| url.split(['?', '#']).next()).unwrap_or_default();
     if is_exposed(&without_placeholders(place)) {
-        let origin = c.origin(KEY);
-        c.report.warn(format!(
-            "http-gateway.url begins with http: credentials and codes travel unencrypted; given by {origin}"
+        part.report.warn(format!(
+            "http-gateway.url begins with http: credentials and codes travel unencrypted; given by {}",
+            part.origin
         ));
     }
     given
@@ -313,7 +288,7 @@ fn without_placeholders(url: &str) -> String {
     url.replace(['{', '}'], "x")
 }
 
-fn check_headers(headers: &[(String, String)], c: &mut Context) {
+fn check_headers(headers: &[(String, String)], part: &mut Part<'_>) {
     for (name, value) in headers {
         let of_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
         let is_named = !name.is_empty() && name.bytes().all(of_token);
@@ -324,29 +299,29 @@ fn check_headers(headers: &[(String, String)], c: &mut Context) {
             .any(char::is_control)
             .then_some("the value of a header must not have line breaks or control characters");
         for problem in [bad_name, bad_value, plain_secret(name, value)].into_iter().flatten() {
-            wrong_member(&format!("headers.{name}"), None, problem, c);
+            wrong(&format!("headers.{name}"), None, problem, part);
         }
     }
 }
 
-fn body(json: Option<Value>, form: Option<Vec<(String, String)>>, c: &mut Context) -> Option<HttpBody> {
+fn body(json: Option<Value>, form: Option<Vec<(String, String)>>, part: &mut Part<'_>) -> Option<HttpBody> {
     match (json, form) {
         (Some(_), Some(_)) => {
             let problem = "\"form\" is given as well, and a message has one body. Remove one of them";
-            wrong_member("json", None, problem, c);
+            wrong("json", None, problem, part);
             None
         }
         (Some(json), None) => {
             let secrets = secrets_in(&json, "json");
             for (path, problem) in &secrets {
-                wrong_member(path, None, problem, c);
+                wrong(path, None, problem, part);
             }
             secrets.is_empty().then_some(HttpBody::Json(json))
         }
         (None, Some(form)) => {
             for (name, value) in &form {
                 if let Some(problem) = plain_secret(name, value) {
-                    wrong_member(&format!("form.{name}"), None, problem, c);
+                    wrong(&format!("form.{name}"), None, problem, part);
                 }
             }
             Some(HttpBody::Form(form))
@@ -355,7 +330,7 @@ fn body(json: Option<Value>, form: Option<Vec<(String, String)>>, c: &mut Contex
     }
 }
 
-fn method(given: Option<String>, body: Option<&HttpBody>, c: &mut Context) -> Option<String> {
+fn method(given: Option<String>, body: Option<&HttpBody>, part: &mut Part<'_>) -> Option<String> {
     let Some(given) = given else {
         let method = if matches!(body, Some(HttpBody::Empty)) { "GET" } else { "POST" };
         return Some(method.to_owned());
@@ -368,11 +343,11 @@ fn method(given: Option<String>, body: Option<&HttpBody>, c: &mut Context) -> Op
     } else {
         return Some(method);
     };
-    wrong_member("method", Some(quoted(&given)), problem, c);
+    wrong("method", Some(quoted(&given)), problem, part);
     None
 }
 
-fn channels(given: Option<Vec<String>>, c: &mut Context) -> Option<Vec<Channel>> {
+fn channels(given: Option<Vec<String>>, part: &mut Part<'_>) -> Option<Vec<Channel>> {
     let Some(names) = given else { return Some(vec![Channel::Sms]) };
     let mut channels = Vec::new();
     for name in &names {
@@ -381,25 +356,25 @@ fn channels(given: Option<Vec<String>>, c: &mut Context) -> Option<Vec<Channel>>
             Some(_) => {}
             None => {
                 let problem = "a channel is \"sms\", \"call\" or \"whatsapp\"";
-                wrong_member("channels", Some(quoted(name)), problem, c);
+                wrong("channels", Some(quoted(name)), problem, part);
                 return None;
             }
         }
     }
     if channels.is_empty() {
         let problem = "it is empty. Remove it for text messages, or name channels";
-        wrong_member("channels", Some("[]".to_owned()), problem, c);
+        wrong("channels", Some("[]".to_owned()), problem, part);
         return None;
     }
     Some(channels)
 }
 
-fn success(given: Success, c: &mut Context) -> Option<HttpSuccess> {
+fn success(given: Success, part: &mut Part<'_>) -> Option<HttpSuccess> {
     let Success { statuses, json, equals, contains, message_id, bad_number, retry } = given;
     let mut right = true;
     let mut wrong = |name: &str, given: Option<&String>, problem: &str| {
         right = false;
-        wrong_member(&format!("success.{name}"), given.map(|text| quoted(text)), problem, c);
+        wrong(&format!("success.{name}"), given.map(|text| quoted(text)), problem, part);
     };
     let mut numbers = Vec::new();
     for status in &statuses {
@@ -483,38 +458,5 @@ fn secrets_in(json: &Value, path: &str) -> Vec<(String, &'static str)> {
             .collect(),
         Value::Array(items) => items.iter().flat_map(|item| secrets_in(item, path)).collect(),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Vec::new(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_credential_is_known_by_the_name_of_its_field() {
-        for name in ["Authorization", "X-Api-Key", "api_key", "auth-token", "userPassword", "pwd", "Cookie"] {
-            assert!(plain_secret(name, "hunter2").is_some(), "{name}");
-            assert!(plain_secret(name, "Bearer {token}").is_none(), "{name}");
-            assert!(plain_secret(name, "").is_none(), "{name}");
-        }
-        for name in ["Accept", "to", "text", "user", "X-Keyboard"] {
-            assert!(plain_secret(name, "hunter2").is_none(), "{name}");
-        }
-    }
-
-    #[test]
-    fn a_credential_is_found_wherever_it_is() {
-        let json = json!({"a": [{"password": "hunter2"}], "secret": 5, "token": "{token}"});
-        let paths: Vec<String> = secrets_in(&json, "json").into_iter().map(|(path, _)| path).collect();
-        assert_eq!(paths, ["json.a.password", "json.secret"]);
-        for (url, secret) in [
-            ("https://me:hunter2@x", true),
-            ("https://me@x", true),
-            ("https://x?password=hunter2", true),
-            ("https://x?password={password}&to={to}", false),
-            ("https://x?to=5", false),
-        ] {
-            assert_eq!(secret_in_url(url).is_some(), secret, "{url}");
-        }
     }
 }

@@ -1,22 +1,26 @@
-//! A service as its user sets it: in config.json, over the API, in records and in answers.
+//! Services: a service as its user sets it, in config.json, over the API, in records and in answers; and how the services of
+//! config.json are read and checked.
 
 use std::fmt;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use schemars::{JsonSchema, Schema};
+use schemars::{JsonSchema, Schema, json_schema};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use smart_default::SmartDefault;
 
-use super::template::Template;
-use super::values::{
-    CodeDigits, CodeLife, FriendlyName, IS_TIME, LockoutKind, LockoutRule, Moment, Resend, SendCount,
-    TemplateId, TtsName, WorkflowText, check_life, friendly_name,
+use super::context::{ConfigErrors, Part, is_scalar};
+use super::kind::{
+    ACCEPTED, Attempts, Choice, Flag, IN_REQUESTS, Named, Range, ServiceLife, Stored, Text, UNIT, Whole,
+    WorkflowSends, names, objects, shown_json,
 };
-use crate::config::ConfigErrors;
-use crate::config::kind::{ACCEPTED, Attempts, Choice, Flag, IN_REQUESTS, Stored, Text, Whole};
-use crate::config::values::LocaleTag;
+use super::schema::{by_name, object, properties};
+use super::templates::Template;
+use super::values::{
+    CodeDigits, CodeLife, FriendlyName, LocaleTag, LockoutKind, Moment, TemplateId, TtsName, WorkflowText,
+    friendly_name,
+};
 use crate::domain::{ApiSecret, Code, CodeLength, Locale, NumberPattern, PhoneNumber, Sid, Timestamp};
 use crate::engine::{Lockout, Policy, SendOptions, SendRules};
 
@@ -48,7 +52,7 @@ pub struct ServiceSettings {
     pub max_checks: u8,
     /// Messages of one verification.
     // The default service has no limit.
-    #[serde(with = "Stored::<Option<SendCount>>")]
+    #[serde(with = "Stored::<Option<Whole<WorkflowSends, u8>>>")]
     #[default(Some(SendRules::DEFAULT_MAX))]
     pub max_sends: Option<u8>,
     /// growing (the default), or how long too many wrong codes lock a number. A bare number is minutes in config.json,
@@ -141,6 +145,12 @@ impl ServiceSettings {
     /// # Errors
     /// Every setting that cannot be as it is.
     pub fn validate(&self, templates: &[&Template]) -> Result<(), Vec<SettingError>> {
+        // The default service may have another life.
+        let life = |life| {
+            let [min, max] = [ServiceLife::MIN, ServiceLife::MAX].map(humantime::format_duration);
+            let why = || format!("must be a time from {min} to {max} ({})", ServiceLife::WHY);
+            if ServiceLife::has(life) { Ok(()) } else { Err(why()) }
+        };
         let template = |sid: Sid| {
             if templates.iter().any(|template| template.sid == sid) {
                 return Ok(());
@@ -150,7 +160,7 @@ impl ServiceSettings {
         };
         let checks = [
             ("friendly-name", friendly_name(&self.friendly_name).map(|_| ())),
-            ("code-life", check_life(self.code_life)),
+            ("code-life", life(self.code_life)),
             ("default-template", self.default_template.map_or(Ok(()), template)),
         ];
         let wrong =
@@ -203,8 +213,7 @@ pub struct ServiceParameter {
     /// Its name in requests: `CodeLength`.
     pub name: String,
     pub description: String,
-    /// What config.json may give, and what requests may: ends of a sentence that begins with "must be".
-    pub accepted_in_file: String,
+    /// What requests may give: the end of a sentence that begins with "must be".
     pub accepted: String,
     /// The JSON Schema of a value in a request: a boolean, an integer or a string.
     pub schema: Value,
@@ -217,9 +226,7 @@ pub struct ServiceParameter {
 /// Every setting of services, in the order of their keys.
 pub fn service_parameters() -> &'static [ServiceParameter] {
     static PARAMETERS: LazyLock<Vec<ServiceParameter>> = LazyLock::new(|| {
-        let schema = schemars::schema_for!(ServiceSettings);
-        let properties = schema.get("properties").and_then(Value::as_object);
-        properties.into_iter().flatten().map(|(key, property)| parameter(key, property)).collect()
+        properties::<ServiceSettings>().iter().map(|(key, property)| parameter(key, property)).collect()
     });
     &PARAMETERS
 }
@@ -228,11 +235,10 @@ fn parameter(key: &str, property: &Value) -> ServiceParameter {
     let twilio = TWILIO_NAMES.iter().find(|(own, _)| *own == key);
     let field = twilio.map_or_else(|| key.replace('-', "_"), |(_, name)| (*name).to_owned());
     let capital = |word: &str| word[..1].to_ascii_uppercase() + &word[1..];
-    let json_type = property.get("anyOf").and_then(|any_of| any_of.get(0)).unwrap_or(property);
+    let json_type = property["anyOf"].get(0).unwrap_or(property);
     let mut schema = property.get(IN_REQUESTS).unwrap_or(json_type).clone();
     let text = |schema: &Value, name: &str| schema.get(name).and_then(Value::as_str).map(str::to_owned);
-    let accepted_in_file = text(property, ACCEPTED).unwrap_or_default();
-    let accepted = text(&schema, ACCEPTED).unwrap_or_else(|| accepted_in_file.clone());
+    let accepted = text(&schema, ACCEPTED).or_else(|| text(property, ACCEPTED)).unwrap_or_default();
     if let Some(members) = schema.as_object_mut() {
         members.retain(|name, _| !matches!(name.as_str(), "description" | "default" | ACCEPTED));
     }
@@ -241,13 +247,16 @@ fn parameter(key: &str, property: &Value) -> ServiceParameter {
         name: field.split('_').map(capital).collect(),
         field,
         description: text(property, "description").unwrap_or_default().replace('\n', " "),
-        accepted_in_file,
         accepted,
         schema,
-        is_time: property.get(IS_TIME).is_some(),
-        // max-sends has a default, and can therefore not be removed.
-        is_removable: property.get("default") == Some(&Value::Null),
+        is_time: property.get(UNIT).is_some(),
+        is_removable: is_removable(property),
     }
+}
+
+/// Whether a setting may be without a value. max-sends has a default, and may not.
+fn is_removable(property: &Value) -> bool {
+    property.get("default").is_none()
 }
 
 /// Numbers that are never sent anything, and whose code is known.
@@ -315,7 +324,7 @@ impl fmt::Debug for TestNumber {
 }
 
 fn code_schema(_: &mut schemars::SchemaGenerator) -> Schema {
-    schemars::json_schema!({ "type": ["string", "integer"], "pattern": "^[0-9]{4,10}$" })
+    json_schema!({ "type": ["string", "integer"], "pattern": "^[0-9]{4,10}$" })
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -347,4 +356,151 @@ pub struct RegistrySettings {
 pub struct AccountSettings {
     pub sid: Sid,
     pub token: ApiSecret,
+}
+
+/// The consequence of too many wrong codes for a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LockoutRule {
+    /// The number is locked for this long, for every client.
+    Fixed(Duration),
+    /// Checks without the verification's id have to wait, longer each time; checks with it do not.
+    Growing,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Resend {
+    /// It sends the same code, which ends when it would have.
+    Keep,
+    /// It sends a new code with a new life.
+    New,
+}
+
+impl Named for Resend {
+    const NAMES: &'static [(&'static str, Self)] = &[("keep", Self::Keep), ("new", Self::New)];
+}
+
+/// The service of the compatible routes has this name already.
+const DEFAULT: &str = "default";
+
+const TEST_NUMBERS: &str = "test-numbers";
+
+objects! {
+    /// Services by their names, before they are read.
+    ServicesObject {
+        accepted: "an object of services by name, such as {\"shop\": {\"friendly-name\": \"Acme Shop\", \"code-length\": 6}}",
+        schema: {
+            let mut test_number = object::<TestNumber>();
+            test_number.insert("required".to_owned(), json!(["pattern", "code", "expires"]));
+            let mut service = object::<ServiceSettings>().to_value();
+            service["properties"][TEST_NUMBERS] = json!({
+                "type": "array",
+                "maxItems": TestNumber::MOST,
+                "items": test_number,
+                "description": "Numbers that are never sent anything, with a known code.",
+            });
+            let mut schema = by_name(&service);
+            // Test numbers have codes.
+            schema.insert("writeOnly".to_owned(), true.into());
+            schema
+        },
+        shown: |services| names(services),
+    }
+}
+
+/// Reads and checks the services, each with its default for everything that is not given.
+pub(super) fn read(
+    services: Map<String, Value>,
+    templates: &[Template],
+    part: &mut Part<'_>,
+) -> Vec<ConfiguredService> {
+    let built_in: Vec<Template> = Template::built_in().collect();
+    let templates: Vec<&Template> = built_in.iter().chain(templates).collect();
+    let mut known = properties::<ServiceSettings>();
+    known.insert(TEST_NUMBERS.to_owned(), Value::Null);
+    let why = "the service \"default\" is described by the top-level keys, such as otp-length";
+    let named = part.named_objects("services", services, why, |name| name.eq_ignore_ascii_case(DEFAULT));
+    let services: Vec<ConfiguredService> = named
+        .into_iter()
+        .filter_map(|(name, members)| service(name, members, &known, &templates, part))
+        .collect();
+    // Two with one name cannot be distinguished in messages, nor on the command line.
+    for (at, service) in services.iter().enumerate() {
+        let same =
+            |other: &&ConfiguredService| other.settings.friendly_name == service.settings.friendly_name;
+        if let Some(other) = services[..at].iter().find(same) {
+            let (one, two) = (&other.name, &service.name);
+            part.report.warn(format!(
+                "services.{one} and services.{two} have the same friendly-name; given by {}",
+                part.origin
+            ));
+        }
+    }
+    services
+}
+
+fn service(
+    name: String,
+    mut members: Map<String, Value>,
+    known: &Map<String, Value>,
+    templates: &[&Template],
+    part: &mut Part<'_>,
+) -> Option<ConfiguredService> {
+    let path = format!("services.{name}");
+    let test_numbers = members.remove(TEST_NUMBERS).map(|numbers| test_numbers(&path, numbers, part));
+    members.retain(|key, value| {
+        let Some(schema) = known.get(key) else { return true };
+        // In exports null is a missing value, and in config.json it is none.
+        if value.is_null() {
+            let accepted = schema[ACCEPTED].as_str().unwrap_or_default();
+            part.wrong(format!("{path}.{key}"), "null".to_owned(), format!("it must be {accepted}"));
+            return false;
+        }
+        // As in requests, an empty text or list is a missing value.
+        !(value == "" || value.as_array().is_some_and(Vec::is_empty)) || !is_removable(schema)
+    });
+    let is_named = members.contains_key("friendly-name");
+    members.entry("friendly-name").or_insert_with(|| name.clone().into());
+    let given = members.clone();
+    let (settings, _) = part.read::<ServiceSettings>(&path, members, known, is_scalar)?;
+    for error in settings.validate(templates).err().into_iter().flatten() {
+        let hint = if error.key == "friendly-name" && !is_named {
+            ". Without a friendly-name the service's name is it"
+        } else {
+            ""
+        };
+        let given = given.get(error.key).map(shown_json);
+        part.wrong(format!("{path}.{}", error.key), given, format!("it {}{hint}", error.why));
+    }
+    let test_numbers = test_numbers.unwrap_or_default();
+    Some(ConfiguredService { name, settings, test_numbers, origin: part.origin.clone() })
+}
+
+/// What was given is not shown: it may be a code, or the number of a person.
+fn test_numbers(path: &str, value: Value, part: &mut Part<'_>) -> Vec<TestNumber> {
+    let path = format!("{path}.{TEST_NUMBERS}");
+    let Value::Array(values) = value else {
+        part.wrong(path, None, "it must be a list of objects");
+        return Vec::new();
+    };
+    if values.len() > TestNumber::MOST {
+        part.wrong(&path, None, format!("it has {}, and may have {}", values.len(), TestNumber::MOST));
+    }
+    let known = properties::<TestNumber>();
+    let mut numbers: Vec<TestNumber> = Vec::new();
+    for (index, value) in values.into_iter().enumerate() {
+        let path = format!("{path}[{index}]");
+        let Value::Object(members) = value else {
+            part.wrong(path, None, "it must be an object with pattern, code and expires");
+            continue;
+        };
+        let Some((number, _)) = part.read::<TestNumber>(&path, members, &known, |_| false) else { continue };
+        match number.checked() {
+            Ok(number) if numbers.iter().any(|other| other.pattern == number.pattern) => {
+                part.wrong(path, None, "there is another with this pattern. Remove one of them");
+            }
+            Ok(number) => numbers.push(number),
+            Err((field, why)) => part.wrong(format!("{path}.{field}"), None, format!("it {why}")),
+        }
+    }
+    numbers
 }

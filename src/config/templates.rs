@@ -5,12 +5,13 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 use smart_default::SmartDefault;
 
-use super::values::{Channels, note};
-use crate::config::kind::{As, Text};
-use crate::config::values::LocaleTag;
+use super::context::{Part, is_scalar};
+use super::kind::{As, Text, names, objects, quoted};
+use super::schema::{by_name, object, properties};
+use super::values::{Channels, LocaleTag, note, template_sid};
 use crate::domain::{Channel, Locale, Sid, SidKind, Timestamp};
 use crate::template::placeholder::{PieceKind, pieces};
 use crate::template::{LONGEST, Templates};
@@ -29,6 +30,20 @@ const BUILT_IN: [(&str, &str, &str); 2] = [
 
 const TEXTS: &str =
     "an object with a text for each language, such as {\"en\": \"{code} opens {friendly_name}\"}";
+
+objects! {
+    /// Templates by their names, before they are read.
+    TemplatesObject {
+        accepted: "an object of templates by name, such as {\"login\": {\"translations\": {\"en\": \"{code} opens \
+                   {friendly_name}\"}}}",
+        schema: {
+            let mut template = object::<Template>();
+            template.insert("required".to_owned(), json!(["translations"]));
+            by_name(template.as_value())
+        },
+        shown: |templates| names(templates),
+    }
+}
 
 /// A text for some channels, in one or more languages.
 #[derive(Debug, Clone, PartialEq, SmartDefault, Deserialize, JsonSchema)]
@@ -66,11 +81,6 @@ pub struct Translation {
     pub text: String,
 }
 
-/// The id of a template of config.json, or of one that is built in.
-pub fn template_sid(name: &str) -> Sid {
-    Sid::of_name(SidKind::Template, "template", name)
-}
-
 impl Template {
     pub fn built_in() -> impl Iterator<Item = Self> {
         BUILT_IN.into_iter().filter_map(|(name, friendly_name, text)| {
@@ -102,7 +112,7 @@ impl Template {
     }
 
     /// Checks the texts with those of messages. A member's name, its text if it has one, and what is wrong.
-    pub(super) fn problems(&self, checks: &Templates) -> Vec<(String, Option<String>, String)> {
+    fn problems(&self, checks: &Templates) -> Vec<(String, Option<String>, String)> {
         let mut problems = Vec::new();
         if let Err(why) = note(&self.friendly_name, NAME_LONGEST) {
             problems.push((
@@ -128,6 +138,27 @@ impl Template {
         problems.push(("default-locale".to_owned(), None, locale.to_owned()));
         problems
     }
+}
+
+/// Reads and checks the templates; their texts are checked with those of messages.
+pub(super) fn read(templates: Map<String, Value>, checks: &Templates, part: &mut Part<'_>) -> Vec<Template> {
+    let known = properties::<Template>();
+    let why = "a template of this name is built in; choose another";
+    let is_built_in = |name: &str| Template::built_in().any(|template| template.name == name);
+    let named = part.named_objects("templates", templates, why, is_built_in);
+    let mut read = |(name, mut members): (String, Map<String, Value>)| {
+        let path = format!("templates.{name}");
+        members.entry("friendly-name").or_insert_with(|| name.clone().into());
+        let (template, is_complete) = part.read::<Template>(&path, members, &known, is_scalar)?;
+        for (member, given, problem) in template.problems(checks) {
+            // What is missing may be what was wrong.
+            if is_complete || !matches!(member.as_str(), "translations" | "default-locale") {
+                part.wrong(format!("{path}.{member}"), given.as_deref().map(quoted), problem);
+            }
+        }
+        Some(template.named(&name))
+    };
+    named.into_iter().filter_map(&mut read).collect()
 }
 
 /// The text with the shortest values in its places: for longer ones each request is checked.

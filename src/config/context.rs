@@ -1,0 +1,378 @@
+//! What the sources say, and what was found while it is read: everything that is wrong, at once, and what is only odd.
+
+use std::fmt;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+use serde_path_to_error::Segment;
+
+use super::kind::{shortened, shown_json, text_of};
+use super::schema::{FILE_SUFFIX, Names, nearest, suggestion};
+use super::sources::{RawValues, Sources};
+use super::values::may_hold_password;
+
+/// Stands for a secret in what is printed.
+pub const NOT_SHOWN: &str = "(set, not shown)";
+
+/// Stands for a value that is not given and has no default.
+pub const NOT_SET: &str = "(not set)";
+
+/// One setting in force, for `--print-config`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Effective {
+    /// The key of config.json, the variable or flag where it has none, or what was made of several.
+    pub key: String,
+    /// The value as config.json would spell it: texts in quotes, times with units, secrets masked.
+    pub value: String,
+    /// A file and key, a variable, a flag, or the default.
+    pub origin: String,
+}
+
+/// One thing that stops the start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    pub subject: String,
+    /// The value that was given. `None` when there was none, or when it could be a secret.
+    pub given: Option<String>,
+    /// What is wrong with it, or what is accepted, and what to do.
+    pub problem: String,
+    /// Where the value came from: a file and key, a variable, a flag.
+    pub origin: Option<String>,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.subject)?;
+        if let Some(given) = &self.given {
+            write!(f, " = {given}")?;
+        }
+        write!(f, ": {}", self.problem)?;
+        if let Some(origin) = &self.origin {
+            write!(f, "\n    given by {origin}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Everything that stops the start; at least one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct ConfigErrors {
+    errors: Vec<ConfigError>,
+    warnings: Vec<String>,
+}
+
+impl ConfigErrors {
+    /// Each of them, in the order in which they were found.
+    pub fn iter(&self) -> impl Iterator<Item = &ConfigError> {
+        self.errors.iter()
+    }
+
+    /// What was noticed besides; often the reason, such as a misspelt key.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+}
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.errors.len();
+        let errors = if count == 1 { "error" } else { "errors" };
+        write!(f, "the configuration has {count} {errors}")?;
+        for error in &self.errors {
+            write!(f, "\n  {error}")?;
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug, Default)]
+pub struct Report {
+    errors: Vec<ConfigError>,
+    warnings: Vec<String>,
+}
+
+impl Report {
+    /// Notes a problem with a thing whose value is absent, secret or beside the point.
+    pub fn problem(
+        &mut self,
+        subject: impl Into<String>,
+        problem: impl Into<String>,
+        origin: impl Into<Option<String>>,
+    ) {
+        self.wrong(subject, None, problem, origin);
+    }
+
+    /// Notes a problem with a value. `given` is for what is surely no secret.
+    pub fn wrong(
+        &mut self,
+        subject: impl Into<String>,
+        given: impl Into<Option<String>>,
+        problem: impl Into<String>,
+        origin: impl Into<Option<String>>,
+    ) {
+        let (subject, problem) = (subject.into(), problem.into());
+        self.errors.push(ConfigError { subject, given: given.into(), problem, origin: origin.into() });
+    }
+
+    pub fn warn(&mut self, warning: impl Into<String>) {
+        self.warnings.push(warning.into());
+    }
+
+    /// The warnings, if there was no error; else all of it.
+    pub fn finish(self) -> Result<Vec<String>, ConfigErrors> {
+        let Self { errors, warnings } = self;
+        if errors.is_empty() { Ok(warnings) } else { Err(ConfigErrors { errors, warnings }) }
+    }
+}
+
+/// Services or templates in one file: those beyond are better made over the API.
+const MOST: usize = 1_000;
+
+/// What is given may be shown, unless it is long.
+pub fn is_scalar(value: &Value) -> bool {
+    !value.is_array() && !value.is_object()
+}
+
+/// A key of config.json whose value is an object: where it was given, and where its mistakes are noted.
+pub struct Part<'a> {
+    pub origin: String,
+    pub report: &'a mut Report,
+}
+
+impl Part<'_> {
+    pub fn wrong(
+        &mut self,
+        path: impl Into<String>,
+        given: impl Into<Option<String>>,
+        problem: impl Into<String>,
+    ) {
+        self.report.wrong(path, given, problem, self.origin.clone());
+    }
+
+    /// Reads the object at `path`, whose members have these schemas. Each mistake is noted, with its value where `is_shown`
+    /// allows it; unknown members get a warning. The result lacks what is wrong, and says whether it is complete; `None`
+    /// when a member is missing.
+    pub fn read<T: DeserializeOwned>(
+        &mut self,
+        path: &str,
+        mut members: Map<String, Value>,
+        known: &Map<String, Value>,
+        is_shown: fn(&Value) -> bool,
+    ) -> Option<(T, bool)> {
+        self.drop_unknown(path, &mut members, known);
+        let mut is_complete = true;
+        let read = read_members(members, |member, value, problem| {
+            is_complete = false;
+            let given = value.filter(|value| is_shown(value)).map(shown_json);
+            self.wrong(format!("{path}.{member}"), given, problem);
+        });
+        Some((read?, is_complete))
+    }
+
+    /// The objects with a name that one may have; `why` others may not have those that are taken.
+    pub fn named_objects(
+        &mut self,
+        key: &str,
+        objects: Map<String, Value>,
+        why: &str,
+        is_taken: impl Fn(&str) -> bool,
+    ) -> Vec<(String, Map<String, Value>)> {
+        if objects.len() > MOST {
+            self.wrong(key, None, format!("it has {} {key}, and may have {MOST}", objects.len()));
+        }
+        let mut named = Vec::new();
+        for (name, value) in objects {
+            let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
+            let problem = match value {
+                _ if is_taken(&name) => why.to_owned(),
+                _ if !plain || !(1..=64).contains(&name.len()) => {
+                    "a name has 1 to 64 letters, digits, hyphens and underscores".to_owned()
+                }
+                Value::Object(members) => {
+                    named.push((name, members));
+                    continue;
+                }
+                value => format!("it must be an object, and is {}", shown_json(&value)),
+            };
+            self.wrong(format!("{key}.{name}"), None, problem);
+        }
+        named
+    }
+
+    fn drop_unknown(&mut self, path: &str, members: &mut Map<String, Value>, known: &Map<String, Value>) {
+        members.retain(|name, value| {
+            let member = format!("{path}.{name}");
+            let Some(schema) = known.get(name) else {
+                let hint = suggestion(nearest(name, known.keys()).map(|near| format!("{path}.{near}")));
+                self.report.warn(format!("{}: {member:?} is unknown and ignored{hint}", self.origin));
+                return false;
+            };
+            if let (Some(Value::Object(known)), Value::Object(members)) = (schema.get("properties"), value) {
+                self.drop_unknown(&member, members, known);
+            }
+            true
+        });
+    }
+}
+
+/// What the sources say, and what was found while it is read.
+pub struct Context {
+    pub raw: RawValues,
+    pub names: Names,
+    pub report: Report,
+    pub rows: Vec<Effective>,
+}
+
+impl Context {
+    /// With everything that the sources say.
+    pub fn of(sources: &Sources, names: Names) -> Self {
+        let (raw, mut report, of_environment) = RawValues::merge(sources, &names);
+        report.errors.extend(of_environment.errors);
+        report.warnings.extend(of_environment.warnings);
+        Self { raw, names, report, rows: Vec::new() }
+    }
+
+    /// With these keys and variables alone. Only what is wrong with them, or with config.json as a whole, is an error.
+    pub fn of_some(sources: &Sources, wanted: &[&str]) -> Self {
+        let names = Names::known();
+        let (mut raw, report, _) = RawValues::merge(sources, &names);
+        raw.values.retain(|key, _| wanted.contains(&key.as_str()));
+        Self { raw, names, report, rows: Vec::new() }
+    }
+
+    pub fn origin(&self, key: &str) -> String {
+        self.raw.origin(key).unwrap_or("the default").to_owned()
+    }
+
+    /// A key whose value is an object.
+    pub fn part(&mut self, key: &str) -> Part<'_> {
+        Part { origin: self.origin(key), report: &mut self.report }
+    }
+
+    /// Whether a key or variable is given, rightly or not.
+    pub fn is_set(&self, name: &str) -> bool {
+        self.raw.origin(name).is_some() || self.is_wrong(name)
+    }
+
+    /// Whether an error about a key or variable was noted: nothing else follows from its value.
+    pub fn is_wrong(&self, name: &str) -> bool {
+        let plain = |name: &str| name.to_ascii_uppercase().replace('-', "_");
+        let name = plain(name);
+        self.report.errors.iter().any(|error| {
+            let subject = plain(&error.subject);
+            subject.strip_suffix(FILE_SUFFIX).unwrap_or(&subject) == name
+        })
+    }
+
+    /// Whether an error about an object or one of its members was noted.
+    pub fn is_wrong_in_part(&self, object: &str) -> bool {
+        let of_object = |subject: &str| {
+            subject.strip_prefix(object).is_some_and(|member| member.is_empty() || member.starts_with('.'))
+        };
+        self.report.errors.iter().any(|error| of_object(&error.subject))
+    }
+
+    /// Adds something that follows from several keys to what `--print-config` shows.
+    pub fn row(&mut self, key: &str, value: impl Into<Value>, origin: &str) {
+        self.rows.retain(|row| row.key != key);
+        let value = match value.into() {
+            Value::String(text) if [NOT_SET, NOT_SHOWN].contains(&text.as_str()) => text,
+            value => value.to_string(),
+        };
+        self.rows.push(Effective { key: key.to_owned(), value, origin: origin.to_owned() });
+    }
+
+    /// Notes that the value of a key is wrong in itself, or beside others.
+    pub fn wrong(&mut self, key: &str, given: Option<String>, problem: impl Into<String>) {
+        let origin = self.raw.origin(key).map(str::to_owned);
+        self.report.wrong(key, given, problem, origin);
+    }
+
+    /// Reads the keys (or with their names the variables) that a settings struct knows. Wrong values are noted and their
+    /// defaults taken, so that all of them are found.
+    pub fn read<T: DeserializeOwned + Default + Serialize>(
+        &mut self,
+        known: fn(&Names) -> &Map<String, Value>,
+    ) -> T {
+        let known = known(&self.names).clone();
+        let values = self.raw.values.iter().filter(|(key, _)| known.contains_key(*key));
+        let values = values.map(|(key, value)| (key.clone(), value.clone())).collect();
+        let read = read_members(values, |key, value, problem| {
+            let (schema, value) = (&known[key], value.unwrap_or(&Value::Null));
+            let text = text_of(value);
+            let is_url = schema["format"].as_str().is_some_and(|format| format.starts_with("uri"));
+            let secret =
+                schema["writeOnly"] == true || is_url && text.as_deref().is_some_and(may_hold_password);
+            let given = match value {
+                Value::Array(items) if schema["anyOf"][0]["type"] == "array" => {
+                    let items: Vec<String> = items.iter().map(shown_json).collect();
+                    shortened(format!("[{}]", items.join(", ")))
+                }
+                value => shown_json(value),
+            };
+            let given = (text.is_none() || !secret).then_some(given);
+            self.report.wrong(key, given, problem, self.raw.origin(key).map(str::to_owned));
+        });
+        let read: T = read.unwrap_or_default();
+        if let Ok(Value::Object(members)) = serde_json::to_value(&read) {
+            for (key, value) in members.into_iter().filter(|(_, value)| !value.is_null()) {
+                let origin = self.origin(&key);
+                self.row(&key, value, &origin);
+            }
+        }
+        read
+    }
+}
+
+/// Reads the members of an object, each by itself, so that every wrong one is found: `wrong` gets its path, its value unless
+/// it is missing, and what is wrong. The result lacks what is wrong; `None` when a member is missing.
+fn read_members<T: DeserializeOwned>(
+    mut members: Map<String, Value>,
+    mut wrong: impl FnMut(&str, Option<&Value>, &str),
+) -> Option<T> {
+    let missing = |why: &str| Some(why.strip_prefix("missing field `")?.strip_suffix('`')?.to_owned());
+    let mut left_out = Vec::new();
+    members.retain(|name, value| {
+        loop {
+            let one = Value::Object([(name.clone(), value.clone())].into_iter().collect());
+            let Err(error) = serde_path_to_error::deserialize::<_, T>(&one) else { return true };
+            let mut place: Vec<String> = error.path().iter().map(Segment::to_string).collect();
+            let why = error.inner().to_string();
+            if missing(&why).is_some() {
+                return true;
+            }
+            // The path ends where structs are flattened.
+            if place.first() != Some(name) {
+                place = vec![name.clone()];
+            }
+            let problem = match why.rsplit_once(", expected ") {
+                Some((_, "a map")) => "it must be an object whose values are texts".to_owned(),
+                Some((_, expected)) => format!("it must be {expected}"),
+                None => format!("it {why}"),
+            };
+            let path = place.join(".");
+            // Beside a wrong member of a member there may be others.
+            if let Some(part) = take(value, &place[1..]) {
+                wrong(&path, Some(&part), &problem);
+            } else {
+                wrong(&path, Some(value), &problem);
+                left_out.push(name.clone());
+                return false;
+            }
+        }
+    });
+    let read = T::deserialize(Value::Object(members));
+    if let Some(name) = read.as_ref().err().and_then(|error| missing(&error.to_string()))
+        && !left_out.contains(&name)
+    {
+        wrong(&name, None, "it is missing");
+    }
+    read.ok()
+}
+
+/// Takes the member at this place out of nested objects.
+fn take(object: &mut Value, place: &[String]) -> Option<Value> {
+    let (last, outer) = place.split_last()?;
+    outer.iter().try_fold(object, |value, name| value.get_mut(name))?.as_object_mut()?.remove(last)
+}
