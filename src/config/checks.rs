@@ -1,4 +1,5 @@
-//! What keys mean beside each other: the address to listen on, the texts of messages, errors, and what works but is weaker than it looks.
+//! Checks of keys against each other: the address to listen on, the texts of messages, and settings that are weaker than they
+//! look.
 
 use std::fmt;
 use std::net::Ipv6Addr;
@@ -54,7 +55,7 @@ pub fn warn_of_redis(c: &mut Context) {
     }
 }
 
-/// What works, but is weaker than the standards ask for or than it looks.
+/// Warns of settings that are weaker than the standards ask for or than they look.
 pub fn warn_of_weakness(policy: &Policy, bounds: &Bounds, c: &mut Context) {
     if policy.code.length < CodeLength::SIX {
         c.report.warn("otp-length is below the 6 digits that NIST SP 800-63B-4 (3.1.3.2) asks for");
@@ -196,7 +197,7 @@ fn warn_of_late_retries(retry: &RetrySettings, life: Duration, c: &mut Context) 
     }
 }
 
-/// What to do about an address that unauthenticated clients can reach.
+/// Advice about an address that unauthenticated clients can reach.
 const ALLOW: &str = "any client that reaches that address could send messages at your cost and try codes. Make an API key with \
      `onceward keys create`, or set ONCEWARD_ACCOUNT_SID and ONCEWARD_AUTH_TOKEN: callers then have to show a key. To serve \
      them without one all the same (behind a firewall or a proxy that checks who calls), add the line \
@@ -237,7 +238,7 @@ pub fn listen_address(production: bool, inputs: &Inputs, c: &mut Context) -> Opt
         if inputs.prod_domain.is_none() && !c.is_wrong("prod-domain") {
             let problem = "it is empty, but \"production\" is true and the server then listens there. Set it to host:port \
                            or :port";
-            c.report.problem("prod-domain", problem, c.origin("prod-domain"));
+            c.report.wrong("prod-domain", None, problem, c.origin("prod-domain"));
         }
         return Some((inputs.prod_domain.clone()?, c.origin("prod-domain")));
     }
@@ -246,7 +247,7 @@ pub fn listen_address(production: bool, inputs: &Inputs, c: &mut Context) -> Opt
     Some((ListenAddress { host: inputs.test_hostname.clone(), port: inputs.test_port }, origin))
 }
 
-/// What is wrong with an address that unauthenticated clients can reach, while no caller has to show a key: it stops a start, but only
+/// The error of an address that unauthenticated clients can reach while no caller has to show a key. It stops a start, but only
 /// the data directory says whether there is a key. `None` for an address of this machine alone.
 pub fn unless_keys(listen: &ListenAddress, origin: &str) -> Option<ConfigErrors> {
     if listen.is_loopback() {
@@ -256,11 +257,11 @@ pub fn unless_keys(listen: &ListenAddress, origin: &str) -> Option<ConfigErrors>
         if listen.host.is_empty() { "it means every address of this machine" } else { "it is not loopback" };
     let mut report = Report::default();
     let problem = format!("{reach}, and {ALLOW}");
-    report.problem(format!("listen address {listen}"), problem, origin.to_owned());
+    report.wrong(format!("listen address {listen}"), None, problem, origin.to_owned());
     report.finish().err()
 }
 
-/// What stands for every channel in `otp-messages`.
+/// Stands for every channel in `otp-messages`.
 const ANY: &str = "any";
 
 /// Checks every text. After an error, which stops the start anyway, empty ones.
@@ -307,8 +308,8 @@ pub fn templates(inputs: &Inputs, brand: &str, code: SendOptions, c: &mut Contex
     checked.map_or_else(|_| Templates::new("", ""), |(templates, _)| templates)
 }
 
-/// The texts of `otp-messages`, each with its path. What is wrong is noted and left out, so that the rest is checked all the
-/// same.
+/// The texts of `otp-messages`, each with its path. Wrong ones are noted and left out, and the rest is
+/// checked all the same.
 fn local_texts(channels: &Map<String, Value>, c: &mut Context) -> Vec<(String, LocalText)> {
     let mut local: Vec<(String, LocalText)> = Vec::new();
     let origin = c.origin("otp-messages");

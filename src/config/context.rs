@@ -1,9 +1,10 @@
-//! What the sources say, and what was found while it is read: everything that is wrong, at once, and what is only odd.
+//! The values of all sources, and everything that is found while they are read: all errors at once, and warnings.
 
 use std::fmt;
+use std::marker::PhantomData;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use serde_path_to_error::Segment;
 
@@ -23,9 +24,9 @@ pub const NOT_SET: &str = "(not set)";
 pub struct Effective {
     /// The key of config.json, the variable or flag where it has none, or what was made of several.
     pub key: String,
-    /// The value as config.json would spell it: texts in quotes, times with units, secrets masked.
+    /// The value: texts as JSON spells them, times with units, secrets masked.
     pub value: String,
-    /// A file and key, a variable, a flag, or the default.
+    /// Where it came from: a file and key, a variable, a flag, or the default.
     pub origin: String,
 }
 
@@ -68,7 +69,7 @@ impl ConfigErrors {
         self.errors.iter()
     }
 
-    /// What was noticed besides; often the reason, such as a misspelt key.
+    /// Warnings beside the errors; often they name the reason, such as a misspelt key.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
@@ -93,17 +94,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// Notes a problem with a thing whose value is absent, secret or beside the point.
-    pub fn problem(
-        &mut self,
-        subject: impl Into<String>,
-        problem: impl Into<String>,
-        origin: impl Into<Option<String>>,
-    ) {
-        self.wrong(subject, None, problem, origin);
-    }
-
-    /// Notes a problem with a value. `given` is for what is surely no secret.
+    /// `given` is for what is surely no secret.
     pub fn wrong(
         &mut self,
         subject: impl Into<String>,
@@ -129,8 +120,8 @@ impl Report {
 /// Services or templates in one file: those beyond are better made over the API.
 const MOST: usize = 1_000;
 
-/// What is given may be shown, unless it is long.
-pub fn is_scalar(value: &Value) -> bool {
+/// Whether messages show a value: lists and objects are too long.
+pub fn is_scalar(_path: &str, value: &Value) -> bool {
     !value.is_array() && !value.is_object()
 }
 
@@ -158,13 +149,14 @@ impl Part<'_> {
         path: &str,
         mut members: Map<String, Value>,
         known: &Map<String, Value>,
-        is_shown: fn(&Value) -> bool,
+        is_shown: fn(&str, &Value) -> bool,
     ) -> Option<(T, bool)> {
         self.drop_unknown(path, &mut members, known);
         let mut is_complete = true;
         let read = read_members(members, |member, value, problem| {
             is_complete = false;
-            let given = value.filter(|value| is_shown(value)).map(shown_json);
+            let given = value.filter(|value| is_shown(member, value));
+            let given = given.map(|value| shown_as(known.get(member).unwrap_or(&Value::Null), value));
             self.wrong(format!("{path}.{member}"), given, problem);
         });
         Some((read?, is_complete))
@@ -216,7 +208,7 @@ impl Part<'_> {
     }
 }
 
-/// What the sources say, and what was found while it is read.
+/// The values of all sources, and everything that is found while they are read.
 pub struct Context {
     pub raw: RawValues,
     pub names: Names,
@@ -304,14 +296,7 @@ impl Context {
             let is_url = schema["format"].as_str().is_some_and(|format| format.starts_with("uri"));
             let secret =
                 schema["writeOnly"] == true || is_url && text.as_deref().is_some_and(may_hold_password);
-            let given = match value {
-                Value::Array(items) if schema["anyOf"][0]["type"] == "array" => {
-                    let items: Vec<String> = items.iter().map(shown_json).collect();
-                    shortened(format!("[{}]", items.join(", ")))
-                }
-                value => shown_json(value),
-            };
-            let given = (text.is_none() || !secret).then_some(given);
+            let given = (text.is_none() || !secret).then(|| shown_as(schema, value));
             self.report.wrong(key, given, problem, self.raw.origin(key).map(str::to_owned));
         });
         let read: T = read.unwrap_or_default();
@@ -369,6 +354,42 @@ fn read_members<T: DeserializeOwned>(
         wrong(&name, None, "it is missing");
     }
     read.ok()
+}
+
+/// The members of an object in their order, doubles included.
+pub fn members<'de, K, V, D>(from: D, expected: &'static str) -> Result<Vec<(K, V)>, D::Error>
+where
+    K: Deserialize<'de>,
+    V: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    struct InOrder<T>(&'static str, PhantomData<T>);
+
+    impl<'de, K: Deserialize<'de>, V: Deserialize<'de>> Visitor<'de> for InOrder<(K, V)> {
+        type Value = Vec<(K, V)>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.0)
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            std::iter::from_fn(|| map.next_entry().transpose()).collect()
+        }
+    }
+
+    from.deserialize_map(InOrder(expected, PhantomData))
+}
+
+/// A value as a person would recognise it; of a list, where one is accepted, its items.
+fn shown_as(schema: &Value, value: &Value) -> String {
+    let lists = || schema["anyOf"].as_array().is_some_and(|any| any.iter().any(|one| one["type"] == "array"));
+    match value {
+        Value::Array(items) if lists() => {
+            let items: Vec<String> = items.iter().map(shown_json).collect();
+            shortened(format!("[{}]", items.join(", ")))
+        }
+        value => shown_json(value),
+    }
 }
 
 /// Takes the member at this place out of nested objects.

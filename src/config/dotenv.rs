@@ -1,7 +1,7 @@
 //! The `.env` file: read like variables, without touching the environment of the process.
 //!
 //! One line is one variable, whatever it holds, so that a slip in one line cannot swallow the next.
-//! What is understood, and why no library does it: `docs/internals/decisions/0006-env-file.md`.
+//! The accepted syntax, and why no library reads it: `docs/internals/decisions/0006-env-file.md`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -19,7 +19,7 @@ pub fn read(directory: &Path, report: &mut Report) -> BTreeMap<String, String> {
         Ok(Some(text)) => parse(&text, &file, report),
         Ok(None) => BTreeMap::new(),
         Err(reason) => {
-            report.problem(file, reason, None);
+            report.wrong(file, None, reason, None);
             BTreeMap::new()
         }
     }
@@ -38,8 +38,8 @@ fn parse(text: &str, file: &str, report: &mut Report) -> BTreeMap<String, String
             Line::Variable(name, value) => {
                 variables.insert(name.to_owned(), value);
             }
-            Line::OpenQuote(name, quote) if is_used(name) => report.problem(
-                name,
+            Line::OpenQuote(name, quote) if is_used(name) => report.wrong(
+                name, None,
                 format!(
                     "its value begins with {quote} and no {quote} ends it on that line. Close it, or put another \
                      kind of quotes around the whole value; a line break in \"...\" is written \\n"
@@ -50,11 +50,11 @@ fn parse(text: &str, file: &str, report: &mut Report) -> BTreeMap<String, String
                 "{place}: {name} is ignored: its value begins with {quote} and no {quote} ends it on that line"
             )),
             Line::Other(word) if is_used(word) => {
-                report.problem(word, "no = follows the name; it must be NAME=value", place);
+                report.wrong(word, None, "no = follows the name; it must be NAME=value", place);
             }
             Line::Other(_) if mentions_used(text) => {
                 let problem = "it must be NAME=value, and a name has only letters, digits, _, . and -";
-                report.problem(place, problem, None);
+                report.wrong(place, None, problem, None);
             }
             Line::Other(_) => ignored.push(number),
         }
@@ -75,7 +75,7 @@ fn mentions_used(line: &str) -> bool {
     prefixes().any(|prefix| front.contains(prefix))
 }
 
-/// What the names of variables that are used begin with.
+/// The prefixes of variables that are used.
 fn prefixes() -> impl Iterator<Item = &'static str> {
     [PREFIX].into_iter().chain(VARIABLE_PREFIXES)
 }
@@ -91,7 +91,6 @@ fn numbered(lines: &[usize]) -> String {
     }
 }
 
-/// What one line says.
 #[derive(Debug, PartialEq, Eq)]
 enum Line<'a> {
     /// Nothing, or a comment.
@@ -143,7 +142,7 @@ fn before_comment(text: &str) -> &str {
     text
 }
 
-/// What is in front of the closing quote: the first one that nothing but a comment follows, so that
+/// The text in front of the closing quote: the first one that nothing but a comment follows, so that
 /// `'Joe's'` is read as it is meant. `None` when there is none.
 fn in_quotes(text: &str, quote: char) -> Option<String> {
     let mut value = String::with_capacity(text.len());
@@ -169,7 +168,7 @@ fn ends(rest: &str) -> bool {
     rest.is_empty() || rest.starts_with('#')
 }
 
-/// What stands for a character behind a backslash in double quotes; any other backslash is itself.
+/// The meaning of a character behind a backslash in double quotes; any other backslash is itself.
 /// A `$` never needs one here, but does in files that were written for the Redis version.
 const fn unescaped(c: char) -> Option<char> {
     match c {

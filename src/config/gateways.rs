@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
 use super::context::Context;
-use super::http_gateway::HttpKeys;
+use super::http_gateway;
 use super::kind::{As, Kind as _};
 use super::settings::{GatewaySettings, Inputs};
 use super::values::{
@@ -24,44 +24,76 @@ use crate::gateway::{
     TwilioVerifySettings, TwilioVoiceSettings, WhatsAppSender,
 };
 
-/// The variables whose values may be in files.
+/// The variables whose values may be in files. A field is a variable.
 #[derive(Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, rename_all = "SCREAMING_SNAKE_CASE")]
 pub struct Variables {
-    /// Of this server's account.
-    #[serde(flatten)]
-    pub account: AccountKeys,
-    #[serde(flatten)]
-    twilio: TwilioKeys,
-    #[serde(flatten)]
-    sinch: SinchKeys,
-    #[serde(flatten)]
-    mada: MadaKeys,
-    #[serde(flatten)]
-    http: HttpKeys,
+    /// SID of this server's own account, which API clients may authenticate with.
+    #[serde(with = "As::<Option<AccountSid>>")]
+    pub onceward_account_sid: Option<Sid>,
+    /// Auth token of this server's own account.
+    #[serde(with = "As::<Option<AccountToken>>")]
+    pub onceward_auth_token: Option<SecretString>,
+    /// The account's SID.
+    #[serde(with = "As::<Option<TwilioSid<'A', 'C'>>>")]
+    twilio_account_sid: Option<String>,
+    /// The account's auth token.
+    #[serde(with = "As::<Option<Token>>")]
+    twilio_auth_token: Option<SecretString>,
+    /// Whom messages come from.
+    #[serde(with = "As::<Option<SenderNumber>>")]
+    twilio_phone_number: Option<String>,
+    /// A messaging service instead of a number.
+    #[serde(with = "As::<Option<TwilioSid<'M', 'G'>>>")]
+    twilio_messaging_service_sid: Option<String>,
+    /// The SID of a Verify service.
+    #[serde(with = "As::<Option<TwilioSid<'V', 'A'>>>")]
+    twilio_services_id: Option<String>,
+    /// The number that calls.
+    #[serde(with = "As::<Option<OwnNumber>>")]
+    twilio_voice_number: Option<PhoneNumber>,
+    /// The number of `WhatsApp` messages.
+    #[serde(with = "As::<Option<OwnNumber>>")]
+    twilio_whatsapp_number: Option<PhoneNumber>,
+    /// Where Twilio's APIs answer.
+    #[serde(with = "As::<Option<BaseUrl>>")]
+    twilio_base_url: Option<Arc<str>>,
+    /// The application's key.
+    #[serde(with = "As::<Option<Identifier>>")]
+    sinch_app_id: Option<SecretString>,
+    /// The application's secret.
+    #[serde(with = "As::<Option<Password>>")]
+    sinch_app_secret: Option<SecretString>,
+    /// Where verifications are posted.
+    #[serde(with = "As::<Option<BaseUrl>>")]
+    sinch_verification_url: Option<Arc<str>>,
+    /// The account's name.
+    #[serde(with = "As::<Option<Login>>")]
+    mada_username: Option<SecretString>,
+    /// Its password.
+    #[serde(with = "As::<Option<Password>>")]
+    mada_password: Option<SecretString>,
+    /// Where messages are posted.
+    #[serde(with = "As::<Option<PlainUrl>>")]
+    mada_url: Option<String>,
+    /// Whom messages come from.
+    #[serde(with = "As::<Option<SourceName>>")]
+    mada_source_name: Option<String>,
+    /// Replaces `{username}`.
+    #[serde(with = "As::<Option<Password>>")]
+    pub http_gateway_username: Option<SecretString>,
+    /// Replaces `{password}`.
+    #[serde(with = "As::<Option<Password>>")]
+    pub http_gateway_password: Option<SecretString>,
+    /// Replaces `{token}`.
+    #[serde(with = "As::<Option<Password>>")]
+    pub http_gateway_token: Option<SecretString>,
 }
 
-/// Variables of the account.
-#[derive(Default, Deserialize, Serialize, JsonSchema)]
-#[serde(default)]
-pub struct AccountKeys {
-    /// Id of this server's account: AC and 32 hexadecimal digits, as echo AC$(openssl rand -hex 16) makes one.
-    /// Needs `ONCEWARD_AUTH_TOKEN`.
-    #[serde(rename = "ONCEWARD_ACCOUNT_SID", with = "As::<Option<AccountSid>>")]
-    pub sid: Option<Sid>,
-    /// Auth token of this server's account: 16 to 128 visible ASCII characters without spaces. It must be random,
-    /// because only a fast hash of it is kept: openssl rand -hex 16.
-    #[serde(rename = "ONCEWARD_AUTH_TOKEN", with = "As::<Option<AccountToken>>")]
-    pub token: Option<SecretString>,
-}
-
-impl AccountKeys {
-    pub const SID: &str = "ONCEWARD_ACCOUNT_SID";
-    pub const TOKEN: &str = "ONCEWARD_AUTH_TOKEN";
-}
-
-/// Where Twilio's APIs answer, unless a private gateway stands in.
+/// Where APIs answer, unless another address is given.
 const API_URL: &str = "https://api.twilio.com";
 const VERIFY_URL: &str = "https://verify.twilio.com";
+const SINCH_URL: &str = "https://verification.api.sinch.com/verification/v1/verifications";
 
 const AUTH_TOKEN: &str = "TWILIO_AUTH_TOKEN";
 const PHONE_NUMBER: &str = "TWILIO_PHONE_NUMBER";
@@ -71,36 +103,7 @@ const VOICE_NUMBER: &str = "TWILIO_VOICE_NUMBER";
 const WHATSAPP_NUMBER: &str = "TWILIO_WHATSAPP_NUMBER";
 const BASE_URL: &str = "TWILIO_BASE_URL";
 
-#[derive(Default, Deserialize, Serialize, JsonSchema)]
-#[serde(default)]
-struct TwilioKeys {
-    /// The account's SID.
-    #[serde(rename = "TWILIO_ACCOUNT_SID", with = "As::<Option<TwilioSid<'A', 'C'>>>")]
-    account_sid: Option<String>,
-    /// The account's auth token.
-    #[serde(rename = "TWILIO_AUTH_TOKEN", with = "As::<Option<Token>>")]
-    auth_token: Option<SecretString>,
-    /// Whom messages come from.
-    #[serde(rename = "TWILIO_PHONE_NUMBER", with = "As::<Option<SenderNumber>>")]
-    phone_number: Option<String>,
-    /// A messaging service instead of a number.
-    #[serde(rename = "TWILIO_MESSAGING_SERVICE_SID", with = "As::<Option<TwilioSid<'M', 'G'>>>")]
-    messaging_service_sid: Option<String>,
-    /// The SID of a Verify service.
-    #[serde(rename = "TWILIO_SERVICES_ID", with = "As::<Option<TwilioSid<'V', 'A'>>>")]
-    services_id: Option<String>,
-    /// The number that calls.
-    #[serde(rename = "TWILIO_VOICE_NUMBER", with = "As::<Option<OwnNumber>>")]
-    voice_number: Option<PhoneNumber>,
-    /// The number of `WhatsApp` messages.
-    #[serde(rename = "TWILIO_WHATSAPP_NUMBER", with = "As::<Option<OwnNumber>>")]
-    whatsapp_number: Option<PhoneNumber>,
-    /// Where Twilio's APIs answer.
-    #[serde(rename = "TWILIO_BASE_URL", with = "As::<Option<BaseUrl>>")]
-    base_url: Option<Arc<str>>,
-}
-
-/// What Twilio can do with what is given.
+/// Twilio as far as it is configured.
 struct Twilio {
     messages: Complete<TwilioSettings>,
     voice: Complete<TwilioVoiceSettings>,
@@ -130,8 +133,8 @@ fn verify_fits(verify: &TwilioVerifySettings, used: bool, c: &mut Context) -> bo
 const SENDER: &str =
     "TWILIO_PHONE_NUMBER (or TWILIO_MESSAGING_SERVICE_SID, or TWILIO_SERVICES_ID for Verify)";
 
-impl TwilioKeys {
-    fn complete(self, inputs: &Inputs, c: &mut Context) -> Twilio {
+impl Variables {
+    fn twilio(&self, inputs: &Inputs, c: &mut Context) -> Twilio {
         let needs: [&[&str]; 3] = [
             &["TWILIO_ACCOUNT_SID"],
             &[AUTH_TOKEN, "TWILIO_AUTHTOKEN"],
@@ -141,11 +144,11 @@ impl TwilioKeys {
         if matches!(begun, Ok(false)) {
             return Twilio { messages: Ok(None), voice: Ok(None), verify: Ok(None), strict: true };
         }
-        let strict = !c.is_wrong(BASE_URL) && self.base_url.as_deref().is_none_or(is_twilio_host);
+        let strict = !c.is_wrong(BASE_URL) && self.twilio_base_url.as_deref().is_none_or(is_twilio_host);
         let (api, of_verify) = self.addresses(c);
         let account = self.account(strict, c);
         let at = |base_url: String| account.clone().map(|account| TwilioAccount { base_url, ..account });
-        let verify = at(of_verify).zip(self.services_id.clone());
+        let verify = at(of_verify).zip(self.twilio_services_id.clone());
         let verify = verify.map(|(account, service_sid)| TwilioVerifySettings { account, service_sid });
         let sender = self.sender(strict, c);
         let calls_from = self.calls_from(c);
@@ -183,7 +186,7 @@ impl TwilioKeys {
     /// Where messages and calls go, and where Verify answers. Twilio's own APIs have a host each; what stands in for Twilio
     /// has one for all.
     fn addresses(&self, c: &mut Context) -> (String, String) {
-        let Some(url) = &self.base_url else {
+        let Some(url) = &self.twilio_base_url else {
             if !c.is_set(BASE_URL) {
                 c.row(BASE_URL, format!("{API_URL} and {VERIFY_URL}"), "the default");
             }
@@ -197,9 +200,9 @@ impl TwilioKeys {
 
     /// The account without its address. `None` after an error.
     fn account(&self, strict: bool, c: &mut Context) -> Option<TwilioAccount> {
-        let sid = self.account_sid.clone();
+        let sid = self.twilio_account_sid.clone();
         let sid = sid.filter(|sid| !strict || sid_fits::<'A', 'C'>("TWILIO_ACCOUNT_SID", sid, c));
-        let token = self.auth_token.clone();
+        let token = self.twilio_auth_token.clone();
         let token = token.filter(|token| !strict || token_fits(token.expose_secret(), c));
         Some(TwilioAccount { account_sid: sid?, auth_token: token?, base_url: String::new() })
     }
@@ -207,11 +210,11 @@ impl TwilioKeys {
     /// Where text messages come from: a messaging service before a number. `None` after an error, or when there is neither.
     fn sender(&self, strict: bool, c: &mut Context) -> Option<TwilioSender> {
         if c.is_set(MESSAGING_SERVICE_SID) {
-            let sid = self.messaging_service_sid.clone();
+            let sid = self.twilio_messaging_service_sid.clone();
             let sid = sid.filter(|sid| !strict || sid_fits::<'M', 'G'>(MESSAGING_SERVICE_SID, sid, c));
             return sid.map(TwilioSender::MessagingService);
         }
-        let number = self.phone_number.clone()?;
+        let number = self.twilio_phone_number.clone()?;
         if strict && !is_twilio_sender(&number) {
             let problem = "it must be a phone number such as +14155552671 that can exist, a short code of 3 to 8 digits, or \
                            a name of at most 11 letters, digits, spaces, +, -, _ and &, one of them a letter";
@@ -224,9 +227,9 @@ impl TwilioKeys {
     /// The number of calls: its own, or that of text messages.
     fn calls_from(&self, c: &Context) -> Option<PhoneNumber> {
         if c.is_set(VOICE_NUMBER) {
-            return self.voice_number;
+            return self.twilio_voice_number;
         }
-        self.phone_number.as_ref().and_then(|number| own_number(number))
+        self.twilio_phone_number.as_ref().and_then(|number| own_number(number))
     }
 
     fn whatsapp(&self, strict: bool, content_sid: Option<&str>, c: &mut Context) -> Option<WhatsAppSender> {
@@ -241,8 +244,40 @@ impl TwilioKeys {
         }
         let content_sid =
             content_sid.filter(|sid| !strict || sid_fits::<'H', 'X'>("whatsapp-content-sid", sid, c));
-        let number = self.whatsapp_number?.e164();
+        let number = self.twilio_whatsapp_number?.e164();
         Some(WhatsAppSender { number, content_sid: content_sid.map(str::to_owned) })
+    }
+
+    fn sinch(&self, c: &mut Context) -> Complete<SinchSettings> {
+        let needs: [&[&str]; 2] = [&["SINCH_APP_ID"], &["SINCH_APP_SECRET"]];
+        if !is_begun("Sinch", &needs, &["SINCH_VERIFICATION_URL"], c)? {
+            return Ok(None);
+        }
+        let url = self.sinch_verification_url.as_deref().unwrap_or(SINCH_URL);
+        warn_if_exposed("SINCH_VERIFICATION_URL begins with", url, c);
+        let origin = c.origin("SINCH_VERIFICATION_URL");
+        c.row("SINCH_VERIFICATION_URL", url.to_owned(), &origin);
+        Ok(Some(SinchSettings {
+            app_id: exposed(self.sinch_app_id.as_ref().ok_or(Reported)?),
+            app_secret: self.sinch_app_secret.clone().ok_or(Reported)?,
+            verification_url: url.to_owned(),
+        }))
+    }
+
+    fn mada(&self, c: &mut Context) -> Complete<MadaSettings> {
+        let needs: [&[&str]; 4] =
+            [&["MADA_USERNAME"], &["MADA_PASSWORD"], &["MADA_URL"], &["MADA_SOURCE_NAME"]];
+        if !is_begun("Mada", &needs, &[], c)? {
+            return Ok(None);
+        }
+        let url = self.mada_url.clone().ok_or(Reported)?;
+        warn_if_exposed("MADA_URL means", &url, c);
+        Ok(Some(MadaSettings {
+            username: exposed(self.mada_username.as_ref().ok_or(Reported)?),
+            password: self.mada_password.clone().ok_or(Reported)?,
+            url,
+            source_name: self.mada_source_name.clone().ok_or(Reported)?,
+        }))
     }
 }
 
@@ -277,74 +312,6 @@ fn token_fits(token: &str, c: &mut Context) -> bool {
         ));
     }
     true
-}
-
-#[derive(Default, Deserialize, Serialize, JsonSchema)]
-#[serde(default)]
-struct SinchKeys {
-    /// Sinch: key of the application.
-    #[serde(rename = "SINCH_APP_ID", with = "As::<Option<Identifier>>")]
-    app_id: Option<SecretString>,
-    /// Sinch: secret of the application.
-    #[serde(rename = "SINCH_APP_SECRET", with = "As::<Option<Password>>")]
-    app_secret: Option<SecretString>,
-    /// Sinch: where verifications are posted. Default
-    /// `https://verification.api.sinch.com/verification/v1/verifications`.
-    #[serde(rename = "SINCH_VERIFICATION_URL", with = "As::<Option<BaseUrl>>")]
-    verification_url: Option<Arc<str>>,
-}
-
-/// Where Sinch takes verifications, unless another address is given.
-const SINCH_URL: &str = "https://verification.api.sinch.com/verification/v1/verifications";
-
-impl SinchKeys {
-    fn complete(self, c: &mut Context) -> Complete<SinchSettings> {
-        let needs: [&[&str]; 2] = [&["SINCH_APP_ID"], &["SINCH_APP_SECRET"]];
-        if !is_begun("Sinch", &needs, &["SINCH_VERIFICATION_URL"], c)? {
-            return Ok(None);
-        }
-        let url = self.verification_url.as_deref().unwrap_or(SINCH_URL);
-        warn_if_exposed("SINCH_VERIFICATION_URL begins with", url, c);
-        let origin = c.origin("SINCH_VERIFICATION_URL");
-        c.row("SINCH_VERIFICATION_URL", url.to_owned(), &origin);
-        let (id, secret) = self.app_id.zip(self.app_secret).ok_or(Reported)?;
-        Ok(Some(SinchSettings { app_id: exposed(&id), app_secret: secret, verification_url: url.to_owned() }))
-    }
-}
-
-#[derive(Default, Deserialize, Serialize, JsonSchema)]
-#[serde(default)]
-struct MadaKeys {
-    /// Mada: name of the account.
-    #[serde(rename = "MADA_USERNAME", with = "As::<Option<Login>>")]
-    username: Option<SecretString>,
-    /// Mada: password of the account.
-    #[serde(rename = "MADA_PASSWORD", with = "As::<Option<Password>>")]
-    password: Option<SecretString>,
-    /// Mada: where messages are posted: host, port and path, to which http:// is added, or a whole URL.
-    #[serde(rename = "MADA_URL", with = "As::<Option<PlainUrl>>")]
-    url: Option<String>,
-    /// Mada: registered sender, 1 to 20 characters.
-    #[serde(rename = "MADA_SOURCE_NAME", with = "As::<Option<SourceName>>")]
-    source_name: Option<String>,
-}
-
-impl MadaKeys {
-    fn complete(self, c: &mut Context) -> Complete<MadaSettings> {
-        let needs: [&[&str]; 4] =
-            [&["MADA_USERNAME"], &["MADA_PASSWORD"], &["MADA_URL"], &["MADA_SOURCE_NAME"]];
-        if !is_begun("Mada", &needs, &[], c)? {
-            return Ok(None);
-        }
-        let url = self.url.ok_or(Reported)?;
-        warn_if_exposed("MADA_URL means", &url, c);
-        Ok(Some(MadaSettings {
-            username: exposed(&self.username.ok_or(Reported)?),
-            password: self.password.ok_or(Reported)?,
-            url,
-            source_name: self.source_name.ok_or(Reported)?,
-        }))
-    }
 }
 
 /// A secret on its way to its user.
@@ -389,7 +356,7 @@ fn is_begun(gateway: &str, needs: &[&[&str]], further: &[&str], c: &mut Context)
     let mut origins: Vec<&str> = variables.iter().filter_map(|name| c.raw.origin(name)).collect();
     origins.dedup();
     let origin = (!origins.is_empty()).then(|| origins.join("; "));
-    c.report.problem(gateway, problem, origin);
+    c.report.wrong(gateway, None, problem, origin);
     Err(Reported)
 }
 
@@ -405,15 +372,15 @@ struct Configured {
 /// The gateways and where their order came from, or `None` after an error.
 pub fn assemble(
     inputs: &Inputs,
-    variables: Variables,
+    variables: &Variables,
     calls: bool,
     c: &mut Context,
 ) -> Option<(GatewaySettings, String)> {
     let configured = Configured {
-        twilio: variables.twilio.complete(inputs, c),
-        sinch: variables.sinch.complete(c),
-        mada: variables.mada.complete(c),
-        http: variables.http.complete(inputs.http_gateway.as_ref(), c),
+        twilio: variables.twilio(inputs, c),
+        sinch: variables.sinch(c),
+        mada: variables.mada(c),
+        http: http_gateway::complete(inputs.http_gateway.as_ref(), variables, c),
         calls,
     };
     let (routing, origin) = configured.order(inputs.otp_sms_provider.as_deref(), c)?;
@@ -439,7 +406,7 @@ impl Configured {
             return Some((Routing::only(GatewayName::Simulator), "no provider is configured".to_owned()));
         }
         let gateway = self.stands_for(ProviderName::Twilio).map_err(|problem| {
-            c.report.problem("Twilio", format!("it cannot send text messages: {problem}"), None);
+            c.report.wrong("Twilio", None, format!("it cannot send text messages: {problem}"), None);
         });
         Some((Routing::only(gateway.ok()?), "Twilio's variables are set".to_owned()))
     }

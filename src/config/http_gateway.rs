@@ -1,39 +1,37 @@
 //! The gateway that the configuration describes: what `http-gateway` may have, and what it means.
 //!
-//! Whether placeholders can be filled is for the gateway itself to say; here every member gets its type, none contradicts
-//! another, and no credential is among them.
+//! Here every member gets its type, and no credential is among them. What a request or an answer can be is checked by the
+//! gateway itself.
 
 use std::collections::BTreeMap;
 
-use schemars::{JsonSchema, Schema, json_schema};
-use secrecy::SecretString;
-use serde::{Deserialize, Serialize};
+use http::HeaderName;
+use schemars::{JsonSchema, json_schema};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use url::{Url, form_urlencoded};
+use url::form_urlencoded;
 
 use super::context::{Context, Part};
-use super::gateways::{Complete, Reported};
-use super::kind::{As, Kind, Text, objects, quoted, text_of};
+use super::gateways::{Complete, Reported, Variables};
+use super::kind::{As, Text, kinds, object_of, quoted, shown_json, text_of};
 use super::schema::properties;
-use super::values::{Password, is_exposed};
+use super::values::{Channels, is_exposed};
 use crate::domain::Channel;
 use crate::gateway::{HttpBody, HttpGatewaySettings, HttpSuccess};
 use crate::template::placeholder::{PieceKind, pieces};
 
 const KEY: &str = "http-gateway";
 const METHODS: [&str; 3] = ["GET", "POST", "PUT"];
-const CHANNELS: [&str; 3] = ["sms", "call", "whatsapp"];
 
-objects! {
+kinds! {
     /// The object as it was given.
-    HttpGateway {
+    HttpGateway -> Map<String, Value> {
         accepted: "an object such as {\"method\": \"POST\", \"url\": \"https://sms.example.com/send\", \"json\": {\"to\": \
                    \"{to}\", \"text\": \"{text}\"}}",
-        schema: {
-            json_schema!({
-                "type": "object", "writeOnly": true, "required": ["url"], "properties": properties::<Members>(),
-            })
-        },
+        schema: json_schema!({
+            "type": "object", "writeOnly": true, "required": ["url"], "properties": properties::<Members>(),
+        }),
+        of: |value| object_of(value),
         // Method and place only: a query or a body may hold credentials.
         shown: |object| {
             let text = |name: &str| object.get(name).and_then(Value::as_str).unwrap_or_default();
@@ -41,57 +39,67 @@ objects! {
             json!(format!("{} {place}", text("method").to_ascii_uppercase()).trim())
         },
     }
+
+    /// One text or number, or a list of them.
+    Texts -> Vec<String> {
+        accepted: "a list of texts or numbers, or one of them",
+        schema: {
+            let text = Text::schema();
+            json_schema!({ "anyOf": [text, { "type": "array", "items": text }] })
+        },
+        of: |value| match value {
+            Value::Array(values) => values.iter().map(text_of).collect(),
+            value => text_of(value).map(|text| vec![text]),
+        },
+    }
 }
 
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(default)]
 struct Members {
-    /// POST where there is a body, else GET, unless said otherwise.
+    /// GET, POST or PUT. Without it POST where there is a body, else GET.
     #[serde(with = "As::<Option<Text>>")]
     #[schemars(extend("enum" = METHODS))]
     method: Option<String>,
-    /// Where messages go; may have placeholders.
+    /// Where messages go. Needed. The host has no placeholders.
     #[serde(with = "As::<Option<Text>>")]
     #[schemars(extend("pattern" = "^https?://"))]
     url: Option<String>,
-    /// Further headers; may have placeholders.
+    /// Headers; the values may have placeholders.
     headers: BTreeMap<String, Field>,
-    /// A JSON body; its texts may have placeholders.
+    /// A JSON body; its texts may have placeholders. Not with `form`.
     json: Option<Value>,
-    /// Fields of a form; may have placeholders.
+    /// Fields of a form; the values may have placeholders. Not with `json`.
     form: Option<BTreeMap<String, Field>>,
-    /// Channels that it serves; text messages unless said otherwise.
-    #[serde(with = "As::<Option<Texts>>")]
-    #[schemars(extend("anyOf" = [
-        { "enum": CHANNELS }, { "type": "array", "items": { "enum": CHANNELS }, "minItems": 1 }
-    ]))]
-    channels: Option<Vec<String>>,
-    /// What an accepted message is answered with: every condition must hold.
+    /// Channels that the gateway serves: sms, call, whatsapp. Without it sms.
+    #[serde(with = "As::<Option<Channels>>")]
+    channels: Option<Vec<Channel>>,
+    /// How an accepted message is recognised: every condition that is given must hold.
     success: Success,
 }
 
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(default, expecting = "an object such as {\"statuses\": [200]}")]
 struct Success {
-    /// HTTP statuses; any 2xx where none is given.
+    /// HTTP statuses that mean success. Without it any 2xx.
     #[serde(with = "As::<Texts>")]
     statuses: Vec<String>,
-    /// JSON pointer (RFC 6901) into the answer.
+    /// JSON pointer (RFC 6901) to a value in the answer.
     #[serde(with = "As::<Option<Text>>")]
     json: Option<String>,
-    /// Values there that mean success.
+    /// Values at `json` that mean success.
     #[serde(with = "As::<Texts>")]
     equals: Vec<String>,
     /// A text that the answer contains.
     #[serde(with = "As::<Option<Text>>")]
     contains: Option<String>,
-    /// JSON pointer to the id of the message.
+    /// JSON pointer to the provider's id of the message.
     #[serde(with = "As::<Option<Text>>")]
     message_id: Option<String>,
-    /// Values there that say that the number does not exist.
+    /// Values at `json` that mean that the number does not exist.
     #[serde(with = "As::<Texts>")]
     bad_number: Vec<String>,
-    /// Values there that say that the same call may work later.
+    /// Values at `json` that mean that the same request may succeed later.
     #[serde(with = "As::<Texts>")]
     retry: Vec<String>,
 }
@@ -100,96 +108,51 @@ struct Success {
 #[derive(Deserialize, JsonSchema)]
 struct Field(#[serde(with = "As::<Text>")] String);
 
-/// One text or number, or a list of them.
-struct Texts;
-
-impl Kind for Texts {
-    type Value = Vec<String>;
-
-    fn of(value: &Value) -> Option<Self::Value> {
-        match value {
-            Value::Array(values) => values.iter().map(text_of).collect(),
-            value => text_of(value).map(|text| vec![text]),
+pub fn complete(
+    object: Option<&Map<String, Value>>,
+    variables: &Variables,
+    c: &mut Context,
+) -> Complete<HttpGatewaySettings> {
+    let settings = object.and_then(|object| settings(object, variables, &mut c.part(KEY)));
+    let (mut complete, mut fillable) = (true, true);
+    for (variable, place, value) in [
+        ("HTTP_GATEWAY_USERNAME", "username", &variables.http_gateway_username),
+        ("HTTP_GATEWAY_PASSWORD", "password", &variables.http_gateway_password),
+        ("HTTP_GATEWAY_TOKEN", "token", &variables.http_gateway_token),
+    ] {
+        let wanted = settings.as_ref().is_some_and(|settings| mentions(settings, place));
+        fillable &= value.is_some() || !wanted;
+        if value.is_some() && !c.is_set(KEY) {
+            complete = false;
+            c.wrong(
+                variable,
+                None,
+                "it belongs to the gateway that \"http-gateway\" describes, and that is missing",
+            );
+        } else if value.is_some() && settings.is_some() && !wanted {
+            let origin = c.origin(variable);
+            c.report.warn(format!(
+                "{variable} is not used: nothing in http-gateway has {{{place}}}; given by {origin}"
+            ));
+        } else if wanted && !c.is_set(variable) {
+            complete = false;
+            let problem =
+                format!("it needs {{{place}}}, and {variable} is missing. Set it in the environment or .env");
+            c.wrong(KEY, None, problem);
         }
     }
-
-    fn shown(texts: &Self::Value) -> Value {
-        json!(texts)
+    if complete && !c.is_set(KEY) {
+        return Ok(None);
     }
-
-    fn accepted() -> String {
-        "a list of texts or numbers, or one of them".to_owned()
+    // Of a member that is wrong nothing else follows.
+    let usable = complete && fillable && !c.is_wrong_in_part(KEY);
+    let settings = settings.filter(|_| usable).ok_or(Reported)?;
+    let problems = settings.problems();
+    for problem in &problems {
+        let given = object.and_then(|object| given(object, &problem.setting));
+        c.part(KEY).wrong(&problem.setting, given, format!("it {}", problem.problem));
     }
-
-    fn schema() -> Schema {
-        let text = Text::schema();
-        json_schema!({ "anyOf": [text, { "type": "array", "items": text }] })
-    }
-}
-
-#[derive(Default, Deserialize, Serialize, JsonSchema)]
-#[serde(default)]
-pub struct HttpKeys {
-    /// What `{username}` stands for.
-    #[serde(rename = "HTTP_GATEWAY_USERNAME", with = "As::<Option<Password>>")]
-    username: Option<SecretString>,
-    /// What `{password}` stands for.
-    #[serde(rename = "HTTP_GATEWAY_PASSWORD", with = "As::<Option<Password>>")]
-    password: Option<SecretString>,
-    /// What `{token}` stands for.
-    #[serde(rename = "HTTP_GATEWAY_TOKEN", with = "As::<Option<Password>>")]
-    token: Option<SecretString>,
-}
-
-impl HttpKeys {
-    pub fn complete(
-        self,
-        object: Option<&Map<String, Value>>,
-        c: &mut Context,
-    ) -> Complete<HttpGatewaySettings> {
-        let settings = object.and_then(|object| settings(object, &mut c.part(KEY)));
-        let (mut complete, mut fillable) = (true, true);
-        for (variable, place, value) in [
-            ("HTTP_GATEWAY_USERNAME", "username", &self.username),
-            ("HTTP_GATEWAY_PASSWORD", "password", &self.password),
-            ("HTTP_GATEWAY_TOKEN", "token", &self.token),
-        ] {
-            let wanted = settings.as_ref().is_some_and(|settings| mentions(settings, place));
-            fillable &= value.is_some() || !wanted;
-            if value.is_some() && !c.is_set(KEY) {
-                complete = false;
-                c.wrong(
-                    variable,
-                    None,
-                    "it belongs to the gateway that \"http-gateway\" describes, and that is missing",
-                );
-            } else if value.is_some() && settings.is_some() && !wanted {
-                let origin = c.origin(variable);
-                c.report.warn(format!(
-                    "{variable} is not used: nothing in http-gateway has {{{place}}}; given by {origin}"
-                ));
-            } else if wanted && !c.is_set(variable) {
-                complete = false;
-                let problem = format!(
-                    "it needs {{{place}}}, and {variable} is missing. Set it in the environment or .env"
-                );
-                c.wrong(KEY, None, problem);
-            }
-        }
-        if complete && !c.is_set(KEY) {
-            return Ok(None);
-        }
-        // Of a member that is wrong nothing else follows.
-        let usable = complete && fillable && !c.is_wrong_in_part(KEY);
-        let settings = settings.filter(|_| usable).ok_or(Reported)?;
-        let Self { username, password, token } = self;
-        let settings = HttpGatewaySettings { username, password, token, ..settings };
-        let problems = settings.problems();
-        for problem in &problems {
-            c.part(KEY).wrong(&problem.setting, None, format!("it {}", problem.problem));
-        }
-        if problems.is_empty() { Ok(Some(settings)) } else { Err(Reported) }
-    }
+    if problems.is_empty() { Ok(Some(settings)) } else { Err(Reported) }
 }
 
 /// Whether a credential is put in anywhere: by its own placeholder, or as a part of `{basic}`.
@@ -203,19 +166,21 @@ fn mentions(settings: &HttpGatewaySettings, place: &str) -> bool {
         || settings.headers.iter().any(of_pair)
         || match &settings.body {
             HttpBody::Empty => false,
-            HttpBody::Json(json) => of_json(json, &has),
+            HttpBody::Json(json) => leaves(json, "", "").iter().any(|(.., text)| has(text)),
             HttpBody::Form(fields) => fields.iter().any(of_pair),
         }
 }
 
-/// Whether it holds for a text in a JSON value.
-fn of_json(json: &Value, has: &impl Fn(&str) -> bool) -> bool {
-    match json {
-        Value::String(text) => has(text),
-        Value::Array(items) => items.iter().any(|item| of_json(item, has)),
-        Value::Object(members) => members.values().any(|value| of_json(value, has)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => false,
-    }
+/// The value of a member, if it cannot hold a credential.
+fn given(object: &Map<String, Value>, setting: &str) -> Option<String> {
+    let path = setting.strip_prefix("http-gateway.").filter(|path| is_open(path))?;
+    let (first, rest) = path.split_once('.').unwrap_or((path, ""));
+    let inner = rest.split('.').filter(|name| !name.is_empty());
+    inner.fold(object.get(first), |value, name| value?.get(name)).map(shown_json)
+}
+
+fn is_open(path: &str) -> bool {
+    ["method", "channels", "success"].iter().any(|open| path.starts_with(open))
 }
 
 /// Notes what is wrong with a member. `given` is for what is surely no secret.
@@ -223,198 +188,124 @@ fn wrong(name: &str, given: Option<String>, problem: &str, part: &mut Part<'_>) 
     part.wrong(format!("{KEY}.{name}"), given, problem);
 }
 
-/// The settings without their credentials. `None` after an error.
-fn settings(object: &Map<String, Value>, part: &mut Part<'_>) -> Option<HttpGatewaySettings> {
-    // A text may hold a credential.
-    let is_shown = |value: &Value| !value.is_string();
+/// `None` after an error.
+fn settings(
+    object: &Map<String, Value>,
+    variables: &Variables,
+    part: &mut Part<'_>,
+) -> Option<HttpGatewaySettings> {
+    let is_shown = |path: &str, value: &Value| !value.is_string() || is_open(path);
     let read = part.read::<Members>(KEY, object.clone(), &properties::<Members>(), is_shown);
     let (members, _) = read.filter(|(_, is_complete)| *is_complete)?;
     let pairs =
         |fields: BTreeMap<String, Field>| fields.into_iter().map(|(name, Field(value))| (name, value));
     let headers: Vec<(String, String)> = pairs(members.headers).collect();
-    check_headers(&headers, part);
+    for (name, value) in &headers {
+        if HeaderName::from_bytes(name.as_bytes()).is_err() {
+            let problem = "the name of a header has only ASCII letters, digits and - (RFC 9110, 5.1)";
+            wrong(&format!("headers.{name}"), None, problem, part);
+        }
+        refuse_secret(&format!("headers.{name}"), plain_secret(name, value), part);
+    }
     let url = url(members.url, part);
     let body = body(members.json, members.form.map(|form| pairs(form).collect()), part);
-    let method = method(members.method, body.as_ref(), part);
-    let channels = channels(members.channels, part);
     let success = success(members.success, part);
+    let body = body?;
+    let method = match members.method {
+        Some(method) => method.trim().to_ascii_uppercase(),
+        None => if body == HttpBody::Empty { "GET" } else { "POST" }.to_owned(),
+    };
     Some(HttpGatewaySettings {
-        method: method?,
+        method,
         url: url?,
         headers,
-        body: body?,
-        success: success?,
-        channels: channels?,
-        username: None,
-        password: None,
-        token: None,
+        body,
+        success,
+        channels: members.channels.unwrap_or_else(|| vec![Channel::Sms]),
+        username: variables.http_gateway_username.clone(),
+        password: variables.http_gateway_password.clone(),
+        token: variables.http_gateway_token.clone(),
     })
 }
 
+fn refuse_secret(name: &str, problem: Option<&'static str>, part: &mut Part<'_>) {
+    if let Some(problem) = problem {
+        wrong(name, None, problem, part);
+    }
+}
+
 fn url(given: Option<String>, part: &mut Part<'_>) -> Option<String> {
-    let missing = "it is missing: say where messages go, such as \"https://sms.example.com/send\"";
-    if let Some(problem) = given.as_deref().map_or(Some(missing), url_problem) {
+    let Some(url) = given else {
+        let problem = "it is missing: say where messages go, such as \"https://sms.example.com/send\"";
         wrong("url", None, problem, part);
         return None;
-    }
-    let place = given.as_deref().and_then(|url| url.split(['?', '#']).next()).unwrap_or_default();
-    if is_exposed(&without_placeholders(place)) {
+    };
+    refuse_secret("url", secret_in_url(&url), part);
+    // A URL itself could not have the braces of placeholders.
+    let place = url.split(['?', '#']).next().unwrap_or_default().replace(['{', '}'], "x");
+    if is_exposed(&place) {
         part.report.warn(format!(
             "http-gateway.url begins with http: credentials and codes travel unencrypted; given by {}",
             part.origin
         ));
     }
-    given
-}
-
-fn url_problem(url: &str) -> Option<&'static str> {
-    let parsed = Url::parse(&without_placeholders(url)).ok();
-    if !parsed.is_some_and(|url| matches!(url.scheme(), "http" | "https")) {
-        return Some("it must be a URL that begins with http:// or https:// and a host");
-    }
-    if authority(url).contains('{') {
-        return Some("its host must not have placeholders");
-    }
-    secret_in_url(url)
-}
-
-/// The part of a URL between the scheme and the path.
-fn authority(url: &str) -> &str {
-    url.split("://").nth(1).and_then(|rest| rest.split(['/', '?', '#']).next()).unwrap_or_default()
-}
-
-/// With something harmless where placeholders are, which a URL itself could not have.
-fn without_placeholders(url: &str) -> String {
-    url.replace(['{', '}'], "x")
-}
-
-fn check_headers(headers: &[(String, String)], part: &mut Part<'_>) {
-    for (name, value) in headers {
-        let of_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-        let is_named = !name.is_empty() && name.bytes().all(of_token);
-        let bad_name = (!is_named)
-            .then_some("the name of a header has only ASCII letters, digits and - (RFC 9110, 5.1)");
-        let bad_value = value
-            .chars()
-            .any(char::is_control)
-            .then_some("the value of a header must not have line breaks or control characters");
-        for problem in [bad_name, bad_value, plain_secret(name, value)].into_iter().flatten() {
-            wrong(&format!("headers.{name}"), None, problem, part);
-        }
-    }
+    Some(url)
 }
 
 fn body(json: Option<Value>, form: Option<Vec<(String, String)>>, part: &mut Part<'_>) -> Option<HttpBody> {
-    match (json, form) {
+    Some(match (json, form) {
         (Some(_), Some(_)) => {
             let problem = "\"form\" is given as well, and a message has one body. Remove one of them";
             wrong("json", None, problem, part);
-            None
+            return None;
         }
         (Some(json), None) => {
-            let secrets = secrets_in(&json, "json");
-            for (path, problem) in &secrets {
-                wrong(path, None, problem, part);
+            for (path, name, text) in leaves(&json, "json", "") {
+                refuse_secret(&path, plain_secret(name, &text), part);
             }
-            secrets.is_empty().then_some(HttpBody::Json(json))
+            HttpBody::Json(json)
         }
         (None, Some(form)) => {
             for (name, value) in &form {
-                if let Some(problem) = plain_secret(name, value) {
-                    wrong(&format!("form.{name}"), None, problem, part);
-                }
+                refuse_secret(&format!("form.{name}"), plain_secret(name, value), part);
             }
-            Some(HttpBody::Form(form))
+            HttpBody::Form(form)
         }
-        (None, None) => Some(HttpBody::Empty),
-    }
+        (None, None) => HttpBody::Empty,
+    })
 }
 
-fn method(given: Option<String>, body: Option<&HttpBody>, part: &mut Part<'_>) -> Option<String> {
-    let Some(given) = given else {
-        let method = if matches!(body, Some(HttpBody::Empty)) { "GET" } else { "POST" };
-        return Some(method.to_owned());
-    };
-    let method = given.trim().to_ascii_uppercase();
-    let problem = if !METHODS.contains(&method.as_str()) {
-        "it must be one of \"GET\", \"POST\", \"PUT\""
-    } else if method == "GET" && matches!(body, Some(HttpBody::Json(_) | HttpBody::Form(_))) {
-        "GET has no body, but \"json\" or \"form\" is given. Put the fields into the URL, or use POST"
-    } else {
-        return Some(method);
-    };
-    wrong("method", Some(quoted(&given)), problem, part);
-    None
-}
-
-fn channels(given: Option<Vec<String>>, part: &mut Part<'_>) -> Option<Vec<Channel>> {
-    let Some(names) = given else { return Some(vec![Channel::Sms]) };
-    let mut channels = Vec::new();
-    for name in &names {
-        match Channel::parse(name.trim()) {
-            Some(channel) if !channels.contains(&channel) => channels.push(channel),
-            Some(_) => {}
-            None => {
-                let problem = "a channel is \"sms\", \"call\" or \"whatsapp\"";
-                wrong("channels", Some(quoted(name)), problem, part);
-                return None;
-            }
-        }
-    }
-    if channels.is_empty() {
-        let problem = "it is empty. Remove it for text messages, or name channels";
-        wrong("channels", Some("[]".to_owned()), problem, part);
-        return None;
-    }
-    Some(channels)
-}
-
-fn success(given: Success, part: &mut Part<'_>) -> Option<HttpSuccess> {
+fn success(given: Success, part: &mut Part<'_>) -> HttpSuccess {
     let Success { statuses, json, equals, contains, message_id, bad_number, retry } = given;
-    let mut right = true;
-    let mut wrong = |name: &str, given: Option<&String>, problem: &str| {
-        right = false;
-        wrong(&format!("success.{name}"), given.map(|text| quoted(text)), problem, part);
+    let wrong = |name: &str, given: Option<String>, problem: &str, part: &mut Part<'_>| {
+        wrong(&format!("success.{name}"), given, problem, part);
     };
-    let mut numbers = Vec::new();
-    for status in &statuses {
-        match status.trim().parse().ok().filter(|number| (200..=599).contains(number)) {
-            Some(number) => numbers.push(number),
-            None => wrong("statuses", Some(status), "an HTTP status is a number from 200 to 599"),
-        }
+    let number = |status: &String| status.trim().parse().ok().filter(|number| (200..=599).contains(number));
+    if let Some(status) = statuses.iter().find(|status| number(status).is_none()) {
+        wrong("statuses", Some(quoted(status)), "an HTTP status is a number from 200 to 599", part);
     }
-    for (name, pointer) in [("json", &json), ("message_id", &message_id)] {
-        if let Some(text) = pointer.as_ref().filter(|text| !text.is_empty() && !text.starts_with('/')) {
-            wrong(name, Some(text), "it must be a JSON pointer (RFC 6901) such as \"/result/status\"");
-        }
+    if json.is_none() && !equals.is_empty() {
+        let problem = "it lists values at the place that \"json\" points to, and there is no \"json\"";
+        wrong("equals", None, problem, part);
     }
-    for (name, values) in [("equals", &equals), ("bad_number", &bad_number), ("retry", &retry)] {
-        if json.is_none() && !values.is_empty() {
-            let problem = "it lists values at the place that \"json\" points to, and there is no \"json\"";
-            wrong(name, None, problem);
-        }
-    }
-    if json.is_some() && equals.is_empty() {
-        wrong("json", None, "\"equals\" must say which values there mean success");
-    }
-    right.then(|| HttpSuccess {
-        statuses: numbers,
+    HttpSuccess {
+        statuses: statuses.iter().filter_map(number).collect(),
         json: json.map(|place| (place, equals)),
         contains: contains.filter(|text| !text.is_empty()),
         message_id,
         bad_number,
         retry,
-    })
+    }
 }
 
-/// What to do about a credential that was written into the description.
+/// Advice about a credential that was written into the description.
 const ELSEWHERE: &str = "this looks like a credential, and credentials do not belong in a configuration. Put {token}, \
      {username} or {password} in its place, and set HTTP_GATEWAY_TOKEN, HTTP_GATEWAY_USERNAME or \
      HTTP_GATEWAY_PASSWORD in the environment or .env";
 
 /// The problem with a value that should be a placeholder, by the name of its field.
 fn plain_secret(name: &str, value: &str) -> Option<&'static str> {
-    /// What names of credentials end with, without what is no letter.
+    /// Names of credentials end with one of these. Only letters count.
     const NAMES: [&str; 10] = [
         "authorization",
         "cookie",
@@ -434,7 +325,8 @@ fn plain_secret(name: &str, value: &str) -> Option<&'static str> {
 
 /// The same for user name, password and query of a URL, which may have placeholders.
 fn secret_in_url(url: &str) -> Option<&'static str> {
-    if authority(url).contains('@') {
+    let behind_scheme = url.split("://").nth(1).unwrap_or_default();
+    if behind_scheme.split(['/', '?', '#']).next().is_some_and(|authority| authority.contains('@')) {
         return Some(
             "a user name or password in a URL is not sent. Use a header such as Authorization with {username} and {password}",
         );
@@ -443,20 +335,13 @@ fn secret_in_url(url: &str) -> Option<&'static str> {
     form_urlencoded::parse(query.as_bytes()).find_map(|(name, value)| plain_secret(&name, &value))
 }
 
-/// The same for every text of a JSON body, with its path.
-fn secrets_in(json: &Value, path: &str) -> Vec<(String, &'static str)> {
+/// The texts and numbers of a JSON body, each with its path and the name of its field.
+fn leaves<'a>(json: &'a Value, path: &str, name: &'a str) -> Vec<(String, &'a str, String)> {
     match json {
-        Value::Object(members) => members
-            .iter()
-            .flat_map(|(name, value)| {
-                let path = format!("{path}.{name}");
-                match text_of(value).and_then(|text| plain_secret(name, &text)) {
-                    Some(problem) => vec![(path, problem)],
-                    None => secrets_in(value, &path),
-                }
-            })
-            .collect(),
-        Value::Array(items) => items.iter().flat_map(|item| secrets_in(item, path)).collect(),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Vec::new(),
+        Value::Object(members) => {
+            members.iter().flat_map(|(name, value)| leaves(value, &format!("{path}.{name}"), name)).collect()
+        }
+        Value::Array(items) => items.iter().flat_map(|item| leaves(item, path, name)).collect(),
+        leaf => text_of(leaf).map(|text| (path.to_owned(), name, text)).into_iter().collect(),
     }
 }

@@ -31,10 +31,10 @@ pub trait Kind {
     /// The value as `--print-config` and the schema's defaults show it. Secrets are masked.
     fn shown(value: &Self::Value) -> Value;
 
-    /// What is accepted and why: the end of a sentence that begins with "it must be".
+    /// The accepted values and the reason: the end of a sentence that begins with "it must be".
     fn accepted() -> String;
 
-    /// What config.json may have here. `writeOnly` marks values that no message repeats, [`UNIT`] times.
+    /// The schema of the value in config.json. `writeOnly` marks values that no message repeats, [`UNIT`] times.
     fn schema() -> Schema;
 }
 
@@ -188,15 +188,16 @@ pub fn names(members: &Map<String, Value>) -> Value {
     json!(members.keys().map(String::as_str).collect::<Vec<_>>().join(", "))
 }
 
-/// Declares kinds of one value that is read from a text: what is accepted, the schema, how it is read, and how it is shown
-/// where that is not as serde does.
+/// Declares kinds: what is accepted, the schema, how a text (`read`) or any value (`of`) is read, and how it is shown where
+/// that is not as serde does.
 macro_rules! kinds {
     (@shown) => { |value| serde_json::json!(value) };
     (@shown |$it:ident| $shown:expr) => { |$it| $shown };
     ($($(#[$doc:meta])* $name:ident -> $value:ty {
         accepted: $accepted:expr,
-        schema: $schema:tt,
-        read: |$text:ident| $read:expr,
+        schema: $schema:expr,
+        $(read: |$text:ident| $read:expr,)?
+        $(of: |$given:ident| $of:expr,)?
         $(shown: |$it:ident| $shown:expr,)?
     })*) => {$(
         $(#[$doc])*
@@ -205,9 +206,13 @@ macro_rules! kinds {
         impl $crate::config::kind::Kind for $name {
             type Value = $value;
 
-            fn read($text: &str) -> Option<Self::Value> {
+            $(fn read($text: &str) -> Option<Self::Value> {
                 $read
-            }
+            })?
+
+            $(fn of($given: &serde_json::Value) -> Option<Self::Value> {
+                $of
+            })?
 
             fn shown(value: &Self::Value) -> serde_json::Value {
                 let shown: fn(&Self::Value) -> serde_json::Value =
@@ -220,59 +225,26 @@ macro_rules! kinds {
             }
 
             fn schema() -> schemars::Schema {
-                schemars::json_schema!($schema)
+                $schema
             }
         }
     )*};
 }
 pub(super) use kinds;
 
-/// Declares kinds of objects whose members are read later: the accepted text, the schema, how they are shown.
-macro_rules! objects {
-    ($($(#[$doc:meta])* $name:ident {
-        accepted: $accepted:expr,
-        schema: $schema:expr,
-        shown: |$it:ident| $shown:expr $(,)?
-    })*) => {$(
-        $(#[$doc])*
-        pub struct $name;
-
-        impl $crate::config::kind::Kind for $name {
-            type Value = serde_json::Map<String, serde_json::Value>;
-
-            fn of(value: &serde_json::Value) -> Option<Self::Value> {
-                $crate::config::kind::object_of(value)
-            }
-
-            fn shown($it: &Self::Value) -> serde_json::Value {
-                $shown
-            }
-
-            fn accepted() -> String {
-                $accepted.to_owned()
-            }
-
-            fn schema() -> schemars::Schema {
-                $schema
-            }
-        }
-    )*};
-}
-pub(super) use objects;
-
 kinds! {
     Flag -> bool {
         accepted: "true or false",
-        schema: { "anyOf": [
+        schema: json_schema!({ "anyOf": [
             { "type": "boolean" },
             { "type": "string", "pattern": "^\\s*([Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee])\\s*$" },
-        ]},
+        ]}),
         read: |text| text.trim().to_ascii_lowercase().parse().ok(),
     }
 
     Text -> String {
         accepted: "a text",
-        schema: { "type": ["string", "number", "boolean"] },
+        schema: json_schema!({ "type": ["string", "number", "boolean"] }),
         read: |text| Some(text.to_owned()),
     }
 }

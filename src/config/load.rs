@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::checks;
 use super::context::{ConfigErrors, Context, Effective, NOT_SET};
-use super::gateways::{self, AccountKeys, Variables};
+use super::gateways::{self, Variables};
 use super::kind::{Kind, Range, Shards, quoted};
 use super::schema::Names;
 use super::services::{self, AccountSettings, RegistrySettings};
@@ -34,6 +34,9 @@ pub struct KeysSettings {
     pub policy: Policy,
 }
 
+const ACCOUNT_SID: &str = "ONCEWARD_ACCOUNT_SID";
+const AUTH_TOKEN: &str = "ONCEWARD_AUTH_TOKEN";
+
 /// Keys that say where the data is.
 const OF_STORAGE: [&str; 3] = ["data-dir", "key-file", "default-region"];
 
@@ -47,8 +50,8 @@ const OF_SERVICES: [&str; 10] = [
     "service_name",
     "services",
     "templates",
-    AccountKeys::SID,
-    AccountKeys::TOKEN,
+    ACCOUNT_SID,
+    AUTH_TOKEN,
 ];
 
 /// Reads all sources: the command line, then the environment (`.env` below the variables of the process), then config.json,
@@ -65,7 +68,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     }
     let keys: Keys = c.read(|names| &names.keys);
     let variables: Variables = c.read(|names| &names.variables);
-    let settings = resolve(keys, variables, &sources.working_dir, &mut c);
+    let settings = resolve(keys, &variables, &sources.working_dir, &mut c);
     let warnings = c.report.finish()?;
     Ok(Loaded { settings, warnings, effective: c.rows })
 }
@@ -87,7 +90,7 @@ pub fn load_keys(sources: &Sources) -> Result<KeysSettings, ConfigErrors> {
     let variables: Variables = c.read(|names| &names.variables);
     let (policy, brand) = (inputs.policy(), brand(&inputs, &mut c));
     // The texts were checked when the server started.
-    let registry = registry(inputs, variables.account, &Templates::new("", ""), &mut c);
+    let registry = registry(inputs, &variables, &Templates::new("", ""), &mut c);
     c.report.finish()?;
     Ok(KeysSettings { storage: storage(&settings, &sources.working_dir), registry, brand, policy })
 }
@@ -99,9 +102,8 @@ pub const fn default_shards(parallelism: usize) -> usize {
 }
 
 /// Works out what follows from several keys, and checks them against each other.
-fn resolve(keys: Keys, mut variables: Variables, directory: &Path, c: &mut Context) -> Settings {
+fn resolve(keys: Keys, variables: &Variables, directory: &Path, c: &mut Context) -> Settings {
     let Keys { mut settings, inputs } = keys;
-    let account = std::mem::take(&mut variables.account);
     checks::warn_of_redis(c);
     let listen = checks::listen_address(settings.production, &inputs, c);
     settings.tls = tls(&inputs, directory, c);
@@ -119,7 +121,7 @@ fn resolve(keys: Keys, mut variables: Variables, directory: &Path, c: &mut Conte
     settings.brand = brand(&inputs, c);
     settings.templates = checks::templates(&inputs, &settings.brand, settings.policy.code, c);
     let allows_unauthenticated = inputs.allow_unauthenticated;
-    settings.registry = registry(inputs, account, &settings.templates, c);
+    settings.registry = registry(inputs, variables, &settings.templates, c);
     settings.registry.allows_unauthenticated = allows_unauthenticated;
     if let Some((listen, origin)) = listen {
         settings.registry.loopback = listen.is_loopback();
@@ -159,7 +161,7 @@ fn tls(inputs: &Inputs, directory: &Path, c: &mut Context) -> Option<TlsFiles> {
                  serve cleartext"
             );
             let origin = format!("{given}: {origin}");
-            c.report.problem(missing, problem, origin);
+            c.report.wrong(missing, None, problem, origin);
         }
     }
     let (certificate, key) = (inputs.tls_cert.as_ref()?, inputs.tls_key.as_ref()?);
@@ -189,24 +191,23 @@ fn brand(inputs: &Inputs, c: &mut Context) -> String {
 }
 
 /// Services, templates and the account, without what follows from the address.
-fn registry(inputs: Inputs, account: AccountKeys, checks: &Templates, c: &mut Context) -> RegistrySettings {
+fn registry(inputs: Inputs, variables: &Variables, checks: &Templates, c: &mut Context) -> RegistrySettings {
     let templates = inputs.templates.unwrap_or_default();
     let templates = templates::read(templates, checks, &mut c.part("templates"));
     let services = inputs.services.unwrap_or_default();
     let services = services::read(services, &templates, &mut c.part("services"));
-    RegistrySettings { services, templates, account: account_of(account, c), ..RegistrySettings::default() }
+    RegistrySettings { services, templates, account: account_of(variables, c), ..RegistrySettings::default() }
 }
 
 /// The account's credentials: both, or neither.
-fn account_of(account: AccountKeys, c: &mut Context) -> Option<AccountSettings> {
-    const NAMES: [(&str, &str); 2] =
-        [(AccountKeys::SID, AccountKeys::TOKEN), (AccountKeys::TOKEN, AccountKeys::SID)];
-    for (name, other) in NAMES {
+fn account_of(variables: &Variables, c: &mut Context) -> Option<AccountSettings> {
+    for (name, other) in [(ACCOUNT_SID, AUTH_TOKEN), (AUTH_TOKEN, ACCOUNT_SID)] {
         // A file that cannot be read was noted.
         if let Some(origin) = c.raw.origin(other).map(str::to_owned).filter(|_| !c.is_set(name)) {
             let problem = format!("it is missing, and {other} is given. Set both, or neither");
-            c.report.problem(name, problem, origin);
+            c.report.wrong(name, None, problem, origin);
         }
     }
-    Some(AccountSettings { sid: account.sid?, token: ApiSecret::new(gateways::exposed(&account.token?)) })
+    let token = gateways::exposed(variables.onceward_auth_token.as_ref()?);
+    Some(AccountSettings { sid: variables.onceward_account_sid?, token: ApiSecret::new(token) })
 }

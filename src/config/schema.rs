@@ -10,13 +10,13 @@ use super::gateways::Variables;
 use super::kind::UNIT;
 use super::settings::Keys;
 
-/// What the variables of ours begin with.
+/// The prefix of this server's variables.
 pub const PREFIX: &str = "ONCEWARD_";
 
-/// What a variable's name ends with when its value is the name of a file with the value.
+/// The end of a variable's name when its value is the name of a file with the value.
 pub const FILE_SUFFIX: &str = "_FILE";
 
-/// What the names of gateways' variables begin with.
+/// The prefixes of gateways' variables.
 pub const VARIABLE_PREFIXES: [&str; 4] = ["TWILIO_", "SINCH_", "MADA_", "HTTP_GATEWAY_"];
 
 /// Other names of keys and variables, as the replaced systems spell them. A dot leads into an object of config.json.
@@ -227,34 +227,5 @@ fn place(properties: &mut Map<String, Value>, path: &str, schema: Value) {
                 place(members, rest, schema);
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_nearest_name_is_found_across_spellings() {
-        let known = ["otp-timeout", "otp-length", "otp-lock-timeout"];
-        assert_eq!(nearest("otp_timeout", known.iter()), Some(&"otp-timeout"));
-        assert_eq!(nearest("OTP-LENGHT", known.iter()), Some(&"otp-length"));
-        assert_eq!(nearest("colour", known.iter()), None);
-    }
-
-    #[test]
-    fn every_key_has_a_variable_of_its_own() {
-        let names = Names::known();
-        let mut variables: Vec<String> = names.own_variables().map(|(_, variable)| variable).collect();
-        for name in ["OTP_LENGTH", "OTP_MAX_TRIALS", "SERVICE_NAME", "SMS_MAX_RETRIES", "REDIS_DB_PASSWORD"] {
-            assert!(variables.contains(&format!("ONCEWARD_{name}")), "{name}");
-        }
-        for part in ["SCHEMA", "TWILIO", "AUTHENTICATION"] {
-            assert!(!variables.iter().any(|variable| variable.contains(part)), "{part}");
-        }
-        let count = variables.len();
-        variables.sort();
-        variables.dedup();
-        assert_eq!(variables.len(), count);
     }
 }

@@ -13,7 +13,7 @@ use smart_default::SmartDefault;
 use super::context::{ConfigErrors, Part, is_scalar};
 use super::kind::{
     ACCEPTED, Attempts, Choice, Flag, IN_REQUESTS, Named, Range, ServiceLife, Stored, Text, UNIT, Whole,
-    WorkflowSends, names, objects, shown_json,
+    WorkflowSends, kinds, names, object_of, shown_json,
 };
 use super::schema::{by_name, object, properties};
 use super::templates::Template;
@@ -213,7 +213,7 @@ pub struct ServiceParameter {
     /// Its name in requests: `CodeLength`.
     pub name: String,
     pub description: String,
-    /// What requests may give: the end of a sentence that begins with "must be".
+    /// The values that requests may give: the end of a sentence that begins with "must be".
     pub accepted: String,
     /// The JSON Schema of a value in a request: a boolean, an integer or a string.
     pub schema: Value,
@@ -292,7 +292,7 @@ impl TestNumber {
     pub fn checked(self) -> Result<Self, (&'static str, String)> {
         let pattern = NumberPattern::parse(&self.pattern).map_err(|error| ("pattern", error.to_string()))?;
         if !self.force && pattern.could_be_real() {
-            let why = "means a number that somebody could own. The owner would receive no message, and every caller who \
+            let why = "means a number that a person could own. The owner would receive no message, and every caller who \
                        knows the code would be verified as the owner. Use a range for fiction such as +1415555012x, or say \"force\": true if it is \
                        yours";
             return Err(("pattern", why.to_owned()));
@@ -337,7 +337,7 @@ pub struct ConfiguredService {
     pub origin: String,
 }
 
-/// What the registry begins with.
+/// The configuration of the registry.
 #[derive(Debug, Clone, Default)]
 pub struct RegistrySettings {
     pub services: Vec<ConfiguredService>,
@@ -384,9 +384,9 @@ const DEFAULT: &str = "default";
 
 const TEST_NUMBERS: &str = "test-numbers";
 
-objects! {
+kinds! {
     /// Services by their names, before they are read.
-    ServicesObject {
+    ServicesObject -> Map<String, Value> {
         accepted: "an object of services by name, such as {\"shop\": {\"friendly-name\": \"Acme Shop\", \"code-length\": 6}}",
         schema: {
             let mut test_number = object::<TestNumber>();
@@ -403,6 +403,7 @@ objects! {
             schema.insert("writeOnly".to_owned(), true.into());
             schema
         },
+        of: |value| object_of(value),
         shown: |services| names(services),
     }
 }
@@ -475,7 +476,7 @@ fn service(
     Some(ConfiguredService { name, settings, test_numbers, origin: part.origin.clone() })
 }
 
-/// What was given is not shown: it may be a code, or the number of a person.
+/// Given values are not shown: it may be a code, or the number of a person.
 fn test_numbers(path: &str, value: Value, part: &mut Part<'_>) -> Vec<TestNumber> {
     let path = format!("{path}.{TEST_NUMBERS}");
     let Value::Array(values) = value else {
@@ -493,7 +494,9 @@ fn test_numbers(path: &str, value: Value, part: &mut Part<'_>) -> Vec<TestNumber
             part.wrong(path, None, "it must be an object with pattern, code and expires");
             continue;
         };
-        let Some((number, _)) = part.read::<TestNumber>(&path, members, &known, |_| false) else { continue };
+        let Some((number, _)) = part.read::<TestNumber>(&path, members, &known, |_, _| false) else {
+            continue;
+        };
         match number.checked() {
             Ok(number) if numbers.iter().any(|other| other.pattern == number.pattern) => {
                 part.wrong(path, None, "there is another with this pattern. Remove one of them");

@@ -39,11 +39,9 @@ pub struct Settings {
     #[serde(skip)]
     #[default(ListenAddress { host: "localhost".to_owned(), port: 3000 })]
     pub listen: ListenAddress,
-    /// With what the listener is encrypted; `None` for cleartext.
     #[serde(skip)]
     pub tls: Option<TlsFiles>,
-    /// Whether this is a production installation: it listens on `prod-domain` and refuses the
-    /// simulator.
+    /// `true` listens on `prod-domain` and refuses the simulator.
     #[serde(with = "As::<Flag>")]
     pub production: bool,
     #[serde(flatten)]
@@ -78,7 +76,6 @@ pub struct Settings {
     #[serde(skip)]
     #[default(GatewaySettings::simulator())]
     pub gateways: GatewaySettings,
-    /// What happens when a send fails or a message does not arrive.
     #[serde(flatten)]
     pub delivery: DeliverySettings,
     #[serde(flatten)]
@@ -86,7 +83,7 @@ pub struct Settings {
     /// Services beside the default one, templates, and who may ask.
     #[serde(skip)]
     pub registry: RegistrySettings,
-    /// Whether webhooks may be on this machine and in private networks.
+    /// Whether webhooks may lead to this machine and to private networks. Link-local addresses are always refused.
     #[serde(rename = "webhook-private-addresses", with = "As::<Flag>")]
     #[default(true)]
     pub private_webhooks: bool,
@@ -95,7 +92,7 @@ pub struct Settings {
     pub default_region: Option<Region>,
     #[serde(flatten)]
     pub bounds: Bounds,
-    /// How many queues the numbers are spread over. Without it, half the number of processors.
+    /// Number of shards that the numbers are spread over. Without it, half the number of processors.
     #[serde(with = "As::<Whole<Shards>>", skip_serializing_if = "is_zero")]
     pub shards: usize,
 }
@@ -116,35 +113,35 @@ pub struct Inputs {
     /// Where an editor finds this schema. Not used otherwise.
     #[serde(rename = "$schema", with = "As::<Ignored>")]
     schema: String,
-    /// Host name or address to listen on while `production` is false. Empty means every address.
+    /// Host name or address to listen on while `production` is `false`. Empty means every address of the machine.
     #[serde(with = "As::<Host>")]
     #[default("localhost")]
     pub test_hostname: String,
-    /// Port to listen on while `production` is false. 0 lets the system choose.
+    /// Port to listen on while `production` is `false`. 0 lets the system choose.
     #[serde(with = "As::<Whole<Port>>")]
     #[default(3000)]
     pub test_port: u16,
-    /// Where to listen while `production` is true: host:port, or :port for every address.
+    /// Address to listen on while `production` is `true`, and needed then: host:port, or :port for every address.
     #[serde(with = "As::<HostPort>")]
     pub prod_domain: Option<ListenAddress>,
-    /// Listen on other addresses than loopback although callers are not asked for a key.
+    /// `true` serves /api/*, /send-code and /verify-code without a key to every client that reaches the address.
     #[serde(with = "As::<Flag>")]
     pub allow_unauthenticated: bool,
-    /// Use the simulator although `production` is true: no message leaves the machine.
+    /// `true` allows the simulator although `production` is `true`.
     #[serde(with = "As::<Flag>")]
     pub simulator_in_production: bool,
-    /// File of the certificate with which the server speaks TLS, and then only that: PEM, the server's own certificate
-    /// first, then those that signed it. Needs `tls-key`.
+    /// PEM file of the certificate chain, the server's own certificate first. With it the port speaks TLS only.
+    /// Needs `tls-key`.
     #[serde(with = "As::<Option<FilePath>>")]
     pub tls_cert: Option<PathBuf>,
-    /// File of the certificate's private key: PEM, PKCS#8, PKCS#1 or SEC1, without a password. Needs `tls-cert`.
+    /// PEM file of the certificate's private key: PKCS#8, PKCS#1 or SEC1, without a password. Needs `tls-cert`.
     #[serde(with = "As::<Option<FilePath>>")]
     pub tls_key: Option<PathBuf>,
-    /// How long a code can be used. A bare number is seconds.
+    /// How long a code can be used. A bare number is seconds. Above 10 minutes the start warns (NIST SP 800-63B-4).
     #[serde(with = "As::<Span<CodeLife>>")]
     #[default(Duration::from_secs(30))]
     pub otp_timeout: Duration,
-    /// Wrong codes until a number is locked out.
+    /// Wrong codes in a row until a number is locked out.
     #[serde(with = "As::<Whole<Attempts>>")]
     #[default(Policy::DEFAULT_MAX_ATTEMPTS)]
     pub otp_max_attempts: u8,
@@ -152,67 +149,72 @@ pub struct Inputs {
     #[serde(with = "As::<Span<Lockout>>")]
     #[default(Duration::from_secs(30 * 60))]
     pub otp_lock_timeout: Duration,
-    /// How many digits a code has.
+    /// Digits of a code. Below 6 the start warns (NIST SP 800-63B-4). The codes of /send-code always have 6 digits
+    /// and live 10 minutes.
     #[serde(with = "As::<Whole<Digits>>")]
     #[default(CodeLength::SIX.get())]
     pub otp_length: u8,
-    /// Text of the message of /api/send-otp. {code} or _CODE_ is the code, {brand} the brand.
+    /// Text of the message of /api/send-otp. {code} or _CODE_ is the code and must be in it; {brand} is the brand;
+    /// {minutes} is the code's life. With the brand and a code of 10 digits it may have 1600 characters.
     #[serde(with = "As::<MessageText>")]
     #[default(DEFAULT_MESSAGE.to_owned())]
     pub otp_message: String,
-    /// Text of the message of /send-code. {code} or _CODE_ is the code, {brand} the brand.
+    /// Text of the message of /send-code, with the same placeholders as `otp-message`.
     #[serde(with = "As::<MessageText>")]
     #[default("Hello from {brand}! Your verification code is: {code}")]
     pub tutorial_message: String,
-    /// Texts of single channels and languages: sms, call, whatsapp or any, each with one text, or with
-    /// one for each language.
+    /// Texts of single channels and languages, in place of `otp-message`: sms, call, whatsapp, or any for all
+    /// three. Each is one text, or an object with one text for each language.
     #[serde(with = "As::<Option<MessageTexts>>")]
     pub otp_messages: Option<Map<String, Value>>,
-    /// Language of messages where neither the request nor the number's country leads to one.
+    /// Language of messages where neither the request nor the number's country leads to one of the texts.
     #[serde(with = "As::<Option<LocaleTag>>")]
     pub default_locale: Option<Locale>,
-    /// Web site whose form the browser fills in: text messages then end with @domain #code.
+    /// Host name of the web site whose form the browser fills in. Text messages then end with @domain #code.
     #[serde(with = "As::<Option<WebDomain>>")]
     pub webotp_domain: Option<String>,
-    /// What {brand} in messages stands for. Without it, `service_name`; without both, onceward.
+    /// Value of {brand} in messages. Without it `service_name`; without both, onceward.
     #[serde(with = "As::<Option<Brand>>")]
     pub brand: Option<String>,
-    /// Gateways in the order in which they are tried, such as Twilio;Mada:+35987,+35988;Sinch. A gateway
-    /// with prefixes takes the numbers that begin with one of them.
+    /// Gateways in the order in which they are tried, such as Twilio;Mada:+35987,+35988;Sinch. A gateway with
+    /// prefixes takes the numbers that begin with one of them. Without it Twilio where its credentials are given,
+    /// else the simulator.
     #[serde(with = "As::<Option<Text>>")]
     pub otp_sms_provider: Option<String>,
-    /// A gateway that is described here: method, url, headers, json or form, success, channels.
+    /// The gateway Http: how it takes a message, and what it answers.
     #[serde(with = "As::<Option<HttpGateway>>")]
     pub http_gateway: Option<Map<String, Value>>,
-    /// Whether a key must be pressed before a call tells the code. Needs `public-url`.
+    /// `true`: a call through Twilio tells the code only after a key was pressed, which keeps it from answering
+    /// machines. Needs `public-url`.
     #[serde(with = "As::<Flag>")]
     pub voice_gate: bool,
     /// How long the telephone rings. A bare number is seconds.
     #[serde(with = "As::<Span<RingTime>>")]
     #[default(Duration::from_secs(25))]
     pub voice_ring_for: Duration,
-    /// Approved `WhatsApp` template of Twilio, HX..., whose first variable is the code.
+    /// Approved `WhatsApp` template of Twilio (HX and 32 hexadecimal digits), whose first variable is the code.
+    /// Without it `WhatsApp` delivers only to people who have written within the last day.
     #[serde(with = "As::<Option<TwilioSid<'H', 'X'>>>")]
     pub whatsapp_content_sid: Option<String>,
-    /// Whether Twilio is told which messages led to a verified number.
+    /// `true` tells Twilio which messages led to a verified number.
     #[serde(with = "As::<Flag>")]
     pub conversion_feedback: bool,
-    /// Services beside the default one, by name: rules of codes, a name for messages, test numbers.
+    /// Services beside the default one, by name. At most 1,000.
     #[serde(with = "As::<Option<ServicesObject>>")]
     pub services: Option<Map<String, Value>>,
-    /// Texts that services and requests choose by id, by name: channels, and a text for each language.
+    /// Texts that services and requests choose by id, by name. At most 1,000.
     #[serde(with = "As::<Option<TemplatesObject>>")]
     pub templates: Option<Map<String, Value>>,
-    /// Name of the installation in the Redis version. It is the `brand` where that is not given.
+    /// Name of the installation in the Redis version: the `brand` where that is not given.
     #[serde(rename = "service_name", with = "As::<Option<Text>>")]
     pub service_name: Option<String>,
-    /// Address of Redis in the Redis version. Ignored.
+    /// Address of Redis in the Redis version. Ignored, with one warning for everything about Redis.
     #[serde(with = "As::<Ignored>")]
     redis_db_address: String,
-    /// Password of Redis in the Redis version. Ignored.
+    /// Password of Redis in the Redis version. Ignored, as is the variable `REDIS_URL`.
     #[serde(rename = "REDIS_DB_PASSWORD", with = "As::<Ignored>")]
     redis_db_password: String,
-    /// Whether a message that a gateway does not take is tried again in the background.
+    /// `true`: a message that no gateway takes is retried in the background, and the request is answered as sent.
     #[serde(rename = "sms.retry", with = "As::<Flag>")]
     pub sms_retry: bool,
     #[serde(flatten)]
@@ -252,7 +254,6 @@ pub struct Keys {
 #[derive(Debug, Clone)]
 pub struct StorageSettings {
     pub data_dir: PathBuf,
-    /// A key file to use instead of `server.key` in the data directory.
     pub server_key_file: Option<PathBuf>,
     /// Region of numbers without `+`; `None` refuses them.
     pub default_region: Option<Region>,
@@ -262,7 +263,6 @@ pub struct StorageSettings {
 pub struct ListenAddress {
     /// A name or an address; empty means every address.
     pub host: String,
-    /// A port; 0 lets the system choose.
     pub port: u16,
 }
 
@@ -271,7 +271,6 @@ pub struct ListenAddress {
 pub struct TlsFiles {
     /// PEM: the certificate chain, the server's own first.
     pub certificate: PathBuf,
-    /// PEM: the private key.
     pub key: PathBuf,
 }
 
@@ -294,12 +293,12 @@ pub enum LogFormat {
     Json,
 }
 
-/// Which answers `/api/*` gives: `docs/api.md`.
+/// Which answers `/api/*` gives: `docs/reference/otp-api.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AnswerSet {
-    /// What the Redis version's README documents.
+    /// As the Redis version's README documents.
     Documented,
-    /// What the Redis version's code does.
+    /// As the Redis version's code behaves.
     AsBuilt,
 }
 
@@ -315,12 +314,10 @@ pub struct GatewaySettings {
     pub twilio_verify: Option<TwilioVerifySettings>,
     pub sinch: Option<SinchSettings>,
     pub mada: Option<MadaSettings>,
-    /// The gateway that the configuration describes.
     pub http: Option<HttpGatewaySettings>,
 }
 
 impl GatewaySettings {
-    /// Nothing leaves this machine.
     pub fn simulator() -> Self {
         Self {
             routing: Routing::only(GatewayName::Simulator),
@@ -333,7 +330,6 @@ impl GatewaySettings {
         }
     }
 
-    /// Whether any gateway of the routing can send this way.
     pub fn serves(&self, channel: Channel) -> bool {
         self.routing.entries().iter().any(|entry| self.gateway_serves(entry.gateway, channel))
     }
@@ -364,31 +360,33 @@ impl GatewaySettings {
     }
 }
 
-/// What happens when a send fails or a message does not arrive: `docs/gateways.md`.
+/// Fallback and retries: `docs/reference/gateways.md`.
 #[derive(Debug, Clone, PartialEq, Eq, SmartDefault, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "kebab-case")]
 pub struct DeliverySettings {
     /// Trying again in the background; `None` when it is off.
     #[serde(skip)]
     pub retry: Option<RetrySettings>,
-    /// Whether codes are sent by calls at all.
+    /// `true` allows calls, and needs a gateway that can call. While it is `false`, every request for a call is
+    /// refused.
     #[serde(with = "As::<Flag>")]
     pub voice: bool,
-    /// Whether a number that text messages do not reach is called, when `voice` is true.
+    /// Whether a number that text messages do not reach is called, when `voice` is `true`.
     // Never without `voice`, once it is settled.
     #[serde(with = "As::<Flag>", default = "enabled")]
     pub voice_fallback: bool,
-    /// Channels that are tried one after another until a message arrives, each perhaps with the time to
-    /// wait for it: sms:20s, call, whatsapp.
+    /// Channels that are tried one after another until a message arrives. A step waits 20 s for a receipt unless it
+    /// says how long: sms:30s.
     #[serde(with = "As::<Workflow>", skip_serializing_if = "Vec::is_empty")]
     pub workflow: Vec<WorkflowStep>,
-    /// Messages that one verification may cost in all.
+    /// Messages that one verification may cost in all, whatever the workflow says.
     #[serde(rename = "workflow-max-sends", with = "As::<Whole<WorkflowSends>>")]
     #[default(5)]
     pub workflow_sends: u8,
     #[serde(flatten)]
     pub breaker: BreakerSettings,
-    /// Address under which gateways reach this server: http or https, host, perhaps a path.
+    /// Address under which gateways reach this server for delivery receipts and call gates. http beyond this
+    /// machine gets a warning.
     #[serde(with = "As::<Option<BaseUrl>>")]
     pub public_url: Option<Arc<str>>,
 }
@@ -401,7 +399,7 @@ const fn enabled() -> bool {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, SmartDefault, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 pub struct RetrySettings {
-    /// Attempts in the background; then the message is unsendable.
+    /// Retries in the background; then the message is unsendable. The waits begin at half a second and double.
     #[serde(rename = "sms.max_retries", with = "As::<Whole<Retries>>")]
     #[default(20)]
     pub max_retries: u32,
@@ -409,7 +407,7 @@ pub struct RetrySettings {
     #[serde(skip)]
     #[default(Duration::from_millis(500))]
     pub first_wait: Duration,
-    /// The longest wait between two attempts. A bare number is seconds.
+    /// The longest wait between two retries. A bare number is seconds.
     // Unless the provider itself asks for a longer one.
     #[serde(rename = "sms.longest_wait", with = "As::<Span<RetryWait>>")]
     #[default(Duration::from_secs(60))]
@@ -427,16 +425,17 @@ pub struct WorkflowStep {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, SmartDefault, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 pub struct BreakerSettings {
-    /// Failures in a row after which a gateway is left alone for a while.
+    /// Failures of a gateway in a row that open its circuit breaker.
     #[serde(rename = "breaker-failures", with = "As::<Whole<BreakerFailures>>")]
     #[default(5)]
     pub failures: u32,
-    /// How long it is left alone at first. A bare number is seconds.
+    /// How long an open circuit breaker keeps messages from the gateway at first. It doubles with each failed
+    /// probe. A bare number is seconds.
     // Doubles with every failed try.
     #[serde(rename = "breaker-open-for", with = "As::<Span<BreakerWait>>")]
     #[default(Duration::from_secs(10))]
     pub open_for: Duration,
-    /// How long at most. A bare number is seconds.
+    /// The longest time that it keeps them; not shorter than `breaker-open-for`. A bare number is seconds.
     #[serde(rename = "breaker-longest", with = "As::<Span<BreakerWait>>")]
     #[default(Duration::from_secs(120))]
     pub longest: Duration,
@@ -445,59 +444,62 @@ pub struct BreakerSettings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, SmartDefault, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 pub struct TrackerSettings {
-    /// How long sends are remembered. A bare number is seconds.
+    /// How long delivery attempts are remembered. A bare number is seconds.
     #[serde(rename = "tracker-keep-for", with = "As::<Span<TrackerAge>>")]
     #[default(Duration::from_secs(7 * 24 * 60 * 60))]
     pub keep_for: Duration,
-    /// Verifications whose sends are remembered.
+    /// Verifications whose delivery attempts are remembered, the newest. 0 remembers only what background work
+    /// needs.
     // The newest; 0 remembers only what background work needs.
     #[serde(rename = "tracker-keep-at-most", with = "As::<Whole<TrackerSize>>")]
     #[default(100_000)]
     pub keep_at_most: usize,
 }
 
-/// Limits on everything: `docs/configuration.md`.
+/// Limits on everything: `docs/reference/configuration.md`.
 #[derive(Debug, Clone, PartialEq, Eq, SmartDefault, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "kebab-case")]
 pub struct Bounds {
-    /// Largest request body, in bytes.
+    /// Largest request body in bytes. Beyond it 413.
     #[serde(rename = "max-body-bytes", with = "As::<Whole<BodyBytes>>")]
     #[default(16 * 1024)]
     pub body_bytes: usize,
-    /// Time for a client to send the head of a request. A bare number is seconds.
+    /// Time for a client to send the head of a request. Beyond it 408. A bare number is seconds.
     #[serde(with = "As::<Span<RequestWait>>")]
     #[default(Duration::from_secs(10))]
     pub header_timeout: Duration,
-    /// Time for a client to send the body of a request. A bare number is seconds.
+    /// Time for a client to send the body of a request. Beyond it 408. A bare number is seconds.
     #[serde(with = "As::<Span<RequestWait>>")]
     #[default(Duration::from_secs(10))]
     pub body_timeout: Duration,
-    /// How long a connection may stay open with nothing to do. A bare number is seconds.
+    /// How long a connection may stay open without a request; a quarter of it when connections are scarce. A bare
+    /// number is seconds.
     #[serde(with = "As::<Span<IdleWait>>")]
     #[default(Duration::from_secs(75))]
     pub idle_timeout: Duration,
-    /// Open connections.
+    /// Open connections. Beyond it 503.
     #[serde(rename = "max-connections", with = "As::<Whole<Connections>>")]
     #[default(10_000)]
     pub connections: usize,
-    /// Numbers of which something is remembered: an outstanding code, a count, a lockout. Beyond it new
-    /// numbers are refused, known ones are not.
+    /// Numbers of which something is remembered: an outstanding code, a count, a lockout. Beyond it a send to a new
+    /// number is 503; known numbers are served.
     #[serde(rename = "max-numbers", with = "As::<Whole<Numbers>>")]
     #[default(2_000_000)]
     pub numbers: usize,
-    /// Commands accepted and not yet answered.
+    /// Requests accepted and not yet answered. Beyond it 503. A quarter is reserved for checks.
     #[serde(rename = "max-commands", with = "As::<Whole<Commands>>")]
     #[default(20_000)]
     pub commands: usize,
-    /// Commands accepted and not yet answered for one number.
+    /// Requests for one number accepted and not yet answered. Beyond it 429.
     #[serde(rename = "max-commands-per-number", with = "As::<Whole<CommandsPerNumber>>")]
     #[default(64)]
     pub commands_per_number: usize,
-    /// Messages handed to the provider and not yet answered by it.
+    /// Messages at one gateway at once, handed over and not yet answered.
     #[serde(rename = "max-sends", with = "As::<Whole<Sends>>")]
     #[default(512)]
     pub sends: usize,
-    /// Messages that wait for one of those places.
+    /// Messages that wait for a place at one gateway. Beyond it 503, as for a message that would not be served within
+    /// `send-budget`.
     #[serde(rename = "max-sends-waiting", with = "As::<Whole<SendsWaiting>>")]
     #[default(10_000)]
     pub sends_waiting: usize,
@@ -509,7 +511,8 @@ pub struct Bounds {
     #[serde(with = "As::<Span<WorkBudget>>")]
     #[default(Duration::from_secs(5))]
     pub commit_timeout: Duration,
-    /// Time from the first stop signal to the end. A bare number is seconds.
+    /// Time from the first stop signal to the end. Should not be shorter than `send-budget`. A bare number is
+    /// seconds.
     #[serde(with = "As::<Span<StopBudget>>")]
     #[default(Duration::from_secs(30))]
     pub graceful_stop: Duration,

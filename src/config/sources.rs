@@ -2,15 +2,12 @@
 //! the process), then config.json, then the defaults. All of it is handed in, so that a test needs nothing of the process.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-use super::context::Report;
+use super::context::{Report, members};
 use super::dotenv;
 use super::kind::{quoted, shown_json, text_of};
 use super::schema::{ALIASES, FILE_SUFFIX, Names, PREFIX, VARIABLE_PREFIXES, nearest, suggestion, variable};
@@ -117,19 +114,24 @@ impl RawValues {
         let shown = path.display().to_string();
         let mut given = Self::default();
         match read_text(&path) {
-            Ok(Some(text)) => match serde_json::from_str::<Members>(&text) {
-                Ok(Members(members)) => {
+            Ok(Some(text)) => match file_members(&text) {
+                Ok(members) => {
                     let file = File { name: &shown, names, report, credentials: Vec::new() };
                     file.read(members, &mut given);
                 }
                 Err(error) if error.is_data() => {
-                    report.problem(shown, format!("it must be one JSON object, {{ ... }}: {error}"), None);
+                    report.wrong(
+                        shown,
+                        None,
+                        format!("it must be one JSON object, {{ ... }}: {error}"),
+                        None,
+                    );
                 }
-                Err(error) => report.problem(shown, format!("it is not valid JSON: {error}"), None),
+                Err(error) => report.wrong(shown, None, format!("it is not valid JSON: {error}"), None),
             },
             Ok(None) if sources.config_file.is_none() => {}
-            Ok(None) => report.problem(shown, "there is no such file; --config names it", None),
-            Err(reason) => report.problem(shown, reason, None),
+            Ok(None) => report.wrong(shown, None, "there is no such file; --config names it", None),
+            Err(reason) => report.wrong(shown, None, reason, None),
         }
         given.fold_aliases(names, report);
         given
@@ -198,13 +200,13 @@ impl File<'_> {
                 _ => {
                     let problem = "it must be an object such as {\"twilio\": {\"sid\": \"AC...\", \"token\": \"...\"}} of \
                                    \"sms\" or {\"otp_length\": 6} of \"authentication\"";
-                    self.report.problem(path, problem, origin);
+                    self.report.wrong(path, None, problem, origin);
                 }
             }
         } else if group.is_empty() && is_credential(path, self.names) {
             let problem = "credentials do not belong in config.json. Move it to the environment, to .env, or to a file \
                            that a variable with _FILE at its end names, such as TWILIO_AUTH_TOKEN_FILE";
-            self.report.problem(path, problem, origin);
+            self.report.wrong(path, None, problem, origin);
         } else {
             let prefix = if group.is_empty() { String::new() } else { format!("{group}.") };
             let name = path.strip_prefix(&prefix).unwrap_or(path);
@@ -217,13 +219,13 @@ impl File<'_> {
     fn leaf(&mut self, path: &str, value: Value, origin: String, given: &mut RawValues) {
         let stands_for = ALIASES.iter().find(|(alias, _)| *alias == path).map(|(_, name)| *name);
         if let Some(variable) = stands_for.filter(|name| self.names.variables.contains_key(*name)) {
-            // What stands for a variable counts as not given where that would: empty.
+            // An empty alias of a variable counts as not given, as the variable does.
             match &value {
                 Value::Null => return,
                 Value::String(text) if text.trim().is_empty() => return,
                 Value::Array(_) | Value::Object(_) => {
                     let problem = format!("it must be a text, not {}", shown_json(&value));
-                    return self.report.problem(path, problem, origin);
+                    return self.report.wrong(path, None, problem, origin);
                 }
                 Value::String(_) | Value::Bool(_) | Value::Number(_) => {}
             }
@@ -246,31 +248,10 @@ fn is_credential(key: &str, names: &Names) -> bool {
         || VARIABLE_PREFIXES.iter().any(|prefix| key.starts_with(prefix))
 }
 
-/// The members of a JSON object in their order, doubles included.
-struct Members(Vec<(String, Value)>);
-
-impl<'de> Deserialize<'de> for Members {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct InOrder;
-
-        impl<'de> Visitor<'de> for InOrder {
-            type Value = Members;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(Members(members))
-            }
-        }
-
-        deserializer.deserialize_map(InOrder)
-    }
+fn file_members(text: &str) -> serde_json::Result<Vec<(String, Value)>> {
+    let mut file = serde_json::Deserializer::from_str(text);
+    let members = members(&mut file, "an object")?;
+    file.end().map(|()| members)
 }
 
 /// Whether the process gives a variable; a credential also by a file or instead of one.
@@ -338,20 +319,22 @@ impl Environment<'_> {
             (Some(value), None) => given.put(variable, *value, self.origin(variable)),
             (Some(_), Some(_)) => {
                 let problem = format!("{variable} is given as well. Remove one of them");
-                self.report.problem(by_file, problem, origin);
+                self.report.wrong(by_file, None, problem, origin);
             }
             (None, Some(path)) => {
                 let path = self.directory.join(path);
                 let file = path.display();
                 match read_text(&path).map(|text| text.map(|text| text.trim().to_owned())) {
                     Ok(Some(text)) if text.is_empty() => {
-                        self.report.problem(by_file, format!("the file {file} is empty"), origin);
+                        self.report.wrong(by_file, None, format!("the file {file} is empty"), origin);
                     }
                     Ok(Some(text)) => {
                         given.put(variable, text, format!("the file {file}, named by {origin}"));
                     }
-                    Ok(None) => self.report.problem(by_file, format!("there is no file {file}"), origin),
-                    Err(reason) => self.report.problem(by_file, format!("the file {file}: {reason}"), origin),
+                    Ok(None) => self.report.wrong(by_file, None, format!("there is no file {file}"), origin),
+                    Err(reason) => {
+                        self.report.wrong(by_file, None, format!("the file {file}: {reason}"), origin);
+                    }
                 }
             }
         }

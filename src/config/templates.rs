@@ -1,15 +1,13 @@
 //! Templates: texts of messages that services and requests choose by id, and the places in them.
 
-use std::fmt;
-
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{Error as _, MapAccess, Visitor};
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
 use smart_default::SmartDefault;
 
-use super::context::{Part, is_scalar};
-use super::kind::{As, Text, names, objects, quoted};
+use super::context::{Part, is_scalar, members};
+use super::kind::{As, Text, kinds, names, object_of, quoted};
 use super::schema::{by_name, object, properties};
 use super::values::{Channels, LocaleTag, note, template_sid};
 use crate::domain::{Channel, Locale, Sid, SidKind, Timestamp};
@@ -31,9 +29,9 @@ const BUILT_IN: [(&str, &str, &str); 2] = [
 const TEXTS: &str =
     "an object with a text for each language, such as {\"en\": \"{code} opens {friendly_name}\"}";
 
-objects! {
+kinds! {
     /// Templates by their names, before they are read.
-    TemplatesObject {
+    TemplatesObject -> Map<String, Value> {
         accepted: "an object of templates by name, such as {\"login\": {\"translations\": {\"en\": \"{code} opens \
                    {friendly_name}\"}}}",
         schema: {
@@ -41,6 +39,7 @@ objects! {
             template.insert("required".to_owned(), json!(["translations"]));
             by_name(template.as_value())
         },
+        of: |value| object_of(value),
         shown: |templates| names(templates),
     }
 }
@@ -151,7 +150,7 @@ pub(super) fn read(templates: Map<String, Value>, checks: &Templates, part: &mut
         members.entry("friendly-name").or_insert_with(|| name.clone().into());
         let (template, is_complete) = part.read::<Template>(&path, members, &known, is_scalar)?;
         for (member, given, problem) in template.problems(checks) {
-            // What is missing may be what was wrong.
+            // A missing member may be one that was wrong.
             if is_complete || !matches!(member.as_str(), "translations" | "default-locale") {
                 part.wrong(format!("{path}.{member}"), given.as_deref().map(quoted), problem);
             }
@@ -172,29 +171,15 @@ fn shortest(text: &str) -> String {
 }
 
 fn translations<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Translation>, D::Error> {
-    struct Translations;
-
-    impl<'de> Visitor<'de> for Translations {
-        type Value = Vec<Translation>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str(TEXTS)
+    let mut translations: Vec<Translation> = Vec::new();
+    for (Tag(locale), Written(text)) in members(from, TEXTS)? {
+        if translations.iter().any(|other| other.locale == locale) {
+            return Err(D::Error::custom(format_args!("has two texts for the language {locale}")));
         }
-
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-            let mut translations: Vec<Translation> = Vec::new();
-            while let Some((Tag(locale), Written(text))) = map.next_entry()? {
-                if translations.iter().any(|other| other.locale == locale) {
-                    return Err(A::Error::custom(format_args!("has two texts for the language {locale}")));
-                }
-                translations.push(Translation { locale, text });
-            }
-            translations.sort_by_key(|translation| translation.locale.to_string());
-            Ok(translations)
-        }
+        translations.push(Translation { locale, text });
     }
-
-    from.deserialize_map(Translations)
+    translations.sort_by_key(|translation| translation.locale.to_string());
+    Ok(translations)
 }
 
 struct Tag(Locale);
@@ -259,30 +244,4 @@ pub fn places(text: &str) -> Vec<Place<'_>> {
     }
     places.extend((from < at).then(|| Place::Text(&text[from..at])));
     places
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn both_spellings_of_a_place_are_found_and_others_stay_in_the_text() {
-        assert_eq!(
-            places("{{friendly_name}}: {code}, {{code}} {{who}} {minutes}"),
-            [
-                Place::FriendlyName,
-                Place::Text(": "),
-                Place::Code,
-                Place::Text(", "),
-                Place::Code,
-                Place::Text(" "),
-                Place::Own("who"),
-                Place::Text(" {minutes}"),
-            ]
-        );
-        for text in ["", "plain", "{", "{{", "{{a b}}", "{minutes}", "{{}}", "}}{"] {
-            let whole = (!text.is_empty()).then_some(Place::Text(text));
-            assert_eq!(places(text), whole.into_iter().collect::<Vec<_>>(), "{text}");
-        }
-    }
 }

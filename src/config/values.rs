@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use schemars::{Schema, json_schema};
 use secrecy::SecretString;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use url::{Host as UrlHost, Url};
 
 use super::context::NOT_SHOWN;
 use super::kind::{
     self, ACCEPTED, Digits, IN_REQUESTS, Kind, Lockout, Range, ServiceLife, Span, StepWait, Text, UNIT,
-    Whole, kinds, objects,
+    Whole, kinds, object_of,
 };
 use super::services::LockoutRule;
 use super::settings::{ListenAddress, WorkflowStep};
@@ -41,7 +41,7 @@ kinds! {
     /// The path of a file or directory. A relative one begins in the working directory.
     FilePath -> PathBuf {
         accepted: "a path",
-        schema: { "type": "string", "minLength": 1 },
+        schema: json_schema!({ "type": "string", "minLength": 1 }),
         read: |text| (!text.trim().is_empty() && !text.contains('\0')).then(|| text.into()),
         shown: |path| json!(path.to_string_lossy()),
     }
@@ -49,7 +49,7 @@ kinds! {
     /// The name that messages speak in. Empty where none is given.
     Brand -> String {
         accepted: "a name of at most 100 characters without line breaks, braces or _CODE_ (it is put into messages)",
-        schema: { "type": ["string", "number"], "maxLength": 100 },
+        schema: json_schema!({ "type": ["string", "number"], "maxLength": 100 }),
         read: |text| {
             let text = text.trim();
             let usable = text.chars().count() <= 100
@@ -61,7 +61,7 @@ kinds! {
 
     RegionChoice -> Option<Region> {
         accepted: "the two letters of a country such as \"DE\" or \"US\" (ISO 3166-1), or \"off\"",
-        schema: { "type": "string", "pattern": "^\\s*([A-Za-z]{2}|[Oo][Ff][Ff])\\s*$" },
+        schema: json_schema!({ "type": "string", "pattern": "^\\s*([A-Za-z]{2}|[Oo][Ff][Ff])\\s*$" }),
         read: |text| {
             let text = text.trim();
             if text.eq_ignore_ascii_case("off") { Some(None) } else { Region::parse(text).map(Some) }
@@ -73,7 +73,7 @@ kinds! {
     Host -> String {
         accepted: "a host name or an address such as \"localhost\", \"127.0.0.1\" or \"::1\", without a scheme or a port; \
                    empty means every address of the machine",
-        schema: { "type": "string" },
+        schema: json_schema!({ "type": "string" }),
         read: |text| {
             let text = text.trim();
             let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
@@ -88,7 +88,7 @@ kinds! {
     HostPort -> Option<ListenAddress> {
         accepted: "host:port or :port (every address), such as \"127.0.0.1:3000\", \"[::1]:3000\" or \":3000\", without a \
                    scheme",
-        schema: { "type": "string", "pattern": "^\\s*(.*:[0-9]+)?\\s*$" },
+        schema: json_schema!({ "type": "string", "pattern": "^\\s*(.*:[0-9]+)?\\s*$" }),
         read: |text| {
             let text = text.trim();
             if text.is_empty() {
@@ -109,7 +109,7 @@ kinds! {
     /// An address: scheme, host and perhaps a path, without a slash at the end.
     BaseUrl -> Arc<str> {
         accepted: "a URL that begins with http:// or https://, without a user name, a query or a fragment",
-        schema: { "type": "string", "format": "uri" },
+        schema: json_schema!({ "type": "string", "format": "uri" }),
         read: |text| {
             let url = Url::parse(text.trim()).ok()?;
             let fits = matches!(url.scheme(), "http" | "https")
@@ -127,24 +127,24 @@ kinds! {
         accepted: format!(
             "host, port and path such as \"sms.example.com:8080/soap\" (http:// is added), or {}", BaseUrl::accepted()
         ),
-        schema: { "type": "string", "format": "uri-reference" },
+        schema: json_schema!({ "type": "string", "format": "uri-reference" }),
         read: |text| BaseUrl::read(&with_scheme(text.trim())).map(|_| text.trim().to_owned()),
     }
 
     /// The text of a message, before it is checked.
     MessageText -> String {
         accepted: "a text that contains {code}",
-        schema: { "type": "string", "pattern": "\\{code\\}|_CODE_", "maxLength": template::LONGEST },
+        schema: json_schema!({ "type": "string", "pattern": "\\{code\\}|_CODE_", "maxLength": template::LONGEST }),
         read: |text| Some(text.to_owned()),
     }
 
     LocaleTag -> Locale {
         accepted: "a language such as \"de\", \"pt-BR\" or \"zh-Hant\" (BCP 47)",
-        schema: {
+        schema: json_schema!({
             "type": "string",
             "pattern": "^\\s*[A-Za-z]{2,3}([-_][A-Za-z0-9]+)*\\s*$",
             IN_REQUESTS: { "type": "string", "pattern": LANGUAGE, "example": "de" },
-        },
+        }),
         read: |text| Locale::parse(text.trim()),
         shown: |locale| json!(locale.to_string()),
     }
@@ -152,7 +152,7 @@ kinds! {
     WebDomain -> String {
         accepted: "the host name of a web site such as \"example.com\", without a scheme, a port or a path (a name with \
                    other letters in its xn-- form)",
-        schema: { "type": "string", "pattern": "^\\s*[A-Za-z0-9.-]+\\s*$" },
+        schema: json_schema!({ "type": "string", "pattern": "^\\s*[A-Za-z0-9.-]+\\s*$" }),
         read: |text| {
             let text = text.trim().to_ascii_lowercase();
             let of_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
@@ -165,7 +165,7 @@ kinds! {
 
     Password -> SecretString {
         accepted: "a secret of 1 to 256 characters without line breaks",
-        schema: { "type": "string", "writeOnly": true },
+        schema: json_schema!({ "type": "string", "writeOnly": true }),
         read: |text| is_line(text).then(|| text.into()),
         shown: |_secret| json!(NOT_SHOWN),
     }
@@ -173,7 +173,7 @@ kinds! {
     /// The name of an account. HTTP Basic authentication (RFC 7617) puts a colon behind it.
     Login -> SecretString {
         accepted: "a name of 1 to 256 characters without colons and line breaks",
-        schema: { "type": ["string", "number"], "writeOnly": true },
+        schema: json_schema!({ "type": ["string", "number"], "writeOnly": true }),
         read: |text| (is_line(text.trim()) && !text.contains(':')).then(|| text.trim().into()),
         shown: |_login| json!(NOT_SHOWN),
     }
@@ -181,14 +181,14 @@ kinds! {
     /// The public half of a pair of key and secret.
     Identifier -> SecretString {
         accepted: "an id of at most 256 printable ASCII characters without spaces and colons",
-        schema: { "type": ["string", "number"], "writeOnly": true },
+        schema: json_schema!({ "type": ["string", "number"], "writeOnly": true }),
         read: |text| (is_word(text.trim(), 1, 256) && !text.contains(':')).then(|| text.trim().into()),
         shown: |_id| json!(NOT_SHOWN),
     }
 
     Token -> SecretString {
         accepted: "a token of at most 256 printable ASCII characters without spaces",
-        schema: { "type": "string", "writeOnly": true },
+        schema: json_schema!({ "type": "string", "writeOnly": true }),
         read: |text| is_word(text.trim(), 1, 256).then(|| text.trim().into()),
         shown: |_token| json!(NOT_SHOWN),
     }
@@ -197,7 +197,7 @@ kinds! {
     AccountToken -> SecretString {
         accepted: "16 to 128 visible ASCII characters without spaces, such as `openssl rand -hex 16` makes them; it is \
                    compared by a fast hash, so it must be random",
-        schema: { "type": "string", "writeOnly": true },
+        schema: json_schema!({ "type": "string", "writeOnly": true }),
         read: |text| is_word(text.trim(), 16, 128).then(|| text.trim().into()),
         shown: |_token| json!(NOT_SHOWN),
     }
@@ -205,7 +205,7 @@ kinds! {
     /// The id of this server's own account. No secret, but a token is easily pasted into the wrong variable.
     AccountSid -> Sid {
         accepted: "AC and 32 hexadecimal digits, such as `echo AC$(openssl rand -hex 16)` makes them",
-        schema: { "type": "string", "writeOnly": true },
+        schema: json_schema!({ "type": "string", "writeOnly": true }),
         read: |text| Sid::parse(SidKind::Account, text.trim()),
         shown: |sid| json!(sid.to_string()),
     }
@@ -213,7 +213,7 @@ kinds! {
     /// Whom a message comes from: the longest address of a short message (3GPP TS 23.040, 9.1.2.5) has 20 digits.
     SourceName -> String {
         accepted: "a sender of 1 to 20 characters, such as a name",
-        schema: { "type": ["string", "number"], "minLength": 1, "maxLength": 20 },
+        schema: json_schema!({ "type": ["string", "number"], "minLength": 1, "maxLength": 20 }),
         read: |text| {
             let text = text.trim();
             let fits = (1..=20).contains(&text.chars().count()) && !text.chars().any(char::is_control);
@@ -224,7 +224,7 @@ kinds! {
     /// A whole phone number of ours.
     OwnNumber -> PhoneNumber {
         accepted: "a phone number with + and country code such as +14155552671, without \"whatsapp:\" or another prefix",
-        schema: { "type": "string", "writeOnly": true },
+        schema: json_schema!({ "type": "string", "writeOnly": true }),
         read: |text| own_number(text.trim()),
         shown: |number| json!(number.to_string()),
     }
@@ -232,7 +232,7 @@ kinds! {
     /// Whom messages of Twilio come from. A number is masked, a name is shown as it is.
     SenderNumber -> String {
         accepted: "a phone number, a short code or an alphanumeric sender, without \"whatsapp:\" or another prefix",
-        schema: { "type": "string", "writeOnly": true },
+        schema: json_schema!({ "type": "string", "writeOnly": true }),
         read: |text| {
             let text = text.trim();
             let fits = (1..=40).contains(&text.len()) && !text.contains(':') && !text.chars().any(char::is_control);
@@ -244,11 +244,11 @@ kinds! {
     /// A name in messages. Its content is checked with the service: the brand of the default service may be more.
     FriendlyName -> String {
         accepted: "a text",
-        schema: {
+        schema: json_schema!({
             "type": ["string", "number"],
             "maxLength": NAME_LONGEST,
             IN_REQUESTS: { "type": "string", "maxLength": NAME_LONGEST, "pattern": NAME, "example": "Owl Bank" },
-        },
+        }),
         read: |text| Some(text.trim().to_owned()),
     }
 
@@ -258,17 +258,17 @@ kinds! {
             "a name of 1 to {TTS_NAME_LONGEST} characters on one line, without \"{{\", \"}}\" and \"_CODE_\", which mark \
              places in messages"
         ),
-        schema: {
+        schema: json_schema!({
             "type": "string",
             "maxLength": TTS_NAME_LONGEST,
             IN_REQUESTS: { "type": "string", "maxLength": TTS_NAME_LONGEST, "pattern": LINE, "example": "Owl Bank" },
-        },
+        }),
         read: |text| short_name(text, TTS_NAME_LONGEST).ok(),
     }
 
     CodeDigits -> CodeLength {
         accepted: Whole::<Digits>::accepted(),
-        schema: { "anyOf": spellings::<Whole<Digits>>() },
+        schema: json_schema!({ "anyOf": spellings::<Whole<Digits>>() }),
         read: |text| CodeLength::new(Whole::<Digits>::read(text)?.try_into().ok()?),
         shown: |length| json!(length.get()),
     }
@@ -276,7 +276,7 @@ kinds! {
     /// How long a code can be used. The default service may have a life that others may not have.
     CodeLife -> Duration {
         accepted: Span::<ServiceLife>::accepted(),
-        schema: {
+        schema: json_schema!({
             "anyOf": spellings::<Span<ServiceLife>>(),
             UNIT: 1,
             IN_REQUESTS: {
@@ -286,14 +286,14 @@ kinds! {
                 "example": 600,
                 ACCEPTED: seconds::<ServiceLife>(),
             },
-        },
+        }),
         read: |text| Span::<kind::CodeLife>::read(text),
         shown: |life| Span::<kind::CodeLife>::shown(life),
     }
 
     LockoutKind -> LockoutRule {
         accepted: format!("\"growing\", or {}", Span::<Lockout>::accepted()),
-        schema: {
+        schema: json_schema!({
             "anyOf": ([vec![json!({ "const": GROWING })], spellings::<Span<Lockout>>()].concat()),
             UNIT: 60,
             IN_REQUESTS: {
@@ -302,7 +302,7 @@ kinds! {
                 "example": GROWING,
                 ACCEPTED: format!("\"growing\", or {}", seconds::<Lockout>()),
             },
-        },
+        }),
         read: |text| if text.trim().eq_ignore_ascii_case(GROWING) {
             Some(LockoutRule::Growing)
         } else {
@@ -317,14 +317,14 @@ kinds! {
     /// The id of a template. A user may write the template's name as well.
     TemplateId -> Sid {
         accepted: "the name or the id of a template",
-        schema: {
+        schema: json_schema!({
             "type": "string",
             IN_REQUESTS: {
                 "type": "string",
                 "pattern": "^(HJ[0-9a-fA-F]{32})?$",
                 "example": "HJ0123456789abcdef0123456789abcdef",
             },
-        },
+        }),
         read: |text| {
             let text = text.trim();
             let id = || Sid::parse(SidKind::Template, text).unwrap_or_else(|| template_sid(text));
@@ -336,8 +336,90 @@ kinds! {
     /// A moment, or a day: its beginning.
     Moment -> Timestamp {
         accepted: "a moment such as \"2027-01-31T12:00:00Z\" (RFC 3339, UTC), or a day such as \"2027-01-31\"",
-        schema: { "type": "string" },
+        schema: json_schema!({ "type": "string" }),
         read: |text| Timestamp::parse_day_or_moment(text.trim()),
+    }
+
+    /// A key that only another system has a use for: anything, and never shown.
+    Ignored -> String {
+        accepted: "anything",
+        schema: Text::schema(),
+        of: |_value| Some(String::new()),
+        shown: |_text| Value::Null,
+    }
+
+    /// Texts by channel and language, before their names and they themselves are checked.
+    MessageTexts -> Map<String, Value> {
+        accepted: "an object of texts such as {\"sms\": \"Your code is {code}\", \"call\": {\"de\": \"Ihr Code ist {code}\"}}",
+        schema: {
+            let text = MessageText::schema();
+            let of_channel =
+                json_schema!({ "anyOf": [text, { "type": "object", "additionalProperties": text }] });
+            json_schema!({ "type": "object", "additionalProperties": false, "properties": {
+                "sms": of_channel, "call": of_channel, "whatsapp": of_channel, "any": of_channel,
+            }})
+        },
+        of: |value| object_of(value),
+    }
+
+    /// Channels one after another, as the setting `workflow` spells them: `sms:20s,call:20s`.
+    WorkflowText -> String {
+        accepted: Workflow::accepted(),
+        schema: {
+            let mut schema = Workflow::schema();
+            let in_requests = json!({ "type": "string", "pattern": WORKFLOW, "example": "sms" });
+            schema.insert(IN_REQUESTS.to_owned(), in_requests);
+            schema
+        },
+        of: |value| Workflow::of(value).filter(|steps| !steps.is_empty()).map(|steps| Workflow::text(&steps)),
+    }
+
+    /// One channel or a list of them.
+    Channels -> Vec<Channel> {
+        accepted: "one or more of \"sms\", \"call\" and \"whatsapp\"",
+        schema: {
+            let channel = json_schema!({ "type": "string", "enum": ["sms", "call", "whatsapp"] });
+            json_schema!({ "anyOf": [channel, { "type": "array", "items": channel, "minItems": 1 }] })
+        },
+        of: |value| {
+            let one = std::slice::from_ref(value);
+            let names = value.as_array().map_or(one, Vec::as_slice).iter();
+            let given: Option<Vec<Channel>> = names.map(|name| Channel::parse(name.as_str()?.trim())).collect();
+            let given = given.filter(|channels| !channels.is_empty())?;
+            Some(Channel::ALL.into_iter().filter(|channel| given.contains(channel)).collect())
+        },
+        shown: |channels| channels.iter().map(|channel| channel.as_str()).collect(),
+    }
+
+    /// Channels that are tried one after another; none when it is empty.
+    Workflow -> Vec<WorkflowStep> {
+        accepted: format!(
+            "a list of at most {} channels (\"sms\", \"call\", \"whatsapp\"), each perhaps with the time to wait for a \
+             receipt from 1s to 1h, such as [\"sms:20s\", \"call\"] or \"sms:20s,call\"",
+            Workflow::LONGEST
+        ),
+        schema: {
+            let step =
+                "\\s*([Ss][Mm][Ss]|[Cc][Aa][Ll][Ll]|[Ww][Hh][Aa][Tt][Ss][Aa][Pp][Pp])\\s*(:[0-9A-Za-z\\s]+)?";
+            json_schema!({ "anyOf": [
+                { "type": "array", "maxItems": Workflow::LONGEST, "items": { "type": "string", "pattern": format!("^{step}$") } },
+                { "type": "string", "pattern": format!("^({step}(,{step})*|\\s*)$") },
+            ]})
+        },
+        of: |value| match value {
+            Value::Array(items) => {
+                let texts: Option<Vec<&str>> = items.iter().map(Value::as_str).collect();
+                Workflow::of_texts(texts?.into_iter())
+            }
+            Value::String(text) if text.trim().is_empty() => Some(Vec::new()),
+            // In a variable the list may be spelled as in the file.
+            Value::String(text) if text.trim_start().starts_with('[') => {
+                serde_json::from_str::<Value>(text).ok().and_then(|list| Workflow::of(&list))
+            }
+            Value::String(text) => Workflow::of_texts(text.split(',')),
+            _ => None,
+        },
+        shown: |steps| json!(Workflow::text(steps)),
     }
 }
 
@@ -374,48 +456,6 @@ impl<const A: char, const B: char> Kind for TwilioSid<A, B> {
     }
 }
 
-/// A key that only another system has a use for: anything, and never shown.
-pub struct Ignored;
-
-impl Kind for Ignored {
-    type Value = String;
-
-    fn of(_: &Value) -> Option<String> {
-        Some(String::new())
-    }
-
-    fn shown(_: &String) -> Value {
-        Value::Null
-    }
-
-    fn accepted() -> String {
-        "anything".to_owned()
-    }
-
-    fn schema() -> Schema {
-        Text::schema()
-    }
-}
-
-objects! {
-    /// Texts by channel and language, before their names and they themselves are checked.
-    MessageTexts {
-        accepted: "an object of texts such as {\"sms\": \"Your code is {code}\", \"call\": {\"de\": \"Ihr Code ist {code}\"}}",
-        schema: {
-            let text = MessageText::schema();
-            let of_channel =
-                json_schema!({ "anyOf": [text, { "type": "object", "additionalProperties": text }] });
-            json_schema!({ "type": "object", "additionalProperties": false, "properties": {
-                "sms": of_channel, "call": of_channel, "whatsapp": of_channel, "any": of_channel,
-            }})
-        },
-        shown: |texts| json!(texts),
-    }
-}
-
-/// Channels that are tried one after another; none when it is empty.
-pub struct Workflow;
-
 impl Workflow {
     /// The most steps: a longer workflow outlasts any wait.
     pub const LONGEST: usize = 10;
@@ -443,120 +483,12 @@ impl Workflow {
     }
 }
 
-impl Kind for Workflow {
-    type Value = Vec<WorkflowStep>;
-
-    fn of(value: &Value) -> Option<Self::Value> {
-        match value {
-            Value::Array(items) => {
-                let texts: Option<Vec<&str>> = items.iter().map(Value::as_str).collect();
-                Self::of_texts(texts?.into_iter())
-            }
-            Value::String(text) => Self::read(text),
-            _ => None,
-        }
-    }
-
-    fn read(text: &str) -> Option<Self::Value> {
-        if text.trim().is_empty() {
-            return Some(Vec::new());
-        }
-        // In a variable the list may be spelled as in the file.
-        if text.trim_start().starts_with('[') {
-            let texts: Vec<String> = serde_json::from_str(text).ok()?;
-            return Self::of_texts(texts.iter().map(String::as_str));
-        }
-        Self::of_texts(text.split(','))
-    }
-
-    fn shown(steps: &Self::Value) -> Value {
-        json!(Self::text(steps))
-    }
-
-    fn accepted() -> String {
-        format!(
-            "a list of at most {} channels (\"sms\", \"call\", \"whatsapp\"), each perhaps with the time to wait for a \
-             receipt from 1s to 1h, such as [\"sms:20s\", \"call\"] or \"sms:20s,call\"",
-            Self::LONGEST
-        )
-    }
-
-    fn schema() -> Schema {
-        let step =
-            "\\s*([Ss][Mm][Ss]|[Cc][Aa][Ll][Ll]|[Ww][Hh][Aa][Tt][Ss][Aa][Pp][Pp])\\s*(:[0-9A-Za-z\\s]+)?";
-        json_schema!({ "anyOf": [
-            { "type": "array", "maxItems": Self::LONGEST, "items": { "type": "string", "pattern": format!("^{step}$") } },
-            { "type": "string", "pattern": format!("^({step}(,{step})*|\\s*)$") },
-        ]})
-    }
-}
-
-/// Channels one after another, as the setting `workflow` spells them: `sms:20s,call:20s`.
-pub struct WorkflowText;
-
-impl Kind for WorkflowText {
-    type Value = String;
-
-    fn of(value: &Value) -> Option<String> {
-        Workflow::of(value).filter(|steps| !steps.is_empty()).map(|steps| Workflow::text(&steps))
-    }
-
-    fn shown(text: &String) -> Value {
-        json!(text)
-    }
-
-    fn accepted() -> String {
-        Workflow::accepted()
-    }
-
-    fn schema() -> Schema {
-        let mut schema = Workflow::schema();
-        let in_requests = json!({ "type": "string", "pattern": WORKFLOW, "example": "sms" });
-        schema.insert(IN_REQUESTS.to_owned(), in_requests);
-        schema
-    }
-}
-
-/// One channel or a list of them.
-pub struct Channels;
-
-impl Kind for Channels {
-    type Value = Vec<Channel>;
-
-    fn read(text: &str) -> Option<Vec<Channel>> {
-        Channel::parse(text).map(|channel| vec![channel])
-    }
-
-    fn of(value: &Value) -> Option<Vec<Channel>> {
-        let Value::Array(names) = value else { return Self::read(value.as_str()?) };
-        let channels: Option<Vec<Channel>> =
-            names.iter().map(|name| Channel::parse(name.as_str()?)).collect();
-        let mut channels = channels.filter(|channels| !channels.is_empty())?;
-        channels.sort_unstable_by_key(|channel| channel.as_str());
-        channels.dedup();
-        Some(channels)
-    }
-
-    fn shown(channels: &Vec<Channel>) -> Value {
-        channels.iter().map(|channel| channel.as_str()).collect()
-    }
-
-    fn accepted() -> String {
-        "one or more of \"sms\", \"call\" and \"whatsapp\"".to_owned()
-    }
-
-    fn schema() -> Schema {
-        let channel = json_schema!({ "type": "string", "enum": ["sms", "call", "whatsapp"] });
-        json_schema!({ "anyOf": [channel, { "type": "array", "items": channel, "minItems": 1 }] })
-    }
-}
-
 /// The ways in which config.json may have a value of this kind, the proper type first.
 fn spellings<K: Kind>() -> Vec<Value> {
     K::schema().get("anyOf").and_then(Value::as_array).cloned().unwrap_or_default()
 }
 
-/// What a request may give for a time.
+/// A time as requests give it.
 fn seconds<R: Range<Of = Duration>>() -> String {
     format!("a number of seconds from {} to {} ({})", R::MIN.as_secs(), R::MAX.as_secs(), R::WHY)
 }

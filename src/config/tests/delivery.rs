@@ -66,7 +66,7 @@ fn a_workflow_is_a_list_or_a_text() {
 }
 
 #[test]
-fn a_workflow_needs_somebody_for_each_of_its_channels() {
+fn a_workflow_needs_a_gateway_for_each_of_its_channels() {
     let twilio = |workflow: &str| World::with_twilio().variable("ONCEWARD_WORKFLOW", workflow);
     says(&twilio("sms,whatsapp").error(), &["workflow", "\"whatsapp\"", "no gateway", "ONCEWARD_WORKFLOW"]);
     says(&twilio("sms,call").error(), &["workflow", "\"call\"", "set \"voice\" to true"]);

@@ -77,6 +77,22 @@ fn described(schema: &Value, path: &str) {
 }
 
 #[test]
+fn every_key_has_a_variable_of_its_own() {
+    let names = Names::known();
+    let mut variables: Vec<String> = names.own_variables().map(|(_, variable)| variable).collect();
+    for name in ["OTP_LENGTH", "OTP_MAX_TRIALS", "SERVICE_NAME", "SMS_MAX_RETRIES", "REDIS_DB_PASSWORD"] {
+        assert!(variables.contains(&format!("ONCEWARD_{name}")), "{name}");
+    }
+    for part in ["SCHEMA", "TWILIO", "AUTHENTICATION"] {
+        assert!(!variables.iter().any(|variable| variable.contains(part)), "{part}");
+    }
+    let count = variables.len();
+    variables.sort();
+    variables.dedup();
+    assert_eq!(variables.len(), count);
+}
+
+#[test]
 fn every_default_is_a_key_that_a_file_may_have() {
     let names = Names::known();
     let config = Value::Object(defaults());

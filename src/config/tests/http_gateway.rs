@@ -68,18 +68,18 @@ fn it_may_be_json_in_a_variable() {
 
 #[test]
 fn every_mistake_is_named_by_its_path() {
-    let url = "https://sms.example.com";
+    let url = "https://sms.example.com/{to}/{text}";
     for (object, subject, problem) in [
         (json!({}), "url", "it is missing"),
-        (json!({"url": 5}), "url", "begins with http://"),
+        (json!({"url": 5}), "url", "must be a URL"),
         (json!({"url": ["x"]}), "url = a list", "must be a text"),
-        (json!({"url": "ftp://x"}), "url", "begins with http://"),
-        (json!({"url": "https://{to}.example.com"}), "url", "host must not have placeholders"),
+        (json!({"url": "ftp://x"}), "url", "https:// or http://"),
+        (json!({"url": "https://{to}.example.com"}), "url", "host written out"),
         (json!({"url": "https://me:hunter2@x"}), "url", "in a URL is not sent"),
         (json!({"url": "https://x?api_key=hunter2"}), "url", "looks like a credential"),
-        (json!({"url": url, "method": "DELETE"}), "method = \"DELETE\"", "\"GET\", \"POST\", \"PUT\""),
+        (json!({"url": url, "method": "DELETE"}), "method = \"DELETE\"", "GET, POST or PUT"),
         (json!({"url": url, "method": []}), "method = a list", "must be a text"),
-        (json!({"url": url, "method": "get", "form": {}}), "method = \"get\"", "GET has no body"),
+        (json!({"url": url, "method": "get", "form": {}}), "method = \"get\"", "which has no body"),
         (json!({"url": url, "json": {}, "form": {}}), "json", "Remove one of them"),
         (json!({"url": url, "json": {"password": "hunter2"}}), "json.password", "looks like a credential"),
         (json!({"url": url, "form": {"token": "hunter2"}}), "form.token", "HTTP_GATEWAY_TOKEN"),
@@ -87,11 +87,11 @@ fn every_mistake_is_named_by_its_path() {
         (json!({"url": url, "headers": []}), "headers", "object whose values are texts"),
         (json!({"url": url, "headers": {"A": {}}}), "headers.A = an object", "must be a text"),
         (json!({"url": url, "headers": {"A b": "c"}}), "headers.A b", "RFC 9110"),
-        (json!({"url": url, "headers": {"A": "b\nc"}}), "headers.A", "line breaks"),
+        (json!({"url": url, "headers": {"A": "b\nc"}}), "headers.A", "visible ASCII"),
         (json!({"url": url, "headers": {"Authorization": "hunter2"}}), "headers.Authorization", "credential"),
-        (json!({"url": url, "channels": ["mail"]}), "channels = \"mail\"", "\"whatsapp\""),
-        (json!({"url": url, "channels": []}), "channels = []", "it is empty"),
-        (json!({"url": url, "channels": [[]]}), "channels", "a list of texts"),
+        (json!({"url": url, "channels": ["mail"]}), "channels = [\"mail\"]", "\"whatsapp\""),
+        (json!({"url": url, "channels": []}), "channels = []", "one or more of"),
+        (json!({"url": url, "channels": [[]]}), "channels", "one or more of"),
         (json!({"url": url, "success": 200}), "success = 200", "must be an object"),
         (json!({"url": url, "success": {"statuses": [99]}}), "success.statuses = \"99\"", "200 to 599"),
         (
@@ -100,9 +100,9 @@ fn every_mistake_is_named_by_its_path() {
             "RFC 6901",
         ),
         (json!({"url": url, "success": {"message_id": "id"}}), "success.message_id", "RFC 6901"),
-        (json!({"url": url, "success": {"json": "/status"}}), "success.json", "\"equals\" must say"),
+        (json!({"url": url, "success": {"json": "/status"}}), "success.equals", "values that mean success"),
         (json!({"url": url, "success": {"equals": 0}}), "success.equals", "there is no \"json\""),
-        (json!({"url": url, "success": {"retry": 0}}), "success.retry", "there is no \"json\""),
+        (json!({"url": url, "success": {"retry": 0}}), "success.retry", "needs success.json"),
     ] {
         let error = described(&object).error();
         says(&error, &[&format!("http-gateway.{subject}"), problem, "key \"http-gateway\""]);
@@ -142,7 +142,7 @@ fn what_the_gateway_itself_refuses_is_told_with_all_other_errors_and_where_it_co
         ),
         (
             json!({"url": url, "form": {"a": text}, "success": {"json": "/a~2", "equals": 1}}),
-            "http-gateway.success.json: it",
+            "http-gateway.success.json = \"/a~2\": it",
             "RFC 6901",
         ),
         (

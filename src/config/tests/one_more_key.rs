@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use smart_default::SmartDefault;
 
 use super::*;
 use crate::config::context::Context;
@@ -9,20 +10,15 @@ use crate::config::kind::{As, Attempts, Whole};
 use crate::config::schema::{Names, default_of, variable};
 use crate::config::settings::Keys;
 
-#[derive(Deserialize, Serialize, JsonSchema)]
+#[derive(SmartDefault, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "kebab-case")]
 struct WithOneMore {
     #[serde(flatten)]
     keys: Keys,
     /// How many owls carry a letter.
     #[serde(with = "As::<Whole<Attempts>>")]
+    #[default(3)]
     letter_owls: u8,
-}
-
-impl Default for WithOneMore {
-    fn default() -> Self {
-        Self { keys: Keys::default(), letter_owls: 3 }
-    }
 }
 
 /// The key's value, what is wrong, and its row of `--print-config`.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::services::{ConfiguredService, LockoutRule, Resend, ServiceSettings};
-use crate::config::templates::Template;
+use crate::config::templates::{Place, Template, places};
 use crate::config::values::template_sid;
 use crate::domain::{Channel, Locale, Timestamp};
 
@@ -159,7 +159,7 @@ fn a_wrong_test_number_is_told_without_its_code_and_number() {
     let number = |members: &str| service(&format!("\"test-numbers\": [{{{members}}}]"));
     let rest = r#""code": "998877", "expires": "2027-01-31""#;
     for (world, words) in [
-        (number(&format!("\"pattern\": \"+14155552671\", {rest}")), "somebody could own"),
+        (number(&format!("\"pattern\": \"+14155552671\", {rest}")), "a person could own"),
         (number(&format!("\"pattern\": \"4155550123\", {rest}")), "with x in the place"),
         (number(&format!("\"pattern\": \"+141555501\", {rest}")), "no number of that country"),
         (number(rest), "pattern: it is missing"),
@@ -194,6 +194,27 @@ fn a_template_has_texts_by_language() {
         r#"{"services": {"shop": {"default-template": "login"}}, "templates": {"login": {"translations": {"en": "{code}"}}}}"#,
     );
     assert_eq!(used.shop().settings.default_template, Some(template_sid("login")));
+}
+
+#[test]
+fn both_spellings_of_a_place_are_found_and_others_stay_in_the_text() {
+    assert_eq!(
+        places("{{friendly_name}}: {code}, {{code}} {{who}} {minutes}"),
+        [
+            Place::FriendlyName,
+            Place::Text(": "),
+            Place::Code,
+            Place::Text(", "),
+            Place::Code,
+            Place::Text(" "),
+            Place::Own("who"),
+            Place::Text(" {minutes}"),
+        ]
+    );
+    for text in ["", "plain", "{", "{{", "{{a b}}", "{minutes}", "{{}}", "}}{"] {
+        let whole = (!text.is_empty()).then_some(Place::Text(text));
+        assert_eq!(places(text), whole.into_iter().collect::<Vec<_>>(), "{text}");
+    }
 }
 
 #[test]
