@@ -15,11 +15,11 @@ const LONGEST_WISH: Duration = Duration::from_secs(24 * 60 * 60);
 #[derive(Debug)]
 pub(super) struct Breaker {
     settings: BreakerSettings,
-    state: State,
+    state: BreakerState,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum BreakerState {
     /// Every message is let through.
     Closed {
         /// Failures in a row.
@@ -43,7 +43,7 @@ enum State {
 
 /// The right to ask the gateway, and what its answer decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Entry {
+pub(super) enum BreakerPermit {
     /// One message of many.
     Regular,
     /// The only message: its answer decides whether the circuit closes.
@@ -63,7 +63,7 @@ pub(super) enum Health {
 
 /// A change for the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Change {
+pub(super) enum CircuitChange {
     /// The gateway works again.
     Closed,
     /// The gateway is out of service for this long.
@@ -107,86 +107,96 @@ impl Health {
 
 impl Breaker {
     pub const fn new(settings: BreakerSettings) -> Self {
-        Self { settings, state: State::Closed { failures: 0 } }
+        Self { settings, state: BreakerState::Closed { failures: 0 } }
     }
 
     /// The right to ask now, if there is one. The caller [`record`](Self::record)s the answer, or
     /// [`release`](Self::release)s the right.
-    pub const fn enter(&mut self, now: Timestamp) -> Option<Entry> {
+    pub const fn enter(&mut self, now: Timestamp) -> Option<BreakerPermit> {
         match self.state {
-            State::Closed { .. } => Some(Entry::Regular),
-            State::Open { until, span } if is_over(until, now) => {
-                self.state = State::HalfOpen { probing: true, span };
-                Some(Entry::Probe)
+            BreakerState::Closed { .. } => Some(BreakerPermit::Regular),
+            BreakerState::Open { until, span } if is_over(until, now) => {
+                self.state = BreakerState::HalfOpen { probing: true, span };
+                Some(BreakerPermit::Probe)
             }
-            State::HalfOpen { probing: false, span } => {
-                self.state = State::HalfOpen { probing: true, span };
-                Some(Entry::Probe)
+            BreakerState::HalfOpen { probing: false, span } => {
+                self.state = BreakerState::HalfOpen { probing: true, span };
+                Some(BreakerPermit::Probe)
             }
-            State::Open { .. } | State::HalfOpen { probing: true, .. } => None,
+            BreakerState::Open { .. } | BreakerState::HalfOpen { probing: true, .. } => None,
         }
     }
 
     /// Whether [`enter`](Self::enter) would return `None` now.
     pub const fn keeps_out(&self, now: Timestamp) -> bool {
         match self.state {
-            State::Closed { .. } | State::HalfOpen { probing: false, .. } => false,
-            State::Open { until, .. } => !is_over(until, now),
-            State::HalfOpen { probing: true, .. } => true,
+            BreakerState::Closed { .. } | BreakerState::HalfOpen { probing: false, .. } => false,
+            BreakerState::Open { until, .. } => !is_over(until, now),
+            BreakerState::HalfOpen { probing: true, .. } => true,
         }
     }
 
     /// Notes an answer. The answer to a message that was sent before the circuit opened changes nothing any more.
-    pub fn record(&mut self, entry: Entry, health: Health, now: Timestamp) -> Option<Change> {
+    pub fn record(&mut self, entry: BreakerPermit, health: Health, now: Timestamp) -> Option<CircuitChange> {
         match (self.state, entry, health) {
-            (State::Closed { .. }, _, Health::Lives) => {
-                self.state = State::Closed { failures: 0 };
+            (BreakerState::Closed { .. }, _, Health::Lives) => {
+                self.state = BreakerState::Closed { failures: 0 };
                 None
             }
-            (State::Closed { failures }, _, Health::Failed) => {
+            (BreakerState::Closed { failures }, _, Health::Failed) => {
                 let failures = failures.saturating_add(1);
                 if failures >= self.settings.failures {
-                    return Some(Change::Opened(self.open(self.settings.open_for, Duration::ZERO, now)));
+                    return Some(CircuitChange::Opened(self.open(
+                        self.settings.open_for,
+                        Duration::ZERO,
+                        now,
+                    )));
                 }
-                self.state = State::Closed { failures };
+                self.state = BreakerState::Closed { failures };
                 None
             }
-            (State::Closed { .. }, _, Health::OutFor(wish)) => {
-                Some(Change::Opened(self.open(self.settings.open_for, wish, now)))
+            (BreakerState::Closed { .. }, _, Health::OutFor(wish)) => {
+                Some(CircuitChange::Opened(self.open(self.settings.open_for, wish, now)))
             }
-            (State::HalfOpen { .. }, Entry::Probe, Health::Lives) => {
-                self.state = State::Closed { failures: 0 };
-                Some(Change::Closed)
+            (BreakerState::HalfOpen { .. }, BreakerPermit::Probe, Health::Lives) => {
+                self.state = BreakerState::Closed { failures: 0 };
+                Some(CircuitChange::Closed)
             }
-            (State::HalfOpen { span, .. }, Entry::Probe, Health::Failed | Health::OutFor(_)) => {
+            (
+                BreakerState::HalfOpen { span, .. },
+                BreakerPermit::Probe,
+                Health::Failed | Health::OutFor(_),
+            ) => {
                 let wish = if let Health::OutFor(wish) = health { wish } else { Duration::ZERO };
                 let longest = self.settings.longest.max(self.settings.open_for);
                 let span = span.saturating_mul(2).min(longest);
-                Some(Change::StillOpen(self.open(span, wish, now)))
+                Some(CircuitChange::StillOpen(self.open(span, wish, now)))
             }
-            (State::Open { .. }, ..) | (State::HalfOpen { .. }, Entry::Regular, _) => None,
+            (BreakerState::Open { .. }, ..) | (BreakerState::HalfOpen { .. }, BreakerPermit::Regular, _) => {
+                None
+            }
         }
     }
 
     /// Gives a right back that was not used to the end.
-    pub const fn release(&mut self, entry: Entry) {
-        if let (State::HalfOpen { probing: true, span }, Entry::Probe) = (self.state, entry) {
-            self.state = State::HalfOpen { probing: false, span };
+    pub const fn release(&mut self, entry: BreakerPermit) {
+        if let (BreakerState::HalfOpen { probing: true, span }, BreakerPermit::Probe) = (self.state, entry) {
+            self.state = BreakerState::HalfOpen { probing: false, span };
         }
     }
 
     /// How it is shown, and until when an open one stays open.
     pub const fn shown(&self, now: Timestamp) -> (Circuit, Option<Timestamp>) {
         match self.state {
-            State::Closed { .. } => (Circuit::Closed, None),
-            State::Open { until, .. } if !is_over(until, now) => (Circuit::Open, Some(until)),
-            State::Open { .. } | State::HalfOpen { .. } => (Circuit::HalfOpen, None),
+            BreakerState::Closed { .. } => (Circuit::Closed, None),
+            BreakerState::Open { until, .. } if !is_over(until, now) => (Circuit::Open, Some(until)),
+            BreakerState::Open { .. } | BreakerState::HalfOpen { .. } => (Circuit::HalfOpen, None),
         }
     }
 
     fn open(&mut self, span: Duration, wish: Duration, now: Timestamp) -> Duration {
         let out_for = span.max(wish.min(LONGEST_WISH));
-        self.state = State::Open { until: now.plus(out_for), span };
+        self.state = BreakerState::Open { until: now.plus(out_for), span };
         out_for
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tracing::{debug, info, warn};
 
 use super::Routed;
-use super::breaker::{Breaker, Change, Circuit, Entry, Health};
+use super::breaker::{Breaker, BreakerPermit, Circuit, CircuitChange, Health};
 use super::limiter::ConcurrencyLimiter;
 use crate::config::{Bounds, BreakerSettings};
 use crate::domain::{Channel, GatewayName, Held, Timestamp};
@@ -68,7 +68,7 @@ pub(super) struct CircuitBreaker {
 /// The right to ask the gateway. Dropped without an answer, it is given back.
 pub(super) struct CircuitPermit<'a> {
     circuit: &'a CircuitBreaker,
-    entry: Option<Entry>,
+    entry: Option<BreakerPermit>,
 }
 
 impl CircuitBreaker {
@@ -114,13 +114,13 @@ impl CircuitPermit<'_> {
         let gateway = self.circuit.gateway.as_str();
         match change {
             None => {}
-            Some(Change::Closed) => info!(gateway, "gateway available again"),
-            Some(Change::Opened(span)) => warn!(
+            Some(CircuitChange::Closed) => info!(gateway, "gateway available again"),
+            Some(CircuitChange::Opened(span)) => warn!(
                 gateway,
                 seconds = span.as_secs(),
                 "gateway unavailable, no messages until a probe succeeds"
             ),
-            Some(Change::StillOpen(span)) => {
+            Some(CircuitChange::StillOpen(span)) => {
                 debug!(gateway, seconds = span.as_secs(), "gateway still unavailable");
             }
         }

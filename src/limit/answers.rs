@@ -103,12 +103,12 @@ impl Record for KeyUse {
 /// Answers kept for 24 hours. Clones are handles on the same answers.
 #[derive(Clone)]
 pub struct Answers {
-    deps: Arc<Deps>,
+    deps: Arc<AnswerDeps>,
     queue: Arc<Semaphore>,
 }
 
 /// Dependencies of commands about keys.
-struct Deps {
+struct AnswerDeps {
     shards: Shards,
     digester: Digester,
     capacity: Arc<Capacity>,
@@ -116,10 +116,10 @@ struct Deps {
     running: Mutex<HashSet<Subject>>,
 }
 
-impl Deps {
+impl AnswerDeps {
     /// Begins, unless a request with this key is being carried out.
-    fn run(self: &Arc<Self>, key: Subject) -> Option<Running> {
-        self.running().insert(key).then(|| Running { deps: Arc::clone(self), key })
+    fn run(self: &Arc<Self>, key: Subject) -> Option<ActiveKey> {
+        self.running().insert(key).then(|| ActiveKey { deps: Arc::clone(self), key })
     }
 
     fn running(&self) -> MutexGuard<'_, HashSet<Subject>> {
@@ -128,12 +128,12 @@ impl Deps {
 }
 
 /// Prevents a second request with the key while it exists.
-struct Running {
-    deps: Arc<Deps>,
+struct ActiveKey {
+    deps: Arc<AnswerDeps>,
     key: Subject,
 }
 
-impl Drop for Running {
+impl Drop for ActiveKey {
     fn drop(&mut self) {
         self.deps.running().remove(&self.key);
     }
@@ -142,7 +142,7 @@ impl Drop for Running {
 impl Answers {
     /// Over shards that keep [`KeyUse`]s.
     pub fn new(shards: &Shards, server_key: &ServerKey, bounds: Bounds) -> Self {
-        let deps = Arc::new(Deps {
+        let deps = Arc::new(AnswerDeps {
             shards: shards.clone(),
             digester: Digester::new(server_key),
             capacity: Capacity::of::<KeyUse>(shards, bounds.records, bounds.answer_bytes),
@@ -185,7 +185,7 @@ impl Answers {
 /// the mark stays, and a repetition is [`KeyDecision::Interrupted`].
 #[must_use = "finish it with the answer, or free the key"]
 pub struct Ticket {
-    running: Running,
+    running: ActiveKey,
     identity: Identity,
 }
 
@@ -235,7 +235,7 @@ impl Ticket {
 struct BeginCommand {
     key: Subject,
     identity: Identity,
-    deps: Arc<Deps>,
+    deps: Arc<AnswerDeps>,
     /// Held until the new record is in its table.
     reservation: Option<Reservation>,
     decided: Option<Result<KeyDecision, KeyRefusal>>,
@@ -324,7 +324,7 @@ struct EndCommand {
     /// `None` frees the key.
     answer: Option<String>,
     /// Until it is decided: from then on a repetition waits for the commit.
-    running: Option<Running>,
+    running: Option<ActiveKey>,
     reply: Option<oneshot::Sender<Result<(), KeyRefusal>>>,
 }
 

@@ -7,7 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::Bounds;
 use super::capacity::{Capacity, Reservation};
-use super::decide::{self, BucketRule, Counted, Counts, Verdict};
+use super::decide::{self, BucketRule, Counted, RateDecision, ValueCounts};
 use super::digest::{Digest, Digester};
 use crate::domain::{ServerKey, ServiceId, Sid, Timestamp};
 use crate::shard::{
@@ -76,7 +76,7 @@ pub struct Counter {
     /// Tells the value from another with the same subject. Two such values, one pair among 10^19, are counted
     /// together: too strict, and never too loose.
     tag: u64,
-    counts: Counts,
+    counts: ValueCounts,
 }
 
 impl Record for Counter {
@@ -97,7 +97,7 @@ impl Record for Counter {
     }
 }
 
-/// Counts requests. Clones are handles on the same counters.
+/// ValueCounts requests. Clones are handles on the same counters.
 #[derive(Clone)]
 pub struct Limits {
     pub(super) shards: Shards,
@@ -117,7 +117,7 @@ impl Limits {
         }
     }
 
-    /// Counts a request under every charge, or under none. The answer comes when the counts are durable. The same limit with
+    /// ValueCounts a request under every charge, or under none. The answer comes when the counts are durable. The same limit with
     /// the same value twice counts once.
     ///
     /// The counters can be in several shards. They are taken one after the other in the order of their digests, and those
@@ -218,7 +218,7 @@ enum Purpose {
     Take,
 }
 
-/// Counts a request under one value, if every bucket lets it pass.
+/// ValueCounts a request under one value, if every bucket lets it pass.
 struct CountCommand {
     count: Count,
     purpose: Purpose,
@@ -231,9 +231,9 @@ struct CountCommand {
 }
 
 impl CountCommand {
-    fn verdict(&self, view: &mut Transaction<'_>) -> (Option<Counter>, Verdict) {
+    fn verdict(&self, view: &mut Transaction<'_>) -> (Option<Counter>, RateDecision) {
         let present = view.get::<Counter>(self.count.subject.id);
-        let nothing = Counts::default();
+        let nothing = ValueCounts::default();
         let counts = present.as_ref().map_or(&nothing, |counter| &counter.counts);
         let verdict = decide::take(counts, &self.count.rules, view.now());
         (present, verdict)
@@ -246,16 +246,16 @@ impl Command for CountCommand {
     }
 
     fn changes_nothing(&self, view: &mut Transaction<'_>) -> bool {
-        self.purpose == Purpose::Look || matches!(self.verdict(view).1, Verdict::Refused { .. })
+        self.purpose == Purpose::Look || matches!(self.verdict(view).1, RateDecision::Refused { .. })
     }
 
     fn decide(&mut self, view: &mut Transaction<'_>) -> Decision {
         let Count { subject, tag, limit, .. } = self.count;
         let (present, verdict) = self.verdict(view);
         self.decided = Some(match verdict {
-            Verdict::Refused { until } => Err(LimitRefusal::Reached { limit, until }),
-            Verdict::Granted { .. } if self.purpose == Purpose::Look => Ok(Vec::new()),
-            Verdict::Granted { counts, places } => {
+            RateDecision::Refused { until } => Err(LimitRefusal::Reached { limit, until }),
+            RateDecision::Granted { .. } if self.purpose == Purpose::Look => Ok(Vec::new()),
+            RateDecision::Granted { counts, places } => {
                 if present.is_none() {
                     self.reservation = self.capacity.reserve();
                     if self.reservation.is_none() {

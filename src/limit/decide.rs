@@ -39,7 +39,7 @@ impl BucketRule {
 
 /// The counts of one value of one limit.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Counts {
+pub struct ValueCounts {
     /// One for each bucket that remembers anything.
     pub tallies: Vec<Tally>,
 }
@@ -68,11 +68,11 @@ pub struct Mark {
 
 /// The verdict about one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum RateDecision {
     /// Every bucket lets it pass, and has counted it.
     Granted {
         /// The counts after the request.
-        counts: Counts,
+        counts: ValueCounts,
         /// Where it was counted.
         places: Vec<Counted>,
     },
@@ -92,20 +92,20 @@ pub struct Counted {
     pub at: Timestamp,
 }
 
-/// Counts the request in every bucket if none is full.
-pub fn take(counts: &Counts, rules: &[BucketRule], now: Timestamp) -> Verdict {
+/// ValueCounts the request in every bucket if none is full.
+pub fn take(counts: &ValueCounts, rules: &[BucketRule], now: Timestamp) -> RateDecision {
     let room = |rule: &BucketRule| counts.of(rule, now).and_then(|tally| tally.full_until(rule, now));
     let never = |rule: &BucketRule| (rule.max == 0).then(|| now.plus(rule.interval()));
     if let Some(until) = rules.iter().filter_map(|rule| room(rule).or_else(|| never(rule))).max() {
-        return Verdict::Refused { until };
+        return RateDecision::Refused { until };
     }
     let mut next = counts.live(now);
     let places = rules.iter().map(|rule| next.note(rule, now)).collect();
-    Verdict::Granted { counts: next, places }
+    RateDecision::Granted { counts: next, places }
 }
 
 /// Merges two states after a failed commit: keeps the larger tally of each bucket.
-pub fn merge_pessimistic(before: Counts, after: Counts, now: Timestamp) -> Counts {
+pub fn merge_pessimistic(before: ValueCounts, after: ValueCounts, now: Timestamp) -> ValueCounts {
     let mut merged = after;
     for earlier in before.tallies.into_iter().filter(|tally| now < tally.ends) {
         match merged.tallies.iter_mut().find(|tally| tally.bucket == earlier.bucket) {
@@ -122,7 +122,7 @@ pub fn merge_pessimistic(before: Counts, after: Counts, now: Timestamp) -> Count
 }
 
 /// Removes a request from the counts that still contain it.
-pub fn give_back(counts: &Counts, places: &[Counted], now: Timestamp) -> Counts {
+pub fn give_back(counts: &ValueCounts, places: &[Counted], now: Timestamp) -> ValueCounts {
     let mut next = counts.live(now);
     for place in places {
         let tally = next.tallies.iter_mut().find(|t| t.bucket == place.bucket && t.since <= place.at);
@@ -135,7 +135,7 @@ pub fn give_back(counts: &Counts, places: &[Counted], now: Timestamp) -> Counts 
     next
 }
 
-impl Counts {
+impl ValueCounts {
     /// When nothing of it counts any more.
     pub fn ends(&self) -> Timestamp {
         self.tallies.iter().map(|tally| tally.ends).max().unwrap_or(Timestamp::EPOCH)
@@ -188,7 +188,7 @@ impl Tally {
         None
     }
 
-    /// Counts a request; the moment that it counts as of.
+    /// ValueCounts a request; the moment that it counts as of.
     fn note(&mut self, rule: &BucketRule, now: Timestamp) -> Timestamp {
         let gone = self.marks.iter().take_while(|mark| mark.at.plus(rule.interval()) <= now).count();
         if let Some(last) = self.marks.drain(..gone).next_back() {

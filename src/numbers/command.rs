@@ -24,7 +24,7 @@ use crate::shard::{
 };
 
 /// Dependencies of decisions about numbers.
-pub struct Deps {
+pub struct NumberDeps {
     /// The rules of every service.
     pub policies: Policies,
     /// The key from which codes are derived.
@@ -45,7 +45,7 @@ pub struct Deps {
     pub events: Option<Arc<dyn EventSink>>,
 }
 
-impl Deps {
+impl NumberDeps {
     /// The subject of a number's commands.
     pub fn subject(&self, key: &NumberKey) -> Subject {
         Subject { slot: self.slots.of_number(key.service, key.number), id: key.id() }
@@ -114,7 +114,7 @@ pub struct NumberCommand {
     pub key: NumberKey,
     /// The operation.
     pub kind: CommandKind,
-    deps: Arc<Deps>,
+    deps: Arc<NumberDeps>,
     subject: Subject,
     /// The reservation of a number that this command adds.
     reservation: Option<Reservation>,
@@ -124,7 +124,7 @@ pub struct NumberCommand {
 
 impl NumberCommand {
     /// A command that has not been decided yet.
-    pub fn new(key: NumberKey, kind: CommandKind, deps: Arc<Deps>) -> Box<Self> {
+    pub fn new(key: NumberKey, kind: CommandKind, deps: Arc<NumberDeps>) -> Box<Self> {
         let subject = deps.subject(&key);
         Box::new(Self { key, kind, deps, subject, reservation: None, first_attempt: 0 })
     }
@@ -265,7 +265,7 @@ pub(super) type Next = Option<(NumberState, Durability)>;
 /// Context for answering a durable decision.
 pub(super) struct DecisionContext<'a, 'b> {
     pub(super) key: NumberKey,
-    pub(super) deps: &'a Arc<Deps>,
+    pub(super) deps: &'a Arc<NumberDeps>,
     pub(super) subject: Subject,
     pub(super) reply: &'a mut ReplyContext<'b>,
 }
@@ -303,7 +303,7 @@ pub fn attempt_log_key(service: ServiceId, salt: &Salt, slot: u8) -> AttemptLogK
 /// Updates the attempt log of the verification. Returns the number of a permitted send's first attempt.
 fn write_attempts(
     view: &mut Transaction<'_>,
-    deps: &Deps,
+    deps: &NumberDeps,
     NumberKey { service, number }: NumberKey,
     kind: &CommandKind,
     before: Option<&Verification>,

@@ -8,7 +8,7 @@ use futures_util::FutureExt as _;
 use tokio::time::timeout;
 
 use super::check::GatewayCheck;
-use super::command::{CommandKind, Deps, Effects, NumberCommand};
+use super::command::{CommandKind, Effects, NumberCommand, NumberDeps};
 use super::record::NumberKey;
 use super::send::Dispatch;
 use crate::delivery::{CheckError, CodeLiveness, Delivered, Delivery, Job, PlanChange, Verdict};
@@ -20,11 +20,11 @@ use crate::shard::Shards;
 pub struct GatewayEffects {
     delivery: Arc<Delivery>,
     /// Weak, because the dependencies of decisions hold these gateways.
-    links: OnceLock<(Weak<Deps>, Shards)>,
+    links: OnceLock<(Weak<NumberDeps>, Shards)>,
 }
 
 struct ConnectedEffects {
-    deps: Arc<Deps>,
+    deps: Arc<NumberDeps>,
     shards: Shards,
     delivery: Arc<Delivery>,
 }
@@ -36,7 +36,7 @@ impl GatewayEffects {
     }
 
     /// Sends results to these shards from now on.
-    pub fn connect(&self, deps: &Arc<Deps>, shards: Shards) {
+    pub fn connect(&self, deps: &Arc<NumberDeps>, shards: Shards) {
         let _ = self.links.set((Arc::downgrade(deps), shards));
     }
 

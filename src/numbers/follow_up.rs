@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, watch};
 use tokio::time::sleep;
 
-use super::command::{CommandKind, Deps, NumberCommand, Responder};
+use super::command::{CommandKind, NumberCommand, NumberDeps, Responder};
 use super::record::NumberKey;
 use super::send::ResumeCommand;
 use crate::attempts::{Attempts, Due};
@@ -28,7 +28,7 @@ pub struct FollowUps {
     /// The shards that decide planned sends.
     pub shards: Shards,
     /// The dependencies of each command.
-    pub deps: Arc<Deps>,
+    pub deps: Arc<NumberDeps>,
     /// The permits of commands in flight. A planned send takes one, therefore a stop waits for it.
     pub in_flight: Arc<Semaphore>,
     /// Sends in flight at once.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::command::{Deps, PendingReply};
+use super::command::{NumberDeps, PendingReply};
 use super::event::NumberEvent;
 use super::record::NumberKey;
 use crate::attempts::{AttemptLogWriter, ReceiptOutcome};
@@ -14,14 +14,14 @@ use crate::shard::{Command, Decision, Refusal, ReplyContext, Subject, Transactio
 /// Records a provider's report in the shard of the number.
 pub struct ReceiptCommand {
     receipt: Receipt,
-    deps: Arc<Deps>,
+    deps: Arc<NumberDeps>,
     reply: oneshot::Sender<Result<ReceiptOutcome, Refusal>>,
     decided: Option<ReceiptOutcome>,
 }
 
 impl ReceiptCommand {
     /// Creates the command and the receiver of its outcome.
-    pub fn new(receipt: Receipt, deps: Arc<Deps>) -> (Box<Self>, PendingReply<ReceiptOutcome>) {
+    pub fn new(receipt: Receipt, deps: Arc<NumberDeps>) -> (Box<Self>, PendingReply<ReceiptOutcome>) {
         let (reply, answer) = oneshot::channel();
         (Box::new(Self { receipt, deps, reply, decided: None }), answer)
     }

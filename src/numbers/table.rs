@@ -18,7 +18,7 @@ use super::capacity::Capacity;
 use super::record::NumberKey;
 use crate::domain::Timestamp;
 use crate::engine::NumberState;
-use crate::shard::{Kind, Record, RecordError, RecordKey, Stored, Table, decode, encode};
+use crate::shard::{Record, RecordError, RecordKey, RecordKind, Stored, Table, decode, encode};
 
 /// Numbers by key. Each counts in a [`Capacity`] that all shards share.
 pub struct NumberTable {
@@ -81,7 +81,7 @@ impl Table for NumberTable {
         }
     }
 
-    fn load(&mut self, records: &[(RecordKey, Option<Bytes>)], _: &Kind) -> Result<(), RecordError> {
+    fn load(&mut self, records: &[(RecordKey, Option<Bytes>)], _: &RecordKind) -> Result<(), RecordError> {
         let read = |(key, bytes): &(RecordKey, Option<Bytes>)| {
             let state = bytes.as_ref().map_or(Ok(NumberState::Fresh), |bytes| decode(bytes))?;
             Ok(NumberKey::from_id(&key.id).map(|number| (key.slot, number, state)))

@@ -7,7 +7,7 @@ use tokio::sync::{Semaphore, TryAcquireError, watch};
 
 use super::capacity::{Capacity, Usage};
 use super::check::{CheckCommand, EndCommand};
-use super::command::{CommandKind, Deps, NumberCommand, PendingReply, Responder, attempt_log_key};
+use super::command::{CommandKind, NumberCommand, NumberDeps, PendingReply, Responder, attempt_log_key};
 use super::deliver::GatewayEffects;
 use super::event::EventSink;
 use super::follow_up::{self, FollowUps};
@@ -98,7 +98,7 @@ pub struct VerifierDeps {
 #[derive(Clone)]
 pub struct Verifier {
     shards: Shards,
-    deps: Arc<Deps>,
+    deps: Arc<NumberDeps>,
     attempts: Attempts,
     delivery: Arc<Delivery>,
     /// One permit for each command in flight: ractor's mailboxes have no bound of their own.
@@ -118,7 +118,7 @@ impl Verifier {
         // Delivery's own budget begins when the decision is durable.
         let send_budget = bounds.send_budget + bounds.commit_timeout;
         let effects = GatewayEffects::new(Arc::clone(&delivery));
-        let deps = Arc::new(Deps {
+        let deps = Arc::new(NumberDeps {
             policies,
             slots: SlotHash::new(&server_key),
             key: server_key,

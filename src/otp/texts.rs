@@ -12,12 +12,12 @@ use crate::template::{Finding, LocalText, TemplateSettings, Templates, TextSourc
 #[derive(Clone)]
 pub(super) struct Texts {
     checked: Option<Templates>,
-    given: Given,
+    given: TextSettings,
 }
 
 /// What the builder was told.
 #[derive(Clone)]
-pub(super) struct Given {
+pub(super) struct TextSettings {
     pub(super) brand: String,
     pub(super) message: String,
     pub(super) default_locale: Option<Locale>,
@@ -25,7 +25,7 @@ pub(super) struct Given {
     local: Vec<LocalText>,
 }
 
-impl Given {
+impl TextSettings {
     fn of(brand: String) -> Self {
         let message = "Your code is {code}".to_owned();
         Self { brand, message, default_locale: None, webotp_domain: None, local: Vec::new() }
@@ -39,14 +39,14 @@ impl Given {
 
 impl Default for Texts {
     fn default() -> Self {
-        Self { checked: None, given: Given::of("onceward".to_owned()) }
+        Self { checked: None, given: TextSettings::of("onceward".to_owned()) }
     }
 }
 
 impl Texts {
     /// Those of the server's settings.
     pub(super) fn checked(templates: Templates, brand: String) -> Self {
-        Self { checked: Some(templates), given: Given::of(brand) }
+        Self { checked: Some(templates), given: TextSettings::of(brand) }
     }
 
     /// What they speak in the name of.
@@ -55,7 +55,7 @@ impl Texts {
     }
 
     /// For a change: from then on the builder's own texts hold.
-    pub(super) fn set(&mut self) -> &mut Given {
+    pub(super) fn set(&mut self) -> &mut TextSettings {
         self.checked = None;
         &mut self.given
     }
@@ -65,7 +65,7 @@ impl Texts {
         if let Some(templates) = self.checked {
             return Ok(templates);
         }
-        let Given { brand, message, default_locale, webotp_domain, local } = self.given;
+        let TextSettings { brand, message, default_locale, webotp_domain, local } = self.given;
         let settings = TemplateSettings {
             brand: checked_brand(&brand)?,
             code_length: code.length,

@@ -23,7 +23,7 @@ const SWEEP_EVERY: Duration = Duration::from_millis(150);
 pub type CallFn = Box<dyn FnOnce(&mut Core, Timestamp) + Send>;
 
 /// The messages of a shard.
-pub enum Message {
+pub enum ShardMessage {
     /// A command to decide.
     Command(Box<dyn Command>),
     /// The result of the commit in flight.
@@ -134,7 +134,7 @@ impl Owner for ShardOwner {
         // A shard that is restarting drops the stream, which aborts the checkpoint.
         let shard = self.shared.upgrade().and_then(|shared| shared.router.shard(self.index));
         if let Some(shard) = shard {
-            let _ = shard.cast(Message::Stream(to));
+            let _ = shard.cast(ShardMessage::Stream(to));
         }
     }
 }
@@ -155,16 +155,16 @@ pub struct ShardState {
 }
 
 impl Actor for ShardActor {
-    type Msg = Message;
+    type Msg = ShardMessage;
     type State = ShardState;
     type Arguments = (Core, Slots, Arc<Shared>);
 
     async fn pre_start(
         &self,
-        myself: ActorRef<Message>,
+        myself: ActorRef<ShardMessage>,
         (mut core, owned, shared): Self::Arguments,
     ) -> Result<ShardState, ActorProcessingErr> {
-        myself.send_interval(SWEEP_EVERY, || Message::Sweep);
+        myself.send_interval(SWEEP_EVERY, || ShardMessage::Sweep);
         // Without a timer no batch waits for more commands, which costs a little more processor time.
         let alarm = Alarm::new().inspect_err(|error| tracing::debug!(%error, "no timer for a shard")).ok();
         if alarm.is_some() {
@@ -183,44 +183,44 @@ impl Actor for ShardActor {
 
     async fn handle(
         &self,
-        myself: ActorRef<Message>,
-        message: Message,
+        myself: ActorRef<ShardMessage>,
+        message: ShardMessage,
         state: &mut ShardState,
     ) -> Result<(), ActorProcessingErr> {
         let now = state.shared.clock.now();
         let core = &mut state.core;
         // One slice of records for each message, so that commands are decided in between.
-        let gives_a_slice = matches!(message, Message::Stream(_) | Message::StreamNext);
+        let gives_a_slice = matches!(message, ShardMessage::Stream(_) | ShardMessage::StreamNext);
         match message {
-            Message::Command(command) if state.owned.contains(command.subject().slot) => {
+            ShardMessage::Command(command) if state.owned.contains(command.subject().slot) => {
                 core.submit(command, now);
             }
-            Message::Command(command) => command.refuse(Refusal::Stopping),
-            Message::Committed(result) => core.committed(&result, now),
-            Message::Call(call) => call(core, now),
-            Message::BatchDelayEnded => core.batch_delay_ended(now),
-            Message::Sweep => {
+            ShardMessage::Command(command) => command.refuse(Refusal::Stopping),
+            ShardMessage::Committed(result) => core.committed(&result, now),
+            ShardMessage::Call(call) => call(core, now),
+            ShardMessage::BatchDelayEnded => core.batch_delay_ended(now),
+            ShardMessage::Sweep => {
                 core.sweep(SWEEP_STEP, now);
                 if core.is_late() {
                     // The store logs its trouble when its health is read; `/readyz` may not be polled.
                     let _ = state.shared.store.health();
                 }
             }
-            Message::AcquireSlots(slots, records) => {
+            ShardMessage::AcquireSlots(slots, records) => {
                 end_streaming(&mut state.streaming, core);
                 core.take_over(records);
                 state.owned.extend(slots);
             }
-            Message::ReleaseSlots(slots, done) => {
+            ShardMessage::ReleaseSlots(slots, done) => {
                 end_streaming(&mut state.streaming, core);
                 slots.iter().for_each(|slot| state.owned.remove(slot));
                 state.releasing.push((slots, done));
             }
-            Message::Stream(to) => {
+            ShardMessage::Stream(to) => {
                 state.streaming = Some(Streaming::new(to, state.owned, core.tables_mut()));
             }
-            Message::StreamNext => {}
-            Message::Flush(done) => state.flushing.push(done),
+            ShardMessage::StreamNext => {}
+            ShardMessage::Flush(done) => state.flushing.push(done),
         }
         for (_, done) in state.releasing.extract_if(.., |(slots, _)| core.give_up(*slots, now)) {
             let _ = done.send(());
@@ -234,9 +234,9 @@ impl Actor for ShardActor {
         if let Some(streaming) = state.streaming.as_mut().filter(goes_on) {
             match streaming.advance(core, now) {
                 StreamStep::More => {
-                    let _ = myself.cast(Message::StreamNext);
+                    let _ = myself.cast(ShardMessage::StreamNext);
                 }
-                StreamStep::Busy => drop(myself.send_after(STREAM_RETRY, || Message::StreamNext)),
+                StreamStep::Busy => drop(myself.send_after(STREAM_RETRY, || ShardMessage::StreamNext)),
                 StreamStep::Waiting => {}
                 StreamStep::Over => end_streaming(&mut state.streaming, core),
             }
@@ -244,7 +244,7 @@ impl Actor for ShardActor {
         if let Some(writes) = core.take_commit() {
             let shard = myself.clone();
             // A shard that has failed meanwhile is restored from the store, which this batch has reached.
-            let done = Box::new(move |result| drop(shard.cast(Message::Committed(result))));
+            let done = Box::new(move |result| drop(shard.cast(ShardMessage::Committed(result))));
             if core.commits_for_checkpoint() {
                 state.shared.store.commit_for_checkpoint(writes, done);
             } else {
@@ -256,7 +256,7 @@ impl Actor for ShardActor {
             tokio::spawn(async move {
                 // If the alarm fails, the shard starts the next batch at once.
                 let _ = alarm.ring_in(wait).await;
-                let _ = myself.cast(Message::BatchDelayEnded);
+                let _ = myself.cast(ShardMessage::BatchDelayEnded);
             });
         }
         Ok(())

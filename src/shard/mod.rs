@@ -26,14 +26,14 @@ use ractor::{Actor, ActorRef, SpawnErr};
 use rand::rngs::StdRng;
 use tokio::sync::oneshot;
 
-use self::actor::Message;
+use self::actor::ShardMessage;
 use self::supervisor::Supervisor;
 use crate::clock::Clock;
 use crate::store::{Owner, Store};
 
 pub use self::command::{Command, Decision, Load, Refusal, Subject};
 pub use self::core::{Core, ReplyContext, Settings};
-pub use self::record::{Id, Kind, Kinds, Record, RecordError, RecordKey, decode, encode};
+pub use self::record::{Id, Kinds, Record, RecordError, RecordKey, RecordKind, decode, encode};
 pub use self::restore::RestoreError;
 pub use self::router::Router;
 pub use self::table::{Index, Records, Stored, Table, Tables};
@@ -87,7 +87,7 @@ pub struct StartError(String);
 #[derive(Clone)]
 pub struct Shards {
     shared: Arc<Shared>,
-    supervisor: ActorRef<supervisor::Message>,
+    supervisor: ActorRef<supervisor::SupervisorMessage>,
 }
 
 impl Shards {
@@ -134,7 +134,7 @@ impl Shards {
         let mut followers = self.shared.followers.write().unwrap_or_else(PoisonError::into_inner);
         for (index, shard) in self.shared.router.running() {
             let index = factory(index);
-            let _ = shard.cast(Message::Call(Box::new(move |core, _| core.follow(R::KIND, index))));
+            let _ = shard.cast(ShardMessage::Call(Box::new(move |core, _| core.follow(R::KIND, index))));
         }
         followers.push((R::KIND, factory));
     }
@@ -146,7 +146,7 @@ impl Shards {
     /// [`RestoreError`] if the store cannot be read, or the shards are stopping. The slots then have no owner.
     pub async fn move_slots(&self, slots: Slots, to: usize) -> Result<(), RestoreError> {
         let (done, moved) = oneshot::channel();
-        let _ = self.supervisor.cast(supervisor::Message::MoveSlots(slots, to, done));
+        let _ = self.supervisor.cast(supervisor::SupervisorMessage::MoveSlots(slots, to, done));
         moved.await.unwrap_or(Err(RestoreError::Stopping))
     }
 
@@ -154,7 +154,7 @@ impl Shards {
     pub async fn flush(&self) {
         for (_, shard) in self.shared.router.running() {
             let (done, flushed) = oneshot::channel();
-            if shard.cast(Message::Flush(done)).is_ok() {
+            if shard.cast(ShardMessage::Flush(done)).is_ok() {
                 let _ = flushed.await;
             }
         }

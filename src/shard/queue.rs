@@ -46,7 +46,7 @@ impl Parking {
 
 /// Commands about one subject that are not answered yet.
 #[derive(Default, Clone, Copy)]
-struct Counts {
+struct SubjectLoad {
     /// All of them, those at a gateway included.
     unanswered: usize,
     /// Those that wait for a decision or a commit.
@@ -55,7 +55,7 @@ struct Counts {
 
 /// How many commands of each subject are under way.
 #[derive(Default)]
-pub struct Loads(HashMap<Subject, Counts, Hasher>);
+pub struct Loads(HashMap<Subject, SubjectLoad, Hasher>);
 
 impl Loads {
     /// The number of commands that count against this command's limit. A send at a gateway does not count against
@@ -69,7 +69,7 @@ impl Loads {
         }
     }
 
-    /// Counts a command. Returns `true` if no other command of its subject waits.
+    /// SubjectLoad a command. Returns `true` if no other command of its subject waits.
     pub fn add(&mut self, command: &dyn Command) -> bool {
         let counts = self.0.entry(command.subject()).or_default();
         // A settlement is about a command that is counted already.

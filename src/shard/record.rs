@@ -101,7 +101,7 @@ pub fn decode<R: Record>(bytes: &[u8]) -> Result<R, RecordError> {
 
 /// Type-erased functions of one kind of record.
 #[derive(Clone)]
-pub struct Kind {
+pub struct RecordKind {
     /// [`Record::KIND`].
     pub kind: u8,
     /// [`Record::PLURAL`].
@@ -122,7 +122,7 @@ pub struct Kind {
 
 /// The kinds of record that shards keep.
 #[derive(Clone, Default)]
-pub struct Kinds(Vec<Kind>);
+pub struct Kinds(Vec<RecordKind>);
 
 impl Kinds {
     /// One more kind, in a table of the general form.
@@ -138,7 +138,7 @@ impl Kinds {
         table: impl Fn() -> Box<dyn Table> + Send + Sync + 'static,
     ) -> Self {
         debug_assert!(self.get(R::KIND).is_none(), "kind {} is registered twice", R::KIND);
-        self.0.push(Kind {
+        self.0.push(RecordKind {
             kind: R::KIND,
             plural: R::PLURAL,
             expires: |bytes| decode::<R>(bytes).map(|record| record.expires()),
@@ -158,12 +158,12 @@ impl Kinds {
     }
 
     /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = &Kind> {
+    pub fn iter(&self) -> impl Iterator<Item = &RecordKind> {
         self.0.iter()
     }
 
     /// The kind with this number.
-    pub fn get(&self, kind: u8) -> Option<&Kind> {
+    pub fn get(&self, kind: u8) -> Option<&RecordKind> {
         self.0.iter().find(|known| known.kind == kind)
     }
 }

@@ -8,7 +8,7 @@ use arc_swap::ArcSwapOption;
 use ractor::{ActorRef, ActorStatus};
 use tokio::sync::oneshot;
 
-use super::actor::Message;
+use super::actor::ShardMessage;
 use super::command::{Command, Refusal};
 use super::core::Core;
 use super::record::{Record, RecordKey};
@@ -19,7 +19,7 @@ use crate::store::Slots;
 
 /// Maps slots to shards, and shards to mailboxes.
 pub struct Router {
-    shards: Box<[ArcSwapOption<ActorRef<Message>>]>,
+    shards: Box<[ArcSwapOption<ActorRef<ShardMessage>>]>,
     /// For each slot the shard that owns it; [`NO_OWNER`] while no shard of this process does.
     owners: Box<[AtomicU16]>,
 }
@@ -65,25 +65,25 @@ impl Router {
     }
 
     /// Sets the mailbox of a shard; `None` while it restarts.
-    pub fn set_mailbox(&self, index: usize, shard: Option<ActorRef<Message>>) {
+    pub fn set_mailbox(&self, index: usize, shard: Option<ActorRef<ShardMessage>>) {
         if let Some(place) = self.shards.get(index) {
             place.store(shard.map(Arc::new));
         }
     }
 
     /// The mailbox of a shard.
-    pub fn shard(&self, index: usize) -> Option<Arc<ActorRef<Message>>> {
+    pub fn shard(&self, index: usize) -> Option<Arc<ActorRef<ShardMessage>>> {
         self.shards.get(index).and_then(ArcSwapOption::load_full)
     }
 
     /// Every running shard with its index.
-    pub fn running(&self) -> impl Iterator<Item = (usize, Arc<ActorRef<Message>>)> {
+    pub fn running(&self) -> impl Iterator<Item = (usize, Arc<ActorRef<ShardMessage>>)> {
         (0..self.shards.len()).filter_map(|index| Some((index, self.shard(index)?)))
     }
 
     /// Returns `true` if every shard is running.
     pub fn is_complete(&self) -> bool {
-        let runs = |shard: &ActorRef<Message>| shard.get_status() == ActorStatus::Running;
+        let runs = |shard: &ActorRef<ShardMessage>| shard.get_status() == ActorStatus::Running;
         self.shards.iter().all(|place| place.load().as_deref().is_some_and(runs))
     }
 
@@ -93,7 +93,7 @@ impl Router {
         let slot = command.subject().slot;
         match self.owner(slot).and_then(|owner| self.shard(owner)) {
             Some(shard) => {
-                let _ = shard.cast(Message::Command(command));
+                let _ = shard.cast(ShardMessage::Command(command));
             }
             None => command.refuse(Refusal::Stopping),
         }
@@ -183,7 +183,7 @@ impl Router {
         let call = Box::new(move |core: &mut Core, now| {
             let _ = reply.send(call(core, now));
         });
-        shard.cast(Message::Call(call)).map_err(|_| Refusal::Stopping)?;
+        shard.cast(ShardMessage::Call(call)).map_err(|_| Refusal::Stopping)?;
         answer.await.map_err(|_| Refusal::Stopping)
     }
 }

@@ -21,7 +21,7 @@ const RETRY_RESTORE: Duration = Duration::from_secs(1);
 
 /// A message to the supervisor. It carries out one after the other, so no shard restarts while slots move.
 #[derive(Debug)]
-pub enum Message {
+pub enum SupervisorMessage {
     /// Restores and starts the shard of this index.
     Start(usize),
     /// Moves slots to the shard of this index.
@@ -50,13 +50,13 @@ pub struct SupervisorState {
 }
 
 impl Actor for Supervisor {
-    type Msg = Message;
+    type Msg = SupervisorMessage;
     type State = SupervisorState;
     type Arguments = SupervisorArgs;
 
     async fn pre_start(
         &self,
-        myself: ActorRef<Message>,
+        myself: ActorRef<SupervisorMessage>,
         mut args: SupervisorArgs,
     ) -> Result<SupervisorState, ActorProcessingErr> {
         let router = &args.shared.router;
@@ -71,14 +71,14 @@ impl Actor for Supervisor {
 
     async fn handle(
         &self,
-        myself: ActorRef<Message>,
-        message: Message,
+        myself: ActorRef<SupervisorMessage>,
+        message: SupervisorMessage,
         state: &mut SupervisorState,
     ) -> Result<(), ActorProcessingErr> {
         let SupervisorState { args, shards } = state;
         let index = match message {
-            Message::Start(index) => index,
-            Message::MoveSlots(slots, to, done) => {
+            SupervisorMessage::Start(index) => index,
+            SupervisorMessage::MoveSlots(slots, to, done) => {
                 let _ = done.send(move_slots(args, slots, to).await);
                 return Ok(());
             }
@@ -101,7 +101,7 @@ impl Actor for Supervisor {
             }
             Err(error) => {
                 tracing::error!(shard = index, error, "shard restart failed, retrying");
-                myself.send_after(RETRY_RESTORE, move || Message::Start(index));
+                myself.send_after(RETRY_RESTORE, move || SupervisorMessage::Start(index));
             }
         }
         Ok(())
@@ -109,7 +109,7 @@ impl Actor for Supervisor {
 
     async fn handle_supervisor_evt(
         &self,
-        myself: ActorRef<Message>,
+        myself: ActorRef<SupervisorMessage>,
         event: SupervisionEvent,
         state: &mut SupervisorState,
     ) -> Result<(), ActorProcessingErr> {
@@ -126,7 +126,7 @@ impl Actor for Supervisor {
         }
         tracing::error!(shard = index, why, "shard failed, restarting from the store");
         state.args.shared.router.set_mailbox(index, None);
-        myself.cast(Message::Start(index))?;
+        myself.cast(SupervisorMessage::Start(index))?;
         Ok(())
     }
 }
@@ -138,7 +138,7 @@ async fn move_slots(args: &SupervisorArgs, slots: Slots, to: usize) -> Result<()
     router.assign(slots, None);
     for (_, shard) in router.running() {
         let (done, released) = oneshot::channel();
-        if shard.cast(actor::Message::ReleaseSlots(slots, done)).is_ok() {
+        if shard.cast(actor::ShardMessage::ReleaseSlots(slots, done)).is_ok() {
             // A shard that fails meanwhile restores only what it still owns.
             let _ = released.await;
         }
@@ -147,14 +147,14 @@ async fn move_slots(args: &SupervisorArgs, slots: Slots, to: usize) -> Result<()
     let records = tables.iter().flat_map(|tables| tables.all(clock.now())).collect();
     // A shard that is not running restores these slots with its others.
     if let Some(shard) = router.shard(to) {
-        let _ = shard.cast(actor::Message::AcquireSlots(slots, records));
+        let _ = shard.cast(actor::ShardMessage::AcquireSlots(slots, records));
     }
     router.assign(slots, Some(to));
     Ok(())
 }
 
 async fn start(
-    supervisor: &ActorRef<Message>,
+    supervisor: &ActorRef<SupervisorMessage>,
     args: &mut SupervisorArgs,
     index: usize,
     mut tables: Tables,

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 use bytes::Bytes;
 use indexmap::IndexMap;
 
-use super::record::{Hasher, Kind, Kinds, Record, RecordError, RecordKey, decode};
+use super::record::{Hasher, Kinds, Record, RecordError, RecordKey, RecordKind, decode};
 use crate::domain::Timestamp;
 use crate::store::Slots;
 
@@ -41,7 +41,7 @@ pub trait Table: Send {
     ///
     /// # Errors
     /// [`RecordError`] if a record cannot be decoded.
-    fn load(&mut self, records: &[(RecordKey, Option<Bytes>)], kind: &Kind) -> Result<(), RecordError> {
+    fn load(&mut self, records: &[(RecordKey, Option<Bytes>)], kind: &RecordKind) -> Result<(), RecordError> {
         for (key, bytes) in records {
             match bytes.clone() {
                 Some(bytes) => self.set(*key, Stored { expires: (kind.expires)(&bytes)?, bytes }),

@@ -40,7 +40,7 @@ impl RecordHistory {
         Some(Stored { bytes, expires: self.expires })
     }
 
-    /// Every state, for [`super::record::Kind::merge_pessimistic`].
+    /// Every state, for [`super::record::RecordKind::merge_pessimistic`].
     pub(super) fn states(&self) -> &[Option<Bytes>] {
         &self.states
     }

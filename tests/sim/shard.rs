@@ -9,7 +9,7 @@ use onceward::config::TrackerSettings;
 use onceward::domain::Timestamp;
 use onceward::engine::{NumberState, SlotHash};
 use onceward::numbers::check::GatewayCheck;
-use onceward::numbers::command::{Deps, Effects};
+use onceward::numbers::command::{Effects, NumberDeps};
 use onceward::numbers::send::Dispatch;
 use onceward::numbers::table::NumberTable;
 use onceward::numbers::{Capacity, Policies};
@@ -146,8 +146,8 @@ pub fn deps(
     (send_budget, check_budget): (Duration, Duration),
     tracker: TrackerSettings,
     effects: &Arc<Captured>,
-) -> Arc<Deps> {
-    Arc::new(Deps {
+) -> Arc<NumberDeps> {
+    Arc::new(NumberDeps {
         policies,
         slots: SlotHash::new(&server_key()),
         key: server_key(),

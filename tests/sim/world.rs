@@ -7,7 +7,7 @@ use onceward::attempts::AttemptLog;
 use onceward::domain::AttemptLogKey;
 use onceward::engine::NumberState;
 use onceward::numbers::check::GatewayCheck;
-use onceward::numbers::command::{Deps, PendingReply};
+use onceward::numbers::command::{NumberDeps, PendingReply};
 use onceward::numbers::send::Dispatch;
 use onceward::numbers::{CheckOutcome, Reply, SendOutcome};
 use onceward::shard::{Record as _, RecordKey, Slots};
@@ -31,7 +31,7 @@ pub struct World {
     pub shards: Vec<Shard>,
     /// Slots without an owner, each with its next one.
     pub unowned: Vec<(Slots, usize)>,
-    pub deps: Arc<Deps>,
+    pub deps: Arc<NumberDeps>,
     pub captured: Arc<Captured>,
     /// The places of the process's commands.
     pub places: Arc<Semaphore>,

@@ -19,7 +19,7 @@ fn breaker() -> Breaker {
 }
 
 /// Asks at `now` and gets an answer at once.
-fn ask(breaker: &mut Breaker, now: Timestamp, health: Health) -> Option<Change> {
+fn ask(breaker: &mut Breaker, now: Timestamp, health: Health) -> Option<CircuitChange> {
     let entry = breaker.enter(now).expect("let in");
     breaker.record(entry, health, now)
 }
@@ -39,7 +39,7 @@ fn failures_in_a_row_open_the_circuit() {
     assert_eq!(ask(&mut breaker, at(1), Health::Failed), None);
     assert_eq!(ask(&mut breaker, at(2), Health::Failed), None);
     assert_eq!(breaker.shown(at(2)), (Circuit::Closed, None));
-    assert_eq!(ask(&mut breaker, at(3), Health::Failed), Some(Change::Opened(secs(10))));
+    assert_eq!(ask(&mut breaker, at(3), Health::Failed), Some(CircuitChange::Opened(secs(10))));
     assert_eq!(breaker.shown(at(3)), (Circuit::Open, Some(at(13))));
     assert!(breaker.keeps_out(at(12)));
     assert_eq!(breaker.enter(at(12)), None);
@@ -61,12 +61,12 @@ fn after_its_time_one_probe_is_let_through_and_closes_the_circuit() {
     let mut breaker = opened_at(at(0));
     assert!(!breaker.keeps_out(at(10)));
     assert_eq!(breaker.shown(at(10)), (Circuit::HalfOpen, None));
-    assert_eq!(breaker.enter(at(10)), Some(Entry::Probe));
+    assert_eq!(breaker.enter(at(10)), Some(BreakerPermit::Probe));
     assert!(breaker.keeps_out(at(10)));
     assert_eq!(breaker.enter(at(11)), None, "one at a time");
-    assert_eq!(breaker.record(Entry::Probe, Health::Lives, at(12)), Some(Change::Closed));
+    assert_eq!(breaker.record(BreakerPermit::Probe, Health::Lives, at(12)), Some(CircuitChange::Closed));
     assert_eq!(breaker.shown(at(12)), (Circuit::Closed, None));
-    assert_eq!(breaker.enter(at(12)), Some(Entry::Regular));
+    assert_eq!(breaker.enter(at(12)), Some(BreakerPermit::Regular));
     assert_eq!(ask(&mut breaker, at(13), Health::Failed), None, "the count began anew");
 }
 
@@ -76,7 +76,7 @@ fn each_failed_probe_doubles_the_time_up_to_the_longest() {
     let mut now = 10;
     for span in [20, 40, 60, 60] {
         let change = ask(&mut breaker, at(now), Health::Failed);
-        assert_eq!(change, Some(Change::StillOpen(secs(span))));
+        assert_eq!(change, Some(CircuitChange::StillOpen(secs(span))));
         assert!(breaker.keeps_out(at(now + span - 1)));
         now += span;
         assert!(!breaker.keeps_out(at(now)));
@@ -86,25 +86,25 @@ fn each_failed_probe_doubles_the_time_up_to_the_longest() {
         ask(&mut breaker, at(now), Health::Failed);
     }
     let change = ask(&mut breaker, at(now), Health::Failed);
-    assert_eq!(change, Some(Change::Opened(secs(10))), "it begins short again");
+    assert_eq!(change, Some(CircuitChange::Opened(secs(10))), "it begins short again");
 }
 
 #[test]
 fn a_longest_time_below_the_first_one_does_not_shorten_it() {
     let mut breaker = Breaker::new(BreakerSettings { longest: secs(1), ..SETTINGS });
     ask(&mut breaker, at(0), Health::OutFor(secs(10)));
-    assert_eq!(ask(&mut breaker, at(10), Health::Failed), Some(Change::StillOpen(secs(10))));
+    assert_eq!(ask(&mut breaker, at(10), Health::Failed), Some(CircuitChange::StillOpen(secs(10))));
 }
 
 #[test]
 fn a_probe_that_is_given_up_leaves_its_place_to_the_next() {
     let mut breaker = opened_at(at(0));
-    assert_eq!(breaker.enter(at(10)), Some(Entry::Probe));
-    breaker.release(Entry::Regular);
+    assert_eq!(breaker.enter(at(10)), Some(BreakerPermit::Probe));
+    breaker.release(BreakerPermit::Regular);
     assert_eq!(breaker.enter(at(10)), None, "a regular right is not the probe's");
-    breaker.release(Entry::Probe);
+    breaker.release(BreakerPermit::Probe);
     assert!(!breaker.keeps_out(at(10)));
-    assert_eq!(breaker.enter(at(10)), Some(Entry::Probe));
+    assert_eq!(breaker.enter(at(10)), Some(BreakerPermit::Probe));
 }
 
 #[test]
@@ -112,27 +112,30 @@ fn a_provider_that_asks_for_a_pause_gets_it_at_once() {
     for (wish, out_for) in [(15, 15), (DAY, DAY), (1_000 * DAY, DAY), (10, 10)] {
         let mut breaker = breaker();
         let change = ask(&mut breaker, at(0), Health::OutFor(secs(wish)));
-        assert_eq!(change, Some(Change::Opened(secs(out_for))));
+        assert_eq!(change, Some(CircuitChange::Opened(secs(out_for))));
         assert!(breaker.keeps_out(at(out_for - 1)));
-        assert_eq!(breaker.enter(at(out_for)), Some(Entry::Probe));
+        assert_eq!(breaker.enter(at(out_for)), Some(BreakerPermit::Probe));
         // A wish is no measure of how long to wait when the probe fails without one.
         assert_eq!(
-            breaker.record(Entry::Probe, Health::Failed, at(out_for)),
-            Some(Change::StillOpen(secs(20)))
+            breaker.record(BreakerPermit::Probe, Health::Failed, at(out_for)),
+            Some(CircuitChange::StillOpen(secs(20)))
         );
     }
     let mut breaker = opened_at(at(0));
-    assert_eq!(ask(&mut breaker, at(10), Health::OutFor(secs(DAY))), Some(Change::StillOpen(secs(DAY))));
+    assert_eq!(
+        ask(&mut breaker, at(10), Health::OutFor(secs(DAY))),
+        Some(CircuitChange::StillOpen(secs(DAY)))
+    );
 }
 
 #[test]
 fn answers_to_those_who_asked_before_it_opened_change_nothing() {
     for health in [Health::Lives, Health::Failed, Health::OutFor(secs(DAY))] {
         let mut open = opened_at(at(0));
-        assert_eq!(open.record(Entry::Regular, health, at(5)), None);
+        assert_eq!(open.record(BreakerPermit::Regular, health, at(5)), None);
         assert_eq!(open.shown(at(5)), (Circuit::Open, Some(at(10))), "{health:?}");
-        assert_eq!(open.enter(at(10)), Some(Entry::Probe));
-        assert_eq!(open.record(Entry::Regular, health, at(11)), None);
+        assert_eq!(open.enter(at(10)), Some(BreakerPermit::Probe));
+        assert_eq!(open.record(BreakerPermit::Regular, health, at(11)), None);
         assert_eq!(open.shown(at(11)), (Circuit::HalfOpen, None), "{health:?}");
         assert_eq!(open.enter(at(11)), None);
     }

@@ -6,17 +6,17 @@ use proptest::prelude::*;
 
 use super::{START, bucket, secs};
 use crate::domain::Timestamp;
-use crate::limit::decide::{BucketRule, Counted, Counts, Verdict, give_back, take};
+use crate::limit::decide::{BucketRule, Counted, RateDecision, ValueCounts, give_back, take};
 
 /// A value's counts at a moment.
 struct Value {
-    counts: Counts,
+    counts: ValueCounts,
     now: Timestamp,
 }
 
 impl Value {
     fn fresh() -> Self {
-        Self { counts: Counts::default(), now: START }
+        Self { counts: ValueCounts::default(), now: START }
     }
 
     fn advance(&mut self, by: Duration) -> &mut Self {
@@ -26,11 +26,11 @@ impl Value {
 
     fn take(&mut self, rules: &[BucketRule]) -> Result<Vec<Counted>, Timestamp> {
         match take(&self.counts, rules, self.now) {
-            Verdict::Granted { counts, places } => {
+            RateDecision::Granted { counts, places } => {
                 self.counts = counts;
                 Ok(places)
             }
-            Verdict::Refused { until } => Err(until),
+            RateDecision::Refused { until } => Err(until),
         }
     }
 
@@ -123,7 +123,7 @@ fn when_all_is_given_back_nothing_is_remembered() {
     let mut value = Value::fresh();
     let places = value.take(&rules).expect("room");
     value.give_back(&places);
-    assert_eq!(value.counts, Counts::default());
+    assert_eq!(value.counts, ValueCounts::default());
 }
 
 #[test]
@@ -204,17 +204,17 @@ proptest! {
             let alive = |length: Duration| passed.iter().filter(|(at, _)| now < at.plus(length)).count();
             let max = max as usize;
             match take(&value.counts, &[rule], now) {
-                Verdict::Granted { counts, places } => {
+                RateDecision::Granted { counts, places } => {
                     prop_assert!(alive(length) < max);
                     value.counts = counts;
                     passed.push((now, places));
                 }
-                Verdict::Refused { until } => {
+                RateDecision::Refused { until } => {
                     let slack = if max > 16 { length / 16 + Duration::from_millis(1) } else { Duration::ZERO };
                     prop_assert!(alive(length + slack) >= max);
                     prop_assert!(now < until && until <= now.plus(length));
                     let at_last = take(&value.counts, &[rule], until);
-                    let is_granted = matches!(at_last, Verdict::Granted { .. });
+                    let is_granted = matches!(at_last, RateDecision::Granted { .. });
                     prop_assert!(is_granted);
                 }
             }

@@ -20,7 +20,7 @@ use crate::engine::{
 };
 use crate::numbers::check::{CheckCommand, EndCommand, GatewayCheck};
 use crate::numbers::command::{
-    CommandKind, Deps, Effects, NumberCommand, PendingReply, Responder, attempt_log_key,
+    CommandKind, Effects, NumberCommand, NumberDeps, PendingReply, Responder, attempt_log_key,
 };
 use crate::numbers::send::{Dispatch, ResumeCommand, SendCommand};
 use crate::numbers::table::NumberTable;
@@ -45,7 +45,7 @@ pub struct World {
     pub core: Core,
     pub now: Timestamp,
     in_flight: Arc<Semaphore>,
-    deps: Arc<Deps>,
+    deps: Arc<NumberDeps>,
     captured: Arc<Captured>,
     /// What a crash leaves.
     disk: HashMap<RecordKey, Stored>,
@@ -109,7 +109,7 @@ impl<O> Awaited<Reply<O>> {
     }
 }
 
-fn deps(captured: &Arc<Captured>) -> Arc<Deps> {
+fn deps(captured: &Arc<Captured>) -> Arc<NumberDeps> {
     let policy = Policy {
         max_attempts: 5,
         lockout: Duration::from_secs(1800),
@@ -118,7 +118,7 @@ fn deps(captured: &Arc<Captured>) -> Arc<Deps> {
         code: SendOptions { life: Duration::from_secs(30), length: CodeLength::SIX },
     };
     let key = ServerKey::from_bytes([5; 32]);
-    Arc::new(Deps {
+    Arc::new(NumberDeps {
         policies: Policies::new(policy),
         slots: SlotHash::new(&key),
         key,

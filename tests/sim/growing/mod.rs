@@ -19,7 +19,7 @@ use onceward::engine::{
     Ending, Lockout, NumberState, Policy, Salt, SendOptions, SendResult, SendRules, VerificationName,
 };
 use onceward::numbers::check::{CheckCommand, EndCommand};
-use onceward::numbers::command::{CommandKind, Deps, NumberCommand, Responder};
+use onceward::numbers::command::{CommandKind, NumberCommand, NumberDeps, Responder};
 use onceward::numbers::send::{Dispatch, SendCommand};
 use onceward::numbers::{NamedVerification, NumberKey, Policies};
 use onceward::shard::{Core, Record as _, RecordKey, Slots, Write};
@@ -86,7 +86,7 @@ pub struct World {
     core: Core,
     places: Arc<Semaphore>,
     commit: Option<InFlight>,
-    deps: Arc<Deps>,
+    deps: Arc<NumberDeps>,
     captured: Arc<Captured>,
     pub open: Vec<Open>,
     /// The name of the next command.
