@@ -31,9 +31,9 @@
 //!
 //! Dependencies point down only; `tests/tidy.rs` enforces it. The first four modules need the feature `server`.
 //!
-//! * [`cli`], [`app`]: the program: arguments, composition, start and stop.
+//! * [`cli`], [`app`]: the program: arguments, composition, start and stop, and how the command line asks a running
+//!   server.
 //! * [`http`], [`web`]: the hyper front end with its table of routes, and the pages it serves.
-//! * [`control`]: how the command line asks a server that runs.
 //! * [`backup`]: the whole state as lines of JSON, and back.
 //! * [`otp`]: the library's handle: the program without its front end.
 //! * [`node`]: the services of one process, as the server and the library start them.
@@ -61,8 +61,6 @@ pub mod backup;
 pub mod cli;
 pub mod clock;
 pub mod config;
-#[cfg(feature = "server")]
-pub mod control;
 pub mod delivery;
 pub mod gateway;
 #[cfg(feature = "server")]

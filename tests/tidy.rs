@@ -25,7 +25,6 @@ const MODULES: &[&str] = &[
     "node",
     "otp",
     "backup",
-    "control",
     "web",
     "http",
     "app",

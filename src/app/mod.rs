@@ -2,7 +2,7 @@
 
 mod announce;
 mod bind;
-mod control;
+pub mod control;
 mod front_end;
 mod serve;
 mod tls;

@@ -7,8 +7,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{Answer, CommandError, json_line, or_dash, read, table};
+use crate::app::control::{KeyLine, KeysRequest, Request, RootLine, ask};
 use crate::config::KeysSettings;
-use crate::control::{KeyLine, KeysRequest, Request, RootLine, ask};
 use crate::node::Offline;
 
 /// What `onceward keys --help` says after the commands.

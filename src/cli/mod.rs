@@ -18,10 +18,10 @@ use clap::Parser;
 use serde::de::DeserializeOwned;
 
 use crate::app;
+use crate::app::control::ControlError;
 use crate::attempts::AttemptLog;
 use crate::backup::{ExportError, ImportError};
 use crate::config::{self, ConfigErrors, Effective, Loaded, Sources};
-use crate::control::ControlError;
 use crate::engine::NumberState;
 use crate::node::{self, KeyError, process};
 use crate::shard::{Record, RecordError};

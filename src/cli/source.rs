@@ -7,8 +7,8 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::CommandError;
+use crate::app::control::{CopyNews, ask_copy};
 use crate::clock::{Clock, SystemClock};
-use crate::control::{CopyNews, ask_copy};
 use crate::domain::Timestamp;
 use crate::store::{CopyProgress, CopyReader, Counts, OpenError, ReadOnly, key_fingerprint_in};
 

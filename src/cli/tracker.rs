@@ -6,9 +6,9 @@
 use super::args::{TrackerArgs, UnlockArgs};
 use super::source::{Progress, Source};
 use super::{Answer, CommandError, json_line, or_dash, read, table};
+use crate::app::control::{ControlError, Request, SendLine, TrackerRequest, UnlockRequest, ask};
 use crate::attempts::{AttemptLog, Listing};
 use crate::config::StorageSettings;
-use crate::control::{ControlError, Request, SendLine, TrackerRequest, UnlockRequest, ask};
 use crate::domain::{AttemptLogKey, PhoneNumber};
 use crate::shard::{self, Record};
 

@@ -6,10 +6,10 @@ use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
 use super::*;
+use crate::app::control::ControlSocket;
 use crate::attempts::tests::{START, World as Attempts, key, sent};
 use crate::clock::SystemClock;
 use crate::config::{self, Sources, StorageSettings, TrackerSettings};
-use crate::control::ControlSocket;
 use crate::domain::Timestamp;
 use crate::engine::key_fingerprint;
 use crate::node::load_or_create;

@@ -5,9 +5,9 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
+use onceward::app::control::{ControlSocket, Request, SendLine};
 use onceward::attempts::{AttemptLog, Attempts, Row};
 use onceward::config::TrackerSettings;
-use onceward::control::{ControlSocket, Request, SendLine};
 use onceward::delivery::SendStatus;
 use onceward::domain::{AttemptLogKey, Channel, GatewayName, PhoneNumber, ServiceId, Timestamp};
 use onceward::registry::RegistrySettings;
