@@ -31,10 +31,8 @@
 //!
 //! Dependencies point down only; `tests/tidy.rs` enforces it. The first four modules need the feature `server`.
 //!
-//! * [`cli`], [`app`]: the program: arguments, composition, start and stop, and how the command line asks a running
-//!   server.
+//! * [`cli`], [`app`]: the program: arguments, exports and imports; composition, start and stop, the control socket.
 //! * [`http`], [`web`]: the hyper front end with its table of routes, and the pages it serves.
-//! * [`backup`]: the whole state as lines of JSON, and back.
 //! * [`otp`]: the library's handle: the program without its front end.
 //! * [`node`]: the services of one process, as the server and the library start them.
 //! * [`verify`]: verifications as Twilio Verify's API knows them: who may ask for what, and what is shown.
@@ -55,8 +53,6 @@
 #[cfg(feature = "server")]
 pub mod app;
 pub mod attempts;
-#[cfg(feature = "server")]
-pub mod backup;
 #[cfg(feature = "server")]
 pub mod cli;
 pub mod clock;

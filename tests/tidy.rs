@@ -24,7 +24,6 @@ const MODULES: &[&str] = &[
     "verify",
     "node",
     "otp",
-    "backup",
     "web",
     "http",
     "app",

@@ -7,9 +7,9 @@ use std::io::ErrorKind;
 use serde::Serialize;
 
 use super::args::CheckDataArgs;
+use super::backup::{check, name};
 use super::source::{self, Progress, Source};
 use super::{Answer, CommandError, EXIT_DAMAGED, in_three, json_line};
-use crate::backup::{check, name};
 use crate::config::StorageSettings;
 use crate::domain::Timestamp;
 use crate::engine::key_fingerprint;

@@ -1,6 +1,7 @@
 //! The command line: commands that print an answer and exit, and the start of the server.
 
 mod args;
+pub mod backup;
 mod check_data;
 mod keys;
 mod source;
@@ -20,13 +21,13 @@ use serde::de::DeserializeOwned;
 use crate::app;
 use crate::app::control::ControlError;
 use crate::attempts::AttemptLog;
-use crate::backup::{ExportError, ImportError};
 use crate::config::{self, ConfigErrors, Effective, Loaded, Sources};
 use crate::engine::NumberState;
 use crate::node::{self, KeyError, process};
 use crate::shard::{Record, RecordError};
 use crate::store::{Counts, Finding, OpenError, StoreError};
 use args::{Args, Command};
+use backup::{ExportError, ImportError};
 
 /// The command line or the configuration is wrong (`EX_USAGE` of sysexits.h).
 const EXIT_CONFIGURATION: u8 = 64;

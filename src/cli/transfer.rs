@@ -10,9 +10,9 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::args::{ExportArgs, ImportArgs};
+use super::backup::{ExportError, Header, Reader, Writer, without_codes};
 use super::source::{Progress, Source};
 use super::{Answer, CommandError, in_three, json_line};
-use crate::backup::{ExportError, Header, Reader, Writer, without_codes};
 use crate::clock::{Clock, SystemClock};
 use crate::config::StorageSettings;
 use crate::domain::ServerKey;

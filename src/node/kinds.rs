@@ -12,7 +12,7 @@ use crate::registry::{Credential, SafeNumber, ServiceRecord};
 use crate::shard::{Kinds, Settings};
 use crate::webhook::EventRecord;
 
-/// Every kind of record. A new kind also needs a decision in [`without_codes`](crate::backup::without_codes).
+/// Every kind of record. A new kind also needs a decision in [`without_codes`](crate::cli::backup::without_codes).
 pub fn all(capacity: &Arc<Capacity>) -> Kinds {
     let capacity = Arc::clone(capacity);
     Kinds::default()

@@ -6,7 +6,7 @@ use std::io::BufWriter;
 use std::path::Path;
 use std::time::Duration;
 
-use onceward::backup::{Header, Writer};
+use onceward::cli::backup::{Header, Writer};
 use onceward::clock::{Clock as _, SystemClock};
 use onceward::domain::{CodeLength, PhoneNumber, ServiceId, Timestamp};
 use onceward::engine::{NumberState, Salt, Verification};
