@@ -43,12 +43,12 @@
 //! * [`webhook`]: tells others what happens to verifications, signed, in order and until they have taken it.
 //! * [`registry`]: services, and what belongs to them: rules, limits, webhooks, keys.
 //! * [`gateway`]: one file per provider behind one trait.
-//! * [`template`]: texts of messages: which one, in which language, with what filled in.
 //! * [`store`]: durability behind one trait: journal and snapshot, or memory.
 //! * [`shard`]: actors that own records, decide commands about them and make the changes durable.
 //! * [`config`], [`telemetry`], [`clock`]: settings with their origin, logs, real time.
 //! * [`net`], [`log_limit`]: host names; log lines that a client can cause in any number.
-//! * [`engine`], [`domain`]: pure decisions and the types they speak; no I/O, clock or randomness.
+//! * [`engine`], [`template`], [`domain`]: pure decisions, the texts of messages, and the types that both speak; no I/O,
+//!   clock or randomness.
 
 #[cfg(feature = "server")]
 pub mod app;
@@ -71,13 +71,12 @@ pub mod registry;
 pub mod shard;
 #[cfg(feature = "server")]
 pub mod telemetry;
-pub mod template;
 pub mod verify;
 #[cfg(feature = "server")]
 pub mod web;
 pub mod webhook;
 
-pub use onceward_core::{domain, engine};
+pub use onceward_core::{domain, engine, template};
 pub use onceward_store as store;
 
 /// Compiles the examples of the guide.

@@ -10,7 +10,6 @@ const MODULES: &[&str] = &[
     "clock",
     "net",
     "log_limit",
-    "template",
     "gateway",
     "config",
     "telemetry",

@@ -2,7 +2,7 @@
 
 mod check;
 mod gsm7;
-pub(crate) mod placeholder;
+pub mod placeholder;
 #[cfg(test)]
 mod tests;
 mod text;
