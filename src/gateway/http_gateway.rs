@@ -8,9 +8,10 @@ use reqwest::Request;
 use serde_json::Value;
 
 use self::request::RequestTemplate;
-use super::classify::{Classification, OwnIds, classify_status, id_in, words_for_status};
 use super::client::Answer;
-use super::provider::{HttpProvider, Provider, not_tried};
+use super::provider::{
+    Classification, HttpProvider, OwnIds, Provider, classify_status, id_in, not_tried, words_for_status,
+};
 use super::{
     Accepted, ErrorClass, GatewayError, GatewaySettingsError, HttpGatewaySettings, HttpSuccess,
     OutgoingMessage,
@@ -32,7 +33,6 @@ impl HttpGatewaySettings {
     }
 }
 
-/// The gateway.
 pub type HttpGateway = HttpProvider<DescribedApi>;
 
 pub struct DescribedApi {
@@ -43,7 +43,7 @@ pub struct DescribedApi {
 }
 
 impl HttpGateway {
-    /// Sends nothing. The error names the part of the description that cannot work: a placeholder that does not exist
+    /// The error names the part of the description that cannot work: a placeholder that does not exist
     /// or has no value, a URL, method, header or JSON pointer that is none.
     pub fn new(settings: &HttpGatewaySettings, clock: Arc<dyn Clock>) -> Result<Self, GatewaySettingsError> {
         let request = RequestTemplate::new(settings)?;

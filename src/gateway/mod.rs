@@ -1,20 +1,18 @@
 //! Providers behind one trait. They translate; they decide nothing.
 //!
-//! A gateway's error has a class, and only the class decides what happens next. This layer is the only one that asks
-//! others over HTTP.
+//! A gateway's error has a class, and only the class decides what happens next. This layer is the only one that calls
+//! other servers over HTTP.
 //!
 //! * `provider`: a provider as a request builder and a response classifier, and the one gateway that all of them
 //!   share.
 //! * `twilio`, `sinch`, `mada`, `http_gateway`, `simulator`: the providers.
-//! * `client`: the HTTP client. `classify`: what answers mean by HTTP's rules. `address`: URLs and credentials,
-//!   checked.
-//! * `egress`: the addresses that connections may go to, and clients for addresses that are named over the API.
+//! * `client`: the HTTP client. `egress`: the addresses that connections may go to, and clients for addresses that are
+//!   named over the API.
+//! * `outcome`: what becomes of a message. `settings`: what each gateway needs.
 
-mod address;
-mod classify;
+#![expect(missing_docs, reason = "a name that says all needs no comment")]
+
 mod client;
-#[cfg(test)]
-pub(crate) mod double;
 mod egress;
 mod http_gateway;
 mod mada;
@@ -25,6 +23,11 @@ mod simulator;
 mod sinch;
 mod twilio;
 
+#[cfg(test)]
+pub(crate) mod tests {
+    pub(crate) mod double;
+}
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,12 +35,12 @@ use crate::domain::{AttemptId, Channel, Code, GatewayName, Locale, PhoneNumber};
 
 pub use futures_util::future::BoxFuture;
 
-pub(crate) use classify::retry_after;
 pub(crate) use client::NoAnswer;
 pub(crate) use egress::EgressClients;
 pub use http_gateway::HttpGateway;
 pub use mada::Mada;
 pub use outcome::{Accepted, ErrorClass, GatewayError, Receipt, ReceiptStatus, Verdict};
+pub(crate) use provider::retry_after;
 pub use settings::{
     GatewaySettingsError, HttpBody, HttpGatewaySettings, HttpSuccess, MadaSettings, SinchSettings,
     TwilioAccount, TwilioSender, TwilioSettings, TwilioVerifySettings, TwilioVoiceSettings, WhatsAppSender,
@@ -51,9 +54,7 @@ pub use twilio::{
 
 /// One message to hand over. Has no `Debug`: the text contains the code.
 pub struct OutgoingMessage {
-    /// The recipient.
     pub to: PhoneNumber,
-    /// How it gets there.
     pub channel: Channel,
     /// The finished text, code included. For [`Channel::Call`] the digits are set apart (`1. 2. 3.`), so that each is
     /// read by itself.
@@ -75,7 +76,6 @@ pub struct OutgoingMessage {
 pub struct Callback {
     /// Scheme, host and perhaps a path, without a trailing slash.
     pub public_url: Arc<str>,
-    /// What the report is about.
     pub attempt: AttemptId,
 }
 
@@ -85,10 +85,8 @@ pub struct Callback {
 /// ([`Gateway::checker`]) make and hold a code themselves: they ignore `text` and `code` of a message, and only they
 /// can say whether a submitted code is right.
 pub trait Gateway: Send + Sync + 'static {
-    /// Which one.
     fn name(&self) -> GatewayName;
 
-    /// The channels it serves.
     fn channels(&self) -> &[Channel];
 
     /// Hands a message over. Returns once the provider has accepted or refused it; the caller bounds the time and may

@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{AttemptId, GatewayName};
 
-/// The provider took the message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Accepted {
     /// The provider's own id of the message, such as `SM...`.
@@ -65,11 +64,8 @@ impl ErrorClass {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{gateway} {detail} (class {class}{})", code.map(|c| format!(", code {c}")).unwrap_or_default())]
 pub struct GatewayError {
-    /// Who.
     pub gateway: GatewayName,
-    /// What it means for what happens next.
     pub class: ErrorClass,
-    /// The provider's own error code.
     pub code: Option<u32>,
     /// What happened, in words of ours.
     pub detail: String,
@@ -93,11 +89,8 @@ pub enum Verdict {
 /// One report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
-    /// Which attempt it is about.
     pub attempt: AttemptId,
-    /// The provider's id of the message or call.
     pub message_id: String,
-    /// How far it came.
     pub status: ReceiptStatus,
     /// The provider's error code, if it has failed.
     pub code: Option<u32>,
@@ -126,7 +119,6 @@ pub enum ReceiptStatus {
 }
 
 impl ReceiptStatus {
-    /// Every status.
     pub const ALL: [Self; 7] =
         [Self::Queued, Self::Sending, Self::Sent, Self::Answered, Self::Failed, Self::Delivered, Self::Read];
 

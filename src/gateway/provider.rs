@@ -1,17 +1,19 @@
 //! What all providers that speak HTTP have in common: a message becomes a request, its answer is classified, and the
 //! answers tell whether the account with the provider is in order.
+//!
+//! HTTP's own rules classify answers of providers that say no more, and of proxies in front of them.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use reqwest::header::HeaderMap;
+use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use reqwest::{Method, Request};
+use serde_json::Value;
 use url::Url;
 
-use super::classify::{Classification, not_answered};
-use super::client::{Answer, HttpClient, is_this_machine};
+use super::client::{Answer, HttpClient, NoAnswer, is_this_machine};
 use super::{
     Accepted, BoxFuture, Checker, ErrorClass, Gateway, GatewayError, GatewaySettingsError, OutgoingMessage,
     Verdict,
@@ -30,6 +32,9 @@ pub trait Provider: Send + Sync + 'static {
     /// every error of the class `Configuration` that concerns the whole gateway.
     const ACCOUNT_REFUSED: &'static [u32] = &[];
 
+    /// Whether the provider makes and holds the codes, so that only it can check them.
+    const HOLDS_CODES: bool = false;
+
     fn channels(&self) -> &[Channel];
 
     /// The request that hands a message over, on a channel that the provider serves. An error is about this message
@@ -38,11 +43,6 @@ pub trait Provider: Send + Sync + 'static {
 
     /// The id of the accepted message, or why there is none.
     fn classify(&self, answer: &Answer) -> Result<Accepted, GatewayError>;
-
-    /// `Some` for a provider that makes and holds the codes.
-    fn code_holder(&self) -> Option<&dyn CodeHolder> {
-        None
-    }
 
     /// Whether [`Provider::confirmation`] makes requests.
     fn wants_confirmation(&self) -> bool {
@@ -53,11 +53,15 @@ pub trait Provider: Send + Sync + 'static {
     fn confirmation(&self, _message_id: &str) -> Result<Option<Request>, GatewayError> {
         Ok(None)
     }
-}
 
-pub trait CodeHolder: Send + Sync {
-    fn check_request(&self, to: PhoneNumber, channel: Channel, code: &Code) -> Result<Request, GatewayError>;
-    fn classify_check(&self, answer: &Answer) -> Result<Verdict, GatewayError>;
+    /// The request that asks about a code; only of a provider that holds the codes, as the next.
+    fn check_request(&self, _: PhoneNumber, _: Channel, _: &Code) -> Result<Request, GatewayError> {
+        Err(not_tried(Self::NAME, "holds no codes".to_owned()))
+    }
+
+    fn classify_check(&self, _: &Answer) -> Result<Verdict, GatewayError> {
+        Err(not_tried(Self::NAME, "holds no codes".to_owned()))
+    }
 }
 
 pub struct HttpProvider<P> {
@@ -74,7 +78,7 @@ impl<P: Provider> HttpProvider<P> {
             tracing::warn!(
                 gateway = P::NAME.as_str(),
                 host = target.host_str(),
-                "the URL is not https: codes and credentials cross the network unprotected"
+                "gateway URL is not https: codes and credentials cross the network unprotected"
             );
         }
         let client = HttpClient::for_target(target).map_err(|error| {
@@ -122,7 +126,7 @@ impl<P: Provider> Gateway for HttpProvider<P> {
     }
 
     fn checker(&self) -> Option<&dyn Checker> {
-        self.provider.code_holder().map(|_| self as &dyn Checker)
+        P::HOLDS_CODES.then_some(self as &dyn Checker)
     }
 
     fn wants_confirmation(&self) -> bool {
@@ -152,11 +156,9 @@ impl<P: Provider> Checker for HttpProvider<P> {
         code: &'a Code,
     ) -> BoxFuture<'a, Result<Verdict, GatewayError>> {
         Box::pin(async move {
-            let holder = self.provider.code_holder();
-            let holder = holder.ok_or_else(|| not_tried(P::NAME, "holds no codes".to_owned()))?;
             self.require_channel(channel)?;
-            let request = holder.check_request(to, channel, code)?;
-            self.exchange(request, |answer| holder.classify_check(answer)).await
+            let request = self.provider.check_request(to, channel, code)?;
+            self.exchange(request, |answer| self.provider.classify_check(answer)).await
         })
     }
 }
@@ -191,36 +193,31 @@ pub(super) fn request(
 const REFUSAL_COUNTS_FOR: Duration = Duration::from_secs(60);
 
 /// The last answer that says something about the account: after a refusal, sends of all numbers fail until an operator
-/// acts, and the first success proves that it works again. A send with a good account costs one relaxed load.
+/// acts, and the first success proves that it works again.
 struct AccountHealth {
     clock: Arc<dyn Clock>,
     account_refused: &'static [u32],
-    /// Whether there is a refusal to look at; changes only while the refusal is locked.
-    refused: AtomicBool,
     refusal: Mutex<Option<(Timestamp, String)>>,
 }
 
 impl AccountHealth {
     fn new(clock: Arc<dyn Clock>, account_refused: &'static [u32]) -> Self {
-        Self { clock, account_refused, refused: AtomicBool::new(false), refusal: Mutex::new(None) }
+        Self { clock, account_refused, refusal: Mutex::new(None) }
     }
 
     fn learn<T>(&self, outcome: Result<T, GatewayError>) -> Result<T, GatewayError> {
         match &outcome {
-            Ok(_) if self.refused.load(Ordering::Relaxed) => self.note(None),
+            Ok(_) => *self.refusal() = None,
             Err(error) if self.is_refusal(error) => {
-                self.note(Some((self.clock.now(), error.to_string())));
+                *self.refusal() = Some((self.clock.now(), error.to_string()));
             }
-            _ => {}
+            Err(_) => {}
         }
         outcome
     }
 
     fn readiness(&self) -> Result<(), String> {
-        if !self.refused.load(Ordering::Relaxed) {
-            return Ok(());
-        }
-        match &*self.refusal.lock().unwrap_or_else(PoisonError::into_inner) {
+        match &*self.refusal() {
             Some((at, reason)) if self.clock.now() < at.plus(REFUSAL_COUNTS_FOR) => Err(reason.clone()),
             _ => Ok(()),
         }
@@ -233,10 +230,155 @@ impl AccountHealth {
         }
     }
 
-    fn note(&self, refusal: Option<(Timestamp, String)>) {
-        let mut noted = self.refusal.lock().unwrap_or_else(PoisonError::into_inner);
-        self.refused.store(refusal.is_some(), Ordering::Relaxed);
-        *noted = refusal;
+    fn refusal(&self) -> MutexGuard<'_, Option<(Timestamp, String)>> {
+        self.refusal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A class, and whether any other message would have fared the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Classification {
+    pub class: ErrorClass,
+    pub whole_gateway: bool,
+}
+
+impl Classification {
+    pub(super) const fn of_this_message(class: ErrorClass) -> Self {
+        Self { class, whole_gateway: false }
+    }
+
+    pub(super) const fn of_the_gateway(class: ErrorClass) -> Self {
+        Self { class, whole_gateway: true }
+    }
+
+    pub(super) fn error(self, gateway: GatewayName, code: Option<u32>, detail: String) -> GatewayError {
+        let Self { class, whole_gateway } = self;
+        GatewayError { gateway, class, code, detail, whole_gateway }
+    }
+
+    /// The same, with the wait that the provider asks for, if it is about waiting.
+    pub(super) fn with_wait_of(self, answer: &Answer) -> Self {
+        match self.class {
+            ErrorClass::Retry { after } => {
+                let after = retry_after(&answer.headers).or(after);
+                Self { class: ErrorClass::Retry { after }, ..self }
+            }
+            _ => self,
+        }
+    }
+}
+
+/// A provider's error codes in ascending order, each with its classification and its words.
+pub(super) type CodeTable = [(u32, Classification, &'static str)];
+
+/// What a provider's own error code means; `None` for a code that is not in the table.
+pub(super) fn known_code(table: &CodeTable, code: u32) -> Option<(Classification, &'static str)> {
+    let place = table.binary_search_by_key(&code, |(known, ..)| *known).ok()?;
+    table.get(place).map(|(_, classification, words)| (*classification, *words))
+}
+
+/// What a status means that is not the success of the API in question:
+///
+/// * 401, 402, 403: credentials, credit or permissions. A 403 is often about one country, so that a caller could
+///   cause it;
+/// * 429: not processed, may be tried again;
+/// * 301, 307, 308: the URL is wrong, for they mean "repeat this elsewhere". Other redirects may follow a request
+///   that was carried out, and tell nothing;
+/// * 408: sent by servers that never read the request and by proxies that did;
+/// * every other 4xx: this message was refused;
+/// * 5xx, and a success that is not understood: it is unknown how far it came.
+pub(super) fn classify_status(answer: &Answer) -> Classification {
+    let (of_the_gateway, of_this_message) = (Classification::of_the_gateway, Classification::of_this_message);
+    match answer.status.as_u16() {
+        401 | 402 | 301 | 307 | 308 => of_the_gateway(ErrorClass::Configuration),
+        403 => of_this_message(ErrorClass::Configuration),
+        429 => of_the_gateway(ErrorClass::Retry { after: None }).with_wait_of(answer),
+        408 => of_the_gateway(ErrorClass::Ambiguous),
+        400..=499 => of_this_message(ErrorClass::Refused),
+        // The body broke off, or was longer than any answer: the server or the network is in trouble.
+        200..=299 if answer.body.is_some() => of_this_message(ErrorClass::Ambiguous),
+        _ => of_the_gateway(ErrorClass::Ambiguous),
+    }
+}
+
+pub(super) fn words_for_status(answer: &Answer, url_setting: &str) -> String {
+    let status = answer.status.as_u16();
+    match status {
+        401 | 403 => {
+            format!("answered HTTP {status}: the credentials were not accepted, or do not permit this")
+        }
+        402 => "answered HTTP 402: the account has no credit".to_owned(),
+        429 => "answered HTTP 429: too many requests".to_owned(),
+        300..=399 => {
+            format!("answered HTTP {status}: a redirect, which is not followed; check {url_setting}")
+        }
+        200..=299 if answer.body.is_none() => {
+            format!("answered HTTP {status} with a body that broke off or is too long")
+        }
+        200..=299 => format!("answered HTTP {status} and nothing that is known as success"),
+        _ => format!("answered HTTP {status} and no reason that is known"),
+    }
+}
+
+/// There was no answer. Without a connection the same call may work on the next try.
+pub(super) fn not_answered(gateway: GatewayName, no_answer: NoAnswer) -> GatewayError {
+    let (of_the_gateway, of_this_message) = (Classification::of_the_gateway, Classification::of_this_message);
+    let (classification, detail) = match no_answer {
+        NoAnswer::OutOfReach | NoAnswer::Unsendable => (
+            of_this_message(ErrorClass::Configuration),
+            "cannot be asked: the message does not fit into its URL".to_owned(),
+        ),
+        NoAnswer::NotConnected(why) => {
+            (of_the_gateway(ErrorClass::Retry { after: None }), format!("was not reached: {why}"))
+        }
+        NoAnswer::Broken(why) => (of_the_gateway(ErrorClass::Ambiguous), format!("did not answer: {why}")),
+    };
+    classification.error(gateway, None, detail)
+}
+
+/// `Retry-After` (RFC 9110, 10.2.3): seconds, or a date, which is compared with the answer's own `Date`, so that it
+/// does not matter how far the two machines' clocks are apart.
+pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let until = httpdate::parse_http_date(text).ok()?;
+    let answered = httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()?;
+    Some(until.duration_since(answered).unwrap_or_default())
+}
+
+/// Longest id taken over from an answer: twice a UUID leaves room, and records stay small.
+const ID_MAX: usize = 72;
+
+pub(super) fn usable_id(id: &str) -> Option<String> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.:=+/@".contains(&b);
+    ((1..=ID_MAX).contains(&id.len()) && id.bytes().all(plain)).then(|| id.to_owned())
+}
+
+pub(super) fn id_in(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => usable_id(text),
+        Value::Number(number) if number.is_u64() => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+/// Makes ids for providers that give none: unique within a run, and between runs as long as no two of them start in
+/// the same millisecond.
+pub(super) struct OwnIds {
+    prefix: String,
+    given: AtomicU64,
+}
+
+impl OwnIds {
+    pub(super) fn new(gateway: GatewayName, clock: &dyn Clock) -> Self {
+        let prefix = format!("{gateway}-{:x}", clock.now().as_millis());
+        Self { prefix, given: AtomicU64::new(0) }
+    }
+
+    pub(super) fn next(&self) -> String {
+        format!("{}-{}", self.prefix, self.given.fetch_add(1, Ordering::Relaxed) + 1)
     }
 }
 

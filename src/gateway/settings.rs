@@ -1,27 +1,29 @@
-//! The settings of each gateway.
+//! The settings of each gateway, and the checks of addresses and credentials before anything is sent.
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::Uri;
+use reqwest::header::HeaderValue;
 use secrecy::SecretString;
+use url::Url;
+use zeroize::Zeroizing;
 
 use crate::domain::{Channel, GatewayName};
 
-/// What is needed to be a customer of Twilio.
 #[derive(Debug, Clone)]
 pub struct TwilioAccount {
     /// `AC` and 32 hex digits; a private gateway may have ids of letters, digits, `-` and `_`.
     pub account_sid: String,
-    /// The account's auth token.
     pub auth_token: SecretString,
     /// Scheme and authority, without a trailing slash: `https://api.twilio.com`, or `https://verify.twilio.com` for
     /// Verify, unless a test or a private gateway stands in.
     pub base_url: String,
 }
 
-/// What is needed to send through Twilio Messages.
 #[derive(Debug, Clone)]
 pub struct TwilioSettings {
-    /// Whose account.
     pub account: TwilioAccount,
     /// Who text messages come from.
     pub sender: TwilioSender,
@@ -31,7 +33,6 @@ pub struct TwilioSettings {
     pub feedback: bool,
 }
 
-/// Who a message comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TwilioSender {
     /// A number, short code or alphanumeric sender: Twilio's `From`.
@@ -50,10 +51,8 @@ pub struct WhatsAppSender {
     pub content_sid: Option<String>,
 }
 
-/// What is needed to call through Twilio Voice.
 #[derive(Debug, Clone)]
 pub struct TwilioVoiceSettings {
-    /// Whose account.
     pub account: TwilioAccount,
     /// The number that calls, in E.164 form.
     pub from: String,
@@ -64,36 +63,27 @@ pub struct TwilioVoiceSettings {
     pub ring_for: Duration,
 }
 
-/// What is needed to send through Twilio Verify.
 #[derive(Debug, Clone)]
 pub struct TwilioVerifySettings {
-    /// Whose account.
     pub account: TwilioAccount,
     /// `VA` and 32 hex digits.
     pub service_sid: String,
 }
 
-/// What is needed to send through Sinch Verification.
 #[derive(Debug, Clone)]
 pub struct SinchSettings {
-    /// The application's key.
     pub app_id: String,
-    /// Its secret.
     pub app_secret: SecretString,
     /// Where verifications are posted, such as `https://verification.api.sinch.com/verification/v1/verifications`.
     pub verification_url: String,
 }
 
-/// What is needed to send through Mada.
 #[derive(Debug, Clone)]
 pub struct MadaSettings {
-    /// The account's name.
     pub username: String,
-    /// Its password.
     pub password: SecretString,
     /// Where messages are posted: a whole URL, or host, port and path, to which `http://` is added.
     pub url: String,
-    /// The alphanumeric sender.
     pub source_name: String,
 }
 
@@ -110,17 +100,13 @@ pub struct HttpGatewaySettings {
     /// Further headers. What is put in must be visible ASCII, so `{text}` cannot be. A `Content-Type` here replaces
     /// the body's own.
     pub headers: Vec<(String, String)>,
-    /// The body.
     pub body: HttpBody,
     /// What an accepted message is answered with.
     pub success: HttpSuccess,
     /// Channels that it serves; text messages unless said otherwise.
     pub channels: Vec<Channel>,
-    /// `{username}`.
     pub username: Option<SecretString>,
-    /// `{password}`.
     pub password: Option<SecretString>,
-    /// `{token}`.
     pub token: Option<SecretString>,
 }
 
@@ -135,14 +121,12 @@ impl std::fmt::Debug for HttpGatewaySettings {
     }
 }
 
-/// The body of a request.
 #[derive(Debug, Clone, PartialEq)]
 pub enum HttpBody {
     /// None, as with `GET`.
     Empty,
     /// A JSON value; placeholders are replaced in every string of it, though not in the names of members.
     Json(serde_json::Value),
-    /// Fields of a form.
     Form(Vec<(String, String)>),
 }
 
@@ -154,7 +138,6 @@ pub struct HttpSuccess {
     pub statuses: Vec<u16>,
     /// A JSON pointer (RFC 6901) into the answer, and the values, as text, that mean success.
     pub json: Option<(String, Vec<String>)>,
-    /// A text that the body contains.
     pub contains: Option<String>,
     /// A JSON pointer to the provider's id of the message.
     pub message_id: Option<String>,
@@ -183,3 +166,62 @@ impl GatewaySettingsError {
         Self { gateway, setting: line(setting.into()), problem: line(problem.into()) }
     }
 }
+
+/// An address with scheme and host. The error does not repeat it: it may contain a password.
+pub(super) fn provider_url(
+    gateway: GatewayName,
+    setting: &str,
+    text: &str,
+) -> Result<Url, GatewaySettingsError> {
+    let error = |problem: &str| GatewaySettingsError::new(gateway, setting, problem);
+    let url = Url::parse(text).map_err(|_| error("must be a URL such as https://sms.example.com/send"))?;
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+        return Err(error("must begin with https:// or http:// and a host"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(error("must not contain a user name or password: they have settings of their own"));
+    }
+    if url.fragment().is_some() {
+        return Err(error("must not contain a # part, which is never sent"));
+    }
+    if url.as_str().parse::<Uri>().is_err() {
+        return Err(error("is too long for a URL"));
+    }
+    Ok(url)
+}
+
+/// An address that paths are added to, so without a query. Slashes at its end do not count.
+pub(super) fn base_url(gateway: GatewayName, setting: &str, text: &str) -> Result<Url, GatewaySettingsError> {
+    let url = provider_url(gateway, setting, text.trim_end_matches('/'))?;
+    if url.query().is_some() {
+        let problem = "must not contain a ? part: paths are added to it";
+        return Err(GatewaySettingsError::new(gateway, setting, problem));
+    }
+    Ok(url)
+}
+
+/// The address of a path below such a one; the path is given without a slash in front.
+pub(super) fn below(base: &Url, path: &str) -> Option<Url> {
+    Url::parse(&format!("{}/{path}", base.as_str().trim_end_matches('/'))).ok()
+}
+
+/// `base64(user:password)`.
+pub(super) fn basic_credentials(user: &str, password: &str) -> Zeroizing<String> {
+    let pair = Zeroizing::new(format!("{user}:{password}"));
+    Zeroizing::new(STANDARD.encode(pair.as_bytes()))
+}
+
+/// The header, which no `Debug` shows. `None` for a user name with a colon, with which the server would read another
+/// name and password, and for empty parts.
+pub(super) fn basic_auth(user: &str, password: &str) -> Option<HeaderValue> {
+    if user.is_empty() || user.contains(':') || password.is_empty() {
+        return None;
+    }
+    let header = Zeroizing::new(format!("Basic {}", *basic_credentials(user, password)));
+    let mut value = HeaderValue::from_str(&header).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+#[cfg(test)]
+mod tests;

@@ -15,15 +15,10 @@ use crate::domain::{Channel, Code, GatewayName, PhoneNumber, Timestamp};
 pub struct InboxMessage {
     /// `SM` and 32 hex digits, as Twilio's ids look. Made up here: Twilio knows no such message.
     pub id: String,
-    /// Whom it would have gone to.
     pub to: PhoneNumber,
-    /// How it would have got there.
     pub channel: Channel,
-    /// The whole text.
     pub text: Arc<str>,
-    /// The code in it.
     pub code: Code,
-    /// When it was handed over.
     pub received: Timestamp,
     /// How much longer the code could be used at that moment.
     pub valid_for: Duration,
@@ -48,7 +43,6 @@ impl Simulator {
     /// Messages kept: the oldest goes when another comes.
     pub const CAPACITY: usize = 1_000;
 
-    /// An empty inbox.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         let started = clock.now();
         Self { clock, started, inbox: Mutex::default() }

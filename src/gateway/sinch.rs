@@ -13,15 +13,16 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::ErrorClass::{self, Ambiguous, BadNumber, Configuration, Refused, Retry};
-use super::address::{base_url, basic_auth, below};
-use super::classify::{Classification, CodeTable, classify_status, id_in, known_code, words_for_status};
 use super::client::Answer;
-use super::provider::{CodeHolder, HttpProvider, Provider, not_tried, request};
+use super::provider::{
+    Classification, CodeTable, HttpProvider, Provider, classify_status, id_in, known_code, not_tried,
+    request, words_for_status,
+};
+use super::settings::{base_url, basic_auth, below};
 use super::{Accepted, GatewayError, GatewaySettingsError, OutgoingMessage, SinchSettings, Verdict};
 use crate::clock::Clock;
 use crate::domain::{Channel, Code, GatewayName, PhoneNumber};
 
-/// The gateway.
 pub type Sinch = HttpProvider<SinchApi>;
 
 pub struct SinchApi {
@@ -30,7 +31,6 @@ pub struct SinchApi {
 }
 
 impl Sinch {
-    /// Sends nothing.
     pub fn new(settings: &SinchSettings, clock: Arc<dyn Clock>) -> Result<Self, GatewaySettingsError> {
         let SinchSettings { app_id, app_secret, verification_url } = settings;
         let url = base_url(SinchApi::NAME, SinchApi::URL_SETTING, verification_url)?;
@@ -53,6 +53,7 @@ impl Sinch {
 impl Provider for SinchApi {
     const NAME: GatewayName = GatewayName::Sinch;
     const URL_SETTING: &'static str = "sms.sinch.verification_url (SINCH_VERIFICATION_URL)";
+    const HOLDS_CODES: bool = true;
 
     fn channels(&self) -> &[Channel] {
         &[Channel::Sms, Channel::Call]
@@ -76,12 +77,6 @@ impl Provider for SinchApi {
         }
     }
 
-    fn code_holder(&self) -> Option<&dyn CodeHolder> {
-        Some(self)
-    }
-}
-
-impl CodeHolder for SinchApi {
     fn check_request(&self, to: PhoneNumber, channel: Channel, code: &Code) -> Result<Request, GatewayError> {
         let method = method_of(channel);
         let url = below(&self.url, &format!("number/{}", to.e164())).ok_or_else(|| {

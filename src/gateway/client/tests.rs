@@ -5,7 +5,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::gateway::double::{Double, Reply, answer, refusing_url};
+use crate::gateway::tests::double::{Double, Reply, answer, refusing_url};
 
 #[test]
 fn only_loopback_counts_as_this_machine() {

@@ -12,7 +12,7 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::{NAME, URL_SETTING, problem};
-use crate::gateway::address::{basic_credentials, provider_url};
+use crate::gateway::settings::{basic_credentials, provider_url};
 use crate::gateway::{GatewaySettingsError, HttpBody, HttpGatewaySettings, OutgoingMessage};
 use crate::template::placeholder::{PieceKind, pieces};
 

@@ -8,7 +8,7 @@ use super::*;
 use crate::clock::ManualClock;
 use crate::domain::{Code, CodeLength, PhoneNumber, Timestamp};
 use crate::gateway::Gateway as _;
-use crate::gateway::double::{Double, Received, Reply, refusing_url};
+use crate::gateway::tests::double::{Double, Received, Reply, refusing_url};
 use crate::gateway::{HttpBody, HttpSuccess};
 
 mod answers;

@@ -1,3 +1,5 @@
+mod soap;
+
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -6,7 +8,7 @@ use super::*;
 use crate::clock::ManualClock;
 use crate::domain::{Code, CodeLength, PhoneNumber, Timestamp};
 use crate::gateway::Gateway as _;
-use crate::gateway::double::{Double, Reply, answer, refusing_url};
+use crate::gateway::tests::double::{Double, Reply, answer, refusing_url};
 
 #[tokio::test]
 async fn a_message_is_submitted_as_soap() {

@@ -1,3 +1,5 @@
+mod classify;
+
 use super::*;
 use crate::clock::ManualClock;
 

@@ -6,7 +6,7 @@ use super::*;
 use crate::clock::ManualClock;
 use crate::domain::{CodeLength, Timestamp};
 use crate::gateway::Gateway as _;
-use crate::gateway::double::{Double, Reply, answer, refusing_url};
+use crate::gateway::tests::double::{Double, Reply, answer, refusing_url};
 
 const STARTED: &str = r#"{"id":"1234567890","sms":{"template":"Your code is {{CODE}}"}}"#;
 

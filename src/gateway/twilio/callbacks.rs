@@ -20,24 +20,24 @@ use sha2::{Digest as _, Sha256};
 
 use super::codes::{class_of_report, is_id};
 use crate::domain::{AttemptId, Locale, PhoneNumber};
-use crate::gateway::{Receipt, ReceiptStatus};
+use crate::gateway::{Callback, Receipt, ReceiptStatus};
 
-/// What is reported, by the address that it is reported to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CallbackKind {
-    /// How far a message came.
     Message,
-    /// How far a call came.
     Call,
     /// A call asks what to say; the answer is [`twiml`](super::twiml).
     Gate,
 }
 
 impl CallbackKind {
-    /// Every kind.
     pub const ALL: [Self; 3] = [Self::Message, Self::Call, Self::Gate];
 
-    /// The path that is reported to.
+    /// The address at which Twilio reports the attempt.
+    pub(super) fn address(self, Callback { public_url, attempt }: &Callback) -> String {
+        format!("{public_url}{}?attempt={attempt}", self.path())
+    }
+
     pub const fn path(self) -> &'static str {
         match self {
             Self::Message => "/callbacks/twilio/message",
@@ -54,11 +54,8 @@ pub enum TwilioReport {
     Receipt(Receipt),
     /// What the called person did.
     Gate {
-        /// The call.
         attempt: AttemptId,
-        /// Twilio's id of it.
         message_id: String,
-        /// Who is called.
         to: PhoneNumber,
         /// The language that the question at the gate was in.
         locale: Option<Locale>,
@@ -81,7 +78,6 @@ pub enum CallbackError {
     Unreadable(&'static str),
 }
 
-/// Reads reports.
 #[derive(Debug)]
 pub struct TwilioCallbacks {
     auth_token: SecretString,
@@ -300,7 +296,5 @@ fn without_port(authority: &str) -> Option<&str> {
     port.bytes().all(|b| b.is_ascii_digit()).then_some(host)
 }
 
-#[cfg(test)]
-mod signature_tests;
 #[cfg(test)]
 mod tests;

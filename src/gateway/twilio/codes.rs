@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::account::BASE_URL;
+use super::BASE_URL;
 use crate::domain::GatewayName;
 use crate::gateway::ErrorClass::{
     self, Ambiguous, BadNumber, Configuration, Fraud, NotReachableHere, OptedOut, Refused, Retry,
 };
-use crate::gateway::classify::{Classification, CodeTable, classify_status, known_code, words_for_status};
 use crate::gateway::client::Answer;
+use crate::gateway::provider::{Classification, CodeTable, classify_status, known_code, words_for_status};
 use crate::gateway::{Accepted, GatewayError};
 
 pub(super) const CREDENTIALS: u32 = 20_003;

@@ -7,11 +7,10 @@ use std::sync::Arc;
 use reqwest::Request;
 use url::Url;
 
-use super::account::{
-    Account, BASE_URL, Form, SENDER, WHATSAPP_NUMBER, WHATSAPP_TEMPLATE, check_id, check_sender,
-};
-use super::callbacks::CallbackKind;
 use super::codes::{ACCOUNT_REFUSED, created, is_id};
+use super::{
+    Account, BASE_URL, CallbackKind, SENDER, WHATSAPP_NUMBER, WHATSAPP_TEMPLATE, check_id, check_sender, form,
+};
 use crate::clock::Clock;
 use crate::domain::{Channel, GatewayName};
 use crate::gateway::client::Answer;
@@ -27,29 +26,24 @@ const NAME: GatewayName = GatewayName::TwilioMessages;
 /// be dropped by Twilio's own queue.
 const VALIDITY_SECONDS: (u64, u64) = (6, 36_000);
 
-/// Room for the fields other than sender, text and callback.
-const OTHER_FIELDS: usize = 96;
-
-/// The gateway.
 pub type TwilioMessages = HttpProvider<MessagesApi>;
 
 pub struct MessagesApi {
     account: Account,
     url: Url,
-    /// What all text messages begin with: the sender.
-    sms: Form,
+    /// The fields that all text messages begin with: the sender.
+    sms: String,
     whatsapp: Option<WhatsApp>,
     feedback: bool,
 }
 
 struct WhatsApp {
-    form: Form,
+    fields: String,
     /// Whether the code goes into a template, in place of a text.
     has_template: bool,
 }
 
 impl TwilioMessages {
-    /// Sends nothing.
     pub fn new(settings: &TwilioSettings, clock: Arc<dyn Clock>) -> Result<Self, GatewaySettingsError> {
         let TwilioSettings { account, sender, whatsapp, feedback } = settings;
         let account = Account::new(NAME, account)?;
@@ -73,21 +67,22 @@ impl Provider for MessagesApi {
 
     fn request(&self, message: &OutgoingMessage) -> Result<Request, GatewayError> {
         let (prepared, scheme, has_template) = match (message.channel, &self.whatsapp) {
-            (Channel::WhatsApp, Some(whatsapp)) => (&whatsapp.form, "whatsapp:", whatsapp.has_template),
+            (Channel::WhatsApp, Some(whatsapp)) => (&whatsapp.fields, "whatsapp:", whatsapp.has_template),
             _ => (&self.sms, "", false),
         };
         let (shortest, longest) = VALIDITY_SECONDS;
-        let mut form = Form::continuing(prepared, room_for(message));
-        form.number("To", scheme, message.to)
-            .plain("ValidityPeriod", message.valid_for.as_secs().clamp(shortest, longest));
+        let validity = message.valid_for.as_secs().clamp(shortest, longest);
+        let mut form = form(prepared);
+        form.append_pair("To", &format!("{scheme}{}", message.to.e164()))
+            .append_pair("ValidityPeriod", &validity.to_string());
         if has_template {
             // A code is digits, which JSON need not escape.
-            form.text("ContentVariables", &format!(r#"{{"1":"{}"}}"#, message.code.expose()));
+            form.append_pair("ContentVariables", &format!(r#"{{"1":"{}"}}"#, message.code.expose()));
         } else {
-            form.text("Body", &message.text);
+            form.append_pair("Body", &message.text);
         }
         if let Some(callback) = &message.callback {
-            form.status_callback(callback, CallbackKind::Message);
+            form.append_pair("StatusCallback", &CallbackKind::Message.address(callback));
         }
         Ok(self.account.post(&self.url, &mut form))
     }
@@ -111,43 +106,31 @@ impl Provider for MessagesApi {
         }
         let url = self.account.resource(&format!("Messages/{message_id}/Feedback.json"));
         let url = url.map_err(|error| not_tried(NAME, error.to_string()))?;
-        Ok(Some(self.account.post(&url, Form::default().plain("Outcome", "confirmed"))))
+        Ok(Some(self.account.post(&url, form("").append_pair("Outcome", "confirmed"))))
     }
 }
 
-fn beginning_of_texts(sender: &TwilioSender, feedback: bool) -> Result<Form, GatewaySettingsError> {
+fn beginning_of_texts(sender: &TwilioSender, feedback: bool) -> Result<String, GatewaySettingsError> {
     let (field, value) = match sender {
         TwilioSender::Number(number) => ("From", number),
         TwilioSender::MessagingService(sid) => ("MessagingServiceSid", sid),
     };
     check_sender(NAME, SENDER, value)?;
-    let mut form = Form::default();
-    form.text(field, value);
-    add_feedback(&mut form, feedback);
-    Ok(form)
+    Ok(with_feedback(form("").append_pair(field, value).finish(), feedback))
 }
 
 fn beginning_of_whatsapp(sender: &WhatsAppSender, feedback: bool) -> Result<WhatsApp, GatewaySettingsError> {
     let WhatsAppSender { number, content_sid } = sender;
     check_sender(NAME, WHATSAPP_NUMBER, number)?;
-    let mut form = Form::default();
-    form.text("From", &format!("whatsapp:{number}"));
+    let mut fields = form("");
+    fields.append_pair("From", &format!("whatsapp:{number}"));
     if let Some(sid) = content_sid {
         check_id(NAME, WHATSAPP_TEMPLATE, "HX", sid)?;
-        form.text("ContentSid", sid);
+        fields.append_pair("ContentSid", sid);
     }
-    add_feedback(&mut form, feedback);
-    Ok(WhatsApp { form, has_template: content_sid.is_some() })
+    Ok(WhatsApp { fields: with_feedback(fields.finish(), feedback), has_template: content_sid.is_some() })
 }
 
-fn add_feedback(form: &mut Form, feedback: bool) {
-    if feedback {
-        form.plain("ProvideFeedback", true);
-    }
-}
-
-/// Room for the text with half of its characters escaped, and for the other fields.
-fn room_for(message: &OutgoingMessage) -> usize {
-    let callback = message.callback.as_ref().map_or(0, |callback| callback.public_url.len() + 112);
-    2 * message.text.len() + callback + OTHER_FIELDS
+fn with_feedback(fields: String, feedback: bool) -> String {
+    if feedback { form(&fields).append_pair("ProvideFeedback", "true").finish() } else { fields }
 }

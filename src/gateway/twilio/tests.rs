@@ -13,7 +13,7 @@ use secrecy::SecretString;
 
 use crate::clock::ManualClock;
 use crate::domain::{AttemptId, AttemptLogKey, Channel, Code, CodeLength, PhoneNumber, ServiceId, Timestamp};
-use crate::gateway::double::{Double, Reply};
+use crate::gateway::tests::double::{Double, Reply};
 use crate::gateway::{
     Callback, ErrorClass, Gateway as _, OutgoingMessage, TwilioAccount, TwilioMessages, TwilioSender,
     TwilioSettings,

@@ -10,20 +10,19 @@ use reqwest::Request;
 use serde::Deserialize;
 use url::Url;
 
-use super::account::{Account, BASE_URL, Form, VERIFY_SERVICE, check_id};
 use super::codes::{ACCOUNT_REFUSED, CHECKS_USED_UP, NOT_FOUND, created, error_code, refused, unreadable};
-use super::language::of_verify;
+use super::twiml::nearest;
+use super::{Account, BASE_URL, VERIFY_SERVICE, check_id, form};
 use crate::clock::Clock;
-use crate::domain::{Channel, Code, GatewayName, PhoneNumber};
+use crate::domain::{Channel, Code, GatewayName, Locale, PhoneNumber};
 use crate::gateway::client::Answer;
-use crate::gateway::provider::{CodeHolder, HttpProvider, Provider};
+use crate::gateway::provider::{HttpProvider, Provider};
 use crate::gateway::{
     Accepted, GatewayError, GatewaySettingsError, OutgoingMessage, TwilioVerifySettings, Verdict,
 };
 
 const NAME: GatewayName = GatewayName::TwilioVerify;
 
-/// The gateway.
 pub type TwilioVerify = HttpProvider<VerifyApi>;
 
 pub struct VerifyApi {
@@ -33,7 +32,6 @@ pub struct VerifyApi {
 }
 
 impl TwilioVerify {
-    /// Sends nothing.
     pub fn new(settings: &TwilioVerifySettings, clock: Arc<dyn Clock>) -> Result<Self, GatewaySettingsError> {
         let TwilioVerifySettings { account, service_sid } = settings;
         let account = Account::new(NAME, account)?;
@@ -48,6 +46,7 @@ impl TwilioVerify {
 impl Provider for VerifyApi {
     const NAME: GatewayName = NAME;
     const URL_SETTING: &'static str = BASE_URL;
+    const HOLDS_CODES: bool = true;
     const ACCOUNT_REFUSED: &'static [u32] = &ACCOUNT_REFUSED;
 
     fn channels(&self) -> &[Channel] {
@@ -55,11 +54,11 @@ impl Provider for VerifyApi {
     }
 
     fn request(&self, message: &OutgoingMessage) -> Result<Request, GatewayError> {
-        let mut form = Form::default();
+        let mut form = form("");
         // The names of our channels are those of Verify.
-        form.number("To", "", message.to).plain("Channel", message.channel.as_str());
+        form.append_pair("To", &message.to.e164()).append_pair("Channel", message.channel.as_str());
         if let Some(language) = message.locale.and_then(of_verify) {
-            form.plain("Locale", language);
+            form.append_pair("Locale", language);
         }
         Ok(self.account.post(&self.verifications, &mut form))
     }
@@ -68,15 +67,10 @@ impl Provider for VerifyApi {
         created(NAME, answer)
     }
 
-    fn code_holder(&self) -> Option<&dyn CodeHolder> {
-        Some(self)
-    }
-}
-
-impl CodeHolder for VerifyApi {
     fn check_request(&self, to: PhoneNumber, _: Channel, code: &Code) -> Result<Request, GatewayError> {
-        let mut form = Form::default();
-        Ok(self.account.post(&self.checks, form.number("To", "", to).plain("Code", code.expose())))
+        let mut form = form("");
+        form.append_pair("To", &to.e164()).append_pair("Code", code.expose());
+        Ok(self.account.post(&self.checks, &mut form))
     }
 
     /// A wrong code and one that is not live are both answers; everything that cannot be read as one of them leaves
@@ -112,3 +106,20 @@ struct Checked {
     status: String,
     valid: Option<bool>,
 }
+
+/// Languages of Verify's own texts.
+///
+/// Source: the parameter `Locale` in <https://www.twilio.com/docs/verify/api/verification>.
+const VERIFY: &[&str] = &[
+    "af", "ar", "ca", "cs", "da", "de", "el", "en", "en-GB", "es", "fi", "fr", "he", "hi", "hr", "hu", "id",
+    "it", "ja", "ko", "ms", "nb", "nl", "pl", "pt", "pt-BR", "ro", "ru", "sv", "th", "tl", "tr", "vi", "zh",
+    "zh-CN", "zh-HK",
+];
+
+/// The value of Verify's `Locale`, if it has texts in the language.
+fn of_verify(locale: Locale) -> Option<&'static str> {
+    nearest(locale, VERIFY.iter().copied())
+}
+
+#[cfg(test)]
+mod tests;

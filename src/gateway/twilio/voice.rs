@@ -8,10 +8,8 @@ use std::sync::Arc;
 use reqwest::Request;
 use url::Url;
 
-use super::account::{Account, BASE_URL, CALLER, Form, check_sender};
-use super::callbacks::CallbackKind;
 use super::codes::{ACCOUNT_REFUSED, created};
-use super::twiml;
+use super::{Account, BASE_URL, CALLER, CallbackKind, check_sender, form, twiml};
 use crate::clock::Clock;
 use crate::domain::{Channel, GatewayName, Locale};
 use crate::gateway::client::Answer;
@@ -27,27 +25,25 @@ const TWIML_MAX: usize = 4_000;
 
 const RING_SECONDS: (u64, u64) = (1, 600);
 
-/// The gateway.
 pub type TwilioVoice = HttpProvider<VoiceApi>;
 
 pub struct VoiceApi {
     account: Account,
     url: Url,
-    /// What all calls begin with: who calls, and how long it rings.
-    beginning: Form,
+    /// The fields that all calls begin with: who calls, and how long it rings.
+    beginning: String,
     gate: bool,
 }
 
 impl TwilioVoice {
-    /// Makes no call.
     pub fn new(settings: &TwilioVoiceSettings, clock: Arc<dyn Clock>) -> Result<Self, GatewaySettingsError> {
         let TwilioVoiceSettings { account, from, gate, ring_for } = settings;
         let account = Account::new(NAME, account)?;
         let url = account.resource("Calls.json")?;
         check_sender(NAME, CALLER, from)?;
         let (shortest, longest) = RING_SECONDS;
-        let mut beginning = Form::default();
-        beginning.text("From", from).plain("Timeout", ring_for.as_secs().clamp(shortest, longest));
+        let ring_for = ring_for.as_secs().clamp(shortest, longest).to_string();
+        let beginning = form("").append_pair("From", from).append_pair("Timeout", &ring_for).finish();
         let base = account.base.clone();
         Self::of(VoiceApi { account, url, beginning, gate: *gate }, &base, clock)
     }
@@ -71,19 +67,17 @@ impl Provider for VoiceApi {
             );
             return Err(not_tried(NAME, detail));
         }
-        let callback = message.callback.as_ref();
-        let room = 2 * twiml.len() + callback.map_or(0, |callback| callback.public_url.len()) + 200;
-        let mut form = Form::continuing(&self.beginning, room);
-        form.number("To", "", message.to).text("Twiml", &twiml);
+        let mut form = form(&self.beginning);
+        form.append_pair("To", &message.to.e164()).append_pair("Twiml", &twiml);
         if let Some(digits) = &message.send_digits {
-            form.text("SendDigits", digits);
+            form.append_pair("SendDigits", digits);
         }
-        if let Some(callback) = callback {
+        if let Some(callback) = &message.callback {
             // Without names Twilio reports the end only. The event "answered" keeps a
             // workflow from going on while the code is being read.
-            form.status_callback(callback, CallbackKind::Call)
-                .plain("StatusCallbackEvent", "answered")
-                .plain("StatusCallbackEvent", "completed");
+            form.append_pair("StatusCallback", &CallbackKind::Call.address(callback))
+                .append_pair("StatusCallbackEvent", "answered")
+                .append_pair("StatusCallbackEvent", "completed");
         }
         Ok(self.account.post(&self.url, &mut form))
     }
@@ -114,5 +108,5 @@ impl VoiceApi {
 /// put together when it opens.
 fn gate_address(callback: &Callback, locale: Option<Locale>) -> String {
     let locale = locale.map(|locale| format!("&locale={locale}")).unwrap_or_default();
-    format!("{}{}?attempt={}{locale}", callback.public_url, CallbackKind::Gate.path(), callback.attempt)
+    CallbackKind::Gate.address(callback) + &locale
 }

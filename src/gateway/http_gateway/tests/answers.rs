@@ -1,7 +1,7 @@
 //! What answers mean, by the description's rule and by HTTP's.
 
 use super::*;
-use crate::gateway::double::answer;
+use crate::gateway::tests::double::answer;
 
 const SOON: ErrorClass = ErrorClass::Retry { after: None };
 

@@ -1,3 +1,5 @@
+mod signature;
+
 use hmac::{Hmac, KeyInit as _, Mac as _};
 
 use secrecy::SecretString;

@@ -4,11 +4,11 @@ use secrecy::SecretString;
 
 use super::*;
 use crate::domain::GatewayName;
-use crate::gateway::double::{answer, created_body, refusing_url};
-use crate::gateway::twilio::account::{
+use crate::gateway::tests::double::{answer, created_body, refusing_url};
+use crate::gateway::twilio::codes::{CREDENTIALS, SUSPENDED};
+use crate::gateway::twilio::{
     ACCOUNT_SID, AUTH_TOKEN, BASE_URL, CALLER, SENDER, VERIFY_SERVICE, WHATSAPP_NUMBER, WHATSAPP_TEMPLATE,
 };
-use crate::gateway::twilio::codes::{CREDENTIALS, SUSPENDED};
 use crate::gateway::{
     GatewayError, GatewaySettingsError, TwilioVerify, TwilioVerifySettings, TwilioVoice, TwilioVoiceSettings,
     WhatsAppSender,

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::gateway::Accepted;
-use crate::gateway::double::{answer, created_body};
+use crate::gateway::tests::double::{answer, created_body};
 
 #[tokio::test]
 async fn the_request_is_the_one_that_twilio_documents() {

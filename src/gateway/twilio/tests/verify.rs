@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::domain::{GatewayName, Locale};
-use crate::gateway::double::refusing_url;
+use crate::gateway::tests::double::refusing_url;
 use crate::gateway::twilio::codes::CREDENTIALS;
 use crate::gateway::{Accepted, GatewayError, TwilioVerify, TwilioVerifySettings, Verdict};
 

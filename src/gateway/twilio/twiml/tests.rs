@@ -43,6 +43,47 @@ fn hanging_up_says_nothing() {
     assert!(hang_up().contains("<Hangup/>"));
 }
 
+#[test]
+fn a_call_is_held_in_the_nearest_language_that_twilio_speaks() {
+    for (locale, expected) in [
+        ("de", Some("de-DE")),
+        ("de-AT", Some("de-DE")),
+        ("en", Some("en-US")),
+        ("en-GB", Some("en-GB")),
+        ("en-NZ", Some("en-US")),
+        ("es-419", Some("es-ES")),
+        ("es-MX", Some("es-MX")),
+        ("pt-BR", Some("pt-BR")),
+        ("pt", Some("pt-PT")),
+        ("no", Some("nb-NO")),
+        ("nb", Some("nb-NO")),
+        ("zh", Some("zh-CN")),
+        ("zh-Hans-SG", Some("zh-CN")),
+        ("zh-Hant", Some("zh-TW")),
+        ("zh-TW", Some("zh-TW")),
+        ("zh-Hant-HK", Some("zh-HK")),
+        ("el", None),
+        ("tlh", None),
+    ] {
+        assert_eq!(spoken(parsed(locale)), expected, "{locale}");
+    }
+}
+
+#[test]
+fn the_question_is_asked_in_a_language_that_has_a_voice() {
+    assert_eq!(question(None), ("en-US", ENGLISH));
+    assert_eq!(question(Some(parsed("el"))), ("en-US", ENGLISH));
+    assert_eq!(question(Some(parsed("de-AT"))).0, "de-DE");
+    assert!(question(Some(parsed("de-AT"))).1.contains("Taste"));
+}
+
+#[test]
+fn every_listed_language_is_found_by_its_own_name() {
+    for (tag, words) in SPOKEN {
+        assert_eq!(question(Some(parsed(tag))), (*tag, *words));
+    }
+}
+
 /// What is said, and how many pauses there are, as an XML parser sees it.
 fn parts(twiml: &str) -> (Vec<String>, usize) {
     use quick_xml::events::Event;
@@ -59,4 +100,8 @@ fn parts(twiml: &str) -> (Vec<String>, usize) {
             _ => {}
         }
     }
+}
+
+fn parsed(tag: &str) -> Locale {
+    Locale::parse(tag).expect("a language")
 }

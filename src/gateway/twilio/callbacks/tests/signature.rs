@@ -1,6 +1,6 @@
 use secrecy::SecretString;
 
-use super::*;
+use super::super::*;
 
 const URL: &str = "https://mycompany.com";
 const PATH: &str = "/myapp.php?foo=1&bar=2";

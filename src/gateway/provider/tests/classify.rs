@@ -3,7 +3,7 @@ use reqwest::StatusCode;
 use reqwest::header::HeaderValue;
 use serde_json::json;
 
-use super::*;
+use super::super::*;
 use crate::clock::ManualClock;
 use crate::domain::Timestamp;
 

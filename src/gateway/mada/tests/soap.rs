@@ -1,4 +1,4 @@
-use super::*;
+use super::super::*;
 
 #[test]
 fn an_answer_is_read_whatever_prefixes_it_uses() {
