@@ -35,7 +35,7 @@ impl App {
             } else {
                 tracing::info!(
                     inbox,
-                    "messages through the simulator go to the inbox page, the others leave this machine"
+                    "simulator in use: its messages go to the inbox page, all others leave this machine"
                 );
             }
             if !address.ip().is_loopback() {

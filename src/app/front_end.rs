@@ -38,7 +38,7 @@ impl LateBoundVerifier {
     }
 
     fn verifying(&self) -> Result<&Verifying, Refusal> {
-        self.running().map(|running| &running.verifying).ok_or(Refusal::Stopping)
+        self.running().map(|running| &running.verifying).ok_or(Refusal::Starting)
     }
 }
 

@@ -44,7 +44,7 @@ pub fn run(loaded: Loaded) -> ExitCode {
         match tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build() {
             Ok(runtime) => runtime,
             Err(error) => {
-                tracing::error!(%error, "the system gave no threads to run on");
+                tracing::error!(%error, "start failed: no threads");
                 return ExitCode::from(EXIT_START_FAILED);
             }
         };
@@ -96,7 +96,7 @@ async fn look_after_certificate(mut hangup: Signal, certificates: Option<Certifi
                         tracing::error!(%error, "the certificate stays the one that was read before");
                     }
                 }
-                None => tracing::info!("SIGHUP: nothing to read again, for no tls-cert is configured"),
+                None => tracing::info!("SIGHUP: nothing to read again, because no tls-cert is configured"),
             },
             _ = days.tick() => {
                 if let Some(certificates) = &certificates {
@@ -122,7 +122,7 @@ async fn serve(settings: Settings) -> Result<u8, StartError> {
     tokio::select! {
         started = app.start(&settings) => started?,
         signal = signals.next() => {
-            tracing::info!(signal, "stopped before the start was complete");
+            tracing::info!(signal, "stopped during the start");
             return Ok(EXIT_OK);
         }
     }
@@ -130,32 +130,32 @@ async fn serve(settings: Settings) -> Result<u8, StartError> {
 
     let signal = signals.next().await;
     let deadline = settings.bounds.graceful_stop;
-    tracing::info!(signal, deadline_s = deadline.as_secs(), "stopping: finishing what was begun");
+    tracing::info!(signal, deadline_s = deadline.as_secs(), "stopping: requests in progress are finished");
     app.begin_stop();
     let _ = stop_serving.send(());
     let soft = async {
         if let Err(error) = (&mut serving).await {
-            tracing::error!(%error, "the front end did not end well");
+            tracing::error!(%error, "front end failed at shutdown");
         }
         app.finish().await
     };
     let code = tokio::select! {
         finished = tokio::time::timeout(deadline, soft) => match finished {
             Ok(Ok(())) => {
-                tracing::info!("stopped; everything that was begun is finished and on disk");
+                tracing::info!("stopped: every request is finished and on disk");
                 EXIT_OK
             }
             Ok(Err(error)) => {
-                tracing::error!(%error, "stopped; the last checkpoint failed, what was acknowledged since the one before is in the journal");
+                tracing::error!(%error, "stopped: the last checkpoint failed; every answer that was sent is in the journal");
                 EXIT_CUT_SHORT
             }
             Err(_) => {
-                tracing::warn!("stopped at the deadline; requests in progress were cut off");
+                tracing::warn!("stopped at the deadline: requests in progress were cut off");
                 EXIT_CUT_SHORT
             }
         },
         signal = signals.next() => {
-            tracing::warn!(signal, "stopped at once; requests in progress were cut off");
+            tracing::warn!(signal, "stopped at once: requests in progress were cut off");
             EXIT_CUT_SHORT
         }
     };

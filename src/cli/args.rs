@@ -5,66 +5,68 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Parser, Subcommand};
 
 use super::keys::{self, KeysArgs};
-use crate::attempts::StatusFilter;
+use crate::app::control::{TrackerRequest, UnlockRequest};
 use crate::config::Overrides;
 
-/// What `--help` says after the options.
+/// What `--help` says after the options, in lines of at most 80 columns.
 const MORE: &str = "\
-Where settings come from, the first that says something wins:
-  1. these options
-  2. environment variables: any key, as otp-length is ONCEWARD_OTP_LENGTH;
-     TWILIO_*, SINCH_*, MADA_*, HTTP_GATEWAY_* for the providers, HOST and PORT;
-     below them the same in a .env file
+Settings come from these places. The first one that has a value wins:
+  1. the options above
+  2. environment variables: any key, for example ONCEWARD_OTP_LENGTH for
+     otp-length; TWILIO_*, SINCH_*, MADA_*, HTTP_GATEWAY_* for the providers; HOST
+     and PORT; after the environment, the same variables in a .env file
   3. config.json in the working directory, or the file that --config names
   4. the defaults
-Credentials belong into the environment, .env, or a file that <NAME>_FILE names.
-otp-sms-provider names the gateways in their order; without it Twilio sends if it
-is configured, else the simulator runs: codes go to a page on this machine, and no
-message is sent. docs/reference/configuration.md explains every key,
-docs/reference/gateways.md every gateway, docs/reference/cli.md every command, and
-docs/operate how to run a server.
+Put credentials into the environment, into .env, or into a file that <NAME>_FILE
+names. otp-sms-provider names the gateways in the order in which they are tried.
+Without it, Twilio sends if it is configured. Otherwise the simulator runs: it
+shows codes on a page of this machine and sends no message.
+Every key: docs/reference/configuration.md. Every gateway:
+docs/reference/gateways.md. Every command: docs/reference/cli.md. How to run a
+server: docs/operate.
 
 Exit codes:
-  0   stopped as asked, or the check found nothing wrong
-  1   the stop was cut short, by a second signal, the end of graceful-stop or a
-      failed write; what was answered is in the journal
-  64  the command line or the configuration is wrong: every error is printed
-  65  the data is damaged or its key does not fit, or what was to be imported is damaged
-  70  the configuration is right, but the server could not start or gave up, or the
-      command failed
+  0   stopped as asked, or the command succeeded
+  1   the stop was cut short: by a second signal, by the end of graceful-stop, or
+      by a failed write; every answer that was sent is in the journal
+  64  the command line or the configuration is wrong; every error is printed
+  65  the data directory is damaged, its server key is missing or is not the right
+      one, or the file to import is damaged
+  70  the configuration is right, but the server could not start, the server
+      stopped after an error, or the command failed
 
 Examples:
-  onceward                                  serve on localhost:3000 with the simulator
-  onceward --check                          is the configuration right?
-  onceward --print-config                   which value comes from where?
-  onceward tracker --number +14155552671    what became of the messages to it?
-  onceward tracker --status send:unsendable which messages were given up?
-  onceward unlock +14155552671              end a lockout
-  onceward export --out backup.jsonl        write everything into a file
-  onceward import backup.jsonl --data-dir d make a data directory of it
-  onceward check-data                       is every record readable?
-  onceward openapi >openapi.json            describe every route to a program
-  onceward keys create --name shop          an API key for a program that calls the API
+  onceward                                   serve on localhost:3000, simulator
+  onceward --check                           check the configuration
+  onceward --print-config                    print each value and its origin
+  onceward tracker --number +14155552671     list the messages to this number
+  onceward tracker --status send:unsendable  list the messages that were given up
+  onceward unlock +14155552671               end a lockout
+  onceward export --out backup.jsonl         write a backup
+  onceward import backup.jsonl --data-dir d  restore a backup into a new directory
+  onceward check-data                        check every record
+  onceward openapi >openapi.json             describe every route
+  onceward keys create --name shop           create an API key
   onceward --config /etc/onceward.json --data-dir /var/lib/onceward";
 
 /// Phone verification by one-time code: sends codes, checks them, counts exactly.
 #[derive(Debug, Parser)]
-#[command(name = "onceward", version, after_help = MORE, max_term_width = 110, args_override_self = true)]
+#[command(name = "onceward", version, after_help = MORE, term_width = 80, args_override_self = true)]
 #[command(group = ArgGroup::new("instead"))]
 pub struct Args {
     /// Read this file instead of config.json in the working directory.
     #[arg(long, global = true, value_name = "FILE", help_heading = "Settings")]
     pub config: Option<PathBuf>,
 
-    /// Keep the data in this directory; for a command: the server's, and for import the new one [default: data].
+    /// Use this data directory; import creates it [default: data].
     #[arg(long, global = true, value_name = "DIR", help_heading = "Settings")]
     pub data_dir: Option<String>,
 
-    /// Listen on this address; ":3000" means every address of the machine [default: localhost:3000].
+    /// Listen on this address; ":3000" means every address of this machine [default: localhost:3000].
     #[arg(long, value_name = "HOST:PORT", help_heading = "Settings")]
     pub listen: Option<String>,
 
-    /// Log this level and what is more severe: error, warn, info, debug, trace [default: info].
+    /// Log this level and more severe ones: error, warn, info, debug, trace [default: info].
     #[arg(long, value_name = "LEVEL", help_heading = "Settings")]
     pub log_level: Option<String>,
 
@@ -92,64 +94,53 @@ pub struct Args {
 /// What the program does instead of serving.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// List the messages that were sent and what became of them, the newest first.
+    /// List messages and their status, the newest first.
     ///
-    /// Asks the server that runs on the data directory, or reads it when none does. Shows whole numbers.
+    /// Asks the server that runs on the data directory. Without a server, reads the directory. Shows whole numbers.
     Tracker(TrackerArgs),
 
-    /// Write everything as lines of JSON: a backup, or to move to another machine.
+    /// Write every record as a line of JSON, for a backup or a move to another machine.
     ///
-    /// Works while a server runs, and shows one moment of it. Contains whole phone numbers, webhook secrets and the codes of
-    /// test numbers, and no other codes.
+    /// Works while a server runs; the export shows one moment. It contains whole phone numbers, webhook secrets and the codes
+    /// of test numbers, and no other codes.
     Export(ExportArgs),
 
-    /// Make a data directory of an export.
+    /// Create a data directory from an export.
     ///
-    /// Into a directory of its own that no server uses, with the server key that the export was written with.
+    /// The directory must be new. The import needs the server key that the export was written with.
     Import(ImportArgs),
 
-    /// Check that every record in the data directory can be read; list all that are damaged.
+    /// Check that every record in the data directory can be read, and list the damaged ones.
     ///
     /// Changes nothing.
     CheckData(CheckDataArgs),
 
-    /// Make, list and revoke API keys; make a new auth token for the account.
+    /// Create, list and revoke API keys; make a new auth token for the account.
     ///
-    /// Through the server that runs on the data directory, or on the directory itself when none does.
+    /// Asks the server that runs on the data directory. Without a server, changes the directory.
     #[command(after_help = keys::MORE)]
     Keys(KeysArgs),
 
-    /// End a number's lockout, and clear what was counted of it: wrong codes, waits, the code that is out.
+    /// End a number's lockout, and clear its wrong codes, its waits and its outstanding code.
     ///
-    /// For an operator who knows that it is the number's owner who asks. Needs the server to run on the data directory.
-    Unlock(UnlockArgs),
+    /// Do this only if you know that the owner of the number asks. The server must run on the data directory.
+    Unlock(UnlockRequest),
 
-    /// Print the description of every route that the server gives at /openapi.json.
+    /// Print the description of every route, as the server answers it at /openapi.json.
     Openapi,
 }
 
 #[derive(Debug, clap::Args)]
-pub struct UnlockArgs {
-    /// The number, such as +14155552671.
-    #[arg(value_name = "NUMBER")]
-    pub number: String,
-
-    /// In this service: its id (VA...), its name in config.json, its friendly name.
-    #[arg(long, value_name = "NAME|VA..", default_value = "default")]
-    pub service: String,
-}
-
-#[derive(Debug, clap::Args)]
 pub struct ExportArgs {
-    /// Write to this file, which only you can read, once all of it is there; "-" is standard output.
+    /// Write to this file, which only you can read and which appears when it is complete; "-" is standard output.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
 
-    /// Say nothing while it goes on, nor at the end.
+    /// Print no progress and no summary.
     #[arg(long, short)]
     pub quiet: bool,
 
-    /// Say at the end what was exported as a line of JSON.
+    /// Print the summary as a line of JSON.
     #[arg(long)]
     pub json: bool,
 }
@@ -164,57 +155,38 @@ pub struct ImportArgs {
     #[arg(long, value_name = "FILE")]
     pub key_file: Option<PathBuf>,
 
-    /// Leave out outstanding codes and what is still to be sent; the server key may be another one then.
+    /// Leave out outstanding codes and messages that are still to be sent. The server key may then be another one.
     #[arg(long)]
     pub drop_codes: bool,
 
-    /// Say nothing while it goes on, nor at the end.
+    /// Print no progress and no summary.
     #[arg(long, short)]
     pub quiet: bool,
 
-    /// Say at the end what was imported as a line of JSON.
+    /// Print the summary as a line of JSON.
     #[arg(long)]
     pub json: bool,
 }
 
 #[derive(Debug, clap::Args)]
 pub struct CheckDataArgs {
-    /// Say nothing while it goes on.
+    /// Print no progress.
     #[arg(long, short)]
     pub quiet: bool,
 
-    /// Print what was found as one JSON object.
+    /// Print the findings as one JSON object.
     #[arg(long)]
     pub json: bool,
 }
 
 #[derive(Debug, clap::Args)]
 pub struct TrackerArgs {
-    /// Only those to this number.
-    #[arg(long, value_name = "NUMBER")]
-    pub number: Option<String>,
-
-    /// Only those with this status, in any column ("sent") or in one ("send:sent", "verify:success",
-    /// "receipt:delivered").
-    #[arg(long, value_name = "STATUS", value_parser = status)]
-    pub status: Option<StatusFilter>,
-
-    /// At most so many.
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least_one)]
-    pub limit: usize,
+    #[command(flatten)]
+    pub request: TrackerRequest,
 
     /// Print one JSON object a line.
     #[arg(long)]
     pub json: bool,
-}
-
-fn at_least_one(text: &str) -> Result<usize, String> {
-    let number = text.parse().ok().filter(|number| *number > 0);
-    number.ok_or_else(|| "it must be a whole number from 1".to_owned())
-}
-
-fn status(text: &str) -> Result<StatusFilter, String> {
-    StatusFilter::parse(text).ok_or_else(|| format!("no such status; there are {}", StatusFilter::accepted()))
 }
 
 impl Args {

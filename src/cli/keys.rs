@@ -1,101 +1,44 @@
 //! `onceward keys`: API keys, and the account's auth token. Through the server that runs on the data directory, or on the
 //! directory itself when none does.
 
-use clap::{Args, Subcommand};
+use clap::Args;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{Answer, CommandError, json_line, or_dash, read, table};
+use super::{Answer, CommandError, first, json_line, or_dash, read, table};
 use crate::app::control::{KeyLine, KeysRequest, Request, RootLine, ask};
 use crate::config::KeysSettings;
 use crate::node::Offline;
 
-/// What `onceward keys --help` says after the commands.
+/// What `onceward keys --help` says after the commands, in lines of at most 80 columns.
 pub const MORE: &str = "\
-A caller shows a key by HTTP Basic authentication: the id (SK...) is the user name, the secret the password. Twilio's
-client libraries take both in the place of an API key. The secret is shown once, when the key is made; only its hash is
-kept. To change a key: make a second one, give it to the program, revoke the first. docs/operate/keys.md says more.
+A caller authenticates by HTTP Basic: the id of the key (SK...) is the user name,
+the secret is the password. Twilio's client libraries accept both as an API key.
+The command shows the secret once. The server keeps only its hash. To replace a
+key: create a second one, give it to the program, then revoke the first.
+More: docs/operate/keys.md.
 
 Examples:
-  onceward keys create --service shop --name \"web shop\"   to send and check codes of one service
-  onceward keys create --scope admin --scope verify       to change services too, of all of them
+  onceward keys create --service shop --name \"web shop\"
+                            send and check codes of one service
+  onceward keys create --scope admin --scope verify
+                            change services too, for all services
   onceward keys list
   onceward keys revoke SK0123456789abcdef0123456789abcdef
-  onceward keys root --new                                a new auth token, when the old one is lost";
+  onceward keys root --new  a new auth token, if the old one is lost";
 
-/// Which of them.
 #[derive(Debug, Args)]
 pub struct KeysArgs {
     #[command(subcommand)]
-    what: KeysCommand,
+    request: KeysRequest,
+
+    /// Print one JSON object a line.
+    #[arg(long, global = true)]
+    json: bool,
 }
 
-#[derive(Debug, Subcommand)]
-enum KeysCommand {
-    /// Make a key, and show its secret, once.
-    Create {
-        /// For this service only: its id (VA...), its name in config.json, its friendly name, or "default". Without it, for
-        /// all services.
-        #[arg(long, value_name = "NAME|VA..")]
-        service: Option<String>,
-
-        /// What for: verify (send and check codes), admin (change services). May be given several times.
-        #[arg(long, value_name = "SCOPE", default_values_t = ["verify".to_owned()], value_delimiter = ',', value_parser = ["verify", "admin"])]
-        scope: Vec<String>,
-
-        /// What you call it, such as the program that will have it.
-        #[arg(long, value_name = "TEXT")]
-        name: Option<String>,
-
-        /// Print one JSON object.
-        #[arg(long)]
-        json: bool,
-    },
-
-    /// List keys, the newest first, without their secrets.
-    List {
-        /// Only those for this service.
-        #[arg(long, value_name = "NAME|VA..")]
-        service: Option<String>,
-
-        /// Print one JSON object a line.
-        #[arg(long)]
-        json: bool,
-    },
-
-    /// Refuse a key from now on.
-    Revoke {
-        /// Its id.
-        #[arg(value_name = "SK..")]
-        sid: String,
-
-        /// Print the key as one JSON object.
-        #[arg(long)]
-        json: bool,
-    },
-
-    /// Make a new auth token for the account, and show it, once. The old one is refused from then on.
-    Root {
-        /// Yes, a new one.
-        #[arg(long, required = true)]
-        new: bool,
-
-        /// Print one JSON object.
-        #[arg(long)]
-        json: bool,
-    },
-}
-
-pub fn run(args: KeysArgs, settings: KeysSettings) -> Result<Answer, CommandError> {
-    let (request, json) = match args.what {
-        KeysCommand::Create { service, scope, name, json } => {
-            (KeysRequest::Create { service, scopes: scope, name }, json)
-        }
-        KeysCommand::List { service, json } => (KeysRequest::List { service }, json),
-        KeysCommand::Revoke { sid, json } => (KeysRequest::Revoke { sid }, json),
-        KeysCommand::Root { new: _, json } => (KeysRequest::NewRoot, json),
-    };
+pub fn run(KeysArgs { request, json }: KeysArgs, settings: KeysSettings) -> Result<Answer, CommandError> {
     let lines = match ask(&settings.storage.data_dir, &Request::Keys(request.clone())) {
         Ok(lines) => lines,
         Err(error) if error.has_no_socket() => offline(settings, request.clone())?,
@@ -146,10 +89,6 @@ fn offline(settings: KeysSettings, request: KeysRequest) -> Result<Vec<Value>, C
         offline.close().await?;
         answer
     })
-}
-
-fn first<T: DeserializeOwned>(lines: Vec<Value>) -> Result<T, CommandError> {
-    Ok(serde_json::from_value(lines.into_iter().next().unwrap_or_default())?)
 }
 
 /// One object a line, with its members in the order of their meaning.

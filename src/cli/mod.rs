@@ -182,8 +182,8 @@ fn run(arguments: impl Iterator<Item = OsString>, process: Process) -> Outcome {
 fn answer(command: Command, sources: &Sources) -> Result<Answer, CommandError> {
     let storage = || config::load_storage(sources);
     match command {
-        Command::Tracker(args) => tracker::tracker(&args, &storage()?),
-        Command::Unlock(args) => tracker::unlock(&args, &storage()?),
+        Command::Tracker(args) => tracker::tracker(args, &storage()?),
+        Command::Unlock(request) => tracker::unlock(request, &storage()?),
         Command::Export(args) => transfer::export(&args, &storage()?),
         Command::Import(args) => transfer::import(&args, &storage()?),
         Command::CheckData(args) => check_data::run(&args, &storage()?),
@@ -247,6 +247,10 @@ fn or_dash(text: Option<String>) -> String {
 
 fn read<T: DeserializeOwned>(lines: Vec<serde_json::Value>) -> Result<Vec<T>, CommandError> {
     Ok(lines.into_iter().map(serde_json::from_value).collect::<Result<_, _>>()?)
+}
+
+fn first<T: DeserializeOwned>(lines: Vec<serde_json::Value>) -> Result<T, CommandError> {
+    Ok(serde_json::from_value(lines.into_iter().next().unwrap_or_default())?)
 }
 
 /// A value as a line of JSON.

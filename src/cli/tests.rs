@@ -66,7 +66,7 @@ fn help_says_what_a_newcomer_asks() {
         "import",
         "check-data",
         "--version",
-        "Where settings come from",
+        "Settings come from",
         "Exit codes",
         "\n  0 ",
         "\n  1 ",
@@ -76,6 +76,19 @@ fn help_says_what_a_newcomer_asks() {
         "Examples",
     ] {
         assert!(ran.out.contains(part), "no {part:?} in:\n{}", ran.out);
+    }
+}
+
+#[test]
+fn no_help_is_wider_than_a_terminal_of_80_columns() {
+    let commands = ["tracker", "export", "import", "check-data", "keys", "unlock", "openapi"];
+    let of_keys = ["create", "list", "revoke", "root"].map(|of_keys| vec!["keys", of_keys, "--help"]);
+    let of_commands = commands.map(|command| vec![command, "--help"]);
+    for arguments in [vec!["--help"], vec!["-h"]].into_iter().chain(of_commands).chain(of_keys) {
+        let ran = World::empty().runs(&arguments);
+        assert_eq!((ran.exit, ran.err.as_str()), (Some(0), ""), "{arguments:?}");
+        let wide: Vec<_> = ran.out.lines().filter(|line| line.chars().count() > 80).collect();
+        assert_eq!(wide, <[&str; 0]>::default(), "{arguments:?}");
     }
 }
 

@@ -1,26 +1,30 @@
 //! `onceward tracker` and `onceward unlock`: what became of messages, and the end of a lockout.
 //!
 //! Both ask the server that runs on the data directory. Without a server the tracker reads the directory, as an export
-//! does; a lockout cannot be ended then, for only the server can change what is counted of a number.
+//! does. A lockout cannot be ended then: only the server can change the counts of a number.
 
-use super::args::{TrackerArgs, UnlockArgs};
+use super::args::TrackerArgs;
 use super::source::{Progress, Source};
-use super::{Answer, CommandError, json_line, or_dash, read, table};
+use super::{Answer, CommandError, first, json_line, or_dash, read, table};
 use crate::app::control::{ControlError, Request, SendLine, TrackerRequest, UnlockRequest, ask};
 use crate::attempts::{AttemptLog, Listing};
 use crate::config::StorageSettings;
 use crate::domain::{AttemptLogKey, PhoneNumber};
 use crate::shard::{self, Record};
+use crate::verify::Cleared;
 
-pub fn tracker(args: &TrackerArgs, settings: &StorageSettings) -> Result<Answer, CommandError> {
-    let parse = |text: &String| {
-        PhoneNumber::parse(text, settings.default_region)
-            .map(PhoneNumber::e164)
-            .map_err(|error| CommandError::Usage(format!("--number {text}: {error}")))
-    };
-    let number = args.number.as_ref().map(parse).transpose()?;
-    let status = args.status.map(|status| status.to_string());
-    list(settings, &TrackerRequest { number, status, limit: args.limit }, args.json)
+pub fn tracker(args: TrackerArgs, settings: &StorageSettings) -> Result<Answer, CommandError> {
+    let TrackerArgs { mut request, json } = args;
+    if let Some(number) = &mut request.number {
+        *number = e164(number, "--number ", settings)?;
+    }
+    list(settings, &request, json)
+}
+
+fn e164(text: &str, argument: &str, settings: &StorageSettings) -> Result<String, CommandError> {
+    PhoneNumber::parse(text, settings.default_region)
+        .map(PhoneNumber::e164)
+        .map_err(|error| CommandError::Usage(format!("{argument}{text}: {error}")))
 }
 
 fn list(settings: &StorageSettings, request: &TrackerRequest, json: bool) -> Result<Answer, CommandError> {
@@ -79,21 +83,32 @@ fn cells(line: SendLine) -> [String; HEADINGS.len()] {
     ]
 }
 
-pub fn unlock(args: &UnlockArgs, settings: &StorageSettings) -> Result<Answer, CommandError> {
-    let UnlockArgs { number, service } = args;
-    let number = PhoneNumber::parse(number, settings.default_region)
-        .map_err(|error| CommandError::Usage(format!("{number}: {error}")))?
-        .e164();
-    let request = UnlockRequest { number: number.clone(), service: service.clone() };
-    match ask(&settings.data_dir, &Request::Unlock(request)) {
-        Ok(_) => Ok(Answer::of(format!(
-            "{number} may be verified in the service {service} again; a code that was out is void\n"
-        ))),
-        Err(error @ ControlError::NoServer(_)) => Err(CommandError::Failed(format!(
-            "{error}; start the server first: only it can change what is counted of a number"
-        ))),
-        Err(error) => Err(error.into()),
-    }
+pub fn unlock(request: UnlockRequest, settings: &StorageSettings) -> Result<Answer, CommandError> {
+    let number = e164(&request.number, "", settings)?;
+    let service = request.service.clone();
+    let request = UnlockRequest { number: number.clone(), ..request };
+    let cleared = match ask(&settings.data_dir, &Request::Unlock(request)) {
+        Ok(lines) => first(lines)?,
+        Err(error @ ControlError::NoServer(_)) => {
+            return Err(CommandError::Failed(format!(
+                "{error}; start the server first: only it can change the counts of a number"
+            )));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    Ok(Answer::of(match cleared {
+        Cleared::Locked => {
+            format!("{number} is unlocked in the service {service}; an outstanding code is void\n")
+        }
+        Cleared::NotLocked => format!(
+            "{number} was not locked in the service {service}; its wrong codes are cleared, and an outstanding code is void\n"
+        ),
+        Cleared::Unknown => {
+            format!(
+                "{number} is unknown in the service {service}: it has no lockout, and nothing was changed\n"
+            )
+        }
+    }))
 }
 
 #[cfg(test)]

@@ -302,7 +302,7 @@ fn key(
     let key = load_or_create(data_dir, key_file)?;
     if base16ct::lower::encode_string(&key_fingerprint(&key)) != header.key && !drop_codes {
         return Err(CommandError::Failed(format!(
-            "the export was written with another server key, so none of its codes could be checked; put the server.key \
+            "the export was written with another server key, and none of its codes could be checked; put the server.key \
              that it was written with into {shown}, {OR_ELSE}"
         )));
     }

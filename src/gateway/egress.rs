@@ -63,15 +63,8 @@ impl EgressPolicy {
 /// when they are first needed.
 pub struct EgressClients {
     policy: EgressPolicy,
-    clients: Mutex<HashMap<Way, Arc<HttpClient>>>,
-}
-
-/// Which client a URL needs. The environment names at most one proxy.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Way {
-    Plain,
-    Tls,
-    Proxy,
+    /// By whether the URL is `https`, and whether a proxy is used. The environment names at most one.
+    clients: Mutex<HashMap<(bool, bool), Arc<HttpClient>>>,
 }
 
 impl EgressClients {
@@ -93,16 +86,12 @@ impl EgressClients {
 
     fn client_to(&self, url: &Url) -> Result<Arc<HttpClient>, ClientError> {
         let proxy = proxy_to(url)?;
-        let way = match (&proxy, url.scheme()) {
-            (Some(_), _) => Way::Proxy,
-            (None, "https") => Way::Tls,
-            (None, _) => Way::Plain,
-        };
+        let way = (url.scheme() == "https", proxy.is_some());
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = clients.get(&way) {
             return Ok(Arc::clone(client));
         }
-        let tls = if way == Way::Plain { trusting_none()? } else { trusting_the_platform()? };
+        let tls = if way.0 { trusting_the_platform()? } else { trusting_none()? };
         let client = Arc::new(HttpClient::new(tls, proxy.as_ref(), self.policy)?);
         clients.insert(way, Arc::clone(&client));
         Ok(client)

@@ -71,7 +71,7 @@ impl Provider for MadaApi {
         Ok(request(Method::POST, self.url.clone(), &self.headers, envelope))
     }
 
-    /// SOAP 1.1 sends faults with HTTP 500, so a fault is looked at first: one that blames the request says that
+    /// SOAP 1.1 sends faults with HTTP 500. Therefore a fault is looked at first: one that blames the request says that
     /// nothing was done. A command status counts only in a success of HTTP.
     fn classify(&self, answer: &Answer) -> Result<Accepted, GatewayError> {
         let status = answer.status.as_u16();
@@ -138,7 +138,7 @@ const SOON: ErrorClass = Retry { after: None };
 
 /// What Mada's `commandStatus` means. The numbers are SMPP's (3.4, 5.1.3), with some of Mada's own from 88 on.
 ///
-/// A full queue and a temporary error can be those of one recipient, so they do not count against the gateway.
+/// A full queue and a temporary error can be those of one recipient; they do not count against the gateway.
 #[rustfmt::skip]
 const COMMAND_STATUSES: &CodeTable = &[
     (1, Classification::of_this_message(Configuration), "the message is too long; shorten otp-message"),

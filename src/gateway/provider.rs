@@ -50,8 +50,8 @@ pub trait Provider: Send + Sync + 'static {
     }
 
     /// The request that reports a message as having led to a verified number.
-    fn confirmation(&self, _message_id: &str) -> Result<Option<Request>, GatewayError> {
-        Ok(None)
+    fn confirmation(&self, _message_id: &str) -> Result<Request, GatewayError> {
+        Err(not_tried(Self::NAME, "takes no confirmations".to_owned()))
     }
 
     /// The request that asks about a code; only of a provider that holds the codes, as the next.
@@ -135,7 +135,10 @@ impl<P: Provider> Gateway for HttpProvider<P> {
 
     fn confirm<'a>(&'a self, message_id: &'a str) -> BoxFuture<'a, Result<(), GatewayError>> {
         Box::pin(async move {
-            let Some(request) = self.provider.confirmation(message_id)? else { return Ok(()) };
+            if !self.provider.wants_confirmation() {
+                return Ok(());
+            }
+            let request = self.provider.confirmation(message_id)?;
             let classify = |answer: &Answer| {
                 if answer.status.is_success() { Ok(()) } else { self.provider.classify(answer).map(drop) }
             };

@@ -190,7 +190,7 @@ pub(super) fn provider_url(
     Ok(url)
 }
 
-/// An address that paths are added to, so without a query. Slashes at its end do not count.
+/// An address that paths are added to; it has no query. Slashes at its end do not count.
 pub(super) fn base_url(gateway: GatewayName, setting: &str, text: &str) -> Result<Url, GatewaySettingsError> {
     let url = provider_url(gateway, setting, text.trim_end_matches('/'))?;
     if url.query().is_some() {

@@ -81,7 +81,7 @@ impl Simulator {
     }
 
     fn inbox(&self) -> MutexGuard<'_, Inbox> {
-        // Every change is complete before the lock opens, so a panic elsewhere spoils nothing.
+        // Every change is complete before the lock opens; a panic elsewhere spoils nothing.
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

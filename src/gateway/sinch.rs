@@ -1,7 +1,7 @@
 //! Sinch Verification: `POST {verification_url}`, and `PUT {verification_url}/number/{number}` to check.
 //!
 //! Source: <https://developers.sinch.com/docs/verification/api-reference/verification/>. Sinch makes the code, words
-//! the message and holds the code, so a message's `text` and `code` stay unused.
+//! the message and holds the code. A message's `text` and `code` stay unused.
 
 use std::sync::Arc;
 
@@ -187,7 +187,7 @@ const SOON: ErrorClass = Retry { after: None };
 /// What Sinch's error codes mean. Source: <https://developers.sinch.com/docs/verification/api-reference/errors>. The
 /// words are ours; Sinch's own message can contain the number.
 ///
-/// Of what we post only the number differs from message to message, so a parameter that is not valid is the number.
+/// Of what we post only the number differs from message to message. Therefore a parameter that is not valid is the number.
 /// The limit per number (42901) is not about the gateway: any caller can reach it.
 #[rustfmt::skip]
 const CODES: &CodeTable = &[

@@ -83,6 +83,7 @@ impl Problem {
             Self::Refused(Refusal::StoreUnavailable) => {
                 (REFUSED, "The request could not be stored safely. Try again shortly.")
             }
+            Self::Refused(Refusal::Starting) => (REFUSED, "The server is starting. Try again shortly."),
             Self::Refused(Refusal::Stopping) => {
                 (REFUSED, "The server is stopping or restarting. Try again shortly.")
             }

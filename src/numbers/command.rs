@@ -58,12 +58,22 @@ impl NumberDeps {
         shards: &Shards,
         key: NumberKey,
     ) -> Result<Option<Verification>, Refusal> {
+        self.read(shards, key, |state, now| state.verification().filter(|v| v.is_active(now))).await
+    }
+
+    /// Reads the state of a number. An error means that the shard restarts.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        shards: &Shards,
+        key: NumberKey,
+        of: impl FnOnce(NumberState, Timestamp) -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
         let policy = self.policies.of(key.service);
         let subject = self.subject(&key);
         let record = RecordKey { slot: subject.slot, kind: NumberState::KIND, id: subject.id };
         let read = move |tables: &Tables, now| {
-            let state = tables.get::<NumberState>(&record, now)?;
-            state.at(&policy, now).verification().filter(|v| v.is_active(now))
+            let state = tables.get::<NumberState>(&record, now).unwrap_or(NumberState::Fresh);
+            of(state.at(&policy, now), now)
         };
         shards.router().read(subject.slot, read).await
     }

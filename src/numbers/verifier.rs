@@ -20,7 +20,7 @@ use crate::attempts::{Attempts, ReceiptOutcome};
 use crate::config::Bounds;
 use crate::delivery::Delivery;
 use crate::domain::{AttemptLogKey, Channel, Code, PhoneNumber, ServerKey, ServiceId};
-use crate::engine::{CheckOutcome, Ending, SendOptions, SlotHash, VerificationName};
+use crate::engine::{CheckOutcome, Ending, NumberState, SendOptions, SlotHash, VerificationName};
 use crate::gateway::Receipt;
 use crate::shard::{Refusal, Shards};
 use crate::template::MessageStyle;
@@ -221,6 +221,14 @@ impl Verifier {
         let policy = self.deps.policies.of(service);
         let verification = self.deps.verification(&self.shards, NumberKey { service, number }).await?;
         Ok(verification.map(|v| VerificationSummary::from_verification(&v, &policy)))
+    }
+
+    /// The state of a number now.
+    ///
+    /// # Errors
+    /// [`Refusal::Stopping`] while the number's shard restarts.
+    pub async fn state(&self, service: ServiceId, number: PhoneNumber) -> Result<NumberState, Refusal> {
+        self.deps.read(&self.shards, NumberKey { service, number }, |state, _| state).await
     }
 
     /// The live code of a verification and the rest of its life, for a voice call that reads it again when it is answered.

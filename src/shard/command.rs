@@ -98,6 +98,9 @@ pub enum Refusal {
     /// The decision could not be made durable.
     #[error("the store is not available")]
     StoreUnavailable,
+    /// The store is still being loaded.
+    #[error("the server is starting")]
+    Starting,
     /// The server is stopping, or the shard that owns the subject is being restored.
     #[error("the server is stopping or restarting")]
     Stopping,

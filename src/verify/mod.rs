@@ -8,7 +8,7 @@ mod serve;
 mod view;
 
 pub use request::{AttemptQuery, Begin, CheckCode, Ending, Target};
-pub use serve::{CurrentRules, Verifying, VerifyingDeps};
+pub use serve::{Cleared, CurrentRules, Verifying, VerifyingDeps};
 pub use view::{Attempt, AttemptPage, Refused, SendAttempt, Status, Summary, Verification};
 
 use futures_util::future::BoxFuture;

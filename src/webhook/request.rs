@@ -61,7 +61,7 @@ pub(super) fn body(account: Sid, service: Sid, event: &Event) -> Bytes {
             tags: &about.tags,
         },
     };
-    // Its keys are texts, so it has a form as JSON.
+    // Its keys are texts; it always has a form as JSON.
     serde_json::to_vec(&payload).unwrap_or_default().into()
 }
 

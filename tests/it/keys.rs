@@ -35,6 +35,10 @@ async fn keys_are_made_listed_and_revoked_while_a_server_runs() {
     let finished = server.ended().await;
     assert_eq!(finished.status.code(), Some(0), "{}", finished.output);
     assert!(!finished.output.contains(secret));
+    for (event, key) in [("API key created", &shop), ("API key created", &all), ("API key revoked", &shop)] {
+        let is_logged = |line: &Value| line["message"] == event && line["key"] == key["sid"];
+        assert!(events(&finished).any(|line| is_logged(&line)), "{event}: {}", finished.output);
+    }
 
     let later = lines(&setup, &["keys", "list", "--json"]).await;
     assert_eq!(sids(&later), sids(&listed), "without a server too");

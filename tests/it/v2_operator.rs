@@ -22,9 +22,15 @@ async fn an_operator_unlocks_a_number_of_the_compatible_routes() {
     world.verify(&number, &code).await.expects(locked(&number, 30));
     let done = world.setup.command(["unlock", &number, "--data-dir", "data"]).await;
     assert_eq!(done.status.code(), Some(0), "{}", done.output);
+    assert!(done.output.contains("is unlocked"), "{}", done.output);
+    let again = world.setup.command(["unlock", &number, "--data-dir", "data"]).await;
+    assert!(again.output.contains("is unknown in the service default"), "{}", again.output);
     world.verify(&number, &code).await.expects(incorrect(&number, 5));
     world.send(&number).await.expects(sent(&number, 5));
     world.verify(&number, &world.twilio.code_for(&number)).await.expects(verified(&number));
+    world.send(&number).await.expects(sent(&number, 5));
+    let done = world.setup.command(["unlock", &number, "--data-dir", "data"]).await;
+    assert!(done.output.contains("was not locked in the service default"), "{}", done.output);
 }
 
 #[tokio::test]

@@ -1,28 +1,48 @@
 //! Requests about API keys, and their answers.
 
+use clap::{Arg, ArgAction, Subcommand};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{ServiceId, Sid, SidKind, Timestamp};
 use crate::registry::{ApiKey, KeyOptions, Registry, RegistryError, Scope, Scopes};
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// What `onceward keys` asks, as it is written on the command line and sent over the socket. Answered with [`KeyLine`]s or
+/// a [`RootLine`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Subcommand)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum KeysRequest {
-    /// Make a key. Answered with a [`KeyLine`] that has the secret.
+    /// Create a key, and show its secret once.
     Create {
-        /// Sid or name; all services without it.
+        /// For this service only: its id (VA...), its name in config.json, its friendly name, or "default". Without it, for
+        /// all services.
+        #[arg(long, value_name = "NAME|VA..")]
         service: Option<String>,
+
+        /// What the key allows: verify (send and check codes), admin (change services). May be given several times.
+        #[arg(long = "scope", value_name = "SCOPE", default_values_t = ["verify".to_owned()], value_delimiter = ',', value_parser = ["verify", "admin"])]
         scopes: Vec<String>,
+
+        /// A name for the key, such as the program that will use it.
+        #[arg(long, value_name = "TEXT")]
         name: Option<String>,
     },
-    /// List keys, the newest first. Answered with one [`KeyLine`] for each.
+
+    /// List keys, the newest first, without their secrets.
     List {
-        /// Sid or name; all services without it.
+        /// Only the keys of this service.
+        #[arg(long, value_name = "NAME|VA..")]
         service: Option<String>,
     },
-    /// From now on this key is refused. Answered with its [`KeyLine`].
-    Revoke { sid: String },
-    /// Make a new auth token for the account. Answered with a [`RootLine`].
+
+    /// Revoke a key: from now on the server refuses it.
+    Revoke {
+        /// The id of the key.
+        #[arg(value_name = "SK..")]
+        sid: String,
+    },
+
+    /// Make a new auth token for the account, and show it once. The server refuses the old one from then on.
+    #[command(name = "root", arg(Arg::new("new").long("new").required(true).action(ArgAction::SetTrue).help("Confirm that you want a new one")))]
     NewRoot,
 }
 
@@ -44,6 +64,14 @@ pub struct KeyLine {
     pub secret: Option<String>,
 }
 
+impl KeyLine {
+    fn log(&self, event: &str) {
+        let Self { sid, name, scopes, .. } = self;
+        let service = self.service_name.as_deref().or(self.service_sid.as_deref()).unwrap_or("all");
+        tracing::info!(key = sid, name, service, scopes = scopes.join(","), "{event}");
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RootLine {
     pub account_sid: String,
@@ -51,17 +79,7 @@ pub struct RootLine {
 }
 
 impl KeysRequest {
-    /// What it changes, for the log; `None` when it only looks.
-    pub(super) const fn changes(&self) -> Option<&'static str> {
-        match self {
-            Self::Create { .. } => Some("an API key was made"),
-            Self::Revoke { .. } => Some("an API key was revoked"),
-            Self::NewRoot => Some("the account has a new auth token"),
-            Self::List { .. } => None,
-        }
-    }
-
-    /// Returns the lines of the answer, or the reason in words for a person.
+    /// Returns the lines of the answer, or the reason in words for a person. Logs what it changes.
     pub async fn carry_out(self, registry: &Registry) -> Result<Vec<serde_json::Value>, String> {
         let lines = match self {
             Self::Create { service, scopes, name } => {
@@ -71,7 +89,9 @@ impl KeysRequest {
                 let made = registry.create_key(KeyOptions { service, scopes, name }).await;
                 let made = made.map_err(|error| words(&error))?;
                 let secret = Some(made.secret.expose().to_owned());
-                vec![serde_json::to_value(KeyLine { secret, ..line(registry, &made.key) })]
+                let key = KeyLine { secret, ..line(registry, &made.key) };
+                key.log("API key created");
+                vec![serde_json::to_value(key)]
             }
             Self::List { service } => {
                 let service = service_of(registry, service)?;
@@ -80,10 +100,13 @@ impl KeysRequest {
             Self::Revoke { sid } => {
                 let sid = Sid::parse(SidKind::ApiKey, &sid).ok_or("a key is named by its id, SK...")?;
                 let revoked = registry.revoke_key(sid).await.map_err(|error| words(&error))?;
-                vec![serde_json::to_value(line(registry, &revoked))]
+                let key = line(registry, &revoked);
+                key.log("API key revoked");
+                vec![serde_json::to_value(key)]
             }
             Self::NewRoot => {
                 let made = registry.new_root().await.map_err(|error| words(&error))?;
+                tracing::info!(account = %made.sid, "auth token replaced");
                 let line = RootLine {
                     account_sid: made.sid.to_string(),
                     auth_token: made.token.expose().to_owned(),

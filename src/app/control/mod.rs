@@ -1,26 +1,24 @@
 //! The control socket: how the program on the command line asks the one that serves.
 //!
-//! Only one process may have the data directory open, so the command line asks a running server. The server listens on
+//! Only one process may have the data directory open. Therefore the command line asks a running server. The server listens on
 //! a Unix domain socket in the data directory, which only its own user may open. A request is one line of JSON; the
 //! answer is lines of JSON, and a last one that says that it is complete or what went wrong.
+
+#![expect(missing_docs, reason = "a name that says all needs no comment")]
 
 mod client;
 mod keys;
 mod server;
-#[cfg(test)]
-mod tests;
 mod wire;
 
 use std::os::unix::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::attempts::Attempts;
-use crate::domain::{PhoneNumber, ServiceId};
 use crate::registry::Registry;
 use crate::store::Store;
 use crate::verify::Verifying;
@@ -28,7 +26,7 @@ use crate::verify::Verifying;
 pub(crate) use client::{ask, ask_copy};
 pub(crate) use keys::{KeyLine, KeysRequest, RootLine};
 pub use server::ControlSocket;
-pub(crate) use wire::{ControlError, CopyNews, Operator, TrackerRequest, UnlockRequest};
+pub(crate) use wire::{ControlError, CopyNews, TrackerRequest, UnlockRequest};
 pub use wire::{Request, SendLine};
 
 /// The socket's name in the data directory.
@@ -50,8 +48,7 @@ pub struct Control {
 }
 
 impl Control {
-    /// Answers questions from the command line; `None` where that cannot be, which is no reason not to
-    /// serve.
+    /// Answers requests from the command line. `None` without a socket; the server can run without one.
     pub fn start(
         data_dir: &Path,
         attempts: &Attempts,
@@ -61,10 +58,10 @@ impl Control {
     ) -> Option<Self> {
         let socket = ControlSocket::bind(data_dir)
             .inspect_err(|error| {
-                tracing::warn!(%error, "the command line cannot ask this server, `onceward tracker` for one");
+                tracing::warn!(%error, "control socket not open: commands such as `onceward tracker` cannot reach this server");
             })
             .ok()?
-            .for_operators(Arc::new(OperatorCommands(verifying.clone())));
+            .for_operators(verifying.clone());
         let (stop, stopped) = oneshot::channel();
         let until = async {
             // Also when the other end is gone.
@@ -84,15 +81,5 @@ impl Control {
     }
 }
 
-/// Carries out the commands of operators.
-struct OperatorCommands(Verifying);
-
-impl Operator for OperatorCommands {
-    fn unlock(&self, service: ServiceId, number: PhoneNumber) -> BoxFuture<'_, Result<(), String>> {
-        Box::pin(async move {
-            self.0.clear(service, number).await.map_err(|refusal| refusal.to_string())?;
-            tracing::info!(%number, service = service.get(), "number cleared by operator");
-            Ok(())
-        })
-    }
-}
+#[cfg(test)]
+mod tests;

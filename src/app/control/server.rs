@@ -16,10 +16,11 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::path_in;
-use super::wire::{ControlError, CopyNews, Operator, Reply, Request, SendLine};
+use super::wire::{ControlError, CopyNews, Reply, Request, SendLine};
 use crate::attempts::Attempts;
 use crate::registry::Registry;
 use crate::store::{Copied, CopyProgress, Store, StoreError};
+use crate::verify::Verifying;
 
 /// Longest request that is read, in bytes.
 const LONGEST_REQUEST: u64 = 4096;
@@ -49,7 +50,7 @@ const CHUNK: usize = 256 * 1024;
 pub struct ControlSocket {
     listener: UnixListener,
     path: PathBuf,
-    operator: Option<Arc<dyn Operator>>,
+    verifying: Option<Verifying>,
 }
 
 impl std::fmt::Debug for ControlSocket {
@@ -65,7 +66,7 @@ impl ControlSocket {
         let path = path_in(data_dir)?;
         remove_stale(&path)?;
         let listener = UnixListener::bind(&path).map_err(ControlError::io("listen on", &path))?;
-        let socket = Self { listener, path, operator: None };
+        let socket = Self { listener, path, verifying: None };
         // Until this is done, and where a system ignores it, the check of the peer below protects.
         fs::set_permissions(&socket.path, Permissions::from_mode(0o600))
             .map_err(ControlError::io("restrict the mode of", &socket.path))?;
@@ -74,8 +75,8 @@ impl ControlSocket {
 
     /// The same, for operators who may change what is counted of numbers.
     #[must_use]
-    pub fn for_operators(mut self, operator: Arc<dyn Operator>) -> Self {
-        self.operator = Some(operator);
+    pub fn for_operators(mut self, verifying: Verifying) -> Self {
+        self.verifying = Some(verifying);
         self
     }
 
@@ -99,18 +100,18 @@ impl ControlSocket {
                     Ok((stream, _)) if is_ours(&stream) => {
                         in_trouble = false;
                         let (attempts, copies, registry) = (attempts.clone(), copies.clone(), registry.clone());
-                        let operator = self.operator.clone();
+                        let verifying = self.verifying.clone();
                         clients.spawn(async move {
-                            if let Err(error) = answer(stream, &attempts, &copies, &registry, operator.as_deref()).await {
-                                tracing::debug!(%error, "a question on the control socket got no whole answer");
+                            if let Err(error) = answer(stream, &attempts, &copies, &registry, verifying.as_ref()).await {
+                                tracing::debug!(%error, "control request not answered completely");
                             }
                         });
                     }
-                    Ok(_) => tracing::warn!("another user of this machine tried to ask on the control socket"),
+                    Ok(_) => tracing::warn!("control request refused: it came from another user of this machine"),
                     Err(error) => {
-                        // Tried each second, and said once.
+                        // Tried each second, and logged once.
                         if !std::mem::replace(&mut in_trouble, true) {
-                            tracing::warn!(%error, "the control socket did not accept a client");
+                            tracing::warn!(%error, "control socket unavailable");
                         }
                         sleep(Duration::from_secs(1)).await;
                     }
@@ -155,7 +156,7 @@ async fn answer(
     attempts: &Attempts,
     copies: &Copies,
     registry: &Registry,
-    operator: Option<&dyn Operator>,
+    verifying: Option<&Verifying>,
 ) -> io::Result<()> {
     let (from, to) = stream.into_split();
     let mut to = BufWriter::new(to);
@@ -169,7 +170,7 @@ async fn answer(
     }
     timeout(ANSWER_WITHIN, async {
         let end = match request {
-            Ok(request) => match carry_out(request, attempts, registry, operator).await {
+            Ok(request) => match carry_out(request, attempts, registry, verifying).await {
                 Ok(lines) => {
                     for line in lines {
                         write(&mut to, &Reply::Line(line)).await?;
@@ -191,7 +192,7 @@ async fn carry_out(
     request: Request,
     attempts: &Attempts,
     registry: &Registry,
-    operator: Option<&dyn Operator>,
+    verifying: Option<&Verifying>,
 ) -> Result<Vec<Value>, String> {
     match request {
         Request::Tracker(request) => {
@@ -199,15 +200,11 @@ async fn carry_out(
             let lines = rows.iter().map(|row| serde_json::to_value(SendLine::from(row)));
             lines.collect::<Result<_, _>>().map_err(|error| error.to_string())
         }
-        Request::Keys(request) => {
-            let change = request.changes();
-            let lines = request.carry_out(registry).await?;
-            if let Some(change) = change {
-                tracing::info!("an operator: {change}");
-            }
-            Ok(lines)
+        Request::Keys(request) => request.carry_out(registry).await,
+        Request::Unlock(request) => {
+            let cleared = request.carry_out(registry, verifying).await?;
+            Ok(vec![serde_json::to_value(cleared).map_err(|error| error.to_string())?])
         }
-        Request::Unlock(request) => request.carry_out(registry, operator).await.map(|()| Vec::new()),
         Request::Copy => Err("a copy is answered elsewhere".to_owned()),
     }
 }

@@ -1,25 +1,25 @@
-//! What goes over the socket. Types of its own: a change of the records does not change what programs read.
+//! What goes over the socket. Requests are also the arguments of their commands. Lines have types of their own: a change
+//! of the records does not change what programs read.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-use futures_util::future::BoxFuture;
+use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use super::keys::KeysRequest;
 use crate::attempts::{StatusFilter, TrackQuery, TrackRow};
-use crate::domain::{PhoneNumber, ServiceId};
+use crate::domain::PhoneNumber;
 use crate::registry::Registry;
+use crate::verify::{Cleared, Verifying};
 
-/// A request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Request {
-    /// Which messages were sent, the newest first. Answered with one [`SendLine`] for each.
+    /// Answered with one [`SendLine`] for each message, the newest first.
     Tracker(TrackerRequest),
-    /// API keys. Answered with lines of its own.
     Keys(KeysRequest),
-    /// An operator ends a lockout. Answered with nothing but its end.
+    /// Answered with one [`Cleared`].
     Unlock(UnlockRequest),
     /// A copy of everything. Answered with `CopyNews` while it is being made, and then its bytes.
     Copy,
@@ -37,14 +37,31 @@ pub enum CopyNews {
     },
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Args)]
 #[serde(deny_unknown_fields)]
 pub struct TrackerRequest {
-    /// In E.164 form.
+    /// Only messages to this number.
+    #[arg(long, value_name = "NUMBER")]
     pub number: Option<String>,
-    /// As [`StatusFilter::parse`] reads it.
+
+    /// Only messages with this status, in any column ("sent") or in one ("send:sent", "verify:success",
+    /// "receipt:delivered").
+    #[arg(long, value_name = "STATUS", value_parser = status)]
     pub status: Option<String>,
+
+    /// At most this many messages.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least_one)]
     pub limit: usize,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.ok_or_else(|| "it must be a whole number from 1".to_owned())
+}
+
+fn status(text: &str) -> Result<String, String> {
+    let status = StatusFilter::parse(text).map(|_| text.to_owned());
+    status.ok_or_else(|| format!("no such status; there are {}", StatusFilter::accepted()))
 }
 
 impl TrackerRequest {
@@ -58,33 +75,33 @@ impl TrackerRequest {
     }
 }
 
-pub trait Operator: Send + Sync + 'static {
-    /// Ends a number's lockout and clears what was counted of it, durably.
-    fn unlock(&self, service: ServiceId, number: PhoneNumber) -> BoxFuture<'_, Result<(), String>>;
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Args)]
 #[serde(deny_unknown_fields)]
 pub struct UnlockRequest {
+    /// The number, such as +14155552671.
     pub number: String,
-    /// Its id (`VA`), its name, or `default`.
+
+    /// In this service: its id (VA...), its name in config.json, its friendly name.
+    #[arg(long, value_name = "NAME|VA..", default_value = "default")]
     pub service: String,
 }
 
 impl UnlockRequest {
+    /// Ends a number's lockout and clears its counts, durably.
     pub(super) async fn carry_out(
         &self,
         registry: &Registry,
-        operator: Option<&dyn Operator>,
-    ) -> Result<(), String> {
-        let operator = operator.ok_or("this server cannot do that")?;
+        verifying: Option<&Verifying>,
+    ) -> Result<Cleared, String> {
+        let verifying = verifying.ok_or("this server cannot do that")?;
         let number = PhoneNumber::parse(&self.number, None).map_err(|error| error.to_string())?;
         let service = registry.find_service(&self.service).map_err(|error| error.to_string())?;
-        operator.unlock(service.id, number).await
+        let cleared = verifying.clear(service.id, number).await.map_err(|refusal| refusal.to_string())?;
+        tracing::info!(%number, service = service.id.get(), was = cleared.as_str(), "number cleared by operator");
+        Ok(cleared)
     }
 }
 
-/// One line of an answer.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Reply {
@@ -136,12 +153,9 @@ impl ControlError {
 pub struct SendLine {
     /// When it was tried last (RFC 3339, UTC).
     pub time: String,
-    /// How it was to be delivered: `sms`, `call`, `whatsapp`.
     #[serde(rename = "type")]
     pub channel: String,
-    /// The recipient, in E.164 form.
     pub to: String,
-    /// The gateway.
     pub gateway: String,
     /// The gateway's place in the order for this number, from 0.
     pub priority: u8,
@@ -149,15 +163,12 @@ pub struct SendLine {
     pub send_status: String,
     /// `new`, `success`, `invalid_code`, `expired`, `gateway_error`.
     pub verify_status: String,
-    /// How often it was tried again.
     pub retry_count: u32,
     /// Whether it was given up because it was tried as often as is allowed.
     pub max_retries_reached: bool,
     /// What the provider reported: `queued`, `sending`, `sent`, `answered`, `failed`, `delivered`, `read`.
     pub receipt_status: Option<String>,
-    /// The provider's id of the message.
     pub message_id: Option<String>,
-    /// The provider's error code.
     pub error_code: Option<u32>,
     /// Which attempt of which verification, as in callback addresses.
     pub attempt: String,

@@ -73,7 +73,7 @@ impl Certificates {
                 }
                 self.tls.change(identity);
                 self.about.store(Arc::new(about));
-                self.announce("the certificate was read again; new connections get it, open ones live on");
+                self.announce("the certificate was read again: new connections use it");
             }
             Err(error) => error!(%error, "the certificate stays the one that was read before"),
         }

@@ -132,7 +132,7 @@ fn what_the_gateway_itself_refuses_is_told_with_all_other_errors_and_where_it_co
     let url = "https://sms.example.com";
     let text = "{to}: {text}";
     for (object, subject, problem) in [
-        (json!({"url": url, "json": {"a": "b"}}), "http-gateway: it", "nobody would get the message"),
+        (json!({"url": url, "json": {"a": "b"}}), "http-gateway: it", "the message would have no recipient"),
         (json!({"url": url, "json": {"a": "{txt}"}}), "http-gateway.json: it", "placeholder {txt}"),
         (json!({"url": url, "json": {"a": "{"}}), "http-gateway.json: it", "brace without its partner"),
         (

@@ -92,7 +92,7 @@ impl RequestTemplate {
         }
         // A request that forgets the number or the code would be accepted, and paid for, to no end.
         if !["to", "to_digits"].iter().any(|wanted| reader.used.contains(wanted)) {
-            let words = "has neither {to} nor {to_digits}: nobody would get the message";
+            let words = "has neither {to} nor {to_digits}: the message would have no recipient";
             return Err(problem("http-gateway", words));
         }
         if !["text", "code"].iter().any(|wanted| reader.used.contains(wanted)) {

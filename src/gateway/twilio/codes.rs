@@ -108,7 +108,7 @@ pub(super) fn class_of_report(code: u32) -> ErrorClass {
 /// Surely not sent, and may work soon.
 const SOON: ErrorClass = Retry { after: None };
 
-/// The daily cap counts a rolling 24 hours, so it is certain to have room after as long.
+/// The daily cap counts a rolling 24 hours; it is certain to have room after as long.
 const NEXT_DAY: ErrorClass = Retry { after: Some(Duration::from_secs(24 * 60 * 60)) };
 
 /// What each error code means, and whom it concerns.

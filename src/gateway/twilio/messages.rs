@@ -95,18 +95,15 @@ impl Provider for MessagesApi {
         self.feedback
     }
 
-    /// Reports the message's outcome as confirmed (`Feedback`), if the settings ask for it.
-    fn confirmation(&self, message_id: &str) -> Result<Option<Request>, GatewayError> {
-        if !self.feedback {
-            return Ok(None);
-        }
+    /// Reports the message's outcome as confirmed (`Feedback`).
+    fn confirmation(&self, message_id: &str) -> Result<Request, GatewayError> {
         // The id is part of the path.
         if !is_id(message_id) {
             return Err(not_tried(NAME, "was given an id that is none of its messages".to_owned()));
         }
         let url = self.account.resource(&format!("Messages/{message_id}/Feedback.json"));
         let url = url.map_err(|error| not_tried(NAME, error.to_string()))?;
-        Ok(Some(self.account.post(&url, form("").append_pair("Outcome", "confirmed"))))
+        Ok(self.account.post(&url, form("").append_pair("Outcome", "confirmed")))
     }
 }
 

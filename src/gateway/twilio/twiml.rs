@@ -39,7 +39,7 @@ pub fn hang_up() -> String {
 /// Asks for a key, twice, and has Twilio tell `action` (an address) of it; ends the call when none is pressed. Says
 /// no code, for it is unknown who listens.
 ///
-/// `#` would end an input without counting as a key, so it is made a key like the others.
+/// `#` would end an input without counting as a key; an empty `finishOnKey` makes it a key like the others.
 pub(super) fn gate(action: &str, locale: Option<Locale>) -> String {
     let (language, words) = question(locale);
     let (action, words) = (escape(action), escape(words));

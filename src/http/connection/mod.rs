@@ -125,7 +125,7 @@ impl<V> Drop for ActiveRequest<V> {
 
 /// Logs refusals, each reason once a second at most: under overload there can be tens of thousands in a second.
 #[derive(Default)]
-pub struct RefusalLog([OncePerSecond; 6]);
+pub struct RefusalLog([OncePerSecond; 7]);
 
 impl RefusalLog {
     pub fn note(&self, refusal: Refusal) {
@@ -136,6 +136,7 @@ impl RefusalLog {
             Refusal::StoreUnavailable => 3,
             Refusal::Stopping => 4,
             Refusal::TooManyNumbers => 5,
+            Refusal::Starting => 6,
         };
         self.0[kind].note(move |count| warn!(reason = %refusal, count, "requests were refused"));
     }

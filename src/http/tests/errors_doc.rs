@@ -471,7 +471,7 @@ const fn refusal_case(refused: &Refused) -> Case {
     }
 }
 
-fn problems() -> [Problem; 22] {
+fn problems() -> [Problem; 23] {
     [
         Problem::BadBody(BadBody::NotUtf8),
         Problem::Unauthenticated,
@@ -489,6 +489,7 @@ fn problems() -> [Problem; 22] {
         Problem::Refused(Refusal::SendsOverloaded),
         Problem::Refused(Refusal::TooManyNumbers),
         Problem::Refused(Refusal::StoreUnavailable),
+        Problem::Refused(Refusal::Starting),
         Problem::Refused(Refusal::Stopping),
         Problem::Panicked,
         Problem::BadHead,
@@ -540,6 +541,7 @@ const fn problem_case(problem: Problem) -> Case {
         Problem::Refused(Refusal::StoreUnavailable) => {
             ("The store failed. The check or the message may count.", RETRY)
         }
+        Problem::Refused(Refusal::Starting) => ("The server is loading its data.", RETRY),
         Problem::Refused(Refusal::Stopping) => {
             ("The server is stopping, or restarts a part of itself.", RETRY)
         }

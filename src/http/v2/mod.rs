@@ -137,7 +137,7 @@ pub fn not_served<V: Verify>(call: &Call<'_, V>, what: &str, head: &Head) -> Err
 }
 
 fn authenticated<'a, V: Verify>(call: &Call<'a, V>, head: &Head) -> Result<(&'a V2, Caller), Error> {
-    let v2 = call.deps.v2.get().ok_or(Error::unavailable(Refusal::Stopping))?;
+    let v2 = call.deps.v2.get().ok_or(Error::unavailable(Refusal::Starting))?;
     Ok((v2, v2.caller(&head.headers)?))
 }
 

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
@@ -25,7 +26,7 @@ use crate::attempts::ReceiptOutcome;
 use crate::clock::Clock;
 use crate::delivery::Delivery;
 use crate::domain::{PhoneNumber, ServerKey, ServiceId, Sid};
-use crate::engine::{self, Sealer, SlotHash};
+use crate::engine::{self, NumberState, Sealer, SlotHash};
 use crate::gateway::Receipt;
 use crate::limit::{Answers, Limits};
 use crate::numbers::{EndRequest, Refusal, Verifier};
@@ -51,6 +52,29 @@ pub struct VerifyingDeps {
     pub rules: CurrentRules,
     /// The time of decisions.
     pub clock: Arc<dyn Clock>,
+}
+
+/// The state of a number before an operator cleared it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cleared {
+    /// The server had no record of it.
+    Unknown,
+    /// There was a record, and no lockout.
+    NotLocked,
+    /// A lockout or a wait after wrong codes has ended.
+    Locked,
+}
+
+impl Cleared {
+    /// The name in logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::NotLocked => "not locked",
+            Self::Locked => "locked",
+        }
+    }
 }
 
 /// Serves verifications. Cheap to clone.
@@ -111,13 +135,19 @@ impl Verifying {
         Self(inner)
     }
 
-    /// Clears a number for an operator: ends its lockout, resets its counts and voids its code.
+    /// Clears a number for an operator: ends its lockout, resets its counts and voids its code. Returns what it was before.
     ///
     /// # Errors
     /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the outcome is unknown.
-    pub async fn clear(&self, service: ServiceId, number: PhoneNumber) -> Result<(), Refusal> {
+    pub async fn clear(&self, service: ServiceId, number: PhoneNumber) -> Result<Cleared, Refusal> {
+        let before = self.0.verifier.state(service, number).await?;
         let request = EndRequest { service, number, ending: engine::Ending::Cleared, named: None };
-        self.0.verifier.end(request).await.map(|_| ())
+        self.0.verifier.end(request).await?;
+        Ok(match before {
+            NumberState::Fresh => Cleared::Unknown,
+            state if state.is_locked(self.0.clock.now()) => Cleared::Locked,
+            _ => Cleared::NotLocked,
+        })
     }
 
     /// Records a provider's report about a message, and emits its events. A report that comes before its gateway has

@@ -272,6 +272,15 @@ impl OpenNumber {
 }
 
 impl NumberState {
+    /// Whether a lockout, or a wait after wrong codes, holds at `now`.
+    pub fn is_locked(&self, now: Timestamp) -> bool {
+        match self {
+            Self::Fresh => false,
+            Self::Locked { until } => now < *until,
+            Self::Open(open) => open.keep_until == Timestamp::MAX || now < open.tally.slow_until,
+        }
+    }
+
     /// The state at `now`. Every decision starts with it, therefore no answer depends on the sweep. An expired record
     /// is fresh. An unsettled check whose time has passed is over: its attempt counts, and the last attempt locks the
     /// number from the end of that time.

@@ -11,7 +11,6 @@ use crate::domain::{Channel, CodeLength, Locale};
 /// Every text of a service, before it is checked.
 #[derive(Debug, Clone)]
 pub struct TemplateSettings {
-    /// What `{brand}` stands for.
     pub brand: String,
     /// How many digits a code has.
     pub code_length: CodeLength,
@@ -33,39 +32,30 @@ pub struct TemplateSettings {
 /// The text of one channel in one language.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LocalText {
-    /// `None` for every channel.
     pub channel: Option<Channel>,
-    /// `None` for every language.
     pub locale: Option<Locale>,
-    /// The text.
     pub text: String,
 }
 
 /// Which setting a finding is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TextSource {
-    /// [`TemplateSettings::message`].
     Message,
-    /// [`TemplateSettings::tutorial_message`].
     TutorialMessage,
     /// The text at this place of [`TemplateSettings::messages`].
     Local(usize),
-    /// [`TemplateSettings::webotp_domain`].
     WebOtpDomain,
 }
 
 /// Something to say about one setting, as the end of a sentence or a whole one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// Which.
     pub source: TextSource,
-    /// What.
     pub words: String,
 }
 
 #[derive(Debug, Clone)]
 pub(super) struct Context {
-    /// What `{brand}` stands for.
     pub(super) brand: Arc<str>,
     /// The web site that text messages name in their last line.
     pub(super) domain: Option<Arc<str>>,

@@ -1,5 +1,7 @@
 //! Texts of messages: which one, in which language, with what filled in.
 
+#![expect(missing_docs, reason = "a name that says all needs no comment")]
+
 mod check;
 mod gsm7;
 pub mod placeholder;
@@ -33,7 +35,6 @@ pub const DEFAULT_MESSAGE: &str = "OTP message is {code}";
 /// again.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct MessageStyle {
-    /// Which texts.
     pub wording: Wording,
     /// In which language; `None` for the one of the number's country.
     pub locale: Option<Locale>,
@@ -87,7 +88,6 @@ impl AppHash {
         fits.then_some(Self(bytes))
     }
 
-    /// The characters.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
@@ -114,17 +114,14 @@ impl TryFrom<String> for AppHash {
 pub struct SendDigits(Arc<str>);
 
 impl SendDigits {
-    /// The most keys.
     pub const MOST: usize = 32;
 
-    /// Reads them. `None` when there are none, too many, or others.
     pub fn parse(text: &str) -> Option<Self> {
         let is_key = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'*' | b'#' | b'w' | b'W');
         let fits = !text.is_empty() && text.len() <= Self::MOST && text.bytes().all(is_key);
         fits.then(|| Self(text.into()))
     }
 
-    /// The keys.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -144,16 +141,13 @@ impl TryFrom<String> for SendDigits {
     }
 }
 
-/// A finished message.
 pub struct Rendered {
-    /// The text, code included.
     pub text: String,
     /// The language that it is in: the one that its text is kept under, else the default one. `None` when the
     /// settings say neither.
     pub locale: Option<Locale>,
 }
 
-/// Every text, checked.
 #[derive(Debug, Clone)]
 pub struct Templates {
     api: Texts,

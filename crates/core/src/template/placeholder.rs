@@ -1,6 +1,5 @@
 //! Placeholders in texts: the one parser for the texts of messages, the templates of services and the requests of
 //! `http-gateway`. What a placeholder or a brace of its own means is for each of them to say.
-#![expect(missing_docs, reason = "a name that says all needs no comment")]
 
 /// A stretch of a text. All stretches together are the whole text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
