@@ -1,5 +1,7 @@
 //! The composition root: builds every layer from the settings and ties them together.
 
+#![expect(missing_docs, reason = "a name that says all needs no comment")]
+
 mod announce;
 mod bind;
 pub mod control;
@@ -30,7 +32,6 @@ pub use tls::{Certificates, TlsError};
 /// Why the program did not start. Each says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The system would not deliver signals.
     #[error("the system refused to deliver stop signals: {0}")]
     Signals(io::Error),
     /// The address is in use or belongs to another machine.
@@ -38,22 +39,13 @@ pub enum StartError {
         "cannot listen on {address}: {source}; {} with --listen or test-hostname and test-port",
         bind::advice(source)
     )]
-    Bind {
-        /// As configured.
-        address: String,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The system would not say where we listen.
+    Bind { address: String, source: io::Error },
     #[error("cannot read the address of the listening socket: {0}")]
     Address(io::Error),
-    /// The server's certificate.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// The system has no randomness to give.
     #[error("the system gave no random bytes: {0}")]
     NoRandomness(rand::rngs::SysError),
-    /// The services behind the front end.
     #[error(transparent)]
     Services(#[from] node::StartError),
 }

@@ -15,7 +15,6 @@ pub struct Accepted {
 /// What an error means for what happens next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorClass {
-    /// The number does not exist.
     BadNumber,
     /// It exists but cannot be reached on this channel or from this sender, such as a landline.
     NotReachableHere,
@@ -80,13 +79,11 @@ pub struct GatewayError {
 pub enum Verdict {
     /// Right; the provider accepts it no second time.
     Approved,
-    /// Wrong.
     Wrong,
     /// There is no code to compare with: used up, expired or never sent.
     NotLive,
 }
 
-/// One report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
     pub attempt: AttemptId,

@@ -59,7 +59,6 @@ pub struct TwilioVoiceSettings {
     /// Whether a key must be pressed before the code is read, so that no answering machine records it. Needs a public
     /// address.
     pub gate: bool,
-    /// How long the telephone rings.
     pub ring_for: Duration,
 }
 
@@ -151,7 +150,6 @@ pub struct HttpSuccess {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{gateway}: {setting} {problem}")]
 pub struct GatewaySettingsError {
-    /// Whose setting.
     pub gateway: GatewayName,
     /// The setting as it is written in the configuration, such as `sms.mada.url`.
     pub setting: String,

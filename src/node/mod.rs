@@ -1,6 +1,8 @@
 //! The services of one process: the store, the shards, delivery, the registry and webhooks. The server and the library
 //! start them in the same way.
 
+#![expect(missing_docs, reason = "a name that says all needs no comment")]
+
 mod gateways;
 pub mod kinds;
 mod offline;
@@ -24,19 +26,14 @@ pub use server_key::{KeyError, load_or_create};
 /// Why the services did not start. Each message says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The server key.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// The store.
     #[error(transparent)]
     Store(#[from] OpenError),
-    /// A gateway's settings.
     #[error(transparent)]
     Gateway(#[from] GatewaySettingsError),
-    /// The shards.
     #[error(transparent)]
     Shards(#[from] crate::numbers::StartError),
-    /// Services and credentials.
     #[error(transparent)]
     Registry(#[from] crate::registry::OpenError),
     /// The account's credentials could not be kept.
@@ -45,7 +42,6 @@ pub enum StartError {
     /// Unauthenticated clients can reach the server, and no API key exists.
     #[error(transparent)]
     Exposed(ConfigErrors),
-    /// The system has no randomness to give.
     #[error("the system gave no random bytes: {0}")]
     NoRandomness(rand::rngs::SysError),
     /// A thread of the start died.

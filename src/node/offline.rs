@@ -14,7 +14,6 @@ use crate::template::Templates;
 
 /// A registry with the directory's lock.
 pub struct Offline {
-    /// Services and credentials.
     pub registry: Registry,
     shards: Shards,
     store: Arc<dyn Store>,

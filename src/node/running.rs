@@ -32,51 +32,36 @@ const TOLERANCE: Duration = Duration::from_secs(90);
 
 /// Arguments of [`Running::start`].
 pub struct StartOptions {
-    /// Directory of the embedded store.
     pub data_dir: PathBuf,
     /// A key file to use instead of `server.key` in there.
     pub server_key_file: Option<PathBuf>,
     /// Brought up to the time of the data directory.
     pub clock: Arc<EngineClock>,
-    /// They send messages.
     pub gateways: Vec<Routed>,
-    /// The order in which they are tried.
     pub routing: Routing,
-    /// What happens when a send fails.
     pub delivery: DeliverySettings,
-    /// What is kept of delivery attempts.
     pub tracker: TrackerSettings,
-    /// Texts of messages.
     pub templates: Templates,
-    /// Rules of the default service.
     pub policy: Policy,
-    /// Services and credentials.
     pub registry: RegistryPlan,
     /// Whether webhooks may be on this machine and in private networks.
     pub private_webhooks: bool,
     /// At least 1.
     pub shards: usize,
-    /// All limits.
     pub bounds: Bounds,
     /// Progress of reading the store, for `/readyz`.
     pub loading: Arc<Loading>,
 }
 
-/// The running services.
 pub struct Running {
     /// The handle for commands about numbers.
     pub verifier: Verifier,
-    /// The shards.
     pub shards: Shards,
-    /// Sends messages.
     pub delivery: Arc<Delivery>,
-    /// Services and credentials.
     pub registry: Registry,
-    /// Serves verifications.
     pub verifying: Verifying,
     /// The journal and the snapshots.
     pub store: Arc<dyn Store>,
-    /// Events for webhooks.
     pub outbox: Outbox,
 }
 

@@ -21,13 +21,10 @@ const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// Why an export is not complete.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
-    /// It could not be written.
     #[error("write the export: {0}")]
     Io(#[from] io::Error),
-    /// A line could not be made.
     #[error("a record has no form in JSON: {0}")]
     Json(#[from] serde_json::Error),
-    /// A record is damaged.
     #[error(
         "the record of {what} cannot be read: {error}; `onceward check-data` lists every record that is damaged, \
          docs/operate/data-directory.md says what can be done"
@@ -35,7 +32,6 @@ pub enum ExportError {
     Record {
         /// The subject of the record, masked.
         what: String,
-        /// Why.
         error: RecordError,
     },
 }
@@ -106,7 +102,6 @@ impl<W: Write> Writer<W> {
 /// Why a file is no export, or not a whole one. Each says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
-    /// It could not be read.
     #[error("read the export: {0}")]
     Io(#[from] io::Error),
     /// The first line is not that of an export.
@@ -114,7 +109,6 @@ pub enum ImportError {
         "line 1 is not the first line of an export of onceward; name a file that `onceward export` has written"
     )]
     NoExport,
-    /// It was packed.
     #[error("line 1 is gzip data; decompress it first: `zcat FILE | onceward import -`")]
     Compressed,
     /// Another version of the program wrote it.
@@ -122,29 +116,15 @@ pub enum ImportError {
         "the export has format {found}, written by onceward {program}, and this program reads format {FORMAT}; import it \
          with that version"
     )]
-    OtherFormat {
-        /// Its format.
-        found: u32,
-        /// Who wrote it.
-        program: String,
-    },
+    OtherFormat { found: u32, program: String },
     /// A line is not as it was written.
     #[error("line {line}: {what}; use another copy of the file, or export again")]
-    Damaged {
-        /// Which, from 1.
-        line: u64,
-        /// What is wrong.
-        what: String,
-    },
-    /// It is not whole.
+    Damaged { line: u64, what: String },
     #[error(
         "the export ends behind line {lines}, without its last line: it was cut off, or is still being written; use \
          another copy of the file, or export again"
     )]
-    Cut {
-        /// How many lines there are.
-        lines: u64,
-    },
+    Cut { lines: u64 },
 }
 
 /// Reads an export, record by record. It is whole only when [`Reader::next_entry`] has said `None`.
