@@ -22,12 +22,10 @@ pub struct LateBoundVerifier {
 }
 
 impl LateBoundVerifier {
-    /// Sets the running services.
     pub fn set(&self, running: Running) {
         let _ = self.running.set(running);
     }
 
-    /// The running services, once they are set.
     pub fn running(&self) -> Option<&Running> {
         self.running.get()
     }
@@ -99,7 +97,6 @@ fn channels(settings: &Settings) -> Vec<Channel> {
     Channel::ALL.into_iter().filter(allowed).filter(served).collect()
 }
 
-/// The dependencies of `/v2`.
 pub fn v2(settings: &Settings, running: &Running, clock: &Arc<EngineClock>) -> V2 {
     let clock = Arc::clone(clock);
     let base = Base {
@@ -117,7 +114,6 @@ pub fn v2(settings: &Settings, running: &Running, clock: &Arc<EngineClock>) -> V
     )
 }
 
-/// The front end's parts.
 pub fn deps(
     settings: &Settings,
     late: &LateBoundVerifier,

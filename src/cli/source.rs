@@ -20,7 +20,6 @@ pub struct Source {
     pub counts: Counts,
     pub key: String,
     pub at: Timestamp,
-    /// Whether a server runs.
     pub served: bool,
 }
 

@@ -25,14 +25,7 @@ const USED_MARKS: [&str; 3] = ["FORMAT", "journal", "snapshot"];
 pub enum KeyError {
     /// The file system said no.
     #[error("{what} {path}: {source}{}", advice(&source.to_string()))]
-    Io {
-        /// What was tried.
-        what: &'static str,
-        /// On which file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    Io { what: &'static str, path: PathBuf, source: io::Error },
     /// The file is not a key.
     #[error(
         "{0} is not a server key: it must hold 64 hex digits; put the right file back, \

@@ -75,7 +75,6 @@ impl About {
     }
 }
 
-/// Reads the certificates.
 pub fn parse<'a>(chain: &'a [CertificateDer<'_>]) -> Result<Vec<X509Certificate<'a>>, Fault> {
     let mut certificates = Vec::with_capacity(chain.len());
     for (index, der) in chain.iter().enumerate() {

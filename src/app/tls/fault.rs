@@ -82,7 +82,6 @@ pub enum Fault {
     /// A key with a password.
     #[error("the private key is encrypted; remove its password with: openssl pkey -in FILE -out NEW.pem")]
     Encrypted,
-    /// More than one key.
     #[error("the file contains {0} private keys; keep only the one of the certificate")]
     SeveralKeys(usize),
     /// A kind of key that is not supported.
@@ -90,7 +89,6 @@ pub enum Fault {
         "the private key in it cannot be used ({0}); use ECDSA (P-256 or P-384), RSA (2048 bits or more) or Ed25519"
     )]
     KeyUnusable(rustls::Error),
-    /// Not the certificate's key.
     #[error("the private key in it does not belong to the certificate of {file}; name the two that were made together", file = .0.display())]
     OfAnother(PathBuf),
 }

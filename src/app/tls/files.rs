@@ -22,7 +22,6 @@ const DER: &[u8] = &[0x30, 0x82];
 
 /// A private key, and whether everybody may read its file. Wiped when dropped.
 pub struct Key {
-    /// The key.
     pub key: Wiped,
     /// Whether users of this machine who are neither the owner nor in the group may read or write it.
     pub open_to_others: bool,

@@ -13,7 +13,6 @@ const BEFORE_SUM: &str = ",\"crc32c\":\"";
 const AFTER_SUM: &str = "\"}";
 const SUM_DIGITS: usize = 8;
 
-/// The first line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct HeaderLine {
@@ -33,7 +32,6 @@ pub(super) struct AnyHeader {
     pub(super) program: String,
 }
 
-/// What the first line says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
     /// The version of the program that wrote it.
@@ -64,7 +62,6 @@ pub(super) struct RecordLine {
     pub(super) record: Value,
 }
 
-/// The last line.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct EndLine {
