@@ -32,7 +32,7 @@
 //! Dependencies point down only; `tests/tidy.rs` enforces it. The first four modules need the feature `server`.
 //!
 //! * [`cli`], [`app`]: the program: arguments, exports and imports; composition, start and stop, the control socket.
-//! * [`http`], [`web`]: the hyper front end with its table of routes, and the pages it serves.
+//! * [`http`]: the hyper front end with its table of routes, and the pages it serves.
 //! * [`otp`]: the library's handle: the program without its front end.
 //! * [`node`]: the services of one process, as the server and the library start them.
 //! * [`verify`]: verifications as Twilio Verify's API knows them: who may ask for what, and what is shown.
@@ -72,8 +72,6 @@ pub mod shard;
 #[cfg(feature = "server")]
 pub mod telemetry;
 pub mod verify;
-#[cfg(feature = "server")]
-pub mod web;
 pub mod webhook;
 
 pub use onceward_core::{domain, engine, template};

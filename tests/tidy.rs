@@ -23,7 +23,6 @@ const MODULES: &[&str] = &[
     "verify",
     "node",
     "otp",
-    "web",
     "http",
     "app",
     "cli",

@@ -7,20 +7,21 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
+use std::time::Duration;
 
-use serde::Deserialize;
+use hyper::StatusCode;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::{Deserialize, Serialize};
 use tracing::{debug, info};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::answer::Answer;
-use super::answers::{api_check, api_send, tutorial_check, tutorial_send};
-use super::deps::Verify;
-use super::problem::{BadBody, Problem};
+use super::response::{BadBody, ErrorFormat, Problem, Response};
+use super::server::Verify;
 use super::service::Call;
 use super::v2::params::Param;
-use crate::domain::{Channel, Code, Locale, PhoneNumber, Region, ServiceId};
+use crate::config::AnswerSet;
+use crate::domain::{Channel, Code, Locale, PhoneNumber, Region, ServiceId, minutes_up};
 use crate::numbers::{CheckOutcome, CheckRequest, Refusal, Reply, SendOutcome, SendRequest};
 use crate::template::{AppHash, MessageStyle, Wording};
 
@@ -104,7 +105,7 @@ pub fn describe<T: PartialSchema>() -> Vec<Param> {
 }
 
 /// `POST /api/send-otp`: sends a code and waits until the provider has taken it.
-pub async fn send_otp<V: Verify>(call: &Call<'_, V>, body: &[u8]) -> Result<Answer, Problem> {
+pub async fn send_otp<V: Verify>(call: &Call<'_, V>, body: &[u8]) -> Result<Response, Problem> {
     let request = read_send_otp(body, call.deps.default_region, &call.deps.channels)?;
     let number = request.number;
     let reply = call.send(request).await?;
@@ -125,7 +126,7 @@ pub fn read_send_otp(
 }
 
 /// `POST /send-code`: sends a code with the tutorial's life, length and text.
-pub async fn send_code<V: Verify>(call: &Call<'_, V>, body: &[u8]) -> Result<Answer, Problem> {
+pub async fn send_code<V: Verify>(call: &Call<'_, V>, body: &[u8]) -> Result<Response, Problem> {
     let SendCode { phone_number, channel, locale, app_hash } = read(body)?;
     let number = number(&phone_number, call.deps.default_region)?;
     let (channel, style) = wishes((channel, locale, app_hash), &call.deps.channels, Wording::Tutorial)?;
@@ -137,7 +138,7 @@ pub async fn send_code<V: Verify>(call: &Call<'_, V>, body: &[u8]) -> Result<Ans
 }
 
 /// `POST /api/verify-otp`: checks a code.
-pub async fn verify_otp<V: Verify>(call: &Call<'_, V>, body: &[u8]) -> Result<Answer, Problem> {
+pub async fn verify_otp<V: Verify>(call: &Call<'_, V>, body: &[u8]) -> Result<Response, Problem> {
     let request = read_verify_otp(body, call.deps.default_region)?;
     let number = request.number;
     let reply = call.check(request).await?;
@@ -152,7 +153,7 @@ pub fn read_verify_otp(body: &[u8], region: Option<Region>) -> Result<CheckReque
 }
 
 /// `POST /verify-code`: checks a code.
-pub async fn verify_code<V: Verify>(call: &Call<'_, V>, body: &[u8]) -> Result<Answer, Problem> {
+pub async fn verify_code<V: Verify>(call: &Call<'_, V>, body: &[u8]) -> Result<Response, Problem> {
     let VerifyCode { phone_number, sms_code } = read(body)?;
     let request = check_request(&phone_number, call.deps.default_region, &sms_code)?;
     let reply = call.check(request).await?;
@@ -292,5 +293,239 @@ fn log_check(request_id: &str, number: PhoneNumber, outcome: Result<CheckOutcome
             info!(request_id, %number, outcome = "gateway-failed", "the provider did not check the code");
         }
         Err(refusal) => debug!(request_id, %number, outcome = %refusal, "code not looked at"),
+    }
+}
+
+/// What the compatible routes answer when a verification that `/v2` began for the same number has no message or no check
+/// left. They have no words for such limits.
+const LIMITED: Problem = Problem::Refused(Refusal::NumberBusy);
+
+/// The answer of `/api/send-otp`.
+pub fn api_send(set: AnswerSet, reply: &Reply<SendOutcome>, number: PhoneNumber) -> Response {
+    match set {
+        AnswerSet::Documented => documented_send(reply, number),
+        AnswerSet::AsBuilt => as_built_send(reply, number),
+    }
+}
+
+/// The answer of `/api/verify-otp`. `lockout` is the length of a new one.
+pub fn api_check(
+    set: AnswerSet,
+    reply: &Reply<CheckOutcome>,
+    number: PhoneNumber,
+    lockout: Duration,
+) -> Response {
+    match set {
+        AnswerSet::Documented => documented_check(reply, number),
+        AnswerSet::AsBuilt => as_built_check(reply, number, lockout),
+    }
+}
+
+/// `/api/send-otp`, as the Redis version's README documents it.
+fn documented_send(reply: &Reply<SendOutcome>, number: PhoneNumber) -> Response {
+    let row = match reply.outcome {
+        SendOutcome::Sent { attempts_left, message_id: _, postponed: _ } => {
+            Row::new(StatusCode::OK, "OTP send successfully.")
+                .with(Data::Trials { user: number.into(), trials: attempts_left })
+        }
+        SendOutcome::Locked { until } => documented_lock(number, until.since(reply.at)),
+        SendOutcome::Limited(_) => return LIMITED.answer(ErrorFormat::Envelope),
+        SendOutcome::NumberRefused => Row::new(StatusCode::BAD_REQUEST, "Invalid request body"),
+        SendOutcome::GatewayFailed => {
+            Row::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal server error occurred.")
+        }
+    };
+    row.into()
+}
+
+/// `/api/verify-otp`, documented.
+fn documented_check(reply: &Reply<CheckOutcome>, number: PhoneNumber) -> Response {
+    let row = match reply.outcome {
+        CheckOutcome::Approved => {
+            Row::new(StatusCode::OK, "OTP verified successfully.").with(Data::Number(number.e164()))
+        }
+        CheckOutcome::Wrong { attempts_left, live: _ } => {
+            Row::new(StatusCode::UNAUTHORIZED, "Incorrect OTP/ OTP Expired")
+                .with(Data::Trials { user: number.into(), trials: attempts_left })
+        }
+        CheckOutcome::LockedNow { until, live: _ } | CheckOutcome::Locked { until } => {
+            documented_lock(number, until.since(reply.at))
+        }
+        CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound => {
+            return LIMITED.answer(ErrorFormat::Envelope);
+        }
+        CheckOutcome::GatewayFailed => {
+            Row::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal server error occurred.")
+        }
+    };
+    row.into()
+}
+
+/// Both fields are the minutes until the number may ask again: the contract says so, whatever the
+/// second one's name suggests.
+fn documented_lock(number: PhoneNumber, remaining: Duration) -> Row {
+    let minutes = minutes_up(remaining);
+    Row::new(StatusCode::FORBIDDEN, "User locked out due to exceeding maximum attempts.")
+        .with(Data::Lockout { user: number.into(), ttl: minutes, lockout_duration: minutes })
+}
+
+/// `/api/send-otp`, as the Redis version's code answers, byte for byte. Spelling and spacing are meant to be like this.
+fn as_built_send(reply: &Reply<SendOutcome>, number: PhoneNumber) -> Response {
+    let row = match reply.outcome {
+        SendOutcome::Sent { attempts_left, message_id: _, postponed: _ } => {
+            Row::new(StatusCode::OK, "Successfully send OTP message")
+                .with(Data::Trials { user: number.into(), trials: attempts_left })
+        }
+        SendOutcome::Locked { until } => as_built_lock(number, until.since(reply.at)),
+        SendOutcome::Limited(_) => return LIMITED.answer(ErrorFormat::Envelope),
+        SendOutcome::NumberRefused | SendOutcome::GatewayFailed => return documented_send(reply, number),
+    };
+    row.into()
+}
+
+/// `/api/verify-otp`, as built. The texts of the last trial name the configured `lockout`.
+fn as_built_check(reply: &Reply<CheckOutcome>, number: PhoneNumber, lockout: Duration) -> Response {
+    let row = match reply.outcome {
+        CheckOutcome::Approved => {
+            Row::new(StatusCode::OK, "Successfully verified user").with(Data::Number(number.e164()))
+        }
+        CheckOutcome::Wrong { attempts_left, live } => {
+            let message = if live { "Incorrect OTP, Try Again" } else { "OTP Expired, Try Again" };
+            Row::new(StatusCode::UNAUTHORIZED, message)
+                .with(Data::Trials { user: number.into(), trials: attempts_left })
+                .behind_a_500()
+        }
+        CheckOutcome::LockedNow { until: _, live } => {
+            let minutes = minutes_up(lockout);
+            let message = if live {
+                format!("Incorrect OTP and Max Limit Reached Try after {minutes} min")
+            } else {
+                format!("OTP Expired and Max Limit Reached, Try after {minutes} min")
+            };
+            Row::new(StatusCode::FORBIDDEN, message)
+                .with(Data::Ttl { user: number.into(), ttl: Some(minutes) })
+                .behind_a_500()
+        }
+        CheckOutcome::Locked { until } => as_built_lock(number, until.since(reply.at)),
+        CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound => {
+            return LIMITED.answer(ErrorFormat::Envelope);
+        }
+        CheckOutcome::GatewayFailed => return documented_check(reply, number),
+    };
+    row.into()
+}
+
+fn as_built_lock(number: PhoneNumber, remaining: Duration) -> Row {
+    let minutes = remaining.as_secs() / 60;
+    let message = format!("User is prohibted to make any OTP request, Try after {minutes} minutes");
+    let ttl = (minutes > 0).then_some(minutes);
+    Row::new(StatusCode::FORBIDDEN, message).with(Data::Ttl { user: number.into(), ttl })
+}
+
+/// `/send-code`.
+pub fn tutorial_send(reply: &Reply<SendOutcome>) -> Response {
+    match &reply.outcome {
+        SendOutcome::Sent { attempts_left: _, message_id, postponed: _ } => {
+            Response::message(StatusCode::OK, &format!("Message sent with id: {message_id}"))
+        }
+        SendOutcome::Locked { until } => tutorial_lock(until.since(reply.at)),
+        SendOutcome::Limited(_) => LIMITED.answer(ErrorFormat::Message),
+        SendOutcome::NumberRefused => Response::message(
+            StatusCode::BAD_REQUEST,
+            "The phone number does not exist or cannot receive messages.",
+        ),
+        SendOutcome::GatewayFailed => Response::message(
+            StatusCode::BAD_GATEWAY,
+            "The message may not have been sent: the provider refused it or did not answer in time.",
+        ),
+    }
+}
+
+/// `/verify-code`.
+pub fn tutorial_check(reply: &Reply<CheckOutcome>) -> Response {
+    match reply.outcome {
+        CheckOutcome::Approved => Response::message(StatusCode::OK, "This is a valid match!"),
+        CheckOutcome::Wrong { attempts_left: _, live: _ } => {
+            Response::message(StatusCode::BAD_REQUEST, "The phone number and the SMS code doesn't match.")
+        }
+        CheckOutcome::LockedNow { until, live: _ } | CheckOutcome::Locked { until } => {
+            tutorial_lock(until.since(reply.at))
+        }
+        CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound => LIMITED.answer(ErrorFormat::Message),
+        CheckOutcome::GatewayFailed => Response::message(
+            StatusCode::BAD_GATEWAY,
+            "The code could not be checked: the provider that holds it did not answer in time.",
+        ),
+    }
+}
+
+fn tutorial_lock(remaining: Duration) -> Response {
+    let minutes = minutes_up(remaining);
+    let unit = if minutes == 1 { "minute" } else { "minutes" };
+    let message =
+        format!("This phone number is locked out after too many wrong codes. Try again in {minutes} {unit}.");
+    Response::message(StatusCode::FORBIDDEN, &message)
+}
+
+/// One row of a table of the `/api/*` routes.
+#[derive(Debug)]
+struct Row {
+    status: StatusCode,
+    code: u16,
+    message: Cow<'static, str>,
+    data: Option<Data>,
+}
+
+impl Row {
+    /// A row whose code is its status and which has no data.
+    fn new(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { status, code: status.as_u16(), message: message.into(), data: None }
+    }
+
+    fn with(mut self, data: Data) -> Self {
+        self.data = Some(data);
+        self
+    }
+
+    /// As the Redis version's code does: HTTP 500 around another code.
+    fn behind_a_500(mut self) -> Self {
+        self.status = StatusCode::INTERNAL_SERVER_ERROR;
+        self
+    }
+}
+
+impl From<Row> for Response {
+    fn from(row: Row) -> Self {
+        Self::envelope(row.status, row.code, &row.message, row.data)
+    }
+}
+
+/// What `data` holds. The names are the contract's.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Data {
+    /// Wrong codes still allowed.
+    Trials { user: UserData, trials: u8 },
+    /// Minutes until the number may ask again.
+    Lockout { user: UserData, ttl: u64, lockout_duration: u64 },
+    /// The same, as built.
+    Ttl {
+        user: UserData,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        ttl: Option<u64>,
+    },
+    /// The number that was verified, in E.164 form.
+    Number(String),
+}
+
+#[derive(Debug, Serialize)]
+struct UserData {
+    #[serde(rename = "phoneNumber")]
+    phone_number: String,
+}
+
+impl From<PhoneNumber> for UserData {
+    fn from(number: PhoneNumber) -> Self {
+        Self { phone_number: number.e164() }
     }
 }

@@ -21,7 +21,7 @@ use hyper::http::request::Parts;
 use hyper::http::uri::Authority;
 use tokio::sync::Semaphore;
 
-use super::problem::{BadBody, Problem};
+use super::response::{BadBody, Problem};
 use crate::net::is_loopback_host;
 use crate::numbers::Refusal;
 

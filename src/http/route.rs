@@ -7,23 +7,23 @@ use hyper::Method;
 use utoipa::ToSchema;
 use utoipa::openapi::{RefOr, Schema};
 
-use super::answer::{Answer, Shape};
-use super::deps::CallbackKind;
+use super::response::{ErrorFormat, Response};
 use super::routes::{GROUPS, NOT_SERVED};
+use super::server::CallbackKind;
 use super::v2;
-use super::v2::page::Paging;
+use super::v2::Paging;
 use super::v2::params::{Param, Parameters as _};
 use crate::registry::Scope;
 
 /// Routes that belong together: they read and refuse alike.
-pub struct Group {
+pub struct ApiGroup {
     pub name: &'static str,
     pub about: &'static str,
     /// Who may use its routes, unless a route says otherwise.
     pub access: Access,
     /// The form of its errors: those of the tutorial's API are `{"message"}` in every case, so that its clients find it in
     /// a 404, 413 or 503 too.
-    pub errors: Shape,
+    pub errors: ErrorFormat,
     /// Media types of bodies, the first for examples.
     pub bodies: &'static [&'static str],
     pub routes: &'static [Route],
@@ -109,13 +109,13 @@ pub enum Handler {
     Ready,
     Index,
     /// An answer that does not depend on the request.
-    Fixed(fn() -> Answer),
+    Fixed(fn() -> Response),
 }
 
 /// A handler, and the parameters that it reads.
 pub struct Endpoint(pub Handler, pub fn() -> Vec<Param>);
 
-pub type V2Handler = for<'a> fn(&'a v2::RequestContext<'a>) -> BoxFuture<'a, Result<Answer, v2::Failure>>;
+pub type V2Handler = for<'a> fn(&'a v2::RequestContext<'a>) -> BoxFuture<'a, Result<Response, v2::Failure>>;
 
 /// The answer to a good request.
 pub struct Success {
@@ -180,7 +180,7 @@ impl Route {
 
 pub struct Resource {
     pub path: &'static str,
-    pub errors: Shape,
+    pub errors: ErrorFormat,
     /// The methods that it answers, as the `Allow` header spells them.
     pub allow: String,
     /// What Twilio has here and this server has not.
@@ -189,7 +189,7 @@ pub struct Resource {
 }
 
 impl Resource {
-    fn of(path: &'static str, group: &'static Group) -> Self {
+    fn of(path: &'static str, group: &'static ApiGroup) -> Self {
         let routes = GROUPS.iter().flat_map(|group| group.routes.iter().map(move |route| (group, route)));
         let mut routes: Vec<_> = routes
             .filter(|(_, route)| route.path == path)
@@ -207,7 +207,7 @@ impl Resource {
     fn not_served(path: &'static str, what: &'static str) -> Self {
         Self {
             path,
-            errors: Shape::Twilio,
+            errors: ErrorFormat::Twilio,
             allow: "GET, HEAD, POST, DELETE".to_owned(),
             not_served: Some(what),
             routes: Vec::new(),
@@ -235,7 +235,7 @@ impl Resource {
 pub enum Target {
     Resource(&'static Resource),
     /// Nothing, with this form of errors.
-    Unknown(Shape),
+    Unknown(ErrorFormat),
 }
 
 impl Target {
@@ -256,12 +256,12 @@ impl Target {
         };
         match segments.as_ref().and_then(in_segments) {
             Some(resource) => Self::Resource(resource),
-            None if path.starts_with("/v2/") => Self::Unknown(Shape::Twilio),
-            None => Self::Unknown(Shape::Envelope),
+            None if path.starts_with("/v2/") => Self::Unknown(ErrorFormat::Twilio),
+            None => Self::Unknown(ErrorFormat::Envelope),
         }
     }
 
-    pub const fn errors(self) -> Shape {
+    pub const fn errors(self) -> ErrorFormat {
         match self {
             Self::Resource(resource) => resource.errors,
             Self::Unknown(errors) => errors,
@@ -274,7 +274,7 @@ impl Target {
             Self::Resource(Resource { not_served: Some(_), .. }) => "/v2, not served",
             Self::Resource(resource) if matches!(resource.first(), Some(Handler::Inbox)) => "/inbox",
             Self::Resource(resource) => resource.path,
-            Self::Unknown(Shape::Twilio) => "/v2, unknown",
+            Self::Unknown(ErrorFormat::Twilio) => "/v2, unknown",
             Self::Unknown(_) => "unknown",
         }
     }
@@ -426,7 +426,7 @@ mod tests {
             "/callbacks/twilio/other",
             "/+14155552671",
         ] {
-            assert!(matches!(Target::of(path), Target::Unknown(Shape::Envelope)), "{path:?}");
+            assert!(matches!(Target::of(path), Target::Unknown(ErrorFormat::Envelope)), "{path:?}");
         }
         for path in [
             "/v2/",
@@ -441,7 +441,7 @@ mod tests {
             "/v2/SafeList",
             "/v2/Templates/HJ",
         ] {
-            assert!(matches!(Target::of(path), Target::Unknown(Shape::Twilio)), "{path:?}");
+            assert!(matches!(Target::of(path), Target::Unknown(ErrorFormat::Twilio)), "{path:?}");
         }
     }
 

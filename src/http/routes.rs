@@ -5,12 +5,13 @@ use std::future::ready;
 
 use utoipa::{PartialSchema, ToSchema};
 
-use super::answer::{Envelope, Message, Shape};
 use super::compatible::{self, describe};
-use super::deps::CallbackKind;
 use super::openapi::{self, examples};
-use super::route::{Access, Content, Endpoint, Group, Handler, Route, Success, Verb, schema};
-use super::server_routes;
+use super::pages::Inbox;
+use super::response::{Envelope, ErrorFormat, Message};
+use super::route::{Access, ApiGroup, Content, Endpoint, Handler, Route, Success, Verb, schema};
+use super::server::CallbackKind;
+use super::service;
 use super::v2::params::Parameters as _;
 use super::v2::view::{
     AttemptView, BucketView, CheckView, MessagingConfigurationView, RateLimitView, SafeNumberView,
@@ -18,11 +19,10 @@ use super::v2::view::{
 };
 use super::v2::{Request, account, attempts, limits, services, verifications, webhooks};
 use crate::registry::Scope;
-use crate::web::Inbox;
 use crate::webhook::DeliveryView;
 
 /// The groups of routes, in the order in which a reader wants them.
-pub static GROUPS: [&Group; 12] = [
+pub static GROUPS: [&ApiGroup; 12] = [
     &VERIFICATIONS,
     &SERVICES,
     &RATE_LIMITS,
@@ -126,12 +126,17 @@ const HTML: Success = ok(Content::Text("text/html; charset=utf-8"));
 const XML: Success = ok(Content::Text("text/xml; charset=utf-8"));
 
 /// Routes that speak as Twilio's do.
-const fn twilio(name: &'static str, about: &'static str, access: Access, routes: &'static [Route]) -> Group {
+const fn twilio(
+    name: &'static str,
+    about: &'static str,
+    access: Access,
+    routes: &'static [Route],
+) -> ApiGroup {
     const BODIES: &[&str] = &["application/x-www-form-urlencoded", "application/json"];
-    Group { name, about, access, errors: Shape::Twilio, bodies: BODIES, routes }
+    ApiGroup { name, about, access, errors: ErrorFormat::Twilio, bodies: BODIES, routes }
 }
 
-static VERIFICATIONS: Group = twilio(
+static VERIFICATIONS: ApiGroup = twilio(
     "Verifications",
     "Send codes, check them, and see what became of the messages. API keys need the scope verify.",
     Access::Scope(Scope::Verify),
@@ -160,7 +165,7 @@ static VERIFICATIONS: Group = twilio(
     },
 );
 
-static SERVICES: Group = twilio(
+static SERVICES: ApiGroup = twilio(
     "Services",
     "Namespaces with their own rules. API keys need the scope admin; only the account itself makes and deletes services.",
     Access::Scope(Scope::Admin),
@@ -183,7 +188,7 @@ static SERVICES: Group = twilio(
     },
 );
 
-static RATE_LIMITS: Group = twilio(
+static RATE_LIMITS: ApiGroup = twilio(
     "Rate limits",
     "Named limits: a request passes a value for one, and each of its buckets counts that value.",
     Access::Scope(Scope::Admin),
@@ -195,7 +200,7 @@ static RATE_LIMITS: Group = twilio(
     },
 );
 
-static BUCKETS: Group = twilio(
+static BUCKETS: ApiGroup = twilio(
     "Buckets",
     "So many requests with one value in so many seconds.",
     Access::Scope(Scope::Admin),
@@ -207,7 +212,7 @@ static BUCKETS: Group = twilio(
     },
 );
 
-static MESSAGING: Group = twilio(
+static MESSAGING: ApiGroup = twilio(
     "Messaging configurations",
     "Which gateway sends to which country.",
     Access::Scope(Scope::Admin),
@@ -219,7 +224,7 @@ static MESSAGING: Group = twilio(
     },
 );
 
-static WEBHOOKS: Group = twilio(
+static WEBHOOKS: ApiGroup = twilio(
     "Webhooks",
     "Who is told of events. They are signed as Standard Webhooks says.",
     Access::Scope(Scope::Admin),
@@ -232,7 +237,7 @@ static WEBHOOKS: Group = twilio(
     },
 );
 
-static DELIVERIES: Group = twilio(
+static DELIVERIES: ApiGroup = twilio(
     "Deliveries",
     "What became of events, and once more. Not Twilio's: there its console does this.",
     Access::Scope(Scope::Admin),
@@ -247,7 +252,7 @@ static DELIVERIES: Group = twilio(
     },
 );
 
-static TEST_NUMBERS: Group = twilio(
+static TEST_NUMBERS: ApiGroup = twilio(
     "Test numbers",
     "Numbers that are never sent anything, with a known code, outside all limits. Not Twilio's.",
     Access::Scope(Scope::Admin),
@@ -263,7 +268,7 @@ static TEST_NUMBERS: Group = twilio(
     },
 );
 
-static ACCOUNT: Group = twilio(
+static ACCOUNT: ApiGroup = twilio(
     "Templates and the safe list",
     "Texts of messages, and numbers that are not suspected of anything. The safe list is for the account itself; it is kept \
      and has no effect yet.",
@@ -285,11 +290,11 @@ static ACCOUNT: Group = twilio(
 
 const ANSWERS: &str = "What each status says is in docs/reference/errors.md.";
 
-static REDIS_VERSION: Group = Group {
+static REDIS_VERSION: ApiGroup = ApiGroup {
     name: "Clients of the Redis version",
     about: "Codes of the service `default`, whose rules are the top-level settings.",
     access: Access::Compatible,
-    errors: Shape::Envelope,
+    errors: ErrorFormat::Envelope,
     bodies: &["application/json"],
     routes: routes! {
         Post "/api/send-otp", "SendOtp", "Send a code" =>
@@ -301,11 +306,11 @@ static REDIS_VERSION: Group = Group {
     },
 };
 
-static TUTORIAL: Group = Group {
+static TUTORIAL: ApiGroup = ApiGroup {
     name: "Clients of the tutorial",
     about: "The same with the tutorial's answers.",
     access: Access::Compatible,
-    errors: Shape::Message,
+    errors: ErrorFormat::Message,
     bodies: &["application/json"],
     routes: routes! {
         Post "/send-code", "SendCode", "Send a code" =>
@@ -321,27 +326,27 @@ const CALLBACK: &str = "Only what carries Twilio's signature is taken. Not there
 const INBOX: &str =
     "Only in simulator mode, and only under an IP address, localhost or the configured host name.";
 
-static SERVER: Group = Group {
+static SERVER: ApiGroup = ApiGroup {
     name: "The server",
     about: "Health, this description, what gateways report, and the simulator's inbox.",
     access: Access::Open,
-    errors: Shape::Envelope,
+    errors: ErrorFormat::Envelope,
     bodies: &["application/x-www-form-urlencoded"],
     routes: routes! {
         Get "/", "Index", "See what is served" => plain(Handler::Index), one::<Envelope>(examples::index);
         Get "/healthz", "Healthz", "See whether the process lives" =>
-            plain(Handler::Fixed(server_routes::alive)), one::<Envelope>(examples::alive);
+            plain(Handler::Fixed(service::alive)), one::<Envelope>(examples::alive);
         Get "/readyz", "Readyz", "See whether the server can do its work" =>
             plain(Handler::Ready), one::<Envelope>(examples::ready), about: "503 names the reasons why not.", others: &[503];
         Get "/openapi.json", "OpenApi", "Read this description" =>
-            plain(Handler::Fixed(server_routes::description)), ok(Content::Json(openapi::schema_of_itself, examples::description));
-        Get "/docs", "Docs", "Read this description as a page" => plain(Handler::Fixed(server_routes::docs)), HTML;
+            plain(Handler::Fixed(service::description)), ok(Content::Json(openapi::schema_of_itself, examples::description));
+        Get "/docs", "Docs", "Read this description as a page" => plain(Handler::Fixed(service::docs)), HTML;
         Get "/hello-world", "HelloWorld", "Get a fixed greeting" =>
-            plain(Handler::Fixed(server_routes::hello_world)), one::<Envelope>(examples::hello), about: "For clients of the Redis version.";
+            plain(Handler::Fixed(service::hello_world)), one::<Envelope>(examples::hello), about: "For clients of the Redis version.";
         Get "/inbox", "Inbox", "Open the simulator's inbox" => plain(Handler::Inbox), HTML, about: INBOX, others: &[403, 404];
         Get "/inbox/messages", "InboxMessages", "Read the simulator's inbox" =>
             plain(Handler::Inbox), one::<Inbox>(examples::inbox),
-            about: INBOX, params: server_routes::describe_inbox, others: &[403, 404];
+            about: INBOX, params: service::describe_inbox, others: &[403, 404];
         Post CallbackKind::Message.path(), "TwilioMessage", "Report what became of a message" =>
             plain(Handler::Callback(CallbackKind::Message)), TAKEN, about: CALLBACK, others: &[404, 503];
         Post CallbackKind::Call.path(), "TwilioCall", "Report what became of a call" =>

@@ -1,4 +1,5 @@
-//! One request, from its head to its response: whether there is such a route, who may use it, and its handler.
+//! One request, from its head to its response: whether there is such a route, who may use it, and its handler. The handlers
+//! of the routes that neither send nor check codes are here.
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
@@ -9,24 +10,30 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use hyper::header::{
+    ACCEPT, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue,
+};
 use hyper::http::request::Parts;
-use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
+use hyper::{HeaderMap, Method, Request, StatusCode, Version};
+use serde::Serialize;
 use tracing::{Level, debug, enabled, error};
 
-use super::answer::Answer;
-use super::connection::ActiveRequest;
-use super::deps::{Callbacks, Deps, Verify};
-use super::problem::Problem;
+use super::connection::{ActiveRequest, CertificateHealth};
+use super::pages::{self, InboxError};
 use super::request::{self, RequestBody, X_REQUEST_ID};
-use super::route::{Access, Handler, Resource, Target, method_name};
-use super::{compatible, server_routes, v2};
+use super::response::{BadBody, Problem, Response};
+use super::route::{Access, Handler, Resource, Route, Target, method_name};
+use super::routes::GROUPS;
+use super::server::{CallbackAnswer, CallbackKind, CallbackRequest, Callbacks, Deps, GatewayHealth, Verify};
+use super::v2::params::{Param, Text};
+use super::{compatible, openapi, v2};
+use crate::numbers::Usage;
 
 /// Answers one request. Whatever goes wrong becomes an answer.
 pub async fn respond<V: Verify>(
     active: ActiveRequest<V>,
     request: Request<Incoming>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
+) -> Result<hyper::Response<Full<Bytes>>, Infallible> {
     let (head, incoming) = request.into_parts();
     let mut body = RequestBody::new(incoming, Arc::clone(&active.server().bodies_in_parts));
     let target = target_of(head.uri.path(), active.server().deps.callbacks.as_deref());
@@ -81,7 +88,7 @@ fn target_of(path: &str, callbacks: Option<&dyn Callbacks>) -> Target {
 
 /// The headers that all answers share, around the answer. `closes` says that the rest of the
 /// request will not be read.
-fn response(answer: Answer, head: Parts, id: HeaderValue, closes: bool) -> Response<Full<Bytes>> {
+fn response(answer: Response, head: Parts, id: HeaderValue, closes: bool) -> hyper::Response<Full<Bytes>> {
     static NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
     static CLOSE: HeaderValue = HeaderValue::from_static("close");
 
@@ -108,7 +115,7 @@ fn response(answer: Answer, head: Parts, id: HeaderValue, closes: bool) -> Respo
     } else {
         answer.body
     };
-    let mut response = Response::new(Full::new(body));
+    let mut response = hyper::Response::new(Full::new(body));
     *response.status_mut() = answer.status;
     *response.headers_mut() = headers;
     response
@@ -128,7 +135,7 @@ async fn answer<V: Verify>(
     target: Target,
     head: &Parts,
     body: &mut RequestBody,
-) -> Answer {
+) -> Response {
     match try_answer(call, target, head, body).await {
         Ok(answer) => answer,
         Err(problem) => {
@@ -145,7 +152,7 @@ async fn try_answer<V: Verify>(
     target: Target,
     head: &Parts,
     body: &mut RequestBody,
-) -> Result<Answer, Problem> {
+) -> Result<Response, Problem> {
     let deps = call.deps;
     let Target::Resource(resource) = target else { return Err(Problem::NotFound) };
     if !is_served(deps, resource) {
@@ -178,14 +185,10 @@ async fn try_answer<V: Verify>(
             let answer = v2::answer(call, (access, handler), head, body).await;
             Ok(answer.unwrap_or_else(v2::Error::answer))
         }
-        Handler::Callback(kind) => {
-            server_routes::callback(deps, kind, head, body.read(limit, time).await?).await
-        }
-        Handler::Inbox => server_routes::inbox(deps, head),
-        Handler::Ready => Ok(server_routes::ready(deps)),
-        Handler::Index => {
-            Ok(server_routes::index(&head.headers, deps.inbox.is_some(), deps.callbacks.is_some()))
-        }
+        Handler::Callback(kind) => callback(deps, kind, head, body.read(limit, time).await?).await,
+        Handler::Inbox => inbox(deps, head),
+        Handler::Ready => Ok(ready(deps)),
+        Handler::Index => Ok(index(&head.headers, deps.inbox.is_some(), deps.callbacks.is_some())),
         Handler::Fixed(answer) => Ok(answer()),
     }
 }
@@ -197,4 +200,155 @@ fn is_served<V>(deps: &Deps<V>, resource: &Resource) -> bool {
         Some(Handler::Callback(_)) => deps.callbacks.is_some(),
         _ => true,
     }
+}
+
+static X_TWILIO_SIGNATURE: HeaderName = HeaderName::from_static("x-twilio-signature");
+
+pub fn hello_world() -> Response {
+    Response::envelope(StatusCode::OK, 200, "Successful Response", Some("Hello world"))
+}
+
+#[derive(Serialize)]
+struct Served {
+    routes: Vec<String>,
+}
+
+/// `GET /`: names the routes, as a page of links for a browser and as JSON for others. Those below `/v2` are many, and
+/// have a page.
+pub fn index(headers: &HeaderMap, has_inbox: bool, has_callbacks: bool) -> Response {
+    if accepts_html(headers) {
+        return pages::home_page(has_inbox).into();
+    }
+    let is_listed = |route: &&Route| match route.handler {
+        Handler::V2(_) => false,
+        Handler::Inbox => has_inbox,
+        Handler::Callback(_) => has_callbacks,
+        _ => true,
+    };
+    let listed = GROUPS.iter().flat_map(|group| group.routes).filter(is_listed);
+    let routes = listed.map(|route| format!("{} {}", route.verb.as_str(), route.path));
+    let routes = routes.chain(["/v2/.., see GET /docs".to_owned()]).collect();
+    let message = "onceward: phone verification by one-time code";
+    Response::envelope(StatusCode::OK, 200, message, Some(Served { routes }))
+}
+
+/// Whether `Accept` names `text/html`, as browsers do. Programs say `*/*` or nothing.
+fn accepts_html(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let mut ranges = values.flat_map(|value| value.split(','));
+    ranges.any(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let is_html = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("text/html"));
+        is_html && !parts.any(|parameter| matches!(parameter, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
+    })
+}
+
+pub fn description() -> Response {
+    Response::json_text(StatusCode::OK, openapi::text())
+}
+
+pub fn docs() -> Response {
+    openapi::page().into()
+}
+
+#[derive(Serialize)]
+struct Details {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasons: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    gateways: Vec<GatewayHealth>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    numbers: Option<NumbersHealth>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls: Option<CertificateHealth>,
+}
+
+/// The names of the fields are part of the answer.
+#[derive(Serialize)]
+struct NumbersHealth {
+    /// Remembered numbers.
+    held: usize,
+    /// From this many on new ones are refused. The server stays ready: known numbers are served.
+    limit: usize,
+}
+
+impl From<Usage> for NumbersHealth {
+    fn from(Usage { held, limit }: Usage) -> Self {
+        Self { held, limit }
+    }
+}
+
+/// `GET /healthz`: the process lives.
+pub fn alive() -> Response {
+    Response::plain(StatusCode::OK, "alive")
+}
+
+/// `GET /readyz`: the server can do its work, or the reasons why not; and how the gateways and the certificate are and how
+/// many numbers are remembered, if that is known.
+pub fn ready<V>(deps: &Deps<V>) -> Response {
+    let details = Details {
+        reasons: (deps.readiness)().err(),
+        gateways: (deps.gateways)(),
+        numbers: (deps.numbers)().map(NumbersHealth::from),
+        tls: deps.tls.as_ref().map(|tls| tls.certificate()),
+    };
+    if details.reasons.is_some() {
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        return Response::envelope(status, status.as_u16(), "not ready", Some(details)).retry_later();
+    }
+    let says_more = !details.gateways.is_empty() || details.numbers.is_some() || details.tls.is_some();
+    let details = says_more.then_some(details);
+    Response::envelope(StatusCode::OK, StatusCode::OK.as_u16(), "ready", details)
+}
+
+/// The filter of the inbox, which its page reads.
+pub fn describe_inbox() -> Vec<Param> {
+    vec![Param::of::<Option<Text<40>>>("to", "Only messages to this number.", "+14155552671")]
+}
+
+/// `GET /inbox` and below. The pages show codes, so no page of another site may read them.
+pub fn inbox<V>(deps: &Deps<V>, head: &Parts) -> Result<Response, Problem> {
+    let simulator = deps.inbox.as_deref().ok_or(Problem::NotFound)?;
+    if !request::names_this_server(head, deps.host_name.as_deref()) {
+        return Err(Problem::ForeignHost);
+    }
+    match pages::inbox(simulator, deps.default_region, head.uri.path(), head.uri.query()) {
+        Ok(page) => Ok(page.into()),
+        Err(InboxError::NoSuchPage) => Err(Problem::NotFound),
+        Err(error @ InboxError::BadNumber(_)) => {
+            Ok(Response::plain(StatusCode::BAD_REQUEST, &error.to_string()))
+        }
+    }
+}
+
+/// `POST /callbacks/twilio/..`: hands a report on as it was sent. Its signature covers the path, the query and the body.
+pub async fn callback<V>(
+    deps: &Deps<V>,
+    kind: CallbackKind,
+    head: &Parts,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let callbacks = deps.callbacks.as_deref().ok_or(Problem::NotFound)?;
+    let path_and_query = head.uri.path_and_query().map_or("", |both| both.as_str());
+    let request = CallbackRequest {
+        kind,
+        path_and_query: path_and_query.to_owned(),
+        content_type: only(&head.headers, &CONTENT_TYPE),
+        signature: only(&head.headers, &X_TWILIO_SIGNATURE),
+        body,
+    };
+    match callbacks.receive(request).await {
+        CallbackAnswer::NoContent => Ok(Response::empty()),
+        CallbackAnswer::Twiml(document) => Ok(Response::xml(StatusCode::OK, document)),
+        CallbackAnswer::BadSignature => Err(Problem::BadSignature),
+        CallbackAnswer::Unreadable => Err(Problem::BadBody(BadBody::Report)),
+        CallbackAnswer::Unavailable => Err(Problem::CallbackUnavailable),
+    }
+}
+
+/// A header's value, if there is one and it is visible ASCII.
+fn only(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next().filter(|_| values.next().is_none())?;
+    value.to_str().ok().map(str::to_owned)
 }

@@ -16,11 +16,10 @@ use hyper_util::server::graceful::GracefulConnection;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader, ReadBuf};
 use tracing::debug;
 
-use super::refusal::{linger, raw_response, turn_away};
 use super::timeouts::{Expired, Timeouts};
-use super::{ActiveRequest, Connection, Server, Stream};
-use crate::http::deps::Verify;
-use crate::http::problem::Problem;
+use super::{ActiveRequest, Connection, Server, Stream, linger, raw_response, turn_away};
+use crate::http::response::Problem;
+use crate::http::server::Verify;
 use crate::http::service::respond;
 
 /// Most bytes of a request head, and of the read buffer of an HTTP/1 connection. hyper accepts at most 100 headers.

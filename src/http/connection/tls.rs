@@ -18,11 +18,10 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tracing::debug;
 
-use super::refusal::{raw_response, turn_away};
 use super::serve::{serve_http1, serve_http2};
-use super::{Connection, Server, Stream, Timeouts};
-use crate::http::deps::Verify;
-use crate::http::problem::Problem;
+use super::{Connection, Server, Stream, Timeouts, raw_response, turn_away};
+use crate::http::response::Problem;
+use crate::http::server::Verify;
 
 /// The names of the protocols in ALPN (RFC 7301), the preferred one first.
 const HTTP2: &[u8] = b"h2";

@@ -4,9 +4,9 @@ use serde::Serialize;
 
 use crate::config::AnswerSet;
 use crate::domain::{Channel, Locale, PhoneNumber, Region, ServiceId, Sid, SidKind, Timestamp};
-use crate::http::answer::Answer;
-use crate::http::answers;
-use crate::http::server_routes;
+use crate::http::compatible as answers;
+use crate::http::response::Response;
+use crate::http::service;
 use crate::http::v2::view::{
     AttemptView, BucketView, CheckView, Frame, MessagingConfigurationView, RateLimitView, SafeNumberView,
     ServiceView, SummaryView, TemplateView, TestNumberView, VerificationView, WebhookView,
@@ -47,7 +47,7 @@ fn viewed<V: Serialize>(view: impl FnOnce(&Frame<'_>) -> V) -> String {
         .unwrap_or_default()
 }
 
-fn answered(answer: &Answer) -> String {
+fn answered(answer: &Response) -> String {
     String::from_utf8_lossy(&answer.body).into_owned()
 }
 
@@ -235,7 +235,7 @@ pub fn index() -> String {
 }
 
 pub fn alive() -> String {
-    answered(&server_routes::alive())
+    answered(&service::alive())
 }
 
 pub fn ready() -> String {
@@ -243,7 +243,7 @@ pub fn ready() -> String {
 }
 
 pub fn hello() -> String {
-    answered(&server_routes::hello_world())
+    answered(&service::hello_world())
 }
 
 pub fn description() -> String {

@@ -18,13 +18,13 @@ use utoipa::openapi::{
     RefOr, Required, Schema, Server,
 };
 
-use super::answer::{Envelope, Message, Shape, TwilioError};
-use super::route::{Access, Content, Group, Route, Verb, schema};
+use super::pages::{self, Docs, DocsAnswer, DocsGroup, DocsParam, DocsRoute};
+use super::response::{Envelope, ErrorFormat, Message, TwilioError};
+use super::route::{Access, ApiGroup, Content, Route, Verb, schema};
 use super::routes::GROUPS;
-use super::v2::page::Meta;
+use super::v2::Meta;
 use super::v2::params::{PATTERN, Param, sid_pattern};
 use crate::domain::SidKind;
-use crate::web::{self, Docs, DocsAnswer, DocsGroup, DocsParam, DocsRoute};
 
 const INTRODUCTION: &str = "Phone verification by one-time code. The routes below /v2 are those of Twilio Verify's API, \
      version 2, so that its client libraries work with another address. The others are for clients of older servers.";
@@ -49,10 +49,10 @@ static TEXT: LazyLock<String> = LazyLock::new(|| {
     text
 });
 
-static PAGE: LazyLock<web::Page> = LazyLock::new(|| web::docs_page(&docs()));
+static PAGE: LazyLock<pages::Page> = LazyLock::new(|| pages::docs_page(&docs()));
 
 /// The page for people.
-pub fn page() -> web::Page {
+pub fn page() -> pages::Page {
     PAGE.clone()
 }
 
@@ -110,7 +110,7 @@ pub fn schema_of_itself(schemas: &mut Schemas) -> String {
 }
 
 /// Every status that a route can answer beside its success.
-fn failures(group: &Group, route: &Route) -> Vec<u16> {
+fn failures(group: &ApiGroup, route: &Route) -> Vec<u16> {
     let mut statuses = vec![500, OF_THE_CONNECTION];
     statuses.extend(route.others);
     if route.verb == Verb::Post {
@@ -137,7 +137,7 @@ fn failures(group: &Group, route: &Route) -> Vec<u16> {
     statuses
 }
 
-fn operation(group: &Group, route: &Route, schemas: &mut Schemas) -> OperationBuilder {
+fn operation(group: &ApiGroup, route: &Route, schemas: &mut Schemas) -> OperationBuilder {
     let mut operation = OperationBuilder::new()
         .tag(group.name)
         .operation_id(Some(route.id))
@@ -217,7 +217,7 @@ fn parameter(param: Param, place: ParameterIn) -> Parameter {
         .build()
 }
 
-fn body(group: &Group, params: &[Param]) -> RequestBody {
+fn body(group: &ApiGroup, params: &[Param]) -> RequestBody {
     let must = params.iter().any(|param| param.required);
     let mut body =
         RequestBodyBuilder::new().required(Some(if must { Required::True } else { Required::False }));
@@ -272,14 +272,14 @@ fn answer_example(route: &Route) -> Option<String> {
     }
 }
 
-fn failure(group: &Group, status: u16, schemas: &mut Schemas) -> Response {
+fn failure(group: &ApiGroup, status: u16, schemas: &mut Schemas) -> Response {
     if status == OF_THE_CONNECTION {
         return ResponseBuilder::new().description(meaning(status)).build();
     }
     let name = match group.errors {
-        Shape::Envelope => schema::<Envelope>(schemas),
-        Shape::Message => schema::<Message>(schemas),
-        Shape::Twilio => schema::<TwilioError>(schemas),
+        ErrorFormat::Envelope => schema::<Envelope>(schemas),
+        ErrorFormat::Message => schema::<Message>(schemas),
+        ErrorFormat::Twilio => schema::<TwilioError>(schemas),
     };
     let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(name)));
     ResponseBuilder::new().description(meaning(status)).content(JSON, content.build()).build()
@@ -324,7 +324,7 @@ fn docs() -> Docs {
     }
 }
 
-fn docs_group(group: &'static Group) -> DocsGroup {
+fn docs_group(group: &'static ApiGroup) -> DocsGroup {
     DocsGroup {
         name: group.name,
         anchor: group.name.to_lowercase().replace(' ', "-"),
@@ -333,7 +333,7 @@ fn docs_group(group: &'static Group) -> DocsGroup {
     }
 }
 
-fn docs_route(group: &Group, route: &'static Route) -> DocsRoute {
+fn docs_route(group: &ApiGroup, route: &'static Route) -> DocsRoute {
     let success = DocsAnswer { status: route.success.status, about: route.success.about };
     let failures = failures(group, route).into_iter();
     let failures = failures.map(|status| DocsAnswer { status, about: meaning(status) });
@@ -366,7 +366,7 @@ fn docs_route(group: &Group, route: &'static Route) -> DocsRoute {
 }
 
 /// A call that can be tried.
-fn curl(group: &Group, route: &Route) -> String {
+fn curl(group: &ApiGroup, route: &Route) -> String {
     let text = |example: &Value| example.as_str().map_or_else(|| example.to_string(), str::to_owned);
     let mut path = route.path.to_owned();
     for param in path_params(route) {
@@ -399,6 +399,3 @@ fn curl(group: &Group, route: &Route) -> String {
     }
     call
 }
-
-#[cfg(test)]
-mod tests;

@@ -8,9 +8,9 @@ use serde_json::Value;
 
 use crate::config::{AnswerSet, Bounds};
 use crate::domain::{PhoneNumber, Timestamp};
-use crate::http::answer::{Answer, Shape};
-use crate::http::answers::{api_check, api_send, tutorial_check, tutorial_send};
-use crate::http::problem::{BadBody, Problem};
+use crate::http::response::{ErrorFormat, Response};
+use crate::http::compatible::{api_check, api_send, tutorial_check, tutorial_send};
+use crate::http::response::{BadBody, Problem};
 use crate::http::v2;
 use crate::numbers::{CheckOutcome, Refusal, Reply, SendLimit, SendOutcome};
 use crate::registry::RegistryError;
@@ -65,9 +65,9 @@ fn document() -> String {
 
     doc.push_str(ALL_ROUTES);
     let rows = problems().into_iter().map(|problem| {
-        let row = Row::of(problem_case(problem), problem.answer(Shape::Envelope));
+        let row = Row::of(problem_case(problem), problem.answer(ErrorFormat::Envelope));
         if can_concern_tutorial(problem) {
-            let of_tutorial = Row::of(row.case, problem.answer(Shape::Message));
+            let of_tutorial = Row::of(row.case, problem.answer(ErrorFormat::Message));
             assert_eq!(row.members().message, of_tutorial.members().message);
         }
         row
@@ -132,7 +132,7 @@ type Case = (&'static str, &'static str);
 
 struct Row {
     case: Case,
-    answer: Answer,
+    answer: Response,
 }
 
 /// The members of an answer. `data` is JSON, as on the wire.
@@ -143,7 +143,7 @@ struct Members {
 }
 
 impl Row {
-    const fn of(case: Case, answer: Answer) -> Self {
+    const fn of(case: Case, answer: Response) -> Self {
         Self { case, answer }
     }
 
@@ -249,8 +249,8 @@ const CHECK: &str = "verify-otp";
 
 /// A row for each outcome of a send and of a check.
 fn outcomes(
-    send: impl Fn(&Reply<SendOutcome>) -> Answer,
-    check: impl Fn(&Reply<CheckOutcome>) -> Answer,
+    send: impl Fn(&Reply<SendOutcome>) -> Response,
+    check: impl Fn(&Reply<CheckOutcome>) -> Response,
 ) -> Vec<(&'static str, Row)> {
     let sends = sends();
     let sends = sends.iter().map(|outcome| (SEND, Row::of(send_case(outcome), send(&reply(outcome)))));
@@ -266,7 +266,7 @@ fn verify_api_errors() -> Vec<Row> {
         Row::of(refusal_case(&refused), v2::Error::refused(&refused, path, Timestamp::EPOCH).answer())
     });
     let problems = problems().into_iter().filter(|problem| can_concern_verify_api(*problem));
-    let problems = problems.map(|problem| Row::of(problem_case(problem), problem.answer(Shape::Twilio)));
+    let problems = problems.map(|problem| Row::of(problem_case(problem), problem.answer(ErrorFormat::Twilio)));
     let exists = RegistryError::Exists { what: "rate limit", field: "unique_name" }.to_string();
     let too_many = RegistryError::TooMany { what: "webhooks of this service", limit: 10 }.to_string();
     let others: [(v2::Error, Case); 6] = [

@@ -11,7 +11,7 @@ use super::error::Error;
 use super::params::{Note, Parameters as _, Pattern, TestCode, parameters};
 use super::view::{SafeNumberView, TemplateView, TestNumberView};
 use crate::domain::{PhoneNumber, Timestamp};
-use crate::http::answer::Answer;
+use crate::http::response::Response;
 use crate::registry;
 
 /// How long a test number lasts if the request does not say: long enough for a test, and forgotten by itself.
@@ -48,7 +48,7 @@ parameters! {
 }
 
 /// `GET` of the templates: all, or those with this friendly name.
-pub fn list_templates(request: &Request<'_, TemplateFilters>) -> Result<Answer, Failure> {
+pub fn list_templates(request: &Request<'_, TemplateFilters>) -> Result<Response, Failure> {
     let page = request.page()?;
     let TemplateFilters { name } = request.read()?;
     let mut templates = request.v2.registry.templates();
@@ -58,32 +58,32 @@ pub fn list_templates(request: &Request<'_, TemplateFilters>) -> Result<Answer, 
     Ok(request.listed("templates", listed, TemplateFilters::NAMES))
 }
 
-pub async fn create_safe_number(request: &Request<'_, SafeNumber>) -> Result<Answer, Failure> {
+pub async fn create_safe_number(request: &Request<'_, SafeNumber>) -> Result<Response, Failure> {
     let SafeNumber { number } = request.read()?;
     let made = request.v2.registry.add_safe_number(number).await?;
     Ok(safe_number(request, StatusCode::CREATED, made))
 }
 
-pub fn fetch_safe_number(request: &Request<'_>) -> Result<Answer, Failure> {
+pub fn fetch_safe_number(request: &Request<'_>) -> Result<Response, Failure> {
     let found = request.v2.registry.safe_number(number(request)?)?;
     Ok(safe_number(request, StatusCode::OK, found))
 }
 
-pub async fn delete_safe_number(request: &Request<'_>) -> Result<Answer, Failure> {
+pub async fn delete_safe_number(request: &Request<'_>) -> Result<Response, Failure> {
     let number = number(request)?;
     request.v2.registry.remove_safe_number(number).await?;
-    Ok(Answer::empty())
+    Ok(Response::empty())
 }
 
-fn safe_number(request: &RequestContext<'_>, status: StatusCode, safe: registry::SafeNumber) -> Answer {
-    Answer::json(status, &SafeNumberView::new(&request.frame(), safe.sid, safe.number))
+fn safe_number(request: &RequestContext<'_>, status: StatusCode, safe: registry::SafeNumber) -> Response {
+    Response::json(status, &SafeNumberView::new(&request.frame(), safe.sid, safe.number))
 }
 
 fn number(request: &RequestContext<'_>) -> Result<PhoneNumber, Failure> {
     PhoneNumber::parse(&request.behind("Numbers")?, None).map_err(|_| Failure::NotFound)
 }
 
-pub fn list_test_numbers(request: &Request<'_>) -> Result<Answer, Failure> {
+pub fn list_test_numbers(request: &Request<'_>) -> Result<Response, Failure> {
     let service = request.service()?;
     request.list("test_numbers", service.test_numbers.iter(), |frame, number| {
         TestNumberView::new(frame, service.sid, number)
@@ -91,7 +91,7 @@ pub fn list_test_numbers(request: &Request<'_>) -> Result<Answer, Failure> {
 }
 
 /// `POST` of a test number. One with the same pattern is replaced.
-pub async fn create_test_number(request: &Request<'_, TestNumber>) -> Result<Answer, Failure> {
+pub async fn create_test_number(request: &Request<'_, TestNumber>) -> Result<Response, Failure> {
     let service = request.service()?.sid;
     let TestNumber { pattern: Pattern(pattern), code: TestCode(code), expires, force } = request.read()?;
     let force = force.unwrap_or(false);
@@ -102,13 +102,13 @@ pub async fn create_test_number(request: &Request<'_, TestNumber>) -> Result<Ans
     let expires = expires.unwrap_or_else(|| request.now().plus(LASTS));
     let number = registry::TestNumber { pattern, code, expires, force };
     let made = request.v2.registry.put_test_number(service, number).await?;
-    Ok(Answer::created(&TestNumberView::new(&request.frame(), service, &made)))
+    Ok(Response::created(&TestNumberView::new(&request.frame(), service, &made)))
 }
 
 /// `DELETE` of a test number, by its pattern.
-pub async fn delete_test_number(request: &Request<'_>) -> Result<Answer, Failure> {
+pub async fn delete_test_number(request: &Request<'_>) -> Result<Response, Failure> {
     let service = request.service()?.sid;
     let pattern = request.behind("TestNumbers")?.into_owned();
     request.v2.registry.delete_test_number(service, pattern).await?;
-    Ok(Answer::empty())
+    Ok(Response::empty())
 }

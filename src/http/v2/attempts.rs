@@ -4,7 +4,7 @@ use super::context::{Failure, Request, RequestContext};
 use super::params::{Converted, Id, NumberPrefix, Parameters as _, ServiceSid, VerificationSid, parameters};
 use super::view::{AttemptView, SummaryView};
 use crate::domain::{Channel, PhoneNumber, Region, ServiceId, SidKind, Timestamp};
-use crate::http::answer::Answer;
+use crate::http::response::Response;
 use crate::verify::AttemptQuery;
 
 parameters! {
@@ -49,7 +49,7 @@ parameters! {
 
 /// `GET /v2/Attempts`. The pages go on from the moment at which the first one was asked for, so that attempts made since
 /// do not move those on later pages.
-pub async fn list(request: &Request<'_, Filters>) -> Result<Answer, Failure> {
+pub async fn list(request: &Request<'_, Filters>) -> Result<Response, Failure> {
     let (page, began) = request.page()?.begun(request.end_of_now());
     let filters = request.read()?;
     let wanted = AttemptQuery {
@@ -74,17 +74,17 @@ pub async fn list(request: &Request<'_, Filters>) -> Result<Answer, Failure> {
     Ok(request.listed("attempts", (page, attempts, found.has_more), Filters::NAMES))
 }
 
-pub async fn fetch(request: &Request<'_>) -> Result<Answer, Failure> {
+pub async fn fetch(request: &Request<'_>) -> Result<Response, Failure> {
     let sid = request.sid_behind("Attempts", SidKind::Attempt)?;
     let attempt = request.v2.verifications.attempt(sid).await?;
     if request.own_service().is_some_and(|own| own != attempt.service) {
         return Err(Failure::NotFound);
     }
     let view = AttemptView::new(&request.frame(), request.service_sid(attempt.service), &attempt);
-    Ok(Answer::ok(&view))
+    Ok(Response::ok(&view))
 }
 
-pub async fn summary(request: &Request<'_, SummaryFilters>) -> Result<Answer, Failure> {
+pub async fn summary(request: &Request<'_, SummaryFilters>) -> Result<Response, Failure> {
     let filters = request.read()?;
     let wanted = AttemptQuery {
         services: services(request, filters.service.as_ref()),
@@ -97,7 +97,7 @@ pub async fn summary(request: &Request<'_, SummaryFilters>) -> Result<Answer, Fa
         ..AttemptQuery::default()
     };
     let summary = request.v2.verifications.summary(wanted).await?;
-    Ok(Answer::ok(&SummaryView::new(&request.frame(), summary)))
+    Ok(Response::ok(&SummaryView::new(&request.frame(), summary)))
 }
 
 /// The requested services, without those that the caller may not see; `None` for all.

@@ -7,8 +7,8 @@ use hyper::StatusCode;
 use hyper::header::{HeaderValue, RETRY_AFTER};
 
 use crate::domain::{Timestamp, seconds_up};
-use crate::http::answer::{Answer, Shape};
-use crate::http::problem::Problem;
+use crate::http::response::Problem;
+use crate::http::response::{ErrorFormat, Response};
 use crate::numbers::Refusal;
 use crate::verify::Refused;
 
@@ -161,11 +161,11 @@ impl Error {
         }
     }
 
-    pub fn answer(self) -> Answer {
+    pub fn answer(self) -> Response {
         match self {
-            Self::Problem(problem) => problem.answer(Shape::Twilio),
+            Self::Problem(problem) => problem.answer(ErrorFormat::Twilio),
             Self::Specific { status, code, message, retry_after } => {
-                let mut answer = Answer::twilio_error(status, code, &message);
+                let mut answer = Response::twilio_error(status, code, &message);
                 answer.headers.extend(retry_after.map(|seconds| (RETRY_AFTER, HeaderValue::from(seconds))));
                 answer
             }

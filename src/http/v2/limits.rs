@@ -4,7 +4,7 @@ use super::context::{Failure, Request, RequestContext};
 use super::params::{Count, Line, Note, Removable, parameters};
 use super::view::{BucketView, RateLimitView};
 use crate::domain::{Sid, SidKind};
-use crate::http::answer::Answer;
+use crate::http::response::Response;
 use crate::registry::BucketFields;
 
 parameters! {
@@ -45,28 +45,28 @@ parameters! {
     }
 }
 
-pub fn list(request: &Request<'_>) -> Result<Answer, Failure> {
+pub fn list(request: &Request<'_>) -> Result<Response, Failure> {
     let service = request.service()?;
     request.list("rate_limits", service.rate_limits.iter(), |frame, limit| {
         RateLimitView::new(frame, service.sid, limit)
     })
 }
 
-pub async fn create(request: &Request<'_, NewRateLimit>) -> Result<Answer, Failure> {
+pub async fn create(request: &Request<'_, NewRateLimit>) -> Result<Response, Failure> {
     let service = request.service()?.sid;
     let NewRateLimit { name: Line(name), description } = request.read()?;
     let description = description.map(|Note(text)| text);
     let made = request.v2.registry.create_rate_limit(service, name, description).await?;
-    Ok(Answer::created(&RateLimitView::new(&request.frame(), service, &made)))
+    Ok(Response::created(&RateLimitView::new(&request.frame(), service, &made)))
 }
 
-pub fn fetch(request: &Request<'_>) -> Result<Answer, Failure> {
+pub fn fetch(request: &Request<'_>) -> Result<Response, Failure> {
     let service = request.service()?;
     let limit = service.rate_limit(&limit(request)?)?;
-    Ok(Answer::ok(&RateLimitView::new(&request.frame(), service.sid, limit)))
+    Ok(Response::ok(&RateLimitView::new(&request.frame(), service.sid, limit)))
 }
 
-pub async fn update(request: &Request<'_, ChangedRateLimit>) -> Result<Answer, Failure> {
+pub async fn update(request: &Request<'_, ChangedRateLimit>) -> Result<Response, Failure> {
     let service = request.service()?;
     let sid = limit(request)?;
     let ChangedRateLimit { description } = request.read()?;
@@ -75,17 +75,17 @@ pub async fn update(request: &Request<'_, ChangedRateLimit>) -> Result<Answer, F
         None => service.rate_limit(&sid)?.description.clone(),
     };
     let changed = request.v2.registry.update_rate_limit(service.sid, sid, description).await?;
-    Ok(Answer::ok(&RateLimitView::new(&request.frame(), service.sid, &changed)))
+    Ok(Response::ok(&RateLimitView::new(&request.frame(), service.sid, &changed)))
 }
 
-pub async fn delete(request: &Request<'_>) -> Result<Answer, Failure> {
+pub async fn delete(request: &Request<'_>) -> Result<Response, Failure> {
     let service = request.service()?.sid;
     let limit = limit(request)?;
     request.v2.registry.delete_rate_limit(service, limit).await?;
-    Ok(Answer::empty())
+    Ok(Response::empty())
 }
 
-pub fn list_buckets(request: &Request<'_>) -> Result<Answer, Failure> {
+pub fn list_buckets(request: &Request<'_>) -> Result<Response, Failure> {
     let service = request.service()?;
     let limit = service.rate_limit(&limit(request)?)?;
     request.list("buckets", limit.buckets.iter(), |frame, bucket| {
@@ -93,36 +93,36 @@ pub fn list_buckets(request: &Request<'_>) -> Result<Answer, Failure> {
     })
 }
 
-pub async fn create_bucket(request: &Request<'_, NewBucket>) -> Result<Answer, Failure> {
+pub async fn create_bucket(request: &Request<'_, NewBucket>) -> Result<Response, Failure> {
     let service = request.service()?.sid;
     let limit = limit(request)?;
     let NewBucket { max: Count(max), interval: Count(interval) } = request.read()?;
     let wanted = BucketFields { max: Some(max), interval: Some(interval) };
     let made = request.v2.registry.create_bucket(service, limit, wanted).await?;
-    Ok(Answer::created(&BucketView::new(&request.frame(), service, limit, &made)))
+    Ok(Response::created(&BucketView::new(&request.frame(), service, limit, &made)))
 }
 
-pub fn fetch_bucket(request: &Request<'_>) -> Result<Answer, Failure> {
+pub fn fetch_bucket(request: &Request<'_>) -> Result<Response, Failure> {
     let service = request.service()?;
     let limit = service.rate_limit(&limit(request)?)?;
     let bucket = limit.bucket(&bucket(request)?)?;
-    Ok(Answer::ok(&BucketView::new(&request.frame(), service.sid, limit.sid, bucket)))
+    Ok(Response::ok(&BucketView::new(&request.frame(), service.sid, limit.sid, bucket)))
 }
 
-pub async fn update_bucket(request: &Request<'_, ChangedBucket>) -> Result<Answer, Failure> {
+pub async fn update_bucket(request: &Request<'_, ChangedBucket>) -> Result<Response, Failure> {
     let service = request.service()?.sid;
     let (limit, bucket) = (limit(request)?, bucket(request)?);
     let ChangedBucket { max, interval } = request.read()?;
     let wanted = BucketFields { max: max.map(|Count(max)| max), interval: interval.map(|Count(span)| span) };
     let changed = request.v2.registry.update_bucket(service, limit, bucket, wanted).await?;
-    Ok(Answer::ok(&BucketView::new(&request.frame(), service, limit, &changed)))
+    Ok(Response::ok(&BucketView::new(&request.frame(), service, limit, &changed)))
 }
 
-pub async fn delete_bucket(request: &Request<'_>) -> Result<Answer, Failure> {
+pub async fn delete_bucket(request: &Request<'_>) -> Result<Response, Failure> {
     let service = request.service()?.sid;
     let (limit, bucket) = (limit(request)?, bucket(request)?);
     request.v2.registry.delete_bucket(service, limit, bucket).await?;
-    Ok(Answer::empty())
+    Ok(Response::empty())
 }
 
 fn limit(request: &RequestContext<'_>) -> Result<Sid, Failure> {

@@ -8,9 +8,7 @@ pub mod account;
 pub mod attempts;
 mod context;
 mod error;
-mod fields;
 pub mod limits;
-pub mod page;
 pub mod params;
 pub mod services;
 mod types;
@@ -29,11 +27,11 @@ use tracing::info;
 use zeroize::Zeroizing;
 
 use self::params::Fields;
-use super::answer::Answer;
-use super::deps::Verify;
-use super::problem::Problem;
 use super::request::RequestBody;
+use super::response::Problem;
+use super::response::Response;
 use super::route::{Access, V2Handler};
+use super::server::Verify;
 use super::service::Call;
 use crate::domain::{ServiceId, Timestamp};
 use crate::log_limit::OncePerSecond;
@@ -42,7 +40,7 @@ use crate::registry::{Caller, Registry, Scope};
 use crate::verify::Verifications;
 use crate::webhook::Outbox;
 
-pub use context::{Base, Failure, Request, RequestContext};
+pub use context::{Base, Failure, Meta, Paging, Request, RequestContext};
 pub use error::Error;
 
 /// What the time is.
@@ -115,7 +113,7 @@ pub async fn answer<V: Verify>(
     (access, handler): (Access, V2Handler),
     head: &Head,
     body: &mut RequestBody,
-) -> Result<Answer, Error> {
+) -> Result<Response, Error> {
     let deps = call.deps;
     let (v2, caller) = authenticated(call, head)?;
     let mut request = RequestContext::new(v2, head, caller, &deps.channels, call.request_id);

@@ -12,7 +12,7 @@ use super::params::{
 };
 use super::view::{MessagingConfigurationView, ServiceView};
 use crate::config::services::{ServiceParameter, service_parameters};
-use crate::http::answer::Answer;
+use crate::http::response::Response;
 use crate::registry::Service;
 
 /// The key of the one setting that a new service needs.
@@ -99,7 +99,7 @@ fn describe(is_new: bool) -> Vec<Param> {
 }
 
 /// `GET /v2/Services`: the newest first; for a key of one service, that one.
-pub fn list(request: &Request<'_>) -> Result<Answer, Failure> {
+pub fn list(request: &Request<'_>) -> Result<Response, Failure> {
     let page = request.page()?;
     let registry = &request.v2.registry;
     let frame = request.frame();
@@ -114,27 +114,27 @@ pub fn list(request: &Request<'_>) -> Result<Answer, Failure> {
     Ok(request.listed("services", listed, &[]))
 }
 
-pub async fn create(request: &Request<'_, New>) -> Result<Answer, Failure> {
+pub async fn create(request: &Request<'_, New>) -> Result<Response, Failure> {
     let New(settings) = request.read()?;
     let made = request.v2.registry.create_service(settings).await?;
-    Ok(Answer::created(&ServiceView::new(&request.frame(), &made)))
+    Ok(Response::created(&ServiceView::new(&request.frame(), &made)))
 }
 
-pub fn fetch(request: &Request<'_>) -> Result<Answer, Failure> {
-    Ok(Answer::ok(&ServiceView::new(&request.frame(), &*request.service()?)))
+pub fn fetch(request: &Request<'_>) -> Result<Response, Failure> {
+    Ok(Response::ok(&ServiceView::new(&request.frame(), &*request.service()?)))
 }
 
-pub async fn update(request: &Request<'_, Changed>) -> Result<Answer, Failure> {
+pub async fn update(request: &Request<'_, Changed>) -> Result<Response, Failure> {
     let service = request.service()?;
     let Changed(settings) = request.read()?;
     let changed = request.v2.registry.update_service(service.sid, settings).await?;
-    Ok(Answer::ok(&ServiceView::new(&request.frame(), &changed)))
+    Ok(Response::ok(&ServiceView::new(&request.frame(), &changed)))
 }
 
-pub async fn delete(request: &Request<'_>) -> Result<Answer, Failure> {
+pub async fn delete(request: &Request<'_>) -> Result<Response, Failure> {
     let service = request.service()?;
     request.v2.registry.delete_service(service.sid).await?;
-    Ok(Answer::empty())
+    Ok(Response::empty())
 }
 
 /// The given parameters as members of the settings.
@@ -185,39 +185,39 @@ parameters! {
     }
 }
 
-pub fn list_messaging(request: &Request<'_>) -> Result<Answer, Failure> {
+pub fn list_messaging(request: &Request<'_>) -> Result<Response, Failure> {
     let service = request.service()?;
     request.list("messaging_configurations", service.messaging.iter(), |frame, configuration| {
         MessagingConfigurationView::new(frame, service.sid, configuration)
     })
 }
 
-pub async fn create_messaging(request: &Request<'_, NewMessaging>) -> Result<Answer, Failure> {
+pub async fn create_messaging(request: &Request<'_, NewMessaging>) -> Result<Response, Failure> {
     let service = request.service()?.sid;
     let NewMessaging { country: Country(country), gateway: Id(gateway) } = request.read()?;
     let made = request.v2.registry.create_messaging(service, country, gateway).await?;
-    Ok(Answer::created(&MessagingConfigurationView::new(&request.frame(), service, &made)))
+    Ok(Response::created(&MessagingConfigurationView::new(&request.frame(), service, &made)))
 }
 
-pub fn fetch_messaging(request: &Request<'_>) -> Result<Answer, Failure> {
+pub fn fetch_messaging(request: &Request<'_>) -> Result<Response, Failure> {
     let service = request.service()?;
     let found = service.messaging(&country(request)?)?;
-    Ok(Answer::ok(&MessagingConfigurationView::new(&request.frame(), service.sid, found)))
+    Ok(Response::ok(&MessagingConfigurationView::new(&request.frame(), service.sid, found)))
 }
 
-pub async fn update_messaging(request: &Request<'_, ChangedMessaging>) -> Result<Answer, Failure> {
+pub async fn update_messaging(request: &Request<'_, ChangedMessaging>) -> Result<Response, Failure> {
     let service = request.service()?.sid;
     let country = country(request)?;
     let ChangedMessaging { gateway: Id(gateway) } = request.read()?;
     let changed = request.v2.registry.update_messaging(service, country, gateway).await?;
-    Ok(Answer::ok(&MessagingConfigurationView::new(&request.frame(), service, &changed)))
+    Ok(Response::ok(&MessagingConfigurationView::new(&request.frame(), service, &changed)))
 }
 
-pub async fn delete_messaging(request: &Request<'_>) -> Result<Answer, Failure> {
+pub async fn delete_messaging(request: &Request<'_>) -> Result<Response, Failure> {
     let service = request.service()?.sid;
     let country = country(request)?;
     request.v2.registry.delete_messaging(service, country).await?;
-    Ok(Answer::empty())
+    Ok(Response::empty())
 }
 
 fn country(request: &RequestContext<'_>) -> Result<String, Failure> {

@@ -12,8 +12,7 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::error::Error;
-use super::fields::{Fields, NOT_SERVED};
-use super::params::{JSON, Parameter};
+use super::params::{Fields, JSON, NOT_SERVED, Parameter};
 use crate::domain::{Channel, Code, CodeLength, Locale, PhoneNumber, Region, Sid, SidKind, Timestamp};
 use crate::registry::WebhookStatus;
 use crate::template::{AppHash, SendDigits};

@@ -16,7 +16,7 @@ use super::params::{
 };
 use super::view::{CheckView, VerificationView};
 use crate::domain::{Channel, Code, Locale, PhoneNumber, ServiceId, Sid, SidKind};
-use crate::http::answer::Answer;
+use crate::http::response::Response;
 use crate::registry::Service;
 use crate::template::{AppHash, SendDigits};
 use crate::verify::{self, CheckCode, Ending, Refused, Status, Target, Verification};
@@ -85,7 +85,7 @@ parameters! {
 }
 
 /// `POST`: begins a verification, or sends its code again.
-pub async fn create(request: &Request<'_, Begin>) -> Result<Answer, Failure> {
+pub async fn create(request: &Request<'_, Begin>) -> Result<Response, Failure> {
     let service = request.service()?;
     let begin = read(request, &service)?;
     let number = begin.to;
@@ -96,14 +96,14 @@ pub async fn create(request: &Request<'_, Begin>) -> Result<Answer, Failure> {
     shown(request, &service, StatusCode::CREATED, outcome)
 }
 
-pub async fn fetch(request: &Request<'_>) -> Result<Answer, Failure> {
+pub async fn fetch(request: &Request<'_>) -> Result<Response, Failure> {
     let service = request.service()?;
     let outcome = request.v2.verifications.fetch(service.id, target(request)?).await;
     shown(request, &service, StatusCode::OK, outcome)
 }
 
 /// `POST` of one: ends it.
-pub async fn update(request: &Request<'_, End>) -> Result<Answer, Failure> {
+pub async fn update(request: &Request<'_, End>) -> Result<Response, Failure> {
     let service = request.service()?;
     let target = target(request)?;
     let End { ending } = request.read()?;
@@ -112,7 +112,7 @@ pub async fn update(request: &Request<'_, End>) -> Result<Answer, Failure> {
 }
 
 /// `POST` of `VerificationCheck`. A wrong code is answered with 200 and `pending`.
-pub async fn check(request: &Request<'_, Check>) -> Result<Answer, Failure> {
+pub async fn check(request: &Request<'_, Check>) -> Result<Response, Failure> {
     let service = request.service()?;
     let Check { code: SubmittedCode(code), to, sid } = request.read()?;
     let target = checked(request, service.id, to, sid.map(|Id(sid)| sid)).await?;
@@ -123,7 +123,7 @@ pub async fn check(request: &Request<'_, Check>) -> Result<Answer, Failure> {
     } else {
         debug!(request_id = request.request_id, %number, outcome = status.as_str(), "code checked");
     }
-    Ok(Answer::ok(&CheckView::new(&request.frame(), service.sid, &verification)))
+    Ok(Response::ok(&CheckView::new(&request.frame(), service.sid, &verification)))
 }
 
 /// The verification whose code is checked. With an id and a number, the number must be the id's: it is looked up before
@@ -152,9 +152,9 @@ fn shown(
     service: &Service,
     status: StatusCode,
     outcome: Result<Verification, Refused>,
-) -> Result<Answer, Failure> {
+) -> Result<Response, Failure> {
     let verification = outcome?;
-    Ok(Answer::json(status, &VerificationView::new(&request.frame(), service.sid, &verification)))
+    Ok(Response::json(status, &VerificationView::new(&request.frame(), service.sid, &verification)))
 }
 
 /// The last segment of the path: an id or a number.

@@ -12,7 +12,7 @@ use super::error::Error;
 use super::params::{Events, Note, Parameters as _, Text, WebhookVersion, parameters};
 use super::view::WebhookView;
 use crate::domain::{Sid, SidKind, Timestamp};
-use crate::http::answer::Answer;
+use crate::http::response::Response;
 use crate::numbers::Refusal;
 use crate::registry::{Service, WebhookFields, WebhookStatus};
 use crate::webhook::{DeliveryQuery, DeliveryState, DeliveryView, EventId, EventType, Replay, ReplayError};
@@ -85,7 +85,7 @@ pub struct ReplayView {
     pub replayed: usize,
 }
 
-pub fn list(request: &Request<'_>) -> Result<Answer, Failure> {
+pub fn list(request: &Request<'_>) -> Result<Response, Failure> {
     let service = request.service()?;
     request.list("webhooks", service.webhooks.iter(), |frame, webhook| {
         WebhookView::new(frame, service.sid, webhook)
@@ -93,23 +93,23 @@ pub fn list(request: &Request<'_>) -> Result<Answer, Failure> {
 }
 
 /// `POST`: the one answer that shows the secret.
-pub async fn create(request: &Request<'_, New>) -> Result<Answer, Failure> {
+pub async fn create(request: &Request<'_, New>) -> Result<Response, Failure> {
     let service = request.service()?.sid;
     let New { friendly_name: Note(name), event_types: Events(events), url: Text(url), status } =
         request.read()?;
     let wanted =
         WebhookFields { friendly_name: Some(name), event_types: Some(events), url: Some(url), status };
     let made = request.v2.registry.create_webhook(service, wanted).await?;
-    Ok(Answer::created(&WebhookView::with_secret(&request.frame(), service, &made)))
+    Ok(Response::created(&WebhookView::with_secret(&request.frame(), service, &made)))
 }
 
-pub fn fetch(request: &Request<'_>) -> Result<Answer, Failure> {
+pub fn fetch(request: &Request<'_>) -> Result<Response, Failure> {
     let (service, sid) = webhook(request)?;
     let webhook = service.webhook(&sid)?;
-    Ok(Answer::ok(&WebhookView::new(&request.frame(), service.sid, webhook)))
+    Ok(Response::ok(&WebhookView::new(&request.frame(), service.sid, webhook)))
 }
 
-pub async fn update(request: &Request<'_, Changed>) -> Result<Answer, Failure> {
+pub async fn update(request: &Request<'_, Changed>) -> Result<Response, Failure> {
     let service = request.service()?.sid;
     let webhook = request.sid_behind("Webhooks", SidKind::Webhook)?;
     let changed = request.read()?;
@@ -120,18 +120,18 @@ pub async fn update(request: &Request<'_, Changed>) -> Result<Answer, Failure> {
         status: changed.status,
     };
     let changed = request.v2.registry.update_webhook(service, webhook, wanted).await?;
-    Ok(Answer::ok(&WebhookView::new(&request.frame(), service, &changed)))
+    Ok(Response::ok(&WebhookView::new(&request.frame(), service, &changed)))
 }
 
-pub async fn delete(request: &Request<'_>) -> Result<Answer, Failure> {
+pub async fn delete(request: &Request<'_>) -> Result<Response, Failure> {
     let service = request.service()?.sid;
     let webhook = request.sid_behind("Webhooks", SidKind::Webhook)?;
     request.v2.registry.delete_webhook(service, webhook).await?;
-    Ok(Answer::empty())
+    Ok(Response::empty())
 }
 
 /// `GET .../Deliveries`: the newest event first.
-pub async fn deliveries(request: &Request<'_, DeliveryFilters>) -> Result<Answer, Failure> {
+pub async fn deliveries(request: &Request<'_, DeliveryFilters>) -> Result<Response, Failure> {
     let (service, webhook) = webhook(request)?;
     let (page, began) = request.page()?.begun(request.end_of_now());
     let DeliveryFilters { state, kind, after, before } = request.read()?;
@@ -146,7 +146,7 @@ pub async fn deliveries(request: &Request<'_, DeliveryFilters>) -> Result<Answer
 }
 
 /// `POST .../Replay`: one event, or all since a moment whose delivery has failed, or all of them.
-pub async fn replay(request: &Request<'_, Replayed>) -> Result<Answer, Failure> {
+pub async fn replay(request: &Request<'_, Replayed>) -> Result<Response, Failure> {
     let (service, webhook) = webhook(request)?;
     let Replayed { since, event, failed_only } = request.read()?;
     let what = match (event, since) {
@@ -159,7 +159,7 @@ pub async fn replay(request: &Request<'_, Replayed>) -> Result<Answer, Failure> 
         }
     };
     match request.v2.outbox.replay(service.id, webhook, what).await {
-        Ok(replayed) => Ok(Answer::ok(&ReplayView { replayed })),
+        Ok(replayed) => Ok(Response::ok(&ReplayView { replayed })),
         Err(ReplayError::NotFound) => Err(Failure::NotFound),
         Err(error @ ReplayError::NoRoom(_)) => Err(Error::too_many(error.to_string()).into()),
         Err(ReplayError::Refused(refusal)) => Err(unavailable(request, refusal).into()),

@@ -1,10 +1,13 @@
+//! The inbox as a page and as JSON.
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::*;
 use crate::clock::ManualClock;
-use crate::domain::{Channel, Code, Timestamp};
-use crate::gateway::{Gateway as _, OutgoingMessage};
+use crate::domain::{Channel, Code, NumberError, PhoneNumber, Region, Timestamp};
+use crate::gateway::{Gateway as _, OutgoingMessage, Simulator};
+use crate::http::pages::csp_hash;
+use crate::http::pages::inbox::{InboxError, SCRIPT, SHOWN, inbox, inbox_messages, inbox_page};
 
 #[test]
 fn the_page_asks_for_nothing_from_elsewhere_and_says_what_it_is() {

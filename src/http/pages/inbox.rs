@@ -10,10 +10,10 @@ use super::{Headers, Page, STYLE, csp_hash, html_headers};
 use crate::domain::{NumberError, PhoneNumber, Region};
 use crate::gateway::{InboxMessage, Simulator};
 
-const SCRIPT: &str = include_str!("inbox.js");
+pub const SCRIPT: &str = include_str!("inbox.js");
 
 /// Messages in one answer: as many as a person looks through, and little enough to be asked for every second.
-const SHOWN: usize = 100;
+pub const SHOWN: usize = 100;
 
 static PAGE_HEADERS: LazyLock<Headers> =
     LazyLock::new(|| html_headers(&format!("script-src {}; connect-src 'self'; ", csp_hash(SCRIPT))));
@@ -72,7 +72,7 @@ pub fn inbox_page() -> Page {
 }
 
 /// The answer of `GET /inbox/messages`.
-fn inbox_messages(simulator: &Simulator, to: Option<PhoneNumber>) -> Page {
+pub fn inbox_messages(simulator: &Simulator, to: Option<PhoneNumber>) -> Page {
     Page {
         content_type: "application/json",
         headers: &JSON_HEADERS,
@@ -146,6 +146,3 @@ impl<'a> From<&'a InboxMessage> for MessageJson<'a> {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -3,7 +3,7 @@
 //! They know nothing of HTTP: the front end routes to them and sends what they return.
 
 mod docs;
-mod inbox;
+pub mod inbox;
 
 use std::sync::LazyLock;
 
@@ -13,10 +13,8 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
-pub(crate) use docs::{Docs, DocsAnswer, DocsGroup, DocsParam, DocsRoute, docs_page};
-#[cfg(test)]
-pub(crate) use inbox::inbox_page;
-pub(crate) use inbox::{Inbox, InboxError, inbox};
+pub use docs::{Docs, DocsAnswer, DocsGroup, DocsParam, DocsRoute, docs_page};
+pub use inbox::{Inbox, InboxError, inbox};
 
 /// The style sheet of every page.
 const STYLE: &str = include_str!("page.css");
@@ -28,7 +26,7 @@ type Headers = [(&'static str, &'static str); 4];
 
 /// A body with the headers that it must be served with.
 #[derive(Debug, Clone)]
-pub(crate) struct Page {
+pub struct Page {
     pub content_type: &'static str,
     /// Further headers, names in lower case. They are part of the page's safety: send them all.
     pub headers: &'static [(&'static str, &'static str)],
@@ -61,7 +59,7 @@ fn html_headers(sources: &str) -> Headers {
 }
 
 /// A source expression for inline content (CSP Level 3, 2.3.1).
-fn csp_hash(content: &str) -> String {
+pub fn csp_hash(content: &str) -> String {
     format!("'sha256-{}'", STANDARD.encode(Sha256::digest(content.as_bytes())))
 }
 
@@ -74,7 +72,7 @@ struct HomePage {
 }
 
 /// The page for `GET /` with `Accept: text/html`. `has_inbox` says that the simulator runs.
-pub(crate) fn home_page(has_inbox: bool) -> Page {
+pub fn home_page(has_inbox: bool) -> Page {
     let page = HomePage { style: STYLE, version: env!("CARGO_PKG_VERSION"), has_inbox };
     Page::html(&page, &STYLE_ONLY)
 }

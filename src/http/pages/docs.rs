@@ -67,8 +67,8 @@ pub fn docs_page(docs: &Docs) -> Page {
 
 #[cfg(test)]
 mod tests {
+    use super::super::csp_hash;
     use super::*;
-    use crate::web::csp_hash;
 
     fn page() -> String {
         let route = DocsRoute {

@@ -1,9 +1,12 @@
+//! The description of the routes: complete, and consistent in itself.
+
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use serde_json::Value;
 
-use super::*;
+use crate::http::openapi::text;
+use crate::http::routes::GROUPS;
 
 fn described() -> &'static Value {
     static DESCRIBED: LazyLock<Value> = LazyLock::new(|| serde_json::from_str(text()).expect("JSON"));
