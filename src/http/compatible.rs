@@ -13,13 +13,14 @@ use hyper::StatusCode;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tracing::{debug, info};
-use utoipa::{PartialSchema, ToSchema};
+use utoipa::openapi::ObjectBuilder;
 
 use super::response::{BadBody, ErrorFormat, Problem, Response};
 use super::server::Verify;
 use super::service::Call;
-use super::v2::params::Param;
+use super::v2::params::{Param, Text};
 use crate::config::AnswerSet;
 use crate::domain::{Channel, Code, Locale, PhoneNumber, Region, ServiceId, minutes_up};
 use crate::numbers::{CheckOutcome, CheckRequest, Refusal, Reply, SendOutcome, SendRequest};
@@ -27,81 +28,83 @@ use crate::template::{AppHash, MessageStyle, Wording};
 
 /// The body of `POST /api/send-otp`. Go programs that marshal a struct without tags spell its fields with capitals, and the
 /// Redis version, which reads names in any case, understood them.
-#[derive(Deserialize, ToSchema)]
-pub struct SendOtp<'a> {
-    /// The number, in E.164 form.
+#[derive(Deserialize)]
+struct SendOtp<'a> {
     #[serde(borrow, rename = "phoneNumber", alias = "PhoneNumber", alias = "phonenumber")]
-    #[schema(value_type = String, min_length = 1, max_length = 40, example = "+14155552671")]
     phone_number: Cow<'a, str>,
-    /// How the code goes there: sms, call or whatsapp.
     #[serde(alias = "Channel")]
-    #[schema(pattern = "^(sms|call|whatsapp)$", example = "sms")]
     channel: Option<String>,
-    /// The language of the message.
     #[serde(alias = "Locale")]
-    #[schema(pattern = "^([A-Za-z]{2,3}([-_][A-Za-z]{4})?([-_]([A-Za-z]{2}|[0-9]{3}))?)$", example = "de")]
     locale: Option<String>,
-    /// The hash of the Android app.
     #[serde(rename = "appHash", alias = "AppHash", alias = "apphash")]
-    #[schema(pattern = "^[A-Za-z0-9+/]{11}$", example = "FA+9qCX9VSu")]
     app_hash: Option<String>,
 }
 
 /// The body of `POST /send-code`.
-#[derive(Deserialize, ToSchema)]
-pub struct SendCode<'a> {
-    /// The number, in E.164 form.
+#[derive(Deserialize)]
+struct SendCode<'a> {
     #[serde(borrow, rename = "phoneNumber")]
-    #[schema(value_type = String, min_length = 1, max_length = 40, example = "+14155552671")]
     phone_number: Cow<'a, str>,
-    /// How the code goes there: sms, call or whatsapp.
-    #[schema(pattern = "^(sms|call|whatsapp)$", example = "sms")]
     channel: Option<String>,
-    /// The language of the message.
-    #[schema(pattern = "^([A-Za-z]{2,3}([-_][A-Za-z]{4})?([-_]([A-Za-z]{2}|[0-9]{3}))?)$", example = "de")]
     locale: Option<String>,
-    /// The hash of the Android app.
     #[serde(rename = "appHash")]
-    #[schema(pattern = "^[A-Za-z0-9+/]{11}$", example = "FA+9qCX9VSu")]
     app_hash: Option<String>,
 }
 
 /// The body of `POST /api/verify-otp`.
-#[derive(Deserialize, ToSchema)]
-pub struct VerifyOtp<'a> {
+#[derive(Deserialize)]
+struct VerifyOtp<'a> {
     #[serde(borrow, alias = "User")]
-    #[schema(inline, value_type = User<'static>)]
     user: JsonObject<User<'a>>,
-    /// What was submitted.
     #[serde(borrow, alias = "Code")]
-    #[schema(value_type = String, pattern = r"^[\s\S]+$", example = "123456")]
     code: Cow<'a, str>,
 }
 
-/// Whose code it is.
-#[derive(Deserialize, ToSchema)]
-#[schema(example = json!({ "phoneNumber": "+14155552671" }))]
+#[derive(Deserialize)]
 struct User<'a> {
     #[serde(borrow, rename = "phoneNumber", alias = "PhoneNumber", alias = "phonenumber")]
-    #[schema(value_type = String)]
     phone_number: Cow<'a, str>,
 }
 
 /// The body of `POST /verify-code`.
-#[derive(Deserialize, ToSchema)]
-pub struct VerifyCode<'a> {
-    /// The number, in E.164 form.
+#[derive(Deserialize)]
+struct VerifyCode<'a> {
     #[serde(borrow, rename = "phoneNumber")]
-    #[schema(value_type = String, min_length = 1, max_length = 40, example = "+14155552671")]
     phone_number: Cow<'a, str>,
-    /// What was submitted.
     #[serde(borrow, rename = "smsCode")]
-    #[schema(value_type = String, pattern = r"^[\s\S]+$", example = "123456")]
     sms_code: Cow<'a, str>,
 }
 
-pub fn describe<T: PartialSchema>() -> Vec<Param> {
-    Param::of_object(T::schema())
+const NUMBER: &str = "+14155552671";
+
+/// Describes the body of `POST /api/send-otp` and of `POST /send-code`.
+pub fn describe_send() -> Vec<Param> {
+    vec![
+        describe_number(),
+        Param::of::<Option<Channel>>("channel", "The channel that delivers the code.", "sms"),
+        Param::of::<Option<Locale>>("locale", "The language of the message.", "de"),
+        Param::of::<Option<AppHash>>("appHash", "The hash of the Android app.", "FA+9qCX9VSu"),
+    ]
+}
+
+/// Describes the body of `POST /api/verify-otp`.
+pub fn describe_verify_otp() -> Vec<Param> {
+    let user = ObjectBuilder::new().property("phoneNumber", describe_number().schema).required("phoneNumber");
+    vec![Param::of_object("user", user.build(), json!({ "phoneNumber": NUMBER })), describe_code("code")]
+}
+
+/// Describes the body of `POST /verify-code`.
+pub fn describe_verify_code() -> Vec<Param> {
+    vec![describe_number(), describe_code("smsCode")]
+}
+
+fn describe_number() -> Param {
+    Param::of::<Text<40>>("phoneNumber", "The number, in E.164 form.", NUMBER)
+}
+
+/// A longer text does not fit into a body.
+fn describe_code(name: &str) -> Param {
+    Param::of::<Text<16_384>>(name, "The submitted code.", "123456")
 }
 
 /// `POST /api/send-otp`: sends a code and waits until the provider has taken it.

@@ -129,10 +129,10 @@ pub enum Content {
     Nothing,
     /// Text of this media type.
     Text(&'static str),
-    /// JSON of this schema, with an example.
-    Json(SchemaOf, fn() -> String),
-    /// A page of a list: the schema of an item, the key, and an example of an item.
-    List(SchemaOf, &'static str, fn() -> String),
+    /// JSON of this schema, with an example if the schema cannot make one.
+    Json(SchemaOf, Option<&'static str>),
+    /// A page of a list: the schema of an item, and the key.
+    List(SchemaOf, &'static str),
 }
 
 /// Adds a type's schema, and those that it names; returns its name.

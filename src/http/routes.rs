@@ -3,20 +3,23 @@
 
 use std::future::ready;
 
-use utoipa::{PartialSchema, ToSchema};
+use utoipa::ToSchema;
 
-use super::compatible::{self, describe};
-use super::openapi::{self, examples};
-use super::pages::Inbox;
+use super::compatible;
+use super::openapi;
+use super::pages::docs_page;
+use super::pages::inbox::Inbox;
 use super::response::{Envelope, ErrorFormat, Message};
 use super::route::{Access, ApiGroup, Content, Endpoint, Handler, Route, Success, Verb, schema};
 use super::server::CallbackKind;
 use super::service;
+use super::v2::account::{SafeNumberView, TemplateView, TestNumberView};
+use super::v2::attempts::{AttemptView, SummaryView};
+use super::v2::limits::{BucketView, RateLimitView};
 use super::v2::params::Parameters as _;
-use super::v2::view::{
-    AttemptView, BucketView, CheckView, MessagingConfigurationView, RateLimitView, SafeNumberView,
-    ServiceView, SummaryView, TemplateView, TestNumberView, VerificationView, WebhookView,
-};
+use super::v2::services::{MessagingConfigurationView, ServiceView};
+use super::v2::verifications::{CheckView, VerificationView};
+use super::v2::webhooks::WebhookView;
 use super::v2::{Request, account, attempts, limits, services, verifications, webhooks};
 use crate::registry::Scope;
 use crate::webhook::DeliveryView;
@@ -74,26 +77,21 @@ const fn plain(handler: Handler) -> Endpoint {
     Endpoint(handler, Vec::new)
 }
 
-/// A handler of a compatible route, which reads this body.
-const fn json_body<T: PartialSchema>(handler: Handler) -> Endpoint {
-    Endpoint(handler, describe::<T>)
-}
-
 /// The five routes of a resource below a service: make, list, fetch, change, delete.
 macro_rules! resource {
     (
-        $path:literal $segment:literal, $name:literal, $what:literal, $view:ty, $key:literal, $example:path,
+        $path:literal $segment:literal, $name:literal, $what:literal, $plural:literal, $view:ty, $key:literal,
         $list:path, $create:path, $fetch:path, $update:path, $delete:path, $new:ty, $changed:ty, $about:literal
     ) => {
         routes! {
             Post $path, concat!("Create", $name), concat!("Make a ", $what) =>
-                v2!(async $create, $new), made::<$view>($example), about: $about, others: &[404, 409];
-            Get $path, concat!("List", $name), concat!("List each ", $what) =>
-                v2!($list), list::<$view>($key, $example), others: &[404];
+                v2!(async $create, $new), made::<$view>(), about: $about, others: &[404, 409];
+            Get $path, concat!("List", $name), concat!("List ", $plural) =>
+                v2!($list), list::<$view>($key), others: &[404];
             Get concat!($path, $segment), concat!("Fetch", $name), concat!("See a ", $what) =>
-                v2!($fetch), one::<$view>($example), others: &[404];
+                v2!($fetch), one::<$view>(), others: &[404];
             Post concat!($path, $segment), concat!("Update", $name), concat!("Change a ", $what) =>
-                v2!(async $update, $changed), one::<$view>($example), others: &[404, 409];
+                v2!(async $update, $changed), one::<$view>(), others: &[404, 409];
             Delete concat!($path, $segment), concat!("Delete", $name), concat!("Delete a ", $what) =>
                 v2!(async $delete), GONE, others: &[404, 409];
         }
@@ -104,21 +102,30 @@ const fn ok(content: Content) -> Success {
     Success { status: 200, about: "The resource.", content }
 }
 
-const fn one<T: ToSchema>(example: fn() -> String) -> Success {
-    ok(Content::Json(schema::<T>, example))
+const fn one<T: ToSchema>() -> Success {
+    ok(Content::Json(schema::<T>, None))
 }
 
-const fn list<T: ToSchema>(key: &'static str, example: fn() -> String) -> Success {
-    ok(Content::List(schema::<T>, key, example))
+const fn list<T: ToSchema>(key: &'static str) -> Success {
+    Success { status: 200, about: "A page of the list.", content: Content::List(schema::<T>, key) }
 }
 
-const fn made<T: ToSchema>(example: fn() -> String) -> Success {
-    Success { status: 201, about: "Created.", content: Content::Json(schema::<T>, example) }
+const fn made<T: ToSchema>() -> Success {
+    Success { status: 201, about: "Created.", content: Content::Json(schema::<T>, None) }
 }
 
-const fn done<T: ToSchema>(example: fn() -> String) -> Success {
-    Success { status: 200, about: "Done.", content: Content::Json(schema::<T>, example) }
+const fn envelope(about: &'static str, example: &'static str) -> Success {
+    Success { status: 200, about, content: Content::Json(schema::<Envelope>, Some(example)) }
 }
+
+const fn message(about: &'static str, example: &'static str) -> Success {
+    Success { status: 200, about, content: Content::Json(schema::<Message>, Some(example)) }
+}
+
+const SENT: &str = r#"{"code":200,"message":"OTP send successfully.","data":{"user":{"phoneNumber":"+14155552671"},"trials":5}}"#;
+const VERIFIED: &str = r#"{"code":200,"message":"OTP verified successfully.","data":"+14155552671"}"#;
+const INDEX: &str = r#"{"code":200,"message":"onceward: phone verification by one-time code","data":{"routes":["GET /","GET /docs"]}}"#;
+const READY: &str = r#"{"code":200,"message":"ready","data":{"numbers":{"held":1200,"limit":2000000}}}"#;
 
 const GONE: Success = Success { status: 204, about: "Deleted.", content: Content::Nothing };
 const TAKEN: Success = Success { status: 204, about: "Accepted.", content: Content::Nothing };
@@ -142,26 +149,26 @@ static VERIFICATIONS: ApiGroup = twilio(
     Access::Scope(Scope::Verify),
     routes! {
         Post "/v2/Services/{ServiceSid}/Verifications", "CreateVerification", "Send a code" =>
-            v2!(async verifications::create, verifications::Begin), made::<VerificationView>(examples::verification),
+            v2!(async verifications::create, verifications::Begin), made::<VerificationView>(),
             about: "Begins a verification, or sends its code again. With the header Idempotency-Key a repetition of the same \
                     request gets the same answer for 24 hours.",
             headers: verifications::Headers::describe, others: &[404, 409, 422, 429, 502];
         Post "/v2/Services/{ServiceSid}/VerificationCheck", "CreateVerificationCheck", "Check a code" =>
-            v2!(async verifications::check, verifications::Check), one::<CheckView>(examples::check),
+            v2!(async verifications::check, verifications::Check), one::<CheckView>(),
             about: "A wrong code is no error: its answer has the status pending. An expired or used one is 404.",
             others: &[404, 409, 429, 502];
         Get "/v2/Services/{ServiceSid}/Verifications/{Sid}", "FetchVerification", "See a verification" =>
-            v2!(async verifications::fetch), one::<VerificationView>(examples::verification), others: &[404, 429];
+            v2!(async verifications::fetch), one::<VerificationView>(), others: &[404, 429];
         Post "/v2/Services/{ServiceSid}/Verifications/{Sid}", "UpdateVerification", "End a verification" =>
-            v2!(async verifications::update, verifications::End), one::<VerificationView>(examples::verification),
+            v2!(async verifications::update, verifications::End), one::<VerificationView>(),
             others: &[404, 429];
         Get "/v2/Attempts", "ListVerificationAttempt", "List attempts to deliver messages" =>
-            v2!(async attempts::list, attempts::Filters), list::<AttemptView>("attempts", examples::attempt),
+            v2!(async attempts::list, attempts::Filters), list::<AttemptView>("attempts"),
             about: "The newest first.";
         Get "/v2/Attempts/{Sid}", "FetchVerificationAttempt", "See an attempt" =>
-            v2!(async attempts::fetch), one::<AttemptView>(examples::attempt), others: &[404];
+            v2!(async attempts::fetch), one::<AttemptView>(), others: &[404];
         Get "/v2/Attempts/Summary", "FetchVerificationAttemptsSummary", "See how many attempts led to a verified number" =>
-            v2!(async attempts::summary, attempts::SummaryFilters), one::<SummaryView>(examples::summary);
+            v2!(async attempts::summary, attempts::SummaryFilters), one::<SummaryView>();
     },
 );
 
@@ -171,15 +178,15 @@ static SERVICES: ApiGroup = twilio(
     Access::Scope(Scope::Admin),
     routes! {
         Post "/v2/Services", "CreateService", "Make a service" =>
-            v2!(async services::create, services::New), made::<ServiceView>(examples::service),
+            v2!(async services::create, services::New), made::<ServiceView>(),
             access: Some(Access::Account("making services"));
         Get "/v2/Services", "ListService", "List services" =>
-            v2!(services::list), list::<ServiceView>("services", examples::service),
+            v2!(services::list), list::<ServiceView>("services"),
             about: "The newest first; a key for one service sees that one.";
         Get "/v2/Services/{Sid}", "FetchService", "See a service" =>
-            v2!(services::fetch), one::<ServiceView>(examples::service), others: &[404];
+            v2!(services::fetch), one::<ServiceView>(), others: &[404];
         Post "/v2/Services/{Sid}", "UpdateService", "Change a service" =>
-            v2!(async services::update, services::Changed), one::<ServiceView>(examples::service),
+            v2!(async services::update, services::Changed), one::<ServiceView>(),
             about: "What is not given stays. Services of the configuration are changed there: 409.", others: &[404, 409];
         Delete "/v2/Services/{Sid}", "DeleteService", "Delete a service" =>
             v2!(async services::delete), GONE,
@@ -193,8 +200,8 @@ static RATE_LIMITS: ApiGroup = twilio(
     "Named limits: a request passes a value for one, and each of its buckets counts that value.",
     Access::Scope(Scope::Admin),
     resource! {
-        "/v2/Services/{ServiceSid}/RateLimits" "/{Sid}", "RateLimit", "rate limit",
-        RateLimitView, "rate_limits", examples::rate_limit,
+        "/v2/Services/{ServiceSid}/RateLimits" "/{Sid}", "RateLimit", "rate limit", "rate limits",
+        RateLimitView, "rate_limits",
         limits::list, limits::create, limits::fetch, limits::update, limits::delete,
         limits::NewRateLimit, limits::ChangedRateLimit, "Without buckets it counts nothing yet."
     },
@@ -205,8 +212,8 @@ static BUCKETS: ApiGroup = twilio(
     "So many requests with one value in so many seconds.",
     Access::Scope(Scope::Admin),
     resource! {
-        "/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets" "/{Sid}", "Bucket", "bucket",
-        BucketView, "buckets", examples::bucket,
+        "/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets" "/{Sid}", "Bucket", "bucket", "buckets",
+        BucketView, "buckets",
         limits::list_buckets, limits::create_bucket, limits::fetch_bucket, limits::update_bucket, limits::delete_bucket,
         limits::NewBucket, limits::ChangedBucket, "Counts from now on."
     },
@@ -217,8 +224,8 @@ static MESSAGING: ApiGroup = twilio(
     "Which gateway sends to which country.",
     Access::Scope(Scope::Admin),
     resource! {
-        "/v2/Services/{ServiceSid}/MessagingConfigurations" "/{Country}", "MessagingConfiguration", "messaging configuration",
-        MessagingConfigurationView, "messaging_configurations", examples::messaging,
+        "/v2/Services/{ServiceSid}/MessagingConfigurations" "/{Country}", "MessagingConfiguration", "messaging configuration", "messaging configurations",
+        MessagingConfigurationView, "messaging_configurations",
         services::list_messaging, services::create_messaging, services::fetch_messaging, services::update_messaging,
         services::delete_messaging, services::NewMessaging, services::ChangedMessaging, "One for each country."
     },
@@ -229,8 +236,8 @@ static WEBHOOKS: ApiGroup = twilio(
     "Who is told of events. They are signed as Standard Webhooks says.",
     Access::Scope(Scope::Admin),
     resource! {
-        "/v2/Services/{ServiceSid}/Webhooks" "/{Sid}", "Webhook", "webhook",
-        WebhookView, "webhooks", examples::webhook,
+        "/v2/Services/{ServiceSid}/Webhooks" "/{Sid}", "Webhook", "webhook", "webhooks",
+        WebhookView, "webhooks",
         webhooks::list, webhooks::create, webhooks::fetch, webhooks::update, webhooks::delete,
         webhooks::New, webhooks::Changed,
         "The answer has one more field than Twilio's: the secret that events are signed with. It is shown this once."
@@ -243,10 +250,10 @@ static DELIVERIES: ApiGroup = twilio(
     Access::Scope(Scope::Admin),
     routes! {
         Get "/v2/Services/{ServiceSid}/Webhooks/{Sid}/Deliveries", "ListDelivery", "List deliveries of events to a webhook" =>
-            v2!(async webhooks::deliveries, webhooks::DeliveryFilters), list::<DeliveryView>("deliveries", examples::delivery),
+            v2!(async webhooks::deliveries, webhooks::DeliveryFilters), list::<DeliveryView>("deliveries"),
             about: "The newest event first.", others: &[404];
         Post "/v2/Services/{ServiceSid}/Webhooks/{Sid}/Replay", "CreateReplay", "Deliver events again" =>
-            v2!(async webhooks::replay, webhooks::Replayed), one::<webhooks::ReplayView>(examples::replay),
+            v2!(async webhooks::replay, webhooks::Replayed), one::<webhooks::ReplayView>(),
             about: "With the same ids, from the first attempt on, in the order of each verification's events.",
             others: &[404, 429];
     },
@@ -258,11 +265,11 @@ static TEST_NUMBERS: ApiGroup = twilio(
     Access::Scope(Scope::Admin),
     routes! {
         Post "/v2/Services/{ServiceSid}/TestNumbers", "CreateTestNumber", "Make a test number" =>
-            v2!(async account::create_test_number, account::TestNumber), made::<TestNumberView>(examples::test_number),
+            v2!(async account::create_test_number, account::TestNumber), made::<TestNumberView>(),
             about: "In place of one with the same pattern. A pattern that could match a real subscriber's number is refused, unless forced.",
             others: &[404, 409];
         Get "/v2/Services/{ServiceSid}/TestNumbers", "ListTestNumber", "List test numbers" =>
-            v2!(account::list_test_numbers), list::<TestNumberView>("test_numbers", examples::test_number), others: &[404];
+            v2!(account::list_test_numbers), list::<TestNumberView>("test_numbers"), others: &[404];
         Delete "/v2/Services/{ServiceSid}/TestNumbers/{Pattern}", "DeleteTestNumber", "Make a test number an ordinary one" =>
             v2!(async account::delete_test_number), GONE, others: &[404, 409];
     },
@@ -275,14 +282,14 @@ static ACCOUNT: ApiGroup = twilio(
     Access::Account("the safe list"),
     routes! {
         Get "/v2/Templates", "ListVerificationTemplate", "List templates" =>
-            v2!(account::list_templates, account::TemplateFilters), list::<TemplateView>("templates", examples::template),
+            v2!(account::list_templates, account::TemplateFilters), list::<TemplateView>("templates"),
             about: "They come from the configuration, but for some that are built in.",
             access: Some(Access::AnyScope);
         Post "/v2/SafeList/Numbers", "CreateSafelist", "Put a number on the safe list" =>
-            v2!(async account::create_safe_number, account::SafeNumber), made::<SafeNumberView>(examples::safe_number),
+            v2!(async account::create_safe_number, account::SafeNumber), made::<SafeNumberView>(),
             others: &[409];
         Get "/v2/SafeList/Numbers/{PhoneNumber}", "FetchSafelist", "See whether a number is on the safe list" =>
-            v2!(account::fetch_safe_number), one::<SafeNumberView>(examples::safe_number), others: &[404];
+            v2!(account::fetch_safe_number), one::<SafeNumberView>(), others: &[404];
         Delete "/v2/SafeList/Numbers/{PhoneNumber}", "DeleteSafelist", "Take a number off the safe list" =>
             v2!(async account::delete_safe_number), GONE, others: &[404];
     },
@@ -298,10 +305,10 @@ static REDIS_VERSION: ApiGroup = ApiGroup {
     bodies: &["application/json"],
     routes: routes! {
         Post "/api/send-otp", "SendOtp", "Send a code" =>
-            json_body::<compatible::SendOtp>(Handler::SendOtp), done::<Envelope>(examples::sent),
+            Endpoint(Handler::SendOtp, compatible::describe_send), envelope("The provider accepted the message.", SENT),
             about: ANSWERS, others: &[429, 503];
         Post "/api/verify-otp", "VerifyOtp", "Check a code" =>
-            json_body::<compatible::VerifyOtp>(Handler::VerifyOtp), done::<Envelope>(examples::verified),
+            Endpoint(Handler::VerifyOtp, compatible::describe_verify_otp), envelope("The code is right.", VERIFIED),
             about: ANSWERS, others: &[401, 429, 503];
     },
 };
@@ -314,10 +321,10 @@ static TUTORIAL: ApiGroup = ApiGroup {
     bodies: &["application/json"],
     routes: routes! {
         Post "/send-code", "SendCode", "Send a code" =>
-            json_body::<compatible::SendCode>(Handler::SendCode), done::<Message>(examples::tutorial_sent),
+            Endpoint(Handler::SendCode, compatible::describe_send), message("The provider accepted the message.", r#"{"message":"Message sent with id: SM5ef8732a3c49700934481addd5ce1659"}"#),
             about: ANSWERS, others: &[429, 502, 503];
         Post "/verify-code", "VerifyCode", "Check a code" =>
-            json_body::<compatible::VerifyCode>(Handler::VerifyCode), done::<Message>(examples::tutorial_verified),
+            Endpoint(Handler::VerifyCode, compatible::describe_verify_code), message("The code is right.", r#"{"message":"This is a valid match!"}"#),
             about: ANSWERS, others: &[429, 502, 503];
     },
 };
@@ -333,19 +340,19 @@ static SERVER: ApiGroup = ApiGroup {
     errors: ErrorFormat::Envelope,
     bodies: &["application/x-www-form-urlencoded"],
     routes: routes! {
-        Get "/", "Index", "See what is served" => plain(Handler::Index), one::<Envelope>(examples::index);
+        Get "/", "Index", "See what is served" => plain(Handler::Index), envelope("The resource.", INDEX);
         Get "/healthz", "Healthz", "See whether the process lives" =>
-            plain(Handler::Fixed(service::alive)), one::<Envelope>(examples::alive);
+            plain(Handler::Fixed(service::alive)), envelope("The process runs.", r#"{"code":200,"message":"alive"}"#);
         Get "/readyz", "Readyz", "See whether the server can do its work" =>
-            plain(Handler::Ready), one::<Envelope>(examples::ready), about: "503 names the reasons why not.", others: &[503];
+            plain(Handler::Ready), envelope("The server can do its work.", READY), about: "503 names the reasons why not.", others: &[503];
         Get "/openapi.json", "OpenApi", "Read this description" =>
-            plain(Handler::Fixed(service::description)), ok(Content::Json(openapi::schema_of_itself, examples::description));
-        Get "/docs", "Docs", "Read this description as a page" => plain(Handler::Fixed(service::docs)), HTML;
+            plain(Handler::Fixed(service::description)), ok(Content::Json(openapi::schema_of_itself, None));
+        Get "/docs", "Docs", "Read this description as a page" => plain(Handler::Fixed(docs_page)), HTML;
         Get "/hello-world", "HelloWorld", "Get a fixed greeting" =>
-            plain(Handler::Fixed(service::hello_world)), one::<Envelope>(examples::hello), about: "For clients of the Redis version.";
+            plain(Handler::Fixed(service::hello_world)), envelope("The greeting.", r#"{"code":200,"message":"Successful Response","data":"Hello world"}"#), about: "For clients of the Redis version.";
         Get "/inbox", "Inbox", "Open the simulator's inbox" => plain(Handler::Inbox), HTML, about: INBOX, others: &[403, 404];
         Get "/inbox/messages", "InboxMessages", "Read the simulator's inbox" =>
-            plain(Handler::Inbox), one::<Inbox>(examples::inbox),
+            plain(Handler::Inbox), one::<Inbox>(),
             about: INBOX, params: service::describe_inbox, others: &[403, 404];
         Post CallbackKind::Message.path(), "TwilioMessage", "Report what became of a message" =>
             plain(Handler::Callback(CallbackKind::Message)), TAKEN, about: CALLBACK, others: &[404, 503];

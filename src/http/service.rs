@@ -19,7 +19,7 @@ use serde::Serialize;
 use tracing::{Level, debug, enabled, error};
 
 use super::connection::{ActiveRequest, CertificateHealth};
-use super::pages::{self, InboxError};
+use super::pages::{self, inbox::InboxError};
 use super::request::{self, RequestBody, X_REQUEST_ID};
 use super::response::{BadBody, Problem, Response};
 use super::route::{Access, Handler, Resource, Route, Target, method_name};
@@ -217,7 +217,7 @@ struct Served {
 /// have a page.
 pub fn index(headers: &HeaderMap, has_inbox: bool, has_callbacks: bool) -> Response {
     if accepts_html(headers) {
-        return pages::home_page(has_inbox).into();
+        return pages::home_page(has_inbox);
     }
     let is_listed = |route: &&Route| match route.handler {
         Handler::V2(_) => false,
@@ -245,10 +245,6 @@ fn accepts_html(headers: &HeaderMap) -> bool {
 
 pub fn description() -> Response {
     Response::json_text(StatusCode::OK, openapi::text())
-}
-
-pub fn docs() -> Response {
-    openapi::page().into()
 }
 
 #[derive(Serialize)]
@@ -312,8 +308,8 @@ pub fn inbox<V>(deps: &Deps<V>, head: &Parts) -> Result<Response, Problem> {
     if !request::names_this_server(head, deps.host_name.as_deref()) {
         return Err(Problem::ForeignHost);
     }
-    match pages::inbox(simulator, deps.default_region, head.uri.path(), head.uri.query()) {
-        Ok(page) => Ok(page.into()),
+    match pages::inbox::inbox(simulator, deps.default_region, head.uri.path(), head.uri.query()) {
+        Ok(page) => Ok(page),
         Err(InboxError::NoSuchPage) => Err(Problem::NotFound),
         Err(error @ InboxError::BadNumber(_)) => {
             Ok(Response::plain(StatusCode::BAD_REQUEST, &error.to_string()))

@@ -44,7 +44,7 @@ pub use self::transport::Poster;
 pub(crate) use self::transport::{AttemptError, Post, Posted};
 pub(crate) use self::transport::{Subscribers, Transport};
 #[cfg(feature = "server")]
-pub(crate) use self::view::{AttemptView, DeliveryView};
+pub(crate) use self::view::DeliveryView;
 pub(crate) use crate::registry::EventType;
 
 /// How long a stop waits for attempts in progress. Longer attempts are repeated after the next start.

@@ -26,12 +26,13 @@ pub struct DeliveryView<'a> {
     #[schema(value_type = String, pattern = "^evt_[0-9a-f]{32}$")]
     pub event_id: EventId,
     /// The event's name.
+    #[schema(example = "verification.approved")]
     pub event_type: &'static str,
     /// The verification.
     #[schema(value_type = String, pattern = "^VE[0-9a-f]{32}$")]
     pub verification_sid: Sid,
     /// `pending`, `delivered` or `failed`.
-    #[schema(value_type = String)]
+    #[schema(value_type = String, example = "delivered")]
     pub status: DeliveryState,
     /// When the event happened.
     #[schema(value_type = String, format = DateTime)]

@@ -1,132 +1,152 @@
-//! The page that describes every route, for people. It asks for nothing from elsewhere and has no
-//! script, so that it works offline, with a keyboard alone, and read aloud.
+//! The page that describes every route, for people. It loads nothing from other hosts and has no script: it works offline,
+//! with a keyboard alone, and read aloud.
+
+use std::fmt::Write as _;
+use std::sync::LazyLock;
 
 use askama::Template;
+use serde_json::Value;
 
-use super::{Page, STYLE, STYLE_ONLY};
+use super::{STYLE, STYLE_ONLY, html};
+use crate::http::openapi::{self, ACCESS, INTRODUCTION, JSON, Schemas};
+use crate::http::response::Response;
+use crate::http::route::{Access, ApiGroup, Route, Verb};
+use crate::http::routes::GROUPS;
+use crate::http::v2::params::Param;
 
-/// What the page shows.
-pub struct Docs {
-    pub title: &'static str,
-    pub version: &'static str,
-    pub about: &'static str,
-    pub access: &'static str,
-    pub groups: Vec<DocsGroup>,
-}
-
-/// Routes that belong together.
-pub struct DocsGroup {
-    pub name: &'static str,
-    pub anchor: String,
-    pub about: &'static str,
-    pub routes: Vec<DocsRoute>,
-}
-
-/// A method at a path.
-pub struct DocsRoute {
-    pub anchor: &'static str,
-    pub method: &'static str,
-    pub path: &'static str,
-    pub summary: &'static str,
-    pub about: &'static str,
-    pub access: &'static str,
-    pub params: Vec<DocsParam>,
-    pub curl: String,
-    pub answers: Vec<DocsAnswer>,
-    /// A good answer's body; empty if it has none.
-    pub example: String,
-}
-
-/// A parameter.
-pub struct DocsParam {
-    pub name: String,
-    /// Where it goes: `path`, `header`, `query` or `body`.
-    pub place: &'static str,
-    pub required: bool,
-    pub accepts: String,
-    pub about: String,
-}
-
-/// A status and what it means.
-pub struct DocsAnswer {
-    pub status: u16,
-    pub about: &'static str,
-}
+/// The server of the calls on the page.
+const HERE: &str = "http://localhost:3000";
 
 #[derive(Template)]
 #[template(path = "docs.html")]
-struct DocsPage<'a> {
-    style: &'a str,
-    docs: &'a Docs,
+struct DocsPage {
+    style: &'static str,
+    version: &'static str,
+    introduction: &'static str,
+    access: &'static str,
+    groups: Vec<DocsGroup>,
 }
 
+struct DocsGroup {
+    group: &'static ApiGroup,
+    anchor: String,
+    routes: Vec<DocsRoute>,
+}
+
+/// A route, and what follows from its entry in the table.
+struct DocsRoute {
+    route: &'static Route,
+    access: &'static str,
+    /// Each with its place: `path`, `header`, `query` or `body`.
+    params: Vec<(&'static str, Param)>,
+    curl: String,
+    responses: Vec<(u16, &'static str)>,
+    /// Empty if a good response has no JSON.
+    example: String,
+}
+
+static PAGE: LazyLock<Response> = LazyLock::new(|| {
+    let page = DocsPage {
+        style: STYLE,
+        version: env!("CARGO_PKG_VERSION"),
+        introduction: INTRODUCTION,
+        access: ACCESS,
+        groups: GROUPS.into_iter().map(docs_group).collect(),
+    };
+    html(&page, &STYLE_ONLY)
+});
+
 /// The page for `GET /docs`.
-pub fn docs_page(docs: &Docs) -> Page {
-    Page::html(&DocsPage { style: STYLE, docs }, &STYLE_ONLY)
+pub fn docs_page() -> Response {
+    PAGE.clone()
+}
+
+fn docs_group(group: &'static ApiGroup) -> DocsGroup {
+    let routes = group.routes.iter().map(|route| docs_route(group, route)).collect();
+    DocsGroup { group, anchor: group.name.to_lowercase().replace(' ', "-"), routes }
+}
+
+fn docs_route(group: &ApiGroup, route: &'static Route) -> DocsRoute {
+    let place = if route.verb == Verb::Get { "query" } else { "body" };
+    let places =
+        [("path", openapi::path_params(route)), ("header", (route.headers)()), (place, route.params())];
+    let failures = openapi::failures(group, route).into_iter();
+    let failures = failures.map(|status| (status, openapi::meaning(status)));
+    DocsRoute {
+        route,
+        access: match route.access.unwrap_or(group.access) {
+            Access::Open => "No credential is needed.",
+            Access::Compatible => "Needs an API key if the server requires one.",
+            Access::Scope(_) | Access::AnyScope | Access::Account(_) => {
+                "Needs the account's token or an API key."
+            }
+        },
+        params: places
+            .into_iter()
+            .flat_map(|(place, params)| params.into_iter().map(move |param| (place, param)))
+            .collect(),
+        curl: curl(group, route),
+        responses: std::iter::once((route.success.status, route.success.about)).chain(failures).collect(),
+        example: openapi::success_example(route, &mut Schemas::new()).unwrap_or_default(),
+    }
+}
+
+/// A call that a person can try.
+fn curl(group: &ApiGroup, route: &Route) -> String {
+    let mut call = String::from("curl ");
+    if route.verb != Verb::Get {
+        let _ = write!(call, "-X {} ", route.verb.as_str());
+    }
+    let _ = write!(call, "{HERE}{}", openapi::path_example(route));
+    if route.access.unwrap_or(group.access).needs_credential() {
+        call.push_str(" \\\n  -u \"$ACCOUNT_SID:$AUTH_TOKEN\"");
+    }
+    if route.verb != Verb::Post {
+        return call;
+    }
+    let params = route.params();
+    let required = || params.iter().filter(|param| param.required);
+    if group.bodies.first() == Some(&JSON) {
+        let body: serde_json::Map<String, Value> =
+            required().map(|param| (param.name.clone(), param.example.clone())).collect();
+        let _ = write!(call, " \\\n  -H 'content-type: application/json' \\\n  -d '{}'", Value::Object(body));
+        return call;
+    }
+    // No parameter of a change is required: one shows how to send it.
+    let first = params.first().filter(|_| required().next().is_none());
+    for Param { name, example, .. } in required().chain(first) {
+        let example = example.get(0).unwrap_or(example);
+        let example = example.as_str().map_or_else(|| example.to_string(), str::to_owned);
+        let _ = write!(call, " \\\n  --data-urlencode '{name}={example}'");
+    }
+    call
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::csp_hash;
     use super::*;
+    use crate::http::pages::csp_hash;
 
     fn page() -> String {
-        let route = DocsRoute {
-            anchor: "ChangeThing",
-            method: "POST",
-            path: "/v2/Things/{Sid}",
-            summary: "Change a thing",
-            about: "More about it.",
-            access: "Needs a key.",
-            params: vec![DocsParam {
-                name: "Max".to_owned(),
-                place: "body",
-                required: true,
-                accepts: "1 to 9".to_owned(),
-                about: "How many.".to_owned(),
-            }],
-            curl: "curl -X POST 'x'".to_owned(),
-            answers: vec![DocsAnswer { status: 200, about: "Fine." }],
-            example: r#"{"a":1}"#.to_owned(),
-        };
-        let group = DocsGroup {
-            name: "Some routes",
-            anchor: "some-routes".to_owned(),
-            about: "What they do.",
-            routes: vec![route],
-        };
-        let docs = Docs {
-            title: "<onceward>",
-            version: "1",
-            about: "About & more.",
-            access: "User.",
-            groups: vec![group],
-        };
-        String::from_utf8(docs_page(&docs).body.to_vec()).expect("UTF-8")
+        String::from_utf8(docs_page().body.to_vec()).expect("UTF-8")
     }
 
     #[test]
-    fn a_route_is_shown_with_its_parameters_a_call_and_its_answers() {
+    fn a_route_is_shown_with_its_parameters_a_call_and_its_responses() {
         let page = page();
         for part in [
-            "<h2 id=\"some-routes\">Some routes</h2>",
-            "<a href=\"#ChangeThing\">Change a thing</a>",
-            "<code>/v2/Things/{Sid}</code>",
-            "<code>Max</code> <em>required</em></th><td>body</td><td>1 to 9</td><td>How many.</td>",
-            "curl -X POST &#39;x&#39;",
-            "{&#34;a&#34;:1}",
-            "<th scope=\"row\">200</th><td>Fine.</td>",
-            "More about it. Needs a key.",
+            "<h2 id=\"rate-limits\">Rate limits</h2>",
+            "<a href=\"#ListRateLimit\">List rate limits</a>",
+            "<code>/v2/Services/{ServiceSid}/RateLimits/{Sid}</code>",
+            "<code>Max</code> <em>required</em></th><td>body</td><td>1 to 1000000</td><td>Requests.</td>",
+            "<code>DateCreatedAfter</code></th><td>query</td><td>a date such as 2015-07-30T20:00:00Z</td>",
+            "--data-urlencode &#39;UniqueName=session&#39;",
+            "  &#34;unique_name&#34;: &#34;session&#34;,",
+            "<th scope=\"row\">201</th><td>Created.</td>",
+            "Without buckets it counts nothing yet. Needs the account&#39;s token or an API key.",
         ] {
             assert!(page.contains(part), "{part} is missing in\n{page}");
         }
-    }
-
-    #[test]
-    fn what_a_text_says_is_never_markup() {
-        let page = page();
-        assert!(page.contains("&#60;onceward&#62;") && page.contains("About &#38; more."), "{page}");
-        assert!(!page.contains("<onceward>"));
     }
 
     #[test]

@@ -6,9 +6,10 @@ use askama::Template;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Headers, Page, STYLE, csp_hash, html_headers};
+use super::{Headers, STYLE, csp_hash, html, html_headers};
 use crate::domain::{NumberError, PhoneNumber, Region};
 use crate::gateway::{InboxMessage, Simulator};
+use crate::http::response::Response;
 
 pub const SCRIPT: &str = include_str!("inbox.js");
 
@@ -50,7 +51,7 @@ pub fn inbox(
     default_region: Option<Region>,
     path: &str,
     query: Option<&str>,
-) -> Result<Page, InboxError> {
+) -> Result<Response, InboxError> {
     match path {
         "/inbox" | "/inbox/" => Ok(inbox_page()),
         "/inbox/messages" => {
@@ -67,17 +68,13 @@ pub fn inbox(
 
 /// The page for `GET /inbox`. It polls `GET /inbox/messages` with its own query string, so that
 /// `/inbox?to=%2B14155552671` shows one number's messages.
-pub fn inbox_page() -> Page {
-    Page::html(&InboxPage { style: STYLE, script: SCRIPT }, &PAGE_HEADERS)
+pub fn inbox_page() -> Response {
+    html(&InboxPage { style: STYLE, script: SCRIPT }, &PAGE_HEADERS)
 }
 
 /// The answer of `GET /inbox/messages`.
-pub fn inbox_messages(simulator: &Simulator, to: Option<PhoneNumber>) -> Page {
-    Page {
-        content_type: "application/json",
-        headers: &JSON_HEADERS,
-        body: messages_json(simulator, to).into(),
-    }
+pub fn inbox_messages(simulator: &Simulator, to: Option<PhoneNumber>) -> Response {
+    Response::page("application/json", &JSON_HEADERS, messages_json(simulator, to))
 }
 
 /// The newest messages, at most 100, or the newest to one number; the newest first:
@@ -109,6 +106,7 @@ pub struct Inbox<'a> {
     /// The newest first.
     messages: Vec<MessageJson<'a>>,
     /// The server's time, in milliseconds since 1970.
+    #[schema(example = 1_785_441_601_000_u64)]
     now_ms: u64,
 }
 
@@ -117,19 +115,22 @@ pub struct Inbox<'a> {
 #[serde(rename_all = "camelCase")]
 #[schema(as = InboxMessage)]
 struct MessageJson<'a> {
-    /// Its id.
+    #[schema(example = "SM5ef8732a3c49700934481addd5ce1659")]
     id: &'a str,
     /// The recipient, in E.164 form.
+    #[schema(example = "+14155552671")]
     to: String,
-    /// How it goes there.
+    #[schema(example = "sms")]
     channel: &'static str,
-    /// Its text.
+    #[schema(example = "OTP message is 123456")]
     text: &'a str,
-    /// The code in it.
+    #[schema(example = "123456")]
     code: &'a str,
-    /// When it came, in milliseconds since 1970.
+    /// In milliseconds since 1970.
+    #[schema(example = 1_785_441_600_000_u64)]
     received_at_ms: u64,
-    /// When its code ends by itself.
+    /// When the code expires.
+    #[schema(example = 1_785_441_630_000_u64)]
     expires_at_ms: u64,
 }
 

@@ -1,6 +1,4 @@
 //! The pages that the server shows to people, built into the program.
-//!
-//! They know nothing of HTTP: the front end routes to them and sends what they return.
 
 mod docs;
 pub mod inbox;
@@ -10,11 +8,11 @@ use std::sync::LazyLock;
 use askama::Template;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
-pub use docs::{Docs, DocsAnswer, DocsGroup, DocsParam, DocsRoute, docs_page};
-pub use inbox::{Inbox, InboxError, inbox};
+pub use docs::docs_page;
+
+use super::response::Response;
 
 /// The style sheet of every page.
 const STYLE: &str = include_str!("page.css");
@@ -24,22 +22,10 @@ static STYLE_ONLY: LazyLock<Headers> = LazyLock::new(|| html_headers(""));
 
 type Headers = [(&'static str, &'static str); 4];
 
-/// A body with the headers that it must be served with.
-#[derive(Debug, Clone)]
-pub struct Page {
-    pub content_type: &'static str,
-    /// Further headers, names in lower case. They are part of the page's safety: send them all.
-    pub headers: &'static [(&'static str, &'static str)],
-    pub body: Bytes,
-}
-
-impl Page {
-    /// A page from its template, with the headers that `html_headers` made for it.
-    fn html(template: &impl Template, headers: &'static Headers) -> Self {
-        // A template of texts does not fail.
-        let body = template.render().unwrap_or_default();
-        Self { content_type: "text/html; charset=utf-8", headers, body: body.into() }
-    }
+/// A page from its template, with the headers that `html_headers` made for it.
+fn html(template: &impl Template, headers: &Headers) -> Response {
+    // A template of texts does not fail.
+    Response::page("text/html; charset=utf-8", headers, template.render().unwrap_or_default())
 }
 
 /// Lets exactly [`STYLE`] and what `sources` adds be used, so that a text could do nothing even if it became markup.
@@ -72,9 +58,9 @@ struct HomePage {
 }
 
 /// The page for `GET /` with `Accept: text/html`. `has_inbox` says that the simulator runs.
-pub fn home_page(has_inbox: bool) -> Page {
+pub fn home_page(has_inbox: bool) -> Response {
     let page = HomePage { style: STYLE, version: env!("CARGO_PKG_VERSION"), has_inbox };
-    Page::html(&page, &STYLE_ONLY)
+    html(&page, &STYLE_ONLY)
 }
 
 #[cfg(test)]

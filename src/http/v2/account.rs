@@ -2,17 +2,20 @@
 //! suspicion; they are kept and have no effect yet. `/v2/Services/{ServiceSid}/TestNumbers`, which is not Twilio's: numbers
 //! that are never sent anything, with a known code.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hyper::StatusCode;
 
 use super::context::{Failure, Request, RequestContext};
 use super::error::Error;
-use super::params::{Note, Parameters as _, Pattern, TestCode, parameters};
-use super::view::{SafeNumberView, TemplateView, TestNumberView};
-use crate::domain::{PhoneNumber, Timestamp};
+use super::params::{
+    AccountSid, Date, Id, Note, Parameters as _, Pattern, SafeNumberSid, ServiceSid, TemplateSid, TestCode,
+    Url, parameters, view,
+};
+use crate::domain::{Channel, PhoneNumber, Sid, Timestamp};
 use crate::http::response::Response;
-use crate::registry;
+use crate::registry::{self, Template, Translation};
 
 /// How long a test number lasts if the request does not say: long enough for a test, and forgotten by itself.
 const LASTS: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -44,6 +47,73 @@ parameters! {
         "DateExpires" = "2026-12-31T12:00:00Z" => expires: Option<Timestamp>,
         /// Whether the pattern may match a real subscriber's number.
         "Force" = "false" => force: Option<bool>,
+    }
+}
+
+view! {
+    /// Texts of messages, in several languages.
+    TemplateView as Template(frame, template: &Template) {
+        sid: TemplateSid = Id(template.sid),
+        account_sid: AccountSid = Id(frame.account),
+        #[schema(example = "login")]
+        friendly_name: String = template.friendly_name.clone(),
+        /// Calls are `voice` here, as Twilio spells it.
+        #[schema(example = json!(["sms", "voice"]))]
+        channels: Vec<&'static str> = template.channels.iter().map(|channel| match channel {
+            Channel::Call => "voice",
+            Channel::Sms | Channel::WhatsApp => channel.as_str(),
+        }).collect(),
+        /// By language.
+        translations: BTreeMap<String, TranslationView> = template.translations.iter().map(|translation| {
+            let is_default = Some(translation.locale) == template.default_locale();
+            let view = TranslationView::new(frame, translation, is_default, template.created);
+            (translation.locale.to_string(), view)
+        }).collect(),
+    }
+}
+
+view! {
+    /// A text in one language.
+    TranslationView as Translation(_frame, translation: &Translation, is_default: bool, date: Timestamp) {
+        /// Whether it is used if no other language fits.
+        #[schema(example = true)]
+        is_default_translation: bool = is_default,
+        #[schema(pattern = "^approved$")]
+        status: &'static str = "approved",
+        #[schema(example = "en")]
+        locale: String = translation.locale.to_string(),
+        #[schema(example = "Your code is {{code}}.")]
+        text: String = translation.text.clone(),
+        date_updated: Date = date.into(),
+        date_created: Date = date.into(),
+    }
+}
+
+view! {
+    /// A number on the safe list.
+    SafeNumberView as SafeListNumber(frame, sid: Sid, number: PhoneNumber) {
+        sid: SafeNumberSid = Id(sid),
+        /// In E.164 form.
+        #[schema(example = "+14155552671")]
+        phone_number: String = number.e164(),
+        url: Url = frame.url(&format!("/SafeList/Numbers/{}", number.e164())),
+    }
+}
+
+view! {
+    /// Numbers that receive no message and have a known code.
+    TestNumberView as TestNumber(frame, service: Sid, number: &registry::TestNumber) {
+        service_sid: ServiceSid = Id(service),
+        account_sid: AccountSid = Id(frame.account),
+        /// In E.164 form; `x` stands for any digit.
+        #[schema(example = "+1415555012x")]
+        pattern: String = number.pattern.clone(),
+        /// The code that verifies them.
+        #[schema(example = "123456")]
+        code: String = number.code.clone(),
+        /// The time from which they are ordinary numbers again.
+        date_expires: Date = number.expires.into(),
+        url: Url = frame.url(&format!("/Services/{service}/TestNumbers/{}", number.pattern)),
     }
 }
 

@@ -1,11 +1,13 @@
 //! `/v2/Attempts`: attempts to deliver messages, one of them, and how many led to a verified number.
 
 use super::context::{Failure, Request, RequestContext};
-use super::params::{Converted, Id, NumberPrefix, Parameters as _, ServiceSid, VerificationSid, parameters};
-use super::view::{AttemptView, SummaryView};
-use crate::domain::{Channel, PhoneNumber, Region, ServiceId, SidKind, Timestamp};
+use super::params::{
+    AccountSid, AttemptSid, ChannelName, Converted, Date, Id, Null, NumberPrefix, Parameters as _,
+    ServiceSid, Url, VerificationSid, parameters, view,
+};
+use crate::domain::{Channel, PhoneNumber, Region, ServiceId, Sid, SidKind, Timestamp};
 use crate::http::response::Response;
-use crate::verify::AttemptQuery;
+use crate::verify::{Attempt, AttemptQuery, Summary};
 
 parameters! {
     /// The filters of the list.
@@ -45,6 +47,92 @@ parameters! {
         /// To numbers that begin so.
         "DestinationPrefix" = "49" => prefix: Option<NumberPrefix>,
     }
+}
+
+view! {
+    /// An attempt to deliver a message. `service` is `None` if the service has been deleted.
+    AttemptView as Attempt(frame, service: Option<Sid>, attempt: &Attempt) {
+        sid: AttemptSid = Id(attempt.sid),
+        account_sid: AccountSid = Id(frame.account),
+        /// Null if the service has been deleted.
+        #[schema(required)]
+        service_sid: Option<ServiceSid> = service.map(Id),
+        verification_sid: VerificationSid = Id(attempt.verification),
+        date_created: Date = attempt.created.into(),
+        date_updated: Date = attempt.updated.into(),
+        /// Whether the number was verified.
+        #[schema(pattern = "^(converted|unconverted)$")]
+        conversion_status: &'static str = if attempt.converted { "converted" } else { "unconverted" },
+        channel: ChannelName = ChannelName(attempt.channel),
+        price: Price = Price::new(frame),
+        channel_data: ChannelData = ChannelData::new(frame, attempt),
+        url: Url = frame.url(&format!("/Attempts/{}", attempt.sid)),
+    }
+}
+
+view! {
+    /// The price of a message, which only the provider knows.
+    Price as Price(_frame) {
+        value: Null = Null,
+        currency: Null = Null,
+    }
+}
+
+view! {
+    ChannelData as ChannelData(_frame, attempt: &Attempt) {
+        verification_sid: VerificationSid = Id(attempt.verification),
+        /// The number, in E.164 form.
+        #[schema(example = "+14155552671")]
+        to: String = attempt.to.e164(),
+        /// `confirmed` if the number was verified.
+        #[schema(pattern = "^(confirmed|unconfirmed)$")]
+        status: &'static str = if attempt.converted { "confirmed" } else { "unconfirmed" },
+        /// The provider's latest report, in its words.
+        #[schema(required, example = "delivered")]
+        message_status: Option<String> = attempt.message_status.clone(),
+        /// The provider's error code.
+        #[schema(required)]
+        error_code: Option<String> = attempt.error_code.map(|code| code.to_string()),
+        /// The number's country, two letters of ISO 3166-1.
+        #[schema(required, example = "US")]
+        country: Option<String> = attempt.country.map(|country: Region| country.to_string()),
+        /// Digits of the code.
+        #[schema(required, minimum = 4, maximum = 10, example = 6)]
+        code_length: Option<u8> = attempt.code_length,
+        /// The requested language.
+        #[schema(required, example = "en")]
+        locale: Option<String> = attempt.locale.clone(),
+        /// The network is not looked up.
+        mcc: Null = Null,
+        /// The network is not looked up.
+        mnc: Null = Null,
+        /// The network is not looked up.
+        carrier: Null = Null,
+    }
+}
+
+view! {
+    /// The number of attempts that led to a verified number.
+    SummaryView as AttemptsSummary(frame, summary: Summary) {
+        #[schema(example = 11)]
+        total_attempts: u64 = summary.total,
+        #[schema(example = 9)]
+        total_converted: u64 = summary.converted,
+        #[schema(example = 2)]
+        total_unconverted: u64 = summary.total.saturating_sub(summary.converted),
+        /// In percent; `0` if there were no attempts.
+        #[schema(pattern = r"^[0-9]{1,3}(\.[0-9]{1,9})?$", example = "81.818181818")]
+        conversion_rate_percentage: String = percentage(summary.converted, summary.total),
+        url: Url = frame.url("/Attempts/Summary"),
+    }
+}
+
+/// With up to nine places, rounded down: `81.818181818`.
+fn percentage(part: u64, whole: u64) -> String {
+    const PLACES: u128 = 1_000_000_000;
+    let billionths = (u128::from(part) * 100 * PLACES).checked_div(u128::from(whole)).unwrap_or(0);
+    let text = format!("{}.{:09}", billionths / PLACES, billionths % PLACES);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// `GET /v2/Attempts`. The pages go on from the moment at which the first one was asked for, so that attempts made since
@@ -106,4 +194,18 @@ fn services(request: &RequestContext<'_>, asked: Option<&ServiceSid>) -> Option<
     let Some(Id(sid)) = asked else { return own.map(|own| vec![own]) };
     let asked = request.service_id(sid).filter(|id| own.is_none_or(|own| own == *id));
     Some(asked.into_iter().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_has_up_to_nine_places() {
+        for (part, whole, text) in
+            [(9, 11, "81.818181818"), (0, 0, "0"), (0, 7, "0"), (7, 7, "100"), (1, 2, "50"), (1, 8, "12.5")]
+        {
+            assert_eq!(percentage(part, whole), text);
+        }
+    }
 }

@@ -17,8 +17,7 @@ use utoipa::ToSchema;
 
 use super::V2;
 use super::error::Error;
-use super::params::{Fields, PageToken, Parameters, Whole, parameters};
-use super::view::Frame;
+use super::params::{Fields, PageToken, Parameters, Url, Whole, parameters};
 use crate::domain::{Channel, ServiceId, Sid, SidKind, Timestamp};
 use crate::http::response::Response;
 use crate::http::route::{Access, Segments};
@@ -202,6 +201,19 @@ impl<'a> RequestContext<'a> {
     }
 }
 
+/// The addresses and ids that views are made with.
+pub struct Frame<'a> {
+    /// The beginning of every address, up to and with `/v2`.
+    pub base: &'a str,
+    pub account: Sid,
+}
+
+impl Frame<'_> {
+    pub fn url(&self, path: &str) -> Url {
+        Url(format!("{}{path}", self.base))
+    }
+}
+
 /// A request at a route with these parameters. The table of routes names the type, which its handler reads.
 pub struct Request<'a, P = ()> {
     context: &'a RequestContext<'a>,
@@ -333,25 +345,21 @@ pub struct Page {
 }
 
 /// What stands beside a page of a list.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 #[schema(as = ListMeta)]
 pub struct Meta {
     /// Which page this is, from 0.
     page: u32,
     /// Most items on a page.
     page_size: u32,
-    /// The first page.
-    #[schema(format = "uri")]
-    first_page_url: String,
-    /// The page before this one.
-    #[schema(required, format = "uri")]
-    previous_page_url: Option<String>,
+    first_page_url: Url,
+    #[schema(required)]
+    previous_page_url: Option<Url>,
     /// This page.
-    #[schema(format = "uri")]
-    url: String,
-    /// The page behind this one; null for the last.
-    #[schema(required, format = "uri")]
-    next_page_url: Option<String>,
+    url: Url,
+    /// Null for the last page.
+    #[schema(required)]
+    next_page_url: Option<Url>,
     /// The name of the items.
     key: &'static str,
 }
@@ -413,7 +421,7 @@ impl Page {
         key: &'static str,
         items: Vec<T>,
         has_more: bool,
-        url: &str,
+        url: &Url,
         (query, filters): (&Fields, &[&str]),
     ) -> Listed<T> {
         let address = |number: u32| self.address(url, (query, filters), number);
@@ -429,7 +437,7 @@ impl Page {
         Listed { key, items, meta }
     }
 
-    fn address(self, url: &str, (query, filters): (&Fields, &[&str]), number: u32) -> String {
+    fn address(self, url: &Url, (query, filters): (&Fields, &[&str]), number: u32) -> Url {
         let mut text = form_urlencoded::Serializer::new(String::new());
         text.extend_pairs(query.given(filters));
         text.append_pair("PageSize", &self.size.to_string());
@@ -437,7 +445,7 @@ impl Page {
         if let Some(since) = self.since.filter(|_| number > 0) {
             text.append_pair("PageToken", &PageToken(since).to_string());
         }
-        format!("{url}?{}", text.finish())
+        Url(format!("{}?{}", url.0, text.finish()))
     }
 }
 

@@ -1,18 +1,20 @@
 //! `/v2/Services/{ServiceSid}/RateLimits`, and below them `{RateLimitSid}/Buckets`.
 
 use super::context::{Failure, Request, RequestContext};
-use super::params::{Count, Line, Note, Removable, parameters};
-use super::view::{BucketView, RateLimitView};
+use super::params::{
+    AccountSid, BucketSid, Count, Date, Id, Line, Note, RateLimitSid, Removable, ServiceSid, Url, parameters,
+    view,
+};
 use crate::domain::{Sid, SidKind};
 use crate::http::response::Response;
-use crate::registry::BucketFields;
+use crate::registry::{Bucket, BucketFields, RateLimit};
 
 parameters! {
     /// A new rate limit.
     pub struct NewRateLimit {
-        /// What requests call it.
+        /// The name in requests.
         "UniqueName" = "session" => name: Line<64>,
-        /// What people call it.
+        /// For people.
         "Description" = "one for each session" => description: Option<Note<512>>,
     }
 }
@@ -20,14 +22,14 @@ parameters! {
 parameters! {
     /// A change of a rate limit.
     pub struct ChangedRateLimit {
-        /// What people call it. Empty takes it away.
+        /// For people. An empty text removes it.
         "Description" = "one for each session" => description: Option<Removable<Note<512>>>,
     }
 }
 
 parameters! {
-    /// A new bucket.
-    pub struct NewBucket {
+    /// A bucket.
+    pub struct NewBucket, ChangedBucket {
         /// Requests.
         "Max" = "5" => max: Count<1, 1_000_000>,
         /// Seconds.
@@ -35,13 +37,47 @@ parameters! {
     }
 }
 
-parameters! {
-    /// A change of a bucket.
-    pub struct ChangedBucket {
+view! {
+    /// A named limit: requests pass values for it, and its buckets count them.
+    RateLimitView as RateLimit(frame, service: Sid, limit: &RateLimit) {
+        sid: RateLimitSid = Id(limit.sid),
+        service_sid: ServiceSid = Id(service),
+        account_sid: AccountSid = Id(frame.account),
+        /// The name in requests.
+        #[schema(example = "session")]
+        unique_name: String = limit.unique_name.clone(),
+        /// For people.
+        #[schema(required, example = "one for each session")]
+        description: Option<String> = limit.description.clone(),
+        date_created: Date = limit.created.into(),
+        date_updated: Date = limit.updated.into(),
+        url: Url = frame.url(&format!("/Services/{service}/RateLimits/{}", limit.sid)),
+        links: RateLimitLinks = RateLimitLinks::new(frame, service, limit.sid),
+    }
+}
+
+view! {
+    RateLimitLinks as RateLimitLinks(frame, service: Sid, limit: Sid) {
+        buckets: Url = frame.url(&format!("/Services/{service}/RateLimits/{limit}/Buckets")),
+    }
+}
+
+view! {
+    /// The number of requests with one value that are allowed within an interval.
+    BucketView as Bucket(frame, service: Sid, limit: Sid, bucket: &Bucket) {
+        sid: BucketSid = Id(bucket.sid),
+        rate_limit_sid: RateLimitSid = Id(limit),
+        service_sid: ServiceSid = Id(service),
+        account_sid: AccountSid = Id(frame.account),
         /// Requests.
-        "Max" = "5" => max: Option<Count<1, 1_000_000>>,
+        #[schema(minimum = 1, example = 5)]
+        max: u32 = bucket.max,
         /// Seconds.
-        "Interval" = "60" => interval: Option<Count<1, 604_800>>,
+        #[schema(minimum = 1, example = 60)]
+        interval: u32 = bucket.interval,
+        date_created: Date = bucket.created.into(),
+        date_updated: Date = bucket.updated.into(),
+        url: Url = frame.url(&format!("/Services/{service}/RateLimits/{limit}/Buckets/{}", bucket.sid)),
     }
 }
 

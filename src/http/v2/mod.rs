@@ -13,7 +13,6 @@ pub mod params;
 pub mod services;
 mod types;
 pub mod verifications;
-pub mod view;
 pub mod webhooks;
 
 use std::sync::Arc;
@@ -40,7 +39,7 @@ use crate::registry::{Caller, Registry, Scope};
 use crate::verify::Verifications;
 use crate::webhook::Outbox;
 
-pub use context::{Base, Failure, Meta, Paging, Request, RequestContext};
+pub use context::{Base, Failure, Frame, Meta, Paging, Request, RequestContext};
 pub use error::Error;
 
 /// What the time is.

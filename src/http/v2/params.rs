@@ -12,8 +12,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
+use utoipa::openapi::Schema;
 use utoipa::openapi::schema::{AdditionalProperties, Object, ObjectBuilder, OneOfBuilder, SchemaType, Type};
-use utoipa::openapi::{RefOr, Schema};
 
 use super::error::Error;
 pub use super::types::*;
@@ -46,9 +46,24 @@ impl Parameters for () {
 
 /// Declares a struct with the parameters of a route: for each its meaning, its name, an example, and the field with its
 /// type, which is an `Option` if the parameter may be absent. Those behind `checked` are refused if they are wrong, and have no
-/// other effect. `not_served` lists what Twilio reads here and this server refuses, to tell the client that it would have no
+/// other effect. With two names it declares a second struct for changes, in which every parameter may be absent. `not_served` lists what Twilio reads here and this server refuses, to tell the client that it would have no
 /// effect.
 macro_rules! parameters {
+    ($(#[$meta:meta])* $visibility:vis struct $new:ident, $changed:ident {
+        $($(#[doc = $about:literal])+ $name:literal = $example:literal => $field:ident: $type:ty,)*
+    } $($rest:tt)*) => {
+        $crate::http::v2::params::parameters! {
+            $(#[$meta])* $visibility struct $new {
+                $($(#[doc = $about])+ $name = $example => $field: $type,)*
+            } $($rest)*
+        }
+
+        $crate::http::v2::params::parameters! {
+            $(#[$meta])* $visibility struct $changed {
+                $($(#[doc = $about])+ $name = $example => $field: Option<$type>,)*
+            } $($rest)*
+        }
+    };
     ($(#[$meta:meta])* $visibility:vis struct $struct:ident {
         $($(#[doc = $about:literal])+ $name:literal = $example:literal => $field:ident: $type:ty,)*
     } $(checked {
@@ -88,6 +103,8 @@ pub struct Param {
     pub required: bool,
     pub about: String,
     pub example: Value,
+    /// Its values, in a few words.
+    pub accepts: String,
     /// Its values in a path, a query, a header or a form.
     pub schema: Schema,
     /// Its values in a JSON body.
@@ -112,67 +129,40 @@ impl Param {
             required: P::REQUIRED,
             about: about.to_owned(),
             example,
+            accepts: P::accepts(),
             json_schema: finished(in_json(schema.clone()), about, P::REQUIRED, !P::REQUIRED),
             schema: finished(schema, about, P::REQUIRED, false),
         }
     }
 
-    /// Describes a variable segment of a path.
-    pub fn in_path(name: &str, about: &str, example: &str, pattern: &str) -> Self {
-        let schema = finished(super::types::matching(pattern), about, true, false);
-        Self {
-            name: name.to_owned(),
-            required: true,
-            about: about.to_owned(),
-            example: example.into(),
-            json_schema: schema.clone(),
-            schema,
-        }
+    /// Describes an object in a JSON body.
+    pub fn of_object(name: &str, object: Object, example: Value) -> Self {
+        let schema = Schema::from(object);
+        let (name, accepts) = (name.to_owned(), accepted(&schema));
+        let (required, about) = (true, String::new());
+        Self { name, required, about, example, accepts, json_schema: schema.clone(), schema }
     }
+}
 
-    /// The members of an object, from its schema: for JSON bodies that serde reads, and rules that have a JSON schema.
-    pub fn of_object(schema: RefOr<Schema>) -> Vec<Self> {
-        let RefOr::T(Schema::Object(object)) = schema else { return Vec::new() };
-        let Object { properties, required, .. } = object;
-        let members = properties.into_iter().filter_map(|(name, schema)| match schema {
-            RefOr::T(schema) => Some((name, schema)),
-            RefOr::Ref(_) => None,
-        });
-        members
-            .map(|(name, schema)| {
-                let (about, example) = match &schema {
-                    Schema::Object(Object { description, example, .. }) => {
-                        (description.clone(), example.clone())
-                    }
-                    _ => (None, None),
-                };
-                let (about, example) = (about.unwrap_or_default(), example.unwrap_or_default());
-                let required = required.contains(&name);
-                Self { name, required, about, example, schema: schema.clone(), json_schema: schema }
-            })
-            .collect()
+/// The values of a schema, in a few words.
+pub fn accepted(schema: &Schema) -> String {
+    let Schema::Object(object) = schema else { return "names".to_owned() };
+    if let Some(words) = &object.enum_values {
+        let words = words.iter().map(|word| word.as_str().map_or_else(|| word.to_string(), str::to_owned));
+        return words.collect::<Vec<_>>().join(" | ");
     }
-
-    /// Its values, in a few words.
-    pub fn accepts(&self) -> String {
-        let Schema::Object(object) = &self.schema else { return "names".to_owned() };
-        if let Some(words) = &object.enum_values {
-            return words.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" | ");
+    if object.content_media_type == JSON || !object.properties.is_empty() {
+        return "JSON object".to_owned();
+    }
+    match &object.schema_type {
+        SchemaType::Type(Type::Integer) => {
+            let bound = |value: &Option<_>| serde_json::to_value(value).unwrap_or_default();
+            format!("{} to {}", bound(&object.minimum), bound(&object.maximum))
         }
-        if object.content_media_type == JSON || !object.properties.is_empty() {
-            return "JSON object".to_owned();
-        }
-        match &object.schema_type {
-            SchemaType::Type(Type::Integer) => {
-                let bound = |value: &Option<_>| serde_json::to_value(value).unwrap_or_default();
-                format!("{} to {}", bound(&object.minimum), bound(&object.maximum))
-            }
-            SchemaType::Type(Type::Boolean) => "true | false".to_owned(),
-            _ => match object.max_length {
-                Some(longest) => format!("text, at most {longest} characters"),
-                None => "text".to_owned(),
-            },
-        }
+        SchemaType::Type(Type::Boolean) => "true | false".to_owned(),
+        _ => object
+            .max_length
+            .map_or_else(|| "text".to_owned(), |most| format!("text, at most {most} characters")),
     }
 }
 
@@ -235,6 +225,11 @@ pub trait Parameter: Sized {
     /// Its values. A pattern is without `^` and `$`.
     fn schema() -> Schema;
 
+    /// Its values, in a few words.
+    fn accepts() -> String {
+        accepted(&Self::schema())
+    }
+
     /// Reads the parameter.
     ///
     /// # Errors
@@ -253,6 +248,10 @@ impl<T: Parameter> Parameter for Option<T> {
 
     fn schema() -> Schema {
         T::schema()
+    }
+
+    fn accepts() -> String {
+        T::accepts()
     }
 
     fn read(fields: &Fields, name: &str) -> Result<Self, Error> {
@@ -320,19 +319,24 @@ impl Fields {
         must_be: impl Display,
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Result<Option<T>, Error> {
-        let text = match self.only(name)? {
+        if self.typed && matches!(self.only(name)?, Some(Value::String(_))) {
+            return Err(Error::parameter(name, "in JSON it must be a number, or true or false"));
+        }
+        let Some(text) = self.scalar(name)? else { return Ok(None) };
+        parse(&text).map(Some).ok_or_else(|| Error::parameter(name, format!("it must be {must_be}")))
+    }
+
+    /// The text of a value that may be a number or a truth value in JSON. `None` when it is absent, null or empty.
+    pub fn scalar(&self, name: &str) -> Result<Option<String>, Error> {
+        match self.only(name)? {
             Some(Value::Number(number)) => {
                 // JSON has one number for 6 and 6.0.
                 let text = number.to_string();
-                text.strip_suffix(".0").unwrap_or(&text).to_owned()
+                Ok(Some(text.strip_suffix(".0").unwrap_or(&text).to_owned()))
             }
-            Some(Value::Bool(value)) => value.to_string(),
-            Some(Value::String(_)) if self.typed => {
-                return Err(Error::parameter(name, "in JSON it must be a number, or true or false"));
-            }
-            _ => return self.parsed(name, must_be, parse),
-        };
-        parse(&text).map(Some).ok_or_else(|| Error::parameter(name, format!("it must be {must_be}")))
+            Some(Value::Bool(value)) => Ok(Some(value.to_string())),
+            _ => self.text(name),
+        }
     }
 
     /// A text; `None` when it is absent, null or empty.

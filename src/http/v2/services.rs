@@ -8,15 +8,18 @@ use serde_json::{Map, Value, json};
 use super::context::{Failure, Request, RequestContext};
 use super::error::Error;
 use super::params::{
-    Count, Country, Fields, Id, MessagingServiceSid, Param, Parameter as _, Parameters, parameters,
+    AccountSid, Count, Country, Date, Fields, Id, MessagingServiceSid, Null, Param, Parameter as _,
+    Parameters, ServiceSid, Url, accepted, parameters, view,
 };
-use super::view::{MessagingConfigurationView, ServiceView};
 use crate::config::services::{ServiceParameter, service_parameters};
+use crate::domain::Sid;
 use crate::http::response::Response;
-use crate::registry::Service;
+use crate::registry::{MessagingConfiguration, Service};
 
 /// The key of the one setting that a new service needs.
 const NAME: &str = "friendly-name";
+
+const TIME: &str = "seconds, or with units such as 45s, 5m or 1h30m";
 
 /// What Twilio reads here and this server does not.
 const NOT_SERVED: [&str; 15] = [
@@ -80,6 +83,10 @@ fn describe(is_new: bool) -> Vec<Param> {
             for schema in [&mut schema, &mut in_json] {
                 schema["minLength"] = 1.into();
             }
+        } else if parameter.is_time {
+            in_json["type"] = json!(["string", "integer", "null"]);
+            in_json["minimum"] = schema.get("minimum").cloned().unwrap_or_else(|| 0.into());
+            in_json["pattern"] = schema.get("pattern").cloned().unwrap_or_else(|| "^[0-9]{0,7}$".into());
         } else {
             in_json["type"] = json!([schema["type"], "null"]);
             if let Some(words) = in_json["enum"].as_array_mut() {
@@ -91,11 +98,113 @@ fn describe(is_new: bool) -> Vec<Param> {
             serde_json::from_value(schema).ok()
         };
         let (name, about) = (parameter.name.clone(), parameter.description.clone());
-        Some(Param { name, required, about, example, schema: read(schema)?, json_schema: read(in_json)? })
+        let (schema, json_schema) = (read(schema)?, read(in_json)?);
+        let accepts = if parameter.is_time { TIME.to_owned() } else { accepted(&schema) };
+        Some(Param { name, required, about, example, accepts, schema, json_schema })
     };
     let mut parameters: Vec<Param> = service_parameters().iter().filter_map(parameter).collect();
     parameters.sort_by_key(|parameter| parameter.name != "FriendlyName");
     parameters
+}
+
+view! {
+    /// A service: a namespace with its own rules, of which these are Twilio's.
+    ServiceView as Service(frame, service: &Service) {
+        sid: ServiceSid = Id(service.sid),
+        account_sid: AccountSid = Id(frame.account),
+        /// The name of the service in its messages.
+        #[schema(example = "Owl Bank")]
+        friendly_name: String = service.settings.friendly_name.clone(),
+        /// How many digits a code has.
+        #[schema(minimum = 4, maximum = 10, example = 6)]
+        code_length: u8 = service.settings.code_length.get(),
+        /// No effect: nothing is looked up.
+        lookup_enabled: bool = service.settings.lookup_enabled,
+        /// No effect: transactions are not served.
+        psd2_enabled: bool = service.settings.psd2_enabled,
+        /// Whether text messages to numbers known to be landlines are refused.
+        skip_sms_to_landlines: bool = service.settings.skip_sms_to_landlines,
+        /// No effect: the gateway's setting decides.
+        dtmf_input_required: bool = service.settings.dtmf_input_required,
+        /// No effect.
+        #[schema(required)]
+        tts_name: Option<String> = service.settings.tts_name.clone(),
+        /// Whether text messages warn that the code is not to be shared.
+        do_not_share_warning_enabled: bool = service.settings.do_not_share_warning,
+        /// Whether a request may bring its own code.
+        custom_code_enabled: bool = service.settings.custom_code,
+        push: Push = Push::new(frame),
+        totp: Totp = Totp::new(frame),
+        /// The template where a request names none.
+        #[schema(required, pattern = "^HJ[0-9a-f]{32}$")]
+        default_template_sid: Option<String> = service.settings.default_template.map(|sid| sid.to_string()),
+        whatsapp: Whatsapp = Whatsapp::new(frame),
+        passkeys: Passkeys = Passkeys::new(frame),
+        /// No effect.
+        verify_event_subscription_enabled: bool = service.settings.verify_event_subscription_enabled,
+        date_created: Date = service.created.into(),
+        date_updated: Date = service.updated.into(),
+        url: Url = frame.url(&format!("/Services/{}", service.sid)),
+        links: Links = Links::new(frame, service.sid),
+    }
+}
+
+view! {
+    /// Not served.
+    Push as ServicePush(_frame) {
+        include_date: bool = false,
+        apn_credential_sid: Null = Null,
+        fcm_credential_sid: Null = Null,
+    }
+}
+
+view! {
+    /// Not served.
+    Totp as ServiceTotp(_frame) {
+        issuer: Null = Null,
+        time_step: Null = Null,
+        code_length: Null = Null,
+        skew: Null = Null,
+    }
+}
+
+view! {
+    /// The gateway sets it, not the service.
+    Whatsapp as ServiceWhatsapp(_frame) {
+        msg_service_sid: Null = Null,
+        from: Null = Null,
+    }
+}
+
+view! {
+    /// Not served.
+    Passkeys as ServicePasskeys(frame) {
+        relying_party: RelyingParty = RelyingParty::new(frame),
+        authenticator_attachment: Null = Null,
+        discoverable_credentials: Null = Null,
+        user_verification: Null = Null,
+    }
+}
+
+view! {
+    RelyingParty as ServiceRelyingParty(_frame) {
+        id: Null = Null,
+        name: Null = Null,
+        origins: Null = Null,
+    }
+}
+
+view! {
+    /// The addresses of what belongs to a service. Entities and access tokens are not served.
+    Links as ServiceLinks(frame, service: Sid) {
+        verification_checks: Url = frame.url(&format!("/Services/{service}/VerificationCheck")),
+        verifications: Url = frame.url(&format!("/Services/{service}/Verifications")),
+        rate_limits: Url = frame.url(&format!("/Services/{service}/RateLimits")),
+        messaging_configurations: Url = frame.url(&format!("/Services/{service}/MessagingConfigurations")),
+        entities: Url = frame.url(&format!("/Services/{service}/Entities")),
+        webhooks: Url = frame.url(&format!("/Services/{service}/Webhooks")),
+        access_tokens: Url = frame.url(&format!("/Services/{service}/AccessTokens")),
+    }
 }
 
 /// `GET /v2/Services`: the newest first; for a key of one service, that one.
@@ -137,6 +246,11 @@ pub async fn delete(request: &Request<'_>) -> Result<Response, Failure> {
     Ok(Response::empty())
 }
 
+/// A time in a request: a bare number is seconds. It may be minutes in config.json.
+fn in_seconds(text: String) -> Value {
+    if text.bytes().all(|byte| byte.is_ascii_digit()) { format!("{text}s").into() } else { text.into() }
+}
+
 /// The given parameters as members of the settings.
 fn given(fields: &Fields) -> Result<Map<String, Value>, Error> {
     fields.refuse(&NOT_SERVED)?;
@@ -144,6 +258,7 @@ fn given(fields: &Fields) -> Result<Map<String, Value>, Error> {
     for parameter in service_parameters() {
         let name = &parameter.name;
         let value = match parameter.schema["type"].as_str() {
+            _ if parameter.is_time => fields.scalar(name)?.map(in_seconds),
             Some("boolean") => bool::find(fields, name)?.map(Value::from),
             Some("integer") => {
                 Count::<0, { u32::MAX }>::find(fields, name)?.map(|Count(number)| number.into())
@@ -153,15 +268,6 @@ fn given(fields: &Fields) -> Result<Map<String, Value>, Error> {
                 _ => fields.text(name)?.map(Value::from),
             },
         };
-        // A bare number may be minutes in config.json.
-        let in_seconds = |value: Value| match value {
-            Value::Number(number) => format!("{number}s").into(),
-            Value::String(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => {
-                format!("{text}s").into()
-            }
-            other => other,
-        };
-        let value = if parameter.is_time { value.map(in_seconds) } else { value };
         given.extend(value.map(|value| (parameter.key.clone(), value)));
     }
     Ok(given)
@@ -182,6 +288,24 @@ parameters! {
     pub struct ChangedMessaging {
         /// The gateway; a wrong one is answered with all that there are.
         "MessagingServiceSid" = "MG0123456789abcdef0123456789abcdef" => gateway: MessagingServiceSid,
+    }
+}
+
+view! {
+    /// The gateway that sends to a country.
+    MessagingConfigurationView as MessagingConfiguration(
+        frame, service: Sid, configuration: &MessagingConfiguration
+    ) {
+        account_sid: AccountSid = Id(frame.account),
+        service_sid: ServiceSid = Id(service),
+        /// Two letters of ISO 3166-1.
+        #[schema(example = "DE")]
+        country: String = configuration.country.clone(),
+        messaging_service_sid: MessagingServiceSid = Id(configuration.messaging_service),
+        date_created: Date = configuration.created.into(),
+        date_updated: Date = configuration.updated.into(),
+        url: Url =
+            frame.url(&format!("/Services/{service}/MessagingConfigurations/{}", configuration.country)),
     }
 }
 

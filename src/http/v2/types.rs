@@ -13,10 +13,12 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::error::Error;
 use super::params::{Fields, JSON, NOT_SERVED, Parameter};
-use crate::domain::{Channel, Code, CodeLength, Locale, PhoneNumber, Region, Sid, SidKind, Timestamp};
+use crate::domain::{
+    Channel, Code, CodeLength, DateTime, Locale, PhoneNumber, Region, Sid, SidKind, Timestamp,
+};
 use crate::registry::WebhookStatus;
 use crate::template::{AppHash, SendDigits};
-use crate::verify::Ending;
+use crate::verify::{Ending, Target};
 use crate::webhook::{DeliveryState, EventId, EventType};
 
 fn string() -> ObjectBuilder {
@@ -41,6 +43,10 @@ macro_rules! texts {
         impl Parameter for $type {
             fn find(fields: &Fields, name: &str) -> Result<Option<Self>, Error> {
                 fields.parsed(name, $must_be, $parse)
+            }
+
+            fn accepts() -> String {
+                $must_be.to_string()
             }
 
             fn schema() -> Schema {
@@ -68,8 +74,10 @@ macro_rules! words {
     )+};
 }
 
+const NUMBER: &str = r"\+[1-9][0-9]{6,14}";
+
 texts! {
-    PhoneNumber: "a phone number in E.164 form, such as +14155552671", phone, matching(r"\+[1-9][0-9]{6,14}");
+    PhoneNumber: "a phone number in E.164 form, such as +14155552671", phone, matching(NUMBER);
     Timestamp: "a date such as 2015-07-30T20:00:00Z", Timestamp::parse_day_or_moment, matching(
         "(19[7-9][0-9]|2[0-9]{3})-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])(T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,9})?Z)?"
     );
@@ -84,12 +92,15 @@ texts! {
     SendDigits: format_args!("at most {} of 0-9, w, W, * and #", SendDigits::MOST), SendDigits::parse, matching(
         format!("[0-9w*#]{{1,{}}}", SendDigits::MOST)
     );
+    IdOrNumber: "VE and 32 hexadecimal digits, or a phone number in E.164 form", Self::parse, matching(
+        format!("{}|{NUMBER}", sid_pattern(SidKind::Verification))
+    );
     EventId: "evt_ and 32 hexadecimal digits", EventId::parse, matching("evt_[0-9a-f]{32}");
     EventType: "the name of an event", EventType::parse, string().max_length(Some(64)).build().into();
     NumberPrefix: format_args!("1 to {} digits, perhaps behind a +", NumberPrefix::LONGEST), NumberPrefix::parse, matching(
         format!(r"\+?[0-9]{{1,{}}}", NumberPrefix::LONGEST)
     );
-    PageToken: "one of an address that a list told", PageToken::parse, matching("PT[0-9]{1,19}");
+    PageToken: "from the address of a page", PageToken::parse, matching("PT[0-9]{1,19}");
 }
 
 words! {
@@ -110,6 +121,17 @@ pub struct RiskCheck;
 
 /// Whether an attempt led to a verified number.
 pub struct Converted(pub bool);
+
+/// The last segment of a verification's path: its id or its number.
+pub struct IdOrNumber(pub Target);
+
+impl IdOrNumber {
+    pub fn parse(text: &str) -> Option<Self> {
+        let sid = Sid::parse(SidKind::Verification, text).map(Target::Sid);
+        let number = || PhoneNumber::parse(text, None).ok().map(Target::Number);
+        sid.or_else(number).map(Self)
+    }
+}
 
 /// The first digits of numbers.
 pub struct NumberPrefix(pub String);
@@ -192,9 +214,90 @@ impl<const KIND: usize> ToSchema for Id<KIND> {
     }
 }
 
-/// The pattern of the ids of a kind.
-pub fn sid_pattern(kind: SidKind) -> String {
+fn sid_pattern(kind: SidKind) -> String {
     format!("{}[0-9a-fA-F]{{32}}", kind.prefix())
+}
+
+/// A moment in responses.
+#[derive(Clone, Copy, Serialize, ToSchema)]
+#[schema(value_type = String, format = DateTime)]
+pub struct Date(DateTime);
+
+impl From<Timestamp> for Date {
+    fn from(at: Timestamp) -> Self {
+        Self(at.into())
+    }
+}
+
+/// An address in responses.
+#[derive(Clone, Serialize, ToSchema)]
+#[schema(value_type = String, format = "uri")]
+pub struct Url(pub String);
+
+/// The value of a field that Twilio has and this server does not.
+#[derive(Clone, Copy, Serialize)]
+pub struct Null;
+
+impl PartialSchema for Null {
+    fn schema() -> RefOr<Schema> {
+        Schema::from(ObjectBuilder::new().schema_type(Type::Null).build()).into()
+    }
+}
+
+impl ToSchema for Null {}
+
+/// Declares a resource as responses show it: for each field its meaning, its type and its value. The name after `as` is
+/// the schema's. The arguments are those of `new`, the first one being the [`Frame`](super::Frame).
+macro_rules! view {
+    ($(#[$meta:meta])* $view:ident as $schema:ident($frame:ident $(, $arg:ident: $arg_type:ty)*) {
+        $($(#[$field_meta:meta])* $field:ident: $type:ty = $value:expr,)*
+    }) => {
+        $(#[$meta])*
+        #[derive(serde::Serialize, utoipa::ToSchema)]
+        #[schema(as = $schema)]
+        pub struct $view {
+            $($(#[$field_meta])* $field: $type,)*
+        }
+
+        impl $view {
+            pub fn new($frame: &$crate::http::v2::Frame<'_>, $($arg: $arg_type),*) -> Self {
+                Self { $($field: $value,)* }
+            }
+        }
+    };
+}
+pub(in crate::http) use view;
+
+/// Declares values in responses that are written as a word. The last word is the example.
+macro_rules! word_views {
+    ($($name:ident($type:ty) $schema:literal: $as_str:expr, $all:expr, $example:literal;)+) => {$(
+        pub struct $name(pub $type);
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                to.serialize_str($as_str(self.0))
+            }
+        }
+
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+                let words = utoipa::openapi::ObjectBuilder::new().schema_type(utoipa::openapi::Type::String);
+                let words = words.enum_values(Some($all.map($as_str))).examples([$example]);
+                utoipa::openapi::Schema::from(words.build()).into()
+            }
+        }
+
+        impl utoipa::ToSchema for $name {
+            fn name() -> std::borrow::Cow<'static, str> {
+                $schema.into()
+            }
+        }
+    )+};
+}
+pub(in crate::http) use word_views;
+
+word_views! {
+    ChannelName(Channel) "Channel": Channel::as_str, Channel::ALL, "sms";
 }
 
 impl<const KIND: usize> Parameter for Id<KIND> {
@@ -206,6 +309,10 @@ impl<const KIND: usize> Parameter for Id<KIND> {
 
     fn schema() -> Schema {
         matching(sid_pattern(SidKind::ALL[KIND]))
+    }
+
+    fn accepts() -> String {
+        format!("{} and 32 hexadecimal digits", SidKind::ALL[KIND].prefix())
     }
 }
 
@@ -272,12 +379,9 @@ checked_by_the_registry! {
     [<const LONGEST: usize>] Line<LONGEST>: text_of(LONGEST, r"[^\x00-\x1f\x7f-\x9f{}]*");
     [<const LONGEST: usize>] Text<LONGEST>: string().max_length(Some(LONGEST)).build().into();
     [] Country: matching("[A-Za-z]{2}");
-    [] Pattern: matching(PATTERN);
+    [] Pattern: matching("\\+[0-9xX]{7,15}");
     [] TestCode: matching(digits("[0-9]"));
 }
-
-/// The pattern of test numbers.
-pub const PATTERN: &str = "\\+[0-9xX]{7,15}";
 
 /// The sender's name for one message.
 pub struct SenderName(pub String);
@@ -467,5 +571,9 @@ impl<T: Parameter> Parameter for Removable<T> {
 
     fn schema() -> Schema {
         T::schema()
+    }
+
+    fn accepts() -> String {
+        T::accepts()
     }
 }

@@ -11,15 +11,15 @@ use utoipa::openapi::schema::{ObjectBuilder, Type};
 use super::context::{Failure, Request, RequestContext};
 use super::error::Error;
 use super::params::{
-    BeginChannel, Fields, Id, Off, Pairs, Parameter, Parameters as _, RiskCheck, SenderName, SubmittedCode,
-    TemplateSid, VerificationSid, parameters,
+    AccountSid, AttemptSid, BeginChannel, ChannelName, Date, Fields, Id, IdOrNumber, Null, Off, Pairs,
+    Parameter, Parameters as _, RiskCheck, SenderName, ServiceSid, SubmittedCode, TemplateSid, Url,
+    VerificationSid, parameters, view, word_views,
 };
-use super::view::{CheckView, VerificationView};
-use crate::domain::{Channel, Code, Locale, PhoneNumber, ServiceId, Sid, SidKind};
+use crate::domain::{Channel, Code, Locale, PhoneNumber, ServiceId, Sid};
 use crate::http::response::Response;
 use crate::registry::Service;
 use crate::template::{AppHash, SendDigits};
-use crate::verify::{self, CheckCode, Ending, Refused, Status, Target, Verification};
+use crate::verify::{self, CheckCode, Ending, Refused, SendAttempt, Status, Target, Verification};
 
 parameters! {
     /// Begins a verification.
@@ -82,6 +82,94 @@ parameters! {
         /// The verification. A caller that names it is not slowed down by the wrong guesses of others.
         "VerificationSid" = "VE0123456789abcdef0123456789abcdef" => sid: Option<VerificationSid>,
     } not_served ["Amount", "Payee", "SnaClientToken"]
+}
+
+view! {
+    VerificationView as Verification(frame, service: Sid, verification: &Verification) {
+        sid: VerificationSid = Id(verification.sid),
+        service_sid: ServiceSid = Id(service),
+        account_sid: AccountSid = Id(frame.account),
+        /// The number, in E.164 form.
+        #[schema(example = "+14155552671")]
+        to: String = verification.to.e164(),
+        /// The channel of the last request.
+        channel: ChannelName = ChannelName(verification.channel),
+        status: StatusName = StatusName(verification.status),
+        /// Whether the number is verified.
+        valid: bool = verification.status == Status::Approved,
+        /// Always empty: numbers are not looked up.
+        lookup: Lookup = Lookup::new(frame),
+        /// Transactions are not served.
+        amount: Null = Null,
+        /// Transactions are not served.
+        payee: Null = Null,
+        /// Its messages so far, the oldest first.
+        send_code_attempts: Vec<SendAttemptView> =
+            verification.attempts.iter().map(|attempt| SendAttemptView::new(frame, attempt)).collect(),
+        date_created: Date = verification.created.into(),
+        date_updated: Date = verification.updated.into(),
+        /// Silent network authentication is not served.
+        sna: Null = Null,
+        url: Url = frame.url(&format!("/Services/{service}/Verifications/{}", verification.sid)),
+    }
+}
+
+view! {
+    Lookup as Empty(_frame) {}
+}
+
+view! {
+    /// A message of a verification.
+    SendAttemptView as SendCodeAttempt(_frame, attempt: &SendAttempt) {
+        /// When the server asked a provider to send it.
+        time: Date = attempt.time.into(),
+        /// In Twilio's spelling.
+        channel: AttemptChannelName = AttemptChannelName(attempt.channel),
+        attempt_sid: AttemptSid = Id(attempt.sid),
+    }
+}
+
+view! {
+    /// The response to a check of a code.
+    CheckView as VerificationCheck(frame, service: Sid, verification: &Verification) {
+        sid: VerificationSid = Id(verification.sid),
+        service_sid: ServiceSid = Id(service),
+        account_sid: AccountSid = Id(frame.account),
+        /// The number, in E.164 form.
+        #[schema(example = "+14155552671")]
+        to: String = verification.to.e164(),
+        /// The channel of the last request.
+        channel: ChannelName = ChannelName(verification.channel),
+        /// `approved` if the code was right, `pending` if it was wrong, which is no error.
+        status: CheckStatusName = CheckStatusName(verification.status),
+        /// Whether the code was right.
+        #[schema(example = true)]
+        valid: bool = verification.status == Status::Approved,
+        /// Transactions are not served.
+        amount: Null = Null,
+        /// Transactions are not served.
+        payee: Null = Null,
+        date_created: Date = verification.created.into(),
+        date_updated: Date = verification.updated.into(),
+        /// Always empty: silent network authentication is not served.
+        #[schema(example = json!([]))]
+        sna_attempts_error_codes: Vec<String> = Vec::new(),
+    }
+}
+
+word_views! {
+    AttemptChannelName(Channel) "AttemptChannel": in_attempts, Channel::ALL, "SMS";
+    StatusName(Status) "VerificationStatus": Status::as_str, Status::ALL, "pending";
+    CheckStatusName(Status) "VerificationCheckStatus": Status::as_str, Status::ALL, "approved";
+}
+
+/// A channel, as attempts of a verification spell it.
+const fn in_attempts(channel: Channel) -> &'static str {
+    match channel {
+        Channel::Sms => "SMS",
+        Channel::Call => "CALL",
+        Channel::WhatsApp => "whatsapp",
+    }
 }
 
 /// `POST`: begins a verification, or sends its code again.
@@ -160,9 +248,7 @@ fn shown(
 /// The last segment of the path: an id or a number.
 fn target(request: &RequestContext<'_>) -> Result<Target, Failure> {
     let segment = request.behind("Verifications")?;
-    let sid = Sid::parse(SidKind::Verification, &segment).map(Target::Sid);
-    let number = || PhoneNumber::parse(&segment, None).ok().map(Target::Number);
-    sid.or_else(number).ok_or(Failure::NotFound)
+    IdOrNumber::parse(&segment).map(|IdOrNumber(target)| target).ok_or(Failure::NotFound)
 }
 
 fn read(request: &Request<'_, Begin>, service: &Service) -> Result<verify::Begin, Failure> {

@@ -1,49 +1,34 @@
-//! `/v2/Services/{ServiceSid}/Webhooks`: who is told of events; below them `Deliveries` and `Replay`: what became of
-//! events, and once more. The last two are not Twilio's: there its console does this.
+//! `/v2/Services/{ServiceSid}/Webhooks`: the receivers of events; below them `Deliveries`, the delivery log, and `Replay`,
+//! which delivers events again. The last two are not in Twilio's API; its console does this.
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use tracing::error;
-use utoipa::ToSchema;
 
 use super::context::{Failure, Request, RequestContext};
 use super::error::Error;
-use super::params::{Events, Note, Parameters as _, Text, WebhookVersion, parameters};
-use super::view::WebhookView;
+use super::params::{
+    AccountSid, Date, Events, Id, Note, Parameters as _, ServiceSid, Text, Url, WebhookSid, WebhookVersion,
+    parameters, view,
+};
 use crate::domain::{Sid, SidKind, Timestamp};
 use crate::http::response::Response;
 use crate::numbers::Refusal;
-use crate::registry::{Service, WebhookFields, WebhookStatus};
+use crate::registry::{Service, Webhook, WebhookFields, WebhookStatus};
 use crate::webhook::{DeliveryQuery, DeliveryState, DeliveryView, EventId, EventType, Replay, ReplayError};
 
 parameters! {
-    /// A new webhook.
-    pub struct New {
-        /// What people call it.
+    /// A webhook.
+    pub struct New, Changed {
+        /// For people.
         "FriendlyName" = "billing" => friendly_name: Note<64>,
-        /// Which events, or * for all. May be repeated.
+        /// The events, or * for all. May be repeated.
         "EventTypes" = "verification.approved" => event_types: Events,
-        /// Where they go: http or https.
+        /// Where the server sends the events: http or https.
         "WebhookUrl" = "https://shop.example/hooks" => url: Text<2_048>,
-        /// Whether they go at all.
-        "Status" = "enabled" => status: Option<WebhookStatus>,
-    } checked {
-        /// The form of the events.
-        "Version" = "v2" => Option<WebhookVersion>,
-    }
-}
-
-parameters! {
-    /// A change of one.
-    pub struct Changed {
-        /// What people call it.
-        "FriendlyName" = "billing" => friendly_name: Option<Note<64>>,
-        /// Which events, or * for all. May be repeated.
-        "EventTypes" = "verification.approved" => event_types: Option<Events>,
-        /// Where they go: http or https.
-        "WebhookUrl" = "https://shop.example/hooks" => url: Option<Text<2_048>>,
-        /// Whether they go at all.
+        /// Whether the server sends events.
         "Status" = "enabled" => status: Option<WebhookStatus>,
     } checked {
         /// The form of the events.
@@ -77,12 +62,49 @@ parameters! {
     }
 }
 
-/// The answer to a replay.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Replay)]
-pub struct ReplayView {
-    /// Deliveries that are due again.
-    pub replayed: usize,
+view! {
+    /// The response to a replay.
+    ReplayView as Replay(_frame, replayed: usize) {
+        /// Deliveries that are due again.
+        #[schema(example = 3)]
+        replayed: usize = replayed,
+    }
+}
+
+view! {
+    /// The receiver of a service's events.
+    WebhookView as Webhook(frame, service: Sid, webhook: &Webhook) {
+        sid: WebhookSid = Id(webhook.sid),
+        service_sid: ServiceSid = Id(service),
+        account_sid: AccountSid = Id(frame.account),
+        /// For people.
+        #[schema(example = "billing")]
+        friendly_name: String = webhook.friendly_name.clone(),
+        /// The events: names, or `*` for all.
+        #[schema(example = json!(["verification.approved"]))]
+        event_types: Vec<String> = webhook.event_types.clone(),
+        /// Whether the server sends events.
+        #[schema(pattern = "^(enabled|disabled)$")]
+        status: &'static str = match webhook.status {
+            WebhookStatus::Enabled => "enabled",
+            WebhookStatus::Disabled => "disabled",
+        },
+        /// The form of the events.
+        #[schema(pattern = "^v2$")]
+        version: &'static str = "v2",
+        /// Where the server sends the events.
+        #[schema(example = "https://shop.example/hooks")]
+        webhook_url: String = webhook.url.clone(),
+        #[schema(pattern = "^POST$")]
+        webhook_method: &'static str = "POST",
+        date_created: Date = webhook.created.into(),
+        date_updated: Date = webhook.updated.into(),
+        url: Url = frame.url(&format!("/Services/{service}/Webhooks/{}", webhook.sid)),
+        /// The key of the events' signatures (Standard Webhooks). Only in the response to its creation: keep it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(nullable = false, pattern = "^whsec_[A-Za-z0-9+/]+=*$")]
+        secret: Option<String> = None,
+    }
 }
 
 pub fn list(request: &Request<'_>) -> Result<Response, Failure> {
@@ -92,7 +114,7 @@ pub fn list(request: &Request<'_>) -> Result<Response, Failure> {
     })
 }
 
-/// `POST`: the one answer that shows the secret.
+/// `POST`: the only response with the secret.
 pub async fn create(request: &Request<'_, New>) -> Result<Response, Failure> {
     let service = request.service()?.sid;
     let New { friendly_name: Note(name), event_types: Events(events), url: Text(url), status } =
@@ -100,7 +122,8 @@ pub async fn create(request: &Request<'_, New>) -> Result<Response, Failure> {
     let wanted =
         WebhookFields { friendly_name: Some(name), event_types: Some(events), url: Some(url), status };
     let made = request.v2.registry.create_webhook(service, wanted).await?;
-    Ok(Response::created(&WebhookView::with_secret(&request.frame(), service, &made)))
+    let secret = Some(format!("whsec_{}", STANDARD.encode(&made.secret)));
+    Ok(Response::created(&WebhookView { secret, ..WebhookView::new(&request.frame(), service, &made) }))
 }
 
 pub fn fetch(request: &Request<'_>) -> Result<Response, Failure> {
@@ -117,7 +140,7 @@ pub async fn update(request: &Request<'_, Changed>) -> Result<Response, Failure>
         friendly_name: changed.friendly_name.map(|Note(name)| name),
         event_types: changed.event_types.map(|Events(events)| events),
         url: changed.url.map(|Text(url)| url),
-        status: changed.status,
+        status: changed.status.flatten(),
     };
     let changed = request.v2.registry.update_webhook(service, webhook, wanted).await?;
     Ok(Response::ok(&WebhookView::new(&request.frame(), service, &changed)))
@@ -159,7 +182,7 @@ pub async fn replay(request: &Request<'_, Replayed>) -> Result<Response, Failure
         }
     };
     match request.v2.outbox.replay(service.id, webhook, what).await {
-        Ok(replayed) => Ok(Response::ok(&ReplayView { replayed })),
+        Ok(replayed) => Ok(Response::ok(&ReplayView::new(&request.frame(), replayed))),
         Err(ReplayError::NotFound) => Err(Failure::NotFound),
         Err(error @ ReplayError::NoRoom(_)) => Err(Error::too_many(error.to_string()).into()),
         Err(ReplayError::Refused(refusal)) => Err(unavailable(request, refusal).into()),
