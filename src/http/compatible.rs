@@ -326,103 +326,99 @@ pub fn api_check(
 
 /// `/api/send-otp`, as the Redis version's README documents it.
 fn documented_send(reply: &Reply<SendOutcome>, number: PhoneNumber) -> Response {
-    let row = match reply.outcome {
+    match reply.outcome {
         SendOutcome::Sent { attempts_left, message_id: _, postponed: _ } => {
-            Row::new(StatusCode::OK, "OTP send successfully.")
-                .with(Data::Trials { user: number.into(), trials: attempts_left })
+            api(StatusCode::OK, "OTP send successfully.", Data::trials(number, attempts_left))
         }
         SendOutcome::Locked { until } => documented_lock(number, until.since(reply.at)),
-        SendOutcome::Limited(_) => return LIMITED.answer(ErrorFormat::Envelope),
-        SendOutcome::NumberRefused => Row::new(StatusCode::BAD_REQUEST, "Invalid request body"),
-        SendOutcome::GatewayFailed => {
-            Row::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal server error occurred.")
-        }
-    };
-    row.into()
+        SendOutcome::Limited(_) => LIMITED.answer(ErrorFormat::Envelope),
+        SendOutcome::NumberRefused => Response::plain(StatusCode::BAD_REQUEST, "Invalid request body"),
+        SendOutcome::GatewayFailed => gateway_failed(),
+    }
 }
 
 /// `/api/verify-otp`, documented.
 fn documented_check(reply: &Reply<CheckOutcome>, number: PhoneNumber) -> Response {
-    let row = match reply.outcome {
+    match reply.outcome {
         CheckOutcome::Approved => {
-            Row::new(StatusCode::OK, "OTP verified successfully.").with(Data::Number(number.e164()))
+            api(StatusCode::OK, "OTP verified successfully.", Data::Number(number.e164()))
         }
         CheckOutcome::Wrong { attempts_left, live: _ } => {
-            Row::new(StatusCode::UNAUTHORIZED, "Incorrect OTP/ OTP Expired")
-                .with(Data::Trials { user: number.into(), trials: attempts_left })
+            let data = Data::trials(number, attempts_left);
+            api(StatusCode::UNAUTHORIZED, "Incorrect OTP/ OTP Expired", data)
         }
         CheckOutcome::LockedNow { until, live: _ } | CheckOutcome::Locked { until } => {
             documented_lock(number, until.since(reply.at))
         }
-        CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound => {
-            return LIMITED.answer(ErrorFormat::Envelope);
-        }
-        CheckOutcome::GatewayFailed => {
-            Row::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal server error occurred.")
-        }
-    };
-    row.into()
+        CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound => LIMITED.answer(ErrorFormat::Envelope),
+        CheckOutcome::GatewayFailed => gateway_failed(),
+    }
+}
+
+fn gateway_failed() -> Response {
+    Response::plain(StatusCode::INTERNAL_SERVER_ERROR, "Internal server error occurred.")
 }
 
 /// Both fields are the minutes until the number may ask again: the contract says so, whatever the
 /// second one's name suggests.
-fn documented_lock(number: PhoneNumber, remaining: Duration) -> Row {
+fn documented_lock(number: PhoneNumber, remaining: Duration) -> Response {
     let minutes = minutes_up(remaining);
-    Row::new(StatusCode::FORBIDDEN, "User locked out due to exceeding maximum attempts.")
-        .with(Data::Lockout { user: number.into(), ttl: minutes, lockout_duration: minutes })
+    let data = Data::Lockout { user: number.into(), ttl: minutes, lockout_duration: minutes };
+    api(StatusCode::FORBIDDEN, "User locked out due to exceeding maximum attempts.", data)
 }
 
 /// `/api/send-otp`, as the Redis version's code answers, byte for byte. Spelling and spacing are meant to be like this.
 fn as_built_send(reply: &Reply<SendOutcome>, number: PhoneNumber) -> Response {
-    let row = match reply.outcome {
+    match reply.outcome {
         SendOutcome::Sent { attempts_left, message_id: _, postponed: _ } => {
-            Row::new(StatusCode::OK, "Successfully send OTP message")
-                .with(Data::Trials { user: number.into(), trials: attempts_left })
+            api(StatusCode::OK, "Successfully send OTP message", Data::trials(number, attempts_left))
         }
         SendOutcome::Locked { until } => as_built_lock(number, until.since(reply.at)),
-        SendOutcome::Limited(_) => return LIMITED.answer(ErrorFormat::Envelope),
-        SendOutcome::NumberRefused | SendOutcome::GatewayFailed => return documented_send(reply, number),
-    };
-    row.into()
+        SendOutcome::Limited(_) | SendOutcome::NumberRefused | SendOutcome::GatewayFailed => {
+            documented_send(reply, number)
+        }
+    }
 }
 
 /// `/api/verify-otp`, as built. The texts of the last trial name the configured `lockout`.
 fn as_built_check(reply: &Reply<CheckOutcome>, number: PhoneNumber, lockout: Duration) -> Response {
-    let row = match reply.outcome {
+    const STATUS: StatusCode = StatusCode::INTERNAL_SERVER_ERROR;
+    match reply.outcome {
         CheckOutcome::Approved => {
-            Row::new(StatusCode::OK, "Successfully verified user").with(Data::Number(number.e164()))
+            api(StatusCode::OK, "Successfully verified user", Data::Number(number.e164()))
         }
         CheckOutcome::Wrong { attempts_left, live } => {
             let message = if live { "Incorrect OTP, Try Again" } else { "OTP Expired, Try Again" };
-            Row::new(StatusCode::UNAUTHORIZED, message)
-                .with(Data::Trials { user: number.into(), trials: attempts_left })
-                .behind_a_500()
+            Response::envelope(STATUS, 401, message, Some(Data::trials(number, attempts_left)))
         }
         CheckOutcome::LockedNow { until: _, live } => {
             let minutes = minutes_up(lockout);
-            let message = if live {
-                format!("Incorrect OTP and Max Limit Reached Try after {minutes} min")
+            let beginning = if live {
+                "Incorrect OTP and Max Limit Reached"
             } else {
-                format!("OTP Expired and Max Limit Reached, Try after {minutes} min")
+                "OTP Expired and Max Limit Reached,"
             };
-            Row::new(StatusCode::FORBIDDEN, message)
-                .with(Data::Ttl { user: number.into(), ttl: Some(minutes) })
-                .behind_a_500()
+            let message = format!("{beginning} Try after {minutes} min");
+            let data = Data::Ttl { user: number.into(), ttl: Some(minutes) };
+            Response::envelope(STATUS, 403, &message, Some(data))
         }
         CheckOutcome::Locked { until } => as_built_lock(number, until.since(reply.at)),
-        CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound => {
-            return LIMITED.answer(ErrorFormat::Envelope);
+        CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound | CheckOutcome::GatewayFailed => {
+            documented_check(reply, number)
         }
-        CheckOutcome::GatewayFailed => return documented_check(reply, number),
-    };
-    row.into()
+    }
 }
 
-fn as_built_lock(number: PhoneNumber, remaining: Duration) -> Row {
+fn as_built_lock(number: PhoneNumber, remaining: Duration) -> Response {
     let minutes = remaining.as_secs() / 60;
     let message = format!("User is prohibted to make any OTP request, Try after {minutes} minutes");
-    let ttl = (minutes > 0).then_some(minutes);
-    Row::new(StatusCode::FORBIDDEN, message).with(Data::Ttl { user: number.into(), ttl })
+    let data = Data::Ttl { user: number.into(), ttl: (minutes > 0).then_some(minutes) };
+    api(StatusCode::FORBIDDEN, &message, data)
+}
+
+/// A response of the `/api/*` routes whose code is its status.
+fn api(status: StatusCode, message: &str, data: Data) -> Response {
+    Response::envelope(status, status.as_u16(), message, Some(data))
 }
 
 /// `/send-code`.
@@ -470,40 +466,7 @@ fn tutorial_lock(remaining: Duration) -> Response {
     Response::message(StatusCode::FORBIDDEN, &message)
 }
 
-/// One row of a table of the `/api/*` routes.
-#[derive(Debug)]
-struct Row {
-    status: StatusCode,
-    code: u16,
-    message: Cow<'static, str>,
-    data: Option<Data>,
-}
-
-impl Row {
-    /// A row whose code is its status and which has no data.
-    fn new(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, code: status.as_u16(), message: message.into(), data: None }
-    }
-
-    fn with(mut self, data: Data) -> Self {
-        self.data = Some(data);
-        self
-    }
-
-    /// As the Redis version's code does: HTTP 500 around another code.
-    fn behind_a_500(mut self) -> Self {
-        self.status = StatusCode::INTERNAL_SERVER_ERROR;
-        self
-    }
-}
-
-impl From<Row> for Response {
-    fn from(row: Row) -> Self {
-        Self::envelope(row.status, row.code, &row.message, row.data)
-    }
-}
-
-/// What `data` holds. The names are the contract's.
+/// The member `data`. The names are the contract's.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum Data {
@@ -519,6 +482,12 @@ enum Data {
     },
     /// The number that was verified, in E.164 form.
     Number(String),
+}
+
+impl Data {
+    fn trials(number: PhoneNumber, trials: u8) -> Self {
+        Self::Trials { user: number.into(), trials }
+    }
 }
 
 #[derive(Debug, Serialize)]

@@ -264,7 +264,11 @@ pub fn success_example(route: &Route, schemas: &mut Schemas) -> Option<String> {
     }
     let schema = success_schema(route, schemas)?;
     let url = format!("https://codes.example{}", path_example(route));
-    Some(Examples { schemas, url }.of(&schema, ""))
+    let example = Examples { schemas, url }.of(&schema, "");
+    Some(match route.success.content {
+        Content::List(_, key) => example.replace("\"KEY\"", &format!("{key:?}")),
+        _ => example,
+    })
 }
 
 /// The path of a route, with examples in place of its variable segments.
@@ -288,7 +292,8 @@ impl Examples<'_> {
         match self.resolved(schema) {
             Some(Schema::Object(object)) => {
                 if let Some(example) = object.example.as_ref().or(object.examples.first()) {
-                    return example.to_string();
+                    let text = serde_json::to_string_pretty(example).unwrap_or_default();
+                    return text.replace('\n', &format!("\n{margin}"));
                 }
                 let required = object.properties.iter().filter(|(name, _)| object.required.contains(name));
                 let mut members: Vec<_> = required.collect();
@@ -303,6 +308,9 @@ impl Examples<'_> {
                 let lines =
                     lines.map(|(name, schema)| format!("{inner}{name:?}: {}", self.of(schema, &inner)));
                 format!("{{\n{}\n{margin}}}", lines.collect::<Vec<_>>().join(",\n"))
+            }
+            Some(Schema::Array(array)) if array.example.is_some() => {
+                array.example.as_ref().map(Value::to_string).unwrap_or_default()
             }
             Some(Schema::Array(array)) => match &array.items {
                 ArrayItems::RefOrSchema(item) => format!("[\n{inner}{}\n{margin}]", self.of(item, &inner)),
@@ -337,10 +345,7 @@ impl Examples<'_> {
         }
         match (&object.schema_type, &object.format, &object.pattern) {
             (SchemaType::Type(Type::Boolean), ..) => false.into(),
-            (SchemaType::Type(Type::Integer), ..) => serde_json::to_value(&object.minimum)
-                .ok()
-                .filter(|least| !least.is_null())
-                .unwrap_or(0.into()),
+            (SchemaType::Type(Type::Integer), ..) => 0.into(),
             (SchemaType::Type(Type::Object), ..) => Value::Object(serde_json::Map::new()),
             (SchemaType::Type(Type::String), Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)), _) => {
                 "2026-07-30T20:00:00Z".into()

@@ -6,6 +6,7 @@
 //! rebinding). TLS stops a rebound name at the certificate, but its user may go on all the same, so nothing here depends on
 //! it; the scheme of an `Origin` is the browser's to compare.
 
+use std::fmt::Write as _;
 use std::future::{Future, poll_fn};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::pin::{Pin, pin};
@@ -77,25 +78,21 @@ impl RequestBody {
     }
 
     async fn collect(&mut self, limit: usize) -> Result<Bytes, Problem> {
-        let first = poll_fn(|cx| self.poll_chunk(cx)).await.unwrap_or(Ok(Bytes::new()))?;
-        if first.len() > limit {
-            return Err(Problem::BodyTooLarge(limit));
-        }
-        if self.complete {
-            return Ok(first);
-        }
-        let Some(second) = poll_fn(|cx| self.poll_chunk(cx)).await else { return Ok(first) };
-        let mut whole = BytesMut::from(first);
-        let mut next = Some(second);
-        while let Some(chunk) = next {
+        let mut whole = Bytes::new();
+        while let Some(chunk) = poll_fn(|cx| self.poll_chunk(cx)).await {
             let chunk = chunk?;
             if whole.len() + chunk.len() > limit {
                 return Err(Problem::BodyTooLarge(limit));
             }
-            whole.extend_from_slice(&chunk);
-            next = poll_fn(|cx| self.poll_chunk(cx)).await;
+            whole = if whole.is_empty() {
+                chunk
+            } else {
+                let mut joined = BytesMut::from(whole);
+                joined.extend_from_slice(&chunk);
+                joined.freeze()
+            };
         }
-        Ok(whole.freeze())
+        Ok(whole)
     }
 
     /// The next piece of data; trailers are passed over. A broken body (bad chunk, early end) is a
@@ -134,26 +131,10 @@ pub fn id_of_client(headers: &HeaderMap) -> Option<HeaderValue> {
 
 /// An id of ours: start of the program, connection and request, in hex, such as `9f01c2aa-1c-3`.
 pub fn own_id(prefix: u32, connection: u64, request: u64) -> HeaderValue {
-    // Made in place and exactly as long as needed, so that it is one allocation.
-    let mut id = Vec::with_capacity(10 + hex_digits(connection) + hex_digits(request));
-    push_hex(&mut id, u64::from(prefix), 8);
-    id.push(b'-');
-    push_hex(&mut id, connection, hex_digits(connection));
-    id.push(b'-');
-    push_hex(&mut id, request, hex_digits(request));
+    let mut id = String::with_capacity(32);
+    let _ = write!(id, "{prefix:08x}-{connection:x}-{request:x}");
     // Hex digits and hyphens are always a valid value.
     HeaderValue::from_maybe_shared(Bytes::from(id)).unwrap_or(HeaderValue::from_static("-"))
-}
-
-fn hex_digits(value: u64) -> usize {
-    (64 - value.leading_zeros()).div_ceil(4).max(1) as usize
-}
-
-fn push_hex(into: &mut Vec<u8>, value: u64, digits: usize) {
-    for place in (0..digits).rev() {
-        let digit = (value >> (4 * place)) & 0xf;
-        into.push(b"0123456789abcdef"[digit as usize & 0xf]);
-    }
 }
 
 /// Fetch Metadata, section 2.4: browsers set it and pages cannot.

@@ -249,12 +249,7 @@ impl Target {
             // The pages know what is there.
             return Self::of("/inbox");
         }
-        let segments = Segments::of(path);
-        let in_segments = |segments: &Segments<'_>| {
-            let variable = router.variable.get(segments.count)?;
-            variable.iter().chain(&router.not_served).find(|resource| segments.are_under(resource.path))
-        };
-        match segments.as_ref().and_then(in_segments) {
+        match router.variable.iter().find(|resource| is_under(path, resource.path)) {
             Some(resource) => Self::Resource(resource),
             None if path.starts_with("/v2/") => Self::Unknown(ErrorFormat::Twilio),
             None => Self::Unknown(ErrorFormat::Envelope),
@@ -284,26 +279,19 @@ impl Target {
     }
 }
 
-/// The resources by what their paths look like.
 struct Router {
     /// Paths without variable segments, those of the compatible routes first.
     fixed: Vec<Resource>,
-    /// The others, by the number of their segments.
-    variable: [Vec<Resource>; MOST_SEGMENTS + 1],
-    /// Those that have everything below them.
-    not_served: Vec<Resource>,
+    /// The others, and what is not served.
+    variable: Vec<Resource>,
 }
 
 static ROUTER: LazyLock<Router> = LazyLock::new(|| {
-    let mut router = Router { fixed: Vec::new(), variable: Default::default(), not_served: Vec::new() };
+    let mut router = Router { fixed: Vec::new(), variable: Vec::new() };
     for group in GROUPS {
         for route in group.routes {
             let path = route.path;
-            let list = if path.contains('{') {
-                &mut router.variable[path.split('/').count() - 1]
-            } else {
-                &mut router.fixed
-            };
+            let list = if path.contains('{') { &mut router.variable } else { &mut router.fixed };
             if !list.iter().any(|resource| resource.path == path) {
                 list.push(Resource::of(path, group));
             }
@@ -312,52 +300,22 @@ static ROUTER: LazyLock<Router> = LazyLock::new(|| {
     let is_compatible =
         |resource: &Resource| resource.routes.iter().any(|(access, _)| *access == Access::Compatible);
     router.fixed.sort_by_key(|resource| !is_compatible(resource));
-    router.not_served = NOT_SERVED.iter().map(|(path, what)| Resource::not_served(path, what)).collect();
+    router.variable.extend(NOT_SERVED.iter().map(|(path, what)| Resource::not_served(path, what)));
     router
 });
 
-/// Most segments of a path: `/v2/Services/VA/RateLimits/RK/Buckets/BL`.
-const MOST_SEGMENTS: usize = 7;
-
-/// The segments of a path, as they were sent.
-#[derive(Debug, Clone, Copy)]
-pub struct Segments<'a> {
-    segments: [&'a str; MOST_SEGMENTS],
-    count: usize,
-}
-
-impl<'a> Segments<'a> {
-    /// Takes a path apart. `None` when it has more segments than any route, or an empty one.
-    pub fn of(path: &'a str) -> Option<Self> {
-        let mut segments = [""; MOST_SEGMENTS];
-        let mut count = 0;
-        for segment in path.strip_prefix('/')?.split('/') {
-            if segment.is_empty() {
-                return None;
-            }
-            *segments.get_mut(count)? = segment;
-            count += 1;
+/// Whether a path is what a template says. `..` at its end stands for any further segments, or none.
+fn is_under(path: &str, template: &str) -> bool {
+    let mut found = path.split('/');
+    for expected in template.split('/') {
+        match (expected, found.next()) {
+            ("..", _) => return true,
+            (expected, Some(segment)) if expected == segment => {}
+            (expected, Some(segment)) if expected.starts_with('{') && !segment.is_empty() => {}
+            _ => return false,
         }
-        Some(Self { segments, count })
     }
-
-    pub fn behind(&self, name: &str) -> Option<&'a str> {
-        let at = self.segments[..self.count].iter().position(|segment| *segment == name)?;
-        self.segments[..self.count].get(at + 1).copied()
-    }
-
-    /// Whether they are what a template says. `..` at its end stands for any further segments, or none.
-    fn are_under(&self, template: &str) -> bool {
-        let mut found = self.segments[..self.count].iter();
-        for expected in template.split('/').skip(1) {
-            match (expected, found.next()) {
-                ("..", _) => return true,
-                (expected, Some(segment)) if expected == *segment || expected.starts_with('{') => {}
-                _ => return false,
-            }
-        }
-        found.next().is_none()
-    }
+    found.next().is_none()
 }
 
 /// The name of a method for logs: a method that a client made up is not repeated.
@@ -403,7 +361,7 @@ mod tests {
                 resource.routes.iter().find(|(_, own)| own.verb == route.verb).expect("its method");
             assert_eq!(own.id, route.id, "two routes for {:?} {}", route.verb, route.path);
             for (path, _) in NOT_SERVED {
-                assert!(!Segments::of(&example).is_some_and(|segments| segments.are_under(path)), "{path}");
+                assert!(!is_under(&example, path), "{path}");
             }
         }
         assert!(routes().count() > 50);

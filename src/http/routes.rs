@@ -84,13 +84,13 @@ macro_rules! resource {
         $list:path, $create:path, $fetch:path, $update:path, $delete:path, $new:ty, $changed:ty, $about:literal
     ) => {
         routes! {
-            Post $path, concat!("Create", $name), concat!("Make a ", $what) =>
+            Post $path, concat!("Create", $name), concat!("Create a ", $what) =>
                 v2!(async $create, $new), made::<$view>(), about: $about, others: &[404, 409];
             Get $path, concat!("List", $name), concat!("List ", $plural) =>
                 v2!($list), list::<$view>($key), others: &[404];
-            Get concat!($path, $segment), concat!("Fetch", $name), concat!("See a ", $what) =>
+            Get concat!($path, $segment), concat!("Fetch", $name), concat!("Fetch a ", $what) =>
                 v2!($fetch), one::<$view>(), others: &[404];
-            Post concat!($path, $segment), concat!("Update", $name), concat!("Change a ", $what) =>
+            Post concat!($path, $segment), concat!("Update", $name), concat!("Update a ", $what) =>
                 v2!(async $update, $changed), one::<$view>(), others: &[404, 409];
             Delete concat!($path, $segment), concat!("Delete", $name), concat!("Delete a ", $what) =>
                 v2!(async $delete), GONE, others: &[404, 409];
@@ -145,19 +145,19 @@ const fn twilio(
 
 static VERIFICATIONS: ApiGroup = twilio(
     "Verifications",
-    "Send codes, check them, and see what became of the messages. API keys need the scope verify.",
+    "Send codes, check them, and read the delivery of messages. API keys need the scope verify.",
     Access::Scope(Scope::Verify),
     routes! {
         Post "/v2/Services/{ServiceSid}/Verifications", "CreateVerification", "Send a code" =>
             v2!(async verifications::create, verifications::Begin), made::<VerificationView>(),
-            about: "Begins a verification, or sends its code again. With the header Idempotency-Key a repetition of the same \
-                    request gets the same answer for 24 hours.",
+            about: "Begins a verification, or sends its code again. With the header Idempotency-Key a repetition of the \
+                    request gets the same response for 24 hours.",
             headers: verifications::Headers::describe, others: &[404, 409, 422, 429, 502];
         Post "/v2/Services/{ServiceSid}/VerificationCheck", "CreateVerificationCheck", "Check a code" =>
             v2!(async verifications::check, verifications::Check), one::<CheckView>(),
-            about: "A wrong code is no error: its answer has the status pending. An expired or used one is 404.",
+            about: "A wrong code is no error: the response has the status pending. An expired or used verification is 404.",
             others: &[404, 409, 429, 502];
-        Get "/v2/Services/{ServiceSid}/Verifications/{Sid}", "FetchVerification", "See a verification" =>
+        Get "/v2/Services/{ServiceSid}/Verifications/{Sid}", "FetchVerification", "Fetch a verification" =>
             v2!(async verifications::fetch), one::<VerificationView>(), others: &[404, 429];
         Post "/v2/Services/{ServiceSid}/Verifications/{Sid}", "UpdateVerification", "End a verification" =>
             v2!(async verifications::update, verifications::End), one::<VerificationView>(),
@@ -165,9 +165,9 @@ static VERIFICATIONS: ApiGroup = twilio(
         Get "/v2/Attempts", "ListVerificationAttempt", "List attempts to deliver messages" =>
             v2!(async attempts::list, attempts::Filters), list::<AttemptView>("attempts"),
             about: "The newest first.";
-        Get "/v2/Attempts/{Sid}", "FetchVerificationAttempt", "See an attempt" =>
+        Get "/v2/Attempts/{Sid}", "FetchVerificationAttempt", "Fetch an attempt" =>
             v2!(async attempts::fetch), one::<AttemptView>(), others: &[404];
-        Get "/v2/Attempts/Summary", "FetchVerificationAttemptsSummary", "See how many attempts led to a verified number" =>
+        Get "/v2/Attempts/Summary", "FetchVerificationAttemptsSummary", "Summarize attempts" =>
             v2!(async attempts::summary, attempts::SummaryFilters), one::<SummaryView>();
     },
 );
@@ -177,20 +177,20 @@ static SERVICES: ApiGroup = twilio(
     "Namespaces with their own rules. API keys need the scope admin; only the account itself makes and deletes services.",
     Access::Scope(Scope::Admin),
     routes! {
-        Post "/v2/Services", "CreateService", "Make a service" =>
+        Post "/v2/Services", "CreateService", "Create a service" =>
             v2!(async services::create, services::New), made::<ServiceView>(),
             access: Some(Access::Account("making services"));
         Get "/v2/Services", "ListService", "List services" =>
             v2!(services::list), list::<ServiceView>("services"),
             about: "The newest first; a key for one service sees that one.";
-        Get "/v2/Services/{Sid}", "FetchService", "See a service" =>
+        Get "/v2/Services/{Sid}", "FetchService", "Fetch a service" =>
             v2!(services::fetch), one::<ServiceView>(), others: &[404];
-        Post "/v2/Services/{Sid}", "UpdateService", "Change a service" =>
+        Post "/v2/Services/{Sid}", "UpdateService", "Update a service" =>
             v2!(async services::update, services::Changed), one::<ServiceView>(),
-            about: "What is not given stays. Services of the configuration are changed there: 409.", others: &[404, 409];
+            about: "Parameters that are absent keep their values. A service of the configuration cannot be updated here: 409.", others: &[404, 409];
         Delete "/v2/Services/{Sid}", "DeleteService", "Delete a service" =>
             v2!(async services::delete), GONE,
-            about: "With everything that belongs to it, keys for it alone included.",
+            about: "Deletes everything that belongs to the service, including keys for it alone.",
             access: Some(Access::Account("deleting services")), others: &[404, 409];
     },
 );
@@ -209,7 +209,7 @@ static RATE_LIMITS: ApiGroup = twilio(
 
 static BUCKETS: ApiGroup = twilio(
     "Buckets",
-    "So many requests with one value in so many seconds.",
+    "The number of requests with one value that are allowed within an interval.",
     Access::Scope(Scope::Admin),
     resource! {
         "/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets" "/{Sid}", "Bucket", "bucket", "buckets",
@@ -221,7 +221,7 @@ static BUCKETS: ApiGroup = twilio(
 
 static MESSAGING: ApiGroup = twilio(
     "Messaging configurations",
-    "Which gateway sends to which country.",
+    "The gateway for each country.",
     Access::Scope(Scope::Admin),
     resource! {
         "/v2/Services/{ServiceSid}/MessagingConfigurations" "/{Country}", "MessagingConfiguration", "messaging configuration", "messaging configurations",
@@ -233,20 +233,20 @@ static MESSAGING: ApiGroup = twilio(
 
 static WEBHOOKS: ApiGroup = twilio(
     "Webhooks",
-    "Who is told of events. They are signed as Standard Webhooks says.",
+    "Receivers of events, which are signed according to Standard Webhooks.",
     Access::Scope(Scope::Admin),
     resource! {
         "/v2/Services/{ServiceSid}/Webhooks" "/{Sid}", "Webhook", "webhook", "webhooks",
         WebhookView, "webhooks",
         webhooks::list, webhooks::create, webhooks::fetch, webhooks::update, webhooks::delete,
         webhooks::New, webhooks::Changed,
-        "The answer has one more field than Twilio's: the secret that events are signed with. It is shown this once."
+        "The response has one more field than Twilio's: the secret that signs events. No other response shows it."
     },
 );
 
 static DELIVERIES: ApiGroup = twilio(
     "Deliveries",
-    "What became of events, and once more. Not Twilio's: there its console does this.",
+    "The delivery log of events, and their replay. Not in Twilio's API: its console does this.",
     Access::Scope(Scope::Admin),
     routes! {
         Get "/v2/Services/{ServiceSid}/Webhooks/{Sid}/Deliveries", "ListDelivery", "List deliveries of events to a webhook" =>
@@ -254,23 +254,23 @@ static DELIVERIES: ApiGroup = twilio(
             about: "The newest event first.", others: &[404];
         Post "/v2/Services/{ServiceSid}/Webhooks/{Sid}/Replay", "CreateReplay", "Deliver events again" =>
             v2!(async webhooks::replay, webhooks::Replayed), one::<webhooks::ReplayView>(),
-            about: "With the same ids, from the first attempt on, in the order of each verification's events.",
+            about: "The events keep their ids and the order of their verification.",
             others: &[404, 429];
     },
 );
 
 static TEST_NUMBERS: ApiGroup = twilio(
     "Test numbers",
-    "Numbers that are never sent anything, with a known code, outside all limits. Not Twilio's.",
+    "Numbers that receive no message and have a known code, outside all limits. Not in Twilio's API.",
     Access::Scope(Scope::Admin),
     routes! {
-        Post "/v2/Services/{ServiceSid}/TestNumbers", "CreateTestNumber", "Make a test number" =>
+        Post "/v2/Services/{ServiceSid}/TestNumbers", "CreateTestNumber", "Create a test number" =>
             v2!(async account::create_test_number, account::TestNumber), made::<TestNumberView>(),
-            about: "In place of one with the same pattern. A pattern that could match a real subscriber's number is refused, unless forced.",
+            about: "Replaces a test number with the same pattern. The server refuses a pattern that could match a real subscriber's number, unless Force is true.",
             others: &[404, 409];
         Get "/v2/Services/{ServiceSid}/TestNumbers", "ListTestNumber", "List test numbers" =>
             v2!(account::list_test_numbers), list::<TestNumberView>("test_numbers"), others: &[404];
-        Delete "/v2/Services/{ServiceSid}/TestNumbers/{Pattern}", "DeleteTestNumber", "Make a test number an ordinary one" =>
+        Delete "/v2/Services/{ServiceSid}/TestNumbers/{Pattern}", "DeleteTestNumber", "Delete a test number" =>
             v2!(async account::delete_test_number), GONE, others: &[404, 409];
     },
 );
@@ -283,19 +283,19 @@ static ACCOUNT: ApiGroup = twilio(
     routes! {
         Get "/v2/Templates", "ListVerificationTemplate", "List templates" =>
             v2!(account::list_templates, account::TemplateFilters), list::<TemplateView>("templates"),
-            about: "They come from the configuration, but for some that are built in.",
+            about: "Templates are built in or come from the configuration.",
             access: Some(Access::AnyScope);
-        Post "/v2/SafeList/Numbers", "CreateSafelist", "Put a number on the safe list" =>
+        Post "/v2/SafeList/Numbers", "CreateSafelist", "Add a number to the safe list" =>
             v2!(async account::create_safe_number, account::SafeNumber), made::<SafeNumberView>(),
             others: &[409];
-        Get "/v2/SafeList/Numbers/{PhoneNumber}", "FetchSafelist", "See whether a number is on the safe list" =>
+        Get "/v2/SafeList/Numbers/{PhoneNumber}", "FetchSafelist", "Fetch a number of the safe list" =>
             v2!(account::fetch_safe_number), one::<SafeNumberView>(), others: &[404];
-        Delete "/v2/SafeList/Numbers/{PhoneNumber}", "DeleteSafelist", "Take a number off the safe list" =>
+        Delete "/v2/SafeList/Numbers/{PhoneNumber}", "DeleteSafelist", "Remove a number from the safe list" =>
             v2!(async account::delete_safe_number), GONE, others: &[404];
     },
 );
 
-const ANSWERS: &str = "What each status says is in docs/reference/errors.md.";
+const ANSWERS: &str = "docs/reference/errors.md lists every response.";
 
 static REDIS_VERSION: ApiGroup = ApiGroup {
     name: "Clients of the Redis version",
@@ -329,22 +329,22 @@ static TUTORIAL: ApiGroup = ApiGroup {
     },
 };
 
-const CALLBACK: &str = "Only what carries Twilio's signature is taken. Not there when no gateway reports.";
+const CALLBACK: &str = "The server accepts only reports with Twilio's signature. The route does not exist if no gateway reports.";
 const INBOX: &str =
     "Only in simulator mode, and only under an IP address, localhost or the configured host name.";
 
 static SERVER: ApiGroup = ApiGroup {
     name: "The server",
-    about: "Health, this description, what gateways report, and the simulator's inbox.",
+    about: "Health, this description, reports of gateways, and the simulator's inbox.",
     access: Access::Open,
     errors: ErrorFormat::Envelope,
     bodies: &["application/x-www-form-urlencoded"],
     routes: routes! {
-        Get "/", "Index", "See what is served" => plain(Handler::Index), envelope("The resource.", INDEX);
-        Get "/healthz", "Healthz", "See whether the process lives" =>
+        Get "/", "Index", "List the routes" => plain(Handler::Index), envelope("The resource.", INDEX);
+        Get "/healthz", "Healthz", "Check that the process runs" =>
             plain(Handler::Fixed(service::alive)), envelope("The process runs.", r#"{"code":200,"message":"alive"}"#);
-        Get "/readyz", "Readyz", "See whether the server can do its work" =>
-            plain(Handler::Ready), envelope("The server can do its work.", READY), about: "503 names the reasons why not.", others: &[503];
+        Get "/readyz", "Readyz", "Check that the server is ready" =>
+            plain(Handler::Ready), envelope("The server can do its work.", READY), about: "503 lists the reasons why the server is not ready.", others: &[503];
         Get "/openapi.json", "OpenApi", "Read this description" =>
             plain(Handler::Fixed(service::description)), ok(Content::Json(openapi::schema_of_itself, None));
         Get "/docs", "Docs", "Read this description as a page" => plain(Handler::Fixed(docs_page)), HTML;
@@ -354,11 +354,11 @@ static SERVER: ApiGroup = ApiGroup {
         Get "/inbox/messages", "InboxMessages", "Read the simulator's inbox" =>
             plain(Handler::Inbox), one::<Inbox>(),
             about: INBOX, params: service::describe_inbox, others: &[403, 404];
-        Post CallbackKind::Message.path(), "TwilioMessage", "Report what became of a message" =>
+        Post CallbackKind::Message.path(), "TwilioMessage", "Report the delivery of a message" =>
             plain(Handler::Callback(CallbackKind::Message)), TAKEN, about: CALLBACK, others: &[404, 503];
-        Post CallbackKind::Call.path(), "TwilioCall", "Report what became of a call" =>
+        Post CallbackKind::Call.path(), "TwilioCall", "Report the end of a call" =>
             plain(Handler::Callback(CallbackKind::Call)), TAKEN, about: CALLBACK, others: &[404, 503];
-        Post CallbackKind::Gate.path(), "TwilioGate", "Report a key that was pressed, or not" =>
+        Post CallbackKind::Gate.path(), "TwilioGate", "Report a pressed key" =>
             plain(Handler::Callback(CallbackKind::Gate)), XML, about: CALLBACK, others: &[404, 503];
     },
 };

@@ -72,31 +72,17 @@ pub fn inbox_page() -> Response {
     html(&InboxPage { style: STYLE, script: SCRIPT }, &PAGE_HEADERS)
 }
 
-/// The answer of `GET /inbox/messages`.
+/// The response of `GET /inbox/messages`: the newest messages, or the newest to one number. Numbers are whole here: the
+/// inbox stands in for the telephone.
 pub fn inbox_messages(simulator: &Simulator, to: Option<PhoneNumber>) -> Response {
-    Response::page("application/json", &JSON_HEADERS, messages_json(simulator, to))
-}
-
-/// The newest messages, at most 100, or the newest to one number; the newest first:
-///
-/// ```json
-/// {"messages": [{"id": "SM5e0c...", "to": "+14155552671", "channel": "sms",
-///                "text": "OTP message is 123456", "code": "123456",
-///                "receivedAtMs": 1700000000000, "expiresAtMs": 1700000030000}],
-///  "nowMs": 1700000001000}
-/// ```
-///
-/// Times are milliseconds since the Unix epoch by the server's clock, of which `nowMs` is the
-/// present. `expiresAtMs` is when the code ends by itself; it may be used or replaced before.
-/// Numbers are whole here: the inbox stands in for the telephone.
-fn messages_json(simulator: &Simulator, to: Option<PhoneNumber>) -> String {
     let messages = simulator.messages(to, SHOWN);
-    let answer = Inbox {
+    let inbox = Inbox {
         messages: messages.iter().map(MessageJson::from).collect(),
         now_ms: simulator.now().as_millis(),
     };
     // Neither a key that is no text nor a failing writer is possible here.
-    serde_json::to_string(&answer).unwrap_or_default()
+    let body = serde_json::to_string(&inbox).unwrap_or_default();
+    Response::page("application/json", &JSON_HEADERS, body)
 }
 
 /// The simulator's inbox.

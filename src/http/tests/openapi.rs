@@ -2,11 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::config::AnswerSet;
+use crate::domain::{PhoneNumber, Timestamp};
 use crate::http::openapi::text;
 use crate::http::routes::GROUPS;
+use crate::http::{compatible, service};
+use crate::numbers::{CheckOutcome, Reply, SendOutcome};
 
 fn described() -> &'static Value {
     static DESCRIBED: LazyLock<Value> = LazyLock::new(|| serde_json::from_str(text()).expect("JSON"));
@@ -78,6 +83,28 @@ fn the_examples_are_what_their_schemas_say() {
             assert!(param["description"].as_str().is_some_and(|about| !about.is_empty()), "{place}");
             fits(&param["example"], &param["schema"], &format!("{place} {}", param["name"]));
         }
+    }
+}
+
+#[test]
+fn the_examples_of_the_compatible_routes_are_what_they_answer() {
+    let number = PhoneNumber::parse("+14155552671", None).expect("a number");
+    let message_id = "SM5ef8732a3c49700934481addd5ce1659".to_owned();
+    let sent = SendOutcome::Sent { attempts_left: 5, message_id, postponed: false };
+    let sent = Reply::new(sent, Timestamp::EPOCH, None);
+    let approved = Reply::new(CheckOutcome::Approved, Timestamp::EPOCH, None);
+    let documented = AnswerSet::Documented;
+    for (method, path, response) in [
+        ("post", "/api/send-otp", compatible::api_send(documented, &sent, number)),
+        ("post", "/api/verify-otp", compatible::api_check(documented, &approved, number, Duration::ZERO)),
+        ("post", "/send-code", compatible::tutorial_send(&sent)),
+        ("post", "/verify-code", compatible::tutorial_check(&approved)),
+        ("get", "/healthz", service::alive()),
+        ("get", "/hello-world", service::hello_world()),
+    ] {
+        let example = &described()["paths"][path][method]["responses"]["200"]["content"]["application/json"];
+        let real: Value = serde_json::from_slice(&response.body).expect("JSON");
+        assert_eq!(example["example"], real, "{path}");
     }
 }
 

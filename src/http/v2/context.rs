@@ -1,6 +1,7 @@
 //! One request below `/v2`: who sent it, its path, its parameters, what its handler needs, and lists in pages.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -10,8 +11,7 @@ use hyper::header::HOST;
 use hyper::http::request::Parts as Head;
 use hyper::http::uri::Authority;
 use percent_encoding::percent_decode_str;
-use serde::ser::SerializeMap as _;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use tracing::{debug, error, info};
 use utoipa::ToSchema;
 
@@ -20,7 +20,7 @@ use super::error::Error;
 use super::params::{Fields, PageToken, Parameters, Url, Whole, parameters};
 use crate::domain::{Channel, ServiceId, Sid, SidKind, Timestamp};
 use crate::http::response::Response;
-use crate::http::route::{Access, Segments};
+use crate::http::route::Access;
 use crate::numbers::Refusal;
 use crate::registry::{Caller, RegistryError, Scope, Service};
 use crate::verify::Refused;
@@ -35,7 +35,6 @@ pub struct RequestContext<'a> {
     pub channels: &'a [Channel],
     /// Stands in the answer and in the log.
     pub request_id: &'a str,
-    segments: Option<Segments<'a>>,
     base: String,
     account: Sid,
     caller: Caller,
@@ -58,7 +57,6 @@ impl<'a> RequestContext<'a> {
             fields: Fields::of_form(head.uri.query().unwrap_or_default().as_bytes()),
             channels,
             request_id,
-            segments: Segments::of(path),
             base: v2.base.of(head),
             account: v2.registry.account_sid(),
             caller,
@@ -106,7 +104,7 @@ impl<'a> RequestContext<'a> {
 
     /// The segment of the path behind this one, percent-decoded.
     pub fn behind(&self, segment: &str) -> Result<Cow<'a, str>, Failure> {
-        let found = self.segments.and_then(|segments| segments.behind(segment));
+        let found = self.path.split('/').skip_while(|found| *found != segment).nth(1);
         let decoded = found.and_then(|found| percent_decode_str(found).decode_utf8().ok());
         decoded.ok_or(Failure::NotFound)
     }
@@ -326,11 +324,11 @@ const LAST_PAGE: u32 = 10_000_000;
 parameters! {
     /// The parameters of every list.
     pub struct Paging {
-        /// Things on a page; 50 if it is not given.
+        /// Items on a page; the default is 50.
         "PageSize" = "50" => size: Option<Whole<1, LARGEST>>,
         /// Which page, from 0.
         "Page" = "0" => page: Option<Whole<0, LAST_PAGE>>,
-        /// Only from an address that a list told.
+        /// Only from the address of a page.
         "PageToken" = "PT1700000000000" => token: Option<PageToken>,
     }
 }
@@ -340,44 +338,39 @@ parameters! {
 pub struct Page {
     size: u32,
     number: u32,
-    /// The moment at which the first page was asked for, where pages go on from it: what came since moves nothing.
+    /// When the client requested the first page: items made since then move nothing.
     since: Option<Timestamp>,
 }
 
-/// What stands beside a page of a list.
+/// The place of a page in its list.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ListMeta)]
 pub struct Meta {
     /// Which page this is, from 0.
+    #[schema(example = 0)]
     page: u32,
     /// Most items on a page.
+    #[schema(example = 50)]
     page_size: u32,
     first_page_url: Url,
-    #[schema(required)]
+    #[schema(required, value_type = Option<String>, format = "uri")]
     previous_page_url: Option<Url>,
     /// This page.
     url: Url,
     /// Null for the last page.
-    #[schema(required)]
+    #[schema(required, value_type = Option<String>, format = "uri")]
     next_page_url: Option<Url>,
     /// The name of the items.
+    #[schema(example = "KEY")]
     key: &'static str,
 }
 
-/// A page: its items under a name of their own, and what stands beside them.
+/// The items of a page under a name of their own, and its place in the list.
+#[derive(Serialize)]
 pub struct Listed<T> {
-    key: &'static str,
-    items: Vec<T>,
+    #[serde(flatten)]
+    items: BTreeMap<&'static str, Vec<T>>,
     meta: Meta,
-}
-
-impl<T: Serialize> Serialize for Listed<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(2))?;
-        map.serialize_entry(self.key, &self.items)?;
-        map.serialize_entry("meta", &self.meta)?;
-        map.end()
-    }
 }
 
 impl Page {
@@ -434,7 +427,7 @@ impl Page {
             next_page_url: (has_more && self.number < LAST_PAGE).then(|| address(self.number + 1)),
             key,
         };
-        Listed { key, items, meta }
+        Listed { items: BTreeMap::from([(key, items)]), meta }
     }
 
     fn address(self, url: &Url, (query, filters): (&Fields, &[&str]), number: u32) -> Url {

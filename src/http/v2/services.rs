@@ -196,6 +196,16 @@ view! {
 
 view! {
     /// The addresses of what belongs to a service. Entities and access tokens are not served.
+    #[schema(example = json!({
+        "verification_checks": "https://codes.example/v2/Services/VA0123456789abcdef0123456789abcdef/VerificationCheck",
+        "verifications": "https://codes.example/v2/Services/VA0123456789abcdef0123456789abcdef/Verifications",
+        "rate_limits": "https://codes.example/v2/Services/VA0123456789abcdef0123456789abcdef/RateLimits",
+        "messaging_configurations":
+            "https://codes.example/v2/Services/VA0123456789abcdef0123456789abcdef/MessagingConfigurations",
+        "entities": "https://codes.example/v2/Services/VA0123456789abcdef0123456789abcdef/Entities",
+        "webhooks": "https://codes.example/v2/Services/VA0123456789abcdef0123456789abcdef/Webhooks",
+        "access_tokens": "https://codes.example/v2/Services/VA0123456789abcdef0123456789abcdef/AccessTokens",
+    }))]
     Links as ServiceLinks(frame, service: Sid) {
         verification_checks: Url = frame.url(&format!("/Services/{service}/VerificationCheck")),
         verifications: Url = frame.url(&format!("/Services/{service}/Verifications")),

@@ -252,8 +252,8 @@ macro_rules! view {
     ($(#[$meta:meta])* $view:ident as $schema:ident($frame:ident $(, $arg:ident: $arg_type:ty)*) {
         $($(#[$field_meta:meta])* $field:ident: $type:ty = $value:expr,)*
     }) => {
-        $(#[$meta])*
         #[derive(serde::Serialize, utoipa::ToSchema)]
+        $(#[$meta])*
         #[schema(as = $schema)]
         pub struct $view {
             $($(#[$field_meta])* $field: $type,)*
