@@ -124,7 +124,7 @@ pub fn read_send_otp(
 ) -> Result<SendRequest, Problem> {
     let SendOtp { phone_number, channel, locale, app_hash } = read(body)?;
     let number = number(&phone_number, region)?;
-    let (channel, style) = wishes((channel, locale, app_hash), channels, Wording::Api)?;
+    let (channel, style) = send_options((channel, locale, app_hash), channels, Wording::Api)?;
     Ok(SendRequest { service: ServiceId::DEFAULT, number, options: None, channel, style, verification: None })
 }
 
@@ -132,7 +132,7 @@ pub fn read_send_otp(
 pub async fn send_code<V: Verify>(call: &Call<'_, V>, body: &[u8]) -> Result<Response, Problem> {
     let SendCode { phone_number, channel, locale, app_hash } = read(body)?;
     let number = number(&phone_number, call.deps.default_region)?;
-    let (channel, style) = wishes((channel, locale, app_hash), &call.deps.channels, Wording::Tutorial)?;
+    let (channel, style) = send_options((channel, locale, app_hash), &call.deps.channels, Wording::Tutorial)?;
     let options = Some(call.deps.tutorial_code);
     let request =
         SendRequest { service: ServiceId::DEFAULT, number, options, channel, style, verification: None };
@@ -173,9 +173,9 @@ fn check_request(phone_number: &str, region: Option<Region>, code: &str) -> Resu
     Ok(CheckRequest { service: ServiceId::DEFAULT, number, code, named: None, is_test: false })
 }
 
-/// Reads what a send may ask for beside the number: channel, locale and hash of an app. An unknown one is a bad body: the
-/// caller would not notice that the message differs from what was asked for.
-fn wishes(
+/// Reads the options of a send: channel, locale and hash of an app. An unknown one is a bad body: the client would not
+/// notice that the message differs from its request.
+fn send_options(
     (channel, locale, app_hash): (Option<String>, Option<String>, Option<String>),
     served: &[Channel],
     wording: Wording,

@@ -32,13 +32,12 @@ pub const INTRODUCTION: &str = "Phone verification by one-time code. The routes 
 pub const ACCESS: &str = "User: the account's sid (AC...) with its auth token as password, or an API key's sid (SK...) with its \
      secret.";
 
-/// The name of the one way to say who asks.
 const BASIC: &str = "basic";
 pub const JSON: &str = "application/json";
 
-/// A head that is too large, which is answered without a body before its path is known.
+/// The status of a head that is too large: hyper answers it without a body.
 const OF_THE_CONNECTION: u16 = 431;
-/// What goes wrong where a body is read.
+/// The failures of reading a body.
 const OF_A_BODY: [u16; 3] = [400, 408, 413];
 
 pub type Schemas = Vec<(String, RefOr<Schema>)>;
@@ -49,7 +48,7 @@ static TEXT: LazyLock<String> = LazyLock::new(|| {
     text
 });
 
-/// The document.
+/// The document as JSON.
 pub fn text() -> &'static str {
     &TEXT
 }

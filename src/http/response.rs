@@ -29,7 +29,7 @@ pub enum ErrorFormat {
     Twilio,
 }
 
-/// What a client gets, but for the headers that all answers share.
+/// A response without the headers that all responses share.
 #[derive(Debug, Clone)]
 pub struct Response {
     pub status: StatusCode,
@@ -108,9 +108,8 @@ impl Response {
         self
     }
 
-    /// Tells the client how to say who it is.
     #[must_use]
-    pub fn asking_for_a_credential(mut self) -> Self {
+    pub fn with_challenge(mut self) -> Self {
         self.headers.push((WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"onceward\"")));
         self
     }
@@ -135,7 +134,6 @@ impl Response {
 pub struct Envelope<'a, D = ()> {
     /// The HTTP status, unless the answers are as built.
     code: u16,
-    /// What happened.
     message: &'a str,
     /// More about it, often an object.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -146,7 +144,6 @@ pub struct Envelope<'a, D = ()> {
 /// The answer of the tutorial's routes.
 #[derive(Serialize, ToSchema)]
 pub struct Message<'a> {
-    /// What happened.
     message: &'a str,
 }
 
@@ -156,7 +153,6 @@ pub struct TwilioError<'a> {
     /// Twilio's number of the error.
     #[schema(minimum = 20000)]
     code: u32,
-    /// What happened.
     message: &'a str,
     /// Where Twilio says more.
     #[schema(format = "uri")]
@@ -277,7 +273,7 @@ impl Problem {
         };
         match self {
             Self::MethodNotAllowed(allow) => answer.allowing(allow),
-            Self::Unauthenticated => answer.asking_for_a_credential(),
+            Self::Unauthenticated => answer.with_challenge(),
             Self::Refused(refusal) => answer.retry_later().because(refusal),
             Self::TooManyConnections | Self::CallbackUnavailable => answer.retry_later(),
             _ => answer,
@@ -323,10 +319,10 @@ pub enum BadBody {
     Report,
 }
 
-/// The fields that are read, on all routes.
+/// The fields of all bodies.
 const FIELDS: [&str; 7] = ["phoneNumber", "user", "code", "smsCode", "channel", "locale", "appHash"];
 
-/// What is read where a type matters.
+/// The types in error messages.
 const TYPES: [&str; 2] = ["a string", "a JSON object"];
 
 impl From<serde_json::Error> for BadBody {

@@ -96,7 +96,7 @@ impl Access {
     }
 }
 
-/// What answers a route. The four compatible routes are called directly: they are the ones that must be cheap.
+/// The four compatible routes are called directly, without a boxed future: they must be cheap.
 #[derive(Clone, Copy)]
 pub enum Handler {
     SendOtp,
@@ -117,7 +117,7 @@ pub struct Endpoint(pub Handler, pub fn() -> Vec<Param>);
 
 pub type V2Handler = for<'a> fn(&'a v2::RequestContext<'a>) -> BoxFuture<'a, Result<Response, v2::Failure>>;
 
-/// The answer to a good request.
+/// The response to a good request.
 pub struct Success {
     pub status: u16,
     pub about: &'static str,
@@ -146,7 +146,7 @@ pub fn schema<T: ToSchema>(schemas: &mut Vec<(String, RefOr<Schema>)>) -> String
 }
 
 impl Route {
-    /// A route that says nothing more about itself.
+    /// A route without the optional fields.
     pub const fn new(
         verb: Verb,
         path: &'static str,
@@ -183,7 +183,7 @@ pub struct Resource {
     pub errors: ErrorFormat,
     /// The methods that it answers, as the `Allow` header spells them.
     pub allow: String,
-    /// What Twilio has here and this server has not.
+    /// The name of a resource of Twilio's that is not served.
     pub not_served: Option<&'static str>,
     routes: Vec<(Access, &'static Route)>,
 }

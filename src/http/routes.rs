@@ -164,7 +164,7 @@ static VERIFICATIONS: ApiGroup = twilio(
             others: &[404, 429];
         Get "/v2/Attempts", "ListVerificationAttempt", "List attempts to deliver messages" =>
             v2!(async attempts::list, attempts::Filters), list::<AttemptView>("attempts"),
-            about: "The newest first.";
+            about: "Newest first.";
         Get "/v2/Attempts/{Sid}", "FetchVerificationAttempt", "Fetch an attempt" =>
             v2!(async attempts::fetch), one::<AttemptView>(), others: &[404];
         Get "/v2/Attempts/Summary", "FetchVerificationAttemptsSummary", "Summarize attempts" =>
@@ -182,7 +182,7 @@ static SERVICES: ApiGroup = twilio(
             access: Some(Access::Account("making services"));
         Get "/v2/Services", "ListService", "List services" =>
             v2!(services::list), list::<ServiceView>("services"),
-            about: "The newest first; a key for one service sees that one.";
+            about: "Newest first. A key for one service sees that service.";
         Get "/v2/Services/{Sid}", "FetchService", "Fetch a service" =>
             v2!(services::fetch), one::<ServiceView>(), others: &[404];
         Post "/v2/Services/{Sid}", "UpdateService", "Update a service" =>
@@ -251,7 +251,7 @@ static DELIVERIES: ApiGroup = twilio(
     routes! {
         Get "/v2/Services/{ServiceSid}/Webhooks/{Sid}/Deliveries", "ListDelivery", "List deliveries of events to a webhook" =>
             v2!(async webhooks::deliveries, webhooks::DeliveryFilters), list::<DeliveryView>("deliveries"),
-            about: "The newest event first.", others: &[404];
+            about: "Newest event first.", others: &[404];
         Post "/v2/Services/{ServiceSid}/Webhooks/{Sid}/Replay", "CreateReplay", "Deliver events again" =>
             v2!(async webhooks::replay, webhooks::Replayed), one::<webhooks::ReplayView>(),
             about: "The events keep their ids and the order of their verification.",

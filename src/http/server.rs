@@ -36,7 +36,7 @@ pub struct Deps<V = Verifier> {
     pub default_region: Option<Region>,
     /// How long a lockout lasts; the as-built answers print it.
     pub lockout: Duration,
-    /// What a code sent through `/send-code` is like.
+    /// Life and length of the codes of `/send-code`.
     pub tutorial_code: SendOptions,
     /// Whether the server can do its work now, else the reasons. This and the next two are called at each request of
     /// `/readyz`, and must be cheap.
@@ -91,7 +91,7 @@ impl Verify for Verifier {
 /// One gateway's health, as `/readyz` shows it. The names of the fields are part of the answer.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct GatewayHealth {
-    /// Its name in settings and logs.
+    /// As in settings and logs.
     pub name: &'static str,
     /// Its circuit breaker: `closed` (it is used), `open` (it is left alone), `half-open` (the next
     /// message may try it).
@@ -164,7 +164,6 @@ pub async fn serve<V: Verify>(listener: TcpListener, shutdown: impl Future<Outpu
     connections.finish().await;
 }
 
-/// The open connections.
 struct Connections<V> {
     server: Arc<Server<V>>,
     open: JoinSet<()>,

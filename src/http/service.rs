@@ -247,6 +247,7 @@ pub fn description() -> Response {
     Response::json_text(StatusCode::OK, openapi::text())
 }
 
+/// The names of the fields are part of the response, also those of the types below.
 #[derive(Serialize)]
 struct Details {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -254,24 +255,10 @@ struct Details {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     gateways: Vec<GatewayHealth>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    numbers: Option<NumbersHealth>,
+    /// From the limit on, new numbers are refused. The server stays ready: known numbers are served.
+    numbers: Option<Usage>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tls: Option<CertificateHealth>,
-}
-
-/// The names of the fields are part of the answer.
-#[derive(Serialize)]
-struct NumbersHealth {
-    /// Remembered numbers.
-    held: usize,
-    /// From this many on new ones are refused. The server stays ready: known numbers are served.
-    limit: usize,
-}
-
-impl From<Usage> for NumbersHealth {
-    fn from(Usage { held, limit }: Usage) -> Self {
-        Self { held, limit }
-    }
 }
 
 /// `GET /healthz`: the process lives.
@@ -285,7 +272,7 @@ pub fn ready<V>(deps: &Deps<V>) -> Response {
     let details = Details {
         reasons: (deps.readiness)().err(),
         gateways: (deps.gateways)(),
-        numbers: (deps.numbers)().map(NumbersHealth::from),
+        numbers: (deps.numbers)(),
         tls: deps.tls.as_ref().map(|tls| tls.certificate()),
     };
     if details.reasons.is_some() {

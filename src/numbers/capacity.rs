@@ -23,8 +23,8 @@ enum Level {
     Full = 2,
 }
 
-/// The stored numbers and their limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The stored numbers and their limit, which `/readyz` shows by these names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct Usage {
     /// Stored numbers.
     pub held: usize,

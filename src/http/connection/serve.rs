@@ -95,7 +95,7 @@ pub async fn serve_http1<V: Verify, I: Stream>(stream: I, connection: Connection
 
 /// Serves HTTP/2. The requests run in tasks of their own, which end with the connection.
 pub async fn serve_http2<V: Verify, I: Stream>(stream: I, connection: Connection<V>, mut timeouts: Timeouts) {
-    // hyper keeps the stream. A client that never speaks is told of the end before hyper gets it.
+    // hyper keeps the stream. The goodbye to a client that never speaks comes before hyper gets the stream.
     let mut stream = BufReader::with_capacity(1, stream);
     let has_begun = tokio::select! {
         biased;

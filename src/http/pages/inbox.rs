@@ -41,11 +41,9 @@ pub enum InboxError {
     BadNumber(NumberError),
 }
 
-/// Answers `GET /inbox` and `GET /inbox/messages?to=`. `path` and `query` are as the client sent
-/// them, still percent-encoded; `default_region` is that of numbers without `+`.
-///
-/// A `+` in a query means a space, and people write `?to=+1415...` all the same: a space in front
-/// is read as the `+` that it was.
+/// Answers `GET /inbox` and `GET /inbox/messages?to=`. `path` and `query` are percent-encoded; `default_region` is that of
+/// numbers without `+`. A `+` in a query means a space, and people write `?to=+1415...` all the same: a space in front
+/// is read as a `+`.
 pub fn inbox(
     simulator: &Simulator,
     default_region: Option<Region>,

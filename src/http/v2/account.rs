@@ -23,7 +23,7 @@ const LASTS: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 parameters! {
     /// The filters of the templates.
     pub struct TemplateFilters {
-        /// Only those with this name.
+        /// With this name.
         "FriendlyName" = "login" => name: Option<Note<64>>,
     }
 }
@@ -43,7 +43,7 @@ parameters! {
         "Pattern" = "+1415555012x" => pattern: Pattern,
         /// The code that verifies it.
         "Code" = "123456" => code: TestCode,
-        /// Until when; 30 days if it is not given, a year at most.
+        /// The end, at most a year ahead; the default is 30 days.
         "DateExpires" = "2026-12-31T12:00:00Z" => expires: Option<Timestamp>,
         /// Whether the pattern may match a real subscriber's number.
         "Force" = "false" => force: Option<bool>,

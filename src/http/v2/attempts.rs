@@ -12,9 +12,9 @@ use crate::verify::{Attempt, AttemptQuery, Summary};
 parameters! {
     /// The filters of the list.
     pub struct Filters {
-        /// Made at this moment or later.
+        /// Created at or after this time.
         "DateCreatedAfter" = "2026-01-31T12:00:00Z" => after: Option<Timestamp>,
-        /// Made before this moment.
+        /// Created before this time.
         "DateCreatedBefore" = "2026-02-28T12:00:00Z" => before: Option<Timestamp>,
         /// To this number.
         "ChannelData.To" = "+14155552671" => to: Option<PhoneNumber>,
@@ -26,7 +26,7 @@ parameters! {
         "VerifyServiceSid" = "VA0123456789abcdef0123456789abcdef" => service: Option<ServiceSid>,
         /// Of this verification.
         "VerificationSid" = "VE0123456789abcdef0123456789abcdef" => verification: Option<VerificationSid>,
-        /// That led to a verified number, or did not.
+        /// Whether the attempt led to a verified number.
         "Status" = "converted" => converted: Option<Converted>,
     }
 }
@@ -36,15 +36,15 @@ parameters! {
     pub struct SummaryFilters {
         /// Of this service.
         "VerifyServiceSid" = "VA0123456789abcdef0123456789abcdef" => service: Option<ServiceSid>,
-        /// Made at this moment or later.
+        /// Created at or after this time.
         "DateCreatedAfter" = "2026-01-31T12:00:00Z" => after: Option<Timestamp>,
-        /// Made before this moment.
+        /// Created before this time.
         "DateCreatedBefore" = "2026-02-28T12:00:00Z" => before: Option<Timestamp>,
         /// To this country, two letters of ISO 3166-1.
         "Country" = "DE" => country: Option<Region>,
         /// By this channel.
         "Channel" = "sms" => channel: Option<Channel>,
-        /// To numbers that begin so.
+        /// To numbers with this prefix.
         "DestinationPrefix" = "49" => prefix: Option<NumberPrefix>,
     }
 }

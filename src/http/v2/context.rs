@@ -326,9 +326,9 @@ parameters! {
     pub struct Paging {
         /// Items on a page; the default is 50.
         "PageSize" = "50" => size: Option<Whole<1, LARGEST>>,
-        /// Which page, from 0.
+        /// The number of the page, from 0.
         "Page" = "0" => page: Option<Whole<0, LAST_PAGE>>,
-        /// Only from the address of a page.
+        /// From the address of a page. Do not make one.
         "PageToken" = "PT1700000000000" => token: Option<PageToken>,
     }
 }

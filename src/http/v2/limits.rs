@@ -57,6 +57,9 @@ view! {
 }
 
 view! {
+    #[schema(example = json!({
+        "buckets": "https://codes.example/v2/Services/VA0123456789abcdef0123456789abcdef/RateLimits/RK0123456789abcdef0123456789abcdef/Buckets",
+    }))]
     RateLimitLinks as RateLimitLinks(frame, service: Sid, limit: Sid) {
         buckets: Url = frame.url(&format!("/Services/{service}/RateLimits/{limit}/Buckets")),
     }

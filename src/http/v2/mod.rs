@@ -42,18 +42,18 @@ use crate::webhook::Outbox;
 pub use context::{Base, Failure, Frame, Meta, Paging, Request, RequestContext};
 pub use error::Error;
 
-/// What the time is.
+/// Tells the time.
 pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
-/// What `/v2` is served with.
+/// What the handlers below `/v2` use.
 pub struct V2 {
     /// Serves verifications.
     pub verifications: Arc<dyn Verifications>,
-    /// Services, what belongs to them, and who may ask.
+    /// Services, what belongs to them, and credentials.
     pub registry: Registry,
-    /// What webhooks are told.
+    /// Events and their deliveries.
     pub outbox: Outbox,
-    /// What addresses in answers begin with.
+    /// The beginning of addresses in responses.
     pub base: Base,
     /// The time of the shards.
     pub now: Now,
@@ -72,7 +72,7 @@ impl V2 {
         Self { verifications, registry, outbox, base, now, unauthenticated: OncePerSecond::default() }
     }
 
-    /// Who asks.
+    /// The sender of a request.
     ///
     /// # Errors
     /// 401. A wrong credential is logged, once a second at most.
@@ -106,7 +106,7 @@ impl V2 {
 /// Answers a request by a method that its resource has.
 ///
 /// # Errors
-/// What the client is told instead. Nothing of the body has been read when the caller is not known, or may not.
+/// The error for the client. The body is not read before the caller is known and allowed.
 pub async fn answer<V: Verify>(
     call: &Call<'_, V>,
     (access, handler): (Access, V2Handler),

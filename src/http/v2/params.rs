@@ -259,7 +259,7 @@ impl<T: Parameter> Parameter for Option<T> {
     }
 }
 
-/// What a parameter is told that has no effect here.
+/// The error for a parameter that would have no effect.
 pub const NOT_SERVED: &str = "it is not served here";
 
 /// Parameters as they were sent, in their order. Contain numbers and codes, hence no `Debug`.

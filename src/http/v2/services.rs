@@ -125,6 +125,7 @@ view! {
         /// Whether text messages to numbers known to be landlines are refused.
         skip_sms_to_landlines: bool = service.settings.skip_sms_to_landlines,
         /// No effect: the gateway's setting decides.
+        #[schema(example = true)]
         dtmf_input_required: bool = service.settings.dtmf_input_required,
         /// No effect.
         #[schema(required)]
@@ -288,7 +289,7 @@ parameters! {
     pub struct NewMessaging {
         /// Two letters of ISO 3166-1.
         "Country" = "DE" => country: Country,
-        /// The gateway; a wrong one is answered with all that there are.
+        /// The gateway. The error for an unknown one lists all gateways.
         "MessagingServiceSid" = "MG0123456789abcdef0123456789abcdef" => gateway: MessagingServiceSid,
     }
 }
@@ -296,7 +297,7 @@ parameters! {
 parameters! {
     /// A change of one.
     pub struct ChangedMessaging {
-        /// The gateway; a wrong one is answered with all that there are.
+        /// The gateway. The error for an unknown one lists all gateways.
         "MessagingServiceSid" = "MG0123456789abcdef0123456789abcdef" => gateway: MessagingServiceSid,
     }
 }

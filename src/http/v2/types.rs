@@ -100,7 +100,7 @@ texts! {
     NumberPrefix: format_args!("1 to {} digits, perhaps behind a +", NumberPrefix::LONGEST), NumberPrefix::parse, matching(
         format!(r"\+?[0-9]{{1,{}}}", NumberPrefix::LONGEST)
     );
-    PageToken: "from the address of a page", PageToken::parse, matching("PT[0-9]{1,19}");
+    PageToken: "PT and digits, from the address of a page", PageToken::parse, matching("PT[0-9]{1,19}");
 }
 
 words! {

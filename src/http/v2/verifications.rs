@@ -24,32 +24,32 @@ use crate::verify::{self, CheckCode, Ending, Refused, SendAttempt, Status, Targe
 parameters! {
     /// Begins a verification.
     pub struct Begin {
-        /// How the code goes there; auto is what the service begins with.
+        /// The channel that delivers the code; auto is the channel that the service begins with.
         "Channel" = "sms" => channel: BeginChannel,
         /// The number, in E.164 form.
         "To" = "+14155552671" => to: PhoneNumber,
         /// The language of the message, such as de or pt-BR.
         "Locale" = "de" => locale: Option<Locale>,
-        /// What the message calls the sender, with at most 4 digits.
+        /// The name of the sender in the message, with at most 4 digits.
         "CustomFriendlyName" = "Owl Bank" => friendly_name: Option<SenderName>,
         /// The code, where the service has CustomCodeEnabled.
         "CustomCode" = "123456" => code: Option<Code>,
-        /// The hash of the Android app that is to read the message.
+        /// The hash of the Android app that reads the message.
         "AppHash" = "FA+9qCX9VSu" => app_hash: Option<AppHash>,
         /// The text of the message.
         "TemplateSid" = "HJ0123456789abcdef0123456789abcdef" => template: Option<TemplateSid>,
-        /// What the template's own places are filled in with: a JSON object, at most 20 names.
+        /// Values for the template's own placeholders: a JSON object, at most 20 names.
         "TemplateCustomSubstitutions" = r#"{"order":"42"}"# => substitutions: Option<Pairs<20, 128>>,
         /// Values for rate limits, by their unique names: a JSON object, at most 10 names.
         "RateLimits" = r#"{"session":"abc"}"# => rate_limits: Option<Pairs<10, 255>>,
-        /// What is to be found again in events: a JSON object, at most 10 names, of 128 characters at most.
+        /// Values that events repeat: a JSON object, at most 10 names, of 128 characters at most.
         "Tags" = r#"{"campaign":"spring"}"# => tags: Option<Pairs<10, 128>>,
         /// Keys that a call presses when it is answered. Only with Channel=call.
         "SendDigits" = "www12" => send_digits: Option<SendDigits>,
     } checked {
-        /// The address that the person uses. Has no effect yet.
+        /// The IP address of the person's device. Has no effect yet.
         "DeviceIp" = "192.0.2.7" => Option<IpAddr>,
-        /// Whether this one is checked for fraud. Has no effect yet.
+        /// Whether to check this verification for fraud. Has no effect yet.
         "RiskCheck" = "enable" => Option<RiskCheck>,
         /// Only false: silent network authentication is not served.
         "EnableSnaClientToken" = "false" => Option<Off>,
@@ -59,7 +59,7 @@ parameters! {
 parameters! {
     /// The headers of the request that begins one.
     pub struct Headers {
-        /// Visible ASCII characters that the caller makes up, such as a UUID.
+        /// Visible ASCII characters that the client chooses, such as a UUID.
         "Idempotency-Key" = "7d5f4c7e-54a6-4b0e-8f6e-2f1f8c1b7a10" => key: Option<IdempotencyKey>,
     }
 }
@@ -67,7 +67,7 @@ parameters! {
 parameters! {
     /// Ends a verification.
     pub struct End {
-        /// canceled ends it; approved says that the caller has checked in another way.
+        /// canceled ends the verification; approved says that the client has verified the number in another way.
         "Status" = "canceled" => ending: Ending,
     }
 }
@@ -75,11 +75,11 @@ parameters! {
 parameters! {
     /// Checks a code.
     pub struct Check {
-        /// What was submitted.
+        /// The submitted code.
         "Code" = "123456" => code: SubmittedCode,
         /// The number. Either this or VerificationSid must be given.
         "To" = "+14155552671" => to: Option<PhoneNumber>,
-        /// The verification. A caller that names it is not slowed down by the wrong guesses of others.
+        /// The verification. Wrong guesses of other clients do not slow down a client that names it.
         "VerificationSid" = "VE0123456789abcdef0123456789abcdef" => sid: Option<VerificationSid>,
     } not_served ["Amount", "Payee", "SnaClientToken"]
 }

@@ -39,25 +39,25 @@ parameters! {
 parameters! {
     /// The filters of the deliveries.
     pub struct DeliveryFilters {
-        /// That are so far.
+        /// With this status.
         "Status" = "failed" => state: Option<DeliveryState>,
         /// Of this event.
         "EventType" = "verification.approved" => kind: Option<EventType>,
-        /// Made at this moment or later.
+        /// Created at or after this time.
         "DateCreatedAfter" = "2026-01-31T12:00:00Z" => after: Option<Timestamp>,
-        /// Made before this moment.
+        /// Created before this time.
         "DateCreatedBefore" = "2026-02-28T12:00:00Z" => before: Option<Timestamp>,
     }
 }
 
 parameters! {
-    /// What is to be delivered again.
+    /// The events to deliver again.
     pub struct Replayed {
-        /// Events at this moment or later. Either this or EventId must be given.
+        /// Events at or after this time. Either this or EventId must be given.
         "Since" = "2026-01-31T12:00:00Z" => since: Option<Timestamp>,
         /// This event.
         "EventId" = "evt_0123456789abcdef0123456789abcdef" => event: Option<EventId>,
-        /// With Since: false for those too that were delivered.
+        /// With Since: whether to leave out delivered events.
         "FailedOnly" = "true" => failed_only: Option<bool>,
     }
 }

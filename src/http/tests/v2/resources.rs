@@ -1,8 +1,12 @@
 //! Services and what belongs to them: made, seen, changed, deleted.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::world::{V2World, gateway, is_error, json};
+use crate::config::services::LockoutRule;
+use crate::domain::{Sid, SidKind};
 
 /// Makes, fetches, lists, changes and deletes one thing; `(name, value)` of the change is a form, `shown` its field.
 async fn lives(
@@ -134,6 +138,30 @@ async fn a_service_lives_and_one_of_the_configuration_is_changed_there() {
     let default = format!("/v2/Services/{}", world.registry.default_service().sid);
     is_error(&world.post(&default, &[("FriendlyName", "Cat")]).await, 409, 20409);
     is_error(&world.delete(&default).await, 409, 20409);
+}
+
+#[tokio::test]
+async fn times_of_a_service_take_the_units_of_the_configuration() {
+    let world = V2World::new().await;
+    let new = [("FriendlyName", "Owl Bank"), ("CodeLife", "10m"), ("Lockout", "1h30m")];
+    let made = json(&world.post("/v2/Services", &new).await);
+    let sid = made["sid"].as_str().expect("a sid");
+    let times = || {
+        let sid = Sid::parse(SidKind::Service, sid).expect("a sid");
+        let settings = &world.registry.service(&sid).expect("the service").settings;
+        (settings.code_life.as_secs(), settings.lockout)
+    };
+    let fixed = |seconds| LockoutRule::Fixed(Duration::from_secs(seconds));
+    assert_eq!(times(), (600, fixed(5_400)));
+    let path = format!("/v2/Services/{sid}");
+    for (body, expected) in [
+        (json!({ "CodeLife": 60, "Lockout": 120 }), (60, fixed(120))),
+        (json!({ "CodeLife": "90", "Lockout": "180" }), (90, fixed(180))),
+        (json!({ "CodeLife": "5m", "Lockout": "growing" }), (300, LockoutRule::Growing)),
+    ] {
+        assert_eq!(world.post_json(&path, &body).await.status, 200, "{body}");
+        assert_eq!(times(), expected, "{body}");
+    }
 }
 
 #[tokio::test]
