@@ -137,6 +137,12 @@ pub fn own_id(prefix: u32, connection: u64, request: u64) -> HeaderValue {
     HeaderValue::from_maybe_shared(Bytes::from(id)).unwrap_or(HeaderValue::from_static("-"))
 }
 
+/// A header's value if the header is there once and the value is visible ASCII.
+pub fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    let mut values = headers.get_all(name).iter();
+    values.next().filter(|_| values.next().is_none())?.to_str().ok()
+}
+
 /// Fetch Metadata, section 2.4: browsers set it and pages cannot.
 static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 

@@ -16,6 +16,7 @@ use hyper::header::{
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, StatusCode, Version};
 use serde::Serialize;
+use serde_json::json;
 use tracing::{Level, debug, enabled, error};
 
 use super::connection::{ActiveRequest, CertificateHealth};
@@ -208,11 +209,6 @@ pub fn hello_world() -> Response {
     Response::envelope(StatusCode::OK, 200, "Successful Response", Some("Hello world"))
 }
 
-#[derive(Serialize)]
-struct Served {
-    routes: Vec<String>,
-}
-
 /// `GET /`: names the routes, as a page of links for a browser and as JSON for others. Those below `/v2` are many, and
 /// have a page.
 pub fn index(headers: &HeaderMap, has_inbox: bool, has_callbacks: bool) -> Response {
@@ -227,9 +223,9 @@ pub fn index(headers: &HeaderMap, has_inbox: bool, has_callbacks: bool) -> Respo
     };
     let listed = GROUPS.iter().flat_map(|group| group.routes).filter(is_listed);
     let routes = listed.map(|route| format!("{} {}", route.verb.as_str(), route.path));
-    let routes = routes.chain(["/v2/.., see GET /docs".to_owned()]).collect();
+    let routes: Vec<String> = routes.chain(["/v2/.., see GET /docs".to_owned()]).collect();
     let message = "onceward: phone verification by one-time code";
-    Response::envelope(StatusCode::OK, 200, message, Some(Served { routes }))
+    Response::envelope(StatusCode::OK, 200, message, Some(json!({ "routes": routes })))
 }
 
 /// Whether `Accept` names `text/html`, as browsers do. Programs say `*/*` or nothing.
@@ -254,8 +250,8 @@ struct Details {
     reasons: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     gateways: Vec<GatewayHealth>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     /// From the limit on, new numbers are refused. The server stays ready: known numbers are served.
+    #[serde(skip_serializing_if = "Option::is_none")]
     numbers: Option<Usage>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tls: Option<CertificateHealth>,
@@ -316,8 +312,8 @@ pub async fn callback<V>(
     let request = CallbackRequest {
         kind,
         path_and_query: path_and_query.to_owned(),
-        content_type: only(&head.headers, &CONTENT_TYPE),
-        signature: only(&head.headers, &X_TWILIO_SIGNATURE),
+        content_type: request::only(&head.headers, &CONTENT_TYPE).map(str::to_owned),
+        signature: request::only(&head.headers, &X_TWILIO_SIGNATURE).map(str::to_owned),
         body,
     };
     match callbacks.receive(request).await {
@@ -327,11 +323,4 @@ pub async fn callback<V>(
         CallbackAnswer::Unreadable => Err(Problem::BadBody(BadBody::Report)),
         CallbackAnswer::Unavailable => Err(Problem::CallbackUnavailable),
     }
-}
-
-/// A header's value, if there is one and it is visible ASCII.
-fn only(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
-    let mut values = headers.get_all(name).iter();
-    let value = values.next().filter(|_| values.next().is_none())?;
-    value.to_str().ok().map(str::to_owned)
 }

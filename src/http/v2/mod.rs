@@ -26,7 +26,7 @@ use tracing::info;
 use zeroize::Zeroizing;
 
 use self::params::Fields;
-use super::request::RequestBody;
+use super::request::{self, RequestBody};
 use super::response::Problem;
 use super::response::Response;
 use super::route::{Access, V2Handler};
@@ -150,9 +150,7 @@ struct Credential {
 impl Credential {
     /// Reads the header. `None` when it is absent, given twice, or none of this scheme.
     fn of(headers: &HeaderMap) -> Option<Self> {
-        let mut values = headers.get_all(AUTHORIZATION).iter();
-        let value = values.next().filter(|_| values.next().is_none())?.to_str().ok()?;
-        let (scheme, encoded) = value.split_once(' ')?;
+        let (scheme, encoded) = request::only(headers, &AUTHORIZATION)?.split_once(' ')?;
         if !scheme.eq_ignore_ascii_case("basic") || encoded.len() > LONGEST {
             return None;
         }
