@@ -490,7 +490,12 @@ fn spellings<K: Kind>() -> Vec<Value> {
 
 /// A time as requests give it.
 fn seconds<R: Range<Of = Duration>>() -> String {
-    format!("a number of seconds from {} to {} ({})", R::MIN.as_secs(), R::MAX.as_secs(), R::WHY)
+    format!(
+        "a number of seconds from {} to {}, or a time such as \"90s\" or \"5m\" ({})",
+        R::MIN.as_secs(),
+        R::MAX.as_secs(),
+        R::WHY
+    )
 }
 
 /// The steps that a text spells, as the setting `workflow` does; `None` when it spells none.

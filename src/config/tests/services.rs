@@ -101,14 +101,18 @@ fn every_mistake_in_a_service_is_told_with_its_path_and_what_is_accepted() {
 }
 
 #[test]
-fn a_refused_request_hears_of_seconds_and_nothing_of_config_json() {
+fn a_refused_request_hears_of_times_and_nothing_of_config_json() {
     let refused = |key: &str, value: &str| {
         let given = [(key.to_owned(), value.into())].into_iter().collect();
         ServiceSettings::default().with(given).expect_err("an error").why
     };
     for (key, value, words) in [
-        ("code-life", "0s", "must be a number of seconds from 30 to 3600 ("),
-        ("lockout", "grow", "must be \"growing\", or a number of seconds from 1 to 2592000 ("),
+        ("code-life", "0s", "must be a number of seconds from 30 to 3600, or a time such as"),
+        (
+            "lockout",
+            "grow",
+            "must be \"growing\", or a number of seconds from 1 to 2592000, or a time such as",
+        ),
         ("locale", "german", "must be a language such as \"de\""),
         ("tts-name", "{", "without \"{\", \"}\" and \"_CODE_\""),
     ] {

@@ -8,9 +8,9 @@ use serde_json::Value;
 
 use crate::config::{AnswerSet, Bounds};
 use crate::domain::{PhoneNumber, Timestamp};
-use crate::http::response::{ErrorFormat, Response};
 use crate::http::compatible::{api_check, api_send, tutorial_check, tutorial_send};
 use crate::http::response::{BadBody, Problem};
+use crate::http::response::{ErrorFormat, Response};
 use crate::http::v2;
 use crate::numbers::{CheckOutcome, Refusal, Reply, SendLimit, SendOutcome};
 use crate::registry::RegistryError;
@@ -266,7 +266,8 @@ fn verify_api_errors() -> Vec<Row> {
         Row::of(refusal_case(&refused), v2::Error::refused(&refused, path, Timestamp::EPOCH).answer())
     });
     let problems = problems().into_iter().filter(|problem| can_concern_verify_api(*problem));
-    let problems = problems.map(|problem| Row::of(problem_case(problem), problem.answer(ErrorFormat::Twilio)));
+    let problems =
+        problems.map(|problem| Row::of(problem_case(problem), problem.answer(ErrorFormat::Twilio)));
     let exists = RegistryError::Exists { what: "rate limit", field: "unique_name" }.to_string();
     let too_many = RegistryError::TooMany { what: "webhooks of this service", limit: 10 }.to_string();
     let others: [(v2::Error, Case); 6] = [
