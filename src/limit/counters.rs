@@ -97,7 +97,7 @@ impl Record for Counter {
     }
 }
 
-/// ValueCounts requests. Clones are handles on the same counters.
+/// Counts requests. Clones are handles on the same counters.
 #[derive(Clone)]
 pub struct Limits {
     pub(super) shards: Shards,
@@ -117,7 +117,7 @@ impl Limits {
         }
     }
 
-    /// ValueCounts a request under every charge, or under none. The answer comes when the counts are durable. The same limit with
+    /// Counts a request under every charge, or under none. The answer comes when the counts are durable. The same limit with
     /// the same value twice counts once.
     ///
     /// The counters can be in several shards. They are taken one after the other in the order of their digests, and those
@@ -218,7 +218,7 @@ enum Purpose {
     Take,
 }
 
-/// ValueCounts a request under one value, if every bucket lets it pass.
+/// Counts a request under one value, if every bucket lets it pass.
 struct CountCommand {
     count: Count,
     purpose: Purpose,

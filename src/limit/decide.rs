@@ -92,7 +92,7 @@ pub struct Counted {
     pub at: Timestamp,
 }
 
-/// ValueCounts the request in every bucket if none is full.
+/// Counts the request in every bucket if none is full.
 pub fn take(counts: &ValueCounts, rules: &[BucketRule], now: Timestamp) -> RateDecision {
     let room = |rule: &BucketRule| counts.of(rule, now).and_then(|tally| tally.full_until(rule, now));
     let never = |rule: &BucketRule| (rule.max == 0).then(|| now.plus(rule.interval()));
@@ -188,7 +188,7 @@ impl Tally {
         None
     }
 
-    /// ValueCounts a request; the moment that it counts as of.
+    /// Counts a request; the moment that it counts as of.
     fn note(&mut self, rule: &BucketRule, now: Timestamp) -> Timestamp {
         let gone = self.marks.iter().take_while(|mark| mark.at.plus(rule.interval()) <= now).count();
         if let Some(last) = self.marks.drain(..gone).next_back() {

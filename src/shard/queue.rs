@@ -69,7 +69,7 @@ impl Loads {
         }
     }
 
-    /// SubjectLoad a command. Returns `true` if no other command of its subject waits.
+    /// Counts a command. Returns `true` if no other command of its subject waits.
     pub fn add(&mut self, command: &dyn Command) -> bool {
         let counts = self.0.entry(command.subject()).or_default();
         // A settlement is about a command that is counted already.
