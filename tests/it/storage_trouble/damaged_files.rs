@@ -124,11 +124,22 @@ impl Left {
         while number_of_used() < before + 3 {
             put(&mut store, &mut durable, 2000);
         }
-        // The one that began the newest is in it too.
-        let mut only_in_newest: Vec<_> =
-            durable.iter().next_back().map(|(s, t)| (*s, t.clone())).into_iter().collect();
-        for bytes in [10, 200, 10] {
-            only_in_newest.push(put(&mut store, &mut durable, bytes));
+        // A reserved segment behind the newest shows that the newest is missing.
+        let is_segment = |file: &PathBuf| file.extension().is_some_and(|extension| extension == "seg");
+        let is_reserved = || {
+            let last = files_in(&journal).into_iter().rfind(is_segment);
+            last.is_some_and(|file| !is_used(&journal.join(file)))
+        };
+        // The record that began the newest is in it too.
+        let last = durable.iter().next_back().map(|(subject, text)| (*subject, text.clone()));
+        let mut only_in_newest = Vec::from_iter(last);
+        while only_in_newest.len() < 4 || !is_reserved() {
+            let used = number_of_used();
+            let record = put(&mut store, &mut durable, if only_in_newest.len() == 2 { 200 } else { 10 });
+            if number_of_used() > used {
+                only_in_newest.clear();
+            }
+            only_in_newest.push(record);
         }
         drop(store);
         shim.end();
