@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
-use reqwest::header::HeaderMap;
+use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Proxy, Request, Response, StatusCode};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 use serde::Deserialize;
@@ -104,7 +104,7 @@ impl HttpClient {
             .connect_timeout(CONNECT_TIMEOUT)
             .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_max_idle_per_host(IDLE_CONNECTIONS)
-            .user_agent(USER_AGENT)
+            .user_agent(HeaderValue::from_static(USER_AGENT))
             .no_proxy();
         let builder = match proxy {
             None => builder.dns_resolver(egress),
