@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use tokio::net::{TcpListener, TcpSocket, lookup_host};
 
-use super::StartError;
+use super::AppStartError;
 use crate::config::ListenAddress;
 
 /// Connections that the system may hold before they are accepted.
@@ -13,9 +13,9 @@ const BACKLOG: u32 = 4_096;
 
 /// Binds. A name that has several addresses is bound on the first that works, IPv4 before IPv6, as
 /// clients of the Redis version expect of `localhost`; an empty host means every address.
-pub async fn bind(listen: &ListenAddress) -> Result<TcpListener, StartError> {
+pub async fn bind(listen: &ListenAddress) -> Result<TcpListener, AppStartError> {
     let ListenAddress { host, port } = listen;
-    let failed = |source| StartError::Bind { address: format!("{host}:{port}"), source };
+    let failed = |source| AppStartError::Bind { address: format!("{host}:{port}"), source };
     let mut addresses: Vec<SocketAddr> = if host.is_empty() {
         vec![(Ipv6Addr::UNSPECIFIED, *port).into(), (Ipv4Addr::UNSPECIFIED, *port).into()]
     } else {

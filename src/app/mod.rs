@@ -31,7 +31,7 @@ pub use tls::{Certificates, TlsError};
 
 /// Why the program did not start. Each says what to do.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
+pub enum AppStartError {
     #[error("the system refused to deliver stop signals: {0}")]
     Signals(io::Error),
     /// The address is in use or belongs to another machine.
@@ -50,7 +50,7 @@ pub enum StartError {
     Services(#[from] node::StartError),
 }
 
-impl StartError {
+impl AppStartError {
     /// Returns `true` if the operator must change the configuration.
     pub const fn is_about_the_configuration(&self) -> bool {
         matches!(self, Self::Services(error) if error.is_about_the_configuration())
@@ -71,13 +71,13 @@ pub struct App {
 
 impl App {
     /// Builds what needs no store: the gateways, the certificate and the front end's parts.
-    pub fn new(settings: &Settings) -> Result<Self, StartError> {
+    pub fn new(settings: &Settings) -> Result<Self, AppStartError> {
         let clock = Arc::new(EngineClock::over(Arc::new(SystemClock::start())));
         let shown = Arc::clone(&clock) as Arc<dyn Clock>;
         let Gateways { routed, simulator } = build_gateways(&settings.gateways, &shown)?;
         let certificates = settings.tls.as_ref().map(|files| Certificates::open(files, shown)).transpose()?;
         let (late, stopping) = (LateBoundVerifier::default(), Arc::new(AtomicBool::new(false)));
-        let prefix = SysRng.try_next_u32().map_err(StartError::NoRandomness)?;
+        let prefix = SysRng.try_next_u32().map_err(AppStartError::NoRandomness)?;
         let mut deps = front_end::deps(settings, &late, &stopping, simulator, prefix);
         deps.tls = certificates.as_ref().map(Certificates::tls);
         let (control, deps) = (Arc::default(), Arc::new(deps));
@@ -86,7 +86,7 @@ impl App {
 
     /// Opens the store, loads every number and starts the shards. From then on requests are
     /// decided.
-    pub async fn start(&self, settings: &Settings) -> Result<(), StartError> {
+    pub async fn start(&self, settings: &Settings) -> Result<(), AppStartError> {
         let running = Running::start(StartOptions {
             data_dir: settings.data_dir.clone(),
             server_key_file: settings.server_key_file.clone(),
@@ -153,7 +153,7 @@ impl App {
 
 /// Whether a server could be made of these settings; what an operator should know then, one sentence each. Builds the
 /// gateways and reads the files of keys and certificates that are named; sends nothing and writes nothing.
-pub fn check(settings: &Settings) -> Result<Vec<String>, StartError> {
+pub fn check(settings: &Settings) -> Result<Vec<String>, AppStartError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     build_gateways(&settings.gateways, &clock)?;
     if let Some(file) = &settings.server_key_file {

@@ -12,7 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use super::{App, Certificates, StartError, bind};
+use super::{App, AppStartError, Certificates, bind};
 use crate::config::{Loaded, Settings};
 use crate::node::process;
 use crate::telemetry;
@@ -63,8 +63,8 @@ struct StopSignals {
 }
 
 impl StopSignals {
-    fn install() -> Result<Self, StartError> {
-        let install = |kind| signal(kind).map_err(StartError::Signals);
+    fn install() -> Result<Self, AppStartError> {
+        let install = |kind| signal(kind).map_err(AppStartError::Signals);
         Ok(Self {
             terminate: install(SignalKind::terminate())?,
             interrupt: install(SignalKind::interrupt())?,
@@ -107,14 +107,14 @@ async fn look_after_certificate(mut hangup: Signal, certificates: Option<Certifi
     }
 }
 
-async fn serve(settings: Settings) -> Result<u8, StartError> {
+async fn serve(settings: Settings) -> Result<u8, AppStartError> {
     let mut signals = StopSignals::install()?;
-    let hangup = signal(SignalKind::hangup()).map_err(StartError::Signals)?;
+    let hangup = signal(SignalKind::hangup()).map_err(AppStartError::Signals)?;
     let app = App::new(&settings)?;
     let mut tasks = JoinSet::new();
     tasks.spawn(look_after_certificate(hangup, app.certificates().cloned()));
     let listener = bind(&settings.listen).await?;
-    let address = listener.local_addr().map_err(StartError::Address)?;
+    let address = listener.local_addr().map_err(AppStartError::Address)?;
     let (stop_serving, stopped) = oneshot::channel::<()>();
     // From here on /healthz answers; everything else says 503 until the store is loaded.
     let mut serving = tokio::spawn(accept(app.clone(), listener, stopped));

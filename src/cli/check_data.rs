@@ -16,7 +16,7 @@ use crate::engine::key_fingerprint;
 use crate::node::kinds::for_tools;
 use crate::node::{KeyError, server_key};
 use crate::shard::Kinds;
-use crate::store::{Entry, Examined, Finding, JournalSummary};
+use crate::store::{CopiedRecord, Examined, Finding, JournalSummary};
 
 const PUT_BACK: &str = "put the server.key that it was written with back, or name it with ONCEWARD_KEY_FILE; see \"When a \
                         start is refused\" in docs/operate/data-directory.md";
@@ -126,7 +126,7 @@ fn check_data(settings: &StorageSettings, progress: &mut Progress) -> Result<Rep
     Ok(Report { ok: report.damage.is_empty(), data_dir, ..report })
 }
 
-fn check_record(entry: &Entry, kinds: &Kinds) -> Result<(), String> {
+fn check_record(entry: &CopiedRecord, kinds: &Kinds) -> Result<(), String> {
     check(entry, kinds)
         .map_err(|what| format!("the record of {} is damaged: {what}", name(&entry.key, kinds)))
 }
@@ -171,7 +171,7 @@ fn directory(settings: &StorageSettings) -> Result<Report, CommandError> {
     let mut damage = Vec::new();
     let examined = directory.examine(
         Timestamp::EPOCH,
-        &|entry: &Entry| check_record(entry, &kinds),
+        &|entry: &CopiedRecord| check_record(entry, &kinds),
         &mut |found: Finding| damage.push(found.into()),
     )?;
     // Before it is complete, nothing in it was written with a key.

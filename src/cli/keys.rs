@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{Answer, CommandError, first, json_line, or_dash, read, table};
-use crate::app::control::{KeyLine, KeysRequest, Request, RootLine, ask};
+use crate::app::control::{ControlRequest, KeyLine, KeysRequest, RootLine, ask};
 use crate::config::KeysSettings;
 use crate::node::Offline;
 
@@ -39,7 +39,7 @@ pub struct KeysArgs {
 }
 
 pub fn run(KeysArgs { request, json }: KeysArgs, settings: KeysSettings) -> Result<Answer, CommandError> {
-    let lines = match ask(&settings.storage.data_dir, &Request::Keys(request.clone())) {
+    let lines = match ask(&settings.storage.data_dir, &ControlRequest::Keys(request.clone())) {
         Ok(lines) => lines,
         Err(error) if error.has_no_socket() => offline(settings, request.clone())?,
         Err(error) => return Err(error.into()),

@@ -25,7 +25,7 @@ use crate::config::{self, ConfigErrors, Effective, Loaded, Sources};
 use crate::engine::NumberState;
 use crate::node::{self, KeyError, process};
 use crate::shard::{Record, RecordError};
-use crate::store::{Counts, Finding, OpenError, StoreError};
+use crate::store::{Finding, OpenError, RecordCounts, StoreError};
 use args::{Args, Command};
 use backup::{ExportError, ImportError};
 
@@ -46,8 +46,8 @@ pub fn main() -> ExitCode {
         parallelism: process::parallelism(),
     };
     match run(std::env::args_os(), process) {
-        Outcome::Serve(loaded) => app::run(*loaded),
-        Outcome::Answer(Answer { code, out, err }) => {
+        CommandOutcome::Serve(loaded) => app::run(*loaded),
+        CommandOutcome::Answer(Answer { code, out, err }) => {
             // A reader that closed the pipe wants no more; the exit code still tells.
             let _ = io::stderr().write_all(err.as_bytes());
             let _ = io::stdout().write_all(out.as_bytes());
@@ -62,7 +62,7 @@ struct Process {
     parallelism: usize,
 }
 
-enum Outcome {
+enum CommandOutcome {
     Answer(Answer),
     Serve(Box<Loaded>),
 }
@@ -89,7 +89,7 @@ enum CommandError {
     #[error("{0}")]
     Usage(String),
     #[error("the configuration is not valid: {error}")]
-    NotValid { error: Box<app::StartError>, warnings: Vec<String> },
+    NotValid { error: Box<app::AppStartError>, warnings: Vec<String> },
     #[error("there is no data in {0} yet; name the server's data directory with --data-dir or --config")]
     NoData(String),
     #[error(
@@ -104,7 +104,7 @@ enum CommandError {
     #[error("{action} {}: {source}", path.display())]
     File { action: &'static str, path: PathBuf, source: io::Error },
     #[error("the server's answer cannot be read: {0}; is it of another version than this program?")]
-    Line(#[from] serde_json::Error),
+    ExportLine(#[from] serde_json::Error),
     #[error("close the store: {0}")]
     Close(#[from] StoreError),
     #[error(transparent)]
@@ -149,13 +149,13 @@ impl CommandError {
     }
 }
 
-fn run(arguments: impl Iterator<Item = OsString>, process: Process) -> Outcome {
+fn run(arguments: impl Iterator<Item = OsString>, process: Process) -> CommandOutcome {
     let args = match Args::try_parse_from(arguments) {
         Ok(args) => args,
         // Help and the version, too.
         Err(answer) => {
             let text = answer.to_string();
-            return Outcome::Answer(if answer.use_stderr() {
+            return CommandOutcome::Answer(if answer.use_stderr() {
                 Answer { code: EXIT_CONFIGURATION, out: String::new(), err: text }
             } else {
                 Answer::of(text)
@@ -163,7 +163,7 @@ fn run(arguments: impl Iterator<Item = OsString>, process: Process) -> Outcome {
         }
     };
     if args.print_schema {
-        return Outcome::Answer(Answer::of(config::json_schema()));
+        return CommandOutcome::Answer(Answer::of(config::json_schema()));
     }
     let sources = Sources {
         overrides: args.overrides(),
@@ -174,9 +174,9 @@ fn run(arguments: impl Iterator<Item = OsString>, process: Process) -> Outcome {
     };
     let outcome = match args.command {
         None => serve(args.check, args.print_config, &sources),
-        Some(command) => answer(command, &sources).map(Outcome::Answer),
+        Some(command) => answer(command, &sources).map(CommandOutcome::Answer),
     };
-    outcome.unwrap_or_else(|error| Outcome::Answer(error.answer()))
+    outcome.unwrap_or_else(|error| CommandOutcome::Answer(error.answer()))
 }
 
 fn answer(command: Command, sources: &Sources) -> Result<Answer, CommandError> {
@@ -193,7 +193,7 @@ fn answer(command: Command, sources: &Sources) -> Result<Answer, CommandError> {
 }
 
 /// Serves with the configuration, or answers what is asked about it.
-fn serve(check: bool, print_config: bool, sources: &Sources) -> Result<Outcome, CommandError> {
+fn serve(check: bool, print_config: bool, sources: &Sources) -> Result<CommandOutcome, CommandError> {
     let mut loaded = config::load(sources)?;
     match app::check(&loaded.settings) {
         Ok(warnings) => loaded.warnings.extend(warnings),
@@ -218,9 +218,9 @@ fn serve(check: bool, print_config: bool, sources: &Sources) -> Result<Outcome, 
         };
         loaded.effective.iter().map(row).collect()
     } else {
-        return Ok(Outcome::Serve(Box::new(loaded)));
+        return Ok(CommandOutcome::Serve(Box::new(loaded)));
     };
-    Ok(Outcome::Answer(Answer { code: 0, out, err }))
+    Ok(CommandOutcome::Answer(Answer { code: 0, out, err }))
 }
 
 fn listed(warnings: &[String]) -> String {
@@ -260,7 +260,7 @@ fn json_line(value: &impl serde::Serialize) -> String {
 }
 
 /// Numbers, sends, and records of every other kind.
-fn in_three(counts: &Counts) -> (u64, u64, u64) {
+fn in_three(counts: &RecordCounts) -> (u64, u64, u64) {
     let (numbers, sends) = (counts.of(NumberState::KIND), counts.of(AttemptLog::KIND));
     (numbers, sends, counts.total() - numbers - sends)
 }

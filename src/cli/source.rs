@@ -10,14 +10,14 @@ use super::CommandError;
 use crate::app::control::{CopyNews, ask_copy};
 use crate::clock::{Clock, SystemClock};
 use crate::domain::Timestamp;
-use crate::store::{CopyProgress, CopyReader, Counts, OpenError, ReadOnly, key_fingerprint_in};
+use crate::store::{CopyProgress, CopyReader, OpenError, ReadOnly, RecordCounts, key_fingerprint_in};
 
 const BUFFER_BYTES: usize = 256 * 1024;
 
 /// Every record as of one moment.
 pub struct Source {
     pub records: CopyReader<BufReader<Box<dyn Read>>>,
-    pub counts: Counts,
+    pub counts: RecordCounts,
     pub key: String,
     pub at: Timestamp,
     pub served: bool,
@@ -34,7 +34,7 @@ impl Source {
     }
 
     pub fn of_server(data_dir: &Path, progress: &mut Progress) -> Result<Self, CommandError> {
-        let (mut counts, mut at) = (Counts::default(), Timestamp::EPOCH);
+        let (mut counts, mut at) = (RecordCounts::default(), Timestamp::EPOCH);
         let stream = ask_copy(data_dir, |news| match news {
             CopyNews::Copied(records) => progress.at(records),
             CopyNews::Complete { records, at: reached } => {

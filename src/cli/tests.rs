@@ -273,8 +273,10 @@ impl World {
             parallelism: 2,
         };
         match run(arguments, process) {
-            Outcome::Answer(Answer { code, out, err }) => Ran { exit: Some(code), served: None, out, err },
-            Outcome::Serve(loaded) => {
+            CommandOutcome::Answer(Answer { code, out, err }) => {
+                Ran { exit: Some(code), served: None, out, err }
+            }
+            CommandOutcome::Serve(loaded) => {
                 Ran { exit: None, served: Some(*loaded), out: String::new(), err: String::new() }
             }
         }

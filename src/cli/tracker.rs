@@ -6,7 +6,7 @@
 use super::args::TrackerArgs;
 use super::source::{Progress, Source};
 use super::{Answer, CommandError, first, json_line, or_dash, read, table};
-use crate::app::control::{ControlError, Request, SendLine, TrackerRequest, UnlockRequest, ask};
+use crate::app::control::{ControlError, ControlRequest, SendLine, TrackerRequest, UnlockRequest, ask};
 use crate::attempts::{AttemptLog, Listing};
 use crate::config::StorageSettings;
 use crate::domain::{AttemptLogKey, PhoneNumber};
@@ -28,7 +28,7 @@ fn e164(text: &str, argument: &str, settings: &StorageSettings) -> Result<String
 }
 
 fn list(settings: &StorageSettings, request: &TrackerRequest, json: bool) -> Result<Answer, CommandError> {
-    let lines: Vec<SendLine> = match ask(&settings.data_dir, &Request::Tracker(request.clone())) {
+    let lines: Vec<SendLine> = match ask(&settings.data_dir, &ControlRequest::Tracker(request.clone())) {
         Ok(lines) => read(lines)?,
         Err(error) if error.has_no_socket() => read_directory(settings, request)?,
         Err(error) => return Err(error.into()),
@@ -87,7 +87,7 @@ pub fn unlock(request: UnlockRequest, settings: &StorageSettings) -> Result<Answ
     let number = e164(&request.number, "", settings)?;
     let service = request.service.clone();
     let request = UnlockRequest { number: number.clone(), ..request };
-    let cleared = match ask(&settings.data_dir, &Request::Unlock(request)) {
+    let cleared = match ask(&settings.data_dir, &ControlRequest::Unlock(request)) {
         Ok(lines) => first(lines)?,
         Err(error @ ControlError::NoServer(_)) => {
             return Err(CommandError::Failed(format!(

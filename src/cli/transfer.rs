@@ -19,7 +19,7 @@ use crate::domain::ServerKey;
 use crate::engine::{SlotHash, key_fingerprint};
 use crate::node::kinds::for_tools;
 use crate::node::{KeyError, load_or_create, server_key};
-use crate::store::{Counts, NewStore, check_new};
+use crate::store::{NewStore, RecordCounts, check_new};
 
 /// Bytes read or written at once.
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -69,7 +69,7 @@ fn write(
     out: &Out,
     settings: &StorageSettings,
     progress: &mut Progress,
-) -> Result<(Counts, bool), CommandError> {
+) -> Result<(RecordCounts, bool), CommandError> {
     let Source { mut records, counts, key, at, served } = Source::open(&settings.data_dir, progress)?;
     let kinds = for_tools();
     progress.now("exporting");
@@ -157,7 +157,7 @@ impl Out {
 
 #[derive(Default)]
 struct Imported {
-    counts: Counts,
+    counts: RecordCounts,
     /// Records that have expired.
     ended: u64,
     codes_dropped: u64,

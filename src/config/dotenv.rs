@@ -34,11 +34,11 @@ fn parse(text: &str, file: &str, report: &mut Report) -> BTreeMap<String, String
     for (number, text) in (1_usize..).zip(text.split('\n')) {
         let place = format!("{file}, line {number}");
         match read_line(text) {
-            Line::Blank => {}
-            Line::Variable(name, value) => {
+            EnvLine::Blank => {}
+            EnvLine::Variable(name, value) => {
                 variables.insert(name.to_owned(), value);
             }
-            Line::OpenQuote(name, quote) if is_used(name) => report.wrong(
+            EnvLine::OpenQuote(name, quote) if is_used(name) => report.wrong(
                 name, None,
                 format!(
                     "its value begins with {quote} and no {quote} ends it on that line. Close it, or put another \
@@ -46,17 +46,17 @@ fn parse(text: &str, file: &str, report: &mut Report) -> BTreeMap<String, String
                 ),
                 place,
             ),
-            Line::OpenQuote(name, quote) => report.warn(format!(
+            EnvLine::OpenQuote(name, quote) => report.warn(format!(
                 "{place}: {name} is ignored: its value begins with {quote} and no {quote} ends it on that line"
             )),
-            Line::Other(word) if is_used(word) => {
+            EnvLine::Other(word) if is_used(word) => {
                 report.wrong(word, None, "no = follows the name; it must be NAME=value", place);
             }
-            Line::Other(_) if mentions_used(text) => {
+            EnvLine::Other(_) if mentions_used(text) => {
                 let problem = "it must be NAME=value, and a name has only letters, digits, _, . and -";
                 report.wrong(place, None, problem, None);
             }
-            Line::Other(_) => ignored.push(number),
+            EnvLine::Other(_) => ignored.push(number),
         }
     }
     if !ignored.is_empty() {
@@ -92,7 +92,7 @@ fn numbered(lines: &[usize]) -> String {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Line<'a> {
+enum EnvLine<'a> {
     /// Nothing, or a comment.
     Blank,
     /// A name and its value.
@@ -103,10 +103,10 @@ enum Line<'a> {
     Other(&'a str),
 }
 
-fn read_line(line: &str) -> Line<'_> {
+fn read_line(line: &str) -> EnvLine<'_> {
     let line = line.trim();
     if line.is_empty() || line.starts_with('#') {
-        return Line::Blank;
+        return EnvLine::Blank;
     }
     let exported = line.strip_prefix("export").filter(|rest| rest.starts_with(char::is_whitespace));
     let line = exported.unwrap_or(line).trim_start();
@@ -115,10 +115,10 @@ fn read_line(line: &str) -> Line<'_> {
     // Both predecessors read `NAME: value` too.
     match rest.trim_start().strip_prefix(['=', ':']) {
         Some(text) if !name.is_empty() => match value(text) {
-            Ok(value) => Line::Variable(name, value),
-            Err(quote) => Line::OpenQuote(name, quote),
+            Ok(value) => EnvLine::Variable(name, value),
+            Err(quote) => EnvLine::OpenQuote(name, quote),
         },
-        _ => Line::Other(name),
+        _ => EnvLine::Other(name),
     }
 }
 

@@ -86,19 +86,21 @@ impl Provider for DescribedApi {
             Err(Classification::of_this_message(class).with_wait_of(answer).error(NAME, None, detail))
         };
         match outcome {
-            Some(Outcome::BadNumber) => return failed(ErrorClass::BadNumber, "the number is not valid"),
-            Some(Outcome::Retry) => {
+            Some(ResponseOutcome::BadNumber) => {
+                return failed(ErrorClass::BadNumber, "the number is not valid");
+            }
+            Some(ResponseOutcome::Retry) => {
                 return failed(ErrorClass::Retry { after: None }, "it cannot be sent now");
             }
             _ => {}
         }
-        let said_well = matches!(outcome, None | Some(Outcome::Success));
+        let said_well = matches!(outcome, None | Some(ResponseOutcome::Success));
         // A body that was not read whole counts as one only where nothing is looked for in it.
         if rule.takes_status(status) && said_well && rule.takes_text(body.unwrap_or_default()) {
             let message_id = rule.message_id_in(json.as_ref()).unwrap_or_else(|| self.own_ids.next());
             return Ok(Accepted { message_id });
         }
-        if outcome == Some(Outcome::Failure) && answer.status.is_success() {
+        if outcome == Some(ResponseOutcome::Failure) && answer.status.is_success() {
             return failed(ErrorClass::Refused, "the value at success.json is not one that means success");
         }
         let classification = match classify_status(answer) {
@@ -113,7 +115,7 @@ impl Provider for DescribedApi {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outcome {
+enum ResponseOutcome {
     Success,
     BadNumber,
     Retry,
@@ -164,19 +166,19 @@ impl HttpSuccess {
     }
 
     /// What the body says in the place that tells; `None` without such a place.
-    fn outcome(&self, body: Option<&Value>) -> Option<Outcome> {
+    fn outcome(&self, body: Option<&Value>) -> Option<ResponseOutcome> {
         let (pointer, equals) = self.json.as_ref()?;
         let Some(value) = body.and_then(|body| as_text(body.pointer(pointer)?)) else {
-            return Some(Outcome::Missing);
+            return Some(ResponseOutcome::Missing);
         };
         Some(if equals.contains(&value) {
-            Outcome::Success
+            ResponseOutcome::Success
         } else if self.bad_number.contains(&value) {
-            Outcome::BadNumber
+            ResponseOutcome::BadNumber
         } else if self.retry.contains(&value) {
-            Outcome::Retry
+            ResponseOutcome::Retry
         } else {
-            Outcome::Failure
+            ResponseOutcome::Failure
         })
     }
 

@@ -207,7 +207,7 @@ struct Body {
     #[serde(rename = "SubmitSMResponse")]
     response: Option<Response>,
     #[serde(rename = "Fault")]
-    fault: Option<Fault>,
+    fault: Option<SoapFault>,
 }
 
 #[derive(Deserialize)]
@@ -226,7 +226,7 @@ struct SmResponse {
 }
 
 #[derive(Deserialize)]
-struct Fault {
+struct SoapFault {
     #[serde(default, deserialize_with = "value")]
     faultcode: Option<String>,
 }

@@ -9,7 +9,7 @@ use crate::limit::{Counter, KeyUse};
 use crate::numbers::Capacity;
 use crate::numbers::table::NumberTable;
 use crate::registry::{Credential, SafeNumber, ServiceRecord};
-use crate::shard::{Kinds, Settings};
+use crate::shard::{Kinds, ShardSettings};
 use crate::webhook::EventRecord;
 
 /// Every kind of record. A new kind also needs a decision in [`without_codes`](crate::cli::backup::without_codes).
@@ -32,6 +32,6 @@ pub fn for_tools() -> Kinds {
 }
 
 /// The limits of a shard.
-pub const fn shard_settings(bounds: &Bounds) -> Settings {
-    Settings { commands_per_subject: bounds.commands_per_number, commit_timeout: bounds.commit_timeout }
+pub const fn shard_settings(bounds: &Bounds) -> ShardSettings {
+    ShardSettings { commands_per_subject: bounds.commands_per_number, commit_timeout: bounds.commit_timeout }
 }

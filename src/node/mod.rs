@@ -33,7 +33,7 @@ pub enum StartError {
     #[error(transparent)]
     Gateway(#[from] GatewaySettingsError),
     #[error(transparent)]
-    Shards(#[from] crate::numbers::StartError),
+    Shards(#[from] crate::numbers::ShardStartError),
     #[error(transparent)]
     Registry(#[from] crate::registry::OpenError),
     /// The account's credentials could not be kept.

@@ -21,7 +21,7 @@ mod verifier;
 
 pub use crate::delivery::Trouble;
 pub use crate::engine::SendOptions;
-pub use crate::shard::{Refusal, StartError};
+pub use crate::shard::{Refusal, ShardStartError};
 pub use capacity::{Capacity, Usage};
 pub use event::{EventSink, NumberEvent};
 pub use policies::Policies;

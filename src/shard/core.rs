@@ -34,7 +34,7 @@ pub struct Core {
     tables: Tables,
     kinds: Kinds,
     rng: StdRng,
-    settings: Settings,
+    settings: ShardSettings,
     waiting: Vec<Box<dyn Command>>,
     in_flight: Option<Batch>,
     batch_delay: BatchDelay,
@@ -54,7 +54,7 @@ pub struct Core {
 
 /// Limits of a shard.
 #[derive(Debug, Clone, Copy)]
-pub struct Settings {
+pub struct ShardSettings {
     /// Commands of one subject that may wait.
     pub commands_per_subject: usize,
     /// How long a commit may take before the commands in it are answered 503.
@@ -117,7 +117,7 @@ impl ReplyContext<'_> {
 
 impl Core {
     /// A shard that owns what is in `tables`.
-    pub fn new(tables: Tables, kinds: Kinds, rng: StdRng, settings: Settings) -> Self {
+    pub fn new(tables: Tables, kinds: Kinds, rng: StdRng, settings: ShardSettings) -> Self {
         Self {
             tables,
             kinds,

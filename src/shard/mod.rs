@@ -32,7 +32,7 @@ use crate::clock::Clock;
 use crate::store::{Owner, Store};
 
 pub use self::command::{Command, Decision, Load, Refusal, Subject};
-pub use self::core::{Core, ReplyContext, Settings};
+pub use self::core::{Core, ReplyContext, ShardSettings};
 pub use self::record::{Id, Kinds, Record, RecordError, RecordKey, RecordKind, decode, encode};
 pub use self::restore::RestoreError;
 pub use self::router::Router;
@@ -73,7 +73,7 @@ pub struct ShardDeps {
     /// The kinds of record that they keep.
     pub kinds: Kinds,
     /// Bounds.
-    pub settings: Settings,
+    pub settings: ShardSettings,
     /// Seeds the random source of each shard.
     pub rng: StdRng,
 }
@@ -81,7 +81,7 @@ pub struct ShardDeps {
 /// The shards could not start.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct StartError(String);
+pub struct ShardStartError(String);
 
 /// A cheap handle on all shards.
 #[derive(Clone)]
@@ -94,16 +94,16 @@ impl Shards {
     /// Restores every record from the store and starts the shards.
     ///
     /// # Errors
-    /// [`StartError`] if the store cannot be read or contains a record that this version cannot decode.
-    pub async fn start(deps: ShardDeps) -> Result<Self, StartError> {
+    /// [`ShardStartError`] if the store cannot be read or contains a record that this version cannot decode.
+    pub async fn start(deps: ShardDeps) -> Result<Self, ShardStartError> {
         let ShardDeps { store, clock, shards, kinds, settings, rng } = deps;
         let (router, followers) = (Arc::new(Router::new(shards)), RwLock::default());
         let shared = Arc::new(Shared { store, clock, router, followers });
         let args = supervisor::SupervisorArgs { shared: Arc::clone(&shared), kinds, settings, rng };
         let spawned = Supervisor::spawn(None, Supervisor, args).await;
         let (supervisor, _) = spawned.map_err(|error| match error {
-            SpawnErr::StartupFailed(why) => StartError(why.to_string()),
-            other => StartError(other.to_string()),
+            SpawnErr::StartupFailed(why) => ShardStartError(why.to_string()),
+            other => ShardStartError(other.to_string()),
         })?;
         let owner = |index| {
             let shared = Arc::downgrade(&shared);

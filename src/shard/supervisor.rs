@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::Shared;
 use super::actor::{self, ShardActor};
-use super::core::{Core, Settings};
+use super::core::{Core, ShardSettings};
 use super::record::Kinds;
 use super::restore::{RestoreError, restore};
 use super::table::Tables;
@@ -35,7 +35,7 @@ pub struct SupervisorArgs {
     /// The kinds of record that shards hold.
     pub kinds: Kinds,
     /// Bounds.
-    pub settings: Settings,
+    pub settings: ShardSettings,
     /// Seeds the random source of each shard.
     pub rng: StdRng,
 }

@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use super::*;
 use crate::clock::ManualClock;
 use crate::domain::Timestamp;
-use crate::store::{Fault, MemoryStore};
+use crate::store::{MemoryStore, StoreFault};
 
 const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 const LIFE: Duration = Duration::from_secs(3_600);
@@ -187,13 +187,13 @@ impl World {
     }
 }
 
-async fn start(store: &MemoryStore, clock: &Arc<ManualClock>) -> Result<Shards, StartError> {
+async fn start(store: &MemoryStore, clock: &Arc<ManualClock>) -> Result<Shards, ShardStartError> {
     Shards::start(ShardDeps {
         store: Arc::new(store.clone()),
         clock: Arc::clone(clock) as _,
         shards: 2,
         kinds: kinds(),
-        settings: Settings { commands_per_subject: 8, commit_timeout: 5 * SECOND },
+        settings: ShardSettings { commands_per_subject: 8, commit_timeout: 5 * SECOND },
         rng: StdRng::seed_from_u64(1),
     })
     .await
@@ -340,7 +340,12 @@ async fn a_shard_that_fails_while_it_loses_or_gets_a_slot_restores_what_it_owns(
 
 #[tokio::test]
 async fn after_a_failed_commit_memory_and_disk_are_as_the_kinds_say() {
-    for fault in [Fault::Unavailable, Fault::UnknownNotApplied, Fault::UnknownApplied, Fault::Torn(1)] {
+    for fault in [
+        StoreFault::Unavailable,
+        StoreFault::UnknownNotApplied,
+        StoreFault::UnknownApplied,
+        StoreFault::Torn(1),
+    ] {
         let world = World::new().await;
         world.told(ONE, Wish::Issue(10)).await.expect("issued");
         world.store.fail_next([fault]);

@@ -7,7 +7,7 @@ mod request;
 mod serve;
 mod view;
 
-pub use request::{AttemptQuery, Begin, CheckCode, Ending, Target};
+pub use request::{AttemptQuery, BeginRequest, CheckCode, Ending, VerificationTarget};
 pub use serve::{Cleared, CurrentRules, Verifying, VerifyingDeps};
 pub use view::{Attempt, AttemptPage, Refused, SendAttempt, Status, Summary, Verification};
 
@@ -19,19 +19,23 @@ use crate::domain::{ServiceId, Sid};
 pub trait Verifications: Send + Sync + 'static {
     /// Begins a verification, or sends its code again. The answer comes when the provider took the message, and
     /// everything it says is durable.
-    fn begin(&self, service: ServiceId, begin: Begin) -> BoxFuture<'_, Result<Verification, Refused>>;
+    fn begin(&self, service: ServiceId, begin: BeginRequest) -> BoxFuture<'_, Result<Verification, Refused>>;
 
     /// Checks a code. A wrong one is no error: the verification is then not approved.
     fn check(&self, service: ServiceId, check: CheckCode) -> BoxFuture<'_, Result<Verification, Refused>>;
 
     /// The verification that is under way: pending, or with no attempts left.
-    fn fetch(&self, service: ServiceId, target: Target) -> BoxFuture<'_, Result<Verification, Refused>>;
+    fn fetch(
+        &self,
+        service: ServiceId,
+        target: VerificationTarget,
+    ) -> BoxFuture<'_, Result<Verification, Refused>>;
 
     /// Ends a verification by decision of the caller.
     fn end(
         &self,
         service: ServiceId,
-        target: Target,
+        target: VerificationTarget,
         ending: Ending,
     ) -> BoxFuture<'_, Result<Verification, Refused>>;
 

@@ -6,7 +6,7 @@ use crate::domain::{Channel, Code, Locale, PhoneNumber, Region, ServiceId, Sid, 
 use crate::template::{AppHash, SendDigits};
 
 /// Begin a verification, or send its code again. Has no `Debug`: it may contain a code.
-pub struct Begin {
+pub struct BeginRequest {
     /// The recipient.
     pub to: PhoneNumber,
     /// How; `None` for `auto`, the way that the service begins with.
@@ -38,14 +38,14 @@ pub struct Begin {
 /// A submitted code.
 pub struct CheckCode {
     /// The verification.
-    pub target: Target,
+    pub target: VerificationTarget,
     /// The submitted code; `None` if the text cannot be a code, which counts as a wrong one.
     pub code: Option<Code>,
 }
 
 /// Which verification is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Target {
+pub enum VerificationTarget {
     /// The one under way for this number.
     Number(PhoneNumber),
     /// This one (`VE`).

@@ -15,12 +15,12 @@ use crate::shard::{Command, Decision, Durability, Id, Refusal, ReplyContext, Sub
 pub(super) struct EventCommand {
     subject: Subject,
     recorder: Arc<EventRecorder>,
-    request: Request,
-    reply: oneshot::Sender<Result<Outcome, Refusal>>,
-    outcome: Option<Outcome>,
+    request: WebhookRequest,
+    reply: oneshot::Sender<Result<WebhookOutcome, Refusal>>,
+    outcome: Option<WebhookOutcome>,
 }
 
-pub(super) enum Request {
+pub(super) enum WebhookRequest {
     /// The time of an expected end has come.
     Expire,
     /// An attempt that began at this moment has ended.
@@ -31,17 +31,21 @@ pub(super) enum Request {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum WebhookOutcome {
     Done,
     Nothing,
     Concluded(EventId, DeliveryState, WebhookHealth),
 }
 
-pub(super) type ReplyReceiver = oneshot::Receiver<Result<Outcome, Refusal>>;
+pub(super) type ReplyReceiver = oneshot::Receiver<Result<WebhookOutcome, Refusal>>;
 
 impl EventCommand {
     /// A command about the record with this id.
-    pub(super) fn new(id: Id, request: Request, recorder: &Arc<EventRecorder>) -> (Box<Self>, ReplyReceiver) {
+    pub(super) fn new(
+        id: Id,
+        request: WebhookRequest,
+        recorder: &Arc<EventRecorder>,
+    ) -> (Box<Self>, ReplyReceiver) {
         let subject = Subject { slot: slot_of(&id), id };
         let (reply, answer) = oneshot::channel();
         let recorder = Arc::clone(recorder);
@@ -59,7 +63,7 @@ impl EventCommand {
         view.put(self.subject.id, Some(&EventRecord::Delivery(delivery)), durability);
     }
 
-    fn expire(&self, view: &mut Transaction<'_>) -> Option<Outcome> {
+    fn expire(&self, view: &mut Transaction<'_>) -> Option<WebhookOutcome> {
         let EventRecord::Expected(end) = view.get::<EventRecord>(self.subject.id)? else { return None };
         if view.now() < end.due() {
             return None;
@@ -71,10 +75,10 @@ impl EventCommand {
             self.recorder.emit(&service, &event, view);
         }
         view.put::<EventRecord>(self.subject.id, None, Durability::Durable);
-        Some(Outcome::Done)
+        Some(WebhookOutcome::Done)
     }
 
-    fn conclude(&self, at: Timestamp, posted: Posted, view: &mut Transaction<'_>) -> Option<Outcome> {
+    fn conclude(&self, at: Timestamp, posted: Posted, view: &mut Transaction<'_>) -> Option<WebhookOutcome> {
         let mut delivery = self.delivery(view).filter(|d| d.state == DeliveryState::Pending)?;
         let random = view.rng().next_u32();
         let health = delivery.conclude(at, view.now(), posted, random);
@@ -82,20 +86,20 @@ impl EventCommand {
         // After a crash that loses this change, the retry is made earlier.
         let is_over = state != DeliveryState::Pending;
         self.put(delivery, if is_over { Durability::Durable } else { Durability::Lazy }, view);
-        Some(Outcome::Concluded(id, state, health))
+        Some(WebhookOutcome::Concluded(id, state, health))
     }
 
-    fn replay(&self, view: &mut Transaction<'_>) -> Option<Outcome> {
+    fn replay(&self, view: &mut Transaction<'_>) -> Option<WebhookOutcome> {
         let mut delivery = self.delivery(view)?;
         delivery.restart(view.now());
         self.put(delivery, Durability::Durable, view);
-        Some(Outcome::Done)
+        Some(WebhookOutcome::Done)
     }
 
-    fn forget(&self, view: &mut Transaction<'_>) -> Option<Outcome> {
+    fn forget(&self, view: &mut Transaction<'_>) -> Option<WebhookOutcome> {
         self.delivery(view).filter(|delivery| delivery.state != DeliveryState::Pending)?;
         view.put::<EventRecord>(self.subject.id, None, Durability::Lazy);
-        Some(Outcome::Done)
+        Some(WebhookOutcome::Done)
     }
 }
 
@@ -106,12 +110,12 @@ impl Command for EventCommand {
 
     fn decide(&mut self, view: &mut Transaction<'_>) -> Decision {
         let decided = match &self.request {
-            Request::Expire => self.expire(view),
-            Request::Conclude(at, posted) => self.conclude(*at, posted.clone(), view),
-            Request::Replay => self.replay(view),
-            Request::Forget => self.forget(view),
+            WebhookRequest::Expire => self.expire(view),
+            WebhookRequest::Conclude(at, posted) => self.conclude(*at, posted.clone(), view),
+            WebhookRequest::Replay => self.replay(view),
+            WebhookRequest::Forget => self.forget(view),
         };
-        self.outcome = Some(decided.unwrap_or(Outcome::Nothing));
+        self.outcome = Some(decided.unwrap_or(WebhookOutcome::Nothing));
         Decision::Made
     }
 

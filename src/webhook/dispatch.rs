@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::Inner;
-use super::command::{EventCommand, Outcome, Request};
+use super::command::{EventCommand, WebhookOutcome, WebhookRequest};
 use super::queues::HealthChange;
 use super::record::{Delivery, DeliveryState, EventRecord, Seq, WebhookHealth};
 use super::request;
@@ -56,20 +56,20 @@ impl Inner {
         Some(Duration::ZERO)
     }
 
-    pub(super) async fn ask(&self, id: Id, request: Request) -> Result<Outcome, Refusal> {
+    pub(super) async fn ask(&self, id: Id, request: WebhookRequest) -> Result<WebhookOutcome, Refusal> {
         let (command, answer) = EventCommand::new(id, request, &self.recorder);
         self.shards.submit(command);
         answer.await.unwrap_or(Err(Refusal::Stopping))
     }
 
     async fn expire(self: Arc<Self>, id: Id) {
-        if self.ask(id, Request::Expire).await.is_err() {
+        if self.ask(id, WebhookRequest::Expire).await.is_err() {
             self.schedule.expire_again(self.clock().now().plus(RETRY), id);
         }
     }
 
     async fn forget(self: Arc<Self>, seq: Seq, service: ServiceId) {
-        if self.ask(seq.key(service).id, Request::Forget).await.is_err() {
+        if self.ask(seq.key(service).id, WebhookRequest::Forget).await.is_err() {
             tokio::time::sleep(RETRY).await;
             self.schedule.forget_again(seq);
         }
@@ -124,7 +124,7 @@ impl Inner {
         let id = seq.key(entry.endpoint.service).id;
         let mut inner = self;
         let outcome = loop {
-            match inner.ask(id, Request::Conclude(at, posted.clone())).await {
+            match inner.ask(id, WebhookRequest::Conclude(at, posted.clone())).await {
                 Ok(outcome) => break outcome,
                 Err(_) if inner.schedule.is_closing() => return,
                 Err(_) => {
@@ -137,7 +137,7 @@ impl Inner {
             }
         };
         let now = inner.clock().now();
-        let Outcome::Concluded(event, state, health) = outcome else {
+        let WebhookOutcome::Concluded(event, state, health) = outcome else {
             inner.schedule.finish(seq, &entry, WebhookHealth::NotAsked, now);
             return;
         };

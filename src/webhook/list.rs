@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::command::{Outcome, Request};
+use super::command::{WebhookOutcome, WebhookRequest};
 use super::queues::Endpoint;
 use super::record::{Delivery, DeliveryState, EventRecord, Seq};
 use super::schedule::Entry;
@@ -97,9 +97,9 @@ impl Outbox {
             let (trying, others): (Vec<Seq>, Vec<Seq>) =
                 part.iter().partition(|seq| inner.schedule.is_under_way(**seq));
             count += trying.len();
-            let asked = others.into_iter().map(|seq| inner.ask(seq.key(service).id, Request::Replay));
+            let asked = others.into_iter().map(|seq| inner.ask(seq.key(service).id, WebhookRequest::Replay));
             for outcome in futures_util::future::join_all(asked).await {
-                count += usize::from(outcome? == Outcome::Done);
+                count += usize::from(outcome? == WebhookOutcome::Done);
             }
         }
         Ok(count)

@@ -13,7 +13,7 @@ use onceward::numbers::command::{Effects, NumberDeps};
 use onceward::numbers::send::Dispatch;
 use onceward::numbers::table::NumberTable;
 use onceward::numbers::{Capacity, Policies};
-use onceward::shard::{Core, Kinds, Records, Settings, Slots, Tables, Write};
+use onceward::shard::{Core, Kinds, Records, ShardSettings, Slots, Tables, Write};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -88,7 +88,8 @@ pub fn core(commands_per_number: usize, records: Records, rng: &mut StdRng) -> C
     for (key, stored) in records {
         tables.set(key, Some(stored));
     }
-    let settings = Settings { commands_per_subject: commands_per_number, commit_timeout: COMMIT_TIMEOUT };
+    let settings =
+        ShardSettings { commands_per_subject: commands_per_number, commit_timeout: COMMIT_TIMEOUT };
     Core::new(tables, kinds, StdRng::seed_from_u64(rng.random()), settings)
 }
 

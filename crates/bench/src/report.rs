@@ -10,7 +10,7 @@ use console::Term;
 use indicatif::{HumanBytes, HumanCount, HumanFloatCount};
 use plotters::prelude::*;
 
-use crate::results::{Results, Sample, Server, Summary, float, median};
+use crate::results::{Results, Sample, ServerResults, Summary, float, median};
 
 const MISSING: &str = "-";
 
@@ -52,7 +52,8 @@ fn sections(results: &Results) -> Vec<Section> {
 }
 
 fn section(results: &Results, title: &'static str) -> Section {
-    let summary_of = |server: &Server| server.summary.iter().find(|summary| summary.name == title).cloned();
+    let summary_of =
+        |server: &ServerResults| server.summary.iter().find(|summary| summary.name == title).cloned();
     let summaries: Vec<Summary> =
         results.servers.iter().map(|server| summary_of(server).unwrap_or_default()).collect();
     let mut rows = Vec::new();
@@ -201,7 +202,7 @@ fn plots(results: &Results) -> Result<Vec<String>> {
     Ok(plots.into_iter().flatten().collect())
 }
 
-fn latency_points(server: &Server) -> Points {
+fn latency_points(server: &ServerResults) -> Points {
     let rounds = || server.windows.iter().map(|window| window.kinds[0].percentiles.as_slice());
     // Later ones are not known in every round.
     let known = rounds().min_by_key(|percentiles| percentiles.len()).unwrap_or_default();
@@ -213,7 +214,7 @@ fn latency_points(server: &Server) -> Points {
 }
 
 /// The rounds one after the other.
-fn over_time(server: &Server, value: fn(&Sample) -> Option<f64>) -> Points {
+fn over_time(server: &ServerResults, value: fn(&Sample) -> Option<f64>) -> Points {
     let (mut points, mut begin) = (Points::new(), 0.0);
     for window in &server.windows {
         let of = |sample: &Sample| Some((begin + sample.at_s, value(sample)?));
@@ -224,7 +225,7 @@ fn over_time(server: &Server, value: fn(&Sample) -> Option<f64>) -> Points {
 }
 
 /// As SVG; nothing if no server has points.
-fn draw(plot: &Plot, results: &Results, points: impl Fn(&Server) -> Points) -> Result<Option<String>> {
+fn draw(plot: &Plot, results: &Results, points: impl Fn(&ServerResults) -> Points) -> Result<Option<String>> {
     let series: Vec<(&str, Points)> =
         results.servers.iter().map(|server| (server.name.as_str(), points(server))).collect();
     let all = || series.iter().flat_map(|(_, points)| points);

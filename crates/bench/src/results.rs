@@ -24,12 +24,12 @@ pub struct Results {
     /// CPU time of the load and its mock, per answer of any kind.
     pub own_cpu_us: Option<f64>,
     /// The first is the one that ratios are made for.
-    pub servers: Vec<Server>,
+    pub servers: Vec<ServerResults>,
     pub warnings: Vec<String>,
 }
 
 #[derive(Debug, Clone, Default, Serialize)]
-pub struct Server {
+pub struct ServerResults {
     pub name: String,
     pub what: String,
     /// Figures of its start: `ready_ms` from the start of its process, `idle_memory_bytes` before the first request.
@@ -92,7 +92,7 @@ pub struct Sample {
 
 const SUMS: [&str; 3] = ["answers", "refused", "unexpected"];
 
-impl Server {
+impl ServerResults {
     pub fn summarise(&mut self, first: Option<&Self>) {
         let mut names: Vec<&'static str> = Vec::new();
         for kind in self.windows.iter().flat_map(|window| &window.kinds) {
@@ -168,7 +168,7 @@ pub mod tests {
 
     use super::*;
 
-    fn server(rounds: &[(f64, f64, f64)]) -> Server {
+    fn server(rounds: &[(f64, f64, f64)]) -> ServerResults {
         let window = |(answers, cpu, p50): &(f64, f64, f64)| {
             let counts = [("answers", *answers), ("refused", 2.0), ("unexpected", 1.0)];
             let send = [("requests_per_s", answers / 2.0), ("p50_us", *p50), ("max_us", p50 * 9.0)];
@@ -180,7 +180,7 @@ pub mod tests {
             let kinds = vec![kind(ALL, &[&send[..], &all].concat()), kind("send", &send)];
             Window { kinds, ..Window::default() }
         };
-        Server { windows: rounds.iter().map(window).collect(), ..Server::default() }
+        ServerResults { windows: rounds.iter().map(window).collect(), ..ServerResults::default() }
     }
 
     #[test]
@@ -277,14 +277,14 @@ pub mod tests {
             samples: (1..=2).map(sample).collect(),
             ..Window::default()
         };
-        let server = |(index, name): (u32, &&str)| Server {
+        let server = |(index, name): (u32, &&str)| ServerResults {
             name: (*name).to_owned(),
             what: format!("what {name} is, in a line that is longer than a narrow terminal"),
             start: Figures::from([("ready_ms", 23.4), ("idle_memory_bytes", 12e6)]),
             summary: Vec::new(),
             windows: vec![window(f64::from(index + 1)), window(f64::from(index + 1))],
         };
-        let mut servers: Vec<Server> = (0..).zip(servers).map(server).collect();
+        let mut servers: Vec<ServerResults> = (0..).zip(servers).map(server).collect();
         let first = servers[0].clone();
         servers[0].summarise(None);
         servers[1..].iter_mut().for_each(|server| server.summarise(Some(&first)));

@@ -13,7 +13,7 @@ use crate::args::{Options, WARM_UP};
 use crate::machine::{self, Processes};
 use crate::mock::Mock;
 use crate::report::{count, rate, time};
-use crate::results::{Results, Server, Window};
+use crate::results::{Results, ServerResults, Window};
 use crate::say;
 use crate::servers::{Setup, Target};
 
@@ -49,7 +49,7 @@ pub async fn run(options: &Options, home: &Path, stop: impl Future<Output = ()>)
         warnings.push(format!("stopped after {rounds} of {} rounds", options.rounds));
     }
     let mut overloads = Vec::new();
-    let mut servers: Vec<Server> = Vec::new();
+    let mut servers: Vec<ServerResults> = Vec::new();
     for mut target in targets {
         // A round that was stopped is none.
         target.results.windows.truncate(rounds as usize);
@@ -61,7 +61,7 @@ pub async fn run(options: &Options, home: &Path, stop: impl Future<Output = ()>)
         warnings.extend(target.logged().iter().map(logged));
         servers.push(target.results);
     }
-    let windows = servers.iter().flat_map(|server: &Server| &server.windows);
+    let windows = servers.iter().flat_map(|server: &ServerResults| &server.windows);
     let answers: f64 =
         windows.flat_map(|window| ["answers", "refused", "unexpected"].map(|name| window.figure(name))).sum();
     let own_cpu_us = own_cpu.map(|cpu| cpu.as_secs_f64() * 1e6 / answers.max(1.0));
@@ -133,7 +133,7 @@ async fn measure_round(setup: &Setup<'_>, round: u32, targets: &mut [Target]) ->
 const ACHIEVED_AT_LEAST: f64 = 0.95;
 const REFUSED_AT_MOST: f64 = 0.01;
 
-fn overload(server: &Server, rate_asked: Option<u32>) -> Option<String> {
+fn overload(server: &ServerResults, rate_asked: Option<u32>) -> Option<String> {
     let asked = rate_asked?;
     let least = f64::from(asked) * ACHIEVED_AT_LEAST;
     let achieved = |window: &Window| window.achieved_per_s.unwrap_or_default();
@@ -163,7 +163,7 @@ const LATE_US: f64 = 2_000.0;
 const ROUNDS_AGREE: f64 = 1.5;
 
 /// Reasons to doubt the windows of a server.
-fn doubts(server: &Server, rate_asked: Option<u32>) -> Vec<String> {
+fn doubts(server: &ServerResults, rate_asked: Option<u32>) -> Vec<String> {
     let mut doubts = Vec::new();
     let late = server.windows.iter().map(|window| window.late_us).fold(0.0, f64::max);
     if late > LATE_US {
@@ -226,8 +226,8 @@ mod tests {
     use super::*;
     use crate::results::KindResults;
 
-    fn server(windows: impl IntoIterator<Item = Window>) -> Server {
-        Server { windows: windows.into_iter().collect(), ..Server::default() }
+    fn server(windows: impl IntoIterator<Item = Window>) -> ServerResults {
+        ServerResults { windows: windows.into_iter().collect(), ..ServerResults::default() }
     }
 
     fn window(answers: f64, refused: f64) -> Window {

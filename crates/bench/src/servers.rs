@@ -20,7 +20,7 @@ use crate::load::{Clients, Connection, now};
 use crate::machine::Processes;
 use crate::mock::{ACCOUNT_SID, AUTH_TOKEN, Mock, SENDER};
 use crate::report::count;
-use crate::results::{Figures, Server, float};
+use crate::results::{Figures, ServerResults, float};
 use crate::say;
 use crate::script::live_number;
 
@@ -40,7 +40,7 @@ pub struct Setup<'a> {
 }
 
 pub struct Target {
-    pub results: Server,
+    pub results: ServerResults,
     pub clients: Clients,
     pub processes: Option<Processes>,
     child: Option<Child>,
@@ -123,7 +123,12 @@ impl Setup<'_> {
         let mut start = Figures::from([("ready_ms", begun.elapsed().as_secs_f64() * 1e3)]);
         let processes = Processes::with_children(child.process.id(), data);
         start.extend(processes.memory().map(|bytes| ("idle_memory_bytes", float(bytes))));
-        let results = Server { name: child.name.clone(), what: what.to_owned(), start, ..Server::default() };
+        let results = ServerResults {
+            name: child.name.clone(),
+            what: what.to_owned(),
+            start,
+            ..ServerResults::default()
+        };
         let clients = Clients::connect(child.address, self.options, &self.mock).await?;
         Ok(Target { results, clients, processes: Some(processes), child: Some(child) })
     }
@@ -138,7 +143,7 @@ impl Setup<'_> {
             bail!("the server {address}: {error:#}; nothing more was asked of it");
         }
         let (name, what) = (address.to_string(), "a server that the bench did not start".to_owned());
-        let results = Server { name, what, ..Server::default() };
+        let results = ServerResults { name, what, ..ServerResults::default() };
         Ok(Target { results, clients, processes, child: None })
     }
 

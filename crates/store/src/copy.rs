@@ -23,7 +23,7 @@ const END: u8 = 0;
 
 /// One record of a copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct CopiedRecord {
     pub key: Key,
     /// From then on it no longer matters.
     pub expires: Timestamp,
@@ -36,16 +36,16 @@ pub struct Entry {
 pub struct Copied {
     /// An unlinked file, positioned at its start. The system frees it when it is dropped.
     pub file: File,
-    pub counts: Counts,
+    pub counts: RecordCounts,
     /// The store's time of the copy. Records that had expired by then are not in it.
     pub at: Timestamp,
 }
 
 /// How many records of each kind there are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Counts(BTreeMap<u8, u64>);
+pub struct RecordCounts(BTreeMap<u8, u64>);
 
-impl Counts {
+impl RecordCounts {
     pub fn add(&mut self, kind: u8) {
         *self.0.entry(kind).or_default() += 1;
     }
@@ -65,7 +65,7 @@ impl Counts {
     }
 }
 
-impl FromIterator<(u8, u64)> for Counts {
+impl FromIterator<(u8, u64)> for RecordCounts {
     fn from_iter<I: IntoIterator<Item = (u8, u64)>>(counts: I) -> Self {
         Self(counts.into_iter().collect())
     }
@@ -128,7 +128,7 @@ impl<R: Read> CopyReader<R> {
     ///
     /// # Errors
     /// The reader's errors, and [`io::ErrorKind::InvalidData`] for anything but a complete copy.
-    pub fn next_entry(&mut self) -> io::Result<Option<Entry>> {
+    pub fn next_entry(&mut self) -> io::Result<Option<CopiedRecord>> {
         if self.ended {
             return Ok(None);
         }
@@ -151,7 +151,7 @@ impl<R: Read> CopyReader<R> {
         let mut record = vec![0; length];
         self.from.read_exact(&mut record)?;
         self.entries += 1;
-        Ok(Some(Entry { key, expires, record: record.into() }))
+        Ok(Some(CopiedRecord { key, expires, record: record.into() }))
     }
 
     fn array<const N: usize>(&mut self) -> io::Result<[u8; N]> {
@@ -172,7 +172,7 @@ mod tests {
 
     use super::*;
 
-    fn read(bytes: &[u8]) -> io::Result<Vec<Entry>> {
+    fn read(bytes: &[u8]) -> io::Result<Vec<CopiedRecord>> {
         let mut reader = CopyReader::new(bytes);
         let mut entries = Vec::new();
         while let Some(entry) = reader.next_entry()? {
@@ -187,10 +187,10 @@ mod tests {
             records in vec((any::<(u8, u8, [u8; 12])>(), any::<u64>(), any::<Vec<u8>>()), 0..20),
             cut: prop::sample::Index,
         ) {
-            let entry = |((slot, kind, id), expires, record): ((u8, u8, [u8; 12]), u64, Vec<u8>)| Entry {
+            let entry = |((slot, kind, id), expires, record): ((u8, u8, [u8; 12]), u64, Vec<u8>)| CopiedRecord {
                 key: Key { slot, kind, id }, expires: Timestamp::from_millis(expires), record: record.into(),
             };
-            let entries: Vec<Entry> = records.into_iter().map(entry).collect();
+            let entries: Vec<CopiedRecord> = records.into_iter().map(entry).collect();
             let mut bytes = Vec::new();
             for entry in &entries {
                 encode_entry(&mut bytes, entry.key, entry.expires, &entry.record);

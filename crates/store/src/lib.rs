@@ -19,12 +19,12 @@ use onceward_core::domain::Timestamp;
 
 pub use futures_util::future::BoxFuture;
 
-pub use copy::{Copied, CopyProgress, CopyReader, Counts, Entry};
+pub use copy::{Copied, CopiedRecord, CopyProgress, CopyReader, RecordCounts};
 pub use embedded::{
     CheckRecord, EmbeddedStore, Examined, Finding, JournalSummary, Loading, NewStore, OpenError, OpenOptions,
-    ReadOnly, Settings, advice, append_frame, check_new, create_durably, key_fingerprint_in, reading,
+    ReadOnly, StoreSettings, advice, append_frame, check_new, create_durably, key_fingerprint_in, reading,
 };
-pub use memory::{Fault, Kept, MemoryStore};
+pub use memory::{Kept, MemoryStore, StoreFault};
 pub use owner::{Owner, Pushed, RecordStream, SLICE_RECORDS};
 
 /// The longest record, in bytes.

@@ -20,7 +20,7 @@ use crate::{
 
 /// What goes wrong with one commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
+pub enum StoreFault {
     /// It is refused, and nothing is applied.
     Unavailable,
     /// It is applied, but the caller does not learn that.
@@ -68,13 +68,13 @@ struct MemoryControl {
 
 #[derive(Default)]
 struct MemoryState {
-    faults: VecDeque<Fault>,
+    faults: VecDeque<StoreFault>,
     trouble: Option<String>,
     commits: u64,
     closed: bool,
     held: bool,
     full: bool,
-    waiting: VecDeque<(Vec<Write>, Option<Fault>, Done)>,
+    waiting: VecDeque<(Vec<Write>, Option<StoreFault>, Done)>,
     owners: Vec<Arc<dyn Owner>>,
     checkpointed: Option<BTreeMap<Key, Kept>>,
 }
@@ -101,7 +101,7 @@ impl MemoryStore {
     }
 
     /// The next commits that arrive meet these faults, one each, in this order.
-    pub fn fail_next(&self, faults: impl IntoIterator<Item = Fault>) {
+    pub fn fail_next(&self, faults: impl IntoIterator<Item = StoreFault>) {
         self.state().faults.extend(faults);
     }
 
@@ -179,7 +179,7 @@ impl MemoryStore {
         Self { contents: self.contents.clone(), generation, control: Arc::default() }
     }
 
-    fn apply(&self, writes: &[Write], fault: Option<Fault>) -> Result<(), StoreError> {
+    fn apply(&self, writes: &[Write], fault: Option<StoreFault>) -> Result<(), StoreError> {
         let mut contents = self.contents();
         let mut state = self.state();
         if state.closed || contents.generation != self.generation {
@@ -187,13 +187,13 @@ impl MemoryStore {
         }
         let unknown = || StoreError::Unknown("an injected fault".into());
         let (applied, answer) = match fault {
-            Some(Fault::Unavailable) => (0, Err(unavailable("an injected fault"))),
-            Some(Fault::UnknownNotApplied) => (0, Err(unknown())),
-            Some(Fault::UnknownApplied) => (usize::MAX, Err(unknown())),
-            Some(Fault::Torn(_)) => (64, Err(unknown())),
-            Some(Fault::Hang) | None => (usize::MAX, Ok(())),
+            Some(StoreFault::Unavailable) => (0, Err(unavailable("an injected fault"))),
+            Some(StoreFault::UnknownNotApplied) => (0, Err(unknown())),
+            Some(StoreFault::UnknownApplied) => (usize::MAX, Err(unknown())),
+            Some(StoreFault::Torn(_)) => (64, Err(unknown())),
+            Some(StoreFault::Hang) | None => (usize::MAX, Ok(())),
         };
-        let mask = if let Some(Fault::Torn(mask)) = fault { mask } else { u64::MAX };
+        let mask = if let Some(StoreFault::Torn(mask)) = fault { mask } else { u64::MAX };
         for (index, write) in writes.iter().take(applied).enumerate() {
             if mask >> (index % 64) & 1 == 1 {
                 contents.apply(write);
@@ -234,8 +234,8 @@ impl Store for MemoryStore {
     fn commit(&self, writes: Vec<Write>, done: Done) {
         let fault = {
             let mut state = self.state();
-            let fault = state.faults.pop_front().or(state.full.then_some(Fault::Unavailable));
-            if state.held || fault == Some(Fault::Hang) {
+            let fault = state.faults.pop_front().or(state.full.then_some(StoreFault::Unavailable));
+            if state.held || fault == Some(StoreFault::Hang) {
                 state.waiting.push_back((writes, fault, done));
                 drop(state);
                 return self.control.waiting.send_modify(|waiting| *waiting += 1);
@@ -342,7 +342,7 @@ mod tests {
     #[test]
     fn queued_faults_meet_the_next_commits_in_order() {
         let store = MemoryStore::new();
-        store.fail_next([Fault::Unavailable, Fault::UnknownNotApplied, Fault::UnknownApplied]);
+        store.fail_next([StoreFault::Unavailable, StoreFault::UnknownNotApplied, StoreFault::UnknownApplied]);
         assert!(matches!(commit(&store, [1]), Some(Err(StoreError::Unavailable(_)))));
         assert!(store.health().is_err());
         assert!(matches!(commit(&store, [1]), Some(Err(StoreError::Unknown(_)))));
@@ -371,7 +371,7 @@ mod tests {
     #[test]
     fn later_commits_overtake_a_hanging_one() {
         let store = MemoryStore::new();
-        store.fail_next([Fault::Hang]);
+        store.fail_next([StoreFault::Hang]);
         assert_eq!(commit(&store, [1]), None);
         assert_eq!(commit(&store, [2]), Some(Ok(())));
         assert_eq!(store.snapshot().len(), 1);
@@ -396,7 +396,7 @@ mod tests {
     #[test]
     fn a_torn_commit_applies_some_writes() {
         let store = MemoryStore::new();
-        store.fail_next([Fault::Torn(0b101)]);
+        store.fail_next([StoreFault::Torn(0b101)]);
         assert!(matches!(commit(&store, [1, 2, 3]), Some(Err(StoreError::Unknown(_)))));
         assert_eq!(store.snapshot().into_keys().collect::<Vec<_>>(), [key(1), key(3)]);
     }

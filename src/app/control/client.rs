@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::path_in;
-use super::wire::{ControlError, CopyNews, Reply, Request};
+use super::wire::{ControlError, ControlReply, ControlRequest, CopyNews};
 
 /// Longest line of an answer that is read, in bytes.
 const LONGEST_LINE: u64 = 64 * 1024;
@@ -18,15 +18,15 @@ const SILENCE: Duration = Duration::from_secs(60);
 
 /// Asks the server that runs on `data_dir`, and returns the lines of its answer. Without a server the error is
 /// [`ControlError::NoServer`]: the caller may open the store itself.
-pub fn ask(data_dir: &Path, request: &Request) -> Result<Vec<Value>, ControlError> {
+pub fn ask(data_dir: &Path, request: &ControlRequest) -> Result<Vec<Value>, ControlError> {
     let (path, mut answer) = put(data_dir, request)?;
     let mut lines = Vec::new();
     loop {
         match next_reply(&mut answer, &path)? {
-            Reply::Line(line) => lines.push(line),
-            Reply::End => return Ok(lines),
-            Reply::Error(error) => return Err(ControlError::Refused(error)),
-            Reply::Bytes(_) => return Err(incomplete(&"it is of another kind")),
+            ControlReply::Line(line) => lines.push(line),
+            ControlReply::End => return Ok(lines),
+            ControlReply::Error(error) => return Err(ControlError::Refused(error)),
+            ControlReply::Bytes(_) => return Err(incomplete(&"it is of another kind")),
         }
     }
 }
@@ -44,12 +44,12 @@ pub struct CopyStream {
 /// Asks the server that runs on `data_dir` for a copy of everything, and reports its progress to `news`. Returns when
 /// the copy can be read.
 pub fn ask_copy(data_dir: &Path, mut news: impl FnMut(CopyNews)) -> Result<CopyStream, ControlError> {
-    let (path, mut answer) = put(data_dir, &Request::Copy)?;
+    let (path, mut answer) = put(data_dir, &ControlRequest::Copy)?;
     loop {
         let line = match next_reply(&mut answer, &path)? {
-            Reply::Line(line) => line,
-            Reply::Error(error) => return Err(ControlError::Refused(error)),
-            Reply::End | Reply::Bytes(_) => {
+            ControlReply::Line(line) => line,
+            ControlReply::Error(error) => return Err(ControlError::Refused(error)),
+            ControlReply::End | ControlReply::Bytes(_) => {
                 return Err(incomplete(&"it does not say what it contains"));
             }
         };
@@ -69,10 +69,10 @@ impl Read for CopyStream {
                 return Ok(0);
             }
             match next_reply(&mut self.answer, &self.path).map_err(io::Error::other)? {
-                Reply::Bytes(bytes) => self.left = bytes,
-                Reply::End => self.ended = true,
-                Reply::Error(error) => return Err(io::Error::other(ControlError::Refused(error))),
-                Reply::Line(_) => {}
+                ControlReply::Bytes(bytes) => self.left = bytes,
+                ControlReply::End => self.ended = true,
+                ControlReply::Error(error) => return Err(io::Error::other(ControlError::Refused(error))),
+                ControlReply::Line(_) => {}
             }
         }
         let most = self.left.min(into.len());
@@ -85,7 +85,7 @@ impl Read for CopyStream {
     }
 }
 
-fn put(data_dir: &Path, request: &Request) -> Result<(PathBuf, BufReader<UnixStream>), ControlError> {
+fn put(data_dir: &Path, request: &ControlRequest) -> Result<(PathBuf, BufReader<UnixStream>), ControlError> {
     let path = path_in(data_dir)?;
     let mut stream = UnixStream::connect(&path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ControlError::NoServer(path.clone()),
@@ -102,7 +102,7 @@ fn put(data_dir: &Path, request: &Request) -> Result<(PathBuf, BufReader<UnixStr
     Ok((path, BufReader::new(stream)))
 }
 
-fn next_reply(answer: &mut BufReader<UnixStream>, path: &Path) -> Result<Reply, ControlError> {
+fn next_reply(answer: &mut BufReader<UnixStream>, path: &Path) -> Result<ControlReply, ControlError> {
     let mut bytes = Vec::new();
     let read = answer.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut bytes);
     if read.map_err(ControlError::io("read from", path))? == 0 {

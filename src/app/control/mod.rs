@@ -27,7 +27,7 @@ pub(crate) use client::{ask, ask_copy};
 pub(crate) use keys::{KeyLine, KeysRequest, RootLine};
 pub use server::ControlSocket;
 pub(crate) use wire::{ControlError, CopyNews, TrackerRequest, UnlockRequest};
-pub use wire::{Request, SendLine};
+pub use wire::{ControlRequest, SendLine};
 
 /// The socket's name in the data directory.
 const FILE_NAME: &str = "control.sock";

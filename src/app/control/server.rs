@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::path_in;
-use super::wire::{ControlError, CopyNews, Reply, Request, SendLine};
+use super::wire::{ControlError, ControlReply, ControlRequest, CopyNews, SendLine};
 use crate::attempts::Attempts;
 use crate::registry::Registry;
 use crate::store::{Copied, CopyProgress, Store, StoreError};
@@ -164,7 +164,7 @@ async fn answer(
     let mut from = BufReader::new(from.take(LONGEST_REQUEST));
     timeout(REQUEST_WITHIN, from.read_until(b'\n', &mut line)).await??;
     let request = serde_json::from_slice(&line);
-    if matches!(request, Ok(Request::Copy)) {
+    if matches!(request, Ok(ControlRequest::Copy)) {
         // Bounded by its own time limits.
         return copies.answer(&mut to).await;
     }
@@ -173,13 +173,13 @@ async fn answer(
             Ok(request) => match carry_out(request, attempts, registry, verifying).await {
                 Ok(lines) => {
                     for line in lines {
-                        write(&mut to, &Reply::Line(line)).await?;
+                        write(&mut to, &ControlReply::Line(line)).await?;
                     }
-                    Reply::End
+                    ControlReply::End
                 }
-                Err(error) => Reply::Error(error),
+                Err(error) => ControlReply::Error(error),
             },
-            Err(error) => Reply::Error(format!("not a request: {error}")),
+            Err(error) => ControlReply::Error(format!("not a request: {error}")),
         };
         write(&mut to, &end).await?;
         to.flush().await
@@ -189,27 +189,27 @@ async fn answer(
 
 /// Returns the lines of the answer, or the reason in words for a person.
 async fn carry_out(
-    request: Request,
+    request: ControlRequest,
     attempts: &Attempts,
     registry: &Registry,
     verifying: Option<&Verifying>,
 ) -> Result<Vec<Value>, String> {
     match request {
-        Request::Tracker(request) => {
+        ControlRequest::Tracker(request) => {
             let rows = attempts.list(&request.query()?).await.map_err(|error| error.to_string())?;
             let lines = rows.iter().map(|row| serde_json::to_value(SendLine::from(row)));
             lines.collect::<Result<_, _>>().map_err(|error| error.to_string())
         }
-        Request::Keys(request) => request.carry_out(registry).await,
-        Request::Unlock(request) => {
+        ControlRequest::Keys(request) => request.carry_out(registry).await,
+        ControlRequest::Unlock(request) => {
             let cleared = request.carry_out(registry, verifying).await?;
             Ok(vec![serde_json::to_value(cleared).map_err(|error| error.to_string())?])
         }
-        Request::Copy => Err("a copy is answered elsewhere".to_owned()),
+        ControlRequest::Copy => Err("a copy is answered elsewhere".to_owned()),
     }
 }
 
-async fn write(to: &mut (impl AsyncWriteExt + Unpin), reply: &Reply) -> io::Result<()> {
+async fn write(to: &mut (impl AsyncWriteExt + Unpin), reply: &ControlReply) -> io::Result<()> {
     let mut line = serde_json::to_vec(reply)?;
     line.push(b'\n');
     to.write_all(&line).await
@@ -231,27 +231,29 @@ impl Copies {
     async fn answer(&self, to: &mut (impl AsyncWriteExt + Unpin)) -> io::Result<()> {
         let end = match self.one.try_acquire() {
             Ok(_permit) => timeout(ALL_WITHIN, self.send(to)).await??,
-            Err(_) => Reply::Error("another export is going on; try again when it has ended".to_owned()),
+            Err(_) => {
+                ControlReply::Error("another export is going on; try again when it has ended".to_owned())
+            }
         };
         write(to, &end).await?;
         timeout(SILENCE, to.flush()).await?
     }
 
-    async fn send(&self, to: &mut (impl AsyncWriteExt + Unpin)) -> io::Result<Reply> {
+    async fn send(&self, to: &mut (impl AsyncWriteExt + Unpin)) -> io::Result<ControlReply> {
         let Copied { file, counts, at } = match self.make(to).await? {
             Ok(copied) => copied,
-            Err(error) => return Ok(Reply::Error(error.to_string())),
+            Err(error) => return Ok(ControlReply::Error(error.to_string())),
         };
         let complete = CopyNews::Complete { records: counts.iter().collect(), at: at.as_millis() };
-        write(to, &Reply::Line(serde_json::to_value(complete)?)).await?;
+        write(to, &ControlReply::Line(serde_json::to_value(complete)?)).await?;
         let (mut file, mut chunk) = (tokio::fs::File::from_std(file), vec![0; CHUNK]);
         loop {
             let read = file.read(&mut chunk).await?;
             if read == 0 {
-                return Ok(Reply::End);
+                return Ok(ControlReply::End);
             }
             timeout(SILENCE, async {
-                write(to, &Reply::Bytes(read)).await?;
+                write(to, &ControlReply::Bytes(read)).await?;
                 to.write_all(&chunk[..read]).await
             })
             .await??;
@@ -269,7 +271,7 @@ impl Copies {
                 () = sleep(NEWS_EVERY) => {
                     let news = CopyNews::Copied(progress.records());
                     timeout(SILENCE, async {
-                        write(to, &Reply::Line(serde_json::to_value(news)?)).await?;
+                        write(to, &ControlReply::Line(serde_json::to_value(news)?)).await?;
                         to.flush().await
                     })
                     .await??;

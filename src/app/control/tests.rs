@@ -51,7 +51,7 @@ async fn a_question_is_answered_line_by_line() {
 #[tokio::test]
 async fn keys_are_made_listed_and_revoked_by_whoever_may_open_the_socket() {
     let server = Server::start().await;
-    let keys = |request| server.asks_for(Request::Keys(request));
+    let keys = |request| server.asks_for(ControlRequest::Keys(request));
     let create = KeysRequest::Create {
         service: Some("default".into()),
         scopes: vec!["verify".into()],
@@ -89,7 +89,7 @@ async fn what_cannot_be_done_with_keys_is_said() {
         (KeysRequest::Revoke { sid: "mine".into() }, "SK"),
         (KeysRequest::Revoke { sid: format!("SK{}", "0".repeat(32)) }, "no such API key"),
     ] {
-        let refused = server.asks_for(Request::Keys(request)).await;
+        let refused = server.asks_for(ControlRequest::Keys(request)).await;
         assert!(matches!(&refused, Err(ControlError::Refused(why)) if why.contains(words)), "{refused:?}");
     }
 }
@@ -137,7 +137,7 @@ async fn only_the_owner_may_open_it_and_it_goes_when_the_server_stops() {
     assert_eq!(found.permissions().mode() & 0o777, 0o600);
     let (home, path) = server.stop().await;
     assert!(!path.exists());
-    let unanswered = spawn_blocking(move || (ask(home.path(), &Request::Tracker(everything())), home));
+    let unanswered = spawn_blocking(move || (ask(home.path(), &ControlRequest::Tracker(everything())), home));
     let (unanswered, _home) = unanswered.await.expect("an end");
     assert!(matches!(unanswered, Err(ControlError::NoServer(_))), "{unanswered:?}");
 }
@@ -146,7 +146,7 @@ async fn only_the_owner_may_open_it_and_it_goes_when_the_server_stops() {
 async fn a_socket_that_a_killed_server_left_is_replaced_and_one_that_answers_is_not() {
     let home = TempDir::new().expect("a directory");
     drop(std::os::unix::net::UnixListener::bind(home.path().join("control.sock")).expect("a socket"));
-    let unanswered = ask(home.path(), &Request::Tracker(everything()));
+    let unanswered = ask(home.path(), &ControlRequest::Tracker(everything()));
     assert!(matches!(unanswered, Err(ControlError::NoServer(_))), "{unanswered:?}");
     let socket = ControlSocket::bind(home.path()).expect("it is replaced");
     let second = ControlSocket::bind(home.path());
@@ -167,7 +167,8 @@ async fn another_file_of_that_name_is_left_alone() {
 #[tokio::test]
 async fn a_path_that_is_too_long_for_a_socket_is_said_to_be() {
     let data_dir = Path::new("/tmp").join("long/".repeat(30));
-    for error in [ControlSocket::bind(&data_dir).err(), ask(&data_dir, &Request::Tracker(everything())).err()]
+    for error in
+        [ControlSocket::bind(&data_dir).err(), ask(&data_dir, &ControlRequest::Tracker(everything())).err()]
     {
         assert!(matches!(error, Some(ControlError::PathTooLong(_))), "{error:?}");
     }
@@ -188,7 +189,7 @@ async fn an_answer_that_ends_early_is_an_error() {
             stream.shutdown(std::net::Shutdown::Write).expect("an end");
             let _ = stream.read_to_end(&mut Vec::new());
         });
-        let error = ask(home.path(), &Request::Tracker(everything())).expect_err("no answer");
+        let error = ask(home.path(), &ControlRequest::Tracker(everything())).expect_err("no answer");
         assert!(matches!(&error, ControlError::Incomplete(what) if what.contains(part)), "{said:?}: {error}");
         server.join().expect("an end");
     }
@@ -239,12 +240,12 @@ impl Server {
         &self,
         request: TrackerRequest,
     ) -> impl Future<Output = Result<Vec<serde_json::Value>, ControlError>> + use<> {
-        self.asks_for(Request::Tracker(request))
+        self.asks_for(ControlRequest::Tracker(request))
     }
 
     fn asks_for(
         &self,
-        request: Request,
+        request: ControlRequest,
     ) -> impl Future<Output = Result<Vec<serde_json::Value>, ControlError>> + use<> {
         let data_dir = self.home.path().to_owned();
         let asked = spawn_blocking(move || ask(&data_dir, &request));

@@ -15,7 +15,7 @@ use crate::verify::{Cleared, Verifying};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Request {
+pub enum ControlRequest {
     /// Answered with one [`SendLine`] for each message, the newest first.
     Tracker(TrackerRequest),
     Keys(KeysRequest),
@@ -104,7 +104,7 @@ impl UnlockRequest {
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Reply {
+pub(super) enum ControlReply {
     Line(serde_json::Value),
     /// So many bytes follow behind this line, as they are.
     Bytes(usize),

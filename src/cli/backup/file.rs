@@ -5,12 +5,12 @@ use std::io::{self, BufRead, Read, Write};
 
 use sha2::{Digest, Sha256};
 
-use super::line::{self, AnyHeader, EndLine, EndMark, Header, HeaderLine, Line, NAME, RecordLine};
+use super::line::{self, AnyHeader, EndLine, EndMark, ExportLine, Header, HeaderLine, NAME, RecordLine};
 use super::{FORMAT, name, subject_of, subject_text};
 use crate::domain::{ServiceId, record_id, record_id_parts};
 use crate::engine::SlotHash;
 use crate::shard::{Kinds, RecordError};
-use crate::store::{Entry, Key};
+use crate::store::{CopiedRecord, Key};
 
 /// The longest line that is read, in bytes. The longest that is written has some ten thousand.
 const LONGEST_LINE: u64 = 1024 * 1024;
@@ -60,12 +60,12 @@ impl<W: Write> Writer<W> {
     ///
     /// # Errors
     /// Those of writing, and [`ExportError::Record`].
-    pub fn write(&mut self, entry: &Entry, kinds: &Kinds) -> Result<(), ExportError> {
+    pub fn write(&mut self, entry: &CopiedRecord, kinds: &Kinds) -> Result<(), ExportError> {
         let kind = kinds.get(entry.key.kind).ok_or(RecordError::Kind(entry.key.kind));
         let json = kind.and_then(|kind| Ok((kind, (kind.to_json)(&entry.record)?)));
         let (kind, record) =
             json.map_err(|error| ExportError::Record { what: name(&entry.key, kinds), error })?;
-        let line = Line::Record(RecordLine {
+        let line = ExportLine::Record(RecordLine {
             kind: kind.plural.to_owned(),
             service: record_id_parts(entry.key.id).0.get(),
             subject: subject_text(&entry.key),
@@ -84,7 +84,7 @@ impl<W: Write> Writer<W> {
         let sha256 = base16ct::lower::encode_string(&self.sum.finalize_reset());
         line::encode(
             &mut self.buffer,
-            &Line::End(EndLine { kind: EndMark::End, records: self.records, sha256 }),
+            &ExportLine::End(EndLine { kind: EndMark::End, records: self.records, sha256 }),
         )?;
         self.to.write_all(&self.buffer)?;
         self.to.flush()?;
@@ -174,7 +174,11 @@ impl<R: BufRead> Reader<R> {
     ///
     /// # Errors
     /// [`ImportError`]; what was read before it is then not to be used.
-    pub fn next_entry(&mut self, kinds: &Kinds, slots: &SlotHash) -> Result<Option<Entry>, ImportError> {
+    pub fn next_entry(
+        &mut self,
+        kinds: &Kinds,
+        slots: &SlotHash,
+    ) -> Result<Option<CopiedRecord>, ImportError> {
         if self.ended {
             return Ok(None);
         }
@@ -182,8 +186,8 @@ impl<R: BufRead> Reader<R> {
             return Err(ImportError::Cut { lines: self.line });
         }
         let line = match self.parsed()? {
-            Line::End(end) => return self.end(&end).map(|()| None),
-            Line::Record(line) => line,
+            ExportLine::End(end) => return self.end(&end).map(|()| None),
+            ExportLine::Record(line) => line,
         };
         self.sum.update(&self.bytes);
         self.sum.update(b"\n");
@@ -244,7 +248,7 @@ impl<R: BufRead> Reader<R> {
     }
 }
 
-fn entry(line: RecordLine, kinds: &Kinds, slots: &SlotHash) -> Result<Entry, String> {
+fn entry(line: RecordLine, kinds: &Kinds, slots: &SlotHash) -> Result<CopiedRecord, String> {
     let RecordLine { kind: plural, service, subject, record } = line;
     let kind = kinds.iter().find(|kind| kind.plural == plural);
     let kind = kind.ok_or_else(|| format!("unknown `kind` {plural:?}"))?;
@@ -253,5 +257,5 @@ fn entry(line: RecordLine, kinds: &Kinds, slots: &SlotHash) -> Result<Entry, Str
     let id = record_id(ServiceId::new(service), subject);
     let slot = (kind.slot)(&record, &id, slots).map_err(|error| error.to_string())?;
     let expires = (kind.expires)(&record).map_err(|error| error.to_string())?;
-    Ok(Entry { key: Key { slot, kind: kind.kind, id }, expires, record })
+    Ok(CopiedRecord { key: Key { slot, kind: kind.kind, id }, expires, record })
 }

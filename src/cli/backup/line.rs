@@ -45,7 +45,7 @@ pub struct Header {
 /// Any line but the first.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(untagged)]
-pub(super) enum Line {
+pub(super) enum ExportLine {
     Record(RecordLine),
     End(EndLine),
 }

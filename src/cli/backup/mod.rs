@@ -21,7 +21,7 @@ use crate::engine::{NumberState, Verification};
 use crate::limit::{Counter, KeyUse};
 use crate::registry;
 use crate::shard::{Kinds, Record, RecordError, decode, encode};
-use crate::store::{Entry, Key};
+use crate::store::{CopiedRecord, Key};
 use crate::webhook::EventRecord;
 
 /// The format that is written and read.
@@ -31,7 +31,7 @@ pub const FORMAT: u32 = 4;
 ///
 /// # Errors
 /// What is wrong with it, as the end of a sentence.
-pub fn check(entry: &Entry, kinds: &Kinds) -> Result<(), String> {
+pub fn check(entry: &CopiedRecord, kinds: &Kinds) -> Result<(), String> {
     let kind = kinds.get(entry.key.kind).ok_or(RecordError::Kind(entry.key.kind));
     let expires = kind.and_then(|kind| (kind.expires)(&entry.record)).map_err(|error| error.to_string())?;
     if expires == entry.expires {
@@ -59,7 +59,7 @@ pub fn name(key: &Key, kinds: &Kinds) -> String {
 ///
 /// # Errors
 /// [`RecordError`] if the record cannot be decoded or its kind is unknown.
-pub fn without_codes(entry: Entry) -> Result<(Option<Entry>, bool), RecordError> {
+pub fn without_codes(entry: CopiedRecord) -> Result<(Option<CopiedRecord>, bool), RecordError> {
     match entry.key.kind {
         NumberState::KIND => {
             let state = decode::<NumberState>(&entry.record)?;
@@ -81,8 +81,8 @@ pub fn without_codes(entry: Entry) -> Result<(Option<Entry>, bool), RecordError>
     }
 }
 
-fn restored<R: Record>(key: Key, record: &R) -> Entry {
-    Entry { key, expires: record.expires(), record: encode(record) }
+fn restored<R: Record>(key: Key, record: &R) -> CopiedRecord {
+    CopiedRecord { key, expires: record.expires(), record: encode(record) }
 }
 
 /// The state without its code; `None` if that is the state of a fresh number.

@@ -25,7 +25,7 @@ use crate::template::{AppHash, MessageStyle, SendDigits, Wording};
 use crate::webhook::{About, Delivery, DeliveryState, Event, EventId, EventRecord, EventType};
 
 /// Records in the order of their keys.
-pub(super) fn entries() -> impl Strategy<Value = Vec<Entry>> {
+pub(super) fn entries() -> impl Strategy<Value = Vec<CopiedRecord>> {
     let numbers = btree_map((0..3_u32, 1..999_999_999_999_999_u64), kept_state(), 0..12);
     let tracks = btree_map((0..3_u32, any::<u64>()), track(), 0..6);
     (numbers, tracks).prop_map(|(numbers, tracks)| {
@@ -37,7 +37,7 @@ pub(super) fn entries() -> impl Strategy<Value = Vec<Entry>> {
 }
 
 /// A number with three wrong codes, and a lockout.
-pub(super) fn some() -> Vec<Entry> {
+pub(super) fn some() -> Vec<CopiedRecord> {
     let until = AT.plus(MINUTE);
     let open = OpenNumber { failures: 3, keep_until: until, tally: NumberCounts::NONE, verification: None };
     vec![
@@ -47,7 +47,7 @@ pub(super) fn some() -> Vec<Entry> {
 }
 
 /// At least one record of every kind, as the program itself writes them, in the order of their keys.
-pub(super) async fn of_every_kind() -> Vec<Entry> {
+pub(super) async fn of_every_kind() -> Vec<CopiedRecord> {
     let world = World::new();
     let registry = world.open().await;
     let shop = registry.create_service(named("Shop")).await.expect("a service");
@@ -67,8 +67,8 @@ pub(super) async fn of_every_kind() -> Vec<Entry> {
     ticket.finish(serde_json::json!({"status": "pending"}).to_string()).await.expect("kept");
 
     let kept = world.store.snapshot().into_iter();
-    let mut all: Vec<Entry> =
-        kept.map(|(key, kept)| Entry { key, expires: kept.expires, record: kept.record }).collect();
+    let mut all: Vec<CopiedRecord> =
+        kept.map(|(key, kept)| CopiedRecord { key, expires: kept.expires, record: kept.record }).collect();
     all.extend(some());
     all.push(of_track(0, 0x0123_4567_89ab_cd07, &planned()));
     all.push(of(record_id(shop.id, 0x0123_4567_89ab_cd07), &delivery(shop.id)));
@@ -77,17 +77,17 @@ pub(super) async fn of_every_kind() -> Vec<Entry> {
 }
 
 /// The record under this id, with the slot and the end that it has by its kind.
-fn of<R: Record>(id: Id, record: &R) -> Entry {
+fn of<R: Record>(id: Id, record: &R) -> CopiedRecord {
     let key = Key { slot: record.slot(&id, &SlotHash::new(&key())), kind: R::KIND, id };
-    Entry { key, expires: record.expires(), record: encode(record) }
+    CopiedRecord { key, expires: record.expires(), record: encode(record) }
 }
 
-pub(super) fn of_number(service: u32, digits: u64, state: &NumberState) -> Entry {
+pub(super) fn of_number(service: u32, digits: u64, state: &NumberState) -> CopiedRecord {
     let number = PhoneNumber::from_u64(digits).expect("a number");
     of(NumberKey { service: ServiceId::new(service), number }.id(), state)
 }
 
-fn of_track(service: u32, track: u64, content: &AttemptLog) -> Entry {
+fn of_track(service: u32, track: u64, content: &AttemptLog) -> CopiedRecord {
     of(AttemptLogKey { service: ServiceId::new(service), track }.id(), content)
 }
 

@@ -141,7 +141,7 @@ async fn for_another_key_codes_counters_answers_and_events_go_and_the_registry_s
             "delivery attempts" => {
                 let track =
                     AttemptLog { plan: None, ..decode::<AttemptLog>(&entry.record).expect("attempts") };
-                let kept = Entry { expires: track.keep_until, record: encode(&track), ..entry };
+                let kept = CopiedRecord { expires: track.keep_until, record: encode(&track), ..entry };
                 assert_eq!(left, (Some(kept), true));
             }
             "rate limit counters" | "kept answers" | "webhook events" => {
@@ -220,7 +220,7 @@ fn what_does_not_add_up_at_the_end_is_damage() {
 
 #[test]
 fn a_record_that_comes_twice_is_named_with_its_line() {
-    let [one, other] = <[Entry; 2]>::try_from(some()).expect("two");
+    let [one, other] = <[CopiedRecord; 2]>::try_from(some()).expect("two");
     let twice = written(&[one.clone(), other, one]);
     let error = read(&twice).expect_err("refused").to_string();
     let says = "line 4: number +1415*****71 in service 0 is in an earlier line as well";
@@ -274,7 +274,7 @@ fn a_packed_export_is_named_as_one_whatever_its_bytes_look_like_as_lines() {
 
 #[test]
 fn a_record_that_cannot_be_read_is_not_exported_and_its_number_is_masked() {
-    let damaged = Entry { record: Bytes::from_static(b"\x01\xff"), ..some().remove(0) };
+    let damaged = CopiedRecord { record: Bytes::from_static(b"\x01\xff"), ..some().remove(0) };
     let mut writer = Writer::begin(Vec::new(), &header()).expect("written");
     let error = writer.write(&damaged, &for_tools()).expect_err("refused").to_string();
     assert!(error.contains("cannot be decoded") && !error.contains("1415555"), "{error}");
@@ -286,19 +286,22 @@ fn a_check_lists_every_record_that_is_damaged_and_no_other() {
     let dir = home.path().join("data");
     let mut all = some();
     let good = all[0].clone();
-    let other =
-        |digits| Entry { key: of_number(0, digits, &NumberState::Locked { until: AT }).key, ..good.clone() };
-    all.push(Entry { record: Bytes::from_static(b"\x01nonsense"), ..other(14_155_552_673) });
-    all.push(Entry { record: Bytes::from_static(b"\x09of a newer program"), ..other(14_155_552_674) });
-    all.push(Entry { expires: Timestamp::from_millis(1), ..other(14_155_552_675) });
+    let other = |digits| CopiedRecord {
+        key: of_number(0, digits, &NumberState::Locked { until: AT }).key,
+        ..good.clone()
+    };
+    all.push(CopiedRecord { record: Bytes::from_static(b"\x01nonsense"), ..other(14_155_552_673) });
+    all.push(CopiedRecord { record: Bytes::from_static(b"\x09of a newer program"), ..other(14_155_552_674) });
+    all.push(CopiedRecord { expires: Timestamp::from_millis(1), ..other(14_155_552_675) });
     let unknown = Key { kind: 99, ..good.key };
-    all.push(Entry { key: unknown, ..good });
+    all.push(CopiedRecord { key: unknown, ..good });
     fill(&dir, &all);
     let directory = ReadOnly::open(&dir).expect("a data directory");
     let mut found = Vec::new();
     let kinds = for_tools();
-    let check_record =
-        |entry: &Entry| check(entry, &kinds).map_err(|what| format!("{}: {what}", name(&entry.key, &kinds)));
+    let check_record = |entry: &CopiedRecord| {
+        check(entry, &kinds).map_err(|what| format!("{}: {what}", name(&entry.key, &kinds)))
+    };
     let examined =
         directory.examine(AT, &check_record, &mut |finding| found.push(finding.what)).expect("examined");
     assert_eq!(examined.snapshot_records, Some(6));
@@ -327,11 +330,11 @@ fn counts(state: &NumberState) -> (u8, NumberCounts, Option<Timestamp>) {
     }
 }
 
-fn written(entries: &[Entry]) -> Vec<u8> {
+fn written(entries: &[CopiedRecord]) -> Vec<u8> {
     written_with(&header(), entries)
 }
 
-fn written_with(header: &Header, entries: &[Entry]) -> Vec<u8> {
+fn written_with(header: &Header, entries: &[CopiedRecord]) -> Vec<u8> {
     let mut writer = Writer::begin(Vec::new(), header).expect("written");
     for entry in entries {
         writer.write(entry, &for_tools()).expect("written");
@@ -342,7 +345,7 @@ fn written_with(header: &Header, entries: &[Entry]) -> Vec<u8> {
 }
 
 /// The export of these records with one line changed, by its number, and all sums made to fit.
-fn forged(entries: &[Entry], number: usize, change: impl Fn(&mut Value)) -> Vec<u8> {
+fn forged(entries: &[CopiedRecord], number: usize, change: impl Fn(&mut Value)) -> Vec<u8> {
     let mut forged = Vec::new();
     for (index, bytes) in written(entries).trim_ascii_end().split(|byte| *byte == b'\n').enumerate() {
         let json = line::checked(bytes).expect("a line with its sum");
@@ -358,18 +361,18 @@ fn forged(entries: &[Entry], number: usize, change: impl Fn(&mut Value)) -> Vec<
     forged
 }
 
-fn text_lines(entries: &[Entry]) -> Vec<Value> {
+fn text_lines(entries: &[CopiedRecord]) -> Vec<Value> {
     let text = String::from_utf8(written(entries)).expect("text");
     text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 
-fn read(bytes: &[u8]) -> Result<Vec<Entry>, ImportError> {
+fn read(bytes: &[u8]) -> Result<Vec<CopiedRecord>, ImportError> {
     let (found, entries) = read_with_header(bytes)?;
     assert_eq!(found, header());
     Ok(entries)
 }
 
-fn read_with_header(bytes: &[u8]) -> Result<(Header, Vec<Entry>), ImportError> {
+fn read_with_header(bytes: &[u8]) -> Result<(Header, Vec<CopiedRecord>), ImportError> {
     let (header, mut reader) = Reader::begin(bytes)?;
     let (kinds, slots) = (for_tools(), SlotHash::new(&key()));
     let mut entries = Vec::new();
@@ -380,9 +383,9 @@ fn read_with_header(bytes: &[u8]) -> Result<(Header, Vec<Entry>), ImportError> {
 }
 
 /// Makes a data directory whose newest moment is [`AT`].
-fn fill(dir: &Path, entries: &[Entry]) {
+fn fill(dir: &Path, entries: &[CopiedRecord]) {
     let mut store = NewStore::begin(dir, [7; 16], AT).expect("a directory");
-    for Entry { key, expires, record } in entries {
+    for CopiedRecord { key, expires, record } in entries {
         store.add(*key, *expires, record).expect("added");
     }
     store.finish().expect("complete");

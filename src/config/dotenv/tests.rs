@@ -24,16 +24,16 @@ fn a_line_is_read_as_the_replaced_services_read_it() {
         ("A= 'x' ", "x"),
         ("A=' x '", " x "),
     ] {
-        assert_eq!(read_line(line), Line::Variable("A", value.to_owned()), "{line}");
+        assert_eq!(read_line(line), EnvLine::Variable("A", value.to_owned()), "{line}");
     }
-    assert_eq!(read_line("a.b-C_1=x"), Line::Variable("a.b-C_1", "x".to_owned()));
-    assert_eq!(read_line("exported=x"), Line::Variable("exported", "x".to_owned()));
+    assert_eq!(read_line("a.b-C_1=x"), EnvLine::Variable("a.b-C_1", "x".to_owned()));
+    assert_eq!(read_line("exported=x"), EnvLine::Variable("exported", "x".to_owned()));
 }
 
 #[test]
 fn a_comment_begins_a_line_or_follows_white_space_or_a_closing_quote() {
     for line in ["", "  ", "# A=1", "  #A=1", "#"] {
-        assert_eq!(read_line(line), Line::Blank, "{line}");
+        assert_eq!(read_line(line), EnvLine::Blank, "{line}");
     }
     for (line, value) in [
         ("A=x # y", "x"),
@@ -45,7 +45,7 @@ fn a_comment_begins_a_line_or_follows_white_space_or_a_closing_quote() {
         ("A='x # y' # z", "x # y"),
         ("A=\"x\"# z", "x"),
     ] {
-        assert_eq!(read_line(line), Line::Variable("A", value.to_owned()), "{line}");
+        assert_eq!(read_line(line), EnvLine::Variable("A", value.to_owned()), "{line}");
     }
 }
 
@@ -60,7 +60,7 @@ fn a_quote_counts_only_as_the_first_character() {
         ("A=\"Joe's\"", "Joe's"),
         ("A=`Joe's \"x\"`", "Joe's \"x\""),
     ] {
-        assert_eq!(read_line(line), Line::Variable("A", value.to_owned()), "{line}");
+        assert_eq!(read_line(line), EnvLine::Variable("A", value.to_owned()), "{line}");
     }
 }
 
@@ -74,7 +74,7 @@ fn a_dollar_sign_is_a_dollar_sign_everywhere() {
         ("A=${HOME}$$", "${HOME}$$"),
         ("A=\"Ca\\$h\"", "Ca$h"),
     ] {
-        assert_eq!(read_line(line), Line::Variable("A", value.to_owned()), "{line}");
+        assert_eq!(read_line(line), EnvLine::Variable("A", value.to_owned()), "{line}");
     }
 }
 
@@ -91,7 +91,7 @@ fn backslashes_mean_something_in_double_quotes_only() {
         (r"A=`a\nb`", r"a\nb"),
         (r"A=a\nb", r"a\nb"),
     ] {
-        assert_eq!(read_line(line), Line::Variable("A", value.to_owned()), "{line}");
+        assert_eq!(read_line(line), EnvLine::Variable("A", value.to_owned()), "{line}");
     }
 }
 
@@ -100,7 +100,7 @@ fn a_quote_that_does_not_close_on_its_line_is_told_apart() {
     for (line, quote) in
         [("A='x", '\''), ("A=\"x", '"'), ("A=`x", '`'), ("A='", '\''), (r#"A="x\""#, '"'), ("A='x' y", '\'')]
     {
-        assert_eq!(read_line(line), Line::OpenQuote("A", quote), "{line}");
+        assert_eq!(read_line(line), EnvLine::OpenQuote("A", quote), "{line}");
     }
 }
 

@@ -52,9 +52,9 @@ enum JsonTemplate {
     Object(Vec<(String, Self)>),
 }
 
-struct Template(Vec<Part>);
+struct Template(Vec<TemplatePart>);
 
-enum Part {
+enum TemplatePart {
     Written(String),
     Secret(Zeroizing<String>),
     Message(FromMessage),
@@ -74,7 +74,7 @@ const PLACEHOLDERS: [(&str, FromMessage); 6] = [
 
 impl RequestTemplate {
     pub(super) fn new(settings: &HttpGatewaySettings) -> Result<Self> {
-        let mut reader = Reader { settings, used: Vec::new() };
+        let mut reader = TemplateReader { settings, used: Vec::new() };
         let method = method(&settings.method)?;
         let url = reader.template(&settings.url, URL_SETTING)?;
         let address = address(&url)?;
@@ -156,9 +156,9 @@ impl Template {
         let mut filled = Zeroizing::new(String::with_capacity(256));
         for part in &self.0 {
             match part {
-                Part::Written(text) => filled.push_str(text),
-                Part::Secret(value) => put_in(&mut filled, value),
-                Part::Message(value) => put_in(&mut filled, &Zeroizing::new(value(message))),
+                TemplatePart::Written(text) => filled.push_str(text),
+                TemplatePart::Secret(value) => put_in(&mut filled, value),
+                TemplatePart::Message(value) => put_in(&mut filled, &Zeroizing::new(value(message))),
             }
         }
         filled
@@ -171,23 +171,23 @@ impl Template {
 
     fn written_and_secret(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter_map(|part| match part {
-            Part::Written(text) => Some(text.as_str()),
-            Part::Secret(value) => Some(value.as_str()),
-            Part::Message(_) => None,
+            TemplatePart::Written(text) => Some(text.as_str()),
+            TemplatePart::Secret(value) => Some(value.as_str()),
+            TemplatePart::Message(_) => None,
         })
     }
 }
 
 /// Reads the texts of a description, and collects the placeholders that they use.
-struct Reader<'a> {
+struct TemplateReader<'a> {
     settings: &'a HttpGatewaySettings,
     used: Vec<&'static str>,
 }
 
-impl Reader<'_> {
+impl TemplateReader<'_> {
     /// `{{` and `}}` stand for braces themselves. `setting` says in errors where the text was written.
     fn template(&mut self, text: &str, setting: &str) -> Result<Template> {
-        let mut parts: Vec<Part> = Vec::new();
+        let mut parts: Vec<TemplatePart> = Vec::new();
         let mut written = String::new();
         for piece in pieces(text) {
             match piece.kind {
@@ -195,7 +195,7 @@ impl Reader<'_> {
                 PieceKind::Double(name) => written.extend(["{", name, "}"]),
                 PieceKind::DoubleBrace(brace) => written.push(brace),
                 PieceKind::Single(name) => {
-                    parts.push(Part::Written(std::mem::take(&mut written)));
+                    parts.push(TemplatePart::Written(std::mem::take(&mut written)));
                     parts.push(self.part_named(name, setting)?);
                 }
                 PieceKind::Stray(_) => {
@@ -204,18 +204,18 @@ impl Reader<'_> {
                 }
             }
         }
-        parts.push(Part::Written(written));
-        parts.retain(|part| !matches!(part, Part::Written(text) if text.is_empty()));
+        parts.push(TemplatePart::Written(written));
+        parts.retain(|part| !matches!(part, TemplatePart::Written(text) if text.is_empty()));
         Ok(Template(parts))
     }
 
-    fn part_named(&mut self, name: &str, setting: &str) -> Result<Part> {
+    fn part_named(&mut self, name: &str, setting: &str) -> Result<TemplatePart> {
         if let Some((name, value)) = PLACEHOLDERS.into_iter().find(|(known, _)| *known == name) {
             self.used.push(name);
-            return Ok(Part::Message(value));
+            return Ok(TemplatePart::Message(value));
         }
         if let Some(secret) = self.secret(name, setting) {
-            return secret.map(Part::Secret);
+            return secret.map(TemplatePart::Secret);
         }
         // A name that is not one of ours could be anything, even a secret in braces: only what looks
         // like a name is repeated.
@@ -325,10 +325,10 @@ fn method(text: &str) -> Result<Method> {
 /// decides which server gets the code.
 fn address(url: &Template) -> Result<Url> {
     let beginning = match url.0.first() {
-        Some(Part::Written(text)) => text,
+        Some(TemplatePart::Written(text)) => text,
         _ => "",
     };
-    let is_written_out = url.0.iter().all(|part| matches!(part, Part::Written(_)));
+    let is_written_out = url.0.iter().all(|part| matches!(part, TemplatePart::Written(_)));
     let behind_scheme = beginning.find("://").map_or(0, |place| place + "://".len());
     let authority_ends = beginning[behind_scheme..].find(['/', '?', '#']);
     if !is_written_out && authority_ends.is_none() {

@@ -116,7 +116,7 @@ impl TwilioCallbacks {
     ) -> Result<TwilioReport, CallbackError> {
         let signature = signature.ok_or(CallbackError::Signature)?;
         let form = content_type.is_some_and(is_form).then(|| Fields::of_form(body));
-        let request = Request { path_and_query, form: form.as_ref(), body };
+        let request = CallbackRequest { path_and_query, form: form.as_ref(), body };
         if !is_genuine(&self.auth_token, &self.public_url, &request, signature) {
             return Err(CallbackError::Signature);
         }
@@ -235,7 +235,7 @@ impl Fields {
 /// The query parameter that carries the hash of a body that is no form.
 const BODY_HASH: &str = "bodySHA256";
 
-struct Request<'a> {
+struct CallbackRequest<'a> {
     path_and_query: &'a str,
     /// The fields of a form; `None` when the body is none.
     form: Option<&'a Fields>,
@@ -244,7 +244,12 @@ struct Request<'a> {
 
 /// Whether the signature is that of the account, for this request at this public address. Takes the same time
 /// wherever a wrong signature differs.
-fn is_genuine(token: &SecretString, public_url: &str, request: &Request<'_>, signature: &str) -> bool {
+fn is_genuine(
+    token: &SecretString,
+    public_url: &str,
+    request: &CallbackRequest<'_>,
+    signature: &str,
+) -> bool {
     let Ok(signature) = STANDARD.decode(signature) else { return false };
     // Keys of every length are taken.
     let Ok(keyed) = Hmac::<Sha1>::new_from_slice(token.expose_secret().as_bytes()) else { return false };
@@ -260,7 +265,7 @@ fn is_genuine(token: &SecretString, public_url: &str, request: &Request<'_>, sig
 }
 
 /// Whether the address carries the hash of the body. Neither is a secret.
-fn has_hash_of(request: &Request<'_>) -> bool {
+fn has_hash_of(request: &CallbackRequest<'_>) -> bool {
     let expected = base16ct::lower::encode_string(&Sha256::digest(request.body));
     let query = request.path_and_query.split_once('?').map_or("", |(_, query)| query);
     form_urlencoded::parse(query.as_bytes())

@@ -18,7 +18,7 @@ use crate::domain::{
 };
 use crate::registry::WebhookStatus;
 use crate::template::{AppHash, SendDigits};
-use crate::verify::{Ending, Target};
+use crate::verify::{Ending, VerificationTarget};
 use crate::webhook::{DeliveryState, EventId, EventType};
 
 fn string() -> ObjectBuilder {
@@ -123,12 +123,12 @@ pub struct RiskCheck;
 pub struct Converted(pub bool);
 
 /// The last segment of a verification's path: its id or its number.
-pub struct IdOrNumber(pub Target);
+pub struct IdOrNumber(pub VerificationTarget);
 
 impl IdOrNumber {
     pub fn parse(text: &str) -> Option<Self> {
-        let sid = Sid::parse(SidKind::Verification, text).map(Target::Sid);
-        let number = || PhoneNumber::parse(text, None).ok().map(Target::Number);
+        let sid = Sid::parse(SidKind::Verification, text).map(VerificationTarget::Sid);
+        let number = || PhoneNumber::parse(text, None).ok().map(VerificationTarget::Number);
         sid.or_else(number).map(Self)
     }
 }

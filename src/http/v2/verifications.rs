@@ -19,7 +19,9 @@ use crate::domain::{Channel, Code, Locale, PhoneNumber, ServiceId, Sid};
 use crate::http::response::Response;
 use crate::registry::Service;
 use crate::template::{AppHash, SendDigits};
-use crate::verify::{self, CheckCode, Ending, Refused, SendAttempt, Status, Target, Verification};
+use crate::verify::{
+    self, CheckCode, Ending, Refused, SendAttempt, Status, Verification, VerificationTarget,
+};
 
 parameters! {
     /// Begins a verification.
@@ -221,13 +223,13 @@ async fn checked(
     service: ServiceId,
     number: Option<PhoneNumber>,
     sid: Option<Sid>,
-) -> Result<Target, Failure> {
+) -> Result<VerificationTarget, Failure> {
     match (sid, number) {
-        (Some(sid), None) => Ok(Target::Sid(sid)),
-        (None, Some(number)) => Ok(Target::Number(number)),
+        (Some(sid), None) => Ok(VerificationTarget::Sid(sid)),
+        (None, Some(number)) => Ok(VerificationTarget::Number(number)),
         (Some(sid), Some(number)) => {
-            let found = request.v2.verifications.fetch(service, Target::Sid(sid)).await?;
-            if found.to == number { Ok(Target::Sid(sid)) } else { Err(Failure::NotFound) }
+            let found = request.v2.verifications.fetch(service, VerificationTarget::Sid(sid)).await?;
+            if found.to == number { Ok(VerificationTarget::Sid(sid)) } else { Err(Failure::NotFound) }
         }
         (None, None) => {
             Err(Error::invalid("Invalid parameters: `To` or `VerificationSid` must be given").into())
@@ -246,12 +248,12 @@ fn shown(
 }
 
 /// The last segment of the path: an id or a number.
-fn target(request: &RequestContext<'_>) -> Result<Target, Failure> {
+fn target(request: &RequestContext<'_>) -> Result<VerificationTarget, Failure> {
     let segment = request.behind("Verifications")?;
     IdOrNumber::parse(&segment).map(|IdOrNumber(target)| target).ok_or(Failure::NotFound)
 }
 
-fn read(request: &Request<'_, Begin>, service: &Service) -> Result<verify::Begin, Failure> {
+fn read(request: &Request<'_, Begin>, service: &Service) -> Result<verify::BeginRequest, Failure> {
     let begin = request.read()?;
     let BeginChannel(channel) = begin.channel;
     if let Some(channel) = channel.filter(|channel| !request.channels.contains(channel)) {
@@ -266,7 +268,7 @@ fn read(request: &Request<'_, Begin>, service: &Service) -> Result<verify::Begin
         return Err(Error::parameter("SendDigits", "it is for Channel=call only").into());
     }
     let Headers { key } = Headers::read(&Fields::of_headers(&request.head.headers, Headers::NAMES))?;
-    Ok(verify::Begin {
+    Ok(verify::BeginRequest {
         to: begin.to,
         channel,
         locale: begin.locale,

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::World;
 use super::answers::{ONE, REQUEST, again, first};
 use crate::limit::{Answers, KeyDecision, KeyRefusal, Ticket};
-use crate::store::Fault;
+use crate::store::StoreFault;
 
 /// The ticket of a repetition of an interrupted request.
 async fn interrupted(answers: &Answers, key: &str) -> Ticket {
@@ -69,7 +69,7 @@ async fn a_mark_ends_after_a_day() {
 
 #[tokio::test]
 async fn when_the_answer_cannot_be_kept_a_repetition_of_a_marked_request_is_not_carried_out() {
-    for fault in [Fault::Unavailable, Fault::UnknownApplied, Fault::UnknownNotApplied] {
+    for fault in [StoreFault::Unavailable, StoreFault::UnknownApplied, StoreFault::UnknownNotApplied] {
         let mut world = World::new();
         let answers = world.answers().await;
         let ticket = first(&answers, "k").await;
@@ -87,7 +87,7 @@ async fn when_the_answer_cannot_be_kept_a_repetition_of_a_marked_request_is_not_
 
 #[tokio::test]
 async fn when_the_mark_cannot_be_written_no_ticket_is_given_and_the_key_is_free() {
-    for fault in [Fault::Unavailable, Fault::UnknownApplied, Fault::UnknownNotApplied] {
+    for fault in [StoreFault::Unavailable, StoreFault::UnknownApplied, StoreFault::UnknownNotApplied] {
         let mut world = World::new();
         let answers = world.answers().await;
         world.fails_next(fault);
@@ -104,11 +104,11 @@ async fn when_a_mark_cannot_be_taken_back_a_repetition_is_interrupted() {
     let mut world = World::new();
     let answers = world.answers().await;
     let ticket = first(&answers, "k").await;
-    world.fails_next(Fault::Unavailable);
+    world.fails_next(StoreFault::Unavailable);
     ticket.free().await;
     assert_eq!(again(&answers, "k").await, "interrupted");
     // The mark cannot be written, nor taken back.
-    world.store.fail_next([Fault::UnknownApplied, Fault::UnknownNotApplied]);
+    world.store.fail_next([StoreFault::UnknownApplied, StoreFault::UnknownNotApplied]);
     let begun = answers.begin(ONE, "other", REQUEST).await;
     assert_eq!(begun.err(), Some(KeyRefusal::StoreUnavailable));
     let told = again(&answers, "other").await;

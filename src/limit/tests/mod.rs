@@ -19,8 +19,8 @@ use crate::config;
 use crate::domain::{ServerKey, ServiceId, Sid, SidKind, Timestamp};
 use crate::node::kinds;
 use crate::numbers::Capacity;
-use crate::shard::{ShardDeps, Shards, StartError};
-use crate::store::{Fault, MemoryStore};
+use crate::shard::{ShardDeps, ShardStartError, Shards};
+use crate::store::{MemoryStore, StoreFault};
 
 pub const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
@@ -68,7 +68,7 @@ impl World {
     }
 
     /// Starts the shards on what is durable. Two of them, so that the counters of a request have several owners.
-    pub async fn start(&self) -> Result<Shards, StartError> {
+    pub async fn start(&self) -> Result<Shards, ShardStartError> {
         Shards::start(ShardDeps {
             store: Arc::new(self.store.clone()),
             clock: Arc::clone(&self.clock) as _,
@@ -99,7 +99,7 @@ impl World {
         self.clock.advance(secs(seconds));
     }
 
-    pub fn fails_next(&self, fault: Fault) {
+    pub fn fails_next(&self, fault: StoreFault) {
         self.store.fail_next([fault]);
     }
 }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::{World, bucket, charge_of};
 use crate::domain::Timestamp;
 use crate::limit::{BucketRule, Charged, LimitRefusal};
-use crate::store::Fault;
+use crate::store::StoreFault;
 
 /// The limits of the model: one with one bucket, one with two, one so large that requests are counted together.
 const LIMITS: [&[BucketRule]; 3] =
@@ -20,17 +20,17 @@ enum Step {
     /// The n-th last request that passed came to nothing.
     GiveBack(usize),
     Wait(u64),
-    Fail(Fault),
+    Fail(StoreFault),
     Crash,
 }
 
 fn step() -> impl Strategy<Value = Step> {
     let charge = (0_u8..3, 0_u8..3);
     let fault = prop_oneof![
-        Just(Fault::Unavailable),
-        Just(Fault::UnknownApplied),
-        Just(Fault::UnknownNotApplied),
-        any::<u64>().prop_map(Fault::Torn),
+        Just(StoreFault::Unavailable),
+        Just(StoreFault::UnknownApplied),
+        Just(StoreFault::UnknownNotApplied),
+        any::<u64>().prop_map(StoreFault::Torn),
     ];
     prop_oneof![
         20 => prop::collection::vec(charge, 1..4).prop_map(Step::Take),

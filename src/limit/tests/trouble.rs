@@ -3,21 +3,23 @@
 use super::{START, World, bucket, charge, reached, secs};
 use crate::domain::Timestamp;
 use crate::limit::LimitRefusal;
-use crate::store::Fault;
+use crate::store::StoreFault;
 
 #[tokio::test]
 async fn when_a_commit_is_refused_nothing_is_counted() {
     let world = World::new();
     let limits = world.limits().await;
     let rule = [bucket(1, 1, 60)];
-    world.fails_next(Fault::Unavailable);
+    world.fails_next(StoreFault::Unavailable);
     assert_eq!(limits.take(vec![charge("a", &rule)]).await, Err(LimitRefusal::StoreUnavailable));
     limits.take(vec![charge("a", &rule)]).await.expect("nobody used it");
 }
 
 #[tokio::test]
 async fn when_a_commit_may_have_been_applied_it_counts_and_the_next_answer_heals_the_disk() {
-    for fault in [Fault::UnknownApplied, Fault::UnknownNotApplied, Fault::Torn(0), Fault::Torn(1)] {
+    for fault in
+        [StoreFault::UnknownApplied, StoreFault::UnknownNotApplied, StoreFault::Torn(0), StoreFault::Torn(1)]
+    {
         let mut world = World::new();
         let limits = world.limits().await;
         let rule = [bucket(1, 2, 60)];
@@ -39,7 +41,7 @@ async fn when_the_store_hangs_the_answer_comes_within_the_commits_time() {
     let world = World::new();
     let limits = world.limits().await;
     let rule = [bucket(1, 2, 60)];
-    world.fails_next(Fault::Hang);
+    world.fails_next(StoreFault::Hang);
     let (asking, charges) = (limits.clone(), vec![charge("a", &rule)]);
     let first = tokio::spawn(async move { asking.take(charges).await });
     world.store.waiting(1).await;

@@ -28,8 +28,8 @@ use crate::numbers::{
     Capacity, CheckOutcome, NumberKey, Policies, Refusal, Reply, SendOutcome, VerificationSummary,
 };
 use crate::shard::{
-    Command, Core, Decision, Durability, Kinds, Record, RecordKey, ReplyContext, Settings, Stored, Subject,
-    Tables, Transaction, Write, encode,
+    Command, Core, Decision, Durability, Kinds, Record, RecordKey, ReplyContext, ShardSettings, Stored,
+    Subject, Tables, Transaction, Write, encode,
 };
 use crate::store::StoreError;
 use crate::template::MessageStyle;
@@ -140,7 +140,7 @@ fn core(disk: &HashMap<RecordKey, Stored>) -> Core {
         tables.set(*key, Some(stored.clone()));
     }
     let settings =
-        Settings { commands_per_subject: COMMANDS_PER_NUMBER, commit_timeout: Duration::from_secs(5) };
+        ShardSettings { commands_per_subject: COMMANDS_PER_NUMBER, commit_timeout: Duration::from_secs(5) };
     Core::new(tables, kinds, StdRng::seed_from_u64(1), settings)
 }
 

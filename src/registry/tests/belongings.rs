@@ -8,7 +8,7 @@ use crate::registry::{
     BucketFields, EventType, RegistryError, TestNumber, WebhookFields, WebhookStatus, gateway_sid,
     template_sid,
 };
-use crate::store::Fault;
+use crate::store::StoreFault;
 
 #[tokio::test]
 async fn a_limit_has_a_name_of_its_own_in_its_service() {
@@ -262,7 +262,7 @@ async fn a_number_is_on_the_safe_list_until_it_is_taken_off() {
     assert!(registry.safe_number(mine).is_ok() && registry.safe_number(other).is_err());
     let twice = registry.add_safe_number(mine).await;
     assert!(matches!(twice, Err(RegistryError::Exists { field: "phone_number", .. })), "{twice:?}");
-    world.store.fail_next([Fault::Unavailable]);
+    world.store.fail_next([StoreFault::Unavailable]);
     assert!(registry.remove_safe_number(mine).await.is_err());
     assert!(registry.safe_number(mine).is_ok());
     registry.remove_safe_number(mine).await.expect("taken off");

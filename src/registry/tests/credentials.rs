@@ -7,7 +7,7 @@ use crate::domain::{ServiceId, Sid, SidKind};
 use crate::registry::{
     Caller, KEYS_PER_SERVICE, KeyOptions, NewApiKey, Registry, RegistryError, Scope, Unauthenticated,
 };
-use crate::store::Fault;
+use crate::store::StoreFault;
 
 const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
 const TOKEN: &str = "a token of twenty.."; // as long as one must be
@@ -59,7 +59,7 @@ async fn when_a_new_token_cannot_be_kept_the_old_one_still_works() {
     let world = World::new();
     let registry = world.open().await;
     let old = registry.ensure_root().await.expect("kept").expect("shown");
-    world.store.fail_next([Fault::Unavailable]);
+    world.store.fail_next([StoreFault::Unavailable]);
     assert!(matches!(registry.new_root().await, Err(RegistryError::Store(_))));
     assert!(registry.authenticate(&old.sid.to_string(), old.token.expose()).is_ok());
 }

@@ -8,7 +8,7 @@ use super::world::{START, TWILIOS, World, configured, given, named, number};
 use crate::domain::{Sid, SidKind, Timestamp};
 use crate::registry::service::KINDS;
 use crate::registry::{BucketFields, EventType, KeyOptions, RegistryError, Scope, TestNumber, WebhookFields};
-use crate::store::{Fault, Key, Store as _, Write};
+use crate::store::{Key, Store as _, StoreFault, Write};
 
 #[tokio::test]
 async fn everything_that_belongs_to_a_service_is_there_after_a_restart() {
@@ -65,7 +65,7 @@ async fn after_a_failed_commit_nothing_has_changed() {
     let registry = world.open().await;
     let shop = registry.made("Shop").await;
     registry.add_safe_number(number("+14155552671")).await.expect("a safe number");
-    for fault in [Fault::Unavailable, Fault::UnknownNotApplied, Fault::UnknownApplied] {
+    for fault in [StoreFault::Unavailable, StoreFault::UnknownNotApplied, StoreFault::UnknownApplied] {
         world.store.fail_next([fault]);
         let refused = registry.update_service(shop.sid, named("Club")).await;
         assert!(matches!(refused, Err(RegistryError::Store(_))), "{fault:?}: {refused:?}");
@@ -91,7 +91,7 @@ async fn a_revocation_that_may_be_on_the_disk_holds() {
     let registry = world.open().await;
     let wish = KeyOptions { scopes: [Scope::Verify].into_iter().collect(), ..KeyOptions::default() };
     let made = registry.create_key(wish).await.expect("a key");
-    world.store.fail_next([Fault::UnknownNotApplied]);
+    world.store.fail_next([StoreFault::UnknownNotApplied]);
     assert!(matches!(registry.revoke_key(made.key.sid).await, Err(RegistryError::Store(_))));
     assert!(registry.authenticate(&made.key.sid.to_string(), made.secret.expose()).is_err());
     world.clock.advance(Duration::from_secs(2));

@@ -13,7 +13,7 @@ use crate::config::services::{AccountSettings, ConfiguredService};
 use crate::domain::{ApiSecret, CodeLength, GatewayName, Locale, PhoneNumber, Sid, SidKind, Timestamp};
 use crate::engine::{Lockout, Policy, SendOptions, SendRules};
 use crate::node::kinds;
-use crate::numbers::{Capacity, StartError};
+use crate::numbers::{Capacity, ShardStartError};
 use crate::registry::{
     OpenError, Registry, RegistryDeps, RegistryError, RegistrySettings, Service, ServiceSettings, Template,
     Translation,
@@ -87,7 +87,7 @@ impl World {
         .await
     }
 
-    pub(crate) async fn shards(&self) -> Result<Shards, StartError> {
+    pub(crate) async fn shards(&self) -> Result<Shards, ShardStartError> {
         start(&self.store, &(Arc::clone(&self.clock) as Arc<dyn Clock>), self.seed).await
     }
 
@@ -113,7 +113,7 @@ pub(crate) async fn start(
     store: &MemoryStore,
     clock: &Arc<dyn Clock>,
     seed: u64,
-) -> Result<Shards, StartError> {
+) -> Result<Shards, ShardStartError> {
     let bounds = Bounds::default();
     Shards::start(ShardDeps {
         store: Arc::new(store.clone()),

@@ -1,13 +1,13 @@
 //! The list of attempts, and how many of them led to a verified number.
 
-use super::Inner;
+use super::VerifyingInner;
 use crate::attempts::{ListedAttempt, attempts_of};
 use crate::delivery::SendStatus;
 use crate::domain::{AttemptLogKey, Sid};
 use crate::engine::{VerificationAddress, VerificationName};
 use crate::verify::{Attempt, AttemptPage, AttemptQuery, Refused, Summary};
 
-impl Inner {
+impl VerifyingInner {
     pub(super) async fn attempts(&self, query: AttemptQuery) -> Result<AttemptPage, Refused> {
         let Some(filter) = self.filter_of(&query) else {
             return Ok(AttemptPage { attempts: Vec::new(), has_more: false });

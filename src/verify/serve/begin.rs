@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Inner;
+use super::VerifyingInner;
 use crate::domain::{Channel, Code, ServiceId};
 use crate::engine::fingerprint_with_code;
 use crate::limit::{BucketRule, Charge, Charged, KeptAnswer, KeyDecision, KeyRefusal, LimitRefusal, Ticket};
@@ -11,7 +11,7 @@ use crate::numbers::{
 };
 use crate::registry::{Service, TextOptions};
 use crate::template::MessageStyle;
-use crate::verify::{Begin, Refused, Status, Target, Verification};
+use crate::verify::{BeginRequest, Refused, Status, Verification, VerificationTarget};
 
 /// Why a verification did not begin.
 struct BeginError {
@@ -26,8 +26,12 @@ impl From<Refused> for BeginError {
     }
 }
 
-impl Inner {
-    pub(super) async fn begin(&self, service: ServiceId, begin: Begin) -> Result<Verification, Refused> {
+impl VerifyingInner {
+    pub(super) async fn begin(
+        &self,
+        service: ServiceId,
+        begin: BeginRequest,
+    ) -> Result<Verification, Refused> {
         let service = self.service(service)?;
         let Some(key) = begin.idempotency_key.clone() else {
             return self.try_start(&service, begin).await.map_err(|error| error.refused);
@@ -37,7 +41,7 @@ impl Inner {
             KeyDecision::First(ticket) => ticket,
             // The first message may have been sent: the repetition reports it and sends none.
             KeyDecision::Interrupted(ticket) => {
-                match self.fetch(service.id, Target::Number(begin.to)).await {
+                match self.fetch(service.id, VerificationTarget::Number(begin.to)).await {
                     Ok(verification) => {
                         keep(ticket, &verification).await;
                         return Ok(verification);
@@ -65,7 +69,11 @@ impl Inner {
         started.map_err(|error| error.refused)
     }
 
-    async fn try_start(&self, service: &Arc<Service>, begin: Begin) -> Result<Verification, BeginError> {
+    async fn try_start(
+        &self,
+        service: &Arc<Service>,
+        begin: BeginRequest,
+    ) -> Result<Verification, BeginError> {
         let number = begin.to;
         let channel = begin.channel.unwrap_or_else(|| self.delivery.first_channel_of(service.id));
         let test = self.test(service, number);
@@ -114,7 +122,7 @@ impl Inner {
 
     /// Equal for equal requests. A supplied code is hashed with the server key: the kept fingerprint must not help to
     /// find it.
-    fn fingerprint(&self, begin: &Begin) -> [u8; 32] {
+    fn fingerprint(&self, begin: &BeginRequest) -> [u8; 32] {
         match &begin.code {
             None => begin.fingerprint,
             Some(code) => fingerprint_with_code(&self.server_key, &begin.fingerprint, code),
@@ -122,7 +130,7 @@ impl Inner {
     }
 
     /// The code that the caller supplies, if the service accepts it.
-    fn supplied_code(service: &Service, begin: &Begin) -> Result<Option<Code>, Refused> {
+    fn supplied_code(service: &Service, begin: &BeginRequest) -> Result<Option<Code>, Refused> {
         if begin.code.is_some() && !service.settings.custom_code {
             let why = "CustomCode: this service does not take codes of its callers; set CustomCodeEnabled=true first";
             return Err(Refused::Invalid(why.to_owned()));
@@ -130,7 +138,12 @@ impl Inner {
         Ok(begin.code.clone())
     }
 
-    fn style(&self, service: &Service, begin: &Begin, channel: Channel) -> Result<MessageStyle, Refused> {
+    fn style(
+        &self,
+        service: &Service,
+        begin: &BeginRequest,
+        channel: Channel,
+    ) -> Result<MessageStyle, Refused> {
         let options = TextOptions {
             template: begin.template.as_ref(),
             substitutions: &begin.substitutions,
@@ -223,7 +236,7 @@ fn refused_by_gateway(trouble: Option<Trouble>, brings_a_code: bool) -> Refused 
 }
 
 /// The counters of rate limits that the request is charged to.
-fn charges(service: &Service, begin: &Begin) -> Result<Vec<Charge>, Refused> {
+fn charges(service: &Service, begin: &BeginRequest) -> Result<Vec<Charge>, Refused> {
     let charge = |(name, value): (&String, &String)| {
         let limit = service.rate_limits.iter().find(|limit| limit.unique_name == *name);
         let limit = limit.ok_or_else(|| {

@@ -1,13 +1,13 @@
 //! Checks, and ends that callers decide.
 
-use super::Inner;
+use super::VerifyingInner;
 use super::found::ResolvedTarget;
 use crate::domain::ServiceId;
 use crate::engine;
 use crate::numbers::{CheckOutcome, CheckRequest, EndRequest};
-use crate::verify::{CheckCode, Ending, Refused, Status, Target, Verification};
+use crate::verify::{CheckCode, Ending, Refused, Status, Verification, VerificationTarget};
 
-impl Inner {
+impl VerifyingInner {
     pub(super) async fn check(&self, service: ServiceId, check: CheckCode) -> Result<Verification, Refused> {
         let service = self.service(service)?;
         let ResolvedTarget { number, named } = self.resolve(&service, check.target)?;
@@ -24,7 +24,7 @@ impl Inner {
     pub(super) async fn end(
         &self,
         service: ServiceId,
-        target: Target,
+        target: VerificationTarget,
         ending: Ending,
     ) -> Result<Verification, Refused> {
         let service = self.service(service)?;

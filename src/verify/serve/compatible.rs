@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Inner, Verifying};
+use super::{Verifying, VerifyingInner};
 use crate::domain::{Code, ServiceId};
 use crate::numbers::{
     CheckOutcome, CheckRequest, NamedVerification, Refusal, Reply, SendOutcome, SendRequest,
@@ -63,7 +63,7 @@ impl Verifying {
     }
 }
 
-impl Inner {
+impl VerifyingInner {
     /// The default service, if it has test numbers.
     fn default_with_test_numbers(&self) -> Option<Arc<Service>> {
         self.registry.service_by_id(ServiceId::DEFAULT).filter(|service| !service.test_numbers.is_empty())

@@ -1,12 +1,12 @@
 //! Resolves ids to numbers, and builds views of verifications.
 
-use super::Inner;
+use super::VerifyingInner;
 use crate::attempts::attempts_of;
 use crate::domain::{AttemptLogKey, PhoneNumber, ServiceId, Sid};
 use crate::engine::{SendOptions, VerificationAddress, VerificationName};
 use crate::numbers::VerificationSummary;
 use crate::registry::{Service, TestNumber};
-use crate::verify::{Refused, SendAttempt, Status, Target, Verification};
+use crate::verify::{Refused, SendAttempt, Status, Verification, VerificationTarget};
 
 /// The number of a request, and the verification that it names, if any.
 #[derive(Debug, Clone, Copy)]
@@ -15,11 +15,15 @@ pub(super) struct ResolvedTarget {
     pub(super) named: Option<VerificationName>,
 }
 
-impl Inner {
-    pub(super) fn resolve(&self, service: &Service, target: Target) -> Result<ResolvedTarget, Refused> {
+impl VerifyingInner {
+    pub(super) fn resolve(
+        &self,
+        service: &Service,
+        target: VerificationTarget,
+    ) -> Result<ResolvedTarget, Refused> {
         match target {
-            Target::Number(number) => Ok(ResolvedTarget { number, named: None }),
-            Target::Sid(sid) => {
+            VerificationTarget::Number(number) => Ok(ResolvedTarget { number, named: None }),
+            VerificationTarget::Sid(sid) => {
                 let address = self.sealer.open_verification(&sid).ok_or(Refused::NotFound)?;
                 let VerificationAddress { service: owner, number, name } = address;
                 if owner == service.id {
@@ -32,7 +36,11 @@ impl Inner {
     }
 
     /// The verification that is under way.
-    pub(super) async fn fetch(&self, service: ServiceId, target: Target) -> Result<Verification, Refused> {
+    pub(super) async fn fetch(
+        &self,
+        service: ServiceId,
+        target: VerificationTarget,
+    ) -> Result<Verification, Refused> {
         let service = self.service(service)?;
         let ResolvedTarget { number, named } = self.resolve(&service, target)?;
         let summary = self.verifier.verification(service.id, number).await.map_err(Refused::Unavailable)?;

@@ -19,8 +19,8 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use super::{
-    Attempt, AttemptPage, AttemptQuery, Begin, CheckCode, Ending, Refused, Summary, Target, Verification,
-    Verifications,
+    Attempt, AttemptPage, AttemptQuery, BeginRequest, CheckCode, Ending, Refused, Summary, Verification,
+    VerificationTarget, Verifications,
 };
 use crate::attempts::ReceiptOutcome;
 use crate::clock::Clock;
@@ -79,9 +79,9 @@ impl Cleared {
 
 /// Serves verifications. Cheap to clone.
 #[derive(Clone)]
-pub struct Verifying(Arc<Inner>);
+pub struct Verifying(Arc<VerifyingInner>);
 
-struct Inner {
+struct VerifyingInner {
     registry: Registry,
     verifier: Verifier,
     delivery: Arc<Delivery>,
@@ -111,7 +111,7 @@ impl Verifying {
         let VerifyingDeps { registry, verifier, delivery, limits, answers, server_key, rules, clock } = deps;
         let (sealer, slots) = (Sealer::new(&server_key), SlotHash::new(&server_key));
         let mut changes = rules.changes();
-        let inner = Arc::new(Inner {
+        let inner = Arc::new(VerifyingInner {
             registry,
             verifier,
             delivery,
@@ -178,7 +178,10 @@ impl Verifying {
     }
 
     /// Runs in a task of its own: a client that hangs up cannot stop the work half way.
-    fn carried_out<T, W>(&self, work: impl FnOnce(Arc<Inner>) -> W) -> BoxFuture<'static, Result<T, Refused>>
+    fn carried_out<T, W>(
+        &self,
+        work: impl FnOnce(Arc<VerifyingInner>) -> W,
+    ) -> BoxFuture<'static, Result<T, Refused>>
     where
         T: Send + 'static,
         W: Future<Output = Result<T, Refused>> + Send + 'static,
@@ -189,7 +192,7 @@ impl Verifying {
     }
 }
 
-impl Inner {
+impl VerifyingInner {
     /// Records a report, unless its send has not ended: then it returns `true`.
     async fn is_early(&self, receipt: &Receipt) -> Result<bool, Refusal> {
         Ok(self.verifier.receive(receipt.clone()).await? == ReceiptOutcome::Early)
@@ -203,7 +206,7 @@ impl Inner {
 }
 
 impl Verifications for Verifying {
-    fn begin(&self, service: ServiceId, begin: Begin) -> BoxFuture<'_, Result<Verification, Refused>> {
+    fn begin(&self, service: ServiceId, begin: BeginRequest) -> BoxFuture<'_, Result<Verification, Refused>> {
         self.carried_out(|inner| async move { inner.begin(service, begin).await })
     }
 
@@ -211,14 +214,18 @@ impl Verifications for Verifying {
         self.carried_out(|inner| async move { inner.check(service, check).await })
     }
 
-    fn fetch(&self, service: ServiceId, target: Target) -> BoxFuture<'_, Result<Verification, Refused>> {
+    fn fetch(
+        &self,
+        service: ServiceId,
+        target: VerificationTarget,
+    ) -> BoxFuture<'_, Result<Verification, Refused>> {
         Box::pin(self.0.fetch(service, target))
     }
 
     fn end(
         &self,
         service: ServiceId,
-        target: Target,
+        target: VerificationTarget,
         ending: Ending,
     ) -> BoxFuture<'_, Result<Verification, Refused>> {
         self.carried_out(move |inner| async move { inner.end(service, target, ending).await })

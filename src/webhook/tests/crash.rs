@@ -1,7 +1,7 @@
 //! Crashes, and a store that fails.
 
 use super::*;
-use crate::store::Fault;
+use crate::store::StoreFault;
 
 #[tokio::test(start_paused = true)]
 async fn after_a_crash_pending_deliveries_go_on_and_made_ones_do_not_repeat() {
@@ -42,7 +42,7 @@ async fn an_attempt_under_way_at_a_crash_is_repeated_and_nothing_before_it() {
 
 #[tokio::test(start_paused = true)]
 async fn whatever_a_commit_meets_no_event_is_lost_or_out_of_order() {
-    use Fault::{Hang, Torn, Unavailable, UnknownApplied, UnknownNotApplied};
+    use StoreFault::{Hang, Torn, Unavailable, UnknownApplied, UnknownNotApplied};
     for seed in 0..20_u64 {
         let mut world = World::new().await;
         world.receivers.play(1, [Behaviour::AnswerAfter(2)]);

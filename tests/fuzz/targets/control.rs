@@ -5,7 +5,7 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use onceward::app::control::{ControlSocket, Request, SendLine};
+use onceward::app::control::{ControlRequest, ControlSocket, SendLine};
 use onceward::attempts::{AttemptLog, Attempts, Row};
 use onceward::config::TrackerSettings;
 use onceward::delivery::SendStatus;
@@ -50,16 +50,16 @@ fn answered(server: &Server, input: &[u8]) {
     }
     let question = input.split_inclusive(|byte| *byte == b'\n').next().unwrap_or_default();
     let question = &question[..question.len().min(4096)];
-    let asked = serde_json::from_slice::<Request>(question);
-    if matches!(&asked, Ok(Request::Keys(_))) {
+    let asked = serde_json::from_slice::<ControlRequest>(question);
+    if matches!(&asked, Ok(ControlRequest::Keys(_))) {
         // Made and revoked as the question says; how that is answered is tested elsewhere.
         assert!(last == "end" || last["error"].is_string(), "{answer}");
         return;
     }
-    let fits = matches!(&asked, Ok(Request::Tracker(request)) if request.query().is_ok());
+    let fits = matches!(&asked, Ok(ControlRequest::Tracker(request)) if request.query().is_ok());
     if fits {
         assert_eq!(last, "end");
-        let Ok(Request::Tracker(request)) = asked else { return };
+        let Ok(ControlRequest::Tracker(request)) = asked else { return };
         assert!(lines.len() <= request.limit);
     } else {
         assert!(last["error"].is_string() && lines.is_empty(), "{answer}");

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use onceward::domain::Timestamp;
 use onceward::store::reading::{self, DatabaseEntries};
-use onceward::store::{Entry, Key};
+use onceward::store::{CopiedRecord, Key};
 
 /// Arbitrary bytes as the manifest, or as a chunk; and a snapshot of some records, damaged as the input says.
 pub fn snapshot(input: &[u8]) {
@@ -43,7 +43,7 @@ fn chunk(input: &[u8], fixed_up: bool) {
 /// Records as the input describes them, with one damage, which must be noticed whatever it is.
 fn damaged(input: &[u8]) {
     let (damage, description) = input.split_at(input.len().min(6));
-    let records: Vec<Entry> = description
+    let records: Vec<CopiedRecord> = description
         .iter()
         .take(60)
         .map(|byte| record(*byte, &b"record ".repeat(usize::from(*byte) * 4)))
@@ -76,7 +76,7 @@ fn damage_one(manifest: &mut Vec<u8>, entries: &mut DatabaseEntries, damage: [u8
     }
 }
 
-fn record(name: u8, record: &[u8]) -> Entry {
+fn record(name: u8, record: &[u8]) -> CopiedRecord {
     let key = Key { slot: name, kind: 1, id: [name; 12] };
-    Entry { key, expires: Timestamp::from_millis(u64::MAX), record: Bytes::copy_from_slice(record) }
+    CopiedRecord { key, expires: Timestamp::from_millis(u64::MAX), record: Bytes::copy_from_slice(record) }
 }

@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 
 use onceward::domain::PhoneNumber;
-use onceward::verify::Target;
+use onceward::verify::VerificationTarget;
 use serde_json::Value;
 
 use super::support::front_end::Reply;
@@ -96,8 +96,8 @@ fn about(reply: &Reply, asked: &[Call]) {
                 Some(*to)
             }
             Call::Check(target) | Call::Fetch(target) | Call::End(target) => match target {
-                Target::Number(number) => Some(*number),
-                Target::Sid(_) => None,
+                VerificationTarget::Number(number) => Some(*number),
+                VerificationTarget::Sid(_) => None,
             },
             Call::Attempts { limit } => {
                 assert!((1..=1_001).contains(limit), "{asked:?}");

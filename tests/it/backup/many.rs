@@ -13,7 +13,7 @@ use onceward::engine::{NumberState, Salt, Verification};
 use onceward::node::kinds::for_tools;
 use onceward::numbers::NumberKey;
 use onceward::shard::{Record as _, encode};
-use onceward::store::{Entry, Key};
+use onceward::store::{CopiedRecord, Key};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -96,7 +96,7 @@ pub fn make_up(path: &Path, numbers: u64, key: &str) {
         // The import assigns the slot.
         let id = NumberKey { service: ServiceId::DEFAULT, number }.id();
         let key = Key { slot: 0, kind: NumberState::KIND, id };
-        let entry = Entry { key, expires: state.expires(), record: encode(&state) };
+        let entry = CopiedRecord { key, expires: state.expires(), record: encode(&state) };
         writer.write(&entry, &kinds).expect("written");
     }
     writer.finish().expect("written");

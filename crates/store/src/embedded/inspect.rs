@@ -18,11 +18,11 @@ use super::directory::{Directory, DirectoryState, FORMAT};
 use super::error::OpenError;
 use super::frame::{Frame, RecordRef};
 use super::merge::{self, Merge, MergeError};
-use super::open::{Copies, Settings};
+use super::open::{Copies, StoreSettings};
 use super::replay::{self, JournalSummary, Sink, Strict};
 use super::snapshot::OpenCopy;
 use crate::copy::{Copied, CopyProgress};
-use crate::{Counts, Entry};
+use crate::{CopiedRecord, RecordCounts};
 
 /// A data directory that no server uses.
 pub struct ReadOnly {
@@ -52,7 +52,7 @@ impl ReadOnly {
         let key_fingerprint = directory.key_fingerprint()?;
         directory.is_free()?;
         let before = files_of(&directory)?;
-        let copies = Copies::of(&directory, Arc::new(Sled), Settings::default().deadline)?;
+        let copies = Copies::of(&directory, Arc::new(Sled), StoreSettings::default().deadline)?;
         Ok(Self { directory, state, key_fingerprint, copies, before })
     }
 
@@ -142,7 +142,7 @@ pub struct Examined {
     pub snapshot_records: Option<u64>,
     /// Records that are alive, of the snapshot and the journal together. `None` if they
     /// were not counted, because a start would be refused.
-    pub alive: Option<Counts>,
+    pub alive: Option<RecordCounts>,
     /// How many of these have which version of their encoding, by kind and version.
     pub versions: BTreeMap<(u8, u8), u64>,
     /// Bytes that the journal takes on the disk.
@@ -152,7 +152,7 @@ pub struct Examined {
 }
 
 /// Says what is wrong with a record.
-pub type CheckRecord<'a> = &'a dyn Fn(&Entry) -> Result<(), String>;
+pub type CheckRecord<'a> = &'a dyn Fn(&CopiedRecord) -> Result<(), String>;
 
 impl ReadOnly {
     /// Examines every record. `check_record` returns the defect of one record; `found` receives each defect. A start
@@ -183,7 +183,7 @@ impl ReadOnly {
         let directory = &self.directory;
         match self.state {
             DirectoryState::Creating => {
-                examined.alive = Some(Counts::default());
+                examined.alive = Some(RecordCounts::default());
                 return Ok(examined);
             }
             DirectoryState::Importing => {
@@ -205,7 +205,7 @@ impl ReadOnly {
         };
         if let Some(copy) = &copy {
             let read = copy.read(&mut |key, expires, record| {
-                let entry = Entry { key, expires, record: Bytes::copy_from_slice(record) };
+                let entry = CopiedRecord { key, expires, record: Bytes::copy_from_slice(record) };
                 if let Err(what) = check_record(&entry) {
                     wrong.push(Finding::new(&copy.snapshot.path, what, RESTORE));
                 }
@@ -232,7 +232,7 @@ impl ReadOnly {
 
     /// Counts what a start would find.
     fn count(&self, copy: &OpenCopy, now: Timestamp, examined: &mut Examined) -> Result<(), MergeError> {
-        let mut alive = Counts::default();
+        let mut alive = RecordCounts::default();
         self.merge(copy, now)?.each(&mut |key, _, record| {
             alive.add(key.kind);
             let version = record.first().copied().unwrap_or_default();
@@ -259,7 +259,8 @@ impl Sink for Collect<'_> {
         record: RecordRef<'_>,
     ) -> Result<(), OpenError> {
         let Some(put) = record.put else { return Ok(()) };
-        let entry = Entry { key: record.key, expires: record.expires, record: Bytes::copy_from_slice(put) };
+        let entry =
+            CopiedRecord { key: record.key, expires: record.expires, record: Bytes::copy_from_slice(put) };
         if let Err(what) = (self.check_record)(&entry) {
             let what = format!("in frame {}, {what}", frame.sequence);
             self.wrong.push(Finding { at: Some(at as u64), ..Finding::new(path, what, RESTORE) });

@@ -13,7 +13,7 @@ use super::frame::{Frame, RecordRef};
 use super::replay::{self, Sink, Strict};
 use super::snapshot::OpenCopy;
 use crate::Key;
-use crate::copy::{Copied, CopyProgress, Counts, encode_end, encode_entry};
+use crate::copy::{Copied, CopyProgress, RecordCounts, encode_end, encode_entry};
 
 /// The name of a copy for the instant before it is removed.
 const FILE_NAME: &str = "copy.tmp";
@@ -117,7 +117,7 @@ pub(super) fn into_file(
 ) -> Result<Copied, MergeError> {
     let file = nameless(&directory.join(FILE_NAME)).map_err(MergeError::Visit)?;
     let mut to = BufWriter::with_capacity(BUFFER_BYTES, file);
-    let (mut counts, mut total, mut buffer) = (Counts::default(), 0_u64, Vec::new());
+    let (mut counts, mut total, mut buffer) = (RecordCounts::default(), 0_u64, Vec::new());
     merge.each(&mut |key, expires, record| {
         buffer.clear();
         encode_entry(&mut buffer, key, expires, record);

@@ -48,7 +48,7 @@ pub use self::bulk::{NewStore, check_new};
 pub use self::directory::{create_durably, key_fingerprint_in};
 pub use self::error::{OpenError, advice};
 pub use self::inspect::{CheckRecord, Examined, Finding, ReadOnly};
-pub use self::open::{OpenOptions, Settings};
+pub use self::open::{OpenOptions, StoreSettings};
 pub use self::progress::Loading;
 pub use self::replay::JournalSummary;
 

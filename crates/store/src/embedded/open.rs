@@ -32,7 +32,7 @@ use super::{EmbeddedStore, StoreReader};
 
 /// Sizes and times that only tests change.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct StoreSettings {
     /// Bytes reserved for one journal segment.
     pub segment_bytes: u64,
     /// A checkpoint begins when the journal has grown by so much, or by half the size of the last snapshot if that is
@@ -55,7 +55,7 @@ pub struct Settings {
 
 const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
 
-impl Default for Settings {
+impl Default for StoreSettings {
     fn default() -> Self {
         Self {
             segment_bytes: SEGMENT_BYTES,
@@ -83,12 +83,12 @@ pub struct OpenOptions {
     pub clock: Arc<dyn Clock>,
     /// Receives the progress of the open and of a restore.
     pub loading: Arc<Loading>,
-    pub settings: Settings,
+    pub settings: StoreSettings,
 }
 
 impl OpenOptions {
     pub fn new(dir: impl Into<PathBuf>, key_fingerprint: [u8; 16], clock: Arc<dyn Clock>) -> Self {
-        let (loading, settings) = (Arc::default(), Settings::default());
+        let (loading, settings) = (Arc::default(), StoreSettings::default());
         Self { dir: dir.into(), key_fingerprint, clock, loading, settings }
     }
 }

@@ -15,7 +15,7 @@ use super::frame;
 use super::replay::{self, Covered, JournalSummary, Strict};
 use super::segment::LAST_NUMBER;
 use super::snapshot::Manifest;
-use crate::{Entry, Key};
+use crate::{CopiedRecord, Key};
 
 /// The contents of a journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,11 +66,11 @@ pub type DatabaseEntries = BTreeMap<Vec<u8>, Vec<u8>>;
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn snapshot(manifest: &str, entries: &DatabaseEntries) -> Result<Vec<Entry>, String> {
+pub fn snapshot(manifest: &str, entries: &DatabaseEntries) -> Result<Vec<CopiedRecord>, String> {
     let manifest = Manifest::decode(manifest).ok_or("it is not a manifest, or not as it was written")?;
     let mut records = Vec::new();
     chunk::read(&Entries(entries.clone()), &manifest, &mut |key, expires, record| {
-        records.push(Entry { key, expires, record: Bytes::copy_from_slice(record) });
+        records.push(CopiedRecord { key, expires, record: Bytes::copy_from_slice(record) });
         Ok(())
     })?;
     Ok(records)
@@ -80,7 +80,7 @@ pub fn snapshot(manifest: &str, entries: &DatabaseEntries) -> Result<Vec<Entry>,
 ///
 /// # Errors
 /// None for records that the store takes.
-pub fn write_snapshot(records: &[Entry]) -> Result<(String, DatabaseEntries), String> {
+pub fn write_snapshot(records: &[CopiedRecord]) -> Result<(String, DatabaseEntries), String> {
     let mut writer = ChunkWriter::new(Covered::default(), Timestamp::EPOCH);
     let (mut entries, mut encoded) = (Entries(BTreeMap::new()), Vec::new());
     for entry in records {

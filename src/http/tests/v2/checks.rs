@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::fake::{Call, number, ve};
 use super::world::{V2World, account, is_error, json};
-use crate::verify::{Refused, Status, Target};
+use crate::verify::{Refused, Status, VerificationTarget};
 
 #[tokio::test]
 async fn a_right_code_is_approved_and_shown_with_every_field() {
@@ -32,7 +32,7 @@ async fn a_wrong_code_is_no_error() {
         let reply = world.post(&path, &[("VerificationSid", &ve().to_string()), ("Code", code)]).await;
         assert_eq!((reply.status, &json(&reply)["status"]), (200, &json!("pending")), "{code}");
         let as_code = Some(code.to_owned()).filter(|code| code.bytes().all(|byte| byte.is_ascii_digit()));
-        let asked = Call::Check { target: Target::Sid(ve()), code: as_code };
+        let asked = Call::Check { target: VerificationTarget::Sid(ve()), code: as_code };
         assert_eq!(world.fake.asked().pop(), Some(asked), "{code}");
     }
 }
@@ -44,10 +44,14 @@ async fn a_number_that_is_not_that_of_the_id_is_refused_and_not_counted() {
     let sid = ve().to_string();
     let form = |to| [("VerificationSid", sid.as_str()), ("To", to), ("Code", "123456")];
     assert_eq!(world.post(&path, &form("+14155552671")).await.status, 200);
-    let check = Call::Check { target: Target::Sid(ve()), code: Some("123456".to_owned()) };
-    assert_eq!(world.fake.asked(), [Call::Fetch(Target::Sid(ve())), check]);
+    let check = Call::Check { target: VerificationTarget::Sid(ve()), code: Some("123456".to_owned()) };
+    assert_eq!(world.fake.asked(), [Call::Fetch(VerificationTarget::Sid(ve())), check]);
     is_error(&world.post(&path, &form("+14155552672")).await, 404, 20404);
-    assert_eq!(world.fake.asked().pop(), Some(Call::Fetch(Target::Sid(ve()))), "no check was made");
+    assert_eq!(
+        world.fake.asked().pop(),
+        Some(Call::Fetch(VerificationTarget::Sid(ve()))),
+        "no check was made"
+    );
     assert_eq!(number().e164(), "+14155552671");
 }
 

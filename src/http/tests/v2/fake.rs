@@ -6,23 +6,23 @@ use futures_util::future::BoxFuture;
 
 use crate::domain::{Channel, PhoneNumber, ServiceId, Sid, SidKind, Timestamp};
 use crate::verify::{
-    Attempt, AttemptPage, AttemptQuery, Begin, CheckCode, Ending, Refused, SendAttempt, Status, Summary,
-    Target, Verification, Verifications,
+    Attempt, AttemptPage, AttemptQuery, BeginRequest, CheckCode, Ending, Refused, SendAttempt, Status,
+    Summary, Verification, VerificationTarget, Verifications,
 };
 
 /// A call of the fake, with the secrets readable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Call {
     Begin(Box<Begun>),
-    Check { target: Target, code: Option<String> },
-    Fetch(Target),
-    End(Target, Ending),
+    Check { target: VerificationTarget, code: Option<String> },
+    Fetch(VerificationTarget),
+    End(VerificationTarget, Ending),
     Attempts(AttemptQuery),
     Attempt(Sid),
     Summary(AttemptQuery),
 }
 
-/// The parts of a [`Begin`] as text.
+/// The parts of a [`BeginRequest`] as text.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Begun {
     pub to: String,
@@ -116,7 +116,7 @@ impl Fake {
 }
 
 impl Verifications for Fake {
-    fn begin(&self, service: ServiceId, begin: Begin) -> BoxFuture<'_, Result<Verification, Refused>> {
+    fn begin(&self, service: ServiceId, begin: BeginRequest) -> BoxFuture<'_, Result<Verification, Refused>> {
         self.note(Call::Begin(Box::new(Begun {
             to: begin.to.e164(),
             channel: begin.channel,
@@ -141,7 +141,11 @@ impl Verifications for Fake {
         self.answer(self.verification(service))
     }
 
-    fn fetch(&self, service: ServiceId, target: Target) -> BoxFuture<'_, Result<Verification, Refused>> {
+    fn fetch(
+        &self,
+        service: ServiceId,
+        target: VerificationTarget,
+    ) -> BoxFuture<'_, Result<Verification, Refused>> {
         self.note(Call::Fetch(target));
         self.answer(self.verification(service))
     }
@@ -149,7 +153,7 @@ impl Verifications for Fake {
     fn end(
         &self,
         service: ServiceId,
-        target: Target,
+        target: VerificationTarget,
         ending: Ending,
     ) -> BoxFuture<'_, Result<Verification, Refused>> {
         self.note(Call::End(target, ending));

@@ -6,7 +6,7 @@ use super::fake::{Begun, Call, number, ve};
 use super::world::{V2World, is_error, json};
 use crate::domain::{Channel, Sid, SidKind};
 use crate::registry::tests::world::given;
-use crate::verify::{Ending, Status, Target};
+use crate::verify::{Ending, Status, VerificationTarget};
 
 const TO: (&str, &str) = ("To", "+14155552671");
 const SMS: (&str, &str) = ("Channel", "sms");
@@ -171,9 +171,9 @@ async fn an_idempotency_key_is_handed_on_and_repetitions_have_one_fingerprint() 
 async fn a_verification_is_fetched_and_ended_by_its_id_or_its_number() {
     let world = V2World::new().await;
     for (part, target) in [
-        (ve().to_string(), Target::Sid(ve())),
-        ("+14155552671".to_owned(), Target::Number(number())),
-        ("%2B14155552671".to_owned(), Target::Number(number())),
+        (ve().to_string(), VerificationTarget::Sid(ve())),
+        ("+14155552671".to_owned(), VerificationTarget::Number(number())),
+        ("%2B14155552671".to_owned(), VerificationTarget::Number(number())),
     ] {
         let path = world.below(&format!("/Verifications/{part}"));
         assert_eq!(world.get(&path).await.status, 200);

@@ -7,7 +7,7 @@ use super::world::{World, asking, number};
 use crate::domain::AttemptId;
 use crate::gateway::{ErrorClass, Receipt, ReceiptStatus};
 use crate::shard::Record as _;
-use crate::verify::{Begin, Ending, Status, Target, Verifications as _};
+use crate::verify::{BeginRequest, Ending, Status, VerificationTarget, Verifications as _};
 use crate::webhook::EventRecord;
 
 #[tokio::test(start_paused = true)]
@@ -16,11 +16,14 @@ async fn a_verification_tells_its_life_in_order_and_everything_once() {
     world.has_webhook().await;
     let begun = world.begun(number(1)).await;
     world.begun(number(1)).await;
-    assert_eq!(world.checks(Target::Sid(begun.sid), None).await.expect("checked").status, Status::Pending);
+    assert_eq!(
+        world.checks(VerificationTarget::Sid(begun.sid), None).await.expect("checked").status,
+        Status::Pending
+    );
     let code = world.desk.code_for(number(1));
-    world.checks(Target::Sid(begun.sid), Some(code.clone())).await.expect("checked");
-    assert!(world.checks(Target::Sid(begun.sid), Some(code)).await.is_err());
-    assert!(world.ends(Target::Sid(begun.sid), Ending::Canceled).await.is_err());
+    world.checks(VerificationTarget::Sid(begun.sid), Some(code.clone())).await.expect("checked");
+    assert!(world.checks(VerificationTarget::Sid(begun.sid), Some(code)).await.is_err());
+    assert!(world.ends(VerificationTarget::Sid(begun.sid), Ending::Canceled).await.is_err());
     let expected =
         ["verification.created", "verification.sent", "verification.sent", "verification.approved"];
     assert_eq!(world.told(5).await, expected);
@@ -31,13 +34,13 @@ async fn ends_of_every_kind_are_told() {
     let world = World::new().await;
     world.has_webhook().await;
     let begun = world.begun(number(1)).await;
-    world.ends(Target::Sid(begun.sid), Ending::Canceled).await.expect("canceled");
+    world.ends(VerificationTarget::Sid(begun.sid), Ending::Canceled).await.expect("canceled");
     assert_eq!(world.told(3).await[2..], ["verification.canceled"]);
     let begun = world.begun(number(2)).await;
     for _ in 0..5 {
-        world.checks(Target::Sid(begun.sid), None).await.expect("checked");
+        world.checks(VerificationTarget::Sid(begun.sid), None).await.expect("checked");
     }
-    assert!(world.checks(Target::Sid(begun.sid), None).await.is_err());
+    assert!(world.checks(VerificationTarget::Sid(begun.sid), None).await.is_err());
     assert_eq!(world.told(6).await[5..], ["verification.max_attempts_reached"]);
     world.desk.fails_with(ErrorClass::BadNumber);
     assert!(world.begins(asking(number(3))).await.is_err());
@@ -53,7 +56,7 @@ async fn a_code_that_is_faster_than_its_gateways_answer_is_told_after_its_beginn
     let begins = tokio::spawn(async move { verifying.begin(service, asking(number(1))).await });
     world.desk.arrived(1).await;
     let code = world.desk.code_for(number(1));
-    let checked = world.checks(Target::Number(number(1)), Some(code)).await.expect("checked");
+    let checked = world.checks(VerificationTarget::Number(number(1)), Some(code)).await.expect("checked");
     assert_eq!(checked.status, Status::Approved);
     world.desk.hangs(false);
     begins.await.expect("no panic").expect("begun");
@@ -86,7 +89,7 @@ async fn one_that_does_not_end_expires_ten_seconds_later_also_after_a_crash() {
     world.begun(number(1)).await;
     let approved = world.begun(number(2)).await;
     let code = world.desk.code_for(number(2));
-    world.checks(Target::Sid(approved.sid), Some(code)).await.expect("checked");
+    world.checks(VerificationTarget::Sid(approved.sid), Some(code)).await.expect("checked");
     assert_eq!(world.told(5).await.len(), 5);
     assert_eq!(world.expected_ends(), 1);
     let world = world.crashes().await;
@@ -104,9 +107,9 @@ async fn the_tags_of_a_beginning_come_with_each_event_to_its_end() {
     let world = World::new().await;
     world.has_webhook().await;
     let tags = BTreeMap::from([("order".to_owned(), "17".to_owned())]);
-    let begun = world.begins(Begin { tags, ..asking(number(1)) }).await.expect("begun");
+    let begun = world.begins(BeginRequest { tags, ..asking(number(1)) }).await.expect("begun");
     world.begun(number(1)).await;
-    world.ends(Target::Sid(begun.sid), Ending::Canceled).await.expect("canceled");
+    world.ends(VerificationTarget::Sid(begun.sid), Ending::Canceled).await.expect("canceled");
     assert_eq!(world.told(4).await.len(), 4);
     assert_eq!(world.orders(), ["17"; 4]);
 }

@@ -5,8 +5,8 @@ use serde_json::json;
 use super::world::{World, asking, asking_once, number};
 use crate::domain::Code;
 use crate::gateway::ErrorClass;
-use crate::store::Fault;
-use crate::verify::{Begin, Refused, Status, Target};
+use crate::store::StoreFault;
+use crate::verify::{BeginRequest, Refused, Status, VerificationTarget};
 
 #[tokio::test]
 async fn the_same_request_with_the_same_key_gets_the_same_answer_and_nobody_a_second_message() {
@@ -15,7 +15,7 @@ async fn the_same_request_with_the_same_key_gets_the_same_answer_and_nobody_a_se
     assert_eq!(world.begins(asking_once(number(1), "a")).await, Ok(first.clone()));
     // Also after the verification is over, and after a crash.
     let code = world.desk.code_for(number(1));
-    let approved = world.checks(Target::Sid(first.sid), Some(code)).await.expect("checked");
+    let approved = world.checks(VerificationTarget::Sid(first.sid), Some(code)).await.expect("checked");
     assert_eq!(approved.status, Status::Approved);
     assert_eq!(world.begins(asking_once(number(1), "a")).await, Ok(first.clone()));
     let world = world.crashes().await;
@@ -36,7 +36,7 @@ async fn without_a_key_or_with_another_one_a_request_is_a_request() {
 async fn a_key_is_good_for_one_request_in_one_service() {
     let world = World::new().await;
     world.begins(asking_once(number(1), "a")).await.expect("begun");
-    let other = crate::verify::Begin { fingerprint: [9; 32], ..asking_once(number(2), "a") };
+    let other = crate::verify::BeginRequest { fingerprint: [9; 32], ..asking_once(number(2), "a") };
     assert_eq!(world.begins(other).await, Err(Refused::OtherRequest));
     assert_eq!(world.desk.handed().len(), 1);
 }
@@ -75,14 +75,14 @@ async fn after_a_crash_between_the_message_and_the_answer_a_repetition_finds_out
     assert_eq!(world.desk.handed().len(), 1);
     // The message that left is good.
     let code = world.desk.code_for(number(1));
-    let checked = world.checks(Target::Sid(found.sid), Some(code)).await.expect("checked");
+    let checked = world.checks(VerificationTarget::Sid(found.sid), Some(code)).await.expect("checked");
     assert_eq!(checked.status, Status::Approved);
 }
 
 #[tokio::test]
 async fn a_key_that_cannot_be_made_durable_sends_nothing_and_can_be_used_again() {
     let world = World::new().await;
-    world.store.fail_next([Fault::Unavailable]);
+    world.store.fail_next([StoreFault::Unavailable]);
     assert!(matches!(world.begins(asking_once(number(1), "a")).await, Err(Refused::Unavailable(_))));
     assert_eq!(world.desk.handed().len(), 0);
     world.begins(asking_once(number(1), "a")).await.expect("begun");
@@ -116,7 +116,7 @@ async fn a_message_that_was_surely_not_sent_is_not_answered_as_sent_because_an_e
 async fn a_key_with_another_code_of_the_caller_is_another_request() {
     let fields = json!({ "custom-code": true });
     let world = World::with(fields).await;
-    let bringing = |code| Begin { code: Code::parse(code), ..asking_once(number(1), "a") };
+    let bringing = |code| BeginRequest { code: Code::parse(code), ..asking_once(number(1), "a") };
     let first = world.begins(bringing("111111")).await.expect("begun");
     assert_eq!(world.begins(bringing("111111")).await, Ok(first));
     assert_eq!(world.begins(bringing("222222")).await, Err(Refused::OtherRequest));

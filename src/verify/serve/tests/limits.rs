@@ -9,7 +9,7 @@ use super::world::{World, asking, number};
 use crate::domain::PhoneNumber;
 use crate::gateway::ErrorClass;
 use crate::registry::BucketFields;
-use crate::verify::{Begin, Refused};
+use crate::verify::{BeginRequest, Refused};
 
 async fn limited(settings: Value) -> World {
     let world = World::with(settings).await;
@@ -20,9 +20,9 @@ async fn limited(settings: Value) -> World {
     world
 }
 
-fn from_device(to: PhoneNumber, value: &str) -> Begin {
+fn from_device(to: PhoneNumber, value: &str) -> BeginRequest {
     let rate_limits = BTreeMap::from([("device".to_owned(), value.to_owned())]);
-    Begin { rate_limits, ..asking(to) }
+    BeginRequest { rate_limits, ..asking(to) }
 }
 
 #[tokio::test]
@@ -46,7 +46,7 @@ async fn what_was_sent_to_nobody_is_given_back() {
     world.desk.fails_with(ErrorClass::BadNumber);
     assert!(matches!(world.begins(from_device(number(2), "a")).await, Err(Refused::Invalid(_))));
     let unknown =
-        Begin { rate_limits: BTreeMap::from([("x".to_owned(), "a".to_owned())]), ..asking(number(3)) };
+        BeginRequest { rate_limits: BTreeMap::from([("x".to_owned(), "a".to_owned())]), ..asking(number(3)) };
     assert!(matches!(world.begins(unknown).await, Err(Refused::Invalid(_))));
     world.begins(from_device(number(3), "a")).await.expect("it was not counted so far");
     assert!(matches!(world.begins(from_device(number(4), "a")).await, Err(Refused::TooMany { .. })));

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::world::{World, asking, number};
 use crate::registry::tests::world::given;
-use crate::verify::{Begin, Ending, Refused, Status, Target};
+use crate::verify::{BeginRequest, Ending, Refused, Status, VerificationTarget};
 
 async fn change(world: &World, members: Value) {
     world.registry.update_service(world.service.sid, given(members)).await.expect("changed");
@@ -16,7 +16,7 @@ async fn a_service_that_was_deleted_is_not_found_from_that_moment_on() {
     let begun = world.begun(number(1)).await;
     let code = world.desk.code_for(number(1));
     world.registry.delete_service(world.service.sid).await.expect("deleted");
-    let target = Target::Sid(begun.sid);
+    let target = VerificationTarget::Sid(begun.sid);
     assert_eq!(world.checks(target, Some(code)).await, Err(Refused::NotFound));
     assert_eq!(world.begins(asking(number(1))).await, Err(Refused::NotFound));
     assert_eq!(world.ends(target, Ending::Canceled).await, Err(Refused::NotFound));
@@ -26,7 +26,7 @@ async fn a_service_that_was_deleted_is_not_found_from_that_moment_on() {
 #[tokio::test]
 async fn fewer_checks_hold_at_once_and_more_give_no_used_up_verification_back() {
     let world = World::new().await;
-    let target = Target::Sid(world.begun(number(1)).await.sid);
+    let target = VerificationTarget::Sid(world.begun(number(1)).await.sid);
     for _ in 0..2 {
         assert_eq!(world.checks(target, None).await.expect("checked").status, Status::Pending);
     }
@@ -41,7 +41,7 @@ async fn fewer_checks_hold_at_once_and_more_give_no_used_up_verification_back() 
 #[tokio::test]
 async fn when_fewer_checks_are_allowed_than_were_made_none_is_left() {
     let world = World::new().await;
-    let target = Target::Sid(world.begun(number(1)).await.sid);
+    let target = VerificationTarget::Sid(world.begun(number(1)).await.sid);
     for _ in 0..4 {
         world.checks(target, None).await.expect("checked");
     }
@@ -60,19 +60,19 @@ async fn another_length_or_life_holds_for_the_next_code_and_not_for_the_one_that
     assert_eq!(code.expose().len(), 6, "the same code again");
     let new = json!({ "resend": "new" });
     change(&world, new).await;
-    let again = world.begins(Begin { channel: None, ..asking(number(1)) }).await.expect("begun");
+    let again = world.begins(BeginRequest { channel: None, ..asking(number(1)) }).await.expect("begun");
     assert_eq!((again.sid, again.created), (begun.sid, begun.created));
     assert_eq!(world.desk.code_for(number(1)).expose().len(), 8);
-    let old = world.checks(Target::Sid(begun.sid), Some(code)).await.expect("checked");
+    let old = world.checks(VerificationTarget::Sid(begun.sid), Some(code)).await.expect("checked");
     assert_eq!(old.status, Status::Pending);
 }
 
 #[tokio::test]
 async fn a_lockout_that_becomes_fixed_forgets_nothing_that_was_counted() {
     let world = World::new().await;
-    let target = Target::Sid(world.begun(number(1)).await.sid);
+    let target = VerificationTarget::Sid(world.begun(number(1)).await.sid);
     for _ in 0..4 {
-        world.checks(Target::Number(number(1)), None).await.expect("checked");
+        world.checks(VerificationTarget::Number(number(1)), None).await.expect("checked");
     }
     change(&world, json!({ "lockout": "30m" })).await;
     assert_eq!(world.checks(target, None).await.expect("checked").status, Status::MaxAttemptsReached);

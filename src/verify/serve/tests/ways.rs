@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 use super::world::{START, World, asking, number};
 use crate::domain::{Channel, Code, GatewayName, PhoneNumber};
 use crate::registry::{TestNumber, gateway_sid};
-use crate::verify::{Begin, Refused, Status, Target};
+use crate::verify::{BeginRequest, Refused, Status, VerificationTarget};
 
 fn brings_codes() -> Value {
     json!({ "custom-code": true })
 }
 
-fn bringing(to: PhoneNumber, code: &str) -> Begin {
-    Begin { code: Code::parse(code), ..asking(to) }
+fn bringing(to: PhoneNumber, code: &str) -> BeginRequest {
+    BeginRequest { code: Code::parse(code), ..asking(to) }
 }
 
 #[tokio::test]
@@ -31,11 +31,12 @@ async fn a_test_number_reaches_no_gateway_and_its_code_is_right_however_often_it
         let begun = world.begun(number(100)).await;
         for _ in 0..7 {
             assert_eq!(
-                world.checks(Target::Sid(begun.sid), None).await.expect("checked").status,
+                world.checks(VerificationTarget::Sid(begun.sid), None).await.expect("checked").status,
                 Status::Pending
             );
         }
-        let checked = world.checks(Target::Sid(begun.sid), Code::parse("445566")).await.expect("checked");
+        let checked =
+            world.checks(VerificationTarget::Sid(begun.sid), Code::parse("445566")).await.expect("checked");
         assert_eq!(checked.status, Status::Approved);
     }
     assert_eq!(world.desk.handed().len(), 0);
@@ -55,7 +56,8 @@ async fn a_code_of_the_caller_never_goes_to_a_gateway_that_makes_its_own() {
         "{handed:?}"
     );
     assert_eq!(handed.len(), 1);
-    let checked = world.checks(Target::Sid(begun.sid), Code::parse("70707070")).await.expect("checked");
+    let checked =
+        world.checks(VerificationTarget::Sid(begun.sid), Code::parse("70707070")).await.expect("checked");
     assert_eq!(checked.status, Status::Approved);
 }
 
@@ -90,7 +92,7 @@ async fn a_country_has_the_gateway_that_the_service_chose_for_it() {
 async fn with_auto_a_service_begins_with_the_first_channel_of_its_workflow() {
     let fields = json!({ "workflow": "whatsapp:30s,sms" });
     let world = World::with(fields).await;
-    let begun = world.begins(Begin { channel: None, ..asking(number(1)) }).await.expect("begun");
+    let begun = world.begins(BeginRequest { channel: None, ..asking(number(1)) }).await.expect("begun");
     assert_eq!(begun.channel, Channel::WhatsApp);
     assert_eq!(world.desk.handed().first().map(|handed| handed.channel), Some(Channel::WhatsApp));
 }
@@ -102,7 +104,7 @@ async fn a_landline_gets_no_text_where_the_service_says_so() {
     let landline = PhoneNumber::from_u64(493_090_182_000).expect("a number in Berlin");
     assert_eq!(world.begins(asking(landline)).await, Err(Refused::Landline));
     assert_eq!(world.desk.handed().len(), 0);
-    let call = Begin { channel: Some(Channel::Call), ..asking(landline) };
+    let call = BeginRequest { channel: Some(Channel::Call), ..asking(landline) };
     world.begins(call).await.expect("a call is possible");
 }
 
@@ -118,6 +120,6 @@ async fn the_code_of_a_test_number_ends_with_the_test_number() {
     world.registry.put_test_number(world.service.sid, test).await.expect("a test number");
     let begun = world.begun(number(100)).await;
     world.advance(Duration::from_secs(60));
-    let late = world.checks(Target::Sid(begun.sid), Code::parse("445566")).await;
+    let late = world.checks(VerificationTarget::Sid(begun.sid), Code::parse("445566")).await;
     assert_eq!(late, Err(Refused::NotFound));
 }

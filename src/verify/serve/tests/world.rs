@@ -29,8 +29,8 @@ use crate::shard::{ShardDeps, Shards};
 use crate::store::{BoxFuture, MemoryStore};
 use crate::template::Templates;
 use crate::verify::{
-    Begin, CheckCode, CurrentRules, Ending, Refused, Target, Verification, Verifications as _, Verifying,
-    VerifyingDeps,
+    BeginRequest, CheckCode, CurrentRules, Ending, Refused, Verification, VerificationTarget,
+    Verifications as _, Verifying, VerifyingDeps,
 };
 use crate::webhook::{Outbox, OutboxBounds, OutboxDeps, Post, Posted, Transport};
 
@@ -241,7 +241,7 @@ impl World {
         self.ground.hook.0.lock().expect("the record").iter().map(|told| told.1.clone()).collect()
     }
 
-    pub async fn begins(&self, begin: Begin) -> Result<Verification, Refused> {
+    pub async fn begins(&self, begin: BeginRequest) -> Result<Verification, Refused> {
         self.verifying.begin(self.service.id, begin).await
     }
 
@@ -250,18 +250,22 @@ impl World {
         self.begins(asking(to)).await.expect("begun")
     }
 
-    pub async fn checks(&self, target: Target, code: Option<Code>) -> Result<Verification, Refused> {
+    pub async fn checks(
+        &self,
+        target: VerificationTarget,
+        code: Option<Code>,
+    ) -> Result<Verification, Refused> {
         self.verifying.check(self.service.id, CheckCode { target, code }).await
     }
 
-    pub async fn ends(&self, target: Target, ending: Ending) -> Result<Verification, Refused> {
+    pub async fn ends(&self, target: VerificationTarget, ending: Ending) -> Result<Verification, Refused> {
         self.verifying.end(self.service.id, target, ending).await
     }
 }
 
 /// A beginning with nothing special about it.
-pub fn asking(to: PhoneNumber) -> Begin {
-    Begin {
+pub fn asking(to: PhoneNumber) -> BeginRequest {
+    BeginRequest {
         to,
         channel: Some(Channel::Sms),
         locale: None,
@@ -279,8 +283,8 @@ pub fn asking(to: PhoneNumber) -> Begin {
 }
 
 /// The same with an idempotency key.
-pub fn asking_once(to: PhoneNumber, key: &str) -> Begin {
-    Begin {
+pub fn asking_once(to: PhoneNumber, key: &str) -> BeginRequest {
+    BeginRequest {
         idempotency_key: Some(key.to_owned()),
         fingerprint: [u8::try_from(key.len()).unwrap_or(1); 32],
         ..asking(to)

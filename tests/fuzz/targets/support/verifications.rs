@@ -9,8 +9,8 @@ use onceward::gateway::BoxFuture;
 use onceward::http::{Base, V2};
 use onceward::store::MemoryStore;
 use onceward::verify::{
-    Attempt, AttemptPage, AttemptQuery, Begin, CheckCode, Ending, Refused, SendAttempt, Status, Summary,
-    Target, Verification, Verifications,
+    Attempt, AttemptPage, AttemptQuery, BeginRequest, CheckCode, Ending, Refused, SendAttempt, Status,
+    Summary, Verification, VerificationTarget, Verifications,
 };
 use onceward::webhook::{ATTEMPT_TIME, Outbox, OutboxBounds, OutboxDeps, Poster};
 
@@ -27,9 +27,9 @@ const ROOT: &str =
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Call {
     Begin { to: PhoneNumber, code: Option<String> },
-    Check(Target),
-    Fetch(Target),
-    End(Target),
+    Check(VerificationTarget),
+    Fetch(VerificationTarget),
+    End(VerificationTarget),
     Attempts { limit: usize },
 }
 
@@ -43,13 +43,13 @@ impl Notes {
     }
 }
 
-fn shown(service: ServiceId, target: Target, status: Status) -> Result<Verification, Refused> {
+fn shown(service: ServiceId, target: VerificationTarget, status: Status) -> Result<Verification, Refused> {
     let number = PhoneNumber::from_u64(14_155_550_100).ok_or(Refused::NotFound)?;
     let sid = |kind| Sid::new(kind, [0xe7; 16]);
     Ok(Verification {
-        sid: if let Target::Sid(sid) = target { sid } else { sid(SidKind::Verification) },
+        sid: if let VerificationTarget::Sid(sid) = target { sid } else { sid(SidKind::Verification) },
         service,
-        to: if let Target::Number(number) = target { number } else { number },
+        to: if let VerificationTarget::Number(number) = target { number } else { number },
         channel: Channel::Sms,
         status,
         created: NOW,
@@ -59,11 +59,11 @@ fn shown(service: ServiceId, target: Target, status: Status) -> Result<Verificat
 }
 
 impl Verifications for Notes {
-    fn begin(&self, service: ServiceId, begin: Begin) -> BoxFuture<'_, Result<Verification, Refused>> {
+    fn begin(&self, service: ServiceId, begin: BeginRequest) -> BoxFuture<'_, Result<Verification, Refused>> {
         let code = begin.code.as_ref().map(|code| code.expose().to_owned());
         self.note(
             Call::Begin { to: begin.to, code },
-            shown(service, Target::Number(begin.to), Status::Pending),
+            shown(service, VerificationTarget::Number(begin.to), Status::Pending),
         )
     }
 
@@ -71,14 +71,18 @@ impl Verifications for Notes {
         self.note(Call::Check(check.target), shown(service, check.target, Status::Pending))
     }
 
-    fn fetch(&self, service: ServiceId, target: Target) -> BoxFuture<'_, Result<Verification, Refused>> {
+    fn fetch(
+        &self,
+        service: ServiceId,
+        target: VerificationTarget,
+    ) -> BoxFuture<'_, Result<Verification, Refused>> {
         self.note(Call::Fetch(target), shown(service, target, Status::Pending))
     }
 
     fn end(
         &self,
         service: ServiceId,
-        target: Target,
+        target: VerificationTarget,
         ending: Ending,
     ) -> BoxFuture<'_, Result<Verification, Refused>> {
         let status = if ending == Ending::Approved { Status::Approved } else { Status::Canceled };

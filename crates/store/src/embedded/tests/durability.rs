@@ -101,7 +101,7 @@ fn the_space_of_the_next_segment_is_left_to_the_checkpoint() {
 
 #[test]
 fn a_checkpoint_of_a_grown_journal_needs_one_new_segment() {
-    let real = crate::Settings::default();
+    let real = crate::StoreSettings::default();
     let mut world = World::with_sizes(real.segment_bytes / 1024, real.checkpoint_bytes / 1024);
     let (text, mut events) = ("x".repeat(500), Vec::new());
     while !events.contains(&Event::Did(Operation::Create, "probe".into())) {

@@ -56,7 +56,7 @@ pub(super) enum Event {
 }
 
 /// Which operations fail.
-struct Fault {
+struct StoreFault {
     operation: Operation,
     /// On a file or directory with this in its path.
     on: &'static str,
@@ -65,7 +65,7 @@ struct Fault {
 
 #[derive(Default)]
 struct Script {
-    faults: Vec<Fault>,
+    faults: Vec<StoreFault>,
     /// How much of a write reaches the file before it fails.
     written_before_failing: usize,
     /// How often each was tried, on the snapshot and on all else.
@@ -88,7 +88,7 @@ impl FaultyDisk {
     }
 
     fn fault(&self, operation: Operation, on: &'static str, with: Errno) {
-        self.script().faults.push(Fault { operation, on, with });
+        self.script().faults.push(StoreFault { operation, on, with });
     }
 
     /// From now on every write fails after `bytes` bytes.
@@ -177,8 +177,9 @@ impl FaultyDisk {
             drop(script);
             panic!("{operation:?} panics on request");
         }
-        let is_meant =
-            |fault: &&Fault| fault.operation == operation && (fault.on.is_empty() || is_in(path, fault.on));
+        let is_meant = |fault: &&StoreFault| {
+            fault.operation == operation && (fault.on.is_empty() || is_in(path, fault.on))
+        };
         script.faults.iter().find(is_meant).map_or(Ok(()), |fault| Err(fault.with.into()))
     }
 }

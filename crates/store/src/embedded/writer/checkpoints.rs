@@ -8,7 +8,7 @@ use onceward_core::domain::Timestamp;
 use super::super::checkpoint::{Checkpoint, CheckpointControl, Collector, Job, SNAPSHOT_THREAD_ENDED};
 use super::super::frame::FRAME_OVERHEAD;
 use super::super::journal::AppendState;
-use super::super::open::Settings;
+use super::super::open::StoreSettings;
 use super::super::replay::Covered;
 use super::super::segment::HEADER_BYTES;
 use super::super::snapshot::Snapshot;
@@ -27,7 +27,7 @@ impl Writer {
         }
         let Grown { bytes, records } = self.grown;
         let now = self.deps.clock.now();
-        let Settings { checkpoint_every, repeat_checkpoint_after, probe_every, .. } = self.deps.settings;
+        let StoreSettings { checkpoint_every, repeat_checkpoint_after, probe_every, .. } = self.deps.settings;
         let waited = |wait| move |failed: Timestamp| now < failed || now.since(failed) >= wait;
         // A removal that failed is repeated by itself: the snapshot is good.
         if self.discard_wanted && self.failed_at.is_some_and(waited(probe_every)) {

@@ -19,7 +19,7 @@ use super::checkpoint::{CheckpointControl, Ended, Job};
 use super::frame::{self, FRAME_OVERHEAD, FrameKind};
 use super::health::Health;
 use super::journal::{AppendError, AppendState, Journal};
-use super::open::Settings;
+use super::open::StoreSettings;
 use super::replay::Covered;
 use super::segment::{HEADER_BYTES, Segment};
 use super::snapshot::Snapshot;
@@ -149,7 +149,7 @@ pub(super) enum WriterEnd {
 
 /// The dependencies of the thread.
 pub(super) struct WriterDeps {
-    pub(super) settings: Settings,
+    pub(super) settings: StoreSettings,
     pub(super) jobs: Sender<Job>,
     /// The thread's own mailbox.
     pub(super) itself: Sender<WriterMessage>,
@@ -290,7 +290,7 @@ impl Writer {
     fn turn(&self) -> Duration {
         let health = &self.deps.health;
         let trouble = health.journal_in_trouble() || health.reserve_in_trouble() || self.failed_at.is_some();
-        let Settings { probe_every, time_every, .. } = &self.deps.settings;
+        let StoreSettings { probe_every, time_every, .. } = &self.deps.settings;
         if trouble { *probe_every } else { *time_every / WAKEUPS_PER_TIME_FRAME }
     }
 

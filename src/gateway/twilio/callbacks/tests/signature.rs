@@ -121,6 +121,6 @@ fn form_is_genuine(url: &str, path: &str, form: &str, signature: &str) -> bool {
 
 fn genuine(token: &str, url: &str, path: &str, form: Option<&str>, body: &str, signature: &str) -> bool {
     let fields = form.map(|form| Fields::of_form(form.as_bytes()));
-    let request = Request { path_and_query: path, form: fields.as_ref(), body: body.as_bytes() };
+    let request = CallbackRequest { path_and_query: path, form: fields.as_ref(), body: body.as_bytes() };
     is_genuine(&SecretString::from(token.to_owned()), url, &request, signature)
 }
