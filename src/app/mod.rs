@@ -36,7 +36,7 @@ pub enum AppStartError {
     Signals(io::Error),
     /// The address is in use or belongs to another machine.
     #[error(
-        "cannot listen on {address}: {source}; {} with --listen or test-hostname and test-port",
+        "cannot listen on {address}: {source}; {} with --listen, or with prod-domain in production and test-hostname and test-port otherwise",
         bind::advice(source)
     )]
     Bind { address: String, source: io::Error },

@@ -123,7 +123,7 @@ impl Out {
         unfinished.push(format!(".{}.unfinished", std::process::id()));
         let unfinished = path.with_file_name(unfinished);
         let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished);
-        let file = file.map_err(failed("write a file beside"))?;
+        let file = file.map_err(failed("write into the directory of"))?;
         Ok(Self::File { file, unfinished, path })
     }
 
