@@ -48,6 +48,6 @@ pub fn log_panics() {
         let said = panic.payload().downcast_ref::<&str>().copied().unwrap_or_default();
         let thread = std::thread::current();
         let thread = thread.name().unwrap_or_default();
-        tracing::error!(place, thread, said, "a part of the program panicked; please report it");
+        tracing::error!(place, thread, said, "thread panicked; please report it");
     }));
 }

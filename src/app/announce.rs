@@ -23,28 +23,29 @@ impl App {
             "listening"
         );
         if let Some(certificates) = self.certificates() {
-            certificates.announce("TLS only, with this certificate");
+            certificates.announce("certificate in use; the port speaks TLS only");
         }
         if settings.gateways.has_simulator() {
             let inbox = format!("{url}/inbox");
             if settings.gateways.routing.entries().len() == 1 {
                 tracing::info!(
                     inbox,
-                    "simulator mode: nothing leaves this machine; messages go to the inbox page"
+                    "simulator mode; messages go to the inbox page, nothing leaves this machine"
                 );
             } else {
                 tracing::info!(
                     inbox,
-                    "simulator in use: its messages go to the inbox page, all others leave this machine"
+                    "simulator in use; its messages go to the inbox page, all others leave this machine"
                 );
             }
             if !address.ip().is_loopback() {
-                tracing::warn!(%address, "simulator inbox exposed: every client of this address can read its codes");
+                tracing::warn!(%address, "simulator inbox exposed; every client of this address can read its codes");
             }
-            tracing::info!("try: curl {url}/api/send-otp -d '{{\"phoneNumber\":\"{EXAMPLE_NUMBER}\"}}'");
+            let command = format!("curl {url}/api/send-otp -d '{{\"phoneNumber\":\"{EXAMPLE_NUMBER}\"}}'");
+            tracing::info!(%command, "example request");
         } else {
             // Without the simulator a send costs money and reaches a real phone. Therefore the example only checks readiness.
-            tracing::info!("try: curl {url}/readyz");
+            tracing::info!(command = %format_args!("curl {url}/readyz"), "example request");
         }
     }
 }

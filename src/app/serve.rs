@@ -37,7 +37,7 @@ pub fn run(loaded: Loaded) -> ExitCode {
     let _last_lines = telemetry::init(settings.log);
     telemetry::log_panics();
     for warning in warnings {
-        tracing::warn!("{warning}");
+        tracing::warn!(detail = %warning, "configuration warning");
     }
     let threads = process::serving_threads();
     let runtime =
@@ -80,11 +80,9 @@ impl StopSignals {
 }
 
 /// Reads the certificate again at SIGHUP, which would end the program otherwise. Once a day it is looked
-/// at, so that the log warns before it expires.
+/// at, so that the log warns before it expires; the first time at once.
 async fn look_after_certificate(mut hangup: Signal, certificates: Option<Certificates>) {
     let mut days = tokio::time::interval(DAY);
-    // The first is now, and the start has warned already.
-    days.tick().await;
     loop {
         tokio::select! {
             heard = hangup.recv() => match &certificates {
@@ -93,10 +91,10 @@ async fn look_after_certificate(mut hangup: Signal, certificates: Option<Certifi
                     let certificates = certificates.clone();
                     let read = tokio::task::spawn_blocking(move || certificates.reload()).await;
                     if let Err(error) = read {
-                        tracing::error!(%error, "the certificate stays the one that was read before");
+                        tracing::error!(%error, "certificate not reloaded, the previous one stays");
                     }
                 }
-                None => tracing::info!("SIGHUP: nothing to read again, because no tls-cert is configured"),
+                None => tracing::info!("SIGHUP ignored, no tls-cert is configured"),
             },
             _ = days.tick() => {
                 if let Some(certificates) = &certificates {
@@ -130,7 +128,7 @@ async fn serve(settings: Settings) -> Result<u8, AppStartError> {
 
     let signal = signals.next().await;
     let deadline = settings.bounds.graceful_stop;
-    tracing::info!(signal, deadline_s = deadline.as_secs(), "stopping: requests in progress are finished");
+    tracing::info!(signal, deadline_s = deadline.as_secs(), "stopping; requests in progress are finished");
     app.begin_stop();
     let _ = stop_serving.send(());
     let soft = async {
@@ -142,20 +140,20 @@ async fn serve(settings: Settings) -> Result<u8, AppStartError> {
     let code = tokio::select! {
         finished = tokio::time::timeout(deadline, soft) => match finished {
             Ok(Ok(())) => {
-                tracing::info!("stopped: every request is finished and on disk");
+                tracing::info!("stopped; every request is finished and on disk");
                 EXIT_OK
             }
             Ok(Err(error)) => {
-                tracing::error!(%error, "stopped: the last checkpoint failed; every answer that was sent is in the journal");
+                tracing::error!(%error, "stopped, last checkpoint failed; every answer that was sent is in the journal");
                 EXIT_CUT_SHORT
             }
             Err(_) => {
-                tracing::warn!("stopped at the deadline: requests in progress were cut off");
+                tracing::warn!("stopped at the deadline; requests in progress were cut off");
                 EXIT_CUT_SHORT
             }
         },
         signal = signals.next() => {
-            tracing::warn!(signal, "stopped at once: requests in progress were cut off");
+            tracing::warn!(signal, "stopped at once; requests in progress were cut off");
             EXIT_CUT_SHORT
         }
     };

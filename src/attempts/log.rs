@@ -273,7 +273,7 @@ impl AttemptLog {
         };
         if row.message_id.as_ref().is_some_and(|id| *id != receipt.message_id) {
             // A retry has sent another message since.
-            tracing::debug!(attempt = %receipt.attempt, "receipt of an earlier message of this attempt");
+            tracing::debug!(attempt = %receipt.attempt, "receipt ignored; it is of an earlier message of this attempt");
             return ReceiptOutcome::Known;
         }
         if row.receipt.is_some_and(|known| known >= receipt.status) {

@@ -194,14 +194,18 @@ fn answer(command: Command, sources: &Sources) -> Result<Answer, CommandError> {
 
 /// Serves with the configuration, or answers what is asked about it.
 fn serve(check: bool, print_config: bool, sources: &Sources) -> Result<CommandOutcome, CommandError> {
-    let mut loaded = config::load(sources)?;
-    match app::check(&loaded.settings) {
-        Ok(warnings) => loaded.warnings.extend(warnings),
+    let loaded = config::load(sources)?;
+    let of_certificate = match app::check(&loaded.settings) {
+        Ok(warnings) => warnings,
         Err(error) => {
             return Err(CommandError::NotValid { error: Box::new(error), warnings: loaded.warnings });
         }
+    };
+    if !check && !print_config {
+        // The start logs what it finds in the certificate.
+        return Ok(CommandOutcome::Serve(Box::new(loaded)));
     }
-    let mut err = listed(&loaded.warnings);
+    let mut err = listed(&loaded.warnings) + &listed(&of_certificate);
     let out = if check {
         if let Some(exposed) = &loaded.settings.registry.unless_keys {
             // Only the data directory knows, and the check does not open it: a server may have it.
@@ -211,14 +215,12 @@ fn serve(check: bool, print_config: bool, sources: &Sources) -> Result<CommandOu
             );
         }
         "configuration is valid\n".to_owned()
-    } else if print_config {
+    } else {
         let key_width = loaded.effective.iter().map(|row| row.key.chars().count()).max().unwrap_or_default();
         let row = |Effective { key, value, origin }: &Effective| {
             format!("{key:key_width$} = {value}  # {origin}\n")
         };
         loaded.effective.iter().map(row).collect()
-    } else {
-        return Ok(CommandOutcome::Serve(Box::new(loaded)));
     };
     Ok(CommandOutcome::Answer(Answer { code: 0, out, err }))
 }

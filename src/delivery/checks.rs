@@ -4,7 +4,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::{debug, error, warn};
 
 use super::budget::Budget;
-use super::error::DeliveryError;
+use super::error::{DeliveryError, NO_ANSWER};
 use super::guarded::{CircuitPermit, GuardedGateway};
 use super::limiter::GatewayPermit;
 use super::{Circuit, Delivery};
@@ -35,8 +35,8 @@ impl Delivery {
             return Err(NOT_ASKED);
         };
         let admitted = self.admit_check(holder, budget.end).await;
-        let Ok((_permit, circuit)) =
-            admitted.inspect_err(|reason| debug!(number = %to, gateway = name, "{reason}"))
+        let Ok((_permit, circuit)) = admitted
+            .inspect_err(|reason| debug!(number = %to, gateway = name, %reason, "gateway check not tried"))
         else {
             return Err(NOT_ASKED);
         };
@@ -46,7 +46,7 @@ impl Delivery {
             Some(Ok(verdict)) => return Ok(verdict),
             Some(Err(error)) => error,
             None => {
-                warn!(number = %to, gateway = name, "gateway check failed: no answer within the send budget");
+                warn!(number = %to, gateway = name, reason = NO_ANSWER, "gateway check failed");
                 return Err(CheckError { may_have_been_looked_at: true });
             }
         };
@@ -76,8 +76,7 @@ impl Delivery {
             logged.push(name);
             error!(
                 gateway = name.as_str(),
-                "codes are held by a gateway that is not configured any more and cannot be checked; \
-                 configure it until they have expired"
+                "gateway with live codes not configured; configure it until they have expired"
             );
         }
     }
@@ -95,7 +94,7 @@ impl Delivery {
             Ok(Err(GatewayError { class, code, detail, .. })) => {
                 debug!(gateway, %class, code, detail, "success not confirmed to the gateway");
             }
-            Err(_) => debug!(gateway, "success not confirmed to the gateway: no answer in time"),
+            Err(_) => debug!(gateway, reason = NO_ANSWER, "success not confirmed to the gateway"),
         }
     }
 }

@@ -7,7 +7,7 @@ use rand::Rng as _;
 use tracing::{debug, error, warn};
 
 use super::backoff::{Retry, Situation, retry};
-use super::error::{DeliveryError, Trouble};
+use super::error::{DeliveryError, NO_ANSWER, Trouble};
 use super::guarded::GuardedGateway;
 use super::job::{Delivered, PlanChange, Purpose};
 use super::plan::{Dropped, FollowUp, Reason, SendStatus};
@@ -18,6 +18,9 @@ use crate::gateway::{Accepted, ErrorClass, GatewayError};
 
 /// The wait before a planned message that met only full queues is tried again.
 const NO_ROOM_WAIT: Duration = Duration::from_secs(1);
+
+/// The log line of a message that may have been sent.
+const OUTCOME_UNKNOWN: &str = "outcome of a message unknown";
 
 impl<O> DeliveryRun<'_, O> {
     /// The number of one of this run's attempts: they follow the earlier attempts, except for a first one that
@@ -105,7 +108,7 @@ impl<O> DeliveryRun<'_, O> {
 
     fn postponed(&mut self, attempt: u8, follow_up: FollowUp, error: &DeliveryError) -> Delivered {
         let (number, channel) = (self.job.number, self.channel.as_str());
-        debug!(%number, channel, %error, "message postponed: it is tried again in the background");
+        debug!(%number, channel, %error, "message postponed, retried in the background");
         let message_id = self.postponed_id(attempt);
         self.ended(SendResult::Postponed { message_id }, PlanChange::Set(follow_up), None)
     }
@@ -159,14 +162,14 @@ impl<O> DeliveryRun<'_, O> {
             }
             Some(Err(GatewayError { class, code, detail, .. })) => {
                 let in_doubt = class.may_have_been_sent();
-                let outcome = if in_doubt { "message may have been sent or not" } else { "message not sent" };
+                let outcome = if in_doubt { OUTCOME_UNKNOWN } else { "message not sent" };
                 if *class == ErrorClass::Configuration {
                     error!(%number, channel, gateway, %class, code, detail, "{outcome}");
                 } else {
                     warn!(%number, channel, gateway, %class, code, detail, "{outcome}");
                 }
             }
-            None => warn!(%number, channel, gateway, "{}", DeliveryError::NoAnswerInTime),
+            None => warn!(%number, channel, gateway, reason = NO_ANSWER, "{OUTCOME_UNKNOWN}"),
         }
     }
 
@@ -174,16 +177,16 @@ impl<O> DeliveryRun<'_, O> {
     fn log_failure(&self, error: &DeliveryError, dropped: Dropped) {
         let (number, channel) = (self.job.number, self.channel.as_str());
         if dropped == Dropped::MaxRetriesReached {
-            warn!(%number, channel, "message is unsendable: it was tried as often as is allowed");
+            warn!(%number, channel, "message unsendable, retries are used up");
             return;
         }
         match error {
             DeliveryError::TimedOutWaiting | DeliveryError::NotServed(_) => {
-                warn!(%number, channel, "{error}");
+                warn!(%number, channel, %error, "message not sent");
             }
             // Not a failure: the code is not needed any more, or has cost enough.
             DeliveryError::NoLongerUsable | DeliveryError::TooManyMessages => {
-                debug!(%number, channel, "{error}");
+                debug!(%number, channel, %error, "message not sent");
             }
             DeliveryError::Gateway(_)
             | DeliveryError::NoAnswerInTime

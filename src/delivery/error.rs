@@ -37,6 +37,9 @@ pub(super) enum DeliveryError {
     TooManyMessages,
 }
 
+/// The reason in the log when a gateway did not answer.
+pub(super) const NO_ANSWER: &str = "no answer within the send budget";
+
 /// Why a gateway took no message, as far as a caller can act on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trouble {

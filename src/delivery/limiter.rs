@@ -159,7 +159,7 @@ impl ConcurrencyLimiter {
                 gateway = self.gateway.as_str(),
                 waiting = self.waiting(),
                 expected_wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
-                "too many messages are waiting for the gateway: more are refused until there is room"
+                "gateway overloaded; messages are refused until its queue has room"
             );
         }
         DeliveryError::Overloaded

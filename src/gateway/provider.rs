@@ -78,7 +78,7 @@ impl<P: Provider> HttpProvider<P> {
             tracing::warn!(
                 gateway = P::NAME.as_str(),
                 host = target.host_str(),
-                "gateway URL is not https: codes and credentials cross the network unprotected"
+                "gateway URL not https; codes and credentials cross the network unprotected"
             );
         }
         let client = HttpClient::for_target(target).map_err(|error| {

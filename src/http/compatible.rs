@@ -255,24 +255,24 @@ impl<V: Verify> Call<'_, V> {
 fn log_send(request_id: &str, number: PhoneNumber, outcome: Result<&SendOutcome, &Refusal>) {
     match outcome {
         Ok(SendOutcome::Sent { postponed: true, .. }) => {
-            debug!(request_id, %number, outcome = "postponed", "no gateway took the message yet; it is tried again");
+            debug!(request_id, %number, outcome = "postponed", "code not sent yet, retried in the background");
         }
         Ok(SendOutcome::Sent { message_id, .. }) => {
-            debug!(request_id, %number, outcome = "sent", message_id, "the provider accepted the message");
+            debug!(request_id, %number, outcome = "sent", message_id, "code sent");
         }
         Ok(SendOutcome::Locked { .. }) => {
-            debug!(request_id, %number, outcome = "locked", "the code was not sent");
+            debug!(request_id, %number, outcome = "locked", "code not sent");
         }
         Ok(SendOutcome::Limited(_)) => {
-            debug!(request_id, %number, outcome = "limited", "the code was not sent");
+            debug!(request_id, %number, outcome = "limited", "code not sent");
         }
         Ok(SendOutcome::NumberRefused) => {
-            info!(request_id, %number, outcome = "number-refused", "the code was not sent");
+            info!(request_id, %number, outcome = "number-refused", "code not sent");
         }
         Ok(SendOutcome::GatewayFailed) => {
-            info!(request_id, %number, outcome = "gateway-failed", "the code was not sent, as far as is known");
+            info!(request_id, %number, outcome = "gateway-failed", "code not sent, as far as is known");
         }
-        Err(refusal) => debug!(request_id, %number, outcome = %refusal, "the code was not sent"),
+        Err(refusal) => debug!(request_id, %number, outcome = %refusal, "code not sent"),
     }
 }
 
@@ -284,18 +284,18 @@ fn log_check(request_id: &str, number: PhoneNumber, outcome: Result<CheckOutcome
             debug!(request_id, %number, outcome = "wrong", attempts_left, live, "code checked");
         }
         Ok(CheckOutcome::LockedNow { live, .. }) => {
-            info!(request_id, %number, outcome = "locked-now", live, "locked out after too many wrong codes");
+            info!(request_id, %number, outcome = "locked-now", live, "number locked out after too many wrong codes");
         }
         Ok(CheckOutcome::Locked { .. }) => {
-            debug!(request_id, %number, outcome = "locked", "code not looked at");
+            debug!(request_id, %number, outcome = "locked", "code not checked");
         }
         Ok(CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound) => {
-            debug!(request_id, %number, outcome = "limited", "code not looked at");
+            debug!(request_id, %number, outcome = "limited", "code not checked");
         }
         Ok(CheckOutcome::GatewayFailed) => {
-            info!(request_id, %number, outcome = "gateway-failed", "the provider did not check the code");
+            info!(request_id, %number, outcome = "gateway-failed", "code not checked by the provider");
         }
-        Err(refusal) => debug!(request_id, %number, outcome = %refusal, "code not looked at"),
+        Err(refusal) => debug!(request_id, %number, outcome = %refusal, "code not checked"),
     }
 }
 

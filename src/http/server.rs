@@ -207,7 +207,7 @@ impl<V: Verify> Connections<V> {
         }
         if !self.is_full {
             self.is_full = true;
-            warn!(limit, "all connections are taken; new ones get 503");
+            warn!(limit, "connection limit reached; new connections get 503");
         }
         if self.turned_away.len() < TURNED_AWAY {
             let id = request::own_id(deps.request_id_prefix, self.accepted, 0);
@@ -234,7 +234,7 @@ impl<V: Verify> Connections<V> {
 /// A panic outside a handler ends its connection only.
 fn log_panic(ended: Result<(), JoinError>) {
     if ended.is_err_and(|error| error.is_panic()) {
-        error!("a connection ended in a panic");
+        error!("connection panicked");
     }
 }
 
@@ -257,7 +257,7 @@ impl AcceptTrouble {
         let present = Some((kind, error.raw_os_error()));
         if self.present != present {
             self.present = present;
-            error!(%error, "connections cannot be accepted; is the limit of open files too low?");
+            error!(%error, "connections not accepted; check the limit on open files");
         }
         true
     }
@@ -265,7 +265,7 @@ impl AcceptTrouble {
     /// Notes a success.
     fn is_over(&mut self) {
         if self.present.take().is_some() {
-            info!("connections can be accepted again");
+            info!("connections accepted again");
         }
     }
 }

@@ -48,7 +48,7 @@ pub async fn respond<V: Verify>(
     let outcome = AssertUnwindSafe(work).catch_unwind().await;
     let answer = outcome.unwrap_or_else(|_| {
         // The panic hook has printed what and where; its payload may repeat input.
-        error!(request_id, route = target.name(), "a handler panicked; the answer is 500");
+        error!(request_id, route = target.name(), "handler panicked");
         Problem::Panicked.answer(target.errors())
     });
     if body.is_left_over() {
@@ -60,7 +60,7 @@ pub async fn respond<V: Verify>(
     if let Some(start) = start {
         let (method, status) = (method_name(&head.method), answer.status.as_u16());
         let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
-        debug!(method, route = target.name(), status, micros, request_id, "answered");
+        debug!(method, route = target.name(), status, micros, request_id, "request answered");
     }
     let closes = body.is_left_over();
     if closes {

@@ -264,7 +264,7 @@ impl Command for CountCommand {
                 }
                 let known = present.map_or(tag, |counter| counter.tag);
                 if known != tag {
-                    tracing::debug!("two values of rate limits have one digest and are counted together");
+                    tracing::debug!("rate limit values with equal digests counted together");
                 }
                 view.put(subject.id, Some(&Counter { tag: known, counts }), Durability::Durable);
                 Ok(places)

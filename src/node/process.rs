@@ -43,7 +43,7 @@ pub fn connections(bounds: &Bounds) -> usize {
             open_files = files,
             wanted = bounds.connections,
             connections,
-            "the limit on open files allows fewer connections than max-connections; raise it (ulimit -n, LimitNOFILE)"
+            "limit on open files below max-connections; raise it (ulimit -n, LimitNOFILE)"
         );
     }
     connections

@@ -72,8 +72,8 @@ pub(super) async fn open(
 
 /// Shows credentials, of which the server keeps only a hash, at a level that is logged.
 fn show(made: &NewRoot) {
-    const WHAT: &str = "credentials of this account, for /v2, shown once: keep them, for only a hash is kept here. \
-                        `onceward keys root --new` makes a new auth token";
+    const WHAT: &str = "account credentials created, shown once; keep them, or make a new auth token with \
+                        `onceward keys root --new`";
     let (account_sid, auth_token) = (made.sid, made.token.expose());
     if tracing::enabled!(tracing::Level::WARN) {
         tracing::warn!(%account_sid, auth_token, "{WHAT}");

@@ -38,7 +38,7 @@ impl Refused {
             CallbackError::Signature => (&self.unsigned, CallbackAnswer::BadSignature),
             CallbackError::Unreadable(_) => (&self.unreadable, CallbackAnswer::Unreadable),
         };
-        kind.note(move |count| warn!(%error, count, "reports were refused"));
+        kind.note(move |count| warn!(%error, count, "callbacks refused"));
         answer
     }
 }
@@ -74,7 +74,7 @@ impl Reports {
                 debug!(
                     message_id = receipt.message_id,
                     status = receipt.status.as_str(),
-                    "provider report received"
+                    "callback received"
                 );
                 match running.verifying.receive(self.as_recorded(*kind, receipt)).await {
                     Ok(()) => CallbackAnswer::NoContent,

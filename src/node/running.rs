@@ -220,8 +220,7 @@ fn go_on_from(newest: Timestamp, clock: &EngineClock) {
     if behind > TOLERANCE {
         tracing::warn!(
             seconds = behind.as_secs(),
-            "wall clock behind the data directory: codes and lockouts are not affected; recorded times run ahead. If the \
-             clock is wrong, correct it and restart the server"
+            "wall clock behind the data directory; if it is wrong, correct it and restart the server"
         );
     }
 }

@@ -105,7 +105,7 @@ fn create(data_dir: &Path, path: &Path) -> Result<ServerKey, KeyError> {
     File::open(data_dir)
         .and_then(|dir| dir.sync_all())
         .map_err(io_error("sync the data directory", data_dir))?;
-    tracing::info!(file = %path.display(), "made a new server key; keep a copy of it, apart from copies of the data");
+    tracing::info!(file = %path.display(), "server key created; keep a copy of it, apart from copies of the data");
     Ok(key)
 }
 
@@ -120,10 +120,7 @@ fn write_new(path: &Path, key: &ServerKey) -> io::Result<()> {
 fn warn_if_others_can_read(path: &Path) {
     let mode = fs::metadata(path).map_or(0, |data| data.permissions().mode());
     if mode & 0o077 != 0 {
-        tracing::warn!(
-            file = %path.display(),
-            "other users of this machine can read the server key; run: chmod 600 {}", path.display()
-        );
+        tracing::warn!(file = %path.display(), "server key readable by other users; run chmod 600 on it");
     }
 }
 

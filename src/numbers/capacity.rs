@@ -86,13 +86,11 @@ impl Capacity {
             Level::Ample => {}
             Level::Scarce => warn!(
                 numbers = held,
-                limit, "number capacity low: new numbers get 503 once max-numbers is reached"
+                limit, "number capacity low; new numbers get 503 once max-numbers is reached"
             ),
-            Level::Full => warn!(
-                numbers = held,
-                limit,
-                "number capacity exhausted: new numbers get 503, known numbers are served (max-numbers)"
-            ),
+            Level::Full => {
+                warn!(numbers = held, limit, "number capacity exhausted; new numbers get 503 (max-numbers)")
+            }
         }
     }
 }

@@ -117,7 +117,7 @@ impl ConnectedEffects {
         };
         // A check that is never settled would hold up its number until its time has passed.
         let result = AssertUnwindSafe(asking).catch_unwind().await.unwrap_or_else(|_panic| {
-            tracing::error!(number = %key.number, "check at a gateway panicked; the attempt counts");
+            tracing::error!(number = %key.number, "gateway check panicked; the attempt counts");
             CheckResult::Unknown
         });
         let settle = CommandKind::SettleCheck(check.settled(result));

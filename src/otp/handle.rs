@@ -65,7 +65,7 @@ impl Drop for Engine {
         // Does nothing when the runtime has ended.
         self.runtime.spawn(async move {
             if let Err(error) = running.stop().await {
-                tracing::error!(%error, "dropped engine did not stop cleanly");
+                tracing::error!(%error, "engine not stopped cleanly when dropped");
             }
         });
     }

@@ -42,7 +42,7 @@ impl OtpBuilder {
     pub fn from_sources(sources: &Sources) -> Result<Self, StartError> {
         let loaded = config::load(sources)?;
         for warning in loaded.warnings {
-            tracing::warn!("{warning}");
+            tracing::warn!(detail = %warning, "configuration warning");
         }
         Ok(Self::from_settings(loaded.settings))
     }

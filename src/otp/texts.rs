@@ -81,7 +81,7 @@ impl Texts {
                 // The text of the tutorial's API is the same one again.
                 for finding in findings.iter().filter(|f| f.source != TextSource::TutorialMessage) {
                     let (setting, text) = about(finding, &settings);
-                    tracing::warn!("{setting} = {text:?}: {}", finding.words);
+                    tracing::warn!(setting, text, detail = %finding.words, "configuration warning");
                 }
                 Ok(templates)
             }

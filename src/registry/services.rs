@@ -146,7 +146,7 @@ pub(super) fn checked_services(
         let expired = given - service.test_numbers.len();
         if expired > 0 {
             let service = &service.name;
-            tracing::warn!(service, expired, "test numbers expired: they are ordinary numbers again");
+            tracing::warn!(service, expired, "test numbers expired; they are ordinary numbers again");
         }
     }
     Ok(services)

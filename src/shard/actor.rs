@@ -166,7 +166,7 @@ impl Actor for ShardActor {
     ) -> Result<ShardState, ActorProcessingErr> {
         myself.send_interval(SWEEP_EVERY, || ShardMessage::Sweep);
         // Without a timer no batch waits for more commands, which costs a little more processor time.
-        let alarm = Alarm::new().inspect_err(|error| tracing::debug!(%error, "no timer for a shard")).ok();
+        let alarm = Alarm::new().inspect_err(|error| tracing::debug!(%error, "shard timer unavailable")).ok();
         if alarm.is_some() {
             core.enable_batch_delay();
         }

@@ -104,7 +104,7 @@ impl Schedule {
         state.dropped += 1;
         if !std::mem::replace(&mut state.is_dropping, true) {
             let (pending, expected) = (state.queues.pending_in_all(), state.ends.len());
-            tracing::warn!(pending, expected, "webhook events dropped: too many deliveries are pending");
+            tracing::warn!(pending, expected, "webhook events dropped; too many deliveries are pending");
         }
     }
 

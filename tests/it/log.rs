@@ -16,10 +16,10 @@ async fn a_lockout_is_one_info_line_with_the_id_of_the_request_that_caused_it() 
         answers.push(world.verify(&number, &wrong(&code)).await);
     }
     assert_eq!(answers[4].status(), 403);
-    let line = line_of(&world, &answers[4], "locked out after too many wrong codes").await;
+    let line = line_of(&world, &answers[4], "number locked out after too many wrong codes").await;
     assert_eq!(line["level"], "INFO");
     assert_eq!(line["number"], masked(&number));
-    let line = line_of(&world, &answers[5], "code not looked at").await;
+    let line = line_of(&world, &answers[5], "code not checked").await;
     assert_eq!((&line["level"], &line["outcome"]), (&"DEBUG".into(), &"locked".into()));
     let lockouts = world.server.output().events();
     let lockouts = lockouts.iter().filter(|event| event["outcome"] == "locked-now");
@@ -36,7 +36,7 @@ async fn the_id_of_a_failed_send_leads_to_the_gateways_line() {
         let number = world.number();
         world.twilio.plan(&number, [reply]);
         let answer = world.send(&number).await;
-        let line = line_of(&world, &answer, "the code was not sent").await;
+        let line = line_of(&world, &answer, "code not sent").await;
         assert_eq!((&line["level"], &line["outcome"]), (&"INFO".into(), &outcome.into()));
         let of_gateway = |event: &Value| event["gateway"].is_string() && event["number"] == line["number"];
         soon("the gateway's line", world.server.output().event(of_gateway)).await.expect("a line");

@@ -243,7 +243,7 @@ impl Child {
     fn problems(&self) -> Vec<String> {
         let is_problem = |line: &String| match serde_json::from_str::<Value>(line) {
             // Refused requests are counted by the clients.
-            Ok(event) if event["message"] == "requests were refused" => false,
+            Ok(event) if event["message"] == "requests refused" => false,
             Ok(event) => matches!(event["level"].as_str(), Some("ERROR" | "WARN")),
             Err(_) => true,
         };
@@ -320,7 +320,7 @@ mod tests {
         let log = tempfile::NamedTempFile::new().unwrap();
         let lines = [
             r#"{"level":"INFO","message":"x"}"#,
-            r#"{"level":"WARN","message":"requests were refused"}"#,
+            r#"{"level":"WARN","message":"requests refused"}"#,
             r#"{"level":"ERROR","message":"y"}"#,
             "a panic",
         ];

@@ -107,7 +107,7 @@ impl ControlSocket {
                             }
                         });
                     }
-                    Ok(_) => tracing::warn!("control request refused: it came from another user of this machine"),
+                    Ok(_) => tracing::warn!("control request refused; it came from another user of this machine"),
                     Err(error) => {
                         // Tried each second, and logged once.
                         if !std::mem::replace(&mut in_trouble, true) {

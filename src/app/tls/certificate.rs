@@ -1,6 +1,6 @@
 //! What certificates say about themselves: for whom, until when, signed by whom.
 
-use std::fmt::{Display, Write as _};
+use std::fmt::{self, Display, Write as _};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
@@ -28,6 +28,37 @@ pub struct About {
     ends: Timestamp,
 }
 
+/// A problem with the dates of a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DateProblem {
+    Expired { ends: Timestamp },
+    NotYetValid { begins: Timestamp },
+    ExpiresSoon { ends: Timestamp, days: u64 },
+}
+
+impl Display for DateProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Expired { ends } => write!(
+                f,
+                "the certificate expired at {}, and clients refuse it; renew it and send SIGHUP",
+                ends.rfc3339_seconds()
+            ),
+            Self::NotYetValid { begins } => write!(
+                f,
+                "the certificate is not valid before {}, and clients refuse it until then; is the clock of this machine \
+                 right?",
+                begins.rfc3339_seconds()
+            ),
+            Self::ExpiresSoon { ends, days } => write!(
+                f,
+                "the certificate expires at {}, in {days} days; renew it and send SIGHUP",
+                ends.rfc3339_seconds()
+            ),
+        }
+    }
+}
+
 impl About {
     /// The hosts it is for, the first few of them.
     pub fn names(&self) -> String {
@@ -46,24 +77,16 @@ impl About {
     }
 
     /// A problem that the operator must fix: it has expired, will soon, or is not valid yet.
-    pub fn problem(&self, now: Timestamp) -> Option<String> {
-        let (begins, ends) = (self.begins.rfc3339_seconds(), self.ends.rfc3339_seconds());
-        if now > self.ends {
-            return Some(format!(
-                "the certificate expired at {ends}, and clients refuse it; renew it and send SIGHUP"
-            ));
+    pub fn problem(&self, now: Timestamp) -> Option<DateProblem> {
+        let (begins, ends) = (self.begins, self.ends);
+        if now > ends {
+            return Some(DateProblem::Expired { ends });
         }
-        if now < self.begins {
-            return Some(format!(
-                "the certificate is not valid before {begins}, and clients refuse it until then; is the clock of this \
-                 machine right?"
-            ));
+        if now < begins {
+            return Some(DateProblem::NotYetValid { begins });
         }
-        let left = self.ends.since(now);
-        (left < SOON).then(|| {
-            let days = left.as_secs() / (24 * 60 * 60);
-            format!("the certificate expires at {ends}, in {days} days; renew it and send SIGHUP")
-        })
+        let left = ends.since(now);
+        (left < SOON).then(|| DateProblem::ExpiresSoon { ends, days: left.as_secs() / (24 * 60 * 60) })
     }
 
     /// A property that clients may refuse, whatever the date.

@@ -6,7 +6,8 @@ mod files;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -14,9 +15,8 @@ use tracing::{error, info, warn};
 
 use crate::clock::Clock;
 use crate::config::TlsFiles;
-use crate::domain::Timestamp;
 use crate::http::{CertificateHealth, Identity, Tls};
-use certificate::About;
+use certificate::{About, DateProblem};
 use fault::Fault;
 
 pub use fault::TlsError;
@@ -34,25 +34,26 @@ pub struct Certificates {
 struct Read {
     identity: Identity,
     about: About,
-    /// What an operator should know, one sentence each.
+    /// What an operator should know apart from the dates, one sentence each.
     warnings: Vec<String>,
 }
 
 impl Certificates {
-    /// Reads both files. Warnings are for `check` to give.
+    /// Reads both files, and logs warnings.
     ///
     /// # Errors
     ///
     /// When the server cannot show itself with what is in them.
     pub fn open(files: &TlsFiles, clock: Arc<dyn Clock>) -> Result<Self, TlsError> {
-        let Read { identity, about, .. } = read(files, clock.wall())?;
+        let Read { identity, about, warnings } = read(files)?;
+        log_warnings(&warnings);
         let about = Arc::new(ArcSwap::from_pointee(about));
         let (shown, its_clock) = (Arc::clone(&about), Arc::clone(&clock));
         let tls = Arc::new(Tls::new(identity, move || {
             let about = shown.load();
             CertificateHealth {
                 expires: about.expires().to_string(),
-                problem: about.problem(its_clock.wall()),
+                problem: about.problem(its_clock.wall()).map(|problem| problem.to_string()),
             }
         }));
         Ok(Self { files: Arc::new(files.clone()), clock, about, tls })
@@ -66,16 +67,15 @@ impl Certificates {
     /// Reads both files again and says in the log what came of it. New handshakes then use what they hold; if the
     /// server could not show itself with that, everything stays as it is. Waits for the disk.
     pub fn reload(&self) {
-        match read(&self.files, self.clock.wall()) {
+        match read(&self.files) {
             Ok(Read { identity, about, warnings }) => {
-                for warning in warnings {
-                    warn!("{warning}");
-                }
+                log_warnings(&warnings);
                 self.tls.change(identity);
                 self.about.store(Arc::new(about));
-                self.announce("the certificate was read again: new connections use it");
+                self.announce("certificate reloaded; new connections use it");
+                self.warn_if_it_ends();
             }
-            Err(error) => error!(%error, "the certificate stays the one that was read before"),
+            Err(error) => error!(%error, "certificate not reloaded, the previous one stays"),
         }
     }
 
@@ -88,8 +88,28 @@ impl Certificates {
     /// Warns of a certificate that expires soon or has expired.
     pub fn warn_if_it_ends(&self) {
         if let Some(problem) = self.about.load().problem(self.clock.wall()) {
-            warn!(file = %self.files.certificate.display(), "{problem}");
+            let file = self.files.certificate.display();
+            match problem {
+                DateProblem::Expired { ends } => {
+                    warn!(%file, expires = %ends.rfc3339_seconds(), "certificate expired; renew it and send SIGHUP");
+                }
+                DateProblem::NotYetValid { begins } => {
+                    warn!(%file, begins = %begins.rfc3339_seconds(), "certificate not valid yet; check the clock");
+                }
+                DateProblem::ExpiresSoon { ends, days } => warn!(
+                    %file,
+                    expires = %ends.rfc3339_seconds(),
+                    days,
+                    "certificate expires soon; renew it and send SIGHUP"
+                ),
+            }
         }
+    }
+}
+
+fn log_warnings(warnings: &[String]) {
+    for warning in warnings {
+        warn!(detail = %warning, "certificate warning");
     }
 }
 
@@ -99,12 +119,22 @@ impl Certificates {
 ///
 /// When it cannot.
 pub fn check(files: &TlsFiles, clock: &dyn Clock) -> Result<Vec<String>, TlsError> {
-    read(files, clock.wall()).map(|read| read.warnings)
+    let Read { about, mut warnings, .. } = read(files)?;
+    warnings
+        .extend(about.problem(clock.wall()).map(|problem| in_file("tls-cert", &files.certificate, problem)));
+    Ok(warnings)
 }
 
-fn read(files: &TlsFiles, now: Timestamp) -> Result<Read, TlsError> {
-    // In full, so that a message names a place.
-    let in_full = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+fn in_file(setting: &str, path: &Path, problem: impl Display) -> String {
+    format!("{setting} {}: {problem}", in_full(path).display())
+}
+
+/// The path in full, for a message that names a place.
+fn in_full(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+fn read(files: &TlsFiles) -> Result<Read, TlsError> {
     let files = TlsFiles { certificate: in_full(&files.certificate), key: in_full(&files.key) };
     let of_chain = |fault| TlsError::certificate(&files.certificate, fault);
     let of_key = |fault| TlsError::key(&files.key, fault);
@@ -127,15 +157,14 @@ fn read(files: &TlsFiles, now: Timestamp) -> Result<Read, TlsError> {
         Err(error) => return Err(of_chain(Fault::Unusable(error))),
     };
     let mut warnings: Vec<String> = Vec::new();
-    let in_file = |path: &Path, setting: &str, what: String| format!("{setting} {}: {what}", path.display());
     let order = certificate::order(&certificates).map_err(of_chain)?;
-    for what in order.into_iter().chain(about.problem(now)).chain(about.oddity()) {
-        warnings.push(in_file(&files.certificate, "tls-cert", what));
+    for problem in order.into_iter().chain(about.oddity()) {
+        warnings.push(in_file("tls-cert", &files.certificate, problem));
     }
     if open_to_others {
-        let what =
+        let problem =
             format!("other users of this machine can read the key; run: chmod o= {}", files.key.display());
-        warnings.push(in_file(&files.key, "tls-key", what));
+        warnings.push(in_file("tls-key", &files.key, problem));
     }
     Ok(Read { identity, about, warnings })
 }

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::clock::ManualClock;
+use crate::domain::Timestamp;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 

@@ -256,9 +256,9 @@ async fn each_failure_is_logged_once_without_code_or_whole_number() {
         [
             (vec![error(ErrorClass::Configuration)], "ERROR", "message not sent"),
             (vec![error(ErrorClass::Fraud)], "WARN", "message not sent"),
-            (vec![error(ErrorClass::Ambiguous)], "WARN", "may have been sent or not"),
+            (vec![error(ErrorClass::Ambiguous)], "WARN", "outcome of a message unknown"),
             (vec![error(RETRY), accepted("SM")], "WARN", "message not sent"),
-            (vec![hanging()], "WARN", "did not answer within"),
+            (vec![hanging()], "WARN", "no answer within the send budget"),
         ]
     };
     let log = LogCapture::default();
@@ -292,7 +292,7 @@ async fn an_overload_is_logged_once_until_it_is_over() {
     let _capturing = log.start(&overload).await;
     for _ in 0..2 {
         overload().await;
-        assert_eq!(log.take().lines().filter(|line| line.contains("too many messages")).count(), 1);
+        assert_eq!(log.take().lines().filter(|line| line.contains("gateway overloaded")).count(), 1);
     }
 }
 

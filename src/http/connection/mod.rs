@@ -139,7 +139,7 @@ impl RefusalLog {
             Refusal::TooManyNumbers => 5,
             Refusal::Starting => 6,
         };
-        self.0[kind].note(move |count| warn!(reason = %refusal, count, "requests were refused"));
+        self.0[kind].note(move |count| warn!(reason = %refusal, count, "requests refused"));
     }
 }
 

@@ -184,15 +184,15 @@ impl<'a> RequestContext<'a> {
             }
             Failure::Registry(error @ RegistryError::TooMany { .. }) => Error::invalid(error.to_string()),
             Failure::Registry(RegistryError::Store(why)) => {
-                error!(request_id, why, "a change could not be stored");
+                error!(request_id, why, "change not stored");
                 Error::unavailable(Refusal::StoreUnavailable)
             }
             Failure::Refused(refused) => {
                 if refused == Refused::GatewayFailed {
-                    info!(request_id, "the provider did not take a message or check a code");
+                    info!(request_id, "verification failed at the provider");
                 }
                 let error = Error::refused(&refused, self.path, self.now());
-                debug!(request_id, code = error.code(), "a verification was not served");
+                debug!(request_id, code = error.code(), "verification not served");
                 error
             }
         }

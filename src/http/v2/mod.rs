@@ -81,10 +81,7 @@ impl V2 {
         self.registry.authenticate(credential.user(), credential.password()).map_err(|_| {
             let user = credential.masked_user();
             self.unauthenticated.note(move |count| {
-                info!(
-                    user,
-                    count, "requests with a wrong credential were refused; the user is of the first one"
-                );
+                info!(user, count, "requests with a wrong credential refused");
             });
             Problem::Unauthenticated
         })

@@ -181,7 +181,7 @@ pub async fn create(request: &Request<'_, Begin>) -> Result<Response, Failure> {
     let number = begin.to;
     let outcome = request.v2.verifications.begin(service.id, begin).await;
     if outcome.is_ok() {
-        debug!(request_id = request.request_id, %number, outcome = "sent", "a verification's code was sent");
+        debug!(request_id = request.request_id, %number, outcome = "sent", "code sent");
     }
     shown(request, &service, StatusCode::CREATED, outcome)
 }
@@ -209,7 +209,7 @@ pub async fn check(request: &Request<'_, Check>) -> Result<Response, Failure> {
     let verification = request.v2.verifications.check(service.id, CheckCode { target, code }).await?;
     let (number, status) = (verification.to, verification.status);
     if status == Status::MaxAttemptsReached {
-        info!(request_id = request.request_id, %number, outcome = status.as_str(), "no check is left");
+        info!(request_id = request.request_id, %number, outcome = status.as_str(), "no checks left");
     } else {
         debug!(request_id = request.request_id, %number, outcome = status.as_str(), "code checked");
     }

@@ -84,7 +84,7 @@ async fn a_flood_of_forged_reports_does_not_fill_the_log() {
     for _ in 0..200 {
         assert_eq!(forged.clone().send(&world).await.status(), 403);
     }
-    let lines = world.server.output().text().matches("reports were refused").count();
+    let lines = world.server.output().text().matches("callbacks refused").count();
     assert!((1..100).contains(&lines), "{lines} lines for 200 reports: one a second is enough");
 }
 

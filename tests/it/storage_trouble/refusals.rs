@@ -124,16 +124,16 @@ async fn under_load_the_log_says_what_is_wrong_once_and_not_for_each_request() {
     }
     soon("the load", load.join_all()).await;
     // Those that came after the line of their second are told by the next one, also when no more come.
-    let rest = |line: &Value| line["message"] == "requests were refused" && line["count"].as_u64() > Some(1);
+    let rest = |line: &Value| line["message"] == "requests refused" && line["count"].as_u64() > Some(1);
     soon("the line about the rest", world.server.output().event(rest)).await;
     let lines = world.server.output().events().split_off(begun);
     shim.end();
-    let refused = lines.iter().filter(|line| line["message"] == "requests were refused");
+    let refused = lines.iter().filter(|line| line["message"] == "requests refused");
     let counted: u64 = refused.clone().filter_map(|line| line["count"].as_u64()).sum();
     assert!(counted > 100, "{counted} refusals are accounted for");
     let seconds = seconds_of(&lines);
     assert!(refused.count() <= 2 * (seconds + 2), "a line a second and kind: {lines:#?}");
-    let others = lines.iter().filter(|line| line["message"] != "requests were refused");
+    let others = lines.iter().filter(|line| line["message"] != "requests refused");
     assert!(others.count() < 10, "{lines:#?}");
     said(&world, "journal unavailable", "ERROR", 1);
 }

@@ -159,7 +159,7 @@ async fn a_stop_in_trouble_exits_with_1_and_loses_nothing() {
             shim.end();
             let finished = world.server.ended().await;
             assert_eq!(finished.status.code(), Some(1), "{calls:?} {part}: {}", finished.output);
-            assert!(finished.output.contains("the last checkpoint failed"), "{}", finished.output);
+            assert!(finished.output.contains("stopped, last checkpoint failed"), "{}", finished.output);
             assert!(!finished.output.contains("panicked"), "{}", finished.output);
             let server = world.setup.start().await;
             guessed.still_holds(&server.client, false).await;

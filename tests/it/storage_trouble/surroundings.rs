@@ -91,7 +91,7 @@ async fn without_file_descriptors_what_is_connected_is_served_and_nothing_is_los
     // The server accepts no new connection, and logs that once.
     let _waits = world.connection().await;
     let refused = |line: &serde_json::Value| {
-        line["message"].as_str().is_some_and(|m| m.starts_with("connections cannot be accepted"))
+        line["message"].as_str().is_some_and(|m| m.starts_with("connections not accepted"))
     };
     crate::support::soon("the line", world.server.output().event(refused)).await;
     world.server.limit_files(None);
@@ -100,7 +100,7 @@ async fn without_file_descriptors_what_is_connected_is_served_and_nothing_is_los
         accepted.write_all(b"GET /healthz HTTP/1.0\r\n\r\n").await.is_ok() && accepted.read_u8().await.is_ok()
     };
     until("a place", place, |got| *got).await;
-    said(&world, "connections cannot be accepted", "ERROR", 1);
+    said(&world, "connections not accepted", "ERROR", 1);
     assert_eq!(world.get("/readyz").await.status(), 200);
     guessed.clone().still_holds(&world, true).await;
     let world = world.restart_after_kill().await;

@@ -19,7 +19,7 @@ async fn the_log_says_https_and_whose_certificate_it_is_and_until_when() {
     let output = server.output();
     let listening = output.event(|event| event["message"] == "listening").await.expect("a line");
     assert!(listening["url"].as_str().is_some_and(|url| url.starts_with("https://")), "{listening}");
-    let tls_only = |event: &Value| event["message"] == "TLS only, with this certificate";
+    let tls_only = |event: &Value| event["message"] == "certificate in use; the port speaks TLS only";
     let certificate = output.event(tls_only).await.expect("a line");
     assert_eq!(certificate["names"], "localhost, 127.0.0.1");
     assert_eq!(certificate["expires"], "2090-01-01T00:00:00Z");
@@ -44,7 +44,7 @@ async fn after_sighup_new_connections_get_the_new_certificate_and_the_old_one_li
 
     second.write(&setup);
     server.signal(Signal::HUP);
-    said(&server, "INFO", "the certificate was read again").await;
+    said(&server, "INFO", "certificate reloaded").await;
     let mut new = encrypted(&server, client).await;
     assert_eq!(shown(&new), second.der);
     assert!(ask(&mut new).await.starts_with("HTTP/1.1 200 "));
@@ -59,7 +59,7 @@ async fn a_bad_file_at_sighup_changes_nothing_and_is_an_error_in_the_log() {
     let server = setup.start().await;
     std::fs::write(setup.home().join("tls.crt"), &second.pem).expect("a file");
     server.signal(Signal::HUP);
-    let line = said(&server, "ERROR", "the certificate stays the one that was read before").await;
+    let line = said(&server, "ERROR", "certificate not reloaded, the previous one stays").await;
     let why = line["error"].as_str().expect("a reason");
     assert!(why.contains("tls-key") && why.contains("does not belong"), "{why}");
     assert_eq!(shown(&encrypted(&server, authority.client(&[])).await), first.der);
@@ -69,24 +69,29 @@ async fn a_bad_file_at_sighup_changes_nothing_and_is_an_error_in_the_log() {
 async fn without_tls_sighup_is_noted_and_ends_nothing() {
     let world = World::new().await;
     world.server.signal(Signal::HUP);
-    said(&world.server, "INFO", "SIGHUP: nothing to read again").await;
+    said(&world.server, "INFO", "SIGHUP ignored").await;
     let number = world.number();
     world.send(&number).await.expects(sent(&number, 5));
 }
 
 #[tokio::test]
 async fn a_certificate_that_has_expired_is_served_with_a_warning() {
-    for (from, to, word) in
-        [(2019, 2020, "expired at 2020-01-01"), (2089, 2090, "not valid before 2089-01-01")]
-    {
+    for (from, to, event, [field, date], word) in [
+        (2019, 2020, "certificate expired", ["expires", "2020-01-01T00:00:00Z"], "expired at 2020-01-01"),
+        (
+            2089,
+            2090,
+            "certificate not valid yet",
+            ["begins", "2089-01-01T00:00:00Z"],
+            "not valid before 2089-01-01",
+        ),
+    ] {
         let authority = Authority::new();
         let setup = authority.issue_between(from, to).configure(Setup::new());
         let server = setup.start().await;
-        let warned = |event: &Value| {
-            event["level"] == "WARN" && event["message"].as_str().is_some_and(|said| said.contains(word))
-        };
-        let line = soon("a warning", server.output().event(warned)).await.expect("a warning");
-        assert!(line["message"].as_str().expect("a text").contains("tls.crt"), "{line}");
+        let line = said(&server, "WARN", event).await;
+        assert!(line["file"].as_str().expect("a path").contains("tls.crt"), "{line}");
+        assert_eq!(line[field], date);
         let name = ServerName::try_from("localhost").expect("a name");
         let stream = server.client.connection().await;
         let connector = TlsConnector::from(authority.client(&[]));

@@ -282,8 +282,7 @@ impl Directory {
                 directory = %self.root.display(),
                 owner = metadata.uid(),
                 user,
-                "the data directory belongs to another user than this server runs as: that user's server will not be able \
-                 to open what this one writes"
+                "data directory owned by another user; a server of that user cannot open what this one writes"
             );
         }
     }

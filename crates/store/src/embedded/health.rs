@@ -65,10 +65,7 @@ impl Health {
     pub(super) fn checkpoint(&self, trouble: Option<&str>) {
         match change(&self.checkpoint, trouble) {
             Some(true) => {
-                tracing::error!(
-                    reason = trouble,
-                    "checkpoint failed, will be repeated; the journal keeps the data"
-                );
+                tracing::error!(reason = trouble, "checkpoint failed, will be repeated");
             }
             Some(false) => tracing::info!("checkpoint succeeded again"),
             None => {}
@@ -87,7 +84,7 @@ impl Health {
     /// A thread ended although the store is in use. Only a restart helps.
     pub(super) fn thread_ended(&self, thread: &'static str) {
         if self.ended.set(thread).is_ok() {
-            tracing::error!(thread, "a thread of the store has ended; restart the server");
+            tracing::error!(thread, "store thread ended; restart the server");
         }
     }
 

@@ -265,7 +265,7 @@ fn tidy(directory: &Directory, replayed: &Replayed, disk: &dyn Disk) -> Result<(
         tracing::warn!(
             file = %path.display(),
             byte,
-            "journal has a torn end, truncated: the write was never acknowledged"
+            "torn end of the journal truncated; its write was never acknowledged"
         );
     }
     if let Some((path, length)) = &replayed.end {

@@ -58,7 +58,7 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// `what` is what the log says is going on, such as "reading the journal"; `all` is the expected number of records,
+    /// `what` is the step that the log names, such as "reading the journal"; `all` is the expected number of records,
     /// or 0.
     pub(super) fn of(what: &'static str, all: u64, clock: &Arc<dyn Clock>, loading: &Arc<Loading>) -> Self {
         let now = clock.now();
@@ -78,9 +78,15 @@ impl Progress {
         if now.since(self.said) >= LOGGED_EVERY {
             self.said = now;
             if let Some((percent, left)) = part {
-                tracing::info!(records, percent, seconds_left = whole_seconds(left), "{}", self.what);
+                tracing::info!(
+                    step = self.what,
+                    records,
+                    percent,
+                    seconds_left = whole_seconds(left),
+                    "data directory loading"
+                );
             } else {
-                tracing::info!(records, "{}", self.what);
+                tracing::info!(step = self.what, records, "data directory loading");
             }
         }
     }
@@ -117,7 +123,7 @@ mod tests {
                 progress.at(records);
             }
         });
-        assert_eq!(log.matches("reading the snapshot").count(), 5, "{log}");
+        assert_eq!(log.matches("data directory loading step=\"reading the snapshot\"").count(), 5, "{log}");
         assert!(log.contains(&format!("records={}", 10 * RECORDS_PER_LOOK)), "{log}");
         assert!(!log.contains("percent"), "it is not known how much it is: {log}");
     }
