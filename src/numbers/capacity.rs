@@ -89,7 +89,7 @@ impl Capacity {
                 limit, "number capacity low; new numbers get 503 once max-numbers is reached"
             ),
             Level::Full => {
-                warn!(numbers = held, limit, "number capacity exhausted; new numbers get 503 (max-numbers)")
+                warn!(numbers = held, limit, "number capacity exhausted; new numbers get 503 (max-numbers)");
             }
         }
     }

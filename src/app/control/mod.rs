@@ -58,7 +58,7 @@ impl Control {
     ) -> Option<Self> {
         let socket = ControlSocket::bind(data_dir)
             .inspect_err(|error| {
-                tracing::warn!(%error, "control socket not open; commands such as `onceward tracker` cannot reach this server");
+                tracing::warn!(%error, "control socket not open; commands such as onceward tracker cannot reach this server");
             })
             .ok()?
             .for_operators(verifying.clone());

@@ -86,7 +86,7 @@ impl About {
             return Some(DateProblem::NotYetValid { begins });
         }
         let left = ends.since(now);
-        (left < SOON).then(|| DateProblem::ExpiresSoon { ends, days: left.as_secs() / (24 * 60 * 60) })
+        (left < SOON).then_some(DateProblem::ExpiresSoon { ends, days: left.as_secs() / (24 * 60 * 60) })
     }
 
     /// A property that clients may refuse, whatever the date.
