@@ -9,12 +9,12 @@ use crate::app::control::{TrackerRequest, UnlockRequest};
 use crate::config::Overrides;
 
 /// What `--help` says after the options, in lines of at most 80 columns.
-const MORE: &str = "\
+pub const MORE: &str = "\
 Settings come from these places. The first one that has a value wins:
   1. the options above
   2. environment variables: any key, for example ONCEWARD_OTP_LENGTH for
-     otp-length; TWILIO_*, SINCH_*, MADA_*, HTTP_GATEWAY_* for the providers; HOST
-     and PORT; after the environment, the same variables in a .env file
+     otp-length; TWILIO_*, SINCH_*, MADA_*, HTTP_GATEWAY_* for the providers;
+     HOST and PORT; after the environment, the same variables in a .env file
   3. config.json in the working directory, or the file that --config names
   4. the defaults
 Put credentials into the environment, into .env, or into a file that <NAME>_FILE
@@ -27,11 +27,11 @@ server: docs/operate.
 
 Exit codes:
   0   stopped as asked, or the command succeeded
-  1   the stop was cut short: by a second signal, by the end of graceful-stop, or
-      by a failed write; every answer that was sent is in the journal
+  1   the stop was cut short: by a second signal, by the end of graceful-stop,
+      or by a failed write; every answer that was sent is in the journal
   64  the command line or the configuration is wrong; every error is printed
-  65  the data directory is damaged, its server key is missing or is not the right
-      one, or the file to import is damaged
+  65  the data directory is damaged, its server key is missing or is not the
+      right one, or the file to import is damaged
   70  the configuration is right, but the server could not start, the server
       stopped after an error, or the command failed
 
@@ -40,10 +40,10 @@ Examples:
   onceward --check                           check the configuration
   onceward --print-config                    print each value and its origin
   onceward tracker --number +14155552671     list the messages to this number
-  onceward tracker --status send:unsendable  list the messages that were given up
+  onceward tracker --status send:unsendable  list messages that were given up
   onceward unlock +14155552671               end a lockout
   onceward export --out backup.jsonl         write a backup
-  onceward import backup.jsonl --data-dir d  restore a backup into a new directory
+  onceward import backup.jsonl --data-dir d  make a data directory of a backup
   onceward check-data                        check every record
   onceward openapi >openapi.json             describe every route
   onceward keys create --name shop           create an API key

@@ -13,8 +13,9 @@ use crate::node::Offline;
 
 /// What `onceward keys --help` says after the commands, in lines of at most 80 columns.
 pub const MORE: &str = "\
-A caller authenticates by HTTP Basic: the id of the key (SK...) is the user name,
-the secret is the password. Twilio's client libraries accept both as an API key.
+A caller authenticates by HTTP Basic: the id of the key (SK...) is the user
+name, the secret is the password. Twilio's client libraries accept both as an
+API key.
 The command shows the secret once. The server keeps only its hash. To replace a
 key: create a second one, give it to the program, then revoke the first.
 More: docs/operate/keys.md.

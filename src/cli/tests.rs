@@ -90,6 +90,11 @@ fn no_help_is_wider_than_a_terminal_of_80_columns() {
         let wide: Vec<_> = ran.out.lines().filter(|line| line.chars().count() > 80).collect();
         assert_eq!(wide, <[&str; 0]>::default(), "{arguments:?}");
     }
+    // A line that is longer is broken a second time, and a single word has a line of its own.
+    for (arguments, lines) in [(&["--help"][..], args::MORE), (&["keys", "--help"], keys::MORE)] {
+        let ran = World::empty().runs(arguments);
+        assert!(ran.out.contains(lines), "{}", ran.out);
+    }
 }
 
 #[test]
