@@ -2,9 +2,12 @@
 //! the process), then config.json, then the defaults. All of it is handed in, so that a test needs nothing of the process.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
+use serde::Deserializer;
+use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
 use super::context::{Report, members};
@@ -118,6 +121,9 @@ impl RawValues {
                 Ok(members) => {
                     let file = File { name: &shown, names, report, credentials: Vec::new() };
                     file.read(members, &mut given);
+                    for path in given_twice(&text) {
+                        report.warn(format!("{shown}, key {path:?} is given twice; the last one counts"));
+                    }
                 }
                 Err(error) if error.is_data() => {
                     report.wrong(
@@ -252,6 +258,83 @@ fn file_members(text: &str) -> serde_json::Result<Vec<(String, Value)>> {
     let mut file = serde_json::Deserializer::from_str(text);
     let members = members(&mut file, "an object")?;
     file.end().map(|()| members)
+}
+
+/// The paths of members inside the file's values that an object has twice. The file's own keys are not among them.
+fn given_twice(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    // What is no JSON has its own error.
+    let _ = Walk { path: "", found: &mut found }.deserialize(&mut serde_json::Deserializer::from_str(text));
+    found
+}
+
+/// Goes through a value and notes members that are given twice.
+struct Walk<'a> {
+    path: &'a str,
+    found: &'a mut Vec<String>,
+}
+
+impl<'de> DeserializeSeed<'de> for Walk<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
+        from.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Walk<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<(), A::Error> {
+        let mut index = 0;
+        loop {
+            let path = format!("{}[{index}]", self.path);
+            if values.next_element_seed(Walk { path: &path, found: self.found })?.is_none() {
+                return Ok(());
+            }
+            index += 1;
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+        let mut names = BTreeSet::new();
+        while let Some(name) = members.next_key::<String>()? {
+            let path = if self.path.is_empty() { name.clone() } else { format!("{}.{name}", self.path) };
+            if !names.insert(name) && !self.path.is_empty() {
+                self.found.push(path.clone());
+            }
+            members.next_value_seed(Walk { path: &path, found: self.found })?;
+        }
+        Ok(())
+    }
 }
 
 /// Whether the process gives a variable; a credential also by a file or instead of one.

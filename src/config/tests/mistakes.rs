@@ -108,6 +108,16 @@ fn a_key_that_is_given_twice_gets_a_warning_and_the_last_one_counts() {
 }
 
 #[test]
+fn a_service_or_a_member_that_is_given_twice_gets_a_warning() {
+    let world = World::with_config(
+        r#"{"services": {"a": {"code-length": 6, "code-length": 7}, "b": {}, "a": {"code-length": 8}}}"#,
+    );
+    let warnings = world.warnings().concat();
+    says(&warnings, &["key \"services.a\" is given twice", "\"services.a.code-length\" is given twice"]);
+    assert_eq!(warnings.matches("twice").count(), 2);
+}
+
+#[test]
 fn a_file_that_is_not_json_is_reported_with_line_and_column() {
     let error = World::with_config("{\n  \"otp-length\": 6\n  \"brand\": \"x\"\n}").error();
     says(&error, &["config.json", "not valid JSON", "line 3 column 3"]);
