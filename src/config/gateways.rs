@@ -369,6 +369,15 @@ struct Configured {
     calls: bool,
 }
 
+/// Gateways that `otp-sms-provider` has to name, with what configures them.
+const NAMED: [(GatewayName, &str); 5] = [
+    (GatewayName::TwilioMessages, "TWILIO_PHONE_NUMBER or TWILIO_MESSAGING_SERVICE_SID"),
+    (GatewayName::TwilioVerify, "TWILIO_SERVICES_ID"),
+    (GatewayName::Sinch, "SINCH_APP_ID"),
+    (GatewayName::Mada, "MADA_URL"),
+    (GatewayName::Http, "http-gateway"),
+];
+
 /// The gateways and where their order came from, or `None` after an error.
 pub fn assemble(
     inputs: &Inputs,
@@ -384,8 +393,12 @@ pub fn assemble(
         calls,
     };
     let (routing, origin) = configured.order(inputs.otp_sms_provider.as_deref(), c)?;
+    let is_whole = !NAMED.iter().any(|(name, _)| routing.names(*name) && configured.is_wrong(*name));
     let settings = configured.settle(routing, c);
-    check_channels(&settings, calls, inputs.voice_gate, c);
+    // Of a gateway that cannot be read nothing else follows.
+    if is_whole {
+        check_channels(&settings, calls, inputs.voice_gate, c);
+    }
     Some((settings, origin))
 }
 
@@ -447,16 +460,22 @@ impl Configured {
         }
     }
 
+    const fn is_wrong(&self, name: GatewayName) -> bool {
+        match name {
+            GatewayName::Simulator => false,
+            GatewayName::TwilioMessages => self.twilio.messages.is_err(),
+            GatewayName::TwilioVoice => self.twilio.voice.is_err(),
+            GatewayName::TwilioVerify => self.twilio.verify.is_err(),
+            GatewayName::Sinch => self.sinch.is_err(),
+            GatewayName::Mada => self.mada.is_err(),
+            GatewayName::Http => self.http.is_err(),
+        }
+    }
+
     /// The settings. What is configured and not named is kept: codes that it holds can still be checked.
     fn settle(self, routing: Routing, c: &mut Context) -> GatewaySettings {
-        for (name, what) in [
-            (GatewayName::TwilioMessages, "TWILIO_PHONE_NUMBER or TWILIO_MESSAGING_SERVICE_SID"),
-            (GatewayName::TwilioVerify, "TWILIO_SERVICES_ID"),
-            (GatewayName::Sinch, "SINCH_APP_ID"),
-            (GatewayName::Mada, "MADA_URL"),
-            (GatewayName::Http, "http-gateway"),
-        ] {
-            if self.has(name) && !routing.names(name) {
+        for (name, what) in NAMED {
+            if self.has(name) && !self.is_wrong(name) && !routing.names(name) {
                 c.report.warn(format!(
                     "{name} is configured ({what}) but sends nothing: otp-sms-provider does not name it"
                 ));

@@ -128,6 +128,16 @@ fn a_credential_is_known_by_the_name_of_its_field_wherever_it_is() {
 }
 
 #[test]
+fn a_gateway_that_cannot_be_read_gets_no_warning_about_what_it_serves() {
+    let wrong = World::with_config(r#"{"otp-sms-provider": "Http", "http-gateway": {}}"#);
+    let missing = World::with_config("{}").variable("HTTP_GATEWAY_TOKEN", "t");
+    for world in [wrong, missing] {
+        let errors = world.load().expect_err("an error");
+        assert_eq!(errors.warnings(), <[&str; 0]>::default());
+    }
+}
+
+#[test]
 fn what_the_gateway_itself_refuses_is_told_with_all_other_errors_and_where_it_comes_from() {
     let url = "https://sms.example.com";
     let text = "{to}: {text}";
