@@ -48,10 +48,16 @@ pub fn main() -> ExitCode {
     match run(std::env::args_os(), process) {
         CommandOutcome::Serve(loaded) => app::run(*loaded),
         CommandOutcome::Answer(Answer { code, out, err }) => {
-            // A reader that closed the pipe wants no more; the exit code still tells.
             let _ = io::stderr().write_all(err.as_bytes());
-            let _ = io::stdout().write_all(out.as_bytes());
-            ExitCode::from(code)
+            let mut stdout = io::stdout();
+            match stdout.write_all(out.as_bytes()).and_then(|()| stdout.flush()) {
+                // A reader that closed the pipe wants no more; the exit code still tells.
+                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                    let _ = writeln!(io::stderr(), "error: the output could not be written: {error}");
+                    ExitCode::from(if code == 0 { EXIT_FAILED } else { code })
+                }
+                _ => ExitCode::from(code),
+            }
         }
     }
 }

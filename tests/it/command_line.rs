@@ -41,6 +41,21 @@ async fn all_wrong_values_are_named_at_once_with_what_is_accepted_and_where_they
 }
 
 #[tokio::test]
+async fn a_command_whose_output_cannot_be_written_fails() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
+    let home = tempfile::tempdir().expect("a directory");
+    let ran = std::process::Command::new(env!("CARGO_BIN_EXE_onceward"))
+        .arg("--print-config")
+        .current_dir(home.path())
+        .env_clear()
+        .stdout(full)
+        .output()
+        .expect("the program");
+    assert_eq!(ran.status.code(), Some(70));
+    assert!(String::from_utf8_lossy(&ran.stderr).contains("could not be written"), "{ran:?}");
+}
+
+#[tokio::test]
 async fn a_config_file_that_is_not_json_stops_the_start_and_says_where() {
     let finished = Setup::bare().file("config.json", "{\n  \"otp-timeout\": 30,\n  oops\n}").run().await;
     assert_eq!(finished.status.code(), WRONG_SETTINGS);
