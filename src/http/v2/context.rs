@@ -174,10 +174,10 @@ impl<'a> RequestContext<'a> {
             Failure::NotFound | Failure::Registry(RegistryError::NotFound(_)) => Error::not_found(self.path),
             // Requests spell it as Twilio spells dates.
             Failure::Registry(RegistryError::Invalid { field: "expires", why }) => {
-                Error::parameter("DateExpires", why)
+                Error::parameter("DateExpires", format!("it {why}"))
             }
             Failure::Registry(RegistryError::Invalid { field, why }) => {
-                Error::parameter(&parameter_name(field), why)
+                Error::parameter(&parameter_name(field), format!("it {why}"))
             }
             Failure::Registry(error @ (RegistryError::Exists { .. } | RegistryError::ReadOnly(_))) => {
                 Error::conflict(error.to_string())

@@ -320,7 +320,7 @@ impl Fields {
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Result<Option<T>, Error> {
         if self.typed && matches!(self.only(name)?, Some(Value::String(_))) {
-            return Err(Error::parameter(name, "in JSON it must be a number, or true or false"));
+            return Err(Error::parameter(name, format!("it must be {must_be}, in JSON without quotes")));
         }
         let Some(text) = self.scalar(name)? else { return Ok(None) };
         parse(&text).map(Some).ok_or_else(|| Error::parameter(name, format!("it must be {must_be}")))

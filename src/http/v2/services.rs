@@ -8,8 +8,8 @@ use serde_json::{Map, Value, json};
 use super::context::{Failure, Request, RequestContext};
 use super::error::Error;
 use super::params::{
-    AccountSid, Count, Country, Date, Fields, Id, MessagingServiceSid, Null, Param, Parameter as _,
-    Parameters, ServiceSid, Url, accepted, parameters, view,
+    AccountSid, Country, Date, Fields, Id, MessagingServiceSid, Null, Param, Parameter as _, Parameters,
+    ServiceSid, Url, accepted, is_digits, parameters, view,
 };
 use crate::config::services::{ServiceParameter, service_parameters};
 use crate::domain::Sid;
@@ -272,7 +272,8 @@ fn given(fields: &Fields) -> Result<Map<String, Value>, Error> {
             _ if parameter.is_time => fields.scalar(name)?.map(in_seconds),
             Some("boolean") => bool::find(fields, name)?.map(Value::from),
             Some("integer") => {
-                Count::<0, { u32::MAX }>::find(fields, name)?.map(|Count(number)| number.into())
+                let number = |text: &str| text.parse::<u32>().ok().filter(|_| is_digits(text));
+                fields.parsed_scalar(name, &parameter.accepted, number)?.map(Value::from)
             }
             _ => match fields.only(name)?.and_then(Value::as_str) {
                 Some("") => parameter.is_removable.then_some(Value::Null),

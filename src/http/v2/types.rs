@@ -168,7 +168,7 @@ fn digits(class: &str) -> String {
     format!("{class}{{{},{}}}", CodeLength::MIN, CodeLength::MAX)
 }
 
-fn is_digits(text: &str) -> bool {
+pub fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 

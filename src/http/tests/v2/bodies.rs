@@ -55,6 +55,27 @@ async fn json_takes_truth_values_numbers_and_null_and_refuses_what_is_no_object(
 }
 
 #[tokio::test]
+async fn an_error_about_a_setting_of_a_service_says_what_it_must_be() {
+    let world = V2World::new().await;
+    let length = "it must be a whole number from 4 to 10 (fewer are guessed too easily, more are mistyped)";
+    for (body, name, problem) in [
+        (r#"{"CodeLength":11}"#, "CodeLength", length.to_owned()),
+        (r#"{"CodeLength":6.5}"#, "CodeLength", length.to_owned()),
+        (r#"{"CodeLength":"8"}"#, "CodeLength", format!("{length}, in JSON without quotes")),
+        (
+            r#"{"CustomCodeEnabled":"true"}"#,
+            "CustomCodeEnabled",
+            "it must be true or false, in JSON without quotes".to_owned(),
+        ),
+    ] {
+        let json_type = ["content-type: application/json"];
+        let refused = world.ask("POST", &world.below(""), &root(), &json_type, body).await;
+        let message = format!("Invalid parameter `{name}`: {problem}");
+        assert_eq!(json(&refused)["message"], message.as_str(), "{body}");
+    }
+}
+
+#[tokio::test]
 async fn truth_values_are_read_in_any_case() {
     let world = V2World::new().await;
     for (text, value) in [("true", true), ("True", true), ("FALSE", false), ("tRUE", true)] {
