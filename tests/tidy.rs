@@ -118,6 +118,34 @@ fn the_documents_ask_for_the_rust_version_of_the_manifest() {
 }
 
 #[test]
+fn the_log_lines_that_an_operator_looks_for_are_in_the_source() {
+    let sources = ["src", "crates/store/src"].map(|folder| text_files(folder, &[".rs"]));
+    let sources = sources.iter().flatten().filter(|file| !is_test(&file.path));
+    // Without what breaks a literal into lines.
+    let joined = |text: &str| {
+        let lines = text.lines().map(str::trim);
+        lines.map(|line| line.strip_suffix('\\').unwrap_or(line)).collect::<String>().replace('`', "")
+    };
+    let sources: String = sources.map(|file| joined(&file.text)).collect();
+    let mut findings = Vec::new();
+    for (number, line) in prose(&read("docs/operate/monitoring.md")) {
+        let cells: Vec<&str> = line.split(" | ").collect();
+        if !cells.get(1).is_some_and(|level| ["error", "warn", "info"].contains(level)) {
+            continue;
+        }
+        // A span with = is a field.
+        for message in cells[0].split('`').skip(1).step_by(2).filter(|span| !span.contains('=')) {
+            let constant =
+                message.split("...").next().unwrap_or_default().trim_end_matches([' ', ':', ';', ',']);
+            if !sources.contains(constant) {
+                findings.push(format!("docs/operate/monitoring.md:{number}: {message}"));
+            }
+        }
+    }
+    expect_none(&findings, "write the message as the source has it.");
+}
+
+#[test]
 fn ci_runs_what_a_developer_runs() {
     let mut findings = Vec::new();
     for script in ["scripts/test", ".ci/run"] {
