@@ -52,7 +52,7 @@ pub struct Variables {
     /// The number that calls.
     #[serde(with = "As::<Option<OwnNumber>>")]
     twilio_voice_number: Option<PhoneNumber>,
-    /// The number of `WhatsApp` messages.
+    /// The number of WhatsApp messages.
     #[serde(with = "As::<Option<OwnNumber>>")]
     twilio_whatsapp_number: Option<PhoneNumber>,
     /// Where Twilio's APIs answer.

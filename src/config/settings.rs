@@ -192,8 +192,8 @@ pub struct Inputs {
     #[serde(with = "As::<Span<RingTime>>")]
     #[default(Duration::from_secs(25))]
     pub voice_ring_for: Duration,
-    /// Approved `WhatsApp` template of Twilio (HX and 32 hexadecimal digits), whose first variable is the code.
-    /// Without it `WhatsApp` delivers only to people who have written within the last day.
+    /// Approved WhatsApp template of Twilio (HX and 32 hexadecimal digits), whose first variable is the code.
+    /// Without it WhatsApp delivers only to people who have written within the last day.
     #[serde(with = "As::<Option<TwilioSid<'H', 'X'>>>")]
     pub whatsapp_content_sid: Option<String>,
     /// `true` tells Twilio which messages led to a verified number.
