@@ -50,7 +50,7 @@ pub(super) fn retry(settings: &RetrySettings, situation: Situation, random: u32)
     Retry::At(due)
 }
 
-/// The wait after so many retries, without the random part and the provider's wish.
+/// The wait after so many retries, without the random part and the provider's retry-after time.
 fn nominal(settings: &RetrySettings, retries: u32) -> Duration {
     let factor = 2_u32.saturating_pow(retries);
     settings.first_wait.saturating_mul(factor).min(settings.longest_wait)

@@ -9,7 +9,7 @@ use crate::gateway::{ErrorClass, GatewayError};
 
 /// The longest pause that a provider can ask for: a daily cap, the longest known wait, is over after a day. A
 /// header with nonsense in it must not last for years.
-const LONGEST_WISH: Duration = Duration::from_secs(24 * 60 * 60);
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The state of one gateway.
 #[derive(Debug)]
@@ -155,8 +155,8 @@ impl Breaker {
                 self.state = BreakerState::Closed { failures };
                 None
             }
-            (BreakerState::Closed { .. }, _, Health::OutFor(wish)) => {
-                Some(CircuitChange::Opened(self.open(self.settings.open_for, wish, now)))
+            (BreakerState::Closed { .. }, _, Health::OutFor(retry_after)) => {
+                Some(CircuitChange::Opened(self.open(self.settings.open_for, retry_after, now)))
             }
             (BreakerState::HalfOpen { .. }, BreakerPermit::Probe, Health::Lives) => {
                 self.state = BreakerState::Closed { failures: 0 };
@@ -167,10 +167,11 @@ impl Breaker {
                 BreakerPermit::Probe,
                 Health::Failed | Health::OutFor(_),
             ) => {
-                let wish = if let Health::OutFor(wish) = health { wish } else { Duration::ZERO };
+                let retry_after =
+                    if let Health::OutFor(retry_after) = health { retry_after } else { Duration::ZERO };
                 let longest = self.settings.longest.max(self.settings.open_for);
                 let span = span.saturating_mul(2).min(longest);
-                Some(CircuitChange::StillOpen(self.open(span, wish, now)))
+                Some(CircuitChange::StillOpen(self.open(span, retry_after, now)))
             }
             (BreakerState::Open { .. }, ..) | (BreakerState::HalfOpen { .. }, BreakerPermit::Regular, _) => {
                 None
@@ -194,8 +195,8 @@ impl Breaker {
         }
     }
 
-    fn open(&mut self, span: Duration, wish: Duration, now: Timestamp) -> Duration {
-        let out_for = span.max(wish.min(LONGEST_WISH));
+    fn open(&mut self, span: Duration, retry_after: Duration, now: Timestamp) -> Duration {
+        let out_for = span.max(retry_after.min(LONGEST_RETRY_AFTER));
         self.state = BreakerState::Open { until: now.plus(out_for), span };
         out_for
     }

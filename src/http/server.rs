@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinError, JoinSet};
 use tracing::{error, info, warn};
 
-use super::connection::{self, Server, Tls, turn_away, turn_away_tls};
+use super::connection::{self, Server, Tls, refuse_tls, respond_and_close};
 use super::request;
 use super::response::Problem;
 use super::v2::V2;
@@ -123,7 +123,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const ACCEPTED_AT_ONCE: u64 = 8;
 
 /// Connections beyond the limit that are being sent the refusal. More are closed without a response.
-const TURNED_AWAY: usize = 64;
+const REFUSED: usize = 64;
 
 /// Serves `listener` until `shutdown` completes: HTTP/1 and HTTP/2 over TLS, if `deps` have a certificate, else HTTP/1
 /// in cleartext.
@@ -141,7 +141,7 @@ pub async fn serve<V: Verify>(listener: TcpListener, shutdown: impl Future<Outpu
                 log_panic(ended);
                 connections.server.note_open(connections.open.len());
             }
-            Some(ended) = connections.turned_away.join_next() => log_panic(ended),
+            Some(ended) = connections.refused.join_next() => log_panic(ended),
             accepted = listener.accept() => match accepted {
                 Ok((stream, _peer)) => {
                     connections.admit(stream);
@@ -167,7 +167,7 @@ pub async fn serve<V: Verify>(listener: TcpListener, shutdown: impl Future<Outpu
 struct Connections<V> {
     server: Arc<Server<V>>,
     open: JoinSet<()>,
-    turned_away: JoinSet<()>,
+    refused: JoinSet<()>,
     accepted: u64,
     is_full: bool,
     trouble: AcceptTrouble,
@@ -178,7 +178,7 @@ impl<V: Verify> Connections<V> {
         Self {
             server: Arc::new(Server::new(deps)),
             open: JoinSet::new(),
-            turned_away: JoinSet::new(),
+            refused: JoinSet::new(),
             accepted: 0,
             is_full: false,
             trouble: AcceptTrouble::default(),
@@ -209,14 +209,12 @@ impl<V: Verify> Connections<V> {
             self.is_full = true;
             warn!(limit, "connection limit reached; new connections get 503");
         }
-        if self.turned_away.len() < TURNED_AWAY {
+        if self.refused.len() < REFUSED {
             let id = request::own_id(deps.request_id_prefix, self.accepted, 0);
             let response = connection::raw_response(Problem::TooManyConnections, &id);
             match &deps.tls {
-                None => self.turned_away.spawn(turn_away(stream, response)),
-                Some(tls) => {
-                    self.turned_away.spawn(turn_away_tls(stream, tls.acceptor_of_refused(), response))
-                }
+                None => self.refused.spawn(respond_and_close(stream, response)),
+                Some(tls) => self.refused.spawn(refuse_tls(stream, tls.acceptor_of_refused(), response)),
             };
         }
     }
@@ -224,7 +222,7 @@ impl<V: Verify> Connections<V> {
     /// Ends all connections after the requests that they are answering.
     async fn finish(mut self) {
         self.server.stop.cancel();
-        self.turned_away.abort_all();
+        self.refused.abort_all();
         while let Some(ended) = self.open.join_next().await {
             log_panic(ended);
         }

@@ -64,7 +64,7 @@ pub async fn respond<V: Verify>(
     }
     let closes = body.is_left_over();
     if closes {
-        active.leave_input();
+        active.note_unread_body();
     }
     Ok(response(answer, head, id, closes))
 }

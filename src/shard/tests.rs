@@ -70,7 +70,7 @@ fn kinds() -> Kinds {
 /// What is left afterwards; `None` if that was too little.
 type Answer = Result<Option<u32>, Refusal>;
 
-enum Wish {
+enum VoucherAction {
     Issue(u32),
     Spend(u32),
     /// Changes nothing but the count, which may be lost in a crash.
@@ -81,7 +81,7 @@ enum Wish {
 
 struct VoucherCommand {
     subject: Subject,
-    wish: Wish,
+    action: VoucherAction,
     left: Option<u32>,
     reply: oneshot::Sender<Answer>,
 }
@@ -96,20 +96,22 @@ impl Command for VoucherCommand {
         let voucher = view.get::<Voucher>(id).unwrap_or(Voucher { left: 0, ends });
         let count = view.get::<Uses>(id).map_or(0, |uses| uses.count) + 1;
         let uses = Uses { count, ends };
-        self.left = match self.wish {
-            Wish::Issue(amount) => Some(amount),
-            Wish::Spend(amount) => voucher.left.checked_sub(amount),
-            Wish::Show => Some(voucher.left),
-            Wish::Panic => panic!("a command that the shard cannot decide"),
+        self.left = match self.action {
+            VoucherAction::Issue(amount) => Some(amount),
+            VoucherAction::Spend(amount) => voucher.left.checked_sub(amount),
+            VoucherAction::Show => Some(voucher.left),
+            VoucherAction::Panic => panic!("a command that the shard cannot decide"),
         };
-        match (&self.wish, self.left) {
-            (Wish::Show, _) => view.put(id, Some(&uses), Durability::Lazy),
-            (Wish::Issue(_), Some(left)) => view.put(id, Some(&Voucher { left, ends }), Durability::Durable),
-            (Wish::Spend(_), Some(left)) => {
+        match (&self.action, self.left) {
+            (VoucherAction::Show, _) => view.put(id, Some(&uses), Durability::Lazy),
+            (VoucherAction::Issue(_), Some(left)) => {
+                view.put(id, Some(&Voucher { left, ends }), Durability::Durable)
+            }
+            (VoucherAction::Spend(_), Some(left)) => {
                 view.put(id, Some(&Voucher { left, ..voucher }), Durability::Durable);
                 view.put(id, Some(&uses), Durability::Durable);
             }
-            (Wish::Panic, _) | (_, None) => {}
+            (VoucherAction::Panic, _) | (_, None) => {}
         }
         Decision::Made
     }
@@ -146,14 +148,14 @@ impl World {
         Self { store, clock, shards }
     }
 
-    fn ask(&self, subject: Subject, wish: Wish) -> oneshot::Receiver<Answer> {
+    fn ask(&self, subject: Subject, action: VoucherAction) -> oneshot::Receiver<Answer> {
         let (reply, answer) = oneshot::channel();
-        self.shards.submit(Box::new(VoucherCommand { subject, wish, left: None, reply }));
+        self.shards.submit(Box::new(VoucherCommand { subject, action, left: None, reply }));
         answer
     }
 
-    async fn told(&self, subject: Subject, wish: Wish) -> Answer {
-        self.ask(subject, wish).await.expect("an answer")
+    async fn told(&self, subject: Subject, action: VoucherAction) -> Answer {
+        self.ask(subject, action).await.expect("an answer")
     }
 
     /// What is left of a voucher, and how often it was asked about, in the memory of the slot's owner.
@@ -203,7 +205,7 @@ async fn start(store: &MemoryStore, clock: &Arc<ManualClock>) -> Result<Shards, 
 async fn what_a_command_writes_is_durable_before_its_answer() {
     let world = World::new().await;
     world.store.hold();
-    let mut answer = world.ask(ONE, Wish::Issue(10));
+    let mut answer = world.ask(ONE, VoucherAction::Issue(10));
     world.store.waiting(1).await;
     assert_eq!(world.seen(ONE).await, (None, None), "seen before it is durable");
     assert!(answer.try_recv().is_err() && world.durable(ONE) == (None, None));
@@ -215,13 +217,13 @@ async fn what_a_command_writes_is_durable_before_its_answer() {
 #[tokio::test]
 async fn a_record_is_there_again_after_a_restart() {
     let world = World::new().await;
-    assert_eq!(world.told(ONE, Wish::Issue(10)).await, Ok(Some(10)));
-    assert_eq!(world.told(ONE, Wish::Spend(3)).await, Ok(Some(7)));
-    assert_eq!(world.told(TWO, Wish::Issue(20)).await, Ok(Some(20)));
+    assert_eq!(world.told(ONE, VoucherAction::Issue(10)).await, Ok(Some(10)));
+    assert_eq!(world.told(ONE, VoucherAction::Spend(3)).await, Ok(Some(7)));
+    assert_eq!(world.told(TWO, VoucherAction::Issue(20)).await, Ok(Some(20)));
     let world = world.restarted().await;
     assert_eq!((world.seen(ONE).await, world.seen(TWO).await), ((Some(7), Some(1)), (Some(20), None)));
-    assert_eq!(world.told(ONE, Wish::Spend(8)).await, Ok(None), "more than is left");
-    assert_eq!(world.told(ONE, Wish::Spend(7)).await, Ok(Some(0)));
+    assert_eq!(world.told(ONE, VoucherAction::Spend(8)).await, Ok(None), "more than is left");
+    assert_eq!(world.told(ONE, VoucherAction::Spend(7)).await, Ok(Some(0)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -237,12 +239,12 @@ async fn a_record_is_absent_from_its_end_on_and_then_swept() {
     let world = World::new().await;
     let (to, mut gone) = unbounded_channel();
     world.shards.follow::<Voucher>(Arc::new(move |_| Box::new(Gone(to.clone()))));
-    world.told(ONE, Wish::Issue(10)).await.expect("issued");
+    world.told(ONE, VoucherAction::Issue(10)).await.expect("issued");
     world.clock.set(START.plus(LIFE).minus(Duration::from_millis(1)));
-    world.told(TWO, Wish::Issue(20)).await.expect("issued");
+    world.told(TWO, VoucherAction::Issue(20)).await.expect("issued");
     assert_eq!(world.seen(ONE).await, (Some(10), None));
     world.clock.set(START.plus(LIFE));
-    assert_eq!(world.told(ONE, Wish::Show).await, Ok(Some(0)));
+    assert_eq!(world.told(ONE, VoucherAction::Show).await, Ok(Some(0)));
     let RecordKey { slot, id, .. } = gone.recv().await.expect("swept");
     assert_eq!(Subject { slot, id }, ONE);
     let count = |tables: &Tables, _| tables.len_of(Voucher::KIND);
@@ -253,10 +255,10 @@ async fn a_record_is_absent_from_its_end_on_and_then_swept() {
 #[tokio::test]
 async fn a_slot_that_moves_to_another_shard_takes_its_records_along() {
     let world = World::new().await;
-    world.told(ONE, Wish::Issue(10)).await.expect("issued");
-    world.told(TWO, Wish::Issue(20)).await.expect("issued");
+    world.told(ONE, VoucherAction::Issue(10)).await.expect("issued");
+    world.told(TWO, VoucherAction::Issue(20)).await.expect("issued");
     // Not durable yet, and not lost.
-    world.told(ONE, Wish::Show).await.expect("shown");
+    world.told(ONE, VoucherAction::Show).await.expect("shown");
     let router = world.shards.router();
     let (old, new) = (router.owner(ONE.slot).expect("an owner"), 0);
     assert_eq!((old, router.owner(TWO.slot)), (1, Some(1)));
@@ -265,43 +267,43 @@ async fn a_slot_that_moves_to_another_shard_takes_its_records_along() {
     assert_eq!(world.seen_in(new, ONE).await, (Some(10), Some(1)));
     assert_eq!(world.seen_in(old, ONE).await, (None, None), "two owners");
     assert_eq!(world.seen_in(old, TWO).await, (Some(20), None));
-    assert_eq!(world.told(ONE, Wish::Spend(4)).await, Ok(Some(6)));
+    assert_eq!(world.told(ONE, VoucherAction::Spend(4)).await, Ok(Some(6)));
     assert_eq!(world.durable(ONE), (Some(6), Some(2)));
 }
 
 #[tokio::test]
 async fn a_slot_moves_once_its_last_commit_has_ended_however_busy_its_neighbours_are() {
     let world = World::new().await;
-    world.told(ONE, Wish::Issue(10)).await.expect("issued");
-    world.told(TWO, Wish::Issue(20)).await.expect("issued");
+    world.told(ONE, VoucherAction::Issue(10)).await.expect("issued");
+    world.told(TWO, VoucherAction::Issue(20)).await.expect("issued");
     world.store.hold();
-    let in_flight = world.ask(ONE, Wish::Spend(3));
+    let in_flight = world.ask(ONE, VoucherAction::Spend(3));
     world.store.waiting(1).await;
     let moved = world.shards.move_slots(Slots::one(ONE.slot), 0);
     let others = async {
         // Its last commit has not ended.
         world.slot_has_no_owner(ONE.slot).await;
-        assert_eq!(world.told(ONE, Wish::Spend(1)).await, Err(Refusal::Stopping));
-        let next = world.ask(TWO, Wish::Spend(1));
+        assert_eq!(world.told(ONE, VoucherAction::Spend(1)).await, Err(Refusal::Stopping));
+        let next = world.ask(TWO, VoucherAction::Spend(1));
         world.store.release();
         assert_eq!(in_flight.await, Ok(Ok(Some(7))));
         assert_eq!(next.await, Ok(Ok(Some(19))));
         while world.shards.router().owner(ONE.slot).is_none() {
-            world.told(TWO, Wish::Spend(0)).await.expect("spent");
+            world.told(TWO, VoucherAction::Spend(0)).await.expect("spent");
         }
     };
     let (moved, ()) = tokio::join!(moved, others);
     moved.expect("moved");
-    assert_eq!(world.told(ONE, Wish::Spend(1)).await, Ok(Some(6)));
+    assert_eq!(world.told(ONE, VoucherAction::Spend(1)).await, Ok(Some(6)));
     assert_eq!((world.seen_in(0, ONE).await, world.durable(ONE)), ((Some(6), Some(2)), (Some(6), Some(2))));
 }
 
 #[tokio::test]
 async fn a_checkpoint_that_meets_a_slot_without_an_owner_fails() {
     let world = World::new().await;
-    world.told(ONE, Wish::Issue(10)).await.expect("issued");
+    world.told(ONE, VoucherAction::Issue(10)).await.expect("issued");
     world.store.hold();
-    let in_flight = world.ask(ONE, Wish::Spend(3));
+    let in_flight = world.ask(ONE, VoucherAction::Spend(3));
     world.store.waiting(1).await;
     let moved = world.shards.move_slots(Slots::one(ONE.slot), 0);
     let checkpoint = async {
@@ -324,16 +326,16 @@ async fn a_checkpoint_that_meets_a_slot_without_an_owner_fails() {
 async fn a_shard_that_fails_while_it_loses_or_gets_a_slot_restores_what_it_owns() {
     for (failing, subject) in [("the old owner", ONE), ("the new owner", Subject { slot: 0, id: [3; 12] })] {
         let world = World::new().await;
-        world.told(ONE, Wish::Issue(10)).await.expect("issued");
-        world.told(TWO, Wish::Issue(20)).await.expect("issued");
-        let panics = world.ask(subject, Wish::Panic);
+        world.told(ONE, VoucherAction::Issue(10)).await.expect("issued");
+        world.told(TWO, VoucherAction::Issue(20)).await.expect("issued");
+        let panics = world.ask(subject, VoucherAction::Panic);
         world.shards.move_slots(Slots::one(ONE.slot), 0).await.expect("moved");
         assert!(panics.await.is_err(), "{failing} answered");
         while !world.shards.router().is_complete() {
             tokio::task::yield_now().await;
         }
-        assert_eq!(world.told(ONE, Wish::Spend(1)).await, Ok(Some(9)), "{failing}");
-        assert_eq!(world.told(TWO, Wish::Spend(1)).await, Ok(Some(19)), "{failing}");
+        assert_eq!(world.told(ONE, VoucherAction::Spend(1)).await, Ok(Some(9)), "{failing}");
+        assert_eq!(world.told(TWO, VoucherAction::Spend(1)).await, Ok(Some(19)), "{failing}");
         assert_eq!(world.seen_in(1, ONE).await, (None, None), "{failing}: two owners");
     }
 }
@@ -347,39 +349,39 @@ async fn after_a_failed_commit_memory_and_disk_are_as_the_kinds_say() {
         StoreFault::Torn(1),
     ] {
         let world = World::new().await;
-        world.told(ONE, Wish::Issue(10)).await.expect("issued");
+        world.told(ONE, VoucherAction::Issue(10)).await.expect("issued");
         world.store.fail_next([fault]);
-        let refused = world.told(ONE, Wish::Spend(3)).await;
+        let refused = world.told(ONE, VoucherAction::Spend(3)).await;
         assert_eq!(refused, Err(Refusal::StoreUnavailable), "{fault:?}");
         assert_eq!(world.seen(ONE).await, (Some(10), Some(1)), "{fault:?}");
         world.clock.advance(SECOND);
         world.shards.flush().await;
         assert_eq!(world.durable(ONE), (Some(10), Some(1)), "written again after {fault:?}");
-        assert_eq!(world.told(ONE, Wish::Spend(10)).await, Ok(Some(0)), "{fault:?}");
+        assert_eq!(world.told(ONE, VoucherAction::Spend(10)).await, Ok(Some(0)), "{fault:?}");
     }
 }
 
 #[tokio::test]
 async fn two_kinds_in_one_decision_are_written_together_or_not_at_all() {
     let world = World::new().await;
-    world.told(ONE, Wish::Issue(10)).await.expect("issued");
+    world.told(ONE, VoucherAction::Issue(10)).await.expect("issued");
     world.store.hold();
-    let answer = world.ask(ONE, Wish::Spend(3));
+    let answer = world.ask(ONE, VoucherAction::Spend(3));
     world.store.waiting(1).await;
     let world = world.restarted().await;
     assert!(answer.await.is_err(), "an answer although the program died");
     assert_eq!(world.seen(ONE).await, (Some(10), None));
     let before = world.store.commits();
-    assert_eq!(world.told(ONE, Wish::Spend(3)).await, Ok(Some(7)));
+    assert_eq!(world.told(ONE, VoucherAction::Spend(3)).await, Ok(Some(7)));
     assert_eq!((world.durable(ONE), world.store.commits()), ((Some(7), Some(1)), before + 1));
 }
 
 #[tokio::test]
 async fn a_checkpoint_has_every_record_that_is_alive() {
     let world = World::new().await;
-    world.told(ONE, Wish::Issue(10)).await.expect("issued");
+    world.told(ONE, VoucherAction::Issue(10)).await.expect("issued");
     world.clock.advance(LIFE);
-    world.told(TWO, Wish::Issue(20)).await.expect("issued");
+    world.told(TWO, VoucherAction::Issue(20)).await.expect("issued");
     world.store.checkpoint().await.expect("a checkpoint");
     let given: Vec<RecordKey> = world.store.checkpointed().expect("it").into_keys().collect();
     assert_eq!(given, [RecordKey { slot: TWO.slot, kind: Voucher::KIND, id: TWO.id }]);
@@ -388,13 +390,13 @@ async fn a_checkpoint_has_every_record_that_is_alive() {
 #[tokio::test]
 async fn the_checkpoint_of_a_full_store_gets_its_lazy_changes_although_commands_are_refused() {
     let world = World::new().await;
-    world.told(ONE, Wish::Issue(10)).await.expect("issued");
+    world.told(ONE, VoucherAction::Issue(10)).await.expect("issued");
     world.store.fill();
     // Changes a count lazily.
-    world.told(ONE, Wish::Show).await.expect("shown");
+    world.told(ONE, VoucherAction::Show).await.expect("shown");
     let commands = async {
         loop {
-            assert_eq!(world.told(TWO, Wish::Issue(1)).await, Err(Refusal::StoreUnavailable));
+            assert_eq!(world.told(TWO, VoucherAction::Issue(1)).await, Err(Refusal::StoreUnavailable));
         }
     };
     tokio::select! {

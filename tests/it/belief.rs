@@ -29,7 +29,7 @@ pub enum Request {
 
 /// What it is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Heard {
+pub enum ObservedReply {
     Sent { trials: u32 },
     Verified,
     Incorrect { trials: u32 },
@@ -37,7 +37,7 @@ pub enum Heard {
 }
 
 /// A request, and the answer if there was one.
-pub type Exchange = (Request, Option<Heard>);
+pub type Exchange = (Request, Option<ObservedReply>);
 
 /// One state, or several.
 #[derive(Debug, Clone)]
@@ -94,14 +94,14 @@ impl Belief {
 
 /// Every order, and every choice of unanswered requests that were carried out.
 fn explore(state: &State, exchanges: &[&Exchange], codes: &[&String], possible: &mut Vec<State>) {
-    if exchanges.iter().all(|(_, heard)| heard.is_none()) && !possible.contains(state) {
+    if exchanges.iter().all(|(_, reply)| reply.is_none()) && !possible.contains(state) {
         possible.push(state.clone());
     }
-    for (chosen, (request, heard)) in exchanges.iter().enumerate() {
+    for (chosen, (request, reply)) in exchanges.iter().enumerate() {
         let rest = without(exchanges, chosen);
         let mut go_on = |code: Option<&String>, codes: &[&String]| {
             let (would_hear, next) = state.after(request, code);
-            if heard.as_ref().is_none_or(|heard| *heard == would_hear) {
+            if reply.as_ref().is_none_or(|reply| *reply == would_hear) {
                 explore(&next, &rest, codes, possible);
             }
         };
@@ -111,7 +111,7 @@ fn explore(state: &State, exchanges: &[&Exchange], codes: &[&String], possible: 
             }
         }
         // The message of a send that was not answered may never have come, or come unseen.
-        if *request != Request::Send || heard.is_none() || *heard == Some(Heard::Locked) {
+        if *request != Request::Send || reply.is_none() || *reply == Some(ObservedReply::Locked) {
             go_on(None, codes);
         }
     }
@@ -124,43 +124,44 @@ fn without<T: Copy>(all: &[T], index: usize) -> Vec<T> {
 impl State {
     /// What the client hears and how it goes on. `code` is the one that a send carried, if it is
     /// known.
-    fn after(&self, request: &Request, code: Option<&String>) -> (Heard, Self) {
+    fn after(&self, request: &Request, code: Option<&String>) -> (ObservedReply, Self) {
         let wrong = match self {
-            Self::Locked => return (Heard::Locked, Self::Locked),
+            Self::Locked => return (ObservedReply::Locked, Self::Locked),
             Self::Fresh => 0,
             Self::Open { wrong, .. } => *wrong,
         };
         match (self, request) {
-            (_, Request::Send) => {
-                (Heard::Sent { trials: MAX_ATTEMPTS - wrong }, Self::Open { wrong, code: code.cloned() })
-            }
+            (_, Request::Send) => (
+                ObservedReply::Sent { trials: MAX_ATTEMPTS - wrong },
+                Self::Open { wrong, code: code.cloned() },
+            ),
             (Self::Open { code: Some(right), .. }, Request::Check(guess)) if right == guess => {
-                (Heard::Verified, Self::Fresh)
+                (ObservedReply::Verified, Self::Fresh)
             }
             (Self::Open { .. }, Request::Check(_)) if wrong + 1 == MAX_ATTEMPTS => {
-                (Heard::Locked, Self::Locked)
+                (ObservedReply::Locked, Self::Locked)
             }
             (Self::Open { code, .. }, Request::Check(_)) => (
-                Heard::Incorrect { trials: MAX_ATTEMPTS - wrong - 1 },
+                ObservedReply::Incorrect { trials: MAX_ATTEMPTS - wrong - 1 },
                 Self::Open { wrong: wrong + 1, code: code.clone() },
             ),
-            (_, Request::Check(_)) => (Heard::Incorrect { trials: MAX_ATTEMPTS }, Self::Fresh),
+            (_, Request::Check(_)) => (ObservedReply::Incorrect { trials: MAX_ATTEMPTS }, Self::Fresh),
         }
     }
 }
 
-impl Heard {
+impl ObservedReply {
     /// What an answer about this number says.
     pub fn in_answer(answer: &Answer, number: &str) -> Self {
         let data = &answer.json()["data"];
         let trials = data["trials"].as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or(u32::MAX);
-        let heard = match answer.status() {
+        let reply = match answer.status() {
             200 if data.is_string() => Self::Verified,
             200 => Self::Sent { trials },
             401 => Self::Incorrect { trials },
             _ => Self::Locked,
         };
-        answer.expects(match heard {
+        answer.expects(match reply {
             Self::Verified => verified(number),
             Self::Sent { trials } => sent(number, trials),
             Self::Incorrect { trials } => incorrect(number, trials),
@@ -169,7 +170,7 @@ impl Heard {
                 locked(number, data["ttl"].as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or(0))
             }
         });
-        heard
+        reply
     }
 }
 
@@ -177,12 +178,12 @@ impl Heard {
 fn of_two_checks_of_one_code_at_once_only_one_can_have_succeeded() {
     let code = "1234567890".to_owned();
     let mut belief = Belief::new();
-    let sent = (Request::Send, Some(Heard::Sent { trials: 5 }));
+    let sent = (Request::Send, Some(ObservedReply::Sent { trials: 5 }));
     belief.take_in(&[sent], std::slice::from_ref(&code)).expect("a send");
-    let check = |heard| (Request::Check(code.clone()), heard);
-    let twice = [check(Some(Heard::Verified)), check(Some(Heard::Verified))];
+    let check = |reply| (Request::Check(code.clone()), reply);
+    let twice = [check(Some(ObservedReply::Verified)), check(Some(ObservedReply::Verified))];
     belief.clone().take_in(&twice, &[]).expect_err("a code that was good twice");
-    let once = [check(Some(Heard::Incorrect { trials: 5 })), check(Some(Heard::Verified))];
+    let once = [check(Some(ObservedReply::Incorrect { trials: 5 })), check(Some(ObservedReply::Verified))];
     belief.take_in(&once, &[]).expect("one of them was first");
     assert!(belief.is_certain());
 }

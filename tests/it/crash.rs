@@ -20,7 +20,7 @@ use serde_json::json;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use crate::belief::{Belief, Heard, NO_CODE, Request};
+use crate::belief::{Belief, NO_CODE, ObservedReply, Request};
 use crate::support::{Client, Numbers, Server, Setup, Twilio, World, soon};
 
 const GUESTS: u64 = 10;
@@ -199,7 +199,7 @@ impl Guest {
         for (request, answer) in requests.into_iter().zip(answers) {
             let heard = match answer {
                 Ok(answer) if answer.status() == 503 && self.shared.killed.load(Ordering::SeqCst) => None,
-                Ok(answer) => Some(Heard::in_answer(&answer, number)),
+                Ok(answer) => Some(ObservedReply::in_answer(&answer, number)),
                 Err(error) => {
                     let killed = self.shared.killed.load(Ordering::SeqCst);
                     assert!(killed, "an answer before the kill, not {error}");
@@ -207,7 +207,7 @@ impl Guest {
                 }
             };
             match (&heard, &request) {
-                (Some(Heard::Verified), Request::Check(guess)) => subject.used.push(guess.clone()),
+                (Some(ObservedReply::Verified), Request::Check(guess)) => subject.used.push(guess.clone()),
                 (None, _) => self.unanswered += 1,
                 _ => {}
             }

@@ -6,11 +6,11 @@ use onceward::numbers::{CheckOutcome, Refusal, SendOutcome};
 
 use crate::codes::Codes;
 use crate::count::{Memories, Memory, Rules};
-use crate::facts::{Answer, CommandId, End, Fact, Salted, Stage, What, Wish};
+use crate::facts::{Answer, CommandId, End, Fact, Intent, Salted, Stage, What};
 use crate::remember::Doubt;
 
 /// The rules of the world that the checker judges.
-pub struct Terms {
+pub struct NumberRules {
     /// By number.
     pub rules: Vec<Rules>,
 }
@@ -22,23 +22,23 @@ pub struct Finding {
 }
 
 /// Checks everything that happened.
-pub fn check(facts: &[Fact], terms: &Terms) -> Result<(), Box<Finding>> {
+pub fn check(facts: &[Fact], number_rules: &NumberRules) -> Result<(), Box<Finding>> {
     let mut by_number: BTreeMap<usize, Vec<&Fact>> = BTreeMap::new();
     for fact in facts {
         by_number.entry(fact.number).or_default().push(fact);
     }
     for (number, mut facts) in by_number {
         facts.sort_by_key(|fact| fact.call);
-        let mut watch = Watch::new(terms.rules[number]);
+        let mut model = NumberModel::new(number_rules.rules[number]);
         for together in facts.chunk_by(|a, b| a.call == b.call) {
-            watch.sees(together)?;
+            model.sees(together)?;
         }
     }
     Ok(())
 }
 
 /// One number, as far as the facts have been read.
-pub struct Watch {
+pub struct NumberModel {
     pub rules: Rules,
     pub memories: Memories,
     /// The memories that the shard alone may have, since it started: there a wrong code counts even if its client was
@@ -46,7 +46,7 @@ pub struct Watch {
     /// memory, that is for a shard that is alone and whose store compares nothing.
     pub lived: Memories,
     pub codes: Codes,
-    wishes: BTreeMap<CommandId, Wish>,
+    intents: BTreeMap<CommandId, Intent>,
     /// Sends whose clients wait.
     sending: BTreeMap<CommandId, Sending>,
     /// Sends that may have been decided between what is seen next, and their lives.
@@ -69,14 +69,14 @@ struct Sending {
     results: Vec<Salted>,
 }
 
-impl Watch {
+impl NumberModel {
     fn new(rules: Rules) -> Self {
         Self {
             rules,
             memories: Memories::from([Memory::Nothing]),
             lived: Memories::from([Memory::Nothing]),
             codes: Codes::default(),
-            wishes: BTreeMap::new(),
+            intents: BTreeMap::new(),
             sending: BTreeMap::new(),
             between: Vec::new(),
             withheld: Vec::new(),
@@ -90,7 +90,7 @@ impl Watch {
         let finding = |fact: &Fact, what: String| Box::new(Finding { fact: fact.clone(), what });
         for fact in together {
             match &fact.what {
-                What::Asked(command, wish) => drop(self.wishes.insert(*command, wish.clone())),
+                What::Asked(command, intent) => drop(self.intents.insert(*command, intent.clone())),
                 What::MayBeDecided(command) => drop(self.may_be_decided.insert(*command)),
                 _ => {}
             }
@@ -98,9 +98,9 @@ impl Watch {
         let (handed_over, answered): (Vec<&Fact>, Vec<&Fact>) =
             together.iter().partition(|fact| fact.is_handed_over());
         let withheld = |fact: &&&Fact| match &fact.what {
-            What::Told(command, Stage::Direct, Answer::Check(answer)) => {
+            What::Answered(command, Stage::Direct, Answer::Check(answer)) => {
                 matches!(answer, CheckOutcome::Locked { .. } | CheckOutcome::GatewayFailed)
-                    && matches!(self.wish(*command), Wish::Check { code: Some(_) })
+                    && matches!(self.intent(*command), Intent::Check { code: Some(_) })
             }
             _ => false,
         };
@@ -134,7 +134,7 @@ impl Watch {
         }
         self.codes.withdraw();
         let told = answered.iter().any(|fact| match &fact.what {
-            What::Told(command, ..) => matches!(self.wish(*command), Wish::Send { .. }),
+            What::Answered(command, ..) => matches!(self.intent(*command), Intent::Send { .. }),
             _ => false,
         });
         if told && self.sending.is_empty() {
@@ -161,7 +161,7 @@ impl Watch {
             return Vec::new();
         }
         let told = |check: CommandId| {
-            together.iter().any(|fact| matches!(fact.what, What::Told(command, ..) if command == check))
+            together.iter().any(|fact| matches!(fact.what, What::Answered(command, ..) if command == check))
         };
         self.undecided.iter().filter(|(_, check)| !told(*check)).map(|(at, _)| *at).collect()
     }
@@ -184,26 +184,26 @@ impl Watch {
         fact.in_commit || self.may_be_decided.contains(&command)
     }
 
-    pub fn wish(&self, command: CommandId) -> &Wish {
-        &self.wishes[&command]
+    pub fn intent(&self, command: CommandId) -> &Intent {
+        &self.intents[&command]
     }
 
     fn codes_after(&mut self, fact: &Fact, together: &[(Salted, u64)]) -> Result<(), String> {
         let latest = fact.at[0].max(fact.at[1]);
         self.codes.ended(latest);
         match &fact.what {
-            What::Asked(command, Wish::Send { .. }) => {
+            What::Asked(command, Intent::Send { .. }) => {
                 self.sending.insert(*command, Sending { since: latest, results: Vec::new() });
                 self.codes.firm = None;
             }
-            What::MayBeDecided(command) => match *self.wish(*command) {
-                Wish::Send { life } => self.between.push((fact.at, life, *command)),
-                Wish::Resume { salt } => self.codes.may_leave(&salt),
-                Wish::Check { code: Some(_) } if self.rules.held => {
+            What::MayBeDecided(command) => match *self.intent(*command) {
+                Intent::Send { life } => self.between.push((fact.at, life, *command)),
+                Intent::Resume { salt } => self.codes.may_leave(&salt),
+                Intent::Check { code: Some(_) } if self.rules.held => {
                     self.undecided.push((fact.at, *command));
                     self.counted_before.insert(*command);
                 }
-                Wish::Check { .. } => {}
+                Intent::Check { .. } => {}
             },
             What::Asked(..) | What::Consulted { .. } => {}
             What::Dispatched { salt, code, expires, .. } => {
@@ -214,12 +214,12 @@ impl Watch {
             What::Reloaded => self.codes.reloaded(),
             What::Uncertain(command, stage) => self.in_doubt(*command, stage, fact.at),
             What::Usable { salt, said } => self.codes.said_usable(salt, *said, latest)?,
-            What::Told(command, stage, answer) => {
+            What::Answered(command, stage, answer) => {
                 let asked = self.sending.remove(command);
                 // A code that ended before its message could leave is not noted as withdrawn. If the clock is set
                 // back before a start, it is there again, with a send that will never be settled.
-                if let (Wish::Send { life }, Stage::Direct, Answer::Send(SendOutcome::GatewayFailed)) =
-                    (self.wish(*command), stage, answer)
+                if let (Intent::Send { life }, Stage::Direct, Answer::Send(SendOutcome::GatewayFailed)) =
+                    (self.intent(*command), stage, answer)
                     && asked.as_ref().is_none_or(|asked| latest >= asked.since + life)
                 {
                     self.codes.may_end(0);
@@ -249,9 +249,9 @@ impl Watch {
     ) -> Result<(), String> {
         let at = fact.at;
         let (earliest, now) = (at[0].min(at[1]), at[0].max(at[1]));
-        let code = match self.wish(command) {
-            Wish::Check { code } => code.clone(),
-            Wish::Send { .. } | Wish::Resume { .. } => None,
+        let code = match self.intent(command) {
+            Intent::Check { code } => code.clone(),
+            Intent::Send { .. } | Intent::Resume { .. } => None,
         };
         match (stage, answer) {
             (_, Answer::Refused(Refusal::StoreUnavailable | Refusal::Stopping))
@@ -262,7 +262,7 @@ impl Watch {
             (Stage::Direct, Answer::Check(CheckOutcome::Approved)) => {
                 self.codes.approved_ours(code.as_deref(), earliest)?;
             }
-            (Stage::Heard { salt, .. }, Answer::Check(CheckOutcome::Approved)) => {
+            (Stage::CheckReported { salt, .. }, Answer::Check(CheckOutcome::Approved)) => {
                 self.codes.approved_held(salt)?;
             }
             (_, Answer::Check(CheckOutcome::Wrong { .. } | CheckOutcome::LockedNow { .. })) => {
@@ -309,10 +309,10 @@ impl Watch {
     fn in_doubt(&mut self, command: CommandId, stage: &Stage, at: [u64; 2]) {
         let now = at[0].max(at[1]);
         self.codes.in_doubt();
-        if let Wish::Resume { salt } = *self.wish(command) {
+        if let Intent::Resume { salt } = *self.intent(command) {
             self.codes.may_leave(&salt);
         }
-        if let (Stage::Direct, Wish::Send { life }) = (stage, self.wish(command)) {
+        if let (Stage::Direct, Intent::Send { life }) = (stage, self.intent(command)) {
             self.codes.may_end(now + life);
         }
     }

@@ -16,7 +16,7 @@ use onceward::shard::{Command as _, Refusal};
 use onceward::template::{MessageStyle, Wording};
 use rand::RngExt;
 
-use crate::facts::{CommandId, Stage, What, Wish};
+use crate::facts::{CommandId, Intent, Stage, What};
 use crate::setup::{WRONG_LENGTH, length, millis};
 use crate::world::{AnswerEnd, Open, Plan, World, track_record};
 
@@ -58,8 +58,8 @@ impl World {
         let (responder, answer) = Responder::new(self.place()?);
         let command = SendCommand { options, channel, style, verification: None, responder, decided: None };
         self.tally.count("command send");
-        let wish = Wish::Send { life: millis(life) };
-        self.submits(number, wish, AnswerEnd::Send(answer), CommandKind::Send(command))
+        let intent = Intent::Send { life: millis(life) };
+        self.submits(number, intent, AnswerEnd::Send(answer), CommandKind::Send(command))
     }
 
     pub fn checks(&mut self, number: usize, code: Option<String>) -> Result<(), String> {
@@ -67,7 +67,7 @@ impl World {
         let (responder, answer) = Responder::new(self.place()?);
         let command = CheckCommand { code: parsed, named: None, is_test: false, responder, decided: None };
         self.tally.count("command check");
-        self.submits(number, Wish::Check { code }, AnswerEnd::Check(answer), CommandKind::Check(command))
+        self.submits(number, Intent::Check { code }, AnswerEnd::Check(answer), CommandKind::Check(command))
     }
 
     /// The time of a planned send has come. Its planner tries again while the store fails, and offers at times what has
@@ -87,8 +87,8 @@ impl World {
         let command = ResumeCommand { track, responder, decided: None };
         self.tally.count("command resume");
         let (shard, name) = (self.is_due(number, track), self.next_command);
-        let wish = Wish::Resume { salt };
-        self.submits(number, wish, AnswerEnd::Resume(answer), CommandKind::Resume(command))?;
+        let intent = Intent::Resume { salt };
+        self.submits(number, intent, AnswerEnd::Resume(answer), CommandKind::Resume(command))?;
         // It was decided at once, and alone in its batch.
         if shard.is_some_and(|shard| self.shards[shard].commit.is_some()) {
             self.alone.insert(name);
@@ -130,7 +130,7 @@ impl World {
     fn submits(
         &mut self,
         number: usize,
-        wish: Wish,
+        intent: Intent,
         answer: AnswerEnd,
         kind: CommandKind,
     ) -> Result<(), String> {
@@ -139,10 +139,10 @@ impl World {
         // Some come to a shard that does not own the number.
         let owner = self.owner(number).filter(|_| self.setup.calm || !self.chance(2));
         let shard = owner.unwrap_or(0);
-        self.notes_now(shard, number, What::Asked(command, wish.clone()));
+        self.notes_now(shard, number, What::Asked(command, intent.clone()));
         let since = self.event();
         let (stage, at_gateway) = (Stage::Direct, false);
-        let mut open = Open { number, shard, wish, stage, since, at_gateway, answer };
+        let mut open = Open { number, shard, intent, stage, since, at_gateway, answer };
         let waker = self.captured.waker(command);
         let waiting = open.answer.poll(&mut Context::from_waker(&waker));
         assert!(waiting.is_pending(), "nothing answers before it is asked");

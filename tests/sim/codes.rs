@@ -24,7 +24,7 @@ pub struct Known {
     /// A further message with our code may be decided: from then on ours may be out.
     may_leave: bool,
     /// Whether a client was told that it was sent, and that a gateway's own code was.
-    told: Told,
+    told: ClaimedCodes,
     /// Why it must never be right again.
     void: Option<&'static str>,
     /// Something happened since whose end is unknown.
@@ -34,7 +34,7 @@ pub struct Known {
 }
 
 #[derive(Debug, Clone, Copy, Default)]
-struct Told {
+struct ClaimedCodes {
     ours: bool,
     held: bool,
 }
@@ -94,7 +94,7 @@ impl Codes {
                 withdrawn_in_doubt: false,
                 were_held: 0,
                 may_leave: false,
-                told: Told::default(),
+                told: ClaimedCodes::default(),
                 void: None,
                 in_doubt: false,
                 has_ghosts: self.ghost,
@@ -240,7 +240,7 @@ impl Codes {
     pub fn may_be_locked(&mut self) {
         self.firm = None;
         for known in &mut self.known {
-            known.told = Told::default();
+            known.told = ClaimedCodes::default();
         }
     }
 

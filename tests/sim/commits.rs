@@ -3,7 +3,7 @@
 use rand::RngExt;
 
 use crate::disk::{Committed, Fault};
-use crate::outcome::Heard;
+use crate::outcome::CommitNotice;
 use crate::setup::millis;
 use crate::shard::{COMMIT_TIMEOUT, InFlight, Progress, Shard};
 use crate::world::World;
@@ -114,10 +114,10 @@ impl World {
             }
         }
         let applied = committed.is_ok();
-        let heard = Heard::of(commit);
+        let notice = CommitNotice::of(commit);
         // What a commit did of which no client is told now comes before or after what a client is told of.
         if applied {
-            self.may_be_decided(shard, &heard);
+            self.may_be_decided(shard, &notice);
         }
         self.event();
         self.says(&commit.numbers, || format!("[shard {shard}] hears of its commit"));
@@ -127,9 +127,9 @@ impl World {
             self.facts[*fact].at[1] = self.shards[shard].seen;
         }
         self.shards[shard].core.committed(committed, now);
-        self.comes_out(shard, Some(&heard))?;
+        self.comes_out(shard, Some(&notice))?;
         if applied {
-            self.may_be_decided(shard, &heard);
+            self.may_be_decided(shard, &notice);
         }
         Ok(())
     }
@@ -169,12 +169,12 @@ impl World {
     }
 
     /// The commit of this shard, if a sweep gives up on it now.
-    pub fn late_commit(&mut self, shard: usize) -> Option<Heard> {
+    pub fn late_commit(&mut self, shard: usize) -> Option<CommitNotice> {
         let Shard { commit, seen, .. } = &mut self.shards[shard];
         let commit = commit.as_mut().filter(|commit| *seen >= commit.taken_at + millis(COMMIT_TIMEOUT))?;
         if !std::mem::replace(&mut commit.given_up, true) {
             self.tally.count("a commit is given up");
         }
-        Some(Heard::of(commit))
+        Some(CommitNotice::of(commit))
     }
 }

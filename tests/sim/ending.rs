@@ -19,7 +19,7 @@ impl World {
         self.says(&[], || "the trouble ends".to_owned());
         self.comes_to_rest()?;
         if let Some((command, open)) = self.commands.first_key_value() {
-            return Err(format!("command {command} is never answered: {:?}, {:?}", open.wish, open.stage));
+            return Err(format!("command {command} is never answered: {:?}, {:?}", open.intent, open.stage));
         }
         if self.places.available_permits() != PLACES {
             return Err("a command kept its place".to_owned());
@@ -97,7 +97,9 @@ impl World {
     }
 
     fn told_since(&self, first: usize, is: impl Fn(&Answer) -> bool) -> bool {
-        self.facts[first..].iter().any(|fact| matches!(&fact.what, What::Told(_, _, answer) if is(answer)))
+        self.facts[first..]
+            .iter()
+            .any(|fact| matches!(&fact.what, What::Answered(_, _, answer) if is(answer)))
     }
 
     fn all_is_freed(&mut self) -> Result<(), String> {

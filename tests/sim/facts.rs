@@ -42,9 +42,9 @@ impl Fact {
 #[derive(Debug, Clone, PartialEq)]
 pub enum What {
     /// A client asked.
-    Asked(CommandId, Wish),
+    Asked(CommandId, Intent),
     /// A client was told.
-    Told(CommandId, Stage, Answer),
+    Answered(CommandId, Stage, Answer),
     /// A message was handed to delivery.
     Dispatched { command: CommandId, salt: Salted, code: String, expires: u64, planned: bool },
     /// A gateway that holds a code was asked about a submitted one.
@@ -62,7 +62,7 @@ pub enum What {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wish {
+pub enum Intent {
     /// A code, with this life.
     Send { life: u64 },
     /// Is this the code?
@@ -79,7 +79,7 @@ pub enum Stage {
     /// Its message was handed over, and this came of it.
     Sent { salt: Salted, end: End },
     /// A gateway was asked about its code, and said this.
-    Heard { salt: Salted, until: u64, result: CheckResult },
+    CheckReported { salt: Salted, until: u64, result: CheckResult },
 }
 
 /// How a send ended, as far as the promises care.

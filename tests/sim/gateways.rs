@@ -83,7 +83,7 @@ impl World {
             format!("[shard {shard}] number {number}: of command {command} a gateway says: {result:?}")
         });
         let (salt, until) = (Salted(permit.salt.0), permit.until.as_millis());
-        let owner = self.reported(command, Stage::Heard { salt, until, result });
+        let owner = self.reported(command, Stage::CheckReported { salt, until, result });
         self.hands_over(owner, number, CommandKind::SettleCheck(check.settled(result)))
     }
 

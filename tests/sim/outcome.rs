@@ -14,19 +14,19 @@ use onceward::numbers::{CheckOutcome, NumberKey, Refusal, SendOutcome};
 use onceward::shard::{Record as _, Write};
 
 use crate::disk::track_of;
-use crate::facts::{Answer, CommandId, End, Fact, Salted, Stage, What, Wish};
+use crate::facts::{Answer, CommandId, End, Fact, Intent, Salted, Stage, What};
 use crate::setup::{millis, server_key};
 use crate::shard::{InFlight, Left, Progress};
 use crate::world::{Asking, AtGateway, Open, World};
 
 /// The commit that a shard has just been told of, or gives up, as far as answers may rest on it.
-pub struct Heard {
+pub struct CommitNotice {
     pub numbers: Vec<usize>,
     pub taken_at: u64,
     pub taken: u64,
 }
 
-impl Heard {
+impl CommitNotice {
     pub fn of(commit: &InFlight) -> Self {
         let InFlight { numbers, taken_at, taken, .. } = commit;
         Self { numbers: numbers.clone(), taken_at: *taken_at, taken: *taken }
@@ -42,7 +42,7 @@ struct Bearing {
 impl World {
     /// Takes everything that a shard has to say. `None` when it was not the end of a commit. Gives slots up before, as
     /// the shard's actor does.
-    pub fn comes_out(&mut self, shard: usize, heard: Option<&Heard>) -> Result<(), String> {
+    pub fn comes_out(&mut self, shard: usize, notice: Option<&CommitNotice>) -> Result<(), String> {
         self.gives_slots_up(shard);
         let call = self.event();
         let left = self.captured.take();
@@ -66,18 +66,18 @@ impl World {
             let command = match left {
                 Left::Answer(command) => command,
                 Left::Message(dispatch) => {
-                    self.dispatches(shard, call, *dispatch, heard)?;
+                    self.dispatches(shard, call, *dispatch, notice)?;
                     continue;
                 }
                 Left::Check(check) => {
-                    self.consults(shard, call, check, heard)?;
+                    self.consults(shard, call, check, notice)?;
                     continue;
                 }
             };
             let (open, answer) = answers.remove(&command).expect("one answer to each command");
             self.tally.count(name(&answer));
-            let Bearing { at, in_commit } = self.bearing(shard, open.number, open.since, heard);
-            let what = What::Told(command, open.stage.clone(), answer.clone());
+            let Bearing { at, in_commit } = self.bearing(shard, open.number, open.since, notice);
+            let what = What::Answered(command, open.stage.clone(), answer.clone());
             self.notes(Fact { call, number: open.number, shard, at, in_commit, what });
             self.is_not_sent(call, (command, &open, &answer), (shard, at));
             let is_current =
@@ -127,10 +127,10 @@ impl World {
         Some((0..self.setup.numbers.len()).find(same).expect("a number of this world"))
     }
 
-    fn bearing(&self, shard: usize, number: usize, since: u64, heard: Option<&Heard>) -> Bearing {
+    fn bearing(&self, shard: usize, number: usize, since: u64, notice: Option<&CommitNotice>) -> Bearing {
         let now = self.shards[shard].seen;
-        match heard.filter(|heard| heard.numbers.contains(&number) && since < heard.taken) {
-            Some(heard) => Bearing { at: [heard.taken_at, now], in_commit: true },
+        match notice.filter(|notice| notice.numbers.contains(&number) && since < notice.taken) {
+            Some(notice) => Bearing { at: [notice.taken_at, now], in_commit: true },
             None => Bearing { at: [now; 2], in_commit: false },
         }
     }
@@ -140,7 +140,7 @@ impl World {
         shard: usize,
         call: u64,
         dispatch: Dispatch,
-        heard: Option<&Heard>,
+        notice: Option<&CommitNotice>,
     ) -> Result<(), String> {
         let command = match &dispatch.purpose {
             Purpose::Request => Self::command_of(&dispatch.style),
@@ -151,7 +151,8 @@ impl World {
             return Err(format!("a second message left for command {command}"));
         }
         open.at_gateway = true;
-        let (number, since, planned) = (open.number, open.since, matches!(open.wish, Wish::Resume { .. }));
+        let (number, since, planned) =
+            (open.number, open.since, matches!(open.intent, Intent::Resume { .. }));
         let (key, permit) = (dispatch.key, dispatch.permit);
         if key != self.setup.numbers[number] {
             return Err("a message left for another number".to_owned());
@@ -168,7 +169,7 @@ impl World {
             code.expose().to_owned(),
             permit.verification.expires.as_millis(),
         );
-        let Bearing { at, in_commit } = self.bearing(shard, number, since, heard);
+        let Bearing { at, in_commit } = self.bearing(shard, number, since, notice);
         let what = What::Dispatched { command, salt, code: code.clone(), expires, planned };
         self.notes(Fact { call, number, shard, at, in_commit, what });
         let state = self.durable(number);
@@ -203,7 +204,7 @@ impl World {
         // Of several that offer one plan the first that came is the one that gets it.
         let salt = Salted(dispatch.permit.verification.salt.0);
         let is_this = |open: &Open| {
-            open.wish == Wish::Resume { salt }
+            open.intent == Intent::Resume { salt }
                 && open.shard == shard
                 && open.stage == Stage::Direct
                 && !open.at_gateway
@@ -221,7 +222,7 @@ impl World {
         (command, open, answer): (CommandId, &Open, &Answer),
         (shard, at): (usize, [u64; 2]),
     ) {
-        let (Wish::Resume { salt }, Stage::Direct, Answer::Followed) = (&open.wish, &open.stage, answer)
+        let (Intent::Resume { salt }, Stage::Direct, Answer::Followed) = (&open.intent, &open.stage, answer)
         else {
             return;
         };
@@ -242,7 +243,7 @@ impl World {
         };
         // A planned send of the same verification may have been begun or dropped in the same batch.
         let of_number =
-            |other: &Open| other.number == open.number && matches!(other.wish, Wish::Resume { .. });
+            |other: &Open| other.number == open.number && matches!(other.intent, Intent::Resume { .. });
         if self.commands.values().any(of_number) {
             return Ok(());
         }
@@ -259,14 +260,15 @@ impl World {
         shard: usize,
         call: u64,
         check: GatewayCheck,
-        heard: Option<&Heard>,
+        notice: Option<&CommitNotice>,
     ) -> Result<(), String> {
         let number = self.setup.numbers.iter().position(|key| *key == check.key).expect("a number");
         let code = Some(check.code.expose().to_owned());
         // Of several checks with the same code the first that came is the first that is asked about.
         let is_this = |open: &Open| {
-            let wish = matches!(&open.wish, Wish::Check { code: submitted } if *submitted == code);
-            wish && open.shard == shard
+            let intent = matches!(&open.intent, Intent::Check { code: submitted } if *submitted == code);
+            intent
+                && open.shard == shard
                 && open.number == number
                 && open.stage == Stage::Direct
                 && !open.at_gateway
@@ -275,7 +277,7 @@ impl World {
         let (command, open) = found.ok_or("a gateway is asked about a code that no client submitted")?;
         open.at_gateway = true;
         let (command, since, until) = (*command, open.since, check.permit.until.as_millis());
-        let Bearing { at, in_commit } = self.bearing(shard, number, since, heard);
+        let Bearing { at, in_commit } = self.bearing(shard, number, since, notice);
         self.says(&[number], || {
             format!("[shard {shard}] number {number}: command {command} goes to a gateway")
         });
@@ -310,14 +312,16 @@ impl World {
                 let ends = at.map(|at| at + millis(policy.lockout));
                 matches!(state, NumberState::Locked { until } if ends.contains(&until.as_millis()))
             }
-            Answer::Check(CheckOutcome::Approved) => match (&open.stage, state.verification(), &open.wish) {
-                (Stage::Heard { salt, .. }, Some(v), _) => v.salt.0 != salt.0,
-                (_, Some(v), Wish::Check { code }) => {
-                    let same = derive_code(&server_key(), &v.salt, key.number, key.service, v.length);
-                    code.as_deref() != Some(same.expose())
+            Answer::Check(CheckOutcome::Approved) => {
+                match (&open.stage, state.verification(), &open.intent) {
+                    (Stage::CheckReported { salt, .. }, Some(v), _) => v.salt.0 != salt.0,
+                    (_, Some(v), Intent::Check { code }) => {
+                        let same = derive_code(&server_key(), &v.salt, key.number, key.service, v.length);
+                        code.as_deref() != Some(same.expose())
+                    }
+                    _ => true,
                 }
-                _ => true,
-            },
+            }
             Answer::Send(SendOutcome::Sent { .. }) => match (&open.stage, state.verification()) {
                 (Stage::Sent { salt, end: End::Held }, Some(v)) => {
                     // Of a code that has ended nothing has to be noted.
@@ -338,14 +342,14 @@ impl World {
         let of_number = || self.facts.iter().filter(|fact| fact.number == number);
         let left = |what: &What| matches!(what, What::Dispatched { salt: other, .. } if *other == salt);
         let refused =
-            |what: &What| matches!(what, What::Told(_, _, Answer::Refused(Refusal::StoreUnavailable)));
+            |what: &What| matches!(what, What::Answered(_, _, Answer::Refused(Refusal::StoreUnavailable)));
         let first = of_number().find(|fact| left(&fact.what)).map_or(u64::MAX, |fact| fact.call);
         of_number().any(|fact| fact.call > first && refused(&fact.what))
     }
 
     /// Commands whose decisions may be among those that have become durable.
-    pub fn may_be_decided(&mut self, shard: usize, heard: &Heard) {
-        let Heard { numbers, taken_at, taken } = heard;
+    pub fn may_be_decided(&mut self, shard: usize, notice: &CommitNotice) {
+        let CommitNotice { numbers, taken_at, taken } = notice;
         let call = self.event();
         let in_it = |open: &&Open| {
             let direct = open.stage == Stage::Direct && !open.at_gateway;
@@ -397,7 +401,7 @@ fn is_forgotten<'a>(open: &Open, mut later: impl Iterator<Item = &'a (Open, Answ
         let withdrawn = match other.stage {
             Stage::Direct => *answer == Answer::Send(SendOutcome::GatewayFailed),
             Stage::Sent { salt: newer, end } => newer != salt && end == End::Nothing,
-            Stage::Heard { .. } => false,
+            Stage::CheckReported { .. } => false,
         };
         withdrawn && other.number == open.number
     })

@@ -3,9 +3,9 @@
 use onceward::engine::CheckResult;
 use onceward::numbers::{CheckOutcome, Refusal, SendOutcome};
 
-use crate::checker::Watch;
+use crate::checker::NumberModel;
 use crate::count::{self, Memories};
-use crate::facts::{Answer, CommandId, End, Fact, Stage, What, Wish};
+use crate::facts::{Answer, CommandId, End, Fact, Intent, Stage, What};
 
 /// How a check that was answered 503 counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub enum Doubt {
     Anew,
 }
 
-impl Watch {
+impl NumberModel {
     /// Follows the shard's own memory through these facts.
     pub fn lives_on(&mut self, together: &[&Fact]) -> Result<(), String> {
         let starts = together.iter().any(|fact| fact.what == What::Reloaded);
@@ -30,15 +30,15 @@ impl Watch {
         // A right code among them begins the count anew, and so does a send that reached no person if nothing
         // was counted: that too is unknown.
         let anew = together.iter().any(|fact| match &fact.what {
-            What::Told(_, Stage::Sent { end: End::Nothing, .. }, _) => true,
-            What::Told(_, Stage::Heard { result, .. }, Answer::Refused(_)) => {
+            What::Answered(_, Stage::Sent { end: End::Nothing, .. }, _) => true,
+            What::Answered(_, Stage::CheckReported { result, .. }, Answer::Refused(_)) => {
                 *result == CheckResult::Approved
             }
-            What::Told(command, Stage::Direct, Answer::Refused(_)) => match self.wish(*command) {
-                Wish::Check { code } => {
+            What::Answered(command, Stage::Direct, Answer::Refused(_)) => match self.intent(*command) {
+                Intent::Check { code } => {
                     self.codes.is_of_this_number(code.as_deref()) || self.counted_before.contains(command)
                 }
-                Wish::Send { .. } | Wish::Resume { .. } => false,
+                Intent::Send { .. } | Intent::Resume { .. } => false,
             },
             _ => false,
         });
@@ -72,7 +72,7 @@ impl Watch {
     fn count_after(&self, from: &Memories, fact: &Fact, doubt: Doubt) -> Memories {
         let (rules, at) = (&self.rules, fact.at);
         let either = match &fact.what {
-            What::Told(..) | What::MayBeDecided(_) | What::Uncertain(..) => {
+            What::Answered(..) | What::MayBeDecided(_) | What::Uncertain(..) => {
                 count::or_what_it_is_now(from, at, rules)
             }
             _ => from.clone(),
@@ -80,17 +80,17 @@ impl Watch {
         let from = &either;
         match &fact.what {
             What::Asked(..) | What::Usable { .. } | What::Reloaded => from.clone(),
-            What::MayBeDecided(command) => match self.wish(*command) {
-                Wish::Send { life } => count::may_have_sent(from, at, rules, *life),
-                Wish::Check { code: Some(_) } => count::may_be_counted(from, at, rules),
-                Wish::Check { code: None } | Wish::Resume { .. } => from.clone(),
+            What::MayBeDecided(command) => match self.intent(*command) {
+                Intent::Send { life } => count::may_have_sent(from, at, rules, *life),
+                Intent::Check { code: Some(_) } => count::may_be_counted(from, at, rules),
+                Intent::Check { code: None } | Intent::Resume { .. } => from.clone(),
             },
             What::Dispatched { expires, planned, .. } => {
                 count::dispatched(from, at, rules, *expires, *planned)
             }
             What::Consulted { until } => count::consulted(from, at, rules, *until),
             What::Uncertain(command, stage) => self.count_in_doubt(from, at, *command, stage),
-            What::Told(command, stage, answer) => match (stage, answer) {
+            What::Answered(command, stage, answer) => match (stage, answer) {
                 (Stage::Direct, Answer::Check(answer)) => {
                     let fits = count::checked(from, at, rules, answer);
                     let nothing_written = match answer {
@@ -128,14 +128,14 @@ impl Watch {
                 | (Stage::Sent { end, .. }, Answer::Refused(Refusal::SendsOverloaded)) => {
                     count::may_have_ended(from, *end)
                 }
-                (Stage::Heard { until, result, .. }, Answer::Check(answer)) => {
+                (Stage::CheckReported { until, result, .. }, Answer::Check(answer)) => {
                     count::settled(from, at, rules, (*until, *result), answer)
                 }
                 (_, Answer::Refused(Refusal::StoreUnavailable | Refusal::Stopping))
                     if self.may_have_been_decided(*command, fact) =>
                 {
-                    match (doubt, stage, self.wish(*command)) {
-                        (Doubt::Counted, Stage::Direct, Wish::Check { .. }) => {
+                    match (doubt, stage, self.intent(*command)) {
+                        (Doubt::Counted, Stage::Direct, Intent::Check { .. }) => {
                             count::counted(from, at, rules)
                         }
                         _ => self.count_in_doubt(from, at, *command, stage),
@@ -159,20 +159,20 @@ impl Watch {
 
     fn count_in_doubt(&self, from: &Memories, at: [u64; 2], command: CommandId, stage: &Stage) -> Memories {
         match stage {
-            Stage::Direct => match self.wish(command) {
+            Stage::Direct => match self.intent(command) {
                 // Its code may have become useless before its message could leave, and that be noted too.
-                Wish::Send { life } => {
+                Intent::Send { life } => {
                     let sent = count::may_have_sent(from, at, &self.rules, *life);
                     count::may_have_ended(&sent, End::Nothing)
                 }
-                Wish::Check { code } => {
+                Intent::Check { code } => {
                     let right = self.codes.is_of_this_number(code.as_deref());
                     count::may_have_checked(from, at, &self.rules, right)
                 }
-                Wish::Resume { .. } => count::may_have_ended(from, End::Nothing),
+                Intent::Resume { .. } => count::may_have_ended(from, End::Nothing),
             },
             Stage::Sent { end, .. } => count::may_have_ended(from, *end),
-            Stage::Heard { until, result, .. } => {
+            Stage::CheckReported { until, result, .. } => {
                 count::may_have_settled(from, at, &self.rules, (*until, *result))
             }
         }

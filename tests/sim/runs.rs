@@ -11,7 +11,7 @@ use crate::checker;
 use crate::facts::Fact;
 use crate::setup::Setup;
 use crate::tally::Tally;
-use crate::world::{Line, World};
+use crate::world::{LogLine, World};
 
 /// Lines of the log that are shown of a failure.
 const LINES: usize = 80;
@@ -26,7 +26,7 @@ pub fn number_from(name: &str) -> Option<u64> {
 /// The outcome of one seed.
 pub struct Run {
     pub setup: Setup,
-    pub log: Vec<Line>,
+    pub log: Vec<LogLine>,
     pub tally: Tally,
     pub broken: Option<Broken>,
 }
@@ -44,7 +44,8 @@ impl Run {
         let mut world = World::new(seed, steps, logged);
         let ran = catch_unwind(AssertUnwindSafe(|| world.runs()));
         let ran = ran.unwrap_or_else(|panic| Err(format!("a panic: {}", message(&*panic))));
-        let judged = catch_unwind(AssertUnwindSafe(|| checker::check(&world.facts, &world.setup.terms())));
+        let judged =
+            catch_unwind(AssertUnwindSafe(|| checker::check(&world.facts, &world.setup.number_rules())));
         let judged = match judged {
             Ok(Ok(())) => Ok(()),
             Ok(Err(finding)) => Err(Broken { what: finding.what, fact: Some(finding.fact) }),
@@ -67,13 +68,13 @@ impl Run {
     /// The log up to the broken promise, of the number that it is about.
     pub fn story(&self, seed: u64) -> String {
         let Some(Broken { what, fact }) = &self.broken else { return format!("seed {seed} holds") };
-        let concerns = |line: &&Line| {
+        let concerns = |line: &&LogLine| {
             fact.as_ref().is_none_or(|fact| {
                 let same = line.numbers.is_empty() || line.numbers.contains(&fact.number);
                 same && line.event <= fact.call
             })
         };
-        let lines: Vec<&Line> = self.log.iter().filter(concerns).collect();
+        let lines: Vec<&LogLine> = self.log.iter().filter(concerns).collect();
         let mut text = format!("{:?}\n", self.setup);
         if let Some(fact) = fact {
             let _ = writeln!(text, "what its service allows: {:?}", self.setup.policy(fact.number));

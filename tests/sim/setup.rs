@@ -9,7 +9,7 @@ use onceward::numbers::{NumberKey, Policies};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::checker::Terms;
+use crate::checker::NumberRules;
 use crate::count::Rules;
 
 /// One world.
@@ -97,7 +97,7 @@ impl Setup {
         policies
     }
 
-    pub fn terms(&self) -> Terms {
+    pub fn number_rules(&self) -> NumberRules {
         let rules = (0..self.numbers.len()).map(|number| {
             let policy = self.policy(number);
             Rules {
@@ -107,7 +107,7 @@ impl Setup {
                 held: self.held > 0,
             }
         });
-        Terms { rules: rules.collect() }
+        NumberRules { rules: rules.collect() }
     }
 }
 

@@ -16,7 +16,7 @@ use rand::rngs::StdRng;
 use tokio::sync::Semaphore;
 
 use crate::disk::Disk;
-use crate::facts::{CommandId, Fact, Salted, Stage, What, Wish};
+use crate::facts::{CommandId, Fact, Intent, Salted, Stage, What};
 use crate::setup::Setup;
 use crate::shard::{Captured, PLACES, Shard, deps};
 use crate::tally::Tally;
@@ -38,7 +38,7 @@ pub struct World {
     pub facts: Vec<Fact>,
     pub tally: Tally,
     /// Everything that happened, in words; kept if it is printed.
-    pub log: Option<Vec<Line>>,
+    pub log: Option<Vec<LogLine>>,
     /// The place of the next event in their order.
     pub events: u64,
     pub commands: BTreeMap<CommandId, Open>,
@@ -67,7 +67,7 @@ pub struct World {
 pub struct Open {
     pub number: usize,
     pub shard: usize,
-    pub wish: Wish,
+    pub intent: Intent,
     pub stage: Stage,
     /// When it last came to the shard, as a command or as a report about it.
     pub since: u64,
@@ -112,7 +112,7 @@ pub struct HeldCode {
 
 /// One line of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
+pub struct LogLine {
     pub event: u64,
     /// The numbers that it is about; all of them if this is empty.
     pub numbers: Vec<usize>,
@@ -258,7 +258,7 @@ impl World {
         if let Some(log) = &mut self.log {
             let (event, since) = (self.events, self.clock.cast_signed() - BEGINNING.cast_signed());
             let text = format!("{event:>5} {since:>+9} ms  {}", words());
-            log.push(Line { event, numbers: numbers.to_vec(), text });
+            log.push(LogLine { event, numbers: numbers.to_vec(), text });
         }
     }
 

@@ -47,7 +47,7 @@ impl Drop for Wiped {
 /// The certificates of a file, in its order; at least one.
 pub fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, Fault> {
     let (text, _) = read(path)?;
-    let Parts { certificates, keys } = parts(&text)?;
+    let PemItems { certificates, keys } = pem_items(&text)?;
     match (certificates.is_empty(), keys.is_empty()) {
         (false, _) => Ok(certificates),
         (true, false) => Err(Fault::KeyForCertificate),
@@ -62,7 +62,7 @@ pub fn key(path: &Path) -> Result<Key, Fault> {
     if WITH_PASSWORD.iter().any(|mark| text.windows(mark.len()).any(|part| part == *mark)) {
         return Err(Fault::Encrypted);
     }
-    let Parts { certificates, mut keys } = parts(&text)?;
+    let PemItems { certificates, mut keys } = pem_items(&text)?;
     let count = keys.len();
     match keys.pop() {
         Some(key) if count == 1 => Ok(Key { key, open_to_others: mode & 0o007 != 0 }),
@@ -73,24 +73,24 @@ pub fn key(path: &Path) -> Result<Key, Fault> {
     }
 }
 
-/// What a PEM file holds, of what is looked for.
-struct Parts {
+/// The certificates and keys of a PEM file.
+struct PemItems {
     certificates: Vec<CertificateDer<'static>>,
     keys: Vec<Wiped>,
 }
 
-fn parts(text: &[u8]) -> Result<Parts, Fault> {
-    let mut parts = Parts { certificates: Vec::new(), keys: Vec::new() };
+fn pem_items(text: &[u8]) -> Result<PemItems, Fault> {
+    let mut items = PemItems { certificates: Vec::new(), keys: Vec::new() };
     for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(text) {
         // What the reader says quotes the file, and that may be a key.
         let (kind, der) = section.map_err(|_| Fault::Damaged)?;
         if kind == SectionKind::Certificate {
-            parts.certificates.push(der.into());
+            items.certificates.push(der.into());
         } else if let Some(key) = PrivateKeyDer::from_pem(kind, der) {
-            parts.keys.push(Wiped(key));
+            items.keys.push(Wiped(key));
         }
     }
-    Ok(parts)
+    Ok(items)
 }
 
 /// The file, and who may do what with it.

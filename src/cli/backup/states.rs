@@ -52,9 +52,9 @@ pub(super) async fn of_every_kind() -> Vec<CopiedRecord> {
     let registry = world.open().await;
     let shop = registry.create_service(named("Shop")).await.expect("a service");
     registry.create_rate_limit(shop.sid, "ip".to_owned(), None).await.expect("a limit");
-    let wish =
+    let options =
         KeyOptions { service: Some(shop.id), scopes: [Scope::Verify].into_iter().collect(), name: None };
-    registry.create_key(wish).await.expect("a key");
+    registry.create_key(options).await.expect("a key");
     registry.add_safe_number(number("+14155552671")).await.expect("a safe number");
 
     let shards = world.shards().await.expect("shards");

@@ -109,13 +109,13 @@ fn a_probe_that_is_given_up_leaves_its_place_to_the_next() {
 
 #[test]
 fn a_provider_that_asks_for_a_pause_gets_it_at_once() {
-    for (wish, out_for) in [(15, 15), (DAY, DAY), (1_000 * DAY, DAY), (10, 10)] {
+    for (retry_after, out_for) in [(15, 15), (DAY, DAY), (1_000 * DAY, DAY), (10, 10)] {
         let mut breaker = breaker();
-        let change = ask(&mut breaker, at(0), Health::OutFor(secs(wish)));
+        let change = ask(&mut breaker, at(0), Health::OutFor(secs(retry_after)));
         assert_eq!(change, Some(CircuitChange::Opened(secs(out_for))));
         assert!(breaker.keeps_out(at(out_for - 1)));
         assert_eq!(breaker.enter(at(out_for)), Some(BreakerPermit::Probe));
-        // A wish is no measure of how long to wait when the probe fails without one.
+        // A retry-after time is no measure of how long to wait when the probe fails without one.
         assert_eq!(
             breaker.record(BreakerPermit::Probe, Health::Failed, at(out_for)),
             Some(CircuitChange::StillOpen(secs(20)))

@@ -31,7 +31,7 @@ pub use self::serve::serve;
 #[cfg(test)]
 pub use self::serve::serve_http2;
 pub use self::timeouts::Timeouts;
-pub use self::tls::{CertificateHealth, Identity, Tls, serve_tls, turn_away_tls};
+pub use self::tls::{CertificateHealth, Identity, Tls, refuse_tls, serve_tls};
 
 /// A byte stream to a client.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
@@ -113,8 +113,8 @@ impl<V> ActiveRequest<V> {
     }
 
     /// Notes that the request's body was not read to its end.
-    pub fn leave_input(&self) {
-        self.connection.activity.leave_input();
+    pub fn note_unread_body(&self) {
+        self.connection.activity.note_unread_body();
     }
 }
 
@@ -162,7 +162,7 @@ pub async fn linger(stream: &mut impl Stream) {
 }
 
 /// Sends a response and closes the connection.
-pub async fn turn_away(mut stream: impl Stream, response: Bytes) {
+pub async fn respond_and_close(mut stream: impl Stream, response: Bytes) {
     if stream.write_all(&response).await.is_ok() && stream.shutdown().await.is_ok() {
         linger(&mut stream).await;
     }

@@ -17,7 +17,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _,
 use tracing::debug;
 
 use super::timeouts::{Expired, Timeouts};
-use super::{ActiveRequest, Connection, Server, Stream, linger, raw_response, turn_away};
+use super::{ActiveRequest, Connection, Server, Stream, linger, raw_response, respond_and_close};
 use crate::http::response::Problem;
 use crate::http::server::Verify;
 use crate::http::service::respond;
@@ -71,13 +71,13 @@ pub async fn serve_http1<V: Verify, I: Stream>(stream: I, connection: Connection
     let end = run(&mut http, &connection, timeouts).await;
     let mut stream = http.into_parts().io.into_inner().stream;
     // Bytes after the last request are a head that never became one.
-    let has_begun = connection.activity.has_heard();
+    let has_begun = connection.activity.has_new_input();
     match end {
         End::HeadTooSlow if has_begun => refuse(stream, &connection, Problem::HeadTooSlow).await,
-        End::HeadTooSlow => say_goodbye(&mut stream),
+        End::HeadTooSlow => close_without_waiting(&mut stream),
         End::Abandoned => {}
         End::Over(Ok(())) => {
-            if connection.activity.has_left_input() {
+            if connection.activity.has_unread_body() {
                 linger(&mut stream).await;
             }
         }
@@ -104,7 +104,7 @@ pub async fn serve_http2<V: Verify, I: Stream>(stream: I, connection: Connection
         () = connection.server.stop.cancelled() => false,
     };
     if !has_begun {
-        return say_goodbye(&mut stream);
+        return close_without_waiting(&mut stream);
     }
     let connection = Arc::new(connection);
     let service = {
@@ -166,11 +166,11 @@ where
 }
 
 async fn refuse<V>(stream: impl Stream, connection: &Connection<V>, problem: Problem) {
-    turn_away(stream, raw_response(problem, &connection.request_id(0))).await;
+    respond_and_close(stream, raw_response(problem, &connection.request_id(0))).await;
 }
 
 /// Tells the client of the end (TLS: `close_notify`), as far as that can be done without waiting.
-fn say_goodbye(stream: &mut impl Stream) {
+fn close_without_waiting(stream: &mut impl Stream) {
     let _ = stream.shutdown().now_or_never();
 }
 
@@ -192,7 +192,7 @@ impl<V, I: Stream> AsyncRead for Socket<V, I> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut this.stream).poll_read(cx, buffer))?;
         if buffer.filled().len() > before {
-            this.connection.activity.hear();
+            this.connection.activity.note_input();
         }
         Poll::Ready(Ok(()))
     }

@@ -27,8 +27,8 @@ const CLOSE_GRACE: Duration = Duration::from_secs(2);
 pub struct Activity {
     begun: AtomicU64,
     ended: AtomicU64,
-    heard: AtomicBool,
-    input_left: AtomicBool,
+    has_new_bytes: AtomicBool,
+    unread_body: AtomicBool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,34 +43,34 @@ enum Phase {
 impl Activity {
     /// Notes that a request begins. Returns its number on this connection, from 1.
     pub fn begin(&self) -> u64 {
-        self.heard.store(false, Ordering::Relaxed);
+        self.has_new_bytes.store(false, Ordering::Relaxed);
         self.begun.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// Notes that a request has ended, answered or not.
     pub fn end(&self) {
         // The bytes that arrived meanwhile were its body.
-        self.heard.store(false, Ordering::Relaxed);
+        self.has_new_bytes.store(false, Ordering::Relaxed);
         self.ended.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Notes that bytes have arrived.
-    pub fn hear(&self) {
-        self.heard.store(true, Ordering::Relaxed);
+    pub fn note_input(&self) {
+        self.has_new_bytes.store(true, Ordering::Relaxed);
     }
 
     /// Whether bytes have arrived since a request last began or ended.
-    pub fn has_heard(&self) -> bool {
-        self.heard.load(Ordering::Relaxed)
+    pub fn has_new_input(&self) -> bool {
+        self.has_new_bytes.load(Ordering::Relaxed)
     }
 
     /// Notes that a request's body was not read to its end.
-    pub fn leave_input(&self) {
-        self.input_left.store(true, Ordering::Relaxed);
+    pub fn note_unread_body(&self) {
+        self.unread_body.store(true, Ordering::Relaxed);
     }
 
-    pub fn has_left_input(&self) -> bool {
-        self.input_left.load(Ordering::Relaxed)
+    pub fn has_unread_body(&self) -> bool {
+        self.unread_body.load(Ordering::Relaxed)
     }
 
     /// A number that changes whenever a request begins or ends.
@@ -82,7 +82,7 @@ impl Activity {
         let begun = self.begun.load(Ordering::Relaxed);
         if begun != self.ended.load(Ordering::Relaxed) {
             Phase::Busy
-        } else if begun == 0 || self.has_heard() {
+        } else if begun == 0 || self.has_new_input() {
             Phase::Head
         } else {
             Phase::Idle
@@ -212,14 +212,14 @@ mod tests {
     fn a_connection_is_busy_until_its_last_request_has_ended() {
         let activity = Activity::default();
         assert_eq!(activity.phase(), Phase::Head, "the first request is due");
-        activity.hear();
+        activity.note_input();
         assert_eq!([activity.begin(), activity.begin()], [1, 2]);
         activity.end();
         assert_eq!(activity.phase(), Phase::Busy);
-        activity.hear();
+        activity.note_input();
         activity.end();
         assert_eq!(activity.phase(), Phase::Idle);
-        activity.hear();
+        activity.note_input();
         assert_eq!(activity.phase(), Phase::Head, "the next request has begun to arrive");
     }
 
@@ -234,7 +234,7 @@ mod tests {
         let mut world = World::new();
         world.one_request();
         world.pending_for(secs(30)).await;
-        world.activity.hear();
+        world.activity.note_input();
         assert_eq!(world.expires().await, (Expired::Head, secs(10)));
     }
 

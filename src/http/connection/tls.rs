@@ -19,7 +19,7 @@ use tokio_rustls::server::TlsStream;
 use tracing::debug;
 
 use super::serve::{serve_http1, serve_http2};
-use super::{Connection, Server, Stream, Timeouts, raw_response, turn_away};
+use super::{Connection, Server, Stream, Timeouts, raw_response, respond_and_close};
 use crate::http::response::Problem;
 use crate::http::server::Verify;
 
@@ -158,7 +158,7 @@ pub async fn serve_tls<V: Verify, I: Stream>(
         }
         Ok(Opening::PlainHttp(stream)) => {
             log_failure(&server, "the client speaks HTTP without TLS".to_owned());
-            turn_away(stream, raw_response(Problem::PlainHttp, &connection.request_id(0))).await;
+            respond_and_close(stream, raw_response(Problem::PlainHttp, &connection.request_id(0))).await;
         }
         Err(error) => log_failure(&server, error.to_string()),
     }
@@ -166,10 +166,10 @@ pub async fn serve_tls<V: Verify, I: Stream>(
 
 /// Sends a response to a connection beyond the limit and closes it. A client that does not complete the handshake gets
 /// none.
-pub async fn turn_away_tls(stream: impl Stream, acceptor: TlsAcceptor, response: Bytes) {
+pub async fn refuse_tls(stream: impl Stream, acceptor: TlsAcceptor, response: Bytes) {
     match tokio::time::timeout(REFUSAL_HANDSHAKE, Box::pin(open(stream, acceptor))).await {
-        Ok(Ok(Opening::Encrypted(stream))) => turn_away(stream, response).await,
-        Ok(Ok(Opening::PlainHttp(stream))) => turn_away(stream, response).await,
+        Ok(Ok(Opening::Encrypted(stream))) => respond_and_close(stream, response).await,
+        Ok(Ok(Opening::PlainHttp(stream))) => respond_and_close(stream, response).await,
         Ok(Err(_)) | Err(_) => {}
     }
 }

@@ -15,7 +15,7 @@ use super::client::{Client, get, post};
 use super::script::Script;
 use super::time_limits::{LATE_HEAD, half_a_head_gets_408_after_10_s, now, since};
 use super::world::deps;
-use crate::http::connection::{Server, serve_tls, turn_away_tls};
+use crate::http::connection::{Server, refuse_tls, serve_tls};
 use crate::http::{CertificateHealth, Identity, Tls};
 
 /// A record of a handshake, of which one byte has arrived: RFC 8446, section 5.1.
@@ -153,7 +153,7 @@ async fn a_peer_without_a_place_that_does_not_shake_hands_is_let_go_after_2_s() 
     let server = Memory::new();
     let (_near, far) = duplex(64 * 1024);
     let start = now();
-    turn_away_tls(far, server.tls.acceptor_of_refused(), "unheard".into()).await;
+    refuse_tls(far, server.tls.acceptor_of_refused(), "unheard".into()).await;
     assert_eq!(since(start), 2);
 }
 

@@ -16,7 +16,7 @@ fn no_gateway_is_asked_before_the_attempt_is_durable() {
     world.applied(&writes);
     let ask = world.asked();
     assert!(answer.is_unanswered());
-    world.hears(ask, CheckResult::Wrong);
+    world.check_reported(ask, CheckResult::Wrong);
     assert!(world.wants_no_commit(), "the attempt was counted before");
     assert_eq!(answer.answer(), Ok(wrong(4)));
 }
@@ -28,7 +28,7 @@ fn an_approval_is_answered_when_it_is_durable() {
     let mut answer = world.checks_held(number(1));
     world.commits();
     let ask = world.asked();
-    world.hears(ask, CheckResult::Approved);
+    world.check_reported(ask, CheckResult::Approved);
     let writes = world.takes_commit();
     assert!(answer.is_unanswered());
     world.applied(&writes);
@@ -109,7 +109,7 @@ fn later_commands_of_the_number_wait_in_order_and_other_numbers_do_not() {
     world.commits();
     assert_eq!(other.answer(), Ok(wrong(4)));
     assert!(two.is_unanswered() && send.is_unanswered() && resume.is_unanswered());
-    world.hears(ask, CheckResult::Wrong);
+    world.check_reported(ask, CheckResult::Wrong);
     assert_eq!(world.commits().len(), 2, "the number, and the plan that is dropped, in one commit");
     assert_eq!(one.answer(), Ok(wrong(4)));
     assert_eq!(two.answer(), Ok(wrong(3)));
@@ -127,13 +127,13 @@ fn checks_that_waited_are_asked_about_one_after_the_other() {
     world.commits();
     for left in [4, 3, 2, 1] {
         let ask = world.asked();
-        world.hears(ask, CheckResult::Wrong);
+        world.check_reported(ask, CheckResult::Wrong);
         // The next attempt is counted along with what was said of this one.
         world.commits();
         assert_eq!(answers.remove(0).answer(), Ok(wrong(left)));
     }
     let ask = world.asked();
-    world.hears(ask, CheckResult::Wrong);
+    world.check_reported(ask, CheckResult::Wrong);
     world.commits();
     assert!(matches!(answers.remove(0).answer(), Ok(CheckOutcome::LockedNow { .. })));
     assert!(matches!(after.answer(), Ok(CheckOutcome::Locked { .. })));
@@ -147,7 +147,7 @@ fn of_many_right_codes_at_once_one_is_approved() {
     let answers: Vec<_> = (0..COMMANDS_PER_NUMBER).map(|_| world.checks_held(number(1))).collect();
     world.commits();
     let ask = world.asked();
-    world.hears(ask, CheckResult::Approved);
+    world.check_reported(ask, CheckResult::Approved);
     world.commits();
     assert!(world.asks_no_gateway());
     let answers: Vec<_> = answers.into_iter().map(Awaited::answer).collect();
@@ -166,7 +166,7 @@ fn a_command_that_comes_with_the_answer_does_not_overtake_those_that_waited() {
     let waited = world.checks_wrong(number(1));
     let _other = world.sends(number(2));
     let writes = world.takes_commit();
-    world.hears(ask, CheckResult::Wrong);
+    world.check_reported(ask, CheckResult::Wrong);
     let late = world.checks_wrong(number(1));
     world.applied(&writes);
     world.commits();
@@ -203,7 +203,7 @@ fn when_the_answer_never_comes_the_wait_ends_by_itself() {
     world.core.sweep(10, now);
     world.commits();
     assert_eq!(waiting.answer(), Ok(wrong(3)), "the lost attempt stays counted");
-    world.hears(lost, CheckResult::Approved);
+    world.check_reported(lost, CheckResult::Approved);
 }
 
 #[test]
@@ -250,7 +250,7 @@ fn an_answer_that_comes_to_a_shard_that_started_again_settles_the_check() {
     world.commits();
     let ask = world.asked();
     world.crashes();
-    world.hears(ask, CheckResult::Approved);
+    world.check_reported(ask, CheckResult::Approved);
     world.commits();
     assert_eq!(answer.answer(), Ok(CheckOutcome::Approved));
     assert_eq!(world.numbers(), 0);
@@ -298,7 +298,7 @@ fn an_approval_whose_commit_failed_gets_503_and_voids_the_code() {
     world.commits();
     let ask = world.asked();
     let behind = world.checks_held(number(1));
-    world.hears(ask, CheckResult::Approved);
+    world.check_reported(ask, CheckResult::Approved);
     world.fails_to_commit();
     assert_eq!(answer.answer(), Err(Refusal::StoreUnavailable));
     assert_eq!(behind.answer(), Err(Refusal::StoreUnavailable), "it was decided with the approval");
@@ -338,7 +338,7 @@ fn a_send_that_is_settled_while_a_gateway_is_being_asked_is_answered() {
     let ask = world.asked();
     world.settles(two, accepted());
     assert!(matches!(second.answer(), Ok(SendOutcome::Sent { attempts_left: 4, .. })));
-    world.hears(ask, CheckResult::Approved);
+    world.check_reported(ask, CheckResult::Approved);
     world.commits();
     assert_eq!(check.answer(), Ok(CheckOutcome::Approved));
 }

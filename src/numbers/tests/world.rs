@@ -308,7 +308,7 @@ impl World {
     }
 
     /// The gateway answers a check.
-    pub fn hears(&mut self, check: GatewayCheck, result: CheckResult) {
+    pub fn check_reported(&mut self, check: GatewayCheck, result: CheckResult) {
         let key = check.key;
         self.submit(key, CommandKind::SettleCheck(check.settled(result)));
     }
@@ -318,7 +318,7 @@ impl World {
         let answer = self.checks_held(key);
         self.commits();
         let check = self.asked();
-        self.hears(check, result);
+        self.check_reported(check, result);
         if let Some(writes) = self.core.take_commit() {
             self.applied(&writes);
         }

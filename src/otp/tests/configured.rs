@@ -84,7 +84,7 @@ async fn a_gateway_of_ones_own_joins_those_of_the_settings() {
     let builder = OtpBuilder::from_sources(&world.sources(GO_FRAMEWORK)).expect("settings");
     let otp = builder.clone().gateway(own.clone()).routing("Http;Twilio").start().await.expect("an engine");
     assert_eq!(otp.send_sms(ANNA).await.expect("sent").message_id(), "Http-1");
-    assert_eq!(own.taken()[0].code.len(), 5);
+    assert_eq!(own.sent()[0].code.len(), 5);
     otp.stop().await.expect("stopped");
     // The inbox is only there while nothing else is.
     let simulated = OtpBuilder::from_sources(&world.sources("{}")).expect("settings").gateway(own.clone());
@@ -106,7 +106,7 @@ async fn texts_of_the_settings_hold_until_the_builder_is_told_others() {
         let own = Arc::new(Own::new(GatewayName::Http));
         let otp = builder.gateway(own.clone()).start().await.expect("an engine");
         otp.send_sms(ANNA).await.expect("sent");
-        assert!(own.taken()[0].text.starts_with(begins), "{:?}", own.taken());
+        assert!(own.sent()[0].text.starts_with(begins), "{:?}", own.sent());
         otp.stop().await.expect("stopped");
     }
 }

@@ -36,8 +36,8 @@ async fn start(world: &World, change: impl FnOnce(OtpBuilder) -> OtpBuilder) -> 
 
 /// The path that the newest message is reported to.
 fn path_of(own: &Own, kind: &str) -> String {
-    let taken = own.taken();
-    let callback = taken.last().and_then(|taken| taken.callback.as_ref()).expect("a callback");
+    let sent = own.sent();
+    let callback = sent.last().and_then(|message| message.callback.as_ref()).expect("a callback");
     assert_eq!(&*callback.public_url, PUBLIC_URL);
     format!("/callbacks/twilio/{kind}?attempt={}", callback.attempt)
 }
@@ -146,7 +146,7 @@ async fn a_gate_says_the_code_once_a_key_was_pressed_and_while_it_is_good() {
     };
     let (otp, own) = start(&world, |builder| builder.voice(true).twilio_voice(voice)).await;
     otp.call(ANNA).await.expect("called");
-    let digits: Vec<String> = own.taken()[0].code.chars().map(|digit| format!("{digit}.")).collect();
+    let digits: Vec<String> = own.sent()[0].code.chars().map(|digit| format!("{digit}.")).collect();
     let path = path_of(&own, "gate");
     let hung_up = report(&otp, &path, "CallSid=Http-1&To=%2B14155550123").await;
     assert!(hung_up.body().contains("<Hangup/>"), "{hung_up:?}");
@@ -161,7 +161,7 @@ async fn a_gate_says_the_code_once_a_key_was_pressed_and_while_it_is_good() {
     assert_eq!((said.status(), said.content_type()), (200, Some("text/xml; charset=utf-8")));
     assert!(said.body().contains(&digits.join(" ")), "{said:?}");
     assert_eq!(receipt(&otp).await, Some(ReceiptStatus::Delivered));
-    assert!(otp.verify(ANNA, &own.taken()[0].code).await.code_valid());
+    assert!(otp.verify(ANNA, &own.sent()[0].code).await.code_valid());
     let used = report(&otp, &path, form).await;
     assert!(used.body().contains("<Hangup/>"), "{used:?}");
 }
@@ -171,7 +171,7 @@ async fn the_provider_of_ones_own_gateway_reports_too() {
     let world = World::new();
     let (otp, own) = start(&world, |builder| builder).await;
     otp.send_sms(ANNA).await.expect("sent");
-    let attempt = own.taken()[0].callback.as_ref().expect("a callback").attempt;
+    let attempt = own.sent()[0].callback.as_ref().expect("a callback").attempt;
     let message_id = "Http-1".to_owned();
     let read = Receipt { attempt, message_id, status: ReceiptStatus::Read, code: None, class: None };
     otp.note_receipt(&read).await.expect("noted");

@@ -32,9 +32,9 @@ async fn a_gateway_of_ones_own_takes_the_place_of_the_inbox() {
     let otp = world.builder().gateway(http.clone()).start().await.expect("an engine");
     assert_eq!(otp.send_sms(ANNA).await.expect("sent").message_id(), "Http-1");
     assert_eq!(otp.inbox_code(ANNA), None);
-    let taken = http.taken();
-    assert_eq!((taken[0].to.as_str(), taken[0].channel), (ANNA, Channel::Sms));
-    assert!(otp.verify(ANNA, &taken[0].code).await.code_valid());
+    let sent = http.sent();
+    assert_eq!((sent[0].to.as_str(), sent[0].channel), (ANNA, Channel::Sms));
+    assert!(otp.verify(ANNA, &sent[0].code).await.code_valid());
     let states = otp.gateways();
     assert_eq!(states.len(), 1);
     assert_eq!((states[0].name, states[0].circuit.as_str()), (GatewayName::Http, "closed"));
@@ -60,7 +60,7 @@ async fn a_routing_sends_prefixes_their_own_way() {
     let otp = otp.start().await.expect("an engine");
     otp.send_sms(ANNA).await.expect("sent");
     otp.send_sms(SOFIA).await.expect("sent");
-    assert_eq!([rest.taken()[0].to.as_str(), bulgaria.taken()[0].to.as_str()], [ANNA, SOFIA]);
+    assert_eq!([rest.sent()[0].to.as_str(), bulgaria.sent()[0].to.as_str()], [ANNA, SOFIA]);
 }
 
 #[tokio::test]
@@ -121,7 +121,7 @@ async fn without_voice_a_call_is_refused_and_with_it_somebody_must_be_able_to_ca
     otp.stop().await.expect("stopped");
     let otp = world.builder().gateway(caller.clone()).voice(true).start().await.expect("an engine");
     otp.call(ANNA).await.expect("called");
-    assert_eq!(caller.taken()[0].channel, Channel::Call);
+    assert_eq!(caller.sent()[0].channel, Channel::Call);
     let words = refused(World::new().builder().gateway(own(GatewayName::Http)).voice(true)).await;
     assert_eq!(words, "voice = true: no gateway in the order can call");
 }

@@ -45,9 +45,9 @@ async fn a_test_number_of_the_default_service_is_sent_nothing_and_has_its_code()
         assert!(!otp.verify(ANNA, "000000").await.code_valid());
     }
     assert!(otp.verify(ANNA, TEST_CODE).await.code_valid());
-    assert!(own.taken().is_empty(), "a message was sent");
+    assert!(own.sent().is_empty(), "a message was sent");
     // From its end on it is an ordinary number.
     world.clock.advance(secs(3_601));
     otp.send_sms(ANNA).await.expect("sent");
-    assert_eq!(own.taken().len(), 1);
+    assert_eq!(own.sent().len(), 1);
 }

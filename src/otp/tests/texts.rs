@@ -38,22 +38,22 @@ async fn a_message_is_worded_by_channel_and_language() {
     otp.send(ANNA, Some(Channel::WhatsApp), in_german).await.expect("sent");
     otp.send(ANNA, Some(Channel::WhatsApp), MessageStyle::default()).await.expect("sent");
     otp.call(ANNA).await.expect("sent");
-    let taken = own.taken();
-    let code = |at: usize| &taken[at].code;
-    assert_eq!(taken[0].text, format!("sms {}", code(0)));
-    assert_eq!(taken[1].text, format!("sms de {}", code(1)));
-    assert_eq!(taken[2].text, format!("de {}", code(2)));
-    assert_eq!(taken[3].text, format!("any Acme {} 2", code(3)));
+    let sent = own.sent();
+    let code = |at: usize| &sent[at].code;
+    assert_eq!(sent[0].text, format!("sms {}", code(0)));
+    assert_eq!(sent[1].text, format!("sms de {}", code(1)));
+    assert_eq!(sent[2].text, format!("de {}", code(2)));
+    assert_eq!(sent[3].text, format!("any Acme {} 2", code(3)));
     let digits: Vec<String> = code(4).chars().map(|digit| format!("{digit}.")).collect();
-    assert_eq!(taken[4].text, format!("call {}", digits.join(" ")));
+    assert_eq!(sent[4].text, format!("call {}", digits.join(" ")));
 }
 
 #[tokio::test]
 async fn a_text_of_the_callers_own_has_the_code_in_it() {
     let (otp, own, _world) = with(|builder| builder.brand("Acme")).await;
     otp.send_sms_with(ANNA, "{brand}: _CODE_").await.expect("sent");
-    let taken = own.taken();
-    assert_eq!(taken[0].text, format!("Acme: {}", taken[0].code));
+    let sent = own.sent();
+    assert_eq!(sent[0].text, format!("Acme: {}", sent[0].code));
 }
 
 #[tokio::test]
@@ -68,7 +68,7 @@ async fn a_text_without_a_place_for_the_code_is_an_error_and_nothing_is_sent() {
         let refused = otp.send_sms_with(ANNA, text).await;
         assert!(matches!(&refused, Err(OtpError::Text(why)) if why.contains(words)), "{text:?}: {refused:?}");
     }
-    assert!(own.taken().is_empty());
+    assert!(own.sent().is_empty());
 }
 
 #[tokio::test]

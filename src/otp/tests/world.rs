@@ -53,7 +53,7 @@ pub fn wrong(code: &str) -> String {
 
 /// What a message was, as far as tests look at it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Taken {
+pub struct SentMessage {
     pub to: String,
     pub channel: Channel,
     pub text: String,
@@ -66,7 +66,7 @@ pub struct Own {
     name: GatewayName,
     channels: Vec<Channel>,
     errors: Mutex<VecDeque<ErrorClass>>,
-    taken: Mutex<Vec<Taken>>,
+    sent: Mutex<Vec<SentMessage>>,
     verdicts: Option<Mutex<VecDeque<Result<Verdict, ErrorClass>>>>,
     checked: Mutex<Vec<String>>,
     told: Mutex<Option<oneshot::Sender<String>>>,
@@ -78,7 +78,7 @@ impl Own {
             name,
             channels: vec![Channel::Sms],
             errors: Mutex::default(),
-            taken: Mutex::default(),
+            sent: Mutex::default(),
             verdicts: None,
             checked: Mutex::default(),
             told: Mutex::default(),
@@ -106,8 +106,8 @@ impl Own {
         Self { verdicts: Some(Mutex::new(verdicts.into_iter().collect())), ..self }
     }
 
-    pub fn taken(&self) -> Vec<Taken> {
-        self.taken.lock().expect("not poisoned").clone()
+    pub fn sent(&self) -> Vec<SentMessage> {
+        self.sent.lock().expect("not poisoned").clone()
     }
 
     pub fn checked(&self) -> Vec<String> {
@@ -137,15 +137,15 @@ impl Gateway for Own {
             if let Some(told) = self.told.lock().expect("not poisoned").take() {
                 let _ = told.send(message.code.expose().to_owned());
             }
-            let mut taken = self.taken.lock().expect("not poisoned");
-            taken.push(Taken {
+            let mut sent = self.sent.lock().expect("not poisoned");
+            sent.push(SentMessage {
                 to: message.to.e164(),
                 channel: message.channel,
                 text: message.text.clone(),
                 code: message.code.expose().to_owned(),
                 callback: message.callback.clone(),
             });
-            Ok(Accepted { message_id: format!("{}-{}", self.name, taken.len()) })
+            Ok(Accepted { message_id: format!("{}-{}", self.name, sent.len()) })
         })
     }
 

@@ -125,8 +125,8 @@ async fn a_caller_may_what_the_key_is_for_and_where() {
     assert!(!one.may(Scope::Admin, shop));
     assert!(!one.may_everywhere(Scope::Verify));
     assert_eq!((one.service(), root.service()), (Some(shop), None));
-    let wish = KeyOptions { scopes: [Scope::Admin].into_iter().collect(), ..KeyOptions::default() };
-    let all = caller(&registry.create_key(wish).await.expect("a key"));
+    let options = KeyOptions { scopes: [Scope::Admin].into_iter().collect(), ..KeyOptions::default() };
+    let all = caller(&registry.create_key(options).await.expect("a key"));
     assert!(all.may(Scope::Admin, club) && all.may_everywhere(Scope::Admin));
     assert!(!all.may(Scope::Verify, club));
 }
@@ -155,7 +155,7 @@ async fn a_service_has_so_many_live_keys_and_revoked_ones_do_not_count() {
     for _ in 0..KEYS_PER_SERVICE {
         last = Some(key_for(&registry, Some(shop)).await.key.sid);
     }
-    let refused = registry.create_key(wish_for(Some(shop))).await;
+    let refused = registry.create_key(key_options(Some(shop))).await;
     assert!(matches!(refused, Err(RegistryError::TooMany { limit: KEYS_PER_SERVICE, .. })), "{refused:?}");
     key_for(&registry, None).await;
     registry.revoke_key(last.expect("a key")).await.expect("revoked");
@@ -186,7 +186,7 @@ async fn a_key_of_a_service_that_is_gone_opens_nothing() {
     registry.delete_service(shop.sid).await.expect("removed");
     assert!(registry.authenticate(&made.key.sid.to_string(), made.secret.expose()).is_err());
     assert_eq!(registry.live_keys(), 0);
-    let refused = registry.create_key(wish_for(Some(shop.id))).await;
+    let refused = registry.create_key(key_options(Some(shop.id))).await;
     assert_eq!(refused.map(|_| ()), Err(RegistryError::NotFound("service")));
 }
 
@@ -195,8 +195,8 @@ async fn what_a_key_may_not_be_is_refused_by_name() {
     let registry = World::new().open().await;
     assert_eq!(refused_field(registry.create_key(KeyOptions::default()).await), "scopes");
     for name in ["", " ", "a\nb", &"x".repeat(65)] {
-        let wish = KeyOptions { name: Some(name.to_owned()), ..wish_for(None) };
-        assert_eq!(refused_field(registry.create_key(wish).await), "name", "{name:?}");
+        let options = KeyOptions { name: Some(name.to_owned()), ..key_options(None) };
+        assert_eq!(refused_field(registry.create_key(options).await), "name", "{name:?}");
     }
 }
 
@@ -243,10 +243,10 @@ async fn compatible_routes_need_a_key_if_exposed_or_once_they_have_their_own() {
     assert!(!needs(&world).await, "and may");
 }
 
-fn wish_for(service: Option<ServiceId>) -> KeyOptions {
+fn key_options(service: Option<ServiceId>) -> KeyOptions {
     KeyOptions { service, scopes: [Scope::Verify].into_iter().collect(), name: None }
 }
 
 async fn key_for(registry: &Registry, service: Option<ServiceId>) -> NewApiKey {
-    registry.create_key(wish_for(service)).await.expect("a key")
+    registry.create_key(key_options(service)).await.expect("a key")
 }

@@ -89,8 +89,8 @@ async fn after_a_failed_commit_nothing_has_changed() {
 async fn a_revocation_that_may_be_on_the_disk_holds() {
     let world = World::new();
     let registry = world.open().await;
-    let wish = KeyOptions { scopes: [Scope::Verify].into_iter().collect(), ..KeyOptions::default() };
-    let made = registry.create_key(wish).await.expect("a key");
+    let options = KeyOptions { scopes: [Scope::Verify].into_iter().collect(), ..KeyOptions::default() };
+    let made = registry.create_key(options).await.expect("a key");
     world.store.fail_next([StoreFault::UnknownNotApplied]);
     assert!(matches!(registry.revoke_key(made.key.sid).await, Err(RegistryError::Store(_))));
     assert!(registry.authenticate(&made.key.sid.to_string(), made.secret.expose()).is_err());
@@ -156,14 +156,14 @@ async fn changes_at_the_same_time_are_made_one_after_the_other() {
 async fn a_key_that_was_made_or_revoked_is_so_after_a_restart() {
     let world = World::new();
     let registry = world.open().await;
-    let wish = || KeyOptions { scopes: [Scope::Verify].into_iter().collect(), ..KeyOptions::default() };
-    let kept = registry.create_key(wish()).await.expect("a key");
-    let revoked = registry.create_key(wish()).await.expect("a key");
+    let options = || KeyOptions { scopes: [Scope::Verify].into_iter().collect(), ..KeyOptions::default() };
+    let kept = registry.create_key(options()).await.expect("a key");
+    let revoked = registry.create_key(options()).await.expect("a key");
     registry.revoke_key(revoked.key.sid).await.expect("revoked");
     let registry = world.restarted().open().await;
     assert!(registry.authenticate(&kept.key.sid.to_string(), kept.secret.expose()).is_ok());
     assert!(registry.authenticate(&revoked.key.sid.to_string(), revoked.secret.expose()).is_err());
-    let third = registry.create_key(wish()).await.expect("a key");
+    let third = registry.create_key(options()).await.expect("a key");
     assert_eq!(registry.keys(None).len(), 3);
     assert_eq!(registry.keys(None)[0].sid, third.key.sid, "the newest first");
 }

@@ -16,9 +16,12 @@ const US: &str = "+14155550123";
 async fn without_a_template_the_message_names_the_service() {
     let registry = World::new().open().await;
     let shop = registry.made("Shop").await;
-    assert_eq!(text(&registry, &shop, &wish(&BTreeMap::new())), "Your Shop verification code is: {code}");
+    assert_eq!(
+        text(&registry, &shop, &text_options(&BTreeMap::new())),
+        "Your Shop verification code is: {code}"
+    );
     let none = BTreeMap::new();
-    let other = TextOptions { friendly_name: Some("Club"), ..wish(&none) };
+    let other = TextOptions { friendly_name: Some("Club"), ..text_options(&none) };
     assert_eq!(text(&registry, &shop, &other), "Your Club verification code is: {code}");
 }
 
@@ -27,8 +30,8 @@ async fn the_default_service_says_what_the_settings_say() {
     let registry = World::new().open().await;
     let default = registry.default_service();
     let none = BTreeMap::new();
-    assert_eq!(registry.text(&default, &wish(&none)), Ok(Wording::Api));
-    let other = TextOptions { friendly_name: Some("Club"), ..wish(&none) };
+    assert_eq!(registry.text(&default, &text_options(&none)), Ok(Wording::Api));
+    let other = TextOptions { friendly_name: Some("Club"), ..text_options(&none) };
     assert_eq!(text(&registry, &default, &other), "Your Club verification code is: {code}");
 }
 
@@ -40,13 +43,13 @@ async fn a_warning_is_added_to_text_messages_and_before_the_line_for_browsers() 
     let shop = registry.create_service(fields).await.expect("a service");
     let none = BTreeMap::new();
     assert_eq!(
-        text(&registry, &shop, &wish(&none)),
+        text(&registry, &shop, &text_options(&none)),
         "Your Shop verification code is: {code}. Do not tell it to anybody. We never ask for it."
     );
-    let call = TextOptions { channel: Channel::Call, ..wish(&none) };
+    let call = TextOptions { channel: Channel::Call, ..text_options(&none) };
     assert_eq!(text(&registry, &shop, &call), "Your Shop verification code is: {code}");
     let sid = template_sid("login");
-    let chosen = TextOptions { template: Some(&sid), ..wish(&none) };
+    let chosen = TextOptions { template: Some(&sid), ..text_options(&none) };
     let words = "Code {code}! Do not tell it to anybody. We never ask for it.\n@example.com #{code}";
     assert_eq!(text(&registry, &shop, &chosen), words);
 }
@@ -66,12 +69,16 @@ async fn a_template_is_in_the_requested_language_or_the_nearest() {
         (Some("fr"), "+33639980012", "{code} abre"),
         (None, "+819012345678", "{code} abre"),
     ] {
-        let wish =
-            TextOptions { template: Some(&sid), locale: asked.map(locale), to: number(to), ..wish(&none) };
-        assert_eq!(text(&registry, &shop, &wish), words, "{asked:?} {to}");
+        let options = TextOptions {
+            template: Some(&sid),
+            locale: asked.map(locale),
+            to: number(to),
+            ..text_options(&none)
+        };
+        assert_eq!(text(&registry, &shop, &options), words, "{asked:?} {to}");
     }
     let club = registry.made("Club").await;
-    let japan = TextOptions { template: Some(&sid), to: number("+819012345678"), ..wish(&none) };
+    let japan = TextOptions { template: Some(&sid), to: number("+819012345678"), ..text_options(&none) };
     assert_eq!(text(&registry, &club, &japan), "{code} opens", "the template's own");
 }
 
@@ -85,10 +92,10 @@ async fn a_place_of_a_template_needs_a_value() {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
     };
     let some = values(&[("who", "Ann"), ("device", "phone 7"), ("other", "unused")]);
-    let chosen = TextOptions { template: Some(&sid), ..wish(&some) };
+    let chosen = TextOptions { template: Some(&sid), ..text_options(&some) };
     assert_eq!(text(&registry, &shop, &chosen), "Shop: {code} for Ann on phone 7");
     let one = values(&[("who", "Ann")]);
-    let missing = registry.text(&shop, &TextOptions { template: Some(&sid), ..wish(&one) });
+    let missing = registry.text(&shop, &TextOptions { template: Some(&sid), ..text_options(&one) });
     assert_eq!(missing, Err(TextError::MissingSubstitution("device".to_owned())));
 }
 
@@ -99,19 +106,19 @@ async fn a_value_cannot_be_a_place_a_line_or_a_novel() {
     let long = "x".repeat(129);
     for value in ["a\nb", "{code}", "x}", "_CODE_", "\u{7}", "a\u{2028}b", &long] {
         let values = BTreeMap::from([("who".to_owned(), value.to_owned())]);
-        let refused = registry.text(&shop, &wish(&values));
+        let refused = registry.text(&shop, &text_options(&values));
         assert!(matches!(&refused, Err(TextError::BadValue { name, .. }) if name == "who"), "{value:?}");
     }
     let none = BTreeMap::new();
     for name in ["", "a\nb", "{code}", "Call 12345", &long] {
-        let refused = registry.text(&shop, &TextOptions { friendly_name: Some(name), ..wish(&none) });
+        let refused = registry.text(&shop, &TextOptions { friendly_name: Some(name), ..text_options(&none) });
         assert!(
             matches!(&refused, Err(TextError::BadValue { name, .. }) if name == "CustomFriendlyName"),
             "{name:?}"
         );
     }
     let many = (0..33).map(|n| (n.to_string(), "x".to_owned())).collect();
-    assert_eq!(registry.text(&shop, &wish(&many)), Err(TextError::TooManyValues));
+    assert_eq!(registry.text(&shop, &text_options(&many)), Err(TextError::TooManyValues));
 }
 
 #[tokio::test]
@@ -123,7 +130,7 @@ async fn a_text_that_is_too_long_once_it_is_filled_in_is_refused() {
     let sid = template_sid("login");
     let refused = |length: usize| {
         let values = BTreeMap::from([("who".to_owned(), "y".repeat(length))]);
-        registry.text(&shop, &TextOptions { template: Some(&sid), ..wish(&values) })
+        registry.text(&shop, &TextOptions { template: Some(&sid), ..text_options(&values) })
     };
     assert!(refused(80).is_ok());
     assert!(matches!(refused(128), Err(TextError::Text(why)) if why.contains("1600")));
@@ -136,13 +143,13 @@ async fn a_template_is_for_its_channels() {
     let fields = given(json!({ "friendly-name": "Shop", "default-template": sid }));
     let shop = registry.create_service(fields).await.expect("a service");
     let none = BTreeMap::new();
-    let call = TextOptions { channel: Channel::Call, ..wish(&none) };
-    assert_eq!(text(&registry, &shop, &wish(&none)), "{code}", "the service's");
+    let call = TextOptions { channel: Channel::Call, ..text_options(&none) };
+    assert_eq!(text(&registry, &shop, &text_options(&none)), "{code}", "the service's");
     assert_eq!(text(&registry, &shop, &call), "Your Shop verification code is: {code}", "where it fits");
     let refused = registry.text(&shop, &TextOptions { template: Some(&sid), ..call });
     assert_eq!(refused, Err(TextError::OtherChannel { template: sid, channel: Channel::Call }));
     let unknown = Sid::new(SidKind::Template, [9; 16]);
-    let refused = registry.text(&shop, &TextOptions { template: Some(&unknown), ..wish(&none) });
+    let refused = registry.text(&shop, &TextOptions { template: Some(&unknown), ..text_options(&none) });
     assert_eq!(refused, Err(TextError::UnknownTemplate(unknown)));
 }
 
@@ -157,7 +164,7 @@ async fn templates_are_listed_the_built_in_ones_first() {
     let shop = registry.made("Shop").await;
     let none = BTreeMap::new();
     for sid in &sids {
-        let made = text(&registry, &shop, &TextOptions { template: Some(sid), ..wish(&none) });
+        let made = text(&registry, &shop, &TextOptions { template: Some(sid), ..text_options(&none) });
         assert!(made.contains("{code}"), "{made}");
     }
 }
@@ -172,15 +179,15 @@ async fn values_cannot_make_a_place_or_a_line_for_browsers_together() {
         [("@evil.example #_CO", "DE_"), ("_CO", "DE_"), (" @evil.example", " #123456"), ("", "@x #1")]
     {
         let values = BTreeMap::from([("a".to_owned(), a.to_owned()), ("b".to_owned(), b.to_owned())]);
-        let refused = registry.text(&shop, &TextOptions { template: Some(&sid), ..wish(&values) });
+        let refused = registry.text(&shop, &TextOptions { template: Some(&sid), ..text_options(&values) });
         assert!(matches!(refused, Err(TextError::BadValue { .. })), "{a:?} and {b:?}: {refused:?}");
     }
     let values = BTreeMap::from([("a".to_owned(), "at".to_owned()), ("b".to_owned(), " noon".to_owned())]);
-    let good = TextOptions { template: Some(&sid), ..wish(&values) };
+    let good = TextOptions { template: Some(&sid), ..text_options(&values) };
     assert_eq!(text(&registry, &shop, &good), "Your code {code}\nat noon");
 }
 
-fn wish(substitutions: &BTreeMap<String, String>) -> TextOptions<'_> {
+fn text_options(substitutions: &BTreeMap<String, String>) -> TextOptions<'_> {
     TextOptions {
         template: None,
         substitutions,
@@ -192,8 +199,8 @@ fn wish(substitutions: &BTreeMap<String, String>) -> TextOptions<'_> {
 }
 
 #[track_caller]
-fn text(registry: &Registry, service: &Arc<Service>, wish: &TextOptions<'_>) -> String {
-    match registry.text(service, wish) {
+fn text(registry: &Registry, service: &Arc<Service>, options: &TextOptions<'_>) -> String {
+    match registry.text(service, options) {
         Ok(Wording::Custom(text)) => text.to_string(),
         other => panic!("{other:?}"),
     }

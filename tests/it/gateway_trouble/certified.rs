@@ -61,11 +61,11 @@ const SERVER_HELLO_OF_TLS_1_1: [u8; 47] = {
 pub struct Certified {
     pub address: SocketAddr,
     authority: Authority,
-    desk: Arc<Desk>,
+    state: Arc<CertifiedState>,
     listening: JoinHandle<()>,
 }
 
-struct Desk {
+struct CertifiedState {
     greeting: Mutex<Greeting>,
     tls: Mutex<Option<TlsAcceptor>>,
     answer: &'static str,
@@ -78,14 +78,14 @@ impl Certified {
     pub async fn answering(answer: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("its address");
-        let desk = Arc::new(Desk {
+        let state = Arc::new(CertifiedState {
             greeting: Mutex::new(Greeting::Silent),
             tls: Mutex::default(),
             answer,
             connections: AtomicUsize::new(0),
             requests: AtomicUsize::new(0),
         });
-        let at = Arc::clone(&desk);
+        let at = Arc::clone(&state);
         let listening = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 at.connections.fetch_add(1, Ordering::SeqCst);
@@ -96,13 +96,13 @@ impl Certified {
                 });
             }
         });
-        Self { address, authority: Authority::new(), desk, listening }
+        Self { address, authority: Authority::new(), state, listening }
     }
 
     /// From now on it greets so.
     pub fn greet(&self, greeting: Greeting) {
-        *self.desk.tls.lock().unwrap() = self.authority.certificate(greeting).map(TlsAcceptor::from);
-        *self.desk.greeting.lock().unwrap() = greeting;
+        *self.state.tls.lock().unwrap() = self.authority.certificate(greeting).map(TlsAcceptor::from);
+        *self.state.greeting.lock().unwrap() = greeting;
     }
 
     /// Writes the certificate of its authority, as `SSL_CERT_FILE` wants it.
@@ -112,12 +112,12 @@ impl Certified {
 
     /// How many connections it has accepted.
     pub fn connections(&self) -> usize {
-        self.desk.connections.load(Ordering::SeqCst)
+        self.state.connections.load(Ordering::SeqCst)
     }
 
     /// How many requests it has read.
     pub fn requests(&self) -> usize {
-        self.desk.requests.load(Ordering::SeqCst)
+        self.state.requests.load(Ordering::SeqCst)
     }
 }
 
@@ -127,7 +127,7 @@ impl Drop for Certified {
     }
 }
 
-impl Desk {
+impl CertifiedState {
     async fn serve(&self, mut stream: TcpStream) -> std::io::Result<()> {
         let greeting = *self.greeting.lock().unwrap();
         let tls = self.tls.lock().unwrap().clone();

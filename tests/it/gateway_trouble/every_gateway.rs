@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::kinds::Kind;
+use super::kinds::GatewayKind;
 use super::raw::{Act, Raw};
 use crate::support::documented::failed;
 use crate::support::{Numbers, Server, Setup, until};
@@ -88,7 +88,7 @@ macro_rules! survives {
     ($($name:ident: $kind:ident,)*) => {$(
         #[tokio::test]
         async fn $name() {
-            whatever_it_does(Kind::$kind).await;
+            whatever_it_does(GatewayKind::$kind).await;
         }
     )*};
 }
@@ -103,7 +103,7 @@ survives! {
 }
 
 #[expect(clippy::print_stdout, reason = "the figures are worth seeing")]
-async fn whatever_it_does(kind: Kind) {
+async fn whatever_it_does(kind: GatewayKind) {
     let raw = Raw::start().await;
     let setup = |budget| Setup::new().config("send-budget", budget).config("breaker-failures", 1000);
     let base = format!("http://{}", raw.address);

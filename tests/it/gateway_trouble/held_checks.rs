@@ -1,6 +1,6 @@
 //! A provider that holds the code and does anything but say whether it is right.
 
-use super::kinds::Kind;
+use super::kinds::GatewayKind;
 use super::raw::{Act, Raw};
 use crate::support::documented::{failed, incorrect, sent, verified};
 use crate::support::{Numbers, Setup, until};
@@ -30,17 +30,17 @@ async fn whatever_twilio_verify_does_a_check_that_it_may_have_looked_at_counts()
     let started = answer("201 Created", r#"{"sid":"VE00000000000000000000000000000001","status":"pending"}"#);
     let approved =
         answer("200 OK", r#"{"sid":"VE00000000000000000000000000000001","status":"approved","valid":true}"#);
-    checks_count(Kind::TwilioVerify, started, approved).await;
+    checks_count(GatewayKind::TwilioVerify, started, approved).await;
 }
 
 #[tokio::test]
 async fn whatever_sinch_does_a_check_that_it_may_have_looked_at_counts() {
     let started = answer("200 OK", r#"{"id":"1234567890","method":"sms"}"#);
     let approved = answer("200 OK", r#"{"id":"1234567890","method":"sms","status":"SUCCESSFUL"}"#);
-    checks_count(Kind::Sinch, started, approved).await;
+    checks_count(GatewayKind::Sinch, started, approved).await;
 }
 
-async fn checks_count(kind: Kind, started: &'static str, approved: &'static str) {
+async fn checks_count(kind: GatewayKind, started: &'static str, approved: &'static str) {
     let raw = Raw::start().await;
     let setup = Setup::new().config("send-budget", "2s").config("breaker-failures", 1000);
     let server = kind.at(&format!("http://{}", raw.address), setup).start().await;

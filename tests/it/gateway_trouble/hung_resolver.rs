@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::every_gateway::classes;
-use super::kinds::Kind;
+use super::kinds::GatewayKind;
 use crate::support::documented::{failed, incorrect, sent, verified};
 use crate::support::{Numbers, Server, Setup, Twilio, soon, through, until};
 
@@ -21,7 +21,7 @@ const AT_ONCE: u64 = 32;
 async fn while_the_resolver_hangs_sends_end_in_their_budget_and_codes_are_checked() {
     let twilio = Twilio::start().await;
     let setup = Setup::new().config("send-budget", "1s").config("breaker-failures", 1000);
-    let setup = Kind::Http.at(&format!("http://{HANGS}"), through(&twilio.base_url(), setup));
+    let setup = GatewayKind::Http.at(&format!("http://{HANGS}"), through(&twilio.base_url(), setup));
     // Numbers of one prefix go through another gateway, whose name need not be looked up.
     let (hung, setup) = Hung::over(setup.config("otp-sms-provider", "Http;Twilio:+35988"));
     let server = setup.start().await;
@@ -60,7 +60,7 @@ async fn while_the_resolver_hangs_sends_end_in_their_budget_and_codes_are_checke
 #[tokio::test]
 async fn a_look_up_that_hangs_ends_with_the_time_for_connections_and_nothing_was_sent() {
     let setup = Setup::new().config("send-budget", "20s");
-    let (_hung, setup) = Hung::over(Kind::Http.at(&format!("http://{HANGS}"), setup));
+    let (_hung, setup) = Hung::over(GatewayKind::Http.at(&format!("http://{HANGS}"), setup));
     let server = setup.start().await;
     let number = Numbers::default().next();
     server.client.send(&number).await.expects(failed());

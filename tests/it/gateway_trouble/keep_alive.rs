@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
-use super::kinds::Kind;
+use super::kinds::GatewayKind;
 use super::raw::{Act, Raw};
 use crate::support::documented::{failed, sent};
 use crate::support::{Numbers, Server, Setup, until};
 
-const EASILY_PLEASED: [Kind; 2] = [Kind::TwilioMessages, Kind::Http];
+const EASILY_PLEASED: [GatewayKind; 2] = [GatewayKind::TwilioMessages, GatewayKind::Http];
 
 /// Sends of each round in the normal run.
 const SENDS: usize = 200;
@@ -94,7 +94,7 @@ async fn a_connection_that_is_closed_just_as_it_is_used_sends_nothing_twice() {
     }
 }
 
-async fn provider(kind: Kind) -> (Raw, Server) {
+async fn provider(kind: GatewayKind) -> (Raw, Server) {
     let raw = Raw::start().await;
     let setup = Setup::new().config("breaker-failures", 1000);
     let server = kind.at(&format!("http://{}", raw.address), setup).start().await;

@@ -8,7 +8,7 @@ use crate::support::{
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum GatewayKind {
     TwilioMessages,
     TwilioVoice,
     TwilioVerify,
@@ -17,7 +17,7 @@ pub enum Kind {
     Http,
 }
 
-impl Kind {
+impl GatewayKind {
     pub const ALL: [Self; 6] =
         [Self::TwilioMessages, Self::TwilioVoice, Self::TwilioVerify, Self::Sinch, Self::Mada, Self::Http];
 
@@ -76,7 +76,7 @@ impl Kind {
         }
     }
 
-    /// Whether [`Kind::accepts`] pleases it.
+    /// Whether [`GatewayKind::accepts`] pleases it.
     pub fn is_easily_pleased(self) -> bool {
         matches!(self, Self::TwilioMessages | Self::Http)
     }

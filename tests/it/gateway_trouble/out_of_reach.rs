@@ -4,13 +4,18 @@ use std::net::TcpListener as StdListener;
 
 use serde_json::Value;
 
-use super::kinds::Kind;
+use super::kinds::GatewayKind;
 use super::raw::{Act, Raw};
 use crate::support::documented::{failed, incorrect, sent};
 use crate::support::{Numbers, Server, Setup, World};
 
-const KINDS_WITH_TLS: [Kind; 5] =
-    [Kind::TwilioMessages, Kind::TwilioVoice, Kind::TwilioVerify, Kind::Sinch, Kind::Http];
+const KINDS_WITH_TLS: [GatewayKind; 5] = [
+    GatewayKind::TwilioMessages,
+    GatewayKind::TwilioVoice,
+    GatewayKind::TwilioVerify,
+    GatewayKind::Sinch,
+    GatewayKind::Http,
+];
 
 #[tokio::test]
 async fn a_name_that_does_not_resolve_is_a_server_error_and_surely_sent_nothing() {
@@ -23,7 +28,7 @@ async fn a_name_that_does_not_resolve_is_a_server_error_and_surely_sent_nothing(
 #[tokio::test]
 async fn a_port_that_nobody_listens_at_is_a_server_error_and_surely_sent_nothing() {
     let address = StdListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address");
-    for kind in Kind::ALL {
+    for kind in GatewayKind::ALL {
         let server = kind.at(&format!("http://{address}"), quick()).start().await;
         fails_without_a_message(kind, &server, "no connection: connection refused").await;
     }
@@ -44,7 +49,7 @@ async fn a_provider_that_speaks_no_tls_is_a_server_error_and_surely_sent_nothing
 #[tokio::test]
 async fn a_connection_that_is_closed_before_the_request_is_read_fails_that_send_only() {
     let raw = Raw::start().await;
-    for kind in Kind::ALL {
+    for kind in GatewayKind::ALL {
         raw.act(Act::CloseAtOnce);
         let setup = quick().config("breaker-failures", 1000);
         let server = kind.at(&format!("http://{}", raw.address), setup).start().await;
@@ -64,7 +69,7 @@ async fn a_provider_that_is_there_by_ipv6_only_is_used() {
         Ok(raw) => raw,
         Err(error) => return println!("SKIPPED: this machine has no IPv6 loopback: {error}"),
     };
-    let kind = Kind::TwilioMessages;
+    let kind = GatewayKind::TwilioMessages;
     raw.act(Act::SayAndStay(kind.accepts()));
     let server = kind.at(&format!("http://{}", raw.address), quick()).start().await;
     let number = Numbers::default().next();
@@ -74,17 +79,17 @@ async fn a_provider_that_is_there_by_ipv6_only_is_used() {
 #[tokio::test]
 async fn a_proxy_in_the_environment_sees_nothing_of_plain_http_nor_of_this_machine() {
     let (raw, proxy) = (Raw::start().await, Raw::start().await);
-    raw.act(Act::SayAndStay(Kind::Http.accepts()));
+    raw.act(Act::SayAndStay(GatewayKind::Http.accepts()));
     let proxied = || {
         let names = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"];
         names.iter().fold(quick(), |setup, name| setup.env(name, format!("http://{}", proxy.address)))
     };
-    let server = Kind::Http.at(&format!("http://{}", raw.address), proxied()).start().await;
+    let server = GatewayKind::Http.at(&format!("http://{}", raw.address), proxied()).start().await;
     let number = Numbers::default().next();
     server.client.send(&number).await.expects(sent(&number, 5));
     assert_eq!(proxy.connections(), 0);
     // It is for what is outside and encrypted.
-    let server = Kind::Http.at("https://onceward.invalid", proxied()).start().await;
+    let server = GatewayKind::Http.at("https://onceward.invalid", proxied()).start().await;
     server.client.send(&Numbers::default().next()).await.expects(failed());
     assert!(proxy.connections() > 0, "docs/internals/decisions/0003-http-client.md");
 }
@@ -97,7 +102,7 @@ async fn a_wait_of_ages_keeps_a_gateway_out_and_nothing_overflows() {
         raw.act(Act::SayAndStay(busy.leak()));
         for retry in [false, true] {
             let setup = quick().config("sms", serde_json::json!({"retry": retry}));
-            let server = Kind::Http.at(&format!("http://{}", raw.address), setup).start().await;
+            let server = GatewayKind::Http.at(&format!("http://{}", raw.address), setup).start().await;
             let numbers = Numbers::default();
             for _ in 0..3 {
                 let status = server.client.send(&numbers.next()).await.status();
@@ -113,7 +118,7 @@ async fn a_gateway_that_fails_for_everybody_is_left_alone_and_asked_again_later(
     let raw = Raw::start().await;
     raw.act(Act::Say("HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n"));
     let setup = quick().config("breaker-failures", 3).config("breaker-open-for", "200ms");
-    let server = Kind::Http.at(&format!("http://{}", raw.address), setup).start().await;
+    let server = GatewayKind::Http.at(&format!("http://{}", raw.address), setup).start().await;
     let numbers = Numbers::default();
     let mut asked = Vec::new();
     for _ in 0..10 {
@@ -123,7 +128,7 @@ async fn a_gateway_that_fails_for_everybody_is_left_alone_and_asked_again_later(
     }
     assert_eq!(asked[..3], [1, 1, 1], "{asked:?}");
     assert!(asked[3..].contains(&0), "{asked:?}");
-    raw.act(Act::SayAndStay(Kind::Http.accepts()));
+    raw.act(Act::SayAndStay(GatewayKind::Http.accepts()));
     let send = || async { server.client.send(&numbers.next()).await.status() };
     crate::support::until("the gateway is asked again", send, |status| *status == 200).await;
 }
@@ -159,7 +164,7 @@ fn quick() -> Setup {
 }
 
 /// The send fails, nothing of it is left behind, and the log says why.
-async fn fails_without_a_message(kind: Kind, server: &Server, why: &str) {
+async fn fails_without_a_message(kind: GatewayKind, server: &Server, why: &str) {
     let number = Numbers::default().next();
     kind.send(&server.client, &number).await.expects(failed());
     server.client.verify(&number, "123456").await.expects(incorrect(&number, 5));

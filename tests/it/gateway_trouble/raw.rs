@@ -43,11 +43,11 @@ impl Act {
 /// The provider, listening until dropped.
 pub struct Raw {
     pub address: SocketAddr,
-    desk: Arc<Desk>,
+    state: Arc<RawState>,
     listening: JoinHandle<()>,
 }
 
-struct Desk {
+struct RawState {
     act: Mutex<Act>,
     connections: AtomicUsize,
     open: AtomicUsize,
@@ -64,7 +64,7 @@ impl Raw {
     pub async fn at(address: &str) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        let desk = Arc::new(Desk {
+        let state = Arc::new(RawState {
             act: Mutex::new(Act::Hang),
             connections: AtomicUsize::new(0),
             open: AtomicUsize::new(0),
@@ -72,7 +72,7 @@ impl Raw {
             bytes: AtomicUsize::new(0),
             texts: Mutex::default(),
         });
-        let at = Arc::clone(&desk);
+        let at = Arc::clone(&state);
         let listening = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 at.connections.fetch_add(1, Ordering::SeqCst);
@@ -85,37 +85,37 @@ impl Raw {
                 });
             }
         });
-        Ok(Self { address, desk, listening })
+        Ok(Self { address, state, listening })
     }
 
     /// From now on it does this.
     pub fn act(&self, act: Act) {
-        *self.desk.act.lock().unwrap() = act;
+        *self.state.act.lock().unwrap() = act;
     }
 
     /// How many requests it has read.
     pub fn requests(&self) -> usize {
-        self.desk.requests.load(Ordering::SeqCst)
+        self.state.requests.load(Ordering::SeqCst)
     }
 
     /// The requests that it has read, whole.
     pub fn texts(&self) -> Vec<String> {
-        self.desk.texts.lock().unwrap().clone()
+        self.state.texts.lock().unwrap().clone()
     }
 
     /// How many connections it has accepted.
     pub fn connections(&self) -> usize {
-        self.desk.connections.load(Ordering::SeqCst)
+        self.state.connections.load(Ordering::SeqCst)
     }
 
     /// How many of them are open.
     pub fn open(&self) -> usize {
-        self.desk.open.load(Ordering::SeqCst)
+        self.state.open.load(Ordering::SeqCst)
     }
 
     /// How many bytes it got rid of.
     pub fn bytes(&self) -> usize {
-        self.desk.bytes.load(Ordering::SeqCst)
+        self.state.bytes.load(Ordering::SeqCst)
     }
 }
 
@@ -125,7 +125,7 @@ impl Drop for Raw {
     }
 }
 
-impl Desk {
+impl RawState {
     async fn serve(&self, mut stream: TcpStream) -> io::Result<()> {
         loop {
             if *self.act.lock().unwrap() == Act::CloseAtOnce {

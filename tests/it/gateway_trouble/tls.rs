@@ -4,12 +4,17 @@ use std::path::Path;
 
 use super::certified::{Certified, Greeting};
 use super::every_gateway::classes;
-use super::kinds::Kind;
+use super::kinds::GatewayKind;
 use crate::support::documented::{failed, incorrect, sent};
 use crate::support::{Numbers, Server, Setup, until};
 
-const WITH_TLS: [Kind; 5] =
-    [Kind::TwilioMessages, Kind::TwilioVoice, Kind::TwilioVerify, Kind::Sinch, Kind::Http];
+const WITH_TLS: [GatewayKind; 5] = [
+    GatewayKind::TwilioMessages,
+    GatewayKind::TwilioVoice,
+    GatewayKind::TwilioVerify,
+    GatewayKind::Sinch,
+    GatewayKind::Http,
+];
 
 /// What is wrong, and what the log says about it.
 const UNTRUSTWORTHY: [(Greeting, &str); 9] = [
@@ -72,7 +77,7 @@ async fn a_provider_with_a_certificate_of_the_private_authority_in_ssl_cert_file
 
 #[tokio::test]
 async fn a_handshake_that_hangs_ends_with_the_budget_and_with_the_time_for_connections() {
-    let kind = Kind::Http;
+    let kind = GatewayKind::Http;
     let provider = Certified::answering(kind.accepts()).await;
     let numbers = Numbers::default();
     let server = trusting(kind, &provider, "20s").start().await;
@@ -85,7 +90,7 @@ async fn a_handshake_that_hangs_ends_with_the_budget_and_with_the_time_for_conne
     assert_eq!(provider.requests(), 0);
 }
 
-fn trusting(kind: Kind, provider: &Certified, budget: &str) -> Setup {
+fn trusting(kind: GatewayKind, provider: &Certified, budget: &str) -> Setup {
     let setup = Setup::new().config("send-budget", budget).config("breaker-failures", 1000);
     let authority = setup.home().join("authority.pem");
     provider.write_authority(&authority);
@@ -94,7 +99,7 @@ fn trusting(kind: Kind, provider: &Certified, budget: &str) -> Setup {
 }
 
 async fn is_told_nothing(
-    kind: Kind,
+    kind: GatewayKind,
     provider: &Certified,
     server: &Server,
     number: &str,

@@ -14,7 +14,7 @@ use super::cuts::{Cuts, places};
 use super::disk::Disk;
 use super::shim::Watched;
 use super::trace::{self, Place};
-use crate::belief::{Belief, Heard, NO_CODE, Request};
+use crate::belief::{Belief, NO_CODE, ObservedReply, Request};
 use crate::support::{Client, Numbers, Setup, Twilio, through};
 
 const GUESTS: u64 = 8;
@@ -116,7 +116,7 @@ struct Subject {
 struct Asked {
     at: Place,
     request: Request,
-    heard: Option<(Place, Heard)>,
+    heard: Option<(Place, ObservedReply)>,
     codes: Vec<String>,
 }
 
@@ -161,14 +161,14 @@ impl Subject {
         let heard = match answer {
             Ok(answer) => {
                 shared.answers.fetch_add(1, Ordering::SeqCst);
-                Some(Heard::in_answer(&answer, &self.number))
+                Some(ObservedReply::in_answer(&answer, &self.number))
             }
             Err(error) => {
                 assert!(shared.over.load(Ordering::SeqCst), "an answer before the kill, not {error}");
                 None
             }
         };
-        if let (Some(Heard::Verified), Request::Check(guess)) = (&heard, &request) {
+        if let (Some(ObservedReply::Verified), Request::Check(guess)) = (&heard, &request) {
             self.used.push((answered, guess.clone()));
         }
         let new = |code: &String| heard.is_some() || before.as_ref() != Some(code);
@@ -195,7 +195,7 @@ impl Subject {
         for question in questions {
             let Request::Check(code) = &question else { continue };
             let answer = client.try_verify(&self.number, code).await.expect("an answer");
-            let heard = Heard::in_answer(&answer, &self.number);
+            let heard = ObservedReply::in_answer(&answer, &self.number);
             belief
                 .take_in(&[(question, Some(heard))], &[])
                 .unwrap_or_else(|why| panic!("{}: {why}", self.number));

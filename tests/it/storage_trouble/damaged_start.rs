@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 
 use super::damage::{Damage, copy, files_in, used_bytes};
-use super::ledger::Told;
+use super::ledger::ClientLedger;
 use super::refusals::{locked_number, told};
 use super::shim::{Call, Shim, Trouble};
 use crate::support::{Client, Finished, Setup, World, soon};
@@ -87,7 +87,7 @@ async fn whichever_file_cannot_be_read_the_start_is_refused_with_70_and_nothing_
 /// Numbers and what is known of them.
 struct Facts {
     locked: String,
-    used: Told,
+    used: ClientLedger,
 }
 
 impl Facts {

@@ -33,7 +33,7 @@ struct How {
 #[test]
 fn whichever_operation_fails_while_it_runs_no_acknowledged_write_is_lost_and_it_recovers() {
     for operation in points(WHILE_RUNNING, 7) {
-        let mut store = Told::in_a_new_directory();
+        let mut store = StoreClient::in_a_new_directory();
         let mut driven = store.open();
         for subject in 0..5 {
             store.write(&mut driven, subject);
@@ -67,7 +67,7 @@ fn whichever_operation_fails_while_it_runs_no_acknowledged_write_is_lost_and_it_
 #[test]
 fn whichever_operation_fails_at_a_start_nothing_is_damaged_and_the_next_start_is_good() {
     for operation in points(AT_A_START, 3) {
-        let mut store = Told::in_a_new_directory();
+        let mut store = StoreClient::in_a_new_directory();
         // Killed, so that the next start has a journal to read, and segments to remove.
         for _ in 0..2 {
             let mut driven = store.open();
@@ -94,7 +94,7 @@ fn whichever_operation_fails_at_a_start_nothing_is_damaged_and_the_next_start_is
 #[test]
 fn whichever_operation_fails_at_the_first_start_the_next_one_is_good() {
     for operation in points(AT_A_START, 3) {
-        let mut store = Told::in_a_new_directory();
+        let mut store = StoreClient::in_a_new_directory();
         let what = store.shim.begin_at(operation, how(operation));
         let opened = Driven::open(&store.directory, Some(&store.shim));
         let what = format!("{what}: {}", store.shim.first());
@@ -114,7 +114,7 @@ fn whichever_operation_fails_at_the_first_start_the_next_one_is_good() {
 #[test]
 fn whichever_operation_fails_at_the_end_it_is_said_and_nothing_is_lost() {
     for operation in points(60, 3) {
-        let mut store = Told::in_a_new_directory();
+        let mut store = StoreClient::in_a_new_directory();
         let mut driven = store.open();
         for subject in 0..5 {
             store.write(&mut driven, subject);
@@ -165,8 +165,8 @@ fn says_what_to_do(refused: &str, directory: &Path, what: &str) {
     assert!(!refused.contains("panicked"), "{what}: {refused}");
 }
 
-/// A store, and what its client was told.
-struct Told {
+/// A store, and the results that its client received.
+struct StoreClient {
     shim: Shim,
     directory: PathBuf,
     durable: Contents,
@@ -176,7 +176,7 @@ struct Told {
     _home: TempDir,
 }
 
-impl Told {
+impl StoreClient {
     fn in_a_new_directory() -> Self {
         let home = tempfile::tempdir().expect("a directory");
         let directory = home.path().join("data");

@@ -8,7 +8,7 @@ const MAX_ATTEMPTS: u64 = 5;
 
 /// One number and what its client knows.
 #[derive(Debug, Clone)]
-pub struct Told {
+pub struct ClientLedger {
     pub number: String,
     pub code: String,
     /// Wrong codes that were answered as such.
@@ -21,7 +21,7 @@ pub struct Told {
     perhaps_approved: bool,
 }
 
-impl Told {
+impl ClientLedger {
     /// A code was sent, and that was said.
     pub fn sent(number: &str, code: &str) -> Self {
         let (number, code) = (number.to_owned(), code.to_owned());

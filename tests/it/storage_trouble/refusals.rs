@@ -4,7 +4,7 @@ use rustix::io::Errno;
 use serde_json::Value;
 use tokio::task::JoinSet;
 
-use super::ledger::Told;
+use super::ledger::ClientLedger;
 use super::shim::{Call, Shim, Trouble};
 use super::unavailable;
 use crate::health::not_ready;
@@ -58,7 +58,7 @@ async fn whatever_the_system_says_nothing_is_sent_or_approved_and_all_is_well_ag
                 world.send(&unsent).await.expects(sent(&unsent, 5));
                 assert_eq!(world.twilio.received_for(&unsent).len(), 1);
                 guessed.clone().still_holds(&world, true).await;
-                all.push(Told::sent(&unsent, &world.twilio.code_for(&unsent)));
+                all.push(ClientLedger::sent(&unsent, &world.twilio.code_for(&unsent)));
                 all.push(given);
             }
         }
@@ -154,9 +154,9 @@ pub async fn world_over_shim(setup: Setup) -> (World, Shim) {
 }
 
 /// A number that was sent a code.
-pub async fn told(world: &World) -> Told {
+pub async fn told(world: &World) -> ClientLedger {
     let (number, code) = world.number_with_code().await;
-    Told::sent(&number, &code)
+    ClientLedger::sent(&number, &code)
 }
 
 /// A number that is locked, and was told so.

@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::received::{About, Complaint, Received, Wish, take_in};
+use super::received::{About, Complaint, Received, RequestPurpose, take_in};
 use super::reply::{self, Reaction, Reply, Said};
 use super::soon;
 
@@ -35,11 +35,11 @@ pub trait Provider: Default + Send + Sync + 'static {
 /// The double, listening on loopback until dropped.
 pub struct Double<P> {
     address: SocketAddr,
-    desk: Arc<Desk<P>>,
+    state: Arc<DoubleState<P>>,
     listening: JoinHandle<()>,
 }
 
-struct Desk<P> {
+struct DoubleState<P> {
     provider: P,
     received: Mutex<Vec<Received>>,
     plans: Mutex<Plans>,
@@ -68,7 +68,7 @@ impl<P: Provider> Double<P> {
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port for the double");
         let address = listener.local_addr().expect("its address");
-        let desk = Arc::new(Desk {
+        let state = Arc::new(DoubleState {
             provider: P::default(),
             received: Mutex::default(),
             plans: Mutex::default(),
@@ -77,8 +77,8 @@ impl<P: Provider> Double<P> {
             arrivals: watch::Sender::new(0),
             released: watch::Sender::new(false),
         });
-        let listening = tokio::spawn(listen(listener, desk.clone()));
-        Self { address, desk, listening }
+        let listening = tokio::spawn(listen(listener, state.clone()));
+        Self { address, state, listening }
     }
 
     /// Scheme and authority of its addresses.
@@ -88,7 +88,7 @@ impl<P: Provider> Double<P> {
 
     /// What it is a double of.
     pub fn provider(&self) -> &P {
-        &self.desk.provider
+        &self.state.provider
     }
 
     /// What the next sends to this number get; after these, they are accepted.
@@ -109,37 +109,37 @@ impl<P: Provider> Double<P> {
     /// Forgets every plan; what hangs goes on hanging, and more may.
     pub fn reset(&self) {
         self.plans(|plans| *plans = Plans::default());
-        self.desk.released.send_replace(false);
+        self.state.released.send_replace(false);
     }
 
     /// Answers everything that hangs, and lets nothing hang any more until [`Double::reset`].
     pub fn release(&self) {
-        self.desk.released.send_replace(true);
+        self.state.released.send_replace(true);
     }
 
     /// The requests so far.
     pub fn received(&self) -> Vec<Received> {
-        self.desk.received.lock().unwrap().clone()
+        self.state.received.lock().unwrap().clone()
     }
 
     /// The sends to this number so far.
     pub fn received_for(&self, number: &str) -> Vec<Received> {
-        self.received_about(number, Wish::Send)
+        self.received_about(number, RequestPurpose::Send)
     }
 
     /// The checks of this number so far.
     pub fn checks_for(&self, number: &str) -> Vec<Received> {
-        self.received_about(number, Wish::Check)
+        self.received_about(number, RequestPurpose::Check)
     }
 
     /// How many checks of this number were on their way at the same time, at most.
     pub fn most_checks_at_once(&self, number: &str) -> usize {
-        self.desk.checking.lock().unwrap().get(number).map_or(0, |at_once| at_once.most)
+        self.state.checking.lock().unwrap().get(number).map_or(0, |at_once| at_once.most)
     }
 
     /// Every code that a message carried, whatever became of the message.
     pub fn codes(&self) -> Vec<String> {
-        self.received().iter().filter_map(|received| self.desk.code_in(received)).collect()
+        self.received().iter().filter_map(|received| self.state.code_in(received)).collect()
     }
 
     /// The code in the last message to this number.
@@ -149,7 +149,7 @@ impl<P: Provider> Double<P> {
 
     /// The same, if there was one.
     pub fn last_code_for(&self, number: &str) -> Option<String> {
-        self.received_for(number).last().and_then(|received| self.desk.code_in(received))
+        self.received_for(number).last().and_then(|received| self.state.code_in(received))
     }
 
     /// Waits until this many requests have arrived since the start.
@@ -161,7 +161,8 @@ impl<P: Provider> Double<P> {
     /// Waits until this many sends to this number have arrived since the start.
     pub async fn arrived_for(&self, number: &str, sends: usize) {
         self.wait_until(&format!("{sends} sends to {number}"), |received| {
-            received.iter().filter(|received| received.is_about(number, Wish::Send)).count() >= sends
+            received.iter().filter(|received| received.is_about(number, RequestPurpose::Send)).count()
+                >= sends
         })
         .await;
     }
@@ -169,24 +170,25 @@ impl<P: Provider> Double<P> {
     /// Waits until this many checks of this number have arrived since the start.
     pub async fn asked_about(&self, number: &str, checks: usize) {
         self.wait_until(&format!("{checks} checks of {number}"), |received| {
-            received.iter().filter(|received| received.is_about(number, Wish::Check)).count() >= checks
+            received.iter().filter(|received| received.is_about(number, RequestPurpose::Check)).count()
+                >= checks
         })
         .await;
     }
 
     async fn wait_until(&self, what: &str, enough: impl Fn(&[Received]) -> bool) {
-        let mut arrivals = self.desk.arrivals.subscribe();
-        let done = arrivals.wait_for(|_| enough(&self.desk.received.lock().unwrap()));
+        let mut arrivals = self.state.arrivals.subscribe();
+        let done = arrivals.wait_for(|_| enough(&self.state.received.lock().unwrap()));
         soon(what, done).await.expect("the double lives");
     }
 
-    fn received_about(&self, number: &str, wish: Wish) -> Vec<Received> {
-        let received = self.desk.received.lock().unwrap();
-        received.iter().filter(|received| received.is_about(number, wish)).cloned().collect()
+    fn received_about(&self, number: &str, purpose: RequestPurpose) -> Vec<Received> {
+        let received = self.state.received.lock().unwrap();
+        received.iter().filter(|received| received.is_about(number, purpose)).cloned().collect()
     }
 
     fn plans<T>(&self, change: impl FnOnce(&mut Plans) -> T) -> T {
-        change(&mut self.desk.plans.lock().unwrap())
+        change(&mut self.state.plans.lock().unwrap())
     }
 }
 
@@ -194,7 +196,7 @@ impl<P> Drop for Double<P> {
     #[expect(clippy::print_stdout, reason = "the test runner keeps it together with the failure")]
     fn drop(&mut self) {
         if std::thread::panicking() {
-            for words in self.desk.complaints.lock().unwrap().iter() {
+            for words in self.state.complaints.lock().unwrap().iter() {
                 println!("--- a double complained: {words}");
             }
         }
@@ -202,9 +204,9 @@ impl<P> Drop for Double<P> {
     }
 }
 
-impl<P: Provider> Desk<P> {
+impl<P: Provider> DoubleState<P> {
     fn code_in(&self, received: &Received) -> Option<String> {
-        if received.about.wish == Wish::Send { self.provider.code_in(received) } else { None }
+        if received.about.purpose == RequestPurpose::Send { self.provider.code_in(received) } else { None }
     }
 
     /// Takes a request in, and wakes the tests that wait for it.
@@ -222,10 +224,10 @@ impl<P: Provider> Desk<P> {
 
     fn planned_for(&self, about: &About) -> Reply {
         let mut plans = self.plans.lock().unwrap();
-        let of_number = match about.wish {
-            Wish::Send => plans.sends.get_mut(&about.number),
-            Wish::Check => plans.checks.get_mut(&about.number),
-            Wish::Other => None,
+        let of_number = match about.purpose {
+            RequestPurpose::Send => plans.sends.get_mut(&about.number),
+            RequestPurpose::Check => plans.checks.get_mut(&about.number),
+            RequestPurpose::Other => None,
         };
         of_number.and_then(VecDeque::pop_front).or(plans.otherwise).unwrap_or(Reply::Accept)
     }
@@ -262,40 +264,40 @@ impl<P: Provider> Desk<P> {
 
 /// A check on its way, for as long as the double works on it.
 struct Counted<'a, P> {
-    desk: &'a Desk<P>,
+    state: &'a DoubleState<P>,
     number: Option<&'a str>,
 }
 
 impl<'a, P> Counted<'a, P> {
-    fn new(desk: &'a Desk<P>, about: &'a About) -> Self {
-        let number = (about.wish == Wish::Check).then_some(about.number.as_str());
+    fn new(state: &'a DoubleState<P>, about: &'a About) -> Self {
+        let number = (about.purpose == RequestPurpose::Check).then_some(about.number.as_str());
         if let Some(number) = number {
-            let mut checking = desk.checking.lock().unwrap();
+            let mut checking = state.checking.lock().unwrap();
             let at_once = checking.entry(number.to_owned()).or_default();
             at_once.now += 1;
             at_once.most = at_once.most.max(at_once.now);
         }
-        Self { desk, number }
+        Self { state, number }
     }
 }
 
 impl<P> Drop for Counted<'_, P> {
     fn drop(&mut self) {
         if let Some(number) = self.number {
-            self.desk.checking.lock().unwrap().entry(number.to_owned()).or_default().now -= 1;
+            self.state.checking.lock().unwrap().entry(number.to_owned()).or_default().now -= 1;
         }
     }
 }
 
-async fn listen<P: Provider>(listener: TcpListener, desk: Arc<Desk<P>>) {
+async fn listen<P: Provider>(listener: TcpListener, state: Arc<DoubleState<P>>) {
     while let Ok((stream, _)) = listener.accept().await {
         // Whenever the double drops a connection, its peer sees a reset and not an orderly end.
         let _ = stream.set_zero_linger();
-        let desk = desk.clone();
+        let state = state.clone();
         tokio::spawn(async move {
             let service = service_fn(move |request| {
-                let desk = desk.clone();
-                async move { desk.react(take_in(request).await?).await }
+                let state = state.clone();
+                async move { state.react(take_in(request).await?).await }
             });
             // A connection that ends early is part of the game.
             let _ = hyper::server::conn::http1::Builder::new()

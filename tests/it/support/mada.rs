@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::double::{Double, Provider};
-use super::received::{About, Complaint, Received, Wish, basic, longest_digits};
+use super::received::{About, Complaint, Received, RequestPurpose, basic, longest_digits};
 use super::reply::{Said, TOO_MANY_REQUESTS};
 use super::xml::{Element, escaped};
 
@@ -64,7 +64,7 @@ impl Provider for MadaApi {
             return Err(complaint(400, "text/xml is to be posted to /sos"));
         }
         let submitted = read_envelope(received).map_err(|words| complaint(500, &words))?;
-        Ok(About { number: submitted.number, wish: Wish::Send })
+        Ok(About { number: submitted.number, purpose: RequestPurpose::Send })
     }
 
     fn accept(&self, _received: &Received) -> Said {

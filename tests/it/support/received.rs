@@ -16,12 +16,12 @@ pub struct About {
     /// Whose number, in E.164 form.
     pub number: String,
     /// What is asked for.
-    pub wish: Wish,
+    pub purpose: RequestPurpose,
 }
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Wish {
+pub enum RequestPurpose {
     /// A message or call.
     #[default]
     Send,
@@ -67,8 +67,8 @@ impl Received {
     }
 
     /// Whether it is about this, and wants that.
-    pub fn is_about(&self, number: &str, wish: Wish) -> bool {
-        self.about.number == number && self.about.wish == wish
+    pub fn is_about(&self, number: &str, purpose: RequestPurpose) -> bool {
+        self.about.number == number && self.about.purpose == purpose
     }
 
     /// Whether the path ends like this.

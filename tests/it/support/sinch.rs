@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::double::{Double, Provider};
 use super::numbers::MadeUpCodes;
-use super::received::{About, Complaint, Received, Wish, basic};
+use super::received::{About, Complaint, Received, RequestPurpose, basic};
 use super::reply::Said;
 
 /// The application that the tests' server knows.
@@ -73,24 +73,24 @@ impl Provider for SinchApi {
         }
         let body = json_of(received);
         let method = method_in(&body).ok_or_else(|| complaint(400, "method must be sms or callout"))?;
-        let (number, wish) = if received.target == format!("POST {PATH}") {
+        let (number, purpose) = if received.target == format!("POST {PATH}") {
             let identity = &body["identity"];
             if identity["type"] != "number" {
                 return Err(complaint(400, "the identity must be a number"));
             }
-            (identity["endpoint"].as_str().unwrap_or_default().to_owned(), Wish::Send)
+            (identity["endpoint"].as_str().unwrap_or_default().to_owned(), RequestPurpose::Send)
         } else if let Some(number) = received.target.strip_prefix(&format!("PUT {PATH}/number/")) {
             if !body[&method]["code"].is_string() {
                 return Err(complaint(400, "the code must be a text in the member of its method"));
             }
-            (number.replace("%2B", "+").replace("%2b", "+"), Wish::Check)
+            (number.replace("%2B", "+").replace("%2b", "+"), RequestPurpose::Check)
         } else {
             return Err(complaint(404, &format!("there is no {}", received.target)));
         };
         if !number.starts_with('+') {
             return Err(complaint(400, "the number must be in E.164 form"));
         }
-        Ok(About { number, wish })
+        Ok(About { number, purpose })
     }
 
     fn accept(&self, received: &Received) -> Said {
@@ -98,7 +98,7 @@ impl Provider for SinchApi {
         let method = method_in(&body).unwrap_or_default();
         let mut by_number = self.by_number.lock().unwrap();
         let id = format!("{:08}", received.id);
-        if received.about.wish == Wish::Send {
+        if received.about.purpose == RequestPurpose::Send {
             let code = self.codes.next(self.digits.load(Ordering::Relaxed));
             let verification = Verification { method: method.clone(), code, used: false };
             by_number.insert(received.about.number.clone(), verification);

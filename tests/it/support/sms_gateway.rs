@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::double::{Double, Provider};
-use super::received::{About, Complaint, Received, Wish, longest_digits};
+use super::received::{About, Complaint, Received, RequestPurpose, longest_digits};
 use super::reply::Said;
 
 /// What it wants as a bearer token.
@@ -68,7 +68,7 @@ impl Provider for SmsGatewayApi {
         }
         let (number, _) =
             message_in(received).ok_or_else(|| complaint(400, "there is no message in the request"))?;
-        Ok(About { number, wish: Wish::Send })
+        Ok(About { number, purpose: RequestPurpose::Send })
     }
 
     fn accept(&self, received: &Received) -> Said {

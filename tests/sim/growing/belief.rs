@@ -26,7 +26,7 @@ pub struct Belief {
 }
 
 /// The verdict on one step: an error names the broken promise.
-pub type Judged = Result<(), String>;
+pub type CheckedPromise = Result<(), String>;
 
 impl Belief {
     /// Whether its right code must be approved at this moment, if the store works.
@@ -39,7 +39,7 @@ impl Belief {
         self.told && self.over == Over::No && now < self.expires
     }
 
-    pub fn approved(&mut self, checks: u8) -> Judged {
+    pub fn approved(&mut self, checks: u8) -> CheckedPromise {
         if self.over == Over::Yes {
             return Err("approved after its end".to_owned());
         }
@@ -50,7 +50,7 @@ impl Belief {
         Ok(())
     }
 
-    pub fn wrong(&mut self, checks: u8) -> Judged {
+    pub fn wrong(&mut self, checks: u8) -> CheckedPromise {
         if self.over == Over::Yes {
             return Err("a code was compared after its end".to_owned());
         }
@@ -65,7 +65,7 @@ impl Belief {
     }
 
     /// Whatever was told is on the disk.
-    pub fn is_on(&self, track: u64, disk: &NumberState, now: u64) -> Judged {
+    pub fn is_on(&self, track: u64, disk: &NumberState, now: u64) -> CheckedPromise {
         let kept = disk.verification().filter(|v| v.salt.track() == track && now < v.expires.as_millis());
         let Some(kept) = kept else { return Ok(()) };
         if self.over == Over::Yes {

@@ -4,8 +4,8 @@
 //! names them. The disk, its faults, crashes and the shard are the same.
 
 mod belief;
-mod judge;
-mod told;
+mod client;
+mod expect;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,8 +28,8 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::Semaphore;
 
-use self::belief::{Belief, Judged};
-use self::told::{End, Open, Wish};
+use self::belief::{Belief, CheckedPromise};
+use self::client::{ClientCommand, End, Open};
 use crate::disk::{Committed, Disk, Fault};
 use crate::runs::number_from;
 use crate::setup::millis;
@@ -148,14 +148,14 @@ impl World {
         }
     }
 
-    pub fn runs(&mut self) -> Judged {
+    pub fn runs(&mut self) -> CheckedPromise {
         for _ in 0..self.rng.random_range(200..800) {
             self.step()?;
         }
         self.ends()
     }
 
-    fn step(&mut self) -> Judged {
+    fn step(&mut self) -> CheckedPromise {
         if self.rng.random_range(0..1_000) < self.crashes {
             return self.crash();
         }
@@ -196,7 +196,7 @@ impl World {
         tracks.into_iter().rev().nth(back).map(|(_, track)| track)
     }
 
-    fn begins(&mut self, number: usize) -> Judged {
+    fn begins(&mut self, number: usize) -> CheckedPromise {
         let (responder, answer) = Responder::new(self.place()?);
         let verification = Some(NamedVerification::default());
         let wording = Wording::Custom(Arc::from(self.next.to_string()));
@@ -209,10 +209,10 @@ impl World {
             responder,
             decided: None,
         });
-        self.submits(number, Wish::Begin, End::Begin(answer), kind)
+        self.submits(number, ClientCommand::Begin, End::Begin(answer), kind)
     }
 
-    fn checks(&mut self, number: usize, named: Option<u64>, right: Option<u64>) -> Judged {
+    fn checks(&mut self, number: usize, named: Option<u64>, right: Option<u64>) -> CheckedPromise {
         // The code of a verification whose message never left is unknown.
         let right = right.filter(|track| !self.beliefs[track].code.is_empty());
         let code = Code::parse(right.map_or("0000000", |track| &self.beliefs[&track].code));
@@ -220,25 +220,31 @@ impl World {
         let name = named.map(VerificationName::of_track);
         let kind =
             CommandKind::Check(CheckCommand { code, named: name, is_test: false, responder, decided: None });
-        self.submits(number, Wish::Check { named, right }, End::Check(answer), kind)
+        self.submits(number, ClientCommand::Check { named, right }, End::Check(answer), kind)
     }
 
-    fn cancels(&mut self, number: usize, track: u64) -> Judged {
+    fn cancels(&mut self, number: usize, track: u64) -> CheckedPromise {
         let (responder, answer) = Responder::new(self.place()?);
         let named = Some(VerificationName::of_track(track));
         let kind = CommandKind::End(EndCommand { ending: Ending::Canceled, named, responder, decided: None });
-        self.submits(number, Wish::Cancel(track), End::Cancel(answer), kind)
+        self.submits(number, ClientCommand::Cancel(track), End::Cancel(answer), kind)
     }
 
     fn place(&self) -> Result<tokio::sync::OwnedSemaphorePermit, String> {
         Arc::clone(&self.places).try_acquire_owned().map_err(|_| "the places ran out".to_owned())
     }
 
-    fn submits(&mut self, number: usize, wish: Wish, answer: End, kind: CommandKind) -> Judged {
-        self.log.push(format!("{} number {number} {wish:x?}", self.clock));
+    fn submits(
+        &mut self,
+        number: usize,
+        command: ClientCommand,
+        answer: End,
+        kind: CommandKind,
+    ) -> CheckedPromise {
+        self.log.push(format!("{} number {number} {command:x?}", self.clock));
         self.open.push(Open {
             number,
-            wish,
+            command,
             at: self.clock,
             name: self.next,
             left: false,
@@ -249,18 +255,18 @@ impl World {
         self.hands_over(self.numbers[number], kind)
     }
 
-    fn hands_over(&mut self, key: NumberKey, kind: CommandKind) -> Judged {
+    fn hands_over(&mut self, key: NumberKey, kind: CommandKind) -> CheckedPromise {
         let command = NumberCommand::new(key, kind, Arc::clone(&self.deps));
         self.core.submit(command, Timestamp::from_millis(self.clock));
         self.comes_out()
     }
 
-    fn sweeps(&mut self) -> Judged {
+    fn sweeps(&mut self) -> CheckedPromise {
         self.core.sweep(4, Timestamp::from_millis(self.clock));
         self.comes_out()
     }
 
-    fn commit_goes_on(&mut self) -> Judged {
+    fn commit_goes_on(&mut self) -> CheckedPromise {
         let Some(InFlight { writes, hangs }) = self.commit.take() else { return Ok(()) };
         let faulty = hangs || self.rng.random_range(0..100) < self.faults;
         let fault = faulty.then(|| match self.rng.random_range(0..5) {
@@ -285,7 +291,7 @@ impl World {
         self.comes_out()
     }
 
-    fn send_ends(&mut self) -> Judged {
+    fn send_ends(&mut self) -> CheckedPromise {
         if self.sends.is_empty() {
             return Ok(());
         }
@@ -338,7 +344,7 @@ impl World {
         self.disk.state(&self.record_key(key))
     }
 
-    fn crash(&mut self) -> Judged {
+    fn crash(&mut self) -> CheckedPromise {
         if let Some(InFlight { writes, .. }) = self.commit.take() {
             let fault = match self.rng.random_range(0..3) {
                 0 => None,
@@ -356,7 +362,7 @@ impl World {
     }
 
     /// Takes everything that the shard has to say.
-    fn comes_out(&mut self) -> Judged {
+    fn comes_out(&mut self) -> CheckedPromise {
         for left in self.captured.take() {
             let Left::Message(dispatch) = left else {
                 return Err("a gateway without codes is asked".to_owned());
@@ -372,14 +378,14 @@ impl World {
         let mut answered = Vec::new();
         for mut open in std::mem::take(&mut self.open) {
             match open.answer.poll() {
-                Poll::Ready(heard) => answered.push((open, heard)),
+                Poll::Ready(reply) => answered.push((open, reply)),
                 Poll::Pending => self.open.push(open),
             }
         }
         // What came at once happened in the order in which it was asked.
-        for (open, heard) in answered {
-            self.log.push(format!("{} number {} {:x?}: {heard:x?}", self.clock, open.number, open.wish));
-            self.judges(&open, &heard)?;
+        for (open, reply) in answered {
+            self.log.push(format!("{} number {} {:x?}: {reply:x?}", self.clock, open.number, open.command));
+            self.check_reply(&open, &reply)?;
         }
         let now = self.clock;
         for (track, belief) in &self.beliefs {
@@ -389,7 +395,7 @@ impl World {
     }
 
     /// The trouble is over: everything is answered, and every number can be verified.
-    fn ends(&mut self) -> Judged {
+    fn ends(&mut self) -> CheckedPromise {
         (self.faults, self.crashes) = (0, 0);
         for number in 0..self.numbers.len() {
             self.settles_down()?;
@@ -418,7 +424,7 @@ impl World {
         self.beliefs.iter().find(|(_, belief)| good(belief)).map(|(track, _)| *track)
     }
 
-    fn settles_down(&mut self) -> Judged {
+    fn settles_down(&mut self) -> CheckedPromise {
         while self.commit.is_some() || !self.sends.is_empty() {
             self.commit_goes_on()?;
             self.send_ends()?;

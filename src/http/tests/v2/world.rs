@@ -91,8 +91,8 @@ impl V2World {
 
     /// A key's sid and secret.
     pub async fn key(&self, service: Option<ServiceId>, scopes: &[Scope]) -> String {
-        let wish = KeyOptions { service, scopes: scopes.iter().copied().collect(), name: None };
-        let made = self.registry.create_key(wish).await.expect("a key");
+        let options = KeyOptions { service, scopes: scopes.iter().copied().collect(), name: None };
+        let made = self.registry.create_key(options).await.expect("a key");
         format!("{}:{}", made.key.sid, made.secret.expose())
     }
 

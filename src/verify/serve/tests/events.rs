@@ -20,7 +20,7 @@ async fn a_verification_tells_its_life_in_order_and_everything_once() {
         world.checks(VerificationTarget::Sid(begun.sid), None).await.expect("checked").status,
         Status::Pending
     );
-    let code = world.desk.code_for(number(1));
+    let code = world.provider.code_for(number(1));
     world.checks(VerificationTarget::Sid(begun.sid), Some(code.clone())).await.expect("checked");
     assert!(world.checks(VerificationTarget::Sid(begun.sid), Some(code)).await.is_err());
     assert!(world.ends(VerificationTarget::Sid(begun.sid), Ending::Canceled).await.is_err());
@@ -42,7 +42,7 @@ async fn ends_of_every_kind_are_told() {
     }
     assert!(world.checks(VerificationTarget::Sid(begun.sid), None).await.is_err());
     assert_eq!(world.told(6).await[5..], ["verification.max_attempts_reached"]);
-    world.desk.fails_with(ErrorClass::BadNumber);
+    world.provider.fails_with(ErrorClass::BadNumber);
     assert!(world.begins(asking(number(3))).await.is_err());
     assert_eq!(world.told(8).await[6..], ["verification.failed"]);
 }
@@ -51,14 +51,14 @@ async fn ends_of_every_kind_are_told() {
 async fn a_code_that_is_faster_than_its_gateways_answer_is_told_after_its_beginning_and_never_expires() {
     let world = World::new().await;
     world.has_webhook().await;
-    world.desk.hangs(true);
+    world.provider.hangs(true);
     let (verifying, service) = (world.verifying.clone(), world.service.id);
     let begins = tokio::spawn(async move { verifying.begin(service, asking(number(1))).await });
-    world.desk.arrived(1).await;
-    let code = world.desk.code_for(number(1));
+    world.provider.arrived(1).await;
+    let code = world.provider.code_for(number(1));
     let checked = world.checks(VerificationTarget::Number(number(1)), Some(code)).await.expect("checked");
     assert_eq!(checked.status, Status::Approved);
-    world.desk.hangs(false);
+    world.provider.hangs(false);
     begins.await.expect("no panic").expect("begun");
     let life = ["verification.created", "verification.sent", "verification.approved"];
     assert_eq!(world.told(3).await, life);
@@ -69,13 +69,13 @@ async fn a_code_that_is_faster_than_its_gateways_answer_is_told_after_its_beginn
 async fn of_two_messages_at_the_same_time_the_beginning_is_told_once() {
     let world = World::new().await;
     world.has_webhook().await;
-    world.desk.hangs(true);
+    world.provider.hangs(true);
     let begins = [1, 2].map(|_| {
         let (verifying, service) = (world.verifying.clone(), world.service.id);
         tokio::spawn(async move { verifying.begin(service, asking(number(1))).await })
     });
-    world.desk.arrived(2).await;
-    world.desk.hangs(false);
+    world.provider.arrived(2).await;
+    world.provider.hangs(false);
     for begun in begins {
         begun.await.expect("no panic").expect("begun");
     }
@@ -88,7 +88,7 @@ async fn one_that_does_not_end_expires_ten_seconds_later_also_after_a_crash() {
     world.has_webhook().await;
     world.begun(number(1)).await;
     let approved = world.begun(number(2)).await;
-    let code = world.desk.code_for(number(2));
+    let code = world.provider.code_for(number(2));
     world.checks(VerificationTarget::Sid(approved.sid), Some(code)).await.expect("checked");
     assert_eq!(world.told(5).await.len(), 5);
     assert_eq!(world.expected_ends(), 1);
@@ -148,16 +148,16 @@ async fn a_report_that_comes_before_its_gateway_has_answered_waits_for_the_answe
     world.has_webhook().await;
     let begun = world.begun(number(1)).await;
     let first = world.attempt_of(begun.attempts[0].sid);
-    world.desk.hangs(true);
+    world.provider.hangs(true);
     let (verifying, service) = (world.verifying.clone(), world.service.id);
     let begins = tokio::spawn(async move { verifying.begin(service, asking(number(1))).await });
-    world.desk.arrived(2).await;
+    world.provider.arrived(2).await;
     let receipt = delivered(AttemptId { attempt: first.attempt + 1, ..first });
     let verifying = world.verifying.clone();
     let reported = tokio::spawn(async move { verifying.receive(receipt).await });
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert!(!reported.is_finished(), "an answer to a report that is not recorded");
-    world.desk.hangs(false);
+    world.provider.hangs(false);
     begins.await.expect("no panic").expect("begun");
     assert_eq!(reported.await.expect("no panic"), Ok(()));
     assert_eq!(world.told(4).await[2..], ["verification.sent", "message.delivered"]);

@@ -35,7 +35,7 @@ async fn a_value_passes_as_often_as_its_bucket_says_also_across_a_crash() {
     assert!(matches!(world.begins(from_device(number(3), "a")).await, Err(Refused::TooMany { .. })));
     world.advance(Duration::from_secs(3_600));
     world.begins(from_device(number(3), "a")).await.expect("begun");
-    assert_eq!(world.desk.handed().len(), 3);
+    assert_eq!(world.provider.handed().len(), 3);
 }
 
 #[tokio::test]
@@ -43,7 +43,7 @@ async fn what_was_sent_to_nobody_is_given_back() {
     let world = limited(json!({ "max-sends": 1 })).await;
     world.begun(number(1)).await;
     assert!(matches!(world.begins(from_device(number(1), "a")).await, Err(Refused::NoSendsLeft { .. })));
-    world.desk.fails_with(ErrorClass::BadNumber);
+    world.provider.fails_with(ErrorClass::BadNumber);
     assert!(matches!(world.begins(from_device(number(2), "a")).await, Err(Refused::Invalid(_))));
     let unknown =
         BeginRequest { rate_limits: BTreeMap::from([("x".to_owned(), "a".to_owned())]), ..asking(number(3)) };
@@ -55,8 +55,8 @@ async fn what_was_sent_to_nobody_is_given_back() {
 #[tokio::test]
 async fn of_a_message_that_may_have_left_it_stays_counted() {
     let world = limited(json!({})).await;
-    world.desk.fails_with(ErrorClass::Ambiguous);
-    world.desk.fails_with(ErrorClass::Ambiguous);
+    world.provider.fails_with(ErrorClass::Ambiguous);
+    world.provider.fails_with(ErrorClass::Ambiguous);
     let _ = world.begins(from_device(number(1), "a")).await;
     assert!(matches!(world.begins(from_device(number(2), "a")).await, Err(Refused::TooMany { .. })));
 }
@@ -64,7 +64,7 @@ async fn of_a_message_that_may_have_left_it_stays_counted() {
 #[tokio::test]
 async fn what_a_provider_surely_refused_is_given_back() {
     let world = limited(json!({})).await;
-    world.desk.fails_with(ErrorClass::Configuration);
+    world.provider.fails_with(ErrorClass::Configuration);
     assert_eq!(world.begins(from_device(number(1), "a")).await, Err(Refused::GatewayFailed));
     world.begins(from_device(number(1), "a")).await.expect("it was not counted so far");
 }

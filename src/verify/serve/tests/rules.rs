@@ -14,13 +14,13 @@ async fn change(world: &World, members: Value) {
 async fn a_service_that_was_deleted_is_not_found_from_that_moment_on() {
     let world = World::new().await;
     let begun = world.begun(number(1)).await;
-    let code = world.desk.code_for(number(1));
+    let code = world.provider.code_for(number(1));
     world.registry.delete_service(world.service.sid).await.expect("deleted");
     let target = VerificationTarget::Sid(begun.sid);
     assert_eq!(world.checks(target, Some(code)).await, Err(Refused::NotFound));
     assert_eq!(world.begins(asking(number(1))).await, Err(Refused::NotFound));
     assert_eq!(world.ends(target, Ending::Canceled).await, Err(Refused::NotFound));
-    assert_eq!(world.desk.handed().len(), 1);
+    assert_eq!(world.provider.handed().len(), 1);
 }
 
 #[tokio::test]
@@ -33,7 +33,7 @@ async fn fewer_checks_hold_at_once_and_more_give_no_used_up_verification_back() 
     change(&world, json!({ "max-checks": 3 })).await;
     assert_eq!(world.checks(target, None).await.expect("checked").status, Status::MaxAttemptsReached);
     change(&world, json!({ "max-checks": 10 })).await;
-    let code = world.desk.code_for(number(1));
+    let code = world.provider.code_for(number(1));
     let refused = world.checks(target, Some(code)).await;
     assert!(matches!(refused, Err(Refused::NoChecksLeft { .. })), "{refused:?}");
 }
@@ -56,13 +56,13 @@ async fn another_length_or_life_holds_for_the_next_code_and_not_for_the_one_that
     let begun = world.begun(number(1)).await;
     change(&world, json!({ "code-length": 8 })).await;
     world.begun(number(1)).await;
-    let code = world.desk.code_for(number(1));
+    let code = world.provider.code_for(number(1));
     assert_eq!(code.expose().len(), 6, "the same code again");
     let new = json!({ "resend": "new" });
     change(&world, new).await;
     let again = world.begins(BeginRequest { channel: None, ..asking(number(1)) }).await.expect("begun");
     assert_eq!((again.sid, again.created), (begun.sid, begun.created));
-    assert_eq!(world.desk.code_for(number(1)).expose().len(), 8);
+    assert_eq!(world.provider.code_for(number(1)).expose().len(), 8);
     let old = world.checks(VerificationTarget::Sid(begun.sid), Some(code)).await.expect("checked");
     assert_eq!(old.status, Status::Pending);
 }
@@ -76,7 +76,7 @@ async fn a_lockout_that_becomes_fixed_forgets_nothing_that_was_counted() {
     }
     change(&world, json!({ "lockout": "30m" })).await;
     assert_eq!(world.checks(target, None).await.expect("checked").status, Status::MaxAttemptsReached);
-    let code = world.desk.code_for(number(1));
+    let code = world.provider.code_for(number(1));
     let refused = world.checks(target, Some(code)).await;
     assert!(matches!(refused, Err(Refused::NoChecksLeft { .. })), "{refused:?}");
 }

@@ -39,18 +39,18 @@ async fn a_test_number_reaches_no_gateway_and_its_code_is_right_however_often_it
             world.checks(VerificationTarget::Sid(begun.sid), Code::parse("445566")).await.expect("checked");
         assert_eq!(checked.status, Status::Approved);
     }
-    assert_eq!(world.desk.handed().len(), 0);
+    assert_eq!(world.provider.handed().len(), 0);
     // And when its time is over it is a number as any other.
     world.advance(Duration::from_secs(3_600));
     world.begun(number(100)).await;
-    assert_eq!(world.desk.handed().len(), 1);
+    assert_eq!(world.provider.handed().len(), 1);
 }
 
 #[tokio::test]
 async fn a_code_of_the_caller_never_goes_to_a_gateway_that_makes_its_own() {
     let world = World::routing("TwilioVerify;Mada", brings_codes()).await;
     let begun = world.begins(bringing(number(1), "70707070")).await.expect("begun");
-    let handed = world.desk.handed();
+    let handed = world.provider.handed();
     assert!(
         handed.iter().all(|handed| handed.by == GatewayName::Mada && handed.code == "70707070"),
         "{handed:?}"
@@ -66,14 +66,14 @@ async fn where_only_such_a_gateway_is_there_a_code_of_the_caller_is_refused() {
     let world = World::routing("TwilioVerify", brings_codes()).await;
     let refused = world.begins(bringing(number(1), "707070")).await;
     assert!(matches!(refused, Err(Refused::Invalid(_) | Refused::GatewayFailed)), "{refused:?}");
-    assert_eq!(world.desk.handed().len(), 0);
+    assert_eq!(world.provider.handed().len(), 0);
 }
 
 #[tokio::test]
 async fn a_service_that_takes_no_codes_sends_none() {
     let world = World::new().await;
     assert!(matches!(world.begins(bringing(number(1), "707070")).await, Err(Refused::Invalid(_))));
-    assert_eq!(world.desk.handed().len(), 0);
+    assert_eq!(world.provider.handed().len(), 0);
 }
 
 #[tokio::test]
@@ -84,7 +84,7 @@ async fn a_country_has_the_gateway_that_the_service_chose_for_it() {
     let german = PhoneNumber::from_u64(4_915_112_345_678).expect("a mobile number");
     world.begun(number(1)).await;
     world.begun(german).await;
-    let by: Vec<_> = world.desk.handed().iter().map(|handed| (handed.to, handed.by)).collect();
+    let by: Vec<_> = world.provider.handed().iter().map(|handed| (handed.to, handed.by)).collect();
     assert_eq!(by, [(number(1), GatewayName::Simulator), (german, GatewayName::Mada)]);
 }
 
@@ -94,7 +94,7 @@ async fn with_auto_a_service_begins_with_the_first_channel_of_its_workflow() {
     let world = World::with(fields).await;
     let begun = world.begins(BeginRequest { channel: None, ..asking(number(1)) }).await.expect("begun");
     assert_eq!(begun.channel, Channel::WhatsApp);
-    assert_eq!(world.desk.handed().first().map(|handed| handed.channel), Some(Channel::WhatsApp));
+    assert_eq!(world.provider.handed().first().map(|handed| handed.channel), Some(Channel::WhatsApp));
 }
 
 #[tokio::test]
@@ -103,7 +103,7 @@ async fn a_landline_gets_no_text_where_the_service_says_so() {
     let world = World::with(fields).await;
     let landline = PhoneNumber::from_u64(493_090_182_000).expect("a number in Berlin");
     assert_eq!(world.begins(asking(landline)).await, Err(Refused::Landline));
-    assert_eq!(world.desk.handed().len(), 0);
+    assert_eq!(world.provider.handed().len(), 0);
     let call = BeginRequest { channel: Some(Channel::Call), ..asking(landline) };
     world.begins(call).await.expect("a call is possible");
 }

@@ -50,16 +50,16 @@ pub struct Handed {
     pub code: String,
 }
 
-/// What all gateways were handed, in that order.
+/// The provider behind every gateway. It records the messages in their order.
 #[derive(Clone, Default)]
-pub struct Desk {
+pub struct FakeProvider {
     handed: Arc<Mutex<Vec<Handed>>>,
     plan: Arc<Mutex<VecDeque<ErrorClass>>>,
     arrivals: Arc<watch::Sender<usize>>,
     hangs: Arc<watch::Sender<bool>>,
 }
 
-impl Desk {
+impl FakeProvider {
     pub fn handed(&self) -> Vec<Handed> {
         self.handed.lock().expect("the record").clone()
     }
@@ -82,16 +82,20 @@ impl Desk {
 
     /// Waits until so many messages have arrived.
     pub async fn arrived(&self, messages: usize) {
-        self.arrivals.subscribe().wait_for(|arrived| *arrived >= messages).await.expect("the desk is there");
+        self.arrivals
+            .subscribe()
+            .wait_for(|arrived| *arrived >= messages)
+            .await
+            .expect("the provider is there");
     }
 }
 
-struct Noted {
+struct FakeGateway {
     name: GatewayName,
-    desk: Desk,
+    provider: FakeProvider,
 }
 
-impl Gateway for Noted {
+impl Gateway for FakeGateway {
     fn name(&self) -> GatewayName {
         self.name
     }
@@ -104,10 +108,10 @@ impl Gateway for Noted {
         Box::pin(async move {
             let code = message.code.expose().to_owned();
             let handed = Handed { by: self.name, channel: message.channel, to: message.to, code };
-            self.desk.handed.lock().expect("the record").push(handed);
-            self.desk.arrivals.send_modify(|arrived| *arrived += 1);
-            self.desk.hangs.subscribe().wait_for(|hangs| !hangs).await.expect("the desk is there");
-            let Some(class) = self.desk.plan.lock().expect("the plan").pop_front() else {
+            self.provider.handed.lock().expect("the record").push(handed);
+            self.provider.arrivals.send_modify(|arrived| *arrived += 1);
+            self.provider.hangs.subscribe().wait_for(|hangs| !hangs).await.expect("the provider is there");
+            let Some(class) = self.provider.plan.lock().expect("the plan").pop_front() else {
                 return Ok(Accepted { message_id: "m".to_owned() });
             };
             let detail = "was told to fail".to_owned();
@@ -124,7 +128,7 @@ impl Gateway for Noted {
     }
 }
 
-impl Checker for Noted {
+impl Checker for FakeGateway {
     fn check<'a>(
         &'a self,
         _to: PhoneNumber,
@@ -149,11 +153,11 @@ impl Transport for Hook {
     }
 }
 
-/// What a crash leaves standing.
+/// The dependencies that a restart reuses.
 #[derive(Clone)]
-struct Ground {
+struct RestartDeps {
     clock: Arc<ManualClock>,
-    desk: Desk,
+    provider: FakeProvider,
     hook: Hook,
     routing: &'static str,
 }
@@ -164,8 +168,8 @@ pub struct World {
     pub registry: Registry,
     pub store: MemoryStore,
     pub service: Arc<Service>,
-    pub desk: Desk,
-    ground: Ground,
+    pub provider: FakeProvider,
+    deps: RestartDeps,
 }
 
 impl World {
@@ -180,23 +184,23 @@ impl World {
 
     pub async fn routing(routing: &'static str, settings: Value) -> Self {
         let clock = Arc::new(ManualClock::starting_at(START));
-        let ground = Ground { clock, desk: Desk::default(), hook: Hook::default(), routing };
-        let (registry, verifying, outbox, store) = open(MemoryStore::new(), &ground).await;
+        let deps = RestartDeps { clock, provider: FakeProvider::default(), hook: Hook::default(), routing };
+        let (registry, verifying, outbox, store) = open(MemoryStore::new(), &deps).await;
         let mut settings = given(settings);
         settings.entry("friendly-name").or_insert("Owl Bank".into());
         let service = registry.create_service(settings).await.expect("a service");
-        Self { verifying, registry, outbox, store, service, desk: ground.desk.clone(), ground }
+        Self { verifying, registry, outbox, store, service, provider: deps.provider.clone(), deps }
     }
 
     /// The program dies, and starts again from what was durable.
     pub async fn crashes(self) -> Self {
-        let (registry, verifying, outbox, store) = open(self.store.reopen(), &self.ground).await;
+        let (registry, verifying, outbox, store) = open(self.store.reopen(), &self.deps).await;
         let service = registry.service(&self.service.sid).expect("the service");
         Self { verifying, outbox, registry, store, service, ..self }
     }
 
     pub fn advance(&self, by: Duration) {
-        self.ground.clock.advance(by);
+        self.deps.clock.advance(by);
     }
 
     /// A webhook for every event.
@@ -213,7 +217,7 @@ impl World {
     /// The first so many events that the webhook was told.
     pub async fn told(&self, events: usize) -> Vec<String> {
         let told = || {
-            let told = self.ground.hook.0.lock().expect("the record");
+            let told = self.deps.hook.0.lock().expect("the record");
             told.iter().map(|(kind, _)| kind.clone()).collect::<Vec<_>>()
         };
         // Tokio's time, which does not stand still here, passes while nothing happens.
@@ -238,7 +242,7 @@ impl World {
 
     /// What the webhook was told of the verifications' tags `order`.
     pub fn orders(&self) -> Vec<serde_json::Value> {
-        self.ground.hook.0.lock().expect("the record").iter().map(|told| told.1.clone()).collect()
+        self.deps.hook.0.lock().expect("the record").iter().map(|told| told.1.clone()).collect()
     }
 
     pub async fn begins(&self, begin: BeginRequest) -> Result<Verification, Refused> {
@@ -298,8 +302,8 @@ fn account() -> AccountSettings {
     }
 }
 
-async fn open(store: MemoryStore, ground: &Ground) -> (Registry, Verifying, Outbox, MemoryStore) {
-    let Ground { clock, desk, hook, routing } = ground.clone();
+async fn open(store: MemoryStore, deps: &RestartDeps) -> (Registry, Verifying, Outbox, MemoryStore) {
+    let RestartDeps { clock, provider, hook, routing } = deps.clone();
     let clock: Arc<dyn Clock> = clock;
     let shared = Arc::new(store.clone());
     let rng = |seed| StdRng::seed_from_u64(seed);
@@ -312,7 +316,7 @@ async fn open(store: MemoryStore, ground: &Ground) -> (Registry, Verifying, Outb
     let names: Vec<GatewayName> = routing.entries().iter().map(|entry| entry.gateway).collect();
     let routed = |name: &GatewayName| Routed {
         routed_as: *name,
-        gateway: Arc::new(Noted { name: *name, desk: desk.clone() }),
+        gateway: Arc::new(FakeGateway { name: *name, provider: provider.clone() }),
     };
     let gateways = names.iter().map(routed).collect();
     let key = ServerKey::from_bytes([7; 32]);

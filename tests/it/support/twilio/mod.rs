@@ -8,7 +8,7 @@ mod verify;
 use serde_json::{Value, json};
 
 use super::double::{Double, Provider};
-use super::received::{About, Complaint, Received, Wish, basic, longest_digits};
+use super::received::{About, Complaint, Received, RequestPurpose, basic, longest_digits};
 use super::reply::Said;
 
 pub use report::{PUBLIC_URL, Report};
@@ -81,28 +81,28 @@ impl Provider for TwilioApi {
         let account = format!("POST /2010-04-01/Accounts/{ACCOUNT_SID}");
         let service = format!("POST /v2/Services/{VERIFY_SID}");
         let target = received.target.as_str();
-        let wish = if target == format!("{account}{MESSAGES}") {
+        let purpose = if target == format!("{account}{MESSAGES}") {
             message_is_complete(received)?;
-            Wish::Send
+            RequestPurpose::Send
         } else if target == format!("{account}{CALLS}") {
             call_is_complete(received)?;
-            Wish::Send
+            RequestPurpose::Send
         } else if target.starts_with(&format!("{account}/Messages/SM")) && target.ends_with("/Feedback.json")
         {
             wants(received.field("Outcome") == "confirmed", "Outcome must be confirmed")?;
-            Wish::Other
+            RequestPurpose::Other
         } else if target == format!("{service}/Verifications") {
             let channel = received.field("Channel");
             wants(matches!(channel, "sms" | "call" | "whatsapp"), "Channel must be sms, call or whatsapp")?;
-            Wish::Send
+            RequestPurpose::Send
         } else if target == format!("{service}/VerificationCheck") {
             wants(!received.field("Code").is_empty(), "Code is missing")?;
-            Wish::Check
+            RequestPurpose::Check
         } else {
             return Err(complaint(404, 20_404, &format!("there is no {target}")));
         };
-        wants(wish == Wish::Other || number.starts_with('+'), "To must be in E.164 form")?;
-        Ok(About { number, wish })
+        wants(purpose == RequestPurpose::Other || number.starts_with('+'), "To must be in E.164 form")?;
+        Ok(About { number, purpose })
     }
 
     fn accept(&self, received: &Received) -> Said {

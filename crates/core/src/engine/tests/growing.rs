@@ -325,7 +325,7 @@ fn only_an_attempt_that_a_gateway_did_not_look_at_is_given_back() {
         let CheckStep::AskGateway(ask) = number.submits(Some(&code), Some(name_of(&permit))) else {
             panic!("not asked")
         };
-        number.hears(&ask, result);
+        number.check_reported(&ask, result);
         assert_eq!(
             number.guesses(Some(name_of(&permit))),
             Decided(CheckOutcome::Wrong { attempts_left: left, live: true })

@@ -259,7 +259,7 @@ impl Run {
             .unless_expired(self.number.now)
             .verification()
             .is_some_and(|v| v.checking_until == permit.until);
-        let outcome = self.number.hears(&permit, result);
+        let outcome = self.number.check_reported(&permit, result);
         let told = self.commits(before)?;
         if result == CheckResult::NotAsked && was_open {
             // Given back, therefore it is no guess.

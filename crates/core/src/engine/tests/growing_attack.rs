@@ -17,7 +17,7 @@ use crate::engine::{
 enum Reply {
     Begun(BeginOutcome),
     Checked(CheckStep),
-    Heard(CheckOutcome),
+    GatewayReported(CheckOutcome),
     Resumed(ResumeOutcome),
     Ended(EndOutcome),
     /// Everything but what is counted of those who do not name it.
@@ -41,7 +41,7 @@ impl Life {
     /// about it at once: meanwhile the shard lets every caller wait, which is no refusal.
     fn guess(&mut self, code: Option<&Code>, says: CheckResult) {
         if let CheckStep::AskGateway(permit) = self.number.submits(code, None) {
-            self.number.hears(&permit, says);
+            self.number.check_reported(&permit, says);
         }
         self.guesses += 1;
     }
@@ -99,7 +99,7 @@ impl Life {
         let outcome = self.number.submits(code, named(by, &self.sent));
         self.told.push(Reply::Checked(outcome));
         if let CheckStep::AskGateway(permit) = outcome {
-            self.told.push(Reply::Heard(self.number.hears(&permit, says)));
+            self.told.push(Reply::GatewayReported(self.number.check_reported(&permit, says)));
         }
     }
 }

@@ -47,7 +47,7 @@ impl Run {
                 }
                 let permit = self.asked.swap_remove(pick % self.asked.len());
                 let expected = self.model.hear(&self.number.policy, self.number.now, &permit, result);
-                prop_assert_eq!(self.number.hears(&permit, result), expected);
+                prop_assert_eq!(self.number.check_reported(&permit, result), expected);
             }
             Step::End(ending) => {
                 let expected = self.model.end(ending, self.number.now);

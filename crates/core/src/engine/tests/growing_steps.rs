@@ -177,7 +177,7 @@ impl Number {
         outcome
     }
 
-    pub fn hears(&mut self, permit: &CheckPermit, result: CheckResult) -> CheckOutcome {
+    pub fn check_reported(&mut self, permit: &CheckPermit, result: CheckResult) -> CheckOutcome {
         let (next, outcome) = settle_check(self.state, &self.rules(), permit, result, self.now);
         self.state = next;
         outcome

@@ -15,9 +15,9 @@ fn a_code_that_a_gateway_approves_is_approved_once() {
     world.sends_held();
     world.asks_in_vain();
     let permit = world.asks();
-    assert_eq!(world.hears(&permit, CheckResult::Approved), CheckOutcome::Approved);
+    assert_eq!(world.check_reported(&permit, CheckResult::Approved), CheckOutcome::Approved);
     assert_eq!(world.state, NumberState::Fresh);
-    assert_eq!(world.hears(&permit, CheckResult::Approved), CheckOutcome::GatewayFailed);
+    assert_eq!(world.check_reported(&permit, CheckResult::Approved), CheckOutcome::GatewayFailed);
 }
 
 #[test]
@@ -28,7 +28,7 @@ fn the_attempt_is_counted_before_the_gateway_is_asked_even_the_last_one() {
         let permit = world.asks();
         assert_eq!(world.state.failures(), failures);
         assert!(matches!(world.state, NumberState::Open(_)), "nothing is locked before the answer");
-        world.hears(&permit, CheckResult::Wrong);
+        world.check_reported(&permit, CheckResult::Wrong);
     }
 }
 
@@ -52,7 +52,7 @@ fn the_last_attempt_can_still_be_right() {
         world.asks_in_vain();
     }
     let permit = world.asks();
-    assert_eq!(world.hears(&permit, CheckResult::Approved), CheckOutcome::Approved);
+    assert_eq!(world.check_reported(&permit, CheckResult::Approved), CheckOutcome::Approved);
     assert_eq!(world.state, NumberState::Fresh);
 }
 
@@ -90,7 +90,7 @@ fn a_code_that_was_asked_about_in_time_is_approved_after_its_end() {
     world.advance(secs(29));
     let permit = world.asks();
     world.advance(secs(5));
-    assert_eq!(world.hears(&permit, CheckResult::Approved), CheckOutcome::Approved);
+    assert_eq!(world.check_reported(&permit, CheckResult::Approved), CheckOutcome::Approved);
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn an_attempt_that_the_gateway_surely_did_not_look_at_is_given_back() {
     world.sends_held();
     for _ in 0..10 {
         let permit = world.asks();
-        assert_eq!(world.hears(&permit, CheckResult::NotAsked), CheckOutcome::GatewayFailed);
+        assert_eq!(world.check_reported(&permit, CheckResult::NotAsked), CheckOutcome::GatewayFailed);
     }
     assert_eq!(world.asks_in_vain(), wrong_says_the_holder(4));
 }
@@ -133,12 +133,15 @@ fn an_attempt_that_may_have_been_looked_at_stays_counted_and_may_lock() {
     world.sends_held();
     for failures in 1..5 {
         let permit = world.asks();
-        assert_eq!(world.hears(&permit, CheckResult::Unknown), CheckOutcome::GatewayFailed);
+        assert_eq!(world.check_reported(&permit, CheckResult::Unknown), CheckOutcome::GatewayFailed);
         assert_eq!(world.state.failures(), failures);
     }
     let permit = world.asks();
     let until = world.now.plus(mins(30));
-    assert_eq!(world.hears(&permit, CheckResult::Unknown), CheckOutcome::LockedNow { until, live: true });
+    assert_eq!(
+        world.check_reported(&permit, CheckResult::Unknown),
+        CheckOutcome::LockedNow { until, live: true }
+    );
 }
 
 #[test]
@@ -147,11 +150,11 @@ fn a_gateway_that_knows_of_no_code_is_asked_again_and_each_time_counts() {
     world.sends_held();
     for attempts_left in [4, 3] {
         let permit = world.asks();
-        let heard = world.hears(&permit, CheckResult::NotLive);
+        let heard = world.check_reported(&permit, CheckResult::NotLive);
         assert_eq!(heard, CheckOutcome::Wrong { attempts_left, live: false });
     }
     let permit = world.asks();
-    assert_eq!(world.hears(&permit, CheckResult::Approved), CheckOutcome::Approved);
+    assert_eq!(world.check_reported(&permit, CheckResult::Approved), CheckOutcome::Approved);
 }
 
 #[test]
@@ -161,7 +164,7 @@ fn a_gateway_that_knows_of_no_code_does_not_end_what_others_have() {
     world.settles(&ours, GatewayResult::Accepted);
     world.settles(&held, GatewayResult::Held(HOLDER));
     let permit = world.asks();
-    assert_eq!(world.hears(&permit, CheckResult::NotLive), wrong_says_the_holder(4));
+    assert_eq!(world.check_reported(&permit, CheckResult::NotLive), wrong_says_the_holder(4));
     assert_eq!(world.checks(&world.code_of(&ours)), Decided(CheckOutcome::Approved));
 
     let mut world = World::new();
@@ -169,7 +172,7 @@ fn a_gateway_that_knows_of_no_code_does_not_end_what_others_have() {
     world.settles(&first, GatewayResult::Held(HOLDER));
     let permit = world.asks();
     world.settles(&second, GatewayResult::Held(OTHER_HOLDER));
-    world.hears(&permit, CheckResult::NotLive);
+    world.check_reported(&permit, CheckResult::NotLive);
     assert_eq!(world.asks().held, OTHER_HOLDER);
 }
 
@@ -181,7 +184,7 @@ fn an_unsettled_check_ends_by_itself_and_stays_counted() {
     let lost = world.asks();
     world.advance(CHECK_BUDGET);
     assert_eq!(world.asks_in_vain(), wrong_says_the_holder(3));
-    assert_eq!(world.hears(&lost, CheckResult::NotAsked), CheckOutcome::GatewayFailed);
+    assert_eq!(world.check_reported(&lost, CheckResult::NotAsked), CheckOutcome::GatewayFailed);
     assert_eq!(world.state.failures(), 2, "an answer that comes too late gives nothing back");
 }
 
@@ -216,7 +219,7 @@ fn an_approval_that_comes_too_late_approves_nothing() {
     world.sends_held();
     let late = world.asks();
     world.advance(CHECK_BUDGET);
-    assert_eq!(world.hears(&late, CheckResult::Approved), CheckOutcome::GatewayFailed);
+    assert_eq!(world.check_reported(&late, CheckResult::Approved), CheckOutcome::GatewayFailed);
     assert_eq!(world.state.failures(), 1);
 }
 
@@ -228,12 +231,12 @@ fn an_approval_of_a_replaced_used_or_locked_verification_is_ignored() {
     world.advance(CHECK_BUDGET);
     let resent = world.sends_held();
     let before = world.state;
-    assert_eq!(world.hears(&late, CheckResult::Approved), CheckOutcome::GatewayFailed);
+    assert_eq!(world.check_reported(&late, CheckResult::Approved), CheckOutcome::GatewayFailed);
     assert_eq!(world.state, before);
     let used = world.asks();
     assert_eq!(used.salt, resent.verification.salt);
-    assert_eq!(world.hears(&used, CheckResult::Approved), CheckOutcome::Approved);
-    assert_eq!(world.hears(&late, CheckResult::Approved), CheckOutcome::GatewayFailed);
+    assert_eq!(world.check_reported(&used, CheckResult::Approved), CheckOutcome::Approved);
+    assert_eq!(world.check_reported(&late, CheckResult::Approved), CheckOutcome::GatewayFailed);
 
     let mut world = World::new();
     world.sends_held();
@@ -242,7 +245,7 @@ fn an_approval_of_a_replaced_used_or_locked_verification_is_ignored() {
     }
     let last = world.asks();
     world.advance(CHECK_BUDGET);
-    assert!(matches!(world.hears(&last, CheckResult::Approved), CheckOutcome::Locked { .. }));
+    assert!(matches!(world.check_reported(&last, CheckResult::Approved), CheckOutcome::Locked { .. }));
 }
 
 #[test]
@@ -254,7 +257,7 @@ fn a_send_settled_while_a_gateway_is_being_asked_does_not_end_the_check() {
         let permit = world.asks();
         assert_eq!(world.settles(&second, result), SettleOutcome::Open { attempts_left: 4 });
         assert!(matches!(world.checks_wrong(), CheckStep::Busy { .. }));
-        assert_eq!(world.hears(&permit, CheckResult::Approved), CheckOutcome::Approved);
+        assert_eq!(world.check_reported(&permit, CheckResult::Approved), CheckOutcome::Approved);
     }
 }
 
@@ -266,7 +269,7 @@ fn the_record_outlives_the_asking_and_a_lockout_after_it() {
     world.advance(secs(29));
     let permit = world.asks();
     world.advance(secs(11));
-    assert_eq!(world.hears(&permit, CheckResult::Wrong), wrong_says_the_holder(4));
+    assert_eq!(world.check_reported(&permit, CheckResult::Wrong), wrong_says_the_holder(4));
 }
 
 #[test]
@@ -313,7 +316,7 @@ fn after_a_failed_commit_of_anything_else_a_check_goes_on() {
     world.settles(&second, GatewayResult::Failed);
     world.state = merge_pessimistic(before, world.state, world.now);
     assert!(matches!(world.checks_wrong(), CheckStep::Busy { .. }));
-    assert_eq!(world.hears(&permit, CheckResult::Approved), CheckOutcome::Approved);
+    assert_eq!(world.check_reported(&permit, CheckResult::Approved), CheckOutcome::Approved);
 }
 
 #[test]
@@ -323,10 +326,10 @@ fn after_a_failed_commit_of_an_answer_the_attempt_stays_counted() {
         world.sends_held();
         let permit = world.asks();
         let before = world.state;
-        world.hears(&permit, result);
+        world.check_reported(&permit, result);
         world.state = merge_pessimistic(before, world.state, world.now);
         assert_eq!(world.state.failures(), 1, "{result:?}");
-        assert_eq!(world.hears(&permit, CheckResult::Approved), CheckOutcome::GatewayFailed);
+        assert_eq!(world.check_reported(&permit, CheckResult::Approved), CheckOutcome::GatewayFailed);
     }
 }
 
@@ -339,7 +342,7 @@ fn after_a_failed_commit_of_an_approval_a_last_attempt_locks() {
     }
     let permit = world.asks();
     let before = world.state;
-    world.hears(&permit, CheckResult::Approved);
+    world.check_reported(&permit, CheckResult::Approved);
     world.state = merge_pessimistic(before, world.state, world.now);
     assert!(matches!(world.ask(), BeginOutcome::Locked { .. }));
 }

@@ -196,7 +196,7 @@ impl Run {
             .unless_expired(self.world.now)
             .verification()
             .is_some_and(|v| v.checking_until == permit.until);
-        let outcome = self.world.hears(&permit, result);
+        let outcome = self.world.check_reported(&permit, result);
         let may_be_lazy = match outcome {
             CheckOutcome::Wrong { .. } => true,
             CheckOutcome::GatewayFailed => result == CheckResult::Unknown,

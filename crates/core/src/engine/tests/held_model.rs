@@ -243,7 +243,7 @@ proptest! {
                     if asked.is_empty() { continue; }
                     let permit = asked.swap_remove(pick % asked.len());
                     let expected = model.hear(&permit, result, &world);
-                    prop_assert_eq!(Expected::from(world.hears(&permit, result)), expected);
+                    prop_assert_eq!(Expected::from(world.check_reported(&permit, result)), expected);
                 }
                 Step::Send(result) | Step::Settle { result, .. } => {
                     model.at(&world);

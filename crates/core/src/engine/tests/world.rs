@@ -180,7 +180,7 @@ impl World {
     }
 
     /// Settles a check with the gateway's result.
-    pub fn hears(&mut self, permit: &CheckPermit, result: CheckResult) -> CheckOutcome {
+    pub fn check_reported(&mut self, permit: &CheckPermit, result: CheckResult) -> CheckOutcome {
         let (next, outcome) = settle_check(self.state, &self.rules(), permit, result, self.now);
         self.state = next;
         outcome
@@ -189,7 +189,7 @@ impl World {
     /// Asks a gateway about a code, which says that it is wrong.
     pub fn asks_in_vain(&mut self) -> CheckOutcome {
         let permit = self.asks();
-        self.hears(&permit, CheckResult::Wrong)
+        self.check_reported(&permit, CheckResult::Wrong)
     }
 
     pub fn resumes(&mut self, salt: Salt) -> ResumeOutcome {

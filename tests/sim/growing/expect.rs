@@ -6,14 +6,14 @@ use onceward::domain::Timestamp;
 use onceward::numbers::send::Dispatch;
 
 use super::World;
-use super::belief::{Belief, Judged, Over};
-use super::told::{Heard, Open, Wish};
+use super::belief::{Belief, CheckedPromise, Over};
+use super::client::{ClientCommand, ClientReply, Open};
 use crate::setup::server_key;
 use crate::world::World as Big;
 
 impl World {
     /// A message leaves: only for a code that the disk has, and that can be used.
-    pub fn leaves(&mut self, dispatch: Dispatch) -> Judged {
+    pub fn leaves(&mut self, dispatch: Dispatch) -> CheckedPromise {
         let (key, permit) = (dispatch.key, dispatch.permit);
         let kept = self.durable(key).verification();
         let now = Timestamp::from_millis(self.clock);
@@ -46,33 +46,33 @@ impl World {
         Ok(())
     }
 
-    pub fn judges(&mut self, open: &Open, heard: &Heard) -> Judged {
+    pub fn check_reply(&mut self, open: &Open, reply: &ClientReply) -> CheckedPromise {
         let (checks, keeps, at) = (self.policy.max_attempts, self.policy.sends.keeps_code, open.at);
-        *self.tally.entry(heard.name(open.wish)).or_default() += 1;
+        *self.tally.entry(reply.name(open.command)).or_default() += 1;
         let now = self.clock;
         let (number, beliefs) = (open.number, &mut self.beliefs);
-        match (open.wish, heard) {
-            (Wish::Begin, Heard::Sent(track)) => of(beliefs, number, *track).told = true,
+        match (open.command, reply) {
+            (ClientCommand::Begin, ClientReply::Sent(track)) => of(beliefs, number, *track).told = true,
             // Its message never left: its code had become useless. If it was to carry a new one, the verification may end.
-            (Wish::Begin, Heard::Nothing(Some(track))) if !open.left && !keeps => {
+            (ClientCommand::Begin, ClientReply::Nothing(Some(track))) if !open.left && !keeps => {
                 of(beliefs, number, *track).doubted();
             }
             // The end of its message may be on the disk, or not; which code is good then is as unknown.
-            (Wish::Begin, Heard::Failed) if !keeps => {
+            (ClientCommand::Begin, ClientReply::Failed) if !keeps => {
                 if let Some(track) = open.in_vain {
                     of(beliefs, number, track).doubted();
                 }
             }
-            (Wish::Begin, _)
-            | (_, Heard::Busy | Heard::Nothing(_))
-            | (Wish::Check { named: None, .. }, Heard::Refused | Heard::NotFound) => {}
-            (Wish::Check { named, right }, Heard::Approved(track)) => {
+            (ClientCommand::Begin, _)
+            | (_, ClientReply::Busy | ClientReply::Nothing(_))
+            | (ClientCommand::Check { named: None, .. }, ClientReply::Refused | ClientReply::NotFound) => {}
+            (ClientCommand::Check { named, right }, ClientReply::Approved(track)) => {
                 if named.is_some_and(|named| named != *track) || right != Some(*track) {
                     return Err(format!("{track:x} was approved"));
                 }
                 of(beliefs, number, *track).approved(checks)?;
             }
-            (Wish::Check { named, right }, Heard::Wrong(track)) => {
+            (ClientCommand::Check { named, right }, ClientReply::Wrong(track)) => {
                 let belief = of(beliefs, number, *track);
                 if named.is_some() {
                     belief.wrong(checks)?;
@@ -81,18 +81,21 @@ impl World {
                     return Err("a right code is wrong".to_owned());
                 }
             }
-            (Wish::Check { named: Some(named), .. }, Heard::Refused) => {
+            (ClientCommand::Check { named: Some(named), .. }, ClientReply::Refused) => {
                 let belief = of(beliefs, number, named);
                 if belief.is_known(now) && belief.wrong + belief.perhaps_wrong < checks {
                     return Err("a client that names it was refused".to_owned());
                 }
             }
-            (Wish::Check { named: Some(track), .. } | Wish::Cancel(track), Heard::NotFound) => {
+            (
+                ClientCommand::Check { named: Some(track), .. } | ClientCommand::Cancel(track),
+                ClientReply::NotFound,
+            ) => {
                 if of(beliefs, number, track).is_known(now.max(at)) {
                     return Err(format!("{track:x} is not found"));
                 }
             }
-            (Wish::Check { named, right }, Heard::Failed) => {
+            (ClientCommand::Check { named, right }, ClientReply::Failed) => {
                 if let Some(track) = right {
                     of(beliefs, number, track).doubted();
                 }
@@ -100,15 +103,15 @@ impl World {
                     of(beliefs, number, track).perhaps_wrong += 1;
                 }
             }
-            (Wish::Cancel(track), Heard::Failed) => of(beliefs, number, track).doubted(),
-            (Wish::Cancel(track), Heard::Canceled) => {
+            (ClientCommand::Cancel(track), ClientReply::Failed) => of(beliefs, number, track).doubted(),
+            (ClientCommand::Cancel(track), ClientReply::Canceled) => {
                 let belief = of(beliefs, number, track);
                 if belief.over == Over::Yes {
                     return Err("canceled after its end".to_owned());
                 }
                 belief.over = Over::Yes;
             }
-            (wish, heard) => return Err(format!("{wish:x?} was told {heard:x?}")),
+            (command, reply) => return Err(format!("{command:x?} was told {reply:x?}")),
         }
         Ok(())
     }

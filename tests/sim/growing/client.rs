@@ -10,7 +10,7 @@ use onceward::numbers::{CheckOutcome, Refusal, Reply, SendOutcome, VerificationS
 /// A command without an answer.
 pub struct Open {
     pub number: usize,
-    pub wish: Wish,
+    pub command: ClientCommand,
     /// When it was asked.
     pub at: u64,
     /// The name of its message.
@@ -23,7 +23,7 @@ pub struct Open {
 }
 
 #[derive(Debug, Clone, Copy)]
-pub enum Wish {
+pub enum ClientCommand {
     Begin,
     Check { named: Option<u64>, right: Option<u64> },
     Cancel(u64),
@@ -37,7 +37,7 @@ pub enum End {
 
 /// An answer to a client, as far as it matters here.
 #[derive(Debug)]
-pub enum Heard {
+pub enum ClientReply {
     Sent(u64),
     /// Of a beginning: nothing was sent, and a limit says why, or a gateway, of which verification.
     Nothing(Option<u64>),
@@ -52,15 +52,15 @@ pub enum Heard {
     Failed,
 }
 
-impl Heard {
-    pub fn name(&self, wish: Wish) -> &'static str {
-        match (self, wish) {
+impl ClientReply {
+    pub fn name(&self, command: ClientCommand) -> &'static str {
+        match (self, command) {
             (Self::Sent(_), _) => "sent",
             (Self::Nothing(_), _) => "nothing sent",
             (Self::Approved(_), _) => "approved",
-            (Self::Wrong(_), Wish::Check { named: None, .. }) => "wrong by number",
+            (Self::Wrong(_), ClientCommand::Check { named: None, .. }) => "wrong by number",
             (Self::Wrong(_), _) => "wrong by name",
-            (Self::Refused, Wish::Check { named: Some(_), .. }) => "used up",
+            (Self::Refused, ClientCommand::Check { named: Some(_), .. }) => "used up",
             (Self::Refused, _) => "refused",
             (Self::NotFound, _) => "not found",
             (Self::Canceled, _) => "canceled",
@@ -71,36 +71,39 @@ impl Heard {
 }
 
 impl End {
-    pub fn poll(&mut self) -> Poll<Heard> {
+    pub fn poll(&mut self) -> Poll<ClientReply> {
         let context = &mut Context::from_waker(Waker::noop());
         match self {
             Self::Begin(end) => Pin::new(end).poll(context).map(|told| {
-                heard(told, |told| match (told.outcome, told.verification) {
-                    (SendOutcome::Sent { .. }, Some(facts)) => Heard::Sent(facts.track),
-                    (SendOutcome::GatewayFailed, Some(facts)) => Heard::Nothing(Some(facts.track)),
-                    _ => Heard::Nothing(None),
+                reply(told, |told| match (told.outcome, told.verification) {
+                    (SendOutcome::Sent { .. }, Some(facts)) => ClientReply::Sent(facts.track),
+                    (SendOutcome::GatewayFailed, Some(facts)) => ClientReply::Nothing(Some(facts.track)),
+                    _ => ClientReply::Nothing(None),
                 })
             }),
             Self::Check(end) => Pin::new(end).poll(context).map(|told| {
-                heard(told, |told| match (told.outcome, told.verification) {
-                    (CheckOutcome::Approved, Some(facts)) => Heard::Approved(facts.track),
-                    (CheckOutcome::Wrong { live: true, .. }, Some(facts)) => Heard::Wrong(facts.track),
-                    (CheckOutcome::NoChecksLeft { .. }, _) => Heard::Refused,
-                    (CheckOutcome::NotFound, _) => Heard::NotFound,
+                reply(told, |told| match (told.outcome, told.verification) {
+                    (CheckOutcome::Approved, Some(facts)) => ClientReply::Approved(facts.track),
+                    (CheckOutcome::Wrong { live: true, .. }, Some(facts)) => ClientReply::Wrong(facts.track),
+                    (CheckOutcome::NoChecksLeft { .. }, _) => ClientReply::Refused,
+                    (CheckOutcome::NotFound, _) => ClientReply::NotFound,
                     (answer, verification) => panic!("{answer:?} of {verification:?}"),
                 })
             }),
             Self::Cancel(end) => Pin::new(end).poll(context).map(|told| {
-                heard(told, |ended| if ended.is_some() { Heard::Canceled } else { Heard::NotFound })
+                reply(
+                    told,
+                    |ended| if ended.is_some() { ClientReply::Canceled } else { ClientReply::NotFound },
+                )
             }),
         }
     }
 }
 
-fn heard<T, E>(told: Result<Result<T, Refusal>, E>, of: impl FnOnce(T) -> Heard) -> Heard {
+fn reply<T, E>(told: Result<Result<T, Refusal>, E>, of: impl FnOnce(T) -> ClientReply) -> ClientReply {
     match told {
         Ok(Ok(told)) => of(told),
-        Ok(Err(Refusal::NumberBusy)) => Heard::Busy,
-        Ok(Err(_)) | Err(_) => Heard::Failed,
+        Ok(Err(Refusal::NumberBusy)) => ClientReply::Busy,
+        Ok(Err(_)) | Err(_) => ClientReply::Failed,
     }
 }
