@@ -1,6 +1,6 @@
 //! The only place that reads real time.
 //!
-//! Everything else is handed a [`Clock`] or a [`Timestamp`], so a test decides what time it is.
+//! Everything else is handed a [`Clock`] or a [`Timestamp`]; therefore a test decides what time it is.
 //! `docs/internals/decisions/0010-clock.md` says what happens when the machine's clock is wrong or is set.
 
 use std::io;
@@ -48,7 +48,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// What the wall clock shows. One that cannot be believed, before 1970 or after 9999, is taken for one
+/// The wall clock's time. An implausible one, before 1970 or after 9999, is read as one
 /// that stands at its beginning: the data directory's own time is later, and counts.
 fn wall() -> Timestamp {
     #[expect(clippy::disallowed_methods, reason = "the one reader of real time")]

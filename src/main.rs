@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use mimalloc::MiMalloc;
 
-/// What is allocated on one thread is freed on another all the time here: requests, decisions and answers cross
+/// Memory allocated on one thread is often freed on another: requests, decisions and answers cross
 /// threads. The system's allocator takes a lock for each; see `docs/internals/decisions/0018-speed.md`.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;

@@ -1,5 +1,5 @@
-//! What neither the compiler nor a linter checks: links between documents, the order of the server's modules, marks of
-//! unfinished work, paths of one machine. Each failure says what to do about it.
+//! Checks that neither the compiler nor a linter makes: links between documents, the order of the server's modules,
+//! marks of unfinished work, paths of one machine. Each failure says what to do about it.
 
 use std::fs;
 use std::path::Path;
@@ -255,7 +255,7 @@ fn prose(text: &str) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
-/// What is wrong with a link, if anything.
+/// The problem of a link, if any.
 fn broken(from: &str, target: &str) -> Option<String> {
     let elsewhere = ["https://", "http://", "mailto:"].iter().any(|scheme| target.starts_with(scheme));
     if elsewhere {

@@ -34,7 +34,7 @@ pub async fn bind(listen: &ListenAddress) -> Result<TcpListener, AppStartError> 
     Err(failed(last))
 }
 
-/// What to do about an address that could not be had.
+/// The remedy for an address that could not be bound.
 pub(super) fn advice(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::PermissionDenied => {

@@ -30,7 +30,7 @@ impl LateBoundVerifier {
         self.running.get()
     }
 
-    /// How far the store has been read.
+    /// The progress of reading the store.
     pub fn loading(&self) -> Arc<Loading> {
         Arc::clone(&self.loading)
     }

@@ -123,7 +123,7 @@ impl App {
         Ok(())
     }
 
-    /// What the front end serves with.
+    /// The front end's dependencies.
     pub fn front_end(&self) -> Arc<Deps<LateBoundVerifier>> {
         Arc::clone(&self.deps)
     }

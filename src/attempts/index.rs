@@ -64,7 +64,7 @@ impl Indexes {
         Follower { shard, indexes: Arc::clone(self) }
     }
 
-    /// How many records there are.
+    /// The number of records.
     pub(super) fn len(&self) -> usize {
         self.records.load(Ordering::Relaxed)
     }

@@ -22,11 +22,11 @@ pub struct TrackQuery {
 pub struct TrackRow {
     /// Which attempt of which verification.
     pub attempt: AttemptId,
-    /// How it was to be delivered.
+    /// Carried the message: a text, a call or `WhatsApp`.
     pub channel: Channel,
     /// The recipient.
     pub number: PhoneNumber,
-    /// The gateway.
+    /// Received the request.
     pub gateway: GatewayName,
     /// The gateway's place in the order for this number, from 0.
     pub priority: u8,
@@ -34,7 +34,7 @@ pub struct TrackRow {
     pub send_status: SendStatus,
     /// The status of the verification.
     pub verify_status: VerifyStatus,
-    /// How often it was tried again.
+    /// The number of retries.
     pub retries: u32,
     /// Whether it was given up because it was tried as often as is allowed.
     pub max_retries_reached: bool,

@@ -14,15 +14,16 @@ use crate::gateway::{ErrorClass, Receipt, ReceiptStatus};
 use crate::shard::{Id, Record};
 use crate::template::MessageStyle;
 
-/// Rows of one verification. A caller who asks again and again while the code stays the same must not make a record grow.
+/// Rows of one verification. A caller who asks again and again while the code stays the same must not make a record
+/// grow.
 pub const MOST_ROWS: usize = 32;
 
 /// Longest id that is kept. Providers' ids have 34 characters or so; a part of one is of no use, so
 /// a longer one is left out.
 const LONGEST_ID: usize = 100;
 
-/// Numbers that are kept free for the attempts of one send, so that those of another send that begins before it has ended
-/// get others.
+/// Numbers that are kept free for the attempts of one send, so that those of another send that begins before it has
+/// ended get others.
 const NUMBERS_PER_SEND: u8 = 4;
 
 /// A call that was answered lasts no longer than this: the code is read twice in half of the time.
@@ -54,7 +55,7 @@ pub struct AttemptLog {
 pub struct Row {
     /// Its number among the verification's attempts.
     pub attempt: u8,
-    /// How it was to be delivered.
+    /// Carries the message.
     pub channel: Channel,
     /// The gateway that was asked.
     pub gateway: GatewayName,
@@ -62,7 +63,7 @@ pub struct Row {
     pub priority: u8,
     /// The status of the send.
     pub status: SendStatus,
-    /// How often it was tried again.
+    /// The number of retries.
     pub retries: u32,
     /// Whether it was given up because it was tried as often as is allowed.
     pub max_retries_reached: bool,
@@ -81,7 +82,7 @@ pub struct Row {
 pub struct PlannedSend {
     /// The salt of the code.
     pub salt: Salt,
-    /// How the message is worded.
+    /// The message's template, language and format.
     pub style: MessageStyle,
     /// Expiry of the code. Nothing is sent after it.
     pub expires: Timestamp,
@@ -111,13 +112,13 @@ pub struct EndedSend<'a> {
     pub salt: Salt,
     /// When that code expires.
     pub expires: Timestamp,
-    /// How its message is worded.
+    /// The message's template, language and format.
     pub style: &'a MessageStyle,
     /// Why it was made.
     pub purpose: &'a Purpose,
     /// The number that was reserved for its first attempt.
     pub first_attempt: u8,
-    /// How it ended.
+    /// The result.
     pub delivered: &'a Delivered,
 }
 
@@ -147,8 +148,8 @@ impl Record for AttemptLog {
     }
 
     /// Keeps the plan of `before`, unless the verification succeeded. No gateway was asked, because the shard carries
-    /// out no decision of a failed commit. Keeps the reports of `before`: the provider gets 503 and repeats a report, which
-    /// then makes its event again.
+    /// out no decision of a failed commit. Keeps the reports of `before`: the provider gets 503 and repeats a report,
+    /// which then makes its event again.
     fn merge_pessimistic(before: Option<Self>, after: Option<Self>, _now: Timestamp) -> Option<Self> {
         match (before, after) {
             (Some(before), Some(mut after)) => {
@@ -262,8 +263,8 @@ impl AttemptLog {
         status == VerifyStatus::Success && self.drop_follow_up(Dropped::NotUsable)
     }
 
-    /// Records a provider's report, and updates the plan. A repeated report changes nothing, and a late one moves nothing
-    /// back.
+    /// Records a provider's report, and updates the plan. A repeated report changes nothing, and a late one moves
+    /// nothing back.
     pub fn receive(&mut self, receipt: &Receipt, now: Timestamp) -> ReceiptOutcome {
         let number = receipt.attempt.attempt;
         let is_last = self.rows.last().is_some_and(|row| row.attempt == number);

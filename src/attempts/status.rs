@@ -69,7 +69,7 @@ impl StatusFilter {
         Some(Self { column, name })
     }
 
-    /// What [`StatusFilter::parse`] reads, for a message to a person.
+    /// The values that [`StatusFilter::parse`] reads, for an error message.
     pub fn accepted() -> String {
         let of = |column: Column| format!("{}: {}", column.as_str(), column.names().join(", "));
         Column::ALL.map(of).join("; ")

@@ -1,4 +1,4 @@
-//! What can be said on the command line.
+//! The command line's arguments.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use super::keys::{self, KeysArgs};
 use crate::app::control::{TrackerRequest, UnlockRequest};
 use crate::config::Overrides;
 
-/// What `--help` says after the options, in lines of at most 80 columns.
+/// The text of `--help` after the options, in lines of at most 80 columns.
 pub const MORE: &str = "\
 Settings come from these places. The first one that has a value wins:
   1. the options above
@@ -86,12 +86,12 @@ pub struct Args {
     #[arg(long, group = "instead", help_heading = "Instead of serving")]
     pub print_schema: bool,
 
-    /// What to do instead of serving.
+    /// A command other than serving.
     #[command(subcommand)]
     pub command: Option<Command>,
 }
 
-/// What the program does instead of serving.
+/// The commands other than serving.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// List messages and their status, the newest first.
@@ -101,8 +101,8 @@ pub enum Command {
 
     /// Write every record as a line of JSON, for a backup or a move to another machine.
     ///
-    /// Works while a server runs; the export shows one moment. It contains whole phone numbers, webhook secrets and the codes
-    /// of test numbers, and no other codes.
+    /// Works while a server runs; the export shows one moment. It contains whole phone numbers, webhook secrets and the
+    /// codes of test numbers, and no other codes.
     Export(ExportArgs),
 
     /// Create a data directory from an export.

@@ -28,7 +28,7 @@ struct Report {
     /// A server runs: its records were checked, and not the files they come from.
     through_server: bool,
     format: Option<u32>,
-    /// What is null was not looked at, or cannot be known.
+    /// A null value was not examined, or cannot be known.
     numbers: Option<u64>,
     sends: Option<u64>,
     others: Option<u64>,

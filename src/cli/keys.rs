@@ -1,5 +1,5 @@
-//! `onceward keys`: API keys, and the account's auth token. Through the server that runs on the data directory, or on the
-//! directory itself when none does.
+//! `onceward keys`: API keys, and the account's auth token. Through the server that runs on the data directory, or on
+//! the directory itself when none does.
 
 use clap::Args;
 use serde::Serialize;
@@ -11,7 +11,7 @@ use crate::app::control::{ControlRequest, KeyLine, KeysRequest, RootLine, ask};
 use crate::config::KeysSettings;
 use crate::node::Offline;
 
-/// What `onceward keys --help` says after the commands, in lines of at most 80 columns.
+/// The text of `onceward keys --help` after the commands, in lines of at most 80 columns.
 pub const MORE: &str = "\
 A caller authenticates by HTTP Basic: the id of the key (SK...) is the user
 name, the secret is the password. Twilio's client libraries accept both as an

@@ -196,7 +196,7 @@ fn the_tracker_knows_its_options_and_what_they_may_be() {
         (&["tracker", "--status", "lost"][..], "unsendable"),
         (&["tracker", "--limit=-1"], "limit"),
         (&["tracker", "--limit=0"], "a whole number from 1"),
-        (&["tracker", "--number", "nobody"], "--number nobody: not a phone number"),
+        (&["tracker", "--number", "unknown"], "--number unknown: not a phone number"),
         (&["tracker", "--number", "0171 1234567"], "E.164"),
         (&["tracker", "--check"], "--check"),
     ] {
@@ -246,7 +246,7 @@ struct World {
     environment: BTreeMap<String, String>,
 }
 
-/// What came of a call.
+/// The result of a call.
 struct Ran {
     exit: Option<u8>,
     served: Option<Loaded>,

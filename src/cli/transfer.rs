@@ -30,7 +30,7 @@ const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
 const TERMINAL: &str = "an export has whole telephone numbers in it, which a terminal is no place for; name a file with \
                         --out FILE, or print them all the same with --out -";
 
-/// What else to do about a server key that is missing or another one.
+/// Further remedies for a server key that is missing or another one.
 const OR_ELSE: &str = "name it with --key-file or ONCEWARD_KEY_FILE, or give --drop-codes: counts and lockouts are kept \
                        then, and a person who waits for a code has to ask for a new one";
 

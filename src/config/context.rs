@@ -36,7 +36,7 @@ pub struct ConfigError {
     pub subject: String,
     /// The value that was given. `None` when there was none, or when it could be a secret.
     pub given: Option<String>,
-    /// What is wrong with it, or what is accepted, and what to do.
+    /// The problem or the accepted values, and the remedy.
     pub problem: String,
     /// Where the value came from: a file and key, a variable, a flag.
     pub origin: Option<String>,
@@ -141,9 +141,9 @@ impl Part<'_> {
         self.report.wrong(path, given, problem, self.origin.clone());
     }
 
-    /// Reads the object at `path`, whose members have these schemas. Each mistake is noted, with its value where `is_shown`
-    /// allows it; unknown members get a warning. The result lacks what is wrong, and says whether it is complete; `None`
-    /// when a member is missing.
+    /// Reads the object at `path`, whose members have these schemas. Each mistake is noted, with its value where
+    /// `is_shown` allows it; unknown members get a warning. The result lacks what is wrong, and says whether it is
+    /// complete; `None` when a member is missing.
     pub fn read<T: DeserializeOwned>(
         &mut self,
         path: &str,
@@ -281,8 +281,8 @@ impl Context {
         self.report.wrong(key, given, problem, origin);
     }
 
-    /// Reads the keys (or with their names the variables) that a settings struct knows. Wrong values are noted and their
-    /// defaults taken, so that all of them are found.
+    /// Reads the keys (or with their names the variables) that a settings struct knows. Wrong values are noted and
+    /// their defaults taken, so that all of them are found.
     pub fn read<T: DeserializeOwned + Default + Serialize>(
         &mut self,
         known: fn(&Names) -> &Map<String, Value>,
@@ -310,8 +310,8 @@ impl Context {
     }
 }
 
-/// Reads the members of an object, each by itself, so that every wrong one is found: `wrong` gets its path, its value unless
-/// it is missing, and what is wrong. The result lacks what is wrong; `None` when a member is missing.
+/// Reads the members of an object, each by itself, so that every wrong one is found: `wrong` gets its path, its value
+/// unless it is missing, and what is wrong. The result lacks what is wrong; `None` when a member is missing.
 fn read_members<T: DeserializeOwned>(
     mut members: Map<String, Value>,
     mut wrong: impl FnMut(&str, Option<&Value>, &str),

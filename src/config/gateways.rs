@@ -1,7 +1,7 @@
 //! The gateways: their variables, what each needs, and in which order they are tried.
 //!
-//! A gateway is used when it has all it needs. Half a configuration is an error that names what is missing: a message that
-//! silently goes nowhere is the worst outcome of a forgotten variable.
+//! A gateway is used when it has all it needs. Half a configuration is an error that names what is missing: a message
+//! that silently goes nowhere is the worst outcome of a forgotten variable.
 
 use std::sync::Arc;
 
@@ -129,7 +129,7 @@ fn verify_fits(verify: &TwilioVerifySettings, used: bool, c: &mut Context) -> bo
     }
 }
 
-/// What to set where nothing can be sent with.
+/// The remedy where no gateway is configured.
 const SENDER: &str =
     "TWILIO_PHONE_NUMBER (or TWILIO_MESSAGING_SERVICE_SID, or TWILIO_SERVICES_ID for Verify)";
 
@@ -183,8 +183,8 @@ impl Variables {
         }
     }
 
-    /// Where messages and calls go, and where Verify answers. Twilio's own APIs have a host each; what stands in for Twilio
-    /// has one for all.
+    /// Where messages and calls go, and where Verify answers. Twilio's own APIs have a host each; what stands in for
+    /// Twilio has one for all.
     fn addresses(&self, c: &mut Context) -> (String, String) {
         let Some(url) = &self.twilio_base_url else {
             if !c.is_set(BASE_URL) {
@@ -207,7 +207,8 @@ impl Variables {
         Some(TwilioAccount { account_sid: sid?, auth_token: token?, base_url: String::new() })
     }
 
-    /// Where text messages come from: a messaging service before a number. `None` after an error, or when there is neither.
+    /// Where text messages come from: a messaging service before a number. `None` after an error, or when there is
+    /// neither.
     fn sender(&self, strict: bool, c: &mut Context) -> Option<TwilioSender> {
         if c.is_set(MESSAGING_SERVICE_SID) {
             let sid = self.twilio_messaging_service_sid.clone();
@@ -295,8 +296,8 @@ fn sid_fits<const A: char, const B: char>(variable: &str, sid: &str, c: &mut Con
     fits
 }
 
-/// Whether it can be a token at all. Twilio promises no form, so one that is not of today's form gets a warning only; the
-/// commonest reason is a key of another kind, or a piece that was lost.
+/// Whether it can be a token at all. Twilio promises no form; therefore one that is not of today's form gets a warning
+/// only; the commonest reason is a key of another kind, or a piece that was lost.
 fn token_fits(token: &str, c: &mut Context) -> bool {
     if !token.bytes().any(|b| b.is_ascii_alphanumeric()) {
         let problem = "it has neither letters nor digits, so it is no token. Twilio's console shows the account's auth \
@@ -336,8 +337,8 @@ const fn is_set<T>(complete: &Complete<T>) -> bool {
     !matches!(complete, Ok(None))
 }
 
-/// Whether anything of a gateway is given. Notes which of its needs are missing then; any variable of a need will do. What
-/// is given and cannot be read, such as a file that is missing, has an error of its own already.
+/// Whether anything of a gateway is given. Notes which of its needs are missing then; any variable of a need will do.
+/// What is given and cannot be read, such as a file that is missing, has an error of its own already.
 fn is_begun(gateway: &str, needs: &[&[&str]], further: &[&str], c: &mut Context) -> Result<bool, Reported> {
     let variables: Vec<&str> = needs.iter().copied().flatten().chain(further).copied().collect();
     if !variables.iter().any(|name| c.is_set(name)) {

@@ -1,7 +1,7 @@
 //! The gateway that the configuration describes: what `http-gateway` may have, and what it means.
 //!
-//! Here every member gets its type, and no credential is among them. What a request or an answer can be is checked by the
-//! gateway itself.
+//! Here every member gets its type, and no credential is among them. What a request or an answer can be is checked by
+//! the gateway itself.
 
 use std::collections::BTreeMap;
 
@@ -74,7 +74,7 @@ struct Members {
     /// Channels that the gateway serves: sms, call, whatsapp. Without it sms.
     #[serde(with = "As::<Option<Channels>>")]
     channels: Option<Vec<Channel>>,
-    /// How an accepted message is recognised: every condition that is given must hold.
+    /// The conditions of an accepted message. Every given condition must hold.
     success: Success,
 }
 

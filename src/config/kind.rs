@@ -1,7 +1,7 @@
 //! Kinds of values: how each is read, what is accepted, and how it is shown.
 //!
-//! A field of a settings struct names its kind once, `#[serde(with = "As::<Whole<Digits>>")]`: serde reads and shows the
-//! value through it, and schemars describes it. Every value may be a text or the proper JSON type.
+//! A field of a settings struct names its kind once, `#[serde(with = "As::<Whole<Digits>>")]`: serde reads and shows
+//! the value through it, and schemars describes it. Every value may be a text or the proper JSON type.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -38,7 +38,8 @@ pub trait Kind {
     fn schema() -> Schema;
 }
 
-/// The member of a time's schema that has the seconds of a bare number's unit. The schema that is printed has no `x-...`.
+/// The member of a time's schema that has the seconds of a bare number's unit. The schema that is printed has no
+/// `x-...`.
 pub const UNIT: &str = "x-unit";
 
 /// The member of a schema that describes the value in requests, where it differs from the one in config.json.
@@ -50,8 +51,8 @@ pub const ACCEPTED: &str = "x-accepted";
 /// Reads, shows and describes a field by its kind, for `#[serde(with = "As::<...>")]`.
 pub type As<K> = Field<K, false>;
 
-/// The same for a field that records have too: raw, and not checked again, so that a range that becomes narrower does not
-/// make them unreadable.
+/// The same for a field that records have too: raw, and not checked again, so that a range that becomes narrower does
+/// not make them unreadable.
 pub type Stored<K> = Field<K, true>;
 
 pub struct Field<K, const STORED: bool>(PhantomData<K>);
@@ -183,13 +184,13 @@ pub fn object_of(value: &Value) -> Option<Map<String, Value>> {
     }
 }
 
-/// What is shown of objects that have names.
+/// The shown part of named objects.
 pub fn names(members: &Map<String, Value>) -> Value {
     json!(members.keys().map(String::as_str).collect::<Vec<_>>().join(", "))
 }
 
-/// Declares kinds: what is accepted, the schema, how a text (`read`) or any value (`of`) is read, and how it is shown where
-/// that is not as serde does.
+/// Declares kinds: what is accepted, the schema, how a text (`read`) or any value (`of`) is read, and how it is shown
+/// where that is not as serde does.
 macro_rules! kinds {
     (@shown) => { |value| serde_json::json!(value) };
     (@shown |$it:ident| $shown:expr) => { |$it| $shown };
@@ -305,7 +306,7 @@ pub struct SettingError {
     pub setting: &'static str,
     /// The value, as a person would write it. Never a secret.
     pub given: String,
-    /// What is accepted and why, or what is missing beside it.
+    /// The accepted values and the reason, or the setting that is missing.
     pub problem: String,
 }
 
@@ -321,7 +322,7 @@ pub trait Range {
     type Of: Copy + PartialOrd + 'static;
     const MIN: Self::Of;
     const MAX: Self::Of;
-    /// What one means when no unit is given; 0 for whole numbers.
+    /// The unit of a bare number; 0 for whole numbers.
     const UNIT: Duration;
     const WHY: &'static str;
 

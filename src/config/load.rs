@@ -19,7 +19,7 @@ use crate::template::Templates;
 #[derive(Debug)]
 pub struct Loaded {
     pub settings: Settings,
-    /// What an operator should know, one sentence each. To be logged once at the start.
+    /// Warnings, one sentence each. The start logs them once.
     pub warnings: Vec<String>,
     /// Every value and where it came from; secrets are masked.
     pub effective: Vec<Effective>,
@@ -29,7 +29,7 @@ pub struct Loaded {
 pub struct KeysSettings {
     pub storage: StorageSettings,
     pub registry: RegistrySettings,
-    /// What the service of the compatible routes is called.
+    /// The name of the service of the compatible routes.
     pub brand: String,
     pub policy: Policy,
 }
@@ -54,8 +54,8 @@ const OF_SERVICES: [&str; 10] = [
     AUTH_TOKEN,
 ];
 
-/// Reads all sources: the command line, then the environment (`.env` below the variables of the process), then config.json,
-/// then the defaults. Fails with everything that is wrong at once.
+/// Reads all sources: the command line, then the environment (`.env` below the variables of the process), then
+/// config.json, then the defaults. Fails with everything that is wrong at once.
 pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     let mut c = Context::of(sources, Names::known());
     let shards = u64::try_from(default_shards(sources.parallelism)).unwrap_or(Shards::MAX);
@@ -95,8 +95,8 @@ pub fn load_keys(sources: &Sources) -> Result<KeysSettings, ConfigErrors> {
     Ok(KeysSettings { storage: storage(&settings, &sources.working_dir), registry, brand, policy })
 }
 
-/// One shard for two processors: a decision takes far less than the rest of a request, and the fewer shards there are, the
-/// more of them one message and one commit carry (`docs/internals/decisions/0018-speed.md`).
+/// One shard for two processors: a decision takes far less than the rest of a request, and the fewer shards there are,
+/// the more of them one message and one commit carry (`docs/internals/decisions/0018-speed.md`).
 pub const fn default_shards(parallelism: usize) -> usize {
     parallelism.div_ceil(2)
 }

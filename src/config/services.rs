@@ -1,5 +1,5 @@
-//! Services: a service as its user sets it, in config.json, over the API, in records and in answers; and how the services of
-//! config.json are read and checked.
+//! Services: a service as its user sets it, in config.json, over the API, in records and in answers; and how the
+//! services of config.json are read and checked.
 
 use std::fmt;
 use std::sync::LazyLock;
@@ -24,11 +24,11 @@ use super::values::{
 use crate::domain::{ApiSecret, Code, CodeLength, Locale, NumberPattern, PhoneNumber, Sid, Timestamp};
 use crate::engine::{Lockout, Policy, SendOptions, SendRules};
 
-/// How long a number's count is kept after its last failure where a lockout grows: one guess an hour does not outlast it.
+/// Retention of a number's count after its last failure where a lockout grows: one guess an hour does not outlast it.
 const COUNT_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Everything that a user can set on a service. A field is a key of `services` in config.json (`code-length`), a parameter
-/// of requests (`CodeLength`), a part of the record, and, where Twilio's service has it, a field of answers
+/// Everything that a user can set on a service. A field is a key of `services` in config.json (`code-length`), a
+/// parameter of requests (`CodeLength`), a part of the record, and, where Twilio's service has it, a field of answers
 /// (`code_length`). Its doc comment describes all of them.
 #[derive(Debug, Clone, PartialEq, Eq, SmartDefault, Serialize, Deserialize, JsonSchema)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
@@ -42,7 +42,7 @@ pub struct ServiceSettings {
     #[serde(with = "Stored::<CodeDigits>")]
     #[default(SendOptions::DEFAULT.length)]
     pub code_length: CodeLength,
-    /// How long a code can be used. A bare number is seconds.
+    /// The lifetime of a code. A bare number is seconds.
     #[serde(with = "Stored::<CodeLife>")]
     #[default(SendOptions::DEFAULT.life)]
     pub code_life: Duration,
@@ -280,7 +280,7 @@ pub struct TestNumber {
 }
 
 impl TestNumber {
-    /// How long a test number stays one at most.
+    /// The longest lifetime of a test number.
     const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
     pub const MOST: usize = 50;
@@ -343,8 +343,9 @@ pub struct RegistrySettings {
     pub services: Vec<ConfiguredService>,
     pub templates: Vec<Template>,
     pub account: Option<AccountSettings>,
-    /// What is wrong with listening where unauthenticated clients can reach the server, unless the data directory holds an
-    /// API key. `None` where only this machine can, the operator has allowed it, or the account's credentials were given.
+    /// The error of an address that unauthenticated clients can reach, unless the data directory holds an
+    /// API key. `None` where only this machine can, the operator has allowed it, or the account's credentials were
+    /// given.
     pub unless_keys: Option<ConfigErrors>,
     /// Whether only this machine can reach the listen address.
     pub loopback: bool,

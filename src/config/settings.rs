@@ -1,5 +1,6 @@
-//! The settings. A field with a kind is a key of config.json, and a variable of the same name: its doc comment is the key's
-//! description, its kind says what is accepted, `#[default]` is its default. Nothing else has to be written for a key.
+//! The settings. A field with a kind is a key of config.json, and a variable of the same name: its doc comment is the
+//! key's description, its kind says what is accepted, `#[default]` is its default. Nothing else has to be written for a
+//! key.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -50,7 +51,7 @@ pub struct Settings {
     #[serde(skip)]
     #[default(Inputs::default().policy())]
     pub policy: Policy,
-    /// What a code sent through the tutorial's `/send-code` is like: 600 s, 6 digits.
+    /// The rules of a code sent through the tutorial's `/send-code`: 600 s, 6 digits.
     #[serde(skip)]
     #[default(SendOptions::DEFAULT)]
     pub tutorial_code: SendOptions,
@@ -61,7 +62,7 @@ pub struct Settings {
     #[serde(skip)]
     #[default(Templates::new("", ""))]
     pub templates: Templates,
-    /// What `{brand}` stands for.
+    /// The value of `{brand}`.
     #[serde(skip)]
     #[default(OWN_BRAND.to_owned())]
     pub brand: String,
@@ -137,7 +138,7 @@ pub struct Inputs {
     /// PEM file of the certificate's private key: PKCS#8, PKCS#1 or SEC1, without a password. Needs `tls-cert`.
     #[serde(with = "As::<Option<FilePath>>")]
     pub tls_key: Option<PathBuf>,
-    /// How long a code can be used. A bare number is seconds. Above 10 minutes the start warns (NIST SP 800-63B-4).
+    /// The lifetime of a code. A bare number is seconds. Above 10 minutes the start warns (NIST SP 800-63B-4).
     #[serde(with = "As::<Span<CodeLife>>")]
     #[default(Duration::from_secs(30))]
     pub otp_timeout: Duration,
@@ -145,7 +146,7 @@ pub struct Inputs {
     #[serde(with = "As::<Whole<Attempts>>")]
     #[default(Policy::DEFAULT_MAX_ATTEMPTS)]
     pub otp_max_attempts: u8,
-    /// How long a lockout lasts. A bare number is minutes.
+    /// The duration of a lockout. A bare number is minutes.
     #[serde(with = "As::<Span<Lockout>>")]
     #[default(Duration::from_secs(30 * 60))]
     pub otp_lock_timeout: Duration,
@@ -188,7 +189,7 @@ pub struct Inputs {
     /// machines. Needs `public-url`.
     #[serde(with = "As::<Flag>")]
     pub voice_gate: bool,
-    /// How long the telephone rings. A bare number is seconds.
+    /// The time the telephone rings. A bare number is seconds.
     #[serde(with = "As::<Span<RingTime>>")]
     #[default(Duration::from_secs(25))]
     pub voice_ring_for: Duration,
@@ -418,7 +419,7 @@ pub struct RetrySettings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WorkflowStep {
     pub channel: Channel,
-    /// How long to wait for a receipt that it arrived before the next step.
+    /// The time to wait for a delivery receipt before the next step.
     pub timeout: Duration,
 }
 
@@ -429,7 +430,7 @@ pub struct BreakerSettings {
     #[serde(rename = "breaker-failures", with = "As::<Whole<BreakerFailures>>")]
     #[default(5)]
     pub failures: u32,
-    /// How long an open circuit breaker keeps messages from the gateway at first. It doubles with each failed
+    /// The time an open circuit breaker first keeps messages from the gateway. It doubles with each failed
     /// probe. A bare number is seconds.
     // Doubles with every failed try.
     #[serde(rename = "breaker-open-for", with = "As::<Span<BreakerWait>>")]
@@ -444,7 +445,7 @@ pub struct BreakerSettings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, SmartDefault, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 pub struct TrackerSettings {
-    /// How long delivery attempts are remembered. A bare number is seconds.
+    /// Retention of delivery attempts. A bare number is seconds.
     #[serde(rename = "tracker-keep-for", with = "As::<Span<TrackerAge>>")]
     #[default(Duration::from_secs(7 * 24 * 60 * 60))]
     pub keep_for: Duration,
@@ -472,7 +473,7 @@ pub struct Bounds {
     #[serde(with = "As::<Span<RequestWait>>")]
     #[default(Duration::from_secs(10))]
     pub body_timeout: Duration,
-    /// How long a connection may stay open without a request; a quarter of it when connections are scarce. A bare
+    /// The time a connection may stay open without a request; a quarter of it when connections are scarce. A bare
     /// number is seconds.
     #[serde(with = "As::<Span<IdleWait>>")]
     #[default(Duration::from_secs(75))]

@@ -1,5 +1,6 @@
-//! Where settings come from, and which source wins: the command line, then the environment (`.env` below the variables of
-//! the process), then config.json, then the defaults. All of it is handed in, so that a test needs nothing of the process.
+//! Where settings come from, and which source wins: the command line, then the environment (`.env` below the variables
+//! of the process), then config.json, then the defaults. All of it is handed in, so that a test needs nothing of the
+//! process.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -24,7 +25,7 @@ pub struct Sources {
     pub working_dir: PathBuf,
     pub environment: BTreeMap<String, String>,
     pub overrides: Overrides,
-    /// How many threads can run at once: the default number of shards is made of it.
+    /// The number of threads that can run at once. The default number of shards depends on it.
     pub parallelism: usize,
 }
 
@@ -49,13 +50,13 @@ pub struct RawValues {
     pub values: Map<String, Value>,
     /// A file and key, a variable, a flag. Keys that are not here have their default.
     pub origins: BTreeMap<String, String>,
-    /// What was given about Redis, by name.
+    /// The given values about Redis, by name.
     pub redis: BTreeSet<&'static str>,
 }
 
 impl RawValues {
-    /// Merges all sources: each value of a higher one replaces that of a lower one. With what was found in config.json, and
-    /// in the environment.
+    /// Merges all sources: each value of a higher one replaces that of a lower one. With what was found in config.json,
+    /// and in the environment.
     pub fn merge(sources: &Sources, names: &Names) -> (Self, Report, Report) {
         let (mut of_file, mut of_environment) = (Report::default(), Report::default());
         let mut given = Self::of_file(sources, names, &mut of_file);

@@ -55,7 +55,7 @@ pub struct Template {
     #[serde(skip, default = "Template::no_sid")]
     #[default(Self::no_sid())]
     pub sid: Sid,
-    /// What people call it. Without it, the template's name.
+    /// The name shown to people. The default is the template's name.
     #[serde(with = "As::<Text>")]
     pub friendly_name: String,
     /// Channels that it is for. Without it sms.

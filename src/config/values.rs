@@ -122,7 +122,8 @@ kinds! {
         shown: |url| json!(url.as_ref()),
     }
 
-    /// An address that may lack its scheme, as the Go framework spells Mada's: `http://` is meant. Kept as it was given.
+    /// An address that may lack its scheme, as the Go framework spells Mada's: `http://` is meant. Kept as it was
+    /// given.
     PlainUrl -> String {
         accepted: format!(
             "host, port and path such as \"sms.example.com:8080/soap\" (http:// is added), or {}", BaseUrl::accepted()
@@ -273,7 +274,7 @@ kinds! {
         shown: |length| json!(length.get()),
     }
 
-    /// How long a code can be used. The default service may have a life that others may not have.
+    /// The lifetime of a code. The default service may have a life that others may not have.
     CodeLife -> Duration {
         accepted: Span::<ServiceLife>::accepted(),
         schema: json_schema!({
@@ -423,8 +424,8 @@ kinds! {
     }
 }
 
-/// An id of an account or a service at Twilio, whose own begin with the letters `A` and `B`. No secret, but a token is easily
-/// pasted into the wrong variable. It becomes part of a URL, so it must not be able to change the path.
+/// An id of an account or a service at Twilio, whose own begin with the letters `A` and `B`. No secret, but a token is
+/// easily pasted into the wrong variable. It becomes part of a URL; therefore it must not be able to change the path.
 pub struct TwilioSid<const A: char, const B: char>;
 
 impl<const A: char, const B: char> Kind for TwilioSid<A, B> {
@@ -459,7 +460,7 @@ impl<const A: char, const B: char> Kind for TwilioSid<A, B> {
 impl Workflow {
     /// The most steps: a longer workflow outlasts any wait.
     pub const LONGEST: usize = 10;
-    /// How long a step waits for a receipt where the setting does not say it.
+    /// The default time a step waits for a receipt.
     const STEP: Duration = Duration::from_secs(20);
 
     fn of_texts<'a>(texts: impl Iterator<Item = &'a str>) -> Option<Vec<WorkflowStep>> {
@@ -578,8 +579,8 @@ pub fn is_twilio_sender(text: &str) -> bool {
     short_code || name || own_number(text).is_some()
 }
 
-/// A number of ours. One in E.164 form is read without the metadata of all numbering plans, which takes 10 MiB of memory
-/// that an idle server does without; whether its country has numbers of that length is for the provider to say.
+/// A number of ours. One in E.164 form is read without the metadata of all numbering plans, which takes 10 MiB of
+/// memory that an idle server does without; whether its country has numbers of that length is for the provider to say.
 pub fn own_number(text: &str) -> Option<PhoneNumber> {
     let plain = PhoneNumber::from_e164(text).filter(|number| number.as_u64() >= 1_000_000);
     plain.or_else(|| PhoneNumber::parse(text, None).ok())
@@ -608,8 +609,8 @@ pub fn may_hold_password(text: &str) -> bool {
     text.contains(['@', '?'])
 }
 
-/// Reads the tutorial's `HOST`: a host, perhaps with a port, or a URL such as `http://localhost:5000`. `None` when it is
-/// neither.
+/// Reads the tutorial's `HOST`: a host, perhaps with a port, or a URL such as `http://localhost:5000`. `None` when it
+/// is neither.
 pub fn host_variable(text: &str) -> Option<(String, Option<u16>)> {
     let text = text.trim();
     if !text.contains("://") {

@@ -15,7 +15,7 @@ pub(super) struct Situation {
     pub not_before: Timestamp,
     /// When the code expires.
     pub expires: Timestamp,
-    /// How long this step of the workflow may take; `None` if no step follows.
+    /// The longest duration of this step of the workflow; `None` if no step follows.
     pub patience: Option<Duration>,
     /// The present moment.
     pub now: Timestamp,

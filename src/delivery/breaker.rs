@@ -72,7 +72,7 @@ pub(super) enum CircuitChange {
     StillOpen(Duration),
 }
 
-/// How a circuit is shown.
+/// The shown state of a circuit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Circuit {
     /// The gateway is asked.
@@ -186,7 +186,7 @@ impl Breaker {
         }
     }
 
-    /// How it is shown, and until when an open one stays open.
+    /// The shown state, and the time until which an open circuit stays open.
     pub const fn shown(&self, now: Timestamp) -> (Circuit, Option<Timestamp>) {
         match self.state {
             BreakerState::Closed { .. } => (Circuit::Closed, None),

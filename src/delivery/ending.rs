@@ -1,4 +1,4 @@
-//! How a delivery run ends: the plan, the result for the caller, and the log line.
+//! The end of a delivery run: the plan, the result for the caller, and the log line.
 
 use std::sync::PoisonError;
 use std::time::Duration;

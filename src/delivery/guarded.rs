@@ -86,7 +86,7 @@ impl CircuitBreaker {
         self.breaker().keeps_out(now)
     }
 
-    /// How the circuit is shown, and until when an open one stays open.
+    /// The shown state of the circuit, and the time until which an open one stays open.
     pub fn shown(&self, now: Timestamp) -> (Circuit, Option<Timestamp>) {
         self.breaker().shown(now)
     }
@@ -97,7 +97,7 @@ impl CircuitBreaker {
     }
 
     fn breaker(&self) -> MutexGuard<'_, Breaker> {
-        // Every change is complete before the lock opens, so a panic elsewhere spoils nothing.
+        // Every change is complete before the lock opens; therefore a panic elsewhere spoils nothing.
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

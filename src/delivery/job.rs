@@ -15,16 +15,16 @@ pub struct Job {
     pub track: AttemptLogKey,
     /// The recipient.
     pub number: PhoneNumber,
-    /// How the message is worded.
+    /// The message's template, language and format.
     pub style: MessageStyle,
     /// When the code expires: nothing is sent any more.
     pub expires: Timestamp,
     /// The channel of a requested message. A follow-up has its own.
     pub channel: Channel,
-    /// The code.
+    /// The code in the message.
     pub code: Code,
     /// The gateway that holds this verification's code, because it made the code of an earlier message. No
-    /// other gateway can repeat that code, so only this one is asked.
+    /// other gateway can repeat that code; therefore only this one is asked.
     pub held: Option<Held>,
     /// Whether only gateways that carry our code may be asked: the caller chose the code.
     pub ours_only: bool,
@@ -68,9 +68,9 @@ pub struct Delivered {
 /// that an operator finds it in the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GatewayAttempt {
-    /// The gateway.
+    /// The gateway of this attempt.
     pub gateway: GatewayName,
-    /// The channel.
+    /// The channel of this attempt.
     pub channel: Channel,
     /// The gateway's position in the order of gateways for this number, from 0.
     pub priority: u8,
@@ -93,7 +93,8 @@ pub struct GatewayAttempt {
 /// The change of a verification's planned message by a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PlanChange {
-    /// The plan stays as it is: no gateway was asked. A planned message never ends so, since it begins by leaving the plan.
+    /// The plan stays as it is: no gateway was asked. A planned message never ends so, since it begins by leaving the
+    /// plan.
     Keep,
     /// This message replaces the plan. It is durable before a caller learns that its message is postponed.
     Set(FollowUp),

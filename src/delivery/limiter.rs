@@ -1,4 +1,4 @@
-//! How many messages may be at one gateway, and how many may wait for that.
+//! Limits the messages at one gateway, and those that wait for a permit.
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -14,7 +14,7 @@ use super::error::DeliveryError;
 use super::throughput::ThroughputEstimate;
 use crate::domain::GatewayName;
 
-/// How often a waiting message checks whether it can still be sent in time.
+/// The interval at which a waiting message checks whether it can still be sent in time.
 const CHECK_EVERY: Duration = Duration::from_millis(250);
 
 /// The permits of one gateway, and the queue for them: first come, first served.
@@ -29,7 +29,7 @@ pub(super) struct ConcurrencyLimiter {
     queue: Semaphore,
     queue_length: usize,
     estimate: Mutex<ThroughputEstimate>,
-    /// How many messages got a permit after waiting for it.
+    /// The number of messages that got a permit after waiting for it.
     served: AtomicUsize,
     /// Whether a message was refused since a permit was last free: logged once, not per message.
     overloaded: AtomicBool,
@@ -59,7 +59,7 @@ impl GatewayPermit<'_> {
         self.asked = Some(now());
     }
 
-    /// How long the gateway takes for an answer at present.
+    /// The gateway's present response time.
     pub fn typical_time(&self) -> Duration {
         self.limiter.estimate().typical(now())
     }
@@ -175,7 +175,7 @@ impl ConcurrencyLimiter {
     }
 
     fn estimate(&self) -> MutexGuard<'_, ThroughputEstimate> {
-        // Every change is complete before the lock opens, so a panic elsewhere spoils nothing.
+        // Every change is complete before the lock opens; therefore a panic elsewhere spoils nothing.
         self.estimate.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -54,7 +54,7 @@ pub struct Routed {
     /// The name in the routing. Twilio Voice goes by `TwilioMessages`, so that calls take the same way
     /// as text messages, unless the routing names it outright.
     pub routed_as: GatewayName,
-    /// The gateway.
+    /// Sends the messages and checks the codes that it holds.
     pub gateway: Arc<dyn Gateway>,
 }
 
@@ -72,7 +72,7 @@ pub struct DeliveryDeps {
     pub services: Option<Registry>,
     /// The texts.
     pub templates: Templates,
-    /// The clock.
+    /// Tells the time of budgets and retries.
     pub clock: Arc<dyn Clock>,
     /// The source of the random part of waits.
     pub rng: StdRng,
@@ -115,7 +115,7 @@ pub struct GatewayState {
     pub name: GatewayName,
     /// Whether it is asked.
     pub circuit: Circuit,
-    /// How long until it is tried again, while the circuit is open.
+    /// The time until the next attempt, while the circuit is open.
     pub tries_again_in: Option<Duration>,
     /// The gateway's own state: `Ok`, or the problem that an operator must fix.
     pub readiness: Result<(), String>,
@@ -191,8 +191,8 @@ impl Delivery {
         self.gateways.iter().map(|gateway| self.state(gateway)).collect()
     }
 
-    /// `Ok` while a message to any number can be expected to leave, else what each gateway lacks. Of the gateways, those
-    /// count that take any number on the channel that verifications begin with; if there is none, all of them.
+    /// `Ok` while a message to any number can be expected to leave, else what each gateway lacks. Of the gateways,
+    /// those count that take any number on the channel that verifications begin with; if there is none, all of them.
     pub fn readiness(&self) -> Result<(), Vec<String>> {
         let takes_any = |gateway: &&GuardedGateway| {
             let entries = self.routing.entries().iter();

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{Channel, Timestamp};
 
-/// How far an attempt came. Records contain the position in this order.
+/// The progress of an attempt. Records contain the position in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SendStatus {
     /// Not tried yet.
@@ -37,7 +37,7 @@ impl SendStatus {
 pub struct FollowUp {
     /// When.
     pub due: Timestamp,
-    /// How it is to be delivered.
+    /// The channel of the next attempt.
     pub channel: Channel,
     /// Why.
     pub reason: Reason,

@@ -1,4 +1,4 @@
-//! How fast a gateway answers, as far as that decides whether a message that has to wait for a permit can still be
+//! Estimates a gateway's throughput, to decide whether a message that has to wait for a permit can still be
 //! sent in time. Without I/O and clock.
 
 use std::time::Duration;
@@ -12,7 +12,7 @@ const WEIGHT: u32 = 8;
 /// The throughput of one gateway.
 #[derive(Debug, Default)]
 pub(super) struct ThroughputEstimate {
-    /// How long a permit is held, as a moving average; `None` before the first one was returned.
+    /// The time a permit is held, as a moving average; `None` before the first one was returned.
     held: Option<Duration>,
     last_acquired: Option<Instant>,
 }
@@ -31,20 +31,20 @@ impl ThroughputEstimate {
         });
     }
 
-    /// How long a permit is held while all of them are: at least as long as the last one is held by now. Therefore a
+    /// The time a permit is held while all of them are: at least the time since the last one was acquired. Therefore a
     /// gateway that falls silent shows before its first answer is overdue.
     pub fn typical(&self, now: Instant) -> Duration {
         self.held.unwrap_or_default().max(self.since_last(now))
     }
 
-    /// How long the next message waits for one of `permits`, behind `waiting` others.
+    /// The waiting time of the next message for one of `permits`, behind `waiting` others.
     pub fn wait(&self, waiting: usize, permits: usize, now: Instant) -> Duration {
         let ahead = u32::try_from(waiting.saturating_add(1)).unwrap_or(u32::MAX);
         let permits = u32::try_from(permits.max(1)).unwrap_or(u32::MAX);
         self.typical(now).saturating_mul(ahead) / permits
     }
 
-    /// How much longer a message waits that waits already, behind `ahead` others: the last permit was acquired a
+    /// The remaining waiting time of a message behind `ahead` others: the last permit was acquired a
     /// while ago.
     pub fn wait_left(&self, ahead: usize, permits: usize, now: Instant) -> Duration {
         self.wait(ahead, permits, now).saturating_sub(self.since_last(now))

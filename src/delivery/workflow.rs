@@ -58,7 +58,7 @@ impl Workflow {
         self.steps.iter().take(usize::from(step)).any(|earlier| earlier.channel == channel)
     }
 
-    /// How long a step may take before the next one; `None` when there is no next one.
+    /// The time from a step to the next one; `None` for the last step.
     pub fn patience(&self, step: u8) -> Option<Duration> {
         self.after(step)?;
         self.steps.get(usize::from(step)).map(|step| step.timeout)

@@ -24,7 +24,7 @@ use crate::net::is_loopback_host;
 /// Time for name resolution, TCP and TLS together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How long an idle connection is kept. Well below the 60 to 75 s after which load balancers close theirs.
+/// The lifetime of an idle connection. Well below the 60 to 75 s after which load balancers close theirs.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Idle connections kept: as many as there may be sends in flight.

@@ -73,7 +73,7 @@ impl Provider for DescribedApi {
         })
     }
 
-    /// What the operator has said about values of the answer comes first, whatever the status: many providers put
+    /// The operator's rules for values of the answer come first, whatever the status: many providers put
     /// their errors into a 200, and some into a 500.
     fn classify(&self, answer: &Answer) -> Result<Accepted, GatewayError> {
         let rule = &self.success;
@@ -165,7 +165,7 @@ impl HttpSuccess {
         self.contains.as_ref().is_none_or(|text| body.windows(text.len()).any(|part| part == text.as_bytes()))
     }
 
-    /// What the body says in the place that tells; `None` without such a place.
+    /// The value of the body's error field; `None` without such a field.
     fn outcome(&self, body: Option<&Value>) -> Option<ResponseOutcome> {
         let (pointer, equals) = self.json.as_ref()?;
         let Some(value) = body.and_then(|body| as_text(body.pointer(pointer)?)) else {

@@ -136,7 +136,7 @@ const SUCCESS: u32 = 0;
 
 const SOON: ErrorClass = Retry { after: None };
 
-/// What Mada's `commandStatus` means. The numbers are SMPP's (3.4, 5.1.3), with some of Mada's own from 88 on.
+/// Classification of Mada's `commandStatus`. The numbers are SMPP's (3.4, 5.1.3), with some of Mada's own from 88 on.
 ///
 /// A full queue and a temporary error can be those of one recipient; they do not count against the gateway.
 #[rustfmt::skip]
@@ -179,7 +179,7 @@ const fn can_be_written(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{fffd}' | '\u{10000}'..)
 }
 
-/// What an answer says, as far as it matters here.
+/// The fields of an answer that are used.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct SoapAnswer {
     /// `SubmitSMResponse/smResponse/commandStatus`.

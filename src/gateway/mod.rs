@@ -65,7 +65,7 @@ pub struct OutgoingMessage {
     pub code: Code,
     /// Keys that a call presses when it is answered: digits, `*`, `#`, `w` and `W`.
     pub send_digits: Option<Arc<str>>,
-    /// How much longer the code can be used: a provider must not deliver it later than that.
+    /// The remaining lifetime of the code. A provider must not deliver it later.
     pub valid_for: Duration,
     /// Where the provider is to report what became of it; `None` without a public address.
     pub callback: Option<Callback>,
@@ -93,7 +93,7 @@ pub trait Gateway: Send + Sync + 'static {
     /// drop the future.
     fn send<'a>(&'a self, message: &'a OutgoingMessage) -> BoxFuture<'a, Result<Accepted, GatewayError>>;
 
-    /// Who checks codes: `Some` for a gateway that holds the code itself.
+    /// The checker of codes: `Some` for a gateway that holds the code itself.
     fn checker(&self) -> Option<&dyn Checker> {
         None
     }

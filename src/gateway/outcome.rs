@@ -1,4 +1,4 @@
-//! What becomes of a message: taken, refused with a class, reported on later.
+//! The outcomes of a message: accepted, refused with a class, reported later.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ pub struct Accepted {
     pub message_id: String,
 }
 
-/// What an error means for what happens next.
+/// The class of an error. It decides about retries and further gateways.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorClass {
     BadNumber,
@@ -66,7 +66,7 @@ pub struct GatewayError {
     pub gateway: GatewayName,
     pub class: ErrorClass,
     pub code: Option<u32>,
-    /// What happened, in words of ours.
+    /// A description in the server's own words.
     pub detail: String,
     /// Whether any other message would have fared the same just now: no answer, too many requests, a server
     /// error. What only this number or country met does not count, or a caller could take a gateway out of service
@@ -74,7 +74,7 @@ pub struct GatewayError {
     pub whole_gateway: bool,
 }
 
-/// What a provider says about a code that it holds.
+/// A provider's verdict on a code that it holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// Right; the provider accepts it no second time.
@@ -91,11 +91,11 @@ pub struct Receipt {
     pub status: ReceiptStatus,
     /// The provider's error code, if it has failed.
     pub code: Option<u32>,
-    /// What that code means for what happens next.
+    /// The class of that error code.
     pub class: Option<ErrorClass>,
 }
 
-/// How far a message or call came, the furthest last. It only ever moves forward. Records contain the position in
+/// The progress of a message or call, the furthest last. It only moves forward. Records contain the position in
 /// this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum ReceiptStatus {

@@ -1,4 +1,4 @@
-//! What all providers that speak HTTP have in common: a message becomes a request, its answer is classified, and the
+//! The common part of all HTTP providers: a message becomes a request, its answer is classified, and the
 //! answers tell whether the account with the provider is in order.
 //!
 //! HTTP's own rules classify answers of providers that say no more, and of proxies in front of them.
@@ -191,7 +191,7 @@ pub(super) fn request(
     request
 }
 
-/// How long a refusal of the account counts. Then the server calls itself ready again, for behind a load balancer
+/// Lifetime of an account refusal. Afterwards the server reports itself ready again, because behind a load balancer
 /// only a ready server gets the send that can prove that the account works again.
 const REFUSAL_COUNTS_FOR: Duration = Duration::from_secs(60);
 
@@ -274,13 +274,13 @@ impl Classification {
 /// A provider's error codes in ascending order, each with its classification and its words.
 pub(super) type CodeTable = [(u32, Classification, &'static str)];
 
-/// What a provider's own error code means; `None` for a code that is not in the table.
+/// Classifies a provider's own error code; `None` for a code that is not in the table.
 pub(super) fn known_code(table: &CodeTable, code: u32) -> Option<(Classification, &'static str)> {
     let place = table.binary_search_by_key(&code, |(known, ..)| *known).ok()?;
     table.get(place).map(|(_, classification, words)| (*classification, *words))
 }
 
-/// What a status means that is not the success of the API in question:
+/// Classifies a status other than the API's success:
 ///
 /// * 401, 402, 403: credentials, credit or permissions. A 403 is often about one country, so that a caller could
 ///   cause it;

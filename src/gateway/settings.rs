@@ -25,9 +25,9 @@ pub struct TwilioAccount {
 #[derive(Debug, Clone)]
 pub struct TwilioSettings {
     pub account: TwilioAccount,
-    /// Who text messages come from.
+    /// The sender of text messages.
     pub sender: TwilioSender,
-    /// Who `WhatsApp` messages come from; `None` when there is no such sender.
+    /// The sender of `WhatsApp` messages; `None` without one.
     pub whatsapp: Option<WhatsAppSender>,
     /// Whether messages are reported to Twilio that led to a verified number (`ProvideFeedback`).
     pub feedback: bool,
@@ -41,7 +41,7 @@ pub enum TwilioSender {
     MessagingService(String),
 }
 
-/// Who a `WhatsApp` message comes from, and in which approved form.
+/// The sender of a `WhatsApp` message and the approved template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WhatsAppSender {
     /// A number in E.164 form, without `whatsapp:`.
@@ -96,11 +96,11 @@ pub struct HttpGatewaySettings {
     pub method: String,
     /// Where messages go. Scheme and host are written out; what is put in behind them is percent-encoded.
     pub url: String,
-    /// Further headers. What is put in must be visible ASCII, so `{text}` cannot be. A `Content-Type` here replaces
-    /// the body's own.
+    /// Further headers. What is put in must be visible ASCII; therefore `{text}` cannot be. A `Content-Type` here
+    /// replaces the body's own.
     pub headers: Vec<(String, String)>,
     pub body: HttpBody,
-    /// What an accepted message is answered with.
+    /// The rule by which an answer means success.
     pub success: HttpSuccess,
     /// Channels that it serves; text messages unless said otherwise.
     pub channels: Vec<Channel>,
@@ -129,7 +129,7 @@ pub enum HttpBody {
     Form(Vec<(String, String)>),
 }
 
-/// How success is recognised: every condition that is given must hold. A number or a truth value at the end of a
+/// The conditions of success. Every given condition must hold. A number or a truth value at the end of a
 /// pointer is compared as JSON writes it: `0`, `true`.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct HttpSuccess {
@@ -153,7 +153,7 @@ pub struct GatewaySettingsError {
     pub gateway: GatewayName,
     /// The setting as it is written in the configuration, such as `sms.mada.url`.
     pub setting: String,
-    /// What is wrong with it and what is accepted: the rest of a sentence.
+    /// The problem and the accepted values: the rest of a sentence.
     pub problem: String,
 }
 

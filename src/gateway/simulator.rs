@@ -20,7 +20,7 @@ pub struct InboxMessage {
     pub text: Arc<str>,
     pub code: Code,
     pub received: Timestamp,
-    /// How much longer the code could be used at that moment.
+    /// The remaining lifetime of the code at that moment.
     pub valid_for: Duration,
 }
 

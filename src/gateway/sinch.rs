@@ -121,7 +121,7 @@ const fn method_of(channel: Channel) -> &'static str {
     }
 }
 
-/// What Sinch writes when a number has no verification to check.
+/// Sinch's message for a number that has no verification to check.
 const NO_LIVE_VERIFICATION: &[u8] = b"Invalid identity or code";
 
 #[derive(Deserialize)]
@@ -184,11 +184,12 @@ const NOT_FOUND: u32 = 40_400;
 
 const SOON: ErrorClass = Retry { after: None };
 
-/// What Sinch's error codes mean. Source: <https://developers.sinch.com/docs/verification/api-reference/errors>. The
-/// words are ours; Sinch's own message can contain the number.
+/// Classification of Sinch's error codes. Source:
+/// <https://developers.sinch.com/docs/verification/api-reference/errors>. The words are ours; Sinch's own message can
+/// contain the number.
 ///
-/// Of what we post only the number differs from message to message. Therefore a parameter that is not valid is the number.
-/// The limit per number (42901) is not about the gateway: any caller can reach it.
+/// Of what we post only the number differs from message to message. Therefore a parameter that is not valid is the
+/// number. The limit per number (42901) is not about the gateway: any caller can reach it.
 #[rustfmt::skip]
 const CODES: &CodeTable = &[
     (40_001, Classification::of_this_message(BadNumber), "the number is not valid"),

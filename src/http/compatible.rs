@@ -1,8 +1,8 @@
 //! The routes for clients of older servers: `docs/reference/otp-api.md`. The Redis version's `/api/send-otp` and
 //! `/api/verify-otp`, and the tutorial's `/send-code` and `/verify-code`.
 //!
-//! A body is one JSON object in UTF-8. Unknown fields are ignored, whatever they hold. A field that is given twice makes the
-//! body ambiguous, which is a bad body: a proxy in front could have read the other one.
+//! A body is one JSON object in UTF-8. Unknown fields are ignored, whatever they hold. A field that is given twice
+//! makes the body ambiguous, which is a bad body: a proxy in front could have read the other one.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -26,8 +26,8 @@ use crate::domain::{Channel, Code, Locale, PhoneNumber, Region, ServiceId, minut
 use crate::numbers::{CheckOutcome, CheckRequest, Refusal, Reply, SendOutcome, SendRequest};
 use crate::template::{AppHash, MessageStyle, Wording};
 
-/// The body of `POST /api/send-otp`. Go programs that marshal a struct without tags spell its fields with capitals, and the
-/// Redis version, which reads names in any case, understood them.
+/// The body of `POST /api/send-otp`. Go programs that marshal a struct without tags spell its fields with capitals, and
+/// the Redis version, which reads names in any case, understood them.
 #[derive(Deserialize)]
 struct SendOtp<'a> {
     #[serde(borrow, rename = "phoneNumber", alias = "PhoneNumber", alias = "phonenumber")]
@@ -299,8 +299,8 @@ fn log_check(request_id: &str, number: PhoneNumber, outcome: Result<CheckOutcome
     }
 }
 
-/// What the compatible routes answer when a verification that `/v2` began for the same number has no message or no check
-/// left. They have no words for such limits.
+/// The answer of the compatible routes when a verification that `/v2` began for the same number has no message or no
+/// check left. They have no words for such limits.
 const LIMITED: Problem = Problem::Refused(Refusal::NumberBusy);
 
 /// The answer of `/api/send-otp`.

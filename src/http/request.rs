@@ -1,10 +1,10 @@
-//! What the front end reads of a request beside its route: its body within bounds, its id, and whether a page of another
+//! The parts of a request that the front end reads: its bounded body, its id, and whether a page of another
 //! site had a browser send it.
 //!
 //! The server serves loopback, where any page that its user opens can reach it too. A page cannot read answers across
 //! origins, but it can send; and it becomes our origin when its own host name is made to resolve to this machine (DNS
-//! rebinding). TLS stops a rebound name at the certificate, but its user may go on all the same, so nothing here depends on
-//! it; the scheme of an `Origin` is the browser's to compare.
+//! rebinding). TLS stops a rebound name at the certificate, but its user may go on all the same; therefore nothing here
+//! depends on it; the scheme of an `Origin` is the browser's to compare.
 
 use std::fmt::Write as _;
 use std::future::{Future, poll_fn};

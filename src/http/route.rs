@@ -1,4 +1,4 @@
-//! What a route is, and which route a request is for. The routes themselves are in [`super::routes`].
+//! The type of a route, and the lookup of a request's route. The routes themselves are in [`super::routes`].
 
 use std::sync::LazyLock;
 
@@ -19,10 +19,10 @@ use crate::registry::Scope;
 pub struct ApiGroup {
     pub name: &'static str,
     pub about: &'static str,
-    /// Who may use its routes, unless a route says otherwise.
+    /// The access rule of its routes, unless a route has its own.
     pub access: Access,
-    /// The form of its errors: those of the tutorial's API are `{"message"}` in every case, so that its clients find it in
-    /// a 404, 413 or 503 too.
+    /// The form of its errors: those of the tutorial's API are `{"message"}` in every case, so that its clients find it
+    /// in a 404, 413 or 503 too.
     pub errors: ErrorFormat,
     /// Media types of bodies, the first for examples.
     pub bodies: &'static [&'static str],
@@ -38,7 +38,7 @@ pub struct Route {
     pub id: &'static str,
     pub summary: &'static str,
     pub about: &'static str,
-    /// Who may use it; `None` for the group's rule.
+    /// The access rule; `None` for the group's rule.
     pub access: Option<Access>,
     pub handler: Handler,
     /// Its parameters: in the query of a `GET`, else in the body.
@@ -214,8 +214,8 @@ impl Resource {
         }
     }
 
-    /// The route of a method, with who may use it. `OPTIONS` has none: a 2xx to a browser's preflight would suggest that
-    /// other origins may call these routes.
+    /// The route of a method, with who may use it. `OPTIONS` has none: a 2xx to a browser's preflight would suggest
+    /// that other origins may call these routes.
     pub fn route(&self, method: &Method) -> Option<(Access, &'static Route)> {
         let verb = Verb::of(method)?;
         self.routes.iter().find(|(_, route)| route.verb == verb).copied()

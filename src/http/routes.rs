@@ -40,7 +40,7 @@ pub static GROUPS: [&ApiGroup; 12] = [
     &SERVER,
 ];
 
-/// What Twilio serves and this server does not, with its name. `..` stands for further segments, or none.
+/// Routes that Twilio serves and this server does not, with their names. `..` stands for further segments, or none.
 pub const NOT_SERVED: [(&str, &str); 5] = [
     ("/v2/Services/{ServiceSid}/Entities/..", "Entities, Factors and Challenges"),
     ("/v2/Services/{ServiceSid}/AccessTokens", "AccessTokens"),

@@ -1,4 +1,4 @@
-//! What the front end needs, and the loop that accepts connections, up to their limit, until the server stops.
+//! The dependencies of the front end, and the loop that accepts connections, up to their limit, until the server stops.
 
 use std::future::Future;
 use std::io;
@@ -34,7 +34,7 @@ pub struct Deps<V = Verifier> {
     pub bounds: Bounds,
     /// Region of numbers without `+`; `None` refuses them.
     pub default_region: Option<Region>,
-    /// How long a lockout lasts; the as-built answers print it.
+    /// The duration of a lockout. The tutorial's answers print it.
     pub lockout: Duration,
     /// Life and length of the codes of `/send-code`.
     pub tutorial_code: SendOptions,
@@ -43,13 +43,13 @@ pub struct Deps<V = Verifier> {
     pub readiness: Arc<dyn Fn() -> Result<(), Vec<String>> + Send + Sync>,
     /// The health of the gateways, in the order in which they are tried.
     pub gateways: Arc<dyn Fn() -> Vec<GatewayHealth> + Send + Sync>,
-    /// How many numbers are remembered and may be; `None` while they are being loaded.
+    /// The count of remembered numbers and its limit; `None` while they are being loaded.
     pub numbers: Arc<dyn Fn() -> Option<Usage> + Send + Sync>,
     /// The channels that a send may ask for.
     pub channels: Vec<Channel>,
     /// Takes what Twilio reports; `None` when nothing is to be reported, and the paths do not exist.
     pub callbacks: Option<Arc<dyn Callbacks>>,
-    /// What `/v2` is served with, which arrives when the store is loaded: until then those routes answer 503. It is set
+    /// The dependencies of `/v2`. They arrive when the store is loaded; until then those routes answer 503. It is set
     /// before the verifier decides anything, for it says who may use the compatible routes.
     pub v2: Arc<OnceLock<V2>>,
     /// The simulator, whose messages `/inbox` shows; `None` when messages go to a provider.
@@ -57,7 +57,7 @@ pub struct Deps<V = Verifier> {
     /// Host name under which `inbox` may be asked for, beside IP addresses and `localhost`: the one
     /// that is configured to listen on.
     pub host_name: Option<Arc<str>>,
-    /// How connections are encrypted; `None` for cleartext.
+    /// TLS; `None` for cleartext.
     pub tls: Option<Arc<Tls>>,
     /// Random for each start of the program, so that request ids of two starts differ.
     pub request_id_prefix: u32,

@@ -1,5 +1,5 @@
-//! One request, from its head to its response: whether there is such a route, who may use it, and its handler. The handlers
-//! of the routes that neither send nor check codes are here.
+//! One request, from its head to its response: whether there is such a route, who may use it, and its handler. The
+//! handlers of the routes that neither send nor check codes are here.
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
@@ -124,7 +124,7 @@ fn response(answer: Response, head: Parts, id: HeaderValue, closes: bool) -> hyp
 
 /// One request at a route.
 pub struct Call<'a, V> {
-    /// What the handler may use.
+    /// The handler's dependencies.
     pub deps: &'a Deps<V>,
     /// Stands in the answer and in the log.
     pub request_id: &'a str,
@@ -262,8 +262,8 @@ pub fn alive() -> Response {
     Response::plain(StatusCode::OK, "alive")
 }
 
-/// `GET /readyz`: the server can do its work, or the reasons why not; and how the gateways and the certificate are and how
-/// many numbers are remembered, if that is known.
+/// `GET /readyz`: the server can do its work, or the reasons why not; and how the gateways and the certificate are and
+/// how many numbers are remembered, if that is known.
 pub fn ready<V>(deps: &Deps<V>) -> Response {
     let details = Details {
         reasons: (deps.readiness)().err(),
@@ -285,7 +285,7 @@ pub fn describe_inbox() -> Vec<Param> {
     vec![Param::of::<Option<Text<40>>>("to", "Only messages to this number.", "+14155552671")]
 }
 
-/// `GET /inbox` and below. The pages show codes, so no page of another site may read them.
+/// `GET /inbox` and below. The pages show codes; therefore no page of another site may read them.
 pub fn inbox<V>(deps: &Deps<V>, head: &Parts) -> Result<Response, Problem> {
     let simulator = deps.inbox.as_deref().ok_or(Problem::NotFound)?;
     if !request::names_this_server(head, deps.host_name.as_deref()) {
@@ -300,7 +300,8 @@ pub fn inbox<V>(deps: &Deps<V>, head: &Parts) -> Result<Response, Problem> {
     }
 }
 
-/// `POST /callbacks/twilio/..`: hands a report on as it was sent. Its signature covers the path, the query and the body.
+/// `POST /callbacks/twilio/..`: hands a report on as it was sent. Its signature covers the path, the query and the
+/// body.
 pub async fn callback<V>(
     deps: &Deps<V>,
     kind: CallbackKind,

@@ -1,8 +1,8 @@
 //! Answers kept for idempotency keys: their record, the handle, and how a request with a key is decided.
 //!
-//! A key's record is a mark while its request is carried out, and has the answer afterwards. Which marks belong to requests
-//! that this process is carrying out is known in memory only, therefore a mark that a crash left is one that was
-//! interrupted.
+//! A key's record is a mark while its request is carried out, and has the answer afterwards. Which marks belong to
+//! requests that this process is carrying out is known in memory only, therefore a mark that a crash left is one that
+//! was interrupted.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,7 +23,7 @@ use crate::shard::{
 const LONGEST_KEY: usize = 255;
 /// Maximum size of a kept answer as JSON, in bytes: several times the longest answer today.
 const LONGEST_ANSWER: usize = 16 << 10;
-/// How long an answer is kept, and how long a mark without one.
+/// Retention of an answer, and of a mark without one.
 const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The decision about a request with an idempotency key.
@@ -72,8 +72,8 @@ pub enum KeyRefusal {
     StoreUnavailable,
 }
 
-/// The record of an idempotency key. By default of [`Record::merge_pessimistic`] a mark or an answer that may be on the disk
-/// stays.
+/// The record of an idempotency key. By default of [`Record::merge_pessimistic`] a mark or an answer that may be on the
+/// disk stays.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyUse {
     identity: Identity,
@@ -199,8 +199,8 @@ impl Ticket {
     /// Keeps the answer for 24 hours, and returns when it is durable.
     ///
     /// # Errors
-    /// [`KeyRefusal`]. The request was carried out nevertheless: its caller is to be given the answer. A repetition gets
-    /// the same answer or is [`KeyDecision::Interrupted`].
+    /// [`KeyRefusal`]. The request was carried out nevertheless: its caller is to be given the answer. A repetition
+    /// gets the same answer or is [`KeyDecision::Interrupted`].
     pub async fn finish(self, answer: String) -> Result<(), KeyRefusal> {
         if answer.len() > LONGEST_ANSWER {
             return Err(KeyRefusal::AnswerTooLong);
@@ -208,8 +208,8 @@ impl Ticket {
         self.end(Some(answer)).await.unwrap_or(Err(KeyRefusal::StoreUnavailable))
     }
 
-    /// The request surely had no effect: a repetition is carried out. Returns when that is durable or has failed, because a
-    /// client that asks again sooner would find the first request still running.
+    /// The request surely had no effect: a repetition is carried out. Returns when that is durable or has failed,
+    /// because a client that asks again sooner would find the first request still running.
     pub async fn free(self) {
         let _ = self.end(None).await;
     }

@@ -2,8 +2,8 @@
 //!
 //! Pure: (counts, rules, now) in, counts and verdict out. A tally remembers when requests passed, oldest first. At most
 //! [`CELLS`] requests are remembered one by one; a bucket that allows more remembers those within a sixteenth of its
-//! interval together, as if all had come with the last of them. That errs in one direction only: they may count for up to
-//! a sixteenth of the interval longer, never shorter.
+//! interval together, as if all had come with the last of them. That errs in one direction only: they may count for up
+//! to a sixteenth of the interval longer, never shorter.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::domain::{Sid, Timestamp};
 /// Moments that a bucket remembers apart, about.
 const CELLS: u32 = 16;
 
-/// So many requests with one value in so many seconds.
+/// A limit: the number of requests with one value, and its window in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BucketRule {
     /// `BL`.
@@ -47,7 +47,6 @@ pub struct ValueCounts {
 /// The requests that one bucket remembers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
-    /// The bucket.
     pub bucket: Sid,
     /// Requests that passed before this moment are not in here any more.
     pub since: Timestamp,
@@ -62,7 +61,7 @@ pub struct Tally {
 pub struct Mark {
     /// When the last of them did.
     pub at: Timestamp,
-    /// How many.
+    /// The number of requests.
     pub count: u32,
 }
 

@@ -43,8 +43,8 @@ impl Digester {
         self.digest(service, &[ANSWER, key.as_bytes()])
     }
 
-    /// HMAC-SHA-256 (RFC 2104), cut to 128 bits. Only the last part has no fixed length, so no two lists of parts
-    /// are the same bytes.
+    /// HMAC-SHA-256 (RFC 2104), cut to 128 bits. Only the last part has no fixed length; therefore no two lists of
+    /// parts are the same bytes.
     fn digest(&self, service: ServiceId, parts: &[&[u8]]) -> Digest {
         let mut mac = self.mac.clone();
         mac.update(&service.get().to_be_bytes());

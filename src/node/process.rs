@@ -11,7 +11,7 @@ use crate::config::Bounds;
 /// Open files that are neither connections nor sends: the store, its checkpoints, the log, the runtime.
 const RESERVE: u64 = 128;
 
-/// How many threads can run at once.
+/// The number of threads that can run at once.
 pub fn parallelism() -> usize {
     available_parallelism().map_or(1, usize::from)
 }

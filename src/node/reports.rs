@@ -109,12 +109,12 @@ pub struct CallbackRequest {
     pub body: Bytes,
 }
 
-/// What the sender of a report is told.
+/// The reply to the sender of a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CallbackAnswer {
     /// It was taken: 204.
     NoContent,
-    /// What the call says or does next (`TwiML`): 200.
+    /// The next instructions of the call (`TwiML`): 200.
     Twiml(String),
     /// It is not from the gateway, or was changed on its way: 403.
     BadSignature,

@@ -17,7 +17,7 @@ const FILE_NAME: &str = "server.key";
 /// Longest key file that is read: the digits and some white space.
 const FILE_MAX: u64 = 256;
 
-/// What lies in a data directory that has been used.
+/// File names that a used data directory contains.
 const USED_MARKS: [&str; 3] = ["FORMAT", "journal", "snapshot"];
 
 /// Why there is no server key.

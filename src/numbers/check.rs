@@ -196,7 +196,7 @@ impl SettleCheckCommand {
 /// Ends a verification, or clears the counts of a number.
 #[derive(Debug)]
 pub struct EndCommand {
-    /// How it ends.
+    /// The result.
     pub ending: Ending,
     /// The verification that the caller named; `None` for the one that is under way.
     pub named: Option<VerificationName>,

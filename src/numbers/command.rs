@@ -33,9 +33,10 @@ pub struct NumberDeps {
     pub slots: SlotHash,
     /// The limit on stored numbers.
     pub capacity: Arc<Capacity>,
-    /// How long delivery may take for one send, from its decision on.
+    /// The longest duration of one send's delivery, from its decision on.
     pub send_budget: Duration,
-    /// How long a gateway that holds a code may take for one check, from its decision to the decision about its answer.
+    /// The longest duration of one check at a gateway that holds the code, from its decision to the decision about its
+    /// answer.
     pub check_budget: Duration,
     /// The limits on attempt logs.
     pub tracker: TrackerSettings,
@@ -51,8 +52,8 @@ impl NumberDeps {
         Subject { slot: self.slots.of_number(key.service, key.number), id: key.id() }
     }
 
-    /// The verification of a number that has not expired, whether or not attempts are left. An error means that the shard
-    /// restarts.
+    /// The verification of a number that has not expired, whether or not attempts are left. An error means that the
+    /// shard restarts.
     pub(super) async fn verification(
         &self,
         shards: &Shards,

@@ -17,7 +17,7 @@ pub enum NumberEvent<'a> {
     Permitted {
         /// The verification as it is now.
         verification: &'a Verification,
-        /// How it is delivered.
+        /// The channel of the message.
         channel: Channel,
         /// Whether no message is sent, because the number is a test number.
         is_test: bool,
@@ -30,7 +30,7 @@ pub enum NumberEvent<'a> {
         permit: &'a SendPermit,
         /// The number's verification as it is now, if it is still the one of the permit.
         verification: Option<&'a Verification>,
-        /// How it ended.
+        /// The result.
         delivered: &'a Delivered,
         /// Whether it was planned, not requested by a client.
         is_follow_up: bool,

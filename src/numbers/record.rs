@@ -9,7 +9,7 @@ use crate::shard::{Id, Record};
 pub struct NumberKey {
     /// The namespace.
     pub service: ServiceId,
-    /// The number.
+    /// The recipient of the codes.
     pub number: PhoneNumber,
 }
 

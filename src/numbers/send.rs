@@ -23,9 +23,9 @@ use crate::template::MessageStyle;
 pub struct SendCommand {
     /// Properties of a new code; `None` for the service's own.
     pub options: Option<SendOptions>,
-    /// How the message is delivered.
+    /// The channel of the message.
     pub channel: Channel,
-    /// How the message is worded.
+    /// The message's template, language and format.
     pub style: MessageStyle,
     /// Begins a verification with its own limits and id; `None` for the compatible routes.
     pub verification: Option<NamedVerification>,
@@ -174,9 +174,9 @@ pub struct Dispatch {
     pub key: NumberKey,
     /// The right to send, to be settled with the result.
     pub permit: SendPermit,
-    /// How the message is delivered.
+    /// The channel of the message.
     pub channel: Channel,
-    /// How the message is worded.
+    /// The message's template, language and format.
     pub style: MessageStyle,
     /// Why it is sent.
     pub purpose: Purpose,
@@ -242,13 +242,13 @@ impl Caller {
 pub struct SettleCommand {
     /// The permit of the send.
     pub permit: SendPermit,
-    /// How its message is worded.
+    /// The message's template, language and format.
     pub style: MessageStyle,
     /// Why it was made.
     pub purpose: Purpose,
     /// The number that was reserved for its first attempt.
     pub first_attempt: u8,
-    /// How it ended.
+    /// The result.
     pub delivered: Delivered,
     /// Waits for the reply.
     pub caller: Caller,

@@ -34,9 +34,9 @@ pub struct SendRequest {
     pub number: PhoneNumber,
     /// Properties of a new code; `None` for the service's own.
     pub options: Option<SendOptions>,
-    /// How the message is delivered; `None` for the channel that the service's delivery begins with.
+    /// The channel; `None` for the first channel of the service.
     pub channel: Option<Channel>,
-    /// How the message is worded.
+    /// The message's template, language and format.
     pub style: MessageStyle,
     /// Begins a verification with its own limits and id. `None` for the compatible routes: each of their messages
     /// replaces the code, and nothing limits them.
@@ -63,9 +63,9 @@ pub struct CheckRequest {
 pub struct EndRequest {
     /// The service that the number is counted in.
     pub service: ServiceId,
-    /// The number.
+    /// The number under verification.
     pub number: PhoneNumber,
-    /// How it ends.
+    /// The result.
     pub ending: Ending,
     /// The verification; `None` for the one that is under way.
     pub named: Option<VerificationName>,
@@ -231,7 +231,8 @@ impl Verifier {
         self.deps.read(&self.shards, NumberKey { service, number }, |state, _| state).await
     }
 
-    /// The live code of a verification and the rest of its life, for a voice call that reads it again when it is answered.
+    /// The live code of a verification and the rest of its life, for a voice call that reads it again when it is
+    /// answered.
     /// `track` is the record of the verification's attempts.
     pub async fn code_of(&self, number: PhoneNumber, track: AttemptLogKey) -> Option<(Code, Duration)> {
         let service = track.service;
@@ -256,8 +257,8 @@ impl Verifier {
         self.shards.router().is_complete()
     }
 
-    /// Refuses new commands and waits until those in flight have their replies. Planned sends that have not begun wait for
-    /// the next start.
+    /// Refuses new commands and waits until those in flight have their replies. Planned sends that have not begun wait
+    /// for the next start.
     pub async fn stop(&self) {
         self.stop.send_replace(true);
         let all = self.in_flight.acquire_many(self.bound).await;

@@ -1,4 +1,4 @@
-//! What an engine is made of.
+//! The builder of an engine.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -119,13 +119,13 @@ impl OtpBuilder {
     }
 
     /// A file with the server key, 64 hexadecimal digits, in place of `server.key` in the data directory. The
-    /// file must exist. Codes are derived with the key, so it should not be where the data's backup is.
+    /// file must exist. Codes are derived with the key; therefore it should not be where the data's backup is.
     pub fn key_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.server_key_file = Some(path.into());
         self
     }
 
-    /// What `{brand}` in texts stands for: 1 to 100 characters without line breaks and braces. `onceward`
+    /// The value of `{brand}` in texts: 1 to 100 characters without line breaks and braces. `onceward`
     /// without it.
     pub fn brand(mut self, name: impl Into<String>) -> Self {
         self.texts.set().brand = name.into();
@@ -170,7 +170,7 @@ impl OtpBuilder {
         self
     }
 
-    /// How many digits a code has, and how long it lives: 1 s to 24 h. Codes of Twilio Verify and Sinch have
+    /// The length of a code, and its lifetime: 1 s to 24 h. Codes of Twilio Verify and Sinch have
     /// the length that is set with them.
     pub const fn code(mut self, length: CodeLength, life: Duration) -> Self {
         self.policy.code = SendOptions { life, length };
@@ -230,14 +230,14 @@ impl OtpBuilder {
     }
 
     /// Adds a provider of your own: [`Gateway`]. It goes by the name that [`Gateway::name`] says, in the
-    /// order, in lists and on the disk. There is at most one of each name, so choose one that is not used
+    /// order, in lists and on the disk. There is at most one of each name; therefore choose one that is not used
     /// otherwise and keep it: a code that a gateway holds is checked by the gateway of that name.
     pub fn gateway(mut self, gateway: Arc<dyn Gateway>) -> Self {
         self.senders.own(gateway);
         self
     }
 
-    /// Who is tried in which order, and for which numbers, as the setting `otp-sms-provider` spells it:
+    /// The gateways in their order, with the numbers of each, as the setting `otp-sms-provider` spells it:
     /// `Twilio;Mada:+35987,+35988;Sinch`. A gateway with prefixes takes the numbers that begin with one
     /// of them; behind it come those without. `Twilio` is Messages where that is given, else Verify.
     /// Without a routing, gateways are tried in the order in which they were added; one that is left out
@@ -295,7 +295,7 @@ impl OtpBuilder {
         self
     }
 
-    /// How long sends are remembered, 1 min to 366 days, and how many verifications at most.
+    /// Retention of sends, 1 min to 366 days, and the largest number of remembered verifications.
     pub const fn tracker(mut self, tracker: TrackerSettings) -> Self {
         self.tracker = tracker;
         self
@@ -307,7 +307,7 @@ impl OtpBuilder {
         self
     }
 
-    /// How many queues the numbers are spread over, 1 to 1024. Without it, half the number of processors.
+    /// The number of shards, 1 to 1024. The default is half the number of processors.
     pub const fn shards(mut self, shards: usize) -> Self {
         self.shards = shards;
         self

@@ -1,4 +1,4 @@
-//! What providers report, for programs that have an HTTP server of their own.
+//! Reports of providers, for programs that have an HTTP server of their own.
 
 use super::Otp;
 use bytes::Bytes;
@@ -7,7 +7,7 @@ use crate::gateway::{CallbackKind, Receipt};
 use crate::node::{CallbackAnswer, CallbackRequest};
 use crate::numbers::Refusal;
 
-/// What to answer a provider's request.
+/// The answer to a provider's request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "the provider waits for an answer, and a call for what to say"]
 pub struct CallbackReply {
@@ -32,7 +32,7 @@ impl CallbackReply {
         (!self.body.is_empty()).then_some("text/xml; charset=utf-8")
     }
 
-    /// What a call says next (`TwiML`), else empty. It may contain a code: not to be logged.
+    /// The next instructions of a call (`TwiML`), else empty. It may contain a code: do not log it.
     pub fn body(&self) -> &str {
         &self.body
     }
@@ -49,7 +49,7 @@ impl Otp {
     /// `X-Twilio-Signature` are ignored. The body may have at most
     /// [`Bounds::body_bytes`](super::Bounds::body_bytes).
     ///
-    /// Anybody may call this path: nothing is believed before the signature was checked.
+    /// Any client may call this path. The engine ignores a report until its signature was checked.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]

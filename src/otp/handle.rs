@@ -34,7 +34,7 @@ pub struct Otp {
     pub(super) engine: Arc<Engine>,
 }
 
-/// What all clones share.
+/// The state that all clones share.
 pub(super) struct Engine {
     pub(super) running: Arc<Running>,
     pub(super) runtime: Handle,
@@ -205,7 +205,7 @@ impl Otp {
         messages.first().map(|message| message.code.expose().to_owned())
     }
 
-    /// What became of sends, the newest first: one row for each message that a gateway was asked to send.
+    /// The delivery attempts, the newest first: one row for each message that a gateway was asked to send.
     /// Reads all that is remembered: for people and for reports, not for every request.
     ///
     /// ```
@@ -233,7 +233,7 @@ impl Otp {
         self.engine.running.verifier.attempts().list(query).await
     }
 
-    /// How every gateway is, and its circuit breaker.
+    /// The health of every gateway and its circuit breaker.
     pub fn gateways(&self) -> Vec<GatewayState> {
         self.engine.running.delivery.states()
     }

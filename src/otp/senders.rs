@@ -14,7 +14,7 @@ use crate::gateway::{
 };
 use crate::node::{Gateways, build_gateways};
 
-/// What the builder was told.
+/// The builder's settings for senders.
 #[derive(Clone)]
 pub(super) struct Senders {
     settings: GatewaySettings,

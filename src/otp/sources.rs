@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::config::{Overrides, Sources};
 use crate::node::process;
 
-/// What the server would read: this file, and the environment of the process with its `.env`.
+/// The server's sources: this file, and the environment of the process with its `.env`.
 pub(super) fn of_server(config_file: PathBuf) -> Sources {
     Sources {
         config_file: Some(config_file),

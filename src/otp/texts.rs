@@ -15,7 +15,7 @@ pub(super) struct Texts {
     given: TextSettings,
 }
 
-/// What the builder was told.
+/// The builder's settings for texts.
 #[derive(Clone)]
 pub(super) struct TextSettings {
     pub(super) brand: String,
@@ -49,7 +49,7 @@ impl Texts {
         Self { checked: Some(templates), given: TextSettings::of(brand) }
     }
 
-    /// What they speak in the name of.
+    /// The brand.
     pub(super) fn brand(&self) -> &str {
         &self.given.brand
     }

@@ -1,4 +1,4 @@
-//! What a send and a check are answered.
+//! The results of a send and of a check.
 
 use super::OtpError;
 use crate::domain::Timestamp;
@@ -30,7 +30,7 @@ impl Sent {
     }
 }
 
-/// What became of a check: three answers in one value. Only [`Verified::code_valid`] lets a person in.
+/// The result of a check: three answers in one value. Only [`Verified::code_valid`] lets a person in.
 ///
 /// | | `request_valid` | `code_valid` | `error` |
 /// |---|---|---|---|
@@ -41,7 +41,7 @@ impl Sent {
 /// | the gateway that holds the code did not say | true | false | [`OtpError::Gateway`] |
 /// | locked already; no number; the engine refused | false | false | the reason |
 ///
-/// What a wrong code costs:
+/// The result for a wrong code:
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]

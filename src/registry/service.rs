@@ -1,4 +1,5 @@
-//! A service: stored, shown and decided by in this form; and the kinds of record of the registry, all of them in slot 0.
+//! A service: stored, shown and decided by in this form; and the kinds of record of the registry, all of them in slot
+//! 0.
 
 use std::time::Duration;
 
@@ -43,7 +44,7 @@ pub struct RateLimit {
     pub sid: Sid,
     pub unique_name: String,
     pub description: Option<String>,
-    /// How often in which time.
+    /// The largest number, and its window.
     pub buckets: Vec<Bucket>,
     pub created: Timestamp,
     pub updated: Timestamp,

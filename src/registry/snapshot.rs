@@ -26,7 +26,8 @@ pub(super) struct Published {
 }
 
 impl Published {
-    /// Follows the records from here on. `configured` are the services of config.json: others of that origin are not served.
+    /// Follows the records from here on. `configured` are the services of config.json: others of that origin are not
+    /// served.
     pub(super) fn follow(shards: &Shards, configured: HashSet<String>, default: Service) -> Arc<Self> {
         let empty = Services::new(default);
         let published = Arc::new(Self {
@@ -92,7 +93,7 @@ impl<S: Snapshot> Index for Publisher<S> {
 
 #[derive(Clone)]
 pub(super) struct Services {
-    /// Ids grow, so this is the order in which they were made.
+    /// Ids grow; therefore this is the order in which they were made.
     by_id: BTreeMap<ServiceId, Arc<Service>>,
     ids: HashMap<Sid, ServiceId>,
     default: Arc<Service>,

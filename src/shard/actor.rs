@@ -125,7 +125,6 @@ impl Streaming {
 pub struct ShardOwner {
     /// Where the shard lives now.
     pub shared: Weak<Shared>,
-    /// Its index.
     pub index: usize,
 }
 

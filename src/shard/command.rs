@@ -19,13 +19,13 @@ pub trait Command: Send + 'static {
     /// The subject of all records that it reads or changes.
     fn subject(&self) -> Subject;
 
-    /// How it counts against the bound of its subject.
+    /// Its weight against the bound of its subject.
     fn load(&self) -> Load {
         Load::Unbounded
     }
 
-    /// Whether the changes of a settlement may all be lazy. If they are, the shard applies them beside the batch in flight;
-    /// otherwise it decides the settlement again with the next batch.
+    /// Whether the changes of a settlement may all be lazy. If they are, the shard applies them beside the batch in
+    /// flight; otherwise it decides the settlement again with the next batch.
     fn may_be_lazy(&self) -> bool {
         false
     }
@@ -66,7 +66,7 @@ pub enum Decision {
     Full(u8, Refusal),
 }
 
-/// How a command counts against the bound of its subject.
+/// The weight of a command against the bound of its subject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Load {
     /// Not at all.

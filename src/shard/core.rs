@@ -57,7 +57,7 @@ pub struct Core {
 pub struct ShardSettings {
     /// Commands of one subject that may wait.
     pub commands_per_subject: usize,
-    /// How long a commit may take before the commands in it are answered 503.
+    /// The longest duration of a commit. Commands of a longer one are answered 503.
     pub commit_timeout: Duration,
 }
 
@@ -178,8 +178,8 @@ impl Core {
         command.decide(&mut Transaction::new(tables, rng, &mut changes, slot, now)) == Decision::Made
     }
 
-    /// Decides a settlement whose changes are all lazy and whose records are not in the batch in flight. Returns whether it did:
-    /// otherwise a later decision replaces this one.
+    /// Decides a settlement whose changes are all lazy and whose records are not in the batch in flight. Returns
+    /// whether it did: otherwise a later decision replaces this one.
     fn decide_lazy_settlement(&mut self, command: &mut Box<dyn Command>, now: Timestamp) -> bool {
         let subject = command.subject();
         if !command.may_be_lazy() || self.is_late() || self.parking.holds(&subject) {
@@ -201,8 +201,8 @@ impl Core {
         true
     }
 
-    /// Returns `true` if the state of one of these records on disk is unknown: the batch in flight changes it, or its last
-    /// commit failed.
+    /// Returns `true` if the state of one of these records on disk is unknown: the batch in flight changes it, or its
+    /// last commit failed.
     fn is_open(&self, keys: &[RecordKey]) -> bool {
         let in_flight = |key| self.in_flight.as_ref().is_some_and(|batch| batch.changes.contains_key(key));
         keys.iter().any(|key| self.uncertain.contains(key) || in_flight(key))
@@ -346,8 +346,8 @@ impl Core {
         self.lazy_commit = if is_clean { LazyCommit::Done } else { LazyCommit::Wanted };
     }
 
-    /// Returns `true` once the lazy changes of [`Core::begin_lazy_commit`] are committed. The commit in flight or the next sweep
-    /// commits them.
+    /// Returns `true` once the lazy changes of [`Core::begin_lazy_commit`] are committed. The commit in flight or the
+    /// next sweep commits them.
     pub fn is_lazy_committed(&self) -> bool {
         self.lazy_commit == LazyCommit::Done
     }

@@ -68,7 +68,7 @@ pub struct ShardDeps {
     pub store: Arc<dyn Store>,
     /// The time of decisions.
     pub clock: Arc<dyn Clock>,
-    /// How many shards; at least 1.
+    /// The number of shards; at least 1.
     pub shards: usize,
     /// The kinds of record that they keep.
     pub kinds: Kinds,

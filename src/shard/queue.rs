@@ -53,7 +53,7 @@ struct SubjectLoad {
     queued: usize,
 }
 
-/// How many commands of each subject are under way.
+/// The number of commands in progress for each subject.
 #[derive(Default)]
 pub struct Loads(HashMap<Subject, SubjectLoad, Hasher>);
 

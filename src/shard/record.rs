@@ -14,15 +14,15 @@ use crate::engine::SlotHash;
 /// Names one record: its slot, its kind ([`Record::KIND`]), and what it is about within its kind.
 pub use crate::store::Key as RecordKey;
 
-/// What a record is about, within its kind and slot.
+/// The subject of a record within its kind and slot.
 pub type Id = [u8; 12];
 
 /// Seeded at random, and faster than the standard library's. The keys of large tables under it are random or keyed
 /// digests; the table of numbers, whose keys clients choose, has its own.
 pub type Hasher = hashbrown::DefaultHashBuilder;
 
-/// One kind of record. A new kind is a struct that implements this trait, registered in [`Kinds`]: batching, durability,
-/// recovery, expiry and snapshots come with it.
+/// One kind of record. A new kind is a struct that implements this trait, registered in [`Kinds`]: batching,
+/// durability, recovery, expiry and snapshots come with it.
 pub trait Record: Serialize + DeserializeOwned + Clone + Send + 'static {
     /// On disk; never reused for another kind.
     const KIND: u8;
@@ -65,7 +65,7 @@ pub enum RecordError {
     Contents {
         /// [`Record::PLURAL`].
         what: &'static str,
-        /// What the decoder found.
+        /// The decoder's error.
         why: String,
     },
     /// The kind is not known.

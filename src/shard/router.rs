@@ -38,7 +38,7 @@ impl Router {
         }
     }
 
-    /// How many shards there are.
+    /// The number of shards.
     pub fn shards(&self) -> usize {
         self.shards.len()
     }
@@ -126,8 +126,8 @@ impl Router {
         Ok(found)
     }
 
-    /// Removes records lazily: see [`Core::evict`]. Returns when they are gone from memory. A record whose shard does not
-    /// run stays.
+    /// Removes records lazily: see [`Core::evict`]. Returns when they are gone from memory. A record whose shard does
+    /// not run stays.
     pub async fn evict<R: Record>(
         &self,
         keys: impl IntoIterator<Item = RecordKey>,

@@ -19,7 +19,7 @@ use crate::store::Slots;
 /// Wait before a shard that cannot be restored is tried again.
 const RETRY_RESTORE: Duration = Duration::from_secs(1);
 
-/// A message to the supervisor. It carries out one after the other, so no shard restarts while slots move.
+/// A message to the supervisor. It carries out one after the other; therefore no shard restarts while slots move.
 #[derive(Debug)]
 pub enum SupervisorMessage {
     /// Restores and starts the shard of this index.

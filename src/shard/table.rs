@@ -15,7 +15,7 @@ use crate::store::Slots;
 /// A scan goes from the last position to the first. A removal may move the last record into the gap. A scan between
 /// changes visits every record that exists during the whole scan, and may visit a moved record twice.
 pub trait Table: Send {
-    /// How many records it holds.
+    /// The number of records.
     fn len(&self) -> usize;
     /// Whether it holds none.
     fn is_empty(&self) -> bool {
@@ -23,8 +23,8 @@ pub trait Table: Send {
     }
     /// The record under a key, with its end.
     fn get(&self, key: &RecordKey) -> Option<Stored>;
-    /// Puts the record under a key into `record`, an `Option` of the kind's type. Returns `false` if the table holds only
-    /// encoded records: the caller decodes what [`Table::get`] returns.
+    /// Puts the record under a key into `record`, an `Option` of the kind's type. Returns `false` if the table holds
+    /// only encoded records: the caller decodes what [`Table::get`] returns.
     fn get_decoded(&self, key: &RecordKey, record: &mut dyn Any) -> bool {
         let _ = (key, record);
         false
@@ -184,7 +184,7 @@ impl Tables {
         match decode(&stored.bytes) {
             Ok(record) => Some(record),
             Err(error) => {
-                // Restored records were decoded once, so this is a defect of this program.
+                // Restored records were decoded once; therefore this is a defect of this program.
                 tracing::error!(?key, %error, "record in memory unreadable");
                 None
             }
@@ -201,7 +201,7 @@ impl Tables {
         self.by_kind.keys().copied()
     }
 
-    /// How many records of a kind are held, ended ones included.
+    /// The number of records of a kind, ended ones included.
     pub fn len_of(&self, kind: u8) -> usize {
         self.by_kind.get(&kind).map_or(0, |table| table.len())
     }

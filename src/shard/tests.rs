@@ -1,5 +1,5 @@
-//! What a new kind of record costs: the two here are never served. They are vouchers, and how often each was asked about,
-//! on real shards over a store in memory and a clock that stands still.
+//! The code that a new kind of record needs: the two here are never served. They are vouchers, and the count of their
+//! requests, on real shards over a store in memory and a clock that stands still.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ const ONE: Subject = Subject { slot: 5, id: [1; 12] };
 /// In another slot of the same shard.
 const TWO: Subject = Subject { slot: 7, id: [2; 12] };
 
-/// What is left of a voucher.
+/// The rest of a voucher.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Voucher {
     left: u32,
@@ -41,13 +41,13 @@ impl Record for Voucher {
         self.ends
     }
 
-    /// What was answered with an error was not spent.
+    /// An amount that was answered with an error was not spent.
     fn merge_pessimistic(before: Option<Self>, _: Option<Self>, _: Timestamp) -> Option<Self> {
         before
     }
 }
 
-/// How often a voucher was asked about. A count that may be on the disk stays, which is the default.
+/// The number of requests for a voucher. A count that may be on the disk stays, which is the default.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Uses {
     count: u32,
@@ -67,7 +67,7 @@ fn kinds() -> Kinds {
     Kinds::default().with::<Voucher>().with::<Uses>()
 }
 
-/// What is left afterwards; `None` if that was too little.
+/// The rest afterwards; `None` if it was too little.
 type Answer = Result<Option<u32>, Refusal>;
 
 enum VoucherAction {
@@ -105,7 +105,7 @@ impl Command for VoucherCommand {
         match (&self.action, self.left) {
             (VoucherAction::Show, _) => view.put(id, Some(&uses), Durability::Lazy),
             (VoucherAction::Issue(_), Some(left)) => {
-                view.put(id, Some(&Voucher { left, ends }), Durability::Durable)
+                view.put(id, Some(&Voucher { left, ends }), Durability::Durable);
             }
             (VoucherAction::Spend(_), Some(left)) => {
                 view.put(id, Some(&Voucher { left, ..voucher }), Durability::Durable);
@@ -158,7 +158,7 @@ impl World {
         self.ask(subject, action).await.expect("an answer")
     }
 
-    /// What is left of a voucher, and how often it was asked about, in the memory of the slot's owner.
+    /// A voucher's rest and its request count, in the memory of the slot's owner.
     async fn seen(&self, subject: Subject) -> (Option<u32>, Option<u32>) {
         let owner = self.shards.router().owner(subject.slot).expect("an owner");
         self.seen_in(owner, subject).await

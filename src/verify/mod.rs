@@ -45,6 +45,6 @@ pub trait Verifications: Send + Sync + 'static {
     /// One of them.
     fn attempt(&self, sid: Sid) -> BoxFuture<'_, Result<Attempt, Refused>>;
 
-    /// How many of them led to a verified number.
+    /// The number of those that led to a verified number.
     fn summary(&self, query: AttemptQuery) -> BoxFuture<'_, Result<Summary, Refused>>;
 }

@@ -52,7 +52,7 @@ pub enum VerificationTarget {
     Sid(Sid),
 }
 
-/// How a caller ends a verification.
+/// A caller's way to end a verification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
     /// The verification is canceled.

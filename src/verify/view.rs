@@ -16,7 +16,7 @@ pub struct Verification {
     pub to: PhoneNumber,
     /// The channel of the last request.
     pub channel: Channel,
-    /// The status.
+    /// The status at the time of the reply.
     pub status: Status,
     /// When it began.
     pub created: Timestamp,
@@ -61,7 +61,7 @@ pub struct SendAttempt {
     pub sid: Sid,
     /// When a gateway was asked to take it.
     pub time: Timestamp,
-    /// How it was to be delivered.
+    /// The channel of the message.
     pub channel: Channel,
 }
 
@@ -80,7 +80,7 @@ pub struct Attempt {
     pub updated: Timestamp,
     /// Whether the number was verified.
     pub converted: bool,
-    /// How it was to be delivered.
+    /// The channel of the message.
     pub channel: Channel,
     /// The recipient.
     pub to: PhoneNumber,
@@ -105,7 +105,7 @@ pub struct AttemptPage {
     pub has_more: bool,
 }
 
-/// How many attempts led to a verified number.
+/// The number of attempts that led to a verified number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Summary {
     /// Attempts.

@@ -47,7 +47,7 @@ pub(crate) use self::transport::{Subscribers, Transport};
 pub(crate) use self::view::DeliveryView;
 pub(crate) use crate::registry::EventType;
 
-/// How long a stop waits for attempts in progress. Longer attempts are repeated after the next start.
+/// The longest time a stop waits for attempts in progress. Longer attempts are repeated after the next start.
 const CLOSING: Duration = Duration::from_secs(3);
 
 /// Time for a receiver to answer: what a [`Poster`] is made with.
@@ -92,9 +92,9 @@ pub struct OutboxDeps {
     pub sealer: Sealer,
     /// The webhooks of each service.
     pub subscribers: Arc<dyn Subscribers>,
-    /// How they are reached: a [`Poster`].
+    /// Sends the requests: a [`Poster`].
     pub transport: Arc<dyn Transport>,
-    /// How much at once.
+    /// Limits on concurrency and queues.
     pub bounds: OutboxBounds,
 }
 

@@ -13,7 +13,7 @@ use crate::domain::{Channel, PhoneNumber, ServiceId, Sid, Timestamp, record_id, 
 use crate::engine::{SlotHash, VerificationName};
 use crate::shard::{Id, Record, RecordKey};
 
-/// How long a delivery is remembered after its end, counted from its event.
+/// Retention of a delivery after its end, counted from its event.
 pub(super) const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Delay between a verification's expiry and its expiry event. A check that came in time is durable by then.
@@ -108,7 +108,7 @@ pub struct ExpectedEnd {
     pub service: ServiceId,
     pub verification: Sid,
     pub to: PhoneNumber,
-    /// How its last message was to be delivered.
+    /// The channel of its last message.
     pub channel: Channel,
     pub expires: Timestamp,
     /// Of the request that began it.
@@ -140,7 +140,6 @@ impl ExpectedEnd {
 pub struct Delivery {
     /// The event's id.
     pub id: EventId,
-    /// The event.
     pub event: Event,
     pub webhook: Sid,
     pub state: DeliveryState,

@@ -86,8 +86,8 @@ impl Schedule {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many more deliveries to a webhook may be pending, besides `added` to other webhooks. Those of the batch in flight
-    /// are not counted yet.
+    /// The number of further deliveries to a webhook that may be pending, besides `added` to other webhooks. Those of
+    /// the batch in flight are not counted yet.
     pub(super) fn room(&self, service: ServiceId, webhook: Sid, added: usize) -> usize {
         let state = self.state();
         let of_it = state.queues.pending(Endpoint { service, webhook });

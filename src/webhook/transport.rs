@@ -119,7 +119,8 @@ async fn discard(response: &mut Response) {
     }
 }
 
-/// Looks up the webhooks of services. Called in every decision and before every attempt, so it must answer from memory.
+/// Looks up the webhooks of services. Called in every decision and before every attempt; therefore it must answer from
+/// memory.
 pub trait Subscribers: Send + Sync + 'static {
     fn account(&self) -> Sid;
 

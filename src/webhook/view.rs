@@ -51,7 +51,7 @@ pub struct AttemptView<'a> {
     /// When it began.
     #[schema(value_type = String, format = DateTime)]
     pub date: DateTime,
-    /// How long it took, in milliseconds.
+    /// Duration in milliseconds.
     pub duration_ms: u64,
     /// The HTTP status of the answer.
     #[schema(required)]

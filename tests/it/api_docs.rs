@@ -4,9 +4,9 @@
 //! Ids, codes and secrets in a document are samples. The first answer with a sample tells which value it stands for in
 //! this run; later commands and answers must agree. A code that no answer has shown is that of the newest message.
 //!
-//! A document shortens an object that it has shown before: `"...": "as above"` stands for the other members of the newest
-//! object above that has all members shown here, and the same kind of `sid`. The ids in them become those of this object.
-//! The same in `meta` stands for the members of a first page of the usual size.
+//! A document shortens an object that it has shown before: `"...": "as above"` stands for the other members of the
+//! newest object above that has all members shown here, and the same kind of `sid`. The ids in them become those of
+//! this object. The same in `meta` stands for the members of a first page of the usual size.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
@@ -136,7 +136,7 @@ struct Block {
 /// A document's examples against one server.
 struct Run {
     server: Server,
-    /// What samples stand for.
+    /// The values of the samples.
     real: BTreeMap<String, String>,
     /// The path and the answer that are to be compared next.
     answer: Option<(String, Answer)>,
@@ -233,7 +233,7 @@ impl Run {
         }
     }
 
-    /// What the samples of this answer stand for.
+    /// The values of this answer's samples.
     fn learn(&mut self, documented: &Value, real: &Value) {
         match (documented, real) {
             (Value::Object(documented), Value::Object(real)) => {
@@ -371,7 +371,7 @@ impl Shell {
     }
 }
 
-/// What curl makes of its words.
+/// The request that curl makes of its arguments.
 struct Request {
     method: Method,
     path: String,

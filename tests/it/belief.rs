@@ -1,4 +1,4 @@
-//! What a client may believe of a number: a model made from the contract and not from the engine.
+//! The possible states of a number from a client's view: a model made from the contract and not from the engine.
 //!
 //! A request without an answer may or may not have been carried out, and two that were on their way
 //! at once may have been carried out in either order: everything possible is believed until an
@@ -20,14 +20,14 @@ enum State {
     Locked,
 }
 
-/// What a client asks.
+/// A client's request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
     Send,
     Check(String),
 }
 
-/// What it is told.
+/// The answer to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ObservedReply {
     Sent { trials: u32 },
@@ -83,7 +83,7 @@ impl Belief {
         Ok(())
     }
 
-    /// What to ask to see whether it is so: a wrong code, one that was used, and each that may be
+    /// Codes that tell the possible states apart: a wrong code, one that was used, and each that may be
     /// right.
     pub fn questions(&self, used: &[String]) -> Vec<Request> {
         let uncertain = if self.is_certain() { Vec::new() } else { self.codes() };
@@ -122,7 +122,7 @@ fn without<T: Copy>(all: &[T], index: usize) -> Vec<T> {
 }
 
 impl State {
-    /// What the client hears and how it goes on. `code` is the one that a send carried, if it is
+    /// The expected reply and the next state. `code` is the one that a send carried, if it is
     /// known.
     fn after(&self, request: &Request, code: Option<&String>) -> (ObservedReply, Self) {
         let wrong = match self {
@@ -151,7 +151,7 @@ impl State {
 }
 
 impl ObservedReply {
-    /// What an answer about this number says.
+    /// Parses an answer about this number.
     pub fn in_answer(answer: &Answer, number: &str) -> Self {
         let data = &answer.json()["data"];
         let trials = data["trials"].as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or(u32::MAX);

@@ -43,7 +43,7 @@ async fn after_kill_9_under_load_every_answer_given_still_holds() {
     assert!(totals.kills_at_work + totals.kills_while_stopping >= rounds);
 }
 
-/// What happened in all.
+/// The totals.
 #[derive(Debug, Default)]
 struct Totals {
     answers: u64,
@@ -113,7 +113,7 @@ async fn kill_while_it_starts(setup: &Setup, rng: &mut StdRng) {
     server.ended().await;
 }
 
-/// What all guests have in common.
+/// The state that all guests share.
 struct Shared {
     twilio: Twilio,
     numbers: Numbers,

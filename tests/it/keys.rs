@@ -217,7 +217,7 @@ fn with_shop() -> Setup {
     Setup::new().config("services", json!({"shop": {"friendly-name": "Acme Shop"}}))
 }
 
-/// What `onceward keys create --json` prints.
+/// The output of `onceward keys create --json`.
 async fn created(setup: &Setup, arguments: &[&str]) -> Value {
     let all = ["keys", "create", "--json"].iter().chain(arguments).copied().collect::<Vec<_>>();
     lines(setup, &all).await.remove(0)

@@ -1,4 +1,4 @@
-//! What an operator finds in the log about the requests of users.
+//! The log lines about the requests of users.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};

@@ -11,7 +11,7 @@ use crate::support::{Answer, Setup, World, wrong};
 /// Requests at the same time.
 const CROWD: usize = 200;
 
-/// How often each scene is repeated: a race that is lost once in a while must show.
+/// The repetitions of each scene: a race that is lost once in a while must show.
 const ROUNDS: usize = 20;
 
 /// The bound on commands for one number is out of the way: every request is evaluated or refused

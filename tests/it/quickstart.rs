@@ -34,7 +34,7 @@ fn no_command_ends_in_a_comment_which_zsh_would_not_accept() {
     }
 }
 
-/// What the blocks of a document print, one after the other in one shell. `None` without curl, after saying so.
+/// The output of a document's blocks, one after the other in one shell. `None` without curl, after saying so.
 #[expect(clippy::print_stderr, reason = "a reader of a skipped test's output must see it")]
 async fn run(document: &str, expected_blocks: usize) -> Option<String> {
     if Command::new("curl").arg("--version").output().is_err() {

@@ -1,4 +1,4 @@
-//! What clients were told survives an orderly stop and a kill.
+//! Answers to clients survive an orderly stop and a kill.
 
 use serde_json::json;
 

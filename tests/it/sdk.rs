@@ -1,7 +1,8 @@
 //! The official `twilio` packages, Twilio's own description of its answers, and schemathesis, against the real program.
 //!
-//! What they do is in `tests/sdk`, in the languages of the packages. `tests/sdk/install` puts the packages below `target`;
-//! without it these tests pass without having run, which `scripts/test` says at its end. In CI that is a failure.
+//! Their programs are in `tests/sdk`, in the languages of the packages. `tests/sdk/install` puts the packages below
+//! `target`; without it these tests pass without having run, which `scripts/test` says at its end. In CI that is a
+//! failure.
 
 mod tools;
 
@@ -15,7 +16,8 @@ use tools::{Tool, Tools};
 const ACCOUNT_SID: &str = "AC0123456789abcdef0123456789abcdef";
 const AUTH_TOKEN: &str = "6b1f0c5d9e8a47b3a2c4d6e8f0a1b2c3";
 
-/// Enough for the long run of schemathesis on a machine that does much else. The programs end by themselves long before.
+/// Enough for the long run of schemathesis on a machine that does much else. The programs end by themselves long
+/// before.
 const LONGEST: Duration = Duration::from_secs(60 * 60);
 
 #[tokio::test]

@@ -1,5 +1,5 @@
-//! What a client of /v2 may believe of a verification: a model made from the promises and not from the engine. An
-//! answer that fits nothing believed is a broken promise.
+//! The possible states of a verification from the view of a /v2 client: a model made from the promises and not from the
+//! engine. An answer that fits nothing believed is a broken promise.
 
 /// Wrong codes of one verification.
 const CHECKS: u32 = 5;
@@ -33,7 +33,8 @@ impl Known {
         assert!(!is_over, "{} {what} after it was {:?}", self.number, self.over);
     }
 
-    /// What was told of a check; says whether it is an approval. `before` is how things stood when it was asked.
+    /// Takes in the answer to a check; returns whether it is an approval. `before` is how things stood when it was
+    /// asked.
     pub fn takes_in(&mut self, before: Over, right: bool, at_once: bool, told: &(u16, String)) -> bool {
         let number = &self.number;
         match (told.0, told.1.as_str()) {

@@ -106,7 +106,7 @@ async fn after_kill_9_the_events_of_every_answer_are_delivered_in_order() {
     }
 }
 
-/// What all guests have in common.
+/// The state that all guests share.
 struct Shared {
     twilio: Twilio,
     numbers: Numbers,
@@ -134,7 +134,7 @@ impl Shared {
         self.kill_at.store(self.answers.load(Ordering::SeqCst) + answers_until_the_kill, Ordering::SeqCst);
     }
 
-    /// What was answered; nothing if the kill was faster.
+    /// The answer; `None` if the kill was faster.
     fn heard(&self, answer: Result<Answer, std::io::Error>) -> Option<Answer> {
         let killed = self.killed.load(Ordering::SeqCst);
         match answer {
@@ -361,7 +361,7 @@ impl Guest {
     }
 }
 
-/// What is shown, but for the address, in which there is the port of this start.
+/// The shown resource without its address, which contains the port of this start.
 fn without_port(answer: &Answer) -> Value {
     let mut shown = answer.json();
     shown["url"].take();

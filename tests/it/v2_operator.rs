@@ -1,4 +1,4 @@
-//! What an operator does beside the API of Twilio: unlock numbers, name numbers for tests, hear of everything by webhook.
+//! An operator's tasks beyond Twilio's API: unlock numbers, name test numbers, receive events by webhook.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -53,7 +53,7 @@ async fn what_cannot_be_unlocked_is_said() {
     let world = World::of(V2::account(Setup::new())).await;
     for (arguments, code, words) in [
         (["unlock", "hello", "--data-dir", "data"], 64, "hello"),
-        (["unlock", "+14155552671", "--service", "nobody"], 70, "no such service"),
+        (["unlock", "+14155552671", "--service", "unknown"], 70, "no such service"),
     ] {
         let done = world.setup.command(arguments).await;
         assert_eq!(done.status.code(), Some(code), "{}", done.output);

@@ -1,5 +1,5 @@
-//! Twilio Verify's API at trace level: no code, no secret and no whole number in any output; no code, no secret, no value
-//! of a rate limit and no idempotency key in any file.
+//! Twilio Verify's API at trace level: no code, no secret and no whole number in any output; no code, no secret, no
+//! value of a rate limit and no idempotency key in any file.
 //!
 //! Two things that look like secrets are in the files by their nature, and are shown by the API too: what a webhook's
 //! events are signed with, and the code of test numbers, which no message ever carries.
@@ -13,7 +13,7 @@ use crate::support::{
     OWN_ACCOUNT, OWN_TOKEN, Private, Reply, Setup, Twilio, V2, World, one_by_one, sid, told, until, wrong,
 };
 
-const VALUE: &str = "the-address-of-somebody-203.0.113.77";
+const VALUE: &str = "the-address-of-a-client-203.0.113.77";
 const KEY: &str = "idempotency-5f0c2a7e91d84b36";
 const TAG: &str = "a-tag-of-the-caller-77aa41";
 /// Ten digits, so that a time or a counter is not taken for it.
@@ -201,8 +201,8 @@ async fn what_goes_wrong(world: &World, v2: &V2, service: &str, private: &mut Pr
     ] {
         v2.get(&path).await;
     }
-    let stranger = V2::with_key(world, "SK00000000000000000000000000000000", OWN_TOKEN);
-    assert_eq!(stranger.begins(service, &number).await.status(), 401);
+    let unauthenticated = V2::with_key(world, "SK00000000000000000000000000000000", OWN_TOKEN);
+    assert_eq!(unauthenticated.begins(service, &number).await.status(), 401);
     assert_eq!(V2::with_key(world, OWN_TOKEN, KEY).begins(service, &number).await.status(), 401);
 }
 
@@ -215,7 +215,7 @@ async fn test_numbers(v2: &V2, service: &str, private: &mut Private) {
     private.codes.push(wrong(TEST_CODE));
 }
 
-/// What events are signed with, as the export has it.
+/// The signing secret of events, as the export has it.
 fn signing_secrets(export: &std::path::Path) -> Vec<String> {
     let export = std::fs::read_to_string(export).expect("the export");
     let mut found = Vec::new();

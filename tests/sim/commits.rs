@@ -1,4 +1,4 @@
-//! How a commit goes on, and everything that the store may do with it.
+//! The progress of a commit, and everything that the store may do with it.
 
 use rand::RngExt;
 

@@ -17,7 +17,7 @@ use crate::facts::End;
 pub struct Rules {
     pub attempts: u8,
     pub lockout: u64,
-    /// How long a gateway may be asked about one code.
+    /// The longest duration of a check at a gateway.
     pub asking: u64,
     /// Whether some gateway holds codes itself.
     pub held: bool,
@@ -125,7 +125,7 @@ pub fn checked(from: &Memories, at: [u64; 2], rules: &Rules, answer: &CheckOutco
         let mut to = Vec::new();
         match (memory.at(now, rules), answer) {
             (Open { asking: 0, .. }, CheckOutcome::Approved) => to.push(Nothing),
-            // Nothing is written for it, so what was remembered stays on the disk.
+            // Nothing is written for it; therefore what was remembered stays on the disk.
             (Nothing, CheckOutcome::Wrong { attempts_left, live: false })
                 if *attempts_left == rules.attempts =>
             {

@@ -71,7 +71,7 @@ pub enum Intent {
     Resume { salt: Salted },
 }
 
-/// How far a command had come.
+/// The progress of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stage {
     /// No gateway was asked yet.
@@ -82,7 +82,7 @@ pub enum Stage {
     CheckReported { salt: Salted, until: u64, result: CheckResult },
 }
 
-/// How a send ended, as far as the promises care.
+/// The result of a send, as far as the promises care.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
     /// A message with our code was accepted.

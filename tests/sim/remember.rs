@@ -7,7 +7,7 @@ use crate::checker::NumberModel;
 use crate::count::{self, Memories};
 use crate::facts::{Answer, CommandId, End, Fact, Intent, Stage, What};
 
-/// How a check that was answered 503 counts.
+/// The effect of a check that was answered 503.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Doubt {
     /// On the disk it may be counted, or not.

@@ -129,7 +129,7 @@ pub fn all(seeds: Range<u64>) -> (Tally, Option<u64>) {
 pub fn explain(seed: u64) -> String {
     let whole = World::new(seed, None, false).setup.steps;
     // A run of fewer steps is the beginning of the same run. That a shorter one holds says little of a longer
-    // one, so this finds a short one, if not the shortest.
+    // one; therefore this finds a short one, if not the shortest.
     let (mut holds, mut breaks) = (0, whole);
     while breaks - holds > 1 {
         let middle = usize::midpoint(holds, breaks);

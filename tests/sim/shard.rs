@@ -24,7 +24,7 @@ use crate::setup::{Setup, server_key};
 /// More than a run has commands.
 pub const PLACES: usize = 10_000;
 
-/// How long a commit may take before its commands are refused.
+/// The longest duration of a commit. Commands of a longer one are refused.
 pub const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub struct Shard {

@@ -49,7 +49,7 @@ pub struct World {
     pub checks: Vec<Asking>,
     /// Messages that may be sent once more.
     pub plans: Vec<Plan>,
-    /// How many were planned: each has a number.
+    /// The number of planned sends: each has a number.
     pub planned: u32,
     /// Commands about what was planned and due, each decided alone.
     pub alone: BTreeSet<CommandId>,

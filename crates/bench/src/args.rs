@@ -184,7 +184,7 @@ impl Options {
         1 + usize::from(self.baseline.is_some()) + self.beside().len()
     }
 
-    /// How long the measured part takes.
+    /// The duration of the measured part.
     pub fn length(&self) -> Duration {
         (WARM_UP + self.window() * self.rounds) * u32::try_from(self.servers()).unwrap_or(u32::MAX)
     }

@@ -361,7 +361,7 @@ struct Tally {
     kinds: BTreeMap<RequestKind, Counts>,
     /// Latencies since the last sample.
     second: Latencies,
-    /// How much later than planned the load itself let requests leave.
+    /// The delay with which the load generator sent requests.
     lateness: Latencies,
     quotes: BTreeSet<String>,
 }
@@ -436,7 +436,7 @@ impl Tally {
     }
 }
 
-/// What happened since the last sample, which was taken at `last` with this CPU time.
+/// The events since the last sample, which was taken at `last` with this CPU time.
 fn sample(
     start: Instant,
     last: &mut (Instant, Option<Duration>),

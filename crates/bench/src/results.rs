@@ -1,5 +1,5 @@
-//! The measurements of a run, and their summary: medians over the rounds, and ratios that are made in each round. Windows
-//! of one round are close together in time: a ratio within a round says more than one of two medians.
+//! The measurements of a run, and their summary: medians over the rounds, and ratios that are made in each round.
+//! Windows of one round are close together in time: a ratio within a round says more than one of two medians.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use serde::Serialize;
 /// Of all kinds of requests together.
 pub const ALL: &str = "all answers";
 
-/// What `--json` writes. Fields are added, never renamed.
+/// The output of `--json`. Fields are added, never renamed.
 #[derive(Debug, Serialize)]
 pub struct Results {
     pub form: u32,

@@ -1,4 +1,4 @@
-//! What each client asks, request by request, and of which numbers. Every choice is drawn from the seed: all servers of a
+//! The requests of each client, and their numbers. Every choice is drawn from the seed: all servers of a
 //! run, and another run with the same seed, get the same requests.
 
 use std::ops::Range;

@@ -138,7 +138,7 @@ impl Setup<'_> {
         let processes = self.options.pid.map(|pid| Processes::with_children(pid, None));
         let is_there = processes.as_ref().is_none_or(|processes| processes.cpu().is_some());
         ensure!(is_there, "--pid names no process of this machine");
-        // A server that sends elsewhere would send thousands of messages to strangers.
+        // A server that sends elsewhere would send thousands of messages to real people.
         if let Err(error) = clients.probe().await {
             bail!("the server {address}: {error:#}; nothing more was asked of it");
         }

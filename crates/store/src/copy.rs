@@ -41,7 +41,7 @@ pub struct Copied {
     pub at: Timestamp,
 }
 
-/// How many records of each kind there are.
+/// The number of records of each kind.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RecordCounts(BTreeMap<u8, u64>);
 
@@ -119,7 +119,7 @@ pub struct CopyReader<R> {
 }
 
 impl<R: Read> CopyReader<R> {
-    /// Reads what [`encode_entry`] and [`encode_end`] wrote. Reads small pieces, so `from` should be buffered.
+    /// Reads what [`encode_entry`] and [`encode_end`] wrote. Reads small pieces; therefore `from` should be buffered.
     pub const fn new(from: R) -> Self {
         Self { from, entries: 0, ended: false }
     }

@@ -18,7 +18,7 @@ use crate::{
     Visitor, Write,
 };
 
-/// What goes wrong with one commit.
+/// The fault of one commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreFault {
     /// It is refused, and nothing is applied.
@@ -45,11 +45,11 @@ pub struct Kept {
 /// A store in memory. Clones are handles on the same store.
 #[derive(Debug, Clone)]
 pub struct MemoryStore {
-    /// What survives a restart.
+    /// The state that survives a restart.
     contents: Arc<Mutex<Contents>>,
     /// Generation of this handle. Handles of older generations can no longer write.
     generation: u64,
-    /// What does not survive one.
+    /// The state that does not survive one.
     control: Arc<MemoryControl>,
 }
 
@@ -62,7 +62,7 @@ struct Contents {
 #[derive(Debug, Default)]
 struct MemoryControl {
     state: Mutex<MemoryState>,
-    /// How many commits wait.
+    /// The number of commits that wait.
     waiting: watch::Sender<usize>,
 }
 
@@ -133,7 +133,7 @@ impl MemoryStore {
         let _ = waiting.wait_for(|waiting| *waiting >= commits).await;
     }
 
-    /// How many commits have been applied, whether or not their callers learned it.
+    /// The number of applied commits, whether or not their callers learned it.
     pub fn commits(&self) -> u64 {
         self.state().commits
     }
@@ -162,7 +162,7 @@ impl MemoryStore {
         Ok(())
     }
 
-    /// What the owners gave to the last checkpoint that was completed.
+    /// The records that the owners gave to the last completed checkpoint.
     pub fn checkpointed(&self) -> Option<BTreeMap<Key, Kept>> {
         self.state().checkpointed.clone()
     }
@@ -289,7 +289,7 @@ impl Store for MemoryStore {
     }
 }
 
-/// What the owners gave to a checkpoint.
+/// The records that the owners gave to a checkpoint.
 #[derive(Default)]
 struct Collected {
     records: Mutex<BTreeMap<Key, Kept>>,
@@ -441,7 +441,7 @@ mod tests {
         Write { key: key(n), put: Some(Bytes::from(text.to_string())), expires: Timestamp::from_millis(1) }
     }
 
-    /// What `done` was called with, if it was.
+    /// The argument of `done`, if it was called.
     fn commit<const N: usize>(store: &MemoryStore, keys: [u8; N]) -> Option<Result<(), StoreError>> {
         let (to, answer) = std::sync::mpsc::channel();
         store.commit(keys.map(|n| put(n, n)).to_vec(), Box::new(move |done| drop(to.send(done))));

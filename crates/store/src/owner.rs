@@ -1,4 +1,4 @@
-//! How the owners of records hand them to a checkpoint.
+//! Hands the records of their owners to a checkpoint.
 
 use std::sync::Arc;
 
@@ -69,7 +69,7 @@ impl RecordStream {
     }
 
     /// Ends the stream: it had all records of these slots, and every lazy change in them is committed. A checkpoint
-    /// needs every slot, so one that begins while a slot moves between owners fails.
+    /// needs every slot; therefore one that begins while a slot moves between owners fails.
     pub fn finish(mut self, slots: Slots) {
         self.finished = Some(slots);
     }

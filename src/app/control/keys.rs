@@ -6,19 +6,19 @@ use serde::{Deserialize, Serialize};
 use crate::domain::{ServiceId, Sid, SidKind, Timestamp};
 use crate::registry::{ApiKey, KeyOptions, Registry, RegistryError, Scope, Scopes};
 
-/// What `onceward keys` asks, as it is written on the command line and sent over the socket. Answered with [`KeyLine`]s or
-/// a [`RootLine`].
+/// A request of `onceward keys`, as it is written on the command line and sent over the socket. Answered with
+/// [`KeyLine`]s or a [`RootLine`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Subcommand)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum KeysRequest {
     /// Create a key, and show its secret once.
     Create {
-        /// For this service only: its id (VA...), its name in config.json, its friendly name, or "default". Without it, for
-        /// all services.
+        /// For this service only: its id (VA...), its name in config.json, its friendly name, or "default". Without it,
+        /// for all services.
         #[arg(long, value_name = "NAME|VA..")]
         service: Option<String>,
 
-        /// What the key allows: verify (send and check codes), admin (change services). May be given several times.
+        /// Permissions of the key: verify (send and check codes), admin (change services). May be given several times.
         #[arg(long = "scope", value_name = "SCOPE", default_values_t = ["verify".to_owned()], value_delimiter = ',', value_parser = ["verify", "admin"])]
         scopes: Vec<String>,
 

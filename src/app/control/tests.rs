@@ -103,7 +103,7 @@ fn read<T: serde::de::DeserializeOwned>(lines: &[serde_json::Value]) -> T {
 async fn what_is_no_question_is_refused_with_a_reason() {
     let server = Server::start().await;
     for request in [
-        TrackerRequest { number: Some("nobody".into()), ..everything() },
+        TrackerRequest { number: Some("unknown".into()), ..everything() },
         TrackerRequest { status: Some("lost".into()), ..everything() },
     ] {
         let refused = server.asks(request).await;

@@ -1,5 +1,5 @@
-//! What goes over the socket. Requests are also the arguments of their commands. Lines have types of their own: a change
-//! of the records does not change what programs read.
+//! The messages on the socket. Requests are also the arguments of their commands. Lines have types of their own: a
+//! change of the records does not change what programs read.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ pub enum ControlRequest {
     Copy,
 }
 
-/// How far a copy is.
+/// The progress of a copy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CopyNews {
@@ -106,7 +106,7 @@ impl UnlockRequest {
 #[serde(rename_all = "snake_case")]
 pub(super) enum ControlReply {
     Line(serde_json::Value),
-    /// So many bytes follow behind this line, as they are.
+    /// The number of raw bytes that follow this line.
     Bytes(usize),
     End,
     /// The end, with the reason.
@@ -166,7 +166,7 @@ pub struct SendLine {
     pub retry_count: u32,
     /// Whether it was given up because it was tried as often as is allowed.
     pub max_retries_reached: bool,
-    /// What the provider reported: `queued`, `sending`, `sent`, `answered`, `failed`, `delivered`, `read`.
+    /// The status that the provider reported: `queued`, `sending`, `sent`, `answered`, `failed`, `delivered`, `read`.
     pub receipt_status: Option<String>,
     pub message_id: Option<String>,
     pub error_code: Option<u32>,

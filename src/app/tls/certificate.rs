@@ -1,4 +1,4 @@
-//! What certificates say about themselves: for whom, until when, signed by whom.
+//! Reads a certificate's names, its expiry and its issuer.
 
 use std::fmt::{self, Display, Write as _};
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -20,7 +20,7 @@ const SOON: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 /// Names that the log shows.
 const NAMES_SHOWN: usize = 10;
 
-/// What an operator wants to know of the server's own certificate.
+/// The server's own certificate, as operators see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct About {
     names: Vec<String>,
@@ -108,7 +108,7 @@ pub fn parse<'a>(chain: &'a [CertificateDer<'_>]) -> Result<Vec<X509Certificate<
     Ok(certificates)
 }
 
-/// What the first one says.
+/// The fields of the first certificate.
 pub fn about(chain: &[X509Certificate<'_>]) -> About {
     let Some(own) = chain.first() else {
         return About { names: Vec::new(), begins: Timestamp::EPOCH, ends: Timestamp::EPOCH };
@@ -119,8 +119,8 @@ pub fn about(chain: &[X509Certificate<'_>]) -> About {
     About { names, begins: moment(validity.not_before), ends: moment(validity.not_after) }
 }
 
-/// Whether each certificate was signed by the next one, as far as their names tell. Clients of TLS 1.2 may ask for that.
-/// Something odd, if there is a certificate that belongs to none of the others.
+/// Whether each certificate was signed by the next one, as far as their names tell. Clients of TLS 1.2 may ask for
+/// that. Something odd, if there is a certificate that belongs to none of the others.
 pub fn order(chain: &[X509Certificate<'_>]) -> Result<Option<String>, Fault> {
     for (at, pair) in chain.windows(2).enumerate() {
         let issuer = pair[0].issuer().as_raw();

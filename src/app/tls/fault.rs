@@ -1,4 +1,4 @@
-//! What can be wrong with a certificate or its key, and what to do.
+//! The faults of a certificate or its key, with their remedies.
 
 use std::io;
 use std::path::{Path, PathBuf};

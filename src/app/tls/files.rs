@@ -14,10 +14,10 @@ use super::fault::Fault;
 /// Longest file that is read. A long chain has some 10 kB.
 const LARGEST: u64 = 1024 * 1024;
 
-/// How a key with a password begins, in PKCS#8 and in the older form.
+/// The beginning of a key with a password, in PKCS#8 and in the older form.
 const WITH_PASSWORD: [&[u8]; 2] = [b"-----BEGIN ENCRYPTED PRIVATE KEY-----", b"Proc-Type: 4,ENCRYPTED"];
 
-/// How DER begins: a sequence with its length in two bytes.
+/// The beginning of DER: a sequence with its length in two bytes.
 const DER: &[u8] = &[0x30, 0x82];
 
 /// A private key, and whether everybody may read its file. Wiped when dropped.

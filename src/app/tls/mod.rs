@@ -30,11 +30,11 @@ pub struct Certificates {
     tls: Arc<Tls>,
 }
 
-/// What the two files hold.
+/// The content of the two files.
 struct Read {
     identity: Identity,
     about: About,
-    /// What an operator should know apart from the dates, one sentence each.
+    /// Warnings apart from those about dates, one sentence each.
     warnings: Vec<String>,
 }
 
@@ -59,7 +59,7 @@ impl Certificates {
         Ok(Self { files: Arc::new(files.clone()), clock, about, tls })
     }
 
-    /// What connections are encrypted with.
+    /// The TLS configuration of connections.
     pub fn tls(&self) -> Arc<Tls> {
         Arc::clone(&self.tls)
     }

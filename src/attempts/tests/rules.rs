@@ -1,4 +1,4 @@
-//! What each event changes in a record.
+//! The change of a record by each event.
 
 use super::{START, key, planned, sent};
 use crate::attempts::{AttemptLog, EndedSend, ReceiptOutcome, VerifyStatus};

@@ -15,7 +15,7 @@ use crate::store::{CopiedRecord, Key};
 /// The longest line that is read, in bytes. The longest that is written has some ten thousand.
 const LONGEST_LINE: u64 = 1024 * 1024;
 
-/// What a file begins with that gzip has packed (RFC 1952, 2.3.1).
+/// The first bytes of a gzip file (RFC 1952, 2.3.1).
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// Why an export is not complete.
@@ -132,7 +132,7 @@ pub struct Reader<R> {
     from: R,
     sum: Sha256,
     line: u64,
-    /// Records have no order, so it takes all keys to see that none comes twice: 15 to 35 bytes for each.
+    /// Records have no order; therefore it takes all keys to see that none comes twice: 15 to 35 bytes for each.
     keys: HashSet<Key>,
     bytes: Vec<u8>,
     ended: bool,

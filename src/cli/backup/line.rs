@@ -5,10 +5,10 @@ use serde_json::Value;
 
 use crate::domain::Timestamp;
 
-/// What the first line says that it is.
+/// The format name in the first line.
 pub(super) const NAME: &str = "onceward export";
 
-/// What every line ends with, around 8 hex digits: the CRC-32C of all of the line before it.
+/// The end of every line, around 8 hex digits: the CRC-32C of all of the line before it.
 const BEFORE_SUM: &str = ",\"crc32c\":\"";
 const AFTER_SUM: &str = "\"}";
 const SUM_DIGITS: usize = 8;

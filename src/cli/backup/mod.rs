@@ -1,7 +1,7 @@
 //! Exports: every record as a line of JSON, and back.
 //!
-//! A line has a record in its own JSON, and its name. `docs/operate/backup.md` describes the format. The commands in `cli::transfer`
-//! know where the records come from and go.
+//! A line has a record in its own JSON, and its name. `docs/operate/backup.md` describes the format. The commands in
+//! `cli::transfer` know where the records come from and go.
 
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 
@@ -30,7 +30,7 @@ pub const FORMAT: u32 = 4;
 /// Checks that a stored record can be decoded and that its expiry matches its content.
 ///
 /// # Errors
-/// What is wrong with it, as the end of a sentence.
+/// The problem, as the end of a sentence.
 pub fn check(entry: &CopiedRecord, kinds: &Kinds) -> Result<(), String> {
     let kind = kinds.get(entry.key.kind).ok_or(RecordError::Kind(entry.key.kind));
     let expires = kind.and_then(|kind| (kind.expires)(&entry.record)).map_err(|error| error.to_string())?;
@@ -52,10 +52,10 @@ pub fn name(key: &Key, kinds: &Kinds) -> String {
     format!("{subject:016x} of the {plural} in service {service}")
 }
 
-/// Converts a record for a server with another key, which cannot check the old codes: removes its code and planned message.
-/// Counts, lockouts, services and keys are kept. Records that only the old key can find are dropped. Also returns
-/// whether a code or a planned message was dropped. A new kind must be added here: an unknown one is an error, not a
-/// silent loss.
+/// Converts a record for a server with another key, which cannot check the old codes: removes its code and planned
+/// message. Counts, lockouts, services and keys are kept. Records that only the old key can find are dropped. Also
+/// returns whether a code or a planned message was dropped. A new kind must be added here: an unknown one is an error,
+/// not a silent loss.
 ///
 /// # Errors
 /// [`RecordError`] if the record cannot be decoded or its kind is unknown.

@@ -321,7 +321,7 @@ fn header() -> Header {
     Header { program, exported_at: AT, key }
 }
 
-/// How often a code was wrong, and until when nothing is sent or checked.
+/// The number of wrong codes, and the time until which nothing is sent or checked.
 fn counts(state: &NumberState) -> (u8, NumberCounts, Option<Timestamp>) {
     match *state {
         NumberState::Fresh => (0, NumberCounts::NONE, None),

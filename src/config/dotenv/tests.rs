@@ -1,4 +1,4 @@
-//! What the `.env` file may look like, and what is said about the rest of it.
+//! The accepted syntax of the `.env` file, and the errors for all else.
 
 use proptest::prelude::*;
 
@@ -184,7 +184,7 @@ proptest! {
     }
 }
 
-/// What came of a file.
+/// The result of reading a file.
 struct Read {
     variables: BTreeMap<String, String>,
     errors: Vec<String>,

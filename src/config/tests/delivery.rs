@@ -1,4 +1,4 @@
-//! What happens when a send fails or a message does not arrive.
+//! The settings for failed sends and messages that do not arrive.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What each gateway needs.
+//! The settings that each gateway needs.
 
 use secrecy::ExposeSecret as _;
 

@@ -1,4 +1,4 @@
-//! What is said when something is wrong.
+//! The errors of a wrong configuration.
 
 use super::*;
 use crate::config::schema::Names;

@@ -144,7 +144,7 @@ impl World {
         errors.remove(0)
     }
 
-    /// What stops the start unless the data directory holds a key.
+    /// The errors that stop a start unless the data directory holds a key.
     fn unless_keys(&self) -> String {
         self.settings().registry.unless_keys.expect("it is said").to_string()
     }

@@ -15,7 +15,7 @@ use crate::config::settings::Keys;
 struct WithOneMore {
     #[serde(flatten)]
     keys: Keys,
-    /// How many owls carry a letter.
+    /// The number of owls that carry a letter.
     #[serde(with = "As::<Whole<Attempts>>")]
     #[default(3)]
     letter_owls: u8,
@@ -38,7 +38,7 @@ fn owls(world: &World) -> (u8, Vec<String>, String) {
 fn a_key_is_one_field_with_its_description_its_kind_and_its_default() {
     let names = Names::of::<WithOneMore>();
     let schema = &names.keys["letter-owls"];
-    assert_eq!(schema["description"], "How many owls carry a letter.");
+    assert_eq!(schema["description"], "The number of owls that carry a letter.");
     assert_eq!(
         (default_of(schema), variable("letter-owls").as_str()),
         (Some(3.into()), "ONCEWARD_LETTER_OWLS")

@@ -299,7 +299,7 @@ fn a_wrong_account_is_told_and_not_shown() {
 #[test]
 fn the_command_line_needs_only_what_is_about_services() {
     let world =
-        World::with_config(r#"{"services": {"shop": {}}, "otp-sms-provider": "Nobody", "brand": "Acme"}"#)
+        World::with_config(r#"{"services": {"shop": {}}, "otp-sms-provider": "Unknown", "brand": "Acme"}"#)
             .variable("TWILIO_AUTH_TOKEN_FILE", "absent");
     let settings = crate::config::load_keys(&world.sources).expect("settings");
     assert_eq!((settings.registry.services[0].name.as_str(), settings.brand.as_str()), ("shop", "Acme"));

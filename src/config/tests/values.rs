@@ -1,4 +1,4 @@
-//! What each kind of value accepts.
+//! The accepted values of each kind.
 
 use std::fmt::Debug;
 use std::time::Duration;

@@ -192,7 +192,7 @@ async fn a_gateway_that_panics_while_it_probes_leaves_the_try_to_the_next() {
     world.requests().await;
     world.requests().await;
     world.waits(secs(10)).await;
-    // Its script has ended, so it panics.
+    // Its script has ended; therefore it panics.
     let probing = world.clone();
     assert!(tokio::spawn(async move { probing.requests().await }).await.is_err());
     assert_eq!(circuits(&world)[0], (Circuit::HalfOpen, None));

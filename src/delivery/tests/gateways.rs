@@ -63,7 +63,7 @@ struct ScriptedCheck {
     result: Result<Verdict, (ErrorClass, bool)>,
 }
 
-/// What a gateway was asked to send, and when.
+/// A message that a gateway was asked to send, and its time.
 #[derive(Debug, Clone)]
 pub struct Sent {
     pub at_ms: u128,
@@ -76,7 +76,7 @@ pub struct Sent {
     pub callback: Option<Callback>,
 }
 
-/// What all gateways of a test have done, in that order.
+/// The requests to all gateways of a test, in that order.
 pub type Record = Arc<Mutex<Vec<Sent>>>;
 
 /// One gateway. A script that has ended fails the test.

@@ -1,4 +1,4 @@
-//! What a test's own thread logs.
+//! Captures the log of a test's own thread.
 
 use std::sync::{Arc, Mutex};
 
@@ -34,7 +34,7 @@ impl LogCapture {
         capturing
     }
 
-    /// What was logged since the last call.
+    /// The log since the last call.
     pub(super) fn take(&self) -> String {
         String::from_utf8(std::mem::take(&mut *self.0.lock().expect("the log"))).expect("UTF-8")
     }

@@ -1,4 +1,4 @@
-//! What is tried again in the background, and when.
+//! Retries in the background and their times.
 
 use super::RETRY;
 use super::gateways::{TokioClock, accepted, down, error, hanging};

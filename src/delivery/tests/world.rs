@@ -35,14 +35,14 @@ pub fn secs(secs: u64) -> Duration {
 
 pub const KEY: AttemptLogKey = AttemptLogKey { service: ServiceId::DEFAULT, track: 0x0102_0304_0506_0708 };
 
-/// What a world is made of.
+/// The settings of a world.
 pub struct Setup {
     /// The setting; every gateway in it exists, and those of `beside` too.
     pub routing: &'static str,
     pub beside: Vec<GatewayName>,
     pub settings: DeliverySettings,
     pub bounds: Bounds,
-    /// How long the code can be used from the world's beginning.
+    /// The lifetime of the code from the world's beginning.
     pub life: Duration,
 }
 
@@ -244,7 +244,7 @@ impl World {
         panic!("nothing is due within 100 s");
     }
 
-    /// What is planned, whenever it is due. It begins.
+    /// Begins the planned attempt, whenever it is due.
     pub fn takes_plan(&self) -> Option<FollowUp> {
         let plan = self.track.lock().expect("the record").plan.take();
         plan.map(|plan| plan.follow_up)
@@ -279,7 +279,7 @@ impl World {
         self.record.lock().expect("the record").clone()
     }
 
-    /// Who was asked to send how, in that order.
+    /// The gateways that were asked, with their channels, in that order.
     pub fn asked(&self) -> Vec<(GatewayName, Channel)> {
         self.sent().iter().map(|sent| (sent.by, sent.channel)).collect()
     }
@@ -309,7 +309,7 @@ impl CodeLiveness for World {
     }
 }
 
-/// What a caller learns of a delivery, and the class of the last gateway's error.
+/// A caller's result of a delivery, and the class of the last gateway's error.
 #[derive(Debug, Clone)]
 pub struct Ended {
     pub result: SendResult,
@@ -360,7 +360,7 @@ pub fn postponed(row: u8) -> SendResult {
     SendResult::Postponed { message_id: format!("postponed-0-0102030405060708-{row}") }
 }
 
-/// What the caller learns of this error.
+/// The caller's result for this error.
 pub fn failed(error: &DeliveryError) -> Ended {
     Ended { result: error.result(None), trouble: Some(error.trouble()), class: None }
 }

@@ -77,7 +77,7 @@ async fn nobody_listening_is_no_connection() {
 
 #[tokio::test]
 async fn a_name_that_cannot_exist_is_no_connection() {
-    // A label has at most 63 characters, so the resolver fails without asking anybody.
+    // A label has at most 63 characters; therefore the resolver fails without a query.
     let unknown = get(&format!("http://{}.invalid", "a".repeat(64))).await;
     assert_eq!(unknown.err(), Some(NoAnswer::NotConnected("its name could not be resolved".to_owned())));
 }
@@ -105,7 +105,7 @@ async fn a_handshake_that_hangs_is_given_up() {
     let client = without_roots();
     let hanging = tokio::spawn(async move { client.send(request(&url)).await });
     let _silent = listener.accept().await.expect("a connection");
-    // From here on nothing happens any more, so the paused clock runs to the next deadline.
+    // From here on nothing happens any more; therefore the paused clock runs to the next deadline.
     tokio::time::pause();
     let given_up = hanging.await.expect("no panic");
     assert_eq!(given_up.err(), Some(NoAnswer::NotConnected("no connection within 3 s".to_owned())));
@@ -117,7 +117,7 @@ async fn one_connection_carries_many_exchanges_whatever_they_add_up_to() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = Url::parse(&format!("http://{}", listener.local_addr().expect("an address"))).expect("a URL");
     let provider = tokio::spawn(async move {
-        // Nobody accepts a second connection.
+        // The listener accepts no second connection.
         let (mut stream, _) = listener.accept().await.expect("a connection");
         let body = "a".repeat(ANSWER_MAX);
         for _ in 0..EXCHANGES {

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
-/// What to do with a request once it is read whole.
+/// The reaction to a request that was read completely.
 #[derive(Debug, Clone)]
 pub(crate) enum Reply {
     /// Write this and keep the connection.
@@ -40,7 +40,7 @@ impl Reply {
         Self::Bytes(answer(status, &[], body).replacen("application/json", "text/xml", 1))
     }
 
-    /// What Twilio answers when it takes a message.
+    /// Twilio's answer to an accepted message.
     pub(crate) fn created(sid: &str) -> Self {
         Self::json(201, &created_body(sid))
     }

@@ -1,12 +1,12 @@
-//! What Twilio reports to the public address: how far a message or a call came, and that a key was pressed at the
+//! Twilio's reports to the public address: the status of a message or a call, and that a key was pressed at the
 //! gate of a call.
 //!
 //! Sources: <https://www.twilio.com/docs/messaging/guides/track-outbound-message-status>,
 //! <https://www.twilio.com/docs/voice/api/call-resource>, <https://www.twilio.com/docs/voice/twiml/gather>, and for
 //! `X-Twilio-Signature` <https://www.twilio.com/docs/usage/security>. Twilio signs the whole public address that it
 //! asked for with HMAC-SHA-1, keyed with the account's auth token: followed, for a form, by its parameters; else with
-//! the SHA-256 of the body as part of the address. No time is signed: an attacker who sees a callback can send it again, so
-//! carrying one out twice must do no harm.
+//! the SHA-256 of the body as part of the address. No time is signed: an attacker who sees a callback can send it
+//! again; therefore carrying one out twice must do no harm.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -50,9 +50,9 @@ impl CallbackKind {
 /// A report that certainly is Twilio's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TwilioReport {
-    /// How far a message or call came. May come twice, and after later ones.
+    /// The status of a message or call. May come twice, and after later ones.
     Receipt(Receipt),
-    /// What the called person did.
+    /// The action of the called person.
     Gate {
         attempt: AttemptId,
         message_id: String,

@@ -1,4 +1,4 @@
-//! What Twilio's answers mean, by its error codes and else by HTTP's rules.
+//! Classifies Twilio's answers by its error codes, otherwise by HTTP's rules.
 //!
 //! Source: Twilio's Error and Warning Dictionary, <https://www.twilio.com/docs/api/errors>. The words are ours;
 //! Twilio's own message is never read, for it can contain the number.
@@ -24,7 +24,7 @@ pub(super) const SUSPENDED: u32 = 30_002;
 /// one gateway's alone: they open its circuit and leave the server ready.
 pub(super) const ACCOUNT_REFUSED: [u32; 2] = [CREDENTIALS, SUSPENDED];
 
-/// What was asked for does not exist: to Verify, a verification that is used up, expired or was never started.
+/// The resource does not exist: to Verify, a verification that is used up, expired or was never started.
 pub(super) const NOT_FOUND: u32 = 20_404;
 
 pub(super) const CHECKS_USED_UP: u32 = 60_202;
@@ -111,7 +111,7 @@ const SOON: ErrorClass = Retry { after: None };
 /// The daily cap counts a rolling 24 hours; it is certain to have room after as long.
 const NEXT_DAY: ErrorClass = Retry { after: Some(Duration::from_secs(24 * 60 * 60)) };
 
-/// What each error code means, and whom it concerns.
+/// The class of each error code, and its scope: one message or the account.
 ///
 /// In doubt an error concerns its message only, or a caller could put a gateway out of service for all others. So
 /// does what concerns one channel, for a gateway may serve others. Some further decisions are ours:

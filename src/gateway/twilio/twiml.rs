@@ -1,4 +1,4 @@
-//! What is said in calls, in Twilio's markup (`TwiML`), and in which of the languages that Twilio has.
+//! The spoken text of calls in Twilio's markup (`TwiML`), and the choice among Twilio's languages.
 //!
 //! Twilio answers a language that it does not know with an error in place of the message. Therefore only languages of
 //! its lists are named, and the nearest is taken: `de-AT` is read out as `de-DE`. Without a name Twilio decides by
@@ -96,7 +96,7 @@ fn spoken(locale: Locale) -> Option<&'static str> {
     nearest(locale, SPOKEN.iter().map(|(tag, _)| *tag))
 }
 
-/// What a call asks before it reads a code out, and the language it asks in: English for a language that has no
+/// The question of a call before it reads a code out, and the question's language: English for a language that has no
 /// voice.
 fn question(locale: Option<Locale>) -> (&'static str, &'static str) {
     let tag = locale.and_then(spoken).unwrap_or("en-US");

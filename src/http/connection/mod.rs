@@ -38,7 +38,7 @@ pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 
 impl<I: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for I {}
 
-/// What all connections share.
+/// The state that all connections share.
 pub struct Server<V> {
     pub deps: Arc<Deps<V>>,
     /// Ends every connection after the requests that it is answering.
@@ -72,7 +72,7 @@ impl<V> Server<V> {
     }
 }
 
-/// What the requests of one connection share.
+/// The state that the requests of one connection share.
 pub struct Connection<V> {
     server: Arc<Server<V>>,
     activity: Activity,
@@ -168,7 +168,8 @@ pub async fn respond_and_close(mut stream: impl Stream, response: Bytes) {
     }
 }
 
-/// A whole HTTP/1.1 response that closes the connection. The path is not known here, so it always has the envelope.
+/// A whole HTTP/1.1 response that closes the connection. The path is not known here; therefore it always has the
+/// envelope.
 pub fn raw_response(problem: Problem, id: &HeaderValue) -> Bytes {
     let answer = problem.answer(ErrorFormat::Envelope);
     let reason = answer.status.canonical_reason().unwrap_or_default();

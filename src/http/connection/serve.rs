@@ -32,7 +32,7 @@ const HEADER_LIST_BYTES: u32 = 16 * 1024;
 /// Requests that one HTTP/2 connection may have open. One whose answer is not taken holds 3.3 KiB.
 const STREAMS: u32 = 128;
 
-/// What an HTTP/2 client may send ahead: a few of the largest bodies that are read.
+/// The flow-control window of an HTTP/2 client: a few of the largest bodies that are read.
 const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
 

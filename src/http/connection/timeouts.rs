@@ -101,7 +101,7 @@ pub struct Timeouts {
     quiet_slices: u32,
 }
 
-/// What the timer is set for.
+/// The purpose of the timer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Limit {
     Head,

@@ -1,5 +1,5 @@
-//! TLS: the certificate and its settings, the handshake within the time for the first request's head, and the response to
-//! a client that speaks HTTP without TLS.
+//! TLS: the certificate and its settings, the handshake within the time for the first request's head, and the response
+//! to a client that speaks HTTP without TLS.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +27,7 @@ use crate::http::server::Verify;
 const HTTP2: &[u8] = b"h2";
 const HTTP1: &[u8] = b"http/1.1";
 
-/// The health of the certificate, for `/readyz`. Called at each request of that route, so it must be cheap.
+/// The health of the certificate, for `/readyz`. Called at each request of that route; therefore it must be cheap.
 type Certificate = Box<dyn Fn() -> CertificateHealth + Send + Sync>;
 
 /// The health of the certificate, as `/readyz` shows it. The names of the fields are part of the answer.
@@ -35,7 +35,7 @@ type Certificate = Box<dyn Fn() -> CertificateHealth + Send + Sync>;
 pub struct CertificateHealth {
     /// The moment at which it expires, such as `2027-01-31T12:00:00Z`.
     pub expires: String,
-    /// What an operator must repair. The server stays ready.
+    /// Faults that an operator must repair. The server stays ready.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
 }
@@ -124,7 +124,7 @@ impl Tls {
 /// Time for the handshake of a connection beyond the limit.
 const REFUSAL_HANDSHAKE: Duration = Duration::from_secs(2);
 
-/// How a connection to the TLS port begins.
+/// The beginning of a connection to the TLS port.
 enum Opening<I> {
     Encrypted(Box<TlsStream<I>>),
     /// The client speaks HTTP without TLS.

@@ -127,7 +127,7 @@ server answers a head that is too large with 431 and a request that is not HTTP 
 
 ";
 
-/// What a case means, and what the client should do.
+/// The meaning of a case, and the client's next step.
 type Case = (&'static str, &'static str);
 
 struct Row {

@@ -1,6 +1,6 @@
 //! `/v2/Templates`: texts of messages that services and requests can choose. `/v2/SafeList/Numbers`: numbers without
-//! suspicion; they are kept and have no effect yet. `/v2/Services/{ServiceSid}/TestNumbers`, which is not Twilio's: numbers
-//! that are never sent anything, with a known code.
+//! suspicion; they are kept and have no effect yet. `/v2/Services/{ServiceSid}/TestNumbers`, which is not Twilio's:
+//! numbers that are never sent anything, with a known code.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::domain::{Channel, PhoneNumber, Sid, Timestamp};
 use crate::http::response::Response;
 use crate::registry::{self, Template, Translation};
 
-/// How long a test number lasts if the request does not say: long enough for a test, and forgotten by itself.
+/// The default lifetime of a test number: long enough for a test, and it expires by itself.
 const LASTS: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 parameters! {

@@ -165,8 +165,8 @@ impl<'a> RequestContext<'a> {
         }
     }
 
-    /// The answer to a request that was not served. A provider that fails is logged at info level, so that the id that a user
-    /// reports leads to the lines about the provider.
+    /// The answer to a request that was not served. A provider that fails is logged at info level, so that the id that
+    /// a user reports leads to the lines about the provider.
     pub fn explain(&self, failure: Failure) -> Error {
         let request_id = self.request_id;
         match failure {
@@ -264,7 +264,7 @@ impl From<Refused> for Failure {
     }
 }
 
-/// How requests spell a field of an answer: `code_length` is `CodeLength`.
+/// The spelling in requests of a field of an answer: `code_length` is `CodeLength`.
 fn parameter_name(field: &str) -> String {
     let capital = |word: &str| {
         let mut letters = word.chars();
@@ -288,7 +288,7 @@ pub struct Base {
 }
 
 impl Base {
-    /// What addresses in the answer to this request begin with, up to and with `/v2`.
+    /// The prefix of addresses in the answer to this request, up to and with `/v2`.
     fn of(&self, head: &Head) -> String {
         if let Some(url) = &self.public_url {
             return format!("{}/v2", url.trim_end_matches('/'));
@@ -391,7 +391,8 @@ impl Page {
         self.size as usize
     }
 
-    /// With pages that go on from the moment at which the first one was asked for, and that moment; `now` for the first.
+    /// With pages that go on from the moment at which the first one was asked for, and that moment; `now` for the
+    /// first.
     pub fn begun(self, now: Timestamp) -> (Self, Timestamp) {
         let since = self.since.unwrap_or(now);
         (Self { since: Some(since), ..self }, since)

@@ -18,13 +18,13 @@ const LONGEST_PATH: usize = 200;
 /// A request that was not served, and why.
 #[derive(Debug)]
 pub enum Error {
-    /// What can go wrong on every route.
+    /// An error that every route can return.
     Problem(Problem),
     /// An error of a route, with a message of its own.
     Specific {
         status: StatusCode,
         code: u32,
-        /// What happened and what to do; repeats no value that was sent.
+        /// The problem and its remedy; repeats no value that was sent.
         message: Cow<'static, str>,
         /// Seconds after which the client may try again.
         retry_after: Option<u64>,
@@ -79,7 +79,7 @@ impl Error {
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, 20415, message)
     }
 
-    /// What is asked for is in the way of what is there.
+    /// The request conflicts with an existing resource.
     pub fn conflict(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::CONFLICT, 20409, message)
     }

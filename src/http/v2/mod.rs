@@ -45,7 +45,7 @@ pub use error::Error;
 /// Tells the time.
 pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
-/// What the handlers below `/v2` use.
+/// The dependencies of the handlers below `/v2`.
 pub struct V2 {
     /// Serves verifications.
     pub verifications: Arc<dyn Verifications>,

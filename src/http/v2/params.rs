@@ -1,8 +1,8 @@
-//! Parameters of requests: how a route declares them, how they are described, and how they are read. `types` has the types
-//! that a parameter can have, `fields` the parameters as they were sent.
+//! Parameters of requests: how a route declares them, how they are described, and how they are read. `types` has the
+//! types that a parameter can have, `fields` the parameters as they were sent.
 //!
-//! Names are Twilio's, in its case. Unknown parameters are ignored, whatever they hold. A known one that is given twice is
-//! refused: a proxy in front could have read the other one.
+//! Names are Twilio's, in its case. Unknown parameters are ignored, whatever they hold. A known one that is given twice
+//! is refused: a proxy in front could have read the other one.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
@@ -45,8 +45,9 @@ impl Parameters for () {
 }
 
 /// Declares a struct with the parameters of a route: for each its meaning, its name, an example, and the field with its
-/// type, which is an `Option` if the parameter may be absent. Those behind `checked` are refused if they are wrong, and have no
-/// other effect. With two names it declares a second struct for changes, in which every parameter may be absent. `not_served` lists what Twilio reads here and this server refuses, to tell the client that it would have no
+/// type, which is an `Option` if the parameter may be absent. Those behind `checked` are refused if they are wrong, and
+/// have no other effect. With two names it declares a second struct for changes, in which every parameter may be
+/// absent. `not_served` lists what Twilio reads here and this server refuses, to tell the client that it would have no
 /// effect.
 macro_rules! parameters {
     ($(#[$meta:meta])* $visibility:vis struct $new:ident, $changed:ident {
@@ -408,8 +409,8 @@ impl Fields {
         kept.filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)))
     }
 
-    /// What makes two requests to one path the same: a SHA-256 over the parameters in the order of their names. Of those
-    /// in `secret` only the presence counts, for no code may be kept, not even like this.
+    /// The fingerprint by which two requests to one path are the same: a SHA-256 over the parameters in the order of
+    /// their names. Of those in `secret` only the presence counts, for no code may be kept, not even like this.
     pub fn fingerprint(&self, path: &str, secret: &[&str]) -> [u8; 32] {
         let mut lines: Vec<(&str, String)> =
             self.pairs.iter().map(|(name, value)| (name.as_str(), canonical(value))).collect();

@@ -21,7 +21,7 @@ const NAME: &str = "friendly-name";
 
 const TIME: &str = "seconds, or with units such as 45s, 5m or 1h30m";
 
-/// What Twilio reads here and this server does not.
+/// Parameters that Twilio reads and this server does not.
 const NOT_SERVED: [&str; 15] = [
     "Push.IncludeDate",
     "Push.ApnCredentialSid",
@@ -115,7 +115,7 @@ view! {
         /// The name of the service in its messages.
         #[schema(example = "Owl Bank")]
         friendly_name: String = service.settings.friendly_name.clone(),
-        /// How many digits a code has.
+        /// The number of digits of a code.
         #[schema(minimum = 4, maximum = 10, example = 6)]
         code_length: u8 = service.settings.code_length.get(),
         /// No effect: nothing is looked up.

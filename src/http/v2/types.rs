@@ -352,7 +352,7 @@ pub struct TestCode(pub String);
 
 /// Longest name of a sender in a message.
 const NAME: usize = 30;
-/// So many digits in a sender's name could be a code, or a number to call.
+/// The number of digits from which a sender's name could be a code, or a number to call.
 const DIGITS_IN_A_NAME: usize = 5;
 
 fn name_schema() -> Schema {
@@ -532,8 +532,8 @@ impl Parameter for Events {
     }
 }
 
-/// Names and texts: at most `MOST`, each of at most `LONGEST` characters. A JSON object, as a text or, in a JSON body, as it
-/// is.
+/// Names and texts: at most `MOST`, each of at most `LONGEST` characters. A JSON object, as a text or, in a JSON body,
+/// as it is.
 #[derive(Default)]
 pub struct Pairs<const MOST: usize, const LONGEST: usize>(pub BTreeMap<String, String>);
 

@@ -104,7 +104,7 @@ fn what_is_given_back_makes_room_once_and_only_while_it_counts() {
     let mut late = Value::fresh();
     let first = late.take(&rule).expect("room");
     late.advance(secs(60)).passes(&rule, 2).give_back(&first);
-    assert!(late.take(&rule).is_err(), "it had ended, and nobody else's place was given away");
+    assert!(late.take(&rule).is_err(), "it had ended, and no other permit was given away");
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn when_time_jumps_far_ahead_every_window_has_ended() {
 }
 
 proptest! {
-    /// Against a list of all that passed: in no window more than max, and nobody is refused who has room, but for
+    /// Against a list of all that passed: in no window more than max, and no request below the limit is refused, except
     /// the sixteenth of an interval that a large bucket may err by.
     #[test]
     fn in_no_window_pass_more_than_max(

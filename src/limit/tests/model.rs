@@ -49,7 +49,7 @@ struct Counted {
     told: bool,
 }
 
-/// What is known of each value.
+/// The known state of each value.
 #[derive(Default)]
 struct Model {
     by_value: HashMap<(u8, u8), Vec<Counted>>,

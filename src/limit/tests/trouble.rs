@@ -12,7 +12,7 @@ async fn when_a_commit_is_refused_nothing_is_counted() {
     let rule = [bucket(1, 1, 60)];
     world.fails_next(StoreFault::Unavailable);
     assert_eq!(limits.take(vec![charge("a", &rule)]).await, Err(LimitRefusal::StoreUnavailable));
-    limits.take(vec![charge("a", &rule)]).await.expect("nobody used it");
+    limits.take(vec![charge("a", &rule)]).await.expect("it is unused");
 }
 
 #[tokio::test]

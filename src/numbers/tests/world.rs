@@ -35,7 +35,7 @@ use crate::store::StoreError;
 use crate::template::MessageStyle;
 
 pub const COMMANDS_PER_NUMBER: usize = 8;
-/// How long asking a gateway about a code may take.
+/// The longest duration of a check at a gateway.
 pub const CHECK_BUDGET: Duration = Duration::from_secs(15);
 
 const KEEPS_NO_ATTEMPTS: TrackerSettings =
@@ -47,11 +47,11 @@ pub struct World {
     in_flight: Arc<Semaphore>,
     deps: Arc<NumberDeps>,
     captured: Arc<Captured>,
-    /// What a crash leaves.
+    /// The state that survives a crash.
     disk: HashMap<RecordKey, Stored>,
 }
 
-/// What the shard handed on.
+/// The effects of the shard.
 #[derive(Default)]
 struct Captured {
     dispatches: Mutex<Vec<Dispatch>>,
@@ -353,7 +353,7 @@ impl World {
         state.unwrap_or(NumberState::Fresh)
     }
 
-    /// How many numbers are in memory.
+    /// The number of numbers in memory.
     pub fn numbers(&self) -> usize {
         self.core.tables().len_of(NumberState::KIND)
     }
@@ -365,7 +365,7 @@ impl World {
         verification.is_some_and(|v| v.is_live(now) && v.salt == *salt)
     }
 
-    /// What the number's live code is made from.
+    /// The seed of the number's live code.
     pub fn live_salt(&mut self, key: NumberKey) -> Option<Salt> {
         let policy = self.deps.policies.of(key.service);
         let verification = self.state(key).at(&policy, self.now).verification();

@@ -1,4 +1,4 @@
-//! What a send and a check are answered.
+//! The results of a send and of a check.
 
 use super::world::{ANNA, World, code, secs, wrong};
 use crate::otp::{CodeLength, NumberError, Otp, OtpError, Region, Sent, Verified};
@@ -31,7 +31,7 @@ async fn a_right_code_is_valid_once() {
     let code = code(&otp);
     assert_eq!(row(&otp.verify(ANNA, &wrong(&code)).await), wrong_with(4));
     assert_eq!(row(&otp.verify(ANNA, &code).await), RIGHT);
-    // Whoever is verified begins anew.
+    // A verified number begins anew.
     assert_eq!(row(&otp.verify(ANNA, &code).await), nothing_live(5));
 }
 

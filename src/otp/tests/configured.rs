@@ -8,7 +8,7 @@ use crate::otp::{
     Channel, GatewayName, Otp, OtpBuilder, Overrides, Sources, StartError, TrackQuery, VerifyStatus,
 };
 
-/// The settings of the Go framework's component, for gateways that nobody asks here.
+/// The settings of the Go framework's component, for gateways that these tests do not call.
 const GO_FRAMEWORK: &str = r#"{
     "otp-sms-provider": "Twilio;Mada:+35987,+35988;Sinch",
     "otp-timeout": "5m",
@@ -24,7 +24,7 @@ const GO_FRAMEWORK: &str = r#"{
 }"#;
 
 impl World {
-    /// What the process of a server would read, with its files in a directory of this world.
+    /// The sources of a server process, with its files in a directory of this world.
     fn sources(&self, config: &str) -> Sources {
         let working_dir = self.directory.path().to_owned();
         std::fs::write(working_dir.join("config.json"), config).expect("a file");

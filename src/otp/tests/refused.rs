@@ -140,7 +140,7 @@ async fn a_directory_that_cannot_be_made_is_an_error_that_names_it() {
 #[test]
 fn outside_of_a_runtime_it_is_an_error_and_no_panic() {
     let mut start = std::pin::pin!(World::new().builder().start());
-    let mut nobody = std::task::Context::from_waker(std::task::Waker::noop());
-    let polled = start.as_mut().poll(&mut nobody);
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    let polled = start.as_mut().poll(&mut context);
     assert!(matches!(polled, std::task::Poll::Ready(Err(StartError::NoRuntime))));
 }

@@ -1,4 +1,4 @@
-//! What providers report, through a program that has an HTTP server of its own.
+//! Reports of providers, through a program that has an HTTP server of its own.
 
 use std::sync::Arc;
 

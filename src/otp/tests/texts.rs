@@ -1,4 +1,4 @@
-//! What messages say.
+//! The texts of messages.
 
 use std::sync::Arc;
 

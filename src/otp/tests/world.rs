@@ -51,7 +51,7 @@ pub fn wrong(code: &str) -> String {
     format!("{head}{}", u8::from(last == "0"))
 }
 
-/// What a message was, as far as tests look at it.
+/// A message, as far as tests look at it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SentMessage {
     pub to: String,

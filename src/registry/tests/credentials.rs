@@ -238,7 +238,7 @@ async fn compatible_routes_need_a_key_if_exposed_or_once_they_have_their_own() {
     assert!(!registry.compatible_routes_need_key());
 
     world.settings.loopback = false;
-    assert!(needs(&world).await, "where strangers come");
+    assert!(needs(&world).await, "where unauthenticated clients can connect");
     world.settings.allows_unauthenticated = true;
     assert!(!needs(&world).await, "and may");
 }

@@ -83,8 +83,8 @@ struct AttemptFilter {
 }
 
 impl AttemptFilter {
-    /// Whether the record under this key may be wanted. It may be in another slot than its number: after an import under
-    /// another server key.
+    /// Whether the record under this key may be wanted. It may be in another slot than its number: after an import
+    /// under another server key.
     fn may_match(&self, key: AttemptLogKey) -> bool {
         self.verification.is_none_or(|VerificationAddress { service, name, .. }| {
             service == key.service && name == VerificationName::of_track(key.track)
@@ -104,7 +104,7 @@ impl AttemptFilter {
                 .as_ref()
                 .is_none_or(|prefix| row.number.as_u64().to_string().starts_with(prefix.as_str()))
             && self.verification.is_none_or(|address| address.number == row.number)
-            // Costs microseconds, so it comes last.
+            // Costs microseconds; therefore it comes last.
             && query.country.is_none_or(|country| row.number.region() == Some(country))
     }
 }

@@ -56,7 +56,7 @@ fn track(record: &[u8]) {
     match decode::<AttemptLog>(record) {
         Ok(track) => {
             let kept = encode(&track);
-            // What is not understood is not kept, so it grows by nothing but longer spellings of languages.
+            // What is not understood is not kept; therefore it grows by nothing but longer spellings of languages.
             assert!(kept.len() <= record.len() + 16, "{} bytes from {}", kept.len(), record.len());
             assert_eq!(decode::<AttemptLog>(&kept).expect("what was just written"), track);
         }

@@ -102,7 +102,7 @@ fn sources(working_dir: PathBuf, environment: BTreeMap<String, String>) -> Sourc
 }
 
 /// A secret that stands nowhere else must be in nothing that can be printed. A word that would be printed anyway
-/// is none, so the same is asked with another secret in its place.
+/// is none; therefore the same is asked with another secret in its place.
 fn is_not_shown(secret: &str, input: &str, said: &str, load: impl FnOnce(&str) -> String) {
     let plain = secret.len() >= 8 && secret.bytes().all(|b| b.is_ascii_alphanumeric());
     if plain && input.matches(secret).count() == 1 && said.contains(secret) {

@@ -48,10 +48,10 @@ pub fn v2(input: &[u8]) {
         }
         answered(&reply);
         about(&reply, &asked);
-        let (stranger, nothing) = it.ask_unauthenticated(method, &path, content_type, body.as_bytes());
+        let (refused, effects) = it.ask_unauthenticated(method, &path, content_type, body.as_bytes());
         assert!(
-            stranger.status >= 400 && nothing.is_empty(),
-            "{stranger:?} to a stranger, who asked {nothing:?}"
+            refused.status >= 400 && effects.is_empty(),
+            "an unauthenticated request got {refused:?} and caused {effects:?}"
         );
     });
 }

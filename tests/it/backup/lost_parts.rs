@@ -1,4 +1,4 @@
-//! What is said of a data directory that a part of is gone, or that does not belong to its key.
+//! The errors for a data directory that lacks a part, or that does not belong to its key.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -211,7 +211,7 @@ async fn an_import_with_a_key_from_elsewhere_says_what_the_server_needs_then() {
     assert!(!imported.output.contains("ONCEWARD_KEY_FILE"), "{}", imported.output);
 }
 
-/// What was left by a server that was killed after so many numbers had asked for a code.
+/// The data directory of a server that was killed after so many numbers had asked for a code.
 async fn stopped(numbers: usize) -> Setup {
     let world = World::new().await;
     for _ in 0..numbers {

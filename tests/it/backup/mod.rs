@@ -44,7 +44,7 @@ fn copy_key(setup: &Setup, into: &str) {
     fs::copy(setup.data_dir().join("server.key"), directory.join("server.key")).expect("the key");
 }
 
-/// What a text says.
+/// The parsed lines of a text.
 pub fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }

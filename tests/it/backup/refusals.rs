@@ -1,4 +1,4 @@
-//! What is not imported or exported, and that it leaves nothing that looks whole.
+//! Refused imports and exports. They leave nothing that looks whole.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! What was exported is what a server goes on with after an import.
+//! A server continues after an import from the exported state.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

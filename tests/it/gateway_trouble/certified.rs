@@ -17,7 +17,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::raw::read_request;
 
-/// How the handshake goes.
+/// The course of the handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Greeting {
     /// A certificate for `localhost`, signed by the authority that the program trusts.
@@ -110,12 +110,12 @@ impl Certified {
         std::fs::write(path, &self.authority.pem).expect("write a file for the test");
     }
 
-    /// How many connections it has accepted.
+    /// The number of accepted connections.
     pub fn connections(&self) -> usize {
         self.state.connections.load(Ordering::SeqCst)
     }
 
-    /// How many requests it has read.
+    /// The number of requests read.
     pub fn requests(&self) -> usize {
         self.state.requests.load(Ordering::SeqCst)
     }

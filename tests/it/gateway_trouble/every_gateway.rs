@@ -1,4 +1,4 @@
-//! What no provider should do, done to each kind of gateway: the client gets its answer within the budget, the log
+//! Misbehaviour of providers, for each kind of gateway: the client gets its answer within the budget, the log
 //! says it once, nothing is sent twice, and memory stays what it was.
 
 use serde_json::Value;
@@ -15,7 +15,7 @@ const CONFIGURATION: &str = "Configuration";
 const REFUSED: &str = "Refused";
 const RETRY: &str = "Retry";
 
-/// What the provider does, and the class that it has. Retried is only what surely was not sent.
+/// The provider's behaviour and its error class. Only a message that surely was not sent is retried.
 const TROUBLES: &[(Act, &str)] = &[
     (Act::Hang, NO_ANSWER),
     (Act::CloseAfterRequest, AMBIGUOUS),
@@ -139,7 +139,7 @@ async fn whatever_it_does(kind: GatewayKind) {
     }
 }
 
-/// What the log says of messages that were not taken, one for each.
+/// The log lines of messages that were not accepted, one for each.
 pub fn classes(server: &Server) -> Vec<String> {
     let class = |event: &Value| {
         let about_a_message = event.get("gateway").is_some() && event.get("channel").is_some();

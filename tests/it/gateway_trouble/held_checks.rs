@@ -5,7 +5,7 @@ use super::raw::{Act, Raw};
 use crate::support::documented::{failed, incorrect, sent, verified};
 use crate::support::{Numbers, Setup, until};
 
-/// What it does when it is asked, and whether it may have looked at the code: then the attempt counts.
+/// The provider's behaviour, and whether it may have looked at the code: then the attempt counts.
 const TROUBLES: [(Act, bool); 16] = [
     (Act::Hang, true),
     (Act::CloseAfterRequest, true),

@@ -80,7 +80,7 @@ impl Hung {
         (Self { file }, setup.preload("resolver.c").env("HANG_NAME", HANGS).env("HANG_FILE", path))
     }
 
-    /// How many have begun to hang.
+    /// The number of lookups that have begun to hang.
     fn look_ups(&self) -> u64 {
         std::fs::metadata(&self.file).expect("the file of the test").len()
     }

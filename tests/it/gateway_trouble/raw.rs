@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-/// What it does with each request.
+/// Its handling of each request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Act {
     /// Reads the request and says nothing.
@@ -93,7 +93,7 @@ impl Raw {
         *self.state.act.lock().unwrap() = act;
     }
 
-    /// How many requests it has read.
+    /// The number of requests read.
     pub fn requests(&self) -> usize {
         self.state.requests.load(Ordering::SeqCst)
     }
@@ -103,17 +103,17 @@ impl Raw {
         self.state.texts.lock().unwrap().clone()
     }
 
-    /// How many connections it has accepted.
+    /// The number of accepted connections.
     pub fn connections(&self) -> usize {
         self.state.connections.load(Ordering::SeqCst)
     }
 
-    /// How many of them are open.
+    /// The number of open connections.
     pub fn open(&self) -> usize {
         self.state.open.load(Ordering::SeqCst)
     }
 
-    /// How many bytes it got rid of.
+    /// The number of bytes written.
     pub fn bytes(&self) -> usize {
         self.state.bytes.load(Ordering::SeqCst)
     }

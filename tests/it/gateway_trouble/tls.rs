@@ -16,7 +16,7 @@ const WITH_TLS: [GatewayKind; 5] = [
     GatewayKind::Http,
 ];
 
-/// What is wrong, and what the log says about it.
+/// The fault, and its log line.
 const UNTRUSTWORTHY: [(Greeting, &str); 9] = [
     (Greeting::Expired, "the TLS handshake failed: invalid peer certificate: certificate expired"),
     (Greeting::NotYetValid, "the TLS handshake failed: invalid peer certificate: certificate not valid yet"),
@@ -111,9 +111,9 @@ async fn is_told_nothing(
     let (told, reached, said) = (provider.requests(), provider.connections(), details(server).len());
     kind.send(&server.client, number).await.expects(failed());
     assert_eq!(provider.requests(), told, "{what}");
-    // No code is on its way, so none can be right.
+    // No code is on its way; therefore none can be right.
     server.client.verify(number, "123456").await.expects(incorrect(number, 5));
-    // It surely was not sent, so there may be a second attempt; each is logged once.
+    // It surely was not sent; therefore there may be a second attempt; each is logged once.
     let attempts = provider.connections() - reached;
     let details =
         until(&what, || async { details(server) }, |details| details.len() >= said + attempts).await;
@@ -127,7 +127,7 @@ async fn is_told_nothing(
     }
 }
 
-/// What the log says of messages that were not taken: class and detail.
+/// The log fields of messages that were not accepted: class and detail.
 fn details(server: &Server) -> Vec<String> {
     let events = server.output().events();
     let told = events.iter().filter(|event| event.get("gateway").is_some() && event.get("channel").is_some());

@@ -13,7 +13,7 @@ async fn with_breaker(open_for: &str) -> Several {
         .await
 }
 
-/// How the circuit of a gateway is, by `data.gateways` of `/readyz`.
+/// The circuit of a gateway, by `data.gateways` of `/readyz`.
 async fn circuit(world: &Several, gateway: &str) -> String {
     let body = world.get("/readyz").await.json();
     let gateways = body["data"]["gateways"].as_array().cloned().unwrap_or_default();
@@ -22,7 +22,7 @@ async fn circuit(world: &Several, gateway: &str) -> String {
     state.unwrap_or_else(|| panic!("the circuit of {gateway} is not in {body}")).to_owned()
 }
 
-/// What the log says when a circuit opens and when it closes.
+/// The log lines when a circuit opens and when it closes.
 const OUT_OF_SERVICE: &str = "gateway unavailable";
 const WORKS_AGAIN: &str = "gateway available again";
 
@@ -32,7 +32,7 @@ fn says(event: &Value, words: &str) -> bool {
     event["gateway"] == TWILIO && is_for_operators && message.contains(words)
 }
 
-/// How often the log has said so.
+/// The number of those log lines.
 fn times_said(world: &Several, words: &str) -> usize {
     world.server.output().events().iter().filter(|event| says(event, words)).count()
 }

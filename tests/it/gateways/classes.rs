@@ -1,11 +1,11 @@
-//! What an error of a gateway means for what happens next: security.md section 3.
+//! The effects of each error class: security.md section 3.
 
 use serde_json::json;
 
 use crate::support::documented::{bad_request, failed, sent, verified};
 use crate::support::{Reply, Several};
 
-/// What only Twilio was asked for, once.
+/// Checks that Twilio alone was asked, once.
 const ONLY_TWILIO: [usize; 4] = [1, 0, 0, 0];
 
 /// Twilio first, then the plain gateway, and calls are allowed. Errors of one number after the other

@@ -99,7 +99,7 @@ impl<P: Provider> Holder<P> {
         assert_eq!(double.most_checks_at_once(&slow), 1);
     }
 
-    /// What was counted is counted after a crash too.
+    /// Counted attempts are counted after a crash too.
     pub async fn keeps_its_counts_across_kill_9(&self) {
         let mut world = Several::routed(self.name).await;
         let (number, code) = self.number_with_code(&world).await;
@@ -160,7 +160,7 @@ impl<P: Provider> Holder<P> {
         world.verify(&number, &code).await.expects(verified(&number));
     }
 
-    /// What it has forgotten is over, and still counts.
+    /// A forgotten verification is over, and still counts.
     pub async fn counts_a_check_of_what_it_has_forgotten(&self) {
         let world = Several::routed(self.name).await;
         let (number, code) = self.number_with_code(&world).await;

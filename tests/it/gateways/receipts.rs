@@ -1,4 +1,4 @@
-//! What Twilio reports about messages and calls: `POST /callbacks/twilio/message` and
+//! Twilio's reports about messages and calls: `POST /callbacks/twilio/message` and
 //! `POST /callbacks/twilio/call`.
 
 use serde_json::{Value, json};

@@ -18,7 +18,7 @@ const LIMIT: usize = 10_000;
 const BEYOND: usize = 200;
 /// Left for clients that behave.
 const GOOD: usize = 50;
-/// What the server needs beside its connections; more than `src/app/process.rs` keeps back.
+/// The file descriptors that the server needs beside its connections; more than `src/app/process.rs` keeps back.
 const OTHER_FILES: u64 = 1_000;
 /// Memory for each slow connection, in KiB: several times what was measured.
 const KIB_EACH: u64 = 64;

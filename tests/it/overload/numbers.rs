@@ -75,7 +75,7 @@ async fn after_a_flood_the_room_comes_back_by_itself() {
     world.send(&number).await.expects(sent(&number, 5));
 }
 
-/// What `/readyz` says about numbers; the server is ready however many there are.
+/// The numbers in `/readyz`; the server is ready however many there are.
 async fn numbers(world: &World) -> Value {
     let answer = world.get("/readyz").await;
     assert_eq!(answer.status(), 200);

@@ -110,7 +110,7 @@ fn refused(answer: &Answer, message: &str) {
     answer.expects_retry_after();
 }
 
-/// What hangs does so until it is released, also on a slow machine.
+/// A hanging request hangs until it is released, also on a slow machine.
 fn patient() -> (&'static str, Value) {
     ("send-budget", json!("60s"))
 }

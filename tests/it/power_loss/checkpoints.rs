@@ -1,4 +1,4 @@
-//! What a trace shows of the checkpoints: which began, which were sealed, and what they took the place of.
+//! The checkpoints of a trace: which began, which were sealed, and the files they replaced.
 
 use std::fmt::{self, Display};
 use std::ops::Range;

@@ -6,14 +6,14 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-/// What a disk writes at once, whatever happens.
+/// The unit that a disk writes atomically.
 pub const SECTOR: u64 = 512;
 const PAGE: u64 = 4096;
 
 /// A file's bytes. Pages that are not there are zeros.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Content {
-    /// How many bytes there are.
+    /// The number of bytes.
     pub length: u64,
     pages: BTreeMap<u64, Arc<Vec<u8>>>,
 }
@@ -34,7 +34,7 @@ impl Content {
         self.length = Self::length_after(self.length, change);
     }
 
-    /// How long a file is after a change.
+    /// The length of a file after a change.
     pub fn length_after(length: u64, change: &Change) -> u64 {
         match change {
             Change::Write(at, data) => length.max(at + data.len() as u64),

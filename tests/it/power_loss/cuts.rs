@@ -17,13 +17,13 @@ use super::shim::{Watched, scratch};
 use super::store_load::{contents, open};
 use super::trace::{self, Event, Place};
 
-/// How many cuts are looked at side by side. Opening a store waits more than it works.
+/// The number of cuts that are examined in parallel. Opening a store waits more than it works.
 const LOOKERS: usize = 4;
 
 /// So many events are of a start, and of what comes behind it.
 const A_START: usize = 80;
 
-/// How many cuts, and from which seed.
+/// The number of cuts, and the seed.
 pub struct Cuts {
     seed: u64,
     count: usize,
@@ -53,7 +53,7 @@ impl Cuts {
         self.seed
     }
 
-    /// How many.
+    /// The largest number.
     pub fn count(&self) -> usize {
         self.count
     }

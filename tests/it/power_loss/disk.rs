@@ -1,6 +1,6 @@
 //! A disk as it may be after a power cut.
 //!
-//! What was synced is there: bytes and the length of a file after its `fsync` or `fdatasync`, the
+//! Synced data is there: bytes and the length of a file after its `fsync` or `fdatasync`, the
 //! names in a directory after the `fsync` of that directory. Of everything else any part may be
 //! there, in any order: single sectors of a write, an older state of a sector than that of its
 //! neighbour, a length without the bytes, a name that was given or taken. That is less than file
@@ -57,7 +57,7 @@ pub struct Disk {
     begun: bool,
 }
 
-/// What a process finds when it starts.
+/// The files that a process finds when it starts.
 #[derive(Debug, Default, Clone)]
 struct Found {
     dirs: HashMap<usize, Entries>,
@@ -161,7 +161,7 @@ impl Disk {
         }
     }
 
-    /// What a process sees in a directory.
+    /// The entries that a process sees in a directory.
     fn present(&self, ino: u64) -> Entries {
         let Object::Dir { synced, changes } = &self.objects[self.by_ino[&ino]] else { panic!("a directory") };
         let mut present = synced.clone();

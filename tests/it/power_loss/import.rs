@@ -89,7 +89,7 @@ async fn after_a_power_cut_an_import_is_complete_or_refused_as_interrupted() {
     assert!(interrupted > 20 && complete > 0, "{found:?}");
 }
 
-/// What a cut may leave of an import.
+/// The parts of an import that a cut may leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
     /// A new directory can be made, because there was none.
@@ -144,7 +144,7 @@ fn has_written(directory: &Path) -> bool {
     })
 }
 
-/// What the program makes of what is left.
+/// The program's reaction to those parts.
 async fn outcome(setup: &Setup, whole: &[String], what: &str) -> Outcome {
     let outcome = if !setup.data_dir().join("FORMAT").exists() {
         Outcome::Nothing

@@ -1,4 +1,4 @@
-//! What the store said, and what may therefore be found in it after a power cut.
+//! The store's answers, and the content that may therefore be found after a power cut.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
@@ -86,7 +86,7 @@ impl Promises {
         Self(notes)
     }
 
-    /// What may be found after a cut at this place.
+    /// The content that may be found after a cut at this place.
     pub fn at(&self, cut: Place) -> Possible {
         self.on_top_of(Possible::default(), cut)
     }

@@ -14,7 +14,7 @@ pub fn scratch() -> TempDir {
     in_memory.unwrap_or_else(|| tempfile::tempdir().expect("make a directory for the test"))
 }
 
-/// What the largest data directory of these tests takes, with something to spare.
+/// The size of the largest data directory of these tests, with something to spare.
 const ROOM: u64 = 64 * 1024 * 1024;
 
 /// A place where a program is watched: its home, which is followed, and beside it the traces.
@@ -58,7 +58,7 @@ impl Watched {
         self.place.path().join("promises")
     }
 
-    /// What has a program watched.
+    /// The environment that makes the shim trace a program.
     pub fn environment(&self) -> Vec<(&'static str, PathBuf)> {
         vec![("LD_PRELOAD", self.shim.clone()), ("POWER_ROOT", self.home()), ("POWER_TRACE", self.traces())]
     }

@@ -34,7 +34,7 @@ const CHECKPOINT_BYTES: &str = "400000";
 /// Commits between two checkpoints that a process asks for.
 const COMMITS_PER_CHECKPOINT: u64 = 70;
 
-/// How a process ends.
+/// The end of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
     Closed,

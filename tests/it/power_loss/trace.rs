@@ -1,4 +1,4 @@
-//! What the shim noted, read back.
+//! Reads the shim's trace.
 
 use std::fs;
 use std::path::{Path, PathBuf};

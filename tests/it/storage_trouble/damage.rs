@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What is done to one file.
+/// The damage to one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Damage {
     Missing,
@@ -13,7 +13,7 @@ pub enum Damage {
     /// This bit of this byte is another one.
     Flip(usize, u8),
     Directory,
-    /// What it was earlier.
+    /// Its earlier content.
     Older(PathBuf),
 }
 
@@ -68,7 +68,7 @@ pub fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// How many bytes of a file there are before the zeros at its end.
+/// The number of bytes of a file before the zeros at its end.
 pub fn used_bytes(path: &Path) -> usize {
     fs::read(path).expect("read").iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
 }

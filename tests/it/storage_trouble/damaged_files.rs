@@ -1,6 +1,6 @@
 //! Every file of a data directory is damaged in every way: a start finds all that was acknowledged, or is refused
-//! with what to do. The exceptions are those that `docs/operate/data-directory.md` names: the end of the newest segment of
-//! a journal that was not closed in order.
+//! with what to do. The exceptions are those that `docs/operate/data-directory.md` names: the end of the newest segment
+//! of a journal that was not closed in order.
 //!
 //! `DAMAGES=3000` tries more places in large files, `DAMAGE_SEED` repeats what a failure printed.
 
@@ -17,13 +17,13 @@ use super::damage::{Damage, copy, files_in, used_bytes};
 use super::driven::{Contents, Driven, contents_of};
 use super::shim::{Call, Shim, Trouble};
 
-/// What a start may take beyond what the test itself has: far less than a length that was damaged could ask for.
+/// Memory that a start may use beyond the test's own: far less than a damaged length could ask for.
 const MEMORY: u64 = 2 * 1024 * 1024 * 1024;
 
 /// Long after a slow machine would have started.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What every message of a refused start says to do, in one of these words.
+/// Words for the remedy. Every message of a refused start contains one.
 const ADVICE: [&str; 8] = [
     "restore",
     "put the file back",
@@ -99,7 +99,7 @@ struct Left {
     durable: Contents,
     /// The segment that was written to last.
     newest: PathBuf,
-    /// What is in that segment alone, in the order it was written.
+    /// The content of that segment alone, in the order it was written.
     only_in_newest: Vec<(u64, String)>,
 }
 

@@ -28,13 +28,13 @@ const MARK: &str = ">> ";
 /// Long after a slow machine would have answered.
 const HANGS_AFTER: Duration = Duration::from_secs(60);
 
-/// How long a request waits for its answer.
+/// The longest time a request waits for its answer.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 
 /// The time between two checkpoints.
 const CHECKPOINT_EVERY: Duration = Duration::from_millis(20);
 
-/// What the store has in it: the text under each subject.
+/// The content of the store: the text under each subject.
 pub type Contents = BTreeMap<u64, String>;
 
 #[test]
@@ -118,7 +118,7 @@ fn options(directory: &Path) -> OpenOptions {
     OpenOptions::new(directory, [7; 16], Arc::new(SystemClock::start()))
 }
 
-/// What a start on a healthy disk finds.
+/// The content that a start on a healthy disk finds.
 pub fn contents_of(directory: &Path) -> Result<Contents, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let mut options = options(directory);
@@ -146,7 +146,7 @@ impl Patience {
         Self(Instant::now())
     }
 
-    /// How long ago it began.
+    /// The time since it began.
     pub fn so_far(&self) -> Duration {
         self.0.elapsed()
     }

@@ -20,7 +20,7 @@ const WHILE_RUNNING: u32 = 150;
 /// More than a start needs.
 const AT_A_START: u32 = 120;
 
-/// How the operation fails: for good or once, whole or torn, and whether the process is killed in the trouble
+/// The failure of the operation: for good or once, whole or torn, and whether the process is killed in the trouble
 /// or after it.
 #[derive(Debug, Clone, Copy)]
 struct How {
@@ -170,7 +170,7 @@ struct StoreClient {
     shim: Shim,
     directory: PathBuf,
     durable: Contents,
-    /// What may be there as well, because the store did not know.
+    /// Content that may be there as well, because the store did not know.
     perhaps: BTreeSet<(u64, String)>,
     writes: u64,
     _home: TempDir,

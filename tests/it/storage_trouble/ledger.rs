@@ -1,4 +1,4 @@
-//! What a client was told of one number, and what must hold because of it, whatever failed since.
+//! A client's answers about one number, and the promises that follow from them, whatever failed since.
 
 use crate::support::documented::{incorrect, verified};
 use crate::support::{Answer, Client, wrong};

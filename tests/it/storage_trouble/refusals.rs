@@ -11,7 +11,7 @@ use crate::health::not_ready;
 use crate::support::documented::sent;
 use crate::support::{Setup, World, soon, until, wrong};
 
-/// What the system says, and which calls say it.
+/// The system's error, and the calls that return it.
 const ERRORS: [(Errno, &str); 4] = [
     (Errno::NOSPC, "No space left on device"),
     (Errno::DQUOT, "Disk quota exceeded"),
@@ -138,7 +138,7 @@ async fn under_load_the_log_says_what_is_wrong_once_and_not_for_each_request() {
     said(&world, "journal unavailable", "ERROR", 1);
 }
 
-/// How many seconds the lines are from, as they say.
+/// The number of different seconds in the lines' timestamps.
 fn seconds_of(lines: &[Value]) -> usize {
     let mut seconds: Vec<&str> =
         lines.iter().filter_map(|line| line["timestamp"].as_str()?.get(..19)).collect();

@@ -63,7 +63,7 @@ impl Call {
         Self::SyncRange,
     ];
 
-    /// What a disk refuses that takes no more, but can be read.
+    /// The operations that a full disk refuses. It can be read.
     pub const CHANGES: [Self; 7] =
         [Self::Create, Self::Write, Self::Sync, Self::Cut, Self::Rename, Self::Unlink, Self::SyncRange];
 
@@ -83,7 +83,7 @@ impl Call {
     }
 }
 
-/// What goes wrong, from when on and for how long.
+/// The fault, its beginning and its duration.
 #[derive(Debug, Clone)]
 pub struct Trouble {
     calls: Vec<Call>,
@@ -159,7 +159,7 @@ impl Shim {
         Self { library: compiled(), directory: directory.to_owned(), control, home }
     }
 
-    /// What the program needs in its environment.
+    /// The environment that the program needs.
     pub fn environment(&self) -> [(&'static str, String); 3] {
         let text = |path: &Path| path.to_str().expect("a path as text").to_owned();
         [
@@ -191,7 +191,7 @@ impl Shim {
         self.set(0, 0);
     }
 
-    /// How many failed.
+    /// The number of failures.
     pub fn failed(&self) -> i64 {
         self.field(7)
     }

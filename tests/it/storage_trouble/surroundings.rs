@@ -1,4 +1,4 @@
-//! What else a server stands on: its output, file descriptors, threads, and a disk that fills while it runs.
+//! Further resources of a server: its output, file descriptors, threads, and a disk that fills while it runs.
 
 use std::fs::{self, OpenOptions};
 use std::net::SocketAddr;

@@ -5,7 +5,7 @@ use hyper::header::HeaderMap;
 use hyper::{StatusCode, header};
 use serde_json::{Value, json};
 
-/// What the server said.
+/// The server's answer.
 #[derive(Debug, Clone)]
 pub struct Answer {
     status: u16,
@@ -13,7 +13,7 @@ pub struct Answer {
     body: Bytes,
 }
 
-/// What the server should say, in the envelope of `docs/reference/otp-api.md`.
+/// The expected answer, in the envelope of `docs/reference/otp-api.md`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expectation {
     status: u16,

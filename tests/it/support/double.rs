@@ -1,4 +1,4 @@
-//! What every double of a provider does: it listens on loopback, keeps what arrives, and answers as
+//! The common part of the provider doubles: each listens on loopback, keeps what arrives, and answers as
 //! planned, or as its provider would.
 
 use std::collections::{HashMap, VecDeque};
@@ -16,9 +16,9 @@ use super::received::{About, Complaint, Received, RequestPurpose, take_in};
 use super::reply::{self, Reaction, Reply, Said};
 use super::soon;
 
-/// What a provider makes of requests when nothing else is planned.
+/// A provider's handling of requests when nothing else is planned.
 pub trait Provider: Default + Send + Sync + 'static {
-    /// What a request is about, or what is wrong with it.
+    /// The subject of a request, or its fault.
     fn read(&self, received: &Received) -> Result<About, Complaint>;
     /// Does what was asked.
     fn accept(&self, received: &Received) -> Said;
@@ -26,7 +26,7 @@ pub trait Provider: Default + Send + Sync + 'static {
     fn refuse(&self, status: u16, code: u32, received: &Received) -> Said;
     /// The code that a message carried, or that the provider made for it.
     fn code_in(&self, received: &Received) -> Option<String>;
-    /// What this provider says together with this status when something in it has failed.
+    /// The provider's body for this status after an internal failure.
     fn server_error(&self, status: u16) -> Said {
         Said::html(status)
     }
@@ -86,22 +86,22 @@ impl<P: Provider> Double<P> {
         format!("http://{}", self.address)
     }
 
-    /// What it is a double of.
+    /// The provider it imitates.
     pub fn provider(&self) -> &P {
         &self.state.provider
     }
 
-    /// What the next sends to this number get; after these, they are accepted.
+    /// The replies to the next sends to this number; later sends are accepted.
     pub fn plan(&self, number: &str, replies: impl IntoIterator<Item = Reply>) {
         self.plans(|plans| plans.sends.entry(number.to_owned()).or_default().extend(replies));
     }
 
-    /// What the next checks of this number get; after these, the code decides.
+    /// The replies to the next checks of this number; later, the code decides.
     pub fn plan_checks(&self, number: &str, replies: impl IntoIterator<Item = Reply>) {
         self.plans(|plans| plans.checks.entry(number.to_owned()).or_default().extend(replies));
     }
 
-    /// What every request gets for which nothing is planned, from now on.
+    /// The reply to every request for which nothing is planned, from now on.
     pub fn otherwise(&self, reply: Reply) {
         self.plans(|plans| plans.otherwise = Some(reply));
     }
@@ -132,7 +132,7 @@ impl<P: Provider> Double<P> {
         self.received_about(number, RequestPurpose::Check)
     }
 
-    /// How many checks of this number were on their way at the same time, at most.
+    /// The largest number of concurrent checks of this number.
     pub fn most_checks_at_once(&self, number: &str) -> usize {
         self.state.checking.lock().unwrap().get(number).map_or(0, |at_once| at_once.most)
     }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use onceward::domain::Timestamp;
 use onceward::store::{EmbeddedStore, Key, Owner, Pushed, RecordStream, Slots, Store, Write};
 
-/// What a store was restored to, and what was committed since.
+/// The state a store was restored to, and the commits since.
 #[derive(Default)]
 pub struct HeldRecords(Mutex<HashMap<Key, (Bytes, Timestamp)>>);
 

@@ -18,14 +18,14 @@ const SOAP: &str = "http://schemas.xmlsoap.org/soap/envelope/";
 const ENCODING: &str = "http://schemas.xmlsoap.org/soap/encoding/";
 const SOS: &str = "http://www.openmindnetworks.com/SoS";
 
-/// What Mada says to a message that it has no more room for.
+/// Mada's answer when its queue is full.
 const THROTTLED: u32 = 88;
 
 /// The double. A refusal of it is a `commandStatus` with an HTTP status, as a rule 200; a server error
 /// 500 is a SOAP fault.
 pub type Mada = Double<MadaApi>;
 
-/// What Mada makes of requests.
+/// Mada's handling of requests.
 #[derive(Default)]
 pub struct MadaApi {
     answers: AtomicUsize,
@@ -34,16 +34,15 @@ pub struct MadaApi {
 /// A message as it was submitted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Submitted {
-    /// Who it is from.
+    /// The sender.
     pub source: String,
     /// Whom it goes to, in E.164 form.
     pub number: String,
-    /// What it says.
     pub text: String,
 }
 
 impl Mada {
-    /// What `MADA_URL` must be: without a scheme, as the Go framework has it.
+    /// The value for `MADA_URL`: without a scheme, as the Go framework has it.
     pub fn url(&self) -> String {
         format!("{}/sos", self.base_url().trim_start_matches("http://"))
     }

@@ -46,7 +46,7 @@ pub use world::{World, through};
 
 use std::time::Duration;
 
-/// How long a test waits for something that must happen. Only a broken server takes that long.
+/// The longest time a test waits for something that must happen. Only a broken server takes that long.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits for `what` to happen, or fails the test.

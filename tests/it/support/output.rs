@@ -1,4 +1,4 @@
-//! What the program prints, collected while it runs.
+//! The output of the program, collected while it runs.
 
 use std::io::{BufRead, BufReader, Read};
 use std::sync::{Arc, Mutex};

@@ -13,7 +13,7 @@ use super::{
     SINCH_APP_ID, SINCH_APP_SECRET,
 };
 
-/// What the server is trusted with: whose it is, and the secret.
+/// A secret of the server and its owner.
 const SECRETS: [(&str, &str); 5] = [
     (OWN_ACCOUNT, OWN_TOKEN),
     (ACCOUNT_SID, AUTH_TOKEN),
@@ -46,7 +46,7 @@ impl Private {
         self.server_key = Some(key.trim().to_owned());
     }
 
-    /// What must not be in a log.
+    /// The values that must not be in a log.
     pub fn is_not_in_output(&self, output: &str) {
         assert!(output.lines().count() > 20, "the scenario logs something");
         for line in output.lines() {
@@ -56,7 +56,7 @@ impl Private {
         }
     }
 
-    /// What must not be on disk. Numbers may: without them there would be nothing to count.
+    /// The values that must not be on disk. Numbers may: without them there would be nothing to count.
     pub fn is_not_in_files_of(&self, data_dir: &Path) {
         let mut searched = 0;
         for file in files_below(data_dir) {
@@ -77,7 +77,7 @@ impl Private {
         assert!(searched > 0, "there is something on disk");
     }
 
-    /// What is found in a text.
+    /// The secrets found in a text.
     pub fn found_in(&self, text: &[u8]) -> Option<String> {
         // Without the country code too: its ten digits tell a number.
         let mut numbers = self.numbers.iter().map(String::as_str).chain([SENDER]).map(|number| &number[2..]);
@@ -85,7 +85,7 @@ impl Private {
         number.map(|number| format!("a whole number, {number}")).or_else(|| self.found_in_file(text))
     }
 
-    /// What is found in the content of a file.
+    /// The secrets found in the content of a file.
     pub fn found_in_file(&self, content: &[u8]) -> Option<String> {
         let mut wanted: Vec<(&str, Vec<u8>)> = Vec::new();
         for (user, secret) in SECRETS {

@@ -10,16 +10,16 @@ use hyper::{Request, header};
 
 use super::reply::Said;
 
-/// What a request is about.
+/// The subject of a request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct About {
     /// Whose number, in E.164 form.
     pub number: String,
-    /// What is asked for.
+    /// The purpose of the request.
     pub purpose: RequestPurpose,
 }
 
-/// What is asked for.
+/// The purpose of the request.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum RequestPurpose {
     /// A message or call.
@@ -31,7 +31,7 @@ pub enum RequestPurpose {
     Other,
 }
 
-/// What is wrong with a request, and how it is answered.
+/// The fault of a request, and its answer.
 pub struct Complaint {
     /// The answer.
     pub said: Said,
@@ -46,7 +46,7 @@ pub struct Received {
     pub id: usize,
     /// The method and the path.
     pub target: String,
-    /// What follows the path.
+    /// The query after the path.
     pub query: String,
     /// The header of that name.
     pub authorization: String,
@@ -56,7 +56,7 @@ pub struct Received {
     pub body: Bytes,
     /// The form's fields, when it is a form.
     pub form: BTreeMap<String, String>,
-    /// What it is about.
+    /// The subject.
     pub about: About,
 }
 
@@ -95,7 +95,7 @@ pub async fn take_in(request: Request<Incoming>) -> Result<Received, io::Error> 
     })
 }
 
-/// What an `Authorization` header of these credentials is.
+/// The `Authorization` header of these credentials.
 pub fn basic(user: &str, password: &str) -> String {
     use base64::Engine as _;
     format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}")))

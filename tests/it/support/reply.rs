@@ -1,4 +1,4 @@
-//! What doubles answer.
+//! The replies of the doubles.
 
 use std::convert::Infallible;
 use std::io;
@@ -14,10 +14,10 @@ use serde_json::Value;
 /// The code that Twilio gives to a request that it is too busy for.
 pub const TOO_MANY_REQUESTS: u32 = 20_429;
 
-/// What a double does with a request.
+/// A double's reaction to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reply {
-    /// What was asked for is done.
+    /// The request is carried out.
     Accept,
     /// An error as the provider words it, with the recipient's whole number in the text where
     /// providers are so careless.

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use super::{Client, Output, soon};
 
-/// How to start the program: a directory of its own, settings, environment, arguments.
+/// The options of a start: a directory of its own, settings, environment, arguments.
 #[derive(Debug, Clone)]
 pub struct Setup {
     home: Arc<TempDir>,
@@ -43,7 +43,7 @@ impl Setup {
         Self { home, config: None, environment: BTreeMap::new(), arguments: Vec::new() }
     }
 
-    /// What most tests want: any free port on loopback, JSON logs at debug level, codes that
+    /// The setup of most tests: any free port on loopback, JSON logs at debug level, codes that
     /// outlive the test.
     pub fn new() -> Self {
         Self::bare()
@@ -82,8 +82,8 @@ impl Setup {
         self
     }
 
-    /// Has the program load one of `tests/it/support/shims` before anything else: a library that stands between it and the
-    /// system, built with the C compiler that Rust links with anyway.
+    /// Has the program load one of `tests/it/support/shims` before anything else: a library that stands between it and
+    /// the system, built with the C compiler that Rust links with anyway.
     pub fn preload(self, shim: &str) -> Self {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/support/shims").join(shim);
         let library = self.home().join(shim).with_extension("so");
@@ -171,14 +171,14 @@ pub struct Server {
 /// The program after it ended.
 #[derive(Debug)]
 pub struct Finished {
-    /// How it ended.
+    /// The result.
     pub status: ExitStatus,
     /// Everything it printed.
     pub output: String,
 }
 
 impl Server {
-    /// What it printed so far.
+    /// The output so far.
     pub fn output(&self) -> &Output {
         &self.output
     }

@@ -25,7 +25,7 @@ pub struct Doubles {
 pub struct Several {
     /// Where its messages go.
     pub doubles: Doubles,
-    /// How it was started, and will be started again.
+    /// The options of its starts.
     pub setup: Setup,
     /// The running program.
     pub server: Server,
@@ -44,7 +44,7 @@ impl Doubles {
         }
     }
 
-    /// How many messages for this number arrived at Twilio, Sinch, Mada and the plain gateway.
+    /// The number of messages for this number at Twilio, Sinch, Mada and the plain gateway.
     pub fn sends_to(&self, number: &str) -> [usize; 4] {
         [
             self.twilio.received_for(number).len(),
@@ -123,7 +123,7 @@ impl Several {
         &self.doubles.plain
     }
 
-    /// What the tracker knows about a number.
+    /// The tracker's rows of a number.
     pub async fn tracked(&self, number: &str) -> Vec<Row> {
         tracked(&self.setup, &["--number", number]).await.0
     }

@@ -22,7 +22,7 @@ const PATH: &str = "/verification/v1/verifications";
 /// The double.
 pub type Sinch = Double<SinchApi>;
 
-/// What Sinch makes of requests.
+/// Sinch's handling of requests.
 pub struct SinchApi {
     by_number: Mutex<HashMap<String, Verification>>,
     codes: MadeUpCodes,
@@ -42,7 +42,7 @@ impl Default for SinchApi {
 }
 
 impl Sinch {
-    /// What `SINCH_VERIFICATION_URL` must be.
+    /// The value for `SINCH_VERIFICATION_URL`.
     pub fn verification_url(&self) -> String {
         format!("{}{PATH}", self.base_url())
     }
@@ -57,7 +57,7 @@ impl Sinch {
         self.provider().by_number.lock().unwrap().remove(number);
     }
 
-    /// How the last code for this number was sent: `sms` or `callout`.
+    /// The method of the last code for this number: `sms` or `callout`.
     pub fn method_for(&self, number: &str) -> Option<String> {
         self.received_for(number).last().and_then(|received| method_in(&json_of(received)))
     }

@@ -6,14 +6,14 @@ use super::double::{Double, Provider};
 use super::received::{About, Complaint, Received, RequestPurpose, longest_digits};
 use super::reply::Said;
 
-/// What it wants as a bearer token.
+/// The bearer token it expects.
 pub const HTTP_TOKEN: &str = "pl4in-gateway-t0ken-of-the-te5ts";
 
 /// The double. A refusal of it is the code as a text: at `/json` the member `status`, at `/form` a
 /// line of text.
 pub type SmsGateway = Double<SmsGatewayApi>;
 
-/// What it makes of requests.
+/// Its handling of requests.
 #[derive(Default)]
 pub struct SmsGatewayApi;
 

@@ -60,7 +60,7 @@ impl Authority {
         Issued { pem: made.pem(), key: key.serialize_pem(), der: made.der().clone() }
     }
 
-    /// What a client needs that trusts this authority alone, and offers these protocols.
+    /// The TLS settings of a client that trusts this authority alone, and offers these protocols.
     pub fn client(&self, protocols: &[&str]) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate.clone()).expect("a root");

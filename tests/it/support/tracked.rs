@@ -1,4 +1,4 @@
-//! What `onceward tracker --json` lists. The names of its fields stand here and nowhere else.
+//! The rows of `onceward tracker --json`. The names of its fields stand here and nowhere else.
 
 use serde_json::Value;
 
@@ -9,7 +9,7 @@ use super::{Finished, Setup};
 pub struct Row(Value);
 
 impl Row {
-    /// How it was sent: `sms`, `call`, `whatsapp`.
+    /// The channel: `sms`, `call`, `whatsapp`.
     pub fn channel(&self) -> &str {
         self.text("type")
     }
@@ -19,7 +19,7 @@ impl Row {
         self.text("to")
     }
 
-    /// Who was asked.
+    /// The gateway.
     pub fn gateway(&self) -> &str {
         self.text("gateway")
     }
@@ -39,7 +39,7 @@ impl Row {
         self.text("verify_status")
     }
 
-    /// How often it was tried again.
+    /// The number of retries.
     pub fn retries(&self) -> u64 {
         self.number("retry_count")
     }
@@ -49,7 +49,7 @@ impl Row {
         self.0["max_retries_reached"].as_bool().unwrap_or_else(|| panic!("max_retries_reached in {}", self.0))
     }
 
-    /// How far the provider says that it came; empty when it said nothing.
+    /// The status that the provider reported; empty without a report.
     pub fn receipt(&self) -> &str {
         self.text_if_any("receipt_status")
     }

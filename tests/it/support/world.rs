@@ -10,7 +10,7 @@ use super::{ACCOUNT_SID, AUTH_TOKEN, Client, Finished, Numbers, SENDER, Server, 
 pub struct World {
     /// Where its messages go.
     pub twilio: Twilio,
-    /// How it was started, and will be started again.
+    /// The options of its starts.
     pub setup: Setup,
     /// The running program.
     pub server: Server,

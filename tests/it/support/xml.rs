@@ -16,11 +16,11 @@ pub struct Element {
     pub name: String,
     /// Namespace, name and value of each attribute.
     pub attributes: Vec<(String, String, String)>,
-    /// What is in it, in order.
+    /// The content, in order.
     pub children: Vec<Node>,
 }
 
-/// What an element contains.
+/// The content of an element.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Node {
     /// A piece of text, with everything replaced that was escaped.

@@ -22,8 +22,8 @@ use tokio_rustls::client::TlsStream;
 use crate::support::documented::verified;
 use crate::support::{Answer, Authority, Server, Setup, World, soon, until};
 
-/// How a client greets whose best version is TLS 1.1 (RFC 4346): version, 32 random bytes, no session, one cipher suite,
-/// no compression; and with what it could sign, which is asked for before the version is looked at.
+/// The hello of a client whose best version is TLS 1.1 (RFC 4346): version, 32 random bytes, no session, one cipher
+/// suite, no compression; and with what it could sign, which is asked for before the version is looked at.
 const HELLO_OF_TLS_1_1: &[u8] = b"\x16\x03\x01\x00\x37\x01\x00\x00\x33\x03\x02\
     \x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\
     \x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\
@@ -224,7 +224,7 @@ async fn healthz(sender: &mut http2::SendRequest<Full<Bytes>>) -> (Version, u16)
     (version, status)
 }
 
-/// What comes until the connection ends, in whatever way.
+/// The bytes until the connection ends, in whatever way.
 async fn rest(stream: &mut (impl AsyncReadExt + Unpin)) -> String {
     let mut rest = Vec::new();
     let _ = soon("the end", stream.read_to_end(&mut rest)).await;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-/// How many decimal digits a code has: 4 to 10.
+/// The number of decimal digits of a code: 4 to 10.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "u8", try_from = "u8")]
 pub struct CodeLength(u8);
@@ -82,7 +82,7 @@ impl Code {
         std::str::from_utf8(&self.digits[..usize::from(self.len)]).unwrap_or_default()
     }
 
-    /// How many digits it has.
+    /// The number of digits.
     pub const fn length(&self) -> CodeLength {
         CodeLength(self.len)
     }

@@ -60,11 +60,11 @@ impl fmt::Display for GatewayName {
 pub struct Held {
     /// The gateway that keeps it.
     pub by: GatewayName,
-    /// How it was sent, which some providers want to be told when they check.
+    /// The channel. Some providers need it to check a code.
     pub channel: Channel,
 }
 
-/// How a code is delivered. Records contain the position in this order.
+/// The channel of a code. Records contain the position in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Channel {

@@ -41,8 +41,8 @@ const FICTION: [&str; 13] = [
 /// sample that is spread over all finds it.
 const SAMPLES: u64 = 2_000;
 
-/// Sampled numbers are this far apart, modulo their count. A prime that divides no power of ten, so that every digit of every
-/// place comes up.
+/// Sampled numbers are this far apart, modulo their count. A prime that divides no power of ten, so that every digit of
+/// every place comes up.
 const STRIDE: u64 = 7_919_777_771;
 
 impl NumberPattern {
@@ -68,7 +68,8 @@ impl NumberPattern {
         &self.0
     }
 
-    /// Returns `true` if a person could own a matching number: a numbering plan has it, and it is not set aside for fiction.
+    /// Returns `true` if a person could own a matching number: a numbering plan has it, and it is not set aside for
+    /// fiction.
     pub fn could_be_real(&self) -> bool {
         if FICTION.iter().any(|range| self.is_within(range)) {
             return false;
@@ -92,7 +93,7 @@ impl NumberPattern {
     /// Numbers that it means and that can be dialled: all of them, or a sample.
     fn numbers(&self) -> impl Iterator<Item = PhoneNumber> + '_ {
         let places = self.0.bytes().filter(|b| *b == b'x').count();
-        // At most 15 places, so it fits.
+        // At most 15 places; therefore it fits.
         let count = u32::try_from(places).map_or(u64::MAX, |places| 10_u64.saturating_pow(places));
         let filled = (0..count.min(SAMPLES))
             .map(move |index| if count <= SAMPLES { index } else { index.wrapping_mul(STRIDE) % count });

@@ -90,8 +90,8 @@ impl PhoneNumber {
         Ok(number)
     }
 
-    /// Reads a number that is written as E.164 writes it: `+` and digits, the first of them no zero. Does not ask whether
-    /// its country has numbers of that length, which would load the metadata of all numbering plans (10 MiB).
+    /// Reads a number that is written as E.164 writes it: `+` and digits, the first of them no zero. Does not ask
+    /// whether its country has numbers of that length, which would load the metadata of all numbering plans (10 MiB).
     pub fn from_e164(text: &str) -> Option<Self> {
         let digits = text.strip_prefix('+').filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()))?;
         // A leading zero would make two spellings of one number.
@@ -103,7 +103,7 @@ impl PhoneNumber {
         if digits == 0 || digits > E164_MAX { None } else { Some(Self(digits)) }
     }
 
-    /// The digits as an integer: no E.164 number begins with a zero, so none is lost.
+    /// The digits as an integer: no E.164 number begins with a zero; therefore none is lost.
     pub const fn as_u64(self) -> u64 {
         self.0
     }
@@ -123,8 +123,8 @@ impl PhoneNumber {
         exact.or_else(|| PHONE_NUMBER_UTIL.get_region_for_country_code(parsed.country_code)).map(Region)
     }
 
-    /// Returns `true` if its numbering plan has it among lines that take no text messages. Where a plan does not tell landlines
-    /// from mobile numbers, as in North America, this is unknown and `false`. Costs some microseconds.
+    /// Returns `true` if its numbering plan has it among lines that take no text messages. Where a plan does not tell
+    /// landlines from mobile numbers, as in North America, this is unknown and `false`. Costs some microseconds.
     pub fn is_landline(self) -> bool {
         let parsed = PHONE_NUMBER_UTIL.parse(self.e164(), None);
         parsed.is_ok_and(|parsed| PHONE_NUMBER_UTIL.get_number_type(&parsed) == PhoneNumberType::FixedLine)

@@ -21,7 +21,7 @@ pub struct Routing {
 /// One gateway of the routing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoutingEntry {
-    /// The gateway.
+    /// Sends the messages of this entry.
     pub gateway: GatewayName,
     /// The first digits, without `+`, of the numbers it takes; empty when it takes any.
     pub prefixes: Vec<String>,
@@ -71,7 +71,7 @@ impl Routing {
     /// The entry with the longest prefix of a number; of two equally long ones, the one written
     /// first.
     fn by_prefix(&self, number: PhoneNumber) -> Option<&RoutingEntry> {
-        // Every message passes here, so nothing is allocated.
+        // Every message passes here; therefore nothing is allocated.
         let mut buffer = [0; DIGITS_MAX];
         let digits = spelled(number, &mut buffer);
         let longest = |entry: &RoutingEntry| {
@@ -231,7 +231,7 @@ fn prefix(text: &str) -> Result<String, String> {
     }
     let digits = text.strip_prefix('+').unwrap_or_default();
     let fits = (1..=DIGITS_MAX).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
-    // No country code begins with a zero, so no number does.
+    // No country code begins with a zero; therefore no number does.
     if !fits || digits.starts_with('0') {
         return Err(format!(
             "{text:?} is not a prefix; write + and 1 to {DIGITS_MAX} digits, the country code first, such as +35987"

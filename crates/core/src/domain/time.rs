@@ -73,7 +73,7 @@ impl Timestamp {
         UNIX_EPOCH + Duration::from_millis(self.min(Self::LAST_READABLE).0)
     }
 
-    /// How long from `earlier` until this moment; zero when it has passed already.
+    /// The time from `earlier` until this moment; zero when `earlier` is later.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))

@@ -15,7 +15,7 @@ pub struct Begin<'a> {
     pub number: PhoneNumber,
     /// Properties of a new code.
     pub options: SendOptions,
-    /// How the message is delivered.
+    /// Carries the message.
     pub channel: Channel,
     /// Options of a verification with limits and an id. `None` for the compatible routes: each of their messages
     /// replaces the code, without limits.

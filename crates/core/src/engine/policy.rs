@@ -12,9 +12,9 @@ pub struct Rules<'a> {
     pub policy: Policy,
     /// The key that codes are derived with.
     pub key: &'a ServerKey,
-    /// How long delivery may take for one send, from the decision on.
+    /// The longest duration of one send's delivery, from the decision on.
     pub send_budget: Duration,
-    /// How long a gateway that holds a code may take for one check, from the decision to the decision about its
+    /// The longest duration of one check at a gateway that holds the code, from the decision to the decision about its
     /// result.
     pub check_budget: Duration,
 }
@@ -26,7 +26,7 @@ pub struct Policy {
     /// ([`Lockout::Growing`]). At least 1; [`Policy::NO_LIMIT`] for no limit. The default is
     /// [`Policy::DEFAULT_MAX_ATTEMPTS`].
     pub max_attempts: u8,
-    /// How long a lockout lasts. Also how long a number's count is kept beyond its code's end.
+    /// The duration of a lockout, and the retention of a number's count beyond its code's end.
     pub lockout: Duration,
     /// The consequence of too many wrong codes.
     pub kind: Lockout,
@@ -71,7 +71,7 @@ impl Policy {
 /// Properties of one verification's code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SendOptions {
-    /// How long the code can be used.
+    /// The lifetime of the code.
     pub life: Duration,
     /// Number of digits.
     pub length: CodeLength,

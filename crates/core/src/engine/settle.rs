@@ -3,7 +3,7 @@
 use super::{NumberState, Rules, SendPermit, Verification};
 use crate::domain::{Held, Timestamp};
 
-/// How a send ended.
+/// The result of a send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SendResult {
     /// A gateway that carries our code, or one that makes and holds its own (`held`), accepted the message.

@@ -11,7 +11,7 @@ pub const SLOTS: usize = 256;
 
 /// Spreads subjects over the slots by a hash under the server key: a client cannot choose numbers that share a slot.
 ///
-/// The mapping is on disk (each record's key carries its slot), so it must not change for a server key.
+/// The mapping is on disk (each record's key carries its slot); therefore it must not change for a server key.
 #[derive(Clone)]
 pub struct SlotHash(Aes128);
 

@@ -71,7 +71,7 @@ pub struct VerificationCounts {
     pub begun: Timestamp,
     /// When its last message was asked for.
     pub last_send: Timestamp,
-    /// How that message was to be delivered.
+    /// The channel of that message.
     pub channel: Channel,
     /// Messages that were asked for.
     pub sends: u8,

@@ -12,9 +12,9 @@ use crate::domain::{Channel, CodeLength, Locale};
 #[derive(Debug, Clone)]
 pub struct TemplateSettings {
     pub brand: String,
-    /// How many digits a code has.
+    /// The number of digits of a code.
     pub code_length: CodeLength,
-    /// How long a code lives: `{minutes}`, rounded up.
+    /// The lifetime of a code: `{minutes}`, rounded up.
     pub life: Duration,
     /// The text of `/api/send-otp` where `messages` has none that fits better.
     pub message: String,
@@ -103,7 +103,7 @@ pub(super) fn check_text(written: &str, context: &Context) -> Result<Text, Strin
     Ok(text)
 }
 
-/// How long a code of the tutorial's API lives, whatever the settings say.
+/// The lifetime of a code of the tutorial's API, whatever the settings say.
 const TUTORIAL_LIFE: Duration = Duration::from_secs(600);
 
 impl Templates {
@@ -231,8 +231,8 @@ fn segments(message: &str) -> Option<String> {
     })
 }
 
-/// Apple does not list the words that it looks for, so other languages are left alone; so is our own text, which is
-/// that of the Redis version and was not chosen.
+/// Apple does not list the words that it looks for; therefore other languages are left alone; so is our own text, which
+/// is that of the Redis version and was not chosen.
 fn word(text: &Text, locale: Option<Locale>) -> Option<String> {
     let is_looked_for = locale.is_none_or(Locale::is_english) && &*text.source != DEFAULT_MESSAGE;
     let is_there = || text.words().any(|words| words.to_lowercase().contains("code"));

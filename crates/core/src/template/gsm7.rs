@@ -1,4 +1,4 @@
-//! How much of a text message a text takes, after 3GPP TS 23.038: its default alphabet of 7 bits (section 6.2.1)
+//! The size of a text in text messages, after 3GPP TS 23.038: its default alphabet of 7 bits (section 6.2.1)
 //! where that has every character, else UCS-2; and TS 23.040 (section 9.2.3.24) for the header of each part of a
 //! longer one.
 //!
@@ -69,7 +69,7 @@ fn parts(characters: impl Iterator<Item = usize>, room: usize) -> usize {
     parts
 }
 
-/// How many septets a character takes; `None` when the default alphabet lacks it.
+/// The septets of a character; `None` when the default alphabet lacks it.
 fn septets(character: char) -> Option<usize> {
     if character.is_ascii_alphanumeric() || BASIC.contains(character) {
         Some(1)

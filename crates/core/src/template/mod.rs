@@ -31,8 +31,8 @@ pub const CODE_PLACES: [&str; 2] = ["{code}", "_CODE_"];
 /// start.
 pub const DEFAULT_MESSAGE: &str = "OTP message is {code}";
 
-/// How the messages of one verification are worded. Small: it is kept with every message that may have to be sent
-/// again.
+/// The template, language and format of one verification's messages. Small: it is kept with every message that may have
+/// to be sent again.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct MessageStyle {
     pub wording: Wording,
@@ -41,7 +41,7 @@ pub struct MessageStyle {
     /// The Android app that is to read the message by itself: its hash comes at the end, in place of the line for
     /// browsers.
     pub app_hash: Option<AppHash>,
-    /// What a call presses when it is answered.
+    /// The keys that a call presses when it is answered.
     pub send_digits: Option<SendDigits>,
 }
 
@@ -164,8 +164,8 @@ impl Templates {
         Self { api, tutorial: text(tutorial), context }
     }
 
-    /// Checks a text that a caller brings along: [`Wording::Custom`]. The error is a sentence that says what to correct.
-    /// A text that is sent unchecked is filled in as far as it can be.
+    /// Checks a text that a caller brings along: [`Wording::Custom`]. The error is a sentence that says what to
+    /// correct. A text that is sent unchecked is filled in as far as it can be.
     pub fn check_custom(&self, text: &str) -> Result<(), String> {
         check_text(text, &self.context).map(|_| ())
     }

@@ -47,7 +47,7 @@ impl Text {
         self.parts.contains(&Part::Code)
     }
 
-    /// What it says without what is filled in and without the line for browsers.
+    /// The text without the placeholders' values and without the line for browsers.
     pub(super) fn words(&self) -> impl Iterator<Item = &str> {
         self.parts.iter().filter_map(|part| match part {
             Part::Literal(text) => Some(&**text),

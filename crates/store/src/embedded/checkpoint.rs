@@ -81,7 +81,7 @@ pub(super) struct CheckpointControl {
     waiting: AtomicU32,
     /// Set once the checkpoint is not needed.
     stopped: AtomicBool,
-    /// Commits wait for the checkpoint, so there are no more pauses.
+    /// Commits wait for the checkpoint; therefore there are no more pauses.
     hurried: AtomicBool,
 }
 
@@ -292,8 +292,8 @@ impl Attempt {
         })
     }
 
-    /// Reserves room for the snapshot, writes to it, and removes it again, so that a disk that is full or fails is found
-    /// before sled meets it.
+    /// Reserves room for the snapshot, writes to it, and removes it again, so that a disk that is full or fails is
+    /// found before sled meets it.
     fn probe(&self) -> Result<(), String> {
         let path = self.new.join("probe");
         let write = || {

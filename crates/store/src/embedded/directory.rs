@@ -128,7 +128,7 @@ impl Directory {
         };
         let (state, written_with) = self.parse(&text)?;
         self.check_state_is_plausible(state)?;
-        // While it is being created nothing in it was ever used, so neither was a key.
+        // While it is being created nothing in it was ever used; therefore neither was a key.
         if state == DirectoryState::Complete && written_with != encode_string(&key_fingerprint) {
             return Err(OpenError::WrongKey { directory: self.root.clone() });
         }

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use super::segment;
 
-/// How far a checkpoint has come. A crash between any two of these must lose nothing.
+/// The progress of a checkpoint. A crash between any two of these must lose nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CheckpointStep {
     /// The database has every record and is closed.
@@ -80,7 +80,7 @@ impl Disk for RealDisk {
             OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
         let mut head = [0; segment::HEADER_BYTES];
         if file.read_exact(&mut head).is_ok() && segment::Header::decode(&head).is_some() {
-            // Segment numbers only grow, so the file should not exist. If it does, it must not be overwritten.
+            // Segment numbers only grow; therefore the file should not exist. If it does, it must not be overwritten.
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the segment is already in use"));
         }
         file.set_len(0)?;
@@ -125,7 +125,7 @@ fn reserve(file: &File, bytes: u64) -> io::Result<()> {
     }
 }
 
-/// How many names a file has. Nothing else is asked for: asking for the time of the last change as well makes
+/// The number of names of a file. Nothing else is asked for: asking for the time of the last change as well makes
 /// Linux note that time exactly at the next write, and ext4 write it down at each sync.
 #[cfg(target_os = "linux")]
 fn links(file: &File) -> io::Result<u64> {

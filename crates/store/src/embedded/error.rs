@@ -153,7 +153,7 @@ const REFUSALS: [(&str, &str); 6] = [
     ),
 ];
 
-/// What to do about a refusal of the system, to be put behind what it said; nothing when that is not plain.
+/// The remedy for an error of the system, to follow its message; empty when there is no plain one.
 pub fn advice(said: &str) -> &'static str {
     REFUSALS.iter().find(|(words, _)| said.contains(words)).map_or("", |(_, advice)| advice)
 }

@@ -30,7 +30,7 @@ pub(super) const RECORD_OVERHEAD: usize = 27;
 /// say.
 pub(super) const MAX_FRAME_BYTES: usize = 256 * 1024 * 1024;
 
-/// What a frame says.
+/// The content of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FrameKind {
     /// It carries records.
@@ -56,7 +56,7 @@ impl FrameKind {
     }
 }
 
-/// How many bytes `writes` take in a frame's body.
+/// The size of `writes` in a frame's body, in bytes.
 pub(super) fn encoded_bytes(writes: &[Write]) -> usize {
     writes.iter().map(|write| RECORD_OVERHEAD + write.put.as_ref().map_or(0, bytes::Bytes::len)).sum()
 }
@@ -115,7 +115,7 @@ pub(super) struct Frame<'a> {
     pub(super) kind: FrameKind,
     pub(super) sequence: u64,
     pub(super) time: Timestamp,
-    /// How many bytes it takes in the file.
+    /// Its size in the file, in bytes.
     pub(super) bytes: usize,
     records: u32,
     body: &'a [u8],

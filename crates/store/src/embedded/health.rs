@@ -19,7 +19,7 @@ pub(super) struct Health {
     journal: Mutex<Option<String>>,
     reserve: Mutex<Option<String>>,
     checkpoint: Mutex<Option<String>>,
-    /// How many checkpoints in a row have failed.
+    /// The number of consecutive failed checkpoints.
     failed_checkpoints: AtomicU32,
     /// The thread that ended although the store is in use.
     ended: OnceLock<&'static str>,

@@ -75,8 +75,8 @@ impl ReadOnly {
         }
     }
 
-    /// Copies every record that is alive at the later of `now` and the newest time in the directory, as a start would find
-    /// them, into a file in the data directory, or in `TMPDIR` if there is no room.
+    /// Copies every record that is alive at the later of `now` and the newest time in the directory, as a start would
+    /// find them, into a file in the data directory, or in `TMPDIR` if there is no room.
     ///
     /// # Errors
     /// [`OpenError`], as a start would be refused.
@@ -143,7 +143,7 @@ pub struct Examined {
     /// Records that are alive, of the snapshot and the journal together. `None` if they
     /// were not counted, because a start would be refused.
     pub alive: Option<RecordCounts>,
-    /// How many of these have which version of their encoding, by kind and version.
+    /// The number of these by kind and version of their encoding.
     pub versions: BTreeMap<(u8, u8), u64>,
     /// Bytes that the journal takes on the disk.
     pub journal_bytes: u64,
@@ -278,14 +278,14 @@ impl Sink for Collect<'_> {
     }
 }
 
-/// What to do about a damaged snapshot or segment.
+/// The remedy for a damaged snapshot or segment.
 const RESTORE: &str = "restore the data directory from a backup, or see \"When a start is refused\" in docs/operate/data-directory.md";
 
-/// What to do about a file that could be put back.
+/// The remedy for a file that could be put back.
 const PUT_BACK: &str = "put it back, or restore the whole directory from a backup; see \"When a start is refused\" in \
                         docs/operate/data-directory.md";
 
-/// What to do when the journal does not go on where the snapshot ends.
+/// The remedy when the journal does not continue where the snapshot ends.
 const TELL_APART: &str = "restore the whole directory from a backup, and move no later segments away: \"When a \
                           start is refused\" in docs/operate/data-directory.md says how to tell the two apart";
 
@@ -297,7 +297,7 @@ pub struct Finding {
     /// Where in it, in bytes from its beginning.
     pub at: Option<u64>,
     pub what: String,
-    /// What to do.
+    /// The remedy.
     pub advice: &'static str,
 }
 
@@ -308,7 +308,7 @@ impl Finding {
 }
 
 impl OpenError {
-    /// What is damaged or lost, if that is why the directory was not opened; `None` when it may be well, or that is
+    /// The damaged or lost part, if it is why the directory was not opened; `None` when it may be well, or that is
     /// not known.
     pub fn damage(&self) -> Option<Finding> {
         Some(match self {

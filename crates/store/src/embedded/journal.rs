@@ -34,7 +34,7 @@ pub(super) enum AppendState {
 pub(super) struct AppendError {
     /// Whether it is certain that no part of the frame is, or will be, on the disk.
     pub(super) rolled_back: bool,
-    /// What went wrong.
+    /// The cause.
     pub(super) reason: String,
 }
 

@@ -42,7 +42,7 @@ pub(super) type VisitAlive<'a> = &'a mut dyn FnMut(Key, Timestamp, &[u8]) -> io:
 pub(super) enum MergeError {
     #[error(transparent)]
     Read(#[from] OpenError),
-    /// What the visitor answered.
+    /// The visitor's answer.
     #[error("the copy cannot be written: {0}")]
     Visit(io::Error),
 }

@@ -66,7 +66,7 @@ pub struct EmbeddedStore {
     in_flight: Arc<AtomicUsize>,
     health: Arc<Health>,
     root: PathBuf,
-    /// What the start has opened, until the owners have everything.
+    /// The files that the start has opened, until the owners have everything.
     start_copy: Mutex<Option<OpenCopy>>,
     /// Whether a copy is being made.
     copying: Arc<AtomicBool>,
@@ -84,8 +84,8 @@ impl std::fmt::Debug for EmbeddedStore {
 }
 
 impl EmbeddedStore {
-    /// Makes a checkpoint now, or repeats one that failed, and waits for its end. Without a change since the last one there
-    /// is nothing to do. For tests.
+    /// Makes a checkpoint now, or repeats one that failed, and waits for its end. Without a change since the last one
+    /// there is nothing to do. For tests.
     pub async fn checkpoint(&self) -> Result<(), StoreError> {
         let (reply, ended) = oneshot::channel();
         self.reader.writer.send(WriterMessage::Checkpoint(reply)).map_err(|_| closed())?;
@@ -233,7 +233,7 @@ impl StoreReader {
             }
             Ok(())
         };
-        // Records are whole, so those that were visited before a failure may come again.
+        // Records are whole; therefore those that were visited before a failure may come again.
         if let Err(error) = self.read_snapshot(copy, &pinned, &mut from_snapshot) {
             tracing::warn!(reason = ?error, "snapshot unreadable, reading it again");
             *copy = None;

@@ -41,15 +41,15 @@ pub struct StoreSettings {
     /// A checkpoint begins when the last one is this old and the journal has grown. Therefore expired records leave the
     /// disk.
     pub checkpoint_every: Duration,
-    /// How long writing a snapshot pauses after each MiB, so that commits do not wait for it.
+    /// The pause after each MiB of a snapshot, so that commits do not wait for it.
     pub pause: Duration,
     /// Time limit for progress of sled, and for records from an owner during a checkpoint.
     pub deadline: Duration,
-    /// How long until a failed checkpoint is repeated.
+    /// The time until a failed checkpoint is repeated.
     pub repeat_checkpoint_after: Duration,
-    /// How often the journal is tried while it is in trouble.
+    /// The interval between attempts to write to a failing journal.
     pub probe_every: Duration,
-    /// How often an idle store notes the time.
+    /// The interval at which an idle store records the time.
     pub time_every: Duration,
 }
 
@@ -72,7 +72,7 @@ impl Default for StoreSettings {
     }
 }
 
-/// How a store is opened.
+/// The options for opening a store.
 #[derive(Clone)]
 pub struct OpenOptions {
     /// The data directory. It is created if it is not there.
@@ -94,8 +94,8 @@ impl OpenOptions {
 }
 
 impl EmbeddedStore {
-    /// Opens the data directory, or creates it. Copies the snapshot and reads the whole journal, so this blocks for as
-    /// long as that takes: call it where blocking is allowed.
+    /// Opens the data directory, or creates it. Copies the snapshot and reads the whole journal; therefore this blocks
+    /// for as long as that takes: call it where blocking is allowed.
     ///
     /// # Errors
     /// [`OpenError`], which says what to do. The store never begins empty over data it cannot

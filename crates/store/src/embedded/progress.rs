@@ -12,7 +12,7 @@ const LOGGED_EVERY: Duration = Duration::from_secs(1);
 /// Reading the clock costs as much as a small record does.
 const RECORDS_PER_LOOK: u64 = 256;
 
-/// How far the reading of a data directory has come. Printed for people.
+/// The progress of reading a data directory, as text for people.
 #[derive(Debug, Default)]
 pub struct Loading(Mutex<Option<LoadingStep>>);
 
@@ -21,7 +21,7 @@ pub struct Loading(Mutex<Option<LoadingStep>>);
 struct LoadingStep {
     what: &'static str,
     records: u64,
-    /// How much of it is done, in hundredths, and how long the rest takes if it goes on like that.
+    /// The finished part in hundredths, and the time for the rest at the same rate.
     part: Option<(u64, Duration)>,
 }
 

@@ -65,7 +65,7 @@ pub type DatabaseEntries = BTreeMap<Vec<u8>, Vec<u8>>;
 /// The records of a snapshot, from the text of its manifest and the entries of its database.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The problem.
 pub fn snapshot(manifest: &str, entries: &DatabaseEntries) -> Result<Vec<CopiedRecord>, String> {
     let manifest = Manifest::decode(manifest).ok_or("it is not a manifest, or not as it was written")?;
     let mut records = Vec::new();

@@ -1,6 +1,6 @@
 //! Reading the journal back: exactly what was acknowledged, or an error.
 //!
-//! Only one frame is ever on its way to the disk, so only the very last can be torn: nothing but
+//! Only one frame is ever on its way to the disk; therefore only the very last can be torn: nothing but
 //! reserved space, or what is left of a write that was never acknowledged, may follow the last whole
 //! frame. A whole frame behind a broken one, a gap in the sequences, or a broken end of a segment
 //! that a later one continues is damage. The sink decides what damage means: a start ends with it, an
@@ -72,7 +72,7 @@ pub struct JournalSummary {
     pub newest: Option<Timestamp>,
     /// Whether the store was closed in order.
     pub closed: bool,
-    /// What looks like the remains of a write that was never acknowledged: where they begin, and how many bytes they
+    /// The remains of a write that was probably never acknowledged: where they begin, and how many bytes they
     /// take. No damage, as far as can be told: the next start cuts them off.
     pub torn: Option<(PathBuf, u64, u64)>,
 }
@@ -85,7 +85,7 @@ pub(super) struct Replayed {
     pub(super) last_segment: u64,
     /// The last sequence in it.
     pub(super) last_sequence: u64,
-    /// How many bytes of the segments were written.
+    /// The number of bytes written to the segments.
     pub(super) bytes: u64,
     /// The last segment that was written to, and where its last frame ends.
     pub(super) end: Option<(PathBuf, u64)>,
@@ -197,7 +197,7 @@ impl SegmentReplay<'_> {
         self.frames(path, bytes, HEADER_BYTES)
     }
 
-    /// A segment is written to beginning with its header, so this one never was; or the header is damaged.
+    /// A segment is written to beginning with its header; therefore this one never was; or the header is damaged.
     fn without_header(&mut self, path: &Path, bytes: &[u8]) -> Result<(), OpenError> {
         let Some((offset, frame)) = frame::find(bytes, 0, 0) else {
             // An empty file is what remains of a first write that failed and was taken back.
@@ -280,7 +280,7 @@ impl SegmentReplay<'_> {
     }
 }
 
-/// How many bytes there are up to the last that is not zero.
+/// The number of bytes up to the last that is not zero.
 fn without_zeros_behind(bytes: &[u8]) -> u64 {
     bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last as u64 + 1)
 }
@@ -309,7 +309,7 @@ fn end_of_data(file: &File) -> io::Result<u64> {
             Err(Errno::INVAL | Errno::OPNOTSUPP) => return Ok(length),
             Err(error) => return Err(error.into()),
         };
-        // The end of the file counts as a hole, so there is always one.
+        // The end of the file counts as a hole; therefore there is always one.
         end = seek(file, SeekFrom::Hole(data))?;
     }
     Ok(length)

@@ -37,7 +37,7 @@ pub(super) const SYNC_BYTES: usize = 256 * 1024;
 /// Why a snapshot cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum SnapshotError {
-    /// What is in the file is not what was written.
+    /// The content differs from what was written.
     Damaged { path: PathBuf, detail: String },
     /// The system refused something; the snapshot may be undamaged.
     Failed(String),
@@ -51,7 +51,7 @@ pub(super) fn failed(what: &str, path: &Path) -> impl FnOnce(io::Error) -> Strin
     move |error| format!("{what}: {error}")
 }
 
-/// What is in a snapshot.
+/// The content of a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Manifest {
     pub(super) covered: Covered,
@@ -79,7 +79,7 @@ impl Manifest {
         Self { covered, time, ..Self::default() }
     }
 
-    /// What the database's files take, in bytes.
+    /// The size of the database's files in bytes.
     pub(super) fn bytes(&self) -> u64 {
         self.files.iter().map(|file| file.bytes).sum()
     }

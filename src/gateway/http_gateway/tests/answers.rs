@@ -1,4 +1,4 @@
-//! What answers mean, by the description's rule and by HTTP's.
+//! Classification of answers by the description's rules and by HTTP's.
 
 use super::*;
 use crate::gateway::tests::double::answer;
@@ -40,7 +40,7 @@ async fn without_a_rule_any_2xx_is_success_and_the_id_is_ours() {
         let accepted = after(&HttpSuccess::default(), Reply::json(status, body)).await.expect("accepted");
         assert!(accepted.message_id.starts_with("Http-"), "{accepted:?}");
     }
-    // Nothing is looked for in the body, so it does not matter that it broke off.
+    // Nothing is looked for in the body; therefore it does not matter that it broke off.
     let cut = answer(200, &[], "queued");
     let cut = Reply::BytesThenClose(cut[..cut.len() - 1].to_owned());
     assert!(after(&HttpSuccess::default(), cut).await.is_ok());
@@ -170,7 +170,7 @@ async fn else_the_status_decides() {
         (403, (ErrorClass::Configuration, false)),
         (404, (ErrorClass::Refused, false)),
         (422, (ErrorClass::Refused, false)),
-        // It may be the limit of one number, and strangers must not open the circuit for everybody.
+        // It may be the limit of one number. An unauthenticated client must not open the circuit for all clients.
         (429, (ErrorClass::Retry { after: Some(Duration::from_secs(5)) }, false)),
         (500, (ErrorClass::Ambiguous, true)),
         (503, (ErrorClass::Ambiguous, true)),

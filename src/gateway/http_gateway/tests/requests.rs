@@ -1,4 +1,4 @@
-//! What a request looks like on the wire.
+//! The bytes of a request on the wire.
 
 use serde_json::Value;
 

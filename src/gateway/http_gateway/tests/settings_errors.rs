@@ -4,7 +4,7 @@ use secrecy::SecretString;
 
 use super::*;
 
-/// What the start says about settings that differ from good ones in one point.
+/// The start's errors for settings that differ from good ones in one point.
 fn refused(change: impl FnOnce(&mut HttpGatewaySettings)) -> String {
     let mut settings = settings("https://sms.example.com");
     change(&mut settings);

@@ -1,4 +1,4 @@
-//! What every gateway of an account does alike: connections, answers, standing, settings.
+//! The common behaviour of an account's gateways: connections, answers, account health, settings.
 
 use secrecy::SecretString;
 

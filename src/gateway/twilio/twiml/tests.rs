@@ -84,7 +84,7 @@ fn every_listed_language_is_found_by_its_own_name() {
     }
 }
 
-/// What is said, and how many pauses there are, as an XML parser sees it.
+/// The spoken text and the number of pauses, as an XML parser sees them.
 fn parts(twiml: &str) -> (Vec<String>, usize) {
     use quick_xml::events::Event;
     let mut reader = quick_xml::Reader::from_str(twiml);

@@ -1,4 +1,4 @@
-//! What verifications promise beyond what the engine decides: gateways, counters, kept answers, events.
+//! Promises about verifications beyond the engine's decisions: gateways, counters, kept answers, events.
 
 mod events;
 mod idempotency;

@@ -36,12 +36,12 @@ use crate::webhook::{Outbox, OutboxBounds, OutboxDeps, Post, Posted, Transport};
 
 pub const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
-/// Numbers that are nobody's; the tests take another for each.
+/// Fictitious numbers. Each test uses its own.
 pub fn number(last_digits: u64) -> PhoneNumber {
     PhoneNumber::from_u64(14_155_550_000 + last_digits).expect("a number")
 }
 
-/// What a gateway was handed.
+/// A message that a gateway received.
 #[derive(Debug, Clone)]
 pub struct Handed {
     pub by: GatewayName,
@@ -235,12 +235,12 @@ impl World {
         self.verifying.0.sealer.open_attempt(&sid).expect("an attempt")
     }
 
-    /// How many verifications the webhook will be told the end of.
+    /// The number of verifications whose end the webhook will receive.
     pub fn expected_ends(&self) -> usize {
         self.outbox.counts().expected
     }
 
-    /// What the webhook was told of the verifications' tags `order`.
+    /// The tags `order` of the events that the webhook received.
     pub fn orders(&self) -> Vec<serde_json::Value> {
         self.deps.hook.0.lock().expect("the record").iter().map(|told| told.1.clone()).collect()
     }

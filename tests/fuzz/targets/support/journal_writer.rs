@@ -64,7 +64,7 @@ pub fn newest(frames: &[FrameSpec]) -> BTreeMap<Key, Option<Bytes>> {
 /// A journal of some segments with some frames each.
 pub struct Journal {
     frames: Vec<FrameSpec>,
-    /// How many frames each segment has.
+    /// The number of frames of each segment.
     lengths: Vec<usize>,
 }
 

@@ -83,7 +83,7 @@ async fn converse(mut stream: TcpStream, shared: Arc<Mutex<Shared>>) {
     }
 }
 
-/// How many bytes the first request has, if it is there as a whole.
+/// The size of the first request in bytes, if all of it has arrived.
 fn whole(bytes: &[u8]) -> Option<usize> {
     let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
     let head = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();

@@ -34,7 +34,7 @@ const LONGEST_BODY: usize = 1_600;
 /// The double.
 pub type Twilio = Double<TwilioApi>;
 
-/// What Twilio makes of requests.
+/// Twilio's handling of requests.
 #[derive(Default)]
 pub struct TwilioApi {
     verify: Verify,

@@ -11,10 +11,10 @@ use crate::engine::{
     SettleOutcome, Submitted, begin, check, derive_code, resume, settle, settle_check,
 };
 
-/// How long a gateway may take in these tests.
+/// The longest duration of a gateway's answer in these tests.
 pub const SEND_BUDGET: Duration = Duration::from_secs(10);
 
-/// How long asking may take in these tests.
+/// The longest duration of a check at a gateway in these tests.
 pub const CHECK_BUDGET: Duration = Duration::from_secs(12);
 
 /// A gateway that holds codes, and another one.

@@ -1,4 +1,4 @@
-//! What a commit promises, and what an owner reads.
+//! The promises of a commit, and the reads of an owner.
 
 use super::*;
 

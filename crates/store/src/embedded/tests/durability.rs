@@ -1,4 +1,4 @@
-//! What must be on the disk before what. A test cannot cut the power, and the files look the same
+//! The order in which files reach the disk. A test cannot cut the power, and the files look the same
 //! whether they were synced or not; so the order of what was asked of the disk is compared.
 
 use super::faulty::{Event, Operation};

@@ -47,7 +47,7 @@ struct Shared {
 type OnStep = Box<dyn FnMut(CheckpointStep) + Send>;
 type OnOperation = Box<dyn FnMut(Operation, &Path) + Send>;
 
-/// What was asked of the disk, or how far a checkpoint had come.
+/// An operation on the disk, or a step of a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Event {
     /// This, on the file or directory of this name.
@@ -66,9 +66,9 @@ struct StoreFault {
 #[derive(Default)]
 struct Script {
     faults: Vec<StoreFault>,
-    /// How much of a write reaches the file before it fails.
+    /// The part of a write that reaches the file before it fails.
     written_before_failing: usize,
-    /// How often each was tried, on the snapshot and on all else.
+    /// The number of tries of each, on the snapshot and on all else.
     counts: HashMap<(Operation, bool), u64>,
     syncs_held: bool,
     renamed_although_failing: bool,
@@ -112,7 +112,7 @@ impl FaultyDisk {
         self.script().faults.clear();
     }
 
-    /// How many such operations were tried, but for those on the snapshot.
+    /// The number of such operations, except those on the snapshot.
     pub(super) fn count(&self, operation: Operation) -> u64 {
         self.script().count(operation, false)
     }
@@ -147,7 +147,7 @@ impl FaultyDisk {
         *self.shared.on_operation.lock().unwrap() = Some(Box::new(action));
     }
 
-    /// What has succeeded, and the steps of checkpoints in between, since this was asked last.
+    /// The successful operations and the steps of checkpoints since the last call.
     pub(super) fn take_events(&self) -> Vec<Event> {
         std::mem::take(&mut self.script().events)
     }
@@ -282,7 +282,7 @@ impl DiskFile for FaultyFile {
     }
 }
 
-/// What goes wrong in sled.
+/// The fault in sled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SledFault {
     FailCreate,
@@ -324,7 +324,7 @@ impl FaultySled {
         self.script().fault.is_none()
     }
 
-    /// What hangs goes on.
+    /// Releases the operations that hang.
     pub(super) fn release(&self) {
         self.script().released += 1;
         self.shared.1.notify_all();

@@ -40,7 +40,7 @@ const LONG: Duration = Duration::from_secs(600);
 /// When the tests' clock begins.
 const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
-/// What a store contains: the text under each number.
+/// The content of a store: the text under each number.
 type Contents = BTreeMap<u64, String>;
 
 /// One store in a directory of its own, an owner of its records, and the contents it must have.
@@ -217,7 +217,7 @@ impl World {
         Ok(seen.clone())
     }
 
-    /// What a start with a copy of the data directory finds.
+    /// The content that a start with a copy of the data directory finds.
     fn contents_after_crash(&self, copy: &TempDir) -> Result<Contents, OpenError> {
         let store = EmbeddedStore::open(&self.options(&copy.path().join("data")))?;
         let contents = self.contents_of(&store);
@@ -340,7 +340,7 @@ fn segments(dir: &Path) -> Vec<PathBuf> {
     sorted(&dir.join("journal"))
 }
 
-/// What is in the directory of snapshots, in order.
+/// The files in the directory of snapshots, in order.
 fn snapshots(dir: &Path) -> Vec<String> {
     let name = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
     sorted(&dir.join("snapshot")).iter().map(name).collect()

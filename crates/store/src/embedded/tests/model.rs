@@ -87,7 +87,7 @@ proptest! {
 
 struct Model {
     world: World,
-    /// What there is if the batch was applied whose answer was "unknown"; a restart decides.
+    /// The content if the batch was applied whose answer was "unknown"; a restart decides.
     in_doubt: Option<Contents>,
 }
 

@@ -14,7 +14,7 @@ use crate::embedded::segment::HEADER_BYTES;
 
 const RESERVED: u64 = 16 * 1024 * 1024;
 
-/// What stands where a write was torn.
+/// The bytes where a write was torn.
 #[derive(Debug, Clone, Copy)]
 enum Tail {
     Nothing,
@@ -375,7 +375,7 @@ impl History {
     }
 }
 
-/// What replaying the journal of a copy gives. It has seen no checkpoint.
+/// The result of replaying the journal of a copy. It has seen no checkpoint.
 fn replayed(copy: &TempDir) -> Result<Contents, OpenError> {
     let mut contents = Contents::new();
     let mut see = Strict(|record: RecordRef<'_>| match record.put {

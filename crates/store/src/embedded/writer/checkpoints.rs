@@ -16,7 +16,7 @@ use super::{CheckpointReply, Grown, ReplacedJournal, RunningCheckpoint, Writer, 
 use crate::{RecordStream, StoreError};
 
 impl Writer {
-    /// How far the journal grows before a checkpoint.
+    /// The size of the journal at which a checkpoint begins.
     pub(super) fn checkpoint_threshold(&self) -> u64 {
         self.deps.settings.checkpoint_bytes.max(self.snapshot.manifest.bytes() / 2)
     }
@@ -63,8 +63,8 @@ impl Writer {
     }
 
     /// Begins a checkpoint of everything that was written so far, if the journal can go on in another segment, or
-    /// repeats the one that failed. Every older batch has been answered, so the owners hold it when they get their
-    /// streams.
+    /// repeats the one that failed. Every older batch has been answered; therefore the owners hold it when they get
+    /// their streams.
     fn begin_checkpoint(&mut self) -> bool {
         let Some(range) = self.failed_range.filter(|_| self.closing.is_none()).or_else(|| self.new_range())
         else {

@@ -65,7 +65,7 @@ pub(super) enum WriterMessage {
 /// Writes that one caller wants durable.
 pub(super) struct Batch {
     writes: Vec<Write>,
-    /// How many bytes they take in a frame.
+    /// Their size in a frame, in bytes.
     bytes: usize,
     /// Whether the running checkpoint waits for it.
     is_for_checkpoint: bool,
@@ -140,7 +140,7 @@ impl Drop for Pinned {
     }
 }
 
-/// How the thread ended.
+/// The result of the thread.
 pub(super) enum WriterEnd {
     /// By [`WriterMessage::Close`], with what to answer.
     Closed(Vec<CloseReply>, Result<(), StoreError>),
@@ -157,7 +157,7 @@ pub(super) struct WriterDeps {
     pub(super) health: Arc<Health>,
 }
 
-/// What was written to the journal.
+/// The data written to the journal.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Grown {
     pub(super) bytes: u64,
@@ -181,7 +181,7 @@ struct ReplacedJournal {
 #[derive(Default)]
 struct Closing {
     replies: Vec<CloseReply>,
-    /// How often the last checkpoint was begun.
+    /// The number of starts of the last checkpoint.
     checkpoints: u8,
     /// Whether the removal that an earlier checkpoint could not do was tried again.
     discard_tried: bool,
@@ -208,8 +208,8 @@ pub(super) struct Writer {
     discard_wanted: bool,
     /// When the last checkpoint failed, if it did.
     failed_at: Option<Timestamp>,
-    /// What it was to replace, if it was not sealed. The next one replaces the same: a new segment for each attempt
-    /// would fill the disk.
+    /// The files it was to replace, if it was not sealed. The next one replaces the same: a new segment for each
+    /// attempt would fill the disk.
     failed_range: Option<ReplacedJournal>,
     pins: Arc<()>,
     closing: Option<Closing>,
@@ -217,8 +217,8 @@ pub(super) struct Writer {
     refused_bytes: usize,
     /// Whether trying the journal has to wait for room.
     probe_wanted: bool,
-    /// Whether a batch was refused because the journal is too long. Smaller ones are refused too, until a checkpoint has
-    /// shortened it.
+    /// Whether a batch was refused because the journal is too long. Smaller ones are refused too, until a checkpoint
+    /// has shortened it.
     is_full: bool,
 }
 
@@ -378,8 +378,8 @@ impl Writer {
         (!batches.is_empty()).then_some((batches, bytes))
     }
 
-    /// Makes room for a frame, as far as that can be done here and now. A journal that is too long accepts only what the
-    /// running checkpoint waits for.
+    /// Makes room for a frame, as far as that can be done here and now. A journal that is too long accepts only what
+    /// the running checkpoint waits for.
     fn prepare_append(&mut self, bytes: usize, is_for_checkpoint: bool) -> AppendState {
         let is_accepted = is_for_checkpoint && self.running.is_some();
         if !is_accepted
@@ -453,8 +453,8 @@ impl Writer {
         }
     }
 
-    /// While the journal is in trouble: tries whether it can be written again. A load balancer that only asks for health
-    /// sends no writes until it is good, so writes alone would not find out.
+    /// While the journal is in trouble: tries whether it can be written again. A load balancer that only asks for
+    /// health sends no writes until it is good; therefore writes alone would not find out.
     fn probe(&mut self) {
         let health = self.deps.health.clone();
         if self.closing.is_some() {
@@ -473,8 +473,8 @@ impl Writer {
         }
     }
 
-    /// Requests the next segment. A checkpoint that is not finished may need the space: then this waits until the current
-    /// segment is half full.
+    /// Requests the next segment. A checkpoint that is not finished may need the space: then this waits until the
+    /// current segment is half full.
     fn ask_for_spare(&mut self) {
         let is_needed_first =
             self.running.is_some() || self.discarding.is_some() || self.failed_range.is_some();
