@@ -395,7 +395,7 @@ pub fn assemble(
     };
     let (routing, origin) = configured.order(inputs.otp_sms_provider.as_deref(), c)?;
     let is_whole = !NAMED.iter().any(|(name, _)| routing.names(*name) && configured.is_wrong(*name));
-    let settings = configured.settle(routing, c);
+    let settings = configured.with_defaults(routing, c);
     // Of a gateway that cannot be read nothing else follows.
     if is_whole {
         check_channels(&settings, calls, inputs.voice_gate, c);
@@ -474,7 +474,7 @@ impl Configured {
     }
 
     /// The settings. What is configured and not named is kept: codes that it holds can still be checked.
-    fn settle(self, routing: Routing, c: &mut Context) -> GatewaySettings {
+    fn with_defaults(self, routing: Routing, c: &mut Context) -> GatewaySettings {
         for (name, what) in NAMED {
             if self.has(name) && !self.is_wrong(name) && !routing.names(name) {
                 c.report.warn(format!(

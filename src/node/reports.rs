@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn without_an_account_or_an_address_nobody_reports() {
+    fn no_reports_without_an_account_or_an_address() {
         assert!(Reports::new(&gateways(), None).is_none());
         assert!(Reports::new(&GatewaySettings::simulator(), Some(&"https://example.com".into())).is_none());
     }

@@ -67,7 +67,7 @@ impl OtpBuilder {
         check_delivery(&delivery)?;
         check_sizes(&tracker, &bounds, shards)?;
         let brand = self.texts.brand().to_owned();
-        let templates = self.texts.settle(policy.code)?;
+        let templates = self.texts.build(policy.code)?;
         let source = self.clock.unwrap_or_else(|| Arc::new(SystemClock::start()));
         let clock = Arc::new(EngineClock::over(source));
         let shown = Arc::clone(&clock) as Arc<dyn Clock>;

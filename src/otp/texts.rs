@@ -61,7 +61,7 @@ impl Texts {
     }
 
     /// Checks every text; what works and could be better goes to the log.
-    pub(super) fn settle(self, code: SendOptions) -> Result<Templates, StartError> {
+    pub(super) fn build(self, code: SendOptions) -> Result<Templates, StartError> {
         if let Some(templates) = self.checked {
             return Ok(templates);
         }

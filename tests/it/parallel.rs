@@ -9,7 +9,7 @@ use crate::support::documented::{incorrect, locked, verified};
 use crate::support::{Answer, Setup, World, wrong};
 
 /// Requests at the same time.
-const CROWD: usize = 200;
+const CLIENTS: usize = 200;
 
 /// The repetitions of each scene: a race that is lost once in a while must show.
 const ROUNDS: usize = 20;
@@ -18,20 +18,20 @@ const ROUNDS: usize = 20;
 /// by the engine.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_200_parallel_right_codes_exactly_one_is_approved() {
-    let world = World::with([("max-commands-per-number", json!(CROWD))]).await;
+    let world = World::with([("max-commands-per-number", json!(CLIENTS))]).await;
     for _ in 0..ROUNDS {
         let (number, code) = world.number_with_code().await;
         let answers = crowd(&world, &number, &code).await;
         let approved = answers.iter().filter(|a| a.is(&verified(&number))).count();
         let too_late = answers.iter().filter(|a| a.is(&incorrect(&number, 5))).count();
-        assert_eq!((approved, too_late), (1, CROWD - 1));
+        assert_eq!((approved, too_late), (1, CLIENTS - 1));
         world.verify(&number, &code).await.expects(incorrect(&number, 5));
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_200_parallel_wrong_codes_exactly_five_are_evaluated() {
-    let world = World::with([("max-commands-per-number", json!(CROWD))]).await;
+    let world = World::with([("max-commands-per-number", json!(CLIENTS))]).await;
     for _ in 0..ROUNDS {
         let (number, code) = world.number_with_code().await;
         let answers = crowd(&world, &number, &wrong(&code)).await;
@@ -40,7 +40,7 @@ async fn of_200_parallel_wrong_codes_exactly_five_are_evaluated() {
             assert_eq!(told, 1, "{trials} trials left is said once");
         }
         let refused = answers.iter().filter(|a| a.is(&locked(&number, 30))).count();
-        assert_eq!(refused, CROWD - 4);
+        assert_eq!(refused, CLIENTS - 4);
         world.verify(&number, &code).await.expects(locked(&number, 30));
     }
 }
@@ -52,7 +52,7 @@ async fn of_200_parallel_wrong_codes_exactly_one_is_told_that_it_locked() {
     let setup = Setup::new()
         .config("redis-version-answers", "as-built")
         .config("otp-lock-timeout", "29m30s")
-        .config("max-commands-per-number", CROWD);
+        .config("max-commands-per-number", CLIENTS);
     let world = World::of(setup).await;
     for _ in 0..ROUNDS {
         let (number, code) = world.number_with_code().await;
@@ -60,15 +60,15 @@ async fn of_200_parallel_wrong_codes_exactly_one_is_told_that_it_locked() {
         let told = count_by_message(&answers);
         assert_eq!(told["Incorrect OTP, Try Again"], 4);
         assert_eq!(told["Incorrect OTP and Max Limit Reached Try after 30 min"], 1);
-        assert_eq!(told["User is prohibted to make any OTP request, Try after 29 minutes"], CROWD - 5);
+        assert_eq!(told["User is prohibted to make any OTP request, Try after 29 minutes"], CLIENTS - 5);
         assert_eq!(world.verify(&number, &code).await.status(), 403);
     }
 }
 
-/// With the bound on commands for one number as it is by default, some of the crowd are told to
+/// With the bound on commands for one number as it is by default, some of the clients are told to
 /// come back; no client gets a free guess.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn with_the_usual_bounds_a_crowd_gets_no_guess_more_than_allowed() {
+async fn with_the_usual_bounds_concurrent_clients_get_no_guess_more_than_allowed() {
     let world = World::new().await;
     for _ in 0..ROUNDS {
         let (number, code) = world.number_with_code().await;
@@ -83,7 +83,7 @@ async fn with_the_usual_bounds_a_crowd_gets_no_guess_more_than_allowed() {
             later += 1;
         }
         let refused = answers.iter().filter(|a| a.is(&locked(&number, 30))).count();
-        assert_eq!(refused + later, CROWD - 4);
+        assert_eq!(refused + later, CLIENTS - 4);
         world.verify(&number, &code).await.expects(locked(&number, 30));
     }
 }
@@ -97,17 +97,17 @@ async fn with_the_usual_bounds_a_crowd_with_the_right_code_gets_one_success() {
         let approved = answers.iter().filter(|a| a.is(&verified(&number))).count();
         let too_late = answers.iter().filter(|a| a.is(&incorrect(&number, 5))).count();
         let later = answers.iter().filter(|a| a.status() == 429).count();
-        assert_eq!((approved, too_late + later), (1, CROWD - 1));
+        assert_eq!((approved, too_late + later), (1, CLIENTS - 1));
     }
 }
 
 /// A right code among wrong ones succeeds at most once, and never after the lockout.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn right_and_wrong_codes_together_give_at_most_one_success_and_never_a_sixth_guess() {
-    let world = World::with([("max-commands-per-number", json!(CROWD))]).await;
+    let world = World::with([("max-commands-per-number", json!(CLIENTS))]).await;
     for _ in 0..ROUNDS {
         let (number, code) = world.number_with_code().await;
-        let guesses = (0..CROWD).map(|i| if i % 8 == 5 { code.clone() } else { wrong(&code) });
+        let guesses = (0..CLIENTS).map(|i| if i % 8 == 5 { code.clone() } else { wrong(&code) });
         let answers = all_at_once(&world, &number, guesses).await;
         let approved = answers.iter().filter(|a| a.is(&verified(&number))).count();
         let counted = |trials| answers.iter().filter(|a| a.is(&incorrect(&number, trials))).count();
@@ -139,7 +139,7 @@ async fn after_parallel_sends_the_last_message_carries_the_code_that_works() {
 }
 
 async fn crowd(world: &World, number: &str, code: &str) -> Vec<Answer> {
-    all_at_once(world, number, (0..CROWD).map(|_| code.to_owned())).await
+    all_at_once(world, number, (0..CLIENTS).map(|_| code.to_owned())).await
 }
 
 /// Every guess on a connection of its own, opened before the first request leaves.

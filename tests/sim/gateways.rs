@@ -75,7 +75,7 @@ impl World {
             return self.comes_out(shard, None);
         }
         let permit = check.permit;
-        let result = self.judges(Salted(permit.salt.0), check.code.expose());
+        let result = self.check_result(Salted(permit.salt.0), check.code.expose());
         self.tally.count("command settle_check");
         self.tally.count(format!("gateway says {result:?}"));
         let number = self.commands[&command].number;
@@ -135,7 +135,7 @@ impl World {
         (end, sort)
     }
 
-    fn judges(&mut self, salt: Salted, code: &str) -> CheckResult {
+    fn check_result(&mut self, salt: Salted, code: &str) -> CheckResult {
         let chance = self.rng.random_range(0..100);
         match self.held.get_mut(&salt) {
             Some(held) if held.code == code && !held.used => {

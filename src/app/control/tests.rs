@@ -49,7 +49,7 @@ async fn a_question_is_answered_line_by_line() {
 }
 
 #[tokio::test]
-async fn keys_are_made_listed_and_revoked_by_whoever_may_open_the_socket() {
+async fn a_process_that_may_open_the_socket_makes_lists_and_revokes_keys() {
     let server = Server::start().await;
     let keys = |request| server.asks_for(ControlRequest::Keys(request));
     let create = KeysRequest::Create {

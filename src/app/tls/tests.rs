@@ -150,7 +150,7 @@ fn a_certificate_is_a_problem_before_it_begins_from_14_days_before_its_end_and_a
 }
 
 #[test]
-fn a_certificate_for_nobody_is_a_warning() {
+fn a_certificate_without_names_is_a_warning() {
     let key = KeyPair::generate().expect("a key");
     let mut nameless = params("x", 2020, 2090);
     nameless.subject_alt_names.clear();

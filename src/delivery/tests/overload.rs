@@ -14,7 +14,7 @@ async fn a_message_whose_permit_would_come_too_late_is_refused_at_once() {
     let world = World::with_places(1, 100).and_answers(std::iter::repeat_with(slow).take(10));
     assert!(world.delivers("{code}").await.is_ok(), "from here on it is known how slow the gateway is");
 
-    let crowd = join_all((0..6).map(|_| async {
+    let results = join_all((0..6).map(|_| async {
         let result = world.delivers("{code}").await;
         (result.is_ok(), result.err(), world.elapsed_ms())
     }))
@@ -22,7 +22,7 @@ async fn a_message_whose_permit_would_come_too_late_is_refused_at_once() {
     // The third of those who wait would have a place after 9 s, and no time for an answer.
     let refused = || (false, Some(failed(&DeliveryError::Overloaded)), 3_000);
     let served = |at| (true, None, at);
-    assert_eq!(crowd, [served(6_000), served(9_000), served(12_000), refused(), refused(), refused()]);
+    assert_eq!(results, [served(6_000), served(9_000), served(12_000), refused(), refused(), refused()]);
     assert_eq!(world.sent_at(), [0, 3_000, 6_000, 9_000]);
 }
 
@@ -50,21 +50,24 @@ async fn while_a_gateway_is_silent_fewer_and_fewer_wait_for_it() {
 #[tokio::test(start_paused = true)]
 async fn of_the_messages_before_the_first_answer_the_last_are_refused_first() {
     let world = World::with_places(2, 100).and_answers((0..2).map(|_| hanging()));
-    let crowd = join_all((0..10).map(|_| async {
+    let results = join_all((0..10).map(|_| async {
         let result = world.delivers("{code}").await;
         (result, world.elapsed_ms())
     }))
     .await;
-    let (at_the_gateway, waited) = crowd.split_at(2);
+    let (at_the_gateway, waited) = results.split_at(2);
     assert!(
         at_the_gateway.iter().all(|end| *end == (Err(failed(&DeliveryError::NoAnswerInTime)), 10_000)),
-        "{crowd:?}"
+        "{results:?}"
     );
     // Behind seven others a place comes after four answers, if it comes at all.
     let refused_at: Vec<u128> = waited.iter().map(|(_, at)| *at).collect();
     assert!(refused_at.is_sorted_by(|earlier, later| earlier >= later), "{refused_at:?}");
     assert_eq!((refused_at[0], refused_at[7]), (5_250, 2_250));
-    assert!(waited.iter().all(|(result, _)| *result == Err(failed(&DeliveryError::Overloaded))), "{crowd:?}");
+    assert!(
+        waited.iter().all(|(result, _)| *result == Err(failed(&DeliveryError::Overloaded))),
+        "{results:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -191,7 +191,7 @@ async fn without_retry_an_open_circuit_is_an_error_with_a_row() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_crowd_refuses_a_request_and_puts_a_follow_up_off() {
+async fn overload_refuses_a_request_and_puts_a_follow_up_off() {
     let bounds = Bounds { sends: 1, sends_waiting: 0, ..Bounds::default() };
     let world = Setup { bounds, ..Setup::routing("Mada").with_retry() }.build();
     let world = world.and(Mada, [error(RETRY), hanging()]);

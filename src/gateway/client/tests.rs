@@ -70,7 +70,7 @@ async fn an_answer_that_is_not_http_breaks_the_exchange() {
 }
 
 #[tokio::test]
-async fn nobody_listening_is_no_connection() {
+async fn a_closed_port_is_no_connection() {
     let refused = get(&refusing_url().await).await;
     assert_eq!(refused.err(), Some(NoAnswer::NotConnected("no connection: connection refused".to_owned())));
 }

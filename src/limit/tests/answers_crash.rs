@@ -51,7 +51,7 @@ async fn a_request_that_a_crash_cut_off_after_its_mark_is_interrupted_until_some
 }
 
 #[tokio::test]
-async fn an_interrupted_request_without_effect_is_freed_by_whoever_found_that_out() {
+async fn an_interrupted_request_without_effect_is_freed_by_the_finder() {
     let mut world = cut_off().await;
     let answers = world.answers().await;
     interrupted(&answers, "k").await.free().await;

@@ -88,7 +88,7 @@ async fn the_path_of_the_public_address_may_be_in_front() {
 }
 
 #[tokio::test]
-async fn a_report_that_may_be_anybodys_changes_nothing() {
+async fn a_report_without_a_valid_signature_changes_nothing() {
     let world = World::new();
     let (otp, own) = start(&world, |builder| builder).await;
     otp.send_sms(ANNA).await.expect("sent");
@@ -126,7 +126,7 @@ async fn what_is_no_report_has_a_status_of_its_own() {
 }
 
 #[tokio::test]
-async fn without_a_public_address_nobody_reports() {
+async fn no_reports_without_a_public_address() {
     let world = World::new();
     let otp = world.start().await;
     assert_eq!(

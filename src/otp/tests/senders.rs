@@ -64,7 +64,7 @@ async fn a_routing_sends_prefixes_their_own_way() {
 }
 
 #[tokio::test]
-async fn a_routing_that_cannot_be_read_or_names_nobody_points_at_its_part() {
+async fn a_routing_that_is_malformed_or_names_no_gateway_points_at_its_part() {
     let builder = |routing: &str| World::new().builder().gateway(own(GatewayName::Http)).routing(routing);
     for (routing, words) in [
         ("", "routing: "),
@@ -127,7 +127,7 @@ async fn without_voice_a_call_is_refused_and_with_it_somebody_must_be_able_to_ca
 }
 
 #[tokio::test]
-async fn a_channel_that_nobody_serves_is_refused_by_name() {
+async fn a_channel_that_no_gateway_serves_is_refused_by_name() {
     let world = World::new();
     let otp = world.builder().gateway(own(GatewayName::Http)).start().await.expect("an engine");
     let refused_send = otp.send(ANNA, Some(Channel::WhatsApp), crate::otp::MessageStyle::default()).await;
@@ -172,10 +172,10 @@ async fn what_a_gateway_refuses_is_told_by_what_it_means() {
 }
 
 #[tokio::test]
-async fn a_gateway_that_holds_the_code_judges_it() {
+async fn a_gateway_that_holds_the_code_checks_it() {
     let world = World::new();
     let verdicts = [Ok(Verdict::Wrong), Err(ErrorClass::Ambiguous), Ok(Verdict::Approved)];
-    let holder = Arc::new(Own::new(GatewayName::Http).judging(verdicts));
+    let holder = Arc::new(Own::new(GatewayName::Http).with_verdicts(verdicts));
     let otp = world.builder().gateway(holder.clone()).start().await.expect("an engine");
     otp.send_sms(ANNA).await.expect("sent");
 
@@ -192,15 +192,15 @@ async fn a_gateway_that_holds_the_code_judges_it() {
 }
 
 #[tokio::test]
-async fn a_code_that_a_gateway_holds_is_judged_by_it_after_a_restart() {
+async fn a_code_that_a_gateway_holds_is_checked_by_it_after_a_restart() {
     let world = World::new();
     let start = |holder: &Arc<Own>| world.builder().gateway(holder.clone()).start();
-    let sender = Arc::new(Own::new(GatewayName::Http).judging([]));
+    let sender = Arc::new(Own::new(GatewayName::Http).with_verdicts([]));
     let otp = start(&sender).await.expect("an engine");
     otp.send_sms(ANNA).await.expect("sent");
     otp.stop().await.expect("stopped");
-    let judge = Arc::new(Own::new(GatewayName::Http).judging([Ok(Verdict::Approved)]));
-    let otp = start(&judge).await.expect("an engine");
+    let checker = Arc::new(Own::new(GatewayName::Http).with_verdicts([Ok(Verdict::Approved)]));
+    let otp = start(&checker).await.expect("an engine");
     assert!(otp.verify(ANNA, "424242").await.code_valid());
-    assert_eq!(judge.checked(), ["424242"]);
+    assert_eq!(checker.checked(), ["424242"]);
 }

@@ -102,7 +102,7 @@ impl Own {
     }
 
     /// It holds codes itself, and judges them like this.
-    pub fn judging(self, verdicts: impl IntoIterator<Item = Result<Verdict, ErrorClass>>) -> Self {
+    pub fn with_verdicts(self, verdicts: impl IntoIterator<Item = Result<Verdict, ErrorClass>>) -> Self {
         Self { verdicts: Some(Mutex::new(verdicts.into_iter().collect())), ..self }
     }
 

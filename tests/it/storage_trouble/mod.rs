@@ -15,7 +15,7 @@ mod refusals;
 mod shim;
 mod snapshot_for_long;
 mod start_and_stop;
-mod surroundings;
+mod system_limits;
 
 use serde_json::Value;
 

@@ -166,7 +166,7 @@ fn every_error_of_every_text_is_found_at_once() {
 }
 
 #[test]
-fn nothing_is_said_about_the_texts_that_nobody_set() {
+fn no_warning_about_texts_that_are_not_set() {
     let built_in = TemplateSettings {
         message: DEFAULT_MESSAGE.to_owned(),
         tutorial_message: "Hello from {brand}! Your verification code is: {code}".to_owned(),

@@ -140,7 +140,7 @@ fn a_header_that_cannot_be_sent_is_refused() {
 }
 
 #[test]
-fn a_request_that_would_carry_no_code_or_reach_nobody_is_refused() {
+fn a_request_without_the_code_or_the_recipient_is_refused() {
     let error = refused(|s| s.body = HttpBody::Json(json!({ "text": "{text}", "from": "{username}" })));
     assert!(error.contains("has neither {to} nor {to_digits}"), "{error}");
     let error = refused(|s| s.body = HttpBody::Json(json!({ "to": "{to}", "text": "_CODE_" })));

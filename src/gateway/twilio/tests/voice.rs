@@ -55,7 +55,7 @@ async fn behind_a_gate_the_call_itself_does_not_know_the_code() {
 }
 
 #[tokio::test]
-async fn a_gate_that_nobody_can_open_is_not_built() {
+async fn a_gate_that_no_key_can_open_is_not_built() {
     let error = not_tried(true, &call(TEXT)).await;
     assert!(error.detail.contains("public-url"), "{error}");
 }

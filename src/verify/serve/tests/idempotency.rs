@@ -9,7 +9,7 @@ use crate::store::StoreFault;
 use crate::verify::{BeginRequest, Refused, Status, VerificationTarget};
 
 #[tokio::test]
-async fn the_same_request_with_the_same_key_gets_the_same_answer_and_nobody_a_second_message() {
+async fn the_same_request_with_the_same_key_gets_the_same_answer_and_sends_once() {
     let world = World::new().await;
     let first = world.begins(asking_once(number(1), "a")).await.expect("begun");
     assert_eq!(world.begins(asking_once(number(1), "a")).await, Ok(first.clone()));

@@ -39,7 +39,7 @@ async fn a_value_passes_as_often_as_its_bucket_says_also_across_a_crash() {
 }
 
 #[tokio::test]
-async fn what_was_sent_to_nobody_is_given_back() {
+async fn a_send_that_reached_no_recipient_is_given_back() {
     let world = limited(json!({ "max-sends": 1 })).await;
     world.begun(number(1)).await;
     assert!(matches!(world.begins(from_device(number(1), "a")).await, Err(Refused::NoSendsLeft { .. })));

@@ -160,7 +160,7 @@ fn without_threads_there_is_no_checkpoint_but_the_journal_goes_on_and_later_ther
 #[test]
 fn on_a_full_disk_the_reserve_is_used_up_and_with_space_all_is_well_without_a_restart() {
     if !may_mount(
-        "storage_trouble::surroundings::on_a_full_disk_the_reserve_is_used_up_and_with_space_all_is_well_without_a_restart",
+        "storage_trouble::system_limits::on_a_full_disk_the_reserve_is_used_up_and_with_space_all_is_well_without_a_restart",
     ) {
         return;
     }
@@ -205,7 +205,7 @@ fn on_a_full_disk_the_reserve_is_used_up_and_with_space_all_is_well_without_a_re
 #[tokio::test]
 async fn a_server_on_a_full_disk_goes_on_with_its_reserve_and_says_so() {
     if !may_mount(
-        "storage_trouble::surroundings::a_server_on_a_full_disk_goes_on_with_its_reserve_and_says_so",
+        "storage_trouble::system_limits::a_server_on_a_full_disk_goes_on_with_its_reserve_and_says_so",
     ) {
         return;
     }
