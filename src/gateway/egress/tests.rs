@@ -25,7 +25,7 @@ fn the_metadata_of_a_cloud_is_out_of_reach_in_every_spelling() {
 }
 
 #[test]
-fn private_addresses_are_allowed_by_the_private_policy_alone() {
+fn private_addresses_are_refused_by_the_public_policy_alone() {
     for text in [
         "127.0.0.1",
         "::1",
