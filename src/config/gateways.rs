@@ -338,7 +338,7 @@ const fn is_set<T>(complete: &Complete<T>) -> bool {
 }
 
 /// Whether anything of a gateway is given. Notes which of its needs are missing then; any variable of a need will do.
-/// What is given and cannot be read, such as a file that is missing, has an error of its own already.
+/// A given value that cannot be read, such as a missing file, has its own error already.
 fn is_begun(gateway: &str, needs: &[&[&str]], further: &[&str], c: &mut Context) -> Result<bool, Reported> {
     let variables: Vec<&str> = needs.iter().copied().flatten().chain(further).copied().collect();
     if !variables.iter().any(|name| c.is_set(name)) {

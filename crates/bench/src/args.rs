@@ -89,7 +89,7 @@ pub struct Options {
     #[arg(long, requires = "target", help_heading = "Servers")]
     anywhere: bool,
 
-    /// How long the mock of Twilio takes for each answer, such as 80ms; less than 9s.
+    /// Delay of each answer from the mock of Twilio, such as 80ms; less than 9s.
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration, help_heading = "Circumstances")]
     pub gateway_delay: Duration,
 
