@@ -9,7 +9,7 @@ use crate::delivery::GatewayState;
 use crate::domain::{Channel, seconds_up};
 use crate::gateway::{BoxFuture, Simulator};
 use crate::http::{Base, Callbacks, Deps, GatewayHealth, V2, Verify};
-use crate::node::{CallbackAnswer, CallbackRequest, Reports, Running, process};
+use crate::node::{CallbackAnswer, CallbackRequest, ReportReceiver, Running, process};
 use crate::numbers::{CheckOutcome, CheckRequest, Refusal, Reply, SendOutcome, SendRequest};
 use crate::store::Loading;
 use crate::verify::Verifying;
@@ -52,7 +52,7 @@ impl Verify for LateBoundVerifier {
 
 /// The reports of Twilio to the server, which are refused with 503 until its store is loaded.
 struct TwilioReports {
-    reports: Reports,
+    reports: ReportReceiver,
     late: LateBoundVerifier,
 }
 
@@ -123,7 +123,7 @@ pub fn deps(
 ) -> Deps<LateBoundVerifier> {
     let (for_readiness, for_gateways, for_numbers) = (late.clone(), late.clone(), late.clone());
     let stopping = Arc::clone(stopping);
-    let reports = Reports::new(&settings.gateways, settings.delivery.public_url.as_ref())
+    let reports = ReportReceiver::new(&settings.gateways, settings.delivery.public_url.as_ref())
         .map(|reports| TwilioReports { reports, late: late.clone() });
     Deps {
         verifier: late.clone(),

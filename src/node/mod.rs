@@ -19,7 +19,7 @@ use crate::store::OpenError;
 pub use gateways::{Gateways, build as build_gateways};
 pub use offline::Offline;
 pub use registry::RegistryPlan;
-pub use reports::{CallbackAnswer, CallbackRequest, Reports};
+pub use reports::{CallbackAnswer, CallbackRequest, ReportReceiver};
 pub use running::{Running, StartOptions};
 pub use server_key::{KeyError, load_or_create};
 

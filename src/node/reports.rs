@@ -18,7 +18,7 @@ use crate::log_limit::OncePerSecond;
 use crate::template::MessageStyle;
 
 /// Takes the reports of Twilio.
-pub struct Reports {
+pub struct ReportReceiver {
     twilio: TwilioCallbacks,
     /// Whether a key must be pressed before a call reads the code. Then the key proves delivery, not the call's end.
     gated: bool,
@@ -43,7 +43,7 @@ impl Refused {
     }
 }
 
-impl Reports {
+impl ReportReceiver {
     /// `None` without a public address or without an account of Twilio's that reports.
     pub fn new(gateways: &GatewaySettings, public_url: Option<&Arc<str>>) -> Option<Self> {
         let public_url = Arc::clone(public_url?);
@@ -182,7 +182,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_report_that_comes_before_the_store_is_loaded_is_asked_for_again_if_it_is_twilios() {
-        let reports = Reports::new(&gateways(), Some(&"https://example.com".into())).expect("reports");
+        let reports = ReportReceiver::new(&gateways(), Some(&"https://example.com".into())).expect("reports");
         let mac = Hmac::<sha1::Sha1>::new_from_slice(b"s3cr3t").expect("a key");
         let mac = mac.chain_update(format!("https://example.com{PATH}MessageSidSM01MessageStatussent"));
         let signature = STANDARD.encode(mac.finalize().into_bytes());
@@ -192,7 +192,9 @@ mod tests {
 
     #[test]
     fn no_reports_without_an_account_or_an_address() {
-        assert!(Reports::new(&gateways(), None).is_none());
-        assert!(Reports::new(&GatewaySettings::simulator(), Some(&"https://example.com".into())).is_none());
+        assert!(ReportReceiver::new(&gateways(), None).is_none());
+        assert!(
+            ReportReceiver::new(&GatewaySettings::simulator(), Some(&"https://example.com".into())).is_none()
+        );
     }
 }

@@ -13,7 +13,7 @@ use crate::config::Settings;
 use crate::delivery::GatewayState;
 use crate::domain::{Channel, Code, PhoneNumber, Region, ServiceId};
 use crate::gateway::Simulator;
-use crate::node::{Reports, Running};
+use crate::node::{ReportReceiver, Running};
 use crate::numbers::{CheckRequest, Refusal, SendOutcome, SendRequest};
 use crate::store::StoreError;
 use crate::template::{MessageStyle, Wording};
@@ -42,7 +42,7 @@ pub(super) struct Engine {
     pub(super) default_region: Option<Region>,
     /// Those that a send may ask for.
     pub(super) channels: Vec<Channel>,
-    pub(super) reports: Option<Reports>,
+    pub(super) reports: Option<ReportReceiver>,
     /// In bytes.
     pub(super) longest_report: usize,
     pub(super) stopping: AtomicBool,

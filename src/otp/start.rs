@@ -21,7 +21,7 @@ use crate::config::{
     self, Bounds, BreakerSettings, DeliverySettings, RetrySettings, SettingError, Sources, TrackerSettings,
 };
 use crate::engine::Policy;
-use crate::node::{RegistryPlan, Reports, Running, StartOptions};
+use crate::node::{RegistryPlan, ReportReceiver, Running, StartOptions};
 
 impl OtpBuilder {
     /// Begins with the configuration of the server: the file `config_file`, the environment of the process
@@ -72,7 +72,7 @@ impl OtpBuilder {
         let clock = Arc::new(EngineClock::over(source));
         let shown = Arc::clone(&clock) as Arc<dyn Clock>;
         let Assembled { gateways, settings, channels } = self.senders.assemble(&delivery, &shown)?;
-        let reports = Reports::new(&settings, delivery.public_url.as_ref());
+        let reports = ReportReceiver::new(&settings, delivery.public_url.as_ref());
         let longest_report = bounds.body_bytes;
         let registry = RegistryPlan::new(self.registry, brand, &settings, false);
         let running = Running::start(StartOptions {

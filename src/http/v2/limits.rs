@@ -2,8 +2,8 @@
 
 use super::context::{Failure, Request, RequestContext};
 use super::params::{
-    AccountSid, BucketSid, Count, Date, Id, Line, Note, RateLimitSid, Removable, ServiceSid, Url, parameters,
-    view,
+    AccountSid, BucketSid, Count, Date, Id, Note, RateLimitSid, Removable, ServiceSid, TextLine, Url,
+    parameters, view,
 };
 use crate::domain::{Sid, SidKind};
 use crate::http::response::Response;
@@ -13,7 +13,7 @@ parameters! {
     /// A new rate limit.
     pub struct NewRateLimit {
         /// The name in requests.
-        "UniqueName" = "session" => name: Line<64>,
+        "UniqueName" = "session" => name: TextLine<64>,
         /// For people.
         "Description" = "one for each session" => description: Option<Note<512>>,
     }
@@ -93,7 +93,7 @@ pub fn list(request: &Request<'_>) -> Result<Response, Failure> {
 
 pub async fn create(request: &Request<'_, NewRateLimit>) -> Result<Response, Failure> {
     let service = request.service()?.sid;
-    let NewRateLimit { name: Line(name), description } = request.read()?;
+    let NewRateLimit { name: TextLine(name), description } = request.read()?;
     let description = description.map(|Note(text)| text);
     let made = request.v2.registry.create_rate_limit(service, name, description).await?;
     Ok(Response::created(&RateLimitView::new(&request.frame(), service, &made)))

@@ -336,7 +336,7 @@ impl<const LONGEST: usize> Parameter for Note<LONGEST> {
 }
 
 /// A text that the registry checks: at most so many characters, without braces and control characters.
-pub struct Line<const LONGEST: usize>(pub String);
+pub struct TextLine<const LONGEST: usize>(pub String);
 
 /// A text that the registry checks: at most so many characters.
 pub struct Text<const LONGEST: usize>(pub String);
@@ -376,7 +376,7 @@ macro_rules! checked_by_the_registry {
 }
 
 checked_by_the_registry! {
-    [<const LONGEST: usize>] Line<LONGEST>: text_of(LONGEST, r"[^\x00-\x1f\x7f-\x9f{}]*");
+    [<const LONGEST: usize>] TextLine<LONGEST>: text_of(LONGEST, r"[^\x00-\x1f\x7f-\x9f{}]*");
     [<const LONGEST: usize>] Text<LONGEST>: string().max_length(Some(LONGEST)).build().into();
     [] Country: matching("[A-Za-z]{2}");
     [] Pattern: matching("\\+[0-9xX]{7,15}");
