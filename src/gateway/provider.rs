@@ -4,10 +4,11 @@
 //! HTTP's own rules classify answers of providers that say no more, and of proxies in front of them.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use reqwest::{Method, Request};
 use serde_json::Value;
@@ -200,27 +201,27 @@ const REFUSAL_COUNTS_FOR: Duration = Duration::from_secs(60);
 struct AccountHealth {
     clock: Arc<dyn Clock>,
     account_refused: &'static [u32],
-    refusal: Mutex<Option<(Timestamp, String)>>,
+    refusal: ArcSwapOption<(Timestamp, String)>,
 }
 
 impl AccountHealth {
     fn new(clock: Arc<dyn Clock>, account_refused: &'static [u32]) -> Self {
-        Self { clock, account_refused, refusal: Mutex::new(None) }
+        Self { clock, account_refused, refusal: ArcSwapOption::empty() }
     }
 
     fn learn<T>(&self, outcome: Result<T, GatewayError>) -> Result<T, GatewayError> {
         match &outcome {
-            Ok(_) => *self.refusal() = None,
+            Ok(_) if self.refusal.load().is_some() => self.refusal.store(None),
             Err(error) if self.is_refusal(error) => {
-                *self.refusal() = Some((self.clock.now(), error.to_string()));
+                self.refusal.store(Some(Arc::new((self.clock.now(), error.to_string()))));
             }
-            Err(_) => {}
+            _ => {}
         }
         outcome
     }
 
     fn readiness(&self) -> Result<(), String> {
-        match &*self.refusal() {
+        match self.refusal.load().as_deref() {
             Some((at, reason)) if self.clock.now() < at.plus(REFUSAL_COUNTS_FOR) => Err(reason.clone()),
             _ => Ok(()),
         }
@@ -231,10 +232,6 @@ impl AccountHealth {
             ([], _) => error.whole_gateway && error.class == ErrorClass::Configuration,
             (codes, code) => code.is_some_and(|code| codes.contains(&code)),
         }
-    }
-
-    fn refusal(&self) -> MutexGuard<'_, Option<(Timestamp, String)>> {
-        self.refusal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
