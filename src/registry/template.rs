@@ -14,7 +14,7 @@ use crate::template::{CODE_PLACES, Templates, Wording};
 const PLAIN: &str = "Your {friendly_name} verification code is: {code}";
 
 /// The sentence that a service with `do_not_share_warning_enabled` adds.
-const WARNING: &str = "Do not tell it to anybody. We never ask for it.";
+const WARNING: &str = "Do not share it. We never ask for it.";
 
 /// The longest value of a place, in characters.
 const VALUE_LONGEST: usize = 128;

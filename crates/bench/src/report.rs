@@ -148,7 +148,7 @@ fn memory(bytes: f64) -> String {
 
 #[derive(Template)]
 #[template(path = "report.html")]
-struct Page<'a> {
+struct HtmlReport<'a> {
     results: &'a Results,
     explained: &'static str,
     sections: Vec<Section>,
@@ -157,7 +157,7 @@ struct Page<'a> {
 
 pub fn page(results: &Results) -> Result<String> {
     let (sections, plots) = (sections(results), plots(results)?);
-    Ok(Page { results, explained: FIGURES_EXPLAINED, sections, plots }.render()?)
+    Ok(HtmlReport { results, explained: FIGURES_EXPLAINED, sections, plots }.render()?)
 }
 
 type Points = Vec<(f64, f64)>;

@@ -44,13 +44,13 @@ async fn a_warning_is_added_to_text_messages_and_before_the_line_for_browsers() 
     let none = BTreeMap::new();
     assert_eq!(
         text(&registry, &shop, &text_options(&none)),
-        "Your Shop verification code is: {code}. Do not tell it to anybody. We never ask for it."
+        "Your Shop verification code is: {code}. Do not share it. We never ask for it."
     );
     let call = TextOptions { channel: Channel::Call, ..text_options(&none) };
     assert_eq!(text(&registry, &shop, &call), "Your Shop verification code is: {code}");
     let sid = template_sid("login");
     let chosen = TextOptions { template: Some(&sid), ..text_options(&none) };
-    let words = "Code {code}! Do not tell it to anybody. We never ask for it.\n@example.com #{code}";
+    let words = "Code {code}! Do not share it. We never ask for it.\n@example.com #{code}";
     assert_eq!(text(&registry, &shop, &chosen), words);
 }
 

@@ -1,6 +1,6 @@
 """Every answer of every operation has exactly the fields that Twilio describes, each of the described type.
 
-What is described is in `described.json`, which `from_openapi.py` makes.
+`described.json`, which `from_openapi.py` makes, holds the described fields.
 """
 
 import json
@@ -18,7 +18,7 @@ ADDED = {"POST /v2/Services/{ServiceSid}/Webhooks": {"secret"}}
 # What may be null here. Twilio's description lets nearly everything be null.
 MAY_BE_NULL = {"tts_name", "default_template_sid", "amount", "payee", "sna", "next_page_url", "previous_page_url"}
 
-# Objects that need not have everything in them that Twilio's have: nobody is asked about the number.
+# Objects that need not have all of Twilio's fields: no lookup provider is asked about the number.
 MAY_BE_EMPTY = {"lookup", "sna"}
 
 PYTHON = {"string": str, "integer": int, "boolean": bool, "array": list, "object": dict}

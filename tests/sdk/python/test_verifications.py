@@ -189,7 +189,7 @@ class Wording(Case):
 
     def test_a_warning_is_added_where_the_service_wants_it(self):
         text, _ = self.text(self.service(do_not_share_warning_enabled=True))
-        self.assertIn("Do not tell it to anybody", text)
+        self.assertIn("Do not share it", text)
 
     def test_a_template_speaks_the_language_asked_for_with_its_places_filled(self):
         template = next(t for t in self.verify.templates.list() if t.friendly_name == "login")
