@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use super::driven::{Contents, Driven, Patience, contents_of};
 use super::refusals::{locked_number, said, told, world_over_shim};
 use super::shim::{Call, Shim, Trouble};
-use crate::support::{HeldRecords, Setup, World, until};
+use crate::support::{HeldRecords, Setup, V2, World, until};
 
 /// Longer than a chunk of the snapshot, and than a segment.
 const LARGE: usize = 50_000;
@@ -76,7 +76,9 @@ fn when_the_process_is_killed_while_the_snapshot_cannot_be_written_a_start_finds
 #[tokio::test]
 async fn while_the_snapshot_of_a_server_cannot_be_written_clients_are_served_and_readiness_says_why() {
     let one = |calls: &'static [Call], error, says| async move {
-        let (world, shim) = world_over_shim(Setup::new().config("log-level", "info")).await;
+        let setup = V2::account(Setup::new().config("log-level", "info"));
+        let (world, shim) = world_over_shim(setup).await;
+        make_a_long_record(&V2::of(&world)).await;
         let locked = locked_number(&world).await;
         world.server.kill();
         let World { setup, server, twilio, numbers } = world;
@@ -120,7 +122,17 @@ async fn while_the_snapshot_of_a_server_cannot_be_written_clients_are_served_and
     );
 }
 
-/// Writes the records that are in this directory again and again, until the journal is as long as a checkpoint wants it.
+/// A webhook with an address of 2,000 characters.
+async fn make_a_long_record(v2: &V2) {
+    let service = v2.post("/Services", &[("FriendlyName", "Acme")]).await.json();
+    let path = format!("/Services/{}/Webhooks", service["sid"].as_str().expect("a sid"));
+    let url = format!("https://shop.example/{}", "x".repeat(1_979));
+    let form = [("FriendlyName", "long"), ("EventTypes", "*"), ("WebhookUrl", url.as_str())];
+    assert_eq!(v2.post(&path, &form).await.status(), 201);
+}
+
+/// Writes the longest record of this directory until the journal is as long as a checkpoint wants it. A start decodes
+/// every record of the journal, therefore few long ones are faster than many short ones.
 async fn lengthen_journal(directory: PathBuf) {
     let mut key = [0; 16];
     let hex = key_fingerprint_in(&directory).expect("a data directory");
@@ -129,11 +141,10 @@ async fn lengthen_journal(directory: PathBuf) {
     let enough = options.settings.checkpoint_bytes;
     let store = EmbeddedStore::open(&options).expect("a store");
     let held = HeldRecords::restored_from(&store).await.expect("its records");
-    let all = held.all();
-    let records = std::iter::repeat_n(&all, 2000).flatten().cloned();
-    let again: Vec<Write> =
-        records.map(|(key, put, expires)| Write { key, put: Some(put), expires }).collect();
-    let bytes: usize = again.iter().map(|write| write.put.as_ref().map_or(0, bytes::Bytes::len)).sum();
+    let longest = held.all().into_iter().max_by_key(|(_, record, _)| record.len());
+    let (key, record, expires) = longest.expect("a record");
+    let again = vec![Write { key, put: Some(record.clone()), expires }; 2000];
+    let bytes = record.len() * again.len();
     for _ in 0..=enough / bytes as u64 {
         let (to, answer) = oneshot::channel();
         store.commit(again.clone(), Box::new(move |result| drop(to.send(result))));
