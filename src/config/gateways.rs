@@ -140,7 +140,7 @@ impl Variables {
             &[AUTH_TOKEN, "TWILIO_AUTHTOKEN"],
             &[PHONE_NUMBER, MESSAGING_SERVICE_SID, SERVICES_ID, VOICE_NUMBER],
         ];
-        let begun = is_begun("Twilio", &needs, &[WHATSAPP_NUMBER, BASE_URL], c);
+        let begun = is_begun("Twilio", &needs, &[WHATSAPP_NUMBER, BASE_URL], inputs, c);
         if matches!(begun, Ok(false)) {
             return Twilio { messages: Ok(None), voice: Ok(None), verify: Ok(None), strict: true };
         }
@@ -249,9 +249,9 @@ impl Variables {
         Some(WhatsAppSender { number, content_sid: content_sid.map(str::to_owned) })
     }
 
-    fn sinch(&self, c: &mut Context) -> Complete<SinchSettings> {
+    fn sinch(&self, inputs: &Inputs, c: &mut Context) -> Complete<SinchSettings> {
         let needs: [&[&str]; 2] = [&["SINCH_APP_ID"], &["SINCH_APP_SECRET"]];
-        if !is_begun("Sinch", &needs, &["SINCH_VERIFICATION_URL"], c)? {
+        if !is_begun("Sinch", &needs, &["SINCH_VERIFICATION_URL"], inputs, c)? {
             return Ok(None);
         }
         let url = self.sinch_verification_url.as_deref().unwrap_or(SINCH_URL);
@@ -265,10 +265,10 @@ impl Variables {
         }))
     }
 
-    fn mada(&self, c: &mut Context) -> Complete<MadaSettings> {
+    fn mada(&self, inputs: &Inputs, c: &mut Context) -> Complete<MadaSettings> {
         let needs: [&[&str]; 4] =
             [&["MADA_USERNAME"], &["MADA_PASSWORD"], &["MADA_URL"], &["MADA_SOURCE_NAME"]];
-        if !is_begun("Mada", &needs, &[], c)? {
+        if !is_begun("Mada", &needs, &[], inputs, c)? {
             return Ok(None);
         }
         let url = self.mada_url.clone().ok_or(Reported)?;
@@ -339,7 +339,15 @@ const fn is_set<T>(complete: &Complete<T>) -> bool {
 
 /// Whether anything of a gateway is given. Notes which of its needs are missing then; any variable of a need will do.
 /// A given value that cannot be read, such as a missing file, has its own error already.
-fn is_begun(gateway: &str, needs: &[&[&str]], further: &[&str], c: &mut Context) -> Result<bool, Reported> {
+/// They are only missed where `otp-sms-provider` names the gateway or is not given: a shell often has some of Twilio's
+/// variables.
+fn is_begun(
+    gateway: &str,
+    needs: &[&[&str]],
+    further: &[&str],
+    inputs: &Inputs,
+    c: &mut Context,
+) -> Result<bool, Reported> {
     let variables: Vec<&str> = needs.iter().copied().flatten().chain(further).copied().collect();
     if !variables.iter().any(|name| c.is_set(name)) {
         return Ok(false);
@@ -350,10 +358,13 @@ fn is_begun(gateway: &str, needs: &[&[&str]], further: &[&str], c: &mut Context)
         return Ok(true);
     }
     let are = if missing.len() == 1 { "is" } else { "are" };
-    let problem = format!(
-        "some of its settings are given, but {} {are} missing. Set all of them, or none of them to do without {gateway}",
-        missing.join(" and ")
-    );
+    let problem = format!("some of its settings are given, but {} {are} missing", missing.join(" and "));
+    let order = inputs.otp_sms_provider.as_deref().unwrap_or_default().trim();
+    if !order.is_empty() && !order.contains(gateway) {
+        c.report.warn(format!("{gateway} cannot be used: {problem}. otp-sms-provider does not name it"));
+        return Ok(false);
+    }
+    let problem = format!("{problem}. Set all of them, or none of them to do without {gateway}");
     let mut origins: Vec<&str> = variables.iter().filter_map(|name| c.raw.origin(name)).collect();
     origins.dedup();
     let origin = (!origins.is_empty()).then(|| origins.join("; "));
@@ -388,8 +399,8 @@ pub fn assemble(
 ) -> Option<(GatewaySettings, String)> {
     let configured = Configured {
         twilio: variables.twilio(inputs, c),
-        sinch: variables.sinch(c),
-        mada: variables.mada(c),
+        sinch: variables.sinch(inputs, c),
+        mada: variables.mada(inputs, c),
         http: http_gateway::complete(inputs.http_gateway.as_ref(), variables, c),
         calls,
     };

@@ -35,6 +35,21 @@ fn without_the_setting_it_is_twilio_or_the_simulator() {
 }
 
 #[test]
+fn half_of_a_gateway_that_no_route_names_is_a_warning() {
+    let half = World::empty().variable("TWILIO_ACCOUNT_SID", "AC00000000000000000000000000000000");
+    says(
+        &half.errors().join("\n"),
+        &["Twilio: some of its settings are given, but TWILIO_AUTH_TOKEN", "Set all of them"],
+    );
+    let simulator = half.through("Simulator");
+    assert_eq!(order(&simulator), [Simulator]);
+    says(
+        &simulator.warnings().join("\n"),
+        &["Twilio cannot be used", "TWILIO_AUTH_TOKEN", "does not name it"],
+    );
+}
+
+#[test]
 fn a_gateway_that_no_route_names_keeps_its_settings() {
     let world = World::with_twilio().and_sinch();
     assert!(world.settings().gateways.sinch.is_some());
