@@ -285,15 +285,29 @@ fn without_zeros_behind(bytes: &[u8]) -> u64 {
     bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last as u64 + 1)
 }
 
-/// Reads a file up to the end of its last written part. Space that was only reserved reads as
-/// zeros, and most of a segment is that: there is no need to read it, or memory to hold it.
+/// Reads a file up to the end of its last written part. Zeros fill most of a segment, because its space is reserved:
+/// they take no memory, and where the file system tells holes from data they are not read.
 ///
-/// But zeros that were written may look like space that was not: some file systems keep none of them, nor do tools that
-/// copy sparsely. So those that a frame can end with are there in any case.
+/// Zeros that were written may look like reserved space: some file systems keep none of them, nor do tools that copy
+/// sparsely. Therefore as many as a frame can end with follow the last other byte, if the file has them.
 pub(super) fn read_written_part(file: &mut File, into: &mut Vec<u8>) -> io::Result<()> {
+    const CHUNK_BYTES: usize = 256 * 1024;
     let end = end_of_data(file)?.saturating_add(MOST_ZEROS);
     file.rewind()?;
-    file.take(end).read_to_end(into)?;
+    let mut rest = file.take(end);
+    let mut chunk = Vec::with_capacity(CHUNK_BYTES);
+    let mut zeros = 0;
+    while rest.by_ref().take(CHUNK_BYTES as u64).read_to_end(&mut chunk)? > 0 {
+        let used = chunk.len() - chunk.iter().rev().take_while(|byte| **byte == 0).count();
+        if used > 0 {
+            into.resize(into.len() + zeros, 0);
+            into.extend_from_slice(&chunk[..used]);
+            zeros = 0;
+        }
+        zeros += chunk.len() - used;
+        chunk.clear();
+    }
+    into.resize(into.len() + zeros.min(RECORD_OVERHEAD + LONGEST_RECORD), 0);
     Ok(())
 }
 

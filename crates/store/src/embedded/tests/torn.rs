@@ -296,6 +296,16 @@ fn zeros_that_a_frame_can_end_with_are_read_where_nothing_was_kept_of_them() {
 }
 
 #[test]
+fn zeros_that_fill_a_segment_take_no_memory() {
+    let mut file = tempfile::tempfile().expect("a file");
+    file.write_all_at(&vec![0; 8 * 1024 * 1024], 0).expect("written");
+    file.write_all_at(b"data", 3 * 1024 * 1024).expect("written");
+    let mut bytes = Vec::new();
+    read_written_part(&mut file, &mut bytes).expect("read");
+    assert_eq!(bytes.len() as u64, 3 * 1024 * 1024 + 4 + MOST_ZEROS);
+}
+
+#[test]
 fn data_behind_a_hole_is_not_missed() {
     let mut file = tempfile::tempfile().expect("a file");
     fallocate(&file, FallocateFlags::empty(), 0, RESERVED).expect("space");
