@@ -152,6 +152,7 @@ impl World {
                     channel: None,
                     style: MessageStyle::default(),
                     verification: None,
+                    request_id: None,
                 });
                 let answer = answer.await.expect("no refusal");
                 assert!(matches!(answer.outcome, SendOutcome::Sent { .. }), "{answer:?}");

@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 use tracing::Level;
 
-use super::settings::{AnswerSet, LogFormat};
+use super::settings::{AnswerSet, GatewaySilent, LogFormat};
 
 pub trait Kind {
     type Value;
@@ -296,6 +296,10 @@ impl Named for LogFormat {
 impl Named for AnswerSet {
     const NAMES: &'static [(&'static str, Self)] =
         &[("documented", Self::Documented), ("as-built", Self::AsBuilt)];
+}
+
+impl Named for GatewaySilent {
+    const NAMES: &'static [(&'static str, Self)] = &[("next", Self::Next), ("stop", Self::Stop)];
 }
 
 /// A setting that cannot be used: which one, what was given, and what is accepted.

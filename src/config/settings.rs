@@ -303,6 +303,15 @@ pub enum AnswerSet {
     AsBuilt,
 }
 
+/// The step after a gateway did not say whether it took a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GatewaySilent {
+    /// The next gateway is asked, with the same code.
+    Next,
+    /// The send ends: no message is paid for twice.
+    Stop,
+}
+
 /// Which providers send, and for whom.
 #[derive(Debug, Clone)]
 pub struct GatewaySettings {
@@ -368,6 +377,11 @@ pub struct DeliverySettings {
     /// Trying again in the background; `None` when it is off.
     #[serde(skip)]
     pub retry: Option<RetrySettings>,
+    /// What follows when a gateway fails (5xx, a broken connection, no answer) without saying whether it took the
+    /// message: `next` asks the next gateway with the same code, `stop` ends the send.
+    #[serde(with = "As::<Choice<GatewaySilent>>")]
+    #[default(GatewaySilent::Next)]
+    pub gateway_silent: GatewaySilent,
     /// `true` allows calls, and needs a gateway that can call. While it is `false`, every request for a call is
     /// refused.
     #[serde(with = "As::<Flag>")]

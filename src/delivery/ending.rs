@@ -62,6 +62,12 @@ impl<O> DeliveryRun<'_, O> {
         }
     }
 
+    /// Whether the list shows the message as unsendable. One that may have been sent stays a gateway's error, unless its
+    /// retries are used up.
+    pub(super) fn gives_up(&self, dropped: Dropped) -> bool {
+        self.in_doubt.is_none() || dropped == Dropped::MaxRetriesReached
+    }
+
     pub(super) fn give_up(&mut self, attempt: Option<usize>) {
         if let Some(attempt) = self.attempts.get_mut(attempt.unwrap_or(self.first_attempt_on_channel)) {
             attempt.status = SendStatus::Unsendable;
@@ -108,26 +114,27 @@ impl<O> DeliveryRun<'_, O> {
 
     fn postponed(&mut self, attempt: u8, follow_up: FollowUp, error: &DeliveryError) -> Delivered {
         let (number, channel) = (self.job.number, self.channel.as_str());
-        debug!(%number, channel, %error, "message postponed, retried in the background");
-        let message_id = self.postponed_id(attempt);
-        self.ended(SendResult::Postponed { message_id }, PlanChange::Set(follow_up), None)
+        let request_id = self.job.request_id.as_deref();
+        debug!(request_id, %number, channel, %error, "message postponed, retried in the background");
+        let (message_id, in_doubt) = (self.postponed_id(attempt), self.in_doubt);
+        let result = SendResult::Postponed {
+            message_id,
+            may_have_been_sent: in_doubt.is_some(),
+            held: in_doubt.and_then(|in_doubt| in_doubt.held),
+        };
+        self.ended(result, PlanChange::Set(follow_up), None)
     }
 
     fn postponed_id(&self, attempt: u8) -> String {
         format!("postponed-{}", AttemptId { key: self.job.track, attempt })
     }
 
-    pub(super) fn failed(&mut self, error: &DeliveryError, held: Option<Held>) -> Delivered {
-        self.failed_for(error, held, error.dropped())
+    pub(super) fn failed(&mut self, error: &DeliveryError) -> Delivered {
+        self.failed_for(error, error.dropped())
     }
 
     /// No gateway accepted the message. `dropped` is recorded for a planned message.
-    pub(super) fn failed_for(
-        &mut self,
-        error: &DeliveryError,
-        held: Option<Held>,
-        dropped: Dropped,
-    ) -> Delivered {
+    pub(super) fn failed_for(&mut self, error: &DeliveryError, dropped: Dropped) -> Delivered {
         self.log_failure(error, dropped);
         let plan = match &self.job.purpose {
             // Nothing was sent, and the code may be good for a while yet.
@@ -135,19 +142,18 @@ impl<O> DeliveryRun<'_, O> {
                 self.attempts.retain(|attempt| attempt.class.is_some());
                 PlanChange::Set(FollowUp { due: self.now().plus(NO_ROOM_WAIT), ..planned.clone() })
             }
-            // A message that may have been sent stays a gateway's error in the list.
-            Purpose::FollowUp(_) => PlanChange::End((!error.may_have_been_sent()).then_some(dropped)),
+            Purpose::FollowUp(_) => PlanChange::End(self.gives_up(dropped).then_some(dropped)),
             Purpose::Request if self.attempts.is_empty() => PlanChange::Keep,
             Purpose::Request => PlanChange::End(None),
         };
-        self.ended(error.result(held), plan, Some(error.trouble()))
+        self.ended(error.result(self.in_doubt), plan, Some(error.trouble()))
     }
 
     fn ended(&mut self, result: SendResult, plan: PlanChange, trouble: Option<Trouble>) -> Delivered {
         Delivered { result, attempts: std::mem::take(&mut self.attempts), plan, trouble }
     }
 
-    /// Logs a gateway's answer; `None` for no answer within the budget. No log line contains a code, a whole number
+    /// Logs a gateway's answer; `None` for no answer in time. No log line contains a code, a whole number
     /// or a provider's own words.
     pub(super) fn log_answer(
         &self,
@@ -155,43 +161,41 @@ impl<O> DeliveryRun<'_, O> {
         answer: Option<&Result<Accepted, GatewayError>>,
     ) {
         let (number, channel) = (self.job.number, self.channel.as_str());
-        let gateway = gateway.name.as_str();
+        let (request_id, gateway) = (self.job.request_id.as_deref(), gateway.name.as_str());
         match answer {
             Some(Ok(accepted)) => {
-                debug!(%number, channel, gateway, message_id = accepted.message_id, "message accepted");
+                debug!(request_id, %number, channel, gateway, message_id = accepted.message_id, "message accepted");
             }
             Some(Err(GatewayError { class, code, detail, .. })) => {
                 let in_doubt = class.may_have_been_sent();
                 let outcome = if in_doubt { OUTCOME_UNKNOWN } else { "message not sent" };
                 if *class == ErrorClass::Configuration {
-                    error!(%number, channel, gateway, %class, code, detail, "{outcome}");
+                    error!(request_id, %number, channel, gateway, %class, code, detail, "{outcome}");
                 } else {
-                    warn!(%number, channel, gateway, %class, code, detail, "{outcome}");
+                    warn!(request_id, %number, channel, gateway, %class, code, detail, "{outcome}");
                 }
             }
-            None => warn!(%number, channel, gateway, reason = NO_ANSWER, "{OUTCOME_UNKNOWN}"),
+            None => warn!(request_id, %number, channel, gateway, reason = NO_ANSWER, "{OUTCOME_UNKNOWN}"),
         }
     }
 
-    /// Logs a failure whose reason was not logged with a gateway's answer, by the limiter or by the circuit breaker.
+    /// Logs a failure whose reason was not logged with a gateway's answer or by the limiter.
     fn log_failure(&self, error: &DeliveryError, dropped: Dropped) {
         let (number, channel) = (self.job.number, self.channel.as_str());
+        let request_id = self.job.request_id.as_deref();
         if dropped == Dropped::MaxRetriesReached {
-            warn!(%number, channel, "message unsendable, retries are used up");
+            warn!(request_id, %number, channel, "message unsendable, retries are used up");
             return;
         }
         match error {
-            DeliveryError::TimedOutWaiting | DeliveryError::NotServed(_) => {
-                warn!(%number, channel, %error, "message not sent");
+            DeliveryError::TimedOutWaiting | DeliveryError::NotServed(_) | DeliveryError::OutOfService => {
+                warn!(request_id, %number, channel, %error, "message not sent");
             }
             // Not a failure: the code is not needed any more, or has cost enough.
             DeliveryError::NoLongerUsable | DeliveryError::TooManyMessages => {
-                debug!(%number, channel, %error, "message not sent");
+                debug!(request_id, %number, channel, %error, "message not sent");
             }
-            DeliveryError::Gateway(_)
-            | DeliveryError::NoAnswerInTime
-            | DeliveryError::Overloaded
-            | DeliveryError::OutOfService => {}
+            DeliveryError::Gateway(_) | DeliveryError::NoAnswerInTime | DeliveryError::Overloaded => {}
         }
     }
 }

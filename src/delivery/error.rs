@@ -1,7 +1,8 @@
 //! Why a message was not sent, for the log, the record of the attempt, and the caller.
 
+use super::job::InDoubt;
 use super::plan::Dropped;
-use crate::domain::{Channel, Held};
+use crate::domain::Channel;
 use crate::engine::SendResult;
 use crate::gateway::{ErrorClass, GatewayError};
 
@@ -14,8 +15,8 @@ pub(super) enum DeliveryError {
     /// The gateway refused or failed, or its answer could not be understood.
     #[error(transparent)]
     Gateway(GatewayError),
-    /// The budget ended while the gateway had the message: it may arrive.
-    #[error("the gateway did not answer within the send budget; the message may arrive or not")]
+    /// The gateway's time ended while it had the message: it may arrive.
+    #[error("the gateway did not answer in time; the message may arrive or not")]
     NoAnswerInTime,
     /// The budget ended before the gateway was asked.
     #[error("the send budget ended before the gateway could be asked; nothing was sent")]
@@ -38,7 +39,7 @@ pub(super) enum DeliveryError {
 }
 
 /// The reason in the log when a gateway did not answer.
-pub(super) const NO_ANSWER: &str = "no answer within the send budget";
+pub(super) const NO_ANSWER: &str = "no answer in time";
 
 /// Why a gateway took no message, as far as a caller can act on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,39 +56,26 @@ pub enum Trouble {
     Country,
     /// No configured gateway sends on this channel.
     NotServed,
-    /// It is unknown whether a message was sent.
-    InDoubt,
-    /// Any other reason on the provider's side. Nothing was sent.
+    /// Any other reason on the provider's side.
     Gateway,
 }
 
+impl Trouble {
+    /// Whether the number itself is the reason.
+    pub const fn is_about_the_number(self) -> bool {
+        matches!(self, Self::BadNumber | Self::NotReachable | Self::OptedOut)
+    }
+}
+
 impl DeliveryError {
-    /// Whether the message may have left, or may yet. `false` is certain.
-    pub(super) fn may_have_been_sent(&self) -> bool {
-        self.class().is_some_and(ErrorClass::may_have_been_sent)
-    }
-
-    /// The class of the gateway's error; `None` when no gateway was asked.
-    const fn class(&self) -> Option<ErrorClass> {
-        match self {
-            Self::Gateway(error) => Some(error.class),
-            Self::NoAnswerInTime => Some(ErrorClass::Ambiguous),
-            Self::TimedOutWaiting
-            | Self::NoLongerUsable
-            | Self::Overloaded
-            | Self::OutOfService
-            | Self::NotServed(_)
-            | Self::TooManyMessages => None,
-        }
-    }
-
-    /// The result of the send. `held` names the gateway that holds the code if the message was sent after all.
-    pub(super) fn result(&self, held: Option<Held>) -> SendResult {
-        match self {
-            Self::Overloaded => SendResult::Overloaded,
-            Self::NoLongerUsable => SendResult::NoLongerUsable,
-            error if error.class().is_some_and(ErrorClass::is_about_the_number) => SendResult::NumberRefused,
-            error => SendResult::Failed { may_have_been_sent: error.may_have_been_sent(), held },
+    /// The result of a send that ends with this error. `in_doubt` is a message of it that may have left.
+    pub(super) fn result(&self, in_doubt: Option<InDoubt>) -> SendResult {
+        match (in_doubt, self) {
+            (Some(InDoubt { held }), _) => SendResult::Failed { may_have_been_sent: true, held },
+            (None, Self::Overloaded) => SendResult::Overloaded,
+            (None, Self::NoLongerUsable) => SendResult::NoLongerUsable,
+            (None, Self::Gateway(error)) if error.class.is_about_the_number() => SendResult::NumberRefused,
+            (None, _) => SendResult::Failed { may_have_been_sent: false, held: None },
         }
     }
 
@@ -108,7 +96,6 @@ impl DeliveryError {
     /// The reason for the caller.
     pub(super) fn trouble(&self) -> Trouble {
         match self {
-            error if error.may_have_been_sent() => Trouble::InDoubt,
             Self::NotServed(_) => Trouble::NotServed,
             Self::Gateway(error) if error.code.is_some_and(|code| COUNTRY.contains(&code)) => {
                 Trouble::Country

@@ -21,12 +21,15 @@ pub(super) struct GuardedGateway {
     pub circuit: CircuitBreaker,
 }
 
-/// Which gateways may carry a message: every message of a verification must carry the same code.
+/// Which gateways may carry a message: the messages of a verification carry the same code where that is possible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Eligible {
     /// No gateway has accepted a message yet: all of them.
     All,
-    /// A gateway made the code: only that gateway can repeat it.
+    /// A gateway made the code of an earlier message: that gateway first, because only it can repeat the code. If it
+    /// fails, the others begin a new one.
+    HolderFirst(GatewayName),
+    /// A gateway that made the code has accepted a message of this plan: a later step repeats the code, or is left out.
     Only(GatewayName),
     /// A gateway accepted a message with our code: all that do not make a code of their own.
     CarriersOfOurCode,
@@ -46,7 +49,7 @@ impl GuardedGateway {
 
     pub fn is_eligible(&self, eligible: Eligible) -> bool {
         match eligible {
-            Eligible::All => true,
+            Eligible::All | Eligible::HolderFirst(_) => true,
             Eligible::Only(name) => self.name == name,
             Eligible::CarriersOfOurCode => self.gateway.checker().is_none(),
         }
@@ -103,7 +106,7 @@ impl CircuitBreaker {
 }
 
 impl CircuitPermit<'_> {
-    /// Notes the gateway's answer; `None` for no answer within the budget.
+    /// Notes the gateway's answer; `None` for no answer in time.
     pub fn answered<T>(mut self, answer: Option<&Result<T, GatewayError>>, now: Timestamp) {
         let health = match answer {
             Some(Ok(_)) => Health::Lives,

@@ -1,6 +1,7 @@
 //! The input and the output of a delivery run.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use super::Trouble;
 use super::plan::{Dropped, FollowUp, SendStatus};
@@ -32,6 +33,8 @@ pub struct Job {
     pub first_attempt: u8,
     /// Why the message is sent.
     pub purpose: Purpose,
+    /// The id of the client's request, for the log.
+    pub request_id: Option<Arc<str>>,
 }
 
 /// Why a message is sent.
@@ -41,6 +44,13 @@ pub enum Purpose {
     Request,
     /// A planned message is due.
     FollowUp(FollowUp),
+}
+
+/// A message that may have left although no gateway accepted it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct InDoubt {
+    /// The gateway that holds its code; `None` if the code is ours.
+    pub held: Option<Held>,
 }
 
 /// Reports whether a code is still live. A run asks it before a gateway may get the message.

@@ -63,6 +63,11 @@ impl GatewayPermit<'_> {
     pub fn typical_time(&self) -> Duration {
         self.limiter.estimate().typical(now())
     }
+
+    /// The time after which an answer of the gateway is overdue; `None` before that is known.
+    pub fn overdue_after(&self) -> Option<Duration> {
+        self.limiter.estimate().overdue_after()
+    }
 }
 
 impl ConcurrencyLimiter {

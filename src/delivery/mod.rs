@@ -1,9 +1,10 @@
 //! Delivers messages: which gateway is asked within the time budget, what an error means for the next step, what is
 //! retried later, and what the caller learns.
 //!
-//! Gateways translate; this module decides, only by the class of their errors. It promises that no message leaves for
-//! a code that can no longer be used, that none is sent a second time that may have been sent, and that every
-//! message of one verification carries the same code.
+//! Gateways translate; this module decides, only by the class of their errors. It promises that a message reaches its
+//! recipient if one gateway can deliver it within the time, that none leaves for a code that can no longer be used, and
+//! that every message of one verification carries the same code. The exception are gateways that make codes of their
+//! own: before and after one of them a new code begins.
 //!
 //! `run` is one message's way over the gateways of a channel, the channels that stand in for it and the steps of the
 //! workflow; `ending` is how that way ends. The decisions are in files without I/O: `next_step`, `backoff`, `workflow`,
@@ -240,14 +241,29 @@ impl Delivery {
         eligible: Eligible,
         channel: Channel,
     ) -> impl Iterator<Item = Candidate<'_>> {
+        let first = if let Eligible::HolderFirst(holder) = eligible { Some(holder) } else { None };
+        let holder = first.into_iter().flat_map(move |holder| {
+            self.in_order(job, eligible, channel).filter(move |(_, gateway)| gateway.name == holder)
+        });
+        let others = self.in_order(job, eligible, channel);
+        let found = holder.chain(others.filter(move |(_, gateway)| Some(gateway.name) != first));
+        found.enumerate().map(|(position, (priority, gateway))| Candidate { position, priority, gateway })
+    }
+
+    /// The eligible gateways with their position in the order of the number.
+    fn in_order(
+        &self,
+        job: &Job,
+        eligible: Eligible,
+        channel: Channel,
+    ) -> impl Iterator<Item = (u8, &GuardedGateway)> {
         let fits = move |gateway: &GuardedGateway| gateway.serves(channel) && gateway.is_eligible(eligible);
         let order = (0_u8..).zip(self.order_of(job.track.service, job.number));
-        let found = order.flat_map(move |(priority, name)| {
+        order.flat_map(move |(priority, name)| {
             let named =
                 self.gateways.iter().filter(move |gateway| gateway.routed_as == name && fits(gateway));
             named.map(move |gateway| (priority, gateway))
-        });
-        found.enumerate().map(|(position, (priority, gateway))| Candidate { position, priority, gateway })
+        })
     }
 
     /// The gateways of a number in the order in which they are tried. A service's own gateway for the number's

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::config::GatewaySilent;
 use crate::domain::Channel;
 use crate::gateway::ErrorClass;
 
@@ -20,15 +21,18 @@ pub(super) enum NextStep {
 }
 
 /// The step after an error of this class.
-pub(super) const fn next_step(class: ErrorClass) -> NextStep {
-    match class {
-        ErrorClass::Retry { .. } | ErrorClass::Configuration | ErrorClass::Refused => NextStep::NextGateway,
-        ErrorClass::NotReachableHere => NextStep::OtherChannel,
-        // Every gateway would refuse this number or respect its owner's opt-out. A blocked fraud attempt must not reach
-        // another gateway. A message that may have been sent must not be sent again.
-        ErrorClass::BadNumber | ErrorClass::OptedOut | ErrorClass::Fraud | ErrorClass::Ambiguous => {
-            NextStep::Stop
+pub(super) const fn next_step(class: ErrorClass, silent: GatewaySilent) -> NextStep {
+    match (class, silent) {
+        // A person gets the same code twice at worst.
+        (ErrorClass::Ambiguous, GatewaySilent::Next)
+        | (ErrorClass::Retry { .. } | ErrorClass::Configuration | ErrorClass::Refused, _) => {
+            NextStep::NextGateway
         }
+        (ErrorClass::NotReachableHere, _) => NextStep::OtherChannel,
+        // Every gateway would refuse this number or respect its owner's opt-out. A blocked fraud attempt must not reach
+        // another gateway.
+        (ErrorClass::Ambiguous, GatewaySilent::Stop)
+        | (ErrorClass::BadNumber | ErrorClass::OptedOut | ErrorClass::Fraud, _) => NextStep::Stop,
     }
 }
 
@@ -54,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_class_alone_says_what_comes_next() {
+    fn the_class_and_the_setting_say_what_comes_next() {
         for (class, next) in [
             (ErrorClass::Retry { after: None }, NextStep::NextGateway),
             (ErrorClass::Retry { after: Some(Duration::MAX) }, NextStep::NextGateway),
@@ -64,10 +68,13 @@ mod tests {
             (ErrorClass::BadNumber, NextStep::Stop),
             (ErrorClass::OptedOut, NextStep::Stop),
             (ErrorClass::Fraud, NextStep::Stop),
-            (ErrorClass::Ambiguous, NextStep::Stop),
         ] {
-            assert_eq!(next_step(class), next, "{class:?}");
+            for silent in [GatewaySilent::Next, GatewaySilent::Stop] {
+                assert_eq!(next_step(class, silent), next, "{class:?}");
+            }
         }
+        assert_eq!(next_step(ErrorClass::Ambiguous, GatewaySilent::Next), NextStep::NextGateway);
+        assert_eq!(next_step(ErrorClass::Ambiguous, GatewaySilent::Stop), NextStep::Stop);
     }
 
     #[test]

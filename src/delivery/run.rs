@@ -11,17 +11,18 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::budget::Budget;
+use super::budget::{Budget, now};
 use super::error::DeliveryError;
 use super::guarded::{CircuitPermit, Eligible, GuardedGateway};
-use super::job::{CodeLiveness, Delivered, GatewayAttempt, Job, Purpose};
+use super::job::{CodeLiveness, Delivered, GatewayAttempt, InDoubt, Job, Purpose};
 use super::limiter::GatewayPermit;
 use super::next_step::{NextStep, next_step, once_more, stand_in};
 use super::plan::{FollowUp, Reason, SendStatus};
 use super::workflow::Workflow;
 use super::{Candidate, Delivery};
+use crate::config::GatewaySilent;
 use crate::domain::{AttemptId, Channel, Timestamp};
-use crate::gateway::{Accepted, Callback, ErrorClass, GatewayError, OutgoingMessage};
+use crate::gateway::{Accepted, Callback, ErrorClass, OutgoingMessage};
 use crate::template::Rendered;
 
 impl Delivery {
@@ -55,6 +56,8 @@ pub(super) struct DeliveryRun<'a, O> {
     pub(super) first_repeats: Option<u8>,
     /// The earlier attempt that is retried on the present channel, and how often it was retried before.
     pub(super) retried: Option<(u8, u32)>,
+    /// The last message of this run that may have left although its gateway did not accept it.
+    pub(super) in_doubt: Option<InDoubt>,
     /// Whether time has passed since the send was decided.
     time_has_passed: bool,
     /// Whether a gateway was asked a second time.
@@ -83,6 +86,17 @@ pub(super) struct RetryLater {
     pub(super) not_before: Timestamp,
     /// The attempt to repeat; `None` if no gateway was asked.
     pub(super) attempt: Option<usize>,
+}
+
+/// The time that one gateway gets.
+#[derive(Clone, Copy)]
+struct Share {
+    /// The end of the wait for a permit.
+    wait: Instant,
+    /// The end of the wait for an answer.
+    answer: Instant,
+    /// Whether a gateway is left that is asked when no answer comes.
+    is_followed: bool,
 }
 
 /// Everything that one request to a gateway needs.
@@ -119,6 +133,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             first_attempt_on_channel: 0,
             first_repeats: retried.map(|(attempt, _)| attempt),
             retried,
+            in_doubt: None,
             time_has_passed: false,
             asked_once_more: false,
             tried: Vec::new(),
@@ -127,7 +142,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
 
     async fn run(mut self) -> Delivered {
         if !self.workflow.allows_after(self.sent) {
-            return self.failed(&DeliveryError::TooManyMessages, None);
+            return self.failed(&DeliveryError::TooManyMessages);
         }
         loop {
             let failure = match self.try_channel().await {
@@ -147,7 +162,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
                     Ok(due) => return self.postponed_until(due, later, &error),
                     Err(reason) => {
                         self.note_unasked(SendStatus::Unsendable);
-                        if let Some(reason) = reason {
+                        if let Some(reason) = reason.filter(|reason| self.gives_up(*reason)) {
                             self.give_up(later.attempt);
                             dropped = reason;
                         }
@@ -161,7 +176,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
                     }
                     self.go_to(step, channel);
                 }
-                _ => return self.failed_for(&error, None, dropped),
+                _ => return self.failed_for(&error, dropped),
             }
         }
     }
@@ -173,11 +188,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         let mut failure = ChannelFailure::default();
         let mut position = 0;
         while let Some(candidate) = self.candidate(position) {
-            let budget = self.budget;
-            // The next gateway in the order must have time left.
-            let is_last = self.candidate(position + 1).is_none();
-            let patience = if is_last { budget.end } else { budget.end - budget.left() / 2 };
-            self.try_gateway(candidate, patience, &mut failure).await?;
+            self.try_gateway(candidate, self.share(position), &mut failure).await?;
             if failure.unreachable {
                 return Continue(failure);
             }
@@ -187,26 +198,49 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             sleep(wait).await;
             self.asked_once_more = true;
             if let Some(candidate) = self.candidate(position) {
-                self.try_gateway(candidate, self.budget.end, &mut failure).await?;
+                self.try_gateway(candidate, self.whole_share(), &mut failure).await?;
             }
         }
         Continue(failure)
     }
 
-    /// Waits for a permit until `patience` at the longest, and asks one gateway. Breaks when the run is over, else
+    /// While a further gateway can be asked, a gateway gets half of the remaining time at most. The last one gets all
+    /// of it.
+    fn share(&self, position: usize) -> Share {
+        let budget = self.budget;
+        let further = (position + 1..).map_while(|position| self.candidate(position));
+        let mut open = further.filter(|candidate| !candidate.gateway.circuit.keeps_out(self.now()));
+        if open.next().is_none() {
+            return self.whole_share();
+        }
+        let half = budget.end - budget.left() / 2;
+        match self.delivery.settings.gateway_silent {
+            GatewaySilent::Next => Share { wait: half, answer: half, is_followed: true },
+            GatewaySilent::Stop => Share { wait: half, answer: budget.end, is_followed: false },
+        }
+    }
+
+    const fn whole_share(&self) -> Share {
+        Share { wait: self.budget.end, answer: self.budget.end, is_followed: false }
+    }
+
+    /// Waits for a permit, and asks one gateway, no longer than its share of the time. Breaks when the run is over, else
     /// notes in `failure` why the gateway did not accept the message.
     async fn try_gateway(
         &mut self,
         candidate: Candidate<'a>,
-        patience: Instant,
+        share: Share,
         failure: &mut ChannelFailure,
     ) -> ControlFlow<Delivered> {
         let gateway = candidate.gateway;
-        let Some(admitted) = self.admit(gateway, patience, failure).await? else { return Continue(()) };
+        let Some(admitted) = self.admit(gateway, share, failure).await? else { return Continue(()) };
         let Admitted { mut permit, circuit, message } = admitted;
         let started = self.now();
+        let overdue = permit.overdue_after().filter(|_| share.is_followed);
+        let overdue = overdue.map(|after| now() + after.max(self.budget.least));
         permit.ask();
-        let answer = timeout_at(self.budget.end, gateway.gateway.send(&message)).await.ok();
+        let end = overdue.map_or(share.answer, |overdue| overdue.min(share.answer));
+        let answer = timeout_at(end, gateway.gateway.send(&message)).await.ok();
         circuit.answered(answer.as_ref(), self.now());
         self.time_has_passed = true;
         self.log_answer(gateway, answer.as_ref());
@@ -221,12 +255,13 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             Some(Err(error)) => {
                 (attempt.class, attempt.error_code) = (Some(error.class), error.code);
                 self.attempts.push(attempt);
-                self.refused(error, candidate, failure)
+                self.refused(error.class, DeliveryError::Gateway(error), candidate, failure)
             }
             None => {
-                attempt.class = Some(ErrorClass::Ambiguous);
+                let class = ErrorClass::Ambiguous;
+                attempt.class = Some(class);
                 self.attempts.push(attempt);
-                Break(self.failed(&DeliveryError::NoAnswerInTime, gateway.holding(self.channel)))
+                self.refused(class, DeliveryError::NoAnswerInTime, candidate, failure)
             }
         }
     }
@@ -236,10 +271,11 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
     async fn admit(
         &mut self,
         gateway: &'a GuardedGateway,
-        patience: Instant,
+        share: Share,
         failure: &mut ChannelFailure,
     ) -> ControlFlow<Delivered, Option<Admitted<'a>>> {
         let budget = self.budget;
+        let least = |permit: &GatewayPermit<'_>| budget.least.max(permit.typical_time());
         // Before the wait, so that an open circuit costs nothing.
         if gateway.circuit.keeps_out(self.now()) {
             failure.out_of_service(gateway, self.now());
@@ -250,9 +286,9 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             failure.may_work_at(self.now(), None);
             return Continue(None);
         }
-        let permit = match gateway.limiter.acquire(patience, budget.end).await {
+        let permit = match gateway.limiter.acquire(share.wait, share.answer).await {
             // With too little time for an answer the message would leave, and its fate would be unknown.
-            Ok(permit) if permit.waited && budget.left() < budget.least.max(permit.typical_time()) => {
+            Ok(permit) if permit.waited && now() + least(&permit) > share.answer => {
                 self.no_permit(DeliveryError::TimedOutWaiting, failure);
                 return Continue(None);
             }
@@ -266,12 +302,12 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         if permit.waited || self.time_has_passed {
             match timeout_at(budget.end, self.liveness.still_usable()).await {
                 Ok(true) => {}
-                Ok(false) => return Break(self.failed(&DeliveryError::NoLongerUsable, None)),
-                Err(_) => return Break(self.failed(&DeliveryError::TimedOutWaiting, None)),
+                Ok(false) => return Break(self.failed(&DeliveryError::NoLongerUsable)),
+                Err(_) => return Break(self.failed(&DeliveryError::TimedOutWaiting)),
             }
         }
         let Some(message) = self.message() else {
-            return Break(self.failed(&DeliveryError::NoLongerUsable, None));
+            return Break(self.failed(&DeliveryError::NoLongerUsable));
         };
         let Some(circuit) = gateway.circuit.enter(self.now()) else {
             failure.out_of_service(gateway, self.now());
@@ -288,43 +324,46 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         }
     }
 
-    /// The gateway answered with an error.
+    /// The gateway did not accept the message.
     fn refused(
         &mut self,
-        error: GatewayError,
+        class: ErrorClass,
+        error: DeliveryError,
         candidate: Candidate<'a>,
         failure: &mut ChannelFailure,
     ) -> ControlFlow<Delivered> {
-        let (class, gateway) = (error.class, candidate.gateway);
-        match next_step(class) {
+        let gateway = candidate.gateway;
+        if class.may_have_been_sent() {
+            self.in_doubt = Some(InDoubt { held: gateway.holding(self.channel) });
+        }
+        match next_step(class, self.delivery.settings.gateway_silent) {
             NextStep::NextGateway => {
-                if let ErrorClass::Retry { after } = class {
+                let wait = match class {
+                    ErrorClass::Retry { after } => Some(after),
+                    ErrorClass::Ambiguous => Some(None),
+                    _ => None,
+                };
+                if let Some(after) = wait {
                     let now = self.now();
                     // The answer itself may have opened the circuit.
                     let asked_again = gateway.circuit.asked_again_at(now);
                     let not_before = now.plus(after.unwrap_or_default()).max(asked_again);
                     failure.may_work_at(not_before, self.attempts.len().checked_sub(1));
                     let is_sooner = failure.again.is_none_or(|(_, other)| after < other);
-                    if is_sooner && !gateway.circuit.keeps_out(now) {
+                    if is_sooner && !class.may_have_been_sent() && !gateway.circuit.keeps_out(now) {
                         failure.again = Some((candidate.position, after));
                     }
                 }
-                failure.error = Some(DeliveryError::Gateway(error));
+                failure.error = Some(error);
                 Continue(())
             }
             // Another gateway would accept a text for a landline too, and charge for it.
             NextStep::OtherChannel => {
-                *failure = ChannelFailure {
-                    error: Some(DeliveryError::Gateway(error)),
-                    unreachable: true,
-                    ..ChannelFailure::default()
-                };
+                *failure =
+                    ChannelFailure { error: Some(error), unreachable: true, ..ChannelFailure::default() };
                 Continue(())
             }
-            NextStep::Stop => {
-                let held = gateway.holding(self.channel).filter(|_| class.may_have_been_sent());
-                Break(self.failed(&DeliveryError::Gateway(error), held))
-            }
+            NextStep::Stop => Break(self.failed(&error)),
         }
     }
 }
@@ -336,7 +375,8 @@ impl<'a, O> DeliveryRun<'a, O> {
 
     fn eligible(&self) -> Eligible {
         match self.job.held {
-            Some(held) => Eligible::Only(held.by),
+            Some(held) if self.sent > 0 => Eligible::Only(held.by),
+            Some(held) => Eligible::HolderFirst(held.by),
             None if self.sent > 0 || self.job.ours_only => Eligible::CarriersOfOurCode,
             None => Eligible::All,
         }

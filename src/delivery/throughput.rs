@@ -1,5 +1,5 @@
-//! Estimates a gateway's throughput, to decide whether a message that has to wait for a permit can still be
-//! sent in time. Without I/O and clock.
+//! Estimates a gateway's throughput and response time, to decide whether a message that has to wait for a permit can
+//! still be sent in time, and when an answer is overdue. Without I/O and clock.
 
 use std::time::Duration;
 
@@ -9,11 +9,20 @@ use tokio::time::Instant;
 /// within a second, with few permits one slow answer does not distort it.
 const WEIGHT: u32 = 8;
 
+/// Answers before the average says when an answer is overdue.
+const ENOUGH: u32 = 20;
+
+/// An answer is overdue after this many times the average. A gateway that becomes slower is given up too early a few
+/// times at most: each time counts as an answer, and so raises the average by three eighths.
+const OVERDUE: u32 = 4;
+
 /// The throughput of one gateway.
 #[derive(Debug, Default)]
 pub(super) struct ThroughputEstimate {
     /// The time a permit is held, as a moving average; `None` before the first one was returned.
     held: Option<Duration>,
+    /// Permits returned, up to [`ENOUGH`].
+    returned: u32,
     last_acquired: Option<Instant>,
 }
 
@@ -29,6 +38,12 @@ impl ThroughputEstimate {
             None => held,
             Some(typical) => (typical * (WEIGHT - 1) + held) / WEIGHT,
         });
+        self.returned = self.returned.saturating_add(1).min(ENOUGH);
+    }
+
+    /// The time after which an answer is overdue; `None` before that is known.
+    pub fn overdue_after(&self) -> Option<Duration> {
+        self.held.filter(|_| self.returned >= ENOUGH).map(|typical| typical * OVERDUE)
     }
 
     /// The time a permit is held while all of them are: at least the time since the last one was acquired. Therefore a
@@ -82,6 +97,22 @@ mod tests {
         assert!(estimate.typical(now) > Duration::from_secs(7));
         (0..40).for_each(|_| estimate.returned(Duration::from_millis(100)));
         assert!(estimate.typical(now) < Duration::from_millis(200));
+    }
+
+    #[test]
+    fn an_answer_is_overdue_after_four_times_the_usual_time() {
+        let mut estimate = ThroughputEstimate::default();
+        (0..19).for_each(|_| estimate.returned(Duration::from_millis(300)));
+        assert_eq!(estimate.overdue_after(), None);
+        estimate.returned(Duration::from_millis(300));
+        assert_eq!(estimate.overdue_after(), Some(Duration::from_millis(1_200)));
+        // The gateway has become slow: it is given up a few times, until its new pace is known.
+        let gave_up = (0..100).position(|_| {
+            let overdue = estimate.overdue_after().expect("known");
+            estimate.returned(overdue.min(Duration::from_secs(4)));
+            overdue >= Duration::from_secs(4)
+        });
+        assert_eq!(gave_up, Some(4));
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub enum ErrorClass {
     Fraud,
     /// Blocked, filtered or refused for this message; another channel may work.
     Refused,
-    /// It may have been sent: sending again by ourselves could send twice.
+    /// It may have been sent.
     Ambiguous,
 }
 

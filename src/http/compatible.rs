@@ -23,7 +23,7 @@ use super::service::Call;
 use super::v2::params::{Param, Text};
 use crate::config::AnswerSet;
 use crate::domain::{Channel, Code, Locale, PhoneNumber, Region, ServiceId, minutes_up};
-use crate::numbers::{CheckOutcome, CheckRequest, Refusal, Reply, SendOutcome, SendRequest};
+use crate::numbers::{CheckOutcome, CheckRequest, Refusal, Reply, SendOptions, SendOutcome, SendRequest};
 use crate::template::{AppHash, MessageStyle, Wording};
 
 /// The body of `POST /api/send-otp`. Go programs that marshal a struct without tags spell its fields with capitals, and
@@ -125,7 +125,17 @@ pub fn read_send_otp(
     let SendOtp { phone_number, channel, locale, app_hash } = read(body)?;
     let number = number(&phone_number, region)?;
     let (channel, style) = send_options((channel, locale, app_hash), channels, Wording::Api)?;
-    Ok(SendRequest { service: ServiceId::DEFAULT, number, options: None, channel, style, verification: None })
+    Ok(send_request(number, None, channel, style))
+}
+
+const fn send_request(
+    number: PhoneNumber,
+    options: Option<SendOptions>,
+    channel: Option<Channel>,
+    style: MessageStyle,
+) -> SendRequest {
+    let service = ServiceId::DEFAULT;
+    SendRequest { service, number, options, channel, style, verification: None, request_id: None }
 }
 
 /// `POST /send-code`: sends a code with the tutorial's life, length and text.
@@ -133,9 +143,7 @@ pub async fn send_code<V: Verify>(call: &Call<'_, V>, body: &[u8]) -> Result<Res
     let SendCode { phone_number, channel, locale, app_hash } = read(body)?;
     let number = number(&phone_number, call.deps.default_region)?;
     let (channel, style) = send_options((channel, locale, app_hash), &call.deps.channels, Wording::Tutorial)?;
-    let options = Some(call.deps.tutorial_code);
-    let request =
-        SendRequest { service: ServiceId::DEFAULT, number, options, channel, style, verification: None };
+    let request = send_request(number, Some(call.deps.tutorial_code), channel, style);
     let reply = call.send(request).await?;
     Ok(tutorial_send(&reply))
 }
@@ -236,6 +244,7 @@ impl<V: Verify> Call<'_, V> {
     /// Sends, and logs the outcome.
     pub async fn send(&self, request: SendRequest) -> Result<Reply<SendOutcome>, Problem> {
         let number = request.number;
+        let request = SendRequest { request_id: Some(self.request_id.into()), ..request };
         let reply = self.deps.verifier.send(request).await;
         log_send(self.request_id, number, reply.as_ref().map(|reply| &reply.outcome));
         reply.map_err(Problem::Refused)
@@ -250,8 +259,7 @@ impl<V: Verify> Call<'_, V> {
     }
 }
 
-/// Logs a failed send at info level: the request id that a user reports leads to the number, and the number to the line
-/// about the gateway, which is written by a task that knows no request.
+/// Logs a failed send at info level. The lines about the gateways have the same request id.
 fn log_send(request_id: &str, number: PhoneNumber, outcome: Result<&SendOutcome, &Refusal>) {
     match outcome {
         Ok(SendOutcome::Sent { postponed: true, .. }) => {

@@ -85,6 +85,7 @@ impl ConnectedEffects {
             ours_only: permit.verification.offset() != 0,
             first_attempt: dispatch.first_attempt,
             purpose: dispatch.purpose.clone(),
+            request_id: dispatch.request_id.clone(),
         };
         let liveness = NumberLiveness { links: &self, key, salt: permit.verification.salt };
         // A send that is never settled would count against its number until it expires.

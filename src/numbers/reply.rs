@@ -15,14 +15,16 @@ pub struct Reply<O> {
     pub at: Timestamp,
     /// The verification, unless the outcome is a refusal.
     pub verification: Option<VerificationSummary>,
-    /// The reason why a gateway sent no message, or may have sent none.
+    /// The reason why no gateway accepted the message.
     pub trouble: Option<Trouble>,
+    /// Whether a message may have been sent although no gateway accepted it.
+    pub in_doubt: bool,
 }
 
 impl<O> Reply<O> {
     /// A reply without a gateway's error.
     pub const fn new(outcome: O, at: Timestamp, verification: Option<VerificationSummary>) -> Self {
-        Self { outcome, at, verification, trouble: None }
+        Self { outcome, at, verification, trouble: None, in_doubt: false }
     }
 }
 

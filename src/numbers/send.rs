@@ -1,6 +1,7 @@
 //! Send commands: request, decision, settlement.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -9,7 +10,7 @@ use super::command::{CommandKind, DecisionContext, DecisionInput, Next, Responde
 use super::record::NumberKey;
 use super::reply::{Reply, SendOutcome, VerificationSummary};
 use crate::attempts::{AttemptLogWriter, PlannedSend};
-use crate::delivery::{Delivered, Dropped, PlanChange, Purpose};
+use crate::delivery::{Delivered, Dropped, PlanChange, Purpose, Trouble};
 use crate::domain::{AttemptLogKey, Channel, Code};
 use crate::engine::{
     self, Begin, BeginOutcome, NumberState, ResumeOutcome, Salt, SendOptions, SendPermit, SendResult,
@@ -29,6 +30,8 @@ pub struct SendCommand {
     pub style: MessageStyle,
     /// Begins a verification with its own limits and id; `None` for the compatible routes.
     pub verification: Option<NamedVerification>,
+    /// The id of the client's request, for the log.
+    pub request_id: Option<Arc<str>>,
     /// Replies when delivery has ended, or at once if the send is refused.
     pub responder: Responder<Reply<SendOutcome>>,
     /// The decision.
@@ -100,14 +103,14 @@ impl SendCommand {
     }
 
     pub(super) fn answer(self, first_attempt: u8, context: DecisionContext<'_, '_>) {
-        let Self { channel, style, responder, decided, options: _, verification: _ } = self;
+        let Self { channel, style, request_id, responder, decided, options: _, verification: _ } = self;
         match decided {
             Some(SendDecision::Permitted(permit)) => {
                 let (purpose, caller) = (Purpose::Request, Caller::Client(responder));
                 let track =
                     attempt_log_key(context.key.service, &permit.verification.salt, context.subject.slot);
                 let key = context.key;
-                Dispatch { key, permit, channel, style, purpose, track, first_attempt, caller }
+                Dispatch { key, permit, channel, style, purpose, track, first_attempt, request_id, caller }
                     .deliver_if_live(context);
             }
             Some(SendDecision::Silent(_, reply) | SendDecision::Refused(reply)) => responder.send(Ok(reply)),
@@ -162,7 +165,8 @@ impl ResumeCommand {
         let PlannedSend { style, follow_up, .. } = *plan;
         let (key, channel) = (context.key, follow_up.channel);
         let (purpose, caller) = (Purpose::FollowUp(follow_up), Caller::FollowUp(responder));
-        Dispatch { key, permit, channel, style, purpose, track, first_attempt, caller }
+        let request_id = None;
+        Dispatch { key, permit, channel, style, purpose, track, first_attempt, request_id, caller }
             .deliver_if_live(context);
     }
 }
@@ -184,6 +188,8 @@ pub struct Dispatch {
     pub track: AttemptLogKey,
     /// The number of its first attempt.
     pub first_attempt: u8,
+    /// The id of the client's request, for the log.
+    pub request_id: Option<Arc<str>>,
     /// Waits for the end of the send.
     pub caller: Caller,
 }
@@ -261,7 +267,7 @@ impl SettleCommand {
         &mut self,
         &DecisionInput { state, ref rules, now, .. }: &DecisionInput<'_>,
     ) -> (NumberState, Durability) {
-        let Delivered { result, trouble, .. } = &self.delivered;
+        let (result, trouble) = (&self.delivered.result, self.delivered.trouble);
         let (next, outcome) = engine::settle(state, rules, &self.permit, result, now);
         // The permit describes a send whose code was replaced or withdrawn meanwhile.
         let current = next.verification().filter(|v| self.permit.is_for(v));
@@ -269,14 +275,15 @@ impl SettleCommand {
             &current.unwrap_or(self.permit.verification),
             &rules.policy,
         );
-        let reply = |outcome| Reply { trouble: *trouble, ..Reply::new(outcome, now, Some(summary)) };
-        self.decided = Some(send_outcome(result, outcome).map(reply));
+        let in_doubt = matches!(result, SendResult::Failed { may_have_been_sent: true, .. });
+        let reply = |outcome| Reply { trouble, in_doubt, ..Reply::new(outcome, now, Some(summary)) };
+        self.decided = Some(send_outcome(&self.delivered, outcome).map(reply));
         let durability = match result {
             // A code that stays needs no second record: a crash loses only that its message was accepted, and a send
             // that was not settled is treated as one that may have been.
             SendResult::Accepted { held: None, .. }
             | SendResult::Failed { may_have_been_sent: true, held: None }
-            | SendResult::Postponed { .. } => Durability::Lazy,
+            | SendResult::Postponed { held: None, .. } => Durability::Lazy,
             // A withdrawn code must stay withdrawn after a crash. If a crash lost the holder's name, the shard would
             // compare the submitted code with our own code, which no message carried.
             _ => Durability::Durable,
@@ -289,16 +296,23 @@ impl SettleCommand {
     }
 }
 
-fn send_outcome(result: &SendResult, outcome: SettleOutcome) -> Result<SendOutcome, Refusal> {
+fn send_outcome(delivered: &Delivered, outcome: SettleOutcome) -> Result<SendOutcome, Refusal> {
+    let Delivered { result, trouble, .. } = delivered;
     let postponed = matches!(result, SendResult::Postponed { .. });
     match (result, outcome) {
         (SendResult::NumberRefused, _) => Ok(SendOutcome::NumberRefused),
         (SendResult::Overloaded, _) => Err(Refusal::SendsOverloaded),
         (_, SettleOutcome::Locked { until }) => Ok(SendOutcome::Locked { until }),
         (
-            SendResult::Accepted { message_id, .. } | SendResult::Postponed { message_id },
+            SendResult::Accepted { message_id, .. } | SendResult::Postponed { message_id, .. },
             SettleOutcome::Open { attempts_left },
         ) => Ok(SendOutcome::Sent { attempts_left, message_id: message_id.clone(), postponed }),
+        // Another gateway may have sent the message before; its code stays good.
+        (SendResult::Failed { .. }, SettleOutcome::Open { .. })
+            if trouble.is_some_and(Trouble::is_about_the_number) =>
+        {
+            Ok(SendOutcome::NumberRefused)
+        }
         (SendResult::Failed { .. } | SendResult::NoLongerUsable, SettleOutcome::Open { .. }) => {
             Ok(SendOutcome::GatewayFailed)
         }

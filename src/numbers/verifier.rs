@@ -41,6 +41,8 @@ pub struct SendRequest {
     /// Begins a verification with its own limits and id. `None` for the compatible routes: each of their messages
     /// replaces the code, and nothing limits them.
     pub verification: Option<NamedVerification>,
+    /// The id of the client's request, for the log.
+    pub request_id: Option<Arc<str>>,
 }
 
 /// A request to check a code.
@@ -157,7 +159,7 @@ impl Verifier {
     /// # Errors
     /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the outcome is unknown.
     pub async fn send(&self, request: SendRequest) -> Result<Reply<SendOutcome>, Refusal> {
-        let SendRequest { service, number, options, channel, style, verification } = request;
+        let SendRequest { service, number, options, channel, style, verification, request_id } = request;
         let channel = channel.unwrap_or_else(|| self.delivery.first_channel_of(service));
         // A refusal here needs no commit. Concurrent sends may pass together and take a few of the reserved permits.
         if self.in_flight.available_permits() <= self.reserved_for_checks && !self.in_flight.is_closed() {
@@ -169,7 +171,15 @@ impl Verifier {
         }
         let key = NumberKey { service, number };
         self.decide(key, |responder| {
-            CommandKind::Send(SendCommand { options, channel, style, verification, responder, decided: None })
+            CommandKind::Send(SendCommand {
+                options,
+                channel,
+                style,
+                verification,
+                request_id,
+                responder,
+                decided: None,
+            })
         })
         .await
     }

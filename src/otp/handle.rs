@@ -172,7 +172,8 @@ impl Otp {
             delivery.templates().check_custom(text).map_err(OtpError::Text)?;
         }
         let (service, number) = (ServiceId::DEFAULT, self.number(phone)?);
-        let request = SendRequest { service, number, options: None, channel, style, verification: None };
+        let (options, verification, request_id) = (None, None, None);
+        let request = SendRequest { service, number, options, channel, style, verification, request_id };
         let reply = verifying.send_for_default_service(request).await?;
         match reply.outcome {
             SendOutcome::Sent { attempts_left, message_id, postponed } => {

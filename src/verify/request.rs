@@ -1,6 +1,7 @@
 //! Parsed requests about verifications.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::domain::{Channel, Code, Locale, PhoneNumber, Region, ServiceId, Sid, Timestamp};
 use crate::template::{AppHash, SendDigits};
@@ -33,6 +34,8 @@ pub struct BeginRequest {
     pub idempotency_key: Option<String>,
     /// Equal for equal requests: a SHA-256 over the fields as they were sent.
     pub fingerprint: [u8; 32],
+    /// The id of the client's request, for the log.
+    pub request_id: Option<Arc<str>>,
 }
 
 /// A submitted code.

@@ -56,7 +56,8 @@ impl World {
         let channel = Channel::ALL[self.rng.random_range(0..3)];
         let style = self.style();
         let (responder, answer) = Responder::new(self.place()?);
-        let command = SendCommand { options, channel, style, verification: None, responder, decided: None };
+        let (verification, request_id, decided) = (None, None, None);
+        let command = SendCommand { options, channel, style, verification, request_id, responder, decided };
         self.tally.count("command send");
         let intent = Intent::Send { life: millis(life) };
         self.submits(number, intent, AnswerEnd::Send(answer), CommandKind::Send(command))

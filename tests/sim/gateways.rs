@@ -121,7 +121,10 @@ impl World {
         let maybe = if held.is_some() { End::MaybeHeld } else { End::MaybeOurs };
         let (end, sort) = match self.rng.random_range(0..20) {
             0..12 => (SendResult::Accepted { message_id: message_id(), held }, accepted),
-            12..14 => (SendResult::Postponed { message_id: message_id() }, End::Postponed),
+            12..14 => (
+                SendResult::Postponed { message_id: message_id(), may_have_been_sent: false, held: None },
+                End::Postponed,
+            ),
             14 => (SendResult::NumberRefused, End::Nothing),
             15..17 => (SendResult::Failed { may_have_been_sent: false, held: None }, End::Nothing),
             17..19 => (SendResult::Failed { may_have_been_sent: true, held }, maybe),

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::*;
-use crate::config::{BreakerSettings, DeliverySettings, RetrySettings, TrackerSettings, WorkflowStep};
+use crate::config::{
+    BreakerSettings, DeliverySettings, GatewaySilent, RetrySettings, TrackerSettings, WorkflowStep,
+};
 use crate::domain::Channel;
 
 #[test]
@@ -34,6 +36,15 @@ fn retries_are_read_from_the_file_in_either_spelling_and_from_variables() {
     let wrong = World::with_config(r#"{"sms": {"retry": "often", "max_retries": 0}}"#).errors().join("\n");
     says(&wrong, &["sms.retry = \"often\": it must be true or false", "key \"sms.retry\""]);
     says(&wrong, &["sms.max_retries = 0", "from 1 to 100"]);
+}
+
+#[test]
+fn a_silent_gateway_is_followed_by_the_next_or_by_none() {
+    assert_eq!(World::empty().settings().delivery.gateway_silent, GatewaySilent::Next);
+    let world = World::with_config(r#"{"gateway-silent": "stop"}"#);
+    assert_eq!(world.settings().delivery.gateway_silent, GatewaySilent::Stop);
+    let wrong = World::with_config(r#"{"gateway-silent": "wait"}"#).errors().join("\n");
+    says(&wrong, &["gateway-silent = \"wait\"", "next", "stop"]);
 }
 
 #[test]

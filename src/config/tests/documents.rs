@@ -282,6 +282,7 @@ const SECTIONS: [Section; 9] = [
     Section {
         title: "Retries, fallback, circuit breaker",
         keys: &[
+            "gateway-silent",
             "sms.retry",
             "sms.max_retries",
             "sms.longest_wait",

@@ -258,7 +258,7 @@ async fn each_failure_is_logged_once_without_code_or_whole_number() {
             (vec![error(ErrorClass::Fraud)], "WARN", "message not sent"),
             (vec![error(ErrorClass::Ambiguous)], "WARN", "outcome of a message unknown"),
             (vec![error(RETRY), accepted("SM")], "WARN", "message not sent"),
-            (vec![hanging()], "WARN", "no answer within the send budget"),
+            (vec![hanging()], "WARN", "no answer in time"),
         ]
     };
     let log = LogCapture::default();
@@ -275,7 +275,7 @@ async fn each_failure_is_logged_once_without_code_or_whole_number() {
         let failures: Vec<_> = text.lines().filter(|l| l.contains("WARN") || l.contains("ERROR")).collect();
         assert_eq!(failures.len(), 1, "{text}");
         assert!(failures[0].contains(level) && failures[0].contains(words), "{text}");
-        assert!(failures[0].contains("+1415*****71"), "{text}");
+        assert!(failures[0].contains("+1415*****71") && failures[0].contains("id-of-the-request"), "{text}");
         for secret in ["012345", "4155552671", "Secret code"] {
             assert!(!text.contains(secret), "{text}");
         }

@@ -1,9 +1,9 @@
 //! Retries in the background and their times.
 
-use super::RETRY;
 use super::gateways::{TokioClock, accepted, down, error, hanging};
 use super::world::{Setup, World, failed, failure, postponed, retries, secs, taken};
-use crate::config::Bounds;
+use super::{DOUBT, RETRY};
+use crate::config::{Bounds, GatewaySilent};
 use crate::delivery::SendStatus;
 use crate::delivery::error::DeliveryError;
 use crate::domain::Channel::{Call, Sms};
@@ -103,26 +103,23 @@ async fn a_callback_of_a_retry_names_the_row_that_it_repeats() {
 
 #[tokio::test(start_paused = true)]
 async fn only_a_message_that_may_work_later_is_tried_later() {
-    for class in
-        [ErrorClass::Refused, ErrorClass::Configuration, ErrorClass::Ambiguous, ErrorClass::BadNumber]
-    {
+    for class in [ErrorClass::Refused, ErrorClass::Configuration, ErrorClass::BadNumber] {
         let world = one().and(Mada, [error(class)]);
         assert_eq!(failure(world.requests().await).class(), Some(class));
         assert_eq!(world.takes_plan(), None, "{class:?}");
     }
-    let world = one().and(Mada, [hanging()]);
-    assert_eq!(failure(world.requests().await), failed(&DeliveryError::NoAnswerInTime));
-    assert_eq!(world.takes_plan(), None);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_retry_that_meets_the_end_of_the_matter_is_not_planned_again() {
     for (class, status) in [
         (ErrorClass::BadNumber, SendStatus::Unsendable),
-        (ErrorClass::Ambiguous, SendStatus::GatewayError),
+        (DOUBT, SendStatus::GatewayError),
         (ErrorClass::Refused, SendStatus::Unsendable),
     ] {
-        let world = one().and(Mada, [error(RETRY), error(class)]);
+        let mut setup = Setup::routing("Mada").with_retry();
+        setup.settings.gateway_silent = GatewaySilent::Stop;
+        let world = setup.build().and(Mada, [error(RETRY), error(class)]);
         world.requests().await;
         assert_eq!(failure(world.follows_up().await).class(), Some(class));
         assert_eq!(world.takes_plan(), None);
@@ -259,8 +256,9 @@ async fn a_request_with_the_same_code_that_is_taken_ends_the_retry() {
 
 #[tokio::test(start_paused = true)]
 async fn a_gateway_without_time_left_in_the_budget_is_tried_later() {
-    let world = Setup::routing("Mada;Http").with_retry().build();
-    let world = world.and(Mada, [error(ErrorClass::Refused).after_ms(9_500)]);
+    let mut setup = Setup::routing("Mada;Http").with_retry();
+    setup.settings.gateway_silent = GatewaySilent::Stop;
+    let world = setup.build().and(Mada, [error(ErrorClass::Refused).after_ms(9_500)]);
     assert_eq!(world.requests().await, postponed(0));
     assert_eq!(world.asked(), [(Mada, Sms)]);
 }

@@ -1,8 +1,8 @@
 //! The fallback by delivery: step after step, with the same code.
 
-use super::RETRY;
 use super::gateways::{TokioClock, accepted, down, error};
 use super::world::{Setup, World, failed, failure, postponed, retries, secs, taken};
+use super::{DOUBT, RETRY};
 use crate::delivery::error::DeliveryError;
 use crate::delivery::{Job, Purpose};
 use crate::delivery::{Reason, SendStatus};
@@ -38,7 +38,7 @@ async fn a_message_that_was_taken_is_followed_by_the_next_step_after_its_time() 
 
 #[tokio::test(start_paused = true)]
 async fn a_step_that_is_refused_gives_way_to_the_next_at_once() {
-    for class in [ErrorClass::Refused, ErrorClass::Configuration, ErrorClass::NotReachableHere] {
+    for class in [ErrorClass::Refused, ErrorClass::Configuration, ErrorClass::NotReachableHere, DOUBT] {
         let world = setup().build().and(TwilioMessages, [error(class)]).and(TwilioVoice, [accepted("CA1")]);
         assert_eq!(world.requests().await, taken("CA1"));
         assert_eq!(world.elapsed_ms(), 0, "{class:?}");
@@ -50,7 +50,7 @@ async fn a_step_that_is_refused_gives_way_to_the_next_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn an_error_about_the_person_ends_the_workflow() {
-    for class in [ErrorClass::Fraud, ErrorClass::BadNumber, ErrorClass::OptedOut, ErrorClass::Ambiguous] {
+    for class in [ErrorClass::Fraud, ErrorClass::BadNumber, ErrorClass::OptedOut] {
         let world = setup().build().and(TwilioMessages, [error(class)]);
         assert_eq!(failure(world.requests().await).class(), Some(class));
         assert_eq!((world.takes_plan(), world.asked().len()), (None, 1), "{class:?}");
@@ -178,11 +178,11 @@ async fn a_busy_gateway_that_wants_more_time_than_its_step_has_gives_way() {
 #[tokio::test(start_paused = true)]
 async fn a_step_whose_gateway_is_out_of_service_gives_way_too() {
     let world = setup().with_breaker(1).build().and(TwilioMessages, [down(ErrorClass::Ambiguous)]);
-    let world = world.and(TwilioVoice, [accepted("CA1")]);
+    let world = world.and(TwilioVoice, [accepted("CA1"), accepted("CA2")]);
     world.requests().await;
-    assert_eq!(world.requests().await, taken("CA1"));
+    assert_eq!(world.requests().await, taken("CA2"));
     let rows: Vec<_> = world.rows().into_iter().map(|row| (row.channel, row.send_status)).collect();
-    assert_eq!(rows[1..], [(Sms, SendStatus::Unsendable), (Call, SendStatus::Sent)]);
+    assert_eq!(rows[2..], [(Sms, SendStatus::Unsendable), (Call, SendStatus::Sent)]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -235,17 +235,17 @@ async fn a_retry_whose_gateway_is_dead_goes_to_the_next_step_in_a_new_row() {
     setup.settings.breaker.open_for = secs(100);
     setup.settings.public_url = Some("https://otp.example".into());
     let world = setup.build().and(TwilioMessages, [error(RETRY), down(ErrorClass::Ambiguous)]);
-    let world = world.and(TwilioVoice, [accepted("CA1")]);
+    let world = world.and(TwilioVoice, [accepted("CA1"), accepted("CA2")]);
     assert_eq!(world.requests().await, postponed(0));
     let plan = world.takes_plan().expect("a plan");
     // Another message opens the circuit for longer than the step has.
     world.requests().await;
     let retry = Job { purpose: Purpose::FollowUp(plan), ..world.job() };
-    assert_eq!(world.run(retry).await, taken("CA1"));
+    assert_eq!(world.run(retry).await, taken("CA2"));
     let rows: Vec<_> = world.rows().into_iter().map(|row| (row.channel, row.retries)).collect();
-    assert_eq!(rows, [(Sms, 0), (Sms, 0), (Call, 0)], "the row of the text was not repeated");
+    assert_eq!(rows, [(Sms, 0), (Sms, 0), (Call, 0), (Call, 0)], "the row of the text was not repeated");
     let named = world.sent().pop().and_then(|sent| sent.callback).map(|callback| callback.attempt.attempt);
-    assert_eq!(named, Some(2));
+    assert_eq!(named, Some(3));
 }
 
 #[tokio::test(start_paused = true)]

@@ -15,6 +15,7 @@ use crate::config::{
     Bounds, BreakerSettings, DeliverySettings, RetrySettings, TrackerSettings, WorkflowStep,
 };
 use crate::delivery::error::DeliveryError;
+use crate::delivery::job::InDoubt;
 use crate::delivery::{
     CodeLiveness, Delivery, DeliveryDeps, FollowUp, Job, Purpose, Reason, Routed, Trouble,
 };
@@ -183,6 +184,7 @@ impl World {
             ours_only: false,
             first_attempt: self.track.lock().expect("the record").reserve(),
             purpose: Purpose::Request,
+            request_id: Some("id-of-the-request".into()),
         }
     }
 
@@ -357,12 +359,20 @@ pub fn taken(id: &str) -> SendResult {
 }
 
 pub fn postponed(row: u8) -> SendResult {
-    SendResult::Postponed { message_id: format!("postponed-0-0102030405060708-{row}") }
+    let message_id = format!("postponed-0-0102030405060708-{row}");
+    SendResult::Postponed { message_id, may_have_been_sent: false, held: None }
+}
+
+/// The same, when a message may have left.
+pub fn postponed_in_doubt(row: u8) -> SendResult {
+    let message_id = format!("postponed-0-0102030405060708-{row}");
+    SendResult::Postponed { message_id, may_have_been_sent: true, held: None }
 }
 
 /// The caller's result for this error.
 pub fn failed(error: &DeliveryError) -> Ended {
-    Ended { result: error.result(None), trouble: Some(error.trouble()), class: None }
+    let in_doubt = matches!(error, DeliveryError::NoAnswerInTime).then_some(InDoubt { held: None });
+    Ended { result: error.result(in_doubt), trouble: Some(error.trouble()), class: None }
 }
 
 pub fn failure(ended: Ended) -> Ended {

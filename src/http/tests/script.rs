@@ -68,7 +68,7 @@ impl Script {
 
 impl Verify for Script {
     async fn send(&self, request: SendRequest) -> Result<Reply<SendOutcome>, Refusal> {
-        let SendRequest { service: _, number, options, channel, style, verification: _ } = request;
+        let SendRequest { number, options, channel, style, .. } = request;
         self.note(Call::Send { number: number.e164(), options, channel, style }).await;
         let outcome = self.send.clone().expect("no answer in the script")?;
         Ok(Reply::new(outcome, Timestamp::EPOCH, None))

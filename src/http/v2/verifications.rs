@@ -283,6 +283,7 @@ fn read(request: &Request<'_, Begin>, service: &Service) -> Result<verify::Begin
         idempotency_key: key.map(|IdempotencyKey(key)| key),
         // The number is as it was sent: another spelling of it is another request.
         fingerprint: request.fields.fingerprint(request.path, &["CustomCode"]),
+        request_id: Some(request.request_id.into()),
     })
 }
 

@@ -1,7 +1,7 @@
 //! Planned sends: what a shard does with them, a sentence each.
 
 use super::world::{World, accepted, held, number};
-use crate::delivery::Purpose;
+use crate::delivery::{Purpose, Trouble};
 use crate::engine::{Salt, SendResult};
 use crate::numbers::{CheckOutcome, SendOutcome};
 
@@ -12,7 +12,10 @@ fn a_planned_send_of_the_live_code_leaves_when_it_is_durable_and_is_settled_like
     world.commits();
     let dispatch = world.dispatched();
     let salt = dispatch.permit.verification.salt;
-    world.settles(dispatch, SendResult::Postponed { message_id: "later".to_owned() });
+    world.settles(
+        dispatch,
+        SendResult::Postponed { message_id: "later".to_owned(), may_have_been_sent: false, held: None },
+    );
     let sent = SendOutcome::Sent { attempts_left: 5, message_id: "later".to_owned(), postponed: true };
     assert_eq!(answer.answer(), Ok(sent));
     let mut followed = world.resumes(number(1), salt);
@@ -27,6 +30,36 @@ fn a_planned_send_of_the_live_code_leaves_when_it_is_durable_and_is_settled_like
     world.settles(again, accepted());
     assert!(world.wants_no_commit());
     assert_eq!(followed.reply(), Ok(()));
+}
+
+#[test]
+fn a_code_that_may_have_been_sent_stays_good_when_its_retries_surely_fail() {
+    let mut world = World::new();
+    let _answer = world.sends(number(1));
+    world.commits();
+    let dispatch = world.dispatched();
+    let verification = dispatch.permit.verification;
+    let postponed =
+        SendResult::Postponed { message_id: "later".to_owned(), may_have_been_sent: true, held: None };
+    world.settles(dispatch, postponed);
+    let _followed = world.resumes(number(1), verification.salt);
+    world.commits();
+    let again = world.dispatched();
+    world.settles(again, SendResult::Failed { may_have_been_sent: false, held: None });
+    world.commits();
+    assert_eq!(world.live_salt(number(1)), Some(verification.salt));
+}
+
+#[test]
+fn a_number_that_a_second_gateway_refuses_is_refused_and_keeps_its_code() {
+    let mut world = World::new();
+    let answer = world.sends(number(1));
+    world.commits();
+    let dispatch = world.dispatched();
+    let result = SendResult::Failed { may_have_been_sent: true, held: None };
+    world.settles_with(dispatch, result, Some(Trouble::BadNumber));
+    assert_eq!(answer.answer(), Ok(SendOutcome::NumberRefused));
+    assert!(world.live_salt(number(1)).is_some());
 }
 
 #[test]

@@ -10,7 +10,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use crate::attempts::{AttemptLog, PlannedSend};
 use crate::config::TrackerSettings;
-use crate::delivery::{Delivered, FollowUp, PlanChange, Reason};
+use crate::delivery::{Delivered, FollowUp, PlanChange, Reason, Trouble};
 use crate::domain::{
     Channel, Code, CodeLength, GatewayName, Held, PhoneNumber, ServerKey, ServiceId, Timestamp,
 };
@@ -195,8 +195,8 @@ impl World {
     pub fn sends(&mut self, key: NumberKey) -> Awaited<Reply<SendOutcome>> {
         let (responder, awaited) = self.responder();
         let (channel, style) = (Channel::Sms, MessageStyle::default());
-        let send =
-            SendCommand { options: None, channel, style, verification: None, responder, decided: None };
+        let (options, verification, request_id, decided) = (None, None, None, None);
+        let send = SendCommand { options, channel, style, verification, request_id, responder, decided };
         self.submit(key, CommandKind::Send(send));
         awaited
     }
@@ -274,8 +274,12 @@ impl World {
     }
 
     pub fn settles(&mut self, dispatch: Dispatch, result: SendResult) {
+        self.settles_with(dispatch, result, None);
+    }
+
+    pub fn settles_with(&mut self, dispatch: Dispatch, result: SendResult, trouble: Option<Trouble>) {
         let key = dispatch.key;
-        let delivered = Delivered { result, attempts: Vec::new(), plan: PlanChange::Keep, trouble: None };
+        let delivered = Delivered { result, attempts: Vec::new(), plan: PlanChange::Keep, trouble };
         self.submit(key, CommandKind::Settle(dispatch.settled(delivered)));
     }
 

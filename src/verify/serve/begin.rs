@@ -96,13 +96,14 @@ impl VerifyingInner {
             channel: Some(channel),
             style: self.style(service, &begin, channel)?,
             verification: Some(NamedVerification { supplied_code, is_test, tags: begin.tags.clone() }),
+            request_id: begin.request_id.clone(),
         };
         let charges = charges(service, &begin)?;
         let taken = if is_test { Charged::default() } else { self.take(charges).await? };
         let brings_a_code = begin.code.is_some();
         let reply = self.verifier.send(request).await;
         let in_doubt = match &reply {
-            Ok(reply) => reply.trouble == Some(Trouble::InDoubt),
+            Ok(reply) => reply.in_doubt,
             Err(refusal) => matches!(refusal, Refusal::StoreUnavailable | Refusal::Stopping),
         };
         match reply.map_err(Refused::from).and_then(|reply| begun(reply, brings_a_code)) {
@@ -199,7 +200,7 @@ fn key_refused(refusal: KeyRefusal) -> Refused {
 
 /// The verification that began, or the API's refusal.
 fn begun(reply: Reply<SendOutcome>, brings_a_code: bool) -> Result<VerificationSummary, Refused> {
-    let Reply { outcome, verification, trouble, at: _ } = reply;
+    let Reply { outcome, verification, trouble, at: _, in_doubt: _ } = reply;
     Err(match outcome {
         SendOutcome::Sent { .. } => return verification.ok_or(Refused::GatewayFailed),
         SendOutcome::Locked { until } => Refused::NoChecksLeft { until: Some(until) },
@@ -231,7 +232,7 @@ fn refused_by_gateway(trouble: Option<Trouble>, brings_a_code: bool) -> Refused 
         Some(Trouble::NotServed) => {
             invalid("Channel: no gateway of this server sends to this number in this way")
         }
-        Some(Trouble::InDoubt | Trouble::Gateway) | None => Refused::GatewayFailed,
+        Some(Trouble::Gateway) | None => Refused::GatewayFailed,
     }
 }
 

@@ -104,51 +104,6 @@ async fn a_gateway_that_asks_for_a_longer_wait_than_the_budget_is_not_asked_agai
 }
 
 #[tokio::test]
-async fn what_may_have_been_sent_is_never_sent_again() {
-    let world = Several::with(
-        "Twilio;Http;Mada",
-        [
-            ("send-budget", json!("1s")),
-            ("sms", json!({"retry": true})),
-            ("voice", json!(true)),
-            ("breaker-failures", json!(100)),
-        ],
-    )
-    .await;
-    let mut unknown = Vec::new();
-    for trouble in [
-        Reply::ServerError(500),
-        Reply::ServerError(503),
-        Reply::Refuse { status: 500, code: 20_500 },
-        Reply::Refuse { status: 503, code: 20_503 },
-        Reply::NotJson,
-        Reply::CutShort,
-        Reply::Reset,
-        Reply::Hang,
-    ] {
-        let number = world.number();
-        world.twilio().plan(&number, [trouble]);
-        world.send(&number).await.expects(failed());
-        unknown.push((number, trouble));
-    }
-    // Another number is retried in the background twice, and so later than any of them would be.
-    let other = world.number();
-    for _ in 0..2 {
-        world.twilio().plan(&other, [Reply::Busy]);
-        world.plain().plan(&other, [Reply::Refuse { status: 200, code: 8 }]);
-        world.mada().plan(&other, [Reply::Refuse { status: 200, code: 88 }]);
-    }
-    world.send(&other).await.expects(sent(&other, 5));
-    world.twilio().arrived_for(&other, 3).await;
-    for (number, trouble) in unknown {
-        assert_eq!(world.doubles.sends_to(&number), ONLY_TWILIO, "{trouble:?}");
-        // It may have arrived: its code is good.
-        let code = world.twilio().code_for(&number);
-        world.verify(&number, &code).await.expects(verified(&number));
-    }
-}
-
-#[tokio::test]
 async fn an_account_that_is_not_in_order_and_a_filter_lead_to_the_next_gateway() {
     let world = twilio_then_http().await;
     for code in [

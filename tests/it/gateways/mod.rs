@@ -13,6 +13,7 @@ mod routing;
 mod sinch;
 mod templates;
 mod tracker;
+mod unknown;
 mod verify;
 mod voice;
 mod whatsapp;

@@ -206,6 +206,7 @@ impl World {
             channel,
             style,
             verification,
+            request_id: None,
             responder,
             decided: None,
         });

@@ -17,6 +17,10 @@ pub enum SendResult {
     Postponed {
         /// The id that the client is given for the message.
         message_id: String,
+        /// A message with the code may arrive before that.
+        may_have_been_sent: bool,
+        /// The gateway that holds the code in that case, if the code is not ours.
+        held: Option<Held>,
     },
     /// The number does not exist or cannot take messages; nothing was sent.
     NumberRefused,

@@ -208,16 +208,19 @@ impl Verification {
 
     /// The same after one of its sends ended.
     pub(super) const fn after(self, result: &SendResult) -> Self {
-        let next = Self { sending: self.sending.saturating_sub(1), ..self };
+        let postponed = self.postponed || matches!(result, SendResult::Postponed { .. });
+        let next = Self { sending: self.sending.saturating_sub(1), postponed, ..self };
         match *result {
             SendResult::Accepted { held: Some(held), .. }
+            | SendResult::Postponed { may_have_been_sent: true, held: Some(held), .. }
             | SendResult::Failed { may_have_been_sent: true, held: Some(held) } => {
                 Self { held: Some(held), ..next }
             }
             SendResult::Accepted { held: None, .. }
+            | SendResult::Postponed { may_have_been_sent: true, held: None, .. }
             | SendResult::Failed { may_have_been_sent: true, held: None } => Self { sent: true, ..next },
-            SendResult::Postponed { .. } => Self { postponed: true, ..next },
             SendResult::NumberRefused
+            | SendResult::Postponed { may_have_been_sent: false, .. }
             | SendResult::Failed { may_have_been_sent: false, .. }
             | SendResult::NoLongerUsable
             | SendResult::Overloaded => next,

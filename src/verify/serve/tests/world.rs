@@ -283,6 +283,7 @@ pub fn asking(to: PhoneNumber) -> BeginRequest {
         send_digits: None,
         idempotency_key: None,
         fingerprint: [0; 32],
+        request_id: None,
     }
 }
 

@@ -45,7 +45,7 @@ impl From<GatewayResult> for SendResult {
         match result {
             GatewayResult::Accepted => Self::Accepted { message_id, held: None },
             GatewayResult::Held(held) => Self::Accepted { message_id, held: Some(held) },
-            GatewayResult::Postponed => Self::Postponed { message_id },
+            GatewayResult::Postponed => Self::Postponed { message_id, may_have_been_sent: false, held: None },
             GatewayResult::Failed => Self::Failed { may_have_been_sent: false, held: None },
             GatewayResult::Unknown => Self::Failed { may_have_been_sent: true, held: None },
         }

@@ -1,0 +1,224 @@
+//! A gateway that does not say whether it took the message: contract section 3.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::support::documented::{bad_request, failed, incorrect, sent, verified};
+use crate::support::{Reply, Row, Several, soon};
+
+/// Everything after which it is unknown whether the message was sent.
+const TROUBLES: [Reply; 8] = [
+    Reply::ServerError(500),
+    Reply::ServerError(503),
+    Reply::Refuse { status: 500, code: 20_500 },
+    Reply::Refuse { status: 503, code: 20_503 },
+    Reply::NotJson,
+    Reply::CutShort,
+    Reply::Reset,
+    Reply::Hang,
+];
+
+/// Circuits that stay closed, and a short budget.
+async fn routed(gateways: &str, budget: &str) -> Several {
+    Several::with(gateways, [("breaker-failures", json!(100)), ("send-budget", json!(budget))]).await
+}
+
+#[tokio::test]
+async fn the_next_gateway_gets_the_same_code_whatever_the_first_one_did() {
+    let world = routed("Twilio;Http", "2s").await;
+    for trouble in TROUBLES {
+        let number = world.number();
+        world.twilio().plan(&number, [trouble]);
+        world.send(&number).await.expects(sent(&number, 5));
+        assert_eq!(world.doubles.sends_to(&number), [1, 0, 0, 1], "{trouble:?}");
+        let code = world.plain().code_for(&number);
+        assert_eq!(world.twilio().code_for(&number), code, "{trouble:?}");
+        world.verify(&number, &code).await.expects(verified(&number));
+        let rows = world.tracked(&number).await;
+        let statuses: Vec<_> = rows.iter().map(|row| (row.gateway(), row.send_status())).collect();
+        assert!(statuses.contains(&("TwilioMessages", "gateway_error")), "{statuses:?}");
+        assert!(statuses.contains(&("Http", "sent")), "{statuses:?}");
+    }
+}
+
+#[tokio::test]
+async fn where_a_silent_gateway_stops_a_send_nothing_is_sent_again() {
+    let world = Several::with(
+        "Twilio;Http;Mada",
+        [
+            ("gateway-silent", json!("stop")),
+            ("send-budget", json!("1s")),
+            ("sms", json!({"retry": true})),
+            ("voice", json!(true)),
+            ("breaker-failures", json!(100)),
+        ],
+    )
+    .await;
+    let mut unknown = Vec::new();
+    for trouble in TROUBLES {
+        let number = world.number();
+        world.twilio().plan(&number, [trouble]);
+        world.send(&number).await.expects(failed());
+        unknown.push((number, trouble));
+    }
+    // Another number is retried in the background twice, and so later than any of them would be.
+    let other = world.number();
+    for _ in 0..2 {
+        world.twilio().plan(&other, [Reply::Busy]);
+        world.plain().plan(&other, [Reply::Refuse { status: 200, code: 8 }]);
+        world.mada().plan(&other, [Reply::Refuse { status: 200, code: 88 }]);
+    }
+    world.send(&other).await.expects(sent(&other, 5));
+    world.twilio().arrived_for(&other, 3).await;
+    for (number, trouble) in unknown {
+        assert_eq!(world.doubles.sends_to(&number), [1, 0, 0, 0], "{trouble:?}");
+        // It may have arrived: its code is good.
+        let code = world.twilio().code_for(&number);
+        world.verify(&number, &code).await.expects(verified(&number));
+    }
+}
+
+#[tokio::test]
+async fn a_silent_gateway_gets_half_of_the_time_and_the_last_one_the_rest() {
+    let world = routed("Twilio;Http", "4s").await;
+    let number = world.number();
+    world.twilio().plan(&number, [Reply::Hang]);
+    world.plain().plan(&number, [Reply::Hang]);
+    let (client, to, begun) = (world.server.client.clone(), number.clone(), now());
+    let sending = tokio::spawn(async move { client.send(&to).await });
+    world.plain().arrived_for(&number, 1).await;
+    let moved_on = begun.elapsed();
+    assert!(moved_on >= Duration::from_millis(1_950) && moved_on < Duration::from_secs(4), "{moved_on:?}");
+    sending.await.expect("an answer").expects(failed());
+    assert!(begun.elapsed() >= Duration::from_millis(3_950), "{:?}", begun.elapsed());
+    let code = world.twilio().code_for(&number);
+    world.verify(&number, &code).await.expects(verified(&number));
+}
+
+#[tokio::test]
+async fn a_gateway_whose_usual_time_is_known_is_given_up_earlier() {
+    let world = routed("Twilio;Http", "40s").await;
+    for _ in 0..20 {
+        let number = world.number();
+        world.send(&number).await.expects(sent(&number, 5));
+    }
+    let number = world.number();
+    world.twilio().plan(&number, [Reply::Hang]);
+    let begun = now();
+    world.send(&number).await.expects(sent(&number, 5));
+    assert_eq!(world.doubles.sends_to(&number), [1, 0, 0, 1]);
+    // A tenth of the budget, in place of half of it.
+    let taken = begun.elapsed();
+    assert!(taken >= Duration::from_millis(3_950) && taken < Duration::from_secs(20), "{taken:?}");
+}
+
+#[tokio::test]
+async fn a_number_that_the_next_gateway_refuses_is_400_and_keeps_its_code() {
+    let world = routed("Twilio;Http", "2s").await;
+    let number = world.number();
+    world.twilio().plan(&number, [Reply::CutShort]);
+    world.plain().plan(&number, [Reply::Refuse { status: 200, code: 11 }]);
+    world.send(&number).await.expects(bad_request());
+    let code = world.twilio().code_for(&number);
+    world.verify(&number, &code).await.expects(verified(&number));
+}
+
+#[tokio::test]
+async fn with_retries_a_send_that_no_gateway_took_is_repeated_later() {
+    let settings =
+        [("sms", json!({"retry": true})), ("breaker-failures", json!(100)), ("send-budget", json!("1s"))];
+    let world = Several::with("Twilio;Http", settings).await;
+    for trouble in TROUBLES {
+        let number = world.number();
+        world.twilio().plan(&number, [trouble]);
+        world.plain().plan(&number, [Reply::CutShort]);
+        world.send(&number).await.expects(sent(&number, 5));
+        let is_sent = |rows: &[Row]| rows.iter().any(|row| row.send_status() == "sent");
+        world.until_tracked(&number, "it is sent", is_sent).await;
+        assert_eq!(world.doubles.sends_to(&number), [2, 0, 0, 1], "{trouble:?}");
+        let code = world.plain().code_for(&number);
+        assert_eq!(world.twilio().code_for(&number), code, "{trouble:?}");
+        world.verify(&number, &code).await.expects(verified(&number));
+    }
+}
+
+#[tokio::test]
+async fn after_a_silent_gateway_with_codes_of_its_own_the_next_code_counts() {
+    for gateways in ["TwilioVerify;Http", "Sinch;Http"] {
+        let world = routed(gateways, "2s").await;
+        for trouble in [Reply::NotJson, Reply::CutShort, Reply::Hang] {
+            let number = world.number();
+            world.twilio().plan(&number, [trouble]);
+            world.sinch().plan(&number, [trouble]);
+            world.send(&number).await.expects(sent(&number, 5));
+            let code = world.plain().code_for(&number);
+            world.verify(&number, "no code").await.expects(incorrect(&number, 4));
+            world.verify(&number, &code).await.expects(verified(&number));
+            assert!(
+                world.twilio().checks_for(&number).is_empty() && world.sinch().checks_for(&number).is_empty()
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_with_codes_of_its_own_takes_over_from_a_silent_one() {
+    let world = routed("Http;Sinch", "2s").await;
+    for trouble in [Reply::ServerError(500), Reply::CutShort, Reply::Hang] {
+        let number = world.number();
+        world.plain().plan(&number, [trouble]);
+        world.send(&number).await.expects(sent(&number, 5));
+        let (replaced, code) = (world.plain().code_for(&number), world.sinch().code_for(&number));
+        world.verify(&number, &replaced).await.expects(incorrect(&number, 4));
+        world.verify(&number, &code).await.expects(verified(&number));
+    }
+}
+
+#[tokio::test]
+async fn a_code_that_its_gateway_may_have_sent_is_good_when_the_others_fail() {
+    let world = routed("Sinch;Http", "2s").await;
+    let number = world.number();
+    world.sinch().plan(&number, [Reply::NotJson]);
+    world.plain().plan(&number, [Reply::Refuse { status: 200, code: 99 }]);
+    world.send(&number).await.expects(failed());
+    let code = world.sinch().code_for(&number);
+    world.verify(&number, &code).await.expects(verified(&number));
+}
+
+#[tokio::test]
+async fn silent_gateways_in_a_row_open_the_circuit() {
+    let settings = [("breaker-failures", json!(3)), ("breaker-open-for", json!("100s"))];
+    let world = Several::with("Twilio;Http", settings).await;
+    world.twilio().otherwise(Reply::ServerError(500));
+    for asked in [1, 1, 1, 0, 0] {
+        let number = world.number();
+        world.send(&number).await.expects(sent(&number, 5));
+        assert_eq!(world.doubles.sends_to(&number), [asked, 0, 0, 1]);
+    }
+}
+
+#[tokio::test]
+async fn every_failed_send_logs_its_reason_with_the_id_of_its_request() {
+    let settings = [("breaker-failures", json!(2)), ("breaker-open-for", json!("100s"))];
+    let world = Several::with("Twilio", settings).await;
+    world.twilio().otherwise(Reply::ServerError(500));
+    // The first two ask the gateway, and the third finds its circuit open.
+    for (message, field, reason) in [
+        ("outcome of a message unknown", "class", "Ambiguous"),
+        ("outcome of a message unknown", "class", "Ambiguous"),
+        ("message not sent", "error", "every gateway for this number is out of service; nothing was sent"),
+    ] {
+        let answer = world.send(&world.number()).await;
+        assert_eq!(answer.status(), 500);
+        let id = answer.header("x-request-id").to_owned();
+        let is_it = |event: &Value| event["request_id"] == id.as_str() && event["message"] == message;
+        let line = soon(message, world.server.output().event(is_it)).await.expect("a line");
+        assert_eq!((line["level"].as_str(), line[field].as_str()), (Some("WARN"), Some(reason)), "{line}");
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "measures how long the server waits for a gateway")]
+fn now() -> Instant {
+    Instant::now()
+}
