@@ -187,13 +187,29 @@ impl Delivery {
         overloaded && self.workflow_of(service).is_empty()
     }
 
-    /// The state of every gateway, in the order in which they were given.
+    /// The state of every gateway that sends, in the order in which they were given. One that only checks the codes that
+    /// it holds is left out.
     pub fn states(&self) -> Vec<GatewayState> {
-        self.gateways.iter().map(|gateway| self.state(gateway)).collect()
+        self.senders().map(|gateway| self.state(gateway)).collect()
+    }
+
+    /// The gateways that the routing or a service's messaging configuration names.
+    fn senders(&self) -> impl Iterator<Item = &GuardedGateway> {
+        self.gateways.iter().filter(|gateway| {
+            let name = gateway.routed_as;
+            let has = |services: &Registry| {
+                let mut services_of_all = services.services(0, usize::MAX).into_iter();
+                services_of_all.any(|service| {
+                    let mut own = service.messaging.iter();
+                    own.any(|kept| services.gateway_of(&kept.messaging_service) == Some(name))
+                })
+            };
+            self.routing.names(name) || self.services.as_ref().is_some_and(has)
+        })
     }
 
     /// `Ok` while a message to any number can be expected to leave, else what each gateway lacks. Of the gateways,
-    /// those count that take any number on the channel that verifications begin with; if there is none, all of them.
+    /// those count that take any number on the channel that verifications begin with; if there is none, all that send.
     pub fn readiness(&self) -> Result<(), Vec<String>> {
         let takes_any = |gateway: &&GuardedGateway| {
             let entries = self.routing.entries().iter();
@@ -203,7 +219,7 @@ impl Delivery {
         let gateways = self.gateways.iter();
         let mut reasons: Vec<_> = gateways.filter(takes_any).map(|gateway| self.unready(gateway)).collect();
         if reasons.is_empty() {
-            reasons = self.gateways.iter().map(|gateway| self.unready(gateway)).collect();
+            reasons = self.senders().map(|gateway| self.unready(gateway)).collect();
         }
         // One gateway that works is enough.
         reasons.into_iter().collect::<Option<Vec<_>>>().map_or(Ok(()), Err)

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::support::documented::failed;
-use crate::support::{Answer, Reply, Setup, World};
+use crate::support::{Answer, Reply, Setup, Several, World};
 
 #[tokio::test]
 async fn a_server_with_a_gateway_is_alive_and_ready() {
@@ -35,6 +35,21 @@ async fn refused_credentials_make_it_not_ready_but_alive() {
     // The operator repaired the account at Twilio: the next send that works shows it.
     assert_eq!(world.send(&number).await.status(), 200);
     assert_eq!(world.get("/readyz").await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_gateway_that_sends_nothing_is_not_shown() {
+    for (gateways, shown) in [("Twilio", vec!["TwilioMessages"]), ("Http;Sinch", vec!["Sinch", "Http"])] {
+        // All of them are configured; the others could only check codes that they hold.
+        let world = Several::routed(gateways).await;
+        let body = world.get("/readyz").await.json();
+        let listed = body["data"]["gateways"].as_array().expect("a list");
+        let mut names: Vec<_> = listed.iter().filter_map(|gateway| gateway["name"].as_str()).collect();
+        names.sort_unstable();
+        let mut shown = shown;
+        shown.sort_unstable();
+        assert_eq!(names, shown, "{body}");
+    }
 }
 
 /// 503, and a reason that a person can act on.
