@@ -13,7 +13,7 @@ use hyper::StatusCode;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use tracing::{debug, info};
 use utoipa::openapi::ObjectBuilder;
 
@@ -23,7 +23,9 @@ use super::service::Call;
 use super::v2::params::{Param, Text};
 use crate::config::AnswerSet;
 use crate::domain::{Channel, Code, Locale, PhoneNumber, Region, ServiceId, minutes_up};
-use crate::numbers::{CheckOutcome, CheckRequest, Refusal, Reply, SendOptions, SendOutcome, SendRequest};
+use crate::numbers::{
+    CheckOutcome, CheckRequest, Refusal, Reply, SendOptions, SendOutcome, SendRequest, Trouble,
+};
 use crate::template::{AppHash, MessageStyle, Wording};
 
 /// The body of `POST /api/send-otp`. Go programs that marshal a struct without tags spell its fields with capitals, and
@@ -32,11 +34,17 @@ use crate::template::{AppHash, MessageStyle, Wording};
 struct SendOtp<'a> {
     #[serde(borrow, rename = "phoneNumber", alias = "PhoneNumber", alias = "phonenumber")]
     phone_number: Cow<'a, str>,
-    #[serde(alias = "Channel")]
+    #[serde(default, alias = "Channel", deserialize_with = "text_if_any")]
     channel: Option<String>,
-    #[serde(alias = "Locale")]
+    #[serde(default, alias = "Locale", deserialize_with = "text_if_any")]
     locale: Option<String>,
-    #[serde(rename = "appHash", alias = "AppHash", alias = "apphash")]
+    #[serde(
+        default,
+        rename = "appHash",
+        alias = "AppHash",
+        alias = "apphash",
+        deserialize_with = "text_if_any"
+    )]
     app_hash: Option<String>,
 }
 
@@ -45,9 +53,11 @@ struct SendOtp<'a> {
 struct SendCode<'a> {
     #[serde(borrow, rename = "phoneNumber")]
     phone_number: Cow<'a, str>,
+    #[serde(default, deserialize_with = "text_if_any")]
     channel: Option<String>,
+    #[serde(default, deserialize_with = "text_if_any")]
     locale: Option<String>,
-    #[serde(rename = "appHash")]
+    #[serde(default, rename = "appHash", deserialize_with = "text_if_any")]
     app_hash: Option<String>,
 }
 
@@ -181,28 +191,28 @@ fn check_request(phone_number: &str, region: Option<Region>, code: &str) -> Resu
     Ok(CheckRequest { service: ServiceId::DEFAULT, number, code, named: None, is_test: false })
 }
 
-/// Reads the options of a send: channel, locale and hash of an app. An unknown one is a bad body: the client would not
-/// notice that the message differs from its request.
+/// Reads the options of a send: channel, locale and hash of an app. The older servers did not know these fields:
+/// one that cannot be understood may be a client's own, and is ignored.
 fn send_options(
     (channel, locale, app_hash): (Option<String>, Option<String>, Option<String>),
     served: &[Channel],
     wording: Wording,
 ) -> Result<(Option<Channel>, MessageStyle), Problem> {
-    fn known<T>(
-        text: Option<String>,
-        parse: impl Fn(&str) -> Option<T>,
-        otherwise: BadBody,
-    ) -> Result<Option<T>, Problem> {
-        text.map(|text| parse(&text).ok_or(Problem::BadBody(otherwise))).transpose()
-    }
-
-    let channel = known(channel, Channel::parse, BadBody::Channel)?;
+    let channel = channel.as_deref().and_then(Channel::parse);
     if let Some(channel) = channel.filter(|channel| !served.contains(channel)) {
         return Err(Problem::BadBody(BadBody::ChannelNotServed(channel.as_str())));
     }
-    let locale = known(locale, Locale::parse, BadBody::Locale)?;
-    let app_hash = known(app_hash, AppHash::parse, BadBody::AppHash)?;
+    let locale = locale.as_deref().and_then(Locale::parse);
+    let app_hash = app_hash.as_deref().and_then(AppHash::parse);
     Ok((channel, MessageStyle { wording, locale, app_hash, send_digits: None }))
+}
+
+/// A string; `None` for any other value.
+fn text_if_any<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(match Value::deserialize(deserializer)? {
+        Value::String(text) => Some(text),
+        _ => None,
+    })
 }
 
 fn number(text: &str, default_region: Option<Region>) -> Result<PhoneNumber, Problem> {
@@ -340,7 +350,8 @@ fn documented_send(reply: &Reply<SendOutcome>, number: PhoneNumber) -> Response 
         }
         SendOutcome::Locked { until } => documented_lock(number, until.since(reply.at)),
         SendOutcome::Limited(_) => LIMITED.answer(ErrorFormat::Envelope),
-        SendOutcome::NumberRefused => Response::plain(StatusCode::BAD_REQUEST, "Invalid request body"),
+        SendOutcome::NumberRefused => Response::plain(StatusCode::BAD_REQUEST, "Invalid request body")
+            .explained(number_refused(reply.trouble)),
         SendOutcome::GatewayFailed => gateway_failed(),
     }
 }
@@ -418,7 +429,9 @@ fn as_built_check(reply: &Reply<CheckOutcome>, number: PhoneNumber, lockout: Dur
 }
 
 fn as_built_lock(number: PhoneNumber, remaining: Duration) -> Response {
-    let minutes = remaining.as_secs() / 60;
+    // Redis rounds a time to live to the second, and the Go code rounds the seconds down to minutes.
+    let minutes = (remaining.as_millis() + 500) / 60_000;
+    let minutes = u64::try_from(minutes).unwrap_or(u64::MAX);
     let message = format!("User is prohibted to make any OTP request, Try after {minutes} minutes");
     let data = Data::Ttl { user: number.into(), ttl: (minutes > 0).then_some(minutes) };
     api(StatusCode::FORBIDDEN, &message, data)
@@ -427,6 +440,15 @@ fn as_built_lock(number: PhoneNumber, remaining: Duration) -> Response {
 /// A response of the `/api/*` routes whose code is its status.
 fn api(status: StatusCode, message: &str, data: Data) -> Response {
     Response::envelope(status, status.as_u16(), message, Some(data))
+}
+
+/// Why a provider refused a number.
+const fn number_refused(trouble: Option<Trouble>) -> &'static str {
+    match trouble {
+        Some(Trouble::OptedOut) => "the owner of the number has asked the provider for no messages",
+        Some(Trouble::NotReachable) => "the provider says that the number cannot be reached on this channel",
+        _ => "the provider says that the number does not exist",
+    }
 }
 
 /// `/send-code`.
@@ -440,7 +462,8 @@ pub fn tutorial_send(reply: &Reply<SendOutcome>) -> Response {
         SendOutcome::NumberRefused => Response::message(
             StatusCode::BAD_REQUEST,
             "The phone number does not exist or cannot receive messages.",
-        ),
+        )
+        .explained(number_refused(reply.trouble)),
         SendOutcome::GatewayFailed => Response::message(
             StatusCode::BAD_GATEWAY,
             "The message may not have been sent: the provider refused it or did not answer in time.",
@@ -454,6 +477,7 @@ pub fn tutorial_check(reply: &Reply<CheckOutcome>) -> Response {
         CheckOutcome::Approved => Response::message(StatusCode::OK, "This is a valid match!"),
         CheckOutcome::Wrong { attempts_left: _, live: _ } => {
             Response::message(StatusCode::BAD_REQUEST, "The phone number and the SMS code doesn't match.")
+                .explained("the code is wrong, or has expired")
         }
         CheckOutcome::LockedNow { until, live: _ } | CheckOutcome::Locked { until } => {
             tutorial_lock(until.since(reply.at))

@@ -15,11 +15,11 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use hyper::HeaderMap;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{HOST, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::http::uri::Authority;
+use hyper::{HeaderMap, Version};
 use tokio::sync::Semaphore;
 
 use super::response::{BadBody, Problem};
@@ -150,6 +150,16 @@ static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// browsers say nothing.
 pub fn is_cross_site(headers: &HeaderMap) -> bool {
     headers.get_all(&SEC_FETCH_SITE).iter().any(|site| site == "cross-site")
+}
+
+/// Whether the request has as many `Host` headers as HTTP asks for (RFC 9112, 3.2): one in HTTP/1.1, at most one before.
+pub fn has_proper_host(head: &Parts) -> bool {
+    let hosts = head.headers.get_all(HOST).iter().count();
+    match head.version {
+        Version::HTTP_09 | Version::HTTP_10 => hosts <= 1,
+        Version::HTTP_11 => hosts == 1,
+        _ => true,
+    }
 }
 
 /// Whether the request is for a host that an attacker cannot register: an IP address, `localhost`, a name below it, or

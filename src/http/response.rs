@@ -15,6 +15,9 @@ use crate::numbers::Refusal;
 /// failed, a restart) is over within a second or lasts much longer.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
 
+/// Says on the compatible routes what is wrong with a request.
+const X_ONCEWARD_REASON: HeaderName = HeaderName::from_static("x-onceward-reason");
+
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 const XML: HeaderValue = HeaderValue::from_static("text/xml; charset=utf-8");
@@ -120,6 +123,14 @@ impl Response {
         self
     }
 
+    /// With the reason in a header. It is ours, and repeats nothing that the client sent.
+    #[must_use]
+    pub fn explained(mut self, reason: &str) -> Self {
+        let reason = HeaderValue::from_str(reason).unwrap_or(HeaderValue::from_static("unknown"));
+        self.headers.push((X_ONCEWARD_REASON, reason));
+        self
+    }
+
     #[must_use]
     pub fn because(mut self, refusal: Refusal) -> Self {
         self.refusal = Some(refusal);
@@ -184,6 +195,8 @@ pub enum Problem {
     Panicked,
     /// A head that breaks off, or HTTP/2 where HTTP/1 is spoken.
     BadHead,
+    /// No `Host` where HTTP asks for it, or more than one.
+    BadHost,
     /// HTTP without TLS, where TLS is spoken.
     PlainHttp,
     HeadTooSlow,
@@ -243,6 +256,7 @@ impl Problem {
             }
             Self::Panicked => (StatusCode::INTERNAL_SERVER_ERROR, "Internal server error occurred."),
             Self::BadHead => (StatusCode::BAD_REQUEST, "The request is not valid HTTP."),
+            Self::BadHost => (StatusCode::BAD_REQUEST, "The request must have one Host header."),
             Self::PlainHttp => {
                 (StatusCode::BAD_REQUEST, "This port speaks HTTPS only. Begin the address with https://.")
             }
@@ -281,8 +295,8 @@ impl Problem {
     }
 }
 
-/// Why a body is not what its route reads: for the log, since all get the same answer. No reason repeats what the
-/// client sent.
+/// Why a body is not what its route reads: for the log and for the header of the compatible routes, since all get the
+/// same answer. No reason repeats what the client sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadBody {
     #[error("it broke off, or its chunks are not valid")]
@@ -307,14 +321,8 @@ pub enum BadBody {
     Number(NumberError),
     #[error("the code is empty")]
     EmptyCode,
-    #[error("channel is none of sms, call and whatsapp")]
-    Channel,
     #[error("the channel {0} is not served here")]
     ChannelNotServed(&'static str),
-    #[error("locale is not a language tag such as de or pt-BR")]
-    Locale,
-    #[error("appHash is not 11 characters of A-Z, a-z, 0-9, + and /")]
-    AppHash,
     #[error("it is not a report of this kind")]
     Report,
 }

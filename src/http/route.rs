@@ -225,6 +225,11 @@ impl Resource {
         self.routes.first().map(|(_, route)| route.handler)
     }
 
+    /// Whether clients of older servers call it.
+    pub fn is_compatible(&self) -> bool {
+        self.routes.iter().any(|(access, _)| *access == Access::Compatible)
+    }
+
     pub fn allows(&self, method: &Method) -> bool {
         self.route(method).is_some()
             || self.not_served.is_some() && self.allow.split(", ").any(|name| name == method.as_str())
@@ -274,6 +279,10 @@ impl Target {
         }
     }
 
+    pub fn is_compatible(self) -> bool {
+        matches!(self, Self::Resource(resource) if resource.is_compatible())
+    }
+
     pub fn is_callback(self) -> bool {
         matches!(self, Self::Resource(resource) if matches!(resource.first(), Some(Handler::Callback(_))))
     }
@@ -297,9 +306,7 @@ static ROUTER: LazyLock<Router> = LazyLock::new(|| {
             }
         }
     }
-    let is_compatible =
-        |resource: &Resource| resource.routes.iter().any(|(access, _)| *access == Access::Compatible);
-    router.fixed.sort_by_key(|resource| !is_compatible(resource));
+    router.fixed.sort_by_key(|resource| !resource.is_compatible());
     router.variable.extend(NOT_SERVED.iter().map(|(path, what)| Resource::not_served(path, what)));
     router
 });

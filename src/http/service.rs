@@ -17,7 +17,7 @@ use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, StatusCode, Version};
 use serde::Serialize;
 use serde_json::json;
-use tracing::{Level, debug, enabled, error};
+use tracing::{Level, debug, enabled, error, info};
 
 use super::connection::{ActiveRequest, CertificateHealth};
 use super::pages::{self, inbox::InboxError};
@@ -28,6 +28,7 @@ use super::routes::GROUPS;
 use super::server::{CallbackAnswer, CallbackKind, CallbackRequest, Callbacks, Deps, GatewayHealth, Verify};
 use super::v2::params::{Param, Text};
 use super::{compatible, openapi, v2};
+use crate::log_limit::OncePerSecond;
 use crate::numbers::Usage;
 
 /// Answers one request. Whatever goes wrong becomes an answer.
@@ -44,7 +45,7 @@ pub async fn respond<V: Verify>(
     // Ids are visible ASCII: a client's is checked, ours is made of hex digits.
     let request_id = id.to_str().unwrap_or_default();
     let call = Call { deps: &active.server().deps, request_id };
-    let work = answer(&call, target, &head, &mut body);
+    let work = answer(&call, target, &head, &mut body, &active.server().bad_bodies);
     let outcome = AssertUnwindSafe(work).catch_unwind().await;
     let answer = outcome.unwrap_or_else(|_| {
         // The panic hook has printed what and where; its payload may repeat input.
@@ -136,15 +137,29 @@ async fn answer<V: Verify>(
     target: Target,
     head: &Parts,
     body: &mut RequestBody,
+    bad_bodies: &OncePerSecond,
 ) -> Response {
-    match try_answer(call, target, head, body).await {
-        Ok(answer) => answer,
-        Err(problem) => {
-            if let Problem::BadBody(reason) = problem {
-                debug!(request_id = call.request_id, route = target.name(), %reason, "bad request body");
-            }
-            problem.answer(target.errors())
+    let problem = match try_answer(call, target, head, body).await {
+        Ok(answer) => return answer,
+        Err(problem) => problem,
+    };
+    let answer = problem.answer(target.errors());
+    let (route, request_id) = (target.name(), call.request_id);
+    match problem {
+        Problem::BadBody(reason) if target.is_compatible() => {
+            let first = request_id.to_owned();
+            bad_bodies.note(
+                move |count| info!(request_id = first, route, %reason, count, "request bodies refused"),
+            );
+            debug!(request_id, route, %reason, "bad request body");
+            answer.explained(&reason.to_string())
         }
+        Problem::BadBody(reason) => {
+            debug!(request_id, route, %reason, "bad request body");
+            answer
+        }
+        Problem::BadHost if target.is_compatible() => answer.explained("one Host header is needed"),
+        _ => answer,
     }
 }
 
@@ -155,6 +170,9 @@ async fn try_answer<V: Verify>(
     body: &mut RequestBody,
 ) -> Result<Response, Problem> {
     let deps = call.deps;
+    if !request::has_proper_host(head) {
+        return Err(Problem::BadHost);
+    }
     let Target::Resource(resource) = target else { return Err(Problem::NotFound) };
     if !is_served(deps, resource) {
         return Err(Problem::NotFound);

@@ -1,10 +1,10 @@
 //! Bodies that make no sense, on every route: always the contract's answer, never a lost
 //! connection, a panic or a message.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::documented::{bad_request, incorrect, sent};
-use crate::support::{World, wrong};
+use crate::support::{Reply, Setup, World, soon, until, wrong};
 
 #[tokio::test]
 async fn a_body_that_is_not_the_right_json_is_refused_on_every_route() {
@@ -86,6 +86,93 @@ async fn a_body_with_unusual_but_good_json_is_understood() {
     let large = json!({"phoneNumber": number, "filler": filler}).to_string();
     world.post("/api/send-otp", large).await.expects(sent(&number, 5));
 }
+
+#[tokio::test]
+async fn fields_that_the_older_servers_did_not_know_are_ignored() {
+    let world = World::new().await;
+    let number = world.number();
+    for field in ["channel", "locale", "appHash"] {
+        for value in
+            [json!("of another kind"), json!(""), json!(7), json!(null), json!(["sms"]), json!({"a": {}})]
+        {
+            let body = json!({"phoneNumber": number, field: value}).to_string();
+            world.post("/api/send-otp", body.clone()).await.expects(sent(&number, 5));
+            assert_eq!(world.post("/send-code", body).await.status(), 200, "{field} {value}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_400_of_the_compatible_routes_says_why_in_a_header() {
+    let world = World::new().await;
+    let number = world.number();
+    for (path, body, reason) in [
+        ("/api/send-otp", "{".to_owned(), "it ends before the JSON does"),
+        ("/send-code", "{}".to_owned(), "the field phoneNumber is missing"),
+        (
+            "/send-code",
+            json!({"phoneNumber": number, "channel": "call"}).to_string(),
+            "the channel call is not served here",
+        ),
+        (
+            "/api/verify-otp",
+            json!({"user": {"phoneNumber": "739104"}, "code": "1"}).to_string(),
+            NOT_A_NUMBER,
+        ),
+        ("/verify-code", json!({"phoneNumber": number, "smsCode": ""}).to_string(), "the code is empty"),
+        (
+            "/verify-code",
+            json!({"phoneNumber": number, "smsCode": "739104"}).to_string(),
+            "the code is wrong, or has expired",
+        ),
+    ] {
+        let answer = world.post(path, body).await;
+        assert_eq!((answer.status(), answer.header("x-onceward-reason")), (400, reason), "{path}");
+    }
+    for body in senseless() {
+        for path in ["/api/send-otp", "/api/verify-otp", "/send-code", "/verify-code"] {
+            let answer = world.post(path, body.clone()).await;
+            let reason = answer.header("x-onceward-reason");
+            assert!((10..=120).contains(&reason.len()) && reason.is_ascii(), "{path}: {reason:?}");
+            assert!(reason == NOT_A_NUMBER || !reason.contains("4155552671"), "{reason:?}");
+        }
+    }
+    for (code, words) in [(21_211, "does not exist"), (21_610, "no messages"), (21_614, "cannot be reached")]
+    {
+        let number = world.number();
+        world.twilio.plan(&number, [Reply::Refuse { status: 400, code }; 2]);
+        let answers = [world.send(&number).await, world.send_code(&number).await];
+        for answer in answers {
+            let reason = answer.header("x-onceward-reason");
+            assert!(answer.status() == 400 && reason.contains(words), "{code}: {reason:?}");
+        }
+    }
+    let right = world.send(&world.number()).await;
+    assert_eq!(right.header("x-onceward-reason"), "");
+}
+
+#[tokio::test]
+async fn bad_bodies_are_logged_at_info_with_their_reason_once_a_second() {
+    let world = World::of(Setup::new().config("log-level", "info")).await;
+    for _ in 0..50 {
+        world.post("/api/send-otp", "{}").await.expects(bad_request());
+    }
+    let is_it = |event: &Value| event["message"] == "request bodies refused";
+    let line = soon("a line", world.server.output().event(is_it)).await.expect("a line");
+    assert_eq!((&line["level"], &line["count"]), (&json!("INFO"), &json!(1)), "{line}");
+    assert_eq!(line["reason"], "the field phoneNumber is missing", "{line}");
+    let sum = || async {
+        let events = world.server.output().events();
+        let lines: Vec<u64> =
+            events.iter().filter(|event| is_it(event)).filter_map(|e| e["count"].as_u64()).collect();
+        (lines.iter().sum::<u64>(), lines.len())
+    };
+    let (_, lines) = until("a line for the others", sum, |(count, _)| *count == 50).await;
+    assert!(lines < 50, "one line a second");
+}
+
+const NOT_A_NUMBER: &str =
+    "phoneNumber cannot be used: not a phone number in E.164 form, such as +14155552671";
 
 fn senseless() -> Vec<Vec<u8>> {
     let mut bodies: Vec<Vec<u8>> = [

@@ -94,6 +94,36 @@ async fn a_chunked_body_over_the_limit_is_413_without_a_stated_length() {
 }
 
 #[tokio::test]
+async fn a_request_without_host_or_with_two_is_400() {
+    let world = World::new().await;
+    for (version, hosts, status) in [
+        ("1.1", "", 400),
+        ("1.1", "Host: a\r\nHost: a\r\n", 400),
+        ("1.1", "Host: a\r\nHost: b\r\n", 400),
+        ("1.1", "Host: a\r\n", 200),
+        ("1.1", "Host:\r\n", 200),
+        ("1.0", "", 200),
+        ("1.0", "Host: a\r\n", 200),
+        ("1.0", "Host: a\r\nHost: b\r\n", 400),
+    ] {
+        for path in ["/healthz", "/hello-world"] {
+            let mut stream = world.connection().await;
+            let head = format!("GET {path} HTTP/{version}\r\n{hosts}\r\n");
+            stream.write_all(head.as_bytes()).await.expect("written");
+            let answer = soon("an answer", read_head(&mut stream)).await;
+            assert!(answer.starts_with(&format!("HTTP/{version} {status} ")), "{head}{answer}");
+        }
+    }
+    let mut stream = world.connection().await;
+    let body = r#"{"phoneNumber":"+14155550100"}"#;
+    let head = format!("POST /api/send-otp HTTP/1.1\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    stream.write_all(head.as_bytes()).await.expect("written");
+    let answer = soon("an answer", read_head(&mut stream)).await;
+    assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("x-onceward-reason: "), "{answer}");
+    assert!(world.twilio.received().is_empty());
+}
+
+#[tokio::test]
 async fn a_slow_body_is_408() {
     let world = World::with([("body-timeout", json!("300ms"))]).await;
     let mut stream = world.connection().await;

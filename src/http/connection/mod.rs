@@ -44,6 +44,8 @@ pub struct Server<V> {
     /// Ends every connection after the requests that it is answering.
     pub stop: CancellationToken,
     pub refusals: RefusalLog,
+    /// Bad bodies at the compatible routes.
+    pub bad_bodies: OncePerSecond,
     pub failed_handshakes: OncePerSecond,
     /// Bodies that arrive in parts: one for each connection that may be open, so that HTTP/1 never meets this limit.
     /// Without it HTTP/2 could hold as many bodies in memory as it has streams.
@@ -57,6 +59,7 @@ impl<V> Server<V> {
         Self {
             stop: CancellationToken::new(),
             refusals: RefusalLog::default(),
+            bad_bodies: OncePerSecond::default(),
             failed_handshakes: OncePerSecond::default(),
             bodies_in_parts: Arc::new(Semaphore::new(deps.bounds.connections.min(Semaphore::MAX_PERMITS))),
             nearly_full: AtomicBool::new(false),

@@ -98,9 +98,21 @@ async fn as_built_sent_is_200() {
 async fn as_built_locked_is_403_with_minutes_rounded_down_on_either_route() {
     let message = "User is prohibted to make any OTP request, Try after 29 minutes";
     let body = format!(r#"{{"code":403,"message":"{message}","data":{{{USER},"ttl":29}}}}"#);
-    let remaining = Duration::from_secs(30 * 60 - 1);
-    send_as_built(SendOutcome::Locked { until: until(remaining) }).await.is(403, &body);
-    check_as_built(CheckOutcome::Locked { until: until(remaining) }).await.is(403, &body);
+    for remaining in [Duration::from_secs(29 * 60), Duration::from_millis(30 * 60_000 - 501)] {
+        send_as_built(SendOutcome::Locked { until: until(remaining) }).await.is(403, &body);
+        check_as_built(CheckOutcome::Locked { until: until(remaining) }).await.is(403, &body);
+    }
+}
+
+#[tokio::test]
+async fn as_built_the_minutes_are_those_of_the_second_that_redis_rounds_to() {
+    for (remaining_ms, minutes) in [(59_500, 1), (1_799_500, 30), (1_799_999, 30), (1_800_000, 30)] {
+        let message = format!("User is prohibted to make any OTP request, Try after {minutes} minutes");
+        let body = format!(r#"{{"code":403,"message":"{message}","data":{{{USER},"ttl":{minutes}}}}}"#);
+        let remaining = Duration::from_millis(remaining_ms);
+        send_as_built(SendOutcome::Locked { until: until(remaining) }).await.is(403, &body);
+        check_as_built(CheckOutcome::Locked { until: until(remaining) }).await.is(403, &body);
+    }
 }
 
 #[tokio::test]

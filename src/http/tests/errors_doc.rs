@@ -472,7 +472,7 @@ const fn refusal_case(refused: &Refused) -> Case {
     }
 }
 
-fn problems() -> [Problem; 23] {
+fn problems() -> [Problem; 24] {
     [
         Problem::BadBody(BadBody::NotUtf8),
         Problem::Unauthenticated,
@@ -494,6 +494,7 @@ fn problems() -> [Problem; 23] {
         Problem::Refused(Refusal::Stopping),
         Problem::Panicked,
         Problem::BadHead,
+        Problem::BadHost,
         Problem::PlainHttp,
         Problem::HeadTooSlow,
         Problem::TooManyConnections,
@@ -550,6 +551,9 @@ const fn problem_case(problem: Problem) -> Case {
         Problem::BadHead => {
             ("The request head is incomplete, or is HTTP/2 without TLS.", "Use HTTP/1.1, or HTTP/2 over TLS.")
         }
+        Problem::BadHost => {
+            ("The request has no `Host` header, or more than one.", "Send the host of the address once.")
+        }
         Problem::PlainHttp => ("The request came without TLS; TLS is configured.", "Use `https`."),
         Problem::HeadTooSlow => ("The request head took more than 10 s.", "Send the request again."),
         Problem::TooManyConnections => {
@@ -568,6 +572,7 @@ const fn can_concern_tutorial(problem: Problem) -> bool {
         | Problem::CrossSite
         | Problem::BodyTooSlow
         | Problem::BodyTooLarge(_)
+        | Problem::BadHost
         | Problem::Refused(_)
         | Problem::Panicked => true,
         Problem::NotFound

@@ -22,7 +22,8 @@ fn any_body_is_answered_in_the_shape_of_its_route_and_never_with_5xx() {
         .run(&(0..POSTS.len(), any_body()), |(route, body)| {
             let path = POSTS[route];
             let mut request =
-                format!("POST {path} HTTP/1.1\r\ncontent-length: {}\r\n\r\n", body.len()).into_bytes();
+                format!("POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n", body.len())
+                    .into_bytes();
             request.extend_from_slice(&body);
             let mut client = client.borrow_mut();
             runtime.block_on(client.send(&request));

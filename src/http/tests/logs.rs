@@ -175,16 +175,12 @@ async fn at_debug_level_a_bad_body_tells_why_and_repeats_none_of_it() {
 }
 
 #[tokio::test]
-async fn debug_logs_the_reason_for_ignoring_an_option_and_not_its_value() {
+async fn debug_logs_the_reason_for_refusing_an_option_and_not_its_value() {
     let log = Log::default();
     let _guard = log.capture(Level::DEBUG);
     let world = World::scripted(Script::panics()).await;
     for (field, reason) in [
-        (r#""channel":"739104""#, "channel is none of sms, call and whatsapp"),
         (r#""channel":"call""#, "the channel call is not served here"),
-        (r#""channel":739104"#, "where a string must be"),
-        (r#""locale":"739104""#, "locale is not a language tag"),
-        (r#""appHash":"739104""#, "appHash is not 11 characters"),
         (r#""appHash":null,"appHash":null"#, "the field appHash is given twice"),
     ] {
         log.clear();

@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use super::mount::{SmallDisk, may_mount};
 use super::refusals::{locked_number, told, world_over_shim};
 use super::shim::{Call, Shim, Trouble};
-use crate::support::{Finished, Server, Setup, World};
+use crate::support::{Client, Finished, Server, Setup, World, until};
 
 /// The exit code of a start that failed.
 const START_FAILED: i32 = 70;
@@ -43,6 +43,28 @@ async fn a_disk_that_fails_at_the_start_is_named_and_the_next_start_is_good() {
         assert_eq!(server.client.send(&locked).await.status(), 403, "{part} {error:?}");
     }
     guessed.still_holds(&server.client, false).await;
+}
+
+#[tokio::test]
+async fn until_the_store_is_loaded_requests_are_told_that_the_server_starts() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("its address");
+    drop(listener);
+    let setup = Setup::new();
+    let shim = Shim::over(&setup.data_dir());
+    let setup = shim.under(setup).args(["--listen", &address.to_string()]);
+    shim.begin(&Trouble::hanging(&[Call::Sync]));
+    let mut server = setup.launch();
+    server.client = Client::new(address);
+    let connects = || async { tokio::net::TcpStream::connect(address).await.is_ok() };
+    until("an open port", connects, |open| *open).await;
+    for path in ["/api/send-otp", "/send-code"] {
+        let answer = server.client.post(path, r#"{"phoneNumber":"+14155550123"}"#).await;
+        assert_eq!((answer.status(), answer.header("retry-after")), (503, "1"), "{}", answer.text());
+        assert!(answer.text().contains("The server is starting."), "{}", answer.text());
+    }
+    shim.end();
+    until("readiness", || server.client.get("/readyz"), |answer| answer.status() == 200).await;
 }
 
 #[tokio::test]
