@@ -2,6 +2,7 @@
 
 use super::world::{World, accepted, held, number};
 use crate::delivery::{Purpose, Trouble};
+use crate::domain::{Channel, GatewayName, Held};
 use crate::engine::{Salt, SendResult};
 use crate::numbers::{CheckOutcome, SendOutcome};
 
@@ -48,6 +49,22 @@ fn a_code_that_may_have_been_sent_stays_good_when_its_retries_surely_fail() {
     world.settles(again, SendResult::Failed { may_have_been_sent: false, held: None });
     world.commits();
     assert_eq!(world.live_salt(number(1)), Some(verification.salt));
+}
+
+#[test]
+fn a_code_that_its_holder_may_have_sent_is_checked_there_until_a_retry_is_accepted() {
+    let mut world = World::new();
+    let mut answer = world.sends(number(1));
+    world.commits();
+    let dispatch = world.dispatched();
+    let holder = Held { by: GatewayName::Sinch, channel: Channel::Sms };
+    let (message_id, held) = ("later".to_owned(), Some(holder));
+    world.settles(dispatch, SendResult::Postponed { message_id, may_have_been_sent: true, held });
+    assert!(answer.is_unanswered(), "the name of the holder must survive a crash");
+    world.commits();
+    let _checked = world.checks_held(number(1));
+    world.commits();
+    assert_eq!(world.asked().permit.held, holder);
 }
 
 #[test]

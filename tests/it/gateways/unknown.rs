@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::documented::{bad_request, failed, incorrect, sent, verified};
-use crate::support::{Reply, Row, Several, soon};
+use crate::support::{PUBLIC_URL, Reply, Row, Several, soon};
 
 /// Everything after which it is unknown whether the message was sent.
 const TROUBLES: [Reply; 8] = [
@@ -183,6 +183,24 @@ async fn a_code_that_its_gateway_may_have_sent_is_good_when_the_others_fail() {
     world.plain().plan(&number, [Reply::Refuse { status: 200, code: 99 }]);
     world.send(&number).await.expects(failed());
     let code = world.sinch().code_for(&number);
+    world.verify(&number, &code).await.expects(verified(&number));
+}
+
+#[tokio::test]
+async fn a_late_report_of_a_gateway_that_was_given_up_is_recorded() {
+    let settings = [("public-url", json!(PUBLIC_URL)), ("send-budget", json!("1s"))];
+    let world = Several::with("Twilio;Http", settings).await;
+    let number = world.number();
+    world.twilio().plan(&number, [Reply::Hang]);
+    world.send(&number).await.expects(sent(&number, 5));
+    let answer = world.twilio().report(&number, "delivered").send(&world).await;
+    assert_eq!(answer.status(), 204);
+    let arrived = |rows: &[Row]| rows.iter().any(|row| row.receipt() == "delivered");
+    let rows = world.until_tracked(&number, "the receipt", arrived).await;
+    let mut gateways: Vec<_> = rows.iter().map(|row| (row.gateway(), row.send_status())).collect();
+    gateways.sort_unstable();
+    assert_eq!(gateways, [("Http", "sent"), ("TwilioMessages", "sent")]);
+    let code = world.plain().code_for(&number);
     world.verify(&number, &code).await.expects(verified(&number));
 }
 
