@@ -42,3 +42,4 @@ mod v2_belief;
 mod v2_crash;
 mod v2_operator;
 mod v2_secrets;
+mod v2_twilio;

@@ -88,7 +88,9 @@ texts! {
     Region: "two letters of ISO 3166-1", Region::parse, matching("[A-Za-z]{2}");
     IpAddr: "an IP address", |text| IpAddr::from_str(text).ok(), string().max_length(Some(45)).build().into();
     Channel: "sms, call or whatsapp", Channel::parse, one_of(Channel::ALL.map(Channel::as_str));
-    Code: format_args!("{} to {} digits", CodeLength::MIN, CodeLength::MAX), Code::parse, matching(digits("[0-9]"));
+    Code: format_args!("{} to {} letters or digits", CodeLength::MIN, CodeLength::MAX), Code::parse_alphanumeric, matching(
+        digits("[A-Za-z0-9]")
+    );
     SendDigits: format_args!("at most {} of 0-9, w, W, * and #", SendDigits::MOST), SendDigits::parse, matching(
         format!("[0-9w*#]{{1,{}}}", SendDigits::MOST)
     );
@@ -436,7 +438,9 @@ impl Parameter for SubmittedCode {
         let lengths = usize::from(CodeLength::MIN)..=usize::from(CodeLength::MAX);
         match fields.text(name)? {
             None => Ok(None),
-            Some(text) if lengths.contains(&text.chars().count()) => Ok(Some(Self(Code::parse(&text)))),
+            Some(text) if lengths.contains(&text.chars().count()) => {
+                Ok(Some(Self(Code::parse_alphanumeric(&text))))
+            }
             Some(_) => {
                 let (least, most) = (CodeLength::MIN, CodeLength::MAX);
                 Err(Error::parameter(name, format!("it must have {least} to {most} characters")))

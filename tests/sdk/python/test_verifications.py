@@ -232,9 +232,12 @@ class CustomCodes(Case):
         with self.refused(60200, 400, "CustomCode"):
             self.service().verifications.create(to=own_server.number(), channel="sms", custom_code="90210417")
 
-    def test_it_has_four_to_ten_digits(self):
-        service = self.service(custom_code_enabled=True)
-        for code in ("123", "12345678901", "12a456"):
+    def test_it_has_four_to_ten_letters_or_digits(self):
+        service, to = self.service(custom_code_enabled=True), own_server.number()
+        service.verifications.create(to=to, channel="sms", custom_code="K7m2Pq")
+        self.assertEqual(service.verification_checks.create(to=to, code="k7m2pq").status, "pending")
+        self.assertEqual(service.verification_checks.create(to=to, code="K7m2Pq").status, "approved")
+        for code in ("123", "12345678901", "12-456"):
             with self.subTest(code), self.refused(60200, 400, "CustomCode"):
                 service.verifications.create(to=own_server.number(), channel="sms", custom_code=code)
 

@@ -1,4 +1,4 @@
-//! One-time codes, as sent and as submitted.
+//! One-time codes, as sent and as submitted. The server's own have decimal digits; a caller's may have letters.
 
 use std::fmt;
 
@@ -6,15 +6,15 @@ use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-/// The number of decimal digits of a code: 4 to 10.
+/// The number of characters of a code: 4 to 10.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "u8", try_from = "u8")]
 pub struct CodeLength(u8);
 
 impl CodeLength {
-    /// The fewest digits a code may have.
+    /// The fewest characters a code may have.
     pub const MIN: u8 = 4;
-    /// The most digits a code may have.
+    /// The most characters a code may have.
     pub const MAX: u8 = 10;
     /// Six digits, the least that NIST SP 800-63B-4 (3.1.3.2) accepts.
     pub const SIX: Self = Self(6);
@@ -24,7 +24,7 @@ impl CodeLength {
         if digits >= Self::MIN && digits <= Self::MAX { Some(Self(digits)) } else { None }
     }
 
-    /// The number of digits.
+    /// The number of characters.
     pub const fn get(self) -> u8 {
         self.0
     }
@@ -44,58 +44,93 @@ impl TryFrom<u8> for CodeLength {
     }
 }
 
-/// A one-time code: 4 to 10 decimal digits. Printed as `Code(***)`, compared in constant time,
-/// wiped when dropped.
+/// A one-time code: 4 to 10 decimal digits, or letters and digits if a caller supplied it. Printed as `Code(***)`,
+/// compared in constant time, wiped when dropped.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct Code {
-    // Unused places stay zero, so that the whole array can be compared.
-    digits: [u8; CodeLength::MAX as usize],
+    // Unused places stay zero. Therefore the whole array can be compared.
+    characters: [u8; CodeLength::MAX as usize],
     len: u8,
 }
 
+/// The characters of supplied codes: digits, capitals, small letters.
+const ALPHANUMERIC: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
 impl Code {
+    /// The number of characters that a supplied code can have in each place.
+    pub const ALPHABET: u64 = ALPHANUMERIC.len() as u64;
+
     /// The last `length` decimal digits of `value`, with leading zeros.
-    pub fn from_value(mut value: u64, length: CodeLength) -> Self {
-        let mut digits = [0; CodeLength::MAX as usize];
-        for place in digits[..usize::from(length.get())].iter_mut().rev() {
-            // A remainder below ten always fits.
-            *place = b'0' + u8::try_from(value % 10).unwrap_or(0);
-            value /= 10;
-        }
-        Self { digits, len: length.get() }
+    pub fn from_value(value: u64, length: CodeLength) -> Self {
+        Self::in_base(10, value, length)
     }
 
-    /// Reads a submitted code. `None` for text that cannot be a code: the caller counts it as a
-    /// wrong one, for a guess of the wrong shape is still a guess.
+    /// The supplied code with this [`Code::alphanumeric_value`].
+    pub fn from_alphanumeric_value(value: u64, length: CodeLength) -> Self {
+        Self::in_base(Self::ALPHABET, value, length)
+    }
+
+    fn in_base(base: u64, mut value: u64, length: CodeLength) -> Self {
+        let mut characters = [0; CodeLength::MAX as usize];
+        for place in characters[..usize::from(length.get())].iter_mut().rev() {
+            // A remainder below 62 always fits.
+            *place = ALPHANUMERIC[usize::try_from(value % base).unwrap_or(0)];
+            value /= base;
+        }
+        Self { characters, len: length.get() }
+    }
+
+    /// Reads a code of decimal digits. `None` for text that cannot be one: the caller counts it as a wrong code, for a
+    /// guess of the wrong shape is still a guess.
     pub fn parse(text: &str) -> Option<Self> {
+        Self::parse_alphanumeric(text).filter(Self::is_decimal)
+    }
+
+    /// Reads a code of letters and digits. The case of letters counts.
+    pub fn parse_alphanumeric(text: &str) -> Option<Self> {
         let length = CodeLength::new(u8::try_from(text.len()).ok()?)?;
-        if !text.bytes().all(|b| b.is_ascii_digit()) {
+        if !text.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
             return None;
         }
-        let mut digits = [0; CodeLength::MAX as usize];
-        digits[..text.len()].copy_from_slice(text.as_bytes());
-        Some(Self { digits, len: length.get() })
+        let mut characters = [0; CodeLength::MAX as usize];
+        characters[..text.len()].copy_from_slice(text.as_bytes());
+        Some(Self { characters, len: length.get() })
     }
 
-    /// The digits themselves. Only templates and gateways call this.
+    /// Whether the code has no letters, as those that the server and gateways make.
+    pub fn is_decimal(&self) -> bool {
+        self.used().iter().all(u8::is_ascii_digit)
+    }
+
+    /// The characters themselves. Only templates and gateways call this.
     pub fn expose(&self) -> &str {
-        std::str::from_utf8(&self.digits[..usize::from(self.len)]).unwrap_or_default()
+        std::str::from_utf8(self.used()).unwrap_or_default()
     }
 
-    /// The number of digits.
+    /// The number of characters.
     pub const fn length(&self) -> CodeLength {
         CodeLength(self.len)
     }
 
-    /// The digits as a number. Only what derives codes calls this.
-    pub fn value(&self) -> u64 {
-        let digits = self.digits.iter().take(usize::from(self.len));
-        digits.fold(0, |value, digit| value * 10 + u64::from(digit.wrapping_sub(b'0')))
+    /// The characters as a number to base 62. Only what hides supplied codes calls this.
+    pub fn alphanumeric_value(&self) -> u64 {
+        self.used().iter().fold(0, |value, character| {
+            let digit = match character {
+                b'A'..=b'Z' => character - b'A' + 10,
+                b'a'..=b'z' => character - b'a' + 36,
+                _ => character.wrapping_sub(b'0'),
+            };
+            value * Self::ALPHABET + u64::from(digit)
+        })
     }
 
     /// Compares in time that does not depend on where the codes differ.
     pub fn matches(&self, other: &Self) -> bool {
-        (self.digits.ct_eq(&other.digits) & self.len.ct_eq(&other.len)).into()
+        (self.characters.ct_eq(&other.characters) & self.len.ct_eq(&other.len)).into()
+    }
+
+    fn used(&self) -> &[u8] {
+        &self.characters[..usize::from(self.len)]
     }
 }
 
@@ -123,6 +158,21 @@ mod tests {
         for text in ["", "123", "12345678901", "12345a", "１２３４", " 1234", "12 34", "-1234"] {
             assert!(Code::parse(text).is_none(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_supplied_code_may_have_letters_whose_case_counts() {
+        for text in ["Ab3d", "zzzzzzzzzz", "0000000000", "123456"] {
+            let code = Code::parse_alphanumeric(text).expect("a code");
+            assert_eq!(code.expose(), text);
+            let same = Code::from_alphanumeric_value(code.alphanumeric_value(), code.length());
+            assert!(same.matches(&code), "{text}");
+        }
+        for text in ["", "Ab3", "Ab3dAb3dAb3", "Ab-d", "Äb3d", "Ab 3"] {
+            assert!(Code::parse_alphanumeric(text).is_none(), "{text:?}");
+        }
+        let [small, capital] = ["ab3d", "AB3D"].map(|text| Code::parse_alphanumeric(text).expect("a code"));
+        assert!(!small.matches(&capital) && !small.is_decimal());
     }
 
     #[test]

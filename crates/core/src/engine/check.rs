@@ -22,6 +22,11 @@ impl Submitted<'_> {
         self.named.is_some()
     }
 
+    /// Whether a gateway can have made the code. Gateways make codes of digits.
+    fn may_be_held(&self) -> bool {
+        self.code.is_some_and(Code::is_decimal)
+    }
+
     fn is_our_code_of(&self, verification: &Verification, rules: &Rules<'_>) -> bool {
         let Self { code, number, service, named: _ } = *self;
         verification.our_code_may_be_known()
@@ -151,7 +156,7 @@ pub fn check(
     let failures = open.failures.saturating_add(1);
     // A text that cannot be a code is wrong. No gateway is asked.
     if let Some((v, held)) =
-        live.and_then(|v| v.held.map(|held| (v, held))).filter(|_| submitted.code.is_some())
+        live.and_then(|v| v.held.map(|held| (v, held))).filter(|_| submitted.may_be_held())
     {
         let until = now.plus(rules.check_budget);
         // The record must outlive the gateway's check and a lockout after it.
@@ -251,7 +256,7 @@ fn check_growing(
         return decided(NumberState::Fresh, CheckOutcome::Approved);
     }
     let mut next = counts.fail(is_named, policy, now);
-    if let Some(held) = v.held.filter(|_| submitted.code.is_some()) {
+    if let Some(held) = v.held.filter(|_| submitted.may_be_held()) {
         let until = now.plus(rules.check_budget);
         // The record must outlive the gateway's check.
         next.open.keep_until = next.open.keep_until.max(until.plus(policy.lockout));

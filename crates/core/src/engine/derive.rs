@@ -10,6 +10,7 @@ use crate::domain::{Code, CodeLength, PhoneNumber, ServerKey, ServiceId};
 
 /// Keeps these codes apart from everything else the server key is used for.
 const PURPOSE: &[u8] = b"onceward/code/1";
+const PAD_PURPOSE: &[u8] = b"onceward/code-pad/1";
 const REQUEST_PURPOSE: &[u8] = b"onceward/request/1";
 const FINGERPRINT_PURPOSE: &[u8] = b"onceward/key-fingerprint/1";
 
@@ -24,18 +25,25 @@ pub fn derive_code(
     length: CodeLength,
 ) -> Code {
     let codes = 10_u64.pow(u32::from(length.get()));
-    // The largest multiple of `codes` that fits: a value above it would favour low codes.
-    let fair_values = u64::MAX - u64::MAX % codes;
+    Code::from_value(
+        below(codes, |counter| keyed_block(key, PURPOSE, salt, number, service, counter)),
+        length,
+    )
+}
+
+/// A number below `bound`, uniformly distributed if the blocks are.
+fn below(bound: u64, block: impl Fn(u32) -> [u8; 32]) -> u64 {
+    // The largest multiple of `bound` that fits: a value above it would favour small numbers.
+    let fair_values = u64::MAX - u64::MAX % bound;
     let mut counter: u32 = 0;
     loop {
-        let block = keyed_block(key, salt, number, service, counter);
-        for chunk in block.chunks_exact(8) {
+        for chunk in block(counter).chunks_exact(8) {
             let value = chunk.iter().fold(0_u64, |acc, byte| acc << 8 | u64::from(*byte));
             if value < fair_values {
-                return Code::from_value(value % codes, length);
+                return value % bound;
             }
         }
-        // Even with ten digits a chunk is rejected less than once in 10^9, and a block has four.
+        // A chunk is rejected less than once in 20, even for the largest bound, and a block has four.
         counter = counter.wrapping_add(1);
     }
 }
@@ -56,24 +64,36 @@ pub struct CodeSeed {
 }
 
 impl CodeSeed {
-    /// The derived code plus the offset, which is not 0 if the caller supplied the code.
+    /// The derived code, or the one that the caller supplied: the sum of the pad and the offset.
     pub fn code(&self, key: &ServerKey) -> Code {
         let Self { service, number, ref salt, length, offset } = *self;
-        let derived = derive_code(key, salt, number, service, length);
         if offset == 0 {
-            return derived;
+            return derive_code(key, salt, number, service, length);
         }
-        let codes = 10_u64.pow(u32::from(length.get()));
-        Code::from_value((derived.value() + offset % codes) % codes, length)
+        let codes = supplied_codes(length);
+        Code::from_alphanumeric_value(
+            (pad(key, salt, number, service, length) + offset % codes) % codes,
+            length,
+        )
     }
 }
 
-/// The number that turns the derived code into `code` when it is added. Derived codes are uniform, therefore it says
-/// nothing about the code without the key, like the pad of a one-time pad. Never zero, which stands for no such code.
+/// The number of codes of letters and digits. It is below 2^60.
+fn supplied_codes(length: CodeLength) -> u64 {
+    Code::ALPHABET.pow(u32::from(length.get()))
+}
+
+/// A uniform number below [`supplied_codes`], like the pad of a one-time pad.
+fn pad(key: &ServerKey, salt: &Salt, number: PhoneNumber, service: ServiceId, length: CodeLength) -> u64 {
+    below(supplied_codes(length), |counter| keyed_block(key, PAD_PURPOSE, salt, number, service, counter))
+}
+
+/// The number that turns the pad into `code` when it is added. The pad is uniform, therefore the offset says nothing
+/// about the code without the key. Never zero, which stands for no supplied code.
 pub fn offset_of(key: &ServerKey, salt: &Salt, number: PhoneNumber, service: ServiceId, code: &Code) -> u64 {
-    let codes = 10_u64.pow(u32::from(code.length().get()));
-    let derived = derive_code(key, salt, number, service, code.length()).value();
-    match (code.value() + codes - derived) % codes {
+    let codes = supplied_codes(code.length());
+    let pad = pad(key, salt, number, service, code.length());
+    match (code.alphanumeric_value() + codes - pad) % codes {
         0 => codes,
         offset => offset,
     }
@@ -83,8 +103,7 @@ pub fn offset_of(key: &ServerKey, salt: &Salt, number: PhoneNumber, service: Ser
 pub fn fingerprint_with_code(key: &ServerKey, fingerprint: &[u8; 32], code: &Code) -> [u8; 32] {
     let mut mac = keyed(key, REQUEST_PURPOSE);
     mac.update(fingerprint);
-    mac.update(&[code.length().get()]);
-    mac.update(&code.value().to_be_bytes());
+    mac.update(code.expose().as_bytes());
     mac.finalize().into_bytes().into()
 }
 
@@ -115,12 +134,13 @@ fn keyed(key: &ServerKey, purpose: &[u8]) -> Hmac<Sha256> {
 
 fn keyed_block(
     key: &ServerKey,
+    purpose: &[u8],
     salt: &Salt,
     number: PhoneNumber,
     service: ServiceId,
     counter: u32,
 ) -> [u8; 32] {
-    let mut mac = keyed(key, PURPOSE);
+    let mut mac = keyed(key, purpose);
     mac.update(&salt.0);
     mac.update(&number.as_u64().to_be_bytes());
     mac.update(&service.get().to_be_bytes());
@@ -153,6 +173,20 @@ mod tests {
             code(1, 1, 14_155_552_671, 1),
         ] {
             assert_ne!(here, other);
+        }
+    }
+
+    #[test]
+    fn a_supplied_code_of_letters_comes_back_from_its_offset() {
+        let key = ServerKey::from_bytes([7; 32]);
+        let (salt, number, service) = (Salt([9; 16]), number(49_171_123_456), ServiceId::DEFAULT);
+        for text in ["Ab3d", "123456", "0000000000", "zzzzzzzzzz", "K7m2Pq"] {
+            let code = Code::parse_alphanumeric(text).expect("a code");
+            let offset = offset_of(&key, &salt, number, service, &code);
+            assert_ne!(offset, 0);
+            let seed = CodeSeed { service, number, salt, length: code.length(), offset };
+            assert_eq!(seed.code(&key).expose(), text);
+            assert_ne!(seed.code(&ServerKey::from_bytes([8; 32])).expose(), text, "not without the key");
         }
     }
 

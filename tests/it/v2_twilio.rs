@@ -1,0 +1,46 @@
+//! What programs written for Twilio rely on, beyond error codes.
+
+use crate::support::{Setup, V2, World, sid, told};
+
+#[tokio::test]
+async fn a_code_of_the_caller_may_have_letters_and_is_on_no_disk() {
+    let world = World::of(V2::account(Setup::new())).await;
+    let v2 = V2::of(&world);
+    let service = v2.service(&[("CustomCodeEnabled", "true")]).await;
+    let path = format!("{service}/Verifications");
+    for code in ["K7m2Pq", "abcd", "ZZZZzzzz99", "0042"] {
+        let number = world.number();
+        let begun = v2.post(&path, &[("To", &number), ("Channel", "sms"), ("CustomCode", code)]).await;
+        assert_eq!(begun.status(), 201, "{code}: {}", begun.text());
+        let text = world.twilio.messages_for(&number)[0].field("Body").to_owned();
+        assert!(text.contains(code), "{text}");
+        let begun = sid(&begun);
+        let other: String = code.chars().rev().collect();
+        assert_eq!(told(&v2.checks(&service, &begun, &other).await), (200, "pending".to_owned()));
+        assert_eq!(told(&v2.checks(&service, &begun, code).await), (200, "approved".to_owned()));
+    }
+    let number = world.number();
+    let asks =
+        async |code: &str| v2.post(&path, &[("To", &number), ("Channel", "sms"), ("CustomCode", code)]).await;
+    for code in ["abc", "abcdefghijk", "ab cd", "ab-cd", "äöüß"] {
+        assert_eq!(told(&asks(code).await), (400, "60200".to_owned()), "{code}");
+    }
+    // A restart reads it from the disk, where it is not.
+    let begun = sid(&asks("Owl4Night").await);
+    let world = world.restart_after_kill().await;
+    let v2 = V2::of(&world);
+    for file in walk(&world.setup.data_dir()) {
+        let bytes = std::fs::read(&file).expect("a file");
+        assert!(!bytes.windows(9).any(|part| part == b"Owl4Night"), "{}", file.display());
+    }
+    assert_eq!(told(&v2.checks(&service, &begun, "Owl4Night").await), (200, "approved".to_owned()));
+}
+
+/// Every file below a directory.
+fn walk(directory: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries =
+        std::fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry").path());
+    let (directories, files): (Vec<_>, Vec<_>) =
+        entries.filter(|path| !path.ends_with("control.sock")).partition(|path| path.is_dir());
+    files.into_iter().chain(directories.iter().flat_map(|below| walk(below))).collect()
+}
