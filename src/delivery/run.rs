@@ -435,7 +435,18 @@ impl<'a, O> DeliveryRun<'a, O> {
             public_url: public_url.clone(),
             attempt: AttemptId { key: job.track, attempt: self.number_of(self.attempts.len()) },
         });
-        Some(OutgoingMessage { to, channel, text, locale, code, send_digits, valid_for, callback })
+        let sender_name = job.style.sender_name.clone();
+        Some(OutgoingMessage {
+            to,
+            channel,
+            text,
+            locale,
+            code,
+            send_digits,
+            sender_name,
+            valid_for,
+            callback,
+        })
     }
 
     fn attempt(&self, candidate: Candidate<'a>, status: SendStatus) -> GatewayAttempt {

@@ -65,6 +65,8 @@ pub struct OutgoingMessage {
     pub code: Code,
     /// Keys that a call presses when it is answered: digits, `*`, `#`, `w` and `W`.
     pub send_digits: Option<Arc<str>>,
+    /// The sender's name, for a provider that words the message itself; `None` for the provider's own setting.
+    pub sender_name: Option<Box<str>>,
     /// The remaining lifetime of the code. A provider must not deliver it later.
     pub valid_for: Duration,
     /// Where the provider is to report what became of it; `None` without a public address.

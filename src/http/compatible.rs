@@ -204,7 +204,7 @@ fn send_options(
     }
     let locale = locale.as_deref().and_then(Locale::parse);
     let app_hash = app_hash.as_deref().and_then(AppHash::parse);
-    Ok((channel, MessageStyle { wording, locale, app_hash, send_digits: None }))
+    Ok((channel, MessageStyle { wording, locale, app_hash, send_digits: None, sender_name: None }))
 }
 
 /// A string; `None` for any other value.

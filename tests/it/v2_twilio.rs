@@ -1,6 +1,6 @@
 //! What programs written for Twilio rely on, beyond error codes.
 
-use crate::support::{Setup, V2, World, sid, told};
+use crate::support::{Setup, Several, V2, World, sid, told};
 
 #[tokio::test]
 async fn a_code_of_the_caller_may_have_letters_and_is_on_no_disk() {
@@ -43,4 +43,21 @@ fn walk(directory: &std::path::Path) -> Vec<std::path::PathBuf> {
     let (directories, files): (Vec<_>, Vec<_>) =
         entries.filter(|path| !path.ends_with("control.sock")).partition(|path| path.is_dir());
     files.into_iter().chain(directories.iter().flat_map(|below| walk(below))).collect()
+}
+
+#[tokio::test]
+async fn twilio_verify_is_told_the_name_of_the_sender_and_the_language() {
+    let world = Several::of("TwilioVerify", |_, setup| V2::account(setup)).await;
+    let v2 = V2::of(&world);
+    let path = format!("{}/Verifications", v2.service(&[]).await);
+    let number = world.number();
+    let form =
+        [("To", number.as_str()), ("Channel", "sms"), ("CustomFriendlyName", "Barn Owls"), ("Locale", "de")];
+    let begun = v2.post(&path, &form).await;
+    assert_eq!(begun.status(), 201, "{}", begun.text());
+    let asked = &world.twilio().received_for(&number)[0];
+    assert_eq!((asked.field("CustomFriendlyName"), asked.field("Locale")), ("Barn Owls", "de"));
+    let other = world.number();
+    v2.begins(path.trim_end_matches("/Verifications"), &other).await;
+    assert_eq!(world.twilio().received_for(&other)[0].field("CustomFriendlyName"), "");
 }

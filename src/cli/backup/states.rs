@@ -217,6 +217,7 @@ fn plan() -> impl Strategy<Value = PlannedSend> {
     let style = (wording, locale, app_hash).prop_map(|(wording, locale, app_hash)| MessageStyle {
         wording,
         locale: locale.and_then(Locale::parse),
+        sender_name: app_hash.is_some().then(|| "Owl Bank".into()),
         send_digits: app_hash.is_some().then(|| SendDigits::parse("ww12#")).flatten(),
         app_hash: app_hash.as_deref().and_then(AppHash::parse),
     });

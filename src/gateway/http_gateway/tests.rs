@@ -94,6 +94,7 @@ fn message(text: &str) -> OutgoingMessage {
         code: Code::from_value(12_345, CodeLength::SIX),
         valid_for: Duration::from_millis(25_900),
         callback: None,
+        sender_name: None,
         send_digits: None,
     }
 }

@@ -78,6 +78,7 @@ fn message(to: u64, code: u64) -> OutgoingMessage {
         valid_for: Duration::from_secs(30),
         locale: None,
         callback: None,
+        sender_name: None,
         send_digits: None,
     }
 }

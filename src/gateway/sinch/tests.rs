@@ -340,6 +340,7 @@ fn message(channel: Channel) -> OutgoingMessage {
         code: Code::from_value(12_345, CodeLength::SIX),
         valid_for: Duration::from_secs(30),
         callback: None,
+        sender_name: None,
         send_digits: None,
     }
 }

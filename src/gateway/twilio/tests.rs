@@ -67,6 +67,7 @@ fn message(text: &str) -> OutgoingMessage {
         valid_for: Duration::from_millis(25_900),
         locale: None,
         callback: None,
+        sender_name: None,
         send_digits: None,
     }
 }

@@ -57,6 +57,10 @@ impl Provider for VerifyApi {
         let mut form = form("");
         // The names of our channels are those of Verify.
         form.append_pair("To", &message.to.e164()).append_pair("Channel", message.channel.as_str());
+        // Twilio serves it where the Verify service may have other names; else it refuses the request with 60204.
+        if let Some(name) = &message.sender_name {
+            form.append_pair("CustomFriendlyName", name);
+        }
         if let Some(language) = message.locale.and_then(of_verify) {
             form.append_pair("Locale", language);
         }

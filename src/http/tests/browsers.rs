@@ -134,6 +134,7 @@ async fn inbox_deps(host_name: Option<&str>) -> Deps<Script> {
     let message = OutgoingMessage {
         locale: None,
         callback: None,
+        sender_name: None,
         send_digits: None,
         to: PhoneNumber::parse(NUMBER, None).expect("a number"),
         channel: Channel::Sms,

@@ -158,6 +158,7 @@ async fn receive(simulator: &Simulator, to: u64, text: &str, code: &str) {
     let message = OutgoingMessage {
         locale: None,
         callback: None,
+        sender_name: None,
         send_digits: None,
         to: PhoneNumber::from_u64(to).expect("a number"),
         channel: Channel::Sms,

@@ -15,6 +15,7 @@ async fn a_send_can_ask_for_a_channel_a_language_and_an_app() {
         locale: Locale::parse("pt-BR"),
         app_hash: AppHash::parse("FA+9qCX9VSu"),
         send_digits: None,
+        sender_name: None,
         wording: Wording::Api,
     };
     let expected = Call::Send {

@@ -160,6 +160,7 @@ impl VerifyingInner {
             locale: begin.locale,
             app_hash: begin.app_hash,
             send_digits: begin.send_digits.clone(),
+            sender_name: begin.friendly_name.as_deref().map(Box::from),
         })
     }
 

@@ -183,6 +183,7 @@ impl World {
             code: Code::parse(CODE).expect("a code"),
             valid_for: Duration::from_secs(300),
             callback: None,
+            sender_name: None,
             send_digits: None,
         };
         let sent = self.runtime.block_on(async {

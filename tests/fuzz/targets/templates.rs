@@ -34,6 +34,7 @@ pub fn templates(input: &[u8]) {
         locale: Locale::parse(locale),
         app_hash: AppHash::parse(hash),
         send_digits: None,
+        sender_name: None,
     };
     unchecked(written, &style);
     match Templates::check(&settings) {

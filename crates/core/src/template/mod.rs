@@ -43,6 +43,8 @@ pub struct MessageStyle {
     pub app_hash: Option<AppHash>,
     /// The keys that a call presses when it is answered.
     pub send_digits: Option<SendDigits>,
+    /// The sender's name, for a gateway that words the message itself. A text of ours has it already.
+    pub sender_name: Option<Box<str>>,
 }
 
 /// Which texts a message has.

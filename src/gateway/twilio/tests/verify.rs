@@ -37,6 +37,15 @@ async fn the_language_is_named_where_verify_has_it() {
 }
 
 #[tokio::test]
+async fn the_name_of_the_sender_is_passed_on() {
+    let mut double = Double::playing([Reply::created(VERIFICATION)]).await;
+    let message = OutgoingMessage { sender_name: Some("Barn Owls".into()), ..message("") };
+    gateway(&double.base_url()).send(&message).await.expect("accepted");
+    let form = double.request().await.form();
+    assert_eq!(fields(&form)[2], ("CustomFriendlyName", "Barn Owls"));
+}
+
+#[tokio::test]
 async fn a_code_is_right_wrong_or_no_longer_live() {
     for (reply, verdict) in [
         (Reply::json(200, &body("approved", "true")), Verdict::Approved),
