@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Parser, Subcommand};
 
 use super::keys::{self, KeysArgs};
+use super::webhooks::WebhooksArgs;
 use crate::app::control::{TrackerRequest, UnlockRequest};
 use crate::config::Overrides;
 
@@ -47,6 +48,7 @@ Examples:
   onceward check-data                        check every record
   onceward openapi >openapi.json             describe every route
   onceward keys create --name shop           create an API key
+  onceward webhooks secret YW..              show the secret of a webhook
   onceward --config /etc/onceward.json --data-dir /var/lib/onceward";
 
 /// Phone verification by one-time code: sends codes, checks them, counts exactly.
@@ -120,6 +122,11 @@ pub enum Command {
     /// Asks the server that runs on the data directory. Without a server, changes the directory.
     #[command(after_help = keys::MORE)]
     Keys(KeysArgs),
+
+    /// List webhooks; show the secret that signs the events of one.
+    ///
+    /// Asks the server that runs on the data directory. Without a server, reads the directory.
+    Webhooks(WebhooksArgs),
 
     /// End a number's lockout, and clear its wrong codes, its waits and its outstanding code.
     ///

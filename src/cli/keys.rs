@@ -10,6 +10,7 @@ use super::{Answer, CommandError, first, json_line, or_dash, read, table};
 use crate::app::control::{ControlRequest, KeyLine, KeysRequest, RootLine, ask};
 use crate::config::KeysSettings;
 use crate::node::Offline;
+use crate::registry::Registry;
 
 /// The text of `onceward keys --help` after the commands, in lines of at most 80 columns.
 pub const MORE: &str = "\
@@ -40,11 +41,13 @@ pub struct KeysArgs {
 }
 
 pub fn run(KeysArgs { request, json }: KeysArgs, settings: KeysSettings) -> Result<Answer, CommandError> {
-    let lines = match ask(&settings.storage.data_dir, &ControlRequest::Keys(request.clone())) {
-        Ok(lines) => lines,
-        Err(error) if error.has_no_socket() => offline(settings, request.clone())?,
-        Err(error) => return Err(error.into()),
-    };
+    // Only a first key may be made before the first start.
+    let may_create = matches!(request, KeysRequest::Create { .. });
+    let own = request.clone();
+    let lines =
+        ask_or_open(settings, &ControlRequest::Keys(request.clone()), may_create, async |registry| {
+            own.carry_out(registry).await
+        })?;
     Ok(Answer::of(match request {
         KeysRequest::NewRoot if json => as_json::<RootLine>(lines)?,
         _ if json => as_json::<KeyLine>(lines)?,
@@ -64,12 +67,22 @@ pub fn run(KeysArgs { request, json }: KeysArgs, settings: KeysSettings) -> Resu
     }))
 }
 
-/// Carries the request out on a directory that no server uses, under its lock.
-fn offline(settings: KeysSettings, request: KeysRequest) -> Result<Vec<Value>, CommandError> {
+/// Asks the server that runs on the data directory. Without a server, `offline` carries the request out on the directory,
+/// under its lock.
+pub fn ask_or_open(
+    settings: KeysSettings,
+    request: &ControlRequest,
+    may_create: bool,
+    offline: impl AsyncFnOnce(&Registry) -> Result<Vec<Value>, String>,
+) -> Result<Vec<Value>, CommandError> {
     let data_dir = settings.storage.data_dir.clone();
-    // Only a first key may be made before the first start.
+    match ask(&data_dir, request) {
+        Ok(lines) => return Ok(lines),
+        Err(error) if error.has_no_socket() => {}
+        Err(error) => return Err(error.into()),
+    }
     let has_data = std::fs::read_dir(&data_dir).is_ok_and(|mut files| files.next().is_some());
-    if !has_data && !matches!(request, KeysRequest::Create { .. }) {
+    if !has_data && !may_create {
         return Err(CommandError::Failed(format!(
             "no server answers on {}, and it is no data directory: name the server's with --data-dir or --config",
             data_dir.display()
@@ -79,21 +92,21 @@ fn offline(settings: KeysSettings, request: KeysRequest) -> Result<Vec<Value>, C
     let runtime =
         runtime.map_err(|error| CommandError::Failed(format!("the system gave no thread: {error}")))?;
     runtime.block_on(async {
-        let offline = Offline::open(settings).await.map_err(|error| {
+        let opened = Offline::open(settings).await.map_err(|error| {
             if error.is_in_use() {
                 CommandError::NoSocket(data_dir.display().to_string())
             } else {
                 error.into()
             }
         })?;
-        let answer = request.carry_out(&offline.registry).await.map_err(CommandError::Failed);
-        offline.close().await?;
+        let answer = offline(&opened.registry).await.map_err(CommandError::Failed);
+        opened.close().await?;
         answer
     })
 }
 
 /// One object a line, with its members in the order of their meaning.
-fn as_json<T: DeserializeOwned + Serialize>(lines: Vec<Value>) -> Result<String, CommandError> {
+pub fn as_json<T: DeserializeOwned + Serialize>(lines: Vec<Value>) -> Result<String, CommandError> {
     Ok(read::<T>(lines)?.iter().map(json_line).collect())
 }
 

@@ -7,6 +7,7 @@ mod keys;
 mod source;
 mod tracker;
 mod transfer;
+mod webhooks;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -194,6 +195,7 @@ fn answer(command: Command, sources: &Sources) -> Result<Answer, CommandError> {
         Command::Import(args) => transfer::import(&args, &storage()?),
         Command::CheckData(args) => check_data::run(&args, &storage()?),
         Command::Keys(args) => keys::run(args, config::load_keys(sources)?),
+        Command::Webhooks(args) => webhooks::run(args, config::load_keys(sources)?),
         Command::Openapi => Ok(Answer::of(crate::http::openapi_json())),
     }
 }

@@ -81,7 +81,7 @@ fn help_says_what_a_newcomer_asks() {
 
 #[test]
 fn no_help_is_wider_than_a_terminal_of_80_columns() {
-    let commands = ["tracker", "export", "import", "check-data", "keys", "unlock", "openapi"];
+    let commands = ["tracker", "export", "import", "check-data", "keys", "webhooks", "unlock", "openapi"];
     let of_keys = ["create", "list", "revoke", "root"].map(|of_keys| vec!["keys", of_keys, "--help"]);
     let of_commands = commands.map(|command| vec![command, "--help"]);
     for arguments in [vec!["--help"], vec!["-h"]].into_iter().chain(of_commands).chain(of_keys) {

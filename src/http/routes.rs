@@ -240,15 +240,18 @@ static WEBHOOKS: ApiGroup = twilio(
         WebhookView, "webhooks",
         webhooks::list, webhooks::create, webhooks::fetch, webhooks::update, webhooks::delete,
         webhooks::New, webhooks::Changed,
-        "The response has one more field than Twilio's: the secret that signs events. No other response shows it."
+        "The response has one more field than Twilio's: the secret that signs events."
     },
 );
 
 static DELIVERIES: ApiGroup = twilio(
     "Deliveries",
-    "The delivery log of events, and their replay. Not in Twilio's API: its console does this.",
+    "The secret of a webhook, the delivery log of events, and their replay. Not in Twilio's API: its console does this.",
     Access::Scope(Scope::Admin),
     routes! {
+        Get "/v2/Services/{ServiceSid}/Webhooks/{Sid}/Secret", "FetchWebhookSecret", "Fetch the secret of a webhook" =>
+            v2!(webhooks::secret), one::<webhooks::WebhookSecretView>(),
+            about: "Twilio's libraries drop the secret of the response that creates a webhook.", others: &[404];
         Get "/v2/Services/{ServiceSid}/Webhooks/{Sid}/Deliveries", "ListDelivery", "List deliveries of events to a webhook" =>
             v2!(async webhooks::deliveries, webhooks::DeliveryFilters), list::<DeliveryView>("deliveries"),
             about: "Newest event first.", others: &[404];

@@ -1,5 +1,7 @@
 //! The receivers of events, and the types of events.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -202,6 +204,11 @@ impl EventType {
 }
 
 impl Webhook {
+    /// The key of its signatures, as Standard Webhooks spells it.
+    pub fn secret_text(&self) -> String {
+        format!("whsec_{}", STANDARD.encode(&self.secret))
+    }
+
     /// Returns `true` if the webhook is enabled and subscribes to this type.
     pub fn subscribes_to(&self, event: EventType) -> bool {
         self.status == WebhookStatus::Enabled

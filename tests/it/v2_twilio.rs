@@ -1,6 +1,51 @@
 //! What programs written for Twilio rely on, beyond error codes.
 
+use serde_json::{Value, json};
+
 use crate::support::{Setup, Several, V2, World, sid, told};
+
+#[tokio::test]
+async fn a_webhook_secret_is_read_again_by_the_api_and_the_command() {
+    let world = World::of(V2::account(Setup::new())).await;
+    let v2 = V2::of(&world);
+    let service = v2.service(&[]).await;
+    let form = [("FriendlyName", "shop"), ("EventTypes", "*"), ("WebhookUrl", "https://shop.example/hooks")];
+    let made = v2.post(&format!("{service}/Webhooks"), &form).await.json();
+    let (id, secret) = (made["sid"].as_str().expect("an id"), made["secret"].as_str().expect("a secret"));
+    let path = format!("{service}/Webhooks/{id}");
+    let shown = v2.get(&format!("{path}/Secret")).await;
+    assert_eq!((shown.status(), &shown.json()["secret"]), (200, &json!(secret)));
+    assert!(v2.get(&path).await.json().get("secret").is_none(), "the resource is as Twilio's");
+
+    let key = |scope: &'static str| {
+        let setup = world.setup.clone();
+        async move {
+            let made =
+                setup.command(["keys", "create", "--scope", scope, "--json", "--data-dir", "data"]).await;
+            serde_json::from_str::<Value>(made.output.lines().last().expect("a line")).expect("JSON")
+        }
+    };
+    for (scope, status) in [("admin", 200), ("verify", 403)] {
+        let key = key(scope).await;
+        let text = |name: &str| key[name].as_str().expect("a text").to_owned();
+        let own = V2::with_key(&world, &text("sid"), &text("secret"));
+        assert_eq!(own.get(&format!("{path}/Secret")).await.status(), status, "{scope}");
+    }
+
+    let command = async |arguments: &[&str]| {
+        let arguments = ["webhooks"].iter().chain(arguments).chain(&["--data-dir", "data"]);
+        world.setup.command(arguments.map(|text| (*text).to_owned())).await
+    };
+    let told = command(&["secret", id]).await;
+    assert_eq!((told.status.code(), told.output.trim()), (Some(0), secret));
+    let listed = command(&["list"]).await;
+    assert!(listed.output.contains(id) && !listed.output.contains(secret), "{}", listed.output);
+    assert_eq!(command(&["secret", "YW00000000000000000000000000000000"]).await.status.code(), Some(70));
+    world.server.kill();
+    world.server.ended().await;
+    let offline = world.setup.command(["webhooks", "secret", id, "--data-dir", "data"]).await;
+    assert_eq!(offline.output.lines().last(), Some(secret), "without a server too");
+}
 
 #[tokio::test]
 async fn a_code_of_the_caller_may_have_letters_and_is_on_no_disk() {

@@ -119,7 +119,7 @@ impl KeysRequest {
     }
 }
 
-fn service_of(registry: &Registry, text: Option<String>) -> Result<Option<ServiceId>, String> {
+pub(super) fn service_of(registry: &Registry, text: Option<String>) -> Result<Option<ServiceId>, String> {
     let Some(text) = text else { return Ok(None) };
     match registry.find_service(&text) {
         Ok(service) => Ok(Some(service.id)),

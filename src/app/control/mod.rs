@@ -9,6 +9,7 @@
 mod client;
 mod keys;
 mod server;
+mod webhooks;
 mod wire;
 
 use std::os::unix::net::SocketAddr;
@@ -26,6 +27,7 @@ use crate::verify::Verifying;
 pub(crate) use client::{ask, ask_copy};
 pub(crate) use keys::{KeyLine, KeysRequest, RootLine};
 pub use server::ControlSocket;
+pub use webhooks::{WebhookLine, WebhooksRequest};
 pub(crate) use wire::{ControlError, CopyNews, TrackerRequest, UnlockRequest};
 pub use wire::{ControlRequest, SendLine};
 

@@ -201,6 +201,7 @@ async fn carry_out(
             lines.collect::<Result<_, _>>().map_err(|error| error.to_string())
         }
         ControlRequest::Keys(request) => request.carry_out(registry).await,
+        ControlRequest::Webhooks(request) => request.carry_out(registry),
         ControlRequest::Unlock(request) => {
             let cleared = request.carry_out(registry, verifying).await?;
             Ok(vec![serde_json::to_value(cleared).map_err(|error| error.to_string())?])

@@ -8,6 +8,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use super::keys::KeysRequest;
+use super::webhooks::WebhooksRequest;
 use crate::attempts::{StatusFilter, TrackQuery, TrackRow};
 use crate::domain::PhoneNumber;
 use crate::registry::Registry;
@@ -19,6 +20,7 @@ pub enum ControlRequest {
     /// Answered with one [`SendLine`] for each message, the newest first.
     Tracker(TrackerRequest),
     Keys(KeysRequest),
+    Webhooks(WebhooksRequest),
     /// Answered with one [`Cleared`].
     Unlock(UnlockRequest),
     /// A copy of everything. Answered with `CopyNews` while it is being made, and then its bytes.

@@ -3,8 +3,6 @@
 
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use tracing::error;
 
 use super::context::{Failure, Request, RequestContext};
@@ -100,10 +98,22 @@ view! {
         date_created: Date = webhook.created.into(),
         date_updated: Date = webhook.updated.into(),
         url: Url = frame.url(&format!("/Services/{service}/Webhooks/{}", webhook.sid)),
-        /// The key of the events' signatures (Standard Webhooks). Only in the response to its creation: keep it.
+        /// The key of the events' signatures (Standard Webhooks). Only in the response to its creation.
         #[serde(skip_serializing_if = "Option::is_none")]
         #[schema(nullable = false, pattern = "^whsec_[A-Za-z0-9+/]+=*$")]
         secret: Option<String> = None,
+    }
+}
+
+view! {
+    /// The key that signs the events of a webhook.
+    WebhookSecretView as WebhookSecret(frame, service: Sid, webhook: &Webhook) {
+        webhook_sid: WebhookSid = Id(webhook.sid),
+        service_sid: ServiceSid = Id(service),
+        account_sid: AccountSid = Id(frame.account),
+        #[schema(pattern = "^whsec_[A-Za-z0-9+/]+=*$")]
+        secret: String = webhook.secret_text(),
+        url: Url = frame.url(&format!("/Services/{service}/Webhooks/{}/Secret", webhook.sid)),
     }
 }
 
@@ -114,7 +124,7 @@ pub fn list(request: &Request<'_>) -> Result<Response, Failure> {
     })
 }
 
-/// `POST`: the only response with the secret.
+/// `POST`: the response has the secret.
 pub async fn create(request: &Request<'_, New>) -> Result<Response, Failure> {
     let service = request.service()?.sid;
     let New { friendly_name: Note(name), event_types: Events(events), url: Text(url), status } =
@@ -122,7 +132,7 @@ pub async fn create(request: &Request<'_, New>) -> Result<Response, Failure> {
     let wanted =
         WebhookFields { friendly_name: Some(name), event_types: Some(events), url: Some(url), status };
     let made = request.v2.registry.create_webhook(service, wanted).await?;
-    let secret = Some(format!("whsec_{}", STANDARD.encode(&made.secret)));
+    let secret = Some(made.secret_text());
     Ok(Response::created(&WebhookView { secret, ..WebhookView::new(&request.frame(), service, &made) }))
 }
 
@@ -130,6 +140,13 @@ pub fn fetch(request: &Request<'_>) -> Result<Response, Failure> {
     let (service, sid) = webhook(request)?;
     let webhook = service.webhook(&sid)?;
     Ok(Response::ok(&WebhookView::new(&request.frame(), service.sid, webhook)))
+}
+
+/// `GET .../Secret`. Twilio's libraries drop the field of the response to the creation.
+pub fn secret(request: &Request<'_>) -> Result<Response, Failure> {
+    let (service, sid) = webhook(request)?;
+    let webhook = service.webhook(&sid)?;
+    Ok(Response::ok(&WebhookSecretView::new(&request.frame(), service.sid, webhook)))
 }
 
 pub async fn update(request: &Request<'_, Changed>) -> Result<Response, Failure> {

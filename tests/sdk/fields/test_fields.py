@@ -12,7 +12,7 @@ import own_server
 
 DESCRIBED = json.loads(pathlib.Path(__file__).with_name("described.json").read_text(encoding="utf-8"))
 
-# Fields of ours in answers of Twilio's. The secret of a webhook is told once: there is no console to look it up.
+# Fields of ours in answers of Twilio's. There is no console to look up the secret of a webhook.
 ADDED = {"POST /v2/Services/{ServiceSid}/Webhooks": {"secret"}}
 
 # What may be null here. Twilio's description lets nearly everything be null.

@@ -1,5 +1,6 @@
 """What belongs to a service or to the account: webhooks, messaging configurations, templates, the safe list."""
 
+import json
 import re
 import unittest
 
@@ -25,6 +26,8 @@ class Webhooks(Case):
         self.assertEqual(sorted(made.event_types), ["verification.approved", "verification.created"])
         self.assert_recent(made.date_created)
         webhook = self.own.webhooks(made.sid)
+        secret = self.client.request("GET", f"{made.url}/Secret").text
+        self.assertRegex(json.loads(secret)["secret"], "^whsec_")
         changed = webhook.update(status="disabled", friendly_name="fewer events")
         self.assertEqual((changed.status, changed.friendly_name), ("disabled", "fewer events"))
         self.assertEqual(sorted(changed.event_types), sorted(made.event_types))

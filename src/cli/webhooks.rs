@@ -1,0 +1,46 @@
+//! `onceward webhooks`: webhooks and their secrets. Through the server that runs on the data directory, or on the
+//! directory itself when none does.
+
+use clap::Args;
+
+use super::keys::{as_json, ask_or_open};
+use super::{Answer, CommandError, first, read, table};
+use crate::app::control::{ControlRequest, WebhookLine, WebhooksRequest};
+use crate::config::KeysSettings;
+
+#[derive(Debug, Args)]
+pub struct WebhooksArgs {
+    #[command(subcommand)]
+    request: WebhooksRequest,
+
+    /// Print one JSON object a line.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+pub fn run(
+    WebhooksArgs { request, json }: WebhooksArgs,
+    settings: KeysSettings,
+) -> Result<Answer, CommandError> {
+    let own = request.clone();
+    let lines = ask_or_open(settings, &ControlRequest::Webhooks(request.clone()), false, async |registry| {
+        own.carry_out(registry)
+    })?;
+    Ok(Answer::of(match request {
+        _ if json => as_json::<WebhookLine>(lines)?,
+        WebhooksRequest::List { .. } => listed(read(lines)?),
+        WebhooksRequest::Secret { .. } => first::<WebhookLine>(lines)?.secret.unwrap_or_default() + "\n",
+    }))
+}
+
+const HEADINGS: [&str; 6] = ["ID", "SERVICE", "STATUS", "NAME", "EVENTS", "URL"];
+
+fn listed(webhooks: Vec<WebhookLine>) -> String {
+    if webhooks.is_empty() {
+        return "no webhooks; POST /v2/Services/{Sid}/Webhooks makes one\n".to_owned();
+    }
+    let cells = |line: WebhookLine| {
+        [line.sid, line.service_name, line.status, line.name, line.event_types.join(","), line.url]
+    };
+    table(HEADINGS, webhooks.into_iter().map(cells))
+}
