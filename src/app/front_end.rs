@@ -146,6 +146,7 @@ pub fn deps(
         callbacks: reports.map(|reports| Arc::new(reports) as Arc<dyn Callbacks>),
         inbox: simulator,
         host_name: Some(settings.listen.host.as_str().into()),
+        cors_origins: settings.cors_origins.clone(),
         // Set by the caller that reads the certificate.
         tls: None,
         request_id_prefix,

@@ -21,8 +21,8 @@ use super::kind::{
 use super::services::{RegistrySettings, ServicesObject};
 use super::templates::TemplatesObject;
 use super::values::{
-    BaseUrl, Brand, FilePath, Host, HostPort, Ignored, LocaleTag, MessageText, MessageTexts, RegionChoice,
-    TwilioSid, WebDomain, Workflow,
+    BaseUrl, Brand, FilePath, Host, HostPort, Ignored, LocaleTag, MessageText, MessageTexts, Origins,
+    RegionChoice, TwilioSid, WebDomain, Workflow,
 };
 use crate::domain::{Channel, CodeLength, GatewayName, Locale, Region, Routing};
 use crate::engine::{Lockout as LockoutKind, Policy, SendOptions, SendRules};
@@ -91,6 +91,10 @@ pub struct Settings {
     /// Country of numbers that are given without +. `off` refuses them.
     #[serde(with = "As::<RegionChoice>")]
     pub default_region: Option<Region>,
+    /// Origins of web pages that may call the API from a browser (CORS), such as `https://app.example.com`. Empty
+    /// allows none.
+    #[serde(with = "As::<Origins>", skip_serializing_if = "Vec::is_empty")]
+    pub cors_origins: Vec<String>,
     #[serde(flatten)]
     pub bounds: Bounds,
     /// Number of shards that the numbers are spread over. Without it, half the number of processors.

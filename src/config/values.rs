@@ -122,6 +122,28 @@ kinds! {
         shown: |url| json!(url.as_ref()),
     }
 
+    /// Origins as browsers spell them: scheme, host, and the port unless it is the scheme's.
+    Origins -> Vec<String> {
+        accepted: "a list of origins, such as [\"https://app.example.com\"] or \"https://a.example,https://b.example\": \
+                   scheme, host and perhaps a port, without a path",
+        schema: {
+            let origin = "https?://[^\\s/,]+";
+            json_schema!({ "anyOf": [
+                { "type": "array", "items": { "type": "string", "pattern": format!("^\\s*{origin}\\s*$") } },
+                { "type": "string", "pattern": format!("^\\s*({origin}\\s*(,\\s*{origin}\\s*)*)?$") },
+            ]})
+        },
+        of: |value| match value {
+            Value::Array(items) => {
+                items.iter().map(|item| item.as_str().and_then(origin)).collect()
+            }
+            Value::String(text) if text.trim().is_empty() => Some(Vec::new()),
+            Value::String(text) => text.split(',').map(origin).collect(),
+            _ => None,
+        },
+        shown: |origins| json!(origins.join(",")),
+    }
+
     /// An address that may lack its scheme, as the Go framework spells Mada's: `http://` is meant. Kept as it was
     /// given.
     PlainUrl -> String {
@@ -508,6 +530,14 @@ const NAME_LONGEST: usize = 30;
 
 /// Twilio refuses names with more digits: they could be taken for a code.
 const NAME_DIGITS: usize = 4;
+
+/// An origin, if it is spelled as browsers spell it.
+fn origin(text: &str) -> Option<String> {
+    let text = text.trim();
+    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
+    let origin = url.origin().ascii_serialization();
+    (origin == text).then_some(origin)
+}
 
 /// A name for people on one line, which is no placeholder in a message.
 pub fn short_name(text: &str, longest: usize) -> Result<String, String> {

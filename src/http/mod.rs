@@ -13,6 +13,7 @@
 
 mod compatible;
 mod connection;
+mod cors;
 mod openapi;
 mod pages;
 mod request;

@@ -57,6 +57,8 @@ pub struct Deps<V = Verifier> {
     /// Host name under which `inbox` may be asked for, beside IP addresses and `localhost`: the one
     /// that is configured to listen on.
     pub host_name: Option<Arc<str>>,
+    /// Origins of web pages that may call the API from a browser.
+    pub cors_origins: Vec<String>,
     /// TLS; `None` for cleartext.
     pub tls: Option<Arc<Tls>>,
     /// Random for each start of the program, so that request ids of two starts differ.

@@ -27,7 +27,7 @@ use super::route::{Access, Handler, Resource, Route, Target, method_name};
 use super::routes::GROUPS;
 use super::server::{CallbackAnswer, CallbackKind, CallbackRequest, Callbacks, Deps, GatewayHealth, Verify};
 use super::v2::params::{Param, Text};
-use super::{compatible, openapi, v2};
+use super::{compatible, cors, openapi, v2};
 use crate::log_limit::OncePerSecond;
 use crate::numbers::Usage;
 
@@ -139,13 +139,25 @@ async fn answer<V: Verify>(
     body: &mut RequestBody,
     bad_bodies: &OncePerSecond,
 ) -> Response {
-    let problem = match try_answer(call, target, head, body).await {
-        Ok(answer) => return answer,
-        Err(problem) => problem,
+    let origin = match target {
+        Target::Resource(resource) => cors::allowed_origin(&call.deps.cors_origins, resource, &head.headers),
+        Target::Unknown(_) => None,
     };
+    let mut answer = match try_answer(call, target, origin.is_some(), head, body).await {
+        Ok(answer) => answer,
+        Err(problem) => refusal(&problem, call.request_id, target, bad_bodies),
+    };
+    if let Some(origin) = origin {
+        cors::expose(&mut answer, origin);
+    }
+    answer
+}
+
+/// The answer to a request with a problem. A compatible route has no other place for a reason than a header.
+fn refusal(problem: &Problem, request_id: &str, target: Target, bad_bodies: &OncePerSecond) -> Response {
     let answer = problem.answer(target.errors());
-    let (route, request_id) = (target.name(), call.request_id);
-    match problem {
+    let route = target.name();
+    match *problem {
         Problem::BadBody(reason) if target.is_compatible() => {
             let first = request_id.to_owned();
             bad_bodies.note(
@@ -166,6 +178,7 @@ async fn answer<V: Verify>(
 async fn try_answer<V: Verify>(
     call: &Call<'_, V>,
     target: Target,
+    is_allowed_origin: bool,
     head: &Parts,
     body: &mut RequestBody,
 ) -> Result<Response, Problem> {
@@ -177,12 +190,15 @@ async fn try_answer<V: Verify>(
     if !is_served(deps, resource) {
         return Err(Problem::NotFound);
     }
+    if is_allowed_origin && cors::is_preflight(head) {
+        return Ok(cors::preflight(resource));
+    }
     let found = resource.route(&head.method);
     if found.is_none() && !resource.allows(&head.method) {
         return Err(Problem::MethodNotAllowed(&resource.allow));
     }
     let changes = head.method == Method::POST || head.method == Method::DELETE;
-    if changes && request::is_cross_site(&head.headers) {
+    if changes && !is_allowed_origin && request::is_cross_site(&head.headers) {
         return Err(Problem::CrossSite);
     }
     let Some((access, route)) = found else {

@@ -1,8 +1,13 @@
 //! What programs written for Twilio rely on, beyond error codes.
 
+use std::collections::BTreeMap;
+
+use hyper::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Setup, Several, V2, World, sid, told};
+use crate::support::{OWN_ACCOUNT, OWN_TOKEN, Setup, Several, V2, World, basic, sid, told};
+
+const ORIGIN: &str = "https://app.example.com";
 
 #[tokio::test]
 async fn a_webhook_secret_is_read_again_by_the_api_and_the_command() {
@@ -105,4 +110,43 @@ async fn twilio_verify_is_told_the_name_of_the_sender_and_the_language() {
     let other = world.number();
     v2.begins(path.trim_end_matches("/Verifications"), &other).await;
     assert_eq!(world.twilio().received_for(&other)[0].field("CustomFriendlyName"), "");
+}
+
+#[tokio::test]
+async fn pages_of_an_allowed_origin_may_call_the_api_and_no_others() {
+    let setup = V2::account(Setup::new()).config("cors-origins", json!([ORIGIN]));
+    let world = World::of(setup).await;
+    let authorization = basic(OWN_ACCOUNT, OWN_TOKEN);
+    let ask = async |method: Method, path: &str, origin: &str, more: &[(&str, &str)]| {
+        let headers: Vec<_> = [("origin", origin)].iter().chain(more).copied().collect();
+        world.request_with(method, path, &headers, "").await
+    };
+    let preflight = [("access-control-request-method", "POST")];
+    let cross_site = [("authorization", authorization.as_str()), ("sec-fetch-site", "cross-site")];
+    let allowed = ask(Method::OPTIONS, "/v2/Services", ORIGIN, &preflight).await;
+    assert_eq!(allowed.status(), 204, "{}", allowed.text());
+    let shown: BTreeMap<_, _> = ["origin", "methods", "headers"]
+        .map(|name| (name, allowed.header(&format!("access-control-allow-{name}"))))
+        .into();
+    assert_eq!((shown["origin"], shown["methods"]), (ORIGIN, "GET, HEAD, POST"));
+    assert!(shown["headers"].contains("authorization"), "{shown:?}");
+    let made = ask(Method::POST, "/v2/Services", ORIGIN, &cross_site).await;
+    assert_eq!((made.status(), made.header("access-control-allow-origin")), (400, ORIGIN), "it was read");
+
+    for origin in ["https://evil.example", "https://app.example.com.evil.example", "null"] {
+        let refused = ask(Method::OPTIONS, "/v2/Services", origin, &preflight).await;
+        assert_eq!((refused.status(), refused.header("access-control-allow-origin")), (405, ""), "{origin}");
+        assert_eq!(ask(Method::POST, "/v2/Services", origin, &cross_site).await.status(), 403, "{origin}");
+    }
+    let simulator = V2::account(Setup::new()).config("cors-origins", ORIGIN).start().await;
+    let inbox =
+        simulator.client.request_with(Method::GET, "/inbox/messages", &[("origin", ORIGIN)], "").await;
+    assert_eq!((inbox.status(), inbox.header("access-control-allow-origin")), (200, ""));
+
+    let usual = World::of(V2::account(Setup::new())).await;
+    let headers = [("origin", ORIGIN), preflight[0]];
+    let off = usual.request_with(Method::OPTIONS, "/v2/Services", &headers, "").await;
+    assert_eq!((off.status(), off.header("access-control-allow-origin")), (405, ""));
+    let wrong = Setup::new().config("cors-origins", json!(["app.example.com/path"])).run().await;
+    assert!(wrong.status.code() == Some(64) && wrong.output.contains("cors-origins"), "{}", wrong.output);
 }

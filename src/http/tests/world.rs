@@ -86,6 +86,7 @@ pub fn deps(script: Script) -> Deps<Script> {
         v2: Arc::default(),
         inbox: None,
         host_name: None,
+        cors_origins: Vec::new(),
         tls: None,
         request_id_prefix: 0xabcd_0123,
     }

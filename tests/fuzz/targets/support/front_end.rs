@@ -107,6 +107,7 @@ impl FrontEnd {
             )))),
             inbox: Some(Arc::new(Simulator::new(clock))),
             host_name: None,
+            cors_origins: Vec::new(),
             tls: None,
             request_id_prefix: 0xabcd_0123,
         };

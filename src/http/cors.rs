@@ -1,0 +1,60 @@
+//! Requests of web pages from other origins (CORS), which the operator allows by `cors-origins`.
+
+use hyper::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, HeaderName,
+    HeaderValue, ORIGIN, VARY,
+};
+use hyper::http::request::Parts;
+use hyper::{HeaderMap, Method};
+
+use super::request;
+use super::response::Response;
+use super::route::{Handler, Resource};
+
+/// The headers that a page may send.
+const SENT: HeaderValue =
+    HeaderValue::from_static("authorization, content-type, idempotency-key, x-request-id");
+
+/// The headers of answers that a page may read, beside those that browsers always show.
+const READ: HeaderValue = HeaderValue::from_static("retry-after, x-onceward-reason, x-request-id");
+
+/// Seconds for which a browser may remember a preflight.
+const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
+
+/// The origin of the page that sends the request, if the operator allows it. No page may read the inbox.
+pub fn allowed_origin(origins: &[String], resource: &Resource, headers: &HeaderMap) -> Option<HeaderValue> {
+    if origins.is_empty() || matches!(resource.first(), Some(Handler::Inbox | Handler::Callback(_))) {
+        return None;
+    }
+    let origin = request::only(headers, &ORIGIN)?;
+    let is_allowed = origins.iter().any(|allowed| allowed == origin);
+    HeaderValue::from_str(origin).ok().filter(|_| is_allowed)
+}
+
+/// Whether a browser asks what a page of an allowed origin may do.
+pub fn is_preflight(head: &Parts) -> bool {
+    head.method == Method::OPTIONS && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+/// The answer to a preflight.
+pub fn preflight(resource: &Resource) -> Response {
+    let mut answer = Response::empty();
+    let methods = HeaderValue::from_str(&resource.allow).ok();
+    let headers: [(HeaderName, Option<HeaderValue>); 3] = [
+        (ACCESS_CONTROL_ALLOW_METHODS, methods),
+        (ACCESS_CONTROL_ALLOW_HEADERS, Some(SENT)),
+        (ACCESS_CONTROL_MAX_AGE, Some(MAX_AGE)),
+    ];
+    answer.headers.extend(headers.into_iter().filter_map(|(name, value)| Some((name, value?))));
+    answer
+}
+
+/// Lets the page read an answer.
+pub fn expose(answer: &mut Response, origin: HeaderValue) {
+    answer.headers.extend([
+        (ACCESS_CONTROL_ALLOW_ORIGIN, origin),
+        (ACCESS_CONTROL_EXPOSE_HEADERS, READ),
+        (VARY, HeaderValue::from_static("origin")),
+    ]);
+}
