@@ -95,9 +95,6 @@ pub struct ServiceSettings {
     /// Kept and shown without effect.
     #[serde(with = "Stored::<Option<TtsName>>")]
     pub tts_name: Option<String>,
-    /// Kept and shown without effect: transactions are not served.
-    #[serde(with = "Stored::<Flag>")]
-    pub psd2_enabled: bool,
     /// Kept and shown without effect.
     #[serde(with = "Stored::<Flag>")]
     pub verify_event_subscription_enabled: bool,

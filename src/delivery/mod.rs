@@ -187,6 +187,18 @@ impl Delivery {
         overloaded && self.workflow_of(service).is_empty()
     }
 
+    /// Whether a gateway that words its messages itself, in languages of its own, may send to this number.
+    pub fn may_be_worded_by_gateway(
+        &self,
+        service: ServiceId,
+        number: PhoneNumber,
+        channel: Channel,
+    ) -> bool {
+        let order: Vec<_> = self.order_of(service, number).collect();
+        let mut serving = self.gateways.iter().filter(|g| order.contains(&g.routed_as) && g.serves(channel));
+        serving.any(|gateway| gateway.holding(channel).is_some())
+    }
+
     /// The state of every gateway that sends, in the order in which they were given. One that only checks the codes that
     /// it holds is left out.
     pub fn states(&self) -> Vec<GatewayState> {

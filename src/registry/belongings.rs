@@ -2,9 +2,9 @@
 
 use super::error::{check_room, not_found};
 use super::{
-    Bucket, MessagingConfiguration, Origin, RateLimit, Registry, RegistryError, Service, TestNumber,
+    Bucket, MessagingConfiguration, Origin, RateLimit, Registry, RegistryError, Resource, Service, TestNumber,
 };
-use crate::config::values::{note, short_name};
+use crate::config::values::note;
 use crate::domain::{GatewayName, Region, Sid, SidKind, Timestamp};
 
 /// Limits of a service: each costs a commit for every request that names it.
@@ -20,8 +20,6 @@ const MAX_MOST: u64 = 1_000_000;
 
 /// Seconds of a bucket: a week.
 const INTERVAL_MOST: u64 = 604_800;
-
-const MESSAGING: &str = "messaging configuration";
 
 /// The fields of a bucket in a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -40,13 +38,13 @@ impl Registry {
         description: Option<String>,
     ) -> Result<RateLimit, RegistryError> {
         self.change(service, move |service, ids| {
-            let unique_name = short_name(&unique_name, UNIQUE_NAME_LONGEST)
-                .map_err(RegistryError::invalid("unique_name"))?;
+            let unique_name =
+                self::unique_name(unique_name).map_err(RegistryError::invalid("unique_name"))?;
             let description = self::description(description)?;
             if service.rate_limits.iter().any(|limit| limit.unique_name == unique_name) {
-                return Err(RegistryError::Exists { what: "rate limit", field: "unique_name" });
+                return Err(RegistryError::Exists(Resource::RateLimit));
             }
-            check_room(service.rate_limits.len(), LIMITS_MOST, "rate limits of this service")?;
+            check_room(service.rate_limits.len(), LIMITS_MOST, Resource::RateLimit)?;
             let now = ids.now;
             let sid = ids.sid(SidKind::RateLimit);
             let limit =
@@ -102,7 +100,8 @@ impl Registry {
             if let Some((_, field)) = missing.into_iter().find(|(value, _)| *value == 0) {
                 return Err(RegistryError::missing(field));
             }
-            check_room(limit.buckets.len(), BUCKETS_MOST, "buckets of this rate limit")?;
+            has_no_bucket_of(limit, bucket.interval)?;
+            check_room(limit.buckets.len(), BUCKETS_MOST, Resource::Bucket)?;
             limit.buckets.push(bucket);
             limit.updated = now;
             Ok(bucket)
@@ -119,13 +118,18 @@ impl Registry {
         fields: BucketFields,
     ) -> Result<Bucket, RegistryError> {
         self.change(service, move |service, ids| {
-            let kept = bucket_of(limit_of(service, &limit)?, &bucket)?;
-            let before = *kept;
-            fields.apply(kept)?;
-            if *kept != before {
-                kept.updated = ids.now;
+            let limit = limit_of(service, &limit)?;
+            let before = *bucket_of(limit, &bucket)?;
+            let mut changed = before;
+            fields.apply(&mut changed)?;
+            if changed.interval != before.interval {
+                has_no_bucket_of(limit, changed.interval)?;
             }
-            Ok(*kept)
+            if changed != before {
+                changed.updated = ids.now;
+            }
+            *bucket_of(limit, &bucket)? = changed;
+            Ok(changed)
         })
         .await
     }
@@ -158,6 +162,22 @@ impl BucketFields {
 fn within(value: u64, most: u64, field: &'static str) -> Result<u32, RegistryError> {
     let fits = u32::try_from(value).ok().filter(|_| (1..=most).contains(&value));
     fits.ok_or_else(|| RegistryError::invalid(field)(format!("must be a whole number from 1 to {most}")))
+}
+
+/// A name that can stand in a path, as Twilio's.
+fn unique_name(text: String) -> Result<String, String> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if (1..=UNIQUE_NAME_LONGEST).contains(&text.len()) && text.bytes().all(fits) {
+        Ok(text)
+    } else {
+        Err(format!("must have 1 to {UNIQUE_NAME_LONGEST} letters, digits, `-`, `_` or `.`"))
+    }
+}
+
+/// A second limit over one interval would be without effect, or would replace the first.
+fn has_no_bucket_of(limit: &RateLimit, interval: u32) -> Result<(), RegistryError> {
+    let exists = limit.buckets.iter().any(|bucket| bucket.interval == interval);
+    if exists { Err(RegistryError::Exists(Resource::Bucket)) } else { Ok(()) }
 }
 
 fn description(text: Option<String>) -> Result<Option<String>, RegistryError> {
@@ -205,7 +225,7 @@ impl Registry {
             let country = country_of(&country).ok_or_else(why).map_err(RegistryError::invalid("country"))?;
             this.is_known(&messaging_service)?;
             if service.messaging.iter().any(|kept| kept.country == country) {
-                return Err(RegistryError::Exists { what: MESSAGING, field: "country" });
+                return Err(RegistryError::Exists(Resource::MessagingConfiguration));
             }
             let now = ids.now;
             let made = MessagingConfiguration { country, messaging_service, created: now, updated: now };
@@ -288,7 +308,7 @@ fn country_of(text: &str) -> Option<String> {
 
 fn messaging_at(service: &Service, country: &str) -> Result<usize, RegistryError> {
     let found = service.messaging.iter().position(|kept| kept.country.eq_ignore_ascii_case(country));
-    found.ok_or(RegistryError::NotFound(MESSAGING))
+    found.ok_or(RegistryError::NotFound(Resource::MessagingConfiguration.one()))
 }
 
 impl Registry {
@@ -303,7 +323,7 @@ impl Registry {
             has_own_test_numbers(service)?;
             let number = check_test_number(number, now)?;
             service.test_numbers.retain(|kept| kept.pattern != number.pattern);
-            check_room(service.test_numbers.len(), TestNumber::MOST, "test numbers of this service")?;
+            check_room(service.test_numbers.len(), TestNumber::MOST, Resource::TestNumber)?;
             service.test_numbers.push(number.clone());
             Ok(number)
         })

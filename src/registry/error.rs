@@ -17,16 +17,59 @@ pub enum RegistryError {
         why: String,
     },
     /// There is one with this name already.
-    #[error("there is a {what} with this {field} already")]
-    Exists { what: &'static str, field: &'static str },
+    #[error("there is such a {} already", .0.one())]
+    Exists(Resource),
     /// It comes from the configuration, and is changed there.
     #[error("{0}")]
     ReadOnly(String),
-    #[error("limit reached: at most {limit} {what}")]
-    TooMany { what: &'static str, limit: usize },
+    #[error("limit reached: at most {limit} {}", resource.many())]
+    TooMany { resource: Resource, limit: usize },
     /// It could not be made durable. Nothing has changed, as far as the store can say.
     #[error("{0}")]
     Store(String),
+}
+
+/// What the registry has limited numbers of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resource {
+    Service,
+    RateLimit,
+    Bucket,
+    MessagingConfiguration,
+    TestNumber,
+    Webhook,
+    SafeNumber,
+    /// Revoked ones count.
+    ApiKey,
+    LiveKeyOfService,
+    LiveKeyOfAccount,
+}
+
+impl Resource {
+    const fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Service => ("service", "services"),
+            Self::RateLimit => ("rate limit", "rate limits of this service"),
+            Self::Bucket => ("bucket", "buckets of this rate limit"),
+            Self::MessagingConfiguration => {
+                ("messaging configuration", "messaging configurations of this service")
+            }
+            Self::TestNumber => ("test number", "test numbers of this service"),
+            Self::Webhook => ("webhook", "webhooks of this service"),
+            Self::SafeNumber => ("number on the safe list", "numbers on the safe list"),
+            Self::ApiKey => ("API key", "API keys"),
+            Self::LiveKeyOfService => ("API key", "live API keys for this service"),
+            Self::LiveKeyOfAccount => ("API key", "live API keys for all services"),
+        }
+    }
+
+    pub const fn one(self) -> &'static str {
+        self.words().0
+    }
+
+    const fn many(self) -> &'static str {
+        self.words().1
+    }
 }
 
 impl RegistryError {
@@ -94,6 +137,6 @@ pub(super) fn not_found(sid: &Sid) -> RegistryError {
 }
 
 /// Refuses one more beside those that exist.
-pub(super) fn check_room(used: usize, limit: usize, what: &'static str) -> Result<(), RegistryError> {
-    if used < limit { Ok(()) } else { Err(RegistryError::TooMany { what, limit }) }
+pub(super) fn check_room(used: usize, limit: usize, resource: Resource) -> Result<(), RegistryError> {
+    if used < limit { Ok(()) } else { Err(RegistryError::TooMany { resource, limit }) }
 }

@@ -7,7 +7,7 @@ use super::command::{NEW, NewIds};
 use super::credential::{LiveKey, hash};
 use super::error::{check_room, not_found};
 use super::service::{ServiceRecord, credential_id, service_id};
-use super::{ApiKey, Credential, NewApiKey, NewRoot, Registry, RegistryError, Root, Scopes};
+use super::{ApiKey, Credential, NewApiKey, NewRoot, Registry, RegistryError, Resource, Root, Scopes};
 use crate::config::values::note;
 use crate::domain::{ApiSecret, ServiceId, Sid, SidKind};
 use crate::shard::{Durability, Refusal, Transaction};
@@ -149,9 +149,8 @@ fn next_number(view: &mut Transaction<'_>, service: Option<ServiceId>) -> Result
             live += usize::from(key.service == service && key.revoked.is_none());
         }
     }
-    check_room(keys, MOST, "API keys")?;
-    let whose =
-        if service.is_some() { "live API keys for this service" } else { "live API keys for all services" };
-    check_room(live, KEYS_PER_SERVICE, whose)?;
+    check_room(keys, MOST, Resource::ApiKey)?;
+    let live_keys = if service.is_some() { Resource::LiveKeyOfService } else { Resource::LiveKeyOfAccount };
+    check_room(live, KEYS_PER_SERVICE, live_keys)?;
     Ok(last + 1)
 }

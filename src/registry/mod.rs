@@ -38,7 +38,7 @@ pub use crate::config::templates::{Template, Translation};
 pub use crate::config::values::template_sid;
 pub use belongings::{BucketFields, gateway_sid};
 pub use credential::{ApiKey, Caller, Credential, NewApiKey, NewRoot, Root, Scope, Scopes, Unauthenticated};
-pub use error::{OpenError, RegistryError};
+pub use error::{OpenError, RegistryError, Resource};
 pub use keys::{KEYS_PER_SERVICE, KeyOptions};
 pub use safe_list::SafeNumber;
 pub use service::{

@@ -6,13 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::command::NewIds;
 use super::service::safe_number_id;
-use super::{Registry, RegistryError};
+use super::{Registry, RegistryError, Resource};
 use crate::domain::{PhoneNumber, Sid, SidKind, Timestamp};
 use crate::shard::Durability;
 
 const MOST: usize = 100_000;
-
-const WHAT: &str = "number on the safe list";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SafeNumber {
@@ -24,17 +22,17 @@ pub struct SafeNumber {
 impl Registry {
     pub fn safe_number(&self, number: PhoneNumber) -> Result<SafeNumber, RegistryError> {
         let list = self.0.published.safe_numbers.read().unwrap_or_else(PoisonError::into_inner);
-        list.get(&number).copied().ok_or(RegistryError::NotFound(WHAT))
+        list.get(&number).copied().ok_or(RegistryError::NotFound(Resource::SafeNumber.one()))
     }
 
     pub async fn add_safe_number(&self, number: PhoneNumber) -> Result<SafeNumber, RegistryError> {
         let (id, now) = (safe_number_id(number), self.wall());
         self.decide::<SafeNumber, _, _>(id, move |view| {
             if view.get::<SafeNumber>(id).is_some() {
-                return Err(RegistryError::Exists { what: WHAT, field: "phone_number" });
+                return Err(RegistryError::Exists(Resource::SafeNumber));
             }
             if !view.has_room::<SafeNumber>(MOST) {
-                return Err(RegistryError::TooMany { what: "numbers on the safe list", limit: MOST });
+                return Err(RegistryError::TooMany { resource: Resource::SafeNumber, limit: MOST });
             }
             let sid = NewIds { now, rng: view.rng() }.sid(SidKind::SafeNumber);
             let entry = SafeNumber { sid, number, created: now };
@@ -47,7 +45,7 @@ impl Registry {
     pub async fn remove_safe_number(&self, number: PhoneNumber) -> Result<(), RegistryError> {
         let id = safe_number_id(number);
         self.decide::<SafeNumber, _, _>(id, move |view| {
-            view.get::<SafeNumber>(id).ok_or(RegistryError::NotFound(WHAT))?;
+            view.get::<SafeNumber>(id).ok_or(RegistryError::NotFound(Resource::SafeNumber.one()))?;
             view.put::<SafeNumber>(id, None, Durability::Durable);
             Ok(())
         })

@@ -150,7 +150,7 @@ macro_rules! permanent_record {
     };
 }
 
-permanent_record!(ServiceRecord, 3, 2, "services");
+permanent_record!(ServiceRecord, 3, 3, "services");
 permanent_record!(SafeNumber, 8, 1, "numbers on the safe list");
 
 /// After a failed commit `before` holds, except that a revocation that may be on the disk holds.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::command::{NEW, NewIds};
 use super::error::not_found;
 use super::service::{ServiceRecord, service_id};
-use super::{OpenError, Origin, Registry, RegistryError, Service, ServiceSettings, Template};
+use super::{OpenError, Origin, Registry, RegistryError, Resource, Service, ServiceSettings, Template};
 use crate::config::services::ConfiguredService;
 use crate::domain::{ServiceId, Sid, SidKind, Timestamp, record_id_parts};
 use crate::engine::LAST_SERVICE;
@@ -26,7 +26,7 @@ impl Registry {
             }
             let settings = this.changed(&ServiceSettings::default(), given)?;
             let id = next_id(view).filter(|_| present(view).count() < MOST);
-            let id = id.ok_or(RegistryError::TooMany { what: "services", limit: MOST })?;
+            let id = id.ok_or(RegistryError::TooMany { resource: Resource::Service, limit: MOST })?;
             let sid = NewIds { now, rng: view.rng() }.sid(SidKind::Service);
             let service = blank(id, sid, Origin::Api, settings, now);
             let record = ServiceRecord::Present(Box::new(service.clone()));

@@ -80,6 +80,9 @@ pub enum TextError {
     /// The template has a place that nothing was given for.
     #[error("the template's place {{{{{0}}}}} needs a value in TemplateCustomSubstitutions")]
     MissingSubstitution(String),
+    /// The server's own text is in English.
+    #[error("there is no text in {0}; name a template that has it, or leave it out")]
+    OtherLanguage(Locale),
     /// A value cannot be put into a message.
     #[error("the value for {name} {why}")]
     BadValue { name: String, why: String },
@@ -100,6 +103,11 @@ impl Registry {
         let template = template(templates, service, options)?;
         if template.is_none() && service.origin == Origin::Default && options.friendly_name.is_none() {
             return Ok(Wording::Api);
+        }
+        if template.is_none()
+            && let Some(other) = options.locale.filter(|locale| !locale.is_english())
+        {
+            return Err(TextError::OtherLanguage(other));
         }
         let name = options.friendly_name.unwrap_or(&service.settings.friendly_name);
         let written = template.map_or(PLAIN, |template| choose(template, service, options));

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::error::{check_room, not_found};
-use super::{Registry, RegistryError, Service, Webhook, WebhookStatus};
+use super::{Registry, RegistryError, Resource, Service, Webhook, WebhookStatus};
 use crate::config::values::note;
 use crate::domain::{Sid, SidKind};
 
@@ -46,7 +46,7 @@ impl Registry {
             if let Some((_, field)) = missing.into_iter().find(|(missing, _)| *missing) {
                 return Err(RegistryError::missing(field));
             }
-            check_room(service.webhooks.len(), MOST, "webhooks of this service")?;
+            check_room(service.webhooks.len(), MOST, Resource::Webhook)?;
             let now = ids.now;
             let mut webhook = Webhook {
                 sid: ids.sid(SidKind::Webhook),

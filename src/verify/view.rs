@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{Channel, PhoneNumber, Region, ServiceId, Sid, Timestamp};
 use crate::numbers::Refusal;
+use crate::registry::TextError;
 
 /// A verification, also as it is kept for an idempotency key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,6 +122,12 @@ pub enum Refused {
     NotFound,
     /// A value cannot be served; the words say which and why. 60200.
     Invalid(String),
+    /// The message cannot have the text that the request asks for.
+    Text(TextError),
+    /// The service or the gateway does not have what the request needs; the words say what. 60204.
+    FeatureOff(&'static str),
+    /// No gateway sends to this number on this channel. 60223.
+    ChannelOff,
     /// No check is left. 60202.
     NoChecksLeft {
         /// Earliest next check; `None` until an operator clears the number.

@@ -40,6 +40,7 @@ mod tutorial;
 mod v2_attack;
 mod v2_belief;
 mod v2_crash;
+mod v2_errors;
 mod v2_operator;
 mod v2_secrets;
 mod v2_twilio;

@@ -53,6 +53,55 @@ async fn a_webhook_secret_is_read_again_by_the_api_and_the_command() {
 }
 
 #[tokio::test]
+async fn a_rate_limit_is_addressed_by_its_unique_name() {
+    let world = World::of(V2::account(Setup::new())).await;
+    let v2 = V2::of(&world);
+    let limits = format!("{}/RateLimits", v2.service(&[]).await);
+    let made = v2.post(&limits, &[("UniqueName", "end_user_ip")]).await.json();
+    let named = format!("{limits}/end_user_ip");
+    assert_eq!(v2.get(&named).await.json(), made);
+    let bucket = v2.post(&format!("{named}/Buckets"), &[("Max", "5"), ("Interval", "60")]).await;
+    assert_eq!((bucket.status(), &bucket.json()["rate_limit_sid"]), (201, &made["sid"]));
+    let bucket = format!("{named}/Buckets/{}", sid(&bucket));
+    assert_eq!(v2.post(&bucket, &[("Max", "6")]).await.json()["max"], 6);
+    assert_eq!(v2.post(&named, &[("Description", "an address")]).await.status(), 200);
+    assert_eq!(v2.delete(&bucket).await.status(), 204);
+    assert_eq!(v2.get(&format!("{limits}/other")).await.status(), 404);
+    assert_eq!(v2.delete(&named).await.status(), 204);
+    assert_eq!(v2.get(&named).await.status(), 404);
+}
+
+#[tokio::test]
+async fn a_language_is_served_or_refused_and_never_ignored() {
+    let templates = json!({ "login": {
+        "channels": ["sms"], "default-locale": "en",
+        "translations": { "en": "{code} opens", "de": "{code} öffnet" },
+    }});
+    let world = World::of(V2::account(Setup::new()).config("templates", templates)).await;
+    let v2 = V2::of(&world);
+    let path = format!("{}/Verifications", v2.service(&[]).await);
+    let begins = async |locale: &str, template: Option<&str>| {
+        let number = world.number();
+        let mut form = vec![("To", number.as_str()), ("Channel", "sms"), ("Locale", locale)];
+        form.extend(template.map(|sid| ("TemplateSid", sid)));
+        let answer = v2.post(&path, &form).await;
+        let sent = world.twilio.messages_for(&number);
+        (told(&answer), sent.first().map(|message| message.field("Body").to_owned()), answer.json())
+    };
+    let (refused, sent, body) = begins("de", None).await;
+    assert_eq!((refused, sent), ((400, "60200".to_owned()), None));
+    assert!(body["message"].as_str().is_some_and(|message| message.contains("Locale")), "{body}");
+    for english in ["en", "en-GB"] {
+        assert_eq!(begins(english, None).await.0, (201, "pending".to_owned()), "{english}");
+    }
+    let listed = v2.get("/Templates?FriendlyName=login").await.json();
+    let login = listed["templates"][0]["sid"].as_str().expect("an id");
+    assert!(begins("de-AT", Some(login)).await.1.expect("a message").ends_with("öffnet"));
+    // A template has a language for all others, as at Twilio.
+    assert!(begins("fr", Some(login)).await.1.expect("a message").ends_with("opens"));
+}
+
+#[tokio::test]
 async fn a_code_of_the_caller_may_have_letters_and_is_on_no_disk() {
     let world = World::of(V2::account(Setup::new())).await;
     let v2 = V2::of(&world);
@@ -110,6 +159,16 @@ async fn twilio_verify_is_told_the_name_of_the_sender_and_the_language() {
     let other = world.number();
     v2.begins(path.trim_end_matches("/Verifications"), &other).await;
     assert_eq!(world.twilio().received_for(&other)[0].field("CustomFriendlyName"), "");
+}
+
+#[tokio::test]
+async fn a_check_shows_null_where_twilio_has_error_codes_of_silent_authentication() {
+    let world = World::of(V2::account(Setup::new())).await;
+    let v2 = V2::of(&world);
+    let (service, number) = (v2.service(&[]).await, world.number());
+    let begun = sid(&v2.begins(&service, &number).await);
+    let checked = v2.checks(&service, &begun, &world.twilio.code_for(&number)).await.json();
+    assert_eq!(checked.get("sna_attempts_error_codes"), Some(&Value::Null));
 }
 
 #[tokio::test]

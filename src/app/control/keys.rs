@@ -4,7 +4,7 @@ use clap::{Arg, ArgAction, Subcommand};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{ServiceId, Sid, SidKind, Timestamp};
-use crate::registry::{ApiKey, KeyOptions, Registry, RegistryError, Scope, Scopes};
+use crate::registry::{ApiKey, KeyOptions, Registry, RegistryError, Resource, Scope, Scopes};
 
 /// A request of `onceward keys`, as it is written on the command line and sent over the socket. Answered with
 /// [`KeyLine`]s or a [`RootLine`].
@@ -132,10 +132,10 @@ pub(super) fn service_of(registry: &Registry, text: Option<String>) -> Result<Op
 
 fn words(error: &RegistryError) -> String {
     match error {
-        RegistryError::TooMany { what, limit } if what.contains("live API keys") => {
-            format!(
-                "there are {limit} {what} already; revoke one that is not used any more (onceward keys list)"
-            )
+        RegistryError::TooMany {
+            resource: Resource::LiveKeyOfService | Resource::LiveKeyOfAccount, ..
+        } => {
+            format!("{error}; revoke one that is not used any more (onceward keys list)")
         }
         error => error.to_string(),
     }

@@ -7,13 +7,13 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::config::{AnswerSet, Bounds};
-use crate::domain::{PhoneNumber, Timestamp};
+use crate::domain::{Channel, Locale, PhoneNumber, Sid, SidKind, Timestamp};
 use crate::http::compatible::{api_check, api_send, tutorial_check, tutorial_send};
 use crate::http::response::{BadBody, Problem};
 use crate::http::response::{ErrorFormat, Response};
-use crate::http::v2;
+use crate::http::v2::{self, Cause};
 use crate::numbers::{CheckOutcome, Refusal, Reply, SendLimit, SendOutcome};
-use crate::registry::RegistryError;
+use crate::registry::{RegistryError, Resource, TextError};
 use crate::verify::Refused;
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reference/errors.md");
@@ -91,7 +91,8 @@ const VERIFY_API: &str = "
 
 Errors below `/v2` are `{\"code\", \"message\", \"more_info\", \"status\"}`. The codes are Twilio's. Where Twilio has none, the code is
 20000 plus the HTTP status. A wrong code is not an error: the answer is 200 with the status `pending`. Requests are described in
-[verify-api.md](verify-api.md).
+[verify-api.md](verify-api.md). Twilio documents no status for 60227, 60228, 60243 and 60411; this server answers 400. It has no
+cause for 60201, 60206, 60214 and the codes of email, push, TOTP, passkeys and silent network authentication.
 
 ";
 
@@ -268,15 +269,17 @@ fn verify_api_errors() -> Vec<Row> {
     let problems = problems().into_iter().filter(|problem| can_concern_verify_api(*problem));
     let problems =
         problems.map(|problem| Row::of(problem_case(problem), problem.answer(ErrorFormat::Twilio)));
-    let exists = RegistryError::Exists { what: "rate limit", field: "unique_name" }.to_string();
-    let too_many = RegistryError::TooMany { what: "webhooks of this service", limit: 10 }.to_string();
-    let others: [(v2::Error, Case); 6] = [
+    let too_many = |resource, limit| of_registry(&RegistryError::TooMany { resource, limit });
+    let exists = |resource| of_registry(&RegistryError::Exists(resource));
+    let read_only = "the operator changes this service in config.json".to_owned();
+    let format = "must have 1 to 64 letters, digits, `-`, `_` or `.`".to_owned();
+    let others: [(v2::Error, Case); 17] = [
         (
             v2::Error::missing("To"),
             ("A parameter is missing.", "Correct the request; the message names the parameter."),
         ),
         (
-            v2::Error::invalid(too_many),
+            too_many(Resource::Webhook, 10),
             ("A service or the account has as many of these resources as it can have.", "Delete one first."),
         ),
         (
@@ -288,11 +291,52 @@ fn verify_api_errors() -> Vec<Row> {
             ("Twilio has this resource; this server does not.", "Do not use it."),
         ),
         (
-            v2::Error::conflict(exists),
+            of_registry(&RegistryError::ReadOnly(read_only)),
+            ("`config.json` defines the resource.", "Change it in `config.json`."),
+        ),
+        (
+            v2::Error::caused(Cause::NoEmail, "`Channel`: email is not served here"),
             (
-                "The resource exists already, or `config.json` defines it.",
-                "Use the existing one, or change it in `config.json`.",
+                "The channel is `email`. At Twilio it needs an integration, which this server does not have.",
+                "Use another channel.",
             ),
+        ),
+        (
+            v2::Error::caused(Cause::NoTarget, "give `To` or `VerificationSid`"),
+            ("A check names neither a number nor a verification.", "Pass `VerificationSid`."),
+        ),
+        (
+            v2::Error::not_served_parameter("CustomMessage"),
+            ("The request has `CustomMessage`.", "Write a [template](../guides/message-templates.md)."),
+        ),
+        (
+            v2::Error::caused(Cause::AppHash, "leave out `AppHash`, or use `Channel=sms`"),
+            ("`AppHash` is given for a call or a WhatsApp message.", "Leave it out."),
+        ),
+        (
+            of_registry(&RegistryError::Invalid { field: "unique_name", why: format }),
+            ("The `UniqueName` of a rate limit has other characters, or too many.", "Choose another name."),
+        ),
+        (
+            exists(Resource::RateLimit),
+            ("The service has a rate limit with this `UniqueName`.", "Use it, or choose another name."),
+        ),
+        (
+            exists(Resource::Bucket),
+            ("The rate limit has a bucket with this `Interval`.", "Update that bucket."),
+        ),
+        (
+            exists(Resource::MessagingConfiguration),
+            ("The service has a messaging configuration for this country.", "Update it."),
+        ),
+        (exists(Resource::SafeNumber), ("The number is on the safe list.", "Nothing.")),
+        (
+            too_many(Resource::RateLimit, 25),
+            ("The service has as many rate limits as it can have.", "Delete one first."),
+        ),
+        (
+            too_many(Resource::Bucket, 10),
+            ("The rate limit has as many buckets as it can have.", "Delete one first."),
         ),
         (
             v2::Error::media_type(),
@@ -300,7 +344,16 @@ fn verify_api_errors() -> Vec<Row> {
         ),
     ];
     let others = others.into_iter().map(|(error, case)| Row::of(case, error.answer()));
-    refused.chain(problems).chain(others).collect()
+    let rows: Vec<Row> = refused.chain(problems).chain(others).collect();
+    for (code, status, _) in Cause::ALL.iter().map(|cause| cause.row()) {
+        let is_shown = |row: &Row| (row.members().code, row.status()) == (code.into(), status.as_u16());
+        assert!(rows.iter().any(is_shown), "{code} is not in the table");
+    }
+    rows
+}
+
+fn of_registry(error: &RegistryError) -> v2::Error {
+    v2::Error::registry(error).expect("an error of its own")
 }
 
 fn reply<O: Clone>(outcome: &O) -> Reply<O> {
@@ -400,11 +453,18 @@ const fn locked_case(until: Timestamp) -> Case {
 }
 
 /// All but those that are refusals of every route.
-fn refusals() -> [Refused; 13] {
+fn refusals() -> [Refused; 19] {
     let until = Timestamp::from_millis(29_500);
+    let template = Sid::new(SidKind::Template, [0xab; 16]);
     [
         Refused::NotFound,
-        Refused::Invalid("`TemplateSid`: there is no such template".to_owned()),
+        Refused::Invalid("RateLimits: this service has no rate limit \"session\"".to_owned()),
+        Refused::Text(TextError::UnknownTemplate(template)),
+        Refused::Text(TextError::OtherChannel { template, channel: Channel::Call }),
+        Refused::Text(TextError::MissingSubstitution("door".to_owned())),
+        Refused::Text(TextError::OtherLanguage(Locale::parse("de").expect("a language"))),
+        Refused::FeatureOff("`CustomCode` needs a service with CustomCodeEnabled=true"),
+        Refused::ChannelOff,
         Refused::NoChecksLeft { until: Some(until) },
         Refused::NoChecksLeft { until: None },
         Refused::NoSendsLeft { until },
@@ -431,6 +491,27 @@ const fn refusal_case(refused: &Refused) -> Case {
              or that its owner wants no messages.",
             "Correct the request; the message names the parameter.",
         ),
+        Refused::Text(TextError::UnknownTemplate(_)) => {
+            ("There is no template with this `TemplateSid`.", "Choose one of `GET /v2/Templates`.")
+        }
+        Refused::Text(TextError::OtherChannel { .. }) => {
+            ("The template of `TemplateSid` is not for this channel.", "Choose another template or channel.")
+        }
+        Refused::Text(TextError::MissingSubstitution(_)) => {
+            ("The template has a placeholder without a value.", "Add it to `TemplateCustomSubstitutions`.")
+        }
+        Refused::Text(TextError::OtherLanguage(_)) => (
+            "No text is in the language of `Locale`: the built-in text is in English.",
+            "Leave `Locale` out, or choose a template with this language.",
+        ),
+        Refused::Text(TextError::BadValue { .. } | TextError::TooManyValues | TextError::Text(_)) => {
+            ("A value cannot stand in the message.", "Correct the request.")
+        }
+        Refused::FeatureOff(_) => (
+            "`CustomCode` is given, and the service does not allow it or the gateway makes its own codes.",
+            "Set `CustomCodeEnabled`, or leave `CustomCode` out.",
+        ),
+        Refused::ChannelOff => ("No gateway sends to this number on this channel.", "Use another channel."),
         Refused::NoChecksLeft { until: Some(_) } => (
             "No check is left.",
             "Wait for `Retry-After`. Unless the number is locked, canceling the verification allows a new one.",

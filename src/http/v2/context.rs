@@ -171,22 +171,14 @@ impl<'a> RequestContext<'a> {
         let request_id = self.request_id;
         match failure {
             Failure::Error(error) => error,
-            Failure::NotFound | Failure::Registry(RegistryError::NotFound(_)) => Error::not_found(self.path),
-            // Requests spell it as Twilio spells dates.
-            Failure::Registry(RegistryError::Invalid { field: "expires", why }) => {
-                Error::parameter("DateExpires", format!("it {why}"))
-            }
-            Failure::Registry(RegistryError::Invalid { field, why }) => {
-                Error::parameter(&parameter_name(field), format!("it {why}"))
-            }
-            Failure::Registry(error @ (RegistryError::Exists { .. } | RegistryError::ReadOnly(_))) => {
-                Error::conflict(error.to_string())
-            }
-            Failure::Registry(error @ RegistryError::TooMany { .. }) => Error::invalid(error.to_string()),
-            Failure::Registry(RegistryError::Store(why)) => {
-                error!(request_id, why, "change not stored");
-                Error::unavailable(Refusal::StoreUnavailable)
-            }
+            Failure::NotFound => Error::not_found(self.path),
+            Failure::Registry(error) => Error::registry(&error).unwrap_or_else(|| match error {
+                RegistryError::Store(why) => {
+                    error!(request_id, why, "change not stored");
+                    Error::unavailable(Refusal::StoreUnavailable)
+                }
+                _ => Error::not_found(self.path),
+            }),
             Failure::Refused(refused) => {
                 if refused == Refused::GatewayFailed {
                     info!(request_id, "verification failed at the provider");
@@ -262,15 +254,6 @@ impl From<Refused> for Failure {
     fn from(refused: Refused) -> Self {
         Self::Refused(refused)
     }
-}
-
-/// The spelling in requests of a field of an answer: `code_length` is `CodeLength`.
-fn parameter_name(field: &str) -> String {
-    let capital = |word: &str| {
-        let mut letters = word.chars();
-        letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect::<String>()
-    };
-    field.split('_').map(capital).collect()
 }
 
 /// Longest name and port that are repeated.
@@ -446,13 +429,6 @@ impl Page {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_field_is_named_as_requests_spell_it() {
-        assert_eq!(parameter_name("code_length"), "CodeLength");
-        assert_eq!(parameter_name("max"), "Max");
-        assert_eq!(parameter_name("webhook_url"), "WebhookUrl");
-    }
 
     fn base(public_url: Option<&str>, host: &str) -> String {
         let base =

@@ -10,10 +10,56 @@ use crate::domain::{Timestamp, seconds_up};
 use crate::http::response::Problem;
 use crate::http::response::{ErrorFormat, Response};
 use crate::numbers::Refusal;
+use crate::registry::{RegistryError, Resource, TextError};
 use crate::verify::Refused;
+
+/// The problem of a parameter that would have no effect.
+pub const NOT_SERVED: &str = "it is not served here";
 
 /// Longest part of a path that an error repeats.
 const LONGEST_PATH: usize = 200;
+
+/// Declares the causes that have an error code of their own at Twilio: code, HTTP status and message.
+macro_rules! causes {
+    ($($cause:ident: $code:literal, $status:ident, $message:literal;)+) => {
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Cause { $($cause,)+ }
+
+        impl Cause {
+            #[cfg(test)]
+            pub const ALL: &'static [Self] = &[$(Self::$cause,)+];
+
+            pub const fn row(self) -> (u32, StatusCode, &'static str) {
+                match self { $(Self::$cause => ($code, StatusCode::$status, $message),)+ }
+            }
+        }
+    };
+}
+
+causes! {
+    NoChecksLeft: 60202, TOO_MANY_REQUESTS, "Max check attempts reached";
+    NoSendsLeft: 60203, TOO_MANY_REQUESTS, "Max send attempts reached";
+    FeatureOff: 60204, FORBIDDEN, "Service does not support this feature";
+    Landline: 60205, FORBIDDEN, "SMS is not supported by landline phone number";
+    TooManyRateLimits: 60207, BAD_REQUEST, "Max rate limits per service reached";
+    RateLimitExists: 60208, BAD_REQUEST, "Rate limit with that UniqueName already exists";
+    UniqueName: 60209, BAD_REQUEST, "UniqueName format is invalid";
+    TooManyBuckets: 60210, BAD_REQUEST, "Max Buckets per Rate limit reached";
+    BucketExists: 60211, BAD_REQUEST, "Bucket with the given Interval already exists";
+    Concurrent: 60212, TOO_MANY_REQUESTS, "Too many concurrent requests for phone number";
+    CountryConfigured: 60213, BAD_REQUEST, "A Messaging Configuration already exists for the given country";
+    NoEmail: 60217, BAD_REQUEST, "Invalid Service configuration";
+    NoTarget: 60221, BAD_REQUEST, "No target verification specified";
+    ChannelOff: 60223, BAD_REQUEST, "Delivery channel disabled";
+    MissingSubstitution: 60224, BAD_REQUEST, "Missing substitutions for selected template";
+    TemplateChannel: 60227, BAD_REQUEST, "The selected channel for template is not supported";
+    TemplateNotFound: 60228, BAD_REQUEST, "Template was not found";
+    CustomMessage: 60243, BAD_REQUEST, "Custom messages are not supported";
+    Fraud: 60410, FORBIDDEN, "Verification delivery attempt blocked";
+    SafeNumberExists: 60411, BAD_REQUEST, "Phone Number already exists in Safelist";
+    AppHash: 60602, BAD_REQUEST, "App hash can only be used with SMS channel";
+    Country: 60605, FORBIDDEN, "Verification delivery attempt blocked";
+}
 
 /// A request that was not served, and why.
 #[derive(Debug)]
@@ -40,6 +86,25 @@ impl From<Problem> for Error {
 impl Error {
     fn new(status: StatusCode, code: u32, message: impl Into<Cow<'static, str>>) -> Self {
         Self::Specific { status, code, message: message.into(), retry_after: None }
+    }
+
+    /// A cause with a code of its own. `detail` names the parameter or the remedy.
+    pub fn caused(cause: Cause, detail: impl Display) -> Self {
+        let (code, status, message) = cause.row();
+        Self::new(status, code, format!("{message}: {detail}"))
+    }
+
+    fn plain(cause: Cause) -> Self {
+        let (code, status, message) = cause.row();
+        Self::new(status, code, message)
+    }
+
+    /// A parameter that this server does not serve.
+    pub fn not_served_parameter(name: &str) -> Self {
+        match name {
+            "CustomMessage" => Self::caused(Cause::CustomMessage, "use `TemplateSid` and `CustomCode`"),
+            name => Self::parameter(name, NOT_SERVED),
+        }
     }
 
     /// A parameter that cannot be used. `problem` says what is accepted.
@@ -95,53 +160,86 @@ impl Error {
 
     /// Why a verification was not served, at `now`; `path` is the requested one.
     pub fn refused(refused: &Refused, path: &str, now: Timestamp) -> Self {
-        const TOO_MANY: StatusCode = StatusCode::TOO_MANY_REQUESTS;
-        let (status, code, message) = match refused {
-            Refused::NotFound => return Self::not_found(path),
+        match refused {
+            Refused::NotFound => Self::not_found(path),
             Refused::Invalid(words) => {
                 let colon = if words.starts_with('`') { "" } else { ":" };
-                return Self::invalid(format!("Invalid parameter{colon} {words}"));
+                Self::invalid(format!("Invalid parameter{colon} {words}"))
             }
-            Refused::Unavailable(refusal) => return Self::unavailable(*refusal),
-            Refused::NoChecksLeft { .. } => (TOO_MANY, 60202, "Max check attempts reached"),
-            Refused::NoSendsLeft { .. } => (TOO_MANY, 60203, "Max send attempts reached"),
-            Refused::TooMany { .. } => (TOO_MANY, 20429, "Too many requests"),
-            Refused::Landline => {
-                (StatusCode::FORBIDDEN, 60205, "SMS is not supported by landline phone number")
+            Refused::Text(error) => Self::text(error),
+            Refused::FeatureOff(words) => Self::caused(Cause::FeatureOff, words),
+            Refused::ChannelOff => {
+                Self::caused(Cause::ChannelOff, "no gateway of this server sends to this number in this way")
             }
-            Refused::Concurrent => (TOO_MANY, 60212, "Too many concurrent requests for phone number"),
-            Refused::Blocked => (
-                StatusCode::FORBIDDEN,
-                60410,
-                "Verification delivery attempt blocked: the provider blocks this range of numbers",
-            ),
-            Refused::Country => (
-                StatusCode::FORBIDDEN,
-                60605,
-                "Verification delivery attempt blocked: this country is not allowed",
-            ),
-            Refused::OtherRequest => (
+            Refused::Unavailable(refusal) => Self::unavailable(*refusal),
+            Refused::NoChecksLeft { until } => Self::plain(Cause::NoChecksLeft).until(*until, now),
+            Refused::NoSendsLeft { until } => Self::plain(Cause::NoSendsLeft).until(Some(*until), now),
+            Refused::TooMany { until } => Self::too_many("Too many requests").until(Some(*until), now),
+            Refused::Landline => Self::plain(Cause::Landline),
+            Refused::Concurrent => Self::plain(Cause::Concurrent).retry_after(1),
+            Refused::Blocked => Self::caused(Cause::Fraud, "the provider blocks this range of numbers"),
+            Refused::Country => Self::caused(Cause::Country, "this country is not allowed"),
+            Refused::OtherRequest => Self::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 20422,
                 "The Idempotency-Key was used with another request. Use a new key for each request.",
             ),
-            Refused::StillAnswering => (
-                StatusCode::CONFLICT,
-                20409,
-                "The first request with this Idempotency-Key is still being answered",
+            Refused::StillAnswering => {
+                Self::conflict("The first request with this Idempotency-Key is still being answered")
+                    .retry_after(1)
+            }
+            Refused::GatewayFailed => Self::new(
+                StatusCode::BAD_GATEWAY,
+                20502,
+                "The provider refused the request or did not answer in time",
             ),
-            Refused::GatewayFailed => {
-                (StatusCode::BAD_GATEWAY, 20502, "The provider refused the request or did not answer in time")
+        }
+    }
+
+    /// A message that cannot have the text that the request asks for.
+    fn text(error: &TextError) -> Self {
+        let cause = match error {
+            TextError::UnknownTemplate(_) => Cause::TemplateNotFound,
+            TextError::OtherChannel { .. } => Cause::TemplateChannel,
+            TextError::MissingSubstitution(_) => Cause::MissingSubstitution,
+            TextError::OtherLanguage(_) => return Self::parameter("Locale", error),
+            TextError::BadValue { .. } | TextError::TooManyValues | TextError::Text(_) => {
+                return Self::invalid(format!("Invalid parameter: {error}"));
             }
         };
-        let error = Self::new(status, code, message);
-        match refused {
-            Refused::NoChecksLeft { until: Some(until) }
-            | Refused::NoSendsLeft { until }
-            | Refused::TooMany { until } => error.retry_after(seconds_up(until.since(now))),
-            Refused::Concurrent | Refused::StillAnswering => error.retry_after(1),
-            _ => error,
-        }
+        Self::caused(cause, error)
+    }
+
+    /// Why the registry refused a change. `None` if the resource does not exist, or the store failed.
+    pub fn registry(error: &RegistryError) -> Option<Self> {
+        Some(match error {
+            RegistryError::NotFound(_) | RegistryError::Store(_) => return None,
+            RegistryError::Invalid { field: "unique_name", why } => {
+                Self::caused(Cause::UniqueName, format_args!("it {why}"))
+            }
+            // Requests spell it as Twilio spells dates.
+            RegistryError::Invalid { field: "expires", why } => {
+                Self::parameter("DateExpires", format_args!("it {why}"))
+            }
+            RegistryError::Invalid { field, why } => {
+                Self::parameter(&parameter_name(field), format_args!("it {why}"))
+            }
+            RegistryError::Exists(resource) => match resource {
+                Resource::RateLimit => Self::plain(Cause::RateLimitExists),
+                Resource::Bucket => Self::plain(Cause::BucketExists),
+                Resource::MessagingConfiguration => Self::plain(Cause::CountryConfigured),
+                Resource::SafeNumber => Self::plain(Cause::SafeNumberExists),
+                _ => Self::conflict(error.to_string()),
+            },
+            RegistryError::ReadOnly(_) => Self::conflict(error.to_string()),
+            RegistryError::TooMany { resource, limit } => match resource {
+                Resource::RateLimit => {
+                    Self::caused(Cause::TooManyRateLimits, format_args!("at most {limit}"))
+                }
+                Resource::Bucket => Self::caused(Cause::TooManyBuckets, format_args!("at most {limit}")),
+                _ => Self::invalid(error.to_string()),
+            },
+        })
     }
 
     /// With the seconds after which to try again, never 0.
@@ -151,6 +249,13 @@ impl Error {
                 Self::Specific { status, code, message, retry_after: Some(seconds) }
             }
             problem @ Self::Problem(_) => problem,
+        }
+    }
+
+    fn until(self, until: Option<Timestamp>, now: Timestamp) -> Self {
+        match until {
+            Some(until) => self.retry_after(seconds_up(until.since(now))),
+            None => self,
         }
     }
 
@@ -173,9 +278,25 @@ impl Error {
     }
 }
 
+/// The spelling in requests of a field of an answer: `code_length` is `CodeLength`.
+fn parameter_name(field: &str) -> String {
+    let capital = |word: &str| {
+        let mut letters = word.chars();
+        letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect::<String>()
+    };
+    field.split('_').map(capital).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_field_is_named_as_requests_spell_it() {
+        assert_eq!(parameter_name("code_length"), "CodeLength");
+        assert_eq!(parameter_name("max"), "Max");
+        assert_eq!(parameter_name("webhook_url"), "WebhookUrl");
+    }
 
     #[test]
     fn a_path_is_told_without_its_version_and_not_at_any_length() {

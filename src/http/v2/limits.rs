@@ -2,18 +2,18 @@
 
 use super::context::{Failure, Request, RequestContext};
 use super::params::{
-    AccountSid, BucketSid, Count, Date, Id, Note, RateLimitSid, Removable, ServiceSid, TextLine, Url,
+    AccountSid, BucketSid, Count, Date, Id, Note, RateLimitSid, Removable, ServiceSid, UniqueName, Url,
     parameters, view,
 };
 use crate::domain::{Sid, SidKind};
 use crate::http::response::Response;
-use crate::registry::{Bucket, BucketFields, RateLimit};
+use crate::registry::{Bucket, BucketFields, RateLimit, Service};
 
 parameters! {
     /// A new rate limit.
     pub struct NewRateLimit {
-        /// The name in requests.
-        "UniqueName" = "session" => name: TextLine<64>,
+        /// The name in requests and paths.
+        "UniqueName" = "session" => name: UniqueName,
         /// For people.
         "Description" = "one for each session" => description: Option<Note<512>>,
     }
@@ -93,7 +93,7 @@ pub fn list(request: &Request<'_>) -> Result<Response, Failure> {
 
 pub async fn create(request: &Request<'_, NewRateLimit>) -> Result<Response, Failure> {
     let service = request.service()?.sid;
-    let NewRateLimit { name: TextLine(name), description } = request.read()?;
+    let NewRateLimit { name: UniqueName(name), description } = request.read()?;
     let description = description.map(|Note(text)| text);
     let made = request.v2.registry.create_rate_limit(service, name, description).await?;
     Ok(Response::created(&RateLimitView::new(&request.frame(), service, &made)))
@@ -101,71 +101,77 @@ pub async fn create(request: &Request<'_, NewRateLimit>) -> Result<Response, Fai
 
 pub fn fetch(request: &Request<'_>) -> Result<Response, Failure> {
     let service = request.service()?;
-    let limit = service.rate_limit(&limit(request)?)?;
+    let limit = limit(request, &service)?;
     Ok(Response::ok(&RateLimitView::new(&request.frame(), service.sid, limit)))
 }
 
 pub async fn update(request: &Request<'_, ChangedRateLimit>) -> Result<Response, Failure> {
     let service = request.service()?;
-    let sid = limit(request)?;
+    let limit = limit(request, &service)?;
     let ChangedRateLimit { description } = request.read()?;
     let description = match description {
         Some(Removable(text)) => text.map(|Note(text)| text),
-        None => service.rate_limit(&sid)?.description.clone(),
+        None => limit.description.clone(),
     };
-    let changed = request.v2.registry.update_rate_limit(service.sid, sid, description).await?;
+    let changed = request.v2.registry.update_rate_limit(service.sid, limit.sid, description).await?;
     Ok(Response::ok(&RateLimitView::new(&request.frame(), service.sid, &changed)))
 }
 
 pub async fn delete(request: &Request<'_>) -> Result<Response, Failure> {
-    let service = request.service()?.sid;
-    let limit = limit(request)?;
-    request.v2.registry.delete_rate_limit(service, limit).await?;
+    let service = request.service()?;
+    let limit = limit(request, &service)?.sid;
+    request.v2.registry.delete_rate_limit(service.sid, limit).await?;
     Ok(Response::empty())
 }
 
 pub fn list_buckets(request: &Request<'_>) -> Result<Response, Failure> {
     let service = request.service()?;
-    let limit = service.rate_limit(&limit(request)?)?;
+    let limit = limit(request, &service)?;
     request.list("buckets", limit.buckets.iter(), |frame, bucket| {
         BucketView::new(frame, service.sid, limit.sid, bucket)
     })
 }
 
 pub async fn create_bucket(request: &Request<'_, NewBucket>) -> Result<Response, Failure> {
-    let service = request.service()?.sid;
-    let limit = limit(request)?;
+    let service = request.service()?;
+    let limit = limit(request, &service)?.sid;
     let NewBucket { max: Count(max), interval: Count(interval) } = request.read()?;
     let wanted = BucketFields { max: Some(max), interval: Some(interval) };
-    let made = request.v2.registry.create_bucket(service, limit, wanted).await?;
-    Ok(Response::created(&BucketView::new(&request.frame(), service, limit, &made)))
+    let made = request.v2.registry.create_bucket(service.sid, limit, wanted).await?;
+    Ok(Response::created(&BucketView::new(&request.frame(), service.sid, limit, &made)))
 }
 
 pub fn fetch_bucket(request: &Request<'_>) -> Result<Response, Failure> {
     let service = request.service()?;
-    let limit = service.rate_limit(&limit(request)?)?;
+    let limit = limit(request, &service)?;
     let bucket = limit.bucket(&bucket(request)?)?;
     Ok(Response::ok(&BucketView::new(&request.frame(), service.sid, limit.sid, bucket)))
 }
 
 pub async fn update_bucket(request: &Request<'_, ChangedBucket>) -> Result<Response, Failure> {
-    let service = request.service()?.sid;
-    let (limit, bucket) = (limit(request)?, bucket(request)?);
+    let service = request.service()?;
+    let (limit, bucket) = (limit(request, &service)?.sid, bucket(request)?);
     let ChangedBucket { max, interval } = request.read()?;
     let wanted = BucketFields { max: max.map(|Count(max)| max), interval: interval.map(|Count(span)| span) };
-    let changed = request.v2.registry.update_bucket(service, limit, bucket, wanted).await?;
-    Ok(Response::ok(&BucketView::new(&request.frame(), service, limit, &changed)))
+    let changed = request.v2.registry.update_bucket(service.sid, limit, bucket, wanted).await?;
+    Ok(Response::ok(&BucketView::new(&request.frame(), service.sid, limit, &changed)))
 }
 
 pub async fn delete_bucket(request: &Request<'_>) -> Result<Response, Failure> {
-    let service = request.service()?.sid;
-    let (limit, bucket) = (limit(request)?, bucket(request)?);
-    request.v2.registry.delete_bucket(service, limit, bucket).await?;
+    let service = request.service()?;
+    let (limit, bucket) = (limit(request, &service)?.sid, bucket(request)?);
+    request.v2.registry.delete_bucket(service.sid, limit, bucket).await?;
     Ok(Response::empty())
 }
 
-fn limit(request: &RequestContext<'_>) -> Result<Sid, Failure> {
-    request.sid_behind("RateLimits", SidKind::RateLimit)
+/// The limit in the path, by its id or its unique name.
+fn limit<'a>(request: &RequestContext<'_>, service: &'a Service) -> Result<&'a RateLimit, Failure> {
+    let segment = request.behind("RateLimits")?;
+    if let Some(sid) = Sid::parse(SidKind::RateLimit, &segment) {
+        return Ok(service.rate_limit(&sid)?);
+    }
+    let named = service.rate_limits.iter().find(|limit| limit.unique_name == *segment);
+    named.ok_or(Failure::NotFound)
 }
 
 fn bucket(request: &RequestContext<'_>) -> Result<Sid, Failure> {

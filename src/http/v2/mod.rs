@@ -40,6 +40,8 @@ use crate::verify::Verifications;
 use crate::webhook::Outbox;
 
 pub use context::{Base, Failure, Frame, Meta, Paging, Request, RequestContext};
+#[cfg(test)]
+pub use error::Cause;
 pub use error::Error;
 
 /// Tells the time.

@@ -260,9 +260,6 @@ impl<T: Parameter> Parameter for Option<T> {
     }
 }
 
-/// The error for a parameter that would have no effect.
-pub const NOT_SERVED: &str = "it is not served here";
-
 /// Parameters as they were sent, in their order. Contain numbers and codes, hence no `Debug`.
 pub struct Fields {
     pairs: Vec<(String, Value)>,
@@ -398,7 +395,7 @@ impl Fields {
     pub fn refuse(&self, names: &[&str]) -> Result<(), Error> {
         let is_given = |value: &Value| !value.is_null() && value != "";
         match self.pairs.iter().find(|(name, value)| names.contains(&name.as_str()) && is_given(value)) {
-            Some((name, _)) => Err(Error::parameter(name, NOT_SERVED)),
+            Some((name, _)) => Err(Error::not_served_parameter(name)),
             None => Ok(()),
         }
     }

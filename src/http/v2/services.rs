@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::context::{Failure, Request, RequestContext};
 use super::error::Error;
 use super::params::{
-    AccountSid, Country, Date, Fields, Id, MessagingServiceSid, Null, Param, Parameter as _, Parameters,
+    AccountSid, Country, Date, Fields, Id, MessagingServiceSid, Null, Off, Param, Parameter as _, Parameters,
     ServiceSid, Url, accepted, is_digits, parameters, view,
 };
 use crate::config::services::{ServiceParameter, service_parameters};
@@ -18,6 +18,9 @@ use crate::registry::{MessagingConfiguration, Service};
 
 /// The key of the one setting that a new service needs.
 const NAME: &str = "friendly-name";
+
+/// Transactions are not served.
+const PSD2: &str = "Psd2Enabled";
 
 const TIME: &str = "seconds, or with units such as 45s, 5m or 1h30m";
 
@@ -103,6 +106,7 @@ fn describe(is_new: bool) -> Vec<Param> {
         Some(Param { name, required, about, example, accepts, schema, json_schema })
     };
     let mut parameters: Vec<Param> = service_parameters().iter().filter_map(parameter).collect();
+    parameters.push(Param::of::<Option<Off>>(PSD2, "Only false: transactions are not served.", "false"));
     parameters.sort_by_key(|parameter| parameter.name != "FriendlyName");
     parameters
 }
@@ -120,8 +124,8 @@ view! {
         code_length: u8 = service.settings.code_length.get(),
         /// No effect: nothing is looked up.
         lookup_enabled: bool = service.settings.lookup_enabled,
-        /// No effect: transactions are not served.
-        psd2_enabled: bool = service.settings.psd2_enabled,
+        /// Transactions are not served.
+        psd2_enabled: bool = false,
         /// Whether text messages to numbers known to be landlines are refused.
         skip_sms_to_landlines: bool = service.settings.skip_sms_to_landlines,
         /// No effect: the gateway's setting decides.
@@ -265,6 +269,7 @@ fn in_seconds(text: String) -> Value {
 /// The given parameters as members of the settings.
 fn given(fields: &Fields) -> Result<Map<String, Value>, Error> {
     fields.refuse(&NOT_SERVED)?;
+    Off::find(fields, PSD2)?;
     let mut given = Map::new();
     for parameter in service_parameters() {
         let name = &parameter.name;

@@ -11,8 +11,8 @@ use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Type};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::error::Error;
-use super::params::{Fields, JSON, NOT_SERVED, Parameter};
+use super::error::{Cause, Error};
+use super::params::{Fields, JSON, Parameter};
 use crate::domain::{
     Channel, Code, CodeLength, DateTime, Locale, PhoneNumber, Region, Sid, SidKind, Timestamp,
 };
@@ -337,8 +337,8 @@ impl<const LONGEST: usize> Parameter for Note<LONGEST> {
     }
 }
 
-/// A text that the registry checks: at most so many characters, without braces and control characters.
-pub struct TextLine<const LONGEST: usize>(pub String);
+/// A text that the registry checks: a name that can stand in a path.
+pub struct UniqueName(pub String);
 
 /// A text that the registry checks: at most so many characters.
 pub struct Text<const LONGEST: usize>(pub String);
@@ -378,7 +378,7 @@ macro_rules! checked_by_the_registry {
 }
 
 checked_by_the_registry! {
-    [<const LONGEST: usize>] TextLine<LONGEST>: text_of(LONGEST, r"[^\x00-\x1f\x7f-\x9f{}]*");
+    [] UniqueName: text_of(64, "[A-Za-z0-9._-]*");
     [<const LONGEST: usize>] Text<LONGEST>: string().max_length(Some(LONGEST)).build().into();
     [] Country: matching("[A-Za-z]{2}");
     [] Pattern: matching("\\+[0-9xX]{7,15}");
@@ -408,7 +408,7 @@ pub struct BeginChannel(pub Option<Channel>);
 impl BeginChannel {
     const AUTO: &str = "auto";
     /// Twilio's other channels, which the refusal names.
-    const OTHER: [&str; 6] = ["email", "sna", "push", "totp", "rcs", "passkeys"];
+    const OTHER: [&str; 5] = ["sna", "push", "totp", "rcs", "passkeys"];
 }
 
 impl Parameter for BeginChannel {
@@ -419,6 +419,10 @@ impl Parameter for BeginChannel {
         }
         if let Some(channel) = Channel::parse(&text) {
             return Ok(Some(Self(Some(channel))));
+        }
+        // Twilio's answer to a service without an email integration, as each service here is.
+        if text == "email" {
+            return Err(Error::caused(Cause::NoEmail, format_args!("`{name}`: email is not served here")));
         }
         let other = Self::OTHER.iter().find(|other| **other == text);
         let not_here = other.map(|other| format!("{other} is not served here; ")).unwrap_or_default();
@@ -512,7 +516,7 @@ pub struct Off;
 impl Parameter for Off {
     fn find(fields: &Fields, name: &str) -> Result<Option<Self>, Error> {
         match bool::find(fields, name)? {
-            Some(true) => Err(Error::parameter(name, NOT_SERVED)),
+            Some(true) => Err(Error::not_served_parameter(name)),
             given => Ok(given.map(|_| Self)),
         }
     }

@@ -9,7 +9,7 @@ use utoipa::openapi::Schema;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 
 use super::context::{Failure, Request, RequestContext};
-use super::error::Error;
+use super::error::{Cause, Error};
 use super::params::{
     AccountSid, AttemptSid, BeginChannel, ChannelName, Date, Fields, Id, IdOrNumber, Null, Off, Pairs,
     Parameter, Parameters as _, RiskCheck, SenderName, ServiceSid, SubmittedCode, TemplateSid, Url,
@@ -153,9 +153,8 @@ view! {
         payee: Null = Null,
         date_created: Date = verification.created.into(),
         date_updated: Date = verification.updated.into(),
-        /// Always empty: silent network authentication is not served.
-        #[schema(example = json!([]))]
-        sna_attempts_error_codes: Vec<String> = Vec::new(),
+        /// Silent network authentication is not served.
+        sna_attempts_error_codes: Null = Null,
     }
 }
 
@@ -177,7 +176,7 @@ const fn in_attempts(channel: Channel) -> &'static str {
 /// `POST`: begins a verification, or sends its code again.
 pub async fn create(request: &Request<'_, Begin>) -> Result<Response, Failure> {
     let service = request.service()?;
-    let begin = read(request, &service)?;
+    let begin = read(request)?;
     let number = begin.to;
     let outcome = request.v2.verifications.begin(service.id, begin).await;
     if outcome.is_ok() {
@@ -231,9 +230,7 @@ async fn checked(
             let found = request.v2.verifications.fetch(service, VerificationTarget::Sid(sid)).await?;
             if found.to == number { Ok(VerificationTarget::Sid(sid)) } else { Err(Failure::NotFound) }
         }
-        (None, None) => {
-            Err(Error::invalid("Invalid parameters: `To` or `VerificationSid` must be given").into())
-        }
+        (None, None) => Err(Error::caused(Cause::NoTarget, "give `To` or `VerificationSid`").into()),
     }
 }
 
@@ -253,16 +250,15 @@ fn target(request: &RequestContext<'_>) -> Result<VerificationTarget, Failure> {
     IdOrNumber::parse(&segment).map(|IdOrNumber(target)| target).ok_or(Failure::NotFound)
 }
 
-fn read(request: &Request<'_, Begin>, service: &Service) -> Result<verify::BeginRequest, Failure> {
+fn read(request: &Request<'_, Begin>) -> Result<verify::BeginRequest, Failure> {
     let begin = request.read()?;
     let BeginChannel(channel) = begin.channel;
     if let Some(channel) = channel.filter(|channel| !request.channels.contains(channel)) {
-        let problem = format!("{} is not served here", channel.as_str());
-        return Err(Error::parameter("Channel", problem).into());
+        let detail = format!("`Channel`: {} is not served here", channel.as_str());
+        return Err(Error::caused(Cause::ChannelOff, detail).into());
     }
-    if begin.code.is_some() && !service.settings.custom_code {
-        let problem = "the service does not take codes; CustomCodeEnabled switches it on";
-        return Err(Error::parameter("CustomCode", problem).into());
+    if begin.app_hash.is_some() && channel.is_some_and(|channel| channel != Channel::Sms) {
+        return Err(Error::caused(Cause::AppHash, "leave out `AppHash`, or use `Channel=sms`").into());
     }
     if begin.send_digits.is_some() && channel != Some(Channel::Call) {
         return Err(Error::parameter("SendDigits", "it is for Channel=call only").into());

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::world::{START, TWILIOS, World, number, refused_field};
 use crate::domain::{GatewayName, Region, Sid, SidKind};
 use crate::registry::{
-    BucketFields, EventType, RegistryError, TestNumber, WebhookFields, WebhookStatus, gateway_sid,
+    BucketFields, EventType, RegistryError, Resource, TestNumber, WebhookFields, WebhookStatus, gateway_sid,
     template_sid,
 };
 use crate::store::StoreFault;
@@ -18,9 +18,9 @@ async fn a_limit_has_a_name_of_its_own_in_its_service() {
     let made = made.expect("a limit");
     assert_eq!(made.description.as_deref(), Some("by address"));
     let twice = registry.create_rate_limit(shop, "ip".to_owned(), None).await;
-    assert!(matches!(twice, Err(RegistryError::Exists { field: "unique_name", .. })), "{twice:?}");
+    assert!(matches!(twice, Err(RegistryError::Exists(Resource::RateLimit))), "{twice:?}");
     assert!(registry.create_rate_limit(club, "ip".to_owned(), None).await.is_ok());
-    for name in ["", &"x".repeat(65), "a\nb"] {
+    for name in ["", &"x".repeat(65), "a\nb", "a b", "a/b", "ä"] {
         let refused = registry.create_rate_limit(shop, name.to_owned(), None).await;
         assert_eq!(refused_field(refused), "unique_name");
     }
@@ -42,11 +42,11 @@ async fn a_service_has_so_many_limits_and_a_limit_so_many_buckets() {
     let refused = registry.create_rate_limit(shop, "more".to_owned(), None).await;
     assert!(matches!(refused, Err(RegistryError::TooMany { limit: 25, .. })), "{refused:?}");
     let limit = registry.service(&shop).expect("it").rate_limits[0].sid;
-    let fields = BucketFields { max: Some(1), interval: Some(1) };
-    for _ in 0..10 {
-        registry.create_bucket(shop, limit, fields).await.expect("a bucket");
+    let fields = |interval| BucketFields { max: Some(1), interval: Some(interval) };
+    for interval in 1..=10 {
+        registry.create_bucket(shop, limit, fields(interval)).await.expect("a bucket");
     }
-    let refused = registry.create_bucket(shop, limit, fields).await;
+    let refused = registry.create_bucket(shop, limit, fields(11)).await;
     assert!(matches!(refused, Err(RegistryError::TooMany { limit: 10, .. })), "{refused:?}");
 }
 
@@ -88,7 +88,7 @@ async fn a_country_has_one_gateway_that_is_configured() {
     let made = registry.create_messaging(shop, "bg".to_owned(), by_mada).await.expect("made");
     assert_eq!(made.country, "BG");
     let twice = registry.create_messaging(shop, "BG".to_owned(), twilios).await;
-    assert!(matches!(twice, Err(RegistryError::Exists { field: "country", .. })), "{twice:?}");
+    assert!(matches!(twice, Err(RegistryError::Exists(Resource::MessagingConfiguration))), "{twice:?}");
     for country in ["", "XX", "Germany", "001", "all"] {
         let refused = registry.create_messaging(shop, country.to_owned(), by_mada).await;
         assert_eq!(refused_field(refused), "country", "{country}");
@@ -261,7 +261,7 @@ async fn a_number_is_on_the_safe_list_until_it_is_taken_off() {
     assert_eq!(registry.safe_number(mine), Ok(made));
     assert!(registry.safe_number(mine).is_ok() && registry.safe_number(other).is_err());
     let twice = registry.add_safe_number(mine).await;
-    assert!(matches!(twice, Err(RegistryError::Exists { field: "phone_number", .. })), "{twice:?}");
+    assert!(matches!(twice, Err(RegistryError::Exists(Resource::SafeNumber))), "{twice:?}");
     world.store.fail_next([StoreFault::Unavailable]);
     assert!(registry.remove_safe_number(mine).await.is_err());
     assert!(registry.safe_number(mine).is_ok());

@@ -143,7 +143,7 @@ async fn changes_at_the_same_time_are_made_one_after_the_other() {
     let world = World::new();
     let registry = world.open().await;
     let shop = registry.made("Shop").await.sid;
-    let changes = (0..20).map(|n| registry.create_rate_limit(shop, format!("limit {n}"), None));
+    let changes = (0..20).map(|n| registry.create_rate_limit(shop, format!("limit-{n}"), None));
     let made = futures_util::future::join_all(changes).await;
     assert!(made.iter().all(Result::is_ok));
     let mut sids: Vec<Sid> = registry.service(&shop).expect("it").rate_limits.iter().map(|l| l.sid).collect();

@@ -7,7 +7,9 @@ use serde_json::json;
 use super::world::{World, given, named, refused_field, template};
 use crate::domain::{CodeLength, ServiceId, Sid, SidKind, Timestamp};
 use crate::registry::service::service_id;
-use crate::registry::{LockoutRule, Origin, RegistryError, Resend, Service, ServiceRecord, template_sid};
+use crate::registry::{
+    LockoutRule, Origin, RegistryError, Resend, Resource, Service, ServiceRecord, template_sid,
+};
 use crate::shard::Record as _;
 use crate::store::{Key, Store as _, Write};
 
@@ -203,7 +205,7 @@ async fn there_are_so_many_services_and_ids_and_no_more() {
         world.store.commit(writes.collect(), Box::new(|written| written.expect("written")));
         let registry = world.open().await;
         let answer = registry.create_service(named("Club")).await.map(|_| ());
-        let refused = Err(RegistryError::TooMany { what: "services", limit: 10_000 });
+        let refused = Err(RegistryError::TooMany { resource: Resource::Service, limit: 10_000 });
         assert_eq!(answer, if made { Ok(()) } else { refused });
     }
 }

@@ -9,7 +9,7 @@ use crate::limit::{BucketRule, Charge, Charged, KeptAnswer, KeyDecision, KeyRefu
 use crate::numbers::{
     NamedVerification, Refusal, Reply, SendLimit, SendOutcome, SendRequest, Trouble, VerificationSummary,
 };
-use crate::registry::{Service, TextOptions};
+use crate::registry::{Service, TextError, TextOptions};
 use crate::template::MessageStyle;
 use crate::verify::{BeginRequest, Refused, Status, Verification, VerificationTarget};
 
@@ -133,8 +133,7 @@ impl VerifyingInner {
     /// The code that the caller supplies, if the service accepts it.
     fn supplied_code(service: &Service, begin: &BeginRequest) -> Result<Option<Code>, Refused> {
         if begin.code.is_some() && !service.settings.custom_code {
-            let why = "CustomCode: this service does not take codes of its callers; set CustomCodeEnabled=true first";
-            return Err(Refused::Invalid(why.to_owned()));
+            return Err(Refused::FeatureOff("`CustomCode` needs a service with CustomCodeEnabled=true"));
         }
         Ok(begin.code.clone())
     }
@@ -153,8 +152,15 @@ impl VerifyingInner {
             channel,
             to: begin.to,
         };
-        let wording =
-            self.registry.text(service, &options).map_err(|why| Refused::Invalid(why.to_string()))?;
+        let wording = match self.registry.text(service, &options) {
+            Err(TextError::OtherLanguage(_))
+                if self.delivery.may_be_worded_by_gateway(service.id, begin.to, channel) =>
+            {
+                self.registry.text(service, &TextOptions { locale: None, ..options })
+            }
+            wording => wording,
+        };
+        let wording = wording.map_err(Refused::Text)?;
         Ok(MessageStyle {
             wording,
             locale: begin.locale,
@@ -227,12 +233,10 @@ fn refused_by_gateway(trouble: Option<Trouble>, brings_a_code: bool) -> Refused 
         }
         Some(Trouble::Blocked) => Refused::Blocked,
         Some(Trouble::Country) => Refused::Country,
-        Some(Trouble::NotServed) if brings_a_code => invalid(
-            "CustomCode: no gateway of this server that sends to this number in this way carries codes of others",
-        ),
-        Some(Trouble::NotServed) => {
-            invalid("Channel: no gateway of this server sends to this number in this way")
+        Some(Trouble::NotServed) if brings_a_code => {
+            Refused::FeatureOff("`CustomCode`: the gateway for this number makes its own codes")
         }
+        Some(Trouble::NotServed) => Refused::ChannelOff,
         Some(Trouble::Gateway) | None => Refused::GatewayFailed,
     }
 }

@@ -16,7 +16,9 @@ DESCRIBED = json.loads(pathlib.Path(__file__).with_name("described.json").read_t
 ADDED = {"POST /v2/Services/{ServiceSid}/Webhooks": {"secret"}}
 
 # What may be null here. Twilio's description lets nearly everything be null.
-MAY_BE_NULL = {"tts_name", "default_template_sid", "amount", "payee", "sna", "next_page_url", "previous_page_url"}
+MAY_BE_NULL = {
+    "tts_name", "default_template_sid", "amount", "payee", "sna", "sna_attempts_error_codes", "next_page_url", "previous_page_url",
+}
 
 # Objects that need not have all of Twilio's fields: no lookup provider is asked about the number.
 MAY_BE_EMPTY = {"lookup", "sna"}

@@ -37,7 +37,7 @@ test("a messaging configuration is made, read, changed, listed and deleted", asy
   await create(gateway, "FR");
   const listed = await service.messagingConfigurations.list({ pageSize: 1 });
   assert.deepEqual(listed.map((c) => c.country).sort(), ["DE", "FR"]);
-  await own.refused(20409, 409, create(gateway));
+  await own.refused(60213, 400, create(gateway));
   assert.equal(await one.remove(), true);
   await own.refused(20404, 404, one.fetch());
 });

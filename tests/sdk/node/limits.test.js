@@ -28,6 +28,7 @@ test("a limit and its buckets are made, read, changed, listed and deleted", asyn
   assert.equal(await limit.buckets(bucket.sid).remove(), true);
   await own.refused(20404, 404, limit.buckets(bucket.sid).fetch());
   assert.equal((await service.rateLimits.list({ pageSize: 1 })).length, 1);
+  assert.equal((await service.rateLimits("session").fetch()).sid, made.sid);
   assert.equal(await limit.remove(), true);
   await own.refused(20404, 404, limit.fetch());
 });
@@ -44,5 +45,5 @@ test("requests beyond a bucket are refused, for that value only", async (t) => {
 test("a limit that the service does not have is refused, and a name is taken once", async (t) => {
   const { service, send } = await limited(t);
   await own.refused(60200, 400, send({ nowhere: "a" }), "RateLimits");
-  await own.refused(20409, 409, service.rateLimits.create({ uniqueName: "session" }));
+  await own.refused(60208, 400, service.rateLimits.create({ uniqueName: "session" }));
 });

@@ -36,7 +36,8 @@ test("parameters that cannot be are 60200", async (t) => {
   const service = await own.service(t);
   const create = (wishes) => service.verifications.create({ to: own.number(), channel: "sms", ...wishes });
   for (const to of ["owl", "4155550100", "+1", "+999123456789"]) await own.refused(60200, 400, create({ to }), "To");
-  for (const channel of ["email", "sna", "owl"]) await own.refused(60200, 400, create({ channel }), "Channel");
+  for (const channel of ["sna", "owl"]) await own.refused(60200, 400, create({ channel }), "Channel");
+  await own.refused(60217, 400, create({ channel: "email" }), "Channel");
   await own.refused(60200, 400, create({ customCode: "123" }), "CustomCode");
   await own.refused(60200, 400, create({ amount: "10 EUR" }), "Amount");
   await own.refused(60200, 400, verify.services.create({ friendlyName: "Owl Bank", codeLength: 3 }), "CodeLength");

@@ -52,7 +52,7 @@ test("each resource", async (t) => {
   const to = own.number();
   check("service/verification.d.ts", await service.verifications.create({ to, channel: "sms" }), ["amount", "payee", "sna"]);
   const code = await own.codeFor(to);
-  check("service/verificationCheck.d.ts", await service.verificationChecks.create({ to, code }), ["amount", "payee"]);
+  check("service/verificationCheck.d.ts", await service.verificationChecks.create({ to, code }), ["amount", "payee", "snaAttemptsErrorCodes"]);
   const limit = await service.rateLimits.create({ uniqueName: "session", description: "one a session" });
   check("service/rateLimit.d.ts", limit);
   check("service/rateLimit/bucket.d.ts", await service.rateLimits(limit.sid).buckets.create({ max: 5, interval: 60 }));

@@ -90,7 +90,7 @@ test("the caller brings the code where the service allows it", async (t) => {
   await service.verifications.create({ to, channel: "sms", customCode: "90210417" });
   assert.equal((await service.verificationChecks.create({ to, code: "90210417" })).status, "approved");
   const other = await own.service(t);
-  await own.refused(60200, 400, other.verifications.create({ to, channel: "sms", customCode: "90210417" }), "CustomCode");
+  await own.refused(60204, 403, other.verifications.create({ to, channel: "sms", customCode: "90210417" }), "CustomCode");
 });
 
 test("the message says what the request asks for", async (t) => {

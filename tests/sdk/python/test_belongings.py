@@ -78,7 +78,7 @@ class MessagingConfigurations(Case):
 
     def test_a_country_has_one_and_must_exist(self):
         self.create(self.gateway)
-        with self.refused(20409, 409):
+        with self.refused(60213, 400):
             self.create(self.gateway)
         with self.refused(60200, 400, "Country"):
             self.create(self.gateway, "QQ1")
@@ -105,6 +105,8 @@ class SafeList(Case):
         made = self.verify.safelist.create(phone_number=to)
         self.assert_sid("GN", made.sid)
         self.assertEqual(made.phone_number, to)
+        with self.refused(60411, 400):
+            self.verify.safelist.create(phone_number=to)
         found = self.verify.safelist(to).fetch()
         self.assertEqual((found.sid, found.phone_number), (made.sid, to))
         self.assertTrue(self.verify.safelist(to).delete())

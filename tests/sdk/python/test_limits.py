@@ -25,6 +25,7 @@ class RateLimits(Case):
         self.assertEqual((made.unique_name, made.description), ("session", "one a session"))
         self.assert_recent(made.date_created)
         self.assertEqual(limit.fetch().unique_name, "session")
+        self.assertEqual(self.own.rate_limits("session").fetch().sid, made.sid)
         self.assertEqual(limit.update(description="a few a session").description, "a few a session")
         names = [self.limit(f"other_{index}")[0].unique_name for index in range(5)]
         listed = [limit.unique_name for limit in self.own.rate_limits.list(page_size=2)]
@@ -41,6 +42,8 @@ class RateLimits(Case):
         self.assertEqual((made.max, made.interval, made.rate_limit_sid), (5, 60, made_limit.sid))
         changed = limit.buckets(made.sid).update(max=6)
         self.assertEqual((changed.max, changed.interval), (6, 60))
+        with self.refused(60211, 400):
+            limit.buckets.create(max=7, interval=60)
         self.assertEqual(limit.buckets(made.sid).fetch().max, 6)
         for interval in (3600, 86_400):
             limit.buckets.create(max=10, interval=interval)
@@ -84,8 +87,10 @@ class RateLimits(Case):
 
     def test_a_name_is_taken_once(self):
         self.limit()
-        with self.refused(20409, 409):
+        with self.refused(60208, 400):
             self.limit()
+        with self.refused(60209, 400):
+            self.limit("two words")
 
     def test_a_bucket_counts_something_over_some_time(self):
         _, limit = self.limit()

@@ -72,9 +72,13 @@ class Parameters(Case):
                 self.own.verifications.create(to=to, channel="sms")
 
     def test_a_channel_that_is_not_served_is_60200(self):
-        for channel in ("email", "sna", "push", "owl", ""):
+        for channel in ("sna", "push", "owl", ""):
             with self.subTest(channel), self.refused(60200, 400, "Channel"):
                 self.own.verifications.create(to=own_server.number(), channel=channel)
+
+    def test_email_needs_an_integration_that_no_service_has(self):
+        with self.refused(60217, 400, "Channel"):
+            self.own.verifications.create(to="owl@example.com", channel="email")
 
     def test_other_parameters_that_cannot_be_are_60200(self):
         for wish, value in {
@@ -89,7 +93,6 @@ class Parameters(Case):
             "risk_check": "perhaps",
             "amount": "10 EUR",
             "payee": "Owl",
-            "custom_message": "anything",
         }.items():
             to = own_server.number()
             with self.subTest(wish), self.refused(60200, 400):
@@ -103,7 +106,7 @@ class Parameters(Case):
             self.own.verifications(made.sid).update(status="pending")
 
     def test_a_check_must_say_whose_code_it_is(self):
-        with self.refused(60200, 400, "VerificationSid"):
+        with self.refused(60221, 400, "VerificationSid"):
             self.own.verification_checks.create(code="123456")
 
     def test_a_landline_gets_no_text_messages_where_the_service_says_so(self):

@@ -199,7 +199,7 @@ class Wording(Case):
         self.assertEqual(text, f"{code} opens A 7 of Owl Bank")
         text, code = self.text(service, locale="de", **wishes)
         self.assertEqual(text, f"{code} öffnet A 7 von Owl Bank")
-        with self.refused(60200, 400, "door"):
+        with self.refused(60224, 400, "door"):
             self.text(service, template_sid=template.sid)
 
     def test_a_default_template_is_used_where_none_is_named(self):
@@ -229,7 +229,7 @@ class CustomCodes(Case):
         self.assertEqual(service.verification_checks.create(to=to, code="90210417").status, "approved")
 
     def test_nowhere_else(self):
-        with self.refused(60200, 400, "CustomCode"):
+        with self.refused(60204, 403, "CustomCode"):
             self.service().verifications.create(to=own_server.number(), channel="sms", custom_code="90210417")
 
     def test_it_has_four_to_ten_letters_or_digits(self):

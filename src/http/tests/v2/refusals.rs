@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::fake::THEN;
 use super::world::{V2World, is_error, json};
 use crate::numbers::Refusal;
+use crate::registry::TextError;
 use crate::verify::Refused;
 
 #[tokio::test]
@@ -17,6 +18,10 @@ async fn every_refusal_has_its_status_its_number_and_its_time() {
         (Refused::NoChecksLeft { until: Some(in_a_while) }, 429, 60202, Some("30")),
         (Refused::NoSendsLeft { until: in_a_while }, 429, 60203, Some("30")),
         (Refused::TooMany { until: THEN }, 429, 20429, Some("1")),
+        (Refused::FeatureOff("no"), 403, 60204, None),
+        (Refused::ChannelOff, 400, 60223, None),
+        (Refused::Text(TextError::MissingSubstitution("door".to_owned())), 400, 60224, None),
+        (Refused::Text(TextError::TooManyValues), 400, 60200, None),
         (Refused::Landline, 403, 60205, None),
         (Refused::Concurrent, 429, 60212, Some("1")),
         (Refused::Blocked, 403, 60410, None),
@@ -39,8 +44,8 @@ async fn every_refusal_has_its_status_its_number_and_its_time() {
 #[tokio::test]
 async fn a_value_that_the_service_refuses_is_named() {
     let world = V2World::new().await;
-    world.fake.refuse(Refused::Invalid("`TemplateSid`: there is no such template".to_owned()));
+    world.fake.refuse(Refused::Invalid("`To`: there is no such number".to_owned()));
     let form = [("To", "+14155552671"), ("Channel", "sms")];
     let reply = world.post(&world.below("/Verifications"), &form).await;
-    assert_eq!(json(&reply)["message"], "Invalid parameter `TemplateSid`: there is no such template");
+    assert_eq!(json(&reply)["message"], "Invalid parameter `To`: there is no such number");
 }

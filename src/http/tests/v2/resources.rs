@@ -53,7 +53,8 @@ async fn a_rate_limit_and_its_buckets_live() {
         limit["links"]["buckets"].as_str().expect("an address").trim_start_matches("http://codes.example");
     let new = [("Max", "5"), ("Interval", "60")];
     lives(&world, buckets, "buckets", &new, ("Max", "7"), ("max", json!(7))).await;
-    is_error(&world.post(&limits, &[("UniqueName", "session")]).await, 409, 20409);
+    is_error(&world.post(&limits, &[("UniqueName", "session")]).await, 400, 60208);
+    is_error(&world.post(&limits, &[("UniqueName", "a session")]).await, 400, 60209);
     is_error(&world.post(&limits, &[]).await, 400, 60200);
     is_error(&world.post(buckets, &[("Max", "5")]).await, 400, 60200);
     is_error(&world.post(buckets, &[("Max", "0"), ("Interval", "60")]).await, 400, 60200);
@@ -169,7 +170,7 @@ async fn a_number_is_put_on_the_safe_list_and_taken_off() {
     let world = V2World::new().await;
     let made = world.post("/v2/SafeList/Numbers", &[("PhoneNumber", "+1 415 555 2671")]).await;
     assert_eq!((made.status, &json(&made)["phone_number"]), (201, &json!("+14155552671")));
-    is_error(&world.post("/v2/SafeList/Numbers", &[("PhoneNumber", "+14155552671")]).await, 409, 20409);
+    is_error(&world.post("/v2/SafeList/Numbers", &[("PhoneNumber", "+14155552671")]).await, 400, 60411);
     for path in ["/v2/SafeList/Numbers/+14155552671", "/v2/SafeList/Numbers/%2B14155552671"] {
         assert_eq!(json(&world.get(path).await), json(&made));
     }

@@ -48,7 +48,7 @@ async fn every_parameter_is_read_from_a_form_and_from_json() {
         locale: Some("pt-BR".to_owned()),
         friendly_name: Some("Owl 4 2 1 0".to_owned()),
         code: Some("123456".to_owned()),
-        app_hash: Some("FA+9qCX9VSu".to_owned()),
+        app_hash: None,
         template: Some(template),
         substitutions: pairs("order", "42"),
         rate_limits: pairs("session", "abc"),
@@ -63,7 +63,6 @@ async fn every_parameter_is_read_from_a_form_and_from_json() {
         ("Locale", "pt-BR"),
         ("CustomFriendlyName", "Owl 4 2 1 0"),
         ("CustomCode", "123456"),
-        ("AppHash", "FA+9qCX9VSu"),
         ("TemplateSid", &template.to_string()),
         ("TemplateCustomSubstitutions", r#"{"order":"42"}"#),
         ("RateLimits", r#"{"session":"abc"}"#),
@@ -87,6 +86,9 @@ async fn every_parameter_is_read_from_a_form_and_from_json() {
     assert_eq!(world.post_json(&path, &object.into()).await.status, 201);
     assert_eq!(Begun { fingerprint: [0; 32], ..world.fake.begun() }, wanted);
     assert_ne!(world.fake.begun().fingerprint, in_form, "one of them had a parameter twice");
+
+    assert_eq!(world.post(&path, &[TO, SMS, ("AppHash", "FA+9qCX9VSu")]).await.status, 201);
+    assert_eq!(world.fake.begun().app_hash.as_deref(), Some("FA+9qCX9VSu"));
 }
 
 #[tokio::test]
@@ -112,14 +114,12 @@ async fn an_invalid_parameter_is_60200_and_calls_no_verifier() {
         vec![("To", ""), SMS],
         vec![("To", "mail@example.com"), SMS],
         vec![("To", "4155552671"), SMS],
-        vec![TO, ("Channel", "email")],
         vec![TO, ("Channel", "sna")],
         vec![TO, ("Channel", "pigeon")],
         vec![TO, TO, SMS],
         vec![TO, SMS, ("Locale", "?")],
         vec![TO, SMS, ("CustomFriendlyName", "call 12345 now")],
         vec![TO, SMS, ("CustomFriendlyName", "a name of more than thirty characters")],
-        vec![TO, SMS, ("CustomCode", "123456")],
         vec![TO, SMS, ("CustomCode", "12")],
         vec![TO, SMS, ("AppHash", "short")],
         vec![TO, SMS, ("TemplateSid", "HJ1")],
@@ -135,12 +135,18 @@ async fn an_invalid_parameter_is_60200_and_calls_no_verifier() {
         vec![TO, SMS, ("RiskCheck", "perhaps")],
         vec![TO, SMS, ("Amount", "39.99")],
         vec![TO, SMS, ("Payee", "Acme")],
-        vec![TO, SMS, ("CustomMessage", "hi")],
         vec![TO, SMS, ("EnableSnaClientToken", "true")],
     ] {
         let reply = world.post(&path, &form).await;
         is_error(&reply, 400, 60200);
         assert!(!reply.body.contains("12345 now"), "no value is repeated");
+    }
+    for (form, code) in [
+        (vec![TO, ("Channel", "email")], 60217),
+        (vec![TO, SMS, ("CustomMessage", "hi")], 60243),
+        (vec![TO, ("Channel", "whatsapp"), ("AppHash", "FA+9qCX9VSu")], 60602),
+    ] {
+        is_error(&world.post(&path, &form).await, 400, code);
     }
     assert_eq!(world.fake.asked(), []);
 }

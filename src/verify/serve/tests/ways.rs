@@ -65,14 +65,14 @@ async fn a_code_of_the_caller_never_goes_to_a_gateway_that_makes_its_own() {
 async fn where_only_such_a_gateway_is_there_a_code_of_the_caller_is_refused() {
     let world = World::routing("TwilioVerify", brings_codes()).await;
     let refused = world.begins(bringing(number(1), "707070")).await;
-    assert!(matches!(refused, Err(Refused::Invalid(_) | Refused::GatewayFailed)), "{refused:?}");
+    assert!(matches!(refused, Err(Refused::FeatureOff(_) | Refused::GatewayFailed)), "{refused:?}");
     assert_eq!(world.provider.handed().len(), 0);
 }
 
 #[tokio::test]
 async fn a_service_that_takes_no_codes_sends_none() {
     let world = World::new().await;
-    assert!(matches!(world.begins(bringing(number(1), "707070")).await, Err(Refused::Invalid(_))));
+    assert!(matches!(world.begins(bringing(number(1), "707070")).await, Err(Refused::FeatureOff(_))));
     assert_eq!(world.provider.handed().len(), 0);
 }
 

@@ -1,0 +1,187 @@
+//! Twilio's error codes below `/v2`: for each the request that leads to it, its HTTP status, and that it is documented.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::support::{Answer, Reply, Setup, V2, WHATSAPP_SENDER, World, sid, soon, wrong};
+
+/// Codes that say what is wrong with a request or a number. Those below are HTTP statuses in Twilio's spelling.
+const FIRST: u64 = 60_000;
+
+/// A request, and what it must be answered.
+type Trigger = (&'static str, Answer, u16, u64);
+
+#[tokio::test]
+async fn every_error_code_of_twilio_has_its_trigger_and_its_status() {
+    let templates = json!({
+        "door": { "channels": ["sms"], "default-locale": "en", "translations": { "en": "{code} opens {{door}}" } },
+        "spoken": { "channels": ["call"], "default-locale": "en", "translations": { "en": "It is {code}" } },
+    });
+    let setup = V2::account(Setup::new())
+        .config("templates", templates)
+        .config("max-commands-per-number", 1)
+        .env("TWILIO_WHATSAPP_NUMBER", WHATSAPP_SENDER);
+    let world = World::of(setup).await;
+    let v2 = V2::of(&world);
+    let mut triggers = verifications(&world, &v2).await;
+    triggers.extend(refused_by_the_provider(&world, &v2).await);
+    triggers.extend(texts(&world, &v2).await);
+    triggers.extend(limits(&v2).await);
+    triggers.extend(others(&world, &v2).await);
+
+    let mut seen = BTreeSet::new();
+    for (trigger, answer, status, code) in triggers {
+        let body = answer.json();
+        assert_eq!((answer.status(), body["code"].as_u64()), (status, Some(code)), "{trigger}: {body}");
+        assert_eq!(body["status"], status, "{trigger}");
+        assert_eq!(body["more_info"], format!("https://www.twilio.com/docs/errors/{code}"), "{trigger}");
+        assert!(body["message"].as_str().is_some_and(|message| !message.is_empty()), "{trigger}");
+        seen.insert((code, status));
+    }
+    assert_eq!(seen, documented(), "each documented code has a trigger, and each trigger is documented");
+}
+
+/// The codes of `docs/reference/errors.md`, with their statuses.
+fn documented() -> BTreeSet<(u64, u16)> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/errors.md");
+    let page = std::fs::read_to_string(path).expect("the page");
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| "));
+    let codes = rows.filter_map(|row| {
+        let (code, rest) = row.split_once(" | ")?;
+        let status = rest.split([',', ' ']).next()?.parse().ok()?;
+        Some((code.parse().ok()?, status))
+    });
+    codes.filter(|(code, _)| *code >= FIRST).collect()
+}
+
+async fn verifications(world: &World, v2: &V2) -> Vec<Trigger> {
+    let asks =
+        async |service: &str, form: &[(&str, &str)]| v2.post(&format!("{service}/Verifications"), form).await;
+    let (usual, number) = (v2.service(&[]).await, world.number());
+    let to = ("To", number.as_str());
+
+    let once = v2.service(&[("MaxChecks", "1"), ("MaxSends", "1")]).await;
+    let begun = sid(&v2.begins(&once, &number).await);
+    let again = v2.begins(&once, &number).await;
+    v2.checks(&once, &begun, &wrong(&world.twilio.code_for(&number))).await;
+    let late = v2.checks(&once, &begun, "123456").await;
+
+    let no_landlines = v2.service(&[("SkipSmsToLandlines", "true")]).await;
+    let no_target = v2.post(&format!("{usual}/VerificationCheck"), &[("Code", "123456")]).await;
+    let sms = ("Channel", "sms");
+    vec![
+        ("no number", asks(&usual, &[("To", "owl"), sms]).await, 400, 60_200),
+        ("a language without a text", asks(&usual, &[to, sms, ("Locale", "de")]).await, 400, 60_200),
+        (
+            "PSD2",
+            v2.post("/Services", &[("FriendlyName", "Owl"), ("Psd2Enabled", "true")]).await,
+            400,
+            60_200,
+        ),
+        ("a check after the last", late, 429, 60_202),
+        ("a message after the last", again, 429, 60_203),
+        ("a code of the caller", asks(&usual, &[to, sms, ("CustomCode", "123456")]).await, 403, 60_204),
+        ("a landline", v2.begins(&no_landlines, "+493012345678").await, 403, 60_205),
+        ("email", asks(&usual, &[("To", "owl@example.com"), ("Channel", "email")]).await, 400, 60_217),
+        ("a check of nothing", no_target, 400, 60_221),
+        ("a channel without a gateway", asks(&usual, &[to, ("Channel", "call")]).await, 400, 60_223),
+        ("a custom message", asks(&usual, &[to, sms, ("CustomMessage", "hi")]).await, 400, 60_243),
+        (
+            "an app hash without a text message",
+            asks(&usual, &[to, ("Channel", "whatsapp"), ("AppHash", "FA+9qCX9VSu")]).await,
+            400,
+            60_602,
+        ),
+    ]
+}
+
+async fn refused_by_the_provider(world: &World, v2: &V2) -> Vec<Trigger> {
+    let service = v2.service(&[]).await;
+    let [pumped, abroad, busy] = [world.number(), world.number(), world.number()];
+    world.twilio.plan(&pumped, [Reply::Refuse { status: 400, code: 30_450 }]);
+    world.twilio.plan(&abroad, [Reply::Refuse { status: 400, code: 21_408 }]);
+
+    // The first request is in progress until its gateway answers.
+    world.twilio.plan(&busy, [Reply::Hang]);
+    let first = {
+        let (v2, service, busy) = (v2.clone(), service.clone(), busy.clone());
+        tokio::spawn(async move { v2.begins(&service, &busy).await })
+    };
+    soon("the first message reaches the gateway", async {
+        while world.twilio.received_for(&busy).is_empty() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let second = v2.begins(&service, &busy).await;
+    world.twilio.release();
+    assert_eq!(first.await.expect("no panic").status(), 201);
+    vec![
+        ("a second request at once", second, 429, 60_212),
+        ("a range of numbers that is blocked", v2.begins(&service, &pumped).await, 403, 60_410),
+        ("a country that is not allowed", v2.begins(&service, &abroad).await, 403, 60_605),
+    ]
+}
+
+async fn texts(world: &World, v2: &V2) -> Vec<Trigger> {
+    let service = v2.service(&[]).await;
+    let listed = v2.get("/Templates").await.json();
+    let named = |name: &str| {
+        let mut templates = listed["templates"].as_array().expect("a list").iter();
+        let found = templates.find(|template| template["friendly_name"] == name).expect("it");
+        found["sid"].as_str().expect("an id").to_owned()
+    };
+    let number = world.number();
+    let with = async |template: &str| {
+        let form = [("To", number.as_str()), ("Channel", "sms"), ("TemplateSid", template)];
+        v2.post(&format!("{service}/Verifications"), &form).await
+    };
+    vec![
+        ("a place without a value", with(&named("door")).await, 400, 60_224),
+        ("a template for calls", with(&named("spoken")).await, 400, 60_227),
+        ("an unknown template", with("HJ00000000000000000000000000000000").await, 400, 60_228),
+    ]
+}
+
+async fn limits(v2: &V2) -> Vec<Trigger> {
+    let path = format!("{}/RateLimits", v2.service(&[]).await);
+    let limit = async |name: &str| v2.post(&path, &[("UniqueName", name)]).await;
+    assert_eq!(limit("limit.1").await.status(), 201);
+    let buckets = format!("{path}/limit.1/Buckets");
+    let bucket =
+        async |interval: u32| v2.post(&buckets, &[("Max", "5"), ("Interval", &interval.to_string())]).await;
+    let (twice, two_words) = (limit("limit.1").await, limit("two words").await);
+    for number in 2..=25 {
+        assert_eq!(limit(&format!("limit.{number}")).await.status(), 201);
+    }
+    for interval in 1..=10 {
+        assert_eq!(bucket(interval).await.status(), 201);
+    }
+    vec![
+        ("one more rate limit", limit("one-more").await, 400, 60_207),
+        ("a rate limit's name twice", twice, 400, 60_208),
+        ("a rate limit's name of two words", two_words, 400, 60_209),
+        ("one more bucket", bucket(11).await, 400, 60_210),
+        ("a bucket's interval twice", bucket(10).await, 400, 60_211),
+    ]
+}
+
+async fn others(world: &World, v2: &V2) -> Vec<Trigger> {
+    let messaging = format!("{}/MessagingConfigurations", v2.service(&[]).await);
+    let country = async |gateway: &str| {
+        v2.post(&messaging, &[("Country", "DE"), ("MessagingServiceSid", gateway)]).await
+    };
+    // The error names the gateways.
+    let unknown = country("MG00000000000000000000000000000000").await.text();
+    let gateway = &unknown[unknown.find("configured: ").expect("a list") + "configured: ".len()..][..34];
+    assert_eq!(country(gateway).await.status(), 201);
+    let number = world.number();
+    let safe = async || v2.post("/SafeList/Numbers", &[("PhoneNumber", &number)]).await;
+    assert_eq!(safe().await.status(), 201);
+    vec![
+        ("a country's gateway twice", country(gateway).await, 400, 60_213),
+        ("a safe number twice", safe().await, 400, 60_411),
+    ]
+}
