@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use super::App;
 use crate::config::{ListenAddress, Settings};
+use crate::node::Running;
 
 /// A number for the example: from the range that is set aside for fiction.
 const EXAMPLE_NUMBER: &str = "+14155550123";
@@ -25,6 +26,7 @@ impl App {
         if let Some(certificates) = self.certificates() {
             certificates.announce("certificate in use; the port speaks TLS only");
         }
+        self.announce_open_routes();
         if settings.gateways.has_simulator() {
             let inbox = format!("{url}/inbox");
             if settings.gateways.routing.entries().len() == 1 {
@@ -38,14 +40,28 @@ impl App {
                     "simulator in use; its messages go to the inbox page, all others leave this machine"
                 );
             }
-            if !address.ip().is_loopback() {
-                tracing::warn!(%address, "simulator inbox exposed; every client of this address can read its codes");
-            }
             let command = format!("curl {url}/api/send-otp -d '{{\"phoneNumber\":\"{EXAMPLE_NUMBER}\"}}'");
             tracing::info!(%command, "example request");
         } else {
             // Without the simulator a send costs money and reaches a real phone. Therefore the example only checks readiness.
             tracing::info!(command = %format_args!("curl {url}/readyz"), "example request");
+        }
+    }
+}
+
+impl App {
+    /// Names the routes that send, check or show codes without a credential.
+    fn announce_open_routes(&self) {
+        let deps = self.front_end();
+        let asks = |running: &Running| running.registry.compatible_routes_need_key();
+        let compatible = self.late.running().is_some_and(|running| !asks(running));
+        let inbox = deps.inbox.is_some() && !deps.inbox_needs_credentials;
+        let routes = [("/api/*, /send-code, /verify-code", compatible), ("/inbox", inbox)];
+        let open: Vec<_> = routes.into_iter().filter_map(|(routes, open)| open.then_some(routes)).collect();
+        if open.is_empty() {
+            tracing::info!("every route that sends, checks or shows codes asks for a credential");
+        } else {
+            tracing::info!(routes = open.join(", "), "routes open without a credential");
         }
     }
 }

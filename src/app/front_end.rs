@@ -145,6 +145,7 @@ pub fn deps(
         v2: Arc::default(),
         callbacks: reports.map(|reports| Arc::new(reports) as Arc<dyn Callbacks>),
         inbox: simulator,
+        inbox_needs_credentials: !settings.registry.local_only,
         host_name: Some(settings.listen.host.as_str().into()),
         cors_origins: settings.cors_origins.clone(),
         // Set by the caller that reads the certificate.

@@ -6,10 +6,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{Answer, CommandError, first, json_line, or_dash, read, table};
+use super::{Answer, CommandError, first, json_line, not_as_root, or_dash, read, table};
 use crate::app::control::{ControlRequest, KeyLine, KeysRequest, RootLine, ask};
 use crate::config::KeysSettings;
-use crate::node::Offline;
+use crate::node::{AccountFile, Offline};
 use crate::registry::Registry;
 
 /// The text of `onceward keys --help` after the commands, in lines of at most 80 columns.
@@ -28,7 +28,7 @@ Examples:
                             change services too, for all services
   onceward keys list
   onceward keys revoke SK0123456789abcdef0123456789abcdef
-  onceward keys root --new  a new auth token, if the old one is lost";
+  onceward keys root --new  a new auth token, if the old one is lost or known";
 
 #[derive(Debug, Args)]
 pub struct KeysArgs {
@@ -43,10 +43,10 @@ pub struct KeysArgs {
 pub fn run(KeysArgs { request, json }: KeysArgs, settings: KeysSettings) -> Result<Answer, CommandError> {
     // Only a first key may be made before the first start.
     let may_create = matches!(request, KeysRequest::Create { .. });
-    let own = request.clone();
+    let (own, account) = (request.clone(), AccountFile::of(&settings.storage.data_dir));
     let lines =
         ask_or_open(settings, &ControlRequest::Keys(request.clone()), may_create, async |registry| {
-            own.carry_out(registry).await
+            own.carry_out(registry, &account).await
         })?;
     Ok(Answer::of(match request {
         KeysRequest::NewRoot if json => as_json::<RootLine>(lines)?,
@@ -55,13 +55,18 @@ pub fn run(KeysArgs { request, json }: KeysArgs, settings: KeysSettings) -> Resu
         KeysRequest::List { .. } => listed(read(lines)?),
         KeysRequest::Revoke { .. } => {
             let key: KeyLine = first(lines)?;
-            format!("{} is refused since {}\n", key.sid, key.revoked.unwrap_or_default())
+            let since = key.revoked.unwrap_or_default();
+            if key.already_revoked {
+                format!("{} was revoked before: it is refused since {since}\n", key.sid)
+            } else {
+                format!("{} is refused since {since}\n", key.sid)
+            }
         }
         KeysRequest::NewRoot => {
-            let RootLine { account_sid, auth_token } = first(lines)?;
+            let RootLine { account_sid, auth_token, file } = first(lines)?;
             format!(
-                "account sid: {account_sid}\nauth token:  {auth_token}\n\
-                 Keep the token now: it is not shown again, and the old one is refused.\n"
+                "account sid: {account_sid}\nauth token:  {auth_token}\nBoth are in {}. The old token is refused.\n",
+                file.display()
             )
         }
     }))
@@ -81,6 +86,7 @@ pub fn ask_or_open(
         Err(error) if error.has_no_socket() => {}
         Err(error) => return Err(error.into()),
     }
+    not_as_root(&data_dir)?;
     let has_data = std::fs::read_dir(&data_dir).is_ok_and(|mut files| files.next().is_some());
     if !has_data && !may_create {
         return Err(CommandError::Failed(format!(

@@ -12,8 +12,10 @@ mod webhooks;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt::Write as _;
+use std::fs;
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -104,6 +106,13 @@ enum CommandError {
          its log says why it has none; try again, or stop it first"
     )]
     NoSocket(String),
+    /// Root would leave files that the server's user cannot read.
+    #[error(
+        "the data directory {} belongs to another user ({owner}), whose server could not open what root writes; run the \
+         command as that user (runuser -u USER -- onceward ...), or while the server runs",
+        path.display()
+    )]
+    NotAsRoot { path: PathBuf, owner: u32 },
     #[error("{0}")]
     Damaged(String),
     #[error("{0}")]
@@ -231,6 +240,15 @@ fn serve(check: bool, print_config: bool, sources: &Sources) -> Result<CommandOu
         loaded.effective.iter().map(row).collect()
     };
     Ok(CommandOutcome::Answer(Answer { code: 0, out, err }))
+}
+
+/// Refuses to write into a data directory of another user as root.
+fn not_as_root(data_dir: &Path) -> Result<(), CommandError> {
+    let owner = fs::metadata(data_dir).map_or(0, |found| found.uid());
+    if !rustix::process::geteuid().is_root() || owner == 0 {
+        return Ok(());
+    }
+    Err(CommandError::NotAsRoot { path: data_dir.to_owned(), owner })
 }
 
 fn listed(warnings: &[String]) -> String {

@@ -20,32 +20,50 @@ use crate::engine::{Policy, SendOptions};
 use crate::net::is_loopback_host;
 use crate::template::{Finding, LocalText, TemplateSettings, Templates, TextSource};
 
-pub fn simulator(gateways: &GatewaySettings, origin: &str, production: bool, allowed: bool, c: &mut Context) {
-    if !production || !gateways.has_simulator() || c.is_wrong("simulator-in-production") {
-        return;
-    }
+/// Checks that the simulator is not reached from elsewhere by mistake, such as a lost variable of the provider. `listen` is
+/// the address with its origin.
+pub fn simulator(
+    gateways: &GatewaySettings,
+    origin: &str,
+    production: bool,
+    listen: Option<&(ListenAddress, String)>,
+    allowed: bool,
+    c: &mut Context,
+) {
+    let (subject, given, place, because) = match listen {
+        _ if !gateways.has_simulator() || c.is_wrong("simulator-in-production") => return,
+        _ if production => {
+            ("production".to_owned(), Some("true".to_owned()), c.origin("production"), "in production")
+        }
+        Some((listen, place)) if !listen.is_loopback() => {
+            let because = "on an address that is not loopback";
+            (format!("listen address {listen}"), None, place.clone(), because)
+        }
+        _ => return,
+    };
     let only = gateways.routing.entries().iter().all(|entry| entry.gateway == GatewayName::Simulator);
     if allowed {
-        c.report.warn(if only {
-            "the simulator runs in production, as simulator-in-production says: no message leaves this machine"
-        } else {
-            "the simulator runs in production, as simulator-in-production says: some messages do not leave this machine"
-        });
+        let what = if only { "no message leaves" } else { "some messages do not leave" };
+        c.report.warn(format!(
+            "the simulator runs {because}, as simulator-in-production says: {what} this machine"
+        ));
         return;
     }
-    let production = c.origin("production");
     let (why, origin) = if only && origin.starts_with("no provider") {
-        let why = "no provider is configured, and in production the simulator would pretend to send. Set \
-                   TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN and TWILIO_PHONE_NUMBER (or TWILIO_MESSAGING_SERVICE_SID) in \
-                   the environment or .env, or another gateway and otp-sms-provider";
-        (why, production)
+        let why = format!(
+            "no provider is configured, and {because} the simulator would pretend to send. Set TWILIO_ACCOUNT_SID, \
+             TWILIO_AUTH_TOKEN and TWILIO_PHONE_NUMBER (or TWILIO_MESSAGING_SERVICE_SID) in the environment or .env, or \
+             another gateway and otp-sms-provider"
+        );
+        (why, place)
     } else {
-        let why =
-            "otp-sms-provider names the Simulator, which in production would pretend to send. Take it out";
-        (why, format!("{production} and {origin}"))
+        let why = format!(
+            "otp-sms-provider names the Simulator, which {because} would pretend to send. Take it out"
+        );
+        (why, format!("{place} and {origin}"))
     };
     let problem = format!("{why}; or add the line \"simulator-in-production\": true to config.json");
-    c.report.wrong("production", "true".to_owned(), problem, origin);
+    c.report.wrong(subject, given, problem, origin);
 }
 
 pub fn warn_of_redis(c: &mut Context) {
@@ -198,10 +216,10 @@ fn warn_of_late_retries(retry: &RetrySettings, life: Duration, c: &mut Context) 
 }
 
 /// Advice about an address that unauthenticated clients can reach.
-const ALLOW: &str = "any client that reaches that address could send messages at your cost and try codes. Make an API key with \
+const ALLOW: &str = "any client that reaches it could send messages at your cost and try codes. Make an API key with \
      `onceward keys create`, or set ONCEWARD_ACCOUNT_SID and ONCEWARD_AUTH_TOKEN: callers then have to show a key. To serve \
      them without one all the same (behind a firewall or a proxy that checks who calls), add the line \
-     \"allow-unauthenticated\": true to config.json or set ONCEWARD_ALLOW_UNAUTHENTICATED=true; else listen on localhost";
+     \"allow-unauthenticated\": true to config.json or set ONCEWARD_ALLOW_UNAUTHENTICATED=true";
 
 impl ListenAddress {
     /// Whether only this machine can reach it.
@@ -248,15 +266,18 @@ pub fn listen_address(production: bool, inputs: &Inputs, c: &mut Context) -> Opt
 }
 
 /// The error of an address that unauthenticated clients can reach while no caller has to show a key. It stops a start, but only
-/// the data directory says whether there is a key. `None` for an address of this machine alone.
-pub fn unless_keys(listen: &ListenAddress, origin: &str) -> Option<ConfigErrors> {
-    if listen.is_loopback() {
-        return None;
-    }
-    let reach =
-        if listen.host.is_empty() { "it means every address of this machine" } else { "it is not loopback" };
+/// the data directory says whether there is a key. `None` for a server that only this machine reaches.
+pub fn unless_keys(listen: &ListenAddress, production: bool, origin: &str) -> Option<ConfigErrors> {
+    let (reach, otherwise) = match (listen.is_loopback(), production) {
+        (true, false) => return None,
+        (true, true) => ("in production a proxy is in front of it", "set production to false"),
+        (false, _) if listen.host.is_empty() => {
+            ("it means every address of this machine", "listen on localhost")
+        }
+        (false, _) => ("it is not loopback", "listen on localhost"),
+    };
     let mut report = Report::default();
-    let problem = format!("{reach}, and {ALLOW}");
+    let problem = format!("{reach}, and {ALLOW}; else {otherwise}");
     report.wrong(format!("listen address {listen}"), None, problem, origin.to_owned());
     report.finish().err()
 }

@@ -112,7 +112,8 @@ fn resolve(keys: Keys, variables: &Variables, directory: &Path, c: &mut Context)
     checks::delivery(&mut settings.delivery, &inputs, c);
     let gateways = gateways::assemble(&inputs, variables, settings.delivery.voice, c);
     if let Some((gateways, origin)) = gateways {
-        checks::simulator(&gateways, &origin, settings.production, inputs.simulator_in_production, c);
+        let allowed = inputs.simulator_in_production;
+        checks::simulator(&gateways, &origin, settings.production, listen.as_ref(), allowed, c);
         checks::delivery_with(&gateways, &settings.delivery, inputs.otp_timeout, c);
         c.row("gateways", gateways.routing.to_string(), &origin);
         settings.gateways = gateways;
@@ -124,9 +125,9 @@ fn resolve(keys: Keys, variables: &Variables, directory: &Path, c: &mut Context)
     settings.registry = registry(inputs, variables, &settings.templates, c);
     settings.registry.allows_unauthenticated = allows_unauthenticated;
     if let Some((listen, origin)) = listen {
-        settings.registry.loopback = listen.is_loopback();
+        settings.registry.local_only = listen.is_loopback() && !settings.production;
         if !allows_unauthenticated && settings.registry.account.is_none() {
-            settings.registry.unless_keys = checks::unless_keys(&listen, &origin);
+            settings.registry.unless_keys = checks::unless_keys(&listen, settings.production, &origin);
         }
         c.row("listen address", listen.to_string(), &origin);
         settings.listen = listen;

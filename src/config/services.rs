@@ -341,11 +341,11 @@ pub struct RegistrySettings {
     pub templates: Vec<Template>,
     pub account: Option<AccountSettings>,
     /// The error of an address that unauthenticated clients can reach, unless the data directory holds an
-    /// API key. `None` where only this machine can, the operator has allowed it, or the account's credentials were
+    /// API key. `None` where only this machine does, the operator has allowed it, or the account's credentials were
     /// given.
     pub unless_keys: Option<ConfigErrors>,
-    /// Whether only this machine can reach the listen address.
-    pub loopback: bool,
+    /// Whether only this machine reaches the server: the address is loopback, and no proxy is in front (`production`).
+    pub local_only: bool,
     /// Whether unauthenticated clients may be served (`allow-unauthenticated`).
     pub allows_unauthenticated: bool,
 }

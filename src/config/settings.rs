@@ -42,7 +42,8 @@ pub struct Settings {
     pub listen: ListenAddress,
     #[serde(skip)]
     pub tls: Option<TlsFiles>,
-    /// `true` listens on `prod-domain` and refuses the simulator.
+    /// `true` listens on `prod-domain`, refuses the simulator, and asks for keys on loopback too, where a proxy is in
+    /// front.
     #[serde(with = "As::<Flag>")]
     pub production: bool,
     #[serde(flatten)]
@@ -84,9 +85,8 @@ pub struct Settings {
     /// Services beside the default one, templates, and who may ask.
     #[serde(skip)]
     pub registry: RegistrySettings,
-    /// Whether webhooks may lead to this machine and to private networks. Link-local addresses are always refused.
+    /// `true` lets webhooks lead to this machine and to private networks. Link-local addresses are always refused.
     #[serde(rename = "webhook-private-addresses", with = "As::<Flag>")]
-    #[default(true)]
     pub private_webhooks: bool,
     /// Country of numbers that are given without +. `off` refuses them.
     #[serde(with = "As::<RegionChoice>")]
@@ -129,10 +129,12 @@ pub struct Inputs {
     /// Address to listen on while `production` is `true`, and needed then: host:port, or :port for every address.
     #[serde(with = "As::<HostPort>")]
     pub prod_domain: Option<ListenAddress>,
-    /// `true` serves /api/*, /send-code and /verify-code without a key to every client that reaches the address.
+    /// `true` serves /api/*, /send-code and /verify-code without a key to every client that reaches the address, also
+    /// after the service `default` had a key.
     #[serde(with = "As::<Flag>")]
     pub allow_unauthenticated: bool,
-    /// `true` allows the simulator although `production` is `true`.
+    /// `true` allows the simulator where other machines reach the server: with `production`, and on an address that is
+    /// not loopback. The inbox then asks for credentials.
     #[serde(with = "As::<Flag>")]
     pub simulator_in_production: bool,
     /// PEM file of the certificate chain, the server's own certificate first. With it the port speaks TLS only.

@@ -22,9 +22,11 @@ pub(super) enum EgressPolicy {
     PublicOnly,
 }
 
-/// Metadata services with addresses that are not link-local: of Alibaba Cloud, and of Amazon over IPv6.
-const METADATA: [IpAddr; 2] = [
+/// Metadata services with addresses that are not link-local: of Alibaba Cloud, Azure, Oracle, and of Amazon over IPv6.
+const METADATA: [IpAddr; 4] = [
     IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+    IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
+    IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
 ];
 
@@ -116,24 +118,34 @@ impl Resolve for EgressPolicy {
     }
 }
 
-/// The IPv4 address within one of IPv6, where there is one: mapped or compatible (RFC 4291, 2.5.5), or behind NAT64
-/// or 6to4.
+/// The IPv4 address that a connection to one of IPv6 ends at: mapped (RFC 4291, 2.5.5), behind the well-known prefix of
+/// NAT64 (RFC 6052), or behind 6to4.
 fn embedded_ipv4(address: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = address.to_canonical() else { return address.to_canonical() };
     let halves = |high: u16, low: u16| IpAddr::V4(Ipv4Addr::from(u32::from(high) << 16 | u32::from(low)));
     match v6.segments() {
-        // Without the unspecified address and loopback.
-        [0, 0, 0, 0, 0, 0, high, low] if high != 0 => halves(high, low),
         [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => halves(high, low),
         _ => IpAddr::V6(v6),
     }
 }
+
 fn is_of_the_machine(address: IpAddr) -> bool {
     let link_local = match address {
         IpAddr::V4(v4) => v4.is_link_local(),
-        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local() || leads_to_unknown_ipv4(v6),
     };
     link_local || METADATA.contains(&address)
+}
+
+/// Whether an address stands for one of IPv4 in a form without a use: compatible (RFC 4291, 2.5.5.1) and translated (RFC
+/// 2765), or behind the local prefix of NAT64 (RFC 8215), where only the network knows which.
+fn leads_to_unknown_ipv4(address: Ipv6Addr) -> bool {
+    match address.segments() {
+        // Without the unspecified address and loopback.
+        [0, 0, 0, 0, 0, 0, high, low] => high != 0 || low > 1,
+        [0, 0, 0, 0, 0xffff, 0, ..] | [0x64, 0xff9b, 1, ..] => true,
+        _ => false,
+    }
 }
 
 fn is_public(address: IpAddr) -> bool {

@@ -333,8 +333,8 @@ static TUTORIAL: ApiGroup = ApiGroup {
 };
 
 const CALLBACK: &str = "The server accepts only reports with Twilio's signature. The route does not exist if no gateway reports.";
-const INBOX: &str =
-    "Only in simulator mode, and only under an IP address, localhost or the configured host name.";
+const INBOX: &str = "Only in simulator mode, and only under an IP address, localhost or the configured host name. Where other \
+     machines reach the server it asks for the account's credentials or a key for all services with the scope admin.";
 
 static SERVER: ApiGroup = ApiGroup {
     name: "The server",
@@ -353,10 +353,10 @@ static SERVER: ApiGroup = ApiGroup {
         Get "/docs", "Docs", "Read this description as a page" => plain(Handler::Fixed(docs_page)), HTML;
         Get "/hello-world", "HelloWorld", "Get a fixed greeting" =>
             plain(Handler::Fixed(service::hello_world)), envelope("The greeting.", r#"{"code":200,"message":"Successful Response","data":"Hello world"}"#), about: "For clients of the Redis version.";
-        Get "/inbox", "Inbox", "Open the simulator's inbox" => plain(Handler::Inbox), HTML, about: INBOX, others: &[403, 404];
+        Get "/inbox", "Inbox", "Open the simulator's inbox" => plain(Handler::Inbox), HTML, about: INBOX, others: &[401, 403, 404];
         Get "/inbox/messages", "InboxMessages", "Read the simulator's inbox" =>
             plain(Handler::Inbox), one::<Inbox>(),
-            about: INBOX, params: service::describe_inbox, others: &[403, 404];
+            about: INBOX, params: service::describe_inbox, others: &[401, 403, 404];
         Post CallbackKind::Message.path(), "TwilioMessage", "Report the delivery of a message" =>
             plain(Handler::Callback(CallbackKind::Message)), TAKEN, about: CALLBACK, others: &[404, 503];
         Post CallbackKind::Call.path(), "TwilioCall", "Report the end of a call" =>

@@ -29,7 +29,7 @@ use super::server::{CallbackAnswer, CallbackKind, CallbackRequest, Callbacks, De
 use super::v2::params::{Param, Text};
 use super::{compatible, cors, openapi, v2};
 use crate::log_limit::OncePerSecond;
-use crate::numbers::Usage;
+use crate::numbers::{Refusal, Usage};
 
 /// Answers one request. Whatever goes wrong becomes an answer.
 pub async fn respond<V: Verify>(
@@ -322,6 +322,10 @@ pub fn describe_inbox() -> Vec<Param> {
 /// `GET /inbox` and below. The pages show codes; therefore no page of another site may read them.
 pub fn inbox<V>(deps: &Deps<V>, head: &Parts) -> Result<Response, Problem> {
     let simulator = deps.inbox.as_deref().ok_or(Problem::NotFound)?;
+    if deps.inbox_needs_credentials {
+        let v2 = deps.v2.get().ok_or(Problem::Refused(Refusal::Starting))?;
+        v2.admit_operator(&head.headers)?;
+    }
     if !request::names_this_server(head, deps.host_name.as_deref()) {
         return Err(Problem::ForeignHost);
     }

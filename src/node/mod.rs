@@ -3,6 +3,7 @@
 
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 
+mod account;
 mod gateways;
 pub mod kinds;
 mod offline;
@@ -16,6 +17,7 @@ use crate::config::ConfigErrors;
 use crate::gateway::GatewaySettingsError;
 use crate::store::OpenError;
 
+pub use account::{AccountError, AccountFile};
 pub use gateways::{Gateways, build as build_gateways};
 pub use offline::Offline;
 pub use registry::RegistryPlan;
@@ -36,9 +38,9 @@ pub enum StartError {
     Shards(#[from] crate::numbers::ShardStartError),
     #[error(transparent)]
     Registry(#[from] crate::registry::OpenError),
-    /// The account's credentials could not be kept.
-    #[error("cannot store the account's credentials: {0}")]
-    Account(#[from] crate::registry::RegistryError),
+    /// The account's credentials could not be read or kept.
+    #[error(transparent)]
+    Account(#[from] AccountError),
     /// Unauthenticated clients can reach the server, and no API key exists.
     #[error(transparent)]
     Exposed(ConfigErrors),

@@ -1,12 +1,12 @@
 //! Services and credentials: opened before anything is decided.
 
-use super::StartError;
+use super::{AccountFile, StartError};
 use crate::config::{GatewaySettings, RegistrySettings};
 use crate::delivery::Routed;
 use crate::domain::{GatewayName, Sid, SidKind};
 use crate::engine::Policy;
 use crate::gateway::TwilioSender;
-use crate::registry::{NewRoot, Registry, RegistryDeps, ServiceSettings};
+use crate::registry::{Registry, RegistryDeps, ServiceSettings};
 use crate::shard::Shards;
 use crate::template::Templates;
 
@@ -42,6 +42,7 @@ fn messaging_service(gateways: &GatewaySettings) -> Option<Sid> {
 /// reach without a key.
 pub(super) async fn open(
     plan: RegistryPlan,
+    account: &AccountFile,
     shards: &Shards,
     policy: &Policy,
     templates: &Templates,
@@ -64,22 +65,8 @@ pub(super) async fn open(
     if let Some(errors) = unless_keys.filter(|_| registry.live_keys() == 0) {
         return Err(StartError::Exposed(errors));
     }
-    if let Some(made) = registry.ensure_root().await? {
-        show(&made);
-    }
+    account.open(&registry).await?;
     Ok(registry)
-}
-
-/// Shows credentials, of which the server keeps only a hash, at a level that is logged.
-fn show(made: &NewRoot) {
-    const WHAT: &str = "account credentials created, shown once; keep them, or make a new auth token with \
-                        `onceward keys root --new`";
-    let (account_sid, auth_token) = (made.sid, made.token.expose());
-    if tracing::enabled!(tracing::Level::WARN) {
-        tracing::warn!(%account_sid, auth_token, "{WHAT}");
-    } else {
-        tracing::error!(%account_sid, auth_token, "{WHAT}");
-    }
 }
 
 /// Gateways that a messaging configuration can name: each once, and those that send texts.

@@ -10,7 +10,7 @@ use rand::rngs::{StdRng, SysRng};
 
 use super::kinds;
 use super::registry::{self, RegistryPlan};
-use super::{StartError, load_or_create};
+use super::{AccountFile, StartError, load_or_create};
 use crate::attempts::Attempts;
 use crate::clock::{Clock, EngineClock};
 use crate::config::{Bounds, DeliverySettings, TrackerSettings};
@@ -84,6 +84,7 @@ impl Running {
             bounds,
             loading,
         } = options;
+        let account = AccountFile::of(&data_dir);
         let (server_key, store) = open_store(data_dir, server_key_file, Arc::clone(&clock), loading).await?;
         let policies = Policies::new(policy);
         let clock: Arc<dyn Clock> = clock;
@@ -99,7 +100,7 @@ impl Running {
         })
         .await?;
         let started = StopUnlessStarted(Some(shards.clone()));
-        let registry = registry::open(registry, &shards, &policy, &templates, &gateways).await?;
+        let registry = registry::open(registry, &account, &shards, &policy, &templates, &gateways).await?;
         let rules = CurrentRules::new(&registry, policies.clone());
         let outbox = Outbox::start(OutboxDeps {
             shards: shards.clone(),

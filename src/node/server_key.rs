@@ -49,8 +49,9 @@ pub fn load_or_create(data_dir: &Path, file: Option<&Path>) -> Result<ServerKey,
     // Absolute, so that an error names a place and not only "data".
     let data_dir = &std::path::absolute(data_dir).map_err(io_error("find", data_dir))?;
     let path = data_dir.join(FILE_NAME);
-    if file.is_none() && path.exists() {
-        warn_if_others_can_read(&path);
+    let named = place(data_dir, file);
+    if is_readable_by_others(&named) {
+        tracing::warn!(file = %named.display(), "server key readable by other users; run chmod 600 on it");
     }
     if let Some(key) = find(data_dir, file)? {
         return Ok(key);
@@ -95,7 +96,8 @@ fn create(data_dir: &Path, path: &Path) -> Result<ServerKey, KeyError> {
     SysRng.try_fill_bytes(&mut bytes).map_err(KeyError::NoRandomness)?;
     let key = ServerKey::from_bytes(bytes);
     let unfinished = data_dir.join(format!("{FILE_NAME}.{}", std::process::id()));
-    let linked = write_new(&unfinished, &key).and_then(|()| fs::hard_link(&unfinished, path));
+    let hex = zeroize::Zeroizing::new(base16ct::lower::encode_string(key.expose()) + "\n");
+    let linked = write_private(&unfinished, hex.as_bytes()).and_then(|()| fs::hard_link(&unfinished, path));
     let _ = fs::remove_file(&unfinished);
     match linked {
         Ok(()) => {}
@@ -109,19 +111,19 @@ fn create(data_dir: &Path, path: &Path) -> Result<ServerKey, KeyError> {
     Ok(key)
 }
 
-fn write_new(path: &Path, key: &ServerKey) -> io::Result<()> {
-    let hex = zeroize::Zeroizing::new(base16ct::lower::encode_string(key.expose()));
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    file.write_all(hex.as_bytes())?;
-    file.write_all(b"\n")?;
+/// Writes a file that only its owner can read, in the place of what an interrupted write left.
+pub(super) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(bytes)?;
     file.sync_all()
 }
 
-fn warn_if_others_can_read(path: &Path) {
-    let mode = fs::metadata(path).map_or(0, |data| data.permissions().mode());
-    if mode & 0o077 != 0 {
-        tracing::warn!(file = %path.display(), "server key readable by other users; run chmod 600 on it");
-    }
+pub(super) fn is_readable_by_others(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|data| data.permissions().mode() & 0o077 != 0)
 }
 
 fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> KeyError {

@@ -88,7 +88,7 @@ impl OtpBuilder {
             registry,
             shards,
             bounds,
-            private_webhooks: true,
+            private_webhooks: false,
             loading: Arc::default(),
         })
         .await?;

@@ -81,6 +81,13 @@ pub struct ApiKey {
     pub revoked: Option<Timestamp>,
 }
 
+impl ApiKey {
+    /// Returns `true` if the key is for the compatible routes and nothing else.
+    pub(super) fn is_for_compatible_routes(&self) -> bool {
+        self.service == Some(ServiceId::DEFAULT) && self.scopes.has(Scope::Verify)
+    }
+}
+
 /// A key that was just made, with its secret: shown once, and kept nowhere.
 #[derive(Debug)]
 pub struct NewApiKey {
@@ -88,11 +95,17 @@ pub struct NewApiKey {
     pub secret: ApiSecret,
 }
 
-/// The account's credentials that were just made: shown once, and kept nowhere.
+/// The account's credentials.
 #[derive(Debug)]
 pub struct NewRoot {
     pub sid: Sid,
     pub token: ApiSecret,
+}
+
+impl NewRoot {
+    pub(super) fn hashed(&self) -> Root {
+        Root { sid: self.sid, hash: hash(self.token.expose()) }
+    }
 }
 
 /// The record of the account's credentials or of an API key. It has the SHA-256 of a secret, never the secret. A slow hash
@@ -106,13 +119,15 @@ pub enum Credential {
         /// Keys are numbered as they are made, from 1.
         number: u64,
     },
+    /// A key for the compatible routes was revoked: they ask for one from then on, also when no record of a key is left.
+    HadKey,
 }
 
 impl Credential {
     pub const fn key(&self) -> Option<Sid> {
         match self {
             Self::Key { key, .. } => Some(key.sid),
-            Self::Root(_) => None,
+            Self::Root(_) | Self::HadKey => None,
         }
     }
 }

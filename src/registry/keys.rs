@@ -7,7 +7,7 @@ use super::command::{NEW, NewIds};
 use super::credential::{LiveKey, hash};
 use super::error::{check_room, not_found};
 use super::service::{ServiceRecord, credential_id, service_id};
-use super::{ApiKey, Credential, NewApiKey, NewRoot, Registry, RegistryError, Resource, Root, Scopes};
+use super::{ApiKey, Credential, NewApiKey, NewRoot, Registry, RegistryError, Resource, Scopes};
 use crate::config::values::note;
 use crate::domain::{ApiSecret, ServiceId, Sid, SidKind};
 use crate::shard::{Durability, Refusal, Transaction};
@@ -32,6 +32,9 @@ pub struct KeyOptions {
 
 /// The number of the account's record among credentials.
 const ROOT: u64 = 0;
+
+/// The number of [`Credential::HadKey`], which no key reaches.
+const HAD_KEY: u64 = u64::MAX;
 
 impl Registry {
     /// Makes a key. Its secret is in the answer, and nowhere else.
@@ -82,6 +85,9 @@ impl Registry {
                 return Err(not_found(&sid));
             };
             key.revoked.get_or_insert(now);
+            if key.is_for_compatible_routes() {
+                view.put(credential_id(HAD_KEY), Some(&Credential::HadKey), Durability::Durable);
+            }
             let record = Credential::Key { key: key.clone(), hash, number };
             view.put(id, Some(&record), Durability::Durable);
             Ok(key)
@@ -101,17 +107,13 @@ impl Registry {
         });
     }
 
-    /// Makes the account's credentials, if there are none: at the first start. They are in the answer, and nowhere else.
-    pub async fn ensure_root(&self) -> Result<Option<NewRoot>, RegistryError> {
-        if self.root().is_some() { Ok(None) } else { self.new_root().await.map(Some) }
-    }
-
-    /// Makes a new auth token for the account; the old one is worth nothing from then on. The account's id stays.
+    /// Draws a new auth token for the account, and its id if it has none. Nothing changes before
+    /// [`Registry::keep_root`].
     ///
     /// # Errors
     /// [`RegistryError::ReadOnly`] when the environment gives the token.
-    pub async fn new_root(&self) -> Result<NewRoot, RegistryError> {
-        if self.0.given_root.is_some() {
+    pub async fn draw_root(&self) -> Result<NewRoot, RegistryError> {
+        if self.root_is_given() {
             let why = "the account's auth token is given by ONCEWARD_AUTH_TOKEN, and is changed there";
             return Err(RegistryError::ReadOnly(why.to_owned()));
         }
@@ -125,12 +127,34 @@ impl Registry {
             };
             // As long as Twilio's, and in the same letters: some clients check that.
             let token: [u8; 16] = ids.bytes();
-            let token = ApiSecret::new(base16ct::lower::encode_string(&token));
-            let record = Credential::Root(Root { sid, hash: hash(token.expose()) });
-            view.put(id, Some(&record), Durability::Durable);
-            Ok(NewRoot { sid, token })
+            Ok(NewRoot { sid, token: ApiSecret::new(base16ct::lower::encode_string(&token)) })
         })
         .await
+    }
+
+    /// Makes these the account's credentials, durably. The old auth token is worth nothing from then on.
+    pub async fn keep_root(&self, root: &NewRoot) -> Result<(), RegistryError> {
+        let (id, root) = (credential_id(ROOT), root.hashed());
+        self.decide::<Credential, _, _>(id, move |view| {
+            view.put(id, Some(&Credential::Root(root)), Durability::Durable);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Returns `true` if the environment gives the account's credentials.
+    pub fn root_is_given(&self) -> bool {
+        self.0.given_root.is_some()
+    }
+
+    /// Returns `true` if there is an account.
+    pub fn has_root(&self) -> bool {
+        self.root().is_some()
+    }
+
+    /// Returns `true` if these are the account's credentials.
+    pub fn is_root(&self, root: &NewRoot) -> bool {
+        self.root() == Some(root.hashed())
     }
 }
 

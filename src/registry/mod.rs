@@ -66,7 +66,7 @@ struct Inner {
 /// The clients that can reach the server.
 #[derive(Debug, Clone, Copy)]
 struct Exposure {
-    loopback: bool,
+    local_only: bool,
     allows_unauthenticated: bool,
 }
 
@@ -104,7 +104,7 @@ impl Registry {
             templates: TemplateCatalog::new(&settings.templates, templates, now),
             gateways,
             exposure: Exposure {
-                loopback: settings.loopback,
+                local_only: settings.local_only,
                 allows_unauthenticated: settings.allows_unauthenticated,
             },
         }));
@@ -155,11 +155,10 @@ impl Registry {
 
     /// Returns `true` if the compatible routes (`/api/*`, `/send-code`, `/verify-code`) need the account's credentials or a key
     /// that may verify in the default service: where unauthenticated clients reach the server and are not allowed to, and
-    /// where a key for just that exists.
+    /// since a key for just that exists, also when it is revoked.
     pub fn compatible_routes_need_key(&self) -> bool {
-        let Exposure { loopback, allows_unauthenticated } = self.0.exposure;
-        !allows_unauthenticated
-            && (!loopback || self.0.published.credentials.load().has_key_of_the_default_service())
+        let Exposure { local_only, allows_unauthenticated } = self.0.exposure;
+        !allows_unauthenticated && (!local_only || self.0.published.credentials.load().needs_key())
     }
 
     pub fn live_keys(&self) -> usize {

@@ -153,7 +153,7 @@ macro_rules! permanent_record {
 permanent_record!(ServiceRecord, 3, 3, "services");
 permanent_record!(SafeNumber, 8, 1, "numbers on the safe list");
 
-/// After a failed commit `before` holds, except that a revocation that may be on the disk holds.
+/// After a failed commit `before` holds, except that a revocation that may be on the disk holds, with its mark.
 impl Record for Credential {
     const KIND: u8 = 4;
     const PLURAL: &'static str = "credentials";
@@ -165,12 +165,17 @@ impl Record for Credential {
     fn expires(&self) -> Timestamp {
         match self {
             Self::Key { key, .. } => key.revoked.map_or(Timestamp::MAX, |revoked| revoked.plus(REVOKED_KEPT)),
-            Self::Root(_) => Timestamp::MAX,
+            Self::Root(_) | Self::HadKey => Timestamp::MAX,
         }
     }
 
     fn merge_pessimistic(before: Option<Self>, after: Option<Self>, _: Timestamp) -> Option<Self> {
-        let is_revoked = |record: &Self| matches!(record, Self::Key { key, .. } if key.revoked.is_some());
-        after.filter(is_revoked).filter(|_| before.is_some()).or(before)
+        match (before, after) {
+            (_, Some(Self::HadKey)) => Some(Self::HadKey),
+            (Some(_), Some(Self::Key { key, hash, number })) if key.revoked.is_some() => {
+                Some(Self::Key { key, hash, number })
+            }
+            (before, _) => before,
+        }
     }
 }

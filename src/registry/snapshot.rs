@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::credential::LiveKey;
 use super::error::{RegistryError, not_found};
 use super::service::{SLOT, ServiceRecord};
-use super::{ApiKey, Credential, Origin, Root, SafeNumber, Scope, Service};
+use super::{ApiKey, Credential, Origin, Root, SafeNumber, Service};
 use crate::domain::{PhoneNumber, ServiceId, Sid, SidKind};
 use crate::shard::{Index, Record, RecordKey, Router, Shards, Stored, decode};
 
@@ -193,6 +193,8 @@ pub(super) struct Credentials {
     /// `None` before the first start of a server is complete.
     pub(super) root: Option<Root>,
     pub(super) keys: HashMap<Sid, Arc<LiveKey>>,
+    /// Whether a key for the compatible routes was revoked.
+    had_key: bool,
 }
 
 impl Credentials {
@@ -201,13 +203,9 @@ impl Credentials {
         self.keys.values().filter(|live| services.accept(&live.key))
     }
 
-    /// Returns `true` if a key exists that is for the compatible routes and nothing else.
-    pub(super) fn has_key_of_the_default_service(&self) -> bool {
-        self.keys.values().any(|live| {
-            live.key.revoked.is_none()
-                && live.key.service == Some(ServiceId::DEFAULT)
-                && live.key.scopes.has(Scope::Verify)
-        })
+    /// Returns `true` if there is or was a key for the compatible routes and nothing else.
+    pub(super) fn needs_key(&self) -> bool {
+        self.had_key || self.keys.values().any(|live| live.key.is_for_compatible_routes())
     }
 }
 
@@ -222,10 +220,12 @@ impl Snapshot for Credentials {
                 self.keys.remove(&key.sid);
             }
             Some(Credential::Root(_)) => self.root = None,
+            Some(Credential::HadKey) => self.had_key = false,
             _ => {}
         }
         match after {
             Some(Credential::Root(root)) => self.root = Some(root),
+            Some(Credential::HadKey) => self.had_key = true,
             Some(Credential::Key { key, hash, number }) => {
                 let live = LiveKey::new(key, hash, number);
                 if let Some(present) = self.keys.get(&live.key.sid) {

@@ -154,7 +154,9 @@ async fn print_config_shows_every_setting_and_no_secret() {
 
 #[tokio::test]
 async fn an_address_that_is_not_loopback_needs_permission() {
-    let setup = Setup::bare().args(["--listen", "0.0.0.0:0", "--log-format", "json"]);
+    let setup = Setup::bare()
+        .args(["--listen", "0.0.0.0:0", "--log-format", "json"])
+        .config("simulator-in-production", true);
     let finished = setup.run().await;
     assert_eq!(finished.status.code(), WRONG_SETTINGS);
     names(&finished, &["0.0.0.0", "allow-unauthenticated", "onceward keys create"]);
@@ -170,7 +172,8 @@ async fn production_refuses_the_simulator_unless_told_so() {
     assert_eq!(finished.status.code(), WRONG_SETTINGS);
     names(&finished, &["simulator", "production", "TWILIO_ACCOUNT_SID"]);
 
-    let server = setup.config("simulator-in-production", true).start().await;
+    let setup = setup.config("simulator-in-production", true).config("allow-unauthenticated", true);
+    let server = setup.start().await;
     assert_eq!(server.client.get("/healthz").await.status(), 200);
 }
 
@@ -182,6 +185,7 @@ async fn production_listens_on_its_domain() {
         .config("test-hostname", "192.0.2.1")
         .config("test-port", "1")
         .config("simulator-in-production", true)
+        .config("allow-unauthenticated", true)
         .args(["--log-format", "json"]);
     let server = setup.start().await;
     assert!(server.client.address().ip().is_loopback());

@@ -17,6 +17,7 @@ mod contract;
 mod crash;
 mod doubles;
 mod edges;
+mod exposure;
 mod gateway_trouble;
 mod gateways;
 mod health;

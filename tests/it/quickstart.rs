@@ -45,12 +45,11 @@ async fn run(document: &str, expected_blocks: usize) -> Option<String> {
         blocks(document).filter(|block| !LEFT_OUT.iter().any(|word| block.contains(word))).collect();
     assert_eq!(blocks.len(), expected_blocks, "{blocks:#?}");
 
-    let (sid, token) = ("AC0123456789abcdef0123456789abcdef", "6b1f0c5d9e8a47b3a2c4d6e8f0a1b2c3");
-    let server =
-        Setup::new().env("ONCEWARD_ACCOUNT_SID", sid).env("ONCEWARD_AUTH_TOKEN", token).start().await;
+    let setup = Setup::new();
+    let server = setup.start().await;
     let mut bash = Command::new("bash");
-    bash.args(["-euc", &blocks.join("\n")]).env("ADDRESS", server.client.address().to_string());
-    bash.env("ONCEWARD_ACCOUNT_SID", sid).env("ONCEWARD_AUTH_TOKEN", token);
+    bash.args(["-euc", &blocks.join("\n")]).current_dir(setup.home());
+    bash.env("ADDRESS", server.client.address().to_string());
     // A proxy of this machine has nothing to do with a server on it.
     bash.env("NO_PROXY", "*").env("no_proxy", "*");
     let ended = tokio::task::spawn_blocking(move || bash.output()).await;

@@ -76,7 +76,8 @@ async fn after_kill_9_every_answer_given_over_v2_still_holds() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_kill_9_the_events_of_every_answer_are_delivered_in_order() {
-    let World { twilio, setup, mut server, numbers } = World::of(V2::account(Setup::new())).await;
+    let setup = V2::account(Setup::new().config("webhook-private-addresses", true));
+    let World { twilio, setup, mut server, numbers } = World::of(setup).await;
     let root = V2::of(&server.client);
     let service = root.service(&[]).await;
     let receiver = Receiver::start();

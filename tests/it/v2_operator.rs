@@ -106,7 +106,8 @@ async fn numbers_for_tests_are_sent_nothing_and_are_ordinary_again_when_they_are
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_webhook_of_the_default_service_is_told_what_the_compatible_routes_do() {
-    let world = World::of(V2::account(Setup::new())).await;
+    let setup = V2::account(Setup::new().config("webhook-private-addresses", true));
+    let world = World::of(setup).await;
     let v2 = V2::of(&world);
     let services = v2.get("/Services?PageSize=1000").await.json();
     let default = services["services"].as_array().expect("a list").last().expect("one")["sid"].clone();

@@ -1,9 +1,12 @@
 //! Requests about API keys, and their answers.
 
+use std::path::PathBuf;
+
 use clap::{Arg, ArgAction, Subcommand};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{ServiceId, Sid, SidKind, Timestamp};
+use crate::node::AccountFile;
 use crate::registry::{ApiKey, KeyOptions, Registry, RegistryError, Resource, Scope, Scopes};
 
 /// A request of `onceward keys`, as it is written on the command line and sent over the socket. Answered with
@@ -41,7 +44,8 @@ pub enum KeysRequest {
         sid: String,
     },
 
-    /// Make a new auth token for the account, and show it once. The server refuses the old one from then on.
+    /// Make a new auth token for the account, show it, and write it to account.env in the data directory. The server
+    /// refuses the old one from then on.
     #[command(name = "root", arg(Arg::new("new").long("new").required(true).action(ArgAction::SetTrue).help("Confirm that you want a new one")))]
     NewRoot,
 }
@@ -59,6 +63,9 @@ pub struct KeyLine {
     /// The minute in which it was used last.
     pub last_used: Option<String>,
     pub revoked: Option<String>,
+    /// In the answer to a revocation: whether it changed nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub already_revoked: bool,
     /// Its secret, when it was just made, and never again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<String>,
@@ -76,11 +83,17 @@ impl KeyLine {
 pub struct RootLine {
     pub account_sid: String,
     pub auth_token: String,
+    /// The file that has both.
+    pub file: PathBuf,
 }
 
 impl KeysRequest {
     /// Returns the lines of the answer, or the reason in words for a person. Logs what it changes.
-    pub async fn carry_out(self, registry: &Registry) -> Result<Vec<serde_json::Value>, String> {
+    pub async fn carry_out(
+        self,
+        registry: &Registry,
+        account: &AccountFile,
+    ) -> Result<Vec<serde_json::Value>, String> {
         let lines = match self {
             Self::Create { service, scopes, name } => {
                 let service = service_of(registry, service)?;
@@ -99,17 +112,22 @@ impl KeysRequest {
             }
             Self::Revoke { sid } => {
                 let sid = Sid::parse(SidKind::ApiKey, &sid).ok_or("a key is named by its id, SK...")?;
+                let is_it = |key: &ApiKey| key.sid == sid && key.revoked.is_some();
+                let already_revoked = registry.keys(None).iter().any(is_it);
                 let revoked = registry.revoke_key(sid).await.map_err(|error| words(&error))?;
-                let key = line(registry, &revoked);
-                key.log("API key revoked");
+                let key = KeyLine { already_revoked, ..line(registry, &revoked) };
+                if !already_revoked {
+                    key.log("API key revoked");
+                }
                 vec![serde_json::to_value(key)]
             }
             Self::NewRoot => {
-                let made = registry.new_root().await.map_err(|error| words(&error))?;
+                let made = account.renew(registry).await.map_err(|error| error.to_string())?;
                 tracing::info!(account = %made.sid, "auth token replaced");
                 let line = RootLine {
                     account_sid: made.sid.to_string(),
                     auth_token: made.token.expose().to_owned(),
+                    file: account.path().to_owned(),
                 };
                 vec![serde_json::to_value(line)]
             }
@@ -160,6 +178,7 @@ fn line(registry: &Registry, key: &ApiKey) -> KeyLine {
         created: written(key.created),
         last_used: key.last_used.map(written),
         revoked: key.revoked.map(written),
+        already_revoked: false,
         secret: None,
     }
 }

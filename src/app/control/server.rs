@@ -18,6 +18,7 @@ use tokio::time::{sleep, timeout};
 use super::path_in;
 use super::wire::{ControlError, ControlReply, ControlRequest, CopyNews, SendLine};
 use crate::attempts::Attempts;
+use crate::node::AccountFile;
 use crate::registry::Registry;
 use crate::store::{Copied, CopyProgress, Store, StoreError};
 use crate::verify::Verifying;
@@ -50,6 +51,7 @@ const CHUNK: usize = 256 * 1024;
 pub struct ControlSocket {
     listener: UnixListener,
     path: PathBuf,
+    account: AccountFile,
     verifying: Option<Verifying>,
 }
 
@@ -66,7 +68,7 @@ impl ControlSocket {
         let path = path_in(data_dir)?;
         remove_stale(&path)?;
         let listener = UnixListener::bind(&path).map_err(ControlError::io("listen on", &path))?;
-        let socket = Self { listener, path, verifying: None };
+        let socket = Self { listener, path, account: AccountFile::of(data_dir), verifying: None };
         // Until this is done, and where a system ignores it, the check of the peer below protects.
         fs::set_permissions(&socket.path, Permissions::from_mode(0o600))
             .map_err(ControlError::io("restrict the mode of", &socket.path))?;
@@ -100,9 +102,10 @@ impl ControlSocket {
                     Ok((stream, _)) if is_ours(&stream) => {
                         in_trouble = false;
                         let (attempts, copies, registry) = (attempts.clone(), copies.clone(), registry.clone());
-                        let verifying = self.verifying.clone();
+                        let (account, verifying) = (self.account.clone(), self.verifying.clone());
                         clients.spawn(async move {
-                            if let Err(error) = answer(stream, &attempts, &copies, &registry, verifying.as_ref()).await {
+                            let keys = (&registry, &account);
+                            if let Err(error) = answer(stream, &attempts, &copies, keys, verifying.as_ref()).await {
                                 tracing::debug!(%error, "control request not answered completely");
                             }
                         });
@@ -155,7 +158,7 @@ async fn answer(
     stream: UnixStream,
     attempts: &Attempts,
     copies: &Copies,
-    registry: &Registry,
+    keys: (&Registry, &AccountFile),
     verifying: Option<&Verifying>,
 ) -> io::Result<()> {
     let (from, to) = stream.into_split();
@@ -170,7 +173,7 @@ async fn answer(
     }
     timeout(ANSWER_WITHIN, async {
         let end = match request {
-            Ok(request) => match carry_out(request, attempts, registry, verifying).await {
+            Ok(request) => match carry_out(request, attempts, keys, verifying).await {
                 Ok(lines) => {
                     for line in lines {
                         write(&mut to, &ControlReply::Line(line)).await?;
@@ -191,7 +194,7 @@ async fn answer(
 async fn carry_out(
     request: ControlRequest,
     attempts: &Attempts,
-    registry: &Registry,
+    (registry, account): (&Registry, &AccountFile),
     verifying: Option<&Verifying>,
 ) -> Result<Vec<Value>, String> {
     match request {
@@ -200,7 +203,7 @@ async fn carry_out(
             let lines = rows.iter().map(|row| serde_json::to_value(SendLine::from(row)));
             lines.collect::<Result<_, _>>().map_err(|error| error.to_string())
         }
-        ControlRequest::Keys(request) => request.carry_out(registry).await,
+        ControlRequest::Keys(request) => request.carry_out(registry, account).await,
         ControlRequest::Webhooks(request) => request.carry_out(registry),
         ControlRequest::Unlock(request) => {
             let cleared = request.carry_out(registry, verifying).await?;

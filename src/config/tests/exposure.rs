@@ -6,8 +6,8 @@ use crate::config::ListenAddress;
 #[test]
 fn an_address_that_others_reach_needs_a_key_or_the_line_that_allows_it() {
     for host in ["0.0.0.0", "::", "192.168.1.5", "otp.example.com", ""] {
-        let world = World::with_config(&format!("{{\"test-hostname\": {host:?}}}"));
-        assert!(!world.settings().registry.loopback);
+        let world = simulating(World::with_config(&format!("{{\"test-hostname\": {host:?}}}")));
+        assert!(!world.settings().registry.local_only);
         says(
             &world.unless_keys(),
             &[
@@ -18,7 +18,7 @@ fn an_address_that_others_reach_needs_a_key_or_the_line_that_allows_it() {
             ],
         );
         let allowed = format!("{{\"test-hostname\": {host:?}, \"allow-unauthenticated\": true}}");
-        let settings = World::with_config(&allowed).settings();
+        let settings = simulating(World::with_config(&allowed)).settings();
         assert_eq!(settings.listen.host, host);
         assert!(settings.registry.unless_keys.is_none() && settings.registry.allows_unauthenticated);
     }
@@ -26,7 +26,7 @@ fn an_address_that_others_reach_needs_a_key_or_the_line_that_allows_it() {
 
 #[test]
 fn with_the_accounts_credentials_in_the_environment_every_address_is_allowed() {
-    let world = listening_on(":3000")
+    let world = simulating(listening_on(":3000"))
         .variable("ONCEWARD_ACCOUNT_SID", ACCOUNT)
         .variable("ONCEWARD_AUTH_TOKEN", TOKEN);
     assert!(world.settings().registry.unless_keys.is_none());
@@ -40,7 +40,7 @@ fn an_address_of_this_machine_alone_needs_nothing() {
         let world = World::with_config(&format!("{{\"test-hostname\": {host:?}, \"test-port\": 0}}"));
         assert_eq!(world.settings().listen, address(listens, 0));
         let registry = world.settings().registry;
-        assert!(registry.loopback && registry.unless_keys.is_none());
+        assert!(registry.local_only && registry.unless_keys.is_none());
     }
 }
 
@@ -58,7 +58,8 @@ fn the_flag_beats_every_other_address() {
 
 #[test]
 fn the_flag_is_guarded_and_checked_like_any_other() {
-    says(&listening_on(":3000").unless_keys(), &["every address", "allow-unauthenticated", "--listen"]);
+    let every = simulating(listening_on(":3000"));
+    says(&every.unless_keys(), &["every address", "allow-unauthenticated", "--listen"]);
     says(&listening_on("localhost").error(), &["--listen = \"localhost\"", "host:port"]);
     says(&listening_on("").error(), &["--listen", "host:port"]);
 }
@@ -106,6 +107,39 @@ fn a_domain_is_no_url() {
 
 const PRODUCTION: &str =
     r#"{"production": true, "prod-domain": "127.0.0.1:8443", "simulator-in-production": "true"}"#;
+
+#[test]
+fn in_production_a_key_is_needed_on_loopback_too_because_a_proxy_is_in_front() {
+    let world = World::with_config(PRODUCTION);
+    assert!(!world.settings().registry.local_only);
+    says(
+        &world.unless_keys(),
+        &["listen address 127.0.0.1:8443", "a proxy is in front", "\"allow-unauthenticated\": true"],
+    );
+    let allowed = world.variable("ONCEWARD_ALLOW_UNAUTHENTICATED", "true");
+    assert!(allowed.settings().registry.unless_keys.is_none());
+}
+
+#[test]
+fn the_simulator_is_refused_on_an_address_that_others_reach() {
+    let world = listening_on("0.0.0.0:3000").variable("ONCEWARD_ALLOW_UNAUTHENTICATED", "true");
+    says(
+        &world.error(),
+        &[
+            "listen address 0.0.0.0:3000",
+            "\"simulator-in-production\": true",
+            "TWILIO_ACCOUNT_SID",
+            "--listen",
+        ],
+    );
+    let asked = simulating(world);
+    assert!(asked.settings().gateways.has_simulator());
+    says(&asked.warnings().concat(), &["simulator", "not loopback"]);
+}
+
+fn simulating(world: World) -> World {
+    world.variable("ONCEWARD_SIMULATOR_IN_PRODUCTION", "true")
+}
 
 fn listening_on(address: &str) -> World {
     World::empty().flags(Overrides { listen: Some(address.to_owned()), ..Overrides::default() })

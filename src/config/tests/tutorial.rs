@@ -50,7 +50,7 @@ fn a_host_that_is_none_is_an_error() {
 
 #[test]
 fn a_host_that_others_reach_needs_a_key_or_the_line_that_allows_it() {
-    let world = World::empty().variable("HOST", "http://0.0.0.0");
+    let world = World::with_twilio().variable("HOST", "http://0.0.0.0");
     says(&world.unless_keys(), &["listen address 0.0.0.0:3000", "\"allow-unauthenticated\": true", "HOST"]);
 }
 

@@ -12,13 +12,23 @@ fn the_metadata_of_a_cloud_is_out_of_reach_in_every_spelling() {
         "169.254.169.254",
         "169.254.0.1",
         "::ffff:169.254.169.254",
-        "::169.254.169.254",
+        "168.63.129.16",
+        "192.0.0.192",
+        "::ffff:168.63.129.16",
+        "64:ff9b::a83f:8110",
         "64:ff9b::a9fe:a9fe",
         "2002:a9fe:a9fe::1",
         "fe80::1",
         "febf::1",
         "100.100.100.200",
         "fd00:ec2::254",
+        // Forms of an IPv4 address that have no use, whatever the address is.
+        "::127.0.0.1",
+        "::1.1.1.1",
+        "::2",
+        "::ffff:0:1.1.1.1",
+        "64:ff9b:1::a9fe:a9fe",
+        "64:ff9b:1:a9fe:a9:fe00::",
     ] {
         assert_eq!(allowed(text), [true, false, false], "{text}");
     }
@@ -30,7 +40,6 @@ fn private_addresses_are_refused_by_the_public_policy_alone() {
         "127.0.0.1",
         "::1",
         "::ffff:127.0.0.1",
-        "::127.0.0.1",
         "0.0.0.0",
         "::",
         "10.1.2.3",
@@ -46,7 +55,7 @@ fn private_addresses_are_refused_by_the_public_policy_alone() {
     ] {
         assert_eq!(allowed(text), [true, true, false], "{text}");
     }
-    for text in ["1.1.1.1", "172.32.0.1", "100.128.0.1", "192.0.1.1", "2606:4700::1111"] {
+    for text in ["1.1.1.1", "64:ff9b::101:101", "172.32.0.1", "100.128.0.1", "192.0.1.1", "2606:4700::1111"] {
         assert_eq!(allowed(text), [true, true, true], "{text}");
     }
 }

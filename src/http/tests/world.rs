@@ -85,6 +85,7 @@ pub fn deps(script: Script) -> Deps<Script> {
         callbacks: None,
         v2: Arc::default(),
         inbox: None,
+        inbox_needs_credentials: false,
         host_name: None,
         cors_origins: Vec::new(),
         tls: None,

@@ -100,6 +100,15 @@ impl V2 {
         let caller = self.caller(headers)?;
         if caller.may(Scope::Verify, ServiceId::DEFAULT) { Ok(()) } else { Err(Problem::Forbidden) }
     }
+
+    /// Whether a request may see the messages of all services.
+    ///
+    /// # Errors
+    /// 401 or 403.
+    pub fn admit_operator(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        let caller = self.caller(headers)?;
+        if caller.may_everywhere(Scope::Admin) { Ok(()) } else { Err(Problem::Forbidden) }
+    }
 }
 
 /// Answers a request by a method that its resource has.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::world::{START, World, configured, refused_field};
 use crate::domain::{ServiceId, Sid, SidKind};
 use crate::registry::{
-    Caller, KEYS_PER_SERVICE, KeyOptions, NewApiKey, Registry, RegistryError, Scope, Unauthenticated,
+    Caller, KEYS_PER_SERVICE, KeyOptions, NewApiKey, NewRoot, Registry, RegistryError, Scope, Unauthenticated,
 };
 use crate::store::StoreFault;
 
@@ -14,18 +14,19 @@ const TOKEN: &str = "a token of twenty.."; // as long as one must be
 const MINUTE: Duration = Duration::from_secs(60);
 
 #[tokio::test]
-async fn a_first_start_makes_an_account_and_shows_its_token_once() {
+async fn the_account_is_opened_by_the_token_that_is_kept_and_by_none_that_is_only_drawn() {
     let world = World::new();
     let registry = world.open().await;
-    let made = registry.ensure_root().await.expect("kept").expect("shown");
-    let (sid, token) = (made.sid.to_string(), made.token.expose().to_owned());
+    let drawn = registry.draw_root().await.expect("drawn");
+    let (sid, token) = (drawn.sid.to_string(), drawn.token.expose().to_owned());
     assert!(sid.starts_with("AC") && token.len() == 32, "as long as Twilio's");
-    assert!(registry.ensure_root().await.expect("kept").is_none(), "never again");
+    assert!(registry.authenticate(&sid, &token).is_err() && !registry.has_root());
+    registry.keep_root(&drawn).await.expect("kept");
     assert!(matches!(registry.authenticate(&sid, &token), Ok(Caller::Root)));
-    assert_eq!(registry.account_sid(), made.sid);
+    assert_eq!(registry.account_sid(), drawn.sid);
 
     let registry = world.restarted().open().await;
-    assert!(registry.ensure_root().await.expect("kept").is_none(), "nor after a restart");
+    assert!(registry.is_root(&drawn), "after a restart too");
     assert!(matches!(registry.authenticate(&sid, &token), Ok(Caller::Root)));
 }
 
@@ -33,7 +34,7 @@ async fn a_first_start_makes_an_account_and_shows_its_token_once() {
 async fn no_secret_is_kept() {
     let world = World::new();
     let registry = world.open().await;
-    let root = registry.ensure_root().await.expect("kept").expect("shown");
+    let root = new_root(&registry).await;
     let key = key_for(&registry, None).await;
     for kept in world.store.snapshot().values() {
         let text = String::from_utf8_lossy(&kept.record);
@@ -46,8 +47,8 @@ async fn no_secret_is_kept() {
 #[tokio::test]
 async fn a_new_token_takes_the_place_of_the_lost_one() {
     let registry = World::new().open().await;
-    let lost = registry.ensure_root().await.expect("kept").expect("shown");
-    let new = registry.new_root().await.expect("made");
+    let lost = new_root(&registry).await;
+    let new = new_root(&registry).await;
     assert_eq!(new.sid, lost.sid);
     let sid = lost.sid.to_string();
     assert!(matches!(registry.authenticate(&sid, new.token.expose()), Ok(Caller::Root)));
@@ -58,22 +59,23 @@ async fn a_new_token_takes_the_place_of_the_lost_one() {
 async fn when_a_new_token_cannot_be_kept_the_old_one_still_works() {
     let world = World::new();
     let registry = world.open().await;
-    let old = registry.ensure_root().await.expect("kept").expect("shown");
+    let old = new_root(&registry).await;
+    let new = registry.draw_root().await.expect("drawn");
     world.store.fail_next([StoreFault::Unavailable]);
-    assert!(matches!(registry.new_root().await, Err(RegistryError::Store(_))));
+    assert!(matches!(registry.keep_root(&new).await, Err(RegistryError::Store(_))));
     assert!(registry.authenticate(&old.sid.to_string(), old.token.expose()).is_ok());
 }
 
 #[tokio::test]
 async fn the_environments_credentials_win_and_are_changed_there() {
     let world = World::new();
-    let stored = world.open().await.ensure_root().await.expect("kept").expect("shown");
+    let stored = new_root(&world.open().await).await;
     let world = world.restarted().with_account(ACCOUNT, TOKEN);
     let registry = world.open().await;
-    assert!(registry.ensure_root().await.expect("nothing to keep").is_none());
+    assert!(registry.root_is_given());
     assert!(matches!(registry.authenticate(ACCOUNT, TOKEN), Ok(Caller::Root)));
     assert!(registry.authenticate(&stored.sid.to_string(), stored.token.expose()).is_err());
-    assert!(matches!(registry.new_root().await, Err(RegistryError::ReadOnly(_))));
+    assert!(matches!(registry.draw_root().await, Err(RegistryError::ReadOnly(_))));
     assert_eq!(registry.account_sid().to_string(), ACCOUNT);
 }
 
@@ -225,7 +227,7 @@ async fn the_last_use_is_seen_at_once_and_written_later_and_to_the_minute() {
 
 #[tokio::test]
 async fn compatible_routes_need_a_key_if_exposed_or_once_they_have_their_own() {
-    let mut world = World::new().with_service(configured("shop"));
+    let world = World::new().with_service(configured("shop"));
     let needs = async |world: &World| world.open().await.compatible_routes_need_key();
     assert!(!needs(&world).await, "on loopback");
     let registry = world.open().await;
@@ -235,16 +237,40 @@ async fn compatible_routes_need_a_key_if_exposed_or_once_they_have_their_own() {
     let made = key_for(&registry, Some(ServiceId::DEFAULT)).await;
     assert!(registry.compatible_routes_need_key());
     registry.revoke_key(made.key.sid).await.expect("revoked");
-    assert!(!registry.compatible_routes_need_key());
+    assert!(registry.compatible_routes_need_key(), "also when it is revoked");
+    world.clock.advance(Duration::from_secs(31 * 24 * 3_600));
+    let mut world = world.restarted();
+    assert!(needs(&world).await, "and when its record is gone");
+    world.settings.allows_unauthenticated = true;
+    assert!(!needs(&world).await, "until the operator allows it");
 
-    world.settings.loopback = false;
+    let mut world = World::new();
+    world.settings.local_only = false;
     assert!(needs(&world).await, "where unauthenticated clients can connect");
     world.settings.allows_unauthenticated = true;
     assert!(!needs(&world).await, "and may");
 }
 
+#[tokio::test]
+async fn a_revocation_that_may_be_stored_keeps_the_compatible_routes_closed() {
+    for fault in [StoreFault::UnknownApplied, StoreFault::UnknownNotApplied] {
+        let world = World::new();
+        let registry = world.open().await;
+        let made = key_for(&registry, Some(ServiceId::DEFAULT)).await;
+        world.store.fail_next([fault]);
+        assert!(registry.revoke_key(made.key.sid).await.is_err());
+        assert!(registry.compatible_routes_need_key(), "{fault:?}");
+    }
+}
+
 fn key_options(service: Option<ServiceId>) -> KeyOptions {
     KeyOptions { service, scopes: [Scope::Verify].into_iter().collect(), name: None }
+}
+
+async fn new_root(registry: &Registry) -> NewRoot {
+    let root = registry.draw_root().await.expect("drawn");
+    registry.keep_root(&root).await.expect("kept");
+    root
 }
 
 async fn key_for(registry: &Registry, service: Option<ServiceId>) -> NewApiKey {

@@ -48,7 +48,7 @@ impl World {
         Self {
             store: store.clone(),
             clock: Arc::new(ManualClock::starting_at(START)),
-            settings: RegistrySettings { loopback: true, ..RegistrySettings::default() },
+            settings: RegistrySettings { local_only: true, ..RegistrySettings::default() },
             default: ServiceSettings::of_policy("Acme".to_owned(), &contract(Duration::from_secs(30))),
             gateways: vec![GatewayName::TwilioMessages, GatewayName::Mada],
             seed: 7,

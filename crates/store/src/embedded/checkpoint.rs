@@ -3,8 +3,9 @@
 //! Everything that calls sled runs on a thread that can be abandoned. If sled hangs, panics, fails or loses a record,
 //! the attempt is discarded, and the journal still has every record.
 
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -396,10 +397,15 @@ impl Attempt {
         let (files, directories) =
             snapshot::database_files(&directory).map_err(failed("read", &directory))?;
         for path in files.iter().map(|name| directory.join(name)) {
+            // sled makes its files and directories readable by other users.
+            std::fs::set_permissions(&path, Permissions::from_mode(0o600))
+                .map_err(failed("restrict", &path))?;
             self.disk.sync_file(&path).map_err(failed("sync", &path))?;
             self.control.progressed()?;
         }
         for path in directories.iter().chain([&self.new]) {
+            std::fs::set_permissions(path, Permissions::from_mode(0o700))
+                .map_err(failed("restrict", path))?;
             self.disk.sync_dir(path).map_err(failed("sync", path))?;
         }
         self.disk.reached(CheckpointStep::Synced);

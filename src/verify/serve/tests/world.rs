@@ -343,7 +343,7 @@ async fn open(store: MemoryStore, deps: &RestartDeps) -> (Registry, Verifying, O
             templates: Vec::new(),
             account: Some(account()),
             unless_keys: None,
-            loopback: true,
+            local_only: true,
             allows_unauthenticated: false,
         },
         default: ServiceSettings::of_policy("onceward".to_owned(), &contract()),

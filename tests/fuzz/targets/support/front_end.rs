@@ -106,6 +106,7 @@ impl FrontEnd {
                 "https://otp.example.com/base".into(),
             )))),
             inbox: Some(Arc::new(Simulator::new(clock))),
+            inbox_needs_credentials: false,
             host_name: None,
             cors_origins: Vec::new(),
             tls: None,

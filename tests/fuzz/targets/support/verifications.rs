@@ -123,7 +123,7 @@ impl V2FrontEnd {
                 token: ApiSecret::new(TOKEN.to_owned()),
             };
             let settings =
-                RegistrySettings { account: Some(account), loopback: true, ..RegistrySettings::default() };
+                RegistrySettings { account: Some(account), local_only: true, ..RegistrySettings::default() };
             let registry = registry(shards.clone(), settings).await;
             let settings =
                 [("friendly-name".to_owned(), "Owl Bank".into()), ("custom-code".to_owned(), true.into())];

@@ -1,0 +1,166 @@
+//! The file from which the operator learns the account's credentials.
+//!
+//! The store has only the hash of the auth token. A new token is in the file before the store accepts it. The file wins
+//! over the store at a start: a crash between the two loses no token. It may be removed; the token then stays as it is.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+use tokio::task::spawn_blocking;
+use zeroize::Zeroizing;
+
+use super::server_key::{is_readable_by_others, write_private};
+use crate::domain::{ApiSecret, Sid, SidKind};
+use crate::registry::{NewRoot, Registry, RegistryError};
+use crate::store::advice;
+
+/// The file's name in the data directory. Its lines are variables, as a shell, `.env` and systemd read them.
+const FILE_NAME: &str = "account.env";
+const SID: &str = "ONCEWARD_ACCOUNT_SID=";
+const TOKEN: &str = "ONCEWARD_AUTH_TOKEN=";
+
+/// Why the account's credentials are not known or not kept. Each text says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum AccountError {
+    #[error("{what} {}: {source}{}", path.display(), advice(&source.to_string()))]
+    Io { what: &'static str, path: PathBuf, source: io::Error },
+    #[error(
+        "{} does not hold the account's credentials: it must have a line ONCEWARD_ACCOUNT_SID=AC... and a line \
+         ONCEWARD_AUTH_TOKEN=...; put the right lines back, or remove the file",
+        .0.display()
+    )]
+    Unreadable(PathBuf),
+    #[error("cannot store the account's credentials: {0}")]
+    Registry(#[from] RegistryError),
+    #[error("the write of the account's credentials was interrupted: {0}")]
+    Interrupted(#[from] tokio::task::JoinError),
+}
+
+/// The file of one data directory.
+#[derive(Debug, Clone)]
+pub struct AccountFile {
+    path: PathBuf,
+    /// Held while file and store change.
+    change: Arc<Mutex<()>>,
+}
+
+impl AccountFile {
+    pub fn of(data_dir: &Path) -> Self {
+        let data_dir = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned());
+        Self { path: data_dir.join(FILE_NAME), change: Arc::default() }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes the account at the first start. At later starts takes the credentials from the file, if there is one.
+    ///
+    /// # Errors
+    /// [`AccountError`], when the file cannot be read or written, or the store refuses.
+    pub async fn open(&self, registry: &Registry) -> Result<(), AccountError> {
+        if registry.root_is_given() {
+            return Ok(());
+        }
+        let this = self.clone();
+        match spawn_blocking(move || this.read()).await?? {
+            Some(found) if !registry.is_root(&found) => {
+                registry.keep_root(&found).await?;
+                tracing::info!(account = %found.sid, file = %self.path.display(), "auth token taken from the file");
+            }
+            None if !registry.has_root() => {
+                let made = self.renew(registry).await?;
+                tracing::info!(account = %made.sid, file = %self.path.display(), "account credentials created");
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Makes a new auth token: in the file first, then in the store.
+    ///
+    /// # Errors
+    /// [`AccountError`]; the old token then holds.
+    pub async fn renew(&self, registry: &Registry) -> Result<NewRoot, AccountError> {
+        let _change = self.change.lock().await;
+        let made = registry.draw_root().await?;
+        let (this, text) = (self.clone(), text_of(&made));
+        let before = spawn_blocking(move || this.replace(&text)).await??;
+        if let Err(error) = registry.keep_root(&made).await {
+            let this = self.clone();
+            let put_back = spawn_blocking(move || match before {
+                Some(text) => this.write(&text),
+                None => fs::remove_file(&this.path),
+            });
+            if let Err(error) = put_back.await? {
+                tracing::warn!(%error, file = %self.path.display(), "auth token in the file not in use");
+            }
+            return Err(error.into());
+        }
+        Ok(made)
+    }
+
+    /// The credentials in the file; `None` without a file.
+    fn read(&self) -> Result<Option<NewRoot>, AccountError> {
+        let Some(text) = self.text()? else { return Ok(None) };
+        if is_readable_by_others(&self.path) {
+            tracing::warn!(
+                file = %self.path.display(),
+                "account credentials readable by other users; run chmod 600 on the file"
+            );
+        }
+        let value = |name| text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        let sid = value(SID).and_then(|sid| Sid::parse(SidKind::Account, sid));
+        let is_token = |token: &&str| {
+            (16..=128).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic())
+        };
+        let token = value(TOKEN).filter(is_token).map(|token| ApiSecret::new(token.to_owned()));
+        let (Some(sid), Some(token)) = (sid, token) else {
+            return Err(AccountError::Unreadable(self.path.clone()));
+        };
+        Ok(Some(NewRoot { sid, token }))
+    }
+
+    fn text(&self) -> Result<Option<Zeroizing<String>>, AccountError> {
+        match fs::read_to_string(&self.path) {
+            Ok(text) => Ok(Some(Zeroizing::new(text))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(AccountError::Io {
+                what: "read the account's credentials in",
+                path: self.path.clone(),
+                source,
+            }),
+        }
+    }
+
+    /// Writes the file durably, and returns what it had.
+    fn replace(&self, text: &str) -> Result<Option<Zeroizing<String>>, AccountError> {
+        let before = self.text()?;
+        self.write(text).map_err(|source| AccountError::Io {
+            what: "write the account's credentials to",
+            path: self.path.clone(),
+            source,
+        })?;
+        Ok(before)
+    }
+
+    /// The file appears whole or not at all.
+    fn write(&self, text: &str) -> io::Result<()> {
+        let unfinished = self.path.with_extension("new");
+        let written =
+            write_private(&unfinished, text.as_bytes()).and_then(|()| fs::rename(&unfinished, &self.path));
+        if written.is_err() {
+            let _ = fs::remove_file(&unfinished);
+        }
+        written?;
+        let directory = self.path.parent().unwrap_or(&self.path);
+        fs::File::open(directory)?.sync_all()
+    }
+}
+
+fn text_of(root: &NewRoot) -> Zeroizing<String> {
+    Zeroizing::new(format!("{SID}{}\n{TOKEN}{}\n", root.sid, root.token.expose()))
+}
