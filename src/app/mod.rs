@@ -89,6 +89,7 @@ impl App {
     pub async fn start(&self, settings: &Settings) -> Result<(), AppStartError> {
         let running = Running::start(StartOptions {
             data_dir: settings.data_dir.clone(),
+            scratch: settings.scratch.clone(),
             server_key_file: settings.server_key_file.clone(),
             clock: Arc::clone(&self.clock),
             gateways: self.gateways.clone(),

@@ -64,6 +64,10 @@ pub struct Args {
     #[arg(long, global = true, value_name = "DIR", help_heading = "Settings")]
     pub data_dir: Option<String>,
 
+    /// Copy the snapshot to this directory if the data directory has no room [default: TMPDIR].
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Settings")]
+    pub scratch: Option<String>,
+
     /// Listen on this address; ":3000" means every address of this machine [default: localhost:3000].
     #[arg(long, value_name = "HOST:PORT", help_heading = "Settings")]
     pub listen: Option<String>,
@@ -201,6 +205,7 @@ impl Args {
     pub fn overrides(&self) -> Overrides {
         Overrides {
             data_dir: self.data_dir.clone(),
+            scratch: self.scratch.clone(),
             listen: self.listen.clone(),
             log_level: self.log_level.clone(),
             log_format: self.log_format.clone(),

@@ -166,7 +166,7 @@ fn through_server(
 }
 
 fn directory(settings: &StorageSettings) -> Result<Report, CommandError> {
-    let directory = source::open(&settings.data_dir)?;
+    let directory = source::open(settings)?;
     let kinds = for_tools();
     let mut damage = Vec::new();
     let examined = directory.examine(

@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::CommandError;
 use crate::app::control::{CopyNews, ask_copy};
 use crate::clock::{Clock, SystemClock};
+use crate::config::StorageSettings;
 use crate::domain::Timestamp;
 use crate::store::{CopyProgress, CopyReader, OpenError, ReadOnly, RecordCounts, key_fingerprint_in};
 
@@ -24,10 +25,10 @@ pub struct Source {
 }
 
 impl Source {
-    pub fn open(data_dir: &Path, progress: &mut Progress) -> Result<Self, CommandError> {
-        match Self::of_server(data_dir, progress) {
+    pub fn open(settings: &StorageSettings, progress: &mut Progress) -> Result<Self, CommandError> {
+        match Self::of_server(&settings.data_dir, progress) {
             Err(CommandError::Control(error)) if error.has_no_socket() => {
-                Self::of_directory(data_dir, progress)
+                Self::of_directory(settings, progress)
             }
             found => found,
         }
@@ -48,10 +49,10 @@ impl Source {
     }
 
     /// Of a directory that no server uses. Nothing in it changes.
-    pub fn of_directory(data_dir: &Path, progress: &mut Progress) -> Result<Self, CommandError> {
-        let directory = open(data_dir)?;
+    pub fn of_directory(settings: &StorageSettings, progress: &mut Progress) -> Result<Self, CommandError> {
+        let directory = open(settings)?;
         if directory.is_new()? {
-            return Err(CommandError::NoData(data_dir.display().to_string()));
+            return Err(CommandError::NoData(settings.data_dir.display().to_string()));
         }
         progress.now("reading the data directory");
         let copied = directory.copy(Timestamp::EPOCH, &CopyProgress::default())?;
@@ -62,8 +63,9 @@ impl Source {
 }
 
 /// A data directory that no server uses.
-pub fn open(data_dir: &Path) -> Result<ReadOnly, CommandError> {
-    ReadOnly::open(data_dir).map_err(|error| explained(data_dir, error))
+pub fn open(settings: &StorageSettings) -> Result<ReadOnly, CommandError> {
+    let StorageSettings { data_dir, scratch, .. } = settings;
+    ReadOnly::open(data_dir, scratch.as_deref()).map_err(|error| explained(data_dir, error))
 }
 
 fn explained(data_dir: &Path, error: OpenError) -> CommandError {

@@ -48,7 +48,7 @@ fn read_directory(
     request: &TrackerRequest,
 ) -> Result<Vec<SendLine>, CommandError> {
     let mut listing = Listing::of(request.query().map_err(ControlError::Refused)?);
-    let mut source = Source::of_directory(&settings.data_dir, &mut Progress::of("reading", true))?;
+    let mut source = Source::of_directory(settings, &mut Progress::of("reading", true))?;
     let failed = |error| CommandError::Failed(format!("read the records of sends: {error}; ask again"));
     while let Some(entry) = source.records.next_entry().map_err(failed)? {
         if entry.key.kind == AttemptLog::KIND {

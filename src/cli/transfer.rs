@@ -70,7 +70,7 @@ fn write(
     settings: &StorageSettings,
     progress: &mut Progress,
 ) -> Result<(RecordCounts, bool), CommandError> {
-    let Source { mut records, counts, key, at, served } = Source::open(&settings.data_dir, progress)?;
+    let Source { mut records, counts, key, at, served } = Source::open(settings, progress)?;
     let kinds = for_tools();
     progress.now("exporting");
     progress.expect(counts.total());

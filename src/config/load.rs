@@ -38,7 +38,7 @@ const ACCOUNT_SID: &str = "ONCEWARD_ACCOUNT_SID";
 const AUTH_TOKEN: &str = "ONCEWARD_AUTH_TOKEN";
 
 /// Keys that say where the data is.
-const OF_STORAGE: [&str; 3] = ["data-dir", "key-file", "default-region"];
+const OF_STORAGE: [&str; 4] = ["data-dir", "scratch", "key-file", "default-region"];
 
 /// Keys and variables that say what services there are.
 const OF_SERVICES: [&str; 10] = [
@@ -136,14 +136,18 @@ fn resolve(keys: Keys, variables: &Variables, directory: &Path, c: &mut Context)
         let origin = "the default: server.key in data-dir, made at the first start";
         c.row("key-file", NOT_SET, origin);
     }
-    let StorageSettings { data_dir, server_key_file, .. } = storage(&settings, directory);
-    Settings { data_dir, server_key_file, ..settings }
+    if settings.scratch.is_none() {
+        c.row("scratch", NOT_SET, "the default: the directory that TMPDIR names");
+    }
+    let StorageSettings { data_dir, scratch, server_key_file, .. } = storage(&settings, directory);
+    Settings { data_dir, scratch, server_key_file, ..settings }
 }
 
 /// Relative paths begin in the working directory.
 fn storage(settings: &Settings, directory: &Path) -> StorageSettings {
     StorageSettings {
         data_dir: directory.join(&settings.data_dir),
+        scratch: settings.scratch.as_ref().map(|scratch| directory.join(scratch)),
         server_key_file: settings.server_key_file.as_ref().map(|file| directory.join(file)),
         default_region: settings.default_region,
     }

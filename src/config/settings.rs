@@ -71,6 +71,10 @@ pub struct Settings {
     #[serde(with = "As::<FilePath>")]
     #[default("data")]
     pub data_dir: PathBuf,
+    /// Directory for a copy of the snapshot, which a start and some commands read, if the data directory has no room for
+    /// it. Without this key, the directory that the variable TMPDIR names.
+    #[serde(with = "As::<Option<FilePath>>")]
+    pub scratch: Option<PathBuf>,
     /// File of the server key: 64 hexadecimal digits, as `openssl rand -hex 32 > FILE` makes them. It
     /// must exist. Without this key, server.key in the data directory, made at the first start.
     #[serde(rename = "key-file", with = "As::<Option<FilePath>>")]
@@ -261,6 +265,7 @@ pub struct Keys {
 #[derive(Debug, Clone)]
 pub struct StorageSettings {
     pub data_dir: PathBuf,
+    pub scratch: Option<PathBuf>,
     pub server_key_file: Option<PathBuf>,
     /// Region of numbers without `+`; `None` refuses them.
     pub default_region: Option<Region>,

@@ -33,6 +33,7 @@ pub struct Sources {
 #[derive(Debug, Clone, Default)]
 pub struct Overrides {
     pub data_dir: Option<String>,
+    pub scratch: Option<String>,
     pub listen: Option<String>,
     pub log_level: Option<String>,
     pub log_format: Option<String>,
@@ -63,9 +64,10 @@ impl RawValues {
         given.add_environment(sources, names, &mut of_environment);
         let keys = ["redis-db-address", "REDIS_DB_PASSWORD"];
         given.redis.extend(keys.into_iter().filter(|key| given.values.contains_key(*key)));
-        let Overrides { data_dir, listen, log_level, log_format } = &sources.overrides;
+        let Overrides { data_dir, scratch, listen, log_level, log_format } = &sources.overrides;
         for (key, flag, value) in [
             ("data-dir", "--data-dir", data_dir),
+            ("scratch", "--scratch", scratch),
             (LISTEN_FLAG, LISTEN_FLAG, listen),
             ("log-level", "--log-level", log_level),
             ("log-format", "--log-format", log_format),

@@ -28,8 +28,8 @@ impl Offline {
     pub async fn open(settings: KeysSettings) -> Result<Self, StartError> {
         let KeysSettings { storage, registry, brand, policy } = settings;
         let clock = Arc::new(EngineClock::over(Arc::new(SystemClock::start())));
-        let (data_dir, key_file) = (storage.data_dir, storage.server_key_file);
-        let (_, store) = open_store(data_dir, key_file, Arc::clone(&clock), Arc::default()).await?;
+        let (places, key_file) = ((storage.data_dir, storage.scratch), storage.server_key_file);
+        let (_, store) = open_store(places, key_file, Arc::clone(&clock), Arc::default()).await?;
         let bounds = Bounds::default();
         let shards = Shards::start(ShardDeps {
             store: Arc::clone(&store),

@@ -33,6 +33,8 @@ const TOLERANCE: Duration = Duration::from_secs(90);
 /// Arguments of [`Running::start`].
 pub struct StartOptions {
     pub data_dir: PathBuf,
+    /// Where a copy of the snapshot goes if the data directory has no room; `None` for what `TMPDIR` names.
+    pub scratch: Option<PathBuf>,
     /// A key file to use instead of `server.key` in there.
     pub server_key_file: Option<PathBuf>,
     /// Brought up to the time of the data directory.
@@ -70,6 +72,7 @@ impl Running {
     pub async fn start(options: StartOptions) -> Result<Self, StartError> {
         let StartOptions {
             data_dir,
+            scratch,
             server_key_file,
             clock,
             gateways,
@@ -85,7 +88,8 @@ impl Running {
             loading,
         } = options;
         let account = AccountFile::of(&data_dir);
-        let (server_key, store) = open_store(data_dir, server_key_file, Arc::clone(&clock), loading).await?;
+        let (server_key, store) =
+            open_store((data_dir, scratch), server_key_file, Arc::clone(&clock), loading).await?;
         let policies = Policies::new(policy);
         let clock: Arc<dyn Clock> = clock;
         let mut seeder = seeded_rng()?;
@@ -165,9 +169,10 @@ impl Running {
     }
 }
 
-/// Opens the data directory, with its server key, and brings `clock` up to the newest time in it.
+/// Opens the data directory, with its server key and its scratch directory, and brings `clock` up to the newest time in
+/// it.
 pub async fn open_store(
-    data_dir: PathBuf,
+    (data_dir, scratch): (PathBuf, Option<PathBuf>),
     key_file: Option<PathBuf>,
     clock: Arc<EngineClock>,
     loading: Arc<Loading>,
@@ -175,7 +180,7 @@ pub async fn open_store(
     let opened = tokio::task::spawn_blocking(move || {
         let key = load_or_create(&data_dir, key_file.as_deref())?;
         let mut options = OpenOptions::new(&data_dir, key_fingerprint(&key), Arc::clone(&clock) as _);
-        options.loading = loading;
+        (options.scratch, options.loading) = (scratch, loading);
         let store = EmbeddedStore::open(&options)?;
         go_on_from(store.newest_time(), &clock);
         Ok::<_, StartError>((key, Arc::new(store) as Arc<dyn Store>))

@@ -77,6 +77,7 @@ impl OtpBuilder {
         let registry = RegistryPlan::new(self.registry, brand, &settings, false);
         let running = Running::start(StartOptions {
             data_dir,
+            scratch: None,
             server_key_file,
             clock,
             gateways: gateways.routed,

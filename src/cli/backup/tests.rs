@@ -296,7 +296,7 @@ fn a_check_lists_every_record_that_is_damaged_and_no_other() {
     let unknown = Key { kind: 99, ..good.key };
     all.push(CopiedRecord { key: unknown, ..good });
     fill(&dir, &all);
-    let directory = ReadOnly::open(&dir).expect("a data directory");
+    let directory = ReadOnly::open(&dir, None).expect("a data directory");
     let mut found = Vec::new();
     let kinds = for_tools();
     let check_record = |entry: &CopiedRecord| {
@@ -392,7 +392,7 @@ fn fill(dir: &Path, entries: &[CopiedRecord]) {
 }
 
 fn exported(dir: &Path) -> Vec<u8> {
-    let directory = ReadOnly::open(dir).expect("a data directory");
+    let directory = ReadOnly::open(dir, None).expect("a data directory");
     let copied = directory.copy(Timestamp::EPOCH, &CopyProgress::default()).expect("a copy");
     let mut records = CopyReader::new(copied.file);
     let mut entries = Vec::new();

@@ -308,7 +308,7 @@ const SECTIONS: [Section; 9] = [
     },
     Section {
         title: "Data and log",
-        keys: &["data-dir", "key-file", "log-level", "log-format"],
+        keys: &["data-dir", "scratch", "key-file", "log-level", "log-format"],
         before: "[The data directory](../operate/data-directory.md), [the log](../operate/monitoring.md#log).",
         after: "",
     },

@@ -85,9 +85,9 @@ async fn a_first_start_on_a_failing_disk_leaves_nothing_that_hinders_the_next() 
 }
 
 #[tokio::test]
-async fn a_full_disk_at_the_start_is_named_and_with_space_the_start_is_good() {
+async fn a_full_disk_at_a_first_start_is_named_and_after_a_crash_it_is_served() {
     if !may_mount(
-        "storage_trouble::start_and_stop::a_full_disk_at_the_start_is_named_and_with_space_the_start_is_good",
+        "storage_trouble::start_and_stop::a_full_disk_at_a_first_start_is_named_and_after_a_crash_it_is_served",
     ) {
         return;
     }
@@ -103,10 +103,74 @@ async fn a_full_disk_at_the_start_is_named_and_with_space_the_start_is_good() {
         let World { setup, server, .. } = world;
         server.ended().await;
         disk.fill();
-        says_what_to_do(&setup.run().await, &setup, "No space left");
-        disk.resize_to_kib(300 * 1024);
-        guessed.still_holds(&setup.start().await.client, false).await;
+        // The segment that was reserved has room for commits.
+        let server = setup.start().await;
+        assert_eq!(server.client.send("+14155550123").await.status(), 200);
+        guessed.still_holds(&server.client, false).await;
     }
+}
+
+#[tokio::test]
+async fn a_full_disk_without_a_reserved_segment_is_served_from_a_scratch_directory() {
+    if !may_mount(
+        "storage_trouble::start_and_stop::a_full_disk_without_a_reserved_segment_is_served_from_a_scratch_directory",
+    ) {
+        return;
+    }
+    let setup = Setup::new().env("TMPDIR", "");
+    let disk = SmallDisk::of_kib(300 * 1024, &setup.data_dir());
+    // With a snapshot, which only a copy of is read.
+    let (world, _) = World::of(setup).await.restart().await;
+    let mut guessed = told(&world).await;
+    guessed.guess(&world).await;
+    let locked = locked_number(&world).await;
+    world.server.kill();
+    let World { setup, server, twilio, numbers } = world;
+    server.ended().await;
+    remove_last_segment(&setup);
+    disk.fill();
+    let refused = setup.run().await;
+    says_what_to_do(&refused, &setup, "--scratch");
+    let needed = refused.output.split("takes ").nth(1).and_then(|rest| rest.split(" bytes").next());
+    assert!(
+        needed.is_some_and(|bytes| bytes.parse::<u64>().is_ok_and(|bytes| bytes > 0)),
+        "{}",
+        refused.output
+    );
+
+    let scratch = setup.home().join("scratch");
+    let setup = setup.args(["--scratch", "scratch"]);
+    let server = setup.start().await;
+    assert_eq!(fs::read_dir(&scratch).expect("a directory").count(), 0, "the copy was removed");
+    assert_eq!(server.client.get("/healthz").await.status(), 200);
+    let readiness = server.client.get("/readyz").await;
+    assert_eq!(readiness.status(), 503);
+    assert!(
+        readiness.text().contains("cannot reserve a journal segment of 67108864 bytes"),
+        "{}",
+        readiness.text()
+    );
+    assert_eq!(server.client.send(&locked).await.status(), 403, "what needs no write is answered");
+    for _ in 0..3 {
+        let number = numbers.next();
+        server.client.send(&number).await.expects_retry_after();
+        server.client.verify(&number, "000000").await;
+        assert!(twilio.received_for(&number).is_empty(), "nothing was sent");
+    }
+
+    disk.resize_to_kib(500 * 1024);
+    let ready = || async { server.client.get("/readyz").await.status() };
+    crate::support::until("readiness", ready, |status| *status == 200).await;
+    assert_eq!(server.client.send(&numbers.next()).await.status(), 200);
+    guessed.still_holds(&server.client, false).await;
+    assert_eq!(server.client.send(&locked).await.status(), 403);
+}
+
+/// Removes the segment that was reserved and not written to.
+fn remove_last_segment(setup: &Setup) {
+    let segments = fs::read_dir(setup.data_dir().join("journal")).expect("a directory");
+    let last = segments.map(|entry| entry.expect("an entry").path()).max().expect("a segment");
+    fs::remove_file(last).expect("removed");
 }
 
 #[tokio::test]

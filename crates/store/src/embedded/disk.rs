@@ -112,6 +112,11 @@ impl Disk for RealDisk {
     }
 }
 
+/// Whether an error says that there is no room.
+pub(super) fn lacks_space(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 fn reserve(file: &File, bytes: u64) -> io::Result<()> {
     match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, bytes) {
         // A file system that cannot reserve space lets the file grow as it is written. The journal

@@ -97,7 +97,8 @@ pub enum OpenError {
     /// A snapshot is only ever read from a copy, for which there was no room.
     #[error(
         "there is no room for a copy of the snapshot, which is needed to read it and takes {bytes} bytes: {}; free {bytes} \
-         bytes there, or set the environment variable TMPDIR to a directory with as much room, and try again",
+         bytes there, or name a directory with as much room with --scratch (or set the environment variable TMPDIR to it), \
+         and try again",
         refused.iter().map(|(path, why)| format!("{} ({why})", path.display())).collect::<Vec<_>>().join(", ")
     )]
     NoRoom {

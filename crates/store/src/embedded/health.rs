@@ -58,7 +58,12 @@ impl Health {
 
     /// Whether the last attempt to reserve a segment failed.
     pub(super) fn reserve_in_trouble(&self) -> bool {
-        self.reserve.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+        self.reserve_trouble().is_some()
+    }
+
+    /// Why the last attempt to reserve a segment failed, if it did.
+    pub(super) fn reserve_trouble(&self) -> Option<String> {
+        self.reserve.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// A checkpoint ended. Logged once per change.

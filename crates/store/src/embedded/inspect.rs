@@ -41,18 +41,19 @@ impl std::fmt::Debug for ReadOnly {
 }
 
 impl ReadOnly {
-    /// Opens `dir`, which must be a data directory. The copy of the snapshot that is read goes there, or to `TMPDIR` if
-    /// there is no room.
+    /// Opens `dir`, which must be a data directory. The copy of the snapshot that is read goes there, or to `scratch` if
+    /// there is no room (`None` means the directory that the environment variable `TMPDIR` names).
     ///
     /// # Errors
     /// [`OpenError::InUse`] while a server uses it; others when it is none, or one of a newer program.
-    pub fn open(dir: &Path) -> Result<Self, OpenError> {
+    pub fn open(dir: &Path, scratch: Option<&Path>) -> Result<Self, OpenError> {
         let directory = Directory::existing(dir);
         let state = directory.peek()?;
         let key_fingerprint = directory.key_fingerprint()?;
         directory.is_free()?;
         let before = files_of(&directory)?;
-        let copies = Copies::of(&directory, Arc::new(Sled), StoreSettings::default().deadline)?;
+        let (scratch, deadline) = (scratch.map(Path::to_owned), StoreSettings::default().deadline);
+        let copies = Copies::of(&directory, scratch, Arc::new(Sled), deadline)?;
         Ok(Self { directory, state, key_fingerprint, copies, before })
     }
 
@@ -76,7 +77,7 @@ impl ReadOnly {
     }
 
     /// Copies every record that is alive at the later of `now` and the newest time in the directory, as a start would
-    /// find them, into a file in the data directory, or in `TMPDIR` if there is no room.
+    /// find them, into a file in the data directory, or in the scratch directory if there is no room.
     ///
     /// # Errors
     /// [`OpenError`], as a start would be refused.

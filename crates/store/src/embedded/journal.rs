@@ -40,10 +40,12 @@ pub(super) struct AppendError {
 
 /// The position at which an opened journal continues.
 pub(super) struct Start {
-    /// The segment to fill.
-    pub(super) active: Segment,
+    /// The segment to fill; `None` if the disk has no room for one.
+    pub(super) active: Option<Segment>,
     /// The one behind it.
-    pub(super) spare: Segment,
+    pub(super) spare: Option<Segment>,
+    /// The last segment that was used before.
+    pub(super) last_segment: u64,
     /// The sequence of the next frame.
     pub(super) next_sequence: u64,
     /// The time of the last one.
@@ -77,9 +79,9 @@ enum Active {
 impl Journal {
     pub(super) fn new(start: Start, prepare: Sender<u64>) -> Self {
         Self {
-            newest: start.active.number,
-            active: Active::Ready(start.active),
-            spare: Some(start.spare),
+            newest: start.active.as_ref().map_or(start.last_segment, |segment| segment.number),
+            active: start.active.map_or(Active::None, Active::Ready),
+            spare: start.spare,
             prepare,
             preparing: false,
             next_sequence: start.next_sequence,
@@ -241,6 +243,11 @@ impl Journal {
         }
         AppendError { rolled_back: self.clean().is_ok(), reason: error.to_string() }
     }
+}
+
+/// The trouble of a segment that was not reserved.
+pub(super) fn not_reserved(bytes: u64, error: &io::Error) -> String {
+    format!("cannot reserve a journal segment of {bytes} bytes: {error}")
 }
 
 /// Reserves the next segment, on a thread of its own, before it is needed.

@@ -18,11 +18,11 @@ use tokio::sync::OnceCell;
 use super::checkpoint::{Ended, SNAPSHOT_THREAD_ENDED, Snapshots};
 use super::database::{Sled, SledBackend};
 use super::directory::{Directory, DirectoryState, Lock};
-use super::disk::{Disk, RealDisk};
+use super::disk::{Disk, RealDisk, lacks_space};
 use super::error::OpenError;
 use super::frame::RecordRef;
 use super::health::{Health, ThreadWatch};
-use super::journal::{Journal, Preparer, Start};
+use super::journal::{Journal, Preparer, Start, not_reserved};
 use super::progress::{Loading, Progress};
 use super::replay::{self, Covered, Replayed, Strict};
 use super::segment::Segment;
@@ -81,6 +81,9 @@ pub struct OpenOptions {
     pub key_fingerprint: [u8; 16],
     /// The clock of decisions.
     pub clock: Arc<dyn Clock>,
+    /// Where copies of the snapshot go if there is no room in the data directory. `None` means the directory that the
+    /// environment variable `TMPDIR` names.
+    pub scratch: Option<PathBuf>,
     /// Receives the progress of the open and of a restore.
     pub loading: Arc<Loading>,
     pub settings: StoreSettings,
@@ -89,7 +92,7 @@ pub struct OpenOptions {
 impl OpenOptions {
     pub fn new(dir: impl Into<PathBuf>, key_fingerprint: [u8; 16], clock: Arc<dyn Clock>) -> Self {
         let (loading, settings) = (Arc::default(), StoreSettings::default());
-        Self { dir: dir.into(), key_fingerprint, clock, loading, settings }
+        Self { dir: dir.into(), key_fingerprint, clock, scratch: None, loading, settings }
     }
 }
 
@@ -113,14 +116,16 @@ impl EmbeddedStore {
         let began = options.clock.now();
         let directory = Directory::at(&options.dir)?;
         let lock = directory.lock()?;
-        match directory.state(options.key_fingerprint)? {
+        let state = directory.state(options.key_fingerprint)?;
+        match state {
             DirectoryState::Creating => create(&directory, options, &*disk)?,
             DirectoryState::Importing => {
                 return Err(OpenError::ImportInterrupted { directory: directory.root });
             }
             DirectoryState::Complete => {}
         }
-        let copies = Copies::of(&directory, backend.clone(), options.settings.deadline)?;
+        let scratch = options.scratch.clone();
+        let copies = Copies::of(&directory, scratch, backend.clone(), options.settings.deadline)?;
         remove_leftovers(&copies)?;
         drop(Progress::of("verifying the snapshot", 0, &options.clock, &options.loading));
         let copy = copies.open_newest(&directory)?;
@@ -142,7 +147,8 @@ impl EmbeddedStore {
             pause: options.settings.pause,
             deadline: options.settings.deadline,
         };
-        Opened { directory, snapshots, copies, copy, replayed, lock }.start(options)
+        let is_new = state == DirectoryState::Creating;
+        Opened { directory, snapshots, copies, copy, replayed, is_new, lock }.start(options)
     }
 }
 
@@ -163,7 +169,7 @@ pub(super) struct Copies {
     pub(super) backend: Arc<dyn SledBackend>,
     /// Where the snapshots are.
     pub(super) directory: PathBuf,
-    /// Where copies go if there is no room in `directory`: what the environment variable `TMPDIR` names.
+    /// Where copies go if there is no room in `directory`.
     pub(super) scratch: Option<PathBuf>,
     /// The names of copies there begin with this.
     prefix: String,
@@ -173,14 +179,16 @@ pub(super) struct Copies {
 impl Copies {
     pub(super) fn of(
         directory: &Directory,
+        scratch: Option<PathBuf>,
         backend: Arc<dyn SledBackend>,
         deadline: Duration,
     ) -> Result<Self, OpenError> {
+        let of_environment = || std::env::var_os("TMPDIR").filter(|name| !name.is_empty()).map(PathBuf::from);
         let found = fs::metadata(&directory.root).map_err(OpenError::io("look at", &directory.root))?;
         Ok(Self {
             backend,
             directory: directory.snapshot.clone(),
-            scratch: std::env::var_os("TMPDIR").filter(|name| !name.is_empty()).map(PathBuf::from),
+            scratch: scratch.or_else(of_environment),
             prefix: format!("onceward-{:x}-{:x}-", found.dev(), found.ino()),
             deadline,
         })
@@ -292,27 +300,45 @@ struct Opened {
     copies: Copies,
     copy: OpenCopy,
     replayed: Replayed,
+    /// Whether the directory was created by this start.
+    is_new: bool,
     lock: Lock,
 }
 
 impl Opened {
     fn start(self, options: &OpenOptions) -> Result<EmbeddedStore, OpenError> {
-        let Self { directory, snapshots, copies, copy, replayed, lock } = self;
+        let Self { directory, snapshots, copies, copy, replayed, is_new, lock } = self;
         let (health, settings) = (Arc::new(Health::default()), options.settings.clone());
         let disk = snapshots.disk.clone();
+        // On a full disk the data is served as far as nothing has to be written. The journal's thread tries again.
         let reserve = |number| {
             let action = "reserve space for a journal segment in";
-            Segment::create(&*disk, &directory.journal, number, settings.segment_bytes)
-                .map_err(OpenError::io(action, &directory.journal))
+            match Segment::create(&*disk, &directory.journal, number, settings.segment_bytes) {
+                Ok(segment) => Ok(Some(segment)),
+                Err(error) if !is_new && lacks_space(&error) => {
+                    health.reserve(Some(&not_reserved(settings.segment_bytes, &error)));
+                    Ok(None)
+                }
+                Err(error) => Err(OpenError::io(action, &directory.journal)(error)),
+            }
         };
         let active = reserve(replayed.last_segment + 1)?;
-        let spare = reserve(replayed.last_segment + 2)?;
+        let spare = if active.is_some() { reserve(replayed.last_segment + 2)? } else { None };
+        if active.is_none() {
+            health.journal(health.reserve_trouble().as_deref());
+        }
         let (to_writer, messages) = mpsc::channel();
         let (to_snapshots, jobs) = mpsc::channel();
         let (to_preparer, requested) = mpsc::channel();
         let newest_time = copy.snapshot.manifest.time.max(replayed.summary.newest.unwrap_or_default());
         let records_at_start = copy.snapshot.manifest.records;
-        let next = Start { active, spare, next_sequence: replayed.last_sequence + 1, last_time: newest_time };
+        let next = Start {
+            active,
+            spare,
+            last_segment: replayed.last_segment,
+            next_sequence: replayed.last_sequence + 1,
+            last_time: newest_time,
+        };
         let deps = WriterDeps {
             settings: settings.clone(),
             jobs: to_snapshots,

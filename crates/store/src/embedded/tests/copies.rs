@@ -81,13 +81,13 @@ fn a_directory_without_a_server_is_read_as_a_start_would_find_it() {
     let crash = world.copy();
     let dir = crash.path().join("data");
     let before = snapshots(&dir);
-    let offline = ReadOnly::open(&dir).unwrap();
+    let offline = ReadOnly::open(&dir, None).unwrap();
     assert_eq!(
         contents_of(offline.copy(world.clock.now(), &crate::CopyProgress::default()).unwrap()),
         world.expected
     );
     assert_eq!(snapshots(&dir), before);
-    assert!(matches!(ReadOnly::open(&world.dir()), Err(OpenError::InUse { .. })));
+    assert!(matches!(ReadOnly::open(&world.dir(), None), Err(OpenError::InUse { .. })));
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn what_was_read_beside_a_server_does_not_count() {
     let mut world = World::new();
     world.put(1, "one");
     let crash = world.copy();
-    let offline = ReadOnly::open(&crash.path().join("data")).unwrap();
+    let offline = ReadOnly::open(&crash.path().join("data"), None).unwrap();
     world.contents_after_crash(&crash).unwrap();
     let read = offline.copy(world.clock.now(), &crate::CopyProgress::default());
     assert!(matches!(read, Err(OpenError::InUse { .. })), "{read:?}");
@@ -112,7 +112,7 @@ fn an_examination_counts_what_is_there_and_finds_what_is_wrong() {
     let dir = crash.path().join("data");
     let examine = |check_record: crate::CheckRecord<'_>| {
         let mut found = Vec::new();
-        let offline = ReadOnly::open(&dir).unwrap();
+        let offline = ReadOnly::open(&dir, None).unwrap();
         let examined = offline.examine(now, check_record, &mut |finding| found.push(finding)).unwrap();
         (examined, found)
     };

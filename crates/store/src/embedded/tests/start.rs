@@ -157,7 +157,7 @@ fn a_removed_lock_file_admits_no_second_server() {
         let error = EmbeddedStore::open(&world.options(&world.dir())).unwrap_err();
         assert!(matches!(error, OpenError::InUse { .. }), "{error}");
     }
-    let read = crate::ReadOnly::open(&world.dir()).unwrap_err();
+    let read = crate::ReadOnly::open(&world.dir(), None).unwrap_err();
     assert!(matches!(read, OpenError::InUse { .. }), "{read}");
     world.put(1, "the first one goes on");
     world.close().unwrap();
@@ -215,7 +215,7 @@ fn an_error_of_the_system_names_the_path() {
 }
 
 #[test]
-fn a_full_disk_or_denied_access_is_refused_with_advice() {
+fn a_first_start_on_a_full_disk_and_denied_access_are_refused_with_advice() {
     let advices = [(Errno::NOSPC, "free space"), (Errno::ACCESS, "chown"), (Errno::ROFS, "writable")];
     for (errno, advice) in advices {
         let world = with_one_record();
@@ -226,12 +226,46 @@ fn a_full_disk_or_denied_access_is_refused_with_advice() {
             EmbeddedStore::open_on(&world.options(&copy.path().join("data")), disk, sled).unwrap_err()
         };
         let copy = world.copy();
-        let refused = open_copy(&copy, faulty::Operation::Create).to_string();
-        assert!(refused.contains(advice), "{refused}");
+        if errno != Errno::NOSPC {
+            let refused = open_copy(&copy, faulty::Operation::Create).to_string();
+            assert!(refused.contains(advice), "{refused}");
+        }
         // A first start.
         let refused = open_copy(&TempDir::new().unwrap(), faulty::Operation::SyncDir).to_string();
         assert!(refused.contains(advice), "{refused}");
         assert_eq!(world.contents_after_crash(&copy).unwrap(), world.expected);
+    }
+}
+
+#[test]
+fn a_full_disk_after_a_crash_is_opened_and_written_to_once_it_has_space() {
+    let mut world = with_one_record();
+    for reserved in [0, 1] {
+        world.abandon();
+        if reserved == 0 {
+            world.disk.fail(Operation::Create, Errno::NOSPC);
+        } else {
+            fail_after_the_next_segment(&world.disk);
+        }
+        world.open();
+        world.assert_as_expected();
+        if reserved == 0 {
+            assert_unavailable(&world.batch(&[(2, Some("lost"))]));
+            let trouble = world.store().health().unwrap_err();
+            assert!(
+                trouble.contains("a journal segment of") && trouble.contains("No space left"),
+                "{trouble}"
+            );
+        } else {
+            world.put(2, "two");
+            assert_eq!(world.store().health(), Ok(()));
+        }
+        world.disk.heal();
+        world.put(3, &format!("after {reserved}"));
+        assert_eq!(world.store().health(), Ok(()));
+        world.crash_and_open();
+        world.assert_as_expected();
+        world.checkpoint().unwrap();
     }
 }
 
@@ -358,7 +392,18 @@ fn a_full_disk_at_a_start_names_the_bytes_that_are_needed() {
     let error = OpenError::snapshot(Path::new("data"), SnapshotError::NoRoom { bytes: 1234, refused });
     let text = error.to_string();
     assert!(text.contains("takes 1234 bytes: data (No space left on device"), "{text}");
-    assert!(text.contains("free 1234 bytes there, or set the environment variable TMPDIR"), "{text}");
+    assert!(text.contains("free 1234 bytes there, or name a directory"), "{text}");
+    assert!(text.contains("--scratch (or set the environment variable TMPDIR to it)"), "{text}");
+}
+
+/// The disk has room for one more segment.
+fn fail_after_the_next_segment(disk: &FaultyDisk) {
+    let (full, mut was_created) = (disk.clone(), false);
+    disk.on_operation(move |operation, _| {
+        if operation == Operation::Create && !std::mem::replace(&mut was_created, true) {
+            full.fail(Operation::Create, Errno::NOSPC);
+        }
+    });
 }
 
 /// A clock that is half a second later whenever it is looked at.

@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use super::checkpoint::{CheckpointControl, Ended, Job};
 use super::frame::{self, FRAME_OVERHEAD, FrameKind};
 use super::health::Health;
-use super::journal::{AppendError, AppendState, Journal};
+use super::journal::{AppendError, AppendState, Journal, not_reserved};
 use super::open::StoreSettings;
 use super::replay::Covered;
 use super::segment::{HEADER_BYTES, Segment};
@@ -498,9 +498,11 @@ impl Writer {
                 }
             }
             Err(error) => {
-                let trouble = format!("cannot reserve a journal segment: {error}");
+                let trouble = not_reserved(self.deps.settings.segment_bytes, &error);
                 self.deps.health.reserve(Some(&trouble));
-                // Batches that waited for this segment are refused now.
+                // Batches that have just come may have room in the present segment.
+                self.write_waiting();
+                // Those that waited for this segment are refused now.
                 if !self.waiting.is_empty() {
                     self.deps.health.journal(Some(&trouble));
                 }
