@@ -164,3 +164,45 @@ impl AccountFile {
 fn text_of(root: &NewRoot) -> Zeroizing<String> {
     Zeroizing::new(format!("{SID}{}\n{TOKEN}{}\n", root.sid, root.token.expose()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::tests::world::World;
+    use crate::store::StoreFault;
+
+    #[tokio::test]
+    async fn a_token_that_the_store_refuses_is_taken_out_of_the_file_again() {
+        let (home, world) = (tempfile::tempdir().expect("a directory"), World::new());
+        let (file, registry) = (AccountFile::of(home.path()), world.open().await);
+        world.store.fail_next([StoreFault::Unavailable]);
+        assert!(matches!(file.renew(&registry).await, Err(AccountError::Registry(_))));
+        assert!(!file.path().exists(), "there was none before");
+        let first = file.renew(&registry).await.expect("made");
+        world.store.fail_next([StoreFault::Unavailable]);
+        assert!(file.renew(&registry).await.is_err());
+        let kept = file.read().expect("read").expect("a file");
+        assert!(registry.is_root(&kept) && registry.is_root(&first));
+        assert_eq!(fs::read_dir(home.path()).expect("a directory").count(), 1, "nothing else is left behind");
+    }
+
+    #[tokio::test]
+    async fn a_token_that_cannot_be_written_is_not_made() {
+        let (home, world) = (tempfile::tempdir().expect("a directory"), World::new());
+        let registry = world.open().await;
+        let refused = AccountFile::of(&home.path().join("none")).renew(&registry).await;
+        assert!(matches!(refused, Err(AccountError::Io { .. })), "{refused:?}");
+        assert!(!registry.has_root());
+    }
+
+    #[tokio::test]
+    async fn two_new_tokens_at_once_end_with_the_same_one_in_file_and_store() {
+        let (home, world) = (tempfile::tempdir().expect("a directory"), World::new());
+        let (file, registry) = (AccountFile::of(home.path()), world.open().await);
+        for _ in 0..10 {
+            let (one, two) = tokio::join!(file.renew(&registry), file.renew(&registry));
+            assert!(one.is_ok() && two.is_ok());
+            assert!(registry.is_root(&file.read().expect("read").expect("a file")));
+        }
+    }
+}

@@ -44,6 +44,17 @@ async fn a_service_that_had_a_key_asks_for_one_until_the_operator_allows_it() {
     server.signal(Signal::TERM);
     server.ended().await;
 
+    for command in [
+        &["export", "--out", "all.jsonl"][..],
+        &["import", "all.jsonl", "--data-dir", "other", "--drop-codes"],
+    ] {
+        let done = setup.command(command.iter().copied()).await;
+        assert_eq!(done.status.code(), Some(0), "{}", done.output);
+    }
+    let moved = setup.clone().args(["--data-dir", "other"]).start().await;
+    assert_eq!(moved.client.send(&numbers.next()).await.status(), 401, "and on another machine");
+    drop(moved);
+
     let allowed = setup.config("allow-unauthenticated", true).start().await;
     assert_eq!(allowed.client.send(&numbers.next()).await.status(), 200);
 }
