@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::documented::{bad_request, failed, incorrect, sent, verified};
-use crate::support::{PUBLIC_URL, Reply, Row, Several, soon};
+use crate::support::{PUBLIC_URL, Reply, Row, Several, V2, sid, soon, told};
 
 /// Everything after which it is unknown whether the message was sent.
 const TROUBLES: [Reply; 8] = [
@@ -184,6 +184,27 @@ async fn a_code_that_its_gateway_may_have_sent_is_good_when_the_others_fail() {
     world.send(&number).await.expects(failed());
     let code = world.sinch().code_for(&number);
     world.verify(&number, &code).await.expects(verified(&number));
+}
+
+#[tokio::test]
+async fn a_resend_goes_to_another_gateway_when_the_holder_of_the_code_fails() {
+    let world = Several::of("Sinch;Http", |_, setup| {
+        V2::account(setup).config("breaker-failures", 100).config("send-budget", "2s")
+    })
+    .await;
+    let v2 = V2::of(&world);
+    let service = v2.service(&[]).await;
+    for trouble in [Reply::ServerError(500), Reply::Busy, Reply::Hang] {
+        let number = world.number();
+        let begun = v2.begins(&service, &number).await;
+        assert_eq!(told(&begun), (201, "pending".to_owned()));
+        world.sinch().plan(&number, [trouble]);
+        let again = v2.begins(&service, &number).await;
+        assert_eq!((told(&again), sid(&again)), ((201, "pending".to_owned()), sid(&begun)), "{trouble:?}");
+        assert_eq!(world.doubles.sends_to(&number), [0, 2, 0, 1]);
+        let right = v2.checks(&service, &sid(&begun), &world.plain().code_for(&number)).await;
+        assert_eq!(told(&right), (200, "approved".to_owned()));
+    }
 }
 
 #[tokio::test]
