@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::{Server, Setup};
+use crate::support::{Authority, OWN_ACCOUNT, OWN_TOKEN, Server, Setup, V2};
 use tools::{Tool, Tools};
 
 const ACCOUNT_SID: &str = "AC0123456789abcdef0123456789abcdef";
@@ -44,6 +44,41 @@ async fn every_answer_has_exactly_the_fields_that_twilio_describes() {
 #[tokio::test]
 async fn schemathesis_finds_nothing() {
     run(&["schemathesis/run.py"], Tool::PythonFile).await;
+}
+
+#[tokio::test]
+async fn an_unchanged_python_program_finds_the_server_by_twilios_name() {
+    run_unchanged("python/unchanged.py", Tool::PythonFile, 43).await;
+}
+
+#[tokio::test]
+async fn an_unchanged_node_program_finds_the_server_by_twilios_name() {
+    run_unchanged("node/unchanged.js", Tool::Node, 44).await;
+}
+
+/// Runs a program that knows no address but Twilio's. Its machine resolves the name to the server, and trusts the
+/// authority of the server's certificate. `last` is a part of the server's address, of which every test has its own.
+async fn run_unchanged(program: &str, tool: Tool, last: u8) {
+    let Some(tools) = Tools::find(tool) else { return };
+    let Some(address) = tools::address_for_names(last) else { return };
+    let authority = Authority::new();
+    let setup = V2::account(Setup::new())
+        .args(["--listen".to_owned(), format!("{address}:443")])
+        .file("ca.pem", &authority.pem)
+        .file("hosts", format!("{address} verify.twilio.com\n127.0.0.1 localhost\n"));
+    let setup = authority.issue_for(&["verify.twilio.com", &address]).configure(setup);
+    let _server = setup.start().await;
+    let ca = setup.home().join("ca.pem");
+    let ca = ca.to_str().expect("a path in UTF-8");
+    let inbox = format!("https://{address}/inbox/messages");
+    let environment = [
+        ("TWILIO_ACCOUNT_SID", OWN_ACCOUNT),
+        ("TWILIO_AUTH_TOKEN", OWN_TOKEN),
+        ("REQUESTS_CA_BUNDLE", ca),
+        ("NODE_EXTRA_CA_CERTS", ca),
+        ("ONCEWARD_INBOX", inbox.as_str()),
+    ];
+    tools.run_with(Some(&setup.home().join("hosts")), &[program], &environment, LONGEST).await;
 }
 
 /// Runs a program of `tests/sdk` against a server of its own; its output is shown when it fails.

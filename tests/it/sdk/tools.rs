@@ -1,5 +1,6 @@
 //! Finds what `tests/sdk/install` has installed, and runs programs with it.
 
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, SystemTime};
@@ -44,9 +45,31 @@ impl Tools {
     /// # Panics
     /// With its output, when it fails.
     pub async fn run<S: AsRef<str>>(&self, arguments: &[S], environment: &[(&str, &str)], longest: Duration) {
-        let mut command = match self.tool {
-            Tool::Node => Command::new("node"),
-            Tool::Python | Tool::PythonFile => Command::new(self.home.join("bin/python")),
+        self.run_with(None, arguments, environment, longest).await;
+    }
+
+    /// The same with the file in the place of `/etc/hosts`, which the program alone sees.
+    pub async fn run_with<S: AsRef<str>>(
+        &self,
+        hosts: Option<&Path>,
+        arguments: &[S],
+        environment: &[(&str, &str)],
+        longest: Duration,
+    ) {
+        let program = match self.tool {
+            Tool::Node => PathBuf::from("node"),
+            Tool::Python | Tool::PythonFile => self.home.join("bin/python"),
+        };
+        let mut command = match hosts {
+            None => Command::new(program),
+            Some(hosts) => {
+                let mut command = unshare();
+                command
+                    .args(["sh", "-c", "mount --bind \"$0\" /etc/hosts && exec \"$@\""])
+                    .arg(hosts)
+                    .arg(program);
+                command
+            }
         };
         match self.tool {
             Tool::Node => command.arg("--test").env("NODE_PATH", self.home.join("node_modules")),
@@ -63,7 +86,7 @@ impl Tools {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         // A proxy of this machine has nothing to do with a server on it.
-        for proxy in ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
+        for proxy in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
             command.env_remove(proxy);
         }
         let ended = tokio::task::spawn_blocking(move || command.output());
@@ -71,6 +94,38 @@ impl Tools {
         let Output { status, stdout, stderr } = ended.expect("it was waited for").expect("it was started");
         let (stdout, stderr) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
         assert!(status.success(), "{status}\n{stdout}\n{stderr}");
+    }
+}
+
+/// Runs a program in a mount namespace of its own. Who is not root becomes root of a namespace of users.
+fn unshare() -> Command {
+    let mut command = Command::new("unshare");
+    command.arg(if rustix::process::geteuid().is_root() { "-m" } else { "-rm" });
+    command
+}
+
+/// An address of loopback whose port 443 is free, under which a program can be told to find another name. `None` where
+/// that is not possible, after saying so.
+#[expect(clippy::print_stderr, reason = "a reader of a skipped test's output must see it")]
+pub fn address_for_names(last: u8) -> Option<String> {
+    let address = format!("127.0.4.{last}");
+    let probe = unshare().args(["sh", "-c", "mount --bind /etc/hosts /etc/hosts"]).output();
+    let problem = match probe {
+        Err(error) => Some(format!("cannot run unshare (package util-linux): {error}")),
+        Ok(probed) if !probed.status.success() => Some(String::from_utf8_lossy(&probed.stderr).into_owned()),
+        Ok(_) => {
+            TcpListener::bind((address.as_str(), 443)).err().map(|error| format!("{address}:443: {error}"))
+        }
+    };
+    match problem {
+        None => Some(address),
+        Some(problem) => {
+            eprintln!(
+                "SKIPPED: programs under Twilio's own name need mounts and port 443: {}",
+                problem.trim()
+            );
+            None
+        }
     }
 }
 

@@ -48,9 +48,18 @@ impl Authority {
         self.issue_between(2020, 2090)
     }
 
+    /// A certificate for these names that no test outlives.
+    pub fn issue_for(&self, names: &[&str]) -> Issued {
+        self.issue_to(names, 2020, 2090)
+    }
+
     /// A certificate for this machine, from the beginning of one year to that of another.
     pub fn issue_between(&self, from: i32, to: i32) -> Issued {
-        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+        self.issue_to(&["localhost", "127.0.0.1"], from, to)
+    }
+
+    fn issue_to(&self, names: &[&str], from: i32, to: i32) -> Issued {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names).expect("names");
         params.distinguished_name.push(DnType::CommonName, "server of a test");
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
