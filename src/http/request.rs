@@ -26,6 +26,12 @@ use super::response::{BadBody, Problem};
 use crate::net::is_loopback_host;
 use crate::numbers::Refusal;
 
+/// The most bytes that are read of a body only to discard them.
+const DISCARDED_BYTES: usize = 1024 * 1024;
+
+/// The longest wait for the rest of a body that is discarded.
+const DISCARD_TIME: Duration = Duration::from_secs(1);
+
 /// A request's body, and how much of it has been taken off the connection.
 pub struct RequestBody {
     incoming: Incoming,
@@ -62,19 +68,27 @@ impl RequestBody {
         tokio::time::timeout(time, whole).await.unwrap_or(Err(Problem::BodyTooSlow))
     }
 
-    /// Discards what has arrived of a body that is not read. When that is all of it, the connection
-    /// can be used again.
-    pub async fn discard_arrived(&mut self) {
-        poll_fn(|cx| {
-            while !self.complete {
-                match self.poll_chunk(cx) {
-                    Poll::Ready(Some(Ok(_))) => {}
-                    Poll::Ready(Some(Err(_)) | None) | Poll::Pending => break,
-                }
-            }
-            Poll::Ready(())
-        })
-        .await;
+    /// Discards a body that is not read. When that is all of it, the connection can be used again.
+    ///
+    /// Over HTTP/2 it waits a moment for the rest of a short body. Otherwise the server would have to reset the stream
+    /// behind the answer (RFC 9113, 8.1), and some clients then drop the answer, such as curl 7.
+    pub async fn discard(&mut self, version: Version) {
+        let in_parts = Arc::clone(&self.in_parts);
+        let mut rest = pin!(self.discard_up_to(DISCARDED_BYTES));
+        if poll_fn(|cx| Poll::Ready(rest.as_mut().poll(cx))).await.is_pending()
+            && version == Version::HTTP_2
+            && let Ok(_place) = in_parts.try_acquire()
+        {
+            let _ = tokio::time::timeout(DISCARD_TIME, rest).await;
+        }
+    }
+
+    async fn discard_up_to(&mut self, mut bytes: usize) {
+        while bytes > 0
+            && let Some(Ok(chunk)) = poll_fn(|cx| self.poll_chunk(cx)).await
+        {
+            bytes = bytes.saturating_sub(chunk.len());
+        }
     }
 
     async fn collect(&mut self, limit: usize) -> Result<Bytes, Problem> {

@@ -53,7 +53,7 @@ pub async fn respond<V: Verify>(
         Problem::Panicked.answer(target.errors())
     });
     if body.is_left_over() {
-        body.discard_arrived().await;
+        body.discard(head.version).await;
     }
     if let Some(refusal) = answer.refusal {
         active.server().refusals.note(refusal);

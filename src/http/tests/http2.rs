@@ -1,5 +1,8 @@
 //! HTTP/2, in memory and without the TLS that lies under it.
 
+use std::future::poll_fn;
+use std::time::Duration;
+
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http2::SendRequest;
@@ -66,6 +69,25 @@ async fn a_large_body_is_413_and_the_connection_goes_on() {
     assert_eq!(status, 413);
     let (status, _) = ask(&mut client, request("GET", "/healthz", String::new())).await;
     assert_eq!(status, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_refused_before_its_body_arrives_is_not_reset() {
+    for (path, length, status) in [("/nothing", 20, 404), ("/api/send-otp", 100_000, 413)] {
+        let server = Memory::scripted(Script::panics());
+        let (near, far) = duplex(64 * 1024);
+        let _connection = server.serve_http2(far);
+        let (mut client, connection) = h2::client::handshake(near).await.expect("a connection");
+        tokio::spawn(connection);
+        let head = Request::post(format!("http://test{path}")).header("content-length", length);
+        let (response, mut body) =
+            client.send_request(head.body(()).expect("a request"), false).expect("a stream");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        body.send_data(Bytes::from(vec![b'x'; length]), true).expect("a stream that is open");
+        assert_eq!(response.await.expect("a response").status(), status);
+        let reset = tokio::time::timeout(Duration::from_secs(5), poll_fn(|cx| body.poll_reset(cx))).await;
+        assert!(reset.is_err() || reset.is_ok_and(|reset| reset.is_err()), "the stream was reset");
+    }
 }
 
 #[tokio::test]
