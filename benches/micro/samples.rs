@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use onceward::domain::{CodeLength, PhoneNumber, ServerKey, ServiceId, Timestamp};
 use onceward::engine::{
-    Lockout, NumberState, Policy, Rules, Salt, SendOptions, SendRules, SlotHash, Verification,
+    FailureCount, Lockout, NumberState, Policy, Rules, Salt, SendOptions, SendRules, SlotHash, Verification,
 };
 use onceward::numbers::NumberKey;
 use onceward::shard::{Record as _, RecordKey, encode};
@@ -22,8 +22,7 @@ pub fn policy() -> Policy {
     let code = SendOptions { life: Duration::from_secs(3600), length: CodeLength::SIX };
     Policy {
         max_attempts: 5,
-        lockout: Duration::from_secs(1800),
-        kind: Lockout::Fixed,
+        lockout: Lockout::Fixed(Duration::from_secs(1800)),
         sends: SendRules::CONTRACT,
         code,
     }
@@ -66,14 +65,14 @@ pub fn open() -> NumberState {
 }
 
 pub fn open_with(verification: Verification) -> NumberState {
-    let keep_until = verification.expires.plus(policy().lockout);
-    let tally = onceward::engine::NumberCounts::NONE;
+    let keep_until = verification.expires.plus(policy().lockout_time());
+    let (failures, named) = (FailureCount { in_a_row: 1, ..FailureCount::NONE }, FailureCount::NONE);
     let verification = Some(verification);
-    NumberState::Open(onceward::engine::OpenNumber { failures: 1, keep_until, tally, verification })
+    NumberState::Open(onceward::engine::OpenNumber { failures, named, keep_until, verification })
 }
 
 pub fn locked() -> NumberState {
-    NumberState::Locked { until: NOW.plus(policy().lockout) }
+    NumberState::Locked { until: NOW.plus(policy().lockout_time()) }
 }
 
 /// So many records of numbers that wait for their codes, from the number `first` on.
@@ -81,7 +80,7 @@ pub fn writes(first: u64, count: u64) -> Vec<Write> {
     let (record, slots) = (open(), SlotHash::new(&key()));
     let (bytes, expires) = (encode(&record), record.expires());
     let write = |index| {
-        let of = NumberKey { service: ServiceId::DEFAULT, number: number(index) };
+        let of = NumberKey::new(ServiceId::DEFAULT, number(index));
         let slot = slots.of_number(of.service, of.number);
         Write {
             key: RecordKey { slot, kind: NumberState::KIND, id: of.id() },

@@ -130,7 +130,7 @@ pub fn deps(
         answers: settings.answers,
         bounds: Bounds { connections: process::connections(&settings.bounds), ..settings.bounds.clone() },
         default_region: settings.default_region,
-        lockout: settings.policy.lockout,
+        lockout: settings.policy.lockout_time(),
         tutorial_code: settings.tutorial_code,
         readiness: Arc::new(move || {
             let reasons = reasons_against(&for_readiness, &stopping);

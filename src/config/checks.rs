@@ -73,6 +73,17 @@ pub fn warn_of_redis(c: &mut Context) {
     }
 }
 
+/// Refuses a lockout that leaves an attacker too many guesses.
+pub fn lockout(policy: &Policy, c: &mut Context) {
+    let keys = ["otp-lock-timeout", "otp-max-attempts", "otp-length"];
+    if let Err(why) = policy.check_strength()
+        && !keys.iter().any(|key| c.is_wrong(key))
+    {
+        let given = humantime::format_duration(policy.lockout_time()).to_string();
+        c.wrong("otp-lock-timeout", Some(given), format!("it {why}"));
+    }
+}
+
 /// Warns of settings that are weaker than the standards ask for or than they look.
 pub fn warn_of_weakness(policy: &Policy, bounds: &Bounds, c: &mut Context) {
     if policy.code.length < CodeLength::SIX {

@@ -118,6 +118,7 @@ fn resolve(keys: Keys, variables: &Variables, directory: &Path, c: &mut Context)
         c.row("gateways", gateways.routing.to_string(), &origin);
         settings.gateways = gateways;
     }
+    checks::lockout(&settings.policy, c);
     checks::warn_of_weakness(&settings.policy, &settings.bounds, c);
     settings.brand = brand(&inputs, c);
     settings.templates = checks::templates(&inputs, &settings.brand, settings.policy.code, c);

@@ -24,9 +24,6 @@ use super::values::{
 use crate::domain::{ApiSecret, Code, CodeLength, Locale, NumberPattern, PhoneNumber, Sid, Timestamp};
 use crate::engine::{Lockout, Policy, SendOptions, SendRules};
 
-/// Retention of a number's count after its last failure where a lockout grows: one guess an hour does not outlast it.
-const COUNT_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
-
 /// Everything that a user can set on a service. A field is a key of `services` in config.json (`code-length`), a
 /// parameter of requests (`CodeLength`), a part of the record, and, where Twilio's service has it, a field of answers
 /// (`code_length`). Its doc comment describes all of them.
@@ -55,11 +52,12 @@ pub struct ServiceSettings {
     #[serde(with = "Stored::<Option<Whole<WorkflowSends, u8>>>")]
     #[default(Some(SendRules::DEFAULT_MAX))]
     pub max_sends: Option<u8>,
-    /// growing (the default), or how long too many wrong codes lock a number. A bare number is minutes in config.json,
-    /// seconds in requests.
+    /// verification (the default): a verification takes max-checks wrong codes, however they are checked. growing: checks
+    /// without its sid are counted apart and have to wait longer each time. Or how long too many wrong codes lock a
+    /// number: a bare number is minutes in config.json, seconds in requests.
     #[serde(with = "Stored::<LockoutKind>")]
-    #[default(LockoutRule::Growing)]
-    pub lockout: LockoutRule,
+    #[default(Lockout::Verification)]
+    pub lockout: Lockout,
     /// keep: a further message has the same code, which ends when it would have. new: it has a new one.
     #[serde(with = "Stored::<Choice<Resend>>")]
     #[default(Resend::Keep)]
@@ -159,6 +157,7 @@ impl ServiceSettings {
             ("friendly-name", friendly_name(&self.friendly_name).map(|_| ())),
             ("code-life", life(self.code_life)),
             ("default-template", self.default_template.map_or(Ok(()), template)),
+            ("lockout", self.policy().check_strength()),
         ];
         let wrong =
             checks.into_iter().filter_map(|(key, check)| Some(SettingError { key, why: check.err()? }));
@@ -174,7 +173,7 @@ impl ServiceSettings {
             code_life: policy.code.life,
             max_checks: policy.max_attempts,
             max_sends: policy.sends.max,
-            lockout: LockoutRule::Fixed(policy.lockout),
+            lockout: policy.lockout,
             resend: if policy.sends.keeps_code { Resend::Keep } else { Resend::New },
             cooling_down: policy.sends.cools_down,
             ..Self::default()
@@ -182,14 +181,9 @@ impl ServiceSettings {
     }
 
     pub fn policy(&self) -> Policy {
-        let (kind, lockout) = match self.lockout {
-            LockoutRule::Fixed(span) => (Lockout::Fixed, span),
-            LockoutRule::Growing => (Lockout::Growing, COUNT_KEPT),
-        };
         Policy {
             max_attempts: self.max_checks,
-            lockout,
-            kind,
+            lockout: self.lockout,
             code: SendOptions { life: self.code_life, length: self.code_length },
             sends: SendRules {
                 max: self.max_sends,
@@ -354,15 +348,6 @@ pub struct RegistrySettings {
 pub struct AccountSettings {
     pub sid: Sid,
     pub token: ApiSecret,
-}
-
-/// The consequence of too many wrong codes for a number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum LockoutRule {
-    /// The number is locked for this long, for every client.
-    Fixed(Duration),
-    /// Checks without the verification's id have to wait, longer each time; checks with it do not.
-    Growing,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -25,7 +25,7 @@ use super::values::{
     RegionChoice, TwilioSid, WebDomain, Workflow,
 };
 use crate::domain::{Channel, CodeLength, GatewayName, Locale, Region, Routing};
-use crate::engine::{Lockout as LockoutKind, Policy, SendOptions, SendRules};
+use crate::engine::{Lockout as LockoutRule, Policy, SendOptions, SendRules};
 use crate::gateway::{
     HttpGatewaySettings, MadaSettings, SinchSettings, TwilioSettings, TwilioVerifySettings,
     TwilioVoiceSettings,
@@ -236,8 +236,7 @@ impl Inputs {
     pub fn policy(&self) -> Policy {
         Policy {
             max_attempts: self.otp_max_attempts,
-            lockout: self.otp_lock_timeout,
-            kind: LockoutKind::Fixed,
+            lockout: LockoutRule::Fixed(self.otp_lock_timeout),
             sends: SendRules::CONTRACT,
             code: SendOptions {
                 life: self.otp_timeout,

@@ -15,9 +15,9 @@ use super::kind::{
     self, ACCEPTED, Digits, IN_REQUESTS, Kind, Lockout, Range, ServiceLife, Span, StepWait, Text, UNIT,
     Whole, kinds, object_of,
 };
-use super::services::LockoutRule;
 use super::settings::{ListenAddress, WorkflowStep};
 use crate::domain::{Channel, CodeLength, Locale, PhoneNumber, Region, Sid, SidKind, Timestamp};
+use crate::engine::Lockout as LockoutRule;
 use crate::net::is_loopback_host;
 use crate::template;
 
@@ -36,6 +36,7 @@ const NAME: &str = r"^[^0-9\x00-\x1f\x7f-\x9f{}]*([0-9][^0-9\x00-\x1f\x7f-\x9f{}
 const WORKFLOW: &str = "^((sms|call|whatsapp)(:[1-9][0-9]?s)?(,(sms|call|whatsapp)(:[1-9][0-9]?s)?){0,9})?$";
 
 const GROWING: &str = "growing";
+const VERIFICATION: &str = "verification";
 
 kinds! {
     /// The path of a file or directory. A relative one begins in the working directory.
@@ -315,23 +316,26 @@ kinds! {
     }
 
     LockoutKind -> LockoutRule {
-        accepted: format!("\"growing\", or {}", Span::<Lockout>::accepted()),
+        accepted: format!("\"verification\", \"growing\", or {}", Span::<Lockout>::accepted()),
         schema: json_schema!({
-            "anyOf": ([vec![json!({ "const": GROWING })], spellings::<Span<Lockout>>()].concat()),
+            "anyOf": ([vec![json!({ "enum": [VERIFICATION, GROWING] })], spellings::<Span<Lockout>>()].concat()),
             UNIT: 60,
             IN_REQUESTS: {
                 "type": "string",
-                "pattern": "^(growing|[0-9]{1,7})?$",
-                "example": GROWING,
-                ACCEPTED: format!("\"growing\", or {}", seconds::<Lockout>()),
+                "pattern": "^(verification|growing|[0-9]{1,7})?$",
+                "example": VERIFICATION,
+                ACCEPTED: format!("\"verification\", \"growing\", or {}", seconds::<Lockout>()),
             },
         }),
-        read: |text| if text.trim().eq_ignore_ascii_case(GROWING) {
+        read: |text| if text.trim().eq_ignore_ascii_case(VERIFICATION) {
+            Some(LockoutRule::Verification)
+        } else if text.trim().eq_ignore_ascii_case(GROWING) {
             Some(LockoutRule::Growing)
         } else {
             Span::<Lockout>::read(text).map(LockoutRule::Fixed)
         },
         shown: |rule| match rule {
+            LockoutRule::Verification => json!(VERIFICATION),
             LockoutRule::Growing => json!(GROWING),
             LockoutRule::Fixed(span) => Span::<Lockout>::shown(span),
         },

@@ -182,7 +182,7 @@ pub fn path_params(route: &Route) -> Vec<Param> {
                 Param::of::<Pattern>(name, about, "+1415555012x")
             }
             "Attempts" => Param::of::<AttemptSid>(name, "The attempt.", &format!("VL{HEX}")),
-            "Numbers" => {
+            "Numbers" | "Lockouts" => {
                 Param::of::<PhoneNumber>(name, "The number, in E.164 form; its + may be %2B.", "+14155552671")
             }
             _ => return None,

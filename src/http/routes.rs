@@ -16,17 +16,19 @@ use super::service;
 use super::v2::account::{SafeNumberView, TemplateView, TestNumberView};
 use super::v2::attempts::{AttemptView, SummaryView};
 use super::v2::limits::{BucketView, RateLimitView};
+use super::v2::lockouts::LockoutView;
 use super::v2::params::Parameters as _;
 use super::v2::services::{MessagingConfigurationView, ServiceView};
 use super::v2::verifications::{CheckView, VerificationView};
 use super::v2::webhooks::WebhookView;
-use super::v2::{Request, account, attempts, limits, services, verifications, webhooks};
+use super::v2::{Request, account, attempts, limits, lockouts, services, verifications, webhooks};
 use crate::registry::Scope;
 use crate::webhook::DeliveryView;
 
 /// The groups of routes, in the order in which a reader wants them.
-pub static GROUPS: [&ApiGroup; 12] = [
+pub static GROUPS: [&ApiGroup; 13] = [
     &VERIFICATIONS,
+    &LOCKOUTS,
     &SERVICES,
     &RATE_LIMITS,
     &BUCKETS,
@@ -172,6 +174,21 @@ static VERIFICATIONS: ApiGroup = twilio(
     },
 );
 
+static LOCKOUTS: ApiGroup = twilio(
+    "Lockouts",
+    "Wrong codes in a row of a number, and the end of its lockout. Not in Twilio's API.",
+    Access::Scope(Scope::Admin),
+    routes! {
+        Get "/v2/Services/{ServiceSid}/Lockouts/{To}", "FetchLockout", "Fetch the lockout of a number" =>
+            v2!(async lockouts::fetch), one::<LockoutView>(),
+            about: "404 without a wrong code or a lockout.", others: &[404];
+        Delete "/v2/Services/{ServiceSid}/Lockouts/{To}", "DeleteLockout", "End the lockout of a number" =>
+            v2!(async lockouts::delete), GONE,
+            about: "Ends a lockout and a hard stop, clears the counts, and voids the number's code.",
+            others: &[404, 429];
+    },
+);
+
 static SERVICES: ApiGroup = twilio(
     "Services",
     "Namespaces with their own rules. API keys need the scope admin; only the account itself makes and deletes services.",
@@ -264,7 +281,7 @@ static DELIVERIES: ApiGroup = twilio(
 
 static TEST_NUMBERS: ApiGroup = twilio(
     "Test numbers",
-    "Numbers that receive no message and have a known code, outside all limits. Not in Twilio's API.",
+    "Numbers that receive no message and have a known code. Not in Twilio's API.",
     Access::Scope(Scope::Admin),
     routes! {
         Post "/v2/Services/{ServiceSid}/TestNumbers", "CreateTestNumber", "Create a test number" =>

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 use tracing::{info, warn};
 
+use super::record::NumberKey;
+
 /// Counts numbers against a limit that is never exceeded by new ones. Restored numbers count beyond the limit, because
 /// the server never drops a known number.
 #[derive(Debug)]
@@ -13,7 +15,12 @@ pub struct Capacity {
     held: AtomicUsize,
     /// The last logged [`Level`].
     logged: AtomicU8,
+    /// Test numbers take no room of the others. They have a limit of their own.
+    tests: Option<Arc<Self>>,
 }
+
+/// The limit on stored test numbers. One costs no message.
+const TESTS: usize = 10_000;
 
 /// Fill level for the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,7 +42,21 @@ pub struct Usage {
 impl Capacity {
     /// Capacity for `limit` numbers.
     pub fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { limit, held: AtomicUsize::new(0), logged: AtomicU8::new(Level::Ample as u8) })
+        let of = |limit, tests| {
+            let (held, logged) = (AtomicUsize::new(0), AtomicU8::new(Level::Ample as u8));
+            Arc::new(Self { limit, held, logged, tests })
+        };
+        of(limit, Some(of(limit.min(TESTS), None)))
+    }
+
+    /// The capacity that counts this number.
+    pub(super) fn of(self: &Arc<Self>, key: NumberKey) -> &Arc<Self> {
+        if key.is_test { self.tests() } else { self }
+    }
+
+    /// The capacity for test numbers.
+    pub(super) fn tests(self: &Arc<Self>) -> &Arc<Self> {
+        self.tests.as_ref().unwrap_or(self)
     }
 
     /// The present usage.
@@ -81,15 +102,18 @@ impl Capacity {
         if self.logged.fetch_max(level as u8, Ordering::Relaxed) >= level as u8 {
             return;
         }
-        let Usage { held, limit } = self.usage();
+        let (Usage { held, limit }, tests) = (self.usage(), self.tests.is_none());
         match level {
             Level::Ample => {}
             Level::Scarce => warn!(
                 numbers = held,
-                limit, "number capacity low; new numbers get 503 once max-numbers is reached"
+                limit, tests, "number capacity low; new numbers get 503 once max-numbers is reached"
             ),
             Level::Full => {
-                warn!(numbers = held, limit, "number capacity exhausted; new numbers get 503 (max-numbers)");
+                warn!(
+                    numbers = held,
+                    limit, tests, "number capacity exhausted; new numbers get 503 (max-numbers)"
+                );
             }
         }
     }

@@ -18,8 +18,6 @@ pub struct CheckCommand {
     pub code: Option<Code>,
     /// The verification that the caller named.
     pub named: Option<VerificationName>,
-    /// For a test number: nothing is limited.
-    pub is_test: bool,
     /// Replies when the check is decided, by a gateway too if one holds the code.
     pub responder: Responder<Reply<CheckOutcome>>,
     /// The decision.
@@ -59,11 +57,8 @@ impl GatewayCheck {
 impl CheckCommand {
     pub(super) fn decide(
         &mut self,
-        DecisionInput { key: NumberKey { service, number }, state, mut rules, now }: DecisionInput<'_>,
+        DecisionInput { key: NumberKey { service, number, .. }, state, rules, now }: DecisionInput<'_>,
     ) -> Next {
-        if self.is_test {
-            rules.policy = rules.policy.without_limits();
-        }
         let before = state.at(&rules.policy, now).verification();
         let submitted = Submitted { code: self.code.as_ref(), number, service, named: self.named };
         let (next, step) = engine::check(state, &rules, submitted, now);
@@ -88,7 +83,7 @@ impl CheckCommand {
     }
 
     pub(super) fn answer(self, mut context: DecisionContext<'_, '_>) {
-        let Self { code, responder, decided, named: _, is_test: _ } = self;
+        let Self { code, responder, decided, named: _ } = self;
         match (decided, code) {
             (Some(CheckDecision::Reply(reply, _)), _) => {
                 confirm_if_approved(&reply, &context);

@@ -52,14 +52,14 @@ impl NumberDeps {
         Subject { slot: self.slots.of_number(key.service, key.number), id: key.id() }
     }
 
-    /// The verification of a number that has not expired, whether or not attempts are left. An error means that the
-    /// shard restarts.
+    /// The verification of a number that has not expired, whether or not attempts are left, also a canceled one. An
+    /// error means that the shard restarts.
     pub(super) async fn verification(
         &self,
         shards: &Shards,
         key: NumberKey,
     ) -> Result<Option<Verification>, Refusal> {
-        self.read(shards, key, |state, now| state.verification().filter(|v| v.is_active(now))).await
+        self.read(shards, key, |state, now| state.verification().filter(|v| now < v.expires)).await
     }
 
     /// Reads the state of a number. An error means that the shard restarts.
@@ -204,7 +204,7 @@ impl Command for NumberCommand {
         let now = view.now();
         let before = view.get::<NumberState>(subject.id);
         if matches!(kind, CommandKind::Send(_)) && before.is_none() && reservation.is_none() {
-            *reservation = deps.capacity.reserve();
+            *reservation = deps.capacity.of(*key).reserve();
             if reservation.is_none() {
                 return Decision::Full(NumberState::KIND, Refusal::TooManyNumbers);
             }
@@ -233,6 +233,17 @@ impl Command for NumberCommand {
             && let Some(events) = &deps.events
         {
             events.record(*key, &event, now, view);
+        }
+        if let (Some(until), Some(events)) = (next.stopped_until(), &deps.events)
+            && state.stopped_until() != Some(until)
+        {
+            let verification = state.verification();
+            events.record(
+                *key,
+                &NumberEvent::Locked { verification: verification.as_ref(), until },
+                now,
+                view,
+            );
         }
         Decision::Made
     }
@@ -315,7 +326,7 @@ pub fn attempt_log_key(service: ServiceId, salt: &Salt, slot: u8) -> AttemptLogK
 fn write_attempts(
     view: &mut Transaction<'_>,
     deps: &NumberDeps,
-    NumberKey { service, number }: NumberKey,
+    NumberKey { service, number, .. }: NumberKey,
     kind: &CommandKind,
     before: Option<&Verification>,
 ) -> Option<u8> {

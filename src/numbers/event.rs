@@ -44,6 +44,13 @@ pub enum NumberEvent<'a> {
         /// Whether callers who name the verification have no attempt left after it.
         is_spent: bool,
     },
+    /// A fixed lockout or a hard stop of the number begins.
+    Locked {
+        /// The verification whose check led to it, if the number has one.
+        verification: Option<&'a Verification>,
+        /// Its end.
+        until: Timestamp,
+    },
     /// A verification ended by request.
     Ended {
         /// The verification, as it was before.

@@ -68,7 +68,7 @@ impl FollowUps {
         let is_refused = match Arc::clone(&self.in_flight).try_acquire_owned() {
             Ok(permit) => {
                 let (responder, pending) = Responder::new(permit);
-                let number = NumberKey { service: due.key.service, number: due.number };
+                let number = NumberKey::new(due.key.service, due.number);
                 let resume = ResumeCommand { track: due.key, responder, decided: None };
                 let command = NumberCommand::new(number, CommandKind::Resume(resume), Arc::clone(&self.deps));
                 self.shards.submit(command);

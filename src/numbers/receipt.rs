@@ -39,7 +39,7 @@ impl Command for ReceiptCommand {
         let (outcome, track) = AttemptLogWriter::new(view, key, deps.tracker).receive(receipt);
         if let (ReceiptOutcome::Recorded(row), Some(track)) = (&outcome, &track) {
             let event = NumberEvent::Receipt { track: key, row, status: track.verify, receipt };
-            let (number, now) = (NumberKey { service: key.service, number: track.number }, view.now());
+            let (number, now) = (NumberKey::new(key.service, track.number), view.now());
             if let Some(events) = &deps.events {
                 events.record(number, &event, now, view);
             }

@@ -1,7 +1,7 @@
 //! The record of a number, and its key.
 
 use crate::domain::{PhoneNumber, ServiceId, Timestamp, record_id, record_id_parts};
-use crate::engine::{NumberState, merge_pessimistic};
+use crate::engine::{NumberState, SlotHash, merge_pessimistic};
 use crate::shard::{Id, Record};
 
 /// A number in a service: the key of a [`NumberState`].
@@ -11,25 +11,42 @@ pub struct NumberKey {
     pub service: ServiceId,
     /// The recipient of the codes.
     pub number: PhoneNumber,
+    /// Whether it is a test number of the service. Its record is another one than that of the number itself.
+    pub is_test: bool,
 }
 
+/// Marks test numbers in ids. A number takes fewer bits.
+const TEST: u64 = 1 << 63;
+
 impl NumberKey {
+    /// The key of a number that is no test number.
+    pub const fn new(service: ServiceId, number: PhoneNumber) -> Self {
+        Self { service, number, is_test: false }
+    }
+
     /// The service in four bytes and the digits in eight, big-endian.
     pub fn id(&self) -> Id {
-        record_id(self.service, self.number.as_u64())
+        record_id(self.service, self.number.as_u64() | if self.is_test { TEST } else { 0 })
     }
 
     /// Reverses [`NumberKey::id`]. `None` if the digits are not a number.
     pub fn from_id(id: &Id) -> Option<Self> {
         let (service, number) = record_id_parts(*id);
-        Some(Self { service, number: PhoneNumber::from_u64(number)? })
+        let is_test = number & TEST != 0;
+        Some(Self { service, number: PhoneNumber::from_u64(number & !TEST)?, is_test })
     }
 }
 
 /// A fresh number has no record.
 impl Record for NumberState {
     const KIND: u8 = 1;
+    const VERSION: u8 = 2;
     const PLURAL: &'static str = "numbers";
+
+    /// A test number has the slot of its number.
+    fn slot(&self, id: &Id, slots: &SlotHash) -> u8 {
+        NumberKey::from_id(id).map_or_else(|| slots.of(*id), |key| slots.of_number(key.service, key.number))
+    }
 
     fn expires(&self) -> Timestamp {
         self.ends().unwrap_or(Timestamp::EPOCH)

@@ -2,7 +2,7 @@
 
 use crate::delivery::Trouble;
 use crate::domain::{Channel, Timestamp};
-use crate::engine::{Policy, Verification};
+use crate::engine::{Policy, Verification, VerificationCounts};
 
 pub use crate::engine::{CheckOutcome, SendLimit};
 
@@ -66,19 +66,15 @@ pub struct VerificationSummary {
     pub channel: Channel,
     /// Whether no further check of its code is allowed.
     pub spent: bool,
+    /// Whether the caller ended it.
+    pub canceled: bool,
 }
 
 impl VerificationSummary {
-    /// A verification that the compatible routes began has no counts: it began with its code, and had one message.
+    /// The summary of a verification.
     pub fn from_verification(verification: &Verification, policy: &Policy) -> Self {
-        let Verification { salt, expires, counted, .. } = *verification;
-        let begun = counted.map_or_else(|| expires.minus(policy.code.life), |counted| counted.begun);
-        Self {
-            track: salt.track(),
-            begun,
-            last_send: counted.map_or(begun, |counted| counted.last_send),
-            channel: counted.map_or(Channel::Sms, |counted| counted.channel),
-            spent: verification.is_spent(),
-        }
+        let VerificationCounts { begun, last_send, channel, spent, canceled, .. } =
+            verification.counts(policy);
+        Self { track: verification.salt.track(), begun, last_send, channel, spent, canceled }
     }
 }

@@ -13,7 +13,7 @@ use crate::attempts::{AttemptLogWriter, PlannedSend};
 use crate::delivery::{Delivered, Dropped, PlanChange, Purpose, Trouble};
 use crate::domain::{AttemptLogKey, Channel, Code};
 use crate::engine::{
-    self, Begin, BeginOutcome, NumberState, ResumeOutcome, Salt, SendOptions, SendPermit, SendResult,
+    self, Begin, BeginOutcome, NumberState, Policy, ResumeOutcome, Salt, SendOptions, SendPermit, SendResult,
     SettleOutcome, VerificationOptions,
 };
 use crate::shard::{Durability, Refusal};
@@ -43,7 +43,7 @@ pub struct SendCommand {
 pub struct NamedVerification {
     /// The code that the caller supplies.
     pub supplied_code: Option<Code>,
-    /// For a test number: no message is sent, and nothing is limited.
+    /// For a test number: no message is sent.
     pub is_test: bool,
     /// Tags that the caller attaches to the verification, for its events.
     pub tags: BTreeMap<String, String>,
@@ -63,16 +63,13 @@ pub enum SendDecision {
 impl SendCommand {
     pub(super) fn decide(
         &mut self,
-        DecisionInput { key: NumberKey { service, number }, state, mut rules, now }: DecisionInput<'_>,
+        DecisionInput { key: NumberKey { service, number, .. }, state, rules, now }: DecisionInput<'_>,
         rng: &mut StdRng,
     ) -> Next {
         let mut salt = Salt([0; 16]);
         rng.fill_bytes(&mut salt.0);
         let own = self.verification.as_ref();
         let is_test = own.is_some_and(|own| own.is_test);
-        if is_test {
-            rules.policy = rules.policy.without_limits();
-        }
         let policy = rules.policy;
         let request = Begin {
             service,
@@ -87,7 +84,7 @@ impl SendCommand {
         self.decided = Some(match outcome {
             BeginOutcome::Permitted(permit) if is_test => {
                 let outcome = SendOutcome::Sent {
-                    attempts_left: policy.max_attempts,
+                    attempts_left: attempts_left(&next, &policy),
                     message_id: format!("test-{:016x}", permit.verification.salt.track()),
                     postponed: false,
                 };
@@ -293,6 +290,14 @@ impl SettleCommand {
 
     pub(super) fn answer(self) {
         self.caller.reply(self.decided.unwrap_or(Err(Refusal::StoreUnavailable)));
+    }
+}
+
+/// Wrong codes that a number without a lockout still has.
+const fn attempts_left(state: &NumberState, policy: &Policy) -> u8 {
+    match state {
+        NumberState::Open(open) => policy.max_attempts.saturating_sub(open.failures.in_a_row),
+        NumberState::Fresh | NumberState::Locked { .. } => policy.max_attempts,
     }
 }
 

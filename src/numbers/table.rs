@@ -31,11 +31,19 @@ impl NumberTable {
     pub fn new(capacity: Arc<Capacity>) -> Self {
         Self { numbers: Numbers::default(), capacity }
     }
+
+    /// Numbers, and test numbers.
+    const fn counts(&self) -> [usize; 2] {
+        let tests = self.numbers.tests();
+        [self.numbers.len() - tests, tests]
+    }
 }
 
 impl Drop for NumberTable {
     fn drop(&mut self) {
-        self.capacity.remove(self.numbers.len());
+        let [others, tests] = self.counts();
+        self.capacity.remove(others);
+        self.capacity.tests().remove(tests);
     }
 }
 
@@ -77,7 +85,7 @@ impl Table for NumberTable {
     fn set(&mut self, key: RecordKey, record: Stored) {
         let (Some(number), Ok(state)) = (NumberKey::from_id(&key.id), decode(&record.bytes)) else { return };
         if self.numbers.insert(key.slot, number, state) {
-            self.capacity.add(1);
+            self.capacity.of(number).add(1);
         }
     }
 
@@ -87,18 +95,22 @@ impl Table for NumberTable {
             Ok(NumberKey::from_id(&key.id).map(|number| (key.slot, number, state)))
         };
         let states = records.iter().filter_map(|record| read(record).transpose());
-        let before = self.numbers.len();
-        self.numbers.load(states.collect::<Result<_, _>>()?);
-        let after = self.numbers.len();
-        self.capacity.add(after.saturating_sub(before));
-        self.capacity.remove(before.saturating_sub(after));
+        let states = states.collect::<Result<_, _>>()?;
+        let before = self.counts();
+        self.numbers.load(states);
+        let capacities = [&self.capacity, self.capacity.tests()];
+        for ((capacity, before), after) in capacities.into_iter().zip(before).zip(self.counts()) {
+            capacity.add(after.saturating_sub(before));
+            capacity.remove(before.saturating_sub(after));
+        }
         Ok(())
     }
 
     fn remove(&mut self, key: &RecordKey) -> bool {
-        let removed = NumberKey::from_id(&key.id).is_some_and(|key| self.numbers.remove(&key));
+        let Some(number) = NumberKey::from_id(&key.id) else { return false };
+        let removed = self.numbers.remove(&number);
         if removed {
-            self.capacity.remove(1);
+            self.capacity.of(number).remove(1);
         }
         removed
     }

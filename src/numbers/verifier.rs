@@ -20,7 +20,9 @@ use crate::attempts::{Attempts, ReceiptOutcome};
 use crate::config::Bounds;
 use crate::delivery::Delivery;
 use crate::domain::{AttemptLogKey, Channel, Code, PhoneNumber, ServerKey, ServiceId};
-use crate::engine::{CheckOutcome, Ending, NumberState, SendOptions, SlotHash, VerificationName};
+use crate::engine::{
+    CheckOutcome, Ending, LockoutState, NumberState, SendOptions, SlotHash, VerificationName,
+};
 use crate::gateway::Receipt;
 use crate::shard::{Refusal, Shards};
 use crate::template::MessageStyle;
@@ -56,7 +58,7 @@ pub struct CheckRequest {
     pub code: Option<Code>,
     /// The verification; `None` for the one that is under way.
     pub named: Option<VerificationName>,
-    /// For a test number: nothing is limited.
+    /// Whether the number is a test number.
     pub is_test: bool,
 }
 
@@ -67,6 +69,8 @@ pub struct EndRequest {
     pub service: ServiceId,
     /// The number under verification.
     pub number: PhoneNumber,
+    /// Whether it is a test number.
+    pub is_test: bool,
     /// The result.
     pub ending: Ending,
     /// The verification; `None` for the one that is under way.
@@ -169,7 +173,7 @@ impl Verifier {
         if !is_test && self.delivery.is_overloaded(service, number, channel) {
             return Err(Refusal::SendsOverloaded);
         }
-        let key = NumberKey { service, number };
+        let key = NumberKey { service, number, is_test };
         self.decide(key, |responder| {
             CommandKind::Send(SendCommand {
                 options,
@@ -190,9 +194,9 @@ impl Verifier {
     /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the outcome is unknown.
     pub async fn check(&self, request: CheckRequest) -> Result<Reply<CheckOutcome>, Refusal> {
         let CheckRequest { service, number, code, named, is_test } = request;
-        let key = NumberKey { service, number };
+        let key = NumberKey { service, number, is_test };
         self.decide(key, |responder| {
-            CommandKind::Check(CheckCommand { code, named, is_test, responder, decided: None })
+            CommandKind::Check(CheckCommand { code, named, responder, decided: None })
         })
         .await
     }
@@ -203,8 +207,8 @@ impl Verifier {
     /// # Errors
     /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the outcome is unknown.
     pub async fn end(&self, request: EndRequest) -> Result<Option<VerificationSummary>, Refusal> {
-        let EndRequest { service, number, ending, named } = request;
-        let key = NumberKey { service, number };
+        let EndRequest { service, number, is_test, ending, named } = request;
+        let key = NumberKey { service, number, is_test };
         self.decide(key, |responder| CommandKind::End(EndCommand { ending, named, responder, decided: None }))
             .await
     }
@@ -219,26 +223,25 @@ impl Verifier {
         pending.await.unwrap_or(Err(Refusal::Stopping))
     }
 
-    /// The verification that is under way for a number.
+    /// The latest verification of a number until it expires, also a canceled one.
     ///
     /// # Errors
     /// [`Refusal::Stopping`] while the number's shard restarts.
-    pub async fn verification(
-        &self,
-        service: ServiceId,
-        number: PhoneNumber,
-    ) -> Result<Option<VerificationSummary>, Refusal> {
-        let policy = self.deps.policies.of(service);
-        let verification = self.deps.verification(&self.shards, NumberKey { service, number }).await?;
+    pub async fn verification(&self, key: NumberKey) -> Result<Option<VerificationSummary>, Refusal> {
+        let policy = self.deps.policies.of(key.service);
+        let verification = self.deps.verification(&self.shards, key).await?;
         Ok(verification.map(|v| VerificationSummary::from_verification(&v, &policy)))
     }
 
-    /// The state of a number now.
+    /// The lockout and the counts of a number; `None` without a record.
     ///
     /// # Errors
     /// [`Refusal::Stopping`] while the number's shard restarts.
-    pub async fn state(&self, service: ServiceId, number: PhoneNumber) -> Result<NumberState, Refusal> {
-        self.deps.read(&self.shards, NumberKey { service, number }, |state, _| state).await
+    pub async fn lockout(&self, key: NumberKey) -> Result<Option<LockoutState>, Refusal> {
+        let policy = self.deps.policies.of(key.service);
+        let read =
+            move |state: NumberState, now| (state != NumberState::Fresh).then(|| state.lockout(&policy, now));
+        self.deps.read(&self.shards, key, read).await
     }
 
     /// The live code of a verification and the rest of its life, for a voice call that reads it again when it is
@@ -246,10 +249,10 @@ impl Verifier {
     /// `track` is the record of the verification's attempts.
     pub async fn code_of(&self, number: PhoneNumber, track: AttemptLogKey) -> Option<(Code, Duration)> {
         let service = track.service;
-        let verification =
-            self.deps.verification(&self.shards, NumberKey { service, number }).await.ok().flatten()?;
+        let key = NumberKey::new(service, number);
+        let verification = self.deps.verification(&self.shards, key).await.ok().flatten()?;
         let now = self.shards.clock().now();
-        let slot = self.deps.subject(&NumberKey { service, number }).slot;
+        let slot = self.deps.subject(&key).slot;
         if attempt_log_key(service, &verification.salt, slot) != track || !verification.is_live(now) {
             return None;
         }

@@ -82,8 +82,7 @@ impl OtpBuilder {
             tracker: TrackerSettings::default(),
             policy: Policy {
                 max_attempts: Policy::DEFAULT_MAX_ATTEMPTS,
-                lockout: Duration::from_secs(30 * 60),
-                kind: Lockout::Fixed,
+                lockout: Lockout::Fixed(Duration::from_secs(30 * 60)),
                 sends: SendRules::CONTRACT,
                 code: SendOptions { life: Duration::from_secs(5 * 60), length: CodeLength::SIX },
             },
@@ -181,7 +180,7 @@ impl OtpBuilder {
     /// 30 days.
     pub const fn attempts(mut self, max: u8, lockout: Duration) -> Self {
         self.policy.max_attempts = max;
-        self.policy.lockout = lockout;
+        self.policy.lockout = Lockout::Fixed(lockout);
         self
     }
 

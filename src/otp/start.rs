@@ -116,8 +116,10 @@ fn public_url(given: &str) -> Result<Arc<str>, SettingError> {
 
 fn check_policy(policy: &Policy) -> Result<(), SettingError> {
     Whole::<Attempts>::check("attempts", policy.max_attempts)?;
-    Span::<Lockout>::check("lockout", policy.lockout)?;
-    Span::<CodeLife>::check("code life", policy.code.life)
+    Span::<Lockout>::check("lockout", policy.lockout_time())?;
+    Span::<CodeLife>::check("code life", policy.code.life)?;
+    let shown = || humantime::format_duration(policy.lockout_time());
+    policy.check_strength().map_err(|why| SettingError::new("lockout", shown(), format!("it {why}")))
 }
 
 fn check_delivery(delivery: &DeliverySettings) -> Result<(), SettingError> {

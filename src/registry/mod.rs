@@ -33,7 +33,7 @@ use crate::domain::{GatewayName, ServiceId, Sid};
 use crate::shard::Shards;
 use crate::template::Templates;
 
-pub use crate::config::services::{LockoutRule, RegistrySettings, Resend, ServiceSettings, TestNumber};
+pub use crate::config::services::{RegistrySettings, Resend, ServiceSettings, TestNumber};
 pub use crate::config::templates::{Template, Translation};
 pub use crate::config::values::template_sid;
 pub use belongings::{BucketFields, gateway_sid};

@@ -8,7 +8,7 @@ use super::command::{NEW, NewIds};
 use super::error::not_found;
 use super::service::{ServiceRecord, service_id};
 use super::{OpenError, Origin, Registry, RegistryError, Resource, Service, ServiceSettings, Template};
-use crate::config::services::ConfiguredService;
+use crate::config::services::{ConfiguredService, SettingError};
 use crate::domain::{ServiceId, Sid, SidKind, Timestamp, record_id_parts};
 use crate::engine::LAST_SERVICE;
 use crate::shard::{Durability, RecordKey, Transaction};
@@ -61,7 +61,10 @@ impl Registry {
         let settings = settings.with(given)?;
         let templates: Vec<&Template> = self.0.templates.iter().collect();
         let wrong = settings.validate(&templates).err().into_iter().flatten();
-        let wrong = wrong.into_iter().find(|error| is_new.iter().any(|key| key == error.key));
+        let is_about = |error: &SettingError, key: &str| {
+            key == error.key || (error.key == "lockout" && matches!(key, "max-checks" | "code-length"))
+        };
+        let wrong = wrong.into_iter().find(|error| is_new.iter().any(|key| is_about(error, key)));
         wrong.map_or(Ok(settings), |error| Err(error.into()))
     }
 

@@ -162,6 +162,8 @@ pub enum EventType {
     Canceled,
     /// No check of it is left.
     MaxAttemptsReached,
+    /// A fixed lockout or a hard stop begins.
+    NumberLocked,
     Failed,
     Expired,
     MessageDelivered,
@@ -169,12 +171,13 @@ pub enum EventType {
 }
 
 impl EventType {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Created,
         Self::Sent,
         Self::Approved,
         Self::Canceled,
         Self::MaxAttemptsReached,
+        Self::NumberLocked,
         Self::Failed,
         Self::Expired,
         Self::MessageDelivered,
@@ -191,6 +194,7 @@ impl EventType {
             Self::Approved => "verification.approved",
             Self::Canceled => "verification.canceled",
             Self::MaxAttemptsReached => "verification.max_attempts_reached",
+            Self::NumberLocked => "number.locked",
             Self::Failed => "verification.failed",
             Self::Expired => "verification.expired",
             Self::MessageDelivered => "message.delivered",

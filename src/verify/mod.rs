@@ -13,7 +13,8 @@ pub use view::{Attempt, AttemptPage, Refused, SendAttempt, Status, Summary, Veri
 
 use futures_util::future::BoxFuture;
 
-use crate::domain::{ServiceId, Sid};
+use crate::domain::{PhoneNumber, ServiceId, Sid};
+use crate::engine::LockoutState;
 
 /// Serves verifications.
 pub trait Verifications: Send + Sync + 'static {
@@ -38,6 +39,16 @@ pub trait Verifications: Send + Sync + 'static {
         target: VerificationTarget,
         ending: Ending,
     ) -> BoxFuture<'_, Result<Verification, Refused>>;
+
+    /// The lockout and the counts of a number.
+    fn lockout(
+        &self,
+        service: ServiceId,
+        number: PhoneNumber,
+    ) -> BoxFuture<'_, Result<LockoutState, Refused>>;
+
+    /// Ends them, and voids the number's code.
+    fn unlock(&self, service: ServiceId, number: PhoneNumber) -> BoxFuture<'_, Result<(), Refused>>;
 
     /// Attempts to deliver messages, the newest first.
     fn attempts(&self, query: AttemptQuery) -> BoxFuture<'_, Result<AttemptPage, Refused>>;

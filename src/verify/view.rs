@@ -130,8 +130,8 @@ pub enum Refused {
     ChannelOff,
     /// No check is left. 60202.
     NoChecksLeft {
-        /// Earliest next check; `None` until an operator clears the number.
-        until: Option<Timestamp>,
+        /// Earliest next check.
+        until: Timestamp,
     },
     /// No message is left. 60203.
     NoSendsLeft {

@@ -25,18 +25,21 @@ pub struct About {
     /// The status in Twilio's words: `pending`.
     pub status: String,
     pub message: Option<MessageAbout>,
+    /// The end of the lockout, in `number.locked` only.
+    pub locked_until: Option<Timestamp>,
     pub tags: BTreeMap<String, String>,
 }
 
 impl fmt::Debug for About {
     /// Without the tags: they can be anything.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { to, channel, status, message, tags: _ } = self;
+        let Self { to, channel, status, message, locked_until, tags: _ } = self;
         f.debug_struct("About")
             .field("to", to)
             .field("channel", channel)
             .field("status", status)
             .field("message", message)
+            .field("locked_until", locked_until)
             .finish_non_exhaustive()
     }
 }
@@ -103,7 +106,8 @@ mod tests {
     fn what_is_printed_shows_neither_the_number_nor_tags() {
         let tags = BTreeMap::from([("customer".to_owned(), "Jane Roe".to_owned())]);
         let to = PhoneNumber::parse("+14155550123", None).expect("a number");
-        let about = About { to, channel: Channel::Sms, status: "pending".to_owned(), message: None, tags };
+        let status = "pending".to_owned();
+        let about = About { to, channel: Channel::Sms, status, message: None, locked_until: None, tags };
         let printed = format!("{about:?}");
         assert!(printed.contains("pending") && !printed.contains("Jane") && !printed.contains("4155550123"));
     }

@@ -31,6 +31,7 @@ pub enum EventRecord {
 
 impl Record for EventRecord {
     const KIND: u8 = 6;
+    const VERSION: u8 = 2;
     const PLURAL: &'static str = "webhook events";
 
     fn slot(&self, id: &Id, _: &SlotHash) -> u8 {
@@ -129,6 +130,7 @@ impl ExpectedEnd {
             channel: self.channel,
             status: status.to_owned(),
             message: None,
+            locked_until: None,
             tags: self.tags.clone(),
         };
         Event { kind, service: self.service, verification: self.verification, at, about }

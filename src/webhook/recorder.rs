@@ -110,6 +110,7 @@ impl EventSink for EventRecorder {
             NumberEvent::Permitted { verification, .. }
             | NumberEvent::Checked { verification, .. }
             | NumberEvent::Ended { verification, .. } => verification.salt.track(),
+            NumberEvent::Locked { verification, .. } => verification.map_or(0, |v| v.salt.track()),
             NumberEvent::Receipt { track, .. } => track.track,
         };
         let name = VerificationName::of_track(track);
@@ -168,6 +169,13 @@ impl EventSink for EventRecorder {
                 };
                 context.ended(kind, verification.counted.map(|counted| counted.channel), now);
             }
+            NumberEvent::Locked { verification, until } => {
+                let channel = verification.and_then(|v| v.counted).map_or(Channel::Sms, |c| c.channel);
+                let end = context.expected().unwrap_or_else(|| context.end(channel));
+                let mut event = end.event(EventType::NumberLocked, "max_attempts_reached", now);
+                event.about.locked_until = Some(*until);
+                context.emit(&event);
+            }
             NumberEvent::Ended { verification, ending } => {
                 let kind = match ending {
                     Ending::Approved => EventType::Approved,
@@ -211,7 +219,7 @@ impl EventContext<'_, '_> {
     }
 
     fn end(&self, channel: Channel) -> ExpectedEnd {
-        let NumberKey { service, number } = self.key;
+        let NumberKey { service, number, .. } = self.key;
         let address = VerificationAddress { service, number, name: self.name };
         ExpectedEnd {
             service,

@@ -29,6 +29,8 @@ struct Data<'a> {
     status: &'a str,
     #[serde(flatten)]
     message: Option<OfMessage<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    locked_until: Option<String>,
     tags: &'a BTreeMap<String, String>,
 }
 
@@ -58,6 +60,7 @@ pub(super) fn body(account: Sid, service: Sid, event: &Event) -> Bytes {
             channel: about.channel.as_str(),
             status: &about.status,
             message,
+            locked_until: about.locked_until.map(|until| until.rfc3339_millis().to_string()),
             tags: &about.tags,
         },
     };

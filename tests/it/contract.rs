@@ -119,7 +119,7 @@ async fn when_a_code_expires_a_check_counts_but_cannot_succeed() {
 
 #[tokio::test]
 async fn a_lockout_ends_by_itself_and_the_count_starts_afresh() {
-    let world = World::with([("otp-max-attempts", json!(2)), ("otp-lock-timeout", json!("1s"))]).await;
+    let world = World::with([("otp-max-attempts", json!(2)), ("otp-lock-timeout", json!("2s"))]).await;
     let (number, code) = world.number_with_code().await;
     world.verify(&number, &wrong(&code)).await.expects(incorrect(&number, 1));
     world.verify(&number, &wrong(&code)).await.expects(locked(&number, 1));

@@ -20,6 +20,7 @@ mod edges;
 mod exposure;
 mod gateway_trouble;
 mod gateways;
+mod guessing;
 mod health;
 mod inbox;
 mod keys;

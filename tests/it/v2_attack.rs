@@ -1,5 +1,5 @@
-//! An attacker who knows a number, and not the id of its verification, cannot stop its owner. Where a service has a
-//! fixed lockout, as the contract's has, an attacker can.
+//! An attacker who knows a number, and not the id of its verification, cannot stop its owner where the lockout grows.
+//! Where a service has a fixed lockout, as the contract's has, an attacker can.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,7 +17,7 @@ const ATTACKERS: usize = 100;
 async fn a_flood_of_guesses_at_a_number_does_not_stop_its_owner() {
     let world = World::of(V2::account(Setup::new())).await;
     let v2 = V2::of(&world);
-    let service = v2.service(&[]).await;
+    let service = v2.service(&[("Lockout", "growing")]).await;
     let number = world.number();
     let flood = Flood::of(&v2, &service, &number);
     for _ in 0..5 {
@@ -39,7 +39,7 @@ async fn a_flood_of_guesses_at_a_number_does_not_stop_its_owner() {
 async fn guesses_over_hours_do_not_stop_the_owner_either() {
     let (clock, setup) = Shifted::over(V2::account(Setup::new()));
     let mut world = World::of(setup).await;
-    let service = V2::of(&world).service(&[]).await;
+    let service = V2::of(&world).service(&[("Lockout", "growing")]).await;
     let number = world.number();
     let mut guesses = 0;
     for hour in 1..=10_u8 {

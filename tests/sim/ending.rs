@@ -73,7 +73,7 @@ impl World {
         // A record may be of a time before the clock was set back.
         let policy = self.setup.policy(number);
         let longest =
-            std::time::Duration::from_secs(2 * 600) + 2 * policy.lockout + 2 * self.setup.check_budget;
+            std::time::Duration::from_secs(2 * 600) + 2 * policy.lockout_time() + 2 * self.setup.check_budget;
         self.clock = self.clock.max(self.latest) + millis(longest);
         self.setup.calm = true;
         for _ in 0..50 {

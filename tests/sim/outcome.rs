@@ -120,7 +120,7 @@ impl World {
         let Write { key, put, .. } = write;
         if key.kind == AttemptLog::KIND {
             let track = put.as_deref().map(track_of).or_else(|| self.disk.track(key))?;
-            let owner = NumberKey { service: AttemptLogKey::from_id(key.id).service, number: track.number };
+            let owner = NumberKey::new(AttemptLogKey::from_id(key.id).service, track.number);
             return Some(self.setup.numbers.iter().position(|known| *known == owner).expect("a number"));
         }
         let same = |number: &usize| self.record_key(*number) == *key;
@@ -304,12 +304,12 @@ impl World {
         let (key, policy) = (self.setup.numbers[open.number], self.setup.policy(open.number));
         let holds = match answer {
             Answer::Check(CheckOutcome::Wrong { attempts_left, .. }) => match state {
-                NumberState::Open(open) => open.failures >= policy.max_attempts - attempts_left,
+                NumberState::Open(open) => open.failures.in_a_row >= policy.max_attempts - attempts_left,
                 NumberState::Locked { .. } => true,
                 NumberState::Fresh => *attempts_left == policy.max_attempts,
             },
             Answer::Check(CheckOutcome::LockedNow { .. }) => {
-                let ends = at.map(|at| at + millis(policy.lockout));
+                let ends = at.map(|at| at + millis(policy.lockout_time()));
                 matches!(state, NumberState::Locked { until } if ends.contains(&until.as_millis()))
             }
             Answer::Check(CheckOutcome::Approved) => {

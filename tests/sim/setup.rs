@@ -57,9 +57,9 @@ impl Setup {
         let many = rng.random_range(0..5) == 0;
         let count = if many { 20 } else { rng.random_range(1..=4_u64) };
         let numbers = (0..count)
-            .map(|i| NumberKey {
-                service: ServiceId::new(u32::from(rng.random_range(0..4) == 0)),
-                number: PhoneNumber::from_u64(14_155_550_000 + i).expect("a number"),
+            .map(|i| {
+                let service = ServiceId::new(u32::from(rng.random_range(0..4) == 0));
+                NumberKey::new(service, PhoneNumber::from_u64(14_155_550_000 + i).expect("a number"))
             })
             .collect();
         let send_budget = Duration::from_secs(rng.random_range(2..20));
@@ -102,7 +102,7 @@ impl Setup {
             let policy = self.policy(number);
             Rules {
                 attempts: policy.max_attempts,
-                lockout: millis(policy.lockout),
+                lockout: millis(policy.lockout_time()),
                 asking: millis(self.check_budget),
                 held: self.held > 0,
             }
@@ -123,8 +123,7 @@ pub fn length(rng: &mut StdRng) -> CodeLength {
 fn policy(rng: &mut StdRng) -> Policy {
     Policy {
         max_attempts: rng.random_range(1..=6),
-        lockout: Duration::from_secs([20, 60, 1800][rng.random_range(0..3)]),
-        kind: Lockout::Fixed,
+        lockout: Lockout::Fixed(Duration::from_secs([20, 60, 1800][rng.random_range(0..3)])),
         sends: SendRules::CONTRACT,
         code: SendOptions {
             life: Duration::from_secs([5, 30, 600][rng.random_range(0..3)]),

@@ -105,7 +105,7 @@ impl World {
     pub fn clock_goes_on(&mut self) {
         let number = self.any_number();
         let policy = self.setup.policy(number);
-        let (life, lockout) = (policy.code.life, policy.lockout);
+        let (life, lockout) = (policy.code.life, policy.lockout_time());
         let (step, what) = match self.rng.random_range(0..20) {
             0..14 => (self.rng.random_range(0..4_000), "clock small step"),
             14..17 => (crate::setup::millis(life) + self.rng.random_range(0..2_000), "clock past expiry"),

@@ -16,16 +16,20 @@ pub use file::{ExportError, ImportError, Reader, Writer};
 pub use line::Header;
 
 use crate::attempts::AttemptLog;
-use crate::domain::{PhoneNumber, Timestamp, record_id_parts};
+use crate::domain::{PhoneNumber, ServiceId, Timestamp, record_id_parts};
 use crate::engine::{NumberState, Verification};
 use crate::limit::{Counter, KeyUse};
+use crate::numbers::NumberKey;
 use crate::registry;
 use crate::shard::{Kinds, Record, RecordError, decode, encode};
 use crate::store::{CopiedRecord, Key};
 use crate::webhook::EventRecord;
 
 /// The format that is written and read.
-pub const FORMAT: u32 = 4;
+pub const FORMAT: u32 = 5;
+
+/// Marks the record of a test number in a line.
+const TEST: &str = "test:";
 
 /// Checks that a stored record can be decoded and that its expiry matches its content.
 ///
@@ -45,8 +49,8 @@ pub fn check(entry: &CopiedRecord, kinds: &Kinds) -> Result<(), String> {
 pub fn name(key: &Key, kinds: &Kinds) -> String {
     let (service, subject) = record_id_parts(key.id);
     let service = service.get();
-    if let Some(number) = PhoneNumber::from_u64(subject).filter(|_| key.kind == NumberState::KIND) {
-        return format!("number {number} in service {service}");
+    if let Some(key) = NumberKey::from_id(&key.id).filter(|_| key.kind == NumberState::KIND) {
+        return format!("number {} in service {service}", key.number);
     }
     let plural = kinds.get(key.kind).map_or("records", |kind| kind.plural);
     format!("{subject:016x} of the {plural} in service {service}")
@@ -99,17 +103,19 @@ fn without_code(state: NumberState) -> Option<NumberState> {
 /// The subject, from the form that it has in a line.
 fn subject_of(kind: u8, text: &str) -> Option<u64> {
     if kind == NumberState::KIND {
-        let digits = text.strip_prefix('+')?.parse().ok()?;
-        return PhoneNumber::from_u64(digits).map(PhoneNumber::as_u64);
+        let (number, is_test) = text.strip_prefix(TEST).map_or((text, false), |number| (number, true));
+        let number = PhoneNumber::from_u64(number.strip_prefix('+')?.parse().ok()?)?;
+        let key = NumberKey { is_test, ..NumberKey::new(ServiceId::DEFAULT, number) };
+        return Some(record_id_parts(key.id()).1);
     }
     u64::from_str_radix(text, 16).ok().filter(|subject| format!("{subject:016x}") == text)
 }
 
 /// The subject in the form that it has in a line.
 fn subject_text(key: &Key) -> String {
-    let (_, subject) = record_id_parts(key.id);
-    match PhoneNumber::from_u64(subject).filter(|_| key.kind == NumberState::KIND) {
-        Some(number) => number.e164(),
-        None => format!("{subject:016x}"),
+    match NumberKey::from_id(&key.id).filter(|_| key.kind == NumberState::KIND) {
+        Some(NumberKey { number, is_test: true, .. }) => format!("{TEST}{}", number.e164()),
+        Some(NumberKey { number, is_test: false, .. }) => number.e164(),
+        None => format!("{:016x}", record_id_parts(key.id).1),
     }
 }

@@ -13,7 +13,7 @@ use super::*;
 use crate::attempts::{PlannedSend, Row, VerifyStatus};
 use crate::delivery::{FollowUp, Reason, SendStatus};
 use crate::domain::{AttemptLogKey, Channel, GatewayName, Locale, ServiceId, Sid, SidKind, record_id};
-use crate::engine::{NumberCounts, OpenNumber, Salt, SlotHash};
+use crate::engine::{FailureCount, OpenNumber, Salt, SlotHash};
 use crate::gateway::ReceiptStatus;
 use crate::limit::{Answers, Bounds, BucketRule, Charge, KeyDecision, Limits};
 use crate::numbers::NumberKey;
@@ -39,7 +39,8 @@ pub(super) fn entries() -> impl Strategy<Value = Vec<CopiedRecord>> {
 /// A number with three wrong codes, and a lockout.
 pub(super) fn some() -> Vec<CopiedRecord> {
     let until = AT.plus(MINUTE);
-    let open = OpenNumber { failures: 3, keep_until: until, tally: NumberCounts::NONE, verification: None };
+    let (failures, named) = (FailureCount { in_a_row: 3, ..FailureCount::NONE }, FailureCount::NONE);
+    let open = OpenNumber { failures, named, keep_until: until, verification: None };
     vec![
         of_number(0, 14_155_552_671, &NumberState::Open(open)),
         of_number(0, 14_155_552_672, &NumberState::Locked { until }),
@@ -84,7 +85,7 @@ fn of<R: Record>(id: Id, record: &R) -> CopiedRecord {
 
 pub(super) fn of_number(service: u32, digits: u64, state: &NumberState) -> CopiedRecord {
     let number = PhoneNumber::from_u64(digits).expect("a number");
-    of(NumberKey { service: ServiceId::new(service), number }.id(), state)
+    of(NumberKey::new(ServiceId::new(service), number).id(), state)
 }
 
 fn of_track(service: u32, track: u64, content: &AttemptLog) -> CopiedRecord {
@@ -115,6 +116,7 @@ fn delivery(service: ServiceId) -> EventRecord {
         channel: Channel::Sms,
         status: "pending".to_owned(),
         message: None,
+        locked_until: None,
         tags: BTreeMap::from([("order".to_owned(), "7".to_owned())]),
     };
     let verification = Sid::new(SidKind::Verification, [7; 16]);

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use super::states::{entries, of_every_kind, of_number, some};
 use super::*;
 use crate::domain::ServerKey;
-use crate::engine::{NumberCounts, OpenNumber, Policy, SlotHash};
+use crate::engine::{FailureCount, OpenNumber, SlotHash};
 use crate::node::kinds::for_tools;
 use crate::store::{CopyProgress, CopyReader, NewStore, ReadOnly};
 
@@ -161,8 +161,10 @@ fn for_another_key_a_kind_without_a_rule_is_refused_and_not_dropped() {
 
 #[test]
 fn for_another_key_wrong_codes_of_named_verifications_still_count() {
-    let tally = NumberCounts { named: Policy::HARD_STOP, slow_until: Timestamp::EPOCH };
-    let stopped = OpenNumber { failures: 0, keep_until: Timestamp::MAX, tally, verification: None };
+    let (failures, named) =
+        (FailureCount::NONE, FailureCount { in_a_row: FailureCount::HARD_STOP, last: AT });
+    let keep_until = AT.plus(FailureCount::KEPT);
+    let stopped = OpenNumber { failures, named, keep_until, verification: None };
     let stopped = NumberState::Open(stopped);
     let entry = of_number(0, 14_155_552_671, &stopped);
     assert_eq!(without_codes(entry.clone()).expect("a record"), (Some(entry), false));
@@ -182,7 +184,7 @@ fn the_example_in_the_documentation_is_what_the_program_writes() {
 
 #[test]
 fn another_format_is_refused_with_who_wrote_it() {
-    for format in [1, 2, 3, 5] {
+    for format in [1, 2, 3, 4, 6] {
         let line = json!({"is": "onceward export", "format": format, "program": "9.1.0", "colour": "blue"});
         let error = read(format!("{line}\n").as_bytes()).expect_err("refused").to_string();
         assert!(error.contains(&format!("format {format}, written by onceward 9.1.0")), "{error}");
@@ -259,7 +261,7 @@ fn what_a_line_must_not_say_is_named_with_the_line() {
 #[test]
 fn a_line_that_was_changed_is_named() {
     let text = String::from_utf8(written(&some())).expect("text");
-    let error = read(text.replacen("\"failures\":3", "\"failures\":0", 1).as_bytes()).expect_err("refused");
+    let error = read(text.replacen("\"in_a_row\":3", "\"in_a_row\":0", 1).as_bytes()).expect_err("refused");
     assert!(error.to_string().starts_with("line 2: the line is not as it was written"), "{error}");
 }
 
@@ -274,7 +276,7 @@ fn a_packed_export_is_named_as_one_whatever_its_bytes_look_like_as_lines() {
 
 #[test]
 fn a_record_that_cannot_be_read_is_not_exported_and_its_number_is_masked() {
-    let damaged = CopiedRecord { record: Bytes::from_static(b"\x01\xff"), ..some().remove(0) };
+    let damaged = CopiedRecord { record: Bytes::from_static(b"\x02\xff"), ..some().remove(0) };
     let mut writer = Writer::begin(Vec::new(), &header()).expect("written");
     let error = writer.write(&damaged, &for_tools()).expect_err("refused").to_string();
     assert!(error.contains("cannot be decoded") && !error.contains("1415555"), "{error}");
@@ -290,7 +292,7 @@ fn a_check_lists_every_record_that_is_damaged_and_no_other() {
         key: of_number(0, digits, &NumberState::Locked { until: AT }).key,
         ..good.clone()
     };
-    all.push(CopiedRecord { record: Bytes::from_static(b"\x01nonsense"), ..other(14_155_552_673) });
+    all.push(CopiedRecord { record: Bytes::from_static(b"\x02nonsense"), ..other(14_155_552_673) });
     all.push(CopiedRecord { record: Bytes::from_static(b"\x09of a newer program"), ..other(14_155_552_674) });
     all.push(CopiedRecord { expires: Timestamp::from_millis(1), ..other(14_155_552_675) });
     let unknown = Key { kind: 99, ..good.key };
@@ -322,11 +324,11 @@ fn header() -> Header {
 }
 
 /// The number of wrong codes, and the time until which nothing is sent or checked.
-fn counts(state: &NumberState) -> (u8, NumberCounts, Option<Timestamp>) {
+fn counts(state: &NumberState) -> (FailureCount, FailureCount, Option<Timestamp>) {
     match *state {
-        NumberState::Fresh => (0, NumberCounts::NONE, None),
-        NumberState::Open(OpenNumber { failures, tally, .. }) => (failures, tally, None),
-        NumberState::Locked { until } => (0, NumberCounts::NONE, Some(until)),
+        NumberState::Fresh => (FailureCount::NONE, FailureCount::NONE, None),
+        NumberState::Open(OpenNumber { failures, named, .. }) => (failures, named, None),
+        NumberState::Locked { until } => (FailureCount::NONE, FailureCount::NONE, Some(until)),
     }
 }
 

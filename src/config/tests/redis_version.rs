@@ -42,7 +42,7 @@ fn its_files_start_unchanged() {
     assert_eq!(settings.log.level, Level::DEBUG);
     assert_eq!(settings.policy.code.life, Duration::from_secs(30));
     assert_eq!(settings.policy.max_attempts, 5);
-    assert_eq!(settings.policy.lockout, Duration::from_secs(1_800));
+    assert_eq!(settings.policy.lockout_time(), Duration::from_secs(1_800));
     assert_eq!(settings.brand, "otp-service");
     assert_eq!(settings.templates.text(&Wording::Api), "OTP message is {code}");
     let twilio = world.twilio();

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use super::*;
-use crate::config::services::{ConfiguredService, LockoutRule, Resend, ServiceSettings};
+use crate::config::services::{ConfiguredService, Resend, ServiceSettings};
 use crate::config::templates::{Place, Template, places};
 use crate::config::values::template_sid;
 use crate::domain::{Channel, Locale, Timestamp};
+use crate::engine::Lockout;
 
 fn service(members: &str) -> World {
     World::with_config(&format!("{{\"services\": {{\"shop\": {{{members}}}}}}}"))
@@ -32,7 +33,7 @@ fn a_service_of_which_nothing_is_said_has_the_rules_of_a_new_one() {
     assert_eq!((name.as_str(), settings.friendly_name.as_str()), ("shop", "shop"));
     assert_eq!((settings.code_length.get(), settings.code_life), (6, Duration::from_secs(600)));
     let sends = settings.max_sends;
-    assert_eq!((settings.max_checks, sends, settings.lockout), (5, Some(5), LockoutRule::Growing));
+    assert_eq!((settings.max_checks, sends, settings.lockout), (5, Some(5), Lockout::Verification));
     assert!(settings.resend == Resend::Keep && !settings.cooling_down);
     assert!(!settings.custom_code && !settings.do_not_share_warning);
     assert_eq!((settings.locale, settings.workflow, settings.default_template), (None, None, None));
@@ -52,10 +53,7 @@ fn every_member_may_be_a_text_or_its_own_type() {
     );
     let [typed, texts] = [typed.shop().settings, texts.shop().settings];
     assert_eq!(typed, texts);
-    assert_eq!(
-        (typed.code_life.as_secs(), typed.lockout),
-        (90, LockoutRule::Fixed(Duration::from_secs(300)))
-    );
+    assert_eq!((typed.code_life.as_secs(), typed.lockout), (90, Lockout::Fixed(Duration::from_secs(300))));
     assert_eq!(typed.workflow.as_deref(), Some("sms:20s,call:20s"));
     assert_eq!(typed.locale.map(|locale| locale.to_string()).as_deref(), Some("pt-BR"));
     assert_eq!(typed.default_template, Some(template_sid("onceward-plain")));
@@ -78,7 +76,10 @@ fn every_mistake_in_a_service_is_told_with_its_path_and_what_is_accepted() {
         (r#""code-life": "29s""#, &["services.shop.code-life = \"29s\"", "30s to 1h"]),
         (r#""max-checks": 0"#, &["services.shop.max-checks = 0", "1 to 100"]),
         (r#""max-sends": 21"#, &["services.shop.max-sends = 21", "1 to 20"]),
-        (r#""lockout": "grow""#, &["services.shop.lockout = \"grow\"", "\"growing\", or a time"]),
+        (
+            r#""lockout": "grow""#,
+            &["services.shop.lockout = \"grow\"", "\"verification\", \"growing\", or a time"],
+        ),
         (r#""resend": "never""#, &["services.shop.resend", "\"keep\", \"new\""]),
         (r#""cooling-down": 1"#, &["services.shop.cooling-down = 1", "true or false"]),
         (r#""locale": "german""#, &["services.shop.locale", "BCP 47"]),
@@ -88,7 +89,10 @@ fn every_mistake_in_a_service_is_told_with_its_path_and_what_is_accepted() {
         (r#""friendly-name": "{code}""#, &["services.shop.friendly-name", "must not contain"]),
         (r#""test-numbers": {}"#, &["services.shop.test-numbers", "a list"]),
         (r#""locale": null"#, &["services.shop.locale = null: it must be a language such as \"de\""]),
-        (r#""lockout": null"#, &["services.shop.lockout = null: it must be \"growing\", or a time"]),
+        (
+            r#""lockout": null"#,
+            &["services.shop.lockout = null: it must be \"verification\", \"growing\", or a time"],
+        ),
         (r#""friendly-name": null"#, &["services.shop.friendly-name = null: it must be a text"]),
         (r#""test-numbers": null"#, &["services.shop.test-numbers", "a list"]),
     ] {
@@ -111,7 +115,7 @@ fn a_refused_request_hears_of_times_and_nothing_of_config_json() {
         (
             "lockout",
             "grow",
-            "must be \"growing\", or a number of seconds from 1 to 2592000, or a time such as",
+            "must be \"verification\", \"growing\", or a number of seconds from 1 to 2592000, or a time such as",
         ),
         ("locale", "german", "must be a language such as \"de\""),
         ("tts-name", "{", "without \"{\", \"}\" and \"_CODE_\""),

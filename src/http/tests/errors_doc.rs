@@ -410,7 +410,7 @@ fn checks() -> [CheckOutcome; 10] {
         CheckOutcome::LockedNow { until: Timestamp::EPOCH.plus(LOCKOUT), live: false },
         CheckOutcome::Locked { until: Timestamp::EPOCH.plus(Duration::from_secs(29 * 60 + 10)) },
         CheckOutcome::Locked { until: Timestamp::EPOCH.plus(Duration::from_secs(59)) },
-        CheckOutcome::NoChecksLeft { until: None },
+        CheckOutcome::NoChecksLeft { until: Timestamp::EPOCH },
         CheckOutcome::GatewayFailed,
     ]
 }
@@ -453,7 +453,7 @@ const fn locked_case(until: Timestamp) -> Case {
 }
 
 /// All but those that are refusals of every route.
-fn refusals() -> [Refused; 19] {
+fn refusals() -> [Refused; 18] {
     let until = Timestamp::from_millis(29_500);
     let template = Sid::new(SidKind::Template, [0xab; 16]);
     [
@@ -465,8 +465,7 @@ fn refusals() -> [Refused; 19] {
         Refused::Text(TextError::OtherLanguage(Locale::parse("de").expect("a language"))),
         Refused::FeatureOff("`CustomCode` needs a service with CustomCodeEnabled=true"),
         Refused::ChannelOff,
-        Refused::NoChecksLeft { until: Some(until) },
-        Refused::NoChecksLeft { until: None },
+        Refused::NoChecksLeft { until },
         Refused::NoSendsLeft { until },
         Refused::TooMany { until },
         Refused::Landline,
@@ -512,13 +511,10 @@ const fn refusal_case(refused: &Refused) -> Case {
             "Set `CustomCodeEnabled`, or leave `CustomCode` out.",
         ),
         Refused::ChannelOff => ("No gateway sends to this number on this channel.", "Use another channel."),
-        Refused::NoChecksLeft { until: Some(_) } => (
+        Refused::NoChecksLeft { .. } => (
             "No check is left.",
-            "Wait for `Retry-After`. Unless the number is locked, canceling the verification allows a new one.",
-        ),
-        Refused::NoChecksLeft { until: None } => (
-            "The number has reached the limit of wrong codes in a row.",
-            "An operator runs `onceward unlock`.",
+            "Wait for `Retry-After`. Canceling the verification allows a new one, unless the number is locked or stopped; \
+             then the account can end that.",
         ),
         Refused::NoSendsLeft { .. } => (
             "The verification has had all its messages.",

@@ -173,8 +173,8 @@ impl Error {
             }
             Refused::Unavailable(refusal) => Self::unavailable(*refusal),
             Refused::NoChecksLeft { until } => Self::plain(Cause::NoChecksLeft).until(*until, now),
-            Refused::NoSendsLeft { until } => Self::plain(Cause::NoSendsLeft).until(Some(*until), now),
-            Refused::TooMany { until } => Self::too_many("Too many requests").until(Some(*until), now),
+            Refused::NoSendsLeft { until } => Self::plain(Cause::NoSendsLeft).until(*until, now),
+            Refused::TooMany { until } => Self::too_many("Too many requests").until(*until, now),
             Refused::Landline => Self::plain(Cause::Landline),
             Refused::Concurrent => Self::plain(Cause::Concurrent).retry_after(1),
             Refused::Blocked => Self::caused(Cause::Fraud, "the provider blocks this range of numbers"),
@@ -252,11 +252,8 @@ impl Error {
         }
     }
 
-    fn until(self, until: Option<Timestamp>, now: Timestamp) -> Self {
-        match until {
-            Some(until) => self.retry_after(seconds_up(until.since(now))),
-            None => self,
-        }
+    fn until(self, until: Timestamp, now: Timestamp) -> Self {
+        self.retry_after(seconds_up(until.since(now)))
     }
 
     pub fn code(&self) -> u32 {

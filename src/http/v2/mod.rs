@@ -9,6 +9,7 @@ pub mod attempts;
 mod context;
 mod error;
 pub mod limits;
+pub mod lockouts;
 pub mod params;
 pub mod services;
 mod types;

@@ -81,7 +81,7 @@ parameters! {
         "Code" = "123456" => code: SubmittedCode,
         /// The number. Either this or VerificationSid must be given.
         "To" = "+14155552671" => to: Option<PhoneNumber>,
-        /// The verification. Wrong guesses of other clients do not slow down a client that names it.
+        /// The verification. With Lockout=growing, wrong codes of clients that do not name it do not count against it.
         "VerificationSid" = "VE0123456789abcdef0123456789abcdef" => sid: Option<VerificationSid>,
     } not_served ["Amount", "Payee", "SnaClientToken"]
 }

@@ -30,6 +30,8 @@ pub(super) struct Numbers {
     index: Box<[HashTable<Position>]>,
     /// States that do not fit into [`Packed`].
     overflow: HashMap<NumberKey, NumberState>,
+    /// Entries of test numbers.
+    tests: usize,
     /// Keyed: a client cannot choose numbers that all collide.
     hasher: RandomState,
 }
@@ -46,12 +48,18 @@ impl Numbers {
             packed: ChunkedVec::default(),
             index: (0..PARTS).map(|_| HashTable::new()).collect(),
             overflow: HashMap::new(),
+            tests: 0,
             hasher: RandomState::new(),
         }
     }
 
     pub(super) const fn len(&self) -> usize {
         self.packed.len()
+    }
+
+    /// Entries of test numbers.
+    pub(super) const fn tests(&self) -> usize {
+        self.tests
     }
 
     pub(super) fn get(&self, key: &NumberKey) -> Option<NumberState> {
@@ -106,6 +114,7 @@ impl Numbers {
         }
         let position = position(self.packed.len());
         self.packed.push(packed);
+        self.tests += usize::from(key.is_test);
         if let Some(index) = self.index.get_mut(part(hash)) {
             index.insert_unique(hash, position, rehash(&self.packed, &self.hasher));
         }
@@ -124,6 +133,7 @@ impl Numbers {
         if !self.overflow.is_empty() {
             self.overflow.remove(&key);
         }
+        self.tests -= usize::from(key.is_test);
         let last = self.packed.pop()?;
         if let Some(freed) = self.packed.get_mut(at) {
             *freed = last;

@@ -4,7 +4,7 @@
 //! away. Here moments have six bytes. A state that does not fit is kept whole in an overflow map: nothing is rounded.
 
 use crate::domain::{CodeLength, Held, PhoneNumber, ServiceId, Timestamp};
-use crate::engine::{NumberCounts, NumberState, OpenNumber, Salt, Verification};
+use crate::engine::{FailureCount, NumberState, OpenNumber, Salt, Verification};
 use crate::numbers::record::NumberKey;
 
 /// One number. Aligned, so that reading it never takes two cache lines.
@@ -20,6 +20,7 @@ pub(super) struct Packed {
     failures: u8,
     salt: Salt,
     length: CodeLength,
+    /// The end of the code; without one the time of the last wrong code.
     expires: PackedTime,
     sending: u8,
     sending_until: PackedTime,
@@ -33,12 +34,14 @@ const OVERFLOW: u8 = 0;
 const LOCKED: u8 = 1;
 /// The number is open and has no code.
 const OPEN: u8 = 2;
-/// The number is open and has a code. Only this shape is combined with the two flags below.
+/// The number is open and has a code. Only this shape is combined with the next two flags.
 const WITH_CODE: u8 = 4;
 /// A flag: [`Verification::sent`].
 const SENT: u8 = 8;
 /// A flag: [`Verification::postponed`].
 const POSTPONED: u8 = 16;
+/// A flag of every shape: [`NumberKey::is_test`].
+const TEST: u8 = 32;
 
 /// A moment below 2^48 milliseconds, which is in the year 10889.
 #[derive(Clone, Copy)]
@@ -74,7 +77,7 @@ impl Packed {
             number: key.number,
             service: key.service,
             slot,
-            shape: OVERFLOW,
+            shape: OVERFLOW | if key.is_test { TEST } else { 0 },
             ends: PackedTime::ZERO,
             failures: 0,
             salt: Salt([0; 16]),
@@ -93,16 +96,23 @@ impl Packed {
         match *state {
             NumberState::Fresh => None,
             NumberState::Locked { until } => {
-                Some(Self { shape: LOCKED, ends: PackedTime::of(until)?, ..empty })
+                Some(Self { shape: LOCKED | empty.shape, ends: PackedTime::of(until)?, ..empty })
             }
-            NumberState::Open(OpenNumber { failures, keep_until, tally, verification }) => {
-                if tally != NumberCounts::NONE {
+            NumberState::Open(OpenNumber { failures, named, keep_until, verification }) => {
+                if named != FailureCount::NONE {
                     return None;
                 }
-                let open = Self { shape: OPEN, ends: PackedTime::of(keep_until)?, failures, ..empty };
+                let FailureCount { in_a_row, last } = failures;
+                let open = Self {
+                    shape: OPEN | empty.shape,
+                    ends: PackedTime::of(keep_until)?,
+                    failures: in_a_row,
+                    ..empty
+                };
                 match verification {
-                    None => Some(open),
-                    Some(verification) => open.with(&verification),
+                    None => Some(Self { expires: PackedTime::of(last)?, ..open }),
+                    Some(verification) if last == Timestamp::EPOCH => open.with(&verification),
+                    Some(_) => None,
                 }
             }
         }
@@ -126,7 +136,7 @@ impl Packed {
         }
         let flags = if sent { SENT } else { 0 } | if postponed { POSTPONED } else { 0 };
         Some(Self {
-            shape: WITH_CODE | flags,
+            shape: WITH_CODE | flags | self.shape & TEST,
             salt,
             length,
             expires: PackedTime::of(expires)?,
@@ -143,21 +153,22 @@ impl Packed {
     }
 
     pub(super) const fn key(&self) -> NumberKey {
-        NumberKey { service: self.service, number: self.number }
+        NumberKey { service: self.service, number: self.number, is_test: self.shape & TEST != 0 }
     }
 
     /// `None` if the state is in the overflow map.
     pub(super) fn state(&self) -> Option<NumberState> {
         let ends = self.ends.get();
-        let open = |verification| {
-            let (failures, tally) = (self.failures, NumberCounts::NONE);
-            NumberState::Open(OpenNumber { failures, keep_until: ends, tally, verification })
+        let open = |last, verification| {
+            let failures = FailureCount { in_a_row: self.failures, last };
+            let named = FailureCount::NONE;
+            NumberState::Open(OpenNumber { failures, named, keep_until: ends, verification })
         };
-        Some(match self.shape {
+        Some(match self.shape & !TEST {
             OVERFLOW => return None,
             LOCKED => NumberState::Locked { until: ends },
-            OPEN => open(None),
-            _ => open(Some(self.verification())),
+            OPEN => open(self.expires.get(), None),
+            _ => open(Timestamp::EPOCH, Some(self.verification())),
         })
     }
 

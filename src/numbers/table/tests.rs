@@ -5,12 +5,12 @@ use proptest::prelude::*;
 use super::numbers::CHUNK;
 use super::*;
 use crate::domain::{Channel, CodeLength, GatewayName, Held, PhoneNumber, ServiceId};
-use crate::engine::{NumberCounts, OpenNumber, Salt, Verification, VerificationCounts};
+use crate::engine::{FailureCount, OpenNumber, Salt, Verification, VerificationCounts};
 use crate::shard::{Kinds, Tables};
 
 fn key(digits: u64) -> NumberKey {
     let number = PhoneNumber::from_u64(digits).expect("a number");
-    NumberKey { service: ServiceId::DEFAULT, number }
+    NumberKey::new(ServiceId::DEFAULT, number)
 }
 
 fn record(key: NumberKey) -> RecordKey {
@@ -122,9 +122,9 @@ pub(crate) fn moment() -> impl Strategy<Value = Timestamp> {
 }
 
 fn counted() -> impl Strategy<Value = VerificationCounts> {
-    let counts = (any::<u8>(), any::<u8>(), any::<u8>(), any::<bool>(), any::<u64>());
+    let counts = (any::<u8>(), any::<u8>(), any::<u8>(), any::<bool>(), any::<bool>(), any::<u64>());
     (moment(), moment(), proptest::sample::select(&Channel::ALL), counts).prop_map(
-        |(begun, last_send, channel, (sends, wrong, unnamed, spent, offset))| VerificationCounts {
+        |(begun, last_send, channel, (sends, wrong, unnamed, spent, canceled, offset))| VerificationCounts {
             begun,
             last_send,
             channel,
@@ -132,14 +132,17 @@ fn counted() -> impl Strategy<Value = VerificationCounts> {
             wrong,
             unnamed,
             spent,
+            canceled,
             offset,
         },
     )
 }
 
-fn tally() -> impl Strategy<Value = NumberCounts> {
-    let some = (any::<u8>(), moment()).prop_map(|(named, slow_until)| NumberCounts { named, slow_until });
-    prop_oneof![Just(NumberCounts::NONE), some]
+fn failures() -> impl Strategy<Value = FailureCount> {
+    let some = (1..=u8::MAX, moment()).prop_map(|(in_a_row, last)| FailureCount { in_a_row, last });
+    let of_a_fixed_lockout =
+        any::<u8>().prop_map(|in_a_row| FailureCount { in_a_row, last: Timestamp::EPOCH });
+    prop_oneof![Just(FailureCount::NONE), some, of_a_fixed_lockout]
 }
 
 fn verification() -> impl Strategy<Value = Verification> {
@@ -169,11 +172,11 @@ fn verification() -> impl Strategy<Value = Verification> {
 pub(crate) fn kept_state() -> impl Strategy<Value = NumberState> {
     prop_oneof![
         moment().prop_map(|until| NumberState::Locked { until }),
-        (any::<u8>(), moment(), tally(), proptest::option::of(verification())).prop_map(
-            |(failures, keep_until, tally, verification)| NumberState::Open(OpenNumber {
+        (failures(), failures(), moment(), proptest::option::of(verification())).prop_map(
+            |(failures, named, keep_until, verification)| NumberState::Open(OpenNumber {
                 failures,
+                named,
                 keep_until,
-                tally,
                 verification
             })
         ),
@@ -189,7 +192,11 @@ enum Step {
 fn some_key() -> impl Strategy<Value = NumberKey> {
     // Few, so that the same ones come again and again; and two of one number in different services.
     let number = (1..30_u64).prop_map(|digits| PhoneNumber::from_u64(digits).expect("a number"));
-    (0..2_u32, number).prop_map(|(service, number)| NumberKey { service: ServiceId::new(service), number })
+    (0..2_u32, number, any::<bool>()).prop_map(|(service, number, is_test)| NumberKey {
+        service: ServiceId::new(service),
+        number,
+        is_test,
+    })
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -215,7 +222,9 @@ proptest! {
                     prop_assert_eq!(table.remove(&record(key)), model.remove(&key).is_some());
                 }
             }
-            prop_assert_eq!((table.len(), capacity.usage().held), (model.len(), model.len()));
+            let tests = model.keys().filter(|key| key.is_test).count();
+            let counted = (capacity.usage().held, capacity.tests().usage().held);
+            prop_assert_eq!((table.len(), counted), (model.len(), (model.len() - tests, tests)));
             for (key, state) in &model {
                 prop_assert_eq!(table.get(&record(*key)), Some(stored(state)));
             }

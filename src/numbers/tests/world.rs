@@ -112,8 +112,7 @@ impl<O> Awaited<Reply<O>> {
 fn deps(captured: &Arc<Captured>) -> Arc<NumberDeps> {
     let policy = Policy {
         max_attempts: 5,
-        lockout: Duration::from_secs(1800),
-        kind: Lockout::Fixed,
+        lockout: Lockout::Fixed(Duration::from_secs(1800)),
         sends: SendRules::CONTRACT,
         code: SendOptions { life: Duration::from_secs(30), length: CodeLength::SIX },
     };
@@ -146,7 +145,7 @@ fn core(disk: &HashMap<RecordKey, Stored>) -> Core {
 
 pub fn number(last_digits: u64) -> NumberKey {
     let number = PhoneNumber::from_u64(14_155_550_000 + last_digits).expect("a number");
-    NumberKey { service: ServiceId::DEFAULT, number }
+    NumberKey::new(ServiceId::DEFAULT, number)
 }
 
 impl World {
@@ -203,7 +202,7 @@ impl World {
 
     pub fn checks(&mut self, key: NumberKey, code: Option<Code>) -> Awaited<Reply<CheckOutcome>> {
         let (responder, awaited) = self.responder();
-        let check = CheckCommand { code, named: None, is_test: false, responder, decided: None };
+        let check = CheckCommand { code, named: None, responder, decided: None };
         self.submit(key, CommandKind::Check(check));
         awaited
     }

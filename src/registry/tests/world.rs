@@ -101,8 +101,7 @@ impl World {
 pub(crate) fn contract(life: Duration) -> Policy {
     Policy {
         max_attempts: 5,
-        lockout: Duration::from_secs(1_800),
-        kind: Lockout::Fixed,
+        lockout: Lockout::Fixed(Duration::from_secs(1_800)),
         code: SendOptions { life, length: CodeLength::SIX },
         sends: SendRules::CONTRACT,
     }

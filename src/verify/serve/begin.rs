@@ -210,7 +210,7 @@ fn begun(reply: Reply<SendOutcome>, brings_a_code: bool) -> Result<VerificationS
     let Reply { outcome, verification, trouble, at: _, in_doubt: _ } = reply;
     Err(match outcome {
         SendOutcome::Sent { .. } => return verification.ok_or(Refused::GatewayFailed),
-        SendOutcome::Locked { until } => Refused::NoChecksLeft { until: Some(until) },
+        SendOutcome::Locked { until } => Refused::NoChecksLeft { until },
         SendOutcome::Limited(limit) => match limit {
             SendLimit::NoChecksLeft { until } => Refused::NoChecksLeft { until },
             SendLimit::NoSendsLeft { until } => Refused::NoSendsLeft { until },

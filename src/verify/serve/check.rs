@@ -33,7 +33,8 @@ impl VerifyingInner {
             Ending::Canceled => (engine::Ending::Canceled, Status::Canceled),
             Ending::Approved => (engine::Ending::Approved, Status::Approved),
         };
-        let request = EndRequest { service: service.id, number, ending: decided, named };
+        let is_test = self.test(&service, number).is_some();
+        let request = EndRequest { service: service.id, number, is_test, ending: decided, named };
         let summary = self.verifier.end(request).await?.ok_or(Refused::NotFound)?;
         self.shown(service.id, number, &summary, status).await
     }
@@ -53,8 +54,9 @@ fn status_after(outcome: CheckOutcome, is_spent: bool, is_named: bool) -> Result
             Ok(Status::MaxAttemptsReached)
         }
         CheckOutcome::Wrong { live: true, .. } => Ok(Status::Pending),
-        CheckOutcome::Locked { until } => Err(Refused::NoChecksLeft { until: Some(until) }),
-        CheckOutcome::NoChecksLeft { until } => Err(Refused::NoChecksLeft { until }),
+        CheckOutcome::Locked { until } | CheckOutcome::NoChecksLeft { until } => {
+            Err(Refused::NoChecksLeft { until })
+        }
         CheckOutcome::GatewayFailed => Err(Refused::GatewayFailed),
     }
 }

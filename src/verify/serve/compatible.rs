@@ -26,12 +26,7 @@ impl Verifying {
         let supplied_code = Code::parse(&test.code);
         let verification = NamedVerification { supplied_code, is_test: true, ..NamedVerification::default() };
         let request = SendRequest { options, verification: Some(verification), ..request };
-        let mut reply = inner.verifier.send(request).await?;
-        // A test number has no limit; the answer shows the one of the service.
-        if let SendOutcome::Sent { attempts_left, .. } = &mut reply.outcome {
-            *attempts_left = default.settings.max_checks;
-        }
-        Ok(reply)
+        inner.verifier.send(request).await
     }
 
     /// As [`Verifier::check`](crate::numbers::Verifier::check).
@@ -44,22 +39,8 @@ impl Verifying {
     ) -> Result<Reply<CheckOutcome>, Refusal> {
         let inner = &self.0;
         let default = inner.default_with_test_numbers();
-        let Some(default) = default.filter(|default| inner.test(default, request.number).is_some()) else {
-            return inner.verifier.check(request).await;
-        };
-        let attempts_left = default.settings.max_checks;
-        let mut reply = inner.verifier.check(CheckRequest { is_test: true, ..request }).await?;
-        // A test number is never locked.
-        reply.outcome = match reply.outcome {
-            CheckOutcome::Approved => CheckOutcome::Approved,
-            CheckOutcome::Wrong { live, .. } => CheckOutcome::Wrong { attempts_left, live },
-            CheckOutcome::LockedNow { .. }
-            | CheckOutcome::Locked { .. }
-            | CheckOutcome::NoChecksLeft { .. }
-            | CheckOutcome::NotFound
-            | CheckOutcome::GatewayFailed => CheckOutcome::Wrong { attempts_left, live: false },
-        };
-        Ok(reply)
+        let is_test = default.is_some_and(|default| inner.test(&default, request.number).is_some());
+        inner.verifier.check(CheckRequest { is_test, ..request }).await
     }
 }
 

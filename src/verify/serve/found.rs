@@ -4,7 +4,7 @@ use super::VerifyingInner;
 use crate::attempts::attempts_of;
 use crate::domain::{AttemptLogKey, PhoneNumber, ServiceId, Sid};
 use crate::engine::{SendOptions, VerificationAddress, VerificationName};
-use crate::numbers::VerificationSummary;
+use crate::numbers::{NumberKey, VerificationSummary};
 use crate::registry::{Service, TestNumber};
 use crate::verify::{Refused, SendAttempt, Status, Verification, VerificationTarget};
 
@@ -43,12 +43,19 @@ impl VerifyingInner {
     ) -> Result<Verification, Refused> {
         let service = self.service(service)?;
         let ResolvedTarget { number, named } = self.resolve(&service, target)?;
-        let summary = self.verifier.verification(service.id, number).await.map_err(Refused::Unavailable)?;
-        let is_named = |summary: &VerificationSummary| {
-            named.is_none_or(|name| name == VerificationName::of_track(summary.track))
+        let key = self.key(&service, number);
+        let summary = self.verifier.verification(key).await.map_err(Refused::Unavailable)?;
+        // A canceled verification is shown to those who name it.
+        let is_meant = |summary: &VerificationSummary| match named {
+            None => !summary.canceled,
+            Some(name) => name == VerificationName::of_track(summary.track),
         };
-        let summary = summary.filter(is_named).ok_or(Refused::NotFound)?;
-        let status = if summary.spent { Status::MaxAttemptsReached } else { Status::Pending };
+        let summary = summary.filter(is_meant).ok_or(Refused::NotFound)?;
+        let status = match summary {
+            VerificationSummary { canceled: true, .. } => Status::Canceled,
+            VerificationSummary { spent: true, .. } => Status::MaxAttemptsReached,
+            _ => Status::Pending,
+        };
         self.shown(service.id, number, &summary, status).await
     }
 
@@ -90,6 +97,11 @@ impl VerifyingInner {
     pub(super) fn sid_of(&self, service: ServiceId, number: PhoneNumber, track: u64) -> Sid {
         let name = VerificationName::of_track(track);
         self.sealer.verification(&VerificationAddress { service, number, name })
+    }
+
+    /// The key of a number's record.
+    pub(super) fn key(&self, service: &Service, number: PhoneNumber) -> NumberKey {
+        NumberKey { service: service.id, number, is_test: self.test(service, number).is_some() }
     }
 
     /// The test number of the service, if this number is one.

@@ -26,10 +26,10 @@ use crate::attempts::ReceiptOutcome;
 use crate::clock::Clock;
 use crate::delivery::Delivery;
 use crate::domain::{PhoneNumber, ServerKey, ServiceId, Sid};
-use crate::engine::{self, NumberState, Sealer, SlotHash};
+use crate::engine::{self, LockoutState, Sealer, SlotHash};
 use crate::gateway::Receipt;
 use crate::limit::{Answers, Limits};
-use crate::numbers::{EndRequest, Refusal, Verifier};
+use crate::numbers::{EndRequest, NumberKey, Refusal, Verifier};
 use crate::registry::{Registry, Service};
 
 pub use self::rules::CurrentRules;
@@ -140,14 +140,7 @@ impl Verifying {
     /// # Errors
     /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the outcome is unknown.
     pub async fn clear(&self, service: ServiceId, number: PhoneNumber) -> Result<Cleared, Refusal> {
-        let before = self.0.verifier.state(service, number).await?;
-        let request = EndRequest { service, number, ending: engine::Ending::Cleared, named: None };
-        self.0.verifier.end(request).await?;
-        Ok(match before {
-            NumberState::Fresh => Cleared::Unknown,
-            state if state.is_locked(self.0.clock.now()) => Cleared::Locked,
-            _ => Cleared::NotLocked,
-        })
+        self.0.clear(service, number).await
     }
 
     /// Records a provider's report about a message, and emits its events. A report that comes before its gateway has
@@ -198,6 +191,31 @@ impl VerifyingInner {
         Ok(self.verifier.receive(receipt.clone()).await? == ReceiptOutcome::Early)
     }
 
+    async fn clear(&self, service: ServiceId, number: PhoneNumber) -> Result<Cleared, Refusal> {
+        let known = self.registry.service_by_id(service);
+        let is_test = known.is_some_and(|known| self.test(&known, number).is_some());
+        let before = self.verifier.lockout(NumberKey { service, number, is_test }).await?;
+        let request = EndRequest { service, number, is_test, ending: engine::Ending::Cleared, named: None };
+        self.verifier.end(request).await?;
+        let cleared = match before {
+            None => Cleared::Unknown,
+            Some(LockoutState { until: Some(_), .. }) => Cleared::Locked,
+            Some(LockoutState { until: None, .. }) => Cleared::NotLocked,
+        };
+        if cleared != Cleared::Unknown {
+            tracing::info!(%number, service = service.get(), was = cleared.as_str(), "number cleared by operator");
+        }
+        Ok(cleared)
+    }
+
+    /// The lockout and the counts of a number, if it has any.
+    async fn lockout(&self, service: ServiceId, number: PhoneNumber) -> Result<LockoutState, Refused> {
+        let service = self.service(service)?;
+        let lockout =
+            self.verifier.lockout(self.key(&service, number)).await.map_err(Refused::Unavailable)?;
+        lockout.filter(|state| *state != LockoutState::default()).ok_or(Refused::NotFound)
+    }
+
     /// The service, with the shards knowing its present rules.
     fn service(&self, id: ServiceId) -> Result<Arc<Service>, Refused> {
         self.rules.sync_policies(&self.registry);
@@ -229,6 +247,22 @@ impl Verifications for Verifying {
         ending: Ending,
     ) -> BoxFuture<'_, Result<Verification, Refused>> {
         self.carried_out(move |inner| async move { inner.end(service, target, ending).await })
+    }
+
+    fn lockout(
+        &self,
+        service: ServiceId,
+        number: PhoneNumber,
+    ) -> BoxFuture<'_, Result<LockoutState, Refused>> {
+        Box::pin(self.0.lockout(service, number))
+    }
+
+    fn unlock(&self, service: ServiceId, number: PhoneNumber) -> BoxFuture<'_, Result<(), Refused>> {
+        self.carried_out(move |inner| async move {
+            inner.lockout(service, number).await?;
+            inner.clear(service, number).await?;
+            Ok(())
+        })
     }
 
     fn attempts(&self, query: AttemptQuery) -> BoxFuture<'_, Result<AttemptPage, Refused>> {

@@ -169,7 +169,7 @@ struct Emit {
 
 impl Command for Emit {
     fn subject(&self) -> Subject {
-        let key = NumberKey { service: self.event.service, number: self.event.about.to };
+        let key = NumberKey::new(self.event.service, self.event.about.to);
         let slots = SlotHash::new(&ServerKey::from_bytes([7; 32]));
         Subject { slot: slots.of_number(key.service, key.number), id: key.id() }
     }
@@ -351,6 +351,7 @@ fn about() -> About {
         channel: Channel::Sms,
         status: "pending".to_owned(),
         message: None,
+        locked_until: None,
         tags: BTreeMap::from([("order".to_owned(), "17".to_owned())]),
     }
 }

@@ -35,7 +35,7 @@ fn state(record: &[u8]) {
 /// Memory holds numbers in a form of its own, and gives back what it was given.
 fn in_memory(state: &NumberState, bytes: Bytes) {
     let number = PhoneNumber::from_u64(14_155_550_100).expect("a number");
-    let id = NumberKey { service: ServiceId::DEFAULT, number }.id();
+    let id = NumberKey::new(ServiceId::DEFAULT, number).id();
     let key = RecordKey { slot: 7, kind: NumberState::KIND, id };
     let stored = Stored { bytes, expires: state.expires() };
     let mut table = NumberTable::new(Capacity::new(1));

@@ -40,7 +40,7 @@ async fn every_count_that_was_told_before_an_export_is_in_it() {
             .map(|line| {
                 (
                     line["subject"].as_str().expect("a number").to_owned(),
-                    line["record"]["open"]["failures"].as_u64().unwrap_or(0),
+                    line["record"]["open"]["failures"]["in_a_row"].as_u64().unwrap_or(0),
                 )
             })
             .collect();

@@ -9,7 +9,7 @@ use std::time::Duration;
 use onceward::cli::backup::{Header, Writer};
 use onceward::clock::{Clock as _, SystemClock};
 use onceward::domain::{CodeLength, PhoneNumber, ServiceId, Timestamp};
-use onceward::engine::{NumberState, Salt, Verification};
+use onceward::engine::{FailureCount, NumberState, Salt, Verification};
 use onceward::node::kinds::for_tools;
 use onceward::numbers::NumberKey;
 use onceward::shard::{Record as _, encode};
@@ -87,14 +87,14 @@ pub fn make_up(path: &Path, numbers: u64, key: &str) {
                 counted: None,
             };
             NumberState::Open(onceward::engine::OpenNumber {
-                failures: rng.random_range(0..5),
+                failures: FailureCount { in_a_row: rng.random_range(0..5), ..FailureCount::NONE },
+                named: FailureCount::NONE,
                 keep_until: end,
-                tally: onceward::engine::NumberCounts::NONE,
                 verification: Some(verification),
             })
         };
         // The import assigns the slot.
-        let id = NumberKey { service: ServiceId::DEFAULT, number }.id();
+        let id = NumberKey::new(ServiceId::DEFAULT, number).id();
         let key = Key { slot: 0, kind: NumberState::KIND, id };
         let entry = CopiedRecord { key, expires: state.expires(), record: encode(&state) };
         writer.write(&entry, &kinds).expect("written");

@@ -33,7 +33,7 @@ async fn a_server_goes_on_where_the_export_was_made() {
         assert!(!text.contains(&format!("\"{code}\"")), "a code is in the export");
     }
     let header = parsed(&exported[0]);
-    assert_eq!((&header["is"], &header["format"]), (&json!("onceward export"), &json!(4)));
+    assert_eq!((&header["is"], &header["format"]), (&json!("onceward export"), &json!(5)));
     let numbers = records(&exported).iter().filter(|line| line.starts_with("{\"kind\":\"numbers\""));
     assert_eq!(numbers.count(), 3, "the used code is forgotten: {text}");
 
@@ -131,7 +131,12 @@ async fn with_another_key_counts_and_lockouts_can_be_kept_without_the_codes() {
 
 #[tokio::test]
 async fn what_has_ended_since_is_left_out() {
-    let world = World::with([("otp-timeout", json!("1s")), ("otp-lock-timeout", json!("1s"))]).await;
+    let world = World::with([
+        ("otp-timeout", json!("1s")),
+        ("otp-lock-timeout", json!("1s")),
+        ("otp-length", json!(8)),
+    ])
+    .await;
     world.number_with_code().await;
     let exported = export(&world.setup, "backup.jsonl").await;
     let mut lines = records(&exported).iter().map(|line| parsed(line));

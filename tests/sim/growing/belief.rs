@@ -1,6 +1,7 @@
 //! The beliefs of a client about one verification, made from the promises and not from the engine.
 
-use onceward::engine::NumberState;
+use onceward::domain::Timestamp;
+use onceward::engine::{NumberState, Verification};
 
 /// Whether it has come to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +67,8 @@ impl Belief {
 
     /// Whatever was told is on the disk.
     pub fn is_on(&self, track: u64, disk: &NumberState, now: u64) -> CheckedPromise {
-        let kept = disk.verification().filter(|v| v.salt.track() == track && now < v.expires.as_millis());
+        let is_it = |v: &Verification| v.salt.track() == track && v.is_active(Timestamp::from_millis(now));
+        let kept = disk.verification().filter(is_it);
         let Some(kept) = kept else { return Ok(()) };
         if self.over == Over::Yes {
             return Err("on the disk it is not over".to_owned());

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use onceward::domain::Timestamp;
+use onceward::engine::Lockout;
 use onceward::numbers::send::Dispatch;
 
 use super::World;
@@ -49,7 +50,7 @@ impl World {
     pub fn check_reply(&mut self, open: &Open, reply: &ClientReply) -> CheckedPromise {
         let (checks, keeps, at) = (self.policy.max_attempts, self.policy.sends.keeps_code, open.at);
         *self.tally.entry(reply.name(open.command)).or_default() += 1;
-        let now = self.clock;
+        let (now, grows) = (self.clock, self.policy.lockout == Lockout::Growing);
         let (number, beliefs) = (open.number, &mut self.beliefs);
         match (open.command, reply) {
             (ClientCommand::Begin, ClientReply::Sent(track)) => of(beliefs, number, *track).told = true,
@@ -74,7 +75,7 @@ impl World {
             }
             (ClientCommand::Check { named, right }, ClientReply::Wrong(track)) => {
                 let belief = of(beliefs, number, *track);
-                if named.is_some() {
+                if named.is_some() || !grows {
                     belief.wrong(checks)?;
                 }
                 if right == Some(*track) && keeps && belief.is_good(checks, now) {
@@ -83,7 +84,11 @@ impl World {
             }
             (ClientCommand::Check { named: Some(named), .. }, ClientReply::Refused) => {
                 let belief = of(beliefs, number, named);
-                if belief.is_known(now) && belief.wrong + belief.perhaps_wrong < checks {
+                // A wrong code by number that was answered 503 may count for any of its verifications.
+                let unattributed = self.unattributed.get(&number).copied().unwrap_or_default();
+                if belief.is_known(now)
+                    && (belief.wrong + belief.perhaps_wrong).saturating_add(unattributed) < checks
+                {
                     return Err("a client that names it was refused".to_owned());
                 }
             }
@@ -101,6 +106,9 @@ impl World {
                 }
                 if let Some(track) = named {
                     of(beliefs, number, track).perhaps_wrong += 1;
+                } else if !grows {
+                    let unattributed = self.unattributed.entry(number).or_default();
+                    *unattributed = unattributed.saturating_add(1);
                 }
             }
             (ClientCommand::Cancel(track), ClientReply::Failed) => of(beliefs, number, track).doubted(),

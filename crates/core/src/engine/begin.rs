@@ -1,8 +1,8 @@
 //! Decides whether a message may be sent now and which code it carries.
 
 use super::{
-    NumberCounts, NumberState, OpenNumber, Policy, Rules, Salt, SendOptions, Verification,
-    VerificationCounts, VerificationName, offset_of,
+    NumberState, OpenNumber, Policy, Rules, Salt, SendOptions, Verification, VerificationCounts,
+    VerificationName, offset_of,
 };
 use crate::domain::{Channel, Code, PhoneNumber, ServiceId, Timestamp};
 
@@ -55,8 +55,8 @@ pub enum BeginOutcome {
 pub enum SendLimit {
     /// No check would be allowed, therefore no code is sent.
     NoChecksLeft {
-        /// When checks are allowed again; `None` until an operator clears the number.
-        until: Option<Timestamp>,
+        /// When checks are allowed again.
+        until: Timestamp,
     },
     /// The verification has used its messages.
     NoSendsLeft {
@@ -135,7 +135,7 @@ pub fn begin(
         return (state, BeginOutcome::Busy { until: checking.checking_until });
     }
     if request.verification.is_some()
-        && let Some(limit) = send_limit(policy, open.tally, current.filter(|v| v.is_active(now)), now)
+        && let Some(limit) = send_limit(policy, &open, current.filter(|v| v.is_active(now)), now)
     {
         return (state, BeginOutcome::Limited(limit));
     }
@@ -156,8 +156,7 @@ pub fn begin(
         sent: carried.sent || is_test,
         ..carried
     };
-    let keep_until = open.keep_until.max(verification.expires.plus(policy.lockout));
-    let next = OpenNumber { keep_until, ..open }.with(Some(verification));
+    let next = open.with(Some(verification)).keeping(policy);
     let replaced = current.filter(|v| v.salt != verification.salt);
     (next, BeginOutcome::Permitted(SendPermit { verification, replaced }))
 }
@@ -205,17 +204,16 @@ fn named_verification(
 /// Returns the rule that forbids a further message, if there is one.
 fn send_limit(
     policy: &Policy,
-    tally: NumberCounts,
+    open: &OpenNumber,
     under_way: Option<Verification>,
     now: Timestamp,
 ) -> Option<SendLimit> {
-    if policy.is_stopped(tally.named) {
-        return Some(SendLimit::NoChecksLeft { until: None });
+    let stop = policy.stopped_until(open);
+    let spent = under_way.filter(Verification::is_spent).map(|v| v.expires);
+    if let Some(until) = stop.max(spent) {
+        return Some(SendLimit::NoChecksLeft { until });
     }
     let v = under_way?;
-    if v.is_spent() {
-        return Some(SendLimit::NoChecksLeft { until: Some(v.expires) });
-    }
     let counted = v.counted?;
     if policy.sends.max.is_some_and(|max| counted.sends >= max) {
         return Some(SendLimit::NoSendsLeft { until: v.expires });
@@ -255,7 +253,7 @@ pub fn resume(
 /// A request other than a check that ends a verification or clears the counts of a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
-    /// The verification ends without success. The number's counts stay.
+    /// The verification ends without success, and can be fetched until it expires. The number's counts stay.
     Canceled,
     /// The caller verified the person in another way. The effect is that of a right code.
     Approved,
@@ -291,10 +289,12 @@ pub fn end(
     }
     let is_meant = |v: &Verification| v.is_active(now) && v.matches_name(named);
     let under_way = state.verification().filter(is_meant);
-    let next = match (ending, state) {
-        (Ending::Cleared, _) => NumberState::Fresh,
-        _ if under_way.is_none() => return (state, EndOutcome::NotFound),
-        (Ending::Canceled, NumberState::Open(open)) => open.with(None),
+    let next = match (ending, state, under_way) {
+        (Ending::Cleared, ..) => NumberState::Fresh,
+        (_, _, None) => return (state, EndOutcome::NotFound),
+        (Ending::Canceled, NumberState::Open(open), Some(canceled)) => {
+            open.with(Some(canceled.canceled(&rules.policy))).keeping(&rules.policy)
+        }
         _ => NumberState::Fresh,
     };
     (next, EndOutcome::Ended(under_way))

@@ -1,7 +1,9 @@
 //! Decides whether a submitted code is right.
 
-use super::lockout::GrowingLockout;
-use super::{Lockout, NumberState, OpenNumber, Policy, Rules, Salt, Verification, VerificationName};
+use super::lockout::VerificationLockout;
+use super::{
+    FailureCount, Lockout, NumberState, OpenNumber, Policy, Rules, Salt, Verification, VerificationName,
+};
 use crate::domain::{Code, Held, PhoneNumber, ServiceId, Timestamp};
 
 /// A submitted code.
@@ -60,8 +62,8 @@ pub enum CheckOutcome {
     },
     /// This caller has no attempt left. The code was not compared.
     NoChecksLeft {
-        /// When attempts are allowed again; `None` until an operator clears the number.
-        until: Option<Timestamp>,
+        /// When attempts are allowed again.
+        until: Timestamp,
     },
     /// The verification that the caller named is not under way, or none is.
     NotFound,
@@ -129,22 +131,23 @@ pub fn check(
 ) -> (NumberState, CheckStep) {
     let policy = &rules.policy;
     let state = state.at(policy, now);
+    let is_fixed = matches!(policy.lockout, Lockout::Fixed(_));
     let decided = |state, outcome| (state, CheckStep::Decided(outcome));
     let open = match state {
         NumberState::Locked { until } => return decided(state, CheckOutcome::Locked { until }),
-        NumberState::Fresh if policy.kind == Lockout::Growing || submitted.is_named() => {
+        NumberState::Open(open) if !open.is_canceled() => open,
+        NumberState::Fresh | NumberState::Open(_) if !is_fixed || submitted.is_named() => {
             return decided(state, CheckOutcome::NotFound);
         }
-        NumberState::Fresh => {
+        NumberState::Fresh | NumberState::Open(_) => {
             return decided(state, CheckOutcome::Wrong { attempts_left: policy.max_attempts, live: false });
         }
-        NumberState::Open(open) => open,
     };
     if let Some(checking) = open.verification.filter(|v| v.is_checking(now)) {
         return (state, CheckStep::Busy { until: checking.checking_until });
     }
-    if policy.kind == Lockout::Growing {
-        return check_growing(open, rules, submitted, now);
+    if !is_fixed {
+        return check_verification(open, rules, submitted, now);
     }
     let live = open.verification.filter(|v| v.is_live(now));
     if submitted.is_named() && !live.is_some_and(|v| v.matches_name(submitted.named)) {
@@ -153,16 +156,16 @@ pub fn check(
     if live.is_some_and(|v| submitted.is_our_code_of(&v, rules)) {
         return decided(NumberState::Fresh, CheckOutcome::Approved);
     }
-    let failures = open.failures.saturating_add(1);
+    let failures = FailureCount { in_a_row: open.failures.in_a_row.saturating_add(1), ..open.failures };
     // A text that cannot be a code is wrong. No gateway is asked.
     if let Some((v, held)) =
         live.and_then(|v| v.held.map(|held| (v, held))).filter(|_| submitted.may_be_held())
     {
         let until = now.plus(rules.check_budget);
         // The record must outlive the gateway's check and a lockout after it.
-        let keep_until = open.keep_until.max(until.plus(policy.lockout));
-        let next = OpenNumber { failures, keep_until, ..open }
-            .with(Some(Verification { checking_until: until, ..v }));
+        let next = OpenNumber { failures, ..open }
+            .with(Some(Verification { checking_until: until, ..v }))
+            .keeping(policy);
         let permit = CheckPermit { salt: v.salt, held, until, is_named: submitted.is_named() };
         return (next, CheckStep::AskGateway(permit));
     }
@@ -170,7 +173,7 @@ pub fn check(
     if let Some(until) = policy.lockout_end(failures, now) {
         return decided(NumberState::Locked { until }, CheckOutcome::LockedNow { until, live });
     }
-    let attempts_left = policy.max_attempts.saturating_sub(failures);
+    let attempts_left = policy.max_attempts.saturating_sub(failures.in_a_row);
     let next = NumberState::Open(OpenNumber { failures, ..open });
     decided(next, CheckOutcome::Wrong { attempts_left, live })
 }
@@ -196,11 +199,11 @@ pub fn settle_check(
     };
     let failures = open.failures;
     let Some(checked) = open.verification.filter(|v| v.is_checked_by(permit)) else {
-        return (state, too_late(result, policy.max_attempts.saturating_sub(failures)));
+        return (state, too_late(result, policy.max_attempts.saturating_sub(failures.in_a_row)));
     };
     let verification = Verification { checking_until: Timestamp::EPOCH, ..checked };
-    if policy.kind == Lockout::Growing {
-        return settle_growing(GrowingLockout { open, verification }, policy, permit, result);
+    if !matches!(policy.lockout, Lockout::Fixed(_)) {
+        return settle_verification(VerificationLockout { open, verification }, policy, permit, result);
     }
     let with_failures = |failures| OpenNumber { failures, ..open }.with(Some(verification));
     // Sinch also reports "no code" for a wrong code. Therefore the verification stays live until it expires: each check
@@ -211,7 +214,7 @@ pub fn settle_check(
         // If a message may have carried our code, `check` compared it before the gateway was asked.
         CheckResult::NotLive => verification.sent,
         CheckResult::NotAsked => {
-            return (with_failures(failures.saturating_sub(1)), CheckOutcome::GatewayFailed);
+            return (with_failures(failures.given_back()), CheckOutcome::GatewayFailed);
         }
     };
     if let Some(until) = policy.lockout_end(failures, now) {
@@ -219,7 +222,9 @@ pub fn settle_check(
     }
     let outcome = match result {
         CheckResult::Unknown => CheckOutcome::GatewayFailed,
-        _ => CheckOutcome::Wrong { attempts_left: policy.max_attempts.saturating_sub(failures), live },
+        _ => {
+            CheckOutcome::Wrong { attempts_left: policy.max_attempts.saturating_sub(failures.in_a_row), live }
+        }
     };
     (with_failures(failures), outcome)
 }
@@ -232,10 +237,9 @@ const fn too_late(result: CheckResult, attempts_left: u8) -> CheckOutcome {
     }
 }
 
-/// Decides a check with [`Lockout::Growing`]. A wrong code counts against the verification if the caller named it,
-/// and against the number if not; without a verification under way there is no code to guess, and the check does not
-/// count.
-fn check_growing(
+/// Decides a check without a fixed lockout. A wrong code counts against the verification and the number; without a
+/// verification under way there is no code to guess, and the check does not count.
+fn check_verification(
     open: OpenNumber,
     rules: &Rules<'_>,
     submitted: Submitted<'_>,
@@ -247,7 +251,7 @@ fn check_growing(
     let Some(v) = open.verification.filter(is_meant) else {
         return decided(NumberState::Open(open), CheckOutcome::NotFound);
     };
-    let counts = GrowingLockout { open, verification: v };
+    let counts = VerificationLockout { open, verification: v };
     let is_named = submitted.is_named();
     if let Some(refusal) = counts.refusal(is_named, policy, now) {
         return decided(NumberState::Open(open), refusal);
@@ -258,28 +262,29 @@ fn check_growing(
     let mut next = counts.fail(is_named, policy, now);
     if let Some(held) = v.held.filter(|_| submitted.may_be_held()) {
         let until = now.plus(rules.check_budget);
-        // The record must outlive the gateway's check.
-        next.open.keep_until = next.open.keep_until.max(until.plus(policy.lockout));
         next.verification.checking_until = until;
-        return (next.state(), CheckStep::AskGateway(CheckPermit { salt: v.salt, held, until, is_named }));
+        let permit = CheckPermit { salt: v.salt, held, until, is_named };
+        return (next.state(policy), CheckStep::AskGateway(permit));
     }
     let attempts_left = next.attempts_left(is_named, policy);
-    decided(next.state(), CheckOutcome::Wrong { attempts_left, live: true })
+    decided(next.state(policy), CheckOutcome::Wrong { attempts_left, live: true })
 }
 
-/// Settles a check with [`Lockout::Growing`]: the attempt was counted against the verification or the number.
-fn settle_growing(
-    counts: GrowingLockout,
+/// Settles a check without a fixed lockout: the attempt was counted against the verification and the number.
+fn settle_verification(
+    counts: VerificationLockout,
     policy: &Policy,
     permit: &CheckPermit,
     result: CheckResult,
 ) -> (NumberState, CheckOutcome) {
     let attempts_left = counts.attempts_left(permit.is_named, policy);
-    let wrong = |live| (counts.state(), CheckOutcome::Wrong { attempts_left, live });
+    let wrong = |live| (counts.state(policy), CheckOutcome::Wrong { attempts_left, live });
     match result {
         CheckResult::Approved => (NumberState::Fresh, CheckOutcome::Approved),
-        CheckResult::NotAsked => (counts.give_back(permit.is_named).state(), CheckOutcome::GatewayFailed),
-        CheckResult::Unknown => (counts.state(), CheckOutcome::GatewayFailed),
+        CheckResult::NotAsked => {
+            (counts.give_back(permit.is_named, policy).state(policy), CheckOutcome::GatewayFailed)
+        }
+        CheckResult::Unknown => (counts.state(policy), CheckOutcome::GatewayFailed),
         CheckResult::Wrong => wrong(true),
         CheckResult::NotLive => wrong(counts.verification.sent),
     }

@@ -1,21 +1,91 @@
-//! The number of attempts, and the lockout after the last one.
+//! The number of attempts, and the consequence of too many wrong codes.
 //!
-//! With [`Lockout::Fixed`] the number is locked: [`Policy::lockout_end`]. With [`Lockout::Growing`] the verification is
-//! spent and callers who do not name it have to wait: [`GrowingLockout`].
+//! With [`Lockout::Fixed`] the number is locked: [`Policy::lockout_end`]. With the others the verification is spent and
+//! [`VerificationLockout`] counts. Beside it runs a [`FailureCount`] over all verifications of the number.
 
 use std::time::Duration;
 
-use super::{CheckOutcome, NumberState, OpenNumber, Policy, SendRules, Verification, VerificationCounts};
-use crate::domain::{Channel, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::{CheckOutcome, NumberState, OpenNumber, Policy, Verification};
+use crate::domain::Timestamp;
 
 /// The consequence of too many wrong codes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Lockout {
-    /// The number is locked for a time, for every caller.
-    Fixed,
+    /// The number is locked for this long, for every caller.
+    Fixed(Duration),
+    /// The verification takes no more codes, from any caller.
+    Verification,
     /// A caller who does not name the verification has to wait, longer each time; a caller who names it does not.
     /// Therefore an attacker who only knows a number cannot lock its owner out (ASVS 5.0 6.1.1).
     Growing,
+}
+
+/// Consecutive wrong codes of a number, over all its verifications, and the hard stop after too many of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailureCount {
+    /// Their number.
+    pub in_a_row: u8,
+    /// When the last one was counted. [`Timestamp::EPOCH`] with a fixed lockout, whose record's end is enough.
+    pub last: Timestamp,
+}
+
+impl FailureCount {
+    /// No wrong codes.
+    pub const NONE: Self = Self { in_a_row: 0, last: Timestamp::EPOCH };
+
+    /// Consecutive wrong codes after which no code is checked for [`FailureCount::STOP`] (NIST SP 800-63B-4, 3.2.2: at
+    /// most 100).
+    pub const HARD_STOP: u8 = 100;
+
+    /// The length of a hard stop.
+    pub const STOP: Duration = Duration::from_secs(30 * 24 * 3_600);
+
+    /// The count after a hard stop.
+    pub const AFTER_STOP: u8 = 50;
+
+    /// Retention of a count after its last wrong code. An attacker who waits for its end has 99 guesses in this time,
+    /// and 150 with the hard stops.
+    pub const KEPT: Duration = Duration::from_secs(90 * 24 * 3_600);
+
+    /// The count at `now`: its retention or its hard stop may be over.
+    #[must_use]
+    pub(super) fn at(self, now: Timestamp) -> Self {
+        if self.last == Timestamp::EPOCH {
+            self
+        } else if now >= self.last.plus(Self::KEPT) {
+            Self::NONE
+        } else if self.stopped_until().is_some_and(|end| now >= end) {
+            Self { in_a_row: Self::AFTER_STOP, ..self }
+        } else {
+            self
+        }
+    }
+
+    #[must_use]
+    pub(super) fn counted(self, now: Timestamp) -> Self {
+        Self { in_a_row: self.in_a_row.saturating_add(1), last: now }
+    }
+
+    #[must_use]
+    pub(super) fn given_back(self) -> Self {
+        match self.in_a_row {
+            0 | 1 => Self::NONE,
+            more => Self { in_a_row: more - 1, ..self },
+        }
+    }
+
+    /// The end of the hard stop, if it has begun.
+    pub fn stopped_until(self) -> Option<Timestamp> {
+        (self.in_a_row >= Self::HARD_STOP && self.last != Timestamp::EPOCH)
+            .then(|| self.last.plus(Self::STOP))
+    }
+
+    /// The end of the count's retention.
+    pub(super) fn kept_until(self) -> Timestamp {
+        if self.last == Timestamp::EPOCH { self.last } else { self.last.plus(Self::KEPT) }
+    }
 }
 
 /// The first wait of `Policy::wait_after`, in seconds; each further one is twice as long.
@@ -24,101 +94,118 @@ const FIRST_WAIT: u64 = 30;
 /// The longest of these waits.
 const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60);
 
+/// The largest share of all codes that may be guessed in a day under a fixed lockout: a tenth.
+const GUESSED_A_DAY: u128 = 10;
+
 impl Policy {
     /// Default number of wrong codes that a service allows.
     pub const DEFAULT_MAX_ATTEMPTS: u8 = 5;
 
-    /// `max_attempts` without a limit: wrong codes are not counted.
-    pub const NO_LIMIT: u8 = u8::MAX;
+    /// The length of a fixed lockout; zero for the other rules, which lock no number.
+    pub const fn lockout_time(&self) -> Duration {
+        match self.lockout {
+            Lockout::Fixed(time) => time,
+            Lockout::Verification | Lockout::Growing => Duration::ZERO,
+        }
+    }
 
-    /// Consecutive wrong codes for a number after which no check is allowed (NIST SP 800-63B-4, 3.2.2: at most 100).
-    pub const HARD_STOP: u8 = 100;
-
-    /// The same policy without limits: for test numbers, which are sent no messages.
-    #[must_use]
-    pub const fn without_limits(self) -> Self {
-        let sends = SendRules { max: None, cools_down: false, ..self.sends };
-        Self { max_attempts: Self::NO_LIMIT, kind: Lockout::Growing, sends, ..self }
+    /// Checks that a fixed lockout leaves an attacker at most a tenth of all codes in a day.
+    ///
+    /// # Errors
+    /// The reason, as the end of a sentence that begins with the lockout.
+    pub fn check_strength(&self) -> Result<(), String> {
+        let Lockout::Fixed(time) = self.lockout else { return Ok(()) };
+        let day = Duration::from_secs(24 * 3_600).as_millis();
+        let guesses = u128::from(self.max_attempts) * day / time.as_millis().max(1);
+        let (wrong, digits) = (self.max_attempts, self.code.length.get());
+        if guesses * GUESSED_A_DAY <= 10_u128.pow(u32::from(digits)) {
+            return Ok(());
+        }
+        Err(format!(
+            "must be longer, with fewer wrong codes ({wrong}) or longer codes ({digits} digits): it allows {guesses} \
+             guesses a day, more than a tenth of all codes"
+        ))
     }
 
     /// The end of the lockout that begins at `at` with the last of `failures` consecutive wrong codes; `None` while
-    /// attempts are left, and always with [`Lockout::Growing`].
-    pub(super) fn lockout_end(&self, failures: u8, at: Timestamp) -> Option<Timestamp> {
-        (self.kind == Lockout::Fixed && self.is_spent(failures)).then(|| at.plus(self.lockout))
+    /// attempts are left, and without a fixed lockout.
+    pub(super) fn lockout_end(&self, failures: FailureCount, at: Timestamp) -> Option<Timestamp> {
+        let Lockout::Fixed(time) = self.lockout else { return None };
+        self.is_spent(failures.in_a_row).then(|| at.plus(time))
     }
 
     /// Returns `true` if `wrong` wrong codes use up the attempts.
     pub(super) const fn is_spent(&self, wrong: u8) -> bool {
-        wrong >= self.max_attempts && self.max_attempts != Self::NO_LIMIT
+        wrong >= self.max_attempts
     }
 
-    /// Returns `true` if `failures` consecutive wrong codes end all checks until an operator clears the number.
-    pub(super) const fn is_stopped(&self, failures: u8) -> bool {
-        failures >= Self::HARD_STOP && self.max_attempts != Self::NO_LIMIT
-    }
-
-    /// The wait of a caller who does not name the verification after `failures` in a row: none before
-    /// the attempts of one verification are used, then 30 s, and twice as long each time, up to an hour.
-    fn wait_after(&self, failures: u8) -> Duration {
-        if !self.is_spent(failures) {
-            return Duration::ZERO;
+    /// The end of the hard stop of messages and of checks that name their verification, if one has begun. With
+    /// [`Lockout::Growing`] the failures of checks by number do not lead to it.
+    pub(super) fn stopped_until(&self, open: &OpenNumber) -> Option<Timestamp> {
+        match self.lockout {
+            Lockout::Fixed(_) => None,
+            Lockout::Verification => open.failures.stopped_until().max(open.named.stopped_until()),
+            Lockout::Growing => open.named.stopped_until(),
         }
-        let doublings = u32::from(failures - self.max_attempts).min(16);
-        Duration::from_secs(FIRST_WAIT << doublings).min(LONGEST_WAIT)
+    }
+
+    /// The end of the wait of a caller who does not name the verification, with [`Lockout::Growing`]: none before the
+    /// attempts of one verification are used, then 30 s, and twice as long each time, up to an hour.
+    pub(super) fn unnamed_wait_until(&self, open: &OpenNumber) -> Timestamp {
+        let FailureCount { in_a_row, last } = open.failures;
+        if self.lockout != Lockout::Growing || !self.is_spent(in_a_row) {
+            return Timestamp::EPOCH;
+        }
+        let doublings = u32::from(in_a_row - self.max_attempts).min(16);
+        let wait = Duration::from_secs(FIRST_WAIT << doublings).min(LONGEST_WAIT);
+        open.failures.stopped_until().unwrap_or_else(|| last.plus(wait))
     }
 }
 
-/// The counts of [`Lockout::Growing`] in an open state with a verification.
+/// The counts of an open state with a verification, without a fixed lockout.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct GrowingLockout {
+pub(super) struct VerificationLockout {
     pub open: OpenNumber,
     pub verification: Verification,
 }
 
-impl GrowingLockout {
-    /// Consecutive failures, named or not.
-    const fn in_a_row(&self) -> u8 {
-        self.open.failures.saturating_add(self.open.tally.named)
-    }
-
-    fn counted(&self) -> VerificationCounts {
-        self.verification.counted.unwrap_or(VerificationCounts {
-            sends: 1,
-            ..VerificationCounts::beginning(self.verification.expires, Channel::Sms)
-        })
+impl VerificationLockout {
+    /// Whether a check counts as one that names the verification. [`Lockout::Verification`] makes no difference.
+    fn is_one_of_all(is_named: bool, policy: &Policy) -> bool {
+        is_named || policy.lockout == Lockout::Verification
     }
 
     /// Counts a wrong code.
     pub(super) fn fail(mut self, is_named: bool, policy: &Policy, now: Timestamp) -> Self {
-        let mut counted = self.counted();
-        if is_named {
+        let mut counted = self.verification.counts(policy);
+        if policy.lockout == Lockout::Growing && is_named {
+            self.open.named = self.open.named.counted(now);
+        } else {
+            self.open.failures = self.open.failures.counted(now);
+        }
+        if Self::is_one_of_all(is_named, policy) {
             counted.wrong = counted.wrong.saturating_add(1);
-            counted.spent = policy.is_spent(counted.wrong);
-            self.open.tally.named = self.open.tally.named.saturating_add(1);
+            counted.spent = policy.is_spent(counted.wrong) || policy.stopped_until(&self.open).is_some();
         } else {
             counted.unnamed = counted.unnamed.saturating_add(1);
-            self.open.failures = self.open.failures.saturating_add(1);
-            let wait = policy.wait_after(self.open.failures);
-            self.open.tally.slow_until = self.open.tally.slow_until.max(now.plus(wait));
-        }
-        self.open.keep_until = self.open.keep_until.max(now.plus(policy.lockout));
-        if policy.is_stopped(self.in_a_row()) {
-            self.open.keep_until = Timestamp::MAX;
         }
         self.verification.counted = Some(counted);
         self
     }
 
     /// Uncounts an attempt, because the gateway certainly did not compare the code.
-    pub(super) fn give_back(mut self, is_named: bool) -> Self {
-        let mut counted = self.counted();
-        if is_named {
+    pub(super) fn give_back(mut self, is_named: bool, policy: &Policy) -> Self {
+        let mut counted = self.verification.counts(policy);
+        if policy.lockout == Lockout::Growing && is_named {
+            self.open.named = self.open.named.given_back();
+        } else {
+            self.open.failures = self.open.failures.given_back();
+        }
+        if Self::is_one_of_all(is_named, policy) {
             counted.wrong = counted.wrong.saturating_sub(1);
             counted.spent = false;
-            self.open.tally.named = self.open.tally.named.saturating_sub(1);
         } else {
             counted.unnamed = counted.unnamed.saturating_sub(1);
-            self.open.failures = self.open.failures.saturating_sub(1);
         }
         self.verification.counted = Some(counted);
         self
@@ -126,31 +213,27 @@ impl GrowingLockout {
 
     /// Attempts left for callers who name the verification (`is_named`), or for all others.
     pub(super) fn attempts_left(&self, is_named: bool, policy: &Policy) -> u8 {
-        let counted = self.counted();
-        policy.max_attempts.saturating_sub(if is_named { counted.wrong } else { counted.unnamed })
+        let counted = self.verification.counts(policy);
+        if counted.spent {
+            return 0;
+        }
+        let wrong = if Self::is_one_of_all(is_named, policy) { counted.wrong } else { counted.unnamed };
+        policy.max_attempts.saturating_sub(wrong)
     }
 
-    pub(super) fn state(self) -> NumberState {
-        self.open.with(Some(self.verification))
+    pub(super) fn state(self, policy: &Policy) -> NumberState {
+        self.open.with(Some(self.verification)).keeping(policy)
     }
 
     /// Returns the refusal if this caller may not check a code now.
     pub(super) fn refusal(&self, is_named: bool, policy: &Policy, now: Timestamp) -> Option<CheckOutcome> {
-        // Failures of callers who do not name the verification do not stop a caller who does.
-        let in_a_row = if is_named { self.open.tally.named } else { self.in_a_row() };
-        let until = if policy.max_attempts == Policy::NO_LIMIT {
-            return None;
-        } else if self.verification.is_spent() {
-            Some(self.verification.expires)
-        } else if policy.is_stopped(in_a_row) {
-            None
-        } else if !is_named && policy.is_spent(self.counted().unnamed) {
-            Some(self.verification.expires.max(self.open.tally.slow_until))
-        } else if !is_named && now < self.open.tally.slow_until {
-            Some(self.open.tally.slow_until)
-        } else {
-            return None;
-        };
-        Some(CheckOutcome::NoChecksLeft { until })
+        let expires = self.verification.expires;
+        let stop = policy.stopped_until(&self.open);
+        let wait = if is_named { Timestamp::EPOCH } else { policy.unnamed_wait_until(&self.open) };
+        let is_used_up = self.verification.is_spent()
+            || (!is_named && policy.is_spent(self.verification.counts(policy).unnamed));
+        let until = stop.unwrap_or(Timestamp::EPOCH).max(wait);
+        let until = if is_used_up { until.max(expires) } else { until };
+        (now < until).then_some(CheckOutcome::NoChecksLeft { until })
     }
 }

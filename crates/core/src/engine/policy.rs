@@ -22,14 +22,11 @@ pub struct Rules<'a> {
 /// The rules of one service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
-    /// Wrong codes until the number is locked ([`Lockout::Fixed`]) or until the verification is spent
-    /// ([`Lockout::Growing`]). At least 1; [`Policy::NO_LIMIT`] for no limit. The default is
-    /// [`Policy::DEFAULT_MAX_ATTEMPTS`].
+    /// Wrong codes until the number is locked ([`Lockout::Fixed`]) or until the verification is spent. At least 1; the
+    /// default is [`Policy::DEFAULT_MAX_ATTEMPTS`].
     pub max_attempts: u8,
-    /// The duration of a lockout, and the retention of a number's count beyond its code's end.
-    pub lockout: Duration,
     /// The consequence of too many wrong codes.
-    pub kind: Lockout,
+    pub lockout: Lockout,
     /// Properties of a code unless the request gives others.
     pub code: SendOptions,
     /// Rules for further messages of a live verification.

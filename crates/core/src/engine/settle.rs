@@ -74,8 +74,9 @@ pub fn settle(
         }
         NumberState::Open(open) => open,
     };
-    let outcome = SettleOutcome::Open { attempts_left: policy.max_attempts.saturating_sub(open.failures) };
-    let Some(sent) = open.verification.filter(|v| permit.is_for(v)) else {
+    let outcome =
+        SettleOutcome::Open { attempts_left: policy.max_attempts.saturating_sub(open.failures.in_a_row) };
+    let Some(sent) = open.verification.filter(|v| permit.is_for(v) && !v.is_canceled()) else {
         return (state, outcome);
     };
     let settled = sent.after(result);
@@ -84,7 +85,7 @@ pub fn settle(
     } else {
         permit.replaced.filter(Verification::can_arrive).map(|earlier| with_counts_of(earlier, &settled))
     };
-    (open.with(verification), outcome)
+    (open.with(verification).keeping(policy), outcome)
 }
 
 /// Restores the `earlier` code. If both belong to one verification, it keeps the wrong codes counted for `failed`.

@@ -4,7 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::{CheckPermit, CodeSeed, Lockout, Policy, SendOptions, SendResult, VerificationName};
+use super::{
+    CheckPermit, CodeSeed, FailureCount, Lockout, Policy, SendOptions, SendResult, VerificationName,
+};
 use crate::domain::{Channel, CodeLength, Held, PhoneNumber, ServiceId, Timestamp};
 
 /// The state of one number in one service. A number without a record, a verified number and a number whose record has
@@ -29,13 +31,22 @@ pub struct OpenNumber {
     /// Consecutive wrong codes. Neither a resend nor a new verification resets them
     /// (NIST SP 800-63B-4, 3.2.2); success and the end of a lockout do. With [`Lockout::Growing`] only those
     /// of checks that did not name their verification.
-    pub failures: u8,
-    /// When this record ends and the number is fresh again; [`Timestamp::MAX`] for never.
+    pub failures: FailureCount,
+    /// With [`Lockout::Growing`] those of checks that named their verification.
+    pub named: FailureCount,
+    /// When this record ends and the number is fresh again.
     pub keep_until: Timestamp,
-    /// Further counts with [`Lockout::Growing`].
-    pub tally: NumberCounts,
     /// The outstanding code, if there is one. It may have expired.
     pub verification: Option<Verification>,
+}
+
+/// The lockout of a number, for its operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LockoutState {
+    /// Consecutive wrong codes; with [`Lockout::Growing`] the larger of both counts.
+    pub wrong_codes: u8,
+    /// Until when checks are refused; `None` while they are allowed.
+    pub until: Option<Timestamp>,
 }
 
 /// One outstanding code.
@@ -75,24 +86,17 @@ pub struct VerificationCounts {
     pub channel: Channel,
     /// Messages that were asked for.
     pub sends: u8,
-    /// Wrong codes from callers who named the verification.
+    /// Wrong codes, with [`Lockout::Growing`] only from callers who named the verification.
     pub wrong: u8,
-    /// Wrong codes from callers who named only the number.
+    /// With [`Lockout::Growing`] wrong codes from callers who named only the number.
     pub unnamed: u8,
-    /// Callers who name it have used their last attempt.
+    /// The last attempt is used, with [`Lockout::Growing`] of callers who name the verification.
     pub spent: bool,
+    /// The caller ended it. It is kept until it expires, to be fetched.
+    pub canceled: bool,
     /// The difference between the code that the caller supplied and the derived one; 0 for none. It says
     /// nothing without the server key.
     pub offset: u64,
-}
-
-/// The counts of a number with [`Lockout::Growing`] beside its `failures`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct NumberCounts {
-    /// Consecutive wrong codes from callers who named their verification.
-    pub named: u8,
-    /// End of the wait for callers who do not name the verification.
-    pub slow_until: Timestamp,
 }
 
 /// The random bytes that a code is derived from, together with the server key. They also tell one code of a number from
@@ -170,9 +174,9 @@ impl Verification {
         Self { expires: self.expires.max(expires), ..self }
     }
 
-    /// Returns `true` until the verification expires, even if its attempts are used up.
+    /// Returns `true` until the verification expires or is canceled, even if its attempts are used up.
     pub fn is_active(&self, now: Timestamp) -> bool {
-        now < self.expires
+        now < self.expires && !self.is_canceled()
     }
 
     /// Returns `true` if the code can still succeed.
@@ -193,6 +197,24 @@ impl Verification {
     /// Returns `true` if its attempts are used up, although its time is not over.
     pub fn is_spent(&self) -> bool {
         self.counted.is_some_and(|counted| counted.spent)
+    }
+
+    /// Its counts. One that the compatible routes began has none: it began with its code, and had one message.
+    pub fn counts(&self, policy: &Policy) -> VerificationCounts {
+        self.counted.unwrap_or_else(|| VerificationCounts {
+            sends: 1,
+            ..VerificationCounts::beginning(self.expires.minus(policy.code.life), Channel::Sms)
+        })
+    }
+
+    /// The same, ended by its caller.
+    pub(super) fn canceled(self, policy: &Policy) -> Self {
+        Self { counted: Some(VerificationCounts { canceled: true, ..self.counts(policy) }), ..self }
+    }
+
+    /// Returns `true` if the caller ended it.
+    pub fn is_canceled(&self) -> bool {
+        self.counted.is_some_and(|counted| counted.canceled)
     }
 
     /// Returns `true` if a message may have carried our own code. A code that no message carried is never right,
@@ -251,36 +273,76 @@ impl Verification {
 impl VerificationCounts {
     /// The counts of a verification that begins, before its first message.
     pub const fn beginning(at: Timestamp, channel: Channel) -> Self {
-        Self { begun: at, last_send: at, channel, sends: 0, wrong: 0, unnamed: 0, spent: false, offset: 0 }
-    }
-}
-
-impl NumberCounts {
-    /// No wrong codes.
-    pub const NONE: Self = Self { named: 0, slow_until: Timestamp::EPOCH };
-}
-
-impl OpenNumber {
-    /// Neither a wrong code nor a verification.
-    pub(super) const EMPTY: Self =
-        Self { failures: 0, keep_until: Timestamp::EPOCH, tally: NumberCounts::NONE, verification: None };
-
-    /// The state of the number with this verification: [`NumberState::Fresh`] if neither a code nor a count is left.
-    pub fn with(self, verification: Option<Verification>) -> NumberState {
-        match verification {
-            None if self.failures == 0 && self.tally == NumberCounts::NONE => NumberState::Fresh,
-            verification => NumberState::Open(Self { verification, ..self }),
+        Self {
+            begun: at,
+            last_send: at,
+            channel,
+            sends: 0,
+            wrong: 0,
+            unnamed: 0,
+            spent: false,
+            canceled: false,
+            offset: 0,
         }
     }
 }
 
+impl OpenNumber {
+    /// Neither a wrong code nor a verification.
+    pub(super) const EMPTY: Self = Self {
+        failures: FailureCount::NONE,
+        named: FailureCount::NONE,
+        keep_until: Timestamp::EPOCH,
+        verification: None,
+    };
+
+    /// The state of the number with this verification: [`NumberState::Fresh`] if neither a code nor a count is left.
+    pub fn with(self, verification: Option<Verification>) -> NumberState {
+        match verification {
+            None if !self.has_failures() => NumberState::Fresh,
+            verification => NumberState::Open(Self { verification, ..self }),
+        }
+    }
+
+    const fn has_failures(&self) -> bool {
+        self.failures.in_a_row > 0 || self.named.in_a_row > 0
+    }
+
+    /// Returns `true` if nothing but a canceled verification is left.
+    pub(super) fn is_canceled(&self) -> bool {
+        !self.has_failures() && self.verification.is_some_and(|v| v.is_canceled())
+    }
+}
+
 impl NumberState {
-    /// Whether a lockout, or a wait after wrong codes, holds at `now`.
-    pub fn is_locked(&self, now: Timestamp) -> bool {
+    /// The largest count of consecutive wrong codes, and the time until which checks are refused, at `now`.
+    pub fn lockout(self, policy: &Policy, now: Timestamp) -> LockoutState {
+        let (wrong_codes, until) = match self.at(policy, now) {
+            Self::Fresh => (0, Timestamp::EPOCH),
+            Self::Locked { until } => (policy.max_attempts, until),
+            Self::Open(open) => {
+                let spent = open.verification.filter(|v| v.is_active(now) && v.is_spent());
+                let waits = [
+                    policy.stopped_until(&open).unwrap_or(Timestamp::EPOCH),
+                    policy.unnamed_wait_until(&open),
+                    spent.map_or(Timestamp::EPOCH, |v| v.expires),
+                ];
+                let until = waits.into_iter().max().unwrap_or(Timestamp::EPOCH);
+                (open.failures.in_a_row.max(open.named.in_a_row), until)
+            }
+        };
+        LockoutState { wrong_codes, until: Some(until).filter(|until| now < *until) }
+    }
+
+    /// The end of a fixed lockout or of a hard stop, if one has begun. A check at a gateway may still take it back.
+    pub fn stopped_until(&self) -> Option<Timestamp> {
         match self {
-            Self::Fresh => false,
-            Self::Locked { until } => now < *until,
-            Self::Open(open) => open.keep_until == Timestamp::MAX || now < open.tally.slow_until,
+            Self::Fresh => None,
+            Self::Locked { until } => Some(*until),
+            Self::Open(open) if open.verification.is_some_and(|v| v.checking_until != Timestamp::EPOCH) => {
+                None
+            }
+            Self::Open(open) => open.failures.stopped_until().max(open.named.stopped_until()),
         }
     }
 
@@ -289,7 +351,7 @@ impl NumberState {
     /// number from the end of that time.
     #[must_use]
     pub fn at(self, policy: &Policy, now: Timestamp) -> Self {
-        let state = self.unless_expired(now).spent_by(policy);
+        let state = self.unless_expired(now).counted_at(now).spent_by(policy);
         let Self::Open(open @ OpenNumber { verification: Some(v), .. }) = state else { return state };
         if v.checking_until == Timestamp::EPOCH || v.is_checking(now) {
             return state;
@@ -300,12 +362,39 @@ impl NumberState {
         open.with(Some(Verification { checking_until: Timestamp::EPOCH, ..v }))
     }
 
+    /// Each count of wrong codes ends by itself.
+    fn counted_at(self, now: Timestamp) -> Self {
+        let Self::Open(open) = self else { return self };
+        let (failures, named) = (open.failures.at(now), open.named.at(now));
+        if (failures, named) == (open.failures, open.named) {
+            return self;
+        }
+        OpenNumber { failures, named, ..open }.with(open.verification)
+    }
+
+    /// Sets the end of the record: that of its code, or of its counts. With a fixed lockout a record outlives its code
+    /// by the length of a lockout, and its end never moves back.
+    #[must_use]
+    pub(super) fn keeping(self, policy: &Policy) -> Self {
+        let Self::Open(open) = self else { return self };
+        let code = open.verification.map_or(Timestamp::EPOCH, |v| v.expires.max(v.checking_until));
+        let keep_until = match policy.lockout {
+            Lockout::Fixed(_) if open.is_canceled() => code,
+            Lockout::Fixed(time) => open.keep_until.max(code.plus(time)),
+            Lockout::Verification | Lockout::Growing => {
+                code.max(open.failures.kept_until()).max(open.named.kept_until())
+            }
+        };
+        Self::Open(OpenNumber { keep_until, ..open })
+    }
+
     /// The policy may have changed: a verification with more wrong codes than it allows by now is spent.
     fn spent_by(mut self, policy: &Policy) -> Self {
         if let Self::Open(open) = &mut self
             && let Some(Verification { counted: Some(counted), .. }) = &mut open.verification
         {
-            counted.spent |= policy.kind == Lockout::Growing && policy.is_spent(counted.wrong);
+            let is_fixed = matches!(policy.lockout, Lockout::Fixed(_));
+            counted.spent |= !is_fixed && policy.is_spent(counted.wrong);
         }
         self
     }
@@ -332,7 +421,7 @@ impl NumberState {
     #[cfg(test)]
     pub(super) const fn failures(&self) -> u8 {
         match self {
-            Self::Open(open) => open.failures,
+            Self::Open(open) => open.failures.in_a_row,
             Self::Fresh | Self::Locked { .. } => 0,
         }
     }

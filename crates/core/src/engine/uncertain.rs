@@ -1,6 +1,6 @@
 //! States after a failed commit.
 
-use super::{NumberCounts, NumberState, OpenNumber, Verification, VerificationCounts};
+use super::{FailureCount, NumberState, OpenNumber, Verification, VerificationCounts};
 use crate::domain::Timestamp;
 
 /// Merges two states of one number when the store did not say whether the change from `before` to `after` is durable.
@@ -23,9 +23,9 @@ pub fn merge_pessimistic(before: NumberState, after: NumberState, now: Timestamp
             NumberState::Open(OpenNumber { verification, ..open })
         }
         (NumberState::Open(old), NumberState::Open(new)) => NumberState::Open(OpenNumber {
-            failures: old.failures.max(new.failures),
+            failures: old.failures.merge_pessimistic(new.failures, now),
+            named: old.named.merge_pessimistic(new.named, now),
             keep_until: old.keep_until.max(new.keep_until),
-            tally: old.tally.merge_pessimistic(new.tally),
             // A new code whose send was not committed was not sent: the old code stays valid.
             verification: match (old.verification, new.verification) {
                 (Some(old), Some(new)) if old.salt == new.salt => Some(same_code(old, new, now)),
@@ -70,10 +70,12 @@ fn used_up(code: Verification, now: Timestamp) -> Option<Verification> {
     (checking_until != Timestamp::EPOCH).then_some(Verification { expires, checking_until, ..code })
 }
 
-impl NumberCounts {
+impl FailureCount {
+    /// A hard stop that has ended does not hide what was counted after it.
     #[must_use]
-    fn merge_pessimistic(self, other: Self) -> Self {
-        Self { named: self.named.max(other.named), slow_until: self.slow_until.max(other.slow_until) }
+    fn merge_pessimistic(self, other: Self, now: Timestamp) -> Self {
+        let (one, other) = (self.at(now), other.at(now));
+        Self { in_a_row: one.in_a_row.max(other.in_a_row), last: one.last.max(other.last) }
     }
 }
 
@@ -87,6 +89,7 @@ impl VerificationCounts {
             wrong: self.wrong.max(other.wrong),
             unnamed: self.unnamed.max(other.unnamed),
             spent: self.spent || other.spent,
+            canceled: self.canceled || other.canceled,
             begun: other.begun,
             channel: other.channel,
             offset: other.offset,

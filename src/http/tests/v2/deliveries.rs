@@ -18,6 +18,7 @@ async fn told() -> (V2World, String) {
         channel: Channel::Sms,
         status: "approved".to_owned(),
         message: None,
+        locked_until: None,
         tags: std::collections::BTreeMap::new(),
     };
     let (kind, service) = (EventType::Approved, world.service.id);

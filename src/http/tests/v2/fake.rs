@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use futures_util::future::BoxFuture;
 
 use crate::domain::{Channel, PhoneNumber, ServiceId, Sid, SidKind, Timestamp};
+use crate::engine::LockoutState;
 use crate::verify::{
     Attempt, AttemptPage, AttemptQuery, BeginRequest, CheckCode, Ending, Refused, SendAttempt, Status,
     Summary, Verification, VerificationTarget, Verifications,
@@ -158,6 +159,14 @@ impl Verifications for Fake {
     ) -> BoxFuture<'_, Result<Verification, Refused>> {
         self.note(Call::End(target, ending));
         self.answer(self.verification(service))
+    }
+
+    fn lockout(&self, _: ServiceId, _: PhoneNumber) -> BoxFuture<'_, Result<LockoutState, Refused>> {
+        Box::pin(async { Ok(LockoutState { wrong_codes: 5, until: None }) })
+    }
+
+    fn unlock(&self, _: ServiceId, _: PhoneNumber) -> BoxFuture<'_, Result<(), Refused>> {
+        Box::pin(async { Ok(()) })
     }
 
     fn attempts(&self, query: AttemptQuery) -> BoxFuture<'_, Result<AttemptPage, Refused>> {

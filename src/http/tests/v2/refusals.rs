@@ -14,8 +14,7 @@ async fn every_refusal_has_its_status_its_number_and_its_time() {
     for (refused, status, code, retry_after) in [
         (Refused::NotFound, 404, 20404, None),
         (Refused::Invalid("`Channel`: it is not served".to_owned()), 400, 60200, None),
-        (Refused::NoChecksLeft { until: None }, 429, 60202, None),
-        (Refused::NoChecksLeft { until: Some(in_a_while) }, 429, 60202, Some("30")),
+        (Refused::NoChecksLeft { until: in_a_while }, 429, 60202, Some("30")),
         (Refused::NoSendsLeft { until: in_a_while }, 429, 60203, Some("30")),
         (Refused::TooMany { until: THEN }, 429, 20429, Some("1")),
         (Refused::FeatureOff("no"), 403, 60204, None),

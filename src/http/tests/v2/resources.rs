@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::world::{V2World, gateway, is_error, json};
-use crate::config::services::LockoutRule;
 use crate::domain::{Sid, SidKind};
+use crate::engine::Lockout;
 
 /// Makes, fetches, lists, changes and deletes one thing; `(name, value)` of the change is a form, `shown` its field.
 async fn lives(
@@ -152,13 +152,13 @@ async fn times_of_a_service_take_the_units_of_the_configuration() {
         let settings = &world.registry.service(&sid).expect("the service").settings;
         (settings.code_life.as_secs(), settings.lockout)
     };
-    let fixed = |seconds| LockoutRule::Fixed(Duration::from_secs(seconds));
+    let fixed = |seconds| Lockout::Fixed(Duration::from_secs(seconds));
     assert_eq!(times(), (600, fixed(5_400)));
     let path = format!("/v2/Services/{sid}");
     for (body, expected) in [
         (json!({ "CodeLife": 60, "Lockout": 120 }), (60, fixed(120))),
         (json!({ "CodeLife": "90", "Lockout": "180" }), (90, fixed(180))),
-        (json!({ "CodeLife": "5m", "Lockout": "growing" }), (300, LockoutRule::Growing)),
+        (json!({ "CodeLife": "5m", "Lockout": "growing" }), (300, Lockout::Growing)),
     ] {
         assert_eq!(world.post_json(&path, &body).await.status, 200, "{body}");
         assert_eq!(times(), expected, "{body}");

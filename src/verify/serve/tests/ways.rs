@@ -18,7 +18,7 @@ fn bringing(to: PhoneNumber, code: &str) -> BeginRequest {
 }
 
 #[tokio::test]
-async fn a_test_number_reaches_no_gateway_and_its_code_is_right_however_often_it_is_asked() {
+async fn a_test_number_reaches_no_gateway_and_has_the_limits_of_others() {
     let world = World::new().await;
     let test = TestNumber {
         pattern: number(100).e164(),
@@ -27,18 +27,17 @@ async fn a_test_number_reaches_no_gateway_and_its_code_is_right_however_often_it
         force: false,
     };
     world.registry.put_test_number(world.service.sid, test).await.expect("a test number");
-    for _ in 0..20 {
-        let begun = world.begun(number(100)).await;
-        for _ in 0..7 {
-            assert_eq!(
-                world.checks(VerificationTarget::Sid(begun.sid), None).await.expect("checked").status,
-                Status::Pending
-            );
-        }
-        let checked =
-            world.checks(VerificationTarget::Sid(begun.sid), Code::parse("445566")).await.expect("checked");
-        assert_eq!(checked.status, Status::Approved);
+    let begun = world.begun(number(100)).await;
+    for status in [Status::Pending; 4].into_iter().chain([Status::MaxAttemptsReached]) {
+        let checked = world.checks(VerificationTarget::Sid(begun.sid), None).await.expect("checked");
+        assert_eq!(checked.status, status);
     }
+    let refused = world.checks(VerificationTarget::Sid(begun.sid), Code::parse("445566")).await;
+    assert!(matches!(refused, Err(Refused::NoChecksLeft { .. })), "{refused:?}");
+    world.advance(Duration::from_secs(600));
+    let begun = world.begun(number(100)).await;
+    let checked = world.checks(VerificationTarget::Sid(begun.sid), Code::parse("445566")).await;
+    assert_eq!(checked.expect("checked").status, Status::Approved);
     assert_eq!(world.provider.handed().len(), 0);
     // And when its time is over it is a number as any other.
     world.advance(Duration::from_secs(3_600));

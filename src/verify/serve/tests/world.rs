@@ -400,8 +400,7 @@ async fn open(store: MemoryStore, deps: &RestartDeps) -> (Registry, Verifying, O
 fn contract() -> Policy {
     Policy {
         max_attempts: 5,
-        lockout: Duration::from_secs(1_800),
-        kind: Lockout::Fixed,
+        lockout: Lockout::Fixed(Duration::from_secs(1_800)),
         sends: SendRules::CONTRACT,
         code: SendOptions { life: Duration::from_secs(30), length: CodeLength::SIX },
     }

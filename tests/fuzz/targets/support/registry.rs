@@ -34,8 +34,7 @@ pub async fn shards(store: &Arc<MemoryStore>, now: Timestamp) -> Shards {
 pub async fn registry(shards: Shards, settings: RegistrySettings) -> Registry {
     let policy = Policy {
         max_attempts: Policy::DEFAULT_MAX_ATTEMPTS,
-        lockout: Duration::from_secs(60),
-        kind: Lockout::Fixed,
+        lockout: Lockout::Fixed(Duration::from_secs(60)),
         code: SendOptions { life: Duration::from_secs(30), length: CodeLength::SIX },
         sends: SendRules::CONTRACT,
     };

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use onceward::config::services::{AccountSettings, RegistrySettings};
 use onceward::domain::{ApiSecret, Channel, PhoneNumber, ServerKey, ServiceId, Sid, SidKind, Timestamp};
-use onceward::engine::Sealer;
+use onceward::engine::{LockoutState, Sealer};
 use onceward::gateway::BoxFuture;
 use onceward::http::{Base, V2};
 use onceward::store::MemoryStore;
@@ -87,6 +87,14 @@ impl Verifications for Notes {
     ) -> BoxFuture<'_, Result<Verification, Refused>> {
         let status = if ending == Ending::Approved { Status::Approved } else { Status::Canceled };
         self.note(Call::End(target), shown(service, target, status))
+    }
+
+    fn lockout(&self, _: ServiceId, _: PhoneNumber) -> BoxFuture<'_, Result<LockoutState, Refused>> {
+        Box::pin(async { Ok(LockoutState { wrong_codes: 5, until: None }) })
+    }
+
+    fn unlock(&self, _: ServiceId, _: PhoneNumber) -> BoxFuture<'_, Result<(), Refused>> {
+        Box::pin(async { Ok(()) })
     }
 
     fn attempts(&self, query: AttemptQuery) -> BoxFuture<'_, Result<AttemptPage, Refused>> {

@@ -1,10 +1,11 @@
-//! A lockout that grows, with everything in any order, crashes and failed commits: what has to hold all the
+//! Lockouts that are not fixed, with everything in any order, crashes and failed commits: what has to hold all the
 //! same, seen from outside.
 
 use std::collections::{HashMap, HashSet};
 
 use proptest::prelude::*;
 
+use super::growing_facts::InARow;
 use super::growing_steps::{By, Number, Step, brought, named, policy, step};
 use super::held_steps::other_code;
 use super::world::GatewayResult;
@@ -12,7 +13,8 @@ use super::world::{SEND_BUDGET, secs};
 use crate::domain::{Code, Timestamp};
 use crate::engine::{
     BeginOutcome, CheckOutcome, CheckPermit, CheckResult, CheckStep, CheckStep::Decided, EndOutcome, Ending,
-    NumberState, OpenNumber, Policy, ResumeOutcome, SendPermit, VerificationName, merge_pessimistic,
+    FailureCount, Lockout, NumberState, OpenNumber, Policy, ResumeOutcome, SendPermit, VerificationName,
+    merge_pessimistic,
 };
 
 /// A message that a gateway was handed, or may have been.
@@ -32,12 +34,10 @@ struct Run {
     asked: Vec<CheckPermit>,
     /// Wrong codes that were compared and told, or a gateway was asked about, for each verification.
     guessed: HashMap<u64, u8>,
-    /// The same by name, of the number, since it was last fresh.
-    by_name: u8,
-    /// The same without a name.
-    by_number: u8,
-    /// When the last of these was.
-    last_by_number: Timestamp,
+    /// The same by name, of the number, where a lockout grows.
+    by_name: InARow,
+    /// The others.
+    by_number: InARow,
     approved: HashSet<u64>,
     over: HashSet<u64>,
 }
@@ -51,9 +51,8 @@ impl Run {
             sent: Vec::new(),
             asked: Vec::new(),
             guessed: HashMap::new(),
-            by_name: 0,
-            by_number: 0,
-            last_by_number: Timestamp::EPOCH,
+            by_name: InARow::default(),
+            by_number: InARow::default(),
             approved: HashSet::new(),
             over: HashSet::new(),
         }
@@ -220,22 +219,22 @@ impl Run {
 
     /// A client learned that a code is wrong, or a gateway was asked.
     fn counted(&mut self, track: u64, by_name: bool) -> Result<(), TestCaseError> {
-        let policy = self.number.policy;
+        let (policy, now) = (self.number.policy, self.number.now);
+        let grows = policy.lockout == Lockout::Growing;
         prop_assert!(!self.over.contains(&track), "a guess at a verification that is over");
-        if by_name {
+        if by_name || !grows {
             let guessed = self.guessed.entry(track).or_default();
             *guessed += 1;
-            self.by_name += 1;
             prop_assert!(*guessed <= policy.max_attempts, "{guessed} guesses at one verification");
-            prop_assert!(self.by_name <= 100, "{} guesses in a row by name", self.by_name);
-            return Ok(());
         }
-        let beyond = self.by_number.checked_sub(policy.max_attempts);
-        let wait = beyond.map_or(0, |n| (30_u64 << n.min(10)).min(3600));
-        prop_assert!(self.number.now >= self.last_by_number.plus(secs(wait)), "a guess without the wait");
-        self.by_number += 1;
-        self.last_by_number = self.number.now;
-        prop_assert!(self.by_number <= 100, "{} guesses in a row without a name", self.by_number);
+        let in_a_row = if by_name && grows { &mut self.by_name } else { &mut self.by_number };
+        in_a_row.at(now);
+        if !by_name {
+            let wait = secs(in_a_row.wait(&policy));
+            prop_assert!(in_a_row.last.is_none_or(|last| now >= last.plus(wait)), "a guess without the wait");
+        }
+        in_a_row.count(now);
+        prop_assert!(in_a_row.wrong <= 100, "{} guesses in a row", in_a_row.wrong);
         Ok(())
     }
 
@@ -263,12 +262,12 @@ impl Run {
         let told = self.commits(before)?;
         if result == CheckResult::NotAsked && was_open {
             // Given back, therefore it is no guess.
-            if permit.is_named {
-                self.by_name = self.by_name.saturating_sub(1);
+            let grows = self.number.policy.lockout == Lockout::Growing;
+            if permit.is_named || !grows {
                 self.guessed.entry(track).and_modify(|n| *n = n.saturating_sub(1));
-            } else {
-                self.by_number = self.by_number.saturating_sub(1);
             }
+            let in_a_row = if permit.is_named && grows { &mut self.by_name } else { &mut self.by_number };
+            in_a_row.give_back();
         }
         if outcome == CheckOutcome::Approved && told {
             prop_assert!(permit.until > self.number.now, "approved late");
@@ -278,7 +277,7 @@ impl Run {
     }
 
     fn is_fresh(&mut self) {
-        (self.by_name, self.by_number) = (0, 0);
+        (self.by_name, self.by_number) = (InARow::default(), InARow::default());
     }
 
     /// Every count that a client was told is kept, in memory and on the disk.
@@ -287,16 +286,15 @@ impl Run {
         if self.number.state.at(&policy, now) == NumberState::Fresh {
             self.is_fresh();
         }
+        self.by_name.at(now);
+        self.by_number.at(now);
+        let (told, told_by_name) = (self.by_number.wrong, self.by_name.wrong);
         for state in [self.number.state, self.disk].map(|state| state.at(&policy, now)) {
-            let NumberState::Open(OpenNumber { failures, tally, verification, .. }) = state else { continue };
-            prop_assert!(failures >= self.by_number, "{failures} counted, {} told", self.by_number);
-            prop_assert!(
-                tally.named >= self.by_name,
-                "{} counted, {} told by name",
-                tally.named,
-                self.by_name
-            );
-            let Some(v) = verification.filter(|v| v.is_live(now)) else { continue };
+            let NumberState::Open(open) = state else { continue };
+            let (failures, named) = (open.failures.in_a_row, open.named.in_a_row);
+            prop_assert!(failures >= told, "{failures} counted, {told} told");
+            prop_assert!(named >= told_by_name, "{named} counted, {told_by_name} told by name");
+            let Some(v) = open.verification.filter(|v| v.is_live(now)) else { continue };
             let told = self.guessed.get(&v.salt.track()).copied().unwrap_or_default();
             let wrong = v.counted.map_or(0, |counted| counted.wrong);
             prop_assert!(wrong >= told, "{wrong} counted of the verification, {told} told");
@@ -315,13 +313,13 @@ fn is_not_looser(
     now: Timestamp,
 ) -> Result<(), TestCaseError> {
     let counts = |state: NumberState| match state {
-        NumberState::Open(OpenNumber { failures, tally, .. }) => (failures, tally.named, tally.slow_until),
-        NumberState::Fresh | NumberState::Locked { .. } => (0, 0, Timestamp::EPOCH),
+        NumberState::Open(OpenNumber { failures, named, .. }) => (failures.at(now), named.at(now)),
+        NumberState::Fresh | NumberState::Locked { .. } => (FailureCount::NONE, FailureCount::NONE),
     };
     let (is, was, would_be) = (counts(kept), counts(before), counts(after));
-    prop_assert!(is.0 >= was.0 && is.1 >= was.1 && is.2 >= was.2, "a count was forgotten");
-    let keeps = is.0 >= would_be.0 && is.1 >= would_be.1 && is.2 >= would_be.2;
-    prop_assert!(keeps, "a count once made was forgotten");
+    let holds = |is: FailureCount, was: FailureCount| is.in_a_row >= was.in_a_row && is.last >= was.last;
+    prop_assert!(holds(is.0, was.0) && holds(is.1, was.1), "a count was forgotten");
+    prop_assert!(holds(is.0, would_be.0) && holds(is.1, would_be.1), "a count once made was forgotten");
     let Some(live) = kept.verification().filter(|v| v.is_live(now)) else { return Ok(()) };
     let old = before.verification().filter(|v| v.is_live(now) && v.salt == live.salt);
     prop_assert!(old.is_some(), "a code is good that was not");
@@ -335,7 +333,7 @@ proptest! {
 
     /// Everything in any order; a crash goes back to what was durable, and a commit may fail.
     #[test]
-    fn where_a_lockout_grows_the_promises_hold_in_whatever_order(
+    fn without_a_fixed_lockout_the_promises_hold_in_whatever_order(
         policy in policy(),
         steps in proptest::collection::vec(step(), 1..120),
     ) {

@@ -1,16 +1,17 @@
-//! The model of a number whose lockout grows: the documented rules once more, written without the engine.
+//! The model of a number without a fixed lockout: the documented rules once more, written without the engine.
 
 use super::growing_steps::name_of;
 use super::world::GatewayResult;
 use super::world::{CHECK_BUDGET, HOLDER, secs};
 use crate::domain::{Code, Timestamp};
 use crate::engine::{
-    BeginOutcome, CheckOutcome, CheckPermit, CheckResult, CheckStep, CheckStep::Decided, Ending, Policy,
-    Salt, SendLimit, SendPermit, VerificationName,
+    BeginOutcome, CheckOutcome, CheckPermit, CheckResult, CheckStep, CheckStep::Decided, Ending, Lockout,
+    Policy, Salt, SendLimit, SendPermit, VerificationName,
 };
 
 /// The verification under way.
 #[derive(Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Known {
     pub salt: Salt,
     pub name: VerificationName,
@@ -21,20 +22,62 @@ pub struct Known {
     pub messages: u8,
     pub wrong_by_name: u8,
     pub wrong_by_number: u8,
+    pub used_up: bool,
     pub ours_is_out: bool,
     pub held: bool,
     pub postponed: bool,
 }
 
+/// Wrong codes in a row. Ninety days after the last one they are forgotten. A hundred stop the number for thirty days,
+/// and are fifty afterwards.
+#[derive(Default, Clone, Copy)]
+pub struct InARow {
+    pub wrong: u8,
+    pub last: Option<Timestamp>,
+}
+
+impl InARow {
+    fn day(&self, days: u64) -> Option<Timestamp> {
+        self.last.map(|last| last.plus(secs(days * 24 * 3600)))
+    }
+
+    pub fn at(&mut self, now: Timestamp) {
+        if self.day(90).is_some_and(|end| now >= end) {
+            *self = Self::default();
+        } else if self.wrong == 100 && self.day(30).is_some_and(|end| now >= end) {
+            self.wrong = 50;
+        }
+    }
+
+    pub fn count(&mut self, now: Timestamp) {
+        *self = Self { wrong: self.wrong + 1, last: Some(now) };
+    }
+
+    pub fn give_back(&mut self) {
+        self.wrong = self.wrong.saturating_sub(1);
+        if self.wrong == 0 {
+            *self = Self::default();
+        }
+    }
+
+    fn stop(&self) -> Option<Timestamp> {
+        self.day(30).filter(|_| self.wrong == 100)
+    }
+
+    /// The wait of those who do not name the verification, in seconds.
+    pub fn wait(&self, policy: &Policy) -> u64 {
+        let beyond =
+            self.wrong.checked_sub(policy.max_attempts).filter(|_| policy.lockout == Lockout::Growing);
+        beyond.map_or(0, |n| (30_u64 << n.min(10)).min(3600))
+    }
+}
+
 /// The memory of a number, in plain facts.
 #[derive(Default, Clone)]
 pub struct Model {
-    /// Consecutive wrong codes of those who did not name the verification.
-    pub by_number: u32,
-    pub by_name: u32,
-    pub wait_until: Option<Timestamp>,
-    pub forgotten_at: Option<Timestamp>,
-    pub for_ever: bool,
+    /// Of those who did not name the verification where the lockout grows; elsewhere of all.
+    pub by_number: InARow,
+    pub by_name: InARow,
     pub current: Option<Known>,
     pub asking_until: Option<Timestamp>,
 }
@@ -44,21 +87,17 @@ impl Model {
         if self.asking_until.is_some_and(|end| now >= end) {
             self.asking_until = None;
         }
-        if !self.for_ever && self.forgotten_at.is_some_and(|end| now >= end) {
-            *self = Self::default();
-        }
+        self.by_number.at(now);
+        self.by_name.at(now);
     }
 
-    pub fn remember(&mut self, until: Timestamp) {
-        self.forgotten_at = self.forgotten_at.max(Some(until));
+    /// Until when the number is stopped, for messages and for those who name the verification.
+    fn stop(&self, policy: &Policy) -> Option<Timestamp> {
+        if policy.lockout == Lockout::Growing { self.by_name.stop() } else { self.by_number.stop() }
     }
 
     pub fn live(&self, now: Timestamp) -> Option<&Known> {
         self.current.as_ref().filter(|known| now < known.ends)
-    }
-
-    pub fn counted_nothing(&self) -> bool {
-        self.by_number == 0 && self.by_name == 0 && self.wait_until.is_none()
     }
 
     /// Why no message may be asked for, if so.
@@ -67,13 +106,11 @@ impl Model {
         if let Some(until) = self.asking_until {
             return Some(BeginOutcome::Busy { until });
         }
-        if self.by_name >= 100 {
-            return Some(BeginOutcome::Limited(SendLimit::NoChecksLeft { until: None }));
+        let used_up = self.live(now).filter(|known| known.used_up).map(|known| known.ends);
+        if let Some(until) = used_up.max(self.stop(policy)) {
+            return Some(BeginOutcome::Limited(SendLimit::NoChecksLeft { until }));
         }
         let known = self.live(now)?;
-        if known.wrong_by_name >= policy.max_attempts {
-            return Some(BeginOutcome::Limited(SendLimit::NoChecksLeft { until: Some(known.ends) }));
-        }
         if policy.sends.max.is_some_and(|max| known.messages >= max) {
             return Some(BeginOutcome::Limited(SendLimit::NoSendsLeft { until: known.ends }));
         }
@@ -113,11 +150,11 @@ impl Model {
             messages: before.as_ref().map_or(0, |known| known.messages) + 1,
             wrong_by_name: before.as_ref().map_or(0, |known| known.wrong_by_name),
             wrong_by_number: before.as_ref().map_or(0, |known| known.wrong_by_number),
+            used_up: false,
             ours_is_out: repeats && before.as_ref().is_some_and(|known| known.ours_is_out),
             held: repeats && before.as_ref().is_some_and(|known| known.held),
             postponed: repeats && before.as_ref().is_some_and(|known| known.postponed),
         };
-        self.remember(known.ends.plus(policy.lockout));
         self.current = Some(known);
         repeats
     }
@@ -143,9 +180,6 @@ impl Model {
                 old
             }
         });
-        if self.current.is_none() && self.counted_nothing() {
-            *self = Self::default();
-        }
     }
 
     pub fn check(&mut self, policy: &Policy, now: Timestamp, asked: &Submission<'_>) -> CheckStep {
@@ -157,19 +191,15 @@ impl Model {
         let Some(known) = self.live(now).filter(is_meant).cloned() else {
             return Decided(CheckOutcome::NotFound);
         };
-        let refused = |until| Decided(CheckOutcome::NoChecksLeft { until });
-        if known.wrong_by_name >= policy.max_attempts {
-            return refused(Some(known.ends));
-        }
         let by_name = asked.name.is_some();
-        if self.by_name >= 100 || (!by_name && self.by_name + self.by_number >= 100) {
-            return refused(None);
+        let used_up = known.used_up || (!by_name && known.wrong_by_number >= policy.max_attempts);
+        let mut untils = vec![used_up.then_some(known.ends), self.stop(policy)];
+        if !by_name {
+            let wait = self.by_number.last.map(|last| last.plus(secs(self.by_number.wait(policy))));
+            untils.extend([self.by_number.stop(), wait.filter(|end| now < *end)]);
         }
-        if !by_name && known.wrong_by_number >= policy.max_attempts {
-            return refused(Some(known.ends).max(self.wait_until));
-        }
-        if let Some(until) = self.wait_until.filter(|until| !by_name && now < *until) {
-            return refused(Some(until));
+        if let Some(until) = untils.into_iter().flatten().max() {
+            return Decided(CheckOutcome::NoChecksLeft { until });
         }
         if asked.code.is_some_and(|code| code == known.code) && (known.ours_is_out || !known.held) {
             *self = Self::default();
@@ -179,30 +209,37 @@ impl Model {
         if known.held && asked.code.is_some() {
             let until = now.plus(CHECK_BUDGET);
             self.asking_until = Some(until);
-            self.remember(until.plus(policy.lockout));
             let held = HOLDER;
             return CheckStep::AskGateway(CheckPermit { salt: known.salt, held, until, is_named: by_name });
         }
         Decided(CheckOutcome::Wrong { attempts_left: left, live: true })
     }
 
-    pub fn count(&mut self, policy: &Policy, now: Timestamp, by_name: bool) -> u8 {
-        let known = self.current.as_mut().expect("a verification");
-        let wrong = if by_name {
-            self.by_name += 1;
-            known.wrong_by_name += 1;
-            known.wrong_by_name
+    fn count(&mut self, policy: &Policy, now: Timestamp, by_name: bool) -> u8 {
+        let grows = policy.lockout == Lockout::Growing;
+        if grows && by_name {
+            self.by_name.count(now);
         } else {
-            self.by_number += 1;
+            self.by_number.count(now);
+        }
+        let stopped = self.stop(policy).is_some();
+        let known = self.current.as_mut().expect("a verification");
+        if grows && !by_name {
             known.wrong_by_number += 1;
-            let beyond = self.by_number.checked_sub(u32::from(policy.max_attempts));
-            let wait = beyond.map_or(0, |n| (30_u64 << n.min(10)).min(3600));
-            self.wait_until = self.wait_until.max(Some(now.plus(secs(wait))));
+        } else {
+            known.wrong_by_name += 1;
+            known.used_up = stopped || known.wrong_by_name >= policy.max_attempts;
+        }
+        Self::left(known, policy, by_name)
+    }
+
+    fn left(known: &Known, policy: &Policy, by_name: bool) -> u8 {
+        let wrong = if policy.lockout == Lockout::Growing && !by_name {
             known.wrong_by_number
+        } else {
+            known.wrong_by_name
         };
-        self.remember(now.plus(policy.lockout));
-        self.for_ever |= self.by_name + self.by_number >= 100;
-        policy.max_attempts - wrong
+        if known.used_up { 0 } else { policy.max_attempts - wrong }
     }
 
     pub fn hear(
@@ -215,8 +252,7 @@ impl Model {
         self.at(now);
         let is_open = self.asking_until == Some(permit.until);
         let Some(known) = self.current.as_mut().filter(|known| is_open && known.salt == permit.salt) else {
-            let left = u32::from(policy.max_attempts).saturating_sub(self.by_number);
-            let attempts_left = u8::try_from(left).expect("a small number");
+            let attempts_left = policy.max_attempts.saturating_sub(self.by_number.wrong);
             return match result {
                 CheckResult::Wrong | CheckResult::NotLive => {
                     CheckOutcome::Wrong { attempts_left, live: false }
@@ -225,16 +261,22 @@ impl Model {
             };
         };
         self.asking_until = None;
-        let wrong = if permit.is_named { &mut known.wrong_by_name } else { &mut known.wrong_by_number };
-        let attempts_left = policy.max_attempts - *wrong;
+        let attempts_left = Self::left(known, policy, permit.is_named);
         match result {
             CheckResult::Approved => {
                 *self = Self::default();
                 CheckOutcome::Approved
             }
             CheckResult::NotAsked => {
-                *wrong -= 1;
-                *(if permit.is_named { &mut self.by_name } else { &mut self.by_number }) -= 1;
+                let grows = policy.lockout == Lockout::Growing;
+                if grows && !permit.is_named {
+                    known.wrong_by_number -= 1;
+                } else {
+                    known.wrong_by_name -= 1;
+                    known.used_up = false;
+                }
+                let in_a_row = if grows && permit.is_named { &mut self.by_name } else { &mut self.by_number };
+                in_a_row.give_back();
                 CheckOutcome::GatewayFailed
             }
             CheckResult::Unknown => CheckOutcome::GatewayFailed,
@@ -252,12 +294,7 @@ impl Model {
         match ending {
             Ending::Cleared => *self = Self::default(),
             Ending::Approved if is_live => *self = Self::default(),
-            Ending::Canceled if is_live => {
-                self.current = None;
-                if self.counted_nothing() {
-                    *self = Self::default();
-                }
-            }
+            Ending::Canceled if is_live => self.current = None,
             Ending::Approved | Ending::Canceled => return Ok(false),
         }
         Ok(true)

@@ -1,4 +1,4 @@
-//! A lockout that grows, against an independent model: every answer, while sends are settled at once.
+//! Lockouts that are not fixed, against an independent model: every answer, while sends are settled at once.
 
 use proptest::prelude::*;
 
@@ -112,9 +112,7 @@ impl Run {
         }
         let (salt, now) = (self.sent[pick % self.sent.len()].verification.salt, self.number.now);
         self.model.at(now);
-        let max = self.number.policy.max_attempts;
-        let is_usable =
-            self.model.live(now).is_some_and(|known| known.salt == salt && known.wrong_by_name < max);
+        let is_usable = self.model.live(now).is_some_and(|known| known.salt == salt && !known.used_up);
         match self.number.resumes(salt) {
             ResumeOutcome::Permitted(permit) => {
                 prop_assert!(is_usable && self.model.asking_until.is_none());
@@ -149,7 +147,7 @@ proptest! {
 
     /// Sends are settled at once here; what a gateway says of a code comes late, in any order, or never.
     #[test]
-    fn where_a_lockout_grows_every_answer_is_the_one_that_the_rules_say(
+    fn without_a_fixed_lockout_every_answer_is_the_one_that_the_rules_say(
         policy in policy(),
         steps in proptest::collection::vec(step(), 1..100),
     ) {

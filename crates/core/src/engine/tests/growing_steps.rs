@@ -1,4 +1,4 @@
-//! A number of a service whose lockout grows, and random steps of it.
+//! A number of a service without a fixed lockout, and random steps of it.
 
 use std::time::Duration;
 
@@ -79,6 +79,7 @@ fn wait() -> impl Strategy<Value = Duration> {
         4 => (1_u64..600).prop_map(Duration::from_secs),
         1 => (1_u64..120).prop_map(mins),
         1 => (20_u64..60).prop_map(|hours| mins(60 * hours)),
+        1 => (25_u64..100).prop_map(|days| mins(24 * 60 * days)),
     ]
 }
 
@@ -107,16 +108,23 @@ pub fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// The rules of a service.
+/// The rules of a service without a fixed lockout.
 pub fn policy() -> impl Strategy<Value = Policy> {
+    (growing_policy(), any::<bool>()).prop_map(|(policy, grows)| {
+        let lockout = if grows { Lockout::Growing } else { Lockout::Verification };
+        Policy { lockout, ..policy }
+    })
+}
+
+/// The rules of a service whose lockout grows.
+pub fn growing_policy() -> impl Strategy<Value = Policy> {
     let max = prop_oneof![Just(1_u8), Just(3), Just(5), Just(60)];
     let sends = prop_oneof![Just(None), Just(Some(2)), Just(Some(5))];
     let life = prop_oneof![Just(mins(1)), Just(mins(10))];
     (max, sends, any::<bool>(), any::<bool>(), life).prop_map(
         |(max_attempts, max, keeps_code, cools_down, life)| Policy {
             max_attempts,
-            lockout: mins(24 * 60),
-            kind: Lockout::Growing,
+            lockout: Lockout::Growing,
             code: SendOptions { life, length: CodeLength::SIX },
             sends: SendRules { max, keeps_code, cools_down },
         },

@@ -46,7 +46,7 @@ impl Model {
         if over(self.asking_until) {
             let asked_until = self.asking_until.take();
             if self.counted >= world.policy.max_attempts && !over(self.remembered_until) {
-                self.lock(asked_until.map(|end| end.plus(world.policy.lockout)));
+                self.lock(asked_until.map(|end| end.plus(world.policy.lockout_time())));
             }
         }
         if over(self.locked_until) || (self.locked_until.is_none() && over(self.remembered_until)) {
@@ -64,7 +64,7 @@ impl Model {
 
     fn check(&mut self, submitted: &Submitted<'_>, world: &World) -> Expected {
         self.at(world);
-        let (limit, lockout, now) = (world.policy.max_attempts, world.policy.lockout, world.now);
+        let (limit, lockout, now) = (world.policy.max_attempts, world.policy.lockout_time(), world.now);
         if self.locked_until.is_some() {
             return Expected::Locked;
         }
@@ -125,7 +125,7 @@ impl Model {
         let ours_is_out = self.outstanding.as_ref().is_some_and(|code| code.ours_is_out);
         let live = result != CheckResult::NotLive || ours_is_out;
         if self.counted >= limit {
-            self.lock(Some(world.now.plus(world.policy.lockout)));
+            self.lock(Some(world.now.plus(world.policy.lockout_time())));
             return Expected::LockedNow { live };
         }
         if result == CheckResult::Unknown {
@@ -148,7 +148,7 @@ impl Model {
             });
         }
         if result != GatewayResult::Failed || asked_before {
-            self.remember(permit.verification.expires.plus(world.policy.lockout));
+            self.remember(permit.verification.expires.plus(world.policy.lockout_time()));
         }
     }
 

@@ -98,7 +98,7 @@ proptest! {
         let mut world = World::new();
         let mut model = Model::default();
         let mut sent: Vec<Sent> = Vec::new();
-        let (limit, lock, life) = (world.policy.max_attempts, world.policy.lockout, world.policy.code.life);
+        let (limit, lock, life) = (world.policy.max_attempts, world.policy.lockout_time(), world.policy.code.life);
         for step in steps {
             match step {
                 Step::Wait(by) => world.advance(by),

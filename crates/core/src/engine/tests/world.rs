@@ -72,8 +72,7 @@ impl World {
             state: NumberState::Fresh,
             policy: Policy {
                 max_attempts: 5,
-                lockout: mins(30),
-                kind: Lockout::Fixed,
+                lockout: Lockout::Fixed(mins(30)),
                 sends: SendRules::CONTRACT,
                 code: SendOptions { life: secs(30), length: CodeLength::SIX },
             },

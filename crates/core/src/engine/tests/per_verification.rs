@@ -1,0 +1,184 @@
+//! The default of new services: five codes for one verification, however they are checked.
+
+use super::growing_steps::{Number, name_of};
+use super::world::{GatewayResult, HOLDER, mins, secs};
+use crate::domain::Code;
+use crate::engine::{
+    BeginOutcome, CheckOutcome, CheckResult, CheckStep, CheckStep::Decided, Ending, FailureCount, Lockout,
+    NumberState, OpenNumber, SendLimit, merge_pessimistic,
+};
+
+const DAY: u64 = 24 * 60;
+
+impl Number {
+    pub(super) fn of_a_new_service() -> Self {
+        let mut number = Self::with_growing_waits();
+        number.policy.lockout = Lockout::Verification;
+        number
+    }
+
+    /// Uses up verifications, as many as it takes.
+    fn fails(&mut self, times: u8) {
+        for _ in 0..times {
+            if self.verification().is_none_or(|v| !v.is_live(self.now)) {
+                self.ends(Ending::Canceled);
+                self.begins();
+            }
+            assert!(matches!(self.guesses(None), Decided(CheckOutcome::Wrong { .. })));
+        }
+    }
+
+    fn verification(&self) -> Option<crate::engine::Verification> {
+        self.state.at(&self.policy, self.now).verification()
+    }
+
+    fn failures(&self) -> FailureCount {
+        match self.state.at(&self.policy, self.now) {
+            NumberState::Open(open) => open.failures,
+            _ => FailureCount::NONE,
+        }
+    }
+}
+
+#[test]
+fn five_codes_in_all_are_looked_at_by_number_and_by_sid() {
+    let mut number = Number::of_a_new_service();
+    let permit = number.begins();
+    for (left, named) in [(4, false), (3, true), (2, false), (1, true), (0, false)] {
+        let outcome = number.guesses(named.then(|| name_of(&permit)));
+        assert_eq!(outcome, Decided(CheckOutcome::Wrong { attempts_left: left, live: true }));
+    }
+    let (code, until) = (number.code_of(&permit), permit.verification.expires);
+    for named in [None, Some(name_of(&permit))] {
+        assert_eq!(number.submits(Some(&code), named), Decided(CheckOutcome::NoChecksLeft { until }));
+    }
+    assert_eq!(number.asks_for_a_code(), BeginOutcome::Limited(SendLimit::NoChecksLeft { until }));
+}
+
+#[test]
+fn a_new_verification_has_new_attempts_without_a_wait() {
+    for cancels in [true, false] {
+        let mut number = Number::of_a_new_service();
+        number.fails(5);
+        if cancels {
+            number.ends(Ending::Canceled);
+        } else {
+            number.advance(mins(10));
+        }
+        let permit = number.begins();
+        let code = number.code_of(&permit);
+        assert_eq!(number.guesses(None), Decided(CheckOutcome::Wrong { attempts_left: 4, live: true }));
+        assert_eq!(number.submits(Some(&code), None), Decided(CheckOutcome::Approved));
+    }
+}
+
+#[test]
+fn the_hundredth_failure_stops_sends_and_checks_for_thirty_days() {
+    let mut number = Number::of_a_new_service();
+    number.fails(98);
+    let permit = number.begins();
+    assert_eq!(number.guesses(None), Decided(CheckOutcome::Wrong { attempts_left: 1, live: true }));
+    assert_eq!(number.guesses(None), Decided(CheckOutcome::Wrong { attempts_left: 0, live: true }));
+    let (code, until) = (number.code_of(&permit), number.now.plus(mins(30 * DAY)));
+    assert_eq!(number.submits(Some(&code), None), Decided(CheckOutcome::NoChecksLeft { until }));
+    number.ends(Ending::Canceled);
+    number.advance(secs(30 * DAY * 60 - 1));
+    assert_eq!(number.asks_for_a_code(), BeginOutcome::Limited(SendLimit::NoChecksLeft { until }));
+    number.advance(secs(1));
+    assert_eq!(number.failures().in_a_row, 50);
+    number.fails(50);
+    assert!(matches!(number.asks_for_a_code(), BeginOutcome::Limited(SendLimit::NoChecksLeft { .. })));
+}
+
+#[test]
+fn a_right_code_clears_the_count() {
+    let mut number = Number::of_a_new_service();
+    number.fails(99);
+    number.ends(Ending::Canceled);
+    let permit = number.begins();
+    let code = number.code_of(&permit);
+    assert_eq!(number.submits(Some(&code), None), Decided(CheckOutcome::Approved));
+    assert_eq!(number.state, NumberState::Fresh);
+}
+
+#[test]
+fn a_count_is_kept_for_ninety_days_after_its_last_wrong_code() {
+    let mut number = Number::of_a_new_service();
+    number.fails(99);
+    number.advance(secs(90 * DAY * 60 - 1));
+    assert_eq!(number.failures().in_a_row, 99);
+    number.begins();
+    number.advance(secs(1));
+    assert_eq!(number.failures(), FailureCount::NONE, "a new code does not prolong it");
+}
+
+#[test]
+fn without_a_failure_a_record_ends_with_its_code() {
+    for lockout in [Lockout::Verification, Lockout::Growing] {
+        let mut number = Number::of_a_new_service();
+        number.policy.lockout = lockout;
+        let permit = number.begins();
+        assert_eq!(number.state.ends(), Some(permit.verification.expires));
+        number.guesses(None);
+        assert_eq!(number.state.ends(), Some(number.now.plus(mins(90 * DAY))));
+    }
+}
+
+#[test]
+fn an_attempt_that_is_given_back_takes_its_hard_stop_back() {
+    let mut number = Number::of_a_new_service();
+    number.fails(99);
+    number.ends(Ending::Canceled);
+    let BeginOutcome::Permitted(permit) = number.asks_for_a_code() else { panic!("refused") };
+    number.settles(&permit, GatewayResult::Held(HOLDER));
+    let code = Code::parse("000000").expect("a code");
+    let CheckStep::AskGateway(ask) = number.submits(Some(&code), None) else { panic!("not asked") };
+    assert_eq!(number.state.stopped_until(), None, "the gateway may still approve the code");
+    number.check_reported(&ask, CheckResult::NotAsked);
+    assert_eq!(number.failures().in_a_row, 99);
+    let CheckStep::AskGateway(ask) = number.submits(Some(&code), None) else { panic!("not asked") };
+    number.check_reported(&ask, CheckResult::Wrong);
+    assert!(number.state.stopped_until().is_some());
+}
+
+#[test]
+fn a_canceled_verification_is_kept_until_it_would_have_expired() {
+    for lockout in [Lockout::Verification, Lockout::Growing, Lockout::Fixed(mins(30))] {
+        let mut number = Number::of_a_new_service();
+        number.policy.lockout = lockout;
+        let permit = number.begins();
+        let code = number.code_of(&permit);
+        number.ends(Ending::Canceled);
+        let kept = number.verification().expect("a canceled verification");
+        assert!(kept.is_canceled() && !kept.is_active(number.now));
+        assert_eq!(number.state.ends(), Some(permit.verification.expires));
+        assert_eq!(number.submits(Some(&code), Some(name_of(&permit))), Decided(CheckOutcome::NotFound));
+        let next = number.begins();
+        assert_ne!(next.verification.salt.track(), permit.verification.salt.track());
+        assert!(!number.verification().expect("a new one").is_canceled());
+    }
+}
+
+#[test]
+fn a_message_that_fails_after_a_cancel_brings_no_code_back() {
+    let mut number = Number::of_a_new_service();
+    number.policy.sends.keeps_code = false;
+    let first = number.begins();
+    let BeginOutcome::Permitted(second) = number.asks_for_a_code() else { panic!("refused") };
+    number.ends(Ending::Canceled);
+    number.settles(&second, GatewayResult::Failed);
+    let code = number.code_of(&first);
+    assert_eq!(number.submits(Some(&code), None), Decided(CheckOutcome::NotFound));
+}
+
+#[test]
+fn after_a_failed_commit_a_hard_stop_that_has_ended_hides_no_failure() {
+    let mut number = Number::of_a_new_service();
+    number.fails(100);
+    number.advance(mins(30 * DAY));
+    let before = number.state;
+    number.fails(1);
+    let merged = merge_pessimistic(before, number.state, number.now);
+    let NumberState::Open(OpenNumber { failures, .. }) = merged else { panic!("{merged:?}") };
+    assert_eq!(failures, FailureCount { in_a_row: 51, last: number.now });
+}

@@ -1,0 +1,42 @@
+//! `/v2/Services/{ServiceSid}/Lockouts/{To}`, which is not Twilio's: the lockout of a number, and its end.
+
+use super::context::{Failure, Request, RequestContext};
+use super::params::{AccountSid, Date, Id, ServiceSid, Url, view};
+use crate::domain::{PhoneNumber, Sid};
+use crate::engine::LockoutState;
+use crate::http::response::Response;
+
+view! {
+    /// Consecutive wrong codes of a number, and the end of its lockout.
+    LockoutView as Lockout(frame, service: Sid, number: PhoneNumber, state: LockoutState) {
+        service_sid: ServiceSid = Id(service),
+        account_sid: AccountSid = Id(frame.account),
+        /// The number, in E.164 form.
+        #[schema(example = "+14155552671")]
+        to: String = number.e164(),
+        /// Consecutive wrong codes. With `Lockout=growing` the larger of its two counts.
+        #[schema(example = 100)]
+        wrong_codes: u8 = state.wrong_codes,
+        /// The time until which checks are refused; null while they are allowed.
+        #[schema(required)]
+        date_locked_until: Option<Date> = state.until.map(Date::from),
+        url: Url = frame.url(&format!("/Services/{service}/Lockouts/{}", number.e164())),
+    }
+}
+
+pub async fn fetch(request: &Request<'_>) -> Result<Response, Failure> {
+    let (service, number) = (request.service()?, number(request)?);
+    let state = request.v2.verifications.lockout(service.id, number).await?;
+    Ok(Response::ok(&LockoutView::new(&request.frame(), service.sid, number, state)))
+}
+
+/// `DELETE`: ends the lockout, clears the counts and voids the code, as `onceward unlock`.
+pub async fn delete(request: &Request<'_>) -> Result<Response, Failure> {
+    let (service, number) = (request.service()?, number(request)?);
+    request.v2.verifications.unlock(service.id, number).await?;
+    Ok(Response::empty())
+}
+
+fn number(request: &RequestContext<'_>) -> Result<PhoneNumber, Failure> {
+    PhoneNumber::parse(&request.behind("Lockouts")?, None).map_err(|_| Failure::NotFound)
+}

@@ -1,0 +1,244 @@
+//! The number of guesses that an attacker has, and the ways out of a lockout.
+
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::support::{Setup, Shifted, V2, World, sid, told, until, wrong};
+use crate::v2_operator::Receiver;
+
+const DAY: i64 = 24 * 3_600;
+
+/// A machine whose days pass between two starts.
+struct Days {
+    world: World,
+    clock: Shifted,
+}
+
+impl Days {
+    async fn with(setup: Setup) -> Self {
+        let (clock, setup) = Shifted::over(V2::account(setup));
+        Self { world: World::of(setup).await, clock }
+    }
+
+    /// Starts the server again, so many seconds after its first start.
+    async fn at(mut self, seconds: i64) -> (Self, V2) {
+        self.world.server.signal(Signal::TERM);
+        self.world.server.ended().await;
+        self.clock.by(seconds);
+        self.world.server = self.world.setup.start().await;
+        let v2 = V2::of(&self.world);
+        (self, v2)
+    }
+}
+
+/// Begins a verification and submits so many wrong codes, alternately by number and by id.
+async fn guesses(v2: &V2, service: &str, number: &str, times: usize) {
+    let begun = v2.begins(service, number).await;
+    assert_eq!(told(&begun), (201, "pending".to_owned()), "{}", begun.text());
+    for guess in 0..times {
+        // Longer than any code here, so that chance does not help.
+        let checked = if guess % 2 == 0 {
+            v2.checks_number(service, number, "0000000000").await
+        } else {
+            v2.checks(service, &sid(&begun), "0000000000").await
+        };
+        assert_eq!(checked.status(), 200, "guess {guess}: {}", checked.text());
+    }
+}
+
+async fn stopped_for_days(v2: &V2, service: &str, number: &str, days: std::ops::RangeInclusive<i64>) {
+    let refused = v2.begins(service, number).await;
+    assert_eq!(told(&refused), (429, "60202".to_owned()), "{}", refused.text());
+    let seconds: i64 = refused.header("retry-after").parse().expect("seconds");
+    assert!(days.contains(&(seconds / DAY)), "{seconds} s");
+}
+
+#[tokio::test]
+async fn quiet_days_do_not_clear_the_count_and_a_stop_goes_on_at_fifty() {
+    let days = Days::with(Setup::new()).await;
+    let v2 = V2::of(&days.world);
+    let service = v2.service(&[("MaxChecks", "99")]).await;
+    let number = days.world.number();
+    guesses(&v2, &service, &number, 99).await;
+    let (days, v2) = days.at(2 * DAY).await;
+    guesses(&v2, &service, &number, 1).await;
+    stopped_for_days(&v2, &service, &number, 29..=30).await;
+    let (days, v2) = days.at(31 * DAY).await;
+    stopped_for_days(&v2, &service, &number, 0..=1).await;
+    let (_days, v2) = days.at(33 * DAY).await;
+    guesses(&v2, &service, &number, 50).await;
+    stopped_for_days(&v2, &service, &number, 29..=30).await;
+}
+
+#[tokio::test]
+async fn five_codes_of_one_verification_are_looked_at_in_all() {
+    let world = World::of(V2::account(Setup::new())).await;
+    let v2 = V2::of(&world);
+    let service = v2.service(&[]).await;
+    let number = world.number();
+    let owners = sid(&v2.begins(&service, &number).await);
+    let code = world.twilio.code_for(&number);
+    for status in ["pending", "pending", "pending"] {
+        assert_eq!(told(&v2.checks_number(&service, &number, &wrong(&code)).await), (200, status.to_owned()));
+    }
+    for status in ["pending", "max_attempts_reached"] {
+        assert_eq!(told(&v2.checks(&service, &owners, &wrong(&code)).await), (200, status.to_owned()));
+    }
+    for answer in [
+        v2.checks(&service, &owners, &code).await,
+        v2.checks_number(&service, &number, &code).await,
+        v2.begins(&service, &number).await,
+    ] {
+        assert_eq!(told(&answer), (429, "60202".to_owned()), "{}", answer.text());
+        answer.expects_retry_after();
+    }
+    let path = format!("{service}/Verifications/{owners}");
+    assert_eq!(told(&v2.get(&path).await), (200, "max_attempts_reached".to_owned()));
+    assert_eq!(v2.post(&path, &[("Status", "canceled")]).await.status(), 200);
+    let again = sid(&v2.begins(&service, &number).await);
+    assert_ne!(again, owners);
+    // At once, and without the id: a new verification has new attempts.
+    let code = world.twilio.code_for(&number);
+    assert_eq!(told(&v2.checks_number(&service, &number, &wrong(&code)).await), (200, "pending".to_owned()));
+    assert_eq!(told(&v2.checks_number(&service, &number, &code).await), (200, "approved".to_owned()));
+}
+
+#[tokio::test]
+async fn a_canceled_verification_is_fetched_until_it_would_have_expired() {
+    let days = Days::with(Setup::new()).await;
+    let v2 = V2::of(&days.world);
+    let service = v2.service(&[("CodeLife", "60")]).await;
+    let number = days.world.number();
+    let begun = sid(&v2.begins(&service, &number).await);
+    let path = format!("{service}/Verifications/{begun}");
+    let canceled = v2.post(&path, &[("Status", "canceled")]).await;
+    assert_eq!(told(&canceled), (200, "canceled".to_owned()));
+    let fetched = v2.get(&path).await;
+    assert_eq!(told(&fetched), (200, "canceled".to_owned()));
+    assert_eq!(fetched.json()["send_code_attempts"], canceled.json()["send_code_attempts"]);
+    // For everything else it is over.
+    let code = days.world.twilio.code_for(&number);
+    assert_eq!(v2.checks(&service, &begun, &code).await.status(), 404);
+    assert_eq!(v2.post(&path, &[("Status", "approved")]).await.status(), 404);
+    assert_eq!(v2.get(&format!("{service}/Verifications/{number}")).await.status(), 404);
+    let (_days, v2) = days.at(61).await;
+    assert_eq!(v2.get(&path).await.status(), 404);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_ends_a_hard_stop_over_the_api_and_is_told_of_it() {
+    let world = World::of(V2::account(Setup::new())).await;
+    let v2 = V2::of(&world);
+    let service = v2.service(&[("MaxChecks", "100")]).await;
+    let receiver = Receiver::start();
+    let hook = v2
+        .post(
+            &format!("{service}/Webhooks"),
+            &[("FriendlyName", "locks"), ("EventTypes", "number.locked"), ("WebhookUrl", &receiver.url)],
+        )
+        .await;
+    assert_eq!(hook.status(), 201, "{}", hook.text());
+    let number = world.number();
+    let path = format!("{service}/Lockouts/{number}");
+    assert_eq!(v2.get(&path).await.status(), 404, "a number without a wrong code");
+    assert_eq!(v2.delete(&path).await.status(), 404);
+    guesses(&v2, &service, &number, 99).await;
+    let counted = v2.get(&path).await.json();
+    assert_eq!((&counted["wrong_codes"], &counted["date_locked_until"]), (&json!(99), &json!(null)));
+    v2.checks_number(&service, &number, "0000000000").await;
+    stopped_for_days(&v2, &service, &number, 29..=30).await;
+
+    let event = receiver.next(hook.json()["secret"].as_str().expect("a secret"));
+    assert_eq!((&event["type"], &event["data"]["to"]), (&json!("number.locked"), &json!(number)));
+    let shown = v2.get(&path).await.json();
+    let until = |text: &serde_json::Value| text.as_str().expect("a date")[..19].to_owned();
+    assert_eq!(shown["wrong_codes"], json!(100));
+    assert_eq!(until(&shown["date_locked_until"]), until(&event["data"]["locked_until"]));
+
+    assert_eq!(v2.delete(&path).await.status(), 204);
+    assert_eq!(v2.get(&path).await.status(), 404);
+    assert_eq!(told(&v2.begins(&service, &number).await), (201, "pending".to_owned()));
+    let code = world.twilio.code_for(&number);
+    assert_eq!(told(&v2.checks_number(&service, &number, &code).await), (200, "approved".to_owned()));
+}
+
+#[tokio::test]
+async fn only_keys_of_the_administration_end_a_lockout() {
+    let world = World::of(V2::account(Setup::new())).await;
+    let v2 = V2::of(&world);
+    let service = v2.service(&[("Lockout", "1800"), ("MaxChecks", "1")]).await;
+    let number = world.number();
+    guesses(&v2, &service, &number, 1).await;
+    let path = format!("{service}/Lockouts/{number}");
+    for (scope, status) in [("verify", 403), ("admin", 204)] {
+        let made =
+            world.setup.command(["keys", "create", "--scope", scope, "--json", "--data-dir", "data"]).await;
+        let key: serde_json::Value = serde_json::from_str(made.output.lines().last().expect("a line"))
+            .unwrap_or_else(|_| panic!("{}", made.output));
+        let (id, secret) = (key["sid"].as_str().expect("an id"), key["secret"].as_str().expect("a secret"));
+        assert_eq!(V2::with_key(&world, id, secret).delete(&path).await.status(), status, "{scope}");
+    }
+    assert_eq!(told(&v2.begins(&service, &number).await), (201, "pending".to_owned()));
+}
+
+#[tokio::test]
+async fn a_test_number_has_the_limits_of_real_ones() {
+    let world = World::of(V2::account(Setup::new())).await;
+    let v2 = V2::of(&world);
+    let service = v2.service(&[]).await;
+    let test = [("Pattern", "+1415555012x"), ("Code", "4711")];
+    assert_eq!(v2.post(&format!("{service}/TestNumbers"), &test).await.status(), 201);
+    let number = "+14155550123";
+    guesses(&v2, &service, number, 5).await;
+    assert_eq!(told(&v2.checks_number(&service, number, "4711").await), (429, "60202".to_owned()));
+    assert_eq!(told(&v2.begins(&service, number).await), (429, "60202".to_owned()));
+    let other = "+14155550124";
+    for _ in 0..5 {
+        assert_eq!(v2.begins(&service, other).await.status(), 201);
+    }
+    assert_eq!(told(&v2.begins(&service, other).await), (429, "60203".to_owned()));
+    assert_eq!(told(&v2.checks_number(&service, other, "4711").await), (200, "approved".to_owned()));
+}
+
+#[tokio::test]
+async fn combinations_that_leave_too_many_guesses_are_refused() {
+    let world = World::of(V2::account(Setup::new())).await;
+    let v2 = V2::of(&world);
+    let weak = [("FriendlyName", "Weak"), ("CodeLength", "4"), ("MaxChecks", "100"), ("Lockout", "1")];
+    let refused = v2.post("/Services", &weak).await;
+    assert_eq!(told(&refused), (400, "60200".to_owned()), "{}", refused.text());
+    for part in ["Lockout", "100", "4 digits", "8640000 guesses a day"] {
+        assert!(refused.text().contains(part), "{part}: {}", refused.text());
+    }
+    let strong = v2.service(&[("Lockout", "300"), ("MaxChecks", "5")]).await;
+    assert_eq!(told(&v2.post(&strong, &[("CodeLength", "4")]).await), (400, "60200".to_owned()));
+    assert_eq!(v2.post(&strong, &[("CodeLength", "8")]).await.status(), 200);
+    // A lockout of the other kinds is not a time.
+    v2.service(&[("CodeLength", "4"), ("MaxChecks", "100")]).await;
+}
+
+#[tokio::test]
+async fn test_numbers_take_no_room_and_other_records_end_with_their_code() {
+    let setup = Setup::new().config("max-numbers", 10);
+    let days = Days::with(setup).await;
+    let v2 = V2::of(&days.world);
+    let service = v2.service(&[("CodeLife", "60")]).await;
+    let test = [("Pattern", "+1415555012x"), ("Code", "471100")];
+    assert_eq!(v2.post(&format!("{service}/TestNumbers"), &test).await.status(), 201);
+    for digit in 0..10 {
+        let begun = v2.begins(&service, &format!("+1415555012{digit}")).await;
+        assert_eq!(begun.status(), 201, "{}", begun.text());
+    }
+    let held = |world: &World| {
+        let client = world.server.client.clone();
+        async move { client.get("/readyz").await.json()["data"]["numbers"]["held"].clone() }
+    };
+    assert_eq!(held(&days.world).await, 0);
+    for _ in 0..10 {
+        assert_eq!(v2.begins(&service, &days.world.number()).await.status(), 201);
+    }
+    assert_eq!(held(&days.world).await, 10);
+    assert_eq!(v2.begins(&service, &days.world.number()).await.status(), 503);
+    let (days, _) = days.at(61).await;
+    until("every number forgotten", || held(&days.world), |held| *held == 0).await;
+}
