@@ -506,8 +506,8 @@ pub struct Bounds {
     #[serde(rename = "max-connections", with = "As::<Whole<Connections>>")]
     #[default(10_000)]
     pub connections: usize,
-    /// Numbers of which something is remembered: an outstanding code, a count, a lockout. Beyond it a send to a new
-    /// number is 503; known numbers are served.
+    /// Numbers of a service of which something is remembered: an outstanding code, a count, a lockout. Beyond it a send
+    /// to a new number is 503; known numbers are served. A quarter more is kept for other services.
     #[serde(rename = "max-numbers", with = "As::<Whole<Numbers>>")]
     #[default(2_000_000)]
     pub numbers: usize,

@@ -9,7 +9,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::domain::NumberError;
+use crate::engine::NumberState;
 use crate::numbers::Refusal;
+use crate::shard::Record as _;
 
 /// Seconds after which a refused client may try again. What refuses (a full queue, a commit that
 /// failed, a restart) is over within a second or lasts much longer.
@@ -132,6 +134,12 @@ impl Response {
     }
 
     #[must_use]
+    fn retry_after(mut self, seconds: u16) -> Self {
+        self.headers.push((RETRY_AFTER, seconds.into()));
+        self
+    }
+
+    #[must_use]
     pub fn because(mut self, refusal: Refusal) -> Self {
         self.refusal = Some(refusal);
         self
@@ -244,8 +252,11 @@ impl Problem {
             Self::Refused(Refusal::SendsOverloaded) => {
                 (REFUSED, "Too many messages are waiting to be sent. Try again shortly.")
             }
-            Self::Refused(Refusal::TooManyNumbers) => {
+            Self::Refused(Refusal::TableFull { table: NumberState::PLURAL, .. }) => {
                 (REFUSED, "Too many numbers are being verified. Try again shortly.")
+            }
+            Self::Refused(Refusal::TableFull { table, .. }) => {
+                return (REFUSED, format!("Too many {table} are stored. Try again later.").into());
             }
             Self::Refused(Refusal::StoreUnavailable) => {
                 (REFUSED, "The request could not be stored safely. Try again shortly.")
@@ -288,6 +299,9 @@ impl Problem {
         match self {
             Self::MethodNotAllowed(allow) => answer.allowing(allow),
             Self::Unauthenticated => answer.with_challenge(),
+            Self::Refused(refusal @ Refusal::TableFull { retry_after, .. }) => {
+                answer.retry_after(retry_after).because(refusal)
+            }
             Self::Refused(refusal) => answer.retry_later().because(refusal),
             Self::TooManyConnections | Self::CallbackUnavailable => answer.retry_later(),
             _ => answer,

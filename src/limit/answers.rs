@@ -12,11 +12,11 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::Bounds;
-use super::capacity::{Capacity, Reservation};
 use super::digest::{Digest, Digester};
 use crate::domain::{ServerKey, ServiceId, Timestamp};
 use crate::shard::{
-    Command, Decision, Durability, Record, Refusal, ReplyContext, Shards, Subject, Transaction,
+    Capacity, Command, Decision, Durability, Record, Refusal, ReplyContext, Reservation, Shards, Subject,
+    Transaction, service_of,
 };
 
 /// Bytes of an idempotency key.
@@ -61,9 +61,9 @@ pub enum KeyRefusal {
     /// The answer is longer than 16 KiB as JSON. The key stays marked.
     #[error("an answer to keep has at most {LONGEST_ANSWER} bytes")]
     AnswerTooLong,
-    /// The table of kept answers is full and none has expired. Known keys are still answered.
-    #[error("too many answers are being kept")]
-    TooManyAnswers,
+    /// The service has used up its share of the kept answers. Known keys are still answered.
+    #[error(transparent)]
+    TableFull(Refusal),
     /// The queue of waiting requests is full.
     #[error("too many requests wait for their idempotency keys")]
     Overloaded,
@@ -145,7 +145,7 @@ impl Answers {
         let deps = Arc::new(AnswerDeps {
             shards: shards.clone(),
             digester: Digester::new(server_key),
-            capacity: Capacity::of::<KeyUse>(shards, bounds.records, bounds.answer_bytes),
+            capacity: Capacity::of::<KeyUse>(shards, bounds.records),
             running: Mutex::default(),
         });
         Self { deps, queue: Arc::new(Semaphore::new(bounds.queue.clamp(1, Semaphore::MAX_PERMITS))) }
@@ -278,9 +278,9 @@ impl Command for BeginCommand {
             return Decision::Made;
         }
         if present.is_none() {
-            self.reservation = self.deps.capacity.reserve();
+            self.reservation = self.deps.capacity.reserve(service_of(&self.key.id));
             if self.reservation.is_none() {
-                return Decision::Full(KeyUse::KIND, Refusal::Overloaded);
+                return Decision::Full(KeyUse::KIND);
             }
         }
         let Some(running) = self.deps.run(self.key) else {
@@ -311,7 +311,7 @@ impl Command for BeginCommand {
             self.deps.shards.submit(Box::new(ticket.ending(None, None)));
         }
         let _ = self.reply.send(Err(match refusal {
-            Refusal::Overloaded => KeyRefusal::TooManyAnswers,
+            full @ Refusal::TableFull { .. } => KeyRefusal::TableFull(full),
             _ => KeyRefusal::StoreUnavailable,
         }));
     }

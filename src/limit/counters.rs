@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::Bounds;
-use super::capacity::{Capacity, Reservation};
 use super::decide::{self, BucketRule, Counted, RateDecision, ValueCounts};
 use super::digest::{Digest, Digester};
 use crate::domain::{ServerKey, ServiceId, Sid, Timestamp};
 use crate::shard::{
-    Command, Decision, Durability, Record, Refusal, ReplyContext, Shards, Subject, Transaction,
+    Capacity, Command, Decision, Durability, Record, Refusal, ReplyContext, Reservation, Shards, Subject,
+    Transaction, service_of,
 };
 
 /// Bytes of a value.
@@ -55,9 +55,9 @@ pub enum LimitRefusal {
     /// More than ten limits at once.
     #[error("a request names more than {MOST_CHARGES} rate limits")]
     TooManyCharges,
-    /// The table of counters is full and none has expired. Known values are still counted.
-    #[error("too many values are being counted")]
-    TooManyCounters,
+    /// The service has used up its share of the counters. Known values are still counted.
+    #[error(transparent)]
+    TableFull(Refusal),
     /// The queue of waiting requests is full.
     #[error("too many requests wait for their rate limits")]
     Overloaded,
@@ -112,7 +112,7 @@ impl Limits {
         Self {
             shards: shards.clone(),
             digester: Arc::new(Digester::new(server_key)),
-            capacity: Capacity::of::<Counter>(shards, bounds.records, usize::MAX),
+            capacity: Capacity::of::<Counter>(shards, bounds.records),
             queue: Arc::new(Semaphore::new(bounds.queue.clamp(1, Semaphore::MAX_PERMITS))),
         }
     }
@@ -257,9 +257,9 @@ impl Command for CountCommand {
             RateDecision::Granted { .. } if self.purpose == Purpose::Look => Ok(Vec::new()),
             RateDecision::Granted { counts, places } => {
                 if present.is_none() {
-                    self.reservation = self.capacity.reserve();
+                    self.reservation = self.capacity.reserve(service_of(&subject.id));
                     if self.reservation.is_none() {
-                        return Decision::Full(Counter::KIND, Refusal::Overloaded);
+                        return Decision::Full(Counter::KIND);
                     }
                 }
                 let known = present.map_or(tag, |counter| counter.tag);
@@ -286,7 +286,7 @@ impl Command for CountCommand {
             self.shards.submit(Box::new(GiveBackCommand { subject, places, _permit: None }));
         }
         let _ = self.reply.send(Err(match refusal {
-            Refusal::Overloaded => LimitRefusal::TooManyCounters,
+            full @ Refusal::TableFull { .. } => LimitRefusal::TableFull(full),
             _ => LimitRefusal::StoreUnavailable,
         }));
     }

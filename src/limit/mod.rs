@@ -5,7 +5,6 @@
 //! how: `docs/guides/rate-limits.md`; why: `docs/internals/decisions/0023-limits-and-idempotency.md`.
 
 mod answers;
-mod capacity;
 mod counters;
 mod decide;
 mod digest;
@@ -19,16 +18,15 @@ pub use decide::BucketRule;
 /// Bounds of each of the two kinds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
-    /// Records over all shards.
+    /// Records of one service over all shards, of at most 512 bytes. A longer one counts for several, and all services
+    /// together may have a quarter more.
     pub records: usize,
-    /// Bytes of all records of kept answers; not applied to counters.
-    pub answer_bytes: usize,
     /// Requests that wait for a decision or a commit.
     pub queue: usize,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { records: 1_000_000, answer_bytes: 512 << 20, queue: 20_000 }
+        Self { records: 1_000_000, queue: 20_000 }
     }
 }

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::capacity::{Capacity, Reservation};
 use super::check::{CheckCommand, CheckDecision, EndCommand, GatewayCheck, SettleCheckCommand};
 use super::event::{EventSink, NumberEvent};
 use super::policies::Policies;
@@ -19,8 +18,8 @@ use crate::config::TrackerSettings;
 use crate::domain::{AttemptLogKey, GatewayName, ServerKey, ServiceId, Timestamp};
 use crate::engine::{EndOutcome, Ending, NumberState, Policy, Rules, Salt, SlotHash, Verification};
 use crate::shard::{
-    Command, Decision, Durability, Load, Record, RecordKey, Refusal, ReplyContext, Shards, Subject, Tables,
-    Transaction,
+    Capacity, Command, Decision, Durability, Load, Record, RecordKey, Refusal, ReplyContext, Reservation,
+    Shards, Subject, Tables, Transaction,
 };
 
 /// Dependencies of decisions about numbers.
@@ -204,9 +203,9 @@ impl Command for NumberCommand {
         let now = view.now();
         let before = view.get::<NumberState>(subject.id);
         if matches!(kind, CommandKind::Send(_)) && before.is_none() && reservation.is_none() {
-            *reservation = deps.capacity.of(*key).reserve();
+            *reservation = deps.capacity.counting(key.is_test).reserve(key.service);
             if reservation.is_none() {
-                return Decision::Full(NumberState::KIND, Refusal::TooManyNumbers);
+                return Decision::Full(NumberState::KIND);
             }
         }
         let state = before.unwrap_or(NumberState::Fresh);

@@ -3,7 +3,6 @@
 //! [`Verifier`] is the handle for callers. It turns each request into a command to the shard of its number. `send` and
 //! `check` decide the command with the engine. `deliver` carries out the decision.
 
-mod capacity;
 pub mod check;
 pub mod command;
 mod deliver;
@@ -21,8 +20,7 @@ mod verifier;
 
 pub use crate::delivery::Trouble;
 pub use crate::engine::SendOptions;
-pub use crate::shard::{Refusal, ShardStartError};
-pub use capacity::{Capacity, Usage};
+pub use crate::shard::{Capacity, Refusal, ShardStartError, Usage};
 pub use event::{EventSink, NumberEvent};
 pub use policies::Policies;
 pub use record::NumberKey;

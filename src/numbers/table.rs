@@ -13,12 +13,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use self::numbers::Numbers;
-use super::capacity::Capacity;
+use self::numbers::{Change, Numbers};
 use super::record::NumberKey;
-use crate::domain::Timestamp;
+use crate::domain::{ServiceId, Timestamp};
 use crate::engine::NumberState;
-use crate::shard::{Record, RecordError, RecordKey, RecordKind, Stored, Table, decode, encode};
+use crate::shard::{
+    Capacity, Record, RecordError, RecordKey, RecordKind, Shares, Stored, Table, decode, encode,
+};
 
 /// Numbers by key. Each counts in a [`Capacity`] that all shards share.
 pub struct NumberTable {
@@ -31,19 +32,33 @@ impl NumberTable {
     pub fn new(capacity: Arc<Capacity>) -> Self {
         Self { numbers: Numbers::default(), capacity }
     }
+}
 
-    /// Numbers, and test numbers.
-    const fn counts(&self) -> [usize; 2] {
-        let tests = self.numbers.tests();
-        [self.numbers.len() - tests, tests]
+/// Numbers by service. Test numbers, the second, take no room of the others.
+#[derive(Default)]
+struct Counts([Shares; 2]);
+
+impl Counts {
+    fn add(&mut self, key: NumberKey) {
+        self.0[usize::from(key.is_test)].add(key.service, 1);
+    }
+
+    fn of<'a>(
+        &'a self,
+        capacity: &'a Arc<Capacity>,
+    ) -> impl Iterator<Item = (&'a Arc<Capacity>, ServiceId, usize)> {
+        let both = self.0.iter().zip([false, true]);
+        both.flat_map(move |(shares, is_test)| {
+            shares.iter().map(move |(service, numbers)| (capacity.counting(is_test), service, numbers))
+        })
     }
 }
 
 impl Drop for NumberTable {
     fn drop(&mut self) {
-        let [others, tests] = self.counts();
-        self.capacity.remove(others);
-        self.capacity.tests().remove(tests);
+        let mut held = Counts::default();
+        self.numbers.keys().for_each(|key| held.add(key));
+        held.of(&self.capacity).for_each(|(capacity, service, numbers)| capacity.remove(service, numbers));
     }
 }
 
@@ -85,7 +100,7 @@ impl Table for NumberTable {
     fn set(&mut self, key: RecordKey, record: Stored) {
         let (Some(number), Ok(state)) = (NumberKey::from_id(&key.id), decode(&record.bytes)) else { return };
         if self.numbers.insert(key.slot, number, state) {
-            self.capacity.of(number).add(1);
+            self.capacity.counting(number.is_test).add(number.service, 1);
         }
     }
 
@@ -95,23 +110,22 @@ impl Table for NumberTable {
             Ok(NumberKey::from_id(&key.id).map(|number| (key.slot, number, state)))
         };
         let states = records.iter().filter_map(|record| read(record).transpose());
-        let states = states.collect::<Result<_, _>>()?;
-        let before = self.counts();
-        self.numbers.load(states);
-        let capacities = [&self.capacity, self.capacity.tests()];
-        for ((capacity, before), after) in capacities.into_iter().zip(before).zip(self.counts()) {
-            capacity.add(after.saturating_sub(before));
-            capacity.remove(before.saturating_sub(after));
-        }
+        // Counted together: the tables of all shards are loaded at the same time.
+        let (mut come, mut gone) = (Counts::default(), Counts::default());
+        self.numbers.load(states.collect::<Result<_, _>>()?, |key, change| match change {
+            Change::Added => come.add(key),
+            Change::Removed => gone.add(key),
+        });
+        come.of(&self.capacity).for_each(|(capacity, service, numbers)| capacity.add(service, numbers));
+        gone.of(&self.capacity).for_each(|(capacity, service, numbers)| capacity.remove(service, numbers));
         Ok(())
     }
 
     fn remove(&mut self, key: &RecordKey) -> bool {
-        let Some(number) = NumberKey::from_id(&key.id) else { return false };
-        let removed = self.numbers.remove(&number);
-        if removed {
-            self.capacity.of(number).remove(1);
-        }
-        removed
+        let Some(key) = NumberKey::from_id(&key.id).filter(|key| self.numbers.remove(key)) else {
+            return false;
+        };
+        self.capacity.counting(key.is_test).remove(key.service, 1);
+        true
     }
 }

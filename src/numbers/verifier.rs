@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, TryAcquireError, watch};
 
-use super::capacity::{Capacity, Usage};
 use super::check::{CheckCommand, EndCommand};
 use super::command::{CommandKind, NumberCommand, NumberDeps, PendingReply, Responder, attempt_log_key};
 use super::deliver::GatewayEffects;
@@ -24,7 +23,7 @@ use crate::engine::{
     CheckOutcome, Ending, LockoutState, NumberState, SendOptions, SlotHash, VerificationName,
 };
 use crate::gateway::Receipt;
-use crate::shard::{Refusal, Shards};
+use crate::shard::{Capacity, Refusal, Shards, Usage};
 use crate::template::MessageStyle;
 
 /// A request to send a code: the first one of a verification, or a repetition.

@@ -62,8 +62,9 @@ pub enum Decision {
     Wait,
     /// The shard refuses the command, for this reason.
     Refused(Refusal),
-    /// The table of this kind is full. The shard decides once more if it can free expired records.
-    Full(u8, Refusal),
+    /// The service has no room in the table of this kind. The shard decides once more if it can free expired records,
+    /// else it refuses the command with [`Refusal::TableFull`].
+    Full(u8),
 }
 
 /// The weight of a command against the bound of its subject.
@@ -92,9 +93,14 @@ pub enum Refusal {
     /// The messages waiting for the gateway have filled their queue.
     #[error("too many messages are waiting for the gateway")]
     SendsOverloaded,
-    /// The number is new, and `max-numbers` numbers are stored already.
-    #[error("too many numbers are stored already")]
-    TooManyNumbers,
+    /// The record is new, and the service has used up its share of the table.
+    #[error("too many {table} are stored already")]
+    TableFull {
+        /// [`Record::PLURAL`](super::Record::PLURAL).
+        table: &'static str,
+        /// Seconds until a record of the service ends.
+        retry_after: u16,
+    },
     /// The decision could not be made durable.
     #[error("the store is not available")]
     StoreUnavailable,

@@ -13,18 +13,21 @@ use rand::rngs::StdRng;
 
 use super::command::{Command, Decision, Load, Refusal};
 use super::queue::{BatchDelay, Loads, Parking};
-use super::record::{Hasher, Id, Kinds, Record, RecordKey, decode};
+use super::record::{Hasher, Id, Kinds, Record, RecordKey, decode, service_of};
 use super::table::{Index, Records, Stored, Tables};
 use super::transaction::{RecordChanges, RecordHistory, Transaction};
-use crate::domain::Timestamp;
+use crate::domain::{ServiceId, Timestamp, seconds_up};
 use crate::store::{Slots, StoreError, Write};
 
 /// Maximum number of lazy and uncertain records in a batch, besides those that its commands changed.
 const MAX_EXTRA_RECORDS: usize = 1_024;
 
-/// Records that the shard examines for expired ones before it refuses a new record. Few, because each command of a
-/// flood triggers this search.
+/// Records that the shard examines for expired ones before it refuses a new record, and for the one that ends first.
+/// Few, because each command of a flood triggers this search.
 const SWEEP_BEFORE_REFUSAL: usize = 32;
+
+/// The longest time after which a client is asked to try again, in seconds.
+const LONGEST_RETRY: u16 = 3_600;
 
 /// Delay after a failed commit before the shard writes records that no command waits for.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -556,7 +559,7 @@ impl Core {
             }
             let mut decision = command.decide(&mut view);
             let mut touched = view.into_touched();
-            if let Decision::Full(kind, _) = decision
+            if let Decision::Full(kind) = decision
                 && tables.sweep_kind(kind, SWEEP_BEFORE_REFUSAL, now, |key| changes.contains_key(key)) > 0
             {
                 let mut view = Transaction::new(tables, rng, changes, subject.slot, now);
@@ -565,7 +568,11 @@ impl Core {
             }
             match decision {
                 Decision::Wait => self.parking.park(command),
-                Decision::Refused(refusal) | Decision::Full(_, refusal) => self.refuse(command, refusal),
+                Decision::Refused(refusal) => self.refuse(command, refusal),
+                Decision::Full(kind) => {
+                    let refusal = self.table_full(kind, service_of(&subject.id), now);
+                    self.refuse(command, refusal);
+                }
                 Decision::Made => {
                     let view = &mut Transaction::new(tables, rng, changes, subject.slot, now);
                     let released = is_settlement && parking.holds(&subject) && !command.must_wait(view);
@@ -582,6 +589,18 @@ impl Core {
         };
         while pass() {}
         decided
+    }
+
+    /// The refusal of a new record. One place is free when the first of the service's records has ended; those that are
+    /// examined stand for all.
+    fn table_full(&self, kind: u8, service: ServiceId, now: Timestamp) -> Refusal {
+        let first_end =
+            self.tables.first_end(kind, SWEEP_BEFORE_REFUSAL, |key| service_of(&key.id) == service);
+        let seconds = seconds_up(first_end.unwrap_or(now).since(now));
+        Refusal::TableFull {
+            table: self.kinds.get(kind).map_or("records", |kind| kind.plural),
+            retry_after: u16::try_from(seconds).unwrap_or(LONGEST_RETRY).min(LONGEST_RETRY),
+        }
     }
 
     /// An answer about a record of a failed commit waits until that record is written again.

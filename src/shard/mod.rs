@@ -8,6 +8,7 @@
 //! [`Core`] is that logic without the actor, for the simulation.
 
 mod actor;
+mod capacity;
 pub mod command;
 pub mod core;
 mod queue;
@@ -31,9 +32,10 @@ use self::supervisor::Supervisor;
 use crate::clock::Clock;
 use crate::store::{Owner, Store};
 
+pub use self::capacity::{Capacity, PLACE, Reservation, Shares, Usage};
 pub use self::command::{Command, Decision, Load, Refusal, Subject};
 pub use self::core::{Core, ReplyContext, ShardSettings};
-pub use self::record::{Id, Kinds, Record, RecordError, RecordKey, RecordKind, decode, encode};
+pub use self::record::{Id, Kinds, Record, RecordError, RecordKey, RecordKind, decode, encode, service_of};
 pub use self::restore::RestoreError;
 pub use self::router::Router;
 pub use self::table::{Index, Records, Stored, Table, Tables};

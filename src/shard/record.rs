@@ -8,14 +8,19 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::table::{Map, Table};
-use crate::domain::Timestamp;
+use crate::domain::{ServiceId, Timestamp, record_id_parts};
 use crate::engine::SlotHash;
 
 /// Names one record: its slot, its kind ([`Record::KIND`]), and what it is about within its kind.
 pub use crate::store::Key as RecordKey;
 
-/// The subject of a record within its kind and slot.
+/// The subject of a record within its kind and slot. Those that services hold begin with the service.
 pub type Id = [u8; 12];
+
+/// The service that holds the record with this id.
+pub const fn service_of(id: &Id) -> ServiceId {
+    record_id_parts(*id).0
+}
 
 /// Seeded at random, and faster than the standard library's. The keys of large tables under it are random or keyed
 /// digests; the table of numbers, whose keys clients choose, has its own.

@@ -139,7 +139,7 @@ impl RefusalLog {
             Refusal::SendsOverloaded => 2,
             Refusal::StoreUnavailable => 3,
             Refusal::Stopping => 4,
-            Refusal::TooManyNumbers => 5,
+            Refusal::TableFull { .. } => 5,
             Refusal::Starting => 6,
         };
         self.0[kind].note(move |count| warn!(reason = %refusal, count, "requests refused"));

@@ -549,7 +549,7 @@ const fn refusal_case(refused: &Refused) -> Case {
     }
 }
 
-fn problems() -> [Problem; 24] {
+fn problems() -> [Problem; 25] {
     [
         Problem::BadBody(BadBody::NotUtf8),
         Problem::Unauthenticated,
@@ -565,7 +565,8 @@ fn problems() -> [Problem; 24] {
         Problem::Refused(Refusal::NumberBusy),
         Problem::Refused(Refusal::Overloaded),
         Problem::Refused(Refusal::SendsOverloaded),
-        Problem::Refused(Refusal::TooManyNumbers),
+        Problem::Refused(Refusal::TableFull { table: "numbers", retry_after: 90 }),
+        Problem::Refused(Refusal::TableFull { table: "kept answers", retry_after: 90 }),
         Problem::Refused(Refusal::StoreUnavailable),
         Problem::Refused(Refusal::Starting),
         Problem::Refused(Refusal::Stopping),
@@ -578,7 +579,7 @@ fn problems() -> [Problem; 24] {
     ]
 }
 
-const fn problem_case(problem: Problem) -> Case {
+fn problem_case(problem: Problem) -> Case {
     const RETRY: &str = "Retry after `Retry-After`.";
     match problem {
         Problem::BadBody(_) => {
@@ -614,9 +615,14 @@ const fn problem_case(problem: Problem) -> Case {
         ),
         Problem::Refused(Refusal::Overloaded) => ("Too many requests are in progress.", RETRY),
         Problem::Refused(Refusal::SendsOverloaded) => ("Too many messages wait for the gateway.", RETRY),
-        Problem::Refused(Refusal::TooManyNumbers) => {
-            ("The server remembers as many numbers as `max-numbers` allows, and this number is new.", RETRY)
-        }
+        Problem::Refused(Refusal::TableFull { table: "numbers", .. }) => (
+            "The service has as many numbers as `max-numbers` and other services leave it. This one is new.",
+            RETRY,
+        ),
+        Problem::Refused(Refusal::TableFull { .. }) => (
+            "The service has as many idempotency keys, or values of rate limits, as other services leave it.",
+            RETRY,
+        ),
         Problem::Refused(Refusal::StoreUnavailable) => {
             ("The store failed. The check or the message may count.", RETRY)
         }

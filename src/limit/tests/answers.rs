@@ -5,11 +5,12 @@ use serde_json::json;
 use super::{START, World, secs};
 use crate::domain::ServiceId;
 use crate::limit::{Answers, KeptAnswer, KeyDecision, KeyRefusal, KeyUse, Ticket};
-use crate::shard::Record as _;
+use crate::shard::{PLACE, Record as _};
 
 pub const ONE: ServiceId = ServiceId::new(1);
 pub const REQUEST: [u8; 32] = [1; 32];
 const OTHER: [u8; 32] = [2; 32];
+const FULL: &str = "too many kept answers are stored already";
 
 /// The ticket of a request that is to be carried out.
 pub async fn first(answers: &Answers, key: &str) -> Ticket {
@@ -33,7 +34,7 @@ pub async fn again(answers: &Answers, key: &str) -> String {
 
 /// Returns when what has ended has made room: the key's shard finds its own records at once, those of others are swept.
 async fn until_first(answers: &Answers, key: &str) {
-    while again(answers, key).await == KeyRefusal::TooManyAnswers.to_string() {
+    while again(answers, key).await == FULL {
         tokio::time::sleep(secs(1) / 100).await;
     }
     assert_eq!(again(answers, key).await, "interrupted", "the first was let go");
@@ -140,7 +141,7 @@ async fn when_as_many_answers_are_kept_as_may_be_new_keys_are_refused_and_known_
     let answers = world.answers().await;
     first(&answers, "a").await.finish(json!(1).to_string()).await.expect("kept");
     let running = first(&answers, "b").await;
-    assert_eq!(again(&answers, "c").await, KeyRefusal::TooManyAnswers.to_string());
+    assert_eq!(again(&answers, "c").await, FULL);
     assert_eq!(
         (again(&answers, "a").await, again(&answers, "b").await),
         ("1".into(), "still answering".into())
@@ -153,15 +154,35 @@ async fn when_as_many_answers_are_kept_as_may_be_new_keys_are_refused_and_known_
 }
 
 #[tokio::test]
-async fn when_kept_answers_take_as_much_memory_as_they_may_new_keys_are_refused() {
-    let mut world = World::new();
-    world.bounds.answer_bytes = 50;
+async fn a_long_answer_counts_as_several_records() {
+    let world = World::with_records(3);
     let answers = world.answers().await;
-    first(&answers, "a").await.finish(json!("12345678").to_string()).await.expect("kept");
-    assert_eq!(again(&answers, "b").await, KeyRefusal::TooManyAnswers.to_string());
-    assert_eq!(again(&answers, "a").await, "\"12345678\"");
+    let long = json!("x".repeat(2 * PLACE)).to_string();
+    first(&answers, "a").await.finish(long.clone()).await.expect("kept");
+    assert_eq!(again(&answers, "b").await, FULL);
+    assert_eq!(again(&answers, "a").await, long);
     world.advance(86_400);
     until_first(&answers, "b").await;
+}
+
+#[tokio::test]
+async fn the_keys_of_one_service_leave_room_for_those_of_another_also_after_a_crash() {
+    let mut world = World::with_records(8);
+    let other = ServiceId::new(2);
+    let full = async |answers: &Answers, service, key: &str| {
+        matches!(answers.begin(service, key, REQUEST).await, Err(KeyRefusal::TableFull(_)))
+    };
+    let answers = world.answers().await;
+    for key in 0..8 {
+        first(&answers, &key.to_string()).await.finish("1".to_owned()).await.expect("kept");
+    }
+    assert!(full(&answers, ONE, "8").await);
+    assert!(!full(&answers, other, "0").await);
+    world.crashes();
+    let answers = world.answers().await;
+    assert!(full(&answers, ONE, "8").await);
+    assert_eq!(again(&answers, "7").await, "1");
+    assert!(!full(&answers, other, "1").await);
 }
 
 #[tokio::test]

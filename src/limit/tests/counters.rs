@@ -1,8 +1,9 @@
 //! Counters through their handle.
 
 use super::{START, World, bucket, charge, charge_of, limit, reached, secs};
+use crate::domain::ServiceId;
 use crate::limit::{Charge, Charged, Counter, LimitRefusal};
-use crate::shard::Record as _;
+use crate::shard::{Record as _, Refusal};
 use crate::store::{Store as _, Write};
 
 #[tokio::test]
@@ -184,12 +185,27 @@ async fn when_as_many_values_are_counted_as_may_be_new_ones_are_refused_and_know
     for value in ["a", "b", "c"] {
         limits.take(vec![charge(value, &rule)]).await.expect("room");
     }
-    assert_eq!(limits.take(vec![charge("d", &rule)]).await, Err(LimitRefusal::TooManyCounters));
+    world.advance(20);
+    let full = Refusal::TableFull { table: Counter::PLURAL, retry_after: 40 };
+    assert_eq!(limits.take(vec![charge("d", &rule)]).await, Err(LimitRefusal::TableFull(full)));
     let mixed = vec![charge("a", &rule), charge_of(2, "d", &rule)];
-    assert_eq!(limits.take(mixed).await, Err(LimitRefusal::TooManyCounters));
+    assert!(matches!(limits.take(mixed).await, Err(LimitRefusal::TableFull(_))));
     limits.take(vec![charge("a", &rule)]).await.expect("it is known");
     world.advance(60);
     limits.take(vec![charge("d", &rule)]).await.expect("what has ended makes room");
+}
+
+#[tokio::test]
+async fn the_values_of_one_service_leave_room_for_those_of_another() {
+    let world = World::with_records(8);
+    let limits = world.limits().await;
+    let rule = [bucket(1, 5, 60)];
+    for value in 0..8 {
+        limits.take(vec![charge(&value.to_string(), &rule)]).await.expect("room");
+    }
+    assert!(matches!(limits.take(vec![charge("8", &rule)]).await, Err(LimitRefusal::TableFull(_))));
+    let of_another = Charge { service: ServiceId::new(4), ..charge("8", &rule) };
+    limits.take(vec![of_another]).await.expect("room for another service");
 }
 
 #[tokio::test]

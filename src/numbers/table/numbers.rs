@@ -20,6 +20,13 @@ const PARTS: usize = 1024;
 /// Parts of at most this capacity do not shrink.
 const SMALL: usize = 64;
 
+/// A change of the set of numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Change {
+    Added,
+    Removed,
+}
+
 /// An index into the packed numbers.
 type Position = u32;
 
@@ -30,8 +37,6 @@ pub(super) struct Numbers {
     index: Box<[HashTable<Position>]>,
     /// States that do not fit into [`Packed`].
     overflow: HashMap<NumberKey, NumberState>,
-    /// Entries of test numbers.
-    tests: usize,
     /// Keyed: a client cannot choose numbers that all collide.
     hasher: RandomState,
 }
@@ -48,18 +53,12 @@ impl Numbers {
             packed: ChunkedVec::default(),
             index: (0..PARTS).map(|_| HashTable::new()).collect(),
             overflow: HashMap::new(),
-            tests: 0,
             hasher: RandomState::new(),
         }
     }
 
     pub(super) const fn len(&self) -> usize {
         self.packed.len()
-    }
-
-    /// Entries of test numbers.
-    pub(super) const fn tests(&self) -> usize {
-        self.tests
     }
 
     pub(super) fn get(&self, key: &NumberKey) -> Option<NumberState> {
@@ -88,15 +87,26 @@ impl Numbers {
 
     /// Applies states in order; a fresh number is removed. Much faster than one call for each: the processor waits for
     /// several places of the index at once.
-    pub(super) fn load(&mut self, states: Vec<(u8, NumberKey, NumberState)>) {
+    pub(super) fn load(
+        &mut self,
+        states: Vec<(u8, NumberKey, NumberState)>,
+        mut changed: impl FnMut(NumberKey, Change),
+    ) {
         let hashes: Vec<u64> = states.iter().map(|(_, key, _)| self.hasher.hash_one(key)).collect();
         for (hash, (slot, key, state)) in hashes.into_iter().zip(states) {
             if state == NumberState::Fresh {
-                self.remove(&key);
-            } else {
-                self.insert_hashed(hash, slot, key, state);
+                if self.remove(&key) {
+                    changed(key, Change::Removed);
+                }
+            } else if self.insert_hashed(hash, slot, key, state) {
+                changed(key, Change::Added);
             }
         }
+    }
+
+    /// The key of every entry.
+    pub(super) fn keys(&self) -> impl Iterator<Item = NumberKey> {
+        self.packed.chunks.iter().flatten().map(Packed::key)
     }
 
     fn insert_hashed(&mut self, hash: u64, slot: u8, key: NumberKey, state: NumberState) -> bool {
@@ -114,7 +124,6 @@ impl Numbers {
         }
         let position = position(self.packed.len());
         self.packed.push(packed);
-        self.tests += usize::from(key.is_test);
         if let Some(index) = self.index.get_mut(part(hash)) {
             index.insert_unique(hash, position, rehash(&self.packed, &self.hasher));
         }
@@ -133,7 +142,6 @@ impl Numbers {
         if !self.overflow.is_empty() {
             self.overflow.remove(&key);
         }
-        self.tests -= usize::from(key.is_test);
         let last = self.packed.pop()?;
         if let Some(freed) = self.packed.get_mut(at) {
             *freed = last;

@@ -179,9 +179,8 @@ impl VerifyingInner {
             LimitRefusal::ValueTooLong | LimitRefusal::TooManyCharges => {
                 Refused::Invalid(format!("RateLimits: {refusal}"))
             }
-            LimitRefusal::TooManyCounters | LimitRefusal::Overloaded => {
-                Refused::Unavailable(Refusal::Overloaded)
-            }
+            LimitRefusal::TableFull(refusal) => Refused::Unavailable(refusal),
+            LimitRefusal::Overloaded => Refused::Unavailable(Refusal::Overloaded),
             LimitRefusal::StoreUnavailable => Refused::Unavailable(Refusal::StoreUnavailable),
         })
     }
@@ -198,7 +197,8 @@ async fn keep(ticket: Ticket, verification: &Verification) {
 fn key_refused(refusal: KeyRefusal) -> Refused {
     match refusal {
         KeyRefusal::KeyLength => Refused::Invalid(format!("Idempotency-Key: {refusal}")),
-        KeyRefusal::TooManyAnswers | KeyRefusal::Overloaded => Refused::Unavailable(Refusal::Overloaded),
+        KeyRefusal::TableFull(refusal) => Refused::Unavailable(refusal),
+        KeyRefusal::Overloaded => Refused::Unavailable(Refusal::Overloaded),
         KeyRefusal::StoreUnavailable | KeyRefusal::AnswerTooLong => {
             Refused::Unavailable(Refusal::StoreUnavailable)
         }

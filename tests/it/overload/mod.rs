@@ -7,3 +7,4 @@ mod numbers;
 mod sends;
 mod slow;
 mod streams;
+mod tenants;

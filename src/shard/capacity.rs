@@ -1,0 +1,346 @@
+//! The limit on the records of a kind over all shards, and the share of each service in it.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tracing::{info, warn};
+
+use super::Shards;
+use super::record::{Hasher, Record, RecordKey, service_of};
+use super::table::{Index, Stored};
+use crate::domain::ServiceId;
+
+/// What each service holds of something that is limited.
+///
+/// A service that is alone may hold as much as the limit says. A quarter more is kept for the others: a service gets a
+/// further place while it holds less than four times the free ones. Therefore no service is refused before the limit
+/// is reached, a flood of one service leaves room for the others, and several floods end in equal shares.
+#[derive(Debug, Default)]
+pub struct Shares {
+    held: usize,
+    by_service: HashMap<ServiceId, usize, Hasher>,
+}
+
+impl Shares {
+    /// What all services hold.
+    pub const fn held(&self) -> usize {
+        self.held
+    }
+
+    fn of(&self, service: ServiceId) -> usize {
+        self.by_service.get(&service).copied().unwrap_or(0)
+    }
+
+    /// The number of further places that a service may take.
+    pub fn room(&self, service: ServiceId, limit: usize) -> usize {
+        // Below four times the free places, of which there are a quarter more than the limit:
+        // own < 4 * (5/4 * limit - held).
+        let taken = self.of(service).saturating_add(self.held.saturating_mul(4));
+        limit.saturating_mul(5).saturating_sub(taken).div_ceil(5)
+    }
+
+    /// A service holds so many more.
+    pub fn add(&mut self, service: ServiceId, places: usize) {
+        if places > 0 {
+            self.held += places;
+            *self.by_service.entry(service).or_default() += places;
+        }
+    }
+
+    /// A service holds so many fewer.
+    pub fn remove(&mut self, service: ServiceId, places: usize) {
+        let Some(own) = self.by_service.get_mut(&service) else { return };
+        let gone = places.min(*own);
+        (*own, self.held) = (*own - gone, self.held - gone);
+        if *own == 0 {
+            self.by_service.remove(&service);
+        }
+    }
+
+    /// Every service that holds something, with how much.
+    pub fn iter(&self) -> impl Iterator<Item = (ServiceId, usize)> {
+        self.by_service.iter().map(|(service, places)| (*service, *places))
+    }
+}
+
+/// Counts records against a limit that new ones never exceed. Restored records count beyond it, because the server
+/// never drops a known one.
+#[derive(Debug)]
+pub struct Capacity {
+    /// [`Record::PLURAL`], for the log.
+    table: &'static str,
+    limit: usize,
+    lines: &'static Lines,
+    counts: Mutex<Counts>,
+    /// Counts test numbers, which cost no message and take no room of the others.
+    tests: Option<Arc<Self>>,
+}
+
+/// The limit on stored test numbers.
+const TESTS: usize = 10_000;
+
+#[derive(Debug, Default)]
+struct Counts {
+    shares: Shares,
+    /// Whether the log has a line that capacity is low.
+    is_low: bool,
+    /// The services that the log has a line about.
+    exhausted: HashSet<ServiceId>,
+}
+
+#[derive(Debug)]
+struct Lines {
+    low: &'static str,
+    exhausted: &'static str,
+    available: &'static str,
+}
+
+static NUMBERS: Lines = Lines {
+    low: "number capacity low; new numbers get 503 once max-numbers is reached",
+    exhausted: "number capacity exhausted; new numbers get 503 (max-numbers)",
+    available: "number capacity available again",
+};
+
+static OTHERS: Lines = Lines {
+    low: "table capacity low",
+    exhausted: "table capacity exhausted; requests that add a record get 503",
+    available: "table capacity available again",
+};
+
+/// The records and their limit, which `/readyz` shows by these names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct Usage {
+    /// Stored records.
+    pub held: usize,
+    /// A service that holds so many gets no more.
+    pub limit: usize,
+}
+
+impl Capacity {
+    /// Capacity for `limit` numbers.
+    pub fn new(limit: usize) -> Arc<Self> {
+        let of = |table, limit, tests| {
+            Arc::new(Self { table, limit, lines: &NUMBERS, counts: Mutex::default(), tests })
+        };
+        let tests = of("test numbers", limit.min(TESTS), None);
+        of("numbers", limit, Some(tests))
+    }
+
+    /// The capacity that counts test numbers, or all others.
+    pub fn counting(self: &Arc<Self>, is_test: bool) -> &Arc<Self> {
+        self.tests.as_ref().filter(|_| is_test).unwrap_or(self)
+    }
+
+    /// Counts what the shards hold of a kind, from now on. A record takes a place for each [`PLACE`] bytes.
+    pub fn of<R: Record>(shards: &Shards, limit: usize) -> Arc<Self> {
+        let capacity =
+            Arc::new(Self { table: R::PLURAL, limit, lines: &OTHERS, counts: Mutex::default(), tests: None });
+        let counted = Arc::clone(&capacity);
+        let index =
+            move |_| Box::new(CountingIndex { capacity: Arc::clone(&counted), held: Shares::default() }) as _;
+        shards.follow::<R>(Arc::new(index));
+        capacity
+    }
+
+    /// The present usage.
+    pub fn usage(&self) -> Usage {
+        Usage { held: self.counts().shares.held(), limit: self.limit }
+    }
+
+    /// Counts a new record until the reservation is dropped, by when its table has counted it. `None` if the service
+    /// has used up its share.
+    pub fn reserve(self: &Arc<Self>, service: ServiceId) -> Option<Reservation> {
+        let mut counts = self.counts();
+        if counts.shares.room(service, self.limit) == 0 {
+            if counts.exhausted.insert(service) {
+                let (service, own, held) = (service.get(), counts.shares.of(service), counts.shares.held());
+                warn!(table = self.table, service, own, held, limit = self.limit, "{}", self.lines.exhausted);
+            }
+            return None;
+        }
+        self.add_to(&mut counts, service, 1);
+        Some(Reservation { capacity: Arc::clone(self), service })
+    }
+
+    /// Counts records that are in a table, also beyond the limit.
+    pub fn add(&self, service: ServiceId, places: usize) {
+        self.add_to(&mut self.counts(), service, places);
+    }
+
+    fn add_to(&self, counts: &mut Counts, service: ServiceId, places: usize) {
+        counts.shares.add(service, places);
+        let held = counts.shares.held();
+        if !counts.is_low && exceeds_tenths(held, 8, self.limit) {
+            counts.is_low = true;
+            warn!(table = self.table, held, limit = self.limit, "{}", self.lines.low);
+        }
+    }
+
+    /// Removes records from the count.
+    pub fn remove(&self, service: ServiceId, places: usize) {
+        let counts = &mut *self.counts();
+        counts.shares.remove(service, places);
+        let held = counts.shares.held();
+        // Logged again only below 70 %, not for each record that expires and is replaced.
+        if (counts.is_low || !counts.exhausted.is_empty()) && !exceeds_tenths(held, 7, self.limit) {
+            counts.is_low = false;
+            counts.exhausted.clear();
+            info!(table = self.table, held, limit = self.limit, "{}", self.lines.available);
+        }
+    }
+
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether that many tenths of the limit are exceeded.
+const fn exceeds_tenths(held: usize, tenths: u128, limit: usize) -> bool {
+    held as u128 * 10 > limit as u128 * tenths
+}
+
+/// A counted place for a new record.
+#[derive(Debug)]
+pub struct Reservation {
+    capacity: Arc<Capacity>,
+    service: ServiceId,
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.capacity.remove(self.service, 1);
+    }
+}
+
+/// Bytes of a record that take one place.
+pub const PLACE: usize = 512;
+
+/// Counts the records of one shard. A shard that restarts counts anew.
+struct CountingIndex {
+    capacity: Arc<Capacity>,
+    held: Shares,
+}
+
+impl Index for CountingIndex {
+    fn changed(&mut self, key: &RecordKey, before: Option<&Stored>, after: Option<&Stored>) {
+        let places = |stored: Option<&Stored>| stored.map_or(0, |stored| stored.bytes.len().div_ceil(PLACE));
+        let (service, gone, come) = (service_of(&key.id), places(before), places(after));
+        if gone != come {
+            self.capacity.add(service, come);
+            self.capacity.remove(service, gone);
+            self.held.add(service, come);
+            self.held.remove(service, gone);
+        }
+    }
+}
+
+impl Drop for CountingIndex {
+    fn drop(&mut self) {
+        self.held.iter().for_each(|(service, places)| self.capacity.remove(service, places));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: ServiceId = ServiceId::new(1);
+    const TWO: ServiceId = ServiceId::new(2);
+
+    #[test]
+    fn the_limit_is_exact_under_parallel_reservations() {
+        let capacity = Capacity::new(1_000);
+        let reserved: Vec<Reservation> = std::thread::scope(|scope| {
+            let reserve = || std::iter::from_fn(|| capacity.reserve(ONE)).collect::<Vec<_>>();
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(reserve)).collect();
+            threads.into_iter().flat_map(|thread| thread.join().expect("a thread")).collect()
+        });
+        assert_eq!(reserved.len(), 1_000);
+        drop(reserved);
+        assert_eq!(capacity.usage(), Usage { held: 0, limit: 1_000 });
+        assert!(capacity.counts().shares.by_service.is_empty(), "nothing is kept of a service that has left");
+    }
+
+    #[test]
+    fn restored_records_count_beyond_the_limit_and_keep_new_ones_out() {
+        let capacity = Capacity::new(2);
+        capacity.add(ONE, 5);
+        assert!(capacity.reserve(ONE).is_none());
+        capacity.remove(ONE, 4);
+        assert!(capacity.reserve(ONE).is_some());
+    }
+
+    #[test]
+    fn each_level_is_logged_once_until_capacity_is_available_again() {
+        let capacity = Capacity::new(10);
+        let logged = || {
+            let counts = capacity.counts();
+            (counts.is_low, counts.exhausted.len())
+        };
+        capacity.add(ONE, 8);
+        assert_eq!(logged(), (false, 0));
+        capacity.add(ONE, 2);
+        assert_eq!(logged(), (true, 0), "no record was refused yet");
+        assert!(capacity.reserve(ONE).is_none());
+        assert_eq!(logged(), (true, 1));
+        capacity.remove(ONE, 2);
+        assert_eq!(logged(), (true, 1));
+        capacity.remove(ONE, 2);
+        assert_eq!(logged(), (false, 0));
+    }
+
+    /// A service that takes all that it gets. Returns how much it has then.
+    fn flood(shares: &mut Shares, service: ServiceId, limit: usize) -> usize {
+        while shares.room(service, limit) > 0 {
+            shares.add(service, 1);
+        }
+        shares.of(service)
+    }
+
+    #[test]
+    fn the_flood_of_one_service_leaves_room_for_the_others() {
+        let mut shares = Shares::default();
+        assert_eq!(flood(&mut shares, ONE, 1_000), 1_000, "alone it has the whole limit");
+        let others: Vec<usize> =
+            [2, 3, 4].map(|service| flood(&mut shares, ServiceId::new(service), 1_000)).into();
+        assert_eq!(others, [200, 40, 8]);
+        assert_eq!(shares.room(ONE, 1_000), 0);
+        assert!(shares.held() < 1_250);
+    }
+
+    #[test]
+    fn a_service_below_its_share_is_served_while_another_waits() {
+        let mut shares = Shares::default();
+        shares.add(ONE, 1_000);
+        shares.add(TWO, 100);
+        assert_eq!((shares.room(ONE, 1_000), shares.room(TWO, 1_000)), (0, 100));
+    }
+
+    #[test]
+    fn floods_that_go_on_end_in_equal_shares() {
+        let mut shares = Shares::default();
+        flood(&mut shares, ONE, 900);
+        for _ in 0..10_000 {
+            let largest = if shares.of(ONE) > shares.of(TWO) { ONE } else { TWO };
+            shares.remove(largest, 1);
+            flood(&mut shares, TWO, 900);
+            flood(&mut shares, ONE, 900);
+        }
+        assert!(shares.of(ONE).abs_diff(shares.of(TWO)) <= 5, "{shares:?}");
+        assert!((990..1_010).contains(&shares.held()), "five ninths of the limit each: {shares:?}");
+    }
+
+    #[test]
+    fn the_room_is_what_can_be_added_one_by_one() {
+        for (one, two, limit) in
+            [(0, 0, 7), (3, 2, 7), (7, 0, 7), (0, 7, 7), (1, 8, 7), (0, 0, 0), (50, 3, 40)]
+        {
+            let mut shares = Shares::default();
+            shares.add(ONE, one);
+            shares.add(TWO, two);
+            let room = shares.room(TWO, limit);
+            assert_eq!(flood(&mut shares, TWO, limit), two + room, "{one} {two} {limit}");
+        }
+        assert!(Shares::default().room(ONE, usize::MAX) > usize::MAX / 10);
+    }
+}
