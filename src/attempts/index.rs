@@ -1,14 +1,18 @@
-//! Indexes over the records of all shards: attempts by date, and planned sends by due time. Derived from the records,
-//! also when a shard restarts.
+//! Indexes over the records of all shards: attempts by service and date, and planned sends by due time. Derived from the
+//! records, also when a shard restarts.
 
-use std::collections::{BTreeSet, HashMap};
+use std::cmp::Ordering::{Equal, Greater, Less};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
+use std::iter::from_fn;
+use std::ops::Bound;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
 use super::log::AttemptLog;
-use crate::domain::{AttemptLogKey, PhoneNumber, Timestamp};
+use crate::domain::{AttemptLogKey, PhoneNumber, ServiceId, Timestamp};
 use crate::shard::{self, RecordKey, Stored};
 
 /// A record by the time of its last attempt.
@@ -27,7 +31,8 @@ pub(super) struct Indexes {
 
 #[derive(Default)]
 struct ShardIndex {
-    by_date: BTreeSet<Dated>,
+    /// The track of each record by the time of its last attempt.
+    by_service: BTreeMap<ServiceId, BTreeSet<(Timestamp, u64)>>,
     by_due: BTreeSet<(Timestamp, AttemptLogKey)>,
     plans: HashMap<AttemptLogKey, Waiting>,
 }
@@ -59,7 +64,8 @@ impl Indexes {
     pub(super) fn begin(self: &Arc<Self>, shard: usize) -> Follower {
         if let Some(index) = self.shards.get(shard) {
             let before = std::mem::take(&mut *lock(index));
-            self.records.fetch_sub(before.by_date.len(), Ordering::Relaxed);
+            let records = before.by_service.values().map(BTreeSet::len).sum();
+            self.records.fetch_sub(records, Ordering::Relaxed);
         }
         Follower { shard, indexes: Arc::clone(self) }
     }
@@ -69,15 +75,16 @@ impl Indexes {
         self.records.load(Ordering::Relaxed)
     }
 
-    /// The newest records before `before`, the newest first, at most so many.
-    pub(super) fn newest(&self, before: Option<Dated>, most: usize) -> Vec<Dated> {
+    /// The newest records of these services before `before`, the newest first, at most so many. `None` for all services.
+    pub(super) fn newest(
+        &self,
+        services: Option<&[ServiceId]>,
+        before: Option<Dated>,
+        most: usize,
+    ) -> Vec<Dated> {
         let mut found: Vec<Dated> = Vec::new();
         for index in &self.shards {
-            let index = lock(index);
-            match before {
-                Some(before) => found.extend(index.by_date.range(..before).rev().take(most)),
-                None => found.extend(index.by_date.iter().rev().take(most)),
-            }
+            found.extend(lock(index).newest(services, before).take(most));
         }
         found.sort_unstable_by(|a, b| b.cmp(a));
         found.truncate(most);
@@ -89,7 +96,7 @@ impl Indexes {
         let mut found = Vec::new();
         for index in &self.shards {
             let index = lock(index);
-            let unplanned = index.by_date.iter().filter(|(_, key)| !index.plans.contains_key(key));
+            let unplanned = index.oldest().filter(|(_, key)| !index.plans.contains_key(key));
             found.extend(unplanned.take(most));
         }
         found.sort_unstable();
@@ -132,6 +139,61 @@ impl Indexes {
     }
 }
 
+impl ShardIndex {
+    /// Inserts a record or removes it. Returns `true` if that changed the index.
+    fn set(&mut self, (at, AttemptLogKey { service, track }): Dated, is_present: bool) -> bool {
+        let records = self.by_service.entry(service).or_default();
+        let has_changed = if is_present { records.insert((at, track)) } else { records.remove(&(at, track)) };
+        if records.is_empty() {
+            self.by_service.remove(&service);
+        }
+        has_changed
+    }
+
+    /// The records of these services before `before`, the newest first. The next record of each service is found when
+    /// the one after it is taken.
+    fn newest(&self, services: Option<&[ServiceId]>, before: Option<Dated>) -> impl Iterator<Item = Dated> {
+        let all = || self.by_service.keys().copied().collect();
+        let services: Vec<ServiceId> = services.map_or_else(all, <[ServiceId]>::to_vec);
+        let mut heads: BinaryHeap<Dated> =
+            services.into_iter().filter_map(|service| self.last_before(service, before)).collect();
+        from_fn(move || {
+            let head = heads.pop()?;
+            heads.extend(self.last_before(head.1.service, Some(head)));
+            Some(head)
+        })
+    }
+
+    fn last_before(&self, service: ServiceId, before: Option<Dated>) -> Option<Dated> {
+        let records = self.by_service.get(&service)?;
+        // In the order of `Dated`: by time, then by service.
+        let end = before.map_or(Bound::Unbounded, |(at, key)| match service.cmp(&key.service) {
+            Less => Bound::Included((at, u64::MAX)),
+            Equal => Bound::Excluded((at, key.track)),
+            Greater => Bound::Excluded((at, 0)),
+        });
+        let (at, track) = *records.range((Bound::Unbounded, end)).next_back()?;
+        Some((at, AttemptLogKey { service, track }))
+    }
+
+    /// Every record, the oldest first.
+    fn oldest(&self) -> impl Iterator<Item = Dated> {
+        let dated = |service: ServiceId, at, track| (at, AttemptLogKey { service, track });
+        let first = self.by_service.iter().filter_map(|(service, records)| {
+            records.first().map(|(at, track)| Reverse(dated(*service, *at, *track)))
+        });
+        let mut heads: BinaryHeap<Reverse<Dated>> = first.collect();
+        from_fn(move || {
+            let Reverse(head) = heads.pop()?;
+            let (at, AttemptLogKey { service, track }) = head;
+            let behind = (Bound::Excluded((at, track)), Bound::Unbounded);
+            let next = self.by_service.get(&service).and_then(|records| records.range(behind).next());
+            heads.extend(next.map(|(at, track)| Reverse(dated(service, *at, *track))));
+            Some(head)
+        })
+    }
+}
+
 fn lock(index: &Mutex<ShardIndex>) -> MutexGuard<'_, ShardIndex> {
     index.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -148,14 +210,14 @@ impl shard::Index for Follower {
         let read = |stored: Option<&Stored>| shard::decode::<AttemptLog>(&stored?.bytes).ok();
         let (before, after) = (read(before), read(after));
         let key = AttemptLogKey::from_id(key.id);
-        let ShardIndex { by_date, by_due, plans } = &mut *lock(index);
+        let index = &mut *lock(index);
         let dated = |track: &AttemptLog| (track.last_attempt_at(), key);
         let (was, is) = (before.as_ref().map(dated), after.as_ref().map(dated));
         if was != is {
-            if was.is_some_and(|dated| by_date.remove(&dated)) {
+            if was.is_some_and(|dated| index.set(dated, false)) {
                 self.indexes.records.fetch_sub(1, Ordering::Relaxed);
             }
-            if is.is_some_and(|dated| by_date.insert(dated)) {
+            if is.is_some_and(|dated| index.set(dated, true)) {
                 let before = self.indexes.records.fetch_add(1, Ordering::Relaxed);
                 if before >= self.indexes.keep_at_most {
                     self.indexes.too_many.notify_one();
@@ -169,6 +231,7 @@ impl shard::Index for Follower {
         if was == is {
             return;
         }
+        let ShardIndex { by_due, plans, .. } = index;
         if let Some(Waiting { until: Some(until), .. }) = plans.remove(&key) {
             by_due.remove(&(until, key));
         }

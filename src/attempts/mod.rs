@@ -16,13 +16,14 @@ use std::ops::ControlFlow::{self, Break, Continue};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use self::index::{Dated, Indexes};
 use crate::clock::Clock;
 use crate::config::TrackerSettings;
-use crate::domain::{AttemptLogKey, Timestamp};
-use crate::shard::{Record, RecordKey, Refusal, Router, Shards};
+use crate::domain::{AttemptLogKey, ServiceId, Timestamp};
+use crate::engine::VerificationName;
+use crate::shard::{Record, RecordKey, Refusal, Router, Shards, Stored, decode};
 
 pub use self::decide::AttemptLogWriter;
 pub use self::index::Due;
@@ -30,7 +31,7 @@ pub use self::list::{ListedAttempt, Listing, TrackQuery, TrackRow, attempts_of};
 pub use self::log::{AttemptLog, EndedSend, MOST_ROWS, PlannedSend, ReceiptOutcome, Row, VerifyStatus};
 pub use self::status::StatusFilter;
 
-/// Records per page. Reading one blocks a shard for half a millisecond.
+/// Records per page. Reading one blocks a shard for some 50 us.
 const PAGE: usize = 512;
 
 /// Records that are forgotten at once.
@@ -45,8 +46,22 @@ pub struct Attempts {
     router: Arc<Router>,
     indexes: Arc<Indexes>,
     settings: TrackerSettings,
+    /// One page is read at a time, however many lists are.
+    page: Arc<Semaphore>,
     /// Ends the task that forgets records, together with the last handle.
     _alive: Arc<watch::Sender<()>>,
+}
+
+/// The attempts that a list is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AttemptScope {
+    /// Those of all services.
+    All,
+    /// Those of these services.
+    Services(Vec<ServiceId>),
+    /// Those of a verification. Its record may be in another slot than its number: after an import under another server
+    /// key.
+    Verification(ServiceId, VerificationName),
 }
 
 /// Where the record under a key is.
@@ -69,7 +84,7 @@ impl Attempts {
             settings,
         };
         tokio::spawn(retention.run(alive.subscribe()));
-        Self { router, indexes, settings, _alive: alive }
+        Self { router, indexes, settings, page: Arc::new(Semaphore::new(1)), _alive: alive }
     }
 
     /// The limits on attempt logs.
@@ -85,68 +100,93 @@ impl Attempts {
         self.router.get(record_key(key)).await
     }
 
-    /// Passes the records to `visit` page by page, those with the newest attempts first. The timestamp is an upper bound
-    /// for the attempts of all later pages.
+    /// Passes the attempts of `scope` to `visit` page by page, those of the verifications with the newest ones first.
+    /// The timestamp is an upper bound for the attempts of all later pages. Dropping the future ends the work.
     ///
     /// # Errors
     /// [`Refusal::Stopping`] while a shard cannot say.
     async fn for_each_page(
         &self,
-        wanted: impl Fn(&AttemptLogKey) -> bool,
-        mut visit: impl FnMut(Vec<(AttemptLogKey, AttemptLog)>, Timestamp) -> ControlFlow<()>,
+        scope: &AttemptScope,
+        mut visit: impl FnMut(&mut dyn Iterator<Item = ListedAttempt>, Timestamp) -> ControlFlow<()>,
     ) -> Result<(), Refusal> {
+        if let AttemptScope::Verification(service, name) = *scope {
+            let keys = name.tracks().map(|track| AttemptLogKey { service, track });
+            let _ = visit(&mut self.read(keys).await?, Timestamp::EPOCH);
+            return Ok(());
+        }
         // An index that a shard was just given is complete when the shard answers.
         for shard in 0..self.router.shards() {
             self.router.read_shard(shard, |_, _| ()).await?;
         }
+        let services = match scope {
+            AttemptScope::Services(services) => Some(services.as_slice()),
+            AttemptScope::All | AttemptScope::Verification(..) => None,
+        };
         let mut before = None;
         loop {
-            let page = self.indexes.newest(before, PAGE);
+            let Ok(_one_page) = self.page.acquire().await else { return Err(Refusal::Stopping) };
+            // All other tasks that can run and the network go first.
+            tokio::task::yield_now().await;
+            let page = self.indexes.newest(services, before, PAGE);
             let Some(last) = page.last().copied() else { return Ok(()) };
             before = Some(last);
-            let keys = page.into_iter().map(|(_, key)| key).filter(&wanted).map(record_key);
-            let found = self.router.get_each::<AttemptLog>(keys).await?;
-            let logs = found.into_iter().map(|(key, log)| (AttemptLogKey::from_id(key.id), log));
-            if let Break(()) = visit(logs.collect(), last.0) {
+            let mut attempts = self.read(page.into_iter().map(|(_, key)| key)).await?;
+            if let Break(()) = visit(&mut attempts, last.0) {
                 return Ok(());
             }
         }
     }
 
-    /// Passes every attempt of the records that match `wanted` to `visit`, in no exact order.
+    /// The attempts of the records under these keys. The shards only copy the records.
+    async fn read(
+        &self,
+        keys: impl Iterator<Item = AttemptLogKey>,
+    ) -> Result<impl Iterator<Item = ListedAttempt>, Refusal> {
+        let found = self.router.get_each(keys.map(record_key)).await?;
+        let log = |(key, stored): (RecordKey, Stored)| {
+            Some((AttemptLogKey::from_id(key.id), decode::<AttemptLog>(&stored.bytes).ok()?))
+        };
+        Ok(found.into_iter().filter_map(log).flat_map(|(key, log)| attempts_of(key, &log)))
+    }
+
+    /// Passes every attempt of `scope` at or after `since` to `visit`, and perhaps earlier ones, in no exact order.
     ///
     /// # Errors
     /// [`Refusal::Stopping`] while a shard cannot say.
     pub async fn each(
         &self,
-        wanted: impl Fn(&AttemptLogKey) -> bool,
+        scope: &AttemptScope,
+        since: Timestamp,
         mut visit: impl FnMut(ListedAttempt),
     ) -> Result<(), Refusal> {
-        let each = |tracks: Vec<(AttemptLogKey, AttemptLog)>, _| {
-            tracks.iter().flat_map(|(key, track)| attempts_of(*key, track)).for_each(&mut visit);
-            Continue(())
+        let each = |attempts: &mut dyn Iterator<Item = ListedAttempt>, latest_to_come: Timestamp| {
+            attempts.for_each(&mut visit);
+            if latest_to_come < since { Break(()) } else { Continue(()) }
         };
-        self.for_each_page(wanted, each).await
+        self.for_each_page(scope, each).await
     }
 
-    /// The newest attempts that `fits` wants, the newest first, at most so many. Reads no more pages than that takes.
+    /// The newest attempts of `scope` at or after `since` that `fits` wants, the newest first, at most so many. Reads no
+    /// more pages than that takes.
     ///
     /// # Errors
     /// [`Refusal::Stopping`] while a shard cannot say.
     pub async fn newest(
         &self,
-        wanted: impl Fn(&AttemptLogKey) -> bool,
+        scope: &AttemptScope,
+        since: Timestamp,
         fits: impl Fn(&ListedAttempt) -> bool,
         most: usize,
     ) -> Result<Vec<ListedAttempt>, Refusal> {
         let mut rows: Vec<ListedAttempt> = Vec::new();
-        let take = |tracks: Vec<(AttemptLogKey, AttemptLog)>, latest_to_come: Timestamp| {
-            rows.extend(tracks.iter().flat_map(|(key, track)| attempts_of(*key, track)).filter(&fits));
+        let take = |attempts: &mut dyn Iterator<Item = ListedAttempt>, latest_to_come: Timestamp| {
+            rows.extend(attempts.filter(&fits));
             list::keep_newest(&mut rows, most, |listed| &listed.row);
             let is_complete = rows.len() == most && rows.last().is_none_or(|row| row.row.at > latest_to_come);
-            if is_complete { Break(()) } else { Continue(()) }
+            if is_complete || latest_to_come < since { Break(()) } else { Continue(()) }
         };
-        self.for_each_page(wanted, take).await?;
+        self.for_each_page(scope, take).await?;
         Ok(rows)
     }
 
@@ -155,7 +195,8 @@ impl Attempts {
     /// # Errors
     /// [`Refusal::Stopping`] while a shard cannot say.
     pub async fn list(&self, query: &TrackQuery) -> Result<Vec<TrackRow>, Refusal> {
-        let found = self.newest(|_| true, |listed| query.fits(&listed.row), query.limit).await?;
+        let fits = |listed: &ListedAttempt| query.fits(&listed.row);
+        let found = self.newest(&AttemptScope::All, Timestamp::EPOCH, fits, query.limit).await?;
         Ok(found.into_iter().map(|listed| listed.row).collect())
     }
 

@@ -41,6 +41,9 @@ pub async fn respond<V: Verify>(
     let target = target_of(head.uri.path(), active.server().deps.callbacks.as_deref());
     let id = request::id_of_client(&head.headers).unwrap_or_else(|| active.request_id());
     let start = enabled!(Level::DEBUG).then(log_clock);
+    if head.method == Method::GET {
+        active.note_read();
+    }
 
     // Ids are visible ASCII: a client's is checked, ours is made of hex digits.
     let request_id = id.to_str().unwrap_or_default();

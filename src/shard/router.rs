@@ -12,7 +12,7 @@ use super::actor::ShardMessage;
 use super::command::{Command, Refusal};
 use super::core::Core;
 use super::record::{Record, RecordKey};
-use super::table::Tables;
+use super::table::{Records, Tables};
 use crate::domain::Timestamp;
 use crate::engine::SLOTS;
 use crate::store::Slots;
@@ -107,19 +107,17 @@ impl Router {
         self.read(key.slot, move |tables, now| tables.get(&key, now)).await
     }
 
-    /// The live records under these keys, in no exact order.
+    /// The live records under these keys, encoded, in no exact order. The caller decodes them, because a shard that
+    /// decodes decides nothing meanwhile.
     ///
     /// # Errors
     /// [`Refusal::Stopping`] while no running shard owns one of the slots.
-    pub async fn get_each<R: Record>(
-        &self,
-        keys: impl IntoIterator<Item = RecordKey>,
-    ) -> Result<Vec<(RecordKey, R)>, Refusal> {
+    pub async fn get_each(&self, keys: impl IntoIterator<Item = RecordKey>) -> Result<Records, Refusal> {
         let mut found = Vec::new();
         for (shard, keys) in self.by_owner(keys) {
             let get = move |tables: &Tables, now| {
-                let live = keys.into_iter().filter_map(|key| Some((key, tables.get(&key, now)?)));
-                live.collect::<Vec<_>>()
+                let stored = keys.into_iter().filter_map(|key| Some((key, tables.stored(&key)?)));
+                stored.filter(|(_, stored)| now < stored.expires).collect::<Records>()
             };
             found.append(&mut self.read_shard(shard.ok_or(Refusal::Stopping)?, get).await?);
         }

@@ -8,7 +8,7 @@ use super::record::{Delivery, DeliveryState, EventRecord, Seq};
 use super::schedule::Entry;
 use super::{EventId, EventType, Inner, Outbox};
 use crate::domain::{ServiceId, Sid, Timestamp};
-use crate::shard::{RecordKey, Refusal};
+use crate::shard::{RecordKey, Refusal, Stored, decode};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct DeliveryQuery {
@@ -141,10 +141,10 @@ impl Inner {
 
     async fn read_each(&self, service: ServiceId, seqs: &[Seq]) -> Result<HashMap<Seq, Delivery>, Refusal> {
         let keys = seqs.iter().map(|seq| seq.key(service));
-        let found = self.shards.router().get_each::<EventRecord>(keys).await?;
-        let delivery = |(key, record): (RecordKey, EventRecord)| match record {
-            EventRecord::Delivery(delivery) => Some((Seq::of(&key.id)?, *delivery)),
-            EventRecord::Expected(_) => None,
+        let found = self.shards.router().get_each(keys).await?;
+        let delivery = |(key, stored): (RecordKey, Stored)| match decode(&stored.bytes) {
+            Ok(EventRecord::Delivery(delivery)) => Some((Seq::of(&key.id)?, *delivery)),
+            Ok(EventRecord::Expected(_)) | Err(_) => None,
         };
         Ok(found.into_iter().filter_map(delivery).collect())
     }

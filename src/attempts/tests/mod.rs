@@ -135,6 +135,56 @@ async fn a_list_has_the_newest_attempts_of_all_shards_first() {
 }
 
 #[tokio::test]
+async fn a_list_of_some_services_has_theirs_and_no_others_in_order() {
+    let world = World::new().await;
+    let of = |service| ServiceId::new(service);
+    for track in 1..=1_500 {
+        // Several at each moment, so that the order of services matters.
+        let at = START.plus(Duration::from_millis(track / 5));
+        let key = AttemptLogKey { service: of(u32::try_from(track % 4).expect("small")), track };
+        world.keeps(key, sent(track % 90, at)).await;
+    }
+    for services in [vec![0], vec![3, 1], vec![0, 1, 2, 3], vec![9], vec![]] {
+        let mut expected: Vec<_> = (1..=1_500)
+            .map(|track| (track / 5, of(u32::try_from(track % 4).expect("small")), track))
+            .filter(|(_, service, _)| services.contains(&service.get()))
+            .collect();
+        expected.sort_unstable_by(|a, b| b.cmp(a));
+        let scope = AttemptScope::Services(services.iter().copied().map(of).collect());
+        let listed = world.attempts.newest(&scope, Timestamp::EPOCH, |_| true, 2_000).await.expect("a list");
+        let listed: Vec<_> = listed
+            .iter()
+            .map(|listed| (listed.row.at.since(START), listed.row.attempt.key))
+            .map(|(at, key)| (u64::try_from(at.as_millis()).expect("small"), key.service, key.track))
+            .collect();
+        assert_eq!(listed, expected, "{services:?}");
+    }
+    let mut count = 0;
+    world
+        .attempts
+        .each(&AttemptScope::All, START.plus(Duration::from_millis(250)), |_| count += 1)
+        .await
+        .expect("all");
+    assert!((250..1_500).contains(&count), "{count} were read, of which 250 are late enough");
+}
+
+#[tokio::test]
+async fn a_verification_is_found_in_every_slot() {
+    let world = World::new().await;
+    let name = VerificationName::from_bits(0x2a_bcde);
+    for track in name.tracks().filter(|track| track % 300 == 0) {
+        world.keeps(key(track), sent(1, START)).await;
+    }
+    world.keeps(key(1), sent(1, START)).await;
+    let scope = AttemptScope::Verification(ServiceId::DEFAULT, name);
+    let listed = world.attempts.newest(&scope, Timestamp::EPOCH, |_| true, 10).await.expect("a list");
+    assert!(
+        listed.len() > 2
+            && listed.iter().all(|l| VerificationName::of_track(l.row.attempt.key.track) == name)
+    );
+}
+
+#[tokio::test]
 async fn the_oldest_records_go_when_there_are_too_many_unless_a_send_is_planned() {
     let settings = TrackerSettings { keep_at_most: 3, ..TrackerSettings::default() };
     let store = MemoryStore::new();

@@ -115,6 +115,11 @@ impl<V> ActiveRequest<V> {
         self.connection.request_id(self.number)
     }
 
+    /// Notes that the request changes nothing. It ends when the client leaves.
+    pub fn note_read(&self) {
+        self.connection.activity.note_read();
+    }
+
     /// Notes that the request's body was not read to its end.
     pub fn note_unread_body(&self) {
         self.connection.activity.note_unread_body();

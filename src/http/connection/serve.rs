@@ -13,7 +13,9 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader, ReadBuf};
+use tokio::io::{
+    AsyncBufRead as _, AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader, ReadBuf,
+};
 use tracing::debug;
 
 use super::timeouts::{Expired, Timeouts};
@@ -44,7 +46,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(10);
 pub fn http1_builder() -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
-        // A client may close its side and still wait for the answer.
+        // A client may close its side and still wait for the answer to a request that changes something.
         .half_close(true)
         // `Timeouts` does this: hyper would set a timer for each request, and take an idle connection for a slow head.
         .header_read_timeout(None)
@@ -66,6 +68,7 @@ pub async fn serve_http1<V: Verify, I: Stream>(stream: I, connection: Connection
         let connection = Arc::clone(&connection);
         service_fn(move |request| respond(ActiveRequest::begin(Arc::clone(&connection)), request))
     };
+    let stream = BufReader::with_capacity(1, stream);
     let socket = TokioIo::new(Socket { stream, connection: Arc::clone(&connection) });
     let mut http = connection.server.http1.serve_connection(socket, service);
     let end = run(&mut http, &connection, timeouts).await;
@@ -174,12 +177,20 @@ fn close_without_waiting(stream: &mut impl Stream) {
     let _ = stream.shutdown().now_or_never();
 }
 
-/// The stream of an HTTP/1 connection, which notes when bytes arrive.
+/// The stream of an HTTP/1 connection. It notes when bytes arrive, and ends the connection of a client that has left while
+/// the server reads for it.
 ///
 /// It is not vectored: the responses fit into one buffer, and one copy costs less than a longer system call.
 struct Socket<V, I> {
-    stream: I,
+    stream: BufReader<I>,
     connection: Arc<Connection<V>>,
+}
+
+impl<V, I: Stream> Socket<V, I> {
+    /// Returns `true` if the client has closed its side. A byte that it sent ahead stays for the next read.
+    fn has_ended(&mut self, cx: &mut Context<'_>) -> bool {
+        matches!(Pin::new(&mut self.stream).poll_fill_buf(cx), Poll::Ready(Ok([]) | Err(_)))
+    }
 }
 
 impl<V, I: Stream> AsyncRead for Socket<V, I> {
@@ -203,8 +214,13 @@ impl<V, I: Stream> AsyncWrite for Socket<V, I> {
         Pin::new(&mut self.get_mut().stream).poll_write(cx, bytes)
     }
 
+    /// hyper calls this whenever the connection's task runs, also while a handler waits.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+        let this = self.get_mut();
+        if this.connection.activity.is_reading() && this.has_ended(cx) {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        Pin::new(&mut this.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -29,6 +29,7 @@ pub struct Activity {
     ended: AtomicU64,
     has_new_bytes: AtomicBool,
     unread_body: AtomicBool,
+    reading: AtomicBool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +50,7 @@ impl Activity {
 
     /// Notes that a request has ended, answered or not.
     pub fn end(&self) {
+        self.reading.store(false, Ordering::Relaxed);
         // The bytes that arrived meanwhile were its body.
         self.has_new_bytes.store(false, Ordering::Relaxed);
         self.ended.fetch_add(1, Ordering::Relaxed);
@@ -71,6 +73,15 @@ impl Activity {
 
     pub fn has_unread_body(&self) -> bool {
         self.unread_body.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the request of an HTTP/1 connection changes nothing: without a client it need not be answered.
+    pub fn note_read(&self) {
+        self.reading.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_reading(&self) -> bool {
+        self.reading.load(Ordering::Relaxed)
     }
 
     /// A number that changes whenever a request begins or ends.

@@ -26,6 +26,7 @@ use hyper::{HeaderMap, Method};
 use tracing::info;
 use zeroize::Zeroizing;
 
+use self::attempts::Reads;
 use self::params::Fields;
 use super::request::{self, RequestBody};
 use super::response::Problem;
@@ -60,6 +61,8 @@ pub struct V2 {
     pub base: Base,
     /// The time of the shards.
     pub now: Now,
+    /// The lists that are being read.
+    pub reads: Reads,
     unauthenticated: OncePerSecond,
 }
 
@@ -72,7 +75,8 @@ impl V2 {
         base: Base,
         now: Now,
     ) -> Self {
-        Self { verifications, registry, outbox, base, now, unauthenticated: OncePerSecond::default() }
+        let (reads, unauthenticated) = (Reads::default(), OncePerSecond::default());
+        Self { verifications, registry, outbox, base, now, reads, unauthenticated }
     }
 
     /// The sender of a request.

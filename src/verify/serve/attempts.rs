@@ -1,21 +1,19 @@
 //! The list of attempts, and how many of them led to a verified number.
 
 use super::VerifyingInner;
-use crate::attempts::{ListedAttempt, attempts_of};
+use crate::attempts::{AttemptScope, ListedAttempt, attempts_of};
 use crate::delivery::SendStatus;
-use crate::domain::{AttemptLogKey, Sid};
-use crate::engine::{VerificationAddress, VerificationName};
+use crate::domain::{PhoneNumber, ServiceId, Sid, Timestamp};
+use crate::engine::{Sealer, VerificationAddress};
 use crate::verify::{Attempt, AttemptPage, AttemptQuery, Refused, Summary};
 
 impl VerifyingInner {
     pub(super) async fn attempts(&self, query: AttemptQuery) -> Result<AttemptPage, Refused> {
-        let Some(filter) = self.filter_of(&query) else {
-            return Ok(AttemptPage { attempts: Vec::new(), has_more: false });
-        };
         let (skip, limit) = (query.skip, query.limit);
         let most = skip.saturating_add(limit).saturating_add(1);
-        let fits = |listed: &ListedAttempt| filter.matches(&query, listed);
-        let rows = self.verifier.attempts().newest(|key| filter.may_match(*key), fits, most).await;
+        let filter = AttemptFilter::new(query, &self.sealer);
+        let fits = |listed: &ListedAttempt| filter.matches(listed);
+        let rows = self.verifier.attempts().newest(&filter.scope, filter.since(), fits, most).await;
         let rows = rows.map_err(Refused::Unavailable)?;
         let has_more = rows.len() == most;
         let shown = rows.iter().skip(skip).take(limit);
@@ -24,16 +22,15 @@ impl VerifyingInner {
 
     pub(super) async fn summary(&self, query: AttemptQuery) -> Result<Summary, Refused> {
         let (mut total, mut converted) = (0, 0);
-        if let Some(filter) = self.filter_of(&query) {
-            let count = |listed: ListedAttempt| {
-                if filter.matches(&query, &listed) {
-                    total += 1;
-                    converted += u64::from(listed.converted);
-                }
-            };
-            let counted = self.verifier.attempts().each(|key| filter.may_match(*key), count).await;
-            counted.map_err(Refused::Unavailable)?;
-        }
+        let filter = AttemptFilter::new(query, &self.sealer);
+        let count = |listed: ListedAttempt| {
+            if filter.matches(&listed) {
+                total += 1;
+                converted += u64::from(listed.converted);
+            }
+        };
+        let counted = self.verifier.attempts().each(&filter.scope, filter.since(), count).await;
+        counted.map_err(Refused::Unavailable)?;
         Ok(Summary { total, converted })
     }
 
@@ -43,12 +40,6 @@ impl VerifyingInner {
         let rows = track.as_ref().map(|track| attempts_of(id.key, track)).unwrap_or_default();
         let found = rows.iter().find(|listed| listed.row.attempt == id);
         found.map(|listed| self.attempt_of(listed)).ok_or(Refused::NotFound)
-    }
-
-    /// The filter of a query; `None` if no verification has the given id.
-    fn filter_of(&self, query: &AttemptQuery) -> Option<AttemptFilter> {
-        let Some(sid) = query.verification else { return Some(AttemptFilter { verification: None }) };
-        Some(AttemptFilter { verification: Some(self.sealer.open_verification(&sid)?) })
     }
 
     fn attempt_of(&self, listed: &ListedAttempt) -> Attempt {
@@ -77,24 +68,40 @@ impl VerifyingInner {
     }
 }
 
-/// Which records a query is about.
+/// Which attempts a query is about.
 struct AttemptFilter {
-    verification: Option<VerificationAddress>,
+    scope: AttemptScope,
+    /// The number of the verification.
+    number: Option<PhoneNumber>,
+    query: AttemptQuery,
 }
 
 impl AttemptFilter {
-    /// Whether the record under this key may be wanted. It may be in another slot than its number: after an import
-    /// under another server key.
-    fn may_match(&self, key: AttemptLogKey) -> bool {
-        self.verification.is_none_or(|VerificationAddress { service, name, .. }| {
-            service == key.service && name == VerificationName::of_track(key.track)
-        })
+    fn new(query: AttemptQuery, sealer: &Sealer) -> Self {
+        let is_visible =
+            |service: &ServiceId| query.services.as_ref().is_none_or(|services| services.contains(service));
+        let (scope, number) = match (query.verification, &query.services) {
+            (None, None) => (AttemptScope::All, None),
+            (None, Some(services)) => (AttemptScope::Services(services.clone()), None),
+            (Some(sid), _) => match sealer.open_verification(&sid).filter(|found| is_visible(&found.service))
+            {
+                Some(VerificationAddress { service, name, number }) => {
+                    (AttemptScope::Verification(service, name), Some(number))
+                }
+                None => (AttemptScope::Services(Vec::new()), None),
+            },
+        };
+        Self { scope, number, query }
     }
 
-    fn matches(&self, query: &AttemptQuery, listed: &ListedAttempt) -> bool {
-        let (row, key) = (&listed.row, listed.row.attempt.key);
-        query.services.as_ref().is_none_or(|services| services.contains(&key.service))
-            && query.after.is_none_or(|after| row.at >= after)
+    /// No earlier attempt is wanted.
+    fn since(&self) -> Timestamp {
+        self.query.after.unwrap_or(Timestamp::EPOCH)
+    }
+
+    fn matches(&self, listed: &ListedAttempt) -> bool {
+        let (row, query) = (&listed.row, &self.query);
+        row.at >= self.since()
             && query.before.is_none_or(|before| row.at < before)
             && query.to.is_none_or(|to| row.number == to)
             && query.channel.is_none_or(|channel| row.channel == channel)
@@ -103,7 +110,7 @@ impl AttemptFilter {
                 .prefix
                 .as_ref()
                 .is_none_or(|prefix| row.number.as_u64().to_string().starts_with(prefix.as_str()))
-            && self.verification.is_none_or(|address| address.number == row.number)
+            && self.number.is_none_or(|number| number == row.number)
             // Costs microseconds; therefore it comes last.
             && query.country.is_none_or(|country| row.number.region() == Some(country))
     }

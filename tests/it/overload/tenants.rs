@@ -1,9 +1,13 @@
 //! A service that asks for more than its share: it is refused, and the other services are served.
 
-use serde_json::Value;
+use std::future::Future;
+
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
+use tokio::task::JoinSet;
 
 use crate::support::documented::sent;
-use crate::support::{Setup, V2, World, told};
+use crate::support::{Answer, Setup, V2, World, basic, told};
 
 #[tokio::test]
 async fn a_flood_of_numbers_of_one_service_refuses_that_service_only() {
@@ -32,4 +36,88 @@ async fn a_flood_of_numbers_of_one_service_refuses_that_service_only() {
     let v2 = V2::of(&world);
     assert_eq!(v2.begins(&flooded, &world.number()).await.status(), 503);
     assert_eq!(v2.begins(&other, &world.number()).await.status(), 201);
+}
+
+/// Verifications whose attempts a summary reads.
+const READ: usize = 1_500;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn summaries_that_their_clients_abandon_end_and_sends_go_on() {
+    let (world, service, key) = read_by_a_weak_key().await;
+    let request = format!(
+        "GET /v2/Attempts/Summary HTTP/1.1\r\nhost: test\r\nauthorization: {}\r\n\r\n",
+        basic(&key.0, &key.1)
+    );
+    let v2 = V2::of(&world);
+    for round in 0..300 {
+        let mut connection = world.connection().await;
+        connection.write_all(request.as_bytes()).await.expect("sent");
+        drop(connection);
+        if round % 10 == 0 {
+            assert_eq!(v2.begins(&service, &world.number()).await.status(), 201);
+        }
+    }
+    let (_, finished) = world.restart().await;
+    let is_answered = |event: &Value| {
+        event["message"] == "request answered"
+            && event["route"] == "/v2/Attempts/Summary"
+            && event["status"] == 200
+    };
+    let events = finished.output.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let answered = events.filter(is_answered).count();
+    assert!(answered < 100, "{answered} of 300 abandoned summaries were read to their end");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_reads_too_much_at_once_is_refused_and_others_read() {
+    let (world, _, key) = read_by_a_weak_key().await;
+    let weak = V2::with_key(&world, &key.0, &key.1);
+    let mut flood = JoinSet::new();
+    for _ in 0..150 {
+        let weak = weak.clone();
+        flood.spawn(async move { weak.get("/Attempts/Summary").await });
+    }
+    for _ in 0..5 {
+        let summary = V2::of(&world).get("/Attempts/Summary").await;
+        assert_eq!((summary.status(), &summary.json()["total_attempts"]), (200, &json!(READ)));
+    }
+    let (read, refused): (Vec<Answer>, Vec<Answer>) =
+        flood.join_all().await.into_iter().partition(|answer| answer.status() == 200);
+    assert!(read.len() >= 8, "{} were read", read.len());
+    assert!(!refused.is_empty(), "no more than eight are read at once");
+    for answer in refused {
+        assert_eq!(told(&answer), (429, "20429".to_owned()));
+        answer.expects_retry_after();
+    }
+    assert_eq!(weak.get("/Attempts/Summary").await.status(), 200);
+}
+
+/// A service with many attempts, and the sid and the secret of a key that may only verify.
+async fn read_by_a_weak_key() -> (World, String, (String, String)) {
+    let setup = V2::account(Setup::new()).config("services", json!({"shop": {"friendly-name": "Owl Bank"}}));
+    let world = World::of(setup).await;
+    let command = ["keys", "create", "--service", "shop", "--scope", "verify", "--json"];
+    let made = world.setup.command(command).await;
+    let key: Value = made.output.lines().find_map(|line| serde_json::from_str(line).ok()).expect("a key");
+    let text = |name: &str| key[name].as_str().expect("a text").to_owned();
+    let service = format!("/Services/{}", text("service_sid"));
+    let v2 = V2::of(&world);
+    in_parallel(READ, || {
+        let (v2, service, number) = (v2.clone(), service.clone(), world.number());
+        async move { assert_eq!(v2.begins(&service, &number).await.status(), 201) }
+    })
+    .await;
+    (world, service, (text("sid"), text("secret")))
+}
+
+/// Does something so often, a few at a time.
+async fn in_parallel<F: Future<Output = ()> + Send + 'static>(times: usize, mut action: impl FnMut() -> F) {
+    let mut running = JoinSet::new();
+    for _ in 0..times {
+        if running.len() >= 16 {
+            running.join_next().await.expect("one").expect("done");
+        }
+        running.spawn(action());
+    }
+    running.join_all().await;
 }

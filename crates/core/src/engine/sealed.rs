@@ -54,6 +54,12 @@ impl VerificationName {
         self.0
     }
 
+    /// Every track of which this can be the name.
+    pub fn tracks(self) -> impl Iterator<Item = u64> {
+        const LOW_BITS: u32 = u64::BITS - VerificationName::BITS;
+        (0..1 << LOW_BITS).map(move |low| self.0 << LOW_BITS | low)
+    }
+
     /// Returns `true` if it names this verification.
     pub fn is_of(self, verification: &Verification) -> bool {
         self == Self::of_track(verification.salt.track())
