@@ -162,7 +162,7 @@ async fn twilio_verify_is_told_the_name_of_the_sender_and_the_language() {
 }
 
 #[tokio::test]
-async fn a_check_shows_null_where_twilio_has_error_codes_of_silent_authentication() {
+async fn a_check_shows_null_for_error_codes_of_silent_authentication() {
     let world = World::of(V2::account(Setup::new())).await;
     let v2 = V2::of(&world);
     let (service, number) = (v2.service(&[]).await, world.number());
