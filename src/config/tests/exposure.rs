@@ -109,7 +109,7 @@ const PRODUCTION: &str =
     r#"{"production": true, "prod-domain": "127.0.0.1:8443", "simulator-in-production": "true"}"#;
 
 #[test]
-fn in_production_a_key_is_needed_on_loopback_too_because_a_proxy_is_in_front() {
+fn in_production_a_key_is_needed_on_loopback_too() {
     let world = World::with_config(PRODUCTION);
     assert!(!world.settings().registry.local_only);
     says(

@@ -14,7 +14,7 @@ const TOKEN: &str = "a token of twenty.."; // as long as one must be
 const MINUTE: Duration = Duration::from_secs(60);
 
 #[tokio::test]
-async fn the_account_is_opened_by_the_token_that_is_kept_and_by_none_that_is_only_drawn() {
+async fn the_account_is_opened_by_the_token_that_is_kept() {
     let world = World::new();
     let registry = world.open().await;
     let drawn = registry.draw_root().await.expect("drawn");

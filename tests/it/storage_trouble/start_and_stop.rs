@@ -111,9 +111,9 @@ async fn a_full_disk_at_a_first_start_is_named_and_after_a_crash_it_is_served() 
 }
 
 #[tokio::test]
-async fn a_full_disk_without_a_reserved_segment_is_served_from_a_scratch_directory() {
+async fn a_full_disk_without_a_reserved_segment_is_served_from_scratch() {
     if !may_mount(
-        "storage_trouble::start_and_stop::a_full_disk_without_a_reserved_segment_is_served_from_a_scratch_directory",
+        "storage_trouble::start_and_stop::a_full_disk_without_a_reserved_segment_is_served_from_scratch",
     ) {
         return;
     }
