@@ -157,7 +157,7 @@ impl ServiceSettings {
             ("friendly-name", friendly_name(&self.friendly_name).map(|_| ())),
             ("code-life", life(self.code_life)),
             ("default-template", self.default_template.map_or(Ok(()), template)),
-            ("lockout", self.policy().check_strength()),
+            ("lockout", self.weakest_policy().check_strength()),
         ];
         let wrong =
             checks.into_iter().filter_map(|(key, check)| Some(SettingError { key, why: check.err()? }));
@@ -178,6 +178,13 @@ impl ServiceSettings {
             cooling_down: policy.sends.cools_down,
             ..Self::default()
         }
+    }
+
+    /// The policy with the shortest codes that the service can have.
+    fn weakest_policy(&self) -> Policy {
+        let policy = self.policy();
+        let length = if self.custom_code { CodeLength::SHORTEST } else { policy.code.length };
+        Policy { code: SendOptions { length, ..policy.code }, ..policy }
     }
 
     pub fn policy(&self) -> Policy {

@@ -177,7 +177,7 @@ impl OtpBuilder {
     }
 
     /// Wrong codes in a row until a number is locked out, 1 to 100, and for how long it then is, 1 s to
-    /// 30 days.
+    /// 30 days. Together they may allow guesses at a tenth of all codes in a day at most.
     pub const fn attempts(mut self, max: u8, lockout: Duration) -> Self {
         self.policy.max_attempts = max;
         self.policy.lockout = Lockout::Fixed(lockout);

@@ -62,7 +62,8 @@ impl Registry {
         let templates: Vec<&Template> = self.0.templates.iter().collect();
         let wrong = settings.validate(&templates).err().into_iter().flatten();
         let is_about = |error: &SettingError, key: &str| {
-            key == error.key || (error.key == "lockout" && matches!(key, "max-checks" | "code-length"))
+            key == error.key
+                || (error.key == "lockout" && matches!(key, "max-checks" | "code-length" | "custom-code"))
         };
         let wrong = wrong.into_iter().find(|error| is_new.iter().any(|key| is_about(error, key)));
         wrong.map_or(Ok(settings), |error| Err(error.into()))

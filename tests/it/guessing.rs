@@ -71,6 +71,25 @@ async fn quiet_days_do_not_clear_the_count_and_a_stop_goes_on_at_fifty() {
 }
 
 #[tokio::test]
+async fn where_waits_grow_a_hundred_codes_by_number_stop_only_such_checks() {
+    let world = World::of(V2::account(Setup::new())).await;
+    let v2 = V2::of(&world);
+    let service = v2.service(&[("Lockout", "growing"), ("MaxChecks", "100")]).await;
+    let number = world.number();
+    let owners = sid(&v2.begins(&service, &number).await);
+    for _ in 0..100 {
+        assert_eq!(v2.checks_number(&service, &number, "0000000000").await.status(), 200);
+    }
+    let refused = v2.checks_number(&service, &number, "0000000000").await;
+    assert_eq!(told(&refused), (429, "60202".to_owned()));
+    let seconds: i64 = refused.header("retry-after").parse().expect("seconds");
+    assert!((29..=30).contains(&(seconds / DAY)), "{seconds} s");
+    assert_eq!(told(&v2.begins(&service, &number).await), (201, "pending".to_owned()));
+    let code = world.twilio.code_for(&number);
+    assert_eq!(told(&v2.checks(&service, &owners, &code).await), (200, "approved".to_owned()));
+}
+
+#[tokio::test]
 async fn five_codes_of_one_verification_are_looked_at_in_all() {
     let world = World::of(V2::account(Setup::new())).await;
     let v2 = V2::of(&world);
@@ -213,6 +232,8 @@ async fn combinations_that_leave_too_many_guesses_are_refused() {
     let strong = v2.service(&[("Lockout", "300"), ("MaxChecks", "5")]).await;
     assert_eq!(told(&v2.post(&strong, &[("CodeLength", "4")]).await), (400, "60200".to_owned()));
     assert_eq!(v2.post(&strong, &[("CodeLength", "8")]).await.status(), 200);
+    // A code of the caller may have four digits.
+    assert_eq!(told(&v2.post(&strong, &[("CustomCodeEnabled", "true")]).await), (400, "60200".to_owned()));
     // A lockout of the other kinds is not a time.
     v2.service(&[("CodeLength", "4"), ("MaxChecks", "100")]).await;
 }

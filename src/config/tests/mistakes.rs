@@ -21,6 +21,17 @@ fn every_wrong_value_is_reported_at_once_with_value_origin_and_what_is_accepted(
 }
 
 #[test]
+fn a_lockout_that_allows_too_many_guesses_stops_the_start() {
+    // The codes of /send-code always have six digits.
+    for length in [4, 6, 10] {
+        let text = format!("{{\"otp-length\": {length}, \"otp-lock-timeout\": \"1s\"}}");
+        let error = World::with_config(&text).error();
+        says(&error, &["otp-lock-timeout = ", "1s", "432000 guesses a day", "config.json"]);
+    }
+    World::with_config(r#"{"otp-lock-timeout": "5s"}"#).settings();
+}
+
+#[test]
 fn a_wrong_value_of_any_key_is_reported_under_its_name() {
     let names = Names::known();
     let objects = ["sms", "authentication", "otp-max-trials"];

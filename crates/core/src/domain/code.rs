@@ -18,6 +18,8 @@ impl CodeLength {
     pub const MAX: u8 = 10;
     /// Six digits, the least that NIST SP 800-63B-4 (3.1.3.2) accepts.
     pub const SIX: Self = Self(6);
+    /// The shortest codes.
+    pub const SHORTEST: Self = Self(Self::MIN);
 
     /// A length, if it is one of 4 to 10.
     pub const fn new(digits: u8) -> Option<Self> {
