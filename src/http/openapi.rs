@@ -18,7 +18,7 @@ use utoipa::openapi::{
 };
 
 use super::response::{Envelope, ErrorFormat, Message, TwilioError};
-use super::route::{Access, ApiGroup, Content, Route, Verb, schema};
+use super::route::{Access, ApiGroup, Content, Route, SchemaOf, Verb, schema};
 use super::routes::GROUPS;
 use super::v2::Meta;
 use super::v2::params::{
@@ -244,13 +244,12 @@ fn success_schema(route: &Route, schemas: &mut Schemas) -> Option<RefOr<Schema>>
     match route.success.content {
         Content::Nothing | Content::Text(_) => None,
         Content::Json(schema, _) => Some(Ref::from_schema_name(schema(schemas)).into()),
-        Content::List(item, key) => {
+        Content::List(item, key, further) => {
             let items = ArrayBuilder::new().items(Ref::from_schema_name(item(schemas))).build();
-            let list = ObjectBuilder::new()
-                .property(key, items)
-                .required(key)
-                .property("meta", Ref::from_schema_name(schema::<Meta>(schemas)))
-                .required("meta");
+            let mut list = ObjectBuilder::new().property(key, items).required(key);
+            for (name, schema) in further.into_iter().chain([("meta", schema::<Meta> as SchemaOf)]) {
+                list = list.property(name, Ref::from_schema_name(schema(schemas))).required(name);
+            }
             Some(Schema::from(list.build()).into())
         }
     }
@@ -265,7 +264,7 @@ pub fn success_example(route: &Route, schemas: &mut Schemas) -> Option<String> {
     let url = format!("https://codes.example{}", path_example(route));
     let example = Examples { schemas, url }.of(&schema, "");
     Some(match route.success.content {
-        Content::List(_, key) => example.replace("\"KEY\"", &format!("{key:?}")),
+        Content::List(_, key, _) => example.replace("\"KEY\"", &format!("{key:?}")),
         _ => example,
     })
 }

@@ -131,8 +131,8 @@ pub enum Content {
     Text(&'static str),
     /// JSON of this schema, with an example if the schema cannot make one.
     Json(SchemaOf, Option<&'static str>),
-    /// A page of a list: the schema of an item, and the key.
-    List(SchemaOf, &'static str),
+    /// A page of a list: the schema of an item, the key, and perhaps a further member of the page.
+    List(SchemaOf, &'static str, Option<(&'static str, SchemaOf)>),
 }
 
 /// Adds a type's schema, and those that it names; returns its name.

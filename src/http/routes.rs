@@ -109,7 +109,12 @@ const fn one<T: ToSchema>() -> Success {
 }
 
 const fn list<T: ToSchema>(key: &'static str) -> Success {
-    Success { status: 200, about: "A page of the list.", content: Content::List(schema::<T>, key) }
+    Success { status: 200, about: "A page of the list.", content: Content::List(schema::<T>, key, None) }
+}
+
+const fn list_with<T: ToSchema, U: ToSchema>(key: &'static str, further: &'static str) -> Success {
+    let content = Content::List(schema::<T>, key, Some((further, schema::<U>)));
+    Success { content, ..list::<T>(key) }
 }
 
 const fn made<T: ToSchema>() -> Success {
@@ -270,7 +275,7 @@ static DELIVERIES: ApiGroup = twilio(
             v2!(webhooks::secret), one::<webhooks::WebhookSecretView>(),
             about: "Twilio's libraries drop the secret of the response that creates a webhook.", others: &[404];
         Get "/v2/Services/{ServiceSid}/Webhooks/{Sid}/Deliveries", "ListDelivery", "List deliveries of events to a webhook" =>
-            v2!(async webhooks::deliveries, webhooks::DeliveryFilters), list::<DeliveryView>("deliveries"),
+            v2!(async webhooks::deliveries, webhooks::DeliveryFilters), list_with::<DeliveryView, webhooks::DroppedView>("deliveries", "dropped_events"),
             about: "Newest event first.", others: &[404];
         Post "/v2/Services/{ServiceSid}/Webhooks/{Sid}/Replay", "CreateReplay", "Deliver events again" =>
             v2!(async webhooks::replay, webhooks::Replayed), one::<webhooks::ReplayView>(),

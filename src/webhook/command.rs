@@ -55,7 +55,7 @@ impl EventCommand {
     fn delivery(&self, view: &mut Transaction<'_>) -> Option<Box<Delivery>> {
         match view.get::<EventRecord>(self.subject.id)? {
             EventRecord::Delivery(delivery) => Some(delivery),
-            EventRecord::Expected(_) => None,
+            EventRecord::Expected(_) | EventRecord::Dropped(_) => None,
         }
     }
 

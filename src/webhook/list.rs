@@ -74,6 +74,11 @@ impl Outbox {
         Ok(DeliveryPage { deliveries, has_more })
     }
 
+    /// The number of events that a webhook did not get, and when the last one was dropped.
+    pub fn dropped(&self, service: ServiceId, webhook: Sid) -> (u64, Option<Timestamp>) {
+        self.inner.schedule.dropped(Endpoint { service, webhook })
+    }
+
     /// Makes deliveries due again, with the same ids, from the first attempt on. Returns how many; they are durable. Those
     /// of one verification go in the order of its events.
     pub async fn replay(&self, service: ServiceId, webhook: Sid, what: Replay) -> Result<usize, ReplayError> {
@@ -144,7 +149,7 @@ impl Inner {
         let found = self.shards.router().get_each(keys).await?;
         let delivery = |(key, stored): (RecordKey, Stored)| match decode(&stored.bytes) {
             Ok(EventRecord::Delivery(delivery)) => Some((Seq::of(&key.id)?, *delivery)),
-            Ok(EventRecord::Expected(_)) | Err(_) => None,
+            Ok(EventRecord::Expected(_) | EventRecord::Dropped(_)) | Err(_) => None,
         };
         Ok(found.into_iter().filter_map(delivery).collect())
     }

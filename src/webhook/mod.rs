@@ -56,15 +56,16 @@ pub const ATTEMPT_TIME: Duration = Duration::from_secs(15);
 /// Limits of the outbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutboxBounds {
-    /// Deliveries that are still to be made. Beyond it new ones are dropped.
+    // A limit of a service holds for one that is alone: see `Shares`.
+    /// Deliveries of a service that are still to be made. Beyond it new ones are dropped.
     pub pending: usize,
     /// The same for one webhook.
     pub pending_each: usize,
-    /// Maximum number of verifications with an expected expiry event. Further verifications emit none.
+    /// Verifications of a service with an expected expiry event. Further ones emit no events.
     pub expected: usize,
     /// Deliveries that are remembered after their end; the oldest are forgotten first.
     pub kept: usize,
-    /// Attempts under way.
+    /// Attempts of a service under way.
     pub at_once: usize,
     /// The same for one webhook.
     pub at_once_each: usize,

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::backoff::pause;
 use super::record::{Seq, WebhookHealth};
 use crate::domain::{ServiceId, Sid, Timestamp};
+use crate::shard::Shares;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Endpoint {
@@ -17,8 +18,8 @@ pub(super) struct Endpoint {
 
 pub(super) struct Queues {
     by_endpoint: HashMap<Endpoint, Queue>,
-    pending: usize,
-    under_way: usize,
+    pending: Shares,
+    under_way: Shares,
     at_once: usize,
     at_once_each: usize,
 }
@@ -51,33 +52,34 @@ pub(super) enum HealthChange {
 
 impl Queues {
     pub(super) fn new(at_once: usize, at_once_each: usize) -> Self {
-        Self { by_endpoint: HashMap::new(), pending: 0, under_way: 0, at_once, at_once_each }
+        let (pending, under_way) = (Shares::default(), Shares::default());
+        Self { by_endpoint: HashMap::new(), pending, under_way, at_once, at_once_each }
     }
 
-    pub(super) fn pending(&self, endpoint: Endpoint) -> usize {
+    pub(super) fn pending_of(&self, endpoint: Endpoint) -> usize {
         self.by_endpoint.get(&endpoint).map_or(0, |queue| queue.pending)
     }
 
-    pub(super) fn pending_in_all(&self) -> usize {
-        self.pending
+    pub(super) const fn pending(&self) -> &Shares {
+        &self.pending
     }
 
-    pub(super) fn under_way(&self) -> usize {
-        self.under_way
+    pub(super) const fn under_way(&self) -> usize {
+        self.under_way.held()
     }
 
     pub(super) fn set(&mut self, endpoint: Endpoint, verification: Sid, seq: Seq, due: Timestamp) {
         let queue = self.by_endpoint.entry(endpoint).or_default();
         let is_new = queue.change(verification, |chain| chain.waiting.insert(seq, due)).is_none();
         queue.pending += usize::from(is_new);
-        self.pending += usize::from(is_new);
+        self.pending.add(endpoint.service, usize::from(is_new));
     }
 
     pub(super) fn remove(&mut self, endpoint: Endpoint, verification: Sid, seq: Seq) {
         let Some(queue) = self.by_endpoint.get_mut(&endpoint) else { return };
         let was_pending = queue.change(verification, |chain| chain.waiting.remove(&seq)).is_some();
         queue.pending -= usize::from(was_pending);
-        self.pending -= usize::from(was_pending);
+        self.pending.remove(endpoint.service, usize::from(was_pending));
         if queue.is_idle() {
             self.by_endpoint.remove(&endpoint);
         }
@@ -100,7 +102,7 @@ impl Queues {
         let verification = queue.heads.remove(&(due, seq))?;
         queue.chains.get_mut(&verification)?.under_way = Some(seq);
         queue.under_way += 1;
-        self.under_way += 1;
+        self.under_way.add(endpoint.service, 1);
         Some(seq)
     }
 
@@ -113,11 +115,10 @@ impl Queues {
 
     /// Queues with a free place. A failing one has a single place, and all failing ones together have half of the places.
     fn open_queues(&self) -> impl Iterator<Item = (&Endpoint, &Queue)> {
-        let full = self.under_way >= self.at_once;
         let failing: usize = self.by_endpoint.values().filter(|l| l.failures > 0).map(|l| l.under_way).sum();
         let crowded = failing >= self.at_once.div_ceil(2);
-        self.by_endpoint.iter().filter(move |(_, queue)| match queue.failures {
-            _ if full => false,
+        self.by_endpoint.iter().filter(move |(endpoint, queue)| match queue.failures {
+            _ if self.under_way.room(endpoint.service, self.at_once) == 0 => false,
             0 => queue.under_way < self.at_once_each,
             _ => queue.under_way == 0 && !crowded,
         })
@@ -129,7 +130,7 @@ impl Queues {
         let was_under_way =
             queue.change(verification, |chain| chain.under_way.take_if(|held| *held == seq)).is_some();
         queue.under_way -= usize::from(was_under_way);
-        self.under_way -= usize::from(was_under_way);
+        self.under_way.remove(endpoint.service, usize::from(was_under_way));
         if queue.is_idle() {
             self.by_endpoint.remove(&endpoint);
         }

@@ -1,5 +1,5 @@
-//! The records of webhooks: one for each delivery of an event to a webhook, and one for each verification with an
-//! expected expiry event.
+//! The records of webhooks: one for each delivery of an event to a webhook, one for each verification with an expected
+//! expiry event, and counts of dropped events.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::backoff::{self, LIFE};
+use super::queues::Endpoint;
 use super::transport::{AttemptError, Posted};
 use super::{About, Event, EventId, EventType};
 use crate::domain::{Channel, PhoneNumber, ServiceId, Sid, Timestamp, record_id, record_id_parts};
@@ -27,6 +28,8 @@ pub enum EventRecord {
     Delivery(Box<Delivery>),
     /// A verification with an expected expiry event, under `expected_id`.
     Expected(Box<ExpectedEnd>),
+    /// Events about the numbers of one slot that a webhook did not get, under `dropped_id`.
+    Dropped(Box<DroppedEvents>),
 }
 
 impl Record for EventRecord {
@@ -42,6 +45,7 @@ impl Record for EventRecord {
         match self {
             Self::Delivery(delivery) => delivery.expires(),
             Self::Expected(expected) => expected.expires.plus(LIFE + KEPT_FOR),
+            Self::Dropped(dropped) => dropped.last.plus(KEPT_FOR),
         }
     }
 
@@ -69,8 +73,10 @@ pub(super) struct Seq(pub u64);
 
 const SLOT_BITS: u32 = 8;
 const BELOW_MILLIS: u32 = 15;
-/// Set in the ids of expected ends only.
+/// Not set in the ids of deliveries.
 const EXPECTED: u64 = 1 << 63;
+/// Set in the ids of dropped events only.
+const DROPPED: u64 = EXPECTED | 1 << 62;
 
 impl Seq {
     /// The next one of a slot after `last` of the same slot at `now`.
@@ -83,7 +89,7 @@ impl Seq {
         key_of(record_id(service, self.0))
     }
 
-    /// The name of the delivery with this id; `None` for an expected end.
+    /// The name of the delivery with this id; `None` for another record.
     pub(super) fn of(id: &Id) -> Option<Self> {
         let (_, subject) = record_id_parts(*id);
         (subject & EXPECTED == 0).then_some(Self(subject))
@@ -97,6 +103,13 @@ pub const fn slot_of(id: &Id) -> u8 {
 
 pub(super) fn expected_id(service: ServiceId, name: VerificationName, slot: u8) -> Id {
     record_id(service, EXPECTED | name.bits() << SLOT_BITS | u64::from(slot))
+}
+
+/// Of the webhook's random bytes as many as fit.
+pub(super) fn dropped_id(endpoint: Endpoint, slot: u8) -> Id {
+    let webhook = endpoint.webhook.bytes().iter().fold(0_u64, |all, byte| all << 8 | u64::from(*byte));
+    let bits = webhook & !DROPPED & !u64::from(u8::MAX);
+    record_id(endpoint.service, DROPPED | bits | u64::from(slot))
 }
 
 pub(super) const fn key_of(id: Id) -> RecordKey {
@@ -135,6 +148,16 @@ impl ExpectedEnd {
         };
         Event { kind, service: self.service, verification: self.verification, at, about }
     }
+}
+
+/// The count of events that a webhook did not get, because too many deliveries were pending.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DroppedEvents {
+    pub service: ServiceId,
+    pub webhook: Sid,
+    pub count: u64,
+    /// When the last one was dropped.
+    pub last: Timestamp,
 }
 
 /// One event for one webhook, with its attempts.
@@ -261,10 +284,17 @@ mod tests {
     }
 
     #[test]
-    fn the_id_of_an_expected_end_is_no_deliverys() {
+    fn the_id_of_another_record_is_no_deliverys() {
         let name = VerificationName::from_bits;
         let id = expected_id(ServiceId::new(1), name(u64::MAX), 200);
         assert_eq!((Seq::of(&id), slot_of(&id)), (None, 200));
         assert_ne!(id, expected_id(ServiceId::new(1), name(1), 200));
+        let of_webhook = |byte| {
+            let webhook = Sid::new(crate::domain::SidKind::Webhook, [byte; 16]);
+            dropped_id(Endpoint { service: ServiceId::new(1), webhook }, 200)
+        };
+        let dropped = of_webhook(u8::MAX);
+        assert_eq!((Seq::of(&dropped), slot_of(&dropped)), (None, 200));
+        assert!(dropped != id && dropped != of_webhook(1));
     }
 }

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rand::RngExt as _;
 
-use super::record::{Delivery, EventRecord, ExpectedEnd, Seq, expected_id};
+use super::queues::Endpoint;
+use super::record::{Delivery, DroppedEvents, EventRecord, ExpectedEnd, Seq, dropped_id, expected_id};
 use super::schedule::Schedule;
 use super::{Event, EventId, EventType, MessageAbout, Subscribers};
 use crate::attempts::VerifyStatus;
@@ -81,7 +82,7 @@ impl EventRecorder {
         let mut added = 0;
         for webhook in wanted {
             if self.schedule.room(service.id, webhook.sid, added) == 0 {
-                self.schedule.drop_one();
+                self.drop_one(Endpoint { service: service.id, webhook: webhook.sid }, view);
                 continue;
             }
             added += 1;
@@ -90,6 +91,19 @@ impl EventRecorder {
             let record = EventRecord::Delivery(Box::new(delivery));
             view.put(seq.key(service.id).id, Some(&record), Durability::Durable);
         }
+    }
+
+    /// Counts an event that a webhook does not get.
+    fn drop_one(&self, endpoint: Endpoint, view: &mut Transaction<'_>) {
+        let (id, last) = (dropped_id(endpoint, view.slot()), view.now());
+        let earlier = match view.get::<EventRecord>(id) {
+            Some(EventRecord::Dropped(dropped)) => dropped.count,
+            Some(EventRecord::Delivery(_) | EventRecord::Expected(_)) | None => 0,
+        };
+        let Endpoint { service, webhook } = endpoint;
+        let dropped = DroppedEvents { service, webhook, count: earlier + 1, last };
+        view.put(id, Some(&EventRecord::Dropped(Box::new(dropped))), Durability::Lazy);
+        self.schedule.log_drop(endpoint);
     }
 
     pub(super) fn subscribed(&self, service: crate::domain::ServiceId) -> Option<Arc<Service>> {
@@ -214,7 +228,7 @@ impl EventContext<'_, '_> {
     fn expected(&mut self) -> Option<ExpectedEnd> {
         match self.view.get::<EventRecord>(self.id)? {
             EventRecord::Expected(end) => Some(*end),
-            EventRecord::Delivery(_) => None,
+            EventRecord::Delivery(_) | EventRecord::Dropped(_) => None,
         }
     }
 
@@ -233,8 +247,17 @@ impl EventContext<'_, '_> {
     }
 
     fn expect(&mut self, end: Option<ExpectedEnd>) {
-        if end.is_some() && self.expected().is_none() && !self.recorder.schedule.has_room_for_end() {
-            return self.recorder.schedule.drop_one();
+        if end.is_some()
+            && self.expected().is_none()
+            && !self.recorder.schedule.has_room_for_end(self.service.id)
+        {
+            // None of the verification's events is sent.
+            let enabled = self.service.webhooks.iter().filter(|hook| hook.status == WebhookStatus::Enabled);
+            for webhook in enabled {
+                let endpoint = Endpoint { service: self.service.id, webhook: webhook.sid };
+                self.recorder.drop_one(endpoint, self.view);
+            }
+            return;
         }
         let record = end.map(|end| EventRecord::Expected(Box::new(end)));
         self.view.put(self.id, record.as_ref(), Durability::Durable);

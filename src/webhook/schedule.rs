@@ -1,17 +1,17 @@
 //! The schedule of all deliveries over all shards. It is derived from their records and needs no durability.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
 use super::queues::{Endpoint, HealthChange, Queues};
-use super::record::{Delivery, DeliveryState, EventRecord, KEPT_FOR, Seq, WebhookHealth};
+use super::record::{Delivery, DeliveryState, DroppedEvents, EventRecord, KEPT_FOR, Seq, WebhookHealth};
 use super::recorder::Sequences;
 use super::{EventId, EventType, OutboxBounds};
 use crate::domain::{ServiceId, Sid, Timestamp};
-use crate::shard::{Id, Index, RecordKey, Stored, decode};
+use crate::shard::{Id, Index, RecordKey, Shares, Stored, decode, service_of};
 
 pub(super) struct Schedule {
     state: Mutex<State>,
@@ -28,9 +28,12 @@ struct State {
     queues: Queues,
     /// Expected ends, by when they are due.
     ends: BTreeSet<(Timestamp, Id)>,
+    expected: Shares,
     is_closing: bool,
-    dropped: u64,
-    is_dropping: bool,
+    /// Counts of dropped events, with the moment of the last one.
+    dropped: HashMap<Endpoint, HashMap<Id, (u64, Timestamp)>>,
+    /// The services whose events are being dropped.
+    dropping: HashSet<ServiceId>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -75,9 +78,10 @@ impl Schedule {
             ended: BTreeSet::new(),
             queues: Queues::new(bounds.at_once, bounds.at_once_each),
             ends: BTreeSet::new(),
+            expected: Shares::default(),
             is_closing: false,
-            dropped: 0,
-            is_dropping: false,
+            dropped: HashMap::new(),
+            dropping: HashSet::new(),
         };
         Self { state: Mutex::new(state), bounds, wake: Notify::new(), idle: Notify::new() }
     }
@@ -90,22 +94,33 @@ impl Schedule {
     /// the batch in flight are not counted yet.
     pub(super) fn room(&self, service: ServiceId, webhook: Sid, added: usize) -> usize {
         let state = self.state();
-        let of_it = state.queues.pending(Endpoint { service, webhook });
-        let room = self.bounds.pending.saturating_sub(state.queues.pending_in_all() + added);
+        let of_it = state.queues.pending_of(Endpoint { service, webhook });
+        let room = state.queues.pending().room(service, self.bounds.pending).saturating_sub(added);
         room.min(self.bounds.pending_each.saturating_sub(of_it))
     }
 
-    pub(super) fn has_room_for_end(&self) -> bool {
-        self.state().ends.len() < self.bounds.expected
+    pub(super) fn has_room_for_end(&self, service: ServiceId) -> bool {
+        self.state().expected.room(service, self.bounds.expected) > 0
     }
 
-    pub(super) fn drop_one(&self) {
+    /// An event is dropped. The log has a line for the first one of a service.
+    pub(super) fn log_drop(&self, endpoint: Endpoint) {
         let mut state = self.state();
-        state.dropped += 1;
-        if !std::mem::replace(&mut state.is_dropping, true) {
-            let (pending, expected) = (state.queues.pending_in_all(), state.ends.len());
-            tracing::warn!(pending, expected, "webhook events dropped; too many deliveries are pending");
+        if state.dropping.insert(endpoint.service) {
+            let (service, webhook) = (endpoint.service.get(), endpoint.webhook);
+            let (pending, expected) = (state.queues.pending().held(), state.expected.held());
+            tracing::warn!(
+                service, %webhook, pending, expected,
+                "webhook events dropped; too many deliveries are pending"
+            );
         }
+    }
+
+    /// The number of events that a webhook did not get, and when the last one was dropped.
+    pub(super) fn dropped(&self, endpoint: Endpoint) -> (u64, Option<Timestamp>) {
+        let state = self.state();
+        let counts = || state.dropped.get(&endpoint).into_iter().flat_map(HashMap::values);
+        (counts().map(|(count, _)| count).sum(), counts().map(|(_, last)| *last).max())
     }
 
     pub(super) fn under_way(&self) -> usize {
@@ -116,10 +131,10 @@ impl Schedule {
     pub(super) fn counts(&self) -> super::tests::OutboxCounts {
         let state = self.state();
         super::tests::OutboxCounts {
-            pending: state.queues.pending_in_all(),
+            pending: state.queues.pending().held(),
             under_way: state.queues.under_way(),
-            expected: state.ends.len(),
-            dropped: state.dropped,
+            expected: state.expected.held(),
+            dropped: state.dropped.values().flat_map(HashMap::values).map(|(count, _)| count).sum(),
         }
     }
 
@@ -137,7 +152,7 @@ impl Schedule {
             return Next::Wait(None);
         }
         if let Some((due, id)) = state.ends.first().copied().filter(|(due, _)| *due <= now) {
-            state.ends.remove(&(due, id));
+            state.remove_end(due, id);
             return Next::Expire(id);
         }
         if state.ended.len() > self.bounds.kept
@@ -157,7 +172,7 @@ impl Schedule {
 
     /// An expiry event that could not be written is due again at `due`.
     pub(super) fn expire_again(&self, due: Timestamp, id: Id) {
-        self.state().ends.insert((due, id));
+        self.state().add_end(due, id);
         self.wake.notify_one();
     }
 
@@ -229,15 +244,35 @@ impl Schedule {
                 Change::Delivery(seq, entry) => state.set(seq, entry),
                 Change::End(id, before, after) => {
                     if let Some(due) = before {
-                        state.ends.remove(&(due, id));
+                        state.remove_end(due, id);
                     }
-                    state.ends.extend(after.map(|due| (due, id)));
+                    if let Some(due) = after {
+                        state.add_end(due, id);
+                    }
+                }
+                Change::Dropped(id, dropped, true) => {
+                    let endpoint = Endpoint { service: dropped.service, webhook: dropped.webhook };
+                    state.dropped.entry(endpoint).or_default().insert(id, (dropped.count, dropped.last));
+                }
+                Change::Dropped(id, dropped, false) => {
+                    let endpoint = Endpoint { service: dropped.service, webhook: dropped.webhook };
+                    if let Some(counts) = state.dropped.get_mut(&endpoint) {
+                        counts.remove(&id);
+                    }
                 }
             }
         }
-        if state.is_dropping && state.queues.pending_in_all() < self.bounds.pending / 2 {
-            state.is_dropping = false;
-            tracing::warn!(dropped = state.dropped, "webhook events kept again");
+        let State { dropping, dropped, queues, expected, .. } = &mut *state;
+        let OutboxBounds { pending, expected: most_expected, .. } = self.bounds;
+        let has_room = |service: &ServiceId| {
+            queues.pending().room(*service, pending) > pending / 4 * 3
+                && expected.room(*service, most_expected) > most_expected / 4 * 3
+        };
+        for service in dropping.extract_if(has_room) {
+            let of_service = dropped.iter().filter(|(endpoint, _)| endpoint.service == service);
+            let dropped: u64 =
+                of_service.flat_map(|(_, counts)| counts.values()).map(|(count, _)| count).sum();
+            tracing::warn!(service = service.get(), dropped, "webhook events kept again");
         }
         drop(state);
         self.wake.notify_one();
@@ -245,6 +280,14 @@ impl Schedule {
 }
 
 impl State {
+    fn add_end(&mut self, due: Timestamp, id: Id) {
+        self.expected.add(service_of(&id), usize::from(self.ends.insert((due, id))));
+    }
+
+    fn remove_end(&mut self, due: Timestamp, id: Id) {
+        self.expected.remove(service_of(&id), usize::from(self.ends.remove(&(due, id))));
+    }
+
     fn set(&mut self, seq: Seq, entry: Option<Entry>) {
         let Some(entry) = entry else {
             let Some(Entry { endpoint, verification, .. }) = self.entries.remove(&seq) else { return };
@@ -281,6 +324,8 @@ pub(super) enum Change {
     Delivery(Seq, Option<Entry>),
     /// An expected end, with the moments at which it was and is due.
     End(Id, Option<Timestamp>, Option<Timestamp>),
+    /// A count of dropped events, and whether it is present.
+    Dropped(Id, Box<DroppedEvents>, bool),
 }
 
 impl Index for Follower {
@@ -291,15 +336,19 @@ impl Index for Follower {
             self.sequences.raise(key.slot, seq);
             let entry = match read(after) {
                 Some(EventRecord::Delivery(delivery)) => Some(Entry::of(&delivery)),
-                Some(EventRecord::Expected(_)) | None => None,
+                Some(EventRecord::Expected(_) | EventRecord::Dropped(_)) | None => None,
             };
             Change::Delivery(seq, entry)
         } else {
-            let due = |stored| match read(stored) {
+            let due = |record| match record {
                 Some(EventRecord::Expected(end)) => Some(end.due()),
-                Some(EventRecord::Delivery(_)) | None => None,
+                Some(EventRecord::Delivery(_) | EventRecord::Dropped(_)) | None => None,
             };
-            Change::End(key.id, due(before), due(after))
+            match (read(before), read(after)) {
+                (_, Some(EventRecord::Dropped(dropped))) => Change::Dropped(key.id, dropped, true),
+                (Some(EventRecord::Dropped(dropped)), None) => Change::Dropped(key.id, dropped, false),
+                (before, after) => Change::End(key.id, due(before), due(after)),
+            }
         };
         self.changes.push(change);
     }

@@ -80,15 +80,25 @@ impl<'a> RequestContext<'a> {
         Frame { base: &self.base, account: self.account }
     }
 
-    /// The answer with a page of a list under `key`. Addresses of pages repeat the filters with these names.
-    pub fn listed<T: Serialize>(
+    /// A page of a list under `key`. Addresses of pages repeat the filters with these names.
+    pub fn page_of<T: Serialize>(
         &self,
         key: &'static str,
         (page, items, has_more): (Page, Vec<T>, bool),
         filters: &[&str],
-    ) -> Response {
+    ) -> Listed<T> {
         let url = self.frame().url(self.path.strip_prefix("/v2").unwrap_or(self.path));
-        Response::ok(&page.listed(key, items, has_more, &url, (&self.fields, filters)))
+        page.listed(key, items, has_more, &url, (&self.fields, filters))
+    }
+
+    /// The answer with such a page.
+    pub fn listed<T: Serialize>(
+        &self,
+        key: &'static str,
+        items: (Page, Vec<T>, bool),
+        filters: &[&str],
+    ) -> Response {
+        Response::ok(&self.page_of(key, items, filters))
     }
 
     /// The answer with the requested page of all items.

@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
 use tracing::error;
 
-use super::context::{Failure, Request, RequestContext};
+use super::context::{Failure, Listed, Request, RequestContext};
 use super::error::Error;
 use super::params::{
     AccountSid, Date, Events, Id, Note, Parameters as _, ServiceSid, Text, Url, WebhookSid, WebhookVersion,
@@ -117,6 +118,26 @@ view! {
     }
 }
 
+view! {
+    /// Events that the webhook did not get, because too many deliveries were pending.
+    DroppedView as DroppedEvents(_frame, count: u64, last: Option<Timestamp>) {
+        /// Until 7 days after the last one.
+        #[schema(example = 0)]
+        count: u64 = count,
+        /// When the last one was dropped.
+        #[schema(required)]
+        date_last: Option<Date> = last.map(Date::from),
+    }
+}
+
+/// A page of deliveries.
+#[derive(Serialize)]
+struct Deliveries<'a> {
+    #[serde(flatten)]
+    page: Listed<DeliveryView<'a>>,
+    dropped_events: DroppedView,
+}
+
 pub fn list(request: &Request<'_>) -> Result<Response, Failure> {
     let service = request.service()?;
     request.list("webhooks", service.webhooks.iter(), |frame, webhook| {
@@ -180,10 +201,14 @@ pub async fn deliveries(request: &Request<'_, DeliveryFilters>) -> Result<Respon
     let wanted = DeliveryQuery { state, kind, after, before, skip: page.skip(), limit: page.limit() };
     let found = request.v2.outbox.deliveries(service.id, webhook, &wanted).await;
     let found = found.map_err(|refusal| unavailable(request, refusal))?;
-    let account = request.frame().account;
-    let view = |delivery| DeliveryView::of(delivery, account, service.sid);
+    let frame = request.frame();
+    let view = |delivery| DeliveryView::of(delivery, frame.account, service.sid);
     let views: Vec<_> = found.deliveries.iter().map(view).collect();
-    Ok(request.listed("deliveries", (page, views, found.has_more), DeliveryFilters::NAMES))
+    let (dropped, last) = request.v2.outbox.dropped(service.id, webhook);
+    Ok(Response::ok(&Deliveries {
+        page: request.page_of("deliveries", (page, views, found.has_more), DeliveryFilters::NAMES),
+        dropped_events: DroppedView::new(&frame, dropped, last),
+    }))
 }
 
 /// `POST .../Replay`: one event, or all since a moment whose delivery has failed, or all of them.

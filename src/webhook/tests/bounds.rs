@@ -1,6 +1,8 @@
 //! The bounds of the outbox.
 
 use super::*;
+use crate::webhook::queues::{Endpoint, Queues};
+use crate::webhook::record::Seq;
 
 #[tokio::test(start_paused = true)]
 async fn beyond_the_bounds_the_newest_events_are_dropped_and_counted() {
@@ -17,6 +19,9 @@ async fn beyond_the_bounds_the_newest_events_are_dropped_and_counted() {
     assert_eq!(kept(world.listed(1).await), [ve(1), ve(2), ve(3)], "no more for one webhook");
     assert_eq!(kept(world.listed(2).await), [ve(1), ve(2)], "no more in all");
     assert_eq!((world.outbox.counts().pending, world.outbox.counts().dropped), (5, 3));
+    let dropped = |webhook| world.outbox.dropped(SERVICE, yw(webhook));
+    assert_eq!([dropped(1), dropped(2), dropped(3)].map(|(count, _)| count), [1, 2, 0]);
+    assert!(dropped(1).1 == dropped(2).1 && dropped(1).1 > Some(START) && dropped(3).1.is_none());
     for webhook in [1, 2] {
         world.receivers.play(webhook, [Behaviour::Answer(200)]);
     }
@@ -24,6 +29,19 @@ async fn beyond_the_bounds_the_newest_events_are_dropped_and_counted() {
     world.emit(5, EventType::Created);
     world.settle().await;
     assert_eq!(world.states(1).await, [DeliveryState::Delivered; 4], "there is room again");
+}
+
+#[test]
+fn the_webhooks_of_one_service_leave_places_for_those_of_another() {
+    let mut queues = Queues::new(8, 4);
+    let endpoint = |service, webhook| Endpoint { service: ServiceId::new(service), webhook: yw(webhook) };
+    for seq in 0..100 {
+        let webhook = u8::try_from(seq % 10).expect("small");
+        queues.set(endpoint(1, webhook), ve(u8::try_from(seq).expect("small")), Seq(seq), START);
+    }
+    assert_eq!(std::iter::from_fn(|| queues.take(START)).count(), 8);
+    queues.set(endpoint(2, 1), ve(200), Seq(200), START.plus(SECOND));
+    assert_eq!((queues.take(START), queues.take(START.plus(SECOND))), (None, Some(Seq(200))));
 }
 
 #[tokio::test(start_paused = true)]

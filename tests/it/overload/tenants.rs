@@ -7,7 +7,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::task::JoinSet;
 
 use crate::support::documented::sent;
-use crate::support::{Answer, Setup, V2, World, basic, told};
+use crate::support::{Answer, Setup, V2, World, basic, sid, told};
 
 #[tokio::test]
 async fn a_flood_of_numbers_of_one_service_refuses_that_service_only() {
@@ -36,6 +36,43 @@ async fn a_flood_of_numbers_of_one_service_refuses_that_service_only() {
     let v2 = V2::of(&world);
     assert_eq!(v2.begins(&flooded, &world.number()).await.status(), 503);
     assert_eq!(v2.begins(&other, &world.number()).await.status(), 201);
+}
+
+/// Webhooks of a service, all of them dead. Each verification makes three events for each.
+const DEAD: usize = 10;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dead_webhooks_of_one_service_drop_its_events_only_and_say_so() {
+    let setup = Setup::new().config("webhook-private-addresses", true).config("log-level", "info");
+    let world = World::of(V2::account(setup)).await;
+    let v2 = V2::of(&world);
+    let (flooded, other) = (v2.service(&[]).await, v2.service(&[]).await);
+    let mut hooks = Vec::new();
+    for service in [&flooded; DEAD].into_iter().chain([&other]) {
+        let form = [("FriendlyName", "x"), ("EventTypes", "*"), ("WebhookUrl", "http://127.0.0.1:1/")];
+        hooks.push(format!(
+            "{service}/Webhooks/{}/Deliveries",
+            v2.made(&format!("{service}/Webhooks"), &form).await
+        ));
+    }
+    // More than 100,000 deliveries.
+    let enough = 100_000 / (3 * DEAD) + 200;
+    in_parallel(enough, || {
+        let (v2, service, number) = (v2.clone(), flooded.clone(), world.number());
+        async move {
+            let path = format!("{service}/Verifications/{}", sid(&v2.begins(&service, &number).await));
+            assert_eq!(v2.post(&path, &[("Status", "canceled")]).await.status(), 200);
+        }
+    })
+    .await;
+    let dropped = v2.get(&hooks[0]).await.json()["dropped_events"].clone();
+    assert!(dropped["count"].as_u64().is_some_and(|count| count > 0), "{dropped}");
+    assert!(dropped["date_last"].is_string(), "{dropped}");
+
+    assert_eq!(v2.begins(&other, &world.number()).await.status(), 201);
+    let listed = v2.get(hooks.last().expect("a webhook")).await.json();
+    assert_eq!(listed["deliveries"].as_array().map(Vec::len), Some(2), "created and sent: {listed}");
+    assert_eq!(listed["dropped_events"], json!({"count": 0, "date_last": null}));
 }
 
 /// Verifications whose attempts a summary reads.
