@@ -1,4 +1,5 @@
-//! `cargo bench --bench load -- OPTIONS`: `onceward-bench OPTIONS`, built by cargo, against the server of this build.
+//! `cargo bench --bench load -- OPTIONS` builds `onceward-bench` and runs it with OPTIONS against the server of this
+//! build.
 
 use std::process::{Command, ExitCode};
 

@@ -1,8 +1,8 @@
-//! Verification inside another program: no HTTP, the same exact counts.
+//! Verification inside another program, without HTTP and with the same exact counts.
 //!
-//! `cargo run --example embed` sends codes to the simulator, whose messages stay in memory, and keeps its state in
-//! a directory of the system's temporary files: a journal and a snapshot. It shows what each submitted code is answered,
-//! and that a restart forgets neither a wrong code nor a used one.
+//! `cargo run --example embed` sends codes to the simulator, which keeps messages in memory. Its state, a journal and a
+//! snapshot, is in a directory of the system's temporary files. The example prints the answer to each submitted code,
+//! and shows that a restart forgets neither a wrong code nor a used one.
 
 use std::error::Error;
 use std::path::Path;
@@ -11,7 +11,7 @@ use onceward::otp::{Otp, StartError, TrackQuery, Verified};
 
 const NUMBER: &str = "+14155550123";
 
-/// Runs the example. A test of this project does so too.
+/// Runs the example; a test of this project calls it too.
 #[tokio::main]
 pub async fn main() -> Result<(), Box<dyn Error>> {
     let directory = std::env::temp_dir().join(format!("onceward-embed-{}", std::process::id()));

@@ -1,11 +1,11 @@
 //! Checks that neither the compiler nor a linter makes: links between documents, the order of the server's modules,
-//! marks of unfinished work, paths of one machine. Each failure says what to do about it.
+//! marks of unfinished work, paths of one machine. Each failure says how to fix it.
 
 use std::fs;
 use std::path::Path;
 
-/// The modules of the server from the bottom up. A module uses only those before it. The crates below `crates/` are
-/// ordered by the compiler.
+/// The modules of the server from the bottom up. A module uses only those before it. The compiler orders the crates
+/// below `crates/`.
 const MODULES: &[&str] = &[
     "clock",
     "net",
@@ -28,7 +28,7 @@ const MODULES: &[&str] = &[
     "cli",
 ];
 
-/// Marks of work that is not finished. Written in two parts, so that this file passes its own rule.
+/// Marks of unfinished work, in two parts, because this file must pass its own rule.
 const UNFINISHED: &[&str] = &[
     concat!("TO", "DO"),
     concat!("FIX", "ME"),
@@ -39,7 +39,7 @@ const UNFINISHED: &[&str] = &[
     concat!("#[ig", "nore"),
 ];
 
-/// Where the files of one person's machine are.
+/// Home directories.
 const HOMES: &[&str] = &[concat!("/ho", "me/"), concat!("/ro", "ot/"), concat!("/Us", "ers/")];
 
 #[test]
@@ -121,7 +121,7 @@ fn the_documents_ask_for_the_rust_version_of_the_manifest() {
 fn the_log_lines_that_an_operator_looks_for_are_in_the_source() {
     let sources = ["src", "crates/store/src"].map(|folder| text_files(folder, &[".rs"]));
     let sources = sources.iter().flatten().filter(|file| !is_test(&file.path));
-    // Without what breaks a literal into lines.
+    // Joins the lines of a broken literal.
     let joined = |text: &str| {
         let lines = text.lines().map(str::trim);
         lines.map(|line| line.strip_suffix('\\').unwrap_or(line)).collect::<String>().replace('`', "")
@@ -159,7 +159,6 @@ fn ci_runs_what_a_developer_runs() {
     expect_none(&findings, "set -euo pipefail, and one list of what must pass: scripts/test.");
 }
 
-/// One text file of the tree.
 struct TextFile {
     /// Relative to the root of the repository, with `/`.
     path: String,
@@ -178,7 +177,7 @@ fn text_files(folder: &str, endings: &[&str]) -> Vec<TextFile> {
         .collect()
 }
 
-/// Files are found by walking, not by asking git, so that the rules hold before a commit too.
+/// Walks the directories and does not ask git: the rules hold for uncommitted files too.
 fn collect(path: &Path, found: &mut Vec<String>) {
     let relative = path.strip_prefix(root()).unwrap_or(path).to_string_lossy().replace('\\', "/");
     if ["target", "data", ".git"].contains(&relative.as_str()) {
@@ -209,7 +208,7 @@ fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// Whether `mark` stands in the line and is not a part of a longer word.
+/// Whether `mark` is in the line and not part of a longer word.
 fn has_mark(line: &str, mark: &str) -> bool {
     let ends_in_letter = mark.ends_with(char::is_alphanumeric);
     line.match_indices(mark).any(|(at, _)| {
@@ -226,13 +225,12 @@ fn manifest_value(key: &str) -> String {
     value.unwrap_or_else(|| panic!("Cargo.toml has no line {prefix}..\"")).to_owned()
 }
 
-/// Fails with every finding and with what to do about them.
 #[track_caller]
 fn expect_none(findings: &[String], what_to_do: &str) {
     assert!(findings.is_empty(), "\n  {}\n\nWhat to do: {what_to_do}\n", findings.join("\n  "));
 }
 
-/// The targets of a document's links, with their line numbers; code is not looked into.
+/// The link targets of a document outside code, with their line numbers.
 fn links(text: &str) -> Vec<(usize, String)> {
     let mut found = Vec::new();
     for (number, line) in prose(text) {
@@ -255,7 +253,7 @@ fn prose(text: &str) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
-/// The problem of a link, if any.
+/// Why the link is broken, if it is.
 fn broken(from: &str, target: &str) -> Option<String> {
     let elsewhere = ["https://", "http://", "mailto:"].iter().any(|scheme| target.starts_with(scheme));
     if elsewhere {
@@ -284,8 +282,7 @@ fn resolved(from: &str, path: &str) -> String {
     parts.join("/")
 }
 
-/// The anchors of a document's headings, as code hosts make them: lower case, no punctuation,
-/// hyphens for spaces.
+/// The anchors of a document's headings, as code hosts make them: lower case, no punctuation, hyphens for spaces.
 fn anchors(text: &str) -> Vec<String> {
     let headings = prose(text).filter(|(_, line)| line.starts_with('#'));
     headings

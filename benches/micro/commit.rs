@@ -1,4 +1,4 @@
-//! Commits through the embedded store on a real disk: what one costs, and how it grows with the batch.
+//! Commits through the embedded store on a real disk: the cost of one, and its growth with the batch.
 
 use std::cell::Cell;
 use std::fs::{File, OpenOptions as FileOptions};
@@ -77,14 +77,14 @@ pub fn benches(criterion: &mut Criterion) {
     runtime.block_on(store.close()).expect("a store that closes");
 }
 
-/// Until the batch is on the disk.
+/// Returns when the batch is on the disk.
 async fn commit(store: &EmbeddedStore, batch: Vec<Write>) {
     let (done, committed) = oneshot::channel();
     store.commit(batch, Box::new(|result| drop(done.send(result))));
     committed.await.expect("an answer").expect("a commit");
 }
 
-/// Has the numbers in memory, as shards do, and gives them to checkpoints.
+/// Keeps the records in memory, as shards do, and streams them to checkpoints.
 struct Holder(Arc<[Write]>);
 
 impl Owner for Holder {
@@ -107,7 +107,7 @@ impl Owner for Holder {
     }
 }
 
-/// Each caller commits so many times, one after the other.
+/// Each caller makes `commits` commits, one after the other.
 async fn commit_side_by_side(store: &Arc<EmbeddedStore>, callers: u64, commits: u64, from: u64) -> Duration {
     let began = now();
     let tasks: Vec<_> = (0..callers)
@@ -127,7 +127,7 @@ async fn commit_side_by_side(store: &Arc<EmbeddedStore>, callers: u64, commits: 
     began.elapsed()
 }
 
-/// The yardstick: an append of one small batch to a file whose space is laid out, and its sync.
+/// The baseline: appends one small batch to a preallocated file and syncs it.
 fn by_itself(criterion: &mut Criterion, directory: &Path) {
     const SPACE: u64 = 64 * 1024 * 1024;
     let mut file = new_file(&directory.join("yardstick"), SPACE);

@@ -80,7 +80,7 @@ fn checks(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// What happens to few requests.
+/// Operations that few requests need.
 fn rare(criterion: &mut Criterion) {
     let key = key();
     let rules = rules(&key);

@@ -1,4 +1,4 @@
-//! What goes to the disk and comes back from it, without the disk.
+//! Encodes and decodes records, without the disk.
 
 use std::hint::black_box;
 

@@ -1,4 +1,4 @@
-//! Numbers, states and records as they are in life.
+//! Realistic numbers, states and records.
 
 use std::time::Duration;
 
@@ -14,10 +14,9 @@ use onceward::store::Write;
 pub const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 /// How long a gateway may take.
 pub const BUDGET: Duration = Duration::from_secs(15);
-/// What codes are derived from.
 pub const SALT: Salt = Salt([9; 16]);
 
-/// The rules of the default configuration, but for codes that outlive the measurement.
+/// The rules of the default configuration, with a code that outlives the measurement.
 pub fn policy() -> Policy {
     let code = SendOptions { life: Duration::from_secs(3600), length: CodeLength::SIX };
     Policy {
@@ -28,7 +27,6 @@ pub fn policy() -> Policy {
     }
 }
 
-/// What decisions are made with.
 pub fn rules(key: &ServerKey) -> Rules<'_> {
     Rules { policy: policy(), key, send_budget: BUDGET, check_budget: BUDGET }
 }
@@ -39,11 +37,11 @@ pub fn key() -> ServerKey {
 
 /// One of ten million numbers.
 pub fn number(index: u64) -> PhoneNumber {
-    // Mixed, as numbers of people are; in order they would be cheaper than in life.
+    // Scattered as real numbers are: consecutive numbers would cost less.
     PhoneNumber::from_u64(12_000_000_000 + index.wrapping_mul(7_919) % 10_000_000).expect("a number")
 }
 
-/// A code that was accepted by a gateway and is waited for.
+/// A code that a gateway accepted and that no check has used yet.
 pub fn verification() -> Verification {
     Verification {
         salt: SALT,
@@ -75,7 +73,7 @@ pub fn locked() -> NumberState {
     NumberState::Locked { until: NOW.plus(policy().lockout_time()) }
 }
 
-/// So many records of numbers that wait for their codes, from the number `first` on.
+/// Records of `count` numbers with open verifications, from the number `first` on.
 pub fn writes(first: u64, count: u64) -> Vec<Write> {
     let (record, slots) = (open(), SlotHash::new(&key()));
     let (bytes, expires) = (encode(&record), record.expires());

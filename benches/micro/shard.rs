@@ -27,19 +27,19 @@ use tokio::runtime::Runtime;
 use crate::now;
 use crate::samples::{key, number, policy};
 
-/// Commands that are on their way at the same moment.
+/// Commands in flight at the same moment.
 const AT_ONCE: [u64; 3] = [1, 64, 1024];
 
-/// Numbers that take turns. Each stands 254 wrong codes.
+/// Numbers that take turns. Each allows 254 wrong codes.
 const NUMBERS: u64 = 1 << 16;
 
 #[derive(Clone, Copy)]
 enum Task {
-    /// A check of a number that never asked: decided, and nothing is committed.
+    /// A check of a number without a verification: decided without a commit.
     CheckUnknown,
     /// A wrong code: one commit.
     CheckWrong,
-    /// A send: one commit, a task for the gateway, and its report.
+    /// A send: one commit, a task for the gateway, and its result.
     Send,
 }
 
@@ -65,7 +65,7 @@ pub fn benches(criterion: &mut Criterion) {
     }
 }
 
-/// So many callers ask so many times each, one after the other.
+/// Each of `callers` tasks makes `rounds` requests, one after the other.
 async fn side_by_side(world: &Arc<World>, task: Task, callers: u64, rounds: u64) -> Duration {
     let began = now();
     let callers: Vec<_> = (0..callers)
@@ -160,7 +160,7 @@ impl World {
         }
     }
 
-    /// What cannot be a code is wrong for sure.
+    /// A submission that cannot be a code: the engine counts it as wrong.
     async fn check(&self, index: u64) -> Reply<CheckOutcome> {
         let (service, number) = (ServiceId::DEFAULT, number(index));
         let request = CheckRequest { service, number, code: None, named: None, is_test: false };

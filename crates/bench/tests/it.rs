@@ -1,5 +1,5 @@
-//! The program measures real servers for a second. It needs the server's binary beside its own; without it, cargo
-//! builds it once.
+//! The program measures real servers for a second. It needs the server's binary next to its own; without it, cargo
+//! builds the server once.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
 use std::fs;
@@ -27,7 +27,6 @@ fn onceward() -> PathBuf {
     program
 }
 
-/// A bench in a directory of its own.
 struct World {
     home: TempDir,
     environment: Vec<(&'static str, String)>,
@@ -57,7 +56,6 @@ impl World {
         Finished::new(self.command(arguments).output().unwrap())
     }
 
-    /// One short round of few connections.
     fn bench(&self, more: &[&str]) -> (Value, Finished) {
         let short = ["--seconds", "1", "--rounds", "1", "--connections", "4", "--json", "results.json"];
         let finished = self.run(&[&short, more].concat());
@@ -87,7 +85,7 @@ impl Finished {
     #[track_caller]
     fn expect(&self, code: i32, parts: &[&str]) {
         assert_eq!(self.code, Some(code), "{}", self.output);
-        // Lines are broken at the width of the terminal.
+        // The terminal's width breaks lines.
         let words: Vec<&str> = self.output.split_whitespace().collect();
         let text = words.join(" ");
         for part in parts {
@@ -96,7 +94,7 @@ impl Finished {
     }
 }
 
-/// The only window of a server, in which everything was as promised.
+/// Returns a server's only window, after asserting that every answer was as promised.
 #[track_caller]
 fn sound<'a>(results: &'a Value, server: usize, kinds: &[&str]) -> &'a Value {
     let window = &results["servers"][server]["windows"][0];
@@ -172,7 +170,7 @@ fn another_build_is_a_baseline_with_the_same_live_numbers() {
     assert_eq!(names(&results), ["onceward", "baseline"]);
     for server in 0..2 {
         sound(&results, server, &["send", "check, right code"]);
-        // What 2,000 records take at least: they are there.
+        // 2,000 records take at least this much.
         let disk = &results["servers"][server]["windows"][0]["samples"][0]["disk_bytes"];
         assert!(disk.as_u64() > Some(2_000 * 20), "{disk}");
     }
@@ -239,7 +237,7 @@ fn messages_go_to_the_mock_whatever_gateway_the_environment_names() {
 
 #[test]
 fn unexpected_answers_are_counted_and_quoted_without_numbers() {
-    // The mock takes the last number in the text for the code: no check is right.
+    // The mock takes the last number in the text for the code: every check is wrong.
     let world = World::new().with("ONCEWARD_OTP_MESSAGE", "{code}, and not 0000123");
     let (results, finished) = world.bench(&["--beside", "none"]);
     finished.expect(1, &["answers were not as the contract promises"]);
@@ -343,7 +341,7 @@ fn wait_until(done: impl Fn() -> bool) {
     panic!("not within 30 s");
 }
 
-/// Processes that work in the directories of a bench's servers.
+/// Working directories of the processes that the bench's servers run in.
 fn servers(world: &World) -> Vec<PathBuf> {
     let home = world.home.path().canonicalize().unwrap();
     let processes = fs::read_dir("/proc").unwrap().flatten();
@@ -351,7 +349,7 @@ fn servers(world: &World) -> Vec<PathBuf> {
     places.filter(|place| place.starts_with(&home) && *place != home).collect()
 }
 
-/// A server that takes this address for Twilio's, or uses the simulator.
+/// A server that sends through Twilio at this address, or through the simulator.
 fn started(home: &Path, twilio: Option<&str>) -> (Child, String) {
     let port = free_address();
     let mut command = Command::new(onceward());

@@ -1,4 +1,5 @@
-//! The targets of the folder above under libFuzzer: inputs that reach new code are kept and changed further.
+//! Runs the targets of the folder above under libFuzzer, which keeps inputs that reach new code and changes them
+//! further.
 #![no_main]
 
 use std::sync::OnceLock;
