@@ -1,12 +1,12 @@
-//! Every example of `docs/reference/otp-api.md` and `docs/reference/verify-api.md` is executed, in its order, against a
+//! Executes every example of `docs/reference/otp-api.md` and `docs/reference/verify-api.md`, in its order, against a
 //! real server, which must answer as the document says.
 //!
-//! Ids, codes and secrets in a document are samples. The first answer with a sample tells which value it stands for in
-//! this run; later commands and answers must agree. A code that no answer has shown is that of the newest message.
+//! Ids, codes and secrets in a document are samples. The first answer that has a sample defines its value in this run;
+//! later commands and answers must use that value. A code that no answer has shown is the code of the newest message.
 //!
 //! A document shortens an object that it has shown before: `"...": "as above"` stands for the other members of the
-//! newest object above that has all members shown here, and the same kind of `sid`. The ids in them become those of
-//! this object. The same in `meta` stands for the members of a first page of the usual size.
+//! newest earlier object that has all shown members and the same kind of `sid`, with the ids of this object. In `meta`
+//! it stands for the members of a first page of the usual size.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
@@ -25,13 +25,13 @@ const TWILIOS: Document = Document {
     text: include_str!("../../docs/reference/verify-api.md"),
 };
 
-/// A member that stands for those that the document does not repeat.
+/// Stands for the members that the document omits.
 const OMITTED: &str = "...";
 
-/// Where the documents' server is.
+/// The server's address in the documents.
 const ADDRESS: &str = "http://localhost:3000";
 
-/// The code of the newest message, in documents that do not look into the inbox.
+/// The code of the newest message, in documents that do not read the inbox.
 const SAMPLE_CODE: &str = r#""123456""#;
 
 #[tokio::test]
@@ -77,7 +77,7 @@ fn every_call_of_twilios_routes_has_an_example() {
     assert!(calls > 30, "the description has {calls} calls below /v2/");
 }
 
-/// Whether a path is one of those that a template with `{names}` means.
+/// Whether a path matches a template with `{names}`.
 fn is_under(path: &str, template: &str) -> bool {
     let (parts, names): (Vec<_>, Vec<_>) = (path.split('/').collect(), template.split('/').collect());
     parts.len() == names.len()
@@ -106,7 +106,7 @@ impl Document {
                     run.asks(&at, &shell.words(text)).await;
                 }
                 "http" => run.as_mut().expect("a command before the first answer").compares(&at, text),
-                // What depends on more than the request, and is only shown.
+                // The answer depends on more than the request: the document only shows it.
                 "json" => run.iter_mut().for_each(|run| run.answer = None),
                 other => panic!("{at}: a block of {other:?}"),
             }
@@ -133,14 +133,13 @@ struct Block {
     text: &'static str,
 }
 
-/// A document's examples against one server.
 struct Run {
     server: Server,
-    /// The values of the samples.
+    /// The values that the samples stand for.
     real: BTreeMap<String, String>,
-    /// The path and the answer that are to be compared next.
+    /// The path and the answer to compare next.
     answer: Option<(String, Answer)>,
-    /// The objects of the document's answers so far, with all their members.
+    /// All objects of the document's answers until now, complete.
     shown: Vec<Map<String, Value>>,
 }
 
@@ -205,7 +204,7 @@ impl Run {
         assert_eq!(documented, real, "{at}");
     }
 
-    /// Adds the members that the document leaves out.
+    /// Adds the members that the document omits.
     fn complete(&mut self, documented: &mut Value, at: &str) {
         match documented {
             Value::Array(values) => values.iter_mut().for_each(|value| self.complete(value, at)),
@@ -233,7 +232,7 @@ impl Run {
         }
     }
 
-    /// The values of this answer's samples.
+    /// Records the values of this answer's samples.
     fn learn(&mut self, documented: &Value, real: &Value) {
         match (documented, real) {
             (Value::Object(documented), Value::Object(real)) => {
@@ -293,7 +292,7 @@ fn kind_of(members: &Map<String, Value>) -> Option<String> {
     Some(sid(members)?[..2].to_owned())
 }
 
-/// Changes every text, and makes every moment the same.
+/// Changes every text, and makes all times equal.
 fn each_text(value: &mut Value, change: &impl Fn(&str) -> String) {
     match value {
         Value::String(text) => *text = change(text),
@@ -310,7 +309,7 @@ fn each_text(value: &mut Value, change: &impl Fn(&str) -> String) {
     }
 }
 
-/// Dates, secrets and ids of messages are of the run.
+/// Hides the dates, secrets and message ids of this run.
 fn blurred(text: &str) -> String {
     let shape: String = text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
     let message_id = |word: &str| if is_id(word) && word.starts_with("SM") { "SM" } else { word }.to_owned();
@@ -329,7 +328,7 @@ fn is_id(text: &str) -> bool {
         && text.bytes().skip(2).all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// As much of a shell as the document needs.
+/// The part of a shell that the documents need.
 #[derive(Default)]
 struct Shell {
     variables: BTreeMap<String, String>,
@@ -371,7 +370,6 @@ impl Shell {
     }
 }
 
-/// The request that curl makes of its arguments.
 struct Request {
     method: Method,
     path: String,

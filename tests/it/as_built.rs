@@ -58,7 +58,7 @@ async fn as_built_no_live_code_has_words_of_its_own() {
 
 #[tokio::test]
 async fn as_built_a_locked_number_is_told_the_minutes_rounded_down() {
-    // Not the usual 30 minutes, of which there are still 30 when the answer is quick.
+    // With the usual 30 minutes, a quick answer would still say 30.
     let world = as_built([("otp-max-attempts", json!(1)), ("otp-lock-timeout", json!("29m30s"))]).await;
     let (number, code) = world.number_with_code().await;
     world.verify(&number, &wrong(&code)).await;

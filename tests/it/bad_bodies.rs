@@ -1,5 +1,5 @@
-//! Bodies that make no sense, on every route: always the contract's answer, never a lost
-//! connection, a panic or a message.
+//! Nonsensical bodies on every route: the server gives the contract's answer, keeps the connection, never panics and
+//! sends no message.
 
 use serde_json::{Value, json};
 
@@ -206,7 +206,7 @@ fn senseless() -> Vec<Vec<u8>> {
     bodies.push(b"{\"phoneNumber\":\"\xff\xfe\"}".to_vec());
     bodies.push(vec![0; 1_000]);
     bodies.push((0..=255).collect());
-    // Deep nesting must not end the program's stack.
+    // Deep nesting must not overflow the program's stack.
     bodies.push("[".repeat(16_000).into_bytes());
     bodies.push("{\"user\":".repeat(2_000).into_bytes());
     bodies.push(format!("{}{}", "[".repeat(8_000), "]".repeat(8_000)).into_bytes());

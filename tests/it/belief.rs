@@ -1,18 +1,17 @@
-//! The possible states of a number from a client's view: a model made from the contract and not from the engine.
+//! The possible states of a number from a client's view: a model of the contract, independent of the engine.
 //!
-//! A request without an answer may or may not have been carried out, and two that were on their way
-//! at once may have been carried out in either order: everything possible is believed until an
-//! answer tells. An answer that fits nothing believed is a broken promise.
+//! A request without an answer may or may not have been executed, and two concurrent ones may have been executed in
+//! either order. The belief keeps every possible state until an answer excludes it. An answer that fits no state is a
+//! broken promise.
 
 use crate::support::Answer;
 use crate::support::documented::{incorrect, locked, sent, verified};
 
 const MAX_ATTEMPTS: u32 = 5;
 
-/// Shaped so that no code is ever equal to it.
+/// No code has this form.
 pub const NO_CODE: &str = "0000-00000";
 
-/// One number's life.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum State {
     Fresh,
@@ -20,14 +19,12 @@ enum State {
     Locked,
 }
 
-/// A client's request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
     Send,
     Check(String),
 }
 
-/// The answer to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ObservedReply {
     Sent { trials: u32 },
@@ -39,22 +36,21 @@ pub enum ObservedReply {
 /// A request, and the answer if there was one.
 pub type Exchange = (Request, Option<ObservedReply>);
 
-/// One state, or several.
+/// All states that are possible.
 #[derive(Debug, Clone)]
 pub struct Belief(Vec<State>);
 
 impl Belief {
-    /// Of a number without requests so far.
+    /// A number without requests.
     pub fn new() -> Self {
         Self(vec![State::Fresh])
     }
 
-    /// Whether one state is certain.
     pub fn is_certain(&self) -> bool {
         self.0.len() == 1
     }
 
-    /// The codes that may be outstanding.
+    /// The codes that may be valid.
     pub fn codes(&self) -> Vec<String> {
         let code = |state: &State| match state {
             State::Open { code, .. } => code.clone(),
@@ -63,9 +59,8 @@ impl Belief {
         self.0.iter().filter_map(code).collect()
     }
 
-    /// Takes in what was asked at once, and the code that a send among it carried, which may be the same
-    /// as before when one was still on its way. Says so if it fits
-    /// nothing believed.
+    /// Takes in concurrent exchanges, and the code of a send among them, which may be the previous one if that was
+    /// still in flight. Fails if the exchanges fit no possible state.
     pub fn take_in(&mut self, exchanges: &[Exchange], codes: &[String]) -> Result<(), String> {
         let mut possible = Vec::new();
         for state in &self.0 {
@@ -83,8 +78,7 @@ impl Belief {
         Ok(())
     }
 
-    /// Codes that tell the possible states apart: a wrong code, one that was used, and each that may be
-    /// right.
+    /// Codes that tell the possible states apart: a wrong one, a used one, and each that may be right.
     pub fn questions(&self, used: &[String]) -> Vec<Request> {
         let uncertain = if self.is_certain() { Vec::new() } else { self.codes() };
         let codes = [NO_CODE.to_owned()].into_iter().chain(used.last().cloned()).chain(uncertain);
@@ -92,7 +86,7 @@ impl Belief {
     }
 }
 
-/// Every order, and every choice of unanswered requests that were carried out.
+/// Tries every order, and every choice of the unanswered requests that were executed.
 fn explore(state: &State, exchanges: &[&Exchange], codes: &[&String], possible: &mut Vec<State>) {
     if exchanges.iter().all(|(_, reply)| reply.is_none()) && !possible.contains(state) {
         possible.push(state.clone());
@@ -110,7 +104,7 @@ fn explore(state: &State, exchanges: &[&Exchange], codes: &[&String], possible: 
                 go_on(Some(code), &without(codes, index));
             }
         }
-        // The message of a send that was not answered may never have come, or come unseen.
+        // The message of an unanswered send may be missing or unseen.
         if *request != Request::Send || reply.is_none() || *reply == Some(ObservedReply::Locked) {
             go_on(None, codes);
         }
@@ -122,8 +116,7 @@ fn without<T: Copy>(all: &[T], index: usize) -> Vec<T> {
 }
 
 impl State {
-    /// The expected reply and the next state. `code` is the one that a send carried, if it is
-    /// known.
+    /// Returns the expected reply and the next state. `code` is the code of a send, if known.
     fn after(&self, request: &Request, code: Option<&String>) -> (ObservedReply, Self) {
         let wrong = match self {
             Self::Locked => return (ObservedReply::Locked, Self::Locked),
@@ -165,7 +158,7 @@ impl ObservedReply {
             Self::Verified => verified(number),
             Self::Sent { trials } => sent(number, trials),
             Self::Incorrect { trials } => incorrect(number, trials),
-            // The minutes go down while the test runs.
+            // The remaining minutes decrease while the test runs.
             Self::Locked => {
                 locked(number, data["ttl"].as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or(0))
             }

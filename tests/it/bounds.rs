@@ -1,4 +1,4 @@
-//! Bounds (`docs/reference/configuration.md`): everything has a bound, and each refusal has a name.
+//! Every resource has a bound (`docs/reference/configuration.md`), and each refusal has a name.
 
 use futures_util::future::select;
 use serde_json::{Value, json};
@@ -47,7 +47,7 @@ async fn too_many_messages_waiting_for_the_gateway_are_503_and_checks_go_on() {
     let slow = world.number();
     let first = hang_at_the_gateway(&world, &slow, 2).await;
 
-    // One more waits for its turn, and the one after that is refused.
+    // One more send waits for its turn, and the server refuses the next one.
     let [one, two] = [world.number(), world.number()].map(|number| {
         let client = world.server.client.clone();
         tokio::spawn(async move { client.send(&number).await })
@@ -91,7 +91,7 @@ async fn a_connection_with_nothing_to_do_is_ended() {
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
 }
 
-/// A send that the gateway does not answer before it is released.
+/// Starts a send that the gateway does not answer until it is released.
 async fn hang_at_the_gateway(world: &World, number: &str, requests: usize) -> JoinHandle<Answer> {
     world.twilio.plan(number, [Reply::Hang]);
     let (client, number): (Client, String) = (world.server.client.clone(), number.to_owned());

@@ -1,5 +1,4 @@
-//! Settings: from the command line, the environment, `.env` and `config.json`, and what is said
-//! when they are wrong.
+//! Settings from the command line, the environment, `.env` and `config.json`, and the messages about wrong ones.
 
 use serde_json::json;
 
@@ -95,7 +94,7 @@ async fn the_command_line_beats_the_environment_beats_the_file_beats_the_default
     world.send(&number).await.expects(sent(&number, 7));
     assert_eq!(world.twilio.code_for(&number).len(), 8);
 
-    // The usual arguments say `--log-format json`; the environment does not change that.
+    // The default arguments say `--log-format json`; the environment does not change that.
     let server = Setup::new().env("ONCEWARD_LOG_FORMAT", "text").start().await;
     assert!(!server.output().events().is_empty());
 }
@@ -231,7 +230,7 @@ async fn every_code_length_works() {
     }
 }
 
-/// The output has one line or entry with all of these.
+/// Asserts that one line or entry of the output has all of these words.
 #[track_caller]
 fn names(finished: &Finished, words: &[&str]) {
     for word in words {

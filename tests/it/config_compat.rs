@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::support::documented::{incorrect, locked, sent, verified};
 use crate::support::{ACCOUNT_SID, AUTH_TOKEN, Numbers, SENDER, Setup, Twilio, soon, wrong};
 
-/// Spelled as that project spells it: every value is a string. Only the port differs, for tests
-/// share a machine.
+/// Spelled as the Redis version spells it: every value is a string. Only the port differs, because tests share a
+/// machine.
 const CONFIG: &str = r#"{
   "production": "false",
   "test-hostname": "localhost",

@@ -79,7 +79,7 @@ async fn a_resend_replaces_the_code_and_keeps_the_count() {
 
     world.send(&number).await.expects(sent(&number, 3));
     let second = world.twilio.code_for(&number);
-    // Once in a million the new code is the old one; then there is nothing to tell apart.
+    // Once in a million the new code equals the old one, and there is nothing to test.
     if first != second {
         world.verify(&number, &first).await.expects(incorrect(&number, 2));
     }

@@ -1,12 +1,11 @@
-//! `kill -9` under load: whatever a client was told is still so after the restart.
+//! `kill -9` under load: every answer to a client still holds after the restart.
 //!
-//! Guests send codes and check right, wrong and used ones, each on numbers of its own, some of them
-//! twice at once, and believe what they are told. Some answer later the server is killed: while it
-//! works, or while it stops in order and writes its snapshot. Some of the next starts are killed as
-//! well, while the journal is replayed. In the end the numbers are asked about again, and an answer
-//! that fits nothing believed fails the test.
+//! Guests send codes and check right, wrong and used ones, each guest on its own numbers, some of them twice at once,
+//! and record the answers. After some answers the test kills the server, either while it works or while it stops in
+//! order and writes its snapshot. The test also kills some of the next starts, while the server replays the journal. In
+//! the end the guests ask about the numbers again, and an answer that fits no possible state fails the test.
 //!
-//! `CRASH_ROUNDS=1000` repeats it more often, `CRASH_SEED` repeats what a failure printed.
+//! `CRASH_ROUNDS=1000` repeats it more often, `CRASH_SEED` repeats the run that a failure printed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -26,7 +25,7 @@ use crate::support::{Client, Numbers, Server, Setup, Twilio, World, soon};
 const GUESTS: u64 = 10;
 const NEW_NUMBERS_PER_ROUND: usize = 4;
 
-/// So many rounds in one data directory, then a new one begins.
+/// The test starts with a new data directory after this many rounds.
 const ROUNDS_PER_WORLD: u64 = 40;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -43,7 +42,6 @@ async fn after_kill_9_under_load_every_answer_given_still_holds() {
     assert!(totals.kills_at_work + totals.kills_while_stopping >= rounds);
 }
 
-/// The totals.
 #[derive(Debug, Default)]
 struct Totals {
     answers: u64,
@@ -54,7 +52,7 @@ struct Totals {
 }
 
 async fn in_one_directory(seed: u64, rounds: std::ops::Range<u64>, totals: &mut Totals) {
-    // Ten digits: that two codes are equal by chance does not happen.
+    // Two codes of ten digits are never equal by chance.
     let world = World::with([("otp-length", json!(10)), ("otp-timeout", json!("1h"))]).await;
     let World { twilio, setup, mut server, numbers } = world;
     let shared = Arc::new(Shared::new(twilio, numbers));
@@ -72,7 +70,7 @@ async fn in_one_directory(seed: u64, rounds: std::ops::Range<u64>, totals: &mut 
         shared.killed.store(true, Ordering::SeqCst);
         if rng.random_bool(0.4) {
             server.signal(Signal::TERM);
-            // Not to wait for anything: any moment will do.
+            // The kill may come at any moment.
             tokio::time::sleep(Duration::from_millis(rng.random_range(0..60))).await;
             totals.kills_while_stopping += 1;
         } else {
@@ -96,7 +94,7 @@ async fn in_one_directory(seed: u64, rounds: std::ops::Range<u64>, totals: &mut 
     totals.unanswered += guests.iter().map(|guest| guest.unanswered).sum::<u64>();
 }
 
-/// Starts it and kills it after so many lines of its log, or a little later.
+/// Starts the server and kills it after some lines of its log, or a little later.
 async fn kill_while_it_starts(setup: &Setup, rng: &mut StdRng) {
     let server: Server = setup.launch();
     let (lines, later) = (rng.random_range(0..8_usize), Duration::from_micros(rng.random_range(0..20_000)));
@@ -123,7 +121,6 @@ struct Shared {
     killed: AtomicBool,
 }
 
-/// One client with numbers of its own.
 struct Guest {
     shared: Arc<Shared>,
     rng: StdRng,
@@ -131,12 +128,11 @@ struct Guest {
     unanswered: u64,
 }
 
-/// A number, and what its guest believes of it.
 struct Subject {
     number: String,
     belief: Belief,
     used: Vec<String>,
-    /// Whether it was asked about since the last restart.
+    /// Whether its guest asked about it since the last restart.
     touched: bool,
 }
 
@@ -151,11 +147,11 @@ impl Guest {
             self.subjects.push(Subject { number, belief: Belief::new(), used: Vec::new(), touched: false });
         }
         while !self.shared.killed.load(Ordering::SeqCst) {
-            // Older numbers come up too: what became of them long ago must still hold.
+            // Chooses older numbers too: their state must still hold.
             let chosen = self.rng.random_range(0..self.subjects.len());
             let mut requests = vec![self.subjects[chosen].something_to_ask(&mut self.rng)];
             let second = self.subjects[chosen].something_to_ask(&mut self.rng);
-            // A send takes a while, and its answer tells what the count is in the end: not one step.
+            // A send is not one step: it takes a while, and its answer has the count at its end.
             if !requests.contains(&Request::Send) && second != Request::Send && self.rng.random_bool(0.5) {
                 requests.push(second);
             }

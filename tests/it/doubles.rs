@@ -1,4 +1,4 @@
-//! The doubles themselves: what a provider would refuse, they refuse, and what it holds, they hold.
+//! The test doubles refuse what a provider would refuse, and keep what a provider keeps.
 
 use serde_json::{Value, json};
 
@@ -119,7 +119,7 @@ async fn sinch_says_once_that_a_code_is_right_and_wants_its_method_back() {
     assert!(answer.status() == 400 && answer.text().contains("Invalid identity or code"));
     let answer = to_sinch(&sinch, put.clone(), &path, &check("callout", &wrong(&code))).await;
     assert_eq!((answer.status(), &answer.json()["status"]), (200, &json!("FAIL")));
-    // An encoded number is the same one.
+    // An escaped number is the same number.
     let answer = to_sinch(&sinch, put.clone(), "/number/%2B14155550100", &check("callout", &code)).await;
     assert_eq!((answer.status(), &answer.json()["status"]), (200, &json!("SUCCESSFUL")));
     let answer = to_sinch(&sinch, put, &path, &check("callout", &code)).await;

@@ -153,7 +153,7 @@ async fn bytes_that_are_not_http_end_their_own_connection_only() {
         stream.write_all(junk).await.expect("written");
         stream.shutdown().await.expect("closed for writing");
         let mut rest = Vec::new();
-        // Refused in words or by closing; either is an end.
+        // The server may answer or only close the connection.
         let _ = soon("the connection's end", stream.read_to_end(&mut rest)).await;
     }
     assert_eq!(world.get("/healthz").await.status(), 200);
@@ -257,7 +257,7 @@ async fn a_head_request_has_no_body() {
     assert!(response.into_body().collect().await.expect("an end").to_bytes().is_empty());
 }
 
-/// The envelope of contract section 1 on an error that has no `data`.
+/// Asserts the envelope of contract section 1 on an error without `data`.
 #[track_caller]
 fn in_envelope(answer: &Answer, status: u16) {
     let body = answer.json();

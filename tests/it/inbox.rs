@@ -1,4 +1,4 @@
-//! Simulator mode: nothing leaves the machine, and the messages can be read.
+//! Simulator mode: no message leaves the machine, and a client can read them all.
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -99,7 +99,6 @@ pub async fn inbox(client: &Client, number: &str) -> Vec<Value> {
     answer.json()["messages"].as_array().expect("a list").clone()
 }
 
-/// The code in a message: its last word.
 pub fn code_in(message: &Value) -> String {
     let text = message["text"].as_str().expect("a text");
     text.split_whitespace().last().expect("a word").to_owned()

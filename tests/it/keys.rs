@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 
 use crate::support::{Finished, Setup};
 
-/// The configuration is wrong (`EX_USAGE`).
+/// Wrong configuration (`EX_USAGE`).
 const WRONG_SETTINGS: Option<i32> = Some(64);
-/// It could not be done (`EX_SOFTWARE`).
+/// The command failed (`EX_SOFTWARE`).
 const FAILED: Option<i32> = Some(70);
 
 #[tokio::test]
@@ -212,13 +212,12 @@ fn with_shop() -> Setup {
     Setup::new().config("services", json!({"shop": {"friendly-name": "Acme Shop"}}))
 }
 
-/// The output of `onceward keys create --json`.
 async fn created(setup: &Setup, arguments: &[&str]) -> Value {
     let all = ["keys", "create", "--json"].iter().chain(arguments).copied().collect::<Vec<_>>();
     lines(setup, &all).await.remove(0)
 }
 
-/// The lines of JSON that a command prints, which must succeed.
+/// The lines of JSON that a command prints. The command must succeed.
 async fn lines(setup: &Setup, arguments: &[&str]) -> Vec<Value> {
     let finished = setup.command(arguments.iter().copied()).await;
     assert_eq!(finished.status.code(), Some(0), "{arguments:?}: {}", finished.output);
@@ -226,7 +225,7 @@ async fn lines(setup: &Setup, arguments: &[&str]) -> Vec<Value> {
     lines.map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 
-/// A server that started and was stopped, and what it said.
+/// Starts and stops a server, and returns its output.
 async fn stopped(setup: &Setup) -> Finished {
     let server = setup.start().await;
     server.signal(Signal::TERM);

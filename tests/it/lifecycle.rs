@@ -75,7 +75,7 @@ async fn a_data_directory_in_use_stops_the_start() {
     assert!(finished.output.contains("in use"), "{}", finished.output);
     assert!(finished.output.contains("data"), "which directory: {}", finished.output);
 
-    // The first one is not disturbed.
+    // The first server continues.
     let (number, code) = world.number_with_code().await;
     assert_eq!(world.verify(&number, &code).await.status(), 200);
 }
@@ -87,7 +87,7 @@ async fn a_wrong_server_key_stops_the_start() {
     world.server.signal(Signal::TERM);
     world.server.ended().await;
 
-    // Another installation's key, of the right form.
+    // The valid key of another installation.
     let other = World::new().await;
     let key_of_other = std::fs::read(other.setup.data_dir().join("server.key")).expect("a key");
     std::fs::write(world.setup.data_dir().join("server.key"), key_of_other).expect("another key");
@@ -137,7 +137,7 @@ async fn the_first_lines_name_what_to_open_and_a_command_to_try() {
 
 #[tokio::test]
 async fn without_any_setting_the_log_is_plain_text_that_a_person_can_act_on() {
-    // Only the port differs from `onceward` alone, for tests share a machine.
+    // Only the port differs from plain `onceward`, because tests share a machine.
     let server = Setup::bare().env("PORT", "0").launch();
     let text =
         until("the command to try", || async { server.output().text() }, |text| text.contains("curl ")).await;

@@ -63,8 +63,8 @@ async fn a_log_that_nobody_reads_holds_up_nothing() {
             break event["address"].as_str().expect("an address").parse().expect("an address");
         }
     };
-    // From here on the test does not read. The pipe takes 64 KiB and the server keeps 8,192 lines; each request
-    // writes one.
+    // From here on the test does not read the output. The pipe holds 64 KiB and the server keeps 8,192 lines; each
+    // request writes one.
     let client = Client::new(address);
     for _ in 0..10_000 {
         assert_eq!(soon("an answer", client.get("/healthz")).await.status(), 200);
@@ -73,7 +73,7 @@ async fn a_log_that_nobody_reads_holds_up_nothing() {
     server.wait().expect("it ended");
 }
 
-/// The one line with the id of this answer and this message.
+/// The only line with this answer's id and this message.
 async fn line_of(world: &World, answer: &Answer, message: &str) -> Value {
     let id = answer.header("x-request-id");
     assert!(!id.is_empty());
@@ -86,7 +86,7 @@ fn starts_with(text: &Value, beginning: &str) -> bool {
     text.as_str().is_some_and(|text| text.starts_with(beginning))
 }
 
-/// As the program prints a number of ten digits or more.
+/// Masks a number of ten digits or more as the program does.
 fn masked(number: &str) -> String {
     let (head, tail) = (&number[..5], &number[number.len() - 2..]);
     format!("{head}{}{tail}", "*".repeat(number.len() - 7))

@@ -1,7 +1,7 @@
 //! The real binary, driven over HTTP with a Twilio double on loopback.
 //!
-//! Each file holds one topic, each test starts its own server in its own directory, and nothing is
-//! shared between tests. What they have in common is the vocabulary in `support`.
+//! Each file has one topic. Each test starts its own server in its own directory; tests share nothing but the
+//! vocabulary in `support`.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod api_docs;

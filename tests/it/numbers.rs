@@ -1,4 +1,4 @@
-//! Numbers: every spelling of one is the same one.
+//! Every spelling of a number means the same number.
 
 use serde_json::json;
 

@@ -8,14 +8,13 @@ use tokio::task::JoinSet;
 use crate::support::documented::{incorrect, locked, verified};
 use crate::support::{Answer, Setup, World, wrong};
 
-/// Requests at the same time.
+/// Concurrent requests.
 const CLIENTS: usize = 200;
 
-/// The repetitions of each scene: a race that is lost once in a while must show.
+/// Repetitions of each test, to find a race that is rarely lost.
 const ROUNDS: usize = 20;
 
-/// The bound on commands for one number is out of the way: every request is evaluated or refused
-/// by the engine.
+/// A raised bound on commands for one number: the engine decides every request.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_200_parallel_right_codes_exactly_one_is_approved() {
     let world = World::with([("max-commands-per-number", json!(CLIENTS))]).await;
@@ -45,10 +44,10 @@ async fn of_200_parallel_wrong_codes_exactly_five_are_evaluated() {
     }
 }
 
-/// The answers as built tell the wrong code that locks from those that find a lockout.
+/// The answers as built distinguish the wrong code that locks from a check during the lockout.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_200_parallel_wrong_codes_exactly_one_is_told_that_it_locked() {
-    // Rounded down, a lockout of this length has 29 minutes left from its first moment on.
+    // This lockout, rounded down, has 29 minutes left from its first moment on.
     let setup = Setup::new()
         .config("redis-version-answers", "as-built")
         .config("otp-lock-timeout", "29m30s")
@@ -65,8 +64,7 @@ async fn of_200_parallel_wrong_codes_exactly_one_is_told_that_it_locked() {
     }
 }
 
-/// With the bound on commands for one number as it is by default, some of the clients are told to
-/// come back; no client gets a free guess.
+/// With the default bound, the server refuses some clients for now; no client gets a free guess.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_the_usual_bounds_concurrent_clients_get_no_guess_more_than_allowed() {
     let world = World::new().await;
@@ -119,7 +117,6 @@ async fn right_and_wrong_codes_together_give_at_most_one_success_and_never_a_six
     }
 }
 
-/// Parallel sends of one number: one code, and every message carries it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_parallel_sends_the_last_message_carries_the_code_that_works() {
     let world = World::new().await;
@@ -131,7 +128,7 @@ async fn after_parallel_sends_the_last_message_carries_the_code_that_works() {
     }
     let answers = sends.join_all().await;
     assert!(answers.iter().all(|answer| answer.status() == 200));
-    // Messages that are on their way together carry the same code; a later one replaces it.
+    // Messages in flight together carry the same code; a later one replaces it.
     let mut codes = world.twilio.codes();
     codes.dedup();
     let last = codes.pop().expect("a code");
@@ -142,7 +139,7 @@ async fn crowd(world: &World, number: &str, code: &str) -> Vec<Answer> {
     all_at_once(world, number, (0..CLIENTS).map(|_| code.to_owned())).await
 }
 
-/// Every guess on a connection of its own, opened before the first request leaves.
+/// Makes every guess on its own connection, opened before the first request.
 async fn all_at_once(
     world: &World,
     number: &str,

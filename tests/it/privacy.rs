@@ -1,7 +1,6 @@
-//! No code, no secret and no whole number in any output or file: security.md section 2.
+//! No code, no secret and no whole number is in any output or file: security.md section 2.
 //!
-//! The whole scenario runs at trace level; then everything that was printed, and every file of the
-//! data directory, is searched for everything that must not be there.
+//! The scenario runs at trace level. Then the test searches the output and every file of the data directory.
 
 use serde_json::json;
 
@@ -45,7 +44,7 @@ async fn the_simulators_scenario_prints_and_stores_nothing_private() {
     private.is_not_in_files_of(&setup.data_dir());
 }
 
-/// A trap for this test itself: what is planted must be found.
+/// Tests the test: it must find what is planted.
 #[test]
 fn what_is_private_would_be_found() {
     let mut private = Private::default();
@@ -115,7 +114,7 @@ async fn everything_a_client_does(world: &World, private: &mut Private) {
     let code = world.twilio.code_for(&number);
     world.verify_code(&number, &wrong(&code)).await;
     world.verify_code(&number, &code).await;
-    // Numbers and codes where they do not belong, and bodies that are not what they should be.
+    // Numbers and codes in wrong places, and malformed bodies.
     let national = number.trim_start_matches("+1");
     world.get(&format!("/api/send-otp?phoneNumber=%2B1{national}&code={code}")).await;
     world.get(&format!("/api/verify-otp/1{national}/{code}")).await;
@@ -154,7 +153,7 @@ async fn everything_a_gateway_does(world: &World, private: &mut Private) {
     }
 }
 
-/// Ten digits, so that a time or a counter in the log is not taken for a code.
+/// Ten digits: a time or a counter in the log cannot look like a code.
 fn at_trace_level(setup: Setup) -> Setup {
     setup.args(["--log-level", "trace"]).config("otp-length", 10)
 }

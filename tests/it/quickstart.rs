@@ -1,6 +1,6 @@
-//! The commands of README.md and docs/quickstart.md against the real program, as a new user pastes them.
+//! Runs the commands of README.md and docs/quickstart.md against the real program, as a new user pastes them.
 //!
-//! Left out are the blocks that build and start the server, and those that install Twilio's libraries, whose programs
+//! The test omits the blocks that build and start the server, and those that install Twilio's libraries, whose programs
 //! `tests/sdk` runs.
 
 use std::process::{Command, Output};
@@ -10,7 +10,7 @@ use crate::support::Setup;
 const README: &str = include_str!("../../README.md");
 const QUICKSTART: &str = include_str!("../../docs/quickstart.md");
 
-/// Words of blocks that another test runs, or that need what a test has not.
+/// Words of blocks that another test runs, or that need tools which a test lacks.
 const LEFT_OUT: [&str; 5] = ["cargo ", "scripts/", "onceward-bench", "pip install", "npm install"];
 
 #[tokio::test]
@@ -34,7 +34,7 @@ fn no_command_ends_in_a_comment_which_zsh_would_not_accept() {
     }
 }
 
-/// The output of a document's blocks, one after the other in one shell. `None` without curl, after saying so.
+/// Runs a document's blocks in one shell and returns the output. Returns `None` without curl, after printing so.
 #[expect(clippy::print_stderr, reason = "a reader of a skipped test's output must see it")]
 async fn run(document: &str, expected_blocks: usize) -> Option<String> {
     if Command::new("curl").arg("--version").output().is_err() {
@@ -59,7 +59,6 @@ async fn run(document: &str, expected_blocks: usize) -> Option<String> {
     Some(stdout.into_owned())
 }
 
-/// The shell's blocks of a document.
 fn blocks(document: &str) -> impl Iterator<Item = &str> {
     document.split("```sh\n").skip(1).map(|after| after.split("```").next().unwrap_or_default())
 }

@@ -63,7 +63,6 @@ async fn the_server_key_is_made_once() {
     assert_eq!(std::fs::read(&key).expect("a key"), made);
 }
 
-/// One number in each condition.
 struct Before {
     waiting: (String, String),
     counted: (String, String),

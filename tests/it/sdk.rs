@@ -1,8 +1,7 @@
 //! The official `twilio` packages, Twilio's own description of its answers, and schemathesis, against the real program.
 //!
-//! Their programs are in `tests/sdk`, in the languages of the packages. `tests/sdk/install` puts the packages below
-//! `target`; without it these tests pass without having run, which `scripts/test` says at its end. In CI that is a
-//! failure.
+//! Their programs are in `tests/sdk`, in the languages of the packages. `tests/sdk/install` installs the packages below
+//! `target`. Without them these tests pass without running, and `scripts/test` says so at its end; in CI they fail.
 
 mod tools;
 
@@ -16,8 +15,7 @@ use tools::{Tool, Tools};
 const ACCOUNT_SID: &str = "AC0123456789abcdef0123456789abcdef";
 const AUTH_TOKEN: &str = "6b1f0c5d9e8a47b3a2c4d6e8f0a1b2c3";
 
-/// Enough for the long run of schemathesis on a machine that does much else. The programs end by themselves long
-/// before.
+/// Enough for the long run of schemathesis on a busy machine. The programs usually end long before.
 const LONGEST: Duration = Duration::from_secs(60 * 60);
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use crate::support::documented::locked;
 use crate::support::{Setup, Shifted, V2, World, sid, told, wrong};
 
-/// As many at once as a number may have in flight, and more.
+/// More than a number may have in flight.
 const ATTACKERS: usize = 100;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -25,7 +25,7 @@ async fn a_flood_of_guesses_at_a_number_does_not_stop_its_owner() {
         assert_eq!(told(&begun), (201, "pending".to_owned()), "{}", begun.text());
         let (owners, code) = (sid(&begun), world.twilio.code_for(&number));
         flood.goes_on_for(300).await;
-        // The owner mistypes too.
+        // The owner submits a wrong code too.
         assert_eq!(told(&v2.checks(&service, &owners, &wrong(&code)).await), (200, "pending".to_owned()));
         flood.goes_on_for(100).await;
         assert_eq!(told(&v2.checks(&service, &owners, &code).await), (200, "approved".to_owned()));
@@ -48,13 +48,13 @@ async fn guesses_over_hours_do_not_stop_the_owner_either() {
         assert_eq!(told(&begun), (201, "pending".to_owned()), "hour {hour}: {}", begun.text());
         let (owners, code) = (sid(&begun), world.twilio.code_for(&number));
         guesses += guess_until_refused(&v2, &service, &number, &code).await;
-        // In the end the owner has a code; until then there were only requests for one.
+        // The owner checks a code in every fifth hour only.
         if hour % 5 == 0 {
-            // The attacker has to wait, and the owner has not.
+            // The attacker must wait, the owner need not.
             assert_eq!(told(&v2.checks_number(&service, &number, &code).await), (429, "60202".to_owned()));
             assert_eq!(told(&v2.checks(&service, &owners, &code).await), (200, "approved".to_owned()));
         }
-        // An hour later, on a machine that was started again meanwhile.
+        // Hours later, after a restart.
         world.server.signal(Signal::TERM);
         world.server.ended().await;
         clock.by(i64::from(hour) * 3_700);
@@ -93,7 +93,6 @@ async fn with_a_fixed_lockout_a_number_locks_for_everybody_as_the_contract_says(
     }
 }
 
-/// The service of the contract's routes.
 async fn default_service(v2: &V2) -> String {
     let services = v2.get("/Services?PageSize=100").await.json();
     let services = services["services"].as_array().expect("a list").clone();
@@ -143,7 +142,7 @@ impl Flood {
         Self { shared, attackers }
     }
 
-    /// Waits until so many more guesses were answered.
+    /// Waits until the server has answered this many more guesses.
     async fn goes_on_for(&self, answers: u64) {
         let enough = self.shared.answered.load(Ordering::SeqCst) + answers;
         crate::support::soon("a flood", async {
@@ -167,7 +166,7 @@ impl Flood {
 async fn attack(shared: Arc<Shared>, v2: V2, service: String, number: String) -> Guesses {
     let mut told = Guesses::default();
     while !shared.ends.load(Ordering::SeqCst) {
-        // Longer than any code here, so that chance does not help.
+        // Longer than any code here: no guess is right by chance.
         match v2.checks_number(&service, &number, "0000000000").await.status() {
             200 => told.guesses += 1,
             404 | 429 => told.refused += 1,

@@ -1,40 +1,38 @@
-//! The possible states of a verification from the view of a /v2 client: a model made from the promises and not from the
-//! engine. An answer that fits nothing believed is a broken promise.
+//! The possible states of a verification from the view of a /v2 client: a model of the promises, independent of the
+//! engine. An answer that fits no state is a broken promise.
 
-/// Wrong codes of one verification.
+/// Wrong codes that one verification allows.
 const CHECKS: u32 = 5;
 
-/// One verification, and what its guest was told of it.
+/// A verification, and what the server told its guest.
 pub struct Known {
     pub sid: String,
     pub number: String,
     pub code: String,
-    /// Wrong codes by name that were told to be wrong, and those of which nothing was heard.
+    /// Wrong codes, checked by id, that the server answered as wrong; then those without an answer.
     pub wrong: u32,
     pub perhaps_wrong: u32,
     pub over: Over,
     pub touched: bool,
 }
 
-/// Whether it has come to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Over {
     No,
-    /// Nothing was heard of a right code, or of a cancellation.
+    /// A right code or a cancellation got no answer.
     Perhaps,
     Approved,
     Canceled,
 }
 
 impl Known {
-    /// Fails the test if it was told that it is over.
+    /// Fails the test if the server said that it is over.
     pub fn may_be_live(&self, what: &str) {
         let is_over = matches!(self.over, Over::Approved | Over::Canceled);
         assert!(!is_over, "{} {what} after it was {:?}", self.number, self.over);
     }
 
-    /// Takes in the answer to a check; returns whether it is an approval. `before` is how things stood when it was
-    /// asked.
+    /// Takes in the answer to a check; returns whether it approves. `before` is the state when the check was sent.
     pub fn takes_in(&mut self, before: Over, right: bool, at_once: bool, told: &(u16, String)) -> bool {
         let number = &self.number;
         match (told.0, told.1.as_str()) {

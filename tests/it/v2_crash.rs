@@ -1,10 +1,10 @@
-//! `kill -9` while verifications are made over /v2: whatever a client was told is still so after the restart.
+//! `kill -9` during verifications over /v2: every answer to a client still holds after the restart.
 //!
 //! Guests begin verifications, with and without idempotency keys and under a rate limit, check right and wrong codes,
-//! sometimes two at once, and cancel. Some answers later the server is killed and started again, and every guest
+//! sometimes two at once, and cancel. After some answers the test kills the server and starts it again, and every guest
 //! asks again about what it knows.
 //!
-//! `V2_CRASH_ROUNDS=200` repeats it more often, `V2_CRASH_SEED` repeats what a failure printed.
+//! `V2_CRASH_ROUNDS=200` repeats it more often, `V2_CRASH_SEED` repeats the run that a failure printed.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::v2_operator::Receiver;
 const GUESTS: u64 = 8;
 /// Longer than any code here.
 const NO_CODE: &str = "0000000000";
-/// Verifications with one value of the rate limit.
+/// Verifications that the rate limit allows for one value.
 const PASSES: u32 = 3;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -98,7 +98,7 @@ async fn after_kill_9_the_events_of_every_answer_are_delivered_in_order() {
         while events.last().is_none_or(|last| last != life[2]) {
             let event = receiver.next(secret);
             let kind = event["type"].as_str().expect("a type").to_owned();
-            // One that was answered shortly before the kill comes again, and so may the end of the last number.
+            // An event that was answered shortly before the kill comes again, and so may the end of the last number.
             if event["data"]["to"] == *number && events.last() != Some(&kind) {
                 events.push(kind);
             }
@@ -135,7 +135,7 @@ impl Shared {
         self.kill_at.store(self.answers.load(Ordering::SeqCst) + answers_until_the_kill, Ordering::SeqCst);
     }
 
-    /// The answer; `None` if the kill was faster.
+    /// The answer; `None` if the kill came first.
     fn heard(&self, answer: Result<Answer, std::io::Error>) -> Option<Answer> {
         let killed = self.killed.load(Ordering::SeqCst);
         match answer {
@@ -168,7 +168,7 @@ struct Guest {
     rng: StdRng,
     known: Vec<Known>,
     keyed: Vec<Keyed>,
-    /// Creations that passed with each value of the rate limit.
+    /// Creations that each value of the rate limit let pass.
     passed: HashMap<String, u32>,
     made: u32,
     unanswered: u64,
@@ -230,13 +230,13 @@ impl Guest {
         }
     }
 
-    /// A value of the rate limit that few have used yet.
+    /// A value of the rate limit with few uses.
     fn value(&mut self) -> String {
         self.made += 1;
         format!("device-{}-{}", self.name, self.made / (PASSES + 2))
     }
 
-    /// A creation with this value was answered.
+    /// Counts the answer to a creation with this value.
     fn was_counted(&mut self, value: &str, answer: &Answer) {
         let passed = self.passed.entry(value.to_owned()).or_default();
         if told(answer) == (429, "20429".to_owned()) {
@@ -274,7 +274,7 @@ impl Guest {
         }
     }
 
-    /// Once or twice at the same time.
+    /// Creates once, or twice at the same time.
     async fn asks_with_key(&mut self, v2: &V2, chosen: usize) {
         let Keyed { key, number, value, told: before } = &self.keyed[chosen];
         let (key, number, value, before) = (key.clone(), number.clone(), value.clone(), before.clone());
@@ -314,7 +314,7 @@ impl Guest {
         heard
     }
 
-    /// Codes that are right or wrong, all at once.
+    /// Checks right or wrong codes, all at once.
     async fn checks(&mut self, v2: &V2, chosen: usize, rights: &[bool]) {
         let path = format!("{}/VerificationCheck", self.shared.service);
         let known = &self.known[chosen];
@@ -327,7 +327,7 @@ impl Guest {
         let answers = futures_util::future::join_all(asks).await;
         let heard: Vec<_> = answers.into_iter().map(|answer| self.heard(answer)).collect();
         let known = &mut self.known[chosen];
-        // What came in between is not known: all of it may have been before any of it.
+        // The order of these checks is unknown: any of them may have been first.
         let before = known.over;
         known.touched = true;
         for (right, answer) in rights.iter().zip(&heard) {
@@ -362,7 +362,7 @@ impl Guest {
     }
 }
 
-/// The shown resource without its address, which contains the port of this start.
+/// The shown resource without its address, which has the port of this start.
 fn without_port(answer: &Answer) -> Value {
     let mut shown = answer.json();
     shown["url"].take();

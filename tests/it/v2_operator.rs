@@ -1,4 +1,4 @@
-//! An operator's tasks beyond Twilio's API: unlock numbers, name test numbers, receive events by webhook.
+//! An operator's tasks beyond Twilio's API: unlock numbers, define test numbers, receive events by webhook.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -127,7 +127,7 @@ async fn a_webhook_of_the_default_service_is_told_what_the_compatible_routes_do(
     }
 }
 
-/// Takes one event after the other.
+/// Receives one event after the other.
 pub struct Receiver {
     listener: TcpListener,
     pub url: String,
@@ -140,7 +140,7 @@ impl Receiver {
         Self { listener, url }
     }
 
-    /// The next event, with a signature that is right. One that is cut off by a kill is left out.
+    /// Returns the next event, after verifying its signature. Skips an event that a kill cut off.
     pub fn next(&self, secret: &str) -> Value {
         loop {
             let (stream, _) = self.listener.accept().expect("an event");
@@ -205,7 +205,7 @@ async fn nothing_more_is_sent_for_a_service_that_was_deleted() {
     v2.begins(&service, &deleted).await;
     assert_eq!(v2.delete(&service).await.status(), 204);
     v2.begins(&other, &lives).await;
-    // The one that was begun later is called; the one before it was due earlier.
+    // The later verification's call has left; the deleted service's call would have been due before it.
     world.twilio.arrived_for(&lives, 2).await;
     assert_eq!(world.twilio.received_for(&deleted).len(), 1, "the text message, and no call");
 }

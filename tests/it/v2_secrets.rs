@@ -1,8 +1,8 @@
 //! Twilio Verify's API at trace level: no code, no secret and no whole number in any output; no code, no secret, no
 //! value of a rate limit and no idempotency key in any file.
 //!
-//! Two things that look like secrets are in the files by their nature, and are shown by the API too: what a webhook's
-//! events are signed with, and the code of test numbers, which no message ever carries.
+//! Two kinds of secret are exceptions: the files have them and the API shows them. They are the signing secrets of
+//! webhooks and the code of test numbers, which no message carries.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -16,7 +16,7 @@ use crate::support::{
 const VALUE: &str = "the-address-of-a-client-203.0.113.77";
 const KEY: &str = "idempotency-5f0c2a7e91d84b36";
 const TAG: &str = "a-tag-of-the-caller-77aa41";
-/// Ten digits, so that a time or a counter is not taken for it.
+/// Ten digits: a time or a counter cannot look like it.
 const CUSTOM: &str = "7302958146";
 const TEST_CODE: &str = "9174620385";
 const TEST_NUMBER: &str = "+14155550123";
@@ -68,7 +68,7 @@ async fn everything_over_v2_prints_and_stores_nothing_private() {
     server.signal(Signal::TERM);
     let last = server.ended().await;
     private.server_key(&setup.data_dir());
-    // A signing secret is made for signing, and belongs into no output.
+    // A signing secret belongs in no output.
     let signing = signing_secrets(&setup.home().join("while-it-runs.jsonl"));
     assert!(!signing.is_empty(), "the store has the webhook's secret");
     private.secrets.extend(signing.iter().cloned());
@@ -81,7 +81,7 @@ async fn everything_over_v2_prints_and_stores_nothing_private() {
     assert_eq!(private.found_in_file(&exported), None, "in the export");
 }
 
-/// A trap for this test itself.
+/// Tests the test.
 #[test]
 fn what_is_private_over_v2_would_be_found() {
     let mut private = Private::default();
@@ -95,7 +95,7 @@ fn what_is_private_over_v2_would_be_found() {
     assert!(private.found_in(header.as_bytes()).is_some(), "{header}");
 }
 
-/// A webhook for every event, at a double that takes whatever it is told.
+/// A webhook for every event; a double receives them.
 async fn hooks(root: &V2, service: &str) -> Twilio {
     let events = Twilio::start().await;
     let url = format!("{}/events", events.base_url());
@@ -111,7 +111,7 @@ async fn limits(root: &V2, service: &str) {
 
 async fn what_clients_do(world: &World, v2: &V2, service: &str, private: &mut Private) {
     let create = format!("{service}/Verifications");
-    // Form and JSON, with everything in it; the same once more.
+    // A form with every parameter, twice with the same idempotency key; JSON follows.
     let number = private.number(world.number());
     let (limits, tags) = (json!({"address": VALUE}).to_string(), json!({"campaign": TAG}).to_string());
     let form = [("To", number.as_str()), ("Channel", "sms"), ("RateLimits", &limits), ("Tags", &tags)];
@@ -157,7 +157,6 @@ async fn what_clients_do(world: &World, v2: &V2, service: &str, private: &mut Pr
     assert_eq!(refused, 2);
 }
 
-/// Gateways, bodies and credentials.
 async fn what_goes_wrong(world: &World, v2: &V2, service: &str, private: &mut Private) {
     let create = format!("{service}/Verifications");
     let troubles = [
@@ -193,7 +192,7 @@ async fn what_goes_wrong(world: &World, v2: &V2, service: &str, private: &mut Pr
             assert!(v2.post_json(path, &body).await.status() >= 400, "{body}");
         }
     }
-    // Where they do not belong.
+    // Private values in wrong places.
     for path in [
         format!("{create}/{CUSTOM}?Code={CUSTOM}&To=%2B{}", &number[1..]),
         format!("{service}/{KEY}/{VALUE}/{number}"),
@@ -226,7 +225,7 @@ fn signing_secrets(export: &std::path::Path) -> Vec<String> {
     found
 }
 
-/// Secrets are bytes there; they are shown in Base64.
+/// The export has secrets as bytes; the API shows Base64.
 fn collect(name: &str, value: &Value, found: &mut Vec<String>) {
     match value {
         Value::Object(members) => {
@@ -241,7 +240,7 @@ fn collect(name: &str, value: &Value, found: &mut Vec<String>) {
     }
 }
 
-/// A day that is ahead, and by less than a year.
+/// A date less than a year ahead.
 fn in_a_month(setup: &Setup) -> String {
     let made = std::fs::metadata(setup.home()).and_then(|home| home.modified()).expect("its time");
     let ahead = made + std::time::Duration::from_secs(30 * 24 * 60 * 60);

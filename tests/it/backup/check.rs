@@ -1,4 +1,4 @@
-//! `onceward check-data`: what it finds, and that it changes nothing.
+//! `onceward check-data` finds damage and changes nothing.
 
 use std::fs;
 use std::path::Path;
@@ -63,7 +63,7 @@ async fn every_damaged_frame_is_listed_with_its_place() {
     let places: Vec<_> =
         report["damage"].as_array().expect("a list").iter().map(|one| one["at"].clone()).collect();
     assert_eq!(places, [json!(starts[1]), json!(starts[3])], "{report}");
-    // The start is refused too.
+    // A server refuses to start on it too.
     let started = world.setup.run().await;
     assert_eq!(started.status.code(), Some(70), "{}", started.output);
     let text = world.setup.command(["check-data", "--data-dir", "data"]).await;
@@ -107,7 +107,7 @@ async fn a_torn_end_is_no_damage_and_a_damaged_snapshot_is() {
     assert_eq!(parsed(&check(&world.setup).await.output)["ok"], true);
 }
 
-/// The check says in which file the damage is.
+/// Asserts that the check names this file as damaged.
 #[track_caller]
 fn is_damage_of(checked: &Finished, file: &Path) {
     assert_eq!(checked.status.code(), Some(65), "{}", checked.output);

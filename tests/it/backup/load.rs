@@ -10,7 +10,7 @@ use super::{export, import, json as parsed, records};
 use crate::support::World;
 use crate::support::documented::incorrect;
 
-/// Shaped so that no code is ever equal to it.
+/// No code has this form.
 const NO_CODE: &str = "0000-00000";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,4 +1,4 @@
-//! The errors for a data directory that lacks a part, or that does not belong to its key.
+//! The errors for a data directory that lacks a part or does not belong to its key.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -34,7 +34,7 @@ async fn without_its_snapshot_the_journal_is_looked_at_all_the_same_and_nothing_
     assert!(!text.output.contains(" 0 segments"), "{}", text.output);
     assert!(!text.output.contains(" 0 records"), "{}", text.output);
     assert!(!text.output.contains("panicked"), "{}", text.output);
-    // What is damaged in the journal is found as well.
+    // The check finds damage in the journal as well.
     let at = bytes.windows(4).position(|four| four == b"owF2").expect("a frame");
     bytes[at + 40] ^= 1;
     fs::write(&segment, bytes).expect("damaged");
@@ -112,7 +112,7 @@ async fn each_file_of_a_snapshot_that_is_missing_is_named_and_refuses_a_start() 
         is_damage(&setup, part, "it cannot be used: it is missing").await;
         fs::write(path, bytes).expect("put back");
     }
-    // One under the name of another.
+    // A snapshot under another snapshot's name.
     let renamed = snapshot.with_file_name("0000000099");
     fs::rename(&snapshot, &renamed).expect("renamed");
     let report = check(&setup, 65).await;
@@ -128,7 +128,7 @@ async fn a_snapshot_that_was_replaced_by_an_older_one_is_noticed_by_the_journal(
     let (back, older) = (super::only_snapshot(&setup), setup.home().join("older"));
     copy_directory(&back, &older);
     let server = setup.start().await;
-    // No gateway is there any more, which changes something as well.
+    // The gateway no longer runs, but the failed send changes the state too.
     server.client.send("+14155550100").await;
     server.signal(Signal::TERM);
     assert_eq!(server.ended().await.status.code(), Some(0));
@@ -189,7 +189,7 @@ async fn a_key_that_was_changed_under_a_server_is_found_before_its_next_start() 
     let path = world.setup.data_dir().join("server.key");
     fs::write(&path, "ab".repeat(32)).expect("written");
     assert_eq!(check(&world.setup, 65).await["key"], "another");
-    // The server may have been told of another file.
+    // The server may be configured with another key file.
     fs::remove_file(&path).expect("removed");
     assert_eq!(check(&world.setup, 0).await["key"], "missing");
 }
@@ -211,7 +211,7 @@ async fn an_import_with_a_key_from_elsewhere_says_what_the_server_needs_then() {
     assert!(!imported.output.contains("ONCEWARD_KEY_FILE"), "{}", imported.output);
 }
 
-/// The data directory of a server that was killed after so many numbers had asked for a code.
+/// The data directory of a killed server with codes for `numbers` numbers.
 async fn stopped(numbers: usize) -> Setup {
     let world = World::new().await;
     for _ in 0..numbers {
@@ -222,7 +222,7 @@ async fn stopped(numbers: usize) -> Setup {
     world.setup
 }
 
-/// The same of one that was stopped: everything is in the snapshot.
+/// The data directory of a server that stopped in order: everything is in the snapshot.
 async fn closed(numbers: usize) -> Setup {
     let world = World::new().await;
     for _ in 0..numbers {

@@ -1,5 +1,5 @@
-//! Many numbers: exported, imported, exported again. `BACKUP_NUMBERS=1000000` for as many as promised, with the
-//! release build; the times and sizes are printed.
+//! Exports many numbers, imports them and exports them again. `BACKUP_NUMBERS=1000000` tries the promised million, with
+//! the release build; the test prints times and sizes.
 
 use std::fs::{self, File};
 use std::io::BufWriter;
@@ -31,7 +31,7 @@ async fn many_numbers_come_through_an_export_and_an_import_as_they_were() {
     let setup = world.setup.clone();
     copy_key(&setup, "first");
     copy_key(&setup, "second");
-    // What is made up is to belong to this server's key.
+    // The generated export must belong to this server's key.
     let key = super::json(&export(&setup, "empty.jsonl").await[0])["key"].as_str().expect("a key").to_owned();
     make_up(&setup.home().join("made-up.jsonl"), numbers, &key);
 
@@ -58,7 +58,7 @@ async fn run(setup: &Setup, command: &[&str]) {
     println!("{}: {:?}", command.join(" "), clock.now().since(began));
 }
 
-/// Writes an export of so many numbers.
+/// Writes an export of `numbers` numbers.
 pub fn make_up(path: &Path, numbers: u64, key: &str) {
     let mut rng = StdRng::seed_from_u64(SEED);
     let now = SystemClock::start().now();

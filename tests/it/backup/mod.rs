@@ -1,4 +1,4 @@
-//! `onceward export`, `onceward import` and `onceward check-data` through the real program.
+//! `onceward export`, `onceward import` and `onceward check-data` with the real program.
 
 mod check;
 mod load;
@@ -14,25 +14,24 @@ use serde_json::Value;
 
 use crate::support::{Finished, Setup};
 
-/// Exports the data directory of the setup into a file in its home, and reads its lines.
+/// Exports the setup's data directory into a file in its home, and returns the lines.
 pub async fn export(setup: &Setup, name: &str) -> Vec<String> {
     let finished = setup.command(["export", "--data-dir", "data", "--out", name]).await;
     assert_eq!(finished.status.code(), Some(0), "{}", finished.output);
     lines_of(&setup.home().join(name))
 }
 
-/// The lines of an export.
 pub fn lines_of(path: &Path) -> Vec<String> {
     let text = fs::read_to_string(path).expect("an export");
     text.lines().map(str::to_owned).collect()
 }
 
-/// The lines between the first, which has a time in it, and the last, whose sum depends on the first.
+/// The lines without the first, which contains a time, and the last, whose sum depends on the first.
 pub fn records(lines: &[String]) -> &[String] {
     &lines[1..lines.len() - 1]
 }
 
-/// Imports a file from the home of the setup into another directory there, with the key that made it.
+/// Imports a file from the setup's home into another directory there, with the setup's key.
 pub async fn import(setup: &Setup, name: &str, into: &str) -> Finished {
     copy_key(setup, into);
     setup.command(["import", name, "--data-dir", into]).await
@@ -44,12 +43,11 @@ fn copy_key(setup: &Setup, into: &str) {
     fs::copy(setup.data_dir().join("server.key"), directory.join("server.key")).expect("the key");
 }
 
-/// The parsed lines of a text.
 pub fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
-/// Every file below a directory with its bytes; sockets are none.
+/// Every file below a directory with its bytes, except sockets.
 pub fn files(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory).expect("a directory") {
@@ -64,7 +62,6 @@ pub fn files(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     found
 }
 
-/// The directory of the only snapshot.
 fn only_snapshot(setup: &Setup) -> PathBuf {
     let snapshots = fs::read_dir(setup.data_dir().join("snapshot")).expect("a directory");
     let mut paths: Vec<PathBuf> = snapshots.map(|entry| entry.expect("an entry").path()).collect();

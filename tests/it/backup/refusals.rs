@@ -1,4 +1,4 @@
-//! Refused imports and exports. They leave nothing that looks whole.
+//! Refused imports and exports leave nothing that looks complete.
 
 use std::fs;
 
@@ -32,7 +32,7 @@ async fn a_damaged_export_is_refused_with_its_line_and_leaves_no_usable_director
         assert_eq!(refused.status.code(), Some(65), "{}", refused.output);
         assert!(refused.output.contains(&says), "{}", refused.output);
         assert!(refused.output.contains("nothing was imported"), "{}", refused.output);
-        // No server takes it for a directory with data, nor for an empty one.
+        // A server does not use it as a data directory, nor as an empty one.
         let started = setup.command(["--listen", "127.0.0.1:0", "--data-dir", "restored"]).await;
         assert_eq!(started.status.code(), Some(70), "{}", started.output);
         assert!(started.output.contains("run `onceward import` again"), "{}", started.output);
@@ -42,7 +42,7 @@ async fn a_damaged_export_is_refused_with_its_line_and_leaves_no_usable_director
         assert_eq!(exported.status.code(), Some(70), "{}", exported.output);
         assert!(!setup.home().join("no.jsonl").exists());
     }
-    // With a whole one it can be tried again.
+    // A later import of the complete export succeeds.
     let imported = import(&world.setup, "whole.jsonl", "restored").await;
     assert_eq!(imported.status.code(), Some(0), "{}", imported.output);
 }

@@ -23,7 +23,7 @@ async fn a_server_goes_on_where_the_export_was_made() {
     let (used, used_code) = world.number_with_code().await;
     world.verify(&used, &used_code).await.expects(verified(&used));
 
-    // While it serves.
+    // The server runs during this export.
     let exported = export(&world.setup, "backup.jsonl").await;
     let mode =
         fs::metadata(world.setup.home().join("backup.jsonl")).expect("it is there").permissions().mode();
@@ -60,7 +60,7 @@ async fn every_way_to_export_the_same_state_gives_the_same_records() {
     for _ in 0..5 {
         world.number_with_code().await;
     }
-    // An orderly stop has everything written, the list of sends too.
+    // An orderly stop writes everything, including the list of sends.
     world.server.signal(Signal::TERM);
     world.server.ended().await;
     let before = files(&world.setup.data_dir());
@@ -115,7 +115,7 @@ async fn with_another_key_counts_and_lockouts_can_be_kept_without_the_codes() {
     let said = parsed(finished.output.lines().last().expect("a line"));
     assert_eq!((&said["numbers"], &said["codes_dropped"]), (&json!(1), &json!(2)), "{said}");
     let server = world.setup.start().await;
-    // The sends are listed, and found by the ids that the list gives their verifications.
+    // The list has the sends, and its ids find their verifications.
     let v2 = V2::of(&server.client);
     let listed = v2.get("/Attempts").await.json();
     let attempts = listed["attempts"].as_array().expect("a list");
@@ -156,7 +156,7 @@ async fn a_lockout_that_was_imported_keeps_the_term_it_was_made_under() {
     export(&world.setup, "backup.jsonl").await;
     let imported = import(&world.setup, "backup.jsonl", "restored").await;
     assert_eq!(imported.status.code(), Some(0), "{}", imported.output);
-    // Under a shorter term than it was made under, which is for new ones.
+    // The shorter term applies to new lockouts only.
     let setup = Setup::new().config("otp-lock-timeout", "30m");
     fs::rename(world.setup.home().join("restored"), setup.data_dir()).expect("put in its place");
     let server = setup.start().await;

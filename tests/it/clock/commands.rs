@@ -53,7 +53,7 @@ async fn an_export_of_a_directory_whose_time_is_ahead_prolongs_nothing() {
 }
 
 impl Down {
-    /// Puts what an import makes of this export in the place of the data directory.
+    /// Replaces the data directory by an import of this export.
     async fn moved(self, export: &str) -> Self {
         let imported = import(&self.setup, export, "new").await;
         assert_eq!(imported.status.code(), Some(0), "{}", imported.output);

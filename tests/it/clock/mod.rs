@@ -1,5 +1,4 @@
-//! Wall clocks that are wrong and that are set, under the real program: over restarts and kills, and
-//! while it runs.
+//! Wall clocks that are wrong, or that change: over restarts and kills, and while the program runs.
 
 mod commands;
 mod starting;
@@ -27,7 +26,7 @@ async fn while_it_runs_a_clock_that_is_set_changes_nothing() {
 
 #[tokio::test]
 async fn the_clock_that_the_program_sees_is_the_one_that_is_set() {
-    // What all of these tests rest on.
+    // All of these tests depend on this.
     let wrong = Wrong::new().await;
     wrong.clock.by(100 * YEAR);
     wrong.world.number_with_code().await;
@@ -52,7 +51,7 @@ impl Wrong {
         Self::ahead_by(0).await
     }
 
-    /// Under a clock that is ahead by so many seconds.
+    /// Runs the server under a clock that is ahead by `seconds`.
     async fn ahead_by(seconds: i64) -> Self {
         let (clock, setup) = Shifted::over(Setup::new().config("otp-max-attempts", 2));
         clock.by(seconds);
@@ -61,7 +60,6 @@ impl Wrong {
         Self { clock, world, locked }
     }
 
-    /// Ends the server in this way.
     async fn ended_by(self, signal: Signal) -> Down {
         let Self { clock, world: World { twilio, setup, server, numbers }, locked } = self;
         server.signal(signal);
@@ -69,7 +67,7 @@ impl Wrong {
         Down { clock, twilio, setup, numbers, locked }
     }
 
-    /// The list of sends, once there is one.
+    /// The list of sends, once it has a row.
     async fn rows(&self) -> Vec<Row> {
         let listed = || async { tracked(&self.world.setup, &["--data-dir", "data"]).await.0 };
         until("a list of sends", listed, |rows| !rows.is_empty()).await
@@ -82,7 +80,7 @@ impl Wrong {
     }
 }
 
-/// The same while no server runs.
+/// The same without a running server.
 struct Down {
     clock: Shifted,
     twilio: Twilio,
@@ -97,7 +95,6 @@ impl Down {
         self.with(server)
     }
 
-    /// With a server that was started.
     fn with(self, server: Server) -> Wrong {
         let Self { clock, twilio, setup, numbers, locked } = self;
         Wrong { clock, world: World { twilio, setup, server, numbers }, locked }
@@ -113,7 +110,7 @@ async fn lock_out(world: &World) -> String {
     number
 }
 
-/// The warnings that speak of a clock.
+/// The warnings about a clock.
 fn warnings(server: &Server) -> Vec<Value> {
     let of_clock = |event: &Value| {
         event["level"] == "WARN" && event["message"].as_str().is_some_and(|text| text.contains("clock"))

@@ -1,4 +1,4 @@
-//! The clock is set between a stop and the next start.
+//! The clock changes between a stop and the next start.
 
 use super::{HOUR, Wrong, YEAR, lock_out, warnings};
 use crate::support::documented::{incorrect, locked, sent, verified};
@@ -62,7 +62,7 @@ async fn when_a_clock_that_was_ahead_is_put_right_nothing_is_locked_for_longer()
 #[tokio::test]
 async fn a_clock_at_its_beginning_neither_unlocks_nor_locks_for_ever() {
     let mut wrong = Wrong::new().await;
-    // As of a machine without a battery.
+    // A machine without a battery starts like this.
     for shift in [-56 * YEAR, -55 * YEAR] {
         wrong.clock.by(shift);
         wrong.world = wrong.world.restart_after_kill().await;
