@@ -1,4 +1,4 @@
-//! A provider that speaks TLS, with any certificate that one could meet.
+//! A TLS provider with any certificate that a client may meet.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -17,14 +17,14 @@ use tokio_rustls::TlsAcceptor;
 
 use super::raw::read_request;
 
-/// The course of the handshake.
+/// How the provider answers the handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Greeting {
     /// A certificate for `localhost`, signed by the authority that the program trusts.
     Good,
-    /// The same, of 2020.
+    /// The same, valid from 2019 to 2020.
     Expired,
-    /// The same, of 2090.
+    /// The same, valid from 2090 to 2091.
     NotYetValid,
     /// For another name.
     OtherName,
@@ -32,15 +32,15 @@ pub enum Greeting {
     SelfSigned,
     /// Signed by another authority of the same name.
     OtherAuthority,
-    /// Plain HTTP, as from a port that was mixed up.
+    /// Plain HTTP, as from a wrong port.
     Plain,
-    /// TLS 1.1, and nothing better.
+    /// TLS 1.1 only.
     Old,
     /// Garbage in place of a handshake.
     Garbage,
-    /// The connection ends in the middle of it.
+    /// The connection ends during the handshake.
     Cut,
-    /// Nothing at all.
+    /// No byte.
     Silent,
 }
 
@@ -57,7 +57,7 @@ const SERVER_HELLO_OF_TLS_1_1: [u8; 47] = {
     hello
 };
 
-/// The provider, listening until dropped.
+/// Listens until dropped.
 pub struct Certified {
     pub address: SocketAddr,
     authority: Authority,
@@ -74,7 +74,7 @@ struct CertifiedState {
 }
 
 impl Certified {
-    /// Says this to every request that it can read.
+    /// Sends `answer` to every request that it can read.
     pub async fn answering(answer: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("its address");
@@ -91,7 +91,7 @@ impl Certified {
                 at.connections.fetch_add(1, Ordering::SeqCst);
                 let at = Arc::clone(&at);
                 tokio::spawn(async move {
-                    // However it ends, it ends.
+                    // Any end of the connection is fine.
                     let _ = at.serve(stream).await;
                 });
             }
@@ -99,13 +99,13 @@ impl Certified {
         Self { address, authority: Authority::new(), state, listening }
     }
 
-    /// From now on it greets so.
+    /// Answers later handshakes like this.
     pub fn greet(&self, greeting: Greeting) {
         *self.state.tls.lock().unwrap() = self.authority.certificate(greeting).map(TlsAcceptor::from);
         *self.state.greeting.lock().unwrap() = greeting;
     }
 
-    /// Writes the certificate of its authority, as `SSL_CERT_FILE` wants it.
+    /// Writes its authority's certificate in the format of `SSL_CERT_FILE`.
     pub fn write_authority(&self, path: &Path) {
         std::fs::write(path, &self.authority.pem).expect("write a file for the test");
     }
@@ -155,7 +155,6 @@ impl CertifiedState {
     }
 }
 
-/// A certificate authority of this test's own.
 struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,

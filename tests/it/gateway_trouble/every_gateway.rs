@@ -1,5 +1,5 @@
-//! Misbehaviour of providers, for each kind of gateway: the client gets its answer within the budget, the log
-//! says it once, nothing is sent twice, and memory stays what it was.
+//! Misbehaving providers, for each kind of gateway: the client gets its answer within the budget, the log has one line,
+//! the server sends nothing twice, and its memory does not grow.
 
 use serde_json::Value;
 
@@ -8,14 +8,14 @@ use super::raw::{Act, Raw};
 use crate::support::documented::failed;
 use crate::support::{Numbers, Server, Setup, until};
 
-/// In the log, for a message that may have been sent.
+/// Log text for a message that may have been sent.
 const NO_ANSWER: &str = "no answer in time";
 const AMBIGUOUS: &str = "Ambiguous";
 const CONFIGURATION: &str = "Configuration";
 const REFUSED: &str = "Refused";
 const RETRY: &str = "Retry";
 
-/// The provider's behaviour and its error class. Only a message that surely was not sent is retried.
+/// The provider's behaviour and its error class. The server retries only messages that were surely not sent.
 const TROUBLES: &[(Act, &str)] = &[
     (Act::Hang, NO_ANSWER),
     (Act::CloseAfterRequest, AMBIGUOUS),
@@ -28,27 +28,27 @@ const TROUBLES: &[(Act, &str)] = &[
     (Act::Say("HTTP/1.1 200 OK\r\nno colon here\r\n\r\n"), AMBIGUOUS),
     (Act::Flood("", "x"), AMBIGUOUS),
     (Act::Drip("HTTP/1.1 200 ", "x"), NO_ANSWER),
-    // Heads without end, slowly and fast.
+    // Endless heads, slow and fast.
     (Act::Drip("HTTP/1.1 200 OK\r\nX-Slow: ", "x"), NO_ANSWER),
     (Act::Drip("HTTP/1.1 200 OK\r\n", "X: y\r\n"), NO_ANSWER),
     (Act::Flood("HTTP/1.1 200 OK\r\nX-Long: ", "x"), AMBIGUOUS),
     (Act::Flood("HTTP/1.1 200 OK\r\n", "X-Many: y\r\n"), AMBIGUOUS),
-    // Interim answers without end, slowly.
+    // Endless interim answers, slow.
     (Act::Drip("", "HTTP/1.1 100 Continue\r\n\r\n"), AMBIGUOUS),
     (
         Act::SayAndStay("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"),
         AMBIGUOUS,
     ),
-    // Bodies without end.
+    // Endless bodies.
     (Act::Drip("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", "x"), NO_ANSWER),
     (Act::Drip("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "1\r\nx\r\n"), NO_ANSWER),
     (Act::Flood("HTTP/1.1 200 OK\r\n\r\n", "x"), AMBIGUOUS),
     (Act::Flood("HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n", "x"), AMBIGUOUS),
     (Act::Flood("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "8\r\nxxxxxxxx\r\n"), AMBIGUOUS),
     (Act::Flood("HTTP/1.1 500 Oh\r\nTransfer-Encoding: chunked\r\n\r\n", "8\r\nxxxxxxxx\r\n"), AMBIGUOUS),
-    // A body that would be large if it were unpacked. The server did not ask for compression, and unpacks nothing.
+    // A body that would be large if unpacked. The server did not ask for compression, and unpacks nothing.
     (Act::Flood("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n", "\u{1f}\u{0}\u{0}"), AMBIGUOUS),
-    // Lengths that are wrong.
+    // Wrong lengths.
     (Act::Say("HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{\"sid\":"), AMBIGUOUS),
     (Act::Say("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\nx"), AMBIGUOUS),
     (Act::Say("HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551617\r\n\r\nx"), AMBIGUOUS),
@@ -56,14 +56,14 @@ const TROUBLES: &[(Act, &str)] = &[
     (Act::Say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\nx\r\n0\r\n\r\n"), AMBIGUOUS),
     (Act::Say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\nx"), AMBIGUOUS),
     (Act::Say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nx"), AMBIGUOUS),
-    // Successes of another kind, and redirects to itself.
+    // Unexpected successes, and redirects to itself.
     (Act::Say("HTTP/1.1 100 Go on\r\n\r\nHTTP/1.1 103 Early\r\nLink: </x>\r\n\r\n"), AMBIGUOUS),
     (Act::Say("HTTP/1.1 204 No Content\r\n\r\n"), AMBIGUOUS),
     (Act::Say("HTTP/1.1 304 Not Modified\r\n\r\n"), AMBIGUOUS),
     (Act::Say("HTTP/1.1 302 Found\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n"), AMBIGUOUS),
     (Act::Say("HTTP/1.1 307 Again\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n"), CONFIGURATION),
     (Act::Say("HTTP/1.1 308 Again\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n"), CONFIGURATION),
-    // Errors, with a page of a proxy.
+    // Errors with a page of a proxy.
     (Act::Say("HTTP/1.1 401 No\r\nContent-Length: 5\r\n\r\n<html"), CONFIGURATION),
     (Act::Say("HTTP/1.1 408 Slow\r\nContent-Length: 5\r\n\r\n<html"), AMBIGUOUS),
     (Act::Say("HTTP/1.1 418 Teapot\r\nContent-Length: 5\r\n\r\n<html"), REFUSED),
@@ -81,7 +81,7 @@ const TROUBLES: &[(Act, &str)] = &[
     (Act::Say("HTTP/1.1 599 Oh\r\nContent-Length: 5\r\n\r\n<html"), AMBIGUOUS),
 ];
 
-/// Far more than 64 KiB of an answer and what the allocator keeps; far less than what floods send.
+/// Far more than 64 KiB of an answer plus what the allocator keeps; far less than what floods send.
 const MEMORY_GROWS_BY_AT_MOST: u64 = 48 * 1024 * 1024;
 
 macro_rules! survives {
@@ -107,7 +107,7 @@ async fn whatever_it_does(kind: GatewayKind) {
     let raw = Raw::start().await;
     let setup = |budget| Setup::new().config("send-budget", budget).config("breaker-failures", 1000);
     let base = format!("http://{}", raw.address);
-    // What ends by itself has all the time that it may need; what does not is cut off soon.
+    // The patient server tries what ends by itself; the impatient one soon cuts off what does not.
     let patient = kind.at(&base, setup("30s")).start().await;
     let impatient = kind.at(&base, setup("500ms")).start().await;
     let before = [patient.peak_memory(), impatient.peak_memory()];
@@ -119,7 +119,7 @@ async fn whatever_it_does(kind: GatewayKind) {
         let (asked, said) = (raw.requests(), classes(server).len());
         kind.send(&server.client, &numbers.next()).await.expects(failed());
         let asked = raw.requests() - asked;
-        // The log is written behind the answer's back.
+        // The server writes the log after it has answered.
         let what = format!("{act:?}: {asked} lines in the log");
         let lines = until(&what, || async { classes(server) }, |lines| lines.len() >= said + asked).await;
         let said = &lines[said..];
@@ -128,7 +128,7 @@ async fn whatever_it_does(kind: GatewayKind) {
         if asked > once || said.len() > once || !said.iter().all(fits) {
             unexpected.push(format!("{act:?}: {asked} requests, {said:?} in place of {class}"));
         }
-        // Whatever goes on for ever goes on without us.
+        // The server drops an endless exchange.
         until(&format!("{act:?}: its end"), || async { raw.open() }, |open| *open == 0).await;
     }
     assert!(unexpected.is_empty(), "{kind:?}:\n{}", unexpected.join("\n"));
@@ -139,7 +139,7 @@ async fn whatever_it_does(kind: GatewayKind) {
     }
 }
 
-/// The log lines of messages that were not accepted, one for each.
+/// The error classes of messages that no gateway accepted, one for each log line.
 pub fn classes(server: &Server) -> Vec<String> {
     let class = |event: &Value| {
         let about_a_message = event.get("gateway").is_some() && event.get("channel").is_some();

@@ -1,4 +1,4 @@
-//! A provider that holds the code and does anything but say whether it is right.
+//! A provider that holds the code and never says whether a submitted one is right.
 
 use super::kinds::GatewayKind;
 use super::raw::{Act, Raw};
@@ -53,10 +53,10 @@ async fn checks_count(kind: GatewayKind, started: &'static str, approved: &'stat
         let asked = raw.requests();
         server.client.verify(&number, "123456").await.expects(failed());
         assert_eq!(raw.requests() - asked, 1, "{act:?}: asked once");
-        // What goes on for ever goes on without us.
+        // The server drops an endless exchange.
         let over = |open: &usize| act.ends() || *open == 0;
         until(&format!("{act:?}: its end"), || async { raw.open() }, over).await;
-        // A text that cannot be a code counts, and no gateway is asked: its answer tells the count before it.
+        // A text that cannot be a code counts, and the server asks no gateway: its answer shows the count before it.
         let left = if counts { 3 } else { 4 };
         server.client.verify(&number, "no code").await.expects(incorrect(&number, left));
         raw.act(Act::SayAndStay(approved));

@@ -1,4 +1,4 @@
-//! A system resolver that hangs: each look-up keeps a thread, and no program can end it.
+//! A hanging system resolver: each lookup holds a thread that no program can end.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use crate::support::{Numbers, Server, Setup, Twilio, soon, through, until};
 
 const HANGS: &str = "provider.example";
 
-/// Many more than may be looked up at once.
+/// Many more than the server looks up at once.
 const SENDS: usize = 200;
 
 /// `LOOK_UPS` in `src/gateway/egress.rs`.
@@ -22,7 +22,7 @@ async fn while_the_resolver_hangs_sends_end_in_their_budget_and_codes_are_checke
     let twilio = Twilio::start().await;
     let setup = Setup::new().config("send-budget", "1s").config("breaker-failures", 1000);
     let setup = GatewayKind::Http.at(&format!("http://{HANGS}"), through(&twilio.base_url(), setup));
-    // Numbers of one prefix go through another gateway, whose name need not be looked up.
+    // Numbers of one prefix use another gateway, which needs no lookup.
     let (hung, setup) = Hung::over(setup.config("otp-sms-provider", "Http;Twilio:+35988"));
     let server = setup.start().await;
     let (number, numbers) = ("+359881234567", Numbers::default());
@@ -45,14 +45,14 @@ async fn while_the_resolver_hangs_sends_end_in_their_budget_and_codes_are_checke
         send.await.expect("an answer").expects(failed());
     }
     assert_eq!(hung.look_ups(), AT_ONCE, "the others never began");
-    // Another gateway is as usable as before, and so is the store.
+    // The other gateway and the store still work.
     server.client.send(number).await.expects(sent(number, 5));
     let more = threads(&server).saturating_sub(threads_before);
     assert!(more <= usize::try_from(AT_ONCE).unwrap() + 8, "{more} threads more");
     let lines = until("a line for each", || async { classes(&server) }, |said| said.len() >= SENDS).await;
     assert_eq!(lines.len(), SENDS);
     hung.ends();
-    // Sends that wait get an answer, and the threads are free for others.
+    // Waiting sends get an answer, and the threads become free.
     server.client.send(&numbers.next()).await.expects(failed());
     says(&server, "its name could not be resolved").await;
 }
@@ -90,7 +90,7 @@ impl Hung {
     }
 }
 
-/// The log says so.
+/// Waits until the log has this reason.
 async fn says(server: &Server, why: &str) {
     let said = |event: &Value| event["detail"].as_str().is_some_and(|detail| detail.contains(why));
     soon(why, server.output().event(said)).await.expect("the program runs");

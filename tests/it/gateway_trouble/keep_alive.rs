@@ -1,4 +1,4 @@
-//! Connections that the provider closes while, or just before, they are used again.
+//! Connections that the provider closes during or just before their next use.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -19,7 +19,7 @@ const SENDS: usize = 200;
 async fn a_connection_that_was_closed_while_it_was_idle_fails_no_send() {
     for kind in EASILY_PLEASED {
         let (raw, server) = provider(kind).await;
-        // It says nothing of its intention to close.
+        // The provider does not announce that it will close.
         raw.act(Act::Say(kind.accepts()));
         let numbers = Numbers::default();
         for round in 1..=20 {
@@ -31,8 +31,8 @@ async fn a_connection_that_was_closed_while_it_was_idle_fails_no_send() {
     }
 }
 
-/// Read once is sent once, whatever a kept connection does then: a client that repeated it on another one, as
-/// browsers do, would send a second message.
+/// A request that was read once is sent once, whatever the kept connection does afterwards. Repeating it on another
+/// connection, as browsers do, would send a second message.
 #[tokio::test]
 async fn a_kept_connection_that_ends_in_place_of_an_answer_has_its_request_not_repeated() {
     for kind in EASILY_PLEASED {
@@ -46,7 +46,7 @@ async fn a_kept_connection_that_ends_in_place_of_an_answer_has_its_request_not_r
             let number = numbers.next();
             kind.send(&server.client, &number).await.expects(failed());
             assert_eq!((raw.connections(), raw.requests()), (1, 2), "{kind:?}, {end:?}");
-            // And the connection is not used a third time.
+            // The server does not use the connection again.
             raw.act(Act::SayAndStay(kind.accepts()));
             let third = numbers.next();
             kind.send(&server.client, &third).await.expects(sent(&third, 5));
@@ -55,8 +55,8 @@ async fn a_kept_connection_that_ends_in_place_of_an_answer_has_its_request_not_r
     }
 }
 
-/// The provider closes at any moment around the next request: some sends fail, because they may or may
-/// not have arrived. None arrives twice, and each that the server calls sent has arrived.
+/// The provider closes around the time of the next request: some sends fail, because they may or may not have arrived.
+/// No message arrives twice, and each that the server calls sent has arrived.
 #[tokio::test]
 async fn a_connection_that_is_closed_just_as_it_is_used_sends_nothing_twice() {
     let variable = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
@@ -76,7 +76,7 @@ async fn a_connection_that_is_closed_just_as_it_is_used_sends_nothing_twice() {
         }
         let mut arrived: HashMap<String, usize> = HashMap::new();
         for (number, _) in &told {
-            // In a form the plus is escaped.
+            // A form escapes the plus.
             let digits = number.trim_start_matches('+');
             let count = raw.texts().iter().filter(|text| text.contains(digits)).count();
             arrived.insert(number.clone(), count);

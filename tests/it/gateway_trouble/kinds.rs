@@ -1,4 +1,4 @@
-//! Each kind of gateway, at an address of the test's choice.
+//! Each kind of gateway, at an address that the test chooses.
 
 use serde_json::json;
 
@@ -21,7 +21,7 @@ impl GatewayKind {
     pub const ALL: [Self; 6] =
         [Self::TwilioMessages, Self::TwilioVoice, Self::TwilioVerify, Self::Sinch, Self::Mada, Self::Http];
 
-    /// Has the server send through this kind of gateway only, at this address: scheme and authority.
+    /// Makes the server send through this gateway only, at this address: scheme and authority.
     pub fn at(self, base: &str, setup: Setup) -> Setup {
         match self {
             Self::TwilioMessages => through(base, setup),
@@ -56,7 +56,7 @@ impl GatewayKind {
         }
     }
 
-    /// Asks for a message by it.
+    /// Requests a message through it.
     pub async fn send(self, client: &Client, number: &str) -> Answer {
         match self {
             Self::TwilioVoice => client.send_by(number, "call").await,
@@ -64,8 +64,7 @@ impl GatewayKind {
         }
     }
 
-    /// An answer by which it takes a message, as it goes over the wire. Only of gateways that are
-    /// pleased by the same words for every message.
+    /// A raw answer by which it accepts a message. Only for gateways that accept every message with the same answer.
     pub fn accepts(self) -> &'static str {
         match self {
             Self::TwilioMessages => {
@@ -76,7 +75,7 @@ impl GatewayKind {
         }
     }
 
-    /// Whether [`GatewayKind::accepts`] pleases it.
+    /// Whether [`GatewayKind::accepts`] is an answer for it.
     pub fn is_easily_pleased(self) -> bool {
         matches!(self, Self::TwilioMessages | Self::Http)
     }

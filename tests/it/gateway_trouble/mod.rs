@@ -17,10 +17,10 @@ use tokio::net::TcpListener;
 use crate::support::documented::{bad_request, failed, incorrect, sent, verified};
 use crate::support::{Numbers, Reply, Setup, World, through, wrong};
 
-/// Twilio's codes that say something about the recipient: security.md section 3.
+/// Twilio's codes about the recipient: security.md section 3.
 const ABOUT_THE_NUMBER: [u32; 5] = [21211, 21614, 60205, 21610, 30006];
 
-/// Twilio's codes that say something about the account, the sender or the service.
+/// Twilio's codes about the account, the sender or the service.
 const ABOUT_US: [u32; 12] =
     [21408, 21215, 21608, 21219, 21212, 21603, 21606, 21703, 20003, 30002, 30034, 63038];
 
@@ -50,7 +50,7 @@ async fn whatever_the_gateway_does_the_client_gets_an_answer_within_the_budget()
     let world = World::with([("send-budget", json!("1s"))]).await;
     for trouble in TROUBLES {
         let number = world.number();
-        // More often than any retry.
+        // More often than the server retries.
         world.twilio.plan(&number, [trouble; 64]);
         world.send(&number).await.expects(failed());
     }
@@ -214,7 +214,7 @@ async fn a_messaging_service_sends_in_place_of_a_number() {
     assert!(!received[0].form.contains_key("From"));
 }
 
-/// Everything that can go wrong without saying anything about the number.
+/// All troubles that say nothing about the number.
 const TROUBLES: [Reply; 8] = [
     Reply::Refuse { status: 400, code: 21606 },
     Reply::Busy,

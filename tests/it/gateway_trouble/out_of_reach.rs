@@ -1,4 +1,4 @@
-//! Gateways that cannot be reached, or not safely: nothing was sent then, and no time is lost.
+//! Gateways that the server cannot reach, or not safely: it sends nothing and loses no time.
 
 use std::net::TcpListener as StdListener;
 
@@ -88,7 +88,7 @@ async fn a_proxy_in_the_environment_sees_nothing_of_plain_http_nor_of_this_machi
     let number = Numbers::default().next();
     server.client.send(&number).await.expects(sent(&number, 5));
     assert_eq!(proxy.connections(), 0);
-    // It is for what is outside and encrypted.
+    // The proxy is for encrypted requests to other hosts.
     let server = GatewayKind::Http.at("https://onceward.invalid", proxied()).start().await;
     server.client.send(&Numbers::default().next()).await.expects(failed());
     assert!(proxy.connections() > 0, "docs/internals/decisions/0003-http-client.md");
@@ -133,7 +133,7 @@ async fn a_gateway_that_fails_for_everybody_is_left_alone_and_asked_again_later(
     crate::support::until("the gateway is asked again", send, |status| *status == 200).await;
 }
 
-/// Checks of one number go on while as many sends as there are places hang at the gateway.
+/// Checks continue while 100 sends hang at the gateway.
 #[tokio::test]
 async fn while_many_sends_hang_other_numbers_are_checked() {
     const HANGING: usize = 100;
@@ -163,7 +163,7 @@ fn quick() -> Setup {
     Setup::new().config("send-budget", "1s")
 }
 
-/// The send fails, nothing of it is left behind, and the log says why.
+/// The send fails and leaves no code behind, and the log has the reason.
 async fn fails_without_a_message(kind: GatewayKind, server: &Server, why: &str) {
     let number = Numbers::default().next();
     kind.send(&server.client, &number).await.expects(failed());

@@ -1,4 +1,4 @@
-//! A provider of whom nothing may be expected: it does with a connection what no HTTP library would.
+//! A provider that handles connections as no HTTP library would.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,10 +10,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-/// Its handling of each request.
+/// How it handles each request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Act {
-    /// Reads the request and says nothing.
+    /// Reads the request and sends nothing.
     Hang,
     /// Closes the connection before it reads anything.
     CloseAtOnce,
@@ -21,15 +21,15 @@ pub enum Act {
     CloseAfterRequest,
     /// Reads the request and resets the connection.
     Reset,
-    /// Says exactly this, and closes.
+    /// Sends exactly this, and closes.
     Say(&'static str),
-    /// Says this, and goes on reading, so that the connection stays open.
+    /// Sends this, and continues to read: the connection stays open.
     SayAndStay(&'static str),
-    /// Says this, and closes so much later without a word, whatever has arrived by then.
+    /// Sends this, and closes after this time without notice, whatever has arrived by then.
     SayThenClose(&'static str, Duration),
-    /// Says this, and then a byte, again and again, slowly, without end.
+    /// Sends the first text once, and then the second again and again, slowly, without end.
     Drip(&'static str, &'static str),
-    /// Says this, and then that, again and again, as fast as it is taken, without end.
+    /// Sends the first text once, and then the second as fast as the client reads, without end.
     Flood(&'static str, &'static str),
 }
 
@@ -40,7 +40,7 @@ impl Act {
     }
 }
 
-/// The provider, listening until dropped.
+/// Listens until dropped.
 pub struct Raw {
     pub address: SocketAddr,
     state: Arc<RawState>,
@@ -79,7 +79,7 @@ impl Raw {
                 let at = Arc::clone(&at);
                 at.open.fetch_add(1, Ordering::SeqCst);
                 tokio::spawn(async move {
-                    // However it ends, it ends.
+                    // Any end of the connection is fine.
                     let _ = at.serve(stream).await;
                     at.open.fetch_sub(1, Ordering::SeqCst);
                 });
@@ -88,7 +88,7 @@ impl Raw {
         Ok(Self { address, state, listening })
     }
 
-    /// From now on it does this.
+    /// Handles later requests like this.
     pub fn act(&self, act: Act) {
         *self.state.act.lock().unwrap() = act;
     }
@@ -98,7 +98,7 @@ impl Raw {
         self.state.requests.load(Ordering::SeqCst)
     }
 
-    /// The requests that it has read, whole.
+    /// The complete requests that it has read.
     pub fn texts(&self) -> Vec<String> {
         self.state.texts.lock().unwrap().clone()
     }

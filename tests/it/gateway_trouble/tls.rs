@@ -1,4 +1,4 @@
-//! Providers whose TLS cannot be trusted: nothing is said to them, and the log says what is wrong.
+//! Providers whose TLS cannot be trusted: the server sends them nothing, and the log names the fault.
 
 use std::path::Path;
 
@@ -55,15 +55,15 @@ async fn a_provider_with_a_certificate_of_the_private_authority_in_ssl_cert_file
             let number = numbers.next();
             kind.send(&server.client, &number).await.expects(sent(&number, 5));
         }
-        // Trust in an earlier certificate does not extend to another server that listens there later.
+        // Trust in an earlier certificate does not extend to a later server at the same address.
         for (greeting, why) in UNTRUSTWORTHY {
             is_told_nothing(kind, &provider, &server, &numbers.next(), greeting, why).await;
         }
         provider.greet(Greeting::Good);
         let number = numbers.next();
         kind.send(&server.client, &number).await.expects(sent(&number, 5));
-        // Without the setting the machine's own authorities count, and this is none of them. Where there are
-        // none at all, the program says so and does not start.
+        // Without the setting the system's own authorities count, which do not include this one. Without any
+        // authorities, the program says so and does not start.
         let alone = trusting(kind, &provider, "20s").without_env("SSL_CERT_FILE");
         if Path::new("/etc/ssl/certs/ca-certificates.crt").exists() {
             let server = alone.start().await;
@@ -111,9 +111,9 @@ async fn is_told_nothing(
     let (told, reached, said) = (provider.requests(), provider.connections(), details(server).len());
     kind.send(&server.client, number).await.expects(failed());
     assert_eq!(provider.requests(), told, "{what}");
-    // No code is on its way; therefore none can be right.
+    // No code is in flight: none can be right.
     server.client.verify(number, "123456").await.expects(incorrect(number, 5));
-    // It surely was not sent; therefore there may be a second attempt; each is logged once.
+    // The message was surely not sent, and the server may try again. It logs each attempt once.
     let attempts = provider.connections() - reached;
     let details =
         until(&what, || async { details(server) }, |details| details.len() >= said + attempts).await;

@@ -1,11 +1,11 @@
-//! A gateway that is dead is asked no more, until it may be alive again.
+//! The server stops using a dead gateway until it may work again.
 
 use serde_json::{Value, json};
 
 use crate::support::documented::{bad_request, sent};
 use crate::support::{Reply, Several, soon};
 
-/// The gateway as `/readyz` and the log call it.
+/// The gateway's name in `/readyz` and in the log.
 const TWILIO: &str = "TwilioMessages";
 
 async fn with_breaker(open_for: &str) -> Several {
@@ -13,7 +13,7 @@ async fn with_breaker(open_for: &str) -> Several {
         .await
 }
 
-/// The circuit of a gateway, by `data.gateways` of `/readyz`.
+/// The circuit of a gateway, from `data.gateways` of `/readyz`.
 async fn circuit(world: &Several, gateway: &str) -> String {
     let body = world.get("/readyz").await.json();
     let gateways = body["data"]["gateways"].as_array().cloned().unwrap_or_default();
@@ -22,7 +22,7 @@ async fn circuit(world: &Several, gateway: &str) -> String {
     state.unwrap_or_else(|| panic!("the circuit of {gateway} is not in {body}")).to_owned()
 }
 
-/// The log lines when a circuit opens and when it closes.
+/// The log lines about a circuit that opens and closes.
 const OUT_OF_SERVICE: &str = "gateway unavailable";
 const WORKS_AGAIN: &str = "gateway available again";
 
@@ -32,12 +32,10 @@ fn says(event: &Value, words: &str) -> bool {
     event["gateway"] == TWILIO && is_for_operators && message.contains(words)
 }
 
-/// The number of those log lines.
 fn times_said(world: &Several, words: &str) -> usize {
     world.server.output().events().iter().filter(|event| says(event, words)).count()
 }
 
-/// Waits until the log says so.
 async fn is_said(world: &Several, words: &str) {
     let line = world.server.output().event(|event| says(event, words));
     soon(words, line).await.expect("a line");

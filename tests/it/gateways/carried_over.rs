@@ -42,7 +42,7 @@ async fn a_config_json_of_the_go_framework_works() {
     let client = &server.client;
     let numbers = Numbers::default();
 
-    // Twilio is its Verify service there.
+    // There, Twilio means its Verify service.
     let number = numbers.next();
     client.send(&number).await.expects(sent(&number, 5));
     assert!(doubles.twilio.received_for(&number)[0].is_for("/Verifications"));

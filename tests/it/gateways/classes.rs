@@ -5,11 +5,10 @@ use serde_json::json;
 use crate::support::documented::{bad_request, failed, sent, verified};
 use crate::support::{Reply, Several};
 
-/// Checks that Twilio alone was asked, once.
+/// Twilio alone was asked, once.
 const ONLY_TWILIO: [usize; 4] = [1, 0, 0, 0];
 
-/// Twilio first, then the plain gateway, and calls are allowed. Errors of one number after the other
-/// do not add up to a dead gateway.
+/// Twilio first, then the plain gateway, with calls allowed. Errors of several numbers do not open a circuit.
 async fn twilio_then_http() -> Several {
     Several::with("Twilio;Http", [("voice", json!(true)), ("breaker-failures", json!(100))]).await
 }
@@ -53,7 +52,7 @@ async fn a_refusal_for_fraud_stops_everything() {
         world.send(&number).await.expects(failed());
         refused.push(number);
     }
-    // Another number's second step comes later than theirs would.
+    // Another number's second step is due after theirs would be.
     let other = world.number();
     world.send(&other).await.expects(sent(&other, 5));
     world.twilio().arrived_for(&other, 2).await;
@@ -71,7 +70,7 @@ async fn when_a_gateway_is_busy_the_next_one_is_asked_at_once() {
         Reply::Refuse { status: 400, code: 21_611 },
         Reply::Refuse { status: 400, code: 30_001 },
         Reply::Refuse { status: 429, code: 14_107 },
-        // Asks to be left alone, and is: the rest of this test does not ask it any more.
+        // The server obeys, and does not use Twilio again in this test.
         Reply::BusyFor(3_600),
     ] {
         let number = world.number();
@@ -107,7 +106,7 @@ async fn a_gateway_that_asks_for_a_longer_wait_than_the_budget_is_not_asked_agai
 async fn an_account_that_is_not_in_order_and_a_filter_lead_to_the_next_gateway() {
     let world = twilio_then_http().await;
     for code in [
-        // The last one is a daily cap, which takes the whole gateway out of service.
+        // The last code is a daily cap, which takes the whole gateway out of service.
         21_408, 21_215, 13_227, 60_605, 21_608, 21_219, 21_212, 21_603, 21_606, 21_701, 21_703, 30_002,
         30_018, 30_024, 30_034, 30_035, 30_004, 30_007, 63_038,
     ] {

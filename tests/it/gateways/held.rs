@@ -1,4 +1,4 @@
-//! Gateways that hold the code themselves: what is true of each of them.
+//! The common behaviour of gateways that hold the code themselves.
 
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -6,17 +6,15 @@ use tokio::task::JoinSet;
 use crate::support::documented::{failed, incorrect, locked, sent, verified};
 use crate::support::{Answer, Client, Double, Provider, Reply, Several, wrong};
 
-/// Checks of one number at the same time: fewer than the commands that may wait for one number, so that none is refused
-/// for that.
+/// Concurrent checks of one number: fewer than the commands that may wait for it, therefore none is refused.
 const CROWD: usize = 50;
 
-/// One such gateway.
 pub struct Holder<P> {
     /// Its name in `otp-sms-provider`.
     pub name: &'static str,
-    /// Where its double is.
+    /// Its double.
     pub double: fn(&Several) -> &Double<P>,
-    /// Lets the provider forget the code of a number.
+    /// Makes the provider forget the code of a number.
     pub forget: fn(&Several, &str),
 }
 
@@ -28,7 +26,7 @@ impl<P: Provider> Holder<P> {
         (number, code)
     }
 
-    /// Its code is asked for, counted, and good once.
+    /// The server asks it about every code, counts, and accepts a right code once.
     pub async fn is_asked_about_every_code_until_one_is_right(&self) {
         let world = Several::routed(self.name).await;
         let double = (self.double)(&world);
@@ -42,7 +40,7 @@ impl<P: Provider> Holder<P> {
         assert_eq!(double.checks_for(&number).len(), asked, "there is nothing to ask about");
     }
 
-    /// Of many right codes one succeeds.
+    /// One of many right codes succeeds.
     pub async fn approves_one_of_many_right_codes(&self) {
         let world = Several::routed(self.name).await;
         for _ in 0..4 {
@@ -55,7 +53,7 @@ impl<P: Provider> Holder<P> {
         }
     }
 
-    /// Of many wrong codes five are looked at.
+    /// The gateway sees five of many wrong codes.
     pub async fn is_asked_about_five_of_many_wrong_codes(&self) {
         let world = Several::routed(self.name).await;
         for _ in 0..4 {
@@ -76,7 +74,7 @@ impl<P: Provider> Holder<P> {
         }
     }
 
-    /// While it hangs, others go on.
+    /// While it hangs, other numbers continue.
     pub async fn slows_only_the_number_that_it_is_asked_about(&self) {
         let world = Several::routed(self.name).await;
         let double = (self.double)(&world);
@@ -99,7 +97,7 @@ impl<P: Provider> Holder<P> {
         assert_eq!(double.most_checks_at_once(&slow), 1);
     }
 
-    /// Counted attempts are counted after a crash too.
+    /// A crash does not reset the counted attempts.
     pub async fn keeps_its_counts_across_kill_9(&self) {
         let mut world = Several::routed(self.name).await;
         let (number, code) = self.number_with_code(&world).await;
@@ -112,14 +110,14 @@ impl<P: Provider> Holder<P> {
         world = world.restart_after_kill().await;
         world.verify(&number, &code).await.expects(locked(&number, 30));
         assert_eq!((self.double)(&world).checks_for(&number).len(), 5);
-        // A verification under way goes on.
+        // The open verification continues.
         world.verify(&other, &wrong(&other_code)).await.expects(incorrect(&other, 3));
         world.verify(&other, &other_code).await.expects(verified(&other));
     }
 
-    /// A crash in the middle of a check is no free guess.
+    /// A crash during a check gives no free guess.
     pub async fn counts_a_check_that_a_kill_interrupted(&self) {
-        // After the restart it is as if the answer might still come, until the budget has ended.
+        // After the restart the answer might still come until the budget has ended.
         let settings = [("send-budget", json!("1s")), ("otp-max-attempts", json!(3))];
         let mut world = Several::with(self.name, settings).await;
         let number = world.number();
@@ -136,7 +134,7 @@ impl<P: Provider> Holder<P> {
         world.verify(&number, &wrong(&code)).await.expects(locked(&number, 30));
     }
 
-    /// It is unknown whether the gateway looked at the code: the check counts.
+    /// The gateway may have looked at the code: the check counts.
     pub async fn counts_a_check_that_nobody_knows_the_end_of(&self) {
         let world = Several::with(self.name, [("send-budget", json!("1s"))]).await;
         for trouble in [Reply::ServerError(500), Reply::Reset, Reply::Hang] {
@@ -149,7 +147,7 @@ impl<P: Provider> Holder<P> {
         }
     }
 
-    /// It surely did not look at the code: it does not count.
+    /// The gateway surely did not look at the code: the check does not count.
     pub async fn counts_no_check_that_was_never_looked_at(&self) {
         let world = Several::routed(self.name).await;
         let (number, code) = self.number_with_code(&world).await;
@@ -160,7 +158,7 @@ impl<P: Provider> Holder<P> {
         world.verify(&number, &code).await.expects(verified(&number));
     }
 
-    /// A forgotten verification is over, and still counts.
+    /// A forgotten verification is over, but the check counts.
     pub async fn counts_a_check_of_what_it_has_forgotten(&self) {
         let world = Several::routed(self.name).await;
         let (number, code) = self.number_with_code(&world).await;
@@ -171,7 +169,7 @@ impl<P: Provider> Holder<P> {
         world.verify(&number, &code).await.expects(verified(&number));
     }
 
-    /// Asking for a code again does not begin the count anew.
+    /// A second send does not reset the count.
     pub async fn keeps_the_count_when_a_code_is_sent_again(&self) {
         let world = Several::routed(self.name).await;
         let (number, code) = self.number_with_code(&world).await;
@@ -182,7 +180,7 @@ impl<P: Provider> Holder<P> {
         world.verify(&number, &code).await.expects(verified(&number));
     }
 
-    /// The gateway that sent a code says whether it is right, whatever other gateways there are.
+    /// The gateway that sent a code checks it, whatever other gateways exist.
     pub async fn shares_the_work_with_a_gateway_that_holds_nothing(&self) {
         let world = Several::routed(&format!("{};Http", self.name)).await;
         let double = (self.double)(&world);
@@ -193,7 +191,7 @@ impl<P: Provider> Holder<P> {
         world.verify(&number, &code).await.expects(verified(&number));
         assert!(double.checks_for(&number).is_empty());
 
-        // The other way round, and the earlier code of the other gateway is replaced.
+        // In the reverse order, the earlier code of the other gateway is replaced.
         let world = Several::routed(&format!("Http;{}", self.name)).await;
         let double = (self.double)(&world);
         let number = world.number();
@@ -206,7 +204,7 @@ impl<P: Provider> Holder<P> {
         world.verify(&number, &code).await.expects(verified(&number));
     }
 
-    /// Its own troubles with a send are told.
+    /// The client learns that a send failed.
     pub async fn is_told_of_when_it_does_not_send(&self) {
         let world = Several::with(self.name, [("send-budget", json!("1s"))]).await;
         for trouble in [Reply::ServerError(503), Reply::Reset, Reply::NotJson, Reply::Hang] {
@@ -217,7 +215,7 @@ impl<P: Provider> Holder<P> {
     }
 }
 
-/// A test for each of the above.
+/// A test for each method above.
 macro_rules! holds_the_code {
     ($holder:expr) => {
         $crate::gateways::held::holds_the_code!($holder =>
@@ -247,8 +245,7 @@ macro_rules! holds_the_code {
 
 pub(crate) use holds_the_code;
 
-/// Submits a code as often as [`CROWD`] says, each on a connection of its own, opened before the
-/// first request leaves.
+/// Submits a code [`CROWD`] times, each time on its own connection, opened before the first request.
 async fn crowd(client: &Client, number: &str, code: &str) -> Vec<Answer> {
     client.connect_to_have(CROWD).await;
     let mut checks = JoinSet::new();

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::support::documented::{bad_request, failed, sent, verified};
 use crate::support::{Doubles, Reply, Setup, Several, SmsGateway, all_configured};
 
-/// Each way in which the double can be described.
+/// The ways to describe the double.
 const VARIANTS: [fn(&SmsGateway) -> Value; 3] =
     [SmsGateway::json_settings, SmsGateway::form_settings, SmsGateway::get_settings];
 
@@ -40,7 +40,7 @@ async fn a_value_that_does_not_mean_success_leads_to_the_next_gateway() {
     assert_eq!(world.doubles.sends_to(&number), [1, 0, 0, 1]);
 }
 
-/// That a text is missing says nothing certain: the message may have left.
+/// A missing text proves nothing: the message may have left.
 #[tokio::test]
 async fn an_answer_without_the_text_of_success_leads_to_the_next_gateway() {
     for settings in [SmsGateway::form_settings, SmsGateway::get_settings] {

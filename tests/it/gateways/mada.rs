@@ -14,7 +14,7 @@ async fn a_message_is_submitted_as_mada_wants_it_and_its_code_verifies() {
     let world =
         Several::with("Mada", [("otp-message", json!("<A> & \"B\": {code} ist dein Code, größer > 1"))])
             .await;
-    // The double has another prefix in each answer.
+    // The double uses another prefix in each answer.
     for _ in 0..4 {
         let number = world.number();
         world.send(&number).await.expects(sent(&number, 5));

@@ -107,7 +107,7 @@ async fn everything_fails(world: &Several, private: &mut Private) {
     until("the recovery", || world.send(&number), |answer| answer.status() == 200).await;
 }
 
-/// The code that a number was sent last, by whomever; something like one when it was sent none.
+/// The last code that any gateway sent to a number, or a placeholder.
 fn last_code(world: &Several, number: &str) -> String {
     let doubles = &world.doubles;
     doubles
@@ -120,7 +120,7 @@ fn last_code(world: &Several, number: &str) -> String {
         .expect("digits")
 }
 
-/// Ten digits, so that a time or a counter in the log is not taken for a code.
+/// Ten digits: a time or a counter in the log cannot look like a code.
 fn at_trace_level(setup: Setup) -> Setup {
     setup
         .args(["--log-level", "trace"])

@@ -20,7 +20,7 @@ async fn number_with_message(world: &Several) -> String {
     number
 }
 
-/// Waits until the tracker has this as the last receipt of a number.
+/// Waits until the tracker shows this as the last receipt of a number.
 async fn until_receipt(world: &Several, number: &str, status: &str) {
     let so = |rows: &[Row]| rows.iter().any(|row| row.receipt() == status);
     world.until_tracked(number, &format!("the receipt {status}"), so).await;
@@ -93,7 +93,7 @@ async fn the_signature_of_one_address_is_no_good_for_another() {
     let world = with_public_url([]).await;
     let number = number_with_message(&world).await;
     let report = world.twilio().report(&number, "delivered");
-    // The address as the client reached it is not the public one.
+    // The client reached the server at another address than the public one.
     let headers = [("x-twilio-signature", "AAAAAAAAAAAAAAAAAAAAAAAAAAA=")];
     let answer = world.post_with("/callbacks/twilio/message", &headers, "MessageStatus=delivered").await;
     assert_eq!(answer.status(), 403);
@@ -112,7 +112,7 @@ async fn a_report_that_comes_again_changes_nothing() {
     for _ in 0..5 {
         assert_eq!(report.send(&world).await.status(), 204);
     }
-    // Another number goes the same way, after all of these.
+    // Another number takes the same way, after all of these.
     let other = number_with_message(&world).await;
     world.twilio().report(&other, "undelivered").with("ErrorCode", "30003").send(&world).await;
     world.twilio().arrived_for(&other, 2).await;
@@ -137,7 +137,7 @@ async fn a_status_never_moves_backwards() {
     ] {
         let answer = world.twilio().report(&number, reported).send(&world).await;
         assert_eq!(answer.status(), 204, "{reported}: {}", answer.text());
-        // What is known of another number by now came later.
+        // When the other number's receipt is known, the server has handled this one.
         let other = number_with_message(&world).await;
         world.twilio().report(&other, "delivered").send(&world).await;
         until_receipt(&world, &other, "delivered").await;

@@ -1,4 +1,4 @@
-//! Trying again in the background: `sms.retry`.
+//! Retries in the background: `sms.retry`.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::support::documented::{failed, incorrect, locked, sent, verified};
 use crate::support::{Reply, Row, Setup, Several, let_pass, wrong};
 
-/// Twilio is the only gateway, it fails as often as a test needs it to, and its circuit stays closed.
+/// Twilio is the only gateway, it fails as often as a test needs, and its circuit stays closed.
 async fn with_retry(sms: Value) -> Several {
     Several::of("Twilio", |_, setup| retrying(setup, sms)).await
 }
@@ -16,13 +16,12 @@ fn retrying(setup: Setup, sms: Value) -> Setup {
     setup.config("sms", sms).config("breaker-failures", 100)
 }
 
-/// Has Twilio refuse this many sends to a number, in a way after which it may be asked again.
+/// Makes Twilio refuse this many sends to a number with a retryable error.
 fn fail(world: &Several, number: &str, sends: usize) {
     world.twilio().plan(number, vec![Reply::Busy; sends]);
 }
 
-/// The same, and after each it wants to be left alone for so long that a test can do something else
-/// meanwhile.
+/// The same, but each refusal asks for a pause that is long enough for other steps of the test.
 fn fail_slowly(world: &Several, number: &str, sends: usize) {
     world.twilio().plan(number, vec![Reply::BusyFor(1); sends]);
 }
@@ -31,8 +30,8 @@ fn is_sent(rows: &[Row]) -> bool {
     rows.iter().any(|row| row.send_status() == "sent")
 }
 
-/// Lets so much time pass as another number needs until it was tried again three times: more than the
-/// first retry of a number needs, also of one whose gateway wants a second for itself.
+/// Waits until another number was retried three times. This takes longer than any number's first retry, even after a
+/// gateway's pause of one second.
 async fn while_another_number_is_retried(world: &Several) {
     let (other, retries) = (world.number(), 3);
     fail(world, &other, retries);
@@ -112,7 +111,7 @@ async fn a_code_that_was_replaced_is_not_sent_again() {
     assert_eq!(world.twilio().received_for(&number).len(), tries.len());
 
     let code = world.twilio().code_for(&number);
-    // The code that never arrived may be sent once more as it is, or another one in its place.
+    // The new message may repeat the code that never arrived, or replace it.
     if code != replaced {
         world.verify(&number, &replaced).await.expects(incorrect(&number, 4));
     }

@@ -1,11 +1,11 @@
-//! `otp-sms-provider`: whom a number's message goes to, and who is next.
+//! `otp-sms-provider`: the gateway of a number's message, and the next one.
 
 use serde_json::json;
 
 use crate::support::documented::{failed, sent, verified};
 use crate::support::{Doubles, Reply, Setup, Several, all_configured};
 
-/// The exit code of a start that the configuration stopped.
+/// The exit code for wrong settings.
 const WRONG_SETTINGS: Option<i32> = Some(64);
 
 #[tokio::test]
@@ -124,7 +124,7 @@ async fn a_wrong_routing_stops_the_start_and_points_at_the_part() {
         for word in ["otp-sms-provider", part] {
             assert!(finished.output.contains(word), "{word:?} is missing in:\n{}", finished.output);
         }
-        // The start says what is wrong in one line of JSON or of text: either way it quotes.
+        // The start reports the fault in one line of JSON or text; both quote the setting.
         let quoted = finished.output.contains(routing);
         assert!(quoted, "{routing:?} is missing in:\n{}", finished.output);
     }

@@ -22,7 +22,7 @@ async fn a_text_is_asked_for_as_sms_and_a_call_as_callout() {
     let number = world.number();
     world.send_by(&number, "call").await.expects(sent(&number, 5));
     assert_eq!(world.sinch().method_for(&number).as_deref(), Some("callout"));
-    // Its double takes the code only by the method that it was sent by.
+    // The double accepts the code only with the method that sent it.
     let code = world.sinch().code_for(&number);
     world.verify(&number, &code).await.expects(verified(&number));
 }

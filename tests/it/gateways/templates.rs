@@ -105,7 +105,7 @@ async fn the_last_line_lets_the_browser_fill_in_the_code() {
         "{text}"
     );
 
-    // It is for text messages only.
+    // Only text messages have this line.
     world.send_by(&number, "whatsapp").await.expects(sent(&number, 5));
     assert!(!text_and_code(&world, &number).0.contains("@example.com"));
 }

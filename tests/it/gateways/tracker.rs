@@ -1,4 +1,4 @@
-//! `onceward tracker`: what became of every send.
+//! `onceward tracker` lists the outcome of every send.
 
 use rustix::process::Signal;
 use serde_json::json;

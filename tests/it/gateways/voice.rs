@@ -1,11 +1,11 @@
-//! Calls: when a number is called, and what is heard.
+//! Calls: when the server calls a number, and the text that the person hears.
 
 use serde_json::{Value, json};
 
 use crate::support::documented::{bad_request, failed, sent, verified};
 use crate::support::{PUBLIC_URL, Reply, Report, SENDER, Setup, Several, Twiml, one_by_one};
 
-/// Codes of Twilio's that say that text messages do not reach a number.
+/// Twilio's codes for a number that text messages do not reach.
 const LANDLINE: [u32; 4] = [21_614, 30_006, 60_205, 21_612];
 
 async fn with_voice<const N: usize>(settings: [(&str, Value); N]) -> Several {
@@ -112,7 +112,7 @@ async fn with_the_gate_nothing_is_read_out_before_a_key_is_pressed() {
     assert_eq!(heard.speech().matches(&one_by_one(&code)).count(), 2, "{}", heard.speech());
     world.verify(&number, &code).await.expects(verified(&number));
 
-    // The code is used: a key that is pressed now repeats none.
+    // The code is used: pressing a key now repeats none.
     let answer = key.send(&world).await;
     assert!(!answer.text().contains(&one_by_one(&code)), "{}", answer.text());
 }
@@ -137,7 +137,7 @@ async fn a_client_can_ask_for_a_call() {
     world.verify(&number, &code).await.expects(verified(&number));
 }
 
-/// A number that text messages do not reach and that was called.
+/// Calls a number that text messages do not reach.
 async fn called(world: &Several) -> String {
     let number = world.number();
     world.twilio().plan(&number, [Reply::Refuse { status: 400, code: 21_614 }]);

@@ -17,7 +17,6 @@ async fn with_workflow<const N: usize>(workflow: Value, settings: [(&str, Value)
     .await
 }
 
-/// By which channel it went.
 fn channel_of(received: &Received) -> &'static str {
     if received.is_for("/Calls.json") {
         "call"
@@ -32,8 +31,7 @@ fn channels(world: &Several, number: &str) -> Vec<&'static str> {
     world.twilio().received_for(number).iter().map(channel_of).collect()
 }
 
-/// Lets so much time pass as another number needs to come to this many messages, and that twice: what
-/// was due before is done by then.
+/// Waits until another number has this many messages, twice: everything that was due before is done by then.
 async fn while_others_get(world: &Several, messages: usize) {
     for _ in 0..2 {
         let other = world.number();

@@ -13,14 +13,14 @@ use super::slow::Slow;
 use crate::support::documented::verified;
 use crate::support::{World, soon, until};
 
-/// Connections of this test: the server's default limit, and some beyond it.
+/// The server's default limit, and connections beyond it.
 const LIMIT: usize = 10_000;
 const BEYOND: usize = 200;
-/// Left for clients that behave.
+/// Places for well-behaved clients.
 const GOOD: usize = 50;
-/// The file descriptors that the server needs beside its connections; more than `src/app/process.rs` keeps back.
+/// File descriptors that the server needs besides its connections; more than `src/app/process.rs` reserves.
 const OTHER_FILES: u64 = 1_000;
-/// Memory for each slow connection, in KiB: several times what was measured.
+/// Memory for each slow connection, in KiB: several times the measured value.
 const KIB_EACH: u64 = 64;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -34,7 +34,7 @@ async fn ten_thousand_slow_connections_keep_no_good_client_out_and_are_dropped_i
         ("header-timeout", json!("6s")),
         ("body-timeout", json!("6s")),
         ("idle-timeout", json!("6s")),
-        // Not a line for each connection.
+        // No log line for each connection.
         ("log-level", json!("info")),
     ];
     let world = World::with(settings).await;
@@ -47,7 +47,7 @@ async fn ten_thousand_slow_connections_keep_no_good_client_out_and_are_dropped_i
     let mut slow = open_slow(&world, limit - GOOD).await;
     assert!(slow.len() > limit / 2, "{} were opened", slow.len());
 
-    // Those who are in are served, and so are those who come while there is room.
+    // The server serves the known clients and, while there is room, new ones.
     for (number, code) in known.drain(..10) {
         world.verify(&number, &code).await.expects(verified(&number));
     }
@@ -55,7 +55,7 @@ async fn ten_thousand_slow_connections_keep_no_good_client_out_and_are_dropped_i
     let allowed = before + 200 + limit as u64 * KIB_EACH / 1024;
     assert!(with_all < allowed, "{before} MiB became {with_all} MiB, at most {allowed} were allowed");
 
-    // Connections beyond the limit are refused by name or closed. None hangs.
+    // The server refuses connections beyond the limit by name, or closes them. None hangs.
     slow.extend(open_slow(&world, BEYOND).await);
     let mut beyond = JoinSet::new();
     for _ in 0..BEYOND {
@@ -66,7 +66,7 @@ async fn ten_thousand_slow_connections_keep_no_good_client_out_and_are_dropped_i
         assert!(answer.is_empty() || is_a_whole_answer(&answer), "{answer}");
     }
 
-    // The time limits drop the slow ones, although their clients keep them open.
+    // The time limits drop the slow connections, although their clients keep them open.
     let others = crate::support::Client::new(world.address());
     until(
         "a place",
@@ -83,7 +83,7 @@ async fn ten_thousand_slow_connections_keep_no_good_client_out_and_are_dropped_i
     drop(slow);
 }
 
-/// Opens slow connections of every kind in turn. Some are closed by the server before they are ready.
+/// Opens slow connections of every kind in turn. The server closes some before they are ready.
 async fn open_slow(world: &World, count: usize) -> Vec<TcpStream> {
     let (address, at_once) = (world.address(), Arc::new(Semaphore::new(256)));
     let mut opening = JoinSet::new();
@@ -97,7 +97,7 @@ async fn open_slow(world: &World, count: usize) -> Vec<TcpStream> {
     soon("slow connections", opening.join_all()).await.into_iter().flatten().collect()
 }
 
-/// Everything that comes until the connection ends, in whatever way.
+/// Reads until the connection ends in any way.
 async fn ended(mut stream: TcpStream) -> String {
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer).await;
@@ -106,11 +106,11 @@ async fn ended(mut stream: TcpStream) -> String {
 
 fn is_a_whole_answer(answer: &str) -> bool {
     let refused = answer.starts_with("HTTP/1.1 503 ") && answer.contains("retry-after: ");
-    // A place may have come free before this one: it says nothing, and its time ends too.
+    // If a place became free first, the server accepts this silent connection and its time limit ends it.
     (refused || answer.starts_with("HTTP/1.1 408 ")) && answer.ends_with('}')
 }
 
-/// Both this process and the server, which inherits the limit and raises it by itself.
+/// Raises the limit of this process. The server inherits it, and also raises it itself.
 fn as_many_as_files_allow() -> usize {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).expect("a higher limit of our own");

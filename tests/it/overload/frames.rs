@@ -1,6 +1,6 @@
-//! Frames of HTTP/2, put together byte by byte (RFC 9113).
+//! Frames of HTTP/2, built byte by byte (RFC 9113).
 
-/// Frames to be sent on one connection.
+/// Frames for one connection.
 pub struct Frames {
     bytes: Vec<u8>,
     next_stream: u32,
@@ -25,12 +25,12 @@ impl Frames {
         )
     }
 
-    /// Frames of a connection that has begun, from this stream on.
+    /// Frames for an open connection, from this stream on.
     pub fn going_on(next_stream: u32) -> Self {
         Self { bytes: Vec::new(), next_stream }
     }
 
-    /// A POST whose body begins and does not end.
+    /// A POST whose body does not end.
     pub fn post_in_part(self) -> Self {
         let stream = self.next_stream;
         let mut frames = self.headers().frame(DATA, 0, stream, b"{\"user\"");
@@ -38,7 +38,7 @@ impl Frames {
         frames
     }
 
-    /// A POST that is taken back at once.
+    /// A POST that the client resets at once.
     pub fn post_and_reset(self) -> Self {
         let stream = self.next_stream;
         let body = br#"{"phoneNumber":"+14155550000"}"#;

@@ -1,5 +1,5 @@
-//! More than the machine or its limits can take: refused by name, soon, and without harm to what was
-//! accepted. `docs/operate/sizing.md` says what is refused when.
+//! More load than the machine or its limits can take: the server refuses it by name and soon, and keeps what it
+//! accepted. `docs/operate/sizing.md` says what it refuses when.
 
 mod connections;
 mod frames;

@@ -17,7 +17,7 @@ async fn a_flood_of_new_numbers_is_refused_by_name_and_known_ones_are_served() {
     for _ in 0..50 {
         refused(&world.send(&world.number()).await);
     }
-    // What never asked is answered, and takes no room.
+    // The server answers a check of an unknown number without using room.
     assert_eq!(world.verify(&world.number(), "123456").await.status(), 401);
     let (first, _) = &known[0];
     world.send(first).await.expects(sent(first, 5));
@@ -75,7 +75,7 @@ async fn after_a_flood_the_room_comes_back_by_itself() {
     world.send(&number).await.expects(sent(&number, 5));
 }
 
-/// The numbers in `/readyz`; the server is ready however many there are.
+/// The numbers in `/readyz`; the server is always ready.
 async fn numbers(world: &World) -> Value {
     let answer = world.get("/readyz").await;
     assert_eq!(answer.status(), 200);

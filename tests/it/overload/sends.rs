@@ -45,7 +45,7 @@ async fn while_a_gateway_says_nothing_all_sends_end_in_a_named_refusal_and_check
         crowd.spawn(async move { client.send(&number).await });
     }
     world.twilio.arrived(9).await;
-    // 12 sends are at the gateway or wait; all others are answered at once.
+    // 12 sends are at the gateway or wait; the server refuses all others at once.
     let mut refusals = 0;
     while refusals < 88 {
         let answer = crowd.join_next().await.expect("more answers").expect("an answer");
@@ -90,7 +90,7 @@ async fn ten_times_more_requests_than_there_are_places_are_answered_or_refused_a
             }
         }
     }
-    // Every place is free again: as many as may be at the gateway at once are.
+    // Every place is free again: the gateway gets as many concurrent sends as allowed.
     world.twilio.otherwise(Reply::Hang);
     let before = world.twilio.received().len();
     let mut all = JoinSet::new();
@@ -110,7 +110,7 @@ fn refused(answer: &Answer, message: &str) {
     answer.expects_retry_after();
 }
 
-/// A hanging request hangs until it is released, also on a slow machine.
+/// A hanging request lasts until it is released, also on a slow machine.
 fn patient() -> (&'static str, Value) {
     ("send-budget", json!("60s"))
 }

@@ -1,24 +1,23 @@
-//! Connections that are slow in every way a client can be.
+//! Connections that are slow in every way that a client can be.
 
 use std::net::SocketAddr;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-/// The kind of slowness of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Slow {
-    /// Says nothing.
+    /// Sends nothing.
     Idle,
-    /// Asks once, and never again.
+    /// Sends one request, and never another.
     KeptAlive,
     /// Begins a head and does not end it.
     Head,
     /// Ends the head and not the body.
     Body,
-    /// Asks, and never reads the answers.
+    /// Sends requests, and never reads the answers.
     Reader,
-    /// Ends its side within a head.
+    /// Closes its side within a head.
     HalfClosed,
 }
 
@@ -26,7 +25,7 @@ impl Slow {
     pub const ALL: [Self; 6] =
         [Self::Idle, Self::KeptAlive, Self::Head, Self::Body, Self::Reader, Self::HalfClosed];
 
-    /// Opens one. `None` when the server did not want it.
+    /// Opens one. `None` if the server refused it.
     pub async fn open(self, address: SocketAddr) -> Option<TcpStream> {
         let mut stream = TcpStream::connect(address).await.ok()?;
         let begin = "POST /api/verify-otp HTTP/1.1\r\nhost: t\r\ncontent-length: 90\r\n";

@@ -1,4 +1,4 @@
-//! HTTP/2 as no client should speak it, frame by frame (RFC 9113).
+//! HTTP/2 that no client should send, frame by frame (RFC 9113).
 
 use std::collections::HashMap;
 
@@ -13,7 +13,7 @@ use super::frames::{Frames, HEADERS};
 use crate::support::documented::verified;
 use crate::support::{Authority, Setup, World, soon, until};
 
-/// The status of each stream, read until there are so many or the connection ends.
+/// The status of each stream, read until there are `wanted` or the connection ends.
 async fn statuses(stream: &mut TlsStream<TcpStream>, wanted: usize) -> HashMap<u32, Vec<u8>> {
     let mut found = HashMap::new();
     while found.len() < wanted {
@@ -39,7 +39,7 @@ async fn slow_bodies_of_many_streams_are_refused_beyond_their_limit_and_keep_nob
     let mut attacker = http2(&world, &authority).await;
     let streams = (0..30).fold(Frames::begin(), |frames, _| frames.post_in_part());
     attacker.write_all(&streams.bytes()).await.expect("written");
-    // Four may arrive in parts at the same time, one for each connection; the others are told at once.
+    // Four bodies may be incomplete at the same time, as many as connections; the server refuses the others at once.
     let refused = soon("refusals", statuses(&mut attacker, 26)).await;
     assert_eq!(refused.len(), 26);
 
@@ -47,7 +47,7 @@ async fn slow_bodies_of_many_streams_are_refused_beyond_their_limit_and_keep_nob
     let rest = soon("time-outs", statuses(&mut attacker, 4)).await;
     assert!(rest.keys().all(|stream| !refused.contains_key(stream)), "each stream has one answer");
 
-    // Their places are free again.
+    // The places of the timed-out streams are free again.
     let more = (0..4).fold(Frames::going_on(61), |frames, _| frames.post_in_part());
     attacker.write_all(&more.bytes()).await.expect("written");
     let whole = world.post("/api/verify-otp", "{}").await;
@@ -92,7 +92,7 @@ async fn streams_that_are_reset_at_once_by_the_thousand_disturb_nobody() {
     }
 }
 
-/// A server with TLS, its client, and the authority that both trust.
+/// A server with TLS and its client; both trust the returned authority.
 async fn over_tls(setup: Setup) -> (World, Authority) {
     let authority = Authority::new();
     let mut world = World::of(authority.issue().configure(setup)).await;
@@ -100,7 +100,6 @@ async fn over_tls(setup: Setup) -> (World, Authority) {
     (world, authority)
 }
 
-/// A connection that has agreed on HTTP/2.
 async fn http2(world: &World, authority: &Authority) -> TlsStream<TcpStream> {
     let stream = world.connection().await;
     let name = ServerName::try_from("localhost").expect("a name");

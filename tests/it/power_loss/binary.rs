@@ -1,5 +1,4 @@
-//! The same with the real program: what clients heard over HTTP holds when it starts on a disk that
-//! the power was cut from.
+//! The same with the real program: every answer over HTTP holds when the program starts on a disk after a power cut.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -20,7 +19,7 @@ use crate::support::{Client, Numbers, Setup, Twilio, through};
 const GUESTS: u64 = 8;
 const NUMBERS_PER_GUEST: usize = 6;
 
-/// One cut in so many of those of the store: here each is a start of the program.
+/// The divisor of the number of cuts: here each cut is a start of the program.
 const FEWER: usize = 15;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -77,7 +76,7 @@ async fn after_a_power_cut_the_program_knows_what_it_answered() {
     for event in places {
         events[happened..event].iter().for_each(|(_, event)| disk.happens(event));
         happened = event;
-        // A home of its own. No gateway is needed any more.
+        // A separate home. The program needs no gateway any more.
         let again = through("http://127.0.0.1:9", settings());
         disk.cut_into(again.home(), &mut StdRng::seed_from_u64(rng.random()));
         println!("cut behind event {event}");
@@ -88,7 +87,7 @@ async fn after_a_power_cut_the_program_knows_what_it_answered() {
     }
 }
 
-/// Ten digits: that two codes are equal by chance does not happen.
+/// Two codes of ten digits are never equal by chance.
 fn settings() -> Setup {
     Setup::new().config("otp-length", json!(10)).config("otp-timeout", json!("1h"))
 }
@@ -105,7 +104,6 @@ struct Guest {
     subjects: Vec<Subject>,
 }
 
-/// A number, and all that was asked about it.
 struct Subject {
     number: String,
     belief: Belief,
@@ -179,7 +177,7 @@ impl Subject {
         self.history.push(Asked { at, request, heard: heard.map(|heard| (answered, heard)), codes });
     }
 
-    /// Everything that was answered before the cut.
+    /// Asserts that every answer before the cut still holds.
     async fn still_holds(&self, cut: Place, client: &Client) {
         let mut belief = Belief::new();
         for asked in self.history.iter().filter(|asked| asked.at <= cut) {

@@ -1,4 +1,4 @@
-//! The checkpoints of a trace: which began, which were sealed, and the files they replaced.
+//! The checkpoints of a trace: which ones began, which ones were sealed, and the files that they replaced.
 
 use std::fmt::{self, Display};
 use std::ops::Range;
@@ -9,23 +9,20 @@ use rand::rngs::StdRng;
 
 use super::trace::{Event, Place};
 
-/// A checkpoint.
 #[derive(Debug)]
 struct Checkpoint {
-    /// From the creation of its directory to the event before the next of its kind.
+    /// From the creation of its directory to the event before the next such creation.
     events: Range<usize>,
-    /// When the snapshot got its name; never, if the process was killed before.
+    /// The event that gave the snapshot its name; `None` if the process was killed before.
     named: Option<usize>,
-    /// When the last of what it replaces went.
+    /// The event that removed the last file that it replaces.
     last_gone: usize,
 }
 
-/// All of them.
 #[derive(Debug)]
 pub struct Checkpoints(Vec<Checkpoint>);
 
 impl Checkpoints {
-    /// Those of a trace.
     pub fn in_trace(events: &[(Place, Event)]) -> Self {
         let mut checkpoints: Vec<Checkpoint> = Vec::new();
         for (at, (_, event)) in events.iter().enumerate() {
@@ -50,24 +47,24 @@ impl Checkpoints {
         Self(checkpoints)
     }
 
-    /// Those that replaced something.
+    /// The checkpoints that replaced something.
     fn sealed(&self) -> impl Iterator<Item = &Checkpoint> {
         self.0.iter().filter(|checkpoint| checkpoint.last_gone > 0)
     }
 
-    /// Places behind events while a snapshot is written, around its name, and while the older one and the segments go.
+    /// Places while a snapshot is written, around its naming, and while the older one and the segments are removed.
     pub fn places(&self, rng: &mut StdRng) -> Vec<usize> {
         let mut places = Vec::new();
         for checkpoint in self.sealed() {
             let named = checkpoint.named.expect("a snapshot that replaces others has its name");
             places.extend((0..10).map(|_| rng.random_range(checkpoint.events.start + 1..=named)));
-            // Up to the event behind the last removal; between are the syncs of the directories.
+            // Up to the event after the last removal; the syncs of the directories are between.
             places.extend(named..=checkpoint.last_gone + 1);
         }
         places
     }
 
-    /// Whether there is what the cuts are about.
+    /// Fails unless the trace has enough checkpoints, and enough places are in them.
     pub fn are_worth_cutting(&self, places: &[usize]) {
         let is_within = |place: &&usize| {
             self.sealed().any(|one| (one.events.start + 1..=one.last_gone + 1).contains(*place))
@@ -91,7 +88,7 @@ fn is_snapshot(name: &str) -> bool {
     name.len() == 10 && name.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Whether this is a snapshot that is not named yet.
+/// Whether this is a snapshot without its final name.
 fn is_unnamed(name: &str) -> bool {
     name.contains('-') && has_ending(name, "new")
 }

@@ -1,4 +1,4 @@
-//! The bytes of one file, in pages, so that reserved space and copies cost nothing.
+//! The bytes of one file, in pages: reserved space and copies cost nothing.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -10,25 +10,22 @@ use std::sync::Arc;
 pub const SECTOR: u64 = 512;
 const PAGE: u64 = 4096;
 
-/// A file's bytes. Pages that are not there are zeros.
+/// A file's bytes. A missing page is zeros.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Content {
-    /// The number of bytes.
     pub length: u64,
     pages: BTreeMap<u64, Arc<Vec<u8>>>,
 }
 
-/// One change of a file.
 #[derive(Debug, Clone)]
 pub enum Change {
-    /// Bytes at a place; the file grows if need be.
+    /// Bytes at a place; the file grows if necessary.
     Write(u64, Arc<Vec<u8>>),
-    /// Another length. What is beyond it becomes zeros.
+    /// Another length. Bytes beyond it become zeros.
     Length(u64),
 }
 
 impl Content {
-    /// Makes a change.
     pub fn make(&mut self, change: &Change) {
         self.make_where(change, |_| true);
         self.length = Self::length_after(self.length, change);
@@ -42,7 +39,7 @@ impl Content {
         }
     }
 
-    /// Makes a change in some sectors only, and never of the length.
+    /// Makes a change in some sectors only, and never changes the length.
     pub fn make_where(&mut self, change: &Change, mut wanted: impl FnMut(u64) -> bool) {
         match change {
             Change::Write(at, data) => self.write(*at, data, wanted),
@@ -85,7 +82,7 @@ impl Content {
         }
     }
 
-    /// Makes the file hold this.
+    /// Writes this content to a file.
     pub fn put_into(&self, file: &File) -> io::Result<()> {
         file.set_len(self.length)?;
         for (page, bytes) in &self.pages {
@@ -98,7 +95,7 @@ impl Content {
         Ok(())
     }
 
-    /// The changes that lead from this to `other`.
+    /// The changes that turn this content into `other`.
     pub fn changes_to(&self, other: &Self) -> Vec<Change> {
         let zeros = Arc::new(vec![0; index(PAGE)]);
         let mut changes = Vec::new();

@@ -1,4 +1,4 @@
-//! Where the power is cut, and what must be so afterwards.
+//! Chooses where the power is cut, and checks what the store finds afterwards.
 #![expect(clippy::print_stdout, reason = "the test runner keeps it together with the failure")]
 
 use std::path::{Path, PathBuf};
@@ -17,22 +17,21 @@ use super::shim::{Watched, scratch};
 use super::store_load::{contents, open};
 use super::trace::{self, Event, Place};
 
-/// The number of cuts that are examined in parallel. Opening a store waits more than it works.
+/// Cuts that are examined in parallel. Opening a store waits more than it computes.
 const LOOKERS: usize = 4;
 
-/// So many events are of a start, and of what comes behind it.
+/// The number of events of a start and what follows it.
 const A_START: usize = 80;
 
-/// The number of cuts, and the seed.
 pub struct Cuts {
     seed: u64,
     count: usize,
-    /// A place with traces of before, and which cut to repeat.
+    /// A directory with earlier traces, and the cut to repeat.
     again: Option<(PathBuf, usize, u64)>,
 }
 
 impl Cuts {
-    /// As the environment says, or this many.
+    /// Reads the environment; `usually` is the default number of cuts.
     pub fn from_environment(usually: usize) -> Self {
         let variable = |name: &str| std::env::var(name).ok();
         let again = variable("POWER_AGAIN").map(|text| {
@@ -48,17 +47,15 @@ impl Cuts {
         Self { seed: number("POWER_SEED", 20_251_120), count: usize::try_from(count).unwrap(), again }
     }
 
-    /// From where randomness comes.
     pub fn seed(&self) -> u64 {
         self.seed
     }
 
-    /// The largest number.
     pub fn count(&self) -> usize {
         self.count
     }
 
-    /// Loads, cuts, and looks.
+    /// Runs the load, makes the cuts, and checks each.
     pub fn run(self, load: impl FnOnce(u64) -> Watched) {
         println!("POWER_SEED={} POWER_CUTS={}", self.seed, self.count);
         if let Some((place, event, seed)) = &self.again {
@@ -119,7 +116,7 @@ impl Cuts {
     }
 }
 
-/// Cuts behind every event, so many times, each time in another way.
+/// Cuts `times` times after every event, each time in another way.
 pub fn everywhere(watched: &Watched, times: u64, seed: u64) {
     let events = trace::read(&watched.traces());
     let promises = Promises::read(&watched.promises());
@@ -142,13 +139,13 @@ pub fn everywhere(watched: &Watched, times: u64, seed: u64) {
     assert!(failures.is_empty(), "{} of {cuts} cuts:\n{}", failures.len(), failures.join("\n"));
 }
 
-/// Whether a process only notes what it finds.
+/// Whether a process only lists what it finds.
 fn is_listing(event: &Event) -> bool {
     matches!(event, Event::HasDir { .. } | Event::HasFile { .. } | Event::HasData { .. })
 }
 
-/// Whether any of so many cuts loses something when the syncs of such files count for nothing. Then the
-/// test of the other syncs means something.
+/// Whether some cut loses something when syncs of such files are ignored. Only then does the test of the other syncs
+/// mean something.
 pub fn notices_without_syncs_of(what: &str, named: Named, watched: &Watched, seed: u64) -> bool {
     let events = trace::read(&watched.traces());
     let promises = Promises::read(&watched.promises());
@@ -166,9 +163,9 @@ pub fn notices_without_syncs_of(what: &str, named: Named, watched: &Watched, see
     })
 }
 
-/// A quarter of the cuts anywhere, a quarter beside what changes names, lengths, or what is synced, a quarter soon
-/// behind a start, and a quarter in checkpoints: while a snapshot is written, around its name, and while what it
-/// replaces goes.
+/// Chooses places: a quarter anywhere, a quarter next to changes of names, lengths or syncs, a quarter soon after a
+/// start, and a quarter in checkpoints: while a snapshot is written, around its naming, and while the replaced files
+/// are removed.
 pub fn places(events: &[(Place, Event)], count: usize, rng: &mut StdRng) -> Vec<usize> {
     let starts: Vec<usize> =
         (0..events.len()).filter(|at| matches!(events[*at].1, Event::HasAll)).map(|at| at + 1).collect();
@@ -201,7 +198,7 @@ fn describe((_, event): &(Place, Event)) -> String {
     text
 }
 
-/// Cuts here and looks at what the store makes of it.
+/// Cuts here and checks what the store finds.
 fn look(disk: &Disk, seed: u64, possible: &Possible) -> Result<(), String> {
     let place = scratch();
     disk.cut_into(place.path(), &mut StdRng::seed_from_u64(seed));
@@ -213,7 +210,7 @@ fn look(disk: &Disk, seed: u64, possible: &Possible) -> Result<(), String> {
     possible.allows(&found?)
 }
 
-/// Returns when the threads of the store have ended.
+/// Returns when the store's threads have ended.
 fn release(store: EmbeddedStore, data_dir: &Path) {
     drop(store);
     let lock = std::fs::File::open(data_dir.join("lock")).expect("the lock");

@@ -1,10 +1,9 @@
 //! A disk as it may be after a power cut.
 //!
-//! Synced data is there: bytes and the length of a file after its `fsync` or `fdatasync`, the
-//! names in a directory after the `fsync` of that directory. Of everything else any part may be
-//! there, in any order: single sectors of a write, an older state of a sector than that of its
-//! neighbour, a length without the bytes, a name that was given or taken. That is less than file
-//! systems in use keep, and no more than POSIX promises. A rename happens whole or not at all.
+//! Synced data is on it: a file's bytes and length after `fsync` or `fdatasync`, a directory's names after the `fsync`
+//! of that directory. Of all other data any part may be on it, in any order: single sectors of a write, an older state
+//! of a sector than of its neighbour, a length without the bytes, a name that was added or removed. Common file systems
+//! keep more; POSIX promises no more. A rename is atomic.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs::{self, File};
@@ -17,10 +16,9 @@ use rand::rngs::StdRng;
 use super::content::{Change, Content};
 use super::trace::Event;
 
-/// Names and what they lead to.
+/// Names, and the objects that they lead to.
 type Entries = BTreeMap<String, usize>;
 
-/// One change of a directory.
 #[derive(Debug, Clone)]
 enum Naming {
     Name(String, usize),
@@ -34,7 +32,7 @@ enum Object {
     Dir { synced: Entries, changes: Vec<(u64, Naming)> },
 }
 
-/// Whether this is the name of one of those.
+/// Whether a name belongs to a group of files.
 pub type Named = fn(&str) -> bool;
 
 /// All files of a trace, up to one event.
@@ -44,16 +42,16 @@ pub struct Disk {
     by_ino: HashMap<u64, usize>,
     root: Option<usize>,
     events: u64,
-    /// Which event each sync in progress began with.
+    /// The event that each sync in progress began with.
     syncs: HashMap<u64, u64>,
     found: Option<Found>,
-    /// Files with such a name are treated as never synced.
+    /// Syncs of files with such a name are ignored.
     deaf_to: Option<Named>,
-    /// As they are called now; the root is called nothing.
+    /// Current names; the root's name is empty.
     names: HashMap<usize, String>,
-    /// Files that were removed. Their inode numbers may come again.
+    /// Removed files. Their inode numbers may be used again.
     gone: HashSet<usize>,
-    /// Whether a first process found what was there, which counts as synced.
+    /// Whether a first process has listed its files, which count as synced.
     begun: bool,
 }
 
@@ -65,18 +63,18 @@ struct Found {
 }
 
 impl Disk {
-    /// A disk that does nothing when it is asked to sync what is named like this.
+    /// A disk that ignores syncs of files with such a name.
     pub fn without_syncs_of(named: Named) -> Self {
         Self { deaf_to: Some(named), ..Self::default() }
     }
 
-    /// The next event happens.
+    /// Applies the next event.
     pub fn happens(&mut self, event: &Event) {
         self.events += 1;
         match event {
             Event::HasDir { parent, ino, name } => self.has_dir(*parent, *ino, name),
             Event::HasFile { parent, ino, bytes, name } => {
-                // A process that was killed had made it anew, and no longer noted that.
+                // A killed process made it again, and did not note that any more.
                 if self.by_ino.get(ino).is_some_and(|known| self.gone.contains(known)) {
                     self.by_ino.remove(ino);
                 }
@@ -103,7 +101,7 @@ impl Disk {
             Event::Unlink { parent, name } => {
                 // Every snapshot has files of the same names.
                 let present = self.present(*parent);
-                // A file with another name, by a link, stays.
+                // A file with another link stays.
                 let last =
                     present.get(name).filter(|gone| present.values().filter(|one| one == gone).count() == 1);
                 self.gone.extend(last);
@@ -111,7 +109,7 @@ impl Disk {
             }
             Event::Link { parent, ino, name } => {
                 let object = self.by_ino[ino];
-                // The name that stays: the other one is the next to be removed.
+                // Keeps the new name: the other one is removed next.
                 self.names.insert(object, name.clone());
                 self.rename_in(*parent, Naming::Name(name.clone(), object));
             }
@@ -171,8 +169,8 @@ impl Disk {
         present
     }
 
-    /// The first process finds what is on the disk. A later one may see what an earlier one did just
-    /// before it was killed, and could not note any more.
+    /// The first process lists what is on the disk. A later one may see changes that an earlier one made just before it
+    /// was killed and did not note.
     fn has_all(&mut self) {
         let found = self.found.take().expect("the root at least");
         for (object, content) in found.files {
@@ -227,7 +225,7 @@ impl Disk {
         changes.push((self.events, change));
     }
 
-    /// If the length is not what it should be, a call that the shim does not see has changed it.
+    /// An unexpected length shows that a call changed it which the shim does not see.
     fn has_length(&mut self, ino: u64, bytes: u64) {
         let Object::File { synced, changes } = &self.objects[self.by_ino[&ino]] else { return };
         let known =
@@ -255,7 +253,7 @@ impl Disk {
         }
     }
 
-    /// Makes below `path` what the disk may hold if the power fails now.
+    /// Creates below `path` what the disk may hold if the power fails now.
     pub fn cut_into(&self, path: &Path, rng: &mut StdRng) {
         self.cut_dir(self.root.expect("a root"), path, rng);
     }
@@ -292,8 +290,7 @@ fn rename(entries: &mut Entries, naming: &Naming) {
     }
 }
 
-/// Each change of a name may have reached the disk or not, but of one name not a later one without
-/// those before it.
+/// Each change of names may have reached the disk or not, but a later change of one name only with the earlier ones.
 fn names_after_cut(synced: &Entries, changes: &[(u64, Naming)], rng: &mut StdRng) -> Entries {
     let likely = [0.0, 0.2, 0.5, 0.8, 1.0][rng.random_range(0..5)];
     let mut entries = synced.clone();
@@ -312,7 +309,7 @@ fn names_after_cut(synced: &Entries, changes: &[(u64, Naming)], rng: &mut StdRng
     entries
 }
 
-/// Each sector is as it was after some of the changes; so is, for itself, the length.
+/// Each sector is as it was after some of the changes; the length independently too.
 fn content_after_cut(synced: &Content, changes: &[(u64, Change)], rng: &mut StdRng) -> Content {
     let mut content = synced.clone();
     let all = changes.len();

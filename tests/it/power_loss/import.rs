@@ -1,4 +1,4 @@
-//! An import that the power is cut from, at any place: no server starts on a half of it.
+//! Power cuts at any place of an import: no server starts on an incomplete one.
 
 use std::path::Path;
 
@@ -13,13 +13,13 @@ use super::trace::{self, Event, Place};
 use crate::backup::{export, json, lines_of, many, records};
 use crate::support::{Finished, Setup, World, soon};
 
-/// So many that its database is synced once before it is complete.
+/// Enough that its database is synced once before it is complete.
 const NUMBERS: u64 = 15_000;
 
 const IMPORT: [&str; 6] = ["import", "made-up.jsonl", "--data-dir", "data", "--key-file", "right.key"];
 const EXPORT: [&str; 5] = ["export", "--data-dir", "data", "--out", "found.jsonl"];
 
-/// A refused import is made again after one cut in so many.
+/// The test repeats a refused import after one of this many cuts.
 const SELDOM: usize = 8;
 
 #[tokio::test]
@@ -38,7 +38,7 @@ async fn after_a_power_cut_an_import_is_complete_or_refused_as_interrupted() {
     std::fs::copy(world.setup.data_dir().join("server.key"), importing.home().join("right.key"))
         .expect("a key");
 
-    // One that is killed, and one over what it left.
+    // One import that is killed, and one over its remains.
     let killed = importing.launch_command(IMPORT);
     while !has_written(&importing.data_dir().join("snapshot")) {
         tokio::task::yield_now().await;
@@ -61,7 +61,7 @@ async fn after_a_power_cut_an_import_is_complete_or_refused_as_interrupted() {
             Event::HasDir { .. } => true,
             _ => listing,
         };
-        // Most depends on the steps after which another outcome is right.
+        // The steps that change the right outcome matter most.
         let last = at + 12 >= expected.named;
         if listing || !last && at.abs_diff(expected.marked) > 3 && !at.is_multiple_of(step) {
             continue;
@@ -89,24 +89,24 @@ async fn after_a_power_cut_an_import_is_complete_or_refused_as_interrupted() {
     assert!(interrupted > 20 && complete > 0, "{found:?}");
 }
 
-/// The parts of an import that a cut may leave.
+/// What an import may leave after a cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
     /// A new directory can be made, because there was none.
     Nothing,
-    /// A start is refused, and says why.
+    /// The server refuses to start, and says why.
     Interrupted,
-    /// Everything.
+    /// The whole import.
     Complete,
 }
 
-/// When which outcome is right.
+/// The right outcome of a cut, by event.
 struct Expected {
-    /// Behind this event the directory says for certain that it is being filled.
+    /// After this event the directory surely says that it is being filled.
     marked: usize,
-    /// From this one on it may say that it is complete.
+    /// From this event on it may say that it is complete.
     named: usize,
-    /// Behind this one it does so for certain.
+    /// After this event it surely does.
     ended: usize,
 }
 
@@ -115,7 +115,7 @@ impl Expected {
         let named: Vec<usize> = (0..events.len())
             .filter(|at| matches!(&events[*at].1, Event::Rename { new, .. } if new == "FORMAT"))
             .collect();
-        // Begun, begun again, and complete.
+        // One began, another began again, and completed.
         assert_eq!(named.len(), 3, "how often FORMAT got its name");
         let synced = |at: usize| {
             let end = events[at..].iter().position(|(_, event)| matches!(event, Event::SyncEnd { .. }));
@@ -134,7 +134,7 @@ impl Expected {
     }
 }
 
-/// Whether the database of an import has some of it.
+/// Whether the database of an import has some data.
 fn has_written(directory: &Path) -> bool {
     let Ok(entries) = std::fs::read_dir(directory) else { return false };
     entries.flatten().any(|entry| {
@@ -144,7 +144,7 @@ fn has_written(directory: &Path) -> bool {
     })
 }
 
-/// The program's reaction to those parts.
+/// How the program handles what the cut left.
 async fn outcome(setup: &Setup, whole: &[String], what: &str) -> Outcome {
     let outcome = if !setup.data_dir().join("FORMAT").exists() {
         Outcome::Nothing
@@ -169,7 +169,7 @@ async fn outcome(setup: &Setup, whole: &[String], what: &str) -> Outcome {
     outcome
 }
 
-/// Starts the program, and kills it when it serves; how it ended, if it did so by itself.
+/// Starts the program, and kills it when it serves; returns the end if it ended by itself.
 async fn started(setup: &Setup) -> Option<Finished> {
     let server = setup.launch();
     let listens = server.output().event(|event| event["message"] == "listening");

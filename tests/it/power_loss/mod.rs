@@ -1,11 +1,11 @@
-//! Power loss: what was not synced is not relied on.
+//! Power loss: the store does not rely on anything that it has not synced.
 //!
-//! A shim notes everything that a program does to its files. From that, a disk is built as it may be
-//! when the power fails at some place: what was synced is there, of all else any part. The real
-//! store opens it, and must find what was acknowledged before that place.
+//! A shim notes everything that a program does to its files. From the notes, a test builds a disk as it may be when the
+//! power fails at some place: it has what was synced, and any part of the rest. The real store opens it, and must find
+//! what was acknowledged before that place.
 //!
-//! `POWER_CUTS=10000` cuts more often, `POWER_SEED` loads and cuts in another way. A failure prints
-//! the line that repeats it on the trace that it was found in.
+//! `POWER_CUTS=10000` cuts more often, `POWER_SEED` changes the load and the cuts. A failure prints the line that
+//! repeats it on the same trace.
 
 mod binary;
 mod checkpoints;
@@ -35,7 +35,7 @@ fn after_a_power_cut_the_store_has_all_that_it_acknowledged() {
             (600, End::KilledInCheckpoint),
             (600, End::KilledInCheckpoint),
             (200, End::Killed),
-            // A snapshot that has its name in the system's cache only, when the next start builds on it.
+            // The next start builds on a snapshot whose name is only in the system's cache.
             (900, End::KilledAtName),
             (900, End::KilledAtName),
             (150, End::Killed),
@@ -48,7 +48,7 @@ fn after_a_power_cut_the_store_has_all_that_it_acknowledged() {
     });
 }
 
-/// The first one makes the directory, the second one finds it.
+/// The first process makes the directory, the second one finds it.
 #[test]
 fn wherever_the_power_is_cut_at_the_first_starts_the_next_one_is_good() {
     let (cuts, watched) = (Cuts::from_environment(0), Watched::new());
@@ -58,7 +58,7 @@ fn wherever_the_power_is_cut_at_the_first_starts_the_next_one_is_good() {
     everywhere(&watched, 4, cuts.seed());
 }
 
-/// The model is only worth something if it sees what is missing.
+/// The model is only useful if it notices missing syncs.
 #[test]
 fn a_disk_that_ignores_a_sync_loses_something_and_it_is_noticed() {
     let watched = Watched::new();

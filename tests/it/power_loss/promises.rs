@@ -1,4 +1,4 @@
-//! The store's answers, and the content that may therefore be found after a power cut.
+//! The store's answers, and the content that it may therefore have after a power cut.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
@@ -10,10 +10,10 @@ use std::sync::Mutex;
 use super::store_load::ends;
 use super::trace::Place;
 
-/// A key, and which version of it; `None` is its removal.
+/// A key and its version; `None` if it was removed.
 pub type Version = (u64, Option<u64>);
 
-/// Takes notes while a load runs. Each is in the file before the load goes on.
+/// Takes notes while a load runs. Each note is in the file before the load continues.
 pub struct Notes(Mutex<File>);
 
 impl Notes {
@@ -21,7 +21,7 @@ impl Notes {
         Self(Mutex::new(OpenOptions::new().create(true).append(true).open(path).expect("notes")))
     }
 
-    /// These are handed to the store.
+    /// The load gives these to the store.
     pub fn asked(&self, write: u64, at: Place, versions: &[Version]) {
         self.line('W', write, at, versions);
     }
@@ -31,7 +31,7 @@ impl Notes {
         self.line('A', write, at, &[]);
     }
 
-    /// A store that was just opened showed these, and nothing else.
+    /// A store showed these when it opened, and nothing else.
     pub fn shown(&self, at: Place, versions: &[Version]) {
         self.line('S', 0, at, versions);
     }
@@ -52,7 +52,6 @@ enum Note {
     Shown { at: Place, versions: Vec<Version> },
 }
 
-/// All that was noted.
 #[derive(Debug, Default)]
 pub struct Promises(Vec<Note>);
 
@@ -60,7 +59,7 @@ impl Promises {
     pub fn read(path: &Path) -> Self {
         let text = std::fs::read_to_string(path).expect("notes");
         let (mut notes, mut asked) = (Vec::new(), HashMap::new());
-        // A last line may be cut short by a kill.
+        // A kill may cut the last line short.
         for line in text.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
             let mut words = line.split_whitespace();
             let what = words.next().expect("a word");
@@ -86,12 +85,12 @@ impl Promises {
         Self(notes)
     }
 
-    /// The content that may be found after a cut at this place.
+    /// The content that may exist after a cut at this place.
     pub fn at(&self, cut: Place) -> Possible {
         self.on_top_of(Possible::default(), cut)
     }
 
-    /// The same, when the load began with something of which only this was known.
+    /// The same for a load that began on the content `before`.
     pub fn on_top_of(&self, before: Possible, cut: Place) -> Possible {
         let mut possible = before.0;
         for note in &self.0 {
@@ -117,13 +116,13 @@ impl Promises {
     }
 }
 
-/// The versions of each key that may be found. Of other keys, none. One that ends may be gone; what was there
-/// before it may not come back.
+/// The possible versions of each key; other keys have none. A version that ends may be gone, but an earlier one may not
+/// come back.
 #[derive(Debug, Default, Clone)]
 pub struct Possible(BTreeMap<u64, Vec<Option<u64>>>);
 
 impl Possible {
-    /// Whether these may be found, or what is wrong.
+    /// Checks that these are possible; the error says what is wrong.
     pub fn allows(&self, found: &[Version]) -> Result<(), String> {
         let found: BTreeMap<u64, Option<u64>> = found.iter().copied().collect();
         let wrong = |key: &u64, version: Option<u64>| {

@@ -1,12 +1,12 @@
-//! The shim, compiled, and what tells a program to use it.
+//! Compiles the shim, and the environment that loads it into a program.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tempfile::TempDir;
 
-/// A directory for what need not last, in memory where there is room: the cuts are made in the model,
-/// so a real disk would only be slower.
+/// A temporary directory, in memory if there is room: the cuts are made in the model, and a real disk would only be
+/// slower.
 pub fn scratch() -> TempDir {
     let memory = Path::new("/dev/shm");
     let free = rustix::fs::statvfs(memory).map_or(0, |found| found.f_bavail * found.f_frsize);
@@ -14,17 +14,16 @@ pub fn scratch() -> TempDir {
     in_memory.unwrap_or_else(|| tempfile::tempdir().expect("make a directory for the test"))
 }
 
-/// The size of the largest data directory of these tests, with something to spare.
+/// The size of the largest data directory of these tests, with a reserve.
 const ROOM: u64 = 64 * 1024 * 1024;
 
-/// A place where a program is watched: its home, which is followed, and beside it the traces.
+/// A program's home, which the shim watches, and next to it the traces.
 pub struct Watched {
     place: TempDir,
     shim: PathBuf,
 }
 
 impl Watched {
-    /// With an empty home.
     pub fn new() -> Self {
         let place = tempfile::tempdir().expect("make a directory for the test");
         for name in ["home", "traces"] {
@@ -43,12 +42,11 @@ impl Watched {
         Self { place, shim }
     }
 
-    /// The directory that is followed.
+    /// The watched directory.
     pub fn home(&self) -> PathBuf {
         self.place.path().join("home")
     }
 
-    /// Where the traces are.
     pub fn traces(&self) -> PathBuf {
         self.place.path().join("traces")
     }
@@ -63,7 +61,7 @@ impl Watched {
         vec![("LD_PRELOAD", self.shim.clone()), ("POWER_ROOT", self.home()), ("POWER_TRACE", self.traces())]
     }
 
-    /// Leaves everything where it is, for another look.
+    /// Keeps all files for later inspection.
     pub fn keep(self) -> PathBuf {
         self.place.keep()
     }

@@ -1,4 +1,4 @@
-//! A load on a store in a process of its own, which the shim watches.
+//! A load on a store in its own process, which the shim watches.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -24,11 +24,11 @@ use crate::support::HeldRecords;
 const WRITERS: u64 = 6;
 const KEYS_PER_WRITER: u64 = 1500;
 
-/// A part of the versions ends that long after it was written, or up to eight times as long: some before a checkpoint
-/// has them, some in a snapshot.
+/// Some versions end this long after they were written, or up to eight times as long: some before a checkpoint, some in
+/// a snapshot.
 const SHORTEST_LIFE: Duration = Duration::from_millis(15);
 
-/// A checkpoint has come some way when so much of its database is written.
+/// A checkpoint is well under way when this much of its database is written.
 const CHECKPOINT_BYTES: &str = "400000";
 
 /// Commits between two checkpoints that a process asks for.
@@ -41,7 +41,7 @@ pub enum End {
     Killed,
     /// While a snapshot is being written.
     KilledInCheckpoint,
-    /// When the second snapshot has just got its name, and before anything is made of it.
+    /// When the second snapshot has just got its name, before anything uses it.
     KilledAtName,
 }
 
@@ -54,7 +54,6 @@ pub struct Load {
 }
 
 impl Load {
-    /// Runs it.
     pub fn run(self, watched: &Watched) {
         let status = Command::new(std::env::current_exe().expect("this program"))
             .args(["--exact", "power_loss::store_load::a_load_on_a_store", "--nocapture"])
@@ -78,7 +77,7 @@ impl Load {
     }
 }
 
-/// The store in this directory, with small segments and frequent checkpoints, so that much happens.
+/// Opens the store with small segments and frequent checkpoints.
 pub fn open(data_dir: &Path) -> Result<EmbeddedStore, OpenError> {
     let mut options = OpenOptions::new(data_dir, [7; 16], Arc::new(SystemClock::start()));
     options.settings.segment_bytes = 48 * 1024;
@@ -86,7 +85,6 @@ pub fn open(data_dir: &Path) -> Result<EmbeddedStore, OpenError> {
     EmbeddedStore::open(&options)
 }
 
-/// Everything that the store has.
 pub async fn contents(store: &EmbeddedStore) -> Result<Vec<Version>, String> {
     let found = Arc::new(Mutex::new(HashMap::new()));
     let seen = found.clone();
@@ -119,18 +117,17 @@ fn value(key: u64, version: u64) -> Bytes {
     bytes.into()
 }
 
-/// Whether this version ends soon.
 pub fn ends(key: u64, version: u64) -> bool {
     (key + version).is_multiple_of(3)
 }
 
-/// The version that these bytes are of; 0 if they were never written.
+/// The version that these bytes belong to; 0 if they were never written.
 fn version_in(key: u64, bytes: &[u8]) -> u64 {
     let version = bytes.first_chunk().map_or(0, |version| u64::from_be_bytes(*version));
     if value(key, version) == bytes { version } else { 0 }
 }
 
-/// A process that the other tests start. By itself it does nothing.
+/// Other tests start this in a process. By itself it does nothing.
 #[test]
 fn a_load_on_a_store() {
     let Ok(load) = std::env::var("POWER_LOAD") else { return };
@@ -147,7 +144,7 @@ fn a_load_on_a_store() {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
     runtime.block_on(writing.write());
-    // Those that are killed in a checkpoint do not come here.
+    // A process that is killed in a checkpoint does not get here.
     assert!(["Closed", "Killed"].contains(&words[2]), "there was no such checkpoint");
 }
 
@@ -170,7 +167,7 @@ impl Writing {
         notes.shown(Place::now(&traces), &there);
         let highest = there.iter().filter_map(|(_, version)| *version).max().unwrap_or(0);
         let records = HeldRecords::attached_to(&store).await.expect("the store can be read");
-        // What was written under a higher one may have ended.
+        // Versions above `highest` may have been written and have ended.
         let next = Arc::new(AtomicU64::new(highest + 10_000));
         let done = Arc::new(AtomicU64::new(0));
         let mut writers = JoinSet::new();

@@ -3,51 +3,48 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// One thing that a program did to its files. Inode numbers name files until they are made anew.
+/// A change that a program made to its files. An inode number identifies a file until it is used again.
 #[derive(Debug, Clone)]
 pub enum Event {
-    /// A directory that was there when the process started. The root's parent is 0.
+    /// A directory that existed when the process started. The root's parent is 0.
     HasDir { parent: u64, ino: u64, name: String },
-    /// A file that was there, and its length.
+    /// A file that existed when the process started, and its length.
     HasFile { parent: u64, ino: u64, bytes: u64, name: String },
-    /// Some of what was in it.
+    /// Part of its content.
     HasData { ino: u64, at: u64, data: Vec<u8> },
-    /// That was all.
+    /// The end of the list.
     HasAll,
     /// A new, empty file.
     Create { parent: u64, ino: u64, name: String },
     /// A new directory.
     MakeDir { parent: u64, ino: u64, name: String },
-    /// A name went.
+    /// A name was removed.
     Unlink { parent: u64, name: String },
-    /// A name changed, and took the place of whatever had the new one.
+    /// A rename, which replaces any file with the new name.
     Rename { from: u64, to: u64, old: String, new: String },
     /// One more name for a file.
     Link { parent: u64, ino: u64, name: String },
-    /// Bytes were written to a file that was `before` long.
+    /// A write to a file whose length was `before`.
     Write { ino: u64, at: u64, before: u64, data: Vec<u8> },
-    /// A file was given this length.
+    /// A change of a file's length.
     Size { ino: u64, bytes: u64 },
     /// A sync of a file of this length, or of a directory, began.
     SyncBegin { ino: u64, token: u64, bytes: u64 },
-    /// It succeeded.
+    /// The sync succeeded.
     SyncEnd { ino: u64, token: u64 },
     /// `sync_file_range`, which is no sync.
     Nothing,
 }
 
-/// A place in the traces of processes that ran one after another: which process, and how many bytes
-/// of its trace there were.
+/// A place in the traces of successive processes: the process, and the number of bytes in its trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Place {
-    /// Which process.
     pub process: u64,
-    /// Bytes of its trace.
     pub bytes: u64,
 }
 
 impl Place {
-    /// Where the newest trace in `traces` ends now. Whatever was answered before is noted before it.
+    /// The current end of the newest trace. Everything that was answered before is noted before it.
     pub fn now(traces: &Path) -> Self {
         let length = |process: &u64| fs::metadata(traces.join(process.to_string())).ok();
         (0..)
@@ -57,14 +54,14 @@ impl Place {
     }
 }
 
-/// All events, each with the place behind it.
+/// All events, each with the place after it.
 pub fn read(traces: &Path) -> Vec<(Place, Event)> {
     let mut events = Vec::new();
     for process in 0.. {
         let path: PathBuf = traces.join(process.to_string());
         let Ok(bytes) = fs::read(&path) else { break };
         let mut rest = bytes.as_slice();
-        // What is cut off at the end was noted while the process was killed.
+        // A kill may cut the last event short.
         while let Some((event, after)) = one(rest) {
             rest = after;
             events.push((Place { process, bytes: (bytes.len() - rest.len()) as u64 }, event));

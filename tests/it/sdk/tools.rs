@@ -1,36 +1,34 @@
-//! Finds what `tests/sdk/install` has installed, and runs programs with it.
+//! Finds what `tests/sdk/install` installed, and runs programs with it.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, SystemTime};
 
-/// The environment of a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tool {
-    /// Python, which is told a module and its arguments.
+    /// Python, with a module and its arguments.
     Python,
-    /// Python, which is told a file.
+    /// Python, with a file.
     PythonFile,
-    /// The test runner of Node, which is told files.
+    /// The test runner of Node, with files.
     Node,
 }
 
-/// A tool that is installed.
 pub struct Tools {
     tool: Tool,
     home: PathBuf,
 }
 
 impl Tools {
-    /// `None` where it is not installed, after saying so.
+    /// Returns `None` if it is not installed, after printing so.
     ///
     /// # Panics
-    /// In CI it must be.
+    /// In CI, if it is not installed.
     #[expect(clippy::print_stderr, reason = "a reader of a skipped test's output must see it")]
     pub fn find(tool: Tool) -> Option<Self> {
         let home = target().join("sdk").join(if tool == Tool::Node { "node" } else { "python" });
-        // Written last, so that what was interrupted does not count.
+        // The installer writes this file last: an interrupted installation does not count.
         if home.join("installed").exists() {
             return Some(Self { tool, home });
         }
@@ -43,7 +41,7 @@ impl Tools {
     /// Runs a program in `tests/sdk` until it ends.
     ///
     /// # Panics
-    /// With its output, when it fails.
+    /// If the program fails, with its output.
     pub async fn run<S: AsRef<str>>(&self, arguments: &[S], environment: &[(&str, &str)], longest: Duration) {
         self.run_with(None, arguments, environment, longest).await;
     }
@@ -140,7 +138,7 @@ pub fn files(folder: &str, ending: &str) -> Vec<String> {
     found
 }
 
-/// A moment that a test number may expire at, whenever the tests run.
+/// A time at which a test number may expire, whenever the tests run.
 pub fn in_half_a_year() -> String {
     #[expect(clippy::disallowed_methods, reason = "config.json has dates of the calendar")]
     let now = SystemTime::now();
@@ -152,7 +150,7 @@ fn source() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sdk")
 }
 
-/// Where cargo builds.
+/// Cargo's target directory.
 fn target() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("a folder above").to_owned()
 }

@@ -3,14 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The damage to one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Damage {
     Missing,
     Empty,
-    /// Only so many bytes are left.
+    /// Only this many bytes are left.
     Cut(usize),
-    /// This bit of this byte is another one.
+    /// One bit of one byte is flipped.
     Flip(usize, u8),
     Directory,
     /// Its earlier content.
@@ -18,7 +17,6 @@ pub enum Damage {
 }
 
 impl Damage {
-    /// Does it.
     pub fn does_to(&self, path: &Path) {
         match self {
             Self::Missing => fs::remove_file(path).expect("removed"),
@@ -41,7 +39,7 @@ impl Damage {
     }
 }
 
-/// All files below a directory, as paths from there; what is open to the world of sockets is none.
+/// All files below a directory, as paths relative to it, without sockets.
 pub fn files_in(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut left = vec![directory.to_owned()];
@@ -59,7 +57,7 @@ pub fn files_in(directory: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// A copy of the whole directory, without the files that no test needs.
+/// Copies the whole directory, except files that no test needs.
 pub fn copy(from: &Path, to: &Path) {
     for file in files_in(from) {
         let target = to.join(&file);

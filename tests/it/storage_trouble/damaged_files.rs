@@ -1,6 +1,6 @@
-//! Every file of a data directory is damaged in every way: a start finds all that was acknowledged, or is refused
-//! with what to do. The exceptions are those that `docs/operate/data-directory.md` names: the end of the newest segment
-//! of a journal that was not closed in order.
+//! Damages every file of a data directory in every way: a start finds everything that was acknowledged, or is refused
+//! and says what to do. `docs/operate/data-directory.md` names the exceptions: the end of the newest segment of a
+//! journal that was not closed in order.
 //!
 //! `DAMAGES=3000` tries more places in large files, `DAMAGE_SEED` repeats what a failure printed.
 
@@ -17,13 +17,13 @@ use super::damage::{Damage, copy, files_in, used_bytes};
 use super::driven::{Contents, Driven, contents_of};
 use super::shim::{Call, Shim, Trouble};
 
-/// Memory that a start may use beyond the test's own: far less than a damaged length could ask for.
+/// Memory that a start may use beyond the test's own: far less than a damaged length could request.
 const MEMORY: u64 = 2 * 1024 * 1024 * 1024;
 
-/// Long after a slow machine would have started.
+/// Longer than the start of a slow machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Words for the remedy. Every message of a refused start contains one.
+/// Remedies. Every message of a refused start contains one.
 const ADVICE: [&str; 8] = [
     "restore",
     "put the file back",
@@ -48,7 +48,7 @@ fn however_a_file_of_a_closed_directory_is_damaged_nothing_is_missing_or_it_is_s
     left.is_judged();
 }
 
-/// A snapshot is read whole at a start, and each of its bytes is under a checksum.
+/// A start reads a snapshot completely, and a checksum covers each of its bytes.
 #[test]
 fn whichever_byte_of_a_snapshot_is_another_one_the_start_is_refused_and_names_its_file() {
     let home = tempfile::tempdir().expect("a directory");
@@ -65,7 +65,7 @@ fn whichever_byte_of_a_snapshot_is_another_one_the_start_is_refused_and_names_it
     let mut rng = StdRng::seed_from_u64(1);
     for part in parts {
         let bytes = usize::try_from(std::fs::metadata(directory.join(&part)).expect("a file").len()).unwrap();
-        // Every byte of the small ones, and of the others some.
+        // Every byte of the small files, and some of the others.
         let mut places: Vec<usize> = (0..bytes).collect();
         if bytes > EVERY_BYTE {
             places = (0..60).map(|_| rng.random_range(0..bytes)).collect();
@@ -90,25 +90,25 @@ fn whichever_byte_of_a_snapshot_is_another_one_the_start_is_refused_and_names_it
     }
 }
 
-/// Files up to that long are damaged everywhere.
+/// Files up to this length are damaged at every byte.
 const EVERY_BYTE: usize = 600;
 
-/// A directory that a store has left behind, and what was acknowledged.
+/// A directory that a store left behind, and the acknowledged content.
 struct Left {
     home: TempDir,
     durable: Contents,
-    /// The segment that was written to last.
+    /// The segment that the store wrote last.
     newest: PathBuf,
-    /// The content of that segment alone, in the order it was written.
+    /// The content that only this segment has, in the order of writing.
     only_in_newest: Vec<(u64, String)>,
 }
 
 impl Left {
-    /// Several segments that no checkpoint has covered, and a snapshot with large and small records.
+    /// Several segments that no checkpoint covers, and a snapshot with large and small records.
     fn by_a_kill() -> Self {
         let (home, mut store, shim, mut durable) = Self::with_a_snapshot();
         let directory = home.path().join("data");
-        // Checkpoints do not come to their end from here on.
+        // From here on no checkpoint completes.
         shim.begin(&Trouble::hanging(&[Call::Sync]).on("/snapshot/"));
         let mut subject = 1000;
         let mut put = |store: &mut Driven, durable: &mut Contents, bytes: usize| {
@@ -124,13 +124,13 @@ impl Left {
         while number_of_used() < before + 3 {
             put(&mut store, &mut durable, 2000);
         }
-        // A reserved segment behind the newest shows that the newest is missing.
+        // A reserved segment after the newest one reveals that the newest is missing.
         let is_segment = |file: &PathBuf| file.extension().is_some_and(|extension| extension == "seg");
         let is_reserved = || {
             let last = files_in(&journal).into_iter().rfind(is_segment);
             last.is_some_and(|file| !is_used(&journal.join(file)))
         };
-        // The record that began the newest is in it too.
+        // The record that began the newest segment is in it too.
         let last = durable.iter().next_back().map(|(subject, text)| (*subject, text.clone()));
         let mut only_in_newest = Vec::from_iter(last);
         while only_in_newest.len() < 4 || !is_reserved() {
@@ -155,7 +155,7 @@ impl Left {
         Self { home, durable, newest: PathBuf::new(), only_in_newest: Vec::new() }
     }
 
-    /// An `older` copy beside it is from between.
+    /// Also leaves a copy `older` from an earlier turn.
     fn with_a_snapshot() -> (TempDir, Driven, Shim, Contents) {
         let home = tempfile::tempdir().expect("a directory");
         let directory = home.path().join("data");
@@ -164,7 +164,7 @@ impl Left {
         let mut durable = Contents::new();
         for turn in 0..3 {
             for subject in 0..100 {
-                // sled keeps a leaf as large as that in a file of its own.
+                // sled keeps such a large leaf in its own file.
                 let bytes = if subject == 7 { 200_000 } else { 60 };
                 let text = format!("{turn}-{subject}{}", "x".repeat(bytes));
                 assert_eq!(store.said(&format!("put {subject} {text}")), "durable");
@@ -230,7 +230,7 @@ impl Left {
         let older = self.home.path().join("older").join(file);
         damages.extend(older.is_file().then_some(Damage::Older(older)));
         if used <= 200 {
-            // All of them, if so many are asked for.
+            // Every bit, if that many are requested.
             let every = |all: u64| usize::try_from(all / (8 * places.max(1))).unwrap_or(1).max(1);
             let bits = used * 8;
             damages.extend((1..used).step_by(every(used as u64)).map(Damage::Cut));
@@ -241,15 +241,15 @@ impl Left {
                 damages.push(Damage::Cut(rng.random_range(1..used)));
                 damages.push(Damage::Flip(rng.random_range(0..used), rng.random_range(0..8)));
             }
-            // Where headers are.
+            // The headers.
             let headers = usize::try_from(places.min(64)).unwrap_or(64);
             damages.extend((0..headers).map(|at| Damage::Flip(at, rng.random_range(0..8))));
         }
         damages
     }
 
-    /// The records of the newest segment's end are missing, because it was cut, or because the last frame is
-    /// damaged and nothing follows.
+    /// A documented exception: the last records of the newest segment are missing, because it was cut, or because its
+    /// last frame is damaged and nothing follows.
     fn is_a_known_exception(&self, damage: &Damage, found: &Contents, what: &str) {
         let lost = self.durable.len() - found.len();
         let expected = |lost: usize| {
@@ -274,23 +274,23 @@ impl Left {
     }
 }
 
-/// Whether it is a part of a sealed snapshot.
+/// Whether a path is in a sealed snapshot.
 fn is_in_snapshot(path: &Path) -> bool {
     let path = path.to_str().expect("text");
     let number = path.strip_prefix("snapshot/").and_then(|rest| rest.split('/').next());
     number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// Whether it is a segment that was written to.
+/// Whether a path is a segment that the store wrote to.
 fn is_used(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "seg")
-        // It may go at this moment.
+        // The store may remove it at this moment.
         && std::fs::read(path).is_ok_and(|bytes| bytes.starts_with(b"owjournl"))
 }
 
-/// A start on a damaged copy, in bounded time.
+/// Starts on a damaged copy, in bounded time.
 fn start_on(home: &Path, directory: &Path, damage: Option<(&PathBuf, &Damage)>) -> Result<Contents, String> {
-    // In memory, where there is some: hundreds of starts sync a lot, and nothing here is about that.
+    // In memory, if possible: hundreds of starts sync often, and this test is not about that.
     let memory = Path::new("/dev/shm");
     let target = tempfile::tempdir_in(if memory.is_dir() { memory } else { home }).expect("a directory");
     let data = target.path().join("data");
@@ -318,7 +318,7 @@ fn says_what_to_do(message: &str, what: &str) {
     }
 }
 
-/// From here on this process cannot take much more memory than it has.
+/// Limits this process to little more memory than it has.
 fn bound_memory() {
     let status = std::fs::read_to_string("/proc/self/status").expect("this process");
     let size = status

@@ -1,4 +1,4 @@
-//! The program on a damaged data directory: it ends with 70 and one plain message, or it knows everything.
+//! The program on a damaged data directory: it ends with 70 and one plain message, or it has all facts.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use super::refusals::{locked_number, told};
 use super::shim::{Call, Shim, Trouble};
 use crate::support::{Client, Finished, Setup, World, soon};
 
-/// A server that was killed, with what it knew: the first facts are in its snapshot, the others in its journal.
+/// A killed server and its facts: the first are in its snapshot, the others in its journal.
 async fn a_killed_server() -> (Setup, Facts, Facts) {
     let world = World::new().await;
     let old = Facts::made_in(&world).await;
@@ -70,7 +70,7 @@ async fn whichever_file_cannot_be_read_the_start_is_refused_with_70_and_nothing_
             match started(&under_shim).await {
                 Err(finished) => refused_plainly(&finished, &what),
                 Ok(server) => {
-                    // The lock is opened, but never read.
+                    // The server opens the lock but never reads it.
                     assert!(shim.failed() == 0 && part == "/lock", "{what}: {}", shim.first());
                     server.kill();
                     server.ended().await;
@@ -84,7 +84,7 @@ async fn whichever_file_cannot_be_read_the_start_is_refused_with_70_and_nothing_
     new.hold(&server.client).await;
 }
 
-/// Numbers and what is known of them.
+/// Numbers with known states.
 struct Facts {
     locked: String,
     used: ClientLedger,
@@ -104,7 +104,7 @@ impl Facts {
     }
 }
 
-/// The undamaged directory again.
+/// Restores the undamaged directory.
 fn fresh(setup: &Setup, original: &Path) {
     std::fs::remove_dir_all(setup.data_dir()).expect("removed");
     copy(original, &setup.data_dir());

@@ -1,5 +1,5 @@
-//! The real store in a process of its own, so that its disk can fail and it can be killed, with checkpoints as
-//! often as a test needs them. The process is this test binary once more: it runs the one test below.
+//! The real store in its own process: its disk can fail, a test can kill it, and it takes checkpoints as often as a
+//! test needs. The process is this test binary, which runs the one test below.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -19,13 +19,13 @@ use tokio::sync::oneshot;
 use super::shim::Shim;
 use crate::support::HeldRecords;
 
-/// The directory of the store, for the process that is to run it.
+/// The directory of the store, for the process that runs it.
 const DIRECTORY: &str = "ONCEWARD_TEST_STORE";
 
-/// Lines of the driven process begin with it; the others are of the test runner.
+/// Prefix of the driven process's lines; the test runner prints the others.
 const MARK: &str = ">> ";
 
-/// Long after a slow machine would have answered.
+/// Longer than the answer of a slow machine.
 const HANGS_AFTER: Duration = Duration::from_secs(60);
 
 /// The longest time a request waits for its answer.
@@ -34,7 +34,7 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 /// The time between two checkpoints.
 const CHECKPOINT_EVERY: Duration = Duration::from_millis(20);
 
-/// The content of the store: the text under each subject.
+/// The content of a store: the text under each subject.
 pub type Contents = BTreeMap<u64, String>;
 
 #[test]
@@ -73,7 +73,7 @@ fn a_store_that_another_process_drives() {
     }
 }
 
-/// One after the other, whether they fail or not.
+/// Takes checkpoints one after the other, whether they fail or not.
 async fn checkpoints(store: Arc<EmbeddedStore>) {
     loop {
         tokio::time::sleep(CHECKPOINT_EVERY).await;
@@ -118,11 +118,11 @@ fn options(directory: &Path) -> OpenOptions {
     OpenOptions::new(directory, [7; 16], Arc::new(SystemClock::start()))
 }
 
-/// The content that a start on a healthy disk finds.
+/// Returns the content that a start on a healthy disk finds.
 pub fn contents_of(directory: &Path) -> Result<Contents, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let mut options = options(directory);
-    // Space for two is laid out; that is all these few records need.
+    // Space for two is reserved; these few records need no more.
     options.settings.segment_bytes = 64 * 1024;
     options.settings.pause = Duration::ZERO;
     let store = EmbeddedStore::open(&options).map_err(|error| error.to_string())?;
@@ -135,29 +135,26 @@ pub fn contents_of(directory: &Path) -> Result<Contents, String> {
     Ok(held?.all().iter().map(text).collect())
 }
 
-/// Time for what must happen. Only a broken store takes that long.
+/// A time limit, which only a broken store exceeds.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience(Instant);
 
 impl Patience {
-    /// It begins now.
     #[expect(clippy::disallowed_methods, reason = "a limit for a test that waits for another process")]
     pub fn begins() -> Self {
         Self(Instant::now())
     }
 
-    /// The time since it began.
     pub fn so_far(&self) -> Duration {
         self.0.elapsed()
     }
 
-    /// Whether it is not over.
     pub fn lasts(&self) -> bool {
         self.0.elapsed() < HANGS_AFTER
     }
 }
 
-/// The driven process. Killed when dropped.
+/// Killed when dropped.
 pub struct Driven {
     child: Child,
     to: ChildStdin,
@@ -165,7 +162,7 @@ pub struct Driven {
 }
 
 impl Driven {
-    /// Starts it; `Err` is why the store was not opened.
+    /// Starts the process; the error says why the store did not open.
     pub fn open(directory: &Path, shim: Option<&Shim>) -> Result<Self, String> {
         let mut command = Command::new(std::env::current_exe().expect("this program"));
         command
@@ -174,7 +171,7 @@ impl Driven {
             .envs(shim.into_iter().flat_map(Shim::environment))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            // Its log is no answer.
+            // The log contains no answers.
             .stderr(Stdio::null());
         let mut child = command.spawn().expect("this program once more");
         let (to, from) = (child.stdin.take().expect("a pipe"), child.stdout.take().expect("a pipe"));
@@ -195,13 +192,13 @@ impl Driven {
         }
     }
 
-    /// Asks, and answers what was said; `None` if the process ended.
+    /// Sends a question and returns the answer; `None` if the process ended.
     pub fn ask(&mut self, question: &str) -> Option<String> {
         writeln!(self.to, "{question}").ok()?;
         self.answer()
     }
 
-    /// The same of a process that must live.
+    /// The same, but fails if the process ended.
     pub fn said(&mut self, question: &str) -> String {
         self.ask(question).unwrap_or_else(|| panic!("the process ended over: {question}"))
     }

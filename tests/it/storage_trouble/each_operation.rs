@@ -1,8 +1,8 @@
-//! Each single file operation fails, one after the other, while the store is opened, written to, carries out
-//! snapshot rounds and is closed. Afterwards everything that was acknowledged is there, and nothing that was
-//! refused for certain.
+//! Each file operation fails in turn while the store opens, writes, takes checkpoints and closes. Afterwards the store
+//! has everything that was acknowledged, and nothing that was surely refused.
 //!
-//! `DISK_OPERATIONS=1` visits every operation (some minutes); without it, every few. `DISK_FROM=37` begins there.
+//! `DISK_OPERATIONS=1` visits every operation (some minutes); without it, the test skips some. `DISK_FROM=37` begins
+//! there.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -14,14 +14,14 @@ use tempfile::TempDir;
 use super::driven::{Contents, Driven, Patience, contents_of};
 use super::shim::{Call, Shim, Trouble};
 
-/// Two rounds and the commits between them.
+/// Two checkpoints and the commits between them.
 const WHILE_RUNNING: u32 = 150;
 
 /// More than a start needs.
 const AT_A_START: u32 = 120;
 
-/// The failure of the operation: for good or once, whole or torn, and whether the process is killed in the trouble
-/// or after it.
+/// How the operation fails: for good or once, whole or torn, and whether the process is killed during the trouble or
+/// after it.
 #[derive(Debug, Clone, Copy)]
 struct How {
     error: Errno,
@@ -43,7 +43,7 @@ fn whichever_operation_fails_while_it_runs_no_acknowledged_write_is_lost_and_it_
         let began = Patience::begins();
         while store.shim.failed() == 0 {
             store.write(&mut driven, u64::from(operation) % 7);
-            // Rounds come when nothing else is done.
+            // Checkpoints need an idle store.
             std::thread::sleep(Duration::from_millis(1));
             assert!(began.lasts(), "{what}: no such operation");
         }
@@ -68,7 +68,7 @@ fn whichever_operation_fails_while_it_runs_no_acknowledged_write_is_lost_and_it_
 fn whichever_operation_fails_at_a_start_nothing_is_damaged_and_the_next_start_is_good() {
     for operation in points(AT_A_START, 3) {
         let mut store = StoreClient::in_a_new_directory();
-        // Killed, so that the next start has a journal to read, and segments to remove.
+        // Killed: the next start has a journal to read and segments to remove.
         for _ in 0..2 {
             let mut driven = store.open();
             for subject in 0..20 {
@@ -136,7 +136,7 @@ fn points(last: u32, usual_step: usize) -> impl Iterator<Item = u32> {
     (0..last).skip(from).step_by(step)
 }
 
-/// All kinds come up, whatever the step.
+/// Every kind occurs, whatever the step.
 fn how(operation: u32) -> How {
     let errors = [Errno::IO, Errno::NOSPC, Errno::DQUOT, Errno::ROFS];
     let mixed = operation.wrapping_mul(0x9E37_79B1) >> 16;
@@ -150,7 +150,7 @@ fn how(operation: u32) -> How {
 
 impl Shim {
     fn begin_at(&self, operation: u32, how: How) -> String {
-        // A full disk can be read.
+        // A full disk is readable.
         let calls = if how.error == Errno::IO { &Call::ALL[..] } else { &Call::CHANGES[..] };
         let trouble = Trouble::of(calls, how.error).after(operation);
         let trouble = if how.once { trouble.once() } else { trouble };
@@ -159,7 +159,7 @@ impl Shim {
     }
 }
 
-/// A refused start names the directory, or something in it, and is no panic.
+/// A refused start names the directory or something in it, and does not panic.
 fn says_what_to_do(refused: &str, directory: &Path, what: &str) {
     assert!(refused.contains(&*directory.to_string_lossy()), "{what}: {refused}");
     assert!(!refused.contains("panicked"), "{what}: {refused}");
@@ -170,7 +170,7 @@ struct StoreClient {
     shim: Shim,
     directory: PathBuf,
     durable: Contents,
-    /// Content that may be there as well, because the store did not know.
+    /// Content that may also exist, because the store did not know.
     perhaps: BTreeSet<(u64, String)>,
     writes: u64,
     _home: TempDir,
@@ -203,7 +203,7 @@ impl StoreClient {
         false
     }
 
-    /// The disk is well: so is the store, without a restart.
+    /// When the disk works, the store recovers without a restart.
     fn recovers(&mut self, driven: &mut Driven, what: &str) {
         let began = Patience::begins();
         loop {

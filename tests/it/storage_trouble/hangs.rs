@@ -82,13 +82,13 @@ async fn a_stop_while_the_disk_hangs_ends_at_its_deadline_and_loses_nothing() {
     guessed.still_holds(&server.client, false).await;
 }
 
-/// Each of them on its own thread of the store, and none is a write of the journal's.
+/// Each call hangs on its own thread of the store, and none is a write of the journal.
 #[test]
 fn while_what_makes_room_in_the_journal_hangs_health_says_so_and_it_recovers() {
     let reserving = Trouble::hanging(&[Call::Create]).on(".seg");
     let snapshot = Trouble::hanging(&[Call::Sync]).on("/snapshot/");
     let removing = Trouble::hanging(&[Call::Unlink]).on(".seg");
-    // Commands that wait get an answer; commands that would wait for a checkpoint are refused at once.
+    // Waiting commands get an answer; the server refuses commands at once that would wait for a checkpoint.
     for (trouble, says) in [
         (reserving, "what makes room"),
         (snapshot, "the next checkpoint is not finished yet"),

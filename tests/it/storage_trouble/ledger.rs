@@ -1,4 +1,4 @@
-//! A client's answers about one number, and the promises that follow from them, whatever failed since.
+//! A client's answers about one number, and the promises that follow from them, whatever has failed since.
 
 use crate::support::documented::{incorrect, verified};
 use crate::support::{Answer, Client, wrong};
@@ -6,29 +6,28 @@ use crate::support::{Answer, Client, wrong};
 /// Wrong codes until a number is locked.
 const MAX_ATTEMPTS: u64 = 5;
 
-/// One number and what its client knows.
 #[derive(Debug, Clone)]
 pub struct ClientLedger {
     pub number: String,
     pub code: String,
-    /// Wrong codes that were answered as such.
+    /// Wrong codes that the server answered as wrong.
     wrong: u64,
-    /// Wrong codes that were answered with 503.
+    /// Wrong codes that the server answered with 503.
     doubtful: u64,
     locked: bool,
     approved: bool,
-    /// Whether the right code was answered with 503.
+    /// Whether the server answered the right code with 503.
     perhaps_approved: bool,
 }
 
 impl ClientLedger {
-    /// A code was sent, and that was said.
+    /// The server answered that it sent a code.
     pub fn sent(number: &str, code: &str) -> Self {
         let (number, code) = (number.to_owned(), code.to_owned());
         Self { number, code, wrong: 0, doubtful: 0, locked: false, approved: false, perhaps_approved: false }
     }
 
-    /// Gives a wrong code, and takes note.
+    /// Submits a wrong code, and notes the answer.
     pub async fn guess(&mut self, client: &Client) -> Answer {
         let answer = client.verify(&self.number, &wrong(&self.code)).await;
         match answer.status() {
@@ -40,7 +39,7 @@ impl ClientLedger {
         answer
     }
 
-    /// Gives the right code, and takes note.
+    /// Submits the right code, and notes the answer.
     pub async fn give(&mut self, client: &Client) -> Answer {
         let answer = client.verify(&self.number, &self.code).await;
         match answer.status() {
@@ -51,8 +50,8 @@ impl ClientLedger {
         answer
     }
 
-    /// Asks a server that is well. `same_process`: it was not restarted since, so that also what it could not
-    /// write down is counted.
+    /// Checks against a healthy server. `same_process`: the server has not restarted, and therefore also counts what it
+    /// could not write.
     pub async fn still_holds(&self, client: &Client, same_process: bool) {
         let answer = client.verify(&self.number, &wrong(&self.code)).await;
         let trials = answer.json()["data"]["trials"].as_u64();
@@ -63,7 +62,7 @@ impl ClientLedger {
             let again = client.verify(&self.number, &self.code).await;
             assert!(!again.is(&verified(&self.number)), "approved twice: {}", what());
         } else if self.perhaps_approved {
-            // Used or not; but if it is not, no guess was free.
+            // The code may be used; if it is not, no guess was free.
             let once = client.verify(&self.number, &self.code).await;
             let twice = client.verify(&self.number, &self.code).await;
             assert!(!(once.status() == 200 && twice.is(&verified(&self.number))), "{}", what());
@@ -75,7 +74,7 @@ impl ClientLedger {
                     let counted = MAX_ATTEMPTS - trials;
                     assert!((surely..=at_most).contains(&counted), "{}", what());
                     answer.expects(incorrect(&self.number, u32::try_from(trials).expect("a few")));
-                    // The code that it was told of still works.
+                    // The same code still works.
                     client.verify(&self.number, &self.code).await.expects(verified(&self.number));
                 }
                 None => assert!(answer.status() == 403 && at_most >= MAX_ATTEMPTS, "{}", what()),

@@ -1,7 +1,8 @@
-//! A disk that takes no more writes: closed, named, and over when the disk is well again.
+//! A disk that accepts no more writes: the server fails closed, names the reason, and recovers when the disk works
+//! again.
 //!
-//! The trouble is real. In this file the file size limit of the running program makes its writes fail; the
-//! others mount small file systems, damage files, or load a library into the program that makes calls fail.
+//! The trouble is real. In this file the file size limit of the running program makes its writes fail; the others mount
+//! small file systems, damage files, or load a library into the program that makes calls fail.
 
 mod damage;
 mod damaged_files;
@@ -25,7 +26,7 @@ use crate::support::documented::{incorrect, sent, verified};
 use crate::support::{Answer, Setup, World, until, wrong};
 
 impl Shim {
-    /// The program is to be started on this disk.
+    /// Starts the program on this disk.
     pub fn under(&self, setup: Setup) -> Setup {
         self.environment().into_iter().fold(setup, |setup, (name, value)| setup.env(name, value))
     }
@@ -72,7 +73,7 @@ async fn a_wrong_code_that_met_a_full_disk_stays_counted() {
     world.server.let_writes_succeed();
     let check = || world.verify(&number, &wrong);
     let answer = until("the recovery", check, |answer| answer.status() != 503).await;
-    // Every check was made, also those that were told nothing; there is no free guess.
+    // Every check counted, also those without an answer: no guess was free.
     let trials = answer.json()["data"]["trials"].as_u64();
     assert!(answer.status() == 403 || trials.is_some_and(|trials| trials <= 3), "{}", answer.text());
 }
@@ -87,7 +88,7 @@ async fn what_was_acknowledged_before_the_trouble_survives_a_kill_during_it() {
 
     let world = world.restart_after_kill().await;
     let answer = world.verify(&number, &wrong(&code)).await;
-    // The unacknowledged one may or may not have reached the disk.
+    // The unacknowledged check may or may not have reached the disk.
     let trials = answer.json()["data"]["trials"].as_u64();
     assert!(trials == Some(3) || trials == Some(2), "{}", answer.text());
     world.verify(&number, &code).await.expects(verified(&number));

@@ -1,23 +1,22 @@
-//! Small file systems of a test's own, mounted in a mount namespace of its own: whatever becomes of the test,
-//! nothing stays mounted.
+//! Small file systems in a test's own mount namespace: nothing stays mounted, whatever happens to the test.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Tells the process that it has the namespace already.
+/// Tells the process that it is in the namespace.
 const INSIDE: &str = "ONCEWARD_TEST_MAY_MOUNT";
 
-/// The other options stay as they are, unsaid: those with a user's id cannot be said in a namespace of users.
+/// Keeps the other mount options: a user namespace rejects those with a user's id.
 const ALONE: &str = "--options-source=disable";
 
-/// Whether this process may mount. If not, the test has been run in another process that may, or the output says
-/// why that was not possible; either way there is nothing more to do. `test` is the name of the calling test.
+/// Whether this process may mount. If not, the test has run in another process that may, or the output says why it
+/// could not; the caller then returns. `test` is the name of the calling test.
 #[expect(clippy::print_stdout, reason = "a test that does not run has to say so")]
 pub fn may_mount(test: &str) -> bool {
     if std::env::var_os(INSIDE).is_some() {
         return true;
     }
-    // Who is not root becomes root of a namespace of users.
+    // A user other than root becomes root of a user namespace.
     let flags = if rustix::process::geteuid().is_root() { "-m" } else { "-rm" };
     let unshare = || {
         let mut command = Command::new("unshare");
@@ -45,11 +44,11 @@ pub fn may_mount(test: &str) -> bool {
     false
 }
 
-/// A file system in memory, mounted. Unmounted when it is dropped, however busy it is.
+/// A mounted file system in memory. Dropping it unmounts it, even if it is busy.
 pub struct SmallDisk(PathBuf);
 
 impl SmallDisk {
-    /// Mounts one with room for so many KiB at this path, which must be below a directory for temporary files.
+    /// Mounts one of `kib` KiB at this path, which must be below a directory for temporary files.
     pub fn of_kib(kib: u64, path: &Path) -> Self {
         assert!(path.starts_with(std::env::temp_dir()), "{} is not temporary", path.display());
         std::fs::create_dir_all(path).expect("a place to mount at");
@@ -58,12 +57,11 @@ impl SmallDisk {
         Self(path.to_owned())
     }
 
-    /// It has so many KiB from now on.
     pub fn resize_to_kib(&self, kib: u64) {
         self.remount(&format!("remount,size={kib}k"));
     }
 
-    /// It has no room left. Answers whether that could be done: not while room is being taken.
+    /// Leaves no free room. Returns whether that succeeded: it fails while room is being taken.
     pub fn fill(&self) -> bool {
         let options = format!("remount,size={}k", self.used_kib());
         Command::new("mount")
@@ -73,12 +71,11 @@ impl SmallDisk {
             .is_ok_and(|o| o.status.success())
     }
 
-    /// Nothing more can be written to it. No file on it may be open for writing.
+    /// Makes writes fail. No file on it may be open for writing.
     pub fn make_read_only(&self) {
         self.remount("remount,ro");
     }
 
-    /// It can be written to again.
     pub fn make_writable(&self) {
         self.remount("remount,rw");
     }

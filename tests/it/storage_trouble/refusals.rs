@@ -1,4 +1,5 @@
-//! A journal that cannot be written, in every way the system has: refused, named, and over without a restart.
+//! A journal that cannot be written, with every error of the system: the server refuses, names the reason, and recovers
+//! without a restart.
 
 use rustix::io::Errno;
 use serde_json::Value;
@@ -48,7 +49,7 @@ async fn whatever_the_system_says_nothing_is_sent_or_approved_and_all_is_well_ag
                 not_ready(&readiness);
                 assert!(readiness.text().contains(says), "{calls:?}: {}", readiness.text());
                 assert_eq!(world.get("/healthz").await.status(), 200);
-                // This rests on what is on the disk.
+                // The data on the disk is enough for this.
                 assert_eq!(world.verify(&locked, "000000").await.status(), 403);
                 assert_eq!(world.send(&locked).await.status(), 403);
 
@@ -63,7 +64,7 @@ async fn whatever_the_system_says_nothing_is_sent_or_approved_and_all_is_well_ag
             }
         }
         said(&world, "journal unavailable", "ERROR", troubles);
-        // Readiness comes a moment before the line.
+        // Readiness returns just before the log line.
         let again = || async { world.server.output().text().matches("journal available again").count() };
         until("the last line", again, |count| *count == troubles).await;
         let world = world.restart_after_kill().await;
@@ -115,7 +116,7 @@ async fn under_load_the_log_says_what_is_wrong_once_and_not_for_each_request() {
         let (client, number, guess) = (world.server.client.clone(), told.number.clone(), wrong(&told.code));
         load.spawn(async move {
             for _ in 0..100 {
-                // The rest of a locked number's refusals cost no write, and are answered.
+                // A locked number's further refusals need no write, and get an answer.
                 assert!([403, 429, 503].contains(&client.verify(&number, &guess).await.status()));
                 client.send("+14155550199").await;
                 client.get("/readyz").await;
@@ -123,7 +124,7 @@ async fn under_load_the_log_says_what_is_wrong_once_and_not_for_each_request() {
         });
     }
     soon("the load", load.join_all()).await;
-    // Those that came after the line of their second are told by the next one, also when no more come.
+    // The next line reports the refusals that came after the line of their second, even if no more follow.
     let rest = |line: &Value| line["message"] == "requests refused" && line["count"].as_u64() > Some(1);
     soon("the line about the rest", world.server.output().event(rest)).await;
     let lines = world.server.output().events().split_off(begun);
@@ -146,20 +147,18 @@ fn seconds_of(lines: &[Value]) -> usize {
     seconds.len()
 }
 
-/// A world whose data directory is on a disk that fails on command.
+/// A server whose disk fails on command.
 pub async fn world_over_shim(setup: Setup) -> (World, Shim) {
     let shim = Shim::over(&setup.data_dir());
     let world = World::of(shim.under(setup)).await;
     (world, shim)
 }
 
-/// A number that was sent a code.
 pub async fn told(world: &World) -> ClientLedger {
     let (number, code) = world.number_with_code().await;
     ClientLedger::sent(&number, &code)
 }
 
-/// A number that is locked, and was told so.
 pub async fn locked_number(world: &World) -> String {
     let (number, code) = world.number_with_code().await;
     for _ in 0..5 {
@@ -169,7 +168,7 @@ pub async fn locked_number(world: &World) -> String {
     number
 }
 
-/// The log has so many lines that begin like this.
+/// The log has this many lines that begin like this.
 #[track_caller]
 pub fn said(world: &World, begins: &str, level: &str, times: usize) {
     let lines = world.server.output().events();

@@ -1,4 +1,4 @@
-//! A disk that fails on command: the library `shim.c`, loaded into the program, and its control.
+//! A disk that fails on command: the library `shim.c`, loaded into the program, and its controls.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt as _;
@@ -14,13 +14,13 @@ const SOURCE: &str = include_str!("shim.c");
 /// The bytes of the control file.
 const CONTROL_BYTES: u64 = 4096;
 
-/// No end to it.
+/// Without end.
 const FOREVER: i64 = i64::MAX / 2;
 
 /// Calls of the C library, in the order of the list in `shim.c`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Call {
-    /// Opening a file to write, or making a directory.
+    /// Opens a file to write, or makes a directory.
     Create,
     Open,
     Read,
@@ -38,7 +38,7 @@ pub enum Call {
 }
 
 impl Call {
-    /// Everything that has to do with files.
+    /// All calls about files.
     pub const ALL: [Self; 9] = [
         Self::Create,
         Self::Open,
@@ -51,7 +51,7 @@ impl Call {
         Self::SyncRange,
     ];
 
-    /// The same, but reading them.
+    /// The same without reads.
     pub const ALL_BUT_READS: [Self; 8] = [
         Self::Create,
         Self::Open,
@@ -63,7 +63,7 @@ impl Call {
         Self::SyncRange,
     ];
 
-    /// The operations that a full disk refuses. It can be read.
+    /// The calls that fail on a full disk, which is still readable.
     pub const CHANGES: [Self; 7] =
         [Self::Create, Self::Write, Self::Sync, Self::Cut, Self::Rename, Self::Unlink, Self::SyncRange];
 
@@ -83,7 +83,6 @@ impl Call {
     }
 }
 
-/// The fault, its beginning and its duration.
 #[derive(Debug, Clone)]
 pub struct Trouble {
     calls: Vec<Call>,
@@ -109,12 +108,12 @@ impl Trouble {
         }
     }
 
-    /// These calls do not return.
+    /// These calls never return.
     pub fn hanging(calls: &[Call]) -> Self {
         Self { mode: 1, ..Self::of(calls, Errno::IO) }
     }
 
-    /// These calls are made this much later.
+    /// These calls start after a delay.
     pub fn slow(calls: &[Call], delay: Duration) -> Self {
         Self { mode: 3, delay, ..Self::of(calls, Errno::IO) }
     }
@@ -124,7 +123,7 @@ impl Trouble {
         Self { part, ..self }
     }
 
-    /// So many of the calls succeed before.
+    /// The first `calls` calls succeed.
     pub fn after(self, calls: u32) -> Self {
         Self { after: calls.into(), ..self }
     }
@@ -134,13 +133,13 @@ impl Trouble {
         Self { times: 1, ..self }
     }
 
-    /// The first write that fails leaves half of its bytes.
+    /// The first failing write leaves half of its bytes.
     pub fn torn(self) -> Self {
         Self { mode: 2, ..self }
     }
 }
 
-/// The library and the file that both sides see. It concerns files below one directory.
+/// The library, and the file that both sides share. It affects files below one directory.
 pub struct Shim {
     library: PathBuf,
     directory: PathBuf,
@@ -149,7 +148,7 @@ pub struct Shim {
 }
 
 impl Shim {
-    /// For files below this directory, which need not be there yet.
+    /// Affects files below this directory, which need not exist yet.
     pub fn over(directory: &Path) -> Self {
         let home = tempfile::tempdir().expect("a directory");
         let path = home.path().join("control");
@@ -169,7 +168,7 @@ impl Shim {
         ]
     }
 
-    /// The trouble begins.
+    /// Starts the trouble.
     pub fn begin(&self, trouble: &Trouble) {
         self.set(0, 0);
         let calls = trouble.calls.iter().map(|call| call.bit()).sum();
@@ -186,7 +185,7 @@ impl Shim {
         self.set(0, 1);
     }
 
-    /// The disk is well again.
+    /// Ends the trouble.
     pub fn end(&self) {
         self.set(0, 0);
     }
@@ -215,7 +214,7 @@ impl Shim {
     }
 }
 
-/// The library, made once for each state of its source, however many processes want it.
+/// Returns the library, compiled once for each version of its source.
 fn compiled() -> PathBuf {
     let hash = crc32c::crc32c(SOURCE.as_bytes());
     let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("storage-shim-{hash:08x}.so"));

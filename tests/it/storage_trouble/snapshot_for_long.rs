@@ -1,6 +1,5 @@
-//! The snapshot's files fail for so long that everything that can wait has waited: the journal goes on until it is
-//! full, then writes are refused with the reason; and when the files work again nothing is missing, without a restart
-//! and after one.
+//! The snapshot's files fail until nothing more can wait: the journal continues until it is full, then the store
+//! refuses writes with the reason. When the files work again nothing is missing, without a restart and after one.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,7 +16,7 @@ use super::refusals::{locked_number, said, told, world_over_shim};
 use super::shim::{Call, Shim, Trouble};
 use crate::support::{HeldRecords, Setup, V2, World, until};
 
-/// Longer than a chunk of the snapshot, and than a segment.
+/// Larger than a chunk of the snapshot, and than a segment.
 const LARGE: usize = 50_000;
 
 #[test]
@@ -28,7 +27,7 @@ fn while_the_snapshot_cannot_be_written_the_journal_goes_on_until_it_is_full_and
         (&[Call::Rename], Errno::IO, true),
         (&[Call::Sync], Errno::IO, false),
         (&[Call::Create, Call::Unlink], Errno::ROFS, true),
-        // A snapshot that cannot be read is not relied on.
+        // The store does not rely on a snapshot that it cannot read.
         (&[Call::Read], Errno::IO, false),
     ] {
         let mut store = Store::with_a_snapshot();
@@ -41,7 +40,7 @@ fn while_the_snapshot_cannot_be_written_the_journal_goes_on_until_it_is_full_and
         store.shim.end();
         store.recovers(&what);
         if once_more {
-            // What the first trouble left must not hinder the second.
+            // The remains of the first trouble must not affect the second.
             store.shim.begin(&Trouble::of(calls, error).on("/snapshot"));
             store.put_until_refused(&what);
             store.shim.end();
@@ -71,8 +70,8 @@ fn when_the_process_is_killed_while_the_snapshot_cannot_be_written_a_start_finds
     }
 }
 
-/// The same over HTTP: the journal serves clients, readiness says what is wrong, and comes back by itself.
-/// The journal is so long that the server wants a checkpoint from its start on.
+/// The same over HTTP: the journal serves clients, readiness names the reason, and the server recovers by itself. The
+/// journal is so long that the server wants a checkpoint from its start on.
 #[tokio::test]
 async fn while_the_snapshot_of_a_server_cannot_be_written_clients_are_served_and_readiness_says_why() {
     let one = |calls: &'static [Call], error, says| async move {
@@ -84,7 +83,7 @@ async fn while_the_snapshot_of_a_server_cannot_be_written_clients_are_served_and
         let World { setup, server, twilio, numbers } = world;
         server.ended().await;
         lengthen_journal(setup.data_dir()).await;
-        // That is where checkpoints write.
+        // Checkpoints write there.
         shim.begin(&Trouble::of(calls, error).on(".new"));
         let world = World { server: setup.start().await, setup, twilio, numbers };
         let (began, mut all) = (Patience::begins(), Vec::new());
@@ -152,7 +151,7 @@ async fn lengthen_journal(directory: PathBuf) {
     }
 }
 
-/// A store whose disk fails, and what it said was durable.
+/// A store whose disk fails, and the content that it called durable.
 struct Store {
     shim: Shim,
     driven: Driven,
@@ -164,7 +163,7 @@ struct Store {
 }
 
 impl Store {
-    /// With records in a snapshot, and some in the journal.
+    /// Has records in a snapshot, and some in the journal.
     fn with_a_snapshot() -> Self {
         let home = tempfile::tempdir().expect("a directory");
         let directory = home.path().join("data");
@@ -182,7 +181,7 @@ impl Store {
         store
     }
 
-    /// Puts something new, and over something old.
+    /// Adds a record, or replaces an old one.
     fn put(&mut self, bytes: usize) -> String {
         self.next += 1;
         let subject = if self.next.is_multiple_of(5) { self.next / 2 } else { self.next };
@@ -208,7 +207,7 @@ impl Store {
         }
     }
 
-    /// Until it has failed some more times.
+    /// Writes until some more calls have failed.
     fn put_while_failing(&mut self, what: &str) {
         let before = self.shim.failed();
         while self.shim.failed() < before + 3 {
@@ -226,7 +225,7 @@ impl Store {
         }
     }
 
-    /// Whether there are no segments but the one that is written to, and what is laid out for later.
+    /// Whether the only segments are the current one and those reserved for later.
     fn waits_for_nothing(&self) -> bool {
         files_in(&self.directory.join("journal"), "seg") <= 3
     }
@@ -237,7 +236,7 @@ impl Store {
         self.until(what, |store| store.waits_for_nothing());
     }
 
-    /// After a kill: what is there is what was said, no more and no less, and again after an orderly end.
+    /// After a kill, and again after an orderly end: the store has exactly what it called durable.
     fn holds(self, what: &str) {
         let Self { driven, shim, directory, durable, _home, .. } = self;
         drop(driven);

@@ -1,4 +1,4 @@
-//! Trouble when the server starts and when it stops: said plainly, and nothing is damaged by it.
+//! Trouble at the start and the stop of a server: the server reports it plainly and damages nothing.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -11,7 +11,7 @@ use super::refusals::{locked_number, told, world_over_shim};
 use super::shim::{Call, Shim, Trouble};
 use crate::support::{Client, Finished, Server, Setup, World, until};
 
-/// The exit code of a start that failed.
+/// The exit code of a failed start.
 const START_FAILED: i32 = 70;
 
 #[tokio::test]
@@ -269,7 +269,7 @@ async fn a_control_socket_that_cannot_be_made_is_said_once_and_hinders_nothing()
 #[tokio::test]
 async fn a_directory_that_is_not_ours_is_named() {
     if rustix::process::geteuid().is_root() {
-        // Root may everything; the same error through the library is tested above.
+        // Root may read everything; a test above makes the same error with the library.
         return;
     }
     let setup = Setup::new();
@@ -280,7 +280,7 @@ async fn a_directory_that_is_not_ours_is_named() {
     assert_eq!(setup.start().await.client.send("+14155550123").await.status(), 200);
 }
 
-/// Tells it to stop while the trouble lasts, and waits until it has tried.
+/// Stops the server during the trouble, and waits until it has tried.
 async fn stop_is_over(server: &Server) {
     server.signal(Signal::TERM);
     let failed =
@@ -288,7 +288,7 @@ async fn stop_is_over(server: &Server) {
     crate::support::soon("the end", server.output().event(failed)).await;
 }
 
-/// The start ended as documented, with a message that names the place and what to do, and no panic.
+/// Asserts that the start ended as documented, with a message that names the place and the remedy, and without a panic.
 #[track_caller]
 pub fn says_what_to_do(finished: &Finished, setup: &Setup, advice: &str) {
     let output = &finished.output;

@@ -47,7 +47,7 @@ async fn an_output_that_takes_nothing_neither_stops_nor_slows_the_server() {
             .stderr(err)
             .spawn()
             .expect("a server");
-        // A pipe whose reader has gone.
+        // A pipe without a reader.
         drop((server.stdout.take(), server.stderr.take()));
         let client = Client::new(listening(&server).await);
         for turn in 0..300 {
@@ -180,7 +180,7 @@ fn on_a_full_disk_the_reserve_is_used_up_and_with_space_all_is_well_without_a_re
             assert!(began.lasts(), "never full");
         };
         assert!(refused.contains("No space left"), "{refused}");
-        // Well already, if a checkpoint has freed a segment meanwhile.
+        // A checkpoint may have freed a segment meanwhile.
         let health = store.said("health");
         assert!(health == "well" || health.contains("No space left"), "{health}");
         if turn % 3 == 0 {
@@ -220,7 +220,7 @@ async fn a_server_on_a_full_disk_goes_on_with_its_reserve_and_says_so() {
         all.push(one);
         assert_eq!(world.get("/readyz").await.status(), 200);
     }
-    // The last checkpoint has no room; the journal has everything.
+    // The last checkpoint has no room, but the journal has everything.
     world.server.signal(rustix::process::Signal::TERM);
     let World { setup, server, .. } = world;
     let finished = server.ended().await;
@@ -233,7 +233,7 @@ async fn a_server_on_a_full_disk_goes_on_with_its_reserve_and_says_so() {
     }
 }
 
-/// Where it listens, found without its output.
+/// The server's address, found without its output.
 async fn listening(server: &Child) -> SocketAddr {
     let listens = || async { port_of(server.id()) };
     let port = until("listening", listens, Option::is_some).await.expect("a port");
@@ -253,13 +253,13 @@ fn port_of(process: u32) -> Option<u16> {
         let fields: Vec<&str> = line.split_whitespace().collect();
         let ours = sockets.contains(&format!("socket:[{}]", fields.get(9)?));
         let port = fields.get(1)?.split_once(':')?.1;
-        // 0A: it listens.
+        // 0A means listening.
         (ours && fields.get(3) == Some(&"0A")).then(|| u16::from_str_radix(port, 16).ok())?
     })
 }
 
 impl crate::support::Server {
-    /// The number that the next file it opens would have.
+    /// The number of the next file that it opens.
     fn first_free_file(&self) -> u64 {
         let files = format!("/proc/{}/fd", self.pid().as_raw_nonzero());
         (0..1024)
@@ -267,7 +267,7 @@ impl crate::support::Server {
             .unwrap_or_default()
     }
 
-    /// From now on it may open no file with this number, or a higher one.
+    /// Forbids it to open files with this number or a higher one.
     fn limit_files(&self, from: Option<u64>) {
         let limit = Rlimit { current: from.or(Some(1024)), maximum: Some(4096) };
         prlimit(Some(self.pid()), Resource::Nofile, limit).expect("a limit of open files");
