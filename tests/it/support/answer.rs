@@ -1,11 +1,10 @@
-//! Answers, and what they should be.
+//! Answers of the server, and expectations of them.
 
 use bytes::Bytes;
 use hyper::header::HeaderMap;
 use hyper::{StatusCode, header};
 use serde_json::{Value, json};
 
-/// The server's answer.
 #[derive(Debug, Clone)]
 pub struct Answer {
     status: u16,
@@ -18,17 +17,15 @@ pub struct Answer {
 pub struct Expectation {
     status: u16,
     message: String,
-    /// `None`: there must be no `data`. An object: at least these fields, for fields may be added.
+    /// `None`: `data` must be absent. An object: `data` must have at least these fields, because fields may be added.
     data: Option<Value>,
 }
 
 impl Expectation {
-    /// An answer without `data`.
     pub fn plain(status: u16, message: &str) -> Self {
         Self { status, message: message.to_owned(), data: None }
     }
 
-    /// An answer with this `data`.
     pub fn with_data(status: u16, message: &str, data: Value) -> Self {
         Self { status, message: message.to_owned(), data: Some(data) }
     }
@@ -52,27 +49,23 @@ impl Expectation {
 }
 
 impl Answer {
-    /// Takes over what arrived.
     pub fn new(status: StatusCode, headers: HeaderMap, body: Bytes) -> Self {
         Self { status: status.as_u16(), headers, body }
     }
 
-    /// The HTTP status.
     pub fn status(&self) -> u16 {
         self.status
     }
 
-    /// A header, empty when it is missing.
+    /// A header; empty if it is missing.
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
-    /// The body as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// The body as JSON.
     pub fn json(&self) -> Value {
         self.json_if_any().unwrap_or_else(|| panic!("not JSON: {}", self.text()))
     }
@@ -81,7 +74,7 @@ impl Answer {
         serde_json::from_slice(&self.body).ok()
     }
 
-    /// Fails the test unless the answer is this.
+    /// Fails the test unless the answer meets the expectation.
     #[track_caller]
     #[expect(clippy::needless_pass_by_value, reason = "a test reads better without the borrow")]
     pub fn expects(&self, wanted: Expectation) -> &Self {
@@ -89,12 +82,11 @@ impl Answer {
         self
     }
 
-    /// Whether the answer is this.
     pub fn is(&self, wanted: &Expectation) -> bool {
         wanted.is_met_by(self)
     }
 
-    /// Fails the test unless the answer is this, byte for byte.
+    /// Fails the test unless status and body are exactly these.
     #[track_caller]
     pub fn expects_exactly(&self, status: u16, body: &str) -> &Self {
         assert_eq!((self.status, self.text().as_str()), (status, body));
@@ -109,7 +101,7 @@ impl Answer {
         self
     }
 
-    /// Fails the test unless the client is told when to try again.
+    /// Fails the test unless the answer says when to try again.
     #[track_caller]
     pub fn expects_retry_after(&self) -> &Self {
         let seconds = self.header(header::RETRY_AFTER.as_str());
@@ -147,7 +139,7 @@ pub mod documented {
         Expectation::with_data(403, "User locked out due to exceeding maximum attempts.", data)
     }
 
-    /// The body makes no sense, or the number cannot take messages.
+    /// The body is invalid, or the number cannot receive messages.
     pub fn bad_request() -> Expectation {
         Expectation::plain(400, "Invalid request body")
     }

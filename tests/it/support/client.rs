@@ -18,8 +18,8 @@ use tokio_rustls::TlsConnector;
 
 use super::{Answer, soon};
 
-/// A client of one server. Keeps its connections alive and uses them again; opens as many as
-/// there are requests at the same time.
+/// A client of one server. It keeps connections alive and reuses them, and opens as many as there are concurrent
+/// requests.
 #[derive(Debug, Clone)]
 pub struct Client {
     address: SocketAddr,
@@ -28,22 +28,20 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client of the server at this address.
     pub fn new(address: SocketAddr) -> Self {
         Self { address, tls: None, idle: Arc::default() }
     }
 
-    /// The same over TLS, to the server under the name `localhost`.
+    /// The same over TLS, for the server name `localhost`.
     pub fn over_tls(&self, config: Arc<ClientConfig>) -> Self {
         Self { address: self.address, tls: Some(config), idle: Arc::default() }
     }
 
-    /// A client of no server.
+    /// A client without a server.
     pub fn nowhere() -> Self {
         Self::new((Ipv4Addr::UNSPECIFIED, 0).into())
     }
 
-    /// Where the server listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -77,53 +75,49 @@ impl Client {
         self.try_verify(number, code).await.expect("an answer")
     }
 
-    /// The same as [`Client::send`], or the reason why there is no answer.
+    /// Like [`Client::send`], but returns an error if no answer comes.
     pub async fn try_send(&self, number: &str) -> Result<Answer, io::Error> {
         self.try_post("/api/send-otp", json!({"phoneNumber": number}).to_string()).await
     }
 
-    /// The same as [`Client::verify`], or the reason why there is no answer.
+    /// Like [`Client::verify`], but returns an error if no answer comes.
     pub async fn try_verify(&self, number: &str, code: &str) -> Result<Answer, io::Error> {
         let body = json!({"user": {"phoneNumber": number}, "code": code});
         self.try_post("/api/verify-otp", body.to_string()).await
     }
 
-    /// `POST /send-code`, the tutorial's.
+    /// `POST /send-code` of the tutorial.
     pub async fn send_code(&self, number: &str) -> Answer {
         self.post("/send-code", json!({"phoneNumber": number}).to_string()).await
     }
 
-    /// `POST /verify-code`, the tutorial's.
+    /// `POST /verify-code` of the tutorial.
     pub async fn verify_code(&self, number: &str, code: &str) -> Answer {
         self.post("/verify-code", json!({"phoneNumber": number, "smsCode": code}).to_string()).await
     }
 
-    /// `GET` this path.
     pub async fn get(&self, path: &str) -> Answer {
         self.request(Method::GET, path, "").await
     }
 
-    /// `POST` this to that path.
     pub async fn post(&self, path: &str, body: impl Into<Bytes>) -> Answer {
         self.try_post(path, body).await.expect("an answer")
     }
 
-    /// The same as [`Client::post`], or the reason why there is no answer.
+    /// Like [`Client::post`], but returns an error if no answer comes.
     pub async fn try_post(&self, path: &str, body: impl Into<Bytes>) -> Result<Answer, io::Error> {
         self.try_request(Method::POST, path, body).await
     }
 
-    /// Any request without special headers.
+    /// Any request without headers of its own.
     pub async fn request(&self, method: Method, path: &str, body: impl Into<Bytes>) -> Answer {
         self.try_request(method, path, body).await.expect("an answer")
     }
 
-    /// `POST` this to that path, with these headers.
     pub async fn post_with(&self, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
         self.request_with(Method::POST, path, headers, body).await
     }
 
-    /// Any request with these headers.
     pub async fn request_with(
         &self,
         method: Method,
@@ -134,7 +128,7 @@ impl Client {
         self.try_request_with(method, path, headers, body).await.expect("an answer")
     }
 
-    /// The same as [`Client::request_with`], or the reason why there is no answer.
+    /// Like [`Client::request_with`], but returns an error if no answer comes.
     pub async fn try_request_with(
         &self,
         method: Method,
@@ -166,13 +160,12 @@ impl Client {
         soon("an answer", self.exchange(request)).await
     }
 
-    /// A connection to write any bytes to.
+    /// A raw connection.
     pub async fn connection(&self) -> TcpStream {
         TcpStream::connect(self.address).await.expect("a connection")
     }
 
-    /// Opens connections ahead of their use until this many are idle, so that no request waits for
-    /// its own.
+    /// Opens connections until this many are idle: no later request waits for its connection.
     pub async fn connect_to_have(&self, connections: usize) {
         while self.idle.lock().unwrap().len() < connections {
             let connection = self.open().await.expect("a connection");
@@ -187,7 +180,7 @@ impl Client {
             None => self.open().await?,
         };
         if connection.ready().await.is_err() {
-            // Closed by the server while it was idle; nothing of this request was sent.
+            // The server closed it while it was idle; nothing of this request was sent.
             connection = self.open().await?;
         }
         let response = connection.send_request(request).await.map_err(io::Error::other)?;
@@ -205,7 +198,7 @@ impl Client {
             Some(config) => {
                 let name = ServerName::try_from("localhost").expect("a name");
                 let connector = TlsConnector::from(Arc::clone(config));
-                // Boxed, for the state of TLS would lie in every future that asks.
+                // Boxed, because every requesting future would otherwise contain the state of TLS.
                 let stream = Box::pin(connector.connect(name, stream)).await?;
                 shaken(Box::new(stream)).await
             }
@@ -217,7 +210,7 @@ async fn shaken(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
 ) -> Result<SendRequest<Full<Bytes>>, io::Error> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
-    // The connection's end shows as an error of the request on it.
+    // The request reports the connection's end as an error.
     tokio::spawn(async move { drop(connection.await) });
     sender.ready().await.map_err(io::Error::other)?;
     Ok(sender)

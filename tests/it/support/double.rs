@@ -1,5 +1,5 @@
-//! The common part of the provider doubles: each listens on loopback, keeps what arrives, and answers as
-//! planned, or as its provider would.
+//! The common part of the provider doubles: each listens on loopback, keeps the requests, and answers as planned, or as
+//! its provider would.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -16,15 +16,15 @@ use super::received::{About, Complaint, Received, RequestPurpose, take_in};
 use super::reply::{self, Reaction, Reply, Said};
 use super::soon;
 
-/// A provider's handling of requests when nothing else is planned.
+/// How a provider handles requests without a plan.
 pub trait Provider: Default + Send + Sync + 'static {
     /// The subject of a request, or its fault.
     fn read(&self, received: &Received) -> Result<About, Complaint>;
-    /// Does what was asked.
+    /// Executes a request.
     fn accept(&self, received: &Received) -> Said;
-    /// Words an error about the number that the request is about.
+    /// The provider's wording of an error about the request's number.
     fn refuse(&self, status: u16, code: u32, received: &Received) -> Said;
-    /// The code that a message carried, or that the provider made for it.
+    /// The code in a message, or the provider's code for it.
     fn code_in(&self, received: &Received) -> Option<String>;
     /// The provider's body for this status after an internal failure.
     fn server_error(&self, status: u16) -> Said {
@@ -32,7 +32,7 @@ pub trait Provider: Default + Send + Sync + 'static {
     }
 }
 
-/// The double, listening on loopback until dropped.
+/// Listens on loopback until dropped.
 pub struct Double<P> {
     address: SocketAddr,
     state: Arc<DoubleState<P>>,
@@ -56,7 +56,7 @@ struct Plans {
     otherwise: Option<Reply>,
 }
 
-/// Checks of one number on their way.
+/// Concurrent checks of one number.
 #[derive(Default, Clone, Copy)]
 struct AtOnce {
     now: usize,
@@ -64,7 +64,7 @@ struct AtOnce {
 }
 
 impl<P: Provider> Double<P> {
-    /// Starts a double that accepts everything.
+    /// Starts a double that accepts every request.
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port for the double");
         let address = listener.local_addr().expect("its address");
@@ -81,12 +81,11 @@ impl<P: Provider> Double<P> {
         Self { address, state, listening }
     }
 
-    /// Scheme and authority of its addresses.
+    /// Scheme and authority of its URLs.
     pub fn base_url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// The provider it imitates.
     pub fn provider(&self) -> &P {
         &self.state.provider
     }
@@ -101,33 +100,30 @@ impl<P: Provider> Double<P> {
         self.plans(|plans| plans.checks.entry(number.to_owned()).or_default().extend(replies));
     }
 
-    /// The reply to every request for which nothing is planned, from now on.
+    /// The reply to every later request without a plan.
     pub fn otherwise(&self, reply: Reply) {
         self.plans(|plans| plans.otherwise = Some(reply));
     }
 
-    /// Forgets every plan; what hangs goes on hanging, and more may.
+    /// Forgets every plan. Hanging requests continue to hang, and more may.
     pub fn reset(&self) {
         self.plans(|plans| *plans = Plans::default());
         self.state.released.send_replace(false);
     }
 
-    /// Answers everything that hangs, and lets nothing hang any more until [`Double::reset`].
+    /// Answers every hanging request, and lets none hang until [`Double::reset`].
     pub fn release(&self) {
         self.state.released.send_replace(true);
     }
 
-    /// The requests so far.
     pub fn received(&self) -> Vec<Received> {
         self.state.received.lock().unwrap().clone()
     }
 
-    /// The sends to this number so far.
     pub fn received_for(&self, number: &str) -> Vec<Received> {
         self.received_about(number, RequestPurpose::Send)
     }
 
-    /// The checks of this number so far.
     pub fn checks_for(&self, number: &str) -> Vec<Received> {
         self.received_about(number, RequestPurpose::Check)
     }
@@ -137,7 +133,7 @@ impl<P: Provider> Double<P> {
         self.state.checking.lock().unwrap().get(number).map_or(0, |at_once| at_once.most)
     }
 
-    /// Every code that a message carried, whatever became of the message.
+    /// Every code in a message, whatever happened to the message.
     pub fn codes(&self) -> Vec<String> {
         self.received().iter().filter_map(|received| self.state.code_in(received)).collect()
     }
@@ -147,18 +143,18 @@ impl<P: Provider> Double<P> {
         self.last_code_for(number).unwrap_or_else(|| panic!("no message for {number} arrived"))
     }
 
-    /// The same, if there was one.
+    /// The same, if a message arrived.
     pub fn last_code_for(&self, number: &str) -> Option<String> {
         self.received_for(number).last().and_then(|received| self.state.code_in(received))
     }
 
-    /// Waits until this many requests have arrived since the start.
+    /// Waits until this many requests have arrived.
     pub async fn arrived(&self, requests: usize) {
         self.wait_until(&format!("{requests} requests at a double"), |received| received.len() >= requests)
             .await;
     }
 
-    /// Waits until this many sends to this number have arrived since the start.
+    /// Waits until this many sends to this number have arrived.
     pub async fn arrived_for(&self, number: &str, sends: usize) {
         self.wait_until(&format!("{sends} sends to {number}"), |received| {
             received.iter().filter(|received| received.is_about(number, RequestPurpose::Send)).count()
@@ -167,7 +163,7 @@ impl<P: Provider> Double<P> {
         .await;
     }
 
-    /// Waits until this many checks of this number have arrived since the start.
+    /// Waits until this many checks of this number have arrived.
     pub async fn asked_about(&self, number: &str, checks: usize) {
         self.wait_until(&format!("{checks} checks of {number}"), |received| {
             received.iter().filter(|received| received.is_about(number, RequestPurpose::Check)).count()
@@ -209,7 +205,7 @@ impl<P: Provider> DoubleState<P> {
         if received.about.purpose == RequestPurpose::Send { self.provider.code_in(received) } else { None }
     }
 
-    /// Takes a request in, and wakes the tests that wait for it.
+    /// Records a request, and wakes the tests that wait for it.
     fn note(&self, mut received: Received) -> Result<Received, Complaint> {
         let about = self.provider.read(&received);
         {
@@ -262,7 +258,7 @@ impl<P: Provider> DoubleState<P> {
     }
 }
 
-/// A check on its way, for as long as the double works on it.
+/// Counts a check while the double works on it.
 struct Counted<'a, P> {
     state: &'a DoubleState<P>,
     number: Option<&'a str>,
@@ -291,7 +287,7 @@ impl<P> Drop for Counted<'_, P> {
 
 async fn listen<P: Provider>(listener: TcpListener, state: Arc<DoubleState<P>>) {
     while let Ok((stream, _)) = listener.accept().await {
-        // Whenever the double drops a connection, its peer sees a reset and not an orderly end.
+        // If the double drops a connection, its peer sees a reset instead of an orderly end.
         let _ = stream.set_zero_linger();
         let state = state.clone();
         tokio::spawn(async move {
@@ -299,7 +295,7 @@ async fn listen<P: Provider>(listener: TcpListener, state: Arc<DoubleState<P>>) 
                 let state = state.clone();
                 async move { state.react(take_in(request).await?).await }
             });
-            // A connection that ends early is part of the game.
+            // Tests may end a connection early.
             let _ = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service)
                 .await;

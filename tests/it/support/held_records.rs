@@ -1,4 +1,4 @@
-//! Records in memory, as a store's checkpoints want them.
+//! Records in memory, for a store's checkpoints.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -8,19 +8,19 @@ use bytes::Bytes;
 use onceward::domain::Timestamp;
 use onceward::store::{EmbeddedStore, Key, Owner, Pushed, RecordStream, Slots, Store, Write};
 
-/// The state a store was restored to, and the commits since.
+/// The restored records of a store, and the commits since.
 #[derive(Default)]
 pub struct HeldRecords(Mutex<HashMap<Key, (Bytes, Timestamp)>>);
 
 impl HeldRecords {
-    /// The same as [`HeldRecords::restored_from`]; and from now on the store makes its checkpoints from it.
+    /// Like [`HeldRecords::restored_from`]; the store also takes its checkpoints from these records.
     pub async fn attached_to(store: &EmbeddedStore) -> Result<Arc<Self>, String> {
         let held = Self::restored_from(store).await?;
         store.attach(vec![held.clone()]);
         Ok(held)
     }
 
-    /// Everything that is alive in a store.
+    /// All live records of a store.
     pub async fn restored_from(store: &EmbeddedStore) -> Result<Arc<Self>, String> {
         let held = Arc::new(Self::default());
         let visited = held.clone();
@@ -31,7 +31,7 @@ impl HeldRecords {
         Ok(held)
     }
 
-    /// These are durable.
+    /// Adds durable writes.
     pub fn apply(&self, writes: impl IntoIterator<Item = Write>) {
         let mut records = self.0.lock().unwrap();
         for Write { key, put, expires } in writes {
@@ -42,7 +42,6 @@ impl HeldRecords {
         }
     }
 
-    /// All of them.
     pub fn all(&self) -> Vec<(Key, Bytes, Timestamp)> {
         let records = self.0.lock().unwrap();
         records.iter().map(|(key, (record, expires))| (*key, record.clone(), *expires)).collect()
@@ -60,7 +59,7 @@ impl Owner for HeldRecords {
             }
             to.finish(Slots::all());
         };
-        // Without a thread the stream is dropped, and with it the checkpoint.
+        // If no thread starts, the stream is dropped and the checkpoint fails.
         let _ = std::thread::Builder::new().spawn(give);
     }
 }

@@ -7,11 +7,10 @@ use super::received::{About, Complaint, Received, RequestPurpose, basic, longest
 use super::reply::{Said, TOO_MANY_REQUESTS};
 use super::xml::{Element, escaped};
 
-/// The account that the tests' server knows.
+/// The account in the tests' configuration.
 pub const MADA_USERNAME: &str = "mada-account";
-/// Its password.
 pub const MADA_PASSWORD: &str = "m4da-pa55word-of-the-te5ts";
-/// Its sender. What is special in XML must be escaped.
+/// Its sender, with characters that XML must escape.
 pub const MADA_SOURCE: &str = "A&B <Co>";
 
 const SOAP: &str = "http://schemas.xmlsoap.org/soap/envelope/";
@@ -21,33 +20,29 @@ const SOS: &str = "http://www.openmindnetworks.com/SoS";
 /// Mada's answer when its queue is full.
 const THROTTLED: u32 = 88;
 
-/// The double. A refusal of it is a `commandStatus` with an HTTP status, as a rule 200; a server error
-/// 500 is a SOAP fault.
+/// Refusals are a `commandStatus` with an HTTP status, usually 200. A server error 500 is a SOAP fault.
 pub type Mada = Double<MadaApi>;
 
-/// Mada's handling of requests.
 #[derive(Default)]
 pub struct MadaApi {
     answers: AtomicUsize,
 }
 
-/// A message as it was submitted.
+/// A submitted message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Submitted {
-    /// The sender.
     pub source: String,
-    /// Whom it goes to, in E.164 form.
+    /// The recipient, in E.164 form.
     pub number: String,
     pub text: String,
 }
 
 impl Mada {
-    /// The value for `MADA_URL`: without a scheme, as the Go framework has it.
+    /// The value for `MADA_URL`, without a scheme as in the Go framework.
     pub fn url(&self) -> String {
         format!("{}/sos", self.base_url().trim_start_matches("http://"))
     }
 
-    /// The messages for this number so far.
     pub fn submitted_for(&self, number: &str) -> Vec<Submitted> {
         let received = self.received_for(number);
         received.iter().map(|received| read_envelope(received).expect("it was taken")).collect()
@@ -84,7 +79,7 @@ impl Provider for MadaApi {
 }
 
 impl MadaApi {
-    /// Prefixes mean nothing: each answer has others.
+    /// Prefixes mean nothing: each answer has different ones.
     fn answer(&self, status: u16, command_status: u32) -> Said {
         let count = self.answers.fetch_add(1, Ordering::Relaxed);
         let (soap, sos) = [("soapenv", "sos"), ("SOAP-ENV", "ns1"), ("S", "submit"), ("env", "s")][count % 4];

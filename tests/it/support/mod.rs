@@ -1,4 +1,4 @@
-//! The vocabulary of the tests: a server, a Twilio double, a client, and what answers should say.
+//! The vocabulary of the tests: a server, a Twilio double, a client, and the expected answers.
 
 mod answer;
 mod client;
@@ -46,7 +46,7 @@ pub use world::{World, through};
 
 use std::time::Duration;
 
-/// The longest time a test waits for something that must happen. Only a broken server takes that long.
+/// The longest time that a test waits for a required event. Only a broken server needs it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits for `what` to happen, or fails the test.
@@ -55,8 +55,8 @@ pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     outcome.unwrap_or_else(|_| panic!("{what}: did not happen within {PATIENCE:?}"))
 }
 
-/// Asks again and again until an answer satisfies the condition, for outcomes that come with time
-/// alone, such as the end of a lockout.
+/// Asks again and again until an answer satisfies the condition. For outcomes that need time, such as the end of a
+/// lockout.
 pub async fn until<T, F: Future<Output = T>>(
     what: &str,
     mut ask: impl FnMut() -> F,
@@ -74,8 +74,8 @@ pub async fn until<T, F: Future<Output = T>>(
     .await
 }
 
-/// Lets the whole life of a code pass. Its end cannot be seen from outside without using the code,
-/// and the code cannot be used later than this.
+/// Waits for the life of a code. A test cannot see the code's end without using the code, and the code is unusable
+/// after this time.
 pub async fn let_pass(life: Duration) {
     tokio::time::sleep(life).await;
 }

@@ -2,31 +2,30 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-/// Hands out distinct numbers, each of a possible length for its country.
+/// Returns distinct numbers, each of a possible length for its country.
 #[derive(Debug, Default)]
 pub struct Numbers(AtomicU32);
 
 impl Numbers {
-    /// A number that was not handed out before, in E.164 form.
+    /// A new number, in E.164 form.
     pub fn next(&self) -> String {
         format!("+1415{:07}", 5_550_000 + self.0.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// A number that was not handed out before and begins like this, with so many digits behind it.
+    /// A new number with this prefix, and `digits` digits after it.
     pub fn beginning(&self, prefix: &str, digits: usize) -> String {
         format!("{prefix}{:0digits$}", 2_345_678 + self.0.fetch_add(1, Ordering::Relaxed))
     }
 }
 
-/// The codes that doubles make, no two of them alike.
+/// Distinct codes for the doubles.
 #[derive(Debug, Default)]
 pub struct MadeUpCodes(AtomicU64);
 
 impl MadeUpCodes {
-    /// The next one.
     pub fn next(&self, digits: usize) -> String {
         let many = 10_u64.pow(u32::try_from(digits).expect("a few digits"));
-        // A step that shares no factor with a power of ten visits every code before one comes again.
+        // The step shares no factor with a power of ten: every code occurs before one repeats.
         let code = (1 + self.0.fetch_add(1, Ordering::Relaxed)) * 7_236_067_977 % many;
         format!("{code:0digits$}")
     }

@@ -7,7 +7,7 @@ use std::thread;
 use serde_json::Value;
 use tokio::sync::watch;
 
-/// The lines of standard output and standard error, in the order of their arrival.
+/// The lines of standard output and standard error, in order of arrival.
 #[derive(Debug, Clone)]
 pub struct Output {
     lines: Arc<Mutex<Vec<String>>>,
@@ -15,7 +15,7 @@ pub struct Output {
 }
 
 impl Output {
-    /// Reads both streams to their ends, each on a thread of its own.
+    /// Reads both streams to their ends, each on its own thread.
     pub fn collect(stdout: impl Read + Send + 'static, stderr: impl Read + Send + 'static) -> Self {
         let lines = Arc::new(Mutex::new(Vec::new()));
         let (sender, seen) = watch::channel(0);
@@ -24,19 +24,18 @@ impl Output {
         Self { lines, seen }
     }
 
-    /// Everything so far.
+    /// The output until now.
     pub fn text(&self) -> String {
         self.lines.lock().unwrap().join("\n")
     }
 
-    /// The lines so far that are JSON objects.
+    /// The lines until now that are JSON objects.
     pub fn events(&self) -> Vec<Value> {
         let lines = self.lines.lock().unwrap();
         lines.iter().filter_map(|line| serde_json::from_str(line).ok()).filter(Value::is_object).collect()
     }
 
-    /// The first event that satisfies the condition, now or later; `None` when the program closed
-    /// its output without it.
+    /// The first event that satisfies the condition, now or later; `None` if the program closed its output without it.
     pub async fn event(&self, wanted: impl Fn(&Value) -> bool) -> Option<Value> {
         let mut seen = self.seen.clone();
         loop {
@@ -45,7 +44,7 @@ impl Output {
                 return Some(event);
             }
             if seen.changed().await.is_err() {
-                // Both readers are done: what is there now is everything.
+                // Both readers are done: the output is complete.
                 return self.events().into_iter().find(|event| wanted(event));
             }
         }

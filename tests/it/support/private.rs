@@ -1,4 +1,4 @@
-//! Everything that must be in no log and on no disk, and how it would be found there.
+//! Values that no log and no disk may contain, and the search for them.
 
 use std::fs;
 use std::os::unix::fs::FileTypeExt;
@@ -13,7 +13,7 @@ use super::{
     SINCH_APP_ID, SINCH_APP_SECRET,
 };
 
-/// A secret of the server and its owner.
+/// Users and their secrets.
 const SECRETS: [(&str, &str); 5] = [
     (OWN_ACCOUNT, OWN_TOKEN),
     (ACCOUNT_SID, AUTH_TOKEN),
@@ -22,31 +22,29 @@ const SECRETS: [(&str, &str); 5] = [
     ("", HTTP_TOKEN),
 ];
 
-/// Everything that must not be found.
 #[derive(Default)]
 pub struct Private {
-    /// Every code that was made.
+    /// Every generated code.
     pub codes: Vec<String>,
-    /// Everything else that is to be in no output and in no file.
+    /// All other values that no output and no file may contain.
     pub secrets: Vec<String>,
     numbers: Vec<String>,
     server_key: Option<String>,
 }
 
 impl Private {
-    /// Takes note of a number.
     pub fn number(&mut self, number: String) -> String {
         self.numbers.push(number.clone());
         number
     }
 
-    /// Takes note of the key in this data directory.
+    /// Adds the key of this data directory.
     pub fn server_key(&mut self, data_dir: &Path) {
         let key = fs::read_to_string(data_dir.join("server.key")).expect("the server key");
         self.server_key = Some(key.trim().to_owned());
     }
 
-    /// The values that must not be in a log.
+    /// Asserts that the output has none of the values.
     pub fn is_not_in_output(&self, output: &str) {
         assert!(output.lines().count() > 20, "the scenario logs something");
         for line in output.lines() {
@@ -56,7 +54,7 @@ impl Private {
         }
     }
 
-    /// The values that must not be on disk. Numbers may: without them there would be nothing to count.
+    /// Asserts that no file has one of the values. Numbers may be on disk: the server counts by them.
     pub fn is_not_in_files_of(&self, data_dir: &Path) {
         let mut searched = 0;
         for file in files_below(data_dir) {
@@ -67,7 +65,7 @@ impl Private {
                 continue;
             }
             let content = fs::read(&file).expect("a file of the data directory");
-            // Space is laid out ahead; nothing is to be found in zeros.
+            // Ignores reserved space, which is zeros.
             let content = &content[..content.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)];
             if let Some(found) = self.found_in_file(content) {
                 panic!("{} contains {found}", file.display());
@@ -77,15 +75,15 @@ impl Private {
         assert!(searched > 0, "there is something on disk");
     }
 
-    /// The secrets found in a text.
+    /// The first value in a text.
     pub fn found_in(&self, text: &[u8]) -> Option<String> {
-        // Without the country code too: its ten digits tell a number.
+        // The ten digits without the country code identify a number too.
         let mut numbers = self.numbers.iter().map(String::as_str).chain([SENDER]).map(|number| &number[2..]);
         let number = numbers.find(|number| contains(text, number.as_bytes()));
         number.map(|number| format!("a whole number, {number}")).or_else(|| self.found_in_file(text))
     }
 
-    /// The secrets found in the content of a file.
+    /// The first value in a file, where numbers are allowed.
     pub fn found_in_file(&self, content: &[u8]) -> Option<String> {
         let mut wanted: Vec<(&str, Vec<u8>)> = Vec::new();
         for (user, secret) in SECRETS {
@@ -99,7 +97,7 @@ impl Private {
         }
         for code in &self.codes {
             wanted.push(("a code", code.clone().into()));
-            // As an integer of a record; a shorter one could be there by chance.
+            // As an integer in a record; a shorter code could occur by chance.
             let value: u64 = code.parse().expect("digits");
             if code.len() == 10 {
                 wanted.push(("a code as an integer", value.to_be_bytes().into()));
@@ -118,7 +116,7 @@ impl Private {
     }
 }
 
-/// The tutorial's codes have six digits, as the fraction of a second in a time stamp does.
+/// Removes the timestamp: its fraction of a second has six digits, like the tutorial's codes.
 fn without_time(line: &str) -> String {
     match serde_json::from_str::<Value>(line) {
         Ok(Value::Object(mut event)) => {

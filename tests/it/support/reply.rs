@@ -11,43 +11,41 @@ use hyper::body::Frame;
 use hyper::{Response, StatusCode, header};
 use serde_json::Value;
 
-/// The code that Twilio gives to a request that it is too busy for.
+/// Twilio's code for a request that it is too busy for.
 pub const TOO_MANY_REQUESTS: u32 = 20_429;
 
-/// A double's reaction to a request.
+/// How a double reacts to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reply {
-    /// The request is carried out.
+    /// Executes the request.
     Accept,
-    /// An error as the provider words it, with the recipient's whole number in the text where
-    /// providers are so careless.
+    /// An error in the provider's wording, with the recipient's whole number in the text if the provider includes it.
     Refuse {
         /// HTTP status.
         status: u16,
         /// The provider's error code.
         code: u32,
     },
-    /// 429: never processed.
+    /// 429: not executed.
     Busy,
-    /// The same, to be tried again after this many seconds.
+    /// The same, with a request to wait this many seconds.
     BusyFor(u32),
-    /// This status with an HTML page, as a proxy in front of a provider would answer; where the
-    /// provider has words of its own for it, with these.
+    /// This status with an HTML page, as from a proxy in front of a provider, or in the provider's wording if it has
+    /// one.
     ServerError(u16),
-    /// Done, and answered with something that is neither JSON nor XML.
+    /// Executes the request, and sends neither JSON nor XML.
     NotJson,
-    /// Done, and half an answer, then the connection ends.
+    /// Executes the request, sends half an answer, and ends the connection.
     CutShort,
-    /// The connection is reset instead of an answer.
+    /// Resets the connection instead of an answer.
     Reset,
-    /// No answer until the double is released; then done.
+    /// Sends no answer until the double is released; then executes the request.
     Hang,
 }
 
-/// An answer on its way to hyper.
+/// An answer for hyper.
 pub type Reaction = Response<UnsyncBoxBody<Bytes, io::Error>>;
 
-/// An answer.
 #[derive(Debug, Clone)]
 pub struct Said {
     status: u16,
@@ -57,22 +55,19 @@ pub struct Said {
 }
 
 impl Said {
-    /// JSON.
     pub fn json(status: u16, body: &Value) -> Self {
         Self::new(status, "application/json", body.to_string())
     }
 
-    /// XML.
     pub fn xml(status: u16, body: String) -> Self {
         Self::new(status, "text/xml; charset=utf-8", body)
     }
 
-    /// Plain text.
     pub fn text(status: u16, body: impl Into<String>) -> Self {
         Self::new(status, "text/plain", body.into())
     }
 
-    /// A page for people.
+    /// An HTML page.
     pub fn html(status: u16) -> Self {
         Self::new(status, "text/html", "<html>An error</html>".to_owned())
     }
@@ -81,17 +76,16 @@ impl Said {
         Self { status, content_type, body, retry_after: None }
     }
 
-    /// With `Retry-After`.
     pub fn and_retry_after(self, seconds: u32) -> Self {
         Self { retry_after: Some(seconds), ..self }
     }
 
-    /// The same status with a body that is not JSON.
+    /// Replaces the body by one that is not JSON.
     pub fn garbled(self) -> Self {
         Self { body: "{\"sid\": <queued>".to_owned(), ..self }
     }
 
-    /// Half of it, then the connection ends.
+    /// Sends half of the answer, and then ends the connection.
     pub fn cut_short(self) -> Reaction {
         let half = Bytes::copy_from_slice(&self.body.as_bytes()[..self.body.len() / 2]);
         let frames = [Ok(Frame::data(half)), Err(io::ErrorKind::ConnectionReset.into())];

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use super::{Client, Output, soon};
 
-/// The options of a start: a directory of its own, settings, environment, arguments.
+/// How to start the program: its own directory, settings, environment, arguments.
 #[derive(Debug, Clone)]
 pub struct Setup {
     home: Arc<TempDir>,
@@ -23,14 +23,14 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// Stops its server in good order and starts it again.
+    /// Stops the server in order and starts it again.
     pub async fn restart(&self, server: Server) -> (Server, Finished) {
         server.signal(Signal::TERM);
         let finished = server.ended().await;
         (self.start().await, finished)
     }
 
-    /// Kills its server and starts it again.
+    /// Kills the server and starts it again.
     pub async fn restart_after_kill(&self, server: Server) -> Server {
         server.kill();
         server.ended().await;
@@ -43,8 +43,7 @@ impl Setup {
         Self { home, config: None, environment: BTreeMap::new(), arguments: Vec::new() }
     }
 
-    /// The setup of most tests: any free port on loopback, JSON logs at debug level, codes that
-    /// outlive the test.
+    /// The setup of most tests: a free port on loopback, JSON logs at debug level, codes that outlive the test.
     pub fn new() -> Self {
         Self::bare()
             .args(["--listen", "127.0.0.1:0", "--log-format", "json", "--data-dir", "data"])
@@ -52,25 +51,22 @@ impl Setup {
             .config("otp-timeout", "10m")
     }
 
-    /// Sets one key of `config.json`.
     pub fn config(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.config.get_or_insert_with(|| Value::Object(serde_json::Map::new()))[key] = value.into();
         self
     }
 
-    /// Sets one variable of the environment.
     pub fn env(mut self, name: &str, value: impl Into<String>) -> Self {
         self.environment.insert(name.to_owned(), value.into());
         self
     }
 
-    /// Takes one variable of the environment away again.
+    /// Removes a variable of the environment.
     pub fn without_env(mut self, name: &str) -> Self {
         self.environment.remove(name);
         self
     }
 
-    /// Adds arguments.
     pub fn args<S: Into<String>>(mut self, arguments: impl IntoIterator<Item = S>) -> Self {
         self.arguments.extend(arguments.into_iter().map(Into::into));
         self
@@ -82,8 +78,8 @@ impl Setup {
         self
     }
 
-    /// Has the program load one of `tests/it/support/shims` before anything else: a library that stands between it and
-    /// the system, built with the C compiler that Rust links with anyway.
+    /// Preloads one of `tests/it/support/shims`: a library between the program and the system, built with the C
+    /// compiler that Rust links with.
     pub fn preload(self, shim: &str) -> Self {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/support/shims").join(shim);
         let library = self.home().join(shim).with_extension("so");
@@ -99,12 +95,12 @@ impl Setup {
         self.home.path()
     }
 
-    /// The data directory, at its usual place.
+    /// The default data directory.
     pub fn data_dir(&self) -> PathBuf {
         self.home().join("data")
     }
 
-    /// Starts the program and waits until it says that it listens, in a log of JSON.
+    /// Starts the program and waits until its JSON log says that it listens.
     pub async fn start(&self) -> Server {
         let mut server = self.launch();
         let listens = server.output.event(|event| event["message"] == "listening");
@@ -115,32 +111,32 @@ impl Setup {
         server
     }
 
-    /// Runs the program until it ends by itself.
+    /// Runs the program until it ends.
     pub async fn run(&self) -> Finished {
         self.launch().ended().await
     }
 
-    /// Runs another command of the program in the same directory, with the same settings and
-    /// environment, until it ends by itself.
+    /// Runs another command of the program in the same directory, with the same settings and environment, until it
+    /// ends.
     pub async fn command<S: Into<String>>(&self, arguments: impl IntoIterator<Item = S>) -> Finished {
         let arguments = arguments.into_iter().map(Into::into).collect();
         Self { arguments, ..self.clone() }.run().await
     }
 
-    /// Starts another command of the program in the same directory, and waits for nothing.
+    /// Starts another command of the program in the same directory, without waiting.
     pub fn launch_command<const N: usize>(&self, arguments: [&str; N]) -> Server {
         let arguments = arguments.into_iter().map(Into::into).collect();
         Self { arguments, ..self.clone() }.launch()
     }
 
-    /// Starts the program and waits for nothing. It has no client yet.
+    /// Starts the program without waiting. The server has no client yet.
     pub fn launch(&self) -> Server {
         if let Some(config) = &self.config {
             let text = serde_json::to_vec_pretty(config).expect("settings as JSON");
             std::fs::write(self.home().join("config.json"), text).expect("write config.json");
         }
-        // A write beyond the file size limit is to fail like one on a full disk, not to end the
-        // program: the signal must be ignored before it starts.
+        // A write beyond the file size limit must fail like one on a full disk, and not end the program: the signal
+        // must be ignored before the program starts.
         let mut child = Command::new("/bin/sh")
             .args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_onceward")])
             .args(&self.arguments)
@@ -159,48 +155,41 @@ impl Setup {
     }
 }
 
-/// The program while it runs. Killed when dropped.
+/// A running program. Dropping it kills it.
 pub struct Server {
-    /// A client of this server.
     pub client: Client,
     child: Child,
     output: Output,
     _home: Arc<TempDir>,
 }
 
-/// The program after it ended.
 #[derive(Debug)]
 pub struct Finished {
-    /// The result.
     pub status: ExitStatus,
-    /// Everything it printed.
     pub output: String,
 }
 
 impl Server {
-    /// The output so far.
     pub fn output(&self) -> &Output {
         &self.output
     }
 
-    /// Once it has said where it listens: the same with a client.
+    /// Adds the client, after the log says that the server listens.
     pub fn with_client(mut self) -> Self {
         let listening = self.output.events().into_iter().find(|event| event["message"] == "listening");
         self.client = Client::new(address_in(&listening.expect("it listens")));
         self
     }
 
-    /// Sends it a signal.
     pub fn signal(&self, signal: Signal) {
         kill_process(self.pid(), signal).expect("send a signal");
     }
 
-    /// Ends it without a chance to do anything more.
     pub fn kill(&self) {
         self.signal(Signal::KILL);
     }
 
-    /// From now on no write to a file succeeds, as on a full disk.
+    /// Makes every later write to a file fail, as on a full disk.
     pub fn let_writes_fail(&self) {
         self.limit_file_size(Some(1));
     }
@@ -210,7 +199,7 @@ impl Server {
         self.limit_file_size(None);
     }
 
-    /// Memory that it has in use, in MiB.
+    /// Resident memory, in MiB.
     pub fn resident_mib(&self) -> u64 {
         let path = format!("/proc/{}/status", self.pid().as_raw_nonzero());
         let status = std::fs::read_to_string(path).expect("the status of the program");
@@ -224,7 +213,7 @@ impl Server {
         prlimit(Some(self.pid()), Resource::Fsize, limit).expect("limit the size of files");
     }
 
-    /// The most memory it has had so far, in bytes: the high water mark of its resident set.
+    /// The largest resident memory until now, in bytes.
     pub fn peak_memory(&self) -> u64 {
         let path = format!("/proc/{}/status", self.child.id());
         let status = std::fs::read_to_string(path).expect("the program runs");
@@ -233,7 +222,7 @@ impl Server {
         kib * 1024
     }
 
-    /// Waits until it has ended, and has said all it has to say.
+    /// Waits for the end of the program and of its output.
     pub async fn ended(mut self) -> Finished {
         let status = soon("the program's end", async {
             loop {
@@ -248,7 +237,6 @@ impl Server {
         Finished { status, output: self.output.text() }
     }
 
-    /// Its process id.
     pub fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }
@@ -257,7 +245,7 @@ impl Server {
 impl Drop for Server {
     #[expect(clippy::print_stdout, reason = "the test runner keeps it together with the failure")]
     fn drop(&mut self) {
-        // An error means that it has ended already, which is what is wanted.
+        // An error means that it has already ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
@@ -266,13 +254,13 @@ impl Drop for Server {
     }
 }
 
-/// The wall clock of a program, relative to that of this machine.
+/// A program's wall clock, relative to this machine's.
 pub struct Shifted {
     home: PathBuf,
 }
 
 impl Shifted {
-    /// Has the program of this setup run under a clock of its own, which is right so far.
+    /// Runs the setup's program under its own clock, which is still right.
     pub fn over(setup: Setup) -> (Self, Setup) {
         let shifted = Self { home: setup.home().to_owned() };
         shifted.by(0);
@@ -282,7 +270,7 @@ impl Shifted {
         (shifted, setup)
     }
 
-    /// Sets the wall clock to so many seconds ahead of the machine's.
+    /// Sets the wall clock this many seconds ahead of the machine's.
     pub fn by(&self, seconds: i64) {
         write_whole(&self.shift(), &seconds.to_string());
     }
@@ -292,14 +280,13 @@ impl Shifted {
     }
 }
 
-/// The program may be reading it.
+/// Replaces the file at once, because the program may be reading it.
 fn write_whole(path: &Path, text: &str) {
     let new = path.with_extension("new");
     std::fs::write(&new, text).and_then(|()| std::fs::rename(&new, path)).expect("write a file for the test");
 }
 
-/// The address in the line that says so. Tests reach every name and every address of this machine
-/// through loopback.
+/// The address in the log line. Tests reach every name and address of this machine through loopback.
 fn address_in(listening: &Value) -> SocketAddr {
     let url = listening["url"].as_str().expect("the line `listening` has a field `url`");
     let authority = url.split_once("://").expect("an address with a scheme").1;

@@ -1,5 +1,4 @@
-//! A double of Sinch Verification: makes a code for each number, holds it, and says once that it
-//! was right.
+//! A double of Sinch Verification: it makes a code for each number, holds it, and approves it once.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -12,17 +11,14 @@ use super::numbers::MadeUpCodes;
 use super::received::{About, Complaint, Received, RequestPurpose, basic};
 use super::reply::Said;
 
-/// The application that the tests' server knows.
+/// The application in the tests' configuration.
 pub const SINCH_APP_ID: &str = "4a6ac4b1-0b1c-4c1d-9a3e-5f2b7c8d9e0f";
-/// Its secret.
 pub const SINCH_APP_SECRET: &str = "s1nch-app-5ecre7-0f-the-te5ts";
 
 const PATH: &str = "/verification/v1/verifications";
 
-/// The double.
 pub type Sinch = Double<SinchApi>;
 
-/// Sinch's handling of requests.
 pub struct SinchApi {
     by_number: Mutex<HashMap<String, Verification>>,
     codes: MadeUpCodes,
@@ -47,12 +43,12 @@ impl Sinch {
         format!("{}{PATH}", self.base_url())
     }
 
-    /// From now on codes have this many digits.
+    /// Later codes have this many digits.
     pub fn make_codes_of(&self, digits: usize) {
         self.provider().digits.store(digits, Ordering::Relaxed);
     }
 
-    /// Lets the verification of this number expire.
+    /// Makes the verification of this number expire.
     pub fn forget(&self, number: &str) {
         self.provider().by_number.lock().unwrap().remove(number);
     }

@@ -1,4 +1,4 @@
-//! A double of a plain SMS gateway, such as Mobica: what the setting `http-gateway` describes.
+//! A double of a plain SMS gateway, such as Mobica, that the setting `http-gateway` describes.
 
 use serde_json::{Value, json};
 
@@ -6,20 +6,17 @@ use super::double::{Double, Provider};
 use super::received::{About, Complaint, Received, RequestPurpose, longest_digits};
 use super::reply::Said;
 
-/// The bearer token it expects.
+/// The expected bearer token.
 pub const HTTP_TOKEN: &str = "pl4in-gateway-t0ken-of-the-te5ts";
 
-/// The double. A refusal of it is the code as a text: at `/json` the member `status`, at `/form` a
-/// line of text.
+/// It refuses with the code as text: at `/json` in the member `status`, at `/form` as a line.
 pub type SmsGateway = Double<SmsGatewayApi>;
 
-/// Its handling of requests.
 #[derive(Default)]
 pub struct SmsGatewayApi;
 
 impl SmsGateway {
-    /// The setting `http-gateway` for the variant that speaks JSON. 8 means later, 11 that there is no
-    /// such number.
+    /// The setting `http-gateway` for the JSON variant. 8 means later, 11 means no such number.
     pub fn json_settings(&self) -> Value {
         json!({
             "method": "POST",
@@ -34,7 +31,7 @@ impl SmsGateway {
         })
     }
 
-    /// The same for the variant that takes a form and answers with a line of text.
+    /// The same for the variant with a form, which answers with a line of text.
     pub fn form_settings(&self) -> Value {
         json!({
             "method": "POST",
@@ -45,7 +42,7 @@ impl SmsGateway {
         })
     }
 
-    /// The same for the variant whose address carries everything.
+    /// The same for the variant with everything in the URL.
     pub fn get_settings(&self) -> Value {
         json!({
             "method": "GET",
@@ -55,7 +52,6 @@ impl SmsGateway {
         })
     }
 
-    /// The texts of the messages for this number so far.
     pub fn texts_for(&self, number: &str) -> Vec<String> {
         self.received_for(number).iter().filter_map(message_in).map(|(_, text)| text).collect()
     }
@@ -93,7 +89,7 @@ impl Provider for SmsGatewayApi {
     }
 }
 
-/// Whom a message goes to, and what it says.
+/// A message's recipient and text.
 fn message_in(received: &Received) -> Option<(String, String)> {
     match received.target.as_str() {
         "POST /json" if received.content_type.starts_with("application/json") => {

@@ -14,26 +14,23 @@ use rustls::{ClientConfig, RootCertStore};
 
 use super::Setup;
 
-/// A certificate authority of this test's own.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     certificate: CertificateDer<'static>,
-    /// Its own certificate, as PEM.
+    /// Its certificate, as PEM.
     pub pem: String,
 }
 
-/// A certificate and its key.
 pub struct Issued {
-    /// The server's own certificate, as PEM.
+    /// The server's certificate, as PEM.
     pub pem: String,
     /// Its private key, as PEM (PKCS#8).
     pub key: String,
-    /// The certificate as clients see it.
+    /// The certificate that clients see.
     pub der: CertificateDer<'static>,
 }
 
 impl Authority {
-    /// A new one.
     pub fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).expect("no names");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -43,7 +40,7 @@ impl Authority {
         Self { certificate: made.der().clone(), pem: made.pem(), issuer: Issuer::new(params, key) }
     }
 
-    /// A certificate for this machine that no test outlives.
+    /// A certificate for this machine that outlives every test.
     pub fn issue(&self) -> Issued {
         self.issue_between(2020, 2090)
     }
@@ -69,7 +66,7 @@ impl Authority {
         Issued { pem: made.pem(), key: key.serialize_pem(), der: made.der().clone() }
     }
 
-    /// The TLS settings of a client that trusts this authority alone, and offers these protocols.
+    /// The TLS settings of a client that trusts only this authority and offers these protocols.
     pub fn client(&self, protocols: &[&str]) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate.clone()).expect("a root");
@@ -83,7 +80,7 @@ impl Authority {
         Arc::new(config)
     }
 
-    /// The same for a client in the middle of another year.
+    /// The same for a client whose clock is in the middle of a year.
     pub fn client_in(&self, year: i32) -> Arc<ClientConfig> {
         let mut config = ClientConfig::clone(&self.client(&[]));
         config.time_provider = Arc::new(Year(year));
@@ -91,7 +88,7 @@ impl Authority {
     }
 }
 
-/// A clock that stands.
+/// A stopped clock.
 #[derive(Debug)]
 struct Year(i32);
 
@@ -103,13 +100,12 @@ impl TimeProvider for Year {
 }
 
 impl Issued {
-    /// Configures a server with it.
     pub fn configure(&self, setup: Setup) -> Setup {
         self.write(&setup);
         setup.config("tls-cert", "tls.crt").config("tls-key", "tls.key")
     }
 
-    /// Puts it into the files that a server was configured with.
+    /// Writes it into the files that the server is configured with.
     pub fn write(&self, setup: &Setup) {
         let write = |name: &str, text: &str| {
             let path = setup.home().join(name);

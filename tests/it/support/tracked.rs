@@ -1,10 +1,9 @@
-//! The rows of `onceward tracker --json`. The names of its fields stand here and nowhere else.
+//! The rows of `onceward tracker --json`. Only this file has the names of their fields.
 
 use serde_json::Value;
 
 use super::{Finished, Setup};
 
-/// One send attempt.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row(Value);
 
@@ -14,17 +13,16 @@ impl Row {
         self.text("type")
     }
 
-    /// Whom it went to.
+    /// The recipient.
     pub fn to(&self) -> &str {
         self.text("to")
     }
 
-    /// The gateway.
     pub fn gateway(&self) -> &str {
         self.text("gateway")
     }
 
-    /// The gateway's place in the order.
+    /// The gateway's position in the order.
     pub fn priority(&self) -> u64 {
         self.number("priority")
     }
@@ -39,12 +37,11 @@ impl Row {
         self.text("verify_status")
     }
 
-    /// The number of retries.
     pub fn retries(&self) -> u64 {
         self.number("retry_count")
     }
 
-    /// Whether it is given up because it was tried so often.
+    /// Whether the server gave up after too many retries.
     pub fn max_retries_reached(&self) -> bool {
         self.0["max_retries_reached"].as_bool().unwrap_or_else(|| panic!("max_retries_reached in {}", self.0))
     }
@@ -54,17 +51,15 @@ impl Row {
         self.text_if_any("receipt_status")
     }
 
-    /// The provider's id; empty when there is none.
+    /// The provider's id; empty without one.
     pub fn message_id(&self) -> &str {
         self.text_if_any("message_id")
     }
 
-    /// The provider's error code.
     pub fn error_code(&self) -> Option<u64> {
         self.0["error_code"].as_u64()
     }
 
-    /// Whether it says when.
     pub fn has_time(&self) -> bool {
         !self.0["time"].is_null()
     }
@@ -82,14 +77,13 @@ impl Row {
     }
 }
 
-/// Lists what the tracker of this server knows, with these further arguments. Returns the command's
-/// whole output too.
+/// The tracker's rows of this server with these further arguments, and the complete output of the command.
 pub async fn tracked(setup: &Setup, arguments: &[&str]) -> (Vec<Row>, Finished) {
     let arguments = ["tracker", "--json"].iter().chain(arguments).copied();
     let finished = setup.command(arguments).await;
     assert_eq!(finished.status.code(), Some(0), "{}", finished.output);
     let lines = finished.output.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    // Lines of the log are not rows.
+    // Skips log lines.
     let rows = lines.filter(|line| line.get("send_status").is_some()).map(Row).collect();
     (rows, finished)
 }

@@ -1,4 +1,4 @@
-//! Twilio Verify's API, spoken by hand.
+//! A hand-written client of Twilio Verify's API.
 
 use std::io;
 
@@ -7,9 +7,8 @@ use serde_json::Value;
 
 use super::{Answer, Client, Setup, basic};
 
-/// The account of this server, not the one at Twilio.
+/// The server's own account, not the one at Twilio.
 pub const OWN_ACCOUNT: &str = "ACfedcba98765432100123456789abcdef";
-/// Its password.
 pub const OWN_TOKEN: &str = "0wn-t0ken-0f-this-server-4c1d2e3f";
 
 /// A client with the account's credentials.
@@ -20,22 +19,20 @@ pub struct V2 {
 }
 
 impl V2 {
-    /// Has the server know the account.
+    /// Configures the account in the server.
     pub fn account(setup: Setup) -> Setup {
         setup.env("ONCEWARD_ACCOUNT_SID", OWN_ACCOUNT).env("ONCEWARD_AUTH_TOKEN", OWN_TOKEN)
     }
 
-    /// Of the server that this client speaks to.
     pub fn of(client: &Client) -> Self {
         Self::with_key(client, OWN_ACCOUNT, OWN_TOKEN)
     }
 
-    /// The same with an API key.
     pub fn with_key(client: &Client, sid: &str, secret: &str) -> Self {
         Self { client: client.clone(), authorization: basic(sid, secret) }
     }
 
-    /// `POST` of a form to a path below `/v2`, with one more header.
+    /// Posts a form to a path below `/v2`, with one more header.
     pub async fn try_post_with(
         &self,
         path: &str,
@@ -51,53 +48,48 @@ impl V2 {
         self.client.try_request_with(Method::POST, &format!("/v2{path}"), &headers, body).await
     }
 
-    /// `POST` of a form, or the reason why there is no answer.
+    /// Posts a form; returns an error if no answer comes.
     pub async fn try_post(&self, path: &str, form: &[(&str, &str)]) -> Result<Answer, io::Error> {
         self.try_post_with(path, ("accept", "application/json"), form).await
     }
 
-    /// `POST` of a form.
     pub async fn post(&self, path: &str, form: &[(&str, &str)]) -> Answer {
         self.try_post(path, form).await.expect("an answer")
     }
 
-    /// `POST` of a form with one more header.
     pub async fn post_with(&self, path: &str, header: (&str, &str), form: &[(&str, &str)]) -> Answer {
         self.try_post_with(path, header, form).await.expect("an answer")
     }
 
-    /// `POST` of JSON.
     pub async fn post_json(&self, path: &str, body: &Value) -> Answer {
         let headers = [("authorization", self.authorization.as_str()), ("content-type", "application/json")];
         self.client.request_with(Method::POST, &format!("/v2{path}"), &headers, body.to_string()).await
     }
 
-    /// `GET`, or the reason why there is no answer.
+    /// Returns an error if no answer comes.
     pub async fn try_get(&self, path: &str) -> Result<Answer, io::Error> {
         let headers = [("authorization", self.authorization.as_str())];
         self.client.try_request_with(Method::GET, &format!("/v2{path}"), &headers, "").await
     }
 
-    /// `GET`.
     pub async fn get(&self, path: &str) -> Answer {
         self.try_get(path).await.expect("an answer")
     }
 
-    /// `DELETE`.
     pub async fn delete(&self, path: &str) -> Answer {
         let headers = [("authorization", self.authorization.as_str())];
         let answer = self.client.try_request_with(Method::DELETE, &format!("/v2{path}"), &headers, "").await;
         answer.expect("an answer")
     }
 
-    /// Makes something, and returns its id.
+    /// Creates a resource and returns its id.
     pub async fn made(&self, path: &str, form: &[(&str, &str)]) -> String {
         let answer = self.post(path, form).await;
         assert_eq!(answer.status(), 201, "{path}: {}", answer.text());
         sid(&answer)
     }
 
-    /// Makes a service with these rules, and returns the path below which its resources are.
+    /// Creates a service with these rules, and returns the path of its resources.
     pub async fn service(&self, rules: &[(&str, &str)]) -> String {
         let form: Vec<_> = [("FriendlyName", "Owl Bank")].iter().chain(rules).copied().collect();
         format!("/Services/{}", self.made("/Services", &form).await)
@@ -108,23 +100,23 @@ impl V2 {
         self.post(&format!("{service}/Verifications"), &[("To", number), ("Channel", "sms")]).await
     }
 
-    /// Checks a code and names the verification.
+    /// Checks a code, by the verification's id.
     pub async fn checks(&self, service: &str, sid: &str, code: &str) -> Answer {
         self.post(&format!("{service}/VerificationCheck"), &[("VerificationSid", sid), ("Code", code)]).await
     }
 
-    /// Checks a code and names only the number.
+    /// Checks a code, by the number only.
     pub async fn checks_number(&self, service: &str, number: &str, code: &str) -> Answer {
         self.post(&format!("{service}/VerificationCheck"), &[("To", number), ("Code", code)]).await
     }
 }
 
-/// The id of what is shown.
+/// The id of the shown resource.
 pub fn sid(answer: &Answer) -> String {
     answer.json()["sid"].as_str().unwrap_or_else(|| panic!("no sid in {}", answer.text())).to_owned()
 }
 
-/// The HTTP status, and what is shown as `status`, or else the error's number.
+/// The HTTP status, and the resource's `status` or the error's code.
 pub fn told(answer: &Answer) -> (u16, String) {
     let body = answer.json();
     let told = if body["code"].is_null() { &body["status"] } else { &body["code"] };

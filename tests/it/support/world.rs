@@ -1,4 +1,4 @@
-//! A server that sends through a Twilio double: what most tests are about.
+//! A server that sends through a Twilio double, for most tests.
 
 use std::ops::Deref;
 
@@ -6,31 +6,27 @@ use serde_json::Value;
 
 use super::{ACCOUNT_SID, AUTH_TOKEN, Client, Finished, Numbers, SENDER, Server, Setup, Twilio};
 
-/// A server, its settings, and the double that it sends through. Acts as its own client.
+/// A server, its settings, and its gateway's double. Dereferences to its client.
 pub struct World {
-    /// Where its messages go.
     pub twilio: Twilio,
-    /// The options of its starts.
     pub setup: Setup,
-    /// The running program.
     pub server: Server,
-    /// Numbers that were not used yet.
     pub numbers: Numbers,
 }
 
 impl World {
-    /// The usual settings.
+    /// Starts a server with the default settings.
     pub async fn new() -> Self {
         Self::of(Setup::new()).await
     }
 
-    /// The usual settings and these.
+    /// The same with these settings.
     pub async fn with<const N: usize>(settings: [(&str, Value); N]) -> Self {
         let setup = settings.into_iter().fold(Setup::new(), |setup, (key, value)| setup.config(key, value));
         Self::of(setup).await
     }
 
-    /// These settings, and the double as its gateway.
+    /// Starts this setup with the double as its gateway.
     pub async fn of(setup: Setup) -> Self {
         let twilio = Twilio::start().await;
         let setup = through(&twilio.base_url(), setup);
@@ -38,12 +34,12 @@ impl World {
         Self { twilio, setup, server, numbers: Numbers::default() }
     }
 
-    /// A number that was not used yet.
+    /// A new number.
     pub fn number(&self) -> String {
         self.numbers.next()
     }
 
-    /// A number that was sent a code, and the code.
+    /// A new number, and the code that it received.
     pub async fn number_with_code(&self) -> (String, String) {
         let number = self.number();
         assert_eq!(self.send(&number).await.status(), 200);
@@ -51,13 +47,12 @@ impl World {
         (number, code)
     }
 
-    /// Stops the server in good order and starts it again.
+    /// Stops the server in order and starts it again.
     pub async fn restart(self) -> (Self, Finished) {
         let (server, finished) = self.setup.restart(self.server).await;
         (Self { server, ..self }, finished)
     }
 
-    /// Kills the server and starts it again.
     pub async fn restart_after_kill(self) -> Self {
         let server = self.setup.restart_after_kill(self.server).await;
         Self { server, ..self }
@@ -72,7 +67,7 @@ impl Deref for World {
     }
 }
 
-/// Has the server send through what listens at this address.
+/// Makes the server use the Twilio at this address.
 pub fn through(base_url: &str, setup: Setup) -> Setup {
     setup
         .env("TWILIO_ACCOUNT_SID", ACCOUNT_SID)

@@ -1,5 +1,4 @@
-//! XML as a tree, read with a real reader, so that a double takes nothing that its provider would
-//! not.
+//! XML as a tree, read with a real parser: a double accepts nothing that its provider would reject.
 
 use quick_xml::escape::resolve_predefined_entity;
 use quick_xml::events::{BytesStart, Event};
@@ -7,34 +6,29 @@ use quick_xml::name::ResolveResult;
 use quick_xml::reader::NsReader;
 use quick_xml::{XmlVersion, escape};
 
-/// One element.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Element {
-    /// The namespace, empty when there is none.
+    /// The namespace; empty if there is none.
     pub namespace: String,
-    /// The name without its prefix.
     pub name: String,
     /// Namespace, name and value of each attribute.
     pub attributes: Vec<(String, String, String)>,
-    /// The content, in order.
     pub children: Vec<Node>,
 }
 
-/// The content of an element.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Node {
-    /// A piece of text, with everything replaced that was escaped.
+    /// Text without escapes.
     Text(String),
-    /// Another element.
     Element(Element),
 }
 
 impl Element {
-    /// Reads a document. The error says what is wrong with it.
+    /// Parses a document. The error says what is wrong.
     pub fn parse(document: &str) -> Result<Self, String> {
         let mut reader = NsReader::from_str(document);
         reader.config_mut().check_comments = true;
-        // The first one stands for the document itself.
+        // The first one stands for the document.
         let mut open = vec![Self::default()];
         loop {
             let event = reader.read_event().map_err(|error| error.to_string())?;
@@ -93,7 +87,7 @@ impl Element {
         self.children.push(Node::Text(text.to_owned()));
     }
 
-    /// The elements in this one.
+    /// The child elements.
     pub fn elements(&self) -> impl Iterator<Item = &Self> {
         self.children.iter().filter_map(|node| match node {
             Node::Element(element) => Some(element),
@@ -101,7 +95,7 @@ impl Element {
         })
     }
 
-    /// The one element of this name in this one.
+    /// The only child element with this name.
     pub fn only(&self, name: &str) -> Result<&Self, String> {
         let mut named = self.elements().filter(|element| element.name == name);
         match (named.next(), named.next()) {
@@ -110,7 +104,7 @@ impl Element {
         }
     }
 
-    /// All text in it, at any depth.
+    /// All text in the element, at any depth.
     pub fn text(&self) -> String {
         let parts = self.children.iter().map(|node| match node {
             Node::Text(text) => text.clone(),
@@ -119,24 +113,22 @@ impl Element {
         parts.collect()
     }
 
-    /// The number in it.
+    /// The number in the element.
     pub fn number<T: std::str::FromStr>(&self) -> Result<T, String> {
         str::parse::<T>(self.text().trim()).map_err(|_| format!("{} is not a number", self.name))
     }
 
-    /// An attribute without a namespace.
     pub fn attribute(&self, name: &str) -> Option<&str> {
         self.attribute_in("", name)
     }
 
-    /// An attribute in a namespace.
     pub fn attribute_in(&self, namespace: &str, name: &str) -> Option<&str> {
         let mut attributes = self.attributes.iter();
         attributes.find(|(ns, n, _)| ns == namespace && n == name).map(|(_, _, value)| value.as_str())
     }
 }
 
-/// Text as it stands in XML.
+/// Text escaped for XML.
 pub fn escaped(text: &str) -> String {
     escape::escape(text).into_owned()
 }

@@ -1,4 +1,4 @@
-//! Certificates and keys that the server can show itself with, and those that it cannot.
+//! Certificates and keys that the server can use, and those that it cannot.
 
 use crate::support::{Authority, Finished, Setup};
 

@@ -23,7 +23,7 @@ use crate::support::documented::verified;
 use crate::support::{Answer, Authority, Server, Setup, World, soon, until};
 
 /// The hello of a client whose best version is TLS 1.1 (RFC 4346): version, 32 random bytes, no session, one cipher
-/// suite, no compression; and with what it could sign, which is asked for before the version is looked at.
+/// suite, no compression, and its signature algorithms, which the server checks before the version.
 const HELLO_OF_TLS_1_1: &[u8] = b"\x16\x03\x01\x00\x37\x01\x00\x00\x33\x03\x02\
     \x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\
     \x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\
@@ -125,7 +125,7 @@ async fn handshakes_count_as_connections_and_one_too_many_is_503() {
         stream.write_all(beginning).await.expect("written");
         held.push(stream);
     }
-    // Who offers both is told in HTTP/1.1, in which that can be said before anything was asked.
+    // A client that offers both is refused in HTTP/1.1, which can carry an answer before the request.
     let mut refused = encrypted(&server, authority.client(&["h2", "http/1.1"])).await;
     let refusal = rest(&mut refused).await;
     assert!(refusal.starts_with("HTTP/1.1 503 "), "{refusal}");
@@ -161,7 +161,7 @@ async fn a_stop_says_goodbye_to_idle_connections_of_either_protocol() {
     assert_eq!(healthz(&mut sender).await, (Version::HTTP_2, 200));
     server.signal(Signal::TERM);
     for stream in [&mut asked, &mut silent] {
-        // Without close_notify this is an error: an attacker could have ended the stream.
+        // Without close_notify this fails: an attacker could have ended the stream.
         let mut sink = Vec::new();
         soon("the end", stream.read_to_end(&mut sink)).await.expect("an end that was said");
         let _ = stream.shutdown().await;
@@ -183,7 +183,7 @@ async fn an_unread_body_does_not_cut_off_the_answer_to_it() {
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
 }
 
-/// A server with a certificate, and who signed it.
+/// A server with a certificate, and its authority.
 async fn served() -> (Authority, Server) {
     let authority = Authority::new();
     let server = authority.issue().configure(Setup::new()).start().await;
@@ -196,7 +196,7 @@ async fn encrypted(server: &Server, config: Arc<ClientConfig>) -> TlsStream<TcpS
     soon("a handshake", TlsConnector::from(config).connect(name, stream)).await.expect("a handshake")
 }
 
-/// Asks on a connection that stays open.
+/// Sends a request on a connection that stays open.
 async fn ask(stream: &mut TlsStream<TcpStream>) -> String {
     stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await.expect("written");
     let mut answer = String::new();
@@ -224,7 +224,7 @@ async fn healthz(sender: &mut http2::SendRequest<Full<Bytes>>) -> (Version, u16)
     (version, status)
 }
 
-/// The bytes until the connection ends, in whatever way.
+/// Reads until the connection ends in any way.
 async fn rest(stream: &mut (impl AsyncReadExt + Unpin)) -> String {
     let mut rest = Vec::new();
     let _ = soon("the end", stream.read_to_end(&mut rest)).await;

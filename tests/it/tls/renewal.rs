@@ -1,4 +1,4 @@
-//! Until when a certificate is good, and how the server gets another one.
+//! Expiry of a certificate, and its replacement in a running server.
 
 use std::sync::Arc;
 
@@ -39,7 +39,7 @@ async fn after_sighup_new_connections_get_the_new_certificate_and_the_old_one_li
     let client = authority.client(&[]);
     let mut old = encrypted(&server, Arc::clone(&client)).await;
     assert_eq!(shown(&old), first.der);
-    // What it learnt could resume the session, with the old certificate.
+    // The session ticket in this answer could resume the session, with the old certificate.
     assert!(ask(&mut old).await.starts_with("HTTP/1.1 200 "));
 
     second.write(&setup);

@@ -1,5 +1,5 @@
-//! A double of Twilio: Messages, Calls and Verify at one address. It takes the same requests, gives
-//! the same answers, and fails in the ways that Twilio, a proxy or a network can.
+//! A double of Twilio: Messages, Calls and Verify at one address. It accepts the same requests, gives the same answers,
+//! and fails as Twilio, a proxy or a network can.
 
 mod report;
 mod twiml;
@@ -15,15 +15,11 @@ pub use report::{PUBLIC_URL, Report};
 pub use twiml::{Twiml, one_by_one};
 pub use verify::Verify;
 
-/// The account that the tests' server knows.
+/// The account in the tests' configuration.
 pub const ACCOUNT_SID: &str = "AC0123456789abcdef0123456789abcdef";
-/// Its password.
 pub const AUTH_TOKEN: &str = "5ecre7-t0ken-0f-the-acc0unt-9f8e7d";
-/// Its number.
 pub const SENDER: &str = "+15005550006";
-/// Its `WhatsApp` number.
 pub const WHATSAPP_SENDER: &str = "+15005550007";
-/// Its Verify service.
 pub const VERIFY_SID: &str = "VA0123456789abcdef0123456789abcdef";
 
 const MESSAGES: &str = "/Messages.json";
@@ -31,28 +27,26 @@ const CALLS: &str = "/Calls.json";
 const LONGEST_TWIML: usize = 4_000;
 const LONGEST_BODY: usize = 1_600;
 
-/// The double.
 pub type Twilio = Double<TwilioApi>;
 
-/// Twilio's handling of requests.
 #[derive(Default)]
 pub struct TwilioApi {
     verify: Verify,
 }
 
 impl Twilio {
-    /// The part that makes and holds codes.
+    /// The Verify service, which makes and holds codes.
     pub fn verify(&self) -> &Verify {
         &self.provider().verify
     }
 
-    /// The text and `WhatsApp` messages for this number so far.
+    /// The text and `WhatsApp` messages to this number.
     pub fn messages_for(&self, number: &str) -> Vec<Received> {
         let sends = self.received_for(number).into_iter();
         sends.filter(|received| received.is_for(MESSAGES)).collect()
     }
 
-    /// The calls to this number so far, and what is said in them.
+    /// The calls to this number with their spoken texts.
     pub fn calls_for(&self, number: &str) -> Vec<(Received, Twiml)> {
         let calls = self.received_for(number).into_iter().filter(|received| received.is_for(CALLS));
         calls
@@ -63,7 +57,7 @@ impl Twilio {
             .collect()
     }
 
-    /// The ids of the messages that were reported to have led to a verified number.
+    /// The ids of messages for which the server reported a verified number.
     pub fn confirmed(&self) -> Vec<String> {
         let received = self.received().into_iter();
         let feedback = received.filter(|received| received.is_for("/Feedback.json"));
@@ -134,7 +128,7 @@ impl Provider for TwilioApi {
     }
 }
 
-/// The id that Twilio gives to what came of a request.
+/// The id that Twilio gives to the result of a request.
 pub fn sid_of(received: &Received) -> String {
     let kind = if received.is_for(CALLS) { "CA" } else { "SM" };
     format!("{kind}{:032x}", received.id)

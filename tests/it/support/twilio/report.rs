@@ -1,5 +1,5 @@
-//! Twilio's reports about messages and calls, signed as security.md section 3 says. The signature is
-//! computed here, from the facts, and not with the product's code.
+//! Twilio's reports about messages and calls, signed as in security.md section 3. This file computes the signature from
+//! the documentation and not with the product's code.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,11 +12,10 @@ use sha1::Sha1;
 use super::super::{Answer, Client};
 use super::{ACCOUNT_SID, AUTH_TOKEN, Received, Twilio, sid_of};
 
-/// Where providers reach the tests' server, as they believe. A double brings everything to the
-/// server itself.
+/// The public URL of the tests' server. A double delivers everything to the server itself.
 pub const PUBLIC_URL: &str = "https://otp.example.com";
 
-/// A request of Twilio's to the server.
+/// A request from Twilio to the server.
 #[derive(Debug, Clone)]
 pub struct Report {
     url: String,
@@ -25,7 +24,7 @@ pub struct Report {
 }
 
 impl Twilio {
-    /// A report about the last message or call to this number, as Twilio would sign it.
+    /// A report about the last message or call to this number, with Twilio's signature.
     pub fn report(&self, number: &str, status: &str) -> Report {
         let about = self.received_for(number).pop().expect("something was sent");
         Report::about(&about, status)
@@ -33,7 +32,7 @@ impl Twilio {
 }
 
 impl Report {
-    /// A report about this message or call, as Twilio would sign it.
+    /// A report about this message or call, with Twilio's signature.
     pub fn about(received: &Received, status: &str) -> Self {
         let sid = sid_of(received);
         let kind = if sid.starts_with("CA") { "Call" } else { "Message" };
@@ -54,7 +53,7 @@ impl Report {
         Self { url, form, signature: None }.signed_with(AUTH_TOKEN)
     }
 
-    /// A key was pressed in this call, which Twilio was told to post there.
+    /// The report of a pressed key in this call, which Twilio posts to `url`.
     pub fn key_pressed(call: &Received, url: &str) -> Self {
         let field = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let form = vec![
@@ -68,13 +67,13 @@ impl Report {
         Self { url: url.to_owned(), form, signature: None }.signed_with(AUTH_TOKEN)
     }
 
-    /// With one field more, signed anew.
+    /// Adds a field and signs again.
     pub fn with(mut self, name: &str, value: &str) -> Self {
         self.form.push((name.to_owned(), value.to_owned()));
         self.signed_with(AUTH_TOKEN)
     }
 
-    /// With another value of a field, and the signature of the old one.
+    /// Changes a field and keeps the old signature.
     pub fn forged(mut self, name: &str, value: &str) -> Self {
         for (_, old) in self.form.iter_mut().filter(|(field, _)| field == name) {
             value.clone_into(old);
@@ -82,24 +81,21 @@ impl Report {
         self
     }
 
-    /// Signed with this token.
     pub fn signed_with(mut self, token: &str) -> Self {
         self.signature = Some(signature(token, &self.url, &self.form));
         self
     }
 
-    /// Without a signature.
     pub fn unsigned(self) -> Self {
         Self { signature: None, ..self }
     }
 
-    /// To another path of the same server, signed anew.
+    /// Changes the path and signs again.
     pub fn redirected(mut self, path: &str) -> Self {
         self.url = format!("{PUBLIC_URL}{path}");
         self.signed_with(AUTH_TOKEN)
     }
 
-    /// Delivers it.
     pub async fn send(&self, server: &Client) -> Answer {
         let path = self.url.strip_prefix(PUBLIC_URL).expect("reports go to the public address");
         let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.form).finish();
@@ -111,7 +107,7 @@ impl Report {
     }
 }
 
-/// `X-Twilio-Signature` of a form that is posted to this address.
+/// The `X-Twilio-Signature` of a form that is posted to this URL.
 pub fn signature(token: &str, url: &str, form: &[(String, String)]) -> String {
     let mut fields: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for (name, value) in form {

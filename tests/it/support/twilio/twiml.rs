@@ -1,19 +1,18 @@
-//! The words of a call, as a person on the telephone hears them.
+//! The text of a call, as a person on the telephone hears it.
 
 use super::super::xml::Element;
 
 /// The instructions of a call.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Twiml {
-    /// Every text that is read out without a key being pressed, in order; one that is said twice is
-    /// here twice.
+    /// Every text that is read out before a key is pressed, in order; a repeated text is listed twice.
     pub spoken: Vec<String>,
-    /// Where a key that is pressed is posted to.
+    /// The URL that receives a pressed key.
     pub on_key: Option<String>,
 }
 
 impl Twiml {
-    /// Reads instructions. The error says what is wrong with them.
+    /// Parses instructions. The error says what is wrong.
     pub fn parse(document: &str) -> Result<Self, String> {
         let root = Element::parse(document)?;
         if root.name != "Response" || !root.namespace.is_empty() {
@@ -46,13 +45,11 @@ impl Twiml {
         Ok(())
     }
 
-    /// Everything that is said.
     pub fn speech(&self) -> String {
         self.spoken.join(" ")
     }
 
-    /// The code that is read out, if one is: digits that nothing but full stops, commas and spaces
-    /// set apart.
+    /// The spoken code, if any: digits with only full stops, commas and spaces between them.
     pub fn code(&self) -> Option<String> {
         let speech = self.speech();
         let runs = speech.split(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | ',' | ' ')));
@@ -61,7 +58,7 @@ impl Twiml {
     }
 }
 
-/// A code as it is read one by one.
+/// A code as it is read out, digit by digit.
 pub fn one_by_one(code: &str) -> String {
     code.chars().map(String::from).collect::<Vec<_>>().join(". ")
 }

@@ -1,4 +1,4 @@
-//! Twilio Verify: makes a code for each number, holds it, and says once that it was right.
+//! Twilio Verify: it makes a code for each number, holds it, and approves it once.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use super::super::numbers::MadeUpCodes;
 use super::{ACCOUNT_SID, Received, Said, VERIFY_SID, error};
 
-/// Wrong codes that Verify looks at before it gives up on a verification.
+/// Wrong codes that Verify checks before it gives up on a verification.
 const WRONG_CODES_ALLOWED: u32 = 5;
 
-/// The verifications that are under way.
+/// The open verifications.
 pub struct Verify {
     by_number: Mutex<HashMap<String, Verification>>,
     codes: MadeUpCodes,
@@ -23,7 +23,7 @@ pub struct Verify {
 struct Verification {
     code: String,
     wrong: u32,
-    /// Approved: from now on it is as if it had never been.
+    /// Approved: from then on the verification is unknown.
     used: bool,
 }
 
@@ -34,22 +34,22 @@ impl Default for Verify {
 }
 
 impl Verify {
-    /// From now on codes have this many digits: a setting of the Verify service.
+    /// Later codes have this many digits, as set in the Verify service.
     pub fn make_codes_of(&self, digits: usize) {
         self.digits.store(digits, Ordering::Relaxed);
     }
 
-    /// The code that was made last for this number, also when it is used up.
+    /// The last code for this number, even if it is used.
     pub fn code_of(&self, number: &str) -> Option<String> {
         self.by_number.lock().unwrap().get(number).map(|verification| verification.code.clone())
     }
 
-    /// Lets the verification of this number expire.
+    /// Makes the verification of this number expire.
     pub fn forget(&self, number: &str) {
         self.by_number.lock().unwrap().remove(number);
     }
 
-    /// Sends the code of a verification under way again, or begins a new one.
+    /// Sends the code of an open verification again, or begins a new one.
     pub(super) fn start(&self, received: &Received) -> Said {
         let number = &received.about.number;
         let mut by_number = self.by_number.lock().unwrap();
