@@ -1,4 +1,4 @@
-//! Reads what happened, number by number, and says what of it breaks a promise.
+//! Checks the facts of each number against the promises.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,19 +9,19 @@ use crate::count::{Memories, Memory, Rules};
 use crate::facts::{Answer, CommandId, End, Fact, Intent, Salted, Stage, What};
 use crate::remember::Doubt;
 
-/// The rules of the world that the checker judges.
+/// The rules of the world that the checker needs.
 pub struct NumberRules {
-    /// By number.
+    /// Indexed by number.
     pub rules: Vec<Rules>,
 }
 
-/// A broken promise: which fact, and what is wrong with it.
+/// A broken promise: the fact, and the error.
 pub struct Finding {
     pub fact: Fact,
     pub what: String,
 }
 
-/// Checks everything that happened.
+/// Checks all facts.
 pub fn check(facts: &[Fact], number_rules: &NumberRules) -> Result<(), Box<Finding>> {
     let mut by_number: BTreeMap<usize, Vec<&Fact>> = BTreeMap::new();
     for fact in facts {
@@ -37,35 +37,35 @@ pub fn check(facts: &[Fact], number_rules: &NumberRules) -> Result<(), Box<Findi
     Ok(())
 }
 
-/// One number, as far as the facts have been read.
+/// One number's state, according to the facts until now.
 pub struct NumberModel {
     pub rules: Rules,
     pub memories: Memories,
-    /// The memories that the shard alone may have, since it started: there a wrong code counts even if its client was
-    /// answered 503, for its memory is never less strict than the disk. Only where nothing else changes that
-    /// memory, that is for a shard that is alone and whose store compares nothing.
+    /// The memories that the shard alone may have since it started. In them a wrong code counts even if its client got
+    /// 503, because the shard's memory is never less strict than the disk. Valid only if nothing else changes that
+    /// memory, which means a single shard whose store compares nothing.
     pub lived: Memories,
     pub codes: Codes,
     intents: BTreeMap<CommandId, Intent>,
-    /// Sends whose clients wait.
+    /// Sends whose clients wait for an answer.
     sending: BTreeMap<CommandId, Sending>,
-    /// Sends that may have been decided between what is seen next, and their lives.
+    /// Sends that may have been decided between two facts, and their lives.
     pub between: Vec<([u64; 2], u64, CommandId)>,
-    /// When checks were decided, and counted, of which the answer says, now or after a further decision, that no
-    /// gateway was asked in the end. Other answers may rest on that.
+    /// When checks were decided and counted whose answers say, now or after a further decision, that no gateway was
+    /// asked in the end. Other answers may depend on these counts.
     pub withheld: Vec<[u64; 2]>,
-    /// Checks that may have been decided, and counted, between what is seen next.
+    /// Checks that may have been decided and counted between two facts.
     undecided: Vec<([u64; 2], CommandId)>,
-    /// Checks that a commit may have counted before they were answered.
+    /// Checks that a commit may have counted before their answers.
     pub counted_before: BTreeSet<CommandId>,
     /// Commands that a commit may hold.
     may_be_decided: BTreeSet<CommandId>,
 }
 
-/// A send whose client waits.
+/// A send whose client waits for an answer.
 struct Sending {
     since: u64,
-    /// The codes of which clients were told meanwhile how a send of them ended.
+    /// The codes for which clients meanwhile got the result of a send.
     results: Vec<Salted>,
 }
 
@@ -119,7 +119,7 @@ impl NumberModel {
             self.between.clear();
             self.undecided.clear();
         }
-        // Two messages that leave at once may carry one code: it is good as long as the one says that lives longer.
+        // Two messages that leave together may carry one code: it is valid as long as the longer life says.
         let longest = handed_over.iter().filter_map(|fact| match &fact.what {
             What::Dispatched { salt, expires, .. } => Some((*salt, *expires)),
             _ => None,
@@ -140,7 +140,7 @@ impl NumberModel {
         if told && self.sending.is_empty() {
             self.codes.must_work();
         }
-        // A lockout voids the code, also one that begins and ends while no client is told anything.
+        // A lockout voids the code, even one that begins and ends while no client gets an answer.
         let may_lock = |memory: &Memory| match memory {
             Memory::Nothing => false,
             Memory::Open { wrong, .. } => *wrong >= self.rules.attempts,
@@ -152,10 +152,10 @@ impl NumberModel {
         Ok(())
     }
 
-    /// A commit that took so long that no gateway was asked any more may hold, in this order: what a gateway said of
-    /// one check, that the next one is counted, and an answer to a third command that tells this count. The
-    /// client of the next one hears of it after a further decision. Where a gateway is asked
-    /// after all, and of checks that are answered here, their own facts say what was counted.
+    /// A commit that took too long for its gateway requests may hold, in this order: a gateway's answer about one
+    /// check, the count of the next check, and an answer to a third command that shows this count. The client of the
+    /// next check gets its answer after a further decision. If a gateway is asked after all, and for checks that are
+    /// answered here, their own facts show what was counted.
     fn told_later(&self, together: &[&Fact]) -> Vec<[u64; 2]> {
         if together.iter().any(|fact| matches!(fact.what, What::Consulted { .. })) {
             return Vec::new();
@@ -166,8 +166,8 @@ impl NumberModel {
         self.undecided.iter().filter(|(_, check)| !told(*check)).map(|(at, _)| *at).collect()
     }
 
-    /// A message whose code another command of the same commit used or replaced does not leave. When
-    /// that command was decided, it could still be leaving.
+    /// A message does not leave if another command of the same commit used or replaced its code. When that command was
+    /// decided, the message could still be leaving.
     fn withheld_messages(&mut self, handed_over: &[&Fact]) {
         let left = |send: CommandId| {
             let of = |what: &What| matches!(what, What::Dispatched { command, .. } if *command == send);
@@ -178,8 +178,8 @@ impl NumberModel {
         }
     }
 
-    /// Whether a command that was refused may be on the disk all the same, now or later. One that was in no commit was
-    /// never decided.
+    /// Whether a refused command may still be on the disk, now or later. A command that was in no commit was never
+    /// decided.
     pub fn may_have_been_decided(&self, command: CommandId, fact: &Fact) -> bool {
         fact.in_commit || self.may_be_decided.contains(&command)
     }
@@ -216,20 +216,20 @@ impl NumberModel {
             What::Usable { salt, said } => self.codes.said_usable(salt, *said, latest)?,
             What::Answered(command, stage, answer) => {
                 let asked = self.sending.remove(command);
-                // A code that ended before its message could leave is not noted as withdrawn. If the clock is set
-                // back before a start, it is there again, with a send that will never be settled.
+                // Nothing notes the withdrawal of a code that ended before its message could leave. If the clock is set
+                // back before a start, the code returns, with a send that will never be settled.
                 if let (Intent::Send { life }, Stage::Direct, Answer::Send(SendOutcome::GatewayFailed)) =
                     (self.intent(*command), stage, answer)
                     && asked.as_ref().is_none_or(|asked| latest >= asked.since + life)
                 {
                     self.codes.may_end(0);
-                    // The results that came meanwhile may have come after its code was decided, for codes that it
-                    // had replaced.
+                    // Results that arrived meanwhile may have arrived after its code was decided, for codes that it had
+                    // replaced.
                     if let Some(asked) = &asked {
                         self.codes.may_have_missed(&asked.results);
                     }
-                    // Of two that never left the second names the first as the one before it: what was there before
-                    // both does not come back.
+                    // If two messages never leave, the second names the first as its predecessor: the code before both
+                    // does not return.
                     if !self.sending.is_empty() {
                         self.codes.in_doubt();
                     }
@@ -267,7 +267,7 @@ impl NumberModel {
             }
             (_, Answer::Check(CheckOutcome::Wrong { .. } | CheckOutcome::LockedNow { .. })) => {
                 self.may_be_wrong(stage, code.as_deref(), now)?;
-                // As one that never asked: a clock that is set back does not make its codes good again.
+                // Like a number without requests: a clock that is set back does not make its codes valid again.
                 if matches!(answer, Answer::Check(CheckOutcome::Wrong { attempts_left, .. })
                     if *attempts_left == self.rules.attempts)
                 {
@@ -277,8 +277,8 @@ impl NumberModel {
                     self.codes.all_void("was locked");
                 }
             }
-            // A lockout that follows from a question without a settled answer need not be on the disk: if the clock is
-            // set back before a start, the question is open again.
+            // A lockout after a question without a settled answer may be missing on the disk: if the clock is set back
+            // before a start, the question is open again.
             (_, Answer::Check(CheckOutcome::Locked { .. }) | Answer::Send(SendOutcome::Locked { .. })) => {
                 let asked = |memory: &Memory| matches!(memory, Memory::Open { .. });
                 if self.memories.iter().any(asked) {
@@ -317,7 +317,7 @@ impl NumberModel {
         }
     }
 
-    /// A code is called wrong: not one that has to work.
+    /// A code may be called wrong unless it must work.
     fn may_be_wrong(&self, stage: &Stage, code: Option<&str>, now: u64) -> Result<(), String> {
         let Some(firm) = self.codes.firm.as_ref().filter(|firm| now < firm.expires) else { return Ok(()) };
         match &firm.ours {

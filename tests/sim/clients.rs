@@ -23,7 +23,7 @@ use crate::world::{AnswerEnd, Open, Plan, World, track_record};
 impl World {
     pub fn client_asks(&mut self) -> Result<(), String> {
         let number = self.any_number();
-        // Several at the same time are what goes wrong.
+        // Concurrent commands for one number cause most errors.
         let crowd = if self.chance(15) { self.rng.random_range(2..6) } else { 1 };
         let sends = self.chance(35) || !self.inbox.contains_key(&number);
         for _ in 0..crowd {
@@ -37,7 +37,7 @@ impl World {
         Ok(())
     }
 
-    /// A right code, an earlier one, one that cannot be right, or none at all.
+    /// A right code, an earlier one, one that cannot be right, or `None`.
     fn some_code(&mut self, number: usize) -> Option<String> {
         if self.chance(self.setup.right)
             && let Some(codes) = self.inbox.get(&number)
@@ -71,8 +71,8 @@ impl World {
         self.submits(number, Intent::Check { code }, AnswerEnd::Check(answer), CommandKind::Check(command))
     }
 
-    /// The time of a planned send has come. Its planner tries again while the store fails, and offers at times what has
-    /// begun already.
+    /// A planned send is due. Its planner tries again while the store fails, and sometimes offers a send that has
+    /// already begun.
     pub fn planned_send(&mut self) -> Result<(), String> {
         if self.plans.is_empty() {
             return Ok(());
@@ -90,14 +90,14 @@ impl World {
         let (shard, name) = (self.is_due(number, track), self.next_command);
         let intent = Intent::Resume { salt };
         self.submits(number, intent, AnswerEnd::Resume(answer), CommandKind::Resume(command))?;
-        // It was decided at once, and alone in its batch.
+        // It was decided at once, alone in its batch.
         if shard.is_some_and(|shard| self.shards[shard].commit.is_some()) {
             self.alone.insert(name);
         }
         Ok(())
     }
 
-    /// The shard that has a plan under this key whose time has come, if nothing waits in it, and nothing about the number.
+    /// The shard with a due plan under this key, if no command waits in the shard or for the number.
     fn is_due(&self, number: usize, track: AttemptLogKey) -> Option<usize> {
         let owner = self.owner(number)?;
         if self.commands.values().any(|open| open.number == number && !open.at_gateway) {
@@ -110,7 +110,7 @@ impl World {
         (is_due && shard.commit.is_none() && !shard.gathers).then_some(owner)
     }
 
-    /// Names the next command, so that it is known again where its message leaves.
+    /// A message style that names the next command, to recognise its message.
     fn style(&self) -> MessageStyle {
         let wording = Wording::Custom(Arc::from(self.next_command.to_string()));
         MessageStyle { wording, ..MessageStyle::default() }
@@ -137,7 +137,7 @@ impl World {
     ) -> Result<(), String> {
         let command = self.next_command;
         self.next_command += 1;
-        // Some come to a shard that does not own the number.
+        // Some commands reach a shard that does not own the number.
         let owner = self.owner(number).filter(|_| self.setup.calm || !self.chance(2));
         let shard = owner.unwrap_or(0);
         self.notes_now(shard, number, What::Asked(command, intent.clone()));
@@ -151,7 +151,7 @@ impl World {
         self.hands_over(owner, number, kind)
     }
 
-    /// Hands a command to the shard that owns its number; refused, as actor and router do, when none does.
+    /// Passes a command to the owner of its number; without an owner it is refused, as by actor and router.
     pub fn hands_over(
         &mut self,
         owner: Option<usize>,
@@ -171,7 +171,7 @@ impl World {
 }
 
 impl AnswerEnd {
-    /// The answer, once it is there.
+    /// The answer, once it exists.
     pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<crate::facts::Answer> {
         use crate::facts::Answer::{Check, Dropped, Followed, Refused, Send};
         fn told<T>(

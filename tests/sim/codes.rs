@@ -1,35 +1,35 @@
-//! Every code of one number: who may have it, and whether it may still be right.
+//! The codes of one number: who may have each, and whether it may still be right.
 
 use crate::facts::{End, Salted};
 
-/// One verification's own code.
+/// The code of one verification.
 #[derive(Debug, Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "what may have happened to a code, each for itself")]
 pub struct Known {
     pub salt: Salted,
     pub code: String,
     expires: u64,
-    /// When it ends if a send that was answered 503 became durable all the same.
+    /// Its end if a send that was answered 503 became durable.
     may_expire: u64,
     dispatches: u32,
-    /// Those of them that are counted already and not looked at yet.
+    /// Dispatches that are counted but not yet processed.
     announced: u32,
-    /// Sends of which the client was told that nothing was sent.
+    /// Sends whose clients learned that nothing was sent.
     came_to_nothing: u32,
     may_be_withdrawn: bool,
-    /// It was withdrawn when memory may have had less than the disk: a lockout that was answered 503 had taken it away.
+    /// Withdrawn while memory may have had less than the disk: a lockout that was answered 503 had removed it.
     withdrawn_in_doubt: bool,
-    /// Sends of which the client was told that a gateway's own code was.
+    /// Sends whose clients learned that a gateway sent its own code.
     were_held: u32,
-    /// A further message with our code may be decided: from then on ours may be out.
+    /// A further message with our code may be decided: from then on ours may have left.
     may_leave: bool,
-    /// Whether a client was told that it was sent, and that a gateway's own code was.
+    /// Whether a client learned that ours was sent, and that a gateway's was.
     told: ClaimedCodes,
     /// Why it must never be right again.
     void: Option<&'static str>,
-    /// Something happened since whose end is unknown.
+    /// Something has happened since then with an unknown end.
     in_doubt: bool,
-    /// Sends of it may have been decided that never left, and that will never be settled.
+    /// Sends of it may have been decided that never left and will never be settled.
     has_ghosts: bool,
 }
 
@@ -39,26 +39,26 @@ struct ClaimedCodes {
     held: bool,
 }
 
-/// A withdrawn code is no code any more.
+/// Why a withdrawn code is void.
 const WITHDRAWN: &str = "was withdrawn";
 
-/// A code that has to work: a client was told "sent", and nothing since may have changed it.
+/// A code that must work: a client got "sent", and nothing can have changed it since.
 #[derive(Debug, Clone)]
 pub struct Firm {
     pub salt: Salted,
-    /// Our code, unless only a gateway's own was sent.
+    /// Our code, unless a gateway sent only its own.
     pub ours: Option<String>,
-    /// Whether a gateway has one of its own.
+    /// Whether a gateway holds its own code.
     pub held: bool,
     pub expires: u64,
 }
 
 #[derive(Debug, Clone, Default)]
 pub struct Codes {
-    /// In the order in which they were first handed over.
+    /// In the order of their first dispatch.
     known: Vec<Known>,
     pub firm: Option<Firm>,
-    /// A send was decided, perhaps, that never left: the next code may be the one that it made.
+    /// A send that never left may have been decided: the next code may be the one that it made.
     ghost: bool,
 }
 
@@ -71,7 +71,7 @@ impl Codes {
         self.known.iter().position(|known| known.salt == *salt)
     }
 
-    /// A message leaves at the same time as what is looked at next.
+    /// A message leaves together with the fact that is processed next.
     pub fn leaves_too(&mut self, salt: &Salted) {
         if let Some(place) = self.place(salt) {
             self.known[place].dispatches += 1;
@@ -119,19 +119,19 @@ impl Codes {
         Ok(())
     }
 
-    /// The client of a send was told how it ended.
+    /// The client of a send got its result.
     pub fn told(&mut self, salt: &Salted, end: End, now: u64) {
         let Some(place) = self.place(salt) else { return };
         let later = self.known[place + 1..].iter().any(|known| known.void != Some(WITHDRAWN));
         let known = &mut self.known[place];
-        // What is said of a code that was replaced is not remembered: it may come back as it was then.
+        // A result is not remembered for a replaced code, which may return as it was then.
         known.has_ghosts |= later;
         known.in_doubt |= later;
         match end {
             End::Nothing => {
                 known.came_to_nothing += 1;
-                // Of a record that has ended nothing is written, and a clock that is set back before a start
-                // brings it back, with a send that will never be settled.
+                // Nothing is written for an expired record, and a clock that is set back before a start restores it,
+                // with a send that will never be settled.
                 let noted = now < known.expires && !later;
                 known.may_be_withdrawn = noted;
                 known.has_ghosts |= !noted;
@@ -141,7 +141,7 @@ impl Codes {
         }
     }
 
-    /// All that was seen at once has been looked at. A code of which every send came to nothing is withdrawn.
+    /// All concurrent facts are processed. Withdraws a code if every send of it came to nothing.
     pub fn withdraw(&mut self) {
         for place in 0..self.known.len() {
             let known = &mut self.known[place];
@@ -149,8 +149,8 @@ impl Codes {
             if std::mem::take(&mut known.may_be_withdrawn) && all {
                 known.void = known.void.or(Some(WITHDRAWN));
                 known.withdrawn_in_doubt = known.in_doubt;
-                // The code directly before comes back, unless several failing sends were in flight: only the permit
-                // of the first send of a code says which one it replaced.
+                // The previous code returns, unless several failing sends were in flight: only the permit of a code's
+                // first send names the code that it replaced.
                 if known.dispatches > 1
                     || place.checked_sub(1).is_some_and(|before| self.known[before].void == Some(WITHDRAWN))
                 {
@@ -169,15 +169,15 @@ impl Codes {
         }
     }
 
-    /// A further message may be decided whose code is unknown yet.
+    /// A further message with an unknown code may be decided.
     pub fn any_may_leave(&mut self) {
         for known in self.known.iter_mut().filter(|known| known.void.is_none()) {
             known.may_leave = true;
         }
     }
 
-    /// A code that has ended need not work again: a clock that is set back before a start brings it back only
-    /// if nothing was written meanwhile.
+    /// An expired code need not work again: a clock that is set back before a start restores it only if nothing was
+    /// written meanwhile.
     pub fn ended(&mut self, now: u64) {
         for known in self.known.iter_mut().filter(|known| now >= known.expires) {
             known.in_doubt = true;
@@ -185,7 +185,7 @@ impl Codes {
         self.firm.take_if(|firm| now >= firm.expires);
     }
 
-    /// The client of a send was told "sent": the codes before it are replaced.
+    /// The client of a send got "sent": the earlier codes are replaced.
     pub fn replaced_before(&mut self, salt: &Salted) {
         let Some(place) = self.place(salt) else { return };
         for known in &mut self.known[..place] {
@@ -193,8 +193,8 @@ impl Codes {
         }
     }
 
-    /// The client of a send was told "sent". Of a code that has ended nothing is written any more, and a clock that
-    /// is set back before a start brings it back as it was.
+    /// The client of a send got "sent". Nothing more is written for an expired code, and a clock that is set back
+    /// before a start restores it as it was.
     pub fn told_sent(&mut self, salt: &Salted, held: bool, now: u64) {
         let Some(place) = self.place(salt) else { return };
         let known = &mut self.known[place];
@@ -208,8 +208,8 @@ impl Codes {
         }
     }
 
-    /// Nothing is on its way: the last code that was not withdrawn has to work from now on, if a client was told
-    /// that it was sent.
+    /// Nothing is in flight: from now on the last code that was not withdrawn must work, if a client learned that it
+    /// was sent.
     pub fn must_work(&mut self) {
         self.firm = self
             .known
@@ -224,8 +224,8 @@ impl Codes {
             });
     }
 
-    /// The results of sends of these codes may have come when a newer code had replaced them, whose message never left:
-    /// the last of them comes back as it was before.
+    /// The results of these codes' sends may have arrived after a newer code replaced them, whose message never left:
+    /// the last of them returns as it was before.
     pub fn may_have_missed(&mut self, salts: &[Salted]) {
         for known in self.known.iter_mut().filter(|known| salts.contains(&known.salt)) {
             known.in_doubt = true;
@@ -236,7 +236,7 @@ impl Codes {
         }
     }
 
-    /// A lockout may have voided it.
+    /// A lockout may have voided the codes.
     pub fn may_be_locked(&mut self) {
         self.firm = None;
         for known in &mut self.known {
@@ -244,7 +244,7 @@ impl Codes {
         }
     }
 
-    /// A send was decided and may be durable: it may have prolonged a code.
+    /// A send was decided and may be durable: it may have extended a code.
     pub fn may_end(&mut self, expires: u64) {
         for known in &mut self.known {
             known.may_expire = known.may_expire.max(expires);
@@ -253,8 +253,7 @@ impl Codes {
         self.ghost = true;
     }
 
-    /// The disk decides now, whatever it has. Results of a code that came after it had been replaced were only in
-    /// memory.
+    /// The disk decides from now on. Results for a code that arrived after its replacement were only in memory.
     pub fn reloaded(&mut self) {
         let last = self.known.iter().rposition(|known| known.void != Some(WITHDRAWN));
         for known in self.known.iter_mut().take(last.unwrap_or(0)) {
@@ -272,7 +271,7 @@ impl Codes {
         }
     }
 
-    /// A decision may be durable, or not.
+    /// A decision may be durable or not.
     pub fn in_doubt(&mut self) {
         self.firm = None;
         for known in &mut self.known {
@@ -288,7 +287,7 @@ impl Codes {
         }
     }
 
-    /// A submitted code was approved without asking a gateway.
+    /// The shard approved a submitted code without asking a gateway.
     pub fn approved_ours(&mut self, code: Option<&str>, now: u64) -> Result<(), String> {
         let same = self.known.iter().filter(|known| Some(known.code.as_str()) == code);
         let mut why = "was never sent";
@@ -314,7 +313,7 @@ impl Codes {
         why.map_or(Ok(()), |why| Err(format!("a verification was approved that {why}")))
     }
 
-    /// Delivery was told whether a code can be used.
+    /// Delivery learned whether a code is usable.
     pub fn said_usable(&self, salt: &Salted, said: bool, now: u64) -> Result<(), String> {
         let Some(known) = self.place(salt).map(|place| &self.known[place]) else { return Ok(()) };
         if said {

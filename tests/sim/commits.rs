@@ -9,7 +9,7 @@ use crate::shard::{COMMIT_TIMEOUT, InFlight, Progress, Shard};
 use crate::world::World;
 
 impl World {
-    /// The commit of some shard comes one step further.
+    /// Advances the commit of some shard.
     pub fn commit_goes_on(&mut self) -> Result<(), String> {
         let shard = self.any_shard();
         let fault = self.some_fault();
@@ -29,7 +29,7 @@ impl World {
         })
     }
 
-    /// The commit of this shard comes one step further, and meets this fault.
+    /// Advances this shard's commit, which meets this fault.
     pub fn commit_of(&mut self, shard: usize, fault: Option<Fault>) -> Result<(), String> {
         let Some(mut commit) = self.shards[shard].commit.take() else { return self.is_gathered(shard) };
         match commit.progress {
@@ -41,7 +41,7 @@ impl World {
             }
             Progress::Hanging if self.chance(40) && !self.setup.calm => {
                 self.shards[shard].commit = Some(commit);
-                // At times for so long that a sweep gives it up.
+                // Sometimes for so long that a sweep gives it up.
                 if self.chance(50) {
                     self.clock += millis(COMMIT_TIMEOUT);
                     return self.sweep(shard);
@@ -75,7 +75,7 @@ impl World {
         }
     }
 
-    /// The wait of a batch for more commands is over.
+    /// A batch stops waiting for more commands.
     fn is_gathered(&mut self, shard: usize) -> Result<(), String> {
         if !std::mem::take(&mut self.shards[shard].gathers) {
             return Ok(());
@@ -115,14 +115,14 @@ impl World {
         }
         let applied = committed.is_ok();
         let notice = CommitNotice::of(commit);
-        // What a commit did of which no client is told now comes before or after what a client is told of.
+        // Effects of a commit without an answer happen before or after the answers.
         if applied {
             self.may_be_decided(shard, &notice);
         }
         self.event();
         self.says(&commit.numbers, || format!("[shard {shard}] hears of its commit"));
         let now = self.shards[shard].tick(self.clock);
-        // Of a commit that was given up memory takes the stricter state at this moment.
+        // Memory takes the stricter state at this moment if the commit was given up.
         for fact in &commit.refused {
             self.facts[*fact].at[1] = self.shards[shard].seen;
         }
@@ -134,8 +134,8 @@ impl World {
         Ok(())
     }
 
-    /// The commit of a shard that dies, alone or with its process: where it is then, and what becomes of it. Nothing
-    /// restores the shard before that is decided.
+    /// A shard dies with its commit, alone or with its process: decides how far the commit was and what happens to it.
+    /// Only then may another restore the shard.
     pub fn commit_dies(&mut self, shard: usize) {
         let Some(commit) = self.shards[shard].commit.take() else {
             self.tally.count("crash without a commit");
@@ -168,7 +168,7 @@ impl World {
         self.doubts(shard, &commit);
     }
 
-    /// The commit of this shard, if a sweep gives up on it now.
+    /// This shard's commit, if a sweep gives it up now.
     pub fn late_commit(&mut self, shard: usize) -> Option<CommitNotice> {
         let Shard { commit, seen, .. } = &mut self.shards[shard];
         let commit = commit.as_mut().filter(|commit| *seen >= commit.taken_at + millis(COMMIT_TIMEOUT))?;

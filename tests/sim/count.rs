@@ -1,8 +1,8 @@
-//! Memories of one number: the count of wrong codes, the lockout, and until when. In the contract's words, and
-//! without a line of the engine.
+//! The possible memories of one number: the count of wrong codes, the lockout, and their ends, in the contract's words
+//! and without code of the engine.
 //!
-//! A decision that no client was told is in doubt. The model keeps every memory that fits the facts, and each
-//! answer strikes out those that do not fit it. When none is left, an answer was impossible.
+//! A decision without an answer is in doubt. The model keeps every memory that fits the facts, and each answer removes
+//! those that do not fit it. If none is left, an answer was impossible.
 
 use std::collections::BTreeSet;
 
@@ -17,9 +17,9 @@ use crate::facts::End;
 pub struct Rules {
     pub attempts: u8,
     pub lockout: u64,
-    /// The longest duration of a check at a gateway.
+    /// The longest time that a gateway takes for a check.
     pub asking: u64,
-    /// Whether some gateway holds codes itself.
+    /// Whether some gateway holds codes.
     pub held: bool,
 }
 
@@ -30,7 +30,7 @@ pub enum Memory {
     Open {
         wrong: u8,
         keep: u64,
-        /// Until when a gateway may be busy with a submitted code; zero for not at all.
+        /// Until when a gateway may be checking a submitted code; zero if none is.
         asking: u64,
     },
     Locked {
@@ -59,14 +59,14 @@ impl Memory {
         }
     }
 
-    /// For an answer that changes nothing. The end of a question that was never settled may be written along
-    /// with it; the end of a record is not.
+    /// For an answer that changes nothing. The end of an unsettled question may be written with it; the end of a record
+    /// is not.
     fn or_what_became_of_it(self, now: u64, rules: &Rules) -> impl Iterator<Item = Self> {
         let asked = matches!(self, Open { asking, .. } if asking > 0);
         std::iter::once(self).chain(asked.then(|| self.at(now, rules)))
     }
 
-    /// One more wrong code, of a number that remembers something.
+    /// One more wrong code for a number with a memory.
     fn counted(wrong: u8, keep: u64, now: u64, rules: &Rules) -> Self {
         if wrong + 1 >= rules.attempts {
             return Locked { until: now + rules.lockout };
@@ -94,7 +94,7 @@ impl Memory {
     }
 }
 
-/// Every memory that `step` leads to from one of `from`, at one of the two times.
+/// Every memory that `step` makes of one in `from`, at either time.
 fn each<I: IntoIterator<Item = Memory>>(
     from: &Memories,
     times: [u64; 2],
@@ -108,13 +108,13 @@ fn each<I: IntoIterator<Item = Memory>>(
     to
 }
 
-/// Nothing, if that is what one of them comes to.
+/// `Nothing`, if one of the memories ends as that.
 pub fn that_forgot(from: &Memories, at: [u64; 2], rules: &Rules) -> Memories {
     each(from, at, |memory, now| (memory.at(now, rules) == Nothing).then_some(Nothing))
 }
 
-/// The end of a question that was never settled, or of a record, may be written with anything else about its
-/// number. A clock that is set back before a start then does not bring it back.
+/// The end of an unsettled question or of a record may be written with any other fact about its number. A clock that is
+/// set back before a start then does not restore it.
 pub fn or_what_it_is_now(from: &Memories, at: [u64; 2], rules: &Rules) -> Memories {
     each(from, at, |memory, now| [memory, memory.at(now, rules)])
 }
@@ -125,7 +125,7 @@ pub fn checked(from: &Memories, at: [u64; 2], rules: &Rules, answer: &CheckOutco
         let mut to = Vec::new();
         match (memory.at(now, rules), answer) {
             (Open { asking: 0, .. }, CheckOutcome::Approved) => to.push(Nothing),
-            // Nothing is written for it; therefore what was remembered stays on the disk.
+            // Nothing is written for it: the disk keeps what it had.
             (Nothing, CheckOutcome::Wrong { attempts_left, live: false })
                 if *attempts_left == rules.attempts =>
             {
@@ -146,8 +146,8 @@ pub fn checked(from: &Memories, at: [u64; 2], rules: &Rules, answer: &CheckOutco
             }
             _ => {}
         }
-        // The commit took so long that no gateway was asked any more: the attempt stays counted. Meanwhile another
-        // one may be asked about.
+        // The commit took too long for the gateway request: the attempt stays counted. Meanwhile a gateway may be asked
+        // about another one.
         if rules.held
             && *answer == CheckOutcome::GatewayFailed
             && matches!(memory.at(now, rules), Open { .. } | Nothing)
@@ -158,7 +158,7 @@ pub fn checked(from: &Memories, at: [u64; 2], rules: &Rules, answer: &CheckOutco
     })
 }
 
-/// A check may have been decided. `right` when its code may have been the right one.
+/// A check may have been decided. `right`: its code may have been right.
 pub fn may_have_checked(from: &Memories, at: [u64; 2], rules: &Rules, right: bool) -> Memories {
     each(from, at, |memory, now| {
         let mut to = vec![memory];
@@ -168,19 +168,19 @@ pub fn may_have_checked(from: &Memories, at: [u64; 2], rules: &Rules, right: boo
         }
         let counted = memory.consulted(now, now + rules.asking, rules).filter(|_| rules.held);
         if let Some(Open { wrong, keep, asking }) = counted {
-            // A question that was not durable was not put: it is over at once, and counts.
+            // A question that was not durable was never asked: it is over at once, and counts.
             to.extend([Open { wrong, keep, asking }, Open { wrong, keep, asking: now }]);
         }
         to
     })
 }
 
-/// A check with a wrong code was decided, and its client was not told: in memory it counts.
+/// A check with a wrong code was decided without an answer: memory counts it.
 pub fn counted(from: &Memories, at: [u64; 2], rules: &Rules) -> Memories {
     each(from, at, |memory, now| {
         let Open { wrong, keep, asking: 0 } = memory.at(now, rules) else { return vec![memory] };
         let mut to = vec![Memory::counted(wrong, keep, now, rules)];
-        // A lockout that has ended by the time at which its commit fails is none.
+        // A lockout that ends before its commit fails does not count.
         if matches!(to[0], Locked { until } if until <= at[0].max(at[1])) {
             to.push(memory);
         }
@@ -193,7 +193,7 @@ pub fn counted(from: &Memories, at: [u64; 2], rules: &Rules) -> Memories {
     })
 }
 
-/// An attempt may have been counted, and its gateway not asked.
+/// An attempt may have been counted without a gateway request.
 pub fn may_be_counted(from: &Memories, at: [u64; 2], rules: &Rules) -> Memories {
     each(from, at, |memory, now| {
         let counted = memory.consulted(now, now + rules.asking, rules).filter(|_| rules.held);
@@ -201,7 +201,7 @@ pub fn may_be_counted(from: &Memories, at: [u64; 2], rules: &Rules) -> Memories 
     })
 }
 
-/// A gateway was asked about a code, after the attempt was counted.
+/// A gateway was asked about a code after the attempt was counted.
 pub fn consulted(from: &Memories, at: [u64; 2], rules: &Rules, until: u64) -> Memories {
     each(from, at, |memory, now| memory.consulted(now, until, rules))
 }
@@ -222,7 +222,7 @@ fn heard(memory: Memory, now: u64, until: u64, result: CheckResult, rules: &Rule
     (next, true)
 }
 
-/// A check was answered after a gateway was asked about it.
+/// A check was answered after its gateway answered.
 pub fn settled(
     from: &Memories,
     at: [u64; 2],
@@ -259,7 +259,7 @@ pub fn settled(
             } else {
                 to.extend(memory.or_what_became_of_it(now, rules));
             }
-            // That a wrong code was asked about to its end need not be durable: it says so by itself.
+            // The end of a question about a wrong code need not be durable, because the question ends by itself.
             let forgotten = matches!(next, Open { .. }) && open && result != CheckResult::NotAsked;
             to.extend(forgotten.then_some(memory));
         }
@@ -267,7 +267,7 @@ pub fn settled(
     })
 }
 
-/// A gateway's answer may have been decided.
+/// A gateway's answer may have been processed.
 pub fn may_have_settled(
     from: &Memories,
     at: [u64; 2],
@@ -279,7 +279,7 @@ pub fn may_have_settled(
         let mut to = vec![memory];
         if let (true, Open { wrong, keep, asking }) = (open, memory) {
             to.push(next);
-            // The stricter of both: counted, and the question over.
+            // The stricter of both: counted, and the question is over.
             to.push(Open { wrong, keep, asking: 0 });
             to.push(Open { wrong, keep, asking: asking.min(now) });
         }
@@ -287,7 +287,7 @@ pub fn may_have_settled(
     })
 }
 
-/// A message was handed over, after that was durable.
+/// A message was handed over after its decision was durable.
 pub fn dispatched(from: &Memories, at: [u64; 2], rules: &Rules, expires: u64, planned: bool) -> Memories {
     each(from, at, |memory, now| {
         if planned {
@@ -302,7 +302,7 @@ pub fn may_have_sent(from: &Memories, at: [u64; 2], rules: &Rules, life: u64) ->
     each(from, at, |memory, now| std::iter::once(memory).chain(memory.sent(now, now + life, rules)))
 }
 
-/// The client of a send was told how it ended.
+/// The client of a send got its result.
 pub fn send_told(from: &Memories, at: [u64; 2], rules: &Rules, end: End, answer: &SendOutcome) -> Memories {
     let kept = each(from, at, |memory, now| {
         let fits = match (memory.at(now, rules), answer) {
@@ -319,7 +319,7 @@ pub fn send_told(from: &Memories, at: [u64; 2], rules: &Rules, end: End, answer:
     may_have_ended(&kept, end)
 }
 
-/// A send may have been noted as ended. One that reached no person leaves nothing behind, if nothing was counted.
+/// The end of a send may have been noted. A send that reached no person leaves nothing, if nothing was counted.
 pub fn may_have_ended(from: &Memories, end: End) -> Memories {
     let mut to = from.clone();
     if end == End::Nothing && from.iter().any(|memory| matches!(memory, Open { wrong: 0, .. })) {

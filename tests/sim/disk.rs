@@ -1,4 +1,4 @@
-//! The disk of a world: a map of records, and batches that are there as a whole or not at all.
+//! The disk of a world: a map of records, with atomic batches.
 
 use std::collections::BTreeMap;
 
@@ -12,16 +12,16 @@ use onceward::store::StoreError;
 /// The store's answer to a commit.
 pub type Committed = Result<(), StoreError>;
 
-/// A fault of the store in one commit.
+/// A fault of the store during one commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// Nothing is written, and the store says so.
+    /// Not written, and the store says so.
     Unavailable,
-    /// Written, and the store cannot say so.
+    /// Written, but the store does not know.
     UnknownApplied,
-    /// Not written, and the store cannot say so.
+    /// Not written, but the store does not know.
     UnknownNotApplied,
-    /// The frame is on the disk up to a point. It counts if nothing of it is missing.
+    /// The frame is on the disk up to some byte. It counts if it is whole.
     Torn { whole: bool },
     /// No answer yet.
     Hang,
@@ -32,7 +32,7 @@ pub enum Fault {
 pub struct Disk(BTreeMap<RecordKey, Bytes>);
 
 impl Disk {
-    /// Hands a batch to the store. `None` when it hangs there.
+    /// Gives a batch to the store. `None` if the store hangs.
     pub fn commit(&mut self, writes: &[Write], fault: Option<Fault>) -> Option<Committed> {
         let unknown = || Err(StoreError::Unknown("a fault".to_owned()));
         match fault {
@@ -62,12 +62,12 @@ impl Disk {
         }
     }
 
-    /// The state that is durable under a key.
+    /// The durable state under a key.
     pub fn state(&self, key: &RecordKey) -> NumberState {
         self.0.get(key).map_or(NumberState::Fresh, |bytes| state_of(bytes))
     }
 
-    /// The attempts that are durable under a key.
+    /// The durable attempts under a key.
     pub fn track(&self, key: &RecordKey) -> Option<AttemptLog> {
         self.0.get(key).map(|bytes| track_of(bytes))
     }

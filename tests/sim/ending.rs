@@ -1,4 +1,4 @@
-//! The trouble ends: everything that waits has to come to an end, and the system has to answer again.
+//! The end of all faults: everything that waits must end, and the system must answer again.
 
 use onceward::attempts::AttemptLog;
 use onceward::engine::NumberState;
@@ -10,7 +10,7 @@ use crate::setup::millis;
 use crate::shard::PLACES;
 use crate::world::World;
 
-/// Far more rounds than anything may take.
+/// Far more rounds than any command needs.
 const ROUNDS: usize = 2_000;
 
 impl World {
@@ -30,7 +30,7 @@ impl World {
         self.all_is_freed()
     }
 
-    /// Everything in flight comes to its end, and the wait for gateways that never answered too.
+    /// Ends everything in flight, including the waits for gateways that never answered.
     fn comes_to_rest(&mut self) -> Result<(), String> {
         for round in 0..ROUNDS {
             let idle = self.sends.is_empty()
@@ -68,9 +68,9 @@ impl World {
         Err("a shard commits for ever".to_owned())
     }
 
-    /// After the longest time that anything may be remembered: a code is sent, and works.
+    /// After the longest memory of any record: a new code is sent and works.
     fn works_again(&mut self, number: usize) -> Result<(), String> {
-        // A record may be of a time before the clock was set back.
+        // A record may have a time from before the clock was set back.
         let policy = self.setup.policy(number);
         let longest =
             std::time::Duration::from_secs(2 * 600) + 2 * policy.lockout_time() + 2 * self.setup.check_budget;

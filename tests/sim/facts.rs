@@ -1,12 +1,12 @@
-//! Facts: what an observer of clients, gateways and the disk sees. The checker works on these alone.
+//! Facts that an observer of clients, gateways and the disk sees. The checker uses nothing else.
 
 use onceward::engine::CheckResult;
 use onceward::numbers::{CheckOutcome, Refusal, SendOutcome};
 
-/// Names one command of one client.
+/// One command of one client.
 pub type CommandId = u64;
 
-/// Which verification: its salt, shown short.
+/// A verification, by its salt; shortened for display.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Salted(pub [u8; 16]);
 
@@ -17,23 +17,23 @@ impl std::fmt::Debug for Salted {
     }
 }
 
-/// One thing that happened to one number. Times are milliseconds.
+/// One event of one number. Times are milliseconds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fact {
-    /// The call of a shard in which it was seen. Facts are in the order of calls, and those of one call in the order in
-    /// which the shard decided them.
+    /// The shard's call that showed it. Facts are in the order of calls, and within one call in the order of the
+    /// shard's decisions.
     pub call: u64,
     pub number: usize,
     pub shard: usize,
-    /// When it was decided, by the shard's own time: one of these two.
+    /// When it was decided in the shard's own time: one of these two.
     pub at: [u64; 2],
-    /// Whether the command was in a commit that ended, or was given up, in this call.
+    /// Whether the command was in a commit that ended or was given up in this call.
     pub in_commit: bool,
     pub what: What,
 }
 
 impl Fact {
-    /// Whether delivery or a gateway gets it, and no client.
+    /// Whether it goes to delivery or a gateway instead of a client.
     pub const fn is_handed_over(&self) -> bool {
         matches!(self.what, What::Dispatched { .. } | What::Consulted { .. })
     }
@@ -41,55 +41,55 @@ impl Fact {
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum What {
-    /// A client asked.
+    /// A client sent a command.
     Asked(CommandId, Intent),
-    /// A client was told.
+    /// A client got an answer.
     Answered(CommandId, Stage, Answer),
-    /// A message was handed to delivery.
+    /// Delivery got a message.
     Dispatched { command: CommandId, salt: Salted, code: String, expires: u64, planned: bool },
-    /// A gateway that holds a code was asked about a submitted one.
+    /// A gateway that holds a code got a submitted one.
     Consulted { until: u64 },
-    /// A decision may have become durable, and its client was not told.
+    /// A decision may have become durable without an answer to its client.
     Uncertain(CommandId, Stage),
-    /// A commit that may hold the decision about this command is durable. A message does not leave if a later
-    /// command of the same commit made its code useless, and a gateway is not asked if the commit took too
-    /// long; the client is told so after a further decision.
+    /// A commit that may contain this command's decision is durable. A message does not leave if a later command of the
+    /// same commit made its code useless, and a gateway is not asked if the commit took too long; the client learns
+    /// this after a further decision.
     MayBeDecided(CommandId),
-    /// The shard, or another one that owns the number from now on, has read it from the store.
+    /// The shard, or the next owner of the number, has read it from the store.
     Reloaded,
-    /// Delivery, or a call that is answered, asked whether a code can still be used.
+    /// Delivery, or an answered call, asked whether a code is still usable.
     Usable { salt: Salted, said: bool },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Intent {
-    /// A code, with this life.
+    /// Requests a code with this life.
     Send { life: u64 },
-    /// Is this the code?
+    /// Submits a code.
     Check { code: Option<String> },
-    /// The planned repetition of a code.
+    /// Repeats a code as planned.
     Resume { salt: Salted },
 }
 
 /// The progress of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stage {
-    /// No gateway was asked yet.
+    /// No gateway has been asked yet.
     Direct,
-    /// Its message was handed over, and this came of it.
+    /// The result of its message.
     Sent { salt: Salted, end: End },
-    /// A gateway was asked about its code, and said this.
+    /// A gateway's answer about its code.
     CheckReported { salt: Salted, until: u64, result: CheckResult },
 }
 
-/// The result of a send, as far as the promises care.
+/// The result of a send, as far as the promises need it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// A message with our code was accepted.
+    /// A gateway accepted a message with our code.
     Ours,
-    /// A message of a gateway that holds the code was accepted.
+    /// A gateway that holds the code accepted a message.
     Held,
-    /// Later.
+    /// Postponed.
     Postponed,
     /// Surely nothing was sent.
     Nothing,
@@ -103,7 +103,7 @@ pub enum End {
 pub enum Answer {
     Send(SendOutcome),
     Check(CheckOutcome),
-    /// Of a planned send: it was made, or there is nothing to send.
+    /// A planned send was made, or nothing is to be sent.
     Followed,
     Refused(Refusal),
     /// The shard or the process died with it.

@@ -1,4 +1,4 @@
-//! Gateways: how sends end, and answers about codes.
+//! Gateways: results of sends, and answers about codes.
 
 use onceward::delivery::{Delivered, Dropped, FollowUp, PlanChange, Purpose, Reason};
 use onceward::domain::{Channel, GatewayName, Held, Timestamp};
@@ -10,7 +10,7 @@ use crate::facts::{End, Fact, Salted, Stage, What};
 use crate::world::{Asking, AtGateway, HeldCode, Plan, World};
 
 impl World {
-    /// One of the messages at gateways comes to its end.
+    /// A message at a gateway gets its result.
     pub fn send_ends(&mut self) -> Result<(), String> {
         if self.sends.is_empty() {
             return Ok(());
@@ -40,12 +40,12 @@ impl World {
         self.hands_over(owner, number, CommandKind::Settle(dispatch.settled(delivered)))
     }
 
-    /// The plan after a send: a postponed one is made later, and so is the next step after one that may have left.
+    /// The plan after a send: a postponed one is repeated later, and one that may have left has a next step.
     fn plan_after(&mut self, sort: End, end: &SendResult, purpose: &Purpose) -> PlanChange {
         let may_go_on = matches!(sort, End::Ours | End::Held | End::MaybeOurs);
         if sort == End::Postponed || (may_go_on && self.chance(30)) {
             self.planned += 1;
-            // Mostly in time, and at times when its code is over.
+            // Mostly in time, sometimes after its code has ended.
             let wait = self.rng.random_range(0..4_000);
             return PlanChange::Set(FollowUp {
                 due: Timestamp::from_millis(self.clock + wait),
@@ -63,7 +63,7 @@ impl World {
         }
     }
 
-    /// A gateway that was asked about a code says something.
+    /// A gateway answers a question about a code.
     pub fn gateway_says(&mut self) -> Result<(), String> {
         if self.checks.is_empty() {
             return Ok(());
@@ -87,7 +87,7 @@ impl World {
         self.hands_over(owner, number, CommandKind::SettleCheck(check.settled(result)))
     }
 
-    /// Whether this reaches no shard: the one that it belongs to had failed, and none was in its place.
+    /// Whether a result reaches no shard: its shard failed, and no other is in its place.
     fn is_lost(&mut self, shard: usize, life: u32) -> bool {
         if life == self.shards[shard].life {
             return false;
@@ -97,7 +97,7 @@ impl World {
         lost
     }
 
-    /// Addresses a gateway's result to the shard that owns the number now.
+    /// Addresses a gateway's result to the current owner of the number.
     fn reported(&mut self, command: u64, stage: Stage) -> Option<usize> {
         let since = self.event();
         let open = self.commands.get_mut(&command).expect("a command that waits");
@@ -148,7 +148,7 @@ impl World {
                     83..95 => CheckResult::Unknown,
                     _ => CheckResult::NotLive,
                 };
-                // After an unknown result the code may be used up.
+                // The code may be used after an unknown result.
                 held.used =
                     result == CheckResult::Approved || (result == CheckResult::Unknown && chance % 2 == 0);
                 result
@@ -169,10 +169,10 @@ impl World {
         self.is_usable(number, salt);
     }
 
-    /// The answer of the shard that owns the number, if one does.
+    /// The answer of the number's owner, if any.
     fn is_usable(&mut self, number: usize, salt: Salted) -> Option<bool> {
         let shard = self.owner(number)?;
-        // A question about records is no input of the core: it does not note the time.
+        // A question about records is no input of the core, which does not note its time.
         let now = self.shards[shard].seen.max(self.clock);
         let at = [now; 2];
         let now = Timestamp::from_millis(now);

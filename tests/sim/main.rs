@@ -1,10 +1,10 @@
-//! The real engine and the real shard logic over a disk with faults, with everything that can go wrong, against an
-//! independent model of the contract. `README.md` beside this file says how to read a failure.
+//! The real engine and the real shard logic over a faulty disk, with every kind of fault, against an independent model
+//! of the contract. `README.md` in this folder says how to read a failure.
 //!
-//! One seed decides a whole world: how many shards, what the services allow, what clients do, what gateways and the
-//! store answer, when the clock jumps and when a process dies. The world (`world` and what follows it) only
-//! notes what clients were told, what was handed to gateways, and in which call of a shard
-//! that took effect. The checker (`checker`, `count`, `codes`) reads these facts and knows nothing of the engine.
+//! One seed decides a whole world: the number of shards, the rules of the services, the commands of clients, the
+//! answers of gateways and of the store, the jumps of the clock and the crashes of a process. The world (`world` and
+//! the modules that it uses) only notes what clients got, what gateways got, and in which call of a shard that took
+//! effect. The checker (`checker`, `count`, `codes`) reads these facts and does not use the engine.
 #![expect(clippy::expect_used, reason = "a simulation that cannot go on fails")]
 
 mod checker;

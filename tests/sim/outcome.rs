@@ -19,7 +19,7 @@ use crate::setup::{millis, server_key};
 use crate::shard::{InFlight, Left, Progress};
 use crate::world::{Asking, AtGateway, Open, World};
 
-/// The commit that a shard has just been told of, or gives up, as far as answers may rest on it.
+/// The commit that a shard has just learned of or gives up, as far as answers may depend on it.
 pub struct CommitNotice {
     pub numbers: Vec<usize>,
     pub taken_at: u64,
@@ -33,15 +33,15 @@ impl CommitNotice {
     }
 }
 
-/// On what an answer rests.
+/// The time and commit that an answer depends on.
 struct Bearing {
     at: [u64; 2],
     in_commit: bool,
 }
 
 impl World {
-    /// Takes everything that a shard has to say. `None` when it was not the end of a commit. Gives slots up before, as
-    /// the shard's actor does.
+    /// Processes a shard's output. `None` if the call was not the end of a commit. Gives up slots first, as the shard's
+    /// actor does.
     pub fn comes_out(&mut self, shard: usize, notice: Option<&CommitNotice>) -> Result<(), String> {
         self.gives_slots_up(shard);
         let call = self.event();
@@ -85,7 +85,7 @@ impl World {
             if is_current && !is_forgotten(&open, answers.values()) {
                 self.is_durable(&open, &answer, at)?;
             }
-            // What else the batch decided may have ended the plan.
+            // Another decision of the batch may have ended the plan.
             if alone(open.number) {
                 self.is_planned(&open, &answer)?;
             }
@@ -115,7 +115,7 @@ impl World {
         Ok(())
     }
 
-    /// Whose record a write is about. `None` for the removal of one that is not on the disk.
+    /// The number of a written record. `None` for the removal of a record that the disk does not have.
     fn number_of(&self, write: &Write) -> Option<usize> {
         let Write { key, put, .. } = write;
         if key.kind == AttemptLog::KIND {
@@ -183,7 +183,7 @@ impl World {
         Ok(())
     }
 
-    /// The command that offered a planned send, which leaves once, and is planned on the disk no more.
+    /// The command that offered a planned send, which leaves once and is then no longer planned on the disk.
     fn begins_plan(
         &mut self,
         shard: usize,
@@ -201,7 +201,7 @@ impl World {
         if planned.is_some_and(|planned| planned.follow_up == *follow_up) {
             return Err(format!("planned send {plan} left, and a start would send it again"));
         }
-        // Of several that offer one plan the first that came is the one that gets it.
+        // If several commands offer one plan, the first one gets it.
         let salt = Salted(dispatch.permit.verification.salt.0);
         let is_this = |open: &Open| {
             open.intent == Intent::Resume { salt }
@@ -215,7 +215,7 @@ impl World {
             .ok_or(format!("planned send {plan} left, and no command offered it"))
     }
 
-    /// A planned send that was due, was decided alone and is not sent has a code that cannot be used.
+    /// A due planned send that was decided alone and not sent must have an unusable code.
     fn is_not_sent(
         &mut self,
         call: u64,
@@ -234,14 +234,14 @@ impl World {
         self.notes(Fact { call, number: open.number, shard, at, in_commit: false, what });
     }
 
-    /// If a client was told that its message is sent later, the plan is on the disk.
+    /// If a client learned that its message is sent later, the disk must have the plan.
     fn is_planned(&self, open: &Open, answer: &Answer) -> Result<(), String> {
         let (Stage::Sent { salt, .. }, Answer::Send(SendOutcome::Sent { postponed: true, .. })) =
             (&open.stage, answer)
         else {
             return Ok(());
         };
-        // A planned send of the same verification may have been begun or dropped in the same batch.
+        // The same batch may have begun or dropped a planned send of the same verification.
         let of_number =
             |other: &Open| other.number == open.number && matches!(other.intent, Intent::Resume { .. });
         if self.commands.values().any(of_number) {
@@ -264,7 +264,7 @@ impl World {
     ) -> Result<(), String> {
         let number = self.setup.numbers.iter().position(|key| *key == check.key).expect("a number");
         let code = Some(check.code.expose().to_owned());
-        // Of several checks with the same code the first that came is the first that is asked about.
+        // Of several checks with the same code, the gateway is asked about the first.
         let is_this = |open: &Open| {
             let intent = matches!(&open.intent, Intent::Check { code: submitted } if *submitted == code);
             intent
@@ -294,10 +294,10 @@ impl World {
         Ok(())
     }
 
-    /// Whether an answer that has left is on the disk.
+    /// Asserts that the disk has an answer that has left.
     fn is_durable(&self, open: &Open, answer: &Answer, at: [u64; 2]) -> Result<(), String> {
         let state = self.durable(open.number);
-        // A record that has ended says nothing any more, and nothing had to be written.
+        // An expired record proves nothing, and nothing had to be written.
         if state.ends().is_some_and(|end| end.as_millis() <= at[0].max(at[1])) {
             return Ok(());
         }
@@ -324,7 +324,7 @@ impl World {
             }
             Answer::Send(SendOutcome::Sent { .. }) => match (&open.stage, state.verification()) {
                 (Stage::Sent { salt, end: End::Held }, Some(v)) => {
-                    // Of a code that has ended nothing has to be noted.
+                    // Nothing has to be noted for an expired code.
                     let ended = v.expires.as_millis() <= at[0].max(at[1]);
                     let noted = v.salt.0 != salt.0 || v.held.is_some() || ended;
                     noted || self.was_refused_since_it_left(open.number, *salt)
@@ -336,8 +336,8 @@ impl World {
         if holds { Ok(()) } else { Err(format!("answered {answer:?}, and the disk says {state:?}")) }
     }
 
-    /// Whether something was answered 503 since the code first left: a lockout may have taken the code away in memory
-    /// alone, and of a code that is not there nothing is noted.
+    /// Whether a command got 503 after the code first left: a lockout may have removed the code in memory only, and
+    /// nothing is noted for a missing code.
     fn was_refused_since_it_left(&self, number: usize, salt: Salted) -> bool {
         let of_number = || self.facts.iter().filter(|fact| fact.number == number);
         let left = |what: &What| matches!(what, What::Dispatched { salt: other, .. } if *other == salt);
@@ -347,7 +347,7 @@ impl World {
         of_number().any(|fact| fact.call > first && refused(&fact.what))
     }
 
-    /// Commands whose decisions may be among those that have become durable.
+    /// Notes the commands whose decisions may have become durable.
     pub fn may_be_decided(&mut self, shard: usize, notice: &CommitNotice) {
         let CommitNotice { numbers, taken_at, taken } = notice;
         let call = self.event();
@@ -371,7 +371,7 @@ impl World {
         }
     }
 
-    /// Commands that the batch in flight may have decided, and that will never be answered.
+    /// Notes the commands that the batch in flight may have decided and that will get no answer.
     pub fn doubts(&mut self, shard: usize, commit: &InFlight) {
         let call = self.event();
         let in_it = |open: &&Open| {
@@ -393,8 +393,8 @@ impl World {
     }
 }
 
-/// Whether the code that a gateway took was replaced by then, and comes back as it was when it was replaced: the same
-/// batch withdraws the newer code.
+/// Whether the code that a gateway accepted was already replaced and returns as it was then, because the same batch
+/// withdraws the newer code.
 fn is_forgotten<'a>(open: &Open, mut later: impl Iterator<Item = &'a (Open, Answer)>) -> bool {
     let Stage::Sent { salt, end: End::Held } = open.stage else { return false };
     later.any(|(other, answer)| {

@@ -7,28 +7,28 @@ use crate::checker::NumberModel;
 use crate::count::{self, Memories};
 use crate::facts::{Answer, CommandId, End, Fact, Intent, Stage, What};
 
-/// The effect of a check that was answered 503.
+/// The effect of a check that got 503.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Doubt {
-    /// On the disk it may be counted, or not.
+    /// The disk may or may not count it.
     EitherWay,
-    /// In memory it counts.
+    /// Memory counts it.
     Counted,
-    /// In memory too it may be counted, or not.
+    /// Memory may or may not count it either.
     Anew,
 }
 
 impl NumberModel {
-    /// Follows the shard's own memory through these facts.
+    /// Applies these facts to the shard's own memory.
     pub fn lives_on(&mut self, together: &[&Fact]) -> Result<(), String> {
         let starts = together.iter().any(|fact| fact.what == What::Reloaded);
         if starts {
             self.lived = self.memories.clone();
             return Ok(());
         }
-        // A check that an earlier commit may have counted, and whose gateway was not asked in time, counts once.
-        // A right code among them begins the count anew, and so does a send that reached no person if nothing
-        // was counted: that too is unknown.
+        // A check that an earlier commit may have counted, and whose gateway was not asked in time, counts once. A
+        // right code among the facts resets the count, and so does a send that reached no person if nothing was
+        // counted: that is unknown too.
         let anew = together.iter().any(|fact| match &fact.what {
             What::Answered(_, Stage::Sent { end: End::Nothing, .. }, _) => true,
             What::Answered(_, Stage::CheckReported { result, .. }, Answer::Refused(_)) => {
@@ -54,7 +54,7 @@ impl NumberModel {
         Ok(())
     }
 
-    /// The memories that fit these facts, which are in the order in which they were decided.
+    /// The memories that fit these facts, in the order of their decisions.
     pub fn after(&self, from: &Memories, together: &[&Fact], doubt: Doubt) -> Memories {
         together.iter().fold(from.clone(), |mut before, fact| {
             if !fact.is_handed_over() {
@@ -106,14 +106,14 @@ impl NumberModel {
                     let fits = count::refused_locked(from, at, rules, *until);
                     Self::unwritten(from, fits, doubt)
                 }
-                // Withheld: its code was useless before its message could leave.
+                // Withheld: its code became useless before its message could leave.
                 (Stage::Direct, Answer::Send(SendOutcome::GatewayFailed) | Answer::Followed) => {
                     count::may_have_ended(from, End::Nothing)
                 }
                 (Stage::Direct, Answer::Send(_)) => Memories::new(),
                 (Stage::Sent { end, .. }, Answer::Send(answer)) => {
                     let fits = count::send_told(from, at, rules, *end, answer);
-                    // Of a number that remembers nothing, nothing is noted.
+                    // Nothing is noted for a number without a memory.
                     let nothing_written = match answer {
                         SendOutcome::Sent { attempts_left, .. } if *attempts_left < rules.attempts => false,
                         SendOutcome::Sent { .. } | SendOutcome::GatewayFailed => {
@@ -146,9 +146,9 @@ impl NumberModel {
         }
     }
 
-    /// After an answer for which nothing is written. What the shard holds because a write failed may end before what is
-    /// on the disk, which a start brings back: the count is then higher than was told. What the shard has in memory
-    /// meanwhile is judged for itself.
+    /// After an answer for which nothing is written. State that the shard holds because a write failed may end before
+    /// the state on the disk, which a start restores: the count is then higher than the client was told. The shard's
+    /// memory is checked separately.
     fn unwritten(from: &Memories, fits: Memories, doubt: Doubt) -> Memories {
         if doubt == Doubt::EitherWay && !fits.is_empty() {
             from.union(&fits).copied().collect()
@@ -160,7 +160,7 @@ impl NumberModel {
     fn count_in_doubt(&self, from: &Memories, at: [u64; 2], command: CommandId, stage: &Stage) -> Memories {
         match stage {
             Stage::Direct => match self.intent(command) {
-                // Its code may have become useless before its message could leave, and that be noted too.
+                // Its code may have become useless before its message could leave, and this may be noted too.
                 Intent::Send { life } => {
                     let sent = count::may_have_sent(from, at, &self.rules, *life);
                     count::may_have_ended(&sent, End::Nothing)

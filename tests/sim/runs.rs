@@ -1,4 +1,4 @@
-//! Runs of seeds: one, or many at once, and what is said of one that failed.
+//! Runs one seed or many, and reports a failure.
 
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -13,7 +13,7 @@ use crate::setup::Setup;
 use crate::tally::Tally;
 use crate::world::{LogLine, World};
 
-/// Lines of the log that are shown of a failure.
+/// Lines of the log that a failure shows.
 const LINES: usize = 80;
 
 /// A number from the environment.
@@ -34,7 +34,7 @@ pub struct Run {
 /// A promise that was broken.
 pub struct Broken {
     what: String,
-    /// By what, where that is known.
+    /// The fact that broke it, if known.
     fact: Option<Fact>,
 }
 
@@ -65,7 +65,7 @@ impl Run {
         self.log.iter().map(|line| line.text.as_str()).collect::<Vec<_>>().join("\n")
     }
 
-    /// The log up to the broken promise, of the number that it is about.
+    /// The log of the number up to the broken promise.
     pub fn story(&self, seed: u64) -> String {
         let Some(Broken { what, fact }) = &self.broken else { return format!("seed {seed} holds") };
         let concerns = |line: &&LogLine| {
@@ -95,7 +95,7 @@ fn message(panic: &(dyn std::any::Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a message").to_owned()
 }
 
-/// Runs many seeds, on every core. The tally of all, and the first seed that failed, if one did.
+/// Runs many seeds on all cores. Returns the tally of all, and the first failing seed.
 pub fn all(seeds: Range<u64>) -> (Tally, Option<u64>) {
     let next = AtomicU64::new(seeds.start);
     let broken = AtomicU64::new(u64::MAX);
@@ -125,11 +125,11 @@ pub fn all(seeds: Range<u64>) -> (Tally, Option<u64>) {
     (tally, (broken < u64::MAX).then_some(broken))
 }
 
-/// The broken promise, the end of the log of a short run of this seed that breaks it, and how to see it again.
+/// Reports the broken promise, the end of the log of a short failing run of this seed, and how to repeat it.
 pub fn explain(seed: u64) -> String {
     let whole = World::new(seed, None, false).setup.steps;
-    // A run of fewer steps is the beginning of the same run. That a shorter one holds says little of a longer
-    // one; therefore this finds a short one, if not the shortest.
+    // A run with fewer steps is the beginning of the same run. A short run that holds proves little about a longer one;
+    // therefore this search finds a short failing run, but not always the shortest.
     let (mut holds, mut breaks) = (0, whole);
     while breaks - holds > 1 {
         let middle = usize::midpoint(holds, breaks);

@@ -12,7 +12,6 @@ use rand::{RngExt, SeedableRng};
 use crate::checker::NumberRules;
 use crate::count::Rules;
 
-/// One world.
 #[derive(Debug, Clone)]
 pub struct Setup {
     pub steps: usize,
@@ -26,23 +25,23 @@ pub struct Setup {
     pub commands_per_number: usize,
     /// Whether batches wait for more commands.
     pub gathers: bool,
-    /// Of 100 commits, how many meet a fault.
+    /// Percentage of commits with a fault.
     pub faults: u32,
-    /// Of 1,000 steps, how many are a crash.
+    /// Crashes per 1,000 steps.
     pub crashes: u32,
-    /// Of 1,000 steps, how many give slots up.
+    /// Steps per 1,000 in which a shard gives up slots.
     pub moves: u32,
-    /// Of 1,000 steps, how many set the clock back.
+    /// Steps per 1,000 that set the clock back.
     pub clock_backwards: u32,
-    /// Of 100 messages, how many go through a gateway that makes and holds the code.
+    /// Percentage of messages through a gateway that holds the code.
     pub held: u32,
-    /// The trouble is over, and no gateway holds codes any more.
+    /// No more faults, and no gateway holds codes.
     pub calm: bool,
-    /// Of 100 checks, how many carry a right code.
+    /// Percentage of checks with a right code.
     pub right: u32,
 }
 
-/// Wrong codes have a length that no service uses, so that none is right by chance.
+/// No service uses this length for codes: a wrong code is never right by chance.
 pub const WRONG_LENGTH: usize = 7;
 
 pub fn server_key() -> ServerKey {
@@ -115,7 +114,6 @@ pub fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).expect("a span that fits")
 }
 
-/// The lengths that codes have.
 pub fn length(rng: &mut StdRng) -> CodeLength {
     CodeLength::new([8, 8, 8, 10][rng.random_range(0..4)]).expect("a length")
 }

@@ -1,4 +1,4 @@
-//! One shard: a real core, the slots that it owns, and its commit in flight.
+//! One shard: a real core, its slots, and its commit in flight.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
@@ -21,23 +21,23 @@ use crate::disk::Committed;
 use crate::facts::CommandId;
 use crate::setup::{Setup, server_key};
 
-/// More than a run has commands.
+/// More than the commands of a run.
 pub const PLACES: usize = 10_000;
 
-/// The longest duration of a commit. Commands of a longer one are refused.
+/// The longest duration of a commit. A sweep refuses the commands of a longer one.
 pub const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub struct Shard {
     pub core: Core,
-    /// Which start of the core this is. What gateways say to an earlier one still arrives, if the process lives.
+    /// The number of this start of the core. Gateways' answers to an earlier one still arrive, if the process lives.
     pub life: u32,
-    /// The latest time that this life has seen. Kept apart from the core, which must come to the same.
+    /// The latest time in this life. Independent of the core, which must compute the same.
     pub seen: u64,
     pub commit: Option<InFlight>,
     /// Whether a batch waits for more commands.
     pub gathers: bool,
     pub owned: Slots,
-    /// Slots that are given up once no commit is in flight, each with its next owner.
+    /// Slots that the shard gives up once no commit is in flight, each with its next owner.
     pub losing: Vec<(Slots, usize)>,
 }
 
@@ -46,21 +46,21 @@ pub struct InFlight {
     pub writes: Vec<Write>,
     pub numbers: Vec<usize>,
     pub taken_at: u64,
-    /// When it was taken in the order of events: later commands are not in it.
+    /// When it was taken, in the order of events: it has no later commands.
     pub taken: u64,
     pub progress: Progress,
     /// Whether a sweep has refused its commands.
     pub given_up: bool,
-    /// The facts that say so, by their places.
+    /// The positions of the facts about these refusals.
     pub refused: Vec<usize>,
 }
 
 pub enum Progress {
-    /// The store has not seen it yet.
+    /// The store has not received it.
     Before,
-    /// The store has it, and does nothing.
+    /// The store has it and does nothing.
     Hanging,
-    /// The store has decided, and the core does not know of it.
+    /// The store has decided, but the core does not know.
     Unanswered(Committed),
 }
 
@@ -73,14 +73,14 @@ impl Shard {
         Self { core, gathers: false, life: 0, seen: 0, commit: None, owned, losing: Vec::new() }
     }
 
-    /// The time that the core is told. `seen` keeps the time that the core should make of it.
+    /// The time that the core gets. `seen` is the time that the core should derive from it.
     pub fn tick(&mut self, clock: u64) -> Timestamp {
         self.seen = self.seen.max(clock);
         Timestamp::from_millis(clock)
     }
 }
 
-/// A core that has these records.
+/// A core with these records.
 pub fn core(commands_per_number: usize, records: Records, rng: &mut StdRng) -> Core {
     let new_table = || Box::new(NumberTable::new(Capacity::new(usize::MAX))) as _;
     let kinds = Kinds::default().with_table::<NumberState>(new_table).with::<AttemptLog>();
@@ -93,13 +93,12 @@ pub fn core(commands_per_number: usize, records: Records, rng: &mut StdRng) -> C
     Core::new(tables, kinds, StdRng::seed_from_u64(rng.random()), settings)
 }
 
-/// Answers, messages and questions that left the shards, in the order in which these decided them.
+/// Answers, messages and questions that left the shards, in the order of their decisions.
 #[derive(Default)]
 pub struct Captured(Mutex<Vec<Left>>);
 
-/// One thing that left a shard.
 pub enum Left {
-    /// The answer to a command, or the news that there will be none.
+    /// The answer to a command, or its loss.
     Answer(CommandId),
     Message(Box<Dispatch>),
     Check(GatewayCheck),
@@ -110,7 +109,7 @@ impl Captured {
         std::mem::take(&mut *self.locked())
     }
 
-    /// Notes when the answer to this command leaves.
+    /// Records when the answer to this command leaves.
     pub fn waker(self: &Arc<Self>, command: CommandId) -> Waker {
         Waker::from(Arc::new(Waiter { command, captured: Arc::clone(self) }))
     }
@@ -141,7 +140,6 @@ impl Wake for Waiter {
     }
 }
 
-/// The dependencies of decisions.
 pub fn deps(
     policies: Policies,
     (send_budget, check_budget): (Duration, Duration),

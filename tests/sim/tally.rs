@@ -6,7 +6,7 @@ use std::fmt;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tally(BTreeMap<String, u64>);
 
-/// Events that a run of some hundred seeds must have.
+/// Events that must occur in some hundred seeds.
 const EXPECTED: &[&str] = &[
     "command send",
     "command check",

@@ -1,4 +1,4 @@
-//! Crashes, panics, slots that move, the clock, and the sweep.
+//! Crashes, panics, moving slots, the clock, and the sweep.
 
 use std::sync::Arc;
 
@@ -11,11 +11,11 @@ use crate::facts::What;
 use crate::shard::{PLACES, Shard};
 use crate::world::World;
 
-/// Numbers that one step of a sweep looks at.
+/// Numbers in one step of a sweep.
 const SWEEP_STEP: usize = 4;
 
 impl World {
-    /// The process dies, and starts again from the store.
+    /// The process dies and starts again from the store.
     pub fn crashes(&mut self) -> Result<(), String> {
         self.says(&[], || "the process dies".to_owned());
         for shard in 0..self.shards.len() {
@@ -33,7 +33,7 @@ impl World {
         if self.commands.is_empty() { Ok(()) } else { Err("a command outlived its process".to_owned()) }
     }
 
-    /// A shard fails, and starts again from the store. What it asked of gateways goes on.
+    /// A shard fails and starts again from the store. Its requests to gateways continue.
     pub fn panics(&mut self) -> Result<(), String> {
         let shard = self.any_shard();
         self.says(&[], || format!("[shard {shard}] it panics"));
@@ -42,7 +42,7 @@ impl World {
         self.restarts(shard)
     }
 
-    /// The core starts again from what is durable of the slots that it still owns.
+    /// The core starts again from the durable records of the slots that it still owns.
     fn restarts(&mut self, shard: usize) -> Result<(), String> {
         let Shard { owned, life, ref mut losing, .. } = self.shards[shard];
         self.unowned.append(losing);
@@ -61,7 +61,7 @@ impl World {
         }
     }
 
-    /// A shard begins to give slots up: that of one number, or all of its own.
+    /// A shard begins to give up slots: that of one number, or all.
     pub fn slots_move(&mut self) -> Result<(), String> {
         let number = self.any_number();
         let Some(from) = self.owner(number) else { return Ok(()) };
@@ -135,7 +135,7 @@ impl World {
 
     pub fn sweep(&mut self, shard: usize) -> Result<(), String> {
         let now = self.shards[shard].tick(self.clock);
-        // Its commands are refused, and it stays in flight until the store answers.
+        // The sweep refuses its commands; the commit stays in flight until the store answers.
         let given_up = self.late_commit(shard);
         self.shards[shard].core.sweep(SWEEP_STEP, now);
         let first = self.facts.len();

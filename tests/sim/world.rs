@@ -25,39 +25,38 @@ pub struct World {
     pub setup: Setup,
     pub rng: StdRng,
     pub clock: u64,
-    /// The latest time from which the clock was set back.
+    /// The latest time before the clock was set back.
     pub latest: u64,
     pub disk: Disk,
     pub shards: Vec<Shard>,
-    /// Slots without an owner, each with its next one.
+    /// Slots without an owner, each with the next one.
     pub unowned: Vec<(Slots, usize)>,
     pub deps: Arc<NumberDeps>,
     pub captured: Arc<Captured>,
-    /// The places of the process's commands.
+    /// The process's limit of commands.
     pub places: Arc<Semaphore>,
     pub facts: Vec<Fact>,
     pub tally: Tally,
-    /// Everything that happened, in words; kept if it is printed.
+    /// A text of every event; kept only for printing.
     pub log: Option<Vec<LogLine>>,
-    /// The place of the next event in their order.
+    /// The position of the last event in the order.
     pub events: u64,
     pub commands: BTreeMap<CommandId, Open>,
     pub next_command: CommandId,
-    /// Messages at gateways.
     pub sends: Vec<AtGateway>,
-    /// Codes that a gateway is being asked about.
+    /// Codes that a gateway is checking.
     pub checks: Vec<Asking>,
-    /// Messages that may be sent once more.
+    /// Messages that may be repeated.
     pub plans: Vec<Plan>,
-    /// The number of planned sends: each has a number.
+    /// The number of planned sends; each has an index.
     pub planned: u32,
-    /// Commands about what was planned and due, each decided alone.
+    /// Commands about a due plan, each decided alone.
     pub alone: BTreeSet<CommandId>,
-    /// The planned sends that left, by number.
+    /// The planned sends that left, by index.
     pub made: BTreeSet<u32>,
-    /// Codes that messages carried, by number, the latest last.
+    /// Codes in messages, by number; the latest is last.
     pub inbox: BTreeMap<usize, Vec<String>>,
-    /// The verifications that messages left for, by number, the latest last.
+    /// The verifications of messages that left, by number; the latest is last.
     pub salts: BTreeMap<usize, Vec<Salted>>,
     /// Codes that gateways hold, by verification.
     pub held: BTreeMap<Salted, HeldCode>,
@@ -69,9 +68,9 @@ pub struct Open {
     pub shard: usize,
     pub intent: Intent,
     pub stage: Stage,
-    /// When it last came to the shard, as a command or as a report about it.
+    /// When it last reached the shard, as a command or as a result.
     pub since: u64,
-    /// Whether a gateway has it: nothing about it is being decided.
+    /// Whether a gateway has it: no shard is deciding about it.
     pub at_gateway: bool,
     pub answer: AnswerEnd,
 }
@@ -114,7 +113,7 @@ pub struct HeldCode {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogLine {
     pub event: u64,
-    /// The numbers that it is about; all of them if this is empty.
+    /// The numbers that it concerns; all if this is empty.
     pub numbers: Vec<usize>,
     pub text: String,
 }
@@ -166,7 +165,7 @@ impl World {
         }
     }
 
-    /// Runs the seed to its end. An error says what broke at once; the facts are to be checked besides.
+    /// Runs the seed to its end. An error is an immediate failure; the facts still need a check.
     pub fn runs(&mut self) -> Result<(), String> {
         for _ in 0..self.setup.steps {
             self.step()?;
@@ -216,29 +215,26 @@ impl World {
         self.rng.random_range(0..self.shards.len())
     }
 
-    /// The slot of a number.
     pub fn slot(&self, number: usize) -> u8 {
         self.deps.subject(&self.setup.numbers[number]).slot
     }
 
-    /// The shard that owns a number.
     pub fn owner(&self, number: usize) -> Option<usize> {
         let slot = self.slot(number);
         self.shards.iter().position(|shard| shard.owned.contains(slot))
     }
 
-    /// The key of a number's record.
     pub fn record_key(&self, number: usize) -> RecordKey {
         let id = self.setup.numbers[number].id();
         RecordKey { slot: self.slot(number), kind: NumberState::KIND, id }
     }
 
-    /// The state that is durable for a number.
+    /// The durable state of a number.
     pub fn durable(&self, number: usize) -> NumberState {
         self.disk.state(&self.record_key(number))
     }
 
-    /// The attempts that are durable under a key.
+    /// The durable attempts under a key.
     pub fn durable_track(&self, key: AttemptLogKey) -> Option<AttemptLog> {
         self.disk.track(&track_record(key))
     }
@@ -247,13 +243,13 @@ impl World {
         self.rng.random_range(0..self.setup.numbers.len())
     }
 
-    /// The place of what happens now in the order of events.
+    /// The position of a new event in the order.
     pub fn event(&mut self) -> u64 {
         self.events += 1;
         self.events
     }
 
-    /// Writes a line into the log, about these numbers, or about all when there are none.
+    /// Writes a line into the log about these numbers, or about all if there are none.
     pub fn says(&mut self, numbers: &[usize], words: impl FnOnce() -> String) {
         if let Some(log) = &mut self.log {
             let (event, since) = (self.events, self.clock.cast_signed() - BEGINNING.cast_signed());
@@ -272,7 +268,7 @@ impl World {
         self.facts.push(fact);
     }
 
-    /// A fact that rests on no decision.
+    /// Notes a fact without a decision.
     pub fn notes_now(&mut self, shard: usize, number: usize, what: What) {
         let event = self.event();
         let now = self.shards[shard].seen;

@@ -1,24 +1,22 @@
-//! The beliefs of a client about one verification, made from the promises and not from the engine.
+//! A client's beliefs about one verification, derived from the promises and not from the engine.
 
 use onceward::domain::Timestamp;
 use onceward::engine::{NumberState, Verification};
 
-/// Whether it has come to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Over {
     No,
-    /// Something that may have ended it was answered 503, or not at all.
+    /// Something that may have ended it got 503 or no answer.
     Perhaps,
     Yes,
 }
 
-/// One verification.
 #[derive(Debug, Clone)]
 pub struct Belief {
     pub number: usize,
     pub code: String,
     pub expires: u64,
-    /// Whether its caller was told that a message was sent.
+    /// Whether its caller learned that a message was sent.
     pub told: bool,
     pub messages: u8,
     pub wrong: u8,
@@ -30,12 +28,12 @@ pub struct Belief {
 pub type CheckedPromise = Result<(), String>;
 
 impl Belief {
-    /// Whether its right code must be approved at this moment, if the store works.
+    /// Whether its right code must be approved now, if the store works.
     pub fn is_good(&self, checks: u8, now: u64) -> bool {
         self.is_known(now) && self.wrong + self.perhaps_wrong < checks
     }
 
-    /// Whether it must be found.
+    /// Whether a check must find it.
     pub fn is_known(&self, now: u64) -> bool {
         self.told && self.over == Over::No && now < self.expires
     }
@@ -65,7 +63,7 @@ impl Belief {
         }
     }
 
-    /// Whatever was told is on the disk.
+    /// Asserts that the disk has everything that the client was told.
     pub fn is_on(&self, track: u64, disk: &NumberState, now: u64) -> CheckedPromise {
         let is_it = |v: &Verification| v.salt.track() == track && v.is_active(Timestamp::from_millis(now));
         let kept = disk.verification().filter(is_it);

@@ -11,13 +11,11 @@ use onceward::numbers::{CheckOutcome, Refusal, Reply, SendOutcome, VerificationS
 pub struct Open {
     pub number: usize,
     pub command: ClientCommand,
-    /// When it was asked.
     pub at: u64,
     /// The name of its message.
     pub name: u64,
-    /// Whether its message left.
     pub left: bool,
-    /// The verification of a message that left and surely was not sent.
+    /// The verification of a message that left but surely was not sent.
     pub in_vain: Option<u64>,
     pub answer: End,
 }
@@ -35,20 +33,20 @@ pub enum End {
     Cancel(PendingReply<Option<VerificationSummary>>),
 }
 
-/// An answer to a client, as far as it matters here.
+/// An answer to a client, as far as these tests need it.
 #[derive(Debug)]
 pub enum ClientReply {
     Sent(u64),
-    /// Of a beginning: nothing was sent, and a limit says why, or a gateway, of which verification.
+    /// A beginning sent nothing, because of a limit, or because of a gateway with this verification.
     Nothing(Option<u64>),
     Approved(u64),
     Wrong(u64),
     Refused,
     NotFound,
     Canceled,
-    /// Nothing was decided for want of room.
+    /// Refused without a decision, because there is no room.
     Busy,
-    /// 503, or no answer: it may have happened.
+    /// 503 or no answer: the command may have been executed.
     Failed,
 }
 

@@ -1,4 +1,4 @@
-//! Whether what comes out of the shard may be so.
+//! Whether the shard's output is allowed.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::setup::server_key;
 use crate::world::World as Big;
 
 impl World {
-    /// A message leaves: only for a code that the disk has, and that can be used.
+    /// A message may leave only for a usable code that the disk has.
     pub fn leaves(&mut self, dispatch: Dispatch) -> CheckedPromise {
         let (key, permit) = (dispatch.key, dispatch.permit);
         let kept = self.durable(key).verification();
@@ -27,7 +27,7 @@ impl World {
         let code = permit.verification.code_seed(key.service, key.number).code(&server_key());
         let belief = of(&mut self.beliefs, number, permit.verification.salt.track());
         code.expose().clone_into(&mut belief.code);
-        // A new code lives longer. If it reaches no person, the first is good again, for no longer than before.
+        // A new code lives longer. If it reaches no person, the first is valid again, for no longer than before.
         if belief.messages == 0 {
             belief.expires = permit.verification.expires.as_millis();
         }
@@ -54,11 +54,12 @@ impl World {
         let (number, beliefs) = (open.number, &mut self.beliefs);
         match (open.command, reply) {
             (ClientCommand::Begin, ClientReply::Sent(track)) => of(beliefs, number, *track).told = true,
-            // Its message never left: its code had become useless. If it was to carry a new one, the verification may end.
+            // Its message never left, because its code had become useless. If the message had a new code, the
+            // verification may end.
             (ClientCommand::Begin, ClientReply::Nothing(Some(track))) if !open.left && !keeps => {
                 of(beliefs, number, *track).doubted();
             }
-            // The end of its message may be on the disk, or not; which code is good then is as unknown.
+            // The disk may or may not have the end of its message; the valid code is equally unknown.
             (ClientCommand::Begin, ClientReply::Failed) if !keeps => {
                 if let Some(track) = open.in_vain {
                     of(beliefs, number, track).doubted();
@@ -125,7 +126,7 @@ impl World {
     }
 }
 
-/// A verification that a client was told of. Its message may never have left: it came too late.
+/// A verification that a client knows. Its message may have been too late to leave.
 fn of(beliefs: &mut BTreeMap<u64, Belief>, number: usize, track: u64) -> &mut Belief {
     beliefs.entry(track).or_insert_with(|| Belief {
         number,

@@ -1,6 +1,6 @@
-//! A smaller world of its own: one process, services whose lockout grows, verifications that are asked for by themselves.
+//! A smaller world: one process, and services with a growing lockout, whose verifications are addressed by id.
 //!
-//! The big world plays the contract, whose model is about numbers; here everything is about verifications and who
+//! The large world tests the contract, whose model is about numbers; here the model is about verifications and who
 //! names them. The disk, its faults, crashes and the shard are the same.
 
 mod belief;
@@ -65,13 +65,13 @@ fn without_a_fixed_lockout_the_promises_hold_whatever_happens() {
 
 const SECOND: u64 = 1_000;
 
-/// More than a number may wait for.
+/// More commands than may wait for a number.
 const COMMANDS: usize = 64;
 
 /// A batch between the core and the store.
 struct InFlight {
     writes: Vec<Write>,
-    /// The store has it, and does nothing.
+    /// The store has it and does nothing.
     hangs: bool,
 }
 
@@ -187,7 +187,7 @@ impl World {
         }
     }
 
-    /// One of the number's verifications, mostly the last.
+    /// One of the number's verifications, usually the last.
     fn some(&mut self, number: usize) -> Option<u64> {
         let of_number =
             |(track, belief): (&u64, &Belief)| (belief.number == number).then_some((belief.expires, *track));
@@ -215,7 +215,7 @@ impl World {
     }
 
     fn checks(&mut self, number: usize, named: Option<u64>, right: Option<u64>) -> CheckedPromise {
-        // The code of a verification whose message never left is unknown.
+        // The code of a verification is unknown if its message never left.
         let right = right.filter(|track| !self.beliefs[track].code.is_empty());
         let code = Code::parse(right.map_or("0000000", |track| &self.beliefs[&track].code));
         let (responder, answer) = Responder::new(self.place()?);
@@ -277,12 +277,12 @@ impl World {
             3 => Fault::Torn { whole: self.rng.random() },
             _ => Fault::Hang,
         });
-        // What hangs ends well at times.
+        // A hanging commit sometimes ends well.
         let fault = fault.filter(|fault| !(hangs && *fault == Fault::Hang));
         self.log.push(format!("{} commit of {} meets {fault:?}", self.clock, writes.len()));
         let Some(committed): Option<Committed> = self.disk.commit(&writes, fault) else {
             self.commit = Some(InFlight { writes, hangs: true });
-            // At times for so long that the core gives it up.
+            // Sometimes for so long that the core gives it up.
             if self.rng.random_range(0..2) == 0 {
                 self.clock += millis(COMMIT_TIMEOUT);
             }
@@ -316,8 +316,8 @@ impl World {
         ));
         let surely_not_sent =
             !matches!(end, SendResult::Accepted { .. } | SendResult::Failed { may_have_been_sent: true, .. });
-        // Only the permit of the first message with a new code says which code it replaced. If a repetition of that
-        // message fails last, the code before does not come back, and the verification ends.
+        // Only the permit of the first message with a new code names the code that it replaced. If a repetition of that
+        // message fails last, the previous code does not return, and the verification ends.
         let name = Big::command_of(&dispatch.style);
         if let Some(open) = self.open.iter_mut().find(|open| open.name == name) {
             open.in_vain = surely_not_sent.then(|| permit.verification.salt.track());
@@ -340,7 +340,7 @@ impl World {
         RecordKey { slot: self.deps.subject(&key).slot, kind: NumberState::KIND, id: key.id() }
     }
 
-    /// The state that is durable for a number.
+    /// The durable state of a number.
     pub fn durable(&self, key: NumberKey) -> NumberState {
         self.disk.state(&self.record_key(key))
     }
@@ -362,7 +362,7 @@ impl World {
         if self.open.is_empty() { Ok(()) } else { Err("a command outlived its process".to_owned()) }
     }
 
-    /// Takes everything that the shard has to say.
+    /// Processes the shard's output.
     fn comes_out(&mut self) -> CheckedPromise {
         for left in self.captured.take() {
             let Left::Message(dispatch) = left else {
@@ -383,7 +383,7 @@ impl World {
                 Poll::Pending => self.open.push(open),
             }
         }
-        // What came at once happened in the order in which it was asked.
+        // Concurrent answers are in the order of their commands.
         for (open, reply) in answered {
             self.log.push(format!("{} number {} {:x?}: {reply:x?}", self.clock, open.number, open.command));
             self.check_reply(&open, &reply)?;
@@ -395,7 +395,7 @@ impl World {
         Ok(())
     }
 
-    /// The trouble is over: everything is answered, and every number can be verified.
+    /// After the faults: every command gets an answer, and every number can be verified.
     fn ends(&mut self) -> CheckedPromise {
         (self.faults, self.crashes) = (0, 0);
         for number in 0..self.numbers.len() {
