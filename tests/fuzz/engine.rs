@@ -1,8 +1,8 @@
-//! Runs a target for `cargo test`: its corpus, then changed copies for a moment.
+//! Runs a target for `cargo test`: first its corpus, then changed copies for a short time.
 //!
-//! * `FUZZ_INPUT=file` gives a target that file alone.
-//! * `FUZZ_SEED=number` makes the changes of an earlier run again.
-//! * `FUZZ_SECONDS=number` is how long the changes go on; 1 unless said otherwise.
+//! * `FUZZ_INPUT=file` runs a target on that file alone.
+//! * `FUZZ_SEED=number` repeats the changes of an earlier run.
+//! * `FUZZ_SECONDS=number` is the duration of the changes; 1 by default.
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -14,13 +14,13 @@ use rand::{RngExt as _, SeedableRng as _, TryRng as _};
 
 use super::targets::{self, Target};
 
-/// Changed inputs do not grow beyond this, in bytes.
+/// The largest size of a changed input, in bytes.
 const LONGEST: usize = 8 * 1024;
 
-/// Gives the target of that name its inputs.
+/// Runs the target with that name on its inputs.
 ///
 /// # Panics
-/// As the target does, after it was said how to repeat it.
+/// If the target does, after printing how to repeat it.
 pub fn run(name: &str) {
     let target = targets::find(name).expect("a target of the table");
     if let Some(path) = std::env::var_os("FUZZ_INPUT") {
@@ -35,7 +35,7 @@ pub fn run(name: &str) {
     changed(name, target, &corpus);
 }
 
-/// The files of a target's corpus, in the order of their names.
+/// The files of a target's corpus, sorted by name.
 pub fn corpus(name: &str) -> Vec<(PathBuf, Vec<u8>)> {
     let folder = root().join("tests/fuzz/corpus").join(name);
     let files = fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path());
@@ -70,7 +70,7 @@ fn changed(name: &str, target: Target, corpus: &[(PathBuf, Vec<u8>)]) {
     println!("{name}: {inputs} changed inputs");
 }
 
-/// Says, when the target panics, how to see it again.
+/// If the target panics, prints how to repeat it.
 #[expect(clippy::print_stdout, reason = "the test runner keeps it together with the failure")]
 fn watched(target: Target, input: &[u8], repeat: impl FnOnce() -> String) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| target(input))) {
@@ -79,7 +79,7 @@ fn watched(target: Target, input: &[u8], repeat: impl FnOnce() -> String) {
     }
 }
 
-/// Keeps an input that broke something where a clean-up takes it.
+/// Keeps a failing input below `target`, where a clean-up removes it.
 fn keep(name: &str, input: &[u8]) -> PathBuf {
     let folder = root().join("target/fuzz-found").join(name);
     let path = folder.join(format!("{:08x}", crc32c::crc32c(input)));
@@ -96,7 +96,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// A copy of one of the corpus with some changes, or now and then noise.
+/// A changed copy of a corpus file, or sometimes noise.
 fn another(random: &mut StdRng, corpus: &[(PathBuf, Vec<u8>)]) -> Vec<u8> {
     let mut input = match corpus.len() {
         0 => Vec::new(),
@@ -115,7 +115,7 @@ fn noise(random: &mut StdRng) -> Vec<u8> {
     (0..length).map(|_| random.random()).collect()
 }
 
-/// Bytes that parsers treat in a way of their own.
+/// Bytes that parsers treat specially.
 const TELLING: &[u8] = b"\0\r\n\t \"'\\{}[]():;,.+-=&%#@/?*<>_09azAZ\x7f\x80\xc3\xff";
 
 fn change(random: &mut StdRng, input: &mut Vec<u8>, corpus: &[(PathBuf, Vec<u8>)]) {

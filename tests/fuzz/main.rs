@@ -1,7 +1,7 @@
-//! Fuzz targets: what comes from outside, read by the real parts, with properties that must hold whatever it is.
+//! Fuzz targets: the real parts read input from outside, and properties must hold for every input.
 //!
-//! Here each target meets its corpus and, for a moment, changed copies of it. `tests/fuzz/run` does the same guided by
-//! coverage, for as long as one likes; `tests/fuzz/README.md` says how.
+//! These tests run each target on its corpus and, for a short time, on changed copies of it. `tests/fuzz/run` does the
+//! same guided by coverage, for any duration; `tests/fuzz/README.md` says how.
 
 #![expect(clippy::expect_used, reason = "a test that cannot go on fails")]
 

@@ -1,4 +1,4 @@
-//! Callbacks of Twilio and their signatures, checked against a signer of our own.
+//! Callbacks of Twilio and their signatures, compared with an independent signer.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,8 +13,9 @@ use super::support::{first_line, text};
 const TOKEN: &str = "fuzz-token";
 const PUBLIC_URL: &str = "https://otp.example.com/base";
 
-/// Kind, path with query, content type and signature in a line each, and the body. A signature `signed` is made here;
-/// `{sha}` in the path is the SHA-256 of the body, as Twilio puts it there for what is no form.
+/// One line each for kind, path with query, content type and signature, and the body. The target replaces the signature
+/// `signed` by a valid one, and `{sha}` in the path by the SHA-256 of the body, as Twilio sends it for a body that is
+/// not a form.
 pub fn callbacks(input: &[u8]) {
     let Some(input) = text(input) else { return };
     let (kind, input) = first_line(input);
@@ -62,7 +63,7 @@ pub fn callbacks(input: &[u8]) {
     ] {
         assert_eq!(read(token, path, signature, body), Err(CallbackError::Signature));
     }
-    // One more field, and it is another request.
+    // One more field makes it another request.
     assert_eq!(read(TOKEN, &path, Some(&signed), &format!("{body}&fuzz=1")), Err(CallbackError::Signature));
     if let Ok(report) = report {
         understood(kind, &path, &report);
@@ -97,7 +98,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
-/// As Twilio documents it: the address, and behind it the sorted fields of a form, each pair once.
+/// As Twilio documents it: the URL, followed by the sorted fields of a form, each pair once.
 fn sign(path: &str, form: Option<&str>) -> String {
     let mut fields: Vec<(String, String)> =
         form_urlencoded::parse(form.unwrap_or_default().as_bytes()).into_owned().collect();

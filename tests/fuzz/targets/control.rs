@@ -1,4 +1,4 @@
-//! The control socket: any bytes as a question.
+//! The control socket, with any bytes as a question.
 
 use std::cell::RefCell;
 use std::future::pending;
@@ -23,10 +23,10 @@ use super::support::registry::{registry, shards};
 
 const NOW: Timestamp = Timestamp::from_millis(10_000);
 
-/// Sends that are recorded.
+/// Recorded sends.
 const SENDS: u64 = 3;
 
-/// A question, as the bytes that a client writes.
+/// A question, as a client's bytes.
 pub fn control(input: &[u8]) {
     thread_local! {
         static SERVER: RefCell<Option<Server>> = const { RefCell::new(None) };
@@ -52,7 +52,7 @@ fn answered(server: &Server, input: &[u8]) {
     let question = &question[..question.len().min(4096)];
     let asked = serde_json::from_slice::<ControlRequest>(question);
     if matches!(&asked, Ok(ControlRequest::Keys(_))) {
-        // Made and revoked as the question says; how that is answered is tested elsewhere.
+        // The question creates or revokes keys; other tests check the answers.
         assert!(last == "end" || last["error"].is_string(), "{answer}");
         return;
     }
@@ -88,7 +88,7 @@ impl Server {
         let answer = async {
             let mut stream =
                 UnixStream::connect(self.home.path().join("control.sock")).await.expect("connect");
-            // What is too long is not read to its end.
+            // The server does not read too long a question to its end.
             let _ = stream.write_all(input).await;
             let _ = stream.shutdown().await;
             let mut answer = Vec::new();
@@ -106,7 +106,7 @@ async fn attempts() -> Attempts {
     attempts
 }
 
-/// Records one message that a gateway took.
+/// Records one message that a gateway accepted.
 struct Keep(u64);
 
 impl Keep {

@@ -1,5 +1,5 @@
-//! The front end: requests to every route, and any bytes on a connection. The server is the real one on loopback;
-//! what it asks the shards is noted and answered here.
+//! The front end: requests to every route, and any bytes on a connection. The server is the real one on loopback; a
+//! double of the shards records its calls and answers them.
 
 use std::cell::RefCell;
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::support::front_end::{Call, FrontEnd, Reply, replies};
 use super::support::text;
 
-/// Statuses that a request can meet when nothing is wrong with the server.
+/// Statuses that a request can get from a healthy server.
 const DOCUMENTED: [u16; 10] = [200, 204, 400, 403, 404, 405, 408, 413, 414, 431];
 
 fn with_front_end<T>(run: impl FnOnce(&mut FrontEnd) -> T) -> T {
@@ -21,7 +21,7 @@ fn with_front_end<T>(run: impl FnOnce(&mut FrontEnd) -> T) -> T {
 
 type Headers<'a> = Vec<(&'a str, &'a str)>;
 
-/// Method and path, header lines up to an empty one, and the body.
+/// Method and path, header lines up to an empty line, and the body.
 pub fn requests(input: &[u8]) {
     let at = input.windows(2).position(|two| two == b"\n\n").unwrap_or(input.len());
     let (head, body) = input.split_at(at);
@@ -33,12 +33,12 @@ pub fn requests(input: &[u8]) {
     }
     request.extend(["content-length: ", &body.len().to_string(), "\r\n\r\n"]);
     let (reply, asked) = with_front_end(|it| it.ask(&[request.as_bytes(), body].concat(), method == "HEAD"));
-    // A head that hyper refuses never comes to a route.
+    // hyper refuses some heads before any route.
     if is_of_hyper(&reply) {
         return assert!(asked.is_empty(), "{reply:?}");
     }
     answered(&reply, method);
-    // A fragment is no part of what is asked for (RFC 9110, 7.1), and is left out.
+    // A fragment is not part of the requested address (RFC 9110, 7.1): it is removed.
     let endpoint = path.split(['?', '#']).next().unwrap_or_default();
     let foreign = headers
         .iter()
@@ -66,7 +66,7 @@ fn read_head(head: &str) -> Option<(&str, &str, Headers<'_>)> {
     (good && plain).then(|| (method, path, headers.collect()))
 }
 
-/// Whether hyper answered a head that it cannot read: without a body and without an id.
+/// Whether hyper refused an unreadable head: without a body and without an id.
 fn is_of_hyper(reply: &Reply) -> bool {
     matches!(reply.status, 400 | 431) && reply.body.is_empty() && reply.header("x-request-id").is_none()
 }
@@ -88,7 +88,7 @@ fn answered(reply: &Reply, method: &str) {
     }
 }
 
-/// A request is asked about exactly when an independent reader of JSON finds in it what the contract wants.
+/// The front end calls the shards exactly if an independent JSON reader finds the contract's fields.
 fn posted(endpoint: &str, body: &[u8], reply: &Reply, asked: &[Call]) {
     let (number, code) = match endpoint {
         "/api/send-otp" | "/send-code" => ("/phoneNumber", None),
@@ -109,7 +109,7 @@ fn posted(endpoint: &str, body: &[u8], reply: &Reply, asked: &[Call]) {
         assert!(!complete || unwanted || has_doubles(body), "a good request was refused: {reply:?}");
         return;
     };
-    // A field under one of the further spellings is read too; then the plain one is not there.
+    // The front end also reads a field under its other spellings; then the plain one is absent.
     let json = json.as_ref().expect("what was asked about was JSON");
     if let Some(number) = text(number) {
         assert_eq!(
@@ -132,14 +132,14 @@ fn body_has(body: &[u8], name: &str) -> bool {
     body.contains(&name.to_ascii_lowercase()) || body.contains("\\u")
 }
 
-/// Returns `true` if a name could occur twice: then the body is ambiguous, and is refused.
+/// Whether a name may occur twice: such a body is ambiguous, and refused.
 fn has_doubles(body: &[u8]) -> bool {
     let body = String::from_utf8_lossy(body).to_ascii_lowercase();
     body.contains("\\u")
         || ["phonenumber\"", "code\"", "user\""].iter().any(|name| body.matches(name).count() > 1)
 }
 
-/// Any bytes as all that a client ever says.
+/// Any bytes as a client's complete input.
 pub fn connections(input: &[u8]) {
     let (bytes, _) = with_front_end(|it| it.say(input));
     let heads_only = input.windows(5).any(|five| five == b"HEAD ");

@@ -1,11 +1,11 @@
-//! Ids in the form that Twilio gives them, and what is sealed in them.
+//! Ids in Twilio's form, and the addresses sealed in them.
 
 use onceward::domain::{AttemptId, AttemptLogKey, PhoneNumber, ServerKey, ServiceId, Sid, SidKind};
 use onceward::engine::{LAST_SERVICE, Sealer, VerificationAddress, VerificationName};
 
 use super::support::text;
 
-/// An id as text, or else 16 bytes of one, and then an address to seal.
+/// An id as text; otherwise 16 bytes of an id, and an address to seal.
 pub fn sids(input: &[u8]) {
     if let Some(written) = text(input) {
         read(written);
@@ -14,7 +14,7 @@ pub fn sids(input: &[u8]) {
     let other = Sealer::new(&ServerKey::from_bytes([12; 32]));
     let Some((bytes, rest)) = input.split_at_checked(16) else { return };
     let bytes: [u8; 16] = bytes.try_into().expect("16 of them");
-    // Whatever an id opens to has that id and no other.
+    // An address that an id opens to has that id and no other.
     let verification = Sid::new(SidKind::Verification, bytes);
     if let Some(address) = sealer.open_verification(&verification) {
         assert_eq!(sealer.verification(&address), verification);

@@ -9,11 +9,11 @@ use tempfile::TempDir;
 
 use super::support::journal_writer::{FrameSpec, Journal, Segments, fixed_up, header, newest};
 
-/// One frame: as it is, and with its checksum put right.
+/// One frame: unchanged, and with a corrected checksum.
 pub fn frames(input: &[u8]) {
     for bytes in [input.to_vec(), fixed_up(input)] {
         let Some((keys, taken)) = reading::frame(&bytes) else { continue };
-        // A record takes 27 bytes at least: their number is what is there, not what a field says.
+        // A record takes at least 27 bytes: the number of records depends on the bytes, and not on a field.
         assert!(
             taken <= bytes.len() && keys.len() * 27 + 33 <= taken,
             "{} keys in {taken} bytes",
@@ -28,14 +28,14 @@ pub fn frames(input: &[u8]) {
     }
 }
 
-/// A folder with segments: arbitrary bytes as the only one, behind a good header too; and a journal written by
-/// another hand, then damaged as the input says.
+/// A folder with segments: arbitrary bytes as the only one, also after a valid header; and an independently written
+/// journal with the input's damage.
 pub fn journal(input: &[u8]) {
     let Some((first, rest)) = input.split_first() else { return };
     match first % 4 {
         0 => drop(read(&vec![(1, rest.to_vec())], 0, 0)),
         1 => drop(read(&vec![(1, [header(1, 1).as_slice(), rest].concat())], 0, 0)),
-        // The end of what can be counted.
+        // The largest sequence number.
         2 => {
             let last = FrameSpec { sequence: u64::MAX, ..FrameSpec::default() }.encoded();
             let bytes = [header(9, u64::MAX).as_slice(), &last, rest].concat();
@@ -45,7 +45,7 @@ pub fn journal(input: &[u8]) {
     }
 }
 
-/// A journal as the input describes it, with one damage, which must be noticed wherever it can be.
+/// A journal that the input describes, with one damage, which the reader must notice if possible.
 fn damaged(input: &[u8]) {
     let (damage, description) = input.split_at(input.len().min(8));
     let journal = Journal::described(description);
@@ -56,7 +56,8 @@ fn damaged(input: &[u8]) {
     let Ok(damage) = <[u8; 8]>::try_from(damage) else { return };
     let Some((segments, hit)) = journal.damaged_by(damage) else { return };
     match read(&segments, 0, 0) {
-        // What nothing whole follows may be the end of a write that was never acknowledged. Else it is noticed.
+        // Damage with nothing whole after it may be the end of an unacknowledged write. The reader notices all other
+        // damage.
         Ok(found) => {
             let (first, last) = hit.unwrap_or((frames.len(), frames.len()));
             assert!(

@@ -1,4 +1,4 @@
-//! The table of targets: a name, which is also that of its corpus, and the function that takes an input.
+//! The table of targets: the name of each and its corpus, and the function that takes an input.
 
 mod support;
 
@@ -18,7 +18,6 @@ mod v2;
 /// A target panics when a property does not hold.
 pub type Target = fn(&[u8]);
 
-/// Every target.
 pub const ALL: [(&str, Target); 21] = [
     ("numbers", numbers::numbers),
     ("locales", numbers::locales),
@@ -43,7 +42,6 @@ pub const ALL: [(&str, Target); 21] = [
     ("v2", v2::v2),
 ];
 
-/// The target of that name.
 pub fn find(name: &str) -> Option<Target> {
     ALL.iter().find(|(known, _)| *known == name).map(|(_, target)| *target)
 }

@@ -1,4 +1,4 @@
-//! Numbers, languages, codes, addresses of attempts and the routing: what is read once at the edge.
+//! Parsers of numbers, languages, codes, attempt ids and the routing.
 
 use onceward::domain::{
     AttemptId, Code, GatewayName, Locale, NumberError, ParsedRouting, PhoneNumber, ProviderName, Region,
@@ -7,7 +7,7 @@ use onceward::domain::{
 
 use super::support::{first_line, text};
 
-/// A region in the first line, `-` for none; a number in the rest.
+/// A region in the first line, or `-`; a number in the rest.
 pub fn numbers(input: &[u8]) {
     let Some(input) = text(input) else { return };
     let (region, written) = first_line(input);
@@ -16,7 +16,7 @@ pub fn numbers(input: &[u8]) {
     assert_eq!(PhoneNumber::parse(&format!(" {written}\t"), region), read, "space around it says nothing");
     match read {
         Ok(number) => good(number, written, region),
-        // Neither has a place for what was written.
+        // Neither contains the input.
         Err(NumberError::Unreadable | NumberError::Impossible) => {}
     }
     if written.trim().len() > 40 {
@@ -27,7 +27,7 @@ pub fn numbers(input: &[u8]) {
 fn good(number: PhoneNumber, written: &str, region: Option<Region>) {
     let digits = number.as_u64().to_string();
     assert!((1..=15).contains(&digits.len()) && PhoneNumber::from_u64(number.as_u64()) == Some(number));
-    // One number must have one spelling: counts are kept by it.
+    // A number must have one spelling, because the server counts by it.
     assert_eq!(PhoneNumber::parse(&number.e164(), None), Ok(number), "{written:?} in {region:?}");
     assert_eq!(PhoneNumber::parse(&number.e164(), region), Ok(number), "{written:?} in {region:?}");
     let spaced: String = digits.chars().flat_map(|digit| [digit, ' ']).collect();
@@ -58,7 +58,7 @@ pub fn locales(input: &[u8]) {
     let _ = read.map(known_again);
 }
 
-/// Records keep a language by its tag: one that is not read back stops the next start.
+/// Records keep a language by its tag: an unreadable tag would stop the next start.
 fn known_again(locale: Locale) {
     let tag = locale.to_string();
     assert_eq!(Locale::parse(&tag), Some(locale), "{tag}");
@@ -109,7 +109,7 @@ fn routed(setting: &str, parsed: &ParsedRouting) {
     }
 }
 
-/// The order of the gateways, read off the documentation.
+/// The order of the gateways according to the documentation.
 fn by_the_book(entries: &[RoutingEntry], digits: &str) -> Vec<GatewayName> {
     let mut best: Option<(usize, GatewayName)> = None;
     for entry in entries {
@@ -123,7 +123,7 @@ fn by_the_book(entries: &[RoutingEntry], digits: &str) -> Vec<GatewayName> {
     best.map(|(_, gateway)| gateway).into_iter().chain(any).collect()
 }
 
-/// A submitted code, or the address of an attempt.
+/// A submitted code, or the id of an attempt.
 pub fn codes(input: &[u8]) {
     let Some(input) = text(input) else { return };
     let is_code = (4..=10).contains(&input.len()) && input.bytes().all(|b| b.is_ascii_digit());

@@ -1,4 +1,4 @@
-//! Answers of providers, through the real gateways, HTTP client included; and a gateway described by its operator.
+//! Answers of providers, read by the real gateways with their HTTP client; and gateways that an operator describes.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -22,8 +22,8 @@ const NUMBER: u64 = 14_155_550_123;
 const CODE: &str = "738291";
 const SECRET: &str = "hunter2hunter2";
 
-/// Which gateway, the status, header lines up to an empty one, and the body. `{to}`, `{code}` and `{secret}` are
-/// replaced by what was sent, for a provider may repeat it.
+/// The gateway, the status, header lines up to an empty line, and the body. The target replaces `{to}`, `{code}` and
+/// `{secret}` by the sent values, because a provider may repeat them.
 pub fn providers(input: &[u8]) {
     let Some(input) = text(input) else { return };
     let input =
@@ -41,7 +41,7 @@ pub fn providers(input: &[u8]) {
     });
 }
 
-/// Method, path, a header, JSON body, fields of a form, the JSON pointer of success and its value in a line each.
+/// One line each for method, path, a header, JSON body, fields of a form, the JSON pointer of success and its value.
 pub fn http_gateway(input: &[u8]) {
     let Some(input) = text(input) else { return };
     let mut lines = input.splitn(7, '\n');
@@ -73,7 +73,7 @@ pub fn http_gateway(input: &[u8]) {
         };
         match HttpGateway::new(&settings, world.clock.clone()) {
             Ok(gateway) => described(world, &settings, &gateway),
-            // It may repeat names out of the description, however long.
+            // The error may repeat names of the description, however long.
             Err(error) => {
                 let words = error.to_string();
                 assert!(!words.contains(SECRET) && !words.chars().any(char::is_control), "{words}");
@@ -89,7 +89,7 @@ fn pairs(text: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-/// One request leaves, in the form that was described, for every input.
+/// Sends one request, in the described form, for every input.
 fn described(world: &World, settings: &HttpGatewaySettings, gateway: &HttpGateway) {
     world.provider.answers(200, "", br#"{"status":0,"id":"a1"}"#);
     if let Err(error) = world.sends(gateway, Channel::Sms) {
@@ -100,7 +100,7 @@ fn described(world: &World, settings: &HttpGatewaySettings, gateway: &HttpGatewa
     let first = head.lines().next().unwrap_or_default();
     assert!(first.starts_with(&format!("{} ", settings.method.to_ascii_uppercase())), "{first}");
     assert_eq!(first.split(' ').count(), 3, "{first}");
-    // Unless that is what the setting asks for.
+    // Except if the setting requests it.
     let asked_for =
         settings.headers.iter().any(|(name, _)| name.to_ascii_lowercase().starts_with("x-injected"));
     let injected = head.lines().any(|line| line.to_ascii_lowercase().starts_with("x-injected"));
@@ -119,7 +119,7 @@ fn described(world: &World, settings: &HttpGatewaySettings, gateway: &HttpGatewa
     }
 }
 
-/// Texts may differ, nothing else.
+/// Only texts may differ.
 fn same_shape(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::String(_), Value::String(_)) => true,
@@ -136,7 +136,7 @@ fn same_shape(a: &Value, b: &Value) -> bool {
 fn classified(error: &GatewayError) {
     let words = format!("{error} {}", error.detail);
     harmless(&words);
-    // A number that the provider calls an error code is printed as one, whatever it is.
+    // A number that the provider sends as an error code is printed, whatever it is.
     let code = error.code.map(|code| code.to_string()).unwrap_or_default();
     assert!(!words.replace(&code, "").contains(CODE) || code.contains(CODE), "{words}");
 }
@@ -213,7 +213,7 @@ impl World {
             tokio::time::timeout(Duration::from_secs(20), asked).await.expect("no hang")
         });
         match verdict {
-            // Nothing but the word for it, in a success, is a yes.
+            // Only the exact word in a success approves.
             Ok(Verdict::Approved) => {
                 let said: Value = serde_json::from_str(body).expect("JSON");
                 let yes = if *name == "sinch" { "SUCCESSFUL" } else { "approved" };
@@ -232,7 +232,7 @@ fn refused(gateway: &dyn Gateway, error: &GatewayError, status: u16, body: &str)
         harmless(&problem);
     }
     assert_eq!(error.gateway, gateway.name());
-    // A server's trouble that says nothing of the message promises nothing of it.
+    // A server error that says nothing about the message leaves its state unknown.
     let says_something = body.contains(['{', '<']);
     if !says_something && !(300..500).contains(&status) {
         assert_eq!(error.class, ErrorClass::Ambiguous, "{status} {body:?}: {error}");

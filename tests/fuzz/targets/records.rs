@@ -8,10 +8,10 @@ use onceward::numbers::table::NumberTable;
 use onceward::numbers::{Capacity, NumberKey};
 use onceward::shard::{Record as _, RecordError, RecordKey, Stored, Table as _, decode, encode};
 
-/// No record of a number takes more, in bytes.
+/// The largest record of a number, in bytes.
 const LARGEST_STATE: usize = 118;
 
-/// A number's record: as it is, and behind the version that is written today.
+/// A number's record: the input itself, and the input after the current version.
 pub fn states(input: &[u8]) {
     state(input);
     state(&[&[NumberState::VERSION], input].concat());
@@ -32,7 +32,7 @@ fn state(record: &[u8]) {
     }
 }
 
-/// Memory holds numbers in a form of its own, and gives back what it was given.
+/// The table in memory returns the state that it was given.
 fn in_memory(state: &NumberState, bytes: Bytes) {
     let number = PhoneNumber::from_u64(14_155_550_100).expect("a number");
     let id = NumberKey::new(ServiceId::DEFAULT, number).id();
@@ -56,7 +56,7 @@ fn track(record: &[u8]) {
     match decode::<AttemptLog>(record) {
         Ok(track) => {
             let kept = encode(&track);
-            // What is not understood is not kept; therefore it grows by nothing but longer spellings of languages.
+            // Unknown data is dropped: a record grows only by longer spellings of languages.
             assert!(kept.len() <= record.len() + 16, "{} bytes from {}", kept.len(), record.len());
             assert_eq!(decode::<AttemptLog>(&kept).expect("what was just written"), track);
         }

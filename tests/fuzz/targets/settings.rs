@@ -1,4 +1,4 @@
-//! Everything that settings are read from: config.json, `.env` and the variables of the process.
+//! All sources of settings: config.json, `.env` and the variables of the process.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ const SECRET_MEMBERS: [&str; 3] = ["/sms/twilio/token", "/sms/sinch/app_secret",
 const SECRET_VARIABLES: [&str; 5] =
     ["TWILIO_AUTH_TOKEN", "SINCH_APP_SECRET", "MADA_PASSWORD", "HTTP_GATEWAY_TOKEN", "HTTP_GATEWAY_PASSWORD"];
 
-/// config.json as a whole.
+/// A complete config.json.
 pub fn config_file(input: &[u8]) {
     let said = loaded(Some(input), None, BTreeMap::new());
     let Ok(json) = serde_json::from_slice::<Value>(input) else { return };
@@ -27,7 +27,7 @@ pub fn config_file(input: &[u8]) {
     }
 }
 
-/// The `.env` file as a whole.
+/// A complete `.env` file.
 pub fn dotenv(input: &[u8]) {
     if leads_elsewhere(input) {
         return;
@@ -43,7 +43,7 @@ pub fn dotenv(input: &[u8]) {
     }
 }
 
-/// Variables of the process: `NAME=value`, one in a line.
+/// Variables of the process: one `NAME=value` in each line.
 pub fn variables(input: &[u8]) {
     let Some(lines) = text(input).filter(|_| !leads_elsewhere(input)) else { return };
     let given = |lines: &str| -> BTreeMap<String, String> {
@@ -58,13 +58,13 @@ pub fn variables(input: &[u8]) {
     }
 }
 
-/// A variable may name a file. Only those of the test's own folder are read.
+/// Skips inputs that name files outside the test's folder.
 fn leads_elsewhere(input: &[u8]) -> bool {
     let input = input.escape_ascii().to_string();
     input.contains("_FILE") && (input.contains('/') || input.contains(".."))
 }
 
-/// Loads, checks what holds for every result, and returns all that could be printed of it.
+/// Loads settings, checks what holds for every result, and returns everything that could be printed.
 fn loaded(file: Option<&[u8]>, dotenv: Option<&[u8]>, environment: BTreeMap<String, String>) -> String {
     thread_local! {
         static FOLDER: RefCell<Option<TempDir>> = const { RefCell::new(None) };
@@ -83,7 +83,7 @@ fn loaded(file: Option<&[u8]>, dotenv: Option<&[u8]>, environment: BTreeMap<Stri
     let storage = load_storage(&sources);
     match load(&sources) {
         Ok(loaded) => {
-            // What is good as a whole is good for the commands that need a part of it.
+            // Valid settings are valid for the commands that need a part of them.
             let storage = storage.unwrap_or_else(|errors| panic!("{errors}"));
             assert_eq!(storage.data_dir, loaded.settings.data_dir);
             assert!(loaded.effective.iter().all(|row| !row.key.is_empty() && !row.origin.is_empty()));
@@ -101,8 +101,8 @@ fn sources(working_dir: PathBuf, environment: BTreeMap<String, String>) -> Sourc
     Sources { config_file: None, working_dir, environment, overrides: Overrides::default(), parallelism: 2 }
 }
 
-/// A secret that stands nowhere else must be in nothing that can be printed. A word that would be printed anyway
-/// is none; therefore the same is asked with another secret in its place.
+/// No printed text may contain a secret that occurs once in the input. A word that is printed anyway is not a secret: a
+/// second load with another secret tells.
 fn is_not_shown(secret: &str, input: &str, said: &str, load: impl FnOnce(&str) -> String) {
     let plain = secret.len() >= 8 && secret.bytes().all(|b| b.is_ascii_alphanumeric());
     if plain && input.matches(secret).count() == 1 && said.contains(secret) {

@@ -5,7 +5,7 @@ use onceward::domain::Timestamp;
 use onceward::store::reading::{self, DatabaseEntries};
 use onceward::store::{CopiedRecord, Key};
 
-/// Arbitrary bytes as the manifest, or as a chunk; and a snapshot of some records, damaged as the input says.
+/// Arbitrary bytes as the manifest or as a chunk; and a snapshot of some records with the input's damage.
 pub fn snapshot(input: &[u8]) {
     let Some((first, rest)) = input.split_first() else { return };
     match first % 4 {
@@ -16,7 +16,7 @@ pub fn snapshot(input: &[u8]) {
     }
 }
 
-/// No text but the one that was written is a manifest.
+/// Only the written text is a valid manifest.
 fn manifest(input: &[u8]) {
     let (right, entries) = reading::write_snapshot(&[]).expect("an empty snapshot");
     let text = String::from_utf8_lossy(input);
@@ -25,7 +25,7 @@ fn manifest(input: &[u8]) {
     }
 }
 
-/// A database with one chunk, perhaps with the right checksum, is not the one of another manifest.
+/// A database with one chunk, even with the right checksum, does not fit another manifest.
 fn chunk(input: &[u8], fixed_up: bool) {
     let (manifest, mut entries) = reading::write_snapshot(&[record(1, b"one")]).expect("a snapshot");
     let (key, right) =
@@ -40,7 +40,7 @@ fn chunk(input: &[u8], fixed_up: bool) {
     assert_eq!(reading::snapshot(&manifest, &entries).is_ok(), is_right, "another chunk was taken");
 }
 
-/// Records as the input describes them, with one damage, which must be noticed whatever it is.
+/// Records that the input describes, with one damage, which the reader must always notice.
 fn damaged(input: &[u8]) {
     let (damage, description) = input.split_at(input.len().min(6));
     let records: Vec<CopiedRecord> = description

@@ -1,4 +1,4 @@
-//! Texts of messages, and what is said in calls.
+//! Texts of messages and of calls.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::support::{first_line, text};
 
 const DIGITS: &str = "738291";
 
-/// Brand, web site, locale and app hash in a line each; a text in the rest.
+/// One line each for brand, web site, locale and app hash; a text in the rest.
 pub fn templates(input: &[u8]) {
     let Some(input) = text(input) else { return };
     let (brand, input) = first_line(input);
@@ -49,13 +49,13 @@ pub fn templates(input: &[u8]) {
     }
 }
 
-/// An unchecked text of a caller: it is filled in as far as it can be, and does not explode.
+/// A caller's unchecked text: the template fills in what it can, and the size stays bounded.
 fn unchecked(written: &str, style: &MessageStyle) {
     let style = MessageStyle { wording: Wording::Custom(written.into()), ..style.clone() };
     let templates = Templates::new("{code}", "{code}");
     for channel in Channel::ALL {
         let message = rendered(&templates, &style, channel);
-        // The shortest placeholder has six characters, and what is put in at most 18.
+        // The shortest placeholder has six characters, the longest value 18.
         assert!(message.len() <= 3 * written.len() + 300, "{} bytes from {}", message.len(), written.len());
         spoken(&message, style.locale);
     }
@@ -94,7 +94,7 @@ fn rendered(templates: &Templates, style: &MessageStyle, channel: Channel) -> St
     templates.render(style, channel, to, &code, Duration::from_secs(61)).text
 }
 
-/// The text for a voice, read by a real reader of XML: nothing of the text becomes markup.
+/// The text of a call, parsed by a real XML reader: nothing in the text becomes markup.
 fn spoken(message: &str, locale: Option<Locale>) -> String {
     let twiml = twiml::reading(message, locale);
     assert!(twiml.len() <= 14 * message.len() + 300, "{} bytes from {}", twiml.len(), message.len());

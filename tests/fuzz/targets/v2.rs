@@ -1,5 +1,5 @@
-//! Twilio Verify's API: paths, parameters in forms, JSON and queries, paging. The server and its services are the real
-//! ones; what it asks about verifications is noted and answered here.
+//! Twilio Verify's API: paths, parameters in forms, JSON and queries, paging. The server and its services are real; a
+//! double records its calls about verifications and answers them.
 
 use std::cell::RefCell;
 
@@ -21,8 +21,8 @@ fn with_front_end<T>(run: impl FnOnce(&mut V2FrontEnd) -> T) -> T {
     FRONT_END.with_borrow_mut(|front_end| run(front_end.get_or_insert_with(V2FrontEnd::start)))
 }
 
-/// Method and path in the first line, the idempotency key in the second, the body in the rest. In the path, `$` is the
-/// service that there is.
+/// Method and path in the first line, the idempotency key in the second, the body in the rest. In the path, `$` stands
+/// for the service.
 pub fn v2(input: &[u8]) {
     let Some(input) = text(input) else { return };
     let (first, rest) = input.split_once('\n').unwrap_or((input, ""));
@@ -32,7 +32,7 @@ pub fn v2(input: &[u8]) {
     if !plain || !["GET", "POST", "DELETE", "PUT"].contains(&method) || path.len() > 4_000 {
         return;
     }
-    // What follows is about it.
+    // Later inputs need the service.
     if method == "DELETE" && path.trim_end_matches('/').ends_with('$') {
         return;
     }
@@ -42,7 +42,7 @@ pub fn v2(input: &[u8]) {
     with_front_end(|it| {
         let path = format!("/v2{}", path.replace('$', it.service()));
         let (reply, asked) = it.ask(method, &path, content_type, key, body.as_bytes());
-        // A head that hyper refuses never comes to a route.
+        // hyper refuses some heads before any route.
         if reply.header("x-request-id").is_none() {
             return assert!(asked.is_empty(), "{reply:?}");
         }
@@ -80,7 +80,7 @@ fn answered(reply: &Reply) {
     assert!(listed.is_some_and(|listed| listed.len() as u64 <= size.unwrap_or(0)), "{reply:?}");
 }
 
-/// At most one thing is asked for one request, and nothing for one that was refused unread.
+/// At most two calls for one request, and only fetches for one that was refused unread.
 fn about(reply: &Reply, asked: &[Call]) {
     assert!(asked.len() <= 2, "{asked:?}");
     if reply.status == 400 || reply.status == 405 || reply.status >= 413 {
@@ -104,7 +104,7 @@ fn about(reply: &Reply, asked: &[Call]) {
                 None
             }
         };
-        // One number has one spelling: counts are kept by it.
+        // A number has one spelling, because the server counts by it.
         assert!(
             number.is_none_or(|number| PhoneNumber::parse(&number.e164(), None) == Ok(number)),
             "{asked:?}"

@@ -1,11 +1,10 @@
 #!/usr/bin/env python3
-"""Writes down which fields Twilio describes for each resource that is served here.
+"""Lists the fields that Twilio describes for each resource that the server has.
 
     python3 tests/sdk/fields/from_openapi.py spec/json/twilio_verify_v2.json >tests/sdk/fields/described.json
 
-The file is in the repository twilio/twilio-oai (MIT licence). Names, types, formats and patterns are taken, and which
-statuses an operation answers; no words. What objects without a described type have in them is taken from the names in
-the examples.
+The file is in the repository twilio/twilio-oai (MIT licence). The script takes names, types, formats, patterns
+and the statuses of operations, but no texts. For objects without a described type it takes the names from the examples.
 """
 
 import json
@@ -13,7 +12,7 @@ import sys
 
 RELEASE = "twilio-oai 2.6.7 of 2026-04-14, spec/json/twilio_verify_v2.json"
 
-# What is not served here.
+# Resources that the server does not have.
 LEFT_OUT = ("AccessTokens", "Entities", "Forms", "Passkeys")
 METHODS = ("get", "post", "delete")
 KEPT = ("type", "format", "pattern", "enum", "nullable")
@@ -69,7 +68,7 @@ def kept(schema):
 
 
 def inside(value):
-    """The names in an object, or in each object of a list; with a dot, those in objects in it."""
+    """The names in an object, or in each object of a list; names with a dot are in nested objects."""
     if isinstance(value, list):
         return set().union(*(inside(item) for item in value))
     if not isinstance(value, dict):
@@ -78,7 +77,7 @@ def inside(value):
 
 
 def lines(table):
-    """An object with one line for each of its members."""
+    """An object with one line for each member."""
     return "{\n" + ",\n".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in table.items()) + "\n}"
 
 

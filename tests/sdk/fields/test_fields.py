@@ -1,6 +1,6 @@
 """Every answer of every operation has exactly the fields that Twilio describes, each of the described type.
 
-`described.json`, which `from_openapi.py` makes, holds the described fields.
+`from_openapi.py` makes `described.json`, which has the described fields.
 """
 
 import json
@@ -20,7 +20,7 @@ MAY_BE_NULL = {
     "tts_name", "default_template_sid", "amount", "payee", "sna", "sna_attempts_error_codes", "next_page_url", "previous_page_url",
 }
 
-# Objects that need not have all of Twilio's fields: no lookup provider is asked about the number.
+# Objects that may lack some of Twilio's fields: the server asks no lookup provider.
 MAY_BE_EMPTY = {"lookup", "sna"}
 
 PYTHON = {"string": str, "integer": int, "boolean": bool, "array": list, "object": dict}
@@ -31,7 +31,7 @@ FORMATS = {
 
 
 def inside(value):
-    """The names in an object, or in each object of a list; with a dot, those in objects in it."""
+    """The names in an object, or in each object of a list; names with a dot are in nested objects."""
     if isinstance(value, list):
         return set().union(*(inside(item) for item in value))
     if not isinstance(value, dict):
@@ -40,7 +40,7 @@ def inside(value):
 
 
 def problems_of_value(name, value, described):
-    """What is wrong with a field's value."""
+    """The problems of a field's value."""
     if value is None:
         if name not in MAY_BE_NULL or not described.get("nullable"):
             yield f"{name} is null"
@@ -62,11 +62,11 @@ def problems_of_value(name, value, described):
 
 
 def problems_of_object(name, value, wanted):
-    """What is wrong with what an object has in it."""
+    """The problems of an object's members."""
     if not wanted:
         return
     if name == "translations":
-        # By language: which ones, says the template.
+        # Keyed by language: the template determines which.
         wanted = {below.partition(".")[2] for below in wanted} - {""}
         found = [inside(translation) for translation in value.values()]
     else:
@@ -79,7 +79,7 @@ def problems_of_object(name, value, wanted):
 
 
 def problems(resource, answer, added=frozenset()):
-    """What is wrong with an object of this kind."""
+    """The problems of an object of this kind."""
     fields = DESCRIBED["resources"][resource]
     if set(fields) - set(answer):
         yield f"{resource} lacks {sorted(set(fields) - set(answer))}"
@@ -98,7 +98,7 @@ class Fields(unittest.TestCase):
         self.found = []
 
     def ask(self, operation, form=None, **parts):
-        """Does an operation and compares its answer with the description."""
+        """Executes an operation and compares its answer with the description."""
         method, template = operation.split(" ")
         path, _, query = template.partition("?")
         described = DESCRIBED["operations"][f"{method} {path}"]
@@ -174,7 +174,7 @@ class Fields(unittest.TestCase):
     def belongings(self, service):
         of = {"ServiceSid": service}
         below = "/v2/Services/{ServiceSid}/MessagingConfigurations"
-        # The refusal names the gateways that are configured: that is how one learns their ids.
+        # The refusal names the configured gateways, and a client learns their ids from it.
         path = below.format(**of)
         _, _, refused = own_server.answer("POST", path, {"Country": "DE", "MessagingServiceSid": "MG" + "0" * 32})
         gateway = re.search(r"(MG[0-9a-f]{32}) \(Simulator\)", refused["message"]).group(1)
@@ -198,7 +198,7 @@ class Fields(unittest.TestCase):
 
 
 class Comparison(unittest.TestCase):
-    """The comparison can fail."""
+    """Proves that the comparison can fail."""
 
     SUMMARY = {
         "total_attempts": 3,

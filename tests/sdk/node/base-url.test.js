@@ -1,5 +1,5 @@
 "use strict";
-// The official package with one line in place of an HTTP client, as the README and the quickstart tell users to.
+// The official package with one line instead of an HTTP client, as the README and the quickstart tell users.
 
 const assert = require("node:assert/strict");
 const { test } = require("node:test");

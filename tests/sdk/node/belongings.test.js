@@ -1,5 +1,5 @@
 "use strict";
-// What belongs to a service or to the account: webhooks, messaging configurations, templates, the safe list.
+// Resources of a service or of the account: webhooks, messaging configurations, templates, the safe list.
 
 const assert = require("node:assert/strict");
 const { test } = require("node:test");
@@ -28,7 +28,7 @@ test("a webhook is made, read, changed, listed and deleted", async (t) => {
 test("a messaging configuration is made, read, changed, listed and deleted", async (t) => {
   const service = await own.service(t);
   const create = (messagingServiceSid, country = "DE") => service.messagingConfigurations.create({ country, messagingServiceSid });
-  // The refusal names the gateways that are configured: that is how one learns their ids.
+  // The refusal names the configured gateways, and a client learns their ids from it.
   const error = await create(`MG${"0".repeat(32)}`).catch((error) => error);
   const gateway = /(MG[0-9a-f]{32}) \(Simulator\)/.exec(error.message)[1];
   assert.equal((await create(gateway)).messagingServiceSid, gateway);

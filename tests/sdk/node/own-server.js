@@ -1,5 +1,5 @@
 "use strict";
-// The official package, pointed at a server of one's own by its HTTP-client option, and what the tests need besides.
+// The official package with an HTTP client for another server, and the helpers of the tests.
 //
 // The address and the credentials of the server under test come from the environment:
 // ONCEWARD_URL, ONCEWARD_ACCOUNT_SID, ONCEWARD_AUTH_TOKEN.
@@ -20,7 +20,7 @@ class OwnServer extends twilio.RequestClient {
   }
 
   request(options) {
-    // Addresses of further pages come from the server itself, and are its own already.
+    // The addresses of further pages come from the server, and are its own already.
     const uri = options.uri.startsWith(TWILIO) ? this.baseUrl + options.uri.slice(TWILIO.length) : options.uri;
     return super.request({ ...options, uri });
   }
@@ -31,7 +31,7 @@ function client(account = accountSid, token = authToken) {
   return twilio(account, token, { httpClient: new OwnServer(url) });
 }
 
-// Test files run side by side, each in a process of its own: each has a thousand numbers for itself.
+// Test files run in parallel, each in its own process: each has its own thousand numbers.
 const files = ["services", "verifications", "limits", "belongings", "refusals", "types"];
 const file = files.findIndex((name) => process.argv[1].endsWith(`${name}.test.js`));
 let numbers = 5_560_000 + 1_000 * (file + 1);

@@ -1,5 +1,5 @@
 "use strict";
-// What is refused is the package's exception, with Twilio's number of the error.
+// A refusal is an exception of the package with Twilio's error code.
 
 const { test } = require("node:test");
 const own = require("./own-server");

@@ -1,5 +1,5 @@
 "use strict";
-// Services: made, read, changed, listed in pages, deleted.
+// Services: create, read, change, list in pages, delete.
 
 const assert = require("node:assert/strict");
 const { test } = require("node:test");
@@ -19,7 +19,7 @@ test("a service is made with what was asked for, and reads the same when it is f
     doNotShareWarningEnabled: true,
     customCodeEnabled: true,
   });
-  // By its id: what `create` answers does not know its own in this version of the package.
+  // By id: the result of `create` does not know its id in this version of the package.
   t.after(() => verify.services(made.sid).remove());
   own.isSid("VA", made.sid);
   assert.equal(made.accountSid, own.accountSid);
@@ -45,7 +45,7 @@ test("a deleted service is gone", async () => {
 });
 
 test("a list is the same in pages of any size, the newest first", async (t) => {
-  // Only this file makes services that are called so; others come and go meanwhile.
+  // Only this file creates services with this name; other services come and go.
   const made = [];
   for (let index = 0; index < 7; index++) {
     made.push((await own.service(t, { friendlyName: `Paged ${index}` })).sid);

@@ -1,5 +1,5 @@
 "use strict";
-// Verifications: begun, sent again, checked, ended; attempts to deliver them.
+// Verifications: begin, send again, check, end; and delivery attempts.
 
 const assert = require("node:assert/strict");
 const { test } = require("node:test");

@@ -1,4 +1,4 @@
-"""What all tests have in common: a client, and words for what must be."""
+"""The common part of all tests: a client, and expectations."""
 
 import json
 import re
@@ -12,7 +12,7 @@ import own_server
 
 
 class Case(unittest.TestCase):
-    """A test that has a client of the server under test."""
+    """A test with a client of the server under test."""
 
     @classmethod
     def setUpClass(cls):
@@ -20,7 +20,7 @@ class Case(unittest.TestCase):
         cls.verify = cls.client.verify.v2
 
     def service(self, **wishes):
-        """A new service, as the package's context for it, with its `sid`. Deleted when the test ends."""
+        """Creates a service and returns the package's context for it, with its `sid`. The test's end deletes it."""
         made = self.verify.services.create(friendly_name=wishes.pop("friendly_name", "Owl Bank"), **wishes)
         context = self.verify.services(made.sid)
         context.sid = made.sid
@@ -29,14 +29,14 @@ class Case(unittest.TestCase):
 
     @contextmanager
     def refused(self, code, status, words=""):
-        """Expects the package's exception with Twilio's number of the error and an HTTP status."""
+        """Expects the package's exception with Twilio's error code and an HTTP status."""
         with self.assertRaises(TwilioException) as caught:
             yield
         error = caught.exception
         if isinstance(error, TwilioRestException):
             found = (error.code, error.status, error.msg)
         else:
-            # Of a list the package raises the plain exception, with the answer in it.
+            # For a list, the package raises the plain exception with the answer in it.
             body = json.loads(error.args[1].text)
             found = (body["code"], error.args[1].status_code, body["message"])
         self.assertEqual(found[:2], (code, status), error)
@@ -47,7 +47,7 @@ class Case(unittest.TestCase):
         self.assertRegex(sid, re.compile(f"^{prefix}[0-9a-f]{{32}}$"))
 
     def assert_recent(self, moment):
-        """Expects a moment within the last minutes, with its time zone."""
+        """Expects a time within the last minutes, with its time zone."""
         self.assertIsInstance(moment, datetime)
         self.assertIsNotNone(moment.tzinfo)
         self.assertLess(abs((datetime.now(timezone.utc) - moment).total_seconds()), 600)

@@ -1,4 +1,4 @@
-"""The official package, pointed at a server of one's own by its HTTP-client option, and what the tests need besides.
+"""The official package with an HTTP client for another server, and the helpers of the tests.
 
 The address and the credentials of the server under test come from the environment:
 ONCEWARD_URL, ONCEWARD_ACCOUNT_SID, ONCEWARD_AUTH_TOKEN.
@@ -19,7 +19,7 @@ AUTH_TOKEN = os.environ["ONCEWARD_AUTH_TOKEN"]
 
 
 class OwnServer(TwilioHttpClient):
-    """Sends what is meant for Twilio Verify to another address. This is all that a program has to change."""
+    """Sends Twilio Verify's requests to another address. A program needs no other change."""
 
     TWILIO = "https://verify.twilio.com"
 
@@ -28,7 +28,7 @@ class OwnServer(TwilioHttpClient):
         self.base_url = base_url
 
     def request(self, method, url, *args, **kwargs):
-        # Addresses of further pages come from the server itself, and are its own already.
+        # The addresses of further pages come from the server, and are its own already.
         if url.startswith(self.TWILIO):
             url = self.base_url + url[len(self.TWILIO) :]
         return super().request(method, url, *args, **kwargs)
@@ -43,12 +43,12 @@ _numbers = itertools.count(5_550_000)
 
 
 def number():
-    """A number that no test has used yet."""
+    """A new number."""
     return f"+1415{next(_numbers)}"
 
 
 def inbox(to):
-    """The messages to a number, the newest first: the simulator keeps them."""
+    """The simulator's messages to a number, the newest first."""
     with urllib.request.urlopen(f"{URL}/inbox/messages?to={urllib.parse.quote(to)}") as answer:
         return json.load(answer)["messages"]
 
@@ -64,7 +64,7 @@ def wrong(code):
 
 
 def answer(method, path, form=None):
-    """Status, headers and parsed body of an answer, without the package in between."""
+    """Status, headers and parsed body of an answer, without the package."""
     data = urllib.parse.urlencode(form, doseq=True).encode() if form is not None else None
     request = urllib.request.Request(URL + path, data=data, method=method)
     passwords = urllib.request.HTTPPasswordMgrWithPriorAuth()

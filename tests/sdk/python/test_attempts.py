@@ -1,4 +1,4 @@
-"""Attempts to deliver, and how many of them led to a verified number."""
+"""Delivery attempts, and how many of them led to a verified number."""
 
 import unittest
 from datetime import datetime, timedelta, timezone

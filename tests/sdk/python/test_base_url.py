@@ -1,4 +1,4 @@
-"""The official package with one line in place of an HTTP client, as the README and the quickstart tell users to."""
+"""The official package with one line instead of an HTTP client, as the README and the quickstart tell users."""
 
 import unittest
 

@@ -1,4 +1,4 @@
-"""What belongs to a service or to the account: webhooks, messaging configurations, templates, the safe list."""
+"""Resources of a service or of the account: webhooks, messaging configurations, templates, the safe list."""
 
 import json
 import re
@@ -47,7 +47,7 @@ class Webhooks(Case):
 class MessagingConfigurations(Case):
     def setUp(self):
         self.own = self.service()
-        # The refusal names the gateways that are configured: that is how one learns their ids.
+        # The refusal names the configured gateways, and a client learns their ids from it.
         with self.assertRaises(TwilioRestException) as caught:
             self.create("MG" + "0" * 32)
         self.gateway = re.search(r"(MG[0-9a-f]{32}) \(Simulator\)", caught.exception.msg).group(1)

@@ -15,7 +15,7 @@ PLAIN = {"str": str, "bool": bool, "int": int, "float": float, "datetime": datet
 
 
 def documented(kind):
-    """The attributes of one of the package's classes, and the types that its source gives them."""
+    """The attributes of one of the package's classes, with the types in its source."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(kind.__init__)))
     found = {}
     for node in ast.walk(tree):
@@ -25,7 +25,7 @@ def documented(kind):
 
 
 def fits(value, written):
-    """Whether a value is of a type as the source writes it. Names of the package's own are texts."""
+    """Whether a value has a type as the source writes it. The package's own type names stand for texts."""
     optional = re.fullmatch(r"Optional\[(.*)\]", written)
     if optional:
         return value is None or fits(value, optional.group(1))

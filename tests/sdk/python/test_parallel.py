@@ -1,4 +1,4 @@
-"""Many callers at once: nothing is counted twice, nothing is approved twice, nothing fails."""
+"""Many concurrent callers: the server counts nothing twice, approves nothing twice, and fails no request."""
 
 import threading
 import unittest
@@ -15,7 +15,7 @@ CALLERS = 50
 
 
 class Parallel(Case):
-    """Each caller has a client of its own, and all begin at the same moment."""
+    """Each caller has its own client, and all begin at the same moment."""
 
     def setUp(self):
         self.sid = self.service().sid
@@ -28,7 +28,7 @@ class Parallel(Case):
         return self.local.client.verify.v2.services(self.sid)
 
     def outcome(self, ask):
-        """What came of it: a status, or the number of the error. A server error fails the test."""
+        """The status, or the code of the error. A server error fails the test."""
         try:
             return ask().status
         except TwilioRestException as error:

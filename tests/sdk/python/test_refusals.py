@@ -1,4 +1,4 @@
-"""What is refused is an exception of the package, with Twilio's number of the error."""
+"""A refusal is an exception of the package with Twilio's error code."""
 
 import unittest
 

@@ -1,4 +1,4 @@
-"""Services: made, read, changed, listed in pages, deleted."""
+"""Services: create, read, change, list in pages, delete."""
 
 import unittest
 

@@ -1,4 +1,4 @@
-"""Verifications: begun, sent again, checked, ended."""
+"""Verifications: begin, send again, check, end."""
 
 import re
 import unittest
@@ -68,7 +68,7 @@ class Sending(Case):
         self.assertNotEqual(service.verifications.create(to=to, channel="sms").sid, made.sid)
 
     def test_an_idempotency_key_is_not_needed_for_the_package(self):
-        """The package sends none, and repeats nothing by itself: two calls are two messages."""
+        """The package sends no key and does not repeat requests: two calls send two messages."""
         service, to = self.service(), own_server.number()
         service.verifications.create(to=to, channel="sms")
         service.verifications.create(to=to, channel="sms")
@@ -101,7 +101,7 @@ class Checking(Case):
             self.check(self.code, verification_sid=self.made.sid)
 
     def test_an_approved_one_is_gone(self):
-        """As at Twilio: the answer to the check is the last that is heard of it."""
+        """As at Twilio, the verification is gone after the answer to the check."""
         self.check(self.code)
         for target in (self.made.sid, self.to):
             with self.refused(20404, 404):
@@ -168,7 +168,7 @@ class Checking(Case):
 
 
 class Wording(Case):
-    """What the message says."""
+    """The text of the message."""
 
     def text(self, service, channel="sms", **wishes):
         to = wishes.pop("to", None) or own_server.number()

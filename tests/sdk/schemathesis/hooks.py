@@ -1,10 +1,10 @@
-"""What schemathesis leaves out."""
+"""Cases that schemathesis skips."""
 
 import schemathesis
 
 
 def is_empty(value):
-    """Whether nothing of it is left in a query or a form."""
+    """Whether nothing of a value remains in a query or a form."""
     if isinstance(value, (list, dict)):
         return all(is_empty(part) for part in (value.values() if isinstance(value, dict) else value))
     return value is None or value == ""
@@ -12,7 +12,7 @@ def is_empty(value):
 
 @schemathesis.hook
 def filter_case(_, case):
-    """An empty value counts as absent, of whatever type the parameter is; a schema cannot say that of a number."""
+    """An empty value counts as absent for a parameter of any type; a schema cannot say that of a number."""
     form = case.body if case.media_type == "application/x-www-form-urlencoded" else None
     parameters = [part for part in (case.query, form) if isinstance(part, dict)]
     return not any(is_empty(value) for part in parameters for value in part.values())

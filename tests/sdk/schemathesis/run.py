@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Has schemathesis try the server under test by its own description, /openapi.json.
+"""Runs schemathesis against the server under test with the server's own description, /openapi.json.
 
 The address and the credentials come from the environment, as for the other tests here. ONCEWARD_SCHEMATHESIS=long tries
 many more cases; a number is the seed in place of 1, as in `ONCEWARD_SCHEMATHESIS=long:42`.
-What is checked, and what is known to be otherwise, is in schemathesis.toml.
+schemathesis.toml has the checks and the known exceptions.
 """
 
 import os
@@ -15,7 +15,7 @@ import tempfile
 
 from own_server import answer
 
-# Cases for each operation. The short run takes about a minute beside other tests.
+# Cases for each operation. The short run takes about a minute next to other tests.
 SHORT, LONG = 30, 500
 
 
@@ -24,15 +24,15 @@ def main():
     if length not in ("short", "long"):
         sys.exit(f"ONCEWARD_SCHEMATHESIS is {length!r}, and must be short or long, perhaps with a seed: long:42")
     examples = LONG if length == "long" else SHORT
-    # It deletes whatever it has heard of; what is deleted is found no more. So first nothing is deleted.
+    # It deletes everything that it knows, and deleted resources are not found. Therefore the first run deletes nothing.
     without = schemathesis(examples, seed or "1", "--exclude-method=DELETE")
     sys.exit(without or schemathesis(examples // 3, seed or "1"))
 
 
 def schemathesis(examples, seed, *options):
-    """Runs it, and gives back its exit code."""
+    """Runs schemathesis, and returns its exit code."""
     here = pathlib.Path(__file__).parent.resolve()
-    # What it leaves behind must not be found by the next run, nor lie in the source.
+    # The next run must not find this run's files, and they must not be in the source.
     with tempfile.TemporaryDirectory() as directory:
         config = pathlib.Path(directory, "schemathesis.toml")
         config.write_text(filled_in((here / "schemathesis.toml").read_text("utf-8")), "utf-8")
@@ -46,20 +46,20 @@ def schemathesis(examples, seed, *options):
             "--no-color",
             *options,
         ]
-        # Where it finds hooks.py.
+        # The folder of hooks.py.
         paths = os.pathsep.join([str(here), os.environ.get("PYTHONPATH", "")])
         environment = os.environ | {"PYTHONPATH": paths}
         return subprocess.run(command, cwd=directory, env=environment, check=False).returncode
 
 
 def filled_in(text):
-    """The configuration with what was made in its places; schemathesis fills in only some of them itself."""
+    """The configuration with its variables replaced; schemathesis itself replaces only some of them."""
     values = os.environ | made()
     return re.sub(r"\$\{(\w+)\}", lambda place: values[place.group(1)], text)
 
 
 def made():
-    """Something of each kind, so that what is asked for is often found."""
+    """Creates a resource of each kind: many requests then find one."""
 
     def create(path, **form):
         status, _, body = answer("POST", f"/v2/{path}", form)
@@ -71,7 +71,7 @@ def made():
     verification = create(f"{below}/Verifications", To="+14155550198", Channel="sms")
     limit = create(f"{below}/RateLimits", UniqueName="session")["sid"]
     webhook = {"FriendlyName": "events", "EventTypes": "*", "WebhookUrl": "https://hooks.example.com/"}
-    # The refusal names the gateways that are configured: that is how one learns their ids.
+    # The refusal names the configured gateways, and a client learns their ids from it.
     form = {"Country": "DE", "MessagingServiceSid": "MG" + "0" * 32}
     _, _, refused = answer("POST", f"/v2/{below}/MessagingConfigurations", form)
     return {

@@ -1,4 +1,4 @@
-//! The real front end on loopback, with notes of what it asks instead of shards behind it.
+//! The real front end on loopback, with a double that records its calls in place of the shards.
 
 use std::future::pending;
 use std::net::SocketAddr;
@@ -16,10 +16,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 
-/// Longer than every time limit of the server.
+/// Longer than all time limits of the server.
 const HANG: Duration = Duration::from_secs(60);
 
-/// A request to the shards.
+/// A call of the shards.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
     pub is_check: bool,
@@ -51,7 +51,7 @@ impl Verify for Notes {
     }
 }
 
-/// The real reader of callbacks, with a token of these tests alone.
+/// The real reader of callbacks, with a token of these tests.
 struct TwilioReader(TwilioCallbacks);
 
 impl Callbacks for TwilioReader {
@@ -73,7 +73,7 @@ impl Callbacks for TwilioReader {
     }
 }
 
-/// A server, and a connection to it that is kept while it can be.
+/// A server, and a connection to it that is kept while possible.
 pub struct FrontEnd {
     runtime: Runtime,
     address: SocketAddr,
@@ -121,17 +121,17 @@ impl FrontEnd {
         Self { runtime, address, notes, kept: None, v2 }
     }
 
-    /// From now on `/v2` is served with this.
+    /// Serves `/v2` with this from now on.
     pub fn serves_v2(&self, v2: V2) {
         assert!(self.v2.set(v2).is_ok(), "it was not served before");
     }
 
-    /// Runs this where the server runs.
+    /// Runs a future on the server's runtime.
     pub fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
         self.runtime.block_on(future)
     }
 
-    /// Sends one request, and returns its answer and what was asked for it.
+    /// Sends one request, and returns the answer and the calls that it caused.
     pub fn ask(&mut self, request: &[u8], is_head: bool) -> (Reply, Vec<Call>) {
         let (address, kept) = (self.address, self.kept.take());
         let (reply, stream) = self.runtime.block_on(async {
@@ -140,7 +140,7 @@ impl FrontEnd {
                     Some(stream) => stream,
                     None => TcpStream::connect(address).await.expect("connect"),
                 };
-                // The server may answer, and close, before it has read all.
+                // The server may answer and close before it has read everything.
                 let _ = stream.write_all(request).await;
                 let mut bytes = Vec::new();
                 loop {
@@ -157,7 +157,7 @@ impl FrontEnd {
         (reply, std::mem::take(&mut *self.notes.0.lock().expect("not poisoned")))
     }
 
-    /// Says all of this on a connection of its own, and returns all that comes back.
+    /// Sends all bytes on a separate connection, and returns all that come back.
     pub fn say(&mut self, bytes: &[u8]) -> (Vec<u8>, Vec<Call>) {
         let address = self.address;
         let answer = self.runtime.block_on(async {
@@ -166,7 +166,7 @@ impl FrontEnd {
                 let _ = stream.write_all(bytes).await;
                 let _ = stream.shutdown().await;
                 let mut answer = Vec::new();
-                // A reset is an end as well.
+                // A reset ends the connection too.
                 let _ = stream.read_to_end(&mut answer).await;
                 answer
             };
@@ -176,7 +176,7 @@ impl FrontEnd {
     }
 }
 
-/// A response. Names of headers are in lower case.
+/// A response, with lower-case header names.
 #[derive(Debug)]
 pub struct Reply {
     pub status: u16,
@@ -190,7 +190,7 @@ impl Reply {
     }
 }
 
-/// The response at the front of `bytes`, and how many of them it takes; `None` while it is not whole.
+/// The first response in `bytes` and its length; `None` if it is incomplete.
 fn reply_at(bytes: &[u8], is_head: bool) -> Option<(Reply, usize)> {
     let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
     let head = std::str::from_utf8(&bytes[..end]).expect("an answer's head is ASCII");
@@ -209,7 +209,7 @@ fn reply_at(bytes: &[u8], is_head: bool) -> Option<(Reply, usize)> {
     Some((Reply { status, headers, body }, end + length))
 }
 
-/// Every response in `bytes`, none of them to a HEAD.
+/// All responses in `bytes`, none of them to a HEAD request.
 pub fn replies(bytes: &[u8]) -> Vec<Reply> {
     let mut replies = Vec::new();
     let mut at = 0;

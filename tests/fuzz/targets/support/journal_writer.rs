@@ -1,4 +1,4 @@
-//! The journal's format, written by another hand, from the documentation alone.
+//! An independent writer of the journal's format, from the documentation alone.
 
 use std::collections::BTreeMap;
 
@@ -34,7 +34,7 @@ impl FrameSpec {
     }
 }
 
-/// Bytes with the beginning, the length and the checksum of a frame.
+/// Corrects the start, the length and the checksum of a frame.
 pub fn fixed_up(bytes: &[u8]) -> Vec<u8> {
     let mut frame = bytes.to_vec();
     if let Some(body) = frame.len().checked_sub(33) {
@@ -46,7 +46,7 @@ pub fn fixed_up(bytes: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// The beginning of a segment.
+/// The header of a segment.
 pub fn header(number: u64, first_sequence: u64) -> Vec<u8> {
     let mut bytes = b"owjournl".to_vec();
     bytes.extend(2_u32.to_le_bytes());
@@ -69,7 +69,7 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Three segments at most with five frames in all: each byte is one record, a zero ends a frame, 255 a segment.
+    /// At most three segments with five frames in all: each byte is one record, 0 ends a frame, 255 ends a segment.
     pub fn described(description: &[u8]) -> Self {
         let mut journal = Self { frames: Vec::new(), lengths: vec![0] };
         journal.begin();
@@ -94,7 +94,7 @@ impl Journal {
 
     fn record(&mut self, byte: u8) {
         let key = Key { slot: byte >> 1 & 3, kind: 1 + (byte & 1), id: [byte >> 1 & 7; 12] };
-        // A record may look like the beginning of a frame.
+        // A record may look like the start of a frame.
         let put = (byte & 16 == 0).then(|| Bytes::from(b"owF2".repeat(usize::from(byte >> 5))));
         self.frames.last_mut().expect("a frame").records.push((key, put));
     }
@@ -103,7 +103,7 @@ impl Journal {
         &self.frames
     }
 
-    /// The files, with reserved space behind the last frame.
+    /// The files, with reserved space after the last frame.
     pub fn segments(&self) -> Segments {
         let mut frames = self.frames.iter();
         let segment = |(number, length): (u64, &usize)| {
@@ -116,8 +116,8 @@ impl Journal {
         (1..).zip(&self.lengths).map(segment).collect()
     }
 
-    /// The same with one damage, and the first and the last frame that it hit, counted from 0; `None` for none of
-    /// them. No answer when it changes nothing.
+    /// The same with one damage, and the first and the last damaged frame, counted from 0; `None` if no frame is
+    /// damaged. Returns `None` if the damage changes nothing.
     pub fn damaged_by(&self, damage: [u8; 8]) -> Option<(Segments, Option<(usize, usize)>)> {
         let mut segments = self.segments();
         let [kind, which, a, b, c, rest @ ..] = damage;
@@ -138,7 +138,7 @@ impl Journal {
         let differs = |at: &usize| bytes.get(*at) != old.get(*at);
         let first = (0..old.len()).find(differs)?;
         let last = (0..old.len()).rfind(differs)?;
-        // Behind the last frame is reserved space.
+        // Reserved space follows the last frame.
         let hit = frame_at(frames, first)
             .map(|first| (before + first, before + frame_at(frames, last).unwrap_or(frames.len() - 1)));
         Some((segments, hit))
@@ -148,7 +148,7 @@ impl Journal {
 /// The number of each segment, and its bytes.
 pub type Segments = Vec<(u64, Vec<u8>)>;
 
-/// The frame of a segment that a byte of it belongs to; the header belongs to the first.
+/// The frame that a byte of a segment belongs to; the header belongs to the first frame.
 fn frame_at(frames: &[FrameSpec], at: usize) -> Option<usize> {
     let mut end = 32;
     frames.iter().position(|frame| {

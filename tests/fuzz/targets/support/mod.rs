@@ -6,12 +6,12 @@ pub mod provider;
 pub mod registry;
 pub mod verifications;
 
-/// The input as text. Targets that read text are given nothing else by the code above them either.
+/// The input as text. The code above these targets also passes only text.
 pub fn text(input: &[u8]) -> Option<&str> {
     std::str::from_utf8(input).ok()
 }
 
-/// The first line, and the rest behind its end; without an end of line all is the rest.
+/// The first line, and the rest after it; without an end of line, everything is the rest.
 pub fn first_line(text: &str) -> (&str, &str) {
     text.split_once('\n').unwrap_or(("", text))
 }

@@ -1,4 +1,4 @@
-//! A provider on loopback that answers whatever it was told to.
+//! A provider on loopback with a configurable answer.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-/// The server. It lives on the runtime that it was started in.
+/// Lives on the runtime that started it.
 pub struct Provider {
     address: SocketAddr,
     shared: Arc<Mutex<Shared>>,
@@ -36,8 +36,8 @@ impl Provider {
         format!("http://{}", self.address)
     }
 
-    /// Sets the answer to every request from now on. Header lines that would frame the body otherwise are left out,
-    /// and so are those that HTTP cannot carry.
+    /// Sets the answer to all later requests, without header lines that HTTP cannot carry or that would frame the body
+    /// differently.
     pub fn answers(&self, status: u16, head: &str, body: &[u8]) {
         let body = if matches!(status, 204 | 304) { &[] } else { body };
         let mut answer = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n", body.len());
@@ -57,7 +57,7 @@ impl Provider {
         shared.received = None;
     }
 
-    /// The last request since then.
+    /// The last request since the previous call.
     pub fn received(&self) -> Option<String> {
         self.shared.lock().expect("not poisoned").received.take()
     }
@@ -83,7 +83,7 @@ async fn converse(mut stream: TcpStream, shared: Arc<Mutex<Shared>>) {
     }
 }
 
-/// The size of the first request in bytes, if all of it has arrived.
+/// The size of the first request in bytes, if it is complete.
 fn whole(bytes: &[u8]) -> Option<usize> {
     let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
     let head = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();

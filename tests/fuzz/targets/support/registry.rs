@@ -1,4 +1,4 @@
-//! Shards over a store in memory, and a registry that has only the default service.
+//! Shards over a store in memory, and a registry with only the default service.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The front end with services that are real and verifications that are only noted.
+//! The front end with real services and a double that records verifications.
 
 use std::sync::{Arc, Mutex};
 
@@ -19,7 +19,7 @@ use super::registry::{registry, shards};
 
 const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
-/// `AC` and sixteen times `ac`, with the token, and with another one: as Basic authentication says it.
+/// `AC` and sixteen times `ac`, with the token, in Basic authentication.
 const ROOT: &str =
     "QUNhY2FjYWNhY2FjYWNhY2FjYWNhY2FjYWNhY2FjYWNhYzowMTIzNDU2Nzg5YWJjZGVmMDEyMzQ1Njc4OWFiY2RlZg==";
 
@@ -113,7 +113,7 @@ impl Verifications for Notes {
     }
 }
 
-/// The front end, and a service.
+/// The front end and a service.
 pub struct V2FrontEnd {
     front_end: FrontEnd,
     notes: Notes,
@@ -137,7 +137,7 @@ impl V2FrontEnd {
                 [("friendly-name".to_owned(), "Owl Bank".into()), ("custom-code".to_owned(), true.into())];
             let service = registry.create_service(settings.into_iter().collect()).await.expect("a service");
             let key = ServerKey::from_bytes([7; 32]);
-            // No event is emitted, therefore nothing is posted.
+            // No event is emitted: the outbox posts nothing.
             let outbox = Outbox::start(OutboxDeps {
                 shards,
                 sealer: Sealer::new(&key),
@@ -152,12 +152,12 @@ impl V2FrontEnd {
         Self { front_end, notes, service }
     }
 
-    /// The id of the service that there is.
+    /// The id of the only service.
     pub fn service(&self) -> &str {
         &self.service
     }
 
-    /// Asks as the account.
+    /// Sends a request with the account's credentials.
     pub fn ask(
         &mut self,
         method: &str,
@@ -170,7 +170,7 @@ impl V2FrontEnd {
         self.exchange(method, path, &format!("authorization: Basic {ROOT}\r\n{key}"), content_type, body)
     }
 
-    /// Asks without a credential.
+    /// Sends a request without credentials.
     pub fn ask_unauthenticated(
         &mut self,
         method: &str,
