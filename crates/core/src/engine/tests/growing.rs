@@ -1,4 +1,4 @@
-//! Verifications that are asked for by themselves, and a lockout that grows.
+//! Verifications that clients address by id, and a growing lockout.
 
 use std::time::Duration;
 
@@ -132,7 +132,7 @@ fn an_attacker_who_knows_only_the_number_cannot_lock_its_owner_out() {
     let mut number = Number::with_growing_waits();
     for round in 0..40 {
         let permit = number.begins();
-        // As often as it is answered at all.
+        // As often as it gets an answer.
         while matches!(number.guesses(None), Decided(CheckOutcome::Wrong { .. })) {}
         let code = number.code_of(&permit);
         number.advance(mins(5));

@@ -17,7 +17,7 @@ use crate::engine::{
     merge_pessimistic,
 };
 
-/// A message that a gateway was handed, or may have been.
+/// A message that a gateway got, or may have got.
 #[derive(Clone, Copy)]
 struct Sent {
     permit: SendPermit,
@@ -25,14 +25,14 @@ struct Sent {
     settled: bool,
 }
 
-/// A number, what is durable of it, and what was told of it.
+/// A number, its durable state, and what its clients learned.
 struct Run {
     number: Number,
     disk: NumberState,
     commit_fails: Option<bool>,
     sent: Vec<Sent>,
     asked: Vec<CheckPermit>,
-    /// Wrong codes that were compared and told, or a gateway was asked about, for each verification.
+    /// For each verification, wrong codes that a client learned of or that a gateway was asked about.
     guessed: HashMap<u64, u8>,
     /// The same by name, of the number, where a lockout grows.
     by_name: InARow,
@@ -58,8 +58,8 @@ impl Run {
         }
     }
 
-    /// Commits the step from `before`. Returns `true` if it is durable and the client gets a reply; otherwise the pessimistic
-    /// state is kept.
+    /// Commits the step from `before`. Returns `true` if it is durable and the client gets a reply; otherwise keeps the
+    /// pessimistic state.
     fn commits(&mut self, before: NumberState) -> Result<bool, TestCaseError> {
         let Some(applied) = self.commit_fails.take() else {
             self.disk = self.number.state;
@@ -84,7 +84,7 @@ impl Run {
             Step::Crash => {
                 self.number.state = self.disk;
                 self.asked.clear();
-                // What was on its way may arrive; its result is lost.
+                // Messages in flight may arrive; their results are lost.
                 self.sent.iter_mut().for_each(|sent| sent.settled = true);
             }
             Step::Begin { brought: which, silent, .. } => self.begin(which, silent, before)?,
@@ -280,7 +280,7 @@ impl Run {
         (self.by_name, self.by_number) = (InARow::default(), InARow::default());
     }
 
-    /// Every count that a client was told is kept, in memory and on the disk.
+    /// Memory and disk keep every count that a client learned.
     fn counts_hold(&mut self) -> Result<(), TestCaseError> {
         let (now, policy) = (self.number.now, self.number.policy);
         if self.number.state.at(&policy, now) == NumberState::Fresh {
@@ -304,8 +304,7 @@ impl Run {
     }
 }
 
-/// The state after a failed commit allows nothing that the state before did not allow, and forgets nothing
-/// that was counted.
+/// The state after a failed commit allows nothing more than the state before, and forgets no count.
 fn is_not_looser(
     before: NumberState,
     after: NumberState,
@@ -331,7 +330,7 @@ fn is_not_looser(
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2 * ProptestConfig::default().cases, ..ProptestConfig::default() })]
 
-    /// Everything in any order; a crash goes back to what was durable, and a commit may fail.
+    /// Steps in any order; a crash restores the durable state, and a commit may fail.
     #[test]
     fn without_a_fixed_lockout_the_promises_hold_in_whatever_order(
         policy in policy(),

@@ -1,5 +1,5 @@
-//! An attacker who knows only a number changes no answer to its owner: the same life of a number twice, with an
-//! attacker who guesses between all its steps, and without.
+//! An attacker who knows only a number changes no answer to its owner: the same life of a number, once with an attacker
+//! who guesses between all steps, and once without.
 
 use proptest::prelude::*;
 
@@ -18,7 +18,7 @@ enum Reply {
     GatewayReported(CheckOutcome),
     Resumed(ResumeOutcome),
     Ended(EndOutcome),
-    /// Everything but what is counted of those who do not name it.
+    /// Everything except the counts of checks by number.
     EndedOne(Option<(u8, u8)>),
 }
 
@@ -35,8 +35,8 @@ impl Life {
         Self { number: Number::new(policy), sent: Vec::new(), told: Vec::new(), guesses: 0 }
     }
 
-    /// A code that is wrong, of a caller who does not name the verification. A gateway that holds the code is asked
-    /// about it at once: meanwhile the shard lets every caller wait, which is no refusal.
+    /// A wrong code from a caller who does not name the verification. A gateway that holds the code is asked about it
+    /// at once: meanwhile the shard lets every caller wait, which is no refusal.
     fn guess(&mut self, code: Option<&Code>, says: CheckResult) {
         if let CheckStep::AskGateway(permit) = self.number.submits(code, None) {
             self.number.check_reported(&permit, says);
@@ -101,7 +101,7 @@ impl Life {
     }
 }
 
-/// A permit as its owner sees it.
+/// A permit as the owner sees it.
 fn without_attacker(outcome: BeginOutcome) -> BeginOutcome {
     match outcome {
         BeginOutcome::Permitted(mut permit) => {

@@ -9,7 +9,7 @@ use crate::engine::{
     Policy, Salt, SendLimit, SendPermit, VerificationName,
 };
 
-/// The verification under way.
+/// The open verification.
 #[derive(Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Known {
@@ -127,7 +127,7 @@ impl Model {
         None
     }
 
-    /// It was permitted. Says whether the code must be the one before.
+    /// Records a permitted beginning. Returns whether the code must be the previous one.
     pub fn begun(
         &mut self,
         policy: &Policy,
@@ -173,7 +173,7 @@ impl Model {
         }
         let failed = known.clone();
         self.current = before.map(|old| {
-            // The code before is good again, and nothing that was counted is forgotten.
+            // The previous code is valid again, and no count is forgotten.
             if old.name == failed.name {
                 Known { messages: failed.messages, asked_last: failed.asked_last, ..old }
             } else {

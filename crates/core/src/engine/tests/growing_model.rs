@@ -93,7 +93,7 @@ impl Run {
             prop_assert_eq!(was.salt == known.salt, repeats);
             prop_assert!(!repeats || (was.ends == known.ends && was.code == known.code));
         }
-        // The person who gets the message can use the code.
+        // The person who receives the message can use the code.
         let copy = self.number.clone().submits(Some(&code), Some(known.name));
         prop_assert_eq!(copy, Decided(CheckOutcome::Approved));
         if silent {
@@ -145,7 +145,7 @@ impl Run {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2 * ProptestConfig::default().cases, ..ProptestConfig::default() })]
 
-    /// Sends are settled at once here; what a gateway says of a code comes late, in any order, or never.
+    /// Sends are settled at once here; a gateway's answers about codes come late, in any order, or never.
     #[test]
     fn without_a_fixed_lockout_every_answer_is_the_one_that_the_rules_say(
         policy in policy(),

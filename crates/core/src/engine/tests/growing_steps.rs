@@ -17,7 +17,7 @@ use crate::engine::{
 
 const SERVICE: ServiceId = ServiceId::new(7);
 
-/// Codes that callers bring along; as an outsider sees them, some are as long as ours.
+/// Codes that callers supply; for an outsider, some are as long as ours.
 pub const BROUGHT: [&str; 3] = ["111111", "222222", "33333333"];
 
 #[derive(Debug, Clone, Copy)]
@@ -40,7 +40,7 @@ pub enum Step {
         pick: usize,
         by: By,
     },
-    /// Several codes that are wrong.
+    /// Several wrong codes.
     Guess {
         times: u8,
         by: By,
@@ -53,7 +53,7 @@ pub enum Step {
     End(Ending),
     Wait(Duration),
     Crash,
-    /// `applied`: the commit was durable all the same.
+    /// `applied`: the commit is durable despite its failure.
     NextCommitFails {
         applied: bool,
     },
@@ -65,7 +65,7 @@ pub enum By {
     Number,
     /// The last one.
     Name,
-    /// An earlier one, or none that there ever was.
+    /// An earlier one, or an unknown one.
     OtherName(usize),
 }
 
@@ -160,7 +160,7 @@ impl Number {
 
     pub fn asks(&mut self, brought: Option<&Code>, silent: bool) -> BeginOutcome {
         self.salts += 1;
-        // Both halves differ from salt to salt.
+        // Both halves differ between salts.
         let salt = Salt(self.salts.wrapping_mul(0x9E37_79B9_7F4A_7C15_0000_0000_0000_0001).to_be_bytes());
         let request = Begin {
             service: SERVICE,
@@ -208,7 +208,7 @@ impl Number {
     }
 }
 
-/// The code that a caller brings.
+/// The code that a caller supplies.
 pub fn brought(which: Option<usize>) -> Option<Code> {
     which.map(|which| Code::parse(BROUGHT[which]).expect("a code"))
 }
@@ -218,7 +218,7 @@ pub fn name_of(permit: &SendPermit) -> VerificationName {
     VerificationName::of_track(permit.verification.salt.track())
 }
 
-/// The name that a check says, after these permits.
+/// The name in a check, after these permits.
 pub fn named(by: By, permits: &[SendPermit]) -> Option<VerificationName> {
     let unknown = VerificationName::from_bits(1);
     match by {

@@ -1,5 +1,4 @@
-//! Codes that a gateway holds, with everything in any order, crashes and failed commits: the promises
-//! that hold all the same.
+//! Codes that a gateway holds, with steps in any order, crashes and failed commits: the promises that always hold.
 
 use std::collections::HashSet;
 
@@ -16,7 +15,7 @@ use crate::engine::{
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2 * ProptestConfig::default().cases, ..ProptestConfig::default() })]
 
-    /// Everything in any order; a crash goes back to what was durable, and a commit may fail.
+    /// Steps in any order; a crash restores the durable state, and a commit may fail.
     #[test]
     fn the_promises_hold_for_gateway_checks_in_any_order(
         steps in proptest::collection::vec((step(), any::<bool>()), 1..100)
@@ -29,18 +28,18 @@ proptest! {
     }
 }
 
-/// A number, what is durable of it, and what an outsider who sees the gateways too has seen.
+/// A number, its durable state, and the observations of an outsider who also sees the gateways.
 struct Run {
     world: World,
     disk: NumberState,
     commit_fails: bool,
-    /// Every send that was permitted, and whether it has been settled.
+    /// Every permitted send, and whether it is settled.
     sent: Vec<(SendPermit, bool)>,
     asked: Vec<CheckPermit>,
     /// Codes that the engine or a gateway compared since the number was last fresh.
     evaluated: u8,
     approved: HashSet<[u8; 16]>,
-    /// Salts whose own code may have left through a gateway that carries it.
+    /// Salts with our code, which may have left through a gateway that carries it.
     carried: HashSet<[u8; 16]>,
     /// Salts for which a gateway holds a code.
     held: HashSet<[u8; 16]>,
@@ -80,7 +79,7 @@ impl Run {
             Step::Crash => {
                 self.world.state = self.disk;
                 self.asked.clear();
-                // What was on its way may arrive; its result is lost.
+                // Messages in flight may arrive; their results are lost.
                 self.sent.clear();
             }
             Step::Send(_) => {

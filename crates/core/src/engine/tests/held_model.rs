@@ -1,5 +1,4 @@
-//! Codes that a gateway holds, against an independent model: every answer, while sends are settled at
-//! once.
+//! Codes that a gateway holds, against an independent model: every answer, with sends that are settled at once.
 
 use proptest::prelude::*;
 
@@ -134,7 +133,7 @@ impl Model {
         Expected::Wrong { attempts_left: limit - self.counted, live }
     }
 
-    /// A send that was permitted and is settled at once.
+    /// A permitted send that is settled at once.
     fn sent(&mut self, permit: &SendPermit, ours: String, result: GatewayResult, world: &World) {
         let asked_before = self.remembered_until.is_some();
         if result != GatewayResult::Failed {
@@ -166,7 +165,7 @@ impl Model {
     }
 }
 
-/// An outcome without its moments.
+/// An outcome without times.
 #[derive(Debug, PartialEq, Eq)]
 enum Expected {
     Approved,
@@ -206,7 +205,7 @@ impl From<CheckOutcome> for Expected {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2 * ProptestConfig::default().cases, ..ProptestConfig::default() })]
 
-    /// Sends are settled at once here; what a gateway says of a code comes late, in any order, or never.
+    /// Sends are settled at once here; a gateway's answers about codes come late, in any order, or never.
     #[test]
     fn every_gateway_check_matches_the_contract(steps in proptest::collection::vec(step(), 1..80)) {
         let mut world = World::new();

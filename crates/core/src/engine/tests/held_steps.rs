@@ -59,7 +59,7 @@ pub fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A code that is not ours: it has another length.
+/// A code of another length than ours.
 pub fn other_code() -> Code {
     Code::parse("0000000000").expect("a code")
 }

@@ -1,4 +1,4 @@
-//! The engine's rules, each as a sentence, and the whole against an independent model.
+//! The engine's rules, one test each, and the whole engine against an independent model.
 
 mod growing;
 mod growing_any_order;

@@ -1,8 +1,7 @@
 //! The engine against an independent model of the contract.
 //!
-//! The model knows nothing of salts, records or states: it remembers what happened to a number as
-//! plain facts (which codes went out, which wrong codes were counted and when) and answers from
-//! them by the contract's words.
+//! The model has no salts, records or states: it remembers a number's history as plain facts (which codes were sent,
+//! which wrong codes were counted and when) and derives the answers from the contract's text.
 
 use std::time::Duration;
 
@@ -24,7 +23,7 @@ enum Step {
     Wait(Duration),
 }
 
-/// A message that was permitted: its code, and what is known of its fate.
+/// A permitted message: its code, and the known result.
 struct Sent {
     code: String,
     permit: SendPermit,
@@ -37,7 +36,7 @@ struct Model {
     wrong_codes: u8,
     remembered_until: Option<Timestamp>,
     locked_until: Option<Timestamp>,
-    /// The code that works now, and until when.
+    /// The code that works now, and its end.
     good: Option<(String, Timestamp)>,
 }
 
@@ -92,7 +91,7 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2 * ProptestConfig::default().cases, ..ProptestConfig::default() })]
 
-    /// Sends are settled before the next step here, so that the contract's words are enough.
+    /// Sends are settled before the next step here: the contract's text is enough.
     #[test]
     fn every_answer_matches_the_contract(steps in proptest::collection::vec(step(), 1..60)) {
         let mut world = World::new();
@@ -139,7 +138,7 @@ proptest! {
         }
     }
 
-    /// Gateways answer in any order and as late as they like: what must hold all the same.
+    /// Gateways answer in any order and at any time: the promises that always hold.
     #[test]
     fn the_promises_hold_for_gateway_answers_in_any_order(steps in proptest::collection::vec(step(), 1..80)) {
         let mut world = World::new();

@@ -1,11 +1,11 @@
-//! Codes that a newer one replaced: the one directly before it comes back if the newer one surely was not sent.
+//! Codes that a newer one replaced: the previous one returns if the newer one surely was not sent.
 
 use super::world::GatewayResult;
 use super::world::{SEND_BUDGET, World, no_live_code, secs, wrong};
 use crate::domain::CodeLength;
 use crate::engine::{CheckOutcome, CheckStep::Decided, NumberState, SendPermit};
 
-/// A number with a code of ten minutes that is out, and its permit.
+/// A number with a sent code of ten minutes, and its permit.
 fn with_a_code_that_is_out() -> (World, SendPermit) {
     let mut world = World::new();
     world.policy.code.life = secs(600);
@@ -14,7 +14,7 @@ fn with_a_code_that_is_out() -> (World, SendPermit) {
     (world, permit)
 }
 
-/// So many codes, each of which replaced the one before while that one's gateway took its time.
+/// `codes` codes, each of which replaced the previous one while that one's gateway was slow.
 fn slow(codes: usize) -> (World, Vec<SendPermit>) {
     let mut world = World::new();
     world.policy.code.life = secs(600);

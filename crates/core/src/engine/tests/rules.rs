@@ -1,4 +1,4 @@
-//! The contract (`docs/reference/otp-api.md`) and the engine's own promises, a sentence each.
+//! The contract (`docs/reference/otp-api.md`) and the engine's own promises, one test each.
 
 use std::time::Duration;
 

@@ -29,7 +29,7 @@ pub const fn mins(n: u64) -> Duration {
     Duration::from_secs(60 * n)
 }
 
-/// The result of a send, as far as it matters for the number's state.
+/// The result of a send, as far as the number's state needs it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GatewayResult {
     Accepted,
@@ -91,7 +91,7 @@ impl World {
         self.now = self.now.plus(by);
     }
 
-    /// Asks for a send, without a gateway's answer yet.
+    /// Requests a send, without an answer of the gateway.
     pub fn ask(&mut self) -> BeginOutcome {
         self.salts += 1;
         let salt = Salt(self.salts.to_be_bytes());
@@ -107,7 +107,7 @@ impl World {
         outcome
     }
 
-    /// Asks for a send that must be permitted.
+    /// Requests a send that must be permitted.
     pub fn permit(&mut self) -> SendPermit {
         match self.ask() {
             BeginOutcome::Permitted(permit) => permit,
@@ -157,7 +157,7 @@ impl World {
         self.submits(Some(code))
     }
 
-    /// A code that is not any that was sent so far.
+    /// Submits a code that was never sent.
     pub fn checks_wrong(&mut self) -> CheckStep {
         self.submits(None)
     }
@@ -185,7 +185,7 @@ impl World {
         outcome
     }
 
-    /// Asks a gateway about a code, which says that it is wrong.
+    /// Submits a code that the gateway calls wrong.
     pub fn asks_in_vain(&mut self) -> CheckOutcome {
         let permit = self.asks();
         self.check_reported(&permit, CheckResult::Wrong)
@@ -197,7 +197,7 @@ impl World {
         outcome
     }
 
-    /// Sends the same code once more, which must be permitted.
+    /// Sends the same code again, which must be permitted.
     pub fn resumed(&mut self, salt: Salt) -> SendPermit {
         match self.resumes(salt) {
             ResumeOutcome::Permitted(permit) => permit,

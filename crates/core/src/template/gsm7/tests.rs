@@ -10,7 +10,7 @@ fn ucs2(units: usize, segments: usize) -> Size {
 
 #[test]
 fn the_alphabet_has_128_places_and_ten_behind_the_escape() {
-    // One place is the escape itself.
+    // The escape itself takes one position.
     assert_eq!(BASIC.chars().count() + 26 + 26 + 10, 127);
     assert_eq!(EXTENSION.chars().count(), 10);
     let all: Vec<char> = BASIC.chars().chain(EXTENSION.chars()).collect();
@@ -29,7 +29,7 @@ fn a_text_in_the_default_alphabet_is_parted_at_160_and_153() {
 fn a_character_behind_the_escape_counts_twice_and_is_not_torn() {
     assert_eq!(size(&"€".repeat(80)), gsm7(160, 1));
     assert_eq!(size(&"€".repeat(81)), gsm7(162, 2));
-    // 76 in a part leave one septet unused in it.
+    // 76 in a part leave one septet of it unused.
     assert_eq!(size(&"€".repeat(152)), gsm7(304, 2));
     assert_eq!(size(&"€".repeat(153)), gsm7(306, 3));
 }

@@ -1,4 +1,4 @@
-//! Checkpoints: when they begin, what they contain, and crashes in the middle of them.
+//! Checkpoints: their begin, their content, and crashes during them.
 
 use super::*;
 use crate::embedded::disk::CheckpointStep;
@@ -42,7 +42,7 @@ fn a_grown_journal_starts_a_checkpoint() {
     let text = "x".repeat(500);
     let mut number = 0;
     while snapshots(&world.dir()).contains(&"0000000000".to_owned()) {
-        // Commits are refused if the checkpoint is slower than they are.
+        // The store refuses commits that are faster than the checkpoint.
         let _ = world.batch(&[(number % 50, Some(&text))]);
         number += 1;
         assert!(number < 1_000_000, "no checkpoint begins");
@@ -110,7 +110,7 @@ fn a_crash_at_any_step_of_a_checkpoint_loses_nothing() {
         assert!(crashes.len() > 10, "{} steps", crashes.len());
         for (step, crash) in crashes {
             assert_eq!(world.contents_after_crash(&crash).unwrap(), world.expected, "{step:?}");
-            // The next start has no use for what is left, and has removed it.
+            // The next start does not use the remains, and has removed them.
             assert!(
                 sealed(&crash.path().join("data")) == snapshots(&crash.path().join("data")).len(),
                 "{step:?}"
@@ -175,7 +175,7 @@ fn a_journal_filled_by_failed_checkpoints_refuses_commits() {
     assert!(trouble.contains("no checkpoint has emptied it"), "{trouble}");
     assert_eq!(world.contents_after_crash(&world.copy()).unwrap(), world.expected);
     world.sled.set(None);
-    // The first request may join a checkpoint that has met the fault already.
+    // The first request may join a checkpoint that has already met the fault.
     world.checkpoint().or_else(|_| world.checkpoint()).unwrap();
     world.put(2000, &text);
     assert_eq!(world.store().health(), Ok(()));
@@ -215,7 +215,7 @@ fn a_full_journal_accepts_what_the_checkpoint_that_empties_it_waits_for() {
         }
         stream.finish(Slots::all());
     };
-    // A checkpoint to which the owner gave its records before it was silent meets the fault.
+    // A checkpoint that got the owner's records before the owner was silent meets the fault.
     let checkpoint = async { while world.store().checkpoint().await.is_err() {} };
     let both = async { tokio::time::timeout(HANGS_AFTER, async { tokio::join!(checkpoint, stream) }).await };
     world.runtime.block_on(both).expect("the checkpoint hangs");

@@ -30,7 +30,7 @@ fn waiting_batches_share_the_next_sync() {
         assert_eq!(answer.recv().unwrap(), Ok(()));
     }
     assert_eq!(world.disk.count(Operation::Sync), 2);
-    // One for each of the two frames, and one of zeros behind the first.
+    // One for each of the two frames, and one of zeros after the first.
     assert_eq!(world.disk.count(Operation::Write), 3);
     assert_eq!(world.contents().len(), 51);
 }
@@ -144,7 +144,7 @@ fn a_closed_store_refuses_writes_and_leaves_nothing_to_replay() {
     });
     assert_unavailable(&world.submit(&[(3, Some("c"))]).recv().unwrap());
     assert!(world.try_contents_of(world.store()).is_err());
-    // What was reserved is given back, and there are no records to read.
+    // The store releases reserved space, and has no records to read.
     let journal = segments(&world.dir()).iter().map(|path| fs::metadata(path).unwrap().len()).sum::<u64>();
     assert!(journal < 100, "{journal} bytes");
     // The directory is free as soon as it is closed.

@@ -1,4 +1,4 @@
-//! Copies of all records of a running server, and reading and filling directories that no server uses.
+//! Copies of all records of a running server; reading and filling directories that no server uses.
 
 use std::io::BufReader;
 
@@ -37,7 +37,7 @@ fn of_every_batch_a_copy_has_all_or_nothing() {
         let mut last = 0;
         for turn in 0..10 {
             if turn == 5 {
-                // A runtime of its own: the world's is busy with the copies.
+                // A separate runtime: the world's is busy with the copies.
                 let runtime = Builder::new_current_thread().build().unwrap();
                 runtime.block_on(world.store().checkpoint()).unwrap();
             }
@@ -126,14 +126,14 @@ fn an_examination_counts_what_is_there_and_finds_what_is_wrong() {
         examine(&|entry| if entry.record == "three" { Err("it is three".into()) } else { Ok(()) });
     assert_eq!(found.len(), 1);
     assert!(found[0].what.contains("it is three") && found[0].at.is_some(), "{found:?}");
-    // Damage in the first frame does not hide what is behind it.
+    // Damage in the first frame does not hide what follows it.
     let path = segments(&dir)[0].clone();
     let mut bytes = fs::read(&path).unwrap();
     bytes[super::super::segment::HEADER_BYTES + 40] ^= 1;
     fs::write(&path, bytes).unwrap();
     let (examined, found) = examine(&|_| Ok(()));
     assert_eq!((examined.journal.unwrap().frames, examined.alive, found.len()), (1, None, 1), "{found:?}");
-    // Without the snapshot the journal is examined all the same.
+    // The journal is examined even without the snapshot.
     fs::remove_dir_all(dir.join("snapshot")).unwrap();
     let (examined, found) = examine(&|_| Ok(()));
     assert_eq!((examined.snapshot_records, found.len()), (None, 2), "{found:?}");

@@ -1,5 +1,5 @@
-//! Disks that fail: nothing false is acknowledged, nothing acknowledged is lost, and when the disk
-//! works again so does the store, without a restart.
+//! Failing disks: the store acknowledges nothing false and loses nothing acknowledged, and when the disk works again so
+//! does the store, without a restart.
 
 use super::*;
 
@@ -50,7 +50,7 @@ fn a_failed_write_that_cannot_be_truncated_answers_unknown() {
     world.disk.fail(Operation::Cut, Errno::IO);
     let unknown = world.batch(&[(1, Some("perhaps")), (2, Some("perhaps"))]);
     assert!(matches!(unknown, Err(StoreError::Unknown(_))), "{unknown:?}");
-    // A crash now may show it or not, but all of it or nothing, and all that was before.
+    // After a crash now the batch is there completely or not at all, and everything before it is there.
     let found = world.contents_after_crash(&world.copy()).unwrap();
     let perhaps = Contents::from([(1, "perhaps".to_owned()), (2, "perhaps".to_owned())]);
     assert!(found == world.expected || found == perhaps, "{found:?}");
@@ -259,7 +259,7 @@ fn health_reports_a_dead_journal_thread() {
     world.disk.panic_at(Operation::Sync);
     let lost = world.batch(&[(2, Some("lost"))]);
     assert!(matches!(lost, Err(StoreError::Unknown(_))), "{lost:?}");
-    // Its last deed.
+    // The thread releases the lock as its last action.
     fs::File::open(world.dir().join("lock")).unwrap().lock().unwrap();
     assert_thread_is_missed(&world, "journal");
     assert_unavailable(&world.batch(&[(2, Some("lost"))]));

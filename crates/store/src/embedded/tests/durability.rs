@@ -1,5 +1,5 @@
-//! The order in which files reach the disk. A test cannot cut the power, and the files look the same
-//! whether they were synced or not; so the order of what was asked of the disk is compared.
+//! The order in which files reach the disk. A test cannot cut the power, and files look the same whether they are
+//! synced or not; therefore these tests compare the order of the requests to the disk.
 
 use super::faulty::{Event, Operation};
 use super::*;
@@ -153,7 +153,7 @@ fn each_state_of_a_new_directory_is_on_the_disk_before_the_next() {
             "journal",
             "state = complete written",
             "state = complete named",
-            // Here it is opened as at every start.
+            // From here on it opens like every start.
             "snapshot",
             "journal",
             "frame",
@@ -175,7 +175,7 @@ fn the_segment_is_synced_after_the_write_and_before_the_answer() {
                 matches!(event, Event::Did(Operation::Write | Operation::Sync, name) if name.contains(".seg"))
             })
             .collect();
-        // A frame, perhaps zeros behind it, and then the sync.
+        // A frame, perhaps zeros after it, and then the sync.
         let Some((Event::Did(Operation::Sync, synced), writes)) = on_segments.split_last() else {
             panic!("{events:?}")
         };

@@ -1,5 +1,4 @@
-//! The machine's disk, and sled, with faults on request. Nothing is simulated but the faults: all files are
-//! real.
+//! The machine's disk, and sled, with faults on request. Only the faults are simulated: all files are real.
 
 use std::collections::HashMap;
 use std::io;
@@ -15,7 +14,7 @@ use crate::embedded::disk::{CheckpointStep, Disk, DiskFile, RealDisk};
 /// The directory of the snapshots.
 const SNAPSHOT: &str = "snapshot";
 
-/// Long after a slow machine would have done it.
+/// Longer than a slow machine needs.
 pub(super) const HANGS_AFTER: Duration = Duration::from_secs(120);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -50,15 +49,14 @@ type OnOperation = Box<dyn FnMut(Operation, &Path) + Send>;
 /// An operation on the disk, or a step of a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Event {
-    /// This, on the file or directory of this name.
+    /// This operation, on the file or directory with this name.
     Did(Operation, String),
     Reached(CheckpointStep),
 }
 
-/// Which operations fail.
 struct StoreFault {
     operation: Operation,
-    /// On a file or directory with this in its path.
+    /// On a file or directory whose path contains this.
     on: &'static str,
     with: Errno,
 }
@@ -68,7 +66,7 @@ struct Script {
     faults: Vec<StoreFault>,
     /// The part of a write that reaches the file before it fails.
     written_before_failing: usize,
-    /// The number of tries of each, on the snapshot and on all else.
+    /// The attempts of each operation, on the snapshot and elsewhere.
     counts: HashMap<(Operation, bool), u64>,
     syncs_held: bool,
     renamed_although_failing: bool,
@@ -77,12 +75,12 @@ struct Script {
 }
 
 impl FaultyDisk {
-    /// From now on every such operation fails.
+    /// Every later operation of this kind fails.
     pub(super) fn fail(&self, operation: Operation, with: Errno) {
         self.fault(operation, "", with);
     }
 
-    /// From now on every such operation fails that is about the snapshot.
+    /// Every later operation of this kind on the snapshot fails.
     pub(super) fn fail_snapshot(&self, operation: Operation, with: Errno) {
         self.fault(operation, SNAPSHOT, with);
     }
@@ -91,33 +89,32 @@ impl FaultyDisk {
         self.script().faults.push(StoreFault { operation, on, with });
     }
 
-    /// From now on every write fails after `bytes` bytes.
+    /// Every later write fails after `bytes` bytes.
     pub(super) fn fail_writes_after(&self, bytes: usize) {
         self.script().written_before_failing = bytes;
         self.fail(Operation::Write, Errno::NOSPC);
     }
 
-    /// The next such operation panics.
+    /// The next operation of this kind panics.
     pub(super) fn panic_at(&self, operation: Operation) {
         self.script().panicking = Some(operation);
     }
 
-    /// Renames that fail are done all the same.
+    /// Failing renames take effect anyway.
     pub(super) fn rename_although_failing(&self) {
         self.script().renamed_although_failing = true;
     }
 
-    /// Everything works again.
     pub(super) fn heal(&self) {
         self.script().faults.clear();
     }
 
-    /// The number of such operations, except those on the snapshot.
+    /// The number of operations of this kind, except those on the snapshot.
     pub(super) fn count(&self, operation: Operation) -> u64 {
         self.script().count(operation, false)
     }
 
-    /// From now on syncs of segments do not return.
+    /// Later syncs of segments do not return.
     pub(super) fn hold_syncs(&self) {
         self.script().syncs_held = true;
     }
@@ -127,7 +124,7 @@ impl FaultyDisk {
         self.shared.changed.notify_all();
     }
 
-    /// Returns when that many such operations have been tried.
+    /// Returns after `count` operations of this kind.
     pub(super) fn wait_for(&self, operation: Operation, count: u64) {
         let mut script = self.script();
         while script.count(operation, false) < count {
@@ -142,7 +139,7 @@ impl FaultyDisk {
         *self.shared.on_step.lock().unwrap() = Some(Box::new(action));
     }
 
-    /// Calls `action` when an operation has succeeded.
+    /// Calls `action` after each successful operation.
     pub(super) fn on_operation(&self, action: impl FnMut(Operation, &Path) + Send + 'static) {
         *self.shared.on_operation.lock().unwrap() = Some(Box::new(action));
     }
@@ -232,7 +229,7 @@ impl Disk for FaultyDisk {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let attempted = self.attempt(Operation::Rename, to);
-        // Some file systems, over a network say, report an error for what they have done.
+        // Some file systems, such as network file systems, report an error after success.
         if attempted.is_ok() || self.script().renamed_although_failing {
             RealDisk.rename(from, to)?;
         }
@@ -282,22 +279,21 @@ impl DiskFile for FaultyFile {
     }
 }
 
-/// The fault in sled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SledFault {
     FailCreate,
     FailInsert,
-    /// One of the entries is not there when it is read.
+    /// One of the entries is missing when it is read.
     LoseEntry,
     FailFlush,
-    /// And closing it hangs.
+    /// Closing it hangs too.
     FailFlushAndHangInDrop,
     PanicInFlush,
     HangInFlush,
     FailOpen,
     PanicInOpen,
     HangInOpen,
-    /// Reading ends with an error in the middle.
+    /// Reading fails in the middle.
     FailRead,
 }
 
@@ -310,12 +306,12 @@ pub(super) struct FaultySled {
 #[derive(Default)]
 struct SledScript {
     fault: Option<SledFault>,
-    /// Counts releases of what hangs.
+    /// Counts the releases of hanging operations.
     released: u64,
 }
 
 impl FaultySled {
-    /// From now on sled does this; `None` for nothing wrong.
+    /// Sets sled's fault from now on; `None` for no fault.
     pub(super) fn set(&self, fault: Option<SledFault>) {
         self.script().fault = fault;
     }
@@ -324,7 +320,6 @@ impl FaultySled {
         self.script().fault.is_none()
     }
 
-    /// Releases the operations that hang.
     pub(super) fn release(&self) {
         self.script().released += 1;
         self.shared.1.notify_all();

@@ -1,4 +1,4 @@
-//! Tests of the embedded store as a whole. Helpers first here, because the files beside this one
+//! Tests of the whole embedded store. The helpers come first, because the other files share them.
 //! share them.
 
 mod checkpoints;
@@ -34,16 +34,15 @@ use super::{EmbeddedStore, OpenError, OpenOptions};
 use crate::{Key, Owner, Pushed, RecordStream, Slots, Store, StoreError, Write};
 use faulty::{FaultyDisk, FaultySled, HANGS_AFTER, Operation, SledFault};
 
-/// Long enough that no test waits for it, unless something hangs.
+/// Longer than any test waits, unless something hangs.
 const LONG: Duration = Duration::from_secs(600);
 
-/// When the tests' clock begins.
 const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
 /// The content of a store: the text under each number.
 type Contents = BTreeMap<u64, String>;
 
-/// One store in a directory of its own, an owner of its records, and the contents it must have.
+/// A store in its own directory, an owner of its records, and the expected contents.
 struct World {
     runtime: Runtime,
     clock: Arc<ManualClock>,
@@ -66,7 +65,7 @@ impl World {
         Self::with_sizes(segment_bytes, 1024 * 1024)
     }
 
-    /// With segments of this size, and a checkpoint after so many bytes.
+    /// Sets the size of segments, and the bytes after which a checkpoint begins.
     fn with_sizes(segment_bytes: u64, checkpoint_bytes: u64) -> Self {
         let mut world = Self {
             runtime: Builder::new_current_thread().enable_time().build().unwrap(),
@@ -84,7 +83,6 @@ impl World {
         world
     }
 
-    /// The data directory.
     fn dir(&self) -> PathBuf {
         self.home.path().join("data")
     }
@@ -104,7 +102,7 @@ impl World {
         self.open_with(&options).unwrap();
     }
 
-    /// Opens the store, has the owner restored, and attaches it.
+    /// Opens the store, restores the owner, and attaches it.
     fn open_with(&mut self, options: &OpenOptions) -> Result<(), OpenError> {
         let (disk, sled) = (Arc::new(self.disk.clone()), Arc::new(self.sled.clone()));
         let store = EmbeddedStore::open_on(options, disk, sled)?;
@@ -133,7 +131,7 @@ impl World {
         answer
     }
 
-    /// One batch; on success the world expects it to last.
+    /// Commits one batch; on success the world expects it to last.
     fn batch(&mut self, changes: &[(u64, Option<&str>)]) -> Result<(), StoreError> {
         self.submit(changes).recv_timeout(HANGS_AFTER).expect("an answer")?;
         for (number, text) in changes {
@@ -153,7 +151,7 @@ impl World {
         self.batch(&[(number, None)]).unwrap();
     }
 
-    /// Makes a checkpoint. After a good one, waits for the next reserved segment too.
+    /// Takes a checkpoint. After success also waits for the next reserved segment.
     fn checkpoint(&self) -> Result<(), StoreError> {
         let ended = async { tokio::time::timeout(HANGS_AFTER, self.store().checkpoint()).await };
         self.runtime.block_on(ended).expect("the checkpoint hangs")?;
@@ -168,13 +166,13 @@ impl World {
         self.runtime.block_on(store.close())
     }
 
-    /// The process ends at once, and begins again.
+    /// Ends the process at once and starts it again.
     fn crash_and_open(&mut self) {
         let copy = self.copy();
         self.begin_with(&copy);
     }
 
-    /// Goes on with the state that a crash left.
+    /// Continues with the state that a crash left.
     fn begin_with(&mut self, crashed: &TempDir) {
         self.abandon();
         fs::remove_dir_all(self.dir()).unwrap();
@@ -185,7 +183,7 @@ impl World {
     /// Ends the threads of the store without closing it.
     fn abandon(&mut self) {
         drop(self.store.take());
-        // The lock is free once they have ended.
+        // The threads hold the lock until they end.
         fs::File::open(self.dir().join("lock")).unwrap().lock().unwrap();
     }
 
@@ -234,9 +232,9 @@ impl World {
 #[derive(Default)]
 struct TestOwner {
     records: Mutex<BTreeMap<Key, Bytes>>,
-    /// It goes away when it has given so many slices.
+    /// The owner disappears after this many slices.
     goes_away_after: Mutex<Option<usize>>,
-    /// It does nothing with its stream.
+    /// The owner ignores its stream.
     is_silent: AtomicBool,
     kept: Mutex<Vec<RecordStream>>,
 }
@@ -247,7 +245,7 @@ impl TestOwner {
         *self.records.lock().unwrap() = records.collect();
     }
 
-    /// The stream that it did nothing with.
+    /// The ignored stream.
     async fn kept_stream(&self) -> RecordStream {
         loop {
             let kept = self.kept.lock().unwrap().pop();
@@ -319,7 +317,7 @@ fn copy_of(dir: &Path) -> TempDir {
 
 fn copy_into(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
-    // A checkpoint may remove anything at any time.
+    // A checkpoint may remove any file at any time.
     let Ok(entries) = fs::read_dir(from) else { return };
     for entry in entries {
         let entry = entry.unwrap();

@@ -4,17 +4,17 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Few, so that histories of a key are long.
+/// A small number gives keys long histories.
 const NUMBERS: u64 = 12;
 
 #[derive(Debug, Clone)]
 enum Action {
-    /// One batch: which numbers, and what with each.
+    /// One batch: the numbers, and the change of each.
     Batch(Vec<(u64, Option<String>)>),
     Checkpoint,
     CrashAndOpen,
     CloseAndOpen,
-    /// The next checkpoint is interrupted by a crash after so many of its steps.
+    /// A crash interrupts the next checkpoint after this many steps.
     CrashInCheckpoint(usize),
     Fail(Operation, bool),
     FailSled(SledFault),
@@ -87,7 +87,7 @@ proptest! {
 
 struct Model {
     world: World,
-    /// The content if the batch was applied whose answer was "unknown"; a restart decides.
+    /// The content if the batch with the answer "unknown" was applied; a restart decides.
     in_doubt: Option<Contents>,
 }
 
@@ -119,7 +119,7 @@ impl Model {
     fn batch(&mut self, changes: &[(u64, Option<String>)]) {
         let mut changes: Vec<(u64, Option<&str>)> =
             changes.iter().map(|(number, text)| (*number, text.as_deref())).collect();
-        // One write per key and batch, as the owners do it.
+        // One write for each key and batch, as owners do.
         changes.sort_unstable();
         changes.dedup_by_key(|(number, _)| *number);
         if let Err(StoreError::Unknown(_)) = self.world.batch(&changes) {
@@ -130,7 +130,7 @@ impl Model {
             }
             self.in_doubt = Some(perhaps);
         } else if self.world.store().health().is_ok() {
-            // Writing goes on only behind what was taken back.
+            // The store writes again only after it has taken back the failed batch.
             self.in_doubt = None;
         }
     }
@@ -152,7 +152,7 @@ impl Model {
         self.settle();
     }
 
-    /// After a restart there is no doubt any more.
+    /// A restart ends the doubt.
     fn settle(&mut self) {
         let found = self.world.contents();
         if self.in_doubt.take().as_ref() == Some(&found) {

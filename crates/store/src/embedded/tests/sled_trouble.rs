@@ -1,4 +1,5 @@
-//! sled fails, hangs, panics and loses entries: no attempt is sealed, the journal has everything, and the next attempt
+//! sled fails, hangs, panics and loses entries: the store seals no such attempt, the journal has everything, and the
+//! next attempt uses new directories.
 //! uses new directories.
 
 use super::*;
@@ -16,7 +17,7 @@ const FAULTS: [SledFault; 10] = [
     SledFault::FailRead,
 ];
 
-/// A world in which sled is soon taken to hang.
+/// A store that soon treats sled as hanging.
 fn impatient() -> World {
     let mut world = World::new();
     world.close().unwrap();
@@ -44,7 +45,7 @@ fn a_failed_attempt_of_sled_is_discarded_and_loses_nothing() {
         assert_eq!(world.contents_after_crash(&world.copy()).unwrap(), world.expected, "{fault:?}");
         world.sled.set(None);
         world.sled.release();
-        // Those that were left behind go on, and must not get in the way.
+        // Abandoned attempts continue, and must not affect the next one.
         while matches!(fault, SledFault::HangInFlush | SledFault::HangInOpen) && world.checkpoint().is_err() {
             thread::sleep(Duration::from_millis(20));
         }

@@ -1,4 +1,4 @@
-//! Starts that must be refused, each with what to do, and starts that were interrupted.
+//! Starts that must be refused, each with a remedy, and interrupted starts.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -368,7 +368,7 @@ fn where_there_is_no_room_for_the_copy_the_scratch_directory_is_used() {
     world.checkpoint().unwrap();
     let snapshot = Arc::new(snapshot_of(&world));
     let (home, backend) = (TempDir::new().unwrap(), Arc::new(world.sled.clone()) as Arc<dyn SledBackend>);
-    // A file where the directory should be stands for a disk that refuses.
+    // A file in place of the directory stands for a disk that refuses.
     let full = home.path().join("full");
     fs::write(&full, "").unwrap();
     let places = [full.join("copy"), home.path().join("scratch")];
@@ -406,7 +406,7 @@ fn fail_after_the_next_segment(disk: &FaultyDisk) {
     });
 }
 
-/// A clock that is half a second later whenever it is looked at.
+/// A clock that advances by half a second with every reading.
 struct Hurrying(Arc<ManualClock>);
 
 impl onceward_core::clock::Clock for Hurrying {

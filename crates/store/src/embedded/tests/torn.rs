@@ -1,5 +1,4 @@
-//! Journals that were cut or damaged: what was acknowledged comes back exactly, or the start is
-//! refused.
+//! Cut or damaged journals: the start restores exactly what was acknowledged, or is refused.
 
 use std::io::Write as _;
 use std::os::unix::fs::FileExt as _;
@@ -83,7 +82,7 @@ fn a_flipped_bit_refuses_the_start_or_loses_nothing() {
         flipped[bit / 8] ^= 1 << (bit % 8);
         fs::write(&segments(&copy.path().join("data"))[0], &flipped).unwrap();
         match replayed(&copy) {
-            // In the very last commit damage looks like a torn write, and only there.
+            // Only in the last commit, damage looks like a torn write.
             Ok(found) => {
                 assert!(bit / 8 >= last, "bit {bit} flipped and was not noticed");
                 assert_eq!(found, history.states[5], "bit {bit}");
@@ -100,7 +99,7 @@ fn a_flipped_bit_refuses_the_start_or_loses_nothing() {
 #[test]
 fn a_flipped_byte_of_the_journal_loses_nothing_unnoticed() {
     let history = History::of_six_commits();
-    // Beyond the last commit as well, where nothing was written.
+    // Beyond the last commit too, where nothing was written.
     for at in (0..history.ends[6] + 40).step_by(7) {
         let mut flipped = history.segment.clone();
         flipped[at] ^= 0x10;
@@ -124,7 +123,7 @@ fn a_flipped_byte_of_the_journal_loses_nothing_unnoticed() {
 #[test]
 fn a_frame_that_ends_with_zeros_in_a_hole_of_the_file_is_whole() {
     const PAGE: usize = 4096;
-    // The last frame ends four bytes behind a page, with the length of a removal, which is zero.
+    // The last frame ends four bytes after a page, with the length of a removal, which is zero.
     let mut world = World::new();
     world.put(3, "three");
     let filler = "x".repeat(PAGE - 179);
@@ -134,7 +133,7 @@ fn a_frame_that_ends_with_zeros_in_a_hole_of_the_file_is_whole() {
     let bytes = fs::read(&path).unwrap();
     let last = bytes.iter().rposition(|byte| *byte != 0).unwrap();
     assert!(last < PAGE && bytes.len() > 2 * PAGE, "the test needs another length: {last}");
-    // Nothing behind the first page was ever written, as far as this file knows.
+    // The file shows no write after the first page.
     fs::remove_file(&path).unwrap();
     fs::write(&path, &bytes[..PAGE]).unwrap();
     fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(bytes.len() as u64).unwrap();
@@ -144,7 +143,7 @@ fn a_frame_that_ends_with_zeros_in_a_hole_of_the_file_is_whole() {
 #[test]
 fn after_an_orderly_end_damage_of_the_last_commit_is_found_too() {
     let mut history = History::of_six_commits();
-    // The last checkpoint fails, so that the commits are still in the journal.
+    // The last checkpoint fails: the commits stay in the journal.
     history.world.sled.set(Some(SledFault::FailFlush));
     let closed = history.world.close().unwrap_err();
     assert!(closed.to_string().contains("is in the journal"), "{closed}");
@@ -207,7 +206,7 @@ fn a_damaged_end_of_an_older_segment_refuses_the_start() {
 #[test]
 fn missing_commits_before_a_torn_segment_refuse_the_start() {
     let history = History::of_two_segments();
-    // The end of the first segment is clean, but not where it was.
+    // The end of the first segment is clean, but in another place.
     let copy = history.with_segment(&cut_at(&history.segment, history.ends[5], Tail::Zeros));
     let second = segments(&copy.path().join("data"))[1].clone();
     let torn = cut_at(&fs::read(&second).unwrap(), HEADER_BYTES + 5, Tail::Zeros);
@@ -232,7 +231,7 @@ fn the_rest_is_restored_after_an_operator_cuts_off_the_damage() {
     segments(&dir(&copy))[1..].iter().for_each(|later| fs::remove_file(later).unwrap());
     assert_eq!(history.world.contents_after_crash(&copy).unwrap(), history.states[3]);
 
-    // A damaged header, and a missing segment: an empty file in its place.
+    // A damaged header, and a missing segment (an empty file in its place).
     for index in 0..2 {
         let copy = history.copy();
         let paths = segments(&dir(&copy));
@@ -322,12 +321,12 @@ fn a_file_without_reserved_space_is_read_whole() {
     assert_eq!(written_part(&mut file), b"all of it");
 }
 
-/// A store after some commits, and what it contained after each of them.
+/// A store after some commits, and its content after each of them.
 struct History {
     world: World,
     /// The first segment.
     segment: Vec<u8>,
-    /// Where its commits end; the first entry is where they begin.
+    /// The ends of its commits; the first entry is the start of the first.
     ends: Vec<usize>,
     /// The contents before the first commit and after each.
     states: Vec<Contents>,
@@ -358,7 +357,7 @@ impl History {
         Self { world, segment, ends, states }
     }
 
-    /// The same, and after a crash and a start commits in a second segment.
+    /// The same, with more commits in a second segment after a crash and a start.
     fn of_two_segments() -> Self {
         let mut history = Self::of_six_commits();
         history.world.crash_and_open();
@@ -371,7 +370,7 @@ impl History {
         copy_of(&self.world.dir())
     }
 
-    /// The contents after those commits that are in `segment` as they were written.
+    /// The contents after the commits that `segment` has unchanged.
     fn state_in(&self, segment: &[u8]) -> &Contents {
         let whole = |end: &&usize| segment.get(..**end) == Some(&self.segment[..**end]);
         &self.states[self.ends.iter().filter(whole).count().saturating_sub(1)]
@@ -385,7 +384,7 @@ impl History {
     }
 }
 
-/// The result of replaying the journal of a copy. It has seen no checkpoint.
+/// Replays the journal of a copy, without a checkpoint.
 fn replayed(copy: &TempDir) -> Result<Contents, OpenError> {
     let mut contents = Contents::new();
     let mut see = Strict(|record: RecordRef<'_>| match record.put {
@@ -401,14 +400,14 @@ fn cut_at(segment: &[u8], cut: usize, tail: Tail) -> Vec<u8> {
     match tail {
         Tail::Nothing => return bytes,
         Tail::Zeros => {}
-        // Long enough to reach into what were later commits, and with the beginning of one.
+        // Long enough to reach into later commits, with the start of one.
         Tail::Garbage => bytes.extend(b"\xFFowF2".iter().cycle().take(150)),
     }
     bytes.resize(segment.len(), 0);
     bytes
 }
 
-/// A file system may call reserved space data; then it is read, and is zeros.
+/// A file system may report reserved space as data; then reading it returns zeros.
 fn written_part(file: &mut fs::File) -> Vec<u8> {
     let mut bytes = Vec::new();
     read_written_part(file, &mut bytes).expect("read");
