@@ -1,4 +1,4 @@
-//! The program as it is called: arguments in, text and an exit code out.
+//! Calls of the program: arguments in, text and an exit code out.
 
 use clap::CommandFactory as _;
 use tempfile::TempDir;
@@ -90,7 +90,7 @@ fn no_help_is_wider_than_a_terminal_of_80_columns() {
         let wide: Vec<_> = ran.out.lines().filter(|line| line.chars().count() > 80).collect();
         assert_eq!(wide, <[&str; 0]>::default(), "{arguments:?}");
     }
-    // A line that is longer is broken a second time, and a single word has a line of its own.
+    // A longer line would be broken a second time, and a single word would have its own line.
     for (arguments, lines) in [(&["--help"][..], args::MORE), (&["keys", "--help"], keys::MORE)] {
         let ran = World::empty().runs(arguments);
         assert!(ran.out.contains(lines), "{}", ran.out);
@@ -240,13 +240,11 @@ fn the_tracker_needs_none_of_the_credentials_and_of_the_file_only_where_the_data
     assert_eq!(World::with_config("{").runs(&["tracker"]).exit, Some(64));
 }
 
-/// A working directory and an environment.
 struct World {
     directory: TempDir,
     environment: BTreeMap<String, String>,
 }
 
-/// The result of a call.
 struct Ran {
     exit: Option<u8>,
     served: Option<Loaded>,

@@ -1,5 +1,5 @@
-//! The code that a new kind of record needs: the two here are never served. They are vouchers, and the count of their
-//! requests, on real shards over a store in memory and a clock that stands still.
+//! An example of the code that a new kind of record needs. The two kinds here, vouchers and the counts of their
+//! requests, exist only in these tests, on real shards over a store in memory and a stopped clock.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ const ONE: Subject = Subject { slot: 5, id: [1; 12] };
 /// In another slot of the same shard.
 const TWO: Subject = Subject { slot: 7, id: [2; 12] };
 
-/// The rest of a voucher.
+/// The remaining amount of a voucher.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Voucher {
     left: u32,
@@ -41,7 +41,7 @@ impl Record for Voucher {
         self.ends
     }
 
-    /// An amount that was answered with an error was not spent.
+    /// An amount whose request failed was not spent.
     fn merge_pessimistic(before: Option<Self>, _: Option<Self>, _: Timestamp) -> Option<Self> {
         before
     }
@@ -67,15 +67,15 @@ fn kinds() -> Kinds {
     Kinds::default().with::<Voucher>().with::<Uses>()
 }
 
-/// The rest afterwards; `None` if it was too little.
+/// The remaining amount; `None` if it was too small.
 type Answer = Result<Option<u32>, Refusal>;
 
 enum VoucherAction {
     Issue(u32),
     Spend(u32),
-    /// Changes nothing but the count, which may be lost in a crash.
+    /// Changes only the count, which a crash may lose.
     Show,
-    /// The shard fails.
+    /// Makes the shard fail.
     Panic,
 }
 
@@ -125,7 +125,6 @@ impl Command for VoucherCommand {
     }
 }
 
-/// A store and a clock, and the two shards over them.
 struct World {
     store: MemoryStore,
     clock: Arc<ManualClock>,
@@ -139,7 +138,7 @@ impl World {
         Self { store, clock, shards }
     }
 
-    /// The program dies, and starts on what is durable.
+    /// The program dies, and starts again from the durable state.
     async fn restarted(self) -> Self {
         let Self { store, clock, shards } = self;
         let store = store.reopen();
@@ -158,7 +157,7 @@ impl World {
         self.ask(subject, action).await.expect("an answer")
     }
 
-    /// A voucher's rest and its request count, in the memory of the slot's owner.
+    /// A voucher's remaining amount and request count, in the memory of the slot's owner.
     async fn seen(&self, subject: Subject) -> (Option<u32>, Option<u32>) {
         let owner = self.shards.router().owner(subject.slot).expect("an owner");
         self.seen_in(owner, subject).await
@@ -257,7 +256,7 @@ async fn a_slot_that_moves_to_another_shard_takes_its_records_along() {
     let world = World::new().await;
     world.told(ONE, VoucherAction::Issue(10)).await.expect("issued");
     world.told(TWO, VoucherAction::Issue(20)).await.expect("issued");
-    // Not durable yet, and not lost.
+    // Not yet durable, but not lost.
     world.told(ONE, VoucherAction::Show).await.expect("shown");
     let router = world.shards.router();
     let (old, new) = (router.owner(ONE.slot).expect("an owner"), 0);
@@ -392,7 +391,7 @@ async fn the_checkpoint_of_a_full_store_gets_its_lazy_changes_although_commands_
     let world = World::new().await;
     world.told(ONE, VoucherAction::Issue(10)).await.expect("issued");
     world.store.fill();
-    // Changes a count lazily.
+    // Changes a count without a commit of its own.
     world.told(ONE, VoucherAction::Show).await.expect("shown");
     let commands = async {
         loop {

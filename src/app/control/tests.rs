@@ -121,7 +121,7 @@ async fn what_is_no_question_is_refused_with_a_reason() {
 async fn many_who_ask_at_once_are_answered_one_after_the_other() {
     let server = Server::start().await;
     server.sent(1).await;
-    // These connect and say nothing; they hold every place until they go.
+    // These connections send nothing, and hold every place until they close.
     let silent: Vec<_> =
         (0..4).map(|_| UnixStream::connect(server.socket()).expect("a connection")).collect();
     let asked = server.asks(everything());
@@ -185,7 +185,7 @@ async fn an_answer_that_ends_early_is_an_error() {
             let mut question = [0; 1];
             stream.read_exact(&mut question).expect("a question");
             stream.write_all(said.as_bytes()).expect("an answer");
-            // To its end, so that closing does not reset the connection.
+            // Reads to the end: closing then does not reset the connection.
             stream.shutdown(std::net::Shutdown::Write).expect("an end");
             let _ = stream.read_to_end(&mut Vec::new());
         });
@@ -235,7 +235,7 @@ impl Server {
         self.attempts.keeps(key(last_digits), track).await;
     }
 
-    /// Begins to ask at once.
+    /// Sends the request at once.
     fn asks(
         &self,
         request: TrackerRequest,
@@ -252,7 +252,7 @@ impl Server {
         async { asked.await.expect("an end") }
     }
 
-    /// Sends any text and reads what comes back.
+    /// Sends any text and returns the answer.
     async fn says(&self, text: &str) -> String {
         let (path, text) = (self.socket(), text.to_owned());
         let answer = spawn_blocking(move || {
@@ -260,7 +260,8 @@ impl Server {
             stream.write_all(text.as_bytes()).expect("sent");
             stream.shutdown(std::net::Shutdown::Write).expect("an end");
             let mut answer = Vec::new();
-            // What was not read of too long a request resets the connection behind the answer.
+            // The server does not read too long a request to its end, and the rest resets the connection after the
+            // answer.
             let _ = stream.read_to_end(&mut answer);
             String::from_utf8(answer).expect("text")
         });

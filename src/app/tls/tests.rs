@@ -73,7 +73,7 @@ fn what_cannot_be_used_is_refused_with_the_setting_the_file_and_what_to_do() {
         let error = files.error();
         assert!(words.iter().all(|word| error.contains(word)), "{words:?} are not in {error}");
         assert!(error.contains(files.0.path().to_str().expect("a path")), "{error}");
-        // Nothing of a key is shown.
+        // The error shows no part of a key.
         assert!(key.len() < 100 || key.lines().skip(1).all(|line| !error.contains(line)), "{error}");
     }
 }
@@ -185,7 +185,6 @@ fn a_reload_takes_what_is_good_and_leaves_what_is_not() {
     assert_eq!(expires(), "2080-01-01T00:00:00Z");
 }
 
-/// Two files in a directory of their own.
 struct Files(TempDir);
 
 impl Files {
@@ -251,7 +250,7 @@ fn params(name: &str, from: i32, to: i32) -> CertificateParams {
     params
 }
 
-/// A certificate that its own key has signed.
+/// A self-signed certificate.
 fn own(key: &KeyPair, from: i32, to: i32) -> String {
     params("own", from, to).self_signed(key).expect("signed").pem()
 }

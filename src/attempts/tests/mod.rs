@@ -23,7 +23,7 @@ use crate::template::MessageStyle;
 
 pub(crate) const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
-/// Shards over a store, with the handle on their attempts.
+/// Shards over a store, and the handle of their attempts.
 pub(crate) struct World {
     pub(crate) shards: Shards,
     pub(crate) attempts: Attempts,
@@ -92,7 +92,7 @@ pub(crate) fn key(track: u64) -> AttemptLogKey {
     AttemptLogKey { service: ServiceId::DEFAULT, track }
 }
 
-/// One message to a number that ends with these digits, which a gateway took at a moment.
+/// One message to a number with these last digits, which a gateway accepted at `at`.
 pub(crate) fn sent(last_digits: u64, at: Timestamp) -> AttemptLog {
     let number = PhoneNumber::from_u64(14_155_550_100 + last_digits).expect("a number");
     let row = Row {

@@ -19,7 +19,7 @@ fn receipt(attempt: u8, status: ReceiptStatus, class: Option<ErrorClass>) -> Rec
     Receipt { attempt, message_id: "SM\u{1b}1".to_owned(), status, code: None, class }
 }
 
-/// A send through so many gateways, the last of which took the message.
+/// Settles a send through `attempts` gateways, the last of which accepted the message.
 fn settle(track: &mut AttemptLog, first_attempt: u8, attempts: u8) {
     let attempt = |number: u8| GatewayAttempt {
         gateway: GatewayName::Http,

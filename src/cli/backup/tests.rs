@@ -1,4 +1,4 @@
-//! Every state comes through an export and an import as it was, and nothing else is taken for an export.
+//! Export and import preserve every state, and the import rejects everything else.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -18,7 +18,7 @@ use crate::store::{CopyProgress, CopyReader, NewStore, ReadOnly};
 
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
 
-/// The moment of every export here.
+/// The time of every export here.
 pub(super) const AT: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
 proptest! {
@@ -346,7 +346,7 @@ fn written_with(header: &Header, entries: &[CopiedRecord]) -> Vec<u8> {
     bytes
 }
 
-/// The export of these records with one line changed, by its number, and all sums made to fit.
+/// The export of these records with one changed line, and matching checksums.
 fn forged(entries: &[CopiedRecord], number: usize, change: impl Fn(&mut Value)) -> Vec<u8> {
     let mut forged = Vec::new();
     for (index, bytes) in written(entries).trim_ascii_end().split(|byte| *byte == b'\n').enumerate() {
@@ -384,7 +384,7 @@ fn read_with_header(bytes: &[u8]) -> Result<(Header, Vec<CopiedRecord>), ImportE
     Ok((header, entries))
 }
 
-/// Makes a data directory whose newest moment is [`AT`].
+/// Makes a data directory whose newest time is [`AT`].
 fn fill(dir: &Path, entries: &[CopiedRecord]) {
     let mut store = NewStore::begin(dir, [7; 16], AT).expect("a directory");
     for CopiedRecord { key, expires, record } in entries {

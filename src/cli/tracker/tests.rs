@@ -21,7 +21,7 @@ const NUMBER: &str = "+14155550101";
 async fn without_a_server_the_store_is_read_and_nothing_in_it_changes() {
     let world = World::new();
     world.fill().await;
-    // A list needs none.
+    // A list needs no key.
     std::fs::remove_file(world.settings.data_dir.join("server.key")).expect("removed");
     for _ in 0..2 {
         let answer = world.asks(false).await;
@@ -115,7 +115,7 @@ impl World {
         Arc::new(EmbeddedStore::open(&options).expect("a store"))
     }
 
-    /// A server ran, sent one message, and stopped.
+    /// Fills the store as a server that sent one message and stopped.
     async fn fill(&self) {
         let store = self.open();
         let attempts = Attempts::over(Arc::clone(&store), TrackerSettings::default()).await;

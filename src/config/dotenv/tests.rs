@@ -1,4 +1,4 @@
-//! The accepted syntax of the `.env` file, and the errors for all else.
+//! The accepted syntax of the `.env` file, and the errors for everything else.
 
 use proptest::prelude::*;
 
@@ -184,7 +184,6 @@ proptest! {
     }
 }
 
-/// The result of reading a file.
 struct Read {
     variables: BTreeMap<String, String>,
     errors: Vec<String>,

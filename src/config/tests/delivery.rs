@@ -1,4 +1,4 @@
-//! The settings for failed sends and messages that do not arrive.
+//! The settings for failed sends and for messages that do not arrive.
 
 use std::time::Duration;
 

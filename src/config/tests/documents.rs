@@ -1,5 +1,5 @@
-//! The documents say what the program does. `docs/reference/configuration.md` and `config.schema.json` beside it are made
-//! here, from the settings' fields: `UPDATE_DOCS=1 cargo test --lib config::tests::documents`.
+//! The documents match the program. These tests generate `docs/reference/configuration.md` and `config.schema.json`
+//! from the fields of the settings: `UPDATE_DOCS=1 cargo test --lib config::tests::documents`.
 
 use std::fmt::Write as _;
 
@@ -63,7 +63,7 @@ fn the_schema_knows_every_default_and_describes_every_key() {
     described(&schema, "");
 }
 
-/// Every property at every depth says what it is.
+/// Asserts that every property at every depth has a description.
 fn described(schema: &Value, path: &str) {
     for (key, property) in schema["properties"].as_object().into_iter().flatten() {
         let path = format!("{path}.{key}");
@@ -151,7 +151,7 @@ fn every_env_sample_in_the_manual_is_read() {
     }
 }
 
-/// Every variable that a sample may rely on.
+/// A world with every variable that a sample may need.
 fn all_gateways() -> World {
     World::with_twilio()
         .variable("TWILIO_WHATSAPP_NUMBER", "+14155552671")
@@ -188,7 +188,7 @@ fn the_sample_file_is_the_defaults() {
     assert_eq!(World::with_config(SAMPLE).warnings(), Vec::<String>::new());
 }
 
-/// The defaults, as a config.json would spell them. Keys that are not here have no fixed default.
+/// The defaults, in the form of config.json. Other keys have no fixed default.
 fn defaults() -> Map<String, Value> {
     Names::known().keys.into_iter().filter_map(|(key, schema)| Some((key, default_of(&schema)?))).collect()
 }
@@ -208,7 +208,7 @@ fn blocks_of(text: &'static str, language: &'static str) -> impl Iterator<Item =
     parts.filter_map(|part| part.split_once('\n')).map(|(_, body)| body)
 }
 
-/// A part of the manual: its title, its keys, and what is said before and after their table.
+/// A part of the manual: its title, its keys, and the texts before and after their table.
 struct Section {
     title: &'static str,
     keys: &'static [&'static str],
@@ -216,7 +216,7 @@ struct Section {
     after: &'static str,
 }
 
-/// Keys that no other section has.
+/// Keys outside the other sections.
 const FURTHER: &str = "Further keys";
 
 const SECTIONS: [Section; 9] = [
@@ -556,8 +556,8 @@ fn row_of_key(text: &mut String, key: &str, schema: &Value) {
         writeln!(text, "| `{key}` | {accepts} | {} | {} | {ways} |", default(schema), description(schema));
 }
 
-/// The objects whose members have a table: the key, the title, and the way to the members, as a JSON pointer into the
-/// schema and as a configuration with `MEMBER` in the member's place.
+/// The objects with a table of their members: the key, the title, and the path of the members, as a JSON pointer into
+/// the schema and as a configuration with `MEMBER` in the member's place.
 const MEMBER_TABLES: [(&str, &str, [&str; 2]); 5] = [
     (
         "http-gateway",
@@ -606,7 +606,7 @@ fn members(text: &mut String, schema: &Value, title: &str, [pointer, config]: [&
     }
 }
 
-/// The values of a setting, as the error about a wrong one says them.
+/// The values that a setting accepts, according to the error about a wrong one.
 fn accepted(wrong: &Value, name: &str) -> String {
     let Err(errors) = World::with_config(&wrong.to_string()).load() else { return String::new() };
     let about = errors.iter().filter(|error| error.subject.ends_with(name));

@@ -1,4 +1,4 @@
-//! Where it listens, and who may reach it.
+//! The address that the server listens on, and access to it.
 
 use super::*;
 use crate::config::ListenAddress;

@@ -1,4 +1,4 @@
-//! A configuration of the Go framework, as it is.
+//! An unchanged configuration of the Go framework.
 
 use secrecy::ExposeSecret as _;
 

@@ -1,4 +1,4 @@
-//! Which source wins.
+//! The precedence of sources.
 
 use crate::template::Wording;
 use std::time::Duration;
@@ -147,7 +147,7 @@ fn both_spellings_of_the_attempts_work_in_every_source() {
     assert_eq!(World::with_config(r#"{"otp-max-attempts": 3}"#).settings().policy.max_attempts, 3);
     let same = World::with_config(r#"{"otp-max-attempts": 3, "otp-max-trials": "3"}"#);
     assert_eq!(same.settings().policy.max_attempts, 3);
-    // A higher source wins whatever the spelling.
+    // A higher source wins, whatever the spelling of the key.
     let world = World::with_config(r#"{"otp-max-attempts": 3}"#).variable("ONCEWARD_OTP_MAX_TRIALS", "4");
     assert_eq!(world.settings().policy.max_attempts, 4);
 }
@@ -174,7 +174,7 @@ fn a_named_file_is_read_instead_of_the_usual_one() {
 }
 
 impl World {
-    /// The settings with a data directory that does not differ from world to world.
+    /// The settings with the same data directory in every world.
     fn in_data(&self) -> Settings {
         Settings { data_dir: PathBuf::from("data"), ..self.settings() }
     }

@@ -1,5 +1,4 @@
-//! The configuration as an operator meets it: files, variables and flags in, settings or errors
-//! out.
+//! The configuration as an operator uses it: files, variables and flags in, settings or errors out.
 
 mod delivery;
 mod documents;
@@ -28,16 +27,16 @@ use tempfile::TempDir;
 use super::{ConfigErrors, Loaded, Overrides, Settings, Sources, load};
 use crate::gateway::TwilioSettings;
 
-/// An account id of the form that Twilio has.
+/// An account id in Twilio's form.
 const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
-/// A messaging service id of that form.
+/// A messaging service id in Twilio's form.
 const SERVICE: &str = "MGfedcba9876543210fedcba9876543210";
-/// A Verify service id of that form.
+/// A Verify service id in Twilio's form.
 const VERIFY: &str = "VA0123456789abcdef0123456789abcdef";
-/// A token that must not turn up in any output.
+/// A token that no output may contain.
 const TOKEN: &str = "0f1e2d3c4b5a69788796a5b4c3d2e1f0";
 
-/// A machine with files, variables and a command line, and nothing else.
+/// Files, variables and a command line, independent of this machine.
 struct World {
     directory: TempDir,
     sources: Sources,
@@ -68,7 +67,7 @@ impl World {
             .variable("TWILIO_PHONE_NUMBER", "+14155552671")
     }
 
-    /// Twilio Verify and nothing else of Twilio's.
+    /// Only Twilio's Verify.
     fn with_verify() -> Self {
         Self::with_twilio().without("TWILIO_PHONE_NUMBER").variable("TWILIO_SERVICES_ID", VERIFY)
     }
@@ -84,7 +83,7 @@ impl World {
             .variable("MADA_SOURCE_NAME", "Acme")
     }
 
-    /// Every message by this order.
+    /// Sends every message through these providers.
     fn through(self, providers: &str) -> Self {
         self.variable("ONCEWARD_OTP_SMS_PROVIDER", providers)
     }
@@ -129,7 +128,7 @@ impl World {
         self.loads().warnings
     }
 
-    /// The errors, as they are printed.
+    /// The printed errors.
     fn errors(&self) -> Vec<String> {
         match self.load() {
             Ok(loaded) => panic!("loaded {loaded:?}"),
@@ -144,7 +143,7 @@ impl World {
         errors.remove(0)
     }
 
-    /// The errors that stop a start unless the data directory holds a key.
+    /// The error that stops a start unless the data directory has a key.
     fn unless_keys(&self) -> String {
         self.settings().registry.unless_keys.expect("it is said").to_string()
     }
@@ -153,7 +152,7 @@ impl World {
         self.settings().gateways.twilio_messages.expect("Twilio Messages")
     }
 
-    /// The value of a key and where it came from, as `--print-config` shows them.
+    /// The value and the origin of a key in `--print-config`.
     fn shows(&self, key: &str) -> (String, String) {
         let effective = self.loads().effective;
         let row = effective.into_iter().find(|row| row.key == key).unwrap_or_else(|| panic!("no {key}"));
@@ -161,7 +160,7 @@ impl World {
     }
 }
 
-/// Every part is in the text.
+/// Asserts that the text has every part.
 #[track_caller]
 fn says(text: &str, parts: &[&str]) {
     for part in parts {

@@ -1,4 +1,4 @@
-//! One field is enough for a key.
+//! A new key needs only one field.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -21,7 +21,7 @@ struct WithOneMore {
     letter_owls: u8,
 }
 
-/// The key's value, what is wrong, and its row of `--print-config`.
+/// The key's value, the errors, and its row of `--print-config`.
 fn owls(world: &World) -> (u8, Vec<String>, String) {
     let mut context = Context::of(&world.sources, Names::of::<WithOneMore>());
     let read: WithOneMore = context.read(|names| &names.keys);

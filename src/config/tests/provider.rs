@@ -1,4 +1,4 @@
-//! Which provider sends, and what it needs.
+//! The choice of the provider, and its required settings.
 
 use secrecy::ExposeSecret as _;
 

@@ -1,4 +1,4 @@
-//! A configuration of the Redis version, as it is.
+//! An unchanged configuration of the Redis version.
 
 use secrecy::ExposeSecret as _;
 
@@ -11,7 +11,7 @@ use super::*;
 use crate::config::ListenAddress;
 use crate::gateway::TwilioSender;
 
-/// Every value is a string there.
+/// There, every value is a string.
 const CONFIG: &str = r#"{
     "service_name": "otp-service",
     "test-hostname": "localhost",

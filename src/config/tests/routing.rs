@@ -1,4 +1,4 @@
-//! Which gateway is asked first.
+//! The first gateway for a number.
 
 use super::*;
 use crate::domain::GatewayName::{self, Mada, Simulator, Sinch, TwilioMessages, TwilioVerify};

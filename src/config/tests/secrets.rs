@@ -1,4 +1,4 @@
-//! Where secrets may come from, and that none is shown.
+//! Allowed sources of secrets; no output shows one.
 
 use secrecy::ExposeSecret as _;
 
@@ -75,7 +75,7 @@ fn wrong_credentials_are_not_repeated() {
         says(&error, &[variable, "it must be"]);
         assert!(!error.contains(TOKEN), "{error}");
     }
-    // A token in the place of the account.
+    // A token in place of the account.
     assert!(!World::with_twilio().variable("TWILIO_ACCOUNT_SID", TOKEN).error().contains(TOKEN));
     let url = format!("https://me:{TOKEN}@gateway.example");
     assert!(!World::with_twilio().variable("TWILIO_BASE_URL", &url).error().contains(TOKEN));

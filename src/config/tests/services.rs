@@ -278,7 +278,7 @@ fn the_account_comes_from_the_environment_with_both_of_its_parts() {
     }
 }
 
-/// Only this one of the two variables.
+/// Only one of the two variables.
 fn with_only(given: &str) -> World {
     let value = if given == "ONCEWARD_ACCOUNT_SID" { ACCOUNT } else { TOKEN };
     World::empty().variable(given, value)

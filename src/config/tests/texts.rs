@@ -1,4 +1,4 @@
-//! Texts by channel and language. What they may say is tested beside `template`.
+//! Texts by channel and language. The tests of `template` check their content.
 
 use super::*;
 use crate::template::Wording;

@@ -1,4 +1,4 @@
-//! Calls: whether they are allowed, and who makes them.
+//! Whether calls are allowed, and which gateway makes them.
 
 use std::time::Duration;
 

@@ -18,7 +18,7 @@ fn breaker() -> Breaker {
     Breaker::new(SETTINGS)
 }
 
-/// Asks at `now` and gets an answer at once.
+/// Lets one message in at `now` and records its result at once.
 fn ask(breaker: &mut Breaker, now: Timestamp, health: Health) -> Option<CircuitChange> {
     let entry = breaker.enter(now).expect("let in");
     breaker.record(entry, health, now)
@@ -115,7 +115,7 @@ fn a_provider_that_asks_for_a_pause_gets_it_at_once() {
         assert_eq!(change, Some(CircuitChange::Opened(secs(out_for))));
         assert!(breaker.keeps_out(at(out_for - 1)));
         assert_eq!(breaker.enter(at(out_for)), Some(BreakerPermit::Probe));
-        // A retry-after time is no measure of how long to wait when the probe fails without one.
+        // A retry-after time does not determine the wait after a probe that fails without one.
         assert_eq!(
             breaker.record(BreakerPermit::Probe, Health::Failed, at(out_for)),
             Some(CircuitChange::StillOpen(secs(20)))

@@ -1,4 +1,4 @@
-//! Dead gateways: what they cost, how they come back, and what is shown of them.
+//! Dead gateways: their cost, their recovery, and their display.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -156,7 +156,7 @@ async fn the_server_is_ready_while_one_gateway_for_any_number_works() {
     *world.gateway(Http).unready.lock().expect("the reason") = Some("Http has no credit".to_owned());
     assert_eq!(world.delivery.readiness(), Ok(()));
     world.requests().await;
-    // Mada takes some numbers only, and calls are not what verifications begin with.
+    // Mada serves only some numbers, and no verification begins with a call.
     let reasons = vec![
         "TwilioMessages does not work just now; it is tried again in 10 s".to_owned(),
         "Http has no credit".to_owned(),
@@ -168,11 +168,11 @@ async fn the_server_is_ready_while_one_gateway_for_any_number_works() {
         [Mada, TwilioMessages, Http, TwilioVoice]
     );
     assert_eq!(states[2].readiness, Err("Http has no credit".to_owned()));
-    // What is left is rounded up, as in the details beside it.
+    // The remaining time is rounded up, as in the details next to it.
     world.waits(Duration::from_millis(9_500)).await;
     let reasons = world.delivery.readiness().expect_err("not ready");
     assert_eq!(reasons[0], "TwilioMessages does not work just now; it is tried again in 1 s");
-    // Ready again before the probe, or no message would ever come to try.
+    // Ready before the probe: without a message the probe would never run.
     world.waits(Duration::from_millis(500)).await;
     assert_eq!(world.delivery.readiness(), Ok(()));
 }
@@ -196,7 +196,7 @@ async fn a_gateway_that_panics_while_it_probes_leaves_the_try_to_the_next() {
     world.requests().await;
     world.requests().await;
     world.waits(secs(10)).await;
-    // Its script has ended; therefore it panics.
+    // The gateway's script has ended: it panics.
     let probing = world.clone();
     assert!(tokio::spawn(async move { probing.requests().await }).await.is_err());
     assert_eq!(circuits(&world)[0], (Circuit::HalfOpen, None));

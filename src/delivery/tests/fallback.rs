@@ -1,4 +1,4 @@
-//! Which gateway is asked after which, and which channel stands in for which.
+//! The order of gateways, and the replacement of one channel by another.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Gateways that do what a test's script says.
+//! Gateways that follow a test's script.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,17 +20,17 @@ pub struct Scripted {
     result: Result<String, (ErrorClass, bool)>,
 }
 
-/// Takes the message.
+/// Accepts the message.
 pub fn accepted(id: &str) -> Scripted {
     Scripted { delay: Duration::ZERO, result: Ok(id.to_owned()) }
 }
 
-/// Has something against this message.
+/// Refuses this message only.
 pub fn error(class: ErrorClass) -> Scripted {
     Scripted { delay: Duration::ZERO, result: Err((class, false)) }
 }
 
-/// Would have said the same to every other message.
+/// Would refuse every message.
 pub fn down(class: ErrorClass) -> Scripted {
     Scripted { delay: Duration::ZERO, result: Err((class, true)) }
 }
@@ -63,7 +63,7 @@ struct ScriptedCheck {
     result: Result<Verdict, (ErrorClass, bool)>,
 }
 
-/// A message that a gateway was asked to send, and its time.
+/// A message that a gateway received, and the time.
 #[derive(Debug, Clone)]
 pub struct Sent {
     pub at_ms: u128,
@@ -76,10 +76,10 @@ pub struct Sent {
     pub callback: Option<Callback>,
 }
 
-/// The requests to all gateways of a test, in that order.
+/// The requests to all gateways of a test, in their order.
 pub type Record = Arc<Mutex<Vec<Sent>>>;
 
-/// One gateway. A script that has ended fails the test.
+/// A gateway with a script. A request after the script's end fails the test.
 pub struct ScriptedGateway {
     name: GatewayName,
     channels: Vec<Channel>,
@@ -96,7 +96,7 @@ pub struct ScriptedGateway {
 }
 
 impl ScriptedGateway {
-    /// Each gateway serves what the real one does; Verify and Sinch hold the code.
+    /// Each gateway has the real one's channels; Verify and Sinch hold the code.
     pub fn new(name: GatewayName, clock: Arc<TokioClock>, record: Record) -> Arc<Self> {
         let channels = match name {
             GatewayName::Simulator | GatewayName::TwilioVerify => Channel::ALL.to_vec(),
@@ -134,7 +134,7 @@ impl ScriptedGateway {
     }
 }
 
-/// Counts a message as present until the answer, or until it is given up.
+/// Counts a message until its answer, or until delivery gives it up.
 struct Presence<'a>(&'a AtomicUsize);
 
 impl Drop for Presence<'_> {

@@ -1,4 +1,4 @@
-//! Codes that a gateway holds: checks, and word of success.
+//! Codes that a gateway holds: checks, and reports of success.
 
 use std::sync::atomic::Ordering;
 
@@ -64,7 +64,7 @@ async fn a_holder_whose_circuit_is_open_is_surely_not_asked() {
     assert_eq!(world.delivery.states()[0].circuit, Circuit::Open);
     assert_eq!(world.checks(TwilioVerify).await, Err(NOT_LOOKED_AT));
     assert_eq!(times_checked(&world), 1);
-    // A check can be the probe, and closes it for sends too.
+    // A check can be the probe, and then closes the circuit for sends too.
     world.waits(secs(10)).await;
     world.gateway(TwilioVerify).checks(0, Ok(Verdict::Wrong));
     assert_eq!(world.checks(TwilioVerify).await, Ok(Verdict::Wrong));
@@ -99,7 +99,7 @@ async fn a_holder_that_is_not_configured_any_more_is_an_error_once() {
             checks(Mada).await;
         })
         .await;
-    // Not there, and there but without codes of its own.
+    // A missing gateway, and one without codes of its own.
     for by in [Sinch, Mada] {
         checks(by).await;
         let text = log.take();
@@ -136,7 +136,7 @@ async fn a_success_is_confirmed_to_the_gateway_that_sent_the_message() {
     world.delivery.confirm(Mada, "M1").await;
     assert_eq!(*world.gateway(Mada).confirmed.lock().expect("the record"), ["M1"]);
     assert!(world.gateway(TwilioVerify).confirmed.lock().expect("the record").is_empty());
-    // No gateway of that name; a gateway that refuses, or hangs.
+    // A missing gateway; a gateway that refuses, and one that hangs.
     world.delivery.confirm(Sinch, "S1").await;
     world.gateway(Mada).answers([error(ErrorClass::Refused), hanging()]);
     world.delivery.confirm(Mada, "M2").await;

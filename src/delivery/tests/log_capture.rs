@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Everything that is logged on this thread.
+/// The log of this thread.
 #[derive(Debug, Clone, Default)]
 pub(super) struct LogCapture(Arc<Mutex<Vec<u8>>>);
 
@@ -15,10 +15,9 @@ pub(super) struct Capturing {
 }
 
 impl LogCapture {
-    /// Begins to capture, and runs `scenario` once unheard: each log line of tracing keeps for the
-    /// whole process whether a subscriber listens, and another test's thread, where none does, may be
-    /// the first to reach it. With two listeners in the process tracing asks both instead of the
-    /// thread's own.
+    /// Begins to capture, after running `scenario` once without listening: tracing remembers for the whole process
+    /// whether anything listens to a log line, and another test's thread without a subscriber may reach the line first.
+    /// With two subscribers in the process, tracing asks both instead of only the thread's own.
     pub(super) async fn start(&self, scenario: impl AsyncFn()) -> Capturing {
         let second = tracing::Dispatch::new(tracing_subscriber::registry());
         let subscriber = tracing_subscriber::fmt()

@@ -233,7 +233,7 @@ async fn twilio_saying_nothing_or_dripping_ends_with_the_budget_and_in_doubt() {
             result = &mut delivering => panic!("{result:?}"),
             _ = twilio.request() => {}
         }
-        // From here on nothing happens any more; therefore the paused clock runs to the next deadline.
+        // Nothing else happens from here on: the paused clock advances to the next deadline.
         tokio::time::pause();
         assert_eq!(delivering.await, Err(failed(&DeliveryError::NoAnswerInTime)));
         assert!(twilio.further_requests().is_empty());

@@ -1,4 +1,4 @@
-//! More messages than a gateway can take: which wait, and which are refused at once.
+//! More messages than a gateway can take: some wait, others are refused at once.
 
 use futures_util::future::join_all;
 
@@ -19,7 +19,7 @@ async fn a_message_whose_permit_would_come_too_late_is_refused_at_once() {
         (result.is_ok(), result.err(), world.elapsed_ms())
     }))
     .await;
-    // The third of those who wait would have a place after 9 s, and no time for an answer.
+    // The third waiting message would get a place after 9 s, with no time left for an answer.
     let refused = || (false, Some(failed(&DeliveryError::Overloaded)), 3_000);
     let served = |at| (true, None, at);
     assert_eq!(results, [served(6_000), served(9_000), served(12_000), refused(), refused(), refused()]);
@@ -60,7 +60,7 @@ async fn of_the_messages_before_the_first_answer_the_last_are_refused_first() {
         at_the_gateway.iter().all(|end| *end == (Err(failed(&DeliveryError::NoAnswerInTime)), 10_000)),
         "{results:?}"
     );
-    // Behind seven others a place comes after four answers, if it comes at all.
+    // A message behind seven others gets a place after four answers at the earliest.
     let refused_at: Vec<u128> = waited.iter().map(|(_, at)| *at).collect();
     assert!(refused_at.is_sorted_by(|earlier, later| earlier >= later), "{refused_at:?}");
     assert_eq!((refused_at[0], refused_at[7]), (5_250, 2_250));

@@ -1,4 +1,4 @@
-//! The fallback by delivery: step after step, with the same code.
+//! The fallback by delivery: one step after another, with the same code.
 
 use super::gateways::{TokioClock, accepted, down, error};
 use super::world::{Setup, World, failed, failure, postponed, retries, secs, taken};
@@ -95,7 +95,7 @@ async fn a_verification_costs_only_so_many_messages() {
     world.requests().await;
     assert_eq!(world.follows_up().await, taken("CA2"));
     assert_eq!(world.takes_plan(), None);
-    // A plan from before the limit was lowered.
+    // A plan that is older than the lowered limit.
     let mut limited = setup();
     limited.settings.workflow_sends = 1;
     let world = limited.build().and(TwilioMessages, [accepted("SM1")]);
@@ -164,10 +164,10 @@ async fn a_busy_gateway_that_wants_more_time_than_its_step_has_gives_way() {
     let in_a_minute = || error(ErrorClass::Retry { after: Some(secs(60)) });
     let world = setup().with_retry().build().and(TwilioMessages, [in_a_minute(), in_a_minute()]);
     let world = world.and(TwilioVoice, [error(RETRY), in_a_minute()]);
-    // The call is put off within its own time.
+    // The call is postponed within its own time.
     assert_eq!(world.requests().await, postponed(1));
     assert_eq!(world.rows()[0].send_status, SendStatus::Unsendable);
-    // Then it gives way too, to the last step, which has all the time that the code has.
+    // Then it is replaced by the last step, which has the whole life of the code.
     assert_eq!(world.follows_up().await, postponed(2));
     let plan = world.takes_plan().expect("a plan");
     assert_eq!((plan.channel, plan.step, retries(&plan)), (WhatsApp, 2, Some((2, 0))));
@@ -194,7 +194,7 @@ async fn a_step_for_which_no_time_is_left_is_made_in_the_background() {
     assert_eq!(world.rows()[1].attempt.attempt, 1);
 }
 
-/// Text by Verify, which holds the code, or by Mada; calls by Verify or by Twilio Voice.
+/// Mada or Verify sends texts, and Verify holds its code; Verify or Twilio Voice makes calls.
 fn mixed() -> World {
     let mut setup = Setup::routing("Mada;TwilioVerify;Twilio").with_voice().with_workflow(&[Sms, Call]);
     setup.settings.voice_fallback = false;
@@ -238,7 +238,7 @@ async fn a_retry_whose_gateway_is_dead_goes_to_the_next_step_in_a_new_row() {
     let world = world.and(TwilioVoice, [accepted("CA1"), accepted("CA2")]);
     assert_eq!(world.requests().await, postponed(0));
     let plan = world.takes_plan().expect("a plan");
-    // Another message opens the circuit for longer than the step has.
+    // Another message opens the circuit for longer than the step lasts.
     world.requests().await;
     let retry = Job { purpose: Purpose::FollowUp(plan), ..world.job() };
     assert_eq!(world.run(retry).await, taken("CA2"));

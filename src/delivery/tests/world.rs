@@ -1,4 +1,4 @@
-//! A delivery with scripted gateways. Wall time and tokio's paused time are the same here.
+//! A delivery with scripted gateways, whose wall time is tokio's paused time.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -36,26 +36,25 @@ pub fn secs(secs: u64) -> Duration {
 
 pub const KEY: AttemptLogKey = AttemptLogKey { service: ServiceId::DEFAULT, track: 0x0102_0304_0506_0708 };
 
-/// The settings of a world.
 pub struct Setup {
-    /// The setting; every gateway in it exists, and those of `beside` too.
+    /// The routing; all gateways in it and in `beside` exist.
     pub routing: &'static str,
     pub beside: Vec<GatewayName>,
     pub settings: DeliverySettings,
     pub bounds: Bounds,
-    /// The lifetime of the code from the world's beginning.
+    /// The life of the code, from the world's start.
     pub life: Duration,
 }
 
 impl Setup {
-    /// Without retry, workflow and voice, and with a circuit that hardly opens.
+    /// Without retries, workflow and voice, and with a circuit that rarely opens.
     pub fn routing(routing: &'static str) -> Self {
         let breaker = BreakerSettings { failures: 100, ..BreakerSettings::default() };
         let settings = DeliverySettings { breaker, ..DeliverySettings::default() };
         Self { routing, beside: Vec::new(), settings, bounds: Bounds::default(), life: World::LIFE }
     }
 
-    /// Also Twilio's calls, which stand in for text messages.
+    /// Adds Twilio's calls, which replace text messages.
     pub fn with_voice(mut self) -> Self {
         self.beside.push(GatewayName::TwilioVoice);
         self.settings.voice_fallback = true;
@@ -76,7 +75,7 @@ impl Setup {
         self
     }
 
-    /// A circuit that opens after so many failures, for 10 s and then 20 s.
+    /// A circuit that opens after `failures` failures, first for 10 s and then for 20 s.
     pub fn with_breaker(mut self, failures: u32) -> Self {
         self.settings.breaker = BreakerSettings { failures, open_for: secs(10), longest: secs(20) };
         self.life = secs(600);
@@ -92,7 +91,7 @@ pub struct World {
     pub delivery: Delivery,
     gateways: Vec<Arc<ScriptedGateway>>,
     record: Record,
-    /// The record of the attempts, as the number's shard keeps it.
+    /// The record of the attempts, as in the number's shard.
     track: Mutex<AttemptLog>,
     clock: Arc<TokioClock>,
     life: Duration,
@@ -103,18 +102,18 @@ pub struct World {
 impl World {
     pub const LIFE: Duration = Duration::from_secs(30);
 
-    /// One gateway.
+    /// A world with one gateway.
     pub fn answering(script: impl IntoIterator<Item = Scripted>) -> Self {
         Setup::routing("Simulator").build().and(GatewayName::Simulator, script)
     }
 
-    /// One gateway with few places.
+    /// A world with one gateway and few places.
     pub fn with_places(sends: usize, sends_waiting: usize) -> Self {
         let bounds = Bounds { sends, sends_waiting, ..Bounds::default() };
         Setup { bounds, ..Setup::routing("Simulator") }.build()
     }
 
-    /// One gateway that follows no script.
+    /// A world with one gateway without a script.
     pub fn through(gateway: Arc<dyn Gateway>) -> Self {
         Self::build(Setup::routing("Simulator"), Some(gateway))
     }
@@ -165,7 +164,7 @@ impl World {
         self
     }
 
-    /// The same for the gateway of a world that has one.
+    /// Adds a script to the gateway of a world with one.
     pub fn and_answers(self, script: impl IntoIterator<Item = Scripted>) -> Self {
         self.and(GatewayName::Simulator, script)
     }
@@ -212,7 +211,7 @@ impl World {
         self.run(Job { channel, ..self.job() }).await
     }
 
-    /// For worlds with one gateway that holds nothing and is never asked later.
+    /// For worlds with one gateway that holds no codes and is never retried.
     pub async fn delivers(&self, template: &str) -> Result<String, Ended> {
         let mut job = self.job();
         job.style.wording = Wording::Custom(template.into());
@@ -225,7 +224,7 @@ impl World {
         as_result(self.run(job).await)
     }
 
-    /// Waits until something is due, and delivers it as the shard would.
+    /// Waits until a send is due, and delivers it as the shard would.
     pub async fn follows_up(&self) -> Ended {
         self.follows_up_held(None).await
     }
@@ -246,7 +245,7 @@ impl World {
         panic!("nothing is due within 100 s");
     }
 
-    /// Begins the planned attempt, whenever it is due.
+    /// Takes the planned attempt, whenever it is due.
     pub fn takes_plan(&self) -> Option<FollowUp> {
         let plan = self.track.lock().expect("the record").plan.take();
         plan.map(|plan| plan.follow_up)
@@ -281,7 +280,7 @@ impl World {
         self.record.lock().expect("the record").clone()
     }
 
-    /// The gateways that were asked, with their channels, in that order.
+    /// The requests to gateways with their channels, in their order.
     pub fn asked(&self) -> Vec<(GatewayName, Channel)> {
         self.sent().iter().map(|sent| (sent.by, sent.channel)).collect()
     }
@@ -298,7 +297,7 @@ impl World {
         self.clock.elapsed().as_millis()
     }
 
-    /// Every answer of every script was given.
+    /// Whether every script has ended.
     pub fn is_played_out(&self) -> bool {
         self.gateways.iter().all(|gateway| gateway.has_said_everything())
     }
@@ -311,7 +310,7 @@ impl CodeLiveness for World {
     }
 }
 
-/// A caller's result of a delivery, and the class of the last gateway's error.
+/// The caller's result of a delivery, and the class of the last gateway's error.
 #[derive(Debug, Clone)]
 pub struct Ended {
     pub result: SendResult,
@@ -353,7 +352,7 @@ fn as_result(ended: Ended) -> Result<String, Ended> {
     }
 }
 
-/// A message that a gateway took which holds no code.
+/// The result of a message that a gateway without codes accepted.
 pub fn taken(id: &str) -> SendResult {
     SendResult::Accepted { message_id: id.to_owned(), held: None }
 }
@@ -369,7 +368,7 @@ pub fn postponed_in_doubt(row: u8) -> SendResult {
     SendResult::Postponed { message_id, may_have_been_sent: true, held: None }
 }
 
-/// The caller's result for this error.
+/// The caller's result of this error.
 pub fn failed(error: &DeliveryError) -> Ended {
     let in_doubt = matches!(error, DeliveryError::NoAnswerInTime).then_some(InDoubt { held: None });
     Ended { result: error.result(in_doubt), trouble: Some(error.trouble()), class: None }
@@ -381,7 +380,7 @@ pub fn failure(ended: Ended) -> Ended {
     ended
 }
 
-/// Retries made so far, if a retry is what is planned.
+/// The retries until now, if the plan is a retry.
 pub fn retries(plan: &FollowUp) -> Option<(u8, u32)> {
     match plan.reason {
         Reason::Retry { attempt, retries } => Some((attempt, retries)),

@@ -77,7 +77,7 @@ async fn a_closed_port_is_no_connection() {
 
 #[tokio::test]
 async fn a_name_that_cannot_exist_is_no_connection() {
-    // A label has at most 63 characters; therefore the resolver fails without a query.
+    // A label has at most 63 characters: the resolver fails without a query.
     let unknown = get(&format!("http://{}.invalid", "a".repeat(64))).await;
     assert_eq!(unknown.err(), Some(NoAnswer::NotConnected("its name could not be resolved".to_owned())));
 }
@@ -105,7 +105,7 @@ async fn a_handshake_that_hangs_is_given_up() {
     let client = without_roots();
     let hanging = tokio::spawn(async move { client.send(request(&url)).await });
     let _silent = listener.accept().await.expect("a connection");
-    // From here on nothing happens any more; therefore the paused clock runs to the next deadline.
+    // Nothing else happens from here on: the paused clock advances to the next deadline.
     tokio::time::pause();
     let given_up = hanging.await.expect("no panic");
     assert_eq!(given_up.err(), Some(NoAnswer::NotConnected("no connection within 3 s".to_owned())));
@@ -141,7 +141,7 @@ async fn a_provider_that_answers_before_it_has_the_whole_request_is_heard_and_as
     let client = HttpClient::for_target(&url).expect("a client");
     let mut request = request(&url);
     *request.method_mut() = Method::POST;
-    // More than fits into all buffers on the way.
+    // More than all buffers on the way hold.
     *request.body_mut() = Some(vec![b'a'; 32 * 1024 * 1024].into());
     let asking = tokio::spawn(async move { client.send(request).await });
     let (mut stream, _) = listener.accept().await.expect("a connection");
@@ -210,7 +210,7 @@ fn request(url: &Url) -> Request {
     Request::new(Method::GET, url.clone())
 }
 
-/// TLS with no root certificate, so that the test asks nothing of the machine.
+/// TLS without root certificates: the test does not depend on the machine.
 fn without_roots() -> HttpClient {
     HttpClient::new(trusting_none().expect("TLS settings"), None, EgressPolicy::Anywhere).expect("a client")
 }

@@ -69,7 +69,7 @@ fn gateway(settings: &HttpGatewaySettings) -> HttpGateway {
     HttpGateway::new(settings, clock).expect("a gateway")
 }
 
-/// The smallest description that works.
+/// The smallest valid description.
 fn settings(base_url: &str) -> HttpGatewaySettings {
     let secret = |text: &str| Some(SecretString::from(text.to_owned()));
     HttpGatewaySettings {
@@ -99,7 +99,7 @@ fn message(text: &str) -> OutgoingMessage {
     }
 }
 
-/// The request that a description makes of a message.
+/// The request that a description makes from a message.
 async fn request_of(
     describe: impl FnOnce(&str) -> HttpGatewaySettings,
     message: &OutgoingMessage,

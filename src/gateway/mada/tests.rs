@@ -122,7 +122,7 @@ async fn without_a_fault_a_failed_status_of_http_decides() {
         (503, ErrorClass::Ambiguous, true),
         (301, ErrorClass::Configuration, true),
     ] {
-        // A status of Mada's inside does not turn a failure of HTTP into a success or a promise.
+        // Mada's status in the body turns no HTTP failure into a success or a certain result.
         for body in ["", "<html>", &submitted("0"), &submitted("11")] {
             let error = error_after(Reply::xml(status, body)).await;
             assert_eq!((error.class, error.whole_gateway), (class, whole_gateway), "{status} {body}");

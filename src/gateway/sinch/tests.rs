@@ -98,9 +98,9 @@ async fn a_number_without_a_live_verification_is_told_from_an_error() {
     ] {
         assert_eq!(check_after(reply.clone()).await, Ok(Verdict::NotLive), "{reply:?}");
     }
-    // A 404 that is not Sinch's own says that the address is wrong.
+    // A 404 in another form than Sinch's shows that the address is wrong.
     assert!(check_after(Reply::json(404, "<html>")).await.is_err());
-    // In a success the words are no verdict.
+    // In a success these words are no verdict.
     for status in [200, 202] {
         assert!(check_after(Reply::json(status, "Invalid identity or code")).await.is_err());
     }
@@ -309,7 +309,7 @@ async fn check_on(gateway: &Sinch, channel: Channel) -> Result<Verdict, GatewayE
     checker.check(number(), channel, &Code::from_value(12_345, CodeLength::SIX)).await
 }
 
-/// Trailing slashes are the operator's choice.
+/// The URL has a trailing slash, as an operator may write it.
 fn sinch(double: &Double) -> Sinch {
     let url = format!("{}/verification/v1/verifications/", double.base_url());
     Sinch::new(&settings(&url), clock()).expect("a gateway")

@@ -1,4 +1,4 @@
-//! A provider on loopback that does what a test's script says, byte by byte.
+//! A provider on loopback that follows a test's script, byte by byte.
 
 use std::collections::VecDeque;
 use std::io;
@@ -9,16 +9,16 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
-/// The reaction to a request that was read completely.
+/// The reaction to a complete request.
 #[derive(Debug, Clone)]
 pub(crate) enum Reply {
     /// Write this and keep the connection.
     Bytes(String),
-    /// Write this and close the connection, though nothing in it says so.
+    /// Write this and close the connection without announcing it.
     BytesThenClose(String),
-    /// Write this and then ever more of a body.
+    /// Write this and then an endless body.
     Endless(String),
-    /// Write this and then nothing, with the connection open.
+    /// Write this and then nothing, and keep the connection open.
     Silence(String),
     /// Close with a TCP reset.
     Reset,
@@ -57,21 +57,21 @@ pub(crate) fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Strin
     format!("{head}\r\n{body}")
 }
 
-/// The telling part of Twilio's message resource, with the number in it as there.
+/// The important fields of Twilio's message resource, including the number.
 pub(crate) fn created_body(sid: &str) -> String {
     format!(
         r#"{{"account_sid":"AC1","body":"...","error_code":null,"status":"queued","to":"+14155552671","sid":"{sid}"}}"#
     )
 }
 
-/// A request as it came over the wire.
+/// A request on the wire.
 #[derive(Debug, Clone)]
 pub(crate) struct Received {
     /// `POST /path HTTP/1.1`.
     pub(crate) request_line: String,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: String,
-    /// Which connection it came on, counted from 1.
+    /// The number of its connection, counted from 1.
     pub(crate) connection: usize,
 }
 
@@ -86,15 +86,14 @@ impl Received {
     }
 }
 
-/// The server.
 pub(crate) struct Double {
     address: SocketAddr,
     received: mpsc::UnboundedReceiver<Received>,
 }
 
 impl Double {
-    /// Serves the replies in order, one to each request on whichever connection. A request beyond
-    /// the script is recorded and its connection closed.
+    /// Serves the replies in order, one to each request on any connection. Records a request after the script's end and
+    /// closes its connection.
     pub(crate) async fn playing(script: impl IntoIterator<Item = Reply>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
@@ -109,7 +108,6 @@ impl Double {
         Self { address, received }
     }
 
-    /// `http://` and the address.
     pub(crate) fn base_url(&self) -> String {
         format!("http://{}", self.address)
     }
@@ -119,7 +117,7 @@ impl Double {
         self.received.recv().await.expect("the double is running")
     }
 
-    /// The requests that have come and were not looked at yet.
+    /// The requests that arrived since the last look.
     pub(crate) fn further_requests(&mut self) -> Vec<Received> {
         std::iter::from_fn(|| self.received.try_recv().ok()).collect()
     }

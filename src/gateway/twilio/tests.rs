@@ -72,7 +72,7 @@ fn message(text: &str) -> OutgoingMessage {
     }
 }
 
-/// Attempt `0-00000000000000ff-3`, behind a public address with a path of its own.
+/// Attempt `0-00000000000000ff-3`, with a public address that has a path.
 fn callback() -> Callback {
     let key = AttemptLogKey { service: ServiceId::new(0), track: 0xff };
     Callback { public_url: "https://example.com/otp".into(), attempt: AttemptId { key, attempt: 3 } }

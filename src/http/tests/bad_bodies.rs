@@ -1,4 +1,4 @@
-//! Bodies that are read, and bodies that are refused.
+//! Accepted and refused bodies.
 
 use super::script::{Call, Script};
 use super::world::{NUMBER, World, deps};

@@ -1,4 +1,4 @@
-//! Callbacks of Twilio: handed on as they came, and answered.
+//! Callbacks of Twilio: passed on unchanged, and answered.
 
 use std::sync::{Arc, Mutex};
 
@@ -156,7 +156,7 @@ async fn when_the_receiver_panics_it_is_500_and_the_connection_goes_on() {
     assert_eq!(client.reply().await.status, 200);
 }
 
-/// Takes every report and gives one answer; without one it panics.
+/// Accepts every report with one answer; panics without one.
 #[derive(Clone, Default)]
 pub struct Receiver {
     answer: Option<CallbackAnswer>,
@@ -195,7 +195,7 @@ impl Callbacks for Receiver {
     }
 }
 
-/// As Twilio sends it.
+/// The request with Twilio's signature header.
 fn signed(path: &str, form: &str) -> String {
     post(path, form).replace(
         "\r\n\r\n",

@@ -9,10 +9,10 @@ use tokio::io::{
 };
 use tokio::net::TcpStream;
 
-/// No test waits longer than this for an answer that never comes.
+/// The longest time that a test waits for an answer.
 const HANG: Duration = Duration::from_secs(20);
 
-/// The same where time jumps: longer than any limit of the server.
+/// The same for paused time: longer than all limits of the server.
 const HANG_IN_PAUSED_TIME: Duration = Duration::from_secs(100_000);
 
 pub struct Client<S = TcpStream> {
@@ -55,7 +55,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         self.stream.get_mut().write_all(bytes.as_ref()).await.expect("send");
     }
 
-    /// Sends what the server may refuse to take to its end.
+    /// Sends bytes that the server may not read to their end.
     pub async fn try_send(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.stream.get_mut().write_all(bytes.as_ref()).await;
     }
@@ -88,12 +88,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         Reply { status: status.expect("a status"), headers, body: String::new() }
     }
 
-    /// Reads to the end of the connection and returns what came before it.
+    /// Reads to the end of the connection.
     pub async fn rest(&mut self) -> String {
         let mut rest = Vec::new();
         let read =
             tokio::time::timeout(self.hang, self.stream.read_to_end(&mut rest)).await.expect("no hang");
-        // A reset is an end as well.
+        // A reset ends the connection too.
         let _ = read;
         String::from_utf8_lossy(&rest).into_owned()
     }

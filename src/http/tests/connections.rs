@@ -1,4 +1,4 @@
-//! HTTP/1 connections: how they are used, misused, and ended.
+//! HTTP/1 connections: their use, misuse and end.
 
 use super::client::{Client, get, post};
 use super::script::{Gate, Script};
@@ -190,7 +190,7 @@ async fn a_head_that_is_too_large_is_431_also_when_it_is_the_address() {
     let many = (0..200).map(|n| format!("x-{n}: 1\r\n")).collect::<Vec<_>>().concat();
     world.ask(format!("GET / HTTP/1.1\r\nx: {long}\r\n\r\n")).await.is(431, "");
     world.ask(format!("GET / HTTP/1.1\r\n{many}\r\n")).await.is(431, "");
-    // The head's limit is met before the one of 65,534 bytes that hyper has for an address.
+    // The limit of the head applies before hyper's limit of 65,534 bytes for an address.
     for bytes in [16 * 1024, 20_000, 65_534, 70_000] {
         world.get(&format!("/{}", "x".repeat(bytes))).await.is(431, "");
     }
@@ -214,7 +214,7 @@ async fn a_connection_beyond_the_limit_gets_503_and_a_freed_place_is_given_away(
     assert_eq!(third.rest().await, "");
     first.half_close().await;
     assert_eq!(first.rest().await, "");
-    // The place is free once the server has seen the end, which this client just saw.
+    // The place becomes free when the server sees the end, which this client has just seen.
     let status = loop {
         let status = world.get("/healthz").await.status;
         if status != 503 {

@@ -380,7 +380,7 @@ async fn tutorial_check(answer: CheckOutcome) -> super::client::Reply {
     World::scripted(Script::checks(answer)).await.post("/verify-code", &sms_code_body("123456")).await
 }
 
-/// The end of a lockout that lasts as long from the moment of the script's replies.
+/// The end of a lockout with this time left when the script answers.
 fn until(remaining: Duration) -> Timestamp {
     Timestamp::EPOCH.plus(remaining)
 }

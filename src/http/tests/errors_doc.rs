@@ -1,5 +1,5 @@
-//! `docs/reference/errors.md`, made from the tables that the server answers with. The file is also the
-//! snapshot of those tables: a change of an answer shows up as a difference in it.
+//! Generates `docs/reference/errors.md` from the tables that the server answers with. The file is also the snapshot of
+//! those tables: a changed answer shows as a difference.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -163,7 +163,7 @@ impl Row {
         }
     }
 
-    /// The members, of an answer that has no others.
+    /// The members of an answer, after asserting that it has no others.
     fn only_members(&self, is_envelope: bool) -> Members {
         let members = self.members();
         let Members { code, message, data } = &members;
@@ -260,7 +260,7 @@ fn outcomes(
     sends.chain(checks).collect()
 }
 
-/// The refusals of verifications, those of other resources, and what can go wrong on every route.
+/// The refusals of verifications and of other resources, and the problems of every route.
 fn verify_api_errors() -> Vec<Row> {
     let path = "/v2/Services/VA0123456789abcdef0123456789abcdef/VerificationCheck";
     let refused = refusals().into_iter().map(|refused| {
@@ -645,7 +645,7 @@ fn problem_case(problem: Problem) -> Case {
     }
 }
 
-/// Whether the problem can arise where the path is known to be one of the tutorial's.
+/// Whether the problem can occur on a path of the tutorial.
 const fn can_concern_tutorial(problem: Problem) -> bool {
     match problem {
         Problem::BadBody(_)
@@ -669,7 +669,7 @@ const fn can_concern_tutorial(problem: Problem) -> bool {
     }
 }
 
-/// Whether the problem can arise below `/v2`, where a key that may not do something has an error of its own.
+/// Whether the problem can occur below `/v2`, where a key without the right has its own error.
 fn can_concern_verify_api(problem: Problem) -> bool {
     problem == Problem::NotFound || problem != Problem::Forbidden && can_concern_tutorial(problem)
 }

@@ -183,7 +183,7 @@ async fn when_a_handler_panics_it_is_500_and_the_connection_goes_on() {
     assert_eq!(client.reply().await.status, 200);
 }
 
-/// A good body with a field that makes it so long.
+/// A valid body, padded to this length by a field.
 fn padded(bytes: usize) -> String {
     let good = send_body();
     let rest = good.trim_start_matches('{');

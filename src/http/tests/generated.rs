@@ -53,7 +53,7 @@ fn a_request_with_bytes_changed_is_answered_and_never_with_5xx() {
                 client.half_close().await;
                 client.reply().await
             });
-            // hyper answers a head that it cannot read, without a body.
+            // hyper answers an unreadable head without a body.
             let is_hypers = reply.status == 400 && reply.body.is_empty();
             let is_known = is_hypers || reply.body.starts_with(r#"{"code":"#);
             prop_assert!(
@@ -74,7 +74,7 @@ fn world() -> (Runtime, World) {
     (runtime, world)
 }
 
-/// Noise, JSON of any kind, and almost good bodies.
+/// Noise, any JSON, and almost valid bodies.
 fn any_body() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         Just("{".to_owned()),

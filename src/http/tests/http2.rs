@@ -1,4 +1,4 @@
-//! HTTP/2, in memory and without the TLS that lies under it.
+//! HTTP/2 in memory, without TLS.
 
 use std::future::poll_fn;
 use std::time::Duration;

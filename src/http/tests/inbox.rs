@@ -1,4 +1,4 @@
-//! The inbox as a page and as JSON.
+//! The inbox as HTML and JSON.
 
 use std::sync::Arc;
 use std::time::Duration;

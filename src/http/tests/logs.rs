@@ -1,4 +1,4 @@
-//! The log of the front end: its events, and the values that are never in it.
+//! The log of the front end: its events, and the values that it never contains.
 
 use std::io::{self, Write};
 use std::sync::{Arc, LazyLock, Mutex};
@@ -197,10 +197,10 @@ const MINUTE: Duration = Duration::from_secs(60);
 struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
-    /// Collects what this thread logs; a test runs in one.
+    /// Collects the log of this thread, which runs one test.
     fn capture(&self, level: Level) -> DefaultGuard {
-        // With a single subscriber alive, tracing asks only the present thread's whether an event is
-        // wanted, and remembers the answer: another test's thread, without one, would say no for all.
+        // With a single subscriber, tracing asks only the present thread whether an event is wanted, and remembers the
+        // answer: another test's thread without a subscriber would disable the event for all.
         static ANOTHER: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(tracing_subscriber::registry()));
         LazyLock::force(&ANOTHER);
 
@@ -213,7 +213,7 @@ impl Log {
         tracing::subscriber::set_default(subscriber)
     }
 
-    /// The one line that contains this.
+    /// The only line that contains this.
     #[track_caller]
     fn line_with(&self, part: &str) -> String {
         let text = self.text();
@@ -253,7 +253,7 @@ impl Write for Log {
     }
 }
 
-/// The end of a lockout that lasts as long from the moment of the script's replies.
+/// The end of a lockout with this time left when the script answers.
 fn until(remaining: Duration) -> Timestamp {
     Timestamp::EPOCH.plus(remaining)
 }

@@ -1,4 +1,4 @@
-//! The description of the routes: complete, and consistent in itself.
+//! The description of the routes is complete and consistent.
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
@@ -63,8 +63,8 @@ fn the_description_is_complete_in_itself() {
     }
 }
 
-/// Every example has the members that its schema asks for, and no other; and every answer in JSON, every body and every
-/// parameter has one.
+/// Every example has exactly the members of its schema; and every answer in JSON, every body and every parameter has an
+/// example.
 #[test]
 fn the_examples_are_what_their_schemas_say() {
     for (path, method, operation) in operations() {
@@ -108,7 +108,7 @@ fn the_examples_of_the_compatible_routes_are_what_they_answer() {
     }
 }
 
-/// As far as objects, lists, references and plain types go.
+/// Checks objects, lists, references and plain types.
 fn fits(value: &Value, schema: &Value, place: &str) {
     if let Some(name) = schema["$ref"].as_str() {
         let name = name.rsplit('/').next().expect("a name");

@@ -10,14 +10,14 @@ use crate::http::Verify;
 use crate::numbers::{CheckOutcome, CheckRequest, Refusal, Reply, SendOutcome, SendRequest};
 use crate::template::MessageStyle;
 
-/// A call of the script, with the secrets readable.
+/// A call of the script, with readable secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Call {
     Send { number: String, options: Option<SendOptions>, channel: Option<Channel>, style: MessageStyle },
     Check { number: String, code: Option<String> },
 }
 
-/// One answer for all sends and one for all checks. Without an answer it panics.
+/// One answer for all sends and one for all checks. Panics without an answer.
 #[derive(Clone, Default)]
 pub struct Script {
     send: Option<Result<SendOutcome, Refusal>>,
@@ -82,7 +82,7 @@ impl Verify for Script {
     }
 }
 
-/// Where commands wait until the test lets them through.
+/// Holds commands until the test lets them through.
 #[derive(Clone)]
 pub struct Gate {
     arrived: Arc<Semaphore>,
@@ -90,7 +90,7 @@ pub struct Gate {
     left: Arc<Semaphore>,
 }
 
-/// Notes that a command has left the gate, let through or dropped.
+/// Records that a command has left the gate, let through or dropped.
 struct Leaves<'a>(&'a Gate);
 
 impl Drop for Leaves<'_> {

@@ -1,4 +1,4 @@
-//! The soft stop, and the hard one.
+//! The soft stop and the hard stop.
 
 use tokio::net::TcpStream;
 
@@ -31,7 +31,7 @@ async fn when_the_server_stops_idle_and_silent_connections_end_at_once() {
     idle.send(get("/healthz")).await;
     assert_eq!(idle.reply().await.status, 200);
     let mut silent = world.client().await;
-    // Both are accepted once a third one is served.
+    // The server has accepted both once it serves a third one.
     assert_eq!(world.get("/healthz").await.status, 200);
     world.begin_stop().await.expect("no panic");
     assert_eq!(idle.rest().await, "");

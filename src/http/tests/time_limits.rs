@@ -1,4 +1,4 @@
-//! The time limits of connections, with the defaults, in memory and in time that jumps.
+//! The default time limits of connections, in memory and with paused time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -197,7 +197,7 @@ async fn when_the_server_stops_a_peer_that_does_not_take_part_is_let_go() {
     assert_eq!(since(start), 2);
 }
 
-/// A server whose connections are pieces of memory.
+/// A server with connections in memory.
 pub struct Memory(pub Arc<Server<Script>>);
 
 impl Memory {
@@ -225,7 +225,7 @@ impl Memory {
         Client::in_paused_time(near)
     }
 
-    /// A client, and its connection, which ends when the server's does.
+    /// A client and its connection, which ends when the server's does.
     pub async fn http2(&self) -> (SendRequest<Full<Bytes>>, JoinHandle<()>) {
         let (near, far) = duplex(64 * 1024);
         let ended = self.serve_http2(far);
@@ -260,12 +260,12 @@ pub async fn half_a_head_gets_408_after_10_s(client: &mut Client<impl AsyncRead 
     assert_eq!(since(start), 10);
 }
 
-/// The present moment, in time that jumps.
+/// The present in paused time.
 pub fn now() -> Instant {
     tokio::time::sleep(Duration::ZERO).deadline()
 }
 
-/// Whole seconds since then. Timers tick in milliseconds and may be one late.
+/// Whole seconds since `start`. Timers tick in milliseconds and may be one late.
 pub fn since(start: Instant) -> u64 {
     (now() - start + Duration::from_millis(500)).as_secs()
 }

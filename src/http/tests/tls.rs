@@ -1,4 +1,4 @@
-//! The limits of encrypted connections, with the defaults, in memory and in time that jumps.
+//! The default limits of encrypted connections, in memory and with paused time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use super::world::deps;
 use crate::http::connection::{Server, refuse_tls, serve_tls};
 use crate::http::{CertificateHealth, Identity, Tls};
 
-/// A record of a handshake, of which one byte has arrived: RFC 8446, section 5.1.
+/// A handshake record, of which one byte has arrived: RFC 8446, section 5.1.
 const BROKEN_OFF: &[u8] = &[0x16, 3, 1, 1, 0, 1];
 
 #[tokio::test(start_paused = true)]
@@ -157,7 +157,7 @@ async fn a_peer_without_a_place_that_does_not_shake_hands_is_let_go_after_2_s() 
     assert_eq!(since(start), 2);
 }
 
-/// A server whose connections are pieces of memory.
+/// A server with connections in memory.
 struct Memory {
     server: Arc<Server<Script>>,
     tls: Arc<Tls>,
@@ -179,7 +179,7 @@ impl Memory {
         tokio::spawn(serve_tls(stream, self.tls.acceptor(), Arc::clone(&self.server), 1))
     }
 
-    /// A client that has shaken hands, and its connection, which ends when the server's does.
+    /// A client after the handshake, and its connection, which ends when the server's does.
     async fn client(&self, protocols: &[&str]) -> (TlsStream<DuplexStream>, JoinHandle<()>) {
         let (near, far) = duplex(64 * 1024);
         let connection = self.serve(far);

@@ -43,7 +43,7 @@ impl World {
         Client::connect(self.address).await
     }
 
-    /// Asks on a connection of its own.
+    /// Sends a request on its own connection.
     pub async fn ask(&self, request: impl AsRef<[u8]>) -> Reply {
         let mut client = self.client().await;
         client.send(request).await;
@@ -63,7 +63,7 @@ impl World {
         self.server
     }
 
-    /// Ends the server as its caller's deadline would.
+    /// Ends the server, as the caller's deadline would.
     pub async fn drop_server(self) {
         self.server.abort();
         assert!(self.server.await.is_err_and(|error| error.is_cancelled()));

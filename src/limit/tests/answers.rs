@@ -1,4 +1,4 @@
-//! Idempotency keys: the first request, and its repetitions.
+//! Idempotency keys: the first request and its repetitions.
 
 use serde_json::json;
 
@@ -12,7 +12,7 @@ pub const REQUEST: [u8; 32] = [1; 32];
 const OTHER: [u8; 32] = [2; 32];
 const FULL: &str = "too many kept answers are stored already";
 
-/// The ticket of a request that is to be carried out.
+/// The ticket of a request that must be executed.
 pub async fn first(answers: &Answers, key: &str) -> Ticket {
     match answers.begin(ONE, key, REQUEST).await {
         Ok(KeyDecision::First(ticket)) => ticket,
@@ -32,7 +32,8 @@ pub async fn again(answers: &Answers, key: &str) -> String {
     }
 }
 
-/// Returns when what has ended has made room: the key's shard finds its own records at once, those of others are swept.
+/// Returns when expired records have made room: the key's shard finds its own records at once, a sweep finds those of
+/// others.
 async fn until_first(answers: &Answers, key: &str) {
     while again(answers, key).await == FULL {
         tokio::time::sleep(secs(1) / 100).await;

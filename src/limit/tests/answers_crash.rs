@@ -1,4 +1,4 @@
-//! Idempotency keys over crashes and stores that fail: what was cut off is never carried out twice unseen.
+//! Idempotency keys with crashes and failing stores: an interrupted request is never silently executed twice.
 
 use serde_json::json;
 
@@ -15,7 +15,7 @@ async fn interrupted(answers: &Answers, key: &str) -> Ticket {
     }
 }
 
-/// A world whose program died in the middle of a marked request.
+/// A world whose program died during a marked request.
 async fn cut_off() -> World {
     let mut world = World::new();
     let answers = world.answers().await;
@@ -107,7 +107,7 @@ async fn when_a_mark_cannot_be_taken_back_a_repetition_is_interrupted() {
     world.fails_next(StoreFault::Unavailable);
     ticket.free().await;
     assert_eq!(again(&answers, "k").await, "interrupted");
-    // The mark cannot be written, nor taken back.
+    // The mark can be neither written nor removed.
     world.store.fail_next([StoreFault::UnknownApplied, StoreFault::UnknownNotApplied]);
     let begun = answers.begin(ONE, "other", REQUEST).await;
     assert_eq!(begun.err(), Some(KeyRefusal::StoreUnavailable));

@@ -1,4 +1,4 @@
-//! One value, without a task: when does a request pass?
+//! The rules of one value, without a task: when a request passes.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::{START, bucket, secs};
 use crate::domain::Timestamp;
 use crate::limit::decide::{BucketRule, Counted, RateDecision, ValueCounts, give_back, take};
 
-/// A value's counts at a moment.
+/// A value's counts at a time.
 struct Value {
     counts: ValueCounts,
     now: Timestamp,
@@ -186,8 +186,8 @@ fn when_time_jumps_far_ahead_every_window_has_ended() {
 }
 
 proptest! {
-    /// Against a list of all that passed: in no window more than max, and no request below the limit is refused, except
-    /// the sixteenth of an interval that a large bucket may err by.
+    /// Compared with a list of all passed requests: no window has more than `max`, and no request below the limit is
+    /// refused, except within the sixteenth of an interval that a large bucket may err by.
     #[test]
     fn in_no_window_pass_more_than_max(
         max in 1_u32..40,

@@ -1,4 +1,4 @@
-//! Counters and kept answers over shards with a store in memory and a clock that stands still.
+//! Counters and kept answers over shards with a store in memory and a stopped clock.
 
 mod answers;
 mod answers_crash;
@@ -50,7 +50,6 @@ pub fn reached(until: Timestamp) -> Result<Charged, LimitRefusal> {
     Err(LimitRefusal::Reached { limit: limit(1), until })
 }
 
-/// A store, a clock, and what is opened over them.
 pub struct World {
     pub store: MemoryStore,
     pub clock: Arc<ManualClock>,
@@ -67,7 +66,7 @@ impl World {
         Self { bounds: Bounds { records, ..Bounds::default() }, ..Self::new() }
     }
 
-    /// Starts the shards on what is durable. Two of them, so that the counters of a request have several owners.
+    /// Starts two shards on the durable records: the counters of a request then have several owners.
     pub async fn start(&self) -> Result<Shards, ShardStartError> {
         Shards::start(ShardDeps {
             store: Arc::new(self.store.clone()),
@@ -90,7 +89,7 @@ impl World {
         Answers::new(&shards, &ServerKey::from_bytes([7; 32]), self.bounds)
     }
 
-    /// The program dies: what is not applied by now never will be.
+    /// The program dies: writes that are not yet applied are lost.
     pub fn crashes(&mut self) {
         self.store = self.store.reopen();
     }

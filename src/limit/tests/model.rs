@@ -1,4 +1,4 @@
-//! Random requests, time, faults and crashes against a list of what was told.
+//! Random requests, time, faults and crashes, compared with a list of the answers.
 
 use std::collections::HashMap;
 
@@ -9,15 +9,15 @@ use crate::domain::Timestamp;
 use crate::limit::{BucketRule, Charged, LimitRefusal};
 use crate::store::StoreFault;
 
-/// The limits of the model: one with one bucket, one with two, one so large that requests are counted together.
+/// The limits of the model: one bucket, two buckets, and one bucket so large that it counts requests together.
 const LIMITS: [&[BucketRule]; 3] =
     [&[bucket(1, 2, 20)], &[bucket(2, 3, 10), bucket(3, 5, 60)], &[bucket(4, 20, 30)]];
 
 #[derive(Debug, Clone)]
 enum Step {
-    /// A request with these values, each a limit and which of three values.
+    /// A request with these values, each as a limit and the index of one of its three values.
     Take(Vec<(u8, u8)>),
-    /// The n-th last request that passed came to nothing.
+    /// Gives back the n-th last request that passed.
     GiveBack(usize),
     Wait(u64),
     Fail(StoreFault),
@@ -45,7 +45,7 @@ fn step() -> impl Strategy<Value = Step> {
 #[derive(Clone)]
 struct Counted {
     at: Timestamp,
-    /// Whether its caller was told that it passed, and it was not given back.
+    /// Whether its caller learned that it passed, and it was not given back.
     told: bool,
 }
 
@@ -59,7 +59,7 @@ struct Model {
 /// A request that passed.
 struct Passed {
     taken: Charged,
-    /// Of which values, and at which place of each one's list.
+    /// Its values, and its position in the list of each.
     places: Vec<((u8, u8), usize)>,
 }
 
@@ -73,7 +73,7 @@ impl Model {
         charges.iter().map(note).collect()
     }
 
-    /// Whether a bucket of one of the charges is full at `now`, by what `counts`.
+    /// Whether `counts` fill a bucket of one of the charges at `now`.
     fn is_full(
         &self,
         charges: &[(u8, u8)],

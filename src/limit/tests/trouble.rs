@@ -1,4 +1,4 @@
-//! Counters over a store that fails, and time that jumps.
+//! Counters with a failing store and a jumping clock.
 
 use super::{START, World, bucket, charge, reached, secs};
 use crate::domain::Timestamp;

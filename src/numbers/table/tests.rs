@@ -29,7 +29,7 @@ fn set(table: &mut NumberTable, key: NumberKey, state: &NumberState) {
     table.set(record(key), stored(state));
 }
 
-/// As a shard holds it, which sweeps.
+/// The tables of a shard, which sweeps them.
 fn tables() -> Tables {
     Tables::new(&Kinds::default().with_table::<NumberState>(|| Box::new(table())))
 }
@@ -107,7 +107,7 @@ fn held() -> impl Strategy<Value = Held> {
         .prop_map(|(by, channel)| Held { by, channel })
 }
 
-/// Moments of every size: most are of this century, and some cannot be packed.
+/// Times of every size: most are in this century, and some cannot be packed.
 pub(crate) fn moment() -> impl Strategy<Value = Timestamp> {
     const PACKED: u64 = 1 << 48;
     let millis = prop_oneof![
@@ -168,7 +168,7 @@ fn verification() -> impl Strategy<Value = Verification> {
     )
 }
 
-/// Every state that leaves a record.
+/// Every state with a record.
 pub(crate) fn kept_state() -> impl Strategy<Value = NumberState> {
     prop_oneof![
         moment().prop_map(|until| NumberState::Locked { until }),
@@ -190,7 +190,7 @@ enum Step {
 }
 
 fn some_key() -> impl Strategy<Value = NumberKey> {
-    // Few, so that the same ones come again and again; and two of one number in different services.
+    // Few keys, because each must occur often; some are the same number in different services.
     let number = (1..30_u64).prop_map(|digits| PhoneNumber::from_u64(digits).expect("a number"));
     (0..2_u32, number, any::<bool>()).prop_map(|(service, number, is_test)| NumberKey {
         service: ServiceId::new(service),

@@ -1,4 +1,4 @@
-//! Codes that a gateway holds: what a shard does with them, a sentence each.
+//! Codes that a gateway holds: the behaviour of a shard, one test each.
 
 use std::time::Duration;
 
@@ -128,7 +128,7 @@ fn checks_that_waited_are_asked_about_one_after_the_other() {
     for left in [4, 3, 2, 1] {
         let ask = world.asked();
         world.check_reported(ask, CheckResult::Wrong);
-        // The next attempt is counted along with what was said of this one.
+        // The next attempt's count is written together with this one's result.
         world.commits();
         assert_eq!(answers.remove(0).answer(), Ok(wrong(left)));
     }

@@ -1,4 +1,4 @@
-//! Planned sends: what a shard does with them, a sentence each.
+//! Planned sends: the behaviour of a shard, one test each.
 
 use super::world::{World, accepted, held, number};
 use crate::delivery::{Purpose, Trouble};

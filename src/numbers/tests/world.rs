@@ -124,7 +124,7 @@ fn deps(captured: &Arc<Captured>) -> Arc<NumberDeps> {
         capacity: Capacity::new(usize::MAX),
         send_budget: Duration::from_secs(10),
         check_budget: CHECK_BUDGET,
-        // Only of what is planned.
+        // Keeps planned attempts only.
         tracker: KEEPS_NO_ATTEMPTS,
         effects: Arc::clone(captured) as _,
         events: None,
@@ -162,7 +162,7 @@ impl World {
         }
     }
 
-    /// The program dies, and starts again from what was durable.
+    /// The program dies and starts again from the durable state.
     pub fn crashes(&mut self) {
         self.core = core(&self.disk);
     }
@@ -214,7 +214,7 @@ impl World {
         awaited
     }
 
-    /// Commits what the shard wants written, if it wants anything.
+    /// Commits the shard's writes, if it has any.
     pub fn commits_if_any(&mut self) {
         if let Some(writes) = self.core.take_commit() {
             self.applied(&writes);
@@ -225,7 +225,7 @@ impl World {
         self.checks(key, None)
     }
 
-    /// Takes what the shard wants written; the disk has not said anything yet.
+    /// Takes the shard's writes, without an answer of the disk.
     pub fn takes_commit(&mut self) -> Vec<Write> {
         self.core.take_commit().expect("a commit")
     }
@@ -234,7 +234,7 @@ impl World {
         self.core.take_commit().is_none()
     }
 
-    /// Commits what the shard wants written, and returns it.
+    /// Commits the shard's writes and returns them.
     pub fn commits(&mut self) -> Vec<Write> {
         let writes = self.takes_commit();
         self.applied(&writes);
@@ -294,12 +294,12 @@ impl World {
         permit
     }
 
-    /// Submits a code that only the gateway can judge.
+    /// Submits a code that only the gateway can check.
     pub fn checks_held(&mut self, key: NumberKey) -> Awaited<Reply<CheckOutcome>> {
         self.checks(key, Some(Code::parse("0000000000").expect("a code")))
     }
 
-    /// The one check that a gateway is asked for.
+    /// The only check that a gateway was asked for.
     pub fn asked(&mut self) -> GatewayCheck {
         let mut checks = std::mem::take(&mut *locked(&self.captured.checks));
         assert_eq!(checks.len(), 1, "one check for a gateway");
@@ -316,7 +316,7 @@ impl World {
         self.submit(key, CommandKind::SettleCheck(check.settled(result)));
     }
 
-    /// A whole check that the gateway answers; commits what has to be.
+    /// A whole check that the gateway answers, with its commits.
     pub fn checks_and_hears(&mut self, key: NumberKey, result: CheckResult) -> Result<CheckOutcome, Refusal> {
         let answer = self.checks_held(key);
         self.commits();
@@ -328,7 +328,7 @@ impl World {
         answer.answer()
     }
 
-    /// The time for a planned send of the code of `salt` has come.
+    /// A planned send of the code of `salt` becomes due.
     pub fn resumes(&mut self, key: NumberKey, salt: Salt) -> Awaited<()> {
         let slot = self.deps.subject(&key).slot;
         let track = attempt_log_key(key.service, &salt, slot);
@@ -350,7 +350,6 @@ impl World {
         self.core.tables().get::<AttemptLog>(&record, self.now).is_some_and(|track| track.plan.is_some())
     }
 
-    /// The state in memory.
     pub fn state(&self, key: NumberKey) -> NumberState {
         let state = self.core.tables().get::<NumberState>(&self.record_key(key), self.now);
         state.unwrap_or(NumberState::Fresh)
@@ -375,7 +374,7 @@ impl World {
         verification.filter(|v| v.is_live(self.now)).map(|v| v.salt)
     }
 
-    /// Sends, commits and settles: the number has a live code now, which is returned.
+    /// Sends, commits and settles; returns the number's live code.
     pub fn has_code(&mut self, key: NumberKey) -> Code {
         let answer = self.sends(key);
         self.commits();
@@ -401,7 +400,7 @@ pub const fn wrong(attempts_left: u8) -> CheckOutcome {
     CheckOutcome::Wrong { attempts_left, live: true }
 }
 
-/// A gateway that holds the code took the message.
+/// The result of a message that a gateway with its own code accepted.
 pub fn held() -> SendResult {
     let held = Some(Held { by: GatewayName::TwilioVerify, channel: Channel::Sms });
     SendResult::Accepted { message_id: "VE1".to_owned(), held }

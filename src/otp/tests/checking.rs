@@ -31,7 +31,7 @@ async fn a_right_code_is_valid_once() {
     let code = code(&otp);
     assert_eq!(row(&otp.verify(ANNA, &wrong(&code)).await), wrong_with(4));
     assert_eq!(row(&otp.verify(ANNA, &code).await), RIGHT);
-    // A verified number begins anew.
+    // A verified number starts again without a memory.
     assert_eq!(row(&otp.verify(ANNA, &code).await), nothing_live(5));
 }
 

@@ -96,7 +96,7 @@ async fn when_the_clock_is_put_right_by_a_later_restart_nothing_lasts_longer() {
 async fn after_a_crash_and_a_clock_set_back_a_lockout_goes_on_where_it_was() {
     let (world, otp) = locked().await;
     world.clock.advance(secs(20));
-    // The newest time on the disk is that of this send.
+    // This send has the newest time on the disk.
     otp.send_sms("+14155550199").await.expect("sent");
     drop(otp);
     set_back(&world, YEAR);
@@ -123,13 +123,13 @@ async fn an_absurd_clock_neither_unlocks_nor_locks_for_ever() {
         let otp = start(&world).await;
         let answer = otp.send_sms(ANNA).await;
         if (before.as_millis()..=year_9999).contains(&absurd) {
-            // The server cannot know that this is not a long time later. What begins now has its term too.
+            // The server cannot tell this from a long wait. A lockout that begins now has its full term too.
             answer.expect("sent");
             lock_out(&otp).await;
         } else {
             assert_eq!(answer, Err(OtpError::Locked { remaining: TERM }), "{absurd}");
         }
-        // Time goes on once the clock can be believed, from where it stood.
+        // Once the clock is believable, time continues from where it stood.
         if absurd > before.as_millis() {
             world.clock.set(before);
         }
@@ -151,7 +151,7 @@ async fn whatever_the_clock_does_no_lockout_outlasts_its_term_nor_ends_early_by_
         println!("CLOCK_SEED={seed}");
         let mut random = StdRng::seed_from_u64(seed);
         let (world, mut otp) = locked().await;
-        // What passes on a clock that is right, and by how much it was set forwards.
+        // The time that a correct clock would show, and the sum of the forward jumps.
         let (mut passed, mut forwards) = (Duration::ZERO, Duration::ZERO);
         while passed < TERM {
             match random.random_range(0..6) {
@@ -163,7 +163,7 @@ async fn whatever_the_clock_does_no_lockout_outlasts_its_term_nor_ends_early_by_
                 }
                 2 => {
                     otp.stop().await.expect("stopped");
-                    // Forwards over a restart is followed as far as it is ahead of where time was.
+                    // A forward jump over a restart counts as far as it exceeds the last known time.
                     if random.random() {
                         set_back(&world, secs(random.random_range(1..10_000)));
                     }
@@ -191,19 +191,19 @@ async fn whatever_the_clock_does_no_lockout_outlasts_its_term_nor_ends_early_by_
     }
 }
 
-/// Three attempts, so that two wrong codes are allowed and the third one locks.
+/// Three attempts: two wrong codes are allowed, and the third one locks.
 async fn start(world: &World) -> Otp {
     let length = CodeLength::new(6).expect("a length");
     loop {
         match world.builder().code(length, LIFE).attempts(3, TERM).start().await {
-            // An engine that was dropped has not let go yet.
+            // A dropped engine has not released the directory yet.
             Err(StartError::InUse { .. }) => tokio::task::yield_now().await,
             started => return started.expect("an engine"),
         }
     }
 }
 
-/// A number that was locked out just now.
+/// A number that was just locked.
 async fn locked() -> (World, Otp) {
     let world = World::new();
     let otp = start(&world).await;
@@ -219,7 +219,7 @@ async fn lock_out(otp: &Otp) {
     assert_eq!(otp.send_sms(ANNA).await, Err(OtpError::Locked { remaining: TERM }));
 }
 
-/// An engine learns the time when it is called; a server calls it many times a second.
+/// Calls the engine, which then learns the time; a server calls it many times a second.
 async fn look(otp: &Otp) {
     assert!(!otp.verify("+359888123456", "123456").await.code_valid());
 }

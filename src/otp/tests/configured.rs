@@ -1,4 +1,4 @@
-//! The server's configuration carries over.
+//! The server's configuration works in the library.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -86,7 +86,7 @@ async fn a_gateway_of_ones_own_joins_those_of_the_settings() {
     assert_eq!(otp.send_sms(ANNA).await.expect("sent").message_id(), "Http-1");
     assert_eq!(own.sent()[0].code.len(), 5);
     otp.stop().await.expect("stopped");
-    // The inbox is only there while nothing else is.
+    // The inbox exists only without other gateways.
     let simulated = OtpBuilder::from_sources(&world.sources("{}")).expect("settings").gateway(own.clone());
     let otp = simulated.start().await.expect("an engine");
     assert_eq!(otp.send_sms(ANNA).await.expect("sent").message_id(), "Http-2");

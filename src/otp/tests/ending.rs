@@ -1,4 +1,4 @@
-//! Stops, crashes, and who may use a directory.
+//! Stops, crashes, and access to a directory.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::store::{EmbeddedStore, Key, OpenOptions, Store as _, Write};
 
 const ALL: TrackQuery = TrackQuery { number: None, status: None, limit: 10 };
 
-/// Ends as a process does that is killed: whatever ran is gone.
+/// Ends like a killed process: all tasks are gone.
 fn crash(runtime: tokio::runtime::Runtime, otp: Otp) {
     runtime.shutdown_background();
     drop(otp);
@@ -34,7 +34,7 @@ async fn start_when_free(world: &World) -> Result<Otp, StartError> {
             }
         }
     };
-    // A test that waits for ever says nothing.
+    // A test that waits for ever reports nothing.
     tokio::time::timeout(secs(60), start).await.expect("a directory that becomes free")
 }
 
@@ -77,7 +77,7 @@ async fn after_a_stop_the_directory_is_free_and_holds_what_was_counted() {
     let code = code(&first);
     assert_eq!(first.verify(ANNA, &wrong(&code)).await.attempts_left(), Some(4));
     first.stop().await.expect("stopped");
-    // The handle is still there.
+    // The first handle still exists.
     let second = world.start().await;
     assert_eq!(second.verify(ANNA, &wrong(&code)).await.attempts_left(), Some(3));
     assert!(second.verify(ANNA, &code).await.code_valid());
@@ -146,7 +146,7 @@ async fn a_start_that_fails_after_the_store_was_opened_leaves_nothing_running() 
     let world = World::new();
     write_nonsense(&world).await;
     for _ in 0..3 {
-        // What has failed is on its way out.
+        // The failed engine still holds the directory for a moment.
         let Err(StartError::Engine(error)) = start_when_free(&world).await else {
             panic!("it was understood")
         };
@@ -154,7 +154,7 @@ async fn a_start_that_fails_after_the_store_was_opened_leaves_nothing_running() 
     }
 }
 
-/// A record of a number that no version wrote.
+/// Writes a record that no version has written.
 async fn write_nonsense(world: &World) {
     let directory = world.directory.path();
     let key = load_or_create(directory, None).expect("a key");
@@ -189,7 +189,7 @@ async fn what_waits_for_another_try_survives_a_stop() {
     otp.send_sms(ANNA).await.expect("accepted: it is tried again");
     otp.stop().await.expect("stopped");
 
-    // It is the clock that says when, and that one stands until now.
+    // The clock decides, and it has stood still until now.
     world.clock.advance(secs(61));
     let (whole, arrived) = Own::new(GatewayName::Http).telling();
     let otp = builder().gateway(Arc::new(whole)).start().await.expect("an engine");

@@ -1,4 +1,4 @@
-//! The library, as a program that builds it in would use it.
+//! The library, as an embedding program uses it.
 
 mod checking;
 mod clock;

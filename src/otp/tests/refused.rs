@@ -1,4 +1,4 @@
-//! Settings that cannot be used.
+//! Unusable settings.
 
 use std::time::Duration;
 

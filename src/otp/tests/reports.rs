@@ -1,4 +1,4 @@
-//! Reports of providers, through a program that has an HTTP server of its own.
+//! Reports of providers, through a program with its own HTTP server.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ fn account() -> TwilioAccount {
     }
 }
 
-/// An account of Twilio's that reports what a gateway of this test's own sends.
+/// A Twilio account that reports about the messages of this test's gateway.
 async fn start(world: &World, change: impl FnOnce(OtpBuilder) -> OtpBuilder) -> (Otp, Arc<Own>) {
     let own = Arc::new(Own::new(GatewayName::Http).serving(&[Channel::Sms, Channel::Call]));
     let sender = TwilioSender::Number("+15005550006".to_owned());
@@ -34,7 +34,7 @@ async fn start(world: &World, change: impl FnOnce(OtpBuilder) -> OtpBuilder) -> 
     (otp, own)
 }
 
-/// The path that the newest message is reported to.
+/// The report path of the newest message.
 fn path_of(own: &Own, kind: &str) -> String {
     let sent = own.sent();
     let callback = sent.last().and_then(|message| message.callback.as_ref()).expect("a callback");
@@ -152,7 +152,7 @@ async fn a_gate_says_the_code_once_a_key_was_pressed_and_while_it_is_good() {
     assert!(hung_up.body().contains("<Hangup/>"), "{hung_up:?}");
     assert_eq!(receipt(&otp).await, None);
 
-    // A call that ended without a key was held with a machine.
+    // A machine took the call if it ended without a key.
     let ended = report(&otp, &path_of(&own, "call"), "CallSid=Http-1&CallStatus=completed").await;
     assert_eq!((ended.status(), receipt(&otp).await), (204, Some(ReceiptStatus::Failed)));
 

@@ -1,4 +1,4 @@
-//! Gateways: given by settings, and of one's own.
+//! Gateways from settings, and an embedder's own.
 
 use std::sync::Arc;
 

@@ -46,7 +46,7 @@ async fn a_test_number_of_the_default_service_is_sent_nothing_and_has_its_code()
     }
     assert!(otp.verify(ANNA, TEST_CODE).await.code_valid());
     assert!(own.sent().is_empty(), "a message was sent");
-    // From its end on it is an ordinary number.
+    // After its end it is an ordinary number.
     world.clock.advance(secs(3_601));
     otp.send_sms(ANNA).await.expect("sent");
     assert_eq!(own.sent().len(), 1);

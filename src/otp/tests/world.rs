@@ -1,4 +1,4 @@
-//! An engine in a directory of its own, at a time that stands still, and a gateway that follows a script.
+//! An engine in its own directory with a stopped clock, and a gateway with a script.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -30,7 +30,6 @@ impl World {
         Self { directory: tempfile::tempdir().expect("a directory"), clock }
     }
 
-    /// A few shards are enough.
     pub fn builder(&self) -> OtpBuilder {
         Otp::builder(self.directory.path()).clock(self.clock.clone()).shards(2)
     }
@@ -40,7 +39,7 @@ impl World {
     }
 }
 
-/// The code that was sent last to the inbox.
+/// The last code in the inbox.
 pub fn code(otp: &Otp) -> String {
     otp.inbox_code(ANNA).expect("a code in the inbox")
 }
@@ -51,7 +50,7 @@ pub fn wrong(code: &str) -> String {
     format!("{head}{}", u8::from(last == "0"))
 }
 
-/// A message, as far as tests look at it.
+/// The parts of a message that tests read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SentMessage {
     pub to: String,
@@ -61,7 +60,7 @@ pub struct SentMessage {
     pub callback: Option<Callback>,
 }
 
-/// Takes messages until its script says otherwise.
+/// Accepts messages, except as its script says.
 pub struct Own {
     name: GatewayName,
     channels: Vec<Channel>,
@@ -85,7 +84,7 @@ impl Own {
         }
     }
 
-    /// It tells the code of the first message that it takes.
+    /// Reports the code of the first accepted message.
     pub fn telling(self) -> (Self, oneshot::Receiver<String>) {
         let (told, code) = oneshot::channel();
         (Self { told: Mutex::new(Some(told)), ..self }, code)
@@ -96,12 +95,12 @@ impl Own {
         self
     }
 
-    /// It fails in these ways before it takes anything.
+    /// Fails in these ways before it accepts a message.
     pub fn failing(self, errors: impl IntoIterator<Item = ErrorClass>) -> Self {
         Self { errors: Mutex::new(errors.into_iter().collect()), ..self }
     }
 
-    /// It holds codes itself, and judges them like this.
+    /// Holds codes itself, and gives these verdicts.
     pub fn with_verdicts(self, verdicts: impl IntoIterator<Item = Result<Verdict, ErrorClass>>) -> Self {
         Self { verdicts: Some(Mutex::new(verdicts.into_iter().collect())), ..self }
     }

@@ -174,7 +174,7 @@ async fn a_revoked_key_is_forgotten_after_thirty_days() {
     assert_eq!(registry.keys(None).len(), 1);
     world.clock.advance(Duration::from_secs(24 * 3_600));
     assert_eq!(registry.revoke_key(sid).await, Err(RegistryError::NotFound("API key")));
-    // Until the sweep has come by.
+    // Until the sweep has removed them.
     while !registry.keys(None).is_empty() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

@@ -1,4 +1,4 @@
-//! The registry as its callers meet it.
+//! The registry as its callers use it.
 
 mod belongings;
 mod configured;

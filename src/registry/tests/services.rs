@@ -1,4 +1,4 @@
-//! Services are made, changed, listed and removed.
+//! Services: create, change, list, delete.
 
 use std::time::Duration;
 
@@ -153,7 +153,7 @@ async fn what_comes_from_the_configuration_is_changed_there() {
             );
         }
     }
-    // What belongs to it can only be made over the API, and is.
+    // Its resources can only be created over the API, and still are.
     assert!(registry.create_rate_limit(shop.sid, "ip".to_owned(), None).await.is_ok());
 }
 

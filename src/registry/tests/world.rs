@@ -1,4 +1,4 @@
-//! A registry over a store in memory, with a clock that stands still.
+//! A registry over a store in memory, with a stopped clock.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -91,13 +91,13 @@ impl World {
         start(&self.store, &(Arc::clone(&self.clock) as Arc<dyn Clock>), self.seed).await
     }
 
-    /// The same after a crash and a restart, with other randomness.
+    /// The same after a crash and a restart, with another seed.
     pub(crate) fn restarted(self) -> Self {
         Self { store: self.store.reopen(), seed: self.seed + 1, ..self }
     }
 }
 
-/// The rules of the compatible routes, with codes that live so long.
+/// The rules of the compatible routes, with this life of codes.
 pub(crate) fn contract(life: Duration) -> Policy {
     Policy {
         max_attempts: 5,
@@ -125,7 +125,7 @@ pub(crate) async fn start(
     .await
 }
 
-/// A service of config.json with nothing said but its name.
+/// A service of config.json with only a name.
 pub(crate) fn configured(name: &str) -> ConfiguredService {
     let given = named(&format!("The {name}"));
     ConfiguredService {
@@ -171,13 +171,13 @@ pub(crate) fn named(name: &str) -> Map<String, serde_json::Value> {
 }
 
 impl Registry {
-    /// A service that was made over the API.
+    /// Creates a service as over the API.
     pub(crate) async fn made(&self, name: &str) -> Arc<Service> {
         self.create_service(named(name)).await.expect("a service")
     }
 }
 
-/// The field that is refused.
+/// The refused field.
 #[track_caller]
 pub(crate) fn refused_field<T: std::fmt::Debug>(answer: Result<T, RegistryError>) -> &'static str {
     match answer {

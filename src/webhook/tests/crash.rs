@@ -1,4 +1,4 @@
-//! Crashes, and a store that fails.
+//! Crashes and a failing store.
 
 use super::*;
 use crate::store::StoreFault;
@@ -87,7 +87,7 @@ async fn across_crashes_at_any_moment_each_verification_is_told_in_order() {
             for verification in 0..5 {
                 world.emit(verification, kind);
             }
-            // What was emitted is on the disk, what has come of it may not be.
+            // The disk has what was emitted, but maybe not the results.
             world.pass(Duration::from_millis(100)).await;
             world.pass(Duration::from_millis(rng.random_range(0..9_000))).await;
             told.extend(world.asked());

@@ -1,4 +1,4 @@
-//! The outbox as its users see it. Helpers first here, because the files beside this one share them.
+//! The outbox as its users see it. The helpers come first, because the other files share them.
 
 mod bounds;
 mod content;
@@ -24,7 +24,6 @@ use crate::registry::{Origin, Service, ServiceSettings, Webhook, WebhookStatus};
 use crate::shard::{Command, Decision, Refusal, ReplyContext, Subject, Transaction};
 use crate::store::{BoxFuture, MemoryStore};
 
-/// When the tests' clock begins.
 const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -33,8 +32,8 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 const SERVICE: ServiceId = ServiceId::new(7);
 
-/// An outbox over a store in memory, a clock that stands still, and receivers that do what a test says. The runtime's
-/// time stands still too, and passes when all tasks wait.
+/// An outbox over a store in memory, a stopped clock, and receivers with a test's script. The runtime's time stands
+/// still too, and passes when all tasks wait.
 struct World {
     store: MemoryStore,
     clock: Arc<ManualClock>,
@@ -46,7 +45,7 @@ struct World {
 }
 
 impl World {
-    /// With one webhook, the first, that wants everything.
+    /// One webhook, the first, for every event.
     async fn new() -> Self {
         Self::with(OutboxBounds::default(), &[hook(1)]).await
     }
@@ -62,7 +61,7 @@ impl World {
         Self { store, clock, subscribers, receivers, bounds, shards, outbox }
     }
 
-    /// The process is killed and started again.
+    /// Kills the process and starts it again.
     async fn crash(&mut self) {
         self.shards.stop();
         self.store = self.store.reopen();
@@ -75,24 +74,24 @@ impl World {
     fn emit(&self, verification: u8, kind: EventType) {
         let (at, outbox) = (self.clock.now(), self.outbox.clone());
         let event = Event { kind, service: SERVICE, verification: ve(verification), at, about: about() };
-        // One that the store does not take is lost, as its decision would be.
+        // An event that the store does not accept is lost, as its decision would be.
         tokio::spawn(async move { outbox.emit(event).await });
     }
 
-    /// Lets both times pass, in steps that are shorter than anything that is waited for.
+    /// Lets both times pass, in steps that are shorter than any wait.
     async fn pass(&self, by: Duration) {
         let step = (by / 400).max(Duration::from_millis(100));
         let mut left = by;
         while !left.is_zero() {
             let part = left.min(step);
             self.clock.advance(part);
-            // In a long time whatever is due is begun at the next look at the clock.
+            // In a long time, the next look at the clock begins everything that is due.
             tokio::time::sleep(part.min(11 * SECOND)).await;
             left -= part;
         }
     }
 
-    /// Lets what can happen at this moment happen, and be written.
+    /// Lets everything that is due now happen and be written.
     async fn settle(&self) {
         self.pass(SECOND).await;
     }
@@ -138,13 +137,13 @@ fn open(
 
 /// The load of the outbox.
 pub(crate) struct OutboxCounts {
-    /// Deliveries that are still to be made.
+    /// Deliveries that remain.
     pub(crate) pending: usize,
-    /// Attempts under way.
+    /// Attempts in progress.
     pub(crate) under_way: usize,
     /// Verifications with an expected expiry event.
     pub(crate) expected: usize,
-    /// Events that were dropped since the start, for want of room.
+    /// Events that were dropped since the start, because there was no room.
     pub(crate) dropped: u64,
 }
 
@@ -209,17 +208,17 @@ enum Behaviour {
     Answer(u16),
     AskForTime(u16, u64),
     Refuse,
-    /// Takes it after so many seconds.
+    /// Accepts it after this many seconds.
     AnswerAfter(u64),
-    /// Answers nothing, for so many seconds.
+    /// Does not answer for this many seconds.
     Hang(u64),
 }
 
-/// All receivers. Without a script they take everything.
+/// All receivers. Without a script they accept everything.
 #[derive(Default)]
 struct Receivers {
     asked: Mutex<Vec<ReceivedPost>>,
-    /// By URL. The last one is for ever.
+    /// By URL. The last one repeats for ever.
     script: Mutex<BTreeMap<String, VecDeque<Behaviour>>>,
     under_way: AtomicUsize,
     most_under_way: AtomicUsize,
@@ -284,7 +283,7 @@ impl Transport for Receivers {
     }
 }
 
-/// The webhooks of the service.
+/// The service's webhooks.
 #[derive(Default)]
 struct Directory {
     hooks: Mutex<Vec<Webhook>>,
@@ -319,7 +318,7 @@ fn service_with(webhooks: Vec<Webhook>) -> Service {
     Service { webhooks, ..blank(SERVICE, sid, Origin::Api, ServiceSettings::default(), START) }
 }
 
-/// A webhook that wants everything.
+/// A webhook for every event.
 fn hook(webhook: u8) -> Webhook {
     hook_for(webhook, &["*"])
 }
@@ -356,7 +355,7 @@ fn about() -> About {
     }
 }
 
-/// The kinds that were asked, in their order.
+/// The kinds of the requests, in their order.
 fn kinds(asked: &[ReceivedPost]) -> Vec<&str> {
     asked.iter().map(|asked| asked.kind.as_str()).collect()
 }

@@ -1,4 +1,4 @@
-//! In which order, and how much at once.
+//! The order of deliveries, and their concurrency.
 
 use super::*;
 
@@ -85,7 +85,7 @@ async fn dead_webhooks_do_not_slow_others_down() {
     for verification in 0..5 {
         world.emit(verification, EventType::Created);
     }
-    // At first the outbox does not know which are dead.
+    // At first the outbox does not know which receivers are dead.
     world.pass(10 * MINUTE).await;
     for verification in 5..105 {
         world.asked();

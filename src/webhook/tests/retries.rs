@@ -1,4 +1,4 @@
-//! When it is tried again, and when not.
+//! When the outbox retries, and when not.
 
 use super::*;
 
@@ -19,7 +19,7 @@ async fn a_failing_delivery_is_tried_eleven_times_in_about_three_days() {
     assert!(asked.iter().all(|a| a.id == asked[0].id));
     let nominal = [5, 30, 120, 600, 3_600, 10_800, 21_600, 43_200, 86_400, 86_400];
     for (wait, nominal) in waits(&asked).into_iter().zip(nominal) {
-        // A fifth is chance; the rest is how roughly time passes here.
+        // A fifth is random; the rest is how coarsely time passes here.
         assert!(wait >= nominal && wait <= nominal * 6 / 5 + 1_000, "{wait} s instead of {nominal} s");
     }
     let listed = world.listed(1).await;

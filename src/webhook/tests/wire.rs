@@ -1,4 +1,4 @@
-//! Over a real connection on loopback.
+//! Deliveries over a real connection on loopback.
 
 use super::*;
 use crate::gateway::tests::double::{Double, Reply, answer};

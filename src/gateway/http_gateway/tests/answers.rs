@@ -19,7 +19,7 @@ async fn class(success: &HttpSuccess, reply: Reply) -> (ErrorClass, bool) {
     (error.class, error.whole_gateway)
 }
 
-/// A provider that says everything in its body.
+/// A provider that reports everything in the body.
 fn telling() -> HttpSuccess {
     HttpSuccess {
         json: Some(("/messages/0/status".to_owned(), vec!["0".to_owned(), "queued".to_owned()])),
@@ -40,7 +40,7 @@ async fn without_a_rule_any_2xx_is_success_and_the_id_is_ours() {
         let accepted = after(&HttpSuccess::default(), Reply::json(status, body)).await.expect("accepted");
         assert!(accepted.message_id.starts_with("Http-"), "{accepted:?}");
     }
-    // Nothing is looked for in the body; therefore it does not matter that it broke off.
+    // No rule reads the body: its truncation does not matter.
     let cut = answer(200, &[], "queued");
     let cut = Reply::BytesThenClose(cut[..cut.len() - 1].to_owned());
     assert!(after(&HttpSuccess::default(), cut).await.is_ok());
@@ -81,7 +81,7 @@ async fn what_the_operator_has_said_about_a_value_holds_whatever_the_status() {
     let reply = Reply::json_with(200, &[("Retry-After", "30")], &saying("1"));
     let thirty = ErrorClass::Retry { after: Some(Duration::from_secs(30)) };
     assert_eq!(class(&telling(), reply).await.0, thirty);
-    // A value that means nothing in particular promises nothing beside a server error.
+    // An unknown value with a server error leaves the result open.
     assert_eq!(class(&telling(), Reply::json(500, &saying("2"))).await, (ErrorClass::Ambiguous, true));
 }
 

@@ -1,4 +1,4 @@
-//! The examples of docs/guides/custom-gateway.md, run.
+//! Runs the examples of docs/guides/custom-gateway.md.
 
 use serde_json::Value;
 
@@ -50,7 +50,7 @@ async fn the_example_with_a_form_sends_what_it_says() {
     );
 }
 
-/// The description in the block below `<!-- example: name -->`, with a double in the provider's place.
+/// The description in the block after `<!-- example: name -->`, with a double as the provider.
 fn described(name: &str, base_url: &str) -> HttpGatewaySettings {
     let (_, behind) = DOCUMENT.split_once(&format!("<!-- example: {name} -->")).expect("the example");
     let block = behind.split_once("```json").and_then(|(_, rest)| rest.split_once("```")).expect("a block").0;

@@ -1,4 +1,4 @@
-//! Descriptions that cannot work, and what the start says about them.
+//! Invalid descriptions, and the errors of the start.
 
 use secrecy::SecretString;
 

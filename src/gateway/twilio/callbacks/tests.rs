@@ -100,7 +100,7 @@ fn what_twilio_did_not_sign_is_not_read() {
         (Some(good.as_str()), MESSAGE, "MessageSid=SM01&MessageStatus=failed"),
         (Some(good.as_str()), CALL, body),
         (Some(good.as_str()), "/callbacks/twilio/message?attempt=0-00000000000000fe-3", body),
-        // Not even told apart from what cannot be read.
+        // A wrong signature hides that the body is unreadable.
         (Some("AAAA"), MESSAGE, "nonsense"),
     ] {
         assert_eq!(read(signature, path, body), Err(CallbackError::Signature), "{signature:?} {path} {body}");

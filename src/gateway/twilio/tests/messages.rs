@@ -12,7 +12,7 @@ async fn the_request_is_the_one_that_twilio_documents() {
 
     let request = double.request().await;
     assert_eq!(request.request_line, format!("POST /2010-04-01/Accounts/{ACCOUNT}/Messages.json HTTP/1.1"));
-    // The base64 of the account SID, a colon and the token, by another tool.
+    // The base64 of the account SID, a colon and the token, computed with another tool.
     let basic = "Basic QUMwMTIzNDU2Nzg5YWJjZGVmMDEyMzQ1Njc4OWFiY2RlZjpzM2NyM3Q=";
     assert_eq!(request.header("authorization"), Some(basic));
     assert_eq!(request.header("content-type"), Some("application/x-www-form-urlencoded"));

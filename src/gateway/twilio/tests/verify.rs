@@ -19,7 +19,7 @@ async fn a_verification_is_started_on_the_channel_that_is_asked_for() {
         let request = double.request().await;
         assert_eq!(request.request_line, format!("POST /v2/Services/{SERVICE}/Verifications HTTP/1.1"));
         assert!(request.header("authorization").is_some());
-        // Nothing of our code or text: Verify has its own.
+        // The request has no code and no text of ours: Verify has its own.
         assert_eq!(fields(&request.form()), [("To", "+14155552671"), ("Channel", name)]);
     }
 }
@@ -95,7 +95,7 @@ async fn a_check_that_was_refused_was_surely_not_carried_out() {
         (401, twilio_error(CREDENTIALS), ErrorClass::Configuration),
         (429, twilio_error(20_429), ErrorClass::Retry { after: None }),
         (400, twilio_error(60_200), ErrorClass::BadNumber),
-        // Not Twilio's answer for a verification that is not live: some other server's.
+        // Another server's answer: Twilio's 404 for a verification that is not live has another form.
         (404, "<html>".to_owned(), ErrorClass::Refused),
     ] {
         let double = Double::playing([Reply::json(status, &body)]).await;

@@ -1,4 +1,4 @@
-//! Calls, with a gate and without.
+//! Calls, with and without the gate (a key to press).
 
 use super::*;
 use crate::domain::{GatewayName, Locale};

@@ -1,4 +1,4 @@
-//! `WhatsApp` messages, as a template and as a text.
+//! `WhatsApp` messages, with a template or a text.
 
 use super::*;
 use crate::gateway::WhatsAppSender;

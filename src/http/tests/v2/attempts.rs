@@ -1,4 +1,4 @@
-//! `Attempts`: what they are asked for, and who sees which.
+//! `Attempts`: the queries, and who sees which attempts.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! Forms and JSON, and what is neither.
+//! Forms, JSON, and other bodies.
 
 use super::fake::Begun;
 use super::world::{V2World, is_error, json, root};

@@ -7,7 +7,7 @@ use super::world::{V2World, is_error, json};
 use crate::domain::Channel;
 use crate::webhook::{About, Event, EventType};
 
-/// A webhook for all events, and one delivered event. Returns the path of the webhook.
+/// Creates a webhook for all events, and one delivered event. Returns the path of the webhook.
 async fn told() -> (V2World, String) {
     let world = V2World::new().await;
     let form =

@@ -11,7 +11,7 @@ use crate::verify::{
     Summary, Verification, VerificationTarget, Verifications,
 };
 
-/// A call of the fake, with the secrets readable.
+/// A call of the fake, with readable secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Call {
     Begin(Box<Begun>),
@@ -41,7 +41,7 @@ pub struct Begun {
     pub fingerprint: [u8; 32],
 }
 
-/// One answer for all calls; without one the number is found, pending.
+/// One answer for all calls; by default the number has a pending verification.
 #[derive(Clone, Default)]
 pub struct Fake {
     refusal: Arc<Mutex<Option<Refused>>>,

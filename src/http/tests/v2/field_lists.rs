@@ -1,4 +1,4 @@
-//! Every resource has exactly the fields that Twilio's description lists, in its order. The lists are written down from there.
+//! Every resource has exactly the fields of Twilio's description, in its order. The lists are copied from there.
 
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! Twilio Verify's API over real sockets, with a script in the place of verifications and a real registry.
+//! Twilio Verify's API over real sockets, with scripted verifications and a real registry.
 
 mod attempts;
 mod authentication;

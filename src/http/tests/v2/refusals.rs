@@ -1,4 +1,4 @@
-//! Why a verification is not served, in Twilio's numbers.
+//! The refusals of verifications, with Twilio's codes.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Services and what belongs to them: made, seen, changed, deleted.
+//! Services and their resources: create, read, change, delete.
 
 use std::time::Duration;
 
@@ -8,7 +8,8 @@ use super::world::{V2World, gateway, is_error, json};
 use crate::domain::{Sid, SidKind};
 use crate::engine::Lockout;
 
-/// Makes, fetches, lists, changes and deletes one thing; `(name, value)` of the change is a form, `shown` its field.
+/// Creates, fetches, lists, changes and deletes one resource; the change is the form field `(name, value)`, shown as
+/// `shown`.
 async fn lives(
     world: &V2World,
     list: &str,

@@ -1,4 +1,4 @@
-//! `Verifications`: what is read, and what is answered.
+//! `Verifications`: the parameters and the answers.
 
 use serde_json::json;
 

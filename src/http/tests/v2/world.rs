@@ -50,7 +50,7 @@ pub async fn registry() -> Registry {
     world.open().await
 }
 
-/// With receivers that never answer.
+/// An outbox whose receivers never answer.
 pub async fn outbox(registry: &Registry) -> Outbox {
     struct Silence;
 
@@ -105,12 +105,12 @@ impl V2World {
         self.ask("GET", path, &root(), &[], "").await
     }
 
-    /// For what is refused, with a body.
+    /// For refused deletions, which have a body.
     pub async fn delete(&self, path: &str) -> Reply {
         self.ask("DELETE", path, &root(), &[], "").await
     }
 
-    /// For what is done, without one.
+    /// For successful deletions, which have none.
     pub async fn delete_unanswered(&self, path: &str) -> Reply {
         let mut client = self.world.client().await;
         client.send(format!("DELETE {path} HTTP/1.1\r\nhost: codes.example\r\n{}\r\n", basic(&root()))).await;
@@ -143,7 +143,6 @@ fn basic(user: &str) -> String {
     format!("authorization: Basic {}\r\n", STANDARD.encode(user))
 }
 
-/// A reply as JSON.
 pub fn json(reply: &Reply) -> Value {
     serde_json::from_str(&reply.body).unwrap_or_else(|error| panic!("{error}: {}", reply.body))
 }

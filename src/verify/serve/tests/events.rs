@@ -1,4 +1,4 @@
-//! Events: each once, and in the order in which things happened.
+//! Events: each exactly once, in the order of their causes.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

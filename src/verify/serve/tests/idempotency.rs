@@ -1,4 +1,4 @@
-//! Answers that are kept for idempotency keys.
+//! Answers for idempotency keys.
 
 use serde_json::json;
 
@@ -13,7 +13,7 @@ async fn the_same_request_with_the_same_key_gets_the_same_answer_and_sends_once(
     let world = World::new().await;
     let first = world.begins(asking_once(number(1), "a")).await.expect("begun");
     assert_eq!(world.begins(asking_once(number(1), "a")).await, Ok(first.clone()));
-    // Also after the verification is over, and after a crash.
+    // The same after the verification is over, and after a crash.
     let code = world.provider.code_for(number(1));
     let approved = world.checks(VerificationTarget::Sid(first.sid), Some(code)).await.expect("checked");
     assert_eq!(approved.status, Status::Approved);
@@ -73,7 +73,7 @@ async fn after_a_crash_between_the_message_and_the_answer_a_repetition_finds_out
     assert_eq!((found.to, found.status), (number(1), Status::Pending));
     assert_eq!(world.begins(asking_once(number(1), "a")).await, Ok(found.clone()), "and it is kept");
     assert_eq!(world.provider.handed().len(), 1);
-    // The message that left is good.
+    // The code of the message that left is valid.
     let code = world.provider.code_for(number(1));
     let checked = world.checks(VerificationTarget::Sid(found.sid), Some(code)).await.expect("checked");
     assert_eq!(checked.status, Status::Approved);

@@ -1,4 +1,4 @@
-//! Rate limits: what counts, and what is given back.
+//! Rate limits: the requests that count, and those that are given back.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

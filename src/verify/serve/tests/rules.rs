@@ -1,4 +1,4 @@
-//! Services that change, or go, while a verification is under way.
+//! Services that change or are deleted during a verification.
 
 use serde_json::{Value, json};
 

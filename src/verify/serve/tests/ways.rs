@@ -1,4 +1,4 @@
-//! Which gateway sends, and who is never sent anything.
+//! The choice of the gateway, and numbers that get no message.
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ async fn a_test_number_reaches_no_gateway_and_has_the_limits_of_others() {
     let checked = world.checks(VerificationTarget::Sid(begun.sid), Code::parse("445566")).await;
     assert_eq!(checked.expect("checked").status, Status::Approved);
     assert_eq!(world.provider.handed().len(), 0);
-    // And when its time is over it is a number as any other.
+    // After its end it is an ordinary number.
     world.advance(Duration::from_secs(3_600));
     world.begun(number(100)).await;
     assert_eq!(world.provider.handed().len(), 1);

@@ -1,4 +1,4 @@
-//! Services over a store in memory, with gateways and a webhook that take note of everything.
+//! Services over a store in memory, with gateways and a webhook that record everything.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -50,7 +50,7 @@ pub struct Handed {
     pub code: String,
 }
 
-/// The provider behind every gateway. It records the messages in their order.
+/// The provider behind every gateway, which records the messages in their order.
 #[derive(Clone, Default)]
 pub struct FakeProvider {
     handed: Arc<Mutex<Vec<Handed>>>,
@@ -70,17 +70,17 @@ impl FakeProvider {
         Code::parse(&handed.expect("a message").code).expect("a code")
     }
 
-    /// The next message meets this.
+    /// The next message fails with this class.
     pub fn fails_with(&self, class: ErrorClass) {
         self.plan.lock().expect("the plan").push_back(class);
     }
 
-    /// From now on no message is answered until they are again.
+    /// With `true`, no later message is answered until a call with `false`.
     pub fn hangs(&self, hangs: bool) {
         self.hangs.send_replace(hangs);
     }
 
-    /// Waits until so many messages have arrived.
+    /// Waits until `messages` messages have arrived.
     pub async fn arrived(&self, messages: usize) {
         self.arrivals
             .subscribe()
@@ -139,7 +139,7 @@ impl Checker for FakeGateway {
     }
 }
 
-/// A webhook: the names of the events that it was told, in that order, each with the tag `order`.
+/// A webhook: the names of its events in their order, each with the tag `order`.
 #[derive(Clone, Default)]
 pub struct Hook(Arc<Mutex<Vec<(String, serde_json::Value)>>>);
 
@@ -177,7 +177,7 @@ impl World {
         Self::with(json!({})).await
     }
 
-    /// A service with these rules, and one gateway.
+    /// One service with these rules, and one gateway.
     pub async fn with(settings: Value) -> Self {
         Self::routing("Simulator", settings).await
     }
@@ -192,7 +192,7 @@ impl World {
         Self { verifying, registry, outbox, store, service, provider: deps.provider.clone(), deps }
     }
 
-    /// The program dies, and starts again from what was durable.
+    /// The program dies and starts again from the durable state.
     pub async fn crashes(self) -> Self {
         let (registry, verifying, outbox, store) = open(self.store.reopen(), &self.deps).await;
         let service = registry.service(&self.service.sid).expect("the service");
@@ -203,7 +203,7 @@ impl World {
         self.deps.clock.advance(by);
     }
 
-    /// A webhook for every event.
+    /// Adds a webhook for every event.
     pub async fn has_webhook(&self) {
         let fields = WebhookFields {
             friendly_name: Some("all".to_owned()),
@@ -214,13 +214,13 @@ impl World {
         self.registry.create_webhook(self.service.sid, fields).await.expect("a webhook");
     }
 
-    /// The first so many events that the webhook was told.
+    /// The webhook's first `events` events.
     pub async fn told(&self, events: usize) -> Vec<String> {
         let told = || {
             let told = self.deps.hook.0.lock().expect("the record");
             told.iter().map(|(kind, _)| kind.clone()).collect::<Vec<_>>()
         };
-        // Tokio's time, which does not stand still here, passes while nothing happens.
+        // Tokio's time, which does not stand still here, passes while all tasks wait.
         for _ in 0..10_000 {
             if told().len() >= events {
                 break;
@@ -249,7 +249,7 @@ impl World {
         self.verifying.begin(self.service.id, begin).await
     }
 
-    /// Begins a verification that must be begun.
+    /// Begins a verification, which must succeed.
     pub async fn begun(&self, to: PhoneNumber) -> Verification {
         self.begins(asking(to)).await.expect("begun")
     }
@@ -267,7 +267,7 @@ impl World {
     }
 }
 
-/// A beginning with nothing special about it.
+/// A minimal beginning.
 pub fn asking(to: PhoneNumber) -> BeginRequest {
     BeginRequest {
         to,
@@ -322,7 +322,7 @@ async fn open(store: MemoryStore, deps: &RestartDeps) -> (Registry, Verifying, O
     let gateways = names.iter().map(routed).collect();
     let key = ServerKey::from_bytes([7; 32]);
     let capacity = Capacity::new(Bounds::default().numbers);
-    // Another start draws other salts.
+    // Each start draws other salts.
     let seed = u64::try_from(store.snapshot().len()).expect("a count");
     let shards = Shards::start(ShardDeps {
         store: shared.clone(),

@@ -48,8 +48,8 @@ fn what_is_no_signature_is_not_genuine() {
 
 #[test]
 fn a_parameter_with_several_values_is_signed_with_each_once_in_order() {
-    // HMAC-SHA-1 with the key 12345, by another tool, of
-    // "https://example.com/callbacks?a=1" "Aone" "Atwo" "B" "Cä ö".
+    // HMAC-SHA-1 with the key 12345, computed with another tool, of "https://example.com/callbacks?a=1" "Aone" "Atwo"
+    // "B" "Cä ö".
     let signature = "V/t7JwtCyZ2bXQC1SBuz+WYPRIs=";
     let form = "C=%C3%A4+%C3%B6&A=two&B=&A=one&A=two";
     assert!(form_is_genuine("https://example.com", "/callbacks?a=1", form, signature));
@@ -85,7 +85,7 @@ fn the_path_of_the_public_address_may_be_taken_away_by_a_proxy_or_not() {
     let asked_for = "https://a.example/otp/c?a=1".to_owned();
     assert!(addresses("https://a.example/otp", "/c?a=1").contains(&asked_for));
     assert!(addresses("https://a.example/otp", "/otp/c?a=1").contains(&asked_for));
-    // Without it at the beginning, the path is one that Twilio was never given.
+    // A path without the prefix was never given to Twilio.
     for path in ["/c?a=1", "/otpc?a=1", "/x/otp/c?a=1"] {
         assert!(!addresses("https://a.example/otp", path).contains(&format!("https://a.example{path}")));
     }
@@ -93,7 +93,7 @@ fn the_path_of_the_public_address_may_be_taken_away_by_a_proxy_or_not() {
 
 #[test]
 fn a_body_that_is_no_form_is_signed_by_its_hash_in_the_address() {
-    // By another tool: the hash of the body, and HMAC-SHA-1 with the key 12345 of the address.
+    // Computed with another tool: the hash of the body, and HMAC-SHA-1 of the address with the key 12345.
     let body = r#"{"CallSid":"CA1234567890ABCDE","Caller":"+12349013030"}"#;
     let path = "/myapp?bodySHA256=5ccde7145dfb8f56479710896586cb9d5911809d83afbe34627818790db0aec9";
     let signature = "hPXmLwIy3Fgqv1i9KPmH/HhQ6zo=";
@@ -101,7 +101,7 @@ fn a_body_that_is_no_form_is_signed_by_its_hash_in_the_address() {
     assert!(json(path, body));
     assert!(!json(path, &body.replace("13030", "13031")));
     assert!(!json(path, ""));
-    // Without a hash the body could be any.
+    // Without a hash any body would fit.
     assert!(!json("/myapp", body));
     assert!(!json(&path.to_uppercase(), body));
 }
