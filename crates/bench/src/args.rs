@@ -16,7 +16,7 @@ use crate::script::{LIVE_AT_MOST, Workload};
 /// Before the first window of each server: for connections, caches and the first journal segment.
 pub const WARM_UP: Duration = Duration::from_secs(1);
 
-/// Codes live 30 s by default: a connection that asks less often lets them expire.
+/// Codes live 30 s by default: they expire on a connection that sends fewer requests.
 const SECONDS_BETWEEN_REQUESTS: u32 = 20;
 
 /// Messages of a bench go to its mock only: these choose the gateways.

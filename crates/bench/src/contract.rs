@@ -6,7 +6,7 @@ use crate::script::{RequestKind, Step};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// With the number of wrong codes that are still allowed, if the answer says so.
+    /// The number of wrong codes that are still allowed, if the answer has it.
     Expected(Option<u32>),
     /// Refused for too much load (429, 503).
     Refused,

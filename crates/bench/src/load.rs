@@ -1,4 +1,4 @@
-//! The clients of one server: each follows its script on a connection of its own, window by window.
+//! The clients of one server: each follows its script on its own connection, window by window.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -132,7 +132,7 @@ impl Clients {
             busy.spawn(async move {
                 let Client { script, session } = &mut *client.lock().await;
                 for mut turn in script.begin_window() {
-                    // The ceiling takes them for locked as they are.
+                    // The ceiling always treats these numbers as locked.
                     if session.expect(&Step::send(RequestKind::SendLocked, turn.digits)).await.is_ok() {
                         continue;
                     }
@@ -201,7 +201,7 @@ impl Schedule {
         Self { start: now(), window, rate, moments, taken, last_left, turn }
     }
 
-    /// The next moment, when it has come; `None` when there is none, or when it is too late for any.
+    /// The next due time; `None` without one, or when it is too late for any.
     async fn take(&self) -> Option<Duration> {
         if self.rate.is_none() {
             return Some(self.start.elapsed()).filter(|time| *time < self.window);
@@ -240,7 +240,7 @@ impl Schedule {
     }
 }
 
-/// Carries a client's requests. A trait, so that a test can be the server.
+/// Sends a client's requests. As a trait, because a test replaces the server.
 trait Server: Send {
     /// Sends the request and classifies the response; after a send also the code that arrived.
     fn ask(&mut self, step: &Step) -> impl Future<Output = (Verdict, Option<String>)> + Send;
@@ -270,7 +270,7 @@ async fn drive(schedule: &Schedule, tally: &Mutex<Tally>, script: &mut Script, s
 }
 
 impl Session {
-    /// Asks outside of a window; the error says what came in place of the expected answer.
+    /// Sends a request outside of a window; the error has the unexpected answer.
     async fn expect(&mut self, step: &Step) -> Result<(Option<String>, Option<u32>)> {
         let answer = timeout(ANSWERS_WITHIN, self.ask(step)).await;
         match answer.with_context(|| format!("no answer within {ANSWERS_WITHIN:?}"))? {

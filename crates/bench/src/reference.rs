@@ -109,7 +109,7 @@ enum Outcome {
     Sent(i64),
     Verified,
     Wrong(i64),
-    /// For so many seconds.
+    /// For this many seconds.
     Locked(u64),
     Failed,
 }
@@ -286,7 +286,7 @@ struct Provider {
 
 impl Provider {
     fn new(base_url: &str) -> Result<Self> {
-        // The mock speaks plain HTTP, but reqwest needs a provider. An error means that there is one.
+        // The mock speaks plain HTTP, but reqwest needs a provider. An error means that one is already installed.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder().no_proxy().build()?;
         Ok(Self { http, url: format!("{base_url}/2010-04-01/Accounts/{ACCOUNT_SID}/Messages.json") })
@@ -323,7 +323,7 @@ mod tests {
     }
 
     impl World {
-        /// `None` where there is no redis-server.
+        /// `None` without redis-server.
         async fn start(durable: bool) -> Option<Self> {
             if Command::new("redis-server").arg("--version").output().is_err() {
                 println!("SKIPPED: no redis-server");

@@ -77,7 +77,7 @@ pub fn terminal_width() -> u16 {
     Term::stdout().size_checked().map_or(80, |(_, columns)| columns.clamp(60, 200))
 }
 
-/// Figures of all servers and what is to be known about them, at most `width` columns wide.
+/// The figures of all servers with the notes about them, at most `width` columns wide.
 pub fn text(results: &Results, width: u16) -> String {
     let servers = results.servers.iter().map(|server| format!("{}: {}", server.name, server.what));
     let about = [format!("Plan: {}", results.plan), format!("Machine: {}", results.machine)];

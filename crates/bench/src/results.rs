@@ -75,7 +75,7 @@ pub struct KindResults {
     pub name: &'static str,
     /// Times are those of the expected answers, CPU that of the whole round and all processes of the server.
     pub figures: Figures,
-    /// With microseconds, as far as there are enough answers.
+    /// In microseconds, up to the percentile that the number of answers allows.
     pub percentiles: Vec<(f64, f64)>,
 }
 
@@ -228,7 +228,7 @@ pub mod tests {
         let mut objects = BTreeSet::new();
         let json = serde_json::to_value(sample_results(&["onceward", "ceiling"])).unwrap();
         collect("", &json, &mut objects);
-        // Those of all answers, which has more than a kind.
+        // The figures of all answers together, which have more fields.
         let ready = "ready_ms".to_owned();
         objects.retain(|(name, fields)| name != "figures" || fields.contains(&ready));
         assert!(objects.remove(&("ratios".to_owned(), BTreeSet::new())));

@@ -239,7 +239,7 @@ impl Child {
         String::from_utf8_lossy(&log).lines().map(str::to_owned).collect()
     }
 
-    /// The first errors and warnings that it logged, and lines that are no JSON.
+    /// The first errors and warnings in its log, and lines that are not JSON.
     fn problems(&self) -> Vec<String> {
         let is_problem = |line: &String| match serde_json::from_str::<Value>(line) {
             // Refused requests are counted by the clients.

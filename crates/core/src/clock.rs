@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::domain::Timestamp;
 
-/// The last moment that is believed: the end of the year 9999. What lies behind it is a broken clock,
-/// and sums with the longest settings would come near the end of what a number can say.
+/// The latest believable time: the end of the year 9999. A later time means a broken clock, and sums with the longest
+/// settings would nearly overflow.
 pub const LATEST: Timestamp = Timestamp::LAST_READABLE;
 
 /// A source of time.
@@ -48,7 +48,7 @@ impl EngineClock {
         clock
     }
 
-    /// From now on it shows no less than `time`.
+    /// Makes it show no less than `time`.
     pub fn at_least(&self, time: Timestamp) {
         let mut shown = self.shown();
         shown.time = shown.time.max(time.min(LATEST));
@@ -79,7 +79,7 @@ impl Clock for EngineClock {
     }
 }
 
-/// A clock that stands still until it is told to move, for tests and simulations.
+/// A clock that a test or simulation moves.
 #[derive(Debug)]
 pub struct ManualClock(AtomicU64);
 

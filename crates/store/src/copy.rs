@@ -4,8 +4,8 @@
 //! entry: 1 | slot 1 | kind 1 | id 12 | expires 8 | length 4 | record
 //! end:   0 | entries 8
 //! ```
-//! Integers are big-endian. Each key is there once, in no order. The end says how many there were, so that a copy that
-//! was cut off is none.
+//! Integers are big-endian. Each key occurs once, in no order. The end has the number of entries: a truncated copy is
+//! invalid.
 
 use std::collections::BTreeMap;
 use std::fs::File;

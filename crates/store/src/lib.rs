@@ -122,7 +122,7 @@ pub struct Write {
 /// A store refused or lost an operation.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// Nothing of the batch was or will be applied.
+    /// No part of the batch was or will be applied.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
     /// Some or all of the batch may have been applied, or may yet be.
@@ -155,7 +155,7 @@ pub trait Store: Send + Sync + 'static {
     /// key obtains exactly the live records. Used at start, for all slots at once, and when an owner restarts.
     fn restore(&self, slots: Slots, visit: Visitor) -> BoxFuture<'_, Result<(), StoreError>>;
 
-    /// About how many records a restore of all slots visits, so that tables can be as large as that from the beginning.
+    /// The approximate number of records that a restore of all slots visits, from which tables get their initial size.
     fn expected_records(&self) -> u64;
 
     /// Registers the owners that checkpoints read. Together they hold every slot. The caller has restored all of them.

@@ -1,8 +1,8 @@
 //! An in-memory store for tests and simulations. It keeps all promises of the trait and injects faults on request.
 //!
-//! A "restart" is [`MemoryStore::reopen`]: the new store has what was applied, and the old one, like
-//! a process that was killed, changes nothing any more, whatever it has in flight. `done` is called
-//! within [`Store::commit`], unless the commit is held or hangs: then within [`MemoryStore::release`].
+//! A "restart" is [`MemoryStore::reopen`]: the new store has all applied writes. The old one, like a killed process,
+//! changes nothing any more, whatever is in flight. `done` is called within [`Store::commit`], unless the commit is
+//! held or hangs: then within [`MemoryStore::release`].
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -23,12 +23,12 @@ use crate::{
 pub enum StoreFault {
     /// It is refused, and nothing is applied.
     Unavailable,
-    /// It is applied, but the caller does not learn that.
+    /// The write is applied, but the caller does not learn that.
     UnknownApplied,
-    /// It is not applied, but the caller does not learn that.
+    /// The write is not applied, but the caller does not learn that.
     UnknownNotApplied,
-    /// Only the writes whose bit is set in the mask are applied, the first being the lowest bit; the caller
-    /// learns nothing. From the 65th on none is.
+    /// Applies only the writes whose bit is set in the mask, the first being the lowest bit, and no write from the 65th
+    /// on. The caller learns nothing.
     Torn(u64),
     /// It hangs until the next [`MemoryStore::release`] and then succeeds. Later commits overtake it.
     Hang,
@@ -100,22 +100,22 @@ impl MemoryStore {
         Self { contents: Arc::default(), generation: 0, control: Arc::default() }
     }
 
-    /// The next commits that arrive meet these faults, one each, in this order.
+    /// The next commits meet these faults, one each, in this order.
     pub fn fail_next(&self, faults: impl IntoIterator<Item = StoreFault>) {
         self.state().faults.extend(faults);
     }
 
-    /// From now on only commits for a checkpoint are applied, as with a journal that is too long.
+    /// From now on applies only commits for a checkpoint, like a journal that is too long.
     pub fn fill(&self) {
         self.state().full = true;
     }
 
-    /// From now on commits wait before they are applied.
+    /// Makes later commits wait before they are applied.
     pub fn hold(&self) {
         self.state().held = true;
     }
 
-    /// Lets every commit that waits go on, in the order in which they came, and those that come later pass.
+    /// Lets the waiting commits continue in their order, and later ones pass.
     pub fn release(&self) {
         self.state().held = false;
         loop {
@@ -138,7 +138,7 @@ impl MemoryStore {
         self.state().commits
     }
 
-    /// Everything that is durable.
+    /// All durable records.
     pub fn snapshot(&self) -> BTreeMap<Key, Kept> {
         self.contents().records.clone()
     }

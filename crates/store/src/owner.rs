@@ -90,7 +90,7 @@ impl std::fmt::Debug for RecordStream {
 /// Bytes of a record before its content: slot 1, kind 1, id 12, expires 8, length 4, integers in big-endian order.
 pub(crate) const RECORD_HEAD: usize = 26;
 
-/// Appends a record as it is passed on here, kept in a snapshot, and written to a copy.
+/// Appends a record in the format of streams, snapshots and copies.
 pub(crate) fn encode(to: &mut Vec<u8>, key: Key, expires: Timestamp, record: &[u8]) {
     let mut head = [0; RECORD_HEAD];
     head[0] = key.slot;

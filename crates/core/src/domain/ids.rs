@@ -73,7 +73,7 @@ impl AttemptLogKey {
     }
 }
 
-/// One attempt to hand a message to a gateway. Goes to providers as part of a callback address.
+/// One attempt to send a message through a gateway. Providers get it as part of a callback address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct AttemptId {
     /// The verification.
@@ -94,7 +94,7 @@ impl AttemptId {
             },
             attempt: attempt.parse().ok()?,
         };
-        // One spelling for each, and nothing behind it.
+        // Each id has one spelling, without anything after it.
         (id.to_string() == text).then_some(id)
     }
 }
@@ -204,7 +204,7 @@ impl Sid {
         self.kind
     }
 
-    /// The 16 bytes behind the letters.
+    /// The 16 bytes after the letters.
     pub const fn bytes(&self) -> &[u8; 16] {
         &self.bytes
     }

@@ -33,9 +33,9 @@ impl Locale {
         Some(Self::of(&locale.id))
     }
 
-    /// The language that most people of the region understand, by CLDR's likely subtags: one for each
-    /// region, so German for Switzerland and English for Canada. `None` for what is no country, such as
-    /// satellite networks.
+    /// The language that most people of the region understand, by CLDR's likely subtags: one for each region, such as
+    /// German for Switzerland and English for Canada. `None` for regions that are not countries, such as satellite
+    /// networks.
     pub fn of_region(region: Region) -> Option<Self> {
         let code = region.to_string();
         let area = Area::try_from_str(&code).ok().filter(Area::is_alphabetic)?;
@@ -66,7 +66,7 @@ impl Locale {
         LIKELY.maximize(&mut id);
         let without_script = Self { script: None, ..self };
         let in_script = Self { script: id.script, region: None, ..self };
-        // Norwegian has a tag of its own beside those of its two written forms.
+        // Norwegian has a tag in addition to those of its two written forms.
         let other = match self.language {
             l if l == language!("nb") || l == language!("nn") => Some(language!("no")),
             l if l == language!("no") => Some(language!("nb")),

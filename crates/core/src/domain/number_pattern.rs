@@ -41,15 +41,15 @@ const FICTION: [&str; 13] = [
 /// sample that is spread over all finds it.
 const SAMPLES: u64 = 2_000;
 
-/// Sampled numbers are this far apart, modulo their count. A prime that divides no power of ten, so that every digit of
-/// every place comes up.
+/// The distance of sampled numbers, modulo their count. A prime that divides no power of ten: every digit occurs in
+/// every place.
 const STRIDE: u64 = 7_919_777_771;
 
 impl NumberPattern {
     /// Reads a pattern.
     ///
     /// # Errors
-    /// [`PatternError`], the end of a sentence that begins with what it is about.
+    /// [`PatternError`], which completes a sentence that begins with the subject.
     pub fn parse(text: &str) -> Result<Self, PatternError> {
         let text = text.trim().replace('X', "x");
         let places = text.strip_prefix('+').ok_or(PatternError::Unreadable)?;
@@ -104,7 +104,7 @@ impl NumberPattern {
                 digits /= 10;
             }
             let text = String::from_utf8(text).ok()?;
-            // One that is read as another, without a trunk zero for one, can never be asked for.
+            // A number that is read as another one, such as one without its trunk zero, can never be requested.
             PhoneNumber::parse(&text, None).ok().filter(|number| number.e164() == text)
         })
     }

@@ -123,8 +123,8 @@ impl PhoneNumber {
         exact.or_else(|| PHONE_NUMBER_UTIL.get_region_for_country_code(parsed.country_code)).map(Region)
     }
 
-    /// Returns `true` if its numbering plan has it among lines that take no text messages. Where a plan does not tell
-    /// landlines from mobile numbers, as in North America, this is unknown and `false`. Costs some microseconds.
+    /// Whether the number's plan lists it among lines that take no text messages. `false` if the plan does not
+    /// distinguish landlines from mobile numbers, as in North America. Costs some microseconds.
     pub fn is_landline(self) -> bool {
         let parsed = PHONE_NUMBER_UTIL.parse(self.e164(), None);
         parsed.is_ok_and(|parsed| PHONE_NUMBER_UTIL.get_number_type(&parsed) == PhoneNumberType::FixedLine)

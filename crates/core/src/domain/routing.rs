@@ -103,7 +103,7 @@ fn spelled(number: PhoneNumber, buffer: &mut [u8; DIGITS_MAX]) -> &[u8] {
 /// A provider as the setting names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProviderName {
-    /// Twilio: through Messages or through Verify, as it is configured.
+    /// Twilio: Messages or Verify, as configured.
     Twilio,
     /// One gateway, said outright.
     Gateway(GatewayName),
@@ -391,7 +391,7 @@ mod tests {
         assert_eq!(entries, [(ProviderName::Gateway(Mada), 0..4), (ProviderName::Twilio, 11..17)]);
     }
 
-    /// The setting, what is pointed at (with `[` and `]` around it), and some of the words.
+    /// The setting, the part that the error points at (between `[` and `]`), and some of the words.
     const MISTAKES: &[(&str, &str)] = &[
         ("[]", "a provider is missing"),
         ("  []", "a provider is missing"),

@@ -16,7 +16,7 @@ impl Timestamp {
     /// The Unix epoch.
     pub const EPOCH: Self = Self(0);
 
-    /// The last moment, which stands for never.
+    /// The last time, which means never.
     pub const MAX: Self = Self(u64::MAX);
 
     /// The last moment that RFC 3339 can spell.

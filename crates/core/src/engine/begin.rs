@@ -224,8 +224,8 @@ fn send_limit(
 
 /// Decides a planned repetition. It is permitted only while the code of `salt` is the number's live code.
 ///
-/// Nothing is prolonged. A message that the client asks for meanwhile repeats the code, as it does while
-/// any other message is on its way.
+/// Nothing is prolonged. If the client requests a message meanwhile, that message repeats the code, as during any other
+/// send.
 pub fn resume(
     state: NumberState,
     rules: &Rules<'_>,

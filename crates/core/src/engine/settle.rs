@@ -26,7 +26,7 @@ pub enum SendResult {
     NumberRefused,
     /// Every gateway refused for another reason, or did not answer in time.
     Failed {
-        /// A message with the code may arrive all the same.
+        /// A message with the code may still arrive.
         may_have_been_sent: bool,
         /// The gateway that holds the code in that case, if the code is not ours.
         held: Option<Held>,
@@ -54,10 +54,9 @@ pub enum SettleOutcome {
 
 /// Settles a send permit.
 ///
-/// The count of wrong codes stays as it is, whatever the result. If no message with the code was sent, the code is
-/// withdrawn. The code that it replaced becomes valid again, in its state at the replacement and until its own expiry.
-/// A code that may arrive stays good. A result about a code that was replaced or used changes nothing. A check at a
-/// gateway goes on.
+/// The count of wrong codes never changes. If no message with the code was sent, the code is withdrawn. The code that
+/// it replaced becomes valid again, in its state at the replacement and until its own expiry. A code that may arrive
+/// stays valid. A result about a replaced or used code changes nothing. A check at a gateway continues.
 pub fn settle(
     state: NumberState,
     rules: &Rules<'_>,

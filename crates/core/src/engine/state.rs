@@ -75,16 +75,16 @@ pub struct Verification {
     pub counted: Option<VerificationCounts>,
 }
 
-/// The counts of one verification with an id of its own.
+/// The counts of one verification that clients address by id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VerificationCounts {
     /// When it began.
     pub begun: Timestamp,
-    /// When its last message was asked for.
+    /// When its last message was requested.
     pub last_send: Timestamp,
     /// The channel of that message.
     pub channel: Channel,
-    /// Messages that were asked for.
+    /// Requested messages.
     pub sends: u8,
     /// Wrong codes, with [`Lockout::Growing`] only from callers who named the verification.
     pub wrong: u8,

@@ -150,7 +150,7 @@ impl<'a> Check<'a> {
         let bad_domain = domain.and_then(|domain| text::check_domain(domain).err());
         let context = Context {
             brand: settings.brand.as_str().into(),
-            // One that is wrong is said once, not again with each text.
+            // A wrong domain is reported once, not again with each text.
             domain: domain.filter(|_| bad_domain.is_none()).map(Arc::from),
             life: settings.life.max(TUTORIAL_LIFE),
         };
@@ -191,7 +191,7 @@ const ANDROID_LONGEST: usize = 140;
 /// More foreign characters than this are another script, which needs them.
 const REPLACEABLE: usize = 5;
 
-/// Advice on a text that can become a text message: what it costs, and whether phones offer to fill its code in.
+/// Advice on a text for text messages: its cost, and whether phones offer to fill in its code.
 fn advice_on(text: &Text, locale: Option<Locale>, length: CodeLength, life: Duration) -> Vec<String> {
     let digits = "0".repeat(usize::from(length.get()));
     let message = text.finish(Channel::Sms, None, &digits, life);

@@ -27,8 +27,7 @@ pub const LONGEST: usize = 1_600;
 /// Where the code goes. The second spelling is that of the Go framework.
 pub const CODE_PLACES: [&str; 2] = ["{code}", "_CODE_"];
 
-/// The text of `/api/send-otp` where none is set: that of the Redis version. Nothing is said about it at the
-/// start.
+/// The default text of `/api/send-otp`, which is that of the Redis version. The start does not mention it.
 pub const DEFAULT_MESSAGE: &str = "OTP message is {code}";
 
 /// The template, language and format of one verification's messages. Small: it is kept with every message that may have
@@ -50,10 +49,10 @@ pub struct MessageStyle {
 /// Which texts a message has.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Wording {
-    /// Those of `/api/send-otp`.
+    /// The texts of `/api/send-otp`.
     #[default]
     Api,
-    /// Those of the tutorial's `/send-code`.
+    /// The texts of the tutorial's `/send-code`.
     Tutorial,
     /// This one, with `{code}` or `_CODE_` where the code goes, in the same form as the texts of the settings:
     /// [`Templates::check_custom`].
@@ -166,13 +165,13 @@ impl Templates {
         Self { api, tutorial: text(tutorial), context }
     }
 
-    /// Checks a text that a caller brings along: [`Wording::Custom`]. The error is a sentence that says what to
-    /// correct. A text that is sent unchecked is filled in as far as it can be.
+    /// Checks a text that a caller supplies: [`Wording::Custom`]. The error is a sentence that says what to correct. An
+    /// unchecked text is filled in as far as possible.
     pub fn check_custom(&self, text: &str) -> Result<(), String> {
         check_text(text, &self.context).map(|_| ())
     }
 
-    /// The message as it is to leave now.
+    /// Renders the message for now.
     pub fn render(
         &self,
         style: &MessageStyle,
@@ -222,10 +221,10 @@ struct Local {
 
 impl Texts {
     /// The text for this channel: in the `wanted` language, in that of the number's country, in the default one, in
-    /// none; then the same among the texts for any channel; then the message. With it the language that it is in, as
-    /// far as it is known.
+    /// none; then the same among the texts for any channel; then the message. Also returns the text's language, if
+    /// known.
     ///
-    /// The country is worked out only where there is a choice: it costs microseconds.
+    /// The country is computed only if there is a choice, because that costs microseconds.
     fn choose(&self, channel: Channel, wanted: Option<Locale>, to: PhoneNumber) -> (&Text, Option<Locale>) {
         if self.local.is_empty() {
             return (&self.message, self.default_locale);

@@ -29,8 +29,8 @@ enum Part {
 }
 
 impl Text {
-    /// Reads a text, whatever is wrong with it. `domain` is named where the text names none itself. With it comes the
-    /// first placeholder that nothing fills, as the end of a sentence.
+    /// Parses a text, even with errors. `domain` is used if the text names none. Also returns the first unknown
+    /// placeholder, as the end of a sentence.
     pub(super) fn new(written: &str, brand: &str, domain: Option<&Arc<str>>) -> (Self, Option<String>) {
         let (body, own) = split(written).map_or((written, None), |split| (split.text, split.domain));
         let (parts, problem) = cut(body, brand);
@@ -55,8 +55,8 @@ impl Text {
         })
     }
 
-    /// The message, with these `digits` as the code. An `app_hash` comes in place of the line for browsers, for both
-    /// want to be the last. For a call the digits are set apart: `1. 2. 3.`
+    /// The message with these `digits` as the code. An `app_hash` replaces the line for browsers, because both must be
+    /// the last line. For a call the digits are separated: `1. 2. 3.`
     pub(super) fn finish(
         &self,
         channel: Channel,
@@ -101,7 +101,7 @@ impl Text {
     }
 }
 
-/// Cuts a text, with the brand put in. What is no placeholder stays as it is written.
+/// Splits a text after inserting the brand. Anything that is not a placeholder stays as written.
 fn cut(text: &str, brand: &str) -> (Vec<Part>, Option<String>) {
     let mut parts = Vec::new();
     let mut literal = String::new();

@@ -282,7 +282,7 @@ impl Attempt {
             yield_to_other_threads();
             let mut writer = None;
             let result = self.run(&mut writer, &checkpoint, deadline);
-            // Owners that have not come to their end need not go on.
+            // Owners that have not finished need not continue.
             self.control.stop();
             let _ = to.send(result);
             drop(to);
@@ -293,8 +293,8 @@ impl Attempt {
         })
     }
 
-    /// Reserves room for the snapshot, writes to it, and removes it again, so that a disk that is full or fails is
-    /// found before sled meets it.
+    /// Reserves room for the snapshot, writes to it, and removes it again: this finds a full or failing disk before
+    /// sled does.
     fn probe(&self) -> Result<(), String> {
         let path = self.new.join("probe");
         let write = || {
@@ -377,8 +377,8 @@ impl<'a> DatabaseWriter<'a> {
         Ok(Self { attempt, directory, database, chunks, unsynced: 0 })
     }
 
-    /// Adds encoded records. What sled has written is synced now and then, because a sync of the journal waits for what
-    /// the file system has not written yet, also of other files.
+    /// Adds encoded records. Syncs sled's output now and then, because a sync of the journal waits for all unwritten
+    /// data of the file system, including other files.
     fn add(&mut self, records: &[u8]) -> Result<(), String> {
         self.unsynced += self.chunks.add(&mut *self.database, records)?;
         if self.unsynced >= SYNC_BYTES {
@@ -454,7 +454,7 @@ impl Attempt {
 /// Has the next reader of a synced file read it from the disk.
 fn forget_cached(path: &Path) -> std::io::Result<()> {
     match fadvise(File::open(path)?, 0, None, Advice::DontNeed) {
-        // Some file systems keep no cache, or cannot be told.
+        // Some file systems have no cache, or do not support the call.
         Ok(()) | Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::OPNOTSUPP) => {
             Ok(())
         }

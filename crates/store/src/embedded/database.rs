@@ -1,7 +1,6 @@
-//! sled behind the few calls that snapshots need, so that tests can make each of them fail, hang or lie.
+//! sled behind the few calls that snapshots need: tests can make each of them fail, hang or lie.
 //!
-//! sled is trusted with nothing: a database is written once, proved on a copy, and from then on only its copies are
-//! opened.
+//! The store does not trust sled: it writes a database once, proves it on a copy, and from then on opens only copies.
 
 use std::path::Path;
 

@@ -60,7 +60,7 @@ impl DirectoryState {
 }
 
 impl Directory {
-    /// Makes sure that the directory is there. One that is created is readable by its owner only.
+    /// Creates the directory if it is missing, readable by its owner only.
     pub(super) fn at(root: &Path) -> Result<Self, OpenError> {
         // The reader of a message does not know where the process was started.
         let root = &std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
@@ -240,8 +240,8 @@ impl Directory {
         write().map_err(OpenError::io("write", &self.format))
     }
 
-    /// An empty journal directory and an empty one for the snapshot, for a directory that is being created. They are on
-    /// the disk in the place of what an interrupted attempt left, before `FORMAT` can say that they are complete.
+    /// Creates empty directories for the journal and the snapshot of a directory that is being created. They replace
+    /// the remains of an interrupted attempt on the disk before `FORMAT` can say that they are complete.
     pub(super) fn clear(&self, disk: &dyn Disk) -> Result<(), OpenError> {
         for path in [&self.journal, &self.snapshot] {
             match fs::remove_dir_all(path) {
@@ -256,7 +256,7 @@ impl Directory {
         disk.sync_dir(&self.root).map_err(OpenError::io("sync", &self.root))
     }
 
-    /// Seals the first snapshot, with what is in the directory of the attempt 0, and marks the data as complete.
+    /// Seals the first snapshot from the directory of attempt 0, and marks the data as complete.
     pub(super) fn seal(&self, key: [u8; 16], manifest: Manifest, disk: &dyn Disk) -> Result<(), OpenError> {
         let not_created = |detail: String| OpenError::not_created(&self.snapshot, detail);
         let (new, _) = snapshot::attempt_paths(&self.snapshot, 0, 0);
@@ -291,7 +291,7 @@ impl Directory {
 /// The fingerprint of the server key of the data in `dir`, in 32 hex digits. Can be read while a server runs.
 ///
 /// # Errors
-/// [`OpenError`], when `dir` is no data directory.
+/// [`OpenError`] if `dir` is not a data directory.
 pub fn key_fingerprint_in(dir: &Path) -> Result<String, OpenError> {
     Directory::existing(dir).key_fingerprint()
 }

@@ -24,7 +24,7 @@ pub(super) enum CheckpointStep {
     ManifestSynced,
     /// The snapshot has its name.
     Named,
-    /// That is on the disk as well.
+    /// The name is on the disk as well.
     Sealed,
     /// The older snapshot was removed.
     SnapshotRemoved,
@@ -130,8 +130,8 @@ fn reserve(file: &File, bytes: u64) -> io::Result<()> {
     }
 }
 
-/// The number of names of a file. Nothing else is asked for: asking for the time of the last change as well makes
-/// Linux note that time exactly at the next write, and ext4 write it down at each sync.
+/// The number of a file's names. Requests nothing else: if it requested the modification time too, Linux would record
+/// an exact time at the next write, and ext4 would write it at each sync.
 #[cfg(target_os = "linux")]
 fn links(file: &File) -> io::Result<u64> {
     use rustix::fs::{AtFlags, StatxFlags, statx};

@@ -19,13 +19,13 @@ pub enum OpenError {
     /// The file system refused something.
     #[error("cannot {action} {}: {source}{}", path.display(), advice(&source.to_string()))]
     Io { action: &'static str, path: PathBuf, source: io::Error },
-    /// There is data, but the file that says how it is stored is gone.
+    /// The directory has data, but not the file that says how it is stored.
     #[error(
         "{} is missing, but there is data beside it; put the file back, or restore the whole directory from a backup",
         path.display()
     )]
     FormatMissing { path: PathBuf },
-    /// The file that says how data is stored is not such a file.
+    /// The file that says how data is stored is damaged.
     #[error(
         "{} is damaged ({detail}); put the file back, or restore the whole directory from a backup",
         path.display()
@@ -117,7 +117,7 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    /// For `map_err`: what was tried, and on what.
+    /// For `map_err`: the attempted action, and its path.
     pub(super) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { action, path, source }
@@ -154,7 +154,7 @@ const REFUSALS: [(&str, &str); 6] = [
     ),
 ];
 
-/// The remedy for an error of the system, to follow its message; empty when there is no plain one.
+/// The remedy for an error of the system, as a continuation of its message; empty if there is no simple one.
 pub fn advice(said: &str) -> &'static str {
     REFUSALS.iter().find(|(words, _)| said.contains(words)).map_or("", |(_, advice)| advice)
 }

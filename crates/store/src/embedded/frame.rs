@@ -149,8 +149,8 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Frame<'_>> {
     Some(Frame { kind: FrameKind::from_u8(kind)?, sequence, time, bytes: total, records, body })
 }
 
-/// The first whole frame with a sequence of at least `sequence` that begins at or behind `from`,
-/// with its offset. How a torn end is told from damage: behind a torn end there is none.
+/// The first whole frame at or after `from` with a sequence of at least `sequence`, and its offset. It distinguishes
+/// damage from a torn end, which no whole frame follows.
 pub(super) fn find(bytes: &[u8], from: usize, sequence: u64) -> Option<(usize, Frame<'_>)> {
     let mut at = from;
     while let Some(skip) = bytes.get(at..)?.iter().position(|&byte| byte == MAGIC[0]) {

@@ -115,8 +115,7 @@ impl ReadOnly {
         }
     }
 
-    /// Makes sure that no server used the directory since it was opened here. A server that starts makes new
-    /// segments, whatever it does next.
+    /// Fails if a server has used the directory since it was opened here. Every starting server makes new segments.
     fn undisturbed(&self) -> Result<(), OpenError> {
         self.directory.is_free()?;
         if files_of(&self.directory)? == self.before {
@@ -136,8 +135,8 @@ fn cannot_be_written(error: &io::Error) -> bool {
 pub struct Examined {
     /// The format it has.
     pub format: u32,
-    /// The segments that a start reads; all that are there if it is not known which the snapshot covers. `None` if the
-    /// journal is missing.
+    /// The segments that a start reads; all existing segments if it is unknown which ones the snapshot covers. `None`
+    /// if the journal is missing.
     pub journal: Option<JournalSummary>,
     /// Records in the snapshot; `None` if it cannot be read.
     pub snapshot_records: Option<u64>,
@@ -156,12 +155,11 @@ pub struct Examined {
 pub type CheckRecord<'a> = &'a dyn Fn(&CopiedRecord) -> Result<(), String>;
 
 impl ReadOnly {
-    /// Examines every record. `check_record` returns the defect of one record; `found` receives each defect. A start
-    /// is refused if there is any.
+    /// Examines every record. `check_record` returns the defect of one record; `found` receives each defect. A start is
+    /// refused if there is any.
     ///
     /// # Errors
-    /// When the directory could not be looked at, or a server began to use it meanwhile: then what was found
-    /// means nothing.
+    /// If the directory cannot be read, or a server has begun to use it meanwhile: then the defects mean nothing.
     pub fn examine(
         &self,
         now: Timestamp,
@@ -217,7 +215,7 @@ impl ReadOnly {
                 Err(error) => wrong.push(error.damage().ok_or(error)?),
             }
         }
-        // Without the snapshot too: what the journal says may be all that is left.
+        // Without the snapshot too, because the journal may have all remaining data.
         let covered = copy.as_ref().map(|copy| copy.snapshot.manifest.covered);
         let mut collect = Collect { check_record, wrong };
         match replay::read(&directory.journal, covered, None, &mut collect) {
@@ -360,7 +358,7 @@ type Files = BTreeSet<(PathBuf, u64, u64, i64, i64)>;
 fn files_of(directory: &Directory) -> Result<Files, OpenError> {
     let mut files = Files::new();
     for path in [&directory.journal, &directory.snapshot] {
-        // What is missing is for the reader to report.
+        // The reader reports missing files.
         if path.exists() {
             add_files(path, &mut files).map_err(OpenError::io("look at", path))?;
         }

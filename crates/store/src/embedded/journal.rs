@@ -1,5 +1,5 @@
-//! The journal as its one writer sees it: the segment that is being filled, the reserved one
-//! behind it, and what to do when the disk refuses.
+//! The journal of its only writer: the current segment, the reserved segment after it, and the reaction to a refusing
+//! disk.
 
 use std::io;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! Every record that is alive, once: the snapshot with the journal behind it.
+//! Every live record, once: those of the snapshot and of the journal after it.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};

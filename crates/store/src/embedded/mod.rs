@@ -52,8 +52,8 @@ pub use self::open::{OpenOptions, StoreSettings};
 pub use self::progress::Loading;
 pub use self::replay::JournalSummary;
 
-/// Appends to `buffer` the frame that a commit of `writes` adds to the journal: all that a commit costs before the
-/// disk. For measurements; the store does it by itself.
+/// Appends to `buffer` the frame that a commit of `writes` adds to the journal, which is the whole work of a commit
+/// before the disk. For measurements; the store does it itself.
 pub fn append_frame(buffer: &mut Vec<u8>, sequence: u64, time: Timestamp, writes: &[Write]) {
     frame::encode(buffer, frame::FrameKind::Batch, sequence, time, writes.iter());
 }

@@ -203,8 +203,8 @@ impl Copies {
         self.open(&Arc::new(Snapshot::load(&self.directory, segment)?))
     }
 
-    /// Opens a copy of the newest snapshot, in a second attempt if the first one fails. An older one is used only
-    /// if the journal has every segment behind it.
+    /// Opens a copy of the newest snapshot, in a second attempt if the first one fails. Opens an older one only if the
+    /// journal has every segment after it.
     pub(super) fn open_newest(&self, directory: &Directory) -> Result<OpenCopy, OpenError> {
         let missing =
             |detail: &str| OpenError::SnapshotDamaged { path: self.directory.clone(), detail: detail.into() };
@@ -242,7 +242,7 @@ impl Copies {
 
 /// Removes the leftovers of interrupted checkpoints and starts, first of all, because a full disk may need the room.
 fn remove_leftovers(copies: &Copies) -> Result<(), OpenError> {
-    // The reader reports what is missing.
+    // The reader reports missing files.
     let mut leftovers = Listing::of(&copies.directory).unwrap_or_default().leftovers;
     if let Some(entries) = copies.scratch.as_ref().and_then(|scratch| fs::read_dir(scratch).ok()) {
         let ours =
@@ -277,8 +277,8 @@ fn tidy(directory: &Directory, replayed: &Replayed, disk: &dyn Disk) -> Result<(
         );
     }
     if let Some((path, length)) = &replayed.end {
-        // Also what was reserved behind the end: nothing is written there any more, and a nearly full disk has
-        // no other space to reserve the next segments in.
+        // Cuts the reserved space too: no later write goes there, and a nearly full disk has no other space for the
+        // next segments.
         let cut = || {
             let file = FileOptions::new().write(true).open(path)?;
             file.set_len(*length)?;

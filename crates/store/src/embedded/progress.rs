@@ -1,4 +1,4 @@
-//! Reports to the log, and to `/readyz`, how far a long reading has come.
+//! Reports the progress of a long reading to the log and to `/readyz`.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,10 +1,9 @@
 //! Reading the journal back: exactly what was acknowledged, or an error.
 //!
-//! Only one frame is ever on its way to the disk; therefore only the very last can be torn: nothing but
-//! reserved space, or what is left of a write that was never acknowledged, may follow the last whole
-//! frame. A whole frame behind a broken one, a gap in the sequences, or a broken end of a segment
-//! that a later one continues is damage. The sink decides what damage means: a start ends with it, an
-//! examination notes it and the reader goes on as well as it can.
+//! Only one frame is on its way to the disk at a time; therefore only the very last can be torn: only reserved space,
+//! or the remains of an unacknowledged write, may follow the last whole frame. A whole frame after a broken one, a gap
+//! in the sequences, or a broken end of a segment that a later one continues is damage. The sink decides the effect of
+//! damage: a start ends with it, an examination notes it and the reader continues as well as possible.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _};
@@ -19,7 +18,7 @@ use super::frame::{self, Frame, FrameKind, RECORD_OVERHEAD, RecordRef};
 use super::segment::{self, HEADER_BYTES, Header};
 use crate::LONGEST_RECORD;
 
-/// The most zeros that a frame can end with: those of its last record, of which even the length may be zero.
+/// The most zeros that a frame can end with: those of its last record, whose length may also be zero.
 pub(super) const MOST_ZEROS: u64 = (RECORD_OVERHEAD + LONGEST_RECORD) as u64;
 
 /// The part of the journal that a snapshot replaces.
@@ -72,8 +71,8 @@ pub struct JournalSummary {
     pub newest: Option<Timestamp>,
     /// Whether the store was closed in order.
     pub closed: bool,
-    /// The remains of a write that was probably never acknowledged: where they begin, and how many bytes they
-    /// take. No damage, as far as can be told: the next start cuts them off.
+    /// The remains of a write that was probably never acknowledged: their start and their length in bytes. Probably no
+    /// damage: the next start cuts them off.
     pub torn: Option<(PathBuf, u64, u64)>,
 }
 
@@ -89,7 +88,7 @@ pub(super) struct Replayed {
     pub(super) bytes: u64,
     /// The last segment that was written to, and where its last frame ends.
     pub(super) end: Option<(PathBuf, u64)>,
-    /// The segments that were written to. What was read may be in the system's cache only.
+    /// The segments that a process has written to. Their bytes may be in the system's cache only.
     pub(super) used: Vec<PathBuf>,
 }
 
@@ -118,7 +117,7 @@ pub(super) fn read(
     if reader.is_done() {
         return Ok(reader.replayed);
     }
-    // Without a snapshot, whatever is there is the first.
+    // Without a snapshot, the first existing segment is the first.
     let first = numbers.first().copied().unwrap_or(1);
     let mut next = covered.map_or(first, |covered| covered.segment + 1);
     if numbers.is_empty() {
@@ -311,14 +310,14 @@ pub(super) fn read_written_part(file: &mut File, into: &mut Vec<u8>) -> io::Resu
     Ok(())
 }
 
-/// Where the last data ends. The whole length where the file system does not tell data from holes.
+/// The end of the last data; the whole length if the file system does not distinguish data from holes.
 fn end_of_data(file: &File) -> io::Result<u64> {
     let length = file.metadata()?.len();
     let mut end = 0;
     while end < length {
         let data = match seek(file, SeekFrom::Data(end)) {
             Ok(data) => data,
-            // No data behind this.
+            // No data follows.
             Err(Errno::NXIO) => return Ok(end),
             Err(Errno::INVAL | Errno::OPNOTSUPP) => return Ok(length),
             Err(error) => return Err(error.into()),

@@ -1,4 +1,4 @@
-//! One segment of the journal: a file with a header, frames, and reserved space behind them.
+//! One segment of the journal: a file with a header, frames, and reserved space after them.
 //!
 //! ```text
 //! "owjournl" 8 | format 4 | number 8 | first sequence 8 | checksum of these 4 | frames
@@ -94,8 +94,8 @@ impl Segment {
         self.end == 0
     }
 
-    /// Whether `bytes` more can go into it. An unused one takes anything, so that a batch larger
-    /// than a segment has a place.
+    /// Whether `bytes` more fit. An unused segment accepts any size, because a batch larger than a segment needs a
+    /// place.
     pub(super) fn fits(&self, bytes: usize) -> bool {
         self.is_unused() || u64::try_from(bytes).is_ok_and(|bytes| self.end + bytes <= self.capacity)
     }
@@ -109,8 +109,8 @@ impl Segment {
         self.is_unused().then(|| Header { number: self.number, first_sequence: sequence }.encode())
     }
 
-    /// Appends `frame` (behind what [`Segment::header_due`] asked for) and returns when it is on
-    /// the disk. After an error, [`Segment::cut_back`] must succeed before anything else.
+    /// Appends `frame` (after the bytes from [`Segment::header_due`]) and returns when it is on the disk. After an
+    /// error, [`Segment::cut_back`] must succeed before any other call.
     pub(super) fn append(&mut self, frame: &[u8]) -> io::Result<()> {
         self.file.write_at(frame, self.end)?;
         let end = self.end + frame.len() as u64;
@@ -120,10 +120,10 @@ impl Segment {
         Ok(())
     }
 
-    /// Once a frame ends behind what was written ahead, writes zeros behind it.
+    /// If a frame ends after the pre-written zeros, writes more zeros after it.
     ///
-    /// Where space was only reserved the file system has to note that it is written now, and a sync waits for
-    /// that note as well. Into space that was written before only the bytes themselves go.
+    /// A write to reserved space makes the file system record that the space is written, and a sync waits for that
+    /// record too. A write to pre-written space needs only its own bytes.
     fn write_ahead(&mut self, end: u64) -> io::Result<()> {
         if end <= self.written_to {
             return Ok(());

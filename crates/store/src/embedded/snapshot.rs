@@ -45,7 +45,7 @@ pub(super) enum SnapshotError {
     NoRoom { bytes: u64, refused: Vec<(PathBuf, String)> },
 }
 
-/// For `map_err`: what was tried with a file of the snapshot.
+/// For `map_err`: the attempted action with a file of the snapshot.
 pub(super) fn failed(what: &str, path: &Path) -> impl FnOnce(io::Error) -> String {
     let what = format!("cannot {what} {}", path.display());
     move |error| format!("{what}: {error}")

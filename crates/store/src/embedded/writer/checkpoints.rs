@@ -29,7 +29,7 @@ impl Writer {
         let now = self.deps.clock.now();
         let StoreSettings { checkpoint_every, repeat_checkpoint_after, probe_every, .. } = self.deps.settings;
         let waited = |wait| move |failed: Timestamp| now < failed || now.since(failed) >= wait;
-        // A removal that failed is repeated by itself: the snapshot is good.
+        // The removal repeats itself after a failure: the snapshot is valid.
         if self.discard_wanted && self.failed_at.is_some_and(waited(probe_every)) {
             self.discard();
         }
@@ -94,7 +94,7 @@ impl Writer {
         true
     }
 
-    /// Everything that was written so far.
+    /// Begins a new segment and returns the part of the journal before it.
     fn new_range(&mut self) -> Option<ReplacedJournal> {
         // A reservation that failed is repeated by `probe`, not at once.
         if !self.deps.health.reserve_in_trouble() {
@@ -205,8 +205,8 @@ fn answer_each(replies: Vec<CheckpointReply>, answer: &Result<(), String>) {
 
 /// The orderly end.
 impl Writer {
-    /// Once closing was asked for: makes a last checkpoint, for which the owners may still commit, and then ends the
-    /// journal with a frame that says so.
+    /// While closing: takes a last checkpoint, for which the owners may still commit, and then ends the journal with a
+    /// closing frame.
     pub(super) fn proceed_closing(&mut self) -> Option<WriterEnd> {
         loop {
             let closing = self.closing.as_mut()?;

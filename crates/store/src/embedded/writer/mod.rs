@@ -53,7 +53,7 @@ pub(super) enum WriterMessage {
     Pin(SyncSender<Pinned>),
     /// A pin was dropped.
     Unpinned,
-    /// The segment that was asked for.
+    /// The requested segment.
     Prepared(io::Result<Segment>),
     Ended(Ended),
     /// Checkpoint, and end in order.
@@ -108,7 +108,7 @@ impl Batch {
         }
     }
 
-    /// Nothing of the batch is, or will be, on the disk.
+    /// Answers that no part of the batch is, or will be, on the disk.
     pub(super) fn refuse(self, reason: &str) {
         self.answer(Err(StoreError::Unavailable(reason.into())));
     }
@@ -124,8 +124,8 @@ impl Drop for Batch {
     }
 }
 
-/// A state of the store: the snapshot, and the journal behind it up to a sequence. Nothing of that is removed before
-/// this is dropped.
+/// A state of the store: the snapshot, and the journal after it up to a sequence. The store removes nothing of it
+/// before this is dropped.
 pub(super) struct Pinned {
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) until: u64,
@@ -185,7 +185,7 @@ struct Closing {
     checkpoints: u8,
     /// Whether the removal that an earlier checkpoint could not do was tried again.
     discard_tried: bool,
-    /// Whether a segment to end the journal in was asked for.
+    /// Whether a segment for the journal's end was requested.
     room_asked_for: bool,
 }
 
@@ -193,7 +193,7 @@ struct Closing {
 pub(super) struct Writer {
     journal: Journal,
     snapshot: Arc<Snapshot>,
-    /// The part of the journal behind the snapshot.
+    /// The part of the journal after the snapshot.
     grown: Grown,
     deps: WriterDeps,
     /// Batches that are not written yet, in order.
@@ -378,8 +378,8 @@ impl Writer {
         (!batches.is_empty()).then_some((batches, bytes))
     }
 
-    /// Makes room for a frame, as far as that can be done here and now. A journal that is too long accepts only what
-    /// the running checkpoint waits for.
+    /// Makes room for a frame, as far as possible at once. A journal that is too long accepts only frames that the
+    /// running checkpoint waits for.
     fn prepare_append(&mut self, bytes: usize, is_for_checkpoint: bool) -> AppendState {
         let is_accepted = is_for_checkpoint && self.running.is_some();
         if !is_accepted
