@@ -1,6 +1,6 @@
 //! The only place that reads real time.
 //!
-//! Everything else is handed a [`Clock`] or a [`Timestamp`]; therefore a test decides what time it is.
+//! All other code receives a [`Clock`] or a [`Timestamp`]; therefore a test decides what time it is.
 //! `docs/internals/decisions/0010-clock.md` says what happens when the machine's clock is wrong or is set.
 
 use std::io;
@@ -48,8 +48,8 @@ impl Clock for SystemClock {
     }
 }
 
-/// The wall clock's time. An implausible one, before 1970 or after 9999, is read as one
-/// that stands at its beginning: the data directory's own time is later, and counts.
+/// The wall clock's time. An implausible time, before 1970 or after 9999, counts as the start of the clock: the data
+/// directory's own time is later and wins.
 fn wall() -> Timestamp {
     #[expect(clippy::disallowed_methods, reason = "the one reader of real time")]
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);

@@ -16,7 +16,7 @@ struct Unlogged {
 }
 
 impl OncePerSecond {
-    /// Notes an event. `log` is called with the number of events that its line stands for.
+    /// Notes an event. `log` is called with the number of events that the line reports.
     pub fn note(&self, log: impl Fn(u64) + Send + 'static) {
         self.0.count.fetch_add(1, Ordering::SeqCst);
         if self.0.is_followed.swap(true, Ordering::SeqCst) {

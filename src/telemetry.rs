@@ -19,8 +19,8 @@ use crate::config::{LogFormat, LogSettings};
 /// terminal that was stopped, or a pipe without a reader, must not hold up the server.
 const WAITING_LINES: usize = 8_192;
 
-/// Starts logging for the whole process. A second call changes nothing. Dropping what is returned
-/// prints what still waits, for as long as a second.
+/// Starts logging for the whole process. A second call changes nothing. Dropping the guard prints waiting lines, for up
+/// to a second.
 #[must_use = "the last lines are printed when it is dropped"]
 pub fn init(settings: LogSettings) -> WorkerGuard {
     let (stderr, guard) = NonBlockingBuilder::default()
@@ -40,8 +40,8 @@ pub fn init(settings: LogSettings) -> WorkerGuard {
     guard
 }
 
-/// From now on a panic is one event in the log, and no text of several lines beside it. What it says is repeated
-/// only if it was written in the source: a text that was made up while the program ran may show numbers or codes.
+/// Makes every panic one event in the log, without a text of several lines next to it. The event repeats the panic's
+/// text only if that is a literal of the source: a text that was made at run time may contain numbers or codes.
 pub fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();

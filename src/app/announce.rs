@@ -1,4 +1,4 @@
-//! The first log lines: what is open, where, and a line to try.
+//! The first log lines: the open address, the data directory, and a command to try.
 
 use std::net::SocketAddr;
 

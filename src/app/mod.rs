@@ -118,7 +118,7 @@ impl App {
             &running.verifying,
         );
         *self.control.lock().unwrap_or_else(PoisonError::into_inner) = control;
-        // Before anything is decided, so that the routes ask for a key from the first request on.
+        // Before the first decision: the routes require a key from the first request on.
         let _ = self.deps.v2.set(front_end::v2(settings, &running, &self.clock));
         self.late.set(running);
         Ok(())
@@ -134,7 +134,7 @@ impl App {
         self.certificates.as_ref()
     }
 
-    /// From now on `/readyz` says that the server is stopping.
+    /// Makes `/readyz` say that the server is stopping.
     pub fn begin_stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
     }

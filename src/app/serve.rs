@@ -17,7 +17,7 @@ use crate::config::{Loaded, Settings};
 use crate::node::process;
 use crate::telemetry;
 
-/// Everything that was begun was finished.
+/// Everything in progress was finished.
 const EXIT_OK: u8 = 0;
 /// The stop was cut short.
 const EXIT_CUT_SHORT: u8 = 1;
@@ -79,8 +79,8 @@ impl StopSignals {
     }
 }
 
-/// Reads the certificate again at SIGHUP, which would end the program otherwise. Once a day it is looked
-/// at, so that the log warns before it expires; the first time at once.
+/// Reads the certificate again at SIGHUP, which would otherwise end the program. Checks it once a day, and at once when
+/// called: the log then warns before it expires.
 async fn look_after_certificate(mut hangup: Signal, certificates: Option<Certificates>) {
     let mut days = tokio::time::interval(DAY);
     loop {

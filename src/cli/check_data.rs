@@ -115,7 +115,7 @@ fn check_data(settings: &StorageSettings, progress: &mut Progress) -> Result<Rep
     };
     let report = match looked {
         Ok(report) => report,
-        // What cannot even be opened, because a part of it is gone.
+        // The data directory cannot be opened, because a part of it is missing.
         Err(error) => {
             let mut damage = vec![error.damage().ok_or(error)?.into()];
             let key = Some(check_key(settings, None, &mut damage)?);
@@ -141,7 +141,7 @@ fn through_server(
     let mut report = Report { through_server: true, ..Report::default() };
     let (kinds, (numbers, sends, others)) = (for_tools(), in_three(&counts));
     (report.numbers, report.sends, report.others) = (Some(numbers), Some(sends), Some(others));
-    // A server may have its key from a place that this command does not know: that is no damage.
+    // A server may have its key from a place that this command does not know: this is no damage.
     let is_elsewhere =
         settings.server_key_file.is_none() && matches!(server_key::find(&settings.data_dir, None), Ok(None));
     report.key = Some(if is_elsewhere {
@@ -276,7 +276,7 @@ fn text(report: &Report) -> String {
     }
 }
 
-/// A label, or none where the row belongs to the one above, and the text beside it.
+/// The rows of a report: a label, or an empty one if the row continues the one above, and a text.
 fn rows(report: &Report) -> Vec<(&'static str, String)> {
     let mut rows = vec![("data directory", report.data_dir.clone())];
     if report.through_server {

@@ -54,7 +54,7 @@ pub fn main() -> ExitCode {
             let _ = io::stderr().write_all(err.as_bytes());
             let mut stdout = io::stdout();
             match stdout.write_all(out.as_bytes()).and_then(|()| stdout.flush()) {
-                // A reader that closed the pipe wants no more; the exit code still tells.
+                // A reader that closed the pipe wants no more; the exit code still shows the result.
                 Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
                     let _ = writeln!(io::stderr(), "error: the output could not be written: {error}");
                     ExitCode::from(if code == 0 { EXIT_FAILED } else { code })
@@ -219,7 +219,7 @@ fn serve(check: bool, print_config: bool, sources: &Sources) -> Result<CommandOu
         }
     };
     if !check && !print_config {
-        // The start logs what it finds in the certificate.
+        // The start logs problems of the certificate.
         return Ok(CommandOutcome::Serve(Box::new(loaded)));
     }
     let mut err = listed(&loaded.warnings) + &listed(&of_certificate);

@@ -1,4 +1,4 @@
-//! Where the records come from: the server that runs, or the directory when none does; and how far a command has come.
+//! The source of the records: the running server, or the directory if none runs; and the progress of a command.
 
 use std::io::{BufReader, IsTerminal, Read, Write, stderr};
 use std::path::Path;
@@ -94,7 +94,7 @@ fn reader(from: Box<dyn Read>) -> CopyReader<BufReader<Box<dyn Read>>> {
     CopyReader::new(BufReader::with_capacity(BUFFER_BYTES, from))
 }
 
-/// The time between two lines where there is no terminal to draw on.
+/// The time between two lines without a terminal.
 const EVERY: Duration = Duration::from_secs(5);
 
 /// Looking at the clock costs as much as a small record does.

@@ -102,7 +102,7 @@ enum Out {
 }
 
 impl Out {
-    /// `-` is standard output. So is no name, unless standard output is a terminal.
+    /// `-` is standard output, and so is an absent name, unless standard output is a terminal.
     fn open(name: Option<&Path>) -> Result<Self, CommandError> {
         let path = match name {
             None if stdout().is_terminal() => return Err(CommandError::Failed(TERMINAL.to_owned())),

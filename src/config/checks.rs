@@ -161,7 +161,7 @@ fn check_workflow(delivery: &DeliverySettings, gateways: &GatewaySettings, c: &m
         let problem = if channel == Channel::Call && !delivery.voice {
             "it has the channel \"call\", and calls are not allowed: set \"voice\" to true".to_owned()
         } else if gateways.serves(channel) || channel == Channel::Call {
-            // A call that no gateway makes was said of `voice` already.
+            // The error about `voice` already covers a call that no gateway makes.
             continue;
         } else {
             format!(
@@ -343,8 +343,7 @@ pub fn templates(inputs: &Inputs, brand: &str, code: SendOptions, c: &mut Contex
     checked.map_or_else(|_| Templates::new("", ""), |(templates, _)| templates)
 }
 
-/// The texts of `otp-messages`, each with its path. Wrong ones are noted and left out, and the rest is
-/// checked all the same.
+/// The texts of `otp-messages`, each with its path. Wrong ones are reported and omitted, and the rest is still checked.
 fn local_texts(channels: &Map<String, Value>, c: &mut Context) -> Vec<(String, LocalText)> {
     let mut local: Vec<(String, LocalText)> = Vec::new();
     let origin = c.origin("otp-messages");

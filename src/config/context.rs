@@ -13,7 +13,7 @@ use super::schema::{FILE_SUFFIX, Names, nearest, suggestion};
 use super::sources::{RawValues, Sources};
 use super::values::may_hold_password;
 
-/// Stands for a secret in what is printed.
+/// Replaces a secret in printed settings.
 pub const NOT_SHOWN: &str = "(set, not shown)";
 
 /// Stands for a value that is not given and has no default.
@@ -56,7 +56,7 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// Everything that stops the start; at least one.
+/// All errors that stop the start; at least one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct ConfigErrors {
     errors: Vec<ConfigError>,
@@ -94,7 +94,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// `given` is for what is surely no secret.
+    /// `given` must not be a secret.
     pub fn wrong(
         &mut self,
         subject: impl Into<String>,
@@ -125,7 +125,7 @@ pub fn is_scalar(_path: &str, value: &Value) -> bool {
     !value.is_array() && !value.is_object()
 }
 
-/// A key of config.json whose value is an object: where it was given, and where its mistakes are noted.
+/// A key of config.json whose value is an object, with its origin and its errors.
 pub struct Part<'a> {
     pub origin: String,
     pub report: &'a mut Report,
@@ -141,9 +141,9 @@ impl Part<'_> {
         self.report.wrong(path, given, problem, self.origin.clone());
     }
 
-    /// Reads the object at `path`, whose members have these schemas. Each mistake is noted, with its value where
-    /// `is_shown` allows it; unknown members get a warning. The result lacks what is wrong, and says whether it is
-    /// complete; `None` when a member is missing.
+    /// Reads the object at `path`, whose members have these schemas. Reports each mistake, with its value if `is_shown`
+    /// allows it; unknown members get a warning. The result lacks wrong members and says whether it is complete; `None`
+    /// if a member is missing.
     pub fn read<T: DeserializeOwned>(
         &mut self,
         path: &str,
@@ -225,7 +225,7 @@ impl Context {
         Self { raw, names, report, rows: Vec::new() }
     }
 
-    /// With these keys and variables alone. Only what is wrong with them, or with config.json as a whole, is an error.
+    /// Only these keys and variables. Only errors in them, or in config.json as a whole, count.
     pub fn of_some(sources: &Sources, wanted: &[&str]) -> Self {
         let names = Names::known();
         let (mut raw, report, _) = RawValues::merge(sources, &names);
@@ -247,7 +247,7 @@ impl Context {
         self.raw.origin(name).is_some() || self.is_wrong(name)
     }
 
-    /// Whether an error about a key or variable was noted: nothing else follows from its value.
+    /// Whether an error about a key or variable was reported: nothing else follows from its value.
     pub fn is_wrong(&self, name: &str) -> bool {
         let plain = |name: &str| name.to_ascii_uppercase().replace('-', "_");
         let name = plain(name);
@@ -257,7 +257,7 @@ impl Context {
         })
     }
 
-    /// Whether an error about an object or one of its members was noted.
+    /// Whether an error about an object or one of its members was reported.
     pub fn is_wrong_in_part(&self, object: &str) -> bool {
         let of_object = |subject: &str| {
             subject.strip_prefix(object).is_some_and(|member| member.is_empty() || member.starts_with('.'))
@@ -281,8 +281,8 @@ impl Context {
         self.report.wrong(key, given, problem, origin);
     }
 
-    /// Reads the keys (or with their names the variables) that a settings struct knows. Wrong values are noted and
-    /// their defaults taken, so that all of them are found.
+    /// Reads the keys (or by their names the variables) of a settings struct. Reports wrong values and uses their
+    /// defaults: all errors are found at once.
     pub fn read<T: DeserializeOwned + Default + Serialize>(
         &mut self,
         known: fn(&Names) -> &Map<String, Value>,
@@ -310,8 +310,8 @@ impl Context {
     }
 }
 
-/// Reads the members of an object, each by itself, so that every wrong one is found: `wrong` gets its path, its value
-/// unless it is missing, and what is wrong. The result lacks what is wrong; `None` when a member is missing.
+/// Reads each member of an object separately, to find every wrong one: `wrong` gets its path, its value unless it is
+/// missing, and the error. The result lacks wrong members; `None` if a member is missing.
 fn read_members<T: DeserializeOwned>(
     mut members: Map<String, Value>,
     mut wrong: impl FnMut(&str, Option<&Value>, &str),

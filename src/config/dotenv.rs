@@ -122,7 +122,7 @@ fn read_line(line: &str) -> EnvLine<'_> {
     }
 }
 
-/// The value behind `=`, or the quote that it begins with when that has no end.
+/// The value after `=`, or its opening quote if that is never closed.
 fn value(text: &str) -> Result<String, char> {
     match text.trim_start().chars().next() {
         Some(quote @ ('"' | '\'' | '`')) => in_quotes(&text.trim_start()[1..], quote).ok_or(quote),

@@ -173,7 +173,7 @@ impl Variables {
             );
         }
         let [has_verify, has_voice] = [SERVICES_ID, VOICE_NUMBER].map(|name| c.is_set(name));
-        // That nothing at all can be sent with was noted.
+        // Without any sender, that error was already reported.
         let has_messages = has_sender || begun.is_err() && !has_verify && !has_voice;
         Twilio {
             messages: complete(messages, has_messages),
@@ -183,7 +183,7 @@ impl Variables {
         }
     }
 
-    /// Where messages and calls go, and where Verify answers. Twilio's own APIs have a host each; what stands in for
+    /// The base URLs of messages and calls, and of Verify. Twilio's own APIs have different hosts; a replacement of
     /// Twilio has one for all.
     fn addresses(&self, c: &mut Context) -> (String, String) {
         let Some(url) = &self.twilio_base_url else {
@@ -326,7 +326,7 @@ fn warn_if_exposed(what: &str, url: &str, c: &mut Context) {
     }
 }
 
-/// Something is wrong, and was noted.
+/// An error was already reported.
 pub struct Reported;
 
 /// The settings of a gateway; none when nothing of it is given.
@@ -436,7 +436,7 @@ impl Configured {
         Some((Routing::only(gateway.ok()?), "Twilio's variables are set".to_owned()))
     }
 
-    /// The gateway that a name of the setting stands for, or why it cannot be used.
+    /// The gateway that a name in the setting means, or why it cannot be used.
     fn stands_for(&self, provider: ProviderName) -> Result<GatewayName, String> {
         let name = match provider {
             ProviderName::Gateway(name) => name,

@@ -51,8 +51,8 @@ pub const ACCEPTED: &str = "x-accepted";
 /// Reads, shows and describes a field by its kind, for `#[serde(with = "As::<...>")]`.
 pub type As<K> = Field<K, false>;
 
-/// The same for a field that records have too: raw, and not checked again, so that a range that becomes narrower does
-/// not make them unreadable.
+/// The same for a field that records have too: stored raw, and not checked again, because a narrower range must not
+/// make old records unreadable.
 pub type Stored<K> = Field<K, true>;
 
 pub struct Field<K, const STORED: bool>(PhantomData<K>);

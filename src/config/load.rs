@@ -40,7 +40,7 @@ const AUTH_TOKEN: &str = "ONCEWARD_AUTH_TOKEN";
 /// Keys that say where the data is.
 const OF_STORAGE: [&str; 4] = ["data-dir", "scratch", "key-file", "default-region"];
 
-/// Keys and variables that say what services there are.
+/// Keys and variables that define services.
 const OF_SERVICES: [&str; 10] = [
     "otp-timeout",
     "otp-max-attempts",
@@ -73,8 +73,8 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     Ok(Loaded { settings, warnings, effective: c.rows })
 }
 
-/// Reads only where the data is, for commands that look at it beside a server: they need none of its
-/// credentials, which they may not be allowed to read.
+/// Reads only the location of the data, for commands that read it next to a server: they need no credentials of the
+/// server, and may not be allowed to read them.
 pub fn load_storage(sources: &Sources) -> Result<StorageSettings, ConfigErrors> {
     let mut c = Context::of_some(sources, &OF_STORAGE);
     let keys: Keys = c.read(|names| &names.keys);
@@ -82,8 +82,8 @@ pub fn load_storage(sources: &Sources) -> Result<StorageSettings, ConfigErrors> 
     Ok(storage(&keys.settings, &sources.working_dir))
 }
 
-/// Reads where the data is and what services there are, for a command that changes keys beside a server. What is about
-/// gateways is not read: it needs none of their credentials.
+/// Reads only the location of the data and the services, for a command that changes keys next to a server. It reads
+/// nothing about gateways, because it needs none of their credentials.
 pub fn load_keys(sources: &Sources) -> Result<KeysSettings, ConfigErrors> {
     let mut c = Context::of_some(sources, &[&OF_STORAGE[..], &OF_SERVICES].concat());
     let Keys { settings, inputs } = c.read(|names| &names.keys);
@@ -208,7 +208,7 @@ fn registry(inputs: Inputs, variables: &Variables, checks: &Templates, c: &mut C
 /// The account's credentials: both, or neither.
 fn account_of(variables: &Variables, c: &mut Context) -> Option<AccountSettings> {
     for (name, other) in [(ACCOUNT_SID, AUTH_TOKEN), (AUTH_TOKEN, ACCOUNT_SID)] {
-        // A file that cannot be read was noted.
+        // The error about an unreadable file was already reported.
         if let Some(origin) = c.raw.origin(other).map(str::to_owned).filter(|_| !c.is_set(name)) {
             let problem = format!("it is missing, and {other} is given. Set both, or neither");
             c.report.wrong(name, None, problem, origin);

@@ -56,8 +56,8 @@ pub struct RawValues {
 }
 
 impl RawValues {
-    /// Merges all sources: each value of a higher one replaces that of a lower one. With what was found in config.json,
-    /// and in the environment.
+    /// Merges all sources: each value of a higher one replaces that of a lower one. Also returns the reports about
+    /// config.json and about the environment.
     pub fn merge(sources: &Sources, names: &Names) -> (Self, Report, Report) {
         let (mut of_file, mut of_environment) = (Report::default(), Report::default());
         let mut given = Self::of_file(sources, names, &mut of_file);
@@ -266,7 +266,7 @@ fn file_members(text: &str) -> serde_json::Result<Vec<(String, Value)>> {
 /// The paths of members inside the file's values that an object has twice. The file's own keys are not among them.
 fn given_twice(text: &str) -> Vec<String> {
     let mut found = Vec::new();
-    // What is no JSON has its own error.
+    // A text that is not JSON has its own error.
     let _ = Walk { path: "", found: &mut found }.deserialize(&mut serde_json::Deserializer::from_str(text));
     found
 }
@@ -462,7 +462,7 @@ fn is_slip(name: &str, known: &str) -> bool {
     ours && (1..=2).contains(&strsim::damerau_levenshtein(name, known))
 }
 
-/// The text of a file. `Ok(None)` when there is no such file; else the error says why not.
+/// The text of a file; `Ok(None)` if the file does not exist.
 pub(super) fn read_text(path: &Path) -> Result<Option<String>, String> {
     /// Far more than any of these files needs; a device or a wrong path must not fill the memory.
     const LARGEST: u64 = 1024 * 1024;

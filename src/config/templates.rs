@@ -223,7 +223,7 @@ pub enum Place<'a> {
 const CODE: &str = "code";
 const FRIENDLY_NAME: &str = "friendly_name";
 
-/// Cuts a text. What is no place of a template stays in the text around it.
+/// Splits a text. Anything that is not a placeholder stays part of the text around it.
 pub fn places(text: &str) -> Vec<Place<'_>> {
     let mut places = Vec::new();
     let (mut from, mut at) = (0, 0);

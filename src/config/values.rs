@@ -181,7 +181,7 @@ kinds! {
             let text = text.trim().to_ascii_lowercase();
             let of_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
             let plain = !text.is_empty() && text.len() <= 253 && text.chars().all(of_name);
-            // An address in numbers is no name, and a browser binds no code to it.
+            // A numeric address is no name, and a browser binds no code to it.
             let host = Url::parse(&format!("https://{text}/")).ok()?.domain().map(str::to_owned);
             (plain && host.as_deref() == Some(text.as_str())).then_some(text)
         },

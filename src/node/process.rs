@@ -28,8 +28,8 @@ pub fn environment() -> BTreeMap<String, String> {
     std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect()
 }
 
-/// Raises the limit on open files as far as an ordinary user may, and returns the number of connections that it leaves
-/// room for, at most [`Bounds::connections`].
+/// Raises the limit on open files as far as an ordinary user may, and returns the number of connections that it allows,
+/// at most [`Bounds::connections`].
 ///
 /// Every connection is an open file, and so is every journal segment and every call to a gateway. Without this limit,
 /// idle connections could use all open files and stop the store.
@@ -49,7 +49,7 @@ pub fn connections(bounds: &Bounds) -> usize {
     connections
 }
 
-/// `None` as the number of files means that there is no limit.
+/// `None` as the number of files means no limit.
 fn fitting(bounds: &Bounds, files: Option<u64>) -> usize {
     let Some(files) = files else { return bounds.connections };
     let sends = u64::try_from(bounds.sends).unwrap_or(u64::MAX);

@@ -94,8 +94,8 @@ impl OtpBuilder {
         }
     }
 
-    /// Begins with settings of the server, to change something of them or to add a gateway of one's own. What
-    /// is about HTTP in them is not used.
+    /// Starts from the server's settings, to change some of them or to add your own gateway. Ignores the settings of
+    /// HTTP.
     pub fn from_settings(settings: Settings) -> Self {
         let DeliverySettings { public_url, voice, voice_fallback, .. } = &settings.delivery;
         Self {
@@ -184,8 +184,7 @@ impl OtpBuilder {
         self
     }
 
-    /// Several providers at once, in the order of [`GatewaySettings::routing`], in place of what was given
-    /// so far.
+    /// Several providers at once, in the order of [`GatewaySettings::routing`], instead of the earlier ones.
     pub fn gateways(mut self, gateways: GatewaySettings) -> Self {
         self.senders = Senders::of(gateways);
         self
@@ -260,8 +259,8 @@ impl OtpBuilder {
         self
     }
 
-    /// Tries again in the background what no gateway would take: the send counts as accepted then. What
-    /// waits survives a restart, and nothing is sent for a code that was used, replaced or has expired.
+    /// Retries in the background if no gateway accepts a message: the send then counts as accepted. A planned retry
+    /// survives a restart, and nothing is sent for a code that was used, replaced or has expired.
     pub const fn retry(mut self, retry: RetrySettings) -> Self {
         self.delivery.retry = Some(retry);
         self
@@ -312,7 +311,7 @@ impl OtpBuilder {
         self
     }
 
-    /// The limit on everything. What is about connections in it is not used.
+    /// All limits. Ignores those of connections.
     pub const fn bounds(mut self, bounds: Bounds) -> Self {
         self.bounds = bounds;
         self

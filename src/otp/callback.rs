@@ -27,7 +27,7 @@ impl CallbackReply {
         self.status
     }
 
-    /// The media type of the body; `None` when there is no body.
+    /// The media type of the body; `None` without a body.
     pub fn content_type(&self) -> Option<&'static str> {
         (!self.body.is_empty()).then_some("text/xml; charset=utf-8")
     }
@@ -123,7 +123,7 @@ impl Otp {
     }
 }
 
-/// A header that counts only when it is there once.
+/// A header that counts only if it occurs once.
 enum Once {
     Absent,
     Found(Vec<u8>),

@@ -10,11 +10,11 @@ use crate::gateway::GatewaySettingsError;
 use crate::numbers::Refusal;
 use crate::store::OpenError;
 
-/// Why an engine did not start. Each says what to do.
+/// Why an engine did not start. Each text names the remedy.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// A value that the builder was told cannot be used.
+    /// The builder got an unusable value.
     #[error(transparent)]
     Setting(#[from] SettingError),
     /// The order of the gateways cannot be read, or names one that is not given.
@@ -35,7 +35,7 @@ pub enum StartError {
         /// The data directory.
         directory: PathBuf,
     },
-    /// It was asked for outside of a tokio runtime.
+    /// No tokio runtime is running.
     #[error("there is no tokio runtime here; call it in one with time and I/O, such as #[tokio::main]")]
     NoRuntime,
     /// The server key or the data directory cannot be used. The message says which file and what to do.
@@ -66,8 +66,7 @@ pub enum OtpError {
         /// Until it may ask again.
         remaining: Duration,
     },
-    /// The provider says that the number does not exist or takes no such messages. Asking again does not
-    /// help.
+    /// The provider says that the number does not exist or cannot get such messages. Another attempt does not help.
     #[error("the number does not exist or cannot be reached")]
     NumberRefused,
     /// No gateway took the message, or the one that holds the code did not answer. The log says why. Asking

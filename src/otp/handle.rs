@@ -40,7 +40,7 @@ pub(super) struct Engine {
     pub(super) runtime: Handle,
     pub(super) simulator: Option<Arc<Simulator>>,
     pub(super) default_region: Option<Region>,
-    /// Those that a send may ask for.
+    /// The channels that a send may request.
     pub(super) channels: Vec<Channel>,
     pub(super) reports: Option<ReportReceiver>,
     /// In bytes.
@@ -50,7 +50,7 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    /// Whether nothing may be noted any more.
+    /// Whether nothing more may be recorded.
     pub(super) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
     }
@@ -88,8 +88,8 @@ impl Otp {
         OtpBuilder::new(data_dir.into())
     }
 
-    /// Starts with the configuration of the server: [`OtpBuilder::from_config`]. The settings of the Go
-    /// framework's component work as they are: `docs/guides/from-go-framework.md`.
+    /// Starts with the server's configuration: [`OtpBuilder::from_config`]. Also accepts the settings of the Go
+    /// framework's component: `docs/guides/from-go-framework.md`.
     ///
     /// # Errors
     /// As [`OtpBuilder::from_config`] and [`OtpBuilder::start`].
@@ -251,12 +251,12 @@ impl Otp {
         if reasons.is_empty() { Ok(()) } else { Err(reasons) }
     }
 
-    /// Answers what is in flight, refuses what comes later on every handle, and closes the data directory: another
-    /// engine can then open it. What is planned for later goes on after the next start. Calling it again waits for the
-    /// same end and says the same.
+    /// Answers the requests in flight, refuses later ones on every handle, and closes the data directory: another
+    /// engine can then open it. Planned sends continue after the next start. Another call waits for the same end and
+    /// returns the same result.
     ///
     /// # Errors
-    /// When the store could not be closed in order. Nothing that was answered is lost even then.
+    /// If the store could not be closed in order. No answered request is lost even then.
     pub async fn stop(&self) -> Result<(), StoreError> {
         let engine = &*self.engine;
         let stop = || async {

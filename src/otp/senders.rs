@@ -25,7 +25,6 @@ pub(super) struct Senders {
     routing: Option<String>,
 }
 
-/// Everybody who can send.
 pub(super) struct Assembled {
     pub(super) gateways: Gateways,
     /// The settings with the order that was settled on.
@@ -43,7 +42,7 @@ impl Default for Senders {
 impl Senders {
     /// With these settings and their order.
     pub(super) fn of(settings: GatewaySettings) -> Self {
-        // The inbox by itself is what there is when there is nothing else.
+        // The default, if no other gateway is configured, is the inbox alone.
         let nothing = settings.routing == Routing::only(GatewayName::Simulator);
         let added = if nothing { Vec::new() } else { settings.routing.entries().to_vec() };
         Self { settings, own: Vec::new(), added, routing: None }
@@ -54,7 +53,7 @@ impl Senders {
         self.add(GatewayName::TwilioMessages);
     }
 
-    /// Has a place of its own only where there is none for Messages.
+    /// Gets its own position only without Messages.
     pub(super) fn twilio_voice(&mut self, twilio: TwilioVoiceSettings) {
         self.settings.twilio_voice = Some(twilio);
     }
@@ -94,7 +93,7 @@ impl Senders {
         }
     }
 
-    /// Settles the order, builds the gateways, and compares them with what is asked of them.
+    /// Decides the order, builds the gateways, and checks them against the settings.
     pub(super) fn assemble(
         mut self,
         delivery: &DeliverySettings,
@@ -131,7 +130,7 @@ impl Senders {
         if entries.is_empty() { Routing::only(GatewayName::Simulator) } else { Routing::new(entries) }
     }
 
-    /// The gateway that a name of the routing stands for, or an error if it was not given.
+    /// The gateway that a name in the routing means, or an error if it is not configured.
     fn stands_for(&self, provider: ProviderName) -> Result<GatewayName, String> {
         let name = match provider {
             ProviderName::Gateway(name) => name,

@@ -1,4 +1,4 @@
-//! Where the settings of a server are, for a program that has the same.
+//! The locations of a server's settings, for a program that uses the same.
 
 use std::path::PathBuf;
 

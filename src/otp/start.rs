@@ -24,18 +24,17 @@ use crate::engine::Policy;
 use crate::node::{RegistryPlan, ReportReceiver, Running, StartOptions};
 
 impl OtpBuilder {
-    /// Begins with the configuration of the server: the file `config_file`, the environment of the process
-    /// and `.env` in its working directory, as `docs/reference/configuration.md` describes them. Paths in them are
-    /// relative to the working directory. What is about HTTP in them is checked, and not used; warnings go
-    /// to the log.
+    /// Starts from the server's configuration: the file `config_file`, the environment of the process and `.env` in its
+    /// working directory, as `docs/reference/configuration.md` describes them. Paths in them are relative to the
+    /// working directory. The settings of HTTP are checked but ignored; warnings go to the log.
     ///
     /// # Errors
-    /// [`StartError::Config`] with everything that is wrong in them.
+    /// [`StartError::Config`] with all errors in them.
     pub fn from_config(config_file: impl Into<PathBuf>) -> Result<Self, StartError> {
         Self::from_sources(&sources::of_server(config_file.into()))
     }
 
-    /// The same with everything handed in, so that nothing of the process is read.
+    /// The same with all sources as parameters: reads nothing of the process.
     ///
     /// # Errors
     /// As [`OtpBuilder::from_config`].
@@ -47,8 +46,8 @@ impl OtpBuilder {
         Ok(Self::from_settings(loaded.settings))
     }
 
-    /// Opens the data directory, loads what is in it, and starts. Needs a tokio runtime with time and I/O
-    /// (`enable_all`), of any flavour, which must outlive the engine.
+    /// Opens the data directory, loads it, and starts. Needs a tokio runtime with time and I/O (`enable_all`), of any
+    /// flavour, which must outlive the engine.
     ///
     /// # Errors
     /// [`StartError::Setting`], [`StartError::Routing`] and [`StartError::Gateway`] name a value that cannot

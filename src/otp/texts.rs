@@ -8,7 +8,7 @@ use crate::domain::{Channel, Locale};
 use crate::engine::SendOptions;
 use crate::template::{Finding, LocalText, TemplateSettings, Templates, TextSource};
 
-/// Texts that were checked already, until the builder is told others.
+/// Checked texts, until the builder gets others.
 #[derive(Clone)]
 pub(super) struct Texts {
     checked: Option<Templates>,
@@ -44,7 +44,7 @@ impl Default for Texts {
 }
 
 impl Texts {
-    /// Those of the server's settings.
+    /// The texts of the server's settings.
     pub(super) fn checked(templates: Templates, brand: String) -> Self {
         Self { checked: Some(templates), given: TextSettings::of(brand) }
     }
@@ -96,7 +96,7 @@ impl Texts {
     }
 }
 
-/// The name that messages speak in, without the spaces around it.
+/// The brand, without spaces around it.
 fn checked_brand(given: &str) -> Result<String, SettingError> {
     let problem = || format!("it must not be empty, and {}", Brand::accepted());
     let brand = Brand::read(given).filter(|brand| !brand.is_empty());

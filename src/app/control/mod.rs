@@ -1,4 +1,4 @@
-//! The control socket: how the program on the command line asks the one that serves.
+//! The control socket: the command line sends requests to the running server.
 //!
 //! Only one process may have the data directory open. Therefore the command line asks a running server. The server listens on
 //! a Unix domain socket in the data directory, which only its own user may open. A request is one line of JSON; the

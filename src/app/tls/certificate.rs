@@ -119,8 +119,8 @@ pub fn about(chain: &[X509Certificate<'_>]) -> About {
     About { names, begins: moment(validity.not_before), ends: moment(validity.not_after) }
 }
 
-/// Whether each certificate was signed by the next one, as far as their names tell. Clients of TLS 1.2 may ask for
-/// that. Something odd, if there is a certificate that belongs to none of the others.
+/// Whether each certificate was signed by the next one, according to their names; clients of TLS 1.2 may require that.
+/// Returns a warning if a certificate belongs to none of the others.
 pub fn order(chain: &[X509Certificate<'_>]) -> Result<Option<String>, Fault> {
     for (at, pair) in chain.windows(2).enumerate() {
         let issuer = pair[0].issuer().as_raw();

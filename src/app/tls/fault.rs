@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why the server cannot show itself with what is configured: the setting, the file, what is wrong, what to do.
+/// Why the server cannot use the configured certificate or key: the setting, the file, the fault, the remedy.
 #[derive(Debug, thiserror::Error)]
 #[error("{setting} {}: {fault}", file.display())]
 pub struct TlsError {
@@ -45,7 +45,7 @@ pub enum Fault {
         "it is not PEM but looks like DER; convert it, for a certificate with: openssl x509 -inform der -in FILE -out NEW.pem"
     )]
     Der,
-    /// Nothing of use in it.
+    /// It has no certificate.
     #[error(
         "there is no certificate in it; name the file with the chain, which has lines such as -----BEGIN CERTIFICATE-----"
     )]
@@ -71,7 +71,7 @@ pub enum Fault {
     /// A certificate of a kind that TLS does not take.
     #[error("the server cannot show itself with it ({0}); have a certificate of X.509 version 3 made")]
     Unusable(rustls::Error),
-    /// Nothing of use in it.
+    /// It has no private key.
     #[error(
         "there is no private key in it; name the file with the key, which has a line such as -----BEGIN PRIVATE KEY-----"
     )]

@@ -82,7 +82,7 @@ struct PemItems {
 fn pem_items(text: &[u8]) -> Result<PemItems, Fault> {
     let mut items = PemItems { certificates: Vec::new(), keys: Vec::new() };
     for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(text) {
-        // What the reader says quotes the file, and that may be a key.
+        // The parser's error quotes the file, which may be a key.
         let (kind, der) = section.map_err(|_| Fault::Damaged)?;
         if kind == SectionKind::Certificate {
             items.certificates.push(der.into());
@@ -95,7 +95,7 @@ fn pem_items(text: &[u8]) -> Result<PemItems, Fault> {
 
 /// The file, and who may do what with it.
 fn read(path: &Path) -> Result<(Zeroizing<Vec<u8>>, u32), Fault> {
-    // Asked first, for a pipe would be waited for when it is opened.
+    // Checked first, because opening a pipe would block.
     if !std::fs::metadata(path).map_err(Fault::File)?.is_file() {
         return Err(Fault::NotAFile);
     }
@@ -104,7 +104,7 @@ fn read(path: &Path) -> Result<(Zeroizing<Vec<u8>>, u32), Fault> {
     if about.len() > LARGEST {
         return Err(Fault::TooLarge(LARGEST));
     }
-    // All of the room at once: a buffer that grows leaves copies behind.
+    // Allocates the whole buffer at once, because a growing buffer leaves copies behind.
     let room = usize::try_from(about.len()).unwrap_or(0) + 1;
     let mut text = Zeroizing::new(Vec::with_capacity(room));
     file.take(LARGEST).read_to_end(&mut text).map_err(Fault::File)?;

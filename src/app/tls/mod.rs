@@ -64,8 +64,8 @@ impl Certificates {
         Arc::clone(&self.tls)
     }
 
-    /// Reads both files again and says in the log what came of it. New handshakes then use what they hold; if the
-    /// server could not show itself with that, everything stays as it is. Waits for the disk.
+    /// Reads both files again and logs the result. New handshakes then use them; if the server cannot use them,
+    /// everything stays unchanged. Waits for the disk.
     pub fn reload(&self) {
         match read(&self.files) {
             Ok(Read { identity, about, warnings }) => {
@@ -129,7 +129,7 @@ fn in_file(setting: &str, path: &Path, problem: impl Display) -> String {
     format!("{setting} {}: {problem}", in_full(path).display())
 }
 
-/// The path in full, for a message that names a place.
+/// The full path, for a message.
 fn in_full(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
@@ -152,7 +152,7 @@ fn read(files: &TlsFiles) -> Result<Read, TlsError> {
                 },
             );
         }
-        // What rustls says of a key names its parts and never shows them.
+        // rustls's text about a key names its parts and never shows them.
         Err(error @ rustls::Error::General(_)) => return Err(of_key(Fault::KeyUnusable(error))),
         Err(error) => return Err(of_chain(Fault::Unusable(error))),
     };

@@ -48,7 +48,7 @@ impl<W: Write> Writer<W> {
     /// Begins with the first line. Writes small pieces: give it a buffered writer.
     ///
     /// # Errors
-    /// Those of writing.
+    /// A failed write.
     pub fn begin(to: W, header: &Header) -> Result<Self, ExportError> {
         let mut writer = Self { to, sum: Sha256::new(), records: 0, buffer: Vec::new() };
         line::encode(&mut writer.buffer, &HeaderLine::from(header))?;
@@ -59,7 +59,7 @@ impl<W: Write> Writer<W> {
     /// Writes one record.
     ///
     /// # Errors
-    /// Those of writing, and [`ExportError::Record`].
+    /// A failed write, and [`ExportError::Record`].
     pub fn write(&mut self, entry: &CopiedRecord, kinds: &Kinds) -> Result<(), ExportError> {
         let kind = kinds.get(entry.key.kind).ok_or(RecordError::Kind(entry.key.kind));
         let json = kind.and_then(|kind| Ok((kind, (kind.to_json)(&entry.record)?)));
@@ -76,10 +76,10 @@ impl<W: Write> Writer<W> {
         self.flush_line()
     }
 
-    /// Writes the last line, and hands back what was written to. Says how many records there are.
+    /// Writes the last line. Returns the writer and the number of records.
     ///
     /// # Errors
-    /// Those of writing.
+    /// A failed write.
     pub fn finish(mut self) -> Result<(W, u64), ExportError> {
         let sha256 = base16ct::lower::encode_string(&self.sum.finalize_reset());
         line::encode(
@@ -99,7 +99,7 @@ impl<W: Write> Writer<W> {
     }
 }
 
-/// Why a file is no export, or not a whole one. Each says what to do.
+/// Why a file is not a complete export. Each text names the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     #[error("read the export: {0}")]
@@ -170,10 +170,10 @@ impl<R: BufRead> Reader<R> {
         Ok((header.into(), reader))
     }
 
-    /// The next record; `None` behind the last, when all sums were right.
+    /// The next record; `None` after the last, if all sums were right.
     ///
     /// # Errors
-    /// [`ImportError`]; what was read before it is then not to be used.
+    /// [`ImportError`]; the records before it must then not be used.
     pub fn next_entry(
         &mut self,
         kinds: &Kinds,

@@ -50,7 +50,7 @@ pub(super) enum ExportLine {
     End(EndLine),
 }
 
-/// One record. When it ends is said by the record itself.
+/// One record. It contains its own expiry.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RecordLine {
