@@ -50,7 +50,7 @@ pub(super) fn retry(settings: &RetrySettings, situation: Situation, random: u32)
     Retry::At(due)
 }
 
-/// The wait after so many retries, without the random part and the provider's retry-after time.
+/// The wait after `retries` retries, without the random part and the provider's retry-after time.
 fn nominal(settings: &RetrySettings, retries: u32) -> Duration {
     let factor = 2_u32.saturating_pow(retries);
     settings.first_wait.saturating_mul(factor).min(settings.longest_wait)
@@ -135,10 +135,10 @@ mod tests {
     fn a_step_with_another_behind_it_is_tried_no_longer_than_it_may_take() {
         let patient =
             |retries, secs| Situation { patience: Some(Duration::from_secs(secs)), ..situation(retries) };
-        // 0.5 s have gone by, and the next wait is 0.5 s at least.
+        // 0.5 s have passed, and the next wait is 0.5 s at least.
         assert_eq!(retry(&SETTINGS, patient(1, 1), 0), Retry::At(after_ms(500)));
         assert_eq!(retry(&SETTINGS, patient(1, 1), u32::MAX), Retry::TooLate);
-        // 7.5 s have gone by, and the next wait is 4 s at least.
+        // 7.5 s have passed, and the next wait is 4 s at least.
         assert_eq!(retry(&SETTINGS, patient(4, 12), 0), Retry::At(after_ms(4_000)));
         assert_eq!(retry(&SETTINGS, patient(4, 11), 0), Retry::TooLate);
         let boundless = RetrySettings { max_retries: u32::MAX, ..SETTINGS };

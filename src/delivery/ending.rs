@@ -137,7 +137,7 @@ impl<O> DeliveryRun<'_, O> {
     pub(super) fn failed_for(&mut self, error: &DeliveryError, dropped: Dropped) -> Delivered {
         self.log_failure(error, dropped);
         let plan = match &self.job.purpose {
-            // Nothing was sent, and the code may be good for a while yet.
+            // Nothing was sent, and the code may still be valid.
             Purpose::FollowUp(planned) if matches!(error, DeliveryError::Overloaded) => {
                 self.attempts.retain(|attempt| attempt.class.is_some());
                 PlanChange::Set(FollowUp { due: self.now().plus(NO_ROOM_WAIT), ..planned.clone() })

@@ -18,7 +18,7 @@ pub(super) enum DeliveryError {
     /// The gateway's time ended while it had the message: it may arrive.
     #[error("the gateway did not answer in time; the message may arrive or not")]
     NoAnswerInTime,
-    /// The budget ended before the gateway was asked.
+    /// The budget ended before a gateway was asked.
     #[error("the send budget ended before the gateway could be asked; nothing was sent")]
     TimedOutWaiting,
     /// The code was used, replaced or locked, or it expired, before the message left.
@@ -41,7 +41,7 @@ pub(super) enum DeliveryError {
 /// The reason in the log when a gateway did not answer.
 pub(super) const NO_ANSWER: &str = "no answer in time";
 
-/// Why a gateway took no message, as far as a caller can act on it.
+/// Why no gateway accepted a message, as far as a caller can act on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trouble {
     /// The number does not exist.

@@ -31,7 +31,7 @@ pub(super) enum Eligible {
     HolderFirst(GatewayName),
     /// A gateway that made the code has accepted a message of this plan: a later step repeats the code, or is left out.
     Only(GatewayName),
-    /// A gateway accepted a message with our code: all that do not make a code of their own.
+    /// A gateway accepted a message with our code: all gateways that do not make their own code.
     CarriersOfOurCode,
 }
 

@@ -1,4 +1,4 @@
-//! Planned messages: what is to be sent later, and how far an attempt came.
+//! Planned messages: the later send, and the progress of an attempt.
 
 use serde::{Deserialize, Serialize};
 

@@ -52,7 +52,7 @@ impl ThroughputEstimate {
         self.held.unwrap_or_default().max(self.since_last(now))
     }
 
-    /// The waiting time of the next message for one of `permits`, behind `waiting` others.
+    /// The waiting time of the next message for one of `permits`, after `waiting` others.
     pub fn wait(&self, waiting: usize, permits: usize, now: Instant) -> Duration {
         let ahead = u32::try_from(waiting.saturating_add(1)).unwrap_or(u32::MAX);
         let permits = u32::try_from(permits.max(1)).unwrap_or(u32::MAX);

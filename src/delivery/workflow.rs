@@ -13,7 +13,7 @@ pub(super) struct Workflow {
 }
 
 impl Workflow {
-    /// These steps, with at most so many messages in all.
+    /// These steps, with at most `sends` messages in all.
     pub const fn of(steps: Vec<WorkflowStep>, sends: u8) -> Self {
         Self { steps, sends }
     }
@@ -64,7 +64,7 @@ impl Workflow {
         self.steps.get(usize::from(step)).map(|step| step.timeout)
     }
 
-    /// Whether a verification may cost another message after so many.
+    /// Whether a verification may send another message after `sent`.
     pub const fn allows_after(&self, sent: u8) -> bool {
         self.steps.is_empty() || sent < self.sends
     }

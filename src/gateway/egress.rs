@@ -1,5 +1,5 @@
-//! Which addresses a connection may go to, decided when the addresses are known: a name can lead anywhere, and
-//! elsewhere the next time it is asked for.
+//! Decides which addresses a connection may go to, after the lookup: a name can lead anywhere, and to another address
+//! at the next lookup.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

@@ -104,7 +104,8 @@ impl Provider for DescribedApi {
             return failed(ErrorClass::Refused, "the value at success.json is not one that means success");
         }
         let classification = match classify_status(answer) {
-            // Nothing here tells a limit of the account from that of one number, which any caller can reach.
+            // This answer does not distinguish a limit of the account from that of one number, which any caller can
+            // reach.
             limited @ Classification { class: ErrorClass::Retry { .. }, .. } => {
                 Classification { whole_gateway: false, ..limited }
             }
@@ -119,9 +120,9 @@ enum ResponseOutcome {
     Success,
     BadNumber,
     Retry,
-    /// There is a value, and it is none of those that are known.
+    /// The value is present but unknown.
     Failure,
-    /// Nothing is there, or it is not a value.
+    /// The value is absent or not a scalar.
     Missing,
 }
 

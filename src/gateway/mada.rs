@@ -79,13 +79,13 @@ impl Provider for MadaApi {
             let words = words_for_status(answer, Self::URL_SETTING);
             Err(classify_status(answer).error(Self::NAME, None, words))
         };
-        // What these say is about the credentials, whatever the body is.
+        // These statuses are about the credentials, whatever the body is.
         if matches!(status, 401..=403) {
             return by_http();
         }
         let soap = answer.body.as_deref().and_then(|body| read_answer(std::str::from_utf8(body).ok()?));
         let Some(SoapAnswer { command_status, message_id, fault_code }) = soap else {
-            // Not SOAP at all: this is not Mada, or Mada in trouble.
+            // Not SOAP: another server, or Mada in trouble.
             return if answer.status.is_success() {
                 let detail = words_for_status(answer, Self::URL_SETTING);
                 Err(Classification::of_the_gateway(ErrorClass::Ambiguous).error(Self::NAME, None, detail))

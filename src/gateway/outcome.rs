@@ -68,9 +68,9 @@ pub struct GatewayError {
     pub code: Option<u32>,
     /// A description in the server's own words.
     pub detail: String,
-    /// Whether any other message would have fared the same just now: no answer, too many requests, a server
-    /// error. What only this number or country met does not count, or a caller could take a gateway out of service
-    /// for all others.
+    /// Whether any other message would have failed now: no answer, too many requests, a server error. A failure of only
+    /// this number or country does not count, because a caller could otherwise take a gateway out of service for all
+    /// others.
     pub whole_gateway: bool,
 }
 
@@ -80,7 +80,7 @@ pub enum Verdict {
     /// Right; the provider accepts it no second time.
     Approved,
     Wrong,
-    /// There is no code to compare with: used up, expired or never sent.
+    /// No code to compare with: used, expired or never sent.
     NotLive,
 }
 

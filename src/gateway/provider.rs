@@ -96,7 +96,7 @@ impl<P: Provider> HttpProvider<P> {
         Err(not_tried(P::NAME, detail))
     }
 
-    /// Sends a request once, has the answer classified, and learns from it about the account.
+    /// Sends a request once, classifies the answer, and derives the account's health from it.
     async fn exchange<T>(
         &self,
         request: Request,

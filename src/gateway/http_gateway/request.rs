@@ -18,8 +18,8 @@ use crate::template::placeholder::{PieceKind, pieces};
 
 type Result<T> = std::result::Result<T, GatewaySettingsError>;
 
-/// Everything but the unreserved characters of RFC 3986 (2.3): what is put in can end neither a part of a path nor a
-/// value of a query.
+/// All characters except the unreserved ones of RFC 3986 (2.3): an inserted value can end neither a segment of a path
+/// nor a value of a query.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Headers that the HTTP library writes itself.

@@ -64,7 +64,7 @@ pub enum TwilioReport {
     },
 }
 
-/// Why a request is no report.
+/// Why a request is not a valid report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CallbackError {
     /// It may not be Twilio's.
@@ -210,7 +210,7 @@ impl Fields {
         Some(Self(fields.collect()))
     }
 
-    /// The value of a field; an error when it has several, for the signature does not say which was first.
+    /// The value of a field; an error if it has several, because the signature does not show which was first.
     fn value(&self, name: &str) -> Result<Option<&str>, CallbackError> {
         let mut values = self.0.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str());
         let value = values.next();
@@ -226,13 +226,13 @@ impl Fields {
         id.map(str::to_owned).ok_or(CallbackError::Unreadable("it has no readable id"))
     }
 
-    /// Every name with its value behind it, as they are signed.
+    /// Every name followed by its value, as signed.
     fn in_order(&self) -> String {
         self.0.iter().flat_map(|(name, value)| [name.as_str(), value]).collect()
     }
 }
 
-/// The query parameter that carries the hash of a body that is no form.
+/// The query parameter with the hash of a body that is not a form.
 const BODY_HASH: &str = "bodySHA256";
 
 struct CallbackRequest<'a> {
@@ -242,8 +242,8 @@ struct CallbackRequest<'a> {
     body: &'a [u8],
 }
 
-/// Whether the signature is that of the account, for this request at this public address. Takes the same time
-/// wherever a wrong signature differs.
+/// Whether the account signed this request for this public address. Takes the same time wherever a wrong signature
+/// differs.
 fn is_genuine(
     token: &SecretString,
     public_url: &str,
@@ -272,11 +272,10 @@ fn has_hash_of(request: &CallbackRequest<'_>) -> bool {
         .any(|(name, value)| name == BODY_HASH && value.eq_ignore_ascii_case(&expected))
 }
 
-/// The addresses that Twilio may have asked for, the likeliest first.
+/// The addresses that Twilio may have requested, the likeliest first.
 ///
-/// Where the public address has a path of its own, a proxy in front may have taken it away, or left it: then the
-/// server was asked for it already. And Twilio signs some addresses without a port that they have, some with one that
-/// goes without saying.
+/// If the public address has a path, a proxy may have removed it or left it in the request. Twilio also signs some
+/// addresses without their port, and some with the default port.
 fn addresses(public_url: &str, path_and_query: &str) -> Vec<String> {
     let (scheme, rest) = public_url.split_once("://").unwrap_or(("", public_url));
     let (authority, prefix) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
@@ -295,7 +294,7 @@ fn addresses(public_url: &str, path_and_query: &str) -> Vec<String> {
         .collect()
 }
 
-/// The host of `host:port`; `None` when there is no port. Colons within `[...]` are an address's.
+/// The host of `host:port`; `None` without a port. Colons within `[...]` belong to the address.
 fn without_port(authority: &str) -> Option<&str> {
     let (host, port) = authority.rsplit_once(':')?;
     port.bytes().all(|b| b.is_ascii_digit()).then_some(host)

@@ -17,9 +17,9 @@ const HEAD: &str = r#"<?xml version="1.0" encoding="UTF-8"?>"#;
 /// Reads a text out twice, with a pause of a second between, and ends the call. The answer to a pressed key, and the
 /// whole of a call without a gate.
 ///
-/// `text` is that of a message for [`Channel::Call`](crate::domain::Channel::Call), with its digits set apart. It may
-/// contain anything: what XML or a voice cannot take is left out. `locale` is the language it is in; one that Twilio
-/// does not speak is not named, and read as if it were that of the account's voice.
+/// `text` is that of a message for [`Channel::Call`](crate::domain::Channel::Call), with its digits separated. It may
+/// contain anything: characters that XML or a voice cannot express are left out. `locale` is its language; a language
+/// that Twilio does not speak is not named, and the account's default voice reads it.
 pub fn reading(text: &str, locale: Option<Locale>) -> String {
     let text = speakable(text);
     let words = escape(&*text);
@@ -36,8 +36,8 @@ pub fn hang_up() -> String {
     format!("{HEAD}<Response><Hangup/></Response>")
 }
 
-/// Asks for a key, twice, and has Twilio tell `action` (an address) of it; ends the call when none is pressed. Says
-/// no code, for it is unknown who listens.
+/// Asks for a key, twice, and makes Twilio report it to `action` (an address); ends the call if no key is pressed. Says
+/// no code, because the listener is unknown.
 ///
 /// `#` would end an input without counting as a key; an empty `finishOnKey` makes it a key like the others.
 pub(super) fn gate(action: &str, locale: Option<Locale>) -> String {
@@ -56,8 +56,8 @@ fn speakable(text: &str) -> Cow<'_, str> {
     if text.contains(unsayable) { Cow::Owned(text.replace(unsayable, " ")) } else { Cow::Borrowed(text) }
 }
 
-/// Languages of `<Say>`, with the question of the gate in each. The first one of a language stands for its regions
-/// that are not listed.
+/// Languages of `<Say>`, with the question of the gate in each. The first entry of a language also serves its unlisted
+/// regions.
 ///
 /// Source: <https://www.twilio.com/docs/voice/twiml/say>, the languages that every account has.
 const SPOKEN: &[(&str, &str)] = &[
@@ -121,7 +121,7 @@ pub(super) fn nearest(
     // Four letters are a script, two letters or three digits a region.
     let (scripts, regions): (Vec<&str>, Vec<&str>) = subtags.partition(|subtag| subtag.len() == 4);
     let region = regions.first().copied().or(match (language, scripts.first()) {
-        // The scripts of Chinese are told apart by regions in Twilio's lists.
+        // Twilio's lists distinguish the scripts of Chinese by regions.
         ("zh", Some(&"Hant")) => Some("TW"),
         _ => None,
     });

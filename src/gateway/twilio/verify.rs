@@ -96,8 +96,7 @@ impl Provider for VerifyApi {
                 "canceled" | "max_attempts_reached" | "deleted" | "failed" | "expired",
                 None | Some(false),
             )) => Ok(Verdict::NotLive),
-            // Another status, or one that contradicts itself. That it is Twilio's at all says that the
-            // gateway works.
+            // Another status, or a contradictory one. An answer from Twilio itself still shows that the gateway works.
             _ => {
                 Err(GatewayError { whole_gateway: checked.is_none(), ..unreadable(NAME, answer, "verdict") })
             }

@@ -104,8 +104,8 @@ impl VoiceApi {
     }
 }
 
-/// Where Twilio asks what to say once a key is pressed. The language goes along, for what is said behind the gate is
-/// put together when it opens.
+/// The address at which Twilio requests the text once a key is pressed. It has the language, because the text after the
+/// gate is rendered when it opens.
 fn gate_address(callback: &Callback, locale: Option<Locale>) -> String {
     let locale = locale.map(|locale| format!("&locale={locale}")).unwrap_or_default();
     CallbackKind::Gate.address(callback) + &locale
