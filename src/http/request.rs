@@ -1,10 +1,10 @@
-//! The parts of a request that the front end reads: its bounded body, its id, and whether a page of another
-//! site had a browser send it.
+//! The parts of a request that the front end reads: its bounded body, its id, and whether a page of another site caused
+//! it.
 //!
-//! The server serves loopback, where any page that its user opens can reach it too. A page cannot read answers across
-//! origins, but it can send; and it becomes our origin when its own host name is made to resolve to this machine (DNS
-//! rebinding). TLS stops a rebound name at the certificate, but its user may go on all the same; therefore nothing here
-//! depends on it; the scheme of an `Origin` is the browser's to compare.
+//! The server serves loopback, where any page in the user's browser can reach it too. A page cannot read answers across
+//! origins, but it can send requests; and it shares our origin if its own host name resolves to this machine (DNS
+//! rebinding). TLS stops a rebound name at the certificate, but the user may continue anyway; therefore nothing here
+//! depends on TLS. The browser compares the scheme of an `Origin`.
 
 use std::fmt::Write as _;
 use std::future::{Future, poll_fn};
@@ -151,7 +151,7 @@ pub fn own_id(prefix: u32, connection: u64, request: u64) -> HeaderValue {
     HeaderValue::from_maybe_shared(Bytes::from(id)).unwrap_or(HeaderValue::from_static("-"))
 }
 
-/// A header's value if the header is there once and the value is visible ASCII.
+/// The value of a header that occurs once and is visible ASCII.
 pub fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     values.next().filter(|_| values.next().is_none())?.to_str().ok()
@@ -194,7 +194,7 @@ fn is_ours(host: &str, host_name: Option<&str>) -> bool {
     }
     // The root's dot says nothing new.
     let name = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
-    // An IPv6 address without brackets is no host of a URL.
+    // An IPv6 address without brackets is not a valid host in a URL.
     (!name.contains(':') && is_loopback_host(&name))
         || name.parse::<Ipv4Addr>().is_ok()
         || host_name.is_some_and(|own| !own.is_empty() && own.eq_ignore_ascii_case(&name))

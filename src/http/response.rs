@@ -13,8 +13,8 @@ use crate::engine::NumberState;
 use crate::numbers::Refusal;
 use crate::shard::Record as _;
 
-/// Seconds after which a refused client may try again. What refuses (a full queue, a commit that
-/// failed, a restart) is over within a second or lasts much longer.
+/// Seconds after which a refused client may try again. The cause of a refusal (a full queue, a failed commit, a
+/// restart) ends within a second or lasts much longer.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
 
 /// Says on the compatible routes what is wrong with a request.

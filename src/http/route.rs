@@ -244,14 +244,14 @@ pub enum Target {
 }
 
 impl Target {
-    /// Finds what is under a path. Paths are exact: no trailing slash, no other case.
+    /// Finds the resource of a path. Paths are exact: no trailing slash, no other case.
     pub fn of(path: &str) -> Self {
         let router = &*ROUTER;
         if let Some(resource) = router.fixed.iter().find(|resource| resource.path == path) {
             return Self::Resource(resource);
         }
         if path.starts_with("/inbox/") {
-            // The pages know what is there.
+            // The pages serve these paths.
             return Self::of("/inbox");
         }
         match router.variable.iter().find(|resource| is_under(path, resource.path)) {
@@ -268,7 +268,7 @@ impl Target {
         }
     }
 
-    /// The name for logs: never the path of the request, for it can contain a number.
+    /// The name for logs: never the path of the request, which can contain a number.
     pub fn name(self) -> &'static str {
         match self {
             Self::Resource(Resource { not_served: Some(_), .. }) => "/v2, not served",
@@ -291,7 +291,7 @@ impl Target {
 struct Router {
     /// Paths without variable segments, those of the compatible routes first.
     fixed: Vec<Resource>,
-    /// The others, and what is not served.
+    /// The other resources, and the unserved paths.
     variable: Vec<Resource>,
 }
 

@@ -24,7 +24,7 @@ use crate::numbers::{
     CheckOutcome, CheckRequest, Refusal, Reply, SendOptions, SendOutcome, SendRequest, Usage, Verifier,
 };
 
-/// Everything the endpoints need.
+/// The dependencies of the endpoints.
 pub struct Deps<V = Verifier> {
     /// Decides sends and checks.
     pub verifier: V,
@@ -49,8 +49,8 @@ pub struct Deps<V = Verifier> {
     pub channels: Vec<Channel>,
     /// Takes what Twilio reports; `None` when nothing is to be reported, and the paths do not exist.
     pub callbacks: Option<Arc<dyn Callbacks>>,
-    /// The dependencies of `/v2`. They arrive when the store is loaded; until then those routes answer 503. It is set
-    /// before the verifier decides anything, for it says who may use the compatible routes.
+    /// The dependencies of `/v2`. They arrive when the store is loaded; until then those routes answer 503. They are
+    /// set before the verifier's first decision, because they decide who may use the compatible routes.
     pub v2: Arc<OnceLock<V2>>,
     /// The simulator, whose messages `/inbox` shows; `None` when messages go to a provider.
     pub inbox: Option<Arc<Simulator>>,
@@ -113,17 +113,16 @@ pub trait Callbacks: Send + Sync + 'static {
     /// Takes one report. The sender is not known yet: the receiver checks the signature.
     fn receive(&self, request: CallbackRequest) -> BoxFuture<'_, CallbackAnswer>;
 
-    /// The path of the public address, without a slash at its end: a proxy that leaves paths as they are
-    /// passes it on in front of ours.
+    /// The path of the public address, without a trailing slash: a proxy that keeps paths puts it before ours.
     fn path_prefix(&self) -> &str;
 }
 
-/// Pause after the system could not hand out a connection, usually for want of file descriptors: the next try would
-/// fail as well until one is closed.
+/// Pause after the system failed to accept a connection, usually for lack of file descriptors: the next attempt would
+/// fail too until one is closed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// After so many accepted connections the open ones get a turn. Otherwise a thousand that come at the same moment
-/// would be accepted first, more than a hundred at a time.
+/// After this many accepted connections the open ones get a turn. Otherwise the server would first accept a thousand
+/// simultaneous ones, more than a hundred at a time.
 const ACCEPTED_AT_ONCE: u64 = 8;
 
 /// Connections beyond the limit that are being sent the refusal. More are closed without a response.

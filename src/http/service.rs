@@ -31,7 +31,7 @@ use super::{compatible, cors, openapi, v2};
 use crate::log_limit::OncePerSecond;
 use crate::numbers::{Refusal, Usage};
 
-/// Answers one request. Whatever goes wrong becomes an answer.
+/// Answers one request. Every failure becomes an answer.
 pub async fn respond<V: Verify>(
     active: ActiveRequest<V>,
     request: Request<Incoming>,
@@ -91,14 +91,12 @@ fn target_of(path: &str, callbacks: Option<&dyn Callbacks>) -> Target {
     target
 }
 
-/// The headers that all answers share, around the answer. `closes` says that the rest of the
-/// request will not be read.
+/// Adds the headers of every answer. `closes`: the rest of the request will not be read.
 fn response(answer: Response, head: Parts, id: HeaderValue, closes: bool) -> hyper::Response<Full<Bytes>> {
     static NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
     static CLOSE: HeaderValue = HeaderValue::from_static("close");
 
-    // The request's map serves again, so that a connection in use allocates no more of them:
-    // hyper takes the next request's from this response.
+    // Reuses the request's map, which hyper then reuses for the next request: a busy connection allocates no more maps.
     let mut headers: HeaderMap = head.headers;
     headers.clear();
     if answer.status != StatusCode::NO_CONTENT {
@@ -106,7 +104,7 @@ fn response(answer: Response, head: Parts, id: HeaderValue, closes: bool) -> hyp
     }
     headers.insert(&X_REQUEST_ID, id);
     headers.insert(CACHE_CONTROL, NO_STORE.clone());
-    // Not `extend`, which would keep both where an answer has a value of its own.
+    // `extend` would keep both values if an answer has its own.
     for (name, value) in answer.headers {
         headers.insert(name, value);
     }
@@ -341,8 +339,7 @@ pub fn inbox<V>(deps: &Deps<V>, head: &Parts) -> Result<Response, Problem> {
     }
 }
 
-/// `POST /callbacks/twilio/..`: hands a report on as it was sent. Its signature covers the path, the query and the
-/// body.
+/// `POST /callbacks/twilio/..`: passes a report on unchanged. Its signature covers the path, the query and the body.
 pub async fn callback<V>(
     deps: &Deps<V>,
     kind: CallbackKind,

@@ -165,7 +165,7 @@ pub async fn linger(stream: &mut impl Stream) {
         let mut rest = stream.take(LINGER_BYTES);
         while let Ok(1..) = rest.read(&mut sink).await {}
     };
-    // Reaching a bound is no error: the response had its chance.
+    // Reaching a bound is no error: the client had time to read the response.
     let _ = tokio::time::timeout(LINGER_TIME, drain).await;
 }
 

@@ -98,7 +98,7 @@ pub async fn serve_http1<V: Verify, I: Stream>(stream: I, connection: Connection
 
 /// Serves HTTP/2. The requests run in tasks of their own, which end with the connection.
 pub async fn serve_http2<V: Verify, I: Stream>(stream: I, connection: Connection<V>, mut timeouts: Timeouts) {
-    // hyper keeps the stream. The goodbye to a client that never speaks comes before hyper gets the stream.
+    // hyper keeps the stream. A client that never sends a request gets its goodbye before hyper gets the stream.
     let mut stream = BufReader::with_capacity(1, stream);
     let has_begun = tokio::select! {
         biased;
@@ -144,12 +144,12 @@ where
     C: GracefulConnection<Error = hyper::Error> + Unpin,
 {
     let server = &connection.server;
-    // A token of its own, since a look takes its lock.
+    // A separate token, because each check takes its lock.
     let stop = server.stop.child_token();
     let mut stopped = pin!(stop.cancelled());
     poll_fn(|cx| {
         loop {
-            // First, so that a request which has arrived is seen before a limit or a stop.
+            // First: a request that has arrived is processed before a limit or a stop.
             if let Poll::Ready(result) = Pin::new(&mut *http).poll(cx) {
                 return Poll::Ready(End::Over(result));
             }

@@ -150,7 +150,7 @@ impl Timeouts {
         self.limit == Limit::Close
     }
 
-    /// From now on the connection is to close.
+    /// Makes the connection close.
     pub fn close(&mut self) {
         self.set(Limit::Close, CLOSE_GRACE);
     }

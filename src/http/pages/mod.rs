@@ -28,8 +28,8 @@ fn html(template: &impl Template, headers: &Headers) -> Response {
     Response::page("text/html; charset=utf-8", headers, template.render().unwrap_or_default())
 }
 
-/// Lets exactly [`STYLE`] and what `sources` adds be used, so that a text could do nothing even if it became markup.
-/// Nothing is loaded from elsewhere. Called once for each kind of page, since the policy is never freed.
+/// Allows only [`STYLE`] and the additions in `sources`: a text could do nothing even if it became markup. The page
+/// loads nothing from elsewhere. Called once for each kind of page, because the policy is never freed.
 fn html_headers(sources: &str) -> Headers {
     let style = csp_hash(STYLE);
     let policy = format!(

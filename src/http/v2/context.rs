@@ -112,14 +112,14 @@ impl<'a> RequestContext<'a> {
         Ok(self.listed(key, self.page()?.of(all, |item| view(&frame, item)), &[]))
     }
 
-    /// The segment of the path behind this one, percent-decoded.
+    /// The path segment after this one, percent-decoded.
     pub fn behind(&self, segment: &str) -> Result<Cow<'a, str>, Failure> {
         let found = self.path.split('/').skip_while(|found| *found != segment).nth(1);
         let decoded = found.and_then(|found| percent_decode_str(found).decode_utf8().ok());
         decoded.ok_or(Failure::NotFound)
     }
 
-    /// The id behind a segment of the path.
+    /// The id after a path segment.
     pub fn sid_behind(&self, segment: &str, kind: SidKind) -> Result<Sid, Failure> {
         Sid::parse(kind, &self.behind(segment)?).ok_or(Failure::NotFound)
     }
@@ -175,8 +175,8 @@ impl<'a> RequestContext<'a> {
         }
     }
 
-    /// The answer to a request that was not served. A provider that fails is logged at info level, so that the id that
-    /// a user reports leads to the lines about the provider.
+    /// The answer to a refused or failed request. A provider's failure is logged at info level: the id that a user
+    /// reports then leads to the lines about the provider.
     pub fn explain(&self, failure: Failure) -> Error {
         let request_id = self.request_id;
         match failure {
@@ -269,7 +269,7 @@ impl From<Refused> for Failure {
 /// Longest name and port that are repeated.
 const LONGEST_HOST: usize = 262;
 
-/// Where the server can be reached, as far as it knows: what addresses in answers begin with.
+/// The server's base address, as far as it is known: the start of addresses in answers.
 #[derive(Debug, Clone)]
 pub struct Base {
     /// The setting `public-url`: an address without a slash at its end, perhaps with a path.
@@ -384,14 +384,13 @@ impl Page {
         self.size as usize
     }
 
-    /// With pages that go on from the moment at which the first one was asked for, and that moment; `now` for the
-    /// first.
+    /// Fixes the time of the first request for all pages, and returns that time; `now` for the first page.
     pub fn begun(self, now: Timestamp) -> (Self, Timestamp) {
         let since = self.since.unwrap_or(now);
         (Self { since: Some(since), ..self }, since)
     }
 
-    /// This page of all items, as they are shown, and whether there are more behind them.
+    /// This page of all shown items, and whether more follow.
     pub fn of<T, V>(
         self,
         all: impl ExactSizeIterator<Item = T>,

@@ -400,7 +400,7 @@ impl Fields {
         }
     }
 
-    /// Those of these parameters that were given, for an address with the same filters.
+    /// The parameters among `names` that the request has, for an address with the same filters.
     pub fn given(&self, names: &[&str]) -> impl Iterator<Item = (&str, &str)> {
         let kept = self.pairs.iter().filter(move |(name, _)| names.contains(&name.as_str()));
         kept.filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)))
