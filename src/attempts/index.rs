@@ -91,7 +91,7 @@ impl Indexes {
         found
     }
 
-    /// The oldest records for which nothing is planned, the oldest first, at most so many.
+    /// The oldest records without a plan, at most `most`, the oldest first.
     pub(super) fn oldest(&self, most: usize) -> Vec<Dated> {
         let mut found = Vec::new();
         for index in &self.shards {

@@ -9,11 +9,11 @@ use crate::gateway::ReceiptStatus;
 /// A filter of sends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrackQuery {
-    /// Those to this number; `None` for every number.
+    /// Only attempts to this number; `None` for every number.
     pub number: Option<PhoneNumber>,
-    /// Those with this status; `None` for every status.
+    /// Only attempts with this status; `None` for every status.
     pub status: Option<StatusFilter>,
-    /// At most so many, the newest.
+    /// The largest number of attempts; the newest are listed.
     pub limit: usize,
 }
 
@@ -55,7 +55,7 @@ pub struct ListedAttempt {
     pub row: TrackRow,
     /// Time of the last change.
     pub updated: Timestamp,
-    /// Whether it is the message that its number was verified with, as far as the records show: the last one that was
+    /// Whether this message verified its number, according to the records: the last one that was sent.
     /// sent.
     pub converted: bool,
 }

@@ -22,8 +22,7 @@ pub const MOST_ROWS: usize = 32;
 /// a longer one is left out.
 const LONGEST_ID: usize = 100;
 
-/// Numbers that are kept free for the attempts of one send, so that those of another send that begins before it has
-/// ended get others.
+/// Numbers that are reserved for the attempts of one send: a send that begins before its end uses others.
 const NUMBERS_PER_SEND: u8 = 4;
 
 /// A call that was answered lasts no longer than this: the code is read twice in half of the time.

@@ -255,7 +255,7 @@ impl Retention {
         let surplus = oldest.take_while(|(place, dated)| *place < too_many || is_too_old(dated));
         let keys = surplus.map(|(_, (_, key))| record_key(key));
         self.router.evict(keys, |log: &AttemptLog| log.plan.is_none()).await;
-        // Those that a shard keeps go when it sweeps, or the next time.
+        // A sweep or the next call removes records that a shard keeps for now.
         indexes.len() < before
     }
 }

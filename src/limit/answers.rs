@@ -78,7 +78,7 @@ pub enum KeyRefusal {
 pub struct KeyUse {
     identity: Identity,
     ends: Timestamp,
-    /// JSON; `None` while there is no answer.
+    /// JSON; `None` before the answer.
     answer: Option<String>,
 }
 

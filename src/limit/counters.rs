@@ -28,7 +28,7 @@ pub struct Charge {
     pub limit: Sid,
     /// The value of the request; at most 256 bytes. It can be personal data, and is not stored.
     pub value: String,
-    /// The limit's buckets. Without any there is no limit.
+    /// The limit's buckets; without buckets there is no limit.
     pub buckets: Vec<BucketRule>,
 }
 
@@ -46,7 +46,7 @@ pub enum LimitRefusal {
     Reached {
         /// The limit that lasts longest, if several are reached.
         limit: Sid,
-        /// When there is room again, if no other request comes first.
+        /// When there is room again, unless another request comes first.
         until: Timestamp,
     },
     /// A value is longer than 256 bytes.

@@ -77,7 +77,7 @@ pub enum RateDecision {
     },
     /// A bucket is full. Nothing was counted.
     Refused {
-        /// When every bucket that is full now has room again, if no other request comes first.
+        /// When all full buckets have room again, unless another request comes first.
         until: Timestamp,
     },
 }
@@ -193,7 +193,7 @@ impl Tally {
         if let Some(last) = self.marks.drain(..gone).next_back() {
             self.since = last.at.plus(Duration::from_millis(1));
         }
-        // After a crash time may go on from a little earlier.
+        // After a crash, time may continue from a slightly earlier value.
         let at = self.marks.last().map_or(now, |newest| newest.at.max(now));
         match self.marks.last_mut() {
             Some(newest) if newest.count < u32::MAX && rule.joins(newest.at, at) => {

@@ -112,7 +112,7 @@ impl<T> Responder<T> {
         (Self { sender, _permit: permit }, receiver)
     }
 
-    /// Replies. A caller that has gone away does not change what was decided.
+    /// Sends the reply. A caller that has disconnected does not change the decision.
     pub fn send(self, reply: Result<T, Refusal>) {
         let _ = self.sender.send(reply);
     }

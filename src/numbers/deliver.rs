@@ -35,7 +35,7 @@ impl GatewayEffects {
         Arc::new(Self { delivery, links: OnceLock::new() })
     }
 
-    /// Sends results to these shards from now on.
+    /// Sends later results to these shards.
     pub fn connect(&self, deps: &Arc<NumberDeps>, shards: Shards) {
         let _ = self.links.set((Arc::downgrade(deps), shards));
     }
@@ -47,8 +47,7 @@ impl GatewayEffects {
     }
 }
 
-/// Each effect runs in a task of its own: a caller that hangs up cannot cancel a send half way, and no shard waits for a
-/// gateway.
+/// Each effect runs in its own task: a disconnected caller cannot interrupt a send, and no shard waits for a gateway.
 impl Effects for GatewayEffects {
     fn deliver(&self, dispatch: Dispatch) {
         if let Some(links) = self.links() {

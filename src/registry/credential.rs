@@ -181,7 +181,7 @@ fn minute_of(at: Option<Timestamp>) -> u64 {
     at.map_or(0, |at| at.as_millis() / MINUTE_MS)
 }
 
-/// Compared with where there is no such id: no secret has this hash.
+/// The comparison value for an unknown id: no secret has this hash.
 const NO_SECRET: [u8; 32] = [0; 32];
 
 /// A client that has proved who it is.
@@ -246,8 +246,8 @@ pub(super) fn hash(secret: &str) -> [u8; 32] {
 }
 
 impl Registry {
-    /// The caller with these credentials: the account's sid and auth token, or a key's sid and secret. Takes as long whether or not
-    /// there is such an id. Never waits: the use is noted with a lazy change.
+    /// The caller with these credentials: the account's sid and auth token, or a key's sid and secret. Takes the same
+    /// time for unknown ids. Never waits: a lazy change records the use.
     pub fn authenticate(&self, user: &str, password: &str) -> Result<Caller, Unauthenticated> {
         let credentials = self.0.published.credentials.load();
         let root = self.root().filter(|root| Sid::parse(SidKind::Account, user) == Some(root.sid));

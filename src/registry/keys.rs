@@ -76,7 +76,7 @@ impl Registry {
         keys.into_iter().map(|live| live.with_last_use()).collect()
     }
 
-    /// From now on the key is refused. One that is revoked already stays as it is.
+    /// Revokes a key, which the server then refuses. A revoked key stays unchanged.
     pub async fn revoke_key(&self, sid: Sid) -> Result<ApiKey, RegistryError> {
         let found = self.0.published.credentials.load().keys.get(&sid).map(|live| live.number);
         let (id, now) = (credential_id(found.ok_or_else(|| not_found(&sid))?), self.wall());

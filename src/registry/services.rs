@@ -56,7 +56,7 @@ impl Registry {
         settings: &ServiceSettings,
         given: Map<String, Value>,
     ) -> Result<ServiceSettings, RegistryError> {
-        // What is stored stays, also where the configuration has changed since.
+        // Stored settings stay, even if the configuration has changed since.
         let is_new: Vec<String> = given.keys().cloned().collect();
         let settings = settings.with(given)?;
         let templates: Vec<&Template> = self.0.templates.iter().collect();
@@ -189,7 +189,7 @@ pub(super) fn sync_with_configuration(
             let sid = NewIds { now, rng: view.rng() }.sid(SidKind::Service);
             blank(id, sid, origin, configured.settings.clone(), now)
         };
-        // What was made over the API (limits, gateways, webhooks) stays.
+        // Resources that were created over the API (limits, gateways, webhooks) stay.
         let (settings, test_numbers) = (configured.settings.clone(), configured.test_numbers.clone());
         put(view, Service { settings, test_numbers, ..service.clone() }, &service, now);
     }

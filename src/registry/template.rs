@@ -213,7 +213,7 @@ fn check_values(options: &TextOptions<'_>) -> Result<(), TextError> {
     Ok(())
 }
 
-/// The warning comes behind the text, and before a line for browsers, which must be the last.
+/// Adds the warning after the text, and before a line for browsers, which must be the last.
 fn with_warning(text: &str) -> String {
     let (body, line) = match text.trim_end().rsplit_once('\n') {
         Some((body, line)) if line.trim_start().starts_with('@') => (body.trim_end(), Some(line)),

@@ -30,7 +30,7 @@ pub struct WebhookFields {
 }
 
 impl Registry {
-    /// Makes a webhook, with a secret of its own. Name, event types and address must be there; it is enabled unless `fields`
+    /// Creates a webhook with its own secret. Name, event types and address are required; it is enabled unless `fields`
     /// say otherwise.
     pub async fn create_webhook(
         &self,

@@ -47,7 +47,7 @@ pub enum ShardMessage {
     Flush(oneshot::Sender<()>),
 }
 
-/// Time between two tries to hand a slice to a checkpoint that is busy.
+/// Time between two attempts to give a slice to a busy checkpoint.
 const STREAM_RETRY: Duration = Duration::from_millis(2);
 
 /// The shard's part of a checkpoint: every record that is alive, kind by kind, once.
@@ -188,7 +188,7 @@ impl Actor for ShardActor {
     ) -> Result<(), ActorProcessingErr> {
         let now = state.shared.clock.now();
         let core = &mut state.core;
-        // One slice of records for each message, so that commands are decided in between.
+        // One slice of records for each message: the shard decides commands in between.
         let gives_a_slice = matches!(message, ShardMessage::Stream(_) | ShardMessage::StreamNext);
         match message {
             ShardMessage::Command(command) if state.owned.contains(command.subject().slot) => {

@@ -70,7 +70,7 @@ pub enum Decision {
 /// The weight of a command against the bound of its subject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Load {
-    /// Not at all.
+    /// Without a bound.
     Unbounded,
     /// Until its decision is answered or its message goes to a gateway.
     UntilDecided,

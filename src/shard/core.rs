@@ -119,7 +119,7 @@ impl ReplyContext<'_> {
 }
 
 impl Core {
-    /// A shard that owns what is in `tables`.
+    /// A shard that owns the records in `tables`.
     pub fn new(tables: Tables, kinds: Kinds, rng: StdRng, settings: ShardSettings) -> Self {
         Self {
             tables,
@@ -293,7 +293,7 @@ impl Core {
         self.commit.take()
     }
 
-    /// The records in memory: what is durable, and lazy changes.
+    /// The records in memory: durable ones and lazy changes.
     pub const fn tables(&self) -> &Tables {
         &self.tables
     }
@@ -514,7 +514,7 @@ impl Core {
         let earlier =
             lazy.drain(..lazy.len().min(MAX_EXTRA_RECORDS)).filter(|key| !changes.contains_key(key));
         carried.extend(earlier.map(|key| (key, tables.stored(&key))));
-        // What a checkpoint waits for does not wait for other records.
+        // A commit for a checkpoint does not wait for other records.
         let is_for_checkpoint =
             self.lazy_commit == LazyCommit::Wanted && commands.is_empty() && !carried.is_empty();
         if !is_for_checkpoint {

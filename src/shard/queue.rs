@@ -49,7 +49,7 @@ impl Parking {
 struct SubjectLoad {
     /// All of them, those at a gateway included.
     unanswered: usize,
-    /// Those that wait for a decision or a commit.
+    /// Commands that wait for a decision or a commit.
     queued: usize,
 }
 

@@ -142,7 +142,7 @@ struct OwnerTable {
 
 impl OwnerTable {
     fn hand_over(&mut self, next: Vec<(RecordKey, Option<Bytes>)>) {
-        // Fails only when the other end panicked, which `restore` learns when it waits for its tables.
+        // Fails only if the other end panicked; `restore` learns that when it waits for its tables.
         let _ = self.to.send((self.table, std::mem::replace(&mut self.waiting, next)));
     }
 }

@@ -50,7 +50,7 @@ pub trait Table: Send {
         }
         Ok(())
     }
-    /// Prepares for about so many records.
+    /// Prepares for about `records` records.
     fn reserve(&mut self, records: usize) {
         let _ = records;
     }
@@ -121,7 +121,7 @@ pub trait Index: Send {
 pub struct Tables {
     by_kind: BTreeMap<u8, Box<dyn Table>>,
     indexes: BTreeMap<u8, Box<dyn Index>>,
-    /// Where the sweep of each kind goes on.
+    /// The position at which the sweep of each kind continues.
     sweep_at: BTreeMap<u8, usize>,
     /// Records added since the last sweep.
     added_since_sweep: usize,
@@ -134,7 +134,7 @@ struct Scan {
     kind: u8,
     /// Records at or above this position were returned already, or were added after the scan began.
     position: usize,
-    /// Those of them that a removal may have moved to a lower position.
+    /// Records among them that a removal may have moved to a lower position.
     moved: HashSet<RecordKey>,
 }
 
@@ -157,7 +157,7 @@ impl Tables {
         }
     }
 
-    /// Prepares for about so many records in all.
+    /// Prepares for about `records` records in all.
     pub fn reserve(&mut self, records: usize) {
         self.by_kind.values_mut().for_each(|table| table.reserve(records));
     }
@@ -258,7 +258,7 @@ impl Tables {
         }
         table.remove(&key);
         if self.scan.kind == key.kind {
-            // Records that are added behind the new end are newer than the scan.
+            // Records after the new end are newer than the scan.
             self.scan.position = self.scan.position.min(table.len());
         }
     }

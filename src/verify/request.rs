@@ -85,8 +85,8 @@ pub struct AttemptQuery {
     pub verification: Option<Sid>,
     /// That led to a verified number, or did not.
     pub converted: Option<bool>,
-    /// Leave out so many.
+    /// The number of skipped items.
     pub skip: usize,
-    /// At most so many.
+    /// The largest number of items.
     pub limit: usize,
 }

@@ -6,7 +6,7 @@ use crate::domain::{Channel, PhoneNumber, Region, ServiceId, Sid, Timestamp};
 use crate::numbers::Refusal;
 use crate::registry::TextError;
 
-/// A verification, also as it is kept for an idempotency key.
+/// A verification, also in the form that is kept for an idempotency key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verification {
     /// `VE`.
@@ -60,7 +60,7 @@ impl Status {
 pub struct SendAttempt {
     /// `VL`.
     pub sid: Sid,
-    /// When a gateway was asked to take it.
+    /// When the gateway got the request.
     pub time: Timestamp,
     /// The channel of the message.
     pub channel: Channel,
@@ -93,7 +93,7 @@ pub struct Attempt {
     pub error_code: Option<u32>,
     /// Digits of the code, where that is still known.
     pub code_length: Option<u8>,
-    /// The language of the message, where one was asked for.
+    /// The requested language of the message, if any.
     pub locale: Option<String>,
 }
 
@@ -118,9 +118,9 @@ pub struct Summary {
 /// Why a request was not served.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refused {
-    /// There is no such thing, or it is used up. 20404.
+    /// Unknown or used. 20404.
     NotFound,
-    /// A value cannot be served; the words say which and why. 60200.
+    /// An unusable value; the words say which and why. 60200.
     Invalid(String),
     /// The message cannot have the text that the request asks for.
     Text(TextError),

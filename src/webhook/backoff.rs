@@ -29,8 +29,8 @@ pub(super) const LIFE: Duration = Duration::from_secs(5 * 24 * HOUR);
 
 const PAUSE_MAX: Duration = Duration::from_secs(MINUTE);
 
-/// When to try again after the `tries`th attempt has failed; `None` when that was the last. A fifth of the wait is
-/// chance, so that what failed together does not come back together. `random` is any number.
+/// When to try again after the failure of attempt `tries`; `None` if that was the last. A fifth of the wait is random:
+/// events that failed together are not retried together. `random` is any number.
 pub(super) fn next_attempt(
     now: Timestamp,
     since: Timestamp,

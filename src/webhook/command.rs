@@ -21,7 +21,7 @@ pub(super) struct EventCommand {
 }
 
 pub(super) enum WebhookRequest {
-    /// The time of an expected end has come.
+    /// An expected end is due.
     Expire,
     /// An attempt that began at this moment has ended.
     Conclude(Timestamp, Posted),

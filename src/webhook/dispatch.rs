@@ -112,7 +112,7 @@ impl Inner {
 
     async fn post(&self, post: Post) -> Posted {
         let transport = Arc::clone(&self.transport);
-        // In a task of its own: the delivery goes on even if it panics.
+        // In a separate task: the delivery continues even if it panics.
         let posted = tokio::spawn(async move { transport.post(post).await }).await;
         posted.unwrap_or_else(|_| {
             Posted::NotAnswered(AttemptError::Broken, "the attempt was interrupted".to_owned())

@@ -132,7 +132,7 @@ impl Replay {
 }
 
 impl Inner {
-    /// Those of a webhook's deliveries that are wanted, the newest first.
+    /// The deliveries of a webhook that `wants` selects, the newest first.
     fn wanted(&self, endpoint: Endpoint, wants: impl Fn(&Entry) -> bool) -> impl Iterator<Item = Seq> {
         let now = self.clock().now();
         let first = self.schedule.deliveries(endpoint, None, PART, now);

@@ -65,9 +65,9 @@ impl Record for EventRecord {
     }
 }
 
-/// Names a delivery: greater for a later one of the same slot, also across restarts. Half of its record's id.
+/// Identifies a delivery: greater for a later one of the same slot, also across restarts. Half of its record's id.
 ///
-/// From the top: 48 bits of milliseconds, a counter of 7 bits that runs ahead of time when it is full, and the slot.
+/// From the top: 48 bits of milliseconds, a counter of 7 bits that moves ahead of time when it is full, and the slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub(super) struct Seq(pub u64);
 

@@ -291,8 +291,8 @@ impl EventContext<'_, '_> {
         }
     }
 
-    /// The verification has ended. A check may be faster than the gateway's answer to the send: the events of the
-    /// beginning come first.
+    /// The verification has ended. A check may be faster than the gateway's answer to the send: the events of the start
+    /// come first.
     fn ended(&mut self, kind: EventType, channel: Option<Channel>, now: Timestamp) {
         let expected = self.expected();
         if let Some(end) = expected.as_ref().filter(|end| !end.is_announced) {

@@ -47,7 +47,7 @@ pub trait Transport: Send + Sync + 'static {
     fn post(&self, post: Post) -> BoxFuture<'_, Posted>;
 }
 
-/// The most of an answer's body that is read, in bytes, so that its connection can be used again.
+/// The most bytes of an answer's body that are read, to reuse its connection.
 const BODY_MAX: usize = 16 * 1024;
 
 const BODY_TIME: Duration = Duration::from_secs(1);

@@ -16,7 +16,7 @@ use crate::verify::{BeginRequest, Refused, Status, Verification, VerificationTar
 /// Why a verification did not begin.
 struct BeginError {
     refused: Refused,
-    /// Whether a message may have been sent all the same.
+    /// Whether a message may still have been sent.
     in_doubt: bool,
 }
 
@@ -186,7 +186,7 @@ impl VerifyingInner {
     }
 }
 
-/// Keeps the answer. If that fails, its caller gets it all the same.
+/// Keeps the answer. If that fails, the caller still gets the answer.
 async fn keep(ticket: Ticket, verification: &Verification) {
     let kept = serde_json::to_string(verification).unwrap_or_default();
     if let Err(error) = ticket.finish(kept).await {

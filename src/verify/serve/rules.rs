@@ -43,7 +43,7 @@ impl CurrentRules {
 
 fn policies_of(registry: &Registry) -> HashMap<ServiceId, Policy> {
     let services = registry.services(0, usize::MAX);
-    // Those of the default service come with the settings.
+    // The settings have those of the default service.
     let own = services.iter().filter(|service| service.id != ServiceId::DEFAULT);
     own.map(|service| (service.id, service.settings.policy())).collect()
 }
