@@ -75,7 +75,7 @@ impl Alarm {
     ///
     /// # Errors
     ///
-    /// The system gives none, usually for want of open files.
+    /// If the system gives no timer, usually for lack of open files.
     pub fn new() -> io::Result<Self> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;

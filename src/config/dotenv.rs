@@ -142,8 +142,8 @@ fn before_comment(text: &str) -> &str {
     text
 }
 
-/// The text in front of the closing quote: the first one that nothing but a comment follows, so that
-/// `'Joe's'` is read as it is meant. `None` when there is none.
+/// The text before the closing quote, which is the first one that only a comment may follow: `'Joe's'` reads as meant.
+/// `None` if there is none.
 fn in_quotes(text: &str, quote: char) -> Option<String> {
     let mut value = String::with_capacity(text.len());
     let mut chars = text.chars();

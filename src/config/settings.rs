@@ -325,8 +325,8 @@ pub enum GatewaySilent {
 /// Which providers send, and for whom.
 #[derive(Debug, Clone)]
 pub struct GatewaySettings {
-    /// Which gateway is tried after which. Each is configured below, but for the simulator, which
-    /// needs no settings. `TwilioMessages` stands for `TwilioVoice` too where a call is asked for.
+    /// The order of the gateways. Each is configured below, except the simulator, which needs no settings.
+    /// `TwilioMessages` also means `TwilioVoice` if a call is requested.
     pub routing: Routing,
     pub twilio_messages: Option<TwilioSettings>,
     /// Twilio Voice: `Some` when calls through Twilio are configured.

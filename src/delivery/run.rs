@@ -465,8 +465,7 @@ impl<'a, O> DeliveryRun<'a, O> {
         }
     }
 
-    /// A message for which no gateway was asked gets an attempt all the same, so that an operator finds it in the
-    /// list.
+    /// Adds an attempt for a message without any gateway request, because an operator must find it in the list.
     pub(super) fn note_unasked(&mut self, status: SendStatus) {
         let has_one = self.attempts.len() > self.first_attempt_on_channel || self.retried.is_some();
         if !has_one && let Some(candidate) = self.candidate(0) {

@@ -25,7 +25,7 @@ impl Clock for Wall {
     }
 }
 
-/// Gives so many made-up records.
+/// Streams this many generated records.
 struct Made(u64);
 
 fn key(n: u64) -> Key {

@@ -321,8 +321,8 @@ fn method(text: &str) -> Result<Method> {
     }
 }
 
-/// The part of the URL that says whom to connect to. It must be written out: nothing that comes from a message
-/// decides which server gets the code.
+/// The scheme, host and port of the URL. They must be written out: no part of a message may decide which server gets
+/// the code.
 fn address(url: &Template) -> Result<Url> {
     let beginning = match url.0.first() {
         Some(TemplatePart::Written(text)) => text,

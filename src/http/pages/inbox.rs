@@ -22,7 +22,7 @@ static PAGE_HEADERS: LazyLock<Headers> =
 const JSON_HEADERS: [(&str, &str); 2] =
     [("x-content-type-options", "nosniff"), ("cache-control", "no-store")];
 
-/// One document with style and script inside, which loads nothing but the messages.
+/// One document with style and script inside, which loads only the messages.
 #[derive(Template)]
 #[template(path = "inbox.html")]
 struct InboxPage {
@@ -41,9 +41,9 @@ pub enum InboxError {
     BadNumber(NumberError),
 }
 
-/// Answers `GET /inbox` and `GET /inbox/messages?to=`. `path` and `query` are percent-encoded; `default_region` is that of
-/// numbers without `+`. A `+` in a query means a space, and people write `?to=+1415...` all the same: a space in front
-/// is read as a `+`.
+/// Answers `GET /inbox` and `GET /inbox/messages?to=`. `path` and `query` are percent-encoded; `default_region` is that
+/// of numbers without `+`. A `+` in a query means a space, but people write `?to=+1415...`: a leading space is read as
+/// a `+`.
 pub fn inbox(
     simulator: &Simulator,
     default_region: Option<Region>,

@@ -174,8 +174,8 @@ pub fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// A number from its text. A `+` in a form means a space, and people write `To=+1415...` all the same: a space in front
-/// is read as a `+`.
+/// A number from its text. A `+` in a form means a space, but people write `To=+1415...`: a leading space is read as a
+/// `+`.
 fn phone(text: &str) -> Option<PhoneNumber> {
     let read = |text: &str| PhoneNumber::parse(text, None).ok();
     text.strip_prefix(' ').map_or_else(|| read(text), |rest| read(&format!("+{rest}")))
@@ -318,10 +318,10 @@ impl<const KIND: usize> Parameter for Id<KIND> {
     }
 }
 
-/// A text of at most so many characters, without control characters.
+/// A text of at most `LONGEST` characters, without control characters.
 pub struct Note<const LONGEST: usize>(pub String);
 
-/// Whether a text has at most so many characters and no control characters.
+/// Whether a text has at most `longest` characters and no control characters.
 fn is_note(text: &str, longest: usize) -> bool {
     text.chars().take(longest + 1).count() <= longest && !text.chars().any(char::is_control)
 }
@@ -340,7 +340,7 @@ impl<const LONGEST: usize> Parameter for Note<LONGEST> {
 /// A text that the registry checks: a name that can stand in a path.
 pub struct UniqueName(pub String);
 
-/// A text that the registry checks: at most so many characters.
+/// A text that the registry checks: at most `LONGEST` characters.
 pub struct Text<const LONGEST: usize>(pub String);
 
 /// A text that the registry checks: a number in which `x` is any digit.

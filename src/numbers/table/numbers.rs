@@ -73,7 +73,7 @@ impl Numbers {
         Some((packed.slot(), key, state))
     }
 
-    /// Prepares the index for so many numbers.
+    /// Prepares the index for `numbers` numbers.
     pub(super) fn reserve(&mut self, numbers: usize) {
         for index in &mut self.index {
             index.reserve(numbers / PARTS, rehash(&self.packed, &self.hasher));

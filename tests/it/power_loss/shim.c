@@ -1,18 +1,18 @@
 /*
- * Preloaded into a program, this notes every change of files below one directory in a trace: what
- * was written, named, removed, cut, and when a sync began and ended. One lock gives all threads
- * one order. The tests build from it what a disk may hold after a power cut.
+ * Preloaded into a program, this writes a trace of every change of files below one directory: writes,
+ * new names, removals, cuts, and the begin and end of each sync. One lock orders all threads. From the
+ * trace the tests build the disks that a power cut may leave.
  *
  *   POWER_ROOT   the directory
  *   POWER_TRACE  a directory for traces; each process makes the next file 0, 1, 2, ... in it
- *   POWER_KILL_AT_SNAPSHOT  a number: the process is killed when so many snapshots got their names, before
- *                it can do anything else
- *   POWER_KILL_IN_SNAPSHOT  a number: it is killed when it has written to the database of a snapshot behind
- *                so many bytes
+ *   POWER_KILL_AT_SNAPSHOT  a number: kills the process when this many snapshots have their names, before it
+ *                does anything else
+ *   POWER_KILL_IN_SNAPSHOT  a number: kills the process when it has written to the database of a snapshot
+ *                beyond this many bytes
  *
- * What cannot be followed (shared writable mappings, copies made by the kernel) ends the program,
- * so that nothing goes unseen. System calls made without the C library are not seen; what they do
- * to a file's length is found by comparing it at the next write or sync.
+ * Changes that the shim cannot follow (shared writable mappings, copies made by the kernel) end the
+ * program. The shim does not see system calls made without the C library; it finds their effect on a
+ * file's length by comparing it at the next write or sync.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -97,7 +97,7 @@ static void note_plain(enum kind kind, uint64_t ino, uint64_t a, uint64_t b, con
     note(kind, ino, a, b, name, NULL, 0, 0);
 }
 
-/* What is there when the process starts, with its bytes. */
+/* Notes the files that exist when the process starts, with their bytes. */
 static void list(int dir_fd, uint64_t dir_ino) {
     watch(dir_ino);
     DIR *dir = fdopendir(dir_fd);
@@ -165,7 +165,7 @@ __attribute__((constructor)) static void begin(void) {
     if (!found_) { found_ = (typeof(&name))dlsym(RTLD_NEXT, #name); __atomic_store_n(&real, found_, __ATOMIC_RELEASE); } \
     found_; })
 
-/* Runs a call in the one order. What is noted afterwards keeps the error of the call. */
+/* Runs a call in the common order. Notes after it keep the error of the call. */
 #define IN_ORDER(type, call, ...) ({ \
     pthread_mutex_lock(&lock); \
     type result_ = (call); \
@@ -263,13 +263,13 @@ int openat64(int dir_fd, const char *path, int flags, ...) {
     return OPEN(REAL(openat64)(dir_fd, path, flags, mode), dir_fd, path, flags);
 }
 
-/* Where write() writes. */
+/* The offset at which write() writes. */
 static uint64_t present_place(int fd, uint64_t bytes) {
     int flags = fcntl(fd, F_GETFL);
     return flags >= 0 && (flags & O_APPEND) ? bytes : (uint64_t)lseek(fd, 0, SEEK_CUR);
 }
 
-/* `at` may look at `before`, the length of the file before the call. */
+/* `at` may use `before`, the length of the file before the call. */
 #define WRITTEN(call, at, parts, count) ({ \
     uint64_t before, ino_ = ino_of(fd, &before), at_; \
     ssize_t wrote_; \
@@ -320,7 +320,7 @@ int fallocate64(int fd, int mode, off64_t at, off64_t bytes) {
     return RESIZED(REAL(fallocate64)(fd, mode, at, bytes));
 }
 
-/* A sync makes durable what was noted before its beginning, once its end is noted. */
+/* After the note of its end, a sync has made durable everything that was noted before its begin. */
 #define SYNCED(call) ({ \
     uint64_t bytes_ = 0, ino_ = ino_of(fd, &bytes_), token_ = 0; \
     if (ino_) { \
@@ -341,7 +341,7 @@ int fallocate64(int fd, int mode, off64_t at, off64_t bytes) {
 
 int fsync(int fd) { return SYNCED(REAL(fsync)(fd)); }
 int fdatasync(int fd) { return SYNCED(REAL(fdatasync)(fd)); }
-/* Neither lengths nor the cache of the disk: nothing is durable after it. */
+/* It syncs neither lengths nor the cache of the disk: it makes nothing durable. */
 int sync_file_range(int fd, off64_t at, off64_t bytes, unsigned flags) {
     uint64_t ino = ino_of(fd, NULL);
     if (!ino) return REAL(sync_file_range)(fd, at, bytes, flags);

@@ -1,8 +1,8 @@
 /* Makes calls of the C library on files below one directory fail, hang, or take long, on command.
  *
  * Loaded with LD_PRELOAD. SHIM_DIRECTORY names the directory, SHIM_CONTROL a file of 4096 bytes that both
- * sides map or write: shim.rs beside this file describes its fields. Calls that are made without the C library
- * (fallocate, for one) are not seen. */
+ * sides map or write: shim.rs beside this file describes its fields. The shim does not see calls that are made
+ * without the C library, such as fallocate. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -51,7 +51,7 @@ static int concerns(const char *path) {
     return !control->part[0] || strstr(path, control->part);
 }
 
-/* What becomes of a call: 0, or the error that it fails with. */
+/* The result of a call: 0, or its error. */
 static int verdict(int operation, const char *path) {
     if (!control || !control->armed || !(control->operations >> operation & 1)) return 0;
     if (path && !concerns(path)) return 0;
@@ -105,7 +105,7 @@ OPEN_LIKE(open64)
 READ_LIKE(read, (int file, void *to, size_t bytes), file, to, bytes)
 READ_LIKE(pread64, (int file, void *to, size_t bytes, off64_t at), file, to, bytes, at)
 
-/* The first write that fails may leave half of its bytes. */
+/* The first failing write may leave half of its bytes. */
 static int tears(void) {
     return control->mode == TORN && __atomic_exchange_n(&control->torn, 1, __ATOMIC_SEQ_CST) == 0;
 }

@@ -1,7 +1,7 @@
-/* Preloaded into the program under test: moves its wall clock, and nothing else, by what a file says.
+/* Preloaded into the program under test: moves only its wall clock, by the number in a file.
  *
- * CLOCK_SHIFT_FILE: a file with a number of seconds, which may be negative. Read at every look at the
- *                   clock, so that it can be set while the program runs.
+ * CLOCK_SHIFT_FILE: a file with a number of seconds, which may be negative. Every reading of the
+ *                   clock reads it: a test can set it while the program runs.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>

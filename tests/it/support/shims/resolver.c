@@ -1,8 +1,8 @@
 /* Preloaded into the program under test: a system resolver that hangs.
  *
- * HANG_NAME: the name that it hangs at. Every other name is resolved as ever.
+ * HANG_NAME: the name at which it hangs. It resolves every other name as usual.
  * HANG_FILE: a file to which it appends a byte for each look-up that begins to hang; once the file is gone they
- *            fail, as after a time-out. Without it a look-up hangs for ever.
+ *            fail, as after a time-out.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
