@@ -32,16 +32,16 @@ use crate::mock::Mock;
 use crate::results::{self, ALL, Sample, Window, float};
 use crate::script::{RequestKind, Script, Step};
 
-/// For answers when a window is over.
+/// The wait for answers after a window.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// For one answer outside of a window; the delivery of a message gives up after 10 s.
+/// The wait for one answer outside of a window; the delivery of a message gives up after 10 s.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(15);
 
 /// Reserved for use in films: +1 202 555 0123.
 const FICTITIOUS: u64 = 12_025_550_123;
 
-/// Before a connection that was lost is opened again.
+/// The wait before a lost connection is opened again.
 const RECONNECT_AFTER: Duration = Duration::from_millis(100);
 
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
@@ -149,7 +149,7 @@ impl Clients {
     }
 }
 
-/// A timerfd: exact to some microseconds, where the timers of the runtime are exact to a millisecond.
+/// A timerfd: exact to some microseconds; the timers of the runtime are exact to a millisecond.
 #[derive(Debug)]
 struct Timer(AsyncFd<OwnedFd>);
 
@@ -176,9 +176,9 @@ impl Timer {
     }
 }
 
-/// When requests leave. In a closed loop: when a client has its answer, until the window ends. In an open loop: at even
-/// distances; a moment that passes while all clients wait for answers is taken late by the first free one, and its
-/// latency counts from the moment. Late requests leave until twice the window has passed.
+/// The departure times of requests. In a closed loop, a client sends when it has its answer, until the window ends. In
+/// an open loop, the times are at even distances. If a time passes while all clients wait for answers, the first free
+/// client sends late, and the latency counts from that time. Late requests leave until twice the window has passed.
 #[derive(Debug)]
 struct Schedule {
     start: Instant,
@@ -189,7 +189,7 @@ struct Schedule {
     taken: AtomicU64,
     /// Nanoseconds of the window at which the last request left.
     last_left: AtomicU64,
-    /// The client that waits for the next moment has it, and the timer; without one the runtime's timers do.
+    /// The client that waits for the next time holds this lock with the timer; without a timer it uses the runtime's.
     turn: tokio::sync::Mutex<Option<Timer>>,
 }
 
@@ -246,7 +246,7 @@ trait Server: Send {
     fn ask(&mut self, step: &Step) -> impl Future<Output = (Verdict, Option<String>)> + Send;
 }
 
-/// Asks until the window is over.
+/// Sends requests until the window ends.
 async fn drive(schedule: &Schedule, tally: &Mutex<Tally>, script: &mut Script, server: &mut impl Server) {
     let start = schedule.start;
     let ends = start + if schedule.rate.is_some() { schedule.window * 2 } else { schedule.window };
@@ -302,7 +302,7 @@ impl Server for Session {
         if !sends || !matches!(verdict, Verdict::Expected(_)) {
             return (verdict, None);
         }
-        // A send is answered after the provider took the message.
+        // The server answers a send after the provider accepted the message.
         match self.mock.take_code(number) {
             Some(code) => (verdict, Some(code)),
             None => (Verdict::Unexpected(format!("{status}, but no text arrived at the mock")), None),
@@ -310,7 +310,7 @@ impl Server for Session {
     }
 }
 
-/// Carries one request at a time; opened when it is needed, and again when it was lost.
+/// Carries one request at a time. Opened when needed, and again after a loss.
 pub struct Connection {
     address: SocketAddr,
     sender: Option<SendRequest<Full<Bytes>>>,
@@ -325,7 +325,7 @@ impl Connection {
         let stream = TcpStream::connect(self.address).await?;
         stream.set_nodelay(true)?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        // An error shows in the request that fails with it.
+        // The failing request shows the error.
         tokio::spawn(async move { drop(connection.await) });
         self.sender = Some(sender);
         Ok(())

@@ -27,11 +27,11 @@ use args::Options;
 use results::Results;
 use run::plan;
 
-/// As the server: the ceiling must not differ in its allocator.
+/// The server's allocator: the ceiling must use the same.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
-/// An answer was unexpected, or a limit was not kept.
+/// An answer was unexpected, or a limit was exceeded.
 const EXIT_FAILED: u8 = 1;
 const EXIT_OVERLOADED: u8 = 2;
 /// As `EX_USAGE` and `EX_SOFTWARE` of sysexits.h.
@@ -79,7 +79,7 @@ fn bench(options: &Options) -> Result<u8> {
     let length = humantime::format_duration(options.length());
     say(&format!("{}; takes {length} after the servers have started", plan(options)));
     let results = runtime.block_on(run::run(options, &path, stopped()));
-    // In this order: what still writes there ends before the directory goes.
+    // In this order: tasks that still write there end before the directory is removed.
     runtime.shutdown_timeout(Duration::from_secs(5));
     home.close().context("cannot remove the data of the run")?;
     let Some(results) = results? else {

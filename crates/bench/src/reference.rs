@@ -53,7 +53,7 @@ pub enum Reference {
 }
 
 impl Reference {
-    /// Its name, and what it is in one line, as in `--help`.
+    /// The name and the description, as in `--help`.
     pub fn describe(self) -> (String, String) {
         let value = self.to_possible_value().unwrap_or_default();
         (value.get_name().to_owned(), value.get_help().map(ToString::to_string).unwrap_or_default())
@@ -63,7 +63,7 @@ impl Reference {
     pub fn command(self, twilio: &str, home: &Path) -> Result<Command> {
         let mut command = Command::new(env::current_exe()?);
         command.current_dir(home).env_clear().args(["--reference", &self.describe().0, twilio]);
-        // Where redis-server is found.
+        // The path of redis-server.
         command.envs(env::var_os("PATH").map(|path| ("PATH", path)));
         Ok(command)
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-/// Of all kinds of requests together.
+/// All kinds of requests together.
 pub const ALL: &str = "all answers";
 
 /// The output of `--json`. Fields are added, never renamed.
@@ -23,7 +23,7 @@ pub struct Results {
     pub overloads: Vec<String>,
     /// CPU time of the load and its mock, per answer of any kind.
     pub own_cpu_us: Option<f64>,
-    /// The first is the one that ratios are made for.
+    /// The ratios compare the first server with the others.
     pub servers: Vec<ServerResults>,
     pub warnings: Vec<String>,
 }
@@ -106,7 +106,7 @@ impl ServerResults {
     fn summary_of(&self, name: &'static str, first: Option<&Self>) -> Summary {
         let divided = |(first, this): (&Window, &Window)| -> Figures {
             let this = this.figures(name);
-            // The longest of many answers says nothing.
+            // The longest time among many answers proves nothing.
             let is_compared = |name: &str| !SUMS.contains(&name) && name != "max_us";
             let ratio = |(name, figure): (&'static str, f64)| Some((name, figure / this.get(name)?));
             let ratios = first.figures(name).into_iter().filter_map(ratio);

@@ -51,7 +51,7 @@ pub async fn run(options: &Options, home: &Path, stop: impl Future<Output = ()>)
     let mut overloads = Vec::new();
     let mut servers: Vec<ServerResults> = Vec::new();
     for mut target in targets {
-        // A round that was stopped is none.
+        // A stopped round does not count.
         target.results.windows.truncate(rounds as usize);
         target.results.summarise(servers.first());
         let (server, name) = (&target.results, &target.results.name);

@@ -196,7 +196,7 @@ impl Script {
         turn.next().unwrap_or_else(|| Step::send(RequestKind::Send, digits))
     }
 
-    /// Learns the answer to the last step; after a send with the code that arrived.
+    /// Takes the answer to the last step; after a send also the code that arrived.
     pub fn answered(&mut self, step: &Step, verdict: &Verdict, code: Option<String>) {
         match (verdict, &mut self.turn) {
             (Verdict::Expected(trials), Some(turn)) => turn.succeeded(step, code, *trials),
@@ -206,7 +206,7 @@ impl Script {
         }
     }
 
-    /// A send and a check in turn, of each locked number.
+    /// A send and a check in turn, for each locked number.
     fn locked_request(&mut self) -> Step {
         self.locked_requests += 1;
         let digits = self.locked_number(self.locked_requests / 2 % Self::LOCKED_NUMBERS);

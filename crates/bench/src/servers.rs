@@ -24,12 +24,12 @@ use crate::results::{Figures, ServerResults, float};
 use crate::say;
 use crate::script::live_number;
 
-/// A start with very much data takes long.
+/// A start with much data takes long.
 const STARTS_WITHIN: Duration = Duration::from_secs(120);
 
 const POLL_EVERY: Duration = Duration::from_millis(1);
 
-/// More numbers than any run uses: the limit on numbers must not be met.
+/// More numbers than any run uses: the server must not reach its limit on numbers.
 const MAX_NUMBERS: u64 = 40_000_000;
 
 pub struct Setup<'a> {
