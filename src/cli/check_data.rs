@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::args::CheckDataArgs;
 use super::backup::{check, name};
 use super::source::{self, Progress, Source};
-use super::{Answer, CommandError, EXIT_DAMAGED, in_three, json_line};
+use super::{CommandError, CommandOutput, EXIT_DAMAGED, in_three, json_line};
 use crate::config::StorageSettings;
 use crate::domain::Timestamp;
 use crate::engine::key_fingerprint;
@@ -97,14 +97,14 @@ enum KeyFound {
     Missing,
 }
 
-pub fn run(args: &CheckDataArgs, settings: &StorageSettings) -> Result<Answer, CommandError> {
+pub fn run(args: &CheckDataArgs, settings: &StorageSettings) -> Result<CommandOutput, CommandError> {
     let mut progress = Progress::of("checking", args.quiet);
     let checked = check_data(settings, &mut progress);
     progress.end();
     let report = checked?;
     let code = if report.ok { 0 } else { EXIT_DAMAGED };
     let out = if args.json { json_line(&report) } else { text(&report) };
-    Ok(Answer { code, out, err: String::new() })
+    Ok(CommandOutput { code, out, err: String::new() })
 }
 
 fn check_data(settings: &StorageSettings, progress: &mut Progress) -> Result<Report, CommandError> {

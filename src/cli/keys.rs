@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{Answer, CommandError, first, json_line, not_as_root, or_dash, read, table};
+use super::{CommandError, CommandOutput, first, json_line, not_as_root, or_dash, read, table};
 use crate::app::control::{ControlRequest, KeyLine, KeysRequest, RootLine, ask};
 use crate::config::KeysSettings;
 use crate::node::{AccountFile, Offline};
@@ -40,7 +40,10 @@ pub struct KeysArgs {
     json: bool,
 }
 
-pub fn run(KeysArgs { request, json }: KeysArgs, settings: KeysSettings) -> Result<Answer, CommandError> {
+pub fn run(
+    KeysArgs { request, json }: KeysArgs,
+    settings: KeysSettings,
+) -> Result<CommandOutput, CommandError> {
     // Only a first key may be made before the first start.
     let may_create = matches!(request, KeysRequest::Create { .. });
     let (own, account) = (request.clone(), AccountFile::of(&settings.storage.data_dir));
@@ -48,7 +51,7 @@ pub fn run(KeysArgs { request, json }: KeysArgs, settings: KeysSettings) -> Resu
         ask_or_open(settings, &ControlRequest::Keys(request.clone()), may_create, async |registry| {
             own.carry_out(registry, &account).await
         })?;
-    Ok(Answer::of(match request {
+    Ok(CommandOutput::of(match request {
         KeysRequest::NewRoot if json => as_json::<RootLine>(lines)?,
         _ if json => as_json::<KeyLine>(lines)?,
         KeysRequest::Create { .. } => created(&first(lines)?),

@@ -50,7 +50,7 @@ pub fn main() -> ExitCode {
     };
     match run(std::env::args_os(), process) {
         CommandOutcome::Serve(loaded) => app::run(*loaded),
-        CommandOutcome::Answer(Answer { code, out, err }) => {
+        CommandOutcome::CommandOutput(CommandOutput { code, out, err }) => {
             let _ = io::stderr().write_all(err.as_bytes());
             let mut stdout = io::stdout();
             match stdout.write_all(out.as_bytes()).and_then(|()| stdout.flush()) {
@@ -72,18 +72,18 @@ struct Process {
 }
 
 enum CommandOutcome {
-    Answer(Answer),
+    CommandOutput(CommandOutput),
     Serve(Box<Loaded>),
 }
 
 #[derive(Debug, Default)]
-struct Answer {
+struct CommandOutput {
     code: u8,
     out: String,
     err: String,
 }
 
-impl Answer {
+impl CommandOutput {
     fn of(out: impl Into<String>) -> Self {
         Self { out: out.into(), ..Self::default() }
     }
@@ -155,13 +155,17 @@ impl CommandError {
         if let Self::Open(error) = self { error.damage() } else { None }
     }
 
-    fn answer(&self) -> Answer {
+    fn answer(&self) -> CommandOutput {
         let warnings = match self {
             Self::Configuration(errors) => listed(errors.warnings()),
             Self::NotValid { warnings, .. } => listed(warnings),
             _ => String::new(),
         };
-        Answer { code: self.exit_code(), out: String::new(), err: format!("{warnings}error: {self}\n") }
+        CommandOutput {
+            code: self.exit_code(),
+            out: String::new(),
+            err: format!("{warnings}error: {self}\n"),
+        }
     }
 }
 
@@ -171,15 +175,15 @@ fn run(arguments: impl Iterator<Item = OsString>, process: Process) -> CommandOu
         // Help and the version, too.
         Err(answer) => {
             let text = answer.to_string();
-            return CommandOutcome::Answer(if answer.use_stderr() {
-                Answer { code: EXIT_CONFIGURATION, out: String::new(), err: text }
+            return CommandOutcome::CommandOutput(if answer.use_stderr() {
+                CommandOutput { code: EXIT_CONFIGURATION, out: String::new(), err: text }
             } else {
-                Answer::of(text)
+                CommandOutput::of(text)
             });
         }
     };
     if args.print_schema {
-        return CommandOutcome::Answer(Answer::of(config::json_schema()));
+        return CommandOutcome::CommandOutput(CommandOutput::of(config::json_schema()));
     }
     let sources = Sources {
         overrides: args.overrides(),
@@ -190,12 +194,12 @@ fn run(arguments: impl Iterator<Item = OsString>, process: Process) -> CommandOu
     };
     let outcome = match args.command {
         None => serve(args.check, args.print_config, &sources),
-        Some(command) => answer(command, &sources).map(CommandOutcome::Answer),
+        Some(command) => answer(command, &sources).map(CommandOutcome::CommandOutput),
     };
-    outcome.unwrap_or_else(|error| CommandOutcome::Answer(error.answer()))
+    outcome.unwrap_or_else(|error| CommandOutcome::CommandOutput(error.answer()))
 }
 
-fn answer(command: Command, sources: &Sources) -> Result<Answer, CommandError> {
+fn answer(command: Command, sources: &Sources) -> Result<CommandOutput, CommandError> {
     let storage = || config::load_storage(sources);
     match command {
         Command::Tracker(args) => tracker::tracker(args, &storage()?),
@@ -205,7 +209,7 @@ fn answer(command: Command, sources: &Sources) -> Result<Answer, CommandError> {
         Command::CheckData(args) => check_data::run(&args, &storage()?),
         Command::Keys(args) => keys::run(args, config::load_keys(sources)?),
         Command::Webhooks(args) => webhooks::run(args, config::load_keys(sources)?),
-        Command::Openapi => Ok(Answer::of(crate::http::openapi_json())),
+        Command::Openapi => Ok(CommandOutput::of(crate::http::openapi_json())),
     }
 }
 
@@ -239,7 +243,7 @@ fn serve(check: bool, print_config: bool, sources: &Sources) -> Result<CommandOu
         };
         loaded.effective.iter().map(row).collect()
     };
-    Ok(CommandOutcome::Answer(Answer { code: 0, out, err }))
+    Ok(CommandOutcome::CommandOutput(CommandOutput { code: 0, out, err }))
 }
 
 /// Refuses to write into a data directory of another user as root.

@@ -276,7 +276,7 @@ impl World {
             parallelism: 2,
         };
         match run(arguments, process) {
-            CommandOutcome::Answer(Answer { code, out, err }) => {
+            CommandOutcome::CommandOutput(CommandOutput { code, out, err }) => {
                 Ran { exit: Some(code), served: None, out, err }
             }
             CommandOutcome::Serve(loaded) => {

@@ -5,7 +5,7 @@
 
 use super::args::TrackerArgs;
 use super::source::{Progress, Source};
-use super::{Answer, CommandError, first, json_line, or_dash, read, table};
+use super::{CommandError, CommandOutput, first, json_line, or_dash, read, table};
 use crate::app::control::{ControlError, ControlRequest, SendLine, TrackerRequest, UnlockRequest, ask};
 use crate::attempts::{AttemptLog, Listing};
 use crate::config::StorageSettings;
@@ -13,7 +13,7 @@ use crate::domain::{AttemptLogKey, PhoneNumber};
 use crate::shard::{self, Record};
 use crate::verify::Cleared;
 
-pub fn tracker(args: TrackerArgs, settings: &StorageSettings) -> Result<Answer, CommandError> {
+pub fn tracker(args: TrackerArgs, settings: &StorageSettings) -> Result<CommandOutput, CommandError> {
     let TrackerArgs { mut request, json } = args;
     if let Some(number) = &mut request.number {
         *number = e164(number, "--number ", settings)?;
@@ -27,13 +27,17 @@ fn e164(text: &str, argument: &str, settings: &StorageSettings) -> Result<String
         .map_err(|error| CommandError::Usage(format!("{argument}{text}: {error}")))
 }
 
-fn list(settings: &StorageSettings, request: &TrackerRequest, json: bool) -> Result<Answer, CommandError> {
+fn list(
+    settings: &StorageSettings,
+    request: &TrackerRequest,
+    json: bool,
+) -> Result<CommandOutput, CommandError> {
     let lines: Vec<SendLine> = match ask(&settings.data_dir, &ControlRequest::Tracker(request.clone())) {
         Ok(lines) => read(lines)?,
         Err(error) if error.has_no_socket() => read_directory(settings, request)?,
         Err(error) => return Err(error.into()),
     };
-    Ok(Answer::of(if json {
+    Ok(CommandOutput::of(if json {
         lines.iter().map(json_line).collect()
     } else if lines.is_empty() {
         "no sends found\n".to_owned()
@@ -83,7 +87,7 @@ fn cells(line: SendLine) -> [String; HEADINGS.len()] {
     ]
 }
 
-pub fn unlock(request: UnlockRequest, settings: &StorageSettings) -> Result<Answer, CommandError> {
+pub fn unlock(request: UnlockRequest, settings: &StorageSettings) -> Result<CommandOutput, CommandError> {
     let number = e164(&request.number, "", settings)?;
     let service = request.service.clone();
     let request = UnlockRequest { number: number.clone(), ..request };
@@ -96,7 +100,7 @@ pub fn unlock(request: UnlockRequest, settings: &StorageSettings) -> Result<Answ
         }
         Err(error) => return Err(error.into()),
     };
-    Ok(Answer::of(match cleared {
+    Ok(CommandOutput::of(match cleared {
         Cleared::Locked => {
             format!("{number} is unlocked in the service {service}; an outstanding code is void\n")
         }

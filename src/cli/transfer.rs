@@ -12,7 +12,7 @@ use serde_json::json;
 use super::args::{ExportArgs, ImportArgs};
 use super::backup::{ExportError, Header, Reader, Writer, without_codes};
 use super::source::{Progress, Source};
-use super::{Answer, CommandError, in_three, json_line, not_as_root};
+use super::{CommandError, CommandOutput, in_three, json_line, not_as_root};
 use crate::clock::{Clock, SystemClock};
 use crate::config::StorageSettings;
 use crate::domain::ServerKey;
@@ -34,7 +34,7 @@ const TERMINAL: &str = "an export has whole telephone numbers in it, which a ter
 const OR_ELSE: &str = "name it with --key-file or ONCEWARD_KEY_FILE, or give --drop-codes: counts and lockouts are kept \
                        then, and a person who waits for a code has to ask for a new one";
 
-pub fn export(args: &ExportArgs, settings: &StorageSettings) -> Result<Answer, CommandError> {
+pub fn export(args: &ExportArgs, settings: &StorageSettings) -> Result<CommandOutput, CommandError> {
     let out = Out::open(args.out.as_deref())?;
     let is_stdout = matches!(out, Out::Stdout);
     let mut progress = Progress::of("copying", args.quiet);
@@ -62,7 +62,11 @@ pub fn export(args: &ExportArgs, settings: &StorageSettings) -> Result<Answer, C
              contains whole phone numbers, webhook secrets and the codes of test numbers, and no other codes\n"
         )
     };
-    Ok(if is_stdout { Answer { err: said, ..Answer::default() } } else { Answer::of(said) })
+    Ok(if is_stdout {
+        CommandOutput { err: said, ..CommandOutput::default() }
+    } else {
+        CommandOutput::of(said)
+    })
 }
 
 fn write(
@@ -165,7 +169,7 @@ struct Imported {
 }
 
 /// Imports an export into a data directory of its own.
-pub fn import(args: &ImportArgs, settings: &StorageSettings) -> Result<Answer, CommandError> {
+pub fn import(args: &ImportArgs, settings: &StorageSettings) -> Result<CommandOutput, CommandError> {
     let key_file = args.key_file.clone().or_else(|| settings.server_key_file.clone());
     let mut progress = Progress::of("importing", args.quiet);
     let mut begun = false;
@@ -187,7 +191,7 @@ pub fn import(args: &ImportArgs, settings: &StorageSettings) -> Result<Answer, C
     }
 }
 
-fn summary(imported: &Imported, args: &ImportArgs, settings: &StorageSettings) -> Answer {
+fn summary(imported: &Imported, args: &ImportArgs, settings: &StorageSettings) -> CommandOutput {
     let Imported { counts, ended, codes_dropped, behind } = imported;
     let (numbers, sends, others) = in_three(counts);
     let mut err = String::new();
@@ -230,7 +234,7 @@ fn summary(imported: &Imported, args: &ImportArgs, settings: &StorageSettings) -
         // Standard output has the line for machines only.
         if args.json { err.push_str(&note) } else { out.push_str(&note) }
     }
-    Answer { code: 0, out, err }
+    CommandOutput { code: 0, out, err }
 }
 
 /// The key file of `--key-file`, if the server would not start without it.

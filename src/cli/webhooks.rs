@@ -4,7 +4,7 @@
 use clap::Args;
 
 use super::keys::{as_json, ask_or_open};
-use super::{Answer, CommandError, first, read, table};
+use super::{CommandError, CommandOutput, first, read, table};
 use crate::app::control::{ControlRequest, WebhookLine, WebhooksRequest};
 use crate::config::KeysSettings;
 
@@ -21,12 +21,12 @@ pub struct WebhooksArgs {
 pub fn run(
     WebhooksArgs { request, json }: WebhooksArgs,
     settings: KeysSettings,
-) -> Result<Answer, CommandError> {
+) -> Result<CommandOutput, CommandError> {
     let own = request.clone();
     let lines = ask_or_open(settings, &ControlRequest::Webhooks(request.clone()), false, async |registry| {
         own.carry_out(registry)
     })?;
-    Ok(Answer::of(match request {
+    Ok(CommandOutput::of(match request {
         _ if json => as_json::<WebhookLine>(lines)?,
         WebhooksRequest::List { .. } => listed(read(lines)?),
         WebhooksRequest::Secret { .. } => first::<WebhookLine>(lines)?.secret.unwrap_or_default() + "\n",

@@ -51,7 +51,7 @@ pub(super) enum ClientError {
     Proxy,
 }
 
-pub struct Answer {
+pub struct GatewayResponse {
     pub status: StatusCode,
     pub headers: HeaderMap,
     /// `None` when it broke off or was longer than 64 KiB.
@@ -59,7 +59,7 @@ pub struct Answer {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum NoAnswer {
+pub enum NoResponse {
     /// The egress policy refuses the address. Nothing was sent.
     OutOfReach,
     /// The request cannot be written: its URL is too long. Nothing was sent.
@@ -70,7 +70,7 @@ pub enum NoAnswer {
     Broken(&'static str),
 }
 
-impl Answer {
+impl GatewayResponse {
     /// The body, if it is JSON of that form.
     pub(super) fn json<'a, T: Deserialize<'a>>(&'a self) -> Option<T> {
         serde_json::from_slice(self.body.as_deref()?).ok()
@@ -122,14 +122,18 @@ impl HttpClient {
 
     /// Sends a request once and reads its answer. Takes as long as the server does: the caller bounds the time, and
     /// dropping the future closes the connection.
-    pub(super) async fn send(&self, request: Request) -> Result<Answer, NoAnswer> {
+    pub(super) async fn send(&self, request: Request) -> Result<GatewayResponse, NoResponse> {
         let mut response = self.begin(request).await?;
         let body = read_bounded(&mut response).await;
-        Ok(Answer { status: response.status(), headers: std::mem::take(response.headers_mut()), body })
+        Ok(GatewayResponse {
+            status: response.status(),
+            headers: std::mem::take(response.headers_mut()),
+            body,
+        })
     }
 
     /// Sends a request once. The answer has begun when this returns; its body is still to be read.
-    pub(super) async fn begin(&self, request: Request) -> Result<Response, NoAnswer> {
+    pub(super) async fn begin(&self, request: Request) -> Result<Response, NoResponse> {
         self.0.execute(request).await.map_err(|error| no_answer(&error))
     }
 }
@@ -194,23 +198,23 @@ async fn read_bounded(response: &mut Response) -> Option<Bytes> {
     Some(body.into())
 }
 
-fn no_answer(error: &reqwest::Error) -> NoAnswer {
+fn no_answer(error: &reqwest::Error) -> NoResponse {
     if error.is_builder() {
-        return NoAnswer::Unsendable;
+        return NoResponse::Unsendable;
     }
     let io_error = sources(error).filter_map(|e| e.downcast_ref::<io::Error>()).map(innermost).last();
     if !error.is_connect() {
         let timed_out = io_error.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut);
-        return NoAnswer::Broken(if timed_out {
+        return NoResponse::Broken(if timed_out {
             "the connection timed out before an answer came"
         } else {
             "the connection broke before an answer came, or the answer was not HTTP"
         });
     }
     if sources(error).any(<dyn Error>::is::<OutOfReach>) {
-        return NoAnswer::OutOfReach;
+        return NoResponse::OutOfReach;
     }
-    NoAnswer::NotConnected(if error.is_timeout() {
+    NoResponse::NotConnected(if error.is_timeout() {
         format!("no connection within {} s", CONNECT_TIMEOUT.as_secs())
     } else if error.is_dns() {
         "its name could not be resolved".to_owned()

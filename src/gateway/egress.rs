@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use url::{Host, Url};
 
-use super::client::{ClientError, HttpClient, NoAnswer, proxy_to, trusting_none, trusting_the_platform};
+use super::client::{ClientError, HttpClient, NoResponse, proxy_to, trusting_none, trusting_the_platform};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum EgressPolicy {
@@ -78,12 +78,12 @@ impl EgressClients {
     }
 
     /// Sends a request once. The answer has begun when this returns; its body is still to be read.
-    pub async fn begin(&self, request: Request) -> Result<Response, NoAnswer> {
+    pub async fn begin(&self, request: Request) -> Result<Response, NoResponse> {
         if !self.policy.allows_host(request.url()) {
-            return Err(NoAnswer::OutOfReach);
+            return Err(NoResponse::OutOfReach);
         }
         let client = self.client_to(request.url());
-        client.map_err(|error| NoAnswer::NotConnected(error.to_string()))?.begin(request).await
+        client.map_err(|error| NoResponse::NotConnected(error.to_string()))?.begin(request).await
     }
 
     fn client_to(&self, url: &Url) -> Result<Arc<HttpClient>, ClientError> {

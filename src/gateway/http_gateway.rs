@@ -8,7 +8,7 @@ use reqwest::Request;
 use serde_json::Value;
 
 use self::request::RequestTemplate;
-use super::client::Answer;
+use super::client::GatewayResponse;
 use super::provider::{
     Classification, HttpProvider, OwnIds, Provider, classify_status, id_in, not_tried, words_for_status,
 };
@@ -75,7 +75,7 @@ impl Provider for DescribedApi {
 
     /// The operator's rules for values of the answer come first, whatever the status: many providers put
     /// their errors into a 200, and some into a 500.
-    fn classify(&self, answer: &Answer) -> Result<Accepted, GatewayError> {
+    fn classify(&self, answer: &GatewayResponse) -> Result<Accepted, GatewayError> {
         let rule = &self.success;
         let status = answer.status.as_u16();
         let body = answer.body.as_deref();

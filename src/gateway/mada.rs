@@ -13,7 +13,7 @@ use serde::de::{Deserializer, Error as _};
 use url::Url;
 
 use super::ErrorClass::{self, BadNumber, Configuration, Refused, Retry};
-use super::client::Answer;
+use super::client::GatewayResponse;
 use super::provider::{
     Classification, CodeTable, HttpProvider, OwnIds, Provider, classify_status, known_code, request,
     usable_id, words_for_status,
@@ -73,7 +73,7 @@ impl Provider for MadaApi {
 
     /// SOAP 1.1 sends faults with HTTP 500. Therefore a fault is looked at first: one that blames the request says that
     /// nothing was done. A command status counts only in a success of HTTP.
-    fn classify(&self, answer: &Answer) -> Result<Accepted, GatewayError> {
+    fn classify(&self, answer: &GatewayResponse) -> Result<Accepted, GatewayError> {
         let status = answer.status.as_u16();
         let by_http = || {
             let words = words_for_status(answer, Self::URL_SETTING);

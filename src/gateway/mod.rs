@@ -35,7 +35,7 @@ use crate::domain::{AttemptId, Channel, Code, GatewayName, Locale, PhoneNumber};
 
 pub use futures_util::future::BoxFuture;
 
-pub(crate) use client::NoAnswer;
+pub(crate) use client::NoResponse;
 pub(crate) use egress::EgressClients;
 pub use http_gateway::HttpGateway;
 pub use mada::Mada;

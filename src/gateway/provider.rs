@@ -14,7 +14,7 @@ use reqwest::{Method, Request};
 use serde_json::Value;
 use url::Url;
 
-use super::client::{Answer, HttpClient, NoAnswer, is_this_machine};
+use super::client::{GatewayResponse, HttpClient, NoResponse, is_this_machine};
 use super::{
     Accepted, BoxFuture, Checker, ErrorClass, Gateway, GatewayError, GatewaySettingsError, OutgoingMessage,
     Verdict,
@@ -43,7 +43,7 @@ pub trait Provider: Send + Sync + 'static {
     fn request(&self, message: &OutgoingMessage) -> Result<Request, GatewayError>;
 
     /// The id of the accepted message, or why there is none.
-    fn classify(&self, answer: &Answer) -> Result<Accepted, GatewayError>;
+    fn classify(&self, answer: &GatewayResponse) -> Result<Accepted, GatewayError>;
 
     /// Whether [`Provider::confirmation`] makes requests.
     fn wants_confirmation(&self) -> bool {
@@ -60,7 +60,7 @@ pub trait Provider: Send + Sync + 'static {
         Err(not_tried(Self::NAME, "holds no codes".to_owned()))
     }
 
-    fn classify_check(&self, _: &Answer) -> Result<Verdict, GatewayError> {
+    fn classify_check(&self, _: &GatewayResponse) -> Result<Verdict, GatewayError> {
         Err(not_tried(Self::NAME, "holds no codes".to_owned()))
     }
 }
@@ -100,7 +100,7 @@ impl<P: Provider> HttpProvider<P> {
     async fn exchange<T>(
         &self,
         request: Request,
-        classify: impl FnOnce(&Answer) -> Result<T, GatewayError>,
+        classify: impl FnOnce(&GatewayResponse) -> Result<T, GatewayError>,
     ) -> Result<T, GatewayError> {
         self.account.learn(match self.client.send(request).await {
             Ok(answer) => classify(&answer),
@@ -140,7 +140,7 @@ impl<P: Provider> Gateway for HttpProvider<P> {
                 return Ok(());
             }
             let request = self.provider.confirmation(message_id)?;
-            let classify = |answer: &Answer| {
+            let classify = |answer: &GatewayResponse| {
                 if answer.status.is_success() { Ok(()) } else { self.provider.classify(answer).map(drop) }
             };
             self.exchange(request, classify).await
@@ -257,7 +257,7 @@ impl Classification {
     }
 
     /// The same, with the wait that the provider asks for, if it is about waiting.
-    pub(super) fn with_wait_of(self, answer: &Answer) -> Self {
+    pub(super) fn with_wait_of(self, answer: &GatewayResponse) -> Self {
         match self.class {
             ErrorClass::Retry { after } => {
                 let after = retry_after(&answer.headers).or(after);
@@ -287,7 +287,7 @@ pub(super) fn known_code(table: &CodeTable, code: u32) -> Option<(Classification
 /// * 408: sent by servers that never read the request and by proxies that did;
 /// * every other 4xx: this message was refused;
 /// * 5xx, and a success that is not understood: it is unknown how far it came.
-pub(super) fn classify_status(answer: &Answer) -> Classification {
+pub(super) fn classify_status(answer: &GatewayResponse) -> Classification {
     let (of_the_gateway, of_this_message) = (Classification::of_the_gateway, Classification::of_this_message);
     match answer.status.as_u16() {
         401 | 402 | 301 | 307 | 308 => of_the_gateway(ErrorClass::Configuration),
@@ -301,7 +301,7 @@ pub(super) fn classify_status(answer: &Answer) -> Classification {
     }
 }
 
-pub(super) fn words_for_status(answer: &Answer, url_setting: &str) -> String {
+pub(super) fn words_for_status(answer: &GatewayResponse, url_setting: &str) -> String {
     let status = answer.status.as_u16();
     match status {
         401 | 403 => {
@@ -321,17 +321,17 @@ pub(super) fn words_for_status(answer: &Answer, url_setting: &str) -> String {
 }
 
 /// There was no answer. Without a connection the same call may work on the next try.
-pub(super) fn not_answered(gateway: GatewayName, no_answer: NoAnswer) -> GatewayError {
+pub(super) fn not_answered(gateway: GatewayName, no_answer: NoResponse) -> GatewayError {
     let (of_the_gateway, of_this_message) = (Classification::of_the_gateway, Classification::of_this_message);
     let (classification, detail) = match no_answer {
-        NoAnswer::OutOfReach | NoAnswer::Unsendable => (
+        NoResponse::OutOfReach | NoResponse::Unsendable => (
             of_this_message(ErrorClass::Configuration),
             "cannot be asked: the message does not fit into its URL".to_owned(),
         ),
-        NoAnswer::NotConnected(why) => {
+        NoResponse::NotConnected(why) => {
             (of_the_gateway(ErrorClass::Retry { after: None }), format!("was not reached: {why}"))
         }
-        NoAnswer::Broken(why) => (of_the_gateway(ErrorClass::Ambiguous), format!("did not answer: {why}")),
+        NoResponse::Broken(why) => (of_the_gateway(ErrorClass::Ambiguous), format!("did not answer: {why}")),
     };
     classification.error(gateway, None, detail)
 }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::ErrorClass::{self, Ambiguous, BadNumber, Configuration, Refused, Retry};
-use super::client::Answer;
+use super::client::GatewayResponse;
 use super::provider::{
     Classification, CodeTable, HttpProvider, Provider, classify_status, id_in, known_code, not_tried,
     request, words_for_status,
@@ -66,7 +66,7 @@ impl Provider for SinchApi {
         Ok(request(Method::POST, self.url.clone(), &self.headers, body))
     }
 
-    fn classify(&self, answer: &Answer) -> Result<Accepted, GatewayError> {
+    fn classify(&self, answer: &GatewayResponse) -> Result<Accepted, GatewayError> {
         if !answer.status.is_success() {
             return Err(refusal(answer, |known| known));
         }
@@ -89,7 +89,7 @@ impl Provider for SinchApi {
 
     /// A verification that was denied, replaced, could not be delivered or has expired has no code that could be
     /// right. One that is still pending has looked at the code without being convinced.
-    fn classify_check(&self, answer: &Answer) -> Result<Verdict, GatewayError> {
+    fn classify_check(&self, answer: &GatewayResponse) -> Result<Verdict, GatewayError> {
         if answer.status == StatusCode::OK {
             let reported: Option<Reported> = answer.json();
             let Some(reported) = reported else { return Err(not_understood(answer)) };
@@ -143,7 +143,7 @@ struct ErrorAnswer {
 }
 
 /// `adapted` says what a parameter that is not valid means for what was asked.
-fn refusal(answer: &Answer, adapted: impl Fn(Classification) -> Classification) -> GatewayError {
+fn refusal(answer: &GatewayResponse, adapted: impl Fn(Classification) -> Classification) -> GatewayError {
     let code = code_of(answer);
     let status = answer.status.as_u16();
     let Some((known, words)) = code.and_then(|code| classification(code, status)) else {
@@ -158,7 +158,7 @@ fn refusal(answer: &Answer, adapted: impl Fn(Classification) -> Classification) 
 
 /// A success without what belongs to it. One that is not even JSON does not come from Sinch, or comes from a Sinch in
 /// trouble.
-fn not_understood(answer: &Answer) -> GatewayError {
+fn not_understood(answer: &GatewayResponse) -> GatewayError {
     let classification = match answer.json::<Value>() {
         Some(_) => Classification::of_this_message(ErrorClass::Ambiguous),
         None => Classification::of_the_gateway(ErrorClass::Ambiguous),
@@ -166,7 +166,7 @@ fn not_understood(answer: &Answer) -> GatewayError {
     classification.error(SinchApi::NAME, None, words_for_status(answer, SinchApi::URL_SETTING))
 }
 
-fn code_of(answer: &Answer) -> Option<u32> {
+fn code_of(answer: &GatewayResponse) -> Option<u32> {
     let error: ErrorAnswer = answer.json()?;
     match error.code {
         Value::Number(number) => u32::try_from(number.as_u64()?).ok(),

@@ -68,7 +68,7 @@ fn kinds() -> Kinds {
 }
 
 /// The remaining amount; `None` if it was too small.
-type Answer = Result<Option<u32>, Refusal>;
+type VoucherReply = Result<Option<u32>, Refusal>;
 
 enum VoucherAction {
     Issue(u32),
@@ -83,7 +83,7 @@ struct VoucherCommand {
     subject: Subject,
     action: VoucherAction,
     left: Option<u32>,
-    reply: oneshot::Sender<Answer>,
+    reply: oneshot::Sender<VoucherReply>,
 }
 
 impl Command for VoucherCommand {
@@ -147,13 +147,13 @@ impl World {
         Self { store, clock, shards }
     }
 
-    fn ask(&self, subject: Subject, action: VoucherAction) -> oneshot::Receiver<Answer> {
+    fn ask(&self, subject: Subject, action: VoucherAction) -> oneshot::Receiver<VoucherReply> {
         let (reply, answer) = oneshot::channel();
         self.shards.submit(Box::new(VoucherCommand { subject, action, left: None, reply }));
         answer
     }
 
-    async fn told(&self, subject: Subject, action: VoucherAction) -> Answer {
+    async fn told(&self, subject: Subject, action: VoucherAction) -> VoucherReply {
         self.ask(subject, action).await.expect("an answer")
     }
 

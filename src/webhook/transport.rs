@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::domain::{ServiceId, Sid};
-use crate::gateway::{EgressClients, NoAnswer, retry_after};
+use crate::gateway::{EgressClients, NoResponse, retry_after};
 use crate::registry::{Registry, Service, WebhookFields, WebhookStatus};
 use crate::store::BoxFuture;
 
@@ -70,12 +70,12 @@ impl Poster {
         let answered = tokio::time::timeout(self.time_limit, self.clients.begin(request)).await;
         let answered = answered.map_err(|_| (AttemptError::TimedOut, "no answer in time".to_owned()))?;
         let mut response = answered.map_err(|no_answer| match no_answer {
-            NoAnswer::OutOfReach => {
+            NoResponse::OutOfReach => {
                 (AttemptError::Address, "its address is one that nothing is sent to".to_owned())
             }
-            NoAnswer::Unsendable => (AttemptError::Address, "its URL is too long".to_owned()),
-            NoAnswer::NotConnected(words) => (AttemptError::NotConnected, words),
-            NoAnswer::Broken(words) => (AttemptError::Broken, words.to_owned()),
+            NoResponse::Unsendable => (AttemptError::Address, "its URL is too long".to_owned()),
+            NoResponse::NotConnected(words) => (AttemptError::NotConnected, words),
+            NoResponse::Broken(words) => (AttemptError::Broken, words.to_owned()),
         })?;
         let (status, retry_after) = (response.status().as_u16(), retry_after(response.headers()));
         // The status is known; the rest may be lost.

@@ -16,7 +16,7 @@ use base64::engine::general_purpose::STANDARD;
 use hyper::Method;
 use serde_json::{Map, Value, json};
 
-use crate::support::{Answer, Server, Setup};
+use crate::support::{HttpResponse, Server, Setup};
 
 const COMPATIBLE: Document =
     Document { path: "docs/reference/otp-api.md", text: include_str!("../../docs/reference/otp-api.md") };
@@ -138,7 +138,7 @@ struct Run {
     /// The values that the samples stand for.
     real: BTreeMap<String, String>,
     /// The path and the answer to compare next.
-    answer: Option<(String, Answer)>,
+    answer: Option<(String, HttpResponse)>,
     /// All objects of the document's answers until now, complete.
     shown: Vec<Map<String, Value>>,
 }

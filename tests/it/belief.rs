@@ -4,7 +4,7 @@
 //! either order. The belief keeps every possible state until an answer excludes it. An answer that fits no state is a
 //! broken promise.
 
-use crate::support::Answer;
+use crate::support::HttpResponse;
 use crate::support::documented::{incorrect, locked, sent, verified};
 
 const MAX_ATTEMPTS: u32 = 5;
@@ -145,7 +145,7 @@ impl State {
 
 impl ObservedReply {
     /// Parses an answer about this number.
-    pub fn in_answer(answer: &Answer, number: &str) -> Self {
+    pub fn in_answer(answer: &HttpResponse, number: &str) -> Self {
         let data = &answer.json()["data"];
         let trials = data["trials"].as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or(u32::MAX);
         let reply = match answer.status() {

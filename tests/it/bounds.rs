@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinHandle;
 
 use crate::support::documented::{incorrect, sent, verified};
-use crate::support::{Answer, Client, Reply, World, soon, until};
+use crate::support::{Client, HttpResponse, Reply, World, soon, until};
 
 #[tokio::test]
 async fn too_many_commands_for_one_number_are_429_and_others_are_served() {
@@ -92,7 +92,7 @@ async fn a_connection_with_nothing_to_do_is_ended() {
 }
 
 /// Starts a send that the gateway does not answer until it is released.
-async fn hang_at_the_gateway(world: &World, number: &str, requests: usize) -> JoinHandle<Answer> {
+async fn hang_at_the_gateway(world: &World, number: &str, requests: usize) -> JoinHandle<HttpResponse> {
     world.twilio.plan(number, [Reply::Hang]);
     let (client, number): (Client, String) = (world.server.client.clone(), number.to_owned());
     let hanging = tokio::spawn(async move { client.send(&number).await });
@@ -101,7 +101,7 @@ async fn hang_at_the_gateway(world: &World, number: &str, requests: usize) -> Jo
 }
 
 #[track_caller]
-fn refused(answer: &Answer, status: u16) {
+fn refused(answer: &HttpResponse, status: u16) {
     let body = answer.json();
     assert_eq!((answer.status(), &body["code"]), (status, &Value::from(status)), "{body}");
     assert!(body["message"].as_str().is_some_and(|m| !m.is_empty()), "{body}");

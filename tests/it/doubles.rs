@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::{
-    ACCOUNT_SID, AUTH_TOKEN, Answer, Client, Double, HTTP_TOKEN, MADA_PASSWORD, MADA_USERNAME, Mada,
+    ACCOUNT_SID, AUTH_TOKEN, Client, Double, HTTP_TOKEN, HttpResponse, MADA_PASSWORD, MADA_USERNAME, Mada,
     Provider, Reply, SENDER, SINCH_APP_ID, SINCH_APP_SECRET, Sinch, SmsGateway, Twilio, VERIFY_SID, basic,
     wrong,
 };
@@ -15,19 +15,19 @@ fn client<P: Provider>(double: &Double<P>) -> Client {
     Client::new(double.base_url().trim_start_matches("http://").parse().expect("an address"))
 }
 
-async fn to_twilio(twilio: &Twilio, path: &str, form: &[(&str, &str)]) -> Answer {
+async fn to_twilio(twilio: &Twilio, path: &str, form: &[(&str, &str)]) -> HttpResponse {
     let authorization = basic(ACCOUNT_SID, AUTH_TOKEN);
     let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
     let headers = [("authorization", authorization.as_str()), ("content-type", FORM)];
     client(twilio).post_with(path, &headers, body).await
 }
 
-async fn check_at_verify(twilio: &Twilio, code: &str) -> Answer {
+async fn check_at_verify(twilio: &Twilio, code: &str) -> HttpResponse {
     let path = format!("/v2/Services/{VERIFY_SID}/VerificationCheck");
     to_twilio(twilio, &path, &[("To", NUMBER), ("Code", code)]).await
 }
 
-async fn start_at_verify(twilio: &Twilio) -> Answer {
+async fn start_at_verify(twilio: &Twilio) -> HttpResponse {
     let path = format!("/v2/Services/{VERIFY_SID}/Verifications");
     to_twilio(twilio, &path, &[("To", NUMBER), ("Channel", "sms")]).await
 }
@@ -99,7 +99,7 @@ async fn twilio_takes_nothing_of_strangers() {
     assert_eq!((answer.status(), &answer.json()["code"]), (401, &json!(20_003)));
 }
 
-async fn to_sinch(sinch: &Sinch, method: hyper::Method, path: &str, body: &Value) -> Answer {
+async fn to_sinch(sinch: &Sinch, method: hyper::Method, path: &str, body: &Value) -> HttpResponse {
     let authorization = basic(SINCH_APP_ID, SINCH_APP_SECRET);
     let headers = [("authorization", authorization.as_str()), ("content-type", "application/json")];
     let path = format!("/verification/v1/verifications{path}");

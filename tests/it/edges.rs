@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::support::documented::sent;
-use crate::support::{Answer, World, soon};
+use crate::support::{HttpResponse, World, soon};
 
 #[tokio::test]
 async fn an_unknown_path_is_404_in_the_envelope() {
@@ -259,7 +259,7 @@ async fn a_head_request_has_no_body() {
 
 /// Asserts the envelope of contract section 1 on an error without `data`.
 #[track_caller]
-fn in_envelope(answer: &Answer, status: u16) {
+fn in_envelope(answer: &HttpResponse, status: u16) {
     let body = answer.json();
     assert_eq!((answer.status(), &body["code"]), (status, &Value::from(status)), "{body}");
     assert_eq!(answer.header("content-type"), "application/json");

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::support::documented::failed;
-use crate::support::{Answer, Reply, Setup, Several, World};
+use crate::support::{HttpResponse, Reply, Setup, Several, World};
 
 #[tokio::test]
 async fn a_server_with_a_gateway_is_alive_and_ready() {
@@ -54,7 +54,7 @@ async fn a_gateway_that_sends_nothing_is_not_shown() {
 
 /// 503, and a reason that a person can act on.
 #[track_caller]
-pub fn not_ready(answer: &Answer) {
+pub fn not_ready(answer: &HttpResponse) {
     let body: Value = answer.json();
     assert_eq!((answer.status(), &body["code"]), (503, &Value::from(503)), "{body}");
     assert!(answer.text().len() > 40, "a reason: {body}");

@@ -5,7 +5,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 use crate::support::documented::sent;
-use crate::support::{Answer, Client, Numbers, Reply, Setup, World, until};
+use crate::support::{Client, HttpResponse, Numbers, Reply, Setup, World, until};
 
 #[tokio::test]
 async fn a_stop_finishes_the_send_that_was_begun_and_exits_zero() {
@@ -169,7 +169,7 @@ async fn numbers_are_served_by_the_next_server_as_soon_as_the_first_has_ended() 
     }
 }
 
-async fn hang_at_the_gateway(world: &World, number: &str) -> JoinHandle<Answer> {
+async fn hang_at_the_gateway(world: &World, number: &str) -> JoinHandle<HttpResponse> {
     world.twilio.plan(number, [Reply::Hang]);
     let (client, number) = (world.server.client.clone(), number.to_owned());
     let hanging = tokio::spawn(async move { client.send(&number).await });

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::support::{Answer, Client, Reply, World, soon, wrong};
+use crate::support::{Client, HttpResponse, Reply, World, soon, wrong};
 
 #[tokio::test]
 async fn a_lockout_is_one_info_line_with_the_id_of_the_request_that_caused_it() {
@@ -74,7 +74,7 @@ async fn a_log_that_nobody_reads_holds_up_nothing() {
 }
 
 /// The only line with this answer's id and this message.
-async fn line_of(world: &World, answer: &Answer, message: &str) -> Value {
+async fn line_of(world: &World, answer: &HttpResponse, message: &str) -> Value {
     let id = answer.header("x-request-id");
     assert!(!id.is_empty());
     let output = world.server.output();

@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use crate::support::documented::{incorrect, locked, verified};
-use crate::support::{Answer, Setup, World, wrong};
+use crate::support::{HttpResponse, Setup, World, wrong};
 
 /// Concurrent requests.
 const CLIENTS: usize = 200;
@@ -135,7 +135,7 @@ async fn after_parallel_sends_the_last_message_carries_the_code_that_works() {
     world.verify(&number, &last).await.expects(verified(&number));
 }
 
-async fn crowd(world: &World, number: &str, code: &str) -> Vec<Answer> {
+async fn crowd(world: &World, number: &str, code: &str) -> Vec<HttpResponse> {
     all_at_once(world, number, (0..CLIENTS).map(|_| code.to_owned())).await
 }
 
@@ -144,7 +144,7 @@ async fn all_at_once(
     world: &World,
     number: &str,
     guesses: impl ExactSizeIterator<Item = String>,
-) -> Vec<Answer> {
+) -> Vec<HttpResponse> {
     world.connect_to_have(guesses.len()).await;
     let mut checks = JoinSet::new();
     for guess in guesses {
@@ -154,7 +154,7 @@ async fn all_at_once(
     checks.join_all().await
 }
 
-fn count_by_message(answers: &[Answer]) -> BTreeMap<String, usize> {
+fn count_by_message(answers: &[HttpResponse]) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for answer in answers {
         let message = answer.json()["message"].as_str().unwrap_or_default().to_owned();

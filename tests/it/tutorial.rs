@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::support::documented::{incorrect, sent};
-use crate::support::{Answer, Reply, World, wrong};
+use crate::support::{HttpResponse, Reply, World, wrong};
 
 const NO_MATCH: &str = "The phone number and the SMS code doesn't match.";
 const MATCH: &str = "This is a valid match!";
@@ -90,7 +90,7 @@ async fn both_apis_count_the_same_number_together() {
     world.send(&number).await.expects(sent(&number, 3));
 }
 
-fn says_something(answer: &Answer) {
+fn says_something(answer: &HttpResponse) {
     let body = answer.json();
     let fields = body.as_object().expect("an object");
     assert!(fields.len() == 1 && fields["message"].as_str().is_some_and(|m| !m.is_empty()), "{body}");

@@ -16,7 +16,7 @@ use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use crate::support::{Answer, Numbers, Setup, Twilio, V2, World, sid, soon, told};
+use crate::support::{HttpResponse, Numbers, Setup, Twilio, V2, World, sid, soon, told};
 use crate::v2_belief::{Known, Over};
 use crate::v2_operator::Receiver;
 
@@ -136,7 +136,7 @@ impl Shared {
     }
 
     /// The answer; `None` if the kill came first.
-    fn heard(&self, answer: Result<Answer, std::io::Error>) -> Option<Answer> {
+    fn heard(&self, answer: Result<HttpResponse, std::io::Error>) -> Option<HttpResponse> {
         let killed = self.killed.load(Ordering::SeqCst);
         match answer {
             Ok(answer) if answer.status() == 503 && killed => None,
@@ -237,7 +237,7 @@ impl Guest {
     }
 
     /// Counts the answer to a creation with this value.
-    fn was_counted(&mut self, value: &str, answer: &Answer) {
+    fn was_counted(&mut self, value: &str, answer: &HttpResponse) {
         let passed = self.passed.entry(value.to_owned()).or_default();
         if told(answer) == (429, "20429".to_owned()) {
             self.limited += 1;
@@ -297,7 +297,13 @@ impl Guest {
         }
     }
 
-    async fn creates(&mut self, v2: &V2, number: &str, value: &str, key: Option<&str>) -> Option<Answer> {
+    async fn creates(
+        &mut self,
+        v2: &V2,
+        number: &str,
+        value: &str,
+        key: Option<&str>,
+    ) -> Option<HttpResponse> {
         let path = format!("{}/Verifications", self.shared.service);
         let limits = serde_json::json!({"device": value}).to_string();
         let form = [("To", number), ("Channel", "sms"), ("RateLimits", limits.as_str())];
@@ -308,7 +314,7 @@ impl Guest {
         self.heard(answer)
     }
 
-    fn heard(&mut self, answer: Result<Answer, std::io::Error>) -> Option<Answer> {
+    fn heard(&mut self, answer: Result<HttpResponse, std::io::Error>) -> Option<HttpResponse> {
         let heard = self.shared.heard(answer);
         self.unanswered += u64::from(heard.is_none());
         heard
@@ -363,7 +369,7 @@ impl Guest {
 }
 
 /// The shown resource without its address, which has the port of this start.
-fn without_port(answer: &Answer) -> Value {
+fn without_port(answer: &HttpResponse) -> Value {
     let mut shown = answer.json();
     shown["url"].take();
     shown

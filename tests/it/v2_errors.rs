@@ -5,13 +5,13 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::support::{Answer, Reply, Setup, V2, WHATSAPP_SENDER, World, sid, soon, wrong};
+use crate::support::{HttpResponse, Reply, Setup, V2, WHATSAPP_SENDER, World, sid, soon, wrong};
 
 /// Codes that say what is wrong with a request or a number. Those below are HTTP statuses in Twilio's spelling.
 const FIRST: u64 = 60_000;
 
 /// A request, and what it must be answered.
-type Trigger = (&'static str, Answer, u16, u64);
+type Trigger = (&'static str, HttpResponse, u16, u64);
 
 #[tokio::test]
 async fn every_error_code_of_twilio_has_its_trigger_and_its_status() {

@@ -6,7 +6,7 @@ use onceward::numbers::{CheckOutcome, Refusal, SendOutcome};
 
 use crate::codes::Codes;
 use crate::count::{Memories, Memory, Rules};
-use crate::facts::{Answer, CommandId, End, Fact, Intent, Salted, Stage, What};
+use crate::facts::{CommandId, End, Fact, Intent, Outcome, Salted, Stage, What};
 use crate::remember::Doubt;
 
 /// The rules of the world that the checker needs.
@@ -98,7 +98,7 @@ impl NumberModel {
         let (handed_over, answered): (Vec<&Fact>, Vec<&Fact>) =
             together.iter().partition(|fact| fact.is_handed_over());
         let withheld = |fact: &&&Fact| match &fact.what {
-            What::Answered(command, Stage::Direct, Answer::Check(answer)) => {
+            What::Answered(command, Stage::Direct, Outcome::Check(answer)) => {
                 matches!(answer, CheckOutcome::Locked { .. } | CheckOutcome::GatewayFailed)
                     && matches!(self.intent(*command), Intent::Check { code: Some(_) })
             }
@@ -218,7 +218,7 @@ impl NumberModel {
                 let asked = self.sending.remove(command);
                 // Nothing notes the withdrawal of a code that ended before its message could leave. If the clock is set
                 // back before a start, the code returns, with a send that will never be settled.
-                if let (Intent::Send { life }, Stage::Direct, Answer::Send(SendOutcome::GatewayFailed)) =
+                if let (Intent::Send { life }, Stage::Direct, Outcome::Send(SendOutcome::GatewayFailed)) =
                     (self.intent(*command), stage, answer)
                     && asked.as_ref().is_none_or(|asked| latest >= asked.since + life)
                 {
@@ -244,7 +244,7 @@ impl NumberModel {
         &mut self,
         command: CommandId,
         stage: &Stage,
-        answer: &Answer,
+        answer: &Outcome,
         fact: &Fact,
     ) -> Result<(), String> {
         let at = fact.at;
@@ -254,32 +254,32 @@ impl NumberModel {
             Intent::Send { .. } | Intent::Resume { .. } => None,
         };
         match (stage, answer) {
-            (_, Answer::Refused(Refusal::StoreUnavailable | Refusal::Stopping))
+            (_, Outcome::Refused(Refusal::StoreUnavailable | Refusal::Stopping))
                 if self.may_have_been_decided(command, fact) =>
             {
                 self.in_doubt(command, stage, at);
             }
-            (Stage::Direct, Answer::Check(CheckOutcome::Approved)) => {
+            (Stage::Direct, Outcome::Check(CheckOutcome::Approved)) => {
                 self.codes.approved_ours(code.as_deref(), earliest)?;
             }
-            (Stage::CheckReported { salt, .. }, Answer::Check(CheckOutcome::Approved)) => {
+            (Stage::CheckReported { salt, .. }, Outcome::Check(CheckOutcome::Approved)) => {
                 self.codes.approved_held(salt)?;
             }
-            (_, Answer::Check(CheckOutcome::Wrong { .. } | CheckOutcome::LockedNow { .. })) => {
+            (_, Outcome::Check(CheckOutcome::Wrong { .. } | CheckOutcome::LockedNow { .. })) => {
                 self.may_be_wrong(stage, code.as_deref(), now)?;
                 // Like a number without requests: a clock that is set back does not make its codes valid again.
-                if matches!(answer, Answer::Check(CheckOutcome::Wrong { attempts_left, .. })
+                if matches!(answer, Outcome::Check(CheckOutcome::Wrong { attempts_left, .. })
                     if *attempts_left == self.rules.attempts)
                 {
                     self.codes.may_be_locked();
                 }
-                if matches!(answer, Answer::Check(CheckOutcome::LockedNow { .. })) {
+                if matches!(answer, Outcome::Check(CheckOutcome::LockedNow { .. })) {
                     self.codes.all_void("was locked");
                 }
             }
             // A lockout after a question without a settled answer may be missing on the disk: if the clock is set back
             // before a start, the question is open again.
-            (_, Answer::Check(CheckOutcome::Locked { .. }) | Answer::Send(SendOutcome::Locked { .. })) => {
+            (_, Outcome::Check(CheckOutcome::Locked { .. }) | Outcome::Send(SendOutcome::Locked { .. })) => {
                 let asked = |memory: &Memory| matches!(memory, Memory::Open { .. });
                 if self.memories.iter().any(asked) {
                     self.codes.may_be_locked();
@@ -287,7 +287,7 @@ impl NumberModel {
                     self.codes.all_void("was locked");
                 }
             }
-            (Stage::Sent { salt, end }, Answer::Send(answer)) => {
+            (Stage::Sent { salt, end }, Outcome::Send(answer)) => {
                 self.sending.values_mut().for_each(|sending| sending.results.push(*salt));
                 self.codes.told(salt, *end, now);
                 if let SendOutcome::Sent { .. } = answer {
@@ -297,7 +297,7 @@ impl NumberModel {
                     }
                 }
             }
-            (Stage::Sent { salt, end }, Answer::Refused(Refusal::SendsOverloaded)) => {
+            (Stage::Sent { salt, end }, Outcome::Refused(Refusal::SendsOverloaded)) => {
                 self.sending.values_mut().for_each(|sending| sending.results.push(*salt));
                 self.codes.told(salt, *end, now);
             }

@@ -172,12 +172,12 @@ impl World {
 
 impl AnswerEnd {
     /// The answer, once it exists.
-    pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<crate::facts::Answer> {
-        use crate::facts::Answer::{Check, Dropped, Followed, Refused, Send};
+    pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<crate::facts::Outcome> {
+        use crate::facts::Outcome::{Check, Dropped, Followed, Refused, Send};
         fn told<T>(
             answer: Result<Result<T, onceward::numbers::Refusal>, impl Sized>,
-            of: fn(T) -> crate::facts::Answer,
-        ) -> crate::facts::Answer {
+            of: fn(T) -> crate::facts::Outcome,
+        ) -> crate::facts::Outcome {
             match answer {
                 Ok(Ok(answer)) => of(answer),
                 Ok(Err(refusal)) => Refused(refusal),

@@ -5,7 +5,7 @@ use onceward::engine::NumberState;
 use onceward::numbers::{CheckOutcome, SendOutcome};
 use onceward::shard::Record as _;
 
-use crate::facts::{Answer, What};
+use crate::facts::{Outcome, What};
 use crate::setup::millis;
 use crate::shard::PLACES;
 use crate::world::World;
@@ -80,15 +80,16 @@ impl World {
             let first = self.facts.len();
             self.sends(number)?;
             self.comes_to_rest()?;
-            let sent =
-                |answer: &Answer| matches!(answer, Answer::Send(SendOutcome::Sent { postponed: false, .. }));
+            let sent = |answer: &Outcome| {
+                matches!(answer, Outcome::Send(SendOutcome::Sent { postponed: false, .. }))
+            };
             if !self.told_since(first, sent) {
                 continue;
             }
             let code = self.inbox.get(&number).and_then(|codes| codes.last()).cloned();
             self.checks(number, code)?;
             self.comes_to_rest()?;
-            if self.told_since(first, |answer| *answer == Answer::Check(CheckOutcome::Approved)) {
+            if self.told_since(first, |answer| *answer == Outcome::Check(CheckOutcome::Approved)) {
                 return Ok(());
             }
             return Err(format!("number {number} cannot be verified after the trouble"));
@@ -96,7 +97,7 @@ impl World {
         Err(format!("number {number} is sent nothing after the trouble"))
     }
 
-    fn told_since(&self, first: usize, is: impl Fn(&Answer) -> bool) -> bool {
+    fn told_since(&self, first: usize, is: impl Fn(&Outcome) -> bool) -> bool {
         self.facts[first..]
             .iter()
             .any(|fact| matches!(&fact.what, What::Answered(_, _, answer) if is(answer)))

@@ -44,7 +44,7 @@ pub enum What {
     /// A client sent a command.
     Asked(CommandId, Intent),
     /// A client got an answer.
-    Answered(CommandId, Stage, Answer),
+    Answered(CommandId, Stage, Outcome),
     /// Delivery got a message.
     Dispatched { command: CommandId, salt: Salted, code: String, expires: u64, planned: bool },
     /// A gateway that holds a code got a submitted one.
@@ -100,7 +100,7 @@ pub enum End {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
+pub enum Outcome {
     Send(SendOutcome),
     Check(CheckOutcome),
     /// A planned send was made, or nothing is to be sent.

@@ -14,7 +14,7 @@ use onceward::numbers::{CheckOutcome, NumberKey, Refusal, SendOutcome};
 use onceward::shard::{Record as _, Write};
 
 use crate::disk::track_of;
-use crate::facts::{Answer, CommandId, End, Fact, Intent, Salted, Stage, What};
+use crate::facts::{CommandId, End, Fact, Intent, Outcome, Salted, Stage, What};
 use crate::setup::{millis, server_key};
 use crate::shard::{InFlight, Left, Progress};
 use crate::world::{Asking, AtGateway, Open, World};
@@ -48,7 +48,7 @@ impl World {
         let left = self.captured.take();
         let mut answers = BTreeMap::new();
         for left in &left {
-            let Left::Answer(command) = left else { continue };
+            let Left::Outcome(command) = left else { continue };
             let mut open = self.commands.remove(command).expect("a command that waits");
             match open.answer.poll(&mut Context::from_waker(Waker::noop())) {
                 Poll::Ready(answer) => drop(answers.insert(*command, (open, answer))),
@@ -58,13 +58,13 @@ impl World {
         let answered: Vec<usize> = answers.values().map(|(open, _)| open.number).collect();
         let approved: Vec<usize> = answers
             .values()
-            .filter(|(_, answer)| *answer == Answer::Check(CheckOutcome::Approved))
+            .filter(|(_, answer)| *answer == Outcome::Check(CheckOutcome::Approved))
             .map(|(open, _)| open.number)
             .collect();
         let alone = |number: usize| answered.iter().filter(|other| **other == number).count() == 1;
         for left in left {
             let command = match left {
-                Left::Answer(command) => command,
+                Left::Outcome(command) => command,
                 Left::Message(dispatch) => {
                     self.dispatches(shard, call, *dispatch, notice)?;
                     continue;
@@ -81,7 +81,7 @@ impl World {
             self.notes(Fact { call, number: open.number, shard, at, in_commit, what });
             self.is_not_sent(call, (command, &open, &answer), (shard, at));
             let is_current =
-                !approved.contains(&open.number) || answer == Answer::Check(CheckOutcome::Approved);
+                !approved.contains(&open.number) || answer == Outcome::Check(CheckOutcome::Approved);
             if is_current && !is_forgotten(&open, answers.values()) {
                 self.is_durable(&open, &answer, at)?;
             }
@@ -219,10 +219,10 @@ impl World {
     fn is_not_sent(
         &mut self,
         call: u64,
-        (command, open, answer): (CommandId, &Open, &Answer),
+        (command, open, answer): (CommandId, &Open, &Outcome),
         (shard, at): (usize, [u64; 2]),
     ) {
-        let (Intent::Resume { salt }, Stage::Direct, Answer::Followed) = (&open.intent, &open.stage, answer)
+        let (Intent::Resume { salt }, Stage::Direct, Outcome::Followed) = (&open.intent, &open.stage, answer)
         else {
             return;
         };
@@ -235,8 +235,8 @@ impl World {
     }
 
     /// If a client learned that its message is sent later, the disk must have the plan.
-    fn is_planned(&self, open: &Open, answer: &Answer) -> Result<(), String> {
-        let (Stage::Sent { salt, .. }, Answer::Send(SendOutcome::Sent { postponed: true, .. })) =
+    fn is_planned(&self, open: &Open, answer: &Outcome) -> Result<(), String> {
+        let (Stage::Sent { salt, .. }, Outcome::Send(SendOutcome::Sent { postponed: true, .. })) =
             (&open.stage, answer)
         else {
             return Ok(());
@@ -295,7 +295,7 @@ impl World {
     }
 
     /// Asserts that the disk has an answer that has left.
-    fn is_durable(&self, open: &Open, answer: &Answer, at: [u64; 2]) -> Result<(), String> {
+    fn is_durable(&self, open: &Open, answer: &Outcome, at: [u64; 2]) -> Result<(), String> {
         let state = self.durable(open.number);
         // An expired record proves nothing, and nothing had to be written.
         if state.ends().is_some_and(|end| end.as_millis() <= at[0].max(at[1])) {
@@ -303,16 +303,16 @@ impl World {
         }
         let (key, policy) = (self.setup.numbers[open.number], self.setup.policy(open.number));
         let holds = match answer {
-            Answer::Check(CheckOutcome::Wrong { attempts_left, .. }) => match state {
+            Outcome::Check(CheckOutcome::Wrong { attempts_left, .. }) => match state {
                 NumberState::Open(open) => open.failures.in_a_row >= policy.max_attempts - attempts_left,
                 NumberState::Locked { .. } => true,
                 NumberState::Fresh => *attempts_left == policy.max_attempts,
             },
-            Answer::Check(CheckOutcome::LockedNow { .. }) => {
+            Outcome::Check(CheckOutcome::LockedNow { .. }) => {
                 let ends = at.map(|at| at + millis(policy.lockout_time()));
                 matches!(state, NumberState::Locked { until } if ends.contains(&until.as_millis()))
             }
-            Answer::Check(CheckOutcome::Approved) => {
+            Outcome::Check(CheckOutcome::Approved) => {
                 match (&open.stage, state.verification(), &open.intent) {
                     (Stage::CheckReported { salt, .. }, Some(v), _) => v.salt.0 != salt.0,
                     (_, Some(v), Intent::Check { code }) => {
@@ -322,7 +322,7 @@ impl World {
                     _ => true,
                 }
             }
-            Answer::Send(SendOutcome::Sent { .. }) => match (&open.stage, state.verification()) {
+            Outcome::Send(SendOutcome::Sent { .. }) => match (&open.stage, state.verification()) {
                 (Stage::Sent { salt, end: End::Held }, Some(v)) => {
                     // Nothing has to be noted for an expired code.
                     let ended = v.expires.as_millis() <= at[0].max(at[1]);
@@ -342,7 +342,7 @@ impl World {
         let of_number = || self.facts.iter().filter(|fact| fact.number == number);
         let left = |what: &What| matches!(what, What::Dispatched { salt: other, .. } if *other == salt);
         let refused =
-            |what: &What| matches!(what, What::Answered(_, _, Answer::Refused(Refusal::StoreUnavailable)));
+            |what: &What| matches!(what, What::Answered(_, _, Outcome::Refused(Refusal::StoreUnavailable)));
         let first = of_number().find(|fact| left(&fact.what)).map_or(u64::MAX, |fact| fact.call);
         of_number().any(|fact| fact.call > first && refused(&fact.what))
     }
@@ -395,11 +395,11 @@ impl World {
 
 /// Whether the code that a gateway accepted was already replaced and returns as it was then, because the same batch
 /// withdraws the newer code.
-fn is_forgotten<'a>(open: &Open, mut later: impl Iterator<Item = &'a (Open, Answer)>) -> bool {
+fn is_forgotten<'a>(open: &Open, mut later: impl Iterator<Item = &'a (Open, Outcome)>) -> bool {
     let Stage::Sent { salt, end: End::Held } = open.stage else { return false };
     later.any(|(other, answer)| {
         let withdrawn = match other.stage {
-            Stage::Direct => *answer == Answer::Send(SendOutcome::GatewayFailed),
+            Stage::Direct => *answer == Outcome::Send(SendOutcome::GatewayFailed),
             Stage::Sent { salt: newer, end } => newer != salt && end == End::Nothing,
             Stage::CheckReported { .. } => false,
         };
@@ -407,26 +407,26 @@ fn is_forgotten<'a>(open: &Open, mut later: impl Iterator<Item = &'a (Open, Answ
     })
 }
 
-fn name(answer: &Answer) -> &'static str {
+fn name(answer: &Outcome) -> &'static str {
     match answer {
-        Answer::Check(CheckOutcome::Approved) => "answer Approved",
-        Answer::Check(CheckOutcome::Wrong { .. }) => "answer Wrong",
-        Answer::Check(CheckOutcome::LockedNow { .. }) => "answer LockedNow",
-        Answer::Check(CheckOutcome::Locked { .. }) => "answer Locked",
-        Answer::Check(CheckOutcome::GatewayFailed) => "answer GatewayFailed of a check",
-        Answer::Send(SendOutcome::Sent { postponed: false, .. }) => "answer Sent",
-        Answer::Send(SendOutcome::Sent { postponed: true, .. }) => "answer Sent, postponed",
-        Answer::Send(SendOutcome::Locked { .. }) => "answer Locked of a send",
-        Answer::Send(SendOutcome::GatewayFailed) => "answer GatewayFailed of a send",
-        Answer::Send(SendOutcome::NumberRefused) => "answer NumberRefused",
-        Answer::Check(CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound)
-        | Answer::Send(SendOutcome::Limited(_)) => panic!("{answer:?} by rules that have no limits"),
-        Answer::Followed => "answer Followed",
-        Answer::Refused(Refusal::NumberBusy) => "refused NumberBusy",
-        Answer::Refused(Refusal::StoreUnavailable) => "refused StoreUnavailable",
-        Answer::Refused(Refusal::SendsOverloaded) => "refused SendsOverloaded",
-        Answer::Refused(Refusal::Stopping) => "refused Stopping",
-        Answer::Refused(_) => "refused otherwise",
-        Answer::Dropped => "died with its shard",
+        Outcome::Check(CheckOutcome::Approved) => "answer Approved",
+        Outcome::Check(CheckOutcome::Wrong { .. }) => "answer Wrong",
+        Outcome::Check(CheckOutcome::LockedNow { .. }) => "answer LockedNow",
+        Outcome::Check(CheckOutcome::Locked { .. }) => "answer Locked",
+        Outcome::Check(CheckOutcome::GatewayFailed) => "answer GatewayFailed of a check",
+        Outcome::Send(SendOutcome::Sent { postponed: false, .. }) => "answer Sent",
+        Outcome::Send(SendOutcome::Sent { postponed: true, .. }) => "answer Sent, postponed",
+        Outcome::Send(SendOutcome::Locked { .. }) => "answer Locked of a send",
+        Outcome::Send(SendOutcome::GatewayFailed) => "answer GatewayFailed of a send",
+        Outcome::Send(SendOutcome::NumberRefused) => "answer NumberRefused",
+        Outcome::Check(CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound)
+        | Outcome::Send(SendOutcome::Limited(_)) => panic!("{answer:?} by rules that have no limits"),
+        Outcome::Followed => "answer Followed",
+        Outcome::Refused(Refusal::NumberBusy) => "refused NumberBusy",
+        Outcome::Refused(Refusal::StoreUnavailable) => "refused StoreUnavailable",
+        Outcome::Refused(Refusal::SendsOverloaded) => "refused SendsOverloaded",
+        Outcome::Refused(Refusal::Stopping) => "refused Stopping",
+        Outcome::Refused(_) => "refused otherwise",
+        Outcome::Dropped => "died with its shard",
     }
 }

@@ -5,7 +5,7 @@ use onceward::numbers::{CheckOutcome, Refusal, SendOutcome};
 
 use crate::checker::NumberModel;
 use crate::count::{self, Memories};
-use crate::facts::{Answer, CommandId, End, Fact, Intent, Stage, What};
+use crate::facts::{CommandId, End, Fact, Intent, Outcome, Stage, What};
 
 /// The effect of a check that got 503.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,10 +31,10 @@ impl NumberModel {
         // counted: that is unknown too.
         let anew = together.iter().any(|fact| match &fact.what {
             What::Answered(_, Stage::Sent { end: End::Nothing, .. }, _) => true,
-            What::Answered(_, Stage::CheckReported { result, .. }, Answer::Refused(_)) => {
+            What::Answered(_, Stage::CheckReported { result, .. }, Outcome::Refused(_)) => {
                 *result == CheckResult::Approved
             }
-            What::Answered(command, Stage::Direct, Answer::Refused(_)) => match self.intent(*command) {
+            What::Answered(command, Stage::Direct, Outcome::Refused(_)) => match self.intent(*command) {
                 Intent::Check { code } => {
                     self.codes.is_of_this_number(code.as_deref()) || self.counted_before.contains(command)
                 }
@@ -91,7 +91,7 @@ impl NumberModel {
             What::Consulted { until } => count::consulted(from, at, rules, *until),
             What::Uncertain(command, stage) => self.count_in_doubt(from, at, *command, stage),
             What::Answered(command, stage, answer) => match (stage, answer) {
-                (Stage::Direct, Answer::Check(answer)) => {
+                (Stage::Direct, Outcome::Check(answer)) => {
                     let fits = count::checked(from, at, rules, answer);
                     let nothing_written = match answer {
                         CheckOutcome::Wrong { attempts_left, live: false } => {
@@ -102,16 +102,16 @@ impl NumberModel {
                     };
                     if nothing_written { Self::unwritten(from, fits, doubt) } else { fits }
                 }
-                (Stage::Direct, Answer::Send(SendOutcome::Locked { until })) => {
+                (Stage::Direct, Outcome::Send(SendOutcome::Locked { until })) => {
                     let fits = count::refused_locked(from, at, rules, *until);
                     Self::unwritten(from, fits, doubt)
                 }
                 // Withheld: its code became useless before its message could leave.
-                (Stage::Direct, Answer::Send(SendOutcome::GatewayFailed) | Answer::Followed) => {
+                (Stage::Direct, Outcome::Send(SendOutcome::GatewayFailed) | Outcome::Followed) => {
                     count::may_have_ended(from, End::Nothing)
                 }
-                (Stage::Direct, Answer::Send(_)) => Memories::new(),
-                (Stage::Sent { end, .. }, Answer::Send(answer)) => {
+                (Stage::Direct, Outcome::Send(_)) => Memories::new(),
+                (Stage::Sent { end, .. }, Outcome::Send(answer)) => {
                     let fits = count::send_told(from, at, rules, *end, answer);
                     // Nothing is noted for a number without a memory.
                     let nothing_written = match answer {
@@ -124,14 +124,14 @@ impl NumberModel {
                     };
                     if nothing_written { Self::unwritten(from, fits, doubt) } else { fits }
                 }
-                (Stage::Sent { end, .. }, Answer::Followed)
-                | (Stage::Sent { end, .. }, Answer::Refused(Refusal::SendsOverloaded)) => {
+                (Stage::Sent { end, .. }, Outcome::Followed)
+                | (Stage::Sent { end, .. }, Outcome::Refused(Refusal::SendsOverloaded)) => {
                     count::may_have_ended(from, *end)
                 }
-                (Stage::CheckReported { until, result, .. }, Answer::Check(answer)) => {
+                (Stage::CheckReported { until, result, .. }, Outcome::Check(answer)) => {
                     count::settled(from, at, rules, (*until, *result), answer)
                 }
-                (_, Answer::Refused(Refusal::StoreUnavailable | Refusal::Stopping))
+                (_, Outcome::Refused(Refusal::StoreUnavailable | Refusal::Stopping))
                     if self.may_have_been_decided(*command, fact) =>
                 {
                     match (doubt, stage, self.intent(*command)) {

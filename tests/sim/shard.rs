@@ -99,7 +99,7 @@ pub struct Captured(Mutex<Vec<Left>>);
 
 pub enum Left {
     /// The answer to a command, or its loss.
-    Answer(CommandId),
+    Outcome(CommandId),
     Message(Box<Dispatch>),
     Check(GatewayCheck),
 }
@@ -136,7 +136,7 @@ struct Waiter {
 
 impl Wake for Waiter {
     fn wake(self: Arc<Self>) {
-        self.captured.locked().push(Left::Answer(self.command));
+        self.captured.locked().push(Left::Outcome(self.command));
     }
 }
 

@@ -125,7 +125,7 @@ impl World {
         attempts.shards.stop();
     }
 
-    async fn asks(&self, json: bool) -> Answer {
+    async fn asks(&self, json: bool) -> CommandOutput {
         let settings = self.settings.clone();
         let request = TrackerRequest { number: Some(NUMBER.to_owned()), status: None, limit: 10 };
         let answered = spawn_blocking(move || list(&settings, &request, json)).await.expect("an end");

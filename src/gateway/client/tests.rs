@@ -66,20 +66,20 @@ async fn a_redirect_is_an_answer_and_is_not_followed() {
 #[tokio::test]
 async fn an_answer_that_is_not_http_breaks_the_exchange() {
     let double = Double::playing([Reply::BytesThenClose("SSH-2.0-OpenSSH_9.6\r\n".to_owned())]).await;
-    assert!(matches!(get(&double.base_url()).await, Err(NoAnswer::Broken(_))));
+    assert!(matches!(get(&double.base_url()).await, Err(NoResponse::Broken(_))));
 }
 
 #[tokio::test]
 async fn a_closed_port_is_no_connection() {
     let refused = get(&refusing_url().await).await;
-    assert_eq!(refused.err(), Some(NoAnswer::NotConnected("no connection: connection refused".to_owned())));
+    assert_eq!(refused.err(), Some(NoResponse::NotConnected("no connection: connection refused".to_owned())));
 }
 
 #[tokio::test]
 async fn a_name_that_cannot_exist_is_no_connection() {
     // A label has at most 63 characters: the resolver fails without a query.
     let unknown = get(&format!("http://{}.invalid", "a".repeat(64))).await;
-    assert_eq!(unknown.err(), Some(NoAnswer::NotConnected("its name could not be resolved".to_owned())));
+    assert_eq!(unknown.err(), Some(NoResponse::NotConnected("its name could not be resolved".to_owned())));
 }
 
 #[tokio::test]
@@ -93,7 +93,7 @@ async fn a_server_that_speaks_no_tls_is_no_connection() {
         std::future::pending::<()>().await;
     });
     match without_roots().send(request(&url)).await.err() {
-        Some(NoAnswer::NotConnected(why)) => assert!(why.starts_with("the TLS handshake failed"), "{why}"),
+        Some(NoResponse::NotConnected(why)) => assert!(why.starts_with("the TLS handshake failed"), "{why}"),
         other => panic!("{other:?}"),
     }
 }
@@ -108,7 +108,7 @@ async fn a_handshake_that_hangs_is_given_up() {
     // Nothing else happens from here on: the paused clock advances to the next deadline.
     tokio::time::pause();
     let given_up = hanging.await.expect("no panic");
-    assert_eq!(given_up.err(), Some(NoAnswer::NotConnected("no connection within 3 s".to_owned())));
+    assert_eq!(given_up.err(), Some(NoResponse::NotConnected("no connection within 3 s".to_owned())));
 }
 
 #[tokio::test]
@@ -177,7 +177,7 @@ async fn a_proxy_gets_its_credentials_and_they_are_in_no_error_when_it_refuses_o
             tokio::time::pause();
         }
         match asking.await.expect("no panic").err() {
-            Some(NoAnswer::NotConnected(why)) => {
+            Some(NoResponse::NotConnected(why)) => {
                 assert!(!why.contains("cret") && !why.contains("dXNl"), "{why}");
             }
             other => panic!("{other:?}"),
@@ -196,7 +196,7 @@ async fn read_head(stream: &mut tokio::net::TcpStream) -> String {
     String::from_utf8(head).expect("text")
 }
 
-async fn get(url: &str) -> Result<Answer, NoAnswer> {
+async fn get(url: &str) -> Result<GatewayResponse, NoResponse> {
     let url = Url::parse(url).expect("a URL");
     let client = HttpClient::for_target(&url).expect("a client");
     client.send(request(&url)).await

@@ -12,7 +12,7 @@ use crate::domain::GatewayName;
 use crate::gateway::ErrorClass::{
     self, Ambiguous, BadNumber, Configuration, Fraud, NotReachableHere, OptedOut, Refused, Retry,
 };
-use crate::gateway::client::Answer;
+use crate::gateway::client::GatewayResponse;
 use crate::gateway::provider::{Classification, CodeTable, classify_status, known_code, words_for_status};
 use crate::gateway::{Accepted, GatewayError};
 
@@ -54,7 +54,7 @@ pub(super) fn is_id(text: &str) -> bool {
         && text.bytes().any(|b| b.is_ascii_alphanumeric())
 }
 
-pub(super) fn created(gateway: GatewayName, answer: &Answer) -> Result<Accepted, GatewayError> {
+pub(super) fn created(gateway: GatewayName, answer: &GatewayResponse) -> Result<Accepted, GatewayError> {
     if !answer.status.is_success() {
         return Err(refused(gateway, answer));
     }
@@ -66,12 +66,12 @@ pub(super) fn created(gateway: GatewayName, answer: &Answer) -> Result<Accepted,
 
 /// A success that does not say what it should: it is unknown what was done, and something else than Twilio may be in
 /// its place.
-pub(super) fn unreadable(gateway: GatewayName, answer: &Answer, what: &str) -> GatewayError {
+pub(super) fn unreadable(gateway: GatewayName, answer: &GatewayResponse, what: &str) -> GatewayError {
     let detail = format!("answered HTTP {} without a readable {what}", answer.status.as_u16());
     Classification::of_the_gateway(Ambiguous).error(gateway, None, detail)
 }
 
-pub(super) fn refused(gateway: GatewayName, answer: &Answer) -> GatewayError {
+pub(super) fn refused(gateway: GatewayName, answer: &GatewayResponse) -> GatewayError {
     let code = error_code(answer);
     let (classification, words) = classify_code(code, answer);
     let detail = match words {
@@ -81,7 +81,7 @@ pub(super) fn refused(gateway: GatewayName, answer: &Answer) -> GatewayError {
     classification.error(gateway, code, detail)
 }
 
-pub(super) fn error_code(answer: &Answer) -> Option<u32> {
+pub(super) fn error_code(answer: &GatewayResponse) -> Option<u32> {
     answer.json().map(|error: ErrorAnswer| error.code)
 }
 
@@ -89,7 +89,7 @@ pub(super) fn error_code(answer: &Answer) -> Option<u32> {
 ///
 /// A status of 500 and above leaves open how far the request came, whatever the body says, except for
 /// 20429 ("too many requests"), which was never processed. Otherwise a code from the table decides, then the status.
-fn classify_code(code: Option<u32>, answer: &Answer) -> (Classification, Option<&'static str>) {
+fn classify_code(code: Option<u32>, answer: &GatewayResponse) -> (Classification, Option<&'static str>) {
     let known = code.and_then(|code| known_code(CODES, code));
     let may_be_processed = answer.status.as_u16() >= 500 && code != Some(TOO_MANY_REQUESTS);
     let classification = match known {

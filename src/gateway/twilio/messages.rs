@@ -13,7 +13,7 @@ use super::{
 };
 use crate::clock::Clock;
 use crate::domain::{Channel, GatewayName};
-use crate::gateway::client::Answer;
+use crate::gateway::client::GatewayResponse;
 use crate::gateway::provider::{HttpProvider, Provider, not_tried};
 use crate::gateway::{
     Accepted, GatewayError, GatewaySettingsError, OutgoingMessage, TwilioSender, TwilioSettings,
@@ -87,7 +87,7 @@ impl Provider for MessagesApi {
         Ok(self.account.post(&self.url, &mut form))
     }
 
-    fn classify(&self, answer: &Answer) -> Result<Accepted, GatewayError> {
+    fn classify(&self, answer: &GatewayResponse) -> Result<Accepted, GatewayError> {
         created(NAME, answer)
     }
 

@@ -15,7 +15,7 @@ use super::twiml::nearest;
 use super::{Account, BASE_URL, VERIFY_SERVICE, check_id, form};
 use crate::clock::Clock;
 use crate::domain::{Channel, Code, GatewayName, Locale, PhoneNumber};
-use crate::gateway::client::Answer;
+use crate::gateway::client::GatewayResponse;
 use crate::gateway::provider::{HttpProvider, Provider};
 use crate::gateway::{
     Accepted, GatewayError, GatewaySettingsError, OutgoingMessage, TwilioVerifySettings, Verdict,
@@ -67,7 +67,7 @@ impl Provider for VerifyApi {
         Ok(self.account.post(&self.verifications, &mut form))
     }
 
-    fn classify(&self, answer: &Answer) -> Result<Accepted, GatewayError> {
+    fn classify(&self, answer: &GatewayResponse) -> Result<Accepted, GatewayError> {
         created(NAME, answer)
     }
 
@@ -79,7 +79,7 @@ impl Provider for VerifyApi {
 
     /// A wrong code and one that is not live are both answers; everything that cannot be read as one of them leaves
     /// open whether Twilio looked at the code.
-    fn classify_check(&self, answer: &Answer) -> Result<Verdict, GatewayError> {
+    fn classify_check(&self, answer: &GatewayResponse) -> Result<Verdict, GatewayError> {
         if !answer.status.is_success() {
             return match error_code(answer) {
                 Some(NOT_FOUND) if answer.status.as_u16() == 404 => Ok(Verdict::NotLive),

@@ -12,7 +12,7 @@ use super::codes::{ACCOUNT_REFUSED, created};
 use super::{Account, BASE_URL, CALLER, CallbackKind, check_sender, form, twiml};
 use crate::clock::Clock;
 use crate::domain::{Channel, GatewayName, Locale};
-use crate::gateway::client::Answer;
+use crate::gateway::client::GatewayResponse;
 use crate::gateway::provider::{HttpProvider, Provider, not_tried};
 use crate::gateway::{
     Accepted, Callback, GatewayError, GatewaySettingsError, OutgoingMessage, TwilioVoiceSettings,
@@ -82,7 +82,7 @@ impl Provider for VoiceApi {
         Ok(self.account.post(&self.url, &mut form))
     }
 
-    fn classify(&self, answer: &Answer) -> Result<Accepted, GatewayError> {
+    fn classify(&self, answer: &GatewayResponse) -> Result<Accepted, GatewayError> {
         created(NAME, answer)
     }
 }

@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use crate::support::{
-    Answer, Client, HTTP_TOKEN, MADA_PASSWORD, MADA_SOURCE, MADA_USERNAME, SINCH_APP_ID, SINCH_APP_SECRET,
-    Setup, VERIFY_SID, through,
+    Client, HTTP_TOKEN, HttpResponse, MADA_PASSWORD, MADA_SOURCE, MADA_USERNAME, SINCH_APP_ID,
+    SINCH_APP_SECRET, Setup, VERIFY_SID, through,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +57,7 @@ impl GatewayKind {
     }
 
     /// Requests a message through it.
-    pub async fn send(self, client: &Client, number: &str) -> Answer {
+    pub async fn send(self, client: &Client, number: &str) -> HttpResponse {
         match self {
             Self::TwilioVoice => client.send_by(number, "call").await,
             _ => client.send(number).await,

@@ -4,7 +4,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use crate::support::documented::{failed, incorrect, locked, sent, verified};
-use crate::support::{Answer, Client, Double, Provider, Reply, Several, wrong};
+use crate::support::{Client, Double, HttpResponse, Provider, Reply, Several, wrong};
 
 /// Concurrent checks of one number: fewer than the commands that may wait for it, therefore none is refused.
 const CROWD: usize = 50;
@@ -246,7 +246,7 @@ macro_rules! holds_the_code {
 pub(crate) use holds_the_code;
 
 /// Submits a code [`CROWD`] times, each time on its own connection, opened before the first request.
-async fn crowd(client: &Client, number: &str, code: &str) -> Vec<Answer> {
+async fn crowd(client: &Client, number: &str, code: &str) -> Vec<HttpResponse> {
     client.connect_to_have(CROWD).await;
     let mut checks = JoinSet::new();
     for _ in 0..CROWD {

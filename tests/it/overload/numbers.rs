@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::documented::{sent, verified};
-use crate::support::{Answer, World, until};
+use crate::support::{HttpResponse, World, until};
 
 const FULL: &str = "Too many numbers are being verified. Try again shortly.";
 
@@ -83,7 +83,7 @@ async fn numbers(world: &World) -> Value {
 }
 
 #[track_caller]
-fn refused(answer: &Answer) {
+fn refused(answer: &HttpResponse) {
     assert_eq!((answer.status(), &answer.json()["message"]), (503, &json!(FULL)));
     answer.expects_retry_after();
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::support::documented::{incorrect, sent, verified};
-use crate::support::{Answer, Reply, World, until};
+use crate::support::{HttpResponse, Reply, World, until};
 
 #[tokio::test]
 async fn sends_that_hang_cannot_take_the_places_that_are_kept_for_checks() {
@@ -105,7 +105,7 @@ async fn ten_times_more_requests_than_there_are_places_are_answered_or_refused_a
 }
 
 #[track_caller]
-fn refused(answer: &Answer, message: &str) {
+fn refused(answer: &HttpResponse, message: &str) {
     assert_eq!((answer.status(), &answer.json()["message"]), (503, &json!(message)));
     answer.expects_retry_after();
 }

@@ -7,7 +7,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::task::JoinSet;
 
 use crate::support::documented::sent;
-use crate::support::{Answer, Setup, V2, World, basic, sid, told};
+use crate::support::{HttpResponse, Setup, V2, World, basic, sid, told};
 
 #[tokio::test]
 async fn a_flood_of_numbers_of_one_service_refuses_that_service_only() {
@@ -118,7 +118,7 @@ async fn a_key_that_reads_too_much_at_once_is_refused_and_others_read() {
         let summary = V2::of(&world).get("/Attempts/Summary").await;
         assert_eq!((summary.status(), &summary.json()["total_attempts"]), (200, &json!(READ)));
     }
-    let (read, refused): (Vec<Answer>, Vec<Answer>) =
+    let (read, refused): (Vec<HttpResponse>, Vec<HttpResponse>) =
         flood.join_all().await.into_iter().partition(|answer| answer.status() == 200);
     assert!(read.len() >= 8, "{} were read", read.len());
     assert!(!refused.is_empty(), "no more than eight are read at once");

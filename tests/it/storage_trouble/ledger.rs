@@ -1,7 +1,7 @@
 //! A client's answers about one number, and the promises that follow from them, whatever has failed since.
 
 use crate::support::documented::{incorrect, verified};
-use crate::support::{Answer, Client, wrong};
+use crate::support::{Client, HttpResponse, wrong};
 
 /// Wrong codes until a number is locked.
 const MAX_ATTEMPTS: u64 = 5;
@@ -28,7 +28,7 @@ impl ClientLedger {
     }
 
     /// Submits a wrong code, and notes the answer.
-    pub async fn guess(&mut self, client: &Client) -> Answer {
+    pub async fn guess(&mut self, client: &Client) -> HttpResponse {
         let answer = client.verify(&self.number, &wrong(&self.code)).await;
         match answer.status() {
             401 => self.wrong = MAX_ATTEMPTS - answer.json()["data"]["trials"].as_u64().expect("trials"),
@@ -40,7 +40,7 @@ impl ClientLedger {
     }
 
     /// Submits the right code, and notes the answer.
-    pub async fn give(&mut self, client: &Client) -> Answer {
+    pub async fn give(&mut self, client: &Client) -> HttpResponse {
         let answer = client.verify(&self.number, &self.code).await;
         match answer.status() {
             200 => self.approved = true,

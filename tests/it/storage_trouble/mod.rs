@@ -23,7 +23,7 @@ use serde_json::Value;
 use self::shim::Shim;
 use crate::health::not_ready;
 use crate::support::documented::{incorrect, sent, verified};
-use crate::support::{Answer, Setup, World, until, wrong};
+use crate::support::{HttpResponse, Setup, World, until, wrong};
 
 impl Shim {
     /// Starts the program on this disk.
@@ -95,7 +95,7 @@ async fn what_was_acknowledged_before_the_trouble_survives_a_kill_during_it() {
 }
 
 #[track_caller]
-fn unavailable(answer: &Answer) {
+fn unavailable(answer: &HttpResponse) {
     let body = answer.json();
     assert_eq!((answer.status(), &body["code"]), (503, &Value::from(503)), "{body}");
     answer.expects_retry_after();

@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::{Answer, soon};
+use super::{HttpResponse, soon};
 
 /// A client of one server. It keeps connections alive and reuses them, and opens as many as there are concurrent
 /// requests.
@@ -47,74 +47,79 @@ impl Client {
     }
 
     /// `POST /api/send-otp`.
-    pub async fn send(&self, number: &str) -> Answer {
+    pub async fn send(&self, number: &str) -> HttpResponse {
         self.try_send(number).await.expect("an answer")
     }
 
     /// `POST /api/send-otp` that asks for a channel.
-    pub async fn send_by(&self, number: &str, channel: &str) -> Answer {
+    pub async fn send_by(&self, number: &str, channel: &str) -> HttpResponse {
         self.send_with(number, "channel", channel).await
     }
 
     /// `POST /api/send-otp` that asks for a language.
-    pub async fn send_in(&self, number: &str, locale: &str) -> Answer {
+    pub async fn send_in(&self, number: &str, locale: &str) -> HttpResponse {
         self.send_with(number, "locale", locale).await
     }
 
     /// `POST /api/send-otp` for an Android app that reads the message.
-    pub async fn send_for_app(&self, number: &str, hash: &str) -> Answer {
+    pub async fn send_for_app(&self, number: &str, hash: &str) -> HttpResponse {
         self.send_with(number, "appHash", hash).await
     }
 
-    async fn send_with(&self, number: &str, field: &str, value: &str) -> Answer {
+    async fn send_with(&self, number: &str, field: &str, value: &str) -> HttpResponse {
         self.post("/api/send-otp", json!({"phoneNumber": number, field: value}).to_string()).await
     }
 
     /// `POST /api/verify-otp`.
-    pub async fn verify(&self, number: &str, code: &str) -> Answer {
+    pub async fn verify(&self, number: &str, code: &str) -> HttpResponse {
         self.try_verify(number, code).await.expect("an answer")
     }
 
     /// Like [`Client::send`], but returns an error if no answer comes.
-    pub async fn try_send(&self, number: &str) -> Result<Answer, io::Error> {
+    pub async fn try_send(&self, number: &str) -> Result<HttpResponse, io::Error> {
         self.try_post("/api/send-otp", json!({"phoneNumber": number}).to_string()).await
     }
 
     /// Like [`Client::verify`], but returns an error if no answer comes.
-    pub async fn try_verify(&self, number: &str, code: &str) -> Result<Answer, io::Error> {
+    pub async fn try_verify(&self, number: &str, code: &str) -> Result<HttpResponse, io::Error> {
         let body = json!({"user": {"phoneNumber": number}, "code": code});
         self.try_post("/api/verify-otp", body.to_string()).await
     }
 
     /// `POST /send-code` of the tutorial.
-    pub async fn send_code(&self, number: &str) -> Answer {
+    pub async fn send_code(&self, number: &str) -> HttpResponse {
         self.post("/send-code", json!({"phoneNumber": number}).to_string()).await
     }
 
     /// `POST /verify-code` of the tutorial.
-    pub async fn verify_code(&self, number: &str, code: &str) -> Answer {
+    pub async fn verify_code(&self, number: &str, code: &str) -> HttpResponse {
         self.post("/verify-code", json!({"phoneNumber": number, "smsCode": code}).to_string()).await
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
+    pub async fn get(&self, path: &str) -> HttpResponse {
         self.request(Method::GET, path, "").await
     }
 
-    pub async fn post(&self, path: &str, body: impl Into<Bytes>) -> Answer {
+    pub async fn post(&self, path: &str, body: impl Into<Bytes>) -> HttpResponse {
         self.try_post(path, body).await.expect("an answer")
     }
 
     /// Like [`Client::post`], but returns an error if no answer comes.
-    pub async fn try_post(&self, path: &str, body: impl Into<Bytes>) -> Result<Answer, io::Error> {
+    pub async fn try_post(&self, path: &str, body: impl Into<Bytes>) -> Result<HttpResponse, io::Error> {
         self.try_request(Method::POST, path, body).await
     }
 
     /// Any request without headers of its own.
-    pub async fn request(&self, method: Method, path: &str, body: impl Into<Bytes>) -> Answer {
+    pub async fn request(&self, method: Method, path: &str, body: impl Into<Bytes>) -> HttpResponse {
         self.try_request(method, path, body).await.expect("an answer")
     }
 
-    pub async fn post_with(&self, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
+    pub async fn post_with(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> HttpResponse {
         self.request_with(Method::POST, path, headers, body).await
     }
 
@@ -124,7 +129,7 @@ impl Client {
         path: &str,
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
-    ) -> Answer {
+    ) -> HttpResponse {
         self.try_request_with(method, path, headers, body).await.expect("an answer")
     }
 
@@ -135,7 +140,7 @@ impl Client {
         path: &str,
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
-    ) -> Result<Answer, io::Error> {
+    ) -> Result<HttpResponse, io::Error> {
         let mut request =
             Request::builder().method(method).uri(path).header(header::HOST, self.address.to_string());
         for (name, value) in headers {
@@ -150,7 +155,7 @@ impl Client {
         method: Method,
         path: &str,
         body: impl Into<Bytes>,
-    ) -> Result<Answer, io::Error> {
+    ) -> Result<HttpResponse, io::Error> {
         let request = Request::builder()
             .method(method)
             .uri(path)
@@ -173,7 +178,7 @@ impl Client {
         }
     }
 
-    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Answer, io::Error> {
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<HttpResponse, io::Error> {
         let idle = self.idle.lock().unwrap().pop();
         let mut connection = match idle {
             Some(connection) => connection,
@@ -187,7 +192,7 @@ impl Client {
         let (head, body) = response.into_parts();
         let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
         self.idle.lock().unwrap().push(connection);
-        Ok(Answer::new(head.status, head.headers, body))
+        Ok(HttpResponse::new(head.status, head.headers, body))
     }
 
     async fn open(&self) -> Result<SendRequest<Full<Bytes>>, io::Error> {

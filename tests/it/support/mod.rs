@@ -1,6 +1,5 @@
 //! The vocabulary of the tests: a server, a Twilio double, a client, and the expected answers.
 
-mod answer;
 mod client;
 mod double;
 mod held_records;
@@ -10,6 +9,7 @@ mod output;
 mod private;
 mod received;
 mod reply;
+mod response;
 mod server;
 mod several;
 mod sinch;
@@ -21,7 +21,6 @@ mod v2;
 mod world;
 mod xml;
 
-pub use answer::{Answer, Expectation, documented};
 pub use client::Client;
 pub use double::{Double, Provider};
 pub use held_records::HeldRecords;
@@ -31,6 +30,7 @@ pub use output::Output;
 pub use private::Private;
 pub use received::{Received, basic, longest_digits};
 pub use reply::Reply;
+pub use response::{Expectation, HttpResponse, documented};
 pub use server::{Finished, Server, Setup, Shifted};
 pub use several::{Doubles, Several, all_configured};
 pub use sinch::{SINCH_APP_ID, SINCH_APP_SECRET, Sinch};

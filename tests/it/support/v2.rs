@@ -5,7 +5,7 @@ use std::io;
 use hyper::Method;
 use serde_json::Value;
 
-use super::{Answer, Client, Setup, basic};
+use super::{Client, HttpResponse, Setup, basic};
 
 /// The server's own account, not the one at Twilio.
 pub const OWN_ACCOUNT: &str = "ACfedcba98765432100123456789abcdef";
@@ -38,7 +38,7 @@ impl V2 {
         path: &str,
         header: (&str, &str),
         form: &[(&str, &str)],
-    ) -> Result<Answer, io::Error> {
+    ) -> Result<HttpResponse, io::Error> {
         let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
         let headers = [
             ("authorization", self.authorization.as_str()),
@@ -49,34 +49,34 @@ impl V2 {
     }
 
     /// Posts a form; returns an error if no answer comes.
-    pub async fn try_post(&self, path: &str, form: &[(&str, &str)]) -> Result<Answer, io::Error> {
+    pub async fn try_post(&self, path: &str, form: &[(&str, &str)]) -> Result<HttpResponse, io::Error> {
         self.try_post_with(path, ("accept", "application/json"), form).await
     }
 
-    pub async fn post(&self, path: &str, form: &[(&str, &str)]) -> Answer {
+    pub async fn post(&self, path: &str, form: &[(&str, &str)]) -> HttpResponse {
         self.try_post(path, form).await.expect("an answer")
     }
 
-    pub async fn post_with(&self, path: &str, header: (&str, &str), form: &[(&str, &str)]) -> Answer {
+    pub async fn post_with(&self, path: &str, header: (&str, &str), form: &[(&str, &str)]) -> HttpResponse {
         self.try_post_with(path, header, form).await.expect("an answer")
     }
 
-    pub async fn post_json(&self, path: &str, body: &Value) -> Answer {
+    pub async fn post_json(&self, path: &str, body: &Value) -> HttpResponse {
         let headers = [("authorization", self.authorization.as_str()), ("content-type", "application/json")];
         self.client.request_with(Method::POST, &format!("/v2{path}"), &headers, body.to_string()).await
     }
 
     /// Returns an error if no answer comes.
-    pub async fn try_get(&self, path: &str) -> Result<Answer, io::Error> {
+    pub async fn try_get(&self, path: &str) -> Result<HttpResponse, io::Error> {
         let headers = [("authorization", self.authorization.as_str())];
         self.client.try_request_with(Method::GET, &format!("/v2{path}"), &headers, "").await
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
+    pub async fn get(&self, path: &str) -> HttpResponse {
         self.try_get(path).await.expect("an answer")
     }
 
-    pub async fn delete(&self, path: &str) -> Answer {
+    pub async fn delete(&self, path: &str) -> HttpResponse {
         let headers = [("authorization", self.authorization.as_str())];
         let answer = self.client.try_request_with(Method::DELETE, &format!("/v2{path}"), &headers, "").await;
         answer.expect("an answer")
@@ -96,28 +96,28 @@ impl V2 {
     }
 
     /// Begins a verification by text message.
-    pub async fn begins(&self, service: &str, number: &str) -> Answer {
+    pub async fn begins(&self, service: &str, number: &str) -> HttpResponse {
         self.post(&format!("{service}/Verifications"), &[("To", number), ("Channel", "sms")]).await
     }
 
     /// Checks a code, by the verification's id.
-    pub async fn checks(&self, service: &str, sid: &str, code: &str) -> Answer {
+    pub async fn checks(&self, service: &str, sid: &str, code: &str) -> HttpResponse {
         self.post(&format!("{service}/VerificationCheck"), &[("VerificationSid", sid), ("Code", code)]).await
     }
 
     /// Checks a code, by the number only.
-    pub async fn checks_number(&self, service: &str, number: &str, code: &str) -> Answer {
+    pub async fn checks_number(&self, service: &str, number: &str, code: &str) -> HttpResponse {
         self.post(&format!("{service}/VerificationCheck"), &[("To", number), ("Code", code)]).await
     }
 }
 
 /// The id of the shown resource.
-pub fn sid(answer: &Answer) -> String {
+pub fn sid(answer: &HttpResponse) -> String {
     answer.json()["sid"].as_str().unwrap_or_else(|| panic!("no sid in {}", answer.text())).to_owned()
 }
 
 /// The HTTP status, and the resource's `status` or the error's code.
-pub fn told(answer: &Answer) -> (u16, String) {
+pub fn told(answer: &HttpResponse) -> (u16, String) {
     let body = answer.json();
     let told = if body["code"].is_null() { &body["status"] } else { &body["code"] };
     (answer.status(), told.as_str().map_or_else(|| told.to_string(), str::to_owned))

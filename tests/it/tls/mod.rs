@@ -20,7 +20,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::support::documented::verified;
-use crate::support::{Answer, Authority, Server, Setup, World, soon, until};
+use crate::support::{Authority, HttpResponse, Server, Setup, World, soon, until};
 
 /// The hello of a client whose best version is TLS 1.1 (RFC 4346): version, 32 random bytes, no session, one cipher
 /// suite, no compression, and its signature algorithms, which the server checks before the version.
@@ -134,7 +134,8 @@ async fn handshakes_count_as_connections_and_one_too_many_is_503() {
     drop(held);
     let client = server.client.over_tls(authority.client(&[]));
     let ask = || client.try_post("/api/send-otp", "{}");
-    let is_answer = |answer: &Result<Answer, _>| answer.as_ref().is_ok_and(|answer| answer.status() == 400);
+    let is_answer =
+        |answer: &Result<HttpResponse, _>| answer.as_ref().is_ok_and(|answer| answer.status() == 400);
     until("a place", ask, is_answer).await.expect("an answer");
 }
 

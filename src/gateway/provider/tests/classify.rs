@@ -54,9 +54,9 @@ fn a_redirect_names_the_setting_to_check() {
     assert!(words_for_status(&answer(301, None), "sms.mada.url").ends_with("check sms.mada.url"));
 }
 
-fn answer(status: u16, body: Option<Bytes>) -> Answer {
+fn answer(status: u16, body: Option<Bytes>) -> GatewayResponse {
     let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static("9"))]);
-    Answer { status: StatusCode::from_u16(status).expect("a status"), headers, body }
+    GatewayResponse { status: StatusCode::from_u16(status).expect("a status"), headers, body }
 }
 
 #[test]

@@ -126,5 +126,5 @@ fn class_of(code: Option<u32>, status: u16) -> ErrorClass {
 
 fn classified(code: Option<u32>, status: u16) -> Classification {
     let status = StatusCode::from_u16(status).expect("a status");
-    classify_code(code, &Answer { status, headers: HeaderMap::new(), body: Some(Bytes::new()) }).0
+    classify_code(code, &GatewayResponse { status, headers: HeaderMap::new(), body: Some(Bytes::new()) }).0
 }

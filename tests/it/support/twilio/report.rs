@@ -9,7 +9,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use hyper::header;
 use sha1::Sha1;
 
-use super::super::{Answer, Client};
+use super::super::{Client, HttpResponse};
 use super::{ACCOUNT_SID, AUTH_TOKEN, Received, Twilio, sid_of};
 
 /// The public URL of the tests' server. A double delivers everything to the server itself.
@@ -96,7 +96,7 @@ impl Report {
         self.signed_with(AUTH_TOKEN)
     }
 
-    pub async fn send(&self, server: &Client) -> Answer {
+    pub async fn send(&self, server: &Client) -> HttpResponse {
         let path = self.url.strip_prefix(PUBLIC_URL).expect("reports go to the public address");
         let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.form).finish();
         let mut headers = vec![(header::CONTENT_TYPE.as_str(), "application/x-www-form-urlencoded")];

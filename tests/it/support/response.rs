@@ -6,7 +6,7 @@ use hyper::{StatusCode, header};
 use serde_json::{Value, json};
 
 #[derive(Debug, Clone)]
-pub struct Answer {
+pub struct HttpResponse {
     status: u16,
     headers: HeaderMap,
     body: Bytes,
@@ -30,7 +30,7 @@ impl Expectation {
         Self { status, message: message.to_owned(), data: Some(data) }
     }
 
-    fn is_met_by(&self, answer: &Answer) -> bool {
+    fn is_met_by(&self, answer: &HttpResponse) -> bool {
         let Some(body) = answer.json_if_any() else { return false };
         let data_fits = match (&self.data, body.get("data")) {
             (None, None) => true,
@@ -48,7 +48,7 @@ impl Expectation {
     }
 }
 
-impl Answer {
+impl HttpResponse {
     pub fn new(status: StatusCode, headers: HeaderMap, body: Bytes) -> Self {
         Self { status: status.as_u16(), headers, body }
     }
