@@ -63,6 +63,8 @@ impl World {
             (ClientCommand::Begin, ClientReply::Failed) if !keeps => {
                 if let Some(track) = open.in_vain {
                     of(beliefs, number, track).doubted();
+                } else if !open.left {
+                    beliefs.values_mut().filter(|belief| belief.number == number).for_each(Belief::doubted);
                 }
             }
             (ClientCommand::Begin, _)

@@ -228,7 +228,7 @@ impl Run {
             prop_assert!(*guessed <= policy.max_attempts, "{guessed} guesses at one verification");
         }
         let in_a_row = if by_name && grows { &mut self.by_name } else { &mut self.by_number };
-        in_a_row.at(now);
+        in_a_row.at_least(now);
         if !by_name {
             let wait = secs(in_a_row.wait(&policy));
             prop_assert!(in_a_row.last.is_none_or(|last| now >= last.plus(wait)), "a guess without the wait");
@@ -286,8 +286,8 @@ impl Run {
         if self.number.state.at(&policy, now) == NumberState::Fresh {
             self.is_fresh();
         }
-        self.by_name.at(now);
-        self.by_number.at(now);
+        self.by_name.at_least(now);
+        self.by_number.at_least(now);
         let (told, told_by_name) = (self.by_number.wrong, self.by_name.wrong);
         for state in [self.number.state, self.disk].map(|state| state.at(&policy, now)) {
             let NumberState::Open(open) = state else { continue };
