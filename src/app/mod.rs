@@ -36,7 +36,7 @@ pub enum AppStartError {
     Signals(io::Error),
     /// The address is in use or belongs to another machine.
     #[error(
-        "cannot listen on {address}: {source}; {} with --listen, or with prod-domain in production and test-hostname and test-port otherwise",
+        "cannot listen on {address}: {source}; {}, such as --listen localhost:3001",
         bind::advice(source)
     )]
     Bind { address: String, source: io::Error },

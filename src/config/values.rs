@@ -87,7 +87,7 @@ kinds! {
     }
 
     HostPort -> Option<ListenAddress> {
-        accepted: "host:port or :port (every address), such as \"127.0.0.1:3000\", \"[::1]:3000\" or \":3000\", without a \
+        accepted: "host:port or :port (every address) with a port up to 65535, such as \"127.0.0.1:3000\", \"[::1]:3000\" or \":3000\", without a \
                    scheme",
         schema: json_schema!({ "type": "string", "pattern": "^\\s*(.*:[0-9]+)?\\s*$" }),
         read: |text| {

@@ -16,11 +16,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tracing::{debug, info};
 use utoipa::openapi::ObjectBuilder;
+use utoipa::openapi::schema::SchemaType;
 
 use super::response::{BadBody, ErrorFormat, Problem, Response};
 use super::server::Verify;
 use super::service::Call;
-use super::v2::params::{Param, Text};
+use super::v2::params::{Param, Parameter, Text};
 use crate::config::AnswerSet;
 use crate::domain::{Channel, Code, Locale, PhoneNumber, Region, ServiceId, minutes_up};
 use crate::numbers::{
@@ -91,10 +92,19 @@ const NUMBER: &str = "+14155552671";
 pub fn describe_send() -> Vec<Param> {
     vec![
         describe_number(),
-        Param::of::<Option<Channel>>("channel", "The channel that delivers the code.", "sms"),
-        Param::of::<Option<Locale>>("locale", "The language of the message.", "de"),
-        Param::of::<Option<AppHash>>("appHash", "The hash of the Android app.", "FA+9qCX9VSu"),
+        describe_option::<Channel>("channel", "The channel that delivers the code.", "sms"),
+        describe_option::<Locale>("locale", "The language of the message.", "de"),
+        describe_option::<AppHash>("appHash", "The hash of the Android app.", "FA+9qCX9VSu"),
     ]
+}
+
+/// Describes a field that the older servers did not know: a value that cannot be understood is ignored.
+fn describe_option<P: Parameter>(name: &str, about: &str, example: &str) -> Param {
+    let any = ObjectBuilder::new().schema_type(SchemaType::AnyValue).description(Some(about));
+    Param {
+        json_schema: any.examples([json!(example)]).into(),
+        ..Param::of::<Option<P>>(name, about, example)
+    }
 }
 
 /// Describes the body of `POST /api/verify-otp`.
