@@ -146,7 +146,7 @@ async fn a_canceled_verification_is_fetched_until_it_would_have_expired() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_account_ends_a_hard_stop_over_the_api_and_is_told_of_it() {
-    let world = World::of(V2::account(Setup::new())).await;
+    let world = World::of(V2::account(Setup::new().config("webhook-private-addresses", true))).await;
     let v2 = V2::of(&world);
     let service = v2.service(&[("MaxChecks", "100")]).await;
     let receiver = Receiver::start();
