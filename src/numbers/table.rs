@@ -93,6 +93,10 @@ impl Table for NumberTable {
         self.numbers.at(position).map(|(slot, key, state)| (record_key(slot, &key), state.expires()))
     }
 
+    fn compact(&mut self, position: usize, now: Timestamp) {
+        self.numbers.compact(position, now);
+    }
+
     fn reserve(&mut self, records: usize) {
         self.numbers.reserve(records);
     }

@@ -33,6 +33,10 @@ pub trait Table: Send {
     fn at(&self, position: usize) -> Option<(RecordKey, Stored)>;
     /// The key and the end of the record at a position, without the record.
     fn end_at(&self, position: usize) -> Option<(RecordKey, Timestamp)>;
+    /// Shrinks the record at a position to what matters at `now`.
+    fn compact(&mut self, position: usize, now: Timestamp) {
+        let _ = (position, now);
+    }
     /// Inserts a record or replaces the one under its key.
     fn set(&mut self, key: RecordKey, record: Stored);
     /// Removes the record under a key. Returns `true` if it existed.
@@ -268,7 +272,7 @@ impl Tables {
         self.indexes.values_mut().for_each(|index| index.batch_applied());
     }
 
-    /// Frees expired records. Examines `looks` records of each kind, and more after a flood. Skips records for which
+    /// Frees expired records, and compacts the others. Examines `looks` records of each kind, and more after a flood. Skips records for which
     /// `keep` is true. Returns the number of freed records.
     pub fn sweep(&mut self, looks: usize, now: Timestamp, keep: impl Fn(&RecordKey) -> bool) -> usize {
         let looks = looks + (self.added_since_sweep * LOOKS_PER_NEW_RECORD).min(MOST_LOOKS);
@@ -288,14 +292,14 @@ impl Tables {
         let mut freed = 0;
         let mut at = self.sweep_at.get(&kind).copied().unwrap_or(0);
         for _ in 0..looks.min(self.len_of(kind)) {
-            let Some(table) = self.by_kind.get(&kind).filter(|table| !table.is_empty()) else { break };
+            let Some(table) = self.by_kind.get_mut(&kind).filter(|table| !table.is_empty()) else { break };
             at = if at == 0 { table.len() - 1 } else { (at - 1).min(table.len() - 1) };
-            if let Some((key, expires)) = table.end_at(at)
-                && expires <= now
-                && !keep(&key)
-            {
-                self.set(key, None);
-                freed += 1;
+            match table.end_at(at) {
+                Some((key, expires)) if expires <= now && !keep(&key) => {
+                    self.set(key, None);
+                    freed += 1;
+                }
+                _ => table.compact(at, now),
             }
         }
         self.sweep_at.insert(kind, at);

@@ -10,6 +10,7 @@ use std::hash::{BuildHasher, RandomState};
 use hashbrown::HashTable;
 
 use super::packed::Packed;
+use crate::domain::Timestamp;
 use crate::engine::NumberState;
 use crate::numbers::record::NumberKey;
 
@@ -101,6 +102,19 @@ impl Numbers {
             } else if self.insert_hashed(hash, slot, key, state) {
                 changed(key, Change::Added);
             }
+        }
+    }
+
+    /// Packs an entry of the overflow map whose verification has expired: a count of wrong codes is kept for long.
+    pub(super) fn compact(&mut self, position: usize, now: Timestamp) {
+        let Some(packed) = self.packed.get_mut(position).filter(|packed| packed.state().is_none()) else {
+            return;
+        };
+        let (slot, key) = (packed.slot(), packed.key());
+        let state = self.overflow.get(&key).and_then(|state| state.without_expired_verification(now));
+        if let Some(smaller) = state.and_then(|state| Packed::of(slot, key, &state)) {
+            *packed = smaller;
+            self.overflow.remove(&key);
         }
     }
 

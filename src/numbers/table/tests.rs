@@ -68,6 +68,41 @@ fn when_numbers_come_faster_than_a_sweep_walks_the_table_stays_bounded() {
 }
 
 #[test]
+fn a_sweep_packs_a_count_whose_verification_has_expired() {
+    let end = Timestamp::from_millis(5_000);
+    let counted = VerificationCounts::beginning(Timestamp::from_millis(1), Channel::Sms);
+    let verification = Verification {
+        salt: Salt([7; 16]),
+        length: CodeLength::SIX,
+        expires: end,
+        sending: 0,
+        sending_until: Timestamp::EPOCH,
+        sent: true,
+        postponed: false,
+        held: None,
+        checking_until: Timestamp::EPOCH,
+        counted: Some(counted),
+    };
+    let failures = FailureCount { in_a_row: 3, last: Timestamp::from_millis(2) };
+    let count = OpenNumber {
+        failures,
+        named: FailureCount::NONE,
+        keep_until: Timestamp::from_millis(9_000),
+        verification: None,
+    };
+    let (count, before) = (
+        NumberState::Open(count),
+        NumberState::Open(OpenNumber { verification: Some(verification), ..count }),
+    );
+    let mut table = table();
+    set(&mut table, key(1), &before);
+    table.compact(0, Timestamp::from_millis(4_999));
+    assert_eq!((table.numbers.overflow(), table.get(&record(key(1)))), (1, Some(stored(&before))));
+    table.compact(0, end);
+    assert_eq!((table.numbers.overflow(), table.get(&record(key(1)))), (0, Some(stored(&count))));
+}
+
+#[test]
 fn memory_follows_the_numbers_up_and_down() {
     let mut table = table();
     for i in 1..=20_000 {

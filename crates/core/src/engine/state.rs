@@ -408,6 +408,15 @@ impl NumberState {
         }
     }
 
+    /// The state without a verification that has expired and waits for nothing. `None` if there is none, or nothing else
+    /// in the state. No decision depends on the difference.
+    #[must_use]
+    pub fn without_expired_verification(&self, now: Timestamp) -> Option<Self> {
+        let Self::Open(open @ OpenNumber { verification: Some(v), .. }) = self else { return None };
+        let is_over = !v.is_active(now) && !v.is_sending(now) && v.checking_until == Timestamp::EPOCH;
+        (is_over && open.has_failures()).then(|| open.with(None))
+    }
+
     /// When the number becomes fresh by itself; `None` if it is already.
     pub const fn ends(&self) -> Option<Timestamp> {
         match self {
