@@ -387,7 +387,7 @@ pub struct DeliverySettings {
     /// Trying again in the background; `None` when it is off.
     #[serde(skip)]
     pub retry: Option<RetrySettings>,
-    /// What follows when a gateway fails (5xx, a broken connection, no answer) without saying whether it took the
+    /// The next step when a gateway fails (5xx, a broken connection, no answer) without saying whether it took the
     /// message: `next` asks the next gateway with the same code, `stop` ends the send.
     #[serde(with = "As::<Choice<GatewaySilent>>")]
     #[default(GatewaySilent::Next)]

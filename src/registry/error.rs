@@ -29,7 +29,7 @@ pub enum RegistryError {
     Store(String),
 }
 
-/// What the registry has limited numbers of.
+/// A kind of object of which the registry keeps a limited number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resource {
     Service,

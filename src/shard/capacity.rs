@@ -10,7 +10,7 @@ use super::record::{Hasher, Record, RecordKey, service_of};
 use super::table::{Index, Stored};
 use crate::domain::ServiceId;
 
-/// What each service holds of something that is limited.
+/// The places that each service holds in a limited table.
 ///
 /// A service that is alone may hold as much as the limit says. A quarter more is kept for the others: a service gets a
 /// further place while it holds less than four times the free ones. Therefore no service is refused before the limit
@@ -22,7 +22,7 @@ pub struct Shares {
 }
 
 impl Shares {
-    /// What all services hold.
+    /// The places of all services.
     pub const fn held(&self) -> usize {
         self.held
     }

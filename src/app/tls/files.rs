@@ -20,7 +20,7 @@ const WITH_PASSWORD: [&[u8]; 2] = [b"-----BEGIN ENCRYPTED PRIVATE KEY-----", b"P
 /// The beginning of DER: a sequence with its length in two bytes.
 const DER: &[u8] = &[0x30, 0x82];
 
-/// A private key, and whether everybody may read its file. Wiped when dropped.
+/// A private key, and whether other users may read its file. Wiped when dropped.
 pub struct Key {
     pub key: Wiped,
     /// Whether users of this machine who are neither the owner nor in the group may read or write it.
