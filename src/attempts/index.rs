@@ -31,7 +31,7 @@ pub(super) struct Indexes {
 
 #[derive(Default)]
 struct ShardIndex {
-    /// The track of each record by the time of its last attempt.
+    /// The tracks of each service's records, by the time of the last attempt.
     by_service: BTreeMap<ServiceId, BTreeSet<(Timestamp, u64)>>,
     by_due: BTreeSet<(Timestamp, AttemptLogKey)>,
     plans: HashMap<AttemptLogKey, Waiting>,
@@ -75,7 +75,8 @@ impl Indexes {
         self.records.load(Ordering::Relaxed)
     }
 
-    /// The newest records of these services before `before`, the newest first, at most so many. `None` for all services.
+    /// The newest records of these services before `before`, at most `most`, the newest first. `None` means all
+    /// services.
     pub(super) fn newest(
         &self,
         services: Option<&[ServiceId]>,
@@ -150,8 +151,8 @@ impl ShardIndex {
         has_changed
     }
 
-    /// The records of these services before `before`, the newest first. The next record of each service is found when
-    /// the one after it is taken.
+    /// The records of these services before `before`, the newest first. Looks up the next record of a
+    /// service when the one before it is taken.
     fn newest(&self, services: Option<&[ServiceId]>, before: Option<Dated>) -> impl Iterator<Item = Dated> {
         let all = || self.by_service.keys().copied().collect();
         let services: Vec<ServiceId> = services.map_or_else(all, <[ServiceId]>::to_vec);

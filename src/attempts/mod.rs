@@ -46,7 +46,7 @@ pub struct Attempts {
     router: Arc<Router>,
     indexes: Arc<Indexes>,
     settings: TrackerSettings,
-    /// One page is read at a time, however many lists are.
+    /// All lists together read one page at a time.
     page: Arc<Semaphore>,
     /// Ends the task that forgets records, together with the last handle.
     _alive: Arc<watch::Sender<()>>,
@@ -59,8 +59,8 @@ pub enum AttemptScope {
     All,
     /// Those of these services.
     Services(Vec<ServiceId>),
-    /// Those of a verification. Its record may be in another slot than its number: after an import under another server
-    /// key.
+    /// Those of a verification. The slot of its record is unknown, because an import under another server key moves the
+    /// number to another slot; therefore every slot is searched.
     Verification(ServiceId, VerificationName),
 }
 
@@ -100,8 +100,8 @@ impl Attempts {
         self.router.get(record_key(key)).await
     }
 
-    /// Passes the attempts of `scope` to `visit` page by page, those of the verifications with the newest ones first.
-    /// The timestamp is an upper bound for the attempts of all later pages. Dropping the future ends the work.
+    /// Passes the attempts of `scope` to `visit` page by page. The verification with the newest attempt comes first. No
+    /// attempt on a later page is newer than the timestamp. Dropping the future ends the work.
     ///
     /// # Errors
     /// [`Refusal::Stopping`] while a shard cannot say.
@@ -126,7 +126,7 @@ impl Attempts {
         let mut before = None;
         loop {
             let Ok(_one_page) = self.page.acquire().await else { return Err(Refusal::Stopping) };
-            // All other tasks that can run and the network go first.
+            // Other tasks and the network get their turn before each page.
             tokio::task::yield_now().await;
             let page = self.indexes.newest(services, before, PAGE);
             let Some(last) = page.last().copied() else { return Ok(()) };
@@ -167,8 +167,8 @@ impl Attempts {
         self.for_each_page(scope, each).await
     }
 
-    /// The newest attempts of `scope` at or after `since` that `fits` wants, the newest first, at most so many. Reads no
-    /// more pages than that takes.
+    /// The newest attempts of `scope` at or after `since` that `fits` accepts, at most `most`, the newest first. Reads
+    /// no more pages than these need.
     ///
     /// # Errors
     /// [`Refusal::Stopping`] while a shard cannot say.

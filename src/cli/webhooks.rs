@@ -1,5 +1,5 @@
-//! `onceward webhooks`: webhooks and their secrets. Through the server that runs on the data directory, or on the
-//! directory itself when none does.
+//! `onceward webhooks`: lists webhooks and shows their secrets. Asks the server that runs on the data directory;
+//! without a server it opens the directory itself.
 
 use clap::Args;
 

@@ -20,8 +20,8 @@ use crate::engine::{Policy, SendOptions};
 use crate::net::is_loopback_host;
 use crate::template::{Finding, LocalText, TemplateSettings, Templates, TextSource};
 
-/// Checks that the simulator is not reached from elsewhere by mistake, such as a lost variable of the provider. `listen` is
-/// the address with its origin.
+/// Refuses the simulator where other machines reach the server, unless the operator allows it: after the loss of a
+/// provider's variable it would show them codes. `listen` is the address with its origin.
 pub fn simulator(
     gateways: &GatewaySettings,
     origin: &str,

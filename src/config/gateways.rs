@@ -339,7 +339,7 @@ const fn is_set<T>(complete: &Complete<T>) -> bool {
 
 /// Whether anything of a gateway is given. Notes which of its needs are missing then; any variable of a need will do.
 /// A given value that cannot be read, such as a missing file, has its own error already.
-/// They are only missed where `otp-sms-provider` names the gateway or is not given: a shell often has some of Twilio's
+/// Missing needs are only a warning if `otp-sms-provider` names other gateways: a shell often has some of Twilio's
 /// variables.
 fn is_begun(
     gateway: &str,

@@ -62,8 +62,8 @@ impl<O> DeliveryRun<'_, O> {
         }
     }
 
-    /// Whether the list shows the message as unsendable. One that may have been sent stays a gateway's error, unless its
-    /// retries are used up.
+    /// Whether the list of attempts shows the message as unsendable. A message that may have been sent is shown as a
+    /// gateway's error until its retries are used up.
     pub(super) fn gives_up(&self, dropped: Dropped) -> bool {
         self.in_doubt.is_none() || dropped == Dropped::MaxRetriesReached
     }

@@ -29,7 +29,7 @@ pub(super) enum Eligible {
     /// A gateway made the code of an earlier message: that gateway first, because only it can repeat the code. If it
     /// fails, the others begin a new one.
     HolderFirst(GatewayName),
-    /// A gateway that made the code has accepted a message of this plan: a later step repeats the code, or is left out.
+    /// A gateway that made the code has accepted a message of this plan: in a later step only that gateway may send.
     Only(GatewayName),
     /// A gateway accepted a message with our code: all gateways that do not make their own code.
     CarriersOfOurCode,

@@ -108,6 +108,6 @@ pub enum PlanChange {
     Keep,
     /// This message replaces the plan. It is durable before a caller learns that its message is postponed.
     Set(FollowUp),
-    /// Removes the plan. For a planned message that surely was not sent: the reason.
+    /// Removes the plan. For a planned message that was certainly not sent: the reason.
     End(Option<Dropped>),
 }

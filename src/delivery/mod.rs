@@ -199,8 +199,8 @@ impl Delivery {
         serving.any(|gateway| gateway.holding(channel).is_some())
     }
 
-    /// The state of every gateway that sends, in the order in which they were given. One that only checks the codes that
-    /// it holds is left out.
+    /// The states of the gateways that may send, in the order of the configuration. A gateway that only checks codes
+    /// that it holds is left out.
     pub fn states(&self) -> Vec<GatewayState> {
         self.senders().map(|gateway| self.state(gateway)).collect()
     }

@@ -95,7 +95,7 @@ struct Share {
     wait: Instant,
     /// The end of the wait for an answer.
     answer: Instant,
-    /// Whether a gateway is left that is asked when no answer comes.
+    /// Whether the run asks another gateway if this one does not answer.
     is_followed: bool,
 }
 
@@ -204,8 +204,8 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         Continue(failure)
     }
 
-    /// While a further gateway can be asked, a gateway gets half of the remaining time at most. The last one gets all
-    /// of it.
+    /// A gateway gets at most half of the remaining time while another one can be asked, and all of it otherwise. With
+    /// [`GatewaySilent::Stop`] this limits the wait for a permit only.
     fn share(&self, position: usize) -> Share {
         let budget = self.budget;
         let further = (position + 1..).map_while(|position| self.candidate(position));

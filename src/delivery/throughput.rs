@@ -9,11 +9,11 @@ use tokio::time::Instant;
 /// within a second, with few permits one slow answer does not distort it.
 const WEIGHT: u32 = 8;
 
-/// Answers before the average says when an answer is overdue.
+/// The number of answers after which the average decides when an answer is overdue.
 const ENOUGH: u32 = 20;
 
-/// An answer is overdue after this many times the average. A gateway that becomes slower is given up too early a few
-/// times at most: each time counts as an answer, and so raises the average by three eighths.
+/// An answer is overdue after this many times the average. If a gateway becomes slower, the server stops waiting too
+/// early a few times at most: each time counts as an answer and raises the average by three eighths.
 const OVERDUE: u32 = 4;
 
 /// The throughput of one gateway.
@@ -106,7 +106,7 @@ mod tests {
         assert_eq!(estimate.overdue_after(), None);
         estimate.returned(Duration::from_millis(300));
         assert_eq!(estimate.overdue_after(), Some(Duration::from_millis(1_200)));
-        // The gateway has become slow: it is given up a few times, until its new pace is known.
+        // The gateway has become slow: a few answers are overdue until the average has followed.
         let gave_up = (0..100).position(|_| {
             let overdue = estimate.overdue_after().expect("known");
             estimate.returned(overdue.min(Duration::from_secs(4)));

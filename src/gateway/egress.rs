@@ -118,8 +118,8 @@ impl Resolve for EgressPolicy {
     }
 }
 
-/// The IPv4 address that a connection to one of IPv6 ends at: mapped (RFC 4291, 2.5.5), behind the well-known prefix of
-/// NAT64 (RFC 6052), or behind 6to4.
+/// The IPv4 address that a connection to an IPv6 address reaches: IPv4-mapped (RFC 4291, 2.5.5), under the well-known
+/// prefix of NAT64 (RFC 6052), or 6to4. Other addresses stay as they are.
 fn embedded_ipv4(address: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = address.to_canonical() else { return address.to_canonical() };
     let halves = |high: u16, low: u16| IpAddr::V4(Ipv4Addr::from(u32::from(high) << 16 | u32::from(low)));
@@ -137,11 +137,11 @@ fn is_of_the_machine(address: IpAddr) -> bool {
     link_local || METADATA.contains(&address)
 }
 
-/// Whether an address stands for one of IPv4 in a form without a use: compatible (RFC 4291, 2.5.5.1) and translated (RFC
-/// 2765), or behind the local prefix of NAT64 (RFC 8215), where only the network knows which.
+/// Whether an IPv6 address contains an IPv4 address in an obsolete form (IPv4-compatible, RFC 4291, 2.5.5.1;
+/// IPv4-translated, RFC 2765), or under the local prefix of NAT64 (RFC 8215), which only the network can resolve.
 fn leads_to_unknown_ipv4(address: Ipv6Addr) -> bool {
     match address.segments() {
-        // Without the unspecified address and loopback.
+        // Except the unspecified address and loopback.
         [0, 0, 0, 0, 0, 0, high, low] => high != 0 || low > 1,
         [0, 0, 0, 0, 0xffff, 0, ..] | [0x64, 0xff9b, 1, ..] => true,
         _ => false,

@@ -16,7 +16,7 @@ use super::route::{Handler, Resource};
 const SENT: HeaderValue =
     HeaderValue::from_static("authorization, content-type, idempotency-key, x-request-id");
 
-/// The headers of answers that a page may read, beside those that browsers always show.
+/// The headers of answers that a page may read, besides those that browsers always show.
 const READ: HeaderValue = HeaderValue::from_static("retry-after, x-onceward-reason, x-request-id");
 
 /// Seconds for which a browser may remember a preflight.
@@ -32,7 +32,7 @@ pub fn allowed_origin(origins: &[String], resource: &Resource, headers: &HeaderM
     HeaderValue::from_str(origin).ok().filter(|_| is_allowed)
 }
 
-/// Whether a browser asks what a page of an allowed origin may do.
+/// Whether a request is a preflight.
 pub fn is_preflight(head: &Parts) -> bool {
     head.method == Method::OPTIONS && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }

@@ -68,10 +68,10 @@ impl RequestBody {
         tokio::time::timeout(time, whole).await.unwrap_or(Err(Problem::BodyTooSlow))
     }
 
-    /// Discards a body that is not read. When that is all of it, the connection can be used again.
+    /// Discards the rest of a body. If the body ends there, the connection can be used again.
     ///
-    /// Over HTTP/2 it waits a moment for the rest of a short body. Otherwise the server would have to reset the stream
-    /// behind the answer (RFC 9113, 8.1), and some clients then drop the answer, such as curl 7.
+    /// Over HTTP/2 this waits for a short rest that has not arrived yet. Otherwise the server would have to reset the
+    /// stream after the answer (RFC 9113, 8.1), and some clients, such as curl 7, then drop the answer.
     pub async fn discard(&mut self, version: Version) {
         let in_parts = Arc::clone(&self.in_parts);
         let mut rest = pin!(self.discard_up_to(DISCARDED_BYTES));
@@ -166,7 +166,8 @@ pub fn is_cross_site(headers: &HeaderMap) -> bool {
     headers.get_all(&SEC_FETCH_SITE).iter().any(|site| site == "cross-site")
 }
 
-/// Whether the request has as many `Host` headers as HTTP asks for (RFC 9112, 3.2): one in HTTP/1.1, at most one before.
+/// Whether the request has as many `Host` headers as HTTP requires (RFC 9112, 3.2): one in HTTP/1.1, at most one
+/// before.
 pub fn has_proper_host(head: &Parts) -> bool {
     let hosts = head.headers.get_all(HOST).iter().count();
     match head.version {

@@ -125,7 +125,7 @@ impl Response {
         self
     }
 
-    /// With the reason in a header. It is ours, and repeats nothing that the client sent.
+    /// Adds the reason as a header. The reason is the server's own text and repeats nothing that the client sent.
     #[must_use]
     pub fn explained(mut self, reason: &str) -> Self {
         let reason = HeaderValue::from_str(reason).unwrap_or(HeaderValue::from_static("unknown"));
@@ -203,7 +203,7 @@ pub enum Problem {
     Panicked,
     /// A head that breaks off, or HTTP/2 where HTTP/1 is spoken.
     BadHead,
-    /// No `Host` where HTTP asks for it, or more than one.
+    /// No `Host` where HTTP requires it, or more than one.
     BadHost,
     /// HTTP without TLS, where TLS is spoken.
     PlainHttp,

@@ -214,8 +214,8 @@ impl Resource {
         }
     }
 
-    /// The route of a method, with who may use it. `OPTIONS` has none: only pages of allowed origins may ask by a
-    /// preflight what they may call ([`super::cors`]).
+    /// The route of a method, and its access rule. `OPTIONS` has none: [`super::cors`] answers preflights of allowed
+    /// origins.
     pub fn route(&self, method: &Method) -> Option<(Access, &'static Route)> {
         let verb = Verb::of(method)?;
         self.routes.iter().find(|(_, route)| route.verb == verb).copied()

@@ -54,7 +54,7 @@ pub struct Deps<V = Verifier> {
     pub v2: Arc<OnceLock<V2>>,
     /// The simulator, whose messages `/inbox` shows; `None` when messages go to a provider.
     pub inbox: Option<Arc<Simulator>>,
-    /// Whether the inbox asks for credentials: where other machines reach the server.
+    /// Whether the inbox requires credentials: where other machines reach the server.
     pub inbox_needs_credentials: bool,
     /// Host name under which `inbox` may be asked for, beside IP addresses and `localhost`: the one
     /// that is configured to listen on.

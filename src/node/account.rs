@@ -1,7 +1,8 @@
 //! The file from which the operator learns the account's credentials.
 //!
-//! The store has only the hash of the auth token. A new token is in the file before the store accepts it. The file wins
-//! over the store at a start: a crash between the two loses no token. It may be removed; the token then stays as it is.
+//! The store has only the hash of the auth token. The server writes a new token to the file first and to the store
+//! second, and at a start the token of the file counts: a crash between the two writes loses no token. The operator may
+//! remove the file; the token stays valid.
 
 use std::fs;
 use std::io;
@@ -136,7 +137,7 @@ impl AccountFile {
         }
     }
 
-    /// Writes the file durably, and returns what it had.
+    /// Writes the file durably, and returns its previous text.
     fn replace(&self, text: &str) -> Result<Option<Zeroizing<String>>, AccountError> {
         let before = self.text()?;
         self.write(text).map_err(|source| AccountError::Io {
@@ -147,7 +148,7 @@ impl AccountFile {
         Ok(before)
     }
 
-    /// The file appears whole or not at all.
+    /// Replaces the file durably and as a whole.
     fn write(&self, text: &str) -> io::Result<()> {
         let unfinished = self.path.with_extension("new");
         let written =

@@ -51,8 +51,8 @@ impl NumberDeps {
         Subject { slot: self.slots.of_number(key.service, key.number), id: key.id() }
     }
 
-    /// The verification of a number that has not expired, whether or not attempts are left, also a canceled one. An
-    /// error means that the shard restarts.
+    /// The latest verification of a number until it expires, even if it is canceled or no check is left. An error means
+    /// that the shard restarts.
     pub(super) async fn verification(
         &self,
         shards: &Shards,

@@ -11,7 +11,7 @@ pub struct NumberKey {
     pub service: ServiceId,
     /// The recipient of the codes.
     pub number: PhoneNumber,
-    /// Whether it is a test number of the service. Its record is another one than that of the number itself.
+    /// Whether it is a test number of the service. A test number has a record apart from that of the ordinary number.
     pub is_test: bool,
 }
 

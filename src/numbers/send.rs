@@ -293,7 +293,7 @@ impl SettleCommand {
     }
 }
 
-/// Wrong codes that a number without a lockout still has.
+/// The wrong codes that a number is still allowed.
 const fn attempts_left(state: &NumberState, policy: &Policy) -> u8 {
     match state {
         NumberState::Open(open) => policy.max_attempts.saturating_sub(open.failures.in_a_row),

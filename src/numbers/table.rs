@@ -34,7 +34,7 @@ impl NumberTable {
     }
 }
 
-/// Numbers by service. Test numbers, the second, take no room of the others.
+/// Counts of ordinary numbers and of test numbers, in this order. Test numbers have a limit of their own.
 #[derive(Default)]
 struct Counts([Shares; 2]);
 
@@ -114,7 +114,7 @@ impl Table for NumberTable {
             Ok(NumberKey::from_id(&key.id).map(|number| (key.slot, number, state)))
         };
         let states = records.iter().filter_map(|record| read(record).transpose());
-        // Counted together: the tables of all shards are loaded at the same time.
+        // Summed up first, because the tables of all shards load at the same time and share the lock of the capacity.
         let (mut come, mut gone) = (Counts::default(), Counts::default());
         self.numbers.load(states.collect::<Result<_, _>>()?, |key, change| match change {
             Change::Added => come.add(key),

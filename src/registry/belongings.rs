@@ -174,7 +174,7 @@ fn unique_name(text: String) -> Result<String, String> {
     }
 }
 
-/// A second limit over one interval would be without effect, or would replace the first.
+/// Refuses a second bucket of one interval, which would have no effect or replace the first.
 fn has_no_bucket_of(limit: &RateLimit, interval: u32) -> Result<(), RegistryError> {
     let exists = limit.buckets.iter().any(|bucket| bucket.interval == interval);
     if exists { Err(RegistryError::Exists(Resource::Bucket)) } else { Ok(()) }

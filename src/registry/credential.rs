@@ -119,7 +119,7 @@ pub enum Credential {
         /// Keys are numbered as they are made, from 1.
         number: u64,
     },
-    /// A key for the compatible routes was revoked: they ask for one from then on, also when no record of a key is left.
+    /// A key for the compatible routes was revoked: these routes require a key from then on, even if no key is left.
     HadKey,
 }
 

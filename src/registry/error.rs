@@ -16,7 +16,7 @@ pub enum RegistryError {
         /// The accepted values, as the end of a sentence that begins with the field.
         why: String,
     },
-    /// There is one with this name already.
+    /// One with this name, interval, country or number exists already.
     #[error("there is such a {} already", .0.one())]
     Exists(Resource),
     /// It comes from the configuration, and is changed there.
@@ -39,7 +39,7 @@ pub enum Resource {
     TestNumber,
     Webhook,
     SafeNumber,
-    /// Revoked ones count.
+    /// All API keys, revoked ones included.
     ApiKey,
     LiveKeyOfService,
     LiveKeyOfAccount,

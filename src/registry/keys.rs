@@ -33,7 +33,7 @@ pub struct KeyOptions {
 /// The number of the account's record among credentials.
 const ROOT: u64 = 0;
 
-/// The number of [`Credential::HadKey`], which no key reaches.
+/// The record number of [`Credential::HadKey`]. No key ever gets it.
 const HAD_KEY: u64 = u64::MAX;
 
 impl Registry {
@@ -132,7 +132,7 @@ impl Registry {
         .await
     }
 
-    /// Makes these the account's credentials, durably. The old auth token is worth nothing from then on.
+    /// Makes these the account's credentials, durably. The server then refuses the old auth token.
     pub async fn keep_root(&self, root: &NewRoot) -> Result<(), RegistryError> {
         let (id, root) = (credential_id(ROOT), root.hashed());
         self.decide::<Credential, _, _>(id, move |view| {

@@ -12,9 +12,9 @@ use crate::domain::ServiceId;
 
 /// The places that each service holds in a limited table.
 ///
-/// A service that is alone may hold as much as the limit says. A quarter more is kept for the others: a service gets a
-/// further place while it holds less than four times the free ones. Therefore no service is refused before the limit
-/// is reached, a flood of one service leaves room for the others, and several floods end in equal shares.
+/// One service may fill the limit, and all services together may hold a quarter more: a service gets another place
+/// while it holds less than four times the free ones. Therefore no service is refused before the limit is reached, a
+/// flood of one service leaves room for the others, and several floods end in equal shares.
 #[derive(Debug, Default)]
 pub struct Shares {
     held: usize,
@@ -31,7 +31,7 @@ impl Shares {
         self.by_service.get(&service).copied().unwrap_or(0)
     }
 
-    /// The number of further places that a service may take.
+    /// The number of places that a service may still take.
     pub fn room(&self, service: ServiceId, limit: usize) -> usize {
         // Below four times the free places, of which there are a quarter more than the limit:
         // own < 4 * (5/4 * limit - held).
@@ -39,7 +39,7 @@ impl Shares {
         limit.saturating_mul(5).saturating_sub(taken).div_ceil(5)
     }
 
-    /// A service holds so many more.
+    /// Adds places of a service.
     pub fn add(&mut self, service: ServiceId, places: usize) {
         if places > 0 {
             self.held += places;
@@ -47,7 +47,7 @@ impl Shares {
         }
     }
 
-    /// A service holds so many fewer.
+    /// Removes places of a service, at most those that it holds.
     pub fn remove(&mut self, service: ServiceId, places: usize) {
         let Some(own) = self.by_service.get_mut(&service) else { return };
         let gone = places.min(*own);
@@ -57,7 +57,7 @@ impl Shares {
         }
     }
 
-    /// Every service that holds something, with how much.
+    /// The services that hold places, and how many.
     pub fn iter(&self) -> impl Iterator<Item = (ServiceId, usize)> {
         self.by_service.iter().map(|(service, places)| (*service, *places))
     }
@@ -112,12 +112,12 @@ static OTHERS: Lines = Lines {
 pub struct Usage {
     /// Stored records.
     pub held: usize,
-    /// A service that holds so many gets no more.
+    /// The limit of one service. All services together may hold a quarter more.
     pub limit: usize,
 }
 
 impl Capacity {
-    /// Capacity for `limit` numbers.
+    /// Capacity for `limit` numbers, and separately for test numbers.
     pub fn new(limit: usize) -> Arc<Self> {
         let of = |table, limit, tests| {
             Arc::new(Self { table, limit, lines: &NUMBERS, counts: Mutex::default(), tests })
@@ -126,12 +126,13 @@ impl Capacity {
         of("numbers", limit, Some(tests))
     }
 
-    /// The capacity that counts test numbers, or all others.
+    /// The capacity for test numbers, or for all other numbers.
     pub fn counting(self: &Arc<Self>, is_test: bool) -> &Arc<Self> {
         self.tests.as_ref().filter(|_| is_test).unwrap_or(self)
     }
 
-    /// Counts what the shards hold of a kind, from now on. A record takes a place for each [`PLACE`] bytes.
+    /// Capacity for records of the kind `R`, counted as the shards change them. A record takes one place for each
+    /// started [`PLACE`] bytes.
     pub fn of<R: Record>(shards: &Shards, limit: usize) -> Arc<Self> {
         let capacity =
             Arc::new(Self { table: R::PLURAL, limit, lines: &OTHERS, counts: Mutex::default(), tests: None });
@@ -147,8 +148,8 @@ impl Capacity {
         Usage { held: self.counts().shares.held(), limit: self.limit }
     }
 
-    /// Counts a new record until the reservation is dropped, by when its table has counted it. `None` if the service
-    /// has used up its share.
+    /// Reserves a place for a new record. The caller drops the reservation after the table has counted the record.
+    /// `None` if the service has used up its share.
     pub fn reserve(self: &Arc<Self>, service: ServiceId) -> Option<Reservation> {
         let mut counts = self.counts();
         if counts.shares.room(service, self.limit) == 0 {

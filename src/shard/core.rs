@@ -591,8 +591,8 @@ impl Core {
         decided
     }
 
-    /// The refusal of a new record. One place is free when the first of the service's records has ended; those that are
-    /// examined stand for all.
+    /// The refusal of a new record, with the time until the first of the service's records ends. Only the records that
+    /// the next sweep would examine are looked at.
     fn table_full(&self, kind: u8, service: ServiceId, now: Timestamp) -> Refusal {
         let first_end =
             self.tables.first_end(kind, SWEEP_BEFORE_REFUSAL, |key| service_of(&key.id) == service);

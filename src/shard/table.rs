@@ -272,8 +272,8 @@ impl Tables {
         self.indexes.values_mut().for_each(|index| index.batch_applied());
     }
 
-    /// Frees expired records, and compacts the others. Examines `looks` records of each kind, and more after a flood. Skips records for which
-    /// `keep` is true. Returns the number of freed records.
+    /// Frees expired records, and compacts the others. Examines `looks` records of each kind, and more after a flood.
+    /// Does not free records for which `keep` is true. Returns the number of freed records.
     pub fn sweep(&mut self, looks: usize, now: Timestamp, keep: impl Fn(&RecordKey) -> bool) -> usize {
         let looks = looks + (self.added_since_sweep * LOOKS_PER_NEW_RECORD).min(MOST_LOOKS);
         self.added_since_sweep = 0;
@@ -306,7 +306,7 @@ impl Tables {
         freed
     }
 
-    /// When the first of some records of a kind ends: of those that the next sweep examines and that `wanted` selects.
+    /// The earliest end of the records of a kind that the next sweep examines and that `wanted` selects.
     pub fn first_end(
         &self,
         kind: u8,

@@ -73,7 +73,7 @@ pub(super) struct Seq(pub u64);
 
 const SLOT_BITS: u32 = 8;
 const BELOW_MILLIS: u32 = 15;
-/// Not set in the ids of deliveries.
+/// Set in the ids of expected ends and dropped events, not in those of deliveries.
 const EXPECTED: u64 = 1 << 63;
 /// Set in the ids of dropped events only.
 const DROPPED: u64 = EXPECTED | 1 << 62;
@@ -105,7 +105,7 @@ pub(super) fn expected_id(service: ServiceId, name: VerificationName, slot: u8) 
     record_id(service, EXPECTED | name.bits() << SLOT_BITS | u64::from(slot))
 }
 
-/// Of the webhook's random bytes as many as fit.
+/// The id of a webhook's count of dropped events in a slot. It has as many of the webhook's random bytes as fit.
 pub(super) fn dropped_id(endpoint: Endpoint, slot: u8) -> Id {
     let webhook = endpoint.webhook.bytes().iter().fold(0_u64, |all, byte| all << 8 | u64::from(*byte));
     let bits = webhook & !DROPPED & !u64::from(u8::MAX);

@@ -103,7 +103,7 @@ impl Schedule {
         self.state().expected.room(service, self.bounds.expected) > 0
     }
 
-    /// An event is dropped. The log has a line for the first one of a service.
+    /// Logs that a service's events are being dropped, once until they are accepted again.
     pub(super) fn log_drop(&self, endpoint: Endpoint) {
         let mut state = self.state();
         if state.dropping.insert(endpoint.service) {

@@ -1,8 +1,8 @@
 //! An in-memory store for tests and simulations. It keeps all promises of the trait and injects faults on request.
 //!
 //! A "restart" is [`MemoryStore::reopen`]: the new store has all applied writes. The old one, like a killed process,
-//! changes nothing any more, whatever is in flight. `done` is called within [`Store::commit`], unless the commit is
-//! held or hangs: then within [`MemoryStore::release`].
+//! changes nothing any more, even if commits are in flight. `done` is called within [`Store::commit`], unless the
+//! commit is held or hangs: then within [`MemoryStore::release`].
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;

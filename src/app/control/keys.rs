@@ -63,7 +63,7 @@ pub struct KeyLine {
     /// The minute in which it was used last.
     pub last_used: Option<String>,
     pub revoked: Option<String>,
-    /// In the answer to a revocation: whether it changed nothing.
+    /// In the answer to a revocation: the key was revoked before, and nothing has changed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub already_revoked: bool,
     /// Its secret, when it was just made, and never again.
@@ -132,7 +132,7 @@ impl KeysRequest {
                 vec![serde_json::to_value(line)]
             }
         };
-        // Texts always have a form in JSON.
+        // The serialization of these lines cannot fail.
         lines.into_iter().collect::<Result<_, _>>().map_err(|error| error.to_string())
     }
 }

@@ -75,7 +75,7 @@ impl ControlSocket {
         Ok(socket)
     }
 
-    /// The same, for operators who may clear the counts of numbers.
+    /// Also serves `unlock`, which clears the counts of numbers.
     #[must_use]
     pub fn for_operators(mut self, verifying: Verifying) -> Self {
         self.verifying = Some(verifying);

@@ -37,7 +37,7 @@ pub struct WebhookLine {
     pub event_types: Vec<String>,
     /// `enabled`, `disabled`.
     pub status: String,
-    /// The key of its signatures, if the request is for it.
+    /// The key that signs its events, in the answer to `secret` only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<String>,
 }
@@ -61,7 +61,7 @@ impl WebhooksRequest {
                 vec![WebhookLine { secret: Some(webhook.secret_text()), ..line(service, webhook) }]
             }
         };
-        // Texts always have a form in JSON.
+        // The serialization of these lines cannot fail.
         lines.iter().map(serde_json::to_value).collect::<Result<_, _>>().map_err(|error| error.to_string())
     }
 }

@@ -115,7 +115,7 @@ impl<V> ActiveRequest<V> {
         self.connection.request_id(self.number)
     }
 
-    /// Notes that the request changes nothing. It ends when the client leaves.
+    /// Notes that the request changes nothing: over HTTP/1 it ends when the client leaves.
     pub fn note_read(&self) {
         self.connection.activity.note_read();
     }

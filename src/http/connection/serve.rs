@@ -177,8 +177,8 @@ fn close_without_waiting(stream: &mut impl Stream) {
     let _ = stream.shutdown().now_or_never();
 }
 
-/// The stream of an HTTP/1 connection. It notes when bytes arrive, and ends the connection of a client that has left while
-/// the server reads for it.
+/// The stream of an HTTP/1 connection. It notes when bytes arrive. If the client leaves while its request changes
+/// nothing, it ends the connection.
 ///
 /// It is not vectored: the responses fit into one buffer, and one copy costs less than a longer system call.
 struct Socket<V, I> {

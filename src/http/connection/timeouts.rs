@@ -75,7 +75,7 @@ impl Activity {
         self.unread_body.load(Ordering::Relaxed)
     }
 
-    /// Notes that the request of an HTTP/1 connection changes nothing: without a client it need not be answered.
+    /// Notes that the request in progress changes nothing. The connection may end as soon as the client has left.
     pub fn note_read(&self) {
         self.reading.store(true, Ordering::Relaxed);
     }

@@ -195,22 +195,24 @@ pub async fn summary(request: &Request<'_, SummaryFilters>) -> Result<Response, 
     Ok(Response::ok(&SummaryView::new(&request.frame(), summary)))
 }
 
-/// Lists and summaries that are read at once, and of these for the keys of one service, or of all services.
+/// The most lists and summaries that are read at the same time.
 const READS: usize = 64;
+
+/// The most of them for the keys of one service, or for the keys of all services.
 const READS_EACH: usize = 8;
 
 /// The lists and summaries that are being read, by the service of the caller's key.
 #[derive(Default)]
 pub struct Reads(Mutex<HashMap<Option<ServiceId>, usize>>);
 
-/// One of them, until it is dropped.
+/// A place for one list or summary. Dropping it frees the place.
 pub struct Read<'a> {
     reads: &'a Reads,
     caller: Option<ServiceId>,
 }
 
 impl Reads {
-    /// Begins one.
+    /// Takes a place for one list or summary.
     ///
     /// # Errors
     /// 429 if the caller reads too many already, 503 if all callers do.

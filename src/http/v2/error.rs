@@ -217,7 +217,7 @@ impl Error {
             RegistryError::Invalid { field: "unique_name", why } => {
                 Self::caused(Cause::UniqueName, format_args!("it {why}"))
             }
-            // Requests spell it as Twilio spells dates.
+            // The parameter has Twilio's name.
             RegistryError::Invalid { field: "expires", why } => {
                 Self::parameter("DateExpires", format_args!("it {why}"))
             }

@@ -18,7 +18,7 @@ impl CodeLength {
     pub const MAX: u8 = 10;
     /// Six digits, the least that NIST SP 800-63B-4 (3.1.3.2) accepts.
     pub const SIX: Self = Self(6);
-    /// The shortest codes.
+    /// The shortest length.
     pub const SHORTEST: Self = Self(Self::MIN);
 
     /// A length, if it is one of 4 to 10.
@@ -59,7 +59,7 @@ pub struct Code {
 const ALPHANUMERIC: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 impl Code {
-    /// The number of characters that a supplied code can have in each place.
+    /// The number of different characters in supplied codes.
     pub const ALPHABET: u64 = ALPHANUMERIC.len() as u64;
 
     /// The last `length` decimal digits of `value`, with leading zeros.
@@ -114,7 +114,7 @@ impl Code {
         CodeLength(self.len)
     }
 
-    /// The characters as a number to base 62. Only what hides supplied codes calls this.
+    /// The characters as a number in base 62. Only the derivation of offsets calls this.
     pub fn alphanumeric_value(&self) -> u64 {
         self.used().iter().fold(0, |value, character| {
             let digit = match character {

@@ -62,7 +62,7 @@ pub enum CheckOutcome {
     },
     /// This caller has no attempt left. The code was not compared.
     NoChecksLeft {
-        /// When attempts are allowed again.
+        /// When checks are allowed again.
         until: Timestamp,
     },
     /// The verification that the caller named is not under way, or none is.

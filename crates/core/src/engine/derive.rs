@@ -43,7 +43,7 @@ fn below(bound: u64, block: impl Fn(u32) -> [u8; 32]) -> u64 {
                 return value % bound;
             }
         }
-        // A chunk is rejected less than once in 20, even for the largest bound, and a block has four.
+        // Even for the largest bound, fewer than one in 20 chunks are rejected, and a block has four chunks.
         counter = counter.wrapping_add(1);
     }
 }
@@ -57,7 +57,7 @@ pub struct CodeSeed {
     pub number: PhoneNumber,
     /// The random input.
     pub salt: Salt,
-    /// Number of digits.
+    /// Number of characters.
     pub length: CodeLength,
     /// See [`VerificationCounts::offset`](super::VerificationCounts::offset).
     pub offset: u64,

@@ -1,7 +1,8 @@
 //! The number of attempts, and the consequence of too many wrong codes.
 //!
-//! With [`Lockout::Fixed`] the number is locked: [`Policy::lockout_end`]. With the others the verification is spent and
-//! [`VerificationLockout`] counts. Beside it runs a [`FailureCount`] over all verifications of the number.
+//! [`Lockout::Fixed`] locks the number: [`Policy::lockout_end`]. The other rules use up the verification
+//! ([`VerificationLockout`]), and count consecutive wrong codes over all verifications of the number
+//! ([`FailureCount`]).
 
 use std::time::Duration;
 
@@ -25,9 +26,10 @@ pub enum Lockout {
 /// Consecutive wrong codes of a number, over all its verifications, and the hard stop after too many of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailureCount {
-    /// Their number.
+    /// The count. [`FailureCount::HARD_STOP`] wrong codes begin a hard stop.
     pub in_a_row: u8,
-    /// When the last one was counted. [`Timestamp::EPOCH`] with a fixed lockout, whose record's end is enough.
+    /// The time of the last wrong code. [`Timestamp::EPOCH`] with a fixed lockout, where the record's end ends the
+    /// count.
     pub last: Timestamp,
 }
 
@@ -45,11 +47,11 @@ impl FailureCount {
     /// The count after a hard stop.
     pub const AFTER_STOP: u8 = 50;
 
-    /// Retention of a count after its last wrong code. An attacker who waits for its end has 99 guesses in this time,
-    /// and 150 with the hard stops.
+    /// Retention of a count after its last wrong code. Per retention an attacker has 99 guesses by waiting for the end
+    /// of the count, or 150 by waiting for the ends of hard stops.
     pub const KEPT: Duration = Duration::from_secs(90 * 24 * 3_600);
 
-    /// The count at `now`: its retention or its hard stop may be over.
+    /// The count at `now`: [`FailureCount::NONE`] after its retention, [`FailureCount::AFTER_STOP`] after a hard stop.
     #[must_use]
     pub(super) fn at(self, now: Timestamp) -> Self {
         if self.last == Timestamp::EPOCH {
@@ -88,13 +90,13 @@ impl FailureCount {
     }
 }
 
-/// The first wait of `Policy::wait_after`, in seconds; each further one is twice as long.
+/// The first wait of [`Policy::unnamed_wait_until`], in seconds; each further wait is twice as long.
 const FIRST_WAIT: u64 = 30;
 
 /// The longest of these waits.
 const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60);
 
-/// The largest share of all codes that may be guessed in a day under a fixed lockout: a tenth.
+/// A fixed lockout must leave at least this many codes for each guess in a day.
 const GUESSED_A_DAY: u128 = 10;
 
 impl Policy {
@@ -139,8 +141,8 @@ impl Policy {
         wrong >= self.max_attempts
     }
 
-    /// The end of the hard stop of messages and of checks that name their verification, if one has begun. With
-    /// [`Lockout::Growing`] the failures of checks by number do not lead to it.
+    /// The end of the hard stop that refuses messages and checks by id, if one has begun. With [`Lockout::Growing`]
+    /// wrong codes of checks by number stop only such checks: [`Policy::unnamed_wait_until`].
     pub(super) fn stopped_until(&self, open: &OpenNumber) -> Option<Timestamp> {
         match self.lockout {
             Lockout::Fixed(_) => None,
@@ -149,8 +151,8 @@ impl Policy {
         }
     }
 
-    /// The end of the wait of a caller who does not name the verification, with [`Lockout::Growing`]: none before the
-    /// attempts of one verification are used, then 30 s, and twice as long each time, up to an hour.
+    /// With [`Lockout::Growing`], the time until which checks by number are refused. There is no wait before
+    /// `max_attempts` wrong codes; then it is 30 s, and doubles with each wrong code, up to an hour.
     pub(super) fn unnamed_wait_until(&self, open: &OpenNumber) -> Timestamp {
         let FailureCount { in_a_row, last } = open.failures;
         if self.lockout != Lockout::Growing || !self.is_spent(in_a_row) {
@@ -162,7 +164,7 @@ impl Policy {
     }
 }
 
-/// The counts of an open state with a verification, without a fixed lockout.
+/// A number and its verification in a service without a fixed lockout: a wrong code counts for both.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct VerificationLockout {
     pub open: OpenNumber,
@@ -170,7 +172,8 @@ pub(super) struct VerificationLockout {
 }
 
 impl VerificationLockout {
-    /// Whether a check counts as one that names the verification. [`Lockout::Verification`] makes no difference.
+    /// Whether a wrong code counts against the verification. With [`Lockout::Growing`] only one of a caller who named
+    /// it does.
     fn is_one_of_all(is_named: bool, policy: &Policy) -> bool {
         is_named || policy.lockout == Lockout::Verification
     }

@@ -54,7 +54,7 @@ impl VerificationName {
         self.0
     }
 
-    /// Every track of which this can be the name.
+    /// All tracks that have this name.
     pub fn tracks(self) -> impl Iterator<Item = u64> {
         const LOW_BITS: u32 = u64::BITS - VerificationName::BITS;
         (0..1 << LOW_BITS).map(move |low| self.0 << LOW_BITS | low)

@@ -17,7 +17,7 @@ pub enum SendResult {
     Postponed {
         /// The id that the client is given for the message.
         message_id: String,
-        /// A message with the code may arrive before that.
+        /// A gateway may have sent a message with the code already.
         may_have_been_sent: bool,
         /// The gateway that holds the code in that case, if the code is not ours.
         held: Option<Held>,
@@ -26,7 +26,7 @@ pub enum SendResult {
     NumberRefused,
     /// Every gateway refused for another reason, or did not answer in time.
     Failed {
-        /// A message with the code may still arrive.
+        /// A gateway may have sent a message with the code.
         may_have_been_sent: bool,
         /// The gateway that holds the code in that case, if the code is not ours.
         held: Option<Held>,

@@ -32,7 +32,8 @@ pub struct OpenNumber {
     /// (NIST SP 800-63B-4, 3.2.2); success and the end of a lockout do. With [`Lockout::Growing`] only those
     /// of checks that did not name their verification.
     pub failures: FailureCount,
-    /// With [`Lockout::Growing`] those of checks that named their verification.
+    /// With [`Lockout::Growing`], consecutive wrong codes of checks that named their verification. The other rules
+    /// leave this count unchanged.
     pub named: FailureCount,
     /// When this record ends and the number is fresh again.
     pub keep_until: Timestamp,
@@ -40,12 +41,13 @@ pub struct OpenNumber {
     pub verification: Option<Verification>,
 }
 
-/// The lockout of a number, for its operator.
+/// The lockout of a number, as operators see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LockoutState {
     /// Consecutive wrong codes; with [`Lockout::Growing`] the larger of both counts.
     pub wrong_codes: u8,
-    /// Until when checks are refused; `None` while they are allowed.
+    /// Until when checks are refused; `None` while they are allowed. With [`Lockout::Growing`] checks that name their
+    /// verification may be allowed earlier.
     pub until: Option<Timestamp>,
 }
 
@@ -54,7 +56,7 @@ pub struct LockoutState {
 pub struct Verification {
     /// The random input of the code.
     pub salt: Salt,
-    /// Number of digits.
+    /// Number of characters.
     pub length: CodeLength,
     /// From this moment on the code cannot succeed.
     pub expires: Timestamp,
@@ -75,7 +77,7 @@ pub struct Verification {
     pub counted: Option<VerificationCounts>,
 }
 
-/// The counts of one verification that clients address by id.
+/// The counts and properties of a verification that clients address by id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VerificationCounts {
     /// When it began.
@@ -90,9 +92,9 @@ pub struct VerificationCounts {
     pub wrong: u8,
     /// With [`Lockout::Growing`] wrong codes from callers who named only the number.
     pub unnamed: u8,
-    /// The last attempt is used, with [`Lockout::Growing`] of callers who name the verification.
+    /// No check is left. With [`Lockout::Growing`] this is about callers who name the verification.
     pub spent: bool,
-    /// The caller ended it. It is kept until it expires, to be fetched.
+    /// The caller has canceled it. It stays until it expires, because clients can fetch it.
     pub canceled: bool,
     /// The difference between the code that the caller supplied and the derived one; 0 for none. It says
     /// nothing without the server key.
@@ -199,7 +201,7 @@ impl Verification {
         self.counted.is_some_and(|counted| counted.spent)
     }
 
-    /// Its counts. One that the compatible routes began has none: it began with its code, and had one message.
+    /// The counts. A verification of the compatible routes stores none: it began with its code, and had one message.
     pub fn counts(&self, policy: &Policy) -> VerificationCounts {
         self.counted.unwrap_or_else(|| VerificationCounts {
             sends: 1,
@@ -207,12 +209,12 @@ impl Verification {
         })
     }
 
-    /// The same, ended by its caller.
+    /// The verification after the caller has canceled it.
     pub(super) fn canceled(self, policy: &Policy) -> Self {
         Self { counted: Some(VerificationCounts { canceled: true, ..self.counts(policy) }), ..self }
     }
 
-    /// Returns `true` if the caller ended it.
+    /// Returns `true` if the caller has canceled it.
     pub fn is_canceled(&self) -> bool {
         self.counted.is_some_and(|counted| counted.canceled)
     }
@@ -362,7 +364,7 @@ impl NumberState {
         open.with(Some(Verification { checking_until: Timestamp::EPOCH, ..v }))
     }
 
-    /// Each count of wrong codes ends by itself.
+    /// The state with its counts of wrong codes as they are at `now`: [`FailureCount::at`].
     fn counted_at(self, now: Timestamp) -> Self {
         let Self::Open(open) = self else { return self };
         let (failures, named) = (open.failures.at(now), open.named.at(now));
@@ -408,8 +410,8 @@ impl NumberState {
         }
     }
 
-    /// The state without a verification that has expired and waits for nothing. `None` if there is none, or nothing else
-    /// in the state. No decision depends on the difference.
+    /// The state without its expired verification. `None` if there is none, if a send or a check of it is in progress,
+    /// or if no count would be left. No decision depends on the difference.
     #[must_use]
     pub fn without_expired_verification(&self, now: Timestamp) -> Option<Self> {
         let Self::Open(open @ OpenNumber { verification: Some(v), .. }) = self else { return None };

@@ -71,7 +71,8 @@ fn used_up(code: Verification, now: Timestamp) -> Option<Verification> {
 }
 
 impl FailureCount {
-    /// A hard stop that has ended does not hide what was counted after it.
+    /// The larger count and the later time, both as they are at `now`: a hard stop that has ended must not hide the
+    /// wrong codes that were counted after it.
     #[must_use]
     fn merge_pessimistic(self, other: Self, now: Timestamp) -> Self {
         let (one, other) = (self.at(now), other.at(now));

@@ -245,7 +245,7 @@ impl Journal {
     }
 }
 
-/// The trouble of a segment that was not reserved.
+/// The health report about a segment that could not be reserved.
 pub(super) fn not_reserved(bytes: u64, error: &io::Error) -> String {
     format!("cannot reserve a journal segment of {bytes} bytes: {error}")
 }

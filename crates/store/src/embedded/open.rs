@@ -310,7 +310,7 @@ impl Opened {
         let Self { directory, snapshots, copies, copy, replayed, is_new, lock } = self;
         let (health, settings) = (Arc::new(Health::default()), options.settings.clone());
         let disk = snapshots.disk.clone();
-        // On a full disk the data is served as far as nothing has to be written. The journal's thread tries again.
+        // On a full disk the store serves reads and refuses commits. The thread that reserves segments tries again.
         let reserve = |number| {
             let action = "reserve space for a journal segment in";
             match Segment::create(&*disk, &directory.journal, number, settings.segment_bytes) {

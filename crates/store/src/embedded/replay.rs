@@ -287,8 +287,8 @@ fn without_zeros_behind(bytes: &[u8]) -> u64 {
 /// Reads a file up to the end of its last written part. Zeros fill most of a segment, because its space is reserved:
 /// they take no memory, and where the file system tells holes from data they are not read.
 ///
-/// Zeros that were written may look like reserved space: some file systems keep none of them, nor do tools that copy
-/// sparsely. Therefore as many as a frame can end with follow the last other byte, if the file has them.
+/// Written zeros may look like reserved space, because some file systems and sparse copies store them as holes.
+/// Therefore the result has up to as many zeros after the last other byte as a frame can end with.
 pub(super) fn read_written_part(file: &mut File, into: &mut Vec<u8>) -> io::Result<()> {
     const CHUNK_BYTES: usize = 256 * 1024;
     let end = end_of_data(file)?.saturating_add(MOST_ZEROS);
