@@ -50,7 +50,7 @@ pub fn main() -> ExitCode {
     };
     match run(std::env::args_os(), process) {
         CommandOutcome::Serve(loaded) => app::run(*loaded),
-        CommandOutcome::CommandOutput(CommandOutput { code, out, err }) => {
+        CommandOutcome::Output(CommandOutput { code, out, err }) => {
             let _ = io::stderr().write_all(err.as_bytes());
             let mut stdout = io::stdout();
             match stdout.write_all(out.as_bytes()).and_then(|()| stdout.flush()) {
@@ -72,7 +72,7 @@ struct Process {
 }
 
 enum CommandOutcome {
-    CommandOutput(CommandOutput),
+    Output(CommandOutput),
     Serve(Box<Loaded>),
 }
 
@@ -175,7 +175,7 @@ fn run(arguments: impl Iterator<Item = OsString>, process: Process) -> CommandOu
         // Help and the version, too.
         Err(answer) => {
             let text = answer.to_string();
-            return CommandOutcome::CommandOutput(if answer.use_stderr() {
+            return CommandOutcome::Output(if answer.use_stderr() {
                 CommandOutput { code: EXIT_CONFIGURATION, out: String::new(), err: text }
             } else {
                 CommandOutput::of(text)
@@ -183,7 +183,7 @@ fn run(arguments: impl Iterator<Item = OsString>, process: Process) -> CommandOu
         }
     };
     if args.print_schema {
-        return CommandOutcome::CommandOutput(CommandOutput::of(config::json_schema()));
+        return CommandOutcome::Output(CommandOutput::of(config::json_schema()));
     }
     let sources = Sources {
         overrides: args.overrides(),
@@ -194,9 +194,9 @@ fn run(arguments: impl Iterator<Item = OsString>, process: Process) -> CommandOu
     };
     let outcome = match args.command {
         None => serve(args.check, args.print_config, &sources),
-        Some(command) => answer(command, &sources).map(CommandOutcome::CommandOutput),
+        Some(command) => answer(command, &sources).map(CommandOutcome::Output),
     };
-    outcome.unwrap_or_else(|error| CommandOutcome::CommandOutput(error.answer()))
+    outcome.unwrap_or_else(|error| CommandOutcome::Output(error.answer()))
 }
 
 fn answer(command: Command, sources: &Sources) -> Result<CommandOutput, CommandError> {
@@ -243,7 +243,7 @@ fn serve(check: bool, print_config: bool, sources: &Sources) -> Result<CommandOu
         };
         loaded.effective.iter().map(row).collect()
     };
-    Ok(CommandOutcome::CommandOutput(CommandOutput { code: 0, out, err }))
+    Ok(CommandOutcome::Output(CommandOutput { code: 0, out, err }))
 }
 
 /// Refuses to write into a data directory of another user as root.

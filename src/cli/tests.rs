@@ -276,7 +276,7 @@ impl World {
             parallelism: 2,
         };
         match run(arguments, process) {
-            CommandOutcome::CommandOutput(CommandOutput { code, out, err }) => {
+            CommandOutcome::Output(CommandOutput { code, out, err }) => {
                 Ran { exit: Some(code), served: None, out, err }
             }
             CommandOutcome::Serve(loaded) => {

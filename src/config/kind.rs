@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 use tracing::Level;
 
-use super::settings::{AnswerSet, GatewaySilent, LogFormat};
+use super::settings::{AnswerSet, LogFormat, OnAmbiguous};
 
 pub trait Kind {
     type Value;
@@ -298,7 +298,7 @@ impl Named for AnswerSet {
         &[("documented", Self::Documented), ("as-built", Self::AsBuilt)];
 }
 
-impl Named for GatewaySilent {
+impl Named for OnAmbiguous {
     const NAMES: &'static [(&'static str, Self)] = &[("next", Self::Next), ("stop", Self::Stop)];
 }
 

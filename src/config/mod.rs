@@ -26,8 +26,8 @@ pub use load::{KeysSettings, Loaded, default_shards, load, load_keys, load_stora
 pub use schema::json_schema;
 pub use services::RegistrySettings;
 pub use settings::{
-    AnswerSet, Bounds, BreakerSettings, DeliverySettings, GatewaySettings, GatewaySilent, ListenAddress,
-    LogFormat, LogSettings, RetrySettings, Settings, StorageSettings, TlsFiles, TrackerSettings,
+    AnswerSet, Bounds, BreakerSettings, DeliverySettings, GatewaySettings, ListenAddress, LogFormat,
+    LogSettings, OnAmbiguous, RetrySettings, Settings, StorageSettings, TlsFiles, TrackerSettings,
     WorkflowStep,
 };
 pub use sources::{Overrides, Sources};

@@ -315,7 +315,7 @@ pub enum AnswerSet {
 
 /// The step after a gateway did not say whether it took a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GatewaySilent {
+pub enum OnAmbiguous {
     /// The next gateway is asked, with the same code.
     Next,
     /// The send ends: no message is paid for twice.
@@ -389,9 +389,9 @@ pub struct DeliverySettings {
     pub retry: Option<RetrySettings>,
     /// The next step when a gateway fails (5xx, a broken connection, no answer) without saying whether it took the
     /// message: `next` asks the next gateway with the same code, `stop` ends the send.
-    #[serde(with = "As::<Choice<GatewaySilent>>")]
-    #[default(GatewaySilent::Next)]
-    pub gateway_silent: GatewaySilent,
+    #[serde(with = "As::<Choice<OnAmbiguous>>")]
+    #[default(OnAmbiguous::Next)]
+    pub gateway_silent: OnAmbiguous,
     /// `true` allows calls, and needs a gateway that can call. While it is `false`, every request for a call is
     /// refused.
     #[serde(with = "As::<Flag>")]

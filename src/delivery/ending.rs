@@ -64,7 +64,7 @@ impl<O> DeliveryRun<'_, O> {
 
     /// Whether the list of attempts shows the message as unsendable. A message that may have been sent is shown as a
     /// gateway's error until its retries are used up.
-    pub(super) fn gives_up(&self, dropped: Dropped) -> bool {
+    pub(super) fn is_unsendable(&self, dropped: Dropped) -> bool {
         self.in_doubt.is_none() || dropped == Dropped::MaxRetriesReached
     }
 
@@ -142,7 +142,7 @@ impl<O> DeliveryRun<'_, O> {
                 self.attempts.retain(|attempt| attempt.class.is_some());
                 PlanChange::Set(FollowUp { due: self.now().plus(NO_ROOM_WAIT), ..planned.clone() })
             }
-            Purpose::FollowUp(_) => PlanChange::End(self.gives_up(dropped).then_some(dropped)),
+            Purpose::FollowUp(_) => PlanChange::End(self.is_unsendable(dropped).then_some(dropped)),
             Purpose::Request if self.attempts.is_empty() => PlanChange::Keep,
             Purpose::Request => PlanChange::End(None),
         };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::GatewaySilent;
+use crate::config::OnAmbiguous;
 use crate::domain::Channel;
 use crate::gateway::ErrorClass;
 
@@ -21,17 +21,17 @@ pub(super) enum NextStep {
 }
 
 /// The step after an error of this class.
-pub(super) const fn next_step(class: ErrorClass, silent: GatewaySilent) -> NextStep {
+pub(super) const fn next_step(class: ErrorClass, silent: OnAmbiguous) -> NextStep {
     match (class, silent) {
         // A person gets the same code twice at worst.
-        (ErrorClass::Ambiguous, GatewaySilent::Next)
+        (ErrorClass::Ambiguous, OnAmbiguous::Next)
         | (ErrorClass::Retry { .. } | ErrorClass::Configuration | ErrorClass::Refused, _) => {
             NextStep::NextGateway
         }
         (ErrorClass::NotReachableHere, _) => NextStep::OtherChannel,
         // Every gateway would refuse this number or respect its owner's opt-out. A blocked fraud attempt must not reach
         // another gateway.
-        (ErrorClass::Ambiguous, GatewaySilent::Stop)
+        (ErrorClass::Ambiguous, OnAmbiguous::Stop)
         | (ErrorClass::BadNumber | ErrorClass::OptedOut | ErrorClass::Fraud, _) => NextStep::Stop,
     }
 }
@@ -69,12 +69,12 @@ mod tests {
             (ErrorClass::OptedOut, NextStep::Stop),
             (ErrorClass::Fraud, NextStep::Stop),
         ] {
-            for silent in [GatewaySilent::Next, GatewaySilent::Stop] {
+            for silent in [OnAmbiguous::Next, OnAmbiguous::Stop] {
                 assert_eq!(next_step(class, silent), next, "{class:?}");
             }
         }
-        assert_eq!(next_step(ErrorClass::Ambiguous, GatewaySilent::Next), NextStep::NextGateway);
-        assert_eq!(next_step(ErrorClass::Ambiguous, GatewaySilent::Stop), NextStep::Stop);
+        assert_eq!(next_step(ErrorClass::Ambiguous, OnAmbiguous::Next), NextStep::NextGateway);
+        assert_eq!(next_step(ErrorClass::Ambiguous, OnAmbiguous::Stop), NextStep::Stop);
     }
 
     #[test]

@@ -20,7 +20,7 @@ use super::next_step::{NextStep, next_step, once_more, stand_in};
 use super::plan::{FollowUp, Reason, SendStatus};
 use super::workflow::Workflow;
 use super::{Candidate, Delivery};
-use crate::config::GatewaySilent;
+use crate::config::OnAmbiguous;
 use crate::domain::{AttemptId, Channel, Timestamp};
 use crate::gateway::{Accepted, Callback, ErrorClass, OutgoingMessage};
 use crate::template::Rendered;
@@ -162,7 +162,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
                     Ok(due) => return self.postponed_until(due, later, &error),
                     Err(reason) => {
                         self.note_unasked(SendStatus::Unsendable);
-                        if let Some(reason) = reason.filter(|reason| self.gives_up(*reason)) {
+                        if let Some(reason) = reason.filter(|reason| self.is_unsendable(*reason)) {
                             self.give_up(later.attempt);
                             dropped = reason;
                         }
@@ -205,7 +205,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
     }
 
     /// A gateway gets at most half of the remaining time while another one can be asked, and all of it otherwise. With
-    /// [`GatewaySilent::Stop`] this limits the wait for a permit only.
+    /// [`OnAmbiguous::Stop`] this limits the wait for a permit only.
     fn share(&self, position: usize) -> Share {
         let budget = self.budget;
         let further = (position + 1..).map_while(|position| self.candidate(position));
@@ -215,8 +215,8 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         }
         let half = budget.end - budget.left() / 2;
         match self.delivery.settings.gateway_silent {
-            GatewaySilent::Next => Share { wait: half, answer: half, is_followed: true },
-            GatewaySilent::Stop => Share { wait: half, answer: budget.end, is_followed: false },
+            OnAmbiguous::Next => Share { wait: half, answer: half, is_followed: true },
+            OnAmbiguous::Stop => Share { wait: half, answer: budget.end, is_followed: false },
         }
     }
 

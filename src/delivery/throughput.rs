@@ -10,18 +10,18 @@ use tokio::time::Instant;
 const WEIGHT: u32 = 8;
 
 /// The number of answers after which the average decides when an answer is overdue.
-const ENOUGH: u32 = 20;
+const ANSWERS_NEEDED: u32 = 20;
 
 /// An answer is overdue after this many times the average. If a gateway becomes slower, the server stops waiting too
 /// early a few times at most: each time counts as an answer and raises the average by three eighths.
-const OVERDUE: u32 = 4;
+const OVERDUE_FACTOR: u32 = 4;
 
 /// The throughput of one gateway.
 #[derive(Debug, Default)]
 pub(super) struct ThroughputEstimate {
     /// The time a permit is held, as a moving average; `None` before the first one was returned.
     held: Option<Duration>,
-    /// Permits returned, up to [`ENOUGH`].
+    /// Permits returned, up to [`ANSWERS_NEEDED`].
     returned: u32,
     last_acquired: Option<Instant>,
 }
@@ -38,12 +38,12 @@ impl ThroughputEstimate {
             None => held,
             Some(typical) => (typical * (WEIGHT - 1) + held) / WEIGHT,
         });
-        self.returned = self.returned.saturating_add(1).min(ENOUGH);
+        self.returned = self.returned.saturating_add(1).min(ANSWERS_NEEDED);
     }
 
     /// The time after which an answer is overdue; `None` before that is known.
     pub fn overdue_after(&self) -> Option<Duration> {
-        self.held.filter(|_| self.returned >= ENOUGH).map(|typical| typical * OVERDUE)
+        self.held.filter(|_| self.returned >= ANSWERS_NEEDED).map(|typical| typical * OVERDUE_FACTOR)
     }
 
     /// The time a permit is held while all of them are: at least the time since the last one was acquired. Therefore a

@@ -132,14 +132,14 @@ fn embedded_ipv4(address: IpAddr) -> IpAddr {
 fn is_of_the_machine(address: IpAddr) -> bool {
     let link_local = match address {
         IpAddr::V4(v4) => v4.is_link_local(),
-        IpAddr::V6(v6) => v6.is_unicast_link_local() || leads_to_unknown_ipv4(v6),
+        IpAddr::V6(v6) => v6.is_unicast_link_local() || contains_unroutable_ipv4(v6),
     };
     link_local || METADATA.contains(&address)
 }
 
 /// Whether an IPv6 address contains an IPv4 address in an obsolete form (IPv4-compatible, RFC 4291, 2.5.5.1;
 /// IPv4-translated, RFC 2765), or under the local prefix of NAT64 (RFC 8215), which only the network can resolve.
-fn leads_to_unknown_ipv4(address: Ipv6Addr) -> bool {
+fn contains_unroutable_ipv4(address: Ipv6Addr) -> bool {
     match address.segments() {
         // Except the unspecified address and loopback.
         [0, 0, 0, 0, 0, 0, high, low] => high != 0 || low > 1,

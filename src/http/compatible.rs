@@ -35,16 +35,16 @@ use crate::template::{AppHash, MessageStyle, Wording};
 struct SendOtp<'a> {
     #[serde(borrow, rename = "phoneNumber", alias = "PhoneNumber", alias = "phonenumber")]
     phone_number: Cow<'a, str>,
-    #[serde(default, alias = "Channel", deserialize_with = "text_if_any")]
+    #[serde(default, alias = "Channel", deserialize_with = "string_or_none")]
     channel: Option<String>,
-    #[serde(default, alias = "Locale", deserialize_with = "text_if_any")]
+    #[serde(default, alias = "Locale", deserialize_with = "string_or_none")]
     locale: Option<String>,
     #[serde(
         default,
         rename = "appHash",
         alias = "AppHash",
         alias = "apphash",
-        deserialize_with = "text_if_any"
+        deserialize_with = "string_or_none"
     )]
     app_hash: Option<String>,
 }
@@ -54,11 +54,11 @@ struct SendOtp<'a> {
 struct SendCode<'a> {
     #[serde(borrow, rename = "phoneNumber")]
     phone_number: Cow<'a, str>,
-    #[serde(default, deserialize_with = "text_if_any")]
+    #[serde(default, deserialize_with = "string_or_none")]
     channel: Option<String>,
-    #[serde(default, deserialize_with = "text_if_any")]
+    #[serde(default, deserialize_with = "string_or_none")]
     locale: Option<String>,
-    #[serde(default, rename = "appHash", deserialize_with = "text_if_any")]
+    #[serde(default, rename = "appHash", deserialize_with = "string_or_none")]
     app_hash: Option<String>,
 }
 
@@ -218,7 +218,7 @@ fn send_options(
 }
 
 /// A string; `None` for any other value.
-fn text_if_any<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+fn string_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     Ok(match Value::deserialize(deserializer)? {
         Value::String(text) => Some(text),
         _ => None,

@@ -13,11 +13,12 @@ use super::response::Response;
 use super::route::{Handler, Resource};
 
 /// The headers that a page may send.
-const SENT: HeaderValue =
+const REQUEST_HEADERS: HeaderValue =
     HeaderValue::from_static("authorization, content-type, idempotency-key, x-request-id");
 
 /// The headers of answers that a page may read, besides those that browsers always show.
-const READ: HeaderValue = HeaderValue::from_static("retry-after, x-onceward-reason, x-request-id");
+const RESPONSE_HEADERS: HeaderValue =
+    HeaderValue::from_static("retry-after, x-onceward-reason, x-request-id");
 
 /// Seconds for which a browser may remember a preflight.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
@@ -43,7 +44,7 @@ pub fn preflight(resource: &Resource) -> Response {
     let methods = HeaderValue::from_str(&resource.allow).ok();
     let headers: [(HeaderName, Option<HeaderValue>); 3] = [
         (ACCESS_CONTROL_ALLOW_METHODS, methods),
-        (ACCESS_CONTROL_ALLOW_HEADERS, Some(SENT)),
+        (ACCESS_CONTROL_ALLOW_HEADERS, Some(REQUEST_HEADERS)),
         (ACCESS_CONTROL_MAX_AGE, Some(MAX_AGE)),
     ];
     answer.headers.extend(headers.into_iter().filter_map(|(name, value)| Some((name, value?))));
@@ -54,7 +55,7 @@ pub fn preflight(resource: &Resource) -> Response {
 pub fn expose(answer: &mut Response, origin: HeaderValue) {
     answer.headers.extend([
         (ACCESS_CONTROL_ALLOW_ORIGIN, origin),
-        (ACCESS_CONTROL_EXPOSE_HEADERS, READ),
+        (ACCESS_CONTROL_EXPOSE_HEADERS, RESPONSE_HEADERS),
         (VARY, HeaderValue::from_static("origin")),
     ]);
 }

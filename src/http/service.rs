@@ -42,7 +42,7 @@ pub async fn respond<V: Verify>(
     let id = request::id_of_client(&head.headers).unwrap_or_else(|| active.request_id());
     let start = enabled!(Level::DEBUG).then(log_clock);
     if head.method == Method::GET {
-        active.note_read();
+        active.note_read_only();
     }
 
     // Ids are visible ASCII: a client's is checked, ours is made of hex digits.

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use super::server_key::{is_readable_by_others, write_private};
 use crate::domain::{ApiSecret, Sid, SidKind};
-use crate::registry::{NewRoot, Registry, RegistryError};
+use crate::registry::{AccountCredentials, Registry, RegistryError};
 use crate::store::advice;
 
 /// The file's name in the data directory. Its lines are variables, as a shell, `.env` and systemd read them.
@@ -63,16 +63,16 @@ impl AccountFile {
     /// # Errors
     /// [`AccountError`], when the file cannot be read or written, or the store refuses.
     pub async fn open(&self, registry: &Registry) -> Result<(), AccountError> {
-        if registry.root_is_given() {
+        if registry.account_is_given() {
             return Ok(());
         }
         let this = self.clone();
         match spawn_blocking(move || this.read()).await?? {
-            Some(found) if !registry.is_root(&found) => {
-                registry.keep_root(&found).await?;
+            Some(found) if !registry.is_account(&found) => {
+                registry.keep_account(&found).await?;
                 tracing::info!(account = %found.sid, file = %self.path.display(), "auth token taken from the file");
             }
-            None if !registry.has_root() => {
+            None if !registry.has_account() => {
                 let made = self.renew(registry).await?;
                 tracing::info!(account = %made.sid, file = %self.path.display(), "account credentials created");
             }
@@ -85,12 +85,12 @@ impl AccountFile {
     ///
     /// # Errors
     /// [`AccountError`]; the old token then holds.
-    pub async fn renew(&self, registry: &Registry) -> Result<NewRoot, AccountError> {
+    pub async fn renew(&self, registry: &Registry) -> Result<AccountCredentials, AccountError> {
         let _change = self.change.lock().await;
-        let made = registry.draw_root().await?;
+        let made = registry.draw_account().await?;
         let (this, text) = (self.clone(), text_of(&made));
         let before = spawn_blocking(move || this.replace(&text)).await??;
-        if let Err(error) = registry.keep_root(&made).await {
+        if let Err(error) = registry.keep_account(&made).await {
             let this = self.clone();
             let put_back = spawn_blocking(move || match before {
                 Some(text) => this.write(&text),
@@ -105,7 +105,7 @@ impl AccountFile {
     }
 
     /// The credentials in the file; `None` without a file.
-    fn read(&self) -> Result<Option<NewRoot>, AccountError> {
+    fn read(&self) -> Result<Option<AccountCredentials>, AccountError> {
         let Some(text) = self.text()? else { return Ok(None) };
         if is_readable_by_others(&self.path) {
             tracing::warn!(
@@ -122,7 +122,7 @@ impl AccountFile {
         let (Some(sid), Some(token)) = (sid, token) else {
             return Err(AccountError::Unreadable(self.path.clone()));
         };
-        Ok(Some(NewRoot { sid, token }))
+        Ok(Some(AccountCredentials { sid, token }))
     }
 
     fn text(&self) -> Result<Option<Zeroizing<String>>, AccountError> {
@@ -162,7 +162,7 @@ impl AccountFile {
     }
 }
 
-fn text_of(root: &NewRoot) -> Zeroizing<String> {
+fn text_of(root: &AccountCredentials) -> Zeroizing<String> {
     Zeroizing::new(format!("{SID}{}\n{TOKEN}{}\n", root.sid, root.token.expose()))
 }
 
@@ -183,7 +183,7 @@ mod tests {
         world.store.fail_next([StoreFault::Unavailable]);
         assert!(file.renew(&registry).await.is_err());
         let kept = file.read().expect("read").expect("a file");
-        assert!(registry.is_root(&kept) && registry.is_root(&first));
+        assert!(registry.is_account(&kept) && registry.is_account(&first));
         assert_eq!(fs::read_dir(home.path()).expect("a directory").count(), 1, "nothing else is left behind");
     }
 
@@ -193,7 +193,7 @@ mod tests {
         let registry = world.open().await;
         let refused = AccountFile::of(&home.path().join("none")).renew(&registry).await;
         assert!(matches!(refused, Err(AccountError::Io { .. })), "{refused:?}");
-        assert!(!registry.has_root());
+        assert!(!registry.has_account());
     }
 
     #[tokio::test]
@@ -203,7 +203,7 @@ mod tests {
         for _ in 0..10 {
             let (one, two) = tokio::join!(file.renew(&registry), file.renew(&registry));
             assert!(one.is_ok() && two.is_ok());
-            assert!(registry.is_root(&file.read().expect("read").expect("a file")));
+            assert!(registry.is_account(&file.read().expect("read").expect("a file")));
         }
     }
 }

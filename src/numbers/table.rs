@@ -115,13 +115,13 @@ impl Table for NumberTable {
         };
         let states = records.iter().filter_map(|record| read(record).transpose());
         // Summed up first, because the tables of all shards load at the same time and share the lock of the capacity.
-        let (mut come, mut gone) = (Counts::default(), Counts::default());
+        let (mut added, mut removed) = (Counts::default(), Counts::default());
         self.numbers.load(states.collect::<Result<_, _>>()?, |key, change| match change {
-            Change::Added => come.add(key),
-            Change::Removed => gone.add(key),
+            Change::Added => added.add(key),
+            Change::Removed => removed.add(key),
         });
-        come.of(&self.capacity).for_each(|(capacity, service, numbers)| capacity.add(service, numbers));
-        gone.of(&self.capacity).for_each(|(capacity, service, numbers)| capacity.remove(service, numbers));
+        added.of(&self.capacity).for_each(|(capacity, service, numbers)| capacity.add(service, numbers));
+        removed.of(&self.capacity).for_each(|(capacity, service, numbers)| capacity.remove(service, numbers));
         Ok(())
     }
 

@@ -97,12 +97,12 @@ pub struct NewApiKey {
 
 /// The account's credentials.
 #[derive(Debug)]
-pub struct NewRoot {
+pub struct AccountCredentials {
     pub sid: Sid,
     pub token: ApiSecret,
 }
 
-impl NewRoot {
+impl AccountCredentials {
     pub(super) fn hashed(&self) -> Root {
         Root { sid: self.sid, hash: hash(self.token.expose()) }
     }

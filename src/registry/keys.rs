@@ -7,7 +7,7 @@ use super::command::{NEW, NewIds};
 use super::credential::{LiveKey, hash};
 use super::error::{check_room, not_found};
 use super::service::{ServiceRecord, credential_id, service_id};
-use super::{ApiKey, Credential, NewApiKey, NewRoot, Registry, RegistryError, Resource, Scopes};
+use super::{AccountCredentials, ApiKey, Credential, NewApiKey, Registry, RegistryError, Resource, Scopes};
 use crate::config::values::note;
 use crate::domain::{ApiSecret, ServiceId, Sid, SidKind};
 use crate::shard::{Durability, Refusal, Transaction};
@@ -108,12 +108,12 @@ impl Registry {
     }
 
     /// Draws a new auth token for the account, and its id if it has none. Nothing changes before
-    /// [`Registry::keep_root`].
+    /// [`Registry::keep_account`].
     ///
     /// # Errors
     /// [`RegistryError::ReadOnly`] when the environment gives the token.
-    pub async fn draw_root(&self) -> Result<NewRoot, RegistryError> {
-        if self.root_is_given() {
+    pub async fn draw_account(&self) -> Result<AccountCredentials, RegistryError> {
+        if self.account_is_given() {
             let why = "the account's auth token is given by ONCEWARD_AUTH_TOKEN, and is changed there";
             return Err(RegistryError::ReadOnly(why.to_owned()));
         }
@@ -127,13 +127,13 @@ impl Registry {
             };
             // As long as Twilio's, and in the same letters: some clients check that.
             let token: [u8; 16] = ids.bytes();
-            Ok(NewRoot { sid, token: ApiSecret::new(base16ct::lower::encode_string(&token)) })
+            Ok(AccountCredentials { sid, token: ApiSecret::new(base16ct::lower::encode_string(&token)) })
         })
         .await
     }
 
     /// Makes these the account's credentials, durably. The server then refuses the old auth token.
-    pub async fn keep_root(&self, root: &NewRoot) -> Result<(), RegistryError> {
+    pub async fn keep_account(&self, root: &AccountCredentials) -> Result<(), RegistryError> {
         let (id, root) = (credential_id(ROOT), root.hashed());
         self.decide::<Credential, _, _>(id, move |view| {
             view.put(id, Some(&Credential::Root(root)), Durability::Durable);
@@ -143,17 +143,17 @@ impl Registry {
     }
 
     /// Returns `true` if the environment gives the account's credentials.
-    pub fn root_is_given(&self) -> bool {
+    pub fn account_is_given(&self) -> bool {
         self.0.given_root.is_some()
     }
 
     /// Returns `true` if there is an account.
-    pub fn has_root(&self) -> bool {
+    pub fn has_account(&self) -> bool {
         self.root().is_some()
     }
 
     /// Returns `true` if these are the account's credentials.
-    pub fn is_root(&self, root: &NewRoot) -> bool {
+    pub fn is_account(&self, root: &AccountCredentials) -> bool {
         self.root() == Some(root.hashed())
     }
 }

@@ -37,7 +37,9 @@ pub use crate::config::services::{RegistrySettings, Resend, ServiceSettings, Tes
 pub use crate::config::templates::{Template, Translation};
 pub use crate::config::values::template_sid;
 pub use belongings::{BucketFields, gateway_sid};
-pub use credential::{ApiKey, Caller, Credential, NewApiKey, NewRoot, Root, Scope, Scopes, Unauthenticated};
+pub use credential::{
+    AccountCredentials, ApiKey, Caller, Credential, NewApiKey, Root, Scope, Scopes, Unauthenticated,
+};
 pub use error::{OpenError, RegistryError, Resource};
 pub use keys::{KEYS_PER_SERVICE, KeyOptions};
 pub use safe_list::SafeNumber;

@@ -70,14 +70,14 @@ pub struct Capacity {
     /// [`Record::PLURAL`], for the log.
     table: &'static str,
     limit: usize,
-    lines: &'static Lines,
+    lines: &'static LogLines,
     counts: Mutex<Counts>,
     /// Counts test numbers, which cost no message and take no room of the others.
     tests: Option<Arc<Self>>,
 }
 
 /// The limit on stored test numbers.
-const TESTS: usize = 10_000;
+const TEST_NUMBERS: usize = 10_000;
 
 #[derive(Debug, Default)]
 struct Counts {
@@ -89,19 +89,19 @@ struct Counts {
 }
 
 #[derive(Debug)]
-struct Lines {
+struct LogLines {
     low: &'static str,
     exhausted: &'static str,
     available: &'static str,
 }
 
-static NUMBERS: Lines = Lines {
+static NUMBERS: LogLines = LogLines {
     low: "number capacity low; new numbers get 503 once max-numbers is reached",
     exhausted: "number capacity exhausted; new numbers get 503 (max-numbers)",
     available: "number capacity available again",
 };
 
-static OTHERS: Lines = Lines {
+static OTHERS: LogLines = LogLines {
     low: "table capacity low",
     exhausted: "table capacity exhausted; requests that add a record get 503",
     available: "table capacity available again",
@@ -122,7 +122,7 @@ impl Capacity {
         let of = |table, limit, tests| {
             Arc::new(Self { table, limit, lines: &NUMBERS, counts: Mutex::default(), tests })
         };
-        let tests = of("test numbers", limit.min(TESTS), None);
+        let tests = of("test numbers", limit.min(TEST_NUMBERS), None);
         of("numbers", limit, Some(tests))
     }
 
@@ -132,7 +132,7 @@ impl Capacity {
     }
 
     /// Capacity for records of the kind `R`, counted as the shards change them. A record takes one place for each
-    /// started [`PLACE`] bytes.
+    /// started [`PLACE_BYTES`] bytes.
     pub fn of<R: Record>(shards: &Shards, limit: usize) -> Arc<Self> {
         let capacity =
             Arc::new(Self { table: R::PLURAL, limit, lines: &OTHERS, counts: Mutex::default(), tests: None });
@@ -214,7 +214,7 @@ impl Drop for Reservation {
 }
 
 /// Bytes of a record that take one place.
-pub const PLACE: usize = 512;
+pub const PLACE_BYTES: usize = 512;
 
 /// Counts the records of one shard. A shard that restarts counts anew.
 struct CountingIndex {
@@ -224,7 +224,8 @@ struct CountingIndex {
 
 impl Index for CountingIndex {
     fn changed(&mut self, key: &RecordKey, before: Option<&Stored>, after: Option<&Stored>) {
-        let places = |stored: Option<&Stored>| stored.map_or(0, |stored| stored.bytes.len().div_ceil(PLACE));
+        let places =
+            |stored: Option<&Stored>| stored.map_or(0, |stored| stored.bytes.len().div_ceil(PLACE_BYTES));
         let (service, gone, come) = (service_of(&key.id), places(before), places(after));
         if gone != come {
             self.capacity.add(service, come);

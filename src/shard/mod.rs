@@ -32,7 +32,7 @@ use self::supervisor::Supervisor;
 use crate::clock::Clock;
 use crate::store::{Owner, Store};
 
-pub use self::capacity::{Capacity, PLACE, Reservation, Shares, Usage};
+pub use self::capacity::{Capacity, PLACE_BYTES, Reservation, Shares, Usage};
 pub use self::command::{Command, Decision, Load, Refusal, Subject};
 pub use self::core::{Core, ReplyContext, ShardSettings};
 pub use self::record::{Id, Kinds, Record, RecordError, RecordKey, RecordKind, decode, encode, service_of};

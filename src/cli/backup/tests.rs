@@ -162,8 +162,8 @@ fn for_another_key_a_kind_without_a_rule_is_refused_and_not_dropped() {
 #[test]
 fn for_another_key_wrong_codes_of_named_verifications_still_count() {
     let (failures, named) =
-        (FailureCount::NONE, FailureCount { in_a_row: FailureCount::HARD_STOP, last: AT });
-    let keep_until = AT.plus(FailureCount::KEPT);
+        (FailureCount::NONE, FailureCount { in_a_row: FailureCount::HARD_STOP_AT, last: AT });
+    let keep_until = AT.plus(FailureCount::RETENTION);
     let stopped = OpenNumber { failures, named, keep_until, verification: None };
     let stopped = NumberState::Open(stopped);
     let entry = of_number(0, 14_155_552_671, &stopped);

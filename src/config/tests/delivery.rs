@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::{
-    BreakerSettings, DeliverySettings, GatewaySilent, RetrySettings, TrackerSettings, WorkflowStep,
+    BreakerSettings, DeliverySettings, OnAmbiguous, RetrySettings, TrackerSettings, WorkflowStep,
 };
 use crate::domain::Channel;
 
@@ -40,9 +40,9 @@ fn retries_are_read_from_the_file_in_either_spelling_and_from_variables() {
 
 #[test]
 fn a_silent_gateway_is_followed_by_the_next_or_by_none() {
-    assert_eq!(World::empty().settings().delivery.gateway_silent, GatewaySilent::Next);
+    assert_eq!(World::empty().settings().delivery.gateway_silent, OnAmbiguous::Next);
     let world = World::with_config(r#"{"gateway-silent": "stop"}"#);
-    assert_eq!(world.settings().delivery.gateway_silent, GatewaySilent::Stop);
+    assert_eq!(world.settings().delivery.gateway_silent, OnAmbiguous::Stop);
     let wrong = World::with_config(r#"{"gateway-silent": "wait"}"#).errors().join("\n");
     says(&wrong, &["gateway-silent = \"wait\"", "next", "stop"]);
 }

@@ -6,7 +6,7 @@ use super::RETRY;
 use super::gateways::{TokioClock, accepted, error, hanging};
 use super::log_capture::LogCapture;
 use super::world::{Setup, World, failed, failure, secs, taken};
-use crate::config::{Bounds, GatewaySilent};
+use crate::config::{Bounds, OnAmbiguous};
 use crate::delivery::PlanChange;
 use crate::delivery::error::DeliveryError;
 use crate::delivery::{FollowUp, Reason, SendStatus};
@@ -92,7 +92,7 @@ async fn a_code_that_was_used_meanwhile_goes_to_no_other_gateway() {
 async fn a_gateway_that_is_left_too_little_time_is_not_asked() {
     let slow = error(ErrorClass::Refused).after_ms(9_500);
     let mut setup = Setup::routing(BOTH);
-    setup.settings.gateway_silent = GatewaySilent::Stop;
+    setup.settings.gateway_silent = OnAmbiguous::Stop;
     let world = setup.build().and(Mada, [slow]);
     assert_eq!(failure(world.requests().await).class(), Some(ErrorClass::Refused));
     assert_eq!(world.asked().len(), 1);

@@ -3,7 +3,7 @@
 use super::gateways::{TokioClock, accepted, down, error, hanging};
 use super::world::{Setup, World, failed, failure, postponed, retries, secs, taken};
 use super::{DOUBT, RETRY};
-use crate::config::{Bounds, GatewaySilent};
+use crate::config::{Bounds, OnAmbiguous};
 use crate::delivery::SendStatus;
 use crate::delivery::error::DeliveryError;
 use crate::domain::Channel::{Call, Sms};
@@ -118,7 +118,7 @@ async fn a_retry_that_meets_the_end_of_the_matter_is_not_planned_again() {
         (ErrorClass::Refused, SendStatus::Unsendable),
     ] {
         let mut setup = Setup::routing("Mada").with_retry();
-        setup.settings.gateway_silent = GatewaySilent::Stop;
+        setup.settings.gateway_silent = OnAmbiguous::Stop;
         let world = setup.build().and(Mada, [error(RETRY), error(class)]);
         world.requests().await;
         assert_eq!(failure(world.follows_up().await).class(), Some(class));
@@ -257,7 +257,7 @@ async fn a_request_with_the_same_code_that_is_taken_ends_the_retry() {
 #[tokio::test(start_paused = true)]
 async fn a_gateway_without_time_left_in_the_budget_is_tried_later() {
     let mut setup = Setup::routing("Mada;Http").with_retry();
-    setup.settings.gateway_silent = GatewaySilent::Stop;
+    setup.settings.gateway_silent = OnAmbiguous::Stop;
     let world = setup.build().and(Mada, [error(ErrorClass::Refused).after_ms(9_500)]);
     assert_eq!(world.requests().await, postponed(0));
     assert_eq!(world.asked(), [(Mada, Sms)]);

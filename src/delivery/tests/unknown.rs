@@ -3,7 +3,7 @@
 use super::gateways::{accepted, down, error, hanging};
 use super::world::{Ended, Setup, World, failed, failure, postponed_in_doubt, secs, taken};
 use super::{DOUBT, RETRY};
-use crate::config::GatewaySilent;
+use crate::config::OnAmbiguous;
 use crate::delivery::error::DeliveryError;
 use crate::delivery::{Job, SendStatus, Trouble};
 use crate::domain::Channel::Sms;
@@ -87,7 +87,7 @@ async fn where_silence_stops_a_send_no_other_gateway_is_asked() {
             if with_retry {
                 setup = setup.with_retry();
             }
-            setup.settings.gateway_silent = GatewaySilent::Stop;
+            setup.settings.gateway_silent = OnAmbiguous::Stop;
             let world = setup.build().and(Mada, [answer.clone()]);
             assert_eq!(in_doubt(&failure(world.requests().await)), None);
             assert_eq!((world.asked(), world.elapsed_ms()), (vec![(Mada, Sms)], at));

@@ -116,8 +116,8 @@ impl<V> ActiveRequest<V> {
     }
 
     /// Notes that the request changes nothing: over HTTP/1 it ends when the client leaves.
-    pub fn note_read(&self) {
-        self.connection.activity.note_read();
+    pub fn note_read_only(&self) {
+        self.connection.activity.note_read_only();
     }
 
     /// Notes that the request's body was not read to its end.

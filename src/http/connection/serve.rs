@@ -217,7 +217,7 @@ impl<V, I: Stream> AsyncWrite for Socket<V, I> {
     /// hyper calls this whenever the connection's task runs, also while a handler waits.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.connection.activity.is_reading() && this.has_ended(cx) {
+        if this.connection.activity.is_read_only() && this.has_ended(cx) {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         Pin::new(&mut this.stream).poll_flush(cx)

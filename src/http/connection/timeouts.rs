@@ -76,11 +76,11 @@ impl Activity {
     }
 
     /// Notes that the request in progress changes nothing. The connection may end as soon as the client has left.
-    pub fn note_read(&self) {
+    pub fn note_read_only(&self) {
         self.reading.store(true, Ordering::Relaxed);
     }
 
-    pub fn is_reading(&self) -> bool {
+    pub fn is_read_only(&self) -> bool {
         self.reading.load(Ordering::Relaxed)
     }
 

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::{START, World, secs};
 use crate::domain::ServiceId;
 use crate::limit::{Answers, KeptAnswer, KeyDecision, KeyRefusal, KeyUse, Ticket};
-use crate::shard::{PLACE, Record as _};
+use crate::shard::{PLACE_BYTES, Record as _};
 
 pub const ONE: ServiceId = ServiceId::new(1);
 pub const REQUEST: [u8; 32] = [1; 32];
@@ -158,7 +158,7 @@ async fn when_as_many_answers_are_kept_as_may_be_new_keys_are_refused_and_known_
 async fn a_long_answer_counts_as_several_records() {
     let world = World::with_records(3);
     let answers = world.answers().await;
-    let long = json!("x".repeat(2 * PLACE)).to_string();
+    let long = json!("x".repeat(2 * PLACE_BYTES)).to_string();
     first(&answers, "a").await.finish(long.clone()).await.expect("kept");
     assert_eq!(again(&answers, "b").await, FULL);
     assert_eq!(again(&answers, "a").await, long);
@@ -167,7 +167,7 @@ async fn a_long_answer_counts_as_several_records() {
 }
 
 #[tokio::test]
-async fn the_keys_of_one_service_leave_room_for_those_of_another_also_after_a_crash() {
+async fn keys_of_one_service_leave_room_for_another_also_after_a_crash() {
     let mut world = World::with_records(8);
     let other = ServiceId::new(2);
     let full = async |answers: &Answers, service, key: &str| {

@@ -52,7 +52,7 @@ fn a_code_that_may_have_been_sent_stays_good_when_its_retries_surely_fail() {
 }
 
 #[test]
-fn a_code_that_its_holder_may_have_sent_is_checked_there_until_a_retry_is_accepted() {
+fn a_code_its_holder_may_have_sent_is_checked_there_until_a_retry_works() {
     let mut world = World::new();
     let mut answer = world.sends(number(1));
     world.commits();

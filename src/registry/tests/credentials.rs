@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::world::{START, World, configured, refused_field};
 use crate::domain::{ServiceId, Sid, SidKind};
 use crate::registry::{
-    Caller, KEYS_PER_SERVICE, KeyOptions, NewApiKey, NewRoot, Registry, RegistryError, Scope, Unauthenticated,
+    AccountCredentials, Caller, KEYS_PER_SERVICE, KeyOptions, NewApiKey, Registry, RegistryError, Scope,
+    Unauthenticated,
 };
 use crate::store::StoreFault;
 
@@ -17,16 +18,16 @@ const MINUTE: Duration = Duration::from_secs(60);
 async fn the_account_is_opened_by_the_token_that_is_kept() {
     let world = World::new();
     let registry = world.open().await;
-    let drawn = registry.draw_root().await.expect("drawn");
+    let drawn = registry.draw_account().await.expect("drawn");
     let (sid, token) = (drawn.sid.to_string(), drawn.token.expose().to_owned());
     assert!(sid.starts_with("AC") && token.len() == 32, "as long as Twilio's");
-    assert!(registry.authenticate(&sid, &token).is_err() && !registry.has_root());
-    registry.keep_root(&drawn).await.expect("kept");
+    assert!(registry.authenticate(&sid, &token).is_err() && !registry.has_account());
+    registry.keep_account(&drawn).await.expect("kept");
     assert!(matches!(registry.authenticate(&sid, &token), Ok(Caller::Root)));
     assert_eq!(registry.account_sid(), drawn.sid);
 
     let registry = world.restarted().open().await;
-    assert!(registry.is_root(&drawn), "after a restart too");
+    assert!(registry.is_account(&drawn), "after a restart too");
     assert!(matches!(registry.authenticate(&sid, &token), Ok(Caller::Root)));
 }
 
@@ -60,9 +61,9 @@ async fn when_a_new_token_cannot_be_kept_the_old_one_still_works() {
     let world = World::new();
     let registry = world.open().await;
     let old = new_root(&registry).await;
-    let new = registry.draw_root().await.expect("drawn");
+    let new = registry.draw_account().await.expect("drawn");
     world.store.fail_next([StoreFault::Unavailable]);
-    assert!(matches!(registry.keep_root(&new).await, Err(RegistryError::Store(_))));
+    assert!(matches!(registry.keep_account(&new).await, Err(RegistryError::Store(_))));
     assert!(registry.authenticate(&old.sid.to_string(), old.token.expose()).is_ok());
 }
 
@@ -72,10 +73,10 @@ async fn the_environments_credentials_win_and_are_changed_there() {
     let stored = new_root(&world.open().await).await;
     let world = world.restarted().with_account(ACCOUNT, TOKEN);
     let registry = world.open().await;
-    assert!(registry.root_is_given());
+    assert!(registry.account_is_given());
     assert!(matches!(registry.authenticate(ACCOUNT, TOKEN), Ok(Caller::Root)));
     assert!(registry.authenticate(&stored.sid.to_string(), stored.token.expose()).is_err());
-    assert!(matches!(registry.draw_root().await, Err(RegistryError::ReadOnly(_))));
+    assert!(matches!(registry.draw_account().await, Err(RegistryError::ReadOnly(_))));
     assert_eq!(registry.account_sid().to_string(), ACCOUNT);
 }
 
@@ -267,9 +268,9 @@ fn key_options(service: Option<ServiceId>) -> KeyOptions {
     KeyOptions { service, scopes: [Scope::Verify].into_iter().collect(), name: None }
 }
 
-async fn new_root(registry: &Registry) -> NewRoot {
-    let root = registry.draw_root().await.expect("drawn");
-    registry.keep_root(&root).await.expect("kept");
+async fn new_root(registry: &Registry) -> AccountCredentials {
+    let root = registry.draw_account().await.expect("drawn");
+    registry.keep_account(&root).await.expect("kept");
     root
 }
 

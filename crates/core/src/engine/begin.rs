@@ -156,7 +156,7 @@ pub fn begin(
         sent: carried.sent || is_test,
         ..carried
     };
-    let next = open.with(Some(verification)).keeping(policy);
+    let next = open.with(Some(verification)).with_end_by(policy);
     let replaced = current.filter(|v| v.salt != verification.salt);
     (next, BeginOutcome::Permitted(SendPermit { verification, replaced }))
 }
@@ -293,7 +293,7 @@ pub fn end(
         (Ending::Cleared, ..) => NumberState::Fresh,
         (_, _, None) => return (state, EndOutcome::NotFound),
         (Ending::Canceled, NumberState::Open(open), Some(canceled)) => {
-            open.with(Some(canceled.canceled(&rules.policy))).keeping(&rules.policy)
+            open.with(Some(canceled.canceled(&rules.policy))).with_end_by(&rules.policy)
         }
         _ => NumberState::Fresh,
     };

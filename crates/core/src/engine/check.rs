@@ -165,7 +165,7 @@ pub fn check(
         // The record must outlive the gateway's check and a lockout after it.
         let next = OpenNumber { failures, ..open }
             .with(Some(Verification { checking_until: until, ..v }))
-            .keeping(policy);
+            .with_end_by(policy);
         let permit = CheckPermit { salt: v.salt, held, until, is_named: submitted.is_named() };
         return (next, CheckStep::AskGateway(permit));
     }

@@ -26,7 +26,7 @@ pub enum Lockout {
 /// Consecutive wrong codes of a number, over all its verifications, and the hard stop after too many of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailureCount {
-    /// The count. [`FailureCount::HARD_STOP`] wrong codes begin a hard stop.
+    /// The count. [`FailureCount::HARD_STOP_AT`] wrong codes begin a hard stop.
     pub in_a_row: u8,
     /// The time of the last wrong code. [`Timestamp::EPOCH`] with a fixed lockout, where the record's end ends the
     /// count.
@@ -37,29 +37,29 @@ impl FailureCount {
     /// No wrong codes.
     pub const NONE: Self = Self { in_a_row: 0, last: Timestamp::EPOCH };
 
-    /// Consecutive wrong codes after which no code is checked for [`FailureCount::STOP`] (NIST SP 800-63B-4, 3.2.2: at
+    /// Consecutive wrong codes after which no code is checked for [`FailureCount::HARD_STOP_TIME`] (NIST SP 800-63B-4, 3.2.2: at
     /// most 100).
-    pub const HARD_STOP: u8 = 100;
+    pub const HARD_STOP_AT: u8 = 100;
 
     /// The length of a hard stop.
-    pub const STOP: Duration = Duration::from_secs(30 * 24 * 3_600);
+    pub const HARD_STOP_TIME: Duration = Duration::from_secs(30 * 24 * 3_600);
 
     /// The count after a hard stop.
-    pub const AFTER_STOP: u8 = 50;
+    pub const COUNT_AFTER_STOP: u8 = 50;
 
     /// Retention of a count after its last wrong code. Per retention an attacker has 99 guesses by waiting for the end
     /// of the count, or 150 by waiting for the ends of hard stops.
-    pub const KEPT: Duration = Duration::from_secs(90 * 24 * 3_600);
+    pub const RETENTION: Duration = Duration::from_secs(90 * 24 * 3_600);
 
-    /// The count at `now`: [`FailureCount::NONE`] after its retention, [`FailureCount::AFTER_STOP`] after a hard stop.
+    /// The count at `now`: [`FailureCount::NONE`] after its retention, [`FailureCount::COUNT_AFTER_STOP`] after a hard stop.
     #[must_use]
     pub(super) fn at(self, now: Timestamp) -> Self {
         if self.last == Timestamp::EPOCH {
             self
-        } else if now >= self.last.plus(Self::KEPT) {
+        } else if now >= self.last.plus(Self::RETENTION) {
             Self::NONE
         } else if self.stopped_until().is_some_and(|end| now >= end) {
-            Self { in_a_row: Self::AFTER_STOP, ..self }
+            Self { in_a_row: Self::COUNT_AFTER_STOP, ..self }
         } else {
             self
         }
@@ -80,13 +80,13 @@ impl FailureCount {
 
     /// The end of the hard stop, if it has begun.
     pub fn stopped_until(self) -> Option<Timestamp> {
-        (self.in_a_row >= Self::HARD_STOP && self.last != Timestamp::EPOCH)
-            .then(|| self.last.plus(Self::STOP))
+        (self.in_a_row >= Self::HARD_STOP_AT && self.last != Timestamp::EPOCH)
+            .then(|| self.last.plus(Self::HARD_STOP_TIME))
     }
 
     /// The end of the count's retention.
     pub(super) fn kept_until(self) -> Timestamp {
-        if self.last == Timestamp::EPOCH { self.last } else { self.last.plus(Self::KEPT) }
+        if self.last == Timestamp::EPOCH { self.last } else { self.last.plus(Self::RETENTION) }
     }
 }
 
@@ -97,7 +97,7 @@ const FIRST_WAIT: u64 = 30;
 const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60);
 
 /// A fixed lockout must leave at least this many codes for each guess in a day.
-const GUESSED_A_DAY: u128 = 10;
+const CODES_PER_DAILY_GUESS: u128 = 10;
 
 impl Policy {
     /// Default number of wrong codes that a service allows.
@@ -120,7 +120,7 @@ impl Policy {
         let day = Duration::from_secs(24 * 3_600).as_millis();
         let guesses = u128::from(self.max_attempts) * day / time.as_millis().max(1);
         let (wrong, digits) = (self.max_attempts, self.code.length.get());
-        if guesses * GUESSED_A_DAY <= 10_u128.pow(u32::from(digits)) {
+        if guesses * CODES_PER_DAILY_GUESS <= 10_u128.pow(u32::from(digits)) {
             return Ok(());
         }
         Err(format!(
@@ -174,7 +174,7 @@ pub(super) struct VerificationLockout {
 impl VerificationLockout {
     /// Whether a wrong code counts against the verification. With [`Lockout::Growing`] only one of a caller who named
     /// it does.
-    fn is_one_of_all(is_named: bool, policy: &Policy) -> bool {
+    fn counts_against_verification(is_named: bool, policy: &Policy) -> bool {
         is_named || policy.lockout == Lockout::Verification
     }
 
@@ -186,7 +186,7 @@ impl VerificationLockout {
         } else {
             self.open.failures = self.open.failures.counted(now);
         }
-        if Self::is_one_of_all(is_named, policy) {
+        if Self::counts_against_verification(is_named, policy) {
             counted.wrong = counted.wrong.saturating_add(1);
             counted.spent = policy.is_spent(counted.wrong) || policy.stopped_until(&self.open).is_some();
         } else {
@@ -204,7 +204,7 @@ impl VerificationLockout {
         } else {
             self.open.failures = self.open.failures.given_back();
         }
-        if Self::is_one_of_all(is_named, policy) {
+        if Self::counts_against_verification(is_named, policy) {
             counted.wrong = counted.wrong.saturating_sub(1);
             counted.spent = false;
         } else {
@@ -220,12 +220,13 @@ impl VerificationLockout {
         if counted.spent {
             return 0;
         }
-        let wrong = if Self::is_one_of_all(is_named, policy) { counted.wrong } else { counted.unnamed };
+        let wrong =
+            if Self::counts_against_verification(is_named, policy) { counted.wrong } else { counted.unnamed };
         policy.max_attempts.saturating_sub(wrong)
     }
 
     pub(super) fn state(self, policy: &Policy) -> NumberState {
-        self.open.with(Some(self.verification)).keeping(policy)
+        self.open.with(Some(self.verification)).with_end_by(policy)
     }
 
     /// Returns the refusal if this caller may not check a code now.

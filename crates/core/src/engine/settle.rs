@@ -84,7 +84,7 @@ pub fn settle(
     } else {
         permit.replaced.filter(Verification::can_arrive).map(|earlier| with_counts_of(earlier, &settled))
     };
-    (open.with(verification).keeping(policy), outcome)
+    (open.with(verification).with_end_by(policy), outcome)
 }
 
 /// Restores the `earlier` code. If both belong to one verification, it keeps the wrong codes counted for `failed`.

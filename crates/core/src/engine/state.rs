@@ -353,7 +353,7 @@ impl NumberState {
     /// number from the end of that time.
     #[must_use]
     pub fn at(self, policy: &Policy, now: Timestamp) -> Self {
-        let state = self.unless_expired(now).counted_at(now).spent_by(policy);
+        let state = self.unless_expired(now).with_counts_at(now).spent_by(policy);
         let Self::Open(open @ OpenNumber { verification: Some(v), .. }) = state else { return state };
         if v.checking_until == Timestamp::EPOCH || v.is_checking(now) {
             return state;
@@ -365,7 +365,7 @@ impl NumberState {
     }
 
     /// The state with its counts of wrong codes as they are at `now`: [`FailureCount::at`].
-    fn counted_at(self, now: Timestamp) -> Self {
+    fn with_counts_at(self, now: Timestamp) -> Self {
         let Self::Open(open) = self else { return self };
         let (failures, named) = (open.failures.at(now), open.named.at(now));
         if (failures, named) == (open.failures, open.named) {
@@ -377,7 +377,7 @@ impl NumberState {
     /// Sets the end of the record: that of its code, or of its counts. With a fixed lockout a record outlives its code
     /// by the length of a lockout, and its end never moves back.
     #[must_use]
-    pub(super) fn keeping(self, policy: &Policy) -> Self {
+    pub(super) fn with_end_by(self, policy: &Policy) -> Self {
         let Self::Open(open) = self else { return self };
         let code = open.verification.map_or(Timestamp::EPOCH, |v| v.expires.max(v.checking_until));
         let keep_until = match policy.lockout {

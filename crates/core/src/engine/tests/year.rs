@@ -51,7 +51,7 @@ impl Attacker {
             let mut next = number.clone();
             let guesses = self.guesses(&mut next, choice);
             next.now = match choice {
-                Choice::Greedy => next.now.plus(FailureCount::STOP),
+                Choice::Greedy => next.now.plus(FailureCount::HARD_STOP_TIME),
                 Choice::Wait | Choice::Careful => number.now.plus(mins(STEP * DAY)),
             };
             guesses + self.best(&next)
@@ -66,8 +66,8 @@ impl Attacker {
         let patience = number.now.plus(mins(5 * DAY));
         let most = match choice {
             Choice::Wait => return 0,
-            Choice::Careful => FailureCount::HARD_STOP - 1,
-            Choice::Greedy => FailureCount::HARD_STOP,
+            Choice::Careful => FailureCount::HARD_STOP_AT - 1,
+            Choice::Greedy => FailureCount::HARD_STOP_AT,
         };
         while self.in_a_row(number) < most {
             let until = match number.asks_for_a_code() {
