@@ -59,7 +59,7 @@ impl App {
         let routes = [("/api/*, /send-code, /verify-code", compatible), ("/inbox", inbox)];
         let open: Vec<_> = routes.into_iter().filter_map(|(routes, open)| open.then_some(routes)).collect();
         if open.is_empty() {
-            tracing::info!("every route that sends, checks or shows codes asks for a credential");
+            tracing::info!("no routes open without a credential");
         } else {
             tracing::info!(routes = open.join(", "), "routes open without a credential");
         }

@@ -457,7 +457,10 @@ const fn number_refused(trouble: Option<Trouble>) -> &'static str {
     match trouble {
         Some(Trouble::OptedOut) => "the owner of the number has asked the provider for no messages",
         Some(Trouble::NotReachable) => "the provider says that the number cannot be reached on this channel",
-        _ => "the provider says that the number does not exist",
+        Some(Trouble::BadNumber) => "the provider says that the number does not exist",
+        Some(Trouble::Blocked | Trouble::Country | Trouble::NotServed | Trouble::Gateway) | None => {
+            "the provider refuses this number"
+        }
     }
 }
 

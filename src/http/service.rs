@@ -171,7 +171,9 @@ fn refusal(problem: &Problem, request_id: &str, target: Target, bad_bodies: &Onc
             debug!(request_id, route, %reason, "bad request body");
             answer
         }
-        Problem::BadHost if target.is_compatible() => answer.explained("one Host header is needed"),
+        Problem::BadHost if target.is_compatible() => {
+            answer.explained("The request must have one Host header.")
+        }
         _ => answer,
     }
 }

@@ -97,7 +97,7 @@ impl AccountFile {
                 None => fs::remove_file(&this.path),
             });
             if let Err(error) = put_back.await? {
-                tracing::warn!(%error, file = %self.path.display(), "auth token in the file not in use");
+                tracing::warn!(%error, file = %self.path.display(), "auth token file not restored");
             }
             return Err(error.into());
         }
@@ -110,7 +110,7 @@ impl AccountFile {
         if is_readable_by_others(&self.path) {
             tracing::warn!(
                 file = %self.path.display(),
-                "account credentials readable by other users; run chmod 600 on the file"
+                "account credentials readable by other users; run chmod 600 on it"
             );
         }
         let value = |name| text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);

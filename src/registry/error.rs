@@ -17,7 +17,7 @@ pub enum RegistryError {
         why: String,
     },
     /// One with this name, interval, country or number exists already.
-    #[error("there is such a {} already", .0.one())]
+    #[error("this {} exists already", .0.one())]
     Exists(Resource),
     /// It comes from the configuration, and is changed there.
     #[error("{0}")]

@@ -76,21 +76,23 @@ impl Registry {
         keys.into_iter().map(|live| live.with_last_use()).collect()
     }
 
-    /// Revokes a key, which the server then refuses. A revoked key stays unchanged.
-    pub async fn revoke_key(&self, sid: Sid) -> Result<ApiKey, RegistryError> {
+    /// Revokes a key, which the server then refuses. A revoked key stays unchanged. Returns the key, and whether it was
+    /// revoked before.
+    pub async fn revoke_key(&self, sid: Sid) -> Result<(ApiKey, bool), RegistryError> {
         let found = self.0.published.credentials.load().keys.get(&sid).map(|live| live.number);
         let (id, now) = (credential_id(found.ok_or_else(|| not_found(&sid))?), self.wall());
         self.decide::<Credential, _, _>(id, move |view| {
             let Some(Credential::Key { mut key, hash, number }) = view.get(id) else {
                 return Err(not_found(&sid));
             };
+            let already_revoked = key.revoked.is_some();
             key.revoked.get_or_insert(now);
             if key.is_for_compatible_routes() {
                 view.put(credential_id(HAD_KEY), Some(&Credential::HadKey), Durability::Durable);
             }
             let record = Credential::Key { key: key.clone(), hash, number };
             view.put(id, Some(&record), Durability::Durable);
-            Ok(key)
+            Ok((key, already_revoked))
         })
         .await
     }

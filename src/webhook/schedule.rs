@@ -272,7 +272,11 @@ impl Schedule {
             let of_service = dropped.iter().filter(|(endpoint, _)| endpoint.service == service);
             let dropped: u64 =
                 of_service.flat_map(|(_, counts)| counts.values()).map(|(count, _)| count).sum();
-            tracing::warn!(service = service.get(), dropped, "webhook events kept again");
+            tracing::info!(
+                service = service.get(),
+                dropped_in_7_days = dropped,
+                "webhook events accepted again"
+            );
         }
         drop(state);
         self.wake.notify_one();

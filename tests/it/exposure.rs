@@ -16,7 +16,7 @@ const WRONG_SETTINGS: Option<i32> = Some(64);
 /// It could not be done (`EX_SOFTWARE`).
 const FAILED: Option<i32> = Some(70);
 
-const CLOSED: &str = "every route that sends, checks or shows codes asks for a credential";
+const CLOSED: &str = "no routes open without a credential";
 
 #[tokio::test]
 async fn a_service_that_had_a_key_asks_for_one_until_the_operator_allows_it() {
@@ -187,9 +187,8 @@ async fn a_token_that_is_in_the_file_alone_is_the_accounts() {
     fs::set_permissions(file(&setup), Permissions::from_mode(0o644)).expect("its mode");
     let server = setup.start().await;
     assert_eq!((status(&server, &sid, other).await, status(&server, &sid, token).await), (200, 401));
-    let warned = |line: &Value| {
-        line["message"] == "account credentials readable by other users; run chmod 600 on the file"
-    };
+    let warned =
+        |line: &Value| line["message"] == "account credentials readable by other users; run chmod 600 on it";
     assert!(server.output().events().iter().any(warned));
     server.signal(Signal::TERM);
     assert!(!server.ended().await.output.contains(other));

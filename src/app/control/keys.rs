@@ -112,9 +112,8 @@ impl KeysRequest {
             }
             Self::Revoke { sid } => {
                 let sid = Sid::parse(SidKind::ApiKey, &sid).ok_or("a key is named by its id, SK...")?;
-                let is_it = |key: &ApiKey| key.sid == sid && key.revoked.is_some();
-                let already_revoked = registry.keys(None).iter().any(is_it);
-                let revoked = registry.revoke_key(sid).await.map_err(|error| words(&error))?;
+                let (revoked, already_revoked) =
+                    registry.revoke_key(sid).await.map_err(|error| words(&error))?;
                 let key = KeyLine { already_revoked, ..line(registry, &revoked) };
                 if !already_revoked {
                     key.log("API key revoked");

@@ -82,7 +82,12 @@ fn every_mistake_in_a_service_is_told_with_its_path_and_what_is_accepted() {
         ),
         (
             r#""code-length": 4, "max-checks": 100, "lockout": "1s""#,
-            &["services.shop.lockout = \"1s\"", "(100)", "(4 digits)", "8640000 guesses a day"],
+            &[
+                "services.shop.lockout = \"1s\"",
+                "wrong codes than 100",
+                "more than 4 characters",
+                "8640000 guesses a day",
+            ],
         ),
         (r#""custom-code": true, "lockout": "1m""#, &["services.shop.lockout", "7200 guesses a day"]),
         (r#""resend": "never""#, &["services.shop.resend", "\"keep\", \"new\""]),

@@ -141,10 +141,10 @@ async fn several_keys_are_live_at_once_until_one_is_revoked() {
     let let_in =
         |made: &NewApiKey| registry.authenticate(&made.key.sid.to_string(), made.secret.expose()).is_ok();
     assert!(let_in(&old) && let_in(&new));
-    let revoked = registry.revoke_key(old.key.sid).await.expect("revoked");
-    assert_eq!(revoked.revoked, Some(START));
+    let (revoked, before) = registry.revoke_key(old.key.sid).await.expect("revoked");
+    assert_eq!((revoked.revoked, before), (Some(START), false));
     assert!(!let_in(&old) && let_in(&new));
-    assert_eq!(registry.revoke_key(old.key.sid).await, Ok(revoked), "twice is once");
+    assert_eq!(registry.revoke_key(old.key.sid).await, Ok((revoked, true)), "twice is once");
     assert_eq!(registry.live_keys(), 1);
     let unknown = registry.revoke_key(Sid::new(SidKind::ApiKey, [9; 16])).await;
     assert_eq!(unknown, Err(RegistryError::NotFound("API key")));

@@ -124,8 +124,8 @@ impl Policy {
             return Ok(());
         }
         Err(format!(
-            "must be longer, with fewer wrong codes ({wrong}) or longer codes ({digits} digits): it allows {guesses} \
-             guesses a day, more than a tenth of all codes"
+            "allows {guesses} guesses a day, more than a tenth of all codes: choose a longer time, fewer wrong codes \
+             than {wrong}, or codes of more than {digits} characters"
         ))
     }
 
