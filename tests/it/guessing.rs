@@ -226,7 +226,7 @@ async fn combinations_that_leave_too_many_guesses_are_refused() {
     let weak = [("FriendlyName", "Weak"), ("CodeLength", "4"), ("MaxChecks", "100"), ("Lockout", "1")];
     let refused = v2.post("/Services", &weak).await;
     assert_eq!(told(&refused), (400, "60200".to_owned()), "{}", refused.text());
-    for part in ["Lockout", "100", "4 digits", "8640000 guesses a day"] {
+    for part in ["Lockout", "100", "4 characters", "8640000 guesses a day"] {
         assert!(refused.text().contains(part), "{part}: {}", refused.text());
     }
     let strong = v2.service(&[("Lockout", "300"), ("MaxChecks", "5")]).await;
