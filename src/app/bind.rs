@@ -7,6 +7,7 @@ use tokio::net::{TcpListener, TcpSocket, lookup_host};
 
 use super::AppStartError;
 use crate::config::ListenAddress;
+use crate::net::is_loopback_host;
 
 /// Connections that the system may hold before they are accepted.
 const BACKLOG: u32 = 4_096;
@@ -19,12 +20,13 @@ pub async fn bind(listen: &ListenAddress) -> Result<TcpListener, AppStartError> 
     let mut addresses: Vec<SocketAddr> = if host.is_empty() {
         vec![(Ipv6Addr::UNSPECIFIED, *port).into(), (Ipv4Addr::UNSPECIFIED, *port).into()]
     } else {
-        let mut found: Vec<_> = lookup_host((host.as_str(), *port)).await.map_err(failed)?.collect();
+        let found = lookup_host((host.as_str(), *port)).await.map_err(failed)?;
+        let mut found: Vec<_> = found.filter(|address| is_meant_by(host, address)).collect();
         found.sort_by_key(SocketAddr::is_ipv6);
         found
     };
     addresses.dedup();
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address that may be used");
     for address in addresses {
         match listen_on(address) {
             Ok(listener) => return Ok(listener),
@@ -32,6 +34,11 @@ pub async fn bind(listen: &ListenAddress) -> Result<TcpListener, AppStartError> 
         }
     }
     Err(failed(last))
+}
+
+/// The configuration trusts some names to mean this machine only. A hosts file or a DNS server may say otherwise.
+fn is_meant_by(host: &str, address: &SocketAddr) -> bool {
+    address.ip().is_loopback() || !is_loopback_host(host)
 }
 
 /// The remedy for an address that could not be bound.
@@ -66,6 +73,15 @@ mod tests {
     async fn localhost_is_bound_on_ipv4() {
         let listener = bind(&at("localhost", 0)).await.expect("a listener");
         assert_eq!(listener.local_addr().expect("an address").ip(), Ipv4Addr::LOCALHOST);
+    }
+
+    #[test]
+    fn a_name_of_this_machine_means_no_address_of_a_network() {
+        let (near, far) = (([127, 0, 0, 1], 3000).into(), ([192, 0, 2, 2], 3000).into());
+        for host in ["localhost", "localhost.", "shop.localhost"] {
+            assert!(is_meant_by(host, &near) && !is_meant_by(host, &far), "{host}");
+        }
+        assert!(is_meant_by("otp.example.com", &near) && is_meant_by("otp.example.com", &far));
     }
 
     #[tokio::test]

@@ -10,6 +10,7 @@
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -262,10 +263,15 @@ impl Snapshot {
     ) -> Result<OpenCopy, SnapshotError> {
         let mut refused = Vec::new();
         for place in places {
-            let mut copy = OpenCopy { snapshot: self.clone(), database: None, directory: place.clone() };
+            let copy = |database| OpenCopy { snapshot: self.clone(), database, directory: place.clone() };
             if self.manifest.files.is_empty() {
-                return Ok(copy);
+                return Ok(copy(None));
             }
+            if let Err(error) = create_private(place) {
+                refused.push((place.clone(), error.to_string()));
+                continue;
+            }
+            let mut copy = copy(None);
             match self.copy_to(&database_in(place)) {
                 Ok(()) => {}
                 Err(CopyError::Write(error)) => {
@@ -324,6 +330,15 @@ impl Drop for OpenCopy {
         // If it fails the next start removes it.
         let _ = fs::remove_dir_all(&self.directory);
     }
+}
+
+/// Makes a directory for a copy. It must not exist: in a shared scratch directory another user may have made it, or a
+/// link to elsewhere.
+fn create_private(directory: &Path) -> io::Result<()> {
+    if let Some(parent) = directory.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    fs::DirBuilder::new().mode(0o700).create(directory)
 }
 
 /// A new path for a copy in the directory of snapshots, and one in the scratch directory, where copies of this data

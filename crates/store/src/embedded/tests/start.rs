@@ -387,6 +387,22 @@ fn where_there_is_no_room_for_the_copy_the_scratch_directory_is_used() {
 }
 
 #[test]
+fn a_link_of_another_user_in_the_scratch_directory_is_not_followed() {
+    let world = with_one_record();
+    world.checkpoint().unwrap();
+    let snapshot = Arc::new(snapshot_of(&world));
+    let (home, backend) = (TempDir::new().unwrap(), Arc::new(world.sled.clone()) as Arc<dyn SledBackend>);
+    let (theirs, link) = (home.path().join("theirs"), home.path().join("scratch"));
+    fs::create_dir(&theirs).unwrap();
+    std::os::unix::fs::symlink(&theirs, &link).unwrap();
+    for place in [&link, &theirs] {
+        let refused = snapshot.open_copy(&backend, std::slice::from_ref(place), LONG).err().unwrap();
+        assert!(matches!(refused, SnapshotError::NoRoom { .. }), "{refused:?}");
+    }
+    assert!(link.is_symlink() && fs::read_dir(&theirs).unwrap().next().is_none());
+}
+
+#[test]
 fn a_full_disk_at_a_start_names_the_bytes_that_are_needed() {
     let refused = vec![(PathBuf::from("data"), "No space left on device (os error 28)".to_owned())];
     let error = OpenError::snapshot(Path::new("data"), SnapshotError::NoRoom { bytes: 1234, refused });
