@@ -591,11 +591,12 @@ impl Core {
         decided
     }
 
-    /// The refusal of a new record, with the time until the first of the service's records ends. Only the records that
-    /// the next sweep would examine are looked at.
+    /// The refusal of a new record, with the time until the first of the service's records ends, or of any if none of
+    /// them is among those that the next sweep would examine.
     fn table_full(&self, kind: u8, service: ServiceId, now: Timestamp) -> Refusal {
-        let first_end =
+        let of_service =
             self.tables.first_end(kind, SWEEP_BEFORE_REFUSAL, |key| service_of(&key.id) == service);
+        let first_end = of_service.or_else(|| self.tables.first_end(kind, SWEEP_BEFORE_REFUSAL, |_| true));
         let seconds = seconds_up(first_end.unwrap_or(now).since(now));
         Refusal::TableFull {
             table: self.kinds.get(kind).map_or("records", |kind| kind.plural),

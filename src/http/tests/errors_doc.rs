@@ -395,7 +395,7 @@ const fn send_case(outcome: &SendOutcome) -> Case {
         ),
         SendOutcome::GatewayFailed => (
             "No gateway accepted the message in time. It may still arrive.",
-            "Send again after a moment; a message that may be on its way is repeated with the same code.",
+            "Send again after a moment; the new message has a new code.",
         ),
     }
 }
@@ -543,7 +543,7 @@ const fn refusal_case(refused: &Refused) -> Case {
         }
         Refused::GatewayFailed => (
             "No gateway accepted the message or checked the code in time. The message may still arrive.",
-            "Send the same request again; the code stays the same.",
+            "Send the same request again; the code stays the same, unless the service has `Resend=new`.",
         ),
         Refused::Unavailable(_) => ("The server is overloaded or stopping.", "Retry after `Retry-After`."),
     }

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::{Semaphore, SemaphorePermit};
+
 use super::context::{Failure, Request, RequestContext};
 use super::error::Error;
 use super::params::{
@@ -202,8 +204,16 @@ const READS: usize = 64;
 const READS_EACH: usize = 8;
 
 /// The lists and summaries that are being read, by the service of the caller's key.
-#[derive(Default)]
-pub struct Reads(Mutex<HashMap<Option<ServiceId>, usize>>);
+pub struct Reads {
+    by_caller: Mutex<HashMap<Option<ServiceId>, usize>>,
+    turn: Semaphore,
+}
+
+impl Default for Reads {
+    fn default() -> Self {
+        Self { by_caller: Mutex::default(), turn: Semaphore::new(1) }
+    }
+}
 
 /// A place for one list or summary. Dropping it frees the place.
 pub struct Read<'a> {
@@ -230,8 +240,15 @@ impl Reads {
         Ok(Read { reads: self, caller })
     }
 
+    /// Waits until no other page is made, and all other tasks and the network had their turn.
+    pub async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        let turn = self.turn.acquire().await.ok();
+        tokio::task::yield_now().await;
+        turn
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<Option<ServiceId>, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.by_caller.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
