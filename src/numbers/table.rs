@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use self::numbers::{Change, Numbers};
+use self::numbers::{NumberChange, Numbers};
 use super::record::NumberKey;
 use crate::domain::{ServiceId, Timestamp};
 use crate::engine::NumberState;
@@ -34,11 +34,11 @@ impl NumberTable {
     }
 }
 
-/// Counts of ordinary numbers and of test numbers, in this order. Test numbers have a limit of their own.
+/// NumbersByService of ordinary numbers and of test numbers, in this order. Test numbers have a limit of their own.
 #[derive(Default)]
-struct Counts([Shares; 2]);
+struct NumbersByService([Shares; 2]);
 
-impl Counts {
+impl NumbersByService {
     fn add(&mut self, key: NumberKey) {
         self.0[usize::from(key.is_test)].add(key.service, 1);
     }
@@ -56,7 +56,7 @@ impl Counts {
 
 impl Drop for NumberTable {
     fn drop(&mut self) {
-        let mut held = Counts::default();
+        let mut held = NumbersByService::default();
         self.numbers.keys().for_each(|key| held.add(key));
         held.of(&self.capacity).for_each(|(capacity, service, numbers)| capacity.remove(service, numbers));
     }
@@ -115,10 +115,10 @@ impl Table for NumberTable {
         };
         let states = records.iter().filter_map(|record| read(record).transpose());
         // Summed up first, because the tables of all shards load at the same time and share the lock of the capacity.
-        let (mut added, mut removed) = (Counts::default(), Counts::default());
+        let (mut added, mut removed) = (NumbersByService::default(), NumbersByService::default());
         self.numbers.load(states.collect::<Result<_, _>>()?, |key, change| match change {
-            Change::Added => added.add(key),
-            Change::Removed => removed.add(key),
+            NumberChange::Added => added.add(key),
+            NumberChange::Removed => removed.add(key),
         });
         added.of(&self.capacity).for_each(|(capacity, service, numbers)| capacity.add(service, numbers));
         removed.of(&self.capacity).for_each(|(capacity, service, numbers)| capacity.remove(service, numbers));

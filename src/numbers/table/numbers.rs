@@ -23,7 +23,7 @@ const SMALL: usize = 64;
 
 /// A change of the set of numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Change {
+pub(super) enum NumberChange {
     Added,
     Removed,
 }
@@ -91,16 +91,16 @@ impl Numbers {
     pub(super) fn load(
         &mut self,
         states: Vec<(u8, NumberKey, NumberState)>,
-        mut changed: impl FnMut(NumberKey, Change),
+        mut changed: impl FnMut(NumberKey, NumberChange),
     ) {
         let hashes: Vec<u64> = states.iter().map(|(_, key, _)| self.hasher.hash_one(key)).collect();
         for (hash, (slot, key, state)) in hashes.into_iter().zip(states) {
             if state == NumberState::Fresh {
                 if self.remove(&key) {
-                    changed(key, Change::Removed);
+                    changed(key, NumberChange::Removed);
                 }
             } else if self.insert_hashed(hash, slot, key, state) {
-                changed(key, Change::Added);
+                changed(key, NumberChange::Added);
             }
         }
     }
