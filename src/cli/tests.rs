@@ -224,7 +224,7 @@ fn the_tracker_makes_no_data_directory_where_there_is_none() {
 }
 
 #[test]
-fn the_tracker_needs_none_of_the_credentials_and_of_the_file_only_where_the_data_is() {
+fn the_tracker_needs_no_credentials_and_only_the_data_dir_of_the_file() {
     let incomplete =
         World::with_config(r#"{"data-dir": "elsewhere", "otp-sms-provider": "Sinch", "otp-length": 99}"#)
             .variable("TWILIO_ACCOUNT_SID", "AC1")

@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_report_that_comes_before_the_store_is_loaded_is_asked_for_again_if_it_is_twilios() {
+    async fn a_signed_report_before_the_store_is_loaded_is_asked_for_again() {
         let reports = ReportReceiver::new(&gateways(), Some(&"https://example.com".into())).expect("reports");
         let mac = Hmac::<sha1::Sha1>::new_from_slice(b"s3cr3t").expect("a key");
         let mac = mac.chain_update(format!("https://example.com{PATH}MessageSidSM01MessageStatussent"));

@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_start_makes_a_key_that_only_its_owner_can_read_and_later_starts_find_it() {
+    fn the_first_start_makes_a_private_key_file_and_later_starts_find_it() {
         let dir = tempfile::tempdir().expect("a directory");
         let data = dir.path().join("data");
         let made = load_or_create(&data, None).expect("a key");

@@ -271,7 +271,7 @@ async fn a_slot_that_moves_to_another_shard_takes_its_records_along() {
 }
 
 #[tokio::test]
-async fn a_slot_moves_once_its_last_commit_has_ended_however_busy_its_neighbours_are() {
+async fn a_slot_moves_after_its_last_commit_however_busy_its_neighbours_are() {
     let world = World::new().await;
     world.told(ONE, VoucherAction::Issue(10)).await.expect("issued");
     world.told(TWO, VoucherAction::Issue(20)).await.expect("issued");
@@ -387,7 +387,7 @@ async fn a_checkpoint_has_every_record_that_is_alive() {
 }
 
 #[tokio::test]
-async fn the_checkpoint_of_a_full_store_gets_its_lazy_changes_although_commands_are_refused() {
+async fn a_full_stores_checkpoint_gets_lazy_changes_while_commands_are_refused() {
     let world = World::new().await;
     world.told(ONE, VoucherAction::Issue(10)).await.expect("issued");
     world.store.fill();

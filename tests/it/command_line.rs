@@ -23,7 +23,7 @@ async fn check_makes_no_data_directory() {
 }
 
 #[tokio::test]
-async fn all_wrong_values_are_named_at_once_with_what_is_accepted_and_where_they_came_from() {
+async fn all_wrong_values_are_named_at_once_with_origin_and_accepted_values() {
     let setup = Setup::new()
         .config("otp-timeout", "soon")
         .config("otp-max-attempts", 0)
@@ -86,7 +86,7 @@ async fn an_unknown_key_gets_a_warning_with_the_nearest_one() {
 }
 
 #[tokio::test]
-async fn the_command_line_beats_the_environment_beats_the_file_beats_the_default() {
+async fn settings_come_from_command_line_environment_file_default_in_that_order() {
     let setup =
         Setup::new().config("otp-length", 7).config("otp-max-attempts", 7).env("ONCEWARD_OTP_LENGTH", "8");
     let world = World::of(setup.clone()).await;

@@ -91,7 +91,7 @@ async fn twilio_takes_no_call_with_broken_instructions() {
 }
 
 #[tokio::test]
-async fn twilio_takes_nothing_of_strangers() {
+async fn twilio_refuses_a_request_with_wrong_credentials() {
     let twilio = Twilio::start().await;
     let path = format!("/2010-04-01/Accounts/{ACCOUNT_SID}/Messages.json");
     let headers = [("authorization", "Basic bm9ib2R5Om5vdGhpbmc="), ("content-type", FORM)];

@@ -46,7 +46,7 @@ async fn keys_are_made_listed_and_revoked_while_a_server_runs() {
 }
 
 #[tokio::test]
-async fn without_a_server_the_directory_itself_is_changed_and_made_if_it_is_not_there() {
+async fn without_a_server_a_keys_command_changes_or_makes_the_directory() {
     let setup = with_shop();
     assert!(!setup.data_dir().exists());
     let made = created(&setup, &["--service", "shop"]).await;
@@ -154,7 +154,7 @@ async fn an_account_that_the_environment_gives_is_neither_shown_nor_replaced() {
 }
 
 #[tokio::test]
-async fn strangers_are_let_in_once_there_is_a_key_or_an_account_in_the_environment() {
+async fn a_public_address_needs_an_api_key_or_an_account_in_the_environment() {
     let setup = Setup::new()
         .args(["--listen", "0.0.0.0:0", "--log-format", "json"])
         .config("simulator-in-production", true);

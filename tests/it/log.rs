@@ -44,7 +44,7 @@ async fn the_id_of_a_failed_send_leads_to_the_gateways_line() {
 }
 
 #[tokio::test]
-async fn a_log_that_nobody_reads_holds_up_nothing() {
+async fn an_unread_log_holds_up_nothing() {
     let home = tempfile::tempdir().expect("a directory");
     let mut server = Command::new(env!("CARGO_BIN_EXE_onceward"))
         .args(["--listen", "127.0.0.1:0", "--log-format", "json", "--log-level", "debug"])

@@ -66,7 +66,7 @@ async fn of_200_parallel_wrong_codes_exactly_one_is_told_that_it_locked() {
 
 /// With the default bound, the server refuses some clients for now; no client gets a free guess.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn with_the_usual_bounds_concurrent_clients_get_no_guess_more_than_allowed() {
+async fn concurrent_clients_get_no_extra_guess_with_the_default_bounds() {
     let world = World::new().await;
     for _ in 0..ROUNDS {
         let (number, code) = world.number_with_code().await;
@@ -101,7 +101,7 @@ async fn with_the_usual_bounds_a_crowd_with_the_right_code_gets_one_success() {
 
 /// A right code among wrong ones succeeds at most once, and never after the lockout.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn right_and_wrong_codes_together_give_at_most_one_success_and_never_a_sixth_guess() {
+async fn right_and_wrong_codes_give_at_most_one_success_and_no_sixth_guess() {
     let world = World::with([("max-commands-per-number", json!(CLIENTS))]).await;
     for _ in 0..ROUNDS {
         let (number, code) = world.number_with_code().await;

@@ -8,12 +8,12 @@ use crate::inbox::{code_in, inbox};
 use crate::support::{AUTH_TOKEN, Numbers, Private, Reply, Setup, World, until, wrong};
 
 #[tokio::test]
-async fn with_the_documented_answers_the_whole_scenario_prints_and_stores_nothing_private() {
+async fn the_scenario_leaks_nothing_private_with_the_documented_answers() {
     scenario_through_twilio("documented").await;
 }
 
 #[tokio::test]
-async fn with_the_answers_as_built_the_whole_scenario_prints_and_stores_nothing_private() {
+async fn the_scenario_leaks_nothing_private_with_the_answers_as_built() {
     scenario_through_twilio("as-built").await;
 }
 

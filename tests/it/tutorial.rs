@@ -9,7 +9,7 @@ const NO_MATCH: &str = "The phone number and the SMS code doesn't match.";
 const MATCH: &str = "This is a valid match!";
 
 #[tokio::test]
-async fn the_tutorials_code_is_sent_with_the_providers_message_id_and_verifies_once() {
+async fn the_tutorials_code_is_sent_with_a_message_id_and_verifies_once() {
     let world = World::with([("brand", json!("Analytical Engines"))]).await;
     let number = world.number();
     let id = format!("SM{:032x}", 1);

@@ -64,7 +64,7 @@ async fn guesses_over_hours_do_not_stop_the_owner_either() {
 }
 
 #[tokio::test]
-async fn with_a_fixed_lockout_a_number_locks_for_everybody_as_the_contract_says() {
+async fn a_fixed_lockout_locks_a_number_for_all_clients_as_the_contract_says() {
     let world = World::of(V2::account(Setup::new())).await;
     let v2 = V2::of(&world);
     for (fixed, service) in

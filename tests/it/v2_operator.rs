@@ -67,7 +67,7 @@ async fn what_cannot_be_unlocked_is_said() {
 }
 
 #[tokio::test]
-async fn numbers_for_tests_are_sent_nothing_and_are_ordinary_again_when_they_are_deleted() {
+async fn test_numbers_are_sent_nothing_and_are_ordinary_again_once_deleted() {
     let world = World::of(V2::account(Setup::new())).await;
     let v2 = V2::of(&world);
     let service = v2.service(&[]).await;
@@ -176,7 +176,7 @@ impl Receiver {
 }
 
 #[tokio::test]
-async fn a_test_number_of_the_default_service_is_one_for_the_compatible_routes_too() {
+async fn a_test_number_of_the_default_service_is_one_for_compatible_routes_too() {
     let world = World::of(V2::account(Setup::new())).await;
     let v2 = V2::of(&world);
     let services = v2.get("/Services?PageSize=1000").await.json();

@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn an_open_loop_that_falls_behind_in_some_rounds_is_overloaded_and_says_so_once() {
+    fn one_message_reports_an_open_loop_that_falls_behind_in_some_rounds() {
         let achieved = |rate, dropped| Window { achieved_per_s: Some(rate), dropped, ..window(640.0, 0.0) };
         let overloaded = server([achieved(990.0, 0), achieved(640.0, 7_000), achieved(700.0, 0)]);
         let why = overload(&overloaded, Some(1_000)).unwrap();

@@ -143,7 +143,7 @@ async fn only_the_owner_may_open_it_and_it_goes_when_the_server_stops() {
 }
 
 #[tokio::test]
-async fn a_socket_that_a_killed_server_left_is_replaced_and_one_that_answers_is_not() {
+async fn a_bind_replaces_a_killed_servers_socket_but_not_one_that_answers() {
     let home = TempDir::new().expect("a directory");
     drop(std::os::unix::net::UnixListener::bind(home.path().join("control.sock")).expect("a socket"));
     let unanswered = ask(home.path(), &ControlRequest::Tracker(everything()));

@@ -46,7 +46,7 @@ fn one_file_may_hold_both_and_other_things_too() {
 }
 
 #[test]
-fn what_cannot_be_used_is_refused_with_the_setting_the_file_and_what_to_do() {
+fn an_unusable_file_is_refused_with_its_setting_its_path_and_a_remedy() {
     let key = KeyPair::generate().expect("a key");
     let (chain, key) = (own(&key, 2020, 2090), key.serialize_pem());
     let damaged = "-----BEGIN CERTIFICATE-----\n!!!\n-----END CERTIFICATE-----\n";
@@ -98,7 +98,7 @@ fn a_directory_and_a_huge_file_are_not_read() {
 }
 
 #[test]
-fn a_chain_in_the_wrong_order_is_refused_and_one_that_does_not_hang_together_is_a_warning() {
+fn a_chain_in_wrong_order_is_refused_and_an_unconnected_one_is_a_warning() {
     let (root, middle, other) =
         (Authority::root("root"), KeyPair::generate().expect("a key"), Authority::root("other"));
     let (middle, middle_pem) = root.below("middle", middle);
@@ -117,7 +117,7 @@ fn a_chain_in_the_wrong_order_is_refused_and_one_that_does_not_hang_together_is_
 }
 
 #[test]
-fn a_key_is_warned_of_when_everybody_may_read_it_and_not_when_a_group_may() {
+fn a_key_that_all_users_may_read_is_a_warning_and_one_for_a_group_is_not() {
     let key = KeyPair::generate().expect("a key");
     let files = Files::new(&own(&key, 2020, 2090), &key.serialize_pem());
     for (mode, warned) in [(0o600, false), (0o640, false), (0o644, true), (0o604, true)] {
@@ -127,7 +127,7 @@ fn a_key_is_warned_of_when_everybody_may_read_it_and_not_when_a_group_may() {
 }
 
 #[test]
-fn a_certificate_is_a_problem_before_it_begins_from_14_days_before_its_end_and_after_it() {
+fn a_certificate_is_a_problem_before_it_begins_and_near_or_after_its_end() {
     let key = KeyPair::generate().expect("a key");
     let files = Files::new(&own(&key, 2025, 2027), &key.serialize_pem());
     let end = year(2027);

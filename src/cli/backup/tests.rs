@@ -130,7 +130,7 @@ fn what_has_ended_is_not_exported() {
 }
 
 #[tokio::test]
-async fn for_another_key_codes_counters_answers_and_events_go_and_the_registry_stays() {
+async fn a_copy_for_another_key_keeps_the_registry_and_drops_codes_and_counters() {
     for entry in of_every_kind().await {
         let plural = for_tools().get(entry.key.kind).expect("a kind").plural;
         let left = without_codes(entry.clone()).expect("a record");

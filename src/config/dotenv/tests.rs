@@ -121,7 +121,7 @@ fn an_open_quote_swallows_nothing() {
 }
 
 #[test]
-fn an_open_quote_of_a_variable_that_is_used_is_an_error_with_file_line_and_name() {
+fn an_open_quote_of_a_used_variable_is_an_error_with_file_line_and_name() {
     for name in ["PORT", "HOST", "TWILIO_AUTH_TOKEN", "ONCEWARD_BRAND", "ONCEWARD_NEW"] {
         let read = parsed(&format!("A=1\n{name}=\"hunter2\n"));
         let [error] = read.errors.as_slice() else { panic!("{:?}", read.errors) };
@@ -132,7 +132,7 @@ fn an_open_quote_of_a_variable_that_is_used_is_an_error_with_file_line_and_name(
 }
 
 #[test]
-fn a_line_without_an_assignment_is_an_error_only_when_it_could_be_about_one_that_is_used() {
+fn a_line_without_an_assignment_is_an_error_only_for_a_used_variable() {
     for line in [
         "TWILIO_AUTH_TOKEN hunter2",
         "export PORT",

@@ -25,7 +25,7 @@ fn an_address_that_others_reach_needs_a_key_or_the_line_that_allows_it() {
 }
 
 #[test]
-fn with_the_accounts_credentials_in_the_environment_every_address_is_allowed() {
+fn the_accounts_credentials_in_the_environment_allow_every_address() {
     let world = simulating(listening_on(":3000"))
         .variable("ONCEWARD_ACCOUNT_SID", ACCOUNT)
         .variable("ONCEWARD_AUTH_TOKEN", TOKEN);

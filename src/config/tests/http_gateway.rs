@@ -138,7 +138,7 @@ fn a_gateway_that_cannot_be_read_gets_no_warning_about_what_it_serves() {
 }
 
 #[test]
-fn what_the_gateway_itself_refuses_is_told_with_all_other_errors_and_where_it_comes_from() {
+fn errors_of_the_gateway_appear_with_all_others_and_with_their_origin() {
     let url = "https://sms.example.com";
     let text = "{to}: {text}";
     for (object, subject, problem) in [
@@ -169,7 +169,7 @@ fn what_the_gateway_itself_refuses_is_told_with_all_other_errors_and_where_it_co
 }
 
 #[test]
-fn a_credential_is_used_by_its_own_placeholder_and_by_basic_and_not_by_doubled_braces() {
+fn a_placeholder_or_basic_uses_a_credential_and_doubled_braces_do_not() {
     let basic = json!({"url": "https://x.example", "headers": {"Authorization": "Basic {basic}"},
         "form": {"to": "{to}", "text": "{text}"}});
     let world = described(&basic)
@@ -194,7 +194,7 @@ fn unknown_members_get_a_warning_with_the_nearest_known_one() {
 }
 
 #[test]
-fn a_credential_that_is_wanted_must_be_there_and_one_that_is_not_gets_a_word() {
+fn a_wanted_credential_is_required_and_an_unused_one_gets_a_warning() {
     let world =
         described(&json!({"url": "https://x.example/{to}/{text}", "form": {"password": "{password}"}}));
     says(&world.error(), &["http-gateway", "it needs {password}", "HTTP_GATEWAY_PASSWORD is missing"]);

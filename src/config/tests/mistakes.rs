@@ -4,7 +4,7 @@ use super::*;
 use crate::config::schema::Names;
 
 #[test]
-fn every_wrong_value_is_reported_at_once_with_value_origin_and_what_is_accepted() {
+fn all_wrong_values_are_reported_at_once_with_origin_and_accepted_values() {
     let world = World::with_config(r#"{"otp-length": "3", "otp-max-attempts": 101, "production": "maybe"}"#)
         .file(".env", "ONCEWARD_OTP_TIMEOUT=soon")
         .variable("ONCEWARD_OTP_LOCK_TIMEOUT", "0")
@@ -202,7 +202,7 @@ fn messages_are_checked_with_the_brand_in_them() {
 }
 
 #[test]
-fn a_service_name_that_cannot_be_a_brand_is_an_error_only_when_it_would_be_one() {
+fn a_service_name_unfit_as_a_brand_is_an_error_only_without_a_brand() {
     let world = World::with_config(r#"{"service_name": "a\nb"}"#);
     says(&world.error(), &["service_name = \"a\\nb\"", "brand"]);
     let world = World::with_config(r#"{"service_name": "a\nb", "brand": "Acme"}"#);

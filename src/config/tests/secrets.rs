@@ -35,7 +35,7 @@ fn a_secret_and_a_file_with_it_in_one_place_are_an_error() {
 }
 
 #[test]
-fn a_variable_of_the_process_hides_the_file_that_the_env_file_names_and_the_other_way_round() {
+fn a_process_variable_hides_the_other_form_of_the_secret_in_the_env_file() {
     let world = World::with_twilio().file(".env", "TWILIO_AUTH_TOKEN_FILE=absent");
     assert_eq!(world.twilio().account.auth_token.expose_secret(), TOKEN);
     let world = World::with_twilio()

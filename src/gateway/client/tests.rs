@@ -135,7 +135,7 @@ async fn one_connection_carries_many_exchanges_whatever_they_add_up_to() {
 }
 
 #[tokio::test]
-async fn a_provider_that_answers_before_it_has_the_whole_request_is_heard_and_asked_once() {
+async fn the_client_reads_an_early_answer_and_does_not_repeat_the_request() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = Url::parse(&format!("http://{}", listener.local_addr().expect("an address"))).expect("a URL");
     let client = HttpClient::for_target(&url).expect("a client");
@@ -154,7 +154,7 @@ async fn a_provider_that_answers_before_it_has_the_whole_request_is_heard_and_as
 }
 
 #[tokio::test]
-async fn a_proxy_gets_its_credentials_and_they_are_in_no_error_when_it_refuses_or_hangs() {
+async fn a_proxy_gets_its_credentials_and_no_error_about_it_contains_them() {
     let refusal = "HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n";
     let endless = "HTTP/1.1 200 OK\r\nx: ".to_owned() + &"a".repeat(1024 * 1024);
     for (says, ends) in [(refusal, false), ("", true), ("", false), (endless.as_str(), false)] {

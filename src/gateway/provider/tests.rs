@@ -4,7 +4,7 @@ use super::*;
 use crate::clock::ManualClock;
 
 #[test]
-fn a_refused_account_is_not_ready_until_a_send_works_or_a_minute_has_passed() {
+fn a_refused_account_is_not_ready_until_a_send_works_or_a_minute_passes() {
     let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_000)));
     let health = AccountHealth::new(clock.clone(), &[]);
     let refused = || Err::<(), _>(error(Classification::of_the_gateway(ErrorClass::Configuration)));
@@ -38,7 +38,7 @@ fn what_one_message_met_says_nothing_about_the_account() {
 }
 
 #[test]
-fn a_provider_with_codes_for_a_refused_account_is_classified_by_these_alone() {
+fn the_codes_of_a_provider_alone_decide_whether_its_account_is_refused() {
     let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_000)));
     let classification = Classification::of_the_gateway(ErrorClass::Configuration);
     let health = AccountHealth::new(clock.clone(), &[13]);

@@ -171,7 +171,7 @@ async fn the_wait_that_sinch_asks_for_is_passed_on() {
 }
 
 #[tokio::test]
-async fn an_error_of_a_check_promises_that_the_code_was_not_looked_at_unless_it_is_ambiguous() {
+async fn an_error_of_a_check_promises_an_unchecked_code_unless_it_is_ambiguous() {
     for (code, class) in [
         (40_001, ErrorClass::Refused),
         (40_100, ErrorClass::Configuration),

@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn when_the_server_is_nearly_full_an_idle_connection_is_closed_after_a_quarter() {
+    async fn a_nearly_full_server_closes_an_idle_connection_after_a_quarter() {
         let mut world = World::new();
         world.is_nearly_full = true;
         world.one_request();

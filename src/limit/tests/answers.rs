@@ -42,7 +42,7 @@ async fn until_first(answers: &Answers, key: &str) {
 }
 
 #[tokio::test]
-async fn a_repetition_gets_the_answer_of_the_first_for_a_day_and_is_then_the_first() {
+async fn a_repetition_gets_the_first_answer_for_a_day_and_then_counts_as_first() {
     let world = World::new();
     let answers = world.answers().await;
     let ticket = first(&answers, "k").await;
@@ -137,7 +137,7 @@ async fn what_is_too_long_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn when_as_many_answers_are_kept_as_may_be_new_keys_are_refused_and_known_ones_answered() {
+async fn a_full_table_refuses_new_keys_and_answers_known_ones() {
     let world = World::with_records(2);
     let answers = world.answers().await;
     first(&answers, "a").await.finish(json!(1).to_string()).await.expect("kept");

@@ -38,7 +38,7 @@ async fn an_answer_that_was_told_is_kept_over_a_crash() {
 }
 
 #[tokio::test]
-async fn a_request_that_a_crash_cut_off_after_its_mark_is_interrupted_until_somebody_finds_out() {
+async fn a_marked_request_cut_off_by_a_crash_is_interrupted_until_resolved() {
     let world = cut_off().await;
     let answers = world.answers().await;
     let ticket = interrupted(&answers, "k").await;
@@ -68,7 +68,7 @@ async fn a_mark_ends_after_a_day() {
 }
 
 #[tokio::test]
-async fn when_the_answer_cannot_be_kept_a_repetition_of_a_marked_request_is_not_carried_out() {
+async fn a_marked_request_is_not_repeated_when_its_answer_cannot_be_kept() {
     for fault in [StoreFault::Unavailable, StoreFault::UnknownApplied, StoreFault::UnknownNotApplied] {
         let mut world = World::new();
         let answers = world.answers().await;

@@ -7,7 +7,7 @@ use crate::shard::{Record as _, Refusal};
 use crate::store::{Store as _, Write};
 
 #[tokio::test]
-async fn a_value_passes_as_often_as_its_bucket_allows_and_other_values_do_not_care() {
+async fn a_value_passes_as_often_as_its_bucket_allows_regardless_of_others() {
     let world = World::new();
     let limits = world.limits().await;
     let rule = [bucket(1, 2, 60)];
@@ -178,7 +178,7 @@ fn spawn(
 }
 
 #[tokio::test]
-async fn when_as_many_values_are_counted_as_may_be_new_ones_are_refused_and_known_ones_go_on() {
+async fn a_full_table_refuses_new_values_and_counts_known_ones() {
     let world = World::with_records(3);
     let limits = world.limits().await;
     let rule = [bucket(1, 5, 60)];

@@ -127,7 +127,7 @@ fn when_all_is_given_back_nothing_is_remembered() {
 }
 
 #[test]
-fn a_busy_value_takes_little_memory_and_errs_by_a_sixteenth_of_the_interval_at_most() {
+fn a_busy_value_takes_little_memory_and_errs_by_a_sixteenth_at_most() {
     let rule = [bucket(1, 10_000, 3600)];
     let mut value = Value::fresh();
     for _ in 0..10_000 {
@@ -140,7 +140,7 @@ fn a_busy_value_takes_little_memory_and_errs_by_a_sixteenth_of_the_interval_at_m
 }
 
 #[test]
-fn when_max_is_lowered_what_passed_counts_and_when_it_is_raised_there_is_room() {
+fn a_lower_max_counts_earlier_requests_and_a_higher_max_makes_room() {
     let mut value = Value::fresh();
     value.passes(&[bucket(1, 5, 60)], 1).advance(secs(10)).passes(&[bucket(1, 5, 60)], 4);
     assert_eq!(value.take(&[bucket(1, 2, 60)]), Err(START.plus(secs(70))));

@@ -16,7 +16,7 @@ async fn when_a_commit_is_refused_nothing_is_counted() {
 }
 
 #[tokio::test]
-async fn when_a_commit_may_have_been_applied_it_counts_and_the_next_answer_heals_the_disk() {
+async fn a_commit_that_may_be_applied_counts_and_the_next_one_heals_the_disk() {
     for fault in
         [StoreFault::UnknownApplied, StoreFault::UnknownNotApplied, StoreFault::Torn(0), StoreFault::Torn(1)]
     {
@@ -53,7 +53,7 @@ async fn when_the_store_hangs_the_answer_comes_within_the_commits_time() {
 }
 
 #[tokio::test]
-async fn when_the_clock_is_set_back_nothing_lasts_longer_and_nothing_is_free_sooner() {
+async fn a_clock_set_back_makes_nothing_last_longer_and_nothing_free_sooner() {
     let world = World::new();
     let limits = world.limits().await;
     let rule = [bucket(1, 1, 60)];

@@ -362,7 +362,7 @@ fn a_failed_resend_brings_the_earlier_code_back() {
 }
 
 #[test]
-fn a_lockout_is_ended_durably_also_while_another_number_is_being_committed() {
+fn a_lockout_ends_durably_even_while_another_number_is_being_committed() {
     let mut world = World::with_locked(number(1));
     world.has_code(number(2));
     let other = world.checks_wrong(number(2));

@@ -157,7 +157,7 @@ fn of_many_right_codes_at_once_one_is_approved() {
 }
 
 #[test]
-fn a_command_that_comes_with_the_answer_does_not_overtake_those_that_waited() {
+fn a_command_that_comes_with_the_answer_does_not_overtake_waiting_ones() {
     let mut world = World::new();
     world.has_held_code(number(1));
     let _asking = world.checks_held(number(1));
@@ -207,7 +207,7 @@ fn when_the_answer_never_comes_the_wait_ends_by_itself() {
 }
 
 #[test]
-fn after_a_crash_while_asking_the_attempt_counts_and_others_wait_for_its_time() {
+fn a_crash_while_asking_counts_the_attempt_and_others_wait_for_its_time() {
     let mut world = World::new();
     world.has_held_code(number(1));
     let _asking = world.checks_held(number(1));
@@ -279,7 +279,7 @@ fn a_check_whose_commit_failed_asks_no_gateway_and_blocks_no_command() {
 }
 
 #[test]
-fn a_command_that_comes_when_the_wait_is_over_does_not_overtake_those_that_waited() {
+fn a_command_that_comes_after_the_wait_does_not_overtake_waiting_ones() {
     let mut world = World::new();
     let (_asking, waited) = two_in_one_batch(&mut world);
     world.commits();

@@ -7,7 +7,7 @@ use crate::engine::{Salt, SendResult};
 use crate::numbers::{CheckOutcome, SendOutcome};
 
 #[test]
-fn a_planned_send_of_the_live_code_leaves_when_it_is_durable_and_is_settled_like_any_other() {
+fn a_planned_send_of_the_live_code_leaves_once_durable_and_is_settled() {
     let mut world = World::new();
     let answer = world.sends(number(1));
     world.commits();

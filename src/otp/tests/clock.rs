@@ -44,14 +44,14 @@ async fn when_the_clock_is_set_back_a_code_still_ends_after_its_life() {
 }
 
 #[tokio::test]
-async fn when_the_clock_is_set_forwards_a_lockout_ends_earlier_by_as_much_and_no_more() {
+async fn a_clock_set_forwards_ends_a_lockout_earlier_by_no_more_than_its_jump() {
     let (world, otp) = locked().await;
     world.clock.advance(secs(40));
     assert_eq!(otp.send_sms(ANNA).await, Err(OtpError::Locked { remaining: secs(50) }));
 }
 
 #[tokio::test]
-async fn when_the_clock_is_set_back_over_a_restart_a_lockout_goes_on_where_it_was() {
+async fn a_lockout_goes_on_where_it_was_when_a_restart_sets_the_clock_back() {
     let (world, otp) = locked().await;
     world.clock.advance(secs(20));
     otp.stop().await.expect("stopped");
@@ -105,7 +105,7 @@ async fn after_a_crash_and_a_clock_set_back_a_lockout_goes_on_where_it_was() {
 }
 
 #[tokio::test]
-async fn when_the_clock_is_right_a_longer_lockout_survives_a_change_to_a_shorter_term() {
+async fn a_longer_lockout_survives_a_shorter_setting_when_the_clock_is_right() {
     let (world, otp) = locked().await;
     otp.stop().await.expect("stopped");
     let shorter = world.builder().attempts(1, secs(5)).start().await.expect("an engine");
@@ -142,7 +142,7 @@ async fn an_absurd_clock_neither_unlocks_nor_locks_for_ever() {
 
 /// `CLOCK_SEED=n` repeats one run.
 #[tokio::test]
-async fn whatever_the_clock_does_no_lockout_outlasts_its_term_nor_ends_early_by_more_than_the_jumps() {
+async fn no_lockout_outlasts_its_term_or_ends_early_by_more_than_clock_jumps() {
     let seeds = match std::env::var("CLOCK_SEED") {
         Ok(seed) => vec![seed.parse().expect("a number")],
         Err(_) => (0..20_u64).collect(),

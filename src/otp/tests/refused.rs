@@ -22,7 +22,7 @@ fn calls(gate: bool) -> TwilioVoiceSettings {
 }
 
 #[tokio::test]
-async fn a_value_beyond_its_limit_is_an_error_that_names_it_and_what_is_accepted() {
+async fn a_value_beyond_its_limit_is_an_error_with_its_name_and_the_limits() {
     type Change = Box<dyn FnOnce(OtpBuilder) -> OtpBuilder>;
     let month = 30 * 24 * 60 * 60;
     let code = |life| -> Change { Box::new(move |b: OtpBuilder| b.code(CodeLength::SIX, life)) };

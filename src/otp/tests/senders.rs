@@ -113,7 +113,7 @@ async fn gateways_by_settings_and_of_ones_own_stand_in_one_order() {
 }
 
 #[tokio::test]
-async fn without_voice_a_call_is_refused_and_with_it_somebody_must_be_able_to_call() {
+async fn a_call_is_refused_without_voice_and_voice_needs_a_gateway_that_calls() {
     let world = World::new();
     let caller = Arc::new(Own::new(GatewayName::Http).serving(&[Channel::Sms, Channel::Call]));
     let otp = world.builder().gateway(caller.clone()).start().await.expect("an engine");
@@ -138,7 +138,7 @@ async fn a_channel_that_no_gateway_serves_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn a_text_message_that_cannot_reach_a_number_becomes_a_call_unless_that_is_switched_off() {
+async fn an_undeliverable_text_message_becomes_a_call_unless_that_is_off() {
     let (called, refused) = (Ok("Http-1".to_owned()), Err(OtpError::NumberRefused));
     let worlds: [World; 5] = std::array::from_fn(|_| World::new());
     let [first, second, third, fourth, fifth] = worlds.each_ref().map(World::builder);

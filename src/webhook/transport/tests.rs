@@ -28,7 +28,7 @@ fn error(posted: &Posted) -> Option<AttemptError> {
 }
 
 #[tokio::test]
-async fn what_is_posted_arrives_as_json_with_its_headers_and_the_answer_is_a_status() {
+async fn a_post_arrives_as_json_with_its_headers_and_returns_the_status() {
     let mut receiver = Double::playing([Reply::Bytes(answer(503, &[("Retry-After", "7")], "busy"))]).await;
     let answered = post(&format!("{}/hooks?a=b", receiver.base_url())).await;
     let retry_after = Some(Duration::from_secs(7));
@@ -72,7 +72,7 @@ async fn without_an_answer_the_reason_is_told() {
 }
 
 #[tokio::test]
-async fn where_private_addresses_are_out_of_reach_neither_an_address_nor_a_name_leads_there() {
+async fn neither_an_address_nor_a_name_leads_to_a_forbidden_private_address() {
     let mut receiver = Double::playing([]).await;
     let public = Poster::new(false, LIMIT);
     let by_name = receiver.base_url().replace("127.0.0.1", "localhost");

@@ -58,7 +58,7 @@ async fn every_count_that_was_told_before_an_export_is_in_it() {
 }
 
 #[tokio::test]
-async fn when_a_client_is_killed_the_server_goes_on_and_the_next_one_gets_everything() {
+async fn a_killed_client_does_not_stop_the_server_and_the_next_gets_everything() {
     let world = World::new().await;
     let (number, _) = world.number_with_code().await;
     for _ in 0..5 {

@@ -10,7 +10,7 @@ use super::{files, json as parsed};
 use crate::support::{Finished, Setup, World};
 
 #[tokio::test]
-async fn without_its_snapshot_the_journal_is_looked_at_all_the_same_and_nothing_is_said_to_be_empty() {
+async fn a_check_without_the_snapshot_reads_the_journal_and_calls_nothing_empty() {
     let setup = stopped(6).await;
     let (segment, mut bytes) = first_segment(&setup);
     let manifest = super::only_snapshot(&setup).join("MANIFEST");

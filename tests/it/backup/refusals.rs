@@ -8,7 +8,7 @@ use super::{export, import, lines_of};
 use crate::support::World;
 
 #[tokio::test]
-async fn a_damaged_export_is_refused_with_its_line_and_leaves_no_usable_directory() {
+async fn a_damaged_export_is_refused_by_line_and_leaves_no_usable_directory() {
     let world = World::new().await;
     for _ in 0..3 {
         world.number_with_code().await;

@@ -5,7 +5,7 @@ use crate::support::documented::{incorrect, locked, sent, verified};
 use crate::support::wrong as wrong_code;
 
 #[tokio::test]
-async fn after_a_kill_and_a_clock_that_is_set_back_everything_goes_on_where_it_was() {
+async fn everything_goes_on_where_it_was_after_a_kill_and_a_clock_set_back() {
     let mut wrong = Wrong::new().await;
     let (number, code) = wrong.world.number_with_code().await;
     let (other, its_code) = wrong.world.number_with_code().await;
@@ -22,7 +22,7 @@ async fn after_a_kill_and_a_clock_that_is_set_back_everything_goes_on_where_it_w
 }
 
 #[tokio::test]
-async fn after_stops_and_clocks_that_are_set_back_lockouts_go_on_where_they_were() {
+async fn lockouts_go_on_where_they_were_after_stops_and_clocks_set_back() {
     let mut wrong = Wrong::new().await;
     for hours in [100, 200] {
         wrong.clock.by(-hours * HOUR);
@@ -33,7 +33,7 @@ async fn after_stops_and_clocks_that_are_set_back_lockouts_go_on_where_they_were
 }
 
 #[tokio::test]
-async fn after_a_clock_that_was_set_forwards_lockouts_end_earlier_by_as_much_and_no_more() {
+async fn a_clock_set_forwards_ends_lockouts_earlier_by_no_more_than_its_jump() {
     let mut wrong = Wrong::new().await;
     wrong.clock.by(10 * 60);
     wrong.world = wrong.world.restart_after_kill().await;

@@ -18,7 +18,7 @@ const SENDS: usize = 200;
 const AT_ONCE: u64 = 32;
 
 #[tokio::test]
-async fn while_the_resolver_hangs_sends_end_in_their_budget_and_codes_are_checked() {
+async fn a_hung_resolver_keeps_sends_within_their_budget_and_codes_are_checked() {
     let twilio = Twilio::start().await;
     let setup = Setup::new().config("send-budget", "1s").config("breaker-failures", 1000);
     let setup = GatewayKind::Http.at(&format!("http://{HANGS}"), through(&twilio.base_url(), setup));
@@ -58,7 +58,7 @@ async fn while_the_resolver_hangs_sends_end_in_their_budget_and_codes_are_checke
 }
 
 #[tokio::test]
-async fn a_look_up_that_hangs_ends_with_the_time_for_connections_and_nothing_was_sent() {
+async fn a_hung_lookup_ends_with_the_connection_time_and_nothing_is_sent() {
     let setup = Setup::new().config("send-budget", "20s");
     let (_hung, setup) = Hung::over(GatewayKind::Http.at(&format!("http://{HANGS}"), setup));
     let server = setup.start().await;

@@ -34,7 +34,7 @@ async fn a_connection_that_was_closed_while_it_was_idle_fails_no_send() {
 /// A request that was read once is sent once, whatever the kept connection does afterwards. Repeating it on another
 /// connection, as browsers do, would send a second message.
 #[tokio::test]
-async fn a_kept_connection_that_ends_in_place_of_an_answer_has_its_request_not_repeated() {
+async fn a_request_is_not_repeated_when_its_kept_connection_ends_unanswered() {
     for kind in EASILY_PLEASED {
         for end in [Act::CloseAfterRequest, Act::Reset, Act::Say("HTTP/1.1 "), Act::Say("\r\n\r\n")] {
             let (raw, server) = provider(kind).await;

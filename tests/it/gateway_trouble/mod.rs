@@ -80,7 +80,7 @@ async fn after_a_resend_that_surely_failed_the_earlier_code_still_works() {
 }
 
 #[tokio::test]
-async fn after_a_send_that_nobody_knows_the_end_of_its_code_is_good() {
+async fn the_code_of_a_send_with_an_unknown_end_is_good() {
     let world = World::with([("send-budget", json!("1s"))]).await;
     for trouble in [Reply::Hang, Reply::Reset, Reply::CutShort, Reply::NotJson, Reply::ServerError(500)] {
         let number = world.number();
@@ -117,7 +117,7 @@ async fn a_gateway_that_does_not_speak_http_is_a_server_error() {
 }
 
 #[tokio::test]
-async fn a_gateway_that_nobody_listens_at_is_a_server_error_and_surely_sent_nothing() {
+async fn a_gateway_without_a_listener_is_a_server_error_and_sends_nothing() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("its address");
     drop(listener);

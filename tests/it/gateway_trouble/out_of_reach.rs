@@ -26,7 +26,7 @@ async fn a_name_that_does_not_resolve_is_a_server_error_and_surely_sent_nothing(
 }
 
 #[tokio::test]
-async fn a_port_that_nobody_listens_at_is_a_server_error_and_surely_sent_nothing() {
+async fn a_port_without_a_listener_is_a_server_error_and_gets_no_message() {
     let address = StdListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address");
     for kind in GatewayKind::ALL {
         let server = kind.at(&format!("http://{address}"), quick()).start().await;
@@ -35,7 +35,7 @@ async fn a_port_that_nobody_listens_at_is_a_server_error_and_surely_sent_nothing
 }
 
 #[tokio::test]
-async fn a_provider_that_speaks_no_tls_is_a_server_error_and_surely_sent_nothing() {
+async fn a_provider_without_tls_is_a_server_error_and_gets_no_message() {
     let raw = Raw::start().await;
     raw.act(Act::CloseAtOnce);
     for kind in KINDS_WITH_TLS {
@@ -47,7 +47,7 @@ async fn a_provider_that_speaks_no_tls_is_a_server_error_and_surely_sent_nothing
 }
 
 #[tokio::test]
-async fn a_connection_that_is_closed_before_the_request_is_read_fails_that_send_only() {
+async fn a_connection_closed_before_the_request_is_read_fails_only_that_send() {
     let raw = Raw::start().await;
     for kind in GatewayKind::ALL {
         raw.act(Act::CloseAtOnce);
@@ -77,7 +77,7 @@ async fn a_provider_that_is_there_by_ipv6_only_is_used() {
 }
 
 #[tokio::test]
-async fn a_proxy_in_the_environment_sees_nothing_of_plain_http_nor_of_this_machine() {
+async fn a_proxy_in_the_environment_sees_no_plain_http_and_no_local_requests() {
     let (raw, proxy) = (Raw::start().await, Raw::start().await);
     raw.act(Act::SayAndStay(GatewayKind::Http.accepts()));
     let proxied = || {
@@ -114,7 +114,7 @@ async fn a_wait_of_ages_keeps_a_gateway_out_and_nothing_overflows() {
 }
 
 #[tokio::test]
-async fn a_gateway_that_fails_for_everybody_is_left_alone_and_asked_again_later() {
+async fn a_gateway_that_fails_every_send_is_left_alone_and_asked_again_later() {
     let raw = Raw::start().await;
     raw.act(Act::Say("HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n"));
     let setup = quick().config("breaker-failures", 3).config("breaker-open-for", "200ms");

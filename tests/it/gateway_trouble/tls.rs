@@ -45,7 +45,7 @@ async fn a_provider_that_cannot_be_trusted_is_told_nothing() {
 }
 
 #[tokio::test]
-async fn a_provider_with_a_certificate_of_the_private_authority_in_ssl_cert_file_is_trusted() {
+async fn a_provider_with_a_certificate_of_ssl_cert_files_authority_is_trusted() {
     for kind in WITH_TLS.into_iter().filter(|kind| kind.is_easily_pleased()) {
         let provider = Certified::answering(kind.accepts()).await;
         let server = trusting(kind, &provider, "20s").start().await;
@@ -76,7 +76,7 @@ async fn a_provider_with_a_certificate_of_the_private_authority_in_ssl_cert_file
 }
 
 #[tokio::test]
-async fn a_handshake_that_hangs_ends_with_the_budget_and_with_the_time_for_connections() {
+async fn a_hung_handshake_ends_with_the_budget_or_the_connection_time() {
     let kind = GatewayKind::Http;
     let provider = Certified::answering(kind.accepts()).await;
     let numbers = Numbers::default();

@@ -14,7 +14,7 @@ async fn twilio_then_http() -> Several {
 }
 
 #[tokio::test]
-async fn when_the_number_does_not_exist_nobody_else_is_asked() {
+async fn a_number_that_does_not_exist_goes_to_no_other_gateway() {
     let world = twilio_then_http().await;
     for code in [21_211, 30_005] {
         let number = world.number();
@@ -25,7 +25,7 @@ async fn when_the_number_does_not_exist_nobody_else_is_asked() {
 }
 
 #[tokio::test]
-async fn whoever_sent_stop_is_neither_written_nor_called() {
+async fn a_number_that_sent_stop_gets_neither_a_message_nor_a_call() {
     let world = twilio_then_http().await;
     let number = world.number();
     world.twilio().plan(&number, [Reply::Refuse { status: 400, code: 21_610 }]);
@@ -94,7 +94,7 @@ async fn the_last_gateway_is_asked_once_more_when_it_was_only_busy() {
 }
 
 #[tokio::test]
-async fn a_gateway_that_asks_for_a_longer_wait_than_the_budget_is_not_asked_again() {
+async fn a_gateway_that_asks_for_a_wait_beyond_the_budget_is_not_asked_again() {
     let world = Several::routed("Twilio").await;
     let number = world.number();
     world.twilio().plan(&number, [Reply::BusyFor(3_600)]);

@@ -135,7 +135,7 @@ impl<P: Provider> Holder<P> {
     }
 
     /// The gateway may have looked at the code: the check counts.
-    pub async fn counts_a_check_that_nobody_knows_the_end_of(&self) {
+    pub async fn counts_a_check_with_an_unknown_end(&self) {
         let world = Several::with(self.name, [("send-budget", json!("1s"))]).await;
         for trouble in [Reply::ServerError(500), Reply::Reset, Reply::Hang] {
             let (number, code) = self.number_with_code(&world).await;
@@ -225,7 +225,7 @@ macro_rules! holds_the_code {
             slows_only_the_number_that_it_is_asked_about,
             keeps_its_counts_across_kill_9,
             counts_a_check_that_a_kill_interrupted,
-            counts_a_check_that_nobody_knows_the_end_of,
+            counts_a_check_with_an_unknown_end,
             counts_no_check_that_was_never_looked_at,
             counts_a_check_of_what_it_has_forgotten,
             keeps_the_count_when_a_code_is_sent_again,

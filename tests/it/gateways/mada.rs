@@ -39,7 +39,7 @@ async fn what_mada_may_take_later_goes_to_the_next_gateway() {
 }
 
 #[tokio::test]
-async fn what_mada_may_take_later_is_tried_once_more_when_nobody_else_is_there() {
+async fn mada_alone_gets_one_more_try_of_a_message_that_it_may_take_later() {
     let world = Several::routed("Mada").await;
     let number = world.number();
     world.mada().plan(&number, [command_status(88)]);
@@ -48,7 +48,7 @@ async fn what_mada_may_take_later_is_tried_once_more_when_nobody_else_is_there()
 }
 
 #[tokio::test]
-async fn a_destination_that_mada_does_not_know_is_a_bad_request_and_nobody_else_is_asked() {
+async fn a_destination_unknown_to_mada_is_a_bad_request_without_a_further_send() {
     let world = Several::routed("Mada;Http").await;
     let number = world.number();
     world.mada().plan(&number, [command_status(11)]);
@@ -57,7 +57,7 @@ async fn a_destination_that_mada_does_not_know_is_a_bad_request_and_nobody_else_
 }
 
 #[tokio::test]
-async fn what_mada_will_not_take_goes_to_the_next_gateway_and_is_not_tried_again() {
+async fn a_message_that_mada_refuses_goes_to_the_next_gateway_without_a_retry() {
     let world = Several::with("Mada;Http", [("breaker-failures", json!(100))]).await;
     for code in [1, 10, 14, 101, 1_035, 4_711] {
         let number = world.number();

@@ -9,7 +9,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn with_every_gateway_the_whole_scenario_prints_and_stores_nothing_private() {
+async fn the_scenario_prints_and_stores_nothing_private_with_every_gateway() {
     let mut private = Private::default();
     let mut output = String::new();
     for gateways in

@@ -57,7 +57,7 @@ async fn a_call_is_reported_at_an_address_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_report_that_is_not_signed_by_the_account_is_refused_and_changes_nothing() {
+async fn a_report_without_the_accounts_signature_is_refused_and_changes_nothing() {
     let world = with_public_url([]).await;
     let number = number_with_message(&world).await;
     let good = world.twilio().report(&number, "failed").with("ErrorCode", "30003");
@@ -146,7 +146,7 @@ async fn a_status_never_moves_backwards() {
 }
 
 #[tokio::test]
-async fn a_status_that_nobody_knows_and_a_message_that_nobody_knows_do_no_harm() {
+async fn an_unknown_status_and_an_unknown_message_do_no_harm() {
     let world = with_public_url([]).await;
     let number = number_with_message(&world).await;
     for report in [
@@ -174,7 +174,7 @@ async fn a_report_survives_kill_9_or_comes_again() {
 }
 
 #[tokio::test]
-async fn without_a_public_address_there_is_no_such_path_and_twilio_is_told_of_none() {
+async fn without_a_public_address_no_callback_path_exists_and_twilio_gets_none() {
     let world = Several::routed("Twilio").await;
     let number = number_with_message(&world).await;
     assert_eq!(world.twilio().messages_for(&number)[0].field("StatusCallback"), "");
@@ -191,7 +191,7 @@ async fn other_methods_are_refused() {
 }
 
 #[tokio::test]
-async fn twilio_is_told_which_message_led_to_a_verified_number_when_that_is_wanted() {
+async fn twilio_learns_which_message_verified_a_number_when_that_is_wanted() {
     for wanted in [true, false] {
         let world = Several::with("Twilio", [("conversion-feedback", json!(wanted))]).await;
         let number = number_with_message(&world).await;

@@ -40,7 +40,7 @@ async fn while_another_number_is_retried(world: &Several) {
 }
 
 #[tokio::test]
-async fn a_request_is_accepted_although_the_first_try_failed_and_the_code_arrives_later() {
+async fn a_request_is_accepted_after_a_failed_try_and_the_code_arrives_later() {
     let world = with_retry(json!({"retry": true})).await;
     let number = world.number();
     fail(&world, &number, 2);

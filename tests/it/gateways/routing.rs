@@ -69,7 +69,7 @@ async fn when_a_gateway_with_prefixes_fails_the_list_without_prefixes_is_next() 
 }
 
 #[tokio::test]
-async fn a_gateway_with_prefixes_takes_no_other_number_even_when_all_others_fail() {
+async fn a_gateway_with_prefixes_takes_no_other_number_even_if_others_fail() {
     let world = Several::routed("Twilio;Mada:+35987").await;
     let number = world.number();
     world.twilio().plan(&number, [Reply::Refuse { status: 400, code: 21_408 }; 8]);

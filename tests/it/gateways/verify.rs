@@ -13,7 +13,7 @@ holds_the_code!(Holder {
 });
 
 #[tokio::test]
-async fn when_verify_has_had_enough_of_a_number_even_the_right_code_counts_and_fails() {
+async fn the_right_code_counts_and_fails_after_verifys_limit_of_checks() {
     let world = Several::with("TwilioVerify", [("otp-max-attempts", json!(10))]).await;
     let number = world.number();
     world.send(&number).await.expects(sent(&number, 10));

@@ -38,7 +38,7 @@ async fn a_landline_is_called_and_hears_the_digits_one_by_one_twice() {
 }
 
 #[tokio::test]
-async fn the_calling_number_can_be_another_one_and_the_telephone_rings_as_long_as_set() {
+async fn a_call_has_the_configured_calling_number_and_ringing_time() {
     let world = Several::of("Twilio", |_, setup| {
         setup.config("voice", true).config("voice-ring-for", "40s").env("TWILIO_VOICE_NUMBER", "+15005550008")
     })
@@ -50,7 +50,7 @@ async fn the_calling_number_can_be_another_one_and_the_telephone_rings_as_long_a
 }
 
 #[tokio::test]
-async fn without_voice_a_landline_is_a_bad_request_and_nobody_is_called() {
+async fn without_voice_a_landline_is_a_bad_request_and_gets_no_call() {
     for settings in [json!({}), json!({"voice": true, "voice-fallback": false})] {
         let world = Several::of("Twilio;Http", |_, setup| {
             let settings = settings.as_object().expect("settings").clone();

@@ -24,7 +24,7 @@ const OTHER_FILES: u64 = 1_000;
 const KIB_EACH: u64 = 64;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ten_thousand_slow_connections_keep_no_good_client_out_and_are_dropped_in_time() {
+async fn ten_thousand_slow_connections_exclude_no_good_client_and_end_in_time() {
     let limit = as_many_as_files_allow();
     if limit < LIMIT {
         println!("the limit on open files allows {limit} connections instead of {LIMIT}");

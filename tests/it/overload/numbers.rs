@@ -37,7 +37,7 @@ async fn a_flood_of_new_numbers_is_refused_by_name_and_known_ones_are_served() {
 }
 
 #[tokio::test]
-async fn more_numbers_than_the_limit_survive_a_restart_and_only_new_ones_are_refused() {
+async fn numbers_beyond_a_new_limit_survive_a_restart_and_new_ones_are_refused() {
     let mut world = World::new().await;
     let mut known = Vec::new();
     for _ in 0..10 {

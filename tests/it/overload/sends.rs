@@ -31,7 +31,7 @@ async fn sends_that_hang_cannot_take_the_places_that_are_kept_for_checks() {
 }
 
 #[tokio::test]
-async fn while_a_gateway_says_nothing_all_sends_end_in_a_named_refusal_and_checks_are_answered() {
+async fn sends_to_a_silent_gateway_end_in_a_named_refusal_and_checks_go_on() {
     let settings = [("max-sends", json!(4)), ("max-sends-waiting", json!(8)), patient()];
     let world = World::with(settings).await;
     let mut known = Vec::new();
@@ -70,7 +70,7 @@ async fn while_a_gateway_says_nothing_all_sends_end_in_a_named_refusal_and_check
 }
 
 #[tokio::test]
-async fn ten_times_more_requests_than_there_are_places_are_answered_or_refused_and_then_all_is_back() {
+async fn excess_requests_are_answered_or_refused_and_every_place_is_free_again() {
     let world = World::with([("max-commands", json!(16)), patient()]).await;
     let mut crowd = JoinSet::new();
     for _ in 0..160 {

@@ -32,7 +32,7 @@ async fn statuses(stream: &mut TlsStream<TcpStream>, wanted: usize) -> HashMap<u
 }
 
 #[tokio::test]
-async fn slow_bodies_of_many_streams_are_refused_beyond_their_limit_and_keep_nobody_out() {
+async fn slow_bodies_beyond_the_limit_are_refused_and_keep_no_client_out() {
     let settings = Setup::new().config("max-connections", json!(4)).config("body-timeout", json!("2s"));
     let (world, authority) = over_tls(settings).await;
     let (number, code) = world.number_with_code().await;
@@ -56,7 +56,7 @@ async fn slow_bodies_of_many_streams_are_refused_beyond_their_limit_and_keep_nob
 }
 
 #[tokio::test]
-async fn streams_that_are_reset_at_once_by_the_thousand_disturb_nobody() {
+async fn thousands_of_streams_that_are_reset_at_once_disturb_no_client() {
     let (world, authority) = over_tls(Setup::new()).await;
     let mut known = Vec::new();
     for _ in 0..5 {

@@ -36,13 +36,13 @@ const ADVICE: [&str; 8] = [
 ];
 
 #[test]
-fn however_a_file_of_a_killed_servers_directory_is_damaged_nothing_is_missing_or_it_is_said() {
+fn a_damaged_file_of_a_killed_server_is_reported_or_nothing_is_missing() {
     let left = Left::by_a_kill();
     left.is_judged();
 }
 
 #[test]
-fn however_a_file_of_a_closed_directory_is_damaged_nothing_is_missing_or_it_is_said() {
+fn a_damaged_file_of_a_closed_directory_is_reported_or_nothing_is_missing() {
     let left = Left::by_an_orderly_end();
     assert_eq!(left.only_in_newest.len(), 0, "an orderly end leaves nothing to the journal");
     left.is_judged();
@@ -50,7 +50,7 @@ fn however_a_file_of_a_closed_directory_is_damaged_nothing_is_missing_or_it_is_s
 
 /// A start reads a snapshot completely, and a checksum covers each of its bytes.
 #[test]
-fn whichever_byte_of_a_snapshot_is_another_one_the_start_is_refused_and_names_its_file() {
+fn a_start_refuses_a_snapshot_with_any_changed_byte_and_names_its_file() {
     let home = tempfile::tempdir().expect("a directory");
     let directory = home.path().join("data");
     let mut store = Driven::open(&directory, None).expect("a store");

@@ -23,7 +23,7 @@ async fn a_killed_server() -> (Setup, Facts, Facts) {
 }
 
 #[tokio::test]
-async fn whichever_file_is_damaged_the_start_is_refused_with_70_or_nothing_is_missing() {
+async fn a_start_with_a_damaged_file_is_refused_with_70_or_nothing_is_missing() {
     let (setup, old, new) = a_killed_server().await;
     let original = tempfile::tempdir().expect("a directory");
     copy(&setup.data_dir(), original.path());
@@ -55,7 +55,7 @@ async fn whichever_file_is_damaged_the_start_is_refused_with_70_or_nothing_is_mi
 }
 
 #[tokio::test]
-async fn whichever_file_cannot_be_read_the_start_is_refused_with_70_and_nothing_is_damaged() {
+async fn a_start_with_an_unreadable_file_ends_with_70_and_damages_nothing() {
     let (setup, old, new) = a_killed_server().await;
     let shim = Shim::over(&setup.data_dir());
     let under_shim = shim.under(setup.clone());

@@ -31,7 +31,7 @@ struct How {
 }
 
 #[test]
-fn whichever_operation_fails_while_it_runs_no_acknowledged_write_is_lost_and_it_recovers() {
+fn a_store_recovers_from_any_failed_operation_without_losing_a_write() {
     for operation in points(WHILE_RUNNING, 7) {
         let mut store = StoreClient::in_a_new_directory();
         let mut driven = store.open();
@@ -65,7 +65,7 @@ fn whichever_operation_fails_while_it_runs_no_acknowledged_write_is_lost_and_it_
 }
 
 #[test]
-fn whichever_operation_fails_at_a_start_nothing_is_damaged_and_the_next_start_is_good() {
+fn a_failed_operation_at_a_start_damages_nothing_and_the_next_start_works() {
     for operation in points(AT_A_START, 3) {
         let mut store = StoreClient::in_a_new_directory();
         // Killed: the next start has a journal to read and segments to remove.

@@ -12,7 +12,7 @@ use crate::support::documented::{sent, verified};
 use crate::support::{Setup, until};
 
 #[tokio::test]
-async fn while_a_sync_hangs_requests_are_refused_in_time_and_the_reason_is_shown() {
+async fn a_hung_sync_refuses_requests_in_time_and_readiness_shows_the_reason() {
     let (world, shim) = world_over_shim(Setup::new().config("commit-timeout", "500ms")).await;
     let mut guessed = told(&world).await;
     let mut given = told(&world).await;
@@ -52,7 +52,7 @@ async fn while_every_sync_is_slow_answers_are_late_and_as_they_should_be() {
 }
 
 #[tokio::test]
-async fn a_hang_that_nobody_asks_health_about_is_in_the_log_all_the_same() {
+async fn a_hang_is_logged_without_any_request_for_health() {
     let (world, shim) = world_over_shim(Setup::new().config("commit-timeout", "500ms")).await;
     let number = world.number();
     shim.begin(&Trouble::hanging(&[Call::Write]).on(".seg"));
@@ -84,7 +84,7 @@ async fn a_stop_while_the_disk_hangs_ends_at_its_deadline_and_loses_nothing() {
 
 /// Each call hangs on its own thread of the store, and none is a write of the journal.
 #[test]
-fn while_what_makes_room_in_the_journal_hangs_health_says_so_and_it_recovers() {
+fn health_reports_a_hang_in_making_room_in_the_journal_and_recovers() {
     let reserving = Trouble::hanging(&[Call::Create]).on(".seg");
     let snapshot = Trouble::hanging(&[Call::Sync]).on("/snapshot/");
     let removing = Trouble::hanging(&[Call::Unlink]).on(".seg");

@@ -22,7 +22,7 @@ const ERRORS: [(Errno, &str); 4] = [
 const CALLS: [&[Call]; 3] = [&[Call::Write], &[Call::Sync], &[Call::Write, Call::Sync, Call::Cut]];
 
 #[tokio::test]
-async fn whatever_the_system_says_nothing_is_sent_or_approved_and_all_is_well_again_afterwards() {
+async fn no_disk_error_sends_or_approves_anything_and_the_server_recovers() {
     for torn in [false, true] {
         let (world, shim) = world_over_shim(Setup::new()).await;
         let locked = locked_number(&world).await;
@@ -76,7 +76,7 @@ async fn whatever_the_system_says_nothing_is_sent_or_approved_and_all_is_well_ag
 }
 
 #[tokio::test]
-async fn what_was_acknowledged_before_and_after_a_trouble_survives_a_kill_in_the_next() {
+async fn acknowledged_changes_around_a_trouble_survive_a_kill_in_the_next_one() {
     let (mut world, shim) = world_over_shim(Setup::new()).await;
     for (error, _) in ERRORS {
         let mut all = Vec::new();

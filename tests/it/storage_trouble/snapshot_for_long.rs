@@ -20,7 +20,7 @@ use crate::support::{HeldRecords, Setup, V2, World, until};
 const LARGE: usize = 50_000;
 
 #[test]
-fn while_the_snapshot_cannot_be_written_the_journal_goes_on_until_it_is_full_and_later_nothing_is_missing() {
+fn the_journal_fills_while_no_snapshot_can_be_written_and_nothing_is_lost() {
     for (calls, error, once_more) in [
         (&Call::ALL_BUT_READS[..], Errno::IO, true),
         (&Call::CHANGES, Errno::NOSPC, false),
@@ -51,7 +51,7 @@ fn while_the_snapshot_cannot_be_written_the_journal_goes_on_until_it_is_full_and
 }
 
 #[test]
-fn when_the_process_is_killed_while_the_snapshot_cannot_be_written_a_start_finds_everything() {
+fn a_start_after_a_kill_finds_everything_despite_an_unwritable_snapshot() {
     for (calls, error) in [
         (&Call::ALL_BUT_READS[..], Errno::IO),
         (&Call::CHANGES, Errno::NOSPC),
@@ -73,7 +73,7 @@ fn when_the_process_is_killed_while_the_snapshot_cannot_be_written_a_start_finds
 /// The same over HTTP: the journal serves clients, readiness names the reason, and the server recovers by itself. The
 /// journal is so long that the server wants a checkpoint from its start on.
 #[tokio::test]
-async fn while_the_snapshot_of_a_server_cannot_be_written_clients_are_served_and_readiness_says_why() {
+async fn a_server_with_an_unwritable_snapshot_serves_clients_and_says_why() {
     let one = |calls: &'static [Call], error, says| async move {
         let setup = V2::account(Setup::new().config("log-level", "info"));
         let (world, shim) = world_over_shim(setup).await;

@@ -174,9 +174,9 @@ fn remove_last_segment(setup: &Setup) {
 }
 
 #[tokio::test]
-async fn a_read_only_mount_at_the_start_is_named_and_with_a_writable_one_the_start_is_good() {
+async fn a_start_names_a_read_only_mount_and_succeeds_on_a_writable_one() {
     if !may_mount(
-        "storage_trouble::start_and_stop::a_read_only_mount_at_the_start_is_named_and_with_a_writable_one_the_start_is_good",
+        "storage_trouble::start_and_stop::a_start_names_a_read_only_mount_and_succeeds_on_a_writable_one",
     ) {
         return;
     }

@@ -18,7 +18,7 @@ use crate::health::not_ready;
 use crate::support::{Client, Setup, World, until, wrong};
 
 #[tokio::test]
-async fn when_the_data_directory_is_removed_under_the_server_nothing_is_acknowledged_any_more() {
+async fn a_server_without_its_data_directory_acknowledges_nothing_any_more() {
     let world = World::new().await;
     let (number, code) = world.number_with_code().await;
     fs::remove_dir_all(world.setup.data_dir()).expect("removed");
@@ -79,7 +79,7 @@ async fn a_closed_output_does_not_make_the_log_go_into_the_data() {
 }
 
 #[tokio::test]
-async fn without_file_descriptors_what_is_connected_is_served_and_nothing_is_lost() {
+async fn a_server_without_file_descriptors_serves_open_connections_and_recovers() {
     let world = World::with([("log-level", "info".into())]).await;
     let mut guessed = told(&world).await;
     world.connect_to_have(2).await;
@@ -127,7 +127,7 @@ async fn without_threads_the_journal_goes_on_and_later_all_is_well() {
 }
 
 #[test]
-fn without_threads_there_is_no_checkpoint_but_the_journal_goes_on_and_later_there_is_one() {
+fn without_threads_the_journal_goes_on_and_a_checkpoint_comes_later() {
     let home = tempfile::tempdir().expect("a directory");
     let directory = home.path().join("data");
     let shim = Shim::over(&directory);
@@ -158,9 +158,9 @@ fn without_threads_there_is_no_checkpoint_but_the_journal_goes_on_and_later_ther
 }
 
 #[test]
-fn on_a_full_disk_the_reserve_is_used_up_and_with_space_all_is_well_without_a_restart() {
+fn a_store_on_a_full_disk_uses_its_reserve_and_recovers_without_a_restart() {
     if !may_mount(
-        "storage_trouble::system_limits::on_a_full_disk_the_reserve_is_used_up_and_with_space_all_is_well_without_a_restart",
+        "storage_trouble::system_limits::a_store_on_a_full_disk_uses_its_reserve_and_recovers_without_a_restart",
     ) {
         return;
     }

@@ -45,7 +45,7 @@ async fn files_that_cannot_be_used_stop_the_start_and_say_what_to_do() {
 }
 
 #[tokio::test]
-async fn a_key_that_everybody_may_read_is_a_warning() {
+async fn a_key_that_all_users_may_read_is_a_warning() {
     let setup = Authority::new().issue().configure(Setup::new());
     let path = setup.home().join("tls.key");
     std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o644)).expect("its mode");

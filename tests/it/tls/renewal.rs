@@ -31,7 +31,7 @@ async fn the_log_says_https_and_whose_certificate_it_is_and_until_when() {
 }
 
 #[tokio::test]
-async fn after_sighup_new_connections_get_the_new_certificate_and_the_old_one_lives_on() {
+async fn sighup_gives_new_connections_the_new_certificate_and_keeps_old_ones() {
     let authority = Authority::new();
     let (first, second) = (authority.issue(), authority.issue());
     let setup = first.configure(Setup::new());
@@ -103,7 +103,7 @@ async fn a_certificate_that_has_expired_is_served_with_a_warning() {
 }
 
 #[tokio::test]
-async fn readyz_says_when_the_certificate_expires_and_what_is_to_be_done_and_stays_ready() {
+async fn readyz_shows_the_certificates_expiry_and_its_problem_and_stays_ready() {
     for (until, problem) in [(2090, None), (2020, Some("expired"))] {
         let authority = Authority::new();
         let setup = authority.issue_between(2019, until).configure(Setup::new());

@@ -70,7 +70,7 @@ impl Asking {
 }
 
 #[test]
-fn with_one_text_everybody_gets_it() {
+fn the_only_text_serves_every_channel_and_destination() {
     let asking = with(&settings()).asked_in("de");
     asking.says(Channel::Sms, GERMAN, "message code 123456", "");
     asking.says(Channel::WhatsApp, US, "message code 123456", "");

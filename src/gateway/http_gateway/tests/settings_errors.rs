@@ -39,7 +39,7 @@ fn a_name_with_a_line_break_does_not_break_the_line_of_the_error() {
 }
 
 #[test]
-fn a_brace_that_begins_nothing_is_refused_without_repeating_what_is_written() {
+fn a_brace_without_a_placeholder_is_refused_without_repeating_its_text() {
     for text in ["{", "}", "a { b", "a } b", "{to", "to}", "{{to}", "{to}}"] {
         let error = refused(|s| s.body = HttpBody::Json(json!({ "a": text })));
         assert!(

@@ -268,7 +268,7 @@ fn receipt_of(
 }
 
 #[test]
-fn the_path_of_the_public_address_is_what_stands_between_its_host_and_ours() {
+fn the_path_prefix_is_the_path_of_the_public_url_without_its_last_slash() {
     for (public_url, path) in [
         ("https://otp.example.com", ""),
         ("https://otp.example.com/", ""),

@@ -55,7 +55,7 @@ fn only_what_meets_every_message_speaks_against_the_gateway() {
 }
 
 #[test]
-fn a_limit_of_one_number_is_not_one_of_the_gateway_though_its_status_is_429() {
+fn a_status_429_about_one_number_does_not_concern_the_whole_gateway() {
     for code in [60_202, 60_203, 60_212, 14_107] {
         assert!(!classified(Some(code), 429).whole_gateway, "{code}");
     }
@@ -101,7 +101,7 @@ fn without_a_known_code_the_status_decides() {
 }
 
 #[test]
-fn a_server_error_leaves_open_whether_it_was_sent_unless_it_was_never_processed() {
+fn a_server_error_is_ambiguous_unless_the_request_was_never_processed() {
     assert_eq!(class_of(Some(21_211), 500), Ambiguous);
     assert_eq!(class_of(Some(21_611), 503), Ambiguous);
     assert_eq!(class_of(Some(20_429), 503), SOON);

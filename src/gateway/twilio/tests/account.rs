@@ -119,7 +119,7 @@ async fn readiness_fails_from_a_refused_account_until_a_send_succeeds() {
 }
 
 #[tokio::test]
-async fn a_sender_that_is_missing_speaks_against_the_gateway_and_not_against_readiness() {
+async fn a_missing_sender_fails_the_whole_gateway_but_leaves_it_ready() {
     let double = Double::playing([Reply::json(400, &twilio_error(21_603))]).await;
     let gateway = twilio(&double.base_url());
     let error = failure_of(&gateway).await;
@@ -173,7 +173,7 @@ async fn a_reused_connection_that_ends_after_the_request_is_not_tried_again() {
 }
 
 #[tokio::test]
-async fn whatever_the_moment_in_which_an_idle_connection_closes_nothing_is_sent_twice() {
+async fn a_closing_idle_connection_never_makes_the_gateway_send_twice() {
     const ROUNDS: usize = 100;
     let closing = Reply::BytesThenClose(answer(201, &[], &created_body(SID)));
     let mut double = Double::playing(std::iter::repeat_n(closing, 2 * ROUNDS)).await;

@@ -123,7 +123,7 @@ async fn twilio_is_told_where_to_report_what_became_of_a_message() {
 }
 
 #[tokio::test]
-async fn a_message_that_verified_its_number_is_confirmed_where_feedback_is_wanted() {
+async fn with_feedback_the_gateway_confirms_a_message_that_verified_its_number() {
     let mut double = Double::playing([
         Reply::created(SID),
         Reply::json(201, "{}"),

@@ -67,7 +67,7 @@ async fn a_code_is_right_wrong_or_no_longer_live() {
 }
 
 #[tokio::test]
-async fn a_verdict_that_cannot_be_read_leaves_open_whether_the_code_was_looked_at() {
+async fn an_unreadable_verdict_leaves_open_whether_the_code_was_checked() {
     for (reply, whole_gateway) in [
         (Reply::json(200, ""), true),
         (Reply::json(200, "not JSON"), true),
@@ -107,7 +107,7 @@ async fn a_check_that_was_refused_was_surely_not_carried_out() {
 }
 
 #[tokio::test]
-async fn a_limit_of_one_number_is_not_tried_again_and_says_nothing_about_the_gateway() {
+async fn a_limit_of_one_number_is_not_retried_and_does_not_blame_the_gateway() {
     let double = Double::playing([Reply::json(429, &twilio_error(60_203))]).await;
     let error = gateway(&double.base_url()).send(&message("")).await.expect_err("refused");
     assert_eq!((error.class, error.whole_gateway), (ErrorClass::Refused, false));

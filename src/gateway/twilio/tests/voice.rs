@@ -25,7 +25,7 @@ async fn a_call_reads_the_text_out_twice() {
 }
 
 #[tokio::test]
-async fn twilio_is_told_where_to_report_that_somebody_answered_and_how_it_ended() {
+async fn a_call_tells_twilio_where_to_report_its_answer_and_its_end() {
     let mut double = Double::playing([Reply::created(CALL)]).await;
     let call = OutgoingMessage { callback: Some(callback()), ..call(TEXT) };
     gateway(&double.base_url(), false).send(&call).await.expect("accepted");

@@ -48,7 +48,7 @@ async fn ends_of_every_kind_are_told() {
 }
 
 #[tokio::test]
-async fn a_code_that_is_faster_than_its_gateways_answer_is_told_after_its_beginning_and_never_expires() {
+async fn an_approval_before_the_gateways_answer_is_told_in_order_without_expiry() {
     let world = World::new().await;
     world.has_webhook().await;
     world.provider.hangs(true);
@@ -143,7 +143,7 @@ async fn two_equal_reports_at_once_are_told_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_report_that_comes_before_its_gateway_has_answered_waits_for_the_answer() {
+async fn a_report_before_its_gateways_answer_waits_for_that_answer() {
     let world = World::new().await;
     world.has_webhook().await;
     let begun = world.begun(number(1)).await;

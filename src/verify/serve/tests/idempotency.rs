@@ -56,7 +56,7 @@ async fn two_at_the_same_time_are_one_message() {
 }
 
 #[tokio::test]
-async fn after_a_crash_between_the_message_and_the_answer_a_repetition_finds_out_and_sends_nothing() {
+async fn a_repetition_after_a_crash_finds_the_sent_message_and_sends_nothing() {
     let world = World::new().await;
     world.provider.hangs(true);
     let verifying = world.verifying.clone();
@@ -103,7 +103,7 @@ async fn a_request_that_came_to_nothing_keeps_no_answer() {
 }
 
 #[tokio::test]
-async fn a_message_that_was_surely_not_sent_is_not_answered_as_sent_because_an_earlier_one_was() {
+async fn an_unsent_message_is_not_answered_as_sent_because_of_an_earlier_one() {
     let world = World::new().await;
     world.begun(number(1)).await;
     world.provider.fails_with(ErrorClass::Configuration);

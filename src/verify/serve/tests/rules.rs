@@ -51,7 +51,7 @@ async fn when_fewer_checks_are_allowed_than_were_made_none_is_left() {
 }
 
 #[tokio::test]
-async fn another_length_or_life_holds_for_the_next_code_and_not_for_the_one_that_is_out() {
+async fn a_new_length_or_life_holds_for_the_next_code_and_not_the_current_one() {
     let world = World::new().await;
     let begun = world.begun(number(1)).await;
     change(&world, json!({ "code-length": 8 })).await;

@@ -198,7 +198,7 @@ fn the_newest_time_is_that_of_the_journal_and_the_snapshot() {
 }
 
 #[test]
-fn a_failed_last_checkpoint_is_repeated_although_an_owner_committed_during_it() {
+fn close_repeats_a_failed_last_checkpoint_despite_a_commit_during_it() {
     let mut world = World::new();
     world.put(1, "one");
     world.owner.is_silent.store(true, Ordering::Relaxed);

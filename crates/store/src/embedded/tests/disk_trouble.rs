@@ -89,7 +89,7 @@ fn a_full_disk_first_uses_the_reserved_segments() {
 }
 
 #[test]
-fn a_segment_that_cannot_be_reserved_is_not_requested_in_a_loop_while_a_checkpoint_is_due() {
+fn the_store_requests_no_failing_segment_in_a_loop_for_a_due_checkpoint() {
     let mut world = World::with_segments_of(4096);
     while segments(&world.dir()).len() < 2 {
         thread::yield_now();

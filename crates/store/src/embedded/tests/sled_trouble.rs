@@ -73,7 +73,7 @@ fn attempts_that_hang_are_bounded() {
 }
 
 #[test]
-fn a_database_that_failed_and_then_hangs_when_it_is_closed_holds_nothing_up() {
+fn a_failed_database_that_hangs_on_close_holds_up_no_later_checkpoint() {
     let mut world = World::new();
     world.put(1, "one");
     world.sled.set(Some(SledFault::FailFlushAndHangInDrop));

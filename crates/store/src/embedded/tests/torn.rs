@@ -280,7 +280,7 @@ fn what_was_written_into_reserved_space_is_read_whole() {
 }
 
 #[test]
-fn zeros_that_a_frame_can_end_with_are_read_where_nothing_was_kept_of_them() {
+fn the_reader_reads_the_zeros_of_a_hole_that_a_frame_can_end_with() {
     let mut file = tempfile::tempfile().expect("a file");
     file.set_len(RESERVED).expect("a length");
     file.write_all_at(b"the front of a frame", 4076).expect("written");
