@@ -34,7 +34,7 @@ impl NumberTable {
     }
 }
 
-/// NumbersByService of ordinary numbers and of test numbers, in this order. Test numbers have a limit of their own.
+/// The counts of ordinary numbers and of test numbers, in this order. Test numbers have a limit of their own.
 #[derive(Default)]
 struct NumbersByService([Shares; 2]);
 
