@@ -109,8 +109,10 @@ pub fn ask_or_open(
             }
         })?;
         let answer = offline(&opened.registry).await.map_err(CommandError::Failed);
-        opened.close().await?;
-        answer
+        let closed = opened.close().await;
+        let lines = answer?;
+        closed?;
+        Ok(lines)
     })
 }
 

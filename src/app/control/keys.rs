@@ -112,8 +112,9 @@ impl KeysRequest {
             }
             Self::Revoke { sid } => {
                 let sid = Sid::parse(SidKind::ApiKey, &sid).ok_or("a key is named by its id, SK...")?;
+                let revoked = registry.revoke_key(sid).await;
                 let (revoked, already_revoked) =
-                    registry.revoke_key(sid).await.map_err(|error| words(&error))?;
+                    revoked.map_err(|error| not_revoked(registry, sid, &error))?;
                 let key = KeyLine { already_revoked, ..line(registry, &revoked) };
                 if !already_revoked {
                     key.log("API key revoked");
@@ -155,6 +156,24 @@ fn words(error: &RegistryError) -> String {
             format!("{error}; revoke one that is not used any more (onceward keys list)")
         }
         error => error.to_string(),
+    }
+}
+
+/// After a failed commit the server refuses the key already, because the revocation may be on the disk.
+fn not_revoked(registry: &Registry, sid: Sid, error: &RegistryError) -> String {
+    let is_refused = || registry.keys(None).iter().any(|key| key.sid == sid && key.revoked.is_some());
+    match error {
+        RegistryError::Store(why) if is_refused() => format!(
+            "the revocation of {sid} is not durable: {why}. A running server refuses the key and writes the revocation \
+             once the store works, but a restart before that forgets it. Remove the cause, which the server's log \
+             names, and run the command again"
+        ),
+        RegistryError::Store(why) => {
+            format!(
+                "{sid} is not revoked: {why}. Remove the cause, which the server's log names, and run the command again"
+            )
+        }
+        error => words(error),
     }
 }
 

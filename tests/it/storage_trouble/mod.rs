@@ -23,7 +23,7 @@ use serde_json::Value;
 use self::shim::Shim;
 use crate::health::not_ready;
 use crate::support::documented::{incorrect, sent, verified};
-use crate::support::{HttpResponse, Setup, World, until, wrong};
+use crate::support::{HttpResponse, Server, Setup, V2, World, until, wrong};
 
 impl Shim {
     /// Starts the program on this disk.
@@ -92,6 +92,46 @@ async fn what_was_acknowledged_before_the_trouble_survives_a_kill_during_it() {
     let trials = answer.json()["data"]["trials"].as_u64();
     assert!(trials == Some(3) || trials == Some(2), "{}", answer.text());
     world.verify(&number, &code).await.expects(verified(&number));
+}
+
+#[tokio::test]
+async fn a_revocation_on_a_full_disk_is_said_not_to_be_durable_and_is_later() {
+    let setup = Setup::new();
+    let server = setup.start().await;
+    let made = setup.command(["keys", "create", "--scope", "admin", "--json"]).await;
+    let key: Value = serde_json::from_str(&made.output).expect("a key");
+    let (sid, secret) = (key["sid"].as_str().expect("an id"), key["secret"].as_str().expect("a secret"));
+    let status =
+        async |server: &Server| V2::with_key(&server.client, sid, secret).get("/Services").await.status();
+    assert_eq!(status(&server).await, 200);
+
+    server.let_writes_fail();
+    // The second finds the key revoked in memory only.
+    for _ in 0..2 {
+        let revoked = setup.command(["keys", "revoke", sid]).await;
+        assert_eq!(revoked.status.code(), Some(70), "{}", revoked.output);
+        for part in
+            ["not durable", "refuses the key", "a restart before that forgets it", "run the command again"]
+        {
+            assert!(revoked.output.contains(part), "no {part:?} in {}", revoked.output);
+        }
+        assert_eq!(status(&server).await, 401, "refused at once");
+    }
+
+    server.let_writes_succeed();
+    // An export shows what is on the disk. No command asks for the revocation again.
+    let on_disk = || async {
+        let export = setup.command(["export", "--out", "-"]).await;
+        export.output.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).any(|line| {
+            let key = &line["record"]["Key"]["key"];
+            key["sid"] == sid && !key["revoked"].is_null()
+        })
+    };
+    until("the revocation on the disk", on_disk, |written| *written).await;
+    let server = setup.restart_after_kill(server).await;
+    assert_eq!(status(&server).await, 401);
+    let again = setup.command(["keys", "revoke", sid]).await;
+    assert!(again.output.contains("was revoked before"), "{}", again.output);
 }
 
 #[track_caller]
