@@ -296,7 +296,7 @@ impl SettleCommand {
 /// The wrong codes that a number is still allowed.
 const fn attempts_left(state: &NumberState, policy: &Policy) -> u8 {
     match state {
-        NumberState::Open(open) => policy.max_attempts.saturating_sub(open.failures.in_a_row),
+        NumberState::Open(open) => policy.attempts_left(open.failures.in_a_row),
         NumberState::Fresh | NumberState::Locked { .. } => policy.max_attempts,
     }
 }

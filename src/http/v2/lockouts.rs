@@ -17,7 +17,8 @@ view! {
         /// Consecutive wrong codes. With `Lockout=growing` the larger of its two counts.
         #[schema(example = 100)]
         wrong_codes: u8 = state.wrong_codes,
-        /// The time until which checks are refused; null while they are allowed.
+        /// The time until which checks are refused; null while they are allowed. With `Lockout=growing` the later end
+        /// of checks by `VerificationSid` and by `To`.
         #[schema(required)]
         date_locked_until: Option<Date> = state.until.map(Date::from),
         url: Url = frame.url(&format!("/Services/{service}/Lockouts/{}", number.e164())),

@@ -14,8 +14,7 @@ impl VerifyingInner {
         let is_test = self.test(&service, number).is_some();
         let request = CheckRequest { service: service.id, number, code: check.code, named, is_test };
         let reply = self.verifier.check(request).await.map_err(Refused::from)?;
-        let is_spent = reply.verification.as_ref().is_some_and(|summary| summary.spent);
-        let status = status_after(reply.outcome, is_spent, named.is_some())?;
+        let status = status_after(reply.outcome)?;
         // An outcome with a status is about a verification.
         let summary = reply.verification.ok_or(Refused::NotFound)?;
         self.shown(service.id, number, &summary, status).await
@@ -41,16 +40,13 @@ impl VerifyingInner {
 }
 
 /// The verification's status after a check, or the API's refusal.
-fn status_after(outcome: CheckOutcome, is_spent: bool, is_named: bool) -> Result<Status, Refused> {
+fn status_after(outcome: CheckOutcome) -> Result<Status, Refused> {
     match outcome {
         CheckOutcome::Approved => Ok(Status::Approved),
         CheckOutcome::Wrong { live: false, .. }
         | CheckOutcome::LockedNow { live: false, .. }
         | CheckOutcome::NotFound => Err(Refused::NotFound),
-        CheckOutcome::LockedNow { live: true, .. } => Ok(Status::MaxAttemptsReached),
-        CheckOutcome::Wrong { live: true, attempts_left }
-            if is_spent || (attempts_left == 0 && !is_named) =>
-        {
+        CheckOutcome::LockedNow { live: true, .. } | CheckOutcome::Wrong { live: true, attempts_left: 0 } => {
             Ok(Status::MaxAttemptsReached)
         }
         CheckOutcome::Wrong { live: true, .. } => Ok(Status::Pending),

@@ -19,7 +19,10 @@ pub struct Belief {
     /// Whether its caller learned that a message was sent.
     pub told: bool,
     pub messages: u8,
+    /// Wrong codes, where the lockout grows those by name.
     pub wrong: u8,
+    /// Where the lockout grows, wrong codes by number.
+    pub by_number: u8,
     pub perhaps_wrong: u8,
     pub over: Over,
 }
@@ -38,23 +41,30 @@ impl Belief {
         self.told && self.over == Over::No && now < self.expires
     }
 
-    pub fn approved(&mut self, checks: u8) -> CheckedPromise {
+    /// The wrong codes that count for such a check: `apart` is one by number where the lockout grows.
+    fn count_mut(&mut self, apart: bool) -> &mut u8 {
+        if apart { &mut self.by_number } else { &mut self.wrong }
+    }
+
+    pub fn approved(&mut self, checks: u8, apart: bool) -> CheckedPromise {
         if self.over == Over::Yes {
             return Err("approved after its end".to_owned());
         }
-        if self.wrong >= checks {
-            return Err(format!("approved after {} wrong codes", self.wrong));
+        let wrong = *self.count_mut(apart);
+        if wrong >= checks {
+            return Err(format!("approved after {wrong} wrong codes"));
         }
         self.over = Over::Yes;
         Ok(())
     }
 
-    pub fn wrong(&mut self, checks: u8) -> CheckedPromise {
+    pub fn wrong(&mut self, checks: u8, apart: bool) -> CheckedPromise {
         if self.over == Over::Yes {
             return Err("a code was compared after its end".to_owned());
         }
-        self.wrong += 1;
-        if self.wrong > checks { Err(format!("{} guesses", self.wrong)) } else { Ok(()) }
+        let wrong = self.count_mut(apart);
+        *wrong += 1;
+        if *wrong > checks { Err(format!("{wrong} guesses")) } else { Ok(()) }
     }
 
     pub fn doubted(&mut self) {

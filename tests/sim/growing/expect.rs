@@ -74,13 +74,11 @@ impl World {
                 if named.is_some_and(|named| named != *track) || right != Some(*track) {
                     return Err(format!("{track:x} was approved"));
                 }
-                of(beliefs, number, *track).approved(checks)?;
+                of(beliefs, number, *track).approved(checks, grows && named.is_none())?;
             }
             (ClientCommand::Check { named, right }, ClientReply::Wrong(track)) => {
                 let belief = of(beliefs, number, *track);
-                if named.is_some() || !grows {
-                    belief.wrong(checks)?;
-                }
+                belief.wrong(checks, grows && named.is_none())?;
                 if right == Some(*track) && keeps && belief.is_good(checks, now) {
                     return Err("a right code is wrong".to_owned());
                 }
@@ -137,6 +135,7 @@ fn of(beliefs: &mut BTreeMap<u64, Belief>, number: usize, track: u64) -> &mut Be
         told: false,
         messages: 0,
         wrong: 0,
+        by_number: 0,
         perhaps_wrong: 0,
         over: Over::No,
     })

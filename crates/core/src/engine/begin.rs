@@ -135,7 +135,7 @@ pub fn begin(
         return (state, BeginOutcome::Busy { until: checking.checking_until });
     }
     if request.verification.is_some()
-        && let Some(limit) = send_limit(policy, &open, current.filter(|v| v.is_active(now)), now)
+        && let Some(limit) = send_limit(policy, &open, now)
     {
         return (state, BeginOutcome::Limited(limit));
     }
@@ -202,18 +202,11 @@ fn named_verification(
 }
 
 /// Returns the rule that forbids a further message, if there is one.
-fn send_limit(
-    policy: &Policy,
-    open: &OpenNumber,
-    under_way: Option<Verification>,
-    now: Timestamp,
-) -> Option<SendLimit> {
-    let stop = policy.stopped_until(open);
-    let spent = under_way.filter(Verification::is_spent).map(|v| v.expires);
-    if let Some(until) = stop.max(spent) {
+fn send_limit(policy: &Policy, open: &OpenNumber, now: Timestamp) -> Option<SendLimit> {
+    if let Some(until) = policy.refused_until(open, true, now) {
         return Some(SendLimit::NoChecksLeft { until });
     }
-    let v = under_way?;
+    let v = open.verification.filter(|v| v.is_active(now))?;
     let counted = v.counted?;
     if policy.sends.max.is_some_and(|max| counted.sends >= max) {
         return Some(SendLimit::NoSendsLeft { until: v.expires });

@@ -1,9 +1,7 @@
 //! Decides whether a submitted code is right.
 
 use super::lockout::VerificationLockout;
-use super::{
-    FailureCount, Lockout, NumberState, OpenNumber, Policy, Rules, Salt, Verification, VerificationName,
-};
+use super::{FailureCount, NumberState, OpenNumber, Policy, Rules, Salt, Verification, VerificationName};
 use crate::domain::{Code, Held, PhoneNumber, ServiceId, Timestamp};
 
 /// A submitted code.
@@ -131,12 +129,11 @@ pub fn check(
 ) -> (NumberState, CheckStep) {
     let policy = &rules.policy;
     let state = state.at(policy, now);
-    let is_fixed = matches!(policy.lockout, Lockout::Fixed(_));
     let decided = |state, outcome| (state, CheckStep::Decided(outcome));
     let open = match state {
         NumberState::Locked { until } => return decided(state, CheckOutcome::Locked { until }),
         NumberState::Open(open) if !open.is_canceled() => open,
-        NumberState::Fresh | NumberState::Open(_) if !is_fixed || submitted.is_named() => {
+        NumberState::Fresh | NumberState::Open(_) if !policy.is_fixed() || submitted.is_named() => {
             return decided(state, CheckOutcome::NotFound);
         }
         NumberState::Fresh | NumberState::Open(_) => {
@@ -146,7 +143,7 @@ pub fn check(
     if let Some(checking) = open.verification.filter(|v| v.is_checking(now)) {
         return (state, CheckStep::Busy { until: checking.checking_until });
     }
-    if !is_fixed {
+    if !policy.is_fixed() {
         return check_verification(open, rules, submitted, now);
     }
     let live = open.verification.filter(|v| v.is_live(now));
@@ -173,7 +170,7 @@ pub fn check(
     if let Some(until) = policy.lockout_end(failures, now) {
         return decided(NumberState::Locked { until }, CheckOutcome::LockedNow { until, live });
     }
-    let attempts_left = policy.max_attempts.saturating_sub(failures.in_a_row);
+    let attempts_left = policy.attempts_left(failures.in_a_row);
     let next = NumberState::Open(OpenNumber { failures, ..open });
     decided(next, CheckOutcome::Wrong { attempts_left, live })
 }
@@ -199,10 +196,10 @@ pub fn settle_check(
     };
     let failures = open.failures;
     let Some(checked) = open.verification.filter(|v| v.is_checked_by(permit)) else {
-        return (state, too_late(result, policy.max_attempts.saturating_sub(failures.in_a_row)));
+        return (state, too_late(result, policy.attempts_left(failures.in_a_row)));
     };
     let verification = Verification { checking_until: Timestamp::EPOCH, ..checked };
-    if !matches!(policy.lockout, Lockout::Fixed(_)) {
+    if !policy.is_fixed() {
         return settle_verification(VerificationLockout { open, verification }, policy, permit, result);
     }
     let with_failures = |failures| OpenNumber { failures, ..open }.with(Some(verification));
@@ -222,9 +219,7 @@ pub fn settle_check(
     }
     let outcome = match result {
         CheckResult::Unknown => CheckOutcome::GatewayFailed,
-        _ => {
-            CheckOutcome::Wrong { attempts_left: policy.max_attempts.saturating_sub(failures.in_a_row), live }
-        }
+        _ => CheckOutcome::Wrong { attempts_left: policy.attempts_left(failures.in_a_row), live },
     };
     (with_failures(failures), outcome)
 }
@@ -251,15 +246,14 @@ fn check_verification(
     let Some(v) = open.verification.filter(is_meant) else {
         return decided(NumberState::Open(open), CheckOutcome::NotFound);
     };
-    let counts = VerificationLockout { open, verification: v };
     let is_named = submitted.is_named();
-    if let Some(refusal) = counts.refusal(is_named, policy, now) {
-        return decided(NumberState::Open(open), refusal);
+    if let Some(until) = policy.refused_until(&open, is_named, now) {
+        return decided(NumberState::Open(open), CheckOutcome::NoChecksLeft { until });
     }
     if submitted.is_our_code_of(&v, rules) {
         return decided(NumberState::Fresh, CheckOutcome::Approved);
     }
-    let mut next = counts.fail(is_named, policy, now);
+    let mut next = VerificationLockout { open, verification: v }.fail(is_named, policy, now);
     if let Some(held) = v.held.filter(|_| submitted.may_be_held()) {
         let until = now.plus(rules.check_budget);
         next.verification.checking_until = until;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CheckOutcome, NumberState, OpenNumber, Policy, Verification};
+use super::{NumberState, OpenNumber, Policy, Verification};
 use crate::domain::Timestamp;
 
 /// The consequence of too many wrong codes.
@@ -18,8 +18,9 @@ pub enum Lockout {
     Fixed(Duration),
     /// The verification takes no more codes, from any caller.
     Verification,
-    /// A caller who does not name the verification has to wait, longer each time; a caller who names it does not.
-    /// Therefore an attacker who only knows a number cannot lock its owner out (ASVS 5.0 6.1.1).
+    /// Checks that name the verification and checks by number have counts of their own, and stop only themselves.
+    /// Checks by number have to wait, longer each time. Therefore an attacker who only knows a number cannot lock its
+    /// owner out (ASVS 5.0 6.1.1).
     Growing,
 }
 
@@ -136,14 +137,46 @@ impl Policy {
         self.is_spent(failures.in_a_row).then(|| at.plus(time))
     }
 
+    /// Attempts left after `wrong` wrong codes.
+    pub const fn attempts_left(&self, wrong: u8) -> u8 {
+        self.max_attempts.saturating_sub(wrong)
+    }
+
+    /// Returns `true` if too many wrong codes lock the number.
+    pub(super) const fn is_fixed(&self) -> bool {
+        matches!(self.lockout, Lockout::Fixed(_))
+    }
+
     /// Returns `true` if `wrong` wrong codes use up the attempts.
     pub(super) const fn is_spent(&self, wrong: u8) -> bool {
         wrong >= self.max_attempts
     }
 
-    /// The end of the hard stop that refuses messages and checks by id, if one has begun. With [`Lockout::Growing`]
-    /// wrong codes of checks by number stop only such checks: [`Policy::unnamed_wait_until`].
-    pub(super) fn stopped_until(&self, open: &OpenNumber) -> Option<Timestamp> {
+    /// Whether such checks have counts of their own. With [`Lockout::Growing`] those that name their verification
+    /// (`is_named`) and those by number stop only themselves.
+    fn counts_apart(&self, is_named: bool) -> bool {
+        !is_named && self.lockout == Lockout::Growing
+    }
+
+    /// The time until which checks are refused: those that name their verification (`is_named`), or those by number.
+    pub(super) fn refused_until(
+        &self,
+        open: &OpenNumber,
+        is_named: bool,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let under_way = open.verification.filter(|v| v.is_active(now));
+        let (stop, used_up) = if self.counts_apart(is_named) {
+            let is_used_up = |v: &Verification| self.is_spent(v.counts(self).unnamed);
+            (self.unnamed_wait_until(open), under_way.filter(is_used_up))
+        } else {
+            (self.stopped_until(open), under_way.filter(Verification::is_spent))
+        };
+        stop.max(used_up.map(|v| v.expires)).filter(|until| now < *until)
+    }
+
+    /// The end of the hard stop that refuses messages and checks by id, if one has begun.
+    fn stopped_until(&self, open: &OpenNumber) -> Option<Timestamp> {
         match self.lockout {
             Lockout::Fixed(_) => None,
             Lockout::Verification => open.failures.stopped_until().max(open.named.stopped_until()),
@@ -151,16 +184,13 @@ impl Policy {
         }
     }
 
-    /// With [`Lockout::Growing`], the time until which checks by number are refused. There is no wait before
-    /// `max_attempts` wrong codes; then it is 30 s, and doubles with each wrong code, up to an hour.
-    pub(super) fn unnamed_wait_until(&self, open: &OpenNumber) -> Timestamp {
+    /// With [`Lockout::Growing`], the end of the wait of checks by number. There is no wait before `max_attempts` wrong
+    /// codes; then it is 30 s, and doubles with each wrong code, up to an hour; the last one is a hard stop.
+    fn unnamed_wait_until(&self, open: &OpenNumber) -> Option<Timestamp> {
         let FailureCount { in_a_row, last } = open.failures;
-        if self.lockout != Lockout::Growing || !self.is_spent(in_a_row) {
-            return Timestamp::EPOCH;
-        }
-        let doublings = u32::from(in_a_row - self.max_attempts).min(16);
+        let doublings = u32::from(in_a_row.checked_sub(self.max_attempts)?).min(16);
         let wait = Duration::from_secs(FIRST_WAIT << doublings).min(LONGEST_WAIT);
-        open.failures.stopped_until().unwrap_or_else(|| last.plus(wait))
+        open.failures.stopped_until().or_else(|| Some(last.plus(wait)))
     }
 }
 
@@ -172,25 +202,16 @@ pub(super) struct VerificationLockout {
 }
 
 impl VerificationLockout {
-    /// Whether a wrong code counts against the verification. With [`Lockout::Growing`] only one of a caller who named
-    /// it does.
-    fn counts_against_verification(is_named: bool, policy: &Policy) -> bool {
-        is_named || policy.lockout == Lockout::Verification
-    }
-
     /// Counts a wrong code.
     pub(super) fn fail(mut self, is_named: bool, policy: &Policy, now: Timestamp) -> Self {
+        let count = self.open.count_mut(is_named, policy);
+        *count = count.counted(now);
         let mut counted = self.verification.counts(policy);
-        if policy.lockout == Lockout::Growing && is_named {
-            self.open.named = self.open.named.counted(now);
+        if policy.counts_apart(is_named) {
+            counted.unnamed = counted.unnamed.saturating_add(1);
         } else {
-            self.open.failures = self.open.failures.counted(now);
-        }
-        if Self::counts_against_verification(is_named, policy) {
             counted.wrong = counted.wrong.saturating_add(1);
             counted.spent = policy.is_spent(counted.wrong) || policy.stopped_until(&self.open).is_some();
-        } else {
-            counted.unnamed = counted.unnamed.saturating_add(1);
         }
         self.verification.counted = Some(counted);
         self
@@ -198,17 +219,14 @@ impl VerificationLockout {
 
     /// Uncounts an attempt, because the gateway certainly did not compare the code.
     pub(super) fn give_back(mut self, is_named: bool, policy: &Policy) -> Self {
+        let count = self.open.count_mut(is_named, policy);
+        *count = count.given_back();
         let mut counted = self.verification.counts(policy);
-        if policy.lockout == Lockout::Growing && is_named {
-            self.open.named = self.open.named.given_back();
+        if policy.counts_apart(is_named) {
+            counted.unnamed = counted.unnamed.saturating_sub(1);
         } else {
-            self.open.failures = self.open.failures.given_back();
-        }
-        if Self::counts_against_verification(is_named, policy) {
             counted.wrong = counted.wrong.saturating_sub(1);
             counted.spent = false;
-        } else {
-            counted.unnamed = counted.unnamed.saturating_sub(1);
         }
         self.verification.counted = Some(counted);
         self
@@ -217,27 +235,23 @@ impl VerificationLockout {
     /// Attempts left for callers who name the verification (`is_named`), or for all others.
     pub(super) fn attempts_left(&self, is_named: bool, policy: &Policy) -> u8 {
         let counted = self.verification.counts(policy);
-        if counted.spent {
-            return 0;
+        if policy.counts_apart(is_named) {
+            policy.attempts_left(counted.unnamed)
+        } else if counted.spent {
+            0
+        } else {
+            policy.attempts_left(counted.wrong)
         }
-        let wrong =
-            if Self::counts_against_verification(is_named, policy) { counted.wrong } else { counted.unnamed };
-        policy.max_attempts.saturating_sub(wrong)
     }
 
     pub(super) fn state(self, policy: &Policy) -> NumberState {
         self.open.with(Some(self.verification)).with_end_by(policy)
     }
+}
 
-    /// Returns the refusal if this caller may not check a code now.
-    pub(super) fn refusal(&self, is_named: bool, policy: &Policy, now: Timestamp) -> Option<CheckOutcome> {
-        let expires = self.verification.expires;
-        let stop = policy.stopped_until(&self.open);
-        let wait = if is_named { Timestamp::EPOCH } else { policy.unnamed_wait_until(&self.open) };
-        let is_used_up = self.verification.is_spent()
-            || (!is_named && policy.is_spent(self.verification.counts(policy).unnamed));
-        let until = stop.unwrap_or(Timestamp::EPOCH).max(wait);
-        let until = if is_used_up { until.max(expires) } else { until };
-        (now < until).then_some(CheckOutcome::NoChecksLeft { until })
+impl OpenNumber {
+    /// The consecutive wrong codes that such a check adds to.
+    fn count_mut(&mut self, is_named: bool, policy: &Policy) -> &mut FailureCount {
+        if is_named && policy.lockout == Lockout::Growing { &mut self.named } else { &mut self.failures }
     }
 }

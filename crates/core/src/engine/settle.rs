@@ -73,8 +73,7 @@ pub fn settle(
         }
         NumberState::Open(open) => open,
     };
-    let outcome =
-        SettleOutcome::Open { attempts_left: policy.max_attempts.saturating_sub(open.failures.in_a_row) };
+    let outcome = SettleOutcome::Open { attempts_left: policy.attempts_left(open.failures.in_a_row) };
     let Some(sent) = open.verification.filter(|v| permit.is_for(v) && !v.is_canceled()) else {
         return (state, outcome);
     };

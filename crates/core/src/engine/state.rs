@@ -46,8 +46,8 @@ pub struct OpenNumber {
 pub struct LockoutState {
     /// Consecutive wrong codes; with [`Lockout::Growing`] the larger of both counts.
     pub wrong_codes: u8,
-    /// Until when checks are refused; `None` while they are allowed. With [`Lockout::Growing`] checks that name their
-    /// verification may be allowed earlier.
+    /// Until when checks are refused; `None` while they are allowed. With [`Lockout::Growing`] the later end of both
+    /// ways of checking.
     pub until: Option<Timestamp>,
 }
 
@@ -320,20 +320,14 @@ impl NumberState {
     /// The largest count of consecutive wrong codes, and the time until which checks are refused, at `now`.
     pub fn lockout(self, policy: &Policy, now: Timestamp) -> LockoutState {
         let (wrong_codes, until) = match self.at(policy, now) {
-            Self::Fresh => (0, Timestamp::EPOCH),
-            Self::Locked { until } => (policy.max_attempts, until),
+            Self::Fresh => (0, None),
+            Self::Locked { until } => (policy.max_attempts, Some(until)),
             Self::Open(open) => {
-                let spent = open.verification.filter(|v| v.is_active(now) && v.is_spent());
-                let waits = [
-                    policy.stopped_until(&open).unwrap_or(Timestamp::EPOCH),
-                    policy.unnamed_wait_until(&open),
-                    spent.map_or(Timestamp::EPOCH, |v| v.expires),
-                ];
-                let until = waits.into_iter().max().unwrap_or(Timestamp::EPOCH);
-                (open.failures.in_a_row.max(open.named.in_a_row), until)
+                let until = [true, false].map(|is_named| policy.refused_until(&open, is_named, now));
+                (open.failures.in_a_row.max(open.named.in_a_row), until.into_iter().max().flatten())
             }
         };
-        LockoutState { wrong_codes, until: Some(until).filter(|until| now < *until) }
+        LockoutState { wrong_codes, until }
     }
 
     /// The end of a fixed lockout or of a hard stop, if one has begun. A check at a gateway may still take it back.
@@ -395,8 +389,7 @@ impl NumberState {
         if let Self::Open(open) = &mut self
             && let Some(Verification { counted: Some(counted), .. }) = &mut open.verification
         {
-            let is_fixed = matches!(policy.lockout, Lockout::Fixed(_));
-            counted.spent |= !is_fixed && policy.is_spent(counted.wrong);
+            counted.spent |= !policy.is_fixed() && policy.is_spent(counted.wrong);
         }
         self
     }

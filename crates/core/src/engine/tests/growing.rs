@@ -8,7 +8,7 @@ use super::world::{mins, secs};
 use crate::domain::{Channel, Code, CodeLength, GatewayName, Held, Timestamp};
 use crate::engine::{
     BeginOutcome, CheckOutcome, CheckResult, CheckStep, CheckStep::Decided, EndOutcome, Ending, Lockout,
-    NumberState, Policy, SendLimit, SendOptions, SendPermit, SendRules, VerificationName,
+    LockoutState, NumberState, Policy, SendLimit, SendOptions, SendPermit, SendRules, VerificationName,
 };
 
 impl Number {
@@ -104,7 +104,7 @@ fn where_a_service_says_so_messages_cool_down_longer_each_time() {
 }
 
 #[test]
-fn five_wrong_codes_by_name_use_the_verification_up_and_not_the_number() {
+fn five_wrong_codes_by_name_use_up_only_checks_by_name() {
     let mut number = Number::with_growing_waits();
     let permit = number.begins();
     for left in [4, 3, 2, 1, 0] {
@@ -119,11 +119,26 @@ fn five_wrong_codes_by_name_use_the_verification_up_and_not_the_number() {
         number.submits(Some(&code), Some(name_of(&permit))),
         Decided(CheckOutcome::NoChecksLeft { until })
     );
-    assert_eq!(number.submits(Some(&code), None), Decided(CheckOutcome::NoChecksLeft { until }));
     assert_eq!(number.asks_for_a_code(), BeginOutcome::Limited(SendLimit::NoChecksLeft { until }));
+    assert_eq!(number.guesses(None), Decided(CheckOutcome::Wrong { attempts_left: 4, live: true }));
+    assert_eq!(number.clone().submits(Some(&code), None), Decided(CheckOutcome::Approved));
     assert!(matches!(number.ends(Ending::Canceled), EndOutcome::Ended(Some(_))));
     let permit = number.begins();
     let code = number.code_of(&permit);
+    assert_eq!(number.submits(Some(&code), Some(name_of(&permit))), Decided(CheckOutcome::Approved));
+}
+
+#[test]
+fn five_wrong_codes_by_number_use_up_only_checks_by_number() {
+    let mut number = Number::with_growing_waits();
+    let permit = number.begins();
+    for left in [4, 3, 2, 1, 0] {
+        assert_eq!(number.guesses(None), Decided(CheckOutcome::Wrong { attempts_left: left, live: true }));
+    }
+    let (code, until) = (number.code_of(&permit), permit.verification.expires);
+    assert_eq!(number.submits(Some(&code), None), Decided(CheckOutcome::NoChecksLeft { until }));
+    let lockout = number.state.lockout(&number.policy, number.now);
+    assert_eq!(lockout, LockoutState { wrong_codes: 5, until: Some(until) }, "not the wait of 30 s");
     assert_eq!(number.submits(Some(&code), Some(name_of(&permit))), Decided(CheckOutcome::Approved));
 }
 
@@ -205,8 +220,29 @@ fn a_hundred_wrong_codes_by_name_stop_messages_for_thirty_days() {
     assert_eq!(number.asks_for_a_code(), BeginOutcome::Limited(SendLimit::NoChecksLeft { until }));
     number.advance(mins(60 * 24 * 29));
     assert_eq!(number.asks_for_a_code(), BeginOutcome::Limited(SendLimit::NoChecksLeft { until }));
+    assert_eq!(number.state.lockout(&number.policy, number.now).until, Some(until));
     assert_eq!(number.ends(Ending::Cleared), EndOutcome::Ended(None));
     number.begins();
+}
+
+#[test]
+fn the_hundredth_wrong_code_by_name_stops_no_check_by_number() {
+    let mut number = Number::with_growing_waits();
+    for _ in 0..19 {
+        let permit = number.begins();
+        for _ in 0..5 {
+            number.guesses(Some(name_of(&permit)));
+        }
+        number.ends(Ending::Canceled);
+    }
+    let permit = number.begins();
+    for _ in 0..5 {
+        number.guesses(Some(name_of(&permit)));
+    }
+    let (code, until) = (number.code_of(&permit), number.now.plus(mins(60 * 24 * 30)));
+    let refused = Decided(CheckOutcome::NoChecksLeft { until });
+    assert_eq!(number.submits(Some(&code), Some(name_of(&permit))), refused);
+    assert_eq!(number.submits(Some(&code), None), Decided(CheckOutcome::Approved));
 }
 
 #[test]

@@ -32,8 +32,9 @@ struct Run {
     commit_fails: Option<bool>,
     sent: Vec<Sent>,
     asked: Vec<CheckPermit>,
-    /// For each verification, wrong codes that a client learned of or that a gateway was asked about.
-    guessed: HashMap<u64, u8>,
+    /// For each verification, wrong codes that a client learned of or that a gateway was asked about; where a lockout
+    /// grows, those by number (`false`) apart.
+    guessed: HashMap<(u64, bool), u8>,
     /// The same by name, of the number, where a lockout grows.
     by_name: InARow,
     /// The others.
@@ -222,11 +223,9 @@ impl Run {
         let (policy, now) = (self.number.policy, self.number.now);
         let grows = policy.lockout == Lockout::Growing;
         prop_assert!(!self.over.contains(&track), "a guess at a verification that is over");
-        if by_name || !grows {
-            let guessed = self.guessed.entry(track).or_default();
-            *guessed += 1;
-            prop_assert!(*guessed <= policy.max_attempts, "{guessed} guesses at one verification");
-        }
+        let guessed = self.guessed.entry((track, by_name || !grows)).or_default();
+        *guessed += 1;
+        prop_assert!(*guessed <= policy.max_attempts, "{guessed} guesses at one verification");
         let in_a_row = if by_name && grows { &mut self.by_name } else { &mut self.by_number };
         in_a_row.at_least(now);
         if !by_name {
@@ -263,9 +262,8 @@ impl Run {
         if result == CheckResult::NotAsked && was_open {
             // Given back, therefore it is no guess.
             let grows = self.number.policy.lockout == Lockout::Growing;
-            if permit.is_named || !grows {
-                self.guessed.entry(track).and_modify(|n| *n = n.saturating_sub(1));
-            }
+            let guessed = self.guessed.entry((track, permit.is_named || !grows));
+            guessed.and_modify(|n| *n = n.saturating_sub(1));
             let in_a_row = if permit.is_named && grows { &mut self.by_name } else { &mut self.by_number };
             in_a_row.give_back();
         }
@@ -295,7 +293,7 @@ impl Run {
             prop_assert!(failures >= told, "{failures} counted, {told} told");
             prop_assert!(named >= told_by_name, "{named} counted, {told_by_name} told by name");
             let Some(v) = open.verification.filter(|v| v.is_live(now)) else { continue };
-            let told = self.guessed.get(&v.salt.track()).copied().unwrap_or_default();
+            let told = self.guessed.get(&(v.salt.track(), true)).copied().unwrap_or_default();
             let wrong = v.counted.map_or(0, |counted| counted.wrong);
             prop_assert!(wrong >= told, "{wrong} counted of the verification, {told} told");
             prop_assert!(!self.over.contains(&v.salt.track()), "one that is over is live again");

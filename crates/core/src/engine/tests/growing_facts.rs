@@ -200,13 +200,14 @@ impl Model {
             return Decided(CheckOutcome::NotFound);
         };
         let by_name = asked.name.is_some();
-        let used_up = known.used_up || (!by_name && known.wrong_by_number >= policy.max_attempts);
-        let mut untils = vec![used_up.then_some(known.ends), self.stop(policy)];
-        if !by_name {
+        let refused = if policy.lockout == Lockout::Growing && !by_name {
+            let used_up = known.wrong_by_number >= policy.max_attempts;
             let wait = self.by_number.last.map(|last| last.plus(secs(self.by_number.wait(policy))));
-            untils.extend([self.by_number.stop(), wait.filter(|end| now < *end)]);
-        }
-        if let Some(until) = untils.into_iter().flatten().max() {
+            used_up.then_some(known.ends).max(self.by_number.stop()).max(wait.filter(|end| now < *end))
+        } else {
+            known.used_up.then_some(known.ends).max(self.stop(policy))
+        };
+        if let Some(until) = refused {
             return Decided(CheckOutcome::NoChecksLeft { until });
         }
         if asked.code.is_some_and(|code| code == known.code) && (known.ours_is_out || !known.held) {
@@ -242,12 +243,13 @@ impl Model {
     }
 
     fn left(known: &Known, policy: &Policy, by_name: bool) -> u8 {
-        let wrong = if policy.lockout == Lockout::Growing && !by_name {
-            known.wrong_by_number
+        if policy.lockout == Lockout::Growing && !by_name {
+            policy.max_attempts - known.wrong_by_number
+        } else if known.used_up {
+            0
         } else {
-            known.wrong_by_name
-        };
-        if known.used_up { 0 } else { policy.max_attempts - wrong }
+            policy.max_attempts - known.wrong_by_name
+        }
     }
 
     pub fn hear(

@@ -142,6 +142,26 @@ fn an_attempt_that_is_given_back_takes_its_hard_stop_back() {
 }
 
 #[test]
+fn a_hard_stop_does_not_apply_while_the_lockout_is_fixed() {
+    let mut number = Number::of_a_new_service();
+    number.fails(100);
+    number.ends(Ending::Canceled);
+    number.policy.lockout = Lockout::Fixed(mins(30));
+    let permit = number.begins();
+    number.policy.lockout = Lockout::Verification;
+    assert!(matches!(number.asks_for_a_code(), BeginOutcome::Limited(SendLimit::NoChecksLeft { .. })));
+    number.policy.lockout = Lockout::Fixed(mins(30));
+    let code = number.code_of(&permit);
+    assert_eq!(number.clone().submits(Some(&code), None), Decided(CheckOutcome::Approved));
+    let until = number.now.plus(mins(30));
+    assert_eq!(number.guesses(None), Decided(CheckOutcome::LockedNow { until, live: true }));
+    number.policy.lockout = Lockout::Verification;
+    assert_eq!(number.state.at(&number.policy, number.now), NumberState::Locked { until });
+    number.advance(mins(30));
+    assert_eq!(number.state.at(&number.policy, number.now), NumberState::Fresh);
+}
+
+#[test]
 fn a_canceled_verification_is_kept_until_it_would_have_expired() {
     for lockout in [Lockout::Verification, Lockout::Growing, Lockout::Fixed(mins(30))] {
         let mut number = Number::of_a_new_service();
