@@ -16,7 +16,7 @@ use std::ops::ControlFlow::{self, Break, Continue};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use self::index::{Dated, Indexes};
 use crate::clock::Clock;
@@ -46,8 +46,6 @@ pub struct Attempts {
     router: Arc<Router>,
     indexes: Arc<Indexes>,
     settings: TrackerSettings,
-    /// All lists together read one page at a time.
-    page: Arc<Semaphore>,
     /// Ends the task that forgets records, together with the last handle.
     _alive: Arc<watch::Sender<()>>,
 }
@@ -84,7 +82,7 @@ impl Attempts {
             settings,
         };
         tokio::spawn(retention.run(alive.subscribe()));
-        Self { router, indexes, settings, page: Arc::new(Semaphore::new(1)), _alive: alive }
+        Self { router, indexes, settings, _alive: alive }
     }
 
     /// The limits on attempt logs.
@@ -125,9 +123,7 @@ impl Attempts {
         };
         let mut before = None;
         loop {
-            let Ok(_one_page) = self.page.acquire().await else { return Err(Refusal::Stopping) };
-            // Other tasks and the network get their turn before each page.
-            tokio::task::yield_now().await;
+            let _turn = self.router.page_turn().await;
             let page = self.indexes.newest(services, before, PAGE);
             let Some(last) = page.last().copied() else { return Ok(()) };
             before = Some(last);

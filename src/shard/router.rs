@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 
 use arc_swap::ArcSwapOption;
 use ractor::{ActorRef, ActorStatus};
-use tokio::sync::oneshot;
+use tokio::sync::{Mutex, MutexGuard, oneshot};
 
 use super::actor::ShardMessage;
 use super::command::{Command, Refusal};
@@ -22,6 +22,8 @@ pub struct Router {
     shards: Box<[ArcSwapOption<ActorRef<ShardMessage>>]>,
     /// For each slot the shard that owns it; [`NO_OWNER`] while no shard of this process does.
     owners: Box<[AtomicU16]>,
+    /// Held while a page of a list is read.
+    page: Mutex<()>,
 }
 
 /// No shard of this process owns the slot.
@@ -35,6 +37,7 @@ impl Router {
         Self {
             owners: (0..SLOTS).map(owner).collect(),
             shards: (0..shards).map(|_| ArcSwapOption::empty()).collect(),
+            page: Mutex::default(),
         }
     }
 
@@ -122,6 +125,14 @@ impl Router {
             found.append(&mut self.read_shard(shard.ok_or(Refusal::Stopping)?, get).await?);
         }
         Ok(found)
+    }
+
+    /// Waits for the turn to read one page of a list. All lists together read one page at a time, and the network and
+    /// all other tasks run before each. Otherwise a few clients that read long lists would delay every commit.
+    pub async fn page_turn(&self) -> MutexGuard<'_, ()> {
+        let turn = self.page.lock().await;
+        tokio::task::yield_now().await;
+        turn
     }
 
     /// Removes records lazily: see [`Core::evict`]. Returns when they are gone from memory. A record whose shard does

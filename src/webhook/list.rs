@@ -64,6 +64,7 @@ impl Outbox {
         webhook: Sid,
         query: &DeliveryQuery,
     ) -> Result<DeliveryPage, Refusal> {
+        let _turn = self.inner.shards.router().page_turn().await;
         let limit = query.limit.min(PAGE_MAX);
         let mut wanted = self.inner.wanted(Endpoint { service, webhook }, |entry| query.wants(entry));
         let found: Vec<Seq> = wanted.by_ref().skip(query.skip).take(limit).collect();
@@ -83,8 +84,10 @@ impl Outbox {
     /// of one verification go in the order of its events.
     pub async fn replay(&self, service: ServiceId, webhook: Sid, what: Replay) -> Result<usize, ReplayError> {
         let inner = &self.inner;
+        let turn = inner.shards.router().page_turn().await;
         let wanted = inner.wanted(Endpoint { service, webhook }, |entry| what.wants(entry));
         let mut wanted: Vec<Seq> = wanted.collect();
+        drop(turn);
         wanted.reverse();
         if wanted.is_empty() && matches!(what, Replay::Event(_)) {
             return Err(ReplayError::NotFound);

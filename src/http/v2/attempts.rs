@@ -1,19 +1,12 @@
 //! `/v2/Attempts`: attempts to deliver messages, one of them, and how many led to a verified number.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-use tokio::sync::{Semaphore, SemaphorePermit};
-
 use super::context::{Failure, Request, RequestContext};
-use super::error::Error;
 use super::params::{
     AccountSid, AttemptSid, ChannelName, Converted, Date, Id, Null, NumberPrefix, Parameters as _,
     ServiceSid, Url, VerificationSid, parameters, view,
 };
 use crate::domain::{Channel, PhoneNumber, Region, ServiceId, Sid, SidKind, Timestamp};
 use crate::http::response::Response;
-use crate::numbers::Refusal;
 use crate::verify::{Attempt, AttemptQuery, Summary};
 
 parameters! {
@@ -147,7 +140,7 @@ fn percentage(part: u64, whole: u64) -> String {
 pub async fn list(request: &Request<'_, Filters>) -> Result<Response, Failure> {
     let (page, began) = request.page()?.begun(request.end_of_now());
     let filters = request.read()?;
-    let _read = request.v2.reads.begin(request.own_service())?;
+    let _place = request.v2.reads.begin(request.own_service())?;
     let wanted = AttemptQuery {
         services: services(request, filters.service.as_ref()),
         after: filters.after,
@@ -182,7 +175,7 @@ pub async fn fetch(request: &Request<'_>) -> Result<Response, Failure> {
 
 pub async fn summary(request: &Request<'_, SummaryFilters>) -> Result<Response, Failure> {
     let filters = request.read()?;
-    let _read = request.v2.reads.begin(request.own_service())?;
+    let _place = request.v2.reads.begin(request.own_service())?;
     let wanted = AttemptQuery {
         services: services(request, filters.service.as_ref()),
         after: filters.after,
@@ -197,73 +190,6 @@ pub async fn summary(request: &Request<'_, SummaryFilters>) -> Result<Response, 
     Ok(Response::ok(&SummaryView::new(&request.frame(), summary)))
 }
 
-/// The most lists and summaries that are read at the same time.
-const READS: usize = 64;
-
-/// The most of them for the keys of one service, or for the keys of all services.
-const READS_EACH: usize = 8;
-
-/// The lists and summaries that are being read, by the service of the caller's key.
-pub struct Reads {
-    by_caller: Mutex<HashMap<Option<ServiceId>, usize>>,
-    turn: Semaphore,
-}
-
-impl Default for Reads {
-    fn default() -> Self {
-        Self { by_caller: Mutex::default(), turn: Semaphore::new(1) }
-    }
-}
-
-/// A place for one list or summary. Dropping it frees the place.
-pub struct Read<'a> {
-    reads: &'a Reads,
-    caller: Option<ServiceId>,
-}
-
-impl Reads {
-    /// Takes a place for one list or summary.
-    ///
-    /// # Errors
-    /// 429 if the caller reads too many already, 503 if all callers do.
-    pub fn begin(&self, caller: Option<ServiceId>) -> Result<Read<'_>, Error> {
-        let mut reads = self.lock();
-        let all: usize = reads.values().sum();
-        let of_caller = reads.get(&caller).copied().unwrap_or(0);
-        if of_caller >= READS_EACH {
-            return Err(Error::too_many("Too many lists are being read. Try again shortly."));
-        }
-        if all >= READS {
-            return Err(Error::unavailable(Refusal::Overloaded));
-        }
-        reads.insert(caller, of_caller + 1);
-        Ok(Read { reads: self, caller })
-    }
-
-    /// Waits until no other page is made, and all other tasks and the network had their turn.
-    pub async fn turn(&self) -> Option<SemaphorePermit<'_>> {
-        let turn = self.turn.acquire().await.ok();
-        tokio::task::yield_now().await;
-        turn
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Option<ServiceId>, usize>> {
-        self.by_caller.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Read<'_> {
-    fn drop(&mut self) {
-        let mut reads = self.reads.lock();
-        if let Some(of_caller) = reads.get_mut(&self.caller) {
-            *of_caller -= 1;
-            if *of_caller == 0 {
-                reads.remove(&self.caller);
-            }
-        }
-    }
-}
-
 /// The requested services, without those that the caller may not see; `None` for all.
 fn services(request: &RequestContext<'_>, asked: Option<&ServiceSid>) -> Option<Vec<ServiceId>> {
     let own = request.own_service();
@@ -275,22 +201,6 @@ fn services(request: &RequestContext<'_>, asked: Option<&ServiceSid>) -> Option<
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn reads_are_limited_for_each_caller_and_for_all() {
-        let reads = Reads::default();
-        let caller = |number| (number > 0).then(|| ServiceId::new(number));
-        let all: Vec<_> = (0..8)
-            .flat_map(|number| (0..8).map(move |_| number))
-            .map(|number| reads.begin(caller(number)))
-            .collect();
-        assert!(all.iter().all(Result::is_ok));
-        let code = |number| reads.begin(caller(number)).err().map(|error| error.code());
-        assert_eq!((code(0), code(7), code(8)), (Some(20429), Some(20429), Some(20503)));
-        drop(all);
-        assert_eq!(code(0), None);
-        assert!(reads.lock().is_empty());
-    }
 
     #[test]
     fn a_rate_has_up_to_nine_places() {

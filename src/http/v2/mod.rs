@@ -11,6 +11,7 @@ mod error;
 pub mod limits;
 pub mod lockouts;
 pub mod params;
+mod reads;
 pub mod services;
 mod types;
 pub mod verifications;
@@ -26,8 +27,8 @@ use hyper::{HeaderMap, Method};
 use tracing::info;
 use zeroize::Zeroizing;
 
-use self::attempts::Reads;
 use self::params::Fields;
+use self::reads::ListReads;
 use super::request::{self, RequestBody};
 use super::response::Problem;
 use super::response::Response;
@@ -62,7 +63,7 @@ pub struct V2 {
     /// The time of the shards.
     pub now: Now,
     /// The lists that are being read.
-    pub reads: Reads,
+    pub reads: ListReads,
     unauthenticated: OncePerSecond,
 }
 
@@ -75,7 +76,7 @@ impl V2 {
         base: Base,
         now: Now,
     ) -> Self {
-        let (reads, unauthenticated) = (Reads::default(), OncePerSecond::default());
+        let (reads, unauthenticated) = (ListReads::default(), OncePerSecond::default());
         Self { verifications, registry, outbox, base, now, reads, unauthenticated }
     }
 

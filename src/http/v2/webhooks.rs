@@ -196,8 +196,7 @@ pub async fn deliveries(request: &Request<'_, DeliveryFilters>) -> Result<Respon
     let (service, webhook) = webhook(request)?;
     let (page, began) = request.page()?.begun(request.end_of_now());
     let DeliveryFilters { state, kind, after, before } = request.read()?;
-    let _read = request.v2.reads.begin(request.own_service())?;
-    let _turn = request.v2.reads.turn().await;
+    let _place = request.v2.reads.begin(request.own_service())?;
     let before = Some(before.map_or(began, |before| before.min(began)));
     let wanted = DeliveryQuery { state, kind, after, before, skip: page.skip(), limit: page.limit() };
     let found = request.v2.outbox.deliveries(service.id, webhook, &wanted).await;

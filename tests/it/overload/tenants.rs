@@ -1,13 +1,15 @@
 //! A service that asks for more than its share: it is refused, and the other services are served.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::support::documented::sent;
-use crate::support::{HttpResponse, Setup, V2, World, basic, sid, told};
+use crate::support::{HttpResponse, Setup, V2, World, basic, sid, soon, told};
 
 #[tokio::test]
 async fn a_flood_of_numbers_of_one_service_refuses_that_service_only() {
@@ -41,6 +43,9 @@ async fn a_flood_of_numbers_of_one_service_refuses_that_service_only() {
 /// Webhooks of a service, all of them dead. Each verification makes three events for each.
 const DEAD: usize = 10;
 
+/// No receiver listens there.
+const DEAD_URL: &str = "http://127.0.0.1:1/";
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dead_webhooks_of_one_service_drop_its_events_only_and_say_so() {
     let setup = Setup::new().config("webhook-private-addresses", true).config("log-level", "info");
@@ -49,11 +54,8 @@ async fn dead_webhooks_of_one_service_drop_its_events_only_and_say_so() {
     let (flooded, other) = (v2.service(&[]).await, v2.service(&[]).await);
     let mut hooks = Vec::new();
     for service in [&flooded; DEAD].into_iter().chain([&other]) {
-        let form = [("FriendlyName", "x"), ("EventTypes", "*"), ("WebhookUrl", "http://127.0.0.1:1/")];
-        hooks.push(format!(
-            "{service}/Webhooks/{}/Deliveries",
-            v2.made(&format!("{service}/Webhooks"), &form).await
-        ));
+        let made = v2.made(&format!("{service}/Webhooks"), &webhook(DEAD_URL)).await;
+        hooks.push(format!("{service}/Webhooks/{made}/Deliveries"));
     }
     // More than 100,000 deliveries.
     let enough = 100_000 / (3 * DEAD) + 200;
@@ -127,6 +129,56 @@ async fn a_key_that_reads_too_much_at_once_is_refused_and_others_read() {
         answer.expects_retry_after();
     }
     assert_eq!(weak.get("/Attempts/Summary").await.status(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_reads_long_pages_of_deliveries_does_not_hold_up_sends() {
+    let setup = Setup::new().config("webhook-private-addresses", true).config("log-level", "info");
+    let world = World::of(V2::account(setup)).await;
+    let v2 = V2::of(&world);
+    let (read, other) = (v2.service(&[]).await, v2.service(&[]).await);
+    let hook = v2.made(&format!("{read}/Webhooks"), &webhook(DEAD_URL)).await;
+    in_parallel(500, || {
+        let (v2, service, number) = (v2.clone(), read.clone(), world.number());
+        async move { assert_eq!(v2.begins(&service, &number).await.status(), 201) }
+    })
+    .await;
+    let path = format!("{read}/Webhooks/{hook}/Deliveries?PageSize=1000");
+    assert_eq!(v2.get(&path).await.json()["deliveries"].as_array().map(Vec::len), Some(1_000));
+    let (pages, mut read) = watch::channel(0_usize);
+    let pages = Arc::new(pages);
+    let mut flood = JoinSet::new();
+    for _ in 0..16 {
+        let (v2, path, pages) = (v2.clone(), path.clone(), Arc::clone(&pages));
+        flood.spawn(async move {
+            let mut refused = 0;
+            while pages.receiver_count() > 0 {
+                let answer = v2.get(&path).await;
+                match answer.status() {
+                    200 => pages.send_modify(|pages| *pages += 1),
+                    429 => refused += 1,
+                    status => panic!("{status}: {}", answer.text()),
+                }
+            }
+            refused
+        });
+    }
+    soon("the first page", read.changed()).await.expect("it is read");
+    let before = *read.borrow();
+    for _ in 0..5 {
+        assert_eq!(v2.begins(&other, &world.number()).await.status(), 201);
+    }
+    // Some four for each send. If pages did not take turns, each send would wait for forty.
+    let during = *read.borrow() - before;
+    assert!(during < 60, "{during} pages were read during five sends");
+    drop(read);
+    let refused: Vec<usize> = flood.join_all().await;
+    assert!(refused.iter().sum::<usize>() > 0, "no more than eight are read at once");
+}
+
+/// The parameters of a webhook for all events.
+const fn webhook(url: &str) -> [(&'static str, &str); 3] {
+    [("FriendlyName", "x"), ("EventTypes", "*"), ("WebhookUrl", url)]
 }
 
 /// A service with many attempts, and the sid and the secret of a key that may only verify.

@@ -1,0 +1,81 @@
+//! The limit on lists and summaries that are read at the same time.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::error::Error;
+use crate::domain::ServiceId;
+use crate::numbers::Refusal;
+
+/// The most lists and summaries that are read at the same time.
+const MOST: usize = 64;
+
+/// The most of them for the keys of one service, or for the keys of all services.
+const MOST_EACH: usize = 8;
+
+/// The lists and summaries that are being read, by the service of the caller's key.
+#[derive(Default)]
+pub struct ListReads(Mutex<HashMap<Option<ServiceId>, usize>>);
+
+/// A place for one list or summary. Dropping it frees the place.
+pub struct ListPlace<'a> {
+    reads: &'a ListReads,
+    caller: Option<ServiceId>,
+}
+
+impl ListReads {
+    /// Takes a place for one list or summary.
+    ///
+    /// # Errors
+    /// 429 if the caller reads too many already, 503 if all callers do.
+    pub fn begin(&self, caller: Option<ServiceId>) -> Result<ListPlace<'_>, Error> {
+        let mut reads = self.lock();
+        let all: usize = reads.values().sum();
+        let of_caller = reads.get(&caller).copied().unwrap_or(0);
+        if of_caller >= MOST_EACH {
+            return Err(Error::too_many("Too many lists are being read. Try again shortly."));
+        }
+        if all >= MOST {
+            return Err(Error::unavailable(Refusal::Overloaded));
+        }
+        reads.insert(caller, of_caller + 1);
+        Ok(ListPlace { reads: self, caller })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Option<ServiceId>, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for ListPlace<'_> {
+    fn drop(&mut self) {
+        let mut reads = self.reads.lock();
+        if let Some(of_caller) = reads.get_mut(&self.caller) {
+            *of_caller -= 1;
+            if *of_caller == 0 {
+                reads.remove(&self.caller);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_are_limited_for_each_caller_and_for_all() {
+        let reads = ListReads::default();
+        let caller = |number| (number > 0).then(|| ServiceId::new(number));
+        let all: Vec<_> = (0..8)
+            .flat_map(|number| (0..8).map(move |_| number))
+            .map(|number| reads.begin(caller(number)))
+            .collect();
+        assert!(all.iter().all(Result::is_ok));
+        let code = |number| reads.begin(caller(number)).err().map(|error| error.code());
+        assert_eq!((code(0), code(7), code(8)), (Some(20429), Some(20429), Some(20503)));
+        drop(all);
+        assert_eq!(code(0), None);
+        assert!(reads.lock().is_empty());
+    }
+}
