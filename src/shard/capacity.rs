@@ -27,7 +27,8 @@ impl Shares {
         self.held
     }
 
-    fn of(&self, service: ServiceId) -> usize {
+    /// The places of a service.
+    pub fn of(&self, service: ServiceId) -> usize {
         self.by_service.get(&service).copied().unwrap_or(0)
     }
 

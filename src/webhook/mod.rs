@@ -56,7 +56,7 @@ pub const ATTEMPT_TIME: Duration = Duration::from_secs(15);
 /// Limits of the outbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutboxBounds {
-    // The limits of a service are those of a service without competition: see `Shares`.
+    // The limits of a service are those of a service without competition: see `Shares`, and `Queues` for `at_once`.
     /// Deliveries of a service that are still to be made. Beyond it new ones are dropped.
     pub pending: usize,
     /// The same for one webhook.
@@ -65,7 +65,7 @@ pub struct OutboxBounds {
     pub expected: usize,
     /// Deliveries that are remembered after their end; the oldest are forgotten first.
     pub kept: usize,
-    /// Attempts of a service that are in flight.
+    /// Attempts of a service that are in flight. All services together have twice as many.
     pub at_once: usize,
     /// The same for one webhook.
     pub at_once_each: usize,

@@ -113,12 +113,15 @@ impl Queues {
             .min()
     }
 
-    /// Queues with a free place. A failing one has a single place, and all failing ones together have half of the places.
+    /// Queues with a free place. A failing one has a single place, and all failing ones together have half of the places
+    /// of a service. A service gets a place while it has fewer than are free. Therefore several services whose receivers
+    /// hang leave places for the others.
     fn open_queues(&self) -> impl Iterator<Item = (&Endpoint, &Queue)> {
         let failing: usize = self.by_endpoint.values().filter(|l| l.failures > 0).map(|l| l.under_way).sum();
         let crowded = failing >= self.at_once.div_ceil(2);
+        let free = self.at_once.saturating_mul(2).saturating_sub(self.under_way.held());
         self.by_endpoint.iter().filter(move |(endpoint, queue)| match queue.failures {
-            _ if self.under_way.room(endpoint.service, self.at_once) == 0 => false,
+            _ if self.under_way.of(endpoint.service) >= free => false,
             0 => queue.under_way < self.at_once_each,
             _ => queue.under_way == 0 && !crowded,
         })

@@ -32,16 +32,18 @@ async fn beyond_the_bounds_the_newest_events_are_dropped_and_counted() {
 }
 
 #[test]
-fn the_webhooks_of_one_service_leave_places_for_those_of_another() {
+fn busy_webhooks_of_several_services_leave_places_for_another_service() {
     let mut queues = Queues::new(8, 4);
-    let endpoint = |service, webhook| Endpoint { service: ServiceId::new(service), webhook: yw(webhook) };
-    for seq in 0..100 {
-        let webhook = u8::try_from(seq % 10).expect("small");
-        queues.set(endpoint(1, webhook), ve(u8::try_from(seq).expect("small")), Seq(seq), START);
-    }
-    assert_eq!(std::iter::from_fn(|| queues.take(START)).count(), 8);
-    queues.set(endpoint(2, 1), ve(200), Seq(200), START.plus(SECOND));
-    assert_eq!((queues.take(START), queues.take(START.plus(SECOND))), (None, Some(Seq(200))));
+    let mut begun = |service: u32, count: u64| {
+        for number in 0..count {
+            let (small, seq) = (u8::try_from(number).expect("small"), Seq(number + 100 * u64::from(service)));
+            let endpoint = Endpoint { service: ServiceId::new(service), webhook: yw(small % 10) };
+            queues.set(endpoint, ve(small), seq, START);
+        }
+        std::iter::from_fn(|| queues.take(START)).count()
+    };
+    assert_eq!([1, 2, 3].map(|service| begun(service, 100)), [8, 4, 2]);
+    assert_eq!(begun(4, 1), 1);
 }
 
 #[tokio::test(start_paused = true)]

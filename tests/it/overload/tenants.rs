@@ -4,7 +4,8 @@ use std::future::Future;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -174,6 +175,63 @@ async fn a_key_that_reads_long_pages_of_deliveries_does_not_hold_up_sends() {
     drop(read);
     let refused: Vec<usize> = flood.join_all().await;
     assert!(refused.iter().sum::<usize>() > 0, "no more than eight are read at once");
+}
+
+/// Webhooks for each of three services.
+const HOOKS: usize = 8;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn receivers_of_three_services_that_hang_do_not_delay_a_fourth() {
+    let setup = Setup::new().config("webhook-private-addresses", true).config("log-level", "info");
+    let world = World::of(V2::account(setup)).await;
+    let v2 = V2::of(&world);
+    let (hanging, other) = (SilentReceiver::start().await, SilentReceiver::start().await);
+    for receiver in [&hanging, &hanging, &hanging, &other] {
+        let service = v2.service(&[]).await;
+        for _ in 0..HOOKS {
+            v2.made(&format!("{service}/Webhooks"), &webhook(&receiver.url)).await;
+        }
+        for _ in 0..8 {
+            assert_eq!(v2.begins(&service, &world.number()).await.status(), 201);
+        }
+    }
+    let mut requests = other.requests.subscribe();
+    let is_asked = |requests: &Requests| requests.received > 0;
+    soon("an event of the fourth service", requests.wait_for(is_asked)).await.expect("it listens");
+    assert_eq!(hanging.requests.borrow().ended, 0, "it did not wait until the others had timed out");
+}
+
+/// Accepts requests and never answers them.
+struct SilentReceiver {
+    url: String,
+    requests: Arc<watch::Sender<Requests>>,
+}
+
+#[derive(Default)]
+struct Requests {
+    received: usize,
+    /// Given up by the server.
+    ended: usize,
+}
+
+impl SilentReceiver {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}/", listener.local_addr().expect("an address"));
+        let requests = Arc::new(watch::Sender::new(Requests::default()));
+        let counted = Arc::clone(&requests);
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                counted.send_modify(|requests| requests.received += 1);
+                let counted = Arc::clone(&counted);
+                tokio::spawn(async move {
+                    let _ = stream.read_to_end(&mut Vec::new()).await;
+                    counted.send_modify(|requests| requests.ended += 1);
+                });
+            }
+        });
+        Self { url, requests }
+    }
 }
 
 /// The parameters of a webhook for all events.
