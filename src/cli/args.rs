@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgGroup, Parser, Subcommand};
+use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
 
 use super::keys::{self, KeysArgs};
 use super::webhooks::WebhooksArgs;
@@ -38,7 +38,7 @@ Exit codes:
 
 Examples:
   onceward                                   serve on localhost:3000, simulator
-  onceward --check                           check the configuration
+  onceward --check --strict                  check the configuration
   onceward --print-config                    print each value and its origin
   onceward tracker --number +14155552671     list the messages to this number
   onceward tracker --status send:unsendable  list messages that were given up
@@ -49,12 +49,13 @@ Examples:
   onceward openapi >openapi.json             describe every route
   onceward keys create --name shop           create an API key
   onceward webhooks secret YW..              show the secret of a webhook
+  onceward completions bash                  complete commands in a shell
+  onceward man --dir man1                    write the manual pages
   onceward --config /etc/onceward.json --data-dir /var/lib/onceward";
 
 /// Phone verification by one-time code: sends codes, checks them, counts exactly.
 #[derive(Debug, Parser)]
 #[command(name = "onceward", version, after_help = MORE, term_width = 80, args_override_self = true)]
-#[command(group = ArgGroup::new("instead"))]
 pub struct Args {
     /// Read this file instead of config.json in the working directory.
     #[arg(long, global = true, value_name = "FILE", help_heading = "Settings")]
@@ -68,6 +69,17 @@ pub struct Args {
     #[arg(long, global = true, value_name = "DIR", help_heading = "Settings")]
     pub scratch: Option<String>,
 
+    #[command(flatten)]
+    pub serve: ServeArgs,
+
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+#[derive(Debug, Default, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
+#[command(group = ArgGroup::new("instead"))]
+pub struct ServeArgs {
     /// Listen on this address; ":3000" means every address of this machine [default: localhost:3000].
     #[arg(long, value_name = "HOST:PORT", help_heading = "Settings")]
     pub listen: Option<String>,
@@ -80,6 +92,10 @@ pub struct Args {
     #[arg(long, value_name = "FORMAT", help_heading = "Settings")]
     pub log_format: Option<String>,
 
+    /// Refuse keys and variables that have no meaning. Without it, they get a warning.
+    #[arg(long, help_heading = "Settings")]
+    pub strict: bool,
+
     /// Check the configuration and exit.
     #[arg(long, group = "instead", help_heading = "Instead of serving")]
     pub check: bool,
@@ -91,15 +107,13 @@ pub struct Args {
     /// Print the JSON Schema of config.json and exit.
     #[arg(long, group = "instead", help_heading = "Instead of serving")]
     pub print_schema: bool,
-
-    /// A command other than serving.
-    #[command(subcommand)]
-    pub command: Option<Command>,
 }
 
-/// The commands other than serving.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Serve. This is also what onceward does without a command.
+    Serve(ServeArgs),
+
     /// List messages and their status, the newest first.
     ///
     /// Asks the server that runs on the data directory. Without a server, reads the directory. Shows whole numbers.
@@ -139,6 +153,12 @@ pub enum Command {
 
     /// Print the description of every route, as the server answers it at /openapi.json.
     Openapi,
+
+    /// Print a script that completes commands and options in a shell.
+    Completions(CompletionsArgs),
+
+    /// Print the manual page, or write one page for each command.
+    Man(ManArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -200,15 +220,57 @@ pub struct TrackerArgs {
     pub json: bool,
 }
 
+#[derive(Debug, clap::Args)]
+pub struct CompletionsArgs {
+    /// For this shell.
+    #[arg(value_name = "SHELL")]
+    pub shell: CompletedShell,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum CompletedShell {
+    Bash,
+    Zsh,
+    Fish,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct ManArgs {
+    /// Write a page for each command into this directory, and print nothing.
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+}
+
 impl Args {
-    /// The settings among the arguments. They are checked with all others.
-    pub fn overrides(&self) -> Overrides {
-        Overrides {
-            data_dir: self.data_dir.clone(),
-            scratch: self.scratch.clone(),
-            listen: self.listen.clone(),
-            log_level: self.log_level.clone(),
-            log_format: self.log_format.clone(),
+    /// The command with its options, some of which may be written before its name, and where the settings are.
+    pub fn into_parts(self) -> (Command, Option<PathBuf>, Overrides) {
+        let Self { config, data_dir, scratch, serve, command } = self;
+        let command = match command {
+            None => Command::Serve(serve),
+            Some(Command::Serve(after)) => Command::Serve(after.or(serve)),
+            Some(command) => command,
+        };
+        let mut overrides = Overrides { data_dir, scratch, ..Overrides::default() };
+        if let Command::Serve(ServeArgs { listen, log_level, log_format, strict, .. }) = &command {
+            overrides.listen.clone_from(listen);
+            overrides.log_level.clone_from(log_level);
+            overrides.log_format.clone_from(log_format);
+            overrides.strict = *strict;
+        }
+        (command, config, overrides)
+    }
+}
+
+impl ServeArgs {
+    fn or(self, other: Self) -> Self {
+        Self {
+            listen: self.listen.or(other.listen),
+            log_level: self.log_level.or(other.log_level),
+            log_format: self.log_format.or(other.log_format),
+            strict: self.strict || other.strict,
+            check: self.check || other.check,
+            print_config: self.print_config || other.print_config,
+            print_schema: self.print_schema || other.print_schema,
         }
     }
 }

@@ -4,6 +4,7 @@ mod args;
 pub mod backup;
 mod check_data;
 mod keys;
+mod manual;
 mod source;
 mod tracker;
 mod transfer;
@@ -29,7 +30,7 @@ use crate::engine::NumberState;
 use crate::node::{self, KeyError, process};
 use crate::shard::{Record, RecordError};
 use crate::store::{Finding, OpenError, RecordCounts, StoreError};
-use args::{Args, Command};
+use args::{Args, Command, ServeArgs};
 use backup::{ExportError, ImportError};
 
 /// The command line or the configuration is wrong (`EX_USAGE` of sysexits.h).
@@ -182,39 +183,40 @@ fn run(arguments: impl Iterator<Item = OsString>, process: Process) -> CommandOu
             });
         }
     };
-    if args.print_schema {
-        return CommandOutcome::Output(CommandOutput::of(config::json_schema()));
-    }
+    let (command, config_file, overrides) = args.into_parts();
     let sources = Sources {
-        overrides: args.overrides(),
-        config_file: args.config,
+        overrides,
+        config_file,
         working_dir: process.working_dir,
         environment: process.environment,
         parallelism: process.parallelism,
     };
-    let outcome = match args.command {
-        None => serve(args.check, args.print_config, &sources),
-        Some(command) => answer(command, &sources).map(CommandOutcome::Output),
-    };
-    outcome.unwrap_or_else(|error| CommandOutcome::Output(error.answer()))
+    run_command(command, &sources).unwrap_or_else(|error| CommandOutcome::Output(error.answer()))
 }
 
-fn answer(command: Command, sources: &Sources) -> Result<CommandOutput, CommandError> {
+fn run_command(command: Command, sources: &Sources) -> Result<CommandOutcome, CommandError> {
     let storage = || config::load_storage(sources);
-    match command {
-        Command::Tracker(args) => tracker::tracker(args, &storage()?),
-        Command::Unlock(request) => tracker::unlock(request, &storage()?),
-        Command::Export(args) => transfer::export(&args, &storage()?),
-        Command::Import(args) => transfer::import(&args, &storage()?),
-        Command::CheckData(args) => check_data::run(&args, &storage()?),
-        Command::Keys(args) => keys::run(args, config::load_keys(sources)?),
-        Command::Webhooks(args) => webhooks::run(args, config::load_keys(sources)?),
-        Command::Openapi => Ok(CommandOutput::of(crate::http::openapi_json())),
-    }
+    let output = match command {
+        Command::Serve(args) => return serve(&args, sources),
+        Command::Tracker(args) => tracker::tracker(args, &storage()?)?,
+        Command::Unlock(request) => tracker::unlock(request, &storage()?)?,
+        Command::Export(args) => transfer::export(&args, &storage()?)?,
+        Command::Import(args) => transfer::import(&args, &storage()?)?,
+        Command::CheckData(args) => check_data::run(&args, &storage()?)?,
+        Command::Keys(args) => keys::run(args, config::load_keys(sources)?)?,
+        Command::Webhooks(args) => webhooks::run(args, config::load_keys(sources)?)?,
+        Command::Openapi => CommandOutput::of(crate::http::openapi_json()),
+        Command::Completions(args) => CommandOutput::of(manual::completions(args.shell)),
+        Command::Man(args) => manual::man(args.dir.as_deref())?,
+    };
+    Ok(CommandOutcome::Output(output))
 }
 
 /// Serves with the configuration, or answers what is asked about it.
-fn serve(check: bool, print_config: bool, sources: &Sources) -> Result<CommandOutcome, CommandError> {
+fn serve(args: &ServeArgs, sources: &Sources) -> Result<CommandOutcome, CommandError> {
+    if args.print_schema {
+        return Ok(CommandOutcome::Output(CommandOutput::of(config::json_schema())));
+    }
     let loaded = config::load(sources)?;
     let of_certificate = match app::check(&loaded.settings) {
         Ok(warnings) => warnings,
@@ -222,12 +224,12 @@ fn serve(check: bool, print_config: bool, sources: &Sources) -> Result<CommandOu
             return Err(CommandError::NotValid { error: Box::new(error), warnings: loaded.warnings });
         }
     };
-    if !check && !print_config {
+    if !args.check && !args.print_config {
         // The start logs problems of the certificate.
         return Ok(CommandOutcome::Serve(Box::new(loaded)));
     }
     let mut err = listed(&loaded.warnings) + &listed(&of_certificate);
-    let out = if check {
+    let out = if args.check {
         if let Some(exposed) = &loaded.settings.registry.unless_keys {
             // Only the data directory knows, and the check does not open it: a server may have it.
             let _ = writeln!(

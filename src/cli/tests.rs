@@ -7,8 +7,80 @@ use super::*;
 
 #[test]
 fn without_arguments_it_serves() {
-    let ran = World::empty().runs(&[]);
+    let ran = World::empty().runs(&[""; 0]);
     assert_eq!((ran.exit, ran.out.as_str(), ran.err.as_str()), (None, "", ""));
+}
+
+#[test]
+fn the_options_of_serve_are_read_before_and_after_its_name() {
+    for arguments in [
+        &["--listen", "127.0.0.1:4", "--log-level", "debug"][..],
+        &["serve", "--listen", "127.0.0.1:4", "--log-level", "debug"],
+        &["--log-level", "debug", "serve", "--listen", "127.0.0.1:4"],
+        &["--listen", "127.0.0.1:5", "serve", "--listen", "127.0.0.1:4", "--log-level", "debug"],
+    ] {
+        let settings = World::empty().runs(arguments).served.expect("a configuration").settings;
+        assert_eq!(settings.listen.to_string(), "127.0.0.1:4", "{arguments:?}");
+        assert_eq!(settings.log.level, tracing::Level::DEBUG, "{arguments:?}");
+    }
+    let world = World::empty();
+    for option in ["--check", "--print-config", "--print-schema"] {
+        let (before, after) = (world.runs(&[option]), world.runs(&["serve", option]));
+        assert_eq!((before.exit, after.exit), (Some(0), Some(0)));
+        assert_eq!(before.out, after.out);
+    }
+}
+
+#[test]
+fn strict_refuses_unknown_keys_and_variables() {
+    let world = World::with_config(
+        r#"{"otp_timeout": 3, "retries": {"oops": 1}, "services": {"shop": {"colour": "red"}}}"#,
+    )
+    .variable("ONCEWARD_LOGLEVEL", "debug");
+    assert_eq!(world.runs(&["--check"]).exit, Some(0));
+    for arguments in [&["--check", "--strict"][..], &["serve", "--strict"], &["--strict"]] {
+        let ran = world.runs(arguments);
+        assert_eq!((ran.exit, ran.out.as_str()), (Some(64), ""), "{arguments:?}");
+        for part in [
+            "config.json, key \"otp_timeout\": it is unknown; did you mean \"otp-timeout\"?",
+            "colour",
+            "the environment, ONCEWARD_LOGLEVEL: it is unknown; did you mean \"ONCEWARD_LOG_LEVEL\"?",
+        ] {
+            assert!(ran.err.contains(part), "no {part:?} in:\n{}", ran.err);
+        }
+    }
+    let known = World::with_config(r#"{"otp-timeout": 3, "redis-db-address": "localhost:6379"}"#);
+    assert_eq!(known.runs(&["--check", "--strict"]).exit, Some(0));
+}
+
+#[test]
+fn completions_have_every_command_in_each_shell() {
+    for shell in ["bash", "zsh", "fish"] {
+        let ran = World::empty().runs(&["completions", shell]);
+        assert_eq!((ran.exit, ran.err.as_str()), (Some(0), ""));
+        for name in Args::command().get_subcommands().map(clap::Command::get_name) {
+            assert!(ran.out.contains(name), "{shell}: no {name:?}");
+        }
+    }
+    assert_eq!(World::empty().runs(&["completions", "csh"]).exit, Some(64));
+}
+
+#[test]
+fn there_is_a_manual_page_for_each_command() {
+    let world = World::empty();
+    let page = world.runs(&["man"]);
+    assert_eq!((page.exit, page.err.as_str()), (Some(0), ""));
+    for part in [".TH onceward 1", "tracker", ".SH NOTES\n.nf\nSettings come", "\\-\\-listen"] {
+        assert!(page.out.contains(part), "no {part:?} in:\n{}", page.out);
+    }
+    let dir = world.directory.path().join("man1");
+    let ran = world.runs(&["man", "--dir", dir.to_str().expect("text")]);
+    assert_eq!((ran.exit, ran.out.as_str(), ran.err.as_str()), (Some(0), "", ""));
+    assert_eq!(std::fs::read_to_string(dir.join("onceward.1")).expect("a page"), page.out);
+    for command in ["serve", "tracker", "check-data", "keys", "keys-create"] {
+        let of_command = std::fs::read_to_string(dir.join(format!("onceward-{command}.1"))).expect(command);
+        assert!(of_command.contains(".SH SYNOPSIS"), "{of_command}");
+    }
 }
 
 #[test]
@@ -35,14 +107,15 @@ fn the_manual_has_every_command_and_option() {
         .split("\n#")
         .filter_map(|section| section.trim_start_matches('#').trim_start().split_once('\n'))
         .collect();
-    let mut commands = vec![("The server".to_owned(), Args::command())];
+    // Without a command, the program serves.
+    let mut commands = vec![("serve".to_owned(), Args::command())];
     while let Some((title, command)) = commands.pop() {
         let (_, text) = *sections.iter().find(|(heading, _)| **heading == title).expect(&title);
         for long in command.get_arguments().filter_map(clap::Arg::get_long) {
             assert!(text.contains(&format!("--{long}")), "{title}: --{long}");
         }
         commands.extend(command.get_subcommands().map(|below| {
-            let path = if title == "The server" { String::new() } else { format!("{title} ") };
+            let path = if title == "serve" { String::new() } else { format!("{title} ") };
             (path + below.get_name(), below.clone())
         }));
     }
@@ -81,10 +154,15 @@ fn help_says_what_a_newcomer_asks() {
 
 #[test]
 fn no_help_is_wider_than_a_terminal_of_80_columns() {
-    let commands = ["tracker", "export", "import", "check-data", "keys", "webhooks", "unlock", "openapi"];
-    let of_keys = ["create", "list", "revoke", "root"].map(|of_keys| vec!["keys", of_keys, "--help"]);
-    let of_commands = commands.map(|command| vec![command, "--help"]);
-    for arguments in [vec!["--help"], vec!["-h"]].into_iter().chain(of_commands).chain(of_keys) {
+    let mut calls = vec![vec!["-h".to_owned()]];
+    let mut commands = vec![(Vec::new(), Args::command())];
+    while let Some((path, command)) = commands.pop() {
+        calls.push([&path[..], &["--help".to_owned()]].concat());
+        let below =
+            |below: &clap::Command| ([&path[..], &[below.get_name().to_owned()]].concat(), below.clone());
+        commands.extend(command.get_subcommands().map(below));
+    }
+    for arguments in calls {
         let ran = World::empty().runs(&arguments);
         assert_eq!((ran.exit, ran.err.as_str()), (Some(0), ""), "{arguments:?}");
         let wide: Vec<_> = ran.out.lines().filter(|line| line.chars().count() > 80).collect();
@@ -105,7 +183,7 @@ fn version_is_printed() {
 
 #[test]
 fn a_wrong_command_line_exits_with_64() {
-    for wrong in [&["--prot", "1"][..], &["serve"], &["--listen"], &["--check", "--print-config"]] {
+    for wrong in [&["--prot", "1"][..], &["serv"], &["--listen"], &["--check", "--print-config"]] {
         let ran = World::empty().runs(wrong);
         assert_eq!((ran.exit, ran.out.as_str()), (Some(64), ""), "{wrong:?}");
         assert!(ran.err.contains("error"), "{}", ran.err);
@@ -268,8 +346,9 @@ impl World {
         self
     }
 
-    fn runs(&self, arguments: &[&str]) -> Ran {
-        let arguments = std::iter::once(&"onceward").chain(arguments).map(OsString::from);
+    fn runs(&self, arguments: &[impl AsRef<str>]) -> Ran {
+        let arguments = arguments.iter().map(|argument| OsString::from(argument.as_ref()));
+        let arguments = std::iter::once(OsString::from("onceward")).chain(arguments);
         let process = Process {
             working_dir: self.directory.path().to_owned(),
             environment: self.environment.clone(),

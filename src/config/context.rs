@@ -91,9 +91,15 @@ impl fmt::Display for ConfigErrors {
 pub struct Report {
     errors: Vec<ConfigError>,
     warnings: Vec<String>,
+    /// Unknown names are errors.
+    strict: bool,
 }
 
 impl Report {
+    pub fn of(sources: &Sources) -> Self {
+        Self { strict: sources.overrides.strict, ..Self::default() }
+    }
+
     /// `given` must not be a secret.
     pub fn wrong(
         &mut self,
@@ -110,9 +116,19 @@ impl Report {
         self.warnings.push(warning.into());
     }
 
+    /// Notes a name that no setting has, with a hint at the nearest one.
+    pub fn unknown(&mut self, name: impl Into<String>, hint: &str) {
+        let name = name.into();
+        if self.strict {
+            self.wrong(name, None, format!("it is unknown{hint}"), None);
+        } else {
+            self.warn(format!("{name} is unknown and ignored{hint}"));
+        }
+    }
+
     /// The warnings, if there was no error; else all of it.
     pub fn finish(self) -> Result<Vec<String>, ConfigErrors> {
-        let Self { errors, warnings } = self;
+        let Self { errors, warnings, .. } = self;
         if errors.is_empty() { Ok(warnings) } else { Err(ConfigErrors { errors, warnings }) }
     }
 }
@@ -197,7 +213,7 @@ impl Part<'_> {
             let member = format!("{path}.{name}");
             let Some(schema) = known.get(name) else {
                 let hint = suggestion(nearest(name, known.keys()).map(|near| format!("{path}.{near}")));
-                self.report.warn(format!("{}: {member:?} is unknown and ignored{hint}", self.origin));
+                self.report.unknown(format!("{}: {member:?}", self.origin), &hint);
                 return false;
             };
             if let (Some(Value::Object(known)), Value::Object(members)) = (schema.get("properties"), value) {

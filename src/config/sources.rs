@@ -37,6 +37,8 @@ pub struct Overrides {
     pub listen: Option<String>,
     pub log_level: Option<String>,
     pub log_format: Option<String>,
+    /// An unknown key or variable is an error.
+    pub strict: bool,
 }
 
 /// The name that `--listen` has among the keys. No key of config.json can have it.
@@ -59,12 +61,12 @@ impl RawValues {
     /// Merges all sources: each value of a higher one replaces that of a lower one. Also returns the reports about
     /// config.json and about the environment.
     pub fn merge(sources: &Sources, names: &Names) -> (Self, Report, Report) {
-        let (mut of_file, mut of_environment) = (Report::default(), Report::default());
+        let (mut of_file, mut of_environment) = (Report::of(sources), Report::of(sources));
         let mut given = Self::of_file(sources, names, &mut of_file);
         given.add_environment(sources, names, &mut of_environment);
         let keys = ["redis-db-address", "REDIS_DB_PASSWORD"];
         given.redis.extend(keys.into_iter().filter(|key| given.values.contains_key(*key)));
-        let Overrides { data_dir, scratch, listen, log_level, log_format } = &sources.overrides;
+        let Overrides { data_dir, scratch, listen, log_level, log_format, .. } = &sources.overrides;
         for (key, flag, value) in [
             ("data-dir", "--data-dir", data_dir),
             ("scratch", "--scratch", scratch),
@@ -221,7 +223,7 @@ impl File<'_> {
             let name = path.strip_prefix(&prefix).unwrap_or(path);
             let known = nearest(name, self.names.children(group).into_iter());
             let hint = suggestion(known.map(|known| format!("{prefix}{known}")));
-            self.report.warn(format!("{origin} is unknown and ignored{hint}"));
+            self.report.unknown(origin, &hint);
         }
     }
 
@@ -441,12 +443,12 @@ impl Environment<'_> {
                 // The prefix is right and would make everything look alike.
                 let key = nearest(&name[PREFIX.len()..], self.names.own_variables().map(|(key, _)| key));
                 let hint = suggestion(key.map(variable));
-                self.report.warn(format!("{origin} is unknown and ignored{hint}"));
+                self.report.unknown(&origin, &hint);
             }
             // Other programs have variables of these gateways too: only a likely slip is worth a word.
             let slip = nearest(name, gateways.iter()).filter(|known| is_slip(name, known));
             if let Some(known) = slip {
-                self.report.warn(format!("{origin} is unknown and ignored; did you mean {known:?}?"));
+                self.report.unknown(&origin, &suggestion(Some(known)));
             }
         }
     }

@@ -86,6 +86,58 @@ async fn an_unknown_key_gets_a_warning_with_the_nearest_one() {
 }
 
 #[tokio::test]
+async fn strict_stops_the_start_at_an_unknown_key() {
+    let setup = Setup::bare().config("otp-max-atempts", 3);
+    assert_eq!(setup.command(["--check"]).await.status.code(), Some(0));
+    for arguments in [&["--check", "--strict"][..], &["--strict"], &["serve", "--strict"]] {
+        let finished = setup.command(arguments.iter().copied()).await;
+        assert_eq!(finished.status.code(), WRONG_SETTINGS, "{}", finished.output);
+        names(&finished, &["config.json", "otp-max-atempts", "did you mean \"otp-max-attempts\"?"]);
+    }
+}
+
+#[tokio::test]
+async fn serve_does_what_the_program_does_without_a_command() {
+    let server =
+        Setup::bare().args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json"]).start().await;
+    assert_eq!(server.client.get("/healthz").await.status(), 200);
+    let setup = Setup::bare().config("otp-timeout", "5m");
+    let [before, after] =
+        [setup.command(["--print-config"]).await, setup.command(["serve", "--print-config"]).await];
+    assert_eq!(before.output, after.output);
+}
+
+#[tokio::test]
+async fn bash_completes_the_names_of_commands() {
+    let setup = Setup::bare();
+    let script = setup.command(["completions", "bash"]).await;
+    assert_eq!(script.status.code(), Some(0), "{}", script.output);
+    let setup = setup.file("completions", &script.output);
+    let completed = std::process::Command::new("bash")
+        .arg("-c")
+        .arg("source ./completions; COMP_WORDS=(onceward check); COMP_CWORD=1; _onceward onceward check onceward; echo \"${COMPREPLY[@]}\"")
+        .current_dir(setup.home())
+        .output()
+        .expect("run bash");
+    assert_eq!(String::from_utf8_lossy(&completed.stdout), "check-data\n", "{completed:?}");
+}
+
+#[tokio::test]
+async fn man_writes_a_page_for_each_command() {
+    let setup = Setup::bare();
+    let page = setup.command(["man"]).await;
+    names(&page, &[".TH onceward 1", "tracker", "Exit codes"]);
+    let finished = setup.command(["man", "--dir", "man1"]).await;
+    assert_eq!((finished.status.code(), finished.output.as_str()), (Some(0), ""));
+    for (name, part) in
+        [("onceward", "check\\-data"), ("onceward-serve", "listen"), ("onceward-keys-create", "scope")]
+    {
+        let page = std::fs::read_to_string(setup.home().join(format!("man1/{name}.1"))).expect(name);
+        assert!(page.contains(part), "{page}");
+    }
+}
+
+#[tokio::test]
 async fn settings_come_from_command_line_environment_file_default_in_that_order() {
     let setup =
         Setup::new().config("otp-length", 7).config("otp-max-attempts", 7).env("ONCEWARD_OTP_LENGTH", "8");

@@ -413,7 +413,7 @@ This page is made from the settings' own descriptions; do not edit it
 onceward needs no configuration: it listens on `localhost:3000`, keeps its data in `./data` and runs the simulator.
 
 ```sh
-onceward --check          # prints every error; exit code 0 or 64
+onceward --check          # prints every error; exit code 0 or 64; --strict also refuses unknown names
 onceward --print-config   # every value and where it comes from; secrets are masked
 onceward --print-schema   # the JSON Schema of config.json, as in config.schema.json
 ```
@@ -429,7 +429,7 @@ The first source that gives a value wins:
 5. the defaults.
 
 A wrong value stops the start with exit code 64; every error is printed with its key, value and source. An unknown name gets a
-warning with the nearest known name. Relative paths begin in the working directory. An empty variable counts as not given, and
+warning with the nearest known name; with `--strict` it is an error. Relative paths begin in the working directory. An empty variable counts as not given, and
 hides the same name in `.env`.
 
 Every value may be a string or the proper JSON type: `"30"` or `30`. A time is a bare number in the unit of its key, or a text

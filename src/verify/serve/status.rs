@@ -1,0 +1,86 @@
+//! All that is known of a number in a service, for an operator whom its owner calls.
+
+use super::VerifyingInner;
+use crate::attempts::{AttemptScope, ListedAttempt, VerifyStatus};
+use crate::domain::{PhoneNumber, ServiceId, Timestamp};
+use crate::engine::LockoutState;
+use crate::numbers::{Refusal, VerificationSummary};
+use crate::verify::{NumberStatus, VerificationStage, VerificationStatus};
+
+/// Messages that are shown. A number has seldom more.
+const MESSAGES: usize = 50;
+
+impl VerifyingInner {
+    /// The latest verification of a number, its lockout and its messages; `None` if the server knows nothing of it.
+    pub(super) async fn status(
+        &self,
+        service: ServiceId,
+        number: PhoneNumber,
+    ) -> Result<Option<NumberStatus>, Refusal> {
+        let Some(service) = self.registry.service_by_id(service) else { return Ok(None) };
+        let key = self.key(&service, number);
+        let summary = self.verifier.verification(key).await?;
+        let lockout = self.verifier.lockout(key).await?;
+        let to_number = |listed: &ListedAttempt| listed.row.number == number;
+        let scope = AttemptScope::Services(vec![service.id]);
+        let attempts = self.verifier.attempts();
+        let mut messages = attempts.newest(&scope, Timestamp::EPOCH, to_number, MESSAGES).await?;
+        messages.reverse();
+        if summary.is_none() && lockout.is_none() && messages.is_empty() {
+            return Ok(None);
+        }
+        let verification = match &summary {
+            Some(summary) => Some(self.under_way(service.id, number, summary)),
+            None => messages.last().map(|last| self.ended(service.id, number, last, &messages)),
+        };
+        Ok(Some(NumberStatus {
+            service_sid: service.sid,
+            service_name: service.settings.friendly_name.clone(),
+            verification,
+            lockout: lockout.unwrap_or(LockoutState::default()),
+            messages: messages.into_iter().map(|listed| listed.row).collect(),
+        }))
+    }
+
+    fn under_way(
+        &self,
+        service: ServiceId,
+        number: PhoneNumber,
+        summary: &VerificationSummary,
+    ) -> VerificationStatus {
+        let stage = match summary {
+            VerificationSummary { canceled: true, .. } => VerificationStage::Canceled,
+            VerificationSummary { spent: true, .. } => VerificationStage::MaxAttemptsReached,
+            _ => VerificationStage::Pending,
+        };
+        VerificationStatus {
+            sid: self.sid_of(service, number, summary.track),
+            stage,
+            begun: summary.begun,
+            ends: Some(summary.expires),
+            sends: summary.sends,
+            wrong_codes: Some(summary.wrong_codes),
+        }
+    }
+
+    /// A verification whose messages are all that is left of it.
+    fn ended(
+        &self,
+        service: ServiceId,
+        number: PhoneNumber,
+        last: &ListedAttempt,
+        messages: &[ListedAttempt],
+    ) -> VerificationStatus {
+        let track = last.row.attempt.key.track;
+        let of_it = || messages.iter().filter(|listed| listed.row.attempt.key.track == track);
+        let approved = last.row.verify_status == VerifyStatus::Success;
+        VerificationStatus {
+            sid: self.sid_of(service, number, track),
+            stage: if approved { VerificationStage::Approved } else { VerificationStage::Expired },
+            begun: of_it().map(|listed| listed.row.at).min().unwrap_or(last.row.at),
+            ends: approved.then(|| of_it().map(|listed| listed.updated).max()).flatten(),
+            sends: u8::try_from(of_it().count()).unwrap_or(u8::MAX),
+            wrong_codes: None,
+        }
+    }
+}
