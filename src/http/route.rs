@@ -108,6 +108,7 @@ pub enum Handler {
     Inbox,
     Ready,
     Index,
+    Docs,
     /// An answer that does not depend on the request.
     Fixed(fn() -> Response),
 }

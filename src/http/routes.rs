@@ -7,7 +7,6 @@ use utoipa::ToSchema;
 
 use super::compatible;
 use super::openapi;
-use super::pages::docs_page;
 use super::pages::inbox::Inbox;
 use super::response::{Envelope, ErrorFormat, Message};
 use super::route::{Access, ApiGroup, Content, Endpoint, Handler, Route, Success, Verb, schema};
@@ -372,7 +371,7 @@ static SERVER: ApiGroup = ApiGroup {
             plain(Handler::Ready), envelope("The server can do its work.", READY), about: "503 lists the reasons why the server is not ready.", others: &[503];
         Get "/openapi.json", "OpenApi", "Read this description" =>
             plain(Handler::Fixed(service::description)), ok(Content::Json(openapi::schema_of_itself, None));
-        Get "/docs", "Docs", "Read this description as a page" => plain(Handler::Fixed(docs_page)), HTML;
+        Get "/docs", "Docs", "Read this description as a page" => plain(Handler::Docs), HTML;
         Get "/hello-world", "HelloWorld", "Get a fixed greeting" =>
             plain(Handler::Fixed(service::hello_world)), envelope("The greeting.", r#"{"code":200,"message":"Successful Response","data":"Hello world"}"#), about: "For clients of the Redis version.";
         Get "/inbox", "Inbox", "Open the simulator's inbox" => plain(Handler::Inbox), HTML, about: INBOX, others: &[401, 403, 404];

@@ -227,6 +227,7 @@ async fn try_answer<V: Verify>(
         Handler::Inbox => inbox(deps, head),
         Handler::Ready => Ok(ready(deps)),
         Handler::Index => Ok(index(&head.headers, deps.inbox.is_some(), deps.callbacks.is_some())),
+        Handler::Docs => Ok(pages::docs_page(deps.inbox.is_some())),
         Handler::Fixed(answer) => Ok(answer()),
     }
 }

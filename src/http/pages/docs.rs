@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use askama::Template;
 use serde_json::Value;
 
-use super::{STYLE, STYLE_ONLY, html};
+use super::{Frame, STYLE_ONLY, html};
 use crate::http::openapi::{self, ACCESS, INTRODUCTION, JSON, Schemas};
 use crate::http::response::Response;
 use crate::http::route::{Access, ApiGroup, Route, Verb};
@@ -20,8 +20,7 @@ const HERE: &str = "http://localhost:3000";
 #[derive(Template)]
 #[template(path = "docs.html")]
 struct DocsPage {
-    style: &'static str,
-    version: &'static str,
+    frame: Frame,
     introduction: &'static str,
     access: &'static str,
     groups: Vec<DocsGroup>,
@@ -45,20 +44,18 @@ struct DocsRoute {
     example: String,
 }
 
-static PAGE: LazyLock<Response> = LazyLock::new(|| {
-    let page = DocsPage {
-        style: STYLE,
-        version: env!("CARGO_PKG_VERSION"),
-        introduction: INTRODUCTION,
-        access: ACCESS,
-        groups: GROUPS.into_iter().map(docs_group).collect(),
-    };
-    html(&page, &STYLE_ONLY)
-});
+/// Without and with a link to the inbox.
+static PAGES: [LazyLock<Response>; 2] = [LazyLock::new(|| page(false)), LazyLock::new(|| page(true))];
 
 /// The page for `GET /docs`.
-pub fn docs_page() -> Response {
-    PAGE.clone()
+pub fn docs_page(has_inbox: bool) -> Response {
+    PAGES[usize::from(has_inbox)].clone()
+}
+
+fn page(has_inbox: bool) -> Response {
+    let groups = GROUPS.into_iter().map(docs_group).collect();
+    let frame = Frame::new("/docs", has_inbox);
+    html(&DocsPage { frame, introduction: INTRODUCTION, access: ACCESS, groups }, &STYLE_ONLY)
 }
 
 fn docs_group(group: &'static ApiGroup) -> DocsGroup {
@@ -128,7 +125,7 @@ mod tests {
     use crate::http::pages::csp_hash;
 
     fn page() -> String {
-        String::from_utf8(docs_page().body.to_vec()).expect("UTF-8")
+        String::from_utf8(docs_page(true).body.to_vec()).expect("UTF-8")
     }
 
     #[test]

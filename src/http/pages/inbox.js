@@ -75,7 +75,7 @@ function refresh(row, message, now) {
   const left = message.expiresAtMs - now;
   row.querySelector(".age").textContent = `${span(now - message.receivedAtMs, Math.floor)} ago`;
   row.querySelector(".life").textContent = left > 0 ? `expires in ${span(left, Math.ceil)}` : "expired";
-  row.classList.toggle("live", left > 0);
+  row.querySelector(".life").classList.toggle("good", left > 0);
   row.classList.toggle("ended", left <= 0);
 }
 

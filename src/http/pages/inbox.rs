@@ -6,7 +6,7 @@ use askama::Template;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Headers, STYLE, csp_hash, html, html_headers};
+use super::{Frame, Headers, csp_hash, html, html_headers};
 use crate::domain::{NumberError, PhoneNumber, Region};
 use crate::gateway::{InboxMessage, Simulator};
 use crate::http::response::Response;
@@ -26,7 +26,7 @@ const JSON_HEADERS: [(&str, &str); 2] =
 #[derive(Template)]
 #[template(path = "inbox.html")]
 struct InboxPage {
-    style: &'static str,
+    frame: Frame,
     script: &'static str,
 }
 
@@ -67,7 +67,7 @@ pub fn inbox(
 /// The page for `GET /inbox`. It polls `GET /inbox/messages` with its own query string, so that
 /// `/inbox?to=%2B14155552671` shows one number's messages.
 pub fn inbox_page() -> Response {
-    html(&InboxPage { style: STYLE, script: SCRIPT }, &PAGE_HEADERS)
+    html(&InboxPage { frame: Frame::new("/inbox", true), script: SCRIPT }, &PAGE_HEADERS)
 }
 
 /// The response of `GET /inbox/messages`: the newest messages, or the newest to one number. Numbers are whole here: the

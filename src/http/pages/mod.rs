@@ -49,18 +49,34 @@ pub fn csp_hash(content: &str) -> String {
     format!("'sha256-{}'", STANDARD.encode(Sha256::digest(content.as_bytes())))
 }
 
+/// The top of every page.
+struct Frame {
+    style: &'static str,
+    version: &'static str,
+    /// Paths of pages and their names.
+    links: Vec<(&'static str, &'static str)>,
+    /// The path of this page.
+    here: &'static str,
+}
+
+impl Frame {
+    fn new(here: &'static str, has_inbox: bool) -> Self {
+        let inbox = has_inbox.then_some(("/inbox", "Inbox"));
+        let links = [("/", "Start")].into_iter().chain(inbox).chain([("/docs", "Docs")]).collect();
+        Self { style: STYLE, version: env!("CARGO_PKG_VERSION"), links, here }
+    }
+}
+
 #[derive(Template)]
 #[template(path = "home.html")]
 struct HomePage {
-    style: &'static str,
-    version: &'static str,
+    frame: Frame,
     has_inbox: bool,
 }
 
 /// The page for `GET /` with `Accept: text/html`. `has_inbox` says that the simulator runs.
 pub fn home_page(has_inbox: bool) -> Response {
-    let page = HomePage { style: STYLE, version: env!("CARGO_PKG_VERSION"), has_inbox };
-    html(&page, &STYLE_ONLY)
+    html(&HomePage { frame: Frame::new("/", has_inbox), has_inbox }, &STYLE_ONLY)
 }
 
 #[cfg(test)]
