@@ -163,7 +163,8 @@ impl World {
     /// A submission that cannot be a code: the engine counts it as wrong.
     async fn check(&self, index: u64) -> Reply<CheckOutcome> {
         let (service, number) = (ServiceId::DEFAULT, number(index));
-        let request = CheckRequest { service, number, code: None, named: None, is_test: false };
+        let request =
+            CheckRequest { service, number, code: None, named: None, is_test: false, request_id: None };
         self.verifier.check(request).await.expect("no refusal")
     }
 }

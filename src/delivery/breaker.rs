@@ -7,10 +7,6 @@ use crate::config::BreakerSettings;
 use crate::domain::Timestamp;
 use crate::gateway::{ErrorClass, GatewayError};
 
-/// The longest pause that a provider can ask for: a daily cap, the longest known wait, is over after a day. A
-/// header with nonsense in it must not last for years.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
-
 /// The state of one gateway.
 #[derive(Debug)]
 pub(super) struct Breaker {
@@ -57,7 +53,7 @@ pub(super) enum Health {
     Lives,
     /// The gateway is out of service: any message would have failed.
     Failed,
-    /// The gateway is out of service and names the pause.
+    /// The gateway is out of service and names the pause, which is not longer than [`Breaker::longest`].
     OutFor(Duration),
 }
 
@@ -169,8 +165,7 @@ impl Breaker {
             ) => {
                 let retry_after =
                     if let Health::OutFor(retry_after) = health { retry_after } else { Duration::ZERO };
-                let longest = self.settings.longest.max(self.settings.open_for);
-                let span = span.saturating_mul(2).min(longest);
+                let span = span.saturating_mul(2).min(self.longest());
                 Some(CircuitChange::StillOpen(self.open(span, retry_after, now)))
             }
             (BreakerState::Open { .. }, ..) | (BreakerState::HalfOpen { .. }, BreakerPermit::Regular, _) => {
@@ -195,8 +190,13 @@ impl Breaker {
         }
     }
 
+    /// The longest time for which the circuit is open, also when a provider asks for a longer pause.
+    pub fn longest(&self) -> Duration {
+        self.settings.longest.max(self.settings.open_for)
+    }
+
     fn open(&mut self, span: Duration, retry_after: Duration, now: Timestamp) -> Duration {
-        let out_for = span.max(retry_after.min(LONGEST_RETRY_AFTER));
+        let out_for = span.max(retry_after);
         self.state = BreakerState::Open { until: now.plus(out_for), span };
         out_for
     }

@@ -20,15 +20,28 @@ pub struct CheckError {
     pub may_have_been_looked_at: bool,
 }
 
+/// A question to the gateway that holds a code. Has no `Debug`: it contains a submitted code.
+pub struct Question<'a> {
+    /// The gateway, and the channel of its message.
+    pub held: Held,
+    /// The number that the gateway sent its code to.
+    pub number: PhoneNumber,
+    /// The submitted code.
+    pub code: &'a Code,
+    /// The id of the client's request, for the log.
+    pub request_id: Option<&'a str>,
+}
+
 const NOT_ASKED: CheckError = CheckError { may_have_been_looked_at: false };
 
 impl Delivery {
     /// Asks the gateway that holds the code, within the send budget and its concurrency limit. A gateway whose
     /// circuit is open is not asked. The caller has counted the attempt, and never asks twice at once about one
     /// number.
-    pub async fn check(&self, held: Held, to: PhoneNumber, code: &Code) -> Result<Verdict, CheckError> {
+    pub async fn check(&self, question: Question<'_>) -> Result<Verdict, CheckError> {
+        let Question { held, number, code, request_id } = question;
         let budget = Budget::starting_now(self.send_budget);
-        let name = held.by.as_str();
+        let gateway = held.by.as_str();
         let holder = self.gateways.iter().find(|gateway| gateway.name == held.by);
         let Some((holder, checker)) = holder.and_then(|h| h.gateway.checker().map(|c| (h, c))) else {
             self.log_unknown_holder(held.by);
@@ -36,22 +49,22 @@ impl Delivery {
         };
         let admitted = self.admit_check(holder, budget.end).await;
         let Ok((_permit, circuit)) = admitted
-            .inspect_err(|reason| debug!(number = %to, gateway = name, %reason, "gateway check not tried"))
+            .inspect_err(|reason| debug!(request_id, %number, gateway, %reason, "gateway check not tried"))
         else {
             return Err(NOT_ASKED);
         };
-        let answer = timeout_at(budget.end, checker.check(to, held.channel, code)).await.ok();
-        circuit.answered(answer.as_ref(), self.clock.now());
-        let error = match answer {
+        let answer = timeout_at(budget.end, checker.check(number, held.channel, code)).await.ok();
+        let error = match circuit.answered(answer, self.clock.now()) {
             Some(Ok(verdict)) => return Ok(verdict),
             Some(Err(error)) => error,
             None => {
-                warn!(number = %to, gateway = name, reason = NO_ANSWER, "gateway check failed");
+                warn!(request_id, %number, gateway, reason = NO_ANSWER, "gateway check failed");
                 return Err(CheckError { may_have_been_looked_at: true });
             }
         };
         let GatewayError { class, code, detail, .. } = &error;
-        warn!(number = %to, gateway = name, %class, code, detail, "gateway check failed");
+        let retry_after = class.retry_after_seconds();
+        warn!(request_id, %number, gateway, %class, code, retry_after, detail, "gateway check failed");
         Err(CheckError { may_have_been_looked_at: class.may_have_been_sent() })
     }
 
@@ -60,11 +73,15 @@ impl Delivery {
         holder: &'a GuardedGateway,
         end: Instant,
     ) -> Result<(GatewayPermit<'a>, CircuitPermit<'a>), DeliveryError> {
-        if holder.circuit.keeps_out(self.clock.now()) {
-            return Err(DeliveryError::OutOfService);
+        let now = self.clock.now();
+        if holder.circuit.keeps_out(now) {
+            return Err(DeliveryError::OutOfService { until: holder.circuit.asked_again_at(now) });
         }
         let mut permit = holder.limiter.acquire(end, end).await?;
-        let circuit = holder.circuit.enter(self.clock.now()).ok_or(DeliveryError::OutOfService)?;
+        let now = self.clock.now();
+        let circuit = holder.circuit.enter(now);
+        let circuit = circuit
+            .ok_or_else(|| DeliveryError::OutOfService { until: holder.circuit.asked_again_at(now) })?;
         permit.ask();
         Ok((permit, circuit))
     }

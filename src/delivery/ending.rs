@@ -169,10 +169,11 @@ impl<O> DeliveryRun<'_, O> {
             Some(Err(GatewayError { class, code, detail, .. })) => {
                 let in_doubt = class.may_have_been_sent();
                 let outcome = if in_doubt { OUTCOME_UNKNOWN } else { "message not sent" };
+                let retry_after = class.retry_after_seconds();
                 if *class == ErrorClass::Configuration {
                     error!(request_id, %number, channel, gateway, %class, code, detail, "{outcome}");
                 } else {
-                    warn!(request_id, %number, channel, gateway, %class, code, detail, "{outcome}");
+                    warn!(request_id, %number, channel, gateway, %class, code, retry_after, detail, "{outcome}");
                 }
             }
             None => warn!(request_id, %number, channel, gateway, reason = NO_ANSWER, "{OUTCOME_UNKNOWN}"),
@@ -188,7 +189,9 @@ impl<O> DeliveryRun<'_, O> {
             return;
         }
         match error {
-            DeliveryError::TimedOutWaiting | DeliveryError::NotServed(_) | DeliveryError::OutOfService => {
+            DeliveryError::TimedOutWaiting
+            | DeliveryError::NotServed(_)
+            | DeliveryError::OutOfService { .. } => {
                 warn!(request_id, %number, channel, %error, "message not sent");
             }
             // Not a failure: the code is not needed any more, or has cost enough.

@@ -2,7 +2,7 @@
 
 use super::job::InDoubt;
 use super::plan::Dropped;
-use crate::domain::Channel;
+use crate::domain::{Channel, Timestamp};
 use crate::engine::SendResult;
 use crate::gateway::{ErrorClass, GatewayError};
 
@@ -29,7 +29,10 @@ pub(super) enum DeliveryError {
     Overloaded,
     /// The circuit of every gateway for this number is open.
     #[error("every gateway for this number is out of service; nothing was sent")]
-    OutOfService,
+    OutOfService {
+        /// When the next message may probe one of them.
+        until: Timestamp,
+    },
     /// No gateway for this number serves the channel, or none that can repeat the code.
     #[error("no gateway that is configured for this number sends by {}; nothing was sent", .0.as_str())]
     NotServed(Channel),
@@ -56,6 +59,11 @@ pub enum Trouble {
     Country,
     /// No configured gateway sends on this channel.
     NotServed,
+    /// The circuit of every gateway for the number is open.
+    OutOfService {
+        /// When the next message may probe one of them.
+        until: Timestamp,
+    },
     /// Any other reason on the provider's side.
     Gateway,
 }
@@ -88,7 +96,7 @@ impl DeliveryError {
             | Self::NoAnswerInTime
             | Self::TimedOutWaiting
             | Self::Overloaded
-            | Self::OutOfService
+            | Self::OutOfService { .. }
             | Self::NotServed(_) => Dropped::Refused,
         }
     }
@@ -97,6 +105,7 @@ impl DeliveryError {
     pub(super) fn trouble(&self) -> Trouble {
         match self {
             Self::NotServed(_) => Trouble::NotServed,
+            Self::OutOfService { until } => Trouble::OutOfService { until: *until },
             Self::Gateway(error) if error.code.is_some_and(|code| COUNTRY.contains(&code)) => {
                 Trouble::Country
             }
@@ -114,7 +123,6 @@ impl DeliveryError {
             | Self::TimedOutWaiting
             | Self::NoLongerUsable
             | Self::Overloaded
-            | Self::OutOfService
             | Self::TooManyMessages => Trouble::Gateway,
         }
     }

@@ -106,9 +106,16 @@ impl CircuitBreaker {
 }
 
 impl CircuitPermit<'_> {
-    /// Notes the gateway's answer; `None` for no answer in time.
-    pub fn answered<T>(mut self, answer: Option<&Result<T, GatewayError>>, now: Timestamp) {
-        let health = match answer {
+    /// Notes the gateway's answer, and returns it with a wait that is not longer than an open circuit lasts; `None`
+    /// for no answer in time.
+    pub fn answered<T>(
+        mut self,
+        answer: Option<Result<T, GatewayError>>,
+        now: Timestamp,
+    ) -> Option<Result<T, GatewayError>> {
+        let longest = self.circuit.breaker().longest();
+        let answer = answer.map(|answer| answer.map_err(|error| error.waiting_at_most(longest)));
+        let health = match &answer {
             Some(Ok(_)) => Health::Lives,
             Some(Err(error)) => Health::of(error, self.circuit.open_for),
             None => Health::Failed,
@@ -127,6 +134,7 @@ impl CircuitPermit<'_> {
                 debug!(gateway, seconds = span.as_secs(), "gateway still unavailable");
             }
         }
+        answer
     }
 }
 

@@ -241,7 +241,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         permit.ask();
         let end = overdue.map_or(share.answer, |overdue| overdue.min(share.answer));
         let answer = timeout_at(end, gateway.gateway.send(&message)).await.ok();
-        circuit.answered(answer.as_ref(), self.now());
+        let answer = circuit.answered(answer, self.now());
         self.time_has_passed = true;
         self.log_answer(gateway, answer.as_ref());
         let status = if let Some(Ok(_)) = &answer { SendStatus::Sent } else { SendStatus::GatewayError };
@@ -477,8 +477,13 @@ impl<'a, O> DeliveryRun<'a, O> {
 
 impl ChannelFailure {
     fn out_of_service(&mut self, gateway: &GuardedGateway, now: Timestamp) {
-        self.skipped.get_or_insert(DeliveryError::OutOfService);
-        self.may_work_at(gateway.circuit.asked_again_at(now), None);
+        let asked_again = gateway.circuit.asked_again_at(now);
+        let until = match self.skipped {
+            Some(DeliveryError::OutOfService { until }) => until.min(asked_again),
+            _ => asked_again,
+        };
+        self.skipped = Some(DeliveryError::OutOfService { until });
+        self.may_work_at(asked_again, None);
     }
 
     /// Keeps the earliest moment, and the first attempt.

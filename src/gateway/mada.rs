@@ -109,7 +109,7 @@ impl Provider for MadaApi {
             Some(failure) => {
                 let unknown = (Classification::of_this_message(Refused), "a status that is not known here");
                 let (classification, words) = known_code(COMMAND_STATUSES, failure).unwrap_or(unknown);
-                let detail = format!("answered command status {failure}: {words}");
+                let detail = format!("refused the message: {words}");
                 Err(classification.with_wait_of(answer).error(Self::NAME, Some(failure), detail))
             }
         }

@@ -36,16 +36,21 @@ pub enum ErrorClass {
 }
 
 impl std::fmt::Display for ErrorClass {
+    /// The name in the log and in documents.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Retry { after: Some(after) } => write!(f, "Retry after {} s", after.as_secs_f64()),
-            Self::Retry { after: None } => f.write_str("Retry"),
+            Self::Retry { after: _ } => f.write_str("Retry"),
             other => write!(f, "{other:?}"),
         }
     }
 }
 
 impl ErrorClass {
+    /// The wait that the provider asked for, in whole seconds.
+    pub fn retry_after_seconds(self) -> Option<u64> {
+        if let Self::Retry { after } = self { after.map(|after| after.as_secs()) } else { None }
+    }
+
     /// Whether the message may have left, or may yet. Every class but [`ErrorClass::Ambiguous`] is a promise that it
     /// did not.
     pub const fn may_have_been_sent(self) -> bool {
@@ -65,6 +70,7 @@ impl ErrorClass {
 pub struct GatewayError {
     pub gateway: GatewayName,
     pub class: ErrorClass,
+    /// The provider's error code, of at most six digits.
     pub code: Option<u32>,
     /// A description in the server's own words.
     pub detail: String,
@@ -72,6 +78,19 @@ pub struct GatewayError {
     /// this number or country does not count, because a caller could otherwise take a gateway out of service for all
     /// others.
     pub whole_gateway: bool,
+}
+
+impl GatewayError {
+    /// The same with a wait of at most `longest`, whatever the provider asked for.
+    #[must_use]
+    pub fn waiting_at_most(self, longest: Duration) -> Self {
+        match self.class {
+            ErrorClass::Retry { after: Some(after) } => {
+                Self { class: ErrorClass::Retry { after: Some(after.min(longest)) }, ..self }
+            }
+            _ => self,
+        }
+    }
 }
 
 /// A provider's verdict on a code that it holds.

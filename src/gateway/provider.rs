@@ -253,7 +253,7 @@ impl Classification {
 
     pub(super) fn error(self, gateway: GatewayName, code: Option<u32>, detail: String) -> GatewayError {
         let Self { class, whole_gateway } = self;
-        GatewayError { gateway, class, code, detail, whole_gateway }
+        GatewayError { gateway, class, code: code.and_then(usable_code), detail, whole_gateway }
     }
 
     /// The same, with the wait that the provider asks for, if it is about waiting.
@@ -266,6 +266,15 @@ impl Classification {
             _ => self,
         }
     }
+}
+
+/// The largest error code that is taken over from an answer: providers' codes have at most six digits. A number with
+/// more may be a phone number, which no log line and no record of an attempt must contain.
+const LARGEST_CODE: u32 = 999_999;
+
+/// The code, if it can be one.
+pub(super) fn usable_code(code: u32) -> Option<u32> {
+    (code <= LARGEST_CODE).then_some(code)
 }
 
 /// A provider's error codes in ascending order, each with its classification and its words.
@@ -360,6 +369,15 @@ pub(super) fn id_in(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => usable_id(text),
         Value::Number(number) if number.is_u64() => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+/// An error code, which some providers write as a number and some as a text.
+pub(super) fn code_in(value: &Value) -> Option<u32> {
+    match value {
+        Value::Number(number) => u32::try_from(number.as_u64()?).ok(),
+        Value::String(text) => text.parse().ok(),
         _ => None,
     }
 }

@@ -15,8 +15,8 @@ use url::Url;
 use super::ErrorClass::{self, Ambiguous, BadNumber, Configuration, Refused, Retry};
 use super::client::GatewayResponse;
 use super::provider::{
-    Classification, CodeTable, HttpProvider, Provider, classify_status, id_in, known_code, not_tried,
-    request, words_for_status,
+    Classification, CodeTable, HttpProvider, Provider, classify_status, code_in, id_in, known_code,
+    not_tried, request, words_for_status,
 };
 use super::settings::{base_url, basic_auth, below};
 use super::{Accepted, GatewayError, GatewaySettingsError, OutgoingMessage, SinchSettings, Verdict};
@@ -167,12 +167,7 @@ fn not_understood(answer: &GatewayResponse) -> GatewayError {
 }
 
 fn code_of(answer: &GatewayResponse) -> Option<u32> {
-    let error: ErrorAnswer = answer.json()?;
-    match error.code {
-        Value::Number(number) => u32::try_from(number.as_u64()?).ok(),
-        Value::String(text) => text.parse().ok(),
-        _ => None,
-    }
+    code_in(&answer.json::<ErrorAnswer>()?.code)
 }
 
 fn contains(body: &[u8], text: &[u8]) -> bool {

@@ -23,7 +23,7 @@ use super::server::Verify;
 use super::service::Call;
 use super::v2::params::{Param, Parameter, Text};
 use crate::config::AnswerSet;
-use crate::domain::{Channel, Code, Locale, PhoneNumber, Region, ServiceId, minutes_up};
+use crate::domain::{Channel, Code, Locale, PhoneNumber, Region, ServiceId, minutes_up, seconds_up};
 use crate::numbers::{
     CheckOutcome, CheckRequest, Refusal, Reply, SendOptions, SendOutcome, SendRequest, Trouble,
 };
@@ -198,7 +198,8 @@ fn check_request(phone_number: &str, region: Option<Region>, code: &str) -> Resu
         return Err(Problem::BadBody(BadBody::EmptyCode));
     }
     let code = Code::parse(code);
-    Ok(CheckRequest { service: ServiceId::DEFAULT, number, code, named: None, is_test: false })
+    let service = ServiceId::DEFAULT;
+    Ok(CheckRequest { service, number, code, named: None, is_test: false, request_id: None })
 }
 
 /// Reads the options of a send: channel, locale and hash of an app. The older servers did not know these fields:
@@ -273,6 +274,7 @@ impl<V: Verify> Call<'_, V> {
     /// Checks, and logs the outcome.
     pub async fn check(&self, request: CheckRequest) -> Result<Reply<CheckOutcome>, Problem> {
         let number = request.number;
+        let request = CheckRequest { request_id: Some(self.request_id.into()), ..request };
         let reply = self.deps.verifier.check(request).await;
         log_check(self.request_id, number, reply.as_ref().map(|reply| reply.outcome));
         reply.map_err(Problem::Refused)
@@ -362,7 +364,7 @@ fn documented_send(reply: &Reply<SendOutcome>, number: PhoneNumber) -> Response 
         SendOutcome::Limited(_) => LIMITED.answer(ErrorFormat::Envelope),
         SendOutcome::NumberRefused => Response::plain(StatusCode::BAD_REQUEST, "Invalid request body")
             .explained(number_refused(reply.trouble)),
-        SendOutcome::GatewayFailed => gateway_failed(),
+        SendOutcome::GatewayFailed => gateway_failed().retry_at_probe(reply),
     }
 }
 
@@ -381,6 +383,16 @@ fn documented_check(reply: &Reply<CheckOutcome>, number: PhoneNumber) -> Respons
         }
         CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound => LIMITED.answer(ErrorFormat::Envelope),
         CheckOutcome::GatewayFailed => gateway_failed(),
+    }
+}
+
+impl Response {
+    /// Adds the time of the next probe, if the circuit of every gateway is open.
+    fn retry_at_probe(self, reply: &Reply<SendOutcome>) -> Self {
+        match reply.trouble {
+            Some(Trouble::OutOfService { until }) => self.retry_after(seconds_up(until.since(reply.at))),
+            _ => self,
+        }
     }
 }
 
@@ -458,9 +470,14 @@ const fn number_refused(trouble: Option<Trouble>) -> &'static str {
         Some(Trouble::OptedOut) => "the owner of the number has asked the provider for no messages",
         Some(Trouble::NotReachable) => "the provider says that the number cannot be reached on this channel",
         Some(Trouble::BadNumber) => "the provider says that the number does not exist",
-        Some(Trouble::Blocked | Trouble::Country | Trouble::NotServed | Trouble::Gateway) | None => {
-            "the provider refuses this number"
-        }
+        Some(
+            Trouble::Blocked
+            | Trouble::Country
+            | Trouble::NotServed
+            | Trouble::OutOfService { .. }
+            | Trouble::Gateway,
+        )
+        | None => "the provider refuses this number",
     }
 }
 
@@ -480,7 +497,8 @@ pub fn tutorial_send(reply: &Reply<SendOutcome>) -> Response {
         SendOutcome::GatewayFailed => Response::message(
             StatusCode::BAD_GATEWAY,
             "The message may not have been sent: the provider refused it or did not answer in time.",
-        ),
+        )
+        .retry_at_probe(reply),
     }
 }
 

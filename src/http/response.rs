@@ -134,7 +134,7 @@ impl Response {
     }
 
     #[must_use]
-    fn retry_after(mut self, seconds: u16) -> Self {
+    pub fn retry_after(mut self, seconds: u64) -> Self {
         self.headers.push((RETRY_AFTER, seconds.into()));
         self
     }
@@ -300,7 +300,7 @@ impl Problem {
             Self::MethodNotAllowed(allow) => answer.allowing(allow),
             Self::Unauthenticated => answer.with_challenge(),
             Self::Refused(refusal @ Refusal::TableFull { retry_after, .. }) => {
-                answer.retry_after(retry_after).because(refusal)
+                answer.retry_after(retry_after.into()).because(refusal)
             }
             Self::Refused(refusal) => answer.retry_later().because(refusal),
             Self::TooManyConnections | Self::CallbackUnavailable => answer.retry_later(),

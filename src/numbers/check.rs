@@ -1,5 +1,7 @@
 //! Check and end commands: request, decision, settlement.
 
+use std::sync::Arc;
+
 use super::command::{CommandKind, DecisionContext, DecisionInput, Next, Responder};
 use super::record::NumberKey;
 use super::reply::{Reply, VerificationSummary};
@@ -18,6 +20,8 @@ pub struct CheckCommand {
     pub code: Option<Code>,
     /// The verification that the caller named.
     pub named: Option<VerificationName>,
+    /// The id of the client's request, for the log.
+    pub request_id: Option<Arc<str>>,
     /// Replies when the check is decided, by a gateway too if one holds the code.
     pub responder: Responder<Reply<CheckOutcome>>,
     /// The decision.
@@ -42,6 +46,8 @@ pub struct GatewayCheck {
     pub permit: CheckPermit,
     /// The submitted code.
     pub code: Code,
+    /// The id of the client's request, for the log.
+    pub request_id: Option<Arc<str>>,
     /// Replies to the check.
     pub responder: Responder<Reply<CheckOutcome>>,
 }
@@ -83,7 +89,7 @@ impl CheckCommand {
     }
 
     pub(super) fn answer(self, mut context: DecisionContext<'_, '_>) {
-        let Self { code, responder, decided, named: _ } = self;
+        let Self { code, request_id, responder, decided, named: _ } = self;
         match (decided, code) {
             (Some(CheckDecision::Reply(reply, _)), _) => {
                 confirm_if_approved(&reply, &context);
@@ -91,7 +97,8 @@ impl CheckCommand {
             }
             (Some(CheckDecision::AskGateway(permit)), Some(code)) if is_open(&permit, &context) => {
                 context.reply.mark_at_gateway();
-                context.deps.effects.check(GatewayCheck { key: context.key, permit, code, responder });
+                let key = context.key;
+                context.deps.effects.check(GatewayCheck { key, permit, code, request_id, responder });
             }
             (Some(CheckDecision::AskGateway(permit)), _) => {
                 // The commit took longer than the check budget. A gateway's answer would be ignored, therefore the

@@ -11,7 +11,7 @@ use super::check::GatewayCheck;
 use super::command::{CommandKind, Effects, NumberCommand, NumberDeps};
 use super::record::NumberKey;
 use super::send::Dispatch;
-use crate::delivery::{CheckError, CodeLiveness, Delivered, Delivery, Job, PlanChange, Verdict};
+use crate::delivery::{CheckError, CodeLiveness, Delivered, Delivery, Job, PlanChange, Question, Verdict};
 use crate::domain::GatewayName;
 use crate::engine::{CheckResult, Salt, SendResult};
 use crate::shard::Shards;
@@ -90,7 +90,8 @@ impl ConnectedEffects {
         // A send that is never settled would count against its number until it expires.
         let delivering = AssertUnwindSafe(delivery.deliver(&job, &liveness)).catch_unwind().await;
         let delivered = delivering.unwrap_or_else(|_panic| {
-            tracing::error!(number = %key.number, "delivery panicked; the message may have been sent");
+            let request_id = dispatch.request_id.as_deref();
+            tracing::error!(request_id, number = %key.number, "delivery panicked; the message may have been sent");
             let result = SendResult::Failed { may_have_been_sent: true, held: None };
             Delivered { result, attempts: Vec::new(), plan: PlanChange::Keep, trouble: None }
         });
@@ -107,7 +108,13 @@ impl ConnectedEffects {
             if left.is_zero() {
                 return CheckResult::NotAsked;
             }
-            match timeout(left, delivery.check(permit.held, key.number, &check.code)).await {
+            let question = Question {
+                held: permit.held,
+                number: key.number,
+                code: &check.code,
+                request_id: check.request_id.as_deref(),
+            };
+            match timeout(left, delivery.check(question)).await {
                 Ok(Ok(Verdict::Approved)) => CheckResult::Approved,
                 Ok(Ok(Verdict::Wrong)) => CheckResult::Wrong,
                 Ok(Ok(Verdict::NotLive)) => CheckResult::NotLive,
@@ -117,7 +124,8 @@ impl ConnectedEffects {
         };
         // A check that is never settled would hold up its number until its time has passed.
         let result = AssertUnwindSafe(asking).catch_unwind().await.unwrap_or_else(|_panic| {
-            tracing::error!(number = %key.number, "gateway check panicked; the attempt counts");
+            let request_id = check.request_id.as_deref();
+            tracing::error!(request_id, number = %key.number, "gateway check panicked; the attempt counts");
             CheckResult::Unknown
         });
         let settle = CommandKind::SettleCheck(check.settled(result));

@@ -59,6 +59,8 @@ pub struct CheckRequest {
     pub named: Option<VerificationName>,
     /// Whether the number is a test number.
     pub is_test: bool,
+    /// The id of the client's request, for the log.
+    pub request_id: Option<Arc<str>>,
 }
 
 /// A request to end a verification, or to clear the counts of a number.
@@ -192,10 +194,10 @@ impl Verifier {
     /// # Errors
     /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the outcome is unknown.
     pub async fn check(&self, request: CheckRequest) -> Result<Reply<CheckOutcome>, Refusal> {
-        let CheckRequest { service, number, code, named, is_test } = request;
+        let CheckRequest { service, number, code, named, is_test, request_id } = request;
         let key = NumberKey { service, number, is_test };
         self.decide(key, |responder| {
-            CommandKind::Check(CheckCommand { code, named, responder, decided: None })
+            CommandKind::Check(CheckCommand { code, named, request_id, responder, decided: None })
         })
         .await
     }

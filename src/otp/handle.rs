@@ -194,7 +194,7 @@ impl Otp {
             Err(error) => return Verified::failed(error),
         };
         let (service, code) = (ServiceId::DEFAULT, Code::parse(code));
-        let request = CheckRequest { service, number, code, named: None, is_test: false };
+        let request = CheckRequest { service, number, code, named: None, is_test: false, request_id: None };
         self.engine.running.verifying.check_for_default_service(request).await.into()
     }
 

@@ -44,6 +44,8 @@ pub struct CheckCode {
     pub target: VerificationTarget,
     /// The submitted code; `None` if the text cannot be a code, which counts as a wrong one.
     pub code: Option<Code>,
+    /// The id of the client's request, for the log.
+    pub request_id: Option<Arc<str>>,
 }
 
 /// Which verification is meant.

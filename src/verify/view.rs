@@ -155,8 +155,13 @@ pub enum Refused {
     OtherRequest,
     /// The first request with this idempotency key has no answer yet.
     StillAnswering,
-    /// The provider refused or did not answer.
+    /// The provider refused or did not answer. 20502.
     GatewayFailed,
+    /// The circuit of every gateway for the number is open. 20502.
+    OutOfService {
+        /// When the next message may probe one of them.
+        until: Timestamp,
+    },
     /// The server refused the request. After `StoreUnavailable` or `Stopping` the outcome is unknown.
     Unavailable(Refusal),
 }

@@ -66,7 +66,7 @@ impl World {
     pub fn checks(&mut self, number: usize, code: Option<String>) -> Result<(), String> {
         let parsed = code.as_deref().map(|code| Code::parse(code).expect("a code"));
         let (responder, answer) = Responder::new(self.place()?);
-        let command = CheckCommand { code: parsed, named: None, responder, decided: None };
+        let command = CheckCommand { code: parsed, named: None, request_id: None, responder, decided: None };
         self.tally.count("command check");
         self.submits(number, Intent::Check { code }, AnswerEnd::Check(answer), CommandKind::Check(command))
     }

@@ -4,8 +4,6 @@ use crate::domain::GatewayName;
 const SETTINGS: BreakerSettings =
     BreakerSettings { failures: 3, open_for: Duration::from_secs(10), longest: Duration::from_secs(60) };
 
-const DAY: u64 = 24 * 60 * 60;
-
 fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
@@ -109,28 +107,25 @@ fn a_probe_that_is_given_up_leaves_its_place_to_the_next() {
 
 #[test]
 fn a_provider_that_asks_for_a_pause_gets_it_at_once() {
-    for (retry_after, out_for) in [(15, 15), (DAY, DAY), (1_000 * DAY, DAY), (10, 10)] {
+    for pause in [15, 60, 10] {
         let mut breaker = breaker();
-        let change = ask(&mut breaker, at(0), Health::OutFor(secs(retry_after)));
-        assert_eq!(change, Some(CircuitChange::Opened(secs(out_for))));
-        assert!(breaker.keeps_out(at(out_for - 1)));
-        assert_eq!(breaker.enter(at(out_for)), Some(BreakerPermit::Probe));
+        let change = ask(&mut breaker, at(0), Health::OutFor(secs(pause)));
+        assert_eq!(change, Some(CircuitChange::Opened(secs(pause))));
+        assert!(breaker.keeps_out(at(pause - 1)));
+        assert_eq!(breaker.enter(at(pause)), Some(BreakerPermit::Probe));
         // A retry-after time does not determine the wait after a probe that fails without one.
         assert_eq!(
-            breaker.record(BreakerPermit::Probe, Health::Failed, at(out_for)),
+            breaker.record(BreakerPermit::Probe, Health::Failed, at(pause)),
             Some(CircuitChange::StillOpen(secs(20)))
         );
     }
     let mut breaker = opened_at(at(0));
-    assert_eq!(
-        ask(&mut breaker, at(10), Health::OutFor(secs(DAY))),
-        Some(CircuitChange::StillOpen(secs(DAY)))
-    );
+    assert_eq!(ask(&mut breaker, at(10), Health::OutFor(secs(60))), Some(CircuitChange::StillOpen(secs(60))));
 }
 
 #[test]
 fn answers_to_those_who_asked_before_it_opened_change_nothing() {
-    for health in [Health::Lives, Health::Failed, Health::OutFor(secs(DAY))] {
+    for health in [Health::Lives, Health::Failed, Health::OutFor(secs(60))] {
         let mut open = opened_at(at(0));
         assert_eq!(open.record(BreakerPermit::Regular, health, at(5)), None);
         assert_eq!(open.shown(at(5)), (Circuit::Open, Some(at(10))), "{health:?}");

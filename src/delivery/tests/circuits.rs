@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::RETRY;
-use super::gateways::{accepted, down, error, hanging};
+use super::gateways::{TokioClock, accepted, down, error, hanging};
 use super::log_capture::LogCapture;
-use super::world::{Setup, World, failed, failure, secs, taken};
+use super::world::{Setup, World, failed, failure, postponed, secs, taken};
 use crate::delivery::Circuit;
 use crate::delivery::error::DeliveryError;
 use crate::domain::GatewayName::{Http, Mada, TwilioMessages, TwilioVoice};
@@ -93,13 +93,27 @@ async fn a_refusal_of_one_number_is_a_sign_of_life() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_account_at_its_daily_cap_is_left_alone_until_the_next_day() {
-    let day = secs(24 * 60 * 60);
-    let world = pair().and(Mada, [down(ErrorClass::Retry { after: Some(day) })]);
-    let world = world.and(Http, [accepted("H1"), accepted("H2")]);
-    assert_eq!(world.requests().await, taken("H1"));
-    assert_eq!(circuits(&world), [(Circuit::Open, Some(day)), (Circuit::Closed, None)]);
-    assert_eq!(world.requests().await, taken("H2"));
+async fn a_provider_that_asks_for_a_longer_pause_gets_the_longest_one() {
+    for after in [secs(15), secs(24 * 60 * 60), Duration::MAX] {
+        let world = pair().and(Mada, [down(ErrorClass::Retry { after: Some(after) }), accepted("M2")]);
+        let world = world.and(Http, [accepted("H1"), accepted("H2")]);
+        assert_eq!(world.requests().await, taken("H1"));
+        let pause = after.min(secs(20));
+        assert_eq!(circuits(&world), [(Circuit::Open, Some(pause)), (Circuit::Closed, None)]);
+        assert_eq!(world.requests().await, taken("H2"));
+        world.waits(pause).await;
+        assert_eq!(world.requests().await, taken("M2"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_background_retry_waits_no_longer_than_the_longest_pause() {
+    let day = ErrorClass::Retry { after: Some(secs(24 * 60 * 60)) };
+    let world = Setup::routing("Mada").with_retry().with_breaker(1).build();
+    let world = world.and(Mada, [down(day), accepted("M2")]);
+    assert_eq!(world.requests().await, postponed(0));
+    assert_eq!(world.follows_up().await, taken("M2"));
+    assert!((20_000..=21_000).contains(&world.elapsed_ms()), "{}", world.elapsed_ms());
 }
 
 #[tokio::test(start_paused = true)]
@@ -116,7 +130,8 @@ async fn messages_that_waited_do_not_ask_a_gateway_that_died_meanwhile() {
     let world = setup.build().and(Mada, [down(DOWN).after_ms(3_000)]);
     let (first, second) = tokio::join!(world.requests(), world.requests());
     assert_eq!(failure(first).class(), Some(DOWN));
-    assert_eq!(failure(second), failed(&DeliveryError::OutOfService));
+    let until = TokioClock::EPOCH.plus(secs(13));
+    assert_eq!(failure(second), failed(&DeliveryError::OutOfService { until }));
     assert_eq!(world.sent_at(), [0]);
 }
 

@@ -67,7 +67,8 @@ async fn the_provider_says_how_long_to_wait_at_least() {
 #[tokio::test(start_paused = true)]
 async fn a_code_that_expires_before_the_retry_fails_at_once() {
     let world = one().and(Mada, [error(ErrorClass::Retry { after: Some(secs(600)) })]);
-    assert!(!failure(world.requests().await).may_have_been_sent());
+    let ended = world.delivers_expiring_in(secs(60)).await.expect_err("too late");
+    assert!(!failure(ended).may_have_been_sent());
     assert_eq!(world.elapsed_ms(), 0);
     assert_eq!(world.takes_plan(), None);
     assert_eq!(world.rows()[0].send_status, SendStatus::Unsendable);
@@ -182,7 +183,8 @@ async fn a_retry_before_an_open_circuit_asks_no_gateway_and_does_not_count() {
 async fn without_retry_an_open_circuit_is_an_error_with_a_row() {
     let world = Setup::routing("Mada").with_breaker(1).build().and(Mada, [down(ErrorClass::Ambiguous)]);
     world.requests().await;
-    assert_eq!(failure(world.requests().await), failed(&DeliveryError::OutOfService));
+    let until = TokioClock::EPOCH.plus(secs(10));
+    assert_eq!(failure(world.requests().await), failed(&DeliveryError::OutOfService { until }));
     let row = world.rows().remove(1);
     assert_eq!((row.send_status, row.retries), (SendStatus::Unsendable, 0));
 }

@@ -17,7 +17,7 @@ use crate::config::{
 use crate::delivery::error::DeliveryError;
 use crate::delivery::job::InDoubt;
 use crate::delivery::{
-    CodeLiveness, Delivery, DeliveryDeps, FollowUp, Job, Purpose, Reason, Routed, Trouble,
+    CodeLiveness, Delivery, DeliveryDeps, FollowUp, Job, Purpose, Question, Reason, Routed, Trouble,
 };
 use crate::domain::{
     AttemptLogKey, Channel, Code, GatewayName, Held, PhoneNumber, ProviderName, Routing, ServiceId,
@@ -260,7 +260,8 @@ impl World {
 
     pub async fn checks(&self, by: GatewayName) -> Result<Verdict, crate::delivery::CheckError> {
         let held = Held { by, channel: Channel::Sms };
-        self.delivery.check(held, number(), &Code::parse("012345").expect("a code")).await
+        let code = &Code::parse("012345").expect("a code");
+        self.delivery.check(Question { held, number: number(), code, request_id: None }).await
     }
 
     /// From now on the code counts as used, replaced or locked.

@@ -63,12 +63,16 @@ async fn every_command_status_has_its_class() {
         (101, ErrorClass::Refused, false),
         (1_035, ErrorClass::Configuration, true),
         (2, ErrorClass::Refused, false),
-        (4_294_967_295, ErrorClass::Refused, false),
+        (999_999, ErrorClass::Refused, false),
     ] {
         let error = error_after(Reply::xml(200, &submitted(&status.to_string()))).await;
         assert_eq!((error.class, error.whole_gateway), (class, whole_gateway), "{status}");
         assert_eq!((error.gateway, error.code), (GatewayName::Mada, Some(status)));
     }
+    // More digits than a status has: it may be a phone number.
+    let error = error_after(Reply::xml(200, &submitted("4155552671"))).await;
+    assert_eq!((error.class, error.code), (ErrorClass::Refused, None));
+    assert!(!error.to_string().contains("4155552671"), "{error}");
 }
 
 #[tokio::test]

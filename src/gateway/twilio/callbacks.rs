@@ -20,6 +20,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::codes::{class_of_report, is_id};
 use crate::domain::{AttemptId, Locale, PhoneNumber};
+use crate::gateway::provider::usable_code;
 use crate::gateway::{Callback, Receipt, ReceiptStatus};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,12 +165,12 @@ fn receipt(
     let message_id = fields.id(sid)?;
     let status = fields.value(status)?.and_then(read_status);
     let status = status.ok_or(CallbackError::Unreadable("its status is not known"))?;
-    let code = fields.value("ErrorCode")?.and_then(|code| code.parse().ok()).filter(|code| *code != 0);
-    let code = code.filter(|_| status == ReceiptStatus::Failed);
+    let code = fields.value("ErrorCode")?.and_then(|code| code.parse().ok()).and_then(usable_code);
+    let code = code.filter(|code| *code != 0 && status == ReceiptStatus::Failed);
     Ok(TwilioReport::Receipt(Receipt { attempt, message_id, status, code, class: code.map(class_of_report) }))
 }
 
-fn status_of_message(status: &str) -> Option<ReceiptStatus> {
+pub(super) fn status_of_message(status: &str) -> Option<ReceiptStatus> {
     Some(match status {
         "accepted" | "scheduled" | "queued" => ReceiptStatus::Queued,
         "sending" => ReceiptStatus::Sending,
@@ -181,7 +182,7 @@ fn status_of_message(status: &str) -> Option<ReceiptStatus> {
     })
 }
 
-fn status_of_call(status: &str) -> Option<ReceiptStatus> {
+pub(super) fn status_of_call(status: &str) -> Option<ReceiptStatus> {
     Some(match status {
         "queued" | "initiated" => ReceiptStatus::Queued,
         "ringing" => ReceiptStatus::Sending,

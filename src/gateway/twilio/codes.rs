@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::BASE_URL;
 use crate::domain::GatewayName;
@@ -13,7 +14,9 @@ use crate::gateway::ErrorClass::{
     self, Ambiguous, BadNumber, Configuration, Fraud, NotReachableHere, OptedOut, Refused, Retry,
 };
 use crate::gateway::client::GatewayResponse;
-use crate::gateway::provider::{Classification, CodeTable, classify_status, known_code, words_for_status};
+use crate::gateway::provider::{
+    Classification, CodeTable, classify_status, code_in, known_code, words_for_status,
+};
 use crate::gateway::{Accepted, GatewayError};
 
 pub(super) const CREDENTIALS: u32 = 20_003;
@@ -32,9 +35,13 @@ pub(super) const CHECKS_USED_UP: u32 = 60_202;
 /// Too many requests: Twilio says that these were never processed.
 const TOO_MANY_REQUESTS: u32 = 20_429;
 
+/// What Twilio made of a request: a message, a call or a verification.
 #[derive(Deserialize)]
 struct Created {
     sid: String,
+    status: Option<String>,
+    #[serde(default)]
+    error_code: Value,
 }
 
 /// The message in an error answer stays unread, for it can repeat the number.
@@ -54,14 +61,32 @@ pub(super) fn is_id(text: &str) -> bool {
         && text.bytes().any(|b| b.is_ascii_alphanumeric())
 }
 
-pub(super) fn created(gateway: GatewayName, answer: &GatewayResponse) -> Result<Accepted, GatewayError> {
+/// The id of what Twilio made, or why there is none. `is_over` tells of a status whether it has failed already: then
+/// nothing arrives, although Twilio answers with a success.
+pub(super) fn created(
+    gateway: GatewayName,
+    answer: &GatewayResponse,
+    is_over: fn(&str) -> bool,
+) -> Result<Accepted, GatewayError> {
     if !answer.status.is_success() {
         return Err(refused(gateway, answer));
     }
-    match answer.json::<Created>().map(|created| created.sid).filter(|sid| is_id(sid)) {
-        Some(message_id) => Ok(Accepted { message_id }),
-        None => Err(unreadable(gateway, answer, "id")),
+    let Some(Created { sid, status, error_code }) = answer.json().filter(|made: &Created| is_id(&made.sid))
+    else {
+        return Err(unreadable(gateway, answer, "id"));
+    };
+    if status.is_some_and(|status| is_over(&status)) {
+        return Err(failed_at_once(gateway, code_in(&error_code), answer));
     }
+    Ok(Accepted { message_id: sid })
+}
+
+/// The error of a message that Twilio took and gave up at once, with the class of its error code.
+fn failed_at_once(gateway: GatewayName, code: Option<u32>, answer: &GatewayResponse) -> GatewayError {
+    let unknown = (Classification::of_this_message(Refused), "no reason that is known");
+    let (classification, words) = code.and_then(|code| known_code(CODES, code)).unwrap_or(unknown);
+    let detail = format!("answered HTTP {} for a message that has failed: {words}", answer.status.as_u16());
+    classification.with_wait_of(answer).error(gateway, code, detail)
 }
 
 /// A success that does not say what it should: it is unknown what was done, and something else than Twilio may be in
@@ -108,7 +133,8 @@ pub(super) fn class_of_report(code: u32) -> ErrorClass {
 /// Surely not sent, and may work soon.
 const SOON: ErrorClass = Retry { after: None };
 
-/// The daily cap counts a rolling 24 hours; it is certain to have room after as long.
+/// The daily cap counts a rolling 24 hours; it is certain to have room after as long. Delivery asks earlier, because
+/// room comes before.
 const NEXT_DAY: ErrorClass = Retry { after: Some(Duration::from_secs(24 * 60 * 60)) };
 
 /// The class of each error code, and its scope: one message or the account.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use reqwest::Request;
 use url::Url;
 
+use super::callbacks::status_of_message;
 use super::codes::{ACCOUNT_REFUSED, created, is_id};
 use super::{
     Account, BASE_URL, CallbackKind, SENDER, WHATSAPP_NUMBER, WHATSAPP_TEMPLATE, check_id, check_sender, form,
@@ -16,8 +17,8 @@ use crate::domain::{Channel, GatewayName};
 use crate::gateway::client::GatewayResponse;
 use crate::gateway::provider::{HttpProvider, Provider, not_tried};
 use crate::gateway::{
-    Accepted, GatewayError, GatewaySettingsError, OutgoingMessage, TwilioSender, TwilioSettings,
-    WhatsAppSender,
+    Accepted, GatewayError, GatewaySettingsError, OutgoingMessage, ReceiptStatus, TwilioSender,
+    TwilioSettings, WhatsAppSender,
 };
 
 const NAME: GatewayName = GatewayName::TwilioMessages;
@@ -88,7 +89,7 @@ impl Provider for MessagesApi {
     }
 
     fn classify(&self, answer: &GatewayResponse) -> Result<Accepted, GatewayError> {
-        created(NAME, answer)
+        created(NAME, answer, |status| status_of_message(status) == Some(ReceiptStatus::Failed))
     }
 
     fn wants_confirmation(&self) -> bool {

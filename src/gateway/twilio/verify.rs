@@ -68,7 +68,7 @@ impl Provider for VerifyApi {
     }
 
     fn classify(&self, answer: &GatewayResponse) -> Result<Accepted, GatewayError> {
-        created(NAME, answer)
+        created(NAME, answer, has_no_code)
     }
 
     fn check_request(&self, to: PhoneNumber, _: Channel, code: &Code) -> Result<Request, GatewayError> {
@@ -92,16 +92,18 @@ impl Provider for VerifyApi {
         match said {
             Some(("approved", None | Some(true))) => Ok(Verdict::Approved),
             Some(("pending", None | Some(false))) => Ok(Verdict::Wrong),
-            Some((
-                "canceled" | "max_attempts_reached" | "deleted" | "failed" | "expired",
-                None | Some(false),
-            )) => Ok(Verdict::NotLive),
+            Some((status, None | Some(false))) if has_no_code(status) => Ok(Verdict::NotLive),
             // Another status, or a contradictory one. An answer from Twilio itself still shows that the gateway works.
             _ => {
                 Err(GatewayError { whole_gateway: checked.is_none(), ..unreadable(NAME, answer, "verdict") })
             }
         }
     }
+}
+
+/// Whether a verification with this status has no code that could be right.
+fn has_no_code(status: &str) -> bool {
+    matches!(status, "canceled" | "max_attempts_reached" | "deleted" | "failed" | "expired")
 }
 
 #[derive(Deserialize)]

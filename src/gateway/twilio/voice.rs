@@ -8,6 +8,7 @@ use std::sync::Arc;
 use reqwest::Request;
 use url::Url;
 
+use super::callbacks::status_of_call;
 use super::codes::{ACCOUNT_REFUSED, created};
 use super::{Account, BASE_URL, CALLER, CallbackKind, check_sender, form, twiml};
 use crate::clock::Clock;
@@ -15,7 +16,8 @@ use crate::domain::{Channel, GatewayName, Locale};
 use crate::gateway::client::GatewayResponse;
 use crate::gateway::provider::{HttpProvider, Provider, not_tried};
 use crate::gateway::{
-    Accepted, Callback, GatewayError, GatewaySettingsError, OutgoingMessage, TwilioVoiceSettings,
+    Accepted, Callback, GatewayError, GatewaySettingsError, OutgoingMessage, ReceiptStatus,
+    TwilioVoiceSettings,
 };
 
 const NAME: GatewayName = GatewayName::TwilioVoice;
@@ -83,7 +85,7 @@ impl Provider for VoiceApi {
     }
 
     fn classify(&self, answer: &GatewayResponse) -> Result<Accepted, GatewayError> {
-        created(NAME, answer)
+        created(NAME, answer, |status| status_of_call(status) == Some(ReceiptStatus::Failed))
     }
 }
 

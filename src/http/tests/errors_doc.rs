@@ -453,7 +453,7 @@ const fn locked_case(until: Timestamp) -> Case {
 }
 
 /// All but those that are refusals of every route.
-fn refusals() -> [Refused; 18] {
+fn refusals() -> [Refused; 19] {
     let until = Timestamp::from_millis(29_500);
     let template = Sid::new(SidKind::Template, [0xab; 16]);
     [
@@ -475,6 +475,7 @@ fn refusals() -> [Refused; 18] {
         Refused::OtherRequest,
         Refused::StillAnswering,
         Refused::GatewayFailed,
+        Refused::OutOfService { until },
     ]
 }
 
@@ -544,6 +545,10 @@ const fn refusal_case(refused: &Refused) -> Case {
         Refused::GatewayFailed => (
             "No gateway accepted the message or checked the code in time. The message may still arrive.",
             "Send the same request again; the code stays the same, unless the service has `Resend=new`.",
+        ),
+        Refused::OutOfService { .. } => (
+            "The circuit breaker of every gateway for this number is open. Nothing was sent.",
+            "Retry after `Retry-After`: the next message then probes a gateway.",
         ),
         Refused::Unavailable(_) => ("The server is overloaded or stopping.", "Retry after `Retry-After`."),
     }

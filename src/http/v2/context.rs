@@ -190,7 +190,7 @@ impl<'a> RequestContext<'a> {
                 _ => Error::not_found(self.path),
             }),
             Failure::Refused(refused) => {
-                if refused == Refused::GatewayFailed {
+                if matches!(refused, Refused::GatewayFailed | Refused::OutOfService { .. }) {
                     info!(request_id, "verification failed at the provider");
                 }
                 let error = Error::refused(&refused, self.path, self.now());

@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::fmt::Display;
 
 use hyper::StatusCode;
-use hyper::header::{HeaderValue, RETRY_AFTER};
 
 use crate::domain::{Timestamp, seconds_up};
 use crate::http::response::Problem;
@@ -193,6 +192,10 @@ impl Error {
                 20502,
                 "The provider refused the request or did not answer in time",
             ),
+            Refused::OutOfService { until } => {
+                Self::new(StatusCode::BAD_GATEWAY, 20502, "No provider for this number works at present")
+                    .until(*until, now)
+            }
         }
     }
 
@@ -267,9 +270,8 @@ impl Error {
         match self {
             Self::Problem(problem) => problem.answer(ErrorFormat::Twilio),
             Self::Specific { status, code, message, retry_after } => {
-                let mut answer = Response::twilio_error(status, code, &message);
-                answer.headers.extend(retry_after.map(|seconds| (RETRY_AFTER, HeaderValue::from(seconds))));
-                answer
+                let answer = Response::twilio_error(status, code, &message);
+                retry_after.into_iter().fold(answer, Response::retry_after)
             }
         }
     }

@@ -205,7 +205,8 @@ pub async fn check(request: &Request<'_, Check>) -> Result<Response, Failure> {
     let service = request.service()?;
     let Check { code: SubmittedCode(code), to, sid } = request.read()?;
     let target = checked(request, service.id, to, sid.map(|Id(sid)| sid)).await?;
-    let verification = request.v2.verifications.check(service.id, CheckCode { target, code }).await?;
+    let check = CheckCode { target, code, request_id: Some(request.request_id.into()) };
+    let verification = request.v2.verifications.check(service.id, check).await?;
     let (number, status) = (verification.to, verification.status);
     if status == Status::MaxAttemptsReached {
         info!(request_id = request.request_id, %number, outcome = status.as_str(), "no checks left");

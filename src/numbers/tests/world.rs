@@ -202,7 +202,7 @@ impl World {
 
     pub fn checks(&mut self, key: NumberKey, code: Option<Code>) -> Awaited<Reply<CheckOutcome>> {
         let (responder, awaited) = self.responder();
-        let check = CheckCommand { code, named: None, responder, decided: None };
+        let check = CheckCommand { code, named: None, request_id: None, responder, decided: None };
         self.submit(key, CommandKind::Check(check));
         awaited
     }

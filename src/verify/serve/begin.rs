@@ -237,6 +237,7 @@ fn refused_by_gateway(trouble: Option<Trouble>, brings_a_code: bool) -> Refused 
             Refused::FeatureOff("`CustomCode`: the gateway for this number makes its own codes")
         }
         Some(Trouble::NotServed) => Refused::ChannelOff,
+        Some(Trouble::OutOfService { until }) => Refused::OutOfService { until },
         Some(Trouble::Gateway) | None => Refused::GatewayFailed,
     }
 }

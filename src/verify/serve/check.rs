@@ -10,9 +10,10 @@ use crate::verify::{CheckCode, Ending, Refused, Status, Verification, Verificati
 impl VerifyingInner {
     pub(super) async fn check(&self, service: ServiceId, check: CheckCode) -> Result<Verification, Refused> {
         let service = self.service(service)?;
-        let ResolvedTarget { number, named } = self.resolve(&service, check.target)?;
+        let CheckCode { target, code, request_id } = check;
+        let ResolvedTarget { number, named } = self.resolve(&service, target)?;
         let is_test = self.test(&service, number).is_some();
-        let request = CheckRequest { service: service.id, number, code: check.code, named, is_test };
+        let request = CheckRequest { service: service.id, number, code, named, is_test, request_id };
         let reply = self.verifier.check(request).await.map_err(Refused::from)?;
         let status = status_after(reply.outcome)?;
         // An outcome with a status is about a verification.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::documented::{bad_request, sent};
-use crate::support::{Reply, Several, soon};
+use crate::support::{Reply, Several, V2, soon, told, until};
 
 /// The gateway's name in `/readyz` and in the log.
 const TWILIO: &str = "TwilioMessages";
@@ -76,21 +76,37 @@ async fn a_gateway_that_is_alive_again_is_used_again() {
     }
     assert_eq!(circuit(&world, TWILIO).await, "open");
     world.twilio().otherwise(Reply::Accept);
-    let asked = world.twilio().received().len();
-    soon("a message that tries it", async {
-        while world.twilio().received().len() == asked {
-            let number = world.number();
-            world.send(&number).await.expects(sent(&number, 5));
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    })
-    .await;
+    arrives_through_twilio(&world).await;
     assert_eq!(circuit(&world, TWILIO).await, "closed");
     let number = world.number();
     world.send(&number).await.expects(sent(&number, 5));
     assert_eq!(world.doubles.sends_to(&number), [1, 0, 0, 0]);
     is_said(&world, WORKS_AGAIN).await;
     assert_eq!((times_said(&world, OUT_OF_SERVICE), times_said(&world, WORKS_AGAIN)), (1, 1));
+}
+
+#[tokio::test]
+async fn a_pause_of_a_day_lasts_as_long_as_a_circuit_may_be_open() {
+    const DAY: Reply = Reply::BusyFor(86_400);
+    let world = Several::routed("Twilio;Http").await;
+    let number = world.number();
+    world.twilio().plan(&number, [DAY]);
+    world.send(&number).await.expects(sent(&number, 5));
+    let refused = |event: &Value| event["message"] == "message not sent" && event["gateway"] == TWILIO;
+    let line = soon("the refusal", world.server.output().event(refused)).await.expect("a line");
+    assert_eq!((&line["class"], &line["retry_after"]), (&json!("Retry"), &json!(120)), "{line}");
+    let opened = |event: &Value| says(event, OUT_OF_SERVICE);
+    let line = soon("the circuit", world.server.output().event(opened)).await.expect("a line");
+    assert_eq!(line["seconds"], 120, "{line}");
+
+    let short = [("breaker-open-for", json!("200ms")), ("breaker-longest", json!("400ms"))];
+    let world = Several::with("Twilio;Http", short).await;
+    let number = world.number();
+    world.twilio().plan(&number, [DAY]);
+    world.send(&number).await.expects(sent(&number, 5));
+    assert_eq!(world.doubles.sends_to(&number), [1, 0, 0, 1]);
+    arrives_through_twilio(&world).await;
+    assert_eq!(circuit(&world, TWILIO).await, "closed");
 }
 
 #[tokio::test]
@@ -149,7 +165,41 @@ async fn a_server_whose_only_gateway_is_dead_says_so_and_stays_alive() {
     assert_eq!(world.get("/healthz").await.status(), 200);
 }
 
+#[tokio::test]
+async fn while_every_circuit_is_open_an_answer_says_when_to_try_again() {
+    let world = Several::of("Twilio;Http", |_, setup| {
+        V2::account(setup).config("breaker-failures", 1).config("breaker-open-for", "100s")
+    })
+    .await;
+    let v2 = V2::of(&world);
+    let service = v2.service(&[]).await;
+    world.twilio().otherwise(Reply::ServerError(503));
+    world.plain().otherwise(Reply::ServerError(503));
+    let asked = world.send(&world.number()).await;
+    assert_eq!((asked.status(), asked.header("retry-after")), (500, ""));
+    for (status, answer) in [
+        (500, world.send(&world.number()).await),
+        (502, world.send_code(&world.number()).await),
+        (502, v2.begins(&service, &world.number()).await),
+    ] {
+        assert_eq!(answer.status(), status, "{}", answer.text());
+        let seconds: u32 = answer.header("retry-after").parse().expect("seconds");
+        assert!((40..=100).contains(&seconds), "{seconds} s");
+    }
+    assert_eq!(told(&v2.begins(&service, &world.number()).await), (502, "20502".to_owned()));
+}
+
 async fn send_and_see_both_asked(world: &Several, number: &str) {
     world.send(number).await.expects(sent(number, 5));
     assert_eq!(world.doubles.sends_to(number), [1, 0, 0, 1]);
+}
+
+/// Sends to further numbers until the circuit lets a message through to Twilio.
+async fn arrives_through_twilio(world: &Several) {
+    let asked = world.twilio().received().len();
+    let another = || async {
+        let number = world.number();
+        world.send(&number).await.expects(sent(&number, 5));
+    };
+    until("a message through Twilio", another, |()| world.twilio().received().len() > asked).await;
 }

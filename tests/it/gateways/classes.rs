@@ -118,6 +118,36 @@ async fn an_account_that_is_not_in_order_and_a_filter_lead_to_the_next_gateway()
 }
 
 #[tokio::test]
+async fn a_message_that_has_failed_in_a_success_of_http_was_not_accepted() {
+    let world = twilio_then_http().await;
+    for code in [30_007, 30_008, 30_034, 0] {
+        let number = world.number();
+        world.twilio().plan(&number, [Reply::FailedAtOnce(code)]);
+        world.send(&number).await.expects(sent(&number, 5));
+        assert_eq!(world.doubles.sends_to(&number), [1, 0, 0, 1], "{code}");
+        let code = world.plain().code_for(&number);
+        world.verify(&number, &code).await.expects(verified(&number));
+    }
+    for (code, answer) in [(30_005, bad_request()), (21_610, bad_request()), (30_450, failed())] {
+        let number = world.number();
+        world.twilio().plan(&number, [Reply::FailedAtOnce(code)]);
+        world.send(&number).await.expects(answer);
+        assert_eq!(world.doubles.sends_to(&number), ONLY_TWILIO, "{code}");
+    }
+    let number = world.number();
+    world.twilio().plan(&number, [Reply::FailedAtOnce(0)]);
+    world.send_by(&number, "call").await.expects(failed());
+    assert_eq!(world.twilio().calls_for(&number).len(), 1);
+
+    let world = Several::routed("TwilioVerify;Http").await;
+    let number = world.number();
+    world.twilio().plan(&number, [Reply::FailedAtOnce(0)]);
+    world.send(&number).await.expects(sent(&number, 5));
+    let code = world.plain().code_for(&number);
+    world.verify(&number, &code).await.expects(verified(&number));
+}
+
+#[tokio::test]
 async fn refused_credentials_lead_to_the_next_gateway() {
     let world = twilio_then_http().await;
     let number = world.number();

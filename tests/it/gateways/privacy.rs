@@ -3,6 +3,7 @@
 
 use serde_json::json;
 
+use crate::support::documented::{sent, verified};
 use crate::support::{
     PUBLIC_URL, Private, Reply, Report, Setup, Several, WHATSAPP_SENDER, longest_digits, tracked, until,
     wrong,
@@ -38,6 +39,30 @@ async fn the_scenario_prints_and_stores_nothing_private_with_every_gateway() {
         output.clear();
     }
     assert!(private.codes.len() > 50, "the scenario sends codes");
+}
+
+#[tokio::test]
+async fn a_number_in_place_of_an_error_code_is_in_no_log_line() {
+    let world = Several::of("Twilio;Sinch;Mada;Http", |_, setup| setup.args(["--log-level", "trace"])).await;
+    for refused in [400, 500] {
+        let number = world.number();
+        // The national number fits into 32 bits, as an error code does.
+        let national = number.trim_start_matches("+1").to_owned();
+        let code = national.parse().expect("a number of 32 bits");
+        world.twilio().plan(&number, [Reply::Refuse { status: refused, code }]);
+        world.sinch().plan(&number, [Reply::Refuse { status: refused, code }]);
+        world.mada().plan(&number, [Reply::Refuse { status: 200, code }]);
+        world.send(&number).await.expects(sent(&number, 5));
+        assert_eq!(world.doubles.sends_to(&number), [1, 1, 1, 1]);
+        let checked = world.plain().code_for(&number);
+        world.verify(&number, &checked).await.expects(verified(&number));
+        let output = world.server.output().text();
+        let found: Vec<_> = output.lines().filter(|line| line.contains(&national)).collect();
+        assert!(found.is_empty(), "{found:?}");
+        let failed = ["message not sent", "outcome of a message unknown"];
+        let is_failure = |line: &&str| failed.iter().any(|words| line.contains(words));
+        assert!(output.lines().filter(is_failure).count() >= 3, "{output}");
+    }
 }
 
 /// Sent, wrong, right, again; by every channel; with reports and a workflow.

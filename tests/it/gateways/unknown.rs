@@ -257,6 +257,42 @@ async fn every_failed_send_logs_its_reason_with_the_id_of_its_request() {
     }
 }
 
+#[tokio::test]
+async fn every_failed_check_at_a_gateway_logs_the_id_of_its_request() {
+    for gateway in ["TwilioVerify", "Sinch"] {
+        let world = Several::of(gateway, |_, setup| {
+            V2::account(setup).config("breaker-failures", 100).config("send-budget", "1s")
+        })
+        .await;
+        let v2 = V2::of(&world);
+        let service = v2.service(&[]).await;
+        let (old, new) = (world.number(), world.number());
+        world.send(&old).await.expects(sent(&old, 5));
+        let verification = sid(&v2.begins(&service, &new).await);
+        for (trouble, field, reason) in [
+            (Reply::ServerError(500), "class", "Ambiguous"),
+            (Reply::Busy, "class", "Retry"),
+            (Reply::Hang, "reason", "no answer in time"),
+        ] {
+            for number in [&old, &new] {
+                world.twilio().plan_checks(number, [trouble]);
+                world.sinch().plan_checks(number, [trouble]);
+            }
+            let answers =
+                [world.verify(&old, "123456").await, v2.checks(&service, &verification, "123456").await];
+            for answer in answers {
+                assert!(answer.status() >= 500, "{}", answer.text());
+                let id = answer.header("x-request-id").to_owned();
+                let is_it = |event: &Value| {
+                    event["request_id"] == id.as_str() && event["message"] == "gateway check failed"
+                };
+                let line = soon("the line", world.server.output().event(is_it)).await.expect("a line");
+                assert_eq!(line[field].as_str(), Some(reason), "{line}");
+            }
+        }
+    }
+}
+
 #[expect(clippy::disallowed_methods, reason = "measures how long the server waits for a gateway")]
 fn now() -> Instant {
     Instant::now()

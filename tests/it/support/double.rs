@@ -245,6 +245,7 @@ impl<P: Provider> DoubleState<P> {
         let said = match reply {
             Reply::Reset => return Err(io::ErrorKind::ConnectionReset.into()),
             Reply::Refuse { status, code } => self.provider.refuse(status, code, &received),
+            Reply::FailedAtOnce(code) => self.provider.accept(&received).failed_at_once(code),
             Reply::Busy => self.provider.refuse(429, reply::TOO_MANY_REQUESTS, &received),
             Reply::BusyFor(seconds) => {
                 self.provider.refuse(429, reply::TOO_MANY_REQUESTS, &received).and_retry_after(seconds)

@@ -26,6 +26,8 @@ pub enum Reply {
         /// The provider's error code.
         code: u32,
     },
+    /// A success with a message that has failed already, for the reason of this code.
+    FailedAtOnce(u32),
     /// 429: not executed.
     Busy,
     /// The same, with a request to wait this many seconds.
@@ -78,6 +80,14 @@ impl Said {
 
     pub fn and_retry_after(self, seconds: u32) -> Self {
         Self { retry_after: Some(seconds), ..self }
+    }
+
+    /// Replaces the status in a JSON body by a failure.
+    pub fn failed_at_once(self, code: u32) -> Self {
+        let mut resource: Value = serde_json::from_str(&self.body).expect("a provider that answers in JSON");
+        resource["status"] = "failed".into();
+        resource["error_code"] = code.into();
+        Self { body: resource.to_string(), ..self }
     }
 
     /// Replaces the body by one that is not JSON.

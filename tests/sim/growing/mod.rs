@@ -220,7 +220,13 @@ impl World {
         let code = Code::parse(right.map_or("0000000", |track| &self.beliefs[&track].code));
         let (responder, answer) = Responder::new(self.place()?);
         let name = named.map(VerificationName::of_track);
-        let kind = CommandKind::Check(CheckCommand { code, named: name, responder, decided: None });
+        let kind = CommandKind::Check(CheckCommand {
+            code,
+            named: name,
+            request_id: None,
+            responder,
+            decided: None,
+        });
         self.submits(number, ClientCommand::Check { named, right }, End::Check(answer), kind)
     }
 

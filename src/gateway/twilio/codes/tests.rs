@@ -116,6 +116,33 @@ fn a_known_code_says_more_than_the_status() {
 }
 
 #[test]
+fn a_success_with_a_failed_message_has_the_class_of_its_error_code() {
+    let made = |body: &str| {
+        let body = Some(Bytes::copy_from_slice(body.as_bytes()));
+        let answer = GatewayResponse { status: StatusCode::CREATED, headers: HeaderMap::new(), body };
+        created(GatewayName::TwilioMessages, &answer, |status| status == "failed")
+    };
+    for fine in ["", r#","status":null"#, r#","status":"queued","error_code":null"#, r#","error_code":30003"#]
+    {
+        let accepted = Accepted { message_id: "SM1".to_owned() };
+        assert_eq!(made(&format!(r#"{{"sid":"SM1"{fine}}}"#)), Ok(accepted), "{fine}");
+    }
+    for (code, class, whole_gateway) in [
+        ("null", Refused, false),
+        ("30007", Refused, false),
+        ("99999", Refused, false),
+        ("21610", OptedOut, false),
+        ("\"21610\"", OptedOut, false),
+        ("30001", SOON, true),
+        ("30002", Configuration, true),
+    ] {
+        let body = format!(r#"{{"sid":"SM1","status":"failed","error_code":{code}}}"#);
+        let error = made(&body).expect_err("it has failed");
+        assert_eq!((error.class, error.whole_gateway), (class, whole_gateway), "{code}");
+    }
+}
+
+#[test]
 fn a_report_with_an_unknown_code_says_that_it_did_not_arrive() {
     assert_eq!(class_of_report(1), Refused);
 }

@@ -28,6 +28,7 @@ async fn every_refusal_has_its_status_its_number_and_its_time() {
         (Refused::OtherRequest, 422, 20422, None),
         (Refused::StillAnswering, 409, 20409, Some("1")),
         (Refused::GatewayFailed, 502, 20502, None),
+        (Refused::OutOfService { until: in_a_while }, 502, 20502, Some("30")),
         (Refused::Unavailable(Refusal::StoreUnavailable), 503, 20503, Some("1")),
         (Refused::Unavailable(Refusal::NumberBusy), 429, 20429, Some("1")),
     ] {

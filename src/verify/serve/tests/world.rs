@@ -259,7 +259,7 @@ impl World {
         target: VerificationTarget,
         code: Option<Code>,
     ) -> Result<Verification, Refused> {
-        self.verifying.check(self.service.id, CheckCode { target, code }).await
+        self.verifying.check(self.service.id, CheckCode { target, code, request_id: None }).await
     }
 
     pub async fn ends(&self, target: VerificationTarget, ending: Ending) -> Result<Verification, Refused> {
