@@ -45,6 +45,7 @@
 //! * [`gateway`]: one file per provider behind one trait.
 //! * [`store`]: durability behind one trait: journal and snapshot, or memory.
 //! * [`shard`]: actors that own records, decide commands about them and make the changes durable.
+//! * [`metrics`]: counts what happens, for Prometheus.
 //! * [`config`], [`telemetry`], [`clock`]: settings with their origin, logs, real time.
 //! * [`net`], [`log_limit`]: host names; log lines that a client can cause in any number.
 //! * [`engine`], [`template`], [`domain`]: pure decisions, the texts of messages, and the types that both speak; no I/O,
@@ -63,6 +64,7 @@ pub mod gateway;
 pub mod http;
 pub mod limit;
 pub mod log_limit;
+pub mod metrics;
 pub mod net;
 pub mod node;
 pub mod numbers;

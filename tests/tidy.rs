@@ -13,6 +13,7 @@ const MODULES: &[&str] = &[
     "gateway",
     "config",
     "telemetry",
+    "metrics",
     "shard",
     "registry",
     "limit",

@@ -103,6 +103,7 @@ impl World {
             clock: Arc::clone(&clock),
             rng: StdRng::seed_from_u64(1),
             bounds: bounds.clone(),
+            metrics: Arc::default(),
         });
         let capacity = Capacity::new(bounds.numbers);
         let shards = Shards::start(ShardDeps {
@@ -112,6 +113,7 @@ impl World {
             shards: std::thread::available_parallelism().map_or(2, usize::from),
             settings: kinds::shard_settings(&bounds),
             rng: StdRng::seed_from_u64(2),
+            metrics: Arc::default(),
         });
         let shards = shards.await.expect("shards");
         let verifier = Verifier::new(VerifierDeps {

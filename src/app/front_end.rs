@@ -151,5 +151,6 @@ pub fn deps(
         // Set by the caller that reads the certificate.
         tls: None,
         request_id_prefix,
+        metrics: Arc::default(),
     }
 }

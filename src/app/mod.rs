@@ -108,6 +108,7 @@ impl App {
             bounds: settings.bounds.clone(),
             private_webhooks: settings.private_webhooks,
             loading: self.late.loading(),
+            metrics: Arc::clone(&self.deps.metrics),
         })
         .await?;
         let control = Control::start(

@@ -1,6 +1,6 @@
 //! Requests to gateways about codes: checks of codes that a gateway holds, and confirmations of success.
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
 use super::budget::Budget;
@@ -10,6 +10,7 @@ use super::limiter::GatewayPermit;
 use super::{Circuit, Delivery};
 use crate::domain::{Code, GatewayName, Held, PhoneNumber};
 use crate::gateway::{GatewayError, Verdict};
+use crate::metrics::GatewayOperation;
 
 /// The gateway that holds a code did not say whether a submitted one is right. Logged already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -53,7 +54,8 @@ impl Delivery {
         else {
             return Err(NOT_ASKED);
         };
-        let answer = timeout_at(budget.end, checker.check(number, held.channel, code)).await.ok();
+        let request = checker.check(number, held.channel, code);
+        let answer = holder.answer_to(GatewayOperation::Check, request, budget.end).await;
         let error = match circuit.answered(answer, self.clock.now()) {
             Some(Ok(verdict)) => return Ok(verdict),
             Some(Err(error)) => error,
@@ -101,17 +103,19 @@ impl Delivery {
     /// Tells the gateway that a message led to a verified number, where the gateway wants to know. Best effort: not
     /// while it is busy or out of service, once, and for no longer than a send may take.
     pub async fn confirm(&self, gateway: GatewayName, message_id: &str) {
-        let Some(found) = self.gateways.iter().find(|other| other.name == gateway) else { return };
+        let mut wanting = self.gateways.iter().filter(|other| other.gateway.wants_confirmation());
+        let Some(found) = wanting.find(|other| other.name == gateway) else { return };
         let works = found.circuit.shown(self.clock.now()).0 == Circuit::Closed;
         let Some(_permit) = found.limiter.try_acquire().filter(|_| works) else { return };
         let end = Budget::starting_now(self.send_budget).end;
         let gateway = gateway.as_str();
-        match timeout_at(end, found.gateway.confirm(message_id)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(GatewayError { class, code, detail, .. })) => {
+        let request = found.gateway.confirm(message_id);
+        match found.answer_to(GatewayOperation::Confirm, request, end).await {
+            Some(Ok(())) => {}
+            Some(Err(GatewayError { class, code, detail, .. })) => {
                 debug!(gateway, %class, code, detail, "success not confirmed to the gateway");
             }
-            Err(_) => debug!(gateway, reason = NO_ANSWER, "success not confirmed to the gateway"),
+            None => debug!(gateway, reason = NO_ANSWER, "success not confirmed to the gateway"),
         }
     }
 }

@@ -1,16 +1,20 @@
 //! One gateway behind its concurrency limiter and its circuit breaker.
 
+use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::time::{Instant, timeout_at};
 use tracing::{debug, info, warn};
 
 use super::Routed;
 use super::breaker::{Breaker, BreakerPermit, Circuit, CircuitChange, Health};
 use super::limiter::ConcurrencyLimiter;
+use crate::clock::Stopwatch;
 use crate::config::{Bounds, BreakerSettings};
 use crate::domain::{Channel, GatewayName, Held, Timestamp};
 use crate::gateway::{Gateway, GatewayError};
+use crate::metrics::{GatewayEnd, GatewayFacts, GatewayOperation, Metrics};
 
 /// One gateway.
 pub(super) struct GuardedGateway {
@@ -19,6 +23,7 @@ pub(super) struct GuardedGateway {
     pub gateway: Arc<dyn Gateway>,
     pub limiter: ConcurrencyLimiter,
     pub circuit: CircuitBreaker,
+    metrics: Arc<Metrics>,
 }
 
 /// Which gateways may carry a message: the messages of a verification carry the same code where that is possible.
@@ -36,11 +41,31 @@ pub(super) enum Eligible {
 }
 
 impl GuardedGateway {
-    pub fn new(routed: Routed, bounds: &Bounds, breaker: BreakerSettings) -> Self {
+    pub fn new(routed: Routed, bounds: &Bounds, breaker: BreakerSettings, metrics: &Arc<Metrics>) -> Self {
         let Routed { routed_as, gateway } = routed;
         let name = gateway.name();
         let limiter = ConcurrencyLimiter::new(name, bounds.sends, bounds.sends_waiting);
-        Self { routed_as, name, gateway, limiter, circuit: CircuitBreaker::new(name, breaker) }
+        let (circuit, metrics) = (CircuitBreaker::new(name, breaker), Arc::clone(metrics));
+        Self { routed_as, name, gateway, limiter, circuit, metrics }
+    }
+
+    /// Waits for the answer to a request, until `end`. `None` for no answer in time.
+    pub async fn answer_to<T>(
+        &self,
+        operation: GatewayOperation,
+        request: impl Future<Output = Result<T, GatewayError>>,
+        end: Instant,
+    ) -> Option<Result<T, GatewayError>> {
+        let stopwatch = Stopwatch::start();
+        let answer = timeout_at(end, request).await.ok();
+        let outcome = match &answer {
+            Some(Ok(_)) => GatewayEnd::Answered,
+            Some(Err(error)) => GatewayEnd::Refused(error.class),
+            None => GatewayEnd::Silent,
+        };
+        let (gateway, took) = (self.name, stopwatch.elapsed());
+        self.metrics.gateway(&GatewayFacts { gateway, operation, outcome, took });
+        answer
     }
 
     pub fn serves(&self, channel: Channel) -> bool {

@@ -35,6 +35,7 @@ use crate::clock::Clock;
 use crate::config::{Bounds, DeliverySettings, workflow_steps};
 use crate::domain::{Channel, GatewayName, PhoneNumber, Routing, ServiceId, seconds_up};
 use crate::gateway::Gateway;
+use crate::metrics::Metrics;
 use crate::registry::Registry;
 use crate::template::Templates;
 
@@ -79,6 +80,8 @@ pub struct DeliveryDeps {
     pub rng: StdRng,
     /// [`Bounds::sends`] and [`Bounds::sends_waiting`] for each gateway, and [`Bounds::send_budget`].
     pub bounds: Bounds,
+    /// Counts requests to gateways.
+    pub metrics: Arc<Metrics>,
 }
 
 /// Delivers through every gateway.
@@ -125,8 +128,9 @@ pub struct GatewayState {
 impl Delivery {
     /// Creates a delivery service.
     pub fn new(parts: DeliveryDeps) -> Self {
-        let DeliveryDeps { gateways, routing, settings, services, templates, clock, rng, bounds } = parts;
-        let guarded = |routed| GuardedGateway::new(routed, &bounds, settings.breaker);
+        let DeliveryDeps { gateways, routing, settings, services, templates, clock, rng, bounds, metrics } =
+            parts;
+        let guarded = |routed| GuardedGateway::new(routed, &bounds, settings.breaker, &metrics);
         let confirms = gateways.iter().any(|routed| routed.gateway.wants_confirmation());
         Self {
             gateways: gateways.into_iter().map(guarded).collect(),

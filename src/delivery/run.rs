@@ -23,6 +23,7 @@ use super::{Candidate, Delivery};
 use crate::config::OnAmbiguous;
 use crate::domain::{AttemptId, Channel, Timestamp};
 use crate::gateway::{Accepted, Callback, ErrorClass, OutgoingMessage};
+use crate::metrics::GatewayOperation;
 use crate::template::Rendered;
 
 impl Delivery {
@@ -240,7 +241,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         let overdue = overdue.map(|after| now() + after.max(self.budget.least));
         permit.ask();
         let end = overdue.map_or(share.answer, |overdue| overdue.min(share.answer));
-        let answer = timeout_at(end, gateway.gateway.send(&message)).await.ok();
+        let answer = gateway.answer_to(GatewayOperation::Send, gateway.gateway.send(&message), end).await;
         let answer = circuit.answered(answer, self.now());
         self.time_has_passed = true;
         self.log_answer(gateway, answer.as_ref());

@@ -19,6 +19,7 @@ use crate::config::{AnswerSet, Bounds};
 use crate::domain::{Channel, Region};
 pub use crate::gateway::CallbackKind;
 use crate::gateway::Simulator;
+use crate::metrics::Metrics;
 pub use crate::node::{CallbackAnswer, CallbackRequest};
 use crate::numbers::{
     CheckOutcome, CheckRequest, Refusal, Reply, SendOptions, SendOutcome, SendRequest, Usage, Verifier,
@@ -65,6 +66,8 @@ pub struct Deps<V = Verifier> {
     pub tls: Option<Arc<Tls>>,
     /// Random for each start of the program, so that request ids of two starts differ.
     pub request_id_prefix: u32,
+    /// Counts refused requests.
+    pub metrics: Arc<Metrics>,
 }
 
 /// Decides sends and checks: the [`Verifier`], or a script in tests.

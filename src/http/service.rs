@@ -4,7 +4,6 @@
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -28,6 +27,7 @@ use super::routes::GROUPS;
 use super::server::{CallbackAnswer, CallbackKind, CallbackRequest, Callbacks, Deps, GatewayHealth, Verify};
 use super::v2::params::{Param, Text};
 use super::{compatible, cors, openapi, v2};
+use crate::clock::Stopwatch;
 use crate::log_limit::OncePerSecond;
 use crate::numbers::{Refusal, Usage};
 
@@ -40,7 +40,7 @@ pub async fn respond<V: Verify>(
     let mut body = RequestBody::new(incoming, Arc::clone(&active.server().bodies_in_parts));
     let target = target_of(head.uri.path(), active.server().deps.callbacks.as_deref());
     let id = request::id_of_client(&head.headers).unwrap_or_else(|| active.request_id());
-    let start = enabled!(Level::DEBUG).then(log_clock);
+    let start = enabled!(Level::DEBUG).then(Stopwatch::start);
     if head.method == Method::GET {
         active.note_read_only();
     }
@@ -60,6 +60,7 @@ pub async fn respond<V: Verify>(
     }
     if let Some(refusal) = answer.refusal {
         active.server().refusals.note(refusal);
+        active.server().deps.metrics.refused(refusal.name());
     }
     if let Some(start) = start {
         let (method, status) = (method_name(&head.method), answer.status.as_u16());
@@ -71,11 +72,6 @@ pub async fn respond<V: Verify>(
         active.note_unread_body();
     }
     Ok(response(answer, head, id, closes))
-}
-
-#[expect(clippy::disallowed_methods, reason = "a duration in a log line; nothing is decided by it")]
-fn log_clock() -> Instant {
-    Instant::now()
 }
 
 /// Reports may come with the path of the public address in front of ours; nothing else does.

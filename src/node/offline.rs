@@ -38,6 +38,7 @@ impl Offline {
             shards: 1,
             settings: kinds::shard_settings(&bounds),
             rng: seeded_rng()?,
+            metrics: Arc::default(),
         })
         .await?;
         let registry = Registry::open(RegistryDeps {

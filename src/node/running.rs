@@ -18,6 +18,7 @@ use crate::delivery::{Delivery, DeliveryDeps, Routed};
 use crate::domain::{Routing, ServerKey, Timestamp};
 use crate::engine::{Policy, Sealer, key_fingerprint};
 use crate::limit::{self, Answers, Limits};
+use crate::metrics::Metrics;
 use crate::numbers::{Capacity, Policies, Verifier, VerifierDeps};
 use crate::registry::Registry;
 use crate::shard::{ShardDeps, Shards};
@@ -53,6 +54,7 @@ pub struct StartOptions {
     pub bounds: Bounds,
     /// Progress of reading the store, for `/readyz`.
     pub loading: Arc<Loading>,
+    pub metrics: Arc<Metrics>,
 }
 
 pub struct Running {
@@ -86,6 +88,7 @@ impl Running {
             shards,
             bounds,
             loading,
+            metrics,
         } = options;
         let account = AccountFile::of(&data_dir);
         let (server_key, store) =
@@ -101,10 +104,13 @@ impl Running {
             shards,
             settings: kinds::shard_settings(&bounds),
             rng: StdRng::from_rng(&mut seeder),
+            metrics,
         })
         .await?;
         let started = StopUnlessStarted(Some(shards.clone()));
         let registry = registry::open(registry, &account, &shards, &policy, &templates, &gateways).await?;
+        let named = registry.clone();
+        shards.metrics().name_services(Box::new(move |id| named.service_by_id(id).map(|s| s.name())));
         let rules = CurrentRules::new(&registry, policies.clone());
         let outbox = Outbox::start(OutboxDeps {
             shards: shards.clone(),
@@ -123,6 +129,7 @@ impl Running {
             clock: Arc::clone(&clock),
             rng: StdRng::from_rng(&mut seeder),
             bounds: bounds.clone(),
+            metrics: Arc::clone(shards.metrics()),
         }));
         let verifier = Verifier::new(VerifierDeps {
             shards: shards.clone(),

@@ -10,6 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::check::{CheckCommand, CheckDecision, EndCommand, GatewayCheck, SettleCheckCommand};
 use super::event::{EventSink, NumberEvent};
+use super::facts;
 use super::policies::Policies;
 use super::record::NumberKey;
 use super::send::{Caller, Dispatch, ResumeCommand, SendCommand, SendDecision, SettleCommand};
@@ -17,6 +18,7 @@ use crate::attempts::{AttemptLog, AttemptLogWriter, EndedSend, VerifyStatus};
 use crate::config::TrackerSettings;
 use crate::domain::{AttemptLogKey, GatewayName, ServerKey, ServiceId, Timestamp};
 use crate::engine::{EndOutcome, Ending, NumberState, Policy, Rules, Salt, SlotHash, Verification};
+use crate::metrics::Metrics;
 use crate::shard::{
     Capacity, Command, Decision, Durability, Load, Record, RecordKey, Refusal, ReplyContext, Reservation,
     Shards, Subject, Tables, Transaction,
@@ -43,6 +45,8 @@ pub struct NumberDeps {
     pub effects: Arc<dyn Effects>,
     /// Writes event records in the commit of each decision.
     pub events: Option<Arc<dyn EventSink>>,
+    /// Counts decisions.
+    pub metrics: Arc<Metrics>,
 }
 
 impl NumberDeps {
@@ -249,6 +253,7 @@ impl Command for NumberCommand {
 
     fn answer(self: Box<Self>, reply: &mut ReplyContext<'_>) {
         let Self { key, kind, deps, subject, reservation: _reservation, first_attempt } = *self;
+        facts::count(&deps.metrics, key, &kind, &deps.policies.of(key.service), reply.now());
         let context = DecisionContext { key, deps: &deps, subject, reply };
         match kind {
             CommandKind::Send(send) => send.answer(first_attempt, context),
@@ -261,6 +266,10 @@ impl Command for NumberCommand {
     }
 
     fn refuse(self: Box<Self>, refusal: Refusal) {
+        if let CommandKind::Settle(settle) = &self.kind {
+            // The send has ended, also if its result cannot be made durable.
+            facts::count_send(&self.deps.metrics, self.key, settle);
+        }
         match self.kind {
             CommandKind::Send(send) => send.responder.send(Err(refusal)),
             CommandKind::Resume(resume) => resume.responder.send(Err(refusal)),

@@ -7,6 +7,7 @@ pub mod check;
 pub mod command;
 mod deliver;
 mod event;
+mod facts;
 mod follow_up;
 mod policies;
 mod receipt;

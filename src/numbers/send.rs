@@ -215,8 +215,8 @@ impl Dispatch {
 
     /// The command that settles the send.
     pub fn settled(self, delivered: Delivered) -> SettleCommand {
-        let Self { permit, style, purpose, first_attempt, caller, .. } = self;
-        SettleCommand { permit, style, purpose, first_attempt, delivered, caller, decided: None }
+        let Self { permit, channel, style, purpose, first_attempt, caller, .. } = self;
+        SettleCommand { permit, channel, style, purpose, first_attempt, delivered, caller, decided: None }
     }
 }
 
@@ -245,6 +245,8 @@ impl Caller {
 pub struct SettleCommand {
     /// The permit of the send.
     pub permit: SendPermit,
+    /// The channel that was asked for.
+    pub channel: Channel,
     /// The message's template, language and format.
     pub style: MessageStyle,
     /// Why it was made.

@@ -136,6 +136,7 @@ impl Verifier {
             effects: Arc::clone(&effects) as _,
             tracker: attempts.settings(),
             events,
+            metrics: Arc::clone(shards.metrics()),
         });
         effects.connect(&deps, shards.clone());
         let bound = u32::try_from(bounds.commands).unwrap_or(u32::MAX);

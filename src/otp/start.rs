@@ -90,6 +90,7 @@ impl OtpBuilder {
             bounds,
             private_webhooks: false,
             loading: Arc::default(),
+            metrics: Arc::default(),
         })
         .await?;
         Ok(Otp::of(Engine {

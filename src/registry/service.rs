@@ -10,6 +10,9 @@ use crate::domain::{PhoneNumber, ServiceId, Sid, Timestamp, record_id};
 use crate::engine::SlotHash;
 use crate::shard::{Id, Record};
 
+/// The name of the service of the compatible routes in requests.
+pub(super) const DEFAULT_NAME: &str = "default";
+
 /// A namespace with its own rules.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Service {
@@ -25,6 +28,17 @@ pub struct Service {
     pub test_numbers: Vec<TestNumber>,
     pub created: Timestamp,
     pub updated: Timestamp,
+}
+
+impl Service {
+    /// Its name in metrics and statistics, which does not change: as in config.json, else its sid.
+    pub fn name(&self) -> String {
+        match &self.origin {
+            Origin::Default => DEFAULT_NAME.to_owned(),
+            Origin::Config(name) => name.clone(),
+            Origin::Api => self.sid.to_string(),
+        }
+    }
 }
 
 /// The creator of a service.

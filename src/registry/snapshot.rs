@@ -9,13 +9,10 @@ use tokio::sync::watch;
 
 use super::credential::LiveKey;
 use super::error::{RegistryError, not_found};
-use super::service::{SLOT, ServiceRecord};
+use super::service::{DEFAULT_NAME, SLOT, ServiceRecord};
 use super::{ApiKey, Credential, Origin, Root, SafeNumber, Service};
 use crate::domain::{PhoneNumber, ServiceId, Sid, SidKind};
 use crate::shard::{Index, Record, RecordKey, Router, Shards, Stored, decode};
-
-/// The name of the service of the compatible routes in requests.
-const DEFAULT_NAME: &str = "default";
 
 pub(super) struct Published {
     pub(super) services: ArcSwap<Services>,

@@ -10,8 +10,9 @@ use super::Shared;
 use super::command::{Command, Refusal};
 use super::core::Core;
 use super::table::{Records, Tables};
-use crate::clock::Alarm;
+use crate::clock::{Alarm, Stopwatch};
 use crate::domain::Timestamp;
+use crate::metrics::CommitFacts;
 use crate::store::{Owner, Pushed, RecordStream, SLICE_RECORDS, Slots, StoreError};
 
 /// Records of each kind that one step of the sweep looks at.
@@ -241,9 +242,13 @@ impl Actor for ShardActor {
             }
         }
         if let Some(writes) = core.take_commit() {
-            let shard = myself.clone();
-            // A shard that has failed meanwhile is restored from the store, which this batch has reached.
-            let done = Box::new(move |result| drop(shard.cast(ShardMessage::Committed(result))));
+            let (shard, metrics) = (myself.clone(), Arc::clone(&state.shared.metrics));
+            let (records, stopwatch) = (writes.len(), Stopwatch::start());
+            let done = Box::new(move |result| {
+                metrics.commit(&CommitFacts { records, result: &result, took: stopwatch.elapsed() });
+                // A shard that has failed meanwhile is restored from the store, which this batch has reached.
+                let _ = shard.cast(ShardMessage::Committed(result));
+            });
             if core.commits_for_checkpoint() {
                 state.shared.store.commit_for_checkpoint(writes, done);
             } else {

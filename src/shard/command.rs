@@ -111,3 +111,18 @@ pub enum Refusal {
     #[error("the server is stopping or restarting")]
     Stopping,
 }
+
+impl Refusal {
+    /// The name in metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Overloaded => "overloaded",
+            Self::NumberBusy => "number_busy",
+            Self::SendsOverloaded => "sends_overloaded",
+            Self::TableFull { .. } => "table_full",
+            Self::StoreUnavailable => "store_unavailable",
+            Self::Starting => "starting",
+            Self::Stopping => "stopping",
+        }
+    }
+}

@@ -30,6 +30,7 @@ use tokio::sync::oneshot;
 use self::actor::ShardMessage;
 use self::supervisor::Supervisor;
 use crate::clock::Clock;
+use crate::metrics::Metrics;
 use crate::store::{Owner, Store};
 
 pub use self::capacity::{Capacity, PLACE_BYTES, Reservation, Shares, Usage};
@@ -50,6 +51,8 @@ pub struct Shared {
     pub clock: Arc<dyn Clock>,
     /// Which shard owns a slot.
     pub router: Arc<Router>,
+    /// Counts commits.
+    pub metrics: Arc<Metrics>,
     /// Factories of the indexes, by kind.
     followers: RwLock<Vec<(u8, IndexFactory)>>,
 }
@@ -78,6 +81,8 @@ pub struct ShardDeps {
     pub settings: ShardSettings,
     /// Seeds the random source of each shard.
     pub rng: StdRng,
+    /// Counts commits.
+    pub metrics: Arc<Metrics>,
 }
 
 /// The shards could not start.
@@ -98,9 +103,9 @@ impl Shards {
     /// # Errors
     /// [`ShardStartError`] if the store cannot be read or contains a record that this version cannot decode.
     pub async fn start(deps: ShardDeps) -> Result<Self, ShardStartError> {
-        let ShardDeps { store, clock, shards, kinds, settings, rng } = deps;
+        let ShardDeps { store, clock, shards, kinds, settings, rng, metrics } = deps;
         let (router, followers) = (Arc::new(Router::new(shards)), RwLock::default());
-        let shared = Arc::new(Shared { store, clock, router, followers });
+        let shared = Arc::new(Shared { store, clock, router, metrics, followers });
         let args = supervisor::SupervisorArgs { shared: Arc::clone(&shared), kinds, settings, rng };
         let spawned = Supervisor::spawn(None, Supervisor, args).await;
         let (supervisor, _) = spawned.map_err(|error| match error {
@@ -123,6 +128,11 @@ impl Shards {
     /// The time of decisions.
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.shared.clock
+    }
+
+    /// Counts what happens in this process.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.shared.metrics
     }
 
     /// Hands a command to the shard that owns its slot.

@@ -196,6 +196,7 @@ async fn start(store: &MemoryStore, clock: &Arc<ManualClock>) -> Result<Shards, 
         kinds: kinds(),
         settings: ShardSettings { commands_per_subject: 8, commit_timeout: 5 * SECOND },
         rng: StdRng::seed_from_u64(1),
+        metrics: Arc::default(),
     })
     .await
 }

@@ -11,6 +11,7 @@ use super::request;
 use super::schedule::{Entry, Next, Schedule};
 use super::transport::{AttemptError, Post, Posted};
 use crate::domain::{ServiceId, Timestamp};
+use crate::metrics::WebhookEnd;
 use crate::registry::WebhookStatus;
 use crate::shard::{Id, Refusal};
 
@@ -154,6 +155,11 @@ impl Inner {
             Some(HealthChange::Up) => tracing::info!(%webhook, "webhook takes events again"),
             None => {}
         }
+        inner.shards.metrics().webhook(match state {
+            DeliveryState::Delivered => WebhookEnd::Delivered,
+            DeliveryState::Pending => WebhookEnd::Retried,
+            DeliveryState::Failed => WebhookEnd::Failed,
+        });
         match state {
             DeliveryState::Failed => tracing::warn!(%webhook, %event, said, "webhook event failed for good"),
             DeliveryState::Delivered => tracing::debug!(%webhook, %event, "webhook event delivered"),

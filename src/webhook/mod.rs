@@ -123,6 +123,7 @@ impl Outbox {
             sealer,
             Arc::clone(&schedule),
             Arc::clone(&sequences),
+            Arc::clone(shards.metrics()),
         ));
         let followed = Arc::clone(&schedule);
         shards.follow::<EventRecord>(Arc::new(move |_| {

@@ -16,6 +16,7 @@ use crate::engine::{
     CheckOutcome, Ending, Sealer, SendPermit, SendResult, VerificationAddress, VerificationName,
 };
 use crate::gateway::ReceiptStatus;
+use crate::metrics::{Metrics, WebhookEnd};
 use crate::numbers::{EventSink, NumberEvent, NumberKey};
 use crate::registry::{Service, Webhook, WebhookStatus};
 use crate::shard::{Durability, Id, Transaction};
@@ -25,6 +26,7 @@ pub struct EventRecorder {
     sealer: Sealer,
     schedule: Arc<Schedule>,
     sequences: Arc<Sequences>,
+    metrics: Arc<Metrics>,
 }
 
 /// The last [`Seq`] of each slot. A failed commit leaves a gap.
@@ -66,8 +68,9 @@ impl EventRecorder {
         sealer: Sealer,
         schedule: Arc<Schedule>,
         sequences: Arc<Sequences>,
+        metrics: Arc<Metrics>,
     ) -> Self {
-        Self { subscribers, sealer, schedule, sequences }
+        Self { subscribers, sealer, schedule, sequences, metrics }
     }
 
     /// Writes one delivery of an event for each enabled webhook that subscribes to it. Beyond the bounds it drops and
@@ -103,6 +106,7 @@ impl EventRecorder {
         let Endpoint { service, webhook } = endpoint;
         let dropped = DroppedEvents { service, webhook, count: earlier + 1, last };
         view.put(id, Some(&EventRecord::Dropped(Box::new(dropped))), Durability::Lazy);
+        self.metrics.webhook(WebhookEnd::Dropped);
         self.schedule.log_drop(endpoint);
     }
 

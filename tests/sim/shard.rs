@@ -156,5 +156,6 @@ pub fn deps(
         tracker,
         effects: Arc::clone(effects) as _,
         events: None,
+        metrics: Arc::default(),
     })
 }

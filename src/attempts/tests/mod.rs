@@ -40,6 +40,7 @@ impl World {
             shards: 3,
             settings: kinds::shard_settings(&Bounds::default()),
             rng: StdRng::seed_from_u64(1),
+            metrics: Arc::default(),
         })
         .await
         .expect("shards");

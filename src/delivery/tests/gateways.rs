@@ -179,6 +179,10 @@ impl Gateway for ScriptedGateway {
         if self.holds { Some(self) } else { None }
     }
 
+    fn wants_confirmation(&self) -> bool {
+        true
+    }
+
     fn confirm<'a>(&'a self, message_id: &'a str) -> BoxFuture<'a, Result<(), GatewayError>> {
         Box::pin(async move {
             self.confirmed.lock().expect("the record").push(message_id.to_owned());

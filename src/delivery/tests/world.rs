@@ -150,6 +150,7 @@ impl World {
             clock: clock.clone(),
             rng: StdRng::seed_from_u64(7),
             bounds,
+            metrics: Arc::default(),
         });
         let (usable, asked) = (AtomicBool::new(true), AtomicUsize::new(0));
         Self { delivery, gateways, record, track, clock, life, usable, asked }

@@ -90,6 +90,7 @@ pub fn deps(script: Script) -> Deps<Script> {
         cors_origins: Vec::new(),
         tls: None,
         request_id_prefix: 0xabcd_0123,
+        metrics: Arc::default(),
     }
 }
 

@@ -75,6 +75,7 @@ impl World {
             shards: 2,
             settings: kinds::shard_settings(&config::Bounds::default()),
             rng: StdRng::seed_from_u64(1),
+            metrics: Arc::default(),
         })
         .await
     }

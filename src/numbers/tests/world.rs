@@ -128,6 +128,7 @@ fn deps(captured: &Arc<Captured>) -> Arc<NumberDeps> {
         tracker: KEEPS_NO_ATTEMPTS,
         effects: Arc::clone(captured) as _,
         events: None,
+        metrics: Arc::default(),
     })
 }
 

@@ -121,6 +121,7 @@ pub(crate) async fn start(
         shards: 1,
         settings: kinds::shard_settings(&bounds),
         rng: StdRng::seed_from_u64(seed),
+        metrics: Arc::default(),
     })
     .await
 }

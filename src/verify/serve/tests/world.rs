@@ -331,6 +331,7 @@ async fn open(store: MemoryStore, deps: &RestartDeps) -> (Registry, Verifying, O
         shards: 1,
         settings: kinds::shard_settings(&Bounds::default()),
         rng: StdRng::seed_from_u64(3 + seed),
+        metrics: Arc::default(),
     })
     .await
     .expect("shards");
@@ -363,6 +364,7 @@ async fn open(store: MemoryStore, deps: &RestartDeps) -> (Registry, Verifying, O
         clock: clock.clone(),
         rng: rng(2),
         bounds: Bounds::default(),
+        metrics: Arc::clone(shards.metrics()),
     }));
     let policies = Policies::new(contract());
     let outbox = Outbox::start(OutboxDeps {

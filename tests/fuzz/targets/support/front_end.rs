@@ -111,6 +111,7 @@ impl FrontEnd {
             cors_origins: Vec::new(),
             tls: None,
             request_id_prefix: 0xabcd_0123,
+            metrics: Arc::default(),
         };
         let address = runtime.block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");

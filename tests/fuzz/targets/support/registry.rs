@@ -26,6 +26,7 @@ pub async fn shards(store: &Arc<MemoryStore>, now: Timestamp) -> Shards {
         shards: 1,
         settings: kinds::shard_settings(&bounds),
         rng: StdRng::seed_from_u64(1),
+        metrics: Arc::default(),
     })
     .await
     .expect("shards")

@@ -1,0 +1,130 @@
+//! Facts: what happened, once for each occurrence, from the one place that knows it. [`super::Metrics`] receives them.
+
+use std::time::Duration;
+
+use crate::domain::{Channel, GatewayName, PhoneNumber, ServiceId};
+use crate::engine::CheckOutcome;
+use crate::gateway::ErrorClass;
+use crate::store::StoreError;
+
+/// The number that a fact is about. A consumer must not store or show the number.
+#[derive(Debug, Clone, Copy)]
+pub struct Recipient {
+    pub service: ServiceId,
+    /// Its country costs some microseconds: [`PhoneNumber::region`].
+    pub number: PhoneNumber,
+    /// Whether it is a test number of the service.
+    pub is_test: bool,
+}
+
+/// A change of a verification.
+#[derive(Debug, Clone, Copy)]
+pub struct VerificationFacts {
+    pub recipient: Recipient,
+    /// The channel of its last message.
+    pub channel: Channel,
+    pub step: VerificationStep,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VerificationStep {
+    /// Its first message was permitted.
+    Begun,
+    /// By a right code, or by a client that verified the person in another way.
+    Approved,
+    /// By a client.
+    Canceled,
+}
+
+/// The end of a send. A background retry is a further send.
+#[derive(Debug, Clone, Copy)]
+pub struct SendFacts {
+    pub recipient: Recipient,
+    /// The channel of the last message.
+    pub channel: Channel,
+    /// The gateway that accepted the message, else the one that was asked last.
+    pub gateway: Option<GatewayName>,
+    pub outcome: SendEnd,
+    /// The class of the last gateway's error.
+    pub error: Option<ErrorClass>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SendEnd {
+    Accepted,
+    /// No gateway accepted it yet; a retry is planned.
+    Postponed,
+    /// The number does not exist or takes no such messages.
+    NumberRefused,
+    /// No gateway accepted it.
+    Failed,
+    /// No gateway accepted it, and one may have sent it.
+    Unknown,
+    /// The code was used, replaced, locked or expired before a gateway was asked.
+    Obsolete,
+    /// Too many messages were waiting for the gateway.
+    Overloaded,
+    /// A test number: nothing is sent.
+    Test,
+    /// Refused: the number is locked out.
+    Locked,
+    /// Refused by a rule of the verification.
+    Limited,
+}
+
+/// The answer to a check.
+#[derive(Debug, Clone, Copy)]
+pub struct CheckFacts {
+    pub recipient: Recipient,
+    /// The channel of the verification's last message; `None` if the answer is about no verification.
+    pub channel: Option<Channel>,
+    pub outcome: CheckOutcome,
+}
+
+/// One request to a gateway and its answer.
+#[derive(Debug, Clone, Copy)]
+pub struct GatewayFacts {
+    pub gateway: GatewayName,
+    pub operation: GatewayOperation,
+    pub outcome: GatewayEnd,
+    pub took: Duration,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GatewayOperation {
+    Send,
+    /// Asks about a code that the gateway holds.
+    Check,
+    /// Tells the gateway that its message led to a verified number.
+    Confirm,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GatewayEnd {
+    Answered,
+    Refused(ErrorClass),
+    /// No answer in time.
+    Silent,
+}
+
+/// One commit of a shard.
+#[derive(Debug, Clone, Copy)]
+pub struct CommitFacts<'a> {
+    /// The number of records.
+    pub records: usize,
+    pub result: &'a Result<(), StoreError>,
+    /// The time from the hand-over to the store until its answer.
+    pub took: Duration,
+}
+
+/// The result of an attempt to deliver a webhook's event, or the decision not to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WebhookEnd {
+    Delivered,
+    /// To be tried again.
+    Retried,
+    /// Given up.
+    Failed,
+    /// Not recorded: too many deliveries are pending.
+    Dropped,
+}

@@ -1,0 +1,107 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::*;
+use crate::domain::{Channel, GatewayName, PhoneNumber};
+use crate::engine::CheckOutcome;
+use crate::gateway::ErrorClass;
+use crate::store::StoreError;
+
+fn recipient(service: u32) -> Recipient {
+    let number = PhoneNumber::parse("+14155552671", None).expect("a number");
+    Recipient { service: ServiceId::new(service), number, is_test: false }
+}
+
+fn sent(service: u32) -> SendFacts {
+    SendFacts {
+        recipient: recipient(service),
+        channel: Channel::Sms,
+        gateway: Some(GatewayName::Simulator),
+        outcome: SendEnd::Accepted,
+        error: None,
+    }
+}
+
+/// The lines of a counter or a histogram.
+fn samples(metrics: &Metrics, name: &str) -> Vec<String> {
+    let text = metrics.text(TextFormat::Classic);
+    let mut lines: Vec<_> = text.lines().filter(|line| line.starts_with(name)).map(str::to_owned).collect();
+    lines.sort();
+    lines
+}
+
+#[test]
+fn every_fact_is_counted_under_its_labels() {
+    let metrics = Metrics::default();
+    let channel = Channel::Call;
+    for step in [VerificationStep::Begun, VerificationStep::Approved, VerificationStep::Canceled] {
+        metrics.verification(&VerificationFacts { recipient: recipient(0), channel, step });
+    }
+    metrics.send(&sent(0));
+    let outcome = CheckOutcome::Wrong { attempts_left: 3, live: true };
+    metrics.check(&CheckFacts { recipient: recipient(0), channel: Some(channel), outcome });
+    metrics.check(&CheckFacts { recipient: recipient(0), channel: None, outcome: CheckOutcome::NotFound });
+    metrics.gateway(&GatewayFacts {
+        gateway: GatewayName::Sinch,
+        operation: GatewayOperation::Check,
+        outcome: GatewayEnd::Refused(ErrorClass::Ambiguous),
+        took: Duration::from_millis(30),
+    });
+    let result = Err(StoreError::Unavailable("full".to_owned()));
+    metrics.commit(&CommitFacts { records: 3, result: &result, took: Duration::from_millis(2) });
+    metrics.refused("overloaded");
+    metrics.webhook(WebhookEnd::Dropped);
+    let counts = |line: &str| assert!(samples(&metrics, line).contains(&format!("{line} 1")), "{line}");
+    for step in ["begun", "approved", "canceled"] {
+        counts(&format!("onceward_verifications_{step}_total{{service=\"default\",channel=\"call\"}}"));
+    }
+    counts("onceward_sends_total{service=\"default\",channel=\"sms\",outcome=\"accepted\"}");
+    counts("onceward_checks_total{service=\"default\",channel=\"call\",outcome=\"wrong\"}");
+    counts("onceward_checks_total{service=\"default\",channel=\"none\",outcome=\"not_found\"}");
+    counts("onceward_gateway_requests_total{gateway=\"Sinch\",operation=\"check\",outcome=\"ambiguous\"}");
+    let duration = "onceward_gateway_request_duration_seconds_bucket{le=\"0.05\",";
+    counts(&format!("{duration}gateway=\"Sinch\",operation=\"check\"}}"));
+    counts("onceward_commits_total{outcome=\"failed\"}");
+    counts("onceward_commit_duration_seconds_bucket{le=\"0.0025\"}");
+    counts("onceward_commit_records_bucket{le=\"4.0\"}");
+    counts("onceward_requests_refused_total{reason=\"overloaded\"}");
+    counts("onceward_webhook_deliveries_total{outcome=\"dropped\"}");
+}
+
+#[test]
+fn a_test_number_begins_no_verification() {
+    let metrics = Metrics::default();
+    let recipient = Recipient { is_test: true, ..recipient(0) };
+    let (channel, step) = (Channel::Sms, VerificationStep::Begun);
+    metrics.verification(&VerificationFacts { recipient, channel, step });
+    assert!(samples(&metrics, "onceward_verifications_begun_total").is_empty());
+}
+
+#[test]
+fn a_hundred_services_have_a_label_and_the_others_share_one() {
+    let metrics = Metrics::default();
+    metrics.name_services(Box::new(|id| (id.get() != 7).then(|| format!("shop-{}", id.get()))));
+    for service in 0..150 {
+        metrics.send(&sent(service));
+        metrics.send(&sent(service));
+    }
+    let lines = samples(&metrics, "onceward_sends_total");
+    assert_eq!(lines.len(), 101);
+    assert!(lines.iter().any(|line| line.contains("service=\"shop-100\"") && line.ends_with(" 2")));
+    assert!(lines.iter().any(|line| line.contains("service=\"other\"") && line.ends_with(" 100")));
+    assert!(!lines.iter().any(|line| line.contains("shop-7\"")), "an unknown service has no name");
+}
+
+#[test]
+fn both_formats_name_a_counter_as_their_readers_expect() {
+    let metrics = Arc::new(Metrics::default());
+    metrics.send(&sent(0));
+    let open = metrics.text(TextFormat::OpenMetrics);
+    assert!(open.contains("# TYPE onceward_sends counter\n") && open.ends_with("# EOF\n"), "{open}");
+    let classic = metrics.text(TextFormat::Classic);
+    assert!(classic.contains("# TYPE onceward_sends_total counter\n"), "{classic}");
+    assert!(!classic.contains("# EOF") && !classic.contains("# TYPE onceward_sends counter"), "{classic}");
+    for line in classic.lines().filter_map(|line| line.strip_prefix("# HELP ")) {
+        assert!(line.split_once(' ').is_some_and(|(_, help)| help.len() > 10), "{line}");
+    }
+}

@@ -1,0 +1,96 @@
+//! The facts of decided commands, for [`Metrics`].
+
+use super::check::{CheckCommand, CheckDecision, EndCommand, SettleCheckCommand};
+use super::command::CommandKind;
+use super::record::NumberKey;
+use super::reply::{CheckOutcome, Reply, SendOutcome};
+use super::send::{SendCommand, SendDecision, SettleCommand};
+use crate::delivery::SendStatus;
+use crate::domain::{Channel, Timestamp};
+use crate::engine::{EndOutcome, Ending, Policy, SendPermit, SendResult, Verification};
+use crate::metrics::{
+    CheckFacts, Metrics, Recipient, SendEnd, SendFacts, VerificationFacts, VerificationStep,
+};
+
+/// Counts a decided command. Called once for each, when its decision is durable or may be lazy.
+pub(super) fn count(metrics: &Metrics, key: NumberKey, kind: &CommandKind, policy: &Policy, now: Timestamp) {
+    let recipient = recipient(key);
+    let step = |channel, step| metrics.verification(&VerificationFacts { recipient, channel, step });
+    match kind {
+        CommandKind::Send(SendCommand { decided: Some(decided), channel, .. }) => match decided {
+            SendDecision::Permitted(permit) if begins(permit, now) => step(*channel, VerificationStep::Begun),
+            SendDecision::Permitted(_) => {}
+            SendDecision::Silent(..) => metrics.send(&unsent(recipient, *channel, SendEnd::Test)),
+            SendDecision::Refused(reply) => {
+                let is_locked = matches!(reply.outcome, SendOutcome::Locked { .. });
+                let outcome = if is_locked { SendEnd::Locked } else { SendEnd::Limited };
+                metrics.send(&unsent(recipient, *channel, outcome));
+            }
+        },
+        CommandKind::Settle(settle) => count_send(metrics, key, settle),
+        CommandKind::Check(CheckCommand { decided: Some(CheckDecision::Reply(reply, _)), .. })
+        | CommandKind::SettleCheck(SettleCheckCommand { decided: Some((reply, _)), .. }) => {
+            let Reply { outcome, verification, .. } = reply;
+            let channel = verification.as_ref().map(|verification| verification.channel);
+            metrics.check(&CheckFacts { recipient, channel, outcome: *outcome });
+            if let (CheckOutcome::Approved, Some(channel)) = (outcome, channel) {
+                step(channel, VerificationStep::Approved);
+            }
+        }
+        CommandKind::End(EndCommand { ending, decided: Some(EndOutcome::Ended(Some(ended))), .. }) => {
+            let channel = ended.counts(policy).channel;
+            match ending {
+                Ending::Approved => step(channel, VerificationStep::Approved),
+                Ending::Canceled => step(channel, VerificationStep::Canceled),
+                Ending::Cleared => {}
+            }
+        }
+        CommandKind::Send(_)
+        | CommandKind::Resume(_)
+        | CommandKind::Check(_)
+        | CommandKind::End(_)
+        | CommandKind::SettleCheck(_) => {}
+    }
+}
+
+/// Whether the permitted message is the first of its verification. By the compatible routes a message that replaces a
+/// live code belongs to the verification of that code.
+fn begins(SendPermit { verification, replaced }: &SendPermit, now: Timestamp) -> bool {
+    let follows = |earlier: &Verification| now < earlier.expires;
+    match verification.counted {
+        Some(counted) => counted.sends == 1,
+        None => verification.sending <= 1 && !replaced.as_ref().is_some_and(follows),
+    }
+}
+
+const fn unsent(recipient: Recipient, channel: Channel, outcome: SendEnd) -> SendFacts {
+    SendFacts { recipient, channel, gateway: None, outcome, error: None }
+}
+
+const fn recipient(NumberKey { service, number, is_test }: NumberKey) -> Recipient {
+    Recipient { service, number, is_test }
+}
+
+/// Counts a send that has ended.
+pub(super) fn count_send(metrics: &Metrics, key: NumberKey, settle: &SettleCommand) {
+    let SettleCommand { channel, delivered, .. } = settle;
+    // The last attempt is the one that decided.
+    let last = delivered.attempts.last();
+    let asked = last.filter(|attempt| attempt.class.is_some() || attempt.status == SendStatus::Sent);
+    let outcome = match &delivered.result {
+        SendResult::Accepted { .. } => SendEnd::Accepted,
+        SendResult::Postponed { .. } => SendEnd::Postponed,
+        SendResult::NumberRefused => SendEnd::NumberRefused,
+        SendResult::Failed { may_have_been_sent: true, .. } => SendEnd::Unknown,
+        SendResult::Failed { may_have_been_sent: false, .. } => SendEnd::Failed,
+        SendResult::NoLongerUsable => SendEnd::Obsolete,
+        SendResult::Overloaded => SendEnd::Overloaded,
+    };
+    metrics.send(&SendFacts {
+        recipient: recipient(key),
+        channel: last.map_or(*channel, |attempt| attempt.channel),
+        gateway: asked.map(|attempt| attempt.gateway),
+        outcome,
+        error: asked.and_then(|attempt| attempt.class),
+    });
+}
