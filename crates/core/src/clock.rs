@@ -10,6 +10,9 @@ use crate::domain::Timestamp;
 /// settings would nearly overflow.
 pub const LATEST: Timestamp = Timestamp::LAST_READABLE;
 
+/// A state that lasts is logged when it begins, and again after this time.
+pub const LOGGED_AGAIN_AFTER: Duration = Duration::from_secs(10 * 60);
+
 /// A source of time.
 pub trait Clock: Send + Sync + 'static {
     /// The time to decide by. It may step backwards, except that of an [`EngineClock`].

@@ -48,6 +48,15 @@ async fn no_disk_error_sends_or_approves_anything_and_the_server_recovers() {
                 let readiness = world.get("/readyz").await;
                 not_ready(&readiness);
                 assert!(readiness.text().contains(says), "{calls:?}: {}", readiness.text());
+                // The file and the time, and no text of a programming language.
+                for (part, is_said) in [
+                    ("/journal", true),
+                    ("not been writable for ", true),
+                    ("os error", false),
+                    ("Os {", false),
+                ] {
+                    assert_eq!(readiness.text().contains(part), is_said, "{part}: {}", readiness.text());
+                }
                 assert_eq!(world.get("/healthz").await.status(), 200);
                 // The data on the disk is enough for this.
                 assert_eq!(world.verify(&locked, "000000").await.status(), 403);

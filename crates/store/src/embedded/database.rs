@@ -2,7 +2,7 @@
 //!
 //! The store does not trust sled: it writes a database once, proves it on a copy, and from then on opens only copies.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Cached pages of an open database, in bytes. sled caches everything that is read until it is closed.
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
@@ -31,11 +31,11 @@ pub(super) struct Sled;
 
 impl SledBackend for Sled {
     fn create(&self, directory: &Path) -> Result<Box<dyn Database>, String> {
-        open(&config().path(directory).create_new(true))
+        open(directory, &config().path(directory).create_new(true))
     }
 
     fn open(&self, directory: &Path) -> Result<Box<dyn Database>, String> {
-        open(&config().path(directory))
+        open(directory, &config().path(directory))
     }
 }
 
@@ -43,27 +43,34 @@ fn config() -> sled::Config {
     sled::Config::new().cache_capacity(CACHE_BYTES).flush_every_ms(None).mode(sled::Mode::HighThroughput)
 }
 
-fn open(config: &sled::Config) -> Result<Box<dyn Database>, String> {
+fn open(directory: &Path, config: &sled::Config) -> Result<Box<dyn Database>, String> {
     match config.open() {
-        Ok(database) => Ok(Box::new(SledDatabase(database))),
-        Err(error) => Err(error.to_string()),
+        Ok(database) => Ok(Box::new(SledDatabase { database, directory: directory.to_owned() })),
+        Err(error) => Err(failed(directory, &error)),
     }
 }
 
-struct SledDatabase(sled::Db);
+fn failed(directory: &Path, error: &sled::Error) -> String {
+    format!("the database {}: {error}", directory.display())
+}
+
+struct SledDatabase {
+    database: sled::Db,
+    directory: PathBuf,
+}
 
 impl Database for SledDatabase {
     fn insert(&mut self, key: [u8; 8], value: Vec<u8>) -> Result<(), String> {
-        self.0.insert(key, value).map(drop).map_err(|error| error.to_string())
+        self.database.insert(key, value).map(drop).map_err(|error| failed(&self.directory, &error))
     }
 
     fn flush(&mut self) -> Result<(), String> {
-        self.0.flush().map(drop).map_err(|error| error.to_string())
+        self.database.flush().map(drop).map_err(|error| failed(&self.directory, &error))
     }
 
     fn each(&self, visit: VisitEntry<'_>) -> Result<(), String> {
-        for entry in self.0.iter() {
-            let (key, value) = entry.map_err(|error| error.to_string())?;
+        for entry in self.database.iter() {
+            let (key, value) = entry.map_err(|error| failed(&self.directory, &error))?;
             visit(&key, &value)?;
         }
         Ok(())

@@ -17,7 +17,7 @@ pub enum OpenError {
     )]
     InUse { directory: PathBuf },
     /// The file system refused something.
-    #[error("cannot {action} {}: {source}{}", path.display(), advice(&source.to_string()))]
+    #[error("cannot {action} {}: {}{}", path.display(), in_words(&source.to_string()), advice(&source.to_string()))]
     Io { action: &'static str, path: PathBuf, source: io::Error },
     /// The directory has data, but not the file that says how it is stored.
     #[error(
@@ -138,6 +138,18 @@ impl OpenError {
     }
 }
 
+/// An error of the system in its own words, without the form that Rust and sled give it.
+pub(super) fn in_words(text: &str) -> String {
+    let plain = text.rsplit_once(" (os error ").filter(|(_, number)| number.ends_with(')'));
+    let text = plain.map_or(text, |(words, _)| words);
+    let words = text.split_once("Os { code: ").and_then(|(before, form)| {
+        let (_, message) = form.split_once("message: \"")?;
+        let (message, after) = message.split_once("\" }")?;
+        Some(format!("{before}{message}{after}"))
+    });
+    words.unwrap_or_else(|| text.to_owned())
+}
+
 /// Words of the system's errors with the advice for each.
 const REFUSALS: [(&str, &str); 6] = [
     ("No space left", "; free space on its file system and start again"),
@@ -157,4 +169,20 @@ const REFUSALS: [(&str, &str); 6] = [
 /// The remedy for an error of the system, as a continuation of its message; empty if there is no simple one.
 pub fn advice(said: &str) -> &'static str {
     REFUSALS.iter().find(|(words, _)| said.contains(words)).map_or("", |(_, advice)| advice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_the_system_is_said_in_words() {
+        let full = io::Error::from_raw_os_error(28);
+        let words = "cannot write a.seg: No space left on device";
+        assert_eq!(in_words(&format!("cannot write a.seg: {full}")), words);
+        assert_eq!(in_words(&format!("cannot write a.seg: {full:?}")), words);
+        for unchanged in ["", "the segment is already in use", "odd (os error", "Os { code: 28"] {
+            assert_eq!(in_words(unchanged), unchanged);
+        }
+    }
 }

@@ -1,10 +1,13 @@
 //! The present trouble of the store, for `/readyz` and the log.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use onceward_core::clock::{Clock, LOGGED_AGAIN_AFTER};
 use onceward_core::domain::Timestamp;
+
+use super::error::in_words;
 
 /// A write that takes longer than this is reported: the disk hangs.
 const HANGS_AFTER: Duration = Duration::from_secs(5);
@@ -14,11 +17,11 @@ const HANGS_AFTER: Duration = Duration::from_secs(5);
 const REPORTED_AFTER_CHECKPOINTS: u32 = 3;
 
 /// Shared by the threads of a store, which report, and its handle.
-#[derive(Debug, Default)]
 pub(super) struct Health {
-    journal: Mutex<Option<String>>,
-    reserve: Mutex<Option<String>>,
-    checkpoint: Mutex<Option<String>>,
+    clock: Arc<dyn Clock>,
+    journal: Mutex<Option<Trouble>>,
+    reserve: Mutex<Option<Trouble>>,
+    checkpoint: Mutex<Option<Trouble>>,
     /// The number of consecutive failed checkpoints.
     failed_checkpoints: AtomicU32,
     /// The thread that ended although the store is in use.
@@ -27,22 +30,54 @@ pub(super) struct Health {
     writing_since: AtomicU64,
     /// Since when batches wait for room in the journal, in the same way.
     waiting_since: AtomicU64,
-    hang: Mutex<Option<String>>,
+    hang: Mutex<Option<Trouble>>,
+}
+
+/// A trouble that lasts.
+#[derive(Debug)]
+struct Trouble {
+    reason: String,
+    since: Timestamp,
+    logged: Timestamp,
+}
+
+impl Trouble {
+    fn seconds(&self, now: Timestamp) -> u64 {
+        now.since(self.since).as_secs()
+    }
 }
 
 impl Health {
-    /// A batch could not be written, or can be again. Logged once per change.
+    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            clock,
+            journal: Mutex::default(),
+            reserve: Mutex::default(),
+            checkpoint: Mutex::default(),
+            failed_checkpoints: AtomicU32::default(),
+            ended: OnceLock::default(),
+            writing_since: AtomicU64::default(),
+            waiting_since: AtomicU64::default(),
+            hang: Mutex::default(),
+        }
+    }
+
+    /// A batch could not be written, or can be again. Logged when that changes, and now and then while it lasts.
     pub(super) fn journal(&self, trouble: Option<&str>) {
-        match change(&self.journal, trouble) {
+        let trouble = trouble.map(in_words);
+        let trouble = trouble.as_deref();
+        match self.change(&self.journal, trouble) {
             Some(true) => tracing::error!(reason = trouble, "journal unavailable, writes refused"),
             Some(false) => tracing::info!("journal available again"),
             None => {}
         }
     }
 
-    /// The next segment could not be reserved, or could be again. Logged once per change.
+    /// The next segment could not be reserved, or could be again. Logged in the same way.
     pub(super) fn reserve(&self, trouble: Option<&str>) {
-        match change(&self.reserve, trouble) {
+        let trouble = trouble.map(in_words);
+        let trouble = trouble.as_deref();
+        match self.change(&self.reserve, trouble) {
             Some(true) => {
                 tracing::warn!(reason = trouble, "journal segment not reserved");
             }
@@ -53,7 +88,7 @@ impl Health {
 
     /// Whether the last attempt to write to the journal failed.
     pub(super) fn journal_in_trouble(&self) -> bool {
-        self.journal.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+        locked(&self.journal).is_some()
     }
 
     /// Whether the last attempt to reserve a segment failed.
@@ -63,12 +98,14 @@ impl Health {
 
     /// Why the last attempt to reserve a segment failed, if it did.
     pub(super) fn reserve_trouble(&self) -> Option<String> {
-        self.reserve.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        locked(&self.reserve).as_ref().map(|trouble| trouble.reason.clone())
     }
 
-    /// A checkpoint ended. Logged once per change.
+    /// A checkpoint ended. Logged in the same way.
     pub(super) fn checkpoint(&self, trouble: Option<&str>) {
-        match change(&self.checkpoint, trouble) {
+        let trouble = trouble.map(in_words);
+        let trouble = trouble.as_deref();
+        match self.change(&self.checkpoint, trouble) {
             Some(true) => {
                 tracing::error!(reason = trouble, "checkpoint failed, will be repeated");
             }
@@ -83,7 +120,7 @@ impl Health {
 
     /// Why the last checkpoint failed, if it did.
     pub(super) fn checkpoint_trouble(&self) -> Option<String> {
-        self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        locked(&self.checkpoint).as_ref().map(|trouble| trouble.reason.clone())
     }
 
     /// A thread ended although the store is in use. Only a restart helps.
@@ -119,9 +156,9 @@ impl Health {
         }
     }
 
-    /// Logged once per change.
+    /// Logged in the same way, when the health is asked for.
     fn hang(&self, trouble: Option<&str>) {
-        match change(&self.hang, trouble) {
+        match self.change(&self.hang, trouble) {
             Some(true) => {
                 tracing::error!(reason = trouble, "disk not responding, no write acknowledged");
             }
@@ -155,16 +192,36 @@ impl Health {
             self.hang(Some(&trouble));
             return Err(trouble);
         }
-        if let Some(trouble) = &*self.journal.lock().unwrap_or_else(PoisonError::into_inner) {
-            return Err(format!("the journal cannot be written: {trouble}"));
+        if let Some(trouble) = &*locked(&self.journal) {
+            let (reason, seconds) = (&trouble.reason, trouble.seconds(now));
+            return Err(format!("the journal has not been writable for {seconds} s: {reason}"));
         }
         let failed = self.failed_checkpoints.load(Ordering::Relaxed);
-        match self.checkpoint_trouble() {
+        match &*locked(&self.checkpoint) {
             Some(trouble) if failed >= REPORTED_AFTER_CHECKPOINTS => {
-                Err(format!("{failed} checkpoints in a row have failed: {trouble}"))
+                let (reason, seconds) = (&trouble.reason, trouble.seconds(now));
+                Err(format!("{failed} checkpoints in a row have failed within {seconds} s: {reason}"))
             }
             _ => Ok(()),
         }
+    }
+
+    /// Stores `trouble`. Returns whether there is trouble now if that is to be logged: when it has changed, and again
+    /// after [`LOGGED_AGAIN_AFTER`]. A new reason is no change, because two alternating reasons would fill the log.
+    fn change(&self, kept: &Mutex<Option<Trouble>>, trouble: Option<&str>) -> Option<bool> {
+        let mut kept = locked(kept);
+        let Some(reason) = trouble else { return kept.take().map(|_| false) };
+        let (now, reason) = (self.clock.now(), reason.to_owned());
+        let Some(kept) = &mut *kept else {
+            *kept = Some(Trouble { reason, since: now, logged: now });
+            return Some(true);
+        };
+        kept.reason = reason;
+        let is_due = now.since(kept.logged) >= LOGGED_AGAIN_AFTER;
+        if is_due {
+            kept.logged = now;
+        }
+        is_due.then_some(true)
     }
 }
 
@@ -197,25 +254,20 @@ impl<F: FnOnce()> Drop for ThreadWatch<F> {
     }
 }
 
-/// Stores `trouble`. Returns whether there is trouble now if that has changed. A new reason is no change, because two
-/// alternating reasons would fill the log.
-fn change(kept: &Mutex<Option<String>>, trouble: Option<&str>) -> Option<bool> {
-    let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-    let before = kept.is_some();
-    if before || trouble.is_some() {
-        *kept = trouble.map(str::to_owned);
-    }
-    (before != trouble.is_some()).then_some(trouble.is_some())
+fn locked(trouble: &Mutex<Option<Trouble>>) -> MutexGuard<'_, Option<Trouble>> {
+    trouble.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
+    use onceward_core::clock::ManualClock;
+
     use super::super::tests::log_of;
     use super::*;
 
     #[test]
     fn lasting_trouble_is_logged_once_and_once_when_it_ends() {
-        let health = Health::default();
+        let health = Health::new(Arc::new(ManualClock::starting_at(Timestamp::EPOCH)));
         let text = log_of(|| {
             for _ in 0..2 {
                 for reason in ["first", "first", "second", "first"] {
@@ -233,5 +285,22 @@ mod tests {
         assert_eq!(text.lines().count(), 12, "{text}");
         assert_eq!(text.matches("journal unavailable").count(), 2, "{text}");
         assert_eq!(text.matches("journal available again").count(), 2, "{text}");
+    }
+
+    #[test]
+    fn lasting_trouble_is_logged_again_every_ten_minutes_and_says_how_long_it_lasts() {
+        let clock = Arc::new(ManualClock::starting_at(Timestamp::EPOCH));
+        let health = Health::new(clock.clone());
+        let text = log_of(|| {
+            for _ in 0..=25 * 60 {
+                health.journal(Some("cannot write a.seg: No space left on device (os error 28)"));
+                clock.advance(Duration::from_secs(1));
+            }
+        });
+        assert_eq!(text.matches("journal unavailable").count(), 3, "{text}");
+        let shown = health.check(clock.now()).expect_err("trouble");
+        let expected =
+            "the journal has not been writable for 1501 s: cannot write a.seg: No space left on device";
+        assert_eq!(shown, expected);
     }
 }

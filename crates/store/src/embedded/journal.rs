@@ -2,7 +2,7 @@
 //! disk.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 
@@ -11,6 +11,7 @@ use onceward_core::domain::Timestamp;
 use super::disk::Disk;
 use super::frame::{self, FrameKind};
 use super::segment::Segment;
+use super::snapshot::failed;
 use crate::Write;
 
 /// A buffer larger than this is given back after the frame that needed it.
@@ -102,8 +103,8 @@ impl Journal {
 
     /// Makes room for a frame of `bytes` without waiting. After a failed write, cuts off its remainder first.
     pub(super) fn append_state(&mut self, bytes: usize) -> AppendState {
-        if let Err(error) = self.clean() {
-            return AppendState::Refused(format!("a failed write cannot be taken back: {error}"));
+        if let Err(reason) = self.clean() {
+            return AppendState::Refused(reason);
         }
         if matches!(self.active, Active::None) && !self.switch() {
             return self.no_segment_yet();
@@ -122,9 +123,10 @@ impl Journal {
         AppendState::Refused("the thread that reserves journal segments has ended; restart the server".into())
     }
 
-    fn clean(&mut self) -> io::Result<()> {
+    fn clean(&mut self) -> Result<(), String> {
         if let Active::Unclean(segment) = &mut self.active {
-            segment.cut_back()?;
+            let cut = segment.cut_back();
+            cut.map_err(failed("take back a failed write to", &segment.path))?;
             self.active = Active::None;
         }
         Ok(())
@@ -217,7 +219,7 @@ impl Journal {
                 self.last_time = time;
                 Ok(bytes)
             }
-            Err(error) => Err(self.roll_back(&error)),
+            Err(error) => Err(self.roll_back(error)),
         }
     }
 
@@ -237,17 +239,19 @@ impl Journal {
     }
 
     /// Truncates the segment after its last whole frame. After a failed sync the page cache cannot be trusted.
-    fn roll_back(&mut self, error: &io::Error) -> AppendError {
+    fn roll_back(&mut self, error: io::Error) -> AppendError {
+        let mut reason = String::new();
         if let Active::Ready(segment) = std::mem::replace(&mut self.active, Active::None) {
+            reason = failed("write to", &segment.path)(error);
             self.active = Active::Unclean(segment);
         }
-        AppendError { rolled_back: self.clean().is_ok(), reason: error.to_string() }
+        AppendError { rolled_back: self.clean().is_ok(), reason }
     }
 }
 
 /// The health report about a segment that could not be reserved.
-pub(super) fn not_reserved(bytes: u64, error: &io::Error) -> String {
-    format!("cannot reserve a journal segment of {bytes} bytes: {error}")
+pub(super) fn not_reserved(bytes: u64, journal: &Path, error: &io::Error) -> String {
+    format!("cannot reserve a journal segment of {bytes} bytes in {}: {error}", journal.display())
 }
 
 /// Reserves the next segment, on a thread of its own, before it is needed.

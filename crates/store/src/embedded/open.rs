@@ -308,7 +308,7 @@ struct Opened {
 impl Opened {
     fn start(self, options: &OpenOptions) -> Result<EmbeddedStore, OpenError> {
         let Self { directory, snapshots, copies, copy, replayed, is_new, lock } = self;
-        let (health, settings) = (Arc::new(Health::default()), options.settings.clone());
+        let (health, settings) = (Arc::new(Health::new(options.clock.clone())), options.settings.clone());
         let disk = snapshots.disk.clone();
         // On a full disk the store serves reads and refuses commits. The thread that reserves segments tries again.
         let reserve = |number| {
@@ -316,7 +316,7 @@ impl Opened {
             match Segment::create(&*disk, &directory.journal, number, settings.segment_bytes) {
                 Ok(segment) => Ok(Some(segment)),
                 Err(error) if !is_new && lacks_space(&error) => {
-                    health.reserve(Some(&not_reserved(settings.segment_bytes, &error)));
+                    health.reserve(Some(&not_reserved(settings.segment_bytes, &directory.journal, &error)));
                     Ok(None)
                 }
                 Err(error) => Err(OpenError::io(action, &directory.journal)(error)),
@@ -341,6 +341,7 @@ impl Opened {
         };
         let deps = WriterDeps {
             settings: settings.clone(),
+            segments: directory.journal.clone(),
             jobs: to_snapshots,
             itself: to_writer.clone(),
             clock: options.clock.clone(),

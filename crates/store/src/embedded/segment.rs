@@ -72,6 +72,7 @@ pub(super) fn number_in(file_name: &str) -> Option<u64> {
 /// A segment that is being written, or is ready to be.
 pub(super) struct Segment {
     pub(super) number: u64,
+    pub(super) path: PathBuf,
     file: Box<dyn DiskFile>,
     /// Maximum length in bytes.
     capacity: u64,
@@ -84,9 +85,10 @@ pub(super) struct Segment {
 impl Segment {
     /// An empty segment, reserved, with its entry in the directory on the disk.
     pub(super) fn create(disk: &dyn Disk, journal: &Path, number: u64, capacity: u64) -> io::Result<Self> {
-        let file = disk.create(&path(journal, number), capacity)?;
+        let path = path(journal, number);
+        let file = disk.create(&path, capacity)?;
         disk.sync_dir(journal)?;
-        Ok(Self { number, file, capacity, end: 0, written_to: 0 })
+        Ok(Self { number, path, file, capacity, end: 0, written_to: 0 })
     }
 
     /// Whether nothing was written to it yet.

@@ -5,6 +5,7 @@ mod checkpoints;
 
 use std::collections::VecDeque;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender};
@@ -150,6 +151,8 @@ pub(super) enum WriterEnd {
 /// The dependencies of the thread.
 pub(super) struct WriterDeps {
     pub(super) settings: StoreSettings,
+    /// The directory of the segments.
+    pub(super) segments: PathBuf,
     pub(super) jobs: Sender<Job>,
     /// The thread's own mailbox.
     pub(super) itself: Sender<WriterMessage>,
@@ -498,7 +501,7 @@ impl Writer {
                 }
             }
             Err(error) => {
-                let trouble = not_reserved(self.deps.settings.segment_bytes, &error);
+                let trouble = not_reserved(self.deps.settings.segment_bytes, &self.deps.segments, &error);
                 self.deps.health.reserve(Some(&trouble));
                 // Batches that have just come may have room in the present segment.
                 self.write_waiting();
