@@ -10,7 +10,7 @@ use tracing::{debug, info, warn};
 use super::Routed;
 use super::breaker::{Breaker, BreakerPermit, Circuit, CircuitChange, Health};
 use super::limiter::ConcurrencyLimiter;
-use crate::clock::Stopwatch;
+use crate::clock::{LOGGED_AGAIN_AFTER, Stopwatch};
 use crate::config::{Bounds, BreakerSettings};
 use crate::domain::{Channel, GatewayName, Held, Timestamp};
 use crate::gateway::{Gateway, GatewayError};
@@ -90,7 +90,21 @@ impl GuardedGateway {
 pub(super) struct CircuitBreaker {
     gateway: GatewayName,
     open_for: Duration,
-    breaker: Mutex<Breaker>,
+    state: Mutex<CircuitState>,
+}
+
+struct CircuitState {
+    breaker: Breaker,
+    outage: Option<Outage>,
+}
+
+/// The time in which the circuit does not close.
+#[derive(Debug, Clone)]
+pub(super) struct Outage {
+    pub since: Timestamp,
+    /// The gateway's last failure.
+    pub reason: String,
+    logged: Timestamp,
 }
 
 /// The right to ask the gateway. Dropped without an answer, it is given back.
@@ -101,22 +115,23 @@ pub(super) struct CircuitPermit<'a> {
 
 impl CircuitBreaker {
     const fn new(gateway: GatewayName, settings: BreakerSettings) -> Self {
-        Self { gateway, open_for: settings.open_for, breaker: Mutex::new(Breaker::new(settings)) }
+        let state = CircuitState { breaker: Breaker::new(settings), outage: None };
+        Self { gateway, open_for: settings.open_for, state: Mutex::new(state) }
     }
 
     /// The right to ask now, if the circuit lets another message through.
     pub fn enter(&self, now: Timestamp) -> Option<CircuitPermit<'_>> {
-        self.breaker().enter(now).map(|entry| CircuitPermit { circuit: self, entry: Some(entry) })
+        self.state().breaker.enter(now).map(|entry| CircuitPermit { circuit: self, entry: Some(entry) })
     }
 
     /// Whether [`enter`](Self::enter) would return `None` now.
     pub fn keeps_out(&self, now: Timestamp) -> bool {
-        self.breaker().keeps_out(now)
+        self.state().breaker.keeps_out(now)
     }
 
     /// The shown state of the circuit, and the time until which an open one stays open.
     pub fn shown(&self, now: Timestamp) -> (Circuit, Option<Timestamp>) {
-        self.breaker().shown(now)
+        self.state().breaker.shown(now)
     }
 
     /// The moment from which the gateway may be asked again.
@@ -124,9 +139,42 @@ impl CircuitBreaker {
         self.shown(now).1.unwrap_or(now)
     }
 
-    fn breaker(&self) -> MutexGuard<'_, Breaker> {
+    /// The present outage; `None` while the circuit is closed.
+    pub fn outage(&self) -> Option<Outage> {
+        self.state().outage.clone()
+    }
+
+    /// Notes the health of an admitted message's gateway. Logs a change, and every ten minutes that the circuit is
+    /// still open.
+    fn record(&self, entry: BreakerPermit, health: Health, reason: &str, now: Timestamp) {
+        let gateway = self.gateway.as_str();
+        let mut state = self.state();
+        let (span, outage) = match state.breaker.record(entry, health, now) {
+            None => return,
+            Some(CircuitChange::Closed) => {
+                state.outage = None;
+                drop(state);
+                return info!(gateway, "gateway available again");
+            }
+            Some(CircuitChange::Opened(span)) => (span, None),
+            Some(CircuitChange::StillOpen(span)) => (span, state.outage.take()),
+        };
+        let is_logged = outage.as_ref().is_none_or(|before| now.since(before.logged) >= LOGGED_AGAIN_AFTER);
+        let (since, logged) = outage.map_or((now, now), |before| (before.since, before.logged));
+        let logged = if is_logged { now } else { logged };
+        state.outage = Some(Outage { since, reason: reason.to_owned(), logged });
+        drop(state);
+        let seconds = span.as_secs();
+        if is_logged {
+            warn!(gateway, seconds, reason, "gateway unavailable, no messages until a probe succeeds");
+        } else {
+            debug!(gateway, seconds, reason, "gateway still unavailable");
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, CircuitState> {
         // Every change is complete before the lock opens; therefore a panic elsewhere spoils nothing.
-        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -138,26 +186,19 @@ impl CircuitPermit<'_> {
         answer: Option<Result<T, GatewayError>>,
         now: Timestamp,
     ) -> Option<Result<T, GatewayError>> {
-        let longest = self.circuit.breaker().longest();
+        let longest = self.circuit.state().breaker.longest();
         let answer = answer.map(|answer| answer.map_err(|error| error.waiting_at_most(longest)));
         let health = match &answer {
             Some(Ok(_)) => Health::Lives,
             Some(Err(error)) => Health::of(error, self.circuit.open_for),
             None => Health::Failed,
         };
-        let change = self.entry.take().and_then(|entry| self.circuit.breaker().record(entry, health, now));
-        let gateway = self.circuit.gateway.as_str();
-        match change {
-            None => {}
-            Some(CircuitChange::Closed) => info!(gateway, "gateway available again"),
-            Some(CircuitChange::Opened(span)) => warn!(
-                gateway,
-                seconds = span.as_secs(),
-                "gateway unavailable, no messages until a probe succeeds"
-            ),
-            Some(CircuitChange::StillOpen(span)) => {
-                debug!(gateway, seconds = span.as_secs(), "gateway still unavailable");
-            }
+        if let Some(entry) = self.entry.take() {
+            let reason = match &answer {
+                Some(Err(error)) => error.detail.as_str(),
+                _ => "no answer in time",
+            };
+            self.circuit.record(entry, health, reason, now);
         }
         answer
     }
@@ -166,7 +207,7 @@ impl CircuitPermit<'_> {
 impl Drop for CircuitPermit<'_> {
     fn drop(&mut self) {
         if let Some(entry) = self.entry {
-            self.circuit.breaker().release(entry);
+            self.circuit.state().breaker.release(entry);
         }
     }
 }

@@ -47,7 +47,7 @@ pub use job::{CodeLiveness, Delivered, GatewayAttempt, Job, PlanChange, Purpose}
 pub use plan::{Dropped, FollowUp, Reason, SendStatus};
 
 use budget::Budget;
-use guarded::{Eligible, GuardedGateway};
+use guarded::{Eligible, GuardedGateway, Outage};
 use workflow::Workflow;
 
 /// A gateway under the name that the routing knows it by.
@@ -260,7 +260,11 @@ impl Delivery {
         match readiness {
             Err(reason) => Some(reason),
             Ok(()) if circuit == Circuit::Open => {
-                Some(format!("{name} does not work just now; it is tried again in {wait} s"))
+                let Outage { since, reason, .. } = gateway.circuit.outage()?;
+                let seconds = self.clock.now().since(since).as_secs();
+                Some(format!(
+                    "{name} has not worked for {seconds} s: {reason}; it is tried again in {wait} s"
+                ))
             }
             Ok(()) => None,
         }

@@ -157,14 +157,13 @@ fn refusal(problem: &Problem, request_id: &str, target: Target, bad_bodies: &Onc
     match *problem {
         Problem::BadBody(reason) if target.is_compatible() => {
             let first = request_id.to_owned();
-            bad_bodies.note(
-                move |count| info!(request_id = first, route, %reason, count, "request bodies refused"),
-            );
-            debug!(request_id, route, %reason, "bad request body");
+            bad_bodies
+                .note(move |count| info!(request_id = first, route, %reason, count, "request body refused"));
+            debug!(request_id, route, %reason, "request body refused");
             answer.explained(&reason.to_string())
         }
         Problem::BadBody(reason) => {
-            debug!(request_id, route, %reason, "bad request body");
+            debug!(request_id, route, %reason, "request body refused");
             answer
         }
         Problem::BadHost if target.is_compatible() => {

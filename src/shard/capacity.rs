@@ -98,13 +98,13 @@ struct LogLines {
 
 static NUMBERS: LogLines = LogLines {
     low: "number capacity low; new numbers get 503 once max-numbers is reached",
-    exhausted: "number capacity exhausted; new numbers get 503 (max-numbers)",
+    exhausted: "number capacity used up; new numbers get 503 (max-numbers)",
     available: "number capacity available again",
 };
 
 static OTHERS: LogLines = LogLines {
     low: "table capacity low",
-    exhausted: "table capacity exhausted; requests that add a record get 503",
+    exhausted: "table capacity used up; requests that add a record get 503",
     available: "table capacity available again",
 };
 

@@ -157,7 +157,7 @@ async fn bad_bodies_are_logged_at_info_with_their_reason_once_a_second() {
     for _ in 0..50 {
         world.post("/api/send-otp", "{}").await.expects(bad_request());
     }
-    let is_it = |event: &Value| event["message"] == "request bodies refused";
+    let is_it = |event: &Value| event["message"] == "request body refused";
     let line = soon("a line", world.server.output().event(is_it)).await.expect("a line");
     assert_eq!((&line["level"], &line["count"]), (&json!("INFO"), &json!(1)), "{line}");
     assert_eq!(line["reason"], "the field phoneNumber is missing", "{line}");

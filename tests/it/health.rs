@@ -1,6 +1,6 @@
 //! `/healthz` and `/readyz`.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::documented::failed;
 use crate::support::{HttpResponse, Reply, Setup, Several, World};
@@ -49,6 +49,20 @@ async fn a_gateway_that_sends_nothing_is_not_shown() {
         let mut shown = shown;
         shown.sort_unstable();
         assert_eq!(names, shown, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_out_of_service_is_named_with_its_error_and_since_when() {
+    let world = World::with([("breaker-failures", json!(1)), ("breaker-open-for", json!("100s"))]).await;
+    world.twilio.otherwise(Reply::ServerError(503));
+    world.send(&world.number()).await;
+    let answer = world.get("/readyz").await;
+    not_ready(&answer);
+    let body = answer.json();
+    let reason = body["data"]["reasons"][0].as_str().expect("a reason");
+    for part in ["TwilioMessages has not worked for ", " s: ", "503", "; it is tried again in "] {
+        assert!(reason.contains(part), "no {part:?} in {reason}");
     }
 }
 

@@ -164,6 +164,25 @@ async fn the_log_tells_each_change_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_outage_that_lasts_is_logged_again_after_ten_minutes() {
+    let log = LogCapture::default();
+    let world = async || {
+        let setup = Setup { life: secs(3_600), ..Setup::routing("Mada").with_breaker(1) };
+        let world = setup.build().and(Mada, vec![down(DOWN); 9]);
+        world.requests().await;
+        for _ in 0..8 {
+            world.waits(secs(120)).await;
+            world.requests().await;
+        }
+        assert!(world.is_played_out());
+    };
+    let _capturing = log.start(&world).await;
+    world().await;
+    let text = log.take();
+    assert_eq!(text.matches("gateway unavailable").count(), 2, "in 16 minutes: {text}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_server_is_ready_while_one_gateway_for_any_number_works() {
     let setup = Setup::routing("Mada:+49;Twilio;Http").with_voice().with_breaker(1);
     let world = setup.build().and(TwilioMessages, [down(DOWN)]).and(Http, [accepted("H1")]);
@@ -173,7 +192,7 @@ async fn the_server_is_ready_while_one_gateway_for_any_number_works() {
     world.requests().await;
     // Mada serves only some numbers, and no verification begins with a call.
     let reasons = vec![
-        "TwilioMessages does not work just now; it is tried again in 10 s".to_owned(),
+        "TwilioMessages has not worked for 0 s: was told to fail; it is tried again in 10 s".to_owned(),
         "Http has no credit".to_owned(),
     ];
     assert_eq!(world.delivery.readiness(), Err(reasons));
@@ -186,7 +205,8 @@ async fn the_server_is_ready_while_one_gateway_for_any_number_works() {
     // The remaining time is rounded up, as in the details next to it.
     world.waits(Duration::from_millis(9_500)).await;
     let reasons = world.delivery.readiness().expect_err("not ready");
-    assert_eq!(reasons[0], "TwilioMessages does not work just now; it is tried again in 1 s");
+    let reason = "TwilioMessages has not worked for 9 s: was told to fail; it is tried again in 1 s";
+    assert_eq!(reasons[0], reason);
     // Ready before the probe: without a message the probe would never run.
     world.waits(Duration::from_millis(500)).await;
     assert_eq!(world.delivery.readiness(), Ok(()));

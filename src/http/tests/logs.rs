@@ -165,7 +165,7 @@ async fn at_debug_level_a_bad_body_tells_why_and_repeats_none_of_it() {
         assert_eq!(reply.status, 400, "{body}");
         let id = reply.header("x-request-id").expect("an id");
         let lines = log.text();
-        let mut told = lines.lines().filter(|line| line.contains("bad request body") && line.contains(id));
+        let mut told = lines.lines().filter(|line| line.contains(REFUSED) && line.contains(id));
         assert!(told.next().is_some_and(|line| line.contains(reason)), "{reason:?} not in:\n{lines}");
         assert!(told.next().is_none(), "{lines}");
         for private in ["739104", "4155552672"] {
@@ -186,10 +186,13 @@ async fn debug_logs_the_reason_for_refusing_an_option_and_not_its_value() {
         log.clear();
         let body = format!(r#"{{"phoneNumber":"+14155552672",{field}}}"#);
         assert_eq!(world.post("/api/send-otp", &body).await.status, 400, "{field}");
-        let line = log.line_with("bad request body");
+        let line = log.line_with(REFUSED);
         assert!(line.contains(reason) && !log.text().contains("739104"), "{reason:?} not in {line}");
     }
 }
+
+/// The line of each request, beside the one a second at info.
+const REFUSED: &str = "DEBUG onceward::http::service: request body refused";
 
 const MINUTE: Duration = Duration::from_secs(60);
 

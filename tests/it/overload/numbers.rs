@@ -31,7 +31,7 @@ async fn a_flood_of_new_numbers_is_refused_by_name_and_known_ones_are_served() {
     refused(&world.send(number).await);
 
     assert_eq!(lines(&world, "number capacity low"), 1);
-    assert_eq!(lines(&world, "number capacity exhausted"), 1);
+    assert_eq!(lines(&world, "number capacity used up"), 1);
     let told: u64 = said(&world, "requests refused").iter().filter_map(|e| e["count"].as_u64()).sum();
     assert!(told >= 1, "the refusals are counted in the log");
 }

@@ -25,7 +25,7 @@ async fn a_flood_of_numbers_of_one_service_refuses_that_service_only() {
     let seconds: u32 = refused.header("retry-after").parse().expect("a number of seconds");
     assert!((60..=3_600).contains(&seconds), "the codes of the service live for 10 minutes: {seconds}");
     let exhausted = |event: &Value| {
-        event["message"].as_str().is_some_and(|message| message.starts_with("number capacity exhausted"))
+        event["message"].as_str().is_some_and(|message| message.starts_with("number capacity used up"))
     };
     let event = world.server.output().event(exhausted).await.expect("a line about it");
     assert!(event["service"].as_u64().is_some_and(|service| service > 0), "{event}");
