@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 
 use super::App;
 use crate::config::{ListenAddress, Settings};
-use crate::node::Running;
 
 /// A number for the example: from the range that is set aside for fiction.
 const EXAMPLE_NUMBER: &str = "+14155550123";
@@ -19,7 +18,7 @@ impl App {
             %address,
             version = env!("CARGO_PKG_VERSION"),
             gateways = settings.gateways.routing.to_string(),
-            data_dir = %settings.data_dir.display(),
+            data_dir = %settings.storage.data_dir.display(),
             shards = settings.shards,
             "listening"
         );
@@ -40,7 +39,9 @@ impl App {
                     "simulator in use; its messages go to the inbox page, all others leave this machine"
                 );
             }
-            let command = format!("curl {url}/api/send-otp -d '{{\"phoneNumber\":\"{EXAMPLE_NUMBER}\"}}'");
+            let credentials = if self.needs_key() { "-u KEY:SECRET " } else { "" };
+            let command =
+                format!("curl {credentials}{url}/api/send-otp -d '{{\"phoneNumber\":\"{EXAMPLE_NUMBER}\"}}'");
             tracing::info!(%command, "example request");
         } else {
             // Without the simulator a send costs money and reaches a real phone. Therefore the example only checks readiness.
@@ -53,8 +54,7 @@ impl App {
     /// Names the routes that send, check or show codes without a credential.
     fn announce_open_routes(&self) {
         let deps = self.front_end();
-        let asks = |running: &Running| running.registry.compatible_routes_need_key();
-        let compatible = self.late.running().is_some_and(|running| !asks(running));
+        let compatible = !self.needs_key();
         let inbox = deps.inbox.is_some() && !deps.inbox_needs_credentials;
         let routes = [("/api/*, /send-code, /verify-code", compatible), ("/inbox", inbox)];
         let open: Vec<_> = routes.into_iter().filter_map(|(routes, open)| open.then_some(routes)).collect();
@@ -63,6 +63,10 @@ impl App {
         } else {
             tracing::info!(routes = open.join(", "), "routes open without a credential");
         }
+    }
+
+    fn needs_key(&self) -> bool {
+        self.late.running().is_some_and(|running| running.registry.compatible_routes_need_key())
     }
 }
 

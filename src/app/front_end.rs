@@ -129,7 +129,7 @@ pub fn deps(
         verifier: late.clone(),
         answers: settings.answers,
         bounds: Bounds { connections: process::connections(&settings.bounds), ..settings.bounds.clone() },
-        default_region: settings.default_region,
+        default_region: settings.storage.default_region,
         lockout: settings.policy.lockout_time(),
         tutorial_code: settings.tutorial_code,
         readiness: Arc::new(move || {

@@ -22,7 +22,7 @@ use crate::delivery::Routed;
 use crate::http::Deps;
 use crate::node::{self, Gateways, RegistryPlan, Running, StartOptions, build_gateways, load_or_create};
 use crate::store::StoreError;
-use control::Control;
+use control::{Control, ControlDeps};
 
 pub use bind::bind;
 pub use front_end::LateBoundVerifier;
@@ -88,9 +88,7 @@ impl App {
     /// decided.
     pub async fn start(&self, settings: &Settings) -> Result<(), AppStartError> {
         let running = Running::start(StartOptions {
-            data_dir: settings.data_dir.clone(),
-            scratch: settings.scratch.clone(),
-            server_key_file: settings.server_key_file.clone(),
+            storage: settings.storage.clone(),
             clock: Arc::clone(&self.clock),
             gateways: self.gateways.clone(),
             routing: settings.gateways.routing.clone(),
@@ -111,13 +109,14 @@ impl App {
             metrics: Arc::clone(&self.deps.metrics),
         })
         .await?;
-        let control = Control::start(
-            &settings.data_dir,
-            running.verifier.attempts(),
-            &running.store,
-            &running.registry,
-            &running.verifying,
-        );
+        let control = ControlDeps {
+            attempts: running.verifier.attempts().clone(),
+            store: Arc::clone(&running.store),
+            registry: running.registry.clone(),
+            account: running.account.clone(),
+            verifying: Some(running.verifying.clone()),
+        };
+        let control = Control::start(&settings.storage.data_dir, control);
         *self.control.lock().unwrap_or_else(PoisonError::into_inner) = control;
         // Before the first decision: the routes require a key from the first request on.
         let _ = self.deps.v2.set(front_end::v2(settings, &running, &self.clock));
@@ -158,8 +157,8 @@ impl App {
 pub fn check(settings: &Settings) -> Result<Vec<String>, AppStartError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     build_gateways(&settings.gateways, &clock)?;
-    if let Some(file) = &settings.server_key_file {
-        load_or_create(&settings.data_dir, Some(file)).map_err(node::StartError::from)?;
+    if let Some(file) = &settings.storage.server_key_file {
+        load_or_create(&settings.storage.data_dir, Some(file)).map_err(node::StartError::from)?;
     }
     match &settings.tls {
         Some(files) => Ok(tls::check(files, &*clock)?),

@@ -6,11 +6,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{CommandError, CommandOutput, first, json_line, not_as_root, or_dash, read, table};
+use super::source::{Progress, Source};
+use super::{CommandError, CommandOutput, first, json_line, or_dash, read, refuse_root, table};
 use crate::app::control::{ControlRequest, KeyLine, KeysRequest, RootLine, ask};
 use crate::config::KeysSettings;
-use crate::node::{AccountFile, Offline};
-use crate::registry::Registry;
+use crate::node::Offline;
+use crate::registry;
+use crate::store::{CopiedRecord, Write};
 
 /// The text of `onceward keys --help` after the commands, in lines of at most 80 columns.
 pub const MORE: &str = "\
@@ -44,13 +46,16 @@ pub fn run(
     KeysArgs { request, json }: KeysArgs,
     settings: KeysSettings,
 ) -> Result<CommandOutput, CommandError> {
-    // Only a first key may be made before the first start.
-    let may_create = matches!(request, KeysRequest::Create { .. });
-    let (own, account) = (request.clone(), AccountFile::of(&settings.storage.data_dir));
-    let lines =
-        ask_or_open(settings, &ControlRequest::Keys(request.clone()), may_create, async |registry| {
-            own.carry_out(registry, &account).await
-        })?;
+    let access = match request {
+        // Only a first key may be made before the first start.
+        KeysRequest::Create { .. } => Access::Create,
+        KeysRequest::List { .. } => Access::Read,
+        KeysRequest::Revoke { .. } | KeysRequest::NewRoot => Access::Change,
+    };
+    let own = request.clone();
+    let lines = ask_or_open(settings, &ControlRequest::Keys(request.clone()), access, async |opened| {
+        own.carry_out(&opened.registry, &opened.account).await
+    })?;
     Ok(CommandOutput::of(match request {
         KeysRequest::NewRoot if json => as_json::<RootLine>(lines)?,
         _ if json => as_json::<KeyLine>(lines)?,
@@ -80,8 +85,8 @@ pub fn run(
 pub fn ask_or_open(
     settings: KeysSettings,
     request: &ControlRequest,
-    may_create: bool,
-    offline: impl AsyncFnOnce(&Registry) -> Result<Vec<Value>, String>,
+    access: Access,
+    offline: impl AsyncFnOnce(&Offline) -> Result<Vec<Value>, String>,
 ) -> Result<Vec<Value>, CommandError> {
     let data_dir = settings.storage.data_dir.clone();
     match ask(&data_dir, request) {
@@ -89,9 +94,11 @@ pub fn ask_or_open(
         Err(error) if error.has_no_socket() => {}
         Err(error) => return Err(error.into()),
     }
-    not_as_root(&data_dir)?;
+    if access != Access::Read {
+        refuse_root(&data_dir)?;
+    }
     let has_data = std::fs::read_dir(&data_dir).is_ok_and(|mut files| files.next().is_some());
-    if !has_data && !may_create {
+    if !has_data && access != Access::Create {
         return Err(CommandError::Failed(format!(
             "no server answers on {}, and it is no data directory: name the server's with --data-dir or --config",
             data_dir.display()
@@ -101,19 +108,46 @@ pub fn ask_or_open(
     let runtime =
         runtime.map_err(|error| CommandError::Failed(format!("the system gave no thread: {error}")))?;
     runtime.block_on(async {
-        let opened = Offline::open(settings).await.map_err(|error| {
-            if error.is_in_use() {
-                CommandError::NoSocket(data_dir.display().to_string())
-            } else {
-                error.into()
-            }
-        })?;
-        let answer = offline(&opened.registry).await.map_err(CommandError::Failed);
+        let opened = match access {
+            Access::Read => read_registry(settings).await?,
+            Access::Change | Access::Create => Offline::open(settings).await.map_err(|error| {
+                if error.is_in_use() {
+                    CommandError::NoSocket(data_dir.display().to_string())
+                } else {
+                    error.into()
+                }
+            })?,
+        };
+        let answer = offline(&opened).await.map_err(CommandError::Failed);
         let closed = opened.close().await;
         let lines = answer?;
         closed?;
         Ok(lines)
     })
+}
+
+/// What a command does with the directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Nothing in it changes.
+    Read,
+    Change,
+    /// One that is not there is made.
+    Create,
+}
+
+/// The records of the registry in a directory that no server uses.
+async fn read_registry(settings: KeysSettings) -> Result<Offline, CommandError> {
+    let mut source = Source::of_directory(&settings.storage, &mut Progress::of("reading", true))?;
+    let failed =
+        |error| CommandError::Failed(format!("read the records of keys and services: {error}; ask again"));
+    let mut records = Vec::new();
+    while let Some(CopiedRecord { key, expires, record }) = source.records.next_entry().map_err(failed)? {
+        if registry::KINDS.contains(&key.kind) {
+            records.push(Write { key, expires, put: Some(record) });
+        }
+    }
+    Ok(Offline::of_copy(records, source.at, settings).await?)
 }
 
 /// One object a line, with its members in the order of their meaning.

@@ -113,7 +113,7 @@ enum CommandError {
          command as that user (runuser -u USER -- onceward ...), or while the server runs",
         path.display()
     )]
-    NotAsRoot { path: PathBuf, owner: u32 },
+    RootRefused { path: PathBuf, owner: u32 },
     #[error("{0}")]
     Damaged(String),
     #[error("{0}")]
@@ -249,12 +249,12 @@ fn serve(args: &ServeArgs, sources: &Sources) -> Result<CommandOutcome, CommandE
 }
 
 /// Refuses to write into a data directory of another user as root.
-fn not_as_root(data_dir: &Path) -> Result<(), CommandError> {
+fn refuse_root(data_dir: &Path) -> Result<(), CommandError> {
     let owner = fs::metadata(data_dir).map_or(0, |found| found.uid());
     if !rustix::process::geteuid().is_root() || owner == 0 {
         return Ok(());
     }
-    Err(CommandError::NotAsRoot { path: data_dir.to_owned(), owner })
+    Err(CommandError::RootRefused { path: data_dir.to_owned(), owner })
 }
 
 fn listed(warnings: &[String]) -> String {

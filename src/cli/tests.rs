@@ -95,7 +95,7 @@ fn arguments_become_settings() {
     ]);
     let settings = ran.served.expect("a configuration").settings;
     assert_eq!(settings.listen.to_string(), "127.0.0.1:0");
-    assert!(settings.data_dir.ends_with("d"));
+    assert!(settings.storage.data_dir.ends_with("d"));
     assert_eq!(settings.log.level, tracing::Level::DEBUG);
     assert_eq!(settings.log.format, config::LogFormat::Json);
 }

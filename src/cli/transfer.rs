@@ -12,7 +12,7 @@ use serde_json::json;
 use super::args::{ExportArgs, ImportArgs};
 use super::backup::{ExportError, Header, Reader, Writer, without_codes};
 use super::source::{Progress, Source};
-use super::{CommandError, CommandOutput, in_three, json_line, not_as_root};
+use super::{CommandError, CommandOutput, in_three, json_line, refuse_root};
 use crate::clock::{Clock, SystemClock};
 use crate::config::StorageSettings;
 use crate::domain::ServerKey;
@@ -255,7 +255,7 @@ fn read(
     begun: &mut bool,
 ) -> Result<Imported, CommandError> {
     // Before a long file is read, and before a key is made.
-    not_as_root(data_dir)?;
+    refuse_root(data_dir)?;
     check_new(data_dir)?;
     let (header, mut reader) = Reader::begin(open(&args.file)?)?;
     let key = key(&header, data_dir, key_file, args.drop_codes)?;

@@ -3,7 +3,7 @@
 
 use clap::Args;
 
-use super::keys::{as_json, ask_or_open};
+use super::keys::{Access, as_json, ask_or_open};
 use super::{CommandError, CommandOutput, first, read, table};
 use crate::app::control::{ControlRequest, WebhookLine, WebhooksRequest};
 use crate::config::KeysSettings;
@@ -23,9 +23,10 @@ pub fn run(
     settings: KeysSettings,
 ) -> Result<CommandOutput, CommandError> {
     let own = request.clone();
-    let lines = ask_or_open(settings, &ControlRequest::Webhooks(request.clone()), false, async |registry| {
-        own.carry_out(registry)
-    })?;
+    let lines =
+        ask_or_open(settings, &ControlRequest::Webhooks(request.clone()), Access::Read, async |opened| {
+            own.carry_out(&opened.registry)
+        })?;
     Ok(CommandOutput::of(match request {
         _ if json => as_json::<WebhookLine>(lines)?,
         WebhooksRequest::List { .. } => listed(read(lines)?),

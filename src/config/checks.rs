@@ -20,27 +20,46 @@ use crate::engine::{Policy, SendOptions};
 use crate::net::is_loopback_host;
 use crate::template::{Finding, LocalText, TemplateSettings, Templates, TextSource};
 
+/// The setting by which other machines reach the server, as errors name it.
+pub struct Exposure {
+    subject: String,
+    given: Option<String>,
+    origin: String,
+    because: &'static str,
+}
+
+/// Returns `None` if only this machine reaches the server. `listen` is the address with its origin.
+pub fn exposure(production: bool, listen: Option<&(ListenAddress, String)>, c: &Context) -> Option<Exposure> {
+    if production {
+        return Some(Exposure {
+            subject: "production".to_owned(),
+            given: Some("true".to_owned()),
+            origin: c.origin("production"),
+            because: "in production",
+        });
+    }
+    let (listen, origin) = listen.filter(|(listen, _)| !listen.is_loopback())?;
+    Some(Exposure {
+        subject: format!("listen address {listen}"),
+        given: None,
+        origin: origin.clone(),
+        because: "on an address that is not loopback",
+    })
+}
+
 /// Refuses the simulator where other machines reach the server, unless the operator allows it: after the loss of a
-/// provider's variable it would show them codes. `listen` is the address with its origin.
+/// provider's variable it would show them codes.
 pub fn simulator(
     gateways: &GatewaySettings,
     origin: &str,
-    production: bool,
-    listen: Option<&(ListenAddress, String)>,
+    exposure: Exposure,
     allowed: bool,
     c: &mut Context,
 ) {
-    let (subject, given, place, because) = match listen {
-        _ if !gateways.has_simulator() || c.is_wrong("simulator-in-production") => return,
-        _ if production => {
-            ("production".to_owned(), Some("true".to_owned()), c.origin("production"), "in production")
-        }
-        Some((listen, place)) if !listen.is_loopback() => {
-            let because = "on an address that is not loopback";
-            (format!("listen address {listen}"), None, place.clone(), because)
-        }
-        _ => return,
-    };
+    if !gateways.has_simulator() || c.is_wrong("simulator-in-production") {
+        return;
+    }
+    let Exposure { subject, given, origin: place, because } = exposure;
     let only = gateways.routing.entries().iter().all(|entry| entry.gateway == GatewayName::Simulator);
     if allowed {
         let what = if only { "no message leaves" } else { "some messages do not leave" };

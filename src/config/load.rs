@@ -77,22 +77,24 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
 /// server, and may not be allowed to read them.
 pub fn load_storage(sources: &Sources) -> Result<StorageSettings, ConfigErrors> {
     let mut c = Context::of_some(sources, &OF_STORAGE);
-    let keys: Keys = c.read(|names| &names.keys);
+    let mut keys: Keys = c.read(|names| &names.keys);
     c.report.finish()?;
-    Ok(storage(&keys.settings, &sources.working_dir))
+    keys.settings.storage.below(&sources.working_dir);
+    Ok(keys.settings.storage)
 }
 
 /// Reads only the location of the data and the services, for a command that changes keys next to a server. It reads
 /// nothing about gateways, because it needs none of their credentials.
 pub fn load_keys(sources: &Sources) -> Result<KeysSettings, ConfigErrors> {
     let mut c = Context::of_some(sources, &[&OF_STORAGE[..], &OF_SERVICES].concat());
-    let Keys { settings, inputs } = c.read(|names| &names.keys);
+    let Keys { mut settings, inputs } = c.read(|names| &names.keys);
     let variables: Variables = c.read(|names| &names.variables);
     let (policy, brand) = (inputs.policy(), brand(&inputs, &mut c));
     // The texts were checked when the server started.
     let registry = registry(inputs, &variables, &Templates::new("", ""), &mut c);
     c.report.finish()?;
-    Ok(KeysSettings { storage: storage(&settings, &sources.working_dir), registry, brand, policy })
+    settings.storage.below(&sources.working_dir);
+    Ok(KeysSettings { storage: settings.storage, registry, brand, policy })
 }
 
 /// One shard for two processors: a decision takes far less than the rest of a request, and the fewer shards there are,
@@ -112,8 +114,9 @@ fn resolve(keys: Keys, variables: &Variables, directory: &Path, c: &mut Context)
     checks::delivery(&mut settings.delivery, &inputs, c);
     let gateways = gateways::assemble(&inputs, variables, settings.delivery.voice, c);
     if let Some((gateways, origin)) = gateways {
-        let allowed = inputs.simulator_in_production;
-        checks::simulator(&gateways, &origin, settings.production, listen.as_ref(), allowed, c);
+        if let Some(exposure) = checks::exposure(settings.production, listen.as_ref(), c) {
+            checks::simulator(&gateways, &origin, exposure, inputs.simulator_in_production, c);
+        }
         checks::delivery_with(&gateways, &settings.delivery, inputs.otp_timeout, c);
         c.row("gateways", gateways.routing.to_string(), &origin);
         settings.gateways = gateways;
@@ -133,25 +136,15 @@ fn resolve(keys: Keys, variables: &Variables, directory: &Path, c: &mut Context)
         c.row("listen address", listen.to_string(), &origin);
         settings.listen = listen;
     }
-    if settings.server_key_file.is_none() {
+    if settings.storage.server_key_file.is_none() {
         let origin = "the default: server.key in data-dir, made at the first start";
         c.row("key-file", NOT_SET, origin);
     }
-    if settings.scratch.is_none() {
+    if settings.storage.scratch.is_none() {
         c.row("scratch", NOT_SET, "the default: the directory that TMPDIR names");
     }
-    let StorageSettings { data_dir, scratch, server_key_file, .. } = storage(&settings, directory);
-    Settings { data_dir, scratch, server_key_file, ..settings }
-}
-
-/// Relative paths begin in the working directory.
-fn storage(settings: &Settings, directory: &Path) -> StorageSettings {
-    StorageSettings {
-        data_dir: directory.join(&settings.data_dir),
-        scratch: settings.scratch.as_ref().map(|scratch| directory.join(scratch)),
-        server_key_file: settings.server_key_file.as_ref().map(|file| directory.join(file)),
-        default_region: settings.default_region,
-    }
+    settings.storage.below(directory);
+    settings
 }
 
 /// Where the server's certificate and its key are. One alone is an error.

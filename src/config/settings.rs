@@ -2,7 +2,7 @@
 //! key's description, its kind says what is accepted, `#[default]` is its default. Nothing else has to be written for a
 //! key.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ pub struct Settings {
     pub listen: ListenAddress,
     #[serde(skip)]
     pub tls: Option<TlsFiles>,
-    /// `true` listens on `prod-domain`, refuses the simulator, and asks for keys on loopback too, where a proxy is in
+    /// `true` listens on `prod-domain`, refuses the simulator, and requires keys on loopback too, where a proxy is in
     /// front.
     #[serde(with = "As::<Flag>")]
     pub production: bool,
@@ -67,18 +67,8 @@ pub struct Settings {
     #[serde(skip)]
     #[default(OWN_BRAND.to_owned())]
     pub brand: String,
-    /// Directory of the embedded store.
-    #[serde(with = "As::<FilePath>")]
-    #[default("data")]
-    pub data_dir: PathBuf,
-    /// Directory for a copy of the snapshot, which a start and some commands read, if the data directory has no room for
-    /// it. Without this key, the directory that the variable TMPDIR names.
-    #[serde(with = "As::<Option<FilePath>>")]
-    pub scratch: Option<PathBuf>,
-    /// File of the server key: 64 hexadecimal digits, as `openssl rand -hex 32 > FILE` makes them. It
-    /// must exist. Without this key, server.key in the data directory, made at the first start.
-    #[serde(rename = "key-file", with = "As::<Option<FilePath>>")]
-    pub server_key_file: Option<PathBuf>,
+    #[serde(flatten)]
+    pub storage: StorageSettings,
     #[serde(skip)]
     #[default(GatewaySettings::simulator())]
     pub gateways: GatewaySettings,
@@ -92,9 +82,6 @@ pub struct Settings {
     /// `true` lets webhooks lead to this machine and to private networks. Link-local addresses are always refused.
     #[serde(rename = "webhook-private-addresses", with = "As::<Flag>")]
     pub private_webhooks: bool,
-    /// Country of numbers that are given without +. `off` refuses them.
-    #[serde(with = "As::<RegionChoice>")]
-    pub default_region: Option<Region>,
     /// Origins of web pages that may call the API from a browser (CORS), such as `https://app.example.com`. Empty
     /// allows none.
     #[serde(with = "As::<Origins>", skip_serializing_if = "Vec::is_empty")]
@@ -138,7 +125,7 @@ pub struct Inputs {
     #[serde(with = "As::<Flag>")]
     pub allow_unauthenticated: bool,
     /// `true` allows the simulator where other machines reach the server: with `production`, and on an address that is
-    /// not loopback. The inbox then asks for credentials.
+    /// not loopback. The inbox then requires credentials.
     #[serde(with = "As::<Flag>")]
     pub simulator_in_production: bool,
     /// PEM file of the certificate chain, the server's own certificate first. With it the port speaks TLS only.
@@ -261,13 +248,34 @@ pub struct Keys {
 }
 
 /// Where the data is, and how numbers are spelled in questions about it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, SmartDefault, Deserialize, Serialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case")]
 pub struct StorageSettings {
+    /// Directory of the embedded store.
+    #[serde(with = "As::<FilePath>")]
+    #[default("data")]
     pub data_dir: PathBuf,
+    /// Directory for a copy of the snapshot, which a start and some commands read, if the data directory has no room for
+    /// it. Without this key, the directory that the variable TMPDIR names.
+    #[serde(with = "As::<Option<FilePath>>")]
     pub scratch: Option<PathBuf>,
+    /// File of the server key: 64 hexadecimal digits, as `openssl rand -hex 32 > FILE` makes them. It
+    /// must exist. Without this key, server.key in the data directory, made at the first start.
+    #[serde(rename = "key-file", with = "As::<Option<FilePath>>")]
     pub server_key_file: Option<PathBuf>,
-    /// Region of numbers without `+`; `None` refuses them.
+    /// Country of numbers that are given without +. `off` refuses them.
+    #[serde(with = "As::<RegionChoice>")]
     pub default_region: Option<Region>,
+}
+
+impl StorageSettings {
+    /// Relative paths begin in `directory`.
+    pub(super) fn below(&mut self, directory: &Path) {
+        let files = [&mut self.scratch, &mut self.server_key_file].into_iter().flatten();
+        for path in files.chain([&mut self.data_dir]) {
+            *path = directory.join(&path);
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -126,9 +126,9 @@ kinds! {
     /// Origins as browsers spell them: scheme, host, and the port unless it is the scheme's.
     Origins -> Vec<String> {
         accepted: "a list of origins, such as [\"https://app.example.com\"] or \"https://a.example,https://b.example\": \
-                   scheme, host and perhaps a port, without a path",
+                   scheme, host and perhaps a port, without a path. Name every host: * stands for nothing",
         schema: {
-            let origin = "https?://[^\\s/,]+";
+            let origin = "https?://[^\\s/,*]+";
             json_schema!({ "anyOf": [
                 { "type": "array", "items": { "type": "string", "pattern": format!("^\\s*{origin}\\s*$") } },
                 { "type": "string", "pattern": format!("^\\s*({origin}\\s*(,\\s*{origin}\\s*)*)?$") },
@@ -540,7 +540,7 @@ fn origin(text: &str) -> Option<String> {
     let text = text.trim();
     let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
     let origin = url.origin().ascii_serialization();
-    (origin == text).then_some(origin)
+    (origin == text && !origin.contains('*')).then_some(origin)
 }
 
 /// A name for people on one line, which is no placeholder in a message.

@@ -13,10 +13,9 @@ use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 use zeroize::Zeroizing;
 
-use super::server_key::{is_readable_by_others, write_private};
+use super::server_key::{is_readable_by_others, remedy, write_private};
 use crate::domain::{ApiSecret, Sid, SidKind};
 use crate::registry::{AccountCredentials, Registry, RegistryError};
-use crate::store::advice;
 
 /// The file's name in the data directory. Its lines are variables, as a shell, `.env` and systemd read them.
 const FILE_NAME: &str = "account.env";
@@ -26,7 +25,7 @@ const TOKEN: &str = "ONCEWARD_AUTH_TOKEN=";
 /// Why the account's credentials are not known or not kept. Each text says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum AccountError {
-    #[error("{what} {}: {source}{}", path.display(), advice(&source.to_string()))]
+    #[error("{what} {}: {source}{}", path.display(), remedy(source, path))]
     Io { what: &'static str, path: PathBuf, source: io::Error },
     #[error(
         "{} does not hold the account's credentials: it must have a line ONCEWARD_ACCOUNT_SID=AC... and a line \
@@ -34,7 +33,10 @@ pub enum AccountError {
         .0.display()
     )]
     Unreadable(PathBuf),
-    #[error("cannot store the account's credentials: {0}")]
+    #[error(
+        "cannot store the account's credentials: {0}; see that the disk has space (the log names the cause), or give \
+         ONCEWARD_ACCOUNT_SID and ONCEWARD_AUTH_TOKEN in the environment, and try again"
+    )]
     Registry(#[from] RegistryError),
     #[error("the write of the account's credentials was interrupted: {0}")]
     Interrupted(#[from] tokio::task::JoinError),
@@ -59,10 +61,13 @@ impl AccountFile {
     }
 
     /// Makes the account at the first start. At later starts takes the credentials from the file, if there is one.
+    /// Removes what an interrupted write left.
     ///
     /// # Errors
     /// [`AccountError`], when the file cannot be read or written, or the store refuses.
-    pub async fn open(&self, registry: &Registry) -> Result<(), AccountError> {
+    pub async fn load_or_create(&self, registry: &Registry) -> Result<(), AccountError> {
+        let this = self.clone();
+        spawn_blocking(move || this.remove_unfinished()).await??;
         if registry.account_is_given() {
             return Ok(());
         }
@@ -88,7 +93,7 @@ impl AccountFile {
     pub async fn renew(&self, registry: &Registry) -> Result<AccountCredentials, AccountError> {
         let _change = self.change.lock().await;
         let made = registry.draw_account().await?;
-        let (this, text) = (self.clone(), text_of(&made));
+        let (this, text) = (self.clone(), file_text(&made));
         let before = spawn_blocking(move || this.replace(&text)).await??;
         if let Err(error) = registry.keep_account(&made).await {
             let this = self.clone();
@@ -148,9 +153,24 @@ impl AccountFile {
         Ok(before)
     }
 
+    /// The name of the file while it is being written.
+    fn unfinished(&self) -> PathBuf {
+        self.path.with_extension("new")
+    }
+
+    fn remove_unfinished(&self) -> Result<(), AccountError> {
+        let path = self.unfinished();
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(AccountError::Io { what: "remove the unfinished file", path, source })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Replaces the file durably and as a whole.
     fn write(&self, text: &str) -> io::Result<()> {
-        let unfinished = self.path.with_extension("new");
+        let unfinished = self.unfinished();
         let written =
             write_private(&unfinished, text.as_bytes()).and_then(|()| fs::rename(&unfinished, &self.path));
         if written.is_err() {
@@ -162,8 +182,8 @@ impl AccountFile {
     }
 }
 
-fn text_of(root: &AccountCredentials) -> Zeroizing<String> {
-    Zeroizing::new(format!("{SID}{}\n{TOKEN}{}\n", root.sid, root.token.expose()))
+fn file_text(credentials: &AccountCredentials) -> Zeroizing<String> {
+    Zeroizing::new(format!("{SID}{}\n{TOKEN}{}\n", credentials.sid, credentials.token.expose()))
 }
 
 #[cfg(test)]

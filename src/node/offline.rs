@@ -3,18 +3,20 @@
 use std::sync::Arc;
 
 use super::running::{close, open_store, seeded_rng};
-use super::{StartError, kinds};
+use super::{AccountFile, StartError, kinds};
 use crate::clock::{EngineClock, SystemClock};
 use crate::config::{Bounds, KeysSettings};
+use crate::domain::Timestamp;
 use crate::numbers::Capacity;
 use crate::registry::{Registry, RegistryDeps, ServiceSettings};
 use crate::shard::{ShardDeps, Shards};
-use crate::store::{Store, StoreError};
+use crate::store::{MemoryStore, Store, StoreError, Write};
 use crate::template::Templates;
 
 /// A registry with the directory's lock.
 pub struct Offline {
     pub registry: Registry,
+    pub account: AccountFile,
     shards: Shards,
     store: Arc<dyn Store>,
 }
@@ -26,10 +28,35 @@ impl Offline {
     /// # Errors
     /// As a server's start.
     pub async fn open(settings: KeysSettings) -> Result<Self, StartError> {
-        let KeysSettings { storage, registry, brand, policy } = settings;
         let clock = Arc::new(EngineClock::over(Arc::new(SystemClock::start())));
-        let (places, key_file) = ((storage.data_dir, storage.scratch), storage.server_key_file);
-        let (_, store) = open_store(places, key_file, Arc::clone(&clock), Arc::default()).await?;
+        let (_, store) = open_store(settings.storage.clone(), Arc::clone(&clock), Arc::default()).await?;
+        Self::over(store, clock, settings).await
+    }
+
+    /// The same over records that were read from the directory at `at`. No change of them is kept.
+    ///
+    /// # Errors
+    /// As a server's start.
+    pub async fn of_copy(
+        records: Vec<Write>,
+        at: Timestamp,
+        settings: KeysSettings,
+    ) -> Result<Self, StartError> {
+        let clock = Arc::new(EngineClock::over(Arc::new(SystemClock::start())));
+        clock.at_least(at);
+        let store = MemoryStore::new();
+        // A store in memory takes every record.
+        store.commit(records, Box::new(drop));
+        Self::over(Arc::new(store), clock, settings).await
+    }
+
+    async fn over(
+        store: Arc<dyn Store>,
+        clock: Arc<EngineClock>,
+        settings: KeysSettings,
+    ) -> Result<Self, StartError> {
+        let KeysSettings { storage, registry, brand, policy } = settings;
+        let account = AccountFile::of(&storage.data_dir);
         let bounds = Bounds::default();
         let shards = Shards::start(ShardDeps {
             store: Arc::clone(&store),
@@ -51,7 +78,7 @@ impl Offline {
             twilio_messaging_service: None,
         })
         .await?;
-        Ok(Self { registry, shards, store })
+        Ok(Self { registry, account, shards, store })
     }
 
     /// Closes the store.

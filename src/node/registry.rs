@@ -20,13 +20,30 @@ pub struct RegistryPlan {
     /// Twilio's id of the messaging service that text messages come from, if they do.
     twilio_messaging_service: Option<Sid>,
     /// Whether the server accepts HTTP requests and therefore needs credentials. The library does not.
-    serves: bool,
+    pub(super) serves: bool,
 }
 
 impl RegistryPlan {
     /// Takes the messaging service from the gateways.
     pub fn new(settings: RegistrySettings, brand: String, gateways: &GatewaySettings, serves: bool) -> Self {
         Self { settings, brand, twilio_messaging_service: messaging_service(gateways), serves }
+    }
+
+    pub(super) fn with(
+        self,
+        shards: &Shards,
+        policy: &Policy,
+        templates: &Templates,
+        gateways: &[Routed],
+    ) -> RegistryDeps {
+        RegistryDeps {
+            shards: shards.clone(),
+            settings: self.settings,
+            default: ServiceSettings::of_policy(self.brand, policy),
+            templates: templates.clone(),
+            gateways: names(gateways),
+            twilio_messaging_service: self.twilio_messaging_service,
+        }
     }
 }
 
@@ -38,34 +55,16 @@ fn messaging_service(gateways: &GatewaySettings) -> Option<Sid> {
     }
 }
 
-/// Opens the registry. A server gets an account at its first start. It does not start on an address that other machines
-/// reach without a key.
-pub(super) async fn open(
-    plan: RegistryPlan,
-    account: &AccountFile,
-    shards: &Shards,
-    policy: &Policy,
-    templates: &Templates,
-    gateways: &[Routed],
-) -> Result<Registry, StartError> {
-    let RegistryPlan { settings, brand, twilio_messaging_service, serves } = plan;
-    let unless_keys = settings.unless_keys.clone();
-    let registry = Registry::open(RegistryDeps {
-        shards: shards.clone(),
-        settings,
-        default: ServiceSettings::of_policy(brand, policy),
-        templates: templates.clone(),
-        gateways: names(gateways),
-        twilio_messaging_service,
-    })
-    .await?;
-    if !serves {
-        return Ok(registry);
-    }
+/// Opens the registry. With the file of its account it is a server's, which gets an account at its first start, and
+/// does not start on an address that other machines reach without a key.
+pub(super) async fn open(deps: RegistryDeps, account: Option<&AccountFile>) -> Result<Registry, StartError> {
+    let unless_keys = deps.settings.unless_keys.clone();
+    let registry = Registry::open(deps).await?;
+    let Some(account) = account else { return Ok(registry) };
     if let Some(errors) = unless_keys.filter(|_| registry.live_keys() == 0) {
         return Err(StartError::Exposed(errors));
     }
-    account.open(&registry).await?;
+    account.load_or_create(&registry).await?;
     Ok(registry)
 }
 

@@ -1,7 +1,6 @@
 //! The services that need the open store: shards, delivery, registry, webhooks. The server and the library start them
 //! in the same way.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use super::registry::{self, RegistryPlan};
 use super::{AccountFile, StartError, load_or_create};
 use crate::attempts::Attempts;
 use crate::clock::{Clock, EngineClock};
-use crate::config::{Bounds, DeliverySettings, TrackerSettings};
+use crate::config::{Bounds, DeliverySettings, StorageSettings, TrackerSettings};
 use crate::delivery::{Delivery, DeliveryDeps, Routed};
 use crate::domain::{Routing, ServerKey, Timestamp};
 use crate::engine::{Policy, Sealer, key_fingerprint};
@@ -33,11 +32,7 @@ const TOLERANCE: Duration = Duration::from_secs(90);
 
 /// Arguments of [`Running::start`].
 pub struct StartOptions {
-    pub data_dir: PathBuf,
-    /// Where a copy of the snapshot goes if the data directory has no room; `None` for what `TMPDIR` names.
-    pub scratch: Option<PathBuf>,
-    /// A key file to use instead of `server.key` in there.
-    pub server_key_file: Option<PathBuf>,
+    pub storage: StorageSettings,
     /// Brought up to the time of the data directory.
     pub clock: Arc<EngineClock>,
     pub gateways: Vec<Routed>,
@@ -63,6 +58,7 @@ pub struct Running {
     pub shards: Shards,
     pub delivery: Arc<Delivery>,
     pub registry: Registry,
+    pub account: AccountFile,
     pub verifying: Verifying,
     /// The journal and the snapshots.
     pub store: Arc<dyn Store>,
@@ -73,9 +69,7 @@ impl Running {
     /// Opens the store, loads what is in it, and starts the shards.
     pub async fn start(options: StartOptions) -> Result<Self, StartError> {
         let StartOptions {
-            data_dir,
-            scratch,
-            server_key_file,
+            storage,
             clock,
             gateways,
             routing,
@@ -90,9 +84,8 @@ impl Running {
             loading,
             metrics,
         } = options;
-        let account = AccountFile::of(&data_dir);
-        let (server_key, store) =
-            open_store((data_dir, scratch), server_key_file, Arc::clone(&clock), loading).await?;
+        let account = AccountFile::of(&storage.data_dir);
+        let (server_key, store) = open_store(storage, Arc::clone(&clock), loading).await?;
         let policies = Policies::new(policy);
         let clock: Arc<dyn Clock> = clock;
         let mut seeder = seeded_rng()?;
@@ -108,7 +101,9 @@ impl Running {
         })
         .await?;
         let started = StopUnlessStarted(Some(shards.clone()));
-        let registry = registry::open(registry, &account, &shards, &policy, &templates, &gateways).await?;
+        let for_clients = registry.serves.then_some(&account);
+        let registry = registry.with(&shards, &policy, &templates, &gateways);
+        let registry = registry::open(registry, for_clients).await?;
         let named = registry.clone();
         shards.metrics().name_services(Box::new(move |id| named.service_by_id(id).map(|s| s.name())));
         let rules = CurrentRules::new(&registry, policies.clone());
@@ -152,7 +147,7 @@ impl Running {
             clock,
         });
         started.keep();
-        Ok(Self { verifier, shards, delivery, registry, verifying, store, outbox })
+        Ok(Self { verifier, shards, delivery, registry, account, verifying, store, outbox })
     }
 
     /// Returns the reasons why the server is not ready; empty if it is.
@@ -176,18 +171,16 @@ impl Running {
     }
 }
 
-/// Opens the data directory, with its server key and its scratch directory, and brings `clock` up to the newest time in
-/// it.
+/// Opens the data directory with its server key, and brings `clock` up to the newest time in it.
 pub async fn open_store(
-    (data_dir, scratch): (PathBuf, Option<PathBuf>),
-    key_file: Option<PathBuf>,
+    storage: StorageSettings,
     clock: Arc<EngineClock>,
     loading: Arc<Loading>,
 ) -> Result<(ServerKey, Arc<dyn Store>), StartError> {
     let opened = tokio::task::spawn_blocking(move || {
-        let key = load_or_create(&data_dir, key_file.as_deref())?;
-        let mut options = OpenOptions::new(&data_dir, key_fingerprint(&key), Arc::clone(&clock) as _);
-        (options.scratch, options.loading) = (scratch, loading);
+        let key = load_or_create(&storage.data_dir, storage.server_key_file.as_deref())?;
+        let mut options = OpenOptions::new(&storage.data_dir, key_fingerprint(&key), Arc::clone(&clock) as _);
+        (options.scratch, options.loading) = (storage.scratch, loading);
         let store = EmbeddedStore::open(&options)?;
         go_on_from(store.newest_time(), &clock);
         Ok::<_, StartError>((key, Arc::new(store) as Arc<dyn Store>))

@@ -24,7 +24,7 @@ const USED_MARKS: [&str; 3] = ["FORMAT", "journal", "snapshot"];
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The file system said no.
-    #[error("{what} {path}: {source}{}", advice(&source.to_string()))]
+    #[error("{what} {path}: {source}{}", remedy(source, path))]
     Io { what: &'static str, path: PathBuf, source: io::Error },
     /// The file is not a key.
     #[error(
@@ -120,6 +120,15 @@ pub(super) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(bytes)?;
     file.sync_all()
+}
+
+/// The remedy for an error of the system, as a continuation of its message. That of the store is for directories.
+pub(super) fn remedy(error: &io::Error, path: &Path) -> &'static str {
+    if error.kind() == io::ErrorKind::PermissionDenied && path.is_file() {
+        "; let the user that the server runs as own it (chown), read and write it (chmod u+rw) and start again"
+    } else {
+        advice(&error.to_string())
+    }
 }
 
 pub(super) fn is_readable_by_others(path: &Path) -> bool {

@@ -9,7 +9,7 @@ use super::texts::Texts;
 use crate::clock::Clock;
 use crate::config::{
     Bounds, BreakerSettings, DeliverySettings, GatewaySettings, RegistrySettings, RetrySettings, Settings,
-    TrackerSettings, WorkflowStep,
+    StorageSettings, TrackerSettings, WorkflowStep,
 };
 use crate::domain::{Channel, CodeLength, Locale, Region};
 use crate::engine::{Lockout, Policy, SendOptions, SendRules};
@@ -52,8 +52,7 @@ use crate::gateway::{
 #[derive(Clone)]
 #[must_use = "nothing runs before `start`"]
 pub struct OtpBuilder {
-    pub(super) data_dir: PathBuf,
-    pub(super) server_key_file: Option<PathBuf>,
+    pub(super) storage: StorageSettings,
     pub(super) clock: Option<Arc<dyn Clock>>,
     pub(super) senders: Senders,
     pub(super) delivery: DeliverySettings,
@@ -64,7 +63,6 @@ pub struct OtpBuilder {
     pub(super) policy: Policy,
     pub(super) texts: Texts,
     pub(super) registry: RegistrySettings,
-    pub(super) default_region: Option<Region>,
     pub(super) shards: usize,
     pub(super) bounds: Bounds,
 }
@@ -72,8 +70,7 @@ pub struct OtpBuilder {
 impl OtpBuilder {
     pub(super) fn new(data_dir: PathBuf) -> Self {
         Self {
-            data_dir,
-            server_key_file: None,
+            storage: StorageSettings { data_dir, ..StorageSettings::default() },
             clock: None,
             senders: Senders::default(),
             delivery: DeliverySettings::default(),
@@ -88,7 +85,6 @@ impl OtpBuilder {
             },
             texts: Texts::default(),
             registry: RegistrySettings::default(),
-            default_region: None,
             shards: crate::config::default_shards(crate::node::process::parallelism()),
             bounds: Bounds::default(),
         }
@@ -102,8 +98,7 @@ impl OtpBuilder {
             // Without calls the settings say nothing about it.
             voice_fallback: voice.then_some(*voice_fallback),
             public_url: public_url.as_deref().map(str::to_owned),
-            data_dir: settings.data_dir,
-            server_key_file: settings.server_key_file,
+            storage: settings.storage,
             clock: None,
             senders: Senders::of(settings.gateways),
             delivery: settings.delivery,
@@ -111,7 +106,6 @@ impl OtpBuilder {
             policy: settings.policy,
             texts: Texts::checked(settings.templates, settings.brand),
             registry: settings.registry,
-            default_region: settings.default_region,
             shards: settings.shards,
             bounds: settings.bounds,
         }
@@ -120,7 +114,7 @@ impl OtpBuilder {
     /// A file with the server key, 64 hexadecimal digits, in place of `server.key` in the data directory. The
     /// file must exist. Codes are derived with the key; therefore it should not be where the data's backup is.
     pub fn key_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.server_key_file = Some(path.into());
+        self.storage.server_key_file = Some(path.into());
         self
     }
 
@@ -301,7 +295,7 @@ impl OtpBuilder {
 
     /// The country of numbers that are given without `+`. Without it such numbers are refused.
     pub const fn default_region(mut self, region: Region) -> Self {
-        self.default_region = Some(region);
+        self.storage.default_region = Some(region);
         self
     }
 
@@ -327,6 +321,6 @@ impl OtpBuilder {
 
 impl std::fmt::Debug for OtpBuilder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("OtpBuilder").field("data_dir", &self.data_dir).finish_non_exhaustive()
+        f.debug_struct("OtpBuilder").field("data_dir", &self.storage.data_dir).finish_non_exhaustive()
     }
 }

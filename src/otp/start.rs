@@ -56,8 +56,8 @@ impl OtpBuilder {
     /// running.
     pub async fn start(self) -> Result<Otp, StartError> {
         let runtime = Handle::try_current().map_err(|_| StartError::NoRuntime)?;
-        let Self { data_dir, server_key_file, mut delivery, tracker, policy, shards, bounds, .. } = self;
-        if data_dir.as_os_str().is_empty() {
+        let Self { storage, mut delivery, tracker, policy, shards, bounds, .. } = self;
+        if storage.data_dir.as_os_str().is_empty() {
             return Err(SettingError::new("data directory", "\"\"", "it must be a path").into());
         }
         delivery.voice_fallback = delivery.voice && self.voice_fallback.unwrap_or(true);
@@ -74,10 +74,9 @@ impl OtpBuilder {
         let reports = ReportReceiver::new(&settings, delivery.public_url.as_ref());
         let longest_report = bounds.body_bytes;
         let registry = RegistryPlan::new(self.registry, brand, &settings, false);
+        let default_region = storage.default_region;
         let running = Running::start(StartOptions {
-            data_dir,
-            scratch: None,
-            server_key_file,
+            storage,
             clock,
             gateways: gateways.routed,
             routing: settings.routing,
@@ -97,7 +96,7 @@ impl OtpBuilder {
             running: Arc::new(running),
             runtime,
             simulator: gateways.simulator,
-            default_region: self.default_region,
+            default_region,
             channels,
             reports,
             longest_report,

@@ -3,7 +3,7 @@
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Finished, Setup};
+use crate::support::{Finished, Server, Setup, soon};
 
 /// Wrong configuration (`EX_USAGE`).
 const WRONG_SETTINGS: Option<i32> = Some(64);
@@ -126,6 +126,36 @@ async fn a_lost_token_is_replaced_with_and_without_a_server() {
     server.signal(Signal::TERM);
     let finished = server.ended().await;
     assert!(!finished.output.contains(online[0]["auth_token"].as_str().expect("a token")));
+}
+
+#[tokio::test]
+async fn the_example_request_of_a_start_has_credentials_where_they_are_required() {
+    let setup = Setup::new();
+    let command = async |server: &Server| {
+        let is_example = |event: &Value| event["message"] == "example request";
+        let line = soon("the example", server.output().event(is_example)).await.expect("a line");
+        line["command"].as_str().expect("a command").to_owned()
+    };
+    let server = setup.start().await;
+    assert!(!command(&server).await.contains("-u "), "no route requires a key");
+    created(&setup, &["--service", "default"]).await;
+    let (server, _) = setup.restart(server).await;
+    let example = command(&server).await;
+    assert!(example.starts_with("curl -u KEY:SECRET http"), "{example}");
+}
+
+#[tokio::test]
+async fn what_a_kill_left_of_a_new_token_is_removed_at_the_next_start() {
+    let setup = Setup::new();
+    stopped(&setup).await;
+    let kept = in_file(&setup);
+    // The file as it is between its writing and its renaming.
+    let unfinished = setup.data_dir().join("account.new");
+    std::fs::write(&unfinished, format!("ONCEWARD_ACCOUNT_SID={}\nONCEWARD_AUTH_TOKEN=unfinish", kept.0))
+        .expect("a file");
+    stopped(&setup).await;
+    assert!(!unfinished.exists());
+    assert_eq!(in_file(&setup), kept);
 }
 
 #[tokio::test]

@@ -14,19 +14,13 @@ mod wire;
 
 use std::os::unix::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::attempts::Attempts;
-use crate::registry::Registry;
-use crate::store::Store;
-use crate::verify::Verifying;
-
 pub(crate) use client::{ask, ask_copy};
 pub(crate) use keys::{KeyLine, KeysRequest, RootLine};
-pub use server::ControlSocket;
+pub use server::{ControlDeps, ControlSocket};
 pub use webhooks::{WebhookLine, WebhooksRequest};
 pub(crate) use wire::{ControlError, CopyNews, TrackerRequest, UnlockRequest};
 pub use wire::{ControlRequest, SendLine};
@@ -51,26 +45,18 @@ pub struct Control {
 
 impl Control {
     /// Answers requests from the command line. `None` without a socket; the server can run without one.
-    pub fn start(
-        data_dir: &Path,
-        attempts: &Attempts,
-        store: &Arc<dyn Store>,
-        registry: &Registry,
-        verifying: &Verifying,
-    ) -> Option<Self> {
+    pub fn start(data_dir: &Path, deps: ControlDeps) -> Option<Self> {
         let socket = ControlSocket::bind(data_dir)
             .inspect_err(|error| {
                 tracing::warn!(%error, "control socket not open; commands such as onceward tracker cannot reach this server");
             })
-            .ok()?
-            .for_operators(verifying.clone());
+            .ok()?;
         let (stop, stopped) = oneshot::channel();
         let until = async {
             // Also when the other end is gone.
             let _ = stopped.await;
         };
-        let answering =
-            tokio::spawn(socket.serve(attempts.clone(), Arc::clone(store), registry.clone(), until));
+        let answering = tokio::spawn(socket.serve(deps, until));
         Some(Self { stop, answering })
     }
 

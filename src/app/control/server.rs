@@ -48,17 +48,21 @@ const ALL_WITHIN: Duration = Duration::from_secs(3600);
 const CHUNK: usize = 256 * 1024;
 
 /// The socket of a data directory. Gone from the disk when it is dropped.
+#[derive(Debug)]
 pub struct ControlSocket {
     listener: UnixListener,
     path: PathBuf,
-    account: AccountFile,
-    verifying: Option<Verifying>,
 }
 
-impl std::fmt::Debug for ControlSocket {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ControlSocket").field("path", &self.path).finish_non_exhaustive()
-    }
+/// The parts of a server that requests are about.
+#[derive(Clone)]
+pub struct ControlDeps {
+    pub attempts: Attempts,
+    pub store: Arc<dyn Store>,
+    pub registry: Registry,
+    pub account: AccountFile,
+    /// `None` refuses `unlock`, which clears the counts of numbers.
+    pub verifying: Option<Verifying>,
 }
 
 impl ControlSocket {
@@ -68,31 +72,18 @@ impl ControlSocket {
         let path = path_in(data_dir)?;
         remove_stale(&path)?;
         let listener = UnixListener::bind(&path).map_err(ControlError::io("listen on", &path))?;
-        let socket = Self { listener, path, account: AccountFile::of(data_dir), verifying: None };
+        let socket = Self { listener, path };
         // Until this is done, and where a system ignores it, the check of the peer below protects.
         fs::set_permissions(&socket.path, Permissions::from_mode(0o600))
             .map_err(ControlError::io("restrict the mode of", &socket.path))?;
         Ok(socket)
     }
 
-    /// Also serves `unlock`, which clears the counts of numbers.
-    #[must_use]
-    pub fn for_operators(mut self, verifying: Verifying) -> Self {
-        self.verifying = Some(verifying);
-        self
-    }
-
     /// Answers until `until` ends; answers that are not complete by then are cut off.
-    pub async fn serve(
-        self,
-        attempts: Attempts,
-        store: Arc<dyn Store>,
-        registry: Registry,
-        until: impl Future<Output = ()>,
-    ) {
+    pub async fn serve(self, deps: ControlDeps, until: impl Future<Output = ()>) {
         let mut clients = JoinSet::new();
         let mut in_trouble = false;
-        let copies = Copies::of(store);
+        let copies = Copies::of(Arc::clone(&deps.store));
         tokio::pin!(until);
         loop {
             while clients.try_join_next().is_some() {}
@@ -101,11 +92,9 @@ impl ControlSocket {
                 accepted = self.listener.accept(), if clients.len() < CLIENTS => match accepted {
                     Ok((stream, _)) if is_ours(&stream) => {
                         in_trouble = false;
-                        let (attempts, copies, registry) = (attempts.clone(), copies.clone(), registry.clone());
-                        let (account, verifying) = (self.account.clone(), self.verifying.clone());
+                        let (deps, copies) = (deps.clone(), copies.clone());
                         clients.spawn(async move {
-                            let keys = (&registry, &account);
-                            if let Err(error) = answer(stream, &attempts, &copies, keys, verifying.as_ref()).await {
+                            if let Err(error) = answer(stream, &deps, &copies).await {
                                 tracing::debug!(%error, "control request not answered completely");
                             }
                         });
@@ -154,13 +143,7 @@ fn is_ours(stream: &UnixStream) -> bool {
     stream.peer_cred().is_ok_and(|peer| peer.uid() == ours || peer.uid() == 0)
 }
 
-async fn answer(
-    stream: UnixStream,
-    attempts: &Attempts,
-    copies: &Copies,
-    keys: (&Registry, &AccountFile),
-    verifying: Option<&Verifying>,
-) -> io::Result<()> {
+async fn answer(stream: UnixStream, deps: &ControlDeps, copies: &Copies) -> io::Result<()> {
     let (from, to) = stream.into_split();
     let mut to = BufWriter::new(to);
     let mut line = Vec::new();
@@ -173,7 +156,7 @@ async fn answer(
     }
     timeout(ANSWER_WITHIN, async {
         let end = match request {
-            Ok(request) => match carry_out(request, attempts, keys, verifying).await {
+            Ok(request) => match carry_out(request, deps).await {
                 Ok(lines) => {
                     for line in lines {
                         write(&mut to, &ControlReply::Line(line)).await?;
@@ -191,12 +174,8 @@ async fn answer(
 }
 
 /// Returns the lines of the answer, or the reason in words for a person.
-async fn carry_out(
-    request: ControlRequest,
-    attempts: &Attempts,
-    (registry, account): (&Registry, &AccountFile),
-    verifying: Option<&Verifying>,
-) -> Result<Vec<Value>, String> {
+async fn carry_out(request: ControlRequest, deps: &ControlDeps) -> Result<Vec<Value>, String> {
+    let ControlDeps { attempts, registry, account, verifying, .. } = deps;
     match request {
         ControlRequest::Tracker(request) => {
             let rows = attempts.list(&request.query()?).await.map_err(|error| error.to_string())?;
@@ -206,7 +185,7 @@ async fn carry_out(
         ControlRequest::Keys(request) => request.carry_out(registry, account).await,
         ControlRequest::Webhooks(request) => request.carry_out(registry),
         ControlRequest::Unlock(request) => {
-            let cleared = request.carry_out(registry, verifying).await?;
+            let cleared = request.carry_out(registry, verifying.as_ref()).await?;
             Ok(vec![serde_json::to_value(cleared).map_err(|error| error.to_string())?])
         }
         ControlRequest::Copy => Err("a copy is answered elsewhere".to_owned()),

@@ -12,6 +12,7 @@ use super::*;
 use crate::attempts::tests::{World as Attempts, key, sent};
 use crate::config::TrackerSettings;
 use crate::domain::{GatewayName, Timestamp};
+use crate::node::AccountFile;
 use crate::registry::Registry;
 use crate::registry::tests::world::World;
 use crate::store::MemoryStore;
@@ -216,8 +217,14 @@ impl Server {
         let store = MemoryStore::new();
         let registry = World::over(&store).open().await;
         let attempts = Attempts::over(Arc::new(MemoryStore::new()), TrackerSettings::default()).await;
-        let answering = attempts.attempts.clone();
-        let serving = tokio::spawn(socket.serve(answering, Arc::new(store), registry.clone(), async {
+        let deps = ControlDeps {
+            attempts: attempts.attempts.clone(),
+            store: Arc::new(store),
+            registry: registry.clone(),
+            account: AccountFile::of(home.path()),
+            verifying: None,
+        };
+        let serving = tokio::spawn(socket.serve(deps, async {
             let _ = stopped.await;
         }));
         Self { home, attempts, registry, stop, serving }

@@ -6,13 +6,13 @@ use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
 use super::*;
-use crate::app::control::ControlSocket;
+use crate::app::control::{ControlDeps, ControlSocket};
 use crate::attempts::tests::{START, World as Attempts, key, sent};
 use crate::clock::SystemClock;
 use crate::config::{self, Sources, StorageSettings, TrackerSettings};
 use crate::domain::Timestamp;
 use crate::engine::key_fingerprint;
-use crate::node::load_or_create;
+use crate::node::{AccountFile, load_or_create};
 use crate::store::{EmbeddedStore, OpenOptions, Store};
 
 const NUMBER: &str = "+14155550101";
@@ -63,7 +63,14 @@ async fn a_server_that_runs_is_asked() {
     let socket = ControlSocket::bind(&world.settings.data_dir).expect("a socket");
     let store = crate::store::MemoryStore::new();
     let registry = crate::registry::tests::world::World::over(&store).open().await;
-    let serving = tokio::spawn(socket.serve(attempts.attempts.clone(), Arc::new(store), registry, async {
+    let deps = ControlDeps {
+        attempts: attempts.attempts.clone(),
+        store: Arc::new(store),
+        registry,
+        account: AccountFile::of(&world.settings.data_dir),
+        verifying: None,
+    };
+    let serving = tokio::spawn(socket.serve(deps, async {
         let _ = stopped.await;
     }));
     let none = world.asks(false).await;

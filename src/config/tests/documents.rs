@@ -173,7 +173,7 @@ fn the_env_sample_about_quotes_means_what_the_manual_says() {
         world.settings().templates.text(&crate::template::Wording::Api),
         "Joe's Shop: your code is {code}\nIt costs $0"
     );
-    assert_eq!(world.settings().data_dir, world.path("data # 2"));
+    assert_eq!(world.settings().storage.data_dir, world.path("data # 2"));
     assert_eq!(world.warnings(), Vec::<String>::new());
 }
 

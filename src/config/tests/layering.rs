@@ -29,8 +29,8 @@ fn with_no_source_at_all_the_defaults_of_the_contract_hold() {
         "Hello from onceward! Your verification code is: {code}"
     );
     assert!(settings.gateways.has_simulator());
-    assert_eq!(settings.default_region, None);
-    assert_eq!(settings.server_key_file, None);
+    assert_eq!(settings.storage.default_region, None);
+    assert_eq!(settings.storage.server_key_file, None);
     assert_eq!(settings.bounds, Bounds::default());
     assert_eq!(settings.shards, 2);
     assert_eq!(World::empty().warnings(), Vec::<String>::new());
@@ -39,10 +39,10 @@ fn with_no_source_at_all_the_defaults_of_the_contract_hold() {
 #[test]
 fn relative_paths_begin_in_the_working_directory() {
     let world = World::with_config(r#"{"data-dir": "store", "key-file": "keys/server"}"#);
-    assert_eq!(world.settings().data_dir, world.path("store"));
-    assert_eq!(world.settings().server_key_file, Some(world.path("keys/server")));
+    assert_eq!(world.settings().storage.data_dir, world.path("store"));
+    assert_eq!(world.settings().storage.server_key_file, Some(world.path("keys/server")));
     let world = World::empty().variable("ONCEWARD_KEY_FILE", "/run/keys/server");
-    assert_eq!(world.settings().server_key_file, Some(PathBuf::from("/run/keys/server")));
+    assert_eq!(world.settings().storage.server_key_file, Some(PathBuf::from("/run/keys/server")));
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn keys_of_our_own_are_read() {
     );
     let settings = world.settings();
     assert_eq!(settings.log.format, LogFormat::Json);
-    assert_eq!(settings.default_region, Region::parse("DE"));
+    assert_eq!(settings.storage.default_region, Region::parse("DE"));
     assert_eq!(settings.shards, 7);
     assert_eq!(settings.answers, AnswerSet::AsBuilt);
     assert_eq!(settings.brand, "Acme");
@@ -176,6 +176,8 @@ fn a_named_file_is_read_instead_of_the_usual_one() {
 impl World {
     /// The settings with the same data directory in every world.
     fn in_data(&self) -> Settings {
-        Settings { data_dir: PathBuf::from("data"), ..self.settings() }
+        let mut settings = self.settings();
+        settings.storage.data_dir = PathBuf::from("data");
+        settings
     }
 }

@@ -129,9 +129,9 @@ impl TwilioCallbacks {
         };
         match kind {
             CallbackKind::Message => {
-                receipt(attempt, &fields, ("MessageSid", "MessageStatus"), status_of_message)
+                receipt(attempt, &fields, "MessageSid", "MessageStatus", status_of_message)
             }
-            CallbackKind::Call => receipt(attempt, &fields, ("CallSid", "CallStatus"), status_of_call),
+            CallbackKind::Call => receipt(attempt, &fields, "CallSid", "CallStatus", status_of_call),
             CallbackKind::Gate => {
                 let message_id = fields.id("CallSid")?;
                 let to = fields.value("To")?.and_then(|to| PhoneNumber::parse(to, None).ok());
@@ -159,7 +159,8 @@ fn in_query(path_and_query: &str, name: &str) -> Option<String> {
 fn receipt(
     attempt: AttemptId,
     fields: &Fields,
-    (sid, status): (&str, &str),
+    sid: &str,
+    status: &str,
     read_status: fn(&str) -> Option<ReceiptStatus>,
 ) -> Result<TwilioReport, CallbackError> {
     let message_id = fields.id(sid)?;

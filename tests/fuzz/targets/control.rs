@@ -5,11 +5,12 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use onceward::app::control::{ControlRequest, ControlSocket, SendLine};
+use onceward::app::control::{ControlDeps, ControlRequest, ControlSocket, SendLine};
 use onceward::attempts::{AttemptLog, Attempts, Row};
 use onceward::config::TrackerSettings;
 use onceward::delivery::SendStatus;
 use onceward::domain::{AttemptLogKey, Channel, GatewayName, PhoneNumber, ServiceId, Timestamp};
+use onceward::node::AccountFile;
 use onceward::registry::RegistrySettings;
 use onceward::shard::{Command, Decision, Durability, Refusal, ReplyContext, Subject, Transaction};
 use onceward::store::MemoryStore;
@@ -79,7 +80,9 @@ impl Server {
             let socket = ControlSocket::bind(home.path()).expect("a socket");
             let store = Arc::new(MemoryStore::new());
             let registry = registry(shards(&store, NOW).await, RegistrySettings::default()).await;
-            tokio::spawn(socket.serve(attempts().await, store, registry, pending()));
+            let account = AccountFile::of(home.path());
+            let deps = ControlDeps { attempts: attempts().await, store, registry, account, verifying: None };
+            tokio::spawn(socket.serve(deps, pending()));
         });
         Self { runtime, home }
     }

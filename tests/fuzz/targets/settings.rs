@@ -85,7 +85,7 @@ fn loaded(file: Option<&[u8]>, dotenv: Option<&[u8]>, environment: BTreeMap<Stri
         Ok(loaded) => {
             // Valid settings are valid for the commands that need a part of them.
             let storage = storage.unwrap_or_else(|errors| panic!("{errors}"));
-            assert_eq!(storage.data_dir, loaded.settings.data_dir);
+            assert_eq!(storage.data_dir, loaded.settings.storage.data_dir);
             assert!(loaded.effective.iter().all(|row| !row.key.is_empty() && !row.origin.is_empty()));
             format!("{loaded:?}")
         }

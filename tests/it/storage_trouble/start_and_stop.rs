@@ -255,6 +255,24 @@ async fn a_stop_in_trouble_exits_with_1_and_loses_nothing() {
 }
 
 #[tokio::test]
+async fn keys_are_listed_without_a_server_on_a_full_disk() {
+    let setup = Setup::new();
+    let shim = Shim::over(&setup.data_dir());
+    let setup = shim.under(setup);
+    let made = setup.command(["keys", "create", "--name", "web"]).await;
+    assert_eq!(made.status.code(), Some(0), "{}", made.output);
+    let places = setup.home().to_str().expect("a path").to_owned();
+    let setup = setup.env("TMPDIR", places);
+    shim.begin(&Trouble::of(&Call::CHANGES, Errno::NOSPC));
+    let listed = setup.command(["keys", "list"]).await;
+    assert_eq!(listed.status.code(), Some(0), "{}", listed.output);
+    assert!(listed.output.contains("web"), "{}", listed.output);
+    let second = setup.command(["keys", "create"]).await;
+    says_what_to_do(&second, &setup, "free space");
+    shim.end();
+}
+
+#[tokio::test]
 async fn a_control_socket_that_cannot_be_made_is_said_once_and_hinders_nothing() {
     let setup = Setup::new();
     fs::create_dir_all(setup.data_dir().join("control.sock")).expect("a directory in its place");

@@ -25,19 +25,18 @@ pub fn derive_code(
     length: CodeLength,
 ) -> Code {
     let codes = 10_u64.pow(u32::from(length.get()));
-    Code::from_value(
-        below(codes, |counter| keyed_block(key, PURPOSE, salt, number, service, counter)),
-        length,
-    )
+    Code::from_value(below(codes, &keyed_by(key, PURPOSE, salt, number, service)), length)
 }
 
-/// A number below `bound`, uniformly distributed if the blocks are.
-fn below(bound: u64, block: impl Fn(u32) -> [u8; 32]) -> u64 {
+/// A number below `bound`, uniformly distributed: the first that fits of the blocks that `inputs` and a counter give.
+fn below(bound: u64, inputs: &Hmac<Sha256>) -> u64 {
     // The largest multiple of `bound` that fits: a value above it would favour small numbers.
     let fair_values = u64::MAX - u64::MAX % bound;
     let mut counter: u32 = 0;
     loop {
-        for chunk in block(counter).chunks_exact(8) {
+        let block: [u8; 32] =
+            inputs.clone().chain_update(counter.to_be_bytes()).finalize().into_bytes().into();
+        for chunk in block.chunks_exact(8) {
             let value = chunk.iter().fold(0_u64, |acc, byte| acc << 8 | u64::from(*byte));
             if value < fair_values {
                 return value % bound;
@@ -85,7 +84,7 @@ fn supplied_codes(length: CodeLength) -> u64 {
 
 /// A uniform number below [`supplied_codes`], like the pad of a one-time pad.
 fn pad(key: &ServerKey, salt: &Salt, number: PhoneNumber, service: ServiceId, length: CodeLength) -> u64 {
-    below(supplied_codes(length), |counter| keyed_block(key, PAD_PURPOSE, salt, number, service, counter))
+    below(supplied_codes(length), &keyed_by(key, PAD_PURPOSE, salt, number, service))
 }
 
 /// The number that turns the pad into `code` when it is added. The pad is uniform, therefore the offset says nothing
@@ -132,20 +131,16 @@ fn keyed(key: &ServerKey, purpose: &[u8]) -> Hmac<Sha256> {
     mac
 }
 
-fn keyed_block(
+/// The same after the inputs of a verification's code.
+fn keyed_by(
     key: &ServerKey,
     purpose: &[u8],
     salt: &Salt,
     number: PhoneNumber,
     service: ServiceId,
-    counter: u32,
-) -> [u8; 32] {
-    let mut mac = keyed(key, purpose);
-    mac.update(&salt.0);
-    mac.update(&number.as_u64().to_be_bytes());
-    mac.update(&service.get().to_be_bytes());
-    mac.update(&counter.to_be_bytes());
-    mac.finalize().into_bytes().into()
+) -> Hmac<Sha256> {
+    let (number, service) = (number.as_u64().to_be_bytes(), service.get().to_be_bytes());
+    keyed(key, purpose).chain_update(salt.0).chain_update(number).chain_update(service)
 }
 
 #[cfg(test)]
