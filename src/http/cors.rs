@@ -23,11 +23,13 @@ const RESPONSE_HEADERS: HeaderValue =
 /// Seconds for which a browser may remember a preflight.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
 
-/// The origin of the page that sends the request, if the operator allows it. No page may read the inbox.
-pub fn allowed_origin(origins: &[String], resource: &Resource, headers: &HeaderMap) -> Option<HeaderValue> {
-    if origins.is_empty() || matches!(resource.first(), Some(Handler::Inbox | Handler::Callback(_))) {
-        return None;
-    }
+/// Whether the answers of a resource depend on the request's origin. No page may read the inbox.
+pub fn applies(origins: &[String], resource: &Resource) -> bool {
+    !origins.is_empty() && !matches!(resource.first(), Some(Handler::Inbox | Handler::Callback(_)))
+}
+
+/// The origin of the page that sends the request, if the operator allows it.
+pub fn allowed_origin(origins: &[String], headers: &HeaderMap) -> Option<HeaderValue> {
     let origin = request::only(headers, &ORIGIN)?;
     let is_allowed = origins.iter().any(|allowed| allowed == origin);
     HeaderValue::from_str(origin).ok().filter(|_| is_allowed)
@@ -51,11 +53,11 @@ pub fn preflight(resource: &Resource) -> Response {
     answer
 }
 
-/// Lets the page read an answer.
-pub fn expose(answer: &mut Response, origin: HeaderValue) {
-    answer.headers.extend([
-        (ACCESS_CONTROL_ALLOW_ORIGIN, origin),
-        (ACCESS_CONTROL_EXPOSE_HEADERS, RESPONSE_HEADERS),
-        (VARY, HeaderValue::from_static("origin")),
-    ]);
+/// Lets the page of an allowed origin read an answer, and tells caches that other origins get another one.
+pub fn expose(answer: &mut Response, allowed_origin: Option<HeaderValue>) {
+    answer.headers.push((VARY, HeaderValue::from_static("origin")));
+    if let Some(origin) = allowed_origin {
+        let page = [(ACCESS_CONTROL_ALLOW_ORIGIN, origin), (ACCESS_CONTROL_EXPOSE_HEADERS, RESPONSE_HEADERS)];
+        answer.headers.extend(page);
+    }
 }

@@ -136,15 +136,14 @@ async fn answer<V: Verify>(
     body: &mut RequestBody,
     bad_bodies: &OncePerSecond,
 ) -> Response {
-    let origin = match target {
-        Target::Resource(resource) => cors::allowed_origin(&call.deps.cors_origins, resource, &head.headers),
-        Target::Unknown(_) => None,
-    };
+    let origins = &call.deps.cors_origins;
+    let depends_on_origin = matches!(target, Target::Resource(resource) if cors::applies(origins, resource));
+    let origin = if depends_on_origin { cors::allowed_origin(origins, &head.headers) } else { None };
     let mut answer = match try_answer(call, target, origin.is_some(), head, body).await {
         Ok(answer) => answer,
         Err(problem) => refusal(&problem, call.request_id, target, bad_bodies),
     };
-    if let Some(origin) = origin {
+    if depends_on_origin {
         cors::expose(&mut answer, origin);
     }
     answer

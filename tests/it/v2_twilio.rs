@@ -209,3 +209,42 @@ async fn pages_of_an_allowed_origin_may_call_the_api_and_no_others() {
     let wrong = Setup::new().config("cors-origins", json!(["app.example.com/path"])).run().await;
     assert!(wrong.status.code() == Some(64) && wrong.output.contains("cors-origins"), "{}", wrong.output);
 }
+
+#[tokio::test]
+async fn an_origin_with_a_wildcard_stops_the_start_and_says_what_to_write() {
+    for origins in [json!(["https://*.example.com"]), json!("https://a.example,https://*"), json!("*")] {
+        let refused = Setup::new().config("cors-origins", origins.clone()).run().await;
+        assert_eq!(refused.status.code(), Some(64), "{origins}: {}", refused.output);
+        for part in ["cors-origins", "https://app.example.com", "Name every host"] {
+            assert!(refused.output.contains(part), "no {part:?} in {}", refused.output);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_cache_is_told_which_answers_depend_on_the_origin() {
+    let setup = V2::account(Setup::new()).config("cors-origins", json!([ORIGIN]));
+    let listed = setup.start().await;
+    let vary = async |method: Method, path: &str, headers: &[(&str, &str)]| {
+        let answer = listed.client.request_with(method, path, headers, "").await;
+        answer.header("vary").to_owned()
+    };
+    let preflight = ("access-control-request-method", "POST");
+    for path in ["/v2/Services", "/api/send-otp", "/readyz"] {
+        for origin in [ORIGIN, "https://evil.example"] {
+            for method in [Method::GET, Method::PUT] {
+                assert_eq!(vary(method, path, &[("origin", origin)]).await, "origin", "{path} {origin}");
+            }
+            assert_eq!(vary(Method::OPTIONS, path, &[("origin", origin), preflight]).await, "origin");
+        }
+        assert_eq!(vary(Method::GET, path, &[]).await, "origin", "{path} without an origin");
+    }
+    assert_eq!(
+        vary(Method::GET, "/inbox/messages", &[("origin", ORIGIN)]).await,
+        "",
+        "the same for every origin"
+    );
+    let usual = V2::account(Setup::new()).start().await;
+    let answer = usual.client.get("/readyz").await;
+    assert_eq!(answer.header("vary"), "", "no origin is allowed");
+}
