@@ -166,15 +166,27 @@ pub fn is_cross_site(headers: &HeaderMap) -> bool {
     headers.get_all(&SEC_FETCH_SITE).iter().any(|site| site == "cross-site")
 }
 
-/// Whether the request has as many `Host` headers as HTTP requires (RFC 9112, 3.2): one in HTTP/1.1, at most one
-/// before.
+/// Whether the request has at most one `Host` header, which is well-formed, and one in HTTP/1.1 (RFC 9112, 3.2).
 pub fn has_proper_host(head: &Parts) -> bool {
-    let hosts = head.headers.get_all(HOST).iter().count();
-    match head.version {
-        Version::HTTP_09 | Version::HTTP_10 => hosts <= 1,
-        Version::HTTP_11 => hosts == 1,
-        _ => true,
-    }
+    let mut hosts = head.headers.get_all(HOST).iter();
+    let host = hosts.next();
+    hosts.next().is_none()
+        && host.map_or(head.version != Version::HTTP_11, |host| is_host_and_port(host.as_bytes()))
+}
+
+/// Whether a `Host` header has this form: empty, or a host and perhaps a port.
+fn is_host_and_port(value: &[u8]) -> bool {
+    value.is_empty()
+        || Authority::try_from(value).is_ok_and(|authority| {
+            let host = authority.host();
+            let address = host.strip_prefix('[').map(|rest| rest.strip_suffix(']').unwrap_or_default());
+            // Of an authority with a user name this is no prefix.
+            let rest = authority.as_str().strip_prefix(host);
+            let port = rest.map(|rest| rest.strip_prefix(':').unwrap_or(rest));
+            !host.is_empty()
+                && address.is_none_or(|address| address.parse::<Ipv6Addr>().is_ok())
+                && port.is_some_and(|port| port.is_empty() || port.parse::<u16>().is_ok())
+        })
 }
 
 /// Whether the request is for a host that an attacker cannot register: an IP address, `localhost`, a name below it, or
@@ -242,6 +254,19 @@ mod tests {
             assert!(client_id(id).is_none(), "{id:?}");
         }
         assert!(id_of_client(&HeaderMap::new()).is_none());
+    }
+
+    #[test]
+    fn a_host_header_has_a_host_and_perhaps_a_port() {
+        for good in ["", "a", "a:", "a:80", "codes_1.example:8080", "127.0.0.1:3000", "[::1]", "[::1]:3000"] {
+            assert!(is_host_and_port(good.as_bytes()), "{good:?}");
+        }
+        for bad in [
+            "a b", "a/b", "a@b", "a@a", "a?b", "a#b", "http://a", "a:x", "a:99999", "a:80:80", ":80", "::1",
+            "[::1", "[a]", "[::1]x", "<a>", "\u{e9}",
+        ] {
+            assert!(!is_host_and_port(bad.as_bytes()), "{bad:?}");
+        }
     }
 
     #[test]

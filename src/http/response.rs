@@ -203,7 +203,7 @@ pub enum Problem {
     Panicked,
     /// A head that breaks off, or HTTP/2 where HTTP/1 is spoken.
     BadHead,
-    /// No `Host` where HTTP requires it, or more than one.
+    /// No `Host` where HTTP requires it, more than one, or a malformed one.
     BadHost,
     /// HTTP without TLS, where TLS is spoken.
     PlainHttp,
@@ -213,7 +213,7 @@ pub enum Problem {
 
 impl Problem {
     /// The status, which is also the envelope's code, and the message.
-    fn status_and_message(self) -> (StatusCode, Cow<'static, str>) {
+    pub(super) fn status_and_message(self) -> (StatusCode, Cow<'static, str>) {
         const REFUSED: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
         let (status, message) = match self {
             Self::BadBody(_) => (StatusCode::BAD_REQUEST, "Invalid request body"),
@@ -267,7 +267,10 @@ impl Problem {
             }
             Self::Panicked => (StatusCode::INTERNAL_SERVER_ERROR, "Internal server error occurred."),
             Self::BadHead => (StatusCode::BAD_REQUEST, "The request is not valid HTTP."),
-            Self::BadHost => (StatusCode::BAD_REQUEST, "The request must have one Host header."),
+            Self::BadHost => (
+                StatusCode::BAD_REQUEST,
+                "The request must have one Host header, with a host and perhaps a port.",
+            ),
             Self::PlainHttp => {
                 (StatusCode::BAD_REQUEST, "This port speaks HTTPS only. Begin the address with https://.")
             }

@@ -165,9 +165,7 @@ fn refusal(problem: &Problem, request_id: &str, target: Target, bad_bodies: &Onc
             debug!(request_id, route, %reason, "request body refused");
             answer
         }
-        Problem::BadHost if target.is_compatible() => {
-            answer.explained("The request must have one Host header.")
-        }
+        Problem::BadHost if target.is_compatible() => answer.explained(&problem.status_and_message().1),
         _ => answer,
     }
 }

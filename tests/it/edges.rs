@@ -94,7 +94,7 @@ async fn a_chunked_body_over_the_limit_is_413_without_a_stated_length() {
 }
 
 #[tokio::test]
-async fn a_request_without_host_or_with_two_is_400() {
+async fn a_request_without_host_with_two_or_a_malformed_one_is_400() {
     let world = World::new().await;
     for (version, hosts, status) in [
         ("1.1", "", 400),
@@ -105,6 +105,15 @@ async fn a_request_without_host_or_with_two_is_400() {
         ("1.0", "", 200),
         ("1.0", "Host: a\r\n", 200),
         ("1.0", "Host: a\r\nHost: b\r\n", 400),
+        ("1.1", "Host: codes.example:8080\r\n", 200),
+        ("1.1", "Host: [::1]:3000\r\n", 200),
+        ("1.1", "Host: a b\r\n", 400),
+        ("1.1", "Host: a/b\r\n", 400),
+        ("1.1", "Host: user@a\r\n", 400),
+        ("1.1", "Host: a:port\r\n", 400),
+        ("1.1", "Host: [::1\r\n", 400),
+        ("1.1", "Host: <script>\r\n", 400),
+        ("1.0", "Host: a b\r\n", 400),
     ] {
         for path in ["/healthz", "/hello-world"] {
             let mut stream = world.connection().await;

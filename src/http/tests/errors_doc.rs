@@ -639,9 +639,10 @@ fn problem_case(problem: Problem) -> Case {
         Problem::BadHead => {
             ("The request head is incomplete, or is HTTP/2 without TLS.", "Use HTTP/1.1, or HTTP/2 over TLS.")
         }
-        Problem::BadHost => {
-            ("The request has no `Host` header, or more than one.", "Send the host of the address once.")
-        }
+        Problem::BadHost => (
+            "The request has no `Host` header, more than one, or a malformed one.",
+            "Send the host of the address once.",
+        ),
         Problem::PlainHttp => ("The request came without TLS; TLS is configured.", "Use `https`."),
         Problem::HeadTooSlow => ("The request head took more than 10 s.", "Send the request again."),
         Problem::TooManyConnections => {
