@@ -144,7 +144,7 @@ pub fn read_send_otp(
 ) -> Result<SendRequest, Problem> {
     let SendOtp { phone_number, channel, locale, app_hash } = read(body)?;
     let number = number(&phone_number, region)?;
-    let (channel, style) = send_options((channel, locale, app_hash), channels, Wording::Api)?;
+    let (channel, style) = send_options(NewFields { channel, locale, app_hash }, channels, Wording::Api)?;
     Ok(send_request(number, None, channel, style))
 }
 
@@ -162,7 +162,8 @@ const fn send_request(
 pub async fn send_code<V: Verify>(call: &Call<'_, V>, body: &[u8]) -> Result<Response, Problem> {
     let SendCode { phone_number, channel, locale, app_hash } = read(body)?;
     let number = number(&phone_number, call.deps.default_region)?;
-    let (channel, style) = send_options((channel, locale, app_hash), &call.deps.channels, Wording::Tutorial)?;
+    let fields = NewFields { channel, locale, app_hash };
+    let (channel, style) = send_options(fields, &call.deps.channels, Wording::Tutorial)?;
     let request = send_request(number, Some(call.deps.tutorial_code), channel, style);
     let reply = call.send(request).await?;
     Ok(tutorial_send(&reply))
@@ -202,13 +203,20 @@ fn check_request(phone_number: &str, region: Option<Region>, code: &str) -> Resu
     Ok(CheckRequest { service, number, code, named: None, is_test: false, request_id: None })
 }
 
-/// Reads the options of a send: channel, locale and hash of an app. The older servers did not know these fields:
-/// one that cannot be understood may be a client's own, and is ignored.
+/// The fields of a send that the older servers did not know.
+struct NewFields {
+    channel: Option<String>,
+    locale: Option<String>,
+    app_hash: Option<String>,
+}
+
+/// Reads the options of a send. A field that cannot be understood may be a client's own, and is ignored.
 fn send_options(
-    (channel, locale, app_hash): (Option<String>, Option<String>, Option<String>),
+    fields: NewFields,
     served: &[Channel],
     wording: Wording,
 ) -> Result<(Option<Channel>, MessageStyle), Problem> {
+    let NewFields { channel, locale, app_hash } = fields;
     let channel = channel.as_deref().and_then(Channel::parse);
     if let Some(channel) = channel.filter(|channel| !served.contains(channel)) {
         return Err(Problem::BadBody(BadBody::ChannelNotServed(channel.as_str())));

@@ -212,7 +212,7 @@ async fn try_answer<V: Verify>(
         Handler::SendCode => compatible::send_code(call, &body.read(limit, time).await?).await,
         Handler::VerifyCode => compatible::verify_code(call, &body.read(limit, time).await?).await,
         Handler::V2(handler) => {
-            let answer = v2::answer(call, (access, handler), head, body).await;
+            let answer = v2::answer(call, access, handler, head, body).await;
             Ok(answer.unwrap_or_else(v2::Error::answer))
         }
         Handler::Callback(kind) => callback(deps, kind, head, body.read(limit, time).await?).await,

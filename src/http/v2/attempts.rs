@@ -1,6 +1,6 @@
 //! `/v2/Attempts`: attempts to deliver messages, one of them, and how many led to a verified number.
 
-use super::context::{Failure, Request, RequestContext};
+use super::context::{Failure, PageItems, Request, RequestContext};
 use super::params::{
     AccountSid, AttemptSid, ChannelName, Converted, Date, Id, Null, NumberPrefix, Parameters as _,
     ServiceSid, Url, VerificationSid, parameters, view,
@@ -157,10 +157,11 @@ pub async fn list(request: &Request<'_, Filters>) -> Result<Response, Failure> {
     let found = request.v2.verifications.attempts(wanted).await?;
     let frame = request.frame();
     let attempts = found.attempts.iter();
-    let attempts: Vec<_> = attempts
+    let items = attempts
         .map(|attempt| AttemptView::new(&frame, request.service_sid(attempt.service), attempt))
         .collect();
-    Ok(request.listed("attempts", (page, attempts, found.has_more), Filters::NAMES))
+    let attempts = PageItems { page, items, has_more: found.has_more };
+    Ok(request.listed("attempts", attempts, Filters::NAMES))
 }
 
 pub async fn fetch(request: &Request<'_>) -> Result<Response, Failure> {

@@ -84,20 +84,15 @@ impl<'a> RequestContext<'a> {
     pub fn page_of<T: Serialize>(
         &self,
         key: &'static str,
-        (page, items, has_more): (Page, Vec<T>, bool),
+        items: PageItems<T>,
         filters: &[&str],
     ) -> Listed<T> {
         let url = self.frame().url(self.path.strip_prefix("/v2").unwrap_or(self.path));
-        page.listed(key, items, has_more, &url, (&self.fields, filters))
+        items.listed(key, &ListAddress { url, query: &self.fields, filters })
     }
 
     /// The answer with such a page.
-    pub fn listed<T: Serialize>(
-        &self,
-        key: &'static str,
-        items: (Page, Vec<T>, bool),
-        filters: &[&str],
-    ) -> Response {
+    pub fn listed<T: Serialize>(&self, key: &'static str, items: PageItems<T>, filters: &[&str]) -> Response {
         Response::ok(&self.page_of(key, items, filters))
     }
 
@@ -390,48 +385,62 @@ impl Page {
         (Self { since: Some(since), ..self }, since)
     }
 
-    /// This page of all shown items, and whether more follow.
-    pub fn of<T, V>(
-        self,
-        all: impl ExactSizeIterator<Item = T>,
-        view: impl FnMut(T) -> V,
-    ) -> (Self, Vec<V>, bool) {
+    /// This page of all shown items.
+    pub fn of<T, V>(self, all: impl ExactSizeIterator<Item = T>, view: impl FnMut(T) -> V) -> PageItems<V> {
         let has_more = all.len() > self.skip() + self.limit();
-        (self, all.skip(self.skip()).take(self.limit()).map(view).collect(), has_more)
+        PageItems {
+            page: self,
+            items: all.skip(self.skip()).take(self.limit()).map(view).collect(),
+            has_more,
+        }
     }
+}
 
-    /// The answer's object: the items under `key`, and `meta`. `url` is the list's address, `query` the request's, of
-    /// which the `filters` are repeated in addresses.
-    pub fn listed<T>(
-        self,
-        key: &'static str,
-        items: Vec<T>,
-        has_more: bool,
-        url: &Url,
-        (query, filters): (&Fields, &[&str]),
-    ) -> Listed<T> {
-        let address = |number: u32| self.address(url, (query, filters), number);
+/// The items of a page.
+pub struct PageItems<T> {
+    pub page: Page,
+    pub items: Vec<T>,
+    /// Whether more follow on the next page.
+    pub has_more: bool,
+}
+
+impl<T> PageItems<T> {
+    /// The answer's object: the items under `key`, and `meta`.
+    fn listed(self, key: &'static str, list: &ListAddress<'_>) -> Listed<T> {
+        let Self { page, items, has_more } = self;
+        let address = |number: u32| list.of_page(page, number);
         let meta = Meta {
-            page: self.number,
-            page_size: self.size,
-            first_page_url: Self { since: None, ..self }.address(url, (query, filters), 0),
-            previous_page_url: self.number.checked_sub(1).map(address),
-            url: address(self.number),
-            next_page_url: (has_more && self.number < LAST_PAGE).then(|| address(self.number + 1)),
+            page: page.number,
+            page_size: page.size,
+            first_page_url: address(0),
+            previous_page_url: page.number.checked_sub(1).map(address),
+            url: address(page.number),
+            next_page_url: (has_more && page.number < LAST_PAGE).then(|| address(page.number + 1)),
             key,
         };
         Listed { items: BTreeMap::from([(key, items)]), meta }
     }
+}
 
-    fn address(self, url: &Url, (query, filters): (&Fields, &[&str]), number: u32) -> Url {
+/// The address of a list.
+struct ListAddress<'a> {
+    url: Url,
+    /// The request's query, of which addresses of pages repeat the `filters`.
+    query: &'a Fields,
+    filters: &'a [&'a str],
+}
+
+impl ListAddress<'_> {
+    fn of_page(&self, page: Page, number: u32) -> Url {
         let mut text = form_urlencoded::Serializer::new(String::new());
-        text.extend_pairs(query.given(filters));
-        text.append_pair("PageSize", &self.size.to_string());
+        text.extend_pairs(self.query.given(self.filters));
+        text.append_pair("PageSize", &page.size.to_string());
         text.append_pair("Page", &number.to_string());
-        if let Some(since) = self.since.filter(|_| number > 0) {
+        // The first page fixes the time anew.
+        if let Some(since) = page.since.filter(|_| number > 0) {
             text.append_pair("PageToken", &PageToken(since).to_string());
         }
-        Url(format!("{}?{}", url.0, text.finish()))
+        Url(format!("{}?{}", self.url.0, text.finish()))
     }
 }
 

@@ -123,7 +123,8 @@ impl V2 {
 /// The error for the client. The body is not read before the caller is known and allowed.
 pub async fn answer<V: Verify>(
     call: &Call<'_, V>,
-    (access, handler): (Access, V2Handler),
+    access: Access,
+    handler: V2Handler,
     head: &Head,
     body: &mut RequestBody,
 ) -> Result<Response, Error> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::context::{Failure, Request, RequestContext};
+use super::context::{Failure, PageItems, Request, RequestContext};
 use super::error::Error;
 use super::params::{
     AccountSid, Country, Date, Fields, Id, MessagingServiceSid, Null, Off, Param, Parameter as _, Parameters,
@@ -232,8 +232,8 @@ pub fn list(request: &Request<'_>) -> Result<Response, Failure> {
         page.of(registry.service_by_id(own).iter(), view)
     } else {
         let services = registry.services(page.skip(), page.limit() + 1);
-        let shown = services.iter().take(page.limit()).map(view).collect();
-        (page, shown, services.len() > page.limit())
+        let items = services.iter().take(page.limit()).map(view).collect();
+        PageItems { page, items, has_more: services.len() > page.limit() }
     };
     Ok(request.listed("services", listed, &[]))
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use tracing::error;
 
-use super::context::{Failure, Listed, Request, RequestContext};
+use super::context::{Failure, Listed, PageItems, Request, RequestContext};
 use super::error::Error;
 use super::params::{
     AccountSid, Date, Events, Id, Note, Parameters as _, ServiceSid, Text, Url, WebhookSid, WebhookVersion,
@@ -203,10 +203,11 @@ pub async fn deliveries(request: &Request<'_, DeliveryFilters>) -> Result<Respon
     let found = found.map_err(|refusal| unavailable(request, refusal))?;
     let frame = request.frame();
     let view = |delivery| DeliveryView::of(delivery, frame.account, service.sid);
-    let views: Vec<_> = found.deliveries.iter().map(view).collect();
+    let items = found.deliveries.iter().map(view).collect();
+    let deliveries = PageItems { page, items, has_more: found.has_more };
     let (dropped, last) = request.v2.outbox.dropped(service.id, webhook);
     Ok(Response::ok(&Deliveries {
-        page: request.page_of("deliveries", (page, views, found.has_more), DeliveryFilters::NAMES),
+        page: request.page_of("deliveries", deliveries, DeliveryFilters::NAMES),
         dropped_events: DroppedView::new(&frame, dropped, last),
     }))
 }
