@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use onceward::domain::{CodeLength, PhoneNumber, ServerKey, ServiceId, Timestamp};
 use onceward::engine::{
-    FailureCount, Lockout, NumberState, Policy, Rules, Salt, SendOptions, SendRules, SlotHash, Verification,
+    FailureCount, LockoutRule, NumberState, Policy, Rules, Salt, SendOptions, SendRules, SlotHash,
+    Verification,
 };
 use onceward::numbers::NumberKey;
 use onceward::shard::{Record as _, RecordKey, encode};
@@ -21,7 +22,7 @@ pub fn policy() -> Policy {
     let code = SendOptions { life: Duration::from_secs(3600), length: CodeLength::SIX };
     Policy {
         max_attempts: 5,
-        lockout: Lockout::Fixed(Duration::from_secs(1800)),
+        lockout: LockoutRule::Fixed(Duration::from_secs(1800)),
         sends: SendRules::CONTRACT,
         code,
     }

@@ -15,7 +15,8 @@ use onceward::engine::Policy;
 use onceward::gateway::{Accepted, BoxFuture, Gateway, GatewayError, OutgoingMessage};
 use onceward::node::kinds;
 use onceward::numbers::{
-    Capacity, CheckOutcome, CheckRequest, Policies, Reply, SendOutcome, SendRequest, Verifier, VerifierDeps,
+    Capacity, CheckOutcome, CheckRequest, NumberKey, Policies, Reply, SendOutcome, SendRequest, Verifier,
+    VerifierDeps,
 };
 use onceward::shard::{ShardDeps, Shards};
 use onceward::store::{Copied, CopyProgress, Done, Owner, Slots, Store, StoreError, Visitor, Write};
@@ -148,8 +149,7 @@ impl World {
             }
             Task::Send => {
                 let answer = self.verifier.send(SendRequest {
-                    service: ServiceId::DEFAULT,
-                    number: number(index),
+                    key: NumberKey::new(ServiceId::DEFAULT, number(index)),
                     options: None,
                     channel: None,
                     style: MessageStyle::default(),
@@ -164,9 +164,8 @@ impl World {
 
     /// A submission that cannot be a code: the engine counts it as wrong.
     async fn check(&self, index: u64) -> Reply<CheckOutcome> {
-        let (service, number) = (ServiceId::DEFAULT, number(index));
-        let request =
-            CheckRequest { service, number, code: None, named: None, is_test: false, request_id: None };
+        let key = NumberKey::new(ServiceId::DEFAULT, number(index));
+        let request = CheckRequest { key, code: None, named: None, request_id: None };
         self.verifier.check(request).await.expect("no refusal")
     }
 }

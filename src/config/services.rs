@@ -22,7 +22,7 @@ use super::values::{
     friendly_name,
 };
 use crate::domain::{ApiSecret, Code, CodeLength, Locale, NumberPattern, PhoneNumber, Sid, Timestamp};
-use crate::engine::{Lockout, Policy, SendOptions, SendRules};
+use crate::engine::{LockoutRule, Policy, SendOptions, SendRules};
 
 /// Everything that a user can set on a service. A field is a key of `services` in config.json (`code-length`), a
 /// parameter of requests (`CodeLength`), a part of the record, and, where Twilio's service has it, a field of answers
@@ -56,8 +56,8 @@ pub struct ServiceSettings {
     /// without its sid are counted apart and have to wait longer each time. Or how long too many wrong codes lock a
     /// number: a bare number is minutes in config.json, seconds in requests.
     #[serde(with = "Stored::<LockoutKind>")]
-    #[default(Lockout::Verification)]
-    pub lockout: Lockout,
+    #[default(LockoutRule::Verification)]
+    pub lockout: LockoutRule,
     /// keep: a further message has the same code, which ends when it would have. new: it has a new one.
     #[serde(with = "Stored::<Choice<Resend>>")]
     #[default(Resend::Keep)]

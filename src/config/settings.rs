@@ -25,7 +25,7 @@ use super::values::{
     RegionChoice, TwilioSid, WebDomain, Workflow,
 };
 use crate::domain::{Channel, CodeLength, GatewayName, Locale, Region, Routing};
-use crate::engine::{Lockout as LockoutRule, Policy, SendOptions, SendRules};
+use crate::engine::{LockoutRule, Policy, SendOptions, SendRules};
 use crate::gateway::{
     HttpGatewaySettings, MadaSettings, SinchSettings, TwilioSettings, TwilioVerifySettings,
     TwilioVoiceSettings,

@@ -17,7 +17,7 @@ use super::kind::{
 };
 use super::settings::{ListenAddress, WorkflowStep};
 use crate::domain::{Channel, CodeLength, Locale, PhoneNumber, Region, Sid, SidKind, Timestamp};
-use crate::engine::Lockout as LockoutRule;
+use crate::engine::LockoutRule;
 use crate::net::is_loopback_host;
 use crate::template;
 

@@ -25,7 +25,7 @@ use super::v2::params::{Param, Parameter, Text};
 use crate::config::AnswerSet;
 use crate::domain::{Channel, Code, Locale, PhoneNumber, Region, ServiceId, minutes_up, seconds_up};
 use crate::numbers::{
-    CheckOutcome, CheckRequest, Refusal, Reply, SendOptions, SendOutcome, SendRequest, Trouble,
+    CheckOutcome, CheckRequest, NumberKey, Refusal, Reply, SendOptions, SendOutcome, SendRequest, Trouble,
 };
 use crate::template::{AppHash, MessageStyle, Wording};
 
@@ -130,7 +130,7 @@ fn describe_code(name: &str) -> Param {
 /// `POST /api/send-otp`: sends a code and waits until the provider has taken it.
 pub async fn send_otp<V: Verify>(call: &Call<'_, V>, body: &[u8]) -> Result<Response, Problem> {
     let request = read_send_otp(body, call.deps.default_region, &call.deps.channels)?;
-    let number = request.number;
+    let number = request.key.number;
     let reply = call.send(request).await?;
     Ok(api_send(call.deps.answers, &reply, number))
 }
@@ -154,8 +154,8 @@ const fn send_request(
     channel: Option<Channel>,
     style: MessageStyle,
 ) -> SendRequest {
-    let service = ServiceId::DEFAULT;
-    SendRequest { service, number, options, channel, style, verification: None, request_id: None }
+    let key = NumberKey::new(ServiceId::DEFAULT, number);
+    SendRequest { key, options, channel, style, verification: None, request_id: None }
 }
 
 /// `POST /send-code`: sends a code with the tutorial's life, length and text.
@@ -172,7 +172,7 @@ pub async fn send_code<V: Verify>(call: &Call<'_, V>, body: &[u8]) -> Result<Res
 /// `POST /api/verify-otp`: checks a code.
 pub async fn verify_otp<V: Verify>(call: &Call<'_, V>, body: &[u8]) -> Result<Response, Problem> {
     let request = read_verify_otp(body, call.deps.default_region)?;
-    let number = request.number;
+    let number = request.key.number;
     let reply = call.check(request).await?;
     Ok(api_check(call.deps.answers, &reply, number, call.deps.lockout))
 }
@@ -199,8 +199,8 @@ fn check_request(phone_number: &str, region: Option<Region>, code: &str) -> Resu
         return Err(Problem::BadBody(BadBody::EmptyCode));
     }
     let code = Code::parse(code);
-    let service = ServiceId::DEFAULT;
-    Ok(CheckRequest { service, number, code, named: None, is_test: false, request_id: None })
+    let key = NumberKey::new(ServiceId::DEFAULT, number);
+    Ok(CheckRequest { key, code, named: None, request_id: None })
 }
 
 /// The fields of a send that the older servers did not know.
@@ -272,7 +272,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for JsonObject<T> {
 impl<V: Verify> Call<'_, V> {
     /// Sends, and logs the outcome.
     pub async fn send(&self, request: SendRequest) -> Result<Reply<SendOutcome>, Problem> {
-        let number = request.number;
+        let number = request.key.number;
         let request = SendRequest { request_id: Some(self.request_id.into()), ..request };
         let reply = self.deps.verifier.send(request).await;
         log_send(self.request_id, number, reply.as_ref().map(|reply| &reply.outcome));
@@ -281,7 +281,7 @@ impl<V: Verify> Call<'_, V> {
 
     /// Checks, and logs the outcome.
     pub async fn check(&self, request: CheckRequest) -> Result<Reply<CheckOutcome>, Problem> {
-        let number = request.number;
+        let number = request.key.number;
         let request = CheckRequest { request_id: Some(self.request_id.into()), ..request };
         let reply = self.deps.verifier.check(request).await;
         log_check(self.request_id, number, reply.as_ref().map(|reply| reply.outcome));

@@ -237,8 +237,8 @@ impl Command for NumberCommand {
         {
             events.record(*key, &event, now, view);
         }
-        if let (Some(until), Some(events)) = (next.stopped_until(), &deps.events)
-            && state.stopped_until() != Some(until)
+        if let (Some(until), Some(events)) = (next.locked_until(), &deps.events)
+            && state.locked_until() != Some(until)
         {
             let verification = state.verification();
             events.record(
@@ -392,9 +392,8 @@ fn event_of<'a>(
             else {
                 return None;
             };
-            let is_test = named.as_ref().is_some_and(|named| named.is_test);
             let tags = named.as_ref().map(|named| &named.tags);
-            Some(NumberEvent::Permitted { verification, channel: *channel, is_test, tags })
+            Some(NumberEvent::Permitted { verification, channel: *channel, tags })
         }
         CommandKind::Settle(SettleCommand { permit, delivered, caller, .. }) => {
             let verification = after.filter(|v| permit.is_for(v));

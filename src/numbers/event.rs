@@ -19,8 +19,6 @@ pub enum NumberEvent<'a> {
         verification: &'a Verification,
         /// The channel of the message.
         channel: Channel,
-        /// Whether no message is sent, because the number is a test number.
-        is_test: bool,
         /// The tags that the caller attached to the verification.
         tags: Option<&'a BTreeMap<String, String>>,
     },

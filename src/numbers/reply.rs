@@ -2,7 +2,7 @@
 
 use crate::delivery::Trouble;
 use crate::domain::{Channel, Timestamp};
-use crate::engine::{Policy, Verification, VerificationCounts};
+use crate::engine::{Policy, Verification, VerificationDetails};
 
 pub use crate::engine::{CheckOutcome, SendLimit};
 
@@ -73,8 +73,8 @@ pub struct VerificationSummary {
 impl VerificationSummary {
     /// The summary of a verification.
     pub fn from_verification(verification: &Verification, policy: &Policy) -> Self {
-        let VerificationCounts { begun, last_send, channel, spent, canceled, .. } =
-            verification.counts(policy);
+        let VerificationDetails { begun, last_send, channel, spent, canceled, .. } =
+            verification.details(policy);
         Self { track: verification.salt.track(), begun, last_send, channel, spent, canceled }
     }
 }

@@ -43,8 +43,6 @@ pub struct SendCommand {
 pub struct NamedVerification {
     /// The code that the caller supplies.
     pub supplied_code: Option<Code>,
-    /// For a test number: no message is sent.
-    pub is_test: bool,
     /// Tags that the caller attaches to the verification, for its events.
     pub tags: BTreeMap<String, String>,
 }
@@ -63,13 +61,12 @@ pub enum SendDecision {
 impl SendCommand {
     pub(super) fn decide(
         &mut self,
-        DecisionInput { key: NumberKey { service, number, .. }, state, rules, now }: DecisionInput<'_>,
+        DecisionInput { key: NumberKey { service, number, is_test }, state, rules, now }: DecisionInput<'_>,
         rng: &mut StdRng,
     ) -> Next {
         let mut salt = Salt([0; 16]);
         rng.fill_bytes(&mut salt.0);
         let own = self.verification.as_ref();
-        let is_test = own.is_some_and(|own| own.is_test);
         let policy = rules.policy;
         let request = Begin {
             service,

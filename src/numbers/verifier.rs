@@ -18,7 +18,7 @@ use super::send::{NamedVerification, SendCommand};
 use crate::attempts::{Attempts, ReceiptOutcome};
 use crate::config::Bounds;
 use crate::delivery::Delivery;
-use crate::domain::{AttemptLogKey, Channel, Code, PhoneNumber, ServerKey, ServiceId};
+use crate::domain::{AttemptLogKey, Channel, Code, PhoneNumber, ServerKey};
 use crate::engine::{
     CheckOutcome, Ending, LockoutState, NumberState, SendOptions, SlotHash, VerificationName,
 };
@@ -29,10 +29,8 @@ use crate::template::MessageStyle;
 /// A request to send a code: the first one of a verification, or a repetition.
 #[derive(Debug, Clone)]
 pub struct SendRequest {
-    /// The service that the number is counted in.
-    pub service: ServiceId,
     /// The recipient.
-    pub number: PhoneNumber,
+    pub key: NumberKey,
     /// Properties of a new code; `None` for the service's own.
     pub options: Option<SendOptions>,
     /// The channel; `None` for the first channel of the service.
@@ -49,16 +47,12 @@ pub struct SendRequest {
 /// A request to check a code.
 #[derive(Debug)]
 pub struct CheckRequest {
-    /// The service that the number is counted in.
-    pub service: ServiceId,
     /// The number that the code was sent to.
-    pub number: PhoneNumber,
+    pub key: NumberKey,
     /// The submitted code; `None` for a text that cannot be one, which counts as a wrong code.
     pub code: Option<Code>,
     /// The verification; `None` for the one that is under way.
     pub named: Option<VerificationName>,
-    /// Whether the number is a test number.
-    pub is_test: bool,
     /// The id of the client's request, for the log.
     pub request_id: Option<Arc<str>>,
 }
@@ -66,12 +60,8 @@ pub struct CheckRequest {
 /// A request to end a verification, or to clear the counts of a number.
 #[derive(Debug, Clone, Copy)]
 pub struct EndRequest {
-    /// The service that the number is counted in.
-    pub service: ServiceId,
     /// The number under verification.
-    pub number: PhoneNumber,
-    /// Whether it is a test number.
-    pub is_test: bool,
+    pub key: NumberKey,
     /// The result.
     pub ending: Ending,
     /// The verification; `None` for the one that is under way.
@@ -165,17 +155,15 @@ impl Verifier {
     /// # Errors
     /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the outcome is unknown.
     pub async fn send(&self, request: SendRequest) -> Result<Reply<SendOutcome>, Refusal> {
-        let SendRequest { service, number, options, channel, style, verification, request_id } = request;
-        let channel = channel.unwrap_or_else(|| self.delivery.first_channel_of(service));
+        let SendRequest { key, options, channel, style, verification, request_id } = request;
+        let channel = channel.unwrap_or_else(|| self.delivery.first_channel_of(key.service));
         // A refusal here needs no commit. Concurrent sends may pass together and take a few of the reserved permits.
         if self.in_flight.available_permits() <= self.reserved_for_checks && !self.in_flight.is_closed() {
             return Err(Refusal::Overloaded);
         }
-        let is_test = verification.as_ref().is_some_and(|named| named.is_test);
-        if !is_test && self.delivery.is_overloaded(service, number, channel) {
+        if !key.is_test && self.delivery.is_overloaded(key.service, key.number, channel) {
             return Err(Refusal::SendsOverloaded);
         }
-        let key = NumberKey { service, number, is_test };
         self.decide(key, |responder| {
             CommandKind::Send(SendCommand {
                 options,
@@ -195,8 +183,7 @@ impl Verifier {
     /// # Errors
     /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the outcome is unknown.
     pub async fn check(&self, request: CheckRequest) -> Result<Reply<CheckOutcome>, Refusal> {
-        let CheckRequest { service, number, code, named, is_test, request_id } = request;
-        let key = NumberKey { service, number, is_test };
+        let CheckRequest { key, code, named, request_id } = request;
         self.decide(key, |responder| {
             CommandKind::Check(CheckCommand { code, named, request_id, responder, decided: None })
         })
@@ -209,8 +196,7 @@ impl Verifier {
     /// # Errors
     /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the outcome is unknown.
     pub async fn end(&self, request: EndRequest) -> Result<Option<VerificationSummary>, Refusal> {
-        let EndRequest { service, number, is_test, ending, named } = request;
-        let key = NumberKey { service, number, is_test };
+        let EndRequest { key, ending, named } = request;
         self.decide(key, |responder| CommandKind::End(EndCommand { ending, named, responder, decided: None }))
             .await
     }

@@ -12,7 +12,7 @@ use crate::config::{
     StorageSettings, TrackerSettings, WorkflowStep,
 };
 use crate::domain::{Channel, CodeLength, Locale, Region};
-use crate::engine::{Lockout, Policy, SendOptions, SendRules};
+use crate::engine::{LockoutRule, Policy, SendOptions, SendRules};
 use crate::gateway::{
     Gateway, HttpGatewaySettings, MadaSettings, SinchSettings, TwilioSettings, TwilioVerifySettings,
     TwilioVoiceSettings,
@@ -79,7 +79,7 @@ impl OtpBuilder {
             tracker: TrackerSettings::default(),
             policy: Policy {
                 max_attempts: Policy::DEFAULT_MAX_ATTEMPTS,
-                lockout: Lockout::Fixed(Duration::from_secs(30 * 60)),
+                lockout: LockoutRule::Fixed(Duration::from_secs(30 * 60)),
                 sends: SendRules::CONTRACT,
                 code: SendOptions { life: Duration::from_secs(5 * 60), length: CodeLength::SIX },
             },
@@ -174,7 +174,7 @@ impl OtpBuilder {
     /// 30 days. Together they may allow guesses at a tenth of all codes in a day at most.
     pub const fn attempts(mut self, max: u8, lockout: Duration) -> Self {
         self.policy.max_attempts = max;
-        self.policy.lockout = Lockout::Fixed(lockout);
+        self.policy.lockout = LockoutRule::Fixed(lockout);
         self
     }
 

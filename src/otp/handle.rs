@@ -14,7 +14,7 @@ use crate::delivery::GatewayState;
 use crate::domain::{Channel, Code, PhoneNumber, Region, ServiceId};
 use crate::gateway::Simulator;
 use crate::node::{ReportReceiver, Running};
-use crate::numbers::{CheckRequest, Refusal, SendOutcome, SendRequest};
+use crate::numbers::{CheckRequest, NumberKey, Refusal, SendOutcome, SendRequest};
 use crate::store::StoreError;
 use crate::template::{MessageStyle, Wording};
 
@@ -171,9 +171,9 @@ impl Otp {
         if let Wording::Custom(text) = &style.wording {
             delivery.templates().check_custom(text).map_err(OtpError::Text)?;
         }
-        let (service, number) = (ServiceId::DEFAULT, self.number(phone)?);
+        let key = NumberKey::new(ServiceId::DEFAULT, self.number(phone)?);
         let (options, verification, request_id) = (None, None, None);
-        let request = SendRequest { service, number, options, channel, style, verification, request_id };
+        let request = SendRequest { key, options, channel, style, verification, request_id };
         let reply = verifying.send_for_default_service(request).await?;
         match reply.outcome {
             SendOutcome::Sent { attempts_left, message_id, postponed } => {
@@ -193,8 +193,8 @@ impl Otp {
             Ok(number) => number,
             Err(error) => return Verified::failed(error),
         };
-        let (service, code) = (ServiceId::DEFAULT, Code::parse(code));
-        let request = CheckRequest { service, number, code, named: None, is_test: false, request_id: None };
+        let (key, code) = (NumberKey::new(ServiceId::DEFAULT, number), Code::parse(code));
+        let request = CheckRequest { key, code, named: None, request_id: None };
         self.engine.running.verifying.check_for_default_service(request).await.into()
     }
 

@@ -135,13 +135,14 @@ impl EventSink for EventRecorder {
         let id = expected_id(key.service, name, view.slot());
         let mut context = EventContext { recorder: self, service: &service, key, id, name, view };
         match event {
-            NumberEvent::Permitted { verification, channel, is_test, tags, .. } => {
+            NumberEvent::Permitted { verification, channel, tags } => {
                 let mut end = context.expected().unwrap_or_else(|| context.end(*channel));
                 (end.channel, end.expires) = (*channel, verification.expires);
                 if let Some(tags) = tags.filter(|_| end.tags.is_empty()) {
                     end.tags.clone_from(tags);
                 }
-                if *is_test {
+                // A test number is sent no message.
+                if key.is_test {
                     context.sent(end, now);
                 } else {
                     context.expect(Some(end));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use onceward::config::TrackerSettings;
 use onceward::domain::{CodeLength, PhoneNumber, ServerKey, ServiceId};
-use onceward::engine::{Lockout, Policy, SendOptions, SendRules};
+use onceward::engine::{LockoutRule, Policy, SendOptions, SendRules};
 use onceward::numbers::{NumberKey, Policies};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -121,7 +121,7 @@ pub fn length(rng: &mut StdRng) -> CodeLength {
 fn policy(rng: &mut StdRng) -> Policy {
     Policy {
         max_attempts: rng.random_range(1..=6),
-        lockout: Lockout::Fixed(Duration::from_secs([20, 60, 1800][rng.random_range(0..3)])),
+        lockout: LockoutRule::Fixed(Duration::from_secs([20, 60, 1800][rng.random_range(0..3)])),
         sends: SendRules::CONTRACT,
         code: SendOptions {
             life: Duration::from_secs([5, 30, 600][rng.random_range(0..3)]),

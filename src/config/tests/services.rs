@@ -7,7 +7,7 @@ use crate::config::services::{ConfiguredService, Resend, ServiceSettings};
 use crate::config::templates::{Place, Template, places};
 use crate::config::values::template_sid;
 use crate::domain::{Channel, Locale, Timestamp};
-use crate::engine::Lockout;
+use crate::engine::LockoutRule;
 
 fn service(members: &str) -> World {
     World::with_config(&format!("{{\"services\": {{\"shop\": {{{members}}}}}}}"))
@@ -33,7 +33,7 @@ fn a_service_of_which_nothing_is_said_has_the_rules_of_a_new_one() {
     assert_eq!((name.as_str(), settings.friendly_name.as_str()), ("shop", "shop"));
     assert_eq!((settings.code_length.get(), settings.code_life), (6, Duration::from_secs(600)));
     let sends = settings.max_sends;
-    assert_eq!((settings.max_checks, sends, settings.lockout), (5, Some(5), Lockout::Verification));
+    assert_eq!((settings.max_checks, sends, settings.lockout), (5, Some(5), LockoutRule::Verification));
     assert!(settings.resend == Resend::Keep && !settings.cooling_down);
     assert!(!settings.custom_code && !settings.do_not_share_warning);
     assert_eq!((settings.locale, settings.workflow, settings.default_template), (None, None, None));
@@ -53,7 +53,10 @@ fn every_member_may_be_a_text_or_its_own_type() {
     );
     let [typed, texts] = [typed.shop().settings, texts.shop().settings];
     assert_eq!(typed, texts);
-    assert_eq!((typed.code_life.as_secs(), typed.lockout), (90, Lockout::Fixed(Duration::from_secs(300))));
+    assert_eq!(
+        (typed.code_life.as_secs(), typed.lockout),
+        (90, LockoutRule::Fixed(Duration::from_secs(300)))
+    );
     assert_eq!(typed.workflow.as_deref(), Some("sms:20s,call:20s"));
     assert_eq!(typed.locale.map(|locale| locale.to_string()).as_deref(), Some("pt-BR"));
     assert_eq!(typed.default_template, Some(template_sid("onceward-plain")));

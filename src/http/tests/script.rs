@@ -68,15 +68,15 @@ impl Script {
 
 impl Verify for Script {
     async fn send(&self, request: SendRequest) -> Result<Reply<SendOutcome>, Refusal> {
-        let SendRequest { number, options, channel, style, .. } = request;
-        self.note(Call::Send { number: number.e164(), options, channel, style }).await;
+        let SendRequest { key, options, channel, style, .. } = request;
+        self.note(Call::Send { number: key.number.e164(), options, channel, style }).await;
         let outcome = self.send.clone().expect("no answer in the script")?;
         Ok(Reply::new(outcome, Timestamp::EPOCH, None))
     }
 
     async fn check(&self, request: CheckRequest) -> Result<Reply<CheckOutcome>, Refusal> {
         let code = request.code.map(|code| code.expose().to_owned());
-        self.note(Call::Check { number: request.number.e164(), code }).await;
+        self.note(Call::Check { number: request.key.number.e164(), code }).await;
         let outcome = self.check.expect("no answer in the script")?;
         Ok(Reply::new(outcome, Timestamp::EPOCH, None))
     }

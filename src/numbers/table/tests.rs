@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::numbers::CHUNK;
 use super::*;
 use crate::domain::{Channel, CodeLength, GatewayName, Held, PhoneNumber, ServiceId};
-use crate::engine::{FailureCount, OpenNumber, Salt, Verification, VerificationCounts};
+use crate::engine::{FailureCount, OpenNumber, Salt, Verification, VerificationDetails};
 use crate::shard::{Kinds, Tables};
 
 fn key(digits: u64) -> NumberKey {
@@ -70,7 +70,7 @@ fn when_numbers_come_faster_than_a_sweep_walks_the_table_stays_bounded() {
 #[test]
 fn a_sweep_packs_a_count_whose_verification_has_expired() {
     let end = Timestamp::from_millis(5_000);
-    let counted = VerificationCounts::beginning(Timestamp::from_millis(1), Channel::Sms);
+    let counted = VerificationDetails::beginning(Timestamp::from_millis(1), Channel::Sms);
     let verification = Verification {
         salt: Salt([7; 16]),
         length: CodeLength::SIX,
@@ -156,10 +156,10 @@ pub(crate) fn moment() -> impl Strategy<Value = Timestamp> {
     millis.prop_map(Timestamp::from_millis)
 }
 
-fn counted() -> impl Strategy<Value = VerificationCounts> {
+fn counted() -> impl Strategy<Value = VerificationDetails> {
     let counts = (any::<u8>(), any::<u8>(), any::<u8>(), any::<bool>(), any::<bool>(), any::<u64>());
     (moment(), moment(), proptest::sample::select(&Channel::ALL), counts).prop_map(
-        |(begun, last_send, channel, (sends, wrong, unnamed, spent, canceled, offset))| VerificationCounts {
+        |(begun, last_send, channel, (sends, wrong, unnamed, spent, canceled, offset))| VerificationDetails {
             begun,
             last_send,
             channel,

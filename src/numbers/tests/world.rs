@@ -15,8 +15,8 @@ use crate::domain::{
     Channel, Code, CodeLength, GatewayName, Held, PhoneNumber, ServerKey, ServiceId, Timestamp,
 };
 use crate::engine::{
-    CheckResult, Ending, Lockout, NumberState, Policy, Salt, SendOptions, SendPermit, SendResult, SendRules,
-    SlotHash, derive_code,
+    CheckResult, Ending, LockoutRule, NumberState, Policy, Salt, SendOptions, SendPermit, SendResult,
+    SendRules, SlotHash, derive_code,
 };
 use crate::numbers::check::{CheckCommand, EndCommand, GatewayCheck};
 use crate::numbers::command::{
@@ -112,7 +112,7 @@ impl<O> Awaited<Reply<O>> {
 fn deps(captured: &Arc<Captured>) -> Arc<NumberDeps> {
     let policy = Policy {
         max_attempts: 5,
-        lockout: Lockout::Fixed(Duration::from_secs(1800)),
+        lockout: LockoutRule::Fixed(Duration::from_secs(1800)),
         sends: SendRules::CONTRACT,
         code: SendOptions { life: Duration::from_secs(30), length: CodeLength::SIX },
     };

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::world::{START, World, configured, contract, given};
 use crate::domain::Timestamp;
-use crate::engine::Lockout;
+use crate::engine::LockoutRule;
 use crate::registry::{Origin, Resend, ServiceSettings, TestNumber, template_sid};
 
 #[tokio::test]
@@ -22,7 +22,7 @@ async fn what_the_configuration_says_is_what_the_service_does() {
     let shop = registry.find_service("shop").expect("it");
     assert_eq!(shop.origin, Origin::Config("shop".to_owned()));
     assert_eq!((shop.settings.code_length.get(), shop.settings.resend), (8, Resend::New));
-    assert_eq!(shop.settings.lockout, Lockout::Fixed(Duration::from_secs(60)));
+    assert_eq!(shop.settings.lockout, LockoutRule::Fixed(Duration::from_secs(60)));
     assert!(shop.settings.cooling_down);
     assert_eq!(shop.settings.default_template, Some(template_sid("onceward-plain")));
 }

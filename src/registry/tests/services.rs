@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::world::{World, given, named, refused_field, template};
 use crate::domain::{CodeLength, ServiceId, Sid, SidKind, Timestamp};
-use crate::engine::Lockout;
+use crate::engine::LockoutRule;
 use crate::registry::service::service_id;
 use crate::registry::{Origin, RegistryError, Resend, Resource, Service, ServiceRecord, template_sid};
 use crate::shard::Record as _;
@@ -20,7 +20,10 @@ async fn a_new_service_has_the_default_rules() {
     assert_eq!(service.settings.code_length, CodeLength::SIX);
     assert_eq!(service.settings.code_life, Duration::from_secs(600));
     assert_eq!((service.settings.max_checks, service.settings.max_sends), (5, Some(5)));
-    assert_eq!((service.settings.lockout, service.settings.resend), (Lockout::Verification, Resend::Keep));
+    assert_eq!(
+        (service.settings.lockout, service.settings.resend),
+        (LockoutRule::Verification, Resend::Keep)
+    );
     assert!(!service.settings.cooling_down);
     assert_eq!(registry.service(&service.sid).expect("it"), service);
     assert_eq!(registry.service_by_id(service.id).expect("it"), service);
@@ -31,7 +34,7 @@ async fn the_default_service_keeps_the_contracts_rules() {
     let registry = World::new().open().await;
     let service = registry.default_service();
     assert_eq!((service.id, &service.origin), (ServiceId::DEFAULT, &Origin::Default));
-    assert_eq!(service.settings.lockout, Lockout::Fixed(Duration::from_secs(1_800)));
+    assert_eq!(service.settings.lockout, LockoutRule::Fixed(Duration::from_secs(1_800)));
     assert_eq!((service.settings.resend, service.settings.max_sends), (Resend::New, None));
     assert_eq!(service.settings.code_life, Duration::from_secs(30));
 }

@@ -11,7 +11,7 @@ use crate::clock::{Clock, ManualClock};
 use crate::config::Bounds;
 use crate::config::services::{AccountSettings, ConfiguredService};
 use crate::domain::{ApiSecret, CodeLength, GatewayName, Locale, PhoneNumber, Sid, SidKind, Timestamp};
-use crate::engine::{Lockout, Policy, SendOptions, SendRules};
+use crate::engine::{LockoutRule, Policy, SendOptions, SendRules};
 use crate::node::kinds;
 use crate::numbers::{Capacity, ShardStartError};
 use crate::registry::{
@@ -101,7 +101,7 @@ impl World {
 pub(crate) fn contract(life: Duration) -> Policy {
     Policy {
         max_attempts: 5,
-        lockout: Lockout::Fixed(Duration::from_secs(1_800)),
+        lockout: LockoutRule::Fixed(Duration::from_secs(1_800)),
         code: SendOptions { life, length: CodeLength::SIX },
         sends: SendRules::CONTRACT,
     }

@@ -7,7 +7,8 @@ use crate::domain::{Channel, Code, ServiceId};
 use crate::engine::fingerprint_with_code;
 use crate::limit::{BucketRule, Charge, Charged, KeptAnswer, KeyDecision, KeyRefusal, LimitRefusal, Ticket};
 use crate::numbers::{
-    NamedVerification, Refusal, Reply, SendLimit, SendOutcome, SendRequest, Trouble, VerificationSummary,
+    NamedVerification, NumberKey, Refusal, Reply, SendLimit, SendOutcome, SendRequest, Trouble,
+    VerificationSummary,
 };
 use crate::registry::{Service, TextError, TextOptions};
 use crate::template::MessageStyle;
@@ -90,12 +91,11 @@ impl VerifyingInner {
             return Err(Refused::Landline.into());
         }
         let request = SendRequest {
-            service: service.id,
-            number,
+            key: NumberKey { service: service.id, number, is_test },
             options: test.map(|test| self.options_of_test(service, test)),
             channel: Some(channel),
             style: self.style(service, &begin, channel)?,
-            verification: Some(NamedVerification { supplied_code, is_test, tags: begin.tags.clone() }),
+            verification: Some(NamedVerification { supplied_code, tags: begin.tags.clone() }),
             request_id: begin.request_id.clone(),
         };
         let charges = charges(service, &begin)?;

@@ -12,8 +12,7 @@ impl VerifyingInner {
         let service = self.service(service)?;
         let CheckCode { target, code, request_id } = check;
         let ResolvedTarget { number, named } = self.resolve(&service, target)?;
-        let is_test = self.test(&service, number).is_some();
-        let request = CheckRequest { service: service.id, number, code, named, is_test, request_id };
+        let request = CheckRequest { key: self.key(&service, number), code, named, request_id };
         let reply = self.verifier.check(request).await.map_err(Refused::from)?;
         let status = status_after(reply.outcome)?;
         // An outcome with a status is about a verification.
@@ -33,8 +32,7 @@ impl VerifyingInner {
             Ending::Canceled => (engine::Ending::Canceled, Status::Canceled),
             Ending::Approved => (engine::Ending::Approved, Status::Approved),
         };
-        let is_test = self.test(&service, number).is_some();
-        let request = EndRequest { service: service.id, number, is_test, ending: decided, named };
+        let request = EndRequest { key: self.key(&service, number), ending: decided, named };
         let summary = self.verifier.end(request).await?.ok_or(Refused::NotFound)?;
         self.shown(service.id, number, &summary, status).await
     }

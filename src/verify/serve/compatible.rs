@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Verifying, VerifyingInner};
 use crate::domain::{Code, ServiceId};
 use crate::numbers::{
-    CheckOutcome, CheckRequest, NamedVerification, Refusal, Reply, SendOutcome, SendRequest,
+    CheckOutcome, CheckRequest, NamedVerification, NumberKey, Refusal, Reply, SendOutcome, SendRequest,
 };
 use crate::registry::Service;
 
@@ -20,12 +20,14 @@ impl Verifying {
     ) -> Result<Reply<SendOutcome>, Refusal> {
         let inner = &self.0;
         let default = inner.default_with_test_numbers();
-        let test = default.as_ref().and_then(|default| Some((default, inner.test(default, request.number)?)));
+        let test =
+            default.as_ref().and_then(|default| Some((default, inner.test(default, request.key.number)?)));
         let Some((default, test)) = test else { return inner.verifier.send(request).await };
         let options = Some(inner.options_of_test(default, test));
         let supplied_code = Code::parse(&test.code);
-        let verification = NamedVerification { supplied_code, is_test: true, ..NamedVerification::default() };
-        let request = SendRequest { options, verification: Some(verification), ..request };
+        let verification = Some(NamedVerification { supplied_code, ..NamedVerification::default() });
+        let key = NumberKey { is_test: true, ..request.key };
+        let request = SendRequest { key, options, verification, ..request };
         inner.verifier.send(request).await
     }
 
@@ -39,8 +41,8 @@ impl Verifying {
     ) -> Result<Reply<CheckOutcome>, Refusal> {
         let inner = &self.0;
         let default = inner.default_with_test_numbers();
-        let is_test = default.is_some_and(|default| inner.test(&default, request.number).is_some());
-        inner.verifier.check(CheckRequest { is_test, ..request }).await
+        let key = default.map_or(request.key, |default| inner.key(&default, request.key.number));
+        inner.verifier.check(CheckRequest { key, ..request }).await
     }
 }
 

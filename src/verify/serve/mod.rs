@@ -193,9 +193,9 @@ impl VerifyingInner {
 
     async fn clear(&self, service: ServiceId, number: PhoneNumber) -> Result<Cleared, Refusal> {
         let known = self.registry.service_by_id(service);
-        let is_test = known.is_some_and(|known| self.test(&known, number).is_some());
-        let before = self.verifier.lockout(NumberKey { service, number, is_test }).await?;
-        let request = EndRequest { service, number, is_test, ending: engine::Ending::Cleared, named: None };
+        let key = known.map_or(NumberKey::new(service, number), |known| self.key(&known, number));
+        let before = self.verifier.lockout(key).await?;
+        let request = EndRequest { key, ending: engine::Ending::Cleared, named: None };
         self.verifier.end(request).await?;
         let cleared = match before {
             None => Cleared::Unknown,

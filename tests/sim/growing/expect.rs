@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use onceward::domain::Timestamp;
-use onceward::engine::Lockout;
+use onceward::engine::LockoutRule;
 use onceward::numbers::send::Dispatch;
 
 use super::World;
@@ -50,7 +50,7 @@ impl World {
     pub fn check_reply(&mut self, open: &Open, reply: &ClientReply) -> CheckedPromise {
         let (checks, keeps, at) = (self.policy.max_attempts, self.policy.sends.keeps_code, open.at);
         *self.tally.entry(reply.name(open.command)).or_default() += 1;
-        let (now, grows) = (self.clock, self.policy.lockout == Lockout::Growing);
+        let (now, grows) = (self.clock, self.policy.lockout == LockoutRule::Growing);
         let (number, beliefs) = (open.number, &mut self.beliefs);
         match (open.command, reply) {
             (ClientCommand::Begin, ClientReply::Sent(track)) => of(beliefs, number, *track).told = true,

@@ -16,7 +16,7 @@ use onceward::config::TrackerSettings;
 use onceward::delivery::{Delivered, PlanChange};
 use onceward::domain::{Channel, Code, CodeLength, PhoneNumber, ServiceId, Timestamp};
 use onceward::engine::{
-    Ending, Lockout, NumberState, Policy, Salt, SendOptions, SendResult, SendRules, VerificationName,
+    Ending, LockoutRule, NumberState, Policy, Salt, SendOptions, SendResult, SendRules, VerificationName,
 };
 use onceward::numbers::check::{CheckCommand, EndCommand};
 use onceward::numbers::command::{CommandKind, NumberCommand, NumberDeps, Responder};
@@ -104,7 +104,7 @@ impl World {
         let mut rng = StdRng::seed_from_u64(seed);
         let policy = Policy {
             max_attempts: [1, 3, 5][rng.random_range(0..3)],
-            lockout: [Lockout::Growing, Lockout::Verification][rng.random_range(0..2)],
+            lockout: [LockoutRule::Growing, LockoutRule::Verification][rng.random_range(0..2)],
             // Ten digits, so that no two codes are equal by chance.
             code: SendOptions {
                 life: Duration::from_secs(600),

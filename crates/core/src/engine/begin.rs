@@ -1,7 +1,7 @@
 //! Decides whether a message may be sent now and which code it carries.
 
 use super::{
-    NumberState, OpenNumber, Policy, Rules, Salt, SendOptions, Verification, VerificationCounts,
+    NumberState, OpenNumber, Policy, Rules, Salt, SendOptions, Verification, VerificationDetails,
     VerificationName, offset_of,
 };
 use crate::domain::{Channel, Code, PhoneNumber, ServiceId, Timestamp};
@@ -189,7 +189,7 @@ fn named_verification(
         _ => on_its_way.map(|v| v.prolonged(fresh.expires)),
     };
     let before = live.and_then(|v| v.counted.map(|counted| (v.salt, counted)));
-    let counted = before.map_or(VerificationCounts::beginning(now, request.channel), |(_, counted)| counted);
+    let counted = before.map_or(VerificationDetails::beginning(now, request.channel), |(_, counted)| counted);
     let carried = repeated.unwrap_or_else(|| {
         // A new code of the same verification keeps the half of the salt that is its name.
         let salt = before.map_or(fresh.salt, |(salt, _)| salt.renewed(&fresh.salt));
@@ -197,7 +197,7 @@ fn named_verification(
     });
     let offset = repeated.map_or_else(|| offset(&carried.salt), |v| v.offset());
     let (channel, sends) = (request.channel, counted.sends.saturating_add(1));
-    let counted = VerificationCounts { last_send: now, channel, sends, offset, ..counted };
+    let counted = VerificationDetails { last_send: now, channel, sends, offset, ..counted };
     Ok(Verification { counted: Some(counted), ..carried })
 }
 

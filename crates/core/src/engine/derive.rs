@@ -58,7 +58,7 @@ pub struct CodeSeed {
     pub salt: Salt,
     /// Number of characters.
     pub length: CodeLength,
-    /// See [`VerificationCounts::offset`](super::VerificationCounts::offset).
+    /// See [`VerificationDetails::offset`](super::VerificationDetails::offset).
     pub offset: u64,
 }
 

@@ -1,6 +1,6 @@
 //! The number of attempts, and the consequence of too many wrong codes.
 //!
-//! [`Lockout::Fixed`] locks the number: [`Policy::lockout_end`]. The other rules use up the verification
+//! [`LockoutRule::Fixed`] locks the number: [`Policy::lockout_end`]. The other rules use up the verification
 //! ([`VerificationLockout`]), and count consecutive wrong codes over all verifications of the number
 //! ([`FailureCount`]).
 
@@ -13,7 +13,7 @@ use crate::domain::Timestamp;
 
 /// The consequence of too many wrong codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Lockout {
+pub enum LockoutRule {
     /// The number is locked for this long, for every caller.
     Fixed(Duration),
     /// The verification takes no more codes, from any caller.
@@ -107,8 +107,8 @@ impl Policy {
     /// The length of a fixed lockout; zero for the other rules, which lock no number.
     pub const fn lockout_time(&self) -> Duration {
         match self.lockout {
-            Lockout::Fixed(time) => time,
-            Lockout::Verification | Lockout::Growing => Duration::ZERO,
+            LockoutRule::Fixed(time) => time,
+            LockoutRule::Verification | LockoutRule::Growing => Duration::ZERO,
         }
     }
 
@@ -117,7 +117,7 @@ impl Policy {
     /// # Errors
     /// The reason, as the end of a sentence that begins with the lockout.
     pub fn check_strength(&self) -> Result<(), String> {
-        let Lockout::Fixed(time) = self.lockout else { return Ok(()) };
+        let LockoutRule::Fixed(time) = self.lockout else { return Ok(()) };
         let day = Duration::from_secs(24 * 3_600).as_millis();
         let guesses = u128::from(self.max_attempts) * day / time.as_millis().max(1);
         let (wrong, digits) = (self.max_attempts, self.code.length.get());
@@ -133,7 +133,7 @@ impl Policy {
     /// The end of the lockout that begins at `at` with the last of `failures` consecutive wrong codes; `None` while
     /// attempts are left, and without a fixed lockout.
     pub(super) fn lockout_end(&self, failures: FailureCount, at: Timestamp) -> Option<Timestamp> {
-        let Lockout::Fixed(time) = self.lockout else { return None };
+        let LockoutRule::Fixed(time) = self.lockout else { return None };
         self.is_spent(failures.in_a_row).then(|| at.plus(time))
     }
 
@@ -144,7 +144,7 @@ impl Policy {
 
     /// Returns `true` if too many wrong codes lock the number.
     pub(super) const fn is_fixed(&self) -> bool {
-        matches!(self.lockout, Lockout::Fixed(_))
+        matches!(self.lockout, LockoutRule::Fixed(_))
     }
 
     /// Returns `true` if `wrong` wrong codes use up the attempts.
@@ -152,10 +152,10 @@ impl Policy {
         wrong >= self.max_attempts
     }
 
-    /// Whether such checks have counts of their own. With [`Lockout::Growing`] those that name their verification
+    /// Whether such checks have counts of their own. With [`LockoutRule::Growing`] those that name their verification
     /// (`is_named`) and those by number stop only themselves.
     fn counts_apart(&self, is_named: bool) -> bool {
-        !is_named && self.lockout == Lockout::Growing
+        !is_named && self.lockout == LockoutRule::Growing
     }
 
     /// The time until which checks are refused: those that name their verification (`is_named`), or those by number.
@@ -167,7 +167,7 @@ impl Policy {
     ) -> Option<Timestamp> {
         let under_way = open.verification.filter(|v| v.is_active(now));
         let (stop, used_up) = if self.counts_apart(is_named) {
-            let is_used_up = |v: &Verification| self.is_spent(v.counts(self).unnamed);
+            let is_used_up = |v: &Verification| self.is_spent(v.details(self).unnamed);
             (self.unnamed_wait_until(open), under_way.filter(is_used_up))
         } else {
             (self.stopped_until(open), under_way.filter(Verification::is_spent))
@@ -178,13 +178,13 @@ impl Policy {
     /// The end of the hard stop that refuses messages and checks by id, if one has begun.
     fn stopped_until(&self, open: &OpenNumber) -> Option<Timestamp> {
         match self.lockout {
-            Lockout::Fixed(_) => None,
-            Lockout::Verification => open.failures.stopped_until().max(open.named.stopped_until()),
-            Lockout::Growing => open.named.stopped_until(),
+            LockoutRule::Fixed(_) => None,
+            LockoutRule::Verification => open.failures.stopped_until().max(open.named.stopped_until()),
+            LockoutRule::Growing => open.named.stopped_until(),
         }
     }
 
-    /// With [`Lockout::Growing`], the end of the wait of checks by number. There is no wait before `max_attempts` wrong
+    /// With [`LockoutRule::Growing`], the end of the wait of checks by number. There is no wait before `max_attempts` wrong
     /// codes; then it is 30 s, and doubles with each wrong code, up to an hour; the last one is a hard stop.
     fn unnamed_wait_until(&self, open: &OpenNumber) -> Option<Timestamp> {
         let FailureCount { in_a_row, last } = open.failures;
@@ -206,7 +206,7 @@ impl VerificationLockout {
     pub(super) fn fail(mut self, is_named: bool, policy: &Policy, now: Timestamp) -> Self {
         let count = self.open.count_mut(is_named, policy);
         *count = count.counted(now);
-        let mut counted = self.verification.counts(policy);
+        let mut counted = self.verification.details(policy);
         if policy.counts_apart(is_named) {
             counted.unnamed = counted.unnamed.saturating_add(1);
         } else {
@@ -221,7 +221,7 @@ impl VerificationLockout {
     pub(super) fn give_back(mut self, is_named: bool, policy: &Policy) -> Self {
         let count = self.open.count_mut(is_named, policy);
         *count = count.given_back();
-        let mut counted = self.verification.counts(policy);
+        let mut counted = self.verification.details(policy);
         if policy.counts_apart(is_named) {
             counted.unnamed = counted.unnamed.saturating_sub(1);
         } else {
@@ -234,7 +234,7 @@ impl VerificationLockout {
 
     /// Attempts left for callers who name the verification (`is_named`), or for all others.
     pub(super) fn attempts_left(&self, is_named: bool, policy: &Policy) -> u8 {
-        let counted = self.verification.counts(policy);
+        let counted = self.verification.details(policy);
         if policy.counts_apart(is_named) {
             policy.attempts_left(counted.unnamed)
         } else if counted.spent {
@@ -252,6 +252,6 @@ impl VerificationLockout {
 impl OpenNumber {
     /// The consecutive wrong codes that such a check adds to.
     fn count_mut(&mut self, is_named: bool, policy: &Policy) -> &mut FailureCount {
-        if is_named && policy.lockout == Lockout::Growing { &mut self.named } else { &mut self.failures }
+        if is_named && policy.lockout == LockoutRule::Growing { &mut self.named } else { &mut self.failures }
     }
 }

@@ -35,10 +35,10 @@ pub use begin::{
 };
 pub use check::{CheckOutcome, CheckPermit, CheckResult, CheckStep, Submitted, check, settle_check};
 pub use derive::{CodeSeed, derive_code, fingerprint_with_code, key_fingerprint, offset_of};
-pub use lockout::{FailureCount, Lockout};
+pub use lockout::{FailureCount, LockoutRule};
 pub use policy::{Policy, Rules, SendOptions, SendRules};
 pub use sealed::{LAST_SERVICE, Sealer, VerificationAddress, VerificationName};
 pub use settle::{SendResult, SettleOutcome, settle};
 pub use slots::{SLOTS, SlotHash};
-pub use state::{LockoutState, NumberState, OpenNumber, Salt, Verification, VerificationCounts};
+pub use state::{LockoutState, NumberState, OpenNumber, Salt, Verification, VerificationDetails};
 pub use uncertain::merge_pessimistic;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Lockout;
+use super::LockoutRule;
 use crate::domain::{CodeLength, ServerKey};
 
 /// The parameters of every decision beside the state, the request and the time.
@@ -22,11 +22,11 @@ pub struct Rules<'a> {
 /// The rules of one service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
-    /// Wrong codes until the number is locked ([`Lockout::Fixed`]) or until the verification is spent. At least 1; the
+    /// Wrong codes until the number is locked ([`LockoutRule::Fixed`]) or until the verification is spent. At least 1; the
     /// default is [`Policy::DEFAULT_MAX_ATTEMPTS`].
     pub max_attempts: u8,
     /// The consequence of too many wrong codes.
-    pub lockout: Lockout,
+    pub lockout: LockoutRule,
     /// Properties of a code unless the request gives others.
     pub code: SendOptions,
     /// Rules for further messages of a live verification.

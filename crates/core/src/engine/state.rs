@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::{
-    CheckPermit, CodeSeed, FailureCount, Lockout, Policy, SendOptions, SendResult, VerificationName,
+    CheckPermit, CodeSeed, FailureCount, LockoutRule, Policy, SendOptions, SendResult, VerificationName,
 };
 use crate::domain::{Channel, CodeLength, Held, PhoneNumber, ServiceId, Timestamp};
 
@@ -29,10 +29,10 @@ pub enum NumberState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenNumber {
     /// Consecutive wrong codes. Neither a resend nor a new verification resets them
-    /// (NIST SP 800-63B-4, 3.2.2); success and the end of a lockout do. With [`Lockout::Growing`] only those
+    /// (NIST SP 800-63B-4, 3.2.2); success and the end of a lockout do. With [`LockoutRule::Growing`] only those
     /// of checks that did not name their verification.
     pub failures: FailureCount,
-    /// With [`Lockout::Growing`], consecutive wrong codes of checks that named their verification. The other rules
+    /// With [`LockoutRule::Growing`], consecutive wrong codes of checks that named their verification. The other rules
     /// leave this count unchanged.
     pub named: FailureCount,
     /// When this record ends and the number is fresh again.
@@ -44,9 +44,9 @@ pub struct OpenNumber {
 /// The lockout of a number, as operators see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LockoutState {
-    /// Consecutive wrong codes; with [`Lockout::Growing`] the larger of both counts.
+    /// Consecutive wrong codes; with [`LockoutRule::Growing`] the larger of both counts.
     pub wrong_codes: u8,
-    /// Until when checks are refused; `None` while they are allowed. With [`Lockout::Growing`] the later end of both
+    /// Until when checks are refused; `None` while they are allowed. With [`LockoutRule::Growing`] the later end of both
     /// ways of checking.
     pub until: Option<Timestamp>,
 }
@@ -73,13 +73,13 @@ pub struct Verification {
     /// Latest end of that gateway's check of a submitted code; [`Timestamp::EPOCH`] if none is in progress. After a
     /// crash it stays on the disk: the attempt counts, and no result arrives.
     pub checking_until: Timestamp,
-    /// The counts of a verification with an id; `None` for the compatible routes.
-    pub counted: Option<VerificationCounts>,
+    /// The details of a verification with an id; `None` for the compatible routes.
+    pub counted: Option<VerificationDetails>,
 }
 
 /// The counts and properties of a verification that clients address by id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct VerificationCounts {
+pub struct VerificationDetails {
     /// When it began.
     pub begun: Timestamp,
     /// When its last message was requested.
@@ -88,11 +88,11 @@ pub struct VerificationCounts {
     pub channel: Channel,
     /// Requested messages.
     pub sends: u8,
-    /// Wrong codes, with [`Lockout::Growing`] only from callers who named the verification.
+    /// Wrong codes, with [`LockoutRule::Growing`] only from callers who named the verification.
     pub wrong: u8,
-    /// With [`Lockout::Growing`] wrong codes from callers who named only the number.
+    /// With [`LockoutRule::Growing`] wrong codes from callers who named only the number.
     pub unnamed: u8,
-    /// No check is left. With [`Lockout::Growing`] this is about callers who name the verification.
+    /// No check is left. With [`LockoutRule::Growing`] this is about callers who name the verification.
     pub spent: bool,
     /// The caller has canceled it. It stays until it expires, because clients can fetch it.
     pub canceled: bool,
@@ -186,7 +186,7 @@ impl Verification {
         self.is_active(now) && !self.is_spent()
     }
 
-    /// See [`VerificationCounts::offset`].
+    /// See [`VerificationDetails::offset`].
     pub fn offset(&self) -> u64 {
         self.counted.map_or(0, |counted| counted.offset)
     }
@@ -201,17 +201,17 @@ impl Verification {
         self.counted.is_some_and(|counted| counted.spent)
     }
 
-    /// The counts. A verification of the compatible routes stores none: it began with its code, and had one message.
-    pub fn counts(&self, policy: &Policy) -> VerificationCounts {
-        self.counted.unwrap_or_else(|| VerificationCounts {
+    /// The details. A verification of the compatible routes stores none: it began with its code, and had one message.
+    pub fn details(&self, policy: &Policy) -> VerificationDetails {
+        self.counted.unwrap_or_else(|| VerificationDetails {
             sends: 1,
-            ..VerificationCounts::beginning(self.expires.minus(policy.code.life), Channel::Sms)
+            ..VerificationDetails::beginning(self.expires.minus(policy.code.life), Channel::Sms)
         })
     }
 
     /// The verification after the caller has canceled it.
     pub(super) fn canceled(self, policy: &Policy) -> Self {
-        Self { counted: Some(VerificationCounts { canceled: true, ..self.counts(policy) }), ..self }
+        Self { counted: Some(VerificationDetails { canceled: true, ..self.details(policy) }), ..self }
     }
 
     /// Returns `true` if the caller has canceled it.
@@ -272,7 +272,7 @@ impl Verification {
     }
 }
 
-impl VerificationCounts {
+impl VerificationDetails {
     /// The counts of a verification that begins, before its first message.
     pub const fn beginning(at: Timestamp, channel: Channel) -> Self {
         Self {
@@ -331,7 +331,7 @@ impl NumberState {
     }
 
     /// The end of a fixed lockout or of a hard stop, if one has begun. A check at a gateway may still take it back.
-    pub fn stopped_until(&self) -> Option<Timestamp> {
+    pub fn locked_until(&self) -> Option<Timestamp> {
         match self {
             Self::Fresh => None,
             Self::Locked { until } => Some(*until),
@@ -375,9 +375,9 @@ impl NumberState {
         let Self::Open(open) = self else { return self };
         let code = open.verification.map_or(Timestamp::EPOCH, |v| v.expires.max(v.checking_until));
         let keep_until = match policy.lockout {
-            Lockout::Fixed(_) if open.is_canceled() => code,
-            Lockout::Fixed(time) => open.keep_until.max(code.plus(time)),
-            Lockout::Verification | Lockout::Growing => {
+            LockoutRule::Fixed(_) if open.is_canceled() => code,
+            LockoutRule::Fixed(time) => open.keep_until.max(code.plus(time)),
+            LockoutRule::Verification | LockoutRule::Growing => {
                 code.max(open.failures.kept_until()).max(open.named.kept_until())
             }
         };

@@ -1,6 +1,6 @@
 //! States after a failed commit.
 
-use super::{FailureCount, NumberState, OpenNumber, Verification, VerificationCounts};
+use super::{FailureCount, NumberState, OpenNumber, Verification, VerificationDetails};
 use crate::domain::Timestamp;
 
 /// Merges two states of one number when the store did not say whether the change from `before` to `after` is durable.
@@ -80,7 +80,7 @@ impl FailureCount {
     }
 }
 
-impl VerificationCounts {
+impl VerificationDetails {
     /// Both are about one verification.
     #[must_use]
     pub(super) fn merge_pessimistic(self, other: Self) -> Self {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::world::{V2World, gateway, is_error, json};
 use crate::domain::{Sid, SidKind};
-use crate::engine::Lockout;
+use crate::engine::LockoutRule;
 
 /// Creates, fetches, lists, changes and deletes one resource; the change is the form field `(name, value)`, shown as
 /// `shown`.
@@ -153,13 +153,13 @@ async fn times_of_a_service_take_the_units_of_the_configuration() {
         let settings = &world.registry.service(&sid).expect("the service").settings;
         (settings.code_life.as_secs(), settings.lockout)
     };
-    let fixed = |seconds| Lockout::Fixed(Duration::from_secs(seconds));
+    let fixed = |seconds| LockoutRule::Fixed(Duration::from_secs(seconds));
     assert_eq!(times(), (600, fixed(5_400)));
     let path = format!("/v2/Services/{sid}");
     for (body, expected) in [
         (json!({ "CodeLife": 60, "Lockout": 120 }), (60, fixed(120))),
         (json!({ "CodeLife": "90", "Lockout": "180" }), (90, fixed(180))),
-        (json!({ "CodeLife": "5m", "Lockout": "growing" }), (300, Lockout::Growing)),
+        (json!({ "CodeLife": "5m", "Lockout": "growing" }), (300, LockoutRule::Growing)),
     ] {
         assert_eq!(world.post_json(&path, &body).await.status, 200, "{body}");
         assert_eq!(times(), expected, "{body}");

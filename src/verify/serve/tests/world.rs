@@ -18,7 +18,7 @@ use crate::domain::{
     ApiSecret, Channel, Code, CodeLength, GatewayName, PhoneNumber, ProviderName, Routing, ServerKey, Sid,
     SidKind, Timestamp,
 };
-use crate::engine::{Lockout, Policy, Sealer, SendOptions, SendRules};
+use crate::engine::{LockoutRule, Policy, Sealer, SendOptions, SendRules};
 use crate::gateway::{Accepted, Checker, ErrorClass, Gateway, GatewayError, OutgoingMessage, Verdict};
 use crate::limit::{self, Answers, Limits};
 use crate::node::kinds;
@@ -402,7 +402,7 @@ async fn open(store: MemoryStore, deps: &RestartDeps) -> (Registry, Verifying, O
 fn contract() -> Policy {
     Policy {
         max_attempts: 5,
-        lockout: Lockout::Fixed(Duration::from_secs(1_800)),
+        lockout: LockoutRule::Fixed(Duration::from_secs(1_800)),
         sends: SendRules::CONTRACT,
         code: SendOptions { life: Duration::from_secs(30), length: CodeLength::SIX },
     }

@@ -34,7 +34,7 @@ struct Notes(Arc<Mutex<Vec<Call>>>);
 
 impl Verify for Notes {
     async fn send(&self, request: SendRequest) -> Result<numbers::Reply<SendOutcome>, Refusal> {
-        let asked = Call { is_check: false, number: request.number.e164(), code: None };
+        let asked = Call { is_check: false, number: request.key.number.e164(), code: None };
         self.0.lock().expect("not poisoned").push(asked);
         let sent = SendOutcome::Sent { attempts_left: 5, message_id: "SM1".to_owned(), postponed: false };
         Ok(numbers::Reply::new(sent, Timestamp::EPOCH, None))
@@ -44,7 +44,7 @@ impl Verify for Notes {
         let code = request.code.map(|code| code.expose().to_owned());
         self.0.lock().expect("not poisoned").push(Call {
             is_check: true,
-            number: request.number.e164(),
+            number: request.key.number.e164(),
             code,
         });
         Ok(numbers::Reply::new(CheckOutcome::Approved, Timestamp::EPOCH, None))

@@ -6,7 +6,7 @@ use std::time::Duration;
 use onceward::clock::ManualClock;
 use onceward::config::Bounds;
 use onceward::domain::{CodeLength, GatewayName, Timestamp};
-use onceward::engine::{Lockout, Policy, SendOptions, SendRules};
+use onceward::engine::{LockoutRule, Policy, SendOptions, SendRules};
 use onceward::node::kinds;
 use onceward::numbers::Capacity;
 use onceward::registry::{Registry, RegistryDeps, RegistrySettings, ServiceSettings};
@@ -35,7 +35,7 @@ pub async fn shards(store: &Arc<MemoryStore>, now: Timestamp) -> Shards {
 pub async fn registry(shards: Shards, settings: RegistrySettings) -> Registry {
     let policy = Policy {
         max_attempts: Policy::DEFAULT_MAX_ATTEMPTS,
-        lockout: Lockout::Fixed(Duration::from_secs(60)),
+        lockout: LockoutRule::Fixed(Duration::from_secs(60)),
         code: SendOptions { life: Duration::from_secs(30), length: CodeLength::SIX },
         sends: SendRules::CONTRACT,
     };

@@ -7,7 +7,7 @@ use super::world::GatewayResult;
 use super::world::{mins, secs};
 use crate::domain::{Channel, Code, CodeLength, GatewayName, Held, Timestamp};
 use crate::engine::{
-    BeginOutcome, CheckOutcome, CheckResult, CheckStep, CheckStep::Decided, EndOutcome, Ending, Lockout,
+    BeginOutcome, CheckOutcome, CheckResult, CheckStep, CheckStep::Decided, EndOutcome, Ending, LockoutRule,
     LockoutState, NumberState, Policy, SendLimit, SendOptions, SendPermit, SendRules, VerificationName,
 };
 
@@ -16,7 +16,7 @@ impl Number {
     pub(super) fn with_growing_waits() -> Self {
         Self::new(Policy {
             max_attempts: 5,
-            lockout: Lockout::Growing,
+            lockout: LockoutRule::Growing,
             code: SendOptions { life: mins(10), length: CodeLength::SIX },
             sends: SendRules { max: Some(5), keeps_code: true, cools_down: false },
         })

@@ -13,7 +13,7 @@ use super::world::{SEND_BUDGET, secs};
 use crate::domain::{Code, Timestamp};
 use crate::engine::{
     BeginOutcome, CheckOutcome, CheckPermit, CheckResult, CheckStep, CheckStep::Decided, EndOutcome, Ending,
-    FailureCount, Lockout, NumberState, OpenNumber, Policy, ResumeOutcome, SendPermit, VerificationName,
+    FailureCount, LockoutRule, NumberState, OpenNumber, Policy, ResumeOutcome, SendPermit, VerificationName,
     merge_pessimistic,
 };
 
@@ -221,7 +221,7 @@ impl Run {
     /// A client learned that a code is wrong, or a gateway was asked.
     fn counted(&mut self, track: u64, by_name: bool) -> Result<(), TestCaseError> {
         let (policy, now) = (self.number.policy, self.number.now);
-        let grows = policy.lockout == Lockout::Growing;
+        let grows = policy.lockout == LockoutRule::Growing;
         prop_assert!(!self.over.contains(&track), "a guess at a verification that is over");
         let guessed = self.guessed.entry((track, by_name || !grows)).or_default();
         *guessed += 1;
@@ -261,7 +261,7 @@ impl Run {
         let told = self.commits(before)?;
         if result == CheckResult::NotAsked && was_open {
             // Given back, therefore it is no guess.
-            let grows = self.number.policy.lockout == Lockout::Growing;
+            let grows = self.number.policy.lockout == LockoutRule::Growing;
             let guessed = self.guessed.entry((track, permit.is_named || !grows));
             guessed.and_modify(|n| *n = n.saturating_sub(1));
             let in_a_row = if permit.is_named && grows { &mut self.by_name } else { &mut self.by_number };

@@ -5,7 +5,7 @@ use super::world::GatewayResult;
 use super::world::{CHECK_BUDGET, HOLDER, secs};
 use crate::domain::{Code, Timestamp};
 use crate::engine::{
-    BeginOutcome, CheckOutcome, CheckPermit, CheckResult, CheckStep, CheckStep::Decided, Ending, Lockout,
+    BeginOutcome, CheckOutcome, CheckPermit, CheckResult, CheckStep, CheckStep::Decided, Ending, LockoutRule,
     Policy, Salt, SendLimit, SendPermit, VerificationName,
 };
 
@@ -75,7 +75,7 @@ impl InARow {
     /// The wait of those who do not name the verification, in seconds.
     pub fn wait(&self, policy: &Policy) -> u64 {
         let beyond =
-            self.wrong.checked_sub(policy.max_attempts).filter(|_| policy.lockout == Lockout::Growing);
+            self.wrong.checked_sub(policy.max_attempts).filter(|_| policy.lockout == LockoutRule::Growing);
         beyond.map_or(0, |n| (30_u64 << n.min(10)).min(3600))
     }
 }
@@ -101,7 +101,7 @@ impl Model {
 
     /// Until when the number is stopped, for messages and for those who name the verification.
     fn stop(&self, policy: &Policy) -> Option<Timestamp> {
-        if policy.lockout == Lockout::Growing { self.by_name.stop() } else { self.by_number.stop() }
+        if policy.lockout == LockoutRule::Growing { self.by_name.stop() } else { self.by_number.stop() }
     }
 
     pub fn live(&self, now: Timestamp) -> Option<&Known> {
@@ -200,7 +200,7 @@ impl Model {
             return Decided(CheckOutcome::NotFound);
         };
         let by_name = asked.name.is_some();
-        let refused = if policy.lockout == Lockout::Growing && !by_name {
+        let refused = if policy.lockout == LockoutRule::Growing && !by_name {
             let used_up = known.wrong_by_number >= policy.max_attempts;
             let wait = self.by_number.last.map(|last| last.plus(secs(self.by_number.wait(policy))));
             used_up.then_some(known.ends).max(self.by_number.stop()).max(wait.filter(|end| now < *end))
@@ -225,7 +225,7 @@ impl Model {
     }
 
     fn count(&mut self, policy: &Policy, now: Timestamp, by_name: bool) -> u8 {
-        let grows = policy.lockout == Lockout::Growing;
+        let grows = policy.lockout == LockoutRule::Growing;
         if grows && by_name {
             self.by_name.count(now);
         } else {
@@ -243,7 +243,7 @@ impl Model {
     }
 
     fn left(known: &Known, policy: &Policy, by_name: bool) -> u8 {
-        if policy.lockout == Lockout::Growing && !by_name {
+        if policy.lockout == LockoutRule::Growing && !by_name {
             policy.max_attempts - known.wrong_by_number
         } else if known.used_up {
             0
@@ -278,7 +278,7 @@ impl Model {
                 CheckOutcome::Approved
             }
             CheckResult::NotAsked => {
-                let grows = policy.lockout == Lockout::Growing;
+                let grows = policy.lockout == LockoutRule::Growing;
                 if grows && !permit.is_named {
                     known.wrong_by_number -= 1;
                 } else {

@@ -10,7 +10,7 @@ use super::world::mins;
 use super::world::rules;
 use crate::domain::{Channel, Code, CodeLength, PhoneNumber, ServerKey, ServiceId, Timestamp};
 use crate::engine::{
-    Begin, BeginOutcome, CheckOutcome, CheckPermit, CheckResult, CheckStep, EndOutcome, Ending, Lockout,
+    Begin, BeginOutcome, CheckOutcome, CheckPermit, CheckResult, CheckStep, EndOutcome, Ending, LockoutRule,
     NumberState, Policy, ResumeOutcome, Rules, Salt, SendOptions, SendPermit, SendRules, Submitted,
     VerificationName, VerificationOptions, begin, check, end, resume, settle, settle_check,
 };
@@ -111,7 +111,7 @@ pub fn step() -> impl Strategy<Value = Step> {
 /// The rules of a service without a fixed lockout.
 pub fn policy() -> impl Strategy<Value = Policy> {
     (growing_policy(), any::<bool>()).prop_map(|(policy, grows)| {
-        let lockout = if grows { Lockout::Growing } else { Lockout::Verification };
+        let lockout = if grows { LockoutRule::Growing } else { LockoutRule::Verification };
         Policy { lockout, ..policy }
     })
 }
@@ -124,7 +124,7 @@ pub fn growing_policy() -> impl Strategy<Value = Policy> {
     (max, sends, any::<bool>(), any::<bool>(), life).prop_map(
         |(max_attempts, max, keeps_code, cools_down, life)| Policy {
             max_attempts,
-            lockout: Lockout::Growing,
+            lockout: LockoutRule::Growing,
             code: SendOptions { life, length: CodeLength::SIX },
             sends: SendRules { max, keeps_code, cools_down },
         },

@@ -5,7 +5,7 @@ use super::world::{
     CHECK_BUDGET, HOLDER, OTHER_HOLDER, World, mins, no_live_code, secs, wrong, wrong_says_the_holder,
 };
 use crate::engine::{
-    BeginOutcome, CheckOutcome, CheckResult, CheckStep, CheckStep::Decided, Lockout, NumberState,
+    BeginOutcome, CheckOutcome, CheckResult, CheckStep, CheckStep::Decided, LockoutRule, NumberState,
     SettleOutcome, merge_pessimistic,
 };
 
@@ -264,7 +264,7 @@ fn a_send_settled_while_a_gateway_is_being_asked_does_not_end_the_check() {
 #[test]
 fn the_record_outlives_the_asking_and_a_lockout_after_it() {
     let mut world = World::new();
-    world.policy.lockout = Lockout::Fixed(secs(1));
+    world.policy.lockout = LockoutRule::Fixed(secs(1));
     world.sends_held();
     world.advance(secs(29));
     let permit = world.asks();

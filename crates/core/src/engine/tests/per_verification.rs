@@ -4,8 +4,8 @@ use super::growing_steps::{Number, name_of};
 use super::world::{GatewayResult, HOLDER, mins, secs};
 use crate::domain::Code;
 use crate::engine::{
-    BeginOutcome, CheckOutcome, CheckResult, CheckStep, CheckStep::Decided, Ending, FailureCount, Lockout,
-    NumberState, OpenNumber, SendLimit, merge_pessimistic,
+    BeginOutcome, CheckOutcome, CheckResult, CheckStep, CheckStep::Decided, Ending, FailureCount,
+    LockoutRule, NumberState, OpenNumber, SendLimit, merge_pessimistic,
 };
 
 const DAY: u64 = 24 * 60;
@@ -13,7 +13,7 @@ const DAY: u64 = 24 * 60;
 impl Number {
     pub(super) fn of_a_new_service() -> Self {
         let mut number = Self::with_growing_waits();
-        number.policy.lockout = Lockout::Verification;
+        number.policy.lockout = LockoutRule::Verification;
         number
     }
 
@@ -114,7 +114,7 @@ fn a_count_is_kept_for_ninety_days_after_its_last_wrong_code() {
 
 #[test]
 fn without_a_failure_a_record_ends_with_its_code() {
-    for lockout in [Lockout::Verification, Lockout::Growing] {
+    for lockout in [LockoutRule::Verification, LockoutRule::Growing] {
         let mut number = Number::of_a_new_service();
         number.policy.lockout = lockout;
         let permit = number.begins();
@@ -133,12 +133,12 @@ fn an_attempt_that_is_given_back_takes_its_hard_stop_back() {
     number.settles(&permit, GatewayResult::Held(HOLDER));
     let code = Code::parse("000000").expect("a code");
     let CheckStep::AskGateway(ask) = number.submits(Some(&code), None) else { panic!("not asked") };
-    assert_eq!(number.state.stopped_until(), None, "the gateway may still approve the code");
+    assert_eq!(number.state.locked_until(), None, "the gateway may still approve the code");
     number.check_reported(&ask, CheckResult::NotAsked);
     assert_eq!(number.failures().in_a_row, 99);
     let CheckStep::AskGateway(ask) = number.submits(Some(&code), None) else { panic!("not asked") };
     number.check_reported(&ask, CheckResult::Wrong);
-    assert!(number.state.stopped_until().is_some());
+    assert!(number.state.locked_until().is_some());
 }
 
 #[test]
@@ -146,16 +146,16 @@ fn a_hard_stop_does_not_apply_while_the_lockout_is_fixed() {
     let mut number = Number::of_a_new_service();
     number.fails(100);
     number.ends(Ending::Canceled);
-    number.policy.lockout = Lockout::Fixed(mins(30));
+    number.policy.lockout = LockoutRule::Fixed(mins(30));
     let permit = number.begins();
-    number.policy.lockout = Lockout::Verification;
+    number.policy.lockout = LockoutRule::Verification;
     assert!(matches!(number.asks_for_a_code(), BeginOutcome::Limited(SendLimit::NoChecksLeft { .. })));
-    number.policy.lockout = Lockout::Fixed(mins(30));
+    number.policy.lockout = LockoutRule::Fixed(mins(30));
     let code = number.code_of(&permit);
     assert_eq!(number.clone().submits(Some(&code), None), Decided(CheckOutcome::Approved));
     let until = number.now.plus(mins(30));
     assert_eq!(number.guesses(None), Decided(CheckOutcome::LockedNow { until, live: true }));
-    number.policy.lockout = Lockout::Verification;
+    number.policy.lockout = LockoutRule::Verification;
     assert_eq!(number.state.at(&number.policy, number.now), NumberState::Locked { until });
     number.advance(mins(30));
     assert_eq!(number.state.at(&number.policy, number.now), NumberState::Fresh);
@@ -163,7 +163,7 @@ fn a_hard_stop_does_not_apply_while_the_lockout_is_fixed() {
 
 #[test]
 fn a_canceled_verification_is_kept_until_it_would_have_expired() {
-    for lockout in [Lockout::Verification, Lockout::Growing, Lockout::Fixed(mins(30))] {
+    for lockout in [LockoutRule::Verification, LockoutRule::Growing, LockoutRule::Fixed(mins(30))] {
         let mut number = Number::of_a_new_service();
         number.policy.lockout = lockout;
         let permit = number.begins();

@@ -6,7 +6,7 @@ use crate::domain::{
     Channel, Code, CodeLength, GatewayName, Held, PhoneNumber, ServerKey, ServiceId, Timestamp,
 };
 use crate::engine::{
-    Begin, BeginOutcome, CheckOutcome, CheckPermit, CheckResult, CheckStep, CheckStep::Decided, Lockout,
+    Begin, BeginOutcome, CheckOutcome, CheckPermit, CheckResult, CheckStep, CheckStep::Decided, LockoutRule,
     NumberState, Policy, ResumeOutcome, Rules, Salt, SendOptions, SendPermit, SendResult, SendRules,
     SettleOutcome, Submitted, begin, check, derive_code, resume, settle, settle_check,
 };
@@ -72,7 +72,7 @@ impl World {
             state: NumberState::Fresh,
             policy: Policy {
                 max_attempts: 5,
-                lockout: Lockout::Fixed(mins(30)),
+                lockout: LockoutRule::Fixed(mins(30)),
                 sends: SendRules::CONTRACT,
                 code: SendOptions { life: secs(30), length: CodeLength::SIX },
             },

@@ -6,7 +6,7 @@ use super::growing_steps::{Number, name_of};
 use super::world::{GatewayResult, mins};
 use crate::domain::Timestamp;
 use crate::engine::{
-    BeginOutcome, CheckOutcome, CheckStep::Decided, FailureCount, Lockout, NumberState, SendLimit,
+    BeginOutcome, CheckOutcome, CheckStep::Decided, FailureCount, LockoutRule, NumberState, SendLimit,
 };
 
 const DAY: u64 = 24 * 60;
@@ -97,7 +97,7 @@ impl Attacker {
 
     fn in_a_row(&self, number: &Number) -> u8 {
         match number.state.at(&number.policy, number.now) {
-            NumberState::Open(open) if self.is_named && number.policy.lockout == Lockout::Growing => {
+            NumberState::Open(open) if self.is_named && number.policy.lockout == LockoutRule::Growing => {
                 open.named.in_a_row
             }
             NumberState::Open(open) => open.failures.in_a_row,
@@ -106,7 +106,7 @@ impl Attacker {
     }
 }
 
-fn guesses_in_a_year(lockout: Lockout, is_named: bool) -> u32 {
+fn guesses_in_a_year(lockout: LockoutRule, is_named: bool) -> u32 {
     let mut number = Number::of_a_new_service();
     number.policy.lockout = lockout;
     Attacker { is_named, start: number.now, best: HashMap::new() }.best(&number)
@@ -114,14 +114,14 @@ fn guesses_in_a_year(lockout: Lockout, is_named: bool) -> u32 {
 
 #[test]
 fn the_best_attacker_has_700_guesses_in_a_year() {
-    assert_eq!(guesses_in_a_year(Lockout::Verification, false), 700);
-    assert_eq!(guesses_in_a_year(Lockout::Verification, true), 700);
-    assert_eq!(guesses_in_a_year(Lockout::Growing, true), 700);
+    assert_eq!(guesses_in_a_year(LockoutRule::Verification, false), 700);
+    assert_eq!(guesses_in_a_year(LockoutRule::Verification, true), 700);
+    assert_eq!(guesses_in_a_year(LockoutRule::Growing, true), 700);
 }
 
 #[test]
 fn where_waits_grow_an_attacker_by_number_has_no_more_guesses() {
-    let guesses = guesses_in_a_year(Lockout::Growing, false);
+    let guesses = guesses_in_a_year(LockoutRule::Growing, false);
     assert!((600..=700).contains(&guesses), "{guesses}");
 }
 
