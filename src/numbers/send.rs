@@ -274,14 +274,19 @@ impl SettleCommand {
         let in_doubt = matches!(result, SendResult::Failed { may_have_been_sent: true, .. });
         let reply = |outcome| Reply { trouble, in_doubt, ..Reply::new(outcome, now, Some(summary)) };
         self.decided = Some(send_outcome(&self.delivered, outcome).map(reply));
+        let holder = |state: NumberState| state.verification().and_then(|v| v.held);
         let durability = match result {
             // A code that stays needs no second record: a crash loses only that its message was accepted, and a send
             // that was not settled is treated as one that may have been.
             SendResult::Accepted { held: None, .. }
             | SendResult::Failed { may_have_been_sent: true, held: None }
-            | SendResult::Postponed { held: None, .. } => Durability::Lazy,
-            // A withdrawn code must stay withdrawn after a crash. If a crash lost the holder's name, the shard would
-            // compare the submitted code with our own code, which no message carried.
+            | SendResult::Postponed { held: None, .. }
+                if holder(state) == holder(next) =>
+            {
+                Durability::Lazy
+            }
+            // A withdrawn code must stay withdrawn after a crash. If a crash lost which gateway holds the code, or that
+            // ours replaced it, the person's code would be wrong.
             _ => Durability::Durable,
         };
         (next, durability)

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use onceward::numbers::{CheckOutcome, Refusal, SendOutcome};
 
-use crate::codes::Codes;
+use crate::codes::{Codes, Maker};
 use crate::count::{Memories, Memory, Rules};
 use crate::facts::{CommandId, End, Fact, Intent, Outcome, Salted, Stage, What};
 use crate::remember::Doubt;
@@ -205,7 +205,8 @@ impl NumberModel {
                 }
                 Intent::Check { .. } => {}
             },
-            What::Asked(..) | What::Consulted { .. } => {}
+            What::Asked(..) => {}
+            What::Consulted { .. } => self.codes.consulted()?,
             What::Dispatched { salt, code, expires, .. } => {
                 let longest = together.iter().filter(|(other, _)| other == salt).map(|(_, expires)| *expires);
                 let expires = longest.max().unwrap_or(*expires);
@@ -292,11 +293,12 @@ impl NumberModel {
                 self.codes.told(salt, *end, now);
                 if let SendOutcome::Sent { .. } = answer {
                     self.codes.replaced_before(salt);
-                    if matches!(end, End::Ours | End::Held) {
-                        self.codes.told_sent(salt, *end == End::Held, now);
+                    if let Some(by) = maker(*end) {
+                        self.codes.told_sent(salt, by, now);
                     }
                 }
             }
+            (Stage::Sent { salt, end }, Outcome::Followed) => self.codes.followed(salt, maker(*end)),
             (Stage::Sent { salt, end }, Outcome::Refused(Refusal::SendsOverloaded)) => {
                 self.sending.values_mut().for_each(|sending| sending.results.push(*salt));
                 self.codes.told(salt, *end, now);
@@ -324,10 +326,19 @@ impl NumberModel {
             Some(ours) if code == Some(ours) => {
                 Err("the right code, which was sent and can be used, is called wrong".to_owned())
             }
-            _ if firm.held && code.is_some() && *stage == Stage::Direct => {
+            None if code.is_some() && *stage == Stage::Direct => {
                 Err("a code that a gateway holds was called wrong without asking it".to_owned())
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// Who made the code of an accepted message.
+const fn maker(end: End) -> Option<Maker> {
+    match end {
+        End::Ours => Some(Maker::Ours),
+        End::Held => Some(Maker::Gateway),
+        End::Postponed | End::Nothing | End::MaybeOurs | End::MaybeHeld => None,
     }
 }

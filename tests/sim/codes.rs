@@ -16,6 +16,8 @@ pub struct Known {
     announced: u32,
     /// Sends whose clients learned that nothing was sent.
     came_to_nothing: u32,
+    /// Sends with a result.
+    ended: u32,
     may_be_withdrawn: bool,
     /// Withdrawn while memory may have had less than the disk: a lockout that was answered 503 had removed it.
     withdrawn_in_doubt: bool,
@@ -23,8 +25,8 @@ pub struct Known {
     were_held: u32,
     /// A further message with our code may be decided: from then on ours may have left.
     may_leave: bool,
-    /// Whether a client learned that ours was sent, and that a gateway's was.
-    told: ClaimedCodes,
+    /// The code of the last accepted message, if a client learned of it.
+    told: Option<Maker>,
     /// Why it must never be right again.
     void: Option<&'static str>,
     /// Something has happened since then with an unknown end.
@@ -33,10 +35,11 @@ pub struct Known {
     has_ghosts: bool,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
-struct ClaimedCodes {
-    ours: bool,
-    held: bool,
+/// Who made a code. Of one verification only the code of the last accepted message is right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Maker {
+    Ours,
+    Gateway,
 }
 
 /// Why a withdrawn code is void.
@@ -46,10 +49,8 @@ const WITHDRAWN: &str = "was withdrawn";
 #[derive(Debug, Clone)]
 pub struct Firm {
     pub salt: Salted,
-    /// Our code, unless a gateway sent only its own.
+    /// Our code, if a gateway does not hold the right one.
     pub ours: Option<String>,
-    /// Whether a gateway holds its own code.
-    pub held: bool,
     pub expires: u64,
 }
 
@@ -90,11 +91,12 @@ impl Codes {
                 dispatches: 0,
                 announced: 0,
                 came_to_nothing: 0,
+                ended: 0,
                 may_be_withdrawn: false,
                 withdrawn_in_doubt: false,
                 were_held: 0,
                 may_leave: false,
-                told: ClaimedCodes::default(),
+                told: None,
                 void: None,
                 in_doubt: false,
                 has_ghosts: self.ghost,
@@ -127,6 +129,7 @@ impl Codes {
         // A result is not remembered for a replaced code, which may return as it was then.
         known.has_ghosts |= later;
         known.in_doubt |= later;
+        known.ended += 1;
         match end {
             End::Nothing => {
                 known.came_to_nothing += 1;
@@ -195,16 +198,35 @@ impl Codes {
 
     /// The client of a send got "sent". Nothing more is written for an expired code, and a clock that is set back
     /// before a start restores it as it was.
-    pub fn told_sent(&mut self, salt: &Salted, held: bool, now: u64) {
+    pub fn told_sent(&mut self, salt: &Salted, by: Maker, now: u64) {
         let Some(place) = self.place(salt) else { return };
         let known = &mut self.known[place];
-        let told = &mut known.told;
         if now >= known.expires {
             known.in_doubt = true;
-        } else if held {
-            told.held = true;
         } else {
-            told.ours = true;
+            known.told = Some(by);
+        }
+    }
+
+    /// A planned send ended, and its result may not be on the disk. If its message has another code than the one that
+    /// clients know of, either may be right.
+    pub fn followed(&mut self, salt: &Salted, by: Option<Maker>) {
+        let Some(place) = self.place(salt) else { return };
+        let known = &mut self.known[place];
+        known.ended += 1;
+        if by.is_some() && by != known.told {
+            known.in_doubt = true;
+            self.firm.take_if(|firm| firm.salt == *salt);
+        }
+    }
+
+    /// A gateway is asked about a code: the right one must not be ours.
+    pub fn consulted(&self) -> Result<(), String> {
+        match &self.firm {
+            Some(Firm { ours: Some(_), .. }) => {
+                Err("a gateway is asked about a code that ours has replaced".to_owned())
+            }
+            _ => Ok(()),
         }
     }
 
@@ -215,11 +237,11 @@ impl Codes {
             .known
             .iter()
             .rfind(|known| known.void != Some(WITHDRAWN))
-            .filter(|known| known.void.is_none() && !known.in_doubt && (known.told.ours || known.told.held))
-            .map(|known| Firm {
+            .filter(|known| known.void.is_none() && !known.in_doubt)
+            .and_then(|known| Some((known, known.told?)))
+            .map(|(known, by)| Firm {
                 salt: known.salt,
-                ours: known.told.ours.then(|| known.code.clone()),
-                held: known.told.held,
+                ours: (by == Maker::Ours).then(|| known.code.clone()),
                 expires: known.expires,
             });
     }
@@ -240,7 +262,7 @@ impl Codes {
     pub fn may_be_locked(&mut self) {
         self.firm = None;
         for known in &mut self.known {
-            known.told = ClaimedCodes::default();
+            known.told = None;
         }
     }
 
@@ -292,12 +314,21 @@ impl Codes {
         let same = self.known.iter().filter(|known| Some(known.code.as_str()) == code);
         let mut why = "was never sent";
         let mut fits = false;
+        let held = self.firm.as_ref().filter(|firm| firm.ours.is_none()).map(|firm| firm.salt);
         for known in same {
             match known.void {
                 Some(reason) => why = reason,
                 None if now >= known.expires => why = "had expired",
                 None if known.were_held == known.dispatches && !known.may_leave && !known.has_ghosts => {
                     why = "no message carried";
+                }
+                // No message with it may be on its way.
+                None if held == Some(known.salt)
+                    && known.ended == known.dispatches
+                    && !known.may_leave
+                    && !known.has_ghosts =>
+                {
+                    why = "a gateway's code had replaced";
                 }
                 None => fits = true,
             }

@@ -323,10 +323,10 @@ impl World {
                 }
             }
             Outcome::Send(SendOutcome::Sent { .. }) => match (&open.stage, state.verification()) {
-                (Stage::Sent { salt, end: End::Held }, Some(v)) => {
+                (Stage::Sent { salt, end: end @ (End::Held | End::Ours) }, Some(v)) => {
                     // Nothing has to be noted for an expired code.
                     let ended = v.expires.as_millis() <= at[0].max(at[1]);
-                    let noted = v.salt.0 != salt.0 || v.held.is_some() || ended;
+                    let noted = v.salt.0 != salt.0 || v.held.is_some() == (*end == End::Held) || ended;
                     noted || self.was_refused_since_it_left(open.number, *salt)
                 }
                 _ => true,
@@ -393,17 +393,18 @@ impl World {
     }
 }
 
-/// Whether the code that a gateway accepted was already replaced and returns as it was then, because the same batch
-/// withdraws the newer code.
+/// Whether the code of an accepted message was already replaced and returns as it was then, because the same batch
+/// withdraws the newer code; or the same batch replaces it with the code of a later accepted message.
 fn is_forgotten<'a>(open: &Open, mut later: impl Iterator<Item = &'a (Open, Outcome)>) -> bool {
-    let Stage::Sent { salt, end: End::Held } = open.stage else { return false };
+    let Stage::Sent { salt, end: accepted @ (End::Held | End::Ours) } = open.stage else { return false };
     later.any(|(other, answer)| {
-        let withdrawn = match other.stage {
+        let forgotten = match other.stage {
             Stage::Direct => *answer == Outcome::Send(SendOutcome::GatewayFailed),
-            Stage::Sent { salt: newer, end } => newer != salt && end == End::Nothing,
+            Stage::Sent { salt: newer, end } if newer != salt => end == End::Nothing,
+            Stage::Sent { end, .. } => matches!(end, End::Held | End::Ours) && end != accepted,
             Stage::CheckReported { .. } => false,
         };
-        withdrawn && other.number == open.number
+        forgotten && other.number == open.number
     })
 }
 

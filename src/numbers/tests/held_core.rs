@@ -327,7 +327,7 @@ fn a_send_that_is_settled_while_a_gateway_is_being_asked_is_answered() {
     let mut world = World::new();
     let first = world.sends(number(1));
     world.commits();
-    let (one, second) = (world.dispatched(), world.sends(number(1)));
+    let (one, mut second) = (world.dispatched(), world.sends(number(1)));
     world.commits();
     let two = world.dispatched();
     world.settles(one, held());
@@ -337,6 +337,8 @@ fn a_send_that_is_settled_while_a_gateway_is_being_asked_is_answered() {
     world.commits();
     let ask = world.asked();
     world.settles(two, accepted());
+    assert!(second.is_unanswered(), "a crash must not bring the held code back");
+    world.commits();
     assert!(matches!(second.answer(), Ok(SendOutcome::Sent { attempts_left: 4, .. })));
     world.check_reported(ask, CheckResult::Approved);
     world.commits();

@@ -208,6 +208,62 @@ async fn a_resend_goes_to_another_gateway_when_the_holder_of_the_code_fails() {
 }
 
 #[tokio::test]
+async fn only_the_code_of_the_last_accepted_message_is_right() {
+    let world = Several::of("Sinch;Http", |_, setup| {
+        V2::account(setup).config("breaker-failures", 100).config("send-budget", "2s")
+    })
+    .await;
+    let v2 = V2::of(&world);
+    let service = v2.service(&[("CodeLength", "10")]).await;
+    let pending = (201, "pending".to_owned());
+    // The holder of the code fails, and a gateway that carries our code takes over.
+    let number = world.number();
+    assert_eq!(told(&v2.begins(&service, &number).await), pending);
+    let replaced = world.sinch().code_for(&number);
+    world.sinch().plan(&number, [Reply::Busy]);
+    let begun = v2.begins(&service, &number).await;
+    assert_eq!(told(&begun), pending);
+    let checks = async |code: &str| told(&v2.checks(&service, &sid(&begun), code).await);
+    assert_eq!(checks(&replaced).await, (200, "pending".to_owned()));
+    assert_eq!(world.sinch().checks_for(&number).len(), 0, "its code is over");
+    assert_eq!(checks(&world.plain().code_for(&number)).await, (200, "approved".to_owned()));
+    // The other way round, and across a crash.
+    let number = world.number();
+    world.sinch().plan(&number, [Reply::Busy]);
+    assert_eq!(told(&v2.begins(&service, &number).await), pending);
+    let replaced = world.plain().code_for(&number);
+    let begun = v2.begins(&service, &number).await;
+    assert_eq!((told(&begun), world.doubles.sends_to(&number)), (pending, [0, 2, 0, 1]));
+    let world = world.restart_after_kill().await;
+    let v2 = V2::of(&world);
+    let checks = async |code: &str| told(&v2.checks(&service, &sid(&begun), code).await);
+    assert_eq!(checks(&replaced).await, (200, "pending".to_owned()));
+    assert_eq!(checks(&world.sinch().code_for(&number)).await, (200, "approved".to_owned()));
+}
+
+#[tokio::test]
+async fn a_message_that_may_have_failed_leaves_the_accepted_code_right() {
+    let world = Several::of("Sinch;Http", |_, setup| {
+        V2::account(setup).config("breaker-failures", 100).config("send-budget", "2s")
+    })
+    .await;
+    let v2 = V2::of(&world);
+    let service = v2.service(&[("CodeLength", "10")]).await;
+    for trouble in [Reply::CutShort, Reply::Hang] {
+        let number = world.number();
+        let begun = v2.begins(&service, &number).await;
+        world.sinch().plan(&number, [Reply::Busy; 2]);
+        world.plain().plan(&number, [trouble; 2]);
+        let failed = v2.begins(&service, &number).await;
+        assert!(failed.status() >= 500, "{}", failed.text());
+        let checks = async |code: &str| told(&v2.checks(&service, &sid(&begun), code).await);
+        let doubtful = world.plain().code_for(&number);
+        assert_eq!(checks(&doubtful).await, (200, "pending".to_owned()), "{trouble:?}");
+        assert_eq!(checks(&world.sinch().code_for(&number)).await, (200, "approved".to_owned()));
+    }
+}
+
+#[tokio::test]
 async fn a_late_report_of_a_gateway_that_was_given_up_is_recorded() {
     let settings = [("public-url", json!(PUBLIC_URL)), ("send-budget", json!("1s"))];
     let world = Several::with("Twilio;Http", settings).await;

@@ -150,11 +150,11 @@ pub fn begin(
         },
     };
     let is_test = request.verification.is_some_and(|options| options.is_test);
-    let verification = Verification {
-        sending: carried.sending.saturating_add(u8::from(!is_test)),
-        sending_until: now.plus(rules.send_budget),
-        sent: carried.sent || is_test,
-        ..carried
+    let sending_until = now.plus(rules.send_budget);
+    let verification = if is_test {
+        Verification { sending_until, ..carried.sent_with(None) }
+    } else {
+        Verification { sending: carried.sending.saturating_add(1), sending_until, ..carried }
     };
     let next = open.with(Some(verification)).with_end_by(policy);
     let replaced = current.filter(|v| v.salt != verification.salt);

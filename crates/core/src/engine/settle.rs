@@ -56,7 +56,7 @@ pub enum SettleOutcome {
 ///
 /// The count of wrong codes never changes. If no message with the code was sent, the code is withdrawn. The code that
 /// it replaced becomes valid again, in its state at the replacement and until its own expiry. A code that may arrive
-/// stays valid. A result about a replaced or used code changes nothing. A check at a gateway continues.
+/// stays valid until the code of another gateway's accepted message replaces it. A result about a replaced or used code changes nothing. A check at a gateway continues.
 pub fn settle(
     state: NumberState,
     rules: &Rules<'_>,

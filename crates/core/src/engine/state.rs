@@ -64,11 +64,11 @@ pub struct Verification {
     pub sending: u8,
     /// Latest end of those sends.
     pub sending_until: Timestamp,
-    /// A gateway that carries our code accepted, or may have accepted, a message with it.
+    /// A gateway that carries our code accepted, or may have accepted, a message with it, and no other code replaced it.
     pub sent: bool,
     /// A message will be tried again later: the code stays although no gateway accepted it yet.
     pub postponed: bool,
-    /// The gateway that made and holds a code of its own for this verification.
+    /// The gateway that made and holds the code; `None` if the code is ours.
     pub held: Option<Held>,
     /// Latest end of that gateway's check of a submitted code; [`Timestamp::EPOCH`] if none is in progress. After a
     /// crash it stays on the disk: the attempt counts, and no result arrives.
@@ -219,33 +219,43 @@ impl Verification {
         self.counted.is_some_and(|counted| counted.canceled)
     }
 
-    /// Returns `true` if a message may have carried our own code. A code that no message carried is never right,
-    /// because only a guess can match it.
-    pub const fn our_code_may_be_known(&self) -> bool {
-        self.held.is_none() || self.sent || self.sending > 0
+    /// Returns `true` if our own code can be right. A code that no message carried never is, because only a guess can
+    /// match it; nor is one that the code of a later message has replaced.
+    pub fn our_code_may_be_right(&self, now: Timestamp) -> bool {
+        self.held.is_none() || self.is_sending(now)
     }
 
     /// Returns `true` if a message with a code of this verification was sent, or may still be sent.
     pub(super) const fn can_arrive(&self) -> bool {
-        self.held.is_some() || self.sent || self.postponed || self.sending > 0
+        self.is_out() || self.postponed || self.sending > 0
     }
 
-    /// The same after one of its sends ended.
+    /// Returns `true` if a message with the code was accepted, or may have been.
+    const fn is_out(&self) -> bool {
+        self.held.is_some() || self.sent
+    }
+
+    /// The verification after a message with its code: the one of the gateway that holds it, or ours.
+    pub(super) const fn sent_with(self, held: Option<Held>) -> Self {
+        Self { sent: held.is_none(), held, ..self }
+    }
+
+    /// The same after one of its sends ended. The code of an accepted message is the only right one from then on. A
+    /// message that may have been sent changes nothing if a code is out already.
     pub(super) const fn after(self, result: &SendResult) -> Self {
         let postponed = self.postponed || matches!(result, SendResult::Postponed { .. });
         let next = Self { sending: self.sending.saturating_sub(1), postponed, ..self };
         match *result {
-            SendResult::Accepted { held: Some(held), .. }
-            | SendResult::Postponed { may_have_been_sent: true, held: Some(held), .. }
-            | SendResult::Failed { may_have_been_sent: true, held: Some(held) } => {
-                Self { held: Some(held), ..next }
+            SendResult::Accepted { held, .. } => next.sent_with(held),
+            SendResult::Postponed { may_have_been_sent: true, held, .. }
+            | SendResult::Failed { may_have_been_sent: true, held }
+                if !self.is_out() =>
+            {
+                next.sent_with(held)
             }
-            SendResult::Accepted { held: None, .. }
-            | SendResult::Postponed { may_have_been_sent: true, held: None, .. }
-            | SendResult::Failed { may_have_been_sent: true, held: None } => Self { sent: true, ..next },
             SendResult::NumberRefused
-            | SendResult::Postponed { may_have_been_sent: false, .. }
-            | SendResult::Failed { may_have_been_sent: false, .. }
+            | SendResult::Postponed { .. }
+            | SendResult::Failed { .. }
             | SendResult::NoLongerUsable
             | SendResult::Overloaded => next,
         }

@@ -170,9 +170,13 @@ impl Model {
     /// Takes over the result of a send; `before` is the verification that it replaced.
     pub fn settled(&mut self, result: GatewayResult, before: Option<Known>) {
         let Some(known) = &mut self.current else { return };
+        // The last accepted message decides which code is right; one that may have been sent only if there is none.
+        let is_first = !known.ours_is_out && !known.held;
         match result {
-            GatewayResult::Accepted | GatewayResult::Unknown => known.ours_is_out = true,
-            GatewayResult::Held(_) => known.held = true,
+            GatewayResult::Accepted => (known.ours_is_out, known.held) = (true, false),
+            GatewayResult::Held(_) => (known.ours_is_out, known.held) = (false, true),
+            GatewayResult::Unknown => known.ours_is_out |= is_first,
+            GatewayResult::UnknownHeld(_) => known.held |= is_first,
             GatewayResult::Postponed => known.postponed = true,
             GatewayResult::Failed => {}
         }
@@ -210,7 +214,7 @@ impl Model {
         if let Some(until) = refused {
             return Decided(CheckOutcome::NoChecksLeft { until });
         }
-        if asked.code.is_some_and(|code| code == known.code) && (known.ours_is_out || !known.held) {
+        if asked.code.is_some_and(|code| code == known.code) && !known.held {
             *self = Self::default();
             return Decided(CheckOutcome::Approved);
         }

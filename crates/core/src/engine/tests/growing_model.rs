@@ -97,7 +97,7 @@ impl Run {
         let copy = self.number.clone().submits(Some(&code), Some(known.name));
         prop_assert_eq!(copy, Decided(CheckOutcome::Approved));
         if silent {
-            self.model.current.as_mut().expect("it was begun").ours_is_out = true;
+            self.model.settled(GatewayResult::Accepted, None);
         } else {
             self.number.settles(&permit, result);
             self.model.settled(result, before.filter(|_| !repeats));

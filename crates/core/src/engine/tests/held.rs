@@ -4,6 +4,7 @@ use super::world::GatewayResult;
 use super::world::{
     CHECK_BUDGET, HOLDER, OTHER_HOLDER, World, mins, no_live_code, secs, wrong, wrong_says_the_holder,
 };
+use crate::domain::Code;
 use crate::engine::{
     BeginOutcome, CheckOutcome, CheckResult, CheckStep, CheckStep::Decided, LockoutRule, NumberState,
     SettleOutcome, merge_pessimistic,
@@ -101,19 +102,45 @@ fn a_code_of_ours_that_no_gateway_carried_is_never_right() {
 }
 
 #[test]
-fn with_both_codes_out_ours_is_compared_first_and_an_attempt_counts_once() {
-    for (first, second) in [
-        (GatewayResult::Held(HOLDER), GatewayResult::Accepted),
-        (GatewayResult::Accepted, GatewayResult::Held(HOLDER)),
+fn only_the_code_of_the_last_accepted_message_is_right() {
+    let mut world = World::new();
+    let (held, ours) = (world.permit(), world.permit());
+    world.settles(&held, GatewayResult::Held(HOLDER));
+    world.settles(&ours, GatewayResult::Accepted);
+    let other = Code::parse("0000000000").expect("a code of another length");
+    assert_eq!(world.checks(&other), wrong(4), "no gateway is asked");
+    assert_eq!(world.checks(&world.code_of(&ours)), Decided(CheckOutcome::Approved));
+
+    let mut world = World::new();
+    let (ours, held) = (world.permit(), world.permit());
+    world.settles(&ours, GatewayResult::Accepted);
+    world.settles(&held, GatewayResult::Held(HOLDER));
+    let CheckStep::AskGateway(permit) = world.checks(&world.code_of(&ours)) else { panic!("ours is over") };
+    assert_eq!(world.check_reported(&permit, CheckResult::Wrong), wrong_says_the_holder(4));
+    let permit = world.asks();
+    assert_eq!(world.check_reported(&permit, CheckResult::Approved), CheckOutcome::Approved);
+}
+
+#[test]
+fn a_message_that_may_have_been_sent_replaces_no_code() {
+    for (first, doubtful) in [
         (GatewayResult::Held(HOLDER), GatewayResult::Unknown),
+        (GatewayResult::Accepted, GatewayResult::UnknownHeld(HOLDER)),
     ] {
         let mut world = World::new();
         let (a, b) = (world.permit(), world.permit());
         world.settles(&a, first);
-        world.settles(&b, second);
-        assert_eq!(world.asks_in_vain(), wrong_says_the_holder(4));
-        assert_eq!(world.checks(&world.code_of(&a)), Decided(CheckOutcome::Approved));
+        world.settles(&b, doubtful);
+        let step = world.checks(&world.code_of(&a));
+        let is_held = matches!(first, GatewayResult::Held(_));
+        assert_eq!(matches!(step, CheckStep::AskGateway(_)), is_held, "{step:?}");
+        assert_eq!(step == Decided(CheckOutcome::Approved), !is_held, "{step:?}");
     }
+    // Without an earlier one its code is right.
+    let mut world = World::new();
+    let permit = world.permit();
+    world.settles(&permit, GatewayResult::UnknownHeld(HOLDER));
+    assert_eq!(world.asks_in_vain(), wrong_says_the_holder(4));
 }
 
 #[test]
@@ -160,10 +187,10 @@ fn a_gateway_that_knows_of_no_code_is_asked_again_and_each_time_counts() {
 #[test]
 fn a_gateway_that_knows_of_no_code_does_not_end_what_others_have() {
     let mut world = World::new();
-    let (ours, held) = (world.permit(), world.permit());
-    world.settles(&ours, GatewayResult::Accepted);
+    let (held, ours) = (world.permit(), world.permit());
     world.settles(&held, GatewayResult::Held(HOLDER));
     let permit = world.asks();
+    world.settles(&ours, GatewayResult::Accepted);
     assert_eq!(world.check_reported(&permit, CheckResult::NotLive), wrong_says_the_holder(4));
     assert_eq!(world.checks(&world.code_of(&ours)), Decided(CheckOutcome::Approved));
 

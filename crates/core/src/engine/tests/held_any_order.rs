@@ -133,10 +133,11 @@ impl Run {
         sent.1 = true;
         let permit = sent.0;
         self.world.settles(&permit, result);
-        if let GatewayResult::Held(_) = result {
+        if let GatewayResult::Held(_) | GatewayResult::UnknownHeld(_) = result {
             self.held.insert(permit.verification.salt.0);
         }
-        let required = matches!(result, GatewayResult::Held(_) | GatewayResult::Failed);
+        let holder = |state: NumberState| state.verification().and_then(|v| v.held);
+        let required = result == GatewayResult::Failed || holder(before) != holder(self.world.state);
         if required || !lazy {
             self.commits(before);
         }

@@ -76,7 +76,7 @@ impl Model {
         let live = self.outstanding.clone().filter(|code| now < code.ends);
         if let (Some(code), Submitted::Ours(text)) = (&live, submitted)
             && code.ours == *text
-            && (code.ours_is_out || !code.held)
+            && !code.held
         {
             *self = Self::default();
             return Expected::Approved;
@@ -141,7 +141,7 @@ impl Model {
                 salt: permit.verification.salt.0,
                 ours,
                 ours_is_out: matches!(result, GatewayResult::Accepted | GatewayResult::Unknown),
-                held: matches!(result, GatewayResult::Held(_)),
+                held: matches!(result, GatewayResult::Held(_) | GatewayResult::UnknownHeld(_)),
                 postponed: result == GatewayResult::Postponed,
                 ends: permit.verification.expires,
             });
@@ -154,8 +154,15 @@ impl Model {
     fn resumed(&mut self, result: GatewayResult) {
         let Some(code) = &mut self.outstanding else { return };
         code.postponed = result == GatewayResult::Postponed;
-        code.ours_is_out |= matches!(result, GatewayResult::Accepted | GatewayResult::Unknown);
-        code.held |= matches!(result, GatewayResult::Held(_));
+        // The last accepted message decides which code is right; one that may have been sent only if there is none.
+        let is_first = !code.ours_is_out && !code.held;
+        match result {
+            GatewayResult::Accepted => (code.ours_is_out, code.held) = (true, false),
+            GatewayResult::Held(_) => (code.ours_is_out, code.held) = (false, true),
+            GatewayResult::Unknown => code.ours_is_out |= is_first,
+            GatewayResult::UnknownHeld(_) => code.held |= is_first,
+            GatewayResult::Postponed | GatewayResult::Failed => {}
+        }
         if !code.postponed && !code.ours_is_out && !code.held {
             self.outstanding = None;
             if self.counted == 0 {

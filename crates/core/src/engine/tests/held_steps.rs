@@ -30,6 +30,7 @@ pub fn gateway_result() -> impl Strategy<Value = GatewayResult> {
         1 => Just(GatewayResult::Postponed),
         1 => Just(GatewayResult::Failed),
         1 => Just(GatewayResult::Unknown),
+        1 => Just(GatewayResult::UnknownHeld(HOLDER)),
     ]
 }
 

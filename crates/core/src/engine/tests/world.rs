@@ -36,7 +36,10 @@ pub enum GatewayResult {
     Held(Held),
     Postponed,
     Failed,
+    /// A message with our code may have been sent.
     Unknown,
+    /// A message with the gateway's code may have been sent.
+    UnknownHeld(Held),
 }
 
 impl From<GatewayResult> for SendResult {
@@ -48,6 +51,7 @@ impl From<GatewayResult> for SendResult {
             GatewayResult::Postponed => Self::Postponed { message_id, may_have_been_sent: false, held: None },
             GatewayResult::Failed => Self::Failed { may_have_been_sent: false, held: None },
             GatewayResult::Unknown => Self::Failed { may_have_been_sent: true, held: None },
+            GatewayResult::UnknownHeld(held) => Self::Failed { may_have_been_sent: true, held: Some(held) },
         }
     }
 }
