@@ -7,7 +7,7 @@ use rand::Rng as _;
 use tracing::{debug, error, warn};
 
 use super::backoff::{Retry, Situation, retry};
-use super::error::{DeliveryError, NO_ANSWER, Trouble};
+use super::error::{DeliveryError, FailureReason, NO_ANSWER};
 use super::guarded::GuardedGateway;
 use super::job::{Delivered, PlanChange, Purpose};
 use super::plan::{Dropped, FollowUp, Reason, SendStatus};
@@ -65,7 +65,7 @@ impl<O> DeliveryRun<'_, O> {
     /// Whether the list of attempts shows the message as unsendable. A message that may have been sent is shown as a
     /// gateway's error until its retries are used up.
     pub(super) fn is_unsendable(&self, dropped: Dropped) -> bool {
-        self.in_doubt.is_none() || dropped == Dropped::MaxRetriesReached
+        self.may_have_been_sent.is_none() || dropped == Dropped::MaxRetriesReached
     }
 
     pub(super) fn give_up(&mut self, attempt: Option<usize>) {
@@ -116,12 +116,8 @@ impl<O> DeliveryRun<'_, O> {
         let (number, channel) = (self.job.number, self.channel.as_str());
         let request_id = self.job.request_id.as_deref();
         debug!(request_id, %number, channel, %error, "message postponed, retried in the background");
-        let (message_id, in_doubt) = (self.postponed_id(attempt), self.in_doubt);
-        let result = SendResult::Postponed {
-            message_id,
-            may_have_been_sent: in_doubt.is_some(),
-            held: in_doubt.and_then(|in_doubt| in_doubt.held),
-        };
+        let (message_id, may_have_been_sent) = (self.postponed_id(attempt), self.may_have_been_sent);
+        let result = SendResult::Postponed { message_id, may_have_been_sent };
         self.ended(result, PlanChange::Set(follow_up), None)
     }
 
@@ -146,11 +142,11 @@ impl<O> DeliveryRun<'_, O> {
             Purpose::Request if self.attempts.is_empty() => PlanChange::Keep,
             Purpose::Request => PlanChange::End(None),
         };
-        self.ended(error.result(self.in_doubt), plan, Some(error.trouble()))
+        self.ended(error.result(self.may_have_been_sent), plan, Some(error.reason()))
     }
 
-    fn ended(&mut self, result: SendResult, plan: PlanChange, trouble: Option<Trouble>) -> Delivered {
-        Delivered { result, attempts: std::mem::take(&mut self.attempts), plan, trouble }
+    fn ended(&mut self, result: SendResult, plan: PlanChange, reason: Option<FailureReason>) -> Delivered {
+        Delivered { result, attempts: std::mem::take(&mut self.attempts), plan, reason }
     }
 
     /// Logs a gateway's answer; `None` for no answer in time. No log line contains a code, a whole number
@@ -167,8 +163,7 @@ impl<O> DeliveryRun<'_, O> {
                 debug!(request_id, %number, channel, gateway, message_id = accepted.message_id, "message accepted");
             }
             Some(Err(GatewayError { class, code, detail, .. })) => {
-                let in_doubt = class.may_have_been_sent();
-                let outcome = if in_doubt { OUTCOME_UNKNOWN } else { "message not sent" };
+                let outcome = if class.may_have_been_sent() { OUTCOME_UNKNOWN } else { "message not sent" };
                 let retry_after = class.retry_after_seconds();
                 if *class == ErrorClass::Configuration {
                     error!(request_id, %number, channel, gateway, %class, code, detail, "{outcome}");

@@ -1,9 +1,8 @@
 //! Why a message was not sent, for the log, the record of the attempt, and the caller.
 
-use super::job::InDoubt;
 use super::plan::Dropped;
 use crate::domain::{Channel, Timestamp};
-use crate::engine::SendResult;
+use crate::engine::{PossiblySent, SendResult};
 use crate::gateway::{ErrorClass, GatewayError};
 
 /// Twilio's codes for a country that the account may not send to: `docs/reference/gateways.md`.
@@ -46,7 +45,7 @@ pub(super) const NO_ANSWER: &str = "no answer in time";
 
 /// Why no gateway accepted a message, as far as a caller can act on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trouble {
+pub enum FailureReason {
     /// The number does not exist.
     BadNumber,
     /// The number cannot be reached on this channel, such as a landline by a text message.
@@ -68,22 +67,48 @@ pub enum Trouble {
     Gateway,
 }
 
-impl Trouble {
+impl FailureReason {
+    /// What is wrong with the number, if the number itself is the reason: asking again about it on the same channel
+    /// will not help.
+    pub const fn about_the_number(self) -> Option<&'static str> {
+        match self {
+            Self::BadNumber => Some("the provider says that the number does not exist"),
+            Self::NotReachable => Some("the provider says that the number cannot be reached on this channel"),
+            Self::OptedOut => Some("the owner of the number has asked the provider for no messages"),
+            Self::Blocked | Self::Country | Self::NotServed | Self::OutOfService { .. } | Self::Gateway => {
+                None
+            }
+        }
+    }
+
     /// Whether the number itself is the reason.
     pub const fn is_about_the_number(self) -> bool {
-        matches!(self, Self::BadNumber | Self::NotReachable | Self::OptedOut)
+        self.about_the_number().is_some()
     }
 }
 
 impl DeliveryError {
-    /// The result of a send that ends with this error. `in_doubt` is a message of it that may have left.
-    pub(super) fn result(&self, in_doubt: Option<InDoubt>) -> SendResult {
-        match (in_doubt, self) {
-            (Some(InDoubt { held }), _) => SendResult::Failed { may_have_been_sent: true, held },
+    /// The result of a send that ends with this error.
+    pub(super) fn result(&self, may_have_been_sent: Option<PossiblySent>) -> SendResult {
+        match (may_have_been_sent, self) {
             (None, Self::Overloaded) => SendResult::Overloaded,
             (None, Self::NoLongerUsable) => SendResult::NoLongerUsable,
-            (None, Self::Gateway(error)) if error.class.is_about_the_number() => SendResult::NumberRefused,
-            (None, _) => SendResult::Failed { may_have_been_sent: false, held: None },
+            (None, _) if self.reason().is_about_the_number() => SendResult::NumberRefused,
+            (may_have_been_sent, _) => SendResult::Failed { may_have_been_sent },
+        }
+    }
+
+    /// The class of the answer of the gateway that was asked; `None` if none was.
+    pub(super) const fn class(&self) -> Option<ErrorClass> {
+        match self {
+            Self::Gateway(error) => Some(error.class),
+            Self::NoAnswerInTime => Some(ErrorClass::Ambiguous),
+            Self::TimedOutWaiting
+            | Self::NoLongerUsable
+            | Self::Overloaded
+            | Self::OutOfService { .. }
+            | Self::NotServed(_)
+            | Self::TooManyMessages => None,
         }
     }
 
@@ -102,28 +127,28 @@ impl DeliveryError {
     }
 
     /// The reason for the caller.
-    pub(super) fn trouble(&self) -> Trouble {
+    pub(super) fn reason(&self) -> FailureReason {
         match self {
-            Self::NotServed(_) => Trouble::NotServed,
-            Self::OutOfService { until } => Trouble::OutOfService { until: *until },
+            Self::NotServed(_) => FailureReason::NotServed,
+            Self::OutOfService { until } => FailureReason::OutOfService { until: *until },
             Self::Gateway(error) if error.code.is_some_and(|code| COUNTRY.contains(&code)) => {
-                Trouble::Country
+                FailureReason::Country
             }
             Self::Gateway(error) => match error.class {
-                ErrorClass::BadNumber => Trouble::BadNumber,
-                ErrorClass::NotReachableHere => Trouble::NotReachable,
-                ErrorClass::OptedOut => Trouble::OptedOut,
-                ErrorClass::Fraud => Trouble::Blocked,
+                ErrorClass::BadNumber => FailureReason::BadNumber,
+                ErrorClass::NotReachableHere => FailureReason::NotReachable,
+                ErrorClass::OptedOut => FailureReason::OptedOut,
+                ErrorClass::Fraud => FailureReason::Blocked,
                 ErrorClass::Retry { .. }
                 | ErrorClass::Configuration
                 | ErrorClass::Refused
-                | ErrorClass::Ambiguous => Trouble::Gateway,
+                | ErrorClass::Ambiguous => FailureReason::Gateway,
             },
             Self::NoAnswerInTime
             | Self::TimedOutWaiting
             | Self::NoLongerUsable
             | Self::Overloaded
-            | Self::TooManyMessages => Trouble::Gateway,
+            | Self::TooManyMessages => FailureReason::Gateway,
         }
     }
 }

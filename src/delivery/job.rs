@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use super::Trouble;
+use super::FailureReason;
 use super::plan::{Dropped, FollowUp, SendStatus};
 use crate::domain::{AttemptLogKey, Channel, Code, GatewayName, Held, PhoneNumber, Timestamp};
 use crate::engine::SendResult;
@@ -46,13 +46,6 @@ pub enum Purpose {
     FollowUp(FollowUp),
 }
 
-/// A message that may have left although no gateway accepted it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct InDoubt {
-    /// The gateway that holds its code; `None` if the code is ours.
-    pub held: Option<Held>,
-}
-
 /// Reports whether a code is still live. A run asks it before a gateway may get the message.
 pub trait CodeLiveness: Sync {
     /// Whether the code is still live: not used, replaced or locked since the send was decided. A run asks when
@@ -71,7 +64,7 @@ pub struct Delivered {
     /// The change of the verification's planned message.
     pub plan: PlanChange,
     /// Why no gateway accepted the message; `None` if one did or if the message is postponed.
-    pub trouble: Option<Trouble>,
+    pub reason: Option<FailureReason>,
 }
 
 /// One gateway that was asked once. A message for which no gateway could be asked has one attempt too, so

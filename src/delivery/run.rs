@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::budget::{Budget, now};
 use super::error::DeliveryError;
 use super::guarded::{CircuitPermit, Eligible, GuardedGateway};
-use super::job::{CodeLiveness, Delivered, GatewayAttempt, InDoubt, Job, Purpose};
+use super::job::{CodeLiveness, Delivered, GatewayAttempt, Job, Purpose};
 use super::limiter::GatewayPermit;
 use super::next_step::{NextStep, next_step, once_more, stand_in};
 use super::plan::{FollowUp, Reason, SendStatus};
@@ -22,6 +22,7 @@ use super::workflow::Workflow;
 use super::{Candidate, Delivery};
 use crate::config::OnAmbiguous;
 use crate::domain::{AttemptId, Channel, Timestamp};
+use crate::engine::PossiblySent;
 use crate::gateway::{Accepted, Callback, ErrorClass, OutgoingMessage};
 use crate::metrics::GatewayOperation;
 use crate::template::Rendered;
@@ -58,7 +59,7 @@ pub(super) struct DeliveryRun<'a, O> {
     /// The earlier attempt that is retried on the present channel, and how often it was retried before.
     pub(super) retried: Option<(u8, u32)>,
     /// The last message of this run that may have left although its gateway did not accept it.
-    pub(super) in_doubt: Option<InDoubt>,
+    pub(super) may_have_been_sent: Option<PossiblySent>,
     /// Whether time has passed since the send was decided.
     time_has_passed: bool,
     /// Whether a gateway was asked a second time.
@@ -91,13 +92,13 @@ pub(super) struct RetryLater {
 
 /// The time that one gateway gets.
 #[derive(Clone, Copy)]
-struct Share {
+struct GatewayDeadlines {
     /// The end of the wait for a permit.
-    wait: Instant,
+    permit: Instant,
     /// The end of the wait for an answer.
     answer: Instant,
     /// Whether the run asks another gateway if this one does not answer.
-    is_followed: bool,
+    has_successor: bool,
 }
 
 /// Everything that one request to a gateway needs.
@@ -134,7 +135,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             first_attempt_on_channel: 0,
             first_repeats: retried.map(|(attempt, _)| attempt),
             retried,
-            in_doubt: None,
+            may_have_been_sent: None,
             time_has_passed: false,
             asked_once_more: false,
             tried: Vec::new(),
@@ -189,7 +190,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         let mut failure = ChannelFailure::default();
         let mut position = 0;
         while let Some(candidate) = self.candidate(position) {
-            self.try_gateway(candidate, self.share(position), &mut failure).await?;
+            self.try_gateway(candidate, self.deadlines(position), &mut failure).await?;
             if failure.unreachable {
                 return Continue(failure);
             }
@@ -199,7 +200,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             sleep(wait).await;
             self.asked_once_more = true;
             if let Some(candidate) = self.candidate(position) {
-                self.try_gateway(candidate, self.whole_share(), &mut failure).await?;
+                self.try_gateway(candidate, self.whole_budget(), &mut failure).await?;
             }
         }
         Continue(failure)
@@ -207,64 +208,61 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
 
     /// A gateway gets at most half of the remaining time while another one can be asked, and all of it otherwise. With
     /// [`OnAmbiguous::Stop`] this limits the wait for a permit only.
-    fn share(&self, position: usize) -> Share {
+    fn deadlines(&self, position: usize) -> GatewayDeadlines {
         let budget = self.budget;
         let further = (position + 1..).map_while(|position| self.candidate(position));
         let mut open = further.filter(|candidate| !candidate.gateway.circuit.keeps_out(self.now()));
         if open.next().is_none() {
-            return self.whole_share();
+            return self.whole_budget();
         }
         let half = budget.end - budget.left() / 2;
         match self.delivery.settings.gateway_silent {
-            OnAmbiguous::Next => Share { wait: half, answer: half, is_followed: true },
-            OnAmbiguous::Stop => Share { wait: half, answer: budget.end, is_followed: false },
+            OnAmbiguous::Next => GatewayDeadlines { permit: half, answer: half, has_successor: true },
+            OnAmbiguous::Stop => GatewayDeadlines { permit: half, answer: budget.end, has_successor: false },
         }
     }
 
-    const fn whole_share(&self) -> Share {
-        Share { wait: self.budget.end, answer: self.budget.end, is_followed: false }
+    const fn whole_budget(&self) -> GatewayDeadlines {
+        GatewayDeadlines { permit: self.budget.end, answer: self.budget.end, has_successor: false }
     }
 
-    /// Waits for a permit, and asks one gateway, no longer than its share of the time. Breaks when the run is over, else
+    /// Waits for a permit, and asks one gateway, within its deadlines. Breaks when the run is over, else
     /// notes in `failure` why the gateway did not accept the message.
     async fn try_gateway(
         &mut self,
         candidate: Candidate<'a>,
-        share: Share,
+        deadlines: GatewayDeadlines,
         failure: &mut ChannelFailure,
     ) -> ControlFlow<Delivered> {
         let gateway = candidate.gateway;
-        let Some(admitted) = self.admit(gateway, share, failure).await? else { return Continue(()) };
+        let Some(admitted) = self.admit(gateway, deadlines, failure).await? else { return Continue(()) };
         let Admitted { mut permit, circuit, message } = admitted;
         let started = self.now();
-        let overdue = permit.overdue_after().filter(|_| share.is_followed);
+        let overdue = permit.overdue_after().filter(|_| deadlines.has_successor);
         let overdue = overdue.map(|after| now() + after.max(self.budget.least));
         permit.ask();
-        let end = overdue.map_or(share.answer, |overdue| overdue.min(share.answer));
+        let end = overdue.map_or(deadlines.answer, |overdue| overdue.min(deadlines.answer));
         let answer = gateway.answer_to(GatewayOperation::Send, gateway.gateway.send(&message), end).await;
         let answer = circuit.answered(answer, self.now());
         self.time_has_passed = true;
         self.log_answer(gateway, answer.as_ref());
         let status = if let Some(Ok(_)) = &answer { SendStatus::Sent } else { SendStatus::GatewayError };
         let mut attempt = GatewayAttempt { started, ..self.attempt(candidate, status) };
-        match answer {
+        let error = match answer {
             Some(Ok(Accepted { message_id })) => {
                 attempt.message_id = Some(message_id.clone());
                 self.attempts.push(attempt);
-                Break(self.accepted(message_id, gateway.holding(self.channel)))
+                return Break(self.accepted(message_id, gateway.holding(self.channel)));
             }
             Some(Err(error)) => {
-                (attempt.class, attempt.error_code) = (Some(error.class), error.code);
-                self.attempts.push(attempt);
-                self.refused(error.class, DeliveryError::Gateway(error), candidate, failure)
+                attempt.error_code = error.code;
+                DeliveryError::Gateway(error)
             }
-            None => {
-                let class = ErrorClass::Ambiguous;
-                attempt.class = Some(class);
-                self.attempts.push(attempt);
-                self.refused(class, DeliveryError::NoAnswerInTime, candidate, failure)
-            }
-        }
+            None => DeliveryError::NoAnswerInTime,
+        };
+        attempt.class = error.class();
+        self.attempts.push(attempt);
+        self.refused(error, candidate, failure)
     }
 
     /// Settles everything before a gateway may be asked: a permit of its limiter, a live code, and a permit of its circuit
@@ -272,7 +270,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
     async fn admit(
         &mut self,
         gateway: &'a GuardedGateway,
-        share: Share,
+        deadlines: GatewayDeadlines,
         failure: &mut ChannelFailure,
     ) -> ControlFlow<Delivered, Option<Admitted<'a>>> {
         let budget = self.budget;
@@ -287,9 +285,9 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             failure.may_work_at(self.now(), None);
             return Continue(None);
         }
-        let permit = match gateway.limiter.acquire(share.wait, share.answer).await {
+        let permit = match gateway.limiter.acquire(deadlines.permit, deadlines.answer).await {
             // With too little time for an answer the message would leave, and its fate would be unknown.
-            Ok(permit) if permit.waited && now() + least(&permit) > share.answer => {
+            Ok(permit) if permit.waited && now() + least(&permit) > deadlines.answer => {
                 self.no_permit(DeliveryError::TimedOutWaiting, failure);
                 return Continue(None);
             }
@@ -328,14 +326,14 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
     /// The gateway did not accept the message.
     fn refused(
         &mut self,
-        class: ErrorClass,
         error: DeliveryError,
         candidate: Candidate<'a>,
         failure: &mut ChannelFailure,
     ) -> ControlFlow<Delivered> {
         let gateway = candidate.gateway;
+        let class = error.class().unwrap_or(ErrorClass::Ambiguous);
         if class.may_have_been_sent() {
-            self.in_doubt = Some(InDoubt { held: gateway.holding(self.channel) });
+            self.may_have_been_sent = Some(PossiblySent { held: gateway.holding(self.channel) });
         }
         match next_step(class, self.delivery.settings.gateway_silent) {
             NextStep::NextGateway => {

@@ -20,7 +20,7 @@ const OVERDUE_FACTOR: u32 = 4;
 #[derive(Debug, Default)]
 pub(super) struct ThroughputEstimate {
     /// The time a permit is held, as a moving average; `None` before the first one was returned.
-    held: Option<Duration>,
+    average_hold: Option<Duration>,
     /// Permits returned, up to [`ANSWERS_NEEDED`].
     returned: u32,
     last_acquired: Option<Instant>,
@@ -34,7 +34,7 @@ impl ThroughputEstimate {
 
     /// A permit that was held for this long was returned.
     pub fn returned(&mut self, held: Duration) {
-        self.held = Some(match self.held {
+        self.average_hold = Some(match self.average_hold {
             None => held,
             Some(typical) => (typical * (WEIGHT - 1) + held) / WEIGHT,
         });
@@ -43,13 +43,13 @@ impl ThroughputEstimate {
 
     /// The time after which an answer is overdue; `None` before that is known.
     pub fn overdue_after(&self) -> Option<Duration> {
-        self.held.filter(|_| self.returned >= ANSWERS_NEEDED).map(|typical| typical * OVERDUE_FACTOR)
+        self.average_hold.filter(|_| self.returned >= ANSWERS_NEEDED).map(|typical| typical * OVERDUE_FACTOR)
     }
 
     /// The time a permit is held while all of them are: at least the time since the last one was acquired. Therefore a
     /// gateway that falls silent shows before its first answer is overdue.
     pub fn typical(&self, now: Instant) -> Duration {
-        self.held.unwrap_or_default().max(self.since_last(now))
+        self.average_hold.unwrap_or_default().max(self.since_last(now))
     }
 
     /// The waiting time of the next message for one of `permits`, after `waiting` others.

@@ -134,7 +134,7 @@ impl HttpClient {
 
     /// Sends a request once. The answer has begun when this returns; its body is still to be read.
     pub(super) async fn begin(&self, request: Request) -> Result<Response, NoResponse> {
-        self.0.execute(request).await.map_err(|error| no_answer(&error))
+        self.0.execute(request).await.map_err(|error| no_response(&error))
     }
 }
 
@@ -198,7 +198,7 @@ async fn read_bounded(response: &mut Response) -> Option<Bytes> {
     Some(body.into())
 }
 
-fn no_answer(error: &reqwest::Error) -> NoResponse {
+fn no_response(error: &reqwest::Error) -> NoResponse {
     if error.is_builder() {
         return NoResponse::Unsendable;
     }

@@ -75,15 +75,15 @@ impl Provider for DescribedApi {
 
     /// The operator's rules for values of the answer come first, whatever the status: many providers put
     /// their errors into a 200, and some into a 500.
-    fn classify(&self, answer: &GatewayResponse) -> Result<Accepted, GatewayError> {
+    fn classify(&self, response: &GatewayResponse) -> Result<Accepted, GatewayError> {
         let rule = &self.success;
-        let status = answer.status.as_u16();
-        let body = answer.body.as_deref();
-        let json: Option<Value> = if rule.reads_json() { answer.json() } else { None };
+        let status = response.status.as_u16();
+        let body = response.body.as_deref();
+        let json: Option<Value> = if rule.reads_json() { response.json() } else { None };
         let outcome = rule.outcome(json.as_ref());
         let failed = |class: ErrorClass, words: &str| {
             let detail = format!("answered HTTP {status}: {words}");
-            Err(Classification::of_this_message(class).with_wait_of(answer).error(NAME, None, detail))
+            Err(Classification::of_this_message(class).with_wait_of(response).error(NAME, None, detail))
         };
         match outcome {
             Some(ResponseOutcome::BadNumber) => {
@@ -100,10 +100,10 @@ impl Provider for DescribedApi {
             let message_id = rule.message_id_in(json.as_ref()).unwrap_or_else(|| self.own_ids.next());
             return Ok(Accepted { message_id });
         }
-        if outcome == Some(ResponseOutcome::Failure) && answer.status.is_success() {
+        if outcome == Some(ResponseOutcome::Failure) && response.status.is_success() {
             return failed(ErrorClass::Refused, "the value at success.json is not one that means success");
         }
-        let classification = match classify_status(answer) {
+        let classification = match classify_status(response) {
             // This answer does not distinguish a limit of the account from that of one number, which any caller can
             // reach.
             limited @ Classification { class: ErrorClass::Retry { .. }, .. } => {
@@ -111,7 +111,7 @@ impl Provider for DescribedApi {
             }
             other => other,
         };
-        Err(classification.error(NAME, None, words_for_status(answer, URL_SETTING)))
+        Err(classification.error(NAME, None, words_for_status(response, URL_SETTING)))
     }
 }
 

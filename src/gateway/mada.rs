@@ -73,21 +73,21 @@ impl Provider for MadaApi {
 
     /// SOAP 1.1 sends faults with HTTP 500. Therefore a fault is looked at first: one that blames the request says that
     /// nothing was done. A command status counts only in a success of HTTP.
-    fn classify(&self, answer: &GatewayResponse) -> Result<Accepted, GatewayError> {
-        let status = answer.status.as_u16();
+    fn classify(&self, response: &GatewayResponse) -> Result<Accepted, GatewayError> {
+        let status = response.status.as_u16();
         let by_http = || {
-            let words = words_for_status(answer, Self::URL_SETTING);
-            Err(classify_status(answer).error(Self::NAME, None, words))
+            let words = words_for_status(response, Self::URL_SETTING);
+            Err(classify_status(response).error(Self::NAME, None, words))
         };
         // These statuses are about the credentials, whatever the body is.
         if matches!(status, 401..=403) {
             return by_http();
         }
-        let soap = answer.body.as_deref().and_then(|body| read_answer(std::str::from_utf8(body).ok()?));
+        let soap = response.body.as_deref().and_then(|body| read_answer(std::str::from_utf8(body).ok()?));
         let Some(SoapAnswer { command_status, message_id, fault_code }) = soap else {
             // Not SOAP: another server, or Mada in trouble.
-            return if answer.status.is_success() {
-                let detail = words_for_status(answer, Self::URL_SETTING);
+            return if response.status.is_success() {
+                let detail = words_for_status(response, Self::URL_SETTING);
                 Err(Classification::of_the_gateway(ErrorClass::Ambiguous).error(Self::NAME, None, detail))
             } else {
                 by_http()
@@ -99,7 +99,7 @@ impl Provider for MadaApi {
             return Err(classification.error(Self::NAME, None, detail));
         }
         let command_status = command_status.and_then(|text| text.parse::<u32>().ok());
-        match command_status.filter(|_| answer.status.is_success()) {
+        match command_status.filter(|_| response.status.is_success()) {
             None => by_http(),
             Some(SUCCESS) => {
                 let message_id =
@@ -110,7 +110,7 @@ impl Provider for MadaApi {
                 let unknown = (Classification::of_this_message(Refused), "a status that is not known here");
                 let (classification, words) = known_code(COMMAND_STATUSES, failure).unwrap_or(unknown);
                 let detail = format!("refused the message: {words}");
-                Err(classification.with_wait_of(answer).error(Self::NAME, Some(failure), detail))
+                Err(classification.with_wait_of(response).error(Self::NAME, Some(failure), detail))
             }
         }
     }

@@ -56,12 +56,6 @@ impl ErrorClass {
     pub const fn may_have_been_sent(self) -> bool {
         matches!(self, Self::Ambiguous)
     }
-
-    /// Whether the number itself is the reason: it does not exist or takes no such messages. Asking again about the
-    /// same number on the same channel will not help.
-    pub const fn is_about_the_number(self) -> bool {
-        matches!(self, Self::BadNumber | Self::NotReachableHere | Self::OptedOut)
-    }
 }
 
 /// Why a gateway did not accept a message. Never contains the message or credentials.

@@ -43,7 +43,7 @@ pub trait Provider: Send + Sync + 'static {
     fn request(&self, message: &OutgoingMessage) -> Result<Request, GatewayError>;
 
     /// The id of the accepted message, or why there is none.
-    fn classify(&self, answer: &GatewayResponse) -> Result<Accepted, GatewayError>;
+    fn classify(&self, response: &GatewayResponse) -> Result<Accepted, GatewayError>;
 
     /// Whether [`Provider::confirmation`] makes requests.
     fn wants_confirmation(&self) -> bool {
@@ -103,8 +103,8 @@ impl<P: Provider> HttpProvider<P> {
         classify: impl FnOnce(&GatewayResponse) -> Result<T, GatewayError>,
     ) -> Result<T, GatewayError> {
         self.account.learn(match self.client.send(request).await {
-            Ok(answer) => classify(&answer),
-            Err(no_answer) => Err(not_answered(P::NAME, no_answer)),
+            Ok(response) => classify(&response),
+            Err(no_response) => Err(without_response(P::NAME, no_response)),
         })
     }
 }
@@ -122,7 +122,7 @@ impl<P: Provider> Gateway for HttpProvider<P> {
         Box::pin(async move {
             self.require_channel(message.channel)?;
             let request = self.provider.request(message)?;
-            self.exchange(request, |answer| self.provider.classify(answer)).await
+            self.exchange(request, |response| self.provider.classify(response)).await
         })
     }
 
@@ -140,8 +140,8 @@ impl<P: Provider> Gateway for HttpProvider<P> {
                 return Ok(());
             }
             let request = self.provider.confirmation(message_id)?;
-            let classify = |answer: &GatewayResponse| {
-                if answer.status.is_success() { Ok(()) } else { self.provider.classify(answer).map(drop) }
+            let classify = |response: &GatewayResponse| {
+                if response.status.is_success() { Ok(()) } else { self.provider.classify(response).map(drop) }
             };
             self.exchange(request, classify).await
         })
@@ -162,7 +162,7 @@ impl<P: Provider> Checker for HttpProvider<P> {
         Box::pin(async move {
             self.require_channel(channel)?;
             let request = self.provider.check_request(to, channel, code)?;
-            self.exchange(request, |answer| self.provider.classify_check(answer)).await
+            self.exchange(request, |response| self.provider.classify_check(response)).await
         })
     }
 }
@@ -257,10 +257,10 @@ impl Classification {
     }
 
     /// The same, with the wait that the provider asks for, if it is about waiting.
-    pub(super) fn with_wait_of(self, answer: &GatewayResponse) -> Self {
+    pub(super) fn with_wait_of(self, response: &GatewayResponse) -> Self {
         match self.class {
             ErrorClass::Retry { after } => {
-                let after = retry_after(&answer.headers).or(after);
+                let after = retry_after(&response.headers).or(after);
                 Self { class: ErrorClass::Retry { after }, ..self }
             }
             _ => self,
@@ -296,22 +296,22 @@ pub(super) fn known_code(table: &CodeTable, code: u32) -> Option<(Classification
 /// * 408: sent by servers that never read the request and by proxies that did;
 /// * every other 4xx: this message was refused;
 /// * 5xx, and a success that is not understood: it is unknown how far it came.
-pub(super) fn classify_status(answer: &GatewayResponse) -> Classification {
+pub(super) fn classify_status(response: &GatewayResponse) -> Classification {
     let (of_the_gateway, of_this_message) = (Classification::of_the_gateway, Classification::of_this_message);
-    match answer.status.as_u16() {
+    match response.status.as_u16() {
         401 | 402 | 301 | 307 | 308 => of_the_gateway(ErrorClass::Configuration),
         403 => of_this_message(ErrorClass::Configuration),
-        429 => of_the_gateway(ErrorClass::Retry { after: None }).with_wait_of(answer),
+        429 => of_the_gateway(ErrorClass::Retry { after: None }).with_wait_of(response),
         408 => of_the_gateway(ErrorClass::Ambiguous),
         400..=499 => of_this_message(ErrorClass::Refused),
         // The body broke off, or was longer than any answer: the server or the network is in trouble.
-        200..=299 if answer.body.is_some() => of_this_message(ErrorClass::Ambiguous),
+        200..=299 if response.body.is_some() => of_this_message(ErrorClass::Ambiguous),
         _ => of_the_gateway(ErrorClass::Ambiguous),
     }
 }
 
-pub(super) fn words_for_status(answer: &GatewayResponse, url_setting: &str) -> String {
-    let status = answer.status.as_u16();
+pub(super) fn words_for_status(response: &GatewayResponse, url_setting: &str) -> String {
+    let status = response.status.as_u16();
     match status {
         401 | 403 => {
             format!("answered HTTP {status}: the credentials were not accepted, or do not permit this")
@@ -321,7 +321,7 @@ pub(super) fn words_for_status(answer: &GatewayResponse, url_setting: &str) -> S
         300..=399 => {
             format!("answered HTTP {status}: a redirect, which is not followed; check {url_setting}")
         }
-        200..=299 if answer.body.is_none() => {
+        200..=299 if response.body.is_none() => {
             format!("answered HTTP {status} with a body that broke off or is too long")
         }
         200..=299 => format!("answered HTTP {status} and nothing that is known as success"),
@@ -330,9 +330,9 @@ pub(super) fn words_for_status(answer: &GatewayResponse, url_setting: &str) -> S
 }
 
 /// There was no answer. Without a connection the same call may work on the next try.
-pub(super) fn not_answered(gateway: GatewayName, no_answer: NoResponse) -> GatewayError {
+pub(super) fn without_response(gateway: GatewayName, no_response: NoResponse) -> GatewayError {
     let (of_the_gateway, of_this_message) = (Classification::of_the_gateway, Classification::of_this_message);
-    let (classification, detail) = match no_answer {
+    let (classification, detail) = match no_response {
         NoResponse::OutOfReach | NoResponse::Unsendable => (
             of_this_message(ErrorClass::Configuration),
             "cannot be asked: the message does not fit into its URL".to_owned(),

@@ -66,14 +66,14 @@ impl Provider for SinchApi {
         Ok(request(Method::POST, self.url.clone(), &self.headers, body))
     }
 
-    fn classify(&self, answer: &GatewayResponse) -> Result<Accepted, GatewayError> {
-        if !answer.status.is_success() {
-            return Err(refusal(answer, |known| known));
+    fn classify(&self, response: &GatewayResponse) -> Result<Accepted, GatewayError> {
+        if !response.status.is_success() {
+            return Err(refusal(response, |known| known));
         }
-        let started: Option<Started> = answer.json();
+        let started: Option<Started> = response.json();
         match started.and_then(|s| id_in(&s.id)) {
             Some(message_id) => Ok(Accepted { message_id }),
-            None => Err(not_understood(answer)),
+            None => Err(not_understood(response)),
         }
     }
 
@@ -89,24 +89,24 @@ impl Provider for SinchApi {
 
     /// A verification that was denied, replaced, could not be delivered or has expired has no code that could be
     /// right. One that is still pending has looked at the code without being convinced.
-    fn classify_check(&self, answer: &GatewayResponse) -> Result<Verdict, GatewayError> {
-        if answer.status == StatusCode::OK {
-            let reported: Option<Reported> = answer.json();
-            let Some(reported) = reported else { return Err(not_understood(answer)) };
+    fn classify_check(&self, response: &GatewayResponse) -> Result<Verdict, GatewayError> {
+        if response.status == StatusCode::OK {
+            let reported: Option<Reported> = response.json();
+            let Some(reported) = reported else { return Err(not_understood(response)) };
             return match (reported.status.as_str(), reported.reason.as_deref()) {
                 ("SUCCESSFUL", _) => Ok(Verdict::Approved),
                 ("FAIL", Some("Expired")) | ("DENIED" | "ABORTED" | "ERROR", _) => Ok(Verdict::NotLive),
                 ("FAIL" | "PENDING", _) => Ok(Verdict::Wrong),
-                _ => Err(not_understood(answer)),
+                _ => Err(not_understood(response)),
             };
         }
-        let says_not_live = !answer.status.is_success()
-            && answer.body.as_deref().is_some_and(|body| contains(body, NO_LIVE_VERIFICATION));
-        if says_not_live || code_of(answer) == Some(NOT_FOUND) && answer.status == StatusCode::NOT_FOUND {
+        let says_not_live = !response.status.is_success()
+            && response.body.as_deref().is_some_and(|body| contains(body, NO_LIVE_VERIFICATION));
+        if says_not_live || code_of(response) == Some(NOT_FOUND) && response.status == StatusCode::NOT_FOUND {
             return Ok(Verdict::NotLive);
         }
         // Here a parameter that is not valid is as likely the code, and nothing was compared.
-        Err(refusal(answer, |known| match known.class {
+        Err(refusal(response, |known| match known.class {
             ErrorClass::BadNumber => Classification::of_this_message(ErrorClass::Refused),
             _ => known,
         }))
@@ -143,31 +143,31 @@ struct ErrorAnswer {
 }
 
 /// `adapted` says what a parameter that is not valid means for what was asked.
-fn refusal(answer: &GatewayResponse, adapted: impl Fn(Classification) -> Classification) -> GatewayError {
-    let code = code_of(answer);
-    let status = answer.status.as_u16();
+fn refusal(response: &GatewayResponse, adapted: impl Fn(Classification) -> Classification) -> GatewayError {
+    let code = code_of(response);
+    let status = response.status.as_u16();
     let Some((known, words)) = code.and_then(|code| classification(code, status)) else {
-        let words = words_for_status(answer, SinchApi::URL_SETTING);
-        return classify_status(answer).error(SinchApi::NAME, code, words);
+        let words = words_for_status(response, SinchApi::URL_SETTING);
+        return classify_status(response).error(SinchApi::NAME, code, words);
     };
     let classification = adapted(known);
     let words = if classification == known { words } else { "a value is not valid" };
     let detail = format!("answered HTTP {status}: {words}");
-    classification.with_wait_of(answer).error(SinchApi::NAME, code, detail)
+    classification.with_wait_of(response).error(SinchApi::NAME, code, detail)
 }
 
 /// A success without what belongs to it. One that is not even JSON does not come from Sinch, or comes from a Sinch in
 /// trouble.
-fn not_understood(answer: &GatewayResponse) -> GatewayError {
-    let classification = match answer.json::<Value>() {
+fn not_understood(response: &GatewayResponse) -> GatewayError {
+    let classification = match response.json::<Value>() {
         Some(_) => Classification::of_this_message(ErrorClass::Ambiguous),
         None => Classification::of_the_gateway(ErrorClass::Ambiguous),
     };
-    classification.error(SinchApi::NAME, None, words_for_status(answer, SinchApi::URL_SETTING))
+    classification.error(SinchApi::NAME, None, words_for_status(response, SinchApi::URL_SETTING))
 }
 
-fn code_of(answer: &GatewayResponse) -> Option<u32> {
-    code_in(&answer.json::<ErrorAnswer>()?.code)
+fn code_of(response: &GatewayResponse) -> Option<u32> {
+    code_in(&response.json::<ErrorAnswer>()?.code)
 }
 
 fn contains(body: &[u8], text: &[u8]) -> bool {

@@ -25,7 +25,8 @@ use super::v2::params::{Param, Parameter, Text};
 use crate::config::AnswerSet;
 use crate::domain::{Channel, Code, Locale, PhoneNumber, Region, ServiceId, minutes_up, seconds_up};
 use crate::numbers::{
-    CheckOutcome, CheckRequest, NumberKey, Refusal, Reply, SendOptions, SendOutcome, SendRequest, Trouble,
+    CheckOutcome, CheckRequest, FailureReason, NumberKey, Refusal, Reply, SendOptions, SendOutcome,
+    SendRequest,
 };
 use crate::template::{AppHash, MessageStyle, Wording};
 
@@ -370,8 +371,9 @@ fn documented_send(reply: &Reply<SendOutcome>, number: PhoneNumber) -> Response 
         }
         SendOutcome::Locked { until } => documented_lock(number, until.since(reply.at)),
         SendOutcome::Limited(_) => LIMITED.answer(ErrorFormat::Envelope),
-        SendOutcome::NumberRefused => Response::plain(StatusCode::BAD_REQUEST, "Invalid request body")
-            .explained(number_refused(reply.trouble)),
+        SendOutcome::NumberRefused => {
+            Response::plain(StatusCode::BAD_REQUEST, "Invalid request body").explained(number_refused(reply))
+        }
         SendOutcome::GatewayFailed => gateway_failed().retry_at_probe(reply),
     }
 }
@@ -397,8 +399,10 @@ fn documented_check(reply: &Reply<CheckOutcome>, number: PhoneNumber) -> Respons
 impl Response {
     /// Adds the time of the next probe, if the circuit of every gateway is open.
     fn retry_at_probe(self, reply: &Reply<SendOutcome>) -> Self {
-        match reply.trouble {
-            Some(Trouble::OutOfService { until }) => self.retry_after(seconds_up(until.since(reply.at))),
+        match reply.reason {
+            Some(FailureReason::OutOfService { until }) => {
+                self.retry_after(seconds_up(until.since(reply.at)))
+            }
             _ => self,
         }
     }
@@ -473,20 +477,8 @@ fn api(status: StatusCode, message: &str, data: Data) -> Response {
 }
 
 /// Why a provider refused a number.
-const fn number_refused(trouble: Option<Trouble>) -> &'static str {
-    match trouble {
-        Some(Trouble::OptedOut) => "the owner of the number has asked the provider for no messages",
-        Some(Trouble::NotReachable) => "the provider says that the number cannot be reached on this channel",
-        Some(Trouble::BadNumber) => "the provider says that the number does not exist",
-        Some(
-            Trouble::Blocked
-            | Trouble::Country
-            | Trouble::NotServed
-            | Trouble::OutOfService { .. }
-            | Trouble::Gateway,
-        )
-        | None => "the provider refuses this number",
-    }
+fn number_refused(reply: &Reply<SendOutcome>) -> &'static str {
+    reply.reason.and_then(FailureReason::about_the_number).unwrap_or("the provider refuses this number")
 }
 
 /// `/send-code`.
@@ -501,7 +493,7 @@ pub fn tutorial_send(reply: &Reply<SendOutcome>) -> Response {
             StatusCode::BAD_REQUEST,
             "The phone number does not exist or cannot receive messages.",
         )
-        .explained(number_refused(reply.trouble)),
+        .explained(number_refused(reply)),
         SendOutcome::GatewayFailed => Response::message(
             StatusCode::BAD_GATEWAY,
             "The message may not have been sent: the provider refused it or did not answer in time.",

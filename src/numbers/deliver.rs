@@ -13,7 +13,7 @@ use super::record::NumberKey;
 use super::send::Dispatch;
 use crate::delivery::{CheckError, CodeLiveness, Delivered, Delivery, Job, PlanChange, Question, Verdict};
 use crate::domain::GatewayName;
-use crate::engine::{CheckResult, Salt, SendResult};
+use crate::engine::{CheckResult, PossiblySent, Salt, SendResult};
 use crate::shard::Shards;
 
 /// Implements [`Effects`] with [`Delivery`]. [`GatewayEffects::connect`] must run before the first decision.
@@ -92,8 +92,8 @@ impl ConnectedEffects {
         let delivered = delivering.unwrap_or_else(|_panic| {
             let request_id = dispatch.request_id.as_deref();
             tracing::error!(request_id, number = %key.number, "delivery panicked; the message may have been sent");
-            let result = SendResult::Failed { may_have_been_sent: true, held: None };
-            Delivered { result, attempts: Vec::new(), plan: PlanChange::Keep, trouble: None }
+            let result = SendResult::Failed { may_have_been_sent: Some(PossiblySent { held: None }) };
+            Delivered { result, attempts: Vec::new(), plan: PlanChange::Keep, reason: None }
         });
         let settle = CommandKind::Settle(dispatch.settled(delivered));
         shards.submit(NumberCommand::new(key, settle, Arc::clone(deps)));

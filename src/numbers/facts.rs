@@ -81,8 +81,8 @@ pub(super) fn count_send(metrics: &Metrics, key: NumberKey, settle: &SettleComma
         SendResult::Accepted { .. } => SendEnd::Accepted,
         SendResult::Postponed { .. } => SendEnd::Postponed,
         SendResult::NumberRefused => SendEnd::NumberRefused,
-        SendResult::Failed { may_have_been_sent: true, .. } => SendEnd::Unknown,
-        SendResult::Failed { may_have_been_sent: false, .. } => SendEnd::Failed,
+        SendResult::Failed { may_have_been_sent: Some(_) } => SendEnd::Unknown,
+        SendResult::Failed { may_have_been_sent: None } => SendEnd::Failed,
         SendResult::NoLongerUsable => SendEnd::Obsolete,
         SendResult::Overloaded => SendEnd::Overloaded,
     };

@@ -19,7 +19,7 @@ pub mod table;
 mod tests;
 mod verifier;
 
-pub use crate::delivery::Trouble;
+pub use crate::delivery::FailureReason;
 pub use crate::engine::SendOptions;
 pub use crate::shard::{Capacity, Refusal, ShardStartError, Usage};
 pub use event::{EventSink, NumberEvent};

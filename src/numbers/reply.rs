@@ -1,6 +1,6 @@
 //! Replies to commands about numbers. The shard sends a reply once every change that it reports is durable.
 
-use crate::delivery::Trouble;
+use crate::delivery::FailureReason;
 use crate::domain::{Channel, Timestamp};
 use crate::engine::{Policy, Verification, VerificationDetails};
 
@@ -16,15 +16,15 @@ pub struct Reply<O> {
     /// The verification, unless the outcome is a refusal.
     pub verification: Option<VerificationSummary>,
     /// The reason why no gateway accepted the message.
-    pub trouble: Option<Trouble>,
+    pub reason: Option<FailureReason>,
     /// Whether a message may have been sent although no gateway accepted it.
-    pub in_doubt: bool,
+    pub may_have_been_sent: bool,
 }
 
 impl<O> Reply<O> {
     /// A reply without a gateway's error.
     pub const fn new(outcome: O, at: Timestamp, verification: Option<VerificationSummary>) -> Self {
-        Self { outcome, at, verification, trouble: None, in_doubt: false }
+        Self { outcome, at, verification, reason: None, may_have_been_sent: false }
     }
 }
 

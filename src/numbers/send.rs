@@ -10,11 +10,11 @@ use super::command::{CommandKind, DecisionContext, DecisionInput, Next, Responde
 use super::record::NumberKey;
 use super::reply::{Reply, SendOutcome, VerificationSummary};
 use crate::attempts::{AttemptLogWriter, PlannedSend};
-use crate::delivery::{Delivered, Dropped, PlanChange, Purpose, Trouble};
+use crate::delivery::{Delivered, Dropped, FailureReason, PlanChange, Purpose};
 use crate::domain::{AttemptLogKey, Channel, Code};
 use crate::engine::{
-    self, Begin, BeginOutcome, NumberState, Policy, ResumeOutcome, Salt, SendOptions, SendPermit, SendResult,
-    SettleOutcome, VerificationOptions,
+    self, Begin, BeginOutcome, NumberState, Policy, PossiblySent, ResumeOutcome, Salt, SendOptions,
+    SendPermit, SendResult, SettleOutcome, VerificationOptions,
 };
 use crate::shard::{Durability, Refusal};
 use crate::template::MessageStyle;
@@ -205,7 +205,7 @@ impl Dispatch {
                 Purpose::FollowUp(_) => PlanChange::End(Some(Dropped::NotUsable)),
             };
             let result = SendResult::NoLongerUsable;
-            let delivered = Delivered { result, attempts: Vec::new(), plan, trouble: None };
+            let delivered = Delivered { result, attempts: Vec::new(), plan, reason: None };
             context.enqueue(CommandKind::Settle(self.settled(delivered)));
         }
     }
@@ -263,7 +263,7 @@ impl SettleCommand {
         &mut self,
         &DecisionInput { state, ref rules, now, .. }: &DecisionInput<'_>,
     ) -> (NumberState, Durability) {
-        let (result, trouble) = (&self.delivered.result, self.delivered.trouble);
+        let (result, reason) = (&self.delivered.result, self.delivered.reason);
         let (next, outcome) = engine::settle(state, rules, &self.permit, result, now);
         // The permit describes a send whose code was replaced or withdrawn meanwhile.
         let current = next.verification().filter(|v| self.permit.is_for(v));
@@ -271,20 +271,18 @@ impl SettleCommand {
             &current.unwrap_or(self.permit.verification),
             &rules.policy,
         );
-        let in_doubt = matches!(result, SendResult::Failed { may_have_been_sent: true, .. });
-        let reply = |outcome| Reply { trouble, in_doubt, ..Reply::new(outcome, now, Some(summary)) };
+        let may_have_been_sent = matches!(result, SendResult::Failed { may_have_been_sent: Some(_) });
+        let reply = |outcome| Reply { reason, may_have_been_sent, ..Reply::new(outcome, now, Some(summary)) };
         self.decided = Some(send_outcome(&self.delivered, outcome).map(reply));
         let holder = |state: NumberState| state.verification().and_then(|v| v.held);
         let durability = match result {
             // A code that stays needs no second record: a crash loses only that its message was accepted, and a send
             // that was not settled is treated as one that may have been.
             SendResult::Accepted { held: None, .. }
-            | SendResult::Failed { may_have_been_sent: true, held: None }
-            | SendResult::Postponed { held: None, .. }
-                if holder(state) == holder(next) =>
-            {
-                Durability::Lazy
-            }
+            | SendResult::Failed { may_have_been_sent: Some(PossiblySent { held: None }) }
+            | SendResult::Postponed {
+                may_have_been_sent: None | Some(PossiblySent { held: None }), ..
+            } if holder(state) == holder(next) => Durability::Lazy,
             // A withdrawn code must stay withdrawn after a crash. If a crash lost which gateway holds the code, or that
             // ours replaced it, the person's code would be wrong.
             _ => Durability::Durable,
@@ -306,7 +304,7 @@ const fn attempts_left(state: &NumberState, policy: &Policy) -> u8 {
 }
 
 fn send_outcome(delivered: &Delivered, outcome: SettleOutcome) -> Result<SendOutcome, Refusal> {
-    let Delivered { result, trouble, .. } = delivered;
+    let Delivered { result, reason, .. } = delivered;
     let postponed = matches!(result, SendResult::Postponed { .. });
     match (result, outcome) {
         (SendResult::NumberRefused, _) => Ok(SendOutcome::NumberRefused),
@@ -318,7 +316,7 @@ fn send_outcome(delivered: &Delivered, outcome: SettleOutcome) -> Result<SendOut
         ) => Ok(SendOutcome::Sent { attempts_left, message_id: message_id.clone(), postponed }),
         // Another gateway may have sent the message before; its code stays good.
         (SendResult::Failed { .. }, SettleOutcome::Open { .. })
-            if trouble.is_some_and(Trouble::is_about_the_number) =>
+            if reason.is_some_and(FailureReason::is_about_the_number) =>
         {
             Ok(SendOutcome::NumberRefused)
         }

@@ -69,7 +69,7 @@ impl Poster {
         let request = request(post).map_err(|words| (AttemptError::Address, words.to_owned()))?;
         let answered = tokio::time::timeout(self.time_limit, self.clients.begin(request)).await;
         let answered = answered.map_err(|_| (AttemptError::TimedOut, "no answer in time".to_owned()))?;
-        let mut response = answered.map_err(|no_answer| match no_answer {
+        let mut response = answered.map_err(|no_response| match no_response {
             NoResponse::OutOfReach => {
                 (AttemptError::Address, "its address is one that nothing is sent to".to_owned())
             }

@@ -2,7 +2,7 @@
 
 use onceward::delivery::{Delivered, Dropped, FollowUp, PlanChange, Purpose, Reason};
 use onceward::domain::{Channel, GatewayName, Held, Timestamp};
-use onceward::engine::{CheckResult, NumberState, SendResult};
+use onceward::engine::{CheckResult, NumberState, PossiblySent, SendResult};
 use onceward::numbers::command::CommandKind;
 use rand::RngExt;
 
@@ -36,7 +36,7 @@ impl World {
             format!("[shard {shard}] number {number}: the send of command {command} ends: {end:?}")
         });
         let owner = self.reported(command, Stage::Sent { salt, end: sort });
-        let delivered = Delivered { result: end, attempts: Vec::new(), plan, trouble: None };
+        let delivered = Delivered { result: end, attempts: Vec::new(), plan, reason: None };
         self.hands_over(owner, number, CommandKind::Settle(dispatch.settled(delivered)))
     }
 
@@ -121,13 +121,12 @@ impl World {
         let maybe = if held.is_some() { End::MaybeHeld } else { End::MaybeOurs };
         let (end, sort) = match self.rng.random_range(0..20) {
             0..12 => (SendResult::Accepted { message_id: message_id(), held }, accepted),
-            12..14 => (
-                SendResult::Postponed { message_id: message_id(), may_have_been_sent: false, held: None },
-                End::Postponed,
-            ),
+            12..14 => {
+                (SendResult::Postponed { message_id: message_id(), may_have_been_sent: None }, End::Postponed)
+            }
             14 => (SendResult::NumberRefused, End::Nothing),
-            15..17 => (SendResult::Failed { may_have_been_sent: false, held: None }, End::Nothing),
-            17..19 => (SendResult::Failed { may_have_been_sent: true, held }, maybe),
+            15..17 => (SendResult::Failed { may_have_been_sent: None }, End::Nothing),
+            17..19 => (SendResult::Failed { may_have_been_sent: Some(PossiblySent { held }) }, maybe),
             _ => (SendResult::Overloaded, End::Nothing),
         };
         if matches!(sort, End::Held | End::MaybeHeld) {

@@ -41,7 +41,7 @@ fn settle(track: &mut AttemptLog, first_attempt: u8, attempts: u8) {
         result: SendResult::Accepted { message_id: "m".to_owned(), held: None },
         attempts: (first_attempt..first_attempt + attempts).map(attempt).collect(),
         plan: PlanChange::End(None),
-        trouble: None,
+        reason: None,
     };
     let (style, purpose) = (MessageStyle::default(), Purpose::Request);
     track.settle(EndedSend {

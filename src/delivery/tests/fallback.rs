@@ -13,7 +13,7 @@ use crate::delivery::{FollowUp, Reason, SendStatus};
 use crate::domain::Channel::{self, Call, Sms, WhatsApp};
 use crate::domain::GatewayName::{self, Http, Mada, Sinch, TwilioMessages, TwilioVerify, TwilioVoice};
 use crate::domain::Held;
-use crate::engine::SendResult;
+use crate::engine::{PossiblySent, SendResult};
 use crate::gateway::ErrorClass;
 
 const BOTH: &str = "Mada;Http";
@@ -182,17 +182,15 @@ async fn the_holder_is_told_when_the_message_was_or_may_have_been_sent() {
         let routing = if name == Sinch { "Sinch" } else { "TwilioVerify" };
         let world = Setup::routing(routing).build().and(name, [script]);
         let told = match world.requests_by(Call).await.result {
-            SendResult::Failed { held, .. } => held,
+            SendResult::Failed { may_have_been_sent } => may_have_been_sent.and_then(|sent| sent.held),
             SendResult::NumberRefused => None,
             other => panic!("{other:?}"),
         };
         assert_eq!(told, expected);
     }
     let world = Setup::routing("Mada").build().and(Mada, [error(ErrorClass::Ambiguous)]);
-    assert!(
-        matches!(world.requests().await.result, SendResult::Failed { held: None, .. }),
-        "it holds nothing"
-    );
+    let may_have_been_sent = Some(PossiblySent { held: None });
+    assert_eq!(world.requests().await.result, SendResult::Failed { may_have_been_sent }, "it holds nothing");
 }
 
 #[tokio::test(start_paused = true)]
@@ -261,7 +259,7 @@ async fn a_run_returns_its_attempts_and_its_plan_and_records_nothing() {
     let world =
         setup.build().and(Mada, [error(ErrorClass::Refused).after_ms(300)]).and(Http, [accepted("H1")]);
     let delivered = world.delivery.deliver(&world.job(), &world).await;
-    assert_eq!((delivered.result, delivered.trouble), (taken("H1"), None));
+    assert_eq!((delivered.result, delivered.reason), (taken("H1"), None));
     let after = |ms| TokioClock::EPOCH.plus(Duration::from_millis(ms));
     let attempts = delivered.attempts.iter();
     let seen: Vec<_> = attempts.map(|a| (a.gateway, a.started, a.ended, a.class, a.error_code)).collect();

@@ -1,22 +1,22 @@
 //! Gateways that do not say whether they took the message.
 
 use super::gateways::{accepted, down, error, hanging};
-use super::world::{Ended, Setup, World, failed, failure, postponed_in_doubt, secs, taken};
+use super::world::{Ended, Setup, World, failed, failure, postponed_and_possibly_sent, secs, taken};
 use super::{DOUBT, RETRY};
 use crate::config::OnAmbiguous;
 use crate::delivery::error::DeliveryError;
-use crate::delivery::{Job, SendStatus, Trouble};
+use crate::delivery::{FailureReason, Job, SendStatus};
 use crate::domain::Channel::Sms;
 use crate::domain::GatewayName::{self, Http, Mada, Sinch, TwilioMessages};
 use crate::domain::Held;
-use crate::engine::SendResult;
+use crate::engine::{PossiblySent, SendResult};
 use crate::gateway::ErrorClass;
 
 const BOTH: &str = "Mada;Http";
 
-fn in_doubt(ended: &Ended) -> Option<Held> {
+fn held_by(ended: &Ended) -> Option<Held> {
     match ended.result {
-        SendResult::Failed { may_have_been_sent: true, held } => held,
+        SendResult::Failed { may_have_been_sent: Some(PossiblySent { held }) } => held,
         ref other => panic!("{other:?}"),
     }
 }
@@ -89,7 +89,7 @@ async fn where_silence_stops_a_send_no_other_gateway_is_asked() {
             }
             setup.settings.gateway_silent = OnAmbiguous::Stop;
             let world = setup.build().and(Mada, [answer.clone()]);
-            assert_eq!(in_doubt(&failure(world.requests().await)), None);
+            assert_eq!(held_by(&failure(world.requests().await)), None);
             assert_eq!((world.asked(), world.elapsed_ms()), (vec![(Mada, Sms)], at));
             assert_eq!(world.takes_plan(), None);
         }
@@ -98,16 +98,16 @@ async fn where_silence_stops_a_send_no_other_gateway_is_asked() {
 
 #[tokio::test(start_paused = true)]
 async fn a_later_refusal_tells_the_reason_and_the_code_stays_good() {
-    for (class, trouble) in [
-        (ErrorClass::BadNumber, Trouble::BadNumber),
-        (ErrorClass::OptedOut, Trouble::OptedOut),
-        (ErrorClass::NotReachableHere, Trouble::NotReachable),
-        (ErrorClass::Fraud, Trouble::Blocked),
-        (ErrorClass::Refused, Trouble::Gateway),
+    for (class, reason) in [
+        (ErrorClass::BadNumber, FailureReason::BadNumber),
+        (ErrorClass::OptedOut, FailureReason::OptedOut),
+        (ErrorClass::NotReachableHere, FailureReason::NotReachable),
+        (ErrorClass::Fraud, FailureReason::Blocked),
+        (ErrorClass::Refused, FailureReason::Gateway),
     ] {
         let world = Setup::routing(BOTH).build().and(Mada, [error(DOUBT)]).and(Http, [error(class)]);
         let ended = world.requests().await;
-        assert_eq!((in_doubt(&ended), ended.trouble), (None, Some(trouble)));
+        assert_eq!((held_by(&ended), ended.reason), (None, Some(reason)));
     }
 }
 
@@ -118,14 +118,14 @@ async fn the_last_message_that_may_have_left_says_who_holds_the_code() {
         [("Sinch;Http", Sinch, Http, None), ("Http;Sinch", Http, Sinch, sinch)]
     {
         let world = Setup::routing(routing).build().and(first, [error(DOUBT)]).and(second, [error(DOUBT)]);
-        assert_eq!(in_doubt(&world.requests().await), held, "{routing}");
+        assert_eq!(held_by(&world.requests().await), held, "{routing}");
         let world = Setup::routing(routing).build().and(first, [error(DOUBT)]).and(second, [accepted("2")]);
         let accepted = SendResult::Accepted { message_id: "2".to_owned(), held };
         assert_eq!(world.requests().await, accepted, "{routing}");
     }
     let world = Setup::routing("Sinch;Http").build();
     let world = world.and(Sinch, [error(DOUBT)]).and(Http, [error(ErrorClass::Refused)]);
-    assert_eq!(in_doubt(&world.requests().await), sinch);
+    assert_eq!(held_by(&world.requests().await), sinch);
 }
 
 #[tokio::test(start_paused = true)]
@@ -147,7 +147,7 @@ async fn the_holder_of_a_code_is_asked_first_and_others_begin_a_new_one() {
 async fn with_retries_it_is_repeated_in_the_background() {
     let world = Setup::routing(BOTH).with_retry().build();
     let world = world.and(Mada, [hanging(), error(DOUBT)]).and(Http, [error(DOUBT), accepted("H2")]);
-    assert_eq!(world.requests().await, postponed_in_doubt(0));
+    assert_eq!(world.requests().await, postponed_and_possibly_sent(0));
     assert_eq!(world.follows_up().await, taken("H2"));
     let sent = world.sent();
     assert!(sent.len() == 4 && sent.iter().all(|message| message.code == sent[0].code));
@@ -158,9 +158,9 @@ async fn after_the_last_retry_it_is_unsendable_and_its_code_stays_good() {
     let world = Setup::routing("Mada").with_retry().build().and(Mada, vec![error(DOUBT); 4]);
     for _ in 0..3 {
         let ended = if world.sent().is_empty() { world.requests().await } else { world.follows_up().await };
-        assert_eq!(ended, postponed_in_doubt(0));
+        assert_eq!(ended, postponed_and_possibly_sent(0));
     }
-    assert_eq!(in_doubt(&world.follows_up().await), None);
+    assert_eq!(held_by(&world.follows_up().await), None);
     let row = world.rows().remove(0);
     assert_eq!((row.send_status, row.retries, row.max_retries_reached), (SendStatus::Unsendable, 3, true));
 }
@@ -169,7 +169,7 @@ async fn after_the_last_retry_it_is_unsendable_and_its_code_stays_good() {
 async fn a_message_that_may_have_left_is_unsendable_only_after_its_retries() {
     let setup = Setup { life: secs(1), ..Setup::routing("Mada").with_retry() };
     let world = setup.build().and(Mada, [error(DOUBT).after_ms(900)]);
-    assert_eq!(in_doubt(&world.requests().await), None);
+    assert_eq!(held_by(&world.requests().await), None);
     assert_eq!(world.rows()[0].send_status, SendStatus::GatewayError, "no retry fits the life of the code");
 }
 

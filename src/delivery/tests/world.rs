@@ -15,14 +15,13 @@ use crate::config::{
     Bounds, BreakerSettings, DeliverySettings, RetrySettings, TrackerSettings, WorkflowStep,
 };
 use crate::delivery::error::DeliveryError;
-use crate::delivery::job::InDoubt;
 use crate::delivery::{
-    CodeLiveness, Delivery, DeliveryDeps, FollowUp, Job, Purpose, Question, Reason, Routed, Trouble,
+    CodeLiveness, Delivery, DeliveryDeps, FailureReason, FollowUp, Job, Purpose, Question, Reason, Routed,
 };
 use crate::domain::{
     AttemptLogKey, Channel, Code, GatewayName, Held, PhoneNumber, ProviderName, Routing, ServiceId,
 };
-use crate::engine::{Salt, SendResult};
+use crate::engine::{PossiblySent, Salt, SendResult};
 use crate::gateway::{ErrorClass, Gateway, Verdict};
 use crate::template::{MessageStyle, Templates, Wording};
 
@@ -201,7 +200,7 @@ impl World {
             delivered: &delivered,
         };
         self.track.lock().expect("the record").settle(ended);
-        Ended { result: delivered.result, trouble: delivered.trouble, class }
+        Ended { result: delivered.result, reason: delivered.reason, class }
     }
 
     pub async fn requests(&self) -> Ended {
@@ -316,7 +315,7 @@ impl CodeLiveness for World {
 #[derive(Debug, Clone)]
 pub struct Ended {
     pub result: SendResult,
-    pub trouble: Option<Trouble>,
+    pub reason: Option<FailureReason>,
     class: Option<ErrorClass>,
 }
 
@@ -326,7 +325,7 @@ impl Ended {
     }
 
     pub const fn may_have_been_sent(&self) -> bool {
-        matches!(self.result, SendResult::Failed { may_have_been_sent: true, .. })
+        matches!(self.result, SendResult::Failed { may_have_been_sent: Some(_) })
     }
 
     pub fn is_about_the_number(&self) -> bool {
@@ -336,7 +335,7 @@ impl Ended {
 
 impl PartialEq for Ended {
     fn eq(&self, other: &Self) -> bool {
-        (&self.result, self.trouble) == (&other.result, other.trouble)
+        (&self.result, self.reason) == (&other.result, other.reason)
     }
 }
 
@@ -361,19 +360,19 @@ pub fn taken(id: &str) -> SendResult {
 
 pub fn postponed(row: u8) -> SendResult {
     let message_id = format!("postponed-0-0102030405060708-{row}");
-    SendResult::Postponed { message_id, may_have_been_sent: false, held: None }
+    SendResult::Postponed { message_id, may_have_been_sent: None }
 }
 
 /// The same, when a message may have left.
-pub fn postponed_in_doubt(row: u8) -> SendResult {
+pub fn postponed_and_possibly_sent(row: u8) -> SendResult {
     let message_id = format!("postponed-0-0102030405060708-{row}");
-    SendResult::Postponed { message_id, may_have_been_sent: true, held: None }
+    SendResult::Postponed { message_id, may_have_been_sent: Some(PossiblySent { held: None }) }
 }
 
 /// The caller's result of this error.
 pub fn failed(error: &DeliveryError) -> Ended {
-    let in_doubt = matches!(error, DeliveryError::NoAnswerInTime).then_some(InDoubt { held: None });
-    Ended { result: error.result(in_doubt), trouble: Some(error.trouble()), class: None }
+    let possibly_sent = matches!(error, DeliveryError::NoAnswerInTime).then_some(PossiblySent { held: None });
+    Ended { result: error.result(possibly_sent), reason: Some(error.reason()), class: None }
 }
 
 pub fn failure(ended: Ended) -> Ended {

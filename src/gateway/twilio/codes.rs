@@ -65,61 +65,61 @@ pub(super) fn is_id(text: &str) -> bool {
 /// nothing arrives, although Twilio answers with a success.
 pub(super) fn created(
     gateway: GatewayName,
-    answer: &GatewayResponse,
+    response: &GatewayResponse,
     is_over: fn(&str) -> bool,
 ) -> Result<Accepted, GatewayError> {
-    if !answer.status.is_success() {
-        return Err(refused(gateway, answer));
+    if !response.status.is_success() {
+        return Err(refused(gateway, response));
     }
-    let Some(Created { sid, status, error_code }) = answer.json().filter(|made: &Created| is_id(&made.sid))
+    let Some(Created { sid, status, error_code }) = response.json().filter(|made: &Created| is_id(&made.sid))
     else {
-        return Err(unreadable(gateway, answer, "id"));
+        return Err(unreadable(gateway, response, "id"));
     };
     if status.is_some_and(|status| is_over(&status)) {
-        return Err(failed_at_once(gateway, code_in(&error_code), answer));
+        return Err(failed_at_once(gateway, code_in(&error_code), response));
     }
     Ok(Accepted { message_id: sid })
 }
 
 /// The error of a message that Twilio took and gave up at once, with the class of its error code.
-fn failed_at_once(gateway: GatewayName, code: Option<u32>, answer: &GatewayResponse) -> GatewayError {
+fn failed_at_once(gateway: GatewayName, code: Option<u32>, response: &GatewayResponse) -> GatewayError {
     let unknown = (Classification::of_this_message(Refused), "no reason that is known");
     let (classification, words) = code.and_then(|code| known_code(CODES, code)).unwrap_or(unknown);
-    let detail = format!("answered HTTP {} for a message that has failed: {words}", answer.status.as_u16());
-    classification.with_wait_of(answer).error(gateway, code, detail)
+    let detail = format!("answered HTTP {} for a message that has failed: {words}", response.status.as_u16());
+    classification.with_wait_of(response).error(gateway, code, detail)
 }
 
 /// A success that does not say what it should: it is unknown what was done, and something else than Twilio may be in
 /// its place.
-pub(super) fn unreadable(gateway: GatewayName, answer: &GatewayResponse, what: &str) -> GatewayError {
-    let detail = format!("answered HTTP {} without a readable {what}", answer.status.as_u16());
+pub(super) fn unreadable(gateway: GatewayName, response: &GatewayResponse, what: &str) -> GatewayError {
+    let detail = format!("answered HTTP {} without a readable {what}", response.status.as_u16());
     Classification::of_the_gateway(Ambiguous).error(gateway, None, detail)
 }
 
-pub(super) fn refused(gateway: GatewayName, answer: &GatewayResponse) -> GatewayError {
-    let code = error_code(answer);
-    let (classification, words) = classify_code(code, answer);
+pub(super) fn refused(gateway: GatewayName, response: &GatewayResponse) -> GatewayError {
+    let code = error_code(response);
+    let (classification, words) = classify_code(code, response);
     let detail = match words {
-        Some(words) => format!("answered HTTP {}: {words}", answer.status.as_u16()),
-        None => words_for_status(answer, BASE_URL),
+        Some(words) => format!("answered HTTP {}: {words}", response.status.as_u16()),
+        None => words_for_status(response, BASE_URL),
     };
     classification.error(gateway, code, detail)
 }
 
-pub(super) fn error_code(answer: &GatewayResponse) -> Option<u32> {
-    answer.json().map(|error: ErrorAnswer| error.code)
+pub(super) fn error_code(response: &GatewayResponse) -> Option<u32> {
+    response.json().map(|error: ErrorAnswer| error.code)
 }
 
 /// The classification of an answer that is not a success, and what its code says in words of ours, if that is known.
 ///
 /// A status of 500 and above leaves open how far the request came, whatever the body says, except for
 /// 20429 ("too many requests"), which was never processed. Otherwise a code from the table decides, then the status.
-fn classify_code(code: Option<u32>, answer: &GatewayResponse) -> (Classification, Option<&'static str>) {
+fn classify_code(code: Option<u32>, response: &GatewayResponse) -> (Classification, Option<&'static str>) {
     let known = code.and_then(|code| known_code(CODES, code));
-    let may_be_processed = answer.status.as_u16() >= 500 && code != Some(TOO_MANY_REQUESTS);
+    let may_be_processed = response.status.as_u16() >= 500 && code != Some(TOO_MANY_REQUESTS);
     let classification = match known {
-        Some((classification, _)) if !may_be_processed => classification.with_wait_of(answer),
-        _ => classify_status(answer),
+        Some((classification, _)) if !may_be_processed => classification.with_wait_of(response),
+        _ => classify_status(response),
     };
     (classification, known.map(|(_, words)| words))
 }

@@ -88,8 +88,8 @@ impl Provider for MessagesApi {
         Ok(self.account.post(&self.url, &mut form))
     }
 
-    fn classify(&self, answer: &GatewayResponse) -> Result<Accepted, GatewayError> {
-        created(NAME, answer, |status| status_of_message(status) == Some(ReceiptStatus::Failed))
+    fn classify(&self, response: &GatewayResponse) -> Result<Accepted, GatewayError> {
+        created(NAME, response, |status| status_of_message(status) == Some(ReceiptStatus::Failed))
     }
 
     fn wants_confirmation(&self) -> bool {

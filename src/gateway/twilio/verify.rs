@@ -67,8 +67,8 @@ impl Provider for VerifyApi {
         Ok(self.account.post(&self.verifications, &mut form))
     }
 
-    fn classify(&self, answer: &GatewayResponse) -> Result<Accepted, GatewayError> {
-        created(NAME, answer, has_no_code)
+    fn classify(&self, response: &GatewayResponse) -> Result<Accepted, GatewayError> {
+        created(NAME, response, has_no_code)
     }
 
     fn check_request(&self, to: PhoneNumber, _: Channel, code: &Code) -> Result<Request, GatewayError> {
@@ -79,24 +79,25 @@ impl Provider for VerifyApi {
 
     /// A wrong code and one that is not live are both answers; everything that cannot be read as one of them leaves
     /// open whether Twilio looked at the code.
-    fn classify_check(&self, answer: &GatewayResponse) -> Result<Verdict, GatewayError> {
-        if !answer.status.is_success() {
-            return match error_code(answer) {
-                Some(NOT_FOUND) if answer.status.as_u16() == 404 => Ok(Verdict::NotLive),
-                Some(CHECKS_USED_UP) if answer.status.is_client_error() => Ok(Verdict::NotLive),
-                _ => Err(refused(NAME, answer)),
+    fn classify_check(&self, response: &GatewayResponse) -> Result<Verdict, GatewayError> {
+        if !response.status.is_success() {
+            return match error_code(response) {
+                Some(NOT_FOUND) if response.status.as_u16() == 404 => Ok(Verdict::NotLive),
+                Some(CHECKS_USED_UP) if response.status.is_client_error() => Ok(Verdict::NotLive),
+                _ => Err(refused(NAME, response)),
             };
         }
-        let checked = answer.json::<Checked>();
+        let checked = response.json::<Checked>();
         let said = checked.as_ref().map(|checked| (checked.status.as_str(), checked.valid));
         match said {
             Some(("approved", None | Some(true))) => Ok(Verdict::Approved),
             Some(("pending", None | Some(false))) => Ok(Verdict::Wrong),
             Some((status, None | Some(false))) if has_no_code(status) => Ok(Verdict::NotLive),
             // Another status, or a contradictory one. An answer from Twilio itself still shows that the gateway works.
-            _ => {
-                Err(GatewayError { whole_gateway: checked.is_none(), ..unreadable(NAME, answer, "verdict") })
-            }
+            _ => Err(GatewayError {
+                whole_gateway: checked.is_none(),
+                ..unreadable(NAME, response, "verdict")
+            }),
         }
     }
 }

@@ -84,8 +84,8 @@ impl Provider for VoiceApi {
         Ok(self.account.post(&self.url, &mut form))
     }
 
-    fn classify(&self, answer: &GatewayResponse) -> Result<Accepted, GatewayError> {
-        created(NAME, answer, |status| status_of_call(status) == Some(ReceiptStatus::Failed))
+    fn classify(&self, response: &GatewayResponse) -> Result<Accepted, GatewayError> {
+        created(NAME, response, |status| status_of_call(status) == Some(ReceiptStatus::Failed))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::world::{COMMANDS_PER_NUMBER, World, accepted, number, wrong};
-use crate::engine::{Ending, SendResult};
+use crate::engine::{Ending, PossiblySent, SendResult};
 use crate::numbers::{CheckOutcome, NumberKey, Refusal, SendOutcome};
 use crate::shard::Id;
 
@@ -133,7 +133,7 @@ fn a_send_that_failed_is_withdrawn_durably_before_it_is_answered() {
     let mut answer = world.sends(number(1));
     world.commits();
     let dispatch = world.dispatched();
-    world.settles(dispatch, SendResult::Failed { may_have_been_sent: false, held: None });
+    world.settles(dispatch, SendResult::Failed { may_have_been_sent: None });
     assert!(answer.is_unanswered());
     let writes = world.commits();
     assert!(writes[0].put.is_none());
@@ -145,7 +145,10 @@ fn a_send_that_failed_is_withdrawn_durably_before_it_is_answered() {
 fn how_a_send_ended_decides_its_answer() {
     for (end, expected) in [
         (SendResult::NumberRefused, Ok(SendOutcome::NumberRefused)),
-        (SendResult::Failed { may_have_been_sent: true, held: None }, Ok(SendOutcome::GatewayFailed)),
+        (
+            SendResult::Failed { may_have_been_sent: Some(PossiblySent { held: None }) },
+            Ok(SendOutcome::GatewayFailed),
+        ),
         (SendResult::Overloaded, Err(Refusal::SendsOverloaded)),
     ] {
         let mut world = World::new();
@@ -354,7 +357,7 @@ fn a_failed_resend_brings_the_earlier_code_back() {
     let _answer = world.sends(number(1));
     world.commits();
     let resend = world.dispatched();
-    world.settles(resend, SendResult::Failed { may_have_been_sent: false, held: None });
+    world.settles(resend, SendResult::Failed { may_have_been_sent: None });
     world.commits();
     let right = world.checks(number(1), Some(code));
     world.commits();

@@ -1,9 +1,9 @@
 //! Planned sends: the behaviour of a shard, one test each.
 
 use super::world::{World, accepted, held, number};
-use crate::delivery::{Purpose, Trouble};
+use crate::delivery::{FailureReason, Purpose};
 use crate::domain::{Channel, GatewayName, Held};
-use crate::engine::{Salt, SendResult};
+use crate::engine::{PossiblySent, Salt, SendResult};
 use crate::numbers::{CheckOutcome, SendOutcome};
 
 #[test]
@@ -15,7 +15,7 @@ fn a_planned_send_of_the_live_code_leaves_once_durable_and_is_settled() {
     let salt = dispatch.permit.verification.salt;
     world.settles(
         dispatch,
-        SendResult::Postponed { message_id: "later".to_owned(), may_have_been_sent: false, held: None },
+        SendResult::Postponed { message_id: "later".to_owned(), may_have_been_sent: None },
     );
     let sent = SendOutcome::Sent { attempts_left: 5, message_id: "later".to_owned(), postponed: true };
     assert_eq!(answer.answer(), Ok(sent));
@@ -40,13 +40,15 @@ fn a_code_that_may_have_been_sent_stays_good_when_its_retries_surely_fail() {
     world.commits();
     let dispatch = world.dispatched();
     let verification = dispatch.permit.verification;
-    let postponed =
-        SendResult::Postponed { message_id: "later".to_owned(), may_have_been_sent: true, held: None };
+    let postponed = SendResult::Postponed {
+        message_id: "later".to_owned(),
+        may_have_been_sent: Some(PossiblySent { held: None }),
+    };
     world.settles(dispatch, postponed);
     let _followed = world.resumes(number(1), verification.salt);
     world.commits();
     let again = world.dispatched();
-    world.settles(again, SendResult::Failed { may_have_been_sent: false, held: None });
+    world.settles(again, SendResult::Failed { may_have_been_sent: None });
     world.commits();
     assert_eq!(world.live_salt(number(1)), Some(verification.salt));
 }
@@ -59,7 +61,10 @@ fn a_code_its_holder_may_have_sent_is_checked_there_until_a_retry_works() {
     let dispatch = world.dispatched();
     let holder = Held { by: GatewayName::Sinch, channel: Channel::Sms };
     let (message_id, held) = ("later".to_owned(), Some(holder));
-    world.settles(dispatch, SendResult::Postponed { message_id, may_have_been_sent: true, held });
+    world.settles(
+        dispatch,
+        SendResult::Postponed { message_id, may_have_been_sent: Some(PossiblySent { held }) },
+    );
     assert!(answer.is_unanswered(), "the name of the holder must survive a crash");
     world.commits();
     let _checked = world.checks_held(number(1));
@@ -73,8 +78,8 @@ fn a_number_that_a_second_gateway_refuses_is_refused_and_keeps_its_code() {
     let answer = world.sends(number(1));
     world.commits();
     let dispatch = world.dispatched();
-    let result = SendResult::Failed { may_have_been_sent: true, held: None };
-    world.settles_with(dispatch, result, Some(Trouble::BadNumber));
+    let result = SendResult::Failed { may_have_been_sent: Some(PossiblySent { held: None }) };
+    world.settles_with(dispatch, result, Some(FailureReason::BadNumber));
     assert_eq!(answer.answer(), Ok(SendOutcome::NumberRefused));
     assert!(world.live_salt(number(1)).is_some());
 }
@@ -111,7 +116,7 @@ fn a_planned_send_ends_for_its_scheduler_even_if_the_store_fails() {
     for end in [
         SendResult::NoLongerUsable,
         SendResult::NumberRefused,
-        SendResult::Failed { may_have_been_sent: false, held: None },
+        SendResult::Failed { may_have_been_sent: None },
         held(),
     ] {
         for store_fails in [false, true] {
@@ -141,7 +146,7 @@ fn a_planned_send_that_fails_after_a_restart_keeps_a_sent_code() {
     world.commits();
     let again = world.dispatched();
     world.crashes();
-    world.settles(again, SendResult::Failed { may_have_been_sent: false, held: None });
+    world.settles(again, SendResult::Failed { may_have_been_sent: None });
     world.commits();
     let right = world.checks(number(1), Some(code));
     world.commits();

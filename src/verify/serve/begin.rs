@@ -7,7 +7,7 @@ use crate::domain::{Channel, Code, ServiceId};
 use crate::engine::fingerprint_with_code;
 use crate::limit::{BucketRule, Charge, Charged, KeptAnswer, KeyDecision, KeyRefusal, LimitRefusal, Ticket};
 use crate::numbers::{
-    NamedVerification, NumberKey, Refusal, Reply, SendLimit, SendOutcome, SendRequest, Trouble,
+    FailureReason, NamedVerification, NumberKey, Refusal, Reply, SendLimit, SendOutcome, SendRequest,
     VerificationSummary,
 };
 use crate::registry::{Service, TextError, TextOptions};
@@ -18,12 +18,12 @@ use crate::verify::{BeginRequest, Refused, Status, Verification, VerificationTar
 struct BeginError {
     refused: Refused,
     /// Whether a message may still have been sent.
-    in_doubt: bool,
+    may_have_been_sent: bool,
 }
 
 impl From<Refused> for BeginError {
     fn from(refused: Refused) -> Self {
-        Self { refused, in_doubt: false }
+        Self { refused, may_have_been_sent: false }
     }
 }
 
@@ -64,8 +64,8 @@ impl VerifyingInner {
         let started = self.try_start(&service, begin).await;
         match &started {
             Ok(verification) => keep(ticket, verification).await,
-            Err(BeginError { in_doubt: true, .. }) => drop(ticket),
-            Err(BeginError { in_doubt: false, .. }) => ticket.free().await,
+            Err(BeginError { may_have_been_sent: true, .. }) => drop(ticket),
+            Err(BeginError { may_have_been_sent: false, .. }) => ticket.free().await,
         }
         started.map_err(|error| error.refused)
     }
@@ -102,21 +102,21 @@ impl VerifyingInner {
         let taken = if is_test { Charged::default() } else { self.take(charges).await? };
         let brings_a_code = begin.code.is_some();
         let reply = self.verifier.send(request).await;
-        let in_doubt = match &reply {
-            Ok(reply) => reply.in_doubt,
+        let may_have_been_sent = match &reply {
+            Ok(reply) => reply.may_have_been_sent,
             Err(refusal) => matches!(refusal, Refusal::StoreUnavailable | Refusal::Stopping),
         };
         match reply.map_err(Refused::from).and_then(|reply| begun(reply, brings_a_code)) {
             Ok(summary) => {
                 let shown = self.shown(service.id, number, &summary, Status::Pending).await;
                 // The message was sent, even if the record cannot be read.
-                shown.map_err(|refused| BeginError { refused, in_doubt: true })
+                shown.map_err(|refused| BeginError { refused, may_have_been_sent: true })
             }
             Err(refused) => {
-                if !in_doubt {
+                if !may_have_been_sent {
                     self.limits.give_back(taken);
                 }
-                Err(BeginError { refused, in_doubt })
+                Err(BeginError { refused, may_have_been_sent })
             }
         }
     }
@@ -207,7 +207,7 @@ fn key_refused(refusal: KeyRefusal) -> Refused {
 
 /// The verification that began, or the API's refusal.
 fn begun(reply: Reply<SendOutcome>, brings_a_code: bool) -> Result<VerificationSummary, Refused> {
-    let Reply { outcome, verification, trouble, at: _, in_doubt: _ } = reply;
+    let Reply { outcome, verification, reason, at: _, may_have_been_sent: _ } = reply;
     Err(match outcome {
         SendOutcome::Sent { .. } => return verification.ok_or(Refused::GatewayFailed),
         SendOutcome::Locked { until } => Refused::NoChecksLeft { until },
@@ -218,27 +218,26 @@ fn begun(reply: Reply<SendOutcome>, brings_a_code: bool) -> Result<VerificationS
                 Refused::TooMany { until }
             }
         },
-        SendOutcome::NumberRefused | SendOutcome::GatewayFailed => refused_by_gateway(trouble, brings_a_code),
+        SendOutcome::NumberRefused | SendOutcome::GatewayFailed => refused_by_gateway(reason, brings_a_code),
     })
 }
 
 /// The API's refusal for the reason that a gateway gave.
-fn refused_by_gateway(trouble: Option<Trouble>, brings_a_code: bool) -> Refused {
-    let invalid = |why: &str| Refused::Invalid(why.to_owned());
-    match trouble {
-        Some(Trouble::BadNumber) => invalid("To: the provider says that there is no such number"),
-        Some(Trouble::NotReachable) => Refused::Landline,
-        Some(Trouble::OptedOut) => {
-            invalid("To: the owner of this number has asked not to get messages from this sender")
+fn refused_by_gateway(reason: Option<FailureReason>, brings_a_code: bool) -> Refused {
+    match reason {
+        Some(FailureReason::BadNumber | FailureReason::OptedOut) => {
+            let words = reason.and_then(FailureReason::about_the_number).unwrap_or_default();
+            Refused::Invalid(format!("To: {words}"))
         }
-        Some(Trouble::Blocked) => Refused::Blocked,
-        Some(Trouble::Country) => Refused::Country,
-        Some(Trouble::NotServed) if brings_a_code => {
+        Some(FailureReason::NotReachable) => Refused::Landline,
+        Some(FailureReason::Blocked) => Refused::Blocked,
+        Some(FailureReason::Country) => Refused::Country,
+        Some(FailureReason::NotServed) if brings_a_code => {
             Refused::FeatureOff("`CustomCode`: the gateway for this number makes its own codes")
         }
-        Some(Trouble::NotServed) => Refused::ChannelOff,
-        Some(Trouble::OutOfService { until }) => Refused::OutOfService { until },
-        Some(Trouble::Gateway) | None => Refused::GatewayFailed,
+        Some(FailureReason::NotServed) => Refused::ChannelOff,
+        Some(FailureReason::OutOfService { until }) => Refused::OutOfService { until },
+        Some(FailureReason::Gateway) | None => Refused::GatewayFailed,
     }
 }
 

@@ -16,7 +16,8 @@ use onceward::config::TrackerSettings;
 use onceward::delivery::{Delivered, PlanChange};
 use onceward::domain::{Channel, Code, CodeLength, PhoneNumber, ServiceId, Timestamp};
 use onceward::engine::{
-    Ending, LockoutRule, NumberState, Policy, Salt, SendOptions, SendResult, SendRules, VerificationName,
+    Ending, LockoutRule, NumberState, Policy, PossiblySent, Salt, SendOptions, SendResult, SendRules,
+    VerificationName,
 };
 use onceward::numbers::check::{CheckCommand, EndCommand};
 use onceward::numbers::command::{CommandKind, NumberCommand, NumberDeps, Responder};
@@ -308,9 +309,9 @@ impl World {
         let end = if self.is_usable(key, permit.verification.salt, now) {
             match self.rng.random_range(0..10) {
                 0..6 => SendResult::Accepted { message_id: "SM1".to_owned(), held: None },
-                6 => SendResult::Failed { may_have_been_sent: true, held: None },
+                6 => SendResult::Failed { may_have_been_sent: Some(PossiblySent { held: None }) },
                 7 => SendResult::NumberRefused,
-                _ => SendResult::Failed { may_have_been_sent: false, held: None },
+                _ => SendResult::Failed { may_have_been_sent: None },
             }
         } else {
             SendResult::NoLongerUsable
@@ -321,7 +322,7 @@ impl World {
             permit.verification.salt.track()
         ));
         let surely_not_sent =
-            !matches!(end, SendResult::Accepted { .. } | SendResult::Failed { may_have_been_sent: true, .. });
+            !matches!(end, SendResult::Accepted { .. } | SendResult::Failed { may_have_been_sent: Some(_) });
         // Only the permit of the first message with a new code names the code that it replaced. If a repetition of that
         // message fails last, the previous code does not return, and the verification ends.
         let name = Big::command_of(&dispatch.style);
@@ -332,7 +333,7 @@ impl World {
             self.beliefs.entry(permit.verification.salt.track()).and_modify(Belief::doubted);
         }
         let (attempts, plan) = (Vec::new(), PlanChange::Keep);
-        let delivered = Delivered { result: end, attempts, plan, trouble: None };
+        let delivered = Delivered { result: end, attempts, plan, reason: None };
         self.hands_over(key, CommandKind::Settle(dispatch.settled(delivered)))
     }
 

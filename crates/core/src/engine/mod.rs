@@ -38,7 +38,7 @@ pub use derive::{CodeSeed, derive_code, fingerprint_with_code, key_fingerprint, 
 pub use lockout::{FailureCount, LockoutRule};
 pub use policy::{Policy, Rules, SendOptions, SendRules};
 pub use sealed::{LAST_SERVICE, Sealer, VerificationAddress, VerificationName};
-pub use settle::{SendResult, SettleOutcome, settle};
+pub use settle::{PossiblySent, SendResult, SettleOutcome, settle};
 pub use slots::{SLOTS, SlotHash};
 pub use state::{LockoutState, NumberState, OpenNumber, Salt, Verification, VerificationDetails};
 pub use uncertain::merge_pessimistic;

@@ -17,24 +17,27 @@ pub enum SendResult {
     Postponed {
         /// The id that the client is given for the message.
         message_id: String,
-        /// A gateway may have sent a message with the code already.
-        may_have_been_sent: bool,
-        /// The gateway that holds the code in that case, if the code is not ours.
-        held: Option<Held>,
+        /// A message that may have been sent already.
+        may_have_been_sent: Option<PossiblySent>,
     },
     /// The number does not exist or cannot take messages; nothing was sent.
     NumberRefused,
     /// Every gateway refused for another reason, or did not answer in time.
     Failed {
-        /// A gateway may have sent a message with the code.
-        may_have_been_sent: bool,
-        /// The gateway that holds the code in that case, if the code is not ours.
-        held: Option<Held>,
+        /// A message that may have been sent.
+        may_have_been_sent: Option<PossiblySent>,
     },
     /// The code was used, replaced, locked or expired before its message was sent.
     NoLongerUsable,
     /// Too many messages were waiting; nothing was sent.
     Overloaded,
+}
+
+/// A message that may have been sent although no gateway accepted it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PossiblySent {
+    /// The gateway that holds its code; `None` if the code is ours.
+    pub held: Option<Held>,
 }
 
 /// The state of the number in the reply to an accepted send.

@@ -5,7 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::{
-    CheckPermit, CodeSeed, FailureCount, LockoutRule, Policy, SendOptions, SendResult, VerificationName,
+    CheckPermit, CodeSeed, FailureCount, LockoutRule, Policy, PossiblySent, SendOptions, SendResult,
+    VerificationName,
 };
 use crate::domain::{Channel, CodeLength, Held, PhoneNumber, ServiceId, Timestamp};
 
@@ -247,8 +248,8 @@ impl Verification {
         let next = Self { sending: self.sending.saturating_sub(1), postponed, ..self };
         match *result {
             SendResult::Accepted { held, .. } => next.sent_with(held),
-            SendResult::Postponed { may_have_been_sent: true, held, .. }
-            | SendResult::Failed { may_have_been_sent: true, held }
+            SendResult::Postponed { may_have_been_sent: Some(PossiblySent { held }), .. }
+            | SendResult::Failed { may_have_been_sent: Some(PossiblySent { held }) }
                 if !self.is_out() =>
             {
                 next.sent_with(held)

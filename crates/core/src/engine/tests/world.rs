@@ -7,8 +7,8 @@ use crate::domain::{
 };
 use crate::engine::{
     Begin, BeginOutcome, CheckOutcome, CheckPermit, CheckResult, CheckStep, CheckStep::Decided, LockoutRule,
-    NumberState, Policy, ResumeOutcome, Rules, Salt, SendOptions, SendPermit, SendResult, SendRules,
-    SettleOutcome, Submitted, begin, check, derive_code, resume, settle, settle_check,
+    NumberState, Policy, PossiblySent, ResumeOutcome, Rules, Salt, SendOptions, SendPermit, SendResult,
+    SendRules, SettleOutcome, Submitted, begin, check, derive_code, resume, settle, settle_check,
 };
 
 /// The longest duration of a gateway's answer in these tests.
@@ -48,10 +48,12 @@ impl From<GatewayResult> for SendResult {
         match result {
             GatewayResult::Accepted => Self::Accepted { message_id, held: None },
             GatewayResult::Held(held) => Self::Accepted { message_id, held: Some(held) },
-            GatewayResult::Postponed => Self::Postponed { message_id, may_have_been_sent: false, held: None },
-            GatewayResult::Failed => Self::Failed { may_have_been_sent: false, held: None },
-            GatewayResult::Unknown => Self::Failed { may_have_been_sent: true, held: None },
-            GatewayResult::UnknownHeld(held) => Self::Failed { may_have_been_sent: true, held: Some(held) },
+            GatewayResult::Postponed => Self::Postponed { message_id, may_have_been_sent: None },
+            GatewayResult::Failed => Self::Failed { may_have_been_sent: None },
+            GatewayResult::Unknown => Self::Failed { may_have_been_sent: Some(PossiblySent { held: None }) },
+            GatewayResult::UnknownHeld(held) => {
+                Self::Failed { may_have_been_sent: Some(PossiblySent { held: Some(held) }) }
+            }
         }
     }
 }
