@@ -32,9 +32,7 @@ async fn the_next_gateway_gets_the_same_code_whatever_the_first_one_did() {
         world.twilio().plan(&number, [trouble]);
         world.send(&number).await.expects(sent(&number, 5));
         assert_eq!(world.doubles.sends_to(&number), [1, 0, 0, 1], "{trouble:?}");
-        let code = world.plain().code_for(&number);
-        assert_eq!(world.twilio().code_for(&number), code, "{trouble:?}");
-        world.verify(&number, &code).await.expects(verified(&number));
+        both_sent_the_right_code(&world, &number).await;
         let rows = world.tracked(&number).await;
         let statuses: Vec<_> = rows.iter().map(|row| (row.gateway(), row.send_status())).collect();
         assert!(statuses.contains(&("TwilioMessages", "gateway_error")), "{statuses:?}");
@@ -74,8 +72,7 @@ async fn where_a_silent_gateway_stops_a_send_nothing_is_sent_again() {
     for (number, trouble) in unknown {
         assert_eq!(world.doubles.sends_to(&number), [1, 0, 0, 0], "{trouble:?}");
         // It may have arrived: its code is good.
-        let code = world.twilio().code_for(&number);
-        world.verify(&number, &code).await.expects(verified(&number));
+        twilio_sent_the_right_code(&world, &number).await;
     }
 }
 
@@ -92,8 +89,7 @@ async fn a_silent_gateway_gets_half_of_the_time_and_the_last_one_the_rest() {
     assert!(moved_on >= Duration::from_millis(1_950) && moved_on < Duration::from_secs(4), "{moved_on:?}");
     sending.await.expect("an answer").expects(failed());
     assert!(begun.elapsed() >= Duration::from_millis(3_950), "{:?}", begun.elapsed());
-    let code = world.twilio().code_for(&number);
-    world.verify(&number, &code).await.expects(verified(&number));
+    twilio_sent_the_right_code(&world, &number).await;
 }
 
 #[tokio::test]
@@ -120,8 +116,7 @@ async fn a_number_that_the_next_gateway_refuses_is_400_and_keeps_its_code() {
     world.twilio().plan(&number, [Reply::CutShort]);
     world.plain().plan(&number, [Reply::Refuse { status: 200, code: 11 }]);
     world.send(&number).await.expects(bad_request());
-    let code = world.twilio().code_for(&number);
-    world.verify(&number, &code).await.expects(verified(&number));
+    twilio_sent_the_right_code(&world, &number).await;
 }
 
 #[tokio::test]
@@ -137,9 +132,7 @@ async fn with_retries_a_send_that_no_gateway_took_is_repeated_later() {
         let is_sent = |rows: &[Row]| rows.iter().any(|row| row.send_status() == "sent");
         world.until_tracked(&number, "it is sent", is_sent).await;
         assert_eq!(world.doubles.sends_to(&number), [2, 0, 0, 1], "{trouble:?}");
-        let code = world.plain().code_for(&number);
-        assert_eq!(world.twilio().code_for(&number), code, "{trouble:?}");
-        world.verify(&number, &code).await.expects(verified(&number));
+        both_sent_the_right_code(&world, &number).await;
     }
 }
 
@@ -347,6 +340,18 @@ async fn every_failed_check_at_a_gateway_logs_the_id_of_its_request() {
             }
         }
     }
+}
+
+async fn both_sent_the_right_code(world: &Several, number: &str) {
+    let code = world.plain().code_for(number);
+    assert_eq!(world.twilio().code_for(number), code);
+    world.verify(number, &code).await.expects(verified(number));
+}
+
+/// The last code that Twilio was given is right, although it did not say that it took the message.
+async fn twilio_sent_the_right_code(world: &Several, number: &str) {
+    let code = world.twilio().code_for(number);
+    world.verify(number, &code).await.expects(verified(number));
 }
 
 #[expect(clippy::disallowed_methods, reason = "measures how long the server waits for a gateway")]

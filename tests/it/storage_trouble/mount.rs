@@ -10,12 +10,14 @@ const INSIDE: &str = "ONCEWARD_TEST_MAY_MOUNT";
 const ALONE: &str = "--options-source=disable";
 
 /// Whether this process may mount. If not, the test has run in another process that may, or the output says why it
-/// could not; the caller then returns. `test` is the name of the calling test.
+/// could not; the caller then returns. Called on the test's own thread, which has the test's name.
 #[expect(clippy::print_stdout, reason = "a test that does not run has to say so")]
-pub fn may_mount(test: &str) -> bool {
+pub fn may_mount() -> bool {
     if std::env::var_os(INSIDE).is_some() {
         return true;
     }
+    let thread = std::thread::current();
+    let test = thread.name().expect("the name of a test");
     // A user other than root becomes root of a user namespace.
     let flags = if rustix::process::geteuid().is_root() { "-m" } else { "-rm" };
     let unshare = || {

@@ -86,9 +86,7 @@ async fn a_first_start_on_a_failing_disk_leaves_nothing_that_hinders_the_next() 
 
 #[tokio::test]
 async fn a_full_disk_at_a_first_start_is_named_and_after_a_crash_it_is_served() {
-    if !may_mount(
-        "storage_trouble::start_and_stop::a_full_disk_at_a_first_start_is_named_and_after_a_crash_it_is_served",
-    ) {
+    if !may_mount() {
         return;
     }
     for kib in [4, 64, 1024, 80 * 1024, 128 * 1024] {
@@ -112,9 +110,7 @@ async fn a_full_disk_at_a_first_start_is_named_and_after_a_crash_it_is_served() 
 
 #[tokio::test]
 async fn a_full_disk_without_a_reserved_segment_is_served_from_scratch() {
-    if !may_mount(
-        "storage_trouble::start_and_stop::a_full_disk_without_a_reserved_segment_is_served_from_scratch",
-    ) {
+    if !may_mount() {
         return;
     }
     let setup = Setup::new().env("TMPDIR", "");
@@ -175,9 +171,7 @@ fn remove_last_segment(setup: &Setup) {
 
 #[tokio::test]
 async fn a_start_names_a_read_only_mount_and_succeeds_on_a_writable_one() {
-    if !may_mount(
-        "storage_trouble::start_and_stop::a_start_names_a_read_only_mount_and_succeeds_on_a_writable_one",
-    ) {
+    if !may_mount() {
         return;
     }
     let setup = Setup::new();
@@ -199,8 +193,7 @@ async fn a_start_names_a_read_only_mount_and_succeeds_on_a_writable_one() {
 
 #[tokio::test]
 async fn a_read_only_data_directory_is_read_from_a_copy_in_tmpdir() {
-    if !may_mount("storage_trouble::start_and_stop::a_read_only_data_directory_is_read_from_a_copy_in_tmpdir")
-    {
+    if !may_mount() {
         return;
     }
     let setup = Setup::new();
