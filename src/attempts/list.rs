@@ -56,7 +56,6 @@ pub struct ListedAttempt {
     /// Time of the last change.
     pub updated: Timestamp,
     /// Whether this message verified its number, according to the records: the last one that was sent.
-    /// sent.
     pub converted: bool,
 }
 

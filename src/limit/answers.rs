@@ -61,15 +61,9 @@ pub enum KeyRefusal {
     /// The answer is longer than 16 KiB as JSON. The key stays marked.
     #[error("an answer to keep has at most {LONGEST_ANSWER} bytes")]
     AnswerTooLong,
-    /// The service has used up its share of the kept answers. Known keys are still answered.
+    /// Its shard or the queue refused it. If the table is full, known keys are still answered.
     #[error(transparent)]
-    TableFull(Refusal),
-    /// The queue of waiting requests is full.
-    #[error("too many requests wait for their idempotency keys")]
-    Overloaded,
-    /// It could not be made durable, or not read.
-    #[error("the answer could not be made durable")]
-    StoreUnavailable,
+    Refused(#[from] Refusal),
 }
 
 /// The record of an idempotency key. By default of [`Record::merge_pessimistic`] a mark or an answer that may be on the
@@ -166,7 +160,9 @@ impl Answers {
             return Err(KeyRefusal::KeyLength);
         }
         let Digest { subject, tag } = self.deps.digester.answer(service, key);
-        let permit = Arc::clone(&self.queue).try_acquire_owned().map_err(|_| KeyRefusal::Overloaded)?;
+        let permit = Arc::clone(&self.queue)
+            .try_acquire_owned()
+            .map_err(|_| KeyRefusal::Refused(Refusal::Overloaded))?;
         let (reply, answer) = oneshot::channel();
         self.deps.shards.submit(Box::new(BeginCommand {
             key: subject,
@@ -177,7 +173,7 @@ impl Answers {
             reply,
             _permit: permit,
         }));
-        answer.await.unwrap_or(Err(KeyRefusal::StoreUnavailable))
+        answer.await.unwrap_or(Err(KeyRefusal::Refused(Refusal::StoreUnavailable)))
     }
 }
 
@@ -205,7 +201,7 @@ impl Ticket {
         if answer.len() > LONGEST_ANSWER {
             return Err(KeyRefusal::AnswerTooLong);
         }
-        self.end(Some(answer)).await.unwrap_or(Err(KeyRefusal::StoreUnavailable))
+        self.end(Some(answer)).await.unwrap_or(Err(KeyRefusal::Refused(Refusal::StoreUnavailable)))
     }
 
     /// The request surely had no effect: a repetition is carried out. Returns when that is durable or has failed,
@@ -298,7 +294,7 @@ impl Command for BeginCommand {
     }
 
     fn answer(self: Box<Self>, reply: &mut ReplyContext<'_>) {
-        let decided = self.decided.unwrap_or(Err(KeyRefusal::StoreUnavailable));
+        let decided = self.decided.unwrap_or(Err(KeyRefusal::Refused(Refusal::StoreUnavailable)));
         if let Err(Ok(KeyDecision::First(ticket))) = self.reply.send(decided) {
             // The caller is gone.
             reply.enqueue(Box::new(ticket.ending(None, None)));
@@ -310,10 +306,7 @@ impl Command for BeginCommand {
             // The commit failed, and the mark is kept in case it is on the disk. The request has no effect.
             self.deps.shards.submit(Box::new(ticket.ending(None, None)));
         }
-        let _ = self.reply.send(Err(match refusal {
-            full @ Refusal::TableFull { .. } => KeyRefusal::TableFull(full),
-            _ => KeyRefusal::StoreUnavailable,
-        }));
+        let _ = self.reply.send(Err(refusal.into()));
     }
 }
 
@@ -348,8 +341,8 @@ impl Command for EndCommand {
         self.reply_with(Ok(()));
     }
 
-    fn refuse(self: Box<Self>, _refusal: Refusal) {
-        self.reply_with(Err(KeyRefusal::StoreUnavailable));
+    fn refuse(self: Box<Self>, refusal: Refusal) {
+        self.reply_with(Err(refusal.into()));
     }
 }
 

@@ -38,7 +38,7 @@ impl std::fmt::Debug for Charge {
     }
 }
 
-/// Why a request does not pass. It is not counted, except perhaps after `StoreUnavailable`.
+/// Why a request does not pass. It is not counted, except perhaps after [`Refusal::StoreUnavailable`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LimitRefusal {
     /// A bucket is full.
@@ -55,15 +55,9 @@ pub enum LimitRefusal {
     /// More than ten limits at once.
     #[error("a request names more than {MOST_CHARGES} rate limits")]
     TooManyCharges,
-    /// The service has used up its share of the counters. Known values are still counted.
+    /// A shard or the queue refused it. If the table is full, known values are still counted.
     #[error(transparent)]
-    TableFull(Refusal),
-    /// The queue of waiting requests is full.
-    #[error("too many requests wait for their rate limits")]
-    Overloaded,
-    /// The count could not be made durable, but may have reached the disk.
-    #[error("the count could not be made durable")]
-    StoreUnavailable,
+    Refused(#[from] Refusal),
 }
 
 /// The counters that a request was charged to, for [`Limits::give_back`].
@@ -148,7 +142,7 @@ impl Limits {
             return Ok(Charged::default());
         }
         let permit = Arc::clone(&self.queue).try_acquire_owned();
-        let _permit = permit.map_err(|_| LimitRefusal::Overloaded)?;
+        let _permit = permit.map_err(|_| LimitRefusal::Refused(Refusal::Overloaded))?;
         if counts.len() > 1 {
             self.find_full(&counts).await?;
         }
@@ -188,7 +182,7 @@ impl Limits {
             decided: None,
             reply,
         }));
-        answer.await.unwrap_or(Err(LimitRefusal::StoreUnavailable))
+        answer.await.unwrap_or(Err(LimitRefusal::Refused(Refusal::StoreUnavailable)))
     }
 
     /// Removes a request that had no effect from its counters, as far as it is still counted. Returns at once. The request
@@ -275,7 +269,8 @@ impl Command for CountCommand {
 
     fn answer(self: Box<Self>, _: &mut ReplyContext<'_>) {
         // If the caller is gone, it stays counted.
-        let _ = self.reply.send(self.decided.unwrap_or(Err(LimitRefusal::StoreUnavailable)));
+        let _ =
+            self.reply.send(self.decided.unwrap_or(Err(LimitRefusal::Refused(Refusal::StoreUnavailable))));
     }
 
     fn refuse(self: Box<Self>, refusal: Refusal) {
@@ -285,10 +280,7 @@ impl Command for CountCommand {
             let subject = self.count.subject;
             self.shards.submit(Box::new(GiveBackCommand { subject, places, _permit: None }));
         }
-        let _ = self.reply.send(Err(match refusal {
-            full @ Refusal::TableFull { .. } => LimitRefusal::TableFull(full),
-            _ => LimitRefusal::StoreUnavailable,
-        }));
+        let _ = self.reply.send(Err(refusal.into()));
     }
 }
 

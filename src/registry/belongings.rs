@@ -1,8 +1,8 @@
 //! Rate limits, messaging configurations (the gateway for a country) and test numbers of a service.
 
-use super::error::{check_room, not_found};
+use super::error::check_room;
 use super::{
-    Bucket, MessagingConfiguration, Origin, RateLimit, Registry, RegistryError, Resource, Service, TestNumber,
+    Bucket, Item, MessagingConfiguration, Origin, RateLimit, Registry, RegistryError, Service, TestNumber,
 };
 use crate::config::values::note;
 use crate::domain::{GatewayName, Region, Sid, SidKind, Timestamp};
@@ -42,9 +42,9 @@ impl Registry {
                 self::unique_name(unique_name).map_err(RegistryError::invalid("unique_name"))?;
             let description = self::description(description)?;
             if service.rate_limits.iter().any(|limit| limit.unique_name == unique_name) {
-                return Err(RegistryError::Exists(Resource::RateLimit));
+                return Err(RegistryError::Exists(Item::RateLimit));
             }
-            check_room(service.rate_limits.len(), LIMITS_MOST, Resource::RateLimit)?;
+            check_room(service.rate_limits.len(), LIMITS_MOST, Item::RateLimit)?;
             let now = ids.now;
             let sid = ids.sid(SidKind::RateLimit);
             let limit =
@@ -101,7 +101,7 @@ impl Registry {
                 return Err(RegistryError::missing(field));
             }
             has_no_bucket_of(limit, bucket.interval)?;
-            check_room(limit.buckets.len(), BUCKETS_MOST, Resource::Bucket)?;
+            check_room(limit.buckets.len(), BUCKETS_MOST, Item::Bucket)?;
             limit.buckets.push(bucket);
             limit.updated = now;
             Ok(bucket)
@@ -177,7 +177,7 @@ fn unique_name(text: String) -> Result<String, String> {
 /// Refuses a second bucket of one interval, which would have no effect or replace the first.
 fn has_no_bucket_of(limit: &RateLimit, interval: u32) -> Result<(), RegistryError> {
     let exists = limit.buckets.iter().any(|bucket| bucket.interval == interval);
-    if exists { Err(RegistryError::Exists(Resource::Bucket)) } else { Ok(()) }
+    if exists { Err(RegistryError::Exists(Item::Bucket)) } else { Ok(()) }
 }
 
 fn description(text: Option<String>) -> Result<Option<String>, RegistryError> {
@@ -187,22 +187,29 @@ fn description(text: Option<String>) -> Result<Option<String>, RegistryError> {
 }
 
 fn limit_of<'a>(service: &'a mut Service, sid: &Sid) -> Result<&'a mut RateLimit, RegistryError> {
-    service.rate_limits.iter_mut().find(|limit| limit.sid == *sid).ok_or_else(|| not_found(sid))
+    service
+        .rate_limits
+        .iter_mut()
+        .find(|limit| limit.sid == *sid)
+        .ok_or(RegistryError::NotFound(Item::RateLimit))
 }
 
 fn bucket_of<'a>(limit: &'a mut RateLimit, sid: &Sid) -> Result<&'a mut Bucket, RegistryError> {
-    limit.buckets.iter_mut().find(|bucket| bucket.sid == *sid).ok_or_else(|| not_found(sid))
+    limit.buckets.iter_mut().find(|bucket| bucket.sid == *sid).ok_or(RegistryError::NotFound(Item::Bucket))
 }
 
 impl Service {
     pub fn rate_limit(&self, sid: &Sid) -> Result<&RateLimit, RegistryError> {
-        self.rate_limits.iter().find(|limit| limit.sid == *sid).ok_or_else(|| not_found(sid))
+        self.rate_limits
+            .iter()
+            .find(|limit| limit.sid == *sid)
+            .ok_or(RegistryError::NotFound(Item::RateLimit))
     }
 }
 
 impl RateLimit {
     pub fn bucket(&self, sid: &Sid) -> Result<&Bucket, RegistryError> {
-        self.buckets.iter().find(|bucket| bucket.sid == *sid).ok_or_else(|| not_found(sid))
+        self.buckets.iter().find(|bucket| bucket.sid == *sid).ok_or(RegistryError::NotFound(Item::Bucket))
     }
 }
 
@@ -225,7 +232,7 @@ impl Registry {
             let country = country_of(&country).ok_or_else(why).map_err(RegistryError::invalid("country"))?;
             this.is_known(&messaging_service)?;
             if service.messaging.iter().any(|kept| kept.country == country) {
-                return Err(RegistryError::Exists(Resource::MessagingConfiguration));
+                return Err(RegistryError::Exists(Item::MessagingConfiguration));
             }
             let now = ids.now;
             let made = MessagingConfiguration { country, messaging_service, created: now, updated: now };
@@ -308,7 +315,7 @@ fn country_of(text: &str) -> Option<String> {
 
 fn messaging_at(service: &Service, country: &str) -> Result<usize, RegistryError> {
     let found = service.messaging.iter().position(|kept| kept.country.eq_ignore_ascii_case(country));
-    found.ok_or(RegistryError::NotFound(Resource::MessagingConfiguration.one()))
+    found.ok_or(RegistryError::NotFound(Item::MessagingConfiguration))
 }
 
 impl Registry {
@@ -323,7 +330,7 @@ impl Registry {
             has_own_test_numbers(service)?;
             let number = check_test_number(number, now)?;
             service.test_numbers.retain(|kept| kept.pattern != number.pattern);
-            check_room(service.test_numbers.len(), TestNumber::MOST, Resource::TestNumber)?;
+            check_room(service.test_numbers.len(), TestNumber::MOST, Item::TestNumber)?;
             service.test_numbers.push(number.clone());
             Ok(number)
         })
@@ -337,7 +344,7 @@ impl Registry {
             let before = service.test_numbers.len();
             service.test_numbers.retain(|kept| !kept.pattern.eq_ignore_ascii_case(pattern.trim()));
             if service.test_numbers.len() == before {
-                Err(RegistryError::NotFound("test number"))
+                Err(RegistryError::NotFound(Item::TestNumber))
             } else {
                 Ok(())
             }

@@ -5,7 +5,7 @@ use rand::rngs::StdRng;
 use tokio::sync::oneshot;
 
 use super::service::{SLOT, ServiceRecord, service_id};
-use super::{Registry, RegistryError, Service};
+use super::{Item, Registry, RegistryError, Service};
 use crate::domain::{Sid, SidKind, Timestamp};
 use crate::shard::{
     Command, Decision, Durability, Id, Load, Record, Refusal, ReplyContext, Subject, Transaction,
@@ -114,7 +114,7 @@ impl Registry {
         let now = self.wall();
         self.decide::<ServiceRecord, _, _>(id, move |view| {
             let Some(ServiceRecord::Present(before)) = view.get(id) else {
-                return Err(super::error::not_found(&sid));
+                return Err(RegistryError::NotFound(Item::Service));
             };
             let mut service = before.clone();
             let answer = decide(&mut service, &mut NewIds { now, rng: view.rng() })?;

@@ -1,14 +1,13 @@
 //! Errors of the registry.
 
 use crate::config::services::{SettingError, service_parameters};
-use crate::domain::{Sid, SidKind};
 use crate::shard::Refusal;
 
 /// Why the registry refused a change or a question.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RegistryError {
-    #[error("there is no such {0}")]
-    NotFound(&'static str),
+    #[error("there is no such {}", .0.one())]
+    NotFound(Item),
     #[error("{field} {why}")]
     Invalid {
         /// Its name in the JSON of an answer: `code_length`.
@@ -18,21 +17,22 @@ pub enum RegistryError {
     },
     /// One with this name, interval, country or number exists already.
     #[error("this {} exists already", .0.one())]
-    Exists(Resource),
+    Exists(Item),
     /// It comes from the configuration, and is changed there.
     #[error("{0}")]
     ReadOnly(String),
-    #[error("limit reached: at most {limit} {}", resource.many())]
-    TooMany { resource: Resource, limit: usize },
+    #[error("limit reached: at most {limit} {}", item.many())]
+    TooMany { item: Item, limit: usize },
     /// It could not be made durable. Nothing has changed, as far as the store can say.
     #[error("{0}")]
     Store(String),
 }
 
-/// A kind of object of which the registry keeps a limited number.
+/// A kind of object in the registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Resource {
+pub enum Item {
     Service,
+    Template,
     RateLimit,
     Bucket,
     MessagingConfiguration,
@@ -45,10 +45,11 @@ pub enum Resource {
     LiveKeyOfAccount,
 }
 
-impl Resource {
+impl Item {
     const fn words(self) -> (&'static str, &'static str) {
         match self {
             Self::Service => ("service", "services"),
+            Self::Template => ("template", "templates"),
             Self::RateLimit => ("rate limit", "rate limits of this service"),
             Self::Bucket => ("bucket", "buckets of this rate limit"),
             Self::MessagingConfiguration => {
@@ -63,7 +64,7 @@ impl Resource {
         }
     }
 
-    pub const fn one(self) -> &'static str {
+    const fn one(self) -> &'static str {
         self.words().0
     }
 
@@ -115,28 +116,7 @@ pub enum OpenError {
     },
 }
 
-/// The word for a kind of id in messages.
-pub(super) const fn thing(kind: SidKind) -> &'static str {
-    match kind {
-        SidKind::Account => "account",
-        SidKind::ApiKey => "API key",
-        SidKind::Service => "service",
-        SidKind::Verification => "verification",
-        SidKind::Attempt => "attempt",
-        SidKind::RateLimit => "rate limit",
-        SidKind::Bucket => "bucket",
-        SidKind::Template => "template",
-        SidKind::Webhook => "webhook",
-        SidKind::SafeNumber => "number on the safe list",
-        SidKind::MessagingService => "messaging service",
-    }
-}
-
-pub(super) fn not_found(sid: &Sid) -> RegistryError {
-    RegistryError::NotFound(thing(sid.kind()))
-}
-
 /// Refuses one more beside those that exist.
-pub(super) fn check_room(used: usize, limit: usize, resource: Resource) -> Result<(), RegistryError> {
-    if used < limit { Ok(()) } else { Err(RegistryError::TooMany { resource, limit }) }
+pub(super) fn check_room(used: usize, limit: usize, item: Item) -> Result<(), RegistryError> {
+    if used < limit { Ok(()) } else { Err(RegistryError::TooMany { item, limit }) }
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::command::{NEW, NewIds};
 use super::credential::{LiveKey, hash};
-use super::error::{check_room, not_found};
+use super::error::check_room;
 use super::service::{ServiceRecord, credential_id, service_id};
-use super::{AccountCredentials, ApiKey, Credential, NewApiKey, Registry, RegistryError, Resource, Scopes};
+use super::{AccountCredentials, ApiKey, Credential, Item, NewApiKey, Registry, RegistryError, Scopes};
 use crate::config::values::note;
 use crate::domain::{ApiSecret, ServiceId, Sid, SidKind};
 use crate::shard::{Durability, Refusal, Transaction};
@@ -80,10 +80,10 @@ impl Registry {
     /// revoked before.
     pub async fn revoke_key(&self, sid: Sid) -> Result<(ApiKey, bool), RegistryError> {
         let found = self.0.published.credentials.load().keys.get(&sid).map(|live| live.number);
-        let (id, now) = (credential_id(found.ok_or_else(|| not_found(&sid))?), self.wall());
+        let (id, now) = (credential_id(found.ok_or(RegistryError::NotFound(Item::ApiKey))?), self.wall());
         self.decide::<Credential, _, _>(id, move |view| {
             let Some(Credential::Key { mut key, hash, number }) = view.get(id) else {
-                return Err(not_found(&sid));
+                return Err(RegistryError::NotFound(Item::ApiKey));
             };
             let already_revoked = key.revoked.is_some();
             key.revoked.get_or_insert(now);
@@ -165,7 +165,7 @@ fn next_number(view: &mut Transaction<'_>, service: Option<ServiceId>) -> Result
     if let Some(id) = service
         && !matches!(view.get(service_id(id)), Some(ServiceRecord::Present(_)))
     {
-        return Err(RegistryError::NotFound("service"));
+        return Err(RegistryError::NotFound(Item::Service));
     }
     let (mut last, mut keys, mut live) = (ROOT, 0, 0);
     for (_, record) in view.iter::<Credential>() {
@@ -175,8 +175,8 @@ fn next_number(view: &mut Transaction<'_>, service: Option<ServiceId>) -> Result
             live += usize::from(key.service == service && key.revoked.is_none());
         }
     }
-    check_room(keys, MOST, Resource::ApiKey)?;
-    let live_keys = if service.is_some() { Resource::LiveKeyOfService } else { Resource::LiveKeyOfAccount };
+    check_room(keys, MOST, Item::ApiKey)?;
+    let live_keys = if service.is_some() { Item::LiveKeyOfService } else { Item::LiveKeyOfAccount };
     check_room(live, KEYS_PER_SERVICE, live_keys)?;
     Ok(last + 1)
 }

@@ -40,7 +40,7 @@ pub use belongings::{BucketFields, gateway_sid};
 pub use credential::{
     AccountCredentials, ApiKey, Caller, Credential, NewApiKey, Root, Scope, Scopes, Unauthenticated,
 };
-pub use error::{OpenError, RegistryError, Resource};
+pub use error::{Item, OpenError, RegistryError};
 pub use keys::{KEYS_PER_SERVICE, KeyOptions};
 pub use safe_list::SafeNumber;
 pub use service::{
@@ -125,7 +125,7 @@ impl Registry {
     }
 
     pub fn service(&self, sid: &Sid) -> Result<Arc<Service>, RegistryError> {
-        self.0.published.services.load().by_sid(sid).ok_or_else(|| error::not_found(sid))
+        self.0.published.services.load().by_sid(sid).ok_or(RegistryError::NotFound(Item::Service))
     }
 
     /// Finds a service by its sid, `default`, its name in config.json, or its friendly name if that is unique.

@@ -31,7 +31,8 @@ pub struct Service {
 }
 
 impl Service {
-    /// Its name in metrics and statistics, which does not change: as in config.json, else its sid.
+    /// Its name in logs and metrics, which does not change: as in config.json, `default`, or its sid. The command line
+    /// accepts each.
     pub fn name(&self) -> String {
         match &self.origin {
             Origin::Default => DEFAULT_NAME.to_owned(),

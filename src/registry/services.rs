@@ -5,9 +5,8 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::command::{NEW, NewIds};
-use super::error::not_found;
 use super::service::{ServiceRecord, service_id};
-use super::{OpenError, Origin, Registry, RegistryError, Resource, Service, ServiceSettings, Template};
+use super::{Item, OpenError, Origin, Registry, RegistryError, Service, ServiceSettings, Template};
 use crate::config::services::{ConfiguredService, SettingError};
 use crate::domain::{ServiceId, Sid, SidKind, Timestamp, record_id_parts};
 use crate::engine::LAST_SERVICE;
@@ -26,7 +25,7 @@ impl Registry {
             }
             let settings = this.changed(&ServiceSettings::default(), given)?;
             let id = next_id(view).filter(|_| present(view).count() < MOST);
-            let id = id.ok_or(RegistryError::TooMany { resource: Resource::Service, limit: MOST })?;
+            let id = id.ok_or(RegistryError::TooMany { item: Item::Service, limit: MOST })?;
             let sid = NewIds { now, rng: view.rng() }.sid(SidKind::Service);
             let service = blank(id, sid, Origin::Api, settings, now);
             let record = ServiceRecord::Present(Box::new(service.clone()));
@@ -74,7 +73,9 @@ impl Registry {
     pub async fn delete_service(&self, sid: Sid) -> Result<(), RegistryError> {
         let id = service_id(self.service(&sid)?.id);
         self.decide::<ServiceRecord, _, _>(id, move |view| {
-            let Some(ServiceRecord::Present(service)) = view.get(id) else { return Err(not_found(&sid)) };
+            let Some(ServiceRecord::Present(service)) = view.get(id) else {
+                return Err(RegistryError::NotFound(Item::Service));
+            };
             is_changeable(&service)?;
             view.put(id, Some(&ServiceRecord::Removed), Durability::Durable);
             Ok(())

@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use super::credential::LiveKey;
-use super::error::{RegistryError, not_found};
+use super::error::{Item, RegistryError};
 use super::service::{DEFAULT_NAME, SLOT, ServiceRecord};
 use super::{ApiKey, Credential, Origin, Root, SafeNumber, Service};
 use crate::domain::{PhoneNumber, ServiceId, Sid, SidKind};
@@ -139,7 +139,7 @@ impl Services {
             return Ok(self.default_service());
         }
         if let Some(sid) = Sid::parse(SidKind::Service, text) {
-            return self.by_sid(&sid).ok_or_else(|| not_found(&sid));
+            return self.by_sid(&sid).ok_or(RegistryError::NotFound(Item::Service));
         }
         let configured =
             |service: &&Arc<Service>| matches!(&service.origin, Origin::Config(name) if name == text);
@@ -153,7 +153,7 @@ impl Services {
                 let why = format!("{text:?} is the name of several services; give its id, VA...");
                 Err(RegistryError::Invalid { field: "service", why })
             }
-            (None, _) => Err(RegistryError::NotFound("service")),
+            (None, _) => Err(RegistryError::NotFound(Item::Service)),
         }
     }
 }

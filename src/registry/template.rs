@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::error::not_found;
-use super::{Origin, Registry, RegistryError, Service, Template};
+use super::{Item, Origin, Registry, RegistryError, Service, Template};
 use crate::config::templates::{Place, places};
 use crate::config::values::{friendly_name, one_line};
 use crate::domain::{Channel, Locale, PhoneNumber, Sid, Timestamp};
@@ -52,7 +51,7 @@ impl Registry {
     }
 
     pub fn template(&self, sid: &Sid) -> Result<Arc<Template>, RegistryError> {
-        self.0.templates.get(sid).cloned().ok_or_else(|| not_found(sid))
+        self.0.templates.get(sid).cloned().ok_or(RegistryError::NotFound(Item::Template))
     }
 }
 

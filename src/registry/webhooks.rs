@@ -5,8 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::error::{check_room, not_found};
-use super::{Registry, RegistryError, Resource, Service, Webhook, WebhookStatus};
+use super::error::check_room;
+use super::{Item, Registry, RegistryError, Service, Webhook, WebhookStatus};
 use crate::config::values::note;
 use crate::domain::{Sid, SidKind};
 
@@ -46,7 +46,7 @@ impl Registry {
             if let Some((_, field)) = missing.into_iter().find(|(missing, _)| *missing) {
                 return Err(RegistryError::missing(field));
             }
-            check_room(service.webhooks.len(), MOST, Resource::Webhook)?;
+            check_room(service.webhooks.len(), MOST, Item::Webhook)?;
             let now = ids.now;
             let mut webhook = Webhook {
                 sid: ids.sid(SidKind::Webhook),
@@ -74,7 +74,7 @@ impl Registry {
     ) -> Result<Webhook, RegistryError> {
         self.change(service, move |service, ids| {
             let found = service.webhooks.iter_mut().find(|kept| kept.sid == webhook);
-            let kept = found.ok_or_else(|| not_found(&webhook))?;
+            let kept = found.ok_or(RegistryError::NotFound(Item::Webhook))?;
             let before = kept.clone();
             fields.apply(kept)?;
             if *kept != before {
@@ -97,7 +97,7 @@ impl Registry {
 
 impl Service {
     pub fn webhook(&self, sid: &Sid) -> Result<&Webhook, RegistryError> {
-        self.webhooks.iter().find(|webhook| webhook.sid == *sid).ok_or_else(|| not_found(sid))
+        self.webhooks.iter().find(|webhook| webhook.sid == *sid).ok_or(RegistryError::NotFound(Item::Webhook))
     }
 }
 

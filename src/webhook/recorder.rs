@@ -11,7 +11,7 @@ use super::record::{Delivery, DroppedEvents, EventRecord, ExpectedEnd, Seq, drop
 use super::schedule::Schedule;
 use super::{Event, EventId, EventType, MessageAbout, Subscribers};
 use crate::attempts::VerifyStatus;
-use crate::domain::{AttemptId, Channel, Timestamp};
+use crate::domain::{AttemptId, Channel, Sid, Timestamp};
 use crate::engine::{
     CheckOutcome, Ending, Sealer, SendPermit, SendResult, VerificationAddress, VerificationName,
 };
@@ -85,7 +85,7 @@ impl EventRecorder {
         let mut added = 0;
         for webhook in wanted {
             if self.schedule.room(service.id, webhook.sid, added) == 0 {
-                self.drop_one(Endpoint { service: service.id, webhook: webhook.sid }, view);
+                self.drop_one(service, webhook.sid, view);
                 continue;
             }
             added += 1;
@@ -97,17 +97,17 @@ impl EventRecorder {
     }
 
     /// Counts an event that a webhook does not get.
-    fn drop_one(&self, endpoint: Endpoint, view: &mut Transaction<'_>) {
+    fn drop_one(&self, service: &Service, webhook: Sid, view: &mut Transaction<'_>) {
+        let endpoint = Endpoint { service: service.id, webhook };
         let (id, last) = (dropped_id(endpoint, view.slot()), view.now());
         let earlier = match view.get::<EventRecord>(id) {
             Some(EventRecord::Dropped(dropped)) => dropped.count,
             Some(EventRecord::Delivery(_) | EventRecord::Expected(_)) | None => 0,
         };
-        let Endpoint { service, webhook } = endpoint;
-        let dropped = DroppedEvents { service, webhook, count: earlier + 1, last };
+        let dropped = DroppedEvents { service: service.id, webhook, count: earlier + 1, last };
         view.put(id, Some(&EventRecord::Dropped(Box::new(dropped))), Durability::Lazy);
         self.metrics.webhook(WebhookEnd::Dropped);
-        self.schedule.log_drop(endpoint);
+        self.schedule.log_drop(service, webhook);
     }
 
     pub(super) fn subscribed(&self, service: crate::domain::ServiceId) -> Option<Arc<Service>> {
@@ -259,8 +259,7 @@ impl EventContext<'_, '_> {
             // None of the verification's events is sent.
             let enabled = self.service.webhooks.iter().filter(|hook| hook.status == WebhookStatus::Enabled);
             for webhook in enabled {
-                let endpoint = Endpoint { service: self.service.id, webhook: webhook.sid };
-                self.recorder.drop_one(endpoint, self.view);
+                self.recorder.drop_one(self.service, webhook.sid, self.view);
             }
             return;
         }

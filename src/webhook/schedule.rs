@@ -1,6 +1,7 @@
 //! The schedule of all deliveries over all shards. It is derived from their records and needs no durability.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::hash_map::Entry as MapEntry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,6 +12,7 @@ use super::record::{Delivery, DeliveryState, DroppedEvents, EventRecord, KEPT_FO
 use super::recorder::Sequences;
 use super::{EventId, EventType, OutboxBounds};
 use crate::domain::{ServiceId, Sid, Timestamp};
+use crate::registry::Service;
 use crate::shard::{Id, Index, RecordKey, Shares, Stored, decode, service_of};
 
 pub(super) struct Schedule {
@@ -31,9 +33,18 @@ struct State {
     expected: Shares,
     is_closing: bool,
     /// Counts of dropped events, with the moment of the last one.
-    dropped: HashMap<Endpoint, HashMap<Id, (u64, Timestamp)>>,
-    /// The services whose events are being dropped.
-    dropping: HashSet<ServiceId>,
+    dropped: HashMap<Endpoint, DroppedCounts>,
+    /// The services whose events are being dropped, with their names for the log.
+    dropping: HashMap<ServiceId, String>,
+}
+
+/// The dropped events of a webhook in each slot: how many, and when the last one was dropped.
+type DroppedCounts = HashMap<Id, (u64, Timestamp)>;
+
+/// The sum of these counts, and the latest moment.
+fn sum_dropped<'a>(counts: impl Iterator<Item = &'a DroppedCounts>) -> (u64, Option<Timestamp>) {
+    let counts = counts.flat_map(HashMap::values);
+    counts.fold((0, None), |(sum, latest), (count, last)| (sum + count, latest.max(Some(*last))))
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -81,7 +92,7 @@ impl Schedule {
             expected: Shares::default(),
             is_closing: false,
             dropped: HashMap::new(),
-            dropping: HashSet::new(),
+            dropping: HashMap::new(),
         };
         Self { state: Mutex::new(state), bounds, wake: Notify::new(), idle: Notify::new() }
     }
@@ -104,11 +115,11 @@ impl Schedule {
     }
 
     /// Logs that a service's events are being dropped, once until they are accepted again.
-    pub(super) fn log_drop(&self, endpoint: Endpoint) {
-        let mut state = self.state();
-        if state.dropping.insert(endpoint.service) {
-            let (service, webhook) = (endpoint.service.get(), endpoint.webhook);
-            let (pending, expected) = (state.queues.pending().held(), state.expected.held());
+    pub(super) fn log_drop(&self, service: &Service, webhook: Sid) {
+        let State { dropping, queues, expected, .. } = &mut *self.state();
+        if let MapEntry::Vacant(new) = dropping.entry(service.id) {
+            let service = new.insert(service.name());
+            let (pending, expected) = (queues.pending().held(), expected.held());
             tracing::warn!(
                 service, %webhook, pending, expected,
                 "webhook events dropped; too many deliveries are pending"
@@ -118,9 +129,7 @@ impl Schedule {
 
     /// The number of events that a webhook did not get, and when the last one was dropped.
     pub(super) fn dropped(&self, endpoint: Endpoint) -> (u64, Option<Timestamp>) {
-        let state = self.state();
-        let counts = || state.dropped.get(&endpoint).into_iter().flat_map(HashMap::values);
-        (counts().map(|(count, _)| count).sum(), counts().map(|(_, last)| *last).max())
+        sum_dropped(self.state().dropped.get(&endpoint).into_iter())
     }
 
     pub(super) fn under_way(&self) -> usize {
@@ -134,7 +143,7 @@ impl Schedule {
             pending: state.queues.pending().held(),
             under_way: state.queues.under_way(),
             expected: state.expected.held(),
-            dropped: state.dropped.values().flat_map(HashMap::values).map(|(count, _)| count).sum(),
+            dropped: sum_dropped(state.dropped.values()).0,
         }
     }
 
@@ -264,19 +273,14 @@ impl Schedule {
         }
         let State { dropping, dropped, queues, expected, .. } = &mut *state;
         let OutboxBounds { pending, expected: most_expected, .. } = self.bounds;
-        let has_room = |service: &ServiceId| {
+        let has_room = |service: &ServiceId, _: &mut String| {
             queues.pending().room(*service, pending) > pending / 4 * 3
                 && expected.room(*service, most_expected) > most_expected / 4 * 3
         };
-        for service in dropping.extract_if(has_room) {
+        for (service, name) in dropping.extract_if(has_room) {
             let of_service = dropped.iter().filter(|(endpoint, _)| endpoint.service == service);
-            let dropped: u64 =
-                of_service.flat_map(|(_, counts)| counts.values()).map(|(count, _)| count).sum();
-            tracing::info!(
-                service = service.get(),
-                dropped_in_7_days = dropped,
-                "webhook events accepted again"
-            );
+            let dropped_in_7_days = sum_dropped(of_service.map(|(_, counts)| counts)).0;
+            tracing::info!(service = name, dropped_in_7_days, "webhook events accepted again");
         }
         drop(state);
         self.wake.notify_one();

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{ServiceId, Sid, SidKind, Timestamp};
 use crate::node::AccountFile;
-use crate::registry::{ApiKey, KeyOptions, Registry, RegistryError, Resource, Scope, Scopes};
+use crate::registry::{ApiKey, Item, KeyOptions, Registry, RegistryError, Scope, Scopes};
 
 /// A request of `onceward keys`, as it is written on the command line and sent over the socket. Answered with
 /// [`KeyLine`]s or a [`RootLine`].
@@ -150,9 +150,7 @@ pub(super) fn service_of(registry: &Registry, text: Option<String>) -> Result<Op
 
 fn words(error: &RegistryError) -> String {
     match error {
-        RegistryError::TooMany {
-            resource: Resource::LiveKeyOfService | Resource::LiveKeyOfAccount, ..
-        } => {
+        RegistryError::TooMany { item: Item::LiveKeyOfService | Item::LiveKeyOfAccount, .. } => {
             format!("{error}; revoke one that is not used any more (onceward keys list)")
         }
         error => error.to_string(),

@@ -13,7 +13,7 @@ use crate::http::response::{BadBody, Problem};
 use crate::http::response::{ErrorFormat, Response};
 use crate::http::v2::{self, Cause};
 use crate::numbers::{CheckOutcome, Refusal, Reply, SendLimit, SendOutcome};
-use crate::registry::{RegistryError, Resource, TextError};
+use crate::registry::{Item, RegistryError, TextError};
 use crate::verify::Refused;
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reference/errors.md");
@@ -269,8 +269,8 @@ fn verify_api_errors() -> Vec<Row> {
     let problems = problems().into_iter().filter(|problem| can_concern_verify_api(*problem));
     let problems =
         problems.map(|problem| Row::of(problem_case(problem), problem.answer(ErrorFormat::Twilio)));
-    let too_many = |resource, limit| of_registry(&RegistryError::TooMany { resource, limit });
-    let exists = |resource| of_registry(&RegistryError::Exists(resource));
+    let too_many = |item, limit| of_registry(&RegistryError::TooMany { item, limit });
+    let exists = |item| of_registry(&RegistryError::Exists(item));
     let read_only = "the operator changes this service in config.json".to_owned();
     let format = "must have 1 to 64 letters, digits, `-`, `_` or `.`".to_owned();
     let others: [(v2::Error, Case); 17] = [
@@ -279,7 +279,7 @@ fn verify_api_errors() -> Vec<Row> {
             ("A parameter is missing.", "Correct the request; the message names the parameter."),
         ),
         (
-            too_many(Resource::Webhook, 10),
+            too_many(Item::Webhook, 10),
             ("A service or the account has as many of these resources as it can have.", "Delete one first."),
         ),
         (
@@ -318,24 +318,21 @@ fn verify_api_errors() -> Vec<Row> {
             ("The `UniqueName` of a rate limit has other characters, or too many.", "Choose another name."),
         ),
         (
-            exists(Resource::RateLimit),
+            exists(Item::RateLimit),
             ("The service has a rate limit with this `UniqueName`.", "Use it, or choose another name."),
         ),
+        (exists(Item::Bucket), ("The rate limit has a bucket with this `Interval`.", "Update that bucket.")),
         (
-            exists(Resource::Bucket),
-            ("The rate limit has a bucket with this `Interval`.", "Update that bucket."),
-        ),
-        (
-            exists(Resource::MessagingConfiguration),
+            exists(Item::MessagingConfiguration),
             ("The service has a messaging configuration for this country.", "Update it."),
         ),
-        (exists(Resource::SafeNumber), ("The number is on the safe list.", "Nothing.")),
+        (exists(Item::SafeNumber), ("The number is on the safe list.", "Nothing.")),
         (
-            too_many(Resource::RateLimit, 25),
+            too_many(Item::RateLimit, 25),
             ("The service has as many rate limits as it can have.", "Delete one first."),
         ),
         (
-            too_many(Resource::Bucket, 10),
+            too_many(Item::Bucket, 10),
             ("The rate limit has as many buckets as it can have.", "Delete one first."),
         ),
         (

@@ -125,7 +125,7 @@ pub fn list_templates(request: &Request<'_, TemplateFilters>) -> Result<Response
     templates.retain(|template| name.as_ref().is_none_or(|Note(name)| *name == template.friendly_name));
     let frame = request.frame();
     let listed = page.of(templates.iter(), |template| TemplateView::new(&frame, template));
-    Ok(request.listed("templates", listed, TemplateFilters::NAMES))
+    Ok(request.page_response("templates", listed, TemplateFilters::NAMES))
 }
 
 pub async fn create_safe_number(request: &Request<'_, SafeNumber>) -> Result<Response, Failure> {

@@ -161,7 +161,7 @@ pub async fn list(request: &Request<'_, Filters>) -> Result<Response, Failure> {
         .map(|attempt| AttemptView::new(&frame, request.service_sid(attempt.service), attempt))
         .collect();
     let attempts = PageItems { page, items, has_more: found.has_more };
-    Ok(request.listed("attempts", attempts, Filters::NAMES))
+    Ok(request.page_response("attempts", attempts, Filters::NAMES))
 }
 
 pub async fn fetch(request: &Request<'_>) -> Result<Response, Failure> {

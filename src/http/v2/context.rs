@@ -81,7 +81,7 @@ impl<'a> RequestContext<'a> {
     }
 
     /// A page of a list under `key`. Addresses of pages repeat the filters with these names.
-    pub fn page_of<T: Serialize>(
+    pub fn page_object<T: Serialize>(
         &self,
         key: &'static str,
         items: PageItems<T>,
@@ -92,8 +92,13 @@ impl<'a> RequestContext<'a> {
     }
 
     /// The answer with such a page.
-    pub fn listed<T: Serialize>(&self, key: &'static str, items: PageItems<T>, filters: &[&str]) -> Response {
-        Response::ok(&self.page_of(key, items, filters))
+    pub fn page_response<T: Serialize>(
+        &self,
+        key: &'static str,
+        items: PageItems<T>,
+        filters: &[&str],
+    ) -> Response {
+        Response::ok(&self.page_object(key, items, filters))
     }
 
     /// The answer with the requested page of all items.
@@ -104,7 +109,7 @@ impl<'a> RequestContext<'a> {
         view: impl Fn(&Frame<'_>, T) -> W,
     ) -> Result<Response, Failure> {
         let frame = self.frame();
-        Ok(self.listed(key, self.page()?.of(all, |item| view(&frame, item)), &[]))
+        Ok(self.page_response(key, self.page()?.of(all, |item| view(&frame, item)), &[]))
     }
 
     /// The path segment after this one, percent-decoded.

@@ -9,7 +9,7 @@ use crate::domain::{Timestamp, seconds_up};
 use crate::http::response::Problem;
 use crate::http::response::{ErrorFormat, Response};
 use crate::numbers::Refusal;
-use crate::registry::{RegistryError, Resource, TextError};
+use crate::registry::{Item, RegistryError, TextError};
 use crate::verify::Refused;
 
 /// The problem of a parameter that would have no effect.
@@ -227,19 +227,17 @@ impl Error {
             RegistryError::Invalid { field, why } => {
                 Self::parameter(&parameter_name(field), format_args!("it {why}"))
             }
-            RegistryError::Exists(resource) => match resource {
-                Resource::RateLimit => Self::plain(Cause::RateLimitExists),
-                Resource::Bucket => Self::plain(Cause::BucketExists),
-                Resource::MessagingConfiguration => Self::plain(Cause::CountryConfigured),
-                Resource::SafeNumber => Self::plain(Cause::SafeNumberExists),
+            RegistryError::Exists(item) => match item {
+                Item::RateLimit => Self::plain(Cause::RateLimitExists),
+                Item::Bucket => Self::plain(Cause::BucketExists),
+                Item::MessagingConfiguration => Self::plain(Cause::CountryConfigured),
+                Item::SafeNumber => Self::plain(Cause::SafeNumberExists),
                 _ => Self::conflict(error.to_string()),
             },
             RegistryError::ReadOnly(_) => Self::conflict(error.to_string()),
-            RegistryError::TooMany { resource, limit } => match resource {
-                Resource::RateLimit => {
-                    Self::caused(Cause::TooManyRateLimits, format_args!("at most {limit}"))
-                }
-                Resource::Bucket => Self::caused(Cause::TooManyBuckets, format_args!("at most {limit}")),
+            RegistryError::TooMany { item, limit } => match item {
+                Item::RateLimit => Self::caused(Cause::TooManyRateLimits, format_args!("at most {limit}")),
+                Item::Bucket => Self::caused(Cause::TooManyBuckets, format_args!("at most {limit}")),
                 _ => Self::invalid(error.to_string()),
             },
         })

@@ -235,7 +235,7 @@ pub fn list(request: &Request<'_>) -> Result<Response, Failure> {
         let items = services.iter().take(page.limit()).map(view).collect();
         PageItems { page, items, has_more: services.len() > page.limit() }
     };
-    Ok(request.listed("services", listed, &[]))
+    Ok(request.page_response("services", listed, &[]))
 }
 
 pub async fn create(request: &Request<'_, New>) -> Result<Response, Failure> {

@@ -207,7 +207,7 @@ pub async fn deliveries(request: &Request<'_, DeliveryFilters>) -> Result<Respon
     let deliveries = PageItems { page, items, has_more: found.has_more };
     let (dropped, last) = request.v2.outbox.dropped(service.id, webhook);
     Ok(Response::ok(&Deliveries {
-        page: request.page_of("deliveries", deliveries, DeliveryFilters::NAMES),
+        page: request.page_object("deliveries", deliveries, DeliveryFilters::NAMES),
         dropped_events: DroppedView::new(&frame, dropped, last),
     }))
 }

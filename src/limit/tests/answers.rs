@@ -5,7 +5,7 @@ use serde_json::json;
 use super::{START, World, secs};
 use crate::domain::ServiceId;
 use crate::limit::{Answers, KeptAnswer, KeyDecision, KeyRefusal, KeyUse, Ticket};
-use crate::shard::{PLACE_BYTES, Record as _};
+use crate::shard::{PLACE_BYTES, Record as _, Refusal};
 
 pub const ONE: ServiceId = ServiceId::new(1);
 pub const REQUEST: [u8; 32] = [1; 32];
@@ -171,7 +171,10 @@ async fn keys_of_one_service_leave_room_for_another_also_after_a_crash() {
     let mut world = World::with_records(8);
     let other = ServiceId::new(2);
     let full = async |answers: &Answers, service, key: &str| {
-        matches!(answers.begin(service, key, REQUEST).await, Err(KeyRefusal::TableFull(_)))
+        matches!(
+            answers.begin(service, key, REQUEST).await,
+            Err(KeyRefusal::Refused(Refusal::TableFull { .. }))
+        )
     };
     let answers = world.answers().await;
     for key in 0..8 {
@@ -259,7 +262,7 @@ async fn when_the_queue_is_full_a_key_is_refused_and_no_answer_is_lost() {
         async move { again(&answers, "b").await }
     });
     world.store.waiting(1).await;
-    assert_eq!(again(&answers, "c").await, KeyRefusal::Overloaded.to_string());
+    assert_eq!(again(&answers, "c").await, KeyRefusal::Refused(Refusal::Overloaded).to_string());
     let finishing = tokio::spawn(async move { ticket.finish(json!(1).to_string()).await });
     world.store.release();
     finishing.await.expect("no panic").expect("kept");

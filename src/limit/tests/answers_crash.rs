@@ -5,6 +5,7 @@ use serde_json::json;
 use super::World;
 use super::answers::{ONE, REQUEST, again, first};
 use crate::limit::{Answers, KeyDecision, KeyRefusal, Ticket};
+use crate::shard::Refusal;
 use crate::store::StoreFault;
 
 /// The ticket of a repetition of an interrupted request.
@@ -74,7 +75,11 @@ async fn a_marked_request_is_not_repeated_when_its_answer_cannot_be_kept() {
         let answers = world.answers().await;
         let ticket = first(&answers, "k").await;
         world.fails_next(fault);
-        assert_eq!(ticket.finish(json!(3).to_string()).await, Err(KeyRefusal::StoreUnavailable), "{fault:?}");
+        assert_eq!(
+            ticket.finish(json!(3).to_string()).await,
+            Err(KeyRefusal::Refused(Refusal::StoreUnavailable)),
+            "{fault:?}"
+        );
         for _ in 0..2 {
             let told = again(&answers, "k").await;
             assert!(told == "interrupted" || told == "3", "{fault:?}: {told}");
@@ -92,7 +97,7 @@ async fn when_the_mark_cannot_be_written_no_ticket_is_given_and_the_key_is_free(
         let answers = world.answers().await;
         world.fails_next(fault);
         let begun = answers.begin(ONE, "k", REQUEST).await;
-        assert_eq!(begun.err(), Some(KeyRefusal::StoreUnavailable), "{fault:?}");
+        assert_eq!(begun.err(), Some(KeyRefusal::Refused(Refusal::StoreUnavailable)), "{fault:?}");
         first(&answers, "k").await.free().await;
         world.crashes();
         assert_eq!(again(&world.answers().await, "k").await, "first", "{fault:?}");
@@ -110,7 +115,7 @@ async fn when_a_mark_cannot_be_taken_back_a_repetition_is_interrupted() {
     // The mark can be neither written nor removed.
     world.store.fail_next([StoreFault::UnknownApplied, StoreFault::UnknownNotApplied]);
     let begun = answers.begin(ONE, "other", REQUEST).await;
-    assert_eq!(begun.err(), Some(KeyRefusal::StoreUnavailable));
+    assert_eq!(begun.err(), Some(KeyRefusal::Refused(Refusal::StoreUnavailable)));
     let told = again(&answers, "other").await;
     world.crashes();
     assert_eq!(

@@ -187,12 +187,32 @@ async fn a_full_table_refuses_new_values_and_counts_known_ones() {
     }
     world.advance(20);
     let full = Refusal::TableFull { table: Counter::PLURAL, retry_after: 40 };
-    assert_eq!(limits.take(vec![charge("d", &rule)]).await, Err(LimitRefusal::TableFull(full)));
+    assert_eq!(limits.take(vec![charge("d", &rule)]).await, Err(LimitRefusal::Refused(full)));
     let mixed = vec![charge("a", &rule), charge_of(2, "d", &rule)];
-    assert!(matches!(limits.take(mixed).await, Err(LimitRefusal::TableFull(_))));
+    assert!(matches!(limits.take(mixed).await, Err(LimitRefusal::Refused(Refusal::TableFull { .. }))));
     limits.take(vec![charge("a", &rule)]).await.expect("it is known");
     world.advance(60);
     limits.take(vec![charge("d", &rule)]).await.expect("what has ended makes room");
+}
+
+#[tokio::test]
+async fn a_full_service_without_a_known_end_is_told_when_any_record_ends() {
+    let world = World::with_records(1_000);
+    let limits = world.limits().await;
+    let (long, short) = ([bucket(1, 5, 3_600)], [bucket(1, 5, 60)]);
+    let take_all = async |service, rule: &[_], values: std::ops::Range<u32>| {
+        let charge = |value: u32| Charge { service, ..charge(&value.to_string(), rule) };
+        let takes = values.map(|value| limits.take(vec![charge(value)]));
+        assert!(futures_util::future::join_all(takes).await.iter().all(Result::is_ok));
+    };
+    let flooded = charge("", &long).service;
+    take_all(flooded, &long, 0..1_000).await;
+    // More records than a refusal examines.
+    take_all(ServiceId::new(4), &short, 0..200).await;
+    world.advance(20);
+    let full = Refusal::TableFull { table: Counter::PLURAL, retry_after: 40 };
+    let refused = limits.take(vec![charge("1000", &long)]).await;
+    assert_eq!(refused, Err(LimitRefusal::Refused(full)));
 }
 
 #[tokio::test]
@@ -203,7 +223,10 @@ async fn the_values_of_one_service_leave_room_for_those_of_another() {
     for value in 0..8 {
         limits.take(vec![charge(&value.to_string(), &rule)]).await.expect("room");
     }
-    assert!(matches!(limits.take(vec![charge("8", &rule)]).await, Err(LimitRefusal::TableFull(_))));
+    assert!(matches!(
+        limits.take(vec![charge("8", &rule)]).await,
+        Err(LimitRefusal::Refused(Refusal::TableFull { .. }))
+    ));
     let of_another = Charge { service: ServiceId::new(4), ..charge("8", &rule) };
     limits.take(vec![of_another]).await.expect("room for another service");
 }
@@ -230,7 +253,7 @@ async fn when_the_queue_is_full_the_next_request_is_refused_by_name() {
     world.store.hold();
     let first = spawn(&limits, charge("a", &rule));
     world.store.waiting(1).await;
-    assert_eq!(limits.take(vec![charge("b", &rule)]).await, Err(LimitRefusal::Overloaded));
+    assert_eq!(limits.take(vec![charge("b", &rule)]).await, Err(LimitRefusal::Refused(Refusal::Overloaded)));
     world.store.release();
     first.await.expect("no panic").expect("room");
     limits.take(vec![charge("b", &rule)]).await.expect("there is a place again");

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::{World, bucket, charge_of};
 use crate::domain::Timestamp;
 use crate::limit::{BucketRule, Charged, LimitRefusal};
+use crate::shard::Refusal;
 use crate::store::StoreFault;
 
 /// The limits of the model: one bucket, two buckets, and one bucket so large that it counts requests together.
@@ -123,7 +124,7 @@ async fn replay(steps: Vec<Step>) -> Result<(), TestCaseError> {
                         prop_assert!(model.is_full(&charges, now, any), "it had room");
                         prop_assert!(now < until);
                     }
-                    Err(LimitRefusal::StoreUnavailable) => {
+                    Err(LimitRefusal::Refused(Refusal::StoreUnavailable)) => {
                         model.count(&charges, now, false);
                     }
                     Err(other) => prop_assert!(false, "{other}"),

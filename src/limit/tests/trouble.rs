@@ -3,6 +3,7 @@
 use super::{START, World, bucket, charge, reached, secs};
 use crate::domain::Timestamp;
 use crate::limit::LimitRefusal;
+use crate::shard::Refusal;
 use crate::store::StoreFault;
 
 #[tokio::test]
@@ -11,7 +12,10 @@ async fn when_a_commit_is_refused_nothing_is_counted() {
     let limits = world.limits().await;
     let rule = [bucket(1, 1, 60)];
     world.fails_next(StoreFault::Unavailable);
-    assert_eq!(limits.take(vec![charge("a", &rule)]).await, Err(LimitRefusal::StoreUnavailable));
+    assert_eq!(
+        limits.take(vec![charge("a", &rule)]).await,
+        Err(LimitRefusal::Refused(Refusal::StoreUnavailable))
+    );
     limits.take(vec![charge("a", &rule)]).await.expect("it is unused");
 }
 
@@ -24,7 +28,10 @@ async fn a_commit_that_may_be_applied_counts_and_the_next_one_heals_the_disk() {
         let limits = world.limits().await;
         let rule = [bucket(1, 2, 60)];
         world.fails_next(fault);
-        assert_eq!(limits.take(vec![charge("a", &rule)]).await, Err(LimitRefusal::StoreUnavailable));
+        assert_eq!(
+            limits.take(vec![charge("a", &rule)]).await,
+            Err(LimitRefusal::Refused(Refusal::StoreUnavailable))
+        );
         limits.take(vec![charge("a", &rule)]).await.expect("one is left in any case");
         let third = limits.take(vec![charge("a", &rule)]).await;
         world.crashes();
@@ -46,8 +53,11 @@ async fn when_the_store_hangs_the_answer_comes_within_the_commits_time() {
     let first = tokio::spawn(async move { asking.take(charges).await });
     world.store.waiting(1).await;
     world.advance(5);
-    assert_eq!(first.await.expect("no panic"), Err(LimitRefusal::StoreUnavailable));
-    assert_eq!(limits.take(vec![charge("a", &rule)]).await, Err(LimitRefusal::StoreUnavailable));
+    assert_eq!(first.await.expect("no panic"), Err(LimitRefusal::Refused(Refusal::StoreUnavailable)));
+    assert_eq!(
+        limits.take(vec![charge("a", &rule)]).await,
+        Err(LimitRefusal::Refused(Refusal::StoreUnavailable))
+    );
     world.store.release();
     limits.take(vec![charge("a", &rule)]).await.expect("and then it goes on");
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::world::{START, TWILIOS, World, number, refused_field};
 use crate::domain::{GatewayName, Region, Sid, SidKind};
 use crate::registry::{
-    BucketFields, EventType, RegistryError, Resource, TestNumber, WebhookFields, WebhookStatus, gateway_sid,
+    BucketFields, EventType, Item, RegistryError, TestNumber, WebhookFields, WebhookStatus, gateway_sid,
     template_sid,
 };
 use crate::store::StoreFault;
@@ -18,7 +18,7 @@ async fn a_limit_has_a_name_of_its_own_in_its_service() {
     let made = made.expect("a limit");
     assert_eq!(made.description.as_deref(), Some("by address"));
     let twice = registry.create_rate_limit(shop, "ip".to_owned(), None).await;
-    assert!(matches!(twice, Err(RegistryError::Exists(Resource::RateLimit))), "{twice:?}");
+    assert!(matches!(twice, Err(RegistryError::Exists(Item::RateLimit))), "{twice:?}");
     assert!(registry.create_rate_limit(club, "ip".to_owned(), None).await.is_ok());
     for name in ["", &"x".repeat(65), "a\nb", "a b", "a/b", "ä"] {
         let refused = registry.create_rate_limit(shop, name.to_owned(), None).await;
@@ -27,7 +27,7 @@ async fn a_limit_has_a_name_of_its_own_in_its_service() {
     let changed = registry.update_rate_limit(shop, made.sid, None).await.expect("changed");
     assert_eq!((changed.description, changed.unique_name.as_str()), (None, "ip"));
     let elsewhere = registry.update_rate_limit(club, made.sid, None).await;
-    assert_eq!(elsewhere, Err(RegistryError::NotFound("rate limit")));
+    assert_eq!(elsewhere, Err(RegistryError::NotFound(Item::RateLimit)));
     registry.delete_rate_limit(shop, made.sid).await.expect("removed");
     assert!(registry.service(&shop).expect("it").rate_limits.is_empty());
 }
@@ -76,7 +76,7 @@ async fn a_bucket_counts_within_its_bounds() {
     assert_eq!(kept.rate_limit(&limit).expect("it").bucket(&made.sid), Ok(&changed));
     registry.delete_bucket(shop, limit, made.sid).await.expect("removed");
     let gone = registry.delete_bucket(shop, limit, made.sid).await;
-    assert_eq!(gone, Err(RegistryError::NotFound("bucket")));
+    assert_eq!(gone, Err(RegistryError::NotFound(Item::Bucket)));
 }
 
 #[tokio::test]
@@ -88,7 +88,7 @@ async fn a_country_has_one_gateway_that_is_configured() {
     let made = registry.create_messaging(shop, "bg".to_owned(), by_mada).await.expect("made");
     assert_eq!(made.country, "BG");
     let twice = registry.create_messaging(shop, "BG".to_owned(), twilios).await;
-    assert!(matches!(twice, Err(RegistryError::Exists(Resource::MessagingConfiguration))), "{twice:?}");
+    assert!(matches!(twice, Err(RegistryError::Exists(Item::MessagingConfiguration))), "{twice:?}");
     for country in ["", "XX", "Germany", "001", "all"] {
         let refused = registry.create_messaging(shop, country.to_owned(), by_mada).await;
         assert_eq!(refused_field(refused), "country", "{country}");
@@ -102,7 +102,7 @@ async fn a_country_has_one_gateway_that_is_configured() {
     registry.delete_messaging(shop, "BG".to_owned()).await.expect("removed");
     assert_eq!(gateway(shop), None);
     let gone = registry.delete_messaging(shop, "BG".to_owned()).await;
-    assert_eq!(gone, Err(RegistryError::NotFound("messaging configuration")));
+    assert_eq!(gone, Err(RegistryError::NotFound(Item::MessagingConfiguration)));
 }
 
 #[tokio::test]
@@ -151,7 +151,7 @@ async fn a_webhook_is_told_what_it_asked_for() {
     registry.delete_webhook(shop, made.sid).await.expect("removed");
     assert_eq!(registry.service(&shop).expect("it").webhooks, [changed]);
     let gone = registry.delete_webhook(shop, made.sid).await;
-    assert_eq!(gone, Err(RegistryError::NotFound("webhook")));
+    assert_eq!(gone, Err(RegistryError::NotFound(Item::Webhook)));
 }
 
 #[tokio::test]
@@ -215,7 +215,7 @@ async fn a_test_number_is_one_until_its_time_is_over() {
     assert_eq!(kept.test_numbers.iter().map(|n| n.code.as_str()).collect::<Vec<_>>(), ["000000"]);
     registry.delete_test_number(shop, "+1415555012X".to_owned()).await.expect("removed");
     let gone = registry.delete_test_number(shop, "+1415555012x".to_owned()).await;
-    assert_eq!(gone, Err(RegistryError::NotFound("test number")));
+    assert_eq!(gone, Err(RegistryError::NotFound(Item::TestNumber)));
 }
 
 #[tokio::test]
@@ -261,7 +261,7 @@ async fn a_number_is_on_the_safe_list_until_it_is_taken_off() {
     assert_eq!(registry.safe_number(mine), Ok(made));
     assert!(registry.safe_number(mine).is_ok() && registry.safe_number(other).is_err());
     let twice = registry.add_safe_number(mine).await;
-    assert!(matches!(twice, Err(RegistryError::Exists(Resource::SafeNumber))), "{twice:?}");
+    assert!(matches!(twice, Err(RegistryError::Exists(Item::SafeNumber))), "{twice:?}");
     world.store.fail_next([StoreFault::Unavailable]);
     assert!(registry.remove_safe_number(mine).await.is_err());
     assert!(registry.safe_number(mine).is_ok());

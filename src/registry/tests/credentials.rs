@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::world::{START, World, configured, refused_field};
 use crate::domain::{ServiceId, Sid, SidKind};
 use crate::registry::{
-    AccountCredentials, Caller, KEYS_PER_SERVICE, KeyOptions, NewApiKey, Registry, RegistryError, Scope,
-    Unauthenticated,
+    AccountCredentials, Caller, Item, KEYS_PER_SERVICE, KeyOptions, NewApiKey, Registry, RegistryError,
+    Scope, Unauthenticated,
 };
 use crate::store::StoreFault;
 
@@ -147,7 +147,7 @@ async fn several_keys_are_live_at_once_until_one_is_revoked() {
     assert_eq!(registry.revoke_key(old.key.sid).await, Ok((revoked, true)), "twice is once");
     assert_eq!(registry.live_keys(), 1);
     let unknown = registry.revoke_key(Sid::new(SidKind::ApiKey, [9; 16])).await;
-    assert_eq!(unknown, Err(RegistryError::NotFound("API key")));
+    assert_eq!(unknown, Err(RegistryError::NotFound(Item::ApiKey)));
 }
 
 #[tokio::test]
@@ -174,7 +174,7 @@ async fn a_revoked_key_is_forgotten_after_thirty_days() {
     world.clock.advance(Duration::from_secs(29 * 24 * 3_600));
     assert_eq!(registry.keys(None).len(), 1);
     world.clock.advance(Duration::from_secs(24 * 3_600));
-    assert_eq!(registry.revoke_key(sid).await, Err(RegistryError::NotFound("API key")));
+    assert_eq!(registry.revoke_key(sid).await, Err(RegistryError::NotFound(Item::ApiKey)));
     // Until the sweep has removed them.
     while !registry.keys(None).is_empty() {
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -190,7 +190,7 @@ async fn a_key_of_a_service_that_is_gone_opens_nothing() {
     assert!(registry.authenticate(&made.key.sid.to_string(), made.secret.expose()).is_err());
     assert_eq!(registry.live_keys(), 0);
     let refused = registry.create_key(key_options(Some(shop.id))).await;
-    assert_eq!(refused.map(|_| ()), Err(RegistryError::NotFound("service")));
+    assert_eq!(refused.map(|_| ()), Err(RegistryError::NotFound(Item::Service)));
 }
 
 #[tokio::test]

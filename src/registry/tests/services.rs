@@ -8,7 +8,7 @@ use super::world::{World, given, named, refused_field, template};
 use crate::domain::{CodeLength, ServiceId, Sid, SidKind, Timestamp};
 use crate::engine::LockoutRule;
 use crate::registry::service::service_id;
-use crate::registry::{Origin, RegistryError, Resend, Resource, Service, ServiceRecord, template_sid};
+use crate::registry::{Item, Origin, RegistryError, Resend, Service, ServiceRecord, template_sid};
 use crate::shard::Record as _;
 use crate::store::{Key, Store as _, Write};
 
@@ -130,9 +130,9 @@ async fn a_service_that_was_removed_is_gone_and_its_id_is_never_given_again() {
     let service = registry.made("Shop").await;
     registry.delete_service(service.sid).await.expect("removed");
     assert!(registry.service_by_id(service.id).is_none());
-    assert_eq!(registry.service(&service.sid), Err(RegistryError::NotFound("service")));
+    assert_eq!(registry.service(&service.sid), Err(RegistryError::NotFound(Item::Service)));
     let again = registry.delete_service(service.sid).await;
-    assert_eq!(again, Err(RegistryError::NotFound("service")));
+    assert_eq!(again, Err(RegistryError::NotFound(Item::Service)));
     assert_eq!(registry.count(), 1);
     drop(registry);
     let registry = world.restarted().open().await;
@@ -172,7 +172,7 @@ async fn a_person_finds_a_service_by_what_it_is_called() {
     }
     registry.made("Club").await;
     assert_eq!(refused_field(registry.find_service("Club")), "service");
-    assert_eq!(registry.find_service("unknown"), Err(RegistryError::NotFound("service")));
+    assert_eq!(registry.find_service("unknown"), Err(RegistryError::NotFound(Item::Service)));
 }
 
 #[tokio::test]
@@ -207,7 +207,7 @@ async fn there_are_so_many_services_and_ids_and_no_more() {
         world.store.commit(writes.collect(), Box::new(|written| written.expect("written")));
         let registry = world.open().await;
         let answer = registry.create_service(named("Club")).await.map(|_| ());
-        let refused = Err(RegistryError::TooMany { resource: Resource::Service, limit: 10_000 });
+        let refused = Err(RegistryError::TooMany { item: Item::Service, limit: 10_000 });
         assert_eq!(answer, if made { Ok(()) } else { refused });
     }
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::world::{World, given, locale, number, template};
 use crate::domain::{Channel, Sid, SidKind};
-use crate::registry::{Registry, RegistryError, Service, TextError, TextOptions, template_sid};
+use crate::registry::{Item, Registry, RegistryError, Service, TextError, TextOptions, template_sid};
 use crate::template::Wording;
 
 const US: &str = "+14155550123";
@@ -160,7 +160,7 @@ async fn templates_are_listed_the_built_in_ones_first() {
     assert_eq!(sids, ["onceward-plain", "onceward-minutes", "login"].map(template_sid));
     assert_eq!(registry.template(&sids[2]).expect("it").friendly_name, "login");
     let unknown = registry.template(&Sid::new(SidKind::Template, [9; 16]));
-    assert_eq!(unknown.map(|_| ()), Err(RegistryError::NotFound("template")));
+    assert_eq!(unknown.map(|_| ()), Err(RegistryError::NotFound(Item::Template)));
     let shop = registry.made("Shop").await;
     let none = BTreeMap::new();
     for sid in &sids {

@@ -179,9 +179,7 @@ impl VerifyingInner {
             LimitRefusal::ValueTooLong | LimitRefusal::TooManyCharges => {
                 Refused::Invalid(format!("RateLimits: {refusal}"))
             }
-            LimitRefusal::TableFull(refusal) => Refused::Unavailable(refusal),
-            LimitRefusal::Overloaded => Refused::Unavailable(Refusal::Overloaded),
-            LimitRefusal::StoreUnavailable => Refused::Unavailable(Refusal::StoreUnavailable),
+            LimitRefusal::Refused(refusal) => Refused::Unavailable(refusal),
         })
     }
 }
@@ -197,11 +195,8 @@ async fn keep(ticket: Ticket, verification: &Verification) {
 fn key_refused(refusal: KeyRefusal) -> Refused {
     match refusal {
         KeyRefusal::KeyLength => Refused::Invalid(format!("Idempotency-Key: {refusal}")),
-        KeyRefusal::TableFull(refusal) => Refused::Unavailable(refusal),
-        KeyRefusal::Overloaded => Refused::Unavailable(Refusal::Overloaded),
-        KeyRefusal::StoreUnavailable | KeyRefusal::AnswerTooLong => {
-            Refused::Unavailable(Refusal::StoreUnavailable)
-        }
+        KeyRefusal::AnswerTooLong => Refused::Unavailable(Refusal::StoreUnavailable),
+        KeyRefusal::Refused(refusal) => Refused::Unavailable(refusal),
     }
 }
 

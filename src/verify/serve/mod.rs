@@ -193,7 +193,10 @@ impl VerifyingInner {
 
     async fn clear(&self, service: ServiceId, number: PhoneNumber) -> Result<Cleared, Refusal> {
         let known = self.registry.service_by_id(service);
-        let key = known.map_or(NumberKey::new(service, number), |known| self.key(&known, number));
+        let key = match &known {
+            Some(known) => self.key(known, number),
+            None => NumberKey::new(service, number),
+        };
         let before = self.verifier.lockout(key).await?;
         let request = EndRequest { key, ending: engine::Ending::Cleared, named: None };
         self.verifier.end(request).await?;
@@ -203,7 +206,8 @@ impl VerifyingInner {
             Some(LockoutState { until: None, .. }) => Cleared::NotLocked,
         };
         if cleared != Cleared::Unknown {
-            tracing::info!(%number, service = service.get(), was = cleared.as_str(), "number cleared by operator");
+            let service = known.map(|known| known.name());
+            tracing::info!(%number, service, was = cleared.as_str(), "number cleared by operator");
         }
         Ok(cleared)
     }

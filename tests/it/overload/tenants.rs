@@ -71,6 +71,15 @@ async fn dead_webhooks_of_one_service_drop_its_events_only_and_say_so() {
     let dropped = v2.get(&hooks[0]).await.json()["dropped_events"].clone();
     assert!(dropped["count"].as_u64().is_some_and(|count| count > 0), "{dropped}");
     assert!(dropped["date_last"].is_string(), "{dropped}");
+    let is_dropped = |event: &Value| {
+        event["message"].as_str().is_some_and(|message| message.starts_with("webhook events dropped"))
+    };
+    let event = world.server.output().event(is_dropped).await.expect("a line about it");
+    assert_eq!(
+        Some(event["service"].as_str().expect("a name")),
+        flooded.strip_prefix("/Services/"),
+        "{event}"
+    );
 
     assert_eq!(v2.begins(&other, &world.number()).await.status(), 201);
     let listed = v2.get(hooks.last().expect("a webhook")).await.json();

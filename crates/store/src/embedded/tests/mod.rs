@@ -1,5 +1,4 @@
 //! Tests of the whole embedded store. The helpers come first, because the other files share them.
-//! share them.
 
 mod checkpoints;
 mod commits;

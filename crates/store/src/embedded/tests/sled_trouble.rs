@@ -1,6 +1,5 @@
 //! sled fails, hangs, panics and loses entries: the store seals no such attempt, the journal has everything, and the
 //! next attempt uses new directories.
-//! uses new directories.
 
 use super::*;
 
