@@ -7,6 +7,7 @@ mod bind;
 pub mod control;
 mod front_end;
 mod serve;
+mod service_manager;
 mod tls;
 
 use std::io;
@@ -132,6 +133,19 @@ impl App {
     /// The certificate that is served; `None` for cleartext.
     pub fn certificates(&self) -> Option<&Certificates> {
         self.certificates.as_ref()
+    }
+
+    /// Returns once every shard and the journal have answered: `false` if one of them has ended. Waits while one hangs.
+    pub async fn is_alive(&self) -> bool {
+        match self.late.running() {
+            Some(running) => running.shards.answer().await.is_ok(),
+            None => false,
+        }
+    }
+
+    /// Returns `true` between the end of the start and the beginning of the stop.
+    fn is_running(&self) -> bool {
+        self.late.running().is_some() && !self.stopping.load(Ordering::Relaxed)
     }
 
     /// Makes `/readyz` say that the server is stopping.

@@ -12,7 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use super::{App, AppStartError, Certificates, bind};
+use super::{App, AppStartError, bind, service_manager};
 use crate::config::{Loaded, Settings};
 use crate::node::process;
 use crate::telemetry;
@@ -81,21 +81,30 @@ impl StopSignals {
 
 /// Reads the certificate again at SIGHUP, which would otherwise end the program. Checks it once a day, and at once when
 /// called: the log then warns before it expires.
-async fn look_after_certificate(mut hangup: Signal, certificates: Option<Certificates>) {
+async fn look_after_certificate(mut hangup: Signal, app: App) {
+    let certificates = app.certificates().cloned();
     let mut days = tokio::time::interval(DAY);
     loop {
         tokio::select! {
-            heard = hangup.recv() => match &certificates {
-                _ if heard.is_none() => return,
-                Some(certificates) => {
-                    let certificates = certificates.clone();
-                    let read = tokio::task::spawn_blocking(move || certificates.reload()).await;
-                    if let Err(error) = read {
-                        tracing::error!(%error, "certificate not reloaded, the previous one stays");
-                    }
+            heard = hangup.recv() => {
+                if heard.is_none() {
+                    return;
                 }
-                None => tracing::info!("SIGHUP ignored, no tls-cert is configured"),
-            },
+                let (certificates, is_running) = (certificates.clone(), app.is_running());
+                let reload = move || {
+                    if let Some(certificates) = certificates {
+                        certificates.reload();
+                    } else {
+                        tracing::info!("SIGHUP ignored, no tls-cert is configured");
+                    }
+                };
+                let read = tokio::task::spawn_blocking(move || {
+                    if is_running { service_manager::around_reload(reload) } else { reload() }
+                });
+                if let Err(error) = read.await {
+                    tracing::error!(%error, "certificate not reloaded, the previous one stays");
+                }
+            }
             _ = days.tick() => {
                 if let Some(certificates) = &certificates {
                     certificates.warn_if_it_ends();
@@ -110,7 +119,8 @@ async fn serve(settings: Settings) -> Result<u8, AppStartError> {
     let hangup = signal(SignalKind::hangup()).map_err(AppStartError::Signals)?;
     let app = App::new(&settings)?;
     let mut tasks = JoinSet::new();
-    tasks.spawn(look_after_certificate(hangup, app.certificates().cloned()));
+    tasks.spawn(look_after_certificate(hangup, app.clone()));
+    tasks.spawn(service_manager::report_status(app.clone()));
     let listener = bind(&settings.listen).await?;
     let address = listener.local_addr().map_err(AppStartError::Address)?;
     let (stop_serving, stopped) = oneshot::channel::<()>();
@@ -125,11 +135,15 @@ async fn serve(settings: Settings) -> Result<u8, AppStartError> {
         }
     }
     app.announce(&settings, address);
+    service_manager::ready().await;
+    tasks.spawn(service_manager::keep_watchdog(app.clone()));
 
     let signal = signals.next().await;
     let deadline = settings.bounds.graceful_stop;
     tracing::info!(signal, deadline_s = deadline.as_secs(), "stopping; requests in progress are finished");
     app.begin_stop();
+    tasks.shutdown().await;
+    service_manager::stopping().await;
     let _ = stop_serving.send(());
     let soft = async {
         if let Err(error) = (&mut serving).await {

@@ -31,7 +31,7 @@ use self::actor::ShardMessage;
 use self::supervisor::Supervisor;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
-use crate::store::{Owner, Store};
+use crate::store::{Owner, Store, StoreError};
 
 pub use self::capacity::{Capacity, PLACE_BYTES, Reservation, Shares, Usage};
 pub use self::command::{Command, Decision, Load, Refusal, Subject};
@@ -169,6 +169,24 @@ impl Shards {
             if shard.cast(ShardMessage::Flush(done)).is_ok() {
                 let _ = flushed.await;
             }
+        }
+    }
+
+    /// Returns once every shard and the store have answered. A store that refuses writes answers; one that hangs does
+    /// not.
+    ///
+    /// # Errors
+    /// [`Refusal::Stopping`] if a shard does not run or the store has ended.
+    pub async fn answer(&self) -> Result<(), Refusal> {
+        for shard in 0..self.router().shards() {
+            self.router().read_shard(shard, |_, _| ()).await?;
+        }
+        let (done, answered) = oneshot::channel();
+        // Without a write it only passes through the journal's queue.
+        self.shared.store.commit(Vec::new(), Box::new(|result| drop(done.send(result))));
+        match answered.await {
+            Ok(Err(StoreError::Closed)) | Err(_) => Err(Refusal::Stopping),
+            Ok(_) => Ok(()),
         }
     }
 

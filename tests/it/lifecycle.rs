@@ -169,7 +169,7 @@ async fn numbers_are_served_by_the_next_server_as_soon_as_the_first_has_ended() 
     }
 }
 
-async fn hang_at_the_gateway(world: &World, number: &str) -> JoinHandle<HttpResponse> {
+pub async fn hang_at_the_gateway(world: &World, number: &str) -> JoinHandle<HttpResponse> {
     world.twilio.plan(number, [Reply::Hang]);
     let (client, number) = (world.server.client.clone(), number.to_owned());
     let hanging = tokio::spawn(async move { client.send(&number).await });

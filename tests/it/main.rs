@@ -35,6 +35,7 @@ mod privacy;
 mod quickstart;
 mod restart;
 mod sdk;
+mod service_manager;
 mod storage_trouble;
 mod support;
 mod tls;

@@ -128,6 +128,9 @@ pub enum StoreError {
     /// Some or all of the batch may have been applied, or may yet be.
     #[error("the store did not say whether it applied the batch: {0}")]
     Unknown(String),
+    /// The store was closed, or its thread has ended. No part of this or a later batch will be applied.
+    #[error("the store is closed")]
+    Closed,
 }
 
 /// Callback with the result of a batch.
@@ -175,7 +178,7 @@ pub trait Store: Send + Sync + 'static {
     fn newest_time(&self) -> Timestamp;
 
     /// Makes a checkpoint, for which the owners must still answer and may still commit, and ends the journal in order.
-    /// Later writes are refused with [`StoreError::Unavailable`]. Idempotent.
+    /// Later writes are refused with [`StoreError::Closed`]. Idempotent.
     fn close(&self) -> BoxFuture<'_, Result<(), StoreError>>;
 }
 

@@ -183,7 +183,7 @@ impl MemoryStore {
         let mut contents = self.contents();
         let mut state = self.state();
         if state.closed || contents.generation != self.generation {
-            return Err(unavailable("the store is closed"));
+            return Err(StoreError::Closed);
         }
         let unknown = || StoreError::Unknown("an injected fault".into());
         let (applied, answer) = match fault {
@@ -207,7 +207,7 @@ impl MemoryStore {
     fn open(&self) -> Result<MutexGuard<'_, Contents>, StoreError> {
         let contents = self.contents();
         if self.state().closed || contents.generation != self.generation {
-            return Err(unavailable("the store is closed"));
+            return Err(StoreError::Closed);
         }
         Ok(contents)
     }

@@ -96,7 +96,7 @@ impl EmbeddedStore {
         if let Err(mpsc::SendError(WriterMessage::Commit(batch))) =
             self.reader.writer.send(WriterMessage::Commit(batch))
         {
-            batch.refuse("the store is closed");
+            batch.answer(Err(StoreError::Closed));
         }
     }
 
@@ -273,7 +273,7 @@ impl StoreReader {
 }
 
 fn closed() -> StoreError {
-    StoreError::Unavailable("the store is closed".into())
+    StoreError::Closed
 }
 
 fn interrupted() -> StoreError {

@@ -262,7 +262,7 @@ fn health_reports_a_dead_journal_thread() {
     // The thread releases the lock as its last action.
     fs::File::open(world.dir().join("lock")).unwrap().lock().unwrap();
     assert_thread_is_missed(&world, "journal");
-    assert_unavailable(&world.batch(&[(2, Some("lost"))]));
+    assert_eq!(world.batch(&[(2, Some("lost"))]), Err(StoreError::Closed));
 }
 
 #[test]

@@ -238,7 +238,7 @@ impl Writer {
                 continue;
             }
             let replies = self.closing.take().map(|closing| closing.replies).unwrap_or_default();
-            self.waiting.drain(..).for_each(|batch| batch.refuse("the store is closed"));
+            self.waiting.drain(..).for_each(|batch| batch.answer(Err(StoreError::Closed)));
             return Some(WriterEnd::Closed(replies, self.finish()));
         }
     }

@@ -275,7 +275,7 @@ impl Writer {
             if let Some(ending) = self.proceed_closing() {
                 for message in deferred.into_iter().chain(messages.try_iter()) {
                     if let WriterMessage::Commit(batch) = message {
-                        batch.refuse("the store is closed");
+                        batch.answer(Err(StoreError::Closed));
                     }
                 }
                 return ending;
