@@ -15,7 +15,7 @@ use onceward::engine::Policy;
 use onceward::gateway::{Accepted, BoxFuture, Gateway, GatewayError, OutgoingMessage};
 use onceward::node::kinds;
 use onceward::numbers::{
-    Capacity, CheckOutcome, CheckRequest, NumberKey, Policies, Reply, SendOutcome, SendRequest, Verifier,
+    CheckOutcome, CheckRequest, NumberCapacity, NumberKey, Policies, Reply, SendOutcome, SendRequest, Verifier,
     VerifierDeps,
 };
 use onceward::shard::{ShardDeps, Shards};
@@ -106,7 +106,7 @@ impl World {
             bounds: bounds.clone(),
             metrics: Arc::default(),
         });
-        let capacity = Capacity::new(bounds.numbers);
+        let capacity = NumberCapacity::new(bounds.numbers);
         let shards = Shards::start(ShardDeps {
             store: Arc::new(NoDisk),
             clock,

@@ -9,9 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::domain::NumberError;
-use crate::engine::NumberState;
-use crate::numbers::Refusal;
-use crate::shard::Record as _;
+use crate::numbers::{LimitedTable, Refusal};
 
 /// Seconds after which a refused client may try again. The cause of a refusal (a full queue, a failed commit, a
 /// restart) ends within a second or lasts much longer.
@@ -252,9 +250,10 @@ impl Problem {
             Self::Refused(Refusal::SendsOverloaded) => {
                 (REFUSED, "Too many messages are waiting to be sent. Try again shortly.")
             }
-            Self::Refused(Refusal::TableFull { table: NumberState::PLURAL, .. }) => {
-                (REFUSED, "Too many numbers are being verified. Try again shortly.")
-            }
+            Self::Refused(Refusal::TableFull {
+                table: LimitedTable::Numbers | LimitedTable::TestNumbers,
+                ..
+            }) => (REFUSED, "Too many numbers are being verified. Try again shortly."),
             Self::Refused(Refusal::TableFull { table, .. }) => {
                 return (REFUSED, format!("Too many {table} are stored. Try again later.").into());
             }

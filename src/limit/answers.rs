@@ -15,8 +15,8 @@ use super::Bounds;
 use super::digest::{Digest, Digester};
 use crate::domain::{ServerKey, ServiceId, Timestamp};
 use crate::shard::{
-    Capacity, Command, Decision, Durability, Record, Refusal, ReplyContext, Reservation, Shards, Subject,
-    Transaction, service_of,
+    Capacity, Command, Decision, Durability, LimitedTable, Record, Refusal, ReplyContext, Reservation,
+    ServiceNames, Shards, Subject, Transaction, service_of,
 };
 
 /// Bytes of an idempotency key.
@@ -139,10 +139,15 @@ impl Answers {
         let deps = Arc::new(AnswerDeps {
             shards: shards.clone(),
             digester: Digester::new(server_key),
-            capacity: Capacity::of::<KeyUse>(shards, bounds.records),
+            capacity: Capacity::following::<KeyUse>(shards, LimitedTable::KeptAnswers, bounds.records),
             running: Mutex::default(),
         });
         Self { deps, queue: Arc::new(Semaphore::new(bounds.queue.clamp(1, Semaphore::MAX_PERMITS))) }
+    }
+
+    /// Names services in the log from now on.
+    pub fn name_services(&self, names: &ServiceNames) {
+        self.deps.capacity.name_services(names);
     }
 
     /// Begins a request with an idempotency key. Two requests are equal if their fingerprints are. Of concurrent
@@ -274,9 +279,9 @@ impl Command for BeginCommand {
             return Decision::Made;
         }
         if present.is_none() {
-            self.reservation = self.deps.capacity.reserve(service_of(&self.key.id));
-            if self.reservation.is_none() {
-                return Decision::Full(KeyUse::KIND);
+            match self.deps.capacity.reserve(service_of(&self.key.id)) {
+                Ok(reservation) => self.reservation = Some(reservation),
+                Err(full) => return full,
             }
         }
         let Some(running) = self.deps.run(self.key) else {

@@ -10,8 +10,8 @@ use super::decide::{self, BucketRule, Counted, RateDecision, ValueCounts};
 use super::digest::{Digest, Digester};
 use crate::domain::{ServerKey, ServiceId, Sid, Timestamp};
 use crate::shard::{
-    Capacity, Command, Decision, Durability, Record, Refusal, ReplyContext, Reservation, Shards, Subject,
-    Transaction, service_of,
+    Capacity, Command, Decision, Durability, LimitedTable, Record, Refusal, ReplyContext, Reservation,
+    ServiceNames, Shards, Subject, Transaction, service_of,
 };
 
 /// Bytes of a value.
@@ -106,9 +106,14 @@ impl Limits {
         Self {
             shards: shards.clone(),
             digester: Arc::new(Digester::new(server_key)),
-            capacity: Capacity::of::<Counter>(shards, bounds.records),
+            capacity: Capacity::following::<Counter>(shards, LimitedTable::Counters, bounds.records),
             queue: Arc::new(Semaphore::new(bounds.queue.clamp(1, Semaphore::MAX_PERMITS))),
         }
+    }
+
+    /// Names services in the log from now on.
+    pub fn name_services(&self, names: &ServiceNames) {
+        self.capacity.name_services(names);
     }
 
     /// Counts a request under every charge, or under none. The answer comes when the counts are durable. The same limit with
@@ -251,9 +256,9 @@ impl Command for CountCommand {
             RateDecision::Granted { .. } if self.purpose == Purpose::Look => Ok(Vec::new()),
             RateDecision::Granted { counts, places } => {
                 if present.is_none() {
-                    self.reservation = self.capacity.reserve(service_of(&subject.id));
-                    if self.reservation.is_none() {
-                        return Decision::Full(Counter::KIND);
+                    match self.capacity.reserve(service_of(&subject.id)) {
+                        Ok(reservation) => self.reservation = Some(reservation),
+                        Err(full) => return full,
                     }
                 }
                 let known = present.map_or(tag, |counter| counter.tag);

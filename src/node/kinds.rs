@@ -1,22 +1,19 @@
 //! The kinds of record that the shards keep.
 
-use std::sync::Arc;
-
 use crate::attempts::AttemptLog;
 use crate::config::Bounds;
 use crate::engine::NumberState;
 use crate::limit::{Counter, KeyUse};
-use crate::numbers::Capacity;
-use crate::numbers::table::NumberTable;
+use crate::numbers::table::{NumberCapacity, NumberTable};
 use crate::registry::{Credential, SafeNumber, ServiceRecord};
 use crate::shard::{Kinds, ShardSettings};
 use crate::webhook::EventRecord;
 
 /// Every kind of record. A new kind also needs a decision in [`without_codes`](crate::cli::backup::without_codes).
-pub fn all(capacity: &Arc<Capacity>) -> Kinds {
-    let capacity = Arc::clone(capacity);
+pub fn all(capacity: &NumberCapacity) -> Kinds {
+    let capacity = capacity.clone();
     Kinds::default()
-        .with_table::<NumberState>(move || Box::new(NumberTable::new(Arc::clone(&capacity))))
+        .with_table::<NumberState>(move || Box::new(NumberTable::new(capacity.clone())))
         .with::<ServiceRecord>()
         .with::<Credential>()
         .with::<SafeNumber>()
@@ -28,7 +25,7 @@ pub fn all(capacity: &Arc<Capacity>) -> Kinds {
 
 /// Every kind, without a limit of numbers: for tools that read and write records.
 pub fn for_tools() -> Kinds {
-    all(&Capacity::new(usize::MAX))
+    all(&NumberCapacity::new(usize::MAX))
 }
 
 /// The limits of a shard.

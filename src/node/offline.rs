@@ -7,7 +7,7 @@ use super::{AccountFile, StartError, kinds};
 use crate::clock::{EngineClock, SystemClock};
 use crate::config::{Bounds, KeysSettings};
 use crate::domain::Timestamp;
-use crate::numbers::Capacity;
+use crate::numbers::NumberCapacity;
 use crate::registry::{Registry, RegistryDeps, ServiceSettings};
 use crate::shard::{ShardDeps, Shards};
 use crate::store::{MemoryStore, Store, StoreError, Write};
@@ -61,7 +61,7 @@ impl Offline {
         let shards = Shards::start(ShardDeps {
             store: Arc::clone(&store),
             clock,
-            kinds: kinds::all(&Capacity::new(bounds.numbers)),
+            kinds: kinds::all(&NumberCapacity::new(bounds.numbers)),
             shards: 1,
             settings: kinds::shard_settings(&bounds),
             rng: seeded_rng()?,

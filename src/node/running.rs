@@ -18,7 +18,7 @@ use crate::domain::{Routing, ServerKey, Timestamp};
 use crate::engine::{Policy, Sealer, key_fingerprint};
 use crate::limit::{self, Answers, Limits};
 use crate::metrics::Metrics;
-use crate::numbers::{Capacity, Policies, Verifier, VerifierDeps};
+use crate::numbers::{NumberCapacity, Policies, Verifier, VerifierDeps};
 use crate::registry::Registry;
 use crate::shard::{ShardDeps, Shards};
 use crate::store::{EmbeddedStore, Loading, OpenOptions, Store, StoreError};
@@ -89,7 +89,7 @@ impl Running {
         let policies = Policies::new(policy);
         let clock: Arc<dyn Clock> = clock;
         let mut seeder = seeded_rng()?;
-        let capacity = Capacity::new(bounds.numbers);
+        let capacity = NumberCapacity::new(bounds.numbers);
         let shards = Shards::start(ShardDeps {
             store: Arc::clone(&store),
             clock: Arc::clone(&clock),
@@ -114,7 +114,13 @@ impl Running {
             transport: Arc::new(Poster::new(private_webhooks, ATTEMPT_TIME)),
             bounds: OutboxBounds::default(),
         });
-        let limits = limit::Bounds { queue: bounds.commands, ..limit::Bounds::default() };
+        let bounds_of_limits = limit::Bounds { queue: bounds.commands, ..limit::Bounds::default() };
+        let limits = Limits::new(&shards, &server_key, bounds_of_limits);
+        let answers = Answers::new(&shards, &server_key, bounds_of_limits);
+        let names = registry.service_names();
+        capacity.name_services(&names);
+        limits.name_services(&names);
+        answers.name_services(&names);
         let delivery = Arc::new(Delivery::new(DeliveryDeps {
             gateways,
             routing,
@@ -140,8 +146,8 @@ impl Running {
             registry: registry.clone(),
             verifier: verifier.clone(),
             delivery: Arc::clone(&delivery),
-            limits: Limits::new(&shards, &server_key, limits),
-            answers: Answers::new(&shards, &server_key, limits),
+            limits,
+            answers,
             server_key,
             rules,
             clock,

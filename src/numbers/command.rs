@@ -14,14 +14,15 @@ use super::facts;
 use super::policies::Policies;
 use super::record::NumberKey;
 use super::send::{Caller, Dispatch, ResumeCommand, SendCommand, SendDecision, SettleCommand};
+use super::table::NumberCapacity;
 use crate::attempts::{AttemptLog, AttemptLogWriter, EndedSend, VerifyStatus};
 use crate::config::TrackerSettings;
 use crate::domain::{AttemptLogKey, GatewayName, ServerKey, ServiceId, Timestamp};
 use crate::engine::{EndOutcome, Ending, NumberState, Policy, Rules, Salt, SlotHash, Verification};
 use crate::metrics::Metrics;
 use crate::shard::{
-    Capacity, Command, Decision, Durability, Load, Record, RecordKey, Refusal, ReplyContext, Reservation,
-    Shards, Subject, Tables, Transaction,
+    Command, Decision, Durability, Load, Record, RecordKey, Refusal, ReplyContext, Reservation, Shards,
+    Subject, Tables, Transaction,
 };
 
 /// Dependencies of decisions about numbers.
@@ -32,8 +33,8 @@ pub struct NumberDeps {
     pub key: ServerKey,
     /// The slot of a number.
     pub slots: SlotHash,
-    /// The limit on stored numbers.
-    pub capacity: Arc<Capacity>,
+    /// The limits on stored numbers.
+    pub capacity: NumberCapacity,
     /// The longest duration of one send's delivery, from its decision on.
     pub send_budget: Duration,
     /// The longest duration of one check at a gateway that holds the code, from its decision to the decision about its
@@ -207,9 +208,9 @@ impl Command for NumberCommand {
         let now = view.now();
         let before = view.get::<NumberState>(subject.id);
         if matches!(kind, CommandKind::Send(_)) && before.is_none() && reservation.is_none() {
-            *reservation = deps.capacity.counting(key.is_test).reserve(key.service);
-            if reservation.is_none() {
-                return Decision::Full(NumberState::KIND);
+            match deps.capacity.of(key.is_test).reserve(key.service) {
+                Ok(reserved) => *reservation = Some(reserved),
+                Err(full) => return full,
             }
         }
         let state = before.unwrap_or(NumberState::Fresh);

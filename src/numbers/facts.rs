@@ -38,7 +38,7 @@ pub(super) fn count(metrics: &Metrics, key: NumberKey, kind: &CommandKind, polic
             }
         }
         CommandKind::End(EndCommand { ending, decided: Some(EndOutcome::Ended(Some(ended))), .. }) => {
-            let channel = ended.counts(policy).channel;
+            let channel = ended.details(policy).channel;
             match ending {
                 Ending::Approved => step(channel, VerificationStep::Approved),
                 Ending::Canceled => step(channel, VerificationStep::Canceled),

@@ -21,10 +21,11 @@ mod verifier;
 
 pub use crate::delivery::FailureReason;
 pub use crate::engine::SendOptions;
-pub use crate::shard::{Capacity, Refusal, ShardStartError, Usage};
+pub use crate::shard::{LimitedTable, Refusal, ShardStartError, Usage};
 pub use event::{EventSink, NumberEvent};
 pub use policies::Policies;
 pub use record::NumberKey;
 pub use reply::{CheckOutcome, Reply, SendLimit, SendOutcome, VerificationSummary};
 pub use send::NamedVerification;
+pub use table::NumberCapacity;
 pub use verifier::{CheckRequest, EndRequest, SendRequest, Verifier, VerifierDeps};

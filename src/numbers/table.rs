@@ -18,23 +18,49 @@ use super::record::NumberKey;
 use crate::domain::{ServiceId, Timestamp};
 use crate::engine::NumberState;
 use crate::shard::{
-    Capacity, Record, RecordError, RecordKey, RecordKind, Shares, Stored, Table, decode, encode,
+    Capacity, LimitedTable, Record, RecordError, RecordKey, RecordKind, ServiceNames, Shares, Stored, Table,
+    decode, encode,
 };
 
-/// Numbers by key. Each counts in a [`Capacity`] that all shards share.
+/// The limits on the stored numbers of all shards. Test numbers cost no message and take no room of the others.
+#[derive(Clone)]
+pub struct NumberCapacity([Arc<Capacity>; 2]);
+
+/// The limit on stored test numbers.
+const TEST_NUMBERS: usize = 10_000;
+
+impl NumberCapacity {
+    /// Capacity for `limit` numbers, and separately for test numbers.
+    pub fn new(limit: usize) -> Self {
+        let of = Capacity::counted_by_table::<NumberState>;
+        Self([of(LimitedTable::Numbers, limit), of(LimitedTable::TestNumbers, limit.min(TEST_NUMBERS))])
+    }
+
+    /// The capacity for test numbers, or for all other numbers.
+    pub fn of(&self, is_test: bool) -> &Arc<Capacity> {
+        &self.0[usize::from(is_test)]
+    }
+
+    /// Names services in the log from now on.
+    pub fn name_services(&self, names: &ServiceNames) {
+        self.0.iter().for_each(|capacity| capacity.name_services(names));
+    }
+}
+
+/// Numbers by key. Each counts in a [`NumberCapacity`].
 pub struct NumberTable {
     numbers: Numbers,
-    capacity: Arc<Capacity>,
+    capacity: NumberCapacity,
 }
 
 impl NumberTable {
     /// An empty table whose numbers count in `capacity`.
-    pub fn new(capacity: Arc<Capacity>) -> Self {
+    pub fn new(capacity: NumberCapacity) -> Self {
         Self { numbers: Numbers::default(), capacity }
     }
 }
 
-/// The counts of ordinary numbers and of test numbers, in this order. Test numbers have a limit of their own.
+/// The counts of ordinary numbers and of test numbers, in this order.
 #[derive(Default)]
 struct NumbersByService([Shares; 2]);
 
@@ -45,11 +71,11 @@ impl NumbersByService {
 
     fn of<'a>(
         &'a self,
-        capacity: &'a Arc<Capacity>,
+        capacity: &'a NumberCapacity,
     ) -> impl Iterator<Item = (&'a Arc<Capacity>, ServiceId, usize)> {
-        let both = self.0.iter().zip([false, true]);
-        both.flat_map(move |(shares, is_test)| {
-            shares.iter().map(move |(service, numbers)| (capacity.counting(is_test), service, numbers))
+        let both = self.0.iter().zip(&capacity.0);
+        both.flat_map(|(shares, capacity)| {
+            shares.iter().map(move |(service, numbers)| (capacity, service, numbers))
         })
     }
 }
@@ -104,7 +130,7 @@ impl Table for NumberTable {
     fn set(&mut self, key: RecordKey, record: Stored) {
         let (Some(number), Ok(state)) = (NumberKey::from_id(&key.id), decode(&record.bytes)) else { return };
         if self.numbers.insert(key.slot, number, state) {
-            self.capacity.counting(number.is_test).add(number.service, 1);
+            self.capacity.of(number.is_test).add(number.service, 1);
         }
     }
 
@@ -129,7 +155,7 @@ impl Table for NumberTable {
         let Some(key) = NumberKey::from_id(&key.id).filter(|key| self.numbers.remove(key)) else {
             return false;
         };
-        self.capacity.counting(key.is_test).remove(key.service, 1);
+        self.capacity.of(key.is_test).remove(key.service, 1);
         true
     }
 }

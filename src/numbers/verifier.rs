@@ -15,6 +15,7 @@ use super::receipt::ReceiptCommand;
 use super::record::NumberKey;
 use super::reply::{Reply, SendOutcome, VerificationSummary};
 use super::send::{NamedVerification, SendCommand};
+use super::table::NumberCapacity;
 use crate::attempts::{Attempts, ReceiptOutcome};
 use crate::config::Bounds;
 use crate::delivery::Delivery;
@@ -23,7 +24,7 @@ use crate::engine::{
     CheckOutcome, Ending, LockoutState, NumberState, SendOptions, SlotHash, VerificationName,
 };
 use crate::gateway::Receipt;
-use crate::shard::{Capacity, Refusal, Shards, Usage};
+use crate::shard::{Refusal, Shards, Usage};
 use crate::template::MessageStyle;
 
 /// A request to send a code: the first one of a verification, or a repetition.
@@ -76,7 +77,7 @@ pub struct VerifierDeps {
     /// The shards, which store numbers in a [`NumberTable`](super::table::NumberTable).
     pub shards: Shards,
     /// The limit on stored numbers; the number tables count in it.
-    pub capacity: Arc<Capacity>,
+    pub capacity: NumberCapacity,
     /// The delivery attempts that the shards keep.
     pub attempts: Attempts,
     /// Sends messages.
@@ -250,7 +251,7 @@ impl Verifier {
 
     /// The stored numbers and their limit, for `/readyz`.
     pub fn usage(&self) -> Usage {
-        self.deps.capacity.usage()
+        self.deps.capacity.of(false).usage()
     }
 
     /// Returns `true` if every shard is running, for `/readyz`.

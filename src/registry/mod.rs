@@ -30,7 +30,7 @@ use self::snapshot::Published;
 use self::template::TemplateCatalog;
 use crate::config::services::AccountSettings;
 use crate::domain::{GatewayName, ServiceId, Sid};
-use crate::shard::Shards;
+use crate::shard::{ServiceNames, Shards};
 use crate::template::Templates;
 
 pub use crate::config::services::{RegistrySettings, Resend, ServiceSettings, TestNumber};
@@ -122,6 +122,12 @@ impl Registry {
     /// waits.
     pub fn service_by_id(&self, id: ServiceId) -> Option<Arc<Service>> {
         self.0.published.services.load().by_id(id)
+    }
+
+    /// The names of services, for the log.
+    pub fn service_names(&self) -> ServiceNames {
+        let published = Arc::clone(&self.0.published);
+        Arc::new(move |id| Some(published.services.load().by_id(id)?.log_name()))
     }
 
     pub fn service(&self, sid: &Sid) -> Result<Arc<Service>, RegistryError> {

@@ -1,11 +1,13 @@
 //! The limit on the records of a kind over all shards, and the share of each service in it.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tracing::{info, warn};
 
 use super::Shards;
+use super::command::Decision;
 use super::record::{Hasher, Record, RecordKey, service_of};
 use super::table::{Index, Stored};
 use crate::domain::ServiceId;
@@ -13,8 +15,11 @@ use crate::domain::ServiceId;
 /// The places that each service holds in a limited table.
 ///
 /// One service may fill the limit, and all services together may hold a quarter more: a service gets another place
-/// while it holds less than four times the free ones. Therefore no service is refused before the limit is reached, a
-/// flood of one service leaves room for the others, and several floods end in equal shares.
+/// while it holds less than four times the free ones. This is the dynamic threshold of A. K. Choudhury and E. L. Hahne,
+/// "Dynamic Queue Length Thresholds for Shared-Memory Packet Switches" (1998), with alpha = 4. No service is refused
+/// before the limit is reached. A flood leaves a fifth of the free places to the next service: after the flood of one
+/// service a second one gets a fifth of the limit, and after its flood a third one gets a 25th. Floods that go on end in
+/// equal shares.
 #[derive(Debug, Default)]
 pub struct Shares {
     held: usize,
@@ -64,21 +69,43 @@ impl Shares {
     }
 }
 
-/// Counts records against a limit that new ones never exceed. Restored records count beyond it, because the server
-/// never drops a known one.
-#[derive(Debug)]
-pub struct Capacity {
-    /// [`Record::PLURAL`], for the log.
-    table: &'static str,
-    limit: usize,
-    lines: &'static LogLines,
-    counts: Mutex<Counts>,
-    /// Counts test numbers, which cost no message and take no room of the others.
-    tests: Option<Arc<Self>>,
+/// A table in which each service may have a limited number of records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LimitedTable {
+    /// Numbers with an outstanding code, a count or a lockout.
+    Numbers,
+    /// Numbers with a fixed code, to which no message goes.
+    TestNumbers,
+    /// Answers to requests with an idempotency key.
+    KeptAnswers,
+    /// Values of rate limits.
+    Counters,
 }
 
-/// The limit on stored test numbers.
-const TEST_NUMBERS: usize = 10_000;
+impl fmt::Display for LimitedTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Numbers => "numbers",
+            Self::TestNumbers => "test numbers",
+            Self::KeptAnswers => "kept answers",
+            Self::Counters => "rate limit counters",
+        })
+    }
+}
+
+/// The name of a service in the log. `None` if it was removed.
+pub type ServiceNames = Arc<dyn Fn(ServiceId) -> Option<String> + Send + Sync>;
+
+/// Counts records against a limit that new ones never exceed. Restored records count beyond it, because the server
+/// never drops a known one.
+pub struct Capacity {
+    table: LimitedTable,
+    /// [`Record::KIND`].
+    kind: u8,
+    limit: usize,
+    counts: Mutex<Counts>,
+    names: OnceLock<ServiceNames>,
+}
 
 #[derive(Debug, Default)]
 struct Counts {
@@ -118,30 +145,25 @@ pub struct Usage {
 }
 
 impl Capacity {
-    /// Capacity for `limit` numbers, and separately for test numbers.
-    pub fn new(limit: usize) -> Arc<Self> {
-        let of = |table, limit, tests| {
-            Arc::new(Self { table, limit, lines: &NUMBERS, counts: Mutex::default(), tests })
-        };
-        let tests = of("test numbers", limit.min(TEST_NUMBERS), None);
-        of("numbers", limit, Some(tests))
+    /// The capacity of a table that counts its records itself.
+    pub fn counted_by_table<R: Record>(table: LimitedTable, limit: usize) -> Arc<Self> {
+        Arc::new(Self { table, kind: R::KIND, limit, counts: Mutex::default(), names: OnceLock::new() })
     }
 
-    /// The capacity for test numbers, or for all other numbers.
-    pub fn counting(self: &Arc<Self>, is_test: bool) -> &Arc<Self> {
-        self.tests.as_ref().filter(|_| is_test).unwrap_or(self)
-    }
-
-    /// Capacity for records of the kind `R`, counted as the shards change them. A record takes one place for each
+    /// The capacity for records of the kind `R`, counted as the shards change them. A record takes one place for each
     /// started [`PLACE_BYTES`] bytes.
-    pub fn of<R: Record>(shards: &Shards, limit: usize) -> Arc<Self> {
-        let capacity =
-            Arc::new(Self { table: R::PLURAL, limit, lines: &OTHERS, counts: Mutex::default(), tests: None });
+    pub fn following<R: Record>(shards: &Shards, table: LimitedTable, limit: usize) -> Arc<Self> {
+        let capacity = Self::counted_by_table::<R>(table, limit);
         let counted = Arc::clone(&capacity);
         let index =
             move |_| Box::new(CountingIndex { capacity: Arc::clone(&counted), held: Shares::default() }) as _;
         shards.follow::<R>(Arc::new(index));
         capacity
+    }
+
+    /// Names services in the log from now on, instead of their numbers.
+    pub fn name_services(&self, names: &ServiceNames) {
+        let _ = self.names.set(Arc::clone(names));
     }
 
     /// The present usage.
@@ -150,18 +172,23 @@ impl Capacity {
     }
 
     /// Reserves a place for a new record. The caller drops the reservation after the table has counted the record.
-    /// `None` if the service has used up its share.
-    pub fn reserve(self: &Arc<Self>, service: ServiceId) -> Option<Reservation> {
+    ///
+    /// # Errors
+    /// [`Decision::Full`] if the service has used up its share.
+    pub fn reserve(self: &Arc<Self>, service: ServiceId) -> Result<Reservation, Decision> {
         let mut counts = self.counts();
         if counts.shares.room(service, self.limit) == 0 {
             if counts.exhausted.insert(service) {
-                let (service, own, held) = (service.get(), counts.shares.of(service), counts.shares.held());
-                warn!(table = self.table, service, own, held, limit = self.limit, "{}", self.lines.exhausted);
+                let (own, held) = (counts.shares.of(service), counts.shares.held());
+                let name = self.names.get().and_then(|name| name(service));
+                let service = name.unwrap_or_else(|| service.get().to_string());
+                let line = self.lines().exhausted;
+                warn!(table = %self.table, service, own, held, limit = self.limit, "{line}");
             }
-            return None;
+            return Err(Decision::Full { kind: self.kind, table: self.table });
         }
         self.add_to(&mut counts, service, 1);
-        Some(Reservation { capacity: Arc::clone(self), service })
+        Ok(Reservation { capacity: Arc::clone(self), service })
     }
 
     /// Counts records that are in a table, also beyond the limit.
@@ -174,7 +201,7 @@ impl Capacity {
         let held = counts.shares.held();
         if !counts.is_low && exceeds_tenths(held, 8, self.limit) {
             counts.is_low = true;
-            warn!(table = self.table, held, limit = self.limit, "{}", self.lines.low);
+            warn!(table = %self.table, held, limit = self.limit, "{}", self.lines().low);
         }
     }
 
@@ -187,7 +214,14 @@ impl Capacity {
         if (counts.is_low || !counts.exhausted.is_empty()) && !exceeds_tenths(held, 7, self.limit) {
             counts.is_low = false;
             counts.exhausted.clear();
-            info!(table = self.table, held, limit = self.limit, "{}", self.lines.available);
+            info!(table = %self.table, held, limit = self.limit, "{}", self.lines().available);
+        }
+    }
+
+    const fn lines(&self) -> &'static LogLines {
+        match self.table {
+            LimitedTable::Numbers | LimitedTable::TestNumbers => &NUMBERS,
+            LimitedTable::KeptAnswers | LimitedTable::Counters => &OTHERS,
         }
     }
 
@@ -202,7 +236,6 @@ const fn exceeds_tenths(held: usize, tenths: u128, limit: usize) -> bool {
 }
 
 /// A counted place for a new record.
-#[derive(Debug)]
 pub struct Reservation {
     capacity: Arc<Capacity>,
     service: ServiceId,
@@ -247,14 +280,20 @@ impl Drop for CountingIndex {
 mod tests {
     use super::*;
 
+    use crate::engine::NumberState;
+
     const ONE: ServiceId = ServiceId::new(1);
     const TWO: ServiceId = ServiceId::new(2);
 
+    fn capacity_of(limit: usize) -> Arc<Capacity> {
+        Capacity::counted_by_table::<NumberState>(LimitedTable::Numbers, limit)
+    }
+
     #[test]
     fn the_limit_is_exact_under_parallel_reservations() {
-        let capacity = Capacity::new(1_000);
+        let capacity = capacity_of(1_000);
         let reserved: Vec<Reservation> = std::thread::scope(|scope| {
-            let reserve = || std::iter::from_fn(|| capacity.reserve(ONE)).collect::<Vec<_>>();
+            let reserve = || std::iter::from_fn(|| capacity.reserve(ONE).ok()).collect::<Vec<_>>();
             let threads: Vec<_> = (0..4).map(|_| scope.spawn(reserve)).collect();
             threads.into_iter().flat_map(|thread| thread.join().expect("a thread")).collect()
         });
@@ -266,16 +305,16 @@ mod tests {
 
     #[test]
     fn restored_records_count_beyond_the_limit_and_keep_new_ones_out() {
-        let capacity = Capacity::new(2);
+        let capacity = capacity_of(2);
         capacity.add(ONE, 5);
-        assert!(capacity.reserve(ONE).is_none());
+        assert!(capacity.reserve(ONE).is_err());
         capacity.remove(ONE, 4);
-        assert!(capacity.reserve(ONE).is_some());
+        assert!(capacity.reserve(ONE).is_ok());
     }
 
     #[test]
     fn each_level_is_logged_once_until_capacity_is_available_again() {
-        let capacity = Capacity::new(10);
+        let capacity = capacity_of(10);
         let logged = || {
             let counts = capacity.counts();
             (counts.is_low, counts.exhausted.len())
@@ -284,7 +323,7 @@ mod tests {
         assert_eq!(logged(), (false, 0));
         capacity.add(ONE, 2);
         assert_eq!(logged(), (true, 0), "no record was refused yet");
-        assert!(capacity.reserve(ONE).is_none());
+        assert!(capacity.reserve(ONE).is_err());
         assert_eq!(logged(), (true, 1));
         capacity.remove(ONE, 2);
         assert_eq!(logged(), (true, 1));

@@ -1,5 +1,6 @@
 //! Commands: the requests that shards decide.
 
+use super::capacity::LimitedTable;
 use super::core::ReplyContext;
 use super::transaction::Transaction;
 
@@ -62,9 +63,14 @@ pub enum Decision {
     Wait,
     /// The shard refuses the command, for this reason.
     Refused(Refusal),
-    /// The service has no room in the table of this kind. The shard decides once more if it can free expired records,
+    /// The service has no room in the table of this kind of record. The shard decides once more if it can free expired records,
     /// else it refuses the command with [`Refusal::TableFull`].
-    Full(u8),
+    Full {
+        /// [`Record::KIND`](super::Record::KIND).
+        kind: u8,
+        /// The table, for the refusal.
+        table: LimitedTable,
+    },
 }
 
 /// The weight of a command against the bound of its subject.
@@ -96,9 +102,9 @@ pub enum Refusal {
     /// The record is new, and the service has used up its share of the table.
     #[error("too many {table} are stored already")]
     TableFull {
-        /// [`Record::PLURAL`](super::Record::PLURAL).
-        table: &'static str,
-        /// Seconds until a record of the service ends.
+        /// The full table.
+        table: LimitedTable,
+        /// Seconds until a record of the service ends, or any record if none of the service is found soon.
         retry_after: u16,
     },
     /// The decision could not be made durable.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use indexmap::IndexSet;
 use rand::rngs::StdRng;
 
+use super::capacity::LimitedTable;
 use super::command::{Command, Decision, Load, Refusal};
 use super::queue::{BatchDelay, Loads, Parking};
 use super::record::{Hasher, Id, Kinds, Record, RecordKey, decode, service_of};
@@ -559,7 +560,7 @@ impl Core {
             }
             let mut decision = command.decide(&mut view);
             let mut touched = view.into_touched();
-            if let Decision::Full(kind) = decision
+            if let Decision::Full { kind, .. } = decision
                 && tables.sweep_kind(kind, SWEEP_BEFORE_REFUSAL, now, |key| changes.contains_key(key)) > 0
             {
                 let mut view = Transaction::new(tables, rng, changes, subject.slot, now);
@@ -569,8 +570,8 @@ impl Core {
             match decision {
                 Decision::Wait => self.parking.park(command),
                 Decision::Refused(refusal) => self.refuse(command, refusal),
-                Decision::Full(kind) => {
-                    let refusal = self.table_full(kind, service_of(&subject.id), now);
+                Decision::Full { kind, table } => {
+                    let refusal = self.table_full(kind, table, service_of(&subject.id), now);
                     self.refuse(command, refusal);
                 }
                 Decision::Made => {
@@ -593,13 +594,13 @@ impl Core {
 
     /// The refusal of a new record, with the time until the first of the service's records ends, or of any if none of
     /// them is among those that the next sweep would examine.
-    fn table_full(&self, kind: u8, service: ServiceId, now: Timestamp) -> Refusal {
+    fn table_full(&self, kind: u8, table: LimitedTable, service: ServiceId, now: Timestamp) -> Refusal {
         let of_service =
             self.tables.first_end(kind, SWEEP_BEFORE_REFUSAL, |key| service_of(&key.id) == service);
         let first_end = of_service.or_else(|| self.tables.first_end(kind, SWEEP_BEFORE_REFUSAL, |_| true));
         let seconds = seconds_up(first_end.unwrap_or(now).since(now));
         Refusal::TableFull {
-            table: self.kinds.get(kind).map_or("records", |kind| kind.plural),
+            table,
             retry_after: u16::try_from(seconds).unwrap_or(LONGEST_RETRY).min(LONGEST_RETRY),
         }
     }

@@ -12,7 +12,7 @@ use onceward::numbers::check::GatewayCheck;
 use onceward::numbers::command::{Effects, NumberDeps};
 use onceward::numbers::send::Dispatch;
 use onceward::numbers::table::NumberTable;
-use onceward::numbers::{Capacity, Policies};
+use onceward::numbers::{NumberCapacity, Policies};
 use onceward::shard::{Core, Kinds, Records, ShardSettings, Slots, Tables, Write};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -82,7 +82,7 @@ impl Shard {
 
 /// A core with these records.
 pub fn core(commands_per_number: usize, records: Records, rng: &mut StdRng) -> Core {
-    let new_table = || Box::new(NumberTable::new(Capacity::new(usize::MAX))) as _;
+    let new_table = || Box::new(NumberTable::new(NumberCapacity::new(usize::MAX))) as _;
     let kinds = Kinds::default().with_table::<NumberState>(new_table).with::<AttemptLog>();
     let mut tables = Tables::new(&kinds);
     for (key, stored) in records {
@@ -150,7 +150,7 @@ pub fn deps(
         policies,
         slots: SlotHash::new(&server_key()),
         key: server_key(),
-        capacity: Capacity::new(usize::MAX),
+        capacity: NumberCapacity::new(usize::MAX),
         send_budget,
         check_budget,
         tracker,

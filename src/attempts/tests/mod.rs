@@ -16,7 +16,7 @@ use crate::delivery::{FollowUp, Reason, SendStatus};
 use crate::domain::{Channel, GatewayName, PhoneNumber, ServiceId};
 use crate::engine::Salt;
 use crate::node::kinds;
-use crate::numbers::Capacity;
+use crate::numbers::NumberCapacity;
 use crate::shard::{Command, Decision, Durability, ReplyContext, ShardDeps, Subject, Transaction};
 use crate::store::{MemoryStore, Store};
 use crate::template::MessageStyle;
@@ -32,7 +32,7 @@ pub(crate) struct World {
 impl World {
     pub(crate) async fn over(store: Arc<dyn Store>, settings: TrackerSettings) -> Self {
         let clock = Arc::new(ManualClock::starting_at(START));
-        let capacity = Capacity::new(100);
+        let capacity = NumberCapacity::new(100);
         let shards = Shards::start(ShardDeps {
             store,
             clock,

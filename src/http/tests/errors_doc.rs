@@ -12,7 +12,7 @@ use crate::http::compatible::{api_check, api_send, tutorial_check, tutorial_send
 use crate::http::response::{BadBody, Problem};
 use crate::http::response::{ErrorFormat, Response};
 use crate::http::v2::{self, Cause};
-use crate::numbers::{CheckOutcome, Refusal, Reply, SendLimit, SendOutcome};
+use crate::numbers::{CheckOutcome, LimitedTable, Refusal, Reply, SendLimit, SendOutcome};
 use crate::registry::{Item, RegistryError, TextError};
 use crate::verify::Refused;
 
@@ -567,8 +567,8 @@ fn problems() -> [Problem; 25] {
         Problem::Refused(Refusal::NumberBusy),
         Problem::Refused(Refusal::Overloaded),
         Problem::Refused(Refusal::SendsOverloaded),
-        Problem::Refused(Refusal::TableFull { table: "numbers", retry_after: 90 }),
-        Problem::Refused(Refusal::TableFull { table: "kept answers", retry_after: 90 }),
+        Problem::Refused(Refusal::TableFull { table: LimitedTable::Numbers, retry_after: 90 }),
+        Problem::Refused(Refusal::TableFull { table: LimitedTable::KeptAnswers, retry_after: 90 }),
         Problem::Refused(Refusal::StoreUnavailable),
         Problem::Refused(Refusal::Starting),
         Problem::Refused(Refusal::Stopping),
@@ -617,11 +617,17 @@ fn problem_case(problem: Problem) -> Case {
         ),
         Problem::Refused(Refusal::Overloaded) => ("Too many requests are in progress.", RETRY),
         Problem::Refused(Refusal::SendsOverloaded) => ("Too many messages wait for the gateway.", RETRY),
-        Problem::Refused(Refusal::TableFull { table: "numbers", .. }) => (
+        Problem::Refused(Refusal::TableFull {
+            table: LimitedTable::Numbers | LimitedTable::TestNumbers,
+            ..
+        }) => (
             "The service has as many numbers as `max-numbers` and other services leave it. This one is new.",
             RETRY,
         ),
-        Problem::Refused(Refusal::TableFull { .. }) => (
+        Problem::Refused(Refusal::TableFull {
+            table: LimitedTable::KeptAnswers | LimitedTable::Counters,
+            ..
+        }) => (
             "The service has as many idempotency keys, or values of rate limits, as other services leave it.",
             RETRY,
         ),

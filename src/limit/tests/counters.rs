@@ -3,7 +3,7 @@
 use super::{START, World, bucket, charge, charge_of, limit, reached, secs};
 use crate::domain::ServiceId;
 use crate::limit::{Charge, Charged, Counter, LimitRefusal};
-use crate::shard::{Record as _, Refusal};
+use crate::shard::{LimitedTable, Record as _, Refusal};
 use crate::store::{Store as _, Write};
 
 #[tokio::test]
@@ -186,7 +186,7 @@ async fn a_full_table_refuses_new_values_and_counts_known_ones() {
         limits.take(vec![charge(value, &rule)]).await.expect("room");
     }
     world.advance(20);
-    let full = Refusal::TableFull { table: Counter::PLURAL, retry_after: 40 };
+    let full = Refusal::TableFull { table: LimitedTable::Counters, retry_after: 40 };
     assert_eq!(limits.take(vec![charge("d", &rule)]).await, Err(LimitRefusal::Refused(full)));
     let mixed = vec![charge("a", &rule), charge_of(2, "d", &rule)];
     assert!(matches!(limits.take(mixed).await, Err(LimitRefusal::Refused(Refusal::TableFull { .. }))));
@@ -210,7 +210,7 @@ async fn a_full_service_without_a_known_end_is_told_when_any_record_ends() {
     // More records than a refusal examines.
     take_all(ServiceId::new(4), &short, 0..200).await;
     world.advance(20);
-    let full = Refusal::TableFull { table: Counter::PLURAL, retry_after: 40 };
+    let full = Refusal::TableFull { table: LimitedTable::Counters, retry_after: 40 };
     let refused = limits.take(vec![charge("1000", &long)]).await;
     assert_eq!(refused, Err(LimitRefusal::Refused(full)));
 }

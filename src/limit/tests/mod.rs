@@ -18,7 +18,7 @@ use crate::clock::ManualClock;
 use crate::config;
 use crate::domain::{ServerKey, ServiceId, Sid, SidKind, Timestamp};
 use crate::node::kinds;
-use crate::numbers::Capacity;
+use crate::numbers::NumberCapacity;
 use crate::shard::{ShardDeps, ShardStartError, Shards};
 use crate::store::{MemoryStore, StoreFault};
 
@@ -71,7 +71,7 @@ impl World {
         Shards::start(ShardDeps {
             store: Arc::new(self.store.clone()),
             clock: Arc::clone(&self.clock) as _,
-            kinds: kinds::all(&Capacity::new(10)),
+            kinds: kinds::all(&NumberCapacity::new(10)),
             shards: 2,
             settings: kinds::shard_settings(&config::Bounds::default()),
             rng: StdRng::seed_from_u64(1),

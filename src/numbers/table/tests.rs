@@ -22,7 +22,7 @@ fn locked_until(millis: u64) -> NumberState {
 }
 
 fn table() -> NumberTable {
-    NumberTable::new(Capacity::new(usize::MAX))
+    NumberTable::new(NumberCapacity::new(usize::MAX))
 }
 
 fn set(table: &mut NumberTable, key: NumberKey, state: &NumberState) {
@@ -244,8 +244,8 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     #[test]
     fn a_table_holds_what_was_set_to_the_last_bit(steps in proptest::collection::vec(step(), 1..200)) {
-        let capacity = Capacity::new(usize::MAX);
-        let mut table = NumberTable::new(Arc::clone(&capacity));
+        let capacity = NumberCapacity::new(usize::MAX);
+        let mut table = NumberTable::new(capacity.clone());
         let mut model: HashMap<NumberKey, NumberState> = HashMap::new();
         for step in steps {
             match step {
@@ -258,7 +258,7 @@ proptest! {
                 }
             }
             let tests = model.keys().filter(|key| key.is_test).count();
-            let counted = (capacity.usage().held, capacity.counting(true).usage().held);
+            let counted = (capacity.of(false).usage().held, capacity.of(true).usage().held);
             prop_assert_eq!((table.len(), counted), (model.len(), (model.len() - tests, tests)));
             for (key, state) in &model {
                 prop_assert_eq!(table.get(&record(*key)), Some(stored(state)));

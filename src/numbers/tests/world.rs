@@ -25,7 +25,7 @@ use crate::numbers::command::{
 use crate::numbers::send::{Dispatch, ResumeCommand, SendCommand};
 use crate::numbers::table::NumberTable;
 use crate::numbers::{
-    Capacity, CheckOutcome, NumberKey, Policies, Refusal, Reply, SendOutcome, VerificationSummary,
+    CheckOutcome, NumberCapacity, NumberKey, Policies, Refusal, Reply, SendOutcome, VerificationSummary,
 };
 use crate::shard::{
     Command, Core, Decision, Durability, Kinds, Record, RecordKey, ReplyContext, ShardSettings, Stored,
@@ -121,7 +121,7 @@ fn deps(captured: &Arc<Captured>) -> Arc<NumberDeps> {
         policies: Policies::new(policy),
         slots: SlotHash::new(&key),
         key,
-        capacity: Capacity::new(usize::MAX),
+        capacity: NumberCapacity::new(usize::MAX),
         send_budget: Duration::from_secs(10),
         check_budget: CHECK_BUDGET,
         // Keeps planned attempts only.
@@ -133,7 +133,7 @@ fn deps(captured: &Arc<Captured>) -> Arc<NumberDeps> {
 }
 
 fn core(disk: &HashMap<RecordKey, Stored>) -> Core {
-    let new_table = || Box::new(NumberTable::new(Capacity::new(usize::MAX))) as _;
+    let new_table = || Box::new(NumberTable::new(NumberCapacity::new(usize::MAX))) as _;
     let kinds = Kinds::default().with_table::<NumberState>(new_table).with::<AttemptLog>();
     let mut tables = Tables::new(&kinds);
     for (key, stored) in disk {

@@ -13,7 +13,7 @@ use crate::config::services::{AccountSettings, ConfiguredService};
 use crate::domain::{ApiSecret, CodeLength, GatewayName, Locale, PhoneNumber, Sid, SidKind, Timestamp};
 use crate::engine::{LockoutRule, Policy, SendOptions, SendRules};
 use crate::node::kinds;
-use crate::numbers::{Capacity, ShardStartError};
+use crate::numbers::{NumberCapacity, ShardStartError};
 use crate::registry::{
     OpenError, Registry, RegistryDeps, RegistryError, RegistrySettings, Service, ServiceSettings, Template,
     Translation,
@@ -117,7 +117,7 @@ pub(crate) async fn start(
     Shards::start(ShardDeps {
         store: Arc::new(store.clone()),
         clock: Arc::clone(clock),
-        kinds: kinds::all(&Capacity::new(bounds.numbers)),
+        kinds: kinds::all(&NumberCapacity::new(bounds.numbers)),
         shards: 1,
         settings: kinds::shard_settings(&bounds),
         rng: StdRng::seed_from_u64(seed),

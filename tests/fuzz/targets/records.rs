@@ -5,7 +5,7 @@ use onceward::attempts::AttemptLog;
 use onceward::domain::{PhoneNumber, ServiceId};
 use onceward::engine::NumberState;
 use onceward::numbers::table::NumberTable;
-use onceward::numbers::{Capacity, NumberKey};
+use onceward::numbers::{NumberCapacity, NumberKey};
 use onceward::shard::{Record as _, RecordError, RecordKey, Stored, Table as _, decode, encode};
 
 /// The largest record of a number, in bytes.
@@ -38,7 +38,7 @@ fn in_memory(state: &NumberState, bytes: Bytes) {
     let id = NumberKey::new(ServiceId::DEFAULT, number).id();
     let key = RecordKey { slot: 7, kind: NumberState::KIND, id };
     let stored = Stored { bytes, expires: state.expires() };
-    let mut table = NumberTable::new(Capacity::new(1));
+    let mut table = NumberTable::new(NumberCapacity::new(1));
     table.set(key, stored.clone());
     assert_eq!(table.get(&key).as_ref(), Some(&stored));
     assert_eq!(table.at(0), Some((key, stored)));

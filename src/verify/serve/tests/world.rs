@@ -22,7 +22,7 @@ use crate::engine::{LockoutRule, Policy, Sealer, SendOptions, SendRules};
 use crate::gateway::{Accepted, Checker, ErrorClass, Gateway, GatewayError, OutgoingMessage, Verdict};
 use crate::limit::{self, Answers, Limits};
 use crate::node::kinds;
-use crate::numbers::{Capacity, Policies, Verifier, VerifierDeps};
+use crate::numbers::{NumberCapacity, Policies, Verifier, VerifierDeps};
 use crate::registry::tests::world::given;
 use crate::registry::{Registry, RegistryDeps, Service, ServiceSettings, WebhookFields};
 use crate::shard::{ShardDeps, Shards};
@@ -321,7 +321,7 @@ async fn open(store: MemoryStore, deps: &RestartDeps) -> (Registry, Verifying, O
     };
     let gateways = names.iter().map(routed).collect();
     let key = ServerKey::from_bytes([7; 32]);
-    let capacity = Capacity::new(Bounds::default().numbers);
+    let capacity = NumberCapacity::new(Bounds::default().numbers);
     // Each start draws other salts.
     let seed = u64::try_from(store.snapshot().len()).expect("a count");
     let shards = Shards::start(ShardDeps {

@@ -8,7 +8,7 @@ use onceward::config::Bounds;
 use onceward::domain::{CodeLength, GatewayName, Timestamp};
 use onceward::engine::{LockoutRule, Policy, SendOptions, SendRules};
 use onceward::node::kinds;
-use onceward::numbers::Capacity;
+use onceward::numbers::NumberCapacity;
 use onceward::registry::{Registry, RegistryDeps, RegistrySettings, ServiceSettings};
 use onceward::shard::{ShardDeps, Shards};
 use onceward::store::MemoryStore;
@@ -22,7 +22,7 @@ pub async fn shards(store: &Arc<MemoryStore>, now: Timestamp) -> Shards {
     Shards::start(ShardDeps {
         store: store.clone(),
         clock: Arc::new(ManualClock::starting_at(now)),
-        kinds: kinds::all(&Capacity::new(bounds.numbers)),
+        kinds: kinds::all(&NumberCapacity::new(bounds.numbers)),
         shards: 1,
         settings: kinds::shard_settings(&bounds),
         rng: StdRng::seed_from_u64(1),
