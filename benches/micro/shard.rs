@@ -15,8 +15,8 @@ use onceward::engine::Policy;
 use onceward::gateway::{Accepted, BoxFuture, Gateway, GatewayError, OutgoingMessage};
 use onceward::node::kinds;
 use onceward::numbers::{
-    CheckOutcome, CheckRequest, NumberCapacity, NumberKey, Policies, Reply, SendOutcome, SendRequest, Verifier,
-    VerifierDeps,
+    CheckOutcome, CheckRequest, NumberCapacity, NumberKey, Policies, Reply, SendOutcome, SendRequest,
+    Verifier, VerifierDeps,
 };
 use onceward::shard::{ShardDeps, Shards};
 use onceward::store::{Copied, CopyProgress, Done, Owner, Slots, Store, StoreError, Visitor, Write};

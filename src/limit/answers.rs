@@ -14,9 +14,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use super::Bounds;
 use super::digest::{Digest, Digester};
 use crate::domain::{ServerKey, ServiceId, Timestamp};
+use crate::metrics::ServiceNames;
 use crate::shard::{
     Capacity, Command, Decision, Durability, LimitedTable, Record, Refusal, ReplyContext, Reservation,
-    ServiceNames, Shards, Subject, Transaction, service_of,
+    Shards, Subject, Transaction, service_of,
 };
 
 /// Bytes of an idempotency key.

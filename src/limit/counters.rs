@@ -9,9 +9,10 @@ use super::Bounds;
 use super::decide::{self, BucketRule, Counted, RateDecision, ValueCounts};
 use super::digest::{Digest, Digester};
 use crate::domain::{ServerKey, ServiceId, Sid, Timestamp};
+use crate::metrics::ServiceNames;
 use crate::shard::{
     Capacity, Command, Decision, Durability, LimitedTable, Record, Refusal, ReplyContext, Reservation,
-    ServiceNames, Shards, Subject, Transaction, service_of,
+    Shards, Subject, Transaction, service_of,
 };
 
 /// Bytes of a value.

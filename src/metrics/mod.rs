@@ -13,7 +13,7 @@ mod text;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -36,8 +36,8 @@ pub use self::facts::{
 /// Services whose name is the value of a label. Further ones share [`OTHER`], until the next start.
 const NAMED_SERVICES: usize = 100;
 
-/// The name of a service for labels; `None` for an unknown one.
-pub type ServiceNames = Box<dyn Fn(ServiceId) -> Option<String> + Send + Sync>;
+/// The name of a service in labels and in the log; `None` for an unknown one.
+pub type ServiceNames = Arc<dyn Fn(ServiceId) -> Option<String> + Send + Sync>;
 
 type Counters<L> = Family<L, Counter>;
 
@@ -144,8 +144,8 @@ where
 
 impl Metrics {
     /// Sets how services are named. Without it only the default service has a name.
-    pub fn name_services(&self, names: ServiceNames) {
-        let _ = self.service_names.set(names);
+    pub fn name_services(&self, names: &ServiceNames) {
+        let _ = self.service_names.set(Arc::clone(names));
     }
 
     pub fn verification(&self, facts: &VerificationFacts) {

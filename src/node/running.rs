@@ -104,8 +104,6 @@ impl Running {
         let for_clients = registry.serves.then_some(&account);
         let registry = registry.with(&shards, &policy, &templates, &gateways);
         let registry = registry::open(registry, for_clients).await?;
-        let named = registry.clone();
-        shards.metrics().name_services(Box::new(move |id| named.service_by_id(id).map(|s| s.name())));
         let rules = CurrentRules::new(&registry, policies.clone());
         let outbox = Outbox::start(OutboxDeps {
             shards: shards.clone(),
@@ -118,6 +116,7 @@ impl Running {
         let limits = Limits::new(&shards, &server_key, bounds_of_limits);
         let answers = Answers::new(&shards, &server_key, bounds_of_limits);
         let names = registry.service_names();
+        shards.metrics().name_services(&names);
         capacity.name_services(&names);
         limits.name_services(&names);
         answers.name_services(&names);

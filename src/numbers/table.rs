@@ -17,9 +17,9 @@ use self::numbers::{NumberChange, Numbers};
 use super::record::NumberKey;
 use crate::domain::{ServiceId, Timestamp};
 use crate::engine::NumberState;
+use crate::metrics::ServiceNames;
 use crate::shard::{
-    Capacity, LimitedTable, Record, RecordError, RecordKey, RecordKind, ServiceNames, Shares, Stored, Table,
-    decode, encode,
+    Capacity, LimitedTable, Record, RecordError, RecordKey, RecordKind, Shares, Stored, Table, decode, encode,
 };
 
 /// The limits on the stored numbers of all shards. Test numbers cost no message and take no room of the others.

@@ -30,7 +30,8 @@ use self::snapshot::Published;
 use self::template::TemplateCatalog;
 use crate::config::services::AccountSettings;
 use crate::domain::{GatewayName, ServiceId, Sid};
-use crate::shard::{ServiceNames, Shards};
+use crate::metrics::ServiceNames;
+use crate::shard::Shards;
 use crate::template::Templates;
 
 pub use crate::config::services::{RegistrySettings, Resend, ServiceSettings, TestNumber};
@@ -124,10 +125,10 @@ impl Registry {
         self.0.published.services.load().by_id(id)
     }
 
-    /// The names of services, for the log.
+    /// The names of services, for the log and for metrics.
     pub fn service_names(&self) -> ServiceNames {
         let published = Arc::clone(&self.0.published);
-        Arc::new(move |id| Some(published.services.load().by_id(id)?.log_name()))
+        Arc::new(move |id| Some(published.services.load().by_id(id)?.name()))
     }
 
     pub fn service(&self, sid: &Sid) -> Result<Arc<Service>, RegistryError> {

@@ -11,6 +11,7 @@ use super::command::Decision;
 use super::record::{Hasher, Record, RecordKey, service_of};
 use super::table::{Index, Stored};
 use crate::domain::ServiceId;
+use crate::metrics::ServiceNames;
 
 /// The places that each service holds in a limited table.
 ///
@@ -92,9 +93,6 @@ impl fmt::Display for LimitedTable {
         })
     }
 }
-
-/// The name of a service in the log. `None` if it was removed.
-pub type ServiceNames = Arc<dyn Fn(ServiceId) -> Option<String> + Send + Sync>;
 
 /// Counts records against a limit that new ones never exceed. Restored records count beyond it, because the server
 /// never drops a known one.
