@@ -8,7 +8,8 @@ use crate::config::{Bounds, Settings};
 use crate::delivery::GatewayState;
 use crate::domain::{Channel, seconds_up};
 use crate::gateway::{BoxFuture, Simulator};
-use crate::http::{Base, Callbacks, Deps, GatewayHealth, V2, Verify};
+use crate::http::{Base, Callbacks, Deps, Door, GatewayHealth, V2, Verify};
+use crate::metrics::Reading;
 use crate::node::{CallbackAnswer, CallbackRequest, ReportReceiver, Running, process};
 use crate::numbers::{CheckOutcome, CheckRequest, Refusal, Reply, SendOutcome, SendRequest};
 use crate::store::Loading;
@@ -122,6 +123,7 @@ pub fn deps(
     request_id_prefix: u32,
 ) -> Deps<LateBoundVerifier> {
     let (for_readiness, for_gateways, for_numbers) = (late.clone(), late.clone(), late.clone());
+    let (for_metrics, is_stopping) = (late.clone(), Arc::clone(stopping));
     let stopping = Arc::clone(stopping);
     let reports = ReportReceiver::new(&settings.gateways, settings.delivery.public_url.as_ref())
         .map(|reports| TwilioReports { reports, late: late.clone() });
@@ -140,7 +142,7 @@ pub fn deps(
             let states = for_gateways.running().map(|running| running.delivery.states());
             states.unwrap_or_default().into_iter().map(health).collect()
         }),
-        numbers: Arc::new(move || for_numbers.running().map(|running| running.verifier.usage())),
+        numbers: Arc::new(move || for_numbers.running().map(|running| running.verifier.capacity().usage())),
         channels: channels(settings),
         v2: Arc::default(),
         callbacks: reports.map(|reports| Arc::new(reports) as Arc<dyn Callbacks>),
@@ -152,5 +154,10 @@ pub fn deps(
         tls: None,
         request_id_prefix,
         metrics: Arc::default(),
+        reading: Arc::new(move || {
+            let reading = for_metrics.running()?.reading();
+            Some(Reading { is_ready: reading.is_ready && !is_stopping.load(Ordering::Relaxed), ..reading })
+        }),
+        door: Door::Api,
     }
 }

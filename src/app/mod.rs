@@ -20,7 +20,7 @@ use rand::rngs::SysRng;
 use crate::clock::{Clock, EngineClock, SystemClock};
 use crate::config::Settings;
 use crate::delivery::Routed;
-use crate::http::Deps;
+use crate::http::{Deps, Door};
 use crate::node::{self, Gateways, RegistryPlan, Running, StartOptions, build_gateways, load_or_create};
 use crate::store::StoreError;
 use control::{Control, ControlDeps};
@@ -128,6 +128,11 @@ impl App {
     /// The front end's dependencies.
     pub fn front_end(&self) -> Arc<Deps<LateBoundVerifier>> {
         Arc::clone(&self.deps)
+    }
+
+    /// The same for the address that serves metrics only.
+    pub fn metrics_door(&self) -> Arc<Deps<LateBoundVerifier>> {
+        Arc::new(Deps { door: Door::Metrics, tls: None, ..(*self.deps).clone() })
     }
 
     /// The certificate that is served; `None` for cleartext.

@@ -5,6 +5,7 @@
 //! logged, and the exit code tells which it was. SIGHUP ends nothing: the certificate is read again.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -12,8 +13,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use super::{App, AppStartError, bind, service_manager};
-use crate::config::{Loaded, Settings};
+use super::{App, AppStartError, LateBoundVerifier, bind, service_manager};
+use crate::config::{ListenAddress, Loaded, Settings};
+use crate::http::Deps;
 use crate::node::process;
 use crate::telemetry;
 
@@ -125,7 +127,11 @@ async fn serve(settings: Settings) -> Result<u8, AppStartError> {
     let address = listener.local_addr().map_err(AppStartError::Address)?;
     let (stop_serving, stopped) = oneshot::channel::<()>();
     // From here on /healthz answers; everything else says 503 until the store is loaded.
-    let mut serving = tokio::spawn(accept(app.clone(), listener, stopped));
+    let mut serving = tokio::spawn(accept(app.front_end(), listener, stopped));
+    let _metrics = match &settings.metrics_listen {
+        Some(address) => Some(serve_metrics(&app, address, &mut tasks).await?),
+        None => None,
+    };
 
     tokio::select! {
         started = app.start(&settings) => started?,
@@ -175,9 +181,23 @@ async fn serve(settings: Settings) -> Result<u8, AppStartError> {
     Ok(code)
 }
 
-async fn accept(app: App, listener: TcpListener, stopped: oneshot::Receiver<()>) {
+/// Serves `/metrics` until the returned sender is dropped, at the end of the program: a stop shows in the metrics.
+async fn serve_metrics(
+    app: &App,
+    address: &ListenAddress,
+    tasks: &mut JoinSet<()>,
+) -> Result<oneshot::Sender<()>, AppStartError> {
+    let listener = bind(address).await?;
+    let bound = listener.local_addr().map_err(AppStartError::Address)?;
+    tracing::info!(address = %bound, "metrics served without credentials");
+    let (stop, stopped) = oneshot::channel();
+    tasks.spawn(accept(app.metrics_door(), listener, stopped));
+    Ok(stop)
+}
+
+async fn accept(deps: Arc<Deps<LateBoundVerifier>>, listener: TcpListener, stopped: oneshot::Receiver<()>) {
     let until = async {
         let _ = stopped.await;
     };
-    crate::http::serve(listener, until, app.front_end()).await;
+    crate::http::serve(listener, until, deps).await;
 }

@@ -42,6 +42,10 @@ pub struct Settings {
     pub listen: ListenAddress,
     #[serde(skip)]
     pub tls: Option<TlsFiles>,
+    /// Address that serves /metrics without credentials and without TLS, and nothing else: host:port, or :port for every
+    /// address. Empty for none; the listen address serves /metrics to the account and to keys with the scope metrics.
+    #[serde(with = "As::<HostPort>")]
+    pub metrics_listen: Option<ListenAddress>,
     /// `true` listens on `prod-domain`, refuses the simulator, and requires keys on loopback too, where a proxy is in
     /// front.
     #[serde(with = "As::<Flag>")]

@@ -80,6 +80,9 @@ pub enum Circuit {
 }
 
 impl Circuit {
+    /// Every state.
+    pub const ALL: [Self; 3] = [Self::Closed, Self::Open, Self::HalfOpen];
+
     /// The name in lists.
     pub const fn as_str(self) -> &'static str {
         match self {

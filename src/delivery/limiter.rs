@@ -111,6 +111,11 @@ impl ConcurrencyLimiter {
         self.permits.try_acquire().ok().map(|permit| self.permit(permit, false))
     }
 
+    /// The messages that have a permit, and those that wait for one.
+    pub fn load(&self) -> (usize, usize) {
+        (self.permit_count.saturating_sub(self.permits.available_permits()), self.waiting())
+    }
+
     /// Whether a message that arrived now would be refused.
     pub fn is_full(&self, end: Instant) -> bool {
         self.permits.available_permits() == 0 && self.can_wait(end, end).is_err()

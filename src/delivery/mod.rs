@@ -35,7 +35,7 @@ use crate::clock::Clock;
 use crate::config::{Bounds, DeliverySettings, workflow_steps};
 use crate::domain::{Channel, GatewayName, PhoneNumber, Routing, ServiceId, seconds_up};
 use crate::gateway::Gateway;
-use crate::metrics::Metrics;
+use crate::metrics::{GatewayReading, Metrics};
 use crate::registry::Registry;
 use crate::template::Templates;
 
@@ -207,6 +207,18 @@ impl Delivery {
     /// that it holds is left out.
     pub fn states(&self) -> Vec<GatewayState> {
         self.senders().map(|gateway| self.state(gateway)).collect()
+    }
+
+    /// The circuit and the queue of every gateway that may send.
+    pub fn readings(&self) -> Vec<GatewayReading> {
+        let now = self.clock.now();
+        let reading = |gateway: &GuardedGateway| {
+            let (circuit, _) = gateway.circuit.shown(now);
+            let (in_flight, waiting) = gateway.limiter.load();
+            let circuit = Circuit::ALL.map(|state| (state.as_str(), state == circuit)).to_vec();
+            GatewayReading { name: gateway.name, circuit, in_flight, waiting }
+        };
+        self.senders().map(reading).collect()
     }
 
     /// The gateways that the routing or a service's messaging configuration names.

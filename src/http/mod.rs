@@ -35,6 +35,6 @@ pub mod measured {
 pub use connection::{CertificateHealth, Identity, Tls};
 pub use openapi::text as openapi_json;
 pub use server::{
-    CallbackAnswer, CallbackKind, CallbackRequest, Callbacks, Deps, GatewayHealth, Verify, serve,
+    CallbackAnswer, CallbackKind, CallbackRequest, Callbacks, Deps, Door, GatewayHealth, Verify, serve,
 };
 pub use v2::{Base, Now, V2};

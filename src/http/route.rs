@@ -106,6 +106,7 @@ pub enum Handler {
     V2(V2Handler),
     Callback(CallbackKind),
     Inbox,
+    Metrics,
     Ready,
     Index,
     Docs,

@@ -21,6 +21,7 @@ use super::v2::services::{MessagingConfigurationView, ServiceView};
 use super::v2::verifications::{CheckView, VerificationView};
 use super::v2::webhooks::WebhookView;
 use super::v2::{Request, account, attempts, limits, lockouts, services, verifications, webhooks};
+use crate::metrics::TextFormat;
 use crate::registry::Scope;
 use crate::webhook::DeliveryView;
 
@@ -357,6 +358,9 @@ const CALLBACK: &str = "The server accepts only reports with Twilio's signature.
 const INBOX: &str = "Only in simulator mode, and only under an IP address, localhost or the configured host name. Where other \
      machines reach the server it asks for the account's credentials or a key for all services with the scope admin.";
 
+const METRICS: &str = "In Prometheus' text format, or in OpenMetrics if Accept names it. Needs the account's credentials or a \
+     key for all services with the scope metrics or admin, unless it is read at the address metrics-listen.";
+
 static SERVER: ApiGroup = ApiGroup {
     name: "The server",
     about: "Health, this description, reports of gateways, and the simulator's inbox.",
@@ -369,6 +373,8 @@ static SERVER: ApiGroup = ApiGroup {
             plain(Handler::Fixed(service::alive)), envelope("The process runs.", r#"{"code":200,"message":"alive"}"#);
         Get "/readyz", "Readyz", "Check that the server is ready" =>
             plain(Handler::Ready), envelope("The server can do its work.", READY), about: "503 lists the reasons why the server is not ready.", others: &[503];
+        Get "/metrics", "Metrics", "Read the metrics" =>
+            plain(Handler::Metrics), ok(Content::Text(TextFormat::Classic.content_type())), about: METRICS, others: &[401, 403, 503];
         Get "/openapi.json", "OpenApi", "Read this description" =>
             plain(Handler::Fixed(service::description)), ok(Content::Json(openapi::schema_of_itself, None));
         Get "/docs", "Docs", "Read this description as a page" => plain(Handler::Docs), HTML;

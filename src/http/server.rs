@@ -19,13 +19,23 @@ use crate::config::{AnswerSet, Bounds};
 use crate::domain::{Channel, Region};
 pub use crate::gateway::CallbackKind;
 use crate::gateway::Simulator;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Reading};
 pub use crate::node::{CallbackAnswer, CallbackRequest};
 use crate::numbers::{
     CheckOutcome, CheckRequest, Refusal, Reply, SendOptions, SendOutcome, SendRequest, Usage, Verifier,
 };
 
+/// What a listening socket serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// Every route.
+    Api,
+    /// `/metrics` without credentials, and nothing else.
+    Metrics,
+}
+
 /// The dependencies of the endpoints.
+#[derive(Clone)]
 pub struct Deps<V = Verifier> {
     /// Decides sends and checks.
     pub verifier: V,
@@ -66,8 +76,12 @@ pub struct Deps<V = Verifier> {
     pub tls: Option<Arc<Tls>>,
     /// Random for each start of the program, so that request ids of two starts differ.
     pub request_id_prefix: u32,
-    /// Counts refused requests.
+    /// Counts refused requests, and is what `/metrics` shows.
     pub metrics: Arc<Metrics>,
+    /// The state of the services for `/metrics`; `None` while they are being loaded.
+    pub reading: Arc<dyn Fn() -> Option<Reading> + Send + Sync>,
+    /// What the listening socket serves.
+    pub door: Door,
 }
 
 /// Decides sends and checks: the [`Verifier`], or a script in tests.

@@ -24,12 +24,16 @@ use super::request::{self, RequestBody, X_REQUEST_ID};
 use super::response::{BadBody, Problem, Response};
 use super::route::{Access, Handler, Resource, Route, Target, method_name};
 use super::routes::GROUPS;
-use super::server::{CallbackAnswer, CallbackKind, CallbackRequest, Callbacks, Deps, GatewayHealth, Verify};
+use super::server::{
+    CallbackAnswer, CallbackKind, CallbackRequest, Callbacks, Deps, Door, GatewayHealth, Verify,
+};
 use super::v2::params::{Param, Text};
 use super::{compatible, cors, openapi, v2};
 use crate::clock::Stopwatch;
 use crate::log_limit::OncePerSecond;
+use crate::metrics::TextFormat;
 use crate::numbers::{Refusal, Usage};
+use crate::registry::Scope;
 
 /// Answers one request. Every failure becomes an answer.
 pub async fn respond<V: Verify>(
@@ -217,6 +221,7 @@ async fn try_answer<V: Verify>(
         }
         Handler::Callback(kind) => callback(deps, kind, head, body.read(limit, time).await?).await,
         Handler::Inbox => inbox(deps, head),
+        Handler::Metrics => metrics(deps, &head.headers),
         Handler::Ready => Ok(ready(deps)),
         Handler::Index => Ok(index(&head.headers, deps.inbox.is_some(), deps.callbacks.is_some())),
         Handler::Docs => Ok(pages::docs_page(deps.inbox.is_some())),
@@ -227,6 +232,8 @@ async fn try_answer<V: Verify>(
 /// Whether this server has a resource: the inbox and the callbacks depend on its gateways.
 fn is_served<V>(deps: &Deps<V>, resource: &Resource) -> bool {
     match resource.first() {
+        Some(Handler::Metrics) => true,
+        _ if deps.door == Door::Metrics => false,
         Some(Handler::Inbox) => deps.inbox.is_some(),
         Some(Handler::Callback(_)) => deps.callbacks.is_some(),
         _ => true,
@@ -242,7 +249,7 @@ pub fn hello_world() -> Response {
 /// `GET /`: names the routes, as a page of links for a browser and as JSON for others. Those below `/v2` are many, and
 /// have a page.
 pub fn index(headers: &HeaderMap, has_inbox: bool, has_callbacks: bool) -> Response {
-    if accepts_html(headers) {
+    if accepts(headers, "text/html") {
         return pages::home_page(has_inbox);
     }
     let is_listed = |route: &&Route| match route.handler {
@@ -258,14 +265,14 @@ pub fn index(headers: &HeaderMap, has_inbox: bool, has_callbacks: bool) -> Respo
     Response::envelope(StatusCode::OK, 200, message, Some(json!({ "routes": routes })))
 }
 
-/// Whether `Accept` names `text/html`, as browsers do. Programs say `*/*` or nothing.
-fn accepts_html(headers: &HeaderMap) -> bool {
+/// Whether `Accept` names the media type. `*/*` does not count: programs say it, or nothing.
+fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
     let values = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let mut ranges = values.flat_map(|value| value.split(','));
     ranges.any(|range| {
         let mut parts = range.split(';').map(str::trim);
-        let is_html = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("text/html"));
-        is_html && !parts.any(|parameter| matches!(parameter, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
+        let is_named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(media_type));
+        is_named && !parts.any(|parameter| matches!(parameter, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
     })
 }
 
@@ -310,6 +317,18 @@ pub fn ready<V>(deps: &Deps<V>) -> Response {
     Response::envelope(StatusCode::OK, StatusCode::OK.as_u16(), "ready", details)
 }
 
+/// `GET /metrics`.
+pub fn metrics<V>(deps: &Deps<V>, headers: &HeaderMap) -> Result<Response, Problem> {
+    if deps.door == Door::Api {
+        let v2 = deps.v2.get().ok_or(Problem::Refused(Refusal::Starting))?;
+        v2.admit(headers, &[Scope::Metrics, Scope::Admin])?;
+    }
+    let is_open = accepts(headers, "application/openmetrics-text");
+    let format = if is_open { TextFormat::OpenMetrics } else { TextFormat::Classic };
+    let text = deps.metrics.text(format, (deps.reading)().as_ref());
+    Ok(Response::page(format.content_type(), &[], text))
+}
+
 /// The filter of the inbox, which its page reads.
 pub fn describe_inbox() -> Vec<Param> {
     vec![Param::of::<Option<Text<40>>>("to", "Only messages to this number.", "+14155552671")]
@@ -320,7 +339,7 @@ pub fn inbox<V>(deps: &Deps<V>, head: &Parts) -> Result<Response, Problem> {
     let simulator = deps.inbox.as_deref().ok_or(Problem::NotFound)?;
     if deps.inbox_needs_credentials {
         let v2 = deps.v2.get().ok_or(Problem::Refused(Refusal::Starting))?;
-        v2.admit_operator(&head.headers)?;
+        v2.admit(&head.headers, &[Scope::Admin])?;
     }
     if !request::names_this_server(head, deps.host_name.as_deref()) {
         return Err(Problem::ForeignHost);

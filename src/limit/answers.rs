@@ -151,6 +151,11 @@ impl Answers {
         self.deps.capacity.name_services(names);
     }
 
+    /// The limit on kept keys.
+    pub fn capacity(&self) -> &Capacity {
+        &self.deps.capacity
+    }
+
     /// Begins a request with an idempotency key. Two requests are equal if their fingerprints are. Of concurrent
     /// requests with one key exactly one gets [`KeyDecision::First`].
     ///

@@ -117,6 +117,11 @@ impl Limits {
         self.capacity.name_services(names);
     }
 
+    /// The limit on counters.
+    pub fn capacity(&self) -> &Capacity {
+        &self.capacity
+    }
+
     /// Counts a request under every charge, or under none. The answer comes when the counts are durable. The same limit with
     /// the same value twice counts once.
     ///

@@ -7,6 +7,8 @@
 
 mod facts;
 mod labels;
+mod process;
+mod reading;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -18,20 +20,26 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use self::labels::{
     OTHER, OfGateway, OfService, One, OutcomeOfGateway, OutcomeOfService, ServiceLabel, check_outcome,
 };
-use crate::domain::ServiceId;
+use crate::domain::{Channel, ServiceId};
 
+pub use self::reading::{GatewayReading, Reading};
 pub use self::text::TextFormat;
 
 pub use self::facts::{
     CheckFacts, CommitFacts, GatewayEnd, GatewayFacts, GatewayOperation, Recipient, SendEnd, SendFacts,
     VerificationFacts, VerificationStep, WebhookEnd,
 };
+
+/// The name of [`ServiceId::DEFAULT`].
+const DEFAULT_SERVICE: &str = "default";
 
 /// Services whose name is the value of a label. Further ones share [`OTHER`], until the next start.
 const NAMED_SERVICES: usize = 100;
@@ -58,13 +66,16 @@ pub struct Metrics {
     commit_records: Histogram,
     refused: Counters<One>,
     webhook_deliveries: Counters<One>,
+    connections: Gauge,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::default();
         let all = &mut registry;
-        Self {
+        let build = [("version", env!("CARGO_PKG_VERSION"))];
+        all.register("onceward_build", "The version of the server", Info::new(build));
+        let metrics = Self {
             begun: counter(
                 all,
                 "onceward_verifications_begun",
@@ -115,10 +126,18 @@ impl Default for Metrics {
                 "onceward_webhook_deliveries",
                 "Attempts to deliver events to webhooks, and events that were dropped",
             ),
+            connections: registered(
+                all,
+                "onceward_connections",
+                "Open connections of clients",
+                Gauge::default(),
+            ),
             services: RwLock::default(),
             service_names: OnceLock::new(),
             registry,
-        }
+        };
+        metrics.begin();
+        metrics
     }
 }
 
@@ -148,6 +167,21 @@ impl Metrics {
         let _ = self.service_names.set(Arc::clone(names));
     }
 
+    /// Shows the counters with known labels from the start, as [`begin_refusals`](Self::begin_refusals).
+    fn begin(&self) {
+        let service = ServiceLabel { id: Some(ServiceId::DEFAULT), name: DEFAULT_SERVICE.into() };
+        let labels = OfService { service, channel: Channel::Sms.as_str() };
+        for counters in [&self.begun, &self.approved, &self.canceled] {
+            drop(counters.get_or_create(&labels));
+        }
+        for outcome in ["durable", "failed"] {
+            drop(self.commits.get_or_create(&[("outcome", outcome)]));
+        }
+        for end in [WebhookEnd::Delivered, WebhookEnd::Retried, WebhookEnd::Failed, WebhookEnd::Dropped] {
+            drop(self.webhook_deliveries.get_or_create(&[("outcome", end.as_str())]));
+        }
+    }
+
     pub fn verification(&self, facts: &VerificationFacts) {
         let VerificationFacts { recipient, channel, step } = *facts;
         if recipient.is_test {
@@ -170,7 +204,7 @@ impl Metrics {
 
     pub fn check(&self, facts: &CheckFacts) {
         let service = self.service(facts.recipient.service);
-        let channel = facts.channel.map_or("none", crate::domain::Channel::as_str);
+        let channel = facts.channel.map_or("none", Channel::as_str);
         let outcome = check_outcome(facts.outcome);
         self.checks.get_or_create(&OutcomeOfService { service, channel, outcome }).inc();
     }
@@ -190,6 +224,13 @@ impl Metrics {
         self.commit_records.observe(u32::try_from(facts.records).unwrap_or(u32::MAX).into());
     }
 
+    /// Shows each reason from the start: the first increase of a counter that did not exist is no increase.
+    pub fn begin_refusals(&self, reasons: &[&'static str]) {
+        for reason in reasons {
+            drop(self.refused.get_or_create(&[("reason", *reason)]));
+        }
+    }
+
     /// The reason is one of a fixed list.
     pub fn refused(&self, reason: &'static str) {
         self.refused.get_or_create(&[("reason", reason)]).inc();
@@ -199,9 +240,15 @@ impl Metrics {
         self.webhook_deliveries.get_or_create(&[("outcome", end.as_str())]).inc();
     }
 
-    /// The text of a scrape.
-    pub fn text(&self, format: TextFormat) -> String {
-        format.write(&[&self.registry]).unwrap_or_default()
+    /// Notes how many connections are open.
+    pub fn connections(&self, open: usize) {
+        self.connections.set(i64::try_from(open).unwrap_or(i64::MAX));
+    }
+
+    /// The text of a scrape. Without a reading it has no gauge of the services, which are not running yet.
+    pub fn text(&self, format: TextFormat, reading: Option<&Reading>) -> String {
+        let (gauges, process) = (reading.map(Reading::gauges).unwrap_or_default(), reading::process());
+        format.write(&[&self.registry, &gauges, &process]).unwrap_or_default()
     }
 
     fn service(&self, id: ServiceId) -> ServiceLabel {
@@ -212,7 +259,7 @@ impl Metrics {
         drop(services);
         let name = match self.service_names.get() {
             Some(names) => names(id),
-            None => (id == ServiceId::DEFAULT).then(|| "default".to_owned()),
+            None => (id == ServiceId::DEFAULT).then(|| DEFAULT_SERVICE.to_owned()),
         };
         let mut services = self.services.write().unwrap_or_else(PoisonError::into_inner);
         match name.filter(|_| services.len() < NAMED_SERVICES) {

@@ -17,8 +17,8 @@ use crate::delivery::{Delivery, DeliveryDeps, Routed};
 use crate::domain::{Routing, ServerKey, Timestamp};
 use crate::engine::{Policy, Sealer, key_fingerprint};
 use crate::limit::{self, Answers, Limits};
-use crate::metrics::Metrics;
-use crate::numbers::{NumberCapacity, Policies, Verifier, VerifierDeps};
+use crate::metrics::{Metrics, Reading};
+use crate::numbers::{NumberCapacity, Policies, Usage, Verifier, VerifierDeps};
 use crate::registry::Registry;
 use crate::shard::{ShardDeps, Shards};
 use crate::store::{EmbeddedStore, Loading, OpenOptions, Store, StoreError};
@@ -163,6 +163,23 @@ impl Running {
         }
         reasons.extend(self.delivery.readiness().err().into_iter().flatten());
         reasons
+    }
+
+    /// The state for metrics. Waits for nothing.
+    pub fn reading(&self) -> Reading {
+        let [counters, keys] = self.verifying.capacities();
+        let tables = [self.verifier.capacity(), counters, keys].map(|capacity| {
+            let Usage { held, limit } = capacity.usage();
+            (capacity.table().as_str(), held, limit)
+        });
+        Reading {
+            is_ready: self.reasons_against().is_empty(),
+            gateways: self.delivery.readings(),
+            tables: tables.to_vec(),
+            commands: self.verifier.commands(),
+            webhook_backlog: self.outbox.backlog(),
+            store: self.store.sizes(),
+        }
     }
 
     /// Waits for every command in flight, writes what is not written yet, and closes the store.

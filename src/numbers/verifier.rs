@@ -24,7 +24,7 @@ use crate::engine::{
     CheckOutcome, Ending, LockoutState, NumberState, SendOptions, SlotHash, VerificationName,
 };
 use crate::gateway::Receipt;
-use crate::shard::{Refusal, Shards, Usage};
+use crate::shard::{Capacity, Refusal, Shards};
 use crate::template::MessageStyle;
 
 /// A request to send a code: the first one of a verification, or a repetition.
@@ -249,9 +249,15 @@ impl Verifier {
         Some((code, verification.expires.since(now)))
     }
 
-    /// The stored numbers and their limit, for `/readyz`.
-    pub fn usage(&self) -> Usage {
-        self.deps.capacity.of(false).usage()
+    /// The limit on stored numbers, without test numbers.
+    pub fn capacity(&self) -> &Capacity {
+        self.deps.capacity.of(false)
+    }
+
+    /// Commands that have no reply yet.
+    pub fn commands(&self) -> usize {
+        let bound = usize::try_from(self.bound).unwrap_or(usize::MAX);
+        bound.saturating_sub(self.in_flight.available_permits())
     }
 
     /// Returns `true` if every shard is running, for `/readyz`.

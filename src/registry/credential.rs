@@ -17,15 +17,18 @@ pub enum Scope {
     Verify,
     /// To change services and what belongs to them.
     Admin,
+    /// To read metrics, and nothing else.
+    Metrics,
 }
 
 impl Scope {
-    pub const ALL: [Self; 2] = [Self::Verify, Self::Admin];
+    pub const ALL: [Self; 3] = [Self::Verify, Self::Admin, Self::Metrics];
 
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Verify => "verify",
             Self::Admin => "admin",
+            Self::Metrics => "metrics",
         }
     }
 
@@ -37,6 +40,7 @@ impl Scope {
         match self {
             Self::Verify => 1,
             Self::Admin => 2,
+            Self::Metrics => 4,
         }
     }
 }

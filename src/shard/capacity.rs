@@ -83,14 +83,21 @@ pub enum LimitedTable {
     Counters,
 }
 
-impl fmt::Display for LimitedTable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl LimitedTable {
+    /// Its name in messages, logs and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
             Self::Numbers => "numbers",
             Self::TestNumbers => "test numbers",
             Self::KeptAnswers => "kept answers",
             Self::Counters => "rate limit counters",
-        })
+        }
+    }
+}
+
+impl fmt::Display for LimitedTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 
@@ -162,6 +169,11 @@ impl Capacity {
     /// Names services in the log from now on, instead of their numbers.
     pub fn name_services(&self, names: &ServiceNames) {
         let _ = self.names.set(Arc::clone(names));
+    }
+
+    /// The table whose records it counts.
+    pub const fn table(&self) -> LimitedTable {
+        self.table
     }
 
     /// The present usage.

@@ -119,16 +119,32 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// The names in metrics, each at the position of its kind.
+    pub const NAMES: [&'static str; 7] = [
+        "overloaded",
+        "number_busy",
+        "sends_overloaded",
+        "store_unavailable",
+        "stopping",
+        "table_full",
+        "starting",
+    ];
+
+    /// The position of its name.
+    pub const fn kind(self) -> usize {
+        match self {
+            Self::Overloaded => 0,
+            Self::NumberBusy => 1,
+            Self::SendsOverloaded => 2,
+            Self::StoreUnavailable => 3,
+            Self::Stopping => 4,
+            Self::TableFull { .. } => 5,
+            Self::Starting => 6,
+        }
+    }
+
     /// The name in metrics.
     pub const fn name(self) -> &'static str {
-        match self {
-            Self::Overloaded => "overloaded",
-            Self::NumberBusy => "number_busy",
-            Self::SendsOverloaded => "sends_overloaded",
-            Self::TableFull { .. } => "table_full",
-            Self::StoreUnavailable => "store_unavailable",
-            Self::Starting => "starting",
-            Self::Stopping => "stopping",
-        }
+        Self::NAMES[self.kind()]
     }
 }

@@ -136,6 +136,11 @@ impl Outbox {
         Self { inner }
     }
 
+    /// Deliveries that are still to be made.
+    pub fn backlog(&self) -> usize {
+        self.inner.schedule.pending()
+    }
+
     /// The recorder that writes events within decisions about numbers.
     pub fn recorder(&self) -> Arc<dyn EventSink> {
         Arc::clone(&self.inner.recorder) as _

@@ -132,6 +132,10 @@ impl Schedule {
         sum_dropped(self.state().dropped.get(&endpoint).into_iter())
     }
 
+    pub(super) fn pending(&self) -> usize {
+        self.state().queues.pending().held()
+    }
+
     pub(super) fn under_way(&self) -> usize {
         self.state().queues.under_way()
     }

@@ -27,6 +27,7 @@ mod keys;
 mod library;
 mod lifecycle;
 mod log;
+mod metrics;
 mod numbers;
 mod overload;
 mod parallel;

@@ -119,6 +119,15 @@ pub struct Write {
     pub expires: Timestamp,
 }
 
+/// The sizes of a store's files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreSizes {
+    /// The journal after the snapshot.
+    pub journal_bytes: u64,
+    pub snapshot_bytes: u64,
+    pub snapshot_time: Timestamp,
+}
+
 /// A store refused or lost an operation.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
@@ -173,6 +182,11 @@ pub trait Store: Send + Sync + 'static {
 
     /// `Ok` while the store accepts writes, else the reason, for `/readyz`.
     fn health(&self) -> Result<(), String>;
+
+    /// Sizes of the files, for metrics. `None` if the store has no files.
+    fn sizes(&self) -> Option<StoreSizes> {
+        None
+    }
 
     /// The newest decision time that was found in the journal or the snapshot at open.
     fn newest_time(&self) -> Timestamp;

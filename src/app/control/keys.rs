@@ -22,7 +22,7 @@ pub enum KeysRequest {
         service: Option<String>,
 
         /// Permissions of the key: verify (send and check codes), admin (change services). May be given several times.
-        #[arg(long = "scope", value_name = "SCOPE", default_values_t = ["verify".to_owned()], value_delimiter = ',', value_parser = ["verify", "admin"])]
+        #[arg(long = "scope", value_name = "SCOPE", default_values_t = ["verify".to_owned()], value_delimiter = ',', value_parser = Scope::ALL.map(Scope::as_str))]
         scopes: Vec<String>,
 
         /// A name for the key, such as the program that will use it.
@@ -98,7 +98,7 @@ impl KeysRequest {
             Self::Create { service, scopes, name } => {
                 let service = service_of(registry, service)?;
                 let scopes: Option<Scopes> = scopes.iter().map(|scope| Scope::parse(scope)).collect();
-                let scopes = scopes.ok_or("a scope is verify or admin")?;
+                let scopes = scopes.ok_or("a scope is metrics, verify or admin")?;
                 let made = registry.create_key(KeyOptions { service, scopes, name }).await;
                 let made = made.map_err(|error| words(&error))?;
                 let secret = Some(made.secret.expose().to_owned());

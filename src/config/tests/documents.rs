@@ -231,6 +231,7 @@ const SECTIONS: [Section; 9] = [
             "simulator-in-production",
             "tls-cert",
             "tls-key",
+            "metrics-listen",
         ],
         before: "`--listen HOST:PORT` beats the first four keys, in production too. [TLS](../operate/tls.md).",
         after: EXPOSED,

@@ -23,7 +23,7 @@ use tracing::warn;
 use self::timeouts::Activity;
 use super::request::{self, X_REQUEST_ID};
 use super::response::{ErrorFormat, Problem};
-use super::server::Deps;
+use super::server::{Deps, Door};
 use crate::log_limit::OncePerSecond;
 use crate::numbers::Refusal;
 
@@ -56,6 +56,7 @@ pub struct Server<V> {
 
 impl<V> Server<V> {
     pub fn new(deps: Arc<Deps<V>>) -> Self {
+        deps.metrics.begin_refusals(&Refusal::NAMES);
         Self {
             stop: CancellationToken::new(),
             refusals: RefusalLog::default(),
@@ -71,6 +72,9 @@ impl<V> Server<V> {
     /// Notes how many connections are open. From seven eighths of the limit on, idle connections are closed sooner.
     pub fn note_open(&self, open: usize) {
         let limit = self.deps.bounds.connections;
+        if self.deps.door == Door::Api {
+            self.deps.metrics.connections(open);
+        }
         self.nearly_full.store(open > limit - limit / 8, Ordering::Relaxed);
     }
 }
@@ -134,20 +138,11 @@ impl<V> Drop for ActiveRequest<V> {
 
 /// Logs refusals, each reason once a second at most: under overload there can be tens of thousands in a second.
 #[derive(Default)]
-pub struct RefusalLog([OncePerSecond; 7]);
+pub struct RefusalLog([OncePerSecond; Refusal::NAMES.len()]);
 
 impl RefusalLog {
     pub fn note(&self, refusal: Refusal) {
-        let kind = match refusal {
-            Refusal::Overloaded => 0,
-            Refusal::NumberBusy => 1,
-            Refusal::SendsOverloaded => 2,
-            Refusal::StoreUnavailable => 3,
-            Refusal::Stopping => 4,
-            Refusal::TableFull { .. } => 5,
-            Refusal::Starting => 6,
-        };
-        self.0[kind].note(move |count| warn!(reason = %refusal, count, "requests refused"));
+        self.0[refusal.kind()].note(move |count| warn!(reason = %refusal, count, "requests refused"));
     }
 }
 

@@ -13,7 +13,7 @@ use super::script::Script;
 use crate::config::{AnswerSet, Bounds};
 use crate::domain::{Channel, CodeLength};
 use crate::engine::SendOptions;
-use crate::http::{Deps, serve};
+use crate::http::{Deps, Door, serve};
 
 pub const NUMBER: &str = "+14155552671";
 
@@ -91,6 +91,8 @@ pub fn deps(script: Script) -> Deps<Script> {
         tls: None,
         request_id_prefix: 0xabcd_0123,
         metrics: Arc::default(),
+        reading: Arc::new(|| None),
+        door: Door::Api,
     }
 }
 

@@ -107,13 +107,15 @@ impl V2 {
         if caller.may(Scope::Verify, ServiceId::DEFAULT) { Ok(()) } else { Err(Problem::Forbidden) }
     }
 
-    /// Whether a request may see the messages of all services.
+    /// Whether a request may see something of all services: by the account's credentials, or a key for all services
+    /// with one of these scopes.
     ///
     /// # Errors
     /// 401 or 403.
-    pub fn admit_operator(&self, headers: &HeaderMap) -> Result<(), Problem> {
+    pub fn admit(&self, headers: &HeaderMap, scopes: &[Scope]) -> Result<(), Problem> {
         let caller = self.caller(headers)?;
-        if caller.may_everywhere(Scope::Admin) { Ok(()) } else { Err(Problem::Forbidden) }
+        let may = scopes.iter().any(|scope| caller.may_everywhere(*scope));
+        if may { Ok(()) } else { Err(Problem::Forbidden) }
     }
 }
 

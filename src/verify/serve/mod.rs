@@ -31,6 +31,7 @@ use crate::gateway::Receipt;
 use crate::limit::{Answers, Limits};
 use crate::numbers::{EndRequest, NumberKey, Refusal, Verifier};
 use crate::registry::{Registry, Service};
+use crate::shard::Capacity;
 
 pub use self::rules::CurrentRules;
 
@@ -133,6 +134,11 @@ impl Verifying {
             }
         });
         Self(inner)
+    }
+
+    /// The limits on counters of rate limits and on idempotency keys.
+    pub fn capacities(&self) -> [&Capacity; 2] {
+        [self.0.limits.capacity(), self.0.answers.capacity()]
     }
 
     /// Clears a number for an operator: ends its lockout, resets its counts and voids its code. Returns what it was before.

@@ -8,6 +8,7 @@ use onceward_core::clock::{Clock, LOGGED_AGAIN_AFTER};
 use onceward_core::domain::Timestamp;
 
 use super::error::in_words;
+use crate::StoreSizes;
 
 /// A write that takes longer than this is reported: the disk hangs.
 const HANGS_AFTER: Duration = Duration::from_secs(5);
@@ -31,6 +32,10 @@ pub(super) struct Health {
     /// Since when batches wait for room in the journal, in the same way.
     waiting_since: AtomicU64,
     hang: Mutex<Option<Trouble>>,
+    journal_bytes: AtomicU64,
+    snapshot_bytes: AtomicU64,
+    /// In milliseconds of the clock.
+    snapshot_time: AtomicU64,
 }
 
 /// A trouble that lasts.
@@ -59,6 +64,25 @@ impl Health {
             writing_since: AtomicU64::default(),
             waiting_since: AtomicU64::default(),
             hang: Mutex::default(),
+            journal_bytes: AtomicU64::default(),
+            snapshot_bytes: AtomicU64::default(),
+            snapshot_time: AtomicU64::default(),
+        }
+    }
+
+    /// The sizes of the files have perhaps changed.
+    pub(super) fn note_sizes(&self, sizes: StoreSizes) {
+        let StoreSizes { journal_bytes, snapshot_bytes, snapshot_time } = sizes;
+        self.journal_bytes.store(journal_bytes, Ordering::Relaxed);
+        self.snapshot_bytes.store(snapshot_bytes, Ordering::Relaxed);
+        self.snapshot_time.store(snapshot_time.as_millis(), Ordering::Relaxed);
+    }
+
+    pub(super) fn sizes(&self) -> StoreSizes {
+        StoreSizes {
+            journal_bytes: self.journal_bytes.load(Ordering::Relaxed),
+            snapshot_bytes: self.snapshot_bytes.load(Ordering::Relaxed),
+            snapshot_time: Timestamp::from_millis(self.snapshot_time.load(Ordering::Relaxed)),
         }
     }
 

@@ -42,7 +42,9 @@ use self::progress::Progress;
 use self::replay::Strict;
 use self::snapshot::OpenCopy;
 use self::writer::{Batch, Pinned, WriterMessage};
-use crate::{BoxFuture, Copied, CopyProgress, Done, Owner, Slots, Store, StoreError, Visitor, Write};
+use crate::{
+    BoxFuture, Copied, CopyProgress, Done, Owner, Slots, Store, StoreError, StoreSizes, Visitor, Write,
+};
 
 pub use self::bulk::{NewStore, check_new};
 pub use self::directory::{create_durably, key_fingerprint_in};
@@ -163,6 +165,10 @@ impl Store for EmbeddedStore {
 
     fn health(&self) -> Result<(), String> {
         self.health.check(self.reader.clock.now())
+    }
+
+    fn sizes(&self) -> Option<StoreSizes> {
+        Some(self.health.sizes())
     }
 
     fn newest_time(&self) -> Timestamp {

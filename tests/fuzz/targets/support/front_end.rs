@@ -9,7 +9,7 @@ use onceward::clock::ManualClock;
 use onceward::config::{AnswerSet, Bounds};
 use onceward::domain::{Channel, CodeLength, Timestamp};
 use onceward::gateway::{BoxFuture, CallbackError, Simulator, TwilioCallbacks};
-use onceward::http::{CallbackAnswer, CallbackRequest, Callbacks, Deps, V2, Verify, serve};
+use onceward::http::{CallbackAnswer, CallbackRequest, Callbacks, Deps, Door, V2, Verify, serve};
 use onceward::numbers::{self, CheckOutcome, CheckRequest, Refusal, SendOptions, SendOutcome, SendRequest};
 use onceward::otp::SecretString;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -112,6 +112,8 @@ impl FrontEnd {
             tls: None,
             request_id_prefix: 0xabcd_0123,
             metrics: Arc::default(),
+            reading: Arc::new(|| None),
+            door: Door::Api,
         };
         let address = runtime.block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");

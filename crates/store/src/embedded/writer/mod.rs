@@ -24,7 +24,7 @@ use super::open::StoreSettings;
 use super::replay::Covered;
 use super::segment::{HEADER_BYTES, Segment};
 use super::snapshot::Snapshot;
-use crate::{Done, LONGEST_RECORD, Owner, StoreError, Write};
+use crate::{Done, LONGEST_RECORD, Owner, StoreError, StoreSizes, Write};
 
 /// Batches are joined until a frame has this many bytes, or this part of a segment.
 const JOINED_BYTES: u64 = 4 * 1024 * 1024;
@@ -252,6 +252,12 @@ impl Writer {
     pub(super) fn run(mut self, messages: &Receiver<WriterMessage>) -> WriterEnd {
         let mut deferred = None;
         loop {
+            let Snapshot { manifest, .. } = &*self.snapshot;
+            self.deps.health.note_sizes(StoreSizes {
+                journal_bytes: self.grown.bytes,
+                snapshot_bytes: manifest.bytes(),
+                snapshot_time: manifest.time,
+            });
             let message = match deferred.take() {
                 Some(message) => Ok(message),
                 None => messages.recv_timeout(self.turn()),

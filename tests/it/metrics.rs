@@ -1,0 +1,232 @@
+//! `/metrics`: what it counts, who may read it, and that no number is in it.
+
+use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use hyper::Method;
+use serde_json::{Value, json};
+
+use crate::support::{
+    Client, HttpResponse, OWN_ACCOUNT, OWN_TOKEN, Reply, Server, Setup, V2, World, basic, soon,
+};
+
+const METRICS: &str = "/metrics";
+
+#[tokio::test]
+async fn sends_checks_and_a_refusing_gateway_are_counted() {
+    let world = World::of(V2::account(Setup::new())).await;
+    let (number, code) = world.number_with_code().await;
+    assert_eq!(world.verify(&number, "000000").await.status(), 401);
+    assert_eq!(world.verify(&number, &code).await.status(), 200);
+    let refused = world.number();
+    world.twilio.plan(&refused, [Reply::Refuse { status: 401, code: 20003 }]);
+    assert_eq!(world.send(&refused).await.status(), 500);
+
+    let scrape = scraped(&world.server).await;
+    let default = r#"service="default",channel="sms""#;
+    let twilio = r#"gateway="TwilioMessages",operation="send""#;
+    for (sample, value) in [
+        (format!("onceward_verifications_begun_total{{{default}}}"), 2.0),
+        (format!("onceward_verifications_approved_total{{{default}}}"), 1.0),
+        (format!(r#"onceward_sends_total{{{default},outcome="accepted"}}"#), 1.0),
+        (format!(r#"onceward_sends_total{{{default},outcome="failed"}}"#), 1.0),
+        (format!(r#"onceward_checks_total{{{default},outcome="wrong"}}"#), 1.0),
+        (format!(r#"onceward_checks_total{{{default},outcome="approved"}}"#), 1.0),
+        (format!(r#"onceward_gateway_requests_total{{{twilio},outcome="ok"}}"#), 1.0),
+        (format!(r#"onceward_gateway_requests_total{{{twilio},outcome="configuration"}}"#), 1.0),
+        (format!("onceward_gateway_request_duration_seconds_count{{{twilio}}}"), 2.0),
+        (r#"onceward_gateway_circuit{gateway="TwilioMessages",state="closed"}"#.to_owned(), 1.0),
+        (r#"onceward_gateway_in_flight{gateway="TwilioMessages"}"#.to_owned(), 0.0),
+        // The account's refusal makes the server unready.
+        ("onceward_ready".to_owned(), 0.0),
+        (r#"onceward_table_limit_records{table="numbers"}"#.to_owned(), 2_000_000.0),
+    ] {
+        assert_eq!(scrape.value(&sample), Some(value), "{sample}\n{}", scrape.0);
+    }
+    let positive = ["onceward_commit_duration_seconds_count", "onceward_journal_bytes"];
+    for sample in positive.into_iter().chain(["onceward_connections", "process_open_fds"]) {
+        assert!(scrape.value(sample).is_some_and(|value| value > 0.0), "{sample}\n{}", scrape.0);
+    }
+    for secret in [&number[1..], &refused[1..], &code] {
+        let in_a_label = |line: &str| line.split('"').skip(1).step_by(2).any(|value| value.contains(secret));
+        assert!(!scrape.0.lines().any(in_a_label), "{secret}\n{}", scrape.0);
+    }
+}
+
+#[tokio::test]
+async fn the_account_and_keys_for_metrics_or_admin_read_the_metrics() {
+    let setup = V2::account(Setup::new());
+    let server = setup.start().await;
+    assert_eq!(server.client.get(METRICS).await.status(), 401);
+    assert_eq!(read(&server.client, &basic(OWN_ACCOUNT, OWN_TOKEN), &[]).await.status(), 200);
+    for (scope, status) in [("admin", 200), ("verify", 403), ("metrics", 200)] {
+        let key = key(&setup, scope).await;
+        assert_eq!(read(&server.client, &basic(&key.0, &key.1), &[]).await.status(), status, "{scope}");
+    }
+    let (sid, secret) = key(&setup, "metrics").await;
+    let metrics = V2::with_key(&server.client, &sid, &secret);
+    // A key for metrics reads nothing else.
+    for path in ["/Services", "/Attempts", "/Templates", "/SafeList/Numbers/+14155552671"] {
+        let answer = metrics.get(path).await;
+        assert_eq!(answer.status(), 403, "{path}: {}", answer.text());
+    }
+}
+
+#[tokio::test]
+async fn an_address_of_their_own_serves_metrics_and_nothing_else() {
+    let setup = Setup::new().config("metrics-listen", "127.0.0.1:0");
+    let server = setup.start().await;
+    let has_address = |event: &Value| event["message"] == "metrics served without credentials";
+    let event =
+        soon("the address", server.output().event(has_address)).await.expect("a line with the address");
+    let metrics = Client::new(event["address"].as_str().unwrap().parse().unwrap());
+    let answer = metrics.get(METRICS).await;
+    assert_eq!(
+        (answer.status(), answer.header("content-type")),
+        (200, "text/plain; version=0.0.4; charset=utf-8")
+    );
+    for path in ["/", "/healthz", "/inbox", "/v2/Services"] {
+        assert_eq!(metrics.get(path).await.status(), 404, "{path}");
+    }
+    assert_eq!(metrics.send("+14155552671").await.status(), 404);
+    assert_eq!(server.client.get(METRICS).await.status(), 401);
+}
+
+#[tokio::test]
+async fn a_scraper_that_accepts_openmetrics_gets_it() {
+    let server = V2::account(Setup::new()).start().await;
+    let accept = "application/openmetrics-text;version=1.0.0;q=0.75,text/plain;version=0.0.4;q=0.5";
+    let answer = read(&server.client, &basic(OWN_ACCOUNT, OWN_TOKEN), &[("accept", accept)]).await;
+    assert!(answer.header("content-type").starts_with("application/openmetrics-text"));
+    assert!(answer.text().ends_with("# EOF\n"), "{}", answer.text());
+}
+
+#[tokio::test]
+async fn a_service_is_named_as_configured_and_by_its_sid_otherwise() {
+    let setup =
+        V2::account(Setup::new()).config("services", json!({ "shop": { "friendly-name": "Acme Shop" } }));
+    let world = World::of(setup).await;
+    let v2 = V2::of(&world.server.client);
+    let made = v2.made("/Services", &[("FriendlyName", "Owl Bank")]).await;
+    let listed = v2.get("/Services").await.json();
+    let shop = listed["services"].as_array().and_then(|all| {
+        let shop = all.iter().find(|service| service["friendly_name"] == "Acme Shop")?;
+        Some(shop["sid"].as_str()?.to_owned())
+    });
+    let shop = shop.expect("the configured service");
+    for service in [&made, &shop] {
+        assert_eq!(v2.begins(&format!("/Services/{service}"), &world.number()).await.status(), 201);
+    }
+    let scrape = scraped(&world.server).await;
+    for name in [made.as_str(), "shop"] {
+        let sample = format!(r#"onceward_sends_total{{service="{name}",channel="sms",outcome="accepted"}}"#);
+        assert_eq!(scrape.value(&sample), Some(1.0), "{}", scrape.0);
+    }
+}
+
+#[tokio::test]
+async fn the_manual_names_the_metrics_of_a_scrape_and_no_others() {
+    let world = World::of(V2::account(Setup::new())).await;
+    let scraped = used(&world).await.names();
+    let manual = include_str!("../../docs/operate/monitoring.md");
+    let rows =
+        manual.lines().filter(|line| line.starts_with("| `onceward_") || line.starts_with("| `process_"));
+    let names =
+        rows.flat_map(|row| row.split(" | ").next().unwrap_or_default().split('`').skip(1).step_by(2));
+    assert_eq!(names.map(str::to_owned).collect::<BTreeSet<_>>(), scraped);
+}
+
+#[tokio::test]
+async fn the_dashboard_and_the_alerts_name_metrics_of_a_scrape_only() {
+    let names = used(&World::of(V2::account(Setup::new())).await).await.names();
+    for file in ["grafana/onceward.json", "prometheus/alerts.yml"] {
+        let text = std::fs::read_to_string(format!("{DIST}/{file}")).expect("a file of the repository");
+        let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+        let metrics: BTreeSet<_> = words.filter(|word| word.contains('_') && is_metric(word)).collect();
+        assert!(metrics.len() > 10, "{file}");
+        for metric in metrics {
+            let family = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| metric.strip_suffix(suffix));
+            assert!(names.contains(family.unwrap_or(metric)), "{file}: {metric}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn promtool_accepts_the_alerts_their_tests_and_a_scrape() {
+    let scrape = used(&World::of(V2::account(Setup::new())).await).await;
+    for (arguments, file) in [
+        (["check", "rules"], Some(format!("{DIST}/prometheus/alerts.yml"))),
+        (["test", "rules"], Some(format!("{DIST}/prometheus/alerts.test.yml"))),
+        (["check", "metrics"], None),
+    ] {
+        let mut promtool = Command::new("promtool");
+        let started = promtool
+            .args(arguments)
+            .args(file)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        let mut promtool = match started {
+            Ok(promtool) => promtool,
+            Err(error) => {
+                assert!(std::env::var_os("CI").is_none(), "CI must have promtool");
+                return println!("SKIPPED: promtool (package prometheus): {error}");
+            }
+        };
+        // The first two read files only: their end may close the pipe.
+        let _ = promtool.stdin.take().expect("a pipe").write_all(scrape.0.as_bytes());
+        let ended = promtool.wait_with_output().expect("an end");
+        let said = [ended.stdout, ended.stderr].concat();
+        assert!(ended.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&said));
+    }
+}
+
+const DIST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/dist");
+
+fn is_metric(word: &str) -> bool {
+    word.starts_with("onceward_") || word.starts_with("process_")
+}
+
+/// A scrape after a verification.
+async fn used(world: &World) -> Scrape {
+    let (number, code) = world.number_with_code().await;
+    assert_eq!(world.verify(&number, &code).await.status(), 200);
+    scraped(&world.server).await
+}
+
+/// A scrape in the classic text format.
+pub struct Scrape(pub String);
+
+impl Scrape {
+    /// The names of its families, also of those without a sample.
+    pub fn names(&self) -> BTreeSet<String> {
+        let types = self.0.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+        types.filter_map(|rest| Some(rest.split_once(' ')?.0.to_owned())).collect()
+    }
+
+    pub fn value(&self, sample: &str) -> Option<f64> {
+        self.0.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' ')?.parse().ok())
+    }
+}
+
+pub async fn scraped(server: &Server) -> Scrape {
+    let answer = read(&server.client, &basic(OWN_ACCOUNT, OWN_TOKEN), &[]).await;
+    assert_eq!(answer.status(), 200, "{}", answer.text());
+    Scrape(answer.text())
+}
+
+async fn read(client: &Client, authorization: &str, headers: &[(&str, &str)]) -> HttpResponse {
+    let headers: Vec<_> = headers.iter().copied().chain([("authorization", authorization)]).collect();
+    client.request_with(Method::GET, METRICS, &headers, "").await
+}
+
+/// The sid and the secret of a new key of this scope, for all services.
+async fn key(setup: &Setup, scope: &str) -> (String, String) {
+    let made = setup.command(["keys", "create", "--scope", scope, "--json"]).await;
+    let line = made.output.lines().find(|line| line.starts_with('{')).expect("a line of JSON");
+    let made: Value = serde_json::from_str(line).expect("JSON");
+    let text = |field: &str| made[field].as_str().expect("a text").to_owned();
+    (text("sid"), text("secret"))
+}
