@@ -8,6 +8,7 @@ mod commit;
 mod decision;
 mod encoding;
 mod json;
+mod metrics;
 mod samples;
 mod shard;
 
@@ -27,6 +28,7 @@ fn main() {
     decision::benches(&mut criterion);
     json::benches(&mut criterion);
     encoding::benches(&mut criterion);
+    metrics::benches(&mut criterion);
     shard::benches(&mut criterion);
     commit::benches(&mut criterion);
     criterion.final_summary();
