@@ -8,7 +8,7 @@ use crate::config::{Bounds, Settings};
 use crate::delivery::GatewayState;
 use crate::domain::{Channel, seconds_up};
 use crate::gateway::{BoxFuture, Simulator};
-use crate::http::{Base, Callbacks, Deps, Door, GatewayHealth, V2, Verify};
+use crate::http::{Base, Callbacks, Deps, Door, EventStreams, GatewayHealth, V2, Verify};
 use crate::metrics::Reading;
 use crate::node::{CallbackAnswer, CallbackRequest, ReportReceiver, Running, process};
 use crate::numbers::{CheckOutcome, CheckRequest, Refusal, Reply, SendOutcome, SendRequest};
@@ -146,6 +146,8 @@ pub fn deps(
         channels: channels(settings),
         v2: Arc::default(),
         callbacks: reports.map(|reports| Arc::new(reports) as Arc<dyn Callbacks>),
+        simulates_all: simulator.is_some() && settings.gateways.routing.entries().len() == 1,
+        event_streams: EventStreams::default(),
         inbox: simulator,
         inbox_needs_credentials: !settings.registry.local_only,
         host_name: Some(settings.listen.host.as_str().into()),

@@ -16,13 +16,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rand::TryRng;
 use rand::rngs::SysRng;
+use tokio::sync::mpsc;
 
 use crate::clock::{Clock, EngineClock, SystemClock};
 use crate::config::Settings;
 use crate::delivery::Routed;
+use crate::gateway::Receipt;
 use crate::http::{Deps, Door};
 use crate::node::{self, Gateways, RegistryPlan, Running, StartOptions, build_gateways, load_or_create};
 use crate::store::StoreError;
+use crate::verify::Verifying;
 use control::{Control, ControlDeps};
 
 pub use bind::bind;
@@ -121,6 +124,9 @@ impl App {
         *self.control.lock().unwrap_or_else(PoisonError::into_inner) = control;
         // Before the first decision: the routes require a key from the first request on.
         let _ = self.deps.v2.set(front_end::v2(settings, &running, &self.clock));
+        if let Some(receipts) = self.deps.inbox.as_ref().and_then(|simulator| simulator.receipts()) {
+            tokio::spawn(record(receipts, running.verifying.clone()));
+        }
         self.late.set(running);
         Ok(())
     }
@@ -168,6 +174,14 @@ impl App {
             Some(running) => running.stop().await,
             None => Ok(()),
         }
+    }
+}
+
+/// Records what the simulator reports about its messages.
+async fn record(mut receipts: mpsc::Receiver<Receipt>, verifying: Verifying) {
+    while let Some(receipt) = receipts.recv().await {
+        // A report that comes while the number's shard restarts is lost, as a provider's may be.
+        let _ = verifying.receive(receipt).await;
     }
 }
 

@@ -430,10 +430,9 @@ impl<'a, O> DeliveryRun<'a, O> {
             self.delivery.templates.render(&job.style, channel, to, &code, valid_for);
         let pressed = job.style.send_digits.as_ref().filter(|_| channel == Channel::Call);
         let send_digits = pressed.map(|digits| digits.as_str().into());
-        let callback = self.delivery.settings.public_url.as_ref().map(|public_url| Callback {
-            public_url: public_url.clone(),
-            attempt: AttemptId { key: job.track, attempt: self.number_of(self.attempts.len()) },
-        });
+        let attempt = AttemptId { key: job.track, attempt: self.number_of(self.attempts.len()) };
+        let public_url = self.delivery.settings.public_url.as_ref();
+        let callback = public_url.map(|public_url| Callback { public_url: public_url.clone(), attempt });
         let sender_name = job.style.sender_name.clone();
         Some(OutgoingMessage {
             to,
@@ -444,6 +443,7 @@ impl<'a, O> DeliveryRun<'a, O> {
             send_digits,
             sender_name,
             valid_for,
+            attempt,
             callback,
         })
     }

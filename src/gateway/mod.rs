@@ -45,7 +45,7 @@ pub use settings::{
     GatewaySettingsError, HttpBody, HttpGatewaySettings, HttpSuccess, MadaSettings, SinchSettings,
     TwilioAccount, TwilioSender, TwilioSettings, TwilioVerifySettings, TwilioVoiceSettings, WhatsAppSender,
 };
-pub use simulator::{InboxMessage, Simulator};
+pub use simulator::{CodeStatus, InboxMessage, Simulator};
 pub use sinch::Sinch;
 pub use twilio::{
     CallbackError, CallbackKind, TwilioCallbacks, TwilioMessages, TwilioReport, TwilioVerify, TwilioVoice,
@@ -69,6 +69,8 @@ pub struct OutgoingMessage {
     pub sender_name: Option<Box<str>>,
     /// The remaining lifetime of the code. A provider must not deliver it later.
     pub valid_for: Duration,
+    /// The attempt that this message is.
+    pub attempt: AttemptId,
     /// Where the provider is to report what became of it; `None` without a public address.
     pub callback: Option<Callback>,
 }

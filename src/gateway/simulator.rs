@@ -1,14 +1,20 @@
 //! The simulator: a gateway whose messages stay on this machine, in an inbox that people read.
+//!
+//! Messages to some numbers fail, as a provider or a handset would, for tests of the paths that follow an error.
 
+use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
+use tokio::sync::{mpsc, watch};
 
-use super::{Accepted, BoxFuture, Gateway, GatewayError, OutgoingMessage};
+use super::{
+    Accepted, BoxFuture, ErrorClass, Gateway, GatewayError, OutgoingMessage, Receipt, ReceiptStatus,
+};
 use crate::clock::Clock;
-use crate::domain::{Channel, Code, GatewayName, PhoneNumber, Timestamp};
+use crate::domain::{AttemptId, Channel, Code, GatewayName, PhoneNumber, ServiceId, Timestamp};
 
 /// One message in the inbox. Has no `Debug`: it contains a code.
 #[derive(Clone)]
@@ -19,23 +25,98 @@ pub struct InboxMessage {
     pub channel: Channel,
     pub text: Arc<str>,
     pub code: Code,
+    /// When it arrived. It is not shown before.
     pub received: Timestamp,
-    /// The remaining lifetime of the code at that moment.
-    pub valid_for: Duration,
+    /// When the code expires.
+    pub expires: Timestamp,
+    attempt: AttemptId,
+    ended: Option<CodeStatus>,
 }
 
-/// The gateway and its inbox. Accepts everything at once.
+impl InboxMessage {
+    pub const fn service(&self) -> ServiceId {
+        self.attempt.key.service
+    }
+
+    /// The status of its code.
+    pub fn status(&self, now: Timestamp) -> CodeStatus {
+        let by_time = if now < self.expires { CodeStatus::Live } else { CodeStatus::Expired };
+        self.ended.unwrap_or(by_time)
+    }
+}
+
+/// The status of a message's code, as far as gateways learn of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CodeStatus {
+    Live,
+    /// It verified the number.
+    Used,
+    /// A later message brought another code.
+    Replaced,
+    Expired,
+}
+
+impl CodeStatus {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Used => "used",
+            Self::Replaced => "replaced",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+/// What goes wrong with messages to a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    /// The provider refuses with this error code.
+    Refused(u32, ErrorClass),
+    /// As `Refused` with 21614, but calls arrive.
+    Landline,
+    /// The provider never answers.
+    Silent,
+    /// The message arrives after [`LATE`].
+    Late,
+    /// The provider accepts the message and later reports that it did not arrive.
+    Undelivered,
+}
+
+/// The delay of late messages.
+const LATE: Duration = Duration::from_secs(10);
+
+/// The numbers with faults, and what a person is told of each. The first five behave as with Twilio's test credentials.
+const FAULTS: [(u64, Fault, &str); 8] = [
+    (15_005_550_001, Fault::Refused(21_211, ErrorClass::BadNumber), "the number does not exist"),
+    (15_005_550_002, Fault::Refused(21_612, ErrorClass::NotReachableHere), "no route leads to the number"),
+    (
+        15_005_550_003,
+        Fault::Refused(21_408, ErrorClass::Configuration),
+        "the account may not send to this country",
+    ),
+    (15_005_550_004, Fault::Refused(21_610, ErrorClass::OptedOut), "the recipient has opted out"),
+    (15_005_550_009, Fault::Landline, "a landline: calls arrive, texts do not"),
+    (15_005_550_011, Fault::Silent, "the provider never answers"),
+    (15_005_550_012, Fault::Late, "the message arrives 10 s late"),
+    (15_005_550_013, Fault::Undelivered, "the message does not arrive, which the provider reports"),
+];
+
+/// The gateway and its inbox.
 pub struct Simulator {
     clock: Arc<dyn Clock>,
     started: Timestamp,
     inbox: Mutex<Inbox>,
+    changes: watch::Sender<()>,
+    receipts: mpsc::Sender<Receipt>,
+    /// Until it is taken.
+    receiver: Mutex<Option<mpsc::Receiver<Receipt>>>,
 }
 
 #[derive(Default)]
 struct Inbox {
     /// Messages accepted so far: makes each id different from the others.
     accepted: u64,
-    /// The newest last.
+    /// In the order in which they were accepted.
     messages: VecDeque<InboxMessage>,
 }
 
@@ -43,16 +124,43 @@ impl Simulator {
     /// Messages kept: the oldest goes when another comes.
     pub const CAPACITY: usize = 1_000;
 
+    /// Receipts that wait to be recorded. Further ones are lost.
+    const RECEIPTS: usize = 1_000;
+
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         let started = clock.now();
-        Self { clock, started, inbox: Mutex::default() }
+        let (receipts, receiver) = mpsc::channel(Self::RECEIPTS);
+        let receiver = Mutex::new(Some(receiver));
+        Self {
+            clock,
+            started,
+            inbox: Mutex::default(),
+            changes: watch::Sender::default(),
+            receipts,
+            receiver,
+        }
+    }
+
+    /// The numbers with faults, and what is wrong with each.
+    pub fn faults() -> impl Iterator<Item = (u64, &'static str)> {
+        FAULTS.iter().map(|(number, _, words)| (*number, *words))
     }
 
     /// The newest `limit` messages, or the newest to one number; the newest first.
     pub fn messages(&self, to: Option<PhoneNumber>, limit: usize) -> Vec<InboxMessage> {
-        let inbox = self.inbox();
-        let wanted = inbox.messages.iter().rev().filter(|m| to.is_none_or(|number| m.to == number));
-        wanted.take(limit).cloned().collect()
+        self.search(limit, |message| to.is_none_or(|number| message.to == number))
+    }
+
+    /// The newest `limit` messages that satisfy the condition, the newest first.
+    pub fn search(&self, limit: usize, wanted: impl Fn(&InboxMessage) -> bool) -> Vec<InboxMessage> {
+        let (now, inbox) = (self.clock.now(), self.inbox());
+        let arrived = inbox.messages.iter().rev().filter(|message| message.received <= now);
+        let mut found: Vec<_> = arrived.filter(|message| wanted(message)).cloned().collect();
+        drop(inbox);
+        // A late message is newer than some that were accepted after it. The sort keeps the order of the others.
+        found.sort_by_key(|message| Reverse(message.received));
+        found.truncate(limit);
+        found
     }
 
     /// The time that messages are stamped with.
@@ -60,11 +168,29 @@ impl Simulator {
         self.clock.now()
     }
 
-    fn accept(&self, message: &OutgoingMessage) -> Accepted {
-        let received = self.clock.now();
+    /// Tells that messages have come or that codes were used. One change may stand for several.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
+    }
+
+    /// The reports of what became of messages; `None` the second time.
+    pub fn receipts(&self) -> Option<mpsc::Receiver<Receipt>> {
+        self.receiver.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn accept(&self, message: &OutgoingMessage, delay: Duration) -> Accepted {
+        let (now, attempt) = (self.clock.now(), message.attempt);
         let mut inbox = self.inbox();
-        inbox.accepted += 1;
-        let id = simulated_id(self.started, inbox.accepted);
+        let id = self.next_id(&mut inbox);
+        let expires = now.plus(message.valid_for);
+        for other in inbox.messages.iter_mut().filter(|other| other.to == message.to) {
+            if other.attempt.key == attempt.key {
+                // A repeated message may prolong the life of the code.
+                other.expires = other.expires.max(expires);
+            } else if other.service() == attempt.key.service && other.status(now) == CodeStatus::Live {
+                other.ended = Some(CodeStatus::Replaced);
+            }
+        }
         if inbox.messages.len() == Self::CAPACITY {
             inbox.messages.pop_front();
         }
@@ -74,10 +200,48 @@ impl Simulator {
             channel: message.channel,
             text: message.text.as_str().into(),
             code: message.code.clone(),
-            received,
-            valid_for: message.valid_for,
+            received: now.plus(delay),
+            expires,
+            attempt,
+            ended: None,
         });
+        drop(inbox);
+        self.changes.send_replace(());
+        if !delay.is_zero() {
+            let changes = self.changes.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(delay).await;
+                changes.send_replace(());
+            });
+        }
         Accepted { message_id: id }
+    }
+
+    /// Accepts a message that never arrives.
+    fn lose(&self, message: &OutgoingMessage) -> Accepted {
+        let id = self.next_id(&mut self.inbox());
+        let (attempt, status, class) = (message.attempt, ReceiptStatus::Failed, Some(ErrorClass::Refused));
+        let receipt = Receipt { attempt, message_id: id.clone(), status, code: Some(30_003), class };
+        // The simulator never waits: without a place the receipt is lost, as a provider's may be.
+        let _ = self.receipts.try_send(receipt);
+        Accepted { message_id: id }
+    }
+
+    fn next_id(&self, inbox: &mut Inbox) -> String {
+        inbox.accepted += 1;
+        simulated_id(self.started, inbox.accepted)
+    }
+
+    /// Marks the messages of a verification whose code was used.
+    fn mark_used(&self, message_id: &str) {
+        let mut inbox = self.inbox();
+        let used = inbox.messages.iter().find(|message| message.id == message_id);
+        let used = used.map(|message| (message.to, message.attempt.key));
+        for message in inbox.messages.iter_mut().filter(|m| Some((m.to, m.attempt.key)) == used) {
+            message.ended = Some(CodeStatus::Used);
+        }
+        drop(inbox);
+        self.changes.send_replace(());
     }
 
     fn inbox(&self) -> MutexGuard<'_, Inbox> {
@@ -96,11 +260,43 @@ impl Gateway for Simulator {
     }
 
     fn send<'a>(&'a self, message: &'a OutgoingMessage) -> BoxFuture<'a, Result<Accepted, GatewayError>> {
-        Box::pin(async move { Ok(self.accept(message)) })
+        Box::pin(async move {
+            let is_call = message.channel == Channel::Call;
+            let fault = FAULTS.iter().find(|(number, ..)| *number == message.to.as_u64());
+            match fault {
+                Some((_, Fault::Refused(code, class), words)) => Err(refusal(*code, *class, words)),
+                Some((_, Fault::Landline, words)) if !is_call => {
+                    Err(refusal(21_614, ErrorClass::NotReachableHere, words))
+                }
+                Some((_, Fault::Silent, _)) => std::future::pending().await,
+                Some((_, Fault::Late, _)) => Ok(self.accept(message, LATE)),
+                Some((_, Fault::Undelivered, _)) => Ok(self.lose(message)),
+                Some((_, Fault::Landline, _)) | None => Ok(self.accept(message, Duration::ZERO)),
+            }
+        })
+    }
+
+    fn wants_confirmation(&self) -> bool {
+        true
+    }
+
+    fn confirm<'a>(&'a self, message_id: &'a str) -> BoxFuture<'a, Result<(), GatewayError>> {
+        self.mark_used(message_id);
+        Box::pin(async { Ok(()) })
     }
 
     fn readiness(&self) -> Result<(), String> {
         Ok(())
+    }
+}
+
+fn refusal(code: u32, class: ErrorClass, detail: &str) -> GatewayError {
+    GatewayError {
+        gateway: GatewayName::Simulator,
+        class,
+        code: Some(code),
+        detail: format!("simulates an error: {detail}"),
+        whole_gateway: false,
     }
 }
 

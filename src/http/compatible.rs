@@ -149,6 +149,11 @@ pub fn read_send_otp(
     Ok(send_request(number, None, channel, style))
 }
 
+/// A send as `POST /api/send-otp` asks for it without options.
+pub fn plain_send(number: PhoneNumber) -> SendRequest {
+    send_request(number, None, None, MessageStyle::default())
+}
+
 const fn send_request(
     number: PhoneNumber,
     options: Option<SendOptions>,
@@ -372,7 +377,7 @@ fn documented_send(reply: &Reply<SendOutcome>, number: PhoneNumber) -> Response 
         SendOutcome::Locked { until } => documented_lock(number, until.since(reply.at)),
         SendOutcome::Limited(_) => LIMITED.answer(ErrorFormat::Envelope),
         SendOutcome::NumberRefused => {
-            Response::plain(StatusCode::BAD_REQUEST, "Invalid request body").explained(number_refused(reply))
+            Response::plain(StatusCode::BAD_REQUEST, "Invalid request body").explained(number_refused(reply.reason))
         }
         SendOutcome::GatewayFailed => gateway_failed().retry_at_probe(reply),
     }
@@ -477,8 +482,8 @@ fn api(status: StatusCode, message: &str, data: Data) -> Response {
 }
 
 /// Why a provider refused a number.
-fn number_refused(reply: &Reply<SendOutcome>) -> &'static str {
-    reply.reason.and_then(FailureReason::about_the_number).unwrap_or("the provider refuses this number")
+pub fn number_refused(reason: Option<FailureReason>) -> &'static str {
+    reason.and_then(FailureReason::about_the_number).unwrap_or("the provider refuses this number")
 }
 
 /// `/send-code`.
@@ -493,7 +498,7 @@ pub fn tutorial_send(reply: &Reply<SendOutcome>) -> Response {
             StatusCode::BAD_REQUEST,
             "The phone number does not exist or cannot receive messages.",
         )
-        .explained(number_refused(reply)),
+        .explained(number_refused(reply.reason)),
         SendOutcome::GatewayFailed => Response::message(
             StatusCode::BAD_GATEWAY,
             "The message may not have been sent: the provider refused it or did not answer in time.",

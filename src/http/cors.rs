@@ -23,9 +23,13 @@ const RESPONSE_HEADERS: HeaderValue =
 /// Seconds for which a browser may remember a preflight.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
 
-/// Whether the answers of a resource depend on the request's origin. No page may read the inbox.
+/// Whether the answers of a resource depend on the request's origin. No page may read the inbox, or the start page with
+/// its newest message.
 pub fn applies(origins: &[String], resource: &Resource) -> bool {
-    !origins.is_empty() && !matches!(resource.first(), Some(Handler::Inbox | Handler::Callback(_)))
+    let has_codes =
+        |handler| matches!(handler, Handler::Inbox | Handler::Index | Handler::TrySend | Handler::TryCheck);
+    let is_closed = |handler| has_codes(handler) || matches!(handler, Handler::Callback(_));
+    !origins.is_empty() && !resource.first().is_some_and(is_closed)
 }
 
 /// The origin of the page that sends the request, if the operator allows it.

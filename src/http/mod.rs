@@ -14,6 +14,7 @@
 mod compatible;
 mod connection;
 mod cors;
+mod events;
 mod openapi;
 mod pages;
 mod request;
@@ -33,6 +34,7 @@ pub mod measured {
 }
 
 pub use connection::{CertificateHealth, Identity, Tls};
+pub use events::EventStreams;
 pub use openapi::text as openapi_json;
 pub use server::{
     CallbackAnswer, CallbackKind, CallbackRequest, Callbacks, Deps, Door, GatewayHealth, Verify, serve,

@@ -8,6 +8,7 @@ use hyper::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICAT
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::events::Events;
 use crate::domain::NumberError;
 use crate::numbers::{LimitedTable, Refusal};
 
@@ -41,6 +42,8 @@ pub struct Response {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// The reason of a refusal, for the log.
     pub refusal: Option<Refusal>,
+    /// A stream of events in place of the body.
+    pub events: Option<Events>,
 }
 
 impl Response {
@@ -63,7 +66,14 @@ impl Response {
     }
 
     pub fn xml(status: StatusCode, document: impl Into<Bytes>) -> Self {
-        Self { status, content_type: XML, body: document.into(), headers: Vec::new(), refusal: None }
+        Self {
+            status,
+            content_type: XML,
+            body: document.into(),
+            headers: Vec::new(),
+            refusal: None,
+            events: None,
+        }
     }
 
     /// An error in Twilio's form. `code` is Twilio's number of it, under which its documentation says more.
@@ -74,13 +84,20 @@ impl Response {
 
     pub fn json_text(status: StatusCode, text: &'static str) -> Self {
         let body = Bytes::from_static(text.as_bytes());
-        Self { status, content_type: JSON, body, headers: Vec::new(), refusal: None }
+        Self { status, content_type: JSON, body, headers: Vec::new(), refusal: None, events: None }
     }
 
     pub fn json(status: StatusCode, body: &impl Serialize) -> Self {
         // Our bodies are texts, numbers and lists and maps of them, which serialise without fail.
         let body = serde_json::to_vec(body).unwrap_or_default();
-        Self { status, content_type: JSON, body: body.into(), headers: Vec::new(), refusal: None }
+        Self {
+            status,
+            content_type: JSON,
+            body: body.into(),
+            headers: Vec::new(),
+            refusal: None,
+            events: None,
+        }
     }
 
     /// A page with the further headers that it must be served with, names in lower case.
@@ -94,6 +111,7 @@ impl Response {
             body: body.into(),
             headers: headers.iter().map(header).collect(),
             refusal: None,
+            events: None,
         }
     }
 
@@ -211,7 +229,7 @@ pub enum Problem {
 
 impl Problem {
     /// The status, which is also the envelope's code, and the message.
-    pub(super) fn status_and_message(self) -> (StatusCode, Cow<'static, str>) {
+    pub fn status_and_message(self) -> (StatusCode, Cow<'static, str>) {
         const REFUSED: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
         let (status, message) = match self {
             Self::BadBody(_) => (StatusCode::BAD_REQUEST, "Invalid request body"),

@@ -110,6 +110,9 @@ pub enum Handler {
     Ready,
     Index,
     Docs,
+    /// The forms of the start page.
+    TrySend,
+    TryCheck,
     /// An answer that does not depend on the request.
     Fixed(fn() -> Response),
 }

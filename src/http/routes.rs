@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use super::compatible;
 use super::openapi;
+use super::pages::home;
 use super::pages::inbox::Inbox;
 use super::response::{Envelope, ErrorFormat, Message};
 use super::route::{Access, ApiGroup, Content, Endpoint, Handler, Route, Success, Verb, schema};
@@ -137,6 +138,8 @@ const READY: &str = r#"{"code":200,"message":"ready","data":{"numbers":{"held":1
 const GONE: Success = Success { status: 204, about: "Deleted.", content: Content::Nothing };
 const TAKEN: Success = Success { status: 204, about: "Accepted.", content: Content::Nothing };
 const HTML: Success = ok(Content::Text("text/html; charset=utf-8"));
+const SHOWN_BY_PAGE: Success =
+    Success { status: 303, about: "Done. The start page shows the result.", content: Content::Nothing };
 const XML: Success = ok(Content::Text("text/xml; charset=utf-8"));
 
 /// Routes that speak as Twilio's do.
@@ -361,6 +364,9 @@ const INBOX: &str = "Only in simulator mode, and only under an IP address, local
 const METRICS: &str = "In Prometheus' text format, or in OpenMetrics if Accept names it. Needs the account's credentials or a \
      key for all services with the scope metrics or admin, unless it is read at the address metrics-listen.";
 
+const TRY: &str = "A form of the start page, answered with a page. Only where every message goes to the simulator. It asks for \
+     the same credentials as the inbox, and for a key where the compatible routes do.";
+
 static SERVER: ApiGroup = ApiGroup {
     name: "The server",
     about: "Health, this description, reports of gateways, and the simulator's inbox.",
@@ -384,6 +390,10 @@ static SERVER: ApiGroup = ApiGroup {
         Get "/inbox/messages", "InboxMessages", "Read the simulator's inbox" =>
             plain(Handler::Inbox), one::<Inbox>(),
             about: INBOX, params: service::describe_inbox, others: &[401, 403, 404];
+        Post "/try/send", "TrySend", "Send a code from the start page" =>
+            Endpoint(Handler::TrySend, home::describe_send), SHOWN_BY_PAGE, about: TRY, others: &[401, 403, 404, 429, 502, 503];
+        Post "/try/check", "TryCheck", "Check a code on the start page" =>
+            Endpoint(Handler::TryCheck, home::describe_check), SHOWN_BY_PAGE, about: TRY, others: &[401, 403, 404, 429, 502, 503];
         Post CallbackKind::Message.path(), "TwilioMessage", "Report the delivery of a message" =>
             plain(Handler::Callback(CallbackKind::Message)), TAKEN, about: CALLBACK, others: &[404, 503];
         Post CallbackKind::Call.path(), "TwilioCall", "Report the end of a call" =>

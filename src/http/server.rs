@@ -12,6 +12,7 @@ use tokio::task::{JoinError, JoinSet};
 use tracing::{error, info, warn};
 
 use super::connection::{self, Server, Tls, refuse_tls, respond_and_close};
+use super::events::EventStreams;
 use super::request;
 use super::response::Problem;
 use super::v2::V2;
@@ -65,6 +66,10 @@ pub struct Deps<V = Verifier> {
     pub v2: Arc<OnceLock<V2>>,
     /// The simulator, whose messages `/inbox` shows; `None` when messages go to a provider.
     pub inbox: Option<Arc<Simulator>>,
+    /// Whether every message goes to the simulator. The start page then has forms to try it.
+    pub simulates_all: bool,
+    /// Streams of events to pages.
+    pub event_streams: EventStreams,
     /// Whether the inbox requires credentials: where other machines reach the server.
     pub inbox_needs_credentials: bool,
     /// Host name under which `inbox` may be asked for, beside IP addresses and `localhost`: the one

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http_body_util::Full;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use hyper::header::{
     ACCEPT, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue,
@@ -16,10 +17,12 @@ use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, StatusCode, Version};
 use serde::Serialize;
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 use tracing::{Level, debug, enabled, error, info};
 
 use super::connection::{ActiveRequest, CertificateHealth};
-use super::pages::{self, inbox::InboxError};
+use super::pages::inbox::InboxError;
+use super::pages::{docs_page, home};
 use super::request::{self, RequestBody, X_REQUEST_ID};
 use super::response::{BadBody, Problem, Response};
 use super::route::{Access, Handler, Resource, Route, Target, method_name};
@@ -39,7 +42,7 @@ use crate::registry::Scope;
 pub async fn respond<V: Verify>(
     active: ActiveRequest<V>,
     request: Request<Incoming>,
-) -> Result<hyper::Response<Full<Bytes>>, Infallible> {
+) -> Result<hyper::Response<Body>, Infallible> {
     let (head, incoming) = request.into_parts();
     let mut body = RequestBody::new(incoming, Arc::clone(&active.server().bodies_in_parts));
     let target = target_of(head.uri.path(), active.server().deps.callbacks.as_deref());
@@ -75,8 +78,11 @@ pub async fn respond<V: Verify>(
     if closes {
         active.note_unread_body();
     }
-    Ok(response(answer, head, id, closes))
+    Ok(response(answer, head, id, closes, &active.server().stop))
 }
+
+/// The body of an answer: whole, or a stream of events.
+type Body = Either<Full<Bytes>, UnsyncBoxBody<Bytes, Infallible>>;
 
 /// Reports may come with the path of the public address in front of ours; nothing else does.
 fn target_of(path: &str, callbacks: Option<&dyn Callbacks>) -> Target {
@@ -92,7 +98,13 @@ fn target_of(path: &str, callbacks: Option<&dyn Callbacks>) -> Target {
 }
 
 /// Adds the headers of every answer. `closes`: the rest of the request will not be read.
-fn response(answer: Response, head: Parts, id: HeaderValue, closes: bool) -> hyper::Response<Full<Bytes>> {
+fn response(
+    answer: Response,
+    head: Parts,
+    id: HeaderValue,
+    closes: bool,
+    stop: &CancellationToken,
+) -> hyper::Response<Body> {
     static NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
     static CLOSE: HeaderValue = HeaderValue::from_static("close");
 
@@ -114,11 +126,13 @@ fn response(answer: Response, head: Parts, id: HeaderValue, closes: bool) -> hyp
     }
     let body = if head.method == Method::HEAD {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(answer.body.len()));
-        Bytes::new()
+        Either::Left(Full::default())
+    } else if let Some(events) = answer.events {
+        Either::Right(events.body(stop.child_token()))
     } else {
-        answer.body
+        Either::Left(Full::new(answer.body))
     };
-    let mut response = hyper::Response::new(Full::new(body));
+    let mut response = hyper::Response::new(body);
     *response.status_mut() = answer.status;
     *response.headers_mut() = headers;
     response
@@ -223,8 +237,10 @@ async fn try_answer<V: Verify>(
         Handler::Inbox => inbox(deps, head),
         Handler::Metrics => metrics(deps, &head.headers),
         Handler::Ready => Ok(ready(deps)),
-        Handler::Index => Ok(index(&head.headers, deps.inbox.is_some(), deps.callbacks.is_some())),
-        Handler::Docs => Ok(pages::docs_page(deps.inbox.is_some())),
+        Handler::Index => Ok(index(deps, head)),
+        Handler::TrySend => home::send(call, head, &body.read(limit, time).await?).await,
+        Handler::TryCheck => home::check(call, head, &body.read(limit, time).await?).await,
+        Handler::Docs => Ok(docs_page(deps.inbox.is_some())),
         Handler::Fixed(answer) => Ok(answer()),
     }
 }
@@ -235,6 +251,7 @@ fn is_served<V>(deps: &Deps<V>, resource: &Resource) -> bool {
         Some(Handler::Metrics) => true,
         _ if deps.door == Door::Metrics => false,
         Some(Handler::Inbox) => deps.inbox.is_some(),
+        Some(Handler::TrySend | Handler::TryCheck) => deps.simulates_all,
         Some(Handler::Callback(_)) => deps.callbacks.is_some(),
         _ => true,
     }
@@ -248,14 +265,15 @@ pub fn hello_world() -> Response {
 
 /// `GET /`: names the routes, as a page of links for a browser and as JSON for others. Those below `/v2` are many, and
 /// have a page.
-pub fn index(headers: &HeaderMap, has_inbox: bool, has_callbacks: bool) -> Response {
-    if accepts(headers, "text/html") {
-        return pages::home_page(has_inbox);
+pub fn index<V: Verify>(deps: &Deps<V>, head: &Parts) -> Response {
+    if accepts(&head.headers, "text/html") {
+        return home::page(deps, head);
     }
     let is_listed = |route: &&Route| match route.handler {
         Handler::V2(_) => false,
-        Handler::Inbox => has_inbox,
-        Handler::Callback(_) => has_callbacks,
+        Handler::Inbox => deps.inbox.is_some(),
+        Handler::TrySend | Handler::TryCheck => deps.simulates_all,
+        Handler::Callback(_) => deps.callbacks.is_some(),
         _ => true,
     };
     let listed = GROUPS.iter().flat_map(|group| group.routes).filter(is_listed);
@@ -335,7 +353,7 @@ pub fn describe_inbox() -> Vec<Param> {
 }
 
 /// `GET /inbox` and below. The pages show codes; therefore no page of another site may read them.
-pub fn inbox<V>(deps: &Deps<V>, head: &Parts) -> Result<Response, Problem> {
+pub fn inbox<V: Verify>(deps: &Deps<V>, head: &Parts) -> Result<Response, Problem> {
     let simulator = deps.inbox.as_deref().ok_or(Problem::NotFound)?;
     if deps.inbox_needs_credentials {
         let v2 = deps.v2.get().ok_or(Problem::Refused(Refusal::Starting))?;
@@ -344,7 +362,12 @@ pub fn inbox<V>(deps: &Deps<V>, head: &Parts) -> Result<Response, Problem> {
     if !request::names_this_server(head, deps.host_name.as_deref()) {
         return Err(Problem::ForeignHost);
     }
-    match pages::inbox::inbox(simulator, deps.default_region, head.uri.path(), head.uri.query()) {
+    let (path, query) = (head.uri.path(), head.uri.query());
+    if path == "/inbox/events" {
+        return deps.event_streams.open(simulator.changes());
+    }
+    let origin = home::origin(deps, head);
+    match home::with_view(deps, simulator, &origin, |view| view.answer(path, query)) {
         Ok(page) => Ok(page),
         Err(InboxError::NoSuchPage) => Err(Problem::NotFound),
         Err(error @ InboxError::BadNumber(_)) => {

@@ -1,10 +1,12 @@
 //! Simulator mode: no message leaves the machine, and a client can read them all.
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::support::documented::{incorrect, sent, verified};
-use crate::support::{Client, Numbers, Setup, World, soon, wrong};
+use crate::support::{Client, Numbers, Setup, V2, World, soon, told, until, wrong};
 
 #[tokio::test]
 async fn without_a_provider_a_code_is_read_in_the_inbox_and_verifies() {
@@ -90,6 +92,158 @@ async fn a_server_with_a_provider_has_no_inbox() {
     for path in ["/inbox", "/inbox/messages", &format!("/inbox/messages?to={}", escaped(&number))] {
         assert_eq!(world.get(path).await.status(), 404, "{path}");
     }
+}
+
+#[tokio::test]
+async fn the_inbox_says_which_codes_are_used_and_replaced_and_of_which_service() {
+    let server = V2::account(Setup::new()).start().await;
+    let (client, v2) = (&server.client, V2::of(&server.client));
+    let number = Numbers::default().next();
+    let statuses = async || -> Vec<_> {
+        inbox(client, &number).await.iter().map(|m| (m["service"].clone(), m["status"].clone())).collect()
+    };
+    let default = |status: &str| (json!("default"), json!(status));
+    client.send(&number).await.expects(sent(&number, 5));
+    assert_eq!(statuses().await, [default("live")]);
+    client.send(&number).await.expects(sent(&number, 5));
+    assert_eq!(statuses().await, [default("live"), default("replaced")]);
+
+    let service = v2.service(&[]).await;
+    assert_eq!(v2.begins(&service, &number).await.status(), 201);
+    let acme = (json!("Owl Bank"), json!("live"));
+    assert_eq!(statuses().await, [acme.clone(), default("live"), default("replaced")], "another service");
+    let code = code_in(&inbox(client, &number).await[1]);
+    client.verify(&number, &code).await.expects(verified(&number));
+    until("used", &statuses, |all| *all == [acme.clone(), default("used"), default("replaced")]).await;
+
+    let page = client.get("/inbox").await.text();
+    for part in ["badge end\">used<", "badge end\">replaced<", "sms · service Owl Bank", "data-until="] {
+        assert!(page.contains(part), "no {part:?} in {page}");
+    }
+    let found = client.get("/inbox?q=owl").await.text();
+    assert!(found.contains("1 message,") && !found.contains(&code), "{found}");
+}
+
+#[tokio::test]
+async fn an_event_tells_each_page_that_a_message_has_come() {
+    let server = Setup::new().start().await;
+    let mut readers = [events(&server.client).await, events(&server.client).await];
+    for reader in &mut readers {
+        until_text(reader, "retry: 1000").await;
+    }
+    server.client.send("+14155550123").await.expects(sent("+14155550123", 5));
+    for reader in &mut readers {
+        until_text(reader, "data: changed").await;
+    }
+    let code = code_in(&inbox(&server.client, "+14155550123").await[0]);
+    server.client.verify("+14155550123", &code).await.expects(verified("+14155550123"));
+    for reader in &mut readers {
+        until_text(reader, "data: changed").await;
+    }
+    server.signal(Signal::TERM);
+    for reader in &mut readers {
+        let mut rest = Vec::new();
+        soon("the end", reader.read_to_end(&mut rest)).await.expect("an orderly end");
+    }
+    assert!(server.ended().await.status.success(), "open pages do not hold up a stop");
+}
+
+#[tokio::test]
+async fn events_have_64_readers_and_one_that_reads_nothing_delays_nobody() {
+    let server = Setup::new().start().await;
+    let mut readers = Vec::new();
+    for _ in 0..64 {
+        let mut reader = events(&server.client).await;
+        until_text(&mut reader, "200 OK").await;
+        readers.push(reader);
+    }
+    server.client.get("/inbox/events").await.expects_retry_after();
+    let numbers = Numbers::default();
+    for _ in 0..50 {
+        let number = numbers.next();
+        server.client.send(&number).await.expects(sent(&number, 5));
+    }
+    drop(readers);
+    let next = || async {
+        let mut reader = events(&server.client).await;
+        let mut first = [0; 12];
+        reader.read_exact(&mut first).await.expect("an answer");
+        String::from_utf8_lossy(&first).into_owned()
+    };
+    until("a place", next, |first| first == "HTTP/1.1 200").await;
+}
+
+#[tokio::test]
+async fn numbers_with_faults_fail_as_the_documentation_says() {
+    let setup = V2::account(Setup::new().config("send-budget", "1s"));
+    let server = setup.start().await;
+    let (client, v2) = (&server.client, V2::of(&server.client));
+    let service = v2.service(&[]).await;
+    for (number, status, reason, on_v2) in [
+        ("+15005550001", 400, "does not exist", (400, "60200")),
+        ("+15005550002", 400, "cannot be reached", (403, "60205")),
+        ("+15005550003", 500, "", (403, "60605")),
+        ("+15005550004", 400, "asked the provider for no messages", (400, "60200")),
+        ("+15005550009", 400, "cannot be reached", (403, "60205")),
+        ("+15005550011", 500, "", (502, "20502")),
+    ] {
+        let answer = client.send(number).await;
+        assert_eq!(answer.status(), status, "{number}: {}", answer.text());
+        assert!(answer.header("x-onceward-reason").contains(reason), "{number}: {answer:?}");
+        let (status, code) = told(&v2.begins(&service, number).await);
+        assert_eq!((status, code.as_str()), on_v2, "{number}");
+        assert!(inbox(client, number).await.is_empty(), "{number}");
+    }
+    for _ in 0..6 {
+        assert_eq!(client.send("+15005550011").await.status(), 500);
+    }
+    client.send("+14155550123").await.expects(sent("+14155550123", 5));
+    assert_eq!(client.get("/readyz").await.status(), 200, "single numbers do not stop the simulator");
+}
+
+#[tokio::test]
+async fn a_late_message_comes_after_its_answer_and_its_code_still_works() {
+    let server = Setup::new().start().await;
+    server.client.send("+15005550012").await.expects(sent("+15005550012", 5));
+    assert!(inbox(&server.client, "+15005550012").await.is_empty());
+    let arrived = until("the message", || inbox(&server.client, "+15005550012"), |all| !all.is_empty()).await;
+    let code = code_in(&arrived[0]);
+    server.client.verify("+15005550012", &code).await.expects(verified("+15005550012"));
+}
+
+#[tokio::test]
+async fn an_undelivered_message_is_accepted_and_its_attempt_says_so() {
+    let server = V2::account(Setup::new()).start().await;
+    let v2 = V2::of(&server.client);
+    let service = v2.service(&[]).await;
+    let begun = v2.begins(&service, "+15005550013").await;
+    assert_eq!(begun.status(), 201, "{}", begun.text());
+    let attempt = || async { v2.get("/Attempts").await.json()["attempts"][0]["channel_data"].clone() };
+    let data = until("the report", attempt, |data| !data["error_code"].is_null()).await;
+    assert_eq!((&data["message_status"], &data["error_code"]), (&json!("failed"), &json!("30003")), "{data}");
+    assert!(inbox(&server.client, "+15005550013").await.is_empty());
+}
+
+/// A reader of the inbox's events.
+async fn events(client: &Client) -> TcpStream {
+    let mut stream = client.connection().await;
+    let request = b"GET /inbox/events HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n";
+    stream.write_all(request).await.expect("written");
+    stream
+}
+
+/// Reads until this text has come.
+async fn until_text(reader: &mut TcpStream, wanted: &str) {
+    let mut text = String::new();
+    soon(wanted, async {
+        while !text.contains(wanted) {
+            let mut piece = [0; 512];
+            let read = reader.read(&mut piece).await.expect("an open stream");
+            assert_ne!(read, 0, "the stream ended after {text:?}");
+            text.push_str(&String::from_utf8_lossy(&piece[..read]));
+        }
+    })
+    .await;
 }
 
 /// The messages to this number, the newest first.

@@ -37,6 +37,7 @@ mod quickstart;
 mod restart;
 mod sdk;
 mod service_manager;
+mod start_page;
 mod storage_trouble;
 mod support;
 mod tls;

@@ -6,7 +6,7 @@ use secrecy::SecretString;
 
 use super::*;
 use crate::clock::ManualClock;
-use crate::domain::{Code, CodeLength, PhoneNumber, Timestamp};
+use crate::domain::{AttemptId, AttemptLogKey, Code, CodeLength, PhoneNumber, ServiceId, Timestamp};
 use crate::gateway::Gateway as _;
 use crate::gateway::tests::double::{Double, Received, Reply, refusing_url};
 use crate::gateway::{HttpBody, HttpSuccess};
@@ -93,6 +93,7 @@ fn message(text: &str) -> OutgoingMessage {
         locale: None,
         code: Code::from_value(12_345, CodeLength::SIX),
         valid_for: Duration::from_millis(25_900),
+        attempt: AttemptId { key: AttemptLogKey::new(ServiceId::DEFAULT, 0, 0), attempt: 0 },
         callback: None,
         sender_name: None,
         send_digits: None,

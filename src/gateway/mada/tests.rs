@@ -6,7 +6,7 @@ use secrecy::SecretString;
 
 use super::*;
 use crate::clock::ManualClock;
-use crate::domain::{Code, CodeLength, PhoneNumber, Timestamp};
+use crate::domain::{AttemptId, AttemptLogKey, Code, CodeLength, PhoneNumber, ServiceId, Timestamp};
 use crate::gateway::Gateway as _;
 use crate::gateway::tests::double::{Double, Reply, answer, refusing_url};
 
@@ -293,6 +293,7 @@ fn message(text: &str) -> OutgoingMessage {
         locale: None,
         code: Code::from_value(12_345, CodeLength::SIX),
         valid_for: Duration::from_secs(30),
+        attempt: AttemptId { key: AttemptLogKey::new(ServiceId::DEFAULT, 0, 0), attempt: 0 },
         callback: None,
         sender_name: None,
         send_digits: None,

@@ -4,7 +4,7 @@ use secrecy::SecretString;
 
 use super::*;
 use crate::clock::ManualClock;
-use crate::domain::{CodeLength, Timestamp};
+use crate::domain::{AttemptId, AttemptLogKey, CodeLength, ServiceId, Timestamp};
 use crate::gateway::Gateway as _;
 use crate::gateway::tests::double::{Double, Reply, answer, refusing_url};
 
@@ -339,6 +339,7 @@ fn message(channel: Channel) -> OutgoingMessage {
         locale: None,
         code: Code::from_value(12_345, CodeLength::SIX),
         valid_for: Duration::from_secs(30),
+        attempt: AttemptId { key: AttemptLogKey::new(ServiceId::DEFAULT, 0, 0), attempt: 0 },
         callback: None,
         sender_name: None,
         send_digits: None,

@@ -66,6 +66,7 @@ fn message(text: &str) -> OutgoingMessage {
         code: Code::from_value(12_345, CodeLength::SIX),
         valid_for: Duration::from_millis(25_900),
         locale: None,
+        attempt: AttemptId { key: AttemptLogKey::new(ServiceId::DEFAULT, 0, 0), attempt: 0 },
         callback: None,
         sender_name: None,
         send_digits: None,

@@ -1,34 +1,19 @@
 //! The simulator's inbox, as a page and as JSON. Exists in simulator mode only.
 
-use std::sync::LazyLock;
-
 use askama::Template;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Frame, Headers, csp_hash, html, html_headers};
-use crate::domain::{NumberError, PhoneNumber, Region};
-use crate::gateway::{InboxMessage, Simulator};
+use super::{Frame, LIVE, html_live};
+use crate::domain::{NumberError, PhoneNumber, Region, ServiceId, Timestamp, seconds_up};
+use crate::gateway::{CodeStatus, InboxMessage, Simulator};
 use crate::http::response::Response;
-
-pub const SCRIPT: &str = include_str!("inbox.js");
 
 /// Messages in one answer: as many as a person looks through, and little enough to be asked for every second.
 pub const SHOWN: usize = 100;
 
-static PAGE_HEADERS: LazyLock<Headers> =
-    LazyLock::new(|| html_headers(&format!("script-src {}; connect-src 'self'; ", csp_hash(SCRIPT))));
-
 const JSON_HEADERS: [(&str, &str); 2] =
     [("x-content-type-options", "nosniff"), ("cache-control", "no-store")];
-
-/// One document with style and script inside, which loads only the messages.
-#[derive(Template)]
-#[template(path = "inbox.html")]
-struct InboxPage {
-    frame: Frame,
-    script: &'static str,
-}
 
 /// Why there is no page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -41,54 +26,123 @@ pub enum InboxError {
     BadNumber(NumberError),
 }
 
-/// Answers `GET /inbox` and `GET /inbox/messages?to=`. `path` and `query` are percent-encoded; `default_region` is that
-/// of numbers without `+`. A `+` in a query means a space, but people write `?to=+1415...`: a leading space is read as
-/// a `+`.
-pub fn inbox(
-    simulator: &Simulator,
-    default_region: Option<Region>,
-    path: &str,
-    query: Option<&str>,
-) -> Result<Response, InboxError> {
-    match path {
-        "/inbox" | "/inbox/" => Ok(inbox_page()),
-        "/inbox/messages" => {
+/// What the pages show of the simulator.
+pub struct InboxView<'a> {
+    pub simulator: &'a Simulator,
+    /// The region of numbers without `+`.
+    pub default_region: Option<Region>,
+    /// Whether every message goes to the simulator.
+    pub is_only: bool,
+    /// The name of a service.
+    pub service_name: &'a dyn Fn(ServiceId) -> String,
+    /// Scheme and host of this server, in commands to try.
+    pub origin: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "inbox.html")]
+struct InboxPage<'a> {
+    frame: Frame,
+    script: &'static str,
+    notice: &'static str,
+    origin: &'a str,
+    query: &'a str,
+    messages: Vec<MessageJson>,
+    now_ms: u64,
+}
+
+impl InboxView<'_> {
+    /// Answers `GET /inbox?q=` and `GET /inbox/messages?to=`. `path` and `query` are percent-encoded. A `+` in a query
+    /// means a space, but people write `?to=+1415...`: a leading space is read as a `+`.
+    pub fn answer(&self, path: &str, query: Option<&str>) -> Result<Response, InboxError> {
+        let field = |wanted: &str| {
             let mut pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
-            let to = pairs.find(|(name, _)| name == "to").map(|(_, text)| {
-                let text = text.strip_prefix(' ').map_or_else(|| text.to_string(), |rest| format!("+{rest}"));
-                PhoneNumber::parse(&text, default_region)
-            });
-            Ok(inbox_messages(simulator, to.transpose().map_err(InboxError::BadNumber)?))
+            let (_, text) = pairs.find(|(name, _)| name == wanted)?;
+            Some(text.strip_prefix(' ').map_or_else(|| text.to_string(), |rest| format!("+{rest}")))
+        };
+        match path {
+            "/inbox" | "/inbox/" => {
+                Ok(self.page(field("q").or_else(|| field("to")).unwrap_or_default().trim()))
+            }
+            "/inbox/messages" => {
+                let to = field("to").map(|text| PhoneNumber::parse(&text, self.default_region));
+                Ok(self.json(to.transpose().map_err(InboxError::BadNumber)?))
+            }
+            _ => Err(InboxError::NoSuchPage),
         }
-        _ => Err(InboxError::NoSuchPage),
     }
-}
 
-/// The page for `GET /inbox`. It polls `GET /inbox/messages` with its own query string, so that
-/// `/inbox?to=%2B14155552671` shows one number's messages.
-pub fn inbox_page() -> Response {
-    html(&InboxPage { frame: Frame::new("/inbox", true), script: SCRIPT }, &PAGE_HEADERS)
-}
+    fn page(&self, query: &str) -> Response {
+        let now = self.simulator.now();
+        let search = Search::of(query);
+        let mut messages: Vec<_> = self.simulator.messages(None, Simulator::CAPACITY);
+        if query.is_empty() {
+            messages.truncate(SHOWN);
+        }
+        let shown = messages.iter().map(|message| self.view(message, now));
+        html_live(&InboxPage {
+            frame: Frame::new("/inbox", true),
+            script: LIVE,
+            notice: self.notice(),
+            origin: self.origin,
+            query,
+            messages: shown.filter(|message| search.finds(message)).take(SHOWN).collect(),
+            now_ms: now.as_millis(),
+        })
+    }
 
-/// The response of `GET /inbox/messages`: the newest messages, or the newest to one number. Numbers are whole here: the
-/// inbox stands in for the telephone.
-pub fn inbox_messages(simulator: &Simulator, to: Option<PhoneNumber>) -> Response {
-    let messages = simulator.messages(to, SHOWN);
-    let inbox = Inbox {
-        messages: messages.iter().map(MessageJson::from).collect(),
-        now_ms: simulator.now().as_millis(),
-    };
-    // Neither a key that is no text nor a failing writer is possible here.
-    let body = serde_json::to_string(&inbox).unwrap_or_default();
-    Response::page("application/json", &JSON_HEADERS, body)
+    /// The newest messages, or the newest to one number. Numbers are whole here: the inbox stands in for the telephone.
+    fn json(&self, to: Option<PhoneNumber>) -> Response {
+        let (now, messages) = (self.simulator.now(), self.simulator.messages(to, SHOWN));
+        let inbox = Inbox {
+            messages: messages.iter().map(|message| self.view(message, now)).collect(),
+            now_ms: now.as_millis(),
+        };
+        // Neither a key that is no text nor a failing writer is possible here.
+        let body = serde_json::to_string(&inbox).unwrap_or_default();
+        Response::page("application/json", &JSON_HEADERS, body)
+    }
+
+    /// The newest message, or the newest to one number.
+    pub fn newest(&self, to: Option<PhoneNumber>) -> Option<MessageJson> {
+        let newest = self.simulator.messages(to, 1);
+        newest.first().map(|message| self.view(message, self.simulator.now()))
+    }
+
+    /// Says whether messages leave this machine.
+    pub const fn notice(&self) -> &'static str {
+        if self.is_only {
+            "nothing leaves this machine."
+        } else {
+            "its messages are shown here; those of other gateways leave this machine."
+        }
+    }
+
+    fn view(&self, message: &InboxMessage, now: Timestamp) -> MessageJson {
+        let age = now.since(message.received).as_secs();
+        let left = seconds_up(message.expires.since(now));
+        MessageJson {
+            id: message.id.clone(),
+            to: message.to.e164(),
+            channel: message.channel.as_str(),
+            text: message.text.to_string(),
+            code: message.code.expose().to_owned(),
+            received_at_ms: message.received.as_millis(),
+            expires_at_ms: message.expires.as_millis(),
+            service: (self.service_name)(message.service()),
+            status: message.status(now).as_str(),
+            age: format!("{} ago", span(age)),
+            life: format!("expires in {}", span(left)),
+        }
+    }
 }
 
 /// The simulator's inbox.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Inbox<'a> {
+pub struct Inbox {
     /// The newest first.
-    messages: Vec<MessageJson<'a>>,
+    messages: Vec<MessageJson>,
     /// The server's time, in milliseconds since 1970.
     #[schema(example = 1_785_441_601_000_u64)]
     now_ms: u64,
@@ -98,36 +152,76 @@ pub struct Inbox<'a> {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = InboxMessage)]
-struct MessageJson<'a> {
+pub struct MessageJson {
     #[schema(example = "SM5ef8732a3c49700934481addd5ce1659")]
-    id: &'a str,
+    pub id: String,
     /// The recipient, in E.164 form.
     #[schema(example = "+14155552671")]
-    to: String,
+    pub to: String,
     #[schema(example = "sms")]
-    channel: &'static str,
+    pub channel: &'static str,
     #[schema(example = "OTP message is 123456")]
-    text: &'a str,
+    pub text: String,
     #[schema(example = "123456")]
-    code: &'a str,
+    pub code: String,
     /// In milliseconds since 1970.
     #[schema(example = 1_785_441_600_000_u64)]
-    received_at_ms: u64,
+    pub received_at_ms: u64,
     /// When the code expires.
     #[schema(example = 1_785_441_630_000_u64)]
-    expires_at_ms: u64,
+    pub expires_at_ms: u64,
+    /// The name of the service: `default`, that in config.json, or the friendly name.
+    #[schema(example = "default")]
+    pub service: String,
+    /// Of the code.
+    #[schema(pattern = "^(live|used|replaced|expired)$")]
+    pub status: &'static str,
+    /// For the page.
+    #[serde(skip)]
+    pub age: String,
+    /// For the page, of a live code.
+    #[serde(skip)]
+    pub life: String,
 }
 
-impl<'a> From<&'a InboxMessage> for MessageJson<'a> {
-    fn from(message: &'a InboxMessage) -> Self {
-        Self {
-            id: &message.id,
-            to: message.to.e164(),
-            channel: message.channel.as_str(),
-            text: &message.text,
-            code: message.code.expose(),
-            received_at_ms: message.received.as_millis(),
-            expires_at_ms: message.received.plus(message.valid_for).as_millis(),
-        }
+impl MessageJson {
+    pub fn is_live(&self) -> bool {
+        self.status == CodeStatus::Live.as_str()
+    }
+
+    pub fn is_used(&self) -> bool {
+        self.status == CodeStatus::Used.as_str()
+    }
+}
+
+/// A time span for a person. Under two minutes seconds matter.
+fn span(seconds: u64) -> String {
+    let minutes = seconds / 60;
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..3600 => format!("{minutes} min"),
+        _ => format!("{} h {} min", minutes / 60, minutes % 60),
+    }
+}
+
+/// The condition of a search.
+struct Search {
+    text: String,
+    /// For a text that looks like a part of a number or of a code.
+    digits: Option<String>,
+}
+
+impl Search {
+    fn of(query: &str) -> Self {
+        let digits: String = query.chars().filter(char::is_ascii_digit).collect();
+        let is_number = query.chars().all(|c| c.is_ascii_digit() || "+-(). ".contains(c));
+        Self { text: query.to_lowercase(), digits: Some(digits).filter(|d| is_number && !d.is_empty()) }
+    }
+
+    fn finds(&self, message: &MessageJson) -> bool {
+        let MessageJson { to, channel, text, code, service, status, .. } = message;
+        let by_digits = self.digits.as_ref().is_some_and(|digits| to.contains(digits) || code == digits);
+        let texts = [text.as_str(), service, channel, status];
+        by_digits || texts.iter().any(|text| text.to_lowercase().contains(&self.text))
     }
 }

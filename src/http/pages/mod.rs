@@ -1,6 +1,7 @@
 //! The pages that the server shows to people, built into the program.
 
 mod docs;
+pub mod home;
 pub mod inbox;
 
 use std::sync::LazyLock;
@@ -17,8 +18,16 @@ use super::response::Response;
 /// The style sheet of every page.
 const STYLE: &str = include_str!("page.css");
 
-/// The headers of pages without a script.
-static STYLE_ONLY: LazyLock<Headers> = LazyLock::new(|| html_headers(""));
+/// The script of every page that keeps itself current.
+pub const LIVE: &str = include_str!("live.js");
+
+/// The headers of pages without a script and forms.
+static STYLE_ONLY: LazyLock<Headers> = LazyLock::new(|| html_headers("form-action 'none'; "));
+
+/// The headers of pages with [`LIVE`] and forms.
+static LIVE_HEADERS: LazyLock<Headers> = LazyLock::new(|| {
+    html_headers(&format!("script-src {}; connect-src 'self'; form-action 'self'; ", csp_hash(LIVE)))
+});
 
 type Headers = [(&'static str, &'static str); 4];
 
@@ -28,13 +37,18 @@ fn html(template: &impl Template, headers: &Headers) -> Response {
     Response::page("text/html; charset=utf-8", headers, template.render().unwrap_or_default())
 }
 
+/// A page with [`LIVE`], and perhaps forms.
+fn html_live(template: &impl Template) -> Response {
+    html(template, &LIVE_HEADERS)
+}
+
 /// Allows only [`STYLE`] and the additions in `sources`: a text could do nothing even if it became markup. The page
 /// loads nothing from elsewhere. Called once for each kind of page, because the policy is never freed.
 fn html_headers(sources: &str) -> Headers {
     let style = csp_hash(STYLE);
     let policy = format!(
         "default-src 'none'; style-src {style}; {sources}img-src data:; \
-         base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+         base-uri 'none'; frame-ancestors 'none'"
     );
     [
         ("content-security-policy", policy.leak()),
@@ -64,34 +78,5 @@ impl Frame {
         let inbox = has_inbox.then_some(("/inbox", "Inbox"));
         let links = [("/", "Start")].into_iter().chain(inbox).chain([("/docs", "Docs")]).collect();
         Self { style: STYLE, version: env!("CARGO_PKG_VERSION"), links, here }
-    }
-}
-
-#[derive(Template)]
-#[template(path = "home.html")]
-struct HomePage {
-    frame: Frame,
-    has_inbox: bool,
-}
-
-/// The page for `GET /` with `Accept: text/html`. `has_inbox` says that the simulator runs.
-pub fn home_page(has_inbox: bool) -> Response {
-    html(&HomePage { frame: Frame::new("/", has_inbox), has_inbox }, &STYLE_ONLY)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_page_links_to_the_inbox_only_when_the_simulator_runs() {
-        for has_inbox in [true, false] {
-            let page = String::from_utf8(home_page(has_inbox).body.to_vec()).expect("UTF-8");
-            for link in ["/docs", "/openapi.json", "/healthz", "/readyz"] {
-                assert!(page.contains(&format!("<a href=\"{link}\">")), "{link} in {page}");
-            }
-            assert_eq!(page.contains("href=\"/inbox\""), has_inbox, "{page}");
-            assert!(page.contains(env!("CARGO_PKG_VERSION")) && !page.contains("<script"), "{page}");
-        }
     }
 }

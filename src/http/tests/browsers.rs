@@ -12,7 +12,7 @@ use super::script::Script;
 use super::time_limits::Memory;
 use super::world::{NUMBER, World, deps, send_body, sms_code_body, verify_body};
 use crate::clock::ManualClock;
-use crate::domain::{Channel, Code, PhoneNumber, Timestamp};
+use crate::domain::{AttemptId, AttemptLogKey, Channel, Code, PhoneNumber, ServiceId, Timestamp};
 use crate::gateway::{Gateway as _, OutgoingMessage, Simulator};
 use crate::http::Deps;
 use crate::numbers::{CheckOutcome, SendOutcome};
@@ -136,6 +136,7 @@ async fn inbox_deps(host_name: Option<&str>) -> Deps<Script> {
     let simulator = Simulator::new(Arc::new(clock));
     let message = OutgoingMessage {
         locale: None,
+        attempt: AttemptId { key: AttemptLogKey::new(ServiceId::DEFAULT, 0, 0), attempt: 0 },
         callback: None,
         sender_name: None,
         send_digits: None,

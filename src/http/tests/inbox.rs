@@ -4,10 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::ManualClock;
-use crate::domain::{Channel, Code, NumberError, PhoneNumber, Region, Timestamp};
+use crate::domain::{
+    AttemptId, AttemptLogKey, Channel, Code, NumberError, PhoneNumber, Region, ServiceId, Timestamp,
+};
 use crate::gateway::{Gateway as _, OutgoingMessage, Simulator};
-use crate::http::pages::csp_hash;
-use crate::http::pages::inbox::{InboxError, SCRIPT, SHOWN, inbox, inbox_messages, inbox_page};
+use crate::http::pages::inbox::{InboxError, InboxView, SHOWN};
+use crate::http::pages::{LIVE, csp_hash};
+use crate::http::response::Response;
 
 #[test]
 fn the_page_asks_for_nothing_from_elsewhere_and_says_what_it_is() {
@@ -31,16 +34,58 @@ fn the_page_says_how_many_messages_are_kept_and_shown() {
 #[test]
 fn no_text_of_a_message_can_become_markup() {
     for sink in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("] {
-        assert!(!SCRIPT.contains(sink), "{sink}");
+        assert!(!LIVE.contains(sink), "{sink}");
     }
     for handler in [" onclick=", " onload=", " onerror=", "javascript:"] {
         assert!(!html().contains(handler), "{handler}");
     }
 }
 
+#[tokio::test]
+async fn a_message_with_markup_is_shown_as_it_is_written() {
+    let (simulator, _clock) = simulator();
+    receive(&simulator, 14_155_552_671, "<img src=x onerror=alert(1)> \"'&", "111111").await;
+    let page = text(&answer(&simulator, "/inbox", Some("q=%22%3E%3Cscript%3E")).expect("a page"));
+    assert!(
+        page.contains("value=\"&#34;&#62;&#60;script&#62;\"") && page.contains("No message has"),
+        "{page}"
+    );
+    let page = text(&answer(&simulator, "/inbox", None).expect("a page"));
+    assert!(page.contains("&#60;img src=x onerror=alert(1)&#62; &#34;&#39;&#38;"), "{page}");
+}
+
+#[tokio::test]
+async fn a_search_finds_parts_of_numbers_texts_services_channels_and_statuses() {
+    let (simulator, clock) = simulator();
+    receive(&simulator, 14_155_552_671, "Your Acme code 111111", "111111").await;
+    clock.advance(Duration::from_secs(29));
+    receive(&simulator, 491_711_234_567, "Ihr Code 222222", "222222").await;
+    clock.advance(Duration::from_secs(1));
+    let found = |query: &str| {
+        let page = text(&answer(&simulator, "/inbox", Some(query)).expect("a page"));
+        ["111111", "222222"].map(|code| page.contains(&format!(">{code}</span>")))
+    };
+    for (query, expected) in [
+        ("", [true, true]),
+        ("q=", [true, true]),
+        ("q=4155552671", [true, false]),
+        ("q=%2B1+%28415%29+555", [true, false]),
+        ("to=+49171", [false, true]),
+        ("q=acme", [true, false]),
+        ("q=default", [true, true]),
+        ("q=SMS", [true, true]),
+        ("q=expired", [true, false]),
+        ("q=live", [false, true]),
+        ("q=222222", [false, true]),
+        ("q=nothing", [false, false]),
+    ] {
+        assert_eq!(found(query), expected, "{query}");
+    }
+}
+
 #[test]
 fn the_policy_lets_exactly_the_pages_own_style_and_script_run() {
-    let page = inbox_page();
+    let page = answer(&simulator().0, "/inbox", None).expect("a page");
     let policy =
         page.headers.iter().find(|(name, _)| name == "content-security-policy").expect("a policy").1.to_str();
     let policy = policy.expect("text");
@@ -69,17 +114,19 @@ async fn messages_are_told_in_full_with_the_newest_first() {
             {
                 "id": ids[0], "to": "+491711234567", "channel": "sms",
                 "text": "<b>\"222222\"</b>\n&", "code": "222222",
-                "receivedAtMs": 1_002_000, "expiresAtMs": 1_032_000
+                "receivedAtMs": 1_002_000, "expiresAtMs": 1_032_000,
+                "service": "default", "status": "live"
             },
             {
                 "id": ids[1], "to": "+14155552671", "channel": "sms",
                 "text": "Code 111111", "code": "111111",
-                "receivedAtMs": 1_000_000, "expiresAtMs": 1_030_000
+                "receivedAtMs": 1_000_000, "expiresAtMs": 1_030_000,
+                "service": "default", "status": "live"
             }
         ],
         "nowMs": 1_003_000
     });
-    assert_eq!(json(&simulator, None), expected);
+    assert_eq!(json(&simulator, ""), expected);
 }
 
 #[tokio::test]
@@ -87,10 +134,10 @@ async fn one_number_sees_its_own_messages_only() {
     let (simulator, _clock) = simulator();
     receive(&simulator, 14_155_552_671, "Code 111111", "111111").await;
     receive(&simulator, 491_711_234_567, "Code 222222", "222222").await;
-    let own = json(&simulator, PhoneNumber::from_u64(14_155_552_671));
+    let own = json(&simulator, "to=+14155552671");
     assert_eq!(own["messages"].as_array().map(Vec::len), Some(1));
     assert_eq!(own["messages"][0]["code"], "111111");
-    let none = json(&simulator, PhoneNumber::from_u64(1));
+    let none = json(&simulator, "to=+14155552672");
     assert_eq!(none["messages"], serde_json::json!([]));
 }
 
@@ -100,7 +147,7 @@ async fn an_answer_stays_small() {
     for _ in 0..150 {
         receive(&simulator, 14_155_552_671, "Code 111111", "111111").await;
     }
-    assert_eq!(json(&simulator, None)["messages"].as_array().map(Vec::len), Some(100));
+    assert_eq!(json(&simulator, "")["messages"].as_array().map(Vec::len), Some(100));
 }
 
 #[tokio::test]
@@ -109,7 +156,7 @@ async fn a_path_and_a_query_lead_to_the_page() {
     receive(&simulator, 14_155_552_671, "Code 111111", "111111").await;
     receive(&simulator, 491_711_234_567, "Code 222222", "222222").await;
     let codes = |query: Option<&str>| {
-        let page = inbox(&simulator, Region::parse("DE"), "/inbox/messages", query)?;
+        let page = answer(&simulator, "/inbox/messages", query)?;
         let json: serde_json::Value = serde_json::from_slice(&page.body).expect("JSON");
         let codes = json["messages"].as_array().expect("messages").iter();
         Ok(codes.map(|m| m["code"].as_str().expect("a code").to_owned()).collect::<Vec<_>>())
@@ -132,18 +179,33 @@ async fn a_path_and_a_query_lead_to_the_page() {
         );
     }
     for path in ["/inbox", "/inbox/"] {
-        let page = inbox(&simulator, None, path, Some("to=+14155552671")).expect("a page");
+        let page = answer(&simulator, path, Some("to=+14155552671")).expect("a page");
         assert_eq!(page.content_type, "text/html; charset=utf-8");
     }
-    assert_eq!(inbox(&simulator, None, "/inbox/other", None).err(), Some(InboxError::NoSuchPage));
+    assert_eq!(answer(&simulator, "/inbox/other", None).err(), Some(InboxError::NoSuchPage));
 }
 
 fn html() -> String {
-    String::from_utf8(inbox_page().body.to_vec()).expect("UTF-8")
+    text(&answer(&simulator().0, "/inbox", None).expect("a page"))
 }
 
-fn json(simulator: &Simulator, to: Option<PhoneNumber>) -> serde_json::Value {
-    let page = inbox_messages(simulator, to);
+fn text(page: &Response) -> String {
+    String::from_utf8(page.body.to_vec()).expect("UTF-8")
+}
+
+fn answer(simulator: &Simulator, path: &str, query: Option<&str>) -> Result<Response, InboxError> {
+    let view = InboxView {
+        simulator,
+        default_region: Region::parse("DE"),
+        is_only: true,
+        service_name: &|_| "default".to_owned(),
+        origin: "http://localhost:3000",
+    };
+    view.answer(path, query)
+}
+
+fn json(simulator: &Simulator, query: &str) -> serde_json::Value {
+    let page = answer(simulator, "/inbox/messages", Some(query)).expect("an answer");
     assert_eq!(page.content_type, "application/json");
     assert!(page.headers.iter().any(|(name, value)| name == "cache-control" && value == "no-store"));
     serde_json::from_slice(&page.body).expect("JSON")
@@ -157,6 +219,7 @@ fn simulator() -> (Simulator, Arc<ManualClock>) {
 async fn receive(simulator: &Simulator, to: u64, text: &str, code: &str) {
     let message = OutgoingMessage {
         locale: None,
+        attempt: AttemptId { key: AttemptLogKey::new(ServiceId::DEFAULT, to, 0), attempt: 0 },
         callback: None,
         sender_name: None,
         send_digits: None,

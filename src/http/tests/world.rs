@@ -13,7 +13,7 @@ use super::script::Script;
 use crate::config::{AnswerSet, Bounds};
 use crate::domain::{Channel, CodeLength};
 use crate::engine::SendOptions;
-use crate::http::{Deps, Door, serve};
+use crate::http::{Deps, Door, EventStreams, serve};
 
 pub const NUMBER: &str = "+14155552671";
 
@@ -85,6 +85,8 @@ pub fn deps(script: Script) -> Deps<Script> {
         callbacks: None,
         v2: Arc::default(),
         inbox: None,
+        simulates_all: false,
+        event_streams: EventStreams::default(),
         inbox_needs_credentials: false,
         host_name: None,
         cors_origins: Vec::new(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use onceward::clock::{Clock, ManualClock};
-use onceward::domain::{Channel, Code, PhoneNumber, Timestamp};
+use onceward::domain::{AttemptId, AttemptLogKey, Channel, Code, PhoneNumber, ServiceId, Timestamp};
 use onceward::gateway::{
     ErrorClass, Gateway, GatewayError, HttpBody, HttpGateway, HttpGatewaySettings, HttpSuccess, Mada,
     MadaSettings, OutgoingMessage, Sinch, SinchSettings, TwilioAccount, TwilioMessages, TwilioSender,
@@ -182,6 +182,7 @@ impl World {
             locale: None,
             code: Code::parse(CODE).expect("a code"),
             valid_for: Duration::from_secs(300),
+            attempt: AttemptId { key: AttemptLogKey::new(ServiceId::DEFAULT, 0, 0), attempt: 0 },
             callback: None,
             sender_name: None,
             send_digits: None,

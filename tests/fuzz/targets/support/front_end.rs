@@ -9,7 +9,9 @@ use onceward::clock::ManualClock;
 use onceward::config::{AnswerSet, Bounds};
 use onceward::domain::{Channel, CodeLength, Timestamp};
 use onceward::gateway::{BoxFuture, CallbackError, Simulator, TwilioCallbacks};
-use onceward::http::{CallbackAnswer, CallbackRequest, Callbacks, Deps, Door, V2, Verify, serve};
+use onceward::http::{
+    CallbackAnswer, CallbackRequest, Callbacks, Deps, Door, EventStreams, V2, Verify, serve,
+};
 use onceward::numbers::{self, CheckOutcome, CheckRequest, Refusal, SendOptions, SendOutcome, SendRequest};
 use onceward::otp::SecretString;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -106,6 +108,8 @@ impl FrontEnd {
                 "https://otp.example.com/base".into(),
             )))),
             inbox: Some(Arc::new(Simulator::new(clock))),
+            simulates_all: false,
+            event_streams: EventStreams::default(),
             inbox_needs_credentials: false,
             host_name: None,
             cors_origins: Vec::new(),

@@ -1,0 +1,80 @@
+//! Server-sent events that tell a page that something has changed. The page then loads what it shows.
+//!
+//! Nothing is queued for a reader: one event stands for all changes since the last one. A reader that takes nothing holds
+//! one of [`STREAMS`] places until its connection counts as idle (`idle-timeout`).
+
+use std::convert::Infallible;
+use std::future::ready;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, StreamBody};
+use hyper::body::Frame;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::response::{Problem, Response};
+use crate::numbers::Refusal;
+
+/// Streams that may be open. Further ones are refused with 503.
+const STREAMS: usize = 64;
+
+/// After this time a stream ends, and its page opens the next one. Shorter than proxies wait for a byte.
+const LIFETIME: Duration = Duration::from_secs(45);
+
+/// The shortest time between two events of a stream.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The places for streams.
+#[derive(Debug, Clone)]
+pub struct EventStreams(Arc<Semaphore>);
+
+impl Default for EventStreams {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(STREAMS)))
+    }
+}
+
+impl EventStreams {
+    /// Answers with an event after each change, until all senders of `changes` are gone.
+    ///
+    /// # Errors
+    /// 503 if too many streams are open.
+    pub fn open(&self, changes: watch::Receiver<()>) -> Result<Response, Problem> {
+        let place = Arc::clone(&self.0).try_acquire_owned();
+        let place = Arc::new(place.map_err(|_| Problem::Refused(Refusal::Overloaded))?);
+        let mut response = Response::page("text/event-stream", &[], String::new());
+        response.events = Some(Events { changes, _place: place });
+        Ok(response)
+    }
+}
+
+/// One stream of events.
+#[derive(Debug, Clone)]
+pub struct Events {
+    changes: watch::Receiver<()>,
+    _place: Arc<OwnedSemaphorePermit>,
+}
+
+impl Events {
+    /// The body of the response. It ends when the server stops.
+    pub fn body(self, stop: CancellationToken) -> UnsyncBoxBody<Bytes, Infallible> {
+        let event = |text| Ok(Frame::data(Bytes::from_static(text)));
+        // The first bytes tell the page that the stream is open.
+        let first = stream::once(ready(event(b"retry: 1000\n\n".as_slice())));
+        let parts = (self, stop, Box::pin(sleep(LIFETIME)), Duration::ZERO);
+        let rest = stream::unfold(parts, move |(mut events, stop, mut end, pause)| async move {
+            tokio::select! {
+                changed = async { sleep(pause).await; events.changes.changed().await } => changed.ok()?,
+                () = stop.cancelled() => return None,
+                () = &mut end => return None,
+            }
+            Some((event(b"data: changed\n\n".as_slice()), (events, stop, end, PAUSE)))
+        });
+        StreamBody::new(first.chain(rest)).boxed_unsync()
+    }
+}

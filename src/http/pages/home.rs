@@ -1,0 +1,363 @@
+//! The start page. Where every message goes to the simulator, its forms send a code and check it, through the same
+//! service as `/api`.
+
+use askama::Template;
+use hyper::StatusCode;
+use hyper::header::{HOST, HeaderValue, LOCATION};
+use hyper::http::request::Parts;
+
+use super::inbox::{InboxView, MessageJson};
+use super::{Frame, LIVE, STYLE_ONLY, html, html_live};
+use crate::domain::{Code, NumberError, PhoneNumber, ServiceId, minutes_up};
+use crate::gateway::Simulator;
+use crate::http::compatible;
+use crate::http::request;
+use crate::http::response::{Problem, Response};
+use crate::http::server::{Deps, Verify};
+use crate::http::service::Call;
+use crate::http::v2::params::{Param, Text};
+use crate::numbers::{CheckOutcome, CheckRequest, NumberKey, Refusal, Reply, SendOutcome};
+use crate::registry::{Origin, Scope};
+
+/// A number that is set aside for fiction.
+const EXAMPLE_NUMBER: &str = "+14155550123";
+
+#[derive(Template)]
+#[template(path = "home.html")]
+struct HomePage {
+    frame: Frame,
+    script: &'static str,
+    has_inbox: bool,
+    trial: Trial,
+}
+
+/// The part of the page that sends and checks codes.
+enum Trial {
+    /// Another gateway than the simulator sends messages.
+    None,
+    OtherHost,
+    Starting,
+    /// Whether credentials were given.
+    SignIn(bool),
+    Open(Box<Form>),
+}
+
+/// The forms and what came of them.
+struct Form {
+    /// What the first form shows.
+    number: String,
+    /// The number that a code was sent to.
+    to: Option<PhoneNumber>,
+    send_problem: Option<String>,
+    check_problem: Option<String>,
+    newest: Option<MessageJson>,
+    origin: String,
+    now_ms: u64,
+}
+
+impl Form {
+    fn is_verified(&self) -> bool {
+        self.to.is_some()
+            && self.check_problem.is_none()
+            && self.newest.as_ref().is_some_and(MessageJson::is_used)
+    }
+
+    fn example(&self) -> String {
+        self.to.map_or_else(|| EXAMPLE_NUMBER.to_owned(), PhoneNumber::e164)
+    }
+
+    /// The address that shows this form again.
+    fn address(&self) -> String {
+        self.to.map_or_else(|| "/".to_owned(), address_of)
+    }
+}
+
+fn address_of(to: PhoneNumber) -> String {
+    format!("/?to=%2B{}", to.as_u64())
+}
+
+/// What went wrong, for a person.
+enum Failure {
+    Send(StatusCode, String),
+    Check(StatusCode, String),
+}
+
+/// `GET /` for a browser.
+pub fn page<V: Verify>(deps: &Deps<V>, head: &Parts) -> Response {
+    let query = head.uri.query().unwrap_or_default();
+    if query == "sign-in" && deps.simulates_all {
+        return match access(deps, head) {
+            Ok(()) => redirect("/"),
+            Err(problem) => refused(deps, problem),
+        };
+    }
+    let to = field(query.as_bytes(), "to");
+    let to = to.and_then(|text| PhoneNumber::parse(&text, deps.default_region).ok());
+    shown(deps, head, to, None)
+}
+
+/// `POST /try/send`: sends a code to `number`.
+pub async fn send<V: Verify>(call: &Call<'_, V>, head: &Parts, body: &[u8]) -> Result<Response, Problem> {
+    let deps = call.deps;
+    if let Err(problem) = access(deps, head) {
+        return Ok(refused(deps, problem));
+    }
+    let text = field(body, "number").unwrap_or_default();
+    let failed = |status, words| Ok(failed(deps, head, (&text, None), Failure::Send(status, words)));
+    let number = match PhoneNumber::parse(&text, deps.default_region) {
+        Ok(number) => number,
+        Err(error) => return failed(StatusCode::BAD_REQUEST, words_for_number(error).to_owned()),
+    };
+    match call.send(compatible::plain_send(number)).await {
+        Err(Problem::Refused(refusal)) => Ok(overloaded(deps, head, (&text, None), refusal, Failure::Send)),
+        Err(problem) => Err(problem),
+        Ok(reply) => match words_for_send(&reply) {
+            None => Ok(redirect(&address_of(number))),
+            Some((status, words)) => failed(status, words),
+        },
+    }
+}
+
+/// `POST /try/check`: checks the `code` that was sent to `number`.
+pub async fn check<V: Verify>(call: &Call<'_, V>, head: &Parts, body: &[u8]) -> Result<Response, Problem> {
+    let deps = call.deps;
+    if let Err(problem) = access(deps, head) {
+        return Ok(refused(deps, problem));
+    }
+    let text = field(body, "number").unwrap_or_default();
+    let number = match PhoneNumber::parse(&text, deps.default_region) {
+        Ok(number) => number,
+        Err(error) => {
+            let failure = Failure::Send(StatusCode::BAD_REQUEST, words_for_number(error).to_owned());
+            return Ok(failed(deps, head, (&text, None), failure));
+        }
+    };
+    let to = (text.as_str(), Some(number));
+    let failed = |status, words| Ok(failed(deps, head, to, Failure::Check(status, words)));
+    let code = field(body, "code").unwrap_or_default();
+    let code: String = code.split_whitespace().collect();
+    if code.is_empty() {
+        return failed(StatusCode::BAD_REQUEST, "Enter the code from the message.".to_owned());
+    }
+    let (key, code) = (NumberKey::new(ServiceId::DEFAULT, number), Code::parse(&code));
+    let request = CheckRequest { key, code, named: None, request_id: None };
+    match call.check(request).await {
+        Err(Problem::Refused(refusal)) => Ok(overloaded(deps, head, to, refusal, Failure::Check)),
+        Err(problem) => Err(problem),
+        Ok(reply) => match words_for_check(&reply) {
+            None => Ok(redirect(&address_of(number))),
+            Some((status, words)) => failed(status, words),
+        },
+    }
+}
+
+/// Describes the body of `POST /try/send`.
+pub fn describe_send() -> Vec<Param> {
+    vec![Param::of::<Text<40>>("number", "The number, in E.164 form.", EXAMPLE_NUMBER)]
+}
+
+/// Describes the body of `POST /try/check`.
+pub fn describe_check() -> Vec<Param> {
+    let code = Param::of::<Text<40>>("code", "The submitted code.", "123456");
+    describe_send().into_iter().chain([code]).collect()
+}
+
+/// Whether a request may send, check and see codes.
+fn access<V>(deps: &Deps<V>, head: &Parts) -> Result<(), Problem> {
+    if !request::names_this_server(head, deps.host_name.as_deref()) {
+        return Err(Problem::ForeignHost);
+    }
+    let v2 = deps.v2.get();
+    if deps.inbox_needs_credentials {
+        v2.ok_or(Problem::Refused(Refusal::Starting))?.admit(&head.headers, &[Scope::Admin])?;
+    }
+    v2.map_or(Ok(()), |v2| v2.admit_compatible(&head.headers))
+}
+
+/// Answers a request that may not do this. A browser asks its user for credentials, where they help.
+fn refused<V>(deps: &Deps<V>, problem: Problem) -> Response {
+    let (status, trial) = match problem {
+        Problem::ForeignHost => (StatusCode::FORBIDDEN, Trial::OtherHost),
+        Problem::Unauthenticated | Problem::Forbidden => (StatusCode::UNAUTHORIZED, Trial::SignIn(true)),
+        _ => (StatusCode::SERVICE_UNAVAILABLE, Trial::Starting),
+    };
+    let page = Response { status, ..rendered(deps, trial) };
+    match status {
+        StatusCode::UNAUTHORIZED => page.with_challenge(),
+        StatusCode::SERVICE_UNAVAILABLE => page.retry_later(),
+        _ => page,
+    }
+}
+
+/// The page with the reason why the server does not serve a request now.
+fn overloaded<V: Verify>(
+    deps: &Deps<V>,
+    head: &Parts,
+    to: (&str, Option<PhoneNumber>),
+    refusal: Refusal,
+    failure: fn(StatusCode, String) -> Failure,
+) -> Response {
+    let (status, words) = Problem::Refused(refusal).status_and_message();
+    failed(deps, head, to, failure(status, words.into_owned())).retry_later().because(refusal)
+}
+
+fn failed<V: Verify>(
+    deps: &Deps<V>,
+    head: &Parts,
+    (text, to): (&str, Option<PhoneNumber>),
+    failure: Failure,
+) -> Response {
+    let (Failure::Send(status, _) | Failure::Check(status, _)) = failure;
+    Response { status, ..shown(deps, head, to, Some((text, failure))) }
+}
+
+fn shown<V: Verify>(
+    deps: &Deps<V>,
+    head: &Parts,
+    to: Option<PhoneNumber>,
+    failure: Option<(&str, Failure)>,
+) -> Response {
+    let trial = match (deps.inbox.as_deref().filter(|_| deps.simulates_all), access(deps, head)) {
+        (None, _) => Trial::None,
+        (Some(simulator), Ok(())) => {
+            let mut number = to.map_or_else(|| EXAMPLE_NUMBER.to_owned(), PhoneNumber::e164);
+            let (mut send_problem, mut check_problem) = (None, None);
+            match failure {
+                Some((text, Failure::Send(_, words))) => {
+                    text.clone_into(&mut number);
+                    send_problem = Some(words);
+                }
+                Some((_, Failure::Check(_, words))) => check_problem = Some(words),
+                None => {}
+            }
+            let origin = origin(deps, head);
+            let newest = with_view(deps, simulator, &origin, |view| view.newest(to));
+            let now_ms = simulator.now().as_millis();
+            Trial::Open(Box::new(Form { number, to, send_problem, check_problem, newest, origin, now_ms }))
+        }
+        (_, Err(Problem::Unauthenticated)) => Trial::SignIn(false),
+        (_, Err(Problem::Forbidden)) => Trial::SignIn(true),
+        (_, Err(Problem::ForeignHost)) => Trial::OtherHost,
+        (_, Err(_)) => Trial::Starting,
+    };
+    rendered(deps, trial)
+}
+
+fn rendered<V>(deps: &Deps<V>, trial: Trial) -> Response {
+    let has_inbox = deps.inbox.is_some();
+    let is_open = matches!(trial, Trial::Open(_));
+    let page = HomePage { frame: Frame::new("/", has_inbox), script: LIVE, has_inbox, trial };
+    if is_open { html_live(&page) } else { html(&page, &STYLE_ONLY) }
+}
+
+/// Lends what the pages show of the simulator.
+pub fn with_view<V, T>(
+    deps: &Deps<V>,
+    simulator: &Simulator,
+    origin: &str,
+    show: impl FnOnce(InboxView<'_>) -> T,
+) -> T {
+    let service_name = |id: ServiceId| {
+        if id == ServiceId::DEFAULT {
+            return "default".to_owned();
+        }
+        let service = deps.v2.get().and_then(|v2| v2.registry.service_by_id(id));
+        service.map_or_else(
+            || "removed".to_owned(),
+            |service| match &service.origin {
+                Origin::Config(name) => name.clone(),
+                Origin::Default | Origin::Api => service.settings.friendly_name.clone(),
+            },
+        )
+    };
+    show(InboxView {
+        simulator,
+        default_region: deps.default_region,
+        is_only: deps.simulates_all,
+        service_name: &service_name,
+        origin,
+    })
+}
+
+/// Scheme and host of this server, as the request names them.
+pub fn origin<V>(deps: &Deps<V>, head: &Parts) -> String {
+    let host = request::only(&head.headers, &HOST).unwrap_or("localhost:3000");
+    format!("{}://{host}", if deps.tls.is_some() { "https" } else { "http" })
+}
+
+fn field(form: &[u8], name: &str) -> Option<String> {
+    let mut pairs = form_urlencoded::parse(form);
+    pairs.find(|(found, _)| found == name).map(|(_, text)| text.into_owned())
+}
+
+fn redirect(address: &str) -> Response {
+    let mut response = Response::page("text/html; charset=utf-8", &[], String::new());
+    response.status = StatusCode::SEE_OTHER;
+    // Our own addresses are ASCII.
+    let address = HeaderValue::from_str(address).unwrap_or(HeaderValue::from_static("/"));
+    response.headers.push((LOCATION, address));
+    response
+}
+
+const fn words_for_number(error: NumberError) -> &'static str {
+    match error {
+        NumberError::Unreadable => {
+            "This is not a phone number. Begin with + and the country code, such as +14155550123."
+        }
+        NumberError::Impossible => "No number of that country has this length.",
+    }
+}
+
+/// Why a code was not sent; `None` if it was.
+fn words_for_send(reply: &Reply<SendOutcome>) -> Option<(StatusCode, String)> {
+    Some(match &reply.outcome {
+        SendOutcome::Sent { .. } => return None,
+        SendOutcome::Locked { until } => (StatusCode::FORBIDDEN, locked(until.since(reply.at))),
+        SendOutcome::Limited(_) => (
+            StatusCode::TOO_MANY_REQUESTS,
+            "This verification has had as many messages as its service allows. Wait until its code has expired."
+                .to_owned(),
+        ),
+        SendOutcome::NumberRefused => {
+            let reason = compatible::number_refused(reply.reason);
+            (StatusCode::BAD_REQUEST, format!("No code was sent: {reason}."))
+        }
+        SendOutcome::GatewayFailed => (
+            StatusCode::BAD_GATEWAY,
+            "The code may not have been sent: the provider refused it or did not answer in time.".to_owned(),
+        ),
+    })
+}
+
+/// Why a code is not accepted; `None` if it is.
+fn words_for_check(reply: &Reply<CheckOutcome>) -> Option<(StatusCode, String)> {
+    Some(match reply.outcome {
+        CheckOutcome::Approved => return None,
+        CheckOutcome::Wrong { attempts_left, live } => {
+            let words = if live {
+                let more = if attempts_left == 1 { "attempt is" } else { "attempts are" };
+                format!("That code is wrong. {attempts_left} {more} left.")
+            } else {
+                "This number has no code that works: it was used or replaced, or it has expired.".to_owned()
+            };
+            (StatusCode::BAD_REQUEST, words)
+        }
+        CheckOutcome::LockedNow { until, .. } | CheckOutcome::Locked { until } => {
+            (StatusCode::FORBIDDEN, locked(until.since(reply.at)))
+        }
+        CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound => (
+            StatusCode::TOO_MANY_REQUESTS,
+            "No more attempts are allowed for this code. Wait until it has expired.".to_owned(),
+        ),
+        CheckOutcome::GatewayFailed => (
+            StatusCode::BAD_GATEWAY,
+            "The code could not be checked: the provider that holds it did not answer in time.".to_owned(),
+        ),
+    })
+}
+
+fn locked(remaining: std::time::Duration) -> String {
+    let minutes = minutes_up(remaining);
+    let unit = if minutes == 1 { "minute" } else { "minutes" };
+    format!("This number is locked after too many wrong codes. Try again in {minutes} {unit}.")
+}
