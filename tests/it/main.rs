@@ -10,6 +10,7 @@ mod backup;
 mod bad_bodies;
 mod belief;
 mod bounds;
+mod browser;
 mod clock;
 mod command_line;
 mod config_compat;

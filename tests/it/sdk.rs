@@ -3,7 +3,7 @@
 //! Their programs are in `tests/sdk`, in the languages of the packages. `tests/sdk/install` installs the packages below
 //! `target`. Without them these tests pass without running, and `scripts/test` says so at its end; in CI they fail.
 
-mod tools;
+pub mod tools;
 
 use std::time::Duration;
 

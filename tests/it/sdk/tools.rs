@@ -13,6 +13,8 @@ pub enum Tool {
     PythonFile,
     /// The test runner of Node, with files.
     Node,
+    /// The same with Chromium, and files of `tests/browser`.
+    Browser,
 }
 
 pub struct Tools {
@@ -27,18 +29,22 @@ impl Tools {
     /// In CI, if it is not installed.
     #[expect(clippy::print_stderr, reason = "a reader of a skipped test's output must see it")]
     pub fn find(tool: Tool) -> Option<Self> {
-        let home = target().join("sdk").join(if tool == Tool::Node { "node" } else { "python" });
+        let home = target().join("sdk").join(match tool {
+            Tool::Python | Tool::PythonFile => "python",
+            Tool::Node => "node",
+            Tool::Browser => "browser",
+        });
         // The installer writes this file last: an interrupted installation does not count.
         if home.join("installed").exists() {
             return Some(Self { tool, home });
         }
-        let needed = "SKIPPED: the official packages are not installed. Run tests/sdk/install";
+        let needed = "SKIPPED: what it needs is not installed. Run tests/sdk/install";
         assert!(std::env::var_os("CI").is_none(), "{needed}. CI must have them.");
         eprintln!("{needed}");
         None
     }
 
-    /// Runs a program in `tests/sdk` until it ends.
+    /// Runs a program in `tests/sdk` or `tests/browser` until it ends.
     ///
     /// # Panics
     /// If the program fails, with its output.
@@ -55,7 +61,7 @@ impl Tools {
         longest: Duration,
     ) {
         let program = match self.tool {
-            Tool::Node => PathBuf::from("node"),
+            Tool::Node | Tool::Browser => PathBuf::from("node"),
             Tool::Python | Tool::PythonFile => self.home.join("bin/python"),
         };
         let mut command = match hosts {
@@ -70,7 +76,9 @@ impl Tools {
             }
         };
         match self.tool {
-            Tool::Node => command.arg("--test").env("NODE_PATH", self.home.join("node_modules")),
+            Tool::Node | Tool::Browser => {
+                command.arg("--test").env("NODE_PATH", self.home.join("node_modules"))
+            }
             Tool::Python => command.arg("-m").env("PYTHONPATH", source().join("python")),
             Tool::PythonFile => command.env("PYTHONPATH", source().join("python")),
         };
@@ -79,7 +87,11 @@ impl Tools {
             .envs(environment.iter().copied())
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .env("ONCEWARD_SDK_HOME", &self.home)
-            .current_dir(source())
+            .current_dir(if self.tool == Tool::Browser {
+                source().with_file_name("browser")
+            } else {
+                source()
+            })
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
@@ -151,6 +163,6 @@ fn source() -> PathBuf {
 }
 
 /// Cargo's target directory.
-fn target() -> PathBuf {
+pub fn target() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("a folder above").to_owned()
 }

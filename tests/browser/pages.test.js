@@ -1,0 +1,124 @@
+"use strict";
+
+// Walks through the pages of a real server with the system's Chromium, as a person on a telephone and at a desk, in the
+// light and in the dark. Each page must fit its window, load nothing from elsewhere, report no error, and give axe
+// nothing serious. ONCEWARD_SCREENSHOTS is the directory of the pictures.
+
+const assert = require("node:assert/strict");
+const fs = require("node:fs");
+const path = require("node:path");
+const test = require("node:test");
+const axe = require("axe-core");
+const puppeteer = require("puppeteer-core");
+
+const { ONCEWARD_URL: server, ONCEWARD_CHROMIUM: chromium, ONCEWARD_SCREENSHOTS: pictures } = process.env;
+
+// Time for what a page does by itself.
+const PATIENCE = { timeout: 30_000 };
+
+let browser;
+
+test.before(async () => {
+  fs.mkdirSync(pictures, { recursive: true });
+  browser = await puppeteer.launch({
+    executablePath: chromium,
+    // Chromium's sandbox does not run as root, and shared memory is small in containers.
+    args: ["--no-sandbox", "--disable-dev-shm-usage"],
+  });
+});
+
+test.after(() => browser?.close());
+
+for (const [width, height] of [[390, 844], [1280, 800]]) {
+  for (const scheme of ["light", "dark"]) {
+    test(`the pages at ${width} px in the ${scheme}`, () => walk(width, height, scheme));
+  }
+}
+
+async function walk(width, height, scheme) {
+  const context = await browser.createBrowserContext();
+  const page = await context.newPage();
+  await page.setViewport({ width, height });
+  await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
+  const problems = [];
+  page.on("console", (message) => {
+    // Chromium reports every answer of 400 and above, and the walk asks for one.
+    const expected = message.text().includes("status of 400");
+    if (message.type() === "error" && !expected) problems.push(message.text());
+  });
+  page.on("pageerror", (error) => problems.push(String(error)));
+  page.on("request", (request) => {
+    const address = request.url();
+    if (!address.startsWith(server) && !address.startsWith("data:")) problems.push(`loads ${address}`);
+  });
+
+  const shown = async (name, fullPage = true) => {
+    await page.screenshot({ path: path.join(pictures, `${name}-${width}-${scheme}.png`), fullPage });
+    const overflow = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+    assert.ok(overflow <= 0, `${name} is ${overflow} px broader than the window`);
+    await page.evaluate(axe.source);
+    const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
+    const serious = violations.filter(({ impact }) => ["serious", "critical"].includes(impact));
+    const places = serious.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(" | ")}`);
+    assert.deepEqual(places, [], `axe on ${name}`);
+    assert.deepEqual(problems, [], name);
+  };
+  const press = (selector) => Promise.all([page.waitForNavigation(PATIENCE), page.click(selector)]);
+  const text = (selector) => page.$eval(selector, (element) => element.textContent.trim());
+  const says = (wanted) =>
+    page.waitForFunction((words) => document.body.innerText.includes(words), PATIENCE, wanted);
+  const number = `+1415555${width === 390 ? 1 : 2}${scheme === "dark" ? 1 : 2}00`;
+
+  await page.goto(server);
+  await page.$$eval("details", (all) => all.forEach((details) => { details.open = true; }));
+  await shown("start");
+  await page.$eval("#number", (field, value) => { field.value = value; }, number);
+  await press("form[action='/try/send'] button");
+  await page.waitForSelector("#newest .code", PATIENCE);
+  const first = await text("#newest .code");
+  await shown("start-sent");
+
+  // A message that another program sends appears without a reload.
+  await send(number);
+  await page.waitForFunction(
+    (old) => document.querySelector("#newest .code").textContent !== old,
+    PATIENCE,
+    first,
+  );
+  await page.click("[data-fill]");
+  assert.equal(await page.$eval("#code", (field) => field.value), await text("#newest .code"));
+  await press("form[action='/try/check'] button");
+  await says(`${number} is verified`);
+  await shown("start-verified");
+
+  await page.type("#code", "000000");
+  await press("form[action='/try/check'] button");
+  await says("This number has no code that works");
+  await shown("start-refused");
+
+  await page.goto(`${server}/inbox`);
+  await says("used");
+  await says("replaced");
+  const count = await page.$$eval(".messages > li", (rows) => rows.length);
+  await send(number);
+  await page.waitForFunction(
+    (before) => document.querySelectorAll(".messages > li").length === before + 1,
+    PATIENCE,
+    count,
+  );
+  await shown("inbox", false);
+  await page.type("#q", "nothing like this");
+  await press("form[role='search'] button");
+  await says("No message found");
+  await shown("inbox-search");
+
+  await page.goto(`${server}/docs`);
+  await shown("docs", false);
+  await context.close();
+}
+
+async function send(number) {
+  const body = JSON.stringify({ phoneNumber: number });
+  const answer = await fetch(`${server}/api/send-otp`, { method: "POST", body });
+  assert.equal(answer.status, 200);
+}
