@@ -75,10 +75,8 @@ impl InboxView<'_> {
     fn page(&self, query: &str) -> Response {
         let now = self.simulator.now();
         let search = Search::of(query);
-        let mut messages: Vec<_> = self.simulator.messages(None, Simulator::CAPACITY);
-        if query.is_empty() {
-            messages.truncate(SHOWN);
-        }
+        let messages =
+            self.simulator.messages(None, if query.is_empty() { SHOWN } else { Simulator::CAPACITY });
         let shown = messages.iter().map(|message| self.view(message, now));
         html_live(&InboxPage {
             frame: Frame::new("/inbox", true),
