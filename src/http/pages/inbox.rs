@@ -119,6 +119,8 @@ impl InboxView<'_> {
     fn view(&self, message: &InboxMessage, now: Timestamp) -> MessageJson {
         let age = now.since(message.received).as_secs();
         let left = seconds_up(message.expires.since(now));
+        // Rounded up, as in the script: a code that was sent just now shows its whole life.
+        let left = if left < 120 { left } else { left.div_ceil(60) * 60 };
         MessageJson {
             id: message.id.clone(),
             to: message.to.e164(),

@@ -55,6 +55,24 @@ async fn a_message_with_markup_is_shown_as_it_is_written() {
 }
 
 #[tokio::test]
+async fn the_rest_of_a_codes_life_is_rounded_up_and_the_age_of_a_message_down() {
+    let (simulator, clock) = simulator();
+    let number = 14_155_552_671;
+    let message =
+        OutgoingMessage { valid_for: Duration::from_secs(600), ..message(number, "Code", "111111") };
+    simulator.send(&message).await.expect("accepted");
+    for (after_ms, age, life) in
+        [(1_900, "1 s ago", "10 min"), (128_100, "2 min ago", "8 min"), (350_500, "8 min ago", "2 min")]
+    {
+        clock.advance(Duration::from_millis(after_ms));
+        let page = text(&answer(&simulator, "/inbox", None).expect("a page"));
+        for part in [age, &format!("expires in {life}")] {
+            assert!(page.contains(part), "no {part:?} in {page}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_search_finds_parts_of_numbers_texts_services_channels_and_statuses() {
     let (simulator, clock) = simulator();
     receive(&simulator, 14_155_552_671, "Your Acme code 111111", "111111").await;
@@ -217,7 +235,11 @@ fn simulator() -> (Simulator, Arc<ManualClock>) {
 }
 
 async fn receive(simulator: &Simulator, to: u64, text: &str, code: &str) {
-    let message = OutgoingMessage {
+    simulator.send(&message(to, text, code)).await.expect("accepted");
+}
+
+fn message(to: u64, text: &str, code: &str) -> OutgoingMessage {
+    OutgoingMessage {
         locale: None,
         attempt: AttemptId { key: AttemptLogKey::new(ServiceId::DEFAULT, to, 0), attempt: 0 },
         callback: None,
@@ -228,6 +250,5 @@ async fn receive(simulator: &Simulator, to: u64, text: &str, code: &str) {
         text: text.to_owned(),
         code: Code::parse(code).expect("a code"),
         valid_for: Duration::from_secs(30),
-    };
-    simulator.send(&message).await.expect("accepted");
+    }
 }
