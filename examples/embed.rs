@@ -42,7 +42,7 @@ pub async fn main() -> Result<(), Box<dyn Error>> {
     show("the same code again", &again);
     assert!(!again.code_valid(), "a code works once");
 
-    for row in otp.tracker(&TrackQuery { number: None, status: None, limit: 10 }).await? {
+    for row in otp.tracker(&TrackQuery::newest(10)).await? {
         let (sent, verified) = (row.send_status.as_str(), row.verify_status.as_str());
         tell(&format!("the tracker: {} to {}, {sent}, {verified}", row.channel.as_str(), row.number));
     }

@@ -193,8 +193,14 @@ pub fn check(settings: &Settings) -> Result<Vec<String>, AppStartError> {
     if let Some(file) = &settings.storage.server_key_file {
         load_or_create(&settings.storage.data_dir, Some(file)).map_err(node::StartError::from)?;
     }
-    match &settings.tls {
-        Some(files) => Ok(tls::check(files, &*clock)?),
-        None => Ok(Vec::new()),
-    }
+    let certificate = check_certificate(settings, &*clock).transpose()?;
+    Ok(certificate.map(|(_, warnings)| warnings).unwrap_or_default())
+}
+
+/// When the certificate expires, and what an operator should know of it; `None` for cleartext.
+pub fn check_certificate(
+    settings: &Settings,
+    clock: &dyn Clock,
+) -> Option<Result<(String, Vec<String>), TlsError>> {
+    settings.tls.as_ref().map(|files| tls::check(files, clock))
 }

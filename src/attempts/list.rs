@@ -1,9 +1,11 @@
 //! The list of attempts, for people and for programs.
 
+use std::collections::BTreeMap;
+
 use super::log::{AttemptLog, Row, VerifyStatus};
 use super::status::StatusFilter;
 use crate::delivery::SendStatus;
-use crate::domain::{AttemptId, AttemptLogKey, Channel, GatewayName, PhoneNumber, Timestamp};
+use crate::domain::{AttemptId, AttemptLogKey, Channel, GatewayName, PhoneNumber, ServiceId, Timestamp};
 use crate::gateway::ReceiptStatus;
 
 /// A filter of sends.
@@ -11,8 +13,14 @@ use crate::gateway::ReceiptStatus;
 pub struct TrackQuery {
     /// Only attempts to this number; `None` for every number.
     pub number: Option<PhoneNumber>,
+    /// Only attempts of this service; `None` for every service.
+    pub service: Option<ServiceId>,
     /// Only attempts with this status; `None` for every status.
     pub status: Option<StatusFilter>,
+    /// Only attempts at this moment or after it.
+    pub since: Timestamp,
+    /// Only attempts before this moment.
+    pub until: Option<Timestamp>,
     /// The largest number of attempts; the newest are listed.
     pub limit: usize,
 }
@@ -60,10 +68,47 @@ pub struct ListedAttempt {
 }
 
 impl TrackQuery {
+    /// The newest attempts, at most `limit`.
+    pub const fn newest(limit: usize) -> Self {
+        Self { number: None, service: None, status: None, since: Timestamp::EPOCH, until: None, limit }
+    }
+
     /// Whether it asks for this attempt.
     pub fn fits(&self, row: &TrackRow) -> bool {
         self.number.is_none_or(|number| number == row.number)
+            && self.service.is_none_or(|service| service == row.attempt.key.service)
+            && row.at >= self.since
+            && self.until.is_none_or(|until| row.at < until)
             && self.status.is_none_or(|status| status.fits(row))
+    }
+}
+
+/// Numbers of attempts, by their properties.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Totals {
+    all: u64,
+    counts: BTreeMap<(&'static str, &'static str), u64>,
+}
+
+impl Totals {
+    /// Counts one attempt.
+    pub fn add(&mut self, row: &TrackRow) {
+        self.all += 1;
+        for of in [
+            ("gateway", row.gateway.as_str()),
+            ("receipt", row.receipt.map_or("none", ReceiptStatus::as_str)),
+            ("send", row.send_status.as_str()),
+            ("type", row.channel.as_str()),
+            ("verify", row.verify_status.as_str()),
+        ] {
+            *self.counts.entry(of).or_default() += 1;
+        }
+    }
+
+    /// All attempts, and those with each value of each property: `("send", "sent", 7)`.
+    pub fn rows(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
+        let counts = self.counts.iter().map(|((by, value), count)| (*by, *value, *count));
+        std::iter::once(("all", "", self.all)).chain(counts)
     }
 }
 
@@ -72,22 +117,31 @@ impl TrackQuery {
 pub struct Listing {
     query: TrackQuery,
     rows: Vec<TrackRow>,
+    totals: Totals,
 }
 
 impl Listing {
     /// An empty list.
-    pub const fn of(query: TrackQuery) -> Self {
-        Self { query, rows: Vec::new() }
+    pub fn of(query: TrackQuery) -> Self {
+        Self { query, rows: Vec::new(), totals: Totals::default() }
     }
 
     /// Adds the wanted rows of one record.
     pub fn add(&mut self, key: AttemptLogKey, track: &AttemptLog) {
         let rows = track.rows.iter().map(|row| listed(key, track, row));
-        self.rows.extend(rows.filter(|row| self.query.fits(row)));
+        for row in rows.filter(|row| self.query.fits(row)) {
+            self.totals.add(&row);
+            self.rows.push(row);
+        }
         // Sorts seldom and never holds many more than are wanted.
         if self.rows.len() > self.query.limit.saturating_mul(2).saturating_add(1_000) {
             keep_newest(&mut self.rows, self.query.limit, |row| row);
         }
+    }
+
+    /// All that fit, also those beyond the limit.
+    pub const fn totals(&self) -> &Totals {
+        &self.totals
     }
 
     /// The newest first.

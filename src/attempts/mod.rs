@@ -27,7 +27,7 @@ use crate::shard::{Record, RecordKey, Refusal, Router, Shards, Stored, decode};
 
 pub use self::decide::AttemptLogWriter;
 pub use self::index::Due;
-pub use self::list::{ListedAttempt, Listing, TrackQuery, TrackRow, attempts_of};
+pub use self::list::{ListedAttempt, Listing, Totals, TrackQuery, TrackRow, attempts_of};
 pub use self::log::{AttemptLog, EndedSend, MOST_ROWS, PlannedSend, ReceiptOutcome, Row, VerifyStatus};
 pub use self::status::StatusFilter;
 
@@ -60,6 +60,12 @@ pub enum AttemptScope {
     /// Those of a verification. The slot of its record is unknown, because an import under another server key moves the
     /// number to another slot; therefore every slot is searched.
     Verification(ServiceId, VerificationName),
+}
+
+impl AttemptScope {
+    fn of(query: &TrackQuery) -> Self {
+        query.service.map_or(Self::All, |service| Self::Services(vec![service]))
+    }
 }
 
 /// Where the record under a key is.
@@ -192,8 +198,23 @@ impl Attempts {
     /// [`Refusal::Stopping`] while a shard cannot say.
     pub async fn list(&self, query: &TrackQuery) -> Result<Vec<TrackRow>, Refusal> {
         let fits = |listed: &ListedAttempt| query.fits(&listed.row);
-        let found = self.newest(&AttemptScope::All, Timestamp::EPOCH, fits, query.limit).await?;
+        let found = self.newest(&AttemptScope::of(query), query.since, fits, query.limit).await?;
         Ok(found.into_iter().map(|listed| listed.row).collect())
+    }
+
+    /// The numbers of the attempts that a query asks for, whatever its limit.
+    ///
+    /// # Errors
+    /// [`Refusal::Stopping`] while a shard cannot say.
+    pub async fn totals(&self, query: &TrackQuery) -> Result<Totals, Refusal> {
+        let mut totals = Totals::default();
+        let count = |listed: ListedAttempt| {
+            if query.fits(&listed.row) {
+                totals.add(&listed.row);
+            }
+        };
+        self.each(&AttemptScope::of(query), query.since, count).await?;
+        Ok(totals)
     }
 
     /// Takes at most `most` follow-ups that are due.

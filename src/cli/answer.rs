@@ -5,11 +5,13 @@ use std::path::Path;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{CommandError, CommandOutput, json_line, not_as_root};
+use super::source::{Progress, Source};
+use super::{CommandError, CommandOutput, json_line, refuse_root};
 use crate::app::control::{ControlRequest, ask};
 use crate::config::KeysSettings;
 use crate::node::Offline;
-use crate::registry::Registry;
+use crate::registry;
+use crate::store::{CopiedRecord, Write};
 
 /// The server's answer; `None` if no server runs on the data directory.
 pub fn ask_server<T: DeserializeOwned>(
@@ -27,33 +29,64 @@ pub fn ask_server<T: DeserializeOwned>(
 pub fn ask_or_open<T: DeserializeOwned>(
     settings: KeysSettings,
     request: &ControlRequest,
-    may_create: bool,
-    offline: impl AsyncFnOnce(&Registry) -> Result<Vec<serde_json::Value>, String>,
+    access: Access,
+    offline: impl AsyncFnOnce(&Offline) -> Result<Vec<serde_json::Value>, String>,
 ) -> Result<Vec<T>, CommandError> {
     let data_dir = settings.storage.data_dir.clone();
     if let Some(lines) = ask_server(&data_dir, request)? {
         return Ok(lines);
     }
-    not_as_root(&data_dir)?;
+    if access != Access::Read {
+        refuse_root(&data_dir)?;
+    }
     let has_data = std::fs::read_dir(&data_dir).is_ok_and(|mut files| files.next().is_some());
-    if !has_data && !may_create {
+    if !has_data && access != Access::Create {
         return Err(CommandError::Failed(format!(
             "no server answers on {}, and it is no data directory: name the server's with --data-dir or --config",
             data_dir.display()
         )));
     }
     runtime()?.block_on(async {
-        let opened = Offline::open(settings).await.map_err(|error| {
-            if error.is_in_use() {
-                CommandError::NoSocket(data_dir.display().to_string())
-            } else {
-                error.into()
-            }
-        })?;
-        let answer = offline(&opened.registry).await.map_err(CommandError::Failed);
-        opened.close().await?;
-        read(answer?)
+        let opened = match access {
+            Access::Read => read_registry(settings).await?,
+            Access::Change | Access::Create => Offline::open(settings).await.map_err(|error| {
+                if error.is_in_use() {
+                    CommandError::NoSocket(data_dir.display().to_string())
+                } else {
+                    error.into()
+                }
+            })?,
+        };
+        let answer = offline(&opened).await.map_err(CommandError::Failed);
+        let closed = opened.close().await;
+        let lines = answer?;
+        closed?;
+        read(lines)
     })
+}
+
+/// What a command does with the directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Nothing in it changes.
+    Read,
+    Change,
+    /// One that is not there is made.
+    Create,
+}
+
+/// The records of the registry in a directory that no server uses.
+async fn read_registry(settings: KeysSettings) -> Result<Offline, CommandError> {
+    let mut source = Source::of_directory(&settings.storage, &mut Progress::of("reading", true))?;
+    let failed =
+        |error| CommandError::Failed(format!("read the records of keys and services: {error}; ask again"));
+    let mut records = Vec::new();
+    while let Some(CopiedRecord { key, expires, record }) = source.records.next_entry().map_err(failed)? {
+        if registry::KINDS.contains(&key.kind) {
+            records.push(Write { key, expires, put: Some(record) });
+        }
+    }
+    Ok(Offline::of_copy(records, source.at, settings).await?)
 }
 
 /// A runtime for one command.
@@ -68,7 +101,8 @@ fn read<T: DeserializeOwned>(lines: Vec<serde_json::Value>) -> Result<Vec<T>, Co
 
 /// The line of an answer that has one.
 pub fn only<T>(lines: Vec<T>) -> Result<T, CommandError> {
-    let missing = || CommandError::Failed("the server's answer is empty; is it of another version?".to_owned());
+    let missing =
+        || CommandError::Failed("the server's answer is empty; is it of another version?".to_owned());
     lines.into_iter().next().ok_or_else(missing)
 }
 

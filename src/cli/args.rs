@@ -6,7 +6,7 @@ use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
 
 use super::keys::{self, KeysArgs};
 use super::webhooks::WebhooksArgs;
-use crate::app::control::{TrackerRequest, UnlockRequest};
+use crate::app::control::{NumberRequest, TrackerRequest};
 use crate::config::Overrides;
 
 /// The text of `--help` after the options, in lines of at most 80 columns.
@@ -34,14 +34,17 @@ Exit codes:
   65  the data directory is damaged, its server key is missing or is not the
       right one, or the file to import is damaged
   70  the configuration is right, but the server could not start, the server
-      stopped after an error, or the command failed
+      stopped after an error, the command failed, or a check of doctor failed
 
 Examples:
   onceward                                   serve on localhost:3000, simulator
   onceward --check --strict                  check the configuration
+  onceward doctor                            look for problems
   onceward --print-config                    print each value and its origin
   onceward tracker --number +14155552671     list the messages to this number
   onceward tracker --status send:unsendable  list messages that were given up
+  onceward tracker --since 2h --totals       count the messages of two hours
+  onceward status +14155552671               show the state of a number
   onceward unlock +14155552671               end a lockout
   onceward export --out backup.jsonl         write a backup
   onceward import backup.jsonl --data-dir d  make a data directory of a backup
@@ -119,6 +122,11 @@ pub enum Command {
     /// Asks the server that runs on the data directory. Without a server, reads the directory. Shows whole numbers.
     Tracker(TrackerArgs),
 
+    /// Show the state of a number: its verification, its lockout and its messages.
+    ///
+    /// The server must run on the data directory. Shows the whole number.
+    Status(NumberArgs),
+
     /// Write every record as a line of JSON, for a backup or a move to another machine.
     ///
     /// Works while a server runs; the export shows one moment. It contains whole phone numbers, webhook secrets and the
@@ -135,6 +143,13 @@ pub enum Command {
     /// Changes nothing.
     CheckData(CheckDataArgs),
 
+    /// Look for problems, and say what to do about each.
+    ///
+    /// Checks the configuration, the data directory, the clock, the certificate, the rules for codes against NIST and
+    /// OWASP, and the credentials and sender with each gateway by requests that cost nothing. Sends no message and
+    /// changes nothing. Exits with 70 if a check failed.
+    Doctor(DoctorArgs),
+
     /// Create, list and revoke API keys; make a new auth token for the account.
     ///
     /// Asks the server that runs on the data directory. Without a server, changes the directory.
@@ -149,7 +164,7 @@ pub enum Command {
     /// End a number's lockout, and clear its wrong codes, its waits and its outstanding code.
     ///
     /// Do this only if you know that the owner of the number asks. The server must run on the data directory.
-    Unlock(UnlockRequest),
+    Unlock(NumberArgs),
 
     /// Print the description of every route, as the server answers it at /openapi.json.
     Openapi,
@@ -206,6 +221,27 @@ pub struct CheckDataArgs {
     pub quiet: bool,
 
     /// Print the findings as one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct DoctorArgs {
+    /// Also ask the public address (public-url) for /healthz, as a provider would reach it.
+    #[arg(long)]
+    pub online: bool,
+
+    /// Print the checks as one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct NumberArgs {
+    #[command(flatten)]
+    pub request: NumberRequest,
+
+    /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
 }

@@ -2,17 +2,12 @@
 //! the directory itself when none does.
 
 use clap::Args;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use serde_json::Value;
 
-use super::source::{Progress, Source};
-use super::{CommandError, CommandOutput, first, json_line, or_dash, read, refuse_root, table};
-use crate::app::control::{ControlRequest, KeyLine, KeysRequest, RootLine, ask};
+use super::answer::{Access, ask_or_open, list, one, only, or_dash};
+use super::{CommandError, CommandOutput};
+use crate::app::control::{ControlRequest, KeyLine, KeysRequest, RootLine};
 use crate::config::KeysSettings;
 use crate::node::Offline;
-use crate::registry;
-use crate::store::{CopiedRecord, Write};
 
 /// The text of `onceward keys --help` after the commands, in lines of at most 80 columns.
 pub const MORE: &str = "\
@@ -52,107 +47,36 @@ pub fn run(
         KeysRequest::List { .. } => Access::Read,
         KeysRequest::Revoke { .. } | KeysRequest::NewRoot => Access::Change,
     };
-    let own = request.clone();
-    let lines = ask_or_open(settings, &ControlRequest::Keys(request.clone()), access, async |opened| {
-        own.carry_out(&opened.registry, &opened.account).await
-    })?;
-    Ok(CommandOutput::of(match request {
-        KeysRequest::NewRoot if json => as_json::<RootLine>(lines)?,
-        _ if json => as_json::<KeyLine>(lines)?,
-        KeysRequest::Create { .. } => created(&first(lines)?),
-        KeysRequest::List { .. } => listed(read(lines)?),
-        KeysRequest::Revoke { .. } => {
-            let key: KeyLine = first(lines)?;
-            let since = key.revoked.unwrap_or_default();
-            if key.already_revoked {
-                format!("{} was revoked before: it is refused since {since}\n", key.sid)
-            } else {
-                format!("{} is refused since {since}\n", key.sid)
-            }
+    let (own, asked) = (request.clone(), ControlRequest::Keys(request.clone()));
+    let offline = async |opened: &Offline| own.carry_out(&opened.registry, &opened.account).await;
+    if let KeysRequest::NewRoot = request {
+        let root: RootLine = only(ask_or_open(settings, &asked, access, offline)?)?;
+        return Ok(one(&root, json, replaced));
+    }
+    let keys: Vec<KeyLine> = ask_or_open(settings, &asked, access, offline)?;
+    Ok(match request {
+        KeysRequest::List { .. } => {
+            list(keys, json, "no API keys; `onceward keys create` makes one", HEADINGS, cells)
         }
-        KeysRequest::NewRoot => {
-            let RootLine { account_sid, auth_token, file } = first(lines)?;
-            format!(
-                "account sid: {account_sid}\nauth token:  {auth_token}\nBoth are in {}. The old token is refused.\n",
-                file.display()
-            )
-        }
-    }))
-}
-
-/// Asks the server that runs on the data directory. Without a server, `offline` carries the request out on the directory,
-/// under its lock.
-pub fn ask_or_open(
-    settings: KeysSettings,
-    request: &ControlRequest,
-    access: Access,
-    offline: impl AsyncFnOnce(&Offline) -> Result<Vec<Value>, String>,
-) -> Result<Vec<Value>, CommandError> {
-    let data_dir = settings.storage.data_dir.clone();
-    match ask(&data_dir, request) {
-        Ok(lines) => return Ok(lines),
-        Err(error) if error.has_no_socket() => {}
-        Err(error) => return Err(error.into()),
-    }
-    if access != Access::Read {
-        refuse_root(&data_dir)?;
-    }
-    let has_data = std::fs::read_dir(&data_dir).is_ok_and(|mut files| files.next().is_some());
-    if !has_data && access != Access::Create {
-        return Err(CommandError::Failed(format!(
-            "no server answers on {}, and it is no data directory: name the server's with --data-dir or --config",
-            data_dir.display()
-        )));
-    }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime =
-        runtime.map_err(|error| CommandError::Failed(format!("the system gave no thread: {error}")))?;
-    runtime.block_on(async {
-        let opened = match access {
-            Access::Read => read_registry(settings).await?,
-            Access::Change | Access::Create => Offline::open(settings).await.map_err(|error| {
-                if error.is_in_use() {
-                    CommandError::NoSocket(data_dir.display().to_string())
-                } else {
-                    error.into()
-                }
-            })?,
-        };
-        let answer = offline(&opened).await.map_err(CommandError::Failed);
-        let closed = opened.close().await;
-        let lines = answer?;
-        closed?;
-        Ok(lines)
+        KeysRequest::Revoke { .. } => one(&only(keys)?, json, revoked),
+        KeysRequest::Create { .. } | KeysRequest::NewRoot => one(&only(keys)?, json, created),
     })
 }
 
-/// What a command does with the directory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
-    /// Nothing in it changes.
-    Read,
-    Change,
-    /// One that is not there is made.
-    Create,
-}
-
-/// The records of the registry in a directory that no server uses.
-async fn read_registry(settings: KeysSettings) -> Result<Offline, CommandError> {
-    let mut source = Source::of_directory(&settings.storage, &mut Progress::of("reading", true))?;
-    let failed =
-        |error| CommandError::Failed(format!("read the records of keys and services: {error}; ask again"));
-    let mut records = Vec::new();
-    while let Some(CopiedRecord { key, expires, record }) = source.records.next_entry().map_err(failed)? {
-        if registry::KINDS.contains(&key.kind) {
-            records.push(Write { key, expires, put: Some(record) });
-        }
+fn revoked(key: &KeyLine) -> String {
+    let since = key.revoked.as_deref().unwrap_or_default();
+    if key.already_revoked {
+        format!("{} was revoked before: it is refused since {since}\n", key.sid)
+    } else {
+        format!("{} is refused since {since}\n", key.sid)
     }
-    Ok(Offline::of_copy(records, source.at, settings).await?)
 }
 
-/// One object a line, with its members in the order of their meaning.
-pub fn as_json<T: DeserializeOwned + Serialize>(lines: Vec<Value>) -> Result<String, CommandError> {
-    Ok(read::<T>(lines)?.iter().map(json_line).collect())
+fn replaced(RootLine { account_sid, auth_token, file }: &RootLine) -> String {
+    format!(
+        "account sid: {account_sid}\nauth token:  {auth_token}\nBoth are in {}. The old token is refused.\n",
+        file.display()
+    )
 }
 
 fn created(key: &KeyLine) -> String {
@@ -171,21 +95,15 @@ fn created(key: &KeyLine) -> String {
 
 const HEADINGS: [&str; 7] = ["ID", "SERVICE", "SCOPES", "CREATED", "LAST-USED", "REVOKED", "NAME"];
 
-fn listed(keys: Vec<KeyLine>) -> String {
-    if keys.is_empty() {
-        return "no API keys; `onceward keys create` makes one\n".to_owned();
-    }
-    let cells = |key: KeyLine| {
-        let service = key.service_sid.map(|sid| key.service_name.unwrap_or(sid));
-        [
-            key.sid,
-            service.unwrap_or_else(|| "(all)".to_owned()),
-            key.scopes.join(","),
-            key.created,
-            or_dash(key.last_used),
-            or_dash(key.revoked),
-            or_dash(key.name),
-        ]
-    };
-    table(HEADINGS, keys.into_iter().map(cells))
+fn cells(key: KeyLine) -> [String; HEADINGS.len()] {
+    let service = key.service_sid.map(|sid| key.service_name.unwrap_or(sid));
+    [
+        key.sid,
+        service.unwrap_or_else(|| "(all)".to_owned()),
+        key.scopes.join(","),
+        key.created,
+        or_dash(key.last_used),
+        or_dash(key.revoked),
+        or_dash(key.name),
+    ]
 }

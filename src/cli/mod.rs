@@ -1,10 +1,13 @@
 //! The command line: commands that print an answer and exit, and the start of the server.
 
+mod answer;
 mod args;
 pub mod backup;
 mod check_data;
+mod doctor;
 mod keys;
 mod manual;
+mod number;
 mod source;
 mod tracker;
 mod transfer;
@@ -19,9 +22,6 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::Parser;
-use serde::de::DeserializeOwned;
-
 use crate::app;
 use crate::app::control::ControlError;
 use crate::attempts::AttemptLog;
@@ -30,8 +30,10 @@ use crate::engine::NumberState;
 use crate::node::{self, KeyError, process};
 use crate::shard::{Record, RecordError};
 use crate::store::{Finding, OpenError, RecordCounts, StoreError};
+use crate::telemetry;
 use args::{Args, Command, ServeArgs};
 use backup::{ExportError, ImportError};
+use clap::Parser;
 
 /// The command line or the configuration is wrong (`EX_USAGE` of sysexits.h).
 const EXIT_CONFIGURATION: u8 = 64;
@@ -48,6 +50,7 @@ pub fn main() -> ExitCode {
         working_dir: PathBuf::new(),
         environment: process::environment(),
         parallelism: process::parallelism(),
+        colors: telemetry::wants_colors(&io::stdout()),
     };
     match run(std::env::args_os(), process) {
         CommandOutcome::Serve(loaded) => app::run(*loaded),
@@ -70,6 +73,8 @@ struct Process {
     working_dir: PathBuf,
     environment: BTreeMap<String, String>,
     parallelism: usize,
+    /// Whether what is printed may have colors.
+    colors: bool,
 }
 
 enum CommandOutcome {
@@ -191,18 +196,21 @@ fn run(arguments: impl Iterator<Item = OsString>, process: Process) -> CommandOu
         environment: process.environment,
         parallelism: process.parallelism,
     };
-    run_command(command, &sources).unwrap_or_else(|error| CommandOutcome::Output(error.answer()))
+    run_command(command, &sources, process.colors)
+        .unwrap_or_else(|error| CommandOutcome::Output(error.answer()))
 }
 
-fn run_command(command: Command, sources: &Sources) -> Result<CommandOutcome, CommandError> {
+fn run_command(command: Command, sources: &Sources, colors: bool) -> Result<CommandOutcome, CommandError> {
     let storage = || config::load_storage(sources);
     let output = match command {
         Command::Serve(args) => return serve(&args, sources),
         Command::Tracker(args) => tracker::tracker(args, &storage()?)?,
-        Command::Unlock(request) => tracker::unlock(request, &storage()?)?,
+        Command::Status(args) => number::status(&args, &storage()?)?,
+        Command::Unlock(args) => number::unlock(&args, &storage()?)?,
         Command::Export(args) => transfer::export(&args, &storage()?)?,
         Command::Import(args) => transfer::import(&args, &storage()?)?,
         Command::CheckData(args) => check_data::run(&args, &storage()?)?,
+        Command::Doctor(args) => doctor::run(&args, sources, colors)?,
         Command::Keys(args) => keys::run(args, config::load_keys(sources)?)?,
         Command::Webhooks(args) => webhooks::run(args, config::load_keys(sources)?)?,
         Command::Openapi => CommandOutput::of(crate::http::openapi_json()),
@@ -259,32 +267,6 @@ fn refuse_root(data_dir: &Path) -> Result<(), CommandError> {
 
 fn listed(warnings: &[String]) -> String {
     warnings.iter().flat_map(|warning| ["warning: ", warning, "\n"]).collect()
-}
-
-/// A table with columns as wide as their longest cell.
-fn table<const N: usize>(headings: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
-    let mut table = vec![headings.map(str::to_owned)];
-    table.extend(rows);
-    let width = |column: usize| table.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
-    let widths: Vec<usize> = (0..N).map(width).collect();
-    let mut out = String::new();
-    for row in &table {
-        let padded: Vec<_> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        out.extend([padded.join("  ").trim_end(), "\n"]);
-    }
-    out
-}
-
-fn or_dash(text: Option<String>) -> String {
-    text.unwrap_or_else(|| "-".to_owned())
-}
-
-fn read<T: DeserializeOwned>(lines: Vec<serde_json::Value>) -> Result<Vec<T>, CommandError> {
-    Ok(lines.into_iter().map(serde_json::from_value).collect::<Result<_, _>>()?)
-}
-
-fn first<T: DeserializeOwned>(lines: Vec<serde_json::Value>) -> Result<T, CommandError> {
-    Ok(serde_json::from_value(lines.into_iter().next().unwrap_or_default())?)
 }
 
 /// A value as a line of JSON.

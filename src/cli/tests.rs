@@ -153,6 +153,32 @@ fn help_says_what_a_newcomer_asks() {
 }
 
 #[test]
+fn the_help_and_the_manual_list_the_same_exit_codes() {
+    const MANUAL: &str = include_str!("../../docs/reference/cli.md");
+    let section = |text: &'static str, begin: &str, end: &str| {
+        let (_, section) = text.split_once(begin).expect(begin);
+        section.split_once(end).map_or(section, |(section, _)| section).lines()
+    };
+    let number = |cell: &str| cell.split_whitespace().next().and_then(|word| word.parse::<u8>().ok());
+    let of_help = section(args::MORE, "Exit codes:\n", "\n\n").filter(|line| line.starts_with("  "));
+    let of_help: Vec<u8> = of_help.filter_map(number).collect();
+    let of_manual = section(MANUAL, "\n## Exit codes\n", "\n## ");
+    let of_manual: Vec<u8> = of_manual.filter_map(|line| number(line.strip_prefix("| ")?)).collect();
+    assert_eq!(of_help, of_manual);
+    assert_eq!(of_help, [0, 1, EXIT_CONFIGURATION, EXIT_DAMAGED, EXIT_FAILED]);
+}
+
+#[test]
+fn the_doctors_words_have_colors_only_where_they_are_wanted() {
+    for (colors, word) in [(true, "\x1b[32mok  \x1b[0m  "), (false, "ok    ")] {
+        let world = World { colors, ..World::empty() };
+        let ran = world.runs(&["doctor"]);
+        assert!(ran.out.starts_with(word), "{}", ran.out);
+        assert_eq!(ran.out.contains('\x1b'), colors);
+    }
+}
+
+#[test]
 fn no_help_is_wider_than_a_terminal_of_80_columns() {
     let mut calls = vec![vec!["-h".to_owned()]];
     let mut commands = vec![(Vec::new(), Args::command())];
@@ -319,6 +345,7 @@ fn the_tracker_needs_no_credentials_and_only_the_data_dir_of_the_file() {
 }
 
 struct World {
+    colors: bool,
     directory: TempDir,
     environment: BTreeMap<String, String>,
 }
@@ -332,7 +359,8 @@ struct Ran {
 
 impl World {
     fn empty() -> Self {
-        Self { directory: TempDir::new().expect("a directory"), environment: BTreeMap::new() }
+        let directory = TempDir::new().expect("a directory");
+        Self { colors: false, directory, environment: BTreeMap::new() }
     }
 
     fn with_config(text: &str) -> Self {
@@ -353,6 +381,7 @@ impl World {
             working_dir: self.directory.path().to_owned(),
             environment: self.environment.clone(),
             parallelism: 2,
+            colors: self.colors,
         };
         match run(arguments, process) {
             CommandOutcome::Output(CommandOutput { code, out, err }) => {

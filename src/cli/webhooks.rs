@@ -3,10 +3,11 @@
 
 use clap::Args;
 
-use super::keys::{Access, as_json, ask_or_open};
-use super::{CommandError, CommandOutput, first, read, table};
+use super::answer::{Access, ask_or_open, list, one, only};
+use super::{CommandError, CommandOutput};
 use crate::app::control::{ControlRequest, WebhookLine, WebhooksRequest};
 use crate::config::KeysSettings;
+use crate::node::Offline;
 
 #[derive(Debug, Args)]
 pub struct WebhooksArgs {
@@ -22,26 +23,21 @@ pub fn run(
     WebhooksArgs { request, json }: WebhooksArgs,
     settings: KeysSettings,
 ) -> Result<CommandOutput, CommandError> {
-    let own = request.clone();
-    let lines =
-        ask_or_open(settings, &ControlRequest::Webhooks(request.clone()), Access::Read, async |opened| {
-            own.carry_out(&opened.registry)
-        })?;
-    Ok(CommandOutput::of(match request {
-        _ if json => as_json::<WebhookLine>(lines)?,
-        WebhooksRequest::List { .. } => listed(read(lines)?),
-        WebhooksRequest::Secret { .. } => first::<WebhookLine>(lines)?.secret.unwrap_or_default() + "\n",
-    }))
+    let (own, asked) = (request.clone(), ControlRequest::Webhooks(request.clone()));
+    let offline = async |opened: &Offline| own.carry_out(&opened.registry);
+    let webhooks: Vec<WebhookLine> = ask_or_open(settings, &asked, Access::Read, offline)?;
+    Ok(match request {
+        WebhooksRequest::List { .. } => {
+            list(webhooks, json, "no webhooks; POST /v2/Services/{Sid}/Webhooks makes one", HEADINGS, cells)
+        }
+        WebhooksRequest::Secret { .. } => one(&only(webhooks)?, json, |webhook| {
+            format!("{}\n", webhook.secret.as_deref().unwrap_or_default())
+        }),
+    })
 }
 
 const HEADINGS: [&str; 6] = ["ID", "SERVICE", "STATUS", "NAME", "EVENTS", "URL"];
 
-fn listed(webhooks: Vec<WebhookLine>) -> String {
-    if webhooks.is_empty() {
-        return "no webhooks; POST /v2/Services/{Sid}/Webhooks makes one\n".to_owned();
-    }
-    let cells = |line: WebhookLine| {
-        [line.sid, line.service_name, line.status, line.name, line.event_types.join(","), line.url]
-    };
-    table(HEADINGS, webhooks.into_iter().map(cells))
+fn cells(line: WebhookLine) -> [String; HEADINGS.len()] {
+    [line.sid, line.service_name, line.status, line.name, line.event_types.join(","), line.url]
 }

@@ -35,11 +35,13 @@ use crate::domain::{AttemptId, Channel, Code, GatewayName, Locale, PhoneNumber};
 
 pub use futures_util::future::BoxFuture;
 
-pub(crate) use client::NoResponse;
+pub(crate) use client::{GatewayResponse, NoResponse, fetch};
 pub(crate) use egress::EgressClients;
 pub use http_gateway::HttpGateway;
 pub use mada::Mada;
-pub use outcome::{Accepted, ErrorClass, GatewayError, Receipt, ReceiptStatus, Verdict};
+pub use outcome::{
+    Accepted, AccountFinding, AccountPart, ErrorClass, GatewayError, Receipt, ReceiptStatus, Verdict,
+};
 pub(crate) use provider::retry_after;
 pub use settings::{
     GatewaySettingsError, HttpBody, HttpGatewaySettings, HttpSuccess, MadaSettings, SinchSettings,
@@ -110,6 +112,12 @@ pub trait Gateway: Send + Sync + 'static {
     /// Tells the provider that a message led to a verified number, where it wants to know.
     fn confirm<'a>(&'a self, _message_id: &'a str) -> BoxFuture<'a, Result<(), GatewayError>> {
         Box::pin(async { Ok(()) })
+    }
+
+    /// Asks the provider whether the account and the sender are in order, by requests that cost nothing. Empty if the
+    /// provider has no such request.
+    fn examine_account(&self) -> BoxFuture<'_, Vec<AccountFinding>> {
+        Box::pin(async { Vec::new() })
     }
 
     /// `Ok` while sends can be expected to work, else what an operator must correct, for `/readyz`.

@@ -1,6 +1,6 @@
 //! The outcomes of a message: accepted, refused with a class, reported later.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
@@ -85,6 +85,34 @@ impl GatewayError {
             _ => self,
         }
     }
+}
+
+/// The part of an account that a request without a message examines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccountPart {
+    /// The credentials, and the account as a whole.
+    Credentials,
+    /// The number or service that messages come from.
+    Sender,
+}
+
+impl AccountPart {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Credentials => "credentials",
+            Self::Sender => "sender",
+        }
+    }
+}
+
+/// What a provider says of a part of its account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountFinding {
+    pub part: AccountPart,
+    /// The state in words, or why messages would fail.
+    pub state: Result<String, GatewayError>,
+    /// The provider's own time, if it answered with one.
+    pub date: Option<SystemTime>,
 }
 
 /// A provider's verdict on a code that it holds.

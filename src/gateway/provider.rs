@@ -16,8 +16,8 @@ use url::Url;
 
 use super::client::{GatewayResponse, HttpClient, NoResponse, is_this_machine};
 use super::{
-    Accepted, BoxFuture, Checker, ErrorClass, Gateway, GatewayError, GatewaySettingsError, OutgoingMessage,
-    Verdict,
+    Accepted, AccountFinding, AccountPart, BoxFuture, Checker, ErrorClass, Gateway, GatewayError,
+    GatewaySettingsError, OutgoingMessage, Verdict,
 };
 use crate::clock::Clock;
 use crate::domain::{Channel, Code, GatewayName, PhoneNumber, Timestamp};
@@ -53,6 +53,17 @@ pub trait Provider: Send + Sync + 'static {
     /// The request that reports a message as having led to a verified number.
     fn confirmation(&self, _message_id: &str) -> Result<Request, GatewayError> {
         Err(not_tried(Self::NAME, "takes no confirmations".to_owned()))
+    }
+
+    /// Requests that cost nothing and show whether a part of the account is in order. None if the provider has no such
+    /// request.
+    fn account_requests(&self) -> Vec<(AccountPart, Request)> {
+        Vec::new()
+    }
+
+    /// The state of a part of the account in words, or why messages would fail.
+    fn classify_account(&self, _: AccountPart, _: &GatewayResponse) -> Result<String, GatewayError> {
+        Err(not_tried(Self::NAME, "has no request about its account".to_owned()))
     }
 
     /// The request that asks about a code; only of a provider that holds the codes, as the next.
@@ -147,6 +158,23 @@ impl<P: Provider> Gateway for HttpProvider<P> {
         })
     }
 
+    fn examine_account(&self) -> BoxFuture<'_, Vec<AccountFinding>> {
+        Box::pin(async move {
+            let mut findings = Vec::new();
+            for (part, request) in self.provider.account_requests() {
+                let mut date = None;
+                let classify = |answer: &GatewayResponse| {
+                    date = answer.headers.get(DATE).and_then(|date| date.to_str().ok()).map(str::to_owned);
+                    self.provider.classify_account(part, answer)
+                };
+                let state = self.exchange(request, classify).await;
+                let date = date.and_then(|date| httpdate::parse_http_date(&date).ok());
+                findings.push(AccountFinding { part, state, date });
+            }
+            findings
+        })
+    }
+
     fn readiness(&self) -> Result<(), String> {
         self.account.readiness()
     }
@@ -177,6 +205,13 @@ impl<P: Provider> fmt::Debug for HttpProvider<P> {
 /// A request that was not made. It says nothing about other messages.
 pub(super) fn not_tried(gateway: GatewayName, detail: String) -> GatewayError {
     Classification::of_this_message(ErrorClass::Configuration).error(gateway, None, detail)
+}
+
+/// A `GET` with headers that were prepared once.
+pub(super) fn get(url: Url, headers: &HeaderMap) -> Request {
+    let mut request = Request::new(Method::GET, url);
+    request.headers_mut().clone_from(headers);
+    request
 }
 
 /// A request with headers that were prepared once.

@@ -15,11 +15,13 @@ use url::Url;
 use super::ErrorClass::{self, Ambiguous, BadNumber, Configuration, Refused, Retry};
 use super::client::GatewayResponse;
 use super::provider::{
-    Classification, CodeTable, HttpProvider, Provider, classify_status, code_in, id_in, known_code,
+    Classification, CodeTable, HttpProvider, Provider, classify_status, code_in, get, id_in, known_code,
     not_tried, request, words_for_status,
 };
 use super::settings::{base_url, basic_auth, below};
-use super::{Accepted, GatewayError, GatewaySettingsError, OutgoingMessage, SinchSettings, Verdict};
+use super::{
+    Accepted, AccountPart, GatewayError, GatewaySettingsError, OutgoingMessage, SinchSettings, Verdict,
+};
 use crate::clock::Clock;
 use crate::domain::{Channel, Code, GatewayName, PhoneNumber};
 
@@ -75,6 +77,19 @@ impl Provider for SinchApi {
             Some(message_id) => Ok(Accepted { message_id }),
             None => Err(not_understood(response)),
         }
+    }
+
+    /// A verification that does not exist: Sinch looks for it once it has accepted the credentials.
+    fn account_requests(&self) -> Vec<(AccountPart, Request)> {
+        let url = below(&self.url, "id/00000000-0000-0000-0000-000000000000");
+        url.map(|url| (AccountPart::Credentials, get(url, &self.headers))).into_iter().collect()
+    }
+
+    fn classify_account(&self, _: AccountPart, answer: &GatewayResponse) -> Result<String, GatewayError> {
+        if answer.status == StatusCode::NOT_FOUND && code_of(answer) == Some(NOT_FOUND) {
+            return Ok("the credentials are right".to_owned());
+        }
+        Err(refusal(answer, |known| known))
     }
 
     fn check_request(&self, to: PhoneNumber, channel: Channel, code: &Code) -> Result<Request, GatewayError> {

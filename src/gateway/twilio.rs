@@ -21,7 +21,7 @@ use reqwest::{Method, Request};
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
-use super::provider::request;
+use super::provider::{get, request};
 use super::settings::{base_url, basic_auth, below};
 use super::{GatewaySettingsError, TwilioAccount};
 use crate::domain::GatewayName;
@@ -70,6 +70,23 @@ impl Account {
         below(&self.base, path).ok_or_else(|| {
             GatewaySettingsError::new(self.gateway, BASE_URL, "must be a URL that a path can be added to")
         })
+    }
+
+    /// `GET` of something that belongs to the account. `None` if the base URL takes no path, which was checked before.
+    fn get(&self, name: &str) -> Option<Request> {
+        self.resource(name).ok().map(|url| get(url, &self.headers))
+    }
+
+    /// The account itself.
+    fn itself(&self) -> Option<Request> {
+        self.url(&format!("2010-04-01/Accounts/{}.json", self.sid)).ok().map(|url| get(url, &self.headers))
+    }
+
+    /// The phone number among those of the account. `None` for a short code or a name.
+    fn phone_number(&self, number: &str) -> Option<Request> {
+        let digits = number.strip_prefix('+')?;
+        let is_number = digits.bytes().all(|b| b.is_ascii_digit());
+        is_number.then(|| self.get(&format!("IncomingPhoneNumbers.json?PhoneNumber=%2B{digits}")))?
     }
 
     fn post(&self, url: &Url, form: &mut Form) -> Request {

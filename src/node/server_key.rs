@@ -131,7 +131,7 @@ pub(super) fn remedy(error: &io::Error, path: &Path) -> &'static str {
     }
 }
 
-pub(super) fn is_readable_by_others(path: &Path) -> bool {
+pub fn is_readable_by_others(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|data| data.permissions().mode() & 0o077 != 0)
 }
 

@@ -218,7 +218,7 @@ impl Otp {
     ///
     /// otp.send_sms("+14155550123").await?;
     /// let number = PhoneNumber::parse("+14155550123", None)?;
-    /// let sends = otp.tracker(&TrackQuery { number: Some(number), status: None, limit: 10 }).await?;
+    /// let sends = otp.tracker(&TrackQuery { number: Some(number), ..TrackQuery::newest(10) }).await?;
     /// assert_eq!(sends[0].send_status, SendStatus::Sent);
     /// # otp.stop().await?;
     /// # Ok(())

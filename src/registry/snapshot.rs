@@ -141,20 +141,32 @@ impl Services {
         if let Some(sid) = Sid::parse(SidKind::Service, text) {
             return self.by_sid(&sid).ok_or(RegistryError::NotFound(Item::Service));
         }
-        let configured =
-            |service: &&Arc<Service>| matches!(&service.origin, Origin::Config(name) if name == text);
-        if let Some(service) = self.by_id.values().find(configured) {
-            return Ok(Arc::clone(service));
+        find_service(self.by_id.values(), text).map(Arc::clone)
+    }
+}
+
+/// The service that an operator names: by its id, its name in config.json, its friendly name, or `default`.
+pub fn find_service<S: AsRef<Service>>(
+    mut services: impl Iterator<Item = S> + Clone,
+    text: &str,
+) -> Result<S, RegistryError> {
+    let sid = Sid::parse(SidKind::Service, text);
+    let named = |found: &S| match &found.as_ref().origin {
+        Origin::Default if text == DEFAULT_NAME => true,
+        Origin::Config(name) if name == text => true,
+        _ => sid.is_some_and(|sid| found.as_ref().sid == sid),
+    };
+    if let Some(service) = services.clone().find(named) {
+        return Ok(service);
+    }
+    let called = |found: &S| found.as_ref().settings.friendly_name == text;
+    match (services.find(called), services.find(called)) {
+        (Some(service), None) => Ok(service),
+        (Some(_), Some(_)) => {
+            let why = format!("{text:?} is the name of several services; give its id, VA...");
+            Err(RegistryError::Invalid { field: "service", why })
         }
-        let mut called = self.by_id.values().filter(|service| service.settings.friendly_name == text);
-        match (called.next(), called.next()) {
-            (Some(service), None) => Ok(Arc::clone(service)),
-            (Some(_), Some(_)) => {
-                let why = format!("{text:?} is the name of several services; give its id, VA...");
-                Err(RegistryError::Invalid { field: "service", why })
-            }
-            (None, _) => Err(RegistryError::NotFound(Item::Service)),
-        }
+        (None, _) => Err(RegistryError::NotFound(Item::Service)),
     }
 }
 

@@ -9,7 +9,10 @@ mod view;
 
 pub use request::{AttemptQuery, BeginRequest, CheckCode, Ending, VerificationTarget};
 pub use serve::{Cleared, CurrentRules, Verifying, VerifyingDeps};
-pub use view::{Attempt, AttemptPage, Refused, SendAttempt, Status, Summary, Verification};
+pub use view::{
+    Attempt, AttemptPage, NumberStatus, Refused, SendAttempt, Status, Summary, Verification,
+    VerificationStage, VerificationStatus,
+};
 
 use futures_util::future::BoxFuture;
 

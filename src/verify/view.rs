@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::attempts::TrackRow;
 use crate::domain::{Channel, PhoneNumber, Region, ServiceId, Sid, Timestamp};
+use crate::engine::LockoutState;
 use crate::numbers::Refusal;
 use crate::registry::TextError;
 
@@ -113,6 +115,67 @@ pub struct Summary {
     pub total: u64,
     /// Attempts that led to a verified number.
     pub converted: u64,
+}
+
+/// All that is known of a number in a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NumberStatus {
+    /// The service, `VA`.
+    pub service_sid: Sid,
+    /// Its friendly name.
+    pub service_name: String,
+    /// The latest verification that is known.
+    pub verification: Option<VerificationStatus>,
+    /// The lockout and the wrong codes in a row.
+    pub lockout: LockoutState,
+    /// The messages that are known, the oldest first.
+    pub messages: Vec<TrackRow>,
+}
+
+/// A verification as an operator sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerificationStatus {
+    /// `VE`.
+    pub sid: Sid,
+    /// How far it has come.
+    pub status: VerificationStage,
+    /// When it began; of one that ended, the time of its first message that is known.
+    pub begun: Timestamp,
+    /// When its code expires, or when it was approved. `None` if that is not known any more.
+    pub ends: Option<Timestamp>,
+    /// Its messages.
+    pub sends: u8,
+    /// Its wrong codes. `None` if they are not known any more.
+    pub wrong_codes: Option<u8>,
+}
+
+/// How far a verification has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VerificationStage {
+    /// The code can be checked.
+    Pending,
+    /// The code was right.
+    Approved,
+    /// The caller ended it.
+    Canceled,
+    /// Its code has expired, or was voided.
+    Expired,
+    /// No check is left.
+    MaxAttemptsReached,
+}
+
+impl VerificationStage {
+    /// The name in answers.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Approved => "approved",
+            Self::Canceled => "canceled",
+            Self::Expired => "expired",
+            Self::MaxAttemptsReached => "max_attempts_reached",
+        }
+    }
 }
 
 /// Why a request was not served.

@@ -22,7 +22,9 @@ pub(crate) use client::{ask, ask_copy};
 pub(crate) use keys::{KeyLine, KeysRequest, RootLine};
 pub use server::{ControlDeps, ControlSocket};
 pub use webhooks::{WebhookLine, WebhooksRequest};
-pub(crate) use wire::{ControlError, CopyNews, TrackerRequest, UnlockRequest};
+pub(crate) use wire::{
+    ControlError, CopyNews, NumberRequest, ServerLine, StatusLine, TotalLine, TrackerRequest,
+};
 pub use wire::{ControlRequest, SendLine};
 
 /// The socket's name in the data directory.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Serialize;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, BufWriter};
 use tokio::net::{UnixListener, UnixStream};
@@ -16,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::path_in;
-use super::wire::{ControlError, ControlReply, ControlRequest, CopyNews, SendLine};
+use super::wire::{ControlError, ControlReply, ControlRequest, CopyNews, SendLine, ServerLine, TotalLine};
 use crate::attempts::Attempts;
 use crate::node::AccountFile;
 use crate::registry::Registry;
@@ -176,20 +177,33 @@ async fn answer(stream: UnixStream, deps: &ControlDeps, copies: &Copies) -> io::
 /// Returns the lines of the answer, or the reason in words for a person.
 async fn carry_out(request: ControlRequest, deps: &ControlDeps) -> Result<Vec<Value>, String> {
     let ControlDeps { attempts, registry, account, verifying, .. } = deps;
+    let verifying = || verifying.as_ref().ok_or("this server cannot do that");
     match request {
         ControlRequest::Tracker(request) => {
-            let rows = attempts.list(&request.query()?).await.map_err(|error| error.to_string())?;
-            let lines = rows.iter().map(|row| serde_json::to_value(SendLine::from(row)));
-            lines.collect::<Result<_, _>>().map_err(|error| error.to_string())
+            let find = |name: &str| registry.find_service(name).map(|service| service.id);
+            let query = request.query(|name| find(name).map_err(|error| error.to_string()))?;
+            if request.totals {
+                let totals = attempts.totals(&query).await.map_err(|error| error.to_string())?;
+                return lines(TotalLine::list(&totals));
+            }
+            let rows = attempts.list(&query).await.map_err(|error| error.to_string())?;
+            lines(rows.iter().map(SendLine::from))
         }
         ControlRequest::Keys(request) => request.carry_out(registry, account).await,
         ControlRequest::Webhooks(request) => request.carry_out(registry),
-        ControlRequest::Unlock(request) => {
-            let cleared = request.carry_out(registry, verifying.as_ref()).await?;
-            Ok(vec![serde_json::to_value(cleared).map_err(|error| error.to_string())?])
+        ControlRequest::Unlock(request) => lines([request.unlock(registry, verifying()?).await?]),
+        ControlRequest::Status(request) => lines(request.status(registry, verifying()?).await?),
+        ControlRequest::Server => {
+            let (version, time) = (env!("CARGO_PKG_VERSION").to_owned(), verifying()?.now());
+            lines([ServerLine { version, time }])
         }
         ControlRequest::Copy => Err("a copy is answered elsewhere".to_owned()),
     }
+}
+
+/// The lines of an answer. Their serialization cannot fail.
+fn lines(of: impl IntoIterator<Item = impl Serialize>) -> Result<Vec<Value>, String> {
+    of.into_iter().map(serde_json::to_value).collect::<Result<_, _>>().map_err(|error| error.to_string())
 }
 
 async fn write(to: &mut (impl AsyncWriteExt + Unpin), reply: &ControlReply) -> io::Result<()> {

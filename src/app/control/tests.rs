@@ -197,7 +197,15 @@ async fn an_answer_that_ends_early_is_an_error() {
 }
 
 fn everything() -> TrackerRequest {
-    TrackerRequest { number: None, status: None, limit: 100 }
+    TrackerRequest {
+        number: None,
+        service: None,
+        status: None,
+        since: None,
+        until: None,
+        limit: 100,
+        totals: false,
+    }
 }
 
 /// A socket that answers over shards in memory.

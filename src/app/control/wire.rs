@@ -9,20 +9,25 @@ use serde::{Deserialize, Serialize};
 
 use super::keys::KeysRequest;
 use super::webhooks::WebhooksRequest;
-use crate::attempts::{StatusFilter, TrackQuery, TrackRow};
-use crate::domain::PhoneNumber;
+use crate::attempts::{StatusFilter, Totals, TrackQuery, TrackRow};
+use crate::clock::{Clock as _, SystemClock};
+use crate::domain::{PhoneNumber, ServiceId, Timestamp};
 use crate::registry::Registry;
-use crate::verify::{Cleared, Verifying};
+use crate::verify::{Cleared, NumberStatus, VerificationStatus, Verifying};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum ControlRequest {
-    /// Answered with one [`SendLine`] for each message, the newest first.
+    /// Answered with one [`SendLine`] for each message, the newest first, or with [`TotalLine`]s.
     Tracker(TrackerRequest),
     Keys(KeysRequest),
     Webhooks(WebhooksRequest),
     /// Answered with one [`Cleared`].
-    Unlock(UnlockRequest),
+    Unlock(NumberRequest),
+    /// Answered with one [`StatusLine`], or with none if the server knows nothing of the number.
+    Status(NumberRequest),
+    /// Answered with one [`ServerLine`].
+    Server,
     /// A copy of everything. Answered with `CopyNews` while it is being made, and then its bytes.
     Copy,
 }
@@ -46,14 +51,41 @@ pub struct TrackerRequest {
     #[arg(long, value_name = "NUMBER")]
     pub number: Option<String>,
 
+    /// Only messages of this service: its id (VA...), its name in config.json, its friendly name, or "default".
+    #[arg(long, value_name = "NAME|VA..")]
+    pub service: Option<String>,
+
     /// Only messages with this status, in any column ("sent") or in one ("send:sent", "verify:success",
     /// "receipt:delivered").
     #[arg(long, value_name = "STATUS", value_parser = status)]
     pub status: Option<String>,
 
+    /// Only messages since this time: a while ago ("2h", "7d"), a day (2027-01-31, UTC), or a moment (RFC 3339).
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub since: Option<Timestamp>,
+
+    /// Only messages before this time.
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub until: Option<Timestamp>,
+
     /// At most this many messages.
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least_one)]
     pub limit: usize,
+
+    /// Count the messages by status, gateway and type, without a limit, and list none.
+    #[arg(long)]
+    pub totals: bool,
+}
+
+/// Relative times are those of this machine's clock.
+fn moment(text: &str) -> Result<Timestamp, String> {
+    if let Ok(ago) = humantime::parse_duration(text) {
+        return Ok(SystemClock::start().now().minus(ago));
+    }
+    let moment = Timestamp::parse_day_or_moment(text);
+    moment.ok_or_else(|| {
+        "it must be a while ago such as 2h, a day such as 2027-01-31, or RFC 3339 with a Z".to_owned()
+    })
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {
@@ -67,19 +99,27 @@ fn status(text: &str) -> Result<String, String> {
 }
 
 impl TrackerRequest {
-    pub fn query(&self) -> Result<TrackQuery, String> {
+    /// `find` finds the service of a name.
+    pub fn query(&self, find: impl FnOnce(&str) -> Result<ServiceId, String>) -> Result<TrackQuery, String> {
         let number = self.number.as_deref().map(|text| PhoneNumber::parse(text, None)).transpose();
         let status = match self.status.as_deref() {
             Some(text) => Some(StatusFilter::parse(text).ok_or("no such status")?),
             None => None,
         };
-        Ok(TrackQuery { number: number.map_err(|error| error.to_string())?, status, limit: self.limit })
+        Ok(TrackQuery {
+            number: number.map_err(|error| error.to_string())?,
+            service: self.service.as_deref().map(find).transpose()?,
+            status,
+            since: self.since.unwrap_or(Timestamp::EPOCH),
+            until: self.until,
+            limit: self.limit,
+        })
     }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Args)]
 #[serde(deny_unknown_fields)]
-pub struct UnlockRequest {
+pub struct NumberRequest {
     /// The number, such as +14155552671.
     pub number: String,
 
@@ -88,17 +128,27 @@ pub struct UnlockRequest {
     pub service: String,
 }
 
-impl UnlockRequest {
-    /// Ends a number's lockout and clears its counts, durably.
-    pub(super) async fn carry_out(
+impl NumberRequest {
+    /// Ends the number's lockout and clears its counts, durably.
+    pub(super) async fn unlock(&self, registry: &Registry, verifying: &Verifying) -> Result<Cleared, String> {
+        let (service, number) = self.resolve(registry)?;
+        verifying.clear(service, number).await.map_err(|refusal| refusal.to_string())
+    }
+
+    pub(super) async fn status(
         &self,
         registry: &Registry,
-        verifying: Option<&Verifying>,
-    ) -> Result<Cleared, String> {
-        let verifying = verifying.ok_or("this server cannot do that")?;
+        verifying: &Verifying,
+    ) -> Result<Option<StatusLine>, String> {
+        let (service, number) = self.resolve(registry)?;
+        let status = verifying.status(service, number).await.map_err(|refusal| refusal.to_string())?;
+        Ok(status.map(|status| StatusLine::of(number, status)))
+    }
+
+    fn resolve(&self, registry: &Registry) -> Result<(ServiceId, PhoneNumber), String> {
         let number = PhoneNumber::parse(&self.number, None).map_err(|error| error.to_string())?;
         let service = registry.find_service(&self.service).map_err(|error| error.to_string())?;
-        verifying.clear(service.id, number).await.map_err(|refusal| refusal.to_string())
+        Ok((service.id, number))
     }
 }
 
@@ -145,6 +195,62 @@ impl ControlError {
     pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { action, path, source }
+    }
+}
+
+/// The server that runs on the data directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerLine {
+    pub version: String,
+    /// The time by which it decides.
+    pub time: Timestamp,
+}
+
+/// What the server knows of a number in one service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusLine {
+    pub number: String,
+    pub service_sid: String,
+    pub service_name: String,
+    pub verification: Option<VerificationStatus>,
+    /// Until when checks are refused.
+    pub locked_until: Option<Timestamp>,
+    pub wrong_codes_in_a_row: u8,
+    /// The oldest first.
+    pub messages: Vec<SendLine>,
+}
+
+impl StatusLine {
+    fn of(number: PhoneNumber, status: NumberStatus) -> Self {
+        let NumberStatus { service_sid, service_name, verification, lockout, messages } = status;
+        Self {
+            number: number.e164(),
+            service_sid: service_sid.to_string(),
+            service_name,
+            verification,
+            locked_until: lockout.until,
+            wrong_codes_in_a_row: lockout.wrong_codes,
+            messages: messages.iter().map(SendLine::from).collect(),
+        }
+    }
+}
+
+/// The number of messages with one value of a property, such as `send` and `sent`; `all` counts every message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TotalLine {
+    pub by: String,
+    pub value: String,
+    pub messages: u64,
+}
+
+impl TotalLine {
+    pub fn list(totals: &Totals) -> Vec<Self> {
+        let line = |(by, value, messages): (&str, &str, u64)| Self {
+            by: by.to_owned(),
+            value: value.to_owned(),
+            messages,
+        };
+        totals.rows().map(line).collect()
     }
 }
 

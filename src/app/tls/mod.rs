@@ -113,16 +113,17 @@ fn log_warnings(warnings: &[String]) {
     }
 }
 
-/// Whether a server can show itself with these files, and what an operator should know of them.
+/// Whether a server can show itself with these files: when the certificate expires, and what an operator should know
+/// of them.
 ///
 /// # Errors
 ///
 /// When it cannot.
-pub fn check(files: &TlsFiles, clock: &dyn Clock) -> Result<Vec<String>, TlsError> {
+pub fn check(files: &TlsFiles, clock: &dyn Clock) -> Result<(String, Vec<String>), TlsError> {
     let Read { about, mut warnings, .. } = read(files)?;
     warnings
         .extend(about.problem(clock.wall()).map(|problem| in_file("tls-cert", &files.certificate, problem)));
-    Ok(warnings)
+    Ok((about.expires().to_string(), warnings))
 }
 
 fn in_file(setting: &str, path: &Path, problem: impl Display) -> String {

@@ -211,7 +211,7 @@ impl Files {
 
     #[track_caller]
     fn warnings_at(&self, now: Timestamp) -> Vec<String> {
-        check(&self.at(), &ManualClock::starting_at(now)).expect("files that can be used")
+        check(&self.at(), &ManualClock::starting_at(now)).expect("files that can be used").1
     }
 
     #[track_caller]

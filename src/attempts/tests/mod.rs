@@ -60,7 +60,7 @@ impl World {
     }
 
     async fn listed(&self, limit: usize) -> Vec<u64> {
-        let query = TrackQuery { number: None, status: None, limit };
+        let query = TrackQuery::newest(limit);
         let rows = self.attempts.list(&query).await.expect("a list");
         rows.iter().map(|row| row.attempt.key.track).collect()
     }
@@ -129,7 +129,7 @@ async fn a_list_has_the_newest_attempts_of_all_shards_first() {
     assert_eq!(world.listed(3).await, [2_000, 1_999, 1_998]);
     assert_eq!(world.listed(5_000).await, (1..=2_000).rev().collect::<Vec<_>>());
     let number = sent(7, START).number;
-    let query = TrackQuery { number: Some(number), status: None, limit: 2 };
+    let query = TrackQuery { number: Some(number), ..TrackQuery::newest(2) };
     let rows = world.attempts.list(&query).await.expect("a list");
     let tracks: Vec<_> = rows.iter().map(|row| row.attempt.key.track).collect();
     assert_eq!(tracks, [1_987, 1_897]);

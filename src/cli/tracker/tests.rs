@@ -134,8 +134,16 @@ impl World {
 
     async fn asks(&self, json: bool) -> CommandOutput {
         let settings = self.settings.clone();
-        let request = TrackerRequest { number: Some(NUMBER.to_owned()), status: None, limit: 10 };
-        let answered = spawn_blocking(move || list(&settings, &request, json)).await.expect("an end");
+        let request = TrackerRequest {
+            number: Some(NUMBER.to_owned()),
+            service: None,
+            status: None,
+            since: None,
+            until: None,
+            limit: 10,
+            totals: false,
+        };
+        let answered = spawn_blocking(move || run(&settings, &request, json)).await.expect("an end");
         answered.unwrap_or_else(|error| error.answer())
     }
 }

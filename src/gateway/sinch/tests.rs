@@ -297,6 +297,27 @@ async fn send_after(reply: Reply) -> GatewayError {
     error
 }
 
+#[tokio::test]
+async fn the_credentials_are_examined_without_a_message() {
+    for (reply, words) in [
+        (Reply::json(404, &sinch_error(40_400)), "the credentials are right"),
+        (Reply::json(401, &sinch_error(40_100)), "check SINCH_APP_ID"),
+        (Reply::json(404, "oops"), "answered HTTP 404"),
+        (Reply::json(200, "oops"), "nothing that is known as success"),
+        (Reply::Reset, "did not answer"),
+    ] {
+        let mut double = Double::playing([reply]).await;
+        let found = sinch(&double).examine_account().await;
+        let text = found[0].state.clone().unwrap_or_else(|error| error.to_string());
+        assert!(found.len() == 1 && text.contains(words), "no {words:?} in {text:?}");
+        let line = double.request().await.request_line;
+        assert!(line.starts_with("GET /verification/v1/verifications/id/0000"), "{line}");
+    }
+    let unreachable = Sinch::new(&settings(&refusing_url().await), clock()).expect("a gateway");
+    let found = unreachable.examine_account().await;
+    assert!(found[0].state.as_ref().is_err_and(|error| error.to_string().contains("was not reached")));
+}
+
 async fn check_after(reply: Reply) -> Result<Verdict, GatewayError> {
     let mut double = Double::playing([reply]).await;
     let verdict = check_on(&sinch(&double), Channel::Sms).await;

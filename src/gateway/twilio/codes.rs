@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use reqwest::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -87,6 +88,95 @@ fn failed_at_once(gateway: GatewayName, code: Option<u32>, response: &GatewayRes
     let (classification, words) = code.and_then(|code| known_code(CODES, code)).unwrap_or(unknown);
     let detail = format!("answered HTTP {} for a message that has failed: {words}", response.status.as_u16());
     classification.with_wait_of(response).error(gateway, code, detail)
+}
+
+/// The account, as `GET /2010-04-01/Accounts/{Sid}.json` shows it.
+#[derive(Deserialize)]
+struct AccountAnswer {
+    status: String,
+    #[serde(rename = "type")]
+    sort: Option<String>,
+}
+
+/// The numbers that fit, as `IncomingPhoneNumbers.json` lists them.
+#[derive(Deserialize)]
+struct Numbers {
+    incoming_phone_numbers: Vec<OwnNumber>,
+}
+
+#[derive(Deserialize)]
+struct OwnNumber {
+    capabilities: Capabilities,
+}
+
+#[derive(Deserialize)]
+struct Capabilities {
+    #[serde(default)]
+    sms: bool,
+    #[serde(default)]
+    voice: bool,
+}
+
+/// Whether the account may send.
+pub(super) fn account_state(gateway: GatewayName, answer: &GatewayResponse) -> Result<String, GatewayError> {
+    let misconfigured =
+        |detail: String| Err(Classification::of_the_gateway(Configuration).error(gateway, None, detail));
+    if !answer.status.is_success() {
+        return Err(refused(gateway, answer));
+    }
+    match answer.json::<AccountAnswer>() {
+        None => Err(unreadable(gateway, answer, "account")),
+        Some(AccountAnswer { status, sort }) if status == "active" => Ok(match sort.as_deref() {
+            Some("Trial") => {
+                "the credentials are right; a trial account, which sends to verified numbers only".to_owned()
+            }
+            _ => "the credentials are right, and the account is active".to_owned(),
+        }),
+        Some(AccountAnswer { status, .. }) if status == "suspended" || status == "closed" => {
+            misconfigured(format!("says that the account is {status}; see the Twilio console"))
+        }
+        Some(_) => misconfigured("says that the account is not active; see the Twilio console".to_owned()),
+    }
+}
+
+/// Whether the sender is a number of the account, with voice for calls and text messages otherwise.
+pub(super) fn number_state(
+    gateway: GatewayName,
+    setting: &str,
+    answer: &GatewayResponse,
+) -> Result<String, GatewayError> {
+    if !answer.status.is_success() {
+        return Err(refused(gateway, answer));
+    }
+    let Some(Numbers { incoming_phone_numbers: found }) = answer.json() else {
+        return Err(unreadable(gateway, answer, "list of numbers"));
+    };
+    let misconfigured =
+        |detail: String| Err(Classification::of_the_gateway(Configuration).error(gateway, None, detail));
+    let calls = gateway == GatewayName::TwilioVoice;
+    match found.first().map(|own| if calls { own.capabilities.voice } else { own.capabilities.sms }) {
+        None => {
+            misconfigured(format!("does not list the sender among the account's numbers; check {setting}"))
+        }
+        Some(false) => {
+            let what = if calls { "call" } else { "send text messages" };
+            misconfigured(format!("says that the sender cannot {what}; check {setting}"))
+        }
+        Some(true) => Ok("the sender is a number of the account".to_owned()),
+    }
+}
+
+/// Whether a service exists in the account: a messaging service, or one of Verify.
+pub(super) fn service_state(
+    gateway: GatewayName,
+    setting: &str,
+    answer: &GatewayResponse,
+) -> Result<String, GatewayError> {
+    if answer.status == StatusCode::NOT_FOUND {
+        let detail = format!("has no such service in the account; check {setting}");
+        return Err(Classification::of_the_gateway(Configuration).error(gateway, error_code(answer), detail));
+    }
+    created(gateway, answer, |_| false).map(|_| "the service exists in the account".to_owned())
 }
 
 /// A success that does not say what it should: it is unknown what was done, and something else than Twilio may be in

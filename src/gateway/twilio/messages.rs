@@ -8,16 +8,17 @@ use reqwest::Request;
 use url::Url;
 
 use super::callbacks::status_of_message;
-use super::codes::{ACCOUNT_REFUSED, created, is_id};
+use super::codes::{ACCOUNT_REFUSED, account_state, created, is_id, number_state, service_state};
 use super::{
     Account, BASE_URL, CallbackKind, SENDER, WHATSAPP_NUMBER, WHATSAPP_TEMPLATE, check_id, check_sender, form,
 };
 use crate::clock::Clock;
 use crate::domain::{Channel, GatewayName};
 use crate::gateway::client::GatewayResponse;
-use crate::gateway::provider::{HttpProvider, Provider, not_tried};
+use crate::gateway::provider::{HttpProvider, Provider, get, not_tried};
+use crate::gateway::settings::below;
 use crate::gateway::{
-    Accepted, GatewayError, GatewaySettingsError, OutgoingMessage, ReceiptStatus, TwilioSender,
+    Accepted, AccountPart, GatewayError, GatewaySettingsError, OutgoingMessage, ReceiptStatus, TwilioSender,
     TwilioSettings, WhatsAppSender,
 };
 
@@ -32,6 +33,7 @@ pub type TwilioMessages = HttpProvider<MessagesApi>;
 pub struct MessagesApi {
     account: Account,
     url: Url,
+    sender: TwilioSender,
     /// The fields that all text messages begin with: the sender.
     sms: String,
     whatsapp: Option<WhatsApp>,
@@ -53,7 +55,8 @@ impl TwilioMessages {
         let whatsapp =
             whatsapp.as_ref().map(|sender| beginning_of_whatsapp(sender, *feedback)).transpose()?;
         let base = account.base.clone();
-        Self::of(MessagesApi { account, url, sms, whatsapp, feedback: *feedback }, &base, clock)
+        let sender = sender.clone();
+        Self::of(MessagesApi { account, url, sender, sms, whatsapp, feedback: *feedback }, &base, clock)
     }
 }
 
@@ -92,6 +95,24 @@ impl Provider for MessagesApi {
         created(NAME, response, |status| status_of_message(status) == Some(ReceiptStatus::Failed))
     }
 
+    /// The account, and the sender unless it is a short code or a name.
+    fn account_requests(&self) -> Vec<(AccountPart, Request)> {
+        let credentials = self.account.itself().map(|request| (AccountPart::Credentials, request));
+        let sender = match &self.sender {
+            TwilioSender::Number(number) => self.account.phone_number(number),
+            TwilioSender::MessagingService(sid) => self.messaging_service(sid),
+        };
+        credentials.into_iter().chain(sender.map(|request| (AccountPart::Sender, request))).collect()
+    }
+
+    fn classify_account(&self, part: AccountPart, answer: &GatewayResponse) -> Result<String, GatewayError> {
+        match (part, &self.sender) {
+            (AccountPart::Credentials, _) => account_state(NAME, answer),
+            (AccountPart::Sender, TwilioSender::Number(_)) => number_state(NAME, SENDER, answer),
+            (AccountPart::Sender, TwilioSender::MessagingService(_)) => service_state(NAME, SENDER, answer),
+        }
+    }
+
     fn wants_confirmation(&self) -> bool {
         self.feedback
     }
@@ -105,6 +126,20 @@ impl Provider for MessagesApi {
         let url = self.account.resource(&format!("Messages/{message_id}/Feedback.json"));
         let url = url.map_err(|error| not_tried(NAME, error.to_string()))?;
         Ok(self.account.post(&url, form("").append_pair("Outcome", "confirmed")))
+    }
+}
+
+impl MessagesApi {
+    /// Twilio has messaging services on a host of their own.
+    fn messaging_service(&self, sid: &str) -> Option<Request> {
+        let base = &self.account.base;
+        let base = if base.host_str() == Some("api.twilio.com") {
+            Url::parse("https://messaging.twilio.com").ok()?
+        } else {
+            base.clone()
+        };
+        check_id(NAME, SENDER, "MG", sid).ok()?;
+        Some(get(below(&base, &format!("v1/Services/{sid}"))?, &self.account.headers))
     }
 }
 

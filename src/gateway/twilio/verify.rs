@@ -10,15 +10,17 @@ use reqwest::Request;
 use serde::Deserialize;
 use url::Url;
 
-use super::codes::{ACCOUNT_REFUSED, CHECKS_USED_UP, NOT_FOUND, created, error_code, refused, unreadable};
+use super::codes::{
+    ACCOUNT_REFUSED, CHECKS_USED_UP, NOT_FOUND, created, error_code, refused, service_state, unreadable,
+};
 use super::twiml::nearest;
 use super::{Account, BASE_URL, VERIFY_SERVICE, check_id, form};
 use crate::clock::Clock;
 use crate::domain::{Channel, Code, GatewayName, Locale, PhoneNumber};
 use crate::gateway::client::GatewayResponse;
-use crate::gateway::provider::{HttpProvider, Provider};
+use crate::gateway::provider::{HttpProvider, Provider, get};
 use crate::gateway::{
-    Accepted, GatewayError, GatewaySettingsError, OutgoingMessage, TwilioVerifySettings, Verdict,
+    Accepted, AccountPart, GatewayError, GatewaySettingsError, OutgoingMessage, TwilioVerifySettings, Verdict,
 };
 
 const NAME: GatewayName = GatewayName::TwilioVerify;
@@ -27,6 +29,7 @@ pub type TwilioVerify = HttpProvider<VerifyApi>;
 
 pub struct VerifyApi {
     account: Account,
+    service: Url,
     verifications: Url,
     checks: Url,
 }
@@ -36,10 +39,11 @@ impl TwilioVerify {
         let TwilioVerifySettings { account, service_sid } = settings;
         let account = Account::new(NAME, account)?;
         check_id(NAME, VERIFY_SERVICE, "VA", service_sid)?;
+        let service = account.url(&format!("v2/Services/{service_sid}"))?;
         let verifications = account.url(&format!("v2/Services/{service_sid}/Verifications"))?;
         let checks = account.url(&format!("v2/Services/{service_sid}/VerificationCheck"))?;
         let base = account.base.clone();
-        Self::of(VerifyApi { account, verifications, checks }, &base, clock)
+        Self::of(VerifyApi { account, service, verifications, checks }, &base, clock)
     }
 }
 
@@ -69,6 +73,15 @@ impl Provider for VerifyApi {
 
     fn classify(&self, response: &GatewayResponse) -> Result<Accepted, GatewayError> {
         created(NAME, response, has_no_code)
+    }
+
+    /// The service: the answer shows the credentials too.
+    fn account_requests(&self) -> Vec<(AccountPart, Request)> {
+        vec![(AccountPart::Credentials, get(self.service.clone(), &self.account.headers))]
+    }
+
+    fn classify_account(&self, _: AccountPart, answer: &GatewayResponse) -> Result<String, GatewayError> {
+        service_state(NAME, VERIFY_SERVICE, answer)
     }
 
     fn check_request(&self, to: PhoneNumber, _: Channel, code: &Code) -> Result<Request, GatewayError> {

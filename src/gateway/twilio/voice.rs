@@ -9,14 +9,14 @@ use reqwest::Request;
 use url::Url;
 
 use super::callbacks::status_of_call;
-use super::codes::{ACCOUNT_REFUSED, created};
+use super::codes::{ACCOUNT_REFUSED, account_state, created, number_state};
 use super::{Account, BASE_URL, CALLER, CallbackKind, check_sender, form, twiml};
 use crate::clock::Clock;
 use crate::domain::{Channel, GatewayName, Locale};
 use crate::gateway::client::GatewayResponse;
 use crate::gateway::provider::{HttpProvider, Provider, not_tried};
 use crate::gateway::{
-    Accepted, Callback, GatewayError, GatewaySettingsError, OutgoingMessage, ReceiptStatus,
+    Accepted, AccountPart, Callback, GatewayError, GatewaySettingsError, OutgoingMessage, ReceiptStatus,
     TwilioVoiceSettings,
 };
 
@@ -32,6 +32,7 @@ pub type TwilioVoice = HttpProvider<VoiceApi>;
 pub struct VoiceApi {
     account: Account,
     url: Url,
+    from: String,
     /// The fields that all calls begin with: who calls, and how long it rings.
     beginning: String,
     gate: bool,
@@ -47,7 +48,8 @@ impl TwilioVoice {
         let ring_for = ring_for.as_secs().clamp(shortest, longest).to_string();
         let beginning = form("").append_pair("From", from).append_pair("Timeout", &ring_for).finish();
         let base = account.base.clone();
-        Self::of(VoiceApi { account, url, beginning, gate: *gate }, &base, clock)
+        let from = from.clone();
+        Self::of(VoiceApi { account, url, from, beginning, gate: *gate }, &base, clock)
     }
 }
 
@@ -86,6 +88,19 @@ impl Provider for VoiceApi {
 
     fn classify(&self, response: &GatewayResponse) -> Result<Accepted, GatewayError> {
         created(NAME, response, |status| status_of_call(status) == Some(ReceiptStatus::Failed))
+    }
+
+    fn account_requests(&self) -> Vec<(AccountPart, Request)> {
+        let credentials = self.account.itself().map(|request| (AccountPart::Credentials, request));
+        let caller = self.account.phone_number(&self.from).map(|request| (AccountPart::Sender, request));
+        credentials.into_iter().chain(caller).collect()
+    }
+
+    fn classify_account(&self, part: AccountPart, answer: &GatewayResponse) -> Result<String, GatewayError> {
+        match part {
+            AccountPart::Credentials => account_state(NAME, answer),
+            AccountPart::Sender => number_state(NAME, CALLER, answer),
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::otp::{ErrorClass, GatewayName, Otp, OtpError, Refusal, RetrySettings,
 use crate::shard::Record as _;
 use crate::store::{EmbeddedStore, Key, OpenOptions, Store as _, Write};
 
-const ALL: TrackQuery = TrackQuery { number: None, status: None, limit: 10 };
+const ALL: TrackQuery = TrackQuery::newest(10);
 
 /// Ends like a killed process: all tasks are gone.
 fn crash(runtime: tokio::runtime::Runtime, otp: Otp) {

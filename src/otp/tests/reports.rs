@@ -58,7 +58,7 @@ async fn report(otp: &Otp, path: &str, form: &str) -> CallbackReply {
 }
 
 async fn receipt(otp: &Otp) -> Option<ReceiptStatus> {
-    let rows = otp.tracker(&TrackQuery { number: None, status: None, limit: 1 }).await.expect("a list");
+    let rows = otp.tracker(&TrackQuery::newest(1)).await.expect("a list");
     rows.first().and_then(|row| row.receipt)
 }
 

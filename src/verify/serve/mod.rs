@@ -6,6 +6,7 @@ mod check;
 mod compatible;
 mod found;
 mod rules;
+mod status;
 #[cfg(test)]
 mod tests;
 
@@ -19,13 +20,13 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use super::{
-    Attempt, AttemptPage, AttemptQuery, BeginRequest, CheckCode, Ending, Refused, Summary, Verification,
-    VerificationTarget, Verifications,
+    Attempt, AttemptPage, AttemptQuery, BeginRequest, CheckCode, Ending, NumberStatus, Refused, Summary,
+    Verification, VerificationTarget, Verifications,
 };
 use crate::attempts::ReceiptOutcome;
 use crate::clock::Clock;
 use crate::delivery::Delivery;
-use crate::domain::{PhoneNumber, ServerKey, ServiceId, Sid};
+use crate::domain::{PhoneNumber, ServerKey, ServiceId, Sid, Timestamp};
 use crate::engine::{self, LockoutState, Sealer, SlotHash};
 use crate::gateway::Receipt;
 use crate::limit::{Answers, Limits};
@@ -147,6 +148,23 @@ impl Verifying {
     /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the outcome is unknown.
     pub async fn clear(&self, service: ServiceId, number: PhoneNumber) -> Result<Cleared, Refusal> {
         self.0.clear(service, number).await
+    }
+
+    /// The time of decisions.
+    pub fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+
+    /// The latest verification of a number, its lockout and its messages; `None` if the server knows nothing of it.
+    ///
+    /// # Errors
+    /// [`Refusal::Stopping`] while a shard cannot say.
+    pub async fn status(
+        &self,
+        service: ServiceId,
+        number: PhoneNumber,
+    ) -> Result<Option<NumberStatus>, Refusal> {
+        self.0.status(service, number).await
     }
 
     /// Records a provider's report about a message, and emits its events. A report that comes before its gateway has

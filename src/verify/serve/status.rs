@@ -2,9 +2,10 @@
 
 use super::VerifyingInner;
 use crate::attempts::{AttemptScope, ListedAttempt, VerifyStatus};
+use crate::delivery::SendStatus;
 use crate::domain::{PhoneNumber, ServiceId, Timestamp};
-use crate::engine::LockoutState;
 use crate::numbers::{Refusal, VerificationSummary};
+use crate::registry::Service;
 use crate::verify::{NumberStatus, VerificationStage, VerificationStatus};
 
 /// Messages that are shown. A number has seldom more.
@@ -31,13 +32,23 @@ impl VerifyingInner {
         }
         let verification = match &summary {
             Some(summary) => Some(self.under_way(service.id, number, summary)),
-            None => messages.last().map(|last| self.ended(service.id, number, last, &messages)),
+            None => messages.last().map(|last| self.ended(&service, number, last, &messages)),
         };
+        let lockout = lockout.unwrap_or_default();
+        let verification = verification.map(|verification| match verification.status {
+            // A fixed lockout leaves nothing of its verification.
+            VerificationStage::Canceled | VerificationStage::Expired
+                if summary.is_none() && lockout.until.is_some() =>
+            {
+                VerificationStatus { status: VerificationStage::MaxAttemptsReached, ..verification }
+            }
+            _ => verification,
+        });
         Ok(Some(NumberStatus {
             service_sid: service.sid,
             service_name: service.settings.friendly_name.clone(),
             verification,
-            lockout: lockout.unwrap_or(LockoutState::default()),
+            lockout,
             messages: messages.into_iter().map(|listed| listed.row).collect(),
         }))
     }
@@ -48,14 +59,14 @@ impl VerifyingInner {
         number: PhoneNumber,
         summary: &VerificationSummary,
     ) -> VerificationStatus {
-        let stage = match summary {
+        let status = match summary {
             VerificationSummary { canceled: true, .. } => VerificationStage::Canceled,
             VerificationSummary { spent: true, .. } => VerificationStage::MaxAttemptsReached,
             _ => VerificationStage::Pending,
         };
         VerificationStatus {
             sid: self.sid_of(service, number, summary.track),
-            stage,
+            status,
             begun: summary.begun,
             ends: Some(summary.expires),
             sends: summary.sends,
@@ -63,10 +74,11 @@ impl VerifyingInner {
         }
     }
 
-    /// A verification whose messages are all that is left of it.
+    /// A verification whose messages are all that is left of it. One whose code has not expired was canceled, or voided by
+    /// an operator.
     fn ended(
         &self,
-        service: ServiceId,
+        service: &Service,
         number: PhoneNumber,
         last: &ListedAttempt,
         messages: &[ListedAttempt],
@@ -74,9 +86,15 @@ impl VerifyingInner {
         let track = last.row.attempt.key.track;
         let of_it = || messages.iter().filter(|listed| listed.row.attempt.key.track == track);
         let approved = last.row.verify_status == VerifyStatus::Success;
+        let was_sent = of_it().any(|listed| listed.row.send_status == SendStatus::Sent);
+        let could_live = self.clock.now() < last.row.at.plus(service.settings.code_life);
         VerificationStatus {
-            sid: self.sid_of(service, number, track),
-            stage: if approved { VerificationStage::Approved } else { VerificationStage::Expired },
+            sid: self.sid_of(service.id, number, track),
+            status: match approved {
+                true => VerificationStage::Approved,
+                false if was_sent && could_live => VerificationStage::Canceled,
+                false => VerificationStage::Expired,
+            },
             begun: of_it().map(|listed| listed.row.at).min().unwrap_or(last.row.at),
             ends: approved.then(|| of_it().map(|listed| listed.updated).max()).flatten(),
             sends: u8::try_from(of_it().count()).unwrap_or(u8::MAX),

@@ -10,8 +10,8 @@ use crate::gateway::twilio::{
     ACCOUNT_SID, AUTH_TOKEN, BASE_URL, CALLER, SENDER, VERIFY_SERVICE, WHATSAPP_NUMBER, WHATSAPP_TEMPLATE,
 };
 use crate::gateway::{
-    GatewayError, GatewaySettingsError, TwilioVerify, TwilioVerifySettings, TwilioVoice, TwilioVoiceSettings,
-    WhatsAppSender,
+    AccountPart, GatewayError, GatewaySettingsError, TwilioVerify, TwilioVerifySettings, TwilioVoice,
+    TwilioVoiceSettings, WhatsAppSender,
 };
 
 #[tokio::test]
@@ -290,3 +290,79 @@ async fn failure_of(gateway: &TwilioMessages) -> GatewayError {
 fn setting_of(error: GatewaySettingsError) -> String {
     error.setting
 }
+
+#[tokio::test]
+async fn the_account_and_the_sender_are_examined_without_a_message() {
+    let active = r#"{"status":"active","type":"Full"}"#;
+    let own = r#"{"incoming_phone_numbers":[{"capabilities":{"sms":true,"voice":false}}]}"#;
+    let refused = r#"{"code":20003,"message":"Authenticate"}"#;
+    for (account, sender, words) in [
+        ((200, active), (200, own), ["account is active", "number of the account"]),
+        (
+            (200, r#"{"status":"active","type":"Trial"}"#),
+            (200, own),
+            ["trial account", "number of the account"],
+        ),
+        ((200, r#"{"status":"suspended"}"#), (200, own), ["account is suspended", "number of the account"]),
+        (
+            (200, active),
+            (200, r#"{"incoming_phone_numbers":[]}"#),
+            ["is active", "check TWILIO_PHONE_NUMBER"],
+        ),
+        (
+            (200, active),
+            (200, r#"{"incoming_phone_numbers":[{"capabilities":{"sms":false,"voice":true}}]}"#),
+            ["is active", "cannot send text messages"],
+        ),
+        ((401, refused), (401, refused), ["TWILIO_AUTH_TOKEN", "TWILIO_AUTH_TOKEN"]),
+        ((200, "<html>"), (200, "{}"), ["without a readable account", "without a readable list"]),
+        ((502, "oops"), (302, ""), ["HTTP 502", "a redirect"]),
+    ] {
+        let replies = [Reply::json(account.0, account.1), Reply::json(sender.0, sender.1)];
+        let mut double = Double::playing(replies).await;
+        let found = twilio(&double.base_url()).examine_account().await;
+        assert_eq!(found.iter().map(|found| found.part).collect::<Vec<_>>(), PARTS);
+        let lines = double.further_requests().into_iter().map(|request| request.request_line);
+        let expected = [
+            format!("GET /2010-04-01/Accounts/{ACCOUNT}.json HTTP/1.1"),
+            format!(
+                "GET /2010-04-01/Accounts/{ACCOUNT}/IncomingPhoneNumbers.json?PhoneNumber=%2B15005550006 HTTP/1.1"
+            ),
+        ];
+        assert_eq!(lines.collect::<Vec<_>>(), expected);
+        for (found, words) in found.iter().zip(words) {
+            let text = found.state.clone().unwrap_or_else(|error| error.to_string());
+            assert!(text.contains(words), "no {words:?} in {text:?}");
+        }
+    }
+    let unreachable = twilio(&refusing_url().await).examine_account().await;
+    assert!(unreachable.iter().all(|found| found.state.as_ref().is_err_and(|error| error.whole_gateway)));
+    assert_eq!(unreachable.len(), 2);
+}
+
+#[tokio::test]
+async fn a_messaging_service_is_looked_up_and_a_name_is_not() {
+    let active = || Reply::json(200, r#"{"status":"active"}"#);
+    for (reply, words) in [
+        (Reply::json(200, r#"{"sid":"MG1"}"#), "the service exists"),
+        (
+            Reply::json(404, r#"{"code":20404}"#),
+            "no such service in the account; check TWILIO_PHONE_NUMBER or",
+        ),
+    ] {
+        let mut double = Double::playing([active(), reply]).await;
+        let sender = TwilioSender::MessagingService("MG1".to_owned());
+        let settings = TwilioSettings { sender, ..settings(&double.base_url()) };
+        let found = TwilioMessages::new(&settings, clock()).expect("a gateway").examine_account().await;
+        let text = found[1].state.clone().unwrap_or_else(|error| error.to_string());
+        assert!(text.contains(words), "{text}");
+        assert_eq!(double.further_requests()[1].request_line, "GET /v1/Services/MG1 HTTP/1.1");
+    }
+    let double = Double::playing([active()]).await;
+    let sender = TwilioSender::Number("OWLBANK".to_owned());
+    let settings = TwilioSettings { sender, ..settings(&double.base_url()) };
+    let found = TwilioMessages::new(&settings, clock()).expect("a gateway").examine_account().await;
+    assert_eq!(found.iter().map(|found| found.part).collect::<Vec<_>>(), PARTS[..1]);
+}
+
+const PARTS: [AccountPart; 2] = [AccountPart::Credentials, AccountPart::Sender];

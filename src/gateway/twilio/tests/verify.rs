@@ -157,3 +157,24 @@ fn body(status: &str, valid: &str) -> String {
         r#"{{"sid":"{VERIFICATION}","service_sid":"{SERVICE}","to":"+14155552671","channel":"sms","status":"{status}","valid":{valid}}}"#
     )
 }
+
+#[tokio::test]
+async fn the_service_is_examined_without_a_verification() {
+    for (reply, words) in [
+        (Reply::json(200, r#"{"sid":"VA1"}"#), "the service exists"),
+        (
+            Reply::json(404, r#"{"code":20404}"#),
+            "no such service in the account; check sms.twilio.verify_sid",
+        ),
+        (Reply::json(401, r#"{"code":20003}"#), "TWILIO_AUTH_TOKEN"),
+        (Reply::json(200, "oops"), "without a readable id"),
+        (Reply::Reset, "did not answer"),
+    ] {
+        let mut double = Double::playing([reply]).await;
+        let found = gateway(&double.base_url()).examine_account().await;
+        let text = found[0].state.clone().unwrap_or_else(|error| error.to_string());
+        assert!(found.len() == 1 && text.contains(words), "no {words:?} in {text:?}");
+        let line = double.request().await.request_line;
+        assert!(line.starts_with("GET /v2/Services/VA") && !line.contains("Verifications"), "{line}");
+    }
+}

@@ -141,3 +141,18 @@ fn gateway(base_url: &str, gate: bool) -> TwilioVoice {
 fn call(text: &str) -> OutgoingMessage {
     OutgoingMessage { channel: Channel::Call, ..message(text) }
 }
+
+#[tokio::test]
+async fn the_caller_is_a_number_of_the_account_that_can_call() {
+    for (capabilities, words) in [
+        (r#"{"sms":false,"voice":true}"#, "a number of the account"),
+        (r#"{"sms":true,"voice":false}"#, "the sender cannot call; check TWILIO_VOICE_NUMBER"),
+    ] {
+        let numbers = format!(r#"{{"incoming_phone_numbers":[{{"capabilities":{capabilities}}}]}}"#);
+        let replies = [Reply::json(200, r#"{"status":"active"}"#), Reply::json(200, &numbers)];
+        let double = Double::playing(replies).await;
+        let found = gateway(&double.base_url(), false).examine_account().await;
+        let text = found[1].state.clone().unwrap_or_else(|error| error.to_string());
+        assert!(found[0].state.is_ok() && text.contains(words), "no {words:?} in {text:?}");
+    }
+}

@@ -22,6 +22,7 @@ pub const SENDER: &str = "+15005550006";
 pub const WHATSAPP_SENDER: &str = "+15005550007";
 pub const VERIFY_SID: &str = "VA0123456789abcdef0123456789abcdef";
 
+const ACCOUNT_PATH: &str = "/2010-04-01/Accounts/AC0123456789abcdef0123456789abcdef";
 const MESSAGES: &str = "/Messages.json";
 const CALLS: &str = "/Calls.json";
 const LONGEST_TWIML: usize = 4_000;
@@ -92,6 +93,11 @@ impl Provider for TwilioApi {
         } else if target == format!("{service}/VerificationCheck") {
             wants(!received.field("Code").is_empty(), "Code is missing")?;
             RequestPurpose::Check
+        } else if target == format!("GET {ACCOUNT_PATH}.json")
+            || target == format!("GET {ACCOUNT_PATH}/IncomingPhoneNumbers.json")
+            || target == format!("GET /v2/Services/{VERIFY_SID}")
+        {
+            RequestPurpose::Other
         } else {
             return Err(complaint(404, 20_404, &format!("there is no {target}")));
         };
@@ -103,6 +109,18 @@ impl Provider for TwilioApi {
         match received.target.rsplit('/').next() {
             Some("Verifications") => self.verify.start(received),
             Some("VerificationCheck") => self.verify.check(received),
+            Some("IncomingPhoneNumbers.json") => {
+                let own = json!({"phone_number": SENDER, "capabilities": {"sms": true, "voice": true}});
+                let asked = received.query == format!("PhoneNumber=%2B{}", &SENDER[1..]);
+                Said::json(
+                    200,
+                    &json!({"incoming_phone_numbers": if asked { vec![own] } else { Vec::new() }}),
+                )
+            }
+            Some(VERIFY_SID) => Said::json(200, &json!({"sid": VERIFY_SID})),
+            Some(own) if own == format!("{ACCOUNT_SID}.json") => {
+                Said::json(200, &json!({"sid": ACCOUNT_SID, "status": "active", "type": "Full"}))
+            }
             Some("Feedback.json") => Said::json(201, &json!({"outcome": "confirmed"})),
             _ => {
                 let (sid, to) = (sid_of(received), received.field("To"));

@@ -1,0 +1,151 @@
+//! `onceward doctor`: looks at the configuration, the data directory, the clock, the gateways and the certificate, and
+//! says what to do about each finding. Changes nothing, sends no message, and works with and without a server.
+
+mod data;
+mod gateways;
+mod standards;
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::args::DoctorArgs;
+use super::{CommandError, CommandOutput, EXIT_FAILED, json_line};
+use crate::app;
+use crate::clock::{Clock, SystemClock};
+use crate::config::{self, Loaded, Sources};
+
+/// The result of one check, the worst last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Verdict {
+    Ok,
+    Warn,
+    Fail,
+}
+
+#[derive(Debug, Serialize)]
+struct Finding {
+    check: String,
+    verdict: Verdict,
+    detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remedy: Option<String>,
+}
+
+#[derive(Debug, Default)]
+struct Findings(Vec<Finding>);
+
+impl Findings {
+    fn ok(&mut self, check: impl Into<String>, detail: impl Into<String>) {
+        self.add(Verdict::Ok, check, detail, None);
+    }
+
+    fn warn(&mut self, check: impl Into<String>, detail: impl Into<String>, remedy: &str) {
+        self.add(Verdict::Warn, check, detail, Some(remedy));
+    }
+
+    fn fail(&mut self, check: impl Into<String>, detail: impl Into<String>, remedy: &str) {
+        self.add(Verdict::Fail, check, detail, Some(remedy));
+    }
+
+    fn add(
+        &mut self,
+        verdict: Verdict,
+        check: impl Into<String>,
+        detail: impl Into<String>,
+        remedy: Option<&str>,
+    ) {
+        let (check, detail, remedy) = (check.into(), detail.into(), remedy.map(str::to_owned));
+        self.0.push(Finding { check, verdict, detail, remedy });
+    }
+
+    fn worst(&self) -> Verdict {
+        self.0.iter().map(|finding| finding.verdict).max().unwrap_or(Verdict::Ok)
+    }
+
+    fn text(&self, colors: bool) -> String {
+        let mut text = String::new();
+        for Finding { check, verdict, detail, remedy } in &self.0 {
+            let (word, color) = match verdict {
+                Verdict::Ok => ("ok  ", "\x1b[32m"),
+                Verdict::Warn => ("warn", "\x1b[33m"),
+                Verdict::Fail => ("fail", "\x1b[31m"),
+            };
+            let (color, end) = if colors { (color, "\x1b[0m") } else { ("", "") };
+            // Writing to a text cannot fail.
+            let _ = writeln!(text, "{color}{word}{end}  {check}: {detail}");
+            if let Some(remedy) = remedy {
+                let _ = writeln!(text, "      {remedy}");
+            }
+        }
+        text
+    }
+}
+
+pub fn run(args: &DoctorArgs, sources: &Sources, colors: bool) -> Result<CommandOutput, CommandError> {
+    let (mut findings, clock) = (Findings::default(), SystemClock::start());
+    match config::load(sources) {
+        Ok(loaded) => {
+            configuration(&loaded, &clock, &mut findings);
+            gateways::examine(&loaded.settings, &clock, args.online, &mut findings)?;
+            standards::compare(&loaded.settings, &mut findings);
+        }
+        Err(errors) => {
+            for warning in errors.warnings() {
+                findings.warn("configuration", warning, CONFIGURATION);
+            }
+            for error in errors.iter() {
+                findings.fail("configuration", error.to_string(), CONFIGURATION);
+            }
+        }
+    }
+    // The place of the data can be known although another setting is wrong.
+    if let Ok(storage) = config::load_storage(sources) {
+        data::examine(&storage, &clock, &mut findings);
+    }
+    let worst = findings.worst();
+    let out = if args.json {
+        json_line(&json!({"verdict": worst, "checks": findings.0}))
+    } else {
+        findings.text(colors)
+    };
+    let code = if worst == Verdict::Fail { EXIT_FAILED } else { 0 };
+    Ok(CommandOutput { code, out, err: String::new() })
+}
+
+const CONFIGURATION: &str = "correct it; `onceward --print-config` shows each value and its source, \
+                             docs/reference/configuration.md each key";
+
+fn configuration(loaded: &Loaded, clock: &dyn Clock, findings: &mut Findings) {
+    for warning in &loaded.warnings {
+        findings.warn("configuration", warning, CONFIGURATION);
+    }
+    match app::check(&loaded.settings) {
+        Ok(_) if loaded.warnings.is_empty() => findings.ok("configuration", "valid"),
+        Ok(_) => {}
+        Err(error) => findings.fail("configuration", error.to_string(), CONFIGURATION),
+    }
+    if let Some(exposed) = &loaded.settings.registry.unless_keys {
+        findings.warn(
+            "access",
+            format!("the server starts only if the data directory holds an API key; without one: {exposed}"),
+            "run `onceward keys list`, and make a key with `onceward keys create` if there is none",
+        );
+    }
+    match app::check_certificate(&loaded.settings, clock) {
+        None => findings
+            .ok("certificate", "none is configured: the server speaks cleartext, for loopback or a proxy"),
+        // The configuration has said why.
+        Some(Err(_)) => {}
+        Some(Ok((expires, warnings))) if warnings.is_empty() => {
+            findings.ok("certificate", format!("valid until {expires}"));
+        }
+        Some(Ok((_, warnings))) => {
+            for warning in warnings {
+                findings.warn("certificate", warning, "see docs/operate/tls.md");
+            }
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! The data directory: who may use it, the room on its disk, the server key, the server on it, and the clock against it.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::time::{Duration, UNIX_EPOCH};
+
+use super::super::CommandError;
+use super::super::answer::ask_server;
+use super::super::source::open;
+use super::Findings;
+use crate::app::control::{ControlError, ControlRequest, ServerLine};
+use crate::clock::{Clock as _, SystemClock};
+use crate::config::StorageSettings;
+use crate::domain::Timestamp;
+use crate::engine::key_fingerprint;
+use crate::node::server_key;
+use crate::store::key_fingerprint_in;
+
+/// Clocks before and after NTP has corrected them differ a little.
+const TOLERANCE: Duration = Duration::from_secs(90);
+
+const MIB: u64 = 1024 * 1024;
+
+pub(super) fn examine(settings: &StorageSettings, clock: &SystemClock, findings: &mut Findings) {
+    let data_dir = &settings.data_dir;
+    let shown = data_dir.display();
+    let found = match fs::metadata(data_dir) {
+        Ok(found) if found.is_dir() => found,
+        Ok(_) => {
+            return findings.fail(
+                "data directory",
+                format!("{shown} is not a directory"),
+                "name another with data-dir",
+            );
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return findings
+                .ok("data directory", format!("{shown} does not exist; the first start makes it"));
+        }
+        Err(error) => {
+            let remedy = "run the command as the server's user";
+            return findings.fail("data directory", format!("{shown}: {error}"), remedy);
+        }
+    };
+    owner(data_dir, &found, findings);
+    room(data_dir, findings);
+    key(settings, findings);
+    let time_of_server = server(settings, findings);
+    time(data_dir, time_of_server, clock, findings);
+}
+
+fn owner(data_dir: &Path, found: &fs::Metadata, findings: &mut Findings) {
+    let (shown, us) = (data_dir.display(), rustix::process::geteuid());
+    if found.uid() != us.as_raw() && !us.is_root() {
+        findings.fail(
+            "data directory",
+            format!("{shown} belongs to the user {}, and this command runs as {}", found.uid(), us.as_raw()),
+            "run the command as the server's user (runuser -u USER -- onceward ...), or change the owner",
+        );
+    } else if found.permissions().mode() & 0o077 != 0 {
+        findings.warn(
+            "data directory",
+            format!("other users of this machine can enter {shown}"),
+            &format!("chmod 700 {shown}"),
+        );
+    } else {
+        findings.ok("data directory", format!("{shown}, of the user {}, private", found.uid()));
+    }
+}
+
+/// A checkpoint takes four times the live records beside what is there; a snapshot is 1.6 times as large as they are.
+fn room(data_dir: &Path, findings: &mut Findings) {
+    let Ok(disk) = rustix::fs::statvfs(data_dir) else { return };
+    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+    let needed = 256 * MIB + size_of(&data_dir.join("snapshot")).saturating_mul(5) / 2;
+    let detail =
+        format!("{} MiB are free, and a checkpoint needs up to {} MiB", free / MIB, needed.div_ceil(MIB));
+    if free < needed {
+        let remedy = "free space, or move the data directory to a larger disk: docs/operate/sizing.md";
+        findings.fail("disk space", detail, remedy);
+    } else {
+        findings.ok("disk space", detail);
+    }
+}
+
+fn size_of(path: &Path) -> u64 {
+    let Ok(found) = fs::symlink_metadata(path) else { return 0 };
+    if !found.is_dir() {
+        return found.len();
+    }
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    entries.map(|entry| size_of(&entry.path())).sum()
+}
+
+fn key(settings: &StorageSettings, findings: &mut Findings) {
+    let (data_dir, file) = (&settings.data_dir, settings.server_key_file.as_deref());
+    let path = server_key::place(data_dir, file);
+    let shown = path.display();
+    let of_data = key_fingerprint_in(data_dir).ok();
+    let put_back =
+        "put the server.key that the data was written with back, or name it with ONCEWARD_KEY_FILE";
+    match (server_key::find(data_dir, file), of_data) {
+        (Err(error), _) => findings.fail("server key", error.to_string(), put_back),
+        (Ok(None), Some(_)) => {
+            findings.fail("server key", format!("{shown} is missing, and there is data"), put_back);
+        }
+        (Ok(None), None) => findings.ok("server key", "the first start makes it"),
+        (Ok(Some(key)), Some(of_data))
+            if base16ct::lower::encode_string(&key_fingerprint(&key)) != of_data =>
+        {
+            findings.fail(
+                "server key",
+                format!("{shown} is not the key that the data was written with"),
+                put_back,
+            );
+        }
+        (Ok(Some(_)), _) if server_key::is_readable_by_others(&path) => {
+            let remedy = format!("chmod 600 {shown}");
+            findings.warn("server key", format!("other users of this machine can read {shown}"), &remedy);
+        }
+        (Ok(Some(_)), _) => {
+            findings.ok("server key", format!("{shown}; keep a copy apart from copies of the data"));
+        }
+    }
+}
+
+/// The time of the server that runs on the directory, if there is one.
+fn server(settings: &StorageSettings, findings: &mut Findings) -> Option<Timestamp> {
+    let own = env!("CARGO_PKG_VERSION");
+    match ask_server::<ServerLine>(&settings.data_dir, &ControlRequest::Server) {
+        Ok(Some(lines)) => {
+            let line = lines.into_iter().next()?;
+            if line.version == own {
+                findings.ok("server", format!("runs on the data directory, version {own}"));
+            } else {
+                let detail = format!("version {} runs, and this program is version {own}", line.version);
+                findings.warn("server", detail, "restart the server to run the installed version");
+            }
+            Some(line.time)
+        }
+        Ok(None) => {
+            stopped(settings, findings);
+            None
+        }
+        Err(CommandError::Control(ControlError::Refused(why))) => {
+            let detail = format!("another version runs on the data directory; it says: {why}");
+            findings.warn("server", detail, "restart the server to run the installed version");
+            None
+        }
+        Err(error) => {
+            findings.fail("server", error.to_string(), "see the server's log");
+            None
+        }
+    }
+}
+
+fn stopped(settings: &StorageSettings, findings: &mut Findings) {
+    let error = match open(settings) {
+        Ok(_) => return findings.ok("server", "none runs on the data directory"),
+        Err(CommandError::NoData(_)) => {
+            return findings.ok("server", "none runs; the data directory is empty");
+        }
+        Err(error) => error,
+    };
+    findings.fail(
+        "server",
+        error.to_string(),
+        "see \"When a start is refused\" in docs/operate/data-directory.md",
+    );
+}
+
+/// The clock, compared with the time of the server, or else with that of the last write.
+fn time(data_dir: &Path, of_server: Option<Timestamp>, clock: &SystemClock, findings: &mut Findings) {
+    let now = clock.wall();
+    let (what, reached) = match (of_server, last_write(data_dir)) {
+        (Some(time), _) => ("the server's time", time),
+        (None, Some(time)) => ("the last write into the data directory", time),
+        (None, None) => return,
+    };
+    let behind = reached.since(now);
+    if behind > TOLERANCE {
+        findings.warn(
+            "clock",
+            format!("this machine's clock is {} s behind {what}", behind.as_secs()),
+            "set the clock; the server goes on from the later time, and codes and lockouts end by it",
+        );
+    } else {
+        findings.ok("clock", format!("{}, not behind {what}", now.rfc3339_seconds()));
+    }
+}
+
+fn last_write(data_dir: &Path) -> Option<Timestamp> {
+    let segments = fs::read_dir(data_dir.join("journal")).ok()?.flatten();
+    let written = segments.filter_map(|segment| segment.metadata().ok()?.modified().ok());
+    let since: Duration = written.max()?.duration_since(UNIX_EPOCH).ok()?;
+    u64::try_from(since.as_millis()).ok().map(Timestamp::from_millis)
+}

@@ -1,0 +1,145 @@
+//! The gateways: credentials and senders, asked by requests that cost nothing; and the address that providers report to.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use futures_util::future::join_all;
+use tokio::time::timeout;
+use url::Url;
+
+use super::super::CommandError;
+use super::super::answer::runtime;
+use super::Findings;
+use crate::clock::{Clock, SystemClock};
+use crate::config::Settings;
+use crate::domain::{GatewayName, Timestamp};
+use crate::gateway::{AccountFinding, ErrorClass, GatewayResponse, fetch};
+use crate::net::is_loopback_host;
+use crate::node::build_gateways;
+
+/// For all requests to one gateway.
+const WITHIN: Duration = Duration::from_secs(20);
+
+/// A provider's clock that differs by more shows that this machine's is wrong.
+const TOLERANCE: Duration = Duration::from_secs(30);
+
+pub(super) fn examine(
+    settings: &Settings,
+    clock: &SystemClock,
+    online: bool,
+    findings: &mut Findings,
+) -> Result<(), CommandError> {
+    let shared: Arc<dyn Clock> = Arc::new(SystemClock::start());
+    // The configuration has said what is wrong with them.
+    let Ok(built) = build_gateways(&settings.gateways, &shared) else { return Ok(()) };
+    let gateways = built.routed.iter().map(|routed| &routed.gateway);
+    let asked =
+        gateways.map(async |gateway| (gateway.name(), timeout(WITHIN, gateway.examine_account()).await));
+    let runtime = runtime()?;
+    let answers = runtime.block_on(join_all(asked));
+    for (name, found) in answers {
+        match found {
+            Ok(found) if found.is_empty() => silent(name, findings),
+            Ok(found) => found.into_iter().for_each(|found| one(name, found, clock, findings)),
+            Err(_) => {
+                let detail = format!("did not answer within {} s", WITHIN.as_secs());
+                findings.fail(format!("gateway {name}"), detail, REACH);
+            }
+        }
+    }
+    match settings.delivery.public_url.as_deref() {
+        None => findings.ok("callbacks", "public-url is not set: no provider reports to this server"),
+        Some(url) if online => runtime.block_on(callbacks(url, findings)),
+        Some(url) => not_asked(url, findings),
+    }
+    Ok(())
+}
+
+const REACH: &str = "let this machine reach the provider: name resolution, firewall, HTTPS_PROXY";
+
+fn silent(name: GatewayName, findings: &mut Findings) {
+    let detail = if name == GatewayName::Simulator {
+        "sends no message: it shows codes on a page of this machine"
+    } else {
+        "configured; checking the credentials is not possible without a message"
+    };
+    findings.ok(format!("gateway {name}"), detail);
+}
+
+fn one(name: GatewayName, found: AccountFinding, clock: &SystemClock, findings: &mut Findings) {
+    let AccountFinding { part, state, date } = found;
+    let check = format!("gateway {name}, {}", part.as_str());
+    match state {
+        Ok(state) => findings.ok(check, state),
+        Err(error) => {
+            let remedy = match error.class {
+                ErrorClass::Configuration => {
+                    "correct the setting, or the account at the provider; docs/reference/gateways.md"
+                }
+                ErrorClass::Retry { .. } => REACH,
+                _ => "is it the provider's address? Try again, or ask the provider",
+            };
+            findings.fail(check, error.to_string(), remedy);
+        }
+    }
+    let theirs = date.and_then(moment);
+    let (ours, theirs) = (clock.wall(), theirs.unwrap_or(clock.wall()));
+    let apart = ours.since(theirs).max(theirs.since(ours));
+    if apart > TOLERANCE {
+        findings.warn(
+            "clock",
+            format!("this machine's clock and that of {name} are {} s apart", apart.as_secs()),
+            "synchronize the clock (NTP): `timedatectl` shows its state",
+        );
+    }
+}
+
+fn moment(date: SystemTime) -> Option<Timestamp> {
+    let since = date.duration_since(UNIX_EPOCH).ok()?;
+    u64::try_from(since.as_millis()).ok().map(Timestamp::from_millis)
+}
+
+fn not_asked(public_url: &str, findings: &mut Findings) {
+    let host = Url::parse(public_url).ok().and_then(|url| url.host_str().map(str::to_owned));
+    if host.is_some_and(|host| is_loopback_host(&host)) {
+        findings.warn(
+            "callbacks",
+            format!("public-url leads to this machine, where no provider can report: {public_url}"),
+            "name the address under which the internet reaches this server",
+        );
+    } else {
+        findings.ok("callbacks", format!("{public_url}; not asked: --online asks it for /healthz"));
+    }
+}
+
+/// Asks the public address as a provider would, but from this machine.
+async fn callbacks(public_url: &str, findings: &mut Findings) {
+    let address = format!("{}/healthz", public_url.trim_end_matches('/'));
+    let Ok(url) = Url::parse(&address) else { return };
+    let answer = match timeout(WITHIN, fetch(url)).await {
+        Ok(answer) => answer,
+        Err(_) => Err(format!("no answer within {} s", WITHIN.as_secs())),
+    };
+    let remedy =
+        "start the server; let the proxy in front pass the paths below public-url; check its name in the DNS";
+    match answer {
+        Ok(answer) if answer.status.is_success() && says_alive(&answer) => {
+            findings.ok("callbacks", format!("{address} answers as onceward does"));
+        }
+        Ok(answer) => {
+            let status = answer.status.as_u16();
+            findings.fail(
+                "callbacks",
+                format!("{address} answers HTTP {status}, and not as onceward does"),
+                remedy,
+            );
+        }
+        Err(why) => findings.fail("callbacks", format!("{address}: {why}"), remedy),
+    }
+}
+
+fn says_alive(answer: &GatewayResponse) -> bool {
+    let body: Option<serde_json::Value> =
+        answer.body.as_deref().and_then(|body| serde_json::from_slice(body).ok());
+    body.is_some_and(|body| body["message"] == "alive")
+}

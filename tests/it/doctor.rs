@@ -1,0 +1,153 @@
+//! `onceward doctor`: what it finds, what it advises, and that it changes nothing and sends nothing.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+
+use serde_json::Value;
+
+use crate::support::{Finished, Setup, Shifted, World};
+
+#[tokio::test]
+async fn doctor_examines_a_running_and_a_stopped_server() {
+    let world = World::of(Setup::new()).await;
+    let checks = report(&world.setup.command(["doctor", "--json"]).await, 0);
+    for (check, words) in [
+        ("configuration", "valid"),
+        ("gateway TwilioMessages, credentials", "the credentials are right"),
+        ("gateway TwilioMessages, sender", "a number of the account"),
+        ("callbacks", "public-url is not set"),
+        ("certificate", "none is configured"),
+        ("data directory", "private"),
+        ("disk space", "a checkpoint needs"),
+        ("server key", "server.key"),
+        ("server", "runs on the data directory"),
+        ("clock", "not behind the server's time"),
+        ("standards, code length", "otp-length: 6 (NIST"),
+        ("standards, code lifetime", "otp-timeout: 10m (NIST"),
+    ] {
+        says(&checks, "ok", check, words);
+    }
+    // The compatible routes have a fixed lockout by contract.
+    says(&checks, "warn", "standards, lockout", "can lock its owner out for 30m");
+    says(&checks, "warn", "standards, wrong codes in a row", "starts again with each lockout");
+    assert!(world.twilio.received().iter().all(|received| received.target.starts_with("GET ")));
+
+    world.server.signal(rustix::process::Signal::TERM);
+    world.server.ended().await;
+    let checks = report(&world.setup.command(["doctor", "--json"]).await, 0);
+    says(&checks, "ok", "server", "none runs on the data directory");
+    says(&checks, "ok", "clock", "not behind the last write");
+    let text = world.setup.command(["doctor"]).await;
+    assert_eq!(text.status.code(), Some(0), "{}", text.output);
+    for line in
+        ["ok    gateway TwilioMessages, credentials: the credentials are right", "warn  standards, lockout: "]
+    {
+        assert!(text.output.contains(line), "no {line:?} in:\n{}", text.output);
+    }
+    assert!(!text.output.contains('\x1b'), "colors without a terminal");
+}
+
+#[tokio::test]
+async fn doctor_says_what_is_wrong_with_the_account_at_a_gateway() {
+    let world = World::of(Setup::new()).await;
+    let setup = world.setup.clone().env("TWILIO_PHONE_NUMBER", "+15005550999");
+    let checks = report(&setup.command(["doctor", "--json"]).await, 70);
+    says(&checks, "ok", "gateway TwilioMessages, credentials", "right");
+    says(&checks, "fail", "gateway TwilioMessages, sender", "check TWILIO_PHONE_NUMBER");
+
+    let setup = world.setup.clone().env("TWILIO_AUTH_TOKEN", "another-t0ken-than-the-accounts");
+    let text = setup.command(["doctor"]).await;
+    assert_eq!(text.status.code(), Some(70), "{}", text.output);
+    let failed =
+        text.output.lines().skip_while(|line| !line.starts_with("fail  gateway TwilioMessages, credentials"));
+    let lines: Vec<&str> = failed.take(2).collect();
+    assert!(
+        lines[0].contains("20003") && lines[1].starts_with("      correct the setting"),
+        "{}",
+        text.output
+    );
+    assert!(!text.output.contains("another-t0ken"), "{}", text.output);
+
+    let setup = world.setup.clone().env("TWILIO_BASE_URL", "http://127.0.0.1:9");
+    let checks = report(&setup.command(["doctor", "--json"]).await, 70);
+    says(&checks, "fail", "gateway TwilioMessages, credentials", "was not reached");
+    assert!(world.twilio.received().iter().all(|received| received.target.starts_with("GET ")));
+}
+
+#[tokio::test]
+async fn doctor_checks_the_configuration_and_what_weakens_codes() {
+    let setup = Setup::bare().config("otp-length", 3).config("otp_timeout", 5);
+    let checks = report(&setup.command(["doctor", "--json"]).await, 70);
+    says(&checks, "fail", "configuration", "otp-length = 3");
+    says(&checks, "warn", "configuration", "did you mean \"otp-timeout\"?");
+    says(&checks, "ok", "data directory", "the first start makes it");
+    assert!(!setup.data_dir().exists());
+
+    let services = serde_json::json!({"shop": {"code-length": 4, "lockout": "growing"}});
+    let setup = Setup::bare().config("otp-timeout", "30m").config("services", services);
+    let checks = report(&setup.command(["doctor", "--json"]).await, 0);
+    says(&checks, "warn", "standards, code lifetime", "otp-timeout: 30m (NIST");
+    says(&checks, "warn", "standards, code length", "services.shop.code-length: 4 (NIST");
+    says(&checks, "ok", "standards, lockout", "services.shop.lockout: growing waits");
+    says(&checks, "ok", "gateway Simulator", "sends no message");
+}
+
+#[tokio::test]
+async fn doctor_looks_at_the_data_directory_and_the_clock() {
+    let (clock, setup) = Shifted::over(Setup::new());
+    let world = World::of(setup).await;
+    world.number_with_code().await;
+    world.server.signal(rustix::process::Signal::TERM);
+    world.server.ended().await;
+    let (data_dir, setup) = (world.setup.data_dir(), world.setup);
+    let key = data_dir.join("server.key");
+    fs::set_permissions(&data_dir, Permissions::from_mode(0o755)).expect("a mode");
+    fs::set_permissions(&key, Permissions::from_mode(0o644)).expect("a mode");
+    clock.by(-2 * 60 * 60);
+    let checks = report(&setup.command(["doctor", "--json"]).await, 0);
+    says(&checks, "warn", "data directory", "other users of this machine can enter");
+    says(&checks, "warn", "server key", "other users of this machine can read");
+    says(&checks, "warn", "clock", "behind the last write into the data directory");
+    clock.by(0);
+
+    fs::write(&key, "0f".repeat(32)).expect("another key");
+    let checks = report(&setup.command(["doctor", "--json"]).await, 70);
+    says(&checks, "fail", "server key", "is not the key that the data was written with");
+    fs::remove_file(&key).expect("removed");
+    let checks = report(&setup.command(["doctor", "--json"]).await, 70);
+    says(&checks, "fail", "server key", "is missing, and there is data");
+}
+
+#[tokio::test]
+async fn doctor_asks_the_public_address_only_if_told_so() {
+    let world = World::of(Setup::new()).await;
+    let address = format!("http://{}", world.server.client.address());
+    let setup = world.setup.clone().env("ONCEWARD_PUBLIC_URL", &address);
+    let checks = report(&setup.command(["doctor", "--json"]).await, 0);
+    says(&checks, "warn", "callbacks", "leads to this machine");
+    let checks = report(&setup.command(["doctor", "--online", "--json"]).await, 0);
+    says(&checks, "ok", "callbacks", "/healthz answers as onceward does");
+    let elsewhere = setup.env("ONCEWARD_PUBLIC_URL", world.twilio.base_url());
+    let checks = report(&elsewhere.command(["doctor", "--online", "--json"]).await, 70);
+    says(&checks, "fail", "callbacks", "and not as onceward does");
+}
+
+/// The checks of a report that ended with this code.
+#[track_caller]
+fn report(finished: &Finished, code: i32) -> Vec<Value> {
+    assert_eq!(finished.status.code(), Some(code), "{}", finished.output);
+    let report = finished.output.lines().find_map(|line| serde_json::from_str::<Value>(line).ok());
+    let report = report.unwrap_or_else(|| panic!("no JSON in:\n{}", finished.output));
+    assert_eq!(report["verdict"] == "fail", code == 70, "{report}");
+    report["checks"].as_array().expect("checks").clone()
+}
+
+#[track_caller]
+fn says(checks: &[Value], verdict: &str, check: &str, words: &str) {
+    let found = checks.iter().any(|found| {
+        let detail = found["detail"].as_str().unwrap_or_default();
+        let advised = verdict == "ok" || found["remedy"].is_string();
+        found["verdict"] == verdict && found["check"] == check && detail.contains(words) && advised
+    });
+    assert!(found, "no {verdict} of {check:?} with {words:?} in:\n{checks:#?}");
+}

@@ -1,0 +1,137 @@
+//! Commands that show an operator what became of numbers and messages.
+
+use serde_json::Value;
+
+use crate::support::documented::locked;
+use crate::support::{Finished, Setup, Shifted, V2, World, sid, tracked, until, wrong};
+
+#[tokio::test]
+async fn status_follows_a_number_from_its_first_code_to_its_approval() {
+    let world = World::of(V2::account(Setup::new())).await;
+    let number = world.number();
+    let status =
+        async || json(&world.setup.command(["status", &number, "--json", "--data-dir", "data"]).await);
+    assert_eq!(status().await["known"], false);
+    let unknown = world.setup.command(["status", &number, "--data-dir", "data"]).await;
+    assert_eq!(unknown.status.code(), Some(0));
+    assert!(unknown.output.contains("is unknown in the service default"), "{}", unknown.output);
+
+    world.send(&number).await;
+    let code = world.twilio.code_for(&number);
+    world.verify(&number, &wrong(&code)).await;
+    let pending = until("the message", &status, |status| status["messages"][0].is_object()).await;
+    assert_eq!(pending["verification"]["status"], "pending", "{pending}");
+    assert_eq!(pending["verification"]["sends"], 1, "{pending}");
+    assert!(
+        pending["verification"]["begun"].as_str() < pending["verification"]["ends"].as_str(),
+        "{pending}"
+    );
+    assert_eq!((&pending["wrong_codes_in_a_row"], &pending["locked_until"]), (&1.into(), &Value::Null));
+    let message = &pending["messages"][0];
+    assert_eq!((&message["gateway"], &message["send_status"]), (&"TwilioMessages".into(), &"sent".into()));
+
+    for _ in 0..4 {
+        world.verify(&number, &wrong(&code)).await;
+    }
+    world.verify(&number, &code).await.expects(locked(&number, 30));
+    let stopped = status().await;
+    assert_eq!(stopped["verification"]["status"], "max_attempts_reached", "{stopped}");
+    assert!(stopped["locked_until"].is_string(), "{stopped}");
+    let unlocked = world.setup.command(["unlock", &number, "--json", "--data-dir", "data"]).await;
+    assert_eq!(json(&unlocked)["was"], "locked");
+
+    world.send(&number).await;
+    world.verify(&number, &world.twilio.code_for(&number)).await;
+    let approved =
+        until("the approval", &status, |status| status["verification"]["status"] == "approved").await;
+    assert_eq!((&approved["wrong_codes_in_a_row"], &approved["locked_until"]), (&0.into(), &Value::Null));
+    let shown = world.setup.command(["status", &number, "--data-dir", "data"]).await;
+    for part in [number.as_str(), "approved VE", "lockout       none", "Twilio", "invalid_code", "success"] {
+        assert!(shown.output.contains(part), "no {part:?} in:\n{}", shown.output);
+    }
+    assert!(!shown.output.contains(&world.twilio.code_for(&number)), "{}", shown.output);
+}
+
+#[tokio::test]
+async fn status_is_that_of_the_named_service_and_needs_a_server() {
+    let world = World::of(V2::account(Setup::new())).await;
+    let v2 = V2::of(&world);
+    let (service, number) = (v2.service(&[("MaxChecks", "3")]).await, world.number());
+    let begun = v2.begins(&service, &number).await;
+    v2.checks(&service, &sid(&begun), &wrong(&world.twilio.code_for(&number))).await;
+    let arguments = ["status", &number, "--service", "Owl Bank", "--json", "--data-dir", "data"];
+    let status = json(&world.setup.command(arguments).await);
+    assert_eq!(status["verification"]["sid"], sid(&begun), "{status}");
+    assert_eq!(status["verification"]["wrong_codes"], 1, "{status}");
+    v2.post(&format!("{service}/Verifications/{}", sid(&begun)), &[("Status", "canceled")]).await;
+    let canceled = json(&world.setup.command(arguments).await);
+    assert_eq!(canceled["verification"]["status"], "canceled", "{canceled}");
+    let elsewhere = world.setup.command(["status", &number, "--data-dir", "data"]).await;
+    assert!(elsewhere.output.contains("is unknown in the service default"), "{}", elsewhere.output);
+
+    world.server.kill();
+    world.server.ended().await;
+    let down = world.setup.command(arguments).await;
+    assert_eq!(down.status.code(), Some(70), "{}", down.output);
+    assert!(down.output.contains("start the server first"), "{}", down.output);
+}
+
+#[tokio::test]
+async fn the_tracker_narrows_a_list_by_service_and_time_and_counts_it() {
+    let (clock, setup) = Shifted::over(V2::account(Setup::new()));
+    let world = World::of(setup).await;
+    let v2 = V2::of(&world);
+    let service = v2.service(&[]).await;
+    let (first, second) = (world.number(), world.number());
+    world.send(&first).await;
+    v2.begins(&service, &second).await;
+    let setup = world.setup.clone();
+    let list = async |arguments: &[&str]| {
+        let (rows, _) = tracked(&setup, &[arguments, &["--data-dir", "data"]].concat()).await;
+        rows.iter().map(|row| row.to().to_owned()).collect::<Vec<_>>()
+    };
+    until("both messages", || list(&[]), |numbers| numbers.len() == 2).await;
+    // From here on, what was sent was sent two hours ago.
+    clock.by(2 * 60 * 60);
+    let mut server = Some(world.server);
+    for _ in ["with a server", "without one"] {
+        assert_eq!(list(&["--service", "default"]).await, [first.as_str()]);
+        assert_eq!(list(&["--service", "Owl Bank"]).await, [second.as_str()]);
+        assert_eq!(list(&["--service", service.trim_start_matches("/Services/")]).await, [second.as_str()]);
+        assert_eq!(list(&["--since", "3h"]).await.len(), 2);
+        assert_eq!(list(&["--since", "1h"]).await.len(), 0);
+        assert_eq!(list(&["--until", "1h"]).await.len(), 2);
+        assert_eq!(list(&["--until", "3h"]).await.len(), 0);
+        assert_eq!(list(&["--since", "2020-01-31", "--until", "2020-02-01T00:00:00Z"]).await.len(), 0);
+        let totals = ["tracker", "--totals", "--json", "--limit", "1", "--data-dir", "data"];
+        let totals = setup.command(totals).await;
+        for (by, value, messages) in
+            [("all", "", 2), ("gateway", "TwilioMessages", 2), ("send", "sent", 2), ("type", "sms", 2)]
+        {
+            let line = serde_json::json!({"by": by, "value": value, "messages": messages}).to_string();
+            let found = totals.output.lines().filter_map(|found| serde_json::from_str::<Value>(found).ok());
+            assert!(
+                found.into_iter().any(|found| found.to_string() == line),
+                "no {line} in:\n{}",
+                totals.output
+            );
+        }
+        let unknown = setup.command(["tracker", "--service", "unknown", "--data-dir", "data"]).await;
+        assert_eq!(unknown.status.code(), Some(70), "{}", unknown.output);
+        assert!(unknown.output.contains("no such service"), "{}", unknown.output);
+        if let Some(server) = server.take() {
+            server.signal(rustix::process::Signal::TERM);
+            server.ended().await;
+        }
+    }
+    let wrong = setup.command(["tracker", "--since", "yesterday"]).await;
+    assert_eq!(wrong.status.code(), Some(64), "{}", wrong.output);
+    assert!(wrong.output.contains("such as 2h"), "{}", wrong.output);
+}
+
+#[track_caller]
+fn json(finished: &Finished) -> Value {
+    assert_eq!(finished.status.code(), Some(0), "{}", finished.output);
+    let mut lines = finished.output.lines().filter_map(|line| serde_json::from_str(line).ok());
+    lines.next().unwrap_or_else(|| panic!("no JSON in:\n{}", finished.output))
+}
