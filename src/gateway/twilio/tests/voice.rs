@@ -143,12 +143,16 @@ fn call(text: &str) -> OutgoingMessage {
 }
 
 #[tokio::test]
-async fn the_caller_is_a_number_of_the_account_that_can_call() {
-    for (capabilities, words) in [
-        (r#"{"sms":false,"voice":true}"#, "a number of the account"),
-        (r#"{"sms":true,"voice":false}"#, "the sender cannot call; check TWILIO_VOICE_NUMBER"),
+async fn the_caller_is_looked_up_among_the_numbers_of_the_account() {
+    for (found, words) in [
+        (r#"{"capabilities":{"sms":false,"voice":true}}"#, "a number of the account"),
+        (
+            r#"{"capabilities":{"sms":true,"voice":false}}"#,
+            "the sender cannot call; check TWILIO_VOICE_NUMBER",
+        ),
+        ("", "must be a verified caller id"),
     ] {
-        let numbers = format!(r#"{{"incoming_phone_numbers":[{{"capabilities":{capabilities}}}]}}"#);
+        let numbers = format!(r#"{{"incoming_phone_numbers":[{found}]}}"#);
         let replies = [Reply::json(200, r#"{"status":"active"}"#), Reply::json(200, &numbers)];
         let double = Double::playing(replies).await;
         let found = gateway(&double.base_url(), false).examine_account().await;
