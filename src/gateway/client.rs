@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use reqwest::header::{HeaderMap, HeaderValue};
-use reqwest::{Method, Proxy, Request, Response, StatusCode};
+use reqwest::{Proxy, Request, Response, StatusCode};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 use serde::Deserialize;
 use url::Url;
@@ -139,9 +139,10 @@ impl HttpClient {
 }
 
 /// Asks an address that the operator has named once.
+#[cfg(feature = "server")]
 pub(crate) async fn fetch(url: Url) -> Result<GatewayResponse, String> {
     let client = HttpClient::for_target(&url).map_err(|error| error.to_string())?;
-    client.send(Request::new(Method::GET, url)).await.map_err(|no_answer| match no_answer {
+    client.send(Request::new(reqwest::Method::GET, url)).await.map_err(|no_answer| match no_answer {
         NoResponse::NotConnected(why) => why,
         NoResponse::Broken(why) => why.to_owned(),
         NoResponse::OutOfReach | NoResponse::Unsendable => "it cannot be asked".to_owned(),

@@ -35,7 +35,9 @@ use crate::domain::{AttemptId, Channel, Code, GatewayName, Locale, PhoneNumber};
 
 pub use futures_util::future::BoxFuture;
 
-pub(crate) use client::{GatewayResponse, NoResponse, fetch};
+pub(crate) use client::NoResponse;
+#[cfg(feature = "server")]
+pub(crate) use client::{GatewayResponse, fetch};
 pub(crate) use egress::EgressClients;
 pub use http_gateway::HttpGateway;
 pub use mada::Mada;
