@@ -387,7 +387,7 @@ mod tests {
         commit(&store, [2]);
         let restarted = store.reopen();
         store.release();
-        assert!(matches!(commit(&store, [3]), Some(Err(StoreError::Unavailable(_)))));
+        assert_eq!(commit(&store, [3]), Some(Err(StoreError::Closed)));
         assert_eq!(restarted.snapshot().into_keys().collect::<Vec<_>>(), [key(1)]);
         commit(&restarted, [2]);
         assert_eq!(restarted.snapshot().len(), 2);
@@ -411,7 +411,7 @@ mod tests {
         store.restore(Slots::one(2), visit).await.unwrap();
         assert_eq!(*seen.lock().unwrap(), [key(2)]);
         store.close().await.unwrap();
-        assert!(matches!(commit(&store, [3]), Some(Err(StoreError::Unavailable(_)))));
+        assert_eq!(commit(&store, [3]), Some(Err(StoreError::Closed)));
     }
 
     #[tokio::test]

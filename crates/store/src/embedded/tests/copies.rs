@@ -73,7 +73,7 @@ fn a_store_that_is_closed_is_not_copied() {
     let world = World::new();
     world.runtime.block_on(world.store().close()).unwrap();
     let copy = world.runtime.block_on(world.store().copy(Arc::default()));
-    assert!(matches!(copy, Err(StoreError::Unavailable(_))), "{copy:?}");
+    assert!(matches!(copy, Err(StoreError::Closed)), "{copy:?}");
 }
 
 #[test]
