@@ -49,6 +49,7 @@ Examples:
   onceward export --out backup.jsonl         write a backup
   onceward import backup.jsonl --data-dir d  make a data directory of a backup
   onceward check-data                        check every record
+  onceward health                            ask the server whether it is ready
   onceward openapi >openapi.json             describe every route
   onceward keys create --name shop           create an API key
   onceward webhooks secret YW..              show the secret of a webhook
@@ -165,6 +166,11 @@ pub enum Command {
     ///
     /// Do this only if you know that the owner of the number asks. The server must run on the data directory.
     Unlock(NumberArgs),
+
+    /// Ask the server whether it is ready, at the address where it listens; 0 means that it is.
+    ///
+    /// For supervisors that have no HTTP client, such as a container's health check.
+    Health,
 
     /// Print the description of every route, as the server answers it at /openapi.json.
     Openapi,

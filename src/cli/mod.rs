@@ -5,6 +5,7 @@ mod args;
 pub mod backup;
 mod check_data;
 mod doctor;
+mod health;
 mod keys;
 mod manual;
 mod number;
@@ -213,6 +214,7 @@ fn run_command(command: Command, sources: &Sources, colors: bool) -> Result<Comm
         Command::Doctor(args) => doctor::run(&args, sources, colors)?,
         Command::Keys(args) => keys::run(args, config::load_keys(sources)?)?,
         Command::Webhooks(args) => webhooks::run(args, config::load_keys(sources)?)?,
+        Command::Health => health::run(&config::load_listen(sources)?)?,
         Command::Openapi => CommandOutput::of(crate::http::openapi_json()),
         Command::Completions(args) => CommandOutput::of(manual::completions(args.shell)),
         Command::Man(args) => manual::man(args.dir.as_deref())?,

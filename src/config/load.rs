@@ -8,8 +8,8 @@ use super::gateways::{self, Variables};
 use super::kind::{Kind, Range, Shards, quoted};
 use super::schema::Names;
 use super::services::{self, AccountSettings, RegistrySettings};
-use super::settings::{Inputs, Keys, OWN_BRAND, Settings, StorageSettings, TlsFiles};
-use super::sources::Sources;
+use super::settings::{Inputs, Keys, ListenSettings, OWN_BRAND, Settings, StorageSettings, TlsFiles};
+use super::sources::{LISTEN_FLAG, Sources};
 use super::templates;
 use super::values::Brand;
 use crate::domain::ApiSecret;
@@ -54,6 +54,10 @@ const OF_SERVICES: [&str; 10] = [
     AUTH_TOKEN,
 ];
 
+/// Keys that say where the server listens.
+const OF_LISTENING: [&str; 7] =
+    [LISTEN_FLAG, "test-hostname", "test-port", "production", "prod-domain", "tls-cert", "tls-key"];
+
 /// Reads all sources: the command line, then the environment (`.env` below the variables of the process), then
 /// config.json, then the defaults. Fails with everything that is wrong at once.
 pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
@@ -95,6 +99,17 @@ pub fn load_keys(sources: &Sources) -> Result<KeysSettings, ConfigErrors> {
     c.report.finish()?;
     settings.storage.below(&sources.working_dir);
     Ok(KeysSettings { storage: settings.storage, registry, brand, policy })
+}
+
+/// Reads only where the server listens, for a command that asks it.
+pub fn load_listen(sources: &Sources) -> Result<ListenSettings, ConfigErrors> {
+    let mut c = Context::of_some(sources, &OF_LISTENING);
+    let Keys { settings, inputs } = c.read(|names| &names.keys);
+    let listen = checks::listen_address(settings.production, &inputs, &mut c);
+    let tls = tls(&inputs, &sources.working_dir, &mut c).is_some();
+    c.report.finish()?;
+    let listen = listen.map_or(settings.listen, |(listen, _)| listen);
+    Ok(ListenSettings { listen, tls })
 }
 
 /// One shard for two processors: a decision takes far less than the rest of a request, and the fewer shards there are,

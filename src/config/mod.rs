@@ -22,12 +22,12 @@ pub(crate) mod values;
 
 pub use context::{ConfigError, ConfigErrors, Effective};
 pub use kind::SettingError;
-pub use load::{KeysSettings, Loaded, default_shards, load, load_keys, load_storage};
+pub use load::{KeysSettings, Loaded, default_shards, load, load_keys, load_listen, load_storage};
 pub use schema::json_schema;
 pub use services::RegistrySettings;
 pub use settings::{
-    AnswerSet, Bounds, BreakerSettings, DeliverySettings, GatewaySettings, ListenAddress, LogFormat,
-    LogSettings, OnAmbiguous, RetrySettings, Settings, StorageSettings, TlsFiles, TrackerSettings,
+    AnswerSet, Bounds, BreakerSettings, DeliverySettings, GatewaySettings, ListenAddress, ListenSettings,
+    LogFormat, LogSettings, OnAmbiguous, RetrySettings, Settings, StorageSettings, TlsFiles, TrackerSettings,
     WorkflowStep,
 };
 pub use sources::{Overrides, Sources};

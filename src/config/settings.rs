@@ -289,6 +289,13 @@ pub struct ListenAddress {
     pub port: u16,
 }
 
+/// Where the server listens, and whether the port speaks TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenSettings {
+    pub listen: ListenAddress,
+    pub tls: bool,
+}
+
 /// Where the server's certificate and its key are. Both are read at the start and whenever they are to be read again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsFiles {

@@ -33,6 +33,7 @@ mod metrics;
 mod numbers;
 mod operator_commands;
 mod overload;
+mod packaging;
 mod parallel;
 mod power_loss;
 mod privacy;

@@ -1,0 +1,87 @@
+//! `onceward health`: asks the server for readiness, for supervisors that have no HTTP client, such as a container's.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::{CommandError, CommandOutput};
+use crate::config::{ListenAddress, ListenSettings};
+
+/// A container's check has 30 s by default.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+/// The part of `/readyz` that is shown.
+#[derive(Deserialize)]
+struct Readiness {
+    message: String,
+    data: Option<Details>,
+}
+
+#[derive(Default, Deserialize)]
+struct Details {
+    #[serde(default)]
+    reasons: Vec<String>,
+}
+
+pub fn run(settings: &ListenSettings) -> Result<CommandOutput, CommandError> {
+    let url = readiness_url(settings);
+    let failed = |what: String| CommandError::Failed(format!("{url}: {what}"));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| failed(format!("the system gave no thread: {error}")))?;
+    let (status, body) = runtime.block_on(ask(&url)).map_err(|error| {
+        use std::error::Error as _;
+        let error = error.without_url();
+        let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+        failed(format!("the server does not answer: {error}{cause}"))
+    })?;
+    let readiness = serde_json::from_slice(&body);
+    let Readiness { message, data } = readiness.map_err(|_| failed("another program answers".to_owned()))?;
+    if status.is_success() {
+        return Ok(CommandOutput::of(message + "\n"));
+    }
+    Err(failed(format!("{message}: {}", data.unwrap_or_default().reasons.join("; "))))
+}
+
+async fn ask(url: &str) -> Result<(reqwest::StatusCode, bytes::Bytes), reqwest::Error> {
+    // An error means that there is one already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .timeout(ANSWER_WITHIN)
+        // The certificate has the name that clients use. The request stays on this machine and has no secret.
+        .tls_danger_accept_invalid_certs(true)
+        .build()?;
+    let answer = client.get(url).send().await?;
+    Ok((answer.status(), answer.bytes().await?))
+}
+
+/// The URL of readiness, as this machine reaches it.
+fn readiness_url(ListenSettings { listen, tls }: &ListenSettings) -> String {
+    let scheme = if *tls { "https" } else { "http" };
+    let host = match listen.host.as_str() {
+        "" | "0.0.0.0" => "127.0.0.1",
+        "::" => "::1",
+        host => host,
+    };
+    format!("{scheme}://{}/readyz", ListenAddress { host: host.to_owned(), port: listen.port })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_address_is_asked_on_loopback_and_a_named_one_by_its_name() {
+        for (host, tls, url) in [
+            ("", false, "http://127.0.0.1:3000/readyz"),
+            ("0.0.0.0", true, "https://127.0.0.1:3000/readyz"),
+            ("::", false, "http://[::1]:3000/readyz"),
+            ("localhost", false, "http://localhost:3000/readyz"),
+            ("192.0.2.1", true, "https://192.0.2.1:3000/readyz"),
+        ] {
+            let listen = ListenAddress { host: host.to_owned(), port: 3000 };
+            assert_eq!(readiness_url(&ListenSettings { listen, tls }), url);
+        }
+    }
+}
