@@ -376,9 +376,8 @@ fn documented_send(reply: &Reply<SendOutcome>, number: PhoneNumber) -> Response 
         }
         SendOutcome::Locked { until } => documented_lock(number, until.since(reply.at)),
         SendOutcome::Limited(_) => LIMITED.answer(ErrorFormat::Envelope),
-        SendOutcome::NumberRefused => {
-            Response::plain(StatusCode::BAD_REQUEST, "Invalid request body").explained(number_refused(reply.reason))
-        }
+        SendOutcome::NumberRefused => Response::plain(StatusCode::BAD_REQUEST, "Invalid request body")
+            .explained(number_refused(reply.reason)),
         SendOutcome::GatewayFailed => gateway_failed().retry_at_probe(reply),
     }
 }

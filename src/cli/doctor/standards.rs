@@ -63,7 +63,9 @@ const RULES: [Rule; 4] = [
             LockoutRule::Verification => {
                 (true, "ends the verification only; the owner begins another".to_owned())
             }
-            LockoutRule::Growing => (true, "growing waits, which do not concern the owner's checks".to_owned()),
+            LockoutRule::Growing => {
+                (true, "growing waits, which do not concern the owner's checks".to_owned())
+            }
         },
         remedy: "keep it short, or use a service of /v2 with the lockout `growing`: docs/concepts/lockouts.md",
     },
