@@ -235,6 +235,30 @@ async fn only_the_code_of_the_last_accepted_message_is_right() {
 }
 
 #[tokio::test]
+async fn a_replaced_code_stays_wrong_while_a_further_message_is_sent() {
+    let world = Several::of("Sinch;Http", |_, setup| {
+        V2::account(setup).config("breaker-failures", 100).config("gateway-silent", "stop")
+    })
+    .await;
+    let v2 = V2::of(&world);
+    let service = v2.service(&[("CodeLength", "10")]).await;
+    let number = world.number();
+    world.sinch().plan(&number, [Reply::Busy]);
+    let begun = v2.begins(&service, &number).await;
+    let replaced = world.plain().code_for(&number);
+    v2.begins(&service, &number).await;
+    world.sinch().plan(&number, [Reply::Hang]);
+    let guess = async {
+        world.sinch().arrived_for(&number, 3).await;
+        let told = told(&v2.checks(&service, &sid(&begun), &replaced).await);
+        world.sinch().release();
+        told
+    };
+    let (_, told) = tokio::join!(v2.begins(&service, &number), guess);
+    assert_eq!(told, (200, "pending".to_owned()));
+}
+
+#[tokio::test]
 async fn a_message_that_may_have_failed_leaves_the_accepted_code_right() {
     let world = Several::of("Sinch;Http", |_, setup| {
         V2::account(setup).config("breaker-failures", 100).config("send-budget", "2s")

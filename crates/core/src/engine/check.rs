@@ -27,9 +27,9 @@ impl Submitted<'_> {
         self.code.is_some_and(Code::is_decimal)
     }
 
-    fn is_our_code_of(&self, verification: &Verification, rules: &Rules<'_>, now: Timestamp) -> bool {
+    fn is_our_code_of(&self, verification: &Verification, rules: &Rules<'_>) -> bool {
         let Self { code, number, service, named: _ } = *self;
-        verification.our_code_may_be_right(now)
+        verification.our_code_may_be_right()
             && code.is_some_and(|code| code.matches(&verification.code_seed(service, number).code(rules.key)))
     }
 }
@@ -118,9 +118,8 @@ pub enum CheckResult {
 /// A right code works once, clears the count and makes the number fresh. A late code counts as a wrong one. A check of
 /// a number without a record reveals nothing and stores nothing.
 ///
-/// While a message with our code may be on its way, a code that a gateway holds is compared with ours first. If ours
-/// does not match, the engine counts the attempt before the gateway is asked, also the last attempt. Therefore each guess costs an attempt, even
-/// if the answer is lost.
+/// The engine counts the attempt before it asks the gateway that holds the code, also the last attempt. Therefore each
+/// guess costs an attempt, even if the answer is lost.
 pub fn check(
     state: NumberState,
     rules: &Rules<'_>,
@@ -150,7 +149,7 @@ pub fn check(
     if submitted.is_named() && !live.is_some_and(|v| v.matches_name(submitted.named)) {
         return decided(state, CheckOutcome::NotFound);
     }
-    if live.is_some_and(|v| submitted.is_our_code_of(&v, rules, now)) {
+    if live.is_some_and(|v| submitted.is_our_code_of(&v, rules)) {
         return decided(NumberState::Fresh, CheckOutcome::Approved);
     }
     let failures = FailureCount { in_a_row: open.failures.in_a_row.saturating_add(1), ..open.failures };
@@ -200,7 +199,7 @@ pub fn settle_check(
     };
     let verification = Verification { checking_until: Timestamp::EPOCH, ..checked };
     if !policy.is_fixed() {
-        return settle_verification(VerificationLockout { open, verification }, policy, permit, result, now);
+        return settle_verification(VerificationLockout { open, verification }, policy, permit, result);
     }
     let with_failures = |failures| OpenNumber { failures, ..open }.with(Some(verification));
     // Sinch also reports "no code" for a wrong code. Therefore the verification stays live until it expires: each check
@@ -209,7 +208,7 @@ pub fn settle_check(
         CheckResult::Approved => return (NumberState::Fresh, CheckOutcome::Approved),
         CheckResult::Wrong | CheckResult::Unknown => true,
         // Another code may be right meanwhile.
-        CheckResult::NotLive => verification.our_code_may_be_right(now),
+        CheckResult::NotLive => verification.our_code_may_be_right(),
         CheckResult::NotAsked => {
             return (with_failures(failures.given_back()), CheckOutcome::GatewayFailed);
         }
@@ -250,7 +249,7 @@ fn check_verification(
     if let Some(until) = policy.refused_until(&open, is_named, now) {
         return decided(NumberState::Open(open), CheckOutcome::NoChecksLeft { until });
     }
-    if submitted.is_our_code_of(&v, rules, now) {
+    if submitted.is_our_code_of(&v, rules) {
         return decided(NumberState::Fresh, CheckOutcome::Approved);
     }
     let mut next = VerificationLockout { open, verification: v }.fail(is_named, policy, now);
@@ -270,7 +269,6 @@ fn settle_verification(
     policy: &Policy,
     permit: &CheckPermit,
     result: CheckResult,
-    now: Timestamp,
 ) -> (NumberState, CheckOutcome) {
     let attempts_left = counts.attempts_left(permit.is_named, policy);
     let wrong = |live| (counts.state(policy), CheckOutcome::Wrong { attempts_left, live });
@@ -281,6 +279,6 @@ fn settle_verification(
         }
         CheckResult::Unknown => (counts.state(policy), CheckOutcome::GatewayFailed),
         CheckResult::Wrong => wrong(true),
-        CheckResult::NotLive => wrong(counts.verification.our_code_may_be_right(now)),
+        CheckResult::NotLive => wrong(counts.verification.our_code_may_be_right()),
     }
 }

@@ -220,10 +220,9 @@ impl Verification {
         self.counted.is_some_and(|counted| counted.canceled)
     }
 
-    /// Returns `true` if our own code can be right. A code that no message carried never is, because only a guess can
-    /// match it; nor is one that the code of a later message has replaced.
-    pub fn our_code_may_be_right(&self, now: Timestamp) -> bool {
-        self.held.is_none() || self.is_sending(now)
+    /// Returns `true` if our own code can be right: no gateway holds the code of the last accepted message.
+    pub const fn our_code_may_be_right(&self) -> bool {
+        self.held.is_none()
     }
 
     /// Returns `true` if a message with a code of this verification was sent, or may still be sent.
@@ -341,15 +340,20 @@ impl NumberState {
         LockoutState { wrong_codes, until }
     }
 
-    /// The end of a fixed lockout or of a hard stop, if one has begun. A check at a gateway may still take it back.
+    /// The end of a fixed lockout or of a hard stop, if one has begun. While a gateway is asked about a code, the count
+    /// with that attempt begins none: the gateway's answer may take it back.
     pub fn locked_until(&self) -> Option<Timestamp> {
         match self {
             Self::Fresh => None,
             Self::Locked { until } => Some(*until),
-            Self::Open(open) if open.verification.is_some_and(|v| v.checking_until != Timestamp::EPOCH) => {
-                None
+            Self::Open(OpenNumber { failures, named, verification, .. }) => {
+                let is_asked = verification.is_some_and(|v| v.checking_until != Timestamp::EPOCH);
+                let settled = |count: &FailureCount, other: &FailureCount| !is_asked || count.last < other.last;
+                let stop_of = |count: &FailureCount, other| {
+                    if settled(count, other) { count.stopped_until() } else { None }
+                };
+                stop_of(failures, named).max(stop_of(named, failures))
             }
-            Self::Open(open) => open.failures.stopped_until().max(open.named.stopped_until()),
         }
     }
 

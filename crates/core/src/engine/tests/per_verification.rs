@@ -142,6 +142,25 @@ fn an_attempt_that_is_given_back_takes_its_hard_stop_back() {
 }
 
 #[test]
+fn a_check_by_name_begins_no_hard_stop_of_checks_by_number_again() {
+    let mut number = Number::with_growing_waits();
+    number.policy.max_attempts = 100;
+    let BeginOutcome::Permitted(permit) = number.asks_for_a_code() else { panic!("refused") };
+    number.settles(&permit, GatewayResult::Held(HOLDER));
+    for _ in 0..100 {
+        number.submits(None, None);
+    }
+    let stop = number.state.locked_until();
+    assert!(stop.is_some());
+    number.advance(secs(1));
+    let (code, name) = (Code::parse("000000").expect("a code"), name_of(&permit));
+    let CheckStep::AskGateway(ask) = number.submits(Some(&code), Some(name)) else { panic!("not asked") };
+    assert_eq!(number.state.locked_until(), stop);
+    number.check_reported(&ask, CheckResult::Wrong);
+    assert_eq!(number.state.locked_until(), stop);
+}
+
+#[test]
 fn a_hard_stop_does_not_apply_while_the_lockout_is_fixed() {
     let mut number = Number::of_a_new_service();
     number.fails(100);
