@@ -113,17 +113,19 @@ impl Queues {
             .min()
     }
 
-    /// Queues with a free place. A failing one has a single place, and all failing ones together have half of the places
-    /// of a service. A service gets a place while it has fewer than are free. Therefore several services whose receivers
+    /// Queues with a free place. A failing one has a single place, and the failing ones of a service together have half of
+    /// its places. A service gets a place while it has fewer than are free. Therefore several services whose receivers
     /// hang leave places for the others.
     fn open_queues(&self) -> impl Iterator<Item = (&Endpoint, &Queue)> {
-        let failing: usize = self.by_endpoint.values().filter(|l| l.failures > 0).map(|l| l.under_way).sum();
-        let crowded = failing >= self.at_once.div_ceil(2);
+        let mut failing = Shares::default();
+        for (endpoint, queue) in self.by_endpoint.iter().filter(|(_, queue)| queue.failures > 0) {
+            failing.add(endpoint.service, queue.under_way);
+        }
         let free = self.at_once.saturating_mul(2).saturating_sub(self.under_way.held());
         self.by_endpoint.iter().filter(move |(endpoint, queue)| match queue.failures {
             _ if self.under_way.of(endpoint.service) >= free => false,
             0 => queue.under_way < self.at_once_each,
-            _ => queue.under_way == 0 && !crowded,
+            _ => queue.under_way == 0 && failing.of(endpoint.service) < self.at_once.div_ceil(2),
         })
     }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::webhook::queues::{Endpoint, Queues};
-use crate::webhook::record::Seq;
+use crate::webhook::record::{Seq, WebhookHealth};
 
 #[tokio::test(start_paused = true)]
 async fn beyond_the_bounds_the_newest_events_are_dropped_and_counted() {
@@ -43,6 +43,23 @@ fn busy_webhooks_of_several_services_leave_places_for_another_service() {
         std::iter::from_fn(|| queues.take(START)).count()
     };
     assert_eq!([1, 2, 3].map(|service| begun(service, 100)), [8, 4, 2]);
+    assert_eq!(begun(4, 1), 1);
+}
+
+#[test]
+fn failing_webhooks_of_several_services_delay_none_of_another_service() {
+    let mut queues = Queues::new(8, 4);
+    let later = START.plus(HOUR);
+    let mut begun = |service: u32, webhooks: u8| {
+        for webhook in 0..webhooks {
+            let seq = Seq(u64::from(webhook) + 100 * u64::from(service));
+            let endpoint = Endpoint { service: ServiceId::new(service), webhook: yw(webhook) };
+            queues.set(endpoint, ve(webhook), seq, START);
+            queues.report(endpoint, WebhookHealth::Failing(None), START);
+        }
+        std::iter::from_fn(|| queues.take(later)).count()
+    };
+    assert_eq!([1, 2, 3].map(|service| begun(service, 10)), [4; 3], "half of the places of a service");
     assert_eq!(begun(4, 1), 1);
 }
 
