@@ -163,12 +163,13 @@ fn not_revoked(registry: &Registry, sid: Sid, error: &RegistryError) -> String {
     match error {
         RegistryError::Store(why) if is_refused() => format!(
             "the revocation of {sid} is not durable: {why}. A running server refuses the key and writes the revocation \
-             once the store works, but a restart before that forgets it. Remove the cause, which the server's log \
-             names, and run the command again"
+             once the store works, but a restart before that forgets it. Without a running server the key is not \
+             revoked. Remove the cause, which a running server's log names, and run the command again"
         ),
         RegistryError::Store(why) => {
             format!(
-                "{sid} is not revoked: {why}. Remove the cause, which the server's log names, and run the command again"
+                "{sid} is not revoked: {why}. Remove the cause, which a running server's log names, and run the \
+                 command again"
             )
         }
         error => words(error),
