@@ -129,7 +129,7 @@ async fn serve(settings: Settings) -> Result<u8, AppStartError> {
     // From here on /healthz answers; everything else says 503 until the store is loaded.
     let mut serving = tokio::spawn(accept(app.front_end(), listener, stopped));
     let _metrics = match &settings.metrics_listen {
-        Some(address) => Some(serve_metrics(&app, address, &mut tasks).await?),
+        Some(address) => Some(serve_metrics(&app, address).await?),
         None => None,
     };
 
@@ -181,17 +181,13 @@ async fn serve(settings: Settings) -> Result<u8, AppStartError> {
     Ok(code)
 }
 
-/// Serves `/metrics` until the returned sender is dropped, at the end of the program: a stop shows in the metrics.
-async fn serve_metrics(
-    app: &App,
-    address: &ListenAddress,
-    tasks: &mut JoinSet<()>,
-) -> Result<oneshot::Sender<()>, AppStartError> {
+/// Serves `/metrics`, also during a stop, until the returned sender is dropped.
+async fn serve_metrics(app: &App, address: &ListenAddress) -> Result<oneshot::Sender<()>, AppStartError> {
     let listener = bind(address).await?;
     let bound = listener.local_addr().map_err(AppStartError::Address)?;
     tracing::info!(address = %bound, "metrics served without credentials");
     let (stop, stopped) = oneshot::channel();
-    tasks.spawn(accept(app.metrics_door(), listener, stopped));
+    tokio::spawn(accept(app.metrics_door(), listener, stopped));
     Ok(stop)
 }
 

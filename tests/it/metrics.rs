@@ -5,10 +5,12 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use hyper::Method;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use crate::lifecycle::hang_at_the_gateway;
 use crate::support::{
-    Client, HttpResponse, OWN_ACCOUNT, OWN_TOKEN, Reply, Server, Setup, V2, World, basic, soon,
+    Client, HttpResponse, OWN_ACCOUNT, OWN_TOKEN, Reply, Server, Setup, V2, World, basic, soon, until,
 };
 
 const METRICS: &str = "/metrics";
@@ -77,10 +79,7 @@ async fn the_account_and_keys_for_metrics_or_admin_read_the_metrics() {
 async fn an_address_of_their_own_serves_metrics_and_nothing_else() {
     let setup = Setup::new().config("metrics-listen", "127.0.0.1:0");
     let server = setup.start().await;
-    let has_address = |event: &Value| event["message"] == "metrics served without credentials";
-    let event =
-        soon("the address", server.output().event(has_address)).await.expect("a line with the address");
-    let metrics = Client::new(event["address"].as_str().unwrap().parse().unwrap());
+    let metrics = own_address(&server).await;
     let answer = metrics.get(METRICS).await;
     assert_eq!(
         (answer.status(), answer.header("content-type")),
@@ -91,6 +90,21 @@ async fn an_address_of_their_own_serves_metrics_and_nothing_else() {
     }
     assert_eq!(metrics.send("+14155552671").await.status(), 404);
     assert_eq!(server.client.get(METRICS).await.status(), 401);
+}
+
+#[tokio::test]
+async fn metrics_at_an_address_of_their_own_are_served_during_a_stop() {
+    let world = World::with([("metrics-listen", "127.0.0.1:0".into()), ("send-budget", "1m".into())]).await;
+    let metrics = own_address(&world.server).await;
+    let ready = async || Scrape(metrics.get(METRICS).await.text()).value("onceward_ready");
+    assert_eq!(ready().await, Some(1.0));
+    let number = world.number();
+    let hanging = hang_at_the_gateway(&world, &number).await;
+    world.server.signal(Signal::TERM);
+    until("the stop", &ready, |ready| *ready == Some(0.0)).await;
+    world.twilio.release();
+    assert_eq!(hanging.await.expect("an answer").status(), 200);
+    assert_eq!(world.server.ended().await.status.code(), Some(0));
 }
 
 #[tokio::test]
@@ -184,6 +198,14 @@ async fn promtool_accepts_the_alerts_their_tests_and_a_scrape() {
 }
 
 const DIST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/dist");
+
+/// A client of the address that serves only metrics.
+async fn own_address(server: &Server) -> Client {
+    let has_address = |event: &Value| event["message"] == "metrics served without credentials";
+    let event =
+        soon("the address", server.output().event(has_address)).await.expect("a line with the address");
+    Client::new(event["address"].as_str().unwrap().parse().unwrap())
+}
 
 fn is_metric(word: &str) -> bool {
     word.starts_with("onceward_") || word.starts_with("process_")

@@ -21,7 +21,8 @@ pub enum KeysRequest {
         #[arg(long, value_name = "NAME|VA..")]
         service: Option<String>,
 
-        /// Permissions of the key: verify (send and check codes), admin (change services). May be given several times.
+        /// Permissions of the key: verify (send and check codes), admin (change services), metrics (read metrics).
+        /// May be given several times.
         #[arg(long = "scope", value_name = "SCOPE", default_values_t = ["verify".to_owned()], value_delimiter = ',', value_parser = Scope::ALL.map(Scope::as_str))]
         scopes: Vec<String>,
 
@@ -98,7 +99,8 @@ impl KeysRequest {
             Self::Create { service, scopes, name } => {
                 let service = service_of(registry, service)?;
                 let scopes: Option<Scopes> = scopes.iter().map(|scope| Scope::parse(scope)).collect();
-                let scopes = scopes.ok_or("a scope is metrics, verify or admin")?;
+                let scopes = scopes
+                    .ok_or_else(|| format!("a scope is {}", Scope::ALL.map(Scope::as_str).join(" or ")))?;
                 let made = registry.create_key(KeyOptions { service, scopes, name }).await;
                 let made = made.map_err(|error| words(&error))?;
                 let secret = Some(made.secret.expose().to_owned());

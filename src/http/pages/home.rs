@@ -329,6 +329,8 @@ fn words_for_send(reply: &Reply<SendOutcome>) -> Option<(StatusCode, String)> {
     })
 }
 
+const NO_LIVE_CODE: &str = "This number has no code that works: it was used or replaced, or it has expired.";
+
 /// Why a code is not accepted; `None` if it is.
 fn words_for_check(reply: &Reply<CheckOutcome>) -> Option<(StatusCode, String)> {
     Some(match reply.outcome {
@@ -338,14 +340,15 @@ fn words_for_check(reply: &Reply<CheckOutcome>) -> Option<(StatusCode, String)> 
                 let more = if attempts_left == 1 { "attempt is" } else { "attempts are" };
                 format!("That code is wrong. {attempts_left} {more} left.")
             } else {
-                "This number has no code that works: it was used or replaced, or it has expired.".to_owned()
+                NO_LIVE_CODE.to_owned()
             };
             (StatusCode::BAD_REQUEST, words)
         }
         CheckOutcome::LockedNow { until, .. } | CheckOutcome::Locked { until } => {
             (StatusCode::FORBIDDEN, locked(until.since(reply.at)))
         }
-        CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound => (
+        CheckOutcome::NotFound => (StatusCode::BAD_REQUEST, NO_LIVE_CODE.to_owned()),
+        CheckOutcome::NoChecksLeft { .. } => (
             StatusCode::TOO_MANY_REQUESTS,
             "No more attempts are allowed for this code. Wait until it has expired.".to_owned(),
         ),

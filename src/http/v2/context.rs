@@ -190,8 +190,12 @@ impl<'a> RequestContext<'a> {
                 _ => Error::not_found(self.path),
             }),
             Failure::Refused(refused) => {
-                if matches!(refused, Refused::GatewayFailed | Refused::OutOfService { .. }) {
-                    info!(request_id, "verification failed at the provider");
+                match refused {
+                    Refused::GatewayFailed => info!(request_id, "verification failed at the provider"),
+                    Refused::OutOfService { .. } => {
+                        info!(request_id, "verification not sent, every gateway is out of service");
+                    }
+                    _ => {}
                 }
                 let error = Error::refused(&refused, self.path, self.now());
                 debug!(request_id, code = error.code(), "verification not served");

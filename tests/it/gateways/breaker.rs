@@ -187,6 +187,12 @@ async fn while_every_circuit_is_open_an_answer_says_when_to_try_again() {
         assert!((40..=100).contains(&seconds), "{seconds} s");
     }
     assert_eq!(told(&v2.begins(&service, &world.number()).await), (502, "20502".to_owned()));
+    // No provider was asked: the log does not blame one.
+    let skipped =
+        |event: &Value| event["message"] == "verification not sent, every gateway is out of service";
+    soon("the skipped send", world.server.output().event(skipped)).await.expect("a line");
+    let events = world.server.output().events();
+    assert!(events.iter().all(|event| event["message"] != "verification failed at the provider"));
 }
 
 async fn send_and_see_both_asked(world: &Several, number: &str) {

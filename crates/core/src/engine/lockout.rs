@@ -175,7 +175,8 @@ impl Policy {
         stop.max(used_up.map(|v| v.expires)).filter(|until| now < *until)
     }
 
-    /// The end of the hard stop that refuses messages and checks by id, if one has begun.
+    /// The end of the hard stop, if one has begun. It refuses messages and all checks; with [`LockoutRule::Growing`] only
+    /// messages and checks that name their verification.
     fn stopped_until(&self, open: &OpenNumber) -> Option<Timestamp> {
         match self.lockout {
             LockoutRule::Fixed(_) => None,
