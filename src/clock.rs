@@ -16,7 +16,7 @@ use tokio::io::unix::AsyncFd;
 
 use crate::domain::Timestamp;
 
-pub use onceward_core::clock::{Clock, EngineClock, LATEST, LOGGED_AGAIN_AFTER, ManualClock};
+pub use onceward_core::clock::{Clock, EngineClock, LATEST, LastingCondition, ManualClock};
 
 /// The machine's clock: the wall clock as it was when the program started, plus the time that has
 /// passed since.

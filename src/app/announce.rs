@@ -4,9 +4,7 @@ use std::net::SocketAddr;
 
 use super::App;
 use crate::config::{ListenAddress, Settings};
-
-/// A number for the example: from the range that is set aside for fiction.
-const EXAMPLE_NUMBER: &str = "+14155550123";
+use crate::domain::PhoneNumber;
 
 impl App {
     /// Says that the server is ready, in the words a person at a terminal needs.
@@ -40,8 +38,9 @@ impl App {
                 );
             }
             let credentials = if self.needs_key() { "-u KEY:SECRET " } else { "" };
+            let number = PhoneNumber::EXAMPLE;
             let command =
-                format!("curl {credentials}{url}/api/send-otp -d '{{\"phoneNumber\":\"{EXAMPLE_NUMBER}\"}}'");
+                format!("curl {credentials}{url}/api/send-otp -d '{{\"phoneNumber\":\"{number}\"}}'");
             tracing::info!(%command, "example request");
         } else {
             // Without the simulator a send costs money and reaches a real phone. Therefore the example only checks readiness.

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::source::{Progress, Source};
+use super::source::each_record;
 use super::{CommandError, CommandOutput, json_line, refuse_root};
 use crate::app::control::{ControlRequest, ask};
 use crate::config::KeysSettings;
@@ -65,28 +65,24 @@ pub fn ask_or_open<T: DeserializeOwned>(
     })
 }
 
-/// What a command does with the directory.
+/// How a command uses the data directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Nothing in it changes.
+    /// Changes nothing.
     Read,
     Change,
-    /// One that is not there is made.
+    /// Creates the directory if it does not exist.
     Create,
 }
 
 /// The records of the registry in a directory that no server uses.
 async fn read_registry(settings: KeysSettings) -> Result<Offline, CommandError> {
-    let mut source = Source::of_directory(&settings.storage, &mut Progress::of("reading", true))?;
-    let failed =
-        |error| CommandError::Failed(format!("read the records of keys and services: {error}; ask again"));
     let mut records = Vec::new();
-    while let Some(CopiedRecord { key, expires, record }) = source.records.next_entry().map_err(failed)? {
-        if registry::KINDS.contains(&key.kind) {
-            records.push(Write { key, expires, put: Some(record) });
-        }
-    }
-    Ok(Offline::of_copy(records, source.at, settings).await?)
+    let at = each_record(&settings.storage, &registry::KINDS, |CopiedRecord { key, expires, record }| {
+        records.push(Write { key, expires, put: Some(record) });
+        Ok(())
+    })?;
+    Ok(Offline::of_copy(records, at, settings).await?)
 }
 
 /// A runtime for one command.
@@ -101,9 +97,12 @@ fn read<T: DeserializeOwned>(lines: Vec<serde_json::Value>) -> Result<Vec<T>, Co
 
 /// The line of an answer that has one.
 pub fn only<T>(lines: Vec<T>) -> Result<T, CommandError> {
-    let missing =
-        || CommandError::Failed("the server's answer is empty; is it of another version?".to_owned());
-    lines.into_iter().next().ok_or_else(missing)
+    lines.into_iter().next().ok_or_else(|| {
+        CommandError::Failed(
+            "the server's answer is empty; compare its version with this program's (onceward doctor)"
+                .to_owned(),
+        )
+    })
 }
 
 /// A line in words for a person, or as JSON.

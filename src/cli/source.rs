@@ -11,7 +11,9 @@ use crate::app::control::{CopyNews, ask_copy};
 use crate::clock::{Clock, SystemClock};
 use crate::config::StorageSettings;
 use crate::domain::Timestamp;
-use crate::store::{CopyProgress, CopyReader, OpenError, ReadOnly, RecordCounts, key_fingerprint_in};
+use crate::store::{
+    CopiedRecord, CopyProgress, CopyReader, OpenError, ReadOnly, RecordCounts, key_fingerprint_in,
+};
 
 const BUFFER_BYTES: usize = 256 * 1024;
 
@@ -60,6 +62,23 @@ impl Source {
         let (records, counts) = (reader(Box::new(copied.file)), copied.counts);
         Ok(Self { records, counts, key, at: copied.at, served: false })
     }
+}
+
+/// Passes every record of some kinds to `visit`, of a directory that no server uses. Returns the time of its last write.
+pub fn each_record(
+    settings: &StorageSettings,
+    kinds: &[u8],
+    mut visit: impl FnMut(CopiedRecord) -> Result<(), CommandError>,
+) -> Result<Timestamp, CommandError> {
+    let mut source = Source::of_directory(settings, &mut Progress::of("reading", true))?;
+    let failed =
+        |error| CommandError::Failed(format!("cannot read the records: {error}; run the command again"));
+    while let Some(entry) = source.records.next_entry().map_err(failed)? {
+        if kinds.contains(&entry.key.kind) {
+            visit(entry)?;
+        }
+    }
+    Ok(source.at)
 }
 
 /// A data directory that no server uses.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::answer::{ask_server, list, or_dash};
 use super::args::TrackerArgs;
-use super::source::{Progress, Source};
+use super::source::each_record;
 use super::{CommandError, CommandOutput};
 use crate::app::control::{ControlError, ControlRequest, SendLine, TotalLine, TrackerRequest};
 use crate::attempts::{AttemptLog, Listing};
@@ -57,13 +57,13 @@ fn read_directory(settings: &StorageSettings, request: &TrackerRequest) -> Resul
         find_service(services.iter(), name).map(|service| service.id).map_err(|error| error.to_string())
     };
     let mut listing = Listing::of(request.query(find).map_err(ControlError::Refused)?);
-    each_record(settings, |id, log: AttemptLog| listing.add(AttemptLogKey::from_id(id), &log))?;
+    each_of(settings, |id, log: AttemptLog| listing.add(AttemptLogKey::from_id(id), &log))?;
     Ok(listing)
 }
 
 fn services(settings: &StorageSettings) -> Result<Vec<Arc<Service>>, CommandError> {
     let mut services = Vec::new();
-    each_record(settings, |_, record| {
+    each_of(settings, |_, record| {
         if let ServiceRecord::Present(service) = record {
             services.push(Arc::from(service));
         }
@@ -72,17 +72,14 @@ fn services(settings: &StorageSettings) -> Result<Vec<Arc<Service>>, CommandErro
 }
 
 /// Passes every record of a kind to `visit`.
-fn each_record<R: Record>(
+fn each_of<R: Record>(
     settings: &StorageSettings,
     mut visit: impl FnMut(shard::Id, R),
 ) -> Result<(), CommandError> {
-    let mut source = Source::of_directory(settings, &mut Progress::of("reading", true))?;
-    let failed = |error| CommandError::Failed(format!("read the records of sends: {error}; ask again"));
-    while let Some(entry) = source.records.next_entry().map_err(failed)? {
-        if entry.key.kind == R::KIND {
-            visit(entry.key.id, shard::decode::<R>(&entry.record)?);
-        }
-    }
+    each_record(settings, &[R::KIND], |entry| {
+        visit(entry.key.id, shard::decode::<R>(&entry.record)?);
+        Ok(())
+    })?;
     Ok(())
 }
 

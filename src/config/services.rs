@@ -21,7 +21,9 @@ use super::values::{
     CodeDigits, CodeLife, FriendlyName, LocaleTag, LockoutKind, Moment, TemplateId, TtsName, WorkflowText,
     friendly_name,
 };
-use crate::domain::{ApiSecret, Code, CodeLength, Locale, NumberPattern, PhoneNumber, Sid, Timestamp};
+use crate::domain::{
+    ApiSecret, Code, CodeLength, Locale, NumberPattern, PhoneNumber, ServiceId, Sid, Timestamp,
+};
 use crate::engine::{LockoutRule, Policy, SendOptions, SendRules};
 
 /// Everything that a user can set on a service. A field is a key of `services` in config.json (`code-length`), a
@@ -369,9 +371,6 @@ impl Named for Resend {
     const NAMES: &'static [(&'static str, Self)] = &[("keep", Self::Keep), ("new", Self::New)];
 }
 
-/// The service of the compatible routes has this name already.
-const DEFAULT: &str = "default";
-
 const TEST_NUMBERS: &str = "test-numbers";
 
 kinds! {
@@ -409,7 +408,8 @@ pub(super) fn read(
     let mut known = properties::<ServiceSettings>();
     known.insert(TEST_NUMBERS.to_owned(), Value::Null);
     let why = "the service \"default\" is described by the top-level keys, such as otp-length";
-    let named = part.named_objects("services", services, why, |name| name.eq_ignore_ascii_case(DEFAULT));
+    let named = part
+        .named_objects("services", services, why, |name| name.eq_ignore_ascii_case(ServiceId::DEFAULT_NAME));
     let services: Vec<ConfiguredService> = named
         .into_iter()
         .filter_map(|(name, members)| service(name, members, &known, &templates, part))

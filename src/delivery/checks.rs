@@ -55,7 +55,7 @@ impl Delivery {
             return Err(NOT_ASKED);
         };
         let request = checker.check(number, held.channel, code);
-        let answer = holder.answer_to(GatewayOperation::Check, request, budget.end).await;
+        let answer = holder.request(GatewayOperation::Check, request, budget.end).await;
         let error = match circuit.answered(answer, self.clock.now()) {
             Some(Ok(verdict)) => return Ok(verdict),
             Some(Err(error)) => error,
@@ -110,7 +110,7 @@ impl Delivery {
         let end = Budget::starting_now(self.send_budget).end;
         let gateway = gateway.as_str();
         let request = found.gateway.confirm(message_id);
-        match found.answer_to(GatewayOperation::Confirm, request, end).await {
+        match found.request(GatewayOperation::Confirm, request, end).await {
             Some(Ok(())) => {}
             Some(Err(GatewayError { class, code, detail, .. })) => {
                 debug!(gateway, %class, code, detail, "success not confirmed to the gateway");

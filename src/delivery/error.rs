@@ -98,20 +98,6 @@ impl DeliveryError {
         }
     }
 
-    /// The class of the answer of the gateway that was asked; `None` if none was.
-    pub(super) const fn class(&self) -> Option<ErrorClass> {
-        match self {
-            Self::Gateway(error) => Some(error.class),
-            Self::NoAnswerInTime => Some(ErrorClass::Ambiguous),
-            Self::TimedOutWaiting
-            | Self::NoLongerUsable
-            | Self::Overloaded
-            | Self::OutOfService { .. }
-            | Self::NotServed(_)
-            | Self::TooManyMessages => None,
-        }
-    }
-
     /// Why a planned message that ended with this error is dropped.
     pub(super) const fn dropped(&self) -> Dropped {
         match self {

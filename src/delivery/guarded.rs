@@ -9,8 +9,9 @@ use tracing::{debug, info, warn};
 
 use super::Routed;
 use super::breaker::{Breaker, BreakerPermit, Circuit, CircuitChange, Health};
+use super::error::NO_ANSWER;
 use super::limiter::ConcurrencyLimiter;
-use crate::clock::{LOGGED_AGAIN_AFTER, Stopwatch};
+use crate::clock::{LastingCondition, Stopwatch};
 use crate::config::{Bounds, BreakerSettings};
 use crate::domain::{Channel, GatewayName, Held, Timestamp};
 use crate::gateway::{Gateway, GatewayError};
@@ -52,8 +53,8 @@ impl GuardedGateway {
         Self { routed_as, name, gateway, limiter, circuit, metrics }
     }
 
-    /// Waits for the answer to a request, until `end`. `None` for no answer in time.
-    pub async fn answer_to<T>(
+    /// Sends a request, counts it, and waits for the answer until `end`; `None` for no answer in time.
+    pub async fn request<T>(
         &self,
         operation: GatewayOperation,
         request: impl Future<Output = Result<T, GatewayError>>,
@@ -98,16 +99,8 @@ pub(super) struct CircuitBreaker {
 
 struct CircuitState {
     breaker: Breaker,
-    outage: Option<Outage>,
-}
-
-/// The time in which the circuit does not close.
-#[derive(Debug, Clone)]
-pub(super) struct Outage {
-    pub since: Timestamp,
-    /// The gateway's last failure.
-    pub reason: String,
-    logged: Timestamp,
+    /// From the opening of the circuit until it closes, with the gateway's last failure.
+    outage: Option<LastingCondition>,
 }
 
 /// The right to ask the gateway. Dropped without an answer, it is given back.
@@ -143,29 +136,24 @@ impl CircuitBreaker {
     }
 
     /// The present outage; `None` while the circuit is closed.
-    pub fn outage(&self) -> Option<Outage> {
+    pub fn outage(&self) -> Option<LastingCondition> {
         self.state().outage.clone()
     }
 
-    /// Notes the health of an admitted message's gateway. Logs a change, and every ten minutes that the circuit is
-    /// still open.
+    /// Records the result of a message. Logs each change, and an open circuit every 10 minutes.
     fn record(&self, entry: BreakerPermit, health: Health, reason: &str, now: Timestamp) {
         let gateway = self.gateway.as_str();
         let mut state = self.state();
-        let (span, outage) = match state.breaker.record(entry, health, now) {
+        let span = match state.breaker.record(entry, health, now) {
             None => return,
             Some(CircuitChange::Closed) => {
                 state.outage = None;
                 drop(state);
                 return info!(gateway, "gateway available again");
             }
-            Some(CircuitChange::Opened(span)) => (span, None),
-            Some(CircuitChange::StillOpen(span)) => (span, state.outage.take()),
+            Some(CircuitChange::Opened(span) | CircuitChange::StillOpen(span)) => span,
         };
-        let is_logged = outage.as_ref().is_none_or(|before| now.since(before.logged) >= LOGGED_AGAIN_AFTER);
-        let (since, logged) = outage.map_or((now, now), |before| (before.since, before.logged));
-        let logged = if is_logged { now } else { logged };
-        state.outage = Some(Outage { since, reason: reason.to_owned(), logged });
+        let is_logged = LastingCondition::report(&mut state.outage, reason, now);
         drop(state);
         let seconds = span.as_secs();
         if is_logged {
@@ -182,8 +170,7 @@ impl CircuitBreaker {
 }
 
 impl CircuitPermit<'_> {
-    /// Notes the gateway's answer, and returns it with a wait that is not longer than an open circuit lasts; `None`
-    /// for no answer in time.
+    /// Records the answer, and returns it with a retry wait of at most [`Breaker::longest`].
     pub fn answered<T>(
         mut self,
         answer: Option<Result<T, GatewayError>>,
@@ -199,7 +186,7 @@ impl CircuitPermit<'_> {
         if let Some(entry) = self.entry.take() {
             let reason = match &answer {
                 Some(Err(error)) => error.detail.as_str(),
-                _ => "no answer in time",
+                _ => NO_ANSWER,
             };
             self.circuit.record(entry, health, reason, now);
         }

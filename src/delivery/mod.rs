@@ -47,7 +47,7 @@ pub use job::{CodeLiveness, Delivered, GatewayAttempt, Job, PlanChange, Purpose}
 pub use plan::{Dropped, FollowUp, Reason, SendStatus};
 
 use budget::Budget;
-use guarded::{Eligible, GuardedGateway, Outage};
+use guarded::{Eligible, GuardedGateway};
 use workflow::Workflow;
 
 /// A gateway under the name that the routing knows it by.
@@ -272,8 +272,8 @@ impl Delivery {
         match readiness {
             Err(reason) => Some(reason),
             Ok(()) if circuit == Circuit::Open => {
-                let Outage { since, reason, .. } = gateway.circuit.outage()?;
-                let seconds = self.clock.now().since(since).as_secs();
+                let outage = gateway.circuit.outage()?;
+                let (seconds, reason) = (outage.seconds(self.clock.now()), outage.reason);
                 Some(format!(
                     "{name} has not worked for {seconds} s: {reason}; it is tried again in {wait} s"
                 ))

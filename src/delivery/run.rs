@@ -242,13 +242,13 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         let overdue = overdue.map(|after| now() + after.max(self.budget.least));
         permit.ask();
         let end = overdue.map_or(deadlines.answer, |overdue| overdue.min(deadlines.answer));
-        let answer = gateway.answer_to(GatewayOperation::Send, gateway.gateway.send(&message), end).await;
+        let answer = gateway.request(GatewayOperation::Send, gateway.gateway.send(&message), end).await;
         let answer = circuit.answered(answer, self.now());
         self.time_has_passed = true;
         self.log_answer(gateway, answer.as_ref());
         let status = if let Some(Ok(_)) = &answer { SendStatus::Sent } else { SendStatus::GatewayError };
         let mut attempt = GatewayAttempt { started, ..self.attempt(candidate, status) };
-        let error = match answer {
+        let (error, class) = match answer {
             Some(Ok(Accepted { message_id })) => {
                 attempt.message_id = Some(message_id.clone());
                 self.attempts.push(attempt);
@@ -256,13 +256,14 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             }
             Some(Err(error)) => {
                 attempt.error_code = error.code;
-                DeliveryError::Gateway(error)
+                let class = error.class;
+                (DeliveryError::Gateway(error), class)
             }
-            None => DeliveryError::NoAnswerInTime,
+            None => (DeliveryError::NoAnswerInTime, ErrorClass::Ambiguous),
         };
-        attempt.class = error.class();
+        attempt.class = Some(class);
         self.attempts.push(attempt);
-        self.refused(error, candidate, failure)
+        self.refused(error, class, candidate, failure)
     }
 
     /// Settles everything before a gateway may be asked: a permit of its limiter, a live code, and a permit of its circuit
@@ -327,11 +328,11 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
     fn refused(
         &mut self,
         error: DeliveryError,
+        class: ErrorClass,
         candidate: Candidate<'a>,
         failure: &mut ChannelFailure,
     ) -> ControlFlow<Delivered> {
         let gateway = candidate.gateway;
-        let class = error.class().unwrap_or(ErrorClass::Ambiguous);
         if class.may_have_been_sent() {
             self.may_have_been_sent = Some(PossiblySent { held: gateway.holding(self.channel) });
         }

@@ -14,7 +14,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use super::Bounds;
 use super::digest::{Digest, Digester};
 use crate::domain::{ServerKey, ServiceId, Timestamp};
-use crate::metrics::ServiceNames;
 use crate::shard::{
     Capacity, Command, Decision, Durability, LimitedTable, Record, Refusal, ReplyContext, Reservation,
     Shards, Subject, Transaction, service_of,
@@ -146,11 +145,6 @@ impl Answers {
         Self { deps, queue: Arc::new(Semaphore::new(bounds.queue.clamp(1, Semaphore::MAX_PERMITS))) }
     }
 
-    /// Names services in the log from now on.
-    pub fn name_services(&self, names: &ServiceNames) {
-        self.deps.capacity.name_services(names);
-    }
-
     /// The limit on kept keys.
     pub fn capacity(&self) -> &Capacity {
         &self.deps.capacity
@@ -171,9 +165,7 @@ impl Answers {
             return Err(KeyRefusal::KeyLength);
         }
         let Digest { subject, tag } = self.deps.digester.answer(service, key);
-        let permit = Arc::clone(&self.queue)
-            .try_acquire_owned()
-            .map_err(|_| KeyRefusal::Refused(Refusal::Overloaded))?;
+        let permit = Arc::clone(&self.queue).try_acquire_owned().map_err(|_| Refusal::Overloaded)?;
         let (reply, answer) = oneshot::channel();
         self.deps.shards.submit(Box::new(BeginCommand {
             key: subject,
@@ -184,7 +176,7 @@ impl Answers {
             reply,
             _permit: permit,
         }));
-        answer.await.unwrap_or(Err(KeyRefusal::Refused(Refusal::StoreUnavailable)))
+        answer.await.unwrap_or(Err(Refusal::StoreUnavailable.into()))
     }
 }
 
@@ -212,7 +204,7 @@ impl Ticket {
         if answer.len() > LONGEST_ANSWER {
             return Err(KeyRefusal::AnswerTooLong);
         }
-        self.end(Some(answer)).await.unwrap_or(Err(KeyRefusal::Refused(Refusal::StoreUnavailable)))
+        self.end(Some(answer)).await.unwrap_or(Err(Refusal::StoreUnavailable.into()))
     }
 
     /// The request surely had no effect: a repetition is carried out. Returns when that is durable or has failed,
@@ -305,7 +297,7 @@ impl Command for BeginCommand {
     }
 
     fn answer(self: Box<Self>, reply: &mut ReplyContext<'_>) {
-        let decided = self.decided.unwrap_or(Err(KeyRefusal::Refused(Refusal::StoreUnavailable)));
+        let decided = self.decided.unwrap_or(Err(Refusal::StoreUnavailable.into()));
         if let Err(Ok(KeyDecision::First(ticket))) = self.reply.send(decided) {
             // The caller is gone.
             reply.enqueue(Box::new(ticket.ending(None, None)));

@@ -9,7 +9,6 @@ use super::Bounds;
 use super::decide::{self, BucketRule, Counted, RateDecision, ValueCounts};
 use super::digest::{Digest, Digester};
 use crate::domain::{ServerKey, ServiceId, Sid, Timestamp};
-use crate::metrics::ServiceNames;
 use crate::shard::{
     Capacity, Command, Decision, Durability, LimitedTable, Record, Refusal, ReplyContext, Reservation,
     Shards, Subject, Transaction, service_of,
@@ -110,11 +109,6 @@ impl Limits {
             capacity: Capacity::following::<Counter>(shards, LimitedTable::Counters, bounds.records),
             queue: Arc::new(Semaphore::new(bounds.queue.clamp(1, Semaphore::MAX_PERMITS))),
         }
-    }
-
-    /// Names services in the log from now on.
-    pub fn name_services(&self, names: &ServiceNames) {
-        self.capacity.name_services(names);
     }
 
     /// The limit on counters.

@@ -1,7 +1,7 @@
 //! Counts what happens, for Prometheus.
 //!
-//! Each fact of [`facts`] is handed to [`Metrics`] once, by the code that knows it. What is known at any time, such as a
-//! queue's length, is not counted: a [`Reading`] is taken for each scrape.
+//! Each fact of [`facts`] is handed to [`Metrics`] once, by the code that knows it. Queue lengths and other states are
+//! not counted: each scrape takes a [`Reading`].
 
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 
@@ -38,14 +38,29 @@ pub use self::facts::{
     VerificationFacts, VerificationStep, WebhookEnd,
 };
 
-/// The name of [`ServiceId::DEFAULT`].
-const DEFAULT_SERVICE: &str = "default";
-
 /// Services whose name is the value of a label. Further ones share [`OTHER`], until the next start.
 const NAMED_SERVICES: usize = 100;
 
-/// The name of a service in labels and in the log; `None` for an unknown one.
-pub type ServiceNames = Arc<dyn Fn(ServiceId) -> Option<String> + Send + Sync>;
+/// The names of services in labels and in the log. Clones share the source of the names.
+#[derive(Clone, Default)]
+pub struct ServiceNames(Arc<OnceLock<Box<LookUp>>>);
+
+type LookUp = dyn Fn(ServiceId) -> Option<String> + Send + Sync;
+
+impl ServiceNames {
+    /// Sets the source, once. Until then only the default service has a name.
+    pub fn set(&self, look_up: impl Fn(ServiceId) -> Option<String> + Send + Sync + 'static) {
+        let _ = self.0.set(Box::new(look_up));
+    }
+
+    /// `None` for an unknown id.
+    pub fn of(&self, id: ServiceId) -> Option<String> {
+        match self.0.get() {
+            Some(look_up) => look_up(id),
+            None => (id == ServiceId::DEFAULT).then(|| ServiceId::DEFAULT_NAME.to_owned()),
+        }
+    }
+}
 
 type Counters<L> = Family<L, Counter>;
 
@@ -53,7 +68,7 @@ type Counters<L> = Family<L, Counter>;
 pub struct Metrics {
     registry: Registry,
     services: RwLock<HashMap<ServiceId, ServiceLabel>>,
-    service_names: OnceLock<ServiceNames>,
+    service_names: ServiceNames,
     begun: Counters<OfService>,
     approved: Counters<OfService>,
     canceled: Counters<OfService>,
@@ -61,7 +76,7 @@ pub struct Metrics {
     checks: Counters<OutcomeOfService>,
     gateway_requests: Counters<OutcomeOfGateway>,
     gateway_duration: Family<OfGateway, Histogram>,
-    /// Taken from their family: commits are frequent.
+    /// Held directly: a label look-up for each commit is slow.
     durable_commits: Counter,
     failed_commits: Counter,
     commit_duration: Histogram,
@@ -138,10 +153,10 @@ impl Default for Metrics {
                 Gauge::default(),
             ),
             services: RwLock::default(),
-            service_names: OnceLock::new(),
+            service_names: ServiceNames::default(),
             registry,
         };
-        metrics.begin();
+        metrics.create_at_zero();
         metrics
     }
 }
@@ -167,14 +182,14 @@ where
 }
 
 impl Metrics {
-    /// Sets how services are named. Without it only the default service has a name.
-    pub fn name_services(&self, names: &ServiceNames) {
-        let _ = self.service_names.set(Arc::clone(names));
+    /// The names in its labels, which the log shares.
+    pub const fn service_names(&self) -> &ServiceNames {
+        &self.service_names
     }
 
-    /// Shows the counters with known labels from the start, as [`begin_refusals`](Self::begin_refusals).
-    fn begin(&self) {
-        let service = ServiceLabel { id: Some(ServiceId::DEFAULT), name: DEFAULT_SERVICE.into() };
+    /// Creates the counters with known labels, as [`create_refusals_at_zero`](Self::create_refusals_at_zero).
+    fn create_at_zero(&self) {
+        let service = ServiceLabel { id: Some(ServiceId::DEFAULT), name: ServiceId::DEFAULT_NAME.into() };
         let labels = OfService { service, channel: Channel::Sms.as_str() };
         for counters in [&self.begun, &self.approved, &self.canceled] {
             drop(counters.get_or_create(&labels));
@@ -226,8 +241,8 @@ impl Metrics {
         self.commit_records.observe(u32::try_from(facts.records).unwrap_or(u32::MAX).into());
     }
 
-    /// Shows each reason from the start: the first increase of a counter that did not exist is no increase.
-    pub fn begin_refusals(&self, reasons: &[&'static str]) {
+    /// Creates the counter of each reason at zero, because `rate()` misses the first increment of a new series.
+    pub fn create_refusals_at_zero(&self, reasons: &[&'static str]) {
         for reason in reasons {
             drop(self.refused.get_or_create(&[("reason", *reason)]));
         }
@@ -247,7 +262,7 @@ impl Metrics {
         self.connections.set(i64::try_from(open).unwrap_or(i64::MAX));
     }
 
-    /// The text of a scrape. Without a reading it has no gauge of the services, which are not running yet.
+    /// The text of a scrape. Without a reading (the server has not started) it has only counters and the process.
     pub fn text(&self, format: TextFormat, reading: Option<&Reading>) -> String {
         let (gauges, process) = (reading.map(Reading::gauges).unwrap_or_default(), reading::process());
         format.write(&[&self.registry, &gauges, &process]).unwrap_or_default()
@@ -259,10 +274,7 @@ impl Metrics {
             return known.clone();
         }
         drop(services);
-        let name = match self.service_names.get() {
-            Some(names) => names(id),
-            None => (id == ServiceId::DEFAULT).then(|| DEFAULT_SERVICE.to_owned()),
-        };
+        let name = self.service_names.of(id);
         let mut services = self.services.write().unwrap_or_else(PoisonError::into_inner);
         match name.filter(|_| services.len() < NAMED_SERVICES) {
             Some(name) => {

@@ -1,4 +1,4 @@
-//! What is read when it is shown, and not counted: lengths of queues, tables, sizes.
+//! Gauges that are read at each scrape: lengths of queues, tables, sizes.
 
 use std::fmt::Debug;
 use std::hash::Hash;
@@ -14,7 +14,7 @@ use super::process::Process;
 use crate::domain::GatewayName;
 use crate::store::StoreSizes;
 
-/// The state of the services. Taking one waits for no shard and no commit.
+/// The state of the server at one scrape. Reading it waits for no shard and no commit.
 #[derive(Debug, Clone, Default)]
 pub struct Reading {
     /// Whether `/readyz` would answer 200.

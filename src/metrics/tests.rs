@@ -81,9 +81,7 @@ fn a_test_number_begins_no_verification() {
 #[test]
 fn a_hundred_services_have_a_label_and_the_others_share_one() {
     let metrics = Metrics::default();
-    metrics.name_services(
-        &(Arc::new(|id: ServiceId| (id.get() != 7).then(|| format!("shop-{}", id.get()))) as ServiceNames),
-    );
+    metrics.service_names().set(|id| (id.get() != 7).then(|| format!("shop-{}", id.get())));
     for service in 0..150 {
         metrics.send(&sent(service));
         metrics.send(&sent(service));

@@ -29,7 +29,7 @@ impl RegistryPlan {
         Self { settings, brand, twilio_messaging_service: messaging_service(gateways), serves }
     }
 
-    pub(super) fn with(
+    pub(super) fn into_deps(
         self,
         shards: &Shards,
         policy: &Policy,

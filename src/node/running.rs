@@ -77,7 +77,7 @@ impl Running {
             tracker,
             templates,
             policy,
-            registry,
+            registry: plan,
             private_webhooks,
             shards,
             bounds,
@@ -89,7 +89,7 @@ impl Running {
         let policies = Policies::new(policy);
         let clock: Arc<dyn Clock> = clock;
         let mut seeder = seeded_rng()?;
-        let capacity = NumberCapacity::new(bounds.numbers);
+        let capacity = NumberCapacity::with_names(bounds.numbers, metrics.service_names());
         let shards = Shards::start(ShardDeps {
             store: Arc::clone(&store),
             clock: Arc::clone(&clock),
@@ -101,9 +101,10 @@ impl Running {
         })
         .await?;
         let started = StopUnlessStarted(Some(shards.clone()));
-        let for_clients = registry.serves.then_some(&account);
-        let registry = registry.with(&shards, &policy, &templates, &gateways);
-        let registry = registry::open(registry, for_clients).await?;
+        let account_file = plan.serves.then_some(&account);
+        let deps = plan.into_deps(&shards, &policy, &templates, &gateways);
+        let registry = registry::open(deps, account_file).await?;
+        registry.provide_names(shards.metrics().service_names());
         let rules = CurrentRules::new(&registry, policies.clone());
         let outbox = Outbox::start(OutboxDeps {
             shards: shards.clone(),
@@ -115,11 +116,6 @@ impl Running {
         let bounds_of_limits = limit::Bounds { queue: bounds.commands, ..limit::Bounds::default() };
         let limits = Limits::new(&shards, &server_key, bounds_of_limits);
         let answers = Answers::new(&shards, &server_key, bounds_of_limits);
-        let names = registry.service_names();
-        shards.metrics().name_services(&names);
-        capacity.name_services(&names);
-        limits.name_services(&names);
-        answers.name_services(&names);
         let delivery = Arc::new(Delivery::new(DeliveryDeps {
             gateways,
             routing,

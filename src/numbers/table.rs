@@ -32,18 +32,18 @@ const TEST_NUMBERS: usize = 10_000;
 impl NumberCapacity {
     /// Capacity for `limit` numbers, and separately for test numbers.
     pub fn new(limit: usize) -> Self {
-        let of = Capacity::counted_by_table::<NumberState>;
+        Self::with_names(limit, &ServiceNames::default())
+    }
+
+    /// The same, with services by their names in the log.
+    pub fn with_names(limit: usize, names: &ServiceNames) -> Self {
+        let of = |table, limit| Capacity::counted_by_table::<NumberState>(table, limit, names);
         Self([of(LimitedTable::Numbers, limit), of(LimitedTable::TestNumbers, limit.min(TEST_NUMBERS))])
     }
 
     /// The capacity for test numbers, or for all other numbers.
     pub fn of(&self, is_test: bool) -> &Arc<Capacity> {
         &self.0[usize::from(is_test)]
-    }
-
-    /// Names services in the log from now on.
-    pub fn name_services(&self, names: &ServiceNames) {
-        self.0.iter().for_each(|capacity| capacity.name_services(names));
     }
 }
 

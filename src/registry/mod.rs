@@ -126,10 +126,10 @@ impl Registry {
         self.0.published.services.load().by_id(id)
     }
 
-    /// The names of services, for the log and for metrics.
-    pub fn service_names(&self) -> ServiceNames {
+    /// Makes the services known by their names in the log and in metrics.
+    pub fn provide_names(&self, names: &ServiceNames) {
         let published = Arc::clone(&self.0.published);
-        Arc::new(move |id| Some(published.services.load().by_id(id)?.name()))
+        names.set(move |id| Some(published.services.load().by_id(id)?.name()));
     }
 
     pub fn service(&self, sid: &Sid) -> Result<Arc<Service>, RegistryError> {

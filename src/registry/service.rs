@@ -10,9 +10,6 @@ use crate::domain::{PhoneNumber, ServiceId, Sid, Timestamp, record_id};
 use crate::engine::SlotHash;
 use crate::shard::{Id, Record};
 
-/// The name of the service of the compatible routes in requests.
-pub(super) const DEFAULT_NAME: &str = "default";
-
 /// A namespace with its own rules.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Service {
@@ -31,11 +28,11 @@ pub struct Service {
 }
 
 impl Service {
-    /// Its name in logs and metrics, which does not change: as in config.json, `default`, or its sid. The command line
-    /// accepts each.
+    /// The name in logs and metrics: `default`, the name in config.json, or the sid. It never changes, and commands
+    /// accept it.
     pub fn name(&self) -> String {
         match &self.origin {
-            Origin::Default => DEFAULT_NAME.to_owned(),
+            Origin::Default => ServiceId::DEFAULT_NAME.to_owned(),
             Origin::Config(name) => name.clone(),
             Origin::Api => self.sid.to_string(),
         }

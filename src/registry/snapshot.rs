@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::credential::LiveKey;
 use super::error::{Item, RegistryError};
-use super::service::{DEFAULT_NAME, SLOT, ServiceRecord};
+use super::service::{SLOT, ServiceRecord};
 use super::{ApiKey, Credential, Origin, Root, SafeNumber, Service};
 use crate::domain::{PhoneNumber, ServiceId, Sid, SidKind};
 use crate::shard::{Index, Record, RecordKey, Router, Shards, Stored, decode};
@@ -135,7 +135,7 @@ impl Services {
     }
 
     pub(super) fn find(&self, text: &str) -> Result<Arc<Service>, RegistryError> {
-        if text == DEFAULT_NAME {
+        if text == ServiceId::DEFAULT_NAME {
             return Ok(self.default_service());
         }
         if let Some(sid) = Sid::parse(SidKind::Service, text) {
@@ -152,7 +152,7 @@ pub fn find_service<S: AsRef<Service>>(
 ) -> Result<S, RegistryError> {
     let sid = Sid::parse(SidKind::Service, text);
     let named = |found: &S| match &found.as_ref().origin {
-        Origin::Default if text == DEFAULT_NAME => true,
+        Origin::Default if text == ServiceId::DEFAULT_NAME => true,
         Origin::Config(name) if name == text => true,
         _ => sid.is_some_and(|sid| found.as_ref().sid == sid),
     };

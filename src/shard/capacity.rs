@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tracing::{info, warn};
 
@@ -109,7 +109,7 @@ pub struct Capacity {
     kind: u8,
     limit: usize,
     counts: Mutex<Counts>,
-    names: OnceLock<ServiceNames>,
+    names: ServiceNames,
 }
 
 #[derive(Debug, Default)]
@@ -151,24 +151,20 @@ pub struct Usage {
 
 impl Capacity {
     /// The capacity of a table that counts its records itself.
-    pub fn counted_by_table<R: Record>(table: LimitedTable, limit: usize) -> Arc<Self> {
-        Arc::new(Self { table, kind: R::KIND, limit, counts: Mutex::default(), names: OnceLock::new() })
+    pub fn counted_by_table<R: Record>(table: LimitedTable, limit: usize, names: &ServiceNames) -> Arc<Self> {
+        let names = names.clone();
+        Arc::new(Self { table, kind: R::KIND, limit, counts: Mutex::default(), names })
     }
 
     /// The capacity for records of the kind `R`, counted as the shards change them. A record takes one place for each
     /// started [`PLACE_BYTES`] bytes.
     pub fn following<R: Record>(shards: &Shards, table: LimitedTable, limit: usize) -> Arc<Self> {
-        let capacity = Self::counted_by_table::<R>(table, limit);
+        let capacity = Self::counted_by_table::<R>(table, limit, shards.metrics().service_names());
         let counted = Arc::clone(&capacity);
         let index =
             move |_| Box::new(CountingIndex { capacity: Arc::clone(&counted), held: Shares::default() }) as _;
         shards.follow::<R>(Arc::new(index));
         capacity
-    }
-
-    /// Names services in the log from now on, instead of their numbers.
-    pub fn name_services(&self, names: &ServiceNames) {
-        let _ = self.names.set(Arc::clone(names));
     }
 
     /// The table whose records it counts.
@@ -190,8 +186,7 @@ impl Capacity {
         if counts.shares.room(service, self.limit) == 0 {
             if counts.exhausted.insert(service) {
                 let (own, held) = (counts.shares.of(service), counts.shares.held());
-                let name = self.names.get().and_then(|name| name(service));
-                let service = name.unwrap_or_else(|| service.get().to_string());
+                let service = self.names.of(service).unwrap_or_else(|| service.get().to_string());
                 let line = self.lines().exhausted;
                 warn!(table = %self.table, service, own, held, limit = self.limit, "{line}");
             }
@@ -296,7 +291,7 @@ mod tests {
     const TWO: ServiceId = ServiceId::new(2);
 
     fn capacity_of(limit: usize) -> Arc<Capacity> {
-        Capacity::counted_by_table::<NumberState>(LimitedTable::Numbers, limit)
+        Capacity::counted_by_table::<NumberState>(LimitedTable::Numbers, limit, &ServiceNames::default())
     }
 
     #[test]

@@ -61,11 +61,11 @@ pub struct TrackerRequest {
     pub status: Option<String>,
 
     /// Only messages since this time: a while ago ("2h", "7d"), a day (2027-01-31, UTC), or a moment (RFC 3339).
-    #[arg(long, value_name = "TIME", value_parser = moment)]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub since: Option<Timestamp>,
 
     /// Only messages before this time.
-    #[arg(long, value_name = "TIME", value_parser = moment)]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub until: Option<Timestamp>,
 
     /// At most this many messages.
@@ -78,12 +78,11 @@ pub struct TrackerRequest {
 }
 
 /// Relative times are those of this machine's clock.
-fn moment(text: &str) -> Result<Timestamp, String> {
+fn parse_time(text: &str) -> Result<Timestamp, String> {
     if let Ok(ago) = humantime::parse_duration(text) {
         return Ok(SystemClock::start().now().minus(ago));
     }
-    let moment = Timestamp::parse_day_or_moment(text);
-    moment.ok_or_else(|| {
+    Timestamp::parse_day_or_moment(text).ok_or_else(|| {
         "it must be a while ago such as 2h, a day such as 2027-01-31, or RFC 3339 with a Z".to_owned()
     })
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use super::super::CommandError;
 use super::super::answer::ask_server;
@@ -193,6 +193,5 @@ fn time(data_dir: &Path, of_server: Option<Timestamp>, clock: &SystemClock, find
 fn last_write(data_dir: &Path) -> Option<Timestamp> {
     let segments = fs::read_dir(data_dir.join("journal")).ok()?.flatten();
     let written = segments.filter_map(|segment| segment.metadata().ok()?.modified().ok());
-    let since: Duration = written.max()?.duration_since(UNIX_EPOCH).ok()?;
-    u64::try_from(since.as_millis()).ok().map(Timestamp::from_millis)
+    Timestamp::from_system_time(written.max()?)
 }

@@ -1,7 +1,7 @@
 //! The gateways: credentials and senders, asked by requests that cost nothing; and the address that providers report to.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::time::timeout;
@@ -77,12 +77,12 @@ fn one(name: GatewayName, found: AccountFinding, clock: &SystemClock, findings: 
                     "correct the setting, or the account at the provider; docs/reference/gateways.md"
                 }
                 ErrorClass::Retry { .. } => REACH,
-                _ => "is it the provider's address? Try again, or ask the provider",
+                _ => "check the address of the gateway; try again, or ask the provider",
             };
             findings.fail(check, error.to_string(), remedy);
         }
     }
-    let theirs = date.and_then(moment);
+    let theirs = date.and_then(Timestamp::from_system_time);
     let (ours, theirs) = (clock.wall(), theirs.unwrap_or(clock.wall()));
     let apart = ours.since(theirs).max(theirs.since(ours));
     if apart > TOLERANCE {
@@ -92,11 +92,6 @@ fn one(name: GatewayName, found: AccountFinding, clock: &SystemClock, findings: 
             "synchronize the clock (NTP): `timedatectl` shows its state",
         );
     }
-}
-
-fn moment(date: SystemTime) -> Option<Timestamp> {
-    let since = date.duration_since(UNIX_EPOCH).ok()?;
-    u64::try_from(since.as_millis()).ok().map(Timestamp::from_millis)
 }
 
 fn not_asked(public_url: &str, findings: &mut Findings) {

@@ -56,7 +56,7 @@ pub struct Server<V> {
 
 impl<V> Server<V> {
     pub fn new(deps: Arc<Deps<V>>) -> Self {
-        deps.metrics.begin_refusals(&Refusal::NAMES);
+        deps.metrics.create_refusals_at_zero(&Refusal::NAMES);
         Self {
             stop: CancellationToken::new(),
             refusals: RefusalLog::default(),

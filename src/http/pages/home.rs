@@ -19,9 +19,6 @@ use crate::http::v2::params::{Param, Text};
 use crate::numbers::{CheckOutcome, CheckRequest, NumberKey, Refusal, Reply, SendOutcome};
 use crate::registry::{Origin, Scope};
 
-/// A number that is set aside for fiction.
-const EXAMPLE_NUMBER: &str = "+14155550123";
-
 #[derive(Template)]
 #[template(path = "home.html")]
 struct HomePage {
@@ -63,7 +60,7 @@ impl Form {
     }
 
     fn example(&self) -> String {
-        self.to.map_or_else(|| EXAMPLE_NUMBER.to_owned(), PhoneNumber::e164)
+        self.to.map_or_else(|| PhoneNumber::EXAMPLE.to_owned(), PhoneNumber::e164)
     }
 
     /// The address that shows this form again.
@@ -106,7 +103,7 @@ pub async fn send<V: Verify>(call: &Call<'_, V>, head: &Parts, body: &[u8]) -> R
     let failed = |status, words| Ok(failed(deps, head, (&text, None), Failure::Send(status, words)));
     let number = match PhoneNumber::parse(&text, deps.default_region) {
         Ok(number) => number,
-        Err(error) => return failed(StatusCode::BAD_REQUEST, words_for_number(error).to_owned()),
+        Err(error) => return failed(StatusCode::BAD_REQUEST, words_for_number(error)),
     };
     match call.send(compatible::plain_send(number)).await {
         Err(Problem::Refused(refusal)) => Ok(overloaded(deps, head, (&text, None), refusal, Failure::Send)),
@@ -128,7 +125,7 @@ pub async fn check<V: Verify>(call: &Call<'_, V>, head: &Parts, body: &[u8]) -> 
     let number = match PhoneNumber::parse(&text, deps.default_region) {
         Ok(number) => number,
         Err(error) => {
-            let failure = Failure::Send(StatusCode::BAD_REQUEST, words_for_number(error).to_owned());
+            let failure = Failure::Send(StatusCode::BAD_REQUEST, words_for_number(error));
             return Ok(failed(deps, head, (&text, None), failure));
         }
     };
@@ -153,7 +150,7 @@ pub async fn check<V: Verify>(call: &Call<'_, V>, head: &Parts, body: &[u8]) -> 
 
 /// Describes the body of `POST /try/send`.
 pub fn describe_send() -> Vec<Param> {
-    vec![Param::of::<Text<40>>("number", "The number, in E.164 form.", EXAMPLE_NUMBER)]
+    vec![Param::of::<Text<40>>("number", "The number, in E.164 form.", PhoneNumber::EXAMPLE)]
 }
 
 /// Describes the body of `POST /try/check`.
@@ -220,7 +217,7 @@ fn shown<V: Verify>(
     let trial = match (deps.inbox.as_deref().filter(|_| deps.simulates_all), access(deps, head)) {
         (None, _) => Trial::None,
         (Some(simulator), Ok(())) => {
-            let mut number = to.map_or_else(|| EXAMPLE_NUMBER.to_owned(), PhoneNumber::e164);
+            let mut number = to.map_or_else(|| PhoneNumber::EXAMPLE.to_owned(), PhoneNumber::e164);
             let (mut send_problem, mut check_problem) = (None, None);
             match failure {
                 Some((text, Failure::Send(_, words))) => {
@@ -259,14 +256,15 @@ pub fn with_view<V, T>(
 ) -> T {
     let service_name = |id: ServiceId| {
         if id == ServiceId::DEFAULT {
-            return "default".to_owned();
+            return ServiceId::DEFAULT_NAME.to_owned();
         }
         let service = deps.v2.get().and_then(|v2| v2.registry.service_by_id(id));
         service.map_or_else(
             || "removed".to_owned(),
+            // For people: the friendly name in place of the sid.
             |service| match &service.origin {
-                Origin::Config(name) => name.clone(),
-                Origin::Default | Origin::Api => service.settings.friendly_name.clone(),
+                Origin::Api => service.settings.friendly_name.clone(),
+                Origin::Default | Origin::Config(_) => service.name(),
             },
         )
     };
@@ -299,12 +297,13 @@ fn redirect(address: &str) -> Response {
     response
 }
 
-const fn words_for_number(error: NumberError) -> &'static str {
+fn words_for_number(error: NumberError) -> String {
     match error {
-        NumberError::Unreadable => {
-            "This is not a phone number. Begin with + and the country code, such as +14155550123."
-        }
-        NumberError::Impossible => "No number of that country has this length.",
+        NumberError::Unreadable => format!(
+            "This is not a phone number. Begin with + and the country code, such as {}.",
+            PhoneNumber::EXAMPLE
+        ),
+        NumberError::Impossible => "No number of that country has this length.".to_owned(),
     }
 }
 

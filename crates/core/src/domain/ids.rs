@@ -14,6 +14,8 @@ impl ServiceId {
     /// The service behind `/api/*`, `/send-code` and `/verify-code`, configured by the top-level
     /// keys.
     pub const DEFAULT: Self = Self(0);
+    /// The name of [`DEFAULT`](Self::DEFAULT) in requests, logs and metrics.
+    pub const DEFAULT_NAME: &str = "default";
 
     /// From the number kept in records.
     pub const fn new(id: u32) -> Self {

@@ -51,6 +51,9 @@ const E164_MAX: u64 = 999_999_999_999_999;
 const TEXT_MAX: usize = 40;
 
 impl PhoneNumber {
+    /// The number in examples, which is set aside for fiction.
+    pub const EXAMPLE: &str = "+14155550123";
+
     /// Reads a number and folds its spellings (spaces, hyphens, a trunk zero after the country
     /// code) into one. Without a `default_region` the number must begin with `+`.
     ///

@@ -49,7 +49,12 @@ impl Timestamp {
     /// Reads a moment of RFC 3339 in UTC, with or without fractions of a second, from 1970 on.
     pub fn parse(text: &str) -> Option<Self> {
         let at = humantime::parse_rfc3339(text).ok().filter(|_| text.ends_with('Z'))?;
-        let since_epoch = at.duration_since(UNIX_EPOCH).ok()?;
+        Self::from_system_time(at)
+    }
+
+    /// `None` before 1970.
+    pub fn from_system_time(time: SystemTime) -> Option<Self> {
+        let since_epoch = time.duration_since(UNIX_EPOCH).ok()?;
         u64::try_from(since_epoch.as_millis()).ok().map(Self)
     }
 

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use onceward_core::clock::{Clock, LOGGED_AGAIN_AFTER};
+use onceward_core::clock::{Clock, LastingCondition};
 use onceward_core::domain::Timestamp;
 
 use super::error::in_words;
@@ -20,9 +20,9 @@ const REPORTED_AFTER_CHECKPOINTS: u32 = 3;
 /// Shared by the threads of a store, which report, and its handle.
 pub(super) struct Health {
     clock: Arc<dyn Clock>,
-    journal: Mutex<Option<Trouble>>,
-    reserve: Mutex<Option<Trouble>>,
-    checkpoint: Mutex<Option<Trouble>>,
+    journal: Mutex<Option<LastingCondition>>,
+    reserve: Mutex<Option<LastingCondition>>,
+    checkpoint: Mutex<Option<LastingCondition>>,
     /// The number of consecutive failed checkpoints.
     failed_checkpoints: AtomicU32,
     /// The thread that ended although the store is in use.
@@ -31,25 +31,11 @@ pub(super) struct Health {
     writing_since: AtomicU64,
     /// Since when batches wait for room in the journal, in the same way.
     waiting_since: AtomicU64,
-    hang: Mutex<Option<Trouble>>,
+    hang: Mutex<Option<LastingCondition>>,
     journal_bytes: AtomicU64,
     snapshot_bytes: AtomicU64,
     /// In milliseconds of the clock.
     snapshot_time: AtomicU64,
-}
-
-/// A trouble that lasts.
-#[derive(Debug)]
-struct Trouble {
-    reason: String,
-    since: Timestamp,
-    logged: Timestamp,
-}
-
-impl Trouble {
-    fn seconds(&self, now: Timestamp) -> u64 {
-        now.since(self.since).as_secs()
-    }
 }
 
 impl Health {
@@ -86,26 +72,21 @@ impl Health {
         }
     }
 
-    /// A batch could not be written, or can be again. Logged when that changes, and now and then while it lasts.
+    /// A batch could not be written, or can be again. Logged when that changes, and every 10 minutes
+    /// while it lasts.
     pub(super) fn journal(&self, trouble: Option<&str>) {
-        let trouble = trouble.map(in_words);
-        let trouble = trouble.as_deref();
         match self.change(&self.journal, trouble) {
-            Some(true) => tracing::error!(reason = trouble, "journal unavailable, writes refused"),
-            Some(false) => tracing::info!("journal available again"),
+            Some(Err(reason)) => tracing::error!(reason, "journal unavailable, writes refused"),
+            Some(Ok(())) => tracing::info!("journal available again"),
             None => {}
         }
     }
 
     /// The next segment could not be reserved, or could be again. Logged in the same way.
     pub(super) fn reserve(&self, trouble: Option<&str>) {
-        let trouble = trouble.map(in_words);
-        let trouble = trouble.as_deref();
         match self.change(&self.reserve, trouble) {
-            Some(true) => {
-                tracing::warn!(reason = trouble, "journal segment not reserved");
-            }
-            Some(false) => tracing::info!("journal segment reserved again"),
+            Some(Err(reason)) => tracing::warn!(reason, "journal segment not reserved"),
+            Some(Ok(())) => tracing::info!("journal segment reserved again"),
             None => {}
         }
     }
@@ -127,13 +108,9 @@ impl Health {
 
     /// A checkpoint ended. Logged in the same way.
     pub(super) fn checkpoint(&self, trouble: Option<&str>) {
-        let trouble = trouble.map(in_words);
-        let trouble = trouble.as_deref();
         match self.change(&self.checkpoint, trouble) {
-            Some(true) => {
-                tracing::error!(reason = trouble, "checkpoint failed, will be repeated");
-            }
-            Some(false) => tracing::info!("checkpoint succeeded again"),
+            Some(Err(reason)) => tracing::error!(reason, "checkpoint failed, will be repeated"),
+            Some(Ok(())) => tracing::info!("checkpoint succeeded again"),
             None => {}
         }
         match trouble {
@@ -180,13 +157,11 @@ impl Health {
         }
     }
 
-    /// Logged in the same way, when the health is asked for.
+    /// Logged like journal trouble, but noticed only by [`check`](Self::check).
     fn hang(&self, trouble: Option<&str>) {
         match self.change(&self.hang, trouble) {
-            Some(true) => {
-                tracing::error!(reason = trouble, "disk not responding, no write acknowledged");
-            }
-            Some(false) => tracing::info!("disk responding again"),
+            Some(Err(reason)) => tracing::error!(reason, "disk not responding, no write acknowledged"),
+            Some(Ok(())) => tracing::info!("disk responding again"),
             None => {}
         }
     }
@@ -224,28 +199,23 @@ impl Health {
         match &*locked(&self.checkpoint) {
             Some(trouble) if failed >= REPORTED_AFTER_CHECKPOINTS => {
                 let (reason, seconds) = (&trouble.reason, trouble.seconds(now));
-                Err(format!("{failed} checkpoints in a row have failed within {seconds} s: {reason}"))
+                Err(format!("the last {failed} checkpoints have failed, for {seconds} s: {reason}"))
             }
             _ => Ok(()),
         }
     }
 
-    /// Stores `trouble`. Returns whether there is trouble now if that is to be logged: when it has changed, and again
-    /// after [`LOGGED_AGAIN_AFTER`]. A new reason is no change, because two alternating reasons would fill the log.
-    fn change(&self, kept: &Mutex<Option<Trouble>>, trouble: Option<&str>) -> Option<bool> {
-        let mut kept = locked(kept);
-        let Some(reason) = trouble else { return kept.take().map(|_| false) };
-        let (now, reason) = (self.clock.now(), reason.to_owned());
-        let Some(kept) = &mut *kept else {
-            *kept = Some(Trouble { reason, since: now, logged: now });
-            return Some(true);
-        };
-        kept.reason = reason;
-        let is_due = now.since(kept.logged) >= LOGGED_AGAIN_AFTER;
-        if is_due {
-            kept.logged = now;
-        }
-        is_due.then_some(true)
+    /// Stores `trouble` in words. Returns the change if it is to be logged: trouble that began or lasts
+    /// ([`LastingCondition::report`]), or its end.
+    fn change(
+        &self,
+        lasting: &Mutex<Option<LastingCondition>>,
+        trouble: Option<&str>,
+    ) -> Option<Result<(), String>> {
+        let mut lasting = locked(lasting);
+        let Some(trouble) = trouble else { return lasting.take().map(|_| Ok(())) };
+        let reason = in_words(trouble);
+        LastingCondition::report(&mut lasting, &reason, self.clock.now()).then_some(Err(reason))
     }
 }
 
@@ -278,7 +248,7 @@ impl<F: FnOnce()> Drop for ThreadWatch<F> {
     }
 }
 
-fn locked(trouble: &Mutex<Option<Trouble>>) -> MutexGuard<'_, Option<Trouble>> {
+fn locked(trouble: &Mutex<Option<LastingCondition>>) -> MutexGuard<'_, Option<LastingCondition>> {
     trouble.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -312,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn lasting_trouble_is_logged_again_every_ten_minutes_and_says_how_long_it_lasts() {
+    fn lasting_trouble_is_logged_every_ten_minutes_with_its_duration() {
         let clock = Arc::new(ManualClock::starting_at(Timestamp::EPOCH));
         let health = Health::new(clock.clone());
         let text = log_of(|| {

@@ -90,8 +90,8 @@ impl EmbeddedStore {
     /// there is nothing to do. For tests.
     pub async fn checkpoint(&self) -> Result<(), StoreError> {
         let (reply, ended) = oneshot::channel();
-        self.reader.writer.send(WriterMessage::Checkpoint(reply)).map_err(|_| closed())?;
-        ended.await.map_err(|_| closed())?.map_err(StoreError::Unavailable)
+        self.reader.writer.send(WriterMessage::Checkpoint(reply)).map_err(|_| StoreError::Closed)?;
+        ended.await.map_err(|_| StoreError::Closed)?.map_err(StoreError::Unavailable)
     }
 
     fn submit(&self, batch: Batch) {
@@ -216,8 +216,8 @@ struct StoreReader {
 impl StoreReader {
     fn pin(&self) -> Result<Pinned, StoreError> {
         let (reply, pinned) = mpsc::sync_channel(1);
-        self.writer.send(WriterMessage::Pin(reply)).map_err(|_| closed())?;
-        pinned.recv().map_err(|_| closed())
+        self.writer.send(WriterMessage::Pin(reply)).map_err(|_| StoreError::Closed)?;
+        pinned.recv().map_err(|_| StoreError::Closed)
     }
 
     /// `copy` is a copy of a snapshot that is open already.
@@ -276,10 +276,6 @@ impl StoreReader {
         let merged = merge::Merge { copy: &copy, journal: &self.journal, until: Some(pinned.until), now };
         merge::into_file(&merged, root, progress).map_err(|error| StoreError::Unavailable(error.to_string()))
     }
-}
-
-fn closed() -> StoreError {
-    StoreError::Closed
 }
 
 fn interrupted() -> StoreError {

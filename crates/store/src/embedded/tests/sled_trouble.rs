@@ -40,7 +40,7 @@ fn a_failed_attempt_of_sled_is_discarded_and_loses_nothing() {
             world.put(turn, "goes on");
         }
         let trouble = world.store().health().unwrap_err();
-        assert!(trouble.contains("3 checkpoints in a row have failed"), "{fault:?}: {trouble}");
+        assert!(trouble.contains("the last 3 checkpoints have failed"), "{fault:?}: {trouble}");
         assert_eq!(world.contents_after_crash(&world.copy()).unwrap(), world.expected, "{fault:?}");
         world.sled.set(None);
         world.sled.release();
