@@ -348,9 +348,8 @@ impl NumberState {
             Self::Locked { until } => Some(*until),
             Self::Open(OpenNumber { failures, named, verification, .. }) => {
                 let is_asked = verification.is_some_and(|v| v.checking_until != Timestamp::EPOCH);
-                let settled = |count: &FailureCount, other: &FailureCount| !is_asked || count.last < other.last;
-                let stop_of = |count: &FailureCount, other| {
-                    if settled(count, other) { count.stopped_until() } else { None }
+                let stop_of = |count: &FailureCount, other: &FailureCount| {
+                    count.stopped_until().filter(|_| !is_asked || count.last < other.last)
                 };
                 stop_of(failures, named).max(stop_of(named, failures))
             }
