@@ -15,7 +15,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How much longer the manager waits for a start that makes progress, in microseconds.
 const START_EXTENDED_BY: u32 = 60_000_000;
 
-/// A manager that takes no messages holds up the start and the stop for this long.
+/// The longest wait for a manager that does not read messages.
 const TAKEN_WITHIN: Duration = Duration::from_secs(1);
 
 /// The status of a server that is ready.
@@ -35,7 +35,7 @@ pub(super) async fn stopping() {
 
 /// Runs `reload` between the messages that it begins and that it has ended. Waits for the disk.
 pub(super) fn around_reload(reload: impl FnOnce()) {
-    // The manager drops a reload without the time of its beginning.
+    // systemd ignores RELOADING=1 without the time at which it began.
     if let Ok(now) = NotifyState::monotonic_usec_now() {
         notify(&format!("{}\n{now}", NotifyState::Reloading));
     }

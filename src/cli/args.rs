@@ -96,7 +96,8 @@ pub struct ServeArgs {
     #[arg(long, value_name = "FORMAT", help_heading = "Settings")]
     pub log_format: Option<String>,
 
-    /// Refuse keys and variables that have no meaning. Without it, they get a warning.
+    /// Refuse unknown keys of config.json, and unknown variables that look like those of onceward. Without it, they get
+    /// a warning.
     #[arg(long, help_heading = "Settings")]
     pub strict: bool,
 

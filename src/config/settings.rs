@@ -42,8 +42,9 @@ pub struct Settings {
     pub listen: ListenAddress,
     #[serde(skip)]
     pub tls: Option<TlsFiles>,
-    /// Address that serves /metrics without credentials and without TLS, and nothing else: host:port, or :port for every
-    /// address. Empty for none; the listen address serves /metrics to the account and to keys with the scope metrics.
+    /// Address that serves /metrics without credentials and without TLS, and nothing else: host:port, or :port for
+    /// every address. Empty for none; the listen address serves /metrics to the account and to keys with the scope
+    /// metrics.
     #[serde(with = "As::<HostPort>")]
     pub metrics_listen: Option<ListenAddress>,
     /// `true` listens on `prod-domain`, refuses the simulator, and requires keys on loopback too, where a proxy is in
@@ -259,8 +260,8 @@ pub struct StorageSettings {
     #[serde(with = "As::<FilePath>")]
     #[default("data")]
     pub data_dir: PathBuf,
-    /// Directory for a copy of the snapshot, which a start and some commands read, if the data directory has no room for
-    /// it. Without this key, the directory that the variable TMPDIR names.
+    /// Directory for a copy of the snapshot, which a start and some commands read, if the data directory has no room
+    /// for it. Without this key, the directory that the variable TMPDIR names.
     #[serde(with = "As::<Option<FilePath>>")]
     pub scratch: Option<PathBuf>,
     /// File of the server key: 64 hexadecimal digits, as `openssl rand -hex 32 > FILE` makes them. It

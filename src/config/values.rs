@@ -126,7 +126,7 @@ kinds! {
     /// Origins as browsers spell them: scheme, host, and the port unless it is the scheme's.
     Origins -> Vec<String> {
         accepted: "a list of origins, such as [\"https://app.example.com\"] or \"https://a.example,https://b.example\": \
-                   scheme, host and perhaps a port, without a path. Name every host: * stands for nothing",
+                   scheme, host and perhaps a port, without a path and without wildcards. Name every host",
         schema: {
             let origin = "https?://[^\\s/,*]+";
             json_schema!({ "anyOf": [

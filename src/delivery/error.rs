@@ -68,9 +68,9 @@ pub enum FailureReason {
 }
 
 impl FailureReason {
-    /// What is wrong with the number, if the number itself is the reason: asking again about it on the same channel
-    /// will not help.
-    pub const fn about_the_number(self) -> Option<&'static str> {
+    /// Says why the number itself is the reason; `None` for other reasons. Another request for it on this channel fails
+    /// too.
+    pub const fn number_problem(self) -> Option<&'static str> {
         match self {
             Self::BadNumber => Some("the provider says that the number does not exist"),
             Self::NotReachable => Some("the provider says that the number cannot be reached on this channel"),
@@ -83,7 +83,7 @@ impl FailureReason {
 
     /// Whether the number itself is the reason.
     pub const fn is_about_the_number(self) -> bool {
-        self.about_the_number().is_some()
+        self.number_problem().is_some()
     }
 }
 

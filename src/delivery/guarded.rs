@@ -99,7 +99,7 @@ pub(super) struct CircuitBreaker {
 
 struct CircuitState {
     breaker: Breaker,
-    /// From the opening of the circuit until it closes, with the gateway's last failure.
+    /// An outage: from the opening of the circuit until it closes, with the gateway's last failure.
     outage: Option<LastingCondition>,
 }
 

@@ -360,7 +360,7 @@ pub(super) fn words_for_status(response: &GatewayResponse, url_setting: &str) ->
             format!("answered HTTP {status} with a body that broke off or is too long")
         }
         200..=299 => format!("answered HTTP {status} and nothing that is known as success"),
-        _ => format!("answered HTTP {status} and no reason that is known"),
+        _ => format!("answered HTTP {status} with an unknown reason"),
     }
 }
 

@@ -67,7 +67,7 @@ impl CodeStatus {
     }
 }
 
-/// What goes wrong with messages to a number.
+/// The fault of messages to a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
     /// The provider refuses with this error code.

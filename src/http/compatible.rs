@@ -482,7 +482,7 @@ fn api(status: StatusCode, message: &str, data: Data) -> Response {
 
 /// Why a provider refused a number.
 pub fn number_refused(reason: Option<FailureReason>) -> &'static str {
-    reason.and_then(FailureReason::about_the_number).unwrap_or("the provider refuses this number")
+    reason.and_then(FailureReason::number_problem).unwrap_or("the provider refuses this number")
 }
 
 /// `/send-code`.

@@ -359,12 +359,12 @@ static TUTORIAL: ApiGroup = ApiGroup {
 
 const CALLBACK: &str = "The server accepts only reports with Twilio's signature. The route does not exist if no gateway reports.";
 const INBOX: &str = "Only in simulator mode, and only under an IP address, localhost or the configured host name. Where other \
-     machines reach the server it asks for the account's credentials or a key for all services with the scope admin.";
+     machines reach the server it requires the account's credentials or a key for all services with the scope admin.";
 
 const METRICS: &str = "In Prometheus' text format, or in OpenMetrics if Accept names it. Needs the account's credentials or a \
      key for all services with the scope metrics or admin, unless it is read at the address metrics-listen.";
 
-const TRY: &str = "A form of the start page, answered with a page. Only where every message goes to the simulator. It asks for \
+const TRY: &str = "A form of the start page, answered with a page. Only where every message goes to the simulator. It requires \
      the same credentials as the inbox, and for a key where the compatible routes do.";
 
 static SERVER: ApiGroup = ApiGroup {

@@ -1,6 +1,6 @@
 //! Counts what happens, for Prometheus.
 //!
-//! Each fact of [`facts`] is handed to [`Metrics`] once, by the code that knows it. Queue lengths and other states are
+//! Each fact of `facts` is handed to [`Metrics`] once, by the code that knows it. Queue lengths and other states are
 //! not counted: each scrape takes a [`Reading`].
 
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
@@ -30,7 +30,7 @@ use self::labels::{
 };
 use crate::domain::{Channel, ServiceId};
 
-pub use self::reading::{GatewayReading, Reading};
+pub use self::reading::{GatewayReading, Reading, TableReading};
 pub use self::text::TextFormat;
 
 pub use self::facts::{

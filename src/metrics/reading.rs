@@ -20,13 +20,20 @@ pub struct Reading {
     /// Whether `/readyz` would answer 200.
     pub is_ready: bool,
     pub gateways: Vec<GatewayReading>,
-    /// Each table with its records and their limit.
-    pub tables: Vec<(&'static str, usize, usize)>,
+    pub tables: Vec<TableReading>,
     /// Commands about numbers that have no answer yet.
     pub commands: usize,
     /// Deliveries to webhooks that are still to be made.
     pub webhook_backlog: usize,
     pub store: Option<StoreSizes>,
+}
+
+/// A table with a limit.
+#[derive(Debug, Clone)]
+pub struct TableReading {
+    pub name: &'static str,
+    pub held: usize,
+    pub limit: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -99,9 +106,9 @@ impl Reading {
             "Requests that wait because too many are in flight to the gateway",
             of_each(|gateway| gateway.waiting),
         );
-        let held = tables.iter().map(|(table, held, _)| ([("table", *table)], *held));
+        let held = tables.iter().map(|table| ([("table", table.name)], table.held));
         all.each("onceward_table_records", "Records in a table with a limit", held);
-        let limit = tables.iter().map(|(table, _, limit)| ([("table", *table)], *limit));
+        let limit = tables.iter().map(|table| ([("table", table.name)], table.limit));
         all.each(
             "onceward_table_limit_records",
             "Records that one service may have in the table; all services together may have a quarter more",

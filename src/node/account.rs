@@ -34,7 +34,7 @@ pub enum AccountError {
     )]
     Unreadable(PathBuf),
     #[error(
-        "cannot store the account's credentials: {0}; see that the disk has space (the log names the cause), or give \
+        "cannot store the account's credentials: {0}; free disk space (the log names the cause), or set \
          ONCEWARD_ACCOUNT_SID and ONCEWARD_AUTH_TOKEN in the environment, and try again"
     )]
     Registry(#[from] RegistryError),

@@ -22,8 +22,8 @@ pub struct Offline {
 }
 
 impl Offline {
-    /// Opens the data directory; one that is not there is made, with its server key. Only services and credentials in it
-    /// change.
+    /// Opens the data directory; one that is not there is made, with its server key. Only services and credentials in
+    /// it change.
     ///
     /// # Errors
     /// As a server's start.
@@ -33,7 +33,7 @@ impl Offline {
         Self::over(store, clock, settings).await
     }
 
-    /// The same over records that were read from the directory at `at`. No change of them is kept.
+    /// Opens a copy of the records that was made at `at`. Changes are lost.
     ///
     /// # Errors
     /// As a server's start.

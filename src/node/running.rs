@@ -17,7 +17,7 @@ use crate::delivery::{Delivery, DeliveryDeps, Routed};
 use crate::domain::{Routing, ServerKey, Timestamp};
 use crate::engine::{Policy, Sealer, key_fingerprint};
 use crate::limit::{self, Answers, Limits};
-use crate::metrics::{Metrics, Reading};
+use crate::metrics::{Metrics, Reading, TableReading};
 use crate::numbers::{NumberCapacity, Policies, Usage, Verifier, VerifierDeps};
 use crate::registry::Registry;
 use crate::shard::{ShardDeps, Shards};
@@ -166,7 +166,7 @@ impl Running {
         let [counters, keys] = self.verifying.capacities();
         let tables = [self.verifier.capacity(), counters, keys].map(|capacity| {
             let Usage { held, limit } = capacity.usage();
-            (capacity.table().as_str(), held, limit)
+            TableReading { name: capacity.table().as_str(), held, limit }
         });
         Reading {
             is_ready: self.reasons_against().is_empty(),
@@ -236,8 +236,8 @@ impl Drop for StopUnlessStarted {
     }
 }
 
-/// Brings `clock` up to the newest time in the data directory: neither a restart nor a clock that was set back prolongs a
-/// lockout or revives a code.
+/// Brings `clock` up to the newest time in the data directory: neither a restart nor a clock that was set back prolongs
+/// a lockout or revives a code.
 fn go_on_from(newest: Timestamp, clock: &EngineClock) {
     let behind = newest.since(clock.now());
     clock.at_least(newest);

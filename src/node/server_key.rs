@@ -122,10 +122,10 @@ pub(super) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// The remedy for an error of the system, as a continuation of its message. That of the store is for directories.
+/// The remedy for a file. [`advice`] is for directories.
 pub(super) fn remedy(error: &io::Error, path: &Path) -> &'static str {
     if error.kind() == io::ErrorKind::PermissionDenied && path.is_file() {
-        "; let the user that the server runs as own it (chown), read and write it (chmod u+rw) and start again"
+        "; make the server's user its owner (chown) with read and write permission (chmod u+rw), and start again"
     } else {
         advice(&error.to_string())
     }

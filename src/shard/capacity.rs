@@ -19,8 +19,8 @@ use crate::metrics::ServiceNames;
 /// while it holds less than four times the free ones. This is the dynamic threshold of A. K. Choudhury and E. L. Hahne,
 /// "Dynamic Queue Length Thresholds for Shared-Memory Packet Switches" (1998), with alpha = 4. No service is refused
 /// before the limit is reached. A flood leaves a fifth of the free places to the next service: after the flood of one
-/// service a second one gets a fifth of the limit, and after its flood a third one gets a 25th. Floods that go on end in
-/// equal shares.
+/// service a second one gets a fifth of the limit, and after its flood a third one gets a 25th. Floods that go on end
+/// in equal shares.
 #[derive(Debug, Default)]
 pub struct Shares {
     held: usize,
@@ -118,25 +118,25 @@ struct Counts {
     /// Whether the log has a line that capacity is low.
     is_low: bool,
     /// The services that the log has a line about.
-    exhausted: HashSet<ServiceId>,
+    used_up: HashSet<ServiceId>,
 }
 
 #[derive(Debug)]
 struct LogLines {
     low: &'static str,
-    exhausted: &'static str,
+    used_up: &'static str,
     available: &'static str,
 }
 
 static NUMBERS: LogLines = LogLines {
     low: "number capacity low; new numbers get 503 once max-numbers is reached",
-    exhausted: "number capacity used up; new numbers get 503 (max-numbers)",
+    used_up: "number capacity used up; new numbers get 503 (max-numbers)",
     available: "number capacity available again",
 };
 
 static OTHERS: LogLines = LogLines {
     low: "table capacity low",
-    exhausted: "table capacity used up; requests that add a record get 503",
+    used_up: "table capacity used up; requests that add a record get 503",
     available: "table capacity available again",
 };
 
@@ -184,10 +184,10 @@ impl Capacity {
     pub fn reserve(self: &Arc<Self>, service: ServiceId) -> Result<Reservation, Decision> {
         let mut counts = self.counts();
         if counts.shares.room(service, self.limit) == 0 {
-            if counts.exhausted.insert(service) {
+            if counts.used_up.insert(service) {
                 let (own, held) = (counts.shares.of(service), counts.shares.held());
                 let service = self.names.of(service).unwrap_or_else(|| service.get().to_string());
-                let line = self.lines().exhausted;
+                let line = self.lines().used_up;
                 warn!(table = %self.table, service, own, held, limit = self.limit, "{line}");
             }
             return Err(Decision::Full { kind: self.kind, table: self.table });
@@ -216,9 +216,9 @@ impl Capacity {
         counts.shares.remove(service, places);
         let held = counts.shares.held();
         // Logged again only below 70 %, not for each record that expires and is replaced.
-        if (counts.is_low || !counts.exhausted.is_empty()) && !exceeds_tenths(held, 7, self.limit) {
+        if (counts.is_low || !counts.used_up.is_empty()) && !exceeds_tenths(held, 7, self.limit) {
             counts.is_low = false;
-            counts.exhausted.clear();
+            counts.used_up.clear();
             info!(table = %self.table, held, limit = self.limit, "{}", self.lines().available);
         }
     }
@@ -322,7 +322,7 @@ mod tests {
         let capacity = capacity_of(10);
         let logged = || {
             let counts = capacity.counts();
-            (counts.is_low, counts.exhausted.len())
+            (counts.is_low, counts.used_up.len())
         };
         capacity.add(ONE, 8);
         assert_eq!(logged(), (false, 0));

@@ -63,8 +63,8 @@ pub enum Decision {
     Wait,
     /// The shard refuses the command, for this reason.
     Refused(Refusal),
-    /// The service has no room in the table of this kind of record. The shard decides once more if it can free expired records,
-    /// else it refuses the command with [`Refusal::TableFull`].
+    /// The service has no room in the table of this kind of record. The shard decides once more if it can free expired
+    /// records, else it refuses the command with [`Refusal::TableFull`].
     Full {
         /// [`Record::KIND`](super::Record::KIND).
         kind: u8,
@@ -104,7 +104,7 @@ pub enum Refusal {
     TableFull {
         /// The full table.
         table: LimitedTable,
-        /// Seconds until a record of the service ends, or any record if none of the service is found soon.
+        /// Seconds until a record of the service ends; if none of its records ends soon, until any record does.
         retry_after: u16,
     },
     /// The decision could not be made durable.

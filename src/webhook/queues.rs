@@ -1,7 +1,7 @@
 //! The order of deliveries: pure decisions without I/O.
 //!
-//! Each webhook has a queue, and in it a chain for each verification: a delivery begins when the end of the one before it
-//! is durable. A crash repeats at most the one under way.
+//! Each webhook has a queue, and in it a chain for each verification: a delivery begins when the end of the one before
+//! it is durable. A crash repeats at most the one under way.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -113,9 +113,9 @@ impl Queues {
             .min()
     }
 
-    /// Queues with a free place. A failing one has a single place, and the failing ones of a service together have half of
-    /// its places. A service gets a place while it has fewer than are free. Therefore several services whose receivers
-    /// hang leave places for the others.
+    /// Queues with a free place. A failing one has a single place, and the failing ones of a service together have half
+    /// of its places. A service gets a place while it has fewer than are free. Therefore several services whose
+    /// receivers hang leave places for the others.
     fn open_queues(&self) -> impl Iterator<Item = (&Endpoint, &Queue)> {
         let mut failing = Shares::default();
         for (endpoint, queue) in self.by_endpoint.iter().filter(|(_, queue)| queue.failures > 0) {

@@ -149,7 +149,7 @@ async fn an_event_tells_each_page_that_a_message_has_come() {
 }
 
 #[tokio::test]
-async fn events_have_64_readers_and_one_that_reads_nothing_delays_nobody() {
+async fn a_reader_that_takes_no_events_delays_no_other_reader() {
     let server = Setup::new().start().await;
     let mut readers = Vec::new();
     for _ in 0..64 {

@@ -145,7 +145,7 @@ async fn the_example_request_of_a_start_has_credentials_where_they_are_required(
 }
 
 #[tokio::test]
-async fn what_a_kill_left_of_a_new_token_is_removed_at_the_next_start() {
+async fn a_start_removes_the_rest_of_an_interrupted_new_token() {
     let setup = Setup::new();
     stopped(&setup).await;
     let kept = in_file(&setup);

@@ -55,7 +55,7 @@ pub struct ControlSocket {
     path: PathBuf,
 }
 
-/// The parts of a server that requests are about.
+/// The parts of the server that carry out requests.
 #[derive(Clone)]
 pub struct ControlDeps {
     pub attempts: Attempts,
@@ -177,7 +177,7 @@ async fn answer(stream: UnixStream, deps: &ControlDeps, copies: &Copies) -> io::
 /// Returns the lines of the answer, or the reason in words for a person.
 async fn carry_out(request: ControlRequest, deps: &ControlDeps) -> Result<Vec<Value>, String> {
     let ControlDeps { attempts, registry, account, verifying, .. } = deps;
-    let verifying = || verifying.as_ref().ok_or("this server cannot do that");
+    let verifying = || verifying.as_ref().ok_or("this server does not serve status and unlock");
     match request {
         ControlRequest::Tracker(request) => {
             let find = |name: &str| registry.find_service(name).map(|service| service.id);
@@ -212,8 +212,8 @@ async fn write(to: &mut (impl AsyncWriteExt + Unpin), reply: &ControlReply) -> i
     to.write_all(&line).await
 }
 
-/// Copies of everything. The store makes one in a file; from then on nothing waits for the client but its task. One at a
-/// time: each takes disk space until its client has read it.
+/// Copies of everything. The store makes one in a file; from then on nothing waits for the client but its task. One at
+/// a time: each takes disk space until its client has read it.
 #[derive(Clone)]
 struct Copies {
     store: Arc<dyn Store>,

@@ -18,15 +18,15 @@ use crate::verify::{Cleared, NumberStatus, VerificationStatus, Verifying};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum ControlRequest {
-    /// Answered with one [`SendLine`] for each message, the newest first, or with [`TotalLine`]s.
+    /// Answered with one [`SendLine`] for each message, the newest first, or with `TotalLine`s.
     Tracker(TrackerRequest),
     Keys(KeysRequest),
     Webhooks(WebhooksRequest),
     /// Answered with one [`Cleared`].
     Unlock(NumberRequest),
-    /// Answered with one [`StatusLine`], or with none if the server knows nothing of the number.
+    /// Answered with one `StatusLine`, or with none if the server knows nothing of the number.
     Status(NumberRequest),
-    /// Answered with one [`ServerLine`].
+    /// Answered with one `ServerLine`.
     Server,
     /// A copy of everything. Answered with `CopyNews` while it is being made, and then its bytes.
     Copy,

@@ -1,4 +1,5 @@
-//! The gateways: credentials and senders, asked by requests that cost nothing; and the address that providers report to.
+//! The gateways: credentials and senders, asked by requests that cost nothing; and the address that providers report
+//! to.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -429,9 +429,9 @@ The first source that gives a value wins:
 4. `config.json` in the working directory, or the file that `--config FILE` names;
 5. the defaults.
 
-A wrong value stops the start with exit code 64; every error is printed with its key, value and source. An unknown name gets a
-warning with the nearest known name; with `--strict` it is an error. Relative paths begin in the working directory. An empty variable counts as not given, and
-hides the same name in `.env`.
+A wrong value stops the start with exit code 64; every error is printed with its key, value and source. An unknown name
+gets a warning with the nearest known name; with `--strict` it is an error. Relative paths begin in the working
+directory. An empty variable counts as not given, and hides the same name in `.env`.
 
 Every value may be a string or the proper JSON type: `"30"` or `30`. A time is a bare number in the unit of its key, or a text
 with units: `"45s"`, `"5m"`, `"1h30m"`, `"500ms"`. In a variable, an object or a list is JSON.

@@ -36,7 +36,7 @@ pub(super) const CHECKS_USED_UP: u32 = 60_202;
 /// Too many requests: Twilio says that these were never processed.
 const TOO_MANY_REQUESTS: u32 = 20_429;
 
-/// What Twilio made of a request: a message, a call or a verification.
+/// A resource that Twilio created: a message, a call or a verification.
 #[derive(Deserialize)]
 struct Created {
     sid: String,
@@ -62,12 +62,12 @@ pub(super) fn is_id(text: &str) -> bool {
         && text.bytes().any(|b| b.is_ascii_alphanumeric())
 }
 
-/// The id of what Twilio made, or why there is none. `is_over` tells of a status whether it has failed already: then
-/// nothing arrives, although Twilio answers with a success.
+/// The id of the created resource. If `has_failed` accepts its status, nothing arrives although Twilio answers with a
+/// success.
 pub(super) fn created(
     gateway: GatewayName,
     response: &GatewayResponse,
-    is_over: fn(&str) -> bool,
+    has_failed: fn(&str) -> bool,
 ) -> Result<Accepted, GatewayError> {
     if !response.status.is_success() {
         return Err(refused(gateway, response));
@@ -76,7 +76,7 @@ pub(super) fn created(
     else {
         return Err(unreadable(gateway, response, "id"));
     };
-    if status.is_some_and(|status| is_over(&status)) {
+    if status.is_some_and(|status| has_failed(&status)) {
         return Err(failed_at_once(gateway, code_in(&error_code), response));
     }
     Ok(Accepted { message_id: sid })
@@ -84,7 +84,7 @@ pub(super) fn created(
 
 /// The error of a message that Twilio took and gave up at once, with the class of its error code.
 fn failed_at_once(gateway: GatewayName, code: Option<u32>, response: &GatewayResponse) -> GatewayError {
-    let unknown = (Classification::of_this_message(Refused), "no reason that is known");
+    let unknown = (Classification::of_this_message(Refused), "unknown reason");
     let (classification, words) = code.and_then(|code| known_code(CODES, code)).unwrap_or(unknown);
     let detail = format!("answered HTTP {} for a message that has failed: {words}", response.status.as_u16());
     classification.with_wait_of(response).error(gateway, code, detail)

@@ -171,7 +171,7 @@ fn access<V>(deps: &Deps<V>, head: &Parts) -> Result<(), Problem> {
     v2.map_or(Ok(()), |v2| v2.admit_compatible(&head.headers))
 }
 
-/// Answers a request that may not do this. A browser asks its user for credentials, where they help.
+/// The page for a request that is not allowed. 401 makes the browser ask for credentials.
 fn refused<V>(deps: &Deps<V>, problem: Problem) -> Response {
     let (status, trial) = match problem {
         Problem::ForeignHost => (StatusCode::FORBIDDEN, Trial::OtherHost),
@@ -247,7 +247,7 @@ fn rendered<V>(deps: &Deps<V>, trial: Trial) -> Response {
     if is_open { html_live(&page) } else { html(&page, &STYLE_ONLY) }
 }
 
-/// Lends what the pages show of the simulator.
+/// Calls `show` with the view of the simulator.
 pub fn with_view<V, T>(
     deps: &Deps<V>,
     simulator: &Simulator,

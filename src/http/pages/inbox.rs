@@ -26,7 +26,7 @@ pub enum InboxError {
     BadNumber(NumberError),
 }
 
-/// What the pages show of the simulator.
+/// The simulator's messages, as the pages show them.
 pub struct InboxView<'a> {
     pub simulator: &'a Simulator,
     /// The region of numbers without `+`.

@@ -221,7 +221,7 @@ fn begun(reply: Reply<SendOutcome>, brings_a_code: bool) -> Result<VerificationS
 fn refused_by_gateway(reason: Option<FailureReason>, brings_a_code: bool) -> Refused {
     match reason {
         Some(FailureReason::BadNumber | FailureReason::OptedOut) => {
-            let words = reason.and_then(FailureReason::about_the_number).unwrap_or_default();
+            let words = reason.and_then(FailureReason::number_problem).unwrap_or_default();
             Refused::Invalid(format!("To: {words}"))
         }
         Some(FailureReason::NotReachable) => Refused::Landline,

@@ -203,6 +203,7 @@ fn named_verification(
 
 /// Returns the rule that forbids a further message, if there is one.
 fn send_limit(policy: &Policy, open: &OpenNumber, now: Timestamp) -> Option<SendLimit> {
+    // A send is refused when a check that names the verification is.
     if let Some(until) = policy.refused_until(open, true, now) {
         return Some(SendLimit::NoChecksLeft { until });
     }

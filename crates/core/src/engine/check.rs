@@ -265,20 +265,20 @@ fn check_verification(
 
 /// Settles a check without a fixed lockout: the attempt was counted against the verification and the number.
 fn settle_verification(
-    counts: VerificationLockout,
+    lockout: VerificationLockout,
     policy: &Policy,
     permit: &CheckPermit,
     result: CheckResult,
 ) -> (NumberState, CheckOutcome) {
-    let attempts_left = counts.attempts_left(permit.is_named, policy);
-    let wrong = |live| (counts.state(policy), CheckOutcome::Wrong { attempts_left, live });
+    let attempts_left = lockout.attempts_left(permit.is_named, policy);
+    let wrong = |live| (lockout.state(policy), CheckOutcome::Wrong { attempts_left, live });
     match result {
         CheckResult::Approved => (NumberState::Fresh, CheckOutcome::Approved),
         CheckResult::NotAsked => {
-            (counts.give_back(permit.is_named, policy).state(policy), CheckOutcome::GatewayFailed)
+            (lockout.give_back(permit.is_named, policy).state(policy), CheckOutcome::GatewayFailed)
         }
-        CheckResult::Unknown => (counts.state(policy), CheckOutcome::GatewayFailed),
+        CheckResult::Unknown => (lockout.state(policy), CheckOutcome::GatewayFailed),
         CheckResult::Wrong => wrong(true),
-        CheckResult::NotLive => wrong(counts.verification.our_code_may_be_right()),
+        CheckResult::NotLive => wrong(lockout.verification.our_code_may_be_right()),
     }
 }

@@ -25,17 +25,16 @@ pub fn derive_code(
     length: CodeLength,
 ) -> Code {
     let codes = 10_u64.pow(u32::from(length.get()));
-    Code::from_value(below(codes, &keyed_by(key, PURPOSE, salt, number, service)), length)
+    Code::from_value(below(codes, &keyed_for_code(key, PURPOSE, salt, number, service)), length)
 }
 
-/// A number below `bound`, uniformly distributed: the first that fits of the blocks that `inputs` and a counter give.
-fn below(bound: u64, inputs: &Hmac<Sha256>) -> u64 {
+/// A uniform number below `bound`: the first fair value in the blocks of `mac` with a rising counter.
+fn below(bound: u64, mac: &Hmac<Sha256>) -> u64 {
     // The largest multiple of `bound` that fits: a value above it would favour small numbers.
     let fair_values = u64::MAX - u64::MAX % bound;
     let mut counter: u32 = 0;
     loop {
-        let block: [u8; 32] =
-            inputs.clone().chain_update(counter.to_be_bytes()).finalize().into_bytes().into();
+        let block: [u8; 32] = mac.clone().chain_update(counter.to_be_bytes()).finalize().into_bytes().into();
         for chunk in block.chunks_exact(8) {
             let value = chunk.iter().fold(0_u64, |acc, byte| acc << 8 | u64::from(*byte));
             if value < fair_values {
@@ -84,7 +83,7 @@ fn supplied_codes(length: CodeLength) -> u64 {
 
 /// A uniform number below [`supplied_codes`], like the pad of a one-time pad.
 fn pad(key: &ServerKey, salt: &Salt, number: PhoneNumber, service: ServiceId, length: CodeLength) -> u64 {
-    below(supplied_codes(length), &keyed_by(key, PAD_PURPOSE, salt, number, service))
+    below(supplied_codes(length), &keyed_for_code(key, PAD_PURPOSE, salt, number, service))
 }
 
 /// The number that turns the pad into `code` when it is added. The pad is uniform, therefore the offset says nothing
@@ -131,8 +130,8 @@ fn keyed(key: &ServerKey, purpose: &[u8]) -> Hmac<Sha256> {
     mac
 }
 
-/// The same after the inputs of a verification's code.
-fn keyed_by(
+/// [`keyed`], continued with the inputs of a code.
+fn keyed_for_code(
     key: &ServerKey,
     purpose: &[u8],
     salt: &Salt,

@@ -38,8 +38,8 @@ impl FailureCount {
     /// No wrong codes.
     pub const NONE: Self = Self { in_a_row: 0, last: Timestamp::EPOCH };
 
-    /// Consecutive wrong codes after which no code is checked for [`FailureCount::HARD_STOP_TIME`] (NIST SP 800-63B-4, 3.2.2: at
-    /// most 100).
+    /// Consecutive wrong codes after which no code is checked for [`FailureCount::HARD_STOP_TIME`] (NIST SP 800-63B-4,
+    /// 3.2.2: at most 100).
     pub const HARD_STOP_AT: u8 = 100;
 
     /// The length of a hard stop.
@@ -52,7 +52,8 @@ impl FailureCount {
     /// of the count, or 150 by waiting for the ends of hard stops.
     pub const RETENTION: Duration = Duration::from_secs(90 * 24 * 3_600);
 
-    /// The count at `now`: [`FailureCount::NONE`] after its retention, [`FailureCount::COUNT_AFTER_STOP`] after a hard stop.
+    /// The count at `now`: [`FailureCount::NONE`] after its retention, [`FailureCount::COUNT_AFTER_STOP`] after a hard
+    /// stop.
     #[must_use]
     pub(super) fn at(self, now: Timestamp) -> Self {
         if self.last == Timestamp::EPOCH {
@@ -152,9 +153,8 @@ impl Policy {
         wrong >= self.max_attempts
     }
 
-    /// Whether such checks have counts of their own. With [`LockoutRule::Growing`] those that name their verification
-    /// (`is_named`) and those by number stop only themselves.
-    fn counts_apart(&self, is_named: bool) -> bool {
+    /// Returns `true` for a check by number with [`LockoutRule::Growing`], which has counts of its own.
+    fn counts_as_unnamed(&self, is_named: bool) -> bool {
         !is_named && self.lockout == LockoutRule::Growing
     }
 
@@ -166,7 +166,7 @@ impl Policy {
         now: Timestamp,
     ) -> Option<Timestamp> {
         let under_way = open.verification.filter(|v| v.is_active(now));
-        let (stop, used_up) = if self.counts_apart(is_named) {
+        let (stop, used_up) = if self.counts_as_unnamed(is_named) {
             let is_used_up = |v: &Verification| self.is_spent(v.details(self).unnamed);
             (self.unnamed_wait_until(open), under_way.filter(is_used_up))
         } else {
@@ -175,8 +175,8 @@ impl Policy {
         stop.max(used_up.map(|v| v.expires)).filter(|until| now < *until)
     }
 
-    /// The end of the hard stop, if one has begun. It refuses messages and all checks; with [`LockoutRule::Growing`] only
-    /// messages and checks that name their verification.
+    /// The end of the hard stop, if one has begun. It refuses messages and all checks; with [`LockoutRule::Growing`]
+    /// only messages and checks that name their verification.
     fn stopped_until(&self, open: &OpenNumber) -> Option<Timestamp> {
         match self.lockout {
             LockoutRule::Fixed(_) => None,
@@ -185,8 +185,9 @@ impl Policy {
         }
     }
 
-    /// With [`LockoutRule::Growing`], the end of the wait of checks by number. There is no wait before `max_attempts` wrong
-    /// codes; then it is 30 s, and doubles with each wrong code, up to an hour; the last one is a hard stop.
+    /// The end of the wait of checks by number, with [`LockoutRule::Growing`]: none before `max_attempts` wrong codes,
+    /// then 30 s, doubled by each, at most an hour; at [`FailureCount::HARD_STOP_AT`] the hard
+    /// stop.
     fn unnamed_wait_until(&self, open: &OpenNumber) -> Option<Timestamp> {
         let FailureCount { in_a_row, last } = open.failures;
         let doublings = u32::from(in_a_row.checked_sub(self.max_attempts)?).min(16);
@@ -208,7 +209,7 @@ impl VerificationLockout {
         let count = self.open.count_mut(is_named, policy);
         *count = count.counted(now);
         let mut counted = self.verification.details(policy);
-        if policy.counts_apart(is_named) {
+        if policy.counts_as_unnamed(is_named) {
             counted.unnamed = counted.unnamed.saturating_add(1);
         } else {
             counted.wrong = counted.wrong.saturating_add(1);
@@ -223,7 +224,7 @@ impl VerificationLockout {
         let count = self.open.count_mut(is_named, policy);
         *count = count.given_back();
         let mut counted = self.verification.details(policy);
-        if policy.counts_apart(is_named) {
+        if policy.counts_as_unnamed(is_named) {
             counted.unnamed = counted.unnamed.saturating_sub(1);
         } else {
             counted.wrong = counted.wrong.saturating_sub(1);
@@ -236,7 +237,7 @@ impl VerificationLockout {
     /// Attempts left for callers who name the verification (`is_named`), or for all others.
     pub(super) fn attempts_left(&self, is_named: bool, policy: &Policy) -> u8 {
         let counted = self.verification.details(policy);
-        if policy.counts_apart(is_named) {
+        if policy.counts_as_unnamed(is_named) {
             policy.attempts_left(counted.unnamed)
         } else if counted.spent {
             0
@@ -251,7 +252,7 @@ impl VerificationLockout {
 }
 
 impl OpenNumber {
-    /// The consecutive wrong codes that such a check adds to.
+    /// The count that a check adds to: with [`LockoutRule::Growing`], named checks have a separate one.
     fn count_mut(&mut self, is_named: bool, policy: &Policy) -> &mut FailureCount {
         if is_named && policy.lockout == LockoutRule::Growing { &mut self.named } else { &mut self.failures }
     }

@@ -22,8 +22,8 @@ pub struct Rules<'a> {
 /// The rules of one service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
-    /// Wrong codes until the number is locked ([`LockoutRule::Fixed`]) or until the verification is spent. At least 1; the
-    /// default is [`Policy::DEFAULT_MAX_ATTEMPTS`].
+    /// Wrong codes until the number is locked ([`LockoutRule::Fixed`]) or until the verification is used up. At least
+    /// 1; the default is [`Policy::DEFAULT_MAX_ATTEMPTS`].
     pub max_attempts: u8,
     /// The consequence of too many wrong codes.
     pub lockout: LockoutRule,

@@ -17,14 +17,14 @@ pub enum SendResult {
     Postponed {
         /// The id that the client is given for the message.
         message_id: String,
-        /// A message that may have been sent already.
+        /// `None` if certainly no message was sent.
         may_have_been_sent: Option<PossiblySent>,
     },
     /// The number does not exist or cannot take messages; nothing was sent.
     NumberRefused,
     /// Every gateway refused for another reason, or did not answer in time.
     Failed {
-        /// A message that may have been sent.
+        /// `None` if certainly no message was sent.
         may_have_been_sent: Option<PossiblySent>,
     },
     /// The code was used, replaced, locked or expired before its message was sent.
@@ -59,7 +59,8 @@ pub enum SettleOutcome {
 ///
 /// The count of wrong codes never changes. If no message with the code was sent, the code is withdrawn. The code that
 /// it replaced becomes valid again, in its state at the replacement and until its own expiry. A code that may arrive
-/// stays valid until the code of another gateway's accepted message replaces it. A result about a replaced or used code changes nothing. A check at a gateway continues.
+/// stays valid until another gateway accepts a message with its own code. A result about a replaced or used code
+/// changes nothing. A check at a gateway continues.
 pub fn settle(
     state: NumberState,
     rules: &Rules<'_>,

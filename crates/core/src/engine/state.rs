@@ -47,8 +47,8 @@ pub struct OpenNumber {
 pub struct LockoutState {
     /// Consecutive wrong codes; with [`LockoutRule::Growing`] the larger of both counts.
     pub wrong_codes: u8,
-    /// Until when checks are refused; `None` while they are allowed. With [`LockoutRule::Growing`] the later end of both
-    /// ways of checking.
+    /// Until when checks are refused; `None` while they are allowed. With [`LockoutRule::Growing`] the later of the two
+    /// ends.
     pub until: Option<Timestamp>,
 }
 
@@ -65,7 +65,8 @@ pub struct Verification {
     pub sending: u8,
     /// Latest end of those sends.
     pub sending_until: Timestamp,
-    /// A gateway that carries our code accepted, or may have accepted, a message with it, and no other code replaced it.
+    /// A gateway that carries our code accepted, or may have accepted, a message with it, and no other code replaced
+    /// it.
     pub sent: bool,
     /// A message will be tried again later: the code stays although no gateway accepted it yet.
     pub postponed: bool,
@@ -227,21 +228,21 @@ impl Verification {
 
     /// Returns `true` if a message with a code of this verification was sent, or may still be sent.
     pub(super) const fn can_arrive(&self) -> bool {
-        self.is_out() || self.postponed || self.sending > 0
+        self.was_perhaps_sent() || self.postponed || self.sending > 0
     }
 
     /// Returns `true` if a message with the code was accepted, or may have been.
-    const fn is_out(&self) -> bool {
+    const fn was_perhaps_sent(&self) -> bool {
         self.held.is_some() || self.sent
     }
 
-    /// The verification after a message with its code: the one of the gateway that holds it, or ours.
+    /// The verification after a message with the code of `held`, or with ours.
     pub(super) const fn sent_with(self, held: Option<Held>) -> Self {
         Self { sent: held.is_none(), held, ..self }
     }
 
     /// The same after one of its sends ended. The code of an accepted message is the only right one from then on. A
-    /// message that may have been sent changes nothing if a code is out already.
+    /// message that may have been sent changes nothing if an earlier message was or may have been sent.
     pub(super) const fn after(self, result: &SendResult) -> Self {
         let postponed = self.postponed || matches!(result, SendResult::Postponed { .. });
         let next = Self { sending: self.sending.saturating_sub(1), postponed, ..self };
@@ -249,7 +250,7 @@ impl Verification {
             SendResult::Accepted { held, .. } => next.sent_with(held),
             SendResult::Postponed { may_have_been_sent: Some(PossiblySent { held }), .. }
             | SendResult::Failed { may_have_been_sent: Some(PossiblySent { held }) }
-                if !self.is_out() =>
+                if !self.was_perhaps_sent() =>
             {
                 next.sent_with(held)
             }
@@ -283,7 +284,7 @@ impl Verification {
 }
 
 impl VerificationDetails {
-    /// The counts of a verification that begins, before its first message.
+    /// The details of a verification that begins, before its first message.
     pub const fn beginning(at: Timestamp, channel: Channel) -> Self {
         Self {
             begun: at,
@@ -398,7 +399,7 @@ impl NumberState {
         Self::Open(OpenNumber { keep_until, ..open })
     }
 
-    /// The policy may have changed: a verification with more wrong codes than it allows by now is spent.
+    /// The policy may have changed: a verification with more wrong codes than it allows by now is used up.
     fn spent_by(mut self, policy: &Policy) -> Self {
         if let Self::Open(open) = &mut self
             && let Some(Verification { counted: Some(counted), .. }) = &mut open.verification
