@@ -38,6 +38,7 @@
 //! * [`verify`]: verifications as Twilio Verify's API knows them: who may ask for what, and what is shown.
 //! * [`numbers`]: may a code be sent, and is a submitted code right; [`numbers::Verifier`] is the front door.
 //! * [`attempts`]: what became of each message, and what is still to be sent.
+//! * [`history`]: sends and verifications over time, for the dashboard.
 //! * [`delivery`]: hands a message to a gateway within a time budget.
 //! * [`limit`]: exact counts behind rate limits, and answers kept for idempotency keys.
 //! * [`webhook`]: tells others what happens to verifications, signed, in order and until they have taken it.
@@ -60,6 +61,7 @@ pub mod clock;
 pub mod config;
 pub mod delivery;
 pub mod gateway;
+pub mod history;
 #[cfg(feature = "server")]
 pub mod http;
 pub mod limit;

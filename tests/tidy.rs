@@ -15,6 +15,7 @@ const MODULES: &[&str] = &[
     "telemetry",
     "metrics",
     "shard",
+    "history",
     "registry",
     "limit",
     "delivery",

@@ -21,7 +21,7 @@ pub fn benches(criterion: &mut Criterion) {
     group.bench_function("send", |b| {
         b.iter(|| {
             let step = VerificationStep::Begun;
-            metrics.verification(&black_box(VerificationFacts { recipient, channel, step }));
+            metrics.verification(&black_box(VerificationFacts { recipient, channel, gateway: None, step }));
             let gateway = GatewayName::Http;
             metrics.gateway(&black_box(GatewayFacts {
                 gateway,
@@ -38,7 +38,7 @@ pub fn benches(criterion: &mut Criterion) {
             let outcome = CheckOutcome::Approved;
             metrics.check(&black_box(CheckFacts { recipient, channel: Some(channel), outcome }));
             let step = VerificationStep::Approved;
-            metrics.verification(&black_box(VerificationFacts { recipient, channel, step }));
+            metrics.verification(&black_box(VerificationFacts { recipient, channel, gateway: None, step }));
         });
     });
     group.bench_function("commit", |b| {

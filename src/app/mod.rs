@@ -98,6 +98,7 @@ impl App {
             routing: settings.gateways.routing.clone(),
             delivery: settings.delivery.clone(),
             tracker: settings.tracker,
+            history: settings.history.clone(),
             templates: settings.templates.clone(),
             policy: settings.policy,
             registry: RegistryPlan::new(

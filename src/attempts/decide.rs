@@ -2,8 +2,8 @@
 
 use super::log::{AttemptLog, EndedSend, PlannedSend, ReceiptOutcome, VerifyStatus};
 use crate::config::TrackerSettings;
-use crate::delivery::{Dropped, PlanChange};
-use crate::domain::{AttemptLogKey, PhoneNumber};
+use crate::delivery::{Dropped, PlanChange, SendStatus};
+use crate::domain::{AttemptLogKey, GatewayName, PhoneNumber};
 use crate::gateway::Receipt;
 use crate::shard::{Durability, Transaction};
 
@@ -58,12 +58,13 @@ impl<'a, 'b> AttemptLogWriter<'a, 'b> {
         }
     }
 
-    /// Records a check, or an approval by the caller.
-    pub fn check(&mut self, status: VerifyStatus) {
-        if let Some(mut log) = self.log() {
-            let plan_changed = log.check(status, self.view.now());
-            self.put(&log, plan_changed);
-        }
+    /// Records a check, or an approval by the caller. Returns the gateway that accepted the last message.
+    pub fn check(&mut self, status: VerifyStatus) -> Option<GatewayName> {
+        let mut log = self.log()?;
+        let plan_changed = log.check(status, self.view.now());
+        self.put(&log, plan_changed);
+        let mut sent = log.rows.iter().rev().filter(|row| row.status == SendStatus::Sent);
+        sent.next().map(|row| row.gateway)
     }
 
     /// Returns the plan if it is due.

@@ -13,6 +13,7 @@ mod gateways;
 mod http_gateway;
 pub(crate) mod kind;
 mod load;
+mod prices;
 mod schema;
 pub mod services;
 mod settings;
@@ -23,12 +24,13 @@ pub(crate) mod values;
 pub use context::{ConfigError, ConfigErrors, Effective};
 pub use kind::SettingError;
 pub use load::{KeysSettings, Loaded, default_shards, load, load_keys, load_listen, load_storage};
+pub use prices::Prices;
 pub use schema::json_schema;
 pub use services::RegistrySettings;
 pub use settings::{
-    AnswerSet, Bounds, BreakerSettings, DeliverySettings, GatewaySettings, ListenAddress, ListenSettings,
-    LogFormat, LogSettings, OnAmbiguous, RetrySettings, Settings, StorageSettings, TlsFiles, TrackerSettings,
-    WorkflowStep,
+    AnswerSet, Bounds, BreakerSettings, DeliverySettings, GatewaySettings, HistorySettings, ListenAddress,
+    ListenSettings, LogFormat, LogSettings, OnAmbiguous, RetrySettings, Settings, StorageSettings, TlsFiles,
+    TrackerSettings, WorkflowStep,
 };
 pub use sources::{Overrides, Sources};
 pub use values::workflow_steps;

@@ -18,11 +18,12 @@ use super::kind::{
     Sends, SendsWaiting, Shards, Span, StopBudget, Text, TrackerAge, TrackerSize, Whole, WorkBudget,
     WorkflowSends,
 };
+use super::prices::Prices;
 use super::services::{RegistrySettings, ServicesObject};
 use super::templates::TemplatesObject;
 use super::values::{
-    BaseUrl, Brand, FilePath, Host, HostPort, Ignored, LocaleTag, MessageText, MessageTexts, Origins,
-    RegionChoice, TwilioSid, WebDomain, Workflow,
+    BaseUrl, Brand, Currency, FilePath, Host, HostPort, Ignored, LocaleTag, MessageText, MessageTexts,
+    Origins, PriceTable, RegionChoice, TwilioSid, WebDomain, Workflow,
 };
 use crate::domain::{Channel, CodeLength, GatewayName, Locale, Region, Routing};
 use crate::engine::{LockoutRule, Policy, SendOptions, SendRules};
@@ -81,6 +82,8 @@ pub struct Settings {
     pub delivery: DeliverySettings,
     #[serde(flatten)]
     pub tracker: TrackerSettings,
+    #[serde(flatten)]
+    pub history: HistorySettings,
     /// Services beside the default one, templates, and who may ask.
     #[serde(skip)]
     pub registry: RegistrySettings,
@@ -499,6 +502,20 @@ pub struct TrackerSettings {
     #[serde(rename = "tracker-keep-at-most", with = "As::<Whole<TrackerSize>>")]
     #[default(100_000)]
     pub keep_at_most: usize,
+}
+
+/// The estimated cost in the history.
+#[derive(Debug, Clone, PartialEq, Eq, SmartDefault, Deserialize, Serialize, JsonSchema)]
+#[serde(default)]
+pub struct HistorySettings {
+    /// Price of a message by country (two letters, `*` for all others) and channel: {"DE": {"sms": 0.08}}. The estimated
+    /// cost is computed from it. Without it, rough prices in US dollars.
+    #[serde(with = "As::<Option<PriceTable>>")]
+    pub prices: Option<Prices>,
+    /// Currency of `prices`. Change it together with them: the built-in prices are in US dollars.
+    #[serde(with = "As::<Currency>")]
+    #[default("USD")]
+    pub currency: String,
 }
 
 /// Limits on everything: `docs/reference/configuration.md`.

@@ -15,6 +15,7 @@ use super::kind::{
     self, ACCEPTED, Digits, IN_REQUESTS, Kind, Lockout, Range, ServiceLife, Span, StepWait, Text, UNIT,
     Whole, kinds, object_of,
 };
+use super::prices::Prices;
 use super::settings::{ListenAddress, WorkflowStep};
 use crate::domain::{Channel, CodeLength, Locale, PhoneNumber, Region, Sid, SidKind, Timestamp};
 use crate::engine::LockoutRule;
@@ -387,6 +388,34 @@ kinds! {
             }})
         },
         of: |value| object_of(value),
+    }
+
+    PriceTable -> Prices {
+        accepted: "an object such as {\"DE\": {\"sms\": 0.08, \"call\": 0.05}, \"*\": {\"sms\": 0.1}}, with countries of two letters, \
+                   and prices below 1000000 with at most six decimals",
+        schema: {
+            let price = json_schema!({ "anyOf": [
+                { "type": "number", "minimum": 0, "exclusiveMaximum": 1_000_000 },
+                { "type": "string", "pattern": "^\\s*[0-9]{1,6}(\\.[0-9]{1,6})?\\s*$" },
+            ]});
+            json_schema!({ "type": "object", "additionalProperties": false, "patternProperties": {
+                "^([A-Za-z]{2}|\\*)$": { "type": "object", "additionalProperties": false, "properties": {
+                    "sms": price, "call": price, "whatsapp": price,
+                }},
+            }})
+        },
+        of: |value| Prices::read(value),
+        shown: |prices| prices.shown(),
+    }
+
+    Currency -> String {
+        accepted: "the three letters of a currency such as \"USD\" or \"EUR\" (ISO 4217)",
+        schema: json_schema!({ "type": "string", "pattern": "^\\s*[A-Za-z]{3}\\s*$" }),
+        read: |text| {
+            let text = text.trim();
+            let is_code = text.len() == 3 && text.bytes().all(|b| b.is_ascii_alphabetic());
+            is_code.then(|| text.to_ascii_uppercase())
+        },
     }
 
     /// Channels one after another, as the setting `workflow` spells them: `sms:20s,call:20s`.

@@ -23,6 +23,8 @@ pub struct VerificationFacts {
     pub recipient: Recipient,
     /// The channel of its last message.
     pub channel: Channel,
+    /// The gateway that accepted the last message of an approved one, if it is known.
+    pub gateway: Option<GatewayName>,
     pub step: VerificationStep,
 }
 
@@ -79,6 +81,12 @@ pub struct CheckFacts {
     /// The channel of the verification's last message; `None` if the answer is about no verification.
     pub channel: Option<Channel>,
     pub outcome: CheckOutcome,
+}
+
+/// Receives the facts about verifications and sends beside [`super::Metrics`].
+pub trait FactConsumer: Send + Sync {
+    fn verification(&self, facts: &VerificationFacts);
+    fn send(&self, facts: &SendFacts);
 }
 
 /// One request to a gateway and its answer.

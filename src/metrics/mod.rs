@@ -34,8 +34,8 @@ pub use self::reading::{GatewayReading, Reading, TableReading};
 pub use self::text::TextFormat;
 
 pub use self::facts::{
-    CheckFacts, CommitFacts, GatewayEnd, GatewayFacts, GatewayOperation, Recipient, SendEnd, SendFacts,
-    VerificationFacts, VerificationStep, WebhookEnd,
+    CheckFacts, CommitFacts, FactConsumer, GatewayEnd, GatewayFacts, GatewayOperation, Recipient, SendEnd,
+    SendFacts, VerificationFacts, VerificationStep, WebhookEnd,
 };
 
 /// Services whose name is the value of a label. Further ones share [`OTHER`], until the next start.
@@ -64,11 +64,12 @@ impl ServiceNames {
 
 type Counters<L> = Family<L, Counter>;
 
-/// Receives every fact once. A further consumer of facts is one more field, and a line in the method of each fact.
+/// Receives every fact once, and passes those about verifications and sends on to a further consumer.
 pub struct Metrics {
     registry: Registry,
     services: RwLock<HashMap<ServiceId, ServiceLabel>>,
     service_names: ServiceNames,
+    consumer: OnceLock<Arc<dyn FactConsumer>>,
     begun: Counters<OfService>,
     approved: Counters<OfService>,
     canceled: Counters<OfService>,
@@ -154,6 +155,7 @@ impl Default for Metrics {
             ),
             services: RwLock::default(),
             service_names: ServiceNames::default(),
+            consumer: OnceLock::new(),
             registry,
         };
         metrics.create_at_zero();
@@ -187,6 +189,11 @@ impl Metrics {
         &self.service_names
     }
 
+    /// Passes facts on to a further consumer from now on.
+    pub fn pass_on_to(&self, consumer: Arc<dyn FactConsumer>) {
+        let _ = self.consumer.set(consumer);
+    }
+
     /// Creates the counters with known labels, as [`create_refusals_at_zero`](Self::create_refusals_at_zero).
     fn create_at_zero(&self) {
         let service = ServiceLabel { id: Some(ServiceId::DEFAULT), name: ServiceId::DEFAULT_NAME.into() };
@@ -200,7 +207,10 @@ impl Metrics {
     }
 
     pub fn verification(&self, facts: &VerificationFacts) {
-        let VerificationFacts { recipient, channel, step } = *facts;
+        if let Some(consumer) = self.consumer.get() {
+            consumer.verification(facts);
+        }
+        let VerificationFacts { recipient, channel, gateway: _, step } = *facts;
         if recipient.is_test {
             return;
         }
@@ -214,6 +224,9 @@ impl Metrics {
     }
 
     pub fn send(&self, facts: &SendFacts) {
+        if let Some(consumer) = self.consumer.get() {
+            consumer.send(facts);
+        }
         let service = self.service(facts.recipient.service);
         let (channel, outcome) = (facts.channel.as_str(), facts.outcome.as_str());
         self.sends.get_or_create(&OutcomeOfService { service, channel, outcome }).inc();

@@ -35,7 +35,7 @@ fn every_fact_is_counted_under_its_labels() {
     let metrics = Metrics::default();
     let channel = Channel::Call;
     for step in [VerificationStep::Begun, VerificationStep::Approved, VerificationStep::Canceled] {
-        metrics.verification(&VerificationFacts { recipient: recipient(0), channel, step });
+        metrics.verification(&VerificationFacts { recipient: recipient(0), channel, gateway: None, step });
     }
     metrics.send(&sent(0));
     let outcome = CheckOutcome::Wrong { attempts_left: 3, live: true };
@@ -73,7 +73,7 @@ fn a_test_number_begins_no_verification() {
     let metrics = Metrics::default();
     let recipient = Recipient { is_test: true, ..recipient(0) };
     let (channel, step) = (Channel::Sms, VerificationStep::Begun);
-    metrics.verification(&VerificationFacts { recipient, channel, step });
+    metrics.verification(&VerificationFacts { recipient, channel, gateway: None, step });
     let begun = "onceward_verifications_begun_total{service=\"default\",channel=\"sms\"} 0";
     assert_eq!(samples(&metrics, "onceward_verifications_begun_total"), [begun]);
 }

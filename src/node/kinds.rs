@@ -3,6 +3,7 @@
 use crate::attempts::AttemptLog;
 use crate::config::Bounds;
 use crate::engine::NumberState;
+use crate::history;
 use crate::limit::{Counter, KeyUse};
 use crate::numbers::table::{NumberCapacity, NumberTable};
 use crate::registry::{Credential, SafeNumber, ServiceRecord};
@@ -21,6 +22,7 @@ pub fn all(capacity: &NumberCapacity) -> Kinds {
         .with::<KeyUse>()
         .with::<AttemptLog>()
         .with::<EventRecord>()
+        .with::<history::Row>()
 }
 
 /// Every kind, without a limit of numbers: for tools that read and write records.

@@ -12,10 +12,11 @@ use super::registry::{self, RegistryPlan};
 use super::{AccountFile, StartError, load_or_create};
 use crate::attempts::Attempts;
 use crate::clock::{Clock, EngineClock};
-use crate::config::{Bounds, DeliverySettings, StorageSettings, TrackerSettings};
+use crate::config::{Bounds, DeliverySettings, HistorySettings, StorageSettings, TrackerSettings};
 use crate::delivery::{Delivery, DeliveryDeps, Routed};
 use crate::domain::{Routing, ServerKey, Timestamp};
 use crate::engine::{Policy, Sealer, key_fingerprint};
+use crate::history::History;
 use crate::limit::{self, Answers, Limits};
 use crate::metrics::{Metrics, Reading, TableReading};
 use crate::numbers::{NumberCapacity, Policies, Usage, Verifier, VerifierDeps};
@@ -39,6 +40,7 @@ pub struct StartOptions {
     pub routing: Routing,
     pub delivery: DeliverySettings,
     pub tracker: TrackerSettings,
+    pub history: HistorySettings,
     pub templates: Templates,
     pub policy: Policy,
     pub registry: RegistryPlan,
@@ -63,6 +65,7 @@ pub struct Running {
     /// The journal and the snapshots.
     pub store: Arc<dyn Store>,
     pub outbox: Outbox,
+    pub history: History,
 }
 
 impl Running {
@@ -75,6 +78,7 @@ impl Running {
             routing,
             delivery,
             tracker,
+            history,
             templates,
             policy,
             registry: plan,
@@ -113,6 +117,7 @@ impl Running {
             transport: Arc::new(Poster::new(private_webhooks, ATTEMPT_TIME)),
             bounds: OutboxBounds::default(),
         });
+        let history = History::start(&shards, &server_key, history);
         let bounds_of_limits = limit::Bounds { queue: bounds.commands, ..limit::Bounds::default() };
         let limits = Limits::new(&shards, &server_key, bounds_of_limits);
         let answers = Answers::new(&shards, &server_key, bounds_of_limits);
@@ -148,7 +153,7 @@ impl Running {
             clock,
         });
         started.keep();
-        Ok(Self { verifier, shards, delivery, registry, account, verifying, store, outbox })
+        Ok(Self { verifier, shards, delivery, registry, account, verifying, store, outbox, history })
     }
 
     /// Returns the reasons why the server is not ready; empty if it is.
@@ -185,6 +190,7 @@ impl Running {
     pub async fn stop(&self) -> Result<(), StoreError> {
         self.verifier.stop().await;
         self.outbox.close().await;
+        self.history.flush().await;
         close(&self.shards, &*self.store).await
     }
 }

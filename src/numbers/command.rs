@@ -129,19 +129,21 @@ pub struct NumberCommand {
     pub key: NumberKey,
     /// The operation.
     pub kind: CommandKind,
-    deps: Arc<NumberDeps>,
+    pub(super) deps: Arc<NumberDeps>,
     subject: Subject,
     /// The reservation of a number that this command adds.
     reservation: Option<Reservation>,
     /// The number of the first attempt of the send that is permitted.
     first_attempt: u8,
+    /// The gateway that accepted the last message of the verification that was checked or approved.
+    pub(super) accepted_by: Option<GatewayName>,
 }
 
 impl NumberCommand {
     /// A command that has not been decided yet.
     pub fn new(key: NumberKey, kind: CommandKind, deps: Arc<NumberDeps>) -> Box<Self> {
         let subject = deps.subject(&key);
-        Box::new(Self { key, kind, deps, subject, reservation: None, first_attempt: 0 })
+        Box::new(Self { key, kind, deps, subject, reservation: None, first_attempt: 0, accepted_by: None })
     }
 }
 
@@ -204,7 +206,7 @@ impl Command for NumberCommand {
     }
 
     fn decide(&mut self, view: &mut Transaction<'_>) -> Decision {
-        let Self { key, kind, deps, subject, reservation, first_attempt } = self;
+        let Self { key, kind, deps, subject, reservation, first_attempt, accepted_by } = self;
         let now = view.now();
         let before = view.get::<NumberState>(subject.id);
         if matches!(kind, CommandKind::Send(_)) && before.is_none() && reservation.is_none() {
@@ -230,8 +232,10 @@ impl Command for NumberCommand {
         let Some((next, durability)) = next else { return Decision::Wait };
         view.put(subject.id, (next != NumberState::Fresh).then_some(&next), durability);
         let before = state.at(&policy, now).verification();
-        if let Some(first) = write_attempts(view, deps, *key, kind, before.as_ref()) {
-            *first_attempt = first;
+        match write_attempts(view, deps, *key, kind, before.as_ref()) {
+            Some(LogFact::FirstAttempt(first)) => *first_attempt = first,
+            Some(LogFact::AcceptedBy(gateway)) => *accepted_by = Some(gateway),
+            None => {}
         }
         if let Some(event) = event_of(kind, before.as_ref(), next.verification().as_ref())
             && let Some(events) = &deps.events
@@ -253,8 +257,8 @@ impl Command for NumberCommand {
     }
 
     fn answer(self: Box<Self>, reply: &mut ReplyContext<'_>) {
-        let Self { key, kind, deps, subject, reservation: _reservation, first_attempt } = *self;
-        facts::count(&deps.metrics, key, &kind, &deps.policies.of(key.service), reply.now());
+        facts::count(&self, reply.now());
+        let Self { key, kind, deps, subject, reservation: _reservation, first_attempt, .. } = *self;
         let context = DecisionContext { key, deps: &deps, subject, reply };
         match kind {
             CommandKind::Send(send) => send.answer(first_attempt, context),
@@ -331,26 +335,32 @@ pub fn attempt_log_key(service: ServiceId, salt: &Salt, slot: u8) -> AttemptLogK
     AttemptLogKey::new(service, salt.track(), slot)
 }
 
-/// Updates the attempt log of the verification. Returns the number of a permitted send's first attempt.
+/// A fact from the attempt log.
+enum LogFact {
+    /// The number of a permitted send's first attempt.
+    FirstAttempt(u8),
+    /// The gateway that accepted the last message of a verification that was checked.
+    AcceptedBy(GatewayName),
+}
+
+/// Updates the attempt log of the verification.
 fn write_attempts(
     view: &mut Transaction<'_>,
     deps: &NumberDeps,
     NumberKey { service, number, .. }: NumberKey,
     kind: &CommandKind,
     before: Option<&Verification>,
-) -> Option<u8> {
+) -> Option<LogFact> {
     let slot = view.slot();
     let key = |salt: &Salt| attempt_log_key(service, salt, slot);
     let (salt, status) = match kind {
         CommandKind::Send(SendCommand { decided: Some(SendDecision::Permitted(permit)), .. }) => {
-            return Some(
-                AttemptLogWriter::new(view, key(&permit.verification.salt), deps.tracker).permit(number),
-            );
+            let log = &mut AttemptLogWriter::new(view, key(&permit.verification.salt), deps.tracker);
+            return Some(LogFact::FirstAttempt(log.permit(number)));
         }
         CommandKind::Resume(ResumeCommand { decided: Some((permit, _)), .. }) => {
-            return Some(
-                AttemptLogWriter::new(view, key(&permit.verification.salt), deps.tracker).begin_follow_up(),
-            );
+            let log = &mut AttemptLogWriter::new(view, key(&permit.verification.salt), deps.tracker);
+            return Some(LogFact::FirstAttempt(log.begin_follow_up()));
         }
         CommandKind::Settle(SettleCommand { permit, style, purpose, first_attempt, delivered, .. }) => {
             let (Verification { salt, expires, .. }, first_attempt) = (permit.verification, *first_attempt);
@@ -375,8 +385,7 @@ fn write_attempts(
         | CommandKind::SettleCheck(_)
         | CommandKind::End(_) => return None,
     };
-    AttemptLogWriter::new(view, key(&salt?), deps.tracker).check(status);
-    None
+    AttemptLogWriter::new(view, key(&salt?), deps.tracker).check(status).map(LogFact::AcceptedBy)
 }
 
 /// Builds the event of a decision from the verification before and after it.

@@ -1,21 +1,26 @@
 //! The facts of decided commands, for [`Metrics`].
 
 use super::check::{CheckCommand, CheckDecision, EndCommand, SettleCheckCommand};
-use super::command::CommandKind;
+use super::command::{CommandKind, NumberCommand};
 use super::record::NumberKey;
 use super::reply::{CheckOutcome, Reply, SendOutcome};
 use super::send::{SendCommand, SendDecision, SettleCommand};
 use crate::delivery::SendStatus;
 use crate::domain::{Channel, Timestamp};
-use crate::engine::{EndOutcome, Ending, Policy, SendPermit, SendResult, Verification};
+use crate::engine::{EndOutcome, Ending, SendPermit, SendResult, Verification};
 use crate::metrics::{
     CheckFacts, Metrics, Recipient, SendEnd, SendFacts, VerificationFacts, VerificationStep,
 };
 
 /// Counts a decided command. Called once for each, when its decision is durable or may be lazy.
-pub(super) fn count(metrics: &Metrics, key: NumberKey, kind: &CommandKind, policy: &Policy, now: Timestamp) {
+pub(super) fn count(command: &NumberCommand, now: Timestamp) {
+    let NumberCommand { key, kind, deps, accepted_by, .. } = command;
+    let (key, metrics) = (*key, &*deps.metrics);
     let recipient = recipient(key);
-    let step = |channel, step| metrics.verification(&VerificationFacts { recipient, channel, step });
+    let step = |channel, step| {
+        let gateway = accepted_by.filter(|_| step == VerificationStep::Approved);
+        metrics.verification(&VerificationFacts { recipient, channel, gateway, step });
+    };
     match kind {
         CommandKind::Send(SendCommand { decided: Some(decided), channel, .. }) => match decided {
             SendDecision::Permitted(permit) if begins(permit, now) => step(*channel, VerificationStep::Begun),
@@ -38,7 +43,7 @@ pub(super) fn count(metrics: &Metrics, key: NumberKey, kind: &CommandKind, polic
             }
         }
         CommandKind::End(EndCommand { ending, decided: Some(EndOutcome::Ended(Some(ended))), .. }) => {
-            let channel = ended.details(policy).channel;
+            let channel = ended.details(&deps.policies.of(key.service)).channel;
             match ending {
                 Ending::Approved => step(channel, VerificationStep::Approved),
                 Ending::Canceled => step(channel, VerificationStep::Canceled),

@@ -8,8 +8,8 @@ use super::senders::Senders;
 use super::texts::Texts;
 use crate::clock::Clock;
 use crate::config::{
-    Bounds, BreakerSettings, DeliverySettings, GatewaySettings, RegistrySettings, RetrySettings, Settings,
-    StorageSettings, TrackerSettings, WorkflowStep,
+    Bounds, BreakerSettings, DeliverySettings, GatewaySettings, HistorySettings, RegistrySettings,
+    RetrySettings, Settings, StorageSettings, TrackerSettings, WorkflowStep,
 };
 use crate::domain::{Channel, CodeLength, Locale, Region};
 use crate::engine::{LockoutRule, Policy, SendOptions, SendRules};
@@ -60,6 +60,7 @@ pub struct OtpBuilder {
     pub(super) voice_fallback: Option<bool>,
     pub(super) public_url: Option<String>,
     pub(super) tracker: TrackerSettings,
+    pub(super) history: HistorySettings,
     pub(super) policy: Policy,
     pub(super) texts: Texts,
     pub(super) registry: RegistrySettings,
@@ -77,6 +78,7 @@ impl OtpBuilder {
             voice_fallback: None,
             public_url: None,
             tracker: TrackerSettings::default(),
+            history: HistorySettings::default(),
             policy: Policy {
                 max_attempts: Policy::DEFAULT_MAX_ATTEMPTS,
                 lockout: LockoutRule::Fixed(Duration::from_secs(30 * 60)),
@@ -103,6 +105,7 @@ impl OtpBuilder {
             senders: Senders::of(settings.gateways),
             delivery: settings.delivery,
             tracker: settings.tracker,
+            history: settings.history,
             policy: settings.policy,
             texts: Texts::checked(settings.templates, settings.brand),
             registry: settings.registry,

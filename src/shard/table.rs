@@ -210,6 +210,16 @@ impl Tables {
         self.by_kind.get(&kind).map_or(0, |table| table.len())
     }
 
+    /// The records at `most` positions below `end` that are alive at `now`, and the end of the next page; 0 after the
+    /// last page. Changes between two pages may repeat a record.
+    pub fn page(&self, kind: u8, end: usize, most: usize, now: Timestamp) -> (Records, usize) {
+        let Some(table) = self.by_kind.get(&kind) else { return (Records::new(), 0) };
+        let end = end.min(table.len());
+        let start = end.saturating_sub(most);
+        let page = (start..end).rev().filter_map(|position| table.at(position));
+        (page.filter(|(_, stored)| now < stored.expires).collect(), start)
+    }
+
     /// The records of a kind that are alive at `now`.
     pub fn iter<R: Record>(&self, now: Timestamp) -> impl Iterator<Item = (RecordKey, R)> {
         let table = self.by_kind.get(&R::KIND);

@@ -24,6 +24,7 @@ mod gateway_trouble;
 mod gateways;
 mod guessing;
 mod health;
+mod history;
 mod inbox;
 mod keys;
 mod library;

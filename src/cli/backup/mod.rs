@@ -18,6 +18,7 @@ pub use line::Header;
 use crate::attempts::AttemptLog;
 use crate::domain::{PhoneNumber, ServiceId, Timestamp, record_id_parts};
 use crate::engine::{NumberState, Verification};
+use crate::history;
 use crate::limit::{Counter, KeyUse};
 use crate::numbers::NumberKey;
 use crate::registry;
@@ -77,6 +78,7 @@ pub fn without_codes(entry: CopiedRecord) -> Result<(Option<CopiedRecord>, bool)
             let had_plan = track.plan.take().is_some();
             Ok((Some(restored(entry.key, &track)), had_plan))
         }
+        history::Row::KIND => Ok((Some(entry), false)),
         kind if registry::KINDS.contains(&kind) => Ok((Some(entry), false)),
         // Counters and idempotency keys are found by hashes under the old key, and events name verifications by ids that it
         // sealed.

@@ -15,6 +15,7 @@ use crate::delivery::{FollowUp, Reason, SendStatus};
 use crate::domain::{AttemptLogKey, Channel, GatewayName, Locale, ServiceId, Sid, SidKind, record_id};
 use crate::engine::{FailureCount, OpenNumber, Salt, SlotHash};
 use crate::gateway::ReceiptStatus;
+use crate::history::{Counts, Group, Resolution, Series};
 use crate::limit::{Answers, Bounds, BucketRule, Charge, KeyDecision, Limits};
 use crate::numbers::NumberKey;
 use crate::numbers::table::tests::{kept_state, moment};
@@ -73,6 +74,7 @@ pub(super) async fn of_every_kind() -> Vec<CopiedRecord> {
     all.extend(some());
     all.push(of_track(0, 0x0123_4567_89ab_cd07, &planned()));
     all.push(of(record_id(shop.id, 0x0123_4567_89ab_cd07), &delivery(shop.id)));
+    all.push(of(record_id(shop.id, 0x0123_4567_89ab_cd07), &hour(shop.id)));
     all.sort_by_key(|entry| entry.key);
     all
 }
@@ -134,6 +136,18 @@ fn delivery(service: ServiceId) -> EventRecord {
         tries: 0,
         attempts,
     }))
+}
+
+fn hour(service: ServiceId) -> history::Row {
+    let group = Group {
+        country: number("+14155552671").region(),
+        channel: Channel::Sms,
+        gateway: Some(GatewayName::Http),
+    };
+    let resolution = Resolution::Hour;
+    let series = Series { resolution, start: resolution.bucket(AT), service, group };
+    let counts = Counts { begun: 3, verified: 1, accepted: 2, cost_micros: 20_000, ..Counts::default() };
+    history::Row { series, counts }
 }
 
 fn channel() -> impl Strategy<Value = Channel> {

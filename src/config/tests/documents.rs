@@ -219,7 +219,7 @@ struct Section {
 /// Keys outside the other sections.
 const FURTHER: &str = "Further keys";
 
-const SECTIONS: [Section; 9] = [
+const SECTIONS: [Section; 10] = [
     Section {
         title: "Listen address",
         keys: &[
@@ -314,6 +314,12 @@ const SECTIONS: [Section; 9] = [
         after: "",
     },
     Section {
+        title: "Prices",
+        keys: &["prices", "currency"],
+        before: "The [history](../operate/monitoring.md#history) estimates the cost of messages with them.",
+        after: PRICES,
+    },
+    Section {
         title: "Limits",
         keys: &[
             "shards",
@@ -377,6 +383,21 @@ const DELIVERY: &str = r#"```json
   "voice": true,
   "workflow": ["sms:30s", "call:45s", "whatsapp"],
   "public-url": "https://otp.example.com"
+}
+```
+"#;
+
+const PRICES: &str = r#"`prices` replaces the built-in table, which has rough prices for 33 countries and is good for an order of magnitude only:
+copy your provider's prices. A country without a price for a channel has that of `*`, and without one it costs nothing.
+Messages of the simulator cost nothing.
+
+```json
+{
+  "prices": {
+    "DE": { "sms": "0.0875", "call": 0.05 },
+    "*": { "sms": 0.1, "call": 0.1, "whatsapp": 0.03 }
+  },
+  "currency": "EUR"
 }
 ```
 "#;

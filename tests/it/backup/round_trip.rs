@@ -67,7 +67,9 @@ async fn every_way_to_export_the_same_state_gives_the_same_records() {
     let from_directory = export(&world.setup, "directory.jsonl").await;
     assert_eq!(files(&world.setup.data_dir()), before, "an export changes nothing in the data directory");
     let expected = "five numbers, the sends of five verifications, the default service, the account";
-    assert_eq!(records(&from_directory).len(), 12, "{expected}");
+    // How many records of the history there are depends on the minute.
+    let others = records(&from_directory).iter().filter(|line| parsed(line)["kind"] != "history");
+    assert_eq!(others.count(), 12, "{expected}");
 
     let server = world.setup.start().await;
     let from_server = export(&world.setup, "server.jsonl").await;

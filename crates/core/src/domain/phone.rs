@@ -5,8 +5,8 @@ use std::fmt;
 use rlibphonenumber::{NumberLengthType, PHONE_NUMBER_UTIL, PhoneNumberFormat, PhoneNumberType};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// A country or region, by its two-letter ISO 3166-1 code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A country or region, by its two-letter ISO 3166-1 code. In records its text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Region(rlibphonenumber::Region);
 
 impl Region {
@@ -22,6 +22,20 @@ impl fmt::Display for Region {
     /// The two letters; `001` for numbers of no country.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0)
+    }
+}
+
+impl Serialize for Region {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Region {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        let region = text.as_str().try_into().map_err(|_| de::Error::custom("not the code of a region"))?;
+        Ok(Self(region))
     }
 }
 

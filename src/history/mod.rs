@@ -1,0 +1,254 @@
+//! Counters over time: sends, verifications and estimated cost by service, country, channel and gateway, in buckets of a
+//! minute, an hour and a day.
+//!
+//! [`History`] receives the facts that [`crate::metrics`] counts. Every ten seconds it adds them to records of the shards,
+//! lazily: a crash loses the last ten seconds. No record contains a number.
+
+#![expect(missing_docs, reason = "a name that says all needs no comment")]
+
+mod accumulator;
+mod record;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::sync::{Mutex, oneshot, watch};
+
+use self::accumulator::{Accumulator, Pending};
+use crate::clock::Clock;
+use crate::config::{HistorySettings, Prices};
+use crate::domain::{ServerKey, Timestamp};
+use crate::engine::SlotHash;
+use crate::log_limit::OncePerSecond;
+use crate::shard::{
+    Command, Decision, Durability, Record, Refusal, ReplyContext, Router, Shards, Subject, Transaction,
+    decode,
+};
+
+pub use self::record::{Counts, Failures, Group, Resolution, Row, Series};
+
+/// Interval between additions to the records. A crash loses at most this.
+const INTERVAL: Duration = Duration::from_secs(10);
+
+/// Facts whose countries are found at once, and records that are changed at once: half a millisecond of work.
+const AT_ONCE: usize = 128;
+
+/// Records per page. Reading one blocks a shard for some 50 us.
+const PAGE: usize = 512;
+
+/// Records of all shards.
+const MOST_RECORDS: usize = 200_000;
+
+/// A cheap handle.
+#[derive(Clone)]
+pub struct History {
+    inner: Arc<Inner>,
+    /// Ends the task that adds to the records, together with the last handle.
+    _alive: Arc<watch::Sender<()>>,
+}
+
+struct Inner {
+    router: Arc<Router>,
+    clock: Arc<dyn Clock>,
+    slots: SlotHash,
+    prices: Prices,
+    currency: String,
+    most_records: usize,
+    accumulator: Arc<Accumulator>,
+    pending: Mutex<Pending>,
+    refused: Arc<OncePerSecond>,
+}
+
+impl History {
+    /// Counts what happens in these shards from now on. Needs a tokio runtime.
+    pub fn start(shards: &Shards, server_key: &ServerKey, settings: HistorySettings) -> Self {
+        let (this, alive) = Self::of(shards, server_key, settings, MOST_RECORDS);
+        tokio::spawn(run(Arc::downgrade(&this.inner), alive));
+        this
+    }
+
+    /// The same without the task, which ends with the receiver.
+    fn of(
+        shards: &Shards,
+        server_key: &ServerKey,
+        settings: HistorySettings,
+        most_records: usize,
+    ) -> (Self, watch::Receiver<()>) {
+        let (router, clock) = (Arc::clone(shards.router()), Arc::clone(shards.clock()));
+        let accumulator = Arc::new(Accumulator::new(Arc::clone(&clock)));
+        shards.metrics().pass_on_to(Arc::clone(&accumulator) as _);
+        let HistorySettings { prices, currency } = settings;
+        let inner = Inner {
+            most_records: most_records.div_ceil(router.shards()),
+            router,
+            clock,
+            slots: SlotHash::new(server_key),
+            prices: prices.unwrap_or_default(),
+            currency,
+            accumulator,
+            pending: Mutex::default(),
+            refused: Arc::default(),
+        };
+        let (alive, ended) = watch::channel(());
+        (Self { inner: Arc::new(inner), _alive: Arc::new(alive) }, ended)
+    }
+
+    /// The currency of the estimated cost, by its three letters.
+    pub fn currency(&self) -> &str {
+        &self.inner.currency
+    }
+
+    /// Adds all facts to the records. A shard that does not run gets its part later.
+    pub async fn flush(&self) {
+        self.inner.flush().await;
+    }
+
+    /// The series of the buckets that start at or after `from` and before `to`, by time. Every fact until now is in them.
+    ///
+    /// # Errors
+    /// [`Refusal::Stopping`] while a shard cannot say.
+    pub async fn between(
+        &self,
+        resolution: Resolution,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<Row>, Refusal> {
+        self.flush().await;
+        let router = &self.inner.router;
+        let mut found = HashMap::new();
+        for shard in 0..router.shards() {
+            let mut end = usize::MAX;
+            while end > 0 {
+                let _turn = router.page_turn().await;
+                let read =
+                    router.read_shard(shard, move |tables, now| tables.page(Row::KIND, end, PAGE, now));
+                let page;
+                (page, end) = read.await?;
+                let rows = page.into_iter().filter_map(|(_, stored)| decode::<Row>(&stored.bytes).ok());
+                let wanted = rows.filter(|Row { series, .. }| {
+                    series.resolution == resolution && from <= series.start && series.start < to
+                });
+                // A page may repeat a record.
+                found.extend(wanted.map(|row| (row.series, row)));
+            }
+        }
+        let mut rows: Vec<Row> = found.into_values().collect();
+        rows.sort_unstable_by_key(|row| row.series);
+        Ok(rows)
+    }
+}
+
+/// Sums rows by any part of their series.
+pub fn totals<K: Ord>(rows: &[Row], by: impl Fn(&Series) -> K) -> BTreeMap<K, Counts> {
+    let mut totals = BTreeMap::<K, Counts>::new();
+    for Row { series, counts } in rows {
+        *totals.entry(by(series)).or_default() += *counts;
+    }
+    totals
+}
+
+async fn run(inner: Weak<Inner>, mut alive: watch::Receiver<()>) {
+    while let Some(accumulator) = inner.upgrade().map(|inner| Arc::clone(&inner.accumulator)) {
+        tokio::select! {
+            _ = alive.changed() => return,
+            () = accumulator.many.notified() => {}
+            () = tokio::time::sleep(INTERVAL) => {}
+        }
+        if let Some(inner) = inner.upgrade() {
+            inner.flush().await;
+        }
+    }
+}
+
+impl Inner {
+    async fn flush(&self) {
+        let mut pending = self.pending.lock().await;
+        // Those that come meanwhile are for the next time.
+        for _ in 0..self.accumulator.len().div_ceil(AT_ONCE) {
+            for fact in self.accumulator.take(AT_ONCE) {
+                pending.add(&fact, &self.prices);
+            }
+            tokio::task::yield_now().await;
+        }
+        pending.forget_ended(self.clock.now());
+        let mut refused = Vec::new();
+        while !pending.counts.is_empty() {
+            let some: Vec<Series> = pending.counts.keys().take(AT_ONCE).copied().collect();
+            let added = some.into_iter().filter_map(|series| {
+                let row = Row { series, counts: pending.counts.remove(&series)? };
+                Some((row, self.add(row)))
+            });
+            for (row, added) in added.collect::<Vec<_>>() {
+                // Without an answer the shard has failed, and the row may be counted.
+                if added.await == Ok(false) {
+                    refused.push(row);
+                }
+            }
+        }
+        pending.counts.extend(refused.into_iter().map(|row| (row.series, row.counts)));
+    }
+
+    /// Adds counts to the record of their series. The answer is `false` if they are not counted.
+    fn add(&self, row: Row) -> oneshot::Receiver<bool> {
+        let (reply, answer) = oneshot::channel();
+        let id = row.series.id();
+        self.router.send(Box::new(AddCommand {
+            subject: Subject { slot: self.slots.of(id), id },
+            row,
+            most_records: self.most_records,
+            refused: Arc::clone(&self.refused),
+            is_counted: false,
+            reply,
+        }));
+        answer
+    }
+}
+
+/// Adds counts to a record.
+struct AddCommand {
+    subject: Subject,
+    row: Row,
+    /// The limit on the records of the shard.
+    most_records: usize,
+    refused: Arc<OncePerSecond>,
+    is_counted: bool,
+    reply: oneshot::Sender<bool>,
+}
+
+impl Command for AddCommand {
+    fn subject(&self) -> Subject {
+        self.subject
+    }
+
+    fn decide(&mut self, view: &mut Transaction<'_>) -> Decision {
+        self.is_counted = true;
+        let id = self.subject.id;
+        if view.now() >= self.row.expires() {
+            return Decision::Made;
+        }
+        let Some(mut row) = view.get::<Row>(id) else {
+            if view.has_room::<Row>(self.most_records) {
+                view.put(id, Some(&self.row), Durability::Lazy);
+            } else {
+                let log = |count| tracing::warn!(count, "history incomplete; too many records");
+                self.refused.note(log);
+            }
+            return Decision::Made;
+        };
+        row.counts += self.row.counts;
+        view.put(id, Some(&row), Durability::Lazy);
+        Decision::Made
+    }
+
+    fn answer(self: Box<Self>, _: &mut ReplyContext<'_>) {
+        let _ = self.reply.send(true);
+    }
+
+    /// After a failed commit memory keeps the decision and writes it again.
+    fn refuse(self: Box<Self>, _: Refusal) {
+        let _ = self.reply.send(self.is_counted);
+    }
+}

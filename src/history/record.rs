@@ -1,0 +1,157 @@
+//! The records: one for each series, that is, for a bucket of time, a service, a country, a channel and a gateway.
+
+use std::ops::AddAssign;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::domain::{Channel, GatewayName, Region, ServiceId, Timestamp, record_id};
+use crate::shard::{Id, Record};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The length of a bucket. Records contain the position in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Resolution {
+    Minute,
+    Hour,
+    /// A day of UTC.
+    Day,
+}
+
+impl Resolution {
+    pub const ALL: [Self; 3] = [Self::Minute, Self::Hour, Self::Day];
+
+    pub const fn length(self) -> Duration {
+        match self {
+            Self::Minute => MINUTE,
+            Self::Hour => HOUR,
+            Self::Day => DAY,
+        }
+    }
+
+    /// The time from the start of a bucket until it is forgotten. Days: fourteen whole ones, and today.
+    pub const fn kept_for(self) -> Duration {
+        match self {
+            Self::Minute => Duration::from_secs(2 * HOUR.as_secs()),
+            Self::Hour => Duration::from_secs(3 * DAY.as_secs()),
+            Self::Day => Duration::from_secs(15 * DAY.as_secs()),
+        }
+    }
+
+    /// The start of the bucket that contains `at`.
+    pub fn bucket(self, at: Timestamp) -> Timestamp {
+        let length = self.length().as_secs() * 1_000;
+        Timestamp::from_millis(at.as_millis() / length * length)
+    }
+}
+
+/// What is counted together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Series {
+    pub resolution: Resolution,
+    /// The start of its bucket.
+    pub start: Timestamp,
+    pub service: ServiceId,
+    pub group: Group,
+}
+
+impl Series {
+    /// The service, and a digest of the rest.
+    pub(super) fn id(&self) -> Id {
+        #[expect(clippy::expect_used, reason = "postcard can describe a series")]
+        let bytes = postcard::to_allocvec(self).expect("a series in memory");
+        let digest: [u8; 32] = Sha256::digest(&bytes).into();
+        let subject = digest.iter().take(8).fold(0, |all, byte| all << 8 | u64::from(*byte));
+        record_id(self.service, subject)
+    }
+}
+
+/// A country, a channel and a gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Group {
+    /// `None` for numbers of no country, and for groups beyond the limit of a bucket.
+    pub country: Option<Region>,
+    pub channel: Channel,
+    /// The gateway that accepted or refused the message. `None` if none is known, as for a verification that begins, and
+    /// for groups beyond the limit of a bucket.
+    pub gateway: Option<GatewayName>,
+}
+
+/// The counts of a series. Test numbers are not counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Counts {
+    /// Verifications whose first message was permitted.
+    pub begun: u64,
+    /// Verifications that were approved.
+    pub verified: u64,
+    /// Messages that a gateway accepted.
+    pub accepted: u64,
+    /// Messages that no gateway accepted.
+    pub failed: Failures,
+    /// Estimated price of the accepted messages, in millionths of the currency.
+    pub cost_micros: u64,
+}
+
+/// Failed messages by the class of the last error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Failures {
+    /// The number does not exist, is not reachable or does not accept messages.
+    pub number: u64,
+    /// Credentials, sender, permission or account: an operator must act.
+    pub configuration: u64,
+    /// The provider refused the message or suspects fraud.
+    pub refused: u64,
+    /// No gateway was available, or it had too much to do.
+    pub unavailable: u64,
+    /// The gateway did not say whether it accepted the message.
+    pub unknown: u64,
+}
+
+impl Failures {
+    pub const fn total(&self) -> u64 {
+        let Self { number, configuration, refused, unavailable, unknown } = *self;
+        number + configuration + refused + unavailable + unknown
+    }
+}
+
+impl AddAssign for Failures {
+    fn add_assign(&mut self, Self { number, configuration, refused, unavailable, unknown }: Self) {
+        self.number += number;
+        self.configuration += configuration;
+        self.refused += refused;
+        self.unavailable += unavailable;
+        self.unknown += unknown;
+    }
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, Self { begun, verified, accepted, failed, cost_micros }: Self) {
+        self.begun += begun;
+        self.verified += verified;
+        self.accepted += accepted;
+        self.failed += failed;
+        self.cost_micros = self.cost_micros.saturating_add(cost_micros);
+    }
+}
+
+/// The record of a series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Row {
+    pub series: Series,
+    pub counts: Counts,
+}
+
+impl Record for Row {
+    const KIND: u8 = 9;
+    const PLURAL: &'static str = "history";
+
+    fn expires(&self) -> Timestamp {
+        let Series { resolution, start, .. } = self.series;
+        start.plus(resolution.kept_for())
+    }
+}
