@@ -8,7 +8,7 @@ use crate::config::{Bounds, Settings};
 use crate::delivery::GatewayState;
 use crate::domain::{Channel, seconds_up};
 use crate::gateway::{BoxFuture, Simulator};
-use crate::http::{Base, Callbacks, Deps, Door, EventStreams, GatewayHealth, V2, Verify};
+use crate::http::{Base, Callbacks, Deps, EventStreams, GatewayHealth, ServedRoutes, V2, Verify};
 use crate::metrics::Reading;
 use crate::node::{CallbackAnswer, CallbackRequest, ReportReceiver, Running, process};
 use crate::numbers::{CheckOutcome, CheckRequest, Refusal, Reply, SendOutcome, SendRequest};
@@ -160,6 +160,6 @@ pub fn deps(
             let reading = for_metrics.running()?.reading();
             Some(Reading { is_ready: reading.is_ready && !is_stopping.load(Ordering::Relaxed), ..reading })
         }),
-        door: Door::Api,
+        routes: ServedRoutes::All,
     }
 }

@@ -22,7 +22,7 @@ use crate::clock::{Clock, EngineClock, SystemClock};
 use crate::config::Settings;
 use crate::delivery::Routed;
 use crate::gateway::Receipt;
-use crate::http::{Deps, Door};
+use crate::http::{Deps, ServedRoutes};
 use crate::node::{self, Gateways, RegistryPlan, Running, StartOptions, build_gateways, load_or_create};
 use crate::store::StoreError;
 use crate::verify::Verifying;
@@ -137,9 +137,9 @@ impl App {
         Arc::clone(&self.deps)
     }
 
-    /// The same for the address that serves metrics only.
-    pub fn metrics_door(&self) -> Arc<Deps<LateBoundVerifier>> {
-        Arc::new(Deps { door: Door::Metrics, tls: None, ..(*self.deps).clone() })
+    /// The dependencies of the listener that serves only `/metrics`.
+    pub fn metrics_deps(&self) -> Arc<Deps<LateBoundVerifier>> {
+        Arc::new(Deps { routes: ServedRoutes::MetricsOnly, tls: None, ..(*self.deps).clone() })
     }
 
     /// The certificate that is served; `None` for cleartext.
@@ -150,7 +150,7 @@ impl App {
     /// Returns once every shard and the journal have answered: `false` if one of them has ended. Waits while one hangs.
     pub async fn is_alive(&self) -> bool {
         match self.late.running() {
-            Some(running) => running.shards.answer().await.is_ok(),
+            Some(running) => running.shards.ping().await.is_ok(),
             None => false,
         }
     }

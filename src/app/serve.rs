@@ -187,7 +187,7 @@ async fn serve_metrics(app: &App, address: &ListenAddress) -> Result<oneshot::Se
     let bound = listener.local_addr().map_err(AppStartError::Address)?;
     tracing::info!(address = %bound, "metrics served without credentials");
     let (stop, stopped) = oneshot::channel();
-    tokio::spawn(accept(app.metrics_door(), listener, stopped));
+    tokio::spawn(accept(app.metrics_deps(), listener, stopped));
     Ok(stop)
 }
 

@@ -21,8 +21,8 @@ pub struct CheckError {
     pub may_have_been_looked_at: bool,
 }
 
-/// A question to the gateway that holds a code. Has no `Debug`: it contains a submitted code.
-pub struct Question<'a> {
+/// A check of a submitted code by the gateway that holds the right one. No `Debug`: it contains a code.
+pub struct CheckJob<'a> {
     /// The gateway, and the channel of its message.
     pub held: Held,
     /// The number that the gateway sent its code to.
@@ -39,8 +39,8 @@ impl Delivery {
     /// Asks the gateway that holds the code, within the send budget and its concurrency limit. A gateway whose
     /// circuit is open is not asked. The caller has counted the attempt, and never asks twice at once about one
     /// number.
-    pub async fn check(&self, question: Question<'_>) -> Result<Verdict, CheckError> {
-        let Question { held, number, code, request_id } = question;
+    pub async fn check(&self, job: CheckJob<'_>) -> Result<Verdict, CheckError> {
+        let CheckJob { held, number, code, request_id } = job;
         let budget = Budget::starting_now(self.send_budget);
         let gateway = held.by.as_str();
         let holder = self.gateways.iter().find(|gateway| gateway.name == held.by);

@@ -41,7 +41,7 @@ use crate::template::Templates;
 
 pub use crate::gateway::Verdict;
 pub use breaker::Circuit;
-pub use checks::{CheckError, Question};
+pub use checks::{CheckError, CheckJob};
 pub use error::FailureReason;
 pub use job::{CodeLiveness, Delivered, GatewayAttempt, Job, PlanChange, Purpose};
 pub use plan::{Dropped, FollowUp, Reason, SendStatus};

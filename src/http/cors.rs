@@ -25,7 +25,7 @@ const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
 
 /// Whether the answers of a resource depend on the request's origin. No page may read the inbox, or the start page with
 /// its newest message.
-pub fn applies(origins: &[String], resource: &Resource) -> bool {
+pub fn depends_on_origin(origins: &[String], resource: &Resource) -> bool {
     let has_codes =
         |handler| matches!(handler, Handler::Inbox | Handler::Index | Handler::TrySend | Handler::TryCheck);
     let is_closed = |handler| has_codes(handler) || matches!(handler, Handler::Callback(_));
@@ -58,7 +58,7 @@ pub fn preflight(resource: &Resource) -> Response {
 }
 
 /// Lets the page of an allowed origin read an answer, and tells caches that other origins get another one.
-pub fn expose(answer: &mut Response, allowed_origin: Option<HeaderValue>) {
+pub fn add_headers(answer: &mut Response, allowed_origin: Option<HeaderValue>) {
     answer.headers.push((VARY, HeaderValue::from_static("origin")));
     if let Some(origin) = allowed_origin {
         let page = [(ACCESS_CONTROL_ALLOW_ORIGIN, origin), (ACCESS_CONTROL_EXPOSE_HEADERS, RESPONSE_HEADERS)];

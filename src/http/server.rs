@@ -26,13 +26,13 @@ use crate::numbers::{
     CheckOutcome, CheckRequest, Refusal, Reply, SendOptions, SendOutcome, SendRequest, Usage, Verifier,
 };
 
-/// What a listening socket serves.
+/// The routes that a listener serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Door {
+pub enum ServedRoutes {
     /// Every route.
-    Api,
+    All,
     /// `/metrics` without credentials, and nothing else.
-    Metrics,
+    MetricsOnly,
 }
 
 /// The dependencies of the endpoints.
@@ -83,10 +83,10 @@ pub struct Deps<V = Verifier> {
     pub request_id_prefix: u32,
     /// Counts refused requests, and is what `/metrics` shows.
     pub metrics: Arc<Metrics>,
-    /// The state of the services for `/metrics`; `None` while they are being loaded.
+    /// The state of the server for `/metrics`; `None` until it has started.
     pub reading: Arc<dyn Fn() -> Option<Reading> + Send + Sync>,
-    /// What the listening socket serves.
-    pub door: Door,
+    /// The routes that the listener serves.
+    pub routes: ServedRoutes,
 }
 
 /// Decides sends and checks: the [`Verifier`], or a script in tests.

@@ -28,7 +28,7 @@ use super::response::{BadBody, Problem, Response};
 use super::route::{Access, Handler, Resource, Route, Target, method_name};
 use super::routes::GROUPS;
 use super::server::{
-    CallbackAnswer, CallbackKind, CallbackRequest, Callbacks, Deps, Door, GatewayHealth, Verify,
+    CallbackAnswer, CallbackKind, CallbackRequest, Callbacks, Deps, GatewayHealth, ServedRoutes, Verify,
 };
 use super::v2::params::{Param, Text};
 use super::{compatible, cors, openapi, v2};
@@ -155,14 +155,15 @@ async fn answer<V: Verify>(
     bad_bodies: &OncePerSecond,
 ) -> Response {
     let origins = &call.deps.cors_origins;
-    let depends_on_origin = matches!(target, Target::Resource(resource) if cors::applies(origins, resource));
+    let depends_on_origin =
+        matches!(target, Target::Resource(resource) if cors::depends_on_origin(origins, resource));
     let origin = if depends_on_origin { cors::allowed_origin(origins, &head.headers) } else { None };
     let mut answer = match try_answer(call, target, origin.is_some(), head, body).await {
         Ok(answer) => answer,
         Err(problem) => refusal(&problem, call.request_id, target, bad_bodies),
     };
     if depends_on_origin {
-        cors::expose(&mut answer, origin);
+        cors::add_headers(&mut answer, origin);
     }
     answer
 }
@@ -249,7 +250,7 @@ async fn try_answer<V: Verify>(
 fn is_served<V>(deps: &Deps<V>, resource: &Resource) -> bool {
     match resource.first() {
         Some(Handler::Metrics) => true,
-        _ if deps.door == Door::Metrics => false,
+        _ if deps.routes == ServedRoutes::MetricsOnly => false,
         Some(Handler::Inbox) => deps.inbox.is_some(),
         Some(Handler::TrySend | Handler::TryCheck) => deps.simulates_all,
         Some(Handler::Callback(_)) => deps.callbacks.is_some(),
@@ -337,7 +338,7 @@ pub fn ready<V>(deps: &Deps<V>) -> Response {
 
 /// `GET /metrics`.
 pub fn metrics<V>(deps: &Deps<V>, headers: &HeaderMap) -> Result<Response, Problem> {
-    if deps.door == Door::Api {
+    if deps.routes == ServedRoutes::All {
         let v2 = deps.v2.get().ok_or(Problem::Refused(Refusal::Starting))?;
         v2.admit(headers, &[Scope::Metrics, Scope::Admin])?;
     }

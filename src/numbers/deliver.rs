@@ -11,7 +11,7 @@ use super::check::GatewayCheck;
 use super::command::{CommandKind, Effects, NumberCommand, NumberDeps};
 use super::record::NumberKey;
 use super::send::Dispatch;
-use crate::delivery::{CheckError, CodeLiveness, Delivered, Delivery, Job, PlanChange, Question, Verdict};
+use crate::delivery::{CheckError, CheckJob, CodeLiveness, Delivered, Delivery, Job, PlanChange, Verdict};
 use crate::domain::GatewayName;
 use crate::engine::{CheckResult, PossiblySent, Salt, SendResult};
 use crate::shard::Shards;
@@ -108,7 +108,7 @@ impl ConnectedEffects {
             if left.is_zero() {
                 return CheckResult::NotAsked;
             }
-            let question = Question {
+            let question = CheckJob {
                 held: permit.held,
                 number: key.number,
                 code: &check.code,

@@ -177,12 +177,12 @@ impl Shards {
     ///
     /// # Errors
     /// [`Refusal::Stopping`] if a shard does not run or the store has ended.
-    pub async fn answer(&self) -> Result<(), Refusal> {
+    pub async fn ping(&self) -> Result<(), Refusal> {
         for shard in 0..self.router().shards() {
             self.router().read_shard(shard, |_, _| ()).await?;
         }
         let (done, answered) = oneshot::channel();
-        // Without a write it only passes through the journal's queue.
+        // An empty batch passes through the journal's queue and writes nothing.
         self.shared.store.commit(Vec::new(), Box::new(|result| drop(done.send(result))));
         match answered.await {
             Ok(Err(StoreError::Closed)) | Err(_) => Err(Refusal::Stopping),

@@ -13,7 +13,7 @@ struct Rule {
     source: &'static str,
     /// The setting in config.json, and the key of a service.
     settings: [&'static str; 2],
-    judge: fn(&Policy) -> (bool, String),
+    check: fn(&Policy) -> (bool, String),
     remedy: &'static str,
 }
 
@@ -22,21 +22,21 @@ const RULES: [Rule; 4] = [
         name: "code length",
         source: "NIST SP 800-63B-4, 3.1.3.2: at least 6 digits",
         settings: ["otp-length", "code-length"],
-        judge: |policy| (policy.code.length >= CodeLength::SIX, policy.code.length.get().to_string()),
+        check: |policy| (policy.code.length >= CodeLength::SIX, policy.code.length.get().to_string()),
         remedy: "set it to 6 or more",
     },
     Rule {
         name: "code lifetime",
         source: "NIST SP 800-63B-4, 3.1.3.2: at most 10 minutes",
         settings: ["otp-timeout", "code-life"],
-        judge: |policy| (policy.code.life <= SendOptions::DEFAULT.life, shown(policy.code.life)),
+        check: |policy| (policy.code.life <= SendOptions::DEFAULT.life, shown(policy.code.life)),
         remedy: "set it to 10m or less",
     },
     Rule {
         name: "wrong codes in a row",
         source: "NIST SP 800-63B-4, 3.2.2: at most 100, over all codes",
         settings: ["otp-max-attempts", "max-checks"],
-        judge: |policy| match policy.lockout {
+        check: |policy| match policy.lockout {
             LockoutRule::Fixed(_) => {
                 (false, format!("{}, then the count starts again with each lockout", policy.max_attempts))
             }
@@ -54,9 +54,9 @@ const RULES: [Rule; 4] = [
     },
     Rule {
         name: "lockout",
-        source: "OWASP Authentication cheat sheet, ASVS 5.0 6.1.1: no lockout that a stranger can cause",
+        source: "OWASP Authentication cheat sheet, ASVS 5.0 6.1.1: no lockout that an attacker can cause",
         settings: ["otp-lock-timeout", "lockout"],
-        judge: |policy| match policy.lockout {
+        check: |policy| match policy.lockout {
             LockoutRule::Fixed(time) => {
                 (false, format!("a caller who knows the number can lock its owner out for {}", shown(time)))
             }
@@ -64,7 +64,7 @@ const RULES: [Rule; 4] = [
                 (true, "ends the verification only; the owner begins another".to_owned())
             }
             LockoutRule::Growing => {
-                (true, "growing waits, which do not concern the owner's checks".to_owned())
+                (true, "checks by To wait longer each time; checks by sid do not".to_owned())
             }
         },
         remedy: "keep it short, or use a service of /v2 with the lockout `growing`: docs/concepts/lockouts.md",
@@ -80,7 +80,7 @@ pub(super) fn compare(settings: &Settings, findings: &mut Findings) {
             (format!("services.{}.{key_of_service}", service.name), service.settings.policy())
         });
         for (key, policy) in std::iter::once((key.to_owned(), settings.policy)).chain(services) {
-            let (holds, value) = (rule.judge)(&policy);
+            let (holds, value) = (rule.check)(&policy);
             let detail = format!("{key}: {value} ({})", rule.source);
             let check = format!("standards, {}", rule.name);
             if holds {

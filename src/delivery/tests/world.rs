@@ -16,7 +16,7 @@ use crate::config::{
 };
 use crate::delivery::error::DeliveryError;
 use crate::delivery::{
-    CodeLiveness, Delivery, DeliveryDeps, FailureReason, FollowUp, Job, Purpose, Question, Reason, Routed,
+    CheckJob, CodeLiveness, Delivery, DeliveryDeps, FailureReason, FollowUp, Job, Purpose, Reason, Routed,
 };
 use crate::domain::{
     AttemptLogKey, Channel, Code, GatewayName, Held, PhoneNumber, ProviderName, Routing, ServiceId,
@@ -261,7 +261,7 @@ impl World {
     pub async fn checks(&self, by: GatewayName) -> Result<Verdict, crate::delivery::CheckError> {
         let held = Held { by, channel: Channel::Sms };
         let code = &Code::parse("012345").expect("a code");
-        self.delivery.check(Question { held, number: number(), code, request_id: None }).await
+        self.delivery.check(CheckJob { held, number: number(), code, request_id: None }).await
     }
 
     /// From now on the code counts as used, replaced or locked.

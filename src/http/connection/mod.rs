@@ -23,7 +23,7 @@ use tracing::warn;
 use self::timeouts::Activity;
 use super::request::{self, X_REQUEST_ID};
 use super::response::{ErrorFormat, Problem};
-use super::server::{Deps, Door};
+use super::server::{Deps, ServedRoutes};
 use crate::log_limit::OncePerSecond;
 use crate::numbers::Refusal;
 
@@ -72,7 +72,7 @@ impl<V> Server<V> {
     /// Notes how many connections are open. From seven eighths of the limit on, idle connections are closed sooner.
     pub fn note_open(&self, open: usize) {
         let limit = self.deps.bounds.connections;
-        if self.deps.door == Door::Api {
+        if self.deps.routes == ServedRoutes::All {
             self.deps.metrics.connections(open);
         }
         self.nearly_full.store(open > limit - limit / 8, Ordering::Relaxed);

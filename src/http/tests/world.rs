@@ -13,7 +13,7 @@ use super::script::Script;
 use crate::config::{AnswerSet, Bounds};
 use crate::domain::{Channel, CodeLength};
 use crate::engine::SendOptions;
-use crate::http::{Deps, Door, EventStreams, serve};
+use crate::http::{Deps, EventStreams, ServedRoutes, serve};
 
 pub const NUMBER: &str = "+14155552671";
 
@@ -94,7 +94,7 @@ pub fn deps(script: Script) -> Deps<Script> {
         request_id_prefix: 0xabcd_0123,
         metrics: Arc::default(),
         reading: Arc::new(|| None),
-        door: Door::Api,
+        routes: ServedRoutes::All,
     }
 }
 

@@ -10,7 +10,7 @@ use onceward::config::{AnswerSet, Bounds};
 use onceward::domain::{Channel, CodeLength, Timestamp};
 use onceward::gateway::{BoxFuture, CallbackError, Simulator, TwilioCallbacks};
 use onceward::http::{
-    CallbackAnswer, CallbackRequest, Callbacks, Deps, Door, EventStreams, V2, Verify, serve,
+    CallbackAnswer, CallbackRequest, Callbacks, Deps, EventStreams, ServedRoutes, V2, Verify, serve,
 };
 use onceward::numbers::{self, CheckOutcome, CheckRequest, Refusal, SendOptions, SendOutcome, SendRequest};
 use onceward::otp::SecretString;
@@ -117,7 +117,7 @@ impl FrontEnd {
             request_id_prefix: 0xabcd_0123,
             metrics: Arc::default(),
             reading: Arc::new(|| None),
-            door: Door::Api,
+            routes: ServedRoutes::All,
         };
         let address = runtime.block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
