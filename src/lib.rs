@@ -55,6 +55,7 @@
 #[cfg(feature = "server")]
 pub mod app;
 pub mod attempts;
+pub mod audit;
 #[cfg(feature = "server")]
 pub mod cli;
 pub mod clock;

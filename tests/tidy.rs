@@ -16,6 +16,7 @@ const MODULES: &[&str] = &[
     "metrics",
     "shard",
     "history",
+    "audit",
     "registry",
     "limit",
     "delivery",

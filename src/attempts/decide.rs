@@ -3,9 +3,9 @@
 use super::log::{AttemptLog, EndedSend, PlannedSend, ReceiptOutcome, VerifyStatus};
 use crate::config::TrackerSettings;
 use crate::delivery::{Dropped, PlanChange, SendStatus};
-use crate::domain::{AttemptLogKey, GatewayName, PhoneNumber};
+use crate::domain::{AttemptLogKey, GatewayName, PhoneNumber, ServiceId};
 use crate::gateway::Receipt;
-use crate::shard::{Durability, Transaction};
+use crate::shard::{Durability, Id, Transaction};
 
 /// The record of one verification within a decision.
 pub struct AttemptLogWriter<'a, 'b> {
@@ -18,6 +18,16 @@ impl<'a, 'b> AttemptLogWriter<'a, 'b> {
     /// The record under `key`, which is in the slot of the decision.
     pub const fn new(view: &'a mut Transaction<'b>, key: AttemptLogKey, settings: TrackerSettings) -> Self {
         Self { view, key, settings }
+    }
+
+    /// Removes every record of this number in the slot of the decision, with its planned messages.
+    pub fn erase(service: ServiceId, number: PhoneNumber, view: &mut Transaction<'_>) {
+        let is_about = |id: &Id, log: &AttemptLog| {
+            AttemptLogKey::from_id(*id).service == service && log.number == number
+        };
+        for (id, _) in view.in_slot(is_about) {
+            view.put::<AttemptLog>(id, None, Durability::Durable);
+        }
     }
 
     fn log(&mut self) -> Option<AttemptLog> {

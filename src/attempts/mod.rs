@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use self::index::{Dated, Indexes};
 use crate::clock::Clock;
 use crate::config::TrackerSettings;
-use crate::domain::{AttemptLogKey, ServiceId, Timestamp};
+use crate::domain::{AttemptLogKey, PhoneNumber, ServiceId, Timestamp};
 use crate::engine::VerificationName;
 use crate::shard::{Record, RecordKey, Refusal, Router, Shards, Stored, decode};
 
@@ -150,6 +150,26 @@ impl Attempts {
             Some((AttemptLogKey::from_id(key.id), decode::<AttemptLog>(&stored.bytes).ok()?))
         };
         Ok(found.into_iter().filter_map(log).flat_map(|(key, log)| attempts_of(key, &log)))
+    }
+
+    /// Removes every record of this number, also those that an import under another server key left in another slot. They
+    /// are gone from memory, and from the disk with the next commit.
+    ///
+    /// # Errors
+    /// [`Refusal::Stopping`] while a shard cannot say.
+    pub async fn erase(&self, service: ServiceId, number: PhoneNumber) -> Result<(), Refusal> {
+        let mut before = None;
+        loop {
+            let _turn = self.router.page_turn().await;
+            let page = self.indexes.newest(Some(&[service]), before, PAGE);
+            let Some(last) = page.last().copied() else { return Ok(()) };
+            before = Some(last);
+            let found = self.router.get_each(page.into_iter().map(|(_, key)| record_key(key))).await?;
+            let is_about =
+                |stored: &Stored| decode::<AttemptLog>(&stored.bytes).is_ok_and(|log| log.number == number);
+            let about = found.into_iter().filter(|(_, stored)| is_about(stored)).map(|(key, _)| key);
+            self.router.evict(about, |_: &AttemptLog| true).await;
+        }
     }
 
     /// Passes every attempt of `scope` at or after `since` to `visit`, and perhaps earlier ones, in no exact order.

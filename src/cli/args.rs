@@ -6,7 +6,7 @@ use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
 
 use super::keys::{self, KeysArgs};
 use super::webhooks::WebhooksArgs;
-use crate::app::control::{NumberRequest, TrackerRequest};
+use crate::app::control::{AuditRequest, EraseRequest, NumberRequest, TrackerRequest};
 use crate::config::Overrides;
 
 /// The text of `--help` after the options, in lines of at most 80 columns.
@@ -46,6 +46,8 @@ Examples:
   onceward tracker --since 2h --totals       count the messages of two hours
   onceward status +14155552671               show the state of a number
   onceward unlock +14155552671               end a lockout
+  onceward erase +14155552671                erase a number
+  onceward audit --since 7d                  list who changed what
   onceward export --out backup.jsonl         write a backup
   onceward import backup.jsonl --data-dir d  make a data directory of a backup
   onceward check-data                        check every record
@@ -168,6 +170,17 @@ pub enum Command {
     /// Do this only if you know that the owner of the number asks. The server must run on the data directory.
     Unlock(NumberArgs),
 
+    /// Erase a number: its verification, its counts, its messages and events, and its place on the safe list.
+    ///
+    /// A lockout stays until it ends. The audit log keeps who erased a number, masked. The server must run on the data
+    /// directory.
+    Erase(EraseArgs),
+
+    /// List who changed services, keys, webhooks and numbers, the newest first.
+    ///
+    /// Asks the server that runs on the data directory. Without a server, reads the directory.
+    Audit(AuditArgs),
+
     /// Ask the server whether it is ready, at the address where it listens; 0 means that it is.
     ///
     /// For supervisors that have no HTTP client, such as a container's health check.
@@ -181,6 +194,26 @@ pub enum Command {
 
     /// Print the manual page, or write one page for each command.
     Man(ManArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub struct EraseArgs {
+    #[command(flatten)]
+    pub request: EraseRequest,
+
+    /// Print a line of JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct AuditArgs {
+    #[command(flatten)]
+    pub request: AuditRequest,
+
+    /// Print one JSON object a line.
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, clap::Args)]

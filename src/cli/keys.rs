@@ -6,6 +6,7 @@ use clap::Args;
 use super::answer::{Access, ask_or_open, list, one, only, or_dash};
 use super::{CommandError, CommandOutput};
 use crate::app::control::{ControlRequest, KeyLine, KeysRequest, RootLine};
+use crate::audit::Actor;
 use crate::config::KeysSettings;
 use crate::node::Offline;
 
@@ -48,7 +49,11 @@ pub fn run(
         KeysRequest::Revoke { .. } | KeysRequest::NewRoot => Access::Change,
     };
     let (own, asked) = (request.clone(), ControlRequest::Keys(request.clone()));
-    let offline = async |opened: &Offline| own.carry_out(&opened.registry, &opened.account).await;
+    let offline = async |opened: &Offline| {
+        let user = Actor::user(rustix::process::geteuid().as_raw());
+        let registry = opened.registry.on_behalf_of(opened.registry.author(user, None));
+        own.carry_out(&registry, &opened.account).await
+    };
     if let KeysRequest::NewRoot = request {
         let root: RootLine = only(ask_or_open(settings, &asked, access, offline)?)?;
         return Ok(one(&root, json, replaced));

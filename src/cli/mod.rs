@@ -2,6 +2,7 @@
 
 mod answer;
 mod args;
+mod audit;
 pub mod backup;
 mod check_data;
 mod doctor;
@@ -208,6 +209,8 @@ fn run_command(command: Command, sources: &Sources, colors: bool) -> Result<Comm
         Command::Tracker(args) => tracker::tracker(args, &storage()?)?,
         Command::Status(args) => number::status(&args, &storage()?)?,
         Command::Unlock(args) => number::unlock(&args, &storage()?)?,
+        Command::Erase(args) => audit::erase(&args, &storage()?)?,
+        Command::Audit(args) => audit::audit(args, &storage()?)?,
         Command::Export(args) => transfer::export(&args, &storage()?)?,
         Command::Import(args) => transfer::import(&args, &storage()?)?,
         Command::CheckData(args) => check_data::run(&args, &storage()?)?,

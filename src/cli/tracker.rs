@@ -61,7 +61,7 @@ fn read_directory(settings: &StorageSettings, request: &TrackerRequest) -> Resul
     Ok(listing)
 }
 
-fn services(settings: &StorageSettings) -> Result<Vec<Arc<Service>>, CommandError> {
+pub fn services(settings: &StorageSettings) -> Result<Vec<Arc<Service>>, CommandError> {
     let mut services = Vec::new();
     each_of(settings, |_, record| {
         if let ServiceRecord::Present(service) = record {
@@ -72,7 +72,7 @@ fn services(settings: &StorageSettings) -> Result<Vec<Arc<Service>>, CommandErro
 }
 
 /// Passes every record of a kind to `visit`.
-fn each_of<R: Record>(
+pub fn each_of<R: Record>(
     settings: &StorageSettings,
     mut visit: impl FnMut(shard::Id, R),
 ) -> Result<(), CommandError> {

@@ -479,5 +479,6 @@ ranges! { Duration {
     StepWait in SECOND; SECOND, HOUR; "a code that is sent after it has expired is useless";
     BreakerWait in SECOND; MILLISECOND.saturating_mul(100), DAY; "the gateway gets no message meanwhile";
     TrackerAge in SECOND; MINUTE, DAY.saturating_mul(366); "it is kept on the disk for so long";
+    AuditAge in SECOND; DAY, DAY.saturating_mul(3_660); "it is kept on the disk for so long";
     StopBudget in SECOND; Duration::ZERO, MINUTE.saturating_mul(10); "the process lingers for this long";
 }}

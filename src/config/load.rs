@@ -41,7 +41,7 @@ const AUTH_TOKEN: &str = "ONCEWARD_AUTH_TOKEN";
 const OF_STORAGE: [&str; 4] = ["data-dir", "scratch", "key-file", "default-region"];
 
 /// Keys and variables that define services.
-const OF_SERVICES: [&str; 10] = [
+const OF_SERVICES: [&str; 11] = [
     "otp-timeout",
     "otp-max-attempts",
     "otp-lock-timeout",
@@ -50,6 +50,7 @@ const OF_SERVICES: [&str; 10] = [
     "service_name",
     "services",
     "templates",
+    "audit-retention",
     ACCOUNT_SID,
     AUTH_TOKEN,
 ];
@@ -95,7 +96,8 @@ pub fn load_keys(sources: &Sources) -> Result<KeysSettings, ConfigErrors> {
     let variables: Variables = c.read(|names| &names.variables);
     let (policy, brand) = (inputs.policy(), brand(&inputs, &mut c));
     // The texts were checked when the server started.
-    let registry = registry(inputs, &variables, &Templates::new("", ""), &mut c);
+    let mut registry = registry(inputs, &variables, &Templates::new("", ""), &mut c);
+    registry.audit_retention = settings.audit_retention;
     c.report.finish()?;
     settings.storage.below(&sources.working_dir);
     Ok(KeysSettings { storage: settings.storage, registry, brand, policy })
@@ -143,6 +145,7 @@ fn resolve(keys: Keys, variables: &Variables, directory: &Path, c: &mut Context)
     let allows_unauthenticated = inputs.allow_unauthenticated;
     settings.registry = registry(inputs, variables, &settings.templates, c);
     settings.registry.allows_unauthenticated = allows_unauthenticated;
+    settings.registry.audit_retention = settings.audit_retention;
     if let Some((listen, origin)) = listen {
         settings.registry.local_only = listen.is_loopback() && !settings.production;
         if !allows_unauthenticated && settings.registry.account.is_none() {

@@ -16,6 +16,7 @@ use super::kind::{
     WorkflowSends, kinds, names, object_of, shown_json,
 };
 use super::schema::{by_name, object, properties};
+use super::settings::DEFAULT_AUDIT_RETENTION;
 use super::templates::Template;
 use super::values::{
     CodeDigits, CodeLife, FriendlyName, LocaleTag, LockoutKind, Moment, TemplateId, TtsName, WorkflowText,
@@ -338,7 +339,7 @@ pub struct ConfiguredService {
 }
 
 /// The configuration of the registry.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, SmartDefault)]
 pub struct RegistrySettings {
     pub services: Vec<ConfiguredService>,
     pub templates: Vec<Template>,
@@ -351,6 +352,9 @@ pub struct RegistrySettings {
     pub local_only: bool,
     /// Whether unauthenticated clients may be served (`allow-unauthenticated`).
     pub allows_unauthenticated: bool,
+    /// Retention of the audit log.
+    #[default(DEFAULT_AUDIT_RETENTION)]
+    pub audit_retention: Duration,
 }
 
 #[derive(Debug, Clone)]

@@ -13,10 +13,10 @@ use smart_default::SmartDefault;
 
 use super::http_gateway::HttpGateway;
 use super::kind::{
-    As, Attempts, BodyBytes, BreakerFailures, BreakerWait, Choice, CodeLife, Commands, CommandsPerNumber,
-    Connections, Digits, Flag, IdleWait, Lockout, Numbers, Port, RequestWait, Retries, RetryWait, RingTime,
-    Sends, SendsWaiting, Shards, Span, StopBudget, Text, TrackerAge, TrackerSize, Whole, WorkBudget,
-    WorkflowSends,
+    As, Attempts, AuditAge, BodyBytes, BreakerFailures, BreakerWait, Choice, CodeLife, Commands,
+    CommandsPerNumber, Connections, Digits, Flag, IdleWait, Lockout, Numbers, Port, RequestWait, Retries,
+    RetryWait, RingTime, Sends, SendsWaiting, Shards, Span, StopBudget, Text, TrackerAge, TrackerSize, Whole,
+    WorkBudget, WorkflowSends,
 };
 use super::prices::Prices;
 use super::services::{RegistrySettings, ServicesObject};
@@ -84,6 +84,10 @@ pub struct Settings {
     pub tracker: TrackerSettings,
     #[serde(flatten)]
     pub history: HistorySettings,
+    /// Retention of entries of the audit log. A bare number is seconds.
+    #[serde(rename = "audit-retention", with = "As::<Span<AuditAge>>")]
+    #[default(DEFAULT_AUDIT_RETENTION)]
+    pub audit_retention: Duration,
     /// Services beside the default one, templates, and who may ask.
     #[serde(skip)]
     pub registry: RegistrySettings,
@@ -105,6 +109,9 @@ pub struct Settings {
 const fn is_zero(number: &usize) -> bool {
     *number == 0
 }
+
+/// Entries of the audit log are kept for this long, unless `audit-retention` says otherwise.
+pub const DEFAULT_AUDIT_RETENTION: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
 /// The brand where neither `brand` nor `service_name` says another.
 pub const OWN_BRAND: &str = "onceward";

@@ -15,19 +15,20 @@ use super::server::CallbackKind;
 use super::service;
 use super::v2::account::{SafeNumberView, TemplateView, TestNumberView};
 use super::v2::attempts::{AttemptView, SummaryView};
+use super::v2::audit::AuditEntryView;
 use super::v2::limits::{BucketView, RateLimitView};
 use super::v2::lockouts::LockoutView;
 use super::v2::params::Parameters as _;
 use super::v2::services::{MessagingConfigurationView, ServiceView};
 use super::v2::verifications::{CheckView, VerificationView};
 use super::v2::webhooks::WebhookView;
-use super::v2::{Request, account, attempts, limits, lockouts, services, verifications, webhooks};
+use super::v2::{Request, account, attempts, audit, limits, lockouts, services, verifications, webhooks};
 use crate::metrics::TextFormat;
 use crate::registry::Scope;
 use crate::webhook::DeliveryView;
 
 /// The groups of routes, in the order in which a reader wants them.
-pub static GROUPS: [&ApiGroup; 13] = [
+pub static GROUPS: [&ApiGroup; 14] = [
     &VERIFICATIONS,
     &LOCKOUTS,
     &SERVICES,
@@ -38,6 +39,7 @@ pub static GROUPS: [&ApiGroup; 13] = [
     &DELIVERIES,
     &TEST_NUMBERS,
     &ACCOUNT,
+    &AUDIT,
     &REDIS_VERSION,
     &TUTORIAL,
     &SERVER,
@@ -184,7 +186,7 @@ static VERIFICATIONS: ApiGroup = twilio(
 
 static LOCKOUTS: ApiGroup = twilio(
     "Lockouts",
-    "Wrong codes in a row of a number, and the end of its lockout. Not in Twilio's API.",
+    "Wrong codes in a row of a number, the end of its lockout, and the erasure of a number. Not in Twilio's API.",
     Access::Scope(Scope::Admin),
     routes! {
         Get "/v2/Services/{ServiceSid}/Lockouts/{To}", "FetchLockout", "Fetch the lockout of a number" =>
@@ -193,6 +195,12 @@ static LOCKOUTS: ApiGroup = twilio(
         Delete "/v2/Services/{ServiceSid}/Lockouts/{To}", "DeleteLockout", "End the lockout of a number" =>
             v2!(async lockouts::delete), GONE,
             about: "Ends a lockout and a hard stop, clears the counts, and voids the number's code.",
+            others: &[404, 429];
+        Delete "/v2/Services/{ServiceSid}/Numbers/{To}", "DeleteNumber", "Erase a number" =>
+            v2!(async lockouts::erase), GONE,
+            about: "Erases the verification, the counts, the attempts, the planned messages, the events and the kept responses \
+                    about the number. A lockout stays until it ends. With the account's credentials or a key for all services \
+                    the number also leaves the safe list. 204 for an unknown number too.",
             others: &[404, 429];
     },
 );
@@ -320,6 +328,17 @@ static ACCOUNT: ApiGroup = twilio(
             v2!(account::fetch_safe_number), one::<SafeNumberView>(), others: &[404];
         Delete "/v2/SafeList/Numbers/{PhoneNumber}", "DeleteSafelist", "Remove a number from the safe list" =>
             v2!(async account::delete_safe_number), GONE, others: &[404];
+    },
+);
+
+static AUDIT: ApiGroup = twilio(
+    "Audit log",
+    "Who changed services, keys, webhooks and numbers, and when. Not in Twilio's API.",
+    Access::Scope(Scope::Admin),
+    routes! {
+        Get "/v2/Audit", "ListAuditEntry", "List changes" =>
+            v2!(async audit::list, audit::Filters), list::<AuditEntryView>("entries"),
+            about: "Newest first. A key for one service sees the changes of that service.";
     },
 );
 

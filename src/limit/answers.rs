@@ -16,7 +16,7 @@ use super::digest::{Digest, Digester};
 use crate::domain::{ServerKey, ServiceId, Timestamp};
 use crate::shard::{
     Capacity, Command, Decision, Durability, LimitedTable, Record, Refusal, ReplyContext, Reservation,
-    Shards, Subject, Transaction, service_of,
+    Shards, Stored, Subject, Transaction, decode, service_of,
 };
 
 /// Bytes of an idempotency key.
@@ -148,6 +148,30 @@ impl Answers {
     /// The limit on kept keys.
     pub fn capacity(&self) -> &Capacity {
         &self.deps.capacity
+    }
+
+    /// Removes the answers of a service that contain `text`. They are gone from memory, and from the disk with the next commit.
+    ///
+    /// # Errors
+    /// [`Refusal::Stopping`] while a shard does not run.
+    pub async fn erase(&self, service: ServiceId, text: &str) -> Result<(), Refusal> {
+        let router = self.deps.shards.router();
+        for shard in 0..router.shards() {
+            // The shard only copies the records.
+            let all =
+                router.read_shard(shard, |tables, _| tables.stored_of(KeyUse::KIND).collect::<Vec<_>>());
+            let contains = |stored: &Stored| {
+                let answer = decode::<KeyUse>(&stored.bytes).ok().and_then(|key| key.answer);
+                answer.is_some_and(|answer| answer.contains(text))
+            };
+            let about = all
+                .await?
+                .into_iter()
+                .filter(|(key, stored)| service_of(&key.id) == service && contains(stored));
+            let about = about.map(|(key, _)| key);
+            router.evict(about, |_: &KeyUse| true).await;
+        }
+        Ok(())
     }
 
     /// Begins a request with an idempotency key. Two requests are equal if their fingerprints are. Of concurrent

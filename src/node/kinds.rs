@@ -1,6 +1,7 @@
 //! The kinds of record that the shards keep.
 
 use crate::attempts::AttemptLog;
+use crate::audit::AuditEntry;
 use crate::config::Bounds;
 use crate::engine::NumberState;
 use crate::history;
@@ -23,6 +24,7 @@ pub fn all(capacity: &NumberCapacity) -> Kinds {
         .with::<AttemptLog>()
         .with::<EventRecord>()
         .with::<history::Row>()
+        .with::<AuditEntry>()
 }
 
 /// Every kind, without a limit of numbers: for tools that read and write records.

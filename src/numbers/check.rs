@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use super::command::{CommandKind, DecisionContext, DecisionInput, Next, Responder};
+use super::event::EventSink;
 use super::record::NumberKey;
 use super::reply::{Reply, VerificationSummary};
-use crate::attempts::VerifyStatus;
+use crate::attempts::{AttemptLogWriter, VerifyStatus};
+use crate::audit::Audited;
 use crate::domain::{Code, Timestamp};
 use crate::engine::{
     self, CheckOutcome, CheckPermit, CheckResult, CheckStep, EndOutcome, Ending, NumberState, Policy,
     Submitted, Verification, VerificationName,
 };
-use crate::shard::{Durability, Refusal};
+use crate::shard::{Durability, Refusal, Transaction};
 
 /// Checks a code.
 #[derive(Debug)]
@@ -202,6 +204,8 @@ pub struct EndCommand {
     pub ending: Ending,
     /// The verification that the caller named; `None` for the one that is under way.
     pub named: Option<VerificationName>,
+    /// The entry of the audit log, if it has an effect.
+    pub audited: Option<Audited>,
     /// Replies with the verification that ended; `None` if there was none.
     pub responder: Responder<Option<VerificationSummary>>,
     /// The decision.
@@ -219,6 +223,30 @@ impl EndCommand {
         }
         self.decided = Some(outcome);
         Some((next, Durability::Durable))
+    }
+
+    /// Erases what other records say of the number, and writes the entry of the audit log, if there was something to end.
+    pub(super) fn finish(
+        &self,
+        key: NumberKey,
+        was_known: bool,
+        events: Option<&dyn EventSink>,
+        view: &mut Transaction<'_>,
+    ) {
+        let has_effect = match self.ending {
+            Ending::Approved | Ending::Canceled => matches!(self.decided, Some(EndOutcome::Ended(Some(_)))),
+            Ending::Cleared => was_known,
+            Ending::Erased => {
+                AttemptLogWriter::erase(key.service, key.number, view);
+                if let Some(events) = events {
+                    events.erase(key, view);
+                }
+                true
+            }
+        };
+        if let Some(Audited { author, change }) = self.audited.as_ref().filter(|_| has_effect) {
+            author.record(change.clone(), view);
+        }
     }
 
     pub(super) fn answer(self, context: &DecisionContext<'_, '_>) {

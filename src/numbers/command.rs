@@ -253,6 +253,9 @@ impl Command for NumberCommand {
                 view,
             );
         }
+        if let CommandKind::End(end) = kind {
+            end.finish(*key, state != NumberState::Fresh, deps.events.as_deref(), view);
+        }
         Decision::Made
     }
 
@@ -413,7 +416,10 @@ fn event_of<'a>(
         CommandKind::Check(CheckCommand { decided: Some(CheckDecision::Reply(reply, Some(_))), .. }) => {
             Some(NumberEvent::Checked { verification: before?, outcome: reply.outcome, is_spent })
         }
-        CommandKind::Check(_) | CommandKind::Resume(_) => None,
+        // An event would name the erased number again.
+        CommandKind::Check(_)
+        | CommandKind::Resume(_)
+        | CommandKind::End(EndCommand { ending: Ending::Erased, .. }) => None,
         CommandKind::SettleCheck(SettleCheckCommand { decided, permit, .. }) => {
             let (reply, _) = decided.as_ref()?;
             let verification = before.filter(|v| v.salt == permit.salt)?;

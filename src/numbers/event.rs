@@ -77,4 +77,7 @@ pub trait EventSink: Send + Sync {
 
     /// Records one decision about `key`, made at `now`.
     fn record(&self, key: NumberKey, event: &NumberEvent<'_>, now: Timestamp, view: &mut Transaction<'_>);
+
+    /// Removes the records about `key`, also of events that are not delivered yet.
+    fn erase(&self, key: NumberKey, view: &mut Transaction<'_>);
 }

@@ -47,7 +47,7 @@ pub(super) fn count(command: &NumberCommand, now: Timestamp) {
             match ending {
                 Ending::Approved => step(channel, VerificationStep::Approved),
                 Ending::Canceled => step(channel, VerificationStep::Canceled),
-                Ending::Cleared => {}
+                Ending::Cleared | Ending::Erased => {}
             }
         }
         CommandKind::Send(_)

@@ -17,6 +17,7 @@ use super::reply::{Reply, SendOutcome, VerificationSummary};
 use super::send::{NamedVerification, SendCommand};
 use super::table::NumberCapacity;
 use crate::attempts::{Attempts, ReceiptOutcome};
+use crate::audit::Audited;
 use crate::config::Bounds;
 use crate::delivery::Delivery;
 use crate::domain::{AttemptLogKey, Channel, Code, PhoneNumber, ServerKey};
@@ -59,7 +60,7 @@ pub struct CheckRequest {
 }
 
 /// A request to end a verification, or to clear the counts of a number.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct EndRequest {
     /// The number under verification.
     pub key: NumberKey,
@@ -67,6 +68,8 @@ pub struct EndRequest {
     pub ending: Ending,
     /// The verification; `None` for the one that is under way.
     pub named: Option<VerificationName>,
+    /// The entry of the audit log, if the request has an effect.
+    pub audited: Option<Audited>,
 }
 
 /// A quarter of the commands in flight is reserved for checks.
@@ -197,9 +200,11 @@ impl Verifier {
     /// # Errors
     /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the outcome is unknown.
     pub async fn end(&self, request: EndRequest) -> Result<Option<VerificationSummary>, Refusal> {
-        let EndRequest { key, ending, named } = request;
-        self.decide(key, |responder| CommandKind::End(EndCommand { ending, named, responder, decided: None }))
-            .await
+        let EndRequest { key, ending, named, audited } = request;
+        self.decide(key, |responder| {
+            CommandKind::End(EndCommand { ending, named, audited, responder, decided: None })
+        })
+        .await
     }
 
     /// Records a provider's report about a message. A repeated report changes nothing.

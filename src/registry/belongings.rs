@@ -286,7 +286,7 @@ impl Registry {
 
     /// The configured gateway that an id names.
     pub fn gateway_of(&self, messaging_service: &Sid) -> Option<GatewayName> {
-        self.0.gateways.iter().find(|(sid, _)| sid == messaging_service).map(|(_, name)| *name)
+        self.inner.gateways.iter().find(|(sid, _)| sid == messaging_service).map(|(_, name)| *name)
     }
 
     fn is_known(&self, messaging_service: &Sid) -> Result<(), RegistryError> {
@@ -294,7 +294,7 @@ impl Registry {
             return Ok(());
         }
         let known: Vec<String> =
-            self.0.gateways.iter().map(|(sid, name)| format!("{sid} ({name})")).collect();
+            self.inner.gateways.iter().map(|(sid, name)| format!("{sid} ({name})")).collect();
         let why = format!("must be the id of a gateway that is configured: {}", known.join(", "));
         Err(RegistryError::invalid("messaging_service_sid")(why))
     }
@@ -325,7 +325,7 @@ impl Registry {
         service: Sid,
         number: TestNumber,
     ) -> Result<TestNumber, RegistryError> {
-        let now = self.0.shards.clock().now();
+        let now = self.inner.shards.clock().now();
         self.change(service, move |service, _| {
             has_own_test_numbers(service)?;
             let number = check_test_number(number, now)?;

@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 
 use super::service::{SLOT, ServiceRecord, service_id};
 use super::{Item, Registry, RegistryError, Service};
+use crate::audit::{Action, Author, Change as Audited};
 use crate::domain::{Sid, SidKind, Timestamp};
 use crate::shard::{
     Command, Decision, Durability, Id, Load, Record, Refusal, ReplyContext, Subject, Transaction,
@@ -53,9 +54,15 @@ where
 pub(super) struct NewIds<'a> {
     pub(super) now: Timestamp,
     pub(super) rng: &'a mut StdRng,
+    /// What the audit log says of a change of a service.
+    pub(super) audited: Audited,
 }
 
-impl NewIds<'_> {
+impl<'a> NewIds<'a> {
+    pub(super) const fn new(now: Timestamp, rng: &'a mut StdRng) -> Self {
+        Self { now, rng, audited: Audited::of(Action::ServiceChanged) }
+    }
+
     /// A new id. 128 random bits are never drawn twice.
     pub(super) fn sid(&mut self, kind: SidKind) -> Sid {
         Sid::new(kind, self.bytes())
@@ -65,6 +72,13 @@ impl NewIds<'_> {
         let mut bytes = [0; N];
         self.rng.fill_bytes(&mut bytes);
         bytes
+    }
+}
+
+/// Writes an entry of the audit log about a change, if it has an author.
+pub(super) fn record(author: Option<&Author>, change: Audited, view: &mut Transaction<'_>) {
+    if let Some(author) = author {
+        author.record(change, view);
     }
 }
 
@@ -92,7 +106,7 @@ impl Registry {
         let subject = Subject { slot: SLOT, id };
         let (reply, answer) = oneshot::channel();
         let command = Change { subject, decide: Some(decide), decided: None, reply };
-        self.0.shards.submit(Box::new(command));
+        self.inner.shards.submit(Box::new(command));
         answer
     }
 
@@ -111,16 +125,19 @@ impl Registry {
         decide: impl FnOnce(&mut Service, &mut NewIds<'_>) -> Result<T, RegistryError> + Send + 'static,
     ) -> Result<(Service, T), RegistryError> {
         let id = service_id(self.service(&sid)?.id);
-        let now = self.wall();
+        let (now, author) = (self.wall(), self.author.clone());
         self.decide::<ServiceRecord, _, _>(id, move |view| {
             let Some(ServiceRecord::Present(before)) = view.get(id) else {
                 return Err(RegistryError::NotFound(Item::Service));
             };
             let mut service = before.clone();
-            let answer = decide(&mut service, &mut NewIds { now, rng: view.rng() })?;
+            let mut ids = NewIds::new(now, view.rng());
+            let answer = decide(&mut service, &mut ids)?;
+            let audited = ids.audited.in_service(Some(sid));
             if service != before {
                 service.updated = now;
                 view.put(id, Some(&ServiceRecord::Present(service.clone())), Durability::Durable);
+                record(author.as_ref(), audited, view);
             }
             Ok((*service, answer))
         })
@@ -129,6 +146,6 @@ impl Registry {
 
     /// The wall clock, which dates everything that is displayed.
     pub(super) fn wall(&self) -> Timestamp {
-        self.0.shards.clock().wall()
+        self.inner.shards.clock().wall()
     }
 }

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::Registry;
+use crate::audit::Actor;
 use crate::domain::{ApiSecret, ServiceId, Sid, SidKind, Timestamp};
 
 /// A group of routes that a key may be used for.
@@ -230,6 +231,11 @@ impl Caller {
         self.used_key()?.service
     }
 
+    /// The caller in the audit log.
+    pub fn actor(&self) -> Actor {
+        self.used_key().map_or(Actor::Account, |key| Actor::Key { sid: key.sid, name: key.name.clone() })
+    }
+
     pub fn key(&self) -> Option<Sid> {
         self.used_key().map(|key| key.sid)
     }
@@ -253,10 +259,10 @@ impl Registry {
     /// The caller with these credentials: the account's sid and auth token, or a key's sid and secret. Takes the same
     /// time for unknown ids. Never waits: a lazy change records the use.
     pub fn authenticate(&self, user: &str, password: &str) -> Result<Caller, Unauthenticated> {
-        let credentials = self.0.published.credentials.load();
+        let credentials = self.inner.published.credentials.load();
         let root = self.root().filter(|root| Sid::parse(SidKind::Account, user) == Some(root.sid));
         let key = Sid::parse(SidKind::ApiKey, user).and_then(|sid| credentials.keys.get(&sid));
-        let key = key.filter(|live| self.0.published.services.load().accept(&live.key));
+        let key = key.filter(|live| self.inner.published.services.load().accept(&live.key));
         let expected = root.map(|root| root.hash).or_else(|| key.map(|live| live.hash));
         let right: bool = hash(password).ct_eq(&expected.unwrap_or(NO_SECRET)).into();
         match (root, key) {
@@ -279,6 +285,6 @@ impl Registry {
 
     /// The account's credentials: those of the environment come before those of the store.
     pub(super) fn root(&self) -> Option<Root> {
-        self.0.given_root.or_else(|| self.0.published.credentials.load().root)
+        self.inner.given_root.or_else(|| self.inner.published.credentials.load().root)
     }
 }

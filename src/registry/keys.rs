@@ -3,11 +3,12 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use super::command::{NEW, NewIds};
+use super::command::{NEW, NewIds, record};
 use super::credential::{LiveKey, hash};
 use super::error::check_room;
 use super::service::{ServiceRecord, credential_id, service_id};
 use super::{AccountCredentials, ApiKey, Credential, Item, NewApiKey, Registry, RegistryError, Scopes};
+use crate::audit::{Action, Change};
 use crate::config::values::note;
 use crate::domain::{ApiSecret, ServiceId, Sid, SidKind};
 use crate::shard::{Durability, Refusal, Transaction};
@@ -39,7 +40,8 @@ const HAD_KEY: u64 = u64::MAX;
 impl Registry {
     /// Makes a key. Its secret is in the answer, and nowhere else.
     pub async fn create_key(&self, options: KeyOptions) -> Result<NewApiKey, RegistryError> {
-        let now = self.wall();
+        let (now, author) = (self.wall(), self.author.clone());
+        let service = options.service.and_then(|id| Some(self.service_by_id(id)?.sid));
         self.decide::<Credential, _, _>(NEW, move |view| {
             let name = options.name.map(|name| note(&name, NAME_LONGEST)).transpose();
             let name = name.map_err(RegistryError::invalid("name"))?;
@@ -47,7 +49,7 @@ impl Registry {
                 return Err(RegistryError::invalid("scopes")("must be verify, admin, or both".to_owned()));
             }
             let number = next_number(view, options.service)?;
-            let mut ids = NewIds { now, rng: view.rng() };
+            let mut ids = NewIds::new(now, view.rng());
             let secret: [u8; 32] = ids.bytes();
             // Letters and digits only: Twilio's library for Go sends no other secret.
             let secret = ApiSecret::new(base16ct::lower::encode_string(&secret));
@@ -60,8 +62,9 @@ impl Registry {
                 last_used: None,
                 revoked: None,
             };
-            let record = Credential::Key { key: key.clone(), hash: hash(secret.expose()), number };
-            view.put(credential_id(number), Some(&record), Durability::Durable);
+            let credential = Credential::Key { key: key.clone(), hash: hash(secret.expose()), number };
+            view.put(credential_id(number), Some(&credential), Durability::Durable);
+            record(author.as_ref(), Change::of(Action::KeyCreated).in_service(service).to(key.sid), view);
             Ok(NewApiKey { key, secret })
         })
         .await
@@ -69,7 +72,7 @@ impl Registry {
 
     /// Every key, the newest first; those of one service, if it is named.
     pub fn keys(&self, service: Option<ServiceId>) -> Vec<ApiKey> {
-        let credentials = self.0.published.credentials.load();
+        let credentials = self.inner.published.credentials.load();
         let wanted = |live: &&Arc<LiveKey>| service.is_none() || live.key.service == service;
         let mut keys: Vec<&Arc<LiveKey>> = credentials.keys.values().filter(wanted).collect();
         keys.sort_by_key(|live| Reverse(live.number));
@@ -79,8 +82,9 @@ impl Registry {
     /// Revokes a key, which the server then refuses. A revoked key stays unchanged. Returns the key, and whether it was
     /// revoked before.
     pub async fn revoke_key(&self, sid: Sid) -> Result<(ApiKey, bool), RegistryError> {
-        let found = self.0.published.credentials.load().keys.get(&sid).map(|live| live.number);
+        let found = self.inner.published.credentials.load().keys.get(&sid).map(|live| live.number);
         let (id, now) = (credential_id(found.ok_or(RegistryError::NotFound(Item::ApiKey))?), self.wall());
+        let this = self.clone();
         self.decide::<Credential, _, _>(id, move |view| {
             let Some(Credential::Key { mut key, hash, number }) = view.get(id) else {
                 return Err(RegistryError::NotFound(Item::ApiKey));
@@ -90,8 +94,16 @@ impl Registry {
             if key.is_for_compatible_routes() {
                 view.put(credential_id(HAD_KEY), Some(&Credential::HadKey), Durability::Durable);
             }
-            let record = Credential::Key { key: key.clone(), hash, number };
-            view.put(id, Some(&record), Durability::Durable);
+            let credential = Credential::Key { key: key.clone(), hash, number };
+            view.put(id, Some(&credential), Durability::Durable);
+            if !already_revoked {
+                let service = key.service.and_then(|id| Some(this.service_by_id(id)?.sid));
+                record(
+                    this.author.as_ref(),
+                    Change::of(Action::KeyRevoked).in_service(service).to(sid),
+                    view,
+                );
+            }
             Ok((key, already_revoked))
         })
         .await
@@ -122,7 +134,7 @@ impl Registry {
         let (id, now) = (credential_id(ROOT), self.wall());
         self.decide::<Credential, _, _>(id, move |view| {
             let before = view.get(id);
-            let mut ids = NewIds { now, rng: view.rng() };
+            let mut ids = NewIds::new(now, view.rng());
             let sid = match before {
                 Some(Credential::Root(root)) => root.sid,
                 _ => ids.sid(SidKind::Account),
@@ -136,9 +148,10 @@ impl Registry {
 
     /// Makes these the account's credentials, durably. The server then refuses the old auth token.
     pub async fn keep_account(&self, root: &AccountCredentials) -> Result<(), RegistryError> {
-        let (id, root) = (credential_id(ROOT), root.hashed());
+        let (id, root, author) = (credential_id(ROOT), root.hashed(), self.author.clone());
         self.decide::<Credential, _, _>(id, move |view| {
             view.put(id, Some(&Credential::Root(root)), Durability::Durable);
+            record(author.as_ref(), Change::of(Action::AccountTokenReplaced), view);
             Ok(())
         })
         .await
@@ -146,7 +159,7 @@ impl Registry {
 
     /// Returns `true` if the environment gives the account's credentials.
     pub fn account_is_given(&self) -> bool {
-        self.0.given_root.is_some()
+        self.inner.given_root.is_some()
     }
 
     /// Returns `true` if there is an account.

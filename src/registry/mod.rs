@@ -20,6 +20,7 @@ pub(crate) mod tests;
 mod webhooks;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -28,6 +29,7 @@ use self::credential::hash;
 use self::services::{checked_services, sync_with_configuration, unnamed_default};
 use self::snapshot::Published;
 use self::template::TemplateCatalog;
+use crate::audit::{self, Actor, AuditLog, Author};
 use crate::config::services::AccountSettings;
 use crate::domain::{GatewayName, ServiceId, Sid};
 use crate::metrics::ServiceNames;
@@ -54,7 +56,11 @@ pub use webhooks::{EventType, WebhookFields};
 
 /// The services that this installation has, and who may use them. Cheap to clone.
 #[derive(Clone)]
-pub struct Registry(Arc<Inner>);
+pub struct Registry {
+    inner: Arc<Inner>,
+    /// Who changes the registry through this handle; `None` for the server itself and for programs that embed the library.
+    author: Option<Author>,
+}
 
 struct Inner {
     shards: Shards,
@@ -65,6 +71,8 @@ struct Inner {
     /// Gateways that are configured, with the ids that messaging configurations name them by.
     gateways: Vec<(Sid, GatewayName)>,
     exposure: Exposure,
+    audit: AuditLog,
+    audit_retention: Duration,
 }
 
 /// The clients that can reach the server.
@@ -101,7 +109,9 @@ impl Registry {
         }
         let served = services.iter().map(|service| service.name.clone()).collect();
         let root = |account: &AccountSettings| Root { sid: account.sid, hash: hash(account.token.expose()) };
-        let registry = Self(Arc::new(Inner {
+        let inner = Inner {
+            audit: AuditLog::follow(&shards, audit::MOST),
+            audit_retention: settings.audit_retention,
             published: Published::follow(&shards, served, unnamed_default(&default, now)),
             shards,
             given_root: settings.account.as_ref().map(root),
@@ -111,7 +121,8 @@ impl Registry {
                 local_only: settings.local_only,
                 allows_unauthenticated: settings.allows_unauthenticated,
             },
-        }));
+        };
+        let registry = Self { inner: Arc::new(inner), author: None };
         // Decided after the shard has passed all records to the indexes.
         let synced = registry.decide::<ServiceRecord, _, OpenError>(NEW, move |view| {
             sync_with_configuration(view, &services, &default, now)
@@ -120,20 +131,37 @@ impl Registry {
         Ok(registry)
     }
 
+    /// The author of changes that `actor` asks for, by the request with this id.
+    pub fn author(&self, actor: Actor, request_id: Option<&str>) -> Author {
+        let request_id = request_id.map(str::to_owned);
+        Author { actor, request_id, keep_for: self.inner.audit_retention }
+    }
+
+    /// A handle whose changes have this author.
+    #[must_use]
+    pub fn on_behalf_of(&self, author: Author) -> Self {
+        Self { inner: Arc::clone(&self.inner), author: Some(author) }
+    }
+
+    /// The entries about changes.
+    pub fn audit(&self) -> &AuditLog {
+        &self.inner.audit
+    }
+
     /// The service with this id, as it is now; `None` when it was removed or is not in the configuration any more. Never
     /// waits.
     pub fn service_by_id(&self, id: ServiceId) -> Option<Arc<Service>> {
-        self.0.published.services.load().by_id(id)
+        self.inner.published.services.load().by_id(id)
     }
 
     /// Makes the services known by their names in the log and in metrics.
     pub fn provide_names(&self, names: &ServiceNames) {
-        let published = Arc::clone(&self.0.published);
+        let published = Arc::clone(&self.inner.published);
         names.set(move |id| Some(published.services.load().by_id(id)?.name()));
     }
 
     pub fn service(&self, sid: &Sid) -> Result<Arc<Service>, RegistryError> {
-        self.0.published.services.load().by_sid(sid).ok_or(RegistryError::NotFound(Item::Service))
+        self.inner.published.services.load().by_sid(sid).ok_or(RegistryError::NotFound(Item::Service))
     }
 
     /// Finds a service by its sid, `default`, its name in config.json, or its friendly name if that is unique.
@@ -141,38 +169,38 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::NotFound`]; [`RegistryError::Invalid`] when several have the name.
     pub fn find_service(&self, text: &str) -> Result<Arc<Service>, RegistryError> {
-        self.0.published.services.load().find(text)
+        self.inner.published.services.load().find(text)
     }
 
     /// The service behind the compatible routes.
     pub fn default_service(&self) -> Arc<Service> {
-        self.0.published.services.load().default_service()
+        self.inner.published.services.load().default_service()
     }
 
     /// At most `limit` services after the first `skip`, the newest first.
     pub fn services(&self, skip: usize, limit: usize) -> Vec<Arc<Service>> {
-        self.0.published.services.load().newest_first().skip(skip).take(limit).collect()
+        self.inner.published.services.load().newest_first().skip(skip).take(limit).collect()
     }
 
     pub fn count(&self) -> usize {
-        self.0.published.services.load().len()
+        self.inner.published.services.load().len()
     }
 
     /// A counter of changes to services. Data derived from services is out of date when it grows.
     pub fn changes(&self) -> watch::Receiver<u64> {
-        self.0.published.generation.subscribe()
+        self.inner.published.generation.subscribe()
     }
 
     /// Returns `true` if the compatible routes (`/api/*`, `/send-code`, `/verify-code`) need the account's credentials or a key
     /// that may verify in the default service: where unauthenticated clients reach the server and are not allowed to, and
     /// since a key for just that exists, also when it is revoked.
     pub fn compatible_routes_need_key(&self) -> bool {
-        let Exposure { local_only, allows_unauthenticated } = self.0.exposure;
-        !allows_unauthenticated && (!local_only || self.0.published.credentials.load().needs_key())
+        let Exposure { local_only, allows_unauthenticated } = self.inner.exposure;
+        !allows_unauthenticated && (!local_only || self.inner.published.credentials.load().needs_key())
     }
 
     pub fn live_keys(&self) -> usize {
-        let services = self.0.published.services.load();
-        self.0.published.credentials.load().live(&services).count()
+        let services = self.inner.published.services.load();
+        self.inner.published.credentials.load().live(&services).count()
     }
 }

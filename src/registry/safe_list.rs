@@ -4,9 +4,10 @@ use std::sync::PoisonError;
 
 use serde::{Deserialize, Serialize};
 
-use super::command::NewIds;
+use super::command::{NewIds, record};
 use super::service::safe_number_id;
 use super::{Item, Registry, RegistryError};
+use crate::audit::{Action, Change};
 use crate::domain::{PhoneNumber, Sid, SidKind, Timestamp};
 use crate::shard::Durability;
 
@@ -21,12 +22,12 @@ pub struct SafeNumber {
 
 impl Registry {
     pub fn safe_number(&self, number: PhoneNumber) -> Result<SafeNumber, RegistryError> {
-        let list = self.0.published.safe_numbers.read().unwrap_or_else(PoisonError::into_inner);
+        let list = self.inner.published.safe_numbers.read().unwrap_or_else(PoisonError::into_inner);
         list.get(&number).copied().ok_or(RegistryError::NotFound(Item::SafeNumber))
     }
 
     pub async fn add_safe_number(&self, number: PhoneNumber) -> Result<SafeNumber, RegistryError> {
-        let (id, now) = (safe_number_id(number), self.wall());
+        let (id, now, author) = (safe_number_id(number), self.wall(), self.author.clone());
         self.decide::<SafeNumber, _, _>(id, move |view| {
             if view.get::<SafeNumber>(id).is_some() {
                 return Err(RegistryError::Exists(Item::SafeNumber));
@@ -34,19 +35,30 @@ impl Registry {
             if !view.has_room::<SafeNumber>(MOST) {
                 return Err(RegistryError::TooMany { item: Item::SafeNumber, limit: MOST });
             }
-            let sid = NewIds { now, rng: view.rng() }.sid(SidKind::SafeNumber);
+            let sid = NewIds::new(now, view.rng()).sid(SidKind::SafeNumber);
             let entry = SafeNumber { sid, number, created: now };
             view.put(id, Some(&entry), Durability::Durable);
+            record(author.as_ref(), Change::of(Action::SafeNumberAdded).to(sid).about(number), view);
             Ok(entry)
         })
         .await
     }
 
+    /// Removes a number, if it is on the list.
+    pub async fn forget_safe_number(&self, number: PhoneNumber) -> Result<(), RegistryError> {
+        match self.remove_safe_number(number).await {
+            Err(RegistryError::NotFound(_)) => Ok(()),
+            removed => removed,
+        }
+    }
+
     pub async fn remove_safe_number(&self, number: PhoneNumber) -> Result<(), RegistryError> {
-        let id = safe_number_id(number);
+        let (id, author) = (safe_number_id(number), self.author.clone());
         self.decide::<SafeNumber, _, _>(id, move |view| {
-            view.get::<SafeNumber>(id).ok_or(RegistryError::NotFound(Item::SafeNumber))?;
+            let entry = view.get::<SafeNumber>(id).ok_or(RegistryError::NotFound(Item::SafeNumber))?;
             view.put::<SafeNumber>(id, None, Durability::Durable);
+            let removed = Change::of(Action::SafeNumberRemoved).to(entry.sid).about(number);
+            record(author.as_ref(), removed, view);
             Ok(())
         })
         .await

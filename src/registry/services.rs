@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::command::{NEW, NewIds};
+use super::command::{NEW, NewIds, record as record_change};
 use super::service::{ServiceRecord, service_id};
 use super::{Item, OpenError, Origin, Registry, RegistryError, Service, ServiceSettings, Template};
+use crate::audit::{Action, Change};
 use crate::config::services::{ConfiguredService, SettingError};
 use crate::domain::{ServiceId, Sid, SidKind, Timestamp, record_id_parts};
 use crate::engine::LAST_SERVICE;
@@ -26,10 +27,12 @@ impl Registry {
             let settings = this.changed(&ServiceSettings::default(), given)?;
             let id = next_id(view).filter(|_| present(view).count() < MOST);
             let id = id.ok_or(RegistryError::TooMany { item: Item::Service, limit: MOST })?;
-            let sid = NewIds { now, rng: view.rng() }.sid(SidKind::Service);
+            let sid = NewIds::new(now, view.rng()).sid(SidKind::Service);
             let service = blank(id, sid, Origin::Api, settings, now);
             let record = ServiceRecord::Present(Box::new(service.clone()));
             view.put(service_id(id), Some(&record), Durability::Durable);
+            let created = Change::of(Action::ServiceCreated).in_service(Some(sid));
+            record_change(this.author.as_ref(), created, view);
             Ok(Arc::new(service))
         })
         .await
@@ -58,7 +61,7 @@ impl Registry {
         // Stored settings stay, even if the configuration has changed since.
         let is_new: Vec<String> = given.keys().cloned().collect();
         let settings = settings.with(given)?;
-        let templates: Vec<&Template> = self.0.templates.iter().collect();
+        let templates: Vec<&Template> = self.inner.templates.iter().collect();
         let wrong = settings.validate(&templates).err().into_iter().flatten();
         let is_about = |error: &SettingError, key: &str| {
             key == error.key
@@ -71,13 +74,15 @@ impl Registry {
     /// Removes a service that was made over the API, with everything that belongs to it. Keys for it alone are worth nothing
     /// from then on.
     pub async fn delete_service(&self, sid: Sid) -> Result<(), RegistryError> {
-        let id = service_id(self.service(&sid)?.id);
+        let (id, author) = (service_id(self.service(&sid)?.id), self.author.clone());
         self.decide::<ServiceRecord, _, _>(id, move |view| {
             let Some(ServiceRecord::Present(service)) = view.get(id) else {
                 return Err(RegistryError::NotFound(Item::Service));
             };
             is_changeable(&service)?;
             view.put(id, Some(&ServiceRecord::Removed), Durability::Durable);
+            let deleted = Change::of(Action::ServiceDeleted).in_service(Some(sid));
+            record_change(author.as_ref(), deleted, view);
             Ok(())
         })
         .await
@@ -175,7 +180,7 @@ pub(super) fn sync_with_configuration(
     let service = if let Some(ServiceRecord::Present(service)) = found {
         *service
     } else {
-        let sid = NewIds { now, rng: view.rng() }.sid(SidKind::Service);
+        let sid = NewIds::new(now, view.rng()).sid(SidKind::Service);
         Service { sid, ..unnamed_default(default, now) }
     };
     put(view, Service { settings: default.clone(), ..service.clone() }, &service, now);
@@ -187,7 +192,7 @@ pub(super) fn sync_with_configuration(
         } else {
             let id =
                 next_id(view).ok_or_else(|| problem(configured, "has no id: all have been given away"))?;
-            let sid = NewIds { now, rng: view.rng() }.sid(SidKind::Service);
+            let sid = NewIds::new(now, view.rng()).sid(SidKind::Service);
             blank(id, sid, origin, configured.settings.clone(), now)
         };
         // Resources that were created over the API (limits, gateways, webhooks) stay.

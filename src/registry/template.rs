@@ -47,11 +47,11 @@ impl TemplateCatalog {
 impl Registry {
     /// Every template: the built-in ones, then those of config.json in its order.
     pub fn templates(&self) -> Vec<Arc<Template>> {
-        self.0.templates.templates.clone()
+        self.inner.templates.templates.clone()
     }
 
     pub fn template(&self, sid: &Sid) -> Result<Arc<Template>, RegistryError> {
-        self.0.templates.get(sid).cloned().ok_or(RegistryError::NotFound(Item::Template))
+        self.inner.templates.get(sid).cloned().ok_or(RegistryError::NotFound(Item::Template))
     }
 }
 
@@ -97,7 +97,7 @@ impl Registry {
     /// The text of a message, with `{code}` where the code goes; for the service of the compatible routes the texts of the
     /// settings, unless the request asks for something else.
     pub fn text(&self, service: &Service, options: &TextOptions<'_>) -> Result<Wording, TextError> {
-        let templates = &self.0.templates;
+        let templates = &self.inner.templates;
         check_values(options)?;
         let template = template(templates, service, options)?;
         if template.is_none() && service.origin == Origin::Default && options.friendly_name.is_none() {

@@ -7,6 +7,7 @@ use url::Url;
 
 use super::error::check_room;
 use super::{Item, Registry, RegistryError, Service, Webhook, WebhookStatus};
+use crate::audit::{Action, Change};
 use crate::config::values::note;
 use crate::domain::{Sid, SidKind};
 
@@ -60,6 +61,7 @@ impl Registry {
             };
             fields.apply(&mut webhook)?;
             service.webhooks.push(webhook.clone());
+            ids.audited = Change::of(Action::WebhookCreated).to(webhook.sid);
             Ok(webhook)
         })
         .await
@@ -76,6 +78,7 @@ impl Registry {
             let found = service.webhooks.iter_mut().find(|kept| kept.sid == webhook);
             let kept = found.ok_or(RegistryError::NotFound(Item::Webhook))?;
             let before = kept.clone();
+            ids.audited = Change::of(Action::WebhookChanged).to(webhook);
             fields.apply(kept)?;
             if *kept != before {
                 kept.updated = ids.now;
@@ -86,8 +89,9 @@ impl Registry {
     }
 
     pub async fn delete_webhook(&self, service: Sid, webhook: Sid) -> Result<(), RegistryError> {
-        self.change(service, move |service, _| {
+        self.change(service, move |service, ids| {
             service.webhook(&webhook)?;
+            ids.audited = Change::of(Action::WebhookDeleted).to(webhook);
             service.webhooks.retain(|kept| kept.sid != webhook);
             Ok(())
         })

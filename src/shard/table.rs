@@ -229,6 +229,12 @@ impl Tables {
             .filter_map(|(key, stored)| Some((key, decode(&stored.bytes).ok()?)))
     }
 
+    /// The encoded records of a kind, ended ones included.
+    pub fn stored_of(&self, kind: u8) -> impl Iterator<Item = (RecordKey, Stored)> {
+        let table = self.by_kind.get(&kind);
+        (0..table.map_or(0, |table| table.len())).filter_map(move |position| table?.at(position))
+    }
+
     /// Every record that is alive at `now`.
     pub fn all(&self, now: Timestamp) -> impl Iterator<Item = (RecordKey, Stored)> {
         let tables = self.by_kind.values();

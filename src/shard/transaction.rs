@@ -1,7 +1,7 @@
 //! One decision's view of the records: memory, with the earlier changes of the same batch over it.
 
 use bytes::Bytes;
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 use rand::rngs::StdRng;
 
 use super::record::{Hasher, Id, Record, RecordKey, decode, encode};
@@ -149,6 +149,23 @@ impl<'a> Transaction<'a> {
                 Some((*key, decode(&stored.bytes).ok()?))
             });
         kept.chain(changed)
+    }
+
+    /// The live records of this kind in the slot of the decision that `fits` accepts. The answer waits only for those that the
+    /// decision also gets or changes.
+    pub fn in_slot<R: Record>(&self, fits: impl Fn(&Id, &R) -> bool) -> Vec<(Id, R)> {
+        let stored = self.tables.stored_of(R::KIND).map(|(key, _)| key).filter(|key| key.slot == self.slot);
+        let changed = self.changes.keys().filter(|key| key.kind == R::KIND && key.slot == self.slot).copied();
+        let keys: IndexSet<RecordKey, Hasher> = stored.chain(changed).collect();
+        let record = |key: RecordKey| {
+            let stored = match self.changes.get(&key) {
+                Some(history) => history.after(),
+                None => self.tables.stored(&key),
+            };
+            let stored = stored.filter(|stored| self.now < stored.expires)?;
+            Some((key.id, decode(&stored.bytes).ok()?))
+        };
+        keys.into_iter().filter_map(record).filter(|(id, record)| fits(id, record)).collect()
     }
 
     fn key<R: Record>(&mut self, id: Id) -> RecordKey {

@@ -16,6 +16,7 @@ pub use view::{
 
 use futures_util::future::BoxFuture;
 
+use crate::audit::Author;
 use crate::domain::{PhoneNumber, ServiceId, Sid};
 use crate::engine::LockoutState;
 
@@ -35,12 +36,13 @@ pub trait Verifications: Send + Sync + 'static {
         target: VerificationTarget,
     ) -> BoxFuture<'_, Result<Verification, Refused>>;
 
-    /// Ends a verification by decision of the caller.
+    /// Ends a verification by decision of the caller. The audit log has an entry if it has an author.
     fn end(
         &self,
         service: ServiceId,
         target: VerificationTarget,
         ending: Ending,
+        by: Option<Author>,
     ) -> BoxFuture<'_, Result<Verification, Refused>>;
 
     /// The lockout and the counts of a number.
@@ -51,7 +53,20 @@ pub trait Verifications: Send + Sync + 'static {
     ) -> BoxFuture<'_, Result<LockoutState, Refused>>;
 
     /// Ends them, and voids the number's code.
-    fn unlock(&self, service: ServiceId, number: PhoneNumber) -> BoxFuture<'_, Result<(), Refused>>;
+    fn unlock(
+        &self,
+        service: ServiceId,
+        number: PhoneNumber,
+        by: Author,
+    ) -> BoxFuture<'_, Result<(), Refused>>;
+
+    /// Erases what is kept of a number in the service.
+    fn erase(
+        &self,
+        service: ServiceId,
+        number: PhoneNumber,
+        by: Author,
+    ) -> BoxFuture<'_, Result<(), Refused>>;
 
     /// Attempts to deliver messages, the newest first.
     fn attempts(&self, query: AttemptQuery) -> BoxFuture<'_, Result<AttemptPage, Refused>>;

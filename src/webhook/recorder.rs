@@ -117,6 +117,19 @@ impl EventRecorder {
 }
 
 impl EventSink for EventRecorder {
+    fn erase(&self, key: NumberKey, view: &mut Transaction<'_>) {
+        let is_about = |_: &Id, record: &EventRecord| match record {
+            EventRecord::Delivery(delivery) => {
+                (delivery.event.service, delivery.event.about.to) == (key.service, key.number)
+            }
+            EventRecord::Expected(end) => (end.service, end.to) == (key.service, key.number),
+            EventRecord::Dropped(_) => false,
+        };
+        for (id, _) in view.in_slot(is_about) {
+            view.put::<EventRecord>(id, None, Durability::Durable);
+        }
+    }
+
     fn subscribes(&self, key: NumberKey) -> bool {
         self.subscribed(key.service).is_some()
     }
@@ -200,7 +213,7 @@ impl EventSink for EventRecorder {
                     Ending::Approved => EventType::Approved,
                     Ending::Canceled => EventType::Canceled,
                     // An operator cleared the number. The verification emits its expiry event at its normal expiry.
-                    Ending::Cleared => return,
+                    Ending::Cleared | Ending::Erased => return,
                 };
                 context.ended(kind, verification.counted.map(|counted| counted.channel), now);
             }

@@ -6,6 +6,7 @@
 
 mod api_docs;
 mod as_built;
+mod audit;
 mod backup;
 mod bad_bodies;
 mod belief;
@@ -19,6 +20,7 @@ mod crash;
 mod doctor;
 mod doubles;
 mod edges;
+mod erase;
 mod exposure;
 mod gateway_trouble;
 mod gateways;

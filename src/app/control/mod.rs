@@ -6,6 +6,7 @@
 
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 
+mod audit;
 mod client;
 mod keys;
 mod server;
@@ -18,6 +19,7 @@ use std::path::{Path, PathBuf};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+pub(crate) use audit::{AuditLine, AuditRequest, EraseRequest, ErasedLine};
 pub(crate) use client::{ask, ask_copy};
 pub(crate) use keys::{KeyLine, KeysRequest, RootLine};
 pub use server::{ControlDeps, ControlSocket};

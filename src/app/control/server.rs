@@ -19,6 +19,7 @@ use tokio::time::{sleep, timeout};
 use super::path_in;
 use super::wire::{ControlError, ControlReply, ControlRequest, CopyNews, SendLine, ServerLine, TotalLine};
 use crate::attempts::Attempts;
+use crate::audit::{Actor, Author};
 use crate::node::AccountFile;
 use crate::registry::Registry;
 use crate::store::{Copied, CopyProgress, Store, StoreError};
@@ -145,6 +146,7 @@ fn is_ours(stream: &UnixStream) -> bool {
 }
 
 async fn answer(stream: UnixStream, deps: &ControlDeps, copies: &Copies) -> io::Result<()> {
+    let author = deps.registry.author(Actor::user(stream.peer_cred()?.uid()), None);
     let (from, to) = stream.into_split();
     let mut to = BufWriter::new(to);
     let mut line = Vec::new();
@@ -157,7 +159,7 @@ async fn answer(stream: UnixStream, deps: &ControlDeps, copies: &Copies) -> io::
     }
     timeout(ANSWER_WITHIN, async {
         let end = match request {
-            Ok(request) => match carry_out(request, deps).await {
+            Ok(request) => match carry_out(request, deps, author).await {
                 Ok(lines) => {
                     for line in lines {
                         write(&mut to, &ControlReply::Line(line)).await?;
@@ -175,7 +177,11 @@ async fn answer(stream: UnixStream, deps: &ControlDeps, copies: &Copies) -> io::
 }
 
 /// Returns the lines of the answer, or the reason in words for a person.
-async fn carry_out(request: ControlRequest, deps: &ControlDeps) -> Result<Vec<Value>, String> {
+async fn carry_out(
+    request: ControlRequest,
+    deps: &ControlDeps,
+    author: Author,
+) -> Result<Vec<Value>, String> {
     let ControlDeps { attempts, registry, account, verifying, .. } = deps;
     let verifying = || verifying.as_ref().ok_or("this server does not serve status and unlock");
     match request {
@@ -189,10 +195,12 @@ async fn carry_out(request: ControlRequest, deps: &ControlDeps) -> Result<Vec<Va
             let rows = attempts.list(&query).await.map_err(|error| error.to_string())?;
             lines(rows.iter().map(SendLine::from))
         }
-        ControlRequest::Keys(request) => request.carry_out(registry, account).await,
+        ControlRequest::Keys(request) => request.carry_out(&registry.on_behalf_of(author), account).await,
         ControlRequest::Webhooks(request) => request.carry_out(registry),
-        ControlRequest::Unlock(request) => lines([request.unlock(registry, verifying()?).await?]),
+        ControlRequest::Unlock(request) => lines([request.unlock(registry, verifying()?, author).await?]),
         ControlRequest::Status(request) => lines(request.status(registry, verifying()?).await?),
+        ControlRequest::Audit(request) => lines(request.carry_out(registry).await?),
+        ControlRequest::Erase(request) => lines([request.carry_out(registry, verifying()?, author).await?]),
         ControlRequest::Server => {
             let (version, time) = (env!("CARGO_PKG_VERSION").to_owned(), verifying()?.now());
             lines([ServerLine { version, time }])

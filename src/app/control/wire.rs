@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
+use super::audit::{AuditRequest, EraseRequest};
 use super::keys::KeysRequest;
 use super::webhooks::WebhooksRequest;
 use crate::attempts::{StatusFilter, Totals, TrackQuery, TrackRow};
+use crate::audit::Author;
 use crate::clock::{Clock as _, SystemClock};
 use crate::domain::{PhoneNumber, ServiceId, Timestamp};
 use crate::registry::Registry;
@@ -26,6 +28,8 @@ pub enum ControlRequest {
     Unlock(NumberRequest),
     /// Answered with one `StatusLine`, or with none if the server knows nothing of the number.
     Status(NumberRequest),
+    Audit(AuditRequest),
+    Erase(EraseRequest),
     /// Answered with one `ServerLine`.
     Server,
     /// A copy of everything. Answered with `CopyNews` while it is being made, and then its bytes.
@@ -78,7 +82,7 @@ pub struct TrackerRequest {
 }
 
 /// Relative times are those of this machine's clock.
-fn parse_time(text: &str) -> Result<Timestamp, String> {
+pub(super) fn parse_time(text: &str) -> Result<Timestamp, String> {
     if let Ok(ago) = humantime::parse_duration(text) {
         return Ok(SystemClock::start().now().minus(ago));
     }
@@ -87,7 +91,7 @@ fn parse_time(text: &str) -> Result<Timestamp, String> {
     })
 }
 
-fn at_least_one(text: &str) -> Result<usize, String> {
+pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
     let number = text.parse().ok().filter(|number| *number > 0);
     number.ok_or_else(|| "it must be a whole number from 1".to_owned())
 }
@@ -129,9 +133,14 @@ pub struct NumberRequest {
 
 impl NumberRequest {
     /// Ends the number's lockout and clears its counts, durably.
-    pub(super) async fn unlock(&self, registry: &Registry, verifying: &Verifying) -> Result<Cleared, String> {
+    pub(super) async fn unlock(
+        &self,
+        registry: &Registry,
+        verifying: &Verifying,
+        by: Author,
+    ) -> Result<Cleared, String> {
         let (service, number) = self.resolve(registry)?;
-        verifying.clear(service, number).await.map_err(|refusal| refusal.to_string())
+        verifying.clear(service, number, by).await.map_err(|refusal| refusal.to_string())
     }
 
     pub(super) async fn status(

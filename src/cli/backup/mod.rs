@@ -16,6 +16,7 @@ pub use file::{ExportError, ImportError, Reader, Writer};
 pub use line::Header;
 
 use crate::attempts::AttemptLog;
+use crate::audit::AuditEntry;
 use crate::domain::{PhoneNumber, ServiceId, Timestamp, record_id_parts};
 use crate::engine::{NumberState, Verification};
 use crate::history;
@@ -79,6 +80,7 @@ pub fn without_codes(entry: CopiedRecord) -> Result<(Option<CopiedRecord>, bool)
             Ok((Some(restored(entry.key, &track)), had_plan))
         }
         history::Row::KIND => Ok((Some(entry), false)),
+        AuditEntry::KIND => Ok((Some(entry), false)),
         kind if registry::KINDS.contains(&kind) => Ok((Some(entry), false)),
         // Counters and idempotency keys are found by hashes under the old key, and events name verifications by ids that it
         // sealed.

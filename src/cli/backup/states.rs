@@ -11,6 +11,7 @@ use proptest::sample::select;
 use super::tests::{AT, MINUTE, key};
 use super::*;
 use crate::attempts::{PlannedSend, Row, VerifyStatus};
+use crate::audit::Actor;
 use crate::delivery::{FollowUp, Reason, SendStatus};
 use crate::domain::{AttemptLogKey, Channel, GatewayName, Locale, ServiceId, Sid, SidKind, record_id};
 use crate::engine::{FailureCount, OpenNumber, Salt, SlotHash};
@@ -57,7 +58,8 @@ pub(super) async fn of_every_kind() -> Vec<CopiedRecord> {
     let options =
         KeyOptions { service: Some(shop.id), scopes: [Scope::Verify].into_iter().collect(), name: None };
     registry.create_key(options).await.expect("a key");
-    registry.add_safe_number(number("+14155552671")).await.expect("a safe number");
+    let author = registry.author(Actor::User { uid: 1_000, name: Some("anna".to_owned()) }, None);
+    registry.on_behalf_of(author).add_safe_number(number("+14155552671")).await.expect("a safe number");
 
     let shards = world.shards().await.expect("shards");
     let bucket = BucketRule { sid: Sid::new(SidKind::Bucket, [1; 16]), max: 5, interval: 60 };

@@ -130,7 +130,7 @@ pub fn list_templates(request: &Request<'_, TemplateFilters>) -> Result<Response
 
 pub async fn create_safe_number(request: &Request<'_, SafeNumber>) -> Result<Response, Failure> {
     let SafeNumber { number } = request.read()?;
-    let made = request.v2.registry.add_safe_number(number).await?;
+    let made = request.registry().add_safe_number(number).await?;
     Ok(safe_number(request, StatusCode::CREATED, made))
 }
 
@@ -141,7 +141,7 @@ pub fn fetch_safe_number(request: &Request<'_>) -> Result<Response, Failure> {
 
 pub async fn delete_safe_number(request: &Request<'_>) -> Result<Response, Failure> {
     let number = number(request)?;
-    request.v2.registry.remove_safe_number(number).await?;
+    request.registry().remove_safe_number(number).await?;
     Ok(Response::empty())
 }
 
@@ -171,7 +171,7 @@ pub async fn create_test_number(request: &Request<'_, TestNumber>) -> Result<Res
     }
     let expires = expires.unwrap_or_else(|| request.now().plus(LASTS));
     let number = registry::TestNumber { pattern, code, expires, force };
-    let made = request.v2.registry.put_test_number(service, number).await?;
+    let made = request.registry().put_test_number(service, number).await?;
     Ok(Response::created(&TestNumberView::new(&request.frame(), service, &made)))
 }
 
@@ -179,6 +179,6 @@ pub async fn create_test_number(request: &Request<'_, TestNumber>) -> Result<Res
 pub async fn delete_test_number(request: &Request<'_>) -> Result<Response, Failure> {
     let service = request.service()?.sid;
     let pattern = request.behind("TestNumbers")?.into_owned();
-    request.v2.registry.delete_test_number(service, pattern).await?;
+    request.registry().delete_test_number(service, pattern).await?;
     Ok(Response::empty())
 }

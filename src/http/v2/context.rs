@@ -18,11 +18,12 @@ use utoipa::ToSchema;
 use super::V2;
 use super::error::Error;
 use super::params::{Fields, PageToken, Parameters, Url, Whole, parameters};
+use crate::audit::Author;
 use crate::domain::{Channel, ServiceId, Sid, SidKind, Timestamp};
 use crate::http::response::Response;
 use crate::http::route::Access;
 use crate::numbers::Refusal;
-use crate::registry::{Caller, RegistryError, Scope, Service};
+use crate::registry::{Caller, Registry, RegistryError, Scope, Service};
 use crate::verify::Refused;
 
 /// A request whose sender is known.
@@ -142,6 +143,21 @@ impl<'a> RequestContext<'a> {
     /// Whether the caller may change more than one service.
     pub fn is_for_all_services(&self) -> bool {
         self.caller.may_everywhere(Scope::Admin)
+    }
+
+    /// The registry, for changes on behalf of the caller.
+    pub fn registry(&self) -> Registry {
+        self.v2.registry.on_behalf_of(self.author())
+    }
+
+    /// The caller in the audit log.
+    pub fn author(&self) -> Author {
+        self.v2.registry.author(self.caller.actor(), Some(self.request_id))
+    }
+
+    /// The same if the caller may change this service. What others do there is ordinary traffic.
+    pub fn author_of_change_in(&self, service: ServiceId) -> Option<Author> {
+        self.caller.may(Scope::Admin, service).then(|| self.author())
     }
 
     /// The number of the service with this id.

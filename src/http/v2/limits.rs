@@ -95,7 +95,7 @@ pub async fn create(request: &Request<'_, NewRateLimit>) -> Result<Response, Fai
     let service = request.service()?.sid;
     let NewRateLimit { name: UniqueName(name), description } = request.read()?;
     let description = description.map(|Note(text)| text);
-    let made = request.v2.registry.create_rate_limit(service, name, description).await?;
+    let made = request.registry().create_rate_limit(service, name, description).await?;
     Ok(Response::created(&RateLimitView::new(&request.frame(), service, &made)))
 }
 
@@ -113,14 +113,14 @@ pub async fn update(request: &Request<'_, ChangedRateLimit>) -> Result<Response,
         Some(Removable(text)) => text.map(|Note(text)| text),
         None => limit.description.clone(),
     };
-    let changed = request.v2.registry.update_rate_limit(service.sid, limit.sid, description).await?;
+    let changed = request.registry().update_rate_limit(service.sid, limit.sid, description).await?;
     Ok(Response::ok(&RateLimitView::new(&request.frame(), service.sid, &changed)))
 }
 
 pub async fn delete(request: &Request<'_>) -> Result<Response, Failure> {
     let service = request.service()?;
     let limit = limit(request, &service)?.sid;
-    request.v2.registry.delete_rate_limit(service.sid, limit).await?;
+    request.registry().delete_rate_limit(service.sid, limit).await?;
     Ok(Response::empty())
 }
 
@@ -137,7 +137,7 @@ pub async fn create_bucket(request: &Request<'_, NewBucket>) -> Result<Response,
     let limit = limit(request, &service)?.sid;
     let NewBucket { max: Count(max), interval: Count(interval) } = request.read()?;
     let wanted = BucketFields { max: Some(max), interval: Some(interval) };
-    let made = request.v2.registry.create_bucket(service.sid, limit, wanted).await?;
+    let made = request.registry().create_bucket(service.sid, limit, wanted).await?;
     Ok(Response::created(&BucketView::new(&request.frame(), service.sid, limit, &made)))
 }
 
@@ -153,14 +153,14 @@ pub async fn update_bucket(request: &Request<'_, ChangedBucket>) -> Result<Respo
     let (limit, bucket) = (limit(request, &service)?.sid, bucket(request)?);
     let ChangedBucket { max, interval } = request.read()?;
     let wanted = BucketFields { max: max.map(|Count(max)| max), interval: interval.map(|Count(span)| span) };
-    let changed = request.v2.registry.update_bucket(service.sid, limit, bucket, wanted).await?;
+    let changed = request.registry().update_bucket(service.sid, limit, bucket, wanted).await?;
     Ok(Response::ok(&BucketView::new(&request.frame(), service.sid, limit, &changed)))
 }
 
 pub async fn delete_bucket(request: &Request<'_>) -> Result<Response, Failure> {
     let service = request.service()?;
     let (limit, bucket) = (limit(request, &service)?.sid, bucket(request)?);
-    request.v2.registry.delete_bucket(service.sid, limit, bucket).await?;
+    request.registry().delete_bucket(service.sid, limit, bucket).await?;
     Ok(Response::empty())
 }
 

@@ -1,4 +1,5 @@
-//! `/v2/Services/{ServiceSid}/Lockouts/{To}`, which is not Twilio's: the lockout of a number, and its end.
+//! `/v2/Services/{ServiceSid}/Lockouts/{To}`, which is not Twilio's: the lockout of a number, and its end; and
+//! `.../Numbers/{To}`: the erasure of a number.
 
 use super::context::{Failure, Request, RequestContext};
 use super::params::{AccountSid, Date, Id, ServiceSid, Url, view};
@@ -26,18 +27,29 @@ view! {
 }
 
 pub async fn fetch(request: &Request<'_>) -> Result<Response, Failure> {
-    let (service, number) = (request.service()?, number(request)?);
+    let (service, number) = (request.service()?, number(request, "Lockouts")?);
     let state = request.v2.verifications.lockout(service.id, number).await?;
     Ok(Response::ok(&LockoutView::new(&request.frame(), service.sid, number, state)))
 }
 
 /// `DELETE`: ends the lockout, clears the counts and voids the code, as `onceward unlock`.
 pub async fn delete(request: &Request<'_>) -> Result<Response, Failure> {
-    let (service, number) = (request.service()?, number(request)?);
-    request.v2.verifications.unlock(service.id, number).await?;
+    let (service, number) = (request.service()?, number(request, "Lockouts")?);
+    request.v2.verifications.unlock(service.id, number, request.author()).await?;
     Ok(Response::empty())
 }
 
-fn number(request: &RequestContext<'_>) -> Result<PhoneNumber, Failure> {
-    PhoneNumber::parse(&request.behind("Lockouts")?, None).map_err(|_| Failure::NotFound)
+/// `DELETE` of `Numbers/{To}`: erases what is kept of a number, as `onceward erase`. A caller who may change more than this
+/// service also removes it from the safe list.
+pub async fn erase(request: &Request<'_>) -> Result<Response, Failure> {
+    let (service, number) = (request.service()?, number(request, "Numbers")?);
+    request.v2.verifications.erase(service.id, number, request.author()).await?;
+    if request.is_for_all_services() {
+        request.registry().forget_safe_number(number).await?;
+    }
+    Ok(Response::empty())
+}
+
+fn number(request: &RequestContext<'_>, segment: &str) -> Result<PhoneNumber, Failure> {
+    PhoneNumber::parse(&request.behind(segment)?, None).map_err(|_| Failure::NotFound)
 }

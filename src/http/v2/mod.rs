@@ -6,6 +6,7 @@
 
 pub mod account;
 pub mod attempts;
+pub mod audit;
 mod context;
 mod error;
 pub mod limits;

@@ -240,7 +240,7 @@ pub fn list(request: &Request<'_>) -> Result<Response, Failure> {
 
 pub async fn create(request: &Request<'_, New>) -> Result<Response, Failure> {
     let New(settings) = request.read()?;
-    let made = request.v2.registry.create_service(settings).await?;
+    let made = request.registry().create_service(settings).await?;
     Ok(Response::created(&ServiceView::new(&request.frame(), &made)))
 }
 
@@ -251,13 +251,13 @@ pub fn fetch(request: &Request<'_>) -> Result<Response, Failure> {
 pub async fn update(request: &Request<'_, Changed>) -> Result<Response, Failure> {
     let service = request.service()?;
     let Changed(settings) = request.read()?;
-    let changed = request.v2.registry.update_service(service.sid, settings).await?;
+    let changed = request.registry().update_service(service.sid, settings).await?;
     Ok(Response::ok(&ServiceView::new(&request.frame(), &changed)))
 }
 
 pub async fn delete(request: &Request<'_>) -> Result<Response, Failure> {
     let service = request.service()?;
-    request.v2.registry.delete_service(service.sid).await?;
+    request.registry().delete_service(service.sid).await?;
     Ok(Response::empty())
 }
 
@@ -336,7 +336,7 @@ pub fn list_messaging(request: &Request<'_>) -> Result<Response, Failure> {
 pub async fn create_messaging(request: &Request<'_, NewMessaging>) -> Result<Response, Failure> {
     let service = request.service()?.sid;
     let NewMessaging { country: Country(country), gateway: Id(gateway) } = request.read()?;
-    let made = request.v2.registry.create_messaging(service, country, gateway).await?;
+    let made = request.registry().create_messaging(service, country, gateway).await?;
     Ok(Response::created(&MessagingConfigurationView::new(&request.frame(), service, &made)))
 }
 
@@ -350,14 +350,14 @@ pub async fn update_messaging(request: &Request<'_, ChangedMessaging>) -> Result
     let service = request.service()?.sid;
     let country = country(request)?;
     let ChangedMessaging { gateway: Id(gateway) } = request.read()?;
-    let changed = request.v2.registry.update_messaging(service, country, gateway).await?;
+    let changed = request.registry().update_messaging(service, country, gateway).await?;
     Ok(Response::ok(&MessagingConfigurationView::new(&request.frame(), service, &changed)))
 }
 
 pub async fn delete_messaging(request: &Request<'_>) -> Result<Response, Failure> {
     let service = request.service()?.sid;
     let country = country(request)?;
-    request.v2.registry.delete_messaging(service, country).await?;
+    request.registry().delete_messaging(service, country).await?;
     Ok(Response::empty())
 }
 

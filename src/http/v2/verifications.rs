@@ -196,7 +196,8 @@ pub async fn update(request: &Request<'_, End>) -> Result<Response, Failure> {
     let service = request.service()?;
     let target = target(request)?;
     let End { ending } = request.read()?;
-    let outcome = request.v2.verifications.end(service.id, target, ending).await;
+    let author = request.author_of_change_in(service.id);
+    let outcome = request.v2.verifications.end(service.id, target, ending, author).await;
     shown(request, &service, StatusCode::OK, outcome)
 }
 

@@ -152,7 +152,7 @@ pub async fn create(request: &Request<'_, New>) -> Result<Response, Failure> {
         request.read()?;
     let wanted =
         WebhookFields { friendly_name: Some(name), event_types: Some(events), url: Some(url), status };
-    let made = request.v2.registry.create_webhook(service, wanted).await?;
+    let made = request.registry().create_webhook(service, wanted).await?;
     let secret = Some(made.secret_text());
     Ok(Response::created(&WebhookView { secret, ..WebhookView::new(&request.frame(), service, &made) }))
 }
@@ -180,14 +180,14 @@ pub async fn update(request: &Request<'_, Changed>) -> Result<Response, Failure>
         url: changed.url.map(|Text(url)| url),
         status: changed.status.flatten(),
     };
-    let changed = request.v2.registry.update_webhook(service, webhook, wanted).await?;
+    let changed = request.registry().update_webhook(service, webhook, wanted).await?;
     Ok(Response::ok(&WebhookView::new(&request.frame(), service, &changed)))
 }
 
 pub async fn delete(request: &Request<'_>) -> Result<Response, Failure> {
     let service = request.service()?.sid;
     let webhook = request.sid_behind("Webhooks", SidKind::Webhook)?;
-    request.v2.registry.delete_webhook(service, webhook).await?;
+    request.registry().delete_webhook(service, webhook).await?;
     Ok(Response::empty())
 }
 

@@ -210,7 +210,7 @@ impl World {
 
     pub fn ends(&mut self, key: NumberKey, ending: Ending) -> Awaited<Option<VerificationSummary>> {
         let (responder, awaited) = self.responder();
-        let end = EndCommand { ending, named: None, responder, decided: None };
+        let end = EndCommand { ending, named: None, audited: None, responder, decided: None };
         self.submit(key, CommandKind::End(end));
         awaited
     }

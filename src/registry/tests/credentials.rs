@@ -218,10 +218,10 @@ async fn the_last_use_is_seen_at_once_and_written_later_and_to_the_minute() {
     assert_eq!(registry.keys(None)[0].last_used, used);
     assert_eq!(world.store.commits(), commits, "not in an answer's way");
 
-    registry.0.shards.flush().await;
+    registry.inner.shards.flush().await;
     assert_eq!(world.store.commits(), commits + 1);
     registry.authenticate(&sid, made.secret.expose()).expect("let in");
-    registry.0.shards.flush().await;
+    registry.inner.shards.flush().await;
     assert_eq!(world.store.commits(), commits + 1, "once a minute");
     assert_eq!(world.restarted().open().await.keys(None)[0].last_used, used);
 }

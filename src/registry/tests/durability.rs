@@ -77,7 +77,7 @@ async fn after_a_failed_commit_nothing_has_changed() {
         assert_eq!((changed.settings.friendly_name.as_str(), registry.count()), ("Team", 2), "{fault:?}");
         registry.update_service(shop.sid, named("Shop")).await.expect("changed back");
     }
-    registry.0.shards.flush().await;
+    registry.inner.shards.flush().await;
     let registry = world.restarted().open().await;
     assert_eq!(
         (registry.count(), registry.service(&shop.sid).expect("it").settings.friendly_name.as_str()),
@@ -95,7 +95,7 @@ async fn a_revocation_that_may_be_on_the_disk_holds() {
     assert!(matches!(registry.revoke_key(made.key.sid).await, Err(RegistryError::Store(_))));
     assert!(registry.authenticate(&made.key.sid.to_string(), made.secret.expose()).is_err());
     world.clock.advance(Duration::from_secs(2));
-    registry.0.shards.flush().await;
+    registry.inner.shards.flush().await;
     let registry = world.restarted().open().await;
     assert!(registry.authenticate(&made.key.sid.to_string(), made.secret.expose()).is_err());
 }
@@ -126,7 +126,7 @@ async fn the_snapshot_is_whole_after_a_shard_restarts() {
     let registry = world.open().await;
     let shop = registry.made("Shop").await;
     registry.add_safe_number(number("+14155552671")).await.expect("a safe number");
-    let shard = registry.0.shards.router().shard(0).expect("a shard");
+    let shard = registry.inner.shards.router().shard(0).expect("a shard");
     let generation = *registry.changes().borrow();
     shard.kill();
     registry.changes().wait_for(|now| *now > generation).await.expect("published again");

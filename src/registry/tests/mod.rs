@@ -1,5 +1,6 @@
 //! The registry as its callers use it.
 
+mod audit;
 mod belongings;
 mod configured;
 mod credentials;

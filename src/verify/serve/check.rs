@@ -2,6 +2,7 @@
 
 use super::VerifyingInner;
 use super::found::ResolvedTarget;
+use crate::audit::{Action, Author};
 use crate::domain::ServiceId;
 use crate::engine;
 use crate::numbers::{CheckOutcome, CheckRequest, EndRequest};
@@ -25,14 +26,16 @@ impl VerifyingInner {
         service: ServiceId,
         target: VerificationTarget,
         ending: Ending,
+        by: Option<Author>,
     ) -> Result<Verification, Refused> {
         let service = self.service(service)?;
         let ResolvedTarget { number, named } = self.resolve(&service, target)?;
-        let (decided, status) = match ending {
-            Ending::Canceled => (engine::Ending::Canceled, Status::Canceled),
-            Ending::Approved => (engine::Ending::Approved, Status::Approved),
+        let (decided, status, action) = match ending {
+            Ending::Canceled => (engine::Ending::Canceled, Status::Canceled, Action::VerificationCanceled),
+            Ending::Approved => (engine::Ending::Approved, Status::Approved, Action::VerificationApproved),
         };
-        let request = EndRequest { key: self.key(&service, number), ending: decided, named };
+        let audited = by.map(|author| author.audited(action, service.sid, number));
+        let request = EndRequest { key: self.key(&service, number), ending: decided, named, audited };
         let summary = self.verifier.end(request).await?.ok_or(Refused::NotFound)?;
         self.shown(service.id, number, &summary, status).await
     }

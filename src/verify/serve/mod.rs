@@ -24,6 +24,7 @@ use super::{
     Verification, VerificationTarget, Verifications,
 };
 use crate::attempts::ReceiptOutcome;
+use crate::audit::{Action, Author};
 use crate::clock::Clock;
 use crate::delivery::Delivery;
 use crate::domain::{PhoneNumber, ServerKey, ServiceId, Sid, Timestamp};
@@ -146,8 +147,26 @@ impl Verifying {
     ///
     /// # Errors
     /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the outcome is unknown.
-    pub async fn clear(&self, service: ServiceId, number: PhoneNumber) -> Result<Cleared, Refusal> {
-        self.0.clear(service, number).await
+    pub async fn clear(
+        &self,
+        service: ServiceId,
+        number: PhoneNumber,
+        by: Author,
+    ) -> Result<Cleared, Refusal> {
+        self.0.clear(service, number, by).await
+    }
+
+    /// Erases what is kept of a number in a service. Returns the end of a lockout, which stays.
+    ///
+    /// # Errors
+    /// [`Refusal`]. After an error a part may have been erased.
+    pub async fn erase(
+        &self,
+        service: ServiceId,
+        number: PhoneNumber,
+        by: Author,
+    ) -> Result<Option<Timestamp>, Refusal> {
+        self.0.erase(service, number, by).await
     }
 
     /// The time of decisions.
@@ -215,14 +234,39 @@ impl VerifyingInner {
         Ok(self.verifier.receive(receipt.clone()).await? == ReceiptOutcome::Early)
     }
 
-    async fn clear(&self, service: ServiceId, number: PhoneNumber) -> Result<Cleared, Refusal> {
+    async fn erase(
+        &self,
+        service: ServiceId,
+        number: PhoneNumber,
+        by: Author,
+    ) -> Result<Option<Timestamp>, Refusal> {
+        let Some(service) = self.registry.service_by_id(service) else { return Ok(None) };
+        let mut locked_until = None;
+        // A test number has a record of its own, also after it has become an ordinary number again.
+        for is_test in [false, true] {
+            let key = NumberKey { is_test, ..NumberKey::new(service.id, number) };
+            let audited = Some(by.clone().audited(Action::NumberErased, service.sid, number));
+            let audited = audited.filter(|_| !is_test);
+            let request = EndRequest { key, ending: engine::Ending::Erased, named: None, audited };
+            self.verifier.end(request).await?;
+            let lockout = self.verifier.lockout(key).await?;
+            locked_until = locked_until.max(lockout.and_then(|lockout| lockout.until));
+        }
+        self.verifier.attempts().erase(service.id, number).await?;
+        self.answers.erase(service.id, &number.e164()).await?;
+        tracing::info!(%number, service = service.name(), "number erased by operator");
+        Ok(locked_until)
+    }
+
+    async fn clear(&self, service: ServiceId, number: PhoneNumber, by: Author) -> Result<Cleared, Refusal> {
         let known = self.registry.service_by_id(service);
         let key = match &known {
             Some(known) => self.key(known, number),
             None => NumberKey::new(service, number),
         };
         let before = self.verifier.lockout(key).await?;
-        let request = EndRequest { key, ending: engine::Ending::Cleared, named: None };
+        let audited = known.as_ref().map(|known| by.audited(Action::NumberUnlocked, known.sid, number));
+        let request = EndRequest { key, ending: engine::Ending::Cleared, named: None, audited };
         self.verifier.end(request).await?;
         let cleared = match before {
             None => Cleared::Unknown,
@@ -273,8 +317,9 @@ impl Verifications for Verifying {
         service: ServiceId,
         target: VerificationTarget,
         ending: Ending,
+        by: Option<Author>,
     ) -> BoxFuture<'_, Result<Verification, Refused>> {
-        self.carried_out(move |inner| async move { inner.end(service, target, ending).await })
+        self.carried_out(move |inner| async move { inner.end(service, target, ending, by).await })
     }
 
     fn lockout(
@@ -285,10 +330,27 @@ impl Verifications for Verifying {
         Box::pin(self.0.lockout(service, number))
     }
 
-    fn unlock(&self, service: ServiceId, number: PhoneNumber) -> BoxFuture<'_, Result<(), Refused>> {
+    fn unlock(
+        &self,
+        service: ServiceId,
+        number: PhoneNumber,
+        by: Author,
+    ) -> BoxFuture<'_, Result<(), Refused>> {
         self.carried_out(move |inner| async move {
             inner.lockout(service, number).await?;
-            inner.clear(service, number).await?;
+            inner.clear(service, number, by).await?;
+            Ok(())
+        })
+    }
+
+    fn erase(
+        &self,
+        service: ServiceId,
+        number: PhoneNumber,
+        by: Author,
+    ) -> BoxFuture<'_, Result<(), Refused>> {
+        self.carried_out(move |inner| async move {
+            inner.erase(service, number, by).await?;
             Ok(())
         })
     }

@@ -234,7 +234,13 @@ impl World {
     fn cancels(&mut self, number: usize, track: u64) -> CheckedPromise {
         let (responder, answer) = Responder::new(self.place()?);
         let named = Some(VerificationName::of_track(track));
-        let kind = CommandKind::End(EndCommand { ending: Ending::Canceled, named, responder, decided: None });
+        let kind = CommandKind::End(EndCommand {
+            ending: Ending::Canceled,
+            named,
+            audited: None,
+            responder,
+            decided: None,
+        });
         self.submits(number, ClientCommand::Cancel(track), End::Cancel(answer), kind)
     }
 

@@ -253,6 +253,8 @@ pub enum Ending {
     Approved,
     /// An operator clears all counts and lockouts of the number.
     Cleared,
+    /// An operator erases the number. Only the end of a lockout stays, so that an attacker gains no guess by it.
+    Erased,
 }
 
 /// The decision about an ending.
@@ -269,7 +271,8 @@ pub enum EndOutcome {
     },
 }
 
-/// Ends the active verification if `named` is its name or `None`. [`Ending::Cleared`] also works without one.
+/// Ends the active verification if `named` is its name or `None`. [`Ending::Cleared`] and [`Ending::Erased`] also work
+/// without one.
 pub fn end(
     state: NumberState,
     rules: &Rules<'_>,
@@ -284,7 +287,11 @@ pub fn end(
     let is_meant = |v: &Verification| v.is_active(now) && v.matches_name(named);
     let under_way = state.verification().filter(is_meant);
     let next = match (ending, state, under_way) {
-        (Ending::Cleared, ..) => NumberState::Fresh,
+        (Ending::Erased, NumberState::Locked { .. }, _) => state,
+        (Ending::Erased, NumberState::Open(open), _) if state.lockout(&rules.policy, now).until.is_some() => {
+            open.with(None)
+        }
+        (Ending::Cleared | Ending::Erased, ..) => NumberState::Fresh,
         (_, _, None) => return (state, EndOutcome::NotFound),
         (Ending::Canceled, NumberState::Open(open), Some(canceled)) => {
             open.with(Some(canceled.canceled(&rules.policy))).with_end_by(&rules.policy)

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use futures_util::future::BoxFuture;
 
+use crate::audit::Author;
 use crate::domain::{Channel, PhoneNumber, ServiceId, Sid, SidKind, Timestamp};
 use crate::engine::LockoutState;
 use crate::verify::{
@@ -156,6 +157,7 @@ impl Verifications for Fake {
         service: ServiceId,
         target: VerificationTarget,
         ending: Ending,
+        _: Option<Author>,
     ) -> BoxFuture<'_, Result<Verification, Refused>> {
         self.note(Call::End(target, ending));
         self.answer(self.verification(service))
@@ -165,7 +167,11 @@ impl Verifications for Fake {
         Box::pin(async { Ok(LockoutState { wrong_codes: 5, until: None }) })
     }
 
-    fn unlock(&self, _: ServiceId, _: PhoneNumber) -> BoxFuture<'_, Result<(), Refused>> {
+    fn unlock(&self, _: ServiceId, _: PhoneNumber, _: Author) -> BoxFuture<'_, Result<(), Refused>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn erase(&self, _: ServiceId, _: PhoneNumber, _: Author) -> BoxFuture<'_, Result<(), Refused>> {
         Box::pin(async { Ok(()) })
     }
 

@@ -263,7 +263,7 @@ impl World {
     }
 
     pub async fn ends(&self, target: VerificationTarget, ending: Ending) -> Result<Verification, Refused> {
-        self.verifying.end(self.service.id, target, ending).await
+        self.verifying.end(self.service.id, target, ending, None).await
     }
 }
 
@@ -340,12 +340,9 @@ async fn open(store: MemoryStore, deps: &RestartDeps) -> (Registry, Verifying, O
     let registry = Registry::open(RegistryDeps {
         shards: shards.clone(),
         settings: RegistrySettings {
-            services: Vec::new(),
-            templates: Vec::new(),
             account: Some(account()),
-            unless_keys: None,
             local_only: true,
-            allows_unauthenticated: false,
+            ..RegistrySettings::default()
         },
         default: ServiceSettings::of_policy("onceward".to_owned(), &contract()),
         templates: templates.clone(),

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use onceward::audit::Author;
 use onceward::config::services::{AccountSettings, RegistrySettings};
 use onceward::domain::{ApiSecret, Channel, PhoneNumber, ServerKey, ServiceId, Sid, SidKind, Timestamp};
 use onceward::engine::{LockoutState, Sealer};
@@ -84,6 +85,7 @@ impl Verifications for Notes {
         service: ServiceId,
         target: VerificationTarget,
         ending: Ending,
+        _: Option<Author>,
     ) -> BoxFuture<'_, Result<Verification, Refused>> {
         let status = if ending == Ending::Approved { Status::Approved } else { Status::Canceled };
         self.note(Call::End(target), shown(service, target, status))
@@ -93,7 +95,11 @@ impl Verifications for Notes {
         Box::pin(async { Ok(LockoutState { wrong_codes: 5, until: None }) })
     }
 
-    fn unlock(&self, _: ServiceId, _: PhoneNumber) -> BoxFuture<'_, Result<(), Refused>> {
+    fn unlock(&self, _: ServiceId, _: PhoneNumber, _: Author) -> BoxFuture<'_, Result<(), Refused>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn erase(&self, _: ServiceId, _: PhoneNumber, _: Author) -> BoxFuture<'_, Result<(), Refused>> {
         Box::pin(async { Ok(()) })
     }
 

@@ -307,6 +307,7 @@ impl Model {
         let is_live = self.live(now).is_some();
         match ending {
             Ending::Cleared => *self = Self::default(),
+            Ending::Erased => panic!("no step erases a number"),
             Ending::Approved if is_live => *self = Self::default(),
             Ending::Canceled if is_live => self.current = None,
             Ending::Approved | Ending::Canceled => return Ok(false),

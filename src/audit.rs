@@ -1,0 +1,344 @@
+//! The audit log: who changed which service, key or number, and when.
+//!
+//! An entry is a record of its own kind, written in the commit of the change that it names. Only changes by a person or by
+//! a credential are entries: what the server does by itself, and what a program that embeds the library asks, are not.
+
+#![expect(missing_docs, reason = "a name that says all needs no comment")]
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rand::RngExt as _;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{PhoneNumber, ServiceId, Sid, Timestamp, record_id};
+use crate::engine::SlotHash;
+use crate::shard::{
+    Durability, Id, Index, Record, RecordKey, Refusal, Router, Shards, Stored, Transaction, decode,
+};
+
+/// Entries of one installation. Beyond it the oldest are removed.
+pub const MOST: usize = 100_000;
+
+/// Entries that are read at once.
+const PAGE: usize = 512;
+
+/// Who acts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Actor {
+    /// A client with the account's credentials.
+    Account,
+    /// A client with this API key.
+    Key { sid: Sid, name: Option<String> },
+    /// A user of the server's machine, with the command line.
+    User { uid: u32, name: Option<String> },
+}
+
+/// Who acts, and by which request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Author {
+    pub actor: Actor,
+    /// The request's id in the log and in the answer.
+    pub request_id: Option<String>,
+    /// How long the log keeps what the author does.
+    pub keep_for: Duration,
+}
+
+/// What was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    ServiceCreated,
+    /// Its settings, or something that belongs to it and has no action of its own.
+    ServiceChanged,
+    ServiceDeleted,
+    KeyCreated,
+    KeyRevoked,
+    AccountTokenReplaced,
+    WebhookCreated,
+    WebhookChanged,
+    WebhookDeleted,
+    SafeNumberAdded,
+    SafeNumberRemoved,
+    /// A lockout ended, counts cleared, the code voided.
+    NumberUnlocked,
+    NumberErased,
+    VerificationCanceled,
+    VerificationApproved,
+}
+
+impl Action {
+    /// The name in answers.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ServiceCreated => "service.created",
+            Self::ServiceChanged => "service.changed",
+            Self::ServiceDeleted => "service.deleted",
+            Self::KeyCreated => "key.created",
+            Self::KeyRevoked => "key.revoked",
+            Self::AccountTokenReplaced => "account_token.replaced",
+            Self::WebhookCreated => "webhook.created",
+            Self::WebhookChanged => "webhook.changed",
+            Self::WebhookDeleted => "webhook.deleted",
+            Self::SafeNumberAdded => "safe_number.added",
+            Self::SafeNumberRemoved => "safe_number.removed",
+            Self::NumberUnlocked => "number.unlocked",
+            Self::NumberErased => "number.erased",
+            Self::VerificationCanceled => "verification.canceled",
+            Self::VerificationApproved => "verification.approved",
+        }
+    }
+}
+
+/// One change, and what it changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    pub action: Action,
+    /// The service that it belongs to; `None` for what belongs to all.
+    pub service: Option<Sid>,
+    /// The key or webhook.
+    pub resource: Option<Sid>,
+    /// The number, masked.
+    pub number: Option<String>,
+}
+
+impl Change {
+    pub const fn of(action: Action) -> Self {
+        Self { action, service: None, resource: None, number: None }
+    }
+
+    #[must_use]
+    pub fn in_service(self, service: Option<Sid>) -> Self {
+        Self { service, ..self }
+    }
+
+    #[must_use]
+    pub fn to(self, resource: Sid) -> Self {
+        Self { resource: Some(resource), ..self }
+    }
+
+    #[must_use]
+    pub fn about(self, number: PhoneNumber) -> Self {
+        Self { number: Some(number.to_string()), ..self }
+    }
+}
+
+/// A change and its author, for the decision that makes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Audited {
+    pub author: Author,
+    pub change: Change,
+}
+
+/// One entry of the log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditEntry {
+    pub at: Timestamp,
+    pub keep_until: Timestamp,
+    pub actor: Actor,
+    pub request_id: Option<String>,
+    pub change: Change,
+}
+
+/// After a failed commit the entry stays by default: the change may have been made.
+impl Record for AuditEntry {
+    const KIND: u8 = 10;
+    const PLURAL: &'static str = "audit entries";
+
+    fn slot(&self, id: &Id, _: &SlotHash) -> u8 {
+        let [.., slot] = *id;
+        slot
+    }
+
+    fn expires(&self) -> Timestamp {
+        self.keep_until
+    }
+}
+
+impl Author {
+    /// A change of a number in a service, by this author.
+    pub fn audited(self, action: Action, service: Sid, number: PhoneNumber) -> Audited {
+        Audited { author: self, change: Change::of(action).in_service(Some(service)).about(number) }
+    }
+
+    /// Writes an entry, which becomes durable together with the other changes of the decision.
+    pub fn record(&self, change: Change, view: &mut Transaction<'_>) {
+        let at = view.now();
+        let Self { actor, request_id, keep_for } = self.clone();
+        let entry = AuditEntry { at, keep_until: at.plus(keep_for), actor, request_id, change };
+        let random: u64 = view.rng().random();
+        let id = record_id(ServiceId::DEFAULT, random << 8 | u64::from(view.slot()));
+        view.put(id, Some(&entry), Durability::Durable);
+    }
+}
+
+impl Actor {
+    /// The user with this id, with the name that the file of local users has for it.
+    pub fn user(uid: u32) -> Self {
+        let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+        let name_of = |line: &str| {
+            let mut fields = line.split(':');
+            let name = fields.next()?;
+            (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+        };
+        Self::User { uid, name: users.lines().find_map(name_of) }
+    }
+
+    /// The kind of actor in answers.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Account => "account",
+            Self::Key { .. } => "key",
+            Self::User { .. } => "user",
+        }
+    }
+
+    pub const fn key(&self) -> Option<Sid> {
+        match self {
+            Self::Key { sid, .. } => Some(*sid),
+            Self::Account | Self::User { .. } => None,
+        }
+    }
+
+    /// The name of the key or of the user.
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::Account => None,
+            Self::Key { name, .. } | Self::User { name, .. } => name.as_deref(),
+        }
+    }
+}
+
+/// The entries that a list is about.
+#[derive(Debug, Clone, Default)]
+pub struct AuditQuery {
+    /// Only those of this service.
+    pub service: Option<Sid>,
+    /// Only those at this moment or after it.
+    pub since: Timestamp,
+    /// Only those before this moment.
+    pub until: Option<Timestamp>,
+    pub skip: usize,
+    pub limit: usize,
+}
+
+impl AuditQuery {
+    pub fn fits(&self, entry: &AuditEntry) -> bool {
+        self.service.is_none_or(|service| entry.change.service == Some(service))
+            && entry.at >= self.since
+            && self.until.is_none_or(|until| entry.at < until)
+    }
+}
+
+/// A handle on the entries of all shards.
+pub struct AuditLog(Arc<Indexes>);
+
+/// The entries of a shard, the oldest first.
+type ByTime = BTreeSet<(Timestamp, RecordKey)>;
+
+/// The entries of all shards.
+struct Indexes {
+    router: Arc<Router>,
+    shards: Box<[Mutex<ByTime>]>,
+    entries: AtomicUsize,
+    keep_at_most: usize,
+}
+
+impl AuditLog {
+    /// Follows the entries of these shards, and keeps the newest. Needs a tokio runtime.
+    pub fn follow(shards: &Shards, keep_at_most: usize) -> Self {
+        let router = Arc::clone(shards.router());
+        let by_shard = (0..router.shards()).map(|_| Mutex::default()).collect();
+        let indexes =
+            Arc::new(Indexes { router, shards: by_shard, entries: AtomicUsize::new(0), keep_at_most });
+        let followed = Arc::clone(&indexes);
+        shards.follow::<AuditEntry>(Arc::new(move |shard| {
+            followed.clear(shard);
+            Box::new(Follower { shard, indexes: Arc::clone(&followed) })
+        }));
+        Self(indexes)
+    }
+
+    /// The entries that fit, the newest first, and whether more follow.
+    ///
+    /// # Errors
+    /// [`Refusal::Stopping`] while a shard cannot say.
+    pub async fn list(&self, query: &AuditQuery) -> Result<(Vec<AuditEntry>, bool), Refusal> {
+        let Indexes { router, shards, .. } = &*self.0;
+        // An index that a shard was just given is complete when the shard answers.
+        for shard in 0..router.shards() {
+            router.read_shard(shard, |_, _| ()).await?;
+        }
+        let mut keys: Vec<(Timestamp, RecordKey)> =
+            shards.iter().flat_map(|index| lock(index).iter().rev().copied().collect::<Vec<_>>()).collect();
+        keys.retain(|(at, _)| *at >= query.since && query.until.is_none_or(|until| *at < until));
+        keys.sort_unstable_by(|a, b| b.cmp(a));
+        let (mut found, mut skip) = (Vec::new(), query.skip);
+        for page in keys.chunks(PAGE) {
+            let _turn = router.page_turn().await;
+            let records = router.get_each(page.iter().map(|(_, key)| *key)).await?;
+            let entry =
+                |(key, stored): (RecordKey, Stored)| Some((key, decode::<AuditEntry>(&stored.bytes).ok()?));
+            let mut entries: Vec<(RecordKey, AuditEntry)> = records.into_iter().filter_map(entry).collect();
+            entries.retain(|(_, entry)| query.fits(entry));
+            entries.sort_unstable_by_key(|(key, entry)| std::cmp::Reverse((entry.at, *key)));
+            let skipped = skip.min(entries.len());
+            skip -= skipped;
+            found.extend(entries.into_iter().skip(skipped).map(|(_, entry)| entry));
+            if found.len() > query.limit {
+                found.truncate(query.limit);
+                return Ok((found, true));
+            }
+        }
+        Ok((found, false))
+    }
+}
+
+impl Indexes {
+    fn clear(&self, shard: usize) {
+        if let Some(index) = self.shards.get(shard) {
+            let before = std::mem::take(&mut *lock(index));
+            self.entries.fetch_sub(before.len(), Ordering::Relaxed);
+        }
+    }
+
+    /// Removes the oldest entries, as far as they are too many.
+    async fn forget_surplus(&self) {
+        let surplus = self.entries.load(Ordering::Relaxed).saturating_sub(self.keep_at_most);
+        let oldest = |index| lock(index).iter().take(surplus).copied().collect::<Vec<_>>();
+        let mut oldest: Vec<(Timestamp, RecordKey)> = self.shards.iter().flat_map(oldest).collect();
+        oldest.sort_unstable();
+        let keys = oldest.into_iter().take(surplus).map(|(_, key)| key);
+        self.router.evict(keys, |_: &AuditEntry| true).await;
+    }
+}
+
+fn lock(index: &Mutex<ByTime>) -> MutexGuard<'_, ByTime> {
+    index.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The index of one shard, as the shard knows it.
+struct Follower {
+    shard: usize,
+    indexes: Arc<Indexes>,
+}
+
+impl Index for Follower {
+    fn changed(&mut self, key: &RecordKey, before: Option<&Stored>, after: Option<&Stored>) {
+        let Some(index) = self.indexes.shards.get(self.shard) else { return };
+        let dated = |stored: Option<&Stored>| Some((decode::<AuditEntry>(&stored?.bytes).ok()?.at, *key));
+        let mut index = lock(index);
+        if dated(before).is_some_and(|dated| index.remove(&dated)) {
+            self.indexes.entries.fetch_sub(1, Ordering::Relaxed);
+        }
+        if dated(after).is_some_and(|dated| index.insert(dated))
+            && self.indexes.entries.fetch_add(1, Ordering::Relaxed) >= self.indexes.keep_at_most
+        {
+            let indexes = Arc::clone(&self.indexes);
+            tokio::spawn(async move { indexes.forget_surplus().await });
+        }
+    }
+}

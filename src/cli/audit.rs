@@ -1,0 +1,79 @@
+//! `onceward audit` and `onceward erase`: who changed what; and the erasure of a number.
+
+use super::answer::{ask_server, list, only, or_dash};
+use super::args::{AuditArgs, EraseArgs};
+use super::tracker::{e164, each_of, printable, services};
+use super::{CommandError, CommandOutput, json_line};
+use crate::app::control::{AuditLine, AuditRequest, ControlError, ControlRequest, EraseRequest, ErasedLine};
+use crate::audit::AuditEntry;
+use crate::config::StorageSettings;
+use crate::registry::find_service;
+
+pub fn audit(args: AuditArgs, settings: &StorageSettings) -> Result<CommandOutput, CommandError> {
+    let AuditArgs { request, json } = args;
+    let lines = match ask_server(&settings.data_dir, &ControlRequest::Audit(request.clone()))? {
+        Some(lines) => lines,
+        None => read_directory(settings, &request)?,
+    };
+    Ok(list(lines, json, "no changes found", HEADINGS, cells))
+}
+
+/// The entries of a directory that no server uses.
+fn read_directory(
+    settings: &StorageSettings,
+    request: &AuditRequest,
+) -> Result<Vec<AuditLine>, CommandError> {
+    let services = if request.service.is_some() { services(settings)? } else { Vec::new() };
+    let find = |name: &str| {
+        find_service(services.iter(), name).map(|service| service.sid).map_err(|error| error.to_string())
+    };
+    let query = request.query(find).map_err(ControlError::Refused)?;
+    let mut entries = Vec::new();
+    each_of(settings, |_, entry: AuditEntry| {
+        if query.fits(&entry) {
+            entries.push(entry);
+        }
+    })?;
+    entries.sort_by_key(|entry| std::cmp::Reverse(entry.at));
+    Ok(entries.iter().take(query.limit).map(AuditLine::from).collect())
+}
+
+const HEADINGS: [&str; 6] = ["TIME", "ACTION", "BY", "SERVICE", "RESOURCE", "REQUEST"];
+
+fn cells(line: AuditLine) -> [String; HEADINGS.len()] {
+    let id = line.actor_sid.or_else(|| line.actor_uid.map(|uid| uid.to_string()));
+    let name = line.actor_name.map(|name| format!("({name})"));
+    let by = [Some(line.actor), id, name].into_iter().flatten().collect::<Vec<_>>().join(" ");
+    [
+        line.time,
+        line.action,
+        by,
+        or_dash(line.service_sid),
+        or_dash(line.number.or(line.resource_sid)),
+        or_dash(line.request_id.as_deref().map(printable)),
+    ]
+}
+
+pub fn erase(args: &EraseArgs, settings: &StorageSettings) -> Result<CommandOutput, CommandError> {
+    let number = e164(&args.request.number, "", settings)?;
+    let request = ControlRequest::Erase(EraseRequest { number, service: args.request.service.clone() });
+    let lines = ask_server(&settings.data_dir, &request)?.ok_or_else(|| {
+        let data_dir = settings.data_dir.display();
+        CommandError::Failed(format!(
+            "no server answers on {data_dir}; start the server first: only it can erase a number"
+        ))
+    })?;
+    let erased: ErasedLine = only(lines)?;
+    if args.json {
+        return Ok(CommandOutput::of(json_line(&erased)));
+    }
+    let ErasedLine { number, services, locked_until } = &erased;
+    let plural = if *services == 1 { "" } else { "s" };
+    let lockout = locked_until.map_or_else(String::new, |until| {
+        format!("Its lockout stays until {}, without any history.\n", until.rfc3339_seconds())
+    });
+    Ok(CommandOutput::of(format!(
+        "{number} is erased in {services} service{plural}.\n{lockout}The data directory has earlier records of it until \
+         the next checkpoint: for 20 minutes at most, or until the server stops.\nLog files and backups are yours to erase.\n"
+    )))
+}

@@ -1,0 +1,84 @@
+//! `/v2/Audit`, which is not Twilio's: who changed what, and when.
+
+use super::context::{Failure, PageItems, Request};
+use super::error::Error;
+use super::params::{AccountSid, Date, Id, Parameters as _, ServiceSid, parameters, view};
+use crate::audit::{Actor, AuditEntry, AuditQuery};
+use crate::domain::Timestamp;
+use crate::http::response::Response;
+
+parameters! {
+    /// The filters of the list.
+    pub struct Filters {
+        /// Of this service.
+        "ServiceSid" = "VA0123456789abcdef0123456789abcdef" => service: Option<ServiceSid>,
+        /// Created at or after this time.
+        "DateCreatedAfter" = "2026-01-31T12:00:00Z" => after: Option<Timestamp>,
+        /// Created before this time.
+        "DateCreatedBefore" = "2026-02-28T12:00:00Z" => before: Option<Timestamp>,
+    }
+}
+
+view! {
+    /// A change, and who made it.
+    AuditEntryView as AuditEntry(frame, entry: &AuditEntry) {
+        account_sid: AccountSid = Id(frame.account),
+        date_created: Date = entry.at.into(),
+        /// What was done.
+        #[schema(example = "key.revoked")]
+        action: &'static str = entry.change.action.as_str(),
+        /// `account`: its credentials. `key`: an API key. `user`: a user of the server's machine.
+        #[schema(pattern = "^(account|key|user)$")]
+        actor: &'static str = entry.actor.kind(),
+        /// The id of the key.
+        #[schema(required)]
+        actor_sid: Option<String> = entry.actor.key().map(|sid| sid.to_string()),
+        /// The name of the key or of the user.
+        #[schema(required, example = "anna")]
+        actor_name: Option<String> = entry.actor.name().map(str::to_owned),
+        /// The id of the user.
+        #[schema(required, example = 1000)]
+        actor_uid: Option<u32> = match entry.actor {
+            Actor::User { uid, .. } => Some(uid),
+            Actor::Account | Actor::Key { .. } => None,
+        },
+        /// Null for what belongs to all services.
+        #[schema(required)]
+        service_sid: Option<ServiceSid> = entry.change.service.map(Id),
+        /// The id of the key, the webhook or the entry of the safe list.
+        #[schema(required)]
+        resource_sid: Option<String> = entry.change.resource.map(|sid| sid.to_string()),
+        /// The number, masked.
+        #[schema(required, example = "+1415*****71")]
+        number: Option<String> = entry.change.number.clone(),
+        /// The id of the request, as in its response and in the log.
+        #[schema(required)]
+        request_id: Option<String> = entry.request_id.clone(),
+    }
+}
+
+/// `GET`: the newest first. A key for one service sees the entries of that service. The pages go on from the moment at which
+/// the first one was asked for.
+pub async fn list(request: &Request<'_, Filters>) -> Result<Response, Failure> {
+    let (page, began) = request.page()?.begun(request.end_of_now());
+    let Filters { service, after, before } = request.read()?;
+    let own =
+        request.own_service().map(|own| request.service_sid(own).ok_or(Failure::NotFound)).transpose()?;
+    let asked = service.map(|Id(sid)| sid);
+    if own.is_some_and(|own| asked.is_some_and(|asked| asked != own)) {
+        let none = PageItems::<AuditEntryView> { page, items: Vec::new(), has_more: false };
+        return Ok(request.page_response("entries", none, Filters::NAMES));
+    }
+    let _place = request.v2.reads.begin(request.own_service())?;
+    let query = AuditQuery {
+        service: asked.or(own),
+        since: after.unwrap_or(Timestamp::EPOCH),
+        until: Some(before.map_or(began, |before| before.min(began))),
+        skip: page.skip(),
+        limit: page.limit(),
+    };
+    let (entries, has_more) = request.v2.registry.audit().list(&query).await.map_err(Error::unavailable)?;
+    let frame = request.frame();
+    let items = entries.iter().map(|entry| AuditEntryView::new(&frame, entry)).collect();
+    Ok(request.page_response("entries", PageItems { page, items, has_more }, Filters::NAMES))
+}

@@ -1,0 +1,155 @@
+//! Erasure of a number: nothing about it is left in answers, in exports and, after a checkpoint, on the disk.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rustix::process::Signal;
+
+use crate::support::documented::locked;
+use crate::support::{Setup, V2, World, sid, wrong};
+
+#[tokio::test]
+async fn an_erased_number_is_in_no_answer_no_export_and_no_file() {
+    let world = World::of(V2::account(Setup::new())).await;
+    let v2 = V2::of(&world);
+    let service = v2.service(&[]).await;
+    let webhook = [("FriendlyName", "a"), ("EventTypes", "*"), ("WebhookUrl", "http://192.0.2.1/")];
+    let webhook = format!("{service}/Webhooks/{}", v2.made(&format!("{service}/Webhooks"), &webhook).await);
+    let (number, other) = (world.number(), world.number());
+    for number in [&number, &other] {
+        let form = [("To", number.as_str()), ("Channel", "sms")];
+        let key = ("idempotency-key", number.trim_start_matches('+'));
+        let begun = v2.post_with(&format!("{service}/Verifications"), key, &form).await;
+        v2.checks(&service, &sid(&begun), &wrong(&world.twilio.code_for(number))).await;
+        assert_eq!(v2.post("/SafeList/Numbers", &[("PhoneNumber", number)]).await.status(), 201);
+    }
+    let answers = async || {
+        let mut all = String::new();
+        for path in ["/Attempts", "/Audit", &format!("{webhook}/Deliveries")] {
+            all += &v2.get(path).await.text();
+        }
+        all + &world.setup.command(["export", "--out", "-", "--data-dir", "data"]).await.output
+    };
+    let before = answers().await;
+    assert!(before.contains(&number) && before.contains(&other));
+
+    assert_eq!(v2.delete(&format!("{service}/Numbers/{number}")).await.status(), 204);
+    let after = answers().await;
+    assert!(!after.contains(&number[1..]), "{after}");
+    assert!(after.contains(&other), "the other number stays");
+    assert_eq!(v2.get(&format!("{service}/Lockouts/{number}")).await.status(), 404);
+    assert_eq!(v2.get(&format!("/SafeList/Numbers/{number}")).await.status(), 404);
+    assert_eq!(v2.get(&format!("/SafeList/Numbers/{other}")).await.status(), 200);
+    assert_eq!(v2.get(&format!("{service}/Lockouts/{other}")).await.status(), 200);
+    let erased = v2.get("/Audit").await.json();
+    let entries = erased["entries"].as_array().expect("entries");
+    let entry = entries.iter().find(|entry| entry["action"] == "number.erased").expect("an entry");
+    assert_eq!((&entry["actor"], &entry["number"]), (&"account".into(), &masked(&number).into()));
+
+    let (setup, server) = (world.setup.clone(), world.server);
+    server.signal(Signal::TERM);
+    server.ended().await;
+    let data = setup.data_dir();
+    assert!(found_below(&data, &other), "the search finds a number that is there");
+    assert!(!found_below(&data, &number));
+}
+
+#[tokio::test]
+async fn the_command_erases_a_number_in_all_services_or_in_one() {
+    let world = World::of(V2::account(Setup::new())).await;
+    let v2 = V2::of(&world);
+    let (service, number) = (v2.service(&[]).await, world.number());
+    let begins = async || {
+        world.send(&number).await;
+        v2.begins(&service, &number).await;
+    };
+    let known = async |service: &str| {
+        let status = ["status", &number, "--service", service, "--data-dir", "data"];
+        !world.setup.command(status).await.output.contains("is unknown in the service")
+    };
+    begins().await;
+    let one = ["erase", &number, "--service", "Owl Bank", "--data-dir", "data"];
+    let one = world.setup.command(one).await;
+    assert!(one.output.contains("is erased in 1 service."), "{}", one.output);
+    assert!(one.output.contains("next checkpoint"), "{}", one.output);
+    assert_eq!((known("default").await, known("Owl Bank").await), (true, false));
+    begins().await;
+    let all = world.setup.command(["erase", &number, "--data-dir", "data"]).await;
+    assert!(all.output.contains("is erased in 2 services."), "{}", all.output);
+    assert_eq!((known("default").await, known("Owl Bank").await), (false, false));
+
+    world.server.kill();
+    world.server.ended().await;
+    let down = world.setup.command(["erase", &number, "--data-dir", "data"]).await;
+    assert_eq!(down.status.code(), Some(70), "{}", down.output);
+    assert!(down.output.contains("start the server first"), "{}", down.output);
+}
+
+#[tokio::test]
+async fn an_erased_number_stays_locked_without_any_history() {
+    let world = World::of(V2::account(Setup::new())).await;
+    let (number, code) = world.number_with_code().await;
+    for _ in 0..5 {
+        world.verify(&number, &wrong(&code)).await;
+    }
+    let erased = world.setup.command(["erase", &number, "--data-dir", "data"]).await;
+    assert!(erased.output.contains("Its lockout stays until"), "{}", erased.output);
+    world.verify(&number, &code).await.expects(locked(&number, 30));
+    world.send(&number).await.expects(locked(&number, 30));
+    let status = world.setup.command(["status", &number, "--data-dir", "data"]).await;
+    for part in ["verification  none is known", "lockout       until", "messages      none are known"] {
+        assert!(status.output.contains(part), "no {part:?} in:\n{}", status.output);
+    }
+}
+
+#[tokio::test]
+async fn a_key_of_one_service_erases_there_and_leaves_the_safe_list() {
+    let world = World::of(V2::account(Setup::new())).await;
+    let v2 = V2::of(&world);
+    let (service, number) = (v2.service(&[]).await, world.number());
+    v2.begins(&service, &number).await;
+    v2.post("/SafeList/Numbers", &[("PhoneNumber", &number)]).await;
+    let numbers = format!("{service}/Numbers/{number}");
+    for (scope, status) in [("verify", 403), ("admin", 204)] {
+        let command = ["keys", "create", "--service", "Owl Bank", "--scope", scope, "--json"];
+        let made = world.setup.command(command.into_iter().chain(["--data-dir", "data"])).await;
+        let line = made.output.lines().find_map(|line| serde_json::from_str(line).ok());
+        let key: serde_json::Value = line.expect("a key");
+        let text = |field: &str| key[field].as_str().expect("a text");
+        let as_key = V2::with_key(&world, text("sid"), text("secret"));
+        assert_eq!(as_key.delete(&numbers).await.status(), status);
+    }
+    assert!(!v2.get("/Attempts").await.text().contains(&number));
+    assert_eq!(v2.get(&format!("/SafeList/Numbers/{number}")).await.status(), 200);
+}
+
+/// Whether a file has the number as text, as the integer of a record's key, or as that of a record.
+fn found_below(directory: &Path, number: &str) -> bool {
+    let value: u64 = number[1..].parse().expect("digits");
+    let mut varint = Vec::new();
+    let mut rest = value;
+    while rest >= 0x80 {
+        varint.push(rest.to_le_bytes()[0] | 0x80);
+        rest >>= 7;
+    }
+    varint.push(rest.to_le_bytes()[0]);
+    // The upper bytes are zeros, or flags of the record's key.
+    let wanted = [&number.as_bytes()[1..], &value.to_be_bytes()[3..], &value.to_le_bytes()[..5], &varint];
+    let has = |content: &[u8]| {
+        wanted.iter().any(|wanted| content.windows(wanted.len()).any(|found| found == *wanted))
+    };
+    files_below(directory).iter().any(|file| has(&fs::read(file).expect("a file of the data directory")))
+}
+
+fn files_below(directory: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() { files.extend(files_below(&path)) } else { files.push(path) }
+    }
+    files
+}
+
+fn masked(number: &str) -> String {
+    format!("{}*****{}", &number[..5], &number[number.len() - 2..])
+}
