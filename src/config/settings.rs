@@ -563,12 +563,13 @@ pub struct Bounds {
     #[serde(rename = "max-commands-per-number", with = "As::<Whole<CommandsPerNumber>>")]
     #[default(64)]
     pub commands_per_number: usize,
-    /// Messages at one gateway at once, handed over and not yet answered.
+    /// Messages of a service at one gateway at once, handed over and not yet answered. A quarter more is kept for other
+    /// services.
     #[serde(rename = "max-sends", with = "As::<Whole<Sends>>")]
     #[default(512)]
     pub sends: usize,
-    /// Messages that wait for a place at one gateway. Beyond it 503, as for a message that would not be served within
-    /// `send-budget`.
+    /// Messages of a service that wait for a place at one gateway. Beyond it 503, as for a message that would not be
+    /// served within `send-budget`. A quarter more is kept for other services.
     #[serde(rename = "max-sends-waiting", with = "As::<Whole<SendsWaiting>>")]
     #[default(10_000)]
     pub sends_waiting: usize,

@@ -8,7 +8,7 @@ use super::error::{DeliveryError, NO_ANSWER};
 use super::guarded::{CircuitPermit, GuardedGateway};
 use super::limiter::GatewayPermit;
 use super::{Circuit, Delivery};
-use crate::domain::{Code, GatewayName, Held, PhoneNumber};
+use crate::domain::{Code, GatewayName, Held, PhoneNumber, ServiceId};
 use crate::gateway::{GatewayError, Verdict};
 use crate::metrics::GatewayOperation;
 
@@ -23,6 +23,8 @@ pub struct CheckError {
 
 /// A check of a submitted code by the gateway that holds the right one. No `Debug`: it contains a code.
 pub struct CheckJob<'a> {
+    /// The service of the number.
+    pub service: ServiceId,
     /// The gateway, and the channel of its message.
     pub held: Held,
     /// The number that the gateway sent its code to.
@@ -40,7 +42,7 @@ impl Delivery {
     /// circuit is open is not asked. The caller has counted the attempt, and never asks twice at once about one
     /// number.
     pub async fn check(&self, job: CheckJob<'_>) -> Result<Verdict, CheckError> {
-        let CheckJob { held, number, code, request_id } = job;
+        let CheckJob { service, held, number, code, request_id } = job;
         let budget = Budget::starting_now(self.send_budget);
         let gateway = held.by.as_str();
         let holder = self.gateways.iter().find(|gateway| gateway.name == held.by);
@@ -48,7 +50,7 @@ impl Delivery {
             self.log_unknown_holder(held.by);
             return Err(NOT_ASKED);
         };
-        let admitted = self.admit_check(holder, budget.end).await;
+        let admitted = self.admit_check(holder, service, budget.end).await;
         let Ok((_permit, circuit)) = admitted
             .inspect_err(|reason| debug!(request_id, %number, gateway, %reason, "gateway check not tried"))
         else {
@@ -73,13 +75,14 @@ impl Delivery {
     async fn admit_check<'a>(
         &self,
         holder: &'a GuardedGateway,
+        service: ServiceId,
         end: Instant,
     ) -> Result<(GatewayPermit<'a>, CircuitPermit<'a>), DeliveryError> {
         let now = self.clock.now();
         if holder.circuit.keeps_out(now) {
             return Err(DeliveryError::OutOfService { until: holder.circuit.asked_again_at(now) });
         }
-        let mut permit = holder.limiter.acquire(end, end).await?;
+        let mut permit = holder.limiter.acquire(service, end, end).await?;
         let now = self.clock.now();
         let circuit = holder.circuit.enter(now);
         let circuit = circuit
@@ -102,11 +105,11 @@ impl Delivery {
 
     /// Tells the gateway that a message led to a verified number, where the gateway wants to know. Best effort: not
     /// while it is busy or out of service, once, and for no longer than a send may take.
-    pub async fn confirm(&self, gateway: GatewayName, message_id: &str) {
+    pub async fn confirm(&self, service: ServiceId, gateway: GatewayName, message_id: &str) {
         let mut wanting = self.gateways.iter().filter(|other| other.gateway.wants_confirmation());
         let Some(found) = wanting.find(|other| other.name == gateway) else { return };
         let works = found.circuit.shown(self.clock.now()).0 == Circuit::Closed;
-        let Some(_permit) = found.limiter.try_acquire().filter(|_| works) else { return };
+        let Some(_permit) = found.limiter.try_acquire(service).filter(|_| works) else { return };
         let end = Budget::starting_now(self.send_budget).end;
         let gateway = gateway.as_str();
         let request = found.gateway.confirm(message_id);

@@ -45,7 +45,12 @@ impl GuardedGateway {
     pub fn new(routed: Routed, bounds: &Bounds, breaker: BreakerSettings, metrics: &Arc<Metrics>) -> Self {
         let Routed { routed_as, gateway } = routed;
         let name = gateway.name();
-        let limiter = ConcurrencyLimiter::new(name, bounds.sends, bounds.sends_waiting);
+        let limiter = ConcurrencyLimiter::new(
+            name,
+            bounds.sends,
+            bounds.sends_waiting,
+            metrics.service_names().clone(),
+        );
         // The simulator plays silence for single numbers, which says nothing about the others.
         let failures = if name == GatewayName::Simulator { u32::MAX } else { breaker.failures };
         let breaker = BreakerSettings { failures, ..breaker };

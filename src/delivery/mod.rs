@@ -181,7 +181,7 @@ impl Delivery {
                     if self.settings.retry.is_some() {
                         return false;
                     }
-                } else if !gateway.limiter.is_full(end) {
+                } else if !gateway.limiter.is_full(service, end) {
                     return false;
                 } else {
                     overloaded = true;

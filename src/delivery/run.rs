@@ -286,7 +286,8 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             failure.may_work_at(self.now(), None);
             return Continue(None);
         }
-        let permit = match gateway.limiter.acquire(deadlines.permit, deadlines.answer).await {
+        let service = self.job.track.service;
+        let permit = match gateway.limiter.acquire(service, deadlines.permit, deadlines.answer).await {
             // With too little time for an answer the message would leave, and its fate would be unknown.
             Ok(permit) if permit.waited && now() + least(&permit) > deadlines.answer => {
                 self.no_permit(DeliveryError::TimedOutWaiting, failure);

@@ -17,7 +17,7 @@ const ANSWERS_NEEDED: u32 = 20;
 const OVERDUE_FACTOR: u32 = 4;
 
 /// The throughput of one gateway.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct ThroughputEstimate {
     /// The time a permit is held, as a moving average; `None` before the first one was returned.
     average_hold: Option<Duration>,

@@ -67,7 +67,8 @@ impl AccountFile {
     /// [`AccountError`], when the file cannot be read or written, or the store refuses.
     pub async fn load_or_create(&self, registry: &Registry) -> Result<(), AccountError> {
         let this = self.clone();
-        spawn_blocking(move || this.remove_unfinished()).await??;
+        // A disk that refuses this keeps a file that only its owner can read. The next start tries again.
+        let _ = spawn_blocking(move || fs::remove_file(this.unfinished())).await;
         if registry.account_is_given() {
             return Ok(());
         }
@@ -156,16 +157,6 @@ impl AccountFile {
     /// The name of the file while it is being written.
     fn unfinished(&self) -> PathBuf {
         self.path.with_extension("new")
-    }
-
-    fn remove_unfinished(&self) -> Result<(), AccountError> {
-        let path = self.unfinished();
-        match fs::remove_file(&path) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                Err(AccountError::Io { what: "remove the unfinished file", path, source })
-            }
-            _ => Ok(()),
-        }
     }
 
     /// Replaces the file durably and as a whole.

@@ -95,8 +95,8 @@ pub trait Effects: Send + Sync {
     /// Asks the gateway that holds a code.
     fn check(&self, check: GatewayCheck);
     /// Confirms to a gateway that its message led to a verified number, if it wants to know.
-    fn confirm(&self, gateway: GatewayName, message_id: String) {
-        let _ = (gateway, message_id);
+    fn confirm(&self, service: ServiceId, gateway: GatewayName, message_id: String) {
+        let _ = (service, gateway, message_id);
     }
 }
 
@@ -323,7 +323,7 @@ impl DecisionContext<'_, '_> {
         let key = AttemptLogKey::new(self.key.service, track, self.subject.slot);
         let track = self.reply.get::<AttemptLog>(self.subject.slot, key.id());
         if let Some((gateway, message_id)) = track.and_then(|track| track.accepted()) {
-            self.deps.effects.confirm(gateway, message_id);
+            self.deps.effects.confirm(self.key.service, gateway, message_id);
         }
     }
 

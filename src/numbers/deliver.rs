@@ -12,7 +12,7 @@ use super::command::{CommandKind, Effects, NumberCommand, NumberDeps};
 use super::record::NumberKey;
 use super::send::Dispatch;
 use crate::delivery::{CheckError, CheckJob, CodeLiveness, Delivered, Delivery, Job, PlanChange, Verdict};
-use crate::domain::GatewayName;
+use crate::domain::{GatewayName, ServiceId};
 use crate::engine::{CheckResult, PossiblySent, Salt, SendResult};
 use crate::shard::Shards;
 
@@ -61,10 +61,10 @@ impl Effects for GatewayEffects {
         }
     }
 
-    fn confirm(&self, gateway: GatewayName, message_id: String) {
+    fn confirm(&self, service: ServiceId, gateway: GatewayName, message_id: String) {
         if self.delivery.wants_confirmations() {
             let delivery = Arc::clone(&self.delivery);
-            tokio::spawn(async move { delivery.confirm(gateway, &message_id).await });
+            tokio::spawn(async move { delivery.confirm(service, gateway, &message_id).await });
         }
     }
 }
@@ -108,13 +108,14 @@ impl ConnectedEffects {
             if left.is_zero() {
                 return CheckResult::NotAsked;
             }
-            let question = CheckJob {
+            let job = CheckJob {
+                service: key.service,
                 held: permit.held,
                 number: key.number,
                 code: &check.code,
                 request_id: check.request_id.as_deref(),
             };
-            match timeout(left, delivery.check(question)).await {
+            match timeout(left, delivery.check(job)).await {
                 Ok(Ok(Verdict::Approved)) => CheckResult::Approved,
                 Ok(Ok(Verdict::Wrong)) => CheckResult::Wrong,
                 Ok(Ok(Verdict::NotLive)) => CheckResult::NotLive,

@@ -3,10 +3,10 @@
 use futures_util::future::join_all;
 
 use super::gateways::{accepted, hanging};
-use super::world::{Setup, World, failed, number, secs};
+use super::world::{Setup, World, failed, number, secs, taken};
 use crate::config::Bounds;
 use crate::delivery::error::DeliveryError;
-use crate::domain::{Channel, GatewayName};
+use crate::domain::{Channel, GatewayName, ServiceId};
 
 #[tokio::test(start_paused = true)]
 async fn a_message_whose_permit_would_come_too_late_is_refused_at_once() {
@@ -126,6 +126,65 @@ async fn where_there_may_be_another_way_no_overload_is_reported() {
     }
 }
 
+const FLOOD: ServiceId = ServiceId::new(1);
+const OTHER: ServiceId = ServiceId::new(2);
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_leaves_a_permit_to_every_other_service() {
+    let slow = || accepted("SM").after_ms(500);
+    let world = World::with_places(8, 1_000).and_answers(std::iter::repeat_with(slow).take(400));
+    let flood = join_all((0..120).map(|_| world.requests_of(FLOOD)));
+    let other = async {
+        let mut answered_at = Vec::new();
+        for _ in 0..5 {
+            world.waits(secs(1)).await;
+            assert_eq!(world.requests_of(OTHER).await, taken("SM"));
+            answered_at.push(world.elapsed_ms());
+        }
+        answered_at
+    };
+    let (flood, other) = tokio::join!(flood, other);
+    assert_eq!(other, [1_500, 3_000, 4_500, 6_000, 7_500]);
+    assert!(flood.iter().all(|ended| *ended == taken("SM")));
+    assert_eq!(world.most_at_once(), 9, "the others have a quarter more than one service");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_returned_permit_goes_to_the_service_with_the_fewest() {
+    let slow = || accepted("SM").after_ms(1_000);
+    let world = World::with_places(4, 100).and_answers(std::iter::repeat_with(slow).take(40));
+    let served = |service| {
+        let world = &world;
+        async move {
+            let ended = join_all((0..10).map(|_| async {
+                assert_eq!(world.requests_of(service).await, taken("SM"));
+                world.elapsed_ms()
+            }));
+            ended.await
+        }
+    };
+    let (flood, other) = tokio::join!(served(FLOOD), served(OTHER));
+    let within = |ended: &[u128], at| ended.iter().filter(|ended| **ended <= at).count();
+    // The flood was first: four permits against one. Then both have nearly the same number.
+    assert_eq!([within(&flood, 1_000), within(&other, 1_000)], [4, 1]);
+    assert!(within(&flood, 4_000).abs_diff(within(&other, 4_000)) <= 3, "{flood:?} {other:?}");
+    assert!(within(&other, 5_000) >= 9, "{flood:?} {other:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_gives_up_leaves_its_permit_to_the_next() {
+    let world = World::with_places(1, 10).and_answers([accepted("SM1").after_ms(1_000), accepted("SM2")]);
+    let (first, given_up, last) = tokio::join!(
+        world.requests_of(FLOOD),
+        tokio::time::timeout(secs(1), world.requests_of(FLOOD)),
+        world.requests_of(FLOOD)
+    );
+    assert_eq!(first, taken("SM1"));
+    assert!(given_up.is_err());
+    assert_eq!(last, taken("SM2"));
+    assert_eq!(world.elapsed_ms(), 1_000);
+}
+
 fn overloaded(world: &World) -> bool {
-    world.delivery.is_overloaded(crate::domain::ServiceId::DEFAULT, number(), Channel::Sms)
+    world.delivery.is_overloaded(ServiceId::DEFAULT, number(), Channel::Sms)
 }

@@ -207,6 +207,11 @@ impl World {
         self.run(self.job()).await
     }
 
+    /// The same for a service that is not the default one.
+    pub async fn requests_of(&self, service: ServiceId) -> Ended {
+        self.run(Job { track: AttemptLogKey { service, ..KEY }, ..self.job() }).await
+    }
+
     pub async fn requests_by(&self, channel: Channel) -> Ended {
         self.run(Job { channel, ..self.job() }).await
     }
@@ -261,7 +266,8 @@ impl World {
     pub async fn checks(&self, by: GatewayName) -> Result<Verdict, crate::delivery::CheckError> {
         let held = Held { by, channel: Channel::Sms };
         let code = &Code::parse("012345").expect("a code");
-        self.delivery.check(CheckJob { held, number: number(), code, request_id: None }).await
+        let service = KEY.service;
+        self.delivery.check(CheckJob { service, held, number: number(), code, request_id: None }).await
     }
 
     /// From now on the code counts as used, replaced or locked.

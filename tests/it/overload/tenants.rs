@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::support::documented::sent;
-use crate::support::{HttpResponse, Setup, V2, World, basic, sid, soon, told};
+use crate::support::{HttpResponse, Reply, Setup, V2, World, basic, sid, soon, told};
 
 #[tokio::test]
 async fn a_flood_of_numbers_of_one_service_refuses_that_service_only() {
@@ -39,6 +39,43 @@ async fn a_flood_of_numbers_of_one_service_refuses_that_service_only() {
     let v2 = V2::of(&world);
     assert_eq!(v2.begins(&flooded, &world.number()).await.status(), 503);
     assert_eq!(v2.begins(&other, &world.number()).await.status(), 201);
+}
+
+#[tokio::test]
+async fn a_flood_at_a_slow_gateway_holds_up_its_own_service_only() {
+    let setup = Setup::new().config("max-sends", 4).config("max-sends-waiting", 8);
+    let world = World::of(V2::account(setup.config("send-budget", "60s"))).await;
+    let v2 = V2::of(&world);
+    let (flooded, other) = (v2.service(&[]).await, v2.service(&[]).await);
+    let mut flood = JoinSet::new();
+    for _ in 0..20 {
+        let (v2, service, number) = (v2.clone(), flooded.clone(), world.number());
+        world.twilio.plan(&number, [Reply::Hang]);
+        flood.spawn(async move { v2.begins(&service, &number).await });
+    }
+    // 4 are at the gateway and 8 wait.
+    for _ in 0..8 {
+        let refused = flood.join_next().await.expect("more answers").expect("an answer");
+        assert_eq!(told(&refused), (503, "20503".to_owned()), "{}", refused.text());
+    }
+    world.twilio.arrived(4).await;
+    for _ in 0..10 {
+        let begun = v2.begins(&other, &world.number()).await;
+        assert_eq!(begun.status(), 201, "{}", begun.text());
+    }
+    let number = world.number();
+    world.send(&number).await.expects(sent(&number, 5));
+    assert_eq!(v2.begins(&flooded, &world.number()).await.status(), 503);
+    let is_overloaded = |event: &Value| {
+        event["message"].as_str().is_some_and(|message| message.starts_with("gateway overloaded"))
+    };
+    let event = world.server.output().event(is_overloaded).await.expect("a line about it");
+    assert_eq!(event["service"].as_str(), flooded.strip_prefix("/Services/"), "{event}");
+
+    world.twilio.release();
+    let served = flood.join_all().await.iter().filter(|answer| answer.status() == 201).count();
+    assert!((4..=12).contains(&served), "{served} of the 4 at the gateway and the 8 that wait");
+    assert_eq!(v2.begins(&flooded, &world.number()).await.status(), 201);
 }
 
 /// Webhooks of a service, all of them dead. Each verification makes three events for each.
