@@ -69,7 +69,7 @@ async fn health_of_a_server_that_is_not_ready_shows_the_reasons() {
     let asked = Setup::bare().env("PORT", server.client.address().port().to_string());
     let refused = asked.command(["health"]).await;
     assert_eq!(refused.status.code(), Some(70), "{}", refused.output);
-    assert!(refused.output.contains("not ready: the journal cannot be written"), "{}", refused.output);
+    assert!(refused.output.contains("not ready: the journal has not been writable"), "{}", refused.output);
 }
 
 fn dist(file: &str) -> PathBuf {
