@@ -71,11 +71,7 @@ impl ReportReceiver {
         let Some(running) = running else { return CallbackAnswer::Unavailable };
         match report {
             TwilioReport::Receipt(receipt) => {
-                debug!(
-                    message_id = receipt.message_id,
-                    status = receipt.status.as_str(),
-                    "callback received"
-                );
+                debug!(attempt = %receipt.attempt, status = receipt.status.as_str(), "callback received");
                 match running.verifying.receive(self.as_recorded(*kind, receipt)).await {
                     Ok(()) => CallbackAnswer::NoContent,
                     Err(_) => CallbackAnswer::Unavailable,

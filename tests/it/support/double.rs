@@ -246,6 +246,15 @@ impl<P: Provider> DoubleState<P> {
             Reply::Reset => return Err(io::ErrorKind::ConnectionReset.into()),
             Reply::Refuse { status, code } => self.provider.refuse(status, code, &received),
             Reply::FailedAtOnce(code) => self.provider.accept(&received).failed_at_once(code),
+            Reply::RefuseWithItsCode => {
+                let code = self.code_in(&received).and_then(|code| code.parse().ok());
+                self.provider.refuse(400, code.expect("a code of digits"), &received)
+            }
+            Reply::AcceptWithItsCode => {
+                let code = self.code_in(&received).expect("a code");
+                let id = format!("m-{}-{code}", received.about.number.trim_start_matches('+'));
+                self.provider.accept(&received).with_id(&id)
+            }
             Reply::Busy => self.provider.refuse(429, reply::TOO_MANY_REQUESTS, &received),
             Reply::BusyFor(seconds) => {
                 self.provider.refuse(429, reply::TOO_MANY_REQUESTS, &received).and_retry_after(seconds)

@@ -28,6 +28,10 @@ pub enum Reply {
     },
     /// A success with a message that has failed already, for the reason of this code.
     FailedAtOnce(u32),
+    /// An error whose code is the code of the message.
+    RefuseWithItsCode,
+    /// A success whose message id is the message's number and code.
+    AcceptWithItsCode,
     /// 429: not executed.
     Busy,
     /// The same, with a request to wait this many seconds.
@@ -87,6 +91,17 @@ impl Said {
         let mut resource: Value = serde_json::from_str(&self.body).expect("a provider that answers in JSON");
         resource["status"] = "failed".into();
         resource["error_code"] = code.into();
+        Self { body: resource.to_string(), ..self }
+    }
+
+    /// Replaces the id in a JSON body.
+    pub fn with_id(self, id: &str) -> Self {
+        let mut resource: Value = serde_json::from_str(&self.body).expect("a provider that answers in JSON");
+        for name in ["sid", "id"] {
+            if let Some(value) = resource.get_mut(name) {
+                *value = id.into();
+            }
+        }
         Self { body: resource.to_string(), ..self }
     }
 
