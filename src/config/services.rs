@@ -142,7 +142,11 @@ impl ServiceSettings {
     ///
     /// # Errors
     /// Every setting that cannot be as it is.
-    pub fn validate(&self, templates: &[&Template]) -> Result<(), Vec<SettingError>> {
+    pub fn validate(
+        &self,
+        templates: &[&Template],
+        test_numbers: &[TestNumber],
+    ) -> Result<(), Vec<SettingError>> {
         // The default service may have another life.
         let life = |life| {
             let [min, max] = [ServiceLife::MIN, ServiceLife::MAX].map(humantime::format_duration);
@@ -160,7 +164,7 @@ impl ServiceSettings {
             ("friendly-name", friendly_name(&self.friendly_name).map(|_| ())),
             ("code-life", life(self.code_life)),
             ("default-template", self.default_template.map_or(Ok(()), template)),
-            ("lockout", self.weakest_policy().check_strength()),
+            ("lockout", self.check_lockout(test_numbers)),
         ];
         let wrong =
             checks.into_iter().filter_map(|(key, check)| Some(SettingError { key, why: check.err()? }));
@@ -183,11 +187,28 @@ impl ServiceSettings {
         }
     }
 
-    /// The policy with the shortest codes that the service can have.
-    fn weakest_policy(&self) -> Policy {
+    /// Checks the lockout against the shortest codes that the service can have, those of its test numbers included.
+    fn check_lockout(&self, test_numbers: &[TestNumber]) -> Result<(), String> {
+        let length = if self.custom_code { CodeLength::SHORTEST } else { self.code_length };
+        self.check_strength_of(length)?;
+        test_numbers
+            .iter()
+            .try_for_each(|number| self.check_test_code(number))
+            .map_err(|why| format!("{why}. A test number of this service has such a code"))
+    }
+
+    /// Checks that the lockout leaves too few guesses for the code of a test number.
+    ///
+    /// # Errors
+    /// The reason, as the end of a sentence that begins with the code.
+    pub fn check_test_code(&self, number: &TestNumber) -> Result<(), String> {
+        let length = u8::try_from(number.code.len()).ok().and_then(CodeLength::new);
+        self.check_strength_of(length.unwrap_or(CodeLength::SHORTEST))
+    }
+
+    fn check_strength_of(&self, length: CodeLength) -> Result<(), String> {
         let policy = self.policy();
-        let length = if self.custom_code { CodeLength::SHORTEST } else { policy.code.length };
-        Policy { code: SendOptions { length, ..policy.code }, ..policy }
+        Policy { code: SendOptions { length, ..policy.code }, ..policy }.check_strength()
     }
 
     pub fn policy(&self) -> Policy {
@@ -457,7 +478,8 @@ fn service(
     members.entry("friendly-name").or_insert_with(|| name.clone().into());
     let given = members.clone();
     let (settings, _) = part.read::<ServiceSettings>(&path, members, known, is_scalar)?;
-    for error in settings.validate(templates).err().into_iter().flatten() {
+    let test_numbers = test_numbers.unwrap_or_default();
+    for error in settings.validate(templates, &test_numbers).err().into_iter().flatten() {
         let hint = if error.key == "friendly-name" && !is_named {
             ". Without a friendly-name the service's name is it"
         } else {
@@ -466,7 +488,6 @@ fn service(
         let given = given.get(error.key).map(shown_json);
         part.wrong(format!("{path}.{}", error.key), given, format!("it {}{hint}", error.why));
     }
-    let test_numbers = test_numbers.unwrap_or_default();
     Some(ConfiguredService { name, settings, test_numbers, origin: part.origin.clone() })
 }
 

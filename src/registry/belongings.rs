@@ -329,6 +329,7 @@ impl Registry {
         self.change(service, move |service, _| {
             has_own_test_numbers(service)?;
             let number = check_test_number(number, now)?;
+            service.settings.check_test_code(&number).map_err(RegistryError::invalid("code"))?;
             service.test_numbers.retain(|kept| kept.pattern != number.pattern);
             check_room(service.test_numbers.len(), TestNumber::MOST, Item::TestNumber)?;
             service.test_numbers.push(number.clone());

@@ -8,7 +8,7 @@ use super::command::{NEW, NewIds, record as record_change};
 use super::service::{ServiceRecord, service_id};
 use super::{Item, OpenError, Origin, Registry, RegistryError, Service, ServiceSettings, Template};
 use crate::audit::{Action, Change};
-use crate::config::services::{ConfiguredService, SettingError};
+use crate::config::services::{ConfiguredService, SettingError, TestNumber};
 use crate::domain::{ServiceId, Sid, SidKind, Timestamp, record_id_parts};
 use crate::engine::LAST_SERVICE;
 use crate::shard::{Durability, RecordKey, Transaction};
@@ -24,7 +24,7 @@ impl Registry {
             if !given.contains_key("friendly-name") {
                 return Err(RegistryError::missing("friendly_name"));
             }
-            let settings = this.changed(&ServiceSettings::default(), given)?;
+            let settings = this.changed(&ServiceSettings::default(), given, &[])?;
             let id = next_id(view).filter(|_| present(view).count() < MOST);
             let id = id.ok_or(RegistryError::TooMany { item: Item::Service, limit: MOST })?;
             let sid = NewIds::new(now, view.rng()).sid(SidKind::Service);
@@ -47,7 +47,7 @@ impl Registry {
         let this = self.clone();
         let changed = self.change_service(sid, move |service, _| {
             is_changeable(service)?;
-            service.settings = this.changed(&service.settings, given)?;
+            service.settings = this.changed(&service.settings, given, &service.test_numbers)?;
             Ok(())
         });
         changed.await.map(|(service, ())| Arc::new(service))
@@ -57,12 +57,13 @@ impl Registry {
         &self,
         settings: &ServiceSettings,
         given: Map<String, Value>,
+        test_numbers: &[TestNumber],
     ) -> Result<ServiceSettings, RegistryError> {
         // Stored settings stay, even if the configuration has changed since.
         let is_new: Vec<String> = given.keys().cloned().collect();
         let settings = settings.with(given)?;
         let templates: Vec<&Template> = self.inner.templates.iter().collect();
-        let wrong = settings.validate(&templates).err().into_iter().flatten();
+        let wrong = settings.validate(&templates, test_numbers).err().into_iter().flatten();
         let is_about = |error: &SettingError, key: &str| {
             key == error.key
                 || (error.key == "lockout" && matches!(key, "max-checks" | "code-length" | "custom-code"))
@@ -183,6 +184,14 @@ pub(super) fn sync_with_configuration(
         let sid = NewIds::new(now, view.rng()).sid(SidKind::Service);
         Service { sid, ..unnamed_default(default, now) }
     };
+    let mut test_numbers = service.test_numbers.iter().filter(|number| now < number.expires);
+    if let Err(why) = test_numbers.try_for_each(|number| default.check_test_code(number)) {
+        return Err(OpenError::Settings {
+            subject: "otp-lock-timeout".to_owned(),
+            problem: format!("{why}. A test number that was added over the API has such a code"),
+            origin: "config.json or the default".to_owned(),
+        });
+    }
     put(view, Service { settings: default.clone(), ..service.clone() }, &service, now);
     let present: Vec<Service> = present(view).collect();
     for configured in configured {

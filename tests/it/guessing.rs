@@ -306,6 +306,48 @@ async fn combinations_that_leave_too_many_guesses_are_refused() {
 }
 
 #[tokio::test]
+async fn a_short_code_of_a_test_number_counts_among_the_guesses() {
+    let world = World::of(V2::account(Setup::new())).await;
+    let v2 = V2::of(&world);
+    let service = v2.service(&[("CodeLength", "10"), ("MaxChecks", "100"), ("Lockout", "1")]).await;
+    let numbers = format!("{service}/TestNumbers");
+    let test = |code| [("Pattern", "+1415555012x"), ("Code", code)];
+    let refused = v2.post(&numbers, &test("1234")).await;
+    assert_eq!(told(&refused), (400, "60200".to_owned()), "{}", refused.text());
+    assert!(refused.text().contains("8640000 guesses a day"), "{}", refused.text());
+    assert_eq!(v2.post(&numbers, &test("1234567890")).await.status(), 201);
+
+    let safe = v2.service(&[("CodeLength", "10"), ("Lockout", "3600")]).await;
+    assert_eq!(v2.post(&format!("{safe}/TestNumbers"), &test("1234")).await.status(), 201);
+    for weaker in [("Lockout", "60"), ("MaxChecks", "100")] {
+        let refused = v2.post(&safe, &[weaker]).await;
+        assert_eq!(told(&refused), (400, "60200".to_owned()), "{weaker:?}: {}", refused.text());
+        assert!(refused.text().contains("test number"), "{}", refused.text());
+    }
+    assert_eq!(v2.post(&safe, &[("FriendlyName", "Other")]).await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_start_refuses_a_lockout_too_short_for_a_stored_test_number() {
+    let world = World::of(V2::account(Setup::new())).await;
+    let v2 = V2::of(&world);
+    let services = v2.get("/Services?PageSize=1000").await.json();
+    let default = services["services"].as_array().expect("a list").last().expect("one")["sid"].clone();
+    let numbers = format!("/Services/{}/TestNumbers", default.as_str().expect("an id"));
+    let test = [("Pattern", "+1415555012x"), ("Code", "1234")];
+    assert_eq!(v2.post(&numbers, &test).await.status(), 201);
+    world.server.signal(Signal::TERM);
+    let World { setup, server, .. } = world;
+    server.ended().await;
+    let refused = setup.clone().config("otp-lock-timeout", "5m").run().await;
+    assert_eq!(refused.status.code(), Some(64), "{}", refused.output);
+    for part in ["otp-lock-timeout", "1440 guesses a day", "test number"] {
+        assert!(refused.output.contains(part), "{part}: {}", refused.output);
+    }
+    setup.start().await;
+}
+
+#[tokio::test]
 async fn test_numbers_take_no_room_and_other_records_end_with_their_code() {
     let setup = Setup::new().config("max-numbers", 10);
     let days = Days::with(setup).await;

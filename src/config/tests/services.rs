@@ -92,6 +92,11 @@ fn every_mistake_in_a_service_is_told_with_its_path_and_what_is_accepted() {
                 "8640000 guesses a day",
             ],
         ),
+        (
+            r#""code-length": 10, "lockout": "1m",
+               "test-numbers": [{"pattern": "+1415555012x", "code": "1234", "expires": "2027-06-30"}]"#,
+            &["services.shop.lockout", "7200 guesses a day", "A test number"],
+        ),
         (r#""custom-code": true, "lockout": "1m""#, &["services.shop.lockout", "7200 guesses a day"]),
         (r#""resend": "never""#, &["services.shop.resend", "\"keep\", \"new\""]),
         (r#""cooling-down": 1"#, &["services.shop.cooling-down = 1", "true or false"]),
