@@ -22,12 +22,17 @@ pub(super) enum EgressPolicy {
     PublicOnly,
 }
 
-/// Metadata services with addresses that are not link-local: of Alibaba Cloud, Azure, Oracle, and of Amazon over IPv6.
-const METADATA: [IpAddr; 4] = [
+/// Metadata services with addresses that are not link-local: of Alibaba Cloud, Azure and Oracle, and over IPv6 of
+/// Amazon, its containers, Google, Oracle and Scaleway.
+const METADATA: [IpAddr; 8] = [
     IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
     IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
     IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23)),
+    IpAddr::V6(Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42)),
 ];
 
 /// Names that are looked up at once. The system's resolver blocks a thread for each, for as long as it likes, and the

@@ -22,6 +22,10 @@ fn the_metadata_of_a_cloud_is_out_of_reach_in_every_spelling() {
         "febf::1",
         "100.100.100.200",
         "fd00:ec2::254",
+        "fd00:ec2::23",
+        "fd20:ce::254",
+        "fd00:c1::a9fe:a9fe",
+        "fd00:42::42",
         // Forms of an IPv4 address that have no use, whatever the address is.
         "::127.0.0.1",
         "::1.1.1.1",
