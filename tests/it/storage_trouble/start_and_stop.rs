@@ -136,6 +136,9 @@ async fn a_full_disk_without_a_reserved_segment_is_served_from_scratch() {
 
     let scratch = setup.home().join("scratch");
     let setup = setup.args(["--scratch", "scratch"]);
+    let refused = setup.run().await;
+    assert!(refused.output.contains("there is no directory"), "{}", refused.output);
+    fs::create_dir(&scratch).expect("a directory");
     let server = setup.start().await;
     assert_eq!(fs::read_dir(&scratch).expect("a directory").count(), 0, "the copy was removed");
     assert_eq!(server.client.get("/healthz").await.status(), 200);

@@ -5,6 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Seek as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use onceward_core::domain::Timestamp;
 
@@ -14,9 +15,6 @@ use super::replay::{self, Sink, Strict};
 use super::snapshot::OpenCopy;
 use crate::Key;
 use crate::copy::{Copied, CopyProgress, RecordCounts, encode_end, encode_entry};
-
-/// The name of a copy for the instant before it is removed.
-const FILE_NAME: &str = "copy.tmp";
 
 /// Records between two updates of the progress.
 const RECORDS_PER_LOOK: u64 = 256;
@@ -115,7 +113,7 @@ pub(super) fn into_file(
     directory: &Path,
     progress: &CopyProgress,
 ) -> Result<Copied, MergeError> {
-    let file = nameless(&directory.join(FILE_NAME)).map_err(MergeError::Visit)?;
+    let file = nameless(directory).map_err(MergeError::Visit)?;
     let mut to = BufWriter::with_capacity(BUFFER_BYTES, file);
     let (mut counts, mut total, mut buffer) = (RecordCounts::default(), 0_u64, Vec::new());
     merge.each(&mut |key, expires, record| {
@@ -142,15 +140,21 @@ pub(super) fn into_file(
     Ok(Copied { file, counts, at: merge.now })
 }
 
-/// A file that only this process can reach. It has the name `path` for an instant and is unlinked then.
-fn nameless(path: &Path) -> io::Result<File> {
-    // A process that was killed in that instant may have left the name.
-    if let Err(error) = fs::remove_file(path)
-        && error.kind() != io::ErrorKind::NotFound
-    {
-        return Err(error);
+/// A file of `directory` that only this process can reach: it has a name for an instant and is unlinked then. Other
+/// users may have files in the directory.
+fn nameless(directory: &Path) -> io::Result<File> {
+    static FILES: AtomicU64 = AtomicU64::new(0);
+    loop {
+        let count = FILES.fetch_add(1, Ordering::Relaxed);
+        let path = directory.join(format!("copy-{}-{count}.tmp", std::process::id()));
+        match OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path) {
+            // Left by a process that was killed in that instant.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+            Ok(file) => {
+                fs::remove_file(path)?;
+                return Ok(file);
+            }
+        }
     }
-    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
-    fs::remove_file(path)?;
-    Ok(file)
 }

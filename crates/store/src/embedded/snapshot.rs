@@ -335,10 +335,14 @@ impl Drop for OpenCopy {
 /// Makes a directory for a copy. It must not exist: in a shared scratch directory another user may have made it, or a
 /// link to elsewhere.
 fn create_private(directory: &Path) -> io::Result<()> {
-    if let Some(parent) = directory.parent() {
-        fs::create_dir_all(parent)?;
-    }
-    fs::DirBuilder::new().mode(0o700).create(directory)
+    fs::DirBuilder::new().mode(0o700).create(directory).map_err(|error| {
+        match (error.kind(), directory.parent()) {
+            (io::ErrorKind::NotFound, Some(parent)) => {
+                io::Error::new(error.kind(), format!("there is no directory {}", parent.display()))
+            }
+            _ => error,
+        }
+    })
 }
 
 /// A new path for a copy in the directory of snapshots, and one in the scratch directory, where copies of this data

@@ -384,6 +384,11 @@ fn where_there_is_no_room_for_the_copy_the_scratch_directory_is_used() {
     assert!(!places[1].exists(), "the copy was not removed");
     let refused = snapshot.open_copy(&backend, &places[..1], LONG).err().unwrap();
     assert!(matches!(&refused, SnapshotError::NoRoom { refused, .. } if refused.len() == 1), "{refused:?}");
+    let missing = home.path().join("missing");
+    let refused = snapshot.open_copy(&backend, &[missing.join("copy")], LONG).err().unwrap();
+    let SnapshotError::NoRoom { refused, .. } = refused else { panic!("{refused:?}") };
+    assert_eq!(refused[0].1, format!("there is no directory {}", missing.display()));
+    assert!(!missing.exists(), "a directory was made");
 }
 
 #[test]
