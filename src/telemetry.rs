@@ -1,7 +1,8 @@
 //! Logs: one event per line on standard error, as text for people or JSON for machines.
 //!
 //! Only this program's own events are shown below `warn`. Libraries may print whole requests when
-//! they are asked to trace, and a request contains a code.
+//! they are asked to trace, and a request contains a code. Of `h2`, only errors are shown: any client can make it warn,
+//! once for each connection.
 
 use std::io::IsTerminal;
 
@@ -28,16 +29,21 @@ pub fn init(settings: LogSettings) -> WorkerGuard {
         .buffered_lines_limit(WAITING_LINES)
         .thread_name("log")
         .finish(std::io::stderr());
-    let own = Targets::new().with_target(env!("CARGO_CRATE_NAME"), settings.level);
-    let filter = own.with_default(settings.level.min(Level::WARN));
     let lines = tracing_subscriber::fmt::layer().with_writer(stderr);
     let layer = match settings.format {
         LogFormat::Text => lines.with_ansi(wants_colors(&std::io::stderr())).with_target(false).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
     // Already set means that a program around the library has its own logging.
-    let _ = registry().with(layer.with_filter(filter)).try_init();
+    let _ = registry().with(layer.with_filter(shown_targets(settings.level))).try_init();
     guard
+}
+
+fn shown_targets(level: Level) -> Targets {
+    Targets::new()
+        .with_target(env!("CARGO_CRATE_NAME"), level)
+        .with_target("h2", Level::ERROR)
+        .with_default(level.min(Level::WARN))
 }
 
 /// Whether a stream shows colors: a terminal, unless `NO_COLOR` is set (<https://no-color.org>).
@@ -55,4 +61,18 @@ pub fn log_panics() {
         let thread = thread.name().unwrap_or_default();
         tracing::error!(place, thread, said, "thread panicked; please report it");
     }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_cannot_make_a_library_fill_the_log() {
+        let shown = shown_targets(Level::TRACE);
+        assert!(shown.would_enable("onceward::http", &Level::TRACE));
+        assert!(shown.would_enable("hyper", &Level::WARN) && !shown.would_enable("hyper", &Level::INFO));
+        assert!(!shown.would_enable("h2::proto::streams::recv", &Level::WARN));
+        assert!(shown.would_enable("h2::proto::streams::recv", &Level::ERROR));
+    }
 }
