@@ -29,8 +29,8 @@ pub trait Provider: Send + Sync + 'static {
     /// The setting of its URL, as errors name it.
     const URL_SETTING: &'static str;
 
-    /// Codes of errors with which the provider refuses the account. When empty, the account counts as refused after
-    /// every error of the class `Configuration` that concerns the whole gateway.
+    /// Codes of errors with which the provider refuses the account. When empty, and after an answer without a code, the
+    /// account counts as refused after every error of the class `Configuration` that concerns the whole gateway.
     const ACCOUNT_REFUSED: &'static [u32] = &[];
 
     /// Whether the provider makes and holds the codes, so that only it can check them.
@@ -267,8 +267,8 @@ impl AccountHealth {
 
     fn is_refusal(&self, error: &GatewayError) -> bool {
         match (self.account_refused, error.code) {
-            ([], _) => error.whole_gateway && error.class == ErrorClass::Configuration,
-            (codes, code) => code.is_some_and(|code| codes.contains(&code)),
+            ([], _) | (_, None) => error.whole_gateway && error.class == ErrorClass::Configuration,
+            (codes, Some(code)) => codes.contains(&code),
         }
     }
 }
