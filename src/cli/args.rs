@@ -319,12 +319,18 @@ pub struct ManArgs {
 
 impl Args {
     /// The command with its options, some of which may be written before its name, and where the settings are.
-    pub fn into_parts(self) -> (Command, Option<PathBuf>, Overrides) {
+    ///
+    /// # Errors
+    /// The option that was given before a command without it.
+    pub fn into_parts(self) -> Result<(Command, Option<PathBuf>, Overrides), &'static str> {
         let Self { config, data_dir, scratch, serve, command } = self;
         let command = match command {
             None => Command::Serve(serve),
             Some(Command::Serve(after)) => Command::Serve(after.or(serve)),
-            Some(command) => command,
+            Some(command) => match serve.first_given() {
+                Some(option) => return Err(option),
+                None => command,
+            },
         };
         let mut overrides = Overrides { data_dir, scratch, ..Overrides::default() };
         if let Command::Serve(ServeArgs { listen, log_level, log_format, strict, .. }) = &command {
@@ -333,11 +339,24 @@ impl Args {
             overrides.log_format.clone_from(log_format);
             overrides.strict = *strict;
         }
-        (command, config, overrides)
+        Ok((command, config, overrides))
     }
 }
 
 impl ServeArgs {
+    fn first_given(&self) -> Option<&'static str> {
+        let given = [
+            ("--listen", self.listen.is_some()),
+            ("--log-level", self.log_level.is_some()),
+            ("--log-format", self.log_format.is_some()),
+            ("--strict", self.strict),
+            ("--check", self.check),
+            ("--print-config", self.print_config),
+            ("--print-schema", self.print_schema),
+        ];
+        given.into_iter().find_map(|(option, is_given)| is_given.then_some(option))
+    }
+
     fn or(self, other: Self) -> Self {
         Self {
             listen: self.listen.or(other.listen),

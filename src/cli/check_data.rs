@@ -104,7 +104,7 @@ pub fn run(args: &CheckDataArgs, settings: &StorageSettings) -> Result<CommandOu
     let report = checked?;
     let code = if report.ok { 0 } else { EXIT_DAMAGED };
     let out = if args.json { json_line(&report) } else { text(&report) };
-    Ok(CommandOutput { code, out, err: String::new() })
+    Ok(CommandOutput { code, ..CommandOutput::of(out) })
 }
 
 fn check_data(settings: &StorageSettings, progress: &mut Progress) -> Result<Report, CommandError> {

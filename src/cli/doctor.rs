@@ -112,7 +112,7 @@ pub fn run(args: &DoctorArgs, sources: &Sources, colors: bool) -> Result<Command
         findings.text(colors)
     };
     let code = if worst == Verdict::Fail { EXIT_FAILED } else { 0 };
-    Ok(CommandOutput { code, out, err: String::new() })
+    Ok(CommandOutput { code, ..CommandOutput::of(out) })
 }
 
 const CONFIGURATION: &str = "correct it; `onceward --print-config` shows each value and its source, \

@@ -56,7 +56,8 @@ pub fn run(
     };
     if let KeysRequest::NewRoot = request {
         let root: RootLine = only(ask_or_open(settings, &asked, access, offline)?)?;
-        return Ok(one(&root, json, replaced));
+        let if_lost = format!("; the token was replaced, and the new one is in {}", root.file.display());
+        return Ok(CommandOutput { if_lost, ..one(&root, json, replaced) });
     }
     let keys: Vec<KeyLine> = ask_or_open(settings, &asked, access, offline)?;
     Ok(match request {
@@ -64,7 +65,14 @@ pub fn run(
             list(keys, json, "no API keys; `onceward keys create` makes one", HEADINGS, cells)
         }
         KeysRequest::Revoke { .. } => one(&only(keys)?, json, revoked),
-        KeysRequest::Create { .. } | KeysRequest::NewRoot => one(&only(keys)?, json, created),
+        KeysRequest::Create { .. } | KeysRequest::NewRoot => {
+            let key = only(keys)?;
+            let if_lost = format!(
+                "; the key {0} was made and its secret is lost: revoke it with `onceward keys revoke {0}`",
+                key.sid
+            );
+            CommandOutput { if_lost, ..one(&key, json, created) }
+        }
     })
 }
 

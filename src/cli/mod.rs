@@ -56,13 +56,14 @@ pub fn main() -> ExitCode {
     };
     match run(std::env::args_os(), process) {
         CommandOutcome::Serve(loaded) => app::run(*loaded),
-        CommandOutcome::Output(CommandOutput { code, out, err }) => {
+        CommandOutcome::Output(CommandOutput { code, out, err, if_lost }) => {
             let _ = io::stderr().write_all(err.as_bytes());
             let mut stdout = io::stdout();
             match stdout.write_all(out.as_bytes()).and_then(|()| stdout.flush()) {
                 // A reader that closed the pipe wants no more; the exit code still shows the result.
-                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                    let _ = writeln!(io::stderr(), "error: the output could not be written: {error}");
+                Err(error) if error.kind() != io::ErrorKind::BrokenPipe || !if_lost.is_empty() => {
+                    let _ =
+                        writeln!(io::stderr(), "error: the output could not be written: {error}{if_lost}");
                     ExitCode::from(if code == 0 { EXIT_FAILED } else { code })
                 }
                 _ => ExitCode::from(code),
@@ -89,6 +90,8 @@ struct CommandOutput {
     code: u8,
     out: String,
     err: String,
+    /// What an operator must know if `out` cannot be written, which no second run repeats. Empty for other outputs.
+    if_lost: String,
 }
 
 impl CommandOutput {
@@ -171,8 +174,8 @@ impl CommandError {
         };
         CommandOutput {
             code: self.exit_code(),
-            out: String::new(),
             err: format!("{warnings}error: {self}\n"),
+            ..CommandOutput::default()
         }
     }
 }
@@ -184,13 +187,19 @@ fn run(arguments: impl Iterator<Item = OsString>, process: Process) -> CommandOu
         Err(answer) => {
             let text = answer.to_string();
             return CommandOutcome::Output(if answer.use_stderr() {
-                CommandOutput { code: EXIT_CONFIGURATION, out: String::new(), err: text }
+                CommandOutput { code: EXIT_CONFIGURATION, err: text, ..CommandOutput::default() }
             } else {
                 CommandOutput::of(text)
             });
         }
     };
-    let (command, config_file, overrides) = args.into_parts();
+    let (command, config_file, overrides) = match args.into_parts() {
+        Ok(parts) => parts,
+        Err(option) => {
+            let why = format!("{option} is an option of `onceward serve`; leave it out, or the command");
+            return CommandOutcome::Output(CommandError::Usage(why).answer());
+        }
+    };
     let sources = Sources {
         overrides,
         config_file,
@@ -258,7 +267,7 @@ fn serve(args: &ServeArgs, sources: &Sources) -> Result<CommandOutcome, CommandE
         };
         loaded.effective.iter().map(row).collect()
     };
-    Ok(CommandOutcome::Output(CommandOutput { code: 0, out, err }))
+    Ok(CommandOutcome::Output(CommandOutput { out, err, ..CommandOutput::default() }))
 }
 
 /// Refuses to write into a data directory of another user as root.

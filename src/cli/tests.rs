@@ -311,6 +311,21 @@ fn the_tracker_knows_its_options_and_what_they_may_be() {
 }
 
 #[test]
+fn an_option_of_the_server_before_another_command_is_refused() {
+    let world = World::empty();
+    for option in
+        [&["--check"][..], &["--print-config"], &["--print-schema"], &["--strict"], &["--listen", ":1"]]
+    {
+        for command in [&["keys", "create"][..], &["export"], &["health"]] {
+            let ran = world.runs(&[option, command].concat());
+            assert_eq!((ran.exit, ran.out.as_str()), (Some(64), ""), "{option:?} {command:?}");
+            assert!(ran.err.contains(option[0]), "{}", ran.err);
+        }
+    }
+    assert!(!world.directory.path().join("data").exists(), "a command ran");
+}
+
+#[test]
 fn the_tracker_makes_no_data_directory_where_there_is_none() {
     let world = World::empty();
     let data = world.directory.path().join("data");
@@ -384,7 +399,7 @@ impl World {
             colors: self.colors,
         };
         match run(arguments, process) {
-            CommandOutcome::Output(CommandOutput { code, out, err }) => {
+            CommandOutcome::Output(CommandOutput { code, out, err, if_lost: _ }) => {
                 Ran { exit: Some(code), served: None, out, err }
             }
             CommandOutcome::Serve(loaded) => {

@@ -234,7 +234,7 @@ fn summary(imported: &Imported, args: &ImportArgs, settings: &StorageSettings) -
         // Standard output has the line for machines only.
         if args.json { err.push_str(&note) } else { out.push_str(&note) }
     }
-    CommandOutput { code: 0, out, err }
+    CommandOutput { err, ..CommandOutput::of(out) }
 }
 
 /// The key file of `--key-file`, if the server would not start without it.

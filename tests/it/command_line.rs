@@ -55,6 +55,37 @@ async fn a_command_whose_output_cannot_be_written_fails() {
 }
 
 #[tokio::test]
+async fn a_key_whose_secret_could_not_be_written_is_named_to_be_revoked() {
+    let home = tempfile::tempdir().expect("a directory");
+    let keys = |arguments: &[&str], stdout: std::process::Stdio| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_onceward"));
+        command.arg("keys").args(arguments).current_dir(home.path()).env_clear().stdout(stdout);
+        command.output().expect("the program")
+    };
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").expect("/dev/full").into();
+    let ran = keys(&["create"], full());
+    let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+    assert_eq!(ran.status.code(), Some(70), "{said}");
+    let revoke = said.split('`').nth(1).expect("a command").strip_prefix("onceward keys ").expect("for keys");
+    let revoked = keys(&revoke.split(' ').collect::<Vec<_>>(), std::process::Stdio::piped());
+    assert!(String::from_utf8_lossy(&revoked.stdout).contains("is refused since"), "{revoked:?}");
+
+    let ran = keys(&["root", "--new"], full());
+    let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+    assert!(ran.status.code() == Some(70) && said.contains("the new one is in"), "{said}");
+}
+
+#[tokio::test]
+async fn an_export_removes_no_file_of_others_from_the_data_directory() {
+    let (world, _) = World::of(Setup::new()).await.restart().await;
+    let theirs = world.setup.data_dir().join("copy.tmp");
+    std::fs::write(&theirs, "theirs").expect("a file");
+    let export = world.setup.command(["export", "--out", "all.jsonl"]).await;
+    assert_eq!(export.status.code(), Some(0), "{}", export.output);
+    assert_eq!(std::fs::read_to_string(&theirs).expect("the file is still there"), "theirs");
+}
+
+#[tokio::test]
 async fn a_config_file_that_is_not_json_stops_the_start_and_says_where() {
     let finished = Setup::bare().file("config.json", "{\n  \"otp-timeout\": 30,\n  oops\n}").run().await;
     assert_eq!(finished.status.code(), WRONG_SETTINGS);
