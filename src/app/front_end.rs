@@ -8,7 +8,9 @@ use crate::config::{Bounds, Settings};
 use crate::delivery::GatewayState;
 use crate::domain::{Channel, seconds_up};
 use crate::gateway::{BoxFuture, Simulator};
-use crate::http::{Base, Callbacks, Deps, EventStreams, GatewayHealth, ServedRoutes, V2, Verify};
+use crate::http::{
+    Base, Callbacks, Deps, EventStreams, GatewayHealth, ServedRoutes, ServiceCircuit, V2, Verify,
+};
 use crate::metrics::Reading;
 use crate::node::{CallbackAnswer, CallbackRequest, ReportReceiver, Running, process};
 use crate::numbers::{CheckOutcome, CheckRequest, Refusal, Reply, SendOutcome, SendRequest};
@@ -82,11 +84,13 @@ fn reasons_against(late: &LateBoundVerifier, stopping: &AtomicBool) -> Vec<Strin
 }
 
 fn health(state: GatewayState) -> GatewayHealth {
-    let GatewayState { name, circuit, tries_again_in, readiness } = state;
+    let GatewayState { name, circuit, tries_again_in, open_for_services, readiness } = state;
+    let of_service = |(service, wait)| ServiceCircuit { service, next_try_in_seconds: seconds_up(wait) };
     GatewayHealth {
         name: name.as_str(),
         circuit: circuit.as_str(),
         next_try_in_seconds: tries_again_in.map(seconds_up),
+        open_for_services: open_for_services.into_iter().map(of_service).collect(),
         problem: readiness.err(),
     }
 }

@@ -3,11 +3,11 @@
 use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
+use super::Delivery;
 use super::budget::Budget;
 use super::error::{DeliveryError, NO_ANSWER};
 use super::guarded::{CircuitPermit, GuardedGateway};
 use super::limiter::GatewayPermit;
-use super::{Circuit, Delivery};
 use crate::domain::{Code, GatewayName, Held, PhoneNumber, ServiceId};
 use crate::gateway::{GatewayError, Verdict};
 use crate::metrics::GatewayOperation;
@@ -79,14 +79,15 @@ impl Delivery {
         end: Instant,
     ) -> Result<(GatewayPermit<'a>, CircuitPermit<'a>), DeliveryError> {
         let now = self.clock.now();
-        if holder.circuit.keeps_out(now) {
-            return Err(DeliveryError::OutOfService { until: holder.circuit.asked_again_at(now) });
+        if holder.circuit.keeps_out(service, now) {
+            return Err(DeliveryError::OutOfService { until: holder.circuit.asked_again_at(service, now) });
         }
         let mut permit = holder.limiter.acquire(service, end, end).await?;
         let now = self.clock.now();
-        let circuit = holder.circuit.enter(now);
-        let circuit = circuit
-            .ok_or_else(|| DeliveryError::OutOfService { until: holder.circuit.asked_again_at(now) })?;
+        let circuit = holder.circuit.enter(service, now);
+        let circuit = circuit.ok_or_else(|| DeliveryError::OutOfService {
+            until: holder.circuit.asked_again_at(service, now),
+        })?;
         permit.ask();
         Ok((permit, circuit))
     }
@@ -108,7 +109,7 @@ impl Delivery {
     pub async fn confirm(&self, service: ServiceId, gateway: GatewayName, message_id: &str) {
         let mut wanting = self.gateways.iter().filter(|other| other.gateway.wants_confirmation());
         let Some(found) = wanting.find(|other| other.name == gateway) else { return };
-        let works = found.circuit.shown(self.clock.now()).0 == Circuit::Closed;
+        let works = found.circuit.is_closed_for(service, self.clock.now());
         let Some(_permit) = found.limiter.try_acquire(service).filter(|_| works) else { return };
         let end = Budget::starting_now(self.send_budget).end;
         let gateway = gateway.as_str();

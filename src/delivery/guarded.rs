@@ -1,5 +1,6 @@
 //! One gateway behind its concurrency limiter and its circuit breaker.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,14 +9,15 @@ use tokio::time::{Instant, timeout_at};
 use tracing::{debug, info, warn};
 
 use super::Routed;
-use super::breaker::{Breaker, BreakerPermit, Circuit, CircuitChange, Health};
+use super::breaker::{Circuit, CircuitChange, Health};
+use super::circuits::{Answered, Circuits, CircuitsPermit};
 use super::error::NO_ANSWER;
 use super::limiter::ConcurrencyLimiter;
 use crate::clock::{LastingCondition, Stopwatch};
 use crate::config::{Bounds, BreakerSettings};
-use crate::domain::{Channel, GatewayName, Held, Timestamp};
-use crate::gateway::{Gateway, GatewayError};
-use crate::metrics::{GatewayEnd, GatewayFacts, GatewayOperation, Metrics};
+use crate::domain::{Channel, GatewayName, Held, ServiceId, Timestamp};
+use crate::gateway::{ErrorClass, Gateway, GatewayError};
+use crate::metrics::{GatewayEnd, GatewayFacts, GatewayOperation, Metrics, ServiceNames};
 
 /// One gateway.
 pub(super) struct GuardedGateway {
@@ -54,7 +56,8 @@ impl GuardedGateway {
         // The simulator plays silence for single numbers, which says nothing about the others.
         let failures = if name == GatewayName::Simulator { u32::MAX } else { breaker.failures };
         let breaker = BreakerSettings { failures, ..breaker };
-        let (circuit, metrics) = (CircuitBreaker::new(name, breaker), Arc::clone(metrics));
+        let (circuit, metrics) =
+            (CircuitBreaker::new(name, breaker, metrics.service_names().clone()), Arc::clone(metrics));
         Self { routed_as, name, gateway, limiter, circuit, metrics }
     }
 
@@ -95,77 +98,147 @@ impl GuardedGateway {
     }
 }
 
-/// A [`Breaker`] that is shared and logs its changes.
+/// The [`Circuits`] of a gateway, shared. Logs their changes.
 pub(super) struct CircuitBreaker {
     gateway: GatewayName,
     open_for: Duration,
+    names: ServiceNames,
     state: Mutex<CircuitState>,
 }
 
 struct CircuitState {
-    breaker: Breaker,
-    /// An outage: from the opening of the circuit until it closes, with the gateway's last failure.
-    outage: Option<LastingCondition>,
+    circuits: Circuits,
+    /// The outages of services, and by `None` that of the gateway.
+    outages: HashMap<Option<ServiceId>, Outage>,
+}
+
+/// An outage: from the opening of a circuit until it closes.
+struct Outage {
+    /// With the gateway's last failure.
+    condition: LastingCondition,
+    /// The service in the log, if the gateway serves others.
+    service: Option<ServiceId>,
+}
+
+/// A change of a circuit for the log, with the service if it is not the gateway's.
+enum CircuitLine {
+    Closed(Option<ServiceId>),
+    Open { service: Option<ServiceId>, span: Duration, is_news: bool },
 }
 
 /// The right to ask the gateway. Dropped without an answer, it is given back.
 pub(super) struct CircuitPermit<'a> {
     circuit: &'a CircuitBreaker,
-    entry: Option<BreakerPermit>,
+    entry: Option<CircuitsPermit>,
+}
+
+impl CircuitState {
+    /// Notes a change of the circuit of a service, or of all for `None`. Every ten minutes that a circuit stays open
+    /// are news.
+    fn changed(
+        &mut self,
+        of: Option<ServiceId>,
+        change: CircuitChange,
+        reason: &str,
+        now: Timestamp,
+    ) -> CircuitLine {
+        let before = self.outages.remove(&of);
+        let (span, before) = match change {
+            CircuitChange::Closed => return CircuitLine::Closed(before.and_then(|outage| outage.service)),
+            CircuitChange::Opened(span) => (span, None),
+            CircuitChange::StillOpen(span) => (span, before),
+        };
+        let is_gateways = of.is_none() || self.circuits.sole_user(now) == of;
+        let is_told = !is_gateways && self.outages.contains_key(&None);
+        let mut condition = before.map(|outage| outage.condition);
+        let is_news = LastingCondition::report(&mut condition, reason, now) && !is_told;
+        let service = of.filter(|_| !is_gateways);
+        self.outages.extend(condition.map(|condition| (of, Outage { condition, service })));
+        CircuitLine::Open { service, span, is_news }
+    }
 }
 
 impl CircuitBreaker {
-    const fn new(gateway: GatewayName, settings: BreakerSettings) -> Self {
-        let state = CircuitState { breaker: Breaker::new(settings), outage: None };
-        Self { gateway, open_for: settings.open_for, state: Mutex::new(state) }
+    fn new(gateway: GatewayName, settings: BreakerSettings, names: ServiceNames) -> Self {
+        let state = CircuitState { circuits: Circuits::new(settings), outages: HashMap::new() };
+        Self { gateway, open_for: settings.open_for, names, state: Mutex::new(state) }
     }
 
-    /// The right to ask now, if the circuit lets another message through.
-    pub fn enter(&self, now: Timestamp) -> Option<CircuitPermit<'_>> {
-        self.state().breaker.enter(now).map(|entry| CircuitPermit { circuit: self, entry: Some(entry) })
+    /// The right of a service to ask now, if the circuit lets another message through.
+    pub fn enter(&self, service: ServiceId, now: Timestamp) -> Option<CircuitPermit<'_>> {
+        let entry = self.state().circuits.enter(service, now)?;
+        Some(CircuitPermit { circuit: self, entry: Some(entry) })
     }
 
     /// Whether [`enter`](Self::enter) would return `None` now.
-    pub fn keeps_out(&self, now: Timestamp) -> bool {
-        self.state().breaker.keeps_out(now)
+    pub fn keeps_out(&self, service: ServiceId, now: Timestamp) -> bool {
+        self.state().circuits.keeps_out(service, now)
     }
 
-    /// The shown state of the circuit, and the time until which an open one stays open.
+    /// Whether the messages of a service are let through, and none of them is a probe.
+    pub fn is_closed_for(&self, service: ServiceId, now: Timestamp) -> bool {
+        self.state().circuits.is_closed_for(service, now)
+    }
+
+    /// The shown state of the gateway's circuit, and the time until which an open one stays open.
     pub fn shown(&self, now: Timestamp) -> (Circuit, Option<Timestamp>) {
-        self.state().breaker.shown(now)
+        let (_, circuit, until) = self.state().circuits.shown(now);
+        (circuit, until)
     }
 
-    /// The moment from which the gateway may be asked again.
-    pub fn asked_again_at(&self, now: Timestamp) -> Timestamp {
-        self.shown(now).1.unwrap_or(now)
+    /// The names of the services whose messages the gateway does not get while it gets those of others, and until when.
+    pub fn open_for_services(&self, now: Timestamp) -> Vec<(String, Timestamp)> {
+        let open = self.state().circuits.open_for_services(now);
+        let named = open.into_iter().filter_map(|(service, until)| Some((self.name(service)?, until)));
+        let mut named: Vec<_> = named.collect();
+        named.sort_unstable();
+        named
     }
 
-    /// The present outage; `None` while the circuit is closed.
-    pub fn outage(&self) -> Option<LastingCondition> {
-        self.state().outage.clone()
+    /// The moment from which a service may ask the gateway again.
+    pub fn asked_again_at(&self, service: ServiceId, now: Timestamp) -> Timestamp {
+        self.state().circuits.open_until(service, now).unwrap_or(now)
     }
 
-    /// Records the result of a message. Logs each change, and an open circuit every 10 minutes.
-    fn record(&self, entry: BreakerPermit, health: Health, reason: &str, now: Timestamp) {
-        let gateway = self.gateway.as_str();
+    /// The outage that [`shown`](Self::shown) shows; `None` while the circuit is closed.
+    pub fn outage(&self, now: Timestamp) -> Option<LastingCondition> {
+        let state = self.state();
+        let (service, ..) = state.circuits.shown(now);
+        let outage = state.outages.get(&service).or_else(|| state.outages.get(&None))?;
+        Some(outage.condition.clone())
+    }
+
+    /// Notes the answer to an admitted message, and logs a change. Of a change for all and one of the service, the log
+    /// has the one for all.
+    fn record(&self, entry: CircuitsPermit, answered: Answered, reason: &str, now: Timestamp) {
         let mut state = self.state();
-        let span = match state.breaker.record(entry, health, now) {
-            None => return,
-            Some(CircuitChange::Closed) => {
-                state.outage = None;
-                drop(state);
-                return info!(gateway, "gateway available again");
-            }
-            Some(CircuitChange::Opened(span) | CircuitChange::StillOpen(span)) => span,
-        };
-        let is_logged = LastingCondition::report(&mut state.outage, reason, now);
+        let changes = state.circuits.record(entry, answered, now);
+        let all = changes.all.map(|change| state.changed(None, change, reason, now));
+        let own = changes.own.map(|change| state.changed(Some(entry.service), change, reason, now));
         drop(state);
-        let seconds = span.as_secs();
-        if is_logged {
-            warn!(gateway, seconds, reason, "gateway unavailable, no messages until a probe succeeds");
-        } else {
-            debug!(gateway, seconds, reason, "gateway still unavailable");
+        let gateway = self.gateway.as_str();
+        match all.or(own) {
+            None => {}
+            Some(CircuitLine::Closed(service)) => {
+                let service = service.and_then(|service| self.name(service));
+                info!(gateway, service, "gateway available again");
+            }
+            Some(CircuitLine::Open { service, span, is_news }) => {
+                let (service, seconds) = (service.and_then(|service| self.name(service)), span.as_secs());
+                if is_news {
+                    warn!(
+                        gateway,
+                        service, seconds, reason, "gateway unavailable, no messages until a probe succeeds"
+                    );
+                } else {
+                    debug!(gateway, service, seconds, reason, "gateway still unavailable");
+                }
+            }
         }
+    }
+
+    fn name(&self, service: ServiceId) -> Option<String> {
+        self.names.of(service)
     }
 
     fn state(&self) -> MutexGuard<'_, CircuitState> {
@@ -175,13 +248,14 @@ impl CircuitBreaker {
 }
 
 impl CircuitPermit<'_> {
-    /// Records the answer, and returns it with a retry wait of at most [`Breaker::longest`].
+    /// Notes the gateway's answer, and returns it with a wait that is not longer than an open circuit lasts; `None`
+    /// for no answer in time.
     pub fn answered<T>(
         mut self,
         answer: Option<Result<T, GatewayError>>,
         now: Timestamp,
     ) -> Option<Result<T, GatewayError>> {
-        let longest = self.circuit.state().breaker.longest();
+        let longest = self.circuit.state().circuits.longest();
         let answer = answer.map(|answer| answer.map_err(|error| error.waiting_at_most(longest)));
         let health = match &answer {
             Some(Ok(_)) => Health::Lives,
@@ -189,11 +263,13 @@ impl CircuitPermit<'_> {
             None => Health::Failed,
         };
         if let Some(entry) = self.entry.take() {
+            let class = answer.as_ref().and_then(|answer| answer.as_ref().err()).map(|error| error.class);
+            let account_refused = class == Some(ErrorClass::Configuration);
             let reason = match &answer {
                 Some(Err(error)) => error.detail.as_str(),
                 _ => NO_ANSWER,
             };
-            self.circuit.record(entry, health, reason, now);
+            self.circuit.record(entry, Answered { health, account_refused }, reason, now);
         }
         answer
     }
@@ -202,7 +278,7 @@ impl CircuitPermit<'_> {
 impl Drop for CircuitPermit<'_> {
     fn drop(&mut self) {
         if let Some(entry) = self.entry {
-            self.circuit.state().breaker.release(entry);
+            self.circuit.state().circuits.release(entry);
         }
     }
 }

@@ -8,12 +8,13 @@
 //!
 //! `run` is one message's way over the gateways of a channel, the channels that stand in for it and the steps of the
 //! workflow; `ending` is how that way ends. The decisions are in files without I/O: `next_step`, `backoff`, `workflow`,
-//! `breaker`, `throughput`.
+//! `breaker`, `circuits`, `throughput`.
 
 mod backoff;
 mod breaker;
 mod budget;
 mod checks;
+mod circuits;
 mod ending;
 mod error;
 mod guarded;
@@ -121,6 +122,8 @@ pub struct GatewayState {
     pub circuit: Circuit,
     /// The time until the next attempt, while the circuit is open.
     pub tries_again_in: Option<Duration>,
+    /// The services by name that it is not asked for, while it is asked for others, and the time until the next attempt.
+    pub open_for_services: Vec<(String, Duration)>,
     /// The gateway's own state: `Ok`, or the problem that an operator must fix.
     pub readiness: Result<(), String>,
 }
@@ -177,7 +180,7 @@ impl Delivery {
         for name in self.order_of(service, number) {
             let candidates = self.gateways.iter().filter(|g| g.routed_as == name && g.serves(channel));
             for gateway in candidates {
-                if gateway.circuit.keeps_out(now) {
+                if gateway.circuit.keeps_out(service, now) {
                     if self.settings.retry.is_some() {
                         return false;
                     }
@@ -216,7 +219,8 @@ impl Delivery {
             let (circuit, _) = gateway.circuit.shown(now);
             let (in_flight, waiting) = gateway.limiter.load();
             let circuit = Circuit::ALL.map(|state| (state.as_str(), state == circuit)).to_vec();
-            GatewayReading { name: gateway.name, circuit, in_flight, waiting }
+            let services_out = gateway.circuit.open_for_services(now).len();
+            GatewayReading { name: gateway.name, circuit, services_out, in_flight, waiting }
         };
         self.senders().map(reading).collect()
     }
@@ -260,6 +264,9 @@ impl Delivery {
             name: gateway.name,
             circuit,
             tries_again_in: until.map(|until| until.since(now)),
+            open_for_services: (gateway.circuit.open_for_services(now).into_iter())
+                .map(|(service, until)| (service, until.since(now)))
+                .collect(),
             readiness: gateway.gateway.readiness(),
         }
     }
@@ -267,12 +274,12 @@ impl Delivery {
     /// Why a gateway cannot be expected to work. One that may be tried again can: behind a load balancer
     /// only a ready server gets the message that can prove it.
     fn unready(&self, gateway: &GuardedGateway) -> Option<String> {
-        let GatewayState { name, circuit, tries_again_in, readiness } = self.state(gateway);
+        let GatewayState { name, circuit, tries_again_in, readiness, .. } = self.state(gateway);
         let wait = seconds_up(tries_again_in.unwrap_or_default());
         match readiness {
             Err(reason) => Some(reason),
             Ok(()) if circuit == Circuit::Open => {
-                let outage = gateway.circuit.outage()?;
+                let outage = gateway.circuit.outage(self.clock.now())?;
                 let (seconds, reason) = (outage.seconds(self.clock.now()), outage.reason);
                 Some(format!(
                     "{name} has not worked for {seconds} s: {reason}; it is tried again in {wait} s"

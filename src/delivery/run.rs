@@ -21,7 +21,7 @@ use super::plan::{FollowUp, Reason, SendStatus};
 use super::workflow::Workflow;
 use super::{Candidate, Delivery};
 use crate::config::OnAmbiguous;
-use crate::domain::{AttemptId, Channel, Timestamp};
+use crate::domain::{AttemptId, Channel, ServiceId, Timestamp};
 use crate::engine::PossiblySent;
 use crate::gateway::{Accepted, Callback, ErrorClass, OutgoingMessage};
 use crate::metrics::GatewayOperation;
@@ -211,7 +211,8 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
     fn deadlines(&self, position: usize) -> GatewayDeadlines {
         let budget = self.budget;
         let further = (position + 1..).map_while(|position| self.candidate(position));
-        let mut open = further.filter(|candidate| !candidate.gateway.circuit.keeps_out(self.now()));
+        let mut open =
+            further.filter(|candidate| !candidate.gateway.circuit.keeps_out(self.service(), self.now()));
         if open.next().is_none() {
             return self.whole_budget();
         }
@@ -274,11 +275,11 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         deadlines: GatewayDeadlines,
         failure: &mut ChannelFailure,
     ) -> ControlFlow<Delivered, Option<Admitted<'a>>> {
-        let budget = self.budget;
+        let (budget, service) = (self.budget, self.service());
         let least = |permit: &GatewayPermit<'_>| budget.least.max(permit.typical_time());
         // Before the wait, so that an open circuit costs nothing.
-        if gateway.circuit.keeps_out(self.now()) {
-            failure.out_of_service(gateway, self.now());
+        if gateway.circuit.keeps_out(service, self.now()) {
+            failure.out_of_service(gateway.circuit.asked_again_at(service, self.now()));
             return Continue(None);
         }
         if self.time_has_passed && budget.left() < budget.least {
@@ -286,7 +287,6 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             failure.may_work_at(self.now(), None);
             return Continue(None);
         }
-        let service = self.job.track.service;
         let permit = match gateway.limiter.acquire(service, deadlines.permit, deadlines.answer).await {
             // With too little time for an answer the message would leave, and its fate would be unknown.
             Ok(permit) if permit.waited && now() + least(&permit) > deadlines.answer => {
@@ -310,8 +310,8 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         let Some(message) = self.message() else {
             return Break(self.failed(&DeliveryError::NoLongerUsable));
         };
-        let Some(circuit) = gateway.circuit.enter(self.now()) else {
-            failure.out_of_service(gateway, self.now());
+        let Some(circuit) = gateway.circuit.enter(service, self.now()) else {
+            failure.out_of_service(gateway.circuit.asked_again_at(service, self.now()));
             return Continue(None);
         };
         Continue(Some(Admitted { permit, circuit, message }))
@@ -347,11 +347,14 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
                 if let Some(after) = wait {
                     let now = self.now();
                     // The answer itself may have opened the circuit.
-                    let asked_again = gateway.circuit.asked_again_at(now);
+                    let asked_again = gateway.circuit.asked_again_at(self.service(), now);
                     let not_before = now.plus(after.unwrap_or_default()).max(asked_again);
                     failure.may_work_at(not_before, self.attempts.len().checked_sub(1));
                     let is_sooner = failure.again.is_none_or(|(_, other)| after < other);
-                    if is_sooner && !class.may_have_been_sent() && !gateway.circuit.keeps_out(now) {
+                    if is_sooner
+                        && !class.may_have_been_sent()
+                        && !gateway.circuit.keeps_out(self.service(), now)
+                    {
                         failure.again = Some((candidate.position, after));
                     }
                 }
@@ -416,6 +419,10 @@ impl<'a, O> DeliveryRun<'a, O> {
         self.delivery.settings.retry.is_some()
     }
 
+    const fn service(&self) -> ServiceId {
+        self.job.track.service
+    }
+
     pub(super) fn now(&self) -> Timestamp {
         self.delivery.clock.now()
     }
@@ -477,8 +484,7 @@ impl<'a, O> DeliveryRun<'a, O> {
 }
 
 impl ChannelFailure {
-    fn out_of_service(&mut self, gateway: &GuardedGateway, now: Timestamp) {
-        let asked_again = gateway.circuit.asked_again_at(now);
+    fn out_of_service(&mut self, asked_again: Timestamp) {
         let until = match self.skipped {
             Some(DeliveryError::OutOfService { until }) => until.min(asked_again),
             _ => asked_again,

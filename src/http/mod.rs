@@ -37,7 +37,7 @@ pub use connection::{CertificateHealth, Identity, Tls};
 pub use events::EventStreams;
 pub use openapi::text as openapi_json;
 pub use server::{
-    CallbackAnswer, CallbackKind, CallbackRequest, Callbacks, Deps, GatewayHealth, ServedRoutes, Verify,
-    serve,
+    CallbackAnswer, CallbackKind, CallbackRequest, Callbacks, Deps, GatewayHealth, ServedRoutes,
+    ServiceCircuit, Verify, serve,
 };
 pub use v2::{Base, Now, V2};
