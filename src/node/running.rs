@@ -89,6 +89,7 @@ impl Running {
             metrics,
         } = options;
         let account = AccountFile::of(&storage.data_dir);
+        let data_dir = storage.data_dir.clone();
         let (server_key, store) = open_store(storage, Arc::clone(&clock), loading).await?;
         let policies = Policies::new(policy);
         let clock: Arc<dyn Clock> = clock;
@@ -107,7 +108,12 @@ impl Running {
         let started = StopUnlessStarted(Some(shards.clone()));
         let account_file = plan.serves.then_some(&account);
         let deps = plan.into_deps(&shards, &policy, &templates, &gateways);
-        let registry = registry::open(deps, account_file).await?;
+        let registry = registry::open(deps, account_file).await.map_err(|error| match store.health() {
+            Err(why) if !error.is_about_the_configuration() => {
+                StartError::Unwritable { error: Box::new(error), data_dir, why }
+            }
+            _ => error,
+        })?;
         registry.provide_names(shards.metrics().service_names());
         let rules = CurrentRules::new(&registry, policies.clone());
         let outbox = Outbox::start(OutboxDeps {

@@ -104,7 +104,10 @@ impl From<Refusal> for RegistryError {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The services of the configuration could not be made durable.
-    #[error("write the services of the configuration: {0}; look for the cause in the log and start again")]
+    #[error(
+        "write the services of the configuration: {0}; see that the disk has space, or start with the configuration of \
+         before, which needs no write"
+    )]
     Refused(#[from] Refusal),
     /// The configuration is invalid for the stored services.
     #[error("{subject}: it {problem}\n    given by {origin}")]

@@ -139,6 +139,9 @@ async fn a_full_disk_without_a_reserved_segment_is_served_from_scratch() {
     let refused = setup.run().await;
     assert!(refused.output.contains("there is no directory"), "{}", refused.output);
     fs::create_dir(&scratch).expect("a directory");
+    let refused = setup.clone().config("otp-timeout", "7m").run().await;
+    says_what_to_do(&refused, &setup, "cannot reserve a journal segment of 67108864 bytes");
+    assert!(refused.output.contains("the configuration of before"), "{}", refused.output);
     let server = setup.start().await;
     assert_eq!(fs::read_dir(&scratch).expect("a directory").count(), 0, "the copy was removed");
     assert_eq!(server.client.get("/healthz").await.status(), 200);
