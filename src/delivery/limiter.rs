@@ -181,7 +181,10 @@ impl ConcurrencyLimiter {
             if state.held.room(service, self.permits) > 0 {
                 return Ok(self.permit(&mut state, service));
             }
-            self.can_wait(&mut state, service, patience, end)?;
+            if let Err(wait) = self.can_wait(&state, service, patience, end) {
+                self.log_refusal(&mut state, service, wait);
+                return Err(DeliveryError::Overloaded);
+            }
             let (sender, permit) = oneshot::channel();
             state.tickets += 1;
             let ticket = state.tickets;
@@ -211,20 +214,25 @@ impl ConcurrencyLimiter {
         (state.held.held(), state.waiting.held())
     }
 
-    /// Whether a message that arrived now would be refused.
-    pub fn is_full(&self, service: ServiceId, end: Instant) -> bool {
+    /// The expected wait for a permit, if a message that arrived now would be refused.
+    pub fn refuses(&self, service: ServiceId, end: Instant) -> Option<Duration> {
         let mut state = self.state();
-        state.held.room(service, self.permits) == 0 && self.can_wait(&mut state, service, end, end).is_err()
+        let wait = (state.held.room(service, self.permits) == 0)
+            .then(|| self.can_wait(&state, service, end, end).err())
+            .flatten()?;
+        self.log_refusal(&mut state, service, wait);
+        Some(wait)
     }
 
-    /// Whether a message that arrives now has a place in the queue, and probably a permit in time.
+    /// Whether a message that arrives now has a place in the queue, and probably a permit in time. The error is the
+    /// expected wait.
     fn can_wait(
         &self,
-        state: &mut LimiterState,
+        state: &LimiterState,
         service: ServiceId,
         patience: Instant,
         end: Instant,
-    ) -> Result<(), DeliveryError> {
+    ) -> Result<(), Duration> {
         let (now, ahead, permits) = (now(), state.waiting.of(service), self.permits_of(state, service));
         let estimate = state.estimate_of(service);
         let (wait, typical) = (estimate.wait(ahead, permits, now), estimate.typical(now));
@@ -232,7 +240,7 @@ impl ConcurrencyLimiter {
         {
             return Ok(());
         }
-        Err(self.refuse(state, service, wait))
+        Err(wait)
     }
 
     /// The same for a message that waits already.
@@ -249,7 +257,8 @@ impl ConcurrencyLimiter {
         if is_in_time(wait, typical, now, patience, end) {
             return Ok(());
         }
-        Err(self.refuse(&mut state, service, wait))
+        self.log_refusal(&mut state, service, wait);
+        Err(DeliveryError::Overloaded)
     }
 
     /// The permits that a service may have while the others hold theirs.
@@ -257,7 +266,7 @@ impl ConcurrencyLimiter {
         state.held.of(service) + state.held.room(service, self.permits)
     }
 
-    fn refuse(&self, state: &mut LimiterState, service: ServiceId, wait: Duration) -> DeliveryError {
+    fn log_refusal(&self, state: &mut LimiterState, service: ServiceId, wait: Duration) {
         if state.overloaded.insert(service) {
             warn!(
                 gateway = self.gateway.as_str(),
@@ -267,7 +276,6 @@ impl ConcurrencyLimiter {
                 "gateway overloaded; messages are refused until its queue has room"
             );
         }
-        DeliveryError::Overloaded
     }
 
     /// A permit without a wait: the overload of the service is over.

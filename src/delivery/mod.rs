@@ -171,27 +171,26 @@ impl Delivery {
         self.confirms
     }
 
-    /// Whether a first message to this number would be refused because too many are waiting. Cheap, so that a flood is
-    /// refused before anything is decided and written. `false` if there may be another way: a further channel, or a
-    /// later time.
-    pub fn is_overloaded(&self, service: ServiceId, number: PhoneNumber, channel: Channel) -> bool {
+    /// The expected wait for a place, if a first message to this number would be refused because too many are waiting.
+    /// Cheap, so that a flood is refused before anything is decided and written. `None` if there may be another way: a
+    /// further channel, or a later time.
+    pub fn overload(&self, service: ServiceId, number: PhoneNumber, channel: Channel) -> Option<Duration> {
         let (now, end) = (self.clock.now(), Budget::starting_now(self.send_budget).end);
-        let mut overloaded = false;
+        let mut shortest: Option<Duration> = None;
         for name in self.order_of(service, number) {
             let candidates = self.gateways.iter().filter(|g| g.routed_as == name && g.serves(channel));
             for gateway in candidates {
                 if gateway.circuit.keeps_out(service, now) {
                     if self.settings.retry.is_some() {
-                        return false;
+                        return None;
                     }
-                } else if !gateway.limiter.is_full(service, end) {
-                    return false;
                 } else {
-                    overloaded = true;
+                    let wait = gateway.limiter.refuses(service, end)?;
+                    shortest = Some(shortest.map_or(wait, |shortest| shortest.min(wait)));
                 }
             }
         }
-        overloaded && self.workflow_of(service).is_empty()
+        shortest.filter(|_| self.workflow_of(service).is_empty())
     }
 
     /// Whether a gateway that words its messages itself, in languages of its own, may send to this number.

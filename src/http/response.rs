@@ -265,7 +265,7 @@ impl Problem {
             Self::Refused(Refusal::Overloaded) => {
                 (REFUSED, "Too many requests are in progress. Try again shortly.")
             }
-            Self::Refused(Refusal::SendsOverloaded) => {
+            Self::Refused(Refusal::SendsOverloaded { .. }) => {
                 (REFUSED, "Too many messages are waiting to be sent. Try again shortly.")
             }
             Self::Refused(Refusal::TableFull {
@@ -319,9 +319,9 @@ impl Problem {
         match self {
             Self::MethodNotAllowed(allow) => answer.allowing(allow),
             Self::Unauthenticated => answer.with_challenge(),
-            Self::Refused(refusal @ Refusal::TableFull { retry_after, .. }) => {
-                answer.retry_after(retry_after.into()).because(refusal)
-            }
+            Self::Refused(
+                refusal @ (Refusal::TableFull { retry_after, .. } | Refusal::SendsOverloaded { retry_after }),
+            ) => answer.retry_after(retry_after.into()).because(refusal),
             Self::Refused(refusal) => answer.retry_later().because(refusal),
             Self::TooManyConnections | Self::CallbackUnavailable => answer.retry_later(),
             _ => answer,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -308,7 +309,8 @@ fn send_outcome(delivered: &Delivered, outcome: SettleOutcome) -> Result<SendOut
     let postponed = matches!(result, SendResult::Postponed { .. });
     match (result, outcome) {
         (SendResult::NumberRefused, _) => Ok(SendOutcome::NumberRefused),
-        (SendResult::Overloaded, _) => Err(Refusal::SendsOverloaded),
+        // It waited in vain; how long another one would is not known here.
+        (SendResult::Overloaded, _) => Err(Refusal::sends_overloaded(Duration::ZERO)),
         (_, SettleOutcome::Locked { until }) => Ok(SendOutcome::Locked { until }),
         (
             SendResult::Accepted { message_id, .. } | SendResult::Postponed { message_id, .. },

@@ -165,8 +165,10 @@ impl Verifier {
         if self.in_flight.available_permits() <= self.reserved_for_checks && !self.in_flight.is_closed() {
             return Err(Refusal::Overloaded);
         }
-        if !key.is_test && self.delivery.is_overloaded(key.service, key.number, channel) {
-            return Err(Refusal::SendsOverloaded);
+        if !key.is_test
+            && let Some(wait) = self.delivery.overload(key.service, key.number, channel)
+        {
+            return Err(Refusal::sends_overloaded(wait));
         }
         self.decide(key, |responder| {
             CommandKind::Send(SendCommand {

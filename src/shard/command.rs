@@ -1,8 +1,11 @@
 //! Commands: the requests that shards decide.
 
+use std::time::Duration;
+
 use super::capacity::LimitedTable;
 use super::core::ReplyContext;
 use super::transaction::Transaction;
+use crate::domain::seconds_up;
 
 /// The unit of ordering and of limits, for example a number. A shard decides the commands of one subject in arrival
 /// order, and limits how many of them wait.
@@ -98,7 +101,10 @@ pub enum Refusal {
     NumberBusy,
     /// The messages waiting for the gateway have filled their queue.
     #[error("too many messages are waiting for the gateway")]
-    SendsOverloaded,
+    SendsOverloaded {
+        /// Seconds until the messages that wait are expected to be at the gateway.
+        retry_after: u16,
+    },
     /// The record is new, and the service has used up its share of the table.
     #[error("too many {table} are stored already")]
     TableFull {
@@ -119,6 +125,13 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Too many messages wait, and a place is expected after this wait: at least a second, at most an hour.
+    pub fn sends_overloaded(wait: Duration) -> Self {
+        Self::SendsOverloaded {
+            retry_after: u16::try_from(seconds_up(wait)).unwrap_or(3_600).clamp(1, 3_600),
+        }
+    }
+
     /// The names in metrics, each at the position of its kind.
     pub const NAMES: [&'static str; 7] = [
         "overloaded",
@@ -135,7 +148,7 @@ impl Refusal {
         match self {
             Self::Overloaded => 0,
             Self::NumberBusy => 1,
-            Self::SendsOverloaded => 2,
+            Self::SendsOverloaded { .. } => 2,
             Self::StoreUnavailable => 3,
             Self::Stopping => 4,
             Self::TableFull { .. } => 5,

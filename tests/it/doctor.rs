@@ -88,7 +88,7 @@ async fn doctor_checks_the_configuration_and_what_weakens_codes() {
     let checks = report(&setup.command(["doctor", "--json"]).await, 0);
     says(&checks, "warn", "standards, code lifetime", "otp-timeout: 30m (NIST");
     says(&checks, "warn", "standards, code length", "services.shop.code-length: 4 (NIST");
-    says(&checks, "ok", "standards, lockout", "services.shop.lockout: growing waits");
+    says(&checks, "ok", "standards, lockout", "services.shop.lockout: checks by To wait longer");
     says(&checks, "ok", "gateway Simulator", "sends no message");
 }
 

@@ -425,7 +425,7 @@ fn name(answer: &Outcome) -> &'static str {
         Outcome::Followed => "answer Followed",
         Outcome::Refused(Refusal::NumberBusy) => "refused NumberBusy",
         Outcome::Refused(Refusal::StoreUnavailable) => "refused StoreUnavailable",
-        Outcome::Refused(Refusal::SendsOverloaded) => "refused SendsOverloaded",
+        Outcome::Refused(Refusal::SendsOverloaded { .. }) => "refused SendsOverloaded",
         Outcome::Refused(Refusal::Stopping) => "refused Stopping",
         Outcome::Refused(_) => "refused otherwise",
         Outcome::Dropped => "died with its shard",

@@ -110,6 +110,13 @@ async fn an_overload_can_be_seen_before_anything_is_decided() {
     assert!(!overloaded(&world));
     let (sent, seen) = tokio::join!(world.delivers("{code}"), async { overloaded(&world) });
     assert!(sent.is_ok() && seen);
+    let world = world.and_answers([accepted("SM").after_ms(9_000)]);
+    let (sent, wait) = tokio::join!(world.delivers("{code}"), async {
+        world.waits(secs(4)).await;
+        world.delivery.overload(ServiceId::DEFAULT, number(), Channel::Sms)
+    });
+    assert!(sent.is_ok());
+    assert_eq!(wait, Some(secs(4)), "as long as the gateway has been silent");
     assert!(!overloaded(&world));
 }
 
@@ -186,5 +193,5 @@ async fn a_message_that_gives_up_leaves_its_permit_to_the_next() {
 }
 
 fn overloaded(world: &World) -> bool {
-    world.delivery.is_overloaded(ServiceId::DEFAULT, number(), Channel::Sms)
+    world.delivery.overload(ServiceId::DEFAULT, number(), Channel::Sms).is_some()
 }

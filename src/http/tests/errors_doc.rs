@@ -566,7 +566,7 @@ fn problems() -> [Problem; 25] {
         Problem::BodyTooLarge(Bounds::default().body_bytes),
         Problem::Refused(Refusal::NumberBusy),
         Problem::Refused(Refusal::Overloaded),
-        Problem::Refused(Refusal::SendsOverloaded),
+        Problem::Refused(Refusal::SendsOverloaded { retry_after: 2 }),
         Problem::Refused(Refusal::TableFull { table: LimitedTable::Numbers, retry_after: 90 }),
         Problem::Refused(Refusal::TableFull { table: LimitedTable::KeptAnswers, retry_after: 90 }),
         Problem::Refused(Refusal::StoreUnavailable),
@@ -616,7 +616,7 @@ fn problem_case(problem: Problem) -> Case {
             "Send one request at a time for a number.",
         ),
         Problem::Refused(Refusal::Overloaded) => ("Too many requests are in progress.", RETRY),
-        Problem::Refused(Refusal::SendsOverloaded) => ("Too many messages wait for the gateway.", RETRY),
+        Problem::Refused(Refusal::SendsOverloaded { .. }) => ("Too many messages wait for the gateway.", RETRY),
         Problem::Refused(Refusal::TableFull {
             table: LimitedTable::Numbers | LimitedTable::TestNumbers,
             ..
