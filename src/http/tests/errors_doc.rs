@@ -616,7 +616,9 @@ fn problem_case(problem: Problem) -> Case {
             "Send one request at a time for a number.",
         ),
         Problem::Refused(Refusal::Overloaded) => ("Too many requests are in progress.", RETRY),
-        Problem::Refused(Refusal::SendsOverloaded { .. }) => ("Too many messages wait for the gateway.", RETRY),
+        Problem::Refused(Refusal::SendsOverloaded { .. }) => {
+            ("Too many messages wait for the gateway.", RETRY)
+        }
         Problem::Refused(Refusal::TableFull {
             table: LimitedTable::Numbers | LimitedTable::TestNumbers,
             ..
