@@ -12,7 +12,7 @@ mod record;
 mod tests;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use tokio::sync::{Mutex, oneshot, watch};
@@ -54,7 +54,8 @@ struct Inner {
     router: Arc<Router>,
     clock: Arc<dyn Clock>,
     slots: SlotHash,
-    prices: Prices,
+    /// The built-in ones are made when a message is counted: their countries need the numbering metadata, 7.5 MB.
+    prices: OnceLock<Prices>,
     currency: String,
     most_records: usize,
     accumulator: Arc<Accumulator>,
@@ -86,7 +87,7 @@ impl History {
             router,
             clock,
             slots: SlotHash::new(server_key),
-            prices: prices.unwrap_or_default(),
+            prices: prices.map(OnceLock::from).unwrap_or_default(),
             currency,
             accumulator,
             pending: Mutex::default(),
@@ -169,7 +170,7 @@ impl Inner {
         // Those that come meanwhile are for the next time.
         for _ in 0..self.accumulator.len().div_ceil(AT_ONCE) {
             for fact in self.accumulator.take(AT_ONCE) {
-                pending.add(&fact, &self.prices);
+                pending.add(&fact, self.prices.get_or_init(Prices::default));
             }
             tokio::task::yield_now().await;
         }
