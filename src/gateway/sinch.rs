@@ -85,11 +85,11 @@ impl Provider for SinchApi {
         url.map(|url| (AccountPart::Credentials, get(url, &self.headers))).into_iter().collect()
     }
 
-    fn classify_account(&self, _: AccountPart, answer: &GatewayResponse) -> Result<String, GatewayError> {
-        if answer.status == StatusCode::NOT_FOUND && code_of(answer) == Some(NOT_FOUND) {
+    fn classify_account(&self, _: AccountPart, response: &GatewayResponse) -> Result<String, GatewayError> {
+        if response.status == StatusCode::NOT_FOUND && code_of(response) == Some(NOT_FOUND) {
             return Ok("the credentials are right".to_owned());
         }
-        Err(refusal(answer, |known| known))
+        Err(refusal(response, |known| known))
     }
 
     fn check_request(&self, to: PhoneNumber, channel: Channel, code: &Code) -> Result<Request, GatewayError> {

@@ -1,9 +1,11 @@
 //! The number of guesses that an attacker has, and the ways out of a lockout.
 
+use std::ops::RangeInclusive;
+
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::support::{Setup, Shifted, V2, World, sid, told, until, wrong};
+use crate::support::{HttpResponse, Setup, Shifted, V2, World, sid, told, until, wrong};
 use crate::v2_operator::Receiver;
 
 const DAY: i64 = 24 * 3_600;
@@ -46,9 +48,12 @@ async fn guesses(v2: &V2, service: &str, number: &str, times: usize) {
     }
 }
 
-async fn stopped_for_days(v2: &V2, service: &str, number: &str, days: std::ops::RangeInclusive<i64>) {
-    let refused = v2.begins(service, number).await;
-    assert_eq!(told(&refused), (429, "60202".to_owned()), "{}", refused.text());
+async fn stopped_for_days(v2: &V2, service: &str, number: &str, days: RangeInclusive<i64>) {
+    refused_for_days(&v2.begins(service, number).await, days);
+}
+
+fn refused_for_days(refused: &HttpResponse, days: RangeInclusive<i64>) {
+    assert_eq!(told(refused), (429, "60202".to_owned()), "{}", refused.text());
     let seconds: i64 = refused.header("retry-after").parse().expect("seconds");
     assert!(days.contains(&(seconds / DAY)), "{seconds} s");
 }
@@ -80,10 +85,7 @@ async fn where_waits_grow_a_hundred_codes_by_number_stop_only_such_checks() {
     for _ in 0..100 {
         assert_eq!(v2.checks_number(&service, &number, "0000000000").await.status(), 200);
     }
-    let refused = v2.checks_number(&service, &number, "0000000000").await;
-    assert_eq!(told(&refused), (429, "60202".to_owned()));
-    let seconds: i64 = refused.header("retry-after").parse().expect("seconds");
-    assert!((29..=30).contains(&(seconds / DAY)), "{seconds} s");
+    refused_for_days(&v2.checks_number(&service, &number, "0000000000").await, 29..=30);
     assert_eq!(told(&v2.begins(&service, &number).await), (201, "pending".to_owned()));
     let code = world.twilio.code_for(&number);
     assert_eq!(told(&v2.checks(&service, &owners, &code).await), (200, "approved".to_owned()));
@@ -331,9 +333,7 @@ async fn a_short_code_of_a_test_number_counts_among_the_guesses() {
 async fn a_start_refuses_a_lockout_too_short_for_a_stored_test_number() {
     let world = World::of(V2::account(Setup::new())).await;
     let v2 = V2::of(&world);
-    let services = v2.get("/Services?PageSize=1000").await.json();
-    let default = services["services"].as_array().expect("a list").last().expect("one")["sid"].clone();
-    let numbers = format!("/Services/{}/TestNumbers", default.as_str().expect("an id"));
+    let numbers = format!("{}/TestNumbers", v2.default_service().await);
     let test = [("Pattern", "+1415555012x"), ("Code", "1234")];
     assert_eq!(v2.post(&numbers, &test).await.status(), 201);
     world.server.signal(Signal::TERM);

@@ -109,12 +109,10 @@ async fn a_webhook_of_the_default_service_is_told_what_the_compatible_routes_do(
     let setup = V2::account(Setup::new().config("webhook-private-addresses", true));
     let world = World::of(setup).await;
     let v2 = V2::of(&world);
-    let services = v2.get("/Services?PageSize=1000").await.json();
-    let default = services["services"].as_array().expect("a list").last().expect("one")["sid"].clone();
     let receiver = Receiver::start();
     let hook = v2
         .post(
-            &format!("/Services/{}/Webhooks", default.as_str().expect("an id")),
+            &format!("{}/Webhooks", v2.default_service().await),
             &[("FriendlyName", "all"), ("EventTypes", "*"), ("WebhookUrl", &receiver.url)],
         )
         .await
@@ -179,9 +177,7 @@ impl Receiver {
 async fn a_test_number_of_the_default_service_is_one_for_compatible_routes_too() {
     let world = World::of(V2::account(Setup::new())).await;
     let v2 = V2::of(&world);
-    let services = v2.get("/Services?PageSize=1000").await.json();
-    let default = services["services"].as_array().expect("a list").last().expect("one")["sid"].clone();
-    let numbers = format!("/Services/{}/TestNumbers", default.as_str().expect("an id"));
+    let numbers = format!("{}/TestNumbers", v2.default_service().await);
     let made = v2.post(&numbers, &[("Pattern", "+14155550123"), ("Code", "471100")]).await;
     assert_eq!(made.status(), 201, "{}", made.text());
     let number = "+14155550123";

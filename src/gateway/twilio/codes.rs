@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::BASE_URL;
@@ -118,24 +119,24 @@ struct Capabilities {
 }
 
 /// Whether the account may send.
-pub(super) fn account_state(gateway: GatewayName, answer: &GatewayResponse) -> Result<String, GatewayError> {
-    let misconfigured =
-        |detail: String| Err(Classification::of_the_gateway(Configuration).error(gateway, None, detail));
-    if !answer.status.is_success() {
-        return Err(refused(gateway, answer));
-    }
-    match answer.json::<AccountAnswer>() {
-        None => Err(unreadable(gateway, answer, "account")),
-        Some(AccountAnswer { status, sort }) if status == "active" => Ok(match sort.as_deref() {
-            Some("Trial") => {
-                "the credentials are right; a trial account, which sends to verified numbers only".to_owned()
-            }
-            _ => "the credentials are right, and the account is active".to_owned(),
-        }),
-        Some(AccountAnswer { status, .. }) if status == "suspended" || status == "closed" => {
-            misconfigured(format!("says that the account is {status}; see the Twilio console"))
+pub(super) fn account_state(
+    gateway: GatewayName,
+    response: &GatewayResponse,
+) -> Result<String, GatewayError> {
+    let account: AccountAnswer = read(gateway, response, "account")?;
+    match account.status.as_str() {
+        "active" if account.sort.as_deref() == Some("Trial") => {
+            Ok("the credentials are right; a trial account, which sends to verified numbers only".to_owned())
         }
-        Some(_) => misconfigured("says that the account is not active; see the Twilio console".to_owned()),
+        "active" => Ok("the credentials are right, and the account is active".to_owned()),
+        "suspended" | "closed" => {
+            let detail = format!("says that the account is {}; see the Twilio console", account.status);
+            Err(misconfigured(gateway, None, detail))
+        }
+        _ => {
+            let detail = "says that the account is not active; see the Twilio console".to_owned();
+            Err(misconfigured(gateway, None, detail))
+        }
     }
 }
 
@@ -143,28 +144,24 @@ pub(super) fn account_state(gateway: GatewayName, answer: &GatewayResponse) -> R
 pub(super) fn number_state(
     gateway: GatewayName,
     setting: &str,
-    answer: &GatewayResponse,
+    response: &GatewayResponse,
 ) -> Result<String, GatewayError> {
-    if !answer.status.is_success() {
-        return Err(refused(gateway, answer));
-    }
-    let Some(Numbers { incoming_phone_numbers: found }) = answer.json() else {
-        return Err(unreadable(gateway, answer, "list of numbers"));
-    };
-    let misconfigured =
-        |detail: String| Err(Classification::of_the_gateway(Configuration).error(gateway, None, detail));
+    let numbers: Numbers = read(gateway, response, "list of numbers")?;
     let calls = gateway == GatewayName::TwilioVoice;
-    match found.first().map(|own| if calls { own.capabilities.voice } else { own.capabilities.sms }) {
+    let own = numbers.incoming_phone_numbers.first();
+    match own.map(|own| if calls { own.capabilities.voice } else { own.capabilities.sms }) {
         // Twilio also calls from numbers that the account has only verified, and lists those elsewhere.
         None if calls => {
             Ok("the sender is none of the account's numbers: it must be a verified caller id".to_owned())
         }
         None => {
-            misconfigured(format!("does not list the sender among the account's numbers; check {setting}"))
+            let detail = format!("does not list the sender among the account's numbers; check {setting}");
+            Err(misconfigured(gateway, None, detail))
         }
         Some(false) => {
             let what = if calls { "call" } else { "send text messages" };
-            misconfigured(format!("says that the sender cannot {what}; check {setting}"))
+            let detail = format!("says that the sender cannot {what}; check {setting}");
+            Err(misconfigured(gateway, None, detail))
         }
         Some(true) => Ok("the sender is a number of the account".to_owned()),
     }
@@ -174,13 +171,29 @@ pub(super) fn number_state(
 pub(super) fn service_state(
     gateway: GatewayName,
     setting: &str,
-    answer: &GatewayResponse,
+    response: &GatewayResponse,
 ) -> Result<String, GatewayError> {
-    if answer.status == StatusCode::NOT_FOUND {
+    if response.status == StatusCode::NOT_FOUND {
         let detail = format!("has no such service in the account; check {setting}");
-        return Err(Classification::of_the_gateway(Configuration).error(gateway, error_code(answer), detail));
+        return Err(misconfigured(gateway, error_code(response), detail));
     }
-    created(gateway, answer, |_| false).map(|_| "the service exists in the account".to_owned())
+    created(gateway, response, |_| false).map(|_| "the service exists in the account".to_owned())
+}
+
+/// Reads the body of a success; `what` names it in an error.
+fn read<T: DeserializeOwned>(
+    gateway: GatewayName,
+    response: &GatewayResponse,
+    what: &str,
+) -> Result<T, GatewayError> {
+    if !response.status.is_success() {
+        return Err(refused(gateway, response));
+    }
+    response.json().ok_or_else(|| unreadable(gateway, response, what))
+}
+
+fn misconfigured(gateway: GatewayName, code: Option<u32>, detail: String) -> GatewayError {
+    Classification::of_the_gateway(Configuration).error(gateway, code, detail)
 }
 
 /// A success that does not say what it should: it is unknown what was done, and something else than Twilio may be in

@@ -105,11 +105,15 @@ impl Provider for MessagesApi {
         credentials.into_iter().chain(sender.map(|request| (AccountPart::Sender, request))).collect()
     }
 
-    fn classify_account(&self, part: AccountPart, answer: &GatewayResponse) -> Result<String, GatewayError> {
+    fn classify_account(
+        &self,
+        part: AccountPart,
+        response: &GatewayResponse,
+    ) -> Result<String, GatewayError> {
         match (part, &self.sender) {
-            (AccountPart::Credentials, _) => account_state(NAME, answer),
-            (AccountPart::Sender, TwilioSender::Number(_)) => number_state(NAME, SENDER, answer),
-            (AccountPart::Sender, TwilioSender::MessagingService(_)) => service_state(NAME, SENDER, answer),
+            (AccountPart::Credentials, _) => account_state(NAME, response),
+            (AccountPart::Sender, TwilioSender::Number(_)) => number_state(NAME, SENDER, response),
+            (AccountPart::Sender, TwilioSender::MessagingService(_)) => service_state(NAME, SENDER, response),
         }
     }
 

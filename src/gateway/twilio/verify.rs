@@ -80,8 +80,8 @@ impl Provider for VerifyApi {
         vec![(AccountPart::Credentials, get(self.service.clone(), &self.account.headers))]
     }
 
-    fn classify_account(&self, _: AccountPart, answer: &GatewayResponse) -> Result<String, GatewayError> {
-        service_state(NAME, VERIFY_SERVICE, answer)
+    fn classify_account(&self, _: AccountPart, response: &GatewayResponse) -> Result<String, GatewayError> {
+        service_state(NAME, VERIFY_SERVICE, response)
     }
 
     fn check_request(&self, to: PhoneNumber, _: Channel, code: &Code) -> Result<Request, GatewayError> {

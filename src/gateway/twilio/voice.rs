@@ -96,10 +96,14 @@ impl Provider for VoiceApi {
         credentials.into_iter().chain(caller).collect()
     }
 
-    fn classify_account(&self, part: AccountPart, answer: &GatewayResponse) -> Result<String, GatewayError> {
+    fn classify_account(
+        &self,
+        part: AccountPart,
+        response: &GatewayResponse,
+    ) -> Result<String, GatewayError> {
         match part {
-            AccountPart::Credentials => account_state(NAME, answer),
-            AccountPart::Sender => number_state(NAME, CALLER, answer),
+            AccountPart::Credentials => account_state(NAME, response),
+            AccountPart::Sender => number_state(NAME, CALLER, response),
         }
     }
 }

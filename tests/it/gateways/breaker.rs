@@ -167,9 +167,10 @@ async fn a_server_whose_only_gateway_is_dead_says_so_and_stays_alive() {
 
 #[tokio::test]
 async fn while_every_circuit_is_open_an_answer_says_when_to_try_again() {
-    let world = Several::of("Twilio;Http", |_, setup| {
-        V2::account(setup).config("breaker-failures", 1).config("breaker-open-for", "100s")
-    })
+    let world = Several::with_account(
+        "Twilio;Http",
+        [("breaker-failures", json!(1)), ("breaker-open-for", json!("100s"))],
+    )
     .await;
     let v2 = V2::of(&world);
     let service = v2.service(&[]).await;

@@ -181,10 +181,9 @@ async fn a_code_that_its_gateway_may_have_sent_is_good_when_the_others_fail() {
 
 #[tokio::test]
 async fn a_resend_goes_to_another_gateway_when_the_holder_of_the_code_fails() {
-    let world = Several::of("Sinch;Http", |_, setup| {
-        V2::account(setup).config("breaker-failures", 100).config("send-budget", "2s")
-    })
-    .await;
+    let world =
+        Several::with_account("Sinch;Http", [("breaker-failures", json!(100)), ("send-budget", json!("2s"))])
+            .await;
     let v2 = V2::of(&world);
     let service = v2.service(&[]).await;
     for trouble in [Reply::ServerError(500), Reply::Busy, Reply::Hang] {
@@ -202,10 +201,9 @@ async fn a_resend_goes_to_another_gateway_when_the_holder_of_the_code_fails() {
 
 #[tokio::test]
 async fn only_the_code_of_the_last_accepted_message_is_right() {
-    let world = Several::of("Sinch;Http", |_, setup| {
-        V2::account(setup).config("breaker-failures", 100).config("send-budget", "2s")
-    })
-    .await;
+    let world =
+        Several::with_account("Sinch;Http", [("breaker-failures", json!(100)), ("send-budget", json!("2s"))])
+            .await;
     let v2 = V2::of(&world);
     let service = v2.service(&[("CodeLength", "10")]).await;
     let pending = (201, "pending".to_owned());
@@ -236,9 +234,10 @@ async fn only_the_code_of_the_last_accepted_message_is_right() {
 
 #[tokio::test]
 async fn a_replaced_code_stays_wrong_while_a_further_message_is_sent() {
-    let world = Several::of("Sinch;Http", |_, setup| {
-        V2::account(setup).config("breaker-failures", 100).config("gateway-silent", "stop")
-    })
+    let world = Several::with_account(
+        "Sinch;Http",
+        [("breaker-failures", json!(100)), ("gateway-silent", json!("stop"))],
+    )
     .await;
     let v2 = V2::of(&world);
     let service = v2.service(&[("CodeLength", "10")]).await;
@@ -260,10 +259,9 @@ async fn a_replaced_code_stays_wrong_while_a_further_message_is_sent() {
 
 #[tokio::test]
 async fn a_message_that_may_have_failed_leaves_the_accepted_code_right() {
-    let world = Several::of("Sinch;Http", |_, setup| {
-        V2::account(setup).config("breaker-failures", 100).config("send-budget", "2s")
-    })
-    .await;
+    let world =
+        Several::with_account("Sinch;Http", [("breaker-failures", json!(100)), ("send-budget", json!("2s"))])
+            .await;
     let v2 = V2::of(&world);
     let service = v2.service(&[("CodeLength", "10")]).await;
     for trouble in [Reply::CutShort, Reply::Hang] {
@@ -333,10 +331,9 @@ async fn every_failed_send_logs_its_reason_with_the_id_of_its_request() {
 #[tokio::test]
 async fn every_failed_check_at_a_gateway_logs_the_id_of_its_request() {
     for gateway in ["TwilioVerify", "Sinch"] {
-        let world = Several::of(gateway, |_, setup| {
-            V2::account(setup).config("breaker-failures", 100).config("send-budget", "1s")
-        })
-        .await;
+        let world =
+            Several::with_account(gateway, [("breaker-failures", json!(100)), ("send-budget", json!("1s"))])
+                .await;
         let v2 = V2::of(&world);
         let service = v2.service(&[]).await;
         let (old, new) = (world.number(), world.number());

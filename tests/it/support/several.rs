@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     Client, Finished, HTTP_TOKEN, MADA_PASSWORD, MADA_SOURCE, MADA_USERNAME, Mada, Numbers, Row,
-    SINCH_APP_ID, SINCH_APP_SECRET, Server, Setup, Sinch, SmsGateway, Twilio, VERIFY_SID, tracked, until,
+    SINCH_APP_ID, SINCH_APP_SECRET, Server, Setup, Sinch, SmsGateway, Twilio, V2, VERIFY_SID, tracked, until,
 };
 
 pub struct Doubles {
@@ -76,6 +76,14 @@ impl Several {
     pub async fn with<const N: usize>(gateways: &str, settings: [(&str, Value); N]) -> Self {
         Self::of(gateways, |_, setup| {
             settings.into_iter().fold(setup, |setup, (key, value)| setup.config(key, value))
+        })
+        .await
+    }
+
+    /// The same with the server's own account, for a client of `/v2`.
+    pub async fn with_account<const N: usize>(gateways: &str, settings: [(&str, Value); N]) -> Self {
+        Self::of(gateways, |_, setup| {
+            settings.into_iter().fold(V2::account(setup), |setup, (key, value)| setup.config(key, value))
         })
         .await
     }

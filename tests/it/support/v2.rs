@@ -95,6 +95,14 @@ impl V2 {
         format!("/Services/{}", self.made("/Services", &form).await)
     }
 
+    /// The path of the resources of the default service, which the compatible routes use.
+    pub async fn default_service(&self) -> String {
+        let list = self.get("/Services?PageSize=1000").await.json();
+        // The newest come first.
+        let oldest = list["services"].as_array().and_then(|services| services.last()).expect("a service");
+        format!("/Services/{}", oldest["sid"].as_str().expect("an id"))
+    }
+
     /// Begins a verification by text message.
     pub async fn begins(&self, service: &str, number: &str) -> HttpResponse {
         self.post(&format!("{service}/Verifications"), &[("To", number), ("Channel", "sms")]).await
