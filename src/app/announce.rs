@@ -23,10 +23,10 @@ impl App {
         if let Some(certificates) = self.certificates() {
             certificates.announce("certificate in use; the port speaks TLS only");
         }
-        self.announce_open_routes();
+        self.announce_open_routes(settings);
         if settings.gateways.has_simulator() {
             let inbox = format!("{url}/inbox");
-            if settings.gateways.routing.entries().len() == 1 {
+            if settings.gateways.only_simulator() {
                 tracing::info!(
                     inbox,
                     "simulator mode; messages go to the inbox page, nothing leaves this machine"
@@ -49,18 +49,33 @@ impl App {
     }
 }
 
+const SENDS: &str = "every client that reaches the address can send messages at your cost";
+const READS: &str = "every client that reaches the address can read the simulator's codes";
+
 impl App {
-    /// Names the routes that send, check or show codes without a credential.
-    fn announce_open_routes(&self) {
+    /// Names the routes that send, check or show codes without a credential. A warning if a gateway sends real messages.
+    fn announce_open_routes(&self, settings: &Settings) {
         let deps = self.front_end();
         let compatible = !self.needs_key();
         let inbox = deps.inbox.is_some() && !deps.inbox_needs_credentials;
         let routes = [("/api/*, /send-code, /verify-code", compatible), ("/inbox", inbox)];
         let open: Vec<_> = routes.into_iter().filter_map(|(routes, open)| open.then_some(routes)).collect();
+        let routes = open.join(", ");
         if open.is_empty() {
             tracing::info!("no routes open without a credential");
+        } else if settings.gateways.only_simulator() {
+            tracing::info!(routes, "routes open without a credential");
         } else {
-            tracing::info!(routes = open.join(", "), "routes open without a credential");
+            let (risk, remedy) = match (compatible, settings.registry.allows_unauthenticated) {
+                (true, true) => (
+                    SENDS,
+                    "let only your own services reach the address, or remove allow-unauthenticated and run: \
+                     onceward keys create --service default",
+                ),
+                (true, false) => (SENDS, "run: onceward keys create --service default"),
+                (false, _) => (READS, "take the simulator out of otp-sms-provider"),
+            };
+            tracing::warn!(routes, risk, remedy, "routes open without a credential");
         }
     }
 

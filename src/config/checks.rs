@@ -60,7 +60,7 @@ pub fn simulator(
         return;
     }
     let Exposure { subject, given, origin: place, because } = exposure;
-    let only = gateways.routing.entries().iter().all(|entry| entry.gateway == GatewayName::Simulator);
+    let only = gateways.only_simulator();
     if allowed {
         let what = if only { "no message leaves" } else { "some messages do not leave" };
         c.report.warn(format!(

@@ -408,6 +408,11 @@ impl GatewaySettings {
     pub fn has_simulator(&self) -> bool {
         self.routing.names(GatewayName::Simulator)
     }
+
+    /// Whether no message leaves this machine.
+    pub fn only_simulator(&self) -> bool {
+        self.routing.entries().iter().all(|entry| entry.gateway == GatewayName::Simulator)
+    }
 }
 
 /// Fallback and retries: `docs/reference/gateways.md`.

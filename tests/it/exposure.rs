@@ -16,6 +16,7 @@ const WRONG_SETTINGS: Option<i32> = Some(64);
 /// It could not be done (`EX_SOFTWARE`).
 const FAILED: Option<i32> = Some(70);
 
+const OPEN: &str = "routes open without a credential";
 const CLOSED: &str = "no routes open without a credential";
 
 #[tokio::test]
@@ -57,6 +58,35 @@ async fn a_service_that_had_a_key_asks_for_one_until_the_operator_allows_it() {
 
     let allowed = setup.config("allow-unauthenticated", true).start().await;
     assert_eq!(allowed.client.send(&numbers.next()).await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_start_warns_of_open_routes_that_send_real_messages() {
+    let World { setup, server, twilio, .. } = World::new().await;
+    let line = said(&server, OPEN).await;
+    assert_eq!(line["level"], "WARN", "{line}");
+    for (field, part) in [("risk", "at your cost"), ("remedy", "onceward keys create --service default")] {
+        assert!(text(&line, field).contains(part), "no {part:?} in {line}");
+    }
+    made(&setup, &["--service", "default"]).await;
+    let (server, _) = setup.restart(server).await;
+    assert_eq!(said(&server, CLOSED).await["level"], "INFO", "the remedy works");
+    drop(server);
+
+    let allowed = setup.config("allow-unauthenticated", true).start().await;
+    let line = said(&allowed, OPEN).await;
+    assert!(text(&line, "remedy").contains("allow-unauthenticated"), "{line}");
+    drop(allowed);
+
+    let simulator = Setup::new().start().await;
+    assert_eq!(said(&simulator, OPEN).await["level"], "INFO", "nothing leaves the machine");
+    drop(simulator);
+
+    let both = through(&twilio.base_url(), Setup::new()).config("otp-sms-provider", "Twilio;Simulator:+49");
+    made(&both, &["--service", "default"]).await;
+    let line = said(&both.start().await, OPEN).await;
+    assert_eq!((&line["level"], text(&line, "routes")), (&"WARN".into(), "/inbox"), "{line}");
+    assert!(text(&line, "risk").contains("read"), "{line}");
 }
 
 #[tokio::test]
@@ -326,7 +356,7 @@ async fn root_leaves_no_files_in_the_directory_of_another_user() {
 
 /// The routes that a start says to be open.
 async fn open_routes(server: &Server) -> String {
-    text(&said(server, "routes open without a credential").await, "routes").to_owned()
+    text(&said(server, OPEN).await, "routes").to_owned()
 }
 
 /// The line with this message.
