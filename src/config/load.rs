@@ -14,7 +14,7 @@ use super::templates;
 use super::values::Brand;
 use crate::domain::ApiSecret;
 use crate::engine::Policy;
-use crate::template::Templates;
+use crate::template::{REDIS_VERSION_MESSAGE, Templates};
 
 #[derive(Debug)]
 pub struct Loaded {
@@ -122,8 +122,13 @@ pub const fn default_shards(parallelism: usize) -> usize {
 
 /// Works out what follows from several keys, and checks them against each other.
 fn resolve(keys: Keys, variables: &Variables, directory: &Path, c: &mut Context) -> Settings {
-    let Keys { mut settings, inputs } = keys;
+    let Keys { mut settings, mut inputs } = keys;
     checks::warn_of_redis(c);
+    if let Some(origin) = c.raw.origin("redis-db-address").filter(|_| !c.is_set("otp-message")) {
+        let origin = format!("the default with redis-db-address: {origin}");
+        REDIS_VERSION_MESSAGE.clone_into(&mut inputs.otp_message);
+        c.row("otp-message", REDIS_VERSION_MESSAGE, &origin);
+    }
     let listen = checks::listen_address(settings.production, &inputs, c);
     settings.tls = tls(&inputs, directory, c);
     settings.policy = inputs.policy();

@@ -168,7 +168,8 @@ pub struct Inputs {
     #[default(CodeLength::SIX.get())]
     pub otp_length: u8,
     /// Text of the message of /api/send-otp. {code} or _CODE_ is the code and must be in it; {brand} is the brand;
-    /// {minutes} is the code's life. With the brand and a code of 10 digits it may have 1600 characters.
+    /// {minutes} is the code's life. With the brand and a code of 10 digits it may have 1600 characters. Where
+    /// `redis-db-address` is given, the default is the text of the Redis version, `OTP message is {code}`.
     #[serde(with = "As::<MessageText>")]
     #[default(DEFAULT_MESSAGE.to_owned())]
     pub otp_message: String,
@@ -221,7 +222,8 @@ pub struct Inputs {
     /// Name of the installation in the Redis version: the `brand` where that is not given.
     #[serde(rename = "service_name", with = "As::<Option<Text>>")]
     pub service_name: Option<String>,
-    /// Address of Redis in the Redis version. Ignored, with one warning for everything about Redis.
+    /// Address of Redis in the Redis version. Ignored, with one warning for everything about Redis; but see
+    /// `otp-message`.
     #[serde(with = "As::<Ignored>")]
     redis_db_address: String,
     /// Password of Redis in the Redis version. Ignored, as is the variable `REDIS_URL`.

@@ -33,7 +33,8 @@ async fn the_message_reaches_twilio_as_its_api_wants_it() {
     assert_eq!(message.authorization, basic(ACCOUNT_SID, AUTH_TOKEN));
     assert_eq!(message.field("To"), number);
     assert_eq!(message.field("From"), SENDER);
-    assert_eq!(message.field("Body"), format!("OTP message is {}", world.twilio.code_for(&number)));
+    let code = world.twilio.code_for(&number);
+    assert_eq!(message.field("Body"), format!("onceward: your code is {code}. It is valid for 10 min."));
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::support::documented::{incorrect, sent, verified};
-use crate::support::{Client, Numbers, Setup, V2, World, soon, told, until, wrong};
+use crate::support::{Client, Numbers, Setup, V2, World, longest_digits, soon, told, until, wrong};
 
 #[tokio::test]
 async fn without_a_provider_a_code_is_read_in_the_inbox_and_verifies() {
@@ -19,7 +19,7 @@ async fn without_a_provider_a_code_is_read_in_the_inbox_and_verifies() {
     assert_eq!(messages.len(), 1);
     assert_eq!(messages[0]["to"], number.as_str());
     let code = code_in(&messages[0]);
-    assert_eq!(messages[0]["text"], format!("OTP message is {code}"));
+    assert_eq!(messages[0]["text"], format!("onceward: your code is {code}. It is valid for 10 min."));
 
     client.verify(&number, &wrong(&code)).await.expects(incorrect(&number, 4));
     client.verify(&number, &code).await.expects(verified(&number));
@@ -255,7 +255,7 @@ pub async fn inbox(client: &Client, number: &str) -> Vec<Value> {
 
 pub fn code_in(message: &Value) -> String {
     let text = message["text"].as_str().expect("a text");
-    text.split_whitespace().last().expect("a word").to_owned()
+    longest_digits(text).expect("a code")
 }
 
 fn escaped(number: &str) -> String {

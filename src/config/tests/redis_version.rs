@@ -52,6 +52,20 @@ fn its_files_start_unchanged() {
 }
 
 #[test]
+fn its_text_stays_unless_another_is_given_or_its_keys_are_removed() {
+    let text = |world: &World| world.settings().templates.text(&Wording::Api).to_owned();
+    let world = World::with_config(CONFIG);
+    let (value, origin) = world.shows("otp-message");
+    assert_eq!(value, r#""OTP message is {code}""#);
+    says(&origin, &["redis-db-address", "config.json"]);
+    let given = world.variable("ONCEWARD_OTP_MESSAGE", "{brand} code: {code}");
+    assert_eq!(text(&given), "otp-service code: {code}");
+    let removed = CONFIG.replace("\"redis-db-address\": \"localhost:6379\"", "\"brand\": \"Acme\"");
+    let removed = World::with_config(&removed);
+    assert_eq!(text(&removed), "Acme: your code is {code}. It is valid for {minutes} min.");
+}
+
+#[test]
 fn everything_about_redis_is_ignored_with_one_warning() {
     let config = CONFIG.replace("\"service_name\"", "\"REDIS_DB_PASSWORD\": \"hunter2\", \"service_name\"");
     let world = World::with_config(&config)

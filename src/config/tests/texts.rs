@@ -8,7 +8,10 @@ fn texts_by_channel_and_language_are_read() {
     let config = r#"{"otp-messages": {"sms": "Your code: {code}", "call": {"de": "Der Code ist {code}", "pt-BR":
         "O codigo: {code}"}, "any": {"de": "Ihr Code: {code}"}}, "default-locale": "de", "webotp-domain": "example.com"}"#;
     let world = World::with_config(config);
-    assert_eq!(world.settings().templates.text(&Wording::Api), "OTP message is {code}");
+    assert_eq!(
+        world.settings().templates.text(&Wording::Api),
+        "onceward: your code is {code}. It is valid for {minutes} min."
+    );
     assert_eq!(world.shows("default-locale").0, "\"de\"");
     assert_eq!(world.shows("webotp-domain").0, "\"example.com\"");
     says(&world.shows("otp-messages").0, &["Der Code ist {code}"]);

@@ -160,7 +160,7 @@ pub struct MessageJson {
     pub to: String,
     #[schema(example = "sms")]
     pub channel: &'static str,
-    #[schema(example = "OTP message is 123456")]
+    #[schema(example = "Acme: your code is 123456. It is valid for 10 min.")]
     pub text: String,
     #[schema(example = "123456")]
     pub code: String,

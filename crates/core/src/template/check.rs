@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::gsm7::{self, Alphabet};
 use super::text::{self, Text};
-use super::{AppHash, DEFAULT_MESSAGE, LONGEST, Local, Templates, Texts};
+use super::{AppHash, LONGEST, Local, REDIS_VERSION_MESSAGE, Templates, Texts};
 use crate::domain::{Channel, CodeLength, Locale};
 
 /// Every text of a service, before it is checked.
@@ -231,10 +231,10 @@ fn segments(message: &str) -> Option<String> {
     })
 }
 
-/// Apple does not list the words that it looks for; therefore other languages are left alone; so is our own text, which
-/// is that of the Redis version and was not chosen.
+/// Apple does not list the words that it looks for; therefore other languages are left alone; so is the
+/// text of the Redis version, which was not chosen.
 fn word(text: &Text, locale: Option<Locale>) -> Option<String> {
-    let is_looked_for = locale.is_none_or(Locale::is_english) && &*text.source != DEFAULT_MESSAGE;
+    let is_looked_for = locale.is_none_or(Locale::is_english) && &*text.source != REDIS_VERSION_MESSAGE;
     let is_there = || text.words().any(|words| words.to_lowercase().contains("code"));
     (is_looked_for && !is_there()).then(|| {
         "the word \"code\" is missing. By that word (or its translation) iPhones know that there is a code to fill in"

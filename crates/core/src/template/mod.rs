@@ -27,8 +27,11 @@ pub const LONGEST: usize = 1_600;
 /// Where the code goes. The second spelling is that of the Go framework.
 pub const CODE_PLACES: [&str; 2] = ["{code}", "_CODE_"];
 
-/// The default text of `/api/send-otp`, which is that of the Redis version. The start does not mention it.
-pub const DEFAULT_MESSAGE: &str = "OTP message is {code}";
+/// The default text of `/api/send-otp`.
+pub const DEFAULT_MESSAGE: &str = "{brand}: your code is {code}. It is valid for {minutes} min.";
+
+/// The text of the Redis version, for a configuration with its keys. The start does not mention it.
+pub const REDIS_VERSION_MESSAGE: &str = "OTP message is {code}";
 
 /// The template, language and format of one verification's messages. Small: it is kept with every message that may have
 /// to be sent again.
