@@ -22,7 +22,7 @@ use crate::clock::{Clock, EngineClock, SystemClock};
 use crate::config::Settings;
 use crate::delivery::Routed;
 use crate::gateway::Receipt;
-use crate::http::{Deps, ServedRoutes};
+use crate::http::{self, Deps, ServedRoutes};
 use crate::node::{self, Gateways, RegistryPlan, Running, StartOptions, build_gateways, load_or_create};
 use crate::store::StoreError;
 use crate::verify::Verifying;
@@ -120,6 +120,10 @@ impl App {
             registry: running.registry.clone(),
             account: running.account.clone(),
             verifying: Some(running.verifying.clone()),
+            diagnose: Arc::new({
+                let deps = Arc::clone(&self.deps);
+                move || http::diagnose(&deps)
+            }),
         };
         let control = Control::start(&settings.storage.data_dir, control);
         *self.control.lock().unwrap_or_else(PoisonError::into_inner) = control;

@@ -1,6 +1,7 @@
 //! `onceward doctor`: looks at the configuration, the data directory, the clock, the gateways and the certificate, and
 //! says what to do about each finding. Changes nothing, sends no message, and works with and without a server.
 
+mod bundle;
 mod data;
 mod gateways;
 mod standards;
@@ -14,7 +15,7 @@ use super::args::DoctorArgs;
 use super::{CommandError, CommandOutput, EXIT_FAILED, json_line};
 use crate::app;
 use crate::clock::{Clock, SystemClock};
-use crate::config::{self, Loaded, Sources};
+use crate::config::{self, ConfigError, Loaded, Sources};
 
 /// The result of one check, the worst last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -32,6 +33,9 @@ struct Finding {
     detail: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     remedy: Option<String>,
+    /// The detail for a bug report, if `detail` repeats a value that was given.
+    #[serde(skip)]
+    in_bundle: Option<String>,
 }
 
 #[derive(Debug, Default)]
@@ -58,7 +62,7 @@ impl Findings {
         remedy: Option<&str>,
     ) {
         let (check, detail, remedy) = (check.into(), detail.into(), remedy.map(str::to_owned));
-        self.0.push(Finding { check, verdict, detail, remedy });
+        self.0.push(Finding { check, verdict, detail, remedy, in_bundle: None });
     }
 
     fn worst(&self) -> Verdict {
@@ -67,7 +71,7 @@ impl Findings {
 
     fn text(&self, colors: bool) -> String {
         let mut text = String::new();
-        for Finding { check, verdict, detail, remedy } in &self.0 {
+        for Finding { check, verdict, detail, remedy, .. } in &self.0 {
             let (word, color) = match verdict {
                 Verdict::Ok => ("ok  ", "\x1b[32m"),
                 Verdict::Warn => ("warn", "\x1b[33m"),
@@ -85,10 +89,14 @@ impl Findings {
 }
 
 pub fn run(args: &DoctorArgs, sources: &Sources, colors: bool) -> Result<CommandOutput, CommandError> {
+    if let Some(file) = &args.bundle {
+        bundle::is_new(file)?;
+    }
     let (mut findings, clock) = (Findings::default(), SystemClock::start());
-    match config::load(sources) {
+    let loaded = config::load(sources);
+    match &loaded {
         Ok(loaded) => {
-            configuration(&loaded, &clock, &mut findings);
+            configuration(loaded, &clock, &mut findings);
             gateways::examine(&loaded.settings, &clock, args.online, &mut findings)?;
             standards::compare(&loaded.settings, &mut findings);
         }
@@ -97,13 +105,24 @@ pub fn run(args: &DoctorArgs, sources: &Sources, colors: bool) -> Result<Command
                 findings.warn("configuration", warning, CONFIGURATION);
             }
             for error in errors.iter() {
+                let without_value = ConfigError { given: None, ..error.clone() }.to_string();
                 findings.fail("configuration", error.to_string(), CONFIGURATION);
+                if let Some(finding) = findings.0.last_mut() {
+                    finding.in_bundle = Some(without_value);
+                }
             }
         }
     }
     // The place of the data can be known although another setting is wrong.
-    if let Ok(storage) = config::load_storage(sources) {
-        data::examine(&storage, &clock, &mut findings);
+    let storage = config::load_storage(sources);
+    if let Ok(storage) = &storage {
+        data::examine(storage, &clock, &mut findings);
+    }
+    let mut err = String::new();
+    if let Some(file) = &args.bundle {
+        let effective = loaded.as_ref().map_or(&[][..], |loaded| &loaded.effective);
+        bundle::write(file, &findings, effective, storage.ok().as_ref(), &clock)?;
+        err = format!("wrote {}: read it before you send it\n", file.display());
     }
     let worst = findings.worst();
     let out = if args.json {
@@ -112,7 +131,7 @@ pub fn run(args: &DoctorArgs, sources: &Sources, colors: bool) -> Result<Command
         findings.text(colors)
     };
     let code = if worst == Verdict::Fail { EXIT_FAILED } else { 0 };
-    Ok(CommandOutput { code, ..CommandOutput::of(out) })
+    Ok(CommandOutput { code, err, ..CommandOutput::of(out) })
 }
 
 const CONFIGURATION: &str = "correct it; `onceward --print-config` shows each value and its source, \

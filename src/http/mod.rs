@@ -40,4 +40,5 @@ pub use server::{
     CallbackAnswer, CallbackKind, CallbackRequest, Callbacks, Deps, GatewayHealth, ServedRoutes,
     ServiceCircuit, Verify, serve,
 };
+pub use service::{Diagnosis, diagnose};
 pub use v2::{Base, Now, V2};

@@ -321,12 +321,7 @@ pub fn alive() -> Response {
 /// `GET /readyz`: the server can do its work, or the reasons why not; and how the gateways and the certificate are and
 /// how many numbers are remembered, if that is known.
 pub fn ready<V>(deps: &Deps<V>) -> Response {
-    let details = Details {
-        reasons: (deps.readiness)().err(),
-        gateways: (deps.gateways)(),
-        numbers: (deps.numbers)(),
-        tls: deps.tls.as_ref().map(|tls| tls.certificate()),
-    };
+    let details = details(deps);
     if details.reasons.is_some() {
         let status = StatusCode::SERVICE_UNAVAILABLE;
         return Response::envelope(status, status.as_u16(), "not ready", Some(details)).retry_later();
@@ -334,6 +329,32 @@ pub fn ready<V>(deps: &Deps<V>) -> Response {
     let says_more = !details.gateways.is_empty() || details.numbers.is_some() || details.tls.is_some();
     let details = says_more.then_some(details);
     Response::envelope(StatusCode::OK, StatusCode::OK.as_u16(), "ready", details)
+}
+
+fn details<V>(deps: &Deps<V>) -> Details {
+    Details {
+        reasons: (deps.readiness)().err(),
+        gateways: (deps.gateways)(),
+        numbers: (deps.numbers)(),
+        tls: deps.tls.as_ref().map(|tls| tls.certificate()),
+    }
+}
+
+/// The state of the server for the control socket.
+pub fn diagnose<V>(deps: &Deps<V>) -> Diagnosis {
+    let metrics = deps.metrics.text(TextFormat::Classic, (deps.reading)().as_ref());
+    let metrics = metrics.lines().map(str::to_owned).collect();
+    // Texts and numbers always have a form in JSON.
+    Diagnosis { readyz: serde_json::to_value(details(deps)).unwrap_or_default(), metrics }
+}
+
+/// The state of a running server.
+#[derive(Debug, Default)]
+pub struct Diagnosis {
+    /// The details of `/readyz`.
+    pub readyz: serde_json::Value,
+    /// The lines of `/metrics`.
+    pub metrics: Vec<String>,
 }
 
 /// `GET /metrics`.

@@ -241,7 +241,7 @@ fn collect(name: &str, value: &Value, found: &mut Vec<String>) {
 }
 
 /// A date less than a year ahead.
-fn in_a_month(setup: &Setup) -> String {
+pub fn in_a_month(setup: &Setup) -> String {
     let made = std::fs::metadata(setup.home()).and_then(|home| home.modified()).expect("its time");
     let ahead = made + std::time::Duration::from_secs(30 * 24 * 60 * 60);
     humantime::format_rfc3339_seconds(ahead).to_string()[..10].to_owned()

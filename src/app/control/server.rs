@@ -20,6 +20,7 @@ use super::path_in;
 use super::wire::{ControlError, ControlReply, ControlRequest, CopyNews, SendLine, ServerLine, TotalLine};
 use crate::attempts::Attempts;
 use crate::audit::{Actor, Author};
+use crate::http::Diagnosis;
 use crate::node::AccountFile;
 use crate::registry::Registry;
 use crate::store::{Copied, CopyProgress, Store, StoreError};
@@ -65,6 +66,7 @@ pub struct ControlDeps {
     pub account: AccountFile,
     /// `None` refuses `unlock`, which clears the counts of numbers.
     pub verifying: Option<Verifying>,
+    pub diagnose: Arc<dyn Fn() -> Diagnosis + Send + Sync>,
 }
 
 impl ControlSocket {
@@ -204,6 +206,10 @@ async fn carry_out(
         ControlRequest::Server => {
             let (version, time) = (env!("CARGO_PKG_VERSION").to_owned(), verifying()?.now());
             lines([ServerLine { version, time }])
+        }
+        ControlRequest::Diagnose => {
+            let Diagnosis { readyz, metrics } = (deps.diagnose)();
+            Ok(std::iter::once(readyz).chain(metrics.into_iter().map(Value::from)).collect())
         }
         ControlRequest::Copy => Err("a copy is answered elsewhere".to_owned()),
     }
