@@ -134,7 +134,7 @@ fn check_data(settings: &StorageSettings, progress: &mut Progress) -> Result<Rep
 
 fn check_record(entry: &CopiedRecord, kinds: &Kinds) -> Result<(), String> {
     check(entry, kinds)
-        .map_err(|what| format!("the record of {} is damaged: {what}", name(&entry.key, kinds)))
+        .map_err(|what| format!("the record of {} cannot be read: {what}", name(&entry.key, kinds)))
 }
 
 fn through_server(

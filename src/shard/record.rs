@@ -55,8 +55,11 @@ pub trait Record: Serialize + DeserializeOwned + Clone + Send + 'static {
 /// A stored record cannot be decoded.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum RecordError {
-    /// Written by a newer version of the program.
-    #[error("a record of {what} has version {found}, and this program reads version {known}")]
+    /// Written by another version of the program.
+    #[error(
+        "a record of {what} has version {found}, and this program reads version {known}: {} version of onceward wrote it",
+        if found < known { "an older" } else { "a newer" }
+    )]
     Version {
         /// [`Record::PLURAL`].
         what: &'static str,
@@ -74,8 +77,24 @@ pub enum RecordError {
         why: String,
     },
     /// The kind is not known.
-    #[error("a record has kind {0}, which this program does not know")]
+    #[error("a record has kind {0}, which this program does not know: a newer version of onceward wrote it")]
     Kind(u8),
+}
+
+impl RecordError {
+    /// What the operator can do, as a continuation of the message.
+    pub const fn remedy(&self) -> &'static str {
+        match self {
+            Self::Version { .. } | Self::Kind(_) => {
+                "start that version, or export the data with it (`onceward export`) and import the export with this one \
+                 (`onceward import`); see \"Another version\" in docs/operate/data-directory.md"
+            }
+            Self::Contents { .. } => {
+                "restore the data directory from a backup; see \"When a start is refused\" in \
+                 docs/operate/data-directory.md"
+            }
+        }
+    }
 }
 
 /// The bytes of a record: its version, then its fields in postcard's format.

@@ -33,7 +33,7 @@ pub enum RestoreError {
     #[error("the records could not be loaded from the store: {0}")]
     Store(#[from] StoreError),
     /// A record cannot be decoded.
-    #[error("{0}; restore the data directory from a backup, or use the version of onceward that wrote it")]
+    #[error("{0}; {remedy}", remedy = .0.remedy())]
     Record(#[from] RecordError),
     /// A thread could not start.
     #[error("cannot start a thread to load the records: {0}")]

@@ -26,8 +26,8 @@ pub enum ExportError {
     #[error("a record has no form in JSON: {0}")]
     Json(#[from] serde_json::Error),
     #[error(
-        "the record of {what} cannot be read: {error}; `onceward check-data` lists every record that is damaged, \
-         docs/operate/data-directory.md says what can be done"
+        "the record of {what} cannot be read: {error}; `onceward check-data` lists every such record; {}",
+        error.remedy()
     )]
     Record {
         /// The subject of the record, masked.

@@ -2,10 +2,12 @@
 
 mod check;
 mod load;
+mod lost_key;
 mod lost_parts;
 pub mod many;
 mod refusals;
 mod round_trip;
+mod versions;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -210,6 +210,9 @@ impl Directory {
         }
         let key = field("key").ok_or_else(|| damaged("its third line is not \"key = ...\""))?;
         let state = field("state").ok_or_else(|| damaged("its fourth line is not \"state = ...\""))?;
+        if lines.next().is_some() {
+            return Err(damaged("it goes on after its fourth line"));
+        }
         match [DirectoryState::Creating, DirectoryState::Importing, DirectoryState::Complete]
             .into_iter()
             .find(|known| known.as_str() == state)

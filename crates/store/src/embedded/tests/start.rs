@@ -70,6 +70,11 @@ fn a_damaged_format_or_another_version_refuses_the_start() {
             matches!(refused, Err(OpenError::FormatUnknown { found, known: 4, .. }) if found == other);
         assert!(is_named, "{refused:?}");
     }
+    for more in ["\n", "x", "more = 1\n", "\0"] {
+        fs::write(&path, format!("{right}{more}")).unwrap();
+        let found = world.contents_after_crash(&copy);
+        assert!(matches!(found, Err(OpenError::FormatDamaged { .. })), "{more:?}: {found:?}");
+    }
     for length in 0..right.len() - 1 {
         fs::write(&path, &right[..length]).unwrap();
         let found = world.contents_after_crash(&copy);
