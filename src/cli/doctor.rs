@@ -7,6 +7,7 @@ mod gateways;
 mod standards;
 
 use std::fmt::Write as _;
+use std::process::Command;
 
 use serde::Serialize;
 use serde_json::json;
@@ -114,6 +115,7 @@ pub fn run(args: &DoctorArgs, sources: &Sources, colors: bool) -> Result<Command
         }
     }
     // The place of the data can be known although another setting is wrong.
+    synchronized(&mut findings);
     let storage = config::load_storage(sources);
     if let Ok(storage) = &storage {
         data::examine(storage, &clock, &mut findings);
@@ -132,6 +134,23 @@ pub fn run(args: &DoctorArgs, sources: &Sources, colors: bool) -> Result<Command
     };
     let code = if worst == Verdict::Fail { EXIT_FAILED } else { 0 };
     Ok(CommandOutput { code, err, ..CommandOutput::of(out) })
+}
+
+/// Whether the kernel says that a time service keeps its clock. Only `adjtimex` knows, which no safe library has;
+/// `timedatectl` asks it, whichever service runs.
+fn synchronized(findings: &mut Findings) {
+    let asked = Command::new("timedatectl").args(["show", "--property=NTPSynchronized", "--value"]).output();
+    let answer = asked.map(|asked| String::from_utf8_lossy(&asked.stdout).trim().to_owned());
+    match answer.as_deref() {
+        Ok("yes") => findings.ok("clock", "synchronized with a time server, says timedatectl"),
+        Ok("no") => findings.warn(
+            "clock",
+            "not synchronized with a time server, says timedatectl",
+            "run a time service (systemd-timesyncd, chrony): lockouts and codes over a restart, signatures of webhooks, \
+             and certificates depend on the clock",
+        ),
+        _ => findings.ok("clock", "synchronization not examined: timedatectl does not answer"),
+    }
 }
 
 const CONFIGURATION: &str = "correct it; `onceward --print-config` shows each value and its source, \

@@ -120,6 +120,26 @@ async fn doctor_looks_at_the_data_directory_and_the_clock() {
 }
 
 #[tokio::test]
+async fn doctor_warns_of_a_clock_that_no_time_service_keeps() {
+    let setup = Setup::new();
+    let setup = setup.clone().env("PATH", setup.home().to_str().expect("a path in UTF-8"));
+    for (answer, verdict, words) in [
+        ("echo yes", "ok", "synchronized with a time server, says timedatectl"),
+        ("echo no", "warn", "not synchronized with a time server"),
+        ("exit 1", "ok", "synchronization not examined"),
+    ] {
+        let setup = setup.clone().file("timedatectl", format!("#!/bin/sh\n{answer}\n"));
+        let program = setup.home().join("timedatectl");
+        fs::set_permissions(&program, Permissions::from_mode(0o755)).expect("a mode");
+        let checks = report(&setup.command(["doctor", "--json"]).await, 0);
+        says(&checks, verdict, "clock", words);
+        fs::remove_file(&program).expect("removed");
+    }
+    let checks = report(&setup.command(["doctor", "--json"]).await, 0);
+    says(&checks, "ok", "clock", "synchronization not examined");
+}
+
+#[tokio::test]
 async fn doctor_asks_the_public_address_only_if_told_so() {
     let world = World::of(Setup::new()).await;
     let address = format!("http://{}", world.server.client.address());
