@@ -219,7 +219,7 @@ struct Section {
 /// Keys outside the other sections.
 const FURTHER: &str = "Further keys";
 
-const SECTIONS: [Section; 10] = [
+const SECTIONS: [Section; 11] = [
     Section {
         title: "Listen address",
         keys: &[
@@ -292,8 +292,6 @@ const SECTIONS: [Section; 10] = [
             "breaker-failures",
             "breaker-open-for",
             "breaker-longest",
-            "tracker-keep-for",
-            "tracker-keep-at-most",
         ],
         before: "[Delivery](../concepts/delivery.md) explains them. The members of `sms` stand in an object; \
                  `\"sms.retry\": true` works as well.",
@@ -311,6 +309,13 @@ const SECTIONS: [Section; 10] = [
         title: "Data and log",
         keys: &["data-dir", "scratch", "key-file", "log-level", "log-format"],
         before: "[The data directory](../operate/data-directory.md), [the log](../operate/monitoring.md#log).",
+        after: "",
+    },
+    Section {
+        title: "Retention",
+        keys: &["tracker-keep-for", "tracker-keep-at-most", "audit-retention"],
+        before: "The audit log is kept for 400 days by default. [Privacy](../operate/privacy.md#retention) lists everything \
+                 that is kept, with the\ntimes that follow from other keys and those that are fixed.",
         after: "",
     },
     Section {
