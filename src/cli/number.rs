@@ -39,8 +39,12 @@ pub fn unlock(args: &NumberArgs, settings: &StorageSettings) -> Result<CommandOu
 
 pub fn status(args: &NumberArgs, settings: &StorageSettings) -> Result<CommandOutput, CommandError> {
     let request = resolve(args, settings)?;
-    let advice = "start the server first, or list the messages with `onceward tracker --number`";
-    let lines = ask::<StatusLine>(settings, &ControlRequest::Status(request.clone()), advice)?;
+    let advice = format!(
+        "start the server first: only it knows the verification and the lockout of a number; without it, `onceward \
+         tracker --number {}` lists the messages",
+        request.number
+    );
+    let lines = ask::<StatusLine>(settings, &ControlRequest::Status(request.clone()), &advice)?;
     let NumberRequest { number, service } = request;
     Ok(CommandOutput::of(match lines.into_iter().next() {
         Some(status) if args.json => json_line(&status),

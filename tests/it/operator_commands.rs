@@ -74,6 +74,10 @@ async fn status_is_that_of_the_named_service_and_needs_a_server() {
     let down = world.setup.command(arguments).await;
     assert_eq!(down.status.code(), Some(70), "{}", down.output);
     assert!(down.output.contains("start the server first"), "{}", down.output);
+    let instead = ["tracker", "--number", &number];
+    assert!(down.output.contains(&format!("`onceward {}`", instead.join(" "))), "{}", down.output);
+    let listed = world.setup.command(instead.into_iter().chain(["--data-dir", "data"])).await;
+    assert!(listed.status.success() && listed.output.contains("TwilioMessages"), "{}", listed.output);
 }
 
 #[tokio::test]

@@ -64,7 +64,7 @@ pub(super) fn write(
         }),
     });
     mask(&mut bundle);
-    // Metrics have large numbers, and no value of a client.
+    // Values of metrics may be large numbers; labels have names, in which at most four digits are allowed.
     bundle["server"] = storage.map_or(Value::Null, |storage| or_error(server(storage)));
     let text = serde_json::to_vec_pretty(&bundle)?;
     let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
