@@ -35,6 +35,8 @@ pub enum Actor {
     Key { sid: Sid, name: Option<String> },
     /// A user of the server's machine, with the command line.
     User { uid: u32, name: Option<String> },
+    /// A person at the dashboard, signed in with this API key, or with the account's credentials if it is `None`.
+    Session { key: Option<Sid>, name: Option<String> },
 }
 
 /// Who acts, and by which request.
@@ -193,12 +195,14 @@ impl Actor {
             Self::Account => "account",
             Self::Key { .. } => "key",
             Self::User { .. } => "user",
+            Self::Session { .. } => "session",
         }
     }
 
     pub const fn key(&self) -> Option<Sid> {
         match self {
             Self::Key { sid, .. } => Some(*sid),
+            Self::Session { key, .. } => *key,
             Self::Account | Self::User { .. } => None,
         }
     }
@@ -207,7 +211,7 @@ impl Actor {
     pub fn name(&self) -> Option<&str> {
         match self {
             Self::Account => None,
-            Self::Key { name, .. } | Self::User { name, .. } => name.as_deref(),
+            Self::Key { name, .. } | Self::User { name, .. } | Self::Session { name, .. } => name.as_deref(),
         }
     }
 }

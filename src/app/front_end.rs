@@ -9,10 +9,12 @@ use crate::delivery::GatewayState;
 use crate::domain::{Channel, seconds_up};
 use crate::gateway::{BoxFuture, Simulator};
 use crate::http::{
-    Base, Callbacks, Deps, EventStreams, GatewayHealth, ServedRoutes, ServiceCircuit, V2, Verify,
+    Admin, Base, Callbacks, Deps, EventStreams, GatewayHealth, ServedRoutes, ServiceCircuit, V2, Verify,
 };
 use crate::metrics::Reading;
-use crate::node::{CallbackAnswer, CallbackRequest, ReportReceiver, Running, process};
+use crate::node::{
+    CallbackAnswer, CallbackRequest, ReportReceiver, Running, StartError, process, seeded_rng,
+};
 use crate::numbers::{CheckOutcome, CheckRequest, Refusal, Reply, SendOutcome, SendRequest};
 use crate::store::Loading;
 use crate::verify::Verifying;
@@ -119,6 +121,12 @@ pub fn v2(settings: &Settings, running: &Running, clock: &Arc<EngineClock>) -> V
     )
 }
 
+pub fn admin(settings: &Settings, running: &Running) -> Result<Admin, StartError> {
+    let public_url = settings.delivery.public_url.as_deref();
+    let (history, verifying) = (running.history.clone(), running.verifying.clone());
+    Ok(Admin::new(history, verifying, public_url, seeded_rng()?))
+}
+
 pub fn deps(
     settings: &Settings,
     late: &LateBoundVerifier,
@@ -149,6 +157,7 @@ pub fn deps(
         numbers: Arc::new(move || for_numbers.running().map(|running| running.verifier.capacity().usage())),
         channels: channels(settings),
         v2: Arc::default(),
+        admin: Arc::default(),
         callbacks: reports.map(|reports| Arc::new(reports) as Arc<dyn Callbacks>),
         simulates_all: simulator.is_some() && settings.gateways.routing.entries().len() == 1,
         event_streams: EventStreams::default(),

@@ -128,6 +128,7 @@ impl App {
         let control = Control::start(&settings.storage.data_dir, control);
         *self.control.lock().unwrap_or_else(PoisonError::into_inner) = control;
         // Before the first decision: the routes require a key from the first request on.
+        let _ = self.deps.admin.set(front_end::admin(settings, &running)?);
         let _ = self.deps.v2.set(front_end::v2(settings, &running, &self.clock));
         if let Some(receipts) = self.deps.inbox.as_ref().and_then(|simulator| simulator.receipts()) {
             tokio::spawn(record(receipts, running.verifying.clone()));

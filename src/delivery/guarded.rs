@@ -1,6 +1,6 @@
 //! One gateway behind its concurrency limiter and its circuit breaker.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::breaker::{Circuit, CircuitChange, Health};
 use super::circuits::{Answered, Circuits, CircuitsPermit};
 use super::error::NO_ANSWER;
 use super::limiter::ConcurrencyLimiter;
-use crate::clock::{LastingCondition, Stopwatch};
+use crate::clock::{Clock, LastingCondition, Stopwatch};
 use crate::config::{Bounds, BreakerSettings};
 use crate::domain::{Channel, GatewayName, Held, ServiceId, Timestamp};
 use crate::gateway::{ErrorClass, Gateway, GatewayError};
@@ -27,7 +27,20 @@ pub(super) struct GuardedGateway {
     pub limiter: ConcurrencyLimiter,
     pub circuit: CircuitBreaker,
     metrics: Arc<Metrics>,
+    clock: Arc<dyn Clock>,
+    recent: Mutex<Recent>,
 }
+
+/// The last requests to a gateway, for people.
+#[derive(Default)]
+struct Recent {
+    /// The time that each of the last sends took, at most [`RECENT`] of them.
+    took: VecDeque<Duration>,
+    last_error: Option<(Timestamp, &'static str)>,
+}
+
+/// Sends that the shown latency is about.
+const RECENT: usize = 100;
 
 /// Which gateways may carry a message: the messages of a verification carry the same code where that is possible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +57,13 @@ pub(super) enum Eligible {
 }
 
 impl GuardedGateway {
-    pub fn new(routed: Routed, bounds: &Bounds, breaker: BreakerSettings, metrics: &Arc<Metrics>) -> Self {
+    pub fn new(
+        routed: Routed,
+        bounds: &Bounds,
+        breaker: BreakerSettings,
+        metrics: &Arc<Metrics>,
+        clock: &Arc<dyn Clock>,
+    ) -> Self {
         let Routed { routed_as, gateway } = routed;
         let name = gateway.name();
         let limiter = ConcurrencyLimiter::new(
@@ -58,7 +77,8 @@ impl GuardedGateway {
         let breaker = BreakerSettings { failures, ..breaker };
         let (circuit, metrics) =
             (CircuitBreaker::new(name, breaker, metrics.service_names().clone()), Arc::clone(metrics));
-        Self { routed_as, name, gateway, limiter, circuit, metrics }
+        let (clock, recent) = (Arc::clone(clock), Mutex::default());
+        Self { routed_as, name, gateway, limiter, circuit, metrics, clock, recent }
     }
 
     /// Sends a request, counts it, and waits for the answer until `end`; `None` for no answer in time.
@@ -77,7 +97,31 @@ impl GuardedGateway {
         };
         let (gateway, took) = (self.name, stopwatch.elapsed());
         self.metrics.gateway(&GatewayFacts { gateway, operation, outcome, took });
+        let mut recent = self.recent_requests();
+        if outcome != GatewayEnd::Answered {
+            recent.last_error = Some((self.clock.now(), outcome.as_str()));
+        }
+        if operation == GatewayOperation::Send {
+            let surplus = (recent.took.len() + 1).saturating_sub(RECENT);
+            recent.took.drain(..surplus);
+            recent.took.push_back(took);
+        }
+        drop(recent);
         answer
+    }
+
+    /// The latency and the last error of a [`GatewayReading`](crate::metrics::GatewayReading).
+    pub fn recent(&self) -> (Option<[Duration; 2]>, Option<(Timestamp, &'static str)>) {
+        let recent = self.recent_requests();
+        let (mut took, last_error) = (Vec::from(recent.took.clone()), recent.last_error);
+        drop(recent);
+        took.sort_unstable();
+        let at = |part: usize| took.get((took.len() * part / 20).min(took.len().saturating_sub(1))).copied();
+        (at(10).zip(at(19)).map(|(median, most)| [median, most]), last_error)
+    }
+
+    fn recent_requests(&self) -> MutexGuard<'_, Recent> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn serves(&self, channel: Channel) -> bool {

@@ -133,7 +133,7 @@ impl Delivery {
     pub fn new(parts: DeliveryDeps) -> Self {
         let DeliveryDeps { gateways, routing, settings, services, templates, clock, rng, bounds, metrics } =
             parts;
-        let guarded = |routed| GuardedGateway::new(routed, &bounds, settings.breaker, &metrics);
+        let guarded = |routed| GuardedGateway::new(routed, &bounds, settings.breaker, &metrics, &clock);
         let confirms = gateways.iter().any(|routed| routed.gateway.wants_confirmation());
         Self {
             gateways: gateways.into_iter().map(guarded).collect(),
@@ -219,7 +219,16 @@ impl Delivery {
             let (in_flight, waiting) = gateway.limiter.load();
             let circuit = Circuit::ALL.map(|state| (state.as_str(), state == circuit)).to_vec();
             let services_out = gateway.circuit.open_for_services(now).len();
-            GatewayReading { name: gateway.name, circuit, services_out, in_flight, waiting }
+            let (latency, last_error) = gateway.recent();
+            GatewayReading {
+                name: gateway.name,
+                circuit,
+                services_out,
+                in_flight,
+                waiting,
+                latency,
+                last_error,
+            }
         };
         self.senders().map(reading).collect()
     }

@@ -1,6 +1,7 @@
 //! Facts that are not in the records yet.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -28,6 +29,8 @@ pub(super) const MOST_GROUPS: usize = 300;
 pub(super) struct Accumulator {
     clock: Arc<dyn Clock>,
     waiting: Mutex<Vec<Fact>>,
+    /// The number of facts since the start.
+    facts: AtomicU64,
     /// Notified when many facts wait.
     pub(super) many: Notify,
     uncounted: OncePerSecond,
@@ -51,7 +54,13 @@ enum Event {
 
 impl Accumulator {
     pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, waiting: Mutex::default(), many: Notify::new(), uncounted: OncePerSecond::default() }
+        Self {
+            clock,
+            waiting: Mutex::default(),
+            facts: AtomicU64::new(0),
+            many: Notify::new(),
+            uncounted: OncePerSecond::default(),
+        }
     }
 
     fn note(&self, recipient: Recipient, channel: Channel, gateway: Option<GatewayName>, event: Event) {
@@ -60,6 +69,7 @@ impl Accumulator {
         }
         let at = self.clock.now();
         let mut waiting = self.waiting();
+        self.facts.fetch_add(1, Ordering::Relaxed);
         if waiting.len() < MOST {
             waiting.push(Fact { at, recipient, channel, gateway, event });
         } else {
@@ -68,6 +78,10 @@ impl Accumulator {
         if waiting.len() == MANY {
             self.many.notify_one();
         }
+    }
+
+    pub(super) fn facts(&self) -> u64 {
+        self.facts.load(Ordering::Relaxed)
     }
 
     pub(super) fn len(&self) -> usize {

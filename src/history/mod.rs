@@ -102,6 +102,11 @@ impl History {
         &self.inner.currency
     }
 
+    /// The number of facts since the start.
+    pub fn facts(&self) -> u64 {
+        self.inner.accumulator.facts()
+    }
+
     /// Adds all facts to the records. A shard that does not run gets its part later.
     pub async fn flush(&self) {
         self.inner.flush().await;

@@ -23,12 +23,13 @@ const RESPONSE_HEADERS: HeaderValue =
 /// Seconds for which a browser may remember a preflight.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
 
-/// Whether the answers of a resource depend on the request's origin. No page may read the inbox, or the start page with
-/// its newest message.
+/// Whether the answers of a resource depend on the request's origin. No page may read the inbox, the start page with its
+/// newest message, or the dashboard.
 pub fn depends_on_origin(origins: &[String], resource: &Resource) -> bool {
     let has_codes =
         |handler| matches!(handler, Handler::Inbox | Handler::Index | Handler::TrySend | Handler::TryCheck);
-    let is_closed = |handler| has_codes(handler) || matches!(handler, Handler::Callback(_));
+    let is_closed =
+        |handler| has_codes(handler) || matches!(handler, Handler::Callback(_) | Handler::Admin(_));
     !origins.is_empty() && !resource.first().is_some_and(is_closed)
 }
 

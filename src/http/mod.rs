@@ -3,6 +3,7 @@
 //! * [`serve`] accepts connections and serves them until the server stops. `connection` serves one connection, with
 //!   [`Tls`] if the server has a certificate, `service` one request.
 //! * `routes` is the table of all routes. `route` finds the route of a request.
+//! * `admin` is the dashboard.
 //! * `v2` is Twilio Verify's API. `compatible` has the routes of the replaced systems. `pages` are for people.
 //! * `response` has the errors of every route, `openapi` the description of every route.
 //! * [`Deps`] is what the front end needs. The shards are behind [`Verify`], the receiver of gateways' reports behind
@@ -11,6 +12,7 @@
 //! Architecture invariant: the front end decides nothing about a number. It logs no body, no code and no path that is not
 //! in the table.
 
+mod admin;
 mod compatible;
 mod connection;
 mod cors;
@@ -33,6 +35,7 @@ pub mod measured {
     pub use super::compatible::{api_check, api_send, read_send_otp, read_verify_otp};
 }
 
+pub use admin::Admin;
 pub use connection::{CertificateHealth, Identity, Tls};
 pub use events::EventStreams;
 pub use openapi::text as openapi_json;

@@ -22,7 +22,7 @@ use super::route::{Access, ApiGroup, Content, Route, SchemaOf, Verb, schema};
 use super::routes::GROUPS;
 use super::v2::Meta;
 use super::v2::params::{
-    AttemptSid, BucketSid, Country, IdOrNumber, Param, Pattern, RateLimitSid, ServiceSid, WebhookSid,
+    AttemptSid, BucketSid, Country, IdOrNumber, Param, Pattern, RateLimitSid, ServiceSid, Text, WebhookSid,
 };
 use crate::domain::PhoneNumber;
 
@@ -185,6 +185,7 @@ pub fn path_params(route: &Route) -> Vec<Param> {
             "Numbers" | "Lockouts" => {
                 Param::of::<PhoneNumber>(name, "The number, in E.164 form; its + may be %2B.", "+14155552671")
             }
+            "numbers" => Param::of::<Text<20>>(name, "The number, as its session names it.", "1"),
             _ => return None,
         })
     };

@@ -7,6 +7,7 @@ use hyper::Method;
 use utoipa::ToSchema;
 use utoipa::openapi::{RefOr, Schema};
 
+use super::admin::AdminPage;
 use super::response::{ErrorFormat, Response};
 use super::routes::{GROUPS, NOT_SERVED};
 use super::server::CallbackKind;
@@ -106,6 +107,7 @@ pub enum Handler {
     V2(V2Handler),
     Callback(CallbackKind),
     Inbox,
+    Admin(AdminPage),
     Metrics,
     Ready,
     Index,

@@ -5,6 +5,7 @@ use std::future::ready;
 
 use utoipa::ToSchema;
 
+use super::admin::{self, AdminPage};
 use super::compatible;
 use super::openapi;
 use super::pages::home;
@@ -142,6 +143,16 @@ const TAKEN: Success = Success { status: 204, about: "Accepted.", content: Conte
 const HTML: Success = ok(Content::Text("text/html; charset=utf-8"));
 const SHOWN_BY_PAGE: Success =
     Success { status: 303, about: "Done. The start page shows the result.", content: Content::Nothing };
+const SIGNED_IN: Success = Success {
+    status: 303,
+    about: "Signed in. The answer sets the cookie of the session.",
+    content: Content::Nothing,
+};
+const SEEN_BY_PAGE: Success = Success {
+    status: 303,
+    about: "Done. A page of the dashboard shows the result.",
+    content: Content::Nothing,
+};
 const XML: Success = ok(Content::Text("text/xml; charset=utf-8"));
 
 /// Routes that speak as Twilio's do.
@@ -386,6 +397,12 @@ const METRICS: &str = "In Prometheus' text format, or in OpenMetrics if Accept n
 const TRY: &str = "A form of the start page, answered with a page. Only where every message goes to the simulator. It requires \
      the same credentials as the inbox, and for a key where the compatible routes do.";
 
+const DASHBOARD: &str = "Needs the cookie of a session: without one a page leads to the sign-in, and a form gets 401. A form needs the \
+     token of its session.";
+
+const SIGN_IN: &str = "With the account's credentials, or a key for all services with the scope admin. Only over TLS or on loopback. \
+     Failures are limited: 429.";
+
 static SERVER: ApiGroup = ApiGroup {
     name: "The server",
     about: "Health, this description, reports of gateways, and the simulator's inbox.",
@@ -409,6 +426,24 @@ static SERVER: ApiGroup = ApiGroup {
         Get "/inbox/messages", "InboxMessages", "Read the simulator's inbox" =>
             plain(Handler::Inbox), one::<Inbox>(),
             about: INBOX, params: service::describe_inbox, others: &[401, 403, 404];
+        Get "/admin", "Dashboard", "Open the dashboard" =>
+            plain(Handler::Admin(AdminPage::Overview)), HTML, about: DASHBOARD, others: &[303, 403, 503];
+        Get "/admin/events", "DashboardEvents", "Follow changes of the dashboard" =>
+            plain(Handler::Admin(AdminPage::Events)), ok(Content::Text("text/event-stream")), about: DASHBOARD, others: &[401, 403, 503];
+        Get "/admin/sign-in", "DashboardSignInPage", "Open the form that signs in to the dashboard" =>
+            plain(Handler::Admin(AdminPage::SignIn)), HTML, others: &[403, 503];
+        Post "/admin/sign-in", "DashboardSignIn", "Sign in to the dashboard" =>
+            Endpoint(Handler::Admin(AdminPage::SignIn), admin::describe_sign_in), SIGNED_IN, about: SIGN_IN, others: &[401, 403, 429, 503];
+        Post "/admin/sign-out", "DashboardSignOut", "Sign out of the dashboard" =>
+            Endpoint(Handler::Admin(AdminPage::SignOut), admin::describe_token), SEEN_BY_PAGE, about: DASHBOARD, others: &[401, 403, 503];
+        Post "/admin/lookup", "DashboardLookUp", "Look up a number in the dashboard" =>
+            Endpoint(Handler::Admin(AdminPage::LookUp), admin::describe_look_up), SEEN_BY_PAGE, about: DASHBOARD, others: &[401, 403, 503];
+        Get "/admin/numbers/{Id}", "DashboardNumber", "Open the page of a number in the dashboard" =>
+            plain(Handler::Admin(AdminPage::Number)), HTML, about: DASHBOARD, others: &[303, 403, 503];
+        Post "/admin/numbers/{Id}", "DashboardAct", "Unlock or erase a number, or cancel its verification" =>
+            Endpoint(Handler::Admin(AdminPage::Number), admin::describe_action), SEEN_BY_PAGE, about: DASHBOARD, others: &[401, 403, 503];
+        Get "/admin/audit", "DashboardAudit", "Open the audit log in the dashboard" =>
+            plain(Handler::Admin(AdminPage::Audit)), HTML, about: DASHBOARD, others: &[303, 403, 503];
         Post "/try/send", "TrySend", "Send a code from the start page" =>
             Endpoint(Handler::TrySend, home::describe_send), SHOWN_BY_PAGE, about: TRY, others: &[401, 403, 404, 429, 502, 503];
         Post "/try/check", "TryCheck", "Check a code on the start page" =>

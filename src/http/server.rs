@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -11,7 +12,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinError, JoinSet};
 use tracing::{error, info, warn};
 
-use super::connection::{self, Server, Tls, refuse_tls, respond_and_close};
+use super::admin::Admin;
+use super::connection::{self, Connection, Server, Tls, refuse_tls, respond_and_close};
 use super::events::EventStreams;
 use super::request;
 use super::response::Problem;
@@ -64,6 +66,8 @@ pub struct Deps<V = Verifier> {
     /// The dependencies of `/v2`. They arrive when the store is loaded; until then those routes answer 503. They are
     /// set before the verifier's first decision, because they decide who may use the compatible routes.
     pub v2: Arc<OnceLock<V2>>,
+    /// The further dependencies of the dashboard, which arrive with `v2`.
+    pub admin: Arc<OnceLock<Admin>>,
     /// The simulator, whose messages `/inbox` shows; `None` when messages go to a provider.
     pub inbox: Option<Arc<Simulator>>,
     /// Whether every message goes to the simulator. The start page then has forms to try it.
@@ -180,8 +184,8 @@ pub async fn serve<V: Verify>(listener: TcpListener, shutdown: impl Future<Outpu
             }
             Some(ended) = connections.refused.join_next() => log_panic(ended),
             accepted = listener.accept() => match accepted {
-                Ok((stream, _peer)) => {
-                    connections.admit(stream);
+                Ok((stream, peer)) => {
+                    connections.admit(stream, peer.ip());
                     if connections.accepted.is_multiple_of(ACCEPTED_AT_ONCE) {
                         tokio::task::yield_now().await;
                     }
@@ -223,7 +227,7 @@ impl<V: Verify> Connections<V> {
     }
 
     /// Serves a connection, or refuses one beyond the limit.
-    fn admit(&mut self, stream: TcpStream) {
+    fn admit(&mut self, stream: TcpStream, peer: IpAddr) {
         self.trouble.is_over();
         self.accepted += 1;
         let deps = &self.server.deps;
@@ -234,10 +238,10 @@ impl<V: Verify> Connections<V> {
             // Responses are small and written at once: waiting to fill a packet only delays them. This fails only when
             // the client is gone already, which shows at the first read.
             let _ = stream.set_nodelay(true);
-            let (server, number) = (Arc::clone(&self.server), self.accepted);
+            let connection = Connection::new(Arc::clone(&self.server), self.accepted, peer);
             match &deps.tls {
-                None => self.open.spawn(connection::serve(stream, server, number)),
-                Some(tls) => self.open.spawn(connection::serve_tls(stream, tls.acceptor(), server, number)),
+                None => self.open.spawn(connection::serve(stream, connection)),
+                Some(tls) => self.open.spawn(connection::serve_tls(stream, tls.acceptor(), connection)),
             };
             self.server.note_open(self.open.len());
             return;

@@ -2,6 +2,7 @@
 //! handlers of the routes that neither send nor check codes are here.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -31,7 +32,7 @@ use super::server::{
     CallbackAnswer, CallbackKind, CallbackRequest, Callbacks, Deps, GatewayHealth, ServedRoutes, Verify,
 };
 use super::v2::params::{Param, Text};
-use super::{compatible, cors, openapi, v2};
+use super::{admin, compatible, cors, openapi, v2};
 use crate::clock::Stopwatch;
 use crate::log_limit::OncePerSecond;
 use crate::metrics::TextFormat;
@@ -54,7 +55,7 @@ pub async fn respond<V: Verify>(
 
     // Ids are visible ASCII: a client's is checked, ours is made of hex digits.
     let request_id = id.to_str().unwrap_or_default();
-    let call = Call { deps: &active.server().deps, request_id };
+    let call = Call { deps: &active.server().deps, request_id, peer: active.peer() };
     let work = answer(&call, target, &head, &mut body, &active.server().bad_bodies);
     let outcome = AssertUnwindSafe(work).catch_unwind().await;
     let answer = outcome.unwrap_or_else(|_| {
@@ -144,6 +145,8 @@ pub struct Call<'a, V> {
     pub deps: &'a Deps<V>,
     /// Stands in the answer and in the log.
     pub request_id: &'a str,
+    /// The address of the other end: the client, or a proxy.
+    pub peer: IpAddr,
 }
 
 /// Answers a request.
@@ -236,6 +239,7 @@ async fn try_answer<V: Verify>(
         }
         Handler::Callback(kind) => callback(deps, kind, head, body.read(limit, time).await?).await,
         Handler::Inbox => inbox(deps, head),
+        Handler::Admin(page) => admin::answer(call, page, head, body).await,
         Handler::Metrics => metrics(deps, &head.headers),
         Handler::Ready => Ok(ready(deps)),
         Handler::Index => Ok(index(deps, head)),

@@ -28,4 +28,4 @@ pub use record::NumberKey;
 pub use reply::{CheckOutcome, Reply, SendLimit, SendOutcome, VerificationSummary};
 pub use send::NamedVerification;
 pub use table::NumberCapacity;
-pub use verifier::{CheckRequest, EndRequest, SendRequest, Verifier, VerifierDeps};
+pub use verifier::{CheckRequest, EndRequest, LockedNumber, SendRequest, Verifier, VerifierDeps};

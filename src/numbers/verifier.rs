@@ -1,5 +1,6 @@
 //! The handle through which HTTP routes and library users submit commands.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,12 +21,12 @@ use crate::attempts::{Attempts, ReceiptOutcome};
 use crate::audit::Audited;
 use crate::config::Bounds;
 use crate::delivery::Delivery;
-use crate::domain::{AttemptLogKey, Channel, Code, PhoneNumber, ServerKey};
+use crate::domain::{AttemptLogKey, Channel, Code, PhoneNumber, ServerKey, ServiceId, Timestamp};
 use crate::engine::{
     CheckOutcome, Ending, LockoutState, NumberState, SendOptions, SlotHash, VerificationName,
 };
 use crate::gateway::Receipt;
-use crate::shard::{Capacity, Refusal, Shards};
+use crate::shard::{Capacity, Record as _, Refusal, Shards, Tables, decode};
 use crate::template::MessageStyle;
 
 /// A request to send a code: the first one of a verification, or a repetition.
@@ -71,6 +72,22 @@ pub struct EndRequest {
     /// The entry of the audit log, if the request has an effect.
     pub audited: Option<Audited>,
 }
+
+/// A number that is locked out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LockedNumber {
+    /// Where it is locked out.
+    pub service: ServiceId,
+    /// The number.
+    pub number: PhoneNumber,
+    /// Until when.
+    pub until: Timestamp,
+    /// Consecutive wrong codes.
+    pub wrong_codes: u8,
+}
+
+/// Numbers that are read at once. A shard reads this many in some 100 us.
+const PAGE: usize = 512;
 
 /// A quarter of the commands in flight is reserved for checks.
 const CHECKS_SHARE: usize = 4;
@@ -238,6 +255,50 @@ impl Verifier {
         let read =
             move |state: NumberState, now| (state != NumberState::Fresh).then(|| state.lockout(&policy, now));
         self.deps.read(&self.shards, key, read).await
+    }
+
+    /// The numbers that are locked out, and how many there are. Of more than `most`, those whose lockouts end last. Reads
+    /// every number: a second for a million.
+    ///
+    /// # Errors
+    /// [`Refusal::Stopping`] while a shard cannot say.
+    pub async fn lockouts(&self, most: usize) -> Result<(Vec<LockedNumber>, usize), Refusal> {
+        let router = self.shards.router();
+        let (mut found, mut count) = (BTreeMap::new(), 0);
+        for shard in 0..router.shards() {
+            let mut end = usize::MAX;
+            while end > 0 {
+                let _turn = router.page_turn().await;
+                let policies = self.deps.policies.clone();
+                let read = move |tables: &Tables, now| {
+                    let (page, end) = tables.page(NumberState::KIND, end, PAGE, now);
+                    let locked = page.into_iter().filter_map(|(key, stored)| {
+                        let key = NumberKey::from_id(&key.id)?;
+                        let state: NumberState = decode(&stored.bytes).ok()?;
+                        let lockout = state.lockout(&policies.of(key.service), now);
+                        Some((lockout.until?, key, lockout.wrong_codes))
+                    });
+                    (locked.collect::<Vec<_>>(), end)
+                };
+                let page;
+                (page, end) = router.read_shard(shard, read).await?;
+                for (until, NumberKey { service, number, is_test: _ }, wrong_codes) in page {
+                    // A page may repeat a number that has moved, which then counts twice.
+                    count += 1;
+                    found.insert((until, service, number), wrong_codes);
+                }
+                while found.len() > most {
+                    found.pop_first();
+                }
+            }
+        }
+        let locked = found.into_iter().rev().map(|((until, service, number), wrong_codes)| LockedNumber {
+            service,
+            number,
+            until,
+            wrong_codes,
+        });
+        Ok((locked.collect(), count))
     }
 
     /// The live code of a verification and the rest of its life, for a voice call that reads it again when it is

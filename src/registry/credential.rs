@@ -201,6 +201,13 @@ pub enum Caller {
 #[derive(Clone)]
 pub struct CallerKey(Arc<LiveKey>);
 
+/// The proof that a client gave of being a caller, for a session. It ends when the secret is replaced or revoked.
+#[derive(Clone)]
+pub struct Proof {
+    sid: Sid,
+    hash: [u8; 32],
+}
+
 /// Neither the account nor a live key, or the wrong secret. Which of these is not said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the user name is no known id, or the password is not its secret")]
@@ -234,6 +241,12 @@ impl Caller {
     /// The caller in the audit log.
     pub fn actor(&self) -> Actor {
         self.used_key().map_or(Actor::Account, |key| Actor::Key { sid: key.sid, name: key.name.clone() })
+    }
+
+    /// The caller in the audit log, in a session of the dashboard.
+    pub fn session(&self) -> Actor {
+        let (key, name) = self.used_key().map_or((None, None), |key| (Some(key.sid), key.name.clone()));
+        Actor::Session { key, name }
     }
 
     pub fn key(&self) -> Option<Sid> {
@@ -276,6 +289,36 @@ impl Registry {
             }
             (None, None) => Err(Unauthenticated),
         }
+    }
+
+    /// The id of the account or of a live key that a user name spells.
+    pub fn known_user(&self, user: &str) -> Option<Sid> {
+        let account =
+            self.root().map(|root| root.sid).filter(|sid| Sid::parse(SidKind::Account, user) == Some(*sid));
+        account.or_else(|| Sid::parse(SidKind::ApiKey, user).filter(|sid| self.live_key(sid).is_some()))
+    }
+
+    /// What a session keeps of a caller in place of its secret.
+    pub fn proof_of(&self, caller: &Caller) -> Option<Proof> {
+        match caller {
+            Caller::Root => self.root().map(|Root { sid, hash }| Proof { sid, hash }),
+            Caller::Key(CallerKey(live)) => Some(Proof { sid: live.key.sid, hash: live.hash }),
+        }
+    }
+
+    /// The caller that gave this proof; `None` once its secret is replaced or revoked.
+    pub fn caller_of(&self, proof: &Proof) -> Option<Caller> {
+        let Proof { sid, hash } = proof;
+        if self.root().is_some_and(|root| root.sid == *sid && root.hash == *hash) {
+            return Some(Caller::Root);
+        }
+        self.live_key(sid).filter(|live| live.hash == *hash).map(|live| Caller::Key(CallerKey(live)))
+    }
+
+    fn live_key(&self, sid: &Sid) -> Option<Arc<LiveKey>> {
+        let credentials = self.inner.published.credentials.load();
+        let key = credentials.keys.get(sid);
+        key.filter(|live| self.inner.published.services.load().accept(&live.key)).cloned()
     }
 
     /// The account's id, as answers show it. Zeros before there is an account, that is before the start is complete.

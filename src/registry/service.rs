@@ -37,6 +37,14 @@ impl Service {
             Origin::Api => self.sid.to_string(),
         }
     }
+
+    /// The name for people: the friendly name in place of the sid.
+    pub fn title(&self) -> String {
+        match &self.origin {
+            Origin::Api => self.settings.friendly_name.clone(),
+            Origin::Default | Origin::Config(_) => self.name(),
+        }
+    }
 }
 
 /// The creator of a service.

@@ -72,7 +72,7 @@ impl From<&AuditEntry> for AuditLine {
             actor_name: actor.name().map(str::to_owned),
             actor_uid: match actor {
                 Actor::User { uid, .. } => Some(*uid),
-                Actor::Account | Actor::Key { .. } => None,
+                Actor::Account | Actor::Key { .. } | Actor::Session { .. } => None,
             },
             service_sid: change.service.map(|sid| sid.to_string()),
             resource_sid: change.resource.map(|sid| sid.to_string()),

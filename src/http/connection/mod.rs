@@ -8,6 +8,7 @@ mod serve;
 mod timeouts;
 mod tls;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -84,12 +85,13 @@ pub struct Connection<V> {
     server: Arc<Server<V>>,
     activity: Activity,
     number: u64,
+    peer: IpAddr,
 }
 
 impl<V> Connection<V> {
-    /// The connection with this number, counted from the start of the program.
-    pub fn new(server: Arc<Server<V>>, number: u64) -> Self {
-        Self { server, activity: Activity::default(), number }
+    /// The connection with this number, counted from the start of the program, from the address `peer`.
+    pub fn new(server: Arc<Server<V>>, number: u64, peer: IpAddr) -> Self {
+        Self { server, activity: Activity::default(), number, peer: peer.to_canonical() }
     }
 
     /// The id of the `request`, counted from 1; 0 stands for bytes that never became a request.
@@ -112,6 +114,11 @@ impl<V> ActiveRequest<V> {
 
     pub fn server(&self) -> &Server<V> {
         &self.connection.server
+    }
+
+    /// The address of the other end: the client, or a proxy.
+    pub fn peer(&self) -> IpAddr {
+        self.connection.peer
     }
 
     /// The request's id, unless the client gave one.

@@ -19,7 +19,7 @@ use tokio::io::{
 use tracing::debug;
 
 use super::timeouts::{Expired, Timeouts};
-use super::{ActiveRequest, Connection, Server, Stream, linger, raw_response, respond_and_close};
+use super::{ActiveRequest, Connection, Stream, linger, raw_response, respond_and_close};
 use crate::http::response::Problem;
 use crate::http::server::Verify;
 use crate::http::service::respond;
@@ -56,9 +56,9 @@ pub fn http1_builder() -> http1::Builder {
 }
 
 /// Serves a connection in cleartext until it ends. Dropping the future drops every request that it is answering.
-pub async fn serve<V: Verify>(stream: impl Stream, server: Arc<Server<V>>, number: u64) {
-    let timeouts = Timeouts::start(&server.deps.bounds);
-    serve_http1(stream, Connection::new(server, number), timeouts).await;
+pub async fn serve<V: Verify>(stream: impl Stream, connection: Connection<V>) {
+    let timeouts = Timeouts::start(&connection.server.deps.bounds);
+    serve_http1(stream, connection, timeouts).await;
 }
 
 /// Serves HTTP/1.0 and HTTP/1.1.

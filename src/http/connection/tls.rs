@@ -133,12 +133,8 @@ enum Opening<I> {
 
 /// Serves an encrypted connection until it ends. The time for the first head begins here: a client cannot have it
 /// twice by dragging out the handshake.
-pub async fn serve_tls<V: Verify, I: Stream>(
-    stream: I,
-    acceptor: TlsAcceptor,
-    server: Arc<Server<V>>,
-    number: u64,
-) {
+pub async fn serve_tls<V: Verify, I: Stream>(stream: I, acceptor: TlsAcceptor, connection: Connection<V>) {
+    let server = Arc::clone(&connection.server);
     let mut timeouts = Timeouts::start(&server.deps.bounds);
     let opening = tokio::select! {
         biased;
@@ -147,7 +143,6 @@ pub async fn serve_tls<V: Verify, I: Stream>(
         () = timeouts.first_head() => Err(io::ErrorKind::TimedOut.into()),
         () = server.stop.cancelled() => return,
     };
-    let connection = Connection::new(Arc::clone(&server), number);
     match opening {
         Ok(Opening::Encrypted(stream)) => {
             if stream.get_ref().1.alpn_protocol() == Some(HTTP2) {

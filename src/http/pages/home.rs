@@ -17,7 +17,7 @@ use crate::http::server::{Deps, Verify};
 use crate::http::service::Call;
 use crate::http::v2::params::{Param, Text};
 use crate::numbers::{CheckOutcome, CheckRequest, NumberKey, Refusal, Reply, SendOutcome};
-use crate::registry::{Origin, Scope};
+use crate::registry::Scope;
 
 #[derive(Template)]
 #[template(path = "home.html")]
@@ -259,14 +259,7 @@ pub fn with_view<V, T>(
             return ServiceId::DEFAULT_NAME.to_owned();
         }
         let service = deps.v2.get().and_then(|v2| v2.registry.service_by_id(id));
-        service.map_or_else(
-            || "removed".to_owned(),
-            // For people: the friendly name in place of the sid.
-            |service| match &service.origin {
-                Origin::Api => service.settings.friendly_name.clone(),
-                Origin::Default | Origin::Config(_) => service.name(),
-            },
-        )
+        service.map_or_else(|| "removed".to_owned(), |service| service.title())
     };
     show(InboxView {
         simulator,
@@ -288,7 +281,7 @@ fn field(form: &[u8], name: &str) -> Option<String> {
     pairs.find(|(found, _)| found == name).map(|(_, text)| text.into_owned())
 }
 
-fn redirect(address: &str) -> Response {
+pub fn redirect(address: &str) -> Response {
     let mut response = Response::page("text/html; charset=utf-8", &[], String::new());
     response.status = StatusCode::SEE_OTHER;
     // Our own addresses are ASCII.

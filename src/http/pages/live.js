@@ -62,7 +62,12 @@ function take(old, fresh) {
   if (after.length > 0 && same) return;
   if (after.length === 0 && old.textContent === fresh.textContent) return;
   const nodes = [...fresh.childNodes].map((node) => document.adoptNode(node));
+  // Opened details and the focus survive.
+  const opened = [...old.querySelectorAll("details[open]")].map((part) => part.id);
+  const focused = old.contains(document.activeElement) ? document.activeElement.id : "";
   old.replaceChildren(...nodes);
+  for (const id of opened) document.getElementById(id)?.setAttribute("open", "");
+  if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
   for (const part of old.querySelectorAll("[data-id]")) {
     part.classList.toggle("fresh", !before.includes(part.dataset.id));
   }
@@ -79,6 +84,8 @@ async function refresh() {
       signal: AbortSignal.timeout(5000),
     });
     if (!response.ok) throw new Error(`HTTP ${response.status}`);
+    // A session is over.
+    if (response.redirected) return location.reload();
     const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
     setClock(fresh.body.dataset.now);
     each("[data-live]", (old) => {

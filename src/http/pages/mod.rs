@@ -22,17 +22,20 @@ const STYLE: &str = include_str!("page.css");
 pub const LIVE: &str = include_str!("live.js");
 
 /// The headers of pages without a script and forms.
-static STYLE_ONLY: LazyLock<Headers> = LazyLock::new(|| html_headers("form-action 'none'; "));
+static STYLE_ONLY: LazyLock<Headers> = LazyLock::new(|| html_headers("form-action 'none'; ", NO_REFERRER));
 
 /// The headers of pages with [`LIVE`] and forms.
 static LIVE_HEADERS: LazyLock<Headers> = LazyLock::new(|| {
-    html_headers(&format!("script-src {}; connect-src 'self'; form-action 'self'; ", csp_hash(LIVE)))
+    let sources = format!("script-src {}; connect-src 'self'; form-action 'self'; ", csp_hash(LIVE));
+    html_headers(&sources, NO_REFERRER)
 });
 
-type Headers = [(&'static str, &'static str); 4];
+const NO_REFERRER: &str = "no-referrer";
+
+pub type Headers = [(&'static str, &'static str); 4];
 
 /// A page from its template, with the headers that `html_headers` made for it.
-fn html(template: &impl Template, headers: &Headers) -> Response {
+pub fn html(template: &impl Template, headers: &Headers) -> Response {
     // A template of texts does not fail.
     Response::page("text/html; charset=utf-8", headers, template.render().unwrap_or_default())
 }
@@ -44,7 +47,7 @@ fn html_live(template: &impl Template) -> Response {
 
 /// Allows only [`STYLE`] and the additions in `sources`: a text could do nothing even if it became markup. The page
 /// loads nothing from elsewhere. Called once for each kind of page, because the policy is never freed.
-fn html_headers(sources: &str) -> Headers {
+pub fn html_headers(sources: &str, referrer: &'static str) -> Headers {
     let style = csp_hash(STYLE);
     let policy = format!(
         "default-src 'none'; style-src {style}; {sources}img-src data:; \
@@ -53,7 +56,7 @@ fn html_headers(sources: &str) -> Headers {
     [
         ("content-security-policy", policy.leak()),
         ("x-content-type-options", "nosniff"),
-        ("referrer-policy", "no-referrer"),
+        ("referrer-policy", referrer),
         ("cache-control", "no-store"),
     ]
 }
@@ -64,19 +67,20 @@ pub fn csp_hash(content: &str) -> String {
 }
 
 /// The top of every page.
-struct Frame {
-    style: &'static str,
-    version: &'static str,
+pub struct Frame {
+    pub style: &'static str,
+    pub version: &'static str,
     /// Paths of pages and their names.
-    links: Vec<(&'static str, &'static str)>,
+    pub links: Vec<(&'static str, &'static str)>,
     /// The path of this page.
-    here: &'static str,
+    pub here: &'static str,
 }
 
 impl Frame {
-    fn new(here: &'static str, has_inbox: bool) -> Self {
+    pub fn new(here: &'static str, has_inbox: bool) -> Self {
         let inbox = has_inbox.then_some(("/inbox", "Inbox"));
-        let links = [("/", "Start")].into_iter().chain(inbox).chain([("/docs", "Docs")]).collect();
+        let others = [("/admin", "Dashboard"), ("/docs", "Docs")];
+        let links = [("/", "Start")].into_iter().chain(inbox).chain(others).collect();
         Self { style: STYLE, version: env!("CARGO_PKG_VERSION"), links, here }
     }
 }

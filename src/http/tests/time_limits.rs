@@ -1,5 +1,6 @@
 //! The default time limits of connections, in memory and with paused time.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -210,13 +211,16 @@ impl Memory {
     }
 
     fn serve(&self, stream: DuplexStream) -> JoinHandle<()> {
-        tokio::spawn(connection::serve(stream, Arc::clone(&self.0), 1))
+        tokio::spawn(connection::serve(
+            stream,
+            Connection::new(Arc::clone(&self.0), 1, Ipv4Addr::LOCALHOST.into()),
+        ))
     }
 
     pub fn serve_http2(&self, stream: DuplexStream) -> JoinHandle<()> {
         let server = Arc::clone(&self.0);
         let timeouts = Timeouts::start(&server.deps.bounds);
-        tokio::spawn(serve_http2(stream, Connection::new(server, 1), timeouts))
+        tokio::spawn(serve_http2(stream, Connection::new(server, 1, Ipv4Addr::LOCALHOST.into()), timeouts))
     }
 
     fn client(&self) -> Client<DuplexStream> {

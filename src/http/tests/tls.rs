@@ -1,5 +1,6 @@
 //! The default limits of encrypted connections, in memory and with paused time.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use super::client::{Client, get, post};
 use super::script::Script;
 use super::time_limits::{LATE_HEAD, half_a_head_gets_408_after_10_s, now, since};
 use super::world::deps;
-use crate::http::connection::{Server, refuse_tls, serve_tls};
+use crate::http::connection::{Connection, Server, refuse_tls, serve_tls};
 use crate::http::{CertificateHealth, Identity, Tls};
 
 /// A handshake record, of which one byte has arrived: RFC 8446, section 5.1.
@@ -176,7 +177,8 @@ impl Memory {
     }
 
     fn serve(&self, stream: DuplexStream) -> JoinHandle<()> {
-        tokio::spawn(serve_tls(stream, self.tls.acceptor(), Arc::clone(&self.server), 1))
+        let connection = Connection::new(Arc::clone(&self.server), 1, Ipv4Addr::LOCALHOST.into());
+        tokio::spawn(serve_tls(stream, self.tls.acceptor(), connection))
     }
 
     /// A client after the handshake, and its connection, which ends when the server's does.

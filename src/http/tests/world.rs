@@ -84,6 +84,7 @@ pub fn deps(script: Script) -> Deps<Script> {
         channels: vec![Channel::Sms, Channel::WhatsApp],
         callbacks: None,
         v2: Arc::default(),
+        admin: Arc::default(),
         inbox: None,
         simulates_all: false,
         event_streams: EventStreams::default(),

@@ -27,8 +27,9 @@ view! {
         /// What was done.
         #[schema(example = "key.revoked")]
         action: &'static str = entry.change.action.as_str(),
-        /// `account`: its credentials. `key`: an API key. `user`: a user of the server's machine.
-        #[schema(pattern = "^(account|key|user)$")]
+        /// `account`: its credentials. `key`: an API key. `user`: a user of the server's machine. `session`: a person at the
+        /// dashboard, signed in with the key, or with the account's credentials if there is none.
+        #[schema(pattern = "^(account|key|user|session)$")]
         actor: &'static str = entry.actor.kind(),
         /// The id of the key.
         #[schema(required)]
@@ -40,7 +41,7 @@ view! {
         #[schema(required, example = 1000)]
         actor_uid: Option<u32> = match entry.actor {
             Actor::User { uid, .. } => Some(uid),
-            Actor::Account | Actor::Key { .. } => None,
+            Actor::Account | Actor::Key { .. } | Actor::Session { .. } => None,
         },
         /// Null for what belongs to all services.
         #[schema(required)]

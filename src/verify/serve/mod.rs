@@ -31,7 +31,7 @@ use crate::domain::{PhoneNumber, ServerKey, ServiceId, Sid, Timestamp};
 use crate::engine::{self, LockoutState, Sealer, SlotHash};
 use crate::gateway::Receipt;
 use crate::limit::{Answers, Limits};
-use crate::numbers::{EndRequest, NumberKey, Refusal, Verifier};
+use crate::numbers::{EndRequest, LockedNumber, NumberKey, Refusal, Verifier};
 use crate::registry::{Registry, Service};
 use crate::shard::Capacity;
 
@@ -184,6 +184,14 @@ impl Verifying {
         number: PhoneNumber,
     ) -> Result<Option<NumberStatus>, Refusal> {
         self.0.status(service, number).await
+    }
+
+    /// The numbers that are locked out: [`Verifier::lockouts`].
+    ///
+    /// # Errors
+    /// [`Refusal::Stopping`] while a shard cannot say.
+    pub async fn lockouts(&self, most: usize) -> Result<(Vec<LockedNumber>, usize), Refusal> {
+        self.0.verifier.lockouts(most).await
     }
 
     /// Records a provider's report about a message, and emits its events. A report that comes before its gateway has

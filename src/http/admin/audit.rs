@@ -1,0 +1,76 @@
+//! The audit log, the newest entries first.
+
+use askama::Template;
+
+use super::{HEADERS, Top, Visit, moment};
+use crate::audit::{Actor, AuditEntry, AuditQuery};
+use crate::domain::Timestamp;
+use crate::http::pages::{self, Frame};
+use crate::http::response::Response;
+use crate::numbers::Refusal;
+
+/// Entries on a page.
+const PAGE: usize = 50;
+
+/// The last page that is shown: more entries are not kept.
+const LAST: usize = crate::audit::MOST / PAGE;
+
+#[derive(Template)]
+#[template(path = "audit.html")]
+struct AuditPage {
+    frame: Frame,
+    top: Top,
+    entries: Vec<Line>,
+    newer: Option<usize>,
+    older: Option<usize>,
+}
+
+struct Line {
+    at: String,
+    action: &'static str,
+    by: String,
+    service: String,
+    about: String,
+    request_id: String,
+}
+
+/// `GET /admin/audit?page=`.
+pub async fn page(visit: &Visit<'_>) -> Result<Response, Refusal> {
+    let Ok(_place) = visit.v2.reads.begin(None) else { return Err(Refusal::Overloaded) };
+    let page = visit.query("page").and_then(|page| page.parse().ok()).unwrap_or(0).min(LAST);
+    let query =
+        AuditQuery { since: Timestamp::EPOCH, skip: page * PAGE, limit: PAGE, ..AuditQuery::default() };
+    let (entries, has_more) = visit.v2.registry.audit().list(&query).await?;
+    let page = AuditPage {
+        frame: visit.frame(),
+        top: visit.top("/admin/audit"),
+        entries: entries.iter().map(|entry| line(visit, entry)).collect(),
+        newer: page.checked_sub(1),
+        older: has_more.then_some(page + 1),
+    };
+    Ok(pages::html(&page, &HEADERS))
+}
+
+fn line(visit: &Visit<'_>, entry: &AuditEntry) -> Line {
+    let (actor, change) = (&entry.actor, &entry.change);
+    let id = match actor {
+        Actor::User { uid, .. } => Some(uid.to_string()),
+        Actor::Account | Actor::Key { .. } | Actor::Session { .. } => actor.key().map(|sid| sid.to_string()),
+    };
+    // A person without a key signed in with the account's credentials.
+    let who = actor.name().map(str::to_owned).or(id);
+    let who = who.or_else(|| matches!(actor, Actor::Session { .. }).then(|| "account".to_owned()));
+    let service = change.service.map(|sid| {
+        let known = visit.v2.registry.service(&sid).ok();
+        known.map_or_else(|| sid.to_string(), |service| service.title())
+    });
+    let about = change.number.clone().or_else(|| change.resource.map(|sid| sid.to_string()));
+    Line {
+        at: moment(&entry.at),
+        action: change.action.as_str(),
+        by: [Some(actor.kind().to_owned()), who].into_iter().flatten().collect::<Vec<_>>().join(" "),
+        service: service.unwrap_or_default(),
+        about: about.unwrap_or_default(),
+        request_id: entry.request_id.clone().unwrap_or_default(),
+    }
+}

@@ -1,0 +1,491 @@
+//! The dashboard below `/admin`: pages for the operator, behind a sign-in with the account's credentials or a key for all
+//! services with the scope `admin`.
+//!
+//! * `session`: sessions, and the limit on failed sign-ins.
+//! * `overview`: counts over time, gateways, lockouts; `plot`: a plot in SVG.
+//! * `number`: what is known of a number, and what can be done about it.
+//! * `audit`: the audit log.
+//!
+//! No address and no log line has a number: a session gives each number that it has seen an address of its own.
+
+mod audit;
+mod number;
+mod overview;
+mod plot;
+mod session;
+
+use std::hash::{DefaultHasher, Hash, Hasher as _};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use askama::Template;
+use hyper::header::{HOST, HeaderValue, ORIGIN, SET_COOKIE};
+use hyper::http::request::Parts;
+use hyper::http::uri::{Authority, Uri};
+use hyper::{Method, StatusCode};
+use rand::rngs::StdRng;
+use tokio::sync::watch;
+use tokio::time::sleep;
+use zeroize::Zeroizing;
+
+use self::overview::LockoutScan;
+use self::session::{Notice, SessionId, Sessions, SignInLimit};
+use super::pages::{self, Frame, Headers, LIVE, home};
+use super::request::{self, RequestBody};
+use super::response::{Problem, Response};
+use super::server::{Deps, Verify};
+use super::service::Call;
+use super::v2::V2;
+use super::v2::params::{Param, Text};
+use crate::audit::Author;
+use crate::domain::{PhoneNumber, Timestamp, seconds_up};
+use crate::history::History;
+use crate::net::is_loopback_host;
+use crate::numbers::Refusal;
+use crate::registry::{Caller, Scope};
+use crate::verify::Verifying;
+
+pub use number::describe_action;
+
+/// The pages of the dashboard, and what their forms do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AdminPage {
+    SignIn,
+    SignOut,
+    Overview,
+    /// The events that keep the overview current.
+    Events,
+    /// Leads to the page of a number.
+    LookUp,
+    Number,
+    Audit,
+}
+
+/// The dependencies of the dashboard beside those of `/v2`.
+pub struct Admin {
+    history: History,
+    verifying: Verifying,
+    /// Host and port of a public address that begins with `https`.
+    public_host: Option<Authority>,
+    sessions: Sessions,
+    limit: SignInLimit,
+    lockouts: LockoutScan,
+}
+
+impl Admin {
+    /// `rng` must be seeded by the system. `public_url` is the address of the proxy in front, if there is one.
+    pub fn new(history: History, verifying: Verifying, public_url: Option<&str>, rng: StdRng) -> Self {
+        let public = public_url.and_then(|url| url.parse::<Uri>().ok());
+        let public = public.filter(|url| url.scheme_str() == Some("https"));
+        Self {
+            history,
+            verifying,
+            public_host: public.and_then(|url| url.authority().cloned()),
+            sessions: Sessions::new(rng),
+            limit: SignInLimit::default(),
+            lockouts: LockoutScan::default(),
+        }
+    }
+}
+
+/// Time between two events of the overview.
+const EVENTS_EVERY: Duration = Duration::from_secs(2);
+
+/// Longest field of a form.
+const LONGEST: usize = 200;
+
+static HEADERS: LazyLock<Headers> = LazyLock::new(|| {
+    let sources = format!("script-src {}; connect-src 'self'; form-action 'self'; ", pages::csp_hash(LIVE));
+    // With no-referrer browsers would not say which site a form comes from.
+    pages::html_headers(&sources, "same-origin")
+});
+
+/// How the browser reaches the server, which decides whether a secret may travel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Transport {
+    /// By TLS, to this server or to the proxy at `public-url`.
+    Encrypted,
+    /// In cleartext to the browser's own machine: this one, or the near end of a tunnel.
+    Loopback,
+    Cleartext,
+}
+
+impl Transport {
+    fn of<V>(deps: &Deps<V>, admin: &Admin, head: &Parts) -> Self {
+        let host = host_of(head);
+        if deps.tls.is_some() || (host.is_some() && host == admin.public_host) {
+            Self::Encrypted
+        } else if host.is_some_and(|host| is_loopback_host(host.host())) {
+            Self::Loopback
+        } else {
+            Self::Cleartext
+        }
+    }
+
+    /// A name with the prefix `__Host-` is kept only with `Secure`, which browsers accept only over TLS.
+    const fn cookie(self) -> &'static str {
+        match self {
+            Self::Encrypted => "__Host-onceward",
+            Self::Loopback | Self::Cleartext => "onceward",
+        }
+    }
+
+    /// The header that sets the cookie, or removes it.
+    fn set_cookie(self, id: Option<&SessionId>) -> HeaderValue {
+        let secure = if self == Self::Encrypted { "; Secure" } else { "" };
+        let end = if id.is_some() { "" } else { "; Max-Age=0" };
+        let id = id.map(SessionId::expose).unwrap_or_default();
+        let cookie = format!("{}={id}; Path=/; HttpOnly; SameSite=Strict{secure}{end}", self.cookie());
+        // Ids are hex digits.
+        HeaderValue::from_str(&cookie).unwrap_or(HeaderValue::from_static(""))
+    }
+}
+
+/// The host that the request is for.
+fn host_of(head: &Parts) -> Option<Authority> {
+    let named = || Authority::try_from(request::only(&head.headers, &HOST)?).ok();
+    head.uri.authority().cloned().or_else(named)
+}
+
+/// Whether a form comes from a page of this server, as the browser says. Clients that are no browsers say nothing.
+fn is_own_form(head: &Parts) -> bool {
+    let site = head.headers.get("sec-fetch-site").is_none_or(|site| site == "same-origin" || site == "none");
+    let origin = head.headers.get(ORIGIN).is_none_or(|origin| {
+        let origin = origin.to_str().ok().and_then(|origin| origin.parse::<Uri>().ok());
+        origin.is_some_and(|origin| origin.authority() == host_of(head).as_ref())
+    });
+    site && origin
+}
+
+/// A page that says one thing.
+#[derive(Template)]
+#[template(path = "notice.html")]
+struct NoticePage<'a> {
+    frame: Frame,
+    title: &'a str,
+    text: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "sign_in.html")]
+struct SignInPage<'a> {
+    frame: Frame,
+    user: &'a str,
+    problem: Option<&'a str>,
+}
+
+/// The top of the pages behind the sign-in.
+struct Top {
+    name: String,
+    token: String,
+    here: &'static str,
+}
+
+/// A request of a person who is signed in.
+struct Visit<'a> {
+    admin: &'a Admin,
+    v2: &'a V2,
+    head: &'a Parts,
+    request_id: &'a str,
+    has_inbox: bool,
+    id: SessionId,
+    caller: Caller,
+}
+
+impl Visit<'_> {
+    fn now(&self) -> Timestamp {
+        (self.v2.now)()
+    }
+
+    fn frame(&self) -> Frame {
+        Frame::new("/admin", self.has_inbox)
+    }
+
+    fn top(&self, here: &'static str) -> Top {
+        let name = match (self.caller.session().name(), self.caller.key()) {
+            (Some(name), _) => name.to_owned(),
+            (None, Some(sid)) => sid.to_string(),
+            (None, None) => "the account".to_owned(),
+        };
+        Top { name, token: self.id.form_token(), here }
+    }
+
+    fn author(&self) -> Author {
+        self.v2.registry.author(self.caller.session(), Some(self.request_id))
+    }
+
+    fn notify(&self, is_good: bool, text: String) {
+        let notice = Some(Notice { is_good, text });
+        self.admin.sessions.with(&self.id, |session| session.notice = notice);
+    }
+
+    fn take_notice(&self) -> Option<Notice> {
+        self.admin.sessions.with(&self.id, |session| session.notice.take()).flatten()
+    }
+
+    /// The path of a number's page.
+    fn path_of(&self, number: PhoneNumber) -> String {
+        let id = self.admin.sessions.with(&self.id, |session| session.address_of(number));
+        format!("/admin/numbers/{}", id.unwrap_or_default())
+    }
+
+    /// A field of the query.
+    fn query(&self, name: &str) -> Option<String> {
+        field(self.head.uri.query().unwrap_or_default().as_bytes(), name)
+    }
+}
+
+/// Answers a request for a page of the dashboard.
+pub async fn answer<V: Verify>(
+    call: &Call<'_, V>,
+    page: AdminPage,
+    head: &Parts,
+    body: &mut RequestBody,
+) -> Result<Response, Problem> {
+    let deps = call.deps;
+    let site = Site { has_inbox: deps.inbox.is_some() };
+    let Some((v2, admin)) = deps.v2.get().zip(deps.admin.get()) else {
+        return Ok(site.refused(Refusal::Starting));
+    };
+    let transport = Transport::of(deps, admin, head);
+    let is_post = head.method == Method::POST;
+    if transport == Transport::Cleartext {
+        return Ok(site.notice(StatusCode::FORBIDDEN, "The dashboard needs TLS", NEEDS_TLS));
+    }
+    let form = if is_post {
+        Form(Zeroizing::new(body.read(deps.bounds.body_bytes, deps.bounds.body_timeout).await?.to_vec()))
+    } else {
+        Form::default()
+    };
+    if is_post && !is_own_form(head) {
+        return Ok(site.notice(StatusCode::FORBIDDEN, "The form is not from this address", OTHER_ORIGIN));
+    }
+    if page == AdminPage::SignIn {
+        return Ok(if is_post {
+            sign_in(call, (v2, admin), transport, &form)
+        } else {
+            site.sign_in("", None)
+        });
+    }
+    let id = SessionId::of(&head.headers, transport.cookie());
+    // What the script asks for by itself does not prolong a session.
+    let is_use = head.headers.get("sec-fetch-dest").is_none_or(|destination| destination != "empty");
+    let caller = |id: &SessionId| admin.sessions.caller(id, is_use, &v2.registry, (v2.now)());
+    let Some((id, caller)) = id.and_then(|id| caller(&id).map(|caller| (id, caller))) else {
+        return Ok(match page {
+            AdminPage::Events => Response::plain(StatusCode::UNAUTHORIZED, "The session is over."),
+            _ if is_post => site.notice(StatusCode::UNAUTHORIZED, "You are signed out", SIGNED_OUT),
+            _ => home::redirect("/admin/sign-in"),
+        });
+    };
+    if is_post && !id.made_form(&form.field("token").unwrap_or_default()) {
+        return Ok(site.notice(StatusCode::FORBIDDEN, "The form is out of date", OLD_FORM));
+    }
+    let (request_id, has_inbox) = (call.request_id, site.has_inbox);
+    let visit = Visit { admin, v2, head, request_id, has_inbox, id, caller };
+    let page = match page {
+        AdminPage::SignIn | AdminPage::SignOut => {
+            admin.sessions.end(&visit.id);
+            let mut response = home::redirect("/admin/sign-in");
+            response.headers.push((SET_COOKIE, transport.set_cookie(None)));
+            return Ok(response);
+        }
+        AdminPage::Events => return events(deps, admin),
+        AdminPage::Overview => overview::page(&visit, deps).await,
+        AdminPage::LookUp => Ok(number::look_up(&visit, &form, deps.default_region)),
+        AdminPage::Number if is_post => number::act(&visit, &form).await,
+        AdminPage::Number => number::page(&visit).await,
+        AdminPage::Audit => audit::page(&visit).await,
+    };
+    Ok(page.unwrap_or_else(|refusal| site.refused(refusal)))
+}
+
+const NEEDS_TLS: &str = "Your secret would travel in cleartext. Give the server a certificate (tls-cert), or put a proxy with TLS in \
+     front, set public-url to its https address, and let it pass the header Host on. Without either, open the dashboard through \
+     a tunnel, as http://localhost.";
+
+const OTHER_ORIGIN: &str = "The browser sent it for another host than the server was asked by. A proxy in front must pass the header \
+     Host on unchanged.";
+
+const SIGNED_OUT: &str =
+    "The session is over, or its key was revoked. Nothing was changed. Sign in, then try again.";
+
+const OLD_FORM: &str =
+    "It belongs to another session. Nothing was changed. Open the dashboard, then try again.";
+
+const LIMITED: &str = "Too many sign-ins have failed. Try again in a moment.";
+
+/// What pages need to know of the server.
+#[derive(Clone, Copy)]
+struct Site {
+    has_inbox: bool,
+}
+
+impl Site {
+    fn notice(self, status: StatusCode, title: &str, text: &str) -> Response {
+        let page = NoticePage { frame: Frame::new("/admin", self.has_inbox), title, text };
+        Response { status, ..pages::html(&page, &HEADERS) }
+    }
+
+    fn sign_in(self, user: &str, problem: Option<(StatusCode, &str)>) -> Response {
+        let (status, problem) =
+            (problem.map_or(StatusCode::OK, |(status, _)| status), problem.map(|(_, text)| text));
+        let page = SignInPage { frame: Frame::new("/admin", self.has_inbox), user, problem };
+        Response { status, ..pages::html(&page, &HEADERS) }
+    }
+
+    fn refused(self, refusal: Refusal) -> Response {
+        let (status, text) = Problem::Refused(refusal).status_and_message();
+        self.notice(status, "Not now", &text).retry_later().because(refusal)
+    }
+}
+
+/// The fields of a form, wiped from memory when dropped.
+#[derive(Default)]
+struct Form(Zeroizing<Vec<u8>>);
+
+impl Form {
+    fn field(&self, name: &str) -> Option<Zeroizing<String>> {
+        field(&self.0, name).map(Zeroizing::new)
+    }
+}
+
+/// A field of a form or a query, if it is not too long.
+fn field(form: &[u8], name: &str) -> Option<String> {
+    let mut pairs = form_urlencoded::parse(form);
+    let (_, text) = pairs.find(|(found, _)| found == name)?;
+    Some(text.trim().to_owned()).filter(|text| text.len() <= LONGEST)
+}
+
+/// `POST /admin/sign-in`.
+fn sign_in<V: Verify>(
+    call: &Call<'_, V>,
+    (v2, admin): (&V2, &Admin),
+    transport: Transport,
+    form: &Form,
+) -> Response {
+    let site = Site { has_inbox: call.deps.inbox.is_some() };
+    let [user, secret] = ["user", "secret"].map(|name| form.field(name).unwrap_or_default());
+    let (now, known) = ((v2.now)(), v2.registry.known_user(&user));
+    let refused = |status, text| site.sign_in(&user, Some((status, text)));
+    if let Err(wait) = admin.limit.begin(known, call.peer, now) {
+        return refused(StatusCode::TOO_MANY_REQUESTS, LIMITED).retry_after(seconds_up(wait));
+    }
+    let caller = match v2.authenticate(&user, &secret) {
+        Ok(caller) => caller,
+        Err(_) => return refused(StatusCode::UNAUTHORIZED, "The id is unknown, or this is not its secret."),
+    };
+    admin.limit.succeeded(known, call.peer);
+    let proof = v2.registry.proof_of(&caller).filter(|_| caller.may_everywhere(Scope::Admin));
+    let Some(proof) = proof else {
+        let text =
+            "This key does not permit it. The dashboard needs a key for all services with the scope admin.";
+        return refused(StatusCode::FORBIDDEN, text);
+    };
+    let id = admin.sessions.begin(proof, now);
+    let key = caller.key().map(|sid| sid.to_string());
+    tracing::info!(key, request_id = call.request_id, "signed in to the dashboard");
+    let mut response = home::redirect("/admin");
+    response.headers.push((SET_COOKIE, transport.set_cookie(Some(&id))));
+    response
+}
+
+/// `GET /admin/events`: an event when the overview has changed, every two seconds at most.
+fn events<V: Verify>(deps: &Deps<V>, admin: &Admin) -> Result<Response, Problem> {
+    let (history, reading) = (admin.history.clone(), Arc::clone(&deps.reading));
+    let state = move || {
+        let mut hasher = DefaultHasher::new();
+        history.facts().hash(&mut hasher);
+        if let Some(reading) = reading() {
+            reading.webhook_backlog.hash(&mut hasher);
+            reading.gateways.iter().for_each(|gateway| gateway.circuit.hash(&mut hasher));
+        }
+        hasher.finish()
+    };
+    let (changed, changes) = watch::channel(());
+    let response = deps.event_streams.open(changes)?;
+    tokio::spawn(async move {
+        let mut before = state();
+        while !changed.is_closed() {
+            sleep(EVENTS_EVERY).await;
+            let now = state();
+            if std::mem::replace(&mut before, now) != now {
+                changed.send_replace(());
+            }
+        }
+    });
+    Ok(response)
+}
+
+/// Describes the body of `POST /admin/sign-in`.
+pub fn describe_sign_in() -> Vec<Param> {
+    vec![
+        Param::of::<Text<40>>(
+            "user",
+            "The sid of the account or of a key.",
+            "SK0123456789abcdef0123456789abcdef",
+        ),
+        Param::of::<Text<200>>("secret", "The account's auth token, or the key's secret.", "the secret"),
+    ]
+}
+
+/// Describes the body of `POST /admin/sign-out`.
+pub fn describe_token() -> Vec<Param> {
+    vec![Param::of::<Text<64>>("token", "The form token of the session.", &"0".repeat(64))]
+}
+
+/// Describes the body of `POST /admin/lookup`.
+pub fn describe_look_up() -> Vec<Param> {
+    let number = Param::of::<Text<40>>("number", "The number, in E.164 form.", PhoneNumber::EXAMPLE);
+    describe_token().into_iter().chain([number]).collect()
+}
+
+/// A moment, to the second: `2027-01-31 12:00:00`.
+fn moment(at: &Timestamp) -> String {
+    at.rfc3339_seconds().to_string().replace('T', " ").trim_end_matches('Z').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(headers: &[(&'static str, &'static str)]) -> Parts {
+        let mut request = hyper::Request::post("/admin/lookup");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body(()).expect("a request").into_parts().0
+    }
+
+    #[test]
+    fn a_form_of_another_site_is_told_apart() {
+        let host = ("host", "codes.example:8443");
+        for own in [
+            &[host][..],
+            &[host, ("origin", "https://codes.example:8443"), ("sec-fetch-site", "same-origin")],
+            &[host, ("sec-fetch-site", "none")],
+        ] {
+            assert!(is_own_form(&head(own)), "{own:?}");
+        }
+        for other in [
+            &[host, ("origin", "https://codes.example")][..],
+            &[host, ("origin", "null")],
+            &[host, ("origin", "https://evil.example")],
+            &[host, ("sec-fetch-site", "same-site")],
+            &[host, ("sec-fetch-site", "cross-site")],
+            &[host, ("origin", "https://codes.example:8443"), ("sec-fetch-site", "cross-site")],
+        ] {
+            assert!(!is_own_form(&head(other)), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_cookie_over_tls_is_for_this_host_and_secure() {
+        let cookie = Transport::Encrypted.set_cookie(None);
+        let cookie = cookie.to_str().expect("text");
+        assert!(
+            cookie.starts_with("__Host-onceward=; Path=/; HttpOnly; SameSite=Strict; Secure"),
+            "{cookie}"
+        );
+    }
+}

@@ -1,0 +1,232 @@
+//! The page of a number: its state in each service, its messages, and what an operator can do about it.
+
+use super::overview::span;
+use super::session::Notice;
+use super::{Form, HEADERS, Top, Visit, describe_token, moment};
+use crate::attempts::{TrackRow, VerifyStatus};
+use crate::delivery::SendStatus;
+use crate::domain::{PhoneNumber, Region, Sid, SidKind, Timestamp};
+use crate::gateway::ReceiptStatus;
+use crate::http::pages::{self, Frame, home};
+use crate::http::response::Response;
+use crate::http::v2::params::{Param, Text};
+use crate::numbers::Refusal;
+use crate::registry::Service;
+use crate::verify::{
+    Cleared, Ending, NumberStatus, Refused, VerificationStage, VerificationStatus, VerificationTarget,
+};
+use askama::Template;
+
+#[derive(Template)]
+#[template(path = "number.html")]
+struct NumberPage {
+    frame: Frame,
+    top: Top,
+    notice: Option<Notice>,
+    path: String,
+    number: PhoneNumber,
+    states: Vec<State>,
+}
+
+/// What is known of the number in one service.
+struct State {
+    service: Sid,
+    title: String,
+    verification: Option<VerificationStatus>,
+    /// Of the verification under way.
+    codes_left: Option<u8>,
+    wrong_codes: u8,
+    /// The end of the lockout, and the time until then.
+    locked: Option<(String, String)>,
+    timeline: Vec<Entry>,
+}
+
+/// Something that happened.
+struct Entry {
+    at: Timestamp,
+    what: String,
+    badge: (&'static str, String),
+    more: String,
+}
+
+impl State {
+    fn new(service: &Service, status: NumberStatus, now: Timestamp) -> Self {
+        let NumberStatus { verification, lockout, messages, .. } = status;
+        let pending =
+            verification.as_ref().filter(|verification| verification.status == VerificationStage::Pending);
+        let wrong = pending.and_then(|pending| pending.wrong_codes);
+        let mut timeline: Vec<Entry> = messages.iter().map(Entry::of).collect();
+        if let Some(verification) = &verification {
+            timeline.extend(Entry::of_verification(verification));
+        }
+        timeline.sort_by_key(|entry| std::cmp::Reverse(entry.at));
+        Self {
+            service: service.sid,
+            title: service.title(),
+            codes_left: wrong.map(|wrong| service.settings.max_checks.saturating_sub(wrong)),
+            wrong_codes: lockout.wrong_codes,
+            locked: lockout.until.map(|until| (moment(&until), span(until.since(now)))),
+            verification,
+            timeline,
+        }
+    }
+
+    fn is_pending(&self) -> bool {
+        self.verification.as_ref().is_some_and(|known| known.status == VerificationStage::Pending)
+    }
+
+    fn can_be_unlocked(&self) -> bool {
+        self.locked.is_some() || self.wrong_codes > 0
+    }
+}
+
+impl Entry {
+    fn of(row: &TrackRow) -> Self {
+        let sent = match row.send_status {
+            SendStatus::Sent => "",
+            SendStatus::New => "",
+            SendStatus::GatewayError | SendStatus::Unsendable => "problem",
+        };
+        let badge = match (row.verify_status, row.receipt) {
+            (VerifyStatus::Success, _) => ("good", "verified".to_owned()),
+            (_, Some(receipt)) => {
+                (if receipt == ReceiptStatus::Failed { "problem" } else { sent }, receipt.as_str().to_owned())
+            }
+            (_, None) => (sent, row.send_status.as_str().to_owned()),
+        };
+        let retries = (row.retries > 0).then(|| format!("{} retries", row.retries));
+        let error = row.error_code.map(|code| format!("error {code}"));
+        let id = row.message_id.as_ref().map(|id| format!("message {id}"));
+        Self {
+            at: row.at,
+            what: format!("{} by {}", row.channel.as_str(), row.gateway.as_str()),
+            badge,
+            more: [error, retries, id].into_iter().flatten().collect::<Vec<_>>().join(", "),
+        }
+    }
+
+    /// The begin of a verification, and its end if that is known.
+    fn of_verification(verification: &VerificationStatus) -> impl Iterator<Item = Self> {
+        let VerificationStatus { sid, status, begun, ends, .. } = verification;
+        let entry = |at: Timestamp, what: &str, class| Self {
+            at,
+            what: format!("verification {what}"),
+            badge: (class, status.as_str().to_owned()),
+            more: sid.to_string(),
+        };
+        let approved = ends.filter(|_| *status == VerificationStage::Approved);
+        [Some(entry(*begun, "begun", "")), approved.map(|at| entry(at, "approved", "good"))]
+            .into_iter()
+            .flatten()
+    }
+}
+
+/// `POST /admin/lookup`: leads to the page of a number.
+pub fn look_up(visit: &Visit<'_>, form: &Form, region: Option<Region>) -> Response {
+    match PhoneNumber::parse(&form.field("number").unwrap_or_default(), region) {
+        Ok(number) => home::redirect(&visit.path_of(number)),
+        Err(error) => {
+            visit.notify(false, format!("The number cannot be looked up: it is {error}."));
+            home::redirect("/admin")
+        }
+    }
+}
+
+/// `GET /admin/numbers/{Id}`.
+pub async fn page(visit: &Visit<'_>) -> Result<Response, Refusal> {
+    let Some(number) = number(visit) else { return Ok(unknown(visit)) };
+    let Ok(_place) = visit.v2.reads.begin(None) else { return Err(Refusal::Overloaded) };
+    let mut states = Vec::new();
+    for service in visit.v2.registry.services(0, usize::MAX) {
+        if let Some(status) = visit.admin.verifying.status(service.id, number).await? {
+            states.push(State::new(&service, status, visit.now()));
+        }
+    }
+    let (frame, top, notice) = (visit.frame(), visit.top("/admin/numbers"), visit.take_notice());
+    let page = NumberPage { frame, top, notice, path: visit.path_of(number), number, states };
+    Ok(pages::html(&page, &HEADERS))
+}
+
+/// `POST /admin/numbers/{Id}`: carries out an action, and leads to the page that shows the result.
+pub async fn act(visit: &Visit<'_>, form: &Form) -> Result<Response, Refusal> {
+    let Some(number) = number(visit) else { return Ok(unknown(visit)) };
+    let field = |name| form.field(name).unwrap_or_default();
+    let service = Sid::parse(SidKind::Service, &field("service"));
+    let service = service.and_then(|sid| visit.v2.registry.service(&sid).ok());
+    match (field("action").as_str(), service) {
+        ("forget", _) => return forget(visit, number).await,
+        ("unlock", Some(service)) => {
+            let cleared = visit.admin.verifying.clear(service.id, number, visit.author()).await?;
+            visit.admin.lockouts.forget().await;
+            let text = match cleared {
+                Cleared::Locked => "is unlocked, and an outstanding code is void",
+                Cleared::NotLocked => {
+                    "was not locked; its wrong codes are cleared, and an outstanding code is void"
+                }
+                Cleared::Unknown => "is unknown, and nothing was changed",
+            };
+            visit.notify(cleared != Cleared::Unknown, format!("{number} {text}, in {}.", service.title()));
+        }
+        ("cancel", Some(service)) => {
+            let (target, by) = (VerificationTarget::Number(number), Some(visit.author()));
+            match visit.v2.verifications.end(service.id, target, Ending::Canceled, by).await {
+                Ok(_) => visit.notify(
+                    true,
+                    format!("The verification of {number} in {} is canceled.", service.title()),
+                ),
+                Err(Refused::Unavailable(refusal)) => return Err(refusal),
+                Err(_) => {
+                    visit.notify(
+                        false,
+                        format!("{number} has no verification under way in {}.", service.title()),
+                    );
+                }
+            }
+        }
+        _ => visit.notify(
+            false,
+            "Nothing was changed: the service was removed, or the form is not complete.".to_owned(),
+        ),
+    }
+    Ok(home::redirect(&visit.path_of(number)))
+}
+
+/// Erases the number in every service and from the safe list, as `onceward erase`.
+async fn forget(visit: &Visit<'_>, number: PhoneNumber) -> Result<Response, Refusal> {
+    let registry = &visit.v2.registry;
+    let mut locked_until = None;
+    for service in registry.services(0, usize::MAX) {
+        let until = visit.admin.verifying.erase(service.id, number, visit.author()).await?;
+        locked_until = locked_until.max(until);
+    }
+    if let Err(error) = registry.on_behalf_of(visit.author()).forget_safe_number(number).await {
+        visit.notify(false, format!("{number} is erased, but not from the safe list: {error}."));
+        return Ok(home::redirect(&visit.path_of(number)));
+    }
+    let lockout = locked_until.map(|until| format!(" Its lockout stays until {} UTC.", moment(&until)));
+    visit.notify(true, format!("{number} is erased in every service.{}", lockout.unwrap_or_default()));
+    visit.admin.sessions.with(&visit.id, |session| session.forget(number));
+    Ok(home::redirect("/admin"))
+}
+
+/// The number that the path names in this session.
+fn number(visit: &Visit<'_>) -> Option<PhoneNumber> {
+    let id = visit.head.uri.path().rsplit('/').next()?.parse().ok()?;
+    visit.admin.sessions.with(&visit.id, |session| session.number(id)).flatten()
+}
+
+fn unknown(visit: &Visit<'_>) -> Response {
+    visit.notify(
+        false,
+        "This address is of another session, or of a number that was erased. Look the number up.".to_owned(),
+    );
+    home::redirect("/admin")
+}
+
+/// Describes the body of `POST /admin/numbers/{Id}`.
+pub fn describe_action() -> Vec<Param> {
+    let action = Param::of::<Text<10>>("action", "unlock, cancel or forget.", "unlock");
+    let service = "The service, of unlock and cancel.";
+    let service = Param::of::<Option<Text<40>>>("service", service, "VA0123456789abcdef0123456789abcdef");
+    describe_token().into_iter().chain([action, service]).collect()
+}

@@ -1,0 +1,481 @@
+//! The overview: counts over time, gateways, webhooks and lockouts.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use askama::Template;
+use tokio::sync::Mutex;
+
+use super::plot::{Plot, Series};
+use super::session::Notice;
+use super::{Deps, HEADERS, Top, Visit, moment};
+use crate::clock::Stopwatch;
+use crate::domain::{PhoneNumber, ServiceId, Sid, SidKind, Timestamp, seconds_up};
+use crate::history::{Counts, Resolution, Row, totals};
+use crate::http::pages::{self, Frame, LIVE};
+use crate::http::response::Response;
+use crate::http::server::{GatewayHealth, Verify};
+use crate::metrics::GatewayReading;
+use crate::numbers::{LockedNumber, Refusal};
+use crate::registry::Service;
+use crate::verify::Verifying;
+
+/// Lockouts that are listed.
+const LOCKOUTS: usize = 20;
+
+/// Rows of a table, without the one of all others.
+const ROWS: usize = 15;
+
+/// Services to choose from, the newest.
+const SERVICES: usize = 200;
+
+/// A time span up to now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Range {
+    Hour,
+    Day,
+    Fortnight,
+}
+
+impl Range {
+    const ALL: [Self; 3] = [Self::Hour, Self::Day, Self::Fortnight];
+
+    /// In addresses.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hour => "hour",
+            Self::Day => "day",
+            Self::Fortnight => "14d",
+        }
+    }
+
+    const fn title(self) -> &'static str {
+        match self {
+            Self::Hour => "Last hour",
+            Self::Day => "Last day",
+            Self::Fortnight => "14 days",
+        }
+    }
+
+    /// What one bar is.
+    const fn bucket(self) -> &'static str {
+        match self {
+            Self::Hour => "minute",
+            Self::Day => "hour",
+            Self::Fortnight => "day",
+        }
+    }
+
+    const fn buckets(self) -> (Resolution, u32) {
+        match self {
+            Self::Hour => (Resolution::Minute, 60),
+            Self::Day => (Resolution::Hour, 24),
+            Self::Fortnight => (Resolution::Day, 14),
+        }
+    }
+
+    /// The starts of its buckets.
+    fn starts(self, now: Timestamp) -> Vec<Timestamp> {
+        let (resolution, count) = self.buckets();
+        let last = resolution.bucket(now);
+        (0..count).rev().map(|back| last.minus(resolution.length() * back)).collect()
+    }
+
+    fn label(self, start: Timestamp) -> String {
+        let text = moment(&start);
+        let part = if self == Self::Fortnight { 5..10 } else { 11..16 };
+        text.get(part).unwrap_or_default().to_owned()
+    }
+}
+
+#[derive(Template)]
+#[template(path = "overview.html")]
+struct OverviewPage {
+    frame: Frame,
+    script: &'static str,
+    top: Top,
+    notice: Option<Notice>,
+    range: Range,
+    now_ms: u64,
+    services: Vec<Choice>,
+    /// The sid of the chosen service.
+    chosen: Option<Sid>,
+    sums: Sums,
+    plots: [Plot; 2],
+    causes: Vec<(&'static str, String)>,
+    tables: Vec<Breakdown>,
+    gateways: Vec<GatewayLine>,
+    backlog: String,
+    lockouts: Vec<LockoutLine>,
+    locked: usize,
+}
+
+impl OverviewPage {
+    /// The address of another range, or of another service.
+    fn address(&self, range: &Range, service: &Option<Sid>) -> String {
+        let service = service.map(|sid| format!("&service={sid}")).unwrap_or_default();
+        format!("/admin?range={}{service}", range.as_str())
+    }
+}
+
+struct Choice {
+    sid: Sid,
+    title: String,
+    is_chosen: bool,
+}
+
+/// Counts as a person reads them.
+struct Sums {
+    sent: String,
+    verified: String,
+    conversion: String,
+    failed: String,
+    cost: String,
+}
+
+impl Sums {
+    /// `of` is what the verified share is a share of.
+    fn new(counts: &Counts, of: u64, currency: &str) -> Self {
+        Self {
+            sent: grouped(counts.accepted),
+            verified: grouped(counts.verified),
+            conversion: share(counts.verified, of),
+            failed: grouped(counts.failed.total()),
+            cost: money(counts.cost_micros, currency),
+        }
+    }
+}
+
+/// A table of counts by one property.
+struct Breakdown {
+    id: &'static str,
+    title: &'static str,
+    rows: Vec<BreakdownRow>,
+}
+
+struct BreakdownRow {
+    name: String,
+    /// The service of the row.
+    service: Option<Sid>,
+    sums: Sums,
+}
+
+struct GatewayLine {
+    reading: GatewayReading,
+    health: Option<GatewayHealth>,
+}
+
+impl GatewayLine {
+    fn circuit(&self) -> &'static str {
+        self.reading.circuit.iter().find(|(_, is)| *is).map_or("unknown", |(state, _)| state)
+    }
+
+    fn is_well(&self) -> bool {
+        self.circuit() == "closed" && self.problem().is_none()
+    }
+
+    fn problem(&self) -> Option<&str> {
+        self.health.as_ref()?.problem.as_deref()
+    }
+
+    fn next_try(&self) -> Option<u64> {
+        self.health.as_ref()?.next_try_in_seconds
+    }
+
+    fn services_out(&self) -> String {
+        let out = self.health.as_ref().map(|health| health.open_for_services.as_slice()).unwrap_or_default();
+        out.iter().map(|circuit| circuit.service.as_str()).collect::<Vec<_>>().join(", ")
+    }
+
+    fn latency(&self) -> String {
+        let Some(latency) = self.reading.latency else { return "–".to_owned() };
+        let [median, most] = latency.map(|time| time.as_millis());
+        format!("{median} ms, 95 % within {most} ms")
+    }
+}
+
+struct LockoutLine {
+    path: String,
+    number: String,
+    service: String,
+    until: String,
+    left: String,
+    wrong_codes: u8,
+}
+
+/// `GET /admin?range=&service=`.
+pub async fn page<V: Verify>(visit: &Visit<'_>, deps: &Deps<V>) -> Result<Response, Refusal> {
+    let Ok(_place) = visit.v2.reads.begin(None) else { return Err(Refusal::Overloaded) };
+    let (registry, now) = (&visit.v2.registry, visit.now());
+    let range = visit.query("range").unwrap_or_default();
+    let range = Range::ALL.into_iter().find(|known| known.as_str() == range).unwrap_or(Range::Day);
+    let chosen = visit.query("service").and_then(|sid| Sid::parse(SidKind::Service, &sid));
+    let chosen = chosen.and_then(|sid| registry.service(&sid).ok());
+    let (starts, (resolution, _)) = (range.starts(now), range.buckets());
+    let from = starts.first().copied().unwrap_or(now);
+    let mut rows = visit.admin.history.between(resolution, from, now.plus(resolution.length())).await?;
+    rows.retain(|row| chosen.as_ref().is_none_or(|service| row.series.service == service.id));
+    let chosen = chosen.map(|service| service.sid);
+    let currency = visit.admin.history.currency();
+    let all = totals(&rows, |_| ()).remove(&()).unwrap_or_default();
+    let scan = visit.admin.lockouts.read(&visit.admin.verifying, now).await?;
+    let (locked, count) = &*scan;
+    let mut health: BTreeMap<&str, GatewayHealth> =
+        (deps.gateways)().into_iter().map(|health| (health.name, health)).collect();
+    let reading = (deps.reading)().unwrap_or_default();
+    let line =
+        |reading: GatewayReading| GatewayLine { health: health.remove(reading.name.as_str()), reading };
+    let page = OverviewPage {
+        frame: visit.frame(),
+        script: LIVE,
+        top: visit.top("/admin"),
+        notice: visit.take_notice(),
+        range,
+        now_ms: now.as_millis(),
+        services: choices(visit, chosen),
+        chosen,
+        sums: Sums::new(&all, all.begun, currency),
+        plots: plots(range, &starts, &rows),
+        causes: causes(&all),
+        tables: breakdowns(visit, &rows, currency),
+        gateways: reading.gateways.into_iter().map(line).collect(),
+        backlog: grouped(reading.webhook_backlog as u64),
+        lockouts: locked.iter().map(|locked| lockout_line(visit, locked, now)).collect(),
+        locked: *count,
+    };
+    Ok(pages::html(&page, &HEADERS))
+}
+
+fn choices(visit: &Visit<'_>, chosen: Option<Sid>) -> Vec<Choice> {
+    let services = visit.v2.registry.services(0, SERVICES);
+    let choice = |service: &Arc<Service>| {
+        let is_chosen = chosen == Some(service.sid);
+        Choice { sid: service.sid, title: service.title(), is_chosen }
+    };
+    services.iter().map(choice).collect()
+}
+
+fn plots(range: Range, starts: &[Timestamp], rows: &[Row]) -> [Plot; 2] {
+    let by_time = totals(rows, |series| series.start);
+    let values =
+        |count: fn(&Counts) -> u64| starts.iter().map(|start| by_time.get(start).map_or(0, count)).collect();
+    let times = || starts.iter().map(|start| range.label(*start)).collect();
+    let [sent, verified, failed]: [Vec<u64>; 3] = [
+        values(|counts| counts.accepted),
+        values(|counts| counts.verified),
+        values(|counts| counts.failed.total()),
+    ];
+    let sum = |values: &[u64]| grouped(values.iter().sum());
+    let messages = format!("{} sent and {} verified, by {}.", sum(&sent), sum(&verified), range.bucket());
+    let failures = format!("{} failed, by {}.", sum(&failed), range.bucket());
+    let messages_series = vec![
+        Series { name: "sent", class: "sent", values: sent },
+        Series { name: "verified", class: "verified", values: verified },
+    ];
+    let failures_series = vec![Series { name: "failed", class: "failed", values: failed }];
+    [
+        Plot::new("messages", "Messages sent, numbers verified", messages, times(), messages_series),
+        Plot::new("failures", "Failed messages", failures, times(), failures_series),
+    ]
+}
+
+/// Why messages failed.
+fn causes(counts: &Counts) -> Vec<(&'static str, String)> {
+    let failed = &counts.failed;
+    let causes = [
+        ("number not reachable", failed.number),
+        ("configuration or account", failed.configuration),
+        ("refused by the provider", failed.refused),
+        ("no gateway available", failed.unavailable),
+        ("no clear answer", failed.unknown),
+    ];
+    causes.into_iter().filter(|(_, count)| *count > 0).map(|(cause, count)| (cause, grouped(count))).collect()
+}
+
+fn breakdowns(visit: &Visit<'_>, rows: &[Row], currency: &str) -> Vec<Breakdown> {
+    let registry = &visit.v2.registry;
+    let service = |id: Option<ServiceId>| {
+        let service = id.and_then(|id| registry.service_by_id(id));
+        let name = service.as_ref().map_or_else(|| "removed".to_owned(), |service| service.title());
+        (name, service.map(|service| service.sid))
+    };
+    let plain = |name: Option<String>| (name.unwrap_or_else(|| "unknown".to_owned()), None);
+    let begun = |counts: &Counts| counts.begun;
+    let mut by_gateway =
+        totals(rows, |series| series.group.gateway.map(|gateway| gateway.as_str().to_owned()));
+    // What begins has no gateway yet.
+    by_gateway.retain(|name, counts| name.is_some() || counts.accepted + counts.failed.total() > 0);
+    vec![
+        Breakdown::new(
+            "services",
+            "By service",
+            totals(rows, |series| Some(series.service)),
+            service,
+            begun,
+            currency,
+        ),
+        Breakdown::new(
+            "countries",
+            "By country",
+            totals(rows, |series| series.group.country.map(|country| country.to_string())),
+            plain,
+            begun,
+            currency,
+        ),
+        Breakdown::new(
+            "channels",
+            "By channel",
+            totals(rows, |series| Some(series.group.channel.as_str().to_owned())),
+            plain,
+            begun,
+            currency,
+        ),
+        Breakdown::new("by-gateway", "By gateway", by_gateway, plain, |counts| counts.accepted, currency),
+    ]
+}
+
+impl Breakdown {
+    /// `name` names a row, `of` is what its verified share is a share of.
+    fn new<K>(
+        id: &'static str,
+        title: &'static str,
+        totals: BTreeMap<Option<K>, Counts>,
+        name: impl Fn(Option<K>) -> (String, Option<Sid>),
+        of: fn(&Counts) -> u64,
+        currency: &str,
+    ) -> Self {
+        let mut totals: Vec<_> = totals.into_iter().collect();
+        totals.sort_by_key(|(_, counts)| {
+            std::cmp::Reverse(counts.accepted + counts.failed.total() + counts.begun)
+        });
+        let others = totals.split_off(totals.len().min(ROWS));
+        let row = |(name, service), counts: &Counts| {
+            let sums = Sums::new(counts, of(counts), currency);
+            BreakdownRow { name, service, sums }
+        };
+        let mut rows: Vec<_> = totals.into_iter().map(|(key, counts)| row(name(key), &counts)).collect();
+        if !others.is_empty() {
+            let mut sum = Counts::default();
+            others.iter().for_each(|(_, counts)| sum += *counts);
+            rows.push(row((format!("{} others", others.len()), None), &sum));
+        }
+        Self { id, title, rows }
+    }
+}
+
+fn lockout_line(visit: &Visit<'_>, locked: &LockedNumber, now: Timestamp) -> LockoutLine {
+    let service = visit.v2.registry.service_by_id(locked.service);
+    LockoutLine {
+        path: visit.path_of(locked.number),
+        number: locked.number.to_string(),
+        service: service.map_or_else(|| "removed".to_owned(), |service| service.title()),
+        until: moment(&locked.until),
+        left: span(locked.until.since(now)),
+        wrong_codes: locked.wrong_codes,
+    }
+}
+
+/// The last scan of all numbers for lockouts. The next one begins after twenty times the time that it took: scans take a
+/// twentieth of a processor at most.
+#[derive(Default)]
+pub struct LockoutScan(Mutex<Option<Scanned>>);
+
+/// The lockouts that end last, and the number of all.
+type Lockouts = Arc<(Vec<LockedNumber>, usize)>;
+
+struct Scanned {
+    good_until: Timestamp,
+    lockouts: Lockouts,
+}
+
+impl LockoutScan {
+    async fn read(&self, verifying: &Verifying, now: Timestamp) -> Result<Lockouts, Refusal> {
+        let mut last = self.0.lock().await;
+        if let Some(scanned) = last.as_ref().filter(|scanned| now < scanned.good_until) {
+            return Ok(Arc::clone(&scanned.lockouts));
+        }
+        let stopwatch = Stopwatch::start();
+        let lockouts = Arc::new(verifying.lockouts(LOCKOUTS).await?);
+        let good_until = verifying.now().plus(stopwatch.elapsed() * 20);
+        *last = Some(Scanned { good_until, lockouts: Arc::clone(&lockouts) });
+        Ok(lockouts)
+    }
+
+    /// Makes the next reader scan: a lockout has ended.
+    pub async fn forget(&self) {
+        *self.0.lock().await = None;
+    }
+}
+
+/// A count with its thousands set apart: `1,234,567`.
+pub fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A share in percent, `–` of nothing. More can be verified than began in a short time.
+fn share(part: u64, whole: u64) -> String {
+    let tenths = (u128::from(part) * 1_000 + u128::from(whole) / 2).checked_div(u128::from(whole));
+    tenths.map_or_else(|| "–".to_owned(), |tenths| format!("{}.{} %", tenths / 10, tenths % 10))
+}
+
+/// An amount, to the cent; below one unit to a hundredth of a cent.
+fn money(micros: u64, currency: &str) -> String {
+    let (whole, rest) = (micros / 1_000_000, micros % 1_000_000);
+    if micros > 0 && whole == 0 {
+        return format!("0.{:04} {currency}", rest / 100);
+    }
+    format!("{}.{:02} {currency}", grouped(whole), rest / 10_000)
+}
+
+/// A time span that is left, rounded up.
+pub fn span(left: Duration) -> String {
+    let seconds = seconds_up(left);
+    let minutes = seconds.div_ceil(60);
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{minutes} min"),
+        7_200..172_800 => format!("{} h", minutes.div_ceil(60)),
+        _ => format!("{} days", minutes.div_ceil(24 * 60)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_written_for_people() {
+        assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!(share(0, 0), "–");
+        assert_eq!([share(2, 3), share(7, 7), share(0, 9)], ["66.7 %", "100.0 %", "0.0 %"]);
+        assert_eq!(money(0, "USD"), "0.00 USD");
+        assert_eq!(money(25_000, "USD"), "0.0250 USD");
+        assert_eq!(money(1_234_567_890, "EUR"), "1,234.56 EUR");
+        let spans =
+            [1, 119, 120, 7_199, 7_200, 30 * 86_400].map(|seconds| span(Duration::from_secs(seconds)));
+        assert_eq!(spans, ["1 s", "119 s", "2 min", "120 min", "2 h", "30 days"]);
+    }
+
+    #[test]
+    fn a_range_ends_with_the_bucket_of_now() {
+        let now = Timestamp::parse_day_or_moment("2027-01-31T12:34:56Z").expect("a moment");
+        for (range, first, last) in [
+            (Range::Hour, "11:35", "12:34"),
+            (Range::Day, "13:00", "12:00"),
+            (Range::Fortnight, "01-18", "01-31"),
+        ] {
+            let starts = range.starts(now);
+            let labels = [starts.first(), starts.last()].map(|start| range.label(*start.expect("a bucket")));
+            assert_eq!(labels, [first, last]);
+        }
+    }
+}

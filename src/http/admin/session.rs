@@ -1,0 +1,283 @@
+//! Sessions of people at the dashboard, and the limit on sign-ins that fail. Both are in memory: a restart ends every
+//! session.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use base16ct::lower::encode_string;
+use hyper::HeaderMap;
+use hyper::header::COOKIE;
+use rand::RngExt as _;
+use rand::rngs::StdRng;
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+use zeroize::Zeroizing;
+
+use crate::domain::{PhoneNumber, Sid, Timestamp};
+use crate::registry::{Caller, Proof, Registry};
+
+/// A session ends after this time without a page that a person has opened.
+const IDLE: Duration = Duration::from_secs(30 * 60);
+
+/// The longest session.
+const LONGEST: Duration = Duration::from_secs(12 * 60 * 60);
+
+/// Sessions at once. A further one ends the one that was used least recently.
+const MOST: usize = 100;
+
+/// Numbers that a session has addresses for.
+const NUMBERS: usize = 500;
+
+/// The secret of a session, which only its cookie has: 256 random bits in hex.
+pub struct SessionId(Zeroizing<String>);
+
+/// The SHA-256 of a [`SessionId`].
+type Key = [u8; 32];
+
+impl SessionId {
+    /// The id in the cookie with this name.
+    pub fn of(headers: &HeaderMap, cookie: &str) -> Option<Self> {
+        let headers = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+        let mut pairs =
+            headers.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
+        let (_, id) = pairs.find(|(name, _)| *name == cookie)?;
+        Some(Self(Zeroizing::new(id.to_owned())))
+    }
+
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// The token that the session's forms carry.
+    pub fn form_token(&self) -> String {
+        encode_string(&Sha256::new().chain_update("form ").chain_update(&*self.0).finalize())
+    }
+
+    pub fn made_form(&self, token: &str) -> bool {
+        self.form_token().as_bytes().ct_eq(token.as_bytes()).into()
+    }
+
+    fn key(&self) -> Key {
+        Sha256::digest(self.0.as_bytes()).into()
+    }
+}
+
+/// The result of what a person did, for the next page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    pub is_good: bool,
+    pub text: String,
+}
+
+/// What a session remembers.
+pub struct Session {
+    proof: Proof,
+    began: Timestamp,
+    used: Timestamp,
+    /// Numbers by the last part of their addresses, because no address contains a number.
+    numbers: VecDeque<(u64, PhoneNumber)>,
+    next_number: u64,
+    pub notice: Option<Notice>,
+}
+
+impl Session {
+    /// The address of a number. The newest [`NUMBERS`] have one.
+    pub fn address_of(&mut self, number: PhoneNumber) -> u64 {
+        if let Some((id, _)) = self.numbers.iter().find(|(_, known)| *known == number) {
+            return *id;
+        }
+        if self.numbers.len() >= NUMBERS {
+            self.numbers.pop_front();
+        }
+        self.next_number += 1;
+        self.numbers.push_back((self.next_number, number));
+        self.next_number
+    }
+
+    pub fn number(&self, id: u64) -> Option<PhoneNumber> {
+        self.numbers.iter().find(|(known, _)| *known == id).map(|(_, number)| *number)
+    }
+
+    pub fn forget(&mut self, number: PhoneNumber) {
+        self.numbers.retain(|(_, known)| *known != number);
+    }
+
+    fn is_over(&self, now: Timestamp) -> bool {
+        now >= self.used.plus(IDLE) || now >= self.began.plus(LONGEST)
+    }
+}
+
+pub struct Sessions {
+    live: Mutex<HashMap<Key, Session>>,
+    rng: Mutex<StdRng>,
+}
+
+impl Sessions {
+    /// `rng` must be seeded by the system.
+    pub fn new(rng: StdRng) -> Self {
+        Self { live: Mutex::default(), rng: Mutex::new(rng) }
+    }
+
+    /// Begins a session of the caller that gave this proof.
+    pub fn begin(&self, proof: Proof, now: Timestamp) -> SessionId {
+        let random: [u8; 32] = self.rng.lock().unwrap_or_else(PoisonError::into_inner).random();
+        let id = SessionId(Zeroizing::new(encode_string(&random)));
+        let mut live = self.live();
+        live.retain(|_, session| !session.is_over(now));
+        let oldest = live.iter().min_by_key(|(_, session)| session.used).map(|(key, _)| *key);
+        if let Some(oldest) = oldest.filter(|_| live.len() >= MOST) {
+            live.remove(&oldest);
+        }
+        let (numbers, next_number, notice) = (VecDeque::new(), 0, None);
+        live.insert(id.key(), Session { proof, began: now, used: now, numbers, next_number, notice });
+        id
+    }
+
+    /// The person of a session; `None` once it is over, or its key revoked. `is_use`: it does not idle.
+    pub fn caller(
+        &self,
+        id: &SessionId,
+        is_use: bool,
+        registry: &Registry,
+        now: Timestamp,
+    ) -> Option<Caller> {
+        let (key, mut live) = (id.key(), self.live());
+        let session = live.get_mut(&key)?;
+        let caller = registry.caller_of(&session.proof).filter(|_| !session.is_over(now));
+        if caller.is_none() {
+            live.remove(&key);
+        } else if is_use {
+            session.used = now;
+        }
+        caller
+    }
+
+    /// Changes what a session remembers.
+    pub fn with<T>(&self, id: &SessionId, change: impl FnOnce(&mut Session) -> T) -> Option<T> {
+        self.live().get_mut(&id.key()).map(change)
+    }
+
+    pub fn end(&self, id: &SessionId) {
+        self.live().remove(&id.key());
+    }
+
+    fn live(&self) -> MutexGuard<'_, HashMap<Key, Session>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Limits failed sign-ins with the id of one account or key, and those with unknown ids: from one address, and from all.
+/// A client that knows none of the operator's ids therefore cannot keep the operator out.
+#[derive(Default)]
+pub struct SignInLimit(Mutex<HashMap<Source, Timestamp>>);
+
+/// The account or key, if it exists, and the address; `None` for all addresses.
+type Source = (Option<Sid>, Option<IpAddr>);
+
+/// Failures that are allowed at once, and the time after which one more is.
+const FROM_ONE: (u32, Duration) = (10, Duration::from_secs(6));
+const FROM_ALL: (u32, Duration) = (60, Duration::from_secs(1));
+
+/// Sources that are counted. Further ones count only among all.
+const SOURCES: usize = 1_000;
+
+impl SignInLimit {
+    /// Counts an attempt until it succeeds.
+    ///
+    /// # Errors
+    /// The time until the next attempt.
+    pub fn begin(&self, user: Option<Sid>, peer: IpAddr, now: Timestamp) -> Result<(), Duration> {
+        let mut counted = self.lock();
+        counted.retain(|_, until| *until > now);
+        let mut allowed = Vec::new();
+        for (source, (most, each)) in sources(user, peer) {
+            // The moment at which no failure counts any more.
+            let until = counted.get(&source).copied().unwrap_or(now).max(now).plus(each);
+            let wait = until.since(now).saturating_sub(each * most);
+            if !wait.is_zero() {
+                return Err(wait);
+            }
+            if source.1.is_none() || counted.len() < SOURCES || counted.contains_key(&source) {
+                allowed.push((source, until));
+            }
+        }
+        counted.extend(allowed);
+        Ok(())
+    }
+
+    /// Forgets the failures of a source whose attempt has succeeded.
+    pub fn succeeded(&self, user: Option<Sid>, peer: IpAddr) {
+        let mut counted = self.lock();
+        for (source, _) in sources(user, peer) {
+            counted.remove(&source);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Source, Timestamp>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn sources(user: Option<Sid>, peer: IpAddr) -> [(Source, (u32, Duration)); 2] {
+    [((user, Some(network_of(peer))), FROM_ONE), ((user, None), FROM_ALL)]
+}
+
+/// A client of IPv6 has a network of its own, of 64 bits.
+fn network_of(peer: IpAddr) -> IpAddr {
+    match peer {
+        IpAddr::V4(_) => peer,
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::SidKind;
+
+    const STRANGER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_millis(1_785_441_600_000 + seconds * 1_000)
+    }
+
+    #[test]
+    fn failed_sign_ins_from_one_address_are_limited_and_allowed_again() {
+        let limit = SignInLimit::default();
+        for _ in 0..10 {
+            assert_eq!(limit.begin(None, STRANGER, at(0)), Ok(()));
+        }
+        assert_eq!(limit.begin(None, STRANGER, at(0)), Err(Duration::from_secs(6)));
+        assert_eq!(limit.begin(None, STRANGER, at(6)), Ok(()));
+        assert_eq!(limit.begin(None, STRANGER, at(6)), Err(Duration::from_secs(6)));
+    }
+
+    #[test]
+    fn strangers_at_many_addresses_do_not_keep_out_who_knows_an_id() {
+        let (limit, known) = (SignInLimit::default(), Sid::new(SidKind::ApiKey, [7; 16]));
+        let addresses = (0..5_000).map(|n| IpAddr::V6(Ipv6Addr::from_bits(n << 64)));
+        let allowed = addresses.filter(|address| limit.begin(None, *address, at(0)).is_ok()).count();
+        assert_eq!(allowed, 60);
+        assert_eq!(limit.begin(Some(known), STRANGER, at(0)), Ok(()));
+        assert!(limit.lock().len() <= SOURCES + 3);
+    }
+
+    #[test]
+    fn a_success_forgets_the_failures_before_it() {
+        let limit = SignInLimit::default();
+        for _ in 0..10 {
+            assert_eq!(limit.begin(None, STRANGER, at(0)), Ok(()));
+        }
+        limit.succeeded(None, STRANGER);
+        assert_eq!(limit.begin(None, STRANGER, at(0)), Ok(()));
+    }
+
+    #[test]
+    fn a_form_token_belongs_to_one_session() {
+        let [one, other] = ["1", "2"].map(|id| SessionId(Zeroizing::new(id.to_owned())));
+        assert!(one.made_form(&one.form_token()));
+        assert!(!one.made_form(&other.form_token()) && !one.made_form(""));
+    }
+}
