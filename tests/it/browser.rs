@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::sdk::tools::{Tool, Tools, target};
-use crate::support::Setup;
+use crate::support::{OWN_ACCOUNT, OWN_TOKEN, Setup, V2};
 
 const LONGEST: Duration = Duration::from_secs(10 * 60);
 
@@ -16,12 +16,14 @@ async fn the_pages_work_on_a_telephone_and_at_a_desk() {
     let Some(tools) = Tools::find(Tool::Browser) else { return };
     let chromium = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
     let chromium = chromium.into_iter().find(|path| Path::new(path).exists()).expect("Chromium is installed");
-    let server = Setup::new().start().await;
+    let server = V2::account(Setup::new()).start().await;
     let address = format!("http://{}", server.client.address());
     let pictures = target().join("screenshots");
     let environment = [
         ("ONCEWARD_URL", address.as_str()),
         ("ONCEWARD_CHROMIUM", chromium),
+        ("ONCEWARD_USER", OWN_ACCOUNT),
+        ("ONCEWARD_SECRET", OWN_TOKEN),
         ("ONCEWARD_SCREENSHOTS", pictures.to_str().expect("a path in UTF-8")),
     ];
     tools.run(&["pages.test.js"], &environment, LONGEST).await;

@@ -4,6 +4,7 @@
 //! vocabulary in `support`.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
+mod admin;
 mod api_docs;
 mod as_built;
 mod audit;

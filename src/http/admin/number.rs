@@ -45,7 +45,8 @@ struct State {
 struct Entry {
     at: Timestamp,
     what: String,
-    badge: (&'static str, String),
+    /// Its class in the style sheet, and a word.
+    badge: Option<(&'static str, &'static str)>,
     more: String,
 }
 
@@ -71,6 +72,16 @@ impl State {
         }
     }
 
+    /// How far the verification has come, for a person.
+    fn stage(&self) -> &'static str {
+        match self.verification.as_ref().map(|known| known.status) {
+            None => "none",
+            Some(VerificationStage::MaxAttemptsReached) => "no check is left",
+            Some(VerificationStage::Expired) => "expired, or voided",
+            Some(stage) => stage.as_str(),
+        }
+    }
+
     fn is_pending(&self) -> bool {
         self.verification.as_ref().is_some_and(|known| known.status == VerificationStage::Pending)
     }
@@ -82,17 +93,14 @@ impl State {
 
 impl Entry {
     fn of(row: &TrackRow) -> Self {
-        let sent = match row.send_status {
-            SendStatus::Sent => "",
-            SendStatus::New => "",
-            SendStatus::GatewayError | SendStatus::Unsendable => "problem",
-        };
+        let is_failed = matches!(row.send_status, SendStatus::GatewayError | SendStatus::Unsendable);
+        let sent = if is_failed { "problem" } else { "" };
         let badge = match (row.verify_status, row.receipt) {
-            (VerifyStatus::Success, _) => ("good", "verified".to_owned()),
+            (VerifyStatus::Success, _) => ("good", "verified"),
             (_, Some(receipt)) => {
-                (if receipt == ReceiptStatus::Failed { "problem" } else { sent }, receipt.as_str().to_owned())
+                (if receipt == ReceiptStatus::Failed { "problem" } else { sent }, receipt.as_str())
             }
-            (_, None) => (sent, row.send_status.as_str().to_owned()),
+            (_, None) => (sent, row.send_status.as_str()),
         };
         let retries = (row.retries > 0).then(|| format!("{} retries", row.retries));
         let error = row.error_code.map(|code| format!("error {code}"));
@@ -100,7 +108,7 @@ impl Entry {
         Self {
             at: row.at,
             what: format!("{} by {}", row.channel.as_str(), row.gateway.as_str()),
-            badge,
+            badge: Some(badge),
             more: [error, retries, id].into_iter().flatten().collect::<Vec<_>>().join(", "),
         }
     }
@@ -108,16 +116,19 @@ impl Entry {
     /// The begin of a verification, and its end if that is known.
     fn of_verification(verification: &VerificationStatus) -> impl Iterator<Item = Self> {
         let VerificationStatus { sid, status, begun, ends, .. } = verification;
-        let entry = |at: Timestamp, what: &str, class| Self {
+        let entry = |at: Timestamp, what: &str, badge| Self {
             at,
             what: format!("verification {what}"),
-            badge: (class, status.as_str().to_owned()),
+            badge,
             more: sid.to_string(),
         };
         let approved = ends.filter(|_| *status == VerificationStage::Approved);
-        [Some(entry(*begun, "begun", "")), approved.map(|at| entry(at, "approved", "good"))]
-            .into_iter()
-            .flatten()
+        [
+            approved.map(|at| entry(at, "ended", Some(("good", "approved")))),
+            Some(entry(*begun, "begun", None)),
+        ]
+        .into_iter()
+        .flatten()
     }
 }
 

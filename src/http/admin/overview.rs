@@ -102,6 +102,7 @@ struct OverviewPage {
     /// The sid of the chosen service.
     chosen: Option<Sid>,
     sums: Sums,
+    currency: String,
     plots: [Plot; 2],
     causes: Vec<(&'static str, String)>,
     tables: Vec<Breakdown>,
@@ -136,13 +137,13 @@ struct Sums {
 
 impl Sums {
     /// `of` is what the verified share is a share of.
-    fn new(counts: &Counts, of: u64, currency: &str) -> Self {
+    fn new(counts: &Counts, of: u64) -> Self {
         Self {
             sent: grouped(counts.accepted),
             verified: grouped(counts.verified),
             conversion: share(counts.verified, of),
             failed: grouped(counts.failed.total()),
-            cost: money(counts.cost_micros, currency),
+            cost: money(counts.cost_micros),
         }
     }
 }
@@ -190,8 +191,11 @@ impl GatewayLine {
 
     fn latency(&self) -> String {
         let Some(latency) = self.reading.latency else { return "–".to_owned() };
-        let [median, most] = latency.map(|time| time.as_millis());
-        format!("{median} ms, 95 % within {most} ms")
+        let [median, most] = latency.map(|time| match time.as_millis() {
+            0 => "1 ms".to_owned(),
+            millis => format!("{millis} ms"),
+        });
+        format!("{median}, 95 % within {most}")
     }
 }
 
@@ -217,7 +221,6 @@ pub async fn page<V: Verify>(visit: &Visit<'_>, deps: &Deps<V>) -> Result<Respon
     let mut rows = visit.admin.history.between(resolution, from, now.plus(resolution.length())).await?;
     rows.retain(|row| chosen.as_ref().is_none_or(|service| row.series.service == service.id));
     let chosen = chosen.map(|service| service.sid);
-    let currency = visit.admin.history.currency();
     let all = totals(&rows, |_| ()).remove(&()).unwrap_or_default();
     let scan = visit.admin.lockouts.read(&visit.admin.verifying, now).await?;
     let (locked, count) = &*scan;
@@ -235,10 +238,11 @@ pub async fn page<V: Verify>(visit: &Visit<'_>, deps: &Deps<V>) -> Result<Respon
         now_ms: now.as_millis(),
         services: choices(visit, chosen),
         chosen,
-        sums: Sums::new(&all, all.begun, currency),
+        sums: Sums::new(&all, all.begun),
+        currency: visit.admin.history.currency().to_owned(),
         plots: plots(range, &starts, &rows),
         causes: causes(&all),
-        tables: breakdowns(visit, &rows, currency),
+        tables: breakdowns(visit, &rows),
         gateways: reading.gateways.into_iter().map(line).collect(),
         backlog: grouped(reading.webhook_backlog as u64),
         lockouts: locked.iter().map(|locked| lockout_line(visit, locked, now)).collect(),
@@ -293,7 +297,7 @@ fn causes(counts: &Counts) -> Vec<(&'static str, String)> {
     causes.into_iter().filter(|(_, count)| *count > 0).map(|(cause, count)| (cause, grouped(count))).collect()
 }
 
-fn breakdowns(visit: &Visit<'_>, rows: &[Row], currency: &str) -> Vec<Breakdown> {
+fn breakdowns(visit: &Visit<'_>, rows: &[Row]) -> Vec<Breakdown> {
     let registry = &visit.v2.registry;
     let service = |id: Option<ServiceId>| {
         let service = id.and_then(|id| registry.service_by_id(id));
@@ -307,21 +311,13 @@ fn breakdowns(visit: &Visit<'_>, rows: &[Row], currency: &str) -> Vec<Breakdown>
     // What begins has no gateway yet.
     by_gateway.retain(|name, counts| name.is_some() || counts.accepted + counts.failed.total() > 0);
     vec![
-        Breakdown::new(
-            "services",
-            "By service",
-            totals(rows, |series| Some(series.service)),
-            service,
-            begun,
-            currency,
-        ),
+        Breakdown::new("services", "By service", totals(rows, |series| Some(series.service)), service, begun),
         Breakdown::new(
             "countries",
             "By country",
             totals(rows, |series| series.group.country.map(|country| country.to_string())),
             plain,
             begun,
-            currency,
         ),
         Breakdown::new(
             "channels",
@@ -329,9 +325,8 @@ fn breakdowns(visit: &Visit<'_>, rows: &[Row], currency: &str) -> Vec<Breakdown>
             totals(rows, |series| Some(series.group.channel.as_str().to_owned())),
             plain,
             begun,
-            currency,
         ),
-        Breakdown::new("by-gateway", "By gateway", by_gateway, plain, |counts| counts.accepted, currency),
+        Breakdown::new("by-gateway", "By gateway", by_gateway, plain, |counts| counts.accepted),
     ]
 }
 
@@ -343,7 +338,6 @@ impl Breakdown {
         totals: BTreeMap<Option<K>, Counts>,
         name: impl Fn(Option<K>) -> (String, Option<Sid>),
         of: fn(&Counts) -> u64,
-        currency: &str,
     ) -> Self {
         let mut totals: Vec<_> = totals.into_iter().collect();
         totals.sort_by_key(|(_, counts)| {
@@ -351,7 +345,7 @@ impl Breakdown {
         });
         let others = totals.split_off(totals.len().min(ROWS));
         let row = |(name, service), counts: &Counts| {
-            let sums = Sums::new(counts, of(counts), currency);
+            let sums = Sums::new(counts, of(counts));
             BreakdownRow { name, service, sums }
         };
         let mut rows: Vec<_> = totals.into_iter().map(|(key, counts)| row(name(key), &counts)).collect();
@@ -428,12 +422,12 @@ fn share(part: u64, whole: u64) -> String {
 }
 
 /// An amount, to the cent; below one unit to a hundredth of a cent.
-fn money(micros: u64, currency: &str) -> String {
+fn money(micros: u64) -> String {
     let (whole, rest) = (micros / 1_000_000, micros % 1_000_000);
     if micros > 0 && whole == 0 {
-        return format!("0.{:04} {currency}", rest / 100);
+        return format!("0.{:04}", rest / 100);
     }
-    format!("{}.{:02} {currency}", grouped(whole), rest / 10_000)
+    format!("{}.{:02}", grouped(whole), rest / 10_000)
 }
 
 /// A time span that is left, rounded up.
@@ -457,9 +451,9 @@ mod tests {
         assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!(share(0, 0), "–");
         assert_eq!([share(2, 3), share(7, 7), share(0, 9)], ["66.7 %", "100.0 %", "0.0 %"]);
-        assert_eq!(money(0, "USD"), "0.00 USD");
-        assert_eq!(money(25_000, "USD"), "0.0250 USD");
-        assert_eq!(money(1_234_567_890, "EUR"), "1,234.56 EUR");
+        assert_eq!(money(0), "0.00");
+        assert_eq!(money(25_000), "0.0250");
+        assert_eq!(money(1_234_567_890), "1,234.56");
         let spans =
             [1, 119, 120, 7_199, 7_200, 30 * 86_400].map(|seconds| span(Duration::from_secs(seconds)));
         assert_eq!(spans, ["1 s", "119 s", "2 min", "120 min", "2 h", "30 days"]);

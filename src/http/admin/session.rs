@@ -234,13 +234,44 @@ fn network_of(peer: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
+    use rand::SeedableRng as _;
+
     use super::*;
     use crate::domain::SidKind;
+    use crate::registry::tests::world::World;
 
     const STRANGER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 
     fn at(seconds: u64) -> Timestamp {
         Timestamp::from_millis(1_785_441_600_000 + seconds * 1_000)
+    }
+
+    #[tokio::test]
+    async fn a_session_ends_unused_after_half_an_hour_and_after_twelve_hours() {
+        let registry = World::new().open().await;
+        let account = registry.draw_account().await.expect("an account");
+        registry.keep_account(&account).await.expect("kept");
+        let caller = registry.authenticate(&account.sid.to_string(), account.token.expose()).expect("it");
+        let sessions = Sessions::new(StdRng::seed_from_u64(1));
+        let proof = registry.proof_of(&caller).expect("a proof");
+        let [idle, busy] = [0, 0].map(|second| sessions.begin(proof.clone(), at(second)));
+        let lives =
+            |id: &SessionId, is_use, second| sessions.caller(id, is_use, &registry, at(second)).is_some();
+        assert!(lives(&idle, false, 20 * 60) && lives(&busy, true, 20 * 60));
+        assert!(!lives(&idle, false, 30 * 60), "what a script asks for is no use");
+        assert!(!lives(&idle, true, 30 * 60), "and it is gone");
+        for half in 1..30 {
+            assert_eq!(lives(&busy, true, half * 25 * 60), half * 25 < 12 * 60, "{half}");
+        }
+        for second in 0..200 {
+            sessions.begin(proof.clone(), at(second));
+        }
+        assert_eq!(sessions.live().len(), MOST);
+
+        let session = sessions.begin(proof, at(300));
+        assert!(lives(&session, true, 301));
+        registry.keep_account(&registry.draw_account().await.expect("another")).await.expect("kept");
+        assert!(!lives(&session, true, 302), "the token was replaced");
     }
 
     #[test]

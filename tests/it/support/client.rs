@@ -141,8 +141,10 @@ impl Client {
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
     ) -> Result<HttpResponse, io::Error> {
-        let mut request =
-            Request::builder().method(method).uri(path).header(header::HOST, self.address.to_string());
+        let mut request = Request::builder().method(method).uri(path);
+        if headers.iter().all(|(name, _)| *name != "host") {
+            request = request.header(header::HOST, self.address.to_string());
+        }
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

@@ -1,0 +1,402 @@
+//! The dashboard, as a browser without JavaScript uses it.
+
+use hyper::Method;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::support::{
+    Client, HttpResponse, OWN_ACCOUNT, OWN_TOKEN, Reply, Setup, V2, World, sid, soon, wrong,
+};
+
+#[tokio::test]
+async fn the_account_and_admin_keys_for_all_services_may_sign_in_and_no_others() {
+    let world = World::of(V2::account(Setup::new())).await;
+    V2::of(&world).service(&[]).await;
+    let admin = key(&world, &["--scope", "admin", "--name", "anna"]).await;
+    let mut visits = vec![(OWN_ACCOUNT.to_owned(), OWN_TOKEN.to_owned(), 303), (admin.0, admin.1, 303)];
+    for scope in
+        [&["--scope", "verify"][..], &["--scope", "metrics"], &["--scope", "admin", "--service", "Owl Bank"]]
+    {
+        let (sid, secret) = key(&world, scope).await;
+        visits.push((sid, secret, 403));
+    }
+    for (user, secret) in
+        [(OWN_ACCOUNT, "wrong"), ("SK0123456789abcdef0123456789abcdef", OWN_TOKEN), ("", "")]
+    {
+        visits.push((user.to_owned(), secret.to_owned(), 401));
+    }
+    for (user, secret, status) in visits {
+        let answer = sign_in(&world, &user, &secret).await;
+        assert_eq!(answer.status(), status, "{user}: {}", answer.text());
+        assert_eq!(answer.header("set-cookie").is_empty(), status != 303, "{user}");
+        assert!(secret.is_empty() || !answer.text().contains(&secret), "{}", answer.text());
+    }
+    let anonymous = world.get("/admin").await;
+    assert_eq!((anonymous.status(), anonymous.header("location")), (303, "/admin/sign-in"));
+    for path in ["/admin/audit", "/admin/numbers/1"] {
+        assert_eq!(world.get(path).await.status(), 303, "{path}");
+    }
+    assert_eq!(world.get("/admin/events").await.status(), 401);
+    for path in ["/admin/lookup", "/admin/numbers/1", "/admin/sign-out"] {
+        assert_eq!(world.post(path, "number=%2B14155550123").await.status(), 401, "{path}");
+    }
+    assert!(!world.server.output().text().contains(OWN_TOKEN));
+}
+
+#[tokio::test]
+async fn a_session_is_a_cookie_for_this_host_and_ends_with_sign_out() {
+    let world = World::of(V2::account(Setup::new())).await;
+    let answer = sign_in(&world, OWN_ACCOUNT, OWN_TOKEN).await;
+    let cookie = answer.header("set-cookie").to_owned();
+    assert!(
+        cookie.starts_with("onceward=") && cookie.ends_with("; Path=/; HttpOnly; SameSite=Strict"),
+        "{cookie}"
+    );
+    let visitor = Visitor::of(&world).await;
+    let page = visitor.get("/admin").await;
+    assert_eq!(page.status(), 200);
+    let policy = page.header("content-security-policy");
+    assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{policy}");
+    assert!(!policy.contains("unsafe") && !policy.contains("http"), "{policy}");
+    assert!(policy.ends_with("frame-ancestors 'none'"), "{policy}");
+    for part in ["src=\"http", "href=\"http", "url("] {
+        assert!(!page.text().contains(part), "{part} in {}", page.text());
+    }
+    assert_eq!(visitor.post("/admin/sign-out", &[]).await.header("location"), "/admin/sign-in");
+    assert_eq!(visitor.get("/admin").await.status(), 303, "the id is void, not only the cookie");
+
+    let proxied = world_behind_proxy().await;
+    let host = [("host", "codes.example"), FORM];
+    let answer = proxied.post_with("/admin/sign-in", &host, credentials(OWN_ACCOUNT, OWN_TOKEN)).await;
+    let cookie = answer.header("set-cookie");
+    assert!(
+        cookie.starts_with("__Host-onceward=") && cookie.ends_with("; SameSite=Strict; Secure"),
+        "{cookie}"
+    );
+    for host in ["192.0.2.7:3000", "codes.example:3000", "evil.example"] {
+        let headers = [("host", host), FORM];
+        let refused =
+            proxied.post_with("/admin/sign-in", &headers, credentials(OWN_ACCOUNT, OWN_TOKEN)).await;
+        assert_eq!(refused.status(), 403, "{host}");
+        assert!(refused.text().contains("public-url"), "{}", refused.text());
+    }
+}
+
+#[tokio::test]
+async fn a_form_counts_only_with_the_token_of_its_session_and_from_this_site() {
+    let world = World::of(V2::account(Setup::new())).await;
+    let (number, code) = world.number_with_code().await;
+    lock(&world, &number, &code).await;
+    let visitor = Visitor::of(&world).await;
+    let other = Visitor::of(&world).await;
+    let path = visitor.look_up(&number).await;
+    let unlock = [("service", default_service(&world).await), ("action", "unlock".to_owned())];
+    let unlock = unlock.each_ref().map(|(name, value)| (*name, value.as_str()));
+    for token in ["", "0", other.token.as_str()] {
+        let refused = visitor.post_with(&path, &[], token, &unlock).await;
+        assert_eq!(refused.status(), 403, "{}", refused.text());
+    }
+    for header in [("origin", "https://evil.example"), ("origin", "null"), ("sec-fetch-site", "same-site")] {
+        let refused = visitor.post_with(&path, &[header], &visitor.token, &unlock).await;
+        assert_eq!(refused.status(), 403, "{header:?}");
+        let headers = [header, FORM];
+        let refused = world.post_with("/admin/sign-in", &headers, credentials(OWN_ACCOUNT, OWN_TOKEN)).await;
+        assert_eq!(refused.status(), 403, "{header:?}");
+    }
+    assert!(visitor.get(&path).await.text().contains(">locked<"));
+    let origin = format!("http://{}", world.address());
+    let own = [("origin", origin.as_str()), ("sec-fetch-site", "same-origin")];
+    assert_eq!(visitor.post_with(&path, &own, &visitor.token, &unlock).await.status(), 303);
+    assert!(!visitor.get(&path).await.text().contains(">locked<"));
+    let second = visitor.look_up(&world.number()).await;
+    assert_eq!(other.get(&second).await.header("location"), "/admin", "addresses belong to a session");
+}
+
+#[tokio::test]
+async fn strangers_who_guess_are_slowed_and_do_not_keep_the_operator_out() {
+    let world = World::of(V2::account(Setup::new())).await;
+    for _ in 0..10 {
+        assert_eq!(sign_in(&world, "anna", "secret").await.status(), 401);
+    }
+    let limited = sign_in(&world, "anna", "secret").await;
+    assert_eq!(limited.status(), 429);
+    let wait: u64 = limited.header("retry-after").parse().expect("seconds");
+    assert!((1..=6).contains(&wait), "{wait}");
+    assert_eq!(sign_in(&world, OWN_ACCOUNT, OWN_TOKEN).await.status(), 303);
+}
+
+#[tokio::test]
+async fn a_session_ends_at_once_when_its_key_is_revoked() {
+    let world = World::of(V2::account(Setup::new())).await;
+    let (sid, secret) = key(&world, &["--scope", "admin"]).await;
+    let visitor = Visitor::with(&world, &sid, &secret).await;
+    assert_eq!(visitor.get("/admin").await.status(), 200);
+    world.setup.command(["keys", "revoke", &sid, "--data-dir", "data"]).await;
+    assert_eq!(visitor.get("/admin").await.status(), 303);
+    let refused = visitor.post("/admin/lookup", &[("number", "+14155550123")]).await;
+    assert_eq!(refused.status(), 401);
+    assert!(refused.text().contains("You are signed out"), "{}", refused.text());
+}
+
+#[tokio::test]
+async fn the_overview_shows_what_was_sent_verified_refused_and_spent() {
+    let prices = serde_json::json!({ "*": { "sms": "0.5" } });
+    let world = World::of(V2::account(Setup::new().config("prices", prices))).await;
+    let v2 = V2::of(&world);
+    let hostile = "<script>alert(1)</script>";
+    let service = format!("/Services/{}", v2.made("/Services", &[("FriendlyName", hostile)]).await);
+    let (verified, code) = world.number_with_code().await;
+    assert_eq!(world.verify(&verified, &code).await.status(), 200);
+    let waiting = world.number();
+    v2.begins(&service, &waiting).await;
+    let refused = world.number();
+    world.twilio.plan(&refused, [Reply::Refuse { status: 400, code: 21211 }]);
+    world.send(&refused).await;
+
+    let visitor = Visitor::of(&world).await;
+    for range in ["hour", "day", "14d", "nonsense"] {
+        let page = visitor.get(&format!("/admin?range={range}")).await.text();
+        for part in [
+            "<span class=\"quiet\">Messages sent</span><strong>2</strong>",
+            "<span class=\"quiet\">Numbers verified</span><strong>1</strong>",
+            "<span class=\"quiet\">Conversion</span><strong>33.3 %</strong>",
+            "<span class=\"quiet\">Failed messages</span><strong>1</strong>",
+            "<strong>1.00 USD</strong>",
+            "<desc id=\"messages-about\">2 sent and 1 verified, by ",
+            "<desc id=\"failures-about\">1 failed, by ",
+            "number not reachable 1.",
+            "<th scope=\"row\">TwilioMessages</th>",
+            "bad_number",
+            "<th scope=\"row\">US</th><td>2</td><td>1</td>",
+            "&#60;script&#62;alert(1)&#60;/script&#62;",
+        ] {
+            assert!(page.contains(part), "no {part:?} in {page}");
+        }
+        assert!(!page.contains(hostile), "{page}");
+        for number in [&verified, &waiting, &refused] {
+            assert!(!page.contains(&number[1..]), "{page}");
+        }
+    }
+    let chosen = visitor.get(&format!("/admin?service={}", &service["/Services/".len()..])).await.text();
+    assert!(chosen.contains("<span class=\"quiet\">Messages sent</span><strong>1</strong>"), "{chosen}");
+    assert!(chosen.contains("<span class=\"quiet\">Numbers verified</span><strong>0</strong>"), "{chosen}");
+}
+
+#[tokio::test]
+async fn a_locked_number_is_masked_in_the_list_and_can_be_unlocked_there() {
+    let world = World::of(V2::account(Setup::new())).await;
+    let (number, code) = world.number_with_code().await;
+    lock(&world, &number, &code).await;
+    let (admin, secret) = key(&world, &["--scope", "admin", "--name", "anna"]).await;
+    let visitor = Visitor::with(&world, &admin, &secret).await;
+    let page = visitor.get("/admin").await.text();
+    assert!(page.contains(&masked(&number)) && !page.contains(&number[1..]), "{page}");
+    let path = between(&page, "id=\"lockout-1\" href=\"", "\"").to_owned();
+    let page = visitor.get(&path).await.text();
+    for part in [&number, ">locked<", "5 in a row", "sms by TwilioMessages", "What happened"] {
+        assert!(page.contains(part), "no {part:?} in {page}");
+    }
+    assert!(!page.contains(&code) && !path.contains(&number[1..]));
+    let service = default_service(&world).await;
+    let done = visitor.post(&path, &[("action", "unlock"), ("service", &service)]).await;
+    assert_eq!((done.status(), done.header("location")), (303, path.as_str()));
+    let page = visitor.get(&path).await.text();
+    assert!(page.contains("is unlocked, and an outstanding code is void"), "{page}");
+    assert!(visitor.get("/admin").await.text().contains("No number is locked out."));
+    assert_eq!(world.send(&number).await.status(), 200);
+
+    let entry = only(&world, "number.unlocked").await;
+    let actor =
+        ["actor", "actor_sid", "actor_name", "number"].map(|field| entry[field].as_str().unwrap_or("-"));
+    assert_eq!(actor, ["session", &admin, "anna", &masked(&number)], "{entry}");
+    assert_eq!(entry["request_id"], done.header("x-request-id"), "{entry}");
+    let log = visitor.get("/admin/audit").await.text();
+    for part in ["number.unlocked", "session anna", &masked(&number)] {
+        assert!(log.contains(part), "no {part:?} in {log}");
+    }
+    let listed = world.setup.command(["audit", "--data-dir", "data"]).await.output;
+    assert!(listed.contains("session") && listed.contains("anna"), "{listed}");
+    assert!(!world.server.output().text().contains(&number[1..]), "the log has no number");
+}
+
+#[tokio::test]
+async fn a_verification_can_be_canceled_and_a_number_forgotten() {
+    let world = World::of(V2::account(Setup::new())).await;
+    let (visitor, v2) = (Visitor::of(&world).await, V2::of(&world));
+    let service = v2.service(&[]).await;
+    let (number, service_sid) = (world.number(), &service["/Services/".len()..]);
+    let begun = v2.begins(&service, &number).await;
+    let code = world.twilio.code_for(&number);
+    v2.checks(&service, &sid(&begun), &wrong(&code)).await;
+    let path = visitor.look_up(&format!(" {} {} ", &number[..5], &number[5..])).await;
+    let page = visitor.get(&path).await.text();
+    for part in ["Owl Bank", "pending, expires", "4 wrong codes left", &sid(&begun)] {
+        assert!(page.contains(part), "no {part:?} in {page}");
+    }
+    assert!(!page.contains(&code), "{page}");
+    visitor.post(&path, &[("action", "cancel"), ("service", service_sid)]).await;
+    let page = visitor.get(&path).await.text();
+    assert!(page.contains("is canceled.") && page.contains("<dd>canceled"), "{page}");
+    assert_ne!(v2.checks(&service, &sid(&begun), &code).await.status(), 200);
+    visitor.post(&path, &[("action", "cancel"), ("service", service_sid)]).await;
+    assert!(visitor.get(&path).await.text().contains("has no verification under way"));
+    let entry = only(&world, "verification.canceled").await;
+    assert_eq!((&entry["actor"], &entry["actor_sid"]), (&"session".into(), &Value::Null), "{entry}");
+
+    v2.post("/SafeList/Numbers", &[("PhoneNumber", &number)]).await;
+    let done = visitor.post(&path, &[("action", "forget")]).await;
+    assert_eq!(done.header("location"), "/admin");
+    let page = visitor.get("/admin").await.text();
+    assert!(page.contains(&format!("{} is erased in every service.", masked(&number))), "{page}");
+    assert!(!v2.get("/Attempts").await.text().contains(&number));
+    assert_eq!(v2.get(&format!("/SafeList/Numbers/{number}")).await.status(), 404);
+    assert_eq!(visitor.get(&path).await.header("location"), "/admin", "the session has forgotten it too");
+    let again = visitor.look_up(&number).await;
+    assert!(visitor.get(&again).await.text().contains("Nothing is known of this number"));
+    for action in ["", "unlock", "explode"] {
+        visitor.post(&again, &[("action", action), ("service", "VA0")]).await;
+        assert!(visitor.get(&again).await.text().contains("Nothing was changed"), "{action}");
+    }
+    visitor.post("/admin/lookup", &[("number", "anna")]).await;
+    assert!(visitor.get("/admin").await.text().contains("cannot be looked up"));
+}
+
+#[tokio::test]
+async fn the_overview_hears_of_changes() {
+    let world = World::of(V2::account(Setup::new())).await;
+    let visitor = Visitor::of(&world).await;
+    let mut stream = world.connection().await;
+    let request = format!(
+        "GET /admin/events HTTP/1.1\r\nhost: {}\r\ncookie: {}\r\n\r\n",
+        world.address(),
+        visitor.cookie
+    );
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut text = String::new();
+    let mut hears = async |wanted: &str| {
+        let mut part = [0; 1024];
+        while !text.contains(wanted) {
+            let read = soon(wanted, stream.read(&mut part)).await.expect("a stream");
+            assert!(read > 0, "it ended: {text}");
+            text += std::str::from_utf8(&part[..read]).expect("text");
+        }
+    };
+    hears("retry: 1000").await;
+    world.number_with_code().await;
+    hears("data: changed").await;
+}
+
+const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
+
+fn credentials(user: &str, secret: &str) -> String {
+    form_urlencoded::Serializer::new(String::new())
+        .extend_pairs([("user", user), ("secret", secret)])
+        .finish()
+}
+
+async fn sign_in(client: &Client, user: &str, secret: &str) -> HttpResponse {
+    client.post_with("/admin/sign-in", &[FORM], credentials(user, secret)).await
+}
+
+/// A person who is signed in.
+struct Visitor {
+    client: Client,
+    cookie: String,
+    token: String,
+}
+
+impl Visitor {
+    async fn of(client: &Client) -> Self {
+        Self::with(client, OWN_ACCOUNT, OWN_TOKEN).await
+    }
+
+    async fn with(client: &Client, user: &str, secret: &str) -> Self {
+        let answer = sign_in(client, user, secret).await;
+        let mut visitor = Self::after(client, &answer);
+        let page = visitor.get("/admin").await.text();
+        visitor.token = between(&page, "name=\"token\" value=\"", "\"").to_owned();
+        visitor
+    }
+
+    /// Signed in by this answer, and without a token as yet.
+    fn after(client: &Client, answer: &HttpResponse) -> Self {
+        assert_eq!(answer.status(), 303, "{}", answer.text());
+        let cookie = answer.header("set-cookie").split(';').next().unwrap_or_default().to_owned();
+        Self { client: client.clone(), cookie, token: String::new() }
+    }
+
+    async fn get(&self, path: &str) -> HttpResponse {
+        self.client.request_with(Method::GET, path, &[("cookie", &self.cookie)], "").await
+    }
+
+    async fn post(&self, path: &str, form: &[(&str, &str)]) -> HttpResponse {
+        self.post_with(path, &[], &self.token, form).await
+    }
+
+    async fn post_with(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        token: &str,
+        form: &[(&str, &str)],
+    ) -> HttpResponse {
+        let headers: Vec<_> =
+            [("cookie", self.cookie.as_str()), FORM].into_iter().chain(headers.iter().copied()).collect();
+        let token = [("token", token)];
+        let pairs = form.iter().chain(&token);
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+        self.client.post_with(path, &headers, body).await
+    }
+
+    /// The path of a number's page.
+    async fn look_up(&self, number: &str) -> String {
+        let found = self.post("/admin/lookup", &[("number", number)]).await;
+        assert_eq!(found.status(), 303, "{}", found.text());
+        found.header("location").to_owned()
+    }
+}
+
+/// A server behind a proxy with TLS.
+async fn world_behind_proxy() -> World {
+    World::of(V2::account(Setup::new().config("public-url", "https://codes.example"))).await
+}
+
+async fn lock(world: &World, number: &str, code: &str) {
+    for _ in 0..5 {
+        world.verify(number, &wrong(code)).await;
+    }
+}
+
+async fn default_service(world: &World) -> String {
+    let services = V2::of(world).get("/Services").await.json();
+    let services = services["services"].as_array().expect("services");
+    services.last().expect("the first one")["sid"].as_str().expect("a sid").to_owned()
+}
+
+/// Creates a key with the command line, and returns its id and secret.
+async fn key(world: &World, arguments: &[&str]) -> (String, String) {
+    let command = ["keys", "create", "--json", "--data-dir", "data"];
+    let made = world.setup.command(command.iter().chain(arguments).copied()).await;
+    let key = made.output.lines().find_map(|line| serde_json::from_str::<Value>(line).ok()).expect("a key");
+    let text = |field: &str| key[field].as_str().expect("a text").to_owned();
+    (text("sid"), text("secret"))
+}
+
+/// The one entry of the audit log with this action.
+async fn only(world: &World, action: &str) -> Value {
+    let listed = V2::of(world).get("/Audit?PageSize=1000").await.json();
+    let mut found = listed["entries"].as_array().expect("entries").clone();
+    found.retain(|entry| entry["action"] == action);
+    assert_eq!(found.len(), 1, "{action}: {found:?}");
+    found.remove(0)
+}
+
+#[track_caller]
+fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
+    let rest = text.split_once(before).unwrap_or_else(|| panic!("no {before:?} in {text}")).1;
+    rest.split_once(after).expect("an end").0
+}
+
+fn masked(number: &str) -> String {
+    format!("{}*****{}", &number[..5], &number[number.len() - 2..])
+}
