@@ -447,8 +447,8 @@ pub struct DeliverySettings {
     pub workflow_sends: u8,
     #[serde(flatten)]
     pub breaker: BreakerSettings,
-    /// Address under which gateways reach this server for delivery receipts and call gates. http beyond this
-    /// machine gets a warning.
+    /// Address under which gateways reach this server for delivery receipts and call gates, and browsers its
+    /// dashboard. http beyond this machine gets a warning.
     #[serde(with = "As::<Option<BaseUrl>>")]
     pub public_url: Option<Arc<str>>,
 }

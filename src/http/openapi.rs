@@ -37,6 +37,8 @@ pub const JSON: &str = "application/json";
 
 /// The status of a head that is too large: hyper answers it without a body.
 const OF_THE_CONNECTION: u16 = 431;
+/// The status of a page that is shown after a sign-in: it leads to the form.
+const TO_SIGN_IN: u16 = 303;
 /// The failures of reading a body.
 const OF_A_BODY: [u16; 3] = [400, 408, 413];
 
@@ -361,7 +363,7 @@ impl Examples<'_> {
 }
 
 fn failure(group: &ApiGroup, status: u16, schemas: &mut Schemas) -> Response {
-    if status == OF_THE_CONNECTION {
+    if [OF_THE_CONNECTION, TO_SIGN_IN].contains(&status) {
         return ResponseBuilder::new().description(meaning(status)).build();
     }
     let name = match group.errors {
@@ -376,6 +378,7 @@ fn failure(group: &ApiGroup, status: u16, schemas: &mut Schemas) -> Response {
 /// The meaning of a status on any route.
 pub const fn meaning(status: u16) -> &'static str {
     match status {
+        303 => "The request has no session: it is led to the sign-in.",
         400 => "Bad request: a parameter or the body is not valid. The server did nothing.",
         401 => "The request has no credential, or a wrong one.",
         403 => {

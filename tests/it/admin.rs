@@ -312,10 +312,9 @@ impl Visitor {
 
     async fn with(client: &Client, user: &str, secret: &str) -> Self {
         let answer = sign_in(client, user, secret).await;
-        let mut visitor = Self::after(client, &answer);
+        let visitor = Self::after(client, &answer);
         let page = visitor.get("/admin").await.text();
-        visitor.token = between(&page, "name=\"token\" value=\"", "\"").to_owned();
-        visitor
+        Self { token: between(&page, "name=\"token\" value=\"", "\"").to_owned(), ..visitor }
     }
 
     /// Signed in by this answer, and without a token as yet.

@@ -66,7 +66,7 @@ fn line(visit: &Visit<'_>, entry: &AuditEntry) -> Line {
     });
     let about = change.number.clone().or_else(|| change.resource.map(|sid| sid.to_string()));
     Line {
-        at: moment(&entry.at),
+        at: moment(entry.at),
         action: change.action.as_str(),
         by: [Some(actor.kind().to_owned()), who].into_iter().flatten().collect::<Vec<_>>().join(" "),
         service: service.unwrap_or_default(),

@@ -371,9 +371,8 @@ fn sign_in<V: Verify>(
     if let Err(wait) = admin.limit.begin(known, call.peer, now) {
         return refused(StatusCode::TOO_MANY_REQUESTS, LIMITED).retry_after(seconds_up(wait));
     }
-    let caller = match v2.authenticate(&user, &secret) {
-        Ok(caller) => caller,
-        Err(_) => return refused(StatusCode::UNAUTHORIZED, "The id is unknown, or this is not its secret."),
+    let Ok(caller) = v2.authenticate(&user, &secret) else {
+        return refused(StatusCode::UNAUTHORIZED, "The id is unknown, or this is not its secret.");
     };
     admin.limit.succeeded(known, call.peer);
     let proof = v2.registry.proof_of(&caller).filter(|_| caller.may_everywhere(Scope::Admin));
@@ -402,15 +401,15 @@ fn events<V: Verify>(deps: &Deps<V>, admin: &Admin) -> Result<Response, Problem>
         }
         hasher.finish()
     };
-    let (changed, changes) = watch::channel(());
-    let response = deps.event_streams.open(changes)?;
+    let (sender, receiver) = watch::channel(());
+    let response = deps.event_streams.open(receiver)?;
     tokio::spawn(async move {
         let mut before = state();
-        while !changed.is_closed() {
+        while !sender.is_closed() {
             sleep(EVENTS_EVERY).await;
             let now = state();
             if std::mem::replace(&mut before, now) != now {
-                changed.send_replace(());
+                sender.send_replace(());
             }
         }
     });
@@ -441,7 +440,7 @@ pub fn describe_look_up() -> Vec<Param> {
 }
 
 /// A moment, to the second: `2027-01-31 12:00:00`.
-fn moment(at: &Timestamp) -> String {
+fn moment(at: Timestamp) -> String {
     at.rfc3339_seconds().to_string().replace('T', " ").trim_end_matches('Z').to_owned()
 }
 

@@ -33,7 +33,8 @@ struct State {
     service: Sid,
     title: String,
     verification: Option<VerificationStatus>,
-    /// Of the verification under way.
+    /// The end of the code of a verification under way, and the wrong codes that it still takes.
+    expires: Option<String>,
     codes_left: Option<u8>,
     wrong_codes: u8,
     /// The end of the lockout, and the time until then.
@@ -55,6 +56,7 @@ impl State {
         let NumberStatus { verification, lockout, messages, .. } = status;
         let pending =
             verification.as_ref().filter(|verification| verification.status == VerificationStage::Pending);
+        let expires = pending.and_then(|pending| pending.ends).map(moment);
         let wrong = pending.and_then(|pending| pending.wrong_codes);
         let mut timeline: Vec<Entry> = messages.iter().map(Entry::of).collect();
         if let Some(verification) = &verification {
@@ -64,9 +66,10 @@ impl State {
         Self {
             service: service.sid,
             title: service.title(),
+            expires,
             codes_left: wrong.map(|wrong| service.settings.max_checks.saturating_sub(wrong)),
             wrong_codes: lockout.wrong_codes,
-            locked: lockout.until.map(|until| (moment(&until), span(until.since(now)))),
+            locked: lockout.until.map(|until| (moment(until), span(until.since(now)))),
             verification,
             timeline,
         }
@@ -92,6 +95,10 @@ impl State {
 }
 
 impl Entry {
+    fn time(&self) -> String {
+        moment(self.at)
+    }
+
     fn of(row: &TrackRow) -> Self {
         let is_failed = matches!(row.send_status, SendStatus::GatewayError | SendStatus::Unsendable);
         let sent = if is_failed { "problem" } else { "" };
@@ -214,7 +221,7 @@ async fn forget(visit: &Visit<'_>, number: PhoneNumber) -> Result<Response, Refu
         visit.notify(false, format!("{number} is erased, but not from the safe list: {error}."));
         return Ok(home::redirect(&visit.path_of(number)));
     }
-    let lockout = locked_until.map(|until| format!(" Its lockout stays until {} UTC.", moment(&until)));
+    let lockout = locked_until.map(|until| format!(" Its lockout stays until {} UTC.", moment(until)));
     visit.notify(true, format!("{number} is erased in every service.{}", lockout.unwrap_or_default()));
     visit.admin.sessions.with(&visit.id, |session| session.forget(number));
     Ok(home::redirect("/admin"))

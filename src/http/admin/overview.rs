@@ -83,7 +83,7 @@ impl Range {
     }
 
     fn label(self, start: Timestamp) -> String {
-        let text = moment(&start);
+        let text = moment(start);
         let part = if self == Self::Fortnight { 5..10 } else { 11..16 };
         text.get(part).unwrap_or_default().to_owned()
     }
@@ -97,10 +97,10 @@ struct OverviewPage {
     top: Top,
     notice: Option<Notice>,
     range: Range,
+    /// Addresses and titles of all ranges, and whether one is this one.
+    ranges: [(String, &'static str, bool); 3],
     now_ms: u64,
     services: Vec<Choice>,
-    /// The sid of the chosen service.
-    chosen: Option<Sid>,
     sums: Sums,
     currency: String,
     plots: [Plot; 2],
@@ -112,12 +112,10 @@ struct OverviewPage {
     locked: usize,
 }
 
-impl OverviewPage {
-    /// The address of another range, or of another service.
-    fn address(&self, range: &Range, service: &Option<Sid>) -> String {
-        let service = service.map(|sid| format!("&service={sid}")).unwrap_or_default();
-        format!("/admin?range={}{service}", range.as_str())
-    }
+/// The address of the overview of a range, and perhaps of one service.
+fn address(range: Range, service: Option<Sid>) -> String {
+    let service = service.map(|sid| format!("&service={sid}")).unwrap_or_default();
+    format!("/admin?range={}{service}", range.as_str())
 }
 
 struct Choice {
@@ -157,8 +155,8 @@ struct Breakdown {
 
 struct BreakdownRow {
     name: String,
-    /// The service of the row.
-    service: Option<Sid>,
+    /// Where the counts of the row alone are shown.
+    address: Option<String>,
     sums: Sums,
 }
 
@@ -187,6 +185,11 @@ impl GatewayLine {
     fn services_out(&self) -> String {
         let out = self.health.as_ref().map(|health| health.open_for_services.as_slice()).unwrap_or_default();
         out.iter().map(|circuit| circuit.service.as_str()).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The class of the last error, and when it was.
+    fn last_error(&self) -> Option<(&'static str, u64, String)> {
+        self.reading.last_error.map(|(at, class)| (class, at.as_millis(), moment(at)))
     }
 
     fn latency(&self) -> String {
@@ -235,14 +238,14 @@ pub async fn page<V: Verify>(visit: &Visit<'_>, deps: &Deps<V>) -> Result<Respon
         top: visit.top("/admin"),
         notice: visit.take_notice(),
         range,
+        ranges: Range::ALL.map(|known| (address(known, chosen), known.title(), known == range)),
         now_ms: now.as_millis(),
         services: choices(visit, chosen),
-        chosen,
         sums: Sums::new(&all, all.begun),
         currency: visit.admin.history.currency().to_owned(),
         plots: plots(range, &starts, &rows),
         causes: causes(&all),
-        tables: breakdowns(visit, &rows),
+        tables: breakdowns(visit, range, &rows),
         gateways: reading.gateways.into_iter().map(line).collect(),
         backlog: grouped(reading.webhook_backlog as u64),
         lockouts: locked.iter().map(|locked| lockout_line(visit, locked, now)).collect(),
@@ -273,11 +276,9 @@ fn plots(range: Range, starts: &[Timestamp], rows: &[Row]) -> [Plot; 2] {
     let sum = |values: &[u64]| grouped(values.iter().sum());
     let messages = format!("{} sent and {} verified, by {}.", sum(&sent), sum(&verified), range.bucket());
     let failures = format!("{} failed, by {}.", sum(&failed), range.bucket());
-    let messages_series = vec![
-        Series { name: "sent", class: "sent", values: sent },
-        Series { name: "verified", class: "verified", values: verified },
-    ];
-    let failures_series = vec![Series { name: "failed", class: "failed", values: failed }];
+    let messages_series =
+        vec![Series::new("sent", "sent", sent), Series::new("verified", "verified", verified)];
+    let failures_series = vec![Series::new("failed", "failed", failed)];
     [
         Plot::new("messages", "Messages sent, numbers verified", messages, times(), messages_series),
         Plot::new("failures", "Failed messages", failures, times(), failures_series),
@@ -297,12 +298,12 @@ fn causes(counts: &Counts) -> Vec<(&'static str, String)> {
     causes.into_iter().filter(|(_, count)| *count > 0).map(|(cause, count)| (cause, grouped(count))).collect()
 }
 
-fn breakdowns(visit: &Visit<'_>, rows: &[Row]) -> Vec<Breakdown> {
+fn breakdowns(visit: &Visit<'_>, range: Range, rows: &[Row]) -> Vec<Breakdown> {
     let registry = &visit.v2.registry;
     let service = |id: Option<ServiceId>| {
         let service = id.and_then(|id| registry.service_by_id(id));
         let name = service.as_ref().map_or_else(|| "removed".to_owned(), |service| service.title());
-        (name, service.map(|service| service.sid))
+        (name, service.map(|service| address(range, Some(service.sid))))
     };
     let plain = |name: Option<String>| (name.unwrap_or_else(|| "unknown".to_owned()), None);
     let begun = |counts: &Counts| counts.begun;
@@ -336,7 +337,7 @@ impl Breakdown {
         id: &'static str,
         title: &'static str,
         totals: BTreeMap<Option<K>, Counts>,
-        name: impl Fn(Option<K>) -> (String, Option<Sid>),
+        name: impl Fn(Option<K>) -> (String, Option<String>),
         of: fn(&Counts) -> u64,
     ) -> Self {
         let mut totals: Vec<_> = totals.into_iter().collect();
@@ -344,14 +345,16 @@ impl Breakdown {
             std::cmp::Reverse(counts.accepted + counts.failed.total() + counts.begun)
         });
         let others = totals.split_off(totals.len().min(ROWS));
-        let row = |(name, service), counts: &Counts| {
+        let row = |(name, address), counts: &Counts| {
             let sums = Sums::new(counts, of(counts));
-            BreakdownRow { name, service, sums }
+            BreakdownRow { name, address, sums }
         };
         let mut rows: Vec<_> = totals.into_iter().map(|(key, counts)| row(name(key), &counts)).collect();
         if !others.is_empty() {
             let mut sum = Counts::default();
-            others.iter().for_each(|(_, counts)| sum += *counts);
+            for (_, counts) in &others {
+                sum += *counts;
+            }
             rows.push(row((format!("{} others", others.len()), None), &sum));
         }
         Self { id, title, rows }
@@ -364,7 +367,7 @@ fn lockout_line(visit: &Visit<'_>, locked: &LockedNumber, now: Timestamp) -> Loc
         path: visit.path_of(locked.number),
         number: locked.number.to_string(),
         service: service.map_or_else(|| "removed".to_owned(), |service| service.title()),
-        until: moment(&locked.until),
+        until: moment(locked.until),
         left: span(locked.until.since(now)),
         wrong_codes: locked.wrong_codes,
     }

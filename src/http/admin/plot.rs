@@ -29,6 +29,14 @@ pub struct Series {
     /// Its class in the style sheet. A series is drawn over those before it, and narrower.
     pub class: &'static str,
     pub values: Vec<u64>,
+    /// The bars, as the outline of one path.
+    pub bars: String,
+}
+
+impl Series {
+    pub fn new(name: &'static str, class: &'static str, values: Vec<u64>) -> Self {
+        Self { name, class, values, bars: String::new() }
+    }
 }
 
 impl Plot {
@@ -40,7 +48,11 @@ impl Plot {
         series: Vec<Series>,
     ) -> Self {
         let most = series.iter().flat_map(|series| &series.values).max().copied().unwrap_or(0);
-        Self { id, title, about, series, times, top: top_of(most) }
+        let mut plot = Self { id, title, about, series, times, top: top_of(most) };
+        for place in 0..plot.series.len() {
+            plot.series[place].bars = plot.bars(place);
+        }
+        plot
     }
 
     pub fn width(&self) -> usize {
@@ -58,10 +70,10 @@ impl Plot {
         [0, last / 2, last].map(|place| self.times.get(place).map_or("", String::as_str))
     }
 
-    /// The bars of the series at a place, as the outline of one path.
-    pub fn bars(&self, place: &usize) -> String {
+    /// The bars of the series at a place.
+    fn bars(&self, place: usize) -> String {
         let (margin, mut path) = (1 + 2 * place, String::new());
-        let values = self.series.get(*place).map(|series| series.values.as_slice()).unwrap_or_default();
+        let values = self.series.get(place).map(|series| series.values.as_slice()).unwrap_or_default();
         for (bucket, value) in values.iter().enumerate().filter(|(_, value)| **value > 0) {
             let (left, width) = (bucket * STEP + margin, STEP - 2 * margin);
             // A count is never invisible.
@@ -113,7 +125,7 @@ mod tests {
 
     fn plot(values: &[u64]) -> Plot {
         let times = (0..values.len()).map(|hour| format!("{hour:02}:00")).collect();
-        let series = Series { name: "sent", class: "sent", values: values.to_vec() };
+        let series = Series::new("sent", "sent", values.to_vec());
         Plot::new("sends", "Messages", String::new(), times, vec![series])
     }
 
@@ -125,8 +137,8 @@ mod tests {
 
     #[test]
     fn a_bar_has_the_height_of_its_count() {
-        assert_eq!(plot(&[0, 4, 1]).bars(&0), "M11 100v-100h8v100zM21 100v-25h8v25z");
-        assert_eq!(plot(&[0, 1_000]).bars(&0), "M11 100v-100h8v100z");
+        assert_eq!(plot(&[0, 4, 1]).series[0].bars, "M11 100v-100h8v100zM21 100v-25h8v25z");
+        assert_eq!(plot(&[0, 1_000]).series[0].bars, "M11 100v-100h8v100z");
     }
 
     #[test]

@@ -93,6 +93,7 @@ impl FrontEnd {
         let v2 = Arc::<OnceLock<V2>>::default();
         let deps = Deps {
             v2: v2.clone(),
+            admin: Arc::default(),
             verifier: notes.clone(),
             answers: AnswerSet::Documented,
             bounds: Bounds::default(),
