@@ -1,4 +1,4 @@
-//! Requests to gateways about codes: checks of codes that a gateway holds, and confirmations of success.
+//! Requests to gateways about codes: checks of codes that a gateway holds, and how codes ended.
 
 use tokio::time::Instant;
 use tracing::{debug, error, warn};
@@ -9,7 +9,7 @@ use super::error::{DeliveryError, NO_ANSWER};
 use super::guarded::{CircuitPermit, GuardedGateway};
 use super::limiter::GatewayPermit;
 use crate::domain::{Code, GatewayName, Held, PhoneNumber, ServiceId};
-use crate::gateway::{GatewayError, Verdict};
+use crate::gateway::{CodeEnd, GatewayError, Verdict};
 use crate::metrics::GatewayOperation;
 
 /// The gateway that holds a code did not say whether a submitted one is right. Logged already.
@@ -104,22 +104,22 @@ impl Delivery {
         }
     }
 
-    /// Tells the gateway that a message led to a verified number, where the gateway wants to know. Best effort: not
-    /// while it is busy or out of service, once, and for no longer than a send may take.
-    pub async fn confirm(&self, service: ServiceId, gateway: GatewayName, message_id: &str) {
-        let mut wanting = self.gateways.iter().filter(|other| other.gateway.wants_confirmation());
+    /// Tells the gateway how the code of its message ended, where the gateway wants to know. Best effort: not while it
+    /// is busy or out of service, once, and for no longer than a send may take.
+    pub async fn confirm(&self, service: ServiceId, gateway: GatewayName, message_id: &str, end: CodeEnd) {
+        let mut wanting = self.gateways.iter().filter(|other| other.gateway.wants(end));
         let Some(found) = wanting.find(|other| other.name == gateway) else { return };
         let works = found.circuit.is_closed_for(service, self.clock.now());
         let Some(_permit) = found.limiter.try_acquire(service).filter(|_| works) else { return };
-        let end = Budget::starting_now(self.send_budget).end;
+        let deadline = Budget::starting_now(self.send_budget).end;
         let gateway = gateway.as_str();
-        let request = found.gateway.confirm(message_id);
-        match found.request(GatewayOperation::Confirm, request, end).await {
+        let request = found.gateway.confirm(message_id, end);
+        match found.request(GatewayOperation::Confirm, request, deadline).await {
             Some(Ok(())) => {}
             Some(Err(GatewayError { class, code, detail, .. })) => {
-                debug!(gateway, %class, code, detail, "success not confirmed to the gateway");
+                debug!(gateway, %class, code, detail, "end of a code not confirmed to the gateway");
             }
-            None => debug!(gateway, reason = NO_ANSWER, "success not confirmed to the gateway"),
+            None => debug!(gateway, reason = NO_ANSWER, "end of a code not confirmed to the gateway"),
         }
     }
 }

@@ -35,7 +35,7 @@ use rand::rngs::StdRng;
 use crate::clock::Clock;
 use crate::config::{Bounds, DeliverySettings, workflow_steps};
 use crate::domain::{Channel, GatewayName, PhoneNumber, Routing, ServiceId, seconds_up};
-use crate::gateway::Gateway;
+use crate::gateway::{CodeEnd, Gateway};
 use crate::metrics::{GatewayReading, Metrics};
 use crate::registry::Registry;
 use crate::template::Templates;
@@ -97,8 +97,6 @@ pub struct Delivery {
     clock: Arc<dyn Clock>,
     rng: Mutex<StdRng>,
     send_budget: Duration,
-    /// Whether a gateway wants to know which messages led to a verified number.
-    confirms: bool,
     /// Gateways that hold codes and are not configured, as far as that was logged.
     unknown_holders: Mutex<Vec<GatewayName>>,
 }
@@ -134,7 +132,6 @@ impl Delivery {
         let DeliveryDeps { gateways, routing, settings, services, templates, clock, rng, bounds, metrics } =
             parts;
         let guarded = |routed| GuardedGateway::new(routed, &bounds, settings.breaker, &metrics, &clock);
-        let confirms = gateways.iter().any(|routed| routed.gateway.wants_confirmation());
         Self {
             gateways: gateways.into_iter().map(guarded).collect(),
             routing,
@@ -145,7 +142,6 @@ impl Delivery {
             clock,
             rng: Mutex::new(rng),
             send_budget: bounds.send_budget,
-            confirms,
             unknown_holders: Mutex::default(),
         }
     }
@@ -166,9 +162,9 @@ impl Delivery {
         &self.templates
     }
 
-    /// Whether a gateway wants to know which messages led to a verified number.
-    pub const fn wants_confirmations(&self) -> bool {
-        self.confirms
+    /// Whether a gateway wants to know of this end of a code.
+    pub fn wants(&self, end: CodeEnd) -> bool {
+        self.gateways.iter().any(|guarded| guarded.gateway.wants(end))
     }
 
     /// The expected wait for a place, if a first message to this number would be refused because too many are waiting.

@@ -79,6 +79,17 @@ pub struct OutgoingMessage {
     pub callback: Option<Callback>,
 }
 
+/// The end of a code that a decision about its number caused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CodeEnd {
+    /// It verified the number.
+    Used,
+    /// A client or an operator ended the verification.
+    Canceled,
+    /// Too many wrong codes were submitted.
+    LockedOut,
+}
+
 /// The public address of this server, and the attempt that a provider's report is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Callback {
@@ -106,13 +117,13 @@ pub trait Gateway: Send + Sync + 'static {
         None
     }
 
-    /// Whether [`Gateway::confirm`] tells the provider anything.
-    fn wants_confirmation(&self) -> bool {
+    /// Whether [`Gateway::confirm`] tells the provider anything about this end of a code.
+    fn wants(&self, _end: CodeEnd) -> bool {
         false
     }
 
-    /// Tells the provider that a message led to a verified number, where it wants to know.
-    fn confirm<'a>(&'a self, _message_id: &'a str) -> BoxFuture<'a, Result<(), GatewayError>> {
+    /// Tells the provider how the code of a message ended, where it wants to know.
+    fn confirm<'a>(&'a self, _message_id: &'a str, _end: CodeEnd) -> BoxFuture<'a, Result<(), GatewayError>> {
         Box::pin(async { Ok(()) })
     }
 

@@ -16,7 +16,7 @@ use url::Url;
 
 use super::client::{GatewayResponse, HttpClient, NoResponse, is_this_machine};
 use super::{
-    Accepted, AccountFinding, AccountPart, BoxFuture, Checker, ErrorClass, Gateway, GatewayError,
+    Accepted, AccountFinding, AccountPart, BoxFuture, Checker, CodeEnd, ErrorClass, Gateway, GatewayError,
     GatewaySettingsError, OutgoingMessage, Verdict,
 };
 use crate::clock::Clock;
@@ -144,13 +144,13 @@ impl<P: Provider> Gateway for HttpProvider<P> {
         P::HOLDS_CODES.then_some(self as &dyn Checker)
     }
 
-    fn wants_confirmation(&self) -> bool {
-        self.provider.wants_confirmation()
+    fn wants(&self, end: CodeEnd) -> bool {
+        end == CodeEnd::Used && self.provider.wants_confirmation()
     }
 
-    fn confirm<'a>(&'a self, message_id: &'a str) -> BoxFuture<'a, Result<(), GatewayError>> {
+    fn confirm<'a>(&'a self, message_id: &'a str, end: CodeEnd) -> BoxFuture<'a, Result<(), GatewayError>> {
         Box::pin(async move {
-            if !self.provider.wants_confirmation() {
+            if !self.wants(end) {
                 return Ok(());
             }
             let request = self.provider.confirmation(message_id)?;

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::{mpsc, watch};
 
 use super::{
-    Accepted, BoxFuture, ErrorClass, Gateway, GatewayError, OutgoingMessage, Receipt, ReceiptStatus,
+    Accepted, BoxFuture, CodeEnd, ErrorClass, Gateway, GatewayError, OutgoingMessage, Receipt, ReceiptStatus,
 };
 use crate::clock::Clock;
 use crate::domain::{AttemptId, Channel, Code, GatewayName, PhoneNumber, ServiceId, Timestamp};
@@ -30,6 +30,7 @@ pub struct InboxMessage {
     /// When the code expires.
     pub expires: Timestamp,
     attempt: AttemptId,
+    /// Why its code works no more, before it expires.
     ended: Option<CodeStatus>,
 }
 
@@ -53,6 +54,10 @@ pub enum CodeStatus {
     Used,
     /// A later message brought another code.
     Replaced,
+    /// A client or an operator ended the verification.
+    Canceled,
+    /// Too many wrong codes were submitted.
+    LockedOut,
     Expired,
 }
 
@@ -62,6 +67,8 @@ impl CodeStatus {
             Self::Live => "live",
             Self::Used => "used",
             Self::Replaced => "replaced",
+            Self::Canceled => "canceled",
+            Self::LockedOut => "locked out",
             Self::Expired => "expired",
         }
     }
@@ -168,7 +175,7 @@ impl Simulator {
         self.clock.now()
     }
 
-    /// Tells that messages have come or that codes were used. One change may stand for several.
+    /// Tells that messages have come or that codes have ended. One change may stand for several.
     pub fn changes(&self) -> watch::Receiver<()> {
         self.changes.subscribe()
     }
@@ -232,13 +239,16 @@ impl Simulator {
         simulated_id(self.started, inbox.accepted)
     }
 
-    /// Marks the messages of a verification whose code was used.
-    fn mark_used(&self, message_id: &str) {
+    /// Marks the messages of a verification whose code has ended. Only success is more than an earlier end.
+    fn mark_ended(&self, message_id: &str, status: CodeStatus) {
+        let now = self.clock.now();
         let mut inbox = self.inbox();
-        let used = inbox.messages.iter().find(|message| message.id == message_id);
-        let used = used.map(|message| (message.to, message.attempt.key));
-        for message in inbox.messages.iter_mut().filter(|m| Some((m.to, m.attempt.key)) == used) {
-            message.ended = Some(CodeStatus::Used);
+        let ended = inbox.messages.iter().find(|message| message.id == message_id);
+        let ended = ended.map(|message| (message.to, message.attempt.key));
+        for message in inbox.messages.iter_mut().filter(|m| Some((m.to, m.attempt.key)) == ended) {
+            if status == CodeStatus::Used || message.status(now) == CodeStatus::Live {
+                message.ended = Some(status);
+            }
         }
         drop(inbox);
         self.changes.send_replace(());
@@ -276,12 +286,17 @@ impl Gateway for Simulator {
         })
     }
 
-    fn wants_confirmation(&self) -> bool {
+    fn wants(&self, _end: CodeEnd) -> bool {
         true
     }
 
-    fn confirm<'a>(&'a self, message_id: &'a str) -> BoxFuture<'a, Result<(), GatewayError>> {
-        self.mark_used(message_id);
+    fn confirm<'a>(&'a self, message_id: &'a str, end: CodeEnd) -> BoxFuture<'a, Result<(), GatewayError>> {
+        let status = match end {
+            CodeEnd::Used => CodeStatus::Used,
+            CodeEnd::Canceled => CodeStatus::Canceled,
+            CodeEnd::LockedOut => CodeStatus::LockedOut,
+        };
+        self.mark_ended(message_id, status);
         Box::pin(async { Ok(()) })
     }
 

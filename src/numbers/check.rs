@@ -13,6 +13,7 @@ use crate::engine::{
     self, CheckOutcome, CheckPermit, CheckResult, CheckStep, EndOutcome, Ending, NumberState, Policy,
     Submitted, Verification, VerificationName,
 };
+use crate::gateway::CodeEnd;
 use crate::shard::{Durability, Refusal, Transaction};
 
 /// Checks a code.
@@ -94,7 +95,7 @@ impl CheckCommand {
         let Self { code, request_id, responder, decided, named: _ } = self;
         match (decided, code) {
             (Some(CheckDecision::Reply(reply, _)), _) => {
-                confirm_if_approved(&reply, &context);
+                confirm_end(&reply, &context);
                 responder.send(Ok(reply));
             }
             (Some(CheckDecision::AskGateway(permit)), Some(code)) if is_open(&permit, &context) => {
@@ -142,9 +143,14 @@ fn reply(
     Reply::new(outcome, now, summary)
 }
 
-fn confirm_if_approved(reply: &Reply<CheckOutcome>, context: &DecisionContext<'_, '_>) {
-    if let (CheckOutcome::Approved, Some(summary)) = (reply.outcome, &reply.verification) {
-        context.confirm(summary.track);
+/// Tells the gateway that sent the code if the check ended it.
+fn confirm_end(reply: &Reply<CheckOutcome>, context: &DecisionContext<'_, '_>) {
+    let Some(summary) = &reply.verification else { return };
+    match reply.outcome {
+        CheckOutcome::Approved => context.confirm(summary.track, CodeEnd::Used),
+        CheckOutcome::LockedNow { .. } => context.confirm(summary.track, CodeEnd::LockedOut),
+        _ if summary.spent => context.confirm(summary.track, CodeEnd::LockedOut),
+        _ => {}
     }
 }
 
@@ -192,7 +198,7 @@ impl SettleCheckCommand {
         let Some((reply, _)) = self.decided else {
             return self.responder.send(Err(Refusal::StoreUnavailable));
         };
-        confirm_if_approved(&reply, context);
+        confirm_end(&reply, context);
         self.responder.send(Ok(reply));
     }
 }
@@ -256,8 +262,12 @@ impl EndCommand {
             None => return self.responder.send(Err(Refusal::StoreUnavailable)),
         };
         let summary = ended.map(|v| VerificationSummary::from_verification(&v, &context.policy()));
-        if let (Ending::Approved, Some(summary)) = (self.ending, &summary) {
-            context.confirm(summary.track);
+        if let Some(summary) = &summary {
+            let end = match self.ending {
+                Ending::Approved => CodeEnd::Used,
+                Ending::Canceled | Ending::Cleared | Ending::Erased => CodeEnd::Canceled,
+            };
+            context.confirm(summary.track, end);
         }
         self.responder.send(Ok(summary));
     }

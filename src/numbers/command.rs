@@ -19,6 +19,7 @@ use crate::attempts::{AttemptLog, AttemptLogWriter, EndedSend, VerifyStatus};
 use crate::config::TrackerSettings;
 use crate::domain::{AttemptLogKey, GatewayName, ServerKey, ServiceId, Timestamp};
 use crate::engine::{EndOutcome, Ending, NumberState, Policy, Rules, Salt, SlotHash, Verification};
+use crate::gateway::CodeEnd;
 use crate::metrics::Metrics;
 use crate::shard::{
     Command, Decision, Durability, Load, Record, RecordKey, Refusal, ReplyContext, Reservation, Shards,
@@ -94,9 +95,9 @@ pub trait Effects: Send + Sync {
     fn deliver(&self, dispatch: Dispatch);
     /// Asks the gateway that holds a code.
     fn check(&self, check: GatewayCheck);
-    /// Confirms to a gateway that its message led to a verified number, if it wants to know.
-    fn confirm(&self, service: ServiceId, gateway: GatewayName, message_id: String) {
-        let _ = (service, gateway, message_id);
+    /// Tells a gateway how the code of its message ended, if it wants to know.
+    fn confirm(&self, service: ServiceId, gateway: GatewayName, message_id: String, end: CodeEnd) {
+        let _ = (service, gateway, message_id, end);
     }
 }
 
@@ -318,12 +319,12 @@ impl DecisionContext<'_, '_> {
         self.deps.policies.of(self.key.service)
     }
 
-    /// Confirms success to the gateway that sent the code.
-    pub(super) fn confirm(&self, track: u64) {
+    /// Tells the gateway that sent the code how it ended.
+    pub(super) fn confirm(&self, track: u64, end: CodeEnd) {
         let key = AttemptLogKey::new(self.key.service, track, self.subject.slot);
         let track = self.reply.get::<AttemptLog>(self.subject.slot, key.id());
         if let Some((gateway, message_id)) = track.and_then(|track| track.accepted()) {
-            self.deps.effects.confirm(self.key.service, gateway, message_id);
+            self.deps.effects.confirm(self.key.service, gateway, message_id, end);
         }
     }
 

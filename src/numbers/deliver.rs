@@ -14,6 +14,7 @@ use super::send::Dispatch;
 use crate::delivery::{CheckError, CheckJob, CodeLiveness, Delivered, Delivery, Job, PlanChange, Verdict};
 use crate::domain::{GatewayName, ServiceId};
 use crate::engine::{CheckResult, PossiblySent, Salt, SendResult};
+use crate::gateway::CodeEnd;
 use crate::shard::Shards;
 
 /// Implements [`Effects`] with [`Delivery`]. [`GatewayEffects::connect`] must run before the first decision.
@@ -61,10 +62,10 @@ impl Effects for GatewayEffects {
         }
     }
 
-    fn confirm(&self, service: ServiceId, gateway: GatewayName, message_id: String) {
-        if self.delivery.wants_confirmations() {
+    fn confirm(&self, service: ServiceId, gateway: GatewayName, message_id: String, end: CodeEnd) {
+        if self.delivery.wants(end) {
             let delivery = Arc::clone(&self.delivery);
-            tokio::spawn(async move { delivery.confirm(service, gateway, &message_id).await });
+            tokio::spawn(async move { delivery.confirm(service, gateway, &message_id, end).await });
         }
     }
 }

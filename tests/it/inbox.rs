@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::support::documented::{incorrect, sent, verified};
-use crate::support::{Client, Numbers, Setup, V2, World, longest_digits, soon, told, until, wrong};
+use crate::support::{Client, Numbers, Setup, V2, World, longest_digits, sid, soon, told, until, wrong};
 
 #[tokio::test]
 async fn without_a_provider_a_code_is_read_in_the_inbox_and_verifies() {
@@ -122,6 +122,43 @@ async fn the_inbox_says_which_codes_are_used_and_replaced_and_of_which_service()
     }
     let found = client.get("/inbox?q=owl").await.text();
     assert!(found.contains("1 message,") && !found.contains(&code), "{found}");
+}
+
+#[tokio::test]
+async fn the_inbox_says_which_codes_are_canceled_and_locked_out() {
+    let server = V2::account(Setup::new()).start().await;
+    let (client, v2, numbers) = (&server.client, V2::of(&server.client), Numbers::default());
+    let becomes = async |number: &str, status: &str| {
+        let of_number = async || inbox(client, number).await[0]["status"].clone();
+        until(status, of_number, |now| *now == status).await;
+    };
+    let service = v2.service(&[]).await;
+    let canceled = numbers.next();
+    let sid = sid(&v2.begins(&service, &canceled).await);
+    becomes(&canceled, "live").await;
+    let path = format!("{service}/Verifications/{sid}");
+    assert_eq!(v2.post(&path, &[("Status", "canceled")]).await.status(), 200);
+    becomes(&canceled, "canceled").await;
+
+    // By the compatible routes wrong codes lock the number; in a service they use up the verification.
+    let locked = numbers.next();
+    client.send(&locked).await.expects(sent(&locked, 5));
+    let code = wrong(&code_in(&inbox(client, &locked).await[0]));
+    for _ in 0..5 {
+        becomes(&locked, "live").await;
+        client.verify(&locked, &code).await;
+    }
+    becomes(&locked, "locked out").await;
+    let spent = numbers.next();
+    v2.begins(&service, &spent).await;
+    let code = wrong(&code_in(&inbox(client, &spent).await[0]));
+    for _ in 0..5 {
+        becomes(&spent, "live").await;
+        v2.checks_number(&service, &spent, &code).await;
+    }
+    becomes(&spent, "locked out").await;
+    let page = client.get("/inbox?q=locked+out").await.text();
+    assert!(page.contains("2 messages,") && page.contains("badge end\">locked out<"), "{page}");
 }
 
 #[tokio::test]

@@ -10,7 +10,8 @@ use tokio::time::{Instant, sleep};
 use crate::clock::Clock;
 use crate::domain::{Channel, Code, GatewayName, PhoneNumber, Timestamp};
 use crate::gateway::{
-    Accepted, BoxFuture, Callback, Checker, ErrorClass, Gateway, GatewayError, OutgoingMessage, Verdict,
+    Accepted, BoxFuture, Callback, Checker, CodeEnd, ErrorClass, Gateway, GatewayError, OutgoingMessage,
+    Verdict,
 };
 
 /// One answer.
@@ -179,11 +180,11 @@ impl Gateway for ScriptedGateway {
         if self.holds { Some(self) } else { None }
     }
 
-    fn wants_confirmation(&self) -> bool {
+    fn wants(&self, _end: CodeEnd) -> bool {
         true
     }
 
-    fn confirm<'a>(&'a self, message_id: &'a str) -> BoxFuture<'a, Result<(), GatewayError>> {
+    fn confirm<'a>(&'a self, message_id: &'a str, _end: CodeEnd) -> BoxFuture<'a, Result<(), GatewayError>> {
         Box::pin(async move {
             self.confirmed.lock().expect("the record").push(message_id.to_owned());
             let Some(answer) = self.sends.lock().expect("the script").pop_front() else { return Ok(()) };

@@ -174,7 +174,7 @@ pub struct MessageJson {
     #[schema(example = "default")]
     pub service: String,
     /// Of the code.
-    #[schema(pattern = "^(live|used|replaced|expired)$")]
+    #[schema(pattern = "^(live|used|replaced|canceled|locked out|expired)$")]
     pub status: &'static str,
     /// For the page.
     #[serde(skip)]
