@@ -23,7 +23,7 @@ use crate::clock::Clock;
 use crate::config::TrackerSettings;
 use crate::domain::{AttemptLogKey, PhoneNumber, ServiceId, Timestamp};
 use crate::engine::VerificationName;
-use crate::shard::{Record, RecordKey, Refusal, Router, Shards, Stored, decode};
+use crate::shard::{Record, RecordKey, Refusal, Router, Shards, Stored, Usage, decode};
 
 pub use self::decide::AttemptLogWriter;
 pub use self::index::Due;
@@ -94,6 +94,11 @@ impl Attempts {
     /// The limits on attempt logs.
     pub const fn settings(&self) -> TrackerSettings {
         self.settings
+    }
+
+    /// The verifications whose attempts are remembered, and the number from which on the oldest are forgotten.
+    pub fn usage(&self) -> Usage {
+        Usage { held: self.indexes.len(), limit: self.settings.keep_at_most }
     }
 
     /// The record of one verification. `None` when there is none, or none any more.

@@ -33,6 +33,40 @@ pub enum ErrorFormat {
     Twilio,
 }
 
+/// Why a request was not served. A decision about a number, such as a lockout, is no such reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotServed {
+    /// The server could not serve it.
+    Refused(Refusal),
+    /// It had no valid credential.
+    Unauthenticated,
+    /// Its credential, its signature or its origin does not permit it.
+    Forbidden,
+    /// A rate limit of the service, or a limit on lists that are read.
+    RateLimited,
+    /// The service does not send to the country.
+    Country,
+    /// It is not what the route reads.
+    Invalid,
+}
+
+impl NotServed {
+    /// The names in metrics beside [`Refusal::NAMES`].
+    pub const NAMES: [&'static str; 5] =
+        ["unauthenticated", "forbidden", "rate_limited", "country", "invalid"];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Refused(refusal) => refusal.name(),
+            Self::Unauthenticated => "unauthenticated",
+            Self::Forbidden => "forbidden",
+            Self::RateLimited => "rate_limited",
+            Self::Country => "country",
+            Self::Invalid => "invalid",
+        }
+    }
+}
+
 /// A response without the headers that all responses share.
 #[derive(Debug, Clone)]
 pub struct Response {
@@ -40,8 +74,8 @@ pub struct Response {
     pub content_type: HeaderValue,
     pub body: Bytes,
     pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// The reason of a refusal, for the log.
-    pub refusal: Option<Refusal>,
+    /// Why the request was not served, for metrics and the log.
+    pub not_served: Option<NotServed>,
     /// A stream of events in place of the body.
     pub events: Option<Events>,
 }
@@ -71,7 +105,7 @@ impl Response {
             content_type: XML,
             body: document.into(),
             headers: Vec::new(),
-            refusal: None,
+            not_served: None,
             events: None,
         }
     }
@@ -84,7 +118,7 @@ impl Response {
 
     pub fn json_text(status: StatusCode, text: &'static str) -> Self {
         let body = Bytes::from_static(text.as_bytes());
-        Self { status, content_type: JSON, body, headers: Vec::new(), refusal: None, events: None }
+        Self { status, content_type: JSON, body, headers: Vec::new(), not_served: None, events: None }
     }
 
     pub fn json(status: StatusCode, body: &impl Serialize) -> Self {
@@ -95,7 +129,7 @@ impl Response {
             content_type: JSON,
             body: body.into(),
             headers: Vec::new(),
-            refusal: None,
+            not_served: None,
             events: None,
         }
     }
@@ -110,7 +144,7 @@ impl Response {
             content_type: HeaderValue::from_static(content_type),
             body: body.into(),
             headers: headers.iter().map(header).collect(),
-            refusal: None,
+            not_served: None,
             events: None,
         }
     }
@@ -156,8 +190,8 @@ impl Response {
     }
 
     #[must_use]
-    pub fn because(mut self, refusal: Refusal) -> Self {
-        self.refusal = Some(refusal);
+    pub fn because(mut self, reason: NotServed) -> Self {
+        self.not_served = Some(reason);
         self
     }
 }
@@ -317,12 +351,18 @@ impl Problem {
             ErrorFormat::Twilio => Response::twilio_error(status, self.twilio_code(), &message),
         };
         match self {
-            Self::MethodNotAllowed(allow) => answer.allowing(allow),
-            Self::Unauthenticated => answer.with_challenge(),
+            Self::MethodNotAllowed(allow) => answer.allowing(allow).because(NotServed::Invalid),
+            Self::BadBody(_) | Self::BodyTooLarge(_) | Self::BodyTooSlow | Self::BadHost => {
+                answer.because(NotServed::Invalid)
+            }
+            Self::Unauthenticated => answer.with_challenge().because(NotServed::Unauthenticated),
+            Self::Forbidden | Self::CrossSite | Self::BadSignature | Self::ForeignHost => {
+                answer.because(NotServed::Forbidden)
+            }
             Self::Refused(
                 refusal @ (Refusal::TableFull { retry_after, .. } | Refusal::SendsOverloaded { retry_after }),
-            ) => answer.retry_after(retry_after.into()).because(refusal),
-            Self::Refused(refusal) => answer.retry_later().because(refusal),
+            ) => answer.retry_after(retry_after.into()).because(NotServed::Refused(refusal)),
+            Self::Refused(refusal) => answer.retry_later().because(NotServed::Refused(refusal)),
             Self::TooManyConnections | Self::CallbackUnavailable => answer.retry_later(),
             _ => answer,
         }

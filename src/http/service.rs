@@ -25,7 +25,7 @@ use super::connection::{ActiveRequest, CertificateHealth};
 use super::pages::inbox::InboxError;
 use super::pages::{docs_page, home};
 use super::request::{self, RequestBody, X_REQUEST_ID};
-use super::response::{BadBody, Problem, Response};
+use super::response::{BadBody, NotServed, Problem, Response};
 use super::route::{Access, Handler, Resource, Route, Target, method_name};
 use super::routes::GROUPS;
 use super::server::{
@@ -34,6 +34,7 @@ use super::server::{
 use super::v2::params::{Param, Text};
 use super::{admin, compatible, cors, openapi, v2};
 use crate::clock::Stopwatch;
+use crate::domain::{ServiceId, Sid, SidKind};
 use crate::log_limit::OncePerSecond;
 use crate::metrics::TextFormat;
 use crate::numbers::{Refusal, Usage};
@@ -66,9 +67,11 @@ pub async fn respond<V: Verify>(
     if body.is_left_over() {
         body.discard(head.version).await;
     }
-    if let Some(refusal) = answer.refusal {
-        active.server().refusals.note(refusal);
-        active.server().deps.metrics.refused(refusal.name());
+    if let Some(reason) = answer.not_served {
+        active.server().deps.metrics.refused(reason.name());
+        if let NotServed::Refused(refusal) = reason {
+            active.server().refusals.note(refusal, service_name(&call, target, head.uri.path()));
+        }
     }
     if let Some(start) = start {
         let (method, status) = (method_name(&head.method), answer.status.as_u16());
@@ -137,6 +140,16 @@ fn response(
     *response.status_mut() = answer.status;
     *response.headers_mut() = headers;
     response
+}
+
+/// The name of the service that a request is about, for the log.
+fn service_name<V: Verify>(call: &Call<'_, V>, target: Target, path: &str) -> Option<String> {
+    if target.is_compatible() {
+        return Some(ServiceId::DEFAULT_NAME.to_owned());
+    }
+    let sid = path.strip_prefix("/v2/Services/")?.split('/').next()?;
+    let sid = Sid::parse(SidKind::Service, sid)?;
+    Some(call.deps.v2.get()?.registry.service(&sid).ok()?.name())
 }
 
 /// One request at a route.

@@ -140,7 +140,7 @@ impl Default for Metrics {
             refused: counter(
                 all,
                 "onceward_requests_refused",
-                "Requests that the server could not serve and answered with 429 or 503, by reason",
+                "Requests that were not served, by reason: the server could not, or the request was not permitted or not valid",
             ),
             webhook_deliveries: counter(
                 all,
@@ -261,7 +261,7 @@ impl Metrics {
         }
     }
 
-    /// The reason is one of a fixed list.
+    /// Counts a request that was not served. The reason is one of a fixed list.
     pub fn refused(&self, reason: &'static str) {
         self.refused.get_or_create(&[("reason", reason)]).inc();
     }

@@ -123,7 +123,7 @@ impl Reading {
         let limit = tables.iter().map(|table| ([("table", table.name)], table.limit));
         all.each(
             "onceward_table_limit_records",
-            "Records that one service may have in the table; all services together may have a quarter more",
+            "Records that one service may have in the table; all services together may have a quarter more. Attempts have one limit for all",
             limit,
         );
         all.one("onceward_commands", "Sends and checks that have no answer yet", count(*commands));

@@ -175,14 +175,17 @@ impl Running {
     /// The state for metrics. Waits for nothing.
     pub fn reading(&self) -> Reading {
         let [counters, keys] = self.verifying.capacities();
-        let tables = [self.verifier.capacity(), counters, keys].map(|capacity| {
-            let Usage { held, limit } = capacity.usage();
-            TableReading { name: capacity.table().as_str(), held, limit }
-        });
+        let numbers = self.verifier.capacities();
+        let reading = |name, Usage { held, limit }| TableReading { name, held, limit };
+        let mut tables = [numbers[0], numbers[1], counters, keys]
+            .map(|capacity| reading(capacity.table().as_str(), capacity.usage()))
+            .to_vec();
+        tables.push(reading("webhook deliveries", self.outbox.usage()));
+        tables.push(reading("attempts", self.verifier.attempts().usage()));
         Reading {
             is_ready: self.reasons_against().is_empty(),
             gateways: self.delivery.readings(),
-            tables: tables.to_vec(),
+            tables,
             commands: self.verifier.commands(),
             webhook_backlog: self.outbox.backlog(),
             store: self.store.sizes(),

@@ -317,6 +317,11 @@ impl Verifier {
         Some((code, verification.expires.since(now)))
     }
 
+    /// The limits on stored numbers and on test numbers.
+    pub fn capacities(&self) -> [&Capacity; 2] {
+        [self.deps.capacity.of(false), self.deps.capacity.of(true)]
+    }
+
     /// The limit on stored numbers, without test numbers.
     pub fn capacity(&self) -> &Capacity {
         self.deps.capacity.of(false)

@@ -143,16 +143,21 @@ impl Inner {
             return;
         };
         let (webhook, service) = (entry.endpoint.webhook, entry.endpoint.service);
+        let service_name = inner.subscribers.service(service).map(|service| service.name());
         if health == WebhookHealth::Gone {
             // Before the next attempt begins.
             let disabled = inner.subscribers.disable_after_410(service, webhook).await;
-            tracing::warn!(%webhook, disabled, "webhook answered 410");
+            tracing::warn!(service = service_name, %webhook, disabled, "webhook answered 410");
         }
         let change = inner.schedule.finish(seq, &entry, health, now);
         let said = said(&posted);
         match change {
-            Some(HealthChange::Down) => tracing::warn!(%webhook, said, "webhook failing, events are retried"),
-            Some(HealthChange::Up) => tracing::info!(%webhook, "webhook takes events again"),
+            Some(HealthChange::Down) => {
+                tracing::warn!(service = service_name, %webhook, said, "webhook failing, events are retried");
+            }
+            Some(HealthChange::Up) => {
+                tracing::info!(service = service_name, %webhook, "webhook takes events again");
+            }
             None => {}
         }
         inner.shards.metrics().webhook(match state {
@@ -161,7 +166,10 @@ impl Inner {
             DeliveryState::Failed => WebhookEnd::Failed,
         });
         match state {
-            DeliveryState::Failed => tracing::warn!(%webhook, %event, said, "webhook event failed for good"),
+            DeliveryState::Failed => {
+                let service = service_name;
+                tracing::warn!(service, %webhook, %event, said, "webhook event failed for good");
+            }
             DeliveryState::Delivered => tracing::debug!(%webhook, %event, "webhook event delivered"),
             DeliveryState::Pending => tracing::debug!(%webhook, %event, said, "webhook event to be retried"),
         }

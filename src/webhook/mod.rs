@@ -28,7 +28,7 @@ use self::schedule::{Follower, Schedule};
 use crate::clock::Clock;
 use crate::engine::Sealer;
 use crate::numbers::EventSink;
-use crate::shard::Shards;
+use crate::shard::{Shards, Usage};
 
 pub(crate) use self::event::{About, Event, EventId, MessageAbout};
 #[cfg(any(feature = "server", test))]
@@ -139,6 +139,11 @@ impl Outbox {
     /// Deliveries that are still to be made.
     pub fn backlog(&self) -> usize {
         self.inner.schedule.pending()
+    }
+
+    /// The same, with the number that one service may have.
+    pub fn usage(&self) -> Usage {
+        Usage { held: self.backlog(), limit: self.inner.schedule.most_pending() }
     }
 
     /// The recorder that writes events within decisions about numbers.

@@ -136,6 +136,11 @@ impl Schedule {
         self.state().queues.pending().held()
     }
 
+    /// Deliveries of one service that may be pending.
+    pub(super) const fn most_pending(&self) -> usize {
+        self.bounds.pending
+    }
+
     pub(super) fn under_way(&self) -> usize {
         self.state().queues.under_way()
     }

@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 
 use crate::lifecycle::hang_at_the_gateway;
 use crate::support::{
-    Client, HttpResponse, OWN_ACCOUNT, OWN_TOKEN, Reply, Server, Setup, V2, World, basic, soon, until,
+    Client, HttpResponse, Numbers, OWN_ACCOUNT, OWN_TOKEN, Reply, Server, Setup, V2, World, basic, soon,
+    until,
 };
 
 const METRICS: &str = "/metrics";
@@ -53,6 +54,55 @@ async fn sends_checks_and_a_refusing_gateway_are_counted() {
     for secret in [&number[1..], &refused[1..], &code] {
         let in_a_label = |line: &str| line.split('"').skip(1).step_by(2).any(|value| value.contains(secret));
         assert!(!scrape.0.lines().any(in_a_label), "{secret}\n{}", scrape.0);
+    }
+}
+
+#[tokio::test]
+async fn requests_that_are_not_permitted_or_not_valid_are_counted_by_reason() {
+    let setup = V2::account(Setup::new());
+    let server = setup.start().await;
+    let (client, v2, numbers) = (&server.client, V2::of(&server.client), Numbers::default());
+    let service = v2.service(&[]).await;
+    let counted = async |reason: &str| {
+        let scrape = scraped(&server).await;
+        let sample = format!("onceward_requests_refused_total{{reason=\"{reason}\"}}");
+        scrape.value(&sample).unwrap_or_else(|| panic!("{sample}\n{}", scrape.0))
+    };
+    for reason in ["unauthenticated", "forbidden", "rate_limited", "country", "invalid", "overloaded"] {
+        assert!(counted(reason).await < 0.5, "{reason}");
+    }
+    let number = numbers.next();
+    let stranger = V2::with_key(client, OWN_ACCOUNT, "wrong");
+    assert_eq!(stranger.begins(&service, &number).await.status(), 401);
+    let (sid, secret) = key(&setup, "metrics").await;
+    assert_eq!(V2::with_key(client, &sid, &secret).begins(&service, &number).await.status(), 403);
+    assert_eq!(v2.post(&format!("{service}/Verifications"), &[("To", "x")]).await.status(), 400);
+    assert_eq!(client.post("/api/send-otp", "{").await.status(), 400);
+    let limit = v2.made(&format!("{service}/RateLimits"), &[("UniqueName", "ip")]).await;
+    let bucket = [("Max", "1"), ("Interval", "60")];
+    v2.made(&format!("{service}/RateLimits/{limit}/Buckets"), &bucket).await;
+    for status in [201, 429] {
+        let number = numbers.next();
+        let form = [("To", number.as_str()), ("Channel", "sms"), ("RateLimits", "{\"ip\": \"203.0.113.7\"}")];
+        assert_eq!(v2.post(&format!("{service}/Verifications"), &form).await.status(), status);
+    }
+    // A wrong code is an outcome of a check.
+    assert_eq!(client.verify(&number, "000000").await.status(), 401);
+    for (reason, count) in
+        [("unauthenticated", 1.0), ("forbidden", 1.0), ("invalid", 2.0), ("rate_limited", 1.0)]
+    {
+        assert!((counted(reason).await - count).abs() < 0.5, "{reason}: {}", counted(reason).await);
+    }
+    let scrape = scraped(&server).await;
+    for (table, held, limit) in [
+        ("numbers", 1.0, 2_000_000.0),
+        ("test numbers", 0.0, 10_000.0),
+        ("rate limit counters", 1.0, 1_000_000.0),
+        ("webhook deliveries", 0.0, 100_000.0),
+        ("attempts", 1.0, 100_000.0),
+    ] {
+        let value = |name: &str| scrape.value(&format!("onceward_table_{name}{{table=\"{table}\"}}"));
+        assert_eq!((value("records"), value("limit_records")), (Some(held), Some(limit)), "{table}");
     }
 }
 

@@ -8,9 +8,10 @@ mod serve;
 mod timeouts;
 mod tls;
 
+use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,7 +24,7 @@ use tracing::warn;
 
 use self::timeouts::Activity;
 use super::request::{self, X_REQUEST_ID};
-use super::response::{ErrorFormat, Problem};
+use super::response::{ErrorFormat, NotServed, Problem};
 use super::server::{Deps, ServedRoutes};
 use crate::log_limit::OncePerSecond;
 use crate::numbers::Refusal;
@@ -57,7 +58,7 @@ pub struct Server<V> {
 
 impl<V> Server<V> {
     pub fn new(deps: Arc<Deps<V>>) -> Self {
-        deps.metrics.create_refusals_at_zero(&Refusal::NAMES);
+        deps.metrics.create_refusals_at_zero(&[&Refusal::NAMES[..], &NotServed::NAMES].concat());
         Self {
             stop: CancellationToken::new(),
             refusals: RefusalLog::default(),
@@ -143,13 +144,22 @@ impl<V> Drop for ActiveRequest<V> {
     }
 }
 
-/// Logs refusals, each reason once a second at most: under overload there can be tens of thousands in a second.
+/// Services whose refusals have lines of their own. Those of further services share lines.
+const NAMED_SERVICES: usize = 100;
+
+/// Logs refusals, each reason of a service once a second at most: under overload there can be tens of thousands in a
+/// second.
 #[derive(Default)]
-pub struct RefusalLog([OncePerSecond; Refusal::NAMES.len()]);
+pub struct RefusalLog(Mutex<HashMap<Option<String>, [OncePerSecond; Refusal::NAMES.len()]>>);
 
 impl RefusalLog {
-    pub fn note(&self, refusal: Refusal) {
-        self.0[refusal.kind()].note(move |count| warn!(reason = %refusal, count, "requests refused"));
+    /// `service` is the name of the service that the request was about, if it was about one.
+    pub fn note(&self, refusal: Refusal, service: Option<String>) {
+        let mut logs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let service =
+            service.filter(|name| logs.len() < NAMED_SERVICES || logs.contains_key(&Some(name.clone())));
+        let log = logs.entry(service.clone()).or_default();
+        log[refusal.kind()].note(move |count| warn!(reason = %refusal, service, count, "requests refused"));
     }
 }
 

@@ -12,7 +12,7 @@ use crate::domain::{Code, NumberError, PhoneNumber, ServiceId, minutes_up};
 use crate::gateway::Simulator;
 use crate::http::compatible;
 use crate::http::request;
-use crate::http::response::{Problem, Response};
+use crate::http::response::{NotServed, Problem, Response};
 use crate::http::server::{Deps, Verify};
 use crate::http::service::Call;
 use crate::http::v2::params::{Param, Text};
@@ -195,7 +195,9 @@ fn overloaded<V: Verify>(
     failure: fn(StatusCode, String) -> Failure,
 ) -> Response {
     let (status, words) = Problem::Refused(refusal).status_and_message();
-    failed(deps, head, to, failure(status, words.into_owned())).retry_later().because(refusal)
+    failed(deps, head, to, failure(status, words.into_owned()))
+        .retry_later()
+        .because(NotServed::Refused(refusal))
 }
 
 fn failed<V: Verify>(

@@ -7,7 +7,7 @@ use hyper::StatusCode;
 
 use crate::domain::{Timestamp, seconds_up};
 use crate::http::response::Problem;
-use crate::http::response::{ErrorFormat, Response};
+use crate::http::response::{ErrorFormat, NotServed, Response};
 use crate::numbers::Refusal;
 use crate::registry::{Item, RegistryError, TextError};
 use crate::verify::Refused;
@@ -269,10 +269,29 @@ impl Error {
             Self::Problem(problem) => problem.answer(ErrorFormat::Twilio),
             Self::Specific { status, code, message, retry_after } => {
                 let answer = Response::twilio_error(status, code, &message);
-                retry_after.into_iter().fold(answer, Response::retry_after)
+                let answer = retry_after.into_iter().fold(answer, Response::retry_after);
+                not_served(status, code).into_iter().fold(answer, Response::because)
             }
         }
     }
+}
+
+/// The reason for metrics. `None` for errors about a verification, which its outcome counts, and about a resource that
+/// does not exist.
+fn not_served(status: StatusCode, code: u32) -> Option<NotServed> {
+    Some(match (status, code) {
+        (StatusCode::FORBIDDEN, 20003) => NotServed::Forbidden,
+        (StatusCode::FORBIDDEN, 60605) => NotServed::Country,
+        (StatusCode::TOO_MANY_REQUESTS, 20429) => NotServed::RateLimited,
+        (
+            StatusCode::BAD_REQUEST
+            | StatusCode::CONFLICT
+            | StatusCode::UNSUPPORTED_MEDIA_TYPE
+            | StatusCode::UNPROCESSABLE_ENTITY,
+            _,
+        ) => NotServed::Invalid,
+        _ => return None,
+    })
 }
 
 /// The spelling in requests of a field of an answer: `code_length` is `CodeLength`.
