@@ -48,7 +48,7 @@
 //! * [`shard`]: actors that own records, decide commands about them and make the changes durable.
 //! * [`metrics`]: counts what happens, for Prometheus.
 //! * [`config`], [`telemetry`], [`clock`]: settings with their origin, logs, real time.
-//! * [`net`], [`log_limit`]: host names; log lines that a client can cause in any number.
+//! * [`net`], [`log_limit`], [`trace`]: host names; log lines that a client can cause in any number; spans.
 //! * [`engine`], [`template`], [`domain`]: pure decisions, the texts of messages, and the types that both speak; no I/O,
 //!   clock or randomness.
 
@@ -76,6 +76,7 @@ pub mod registry;
 pub mod shard;
 #[cfg(feature = "server")]
 pub mod telemetry;
+pub mod trace;
 pub mod verify;
 pub mod webhook;
 

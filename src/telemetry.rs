@@ -1,8 +1,11 @@
-//! Logs: one event per line on standard error, as text for people or JSON for machines.
+//! Logs, and the export of spans. A log has one event per line on standard error, as text for people or JSON for machines.
 //!
 //! Only this program's own events are shown below `warn`. Libraries may print whole requests when
 //! they are asked to trace, and a request contains a code. Of `h2`, only errors are shown: any client can make it warn,
 //! once for each connection.
+
+mod otlp;
+mod otlp_messages;
 
 use std::io::IsTerminal;
 
@@ -15,6 +18,8 @@ use tracing_subscriber::registry;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{LogFormat, LogSettings};
+
+pub use otlp::Exporter;
 
 /// Lines that may wait for a reader of standard error. Beyond it lines are lost, not requests: a
 /// terminal that was stopped, or a pipe without a reader, must not hold up the server.

@@ -10,6 +10,7 @@ const MODULES: &[&str] = &[
     "clock",
     "net",
     "log_limit",
+    "trace",
     "gateway",
     "config",
     "telemetry",

@@ -165,10 +165,11 @@ pub fn deps(
         inbox_needs_credentials: !settings.registry.local_only,
         host_name: Some(settings.listen.host.as_str().into()),
         cors_origins: settings.cors_origins.clone(),
-        // Set by the caller that reads the certificate.
+        // Set by the caller, as the tracer is.
         tls: None,
         request_id_prefix,
         metrics: Arc::default(),
+        tracer: None,
         reading: Arc::new(move || {
             let reading = for_metrics.running()?.reading();
             Some(Reading { is_ready: reading.is_ready && !is_stopping.load(Ordering::Relaxed), ..reading })

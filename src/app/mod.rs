@@ -19,12 +19,16 @@ use rand::rngs::SysRng;
 use tokio::sync::mpsc;
 
 use crate::clock::{Clock, EngineClock, SystemClock};
-use crate::config::Settings;
+use crate::config::{Settings, TraceSettings};
 use crate::delivery::Routed;
 use crate::gateway::Receipt;
 use crate::http::{self, Deps, ServedRoutes};
-use crate::node::{self, Gateways, RegistryPlan, Running, StartOptions, build_gateways, load_or_create};
+use crate::node::{
+    self, Gateways, RegistryPlan, Running, StartOptions, build_gateways, load_or_create, seeded_rng,
+};
 use crate::store::StoreError;
+use crate::telemetry::Exporter;
+use crate::trace::Tracer;
 use crate::verify::Verifying;
 use control::{Control, ControlDeps};
 
@@ -48,6 +52,8 @@ pub enum AppStartError {
     Address(io::Error),
     #[error(transparent)]
     Tls(#[from] TlsError),
+    #[error("traces cannot be exported to OTEL_EXPORTER_OTLP_ENDPOINT: {0}")]
+    Traces(String),
     #[error("the system gave no random bytes: {0}")]
     NoRandomness(rand::rngs::SysError),
     #[error(transparent)]
@@ -71,10 +77,23 @@ pub struct App {
     control: Arc<Mutex<Option<Control>>>,
     stopping: Arc<AtomicBool>,
     deps: Arc<Deps<LateBoundVerifier>>,
+    exporter: Arc<Mutex<Option<Exporter>>>,
+}
+
+/// Begins to export spans.
+fn begin_traces(
+    settings: &TraceSettings,
+    clock: &Arc<EngineClock>,
+) -> Result<(Arc<Tracer>, Exporter), AppStartError> {
+    let clock = Arc::clone(clock) as Arc<dyn Clock>;
+    let (tracer, queue) = Tracer::new(settings.sampler, Arc::clone(&clock), seeded_rng()?);
+    let exporter = Exporter::start(settings, Arc::clone(&tracer), queue, clock);
+    let exporter = exporter.map_err(|error| AppStartError::Traces(error.to_string()))?;
+    Ok((tracer, exporter))
 }
 
 impl App {
-    /// Builds what needs no store: the gateways, the certificate and the front end's parts.
+    /// Builds what needs no store: the gateways, the certificate and the front end's parts. Needs a runtime.
     pub fn new(settings: &Settings) -> Result<Self, AppStartError> {
         let clock = Arc::new(EngineClock::over(Arc::new(SystemClock::start())));
         let shown = Arc::clone(&clock) as Arc<dyn Clock>;
@@ -84,8 +103,12 @@ impl App {
         let prefix = SysRng.try_next_u32().map_err(AppStartError::NoRandomness)?;
         let mut deps = front_end::deps(settings, &late, &stopping, simulator, prefix);
         deps.tls = certificates.as_ref().map(Certificates::tls);
+        let begun = settings.traces.as_ref().map(|traces| begin_traces(traces, &clock)).transpose()?;
+        let exporter;
+        (deps.tracer, exporter) = begun.unzip();
         let (control, deps) = (Arc::default(), Arc::new(deps));
-        Ok(Self { clock, gateways: routed, certificates, late, control, stopping, deps })
+        let exporter = Arc::new(Mutex::new(exporter));
+        Ok(Self { clock, gateways: routed, certificates, late, control, stopping, deps, exporter })
     }
 
     /// Opens the store, loads every number and starts the shards. From then on requests are
@@ -112,6 +135,7 @@ impl App {
             private_webhooks: settings.private_webhooks,
             loading: self.late.loading(),
             metrics: Arc::clone(&self.deps.metrics),
+            tracer: self.deps.tracer.clone(),
         })
         .await?;
         let control = ControlDeps {
@@ -168,6 +192,14 @@ impl App {
     /// Makes `/readyz` say that the server is stopping.
     pub fn begin_stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Sends the last spans to the collector, for up to two seconds.
+    pub async fn finish_traces(&self) {
+        let exporter = self.exporter.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(exporter) = exporter {
+            exporter.stop().await;
+        }
     }
 
     /// Waits for every command in flight, then closes the store.

@@ -178,6 +178,7 @@ async fn serve(settings: Settings) -> Result<u8, AppStartError> {
         }
     };
     serving.abort();
+    app.finish_traces().await;
     Ok(code)
 }
 

@@ -11,12 +11,13 @@ use serde::{Deserialize, Serialize};
 
 use super::context::Context;
 use super::http_gateway;
-use super::kind::{As, Kind as _};
+use super::kind::{As, Choice, Kind as _};
 use super::settings::{GatewaySettings, Inputs};
+use super::traces::TraceSampler;
 use super::values::{
-    AccountSid, AccountToken, BaseUrl, Identifier, Login, OwnNumber, Password, PlainUrl, SenderNumber,
-    SourceName, Token, TwilioSid, is_32_hex, is_exposed, is_twilio_host, is_twilio_sender, is_twilio_sid,
-    own_number,
+    AccountSid, AccountToken, BaseUrl, Identifier, Login, OtlpHeaders, OwnNumber, Password, PlainUrl,
+    SenderNumber, Share, SourceName, Token, TraceName, TwilioSid, is_32_hex, is_exposed, is_twilio_host,
+    is_twilio_sender, is_twilio_sid, own_number,
 };
 use crate::domain::{Channel, GatewayName, PhoneNumber, ProviderName, Routing, Sid};
 use crate::gateway::{
@@ -88,6 +89,22 @@ pub struct Variables {
     /// Replaces `{token}`.
     #[serde(with = "As::<Option<Password>>")]
     pub http_gateway_token: Option<SecretString>,
+    /// Address of an OpenTelemetry collector that takes OTLP over HTTP. Spans of requests are posted to v1/traces below
+    /// it. Without it no request is traced.
+    #[serde(with = "As::<Option<BaseUrl>>")]
+    pub otel_exporter_otlp_endpoint: Option<Arc<str>>,
+    /// Headers of requests to the collector, such as its key.
+    #[serde(with = "As::<Option<OtlpHeaders>>")]
+    pub otel_exporter_otlp_headers: Option<SecretString>,
+    /// Name of this server in traces. Without it `onceward`.
+    #[serde(with = "As::<Option<TraceName>>")]
+    pub otel_service_name: Option<String>,
+    /// Which requests are traced. Without it `parentbased_always_on`: the caller decides for its own traces.
+    #[serde(with = "As::<Option<Choice<TraceSampler>>>")]
+    pub otel_traces_sampler: Option<TraceSampler>,
+    /// Share of requests that `traceidratio` and `parentbased_traceidratio` trace. Without it 1.
+    #[serde(with = "As::<Option<Share>>")]
+    pub otel_traces_sampler_arg: Option<f64>,
 }
 
 /// Where APIs answer, unless another address is given.

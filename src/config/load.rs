@@ -10,8 +10,8 @@ use super::schema::Names;
 use super::services::{self, AccountSettings, RegistrySettings};
 use super::settings::{Inputs, Keys, ListenSettings, OWN_BRAND, Settings, StorageSettings, TlsFiles};
 use super::sources::{LISTEN_FLAG, Sources};
-use super::templates;
 use super::values::Brand;
+use super::{templates, traces};
 use crate::domain::ApiSecret;
 use crate::engine::Policy;
 use crate::template::{REDIS_VERSION_MESSAGE, Templates};
@@ -131,6 +131,7 @@ fn resolve(keys: Keys, variables: &Variables, directory: &Path, c: &mut Context)
     }
     let listen = checks::listen_address(settings.production, &inputs, c);
     settings.tls = tls(&inputs, directory, c);
+    settings.traces = traces::read(variables, c);
     settings.policy = inputs.policy();
     settings.delivery.retry = inputs.sms_retry.then_some(inputs.retries);
     checks::delivery(&mut settings.delivery, &inputs, c);

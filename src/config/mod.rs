@@ -19,6 +19,7 @@ pub mod services;
 mod settings;
 mod sources;
 pub(crate) mod templates;
+mod traces;
 pub(crate) mod values;
 
 pub use context::{ConfigError, ConfigErrors, Effective};
@@ -33,6 +34,7 @@ pub use settings::{
     TrackerSettings, WorkflowStep,
 };
 pub use sources::{Overrides, Sources};
+pub use traces::TraceSettings;
 pub use values::workflow_steps;
 
 #[cfg(test)]

@@ -17,10 +17,10 @@ pub const PREFIX: &str = "ONCEWARD_";
 pub const FILE_SUFFIX: &str = "_FILE";
 
 /// The prefixes of gateways' variables.
-pub const VARIABLE_PREFIXES: [&str; 4] = ["TWILIO_", "SINCH_", "MADA_", "HTTP_GATEWAY_"];
+pub const VARIABLE_PREFIXES: [&str; 5] = ["TWILIO_", "SINCH_", "MADA_", "HTTP_GATEWAY_", "OTEL_"];
 
 /// Other names of keys and variables, as the replaced systems spell them. A dot leads into an object of config.json.
-pub const ALIASES: [(&str, &str); 13] = [
+pub const ALIASES: [(&str, &str); 14] = [
     ("otp-max-trials", "otp-max-attempts"),
     ("authentication.otp_length", "otp-length"),
     ("TWILIO_AUTHTOKEN", "TWILIO_AUTH_TOKEN"),
@@ -34,6 +34,7 @@ pub const ALIASES: [(&str, &str); 13] = [
     ("sms.mada.password", "MADA_PASSWORD"),
     ("sms.mada.url", "MADA_URL"),
     ("sms.mada.source_name", "MADA_SOURCE_NAME"),
+    ("otlp-endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT"),
 ];
 
 /// Keys of config.json that no variable can set: an editor's, and objects whose members have variables of their own.

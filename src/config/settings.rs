@@ -21,6 +21,7 @@ use super::kind::{
 use super::prices::Prices;
 use super::services::{RegistrySettings, ServicesObject};
 use super::templates::TemplatesObject;
+use super::traces::TraceSettings;
 use super::values::{
     BaseUrl, Brand, Currency, FilePath, Host, HostPort, Ignored, LocaleTag, MessageText, MessageTexts,
     Origins, PriceTable, RegionChoice, TwilioSid, WebDomain, Workflow,
@@ -43,6 +44,9 @@ pub struct Settings {
     pub listen: ListenAddress,
     #[serde(skip)]
     pub tls: Option<TlsFiles>,
+    /// Where spans go; `None` if no request is traced.
+    #[serde(skip)]
+    pub traces: Option<TraceSettings>,
     /// Address that serves /metrics without credentials and without TLS, and nothing else: host:port, or :port for
     /// every address. Empty for none; the listen address serves /metrics to the account and to keys with the scope
     /// metrics.

@@ -17,6 +17,7 @@ use super::kind::{
 };
 use super::prices::Prices;
 use super::settings::{ListenAddress, WorkflowStep};
+use super::traces;
 use crate::domain::{Channel, CodeLength, Locale, PhoneNumber, Region, Sid, SidKind, Timestamp};
 use crate::engine::LockoutRule;
 use crate::net::is_loopback_host;
@@ -193,6 +194,26 @@ kinds! {
         schema: json_schema!({ "type": "string", "writeOnly": true }),
         read: |text| is_line(text).then(|| text.into()),
         shown: |_secret| json!(NOT_SHOWN),
+    }
+
+    /// Headers as OpenTelemetry's libraries take them, values percent-encoded.
+    OtlpHeaders -> SecretString {
+        accepted: "pairs such as \"authorization=Bearer%20abc,x-team=otp\", values percent-encoded",
+        schema: json_schema!({ "type": "string", "writeOnly": true }),
+        read: |text| traces::headers(text).map(|_| text.into()),
+        shown: |_headers| json!(NOT_SHOWN),
+    }
+
+    TraceName -> String {
+        accepted: "a name of 1 to 256 characters without line breaks",
+        schema: json_schema!({ "type": "string" }),
+        read: |text| is_line(text).then(|| text.trim().to_owned()),
+    }
+
+    Share -> f64 {
+        accepted: "a number from 0 to 1",
+        schema: json_schema!({ "type": ["number", "string"], "minimum": 0, "maximum": 1 }),
+        read: |text| text.trim().parse().ok().filter(|share| (0.0..=1.0).contains(share)),
     }
 
     /// The name of an account. HTTP Basic authentication (RFC 7617) puts a colon behind it.

@@ -11,6 +11,7 @@ use super::limiter::GatewayPermit;
 use crate::domain::{Code, GatewayName, Held, PhoneNumber, ServiceId};
 use crate::gateway::{CodeEnd, GatewayError, Verdict};
 use crate::metrics::GatewayOperation;
+use crate::trace::RequestId;
 
 /// The gateway that holds a code did not say whether a submitted one is right. Logged already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -31,8 +32,8 @@ pub struct CheckJob<'a> {
     pub number: PhoneNumber,
     /// The submitted code.
     pub code: &'a Code,
-    /// The id of the client's request, for the log.
-    pub request_id: Option<&'a str>,
+    /// The id of the client's request, for the log, and its span.
+    pub request_id: Option<&'a RequestId>,
 }
 
 const NOT_ASKED: CheckError = CheckError { may_have_been_looked_at: false };
@@ -43,6 +44,8 @@ impl Delivery {
     /// number.
     pub async fn check(&self, job: CheckJob<'_>) -> Result<Verdict, CheckError> {
         let CheckJob { service, held, number, code, request_id } = job;
+        let span = request_id.and_then(RequestId::span);
+        let request_id = request_id.map(|id| &**id);
         let budget = Budget::starting_now(self.send_budget);
         let gateway = held.by.as_str();
         let holder = self.gateways.iter().find(|gateway| gateway.name == held.by);
@@ -57,7 +60,7 @@ impl Delivery {
             return Err(NOT_ASKED);
         };
         let request = checker.check(number, held.channel, code);
-        let answer = holder.request(GatewayOperation::Check, request, budget.end).await;
+        let answer = holder.request(GatewayOperation::Check, request, budget.end, span).await;
         let error = match circuit.answered(answer, self.clock.now()) {
             Some(Ok(verdict)) => return Ok(verdict),
             Some(Err(error)) => error,
@@ -114,7 +117,7 @@ impl Delivery {
         let deadline = Budget::starting_now(self.send_budget).end;
         let gateway = gateway.as_str();
         let request = found.gateway.confirm(message_id, end);
-        match found.request(GatewayOperation::Confirm, request, deadline).await {
+        match found.request(GatewayOperation::Confirm, request, deadline, None).await {
             Some(Ok(())) => {}
             Some(Err(GatewayError { class, code, detail, .. })) => {
                 debug!(gateway, %class, code, detail, "end of a code not confirmed to the gateway");

@@ -18,6 +18,7 @@ use crate::config::{Bounds, BreakerSettings};
 use crate::domain::{Channel, GatewayName, Held, ServiceId, Timestamp};
 use crate::gateway::{ErrorClass, Gateway, GatewayError};
 use crate::metrics::{GatewayEnd, GatewayFacts, GatewayOperation, Metrics, ServiceNames};
+use crate::trace::{SpanContext, SpanKind};
 
 /// One gateway.
 pub(super) struct GuardedGateway {
@@ -81,13 +82,18 @@ impl GuardedGateway {
         Self { routed_as, name, gateway, limiter, circuit, metrics, clock, recent }
     }
 
-    /// Sends a request, counts it, and waits for the answer until `end`; `None` for no answer in time.
+    /// Sends a request, counts it, and waits for the answer until `end`; `None` for no answer in time. Its span is a
+    /// child of `parent`.
     pub async fn request<T>(
         &self,
         operation: GatewayOperation,
         request: impl Future<Output = Result<T, GatewayError>>,
         end: Instant,
+        parent: Option<&SpanContext>,
     ) -> Option<Result<T, GatewayError>> {
+        let (gateway, name) = (self.name, operation.as_str());
+        let span =
+            parent.map(|parent| parent.child(format!("{name} {}", gateway.as_str()), SpanKind::Client));
         let stopwatch = Stopwatch::start();
         let answer = timeout_at(end, request).await.ok();
         let outcome = match &answer {
@@ -95,7 +101,15 @@ impl GuardedGateway {
             Some(Err(error)) => GatewayEnd::Refused(error.class),
             None => GatewayEnd::Silent,
         };
-        let (gateway, took) = (self.name, stopwatch.elapsed());
+        if let Some(mut span) = span {
+            span.text("onceward.gateway", gateway.as_str());
+            span.text("onceward.outcome", outcome.as_str());
+            if outcome != GatewayEnd::Answered {
+                span.text("error.type", outcome.as_str());
+                span.fail();
+            }
+        }
+        let took = stopwatch.elapsed();
         self.metrics.gateway(&GatewayFacts { gateway, operation, outcome, took });
         let mut recent = self.recent_requests();
         if outcome != GatewayEnd::Answered {

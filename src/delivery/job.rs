@@ -1,7 +1,6 @@
 //! The input and the output of a delivery run.
 
 use std::future::Future;
-use std::sync::Arc;
 
 use super::FailureReason;
 use super::plan::{Dropped, FollowUp, SendStatus};
@@ -9,6 +8,7 @@ use crate::domain::{AttemptLogKey, Channel, Code, GatewayName, Held, PhoneNumber
 use crate::engine::SendResult;
 use crate::gateway::ErrorClass;
 use crate::template::MessageStyle;
+use crate::trace::RequestId;
 
 /// One message to deliver. Has no `Debug`: it contains a code.
 pub struct Job {
@@ -33,8 +33,8 @@ pub struct Job {
     pub first_attempt: u8,
     /// Why the message is sent.
     pub purpose: Purpose,
-    /// The id of the client's request, for the log.
-    pub request_id: Option<Arc<str>>,
+    /// The id of the client's request, for the log, and its span.
+    pub request_id: Option<RequestId>,
 }
 
 /// Why a message is sent.

@@ -26,6 +26,7 @@ use crate::engine::PossiblySent;
 use crate::gateway::{Accepted, Callback, ErrorClass, OutgoingMessage};
 use crate::metrics::GatewayOperation;
 use crate::template::Rendered;
+use crate::trace::RequestId;
 
 impl Delivery {
     /// Delivers one message. Returns when a gateway has accepted it, when it is to be retried later, or when the
@@ -243,7 +244,9 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         let overdue = overdue.map(|after| now() + after.max(self.budget.least));
         permit.ask();
         let end = overdue.map_or(deadlines.answer, |overdue| overdue.min(deadlines.answer));
-        let answer = gateway.request(GatewayOperation::Send, gateway.gateway.send(&message), end).await;
+        let span = self.job.request_id.as_ref().and_then(RequestId::span);
+        let sending = gateway.gateway.send(&message);
+        let answer = gateway.request(GatewayOperation::Send, sending, end, span).await;
         let answer = circuit.answered(answer, self.now());
         self.time_has_passed = true;
         self.log_answer(gateway, answer.as_ref());

@@ -36,10 +36,10 @@ const ANSWER_MAX: usize = 64 * 1024;
 const USER_AGENT: &str = concat!("onceward/", env!("CARGO_PKG_VERSION"));
 
 /// A client for one provider, or for the webhooks that are reached in the same way.
-pub(super) struct HttpClient(reqwest::Client);
+pub struct HttpClient(reqwest::Client);
 
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ClientError {
+pub enum ClientError {
     #[error(
         "no trusted root certificates were found on this machine ({0}); install its ca-certificates \
          package or set SSL_CERT_FILE"
@@ -82,7 +82,7 @@ impl HttpClient {
     ///
     /// A proxy from `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` is used for `https` only, where it sees a tunnel and no
     /// contents, and never for this machine itself.
-    pub(super) fn for_target(target: &Url) -> Result<Self, ClientError> {
+    pub fn for_target(target: &Url) -> Result<Self, ClientError> {
         let tls = if target.scheme() == "https" { trusting_the_platform()? } else { trusting_none()? };
         Self::new(tls, proxy_to(target)?.as_ref(), EgressPolicy::Anywhere)
     }
@@ -122,7 +122,7 @@ impl HttpClient {
 
     /// Sends a request once and reads its answer. Takes as long as the server does: the caller bounds the time, and
     /// dropping the future closes the connection.
-    pub(super) async fn send(&self, request: Request) -> Result<GatewayResponse, NoResponse> {
+    pub async fn send(&self, request: Request) -> Result<GatewayResponse, NoResponse> {
         let mut response = self.begin(request).await?;
         let body = read_bounded(&mut response).await;
         Ok(GatewayResponse {

@@ -279,7 +279,7 @@ impl<V: Verify> Call<'_, V> {
     /// Sends, and logs the outcome.
     pub async fn send(&self, request: SendRequest) -> Result<Reply<SendOutcome>, Problem> {
         let number = request.key.number;
-        let request = SendRequest { request_id: Some(self.request_id.into()), ..request };
+        let request = SendRequest { request_id: Some(self.traced_id()), ..request };
         let reply = self.deps.verifier.send(request).await;
         log_send(self.request_id, number, reply.as_ref().map(|reply| &reply.outcome));
         reply.map_err(Problem::Refused)
@@ -288,7 +288,7 @@ impl<V: Verify> Call<'_, V> {
     /// Checks, and logs the outcome.
     pub async fn check(&self, request: CheckRequest) -> Result<Reply<CheckOutcome>, Problem> {
         let number = request.key.number;
-        let request = CheckRequest { request_id: Some(self.request_id.into()), ..request };
+        let request = CheckRequest { request_id: Some(self.traced_id()), ..request };
         let reply = self.deps.verifier.check(request).await;
         log_check(self.request_id, number, reply.as_ref().map(|reply| reply.outcome));
         reply.map_err(Problem::Refused)

@@ -27,6 +27,7 @@ pub use crate::node::{CallbackAnswer, CallbackRequest};
 use crate::numbers::{
     CheckOutcome, CheckRequest, Refusal, Reply, SendOptions, SendOutcome, SendRequest, Usage, Verifier,
 };
+use crate::trace::Tracer;
 
 /// The routes that a listener serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +88,8 @@ pub struct Deps<V = Verifier> {
     pub request_id_prefix: u32,
     /// Counts refused requests, and is what `/metrics` shows.
     pub metrics: Arc<Metrics>,
+    /// Makes the spans of requests; `None` if none is traced.
+    pub tracer: Option<Arc<Tracer>>,
     /// The state of the server for `/metrics`; `None` until it has started.
     pub reading: Arc<dyn Fn() -> Option<Reading> + Send + Sync>,
     /// The routes that the listener serves.

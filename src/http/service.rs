@@ -39,6 +39,7 @@ use crate::log_limit::OncePerSecond;
 use crate::metrics::TextFormat;
 use crate::numbers::{Refusal, Usage};
 use crate::registry::Scope;
+use crate::trace::{Parent, RequestId, Span, SpanContext};
 
 /// Answers one request. Every failure becomes an answer.
 pub async fn respond<V: Verify>(
@@ -56,7 +57,13 @@ pub async fn respond<V: Verify>(
 
     // Ids are visible ASCII: a client's is checked, ours is made of hex digits.
     let request_id = id.to_str().unwrap_or_default();
-    let call = Call { deps: &active.server().deps, request_id, peer: active.peer() };
+    let mut span = span_of(&active.server().deps, &head, target, request_id);
+    let call = Call {
+        deps: &active.server().deps,
+        request_id,
+        span: span.as_ref().map(Span::context),
+        peer: active.peer(),
+    };
     let work = answer(&call, target, &head, &mut body, &active.server().bad_bodies);
     let outcome = AssertUnwindSafe(work).catch_unwind().await;
     let answer = outcome.unwrap_or_else(|_| {
@@ -71,6 +78,12 @@ pub async fn respond<V: Verify>(
         active.server().deps.metrics.refused(reason.name());
         if let NotServed::Refused(refusal) = reason {
             active.server().refusals.note(refusal, service_name(&call, target, head.uri.path()));
+        }
+    }
+    if let Some(span) = &mut span {
+        span.number("http.response.status_code", answer.status.as_u16());
+        if answer.status.is_server_error() {
+            span.fail();
         }
     }
     if let Some(start) = start {
@@ -142,6 +155,23 @@ fn response(
     response
 }
 
+static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// Begins the span of a request. Those of machines that watch the server have none.
+fn span_of<V>(deps: &Deps<V>, head: &Parts, target: Target, request_id: &str) -> Option<Span> {
+    let tracer = deps.tracer.as_ref()?;
+    let (method, route) = (method_name(&head.method), target.name());
+    if matches!(route, "/healthz" | "/readyz" | "/metrics") {
+        return None;
+    }
+    let caller = request::only(&head.headers, &TRACEPARENT).and_then(Parent::of_header);
+    let mut span = tracer.request(format!("{method} {route}"), caller.as_ref())?;
+    span.text("http.request.method", method);
+    span.text("http.route", route);
+    span.text("onceward.request_id", request_id.to_owned());
+    Some(span)
+}
+
 /// The name of the service that a request is about, for the log.
 fn service_name<V: Verify>(call: &Call<'_, V>, target: Target, path: &str) -> Option<String> {
     if target.is_compatible() {
@@ -158,8 +188,17 @@ pub struct Call<'a, V> {
     pub deps: &'a Deps<V>,
     /// Stands in the answer and in the log.
     pub request_id: &'a str,
+    /// The request's span, if it is traced.
+    pub span: Option<&'a SpanContext>,
     /// The address of the other end: the client, or a proxy.
     pub peer: IpAddr,
+}
+
+impl<V> Call<'_, V> {
+    /// The request's id with its span.
+    pub fn traced_id(&self) -> RequestId {
+        RequestId::new(self.request_id, self.span.cloned())
+    }
 }
 
 /// Answers a request.

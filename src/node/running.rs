@@ -24,6 +24,7 @@ use crate::registry::Registry;
 use crate::shard::{ShardDeps, Shards};
 use crate::store::{EmbeddedStore, Loading, OpenOptions, Store, StoreError};
 use crate::template::Templates;
+use crate::trace::Tracer;
 use crate::verify::{CurrentRules, Verifying, VerifyingDeps};
 use crate::webhook::{ATTEMPT_TIME, Outbox, OutboxBounds, OutboxDeps, Poster};
 
@@ -52,6 +53,8 @@ pub struct StartOptions {
     /// Progress of reading the store, for `/readyz`.
     pub loading: Arc<Loading>,
     pub metrics: Arc<Metrics>,
+    /// Makes the spans of webhook deliveries, if requests are traced.
+    pub tracer: Option<Arc<Tracer>>,
 }
 
 pub struct Running {
@@ -87,6 +90,7 @@ impl Running {
             bounds,
             loading,
             metrics,
+            tracer,
         } = options;
         let account = AccountFile::of(&storage.data_dir);
         let data_dir = storage.data_dir.clone();
@@ -122,6 +126,7 @@ impl Running {
             subscribers: Arc::new(registry.clone()),
             transport: Arc::new(Poster::new(private_webhooks, ATTEMPT_TIME)),
             bounds: OutboxBounds::default(),
+            tracer,
         });
         let history = History::start(&shards, &server_key, history);
         let bounds_of_limits = limit::Bounds { queue: bounds.commands, ..limit::Bounds::default() };

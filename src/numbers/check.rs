@@ -1,7 +1,5 @@
 //! Check and end commands: request, decision, settlement.
 
-use std::sync::Arc;
-
 use super::command::{CommandKind, DecisionContext, DecisionInput, Next, Responder};
 use super::event::EventSink;
 use super::record::NumberKey;
@@ -15,6 +13,7 @@ use crate::engine::{
 };
 use crate::gateway::CodeEnd;
 use crate::shard::{Durability, Refusal, Transaction};
+use crate::trace::RequestId;
 
 /// Checks a code.
 #[derive(Debug)]
@@ -23,8 +22,8 @@ pub struct CheckCommand {
     pub code: Option<Code>,
     /// The verification that the caller named.
     pub named: Option<VerificationName>,
-    /// The id of the client's request, for the log.
-    pub request_id: Option<Arc<str>>,
+    /// The id of the client's request, for the log, and its span.
+    pub request_id: Option<RequestId>,
     /// Replies when the check is decided, by a gateway too if one holds the code.
     pub responder: Responder<Reply<CheckOutcome>>,
     /// The decision.
@@ -49,8 +48,8 @@ pub struct GatewayCheck {
     pub permit: CheckPermit,
     /// The submitted code.
     pub code: Code,
-    /// The id of the client's request, for the log.
-    pub request_id: Option<Arc<str>>,
+    /// The id of the client's request, for the log, and its span.
+    pub request_id: Option<RequestId>,
     /// Replies to the check.
     pub responder: Responder<Reply<CheckOutcome>>,
 }

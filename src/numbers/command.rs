@@ -25,6 +25,7 @@ use crate::shard::{
     Command, Decision, Durability, Load, Record, RecordKey, Refusal, ReplyContext, Reservation, Shards,
     Subject, Tables, Transaction,
 };
+use crate::trace::{Span, SpanContext, SpanKind};
 
 /// Dependencies of decisions about numbers.
 pub struct NumberDeps {
@@ -138,13 +139,39 @@ pub struct NumberCommand {
     first_attempt: u8,
     /// The gateway that accepted the last message of the verification that was checked or approved.
     pub(super) accepted_by: Option<GatewayName>,
+    /// The client's request, if it is traced.
+    cause: Option<SpanContext>,
+    /// The span from the submission until the decision is durable.
+    span: Option<Span>,
 }
 
 impl NumberCommand {
     /// A command that has not been decided yet.
     pub fn new(key: NumberKey, kind: CommandKind, deps: Arc<NumberDeps>) -> Box<Self> {
         let subject = deps.subject(&key);
-        Box::new(Self { key, kind, deps, subject, reservation: None, first_attempt: 0, accepted_by: None })
+        Box::new(Self {
+            key,
+            kind,
+            deps,
+            subject,
+            reservation: None,
+            first_attempt: 0,
+            accepted_by: None,
+            cause: None,
+            span: None,
+        })
+    }
+
+    /// Links the events of the command to a client's request.
+    pub(super) fn caused_by(mut self: Box<Self>, cause: Option<SpanContext>) -> Box<Self> {
+        self.cause = cause;
+        self
+    }
+
+    /// The same, and begins the span of the decision.
+    pub(super) fn traced(mut self: Box<Self>, cause: Option<SpanContext>, name: &'static str) -> Box<Self> {
+        self.span = cause.as_ref().map(|cause| cause.child(name, SpanKind::Internal));
+        self.caused_by(cause)
     }
 }
 
@@ -207,7 +234,8 @@ impl Command for NumberCommand {
     }
 
     fn decide(&mut self, view: &mut Transaction<'_>) -> Decision {
-        let Self { key, kind, deps, subject, reservation, first_attempt, accepted_by } = self;
+        let Self { key, kind, deps, subject, reservation, first_attempt, accepted_by, cause, span: _ } = self;
+        let cause = cause.as_ref();
         let now = view.now();
         let before = view.get::<NumberState>(subject.id);
         if matches!(kind, CommandKind::Send(_)) && before.is_none() && reservation.is_none() {
@@ -241,7 +269,7 @@ impl Command for NumberCommand {
         if let Some(event) = event_of(kind, before.as_ref(), next.verification().as_ref())
             && let Some(events) = &deps.events
         {
-            events.record(*key, &event, now, view);
+            events.record(*key, &event, now, cause, view);
         }
         if let (Some(until), Some(events)) = (next.locked_until(), &deps.events)
             && state.locked_until() != Some(until)
@@ -251,6 +279,7 @@ impl Command for NumberCommand {
                 *key,
                 &NumberEvent::Locked { verification: verification.as_ref(), until },
                 now,
+                cause,
                 view,
             );
         }
@@ -260,8 +289,9 @@ impl Command for NumberCommand {
         Decision::Made
     }
 
-    fn answer(self: Box<Self>, reply: &mut ReplyContext<'_>) {
+    fn answer(mut self: Box<Self>, reply: &mut ReplyContext<'_>) {
         facts::count(&self, reply.now());
+        drop(self.span.take());
         let Self { key, kind, deps, subject, reservation: _reservation, first_attempt, .. } = *self;
         let context = DecisionContext { key, deps: &deps, subject, reply };
         match kind {
@@ -274,7 +304,11 @@ impl Command for NumberCommand {
         }
     }
 
-    fn refuse(self: Box<Self>, refusal: Refusal) {
+    fn refuse(mut self: Box<Self>, refusal: Refusal) {
+        if let Some(mut span) = self.span.take() {
+            span.text("error.type", refusal.name());
+            span.fail();
+        }
         if let CommandKind::Settle(settle) = &self.kind {
             // The send has ended, also if its result cannot be made durable.
             facts::count_send(&self.deps.metrics, self.key, settle);

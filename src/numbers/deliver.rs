@@ -16,6 +16,7 @@ use crate::domain::{GatewayName, ServiceId};
 use crate::engine::{CheckResult, PossiblySent, Salt, SendResult};
 use crate::gateway::CodeEnd;
 use crate::shard::Shards;
+use crate::trace::RequestId;
 
 /// Implements [`Effects`] with [`Delivery`]. [`GatewayEffects::connect`] must run before the first decision.
 pub struct GatewayEffects {
@@ -96,8 +97,9 @@ impl ConnectedEffects {
             let result = SendResult::Failed { may_have_been_sent: Some(PossiblySent { held: None }) };
             Delivered { result, attempts: Vec::new(), plan: PlanChange::Keep, reason: None }
         });
+        let cause = dispatch.request_id.as_ref().and_then(RequestId::span).cloned();
         let settle = CommandKind::Settle(dispatch.settled(delivered));
-        shards.submit(NumberCommand::new(key, settle, Arc::clone(deps)));
+        shards.submit(NumberCommand::new(key, settle, Arc::clone(deps)).caused_by(cause));
     }
 
     async fn check(self, check: GatewayCheck) {
@@ -114,7 +116,7 @@ impl ConnectedEffects {
                 held: permit.held,
                 number: key.number,
                 code: &check.code,
-                request_id: check.request_id.as_deref(),
+                request_id: check.request_id.as_ref(),
             };
             match timeout(left, delivery.check(job)).await {
                 Ok(Ok(Verdict::Approved)) => CheckResult::Approved,
@@ -130,8 +132,9 @@ impl ConnectedEffects {
             tracing::error!(request_id, number = %key.number, "gateway check panicked; the attempt counts");
             CheckResult::Unknown
         });
+        let cause = check.request_id.as_ref().and_then(RequestId::span).cloned();
         let settle = CommandKind::SettleCheck(check.settled(result));
-        shards.submit(NumberCommand::new(key, settle, deps));
+        shards.submit(NumberCommand::new(key, settle, deps).caused_by(cause));
     }
 }
 

@@ -10,6 +10,7 @@ use crate::domain::{AttemptLogKey, Channel, Timestamp};
 use crate::engine::{CheckOutcome, Ending, SendPermit, Verification};
 use crate::gateway::Receipt;
 use crate::shard::Transaction;
+use crate::trace::SpanContext;
 
 /// A decision about a number, for the event sink.
 pub enum NumberEvent<'a> {
@@ -75,8 +76,15 @@ pub trait EventSink: Send + Sync {
     /// Whether decisions about `key` have events.
     fn subscribes(&self, key: NumberKey) -> bool;
 
-    /// Records one decision about `key`, made at `now`.
-    fn record(&self, key: NumberKey, event: &NumberEvent<'_>, now: Timestamp, view: &mut Transaction<'_>);
+    /// Records one decision about `key`, made at `now`. `cause` is the client's request, if it is traced.
+    fn record(
+        &self,
+        key: NumberKey,
+        event: &NumberEvent<'_>,
+        now: Timestamp,
+        cause: Option<&SpanContext>,
+        view: &mut Transaction<'_>,
+    );
 
     /// Removes the records about `key`, also of events that are not delivered yet.
     fn erase(&self, key: NumberKey, view: &mut Transaction<'_>);

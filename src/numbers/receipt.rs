@@ -41,7 +41,7 @@ impl Command for ReceiptCommand {
             let event = NumberEvent::Receipt { track: key, row, status: track.verify, receipt };
             let (number, now) = (NumberKey::new(key.service, track.number), view.now());
             if let Some(events) = &deps.events {
-                events.record(number, &event, now, view);
+                events.record(number, &event, now, None, view);
             }
         }
         *decided = Some(outcome);

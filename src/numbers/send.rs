@@ -1,7 +1,6 @@
 //! Send commands: request, decision, settlement.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use rand::Rng;
@@ -19,6 +18,7 @@ use crate::engine::{
 };
 use crate::shard::{Durability, Refusal};
 use crate::template::MessageStyle;
+use crate::trace::RequestId;
 
 /// Sends a code.
 #[derive(Debug)]
@@ -31,8 +31,8 @@ pub struct SendCommand {
     pub style: MessageStyle,
     /// Begins a verification with its own limits and id; `None` for the compatible routes.
     pub verification: Option<NamedVerification>,
-    /// The id of the client's request, for the log.
-    pub request_id: Option<Arc<str>>,
+    /// The id of the client's request, for the log, and its span.
+    pub request_id: Option<RequestId>,
     /// Replies when delivery has ended, or at once if the send is refused.
     pub responder: Responder<Reply<SendOutcome>>,
     /// The decision.
@@ -183,8 +183,8 @@ pub struct Dispatch {
     pub track: AttemptLogKey,
     /// The number of its first attempt.
     pub first_attempt: u8,
-    /// The id of the client's request, for the log.
-    pub request_id: Option<Arc<str>>,
+    /// The id of the client's request, for the log, and its span.
+    pub request_id: Option<RequestId>,
     /// Waits for the end of the send.
     pub caller: Caller,
 }

@@ -28,6 +28,7 @@ use crate::engine::{
 use crate::gateway::Receipt;
 use crate::shard::{Capacity, Record as _, Refusal, Shards, Tables, decode};
 use crate::template::MessageStyle;
+use crate::trace::{RequestId, SpanContext};
 
 /// A request to send a code: the first one of a verification, or a repetition.
 #[derive(Debug, Clone)]
@@ -43,8 +44,8 @@ pub struct SendRequest {
     /// Begins a verification with its own limits and id. `None` for the compatible routes: each of their messages
     /// replaces the code, and nothing limits them.
     pub verification: Option<NamedVerification>,
-    /// The id of the client's request, for the log.
-    pub request_id: Option<Arc<str>>,
+    /// The id of the client's request, for the log, and its span.
+    pub request_id: Option<RequestId>,
 }
 
 /// A request to check a code.
@@ -56,8 +57,8 @@ pub struct CheckRequest {
     pub code: Option<Code>,
     /// The verification; `None` for the one that is under way.
     pub named: Option<VerificationName>,
-    /// The id of the client's request, for the log.
-    pub request_id: Option<Arc<str>>,
+    /// The id of the client's request, for the log, and its span.
+    pub request_id: Option<RequestId>,
 }
 
 /// A request to end a verification, or to clear the counts of a number.
@@ -187,7 +188,8 @@ impl Verifier {
         {
             return Err(Refusal::sends_overloaded(wait));
         }
-        self.decide(key, |responder| {
+        let cause = request_id.as_ref().and_then(RequestId::span).cloned();
+        self.decide(key, (cause, "decide send"), |responder| {
             CommandKind::Send(SendCommand {
                 options,
                 channel,
@@ -207,7 +209,8 @@ impl Verifier {
     /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the outcome is unknown.
     pub async fn check(&self, request: CheckRequest) -> Result<Reply<CheckOutcome>, Refusal> {
         let CheckRequest { key, code, named, request_id } = request;
-        self.decide(key, |responder| {
+        let cause = request_id.as_ref().and_then(RequestId::span).cloned();
+        self.decide(key, (cause, "decide check"), |responder| {
             CommandKind::Check(CheckCommand { code, named, request_id, responder, decided: None })
         })
         .await
@@ -220,7 +223,7 @@ impl Verifier {
     /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the outcome is unknown.
     pub async fn end(&self, request: EndRequest) -> Result<Option<VerificationSummary>, Refusal> {
         let EndRequest { key, ending, named, audited } = request;
-        self.decide(key, |responder| {
+        self.decide(key, (None, "decide end"), |responder| {
             CommandKind::End(EndCommand { ending, named, audited, responder, decided: None })
         })
         .await
@@ -347,14 +350,17 @@ impl Verifier {
         drop(all);
     }
 
-    /// Submits a command to the number's shard and waits for the reply.
+    /// Submits a command to the number's shard and waits for the reply. `cause` is the client's request, if it is
+    /// traced, with the name of the decision's span.
     async fn decide<T>(
         &self,
         key: NumberKey,
+        (cause, name): (Option<SpanContext>, &'static str),
         command: impl FnOnce(Responder<T>) -> CommandKind,
     ) -> Result<T, Refusal> {
         let (responder, pending) = self.responder()?;
-        self.shards.submit(NumberCommand::new(key, command(responder), Arc::clone(&self.deps)));
+        let command = NumberCommand::new(key, command(responder), Arc::clone(&self.deps));
+        self.shards.submit(command.traced(cause, name));
         pending.await.unwrap_or(Err(Refusal::Stopping))
     }
 

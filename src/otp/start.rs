@@ -91,6 +91,7 @@ impl OtpBuilder {
             private_webhooks: false,
             loading: Arc::default(),
             metrics: Arc::default(),
+            tracer: None,
         })
         .await?;
         Ok(Otp::of(Engine {

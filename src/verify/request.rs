@@ -1,10 +1,10 @@
 //! Parsed requests about verifications.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use crate::domain::{Channel, Code, Locale, PhoneNumber, Region, ServiceId, Sid, Timestamp};
 use crate::template::{AppHash, SendDigits};
+use crate::trace::RequestId;
 
 /// Begin a verification, or send its code again. Has no `Debug`: it may contain a code.
 pub struct BeginRequest {
@@ -34,8 +34,8 @@ pub struct BeginRequest {
     pub idempotency_key: Option<String>,
     /// Equal for equal requests: a SHA-256 over the fields as they were sent.
     pub fingerprint: [u8; 32],
-    /// The id of the client's request, for the log.
-    pub request_id: Option<Arc<str>>,
+    /// The id of the client's request, for the log, and its span.
+    pub request_id: Option<RequestId>,
 }
 
 /// A submitted code.
@@ -44,8 +44,8 @@ pub struct CheckCode {
     pub target: VerificationTarget,
     /// The submitted code; `None` if the text cannot be a code, which counts as a wrong one.
     pub code: Option<Code>,
-    /// The id of the client's request, for the log.
-    pub request_id: Option<Arc<str>>,
+    /// The id of the client's request, for the log, and its span.
+    pub request_id: Option<RequestId>,
 }
 
 /// Which verification is meant.

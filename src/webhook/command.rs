@@ -72,7 +72,7 @@ impl EventCommand {
         if end.is_announced
             && let Some(service) = self.recorder.subscribed(event.service)
         {
-            self.recorder.emit(&service, &event, view);
+            self.recorder.emit(&service, &event, None, view);
         }
         view.put::<EventRecord>(self.subject.id, None, Durability::Durable);
         Some(WebhookOutcome::Done)

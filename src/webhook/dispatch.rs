@@ -14,6 +14,7 @@ use crate::domain::{ServiceId, Timestamp};
 use crate::metrics::WebhookEnd;
 use crate::registry::WebhookStatus;
 use crate::shard::{Id, Refusal};
+use crate::trace::Span;
 
 /// Maximum time between two readings of the clock while work is scheduled, because an operator may set the clock.
 const LOOK_AT_CLOCK: Duration = Duration::from_secs(10);
@@ -90,7 +91,12 @@ impl Inner {
             Err(_) => return self.schedule.postpone(seq, &entry, at.plus(RETRY)),
         };
         let posted = match self.request(&delivery, at) {
-            Ok(post) => self.post(post).await,
+            Ok(post) => {
+                let span = self.tracer.as_ref().and_then(|tracer| tracer.delivery(delivery.id.to_bytes()));
+                let posted = self.post(post).await;
+                end_span(span, &delivery, &posted);
+                posted
+            }
             Err(error) => Posted::NotAnswered(error, not_asked(error).to_owned()),
         };
         self.conclude(seq, entry, at, posted).await;
@@ -173,6 +179,20 @@ impl Inner {
             DeliveryState::Delivered => tracing::debug!(%webhook, %event, "webhook event delivered"),
             DeliveryState::Pending => tracing::debug!(%webhook, %event, said, "webhook event to be retried"),
         }
+    }
+}
+
+fn end_span(span: Option<Span>, delivery: &Delivery, posted: &Posted) {
+    let Some(mut span) = span else { return };
+    span.text("onceward.event", delivery.event.kind.as_str());
+    match posted {
+        Posted::Answered { status, .. } => {
+            span.number("http.response.status_code", *status);
+            if !(200..300).contains(status) {
+                span.fail();
+            }
+        }
+        Posted::NotAnswered(..) => span.fail(),
     }
 }
 

@@ -63,6 +63,10 @@ impl EventId {
         Self(bytes)
     }
 
+    pub const fn to_bytes(self) -> [u8; 16] {
+        self.0
+    }
+
     /// Reads what `Display` wrote. `None` for anything else.
     pub fn parse(text: &str) -> Option<Self> {
         let mut bytes = [0; 16];

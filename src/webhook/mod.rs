@@ -29,6 +29,7 @@ use crate::clock::Clock;
 use crate::engine::Sealer;
 use crate::numbers::EventSink;
 use crate::shard::{Shards, Usage};
+use crate::trace::Tracer;
 
 pub(crate) use self::event::{About, Event, EventId, MessageAbout};
 #[cfg(any(feature = "server", test))]
@@ -97,6 +98,8 @@ pub struct OutboxDeps {
     pub transport: Arc<dyn Transport>,
     /// Limits on concurrency and queues.
     pub bounds: OutboxBounds,
+    /// Makes the spans of deliveries.
+    pub tracer: Option<Arc<Tracer>>,
 }
 
 /// A cheap handle on the outbox.
@@ -111,12 +114,13 @@ struct Inner {
     transport: Arc<dyn Transport>,
     schedule: Arc<Schedule>,
     recorder: Arc<EventRecorder>,
+    tracer: Option<Arc<Tracer>>,
 }
 
 impl Outbox {
     /// Delivers pending events until the last handle is dropped or [`Outbox::close`]. Needs a tokio runtime.
     pub fn start(deps: OutboxDeps) -> Self {
-        let OutboxDeps { shards, sealer, subscribers, transport, bounds } = deps;
+        let OutboxDeps { shards, sealer, subscribers, transport, bounds, tracer } = deps;
         let (schedule, sequences) = (Arc::new(Schedule::new(bounds)), Arc::new(Sequences::new()));
         let recorder = Arc::new(EventRecorder::new(
             Arc::clone(&subscribers),
@@ -130,7 +134,8 @@ impl Outbox {
             let (schedule, sequences) = (Arc::clone(&followed), Arc::clone(&sequences));
             Box::new(Follower { schedule, sequences, changes: Vec::new() })
         }));
-        let inner = Inner { shards, subscribers, transport, schedule: Arc::clone(&schedule), recorder };
+        let schedule_of_inner = Arc::clone(&schedule);
+        let inner = Inner { shards, subscribers, transport, schedule: schedule_of_inner, recorder, tracer };
         let inner = Arc::new(inner);
         tokio::spawn(dispatch::run(Arc::downgrade(&inner), schedule));
         Self { inner }

@@ -20,6 +20,7 @@ use crate::metrics::{Metrics, WebhookEnd};
 use crate::numbers::{EventSink, NumberEvent, NumberKey};
 use crate::registry::{Service, Webhook, WebhookStatus};
 use crate::shard::{Durability, Id, Transaction};
+use crate::trace::SpanContext;
 
 pub struct EventRecorder {
     subscribers: Arc<dyn Subscribers>,
@@ -59,6 +60,7 @@ struct EventContext<'a, 'b> {
     key: NumberKey,
     id: Id,
     name: VerificationName,
+    cause: Option<&'a SpanContext>,
     view: &'a mut Transaction<'b>,
 }
 
@@ -75,13 +77,22 @@ impl EventRecorder {
 
     /// Writes one delivery of an event for each enabled webhook that subscribes to it. Beyond the bounds it drops and
     /// counts the event.
-    pub(super) fn emit(&self, service: &Service, event: &Event, view: &mut Transaction<'_>) {
+    pub(super) fn emit(
+        &self,
+        service: &Service,
+        event: &Event,
+        cause: Option<&SpanContext>,
+        view: &mut Transaction<'_>,
+    ) {
         let mut wanted =
             service.webhooks.iter().filter(|webhook| webhook.subscribes_to(event.kind)).peekable();
         if wanted.peek().is_none() {
             return;
         }
         let (id, now) = (EventId::new(view.rng().random()), view.now());
+        if let Some(cause) = cause {
+            cause.note_cause_of(id.to_bytes());
+        }
         let mut added = 0;
         for webhook in wanted {
             if self.schedule.room(service.id, webhook.sid, added) == 0 {
@@ -134,7 +145,14 @@ impl EventSink for EventRecorder {
         self.subscribed(key.service).is_some()
     }
 
-    fn record(&self, key: NumberKey, event: &NumberEvent<'_>, now: Timestamp, view: &mut Transaction<'_>) {
+    fn record(
+        &self,
+        key: NumberKey,
+        event: &NumberEvent<'_>,
+        now: Timestamp,
+        cause: Option<&SpanContext>,
+        view: &mut Transaction<'_>,
+    ) {
         let Some(service) = self.subscribed(key.service) else { return };
         let track = match event {
             NumberEvent::Settled { permit, .. } => permit.verification.salt.track(),
@@ -146,7 +164,7 @@ impl EventSink for EventRecorder {
         };
         let name = VerificationName::of_track(track);
         let id = expected_id(key.service, name, view.slot());
-        let mut context = EventContext { recorder: self, service: &service, key, id, name, view };
+        let mut context = EventContext { recorder: self, service: &service, key, id, name, cause, view };
         match event {
             NumberEvent::Permitted { verification, channel, tags } => {
                 let mut end = context.expected().unwrap_or_else(|| context.end(*channel));
@@ -281,7 +299,7 @@ impl EventContext<'_, '_> {
     }
 
     fn emit(&mut self, event: &Event) {
-        self.recorder.emit(self.service, event, self.view);
+        self.recorder.emit(self.service, event, self.cause, self.view);
     }
 
     fn sent(&mut self, mut end: ExpectedEnd, now: Timestamp) {

@@ -49,6 +49,7 @@ mod start_page;
 mod storage_trouble;
 mod support;
 mod tls;
+mod traces;
 mod tutorial;
 mod v2_attack;
 mod v2_belief;

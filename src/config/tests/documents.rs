@@ -488,7 +488,7 @@ const CREDENTIALS: &str = "
 
 Credentials are variables, never keys of config.json. Each of them may be in a file that a variable with `_FILE` at its end names,
 such as `TWILIO_AUTH_TOKEN_FILE`; white space around the contents is dropped. Half a gateway's variables are an error that names
-the missing ones.
+the missing ones. The variables of OpenTelemetry are [those of its libraries](../operate/monitoring.md#traces).
 
 ";
 
@@ -511,8 +511,8 @@ TWILIO_MESSAGING_SERVICE_SID=MG00000000000000000000000000000000
 const OTHER_NAMES: &str = "
 ## Other names
 
-Spellings of the replaced systems. Those below `sms` and `authentication` are members of objects; credentials there work with a
-warning.
+Spellings of the replaced systems, and a key for the collector of traces. Those below `sms` and `authentication` are members of
+objects; credentials there work with a warning.
 
 ";
 

@@ -94,6 +94,7 @@ pub fn deps(script: Script) -> Deps<Script> {
         tls: None,
         request_id_prefix: 0xabcd_0123,
         metrics: Arc::default(),
+        tracer: None,
         reading: Arc::new(|| None),
         routes: ServedRoutes::All,
     }

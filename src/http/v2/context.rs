@@ -24,6 +24,7 @@ use crate::http::response::Response;
 use crate::http::route::Access;
 use crate::numbers::Refusal;
 use crate::registry::{Caller, Registry, RegistryError, Scope, Service};
+use crate::trace::{RequestId, SpanContext};
 use crate::verify::Refused;
 
 /// A request whose sender is known.
@@ -36,6 +37,7 @@ pub struct RequestContext<'a> {
     pub channels: &'a [Channel],
     /// Stands in the answer and in the log.
     pub request_id: &'a str,
+    span: Option<&'a SpanContext>,
     base: String,
     account: Sid,
     caller: Caller,
@@ -48,7 +50,7 @@ impl<'a> RequestContext<'a> {
         head: &'a Head,
         caller: Caller,
         channels: &'a [Channel],
-        request_id: &'a str,
+        (request_id, span): (&'a str, Option<&'a SpanContext>),
     ) -> Self {
         let path = head.uri.path();
         Self {
@@ -58,10 +60,16 @@ impl<'a> RequestContext<'a> {
             fields: Fields::of_form(head.uri.query().unwrap_or_default().as_bytes()),
             channels,
             request_id,
+            span,
             base: v2.base.of(head),
             account: v2.registry.account_sid(),
             caller,
         }
+    }
+
+    /// The request's id with its span.
+    pub fn traced_id(&self) -> RequestId {
+        RequestId::new(self.request_id, self.span.cloned())
     }
 
     pub fn page(&self) -> Result<Page, Error> {

@@ -141,7 +141,7 @@ pub async fn answer<V: Verify>(
 ) -> Result<Response, Error> {
     let deps = call.deps;
     let (v2, caller) = authenticated(call, head)?;
-    let mut request = RequestContext::new(v2, head, caller, &deps.channels, call.request_id);
+    let mut request = RequestContext::new(v2, head, caller, &deps.channels, (call.request_id, call.span));
     request.check_access(access)?;
     if head.method == Method::POST {
         let content_type = head.headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?"));

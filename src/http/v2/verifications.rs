@@ -206,7 +206,7 @@ pub async fn check(request: &Request<'_, Check>) -> Result<Response, Failure> {
     let service = request.service()?;
     let Check { code: SubmittedCode(code), to, sid } = request.read()?;
     let target = checked(request, service.id, to, sid.map(|Id(sid)| sid)).await?;
-    let check = CheckCode { target, code, request_id: Some(request.request_id.into()) };
+    let check = CheckCode { target, code, request_id: Some(request.traced_id()) };
     let verification = request.v2.verifications.check(service.id, check).await?;
     let (number, status) = (verification.to, verification.status);
     if status == Status::MaxAttemptsReached {
@@ -281,7 +281,7 @@ fn read(request: &Request<'_, Begin>) -> Result<verify::BeginRequest, Failure> {
         idempotency_key: key.map(|IdempotencyKey(key)| key),
         // The number is as it was sent: another spelling of it is another request.
         fingerprint: request.fields.fingerprint(request.path, &["CustomCode"]),
-        request_id: Some(request.request_id.into()),
+        request_id: Some(request.traced_id()),
     })
 }
 

@@ -132,6 +132,7 @@ fn open(
         subscribers: subscribers.clone(),
         transport: receivers.clone(),
         bounds: bounds.clone(),
+        tracer: None,
     })
 }
 
@@ -175,7 +176,7 @@ impl Command for Emit {
 
     fn decide(&mut self, view: &mut Transaction<'_>) -> Decision {
         if let Some(service) = self.recorder.subscribed(self.event.service) {
-            self.recorder.emit(&service, &self.event, view);
+            self.recorder.emit(&service, &self.event, None, view);
         }
         Decision::Made
     }

@@ -17,6 +17,7 @@ async fn an_event_arrives_over_http_with_its_signature() {
         subscribers,
         transport: Arc::new(Poster::new(true, MINUTE)),
         bounds: OutboxBounds::default(),
+        tracer: None,
     });
     let event =
         Event { kind: EventType::Created, service: SERVICE, verification: ve(1), at: START, about: about() };
@@ -57,6 +58,7 @@ async fn a_webhook_of_the_registry_is_told_and_disabled_once_it_is_gone() {
         subscribers: Arc::new(registry.clone()),
         transport: Arc::new(Poster::new(true, ATTEMPT_TIME)),
         bounds: OutboxBounds::default(),
+        tracer: None,
     });
     let mut changes = registry.changes();
     changes.mark_unchanged();

@@ -1,6 +1,7 @@
 //! The vocabulary of the tests: a server, a Twilio double, a client, and the expected answers.
 
 mod client;
+mod collector;
 mod double;
 mod held_records;
 mod mada;
@@ -22,6 +23,7 @@ mod world;
 mod xml;
 
 pub use client::Client;
+pub use collector::{Collector, RecordedSpan};
 pub use double::{Double, Provider};
 pub use held_records::HeldRecords;
 pub use mada::{MADA_PASSWORD, MADA_SOURCE, MADA_USERNAME, Mada};

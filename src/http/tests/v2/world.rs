@@ -68,6 +68,7 @@ pub async fn outbox(registry: &Registry) -> Outbox {
         subscribers: Arc::new(registry.clone()),
         transport: Arc::new(Silence),
         bounds: OutboxBounds::default(),
+        tracer: None,
     })
 }
 

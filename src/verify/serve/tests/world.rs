@@ -370,6 +370,7 @@ async fn open(store: MemoryStore, deps: &RestartDeps) -> (Registry, Verifying, O
         subscribers: Arc::new(registry.clone()),
         transport: Arc::new(hook),
         bounds: OutboxBounds::default(),
+        tracer: None,
     });
     let verifier = Verifier::new(VerifierDeps {
         attempts: Attempts::new(&shards, TrackerSettings::default()),

@@ -116,6 +116,7 @@ impl FrontEnd {
             cors_origins: Vec::new(),
             tls: None,
             request_id_prefix: 0xabcd_0123,
+            tracer: None,
             metrics: Arc::default(),
             reading: Arc::new(|| None),
             routes: ServedRoutes::All,

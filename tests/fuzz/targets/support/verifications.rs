@@ -149,6 +149,7 @@ impl V2FrontEnd {
                 sealer: Sealer::new(&key),
                 subscribers: Arc::new(registry.clone()),
                 transport: Arc::new(Poster::new(false, ATTEMPT_TIME)),
+                tracer: None,
                 bounds: OutboxBounds::default(),
             });
             (registry, outbox, service.sid.to_string())

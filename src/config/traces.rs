@@ -1,0 +1,111 @@
+//! Traces: the variables of OpenTelemetry's libraries, as far as they are about spans over HTTP.
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use percent_encoding::percent_decode_str;
+use secrecy::ExposeSecret as _;
+use url::Url;
+
+use super::context::Context;
+use super::gateways::Variables;
+use super::kind::Named;
+use super::values::is_exposed;
+use crate::trace::Sampler;
+
+const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+
+/// Where spans go, and of which requests.
+#[derive(Debug, Clone)]
+pub struct TraceSettings {
+    /// Where spans are posted.
+    pub endpoint: Url,
+    /// Further headers. Their values are not shown.
+    pub headers: HeaderMap,
+    pub service_name: String,
+    pub sampler: Sampler,
+}
+
+/// The samplers that every library of OpenTelemetry knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TraceSampler {
+    AlwaysOn,
+    AlwaysOff,
+    Ratio,
+    ParentElseOn,
+    ParentElseOff,
+    ParentElseRatio,
+}
+
+impl Named for TraceSampler {
+    const NAMES: &'static [(&'static str, Self)] = &[
+        ("always_on", Self::AlwaysOn),
+        ("always_off", Self::AlwaysOff),
+        ("traceidratio", Self::Ratio),
+        ("parentbased_always_on", Self::ParentElseOn),
+        ("parentbased_always_off", Self::ParentElseOff),
+        ("parentbased_traceidratio", Self::ParentElseRatio),
+    ];
+}
+
+impl TraceSampler {
+    const fn with(self, ratio: f64) -> Sampler {
+        let (follows_caller, ratio) = match self {
+            Self::AlwaysOn => (false, 1.0),
+            Self::AlwaysOff => (false, 0.0),
+            Self::Ratio => (false, ratio),
+            Self::ParentElseOn => (true, 1.0),
+            Self::ParentElseOff => (true, 0.0),
+            Self::ParentElseRatio => (true, ratio),
+        };
+        Sampler { follows_caller, ratio }
+    }
+}
+
+/// The settings, if there is an endpoint.
+pub fn read(variables: &Variables, c: &mut Context) -> Option<TraceSettings> {
+    let base = variables.otel_exporter_otlp_endpoint.as_deref()?;
+    // A base address of this form takes a path.
+    let endpoint = Url::parse(&format!("{base}/v1/traces")).ok()?;
+    let headers = variables.otel_exporter_otlp_headers.as_ref();
+    if headers.is_some() && is_exposed(base) {
+        c.report.warn(format!("{ENDPOINT} begins with http: the collector's credentials travel unencrypted"));
+    }
+    let sampler = variables.otel_traces_sampler.unwrap_or(TraceSampler::ParentElseOn);
+    Some(TraceSettings {
+        endpoint,
+        headers: headers.and_then(|headers| self::headers(headers.expose_secret())).unwrap_or_default(),
+        service_name: variables.otel_service_name.clone().unwrap_or_else(|| "onceward".to_owned()),
+        sampler: sampler.with(variables.otel_traces_sampler_arg.unwrap_or(1.0)),
+    })
+}
+
+/// Reads `name=value,name=value`. `None` for anything else.
+pub fn headers(text: &str) -> Option<HeaderMap> {
+    let pairs = text.split(',').map(str::trim).filter(|pair| !pair.is_empty());
+    let pairs = pairs.map(|pair| {
+        let (name, value) = pair.split_once('=')?;
+        let name = HeaderName::from_bytes(name.trim().as_bytes()).ok()?;
+        let value = percent_decode_str(value.trim()).decode_utf8().ok()?;
+        let mut value = HeaderValue::from_str(&value).ok()?;
+        value.set_sensitive(true);
+        Some((name, value))
+    });
+    pairs.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_pairs_with_percent_encoded_values() {
+        let read = headers("Authorization=Bearer%20a=b, x-team = otp,").expect("headers");
+        assert_eq!(
+            (&read["authorization"], &read["x-team"], read.len()),
+            (&HeaderValue::from_static("Bearer a=b"), &HeaderValue::from_static("otp"), 2)
+        );
+        assert!(!format!("{read:?}").contains("Bearer"));
+        for wrong in ["authorization", "a b=c", "x=%0A", "x=%FF"] {
+            assert!(headers(wrong).is_none(), "{wrong}");
+        }
+    }
+}
