@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::support::{Client, HttpResponse, Reply, World, soon, wrong};
+use crate::support::{Client, HttpResponse, Reply, Setup, V2, World, soon, wrong};
 
 #[tokio::test]
 async fn a_lockout_is_one_info_line_with_the_id_of_the_request_that_caused_it() {
@@ -24,6 +24,28 @@ async fn a_lockout_is_one_info_line_with_the_id_of_the_request_that_caused_it() 
     let lockouts = world.server.output().events();
     let lockouts = lockouts.iter().filter(|event| event["outcome"] == "locked-now");
     assert_eq!(lockouts.count(), 1);
+}
+
+#[tokio::test]
+async fn refused_requests_and_failing_webhooks_are_logged_with_their_service() {
+    let world = World::of(V2::account(Setup::new()).config("webhook-private-addresses", true)).await;
+    let v2 = V2::of(&world.server.client);
+    let service = v2.service(&[]).await;
+    let name = service.trim_start_matches("/Services/");
+    let url = ("WebhookUrl", "http://127.0.0.1:9/hook");
+    let hook = [("FriendlyName", "down"), ("EventTypes", "verification.created"), url];
+    v2.made(&format!("{service}/Webhooks"), &hook).await;
+    assert_eq!(v2.begins(&service, &world.number()).await.status(), 201);
+    let logged = async |message: &str, service: &str| {
+        let is_it = |event: &Value| event["message"] == message && event["service"] == service;
+        soon(message, world.server.output().event(is_it)).await.expect("a line");
+    };
+    logged("webhook failing, events are retried", name).await;
+    world.server.let_writes_fail();
+    assert_eq!(v2.begins(&service, &world.number()).await.status(), 503);
+    assert_eq!(world.send(&world.number()).await.status(), 503);
+    logged("requests refused", name).await;
+    logged("requests refused", "default").await;
 }
 
 #[tokio::test]
