@@ -1,4 +1,5 @@
-//! The HTTP client of the gateways and webhooks: `reqwest`, one pool of connections for each gateway.
+//! The HTTP client of the gateways, the webhooks and the export of spans: `reqwest`, one pool of connections for each
+//! gateway.
 //!
 //! It is made for calls that must not happen twice: it follows no redirect and repeats no request, with one exception
 //! that the HTTP library makes below it: a request of which not a byte was written, because the pooled connection

@@ -1,7 +1,7 @@
 //! Providers behind one trait. They translate; they decide nothing.
 //!
-//! A gateway's error has a class, and only the class decides what happens next. This layer is the only one that calls
-//! other servers over HTTP.
+//! A gateway's error has a class, and only the class decides what happens next. Other servers are called
+//! over HTTP with the client of this layer only.
 //!
 //! * `provider`: a provider as a request builder and a response classifier, and the one gateway that all of them
 //!   share.
