@@ -32,7 +32,7 @@ use self::overview::LockoutScan;
 use self::session::{Notice, SessionId, Sessions, SignInLimit};
 use super::pages::{self, Frame, Headers, LIVE, home};
 use super::request::{self, RequestBody};
-use super::response::{Problem, Response};
+use super::response::{NotServed, Problem, Response};
 use super::server::{Deps, Verify};
 use super::service::Call;
 use super::v2::V2;
@@ -336,7 +336,7 @@ impl Site {
 
     fn refused(self, refusal: Refusal) -> Response {
         let (status, text) = Problem::Refused(refusal).status_and_message();
-        self.notice(status, "Not now", &text).retry_later().because(refusal)
+        self.notice(status, "Not now", &text).retry_later().because(NotServed::Refused(refusal))
     }
 }
 
