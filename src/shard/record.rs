@@ -86,8 +86,8 @@ impl RecordError {
     pub const fn remedy(&self) -> &'static str {
         match self {
             Self::Version { .. } | Self::Kind(_) => {
-                "start that version, or export the data with it (`onceward export`) and import the export with this one \
-                 (`onceward import`); see \"Another version\" in docs/operate/data-directory.md"
+                "start the version that wrote it, or export the data with it (`onceward export`) and import the export \
+                 with this one (`onceward import`); see \"Another version\" in docs/operate/data-directory.md"
             }
             Self::Contents { .. } => {
                 "restore the data directory from a backup; see \"When a start is refused\" in \
