@@ -53,7 +53,7 @@ const SENDS: &str = "every client that reaches the address can send messages at 
 const READS: &str = "every client that reaches the address can read the simulator's codes";
 
 impl App {
-    /// Names the routes that send, check or show codes without a credential. A warning if a gateway sends real messages.
+    /// Names the routes that send, check or show codes without a credential. Warns if a gateway sends real messages.
     fn announce_open_routes(&self, settings: &Settings) {
         let deps = self.front_end();
         let compatible = !self.needs_key();

@@ -146,8 +146,8 @@ fn synchronized(findings: &mut Findings) {
         Ok("no") => findings.warn(
             "clock",
             "not synchronized with a time server, says timedatectl",
-            "run a time service (systemd-timesyncd, chrony): lockouts and codes over a restart, signatures of webhooks, \
-             and certificates depend on the clock",
+            "run a time service (systemd-timesyncd, chrony): lockouts and codes over a restart, signatures of \
+             webhooks, and certificates depend on the clock",
         ),
         _ => findings.ok("clock", "synchronization not examined: timedatectl does not answer"),
     }

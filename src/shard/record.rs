@@ -57,7 +57,8 @@ pub trait Record: Serialize + DeserializeOwned + Clone + Send + 'static {
 pub enum RecordError {
     /// Written by another version of the program.
     #[error(
-        "a record of {what} has version {found}, and this program reads version {known}: {} version of onceward wrote it",
+        "a record of {what} has version {found}, and this program reads version {known}: {} version of onceward \
+         wrote it",
         if found < known { "an older" } else { "a newer" }
     )]
     Version {
