@@ -87,7 +87,7 @@ pub struct LockedNumber {
     pub wrong_codes: u8,
 }
 
-/// Numbers that are read at once. A shard reads this many in some 100 us.
+/// Numbers that are read at once.
 const PAGE: usize = 512;
 
 /// A quarter of the commands in flight is reserved for checks.
@@ -261,7 +261,7 @@ impl Verifier {
     }
 
     /// The numbers that are locked out, and how many there are. Of more than `most`, those whose lockouts end last. Reads
-    /// every number: a second for a million.
+    /// every number.
     ///
     /// # Errors
     /// [`Refusal::Stopping`] while a shard cannot say.

@@ -113,7 +113,11 @@ enum Transport {
 impl Transport {
     fn of<V>(deps: &Deps<V>, admin: &Admin, head: &Parts) -> Self {
         let host = host_of(head);
-        if deps.tls.is_some() || (host.is_some() && host == admin.public_host) {
+        let is_public = host.as_ref().zip(admin.public_host.as_ref()).is_some_and(|(host, public)| {
+            let port = |authority: &Authority| authority.port_u16().unwrap_or(443);
+            host.host().eq_ignore_ascii_case(public.host()) && port(host) == port(public)
+        });
+        if deps.tls.is_some() || is_public {
             Self::Encrypted
         } else if host.is_some_and(|host| is_loopback_host(host.host())) {
             Self::Loopback

@@ -223,7 +223,7 @@ async fn forget(visit: &Visit<'_>, number: PhoneNumber) -> Result<Response, Refu
     }
     let lockout = locked_until.map(|until| format!(" Its lockout stays until {} UTC.", moment(until)));
     visit.notify(true, format!("{number} is erased in every service.{}", lockout.unwrap_or_default()));
-    visit.admin.sessions.with(&visit.id, |session| session.forget(number));
+    visit.admin.sessions.forget(number);
     Ok(home::redirect("/admin"))
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use askama::Template;
 use tokio::sync::Mutex;
 
-use super::plot::{Plot, Series};
+use super::plot::Plot;
 use super::session::Notice;
 use super::{Deps, HEADERS, Top, Visit, moment};
 use crate::clock::Stopwatch;
@@ -276,12 +276,10 @@ fn plots(range: Range, starts: &[Timestamp], rows: &[Row]) -> [Plot; 2] {
     let sum = |values: &[u64]| grouped(values.iter().sum());
     let messages = format!("{} sent and {} verified, by {}.", sum(&sent), sum(&verified), range.bucket());
     let failures = format!("{} failed, by {}.", sum(&failed), range.bucket());
-    let messages_series =
-        vec![Series::new("sent", "sent", sent), Series::new("verified", "verified", verified)];
-    let failures_series = vec![Series::new("failed", "failed", failed)];
+    let (messages_of, failures_of) = ([("sent", sent), ("verified", verified)], [("failed", failed)]);
     [
-        Plot::new("messages", "Messages sent, numbers verified", messages, times(), messages_series),
-        Plot::new("failures", "Failed messages", failures, times(), failures_series),
+        Plot::new("messages", "Messages sent, numbers verified", messages, times(), messages_of),
+        Plot::new("failures", "Failed messages", failures, times(), failures_of),
     ]
 }
 

@@ -19,40 +19,35 @@ pub struct Plot {
     pub about: String,
     pub series: Vec<Series>,
     /// The time of each bucket.
-    pub times: Vec<String>,
+    times: Vec<String>,
     /// The value at the top.
     top: u64,
 }
 
+/// Counts of one kind. A series is drawn over those before it, and narrower.
 pub struct Series {
+    /// Also its class in the style sheet.
     pub name: &'static str,
-    /// Its class in the style sheet. A series is drawn over those before it, and narrower.
-    pub class: &'static str,
-    pub values: Vec<u64>,
     /// The bars, as the outline of one path.
     pub bars: String,
-}
-
-impl Series {
-    pub fn new(name: &'static str, class: &'static str, values: Vec<u64>) -> Self {
-        Self { name, class, values, bars: String::new() }
-    }
+    values: Vec<u64>,
 }
 
 impl Plot {
-    pub fn new(
+    pub fn new<const N: usize>(
         id: &'static str,
         title: &'static str,
         about: String,
         times: Vec<String>,
-        series: Vec<Series>,
+        series: [(&'static str, Vec<u64>); N],
     ) -> Self {
-        let most = series.iter().flat_map(|series| &series.values).max().copied().unwrap_or(0);
-        let mut plot = Self { id, title, about, series, times, top: top_of(most) };
-        for place in 0..plot.series.len() {
-            plot.series[place].bars = plot.bars(place);
-        }
-        plot
+        let top = top_of(series.iter().flat_map(|(_, values)| values).max().copied().unwrap_or(0));
+        let margins = (1..).step_by(2);
+        let series = series.into_iter().zip(margins).map(|((name, values), margin)| {
+            let bars = bars(&values, top, margin);
+            Series { name, bars, values }
+        });
+        Self { id, title, about, series: series.collect(), times, top }
     }
 
     pub fn width(&self) -> usize {
@@ -70,40 +65,39 @@ impl Plot {
         [0, last / 2, last].map(|place| self.times.get(place).map_or("", String::as_str))
     }
 
-    /// The bars of the series at a place.
-    fn bars(&self, place: usize) -> String {
-        let (margin, mut path) = (1 + 2 * place, String::new());
-        let values = self.series.get(place).map(|series| series.values.as_slice()).unwrap_or_default();
-        for (bucket, value) in values.iter().enumerate().filter(|(_, value)| **value > 0) {
-            let (left, width) = (bucket * STEP + margin, STEP - 2 * margin);
-            // A count is never invisible.
-            let height = (value * HEIGHT).div_ceil(self.top).min(HEIGHT);
-            let _ = write!(path, "M{left} {HEIGHT}v-{height}h{width}v{height}z");
-        }
-        path
-    }
-
     /// The place of each bucket from the left, and its time and values in words.
     pub fn slots(&self) -> impl Iterator<Item = (usize, String)> {
-        self.times.iter().enumerate().map(|(bucket, time)| {
-            let values = self.values(bucket).into_iter().zip(&self.series);
-            let words = values.map(|(value, series)| format!("{value} {}", series.name));
+        self.buckets().map(|(bucket, time, values)| {
+            let words =
+                values.zip(&self.series).map(|(value, series)| format!("{} {}", grouped(value), series.name));
             (bucket * STEP, format!("{time}: {}", words.collect::<Vec<_>>().join(", ")))
         })
     }
 
-    /// The buckets in which something was counted: time and values.
+    /// The time and the values of each bucket in which something was counted.
     pub fn rows(&self) -> impl Iterator<Item = (&str, Vec<String>)> {
-        let row = |(bucket, time): (usize, &'_ String)| (bucket, time.clone());
-        let counted = self.times.iter().enumerate().map(row).filter(|(bucket, _)| {
-            self.series.iter().any(|series| series.values.get(*bucket).is_some_and(|value| *value > 0))
-        });
-        counted.map(|(bucket, _)| (self.times[bucket].as_str(), self.values(bucket)))
+        let rows = self.buckets().map(|(_, time, values)| (time, values.collect::<Vec<_>>()));
+        let counted = rows.filter(|(_, values)| values.iter().any(|value| *value > 0));
+        counted.map(|(time, values)| (time, values.into_iter().map(grouped).collect()))
     }
 
-    fn values(&self, bucket: usize) -> Vec<String> {
-        self.series.iter().map(|series| grouped(series.values.get(bucket).copied().unwrap_or(0))).collect()
+    fn buckets(&self) -> impl Iterator<Item = (usize, &str, impl Iterator<Item = u64>)> {
+        self.times.iter().enumerate().map(|(bucket, time)| {
+            let values =
+                self.series.iter().map(move |series| series.values.get(bucket).copied().unwrap_or(0));
+            (bucket, time.as_str(), values)
+        })
     }
+}
+
+/// Bars below `top`, with a margin on both sides. A count is never invisible.
+fn bars(values: &[u64], top: u64, margin: usize) -> String {
+    let (width, mut path) = (STEP - 2 * margin, String::new());
+    for (bucket, value) in values.iter().enumerate().filter(|(_, value)| **value > 0) {
+        let height = value.saturating_mul(HEIGHT).div_ceil(top).min(HEIGHT);
+        let _ = write!(path, "M{} {HEIGHT}v-{height}h{width}v{height}z", bucket * STEP + margin);
+    }
+    path
 }
 
 /// The smallest of 2, 4, 10, 20, 40, 100 .. that is not below `most`: half of it is a whole number.
@@ -125,8 +119,8 @@ mod tests {
 
     fn plot(values: &[u64]) -> Plot {
         let times = (0..values.len()).map(|hour| format!("{hour:02}:00")).collect();
-        let series = Series::new("sent", "sent", values.to_vec());
-        Plot::new("sends", "Messages", String::new(), times, vec![series])
+        let half = values.iter().map(|value| value / 2).collect();
+        Plot::new("sends", "Messages", String::new(), times, [("sent", values.to_vec()), ("verified", half)])
     }
 
     #[test]
@@ -136,16 +130,18 @@ mod tests {
     }
 
     #[test]
-    fn a_bar_has_the_height_of_its_count() {
-        assert_eq!(plot(&[0, 4, 1]).series[0].bars, "M11 100v-100h8v100zM21 100v-25h8v25z");
-        assert_eq!(plot(&[0, 1_000]).series[0].bars, "M11 100v-100h8v100z");
+    fn a_bar_has_the_height_of_its_count_and_later_series_are_narrower() {
+        let bars =
+            |values: &[u64]| plot(values).series.into_iter().map(|series| series.bars).collect::<Vec<_>>();
+        assert_eq!(bars(&[0, 4, 1]), ["M11 100v-100h8v100zM21 100v-25h8v25z", "M13 100v-50h4v50z"]);
+        assert_eq!(bars(&[0, 1_000])[0], "M11 100v-100h8v100z");
     }
 
     #[test]
     fn the_table_has_the_buckets_with_counts_and_every_bucket_has_words() {
         let plot = plot(&[0, 4, 0]);
-        assert_eq!(plot.rows().collect::<Vec<_>>(), [("01:00", vec!["4".to_owned()])]);
-        assert_eq!(plot.slots().nth(2), Some((20, "02:00: 0 sent".to_owned())));
+        assert_eq!(plot.rows().collect::<Vec<_>>(), [("01:00", vec!["4".to_owned(), "2".to_owned()])]);
+        assert_eq!(plot.slots().nth(2), Some((20, "02:00: 0 sent, 0 verified".to_owned())));
         assert_eq!(plot.marks(), ["00:00", "01:00", "02:00"]);
         assert_eq!(plot.ticks(), ["4", "2", "0"]);
     }

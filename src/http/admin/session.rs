@@ -100,10 +100,6 @@ impl Session {
         self.numbers.iter().find(|(known, _)| *known == id).map(|(_, number)| *number)
     }
 
-    pub fn forget(&mut self, number: PhoneNumber) {
-        self.numbers.retain(|(_, known)| *known != number);
-    }
-
     fn is_over(&self, now: Timestamp) -> bool {
         now >= self.used.plus(IDLE) || now >= self.began.plus(LONGEST)
     }
@@ -157,6 +153,13 @@ impl Sessions {
     /// Changes what a session remembers.
     pub fn with<T>(&self, id: &SessionId, change: impl FnOnce(&mut Session) -> T) -> Option<T> {
         self.live().get_mut(&id.key()).map(change)
+    }
+
+    /// Removes a number from every session.
+    pub fn forget(&self, number: PhoneNumber) {
+        for session in self.live().values_mut() {
+            session.numbers.retain(|(_, known)| *known != number);
+        }
     }
 
     pub fn end(&self, id: &SessionId) {
