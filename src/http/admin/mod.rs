@@ -194,6 +194,8 @@ struct Visit<'a> {
     has_inbox: bool,
     id: SessionId,
     caller: Caller,
+    /// Whether a person asks, and not the script.
+    is_use: bool,
 }
 
 impl Visit<'_> {
@@ -224,6 +226,9 @@ impl Visit<'_> {
     }
 
     fn take_notice(&self) -> Option<Notice> {
+        if !self.is_use {
+            return None;
+        }
         self.admin.sessions.with(&self.id, |session| session.notice.take()).flatten()
     }
 
@@ -286,7 +291,7 @@ pub async fn answer<V: Verify>(
         return Ok(site.notice(StatusCode::FORBIDDEN, "The form is out of date", OLD_FORM));
     }
     let (request_id, has_inbox) = (call.request_id, site.has_inbox);
-    let visit = Visit { admin, v2, head, request_id, has_inbox, id, caller };
+    let visit = Visit { admin, v2, head, request_id, has_inbox, id, caller, is_use };
     let page = match page {
         AdminPage::SignIn | AdminPage::SignOut => {
             admin.sessions.end(&visit.id);

@@ -209,15 +209,20 @@ pub async fn act(visit: &Visit<'_>, form: &Form) -> Result<Response, Refusal> {
     Ok(home::redirect(&visit.path_of(number)))
 }
 
-/// Erases the number in every service and from the safe list, as `onceward erase`.
+/// Erases the number in every service and from the safe list, as `onceward erase`. In a task of its own: a browser that
+/// leaves cannot stop the work half way.
 async fn forget(visit: &Visit<'_>, number: PhoneNumber) -> Result<Response, Refusal> {
-    let registry = &visit.v2.registry;
-    let mut locked_until = None;
-    for service in registry.services(0, usize::MAX) {
-        let until = visit.admin.verifying.erase(service.id, number, visit.author()).await?;
-        locked_until = locked_until.max(until);
-    }
-    if let Err(error) = registry.on_behalf_of(visit.author()).forget_safe_number(number).await {
+    let (verifying, registry, by) =
+        (visit.admin.verifying.clone(), visit.v2.registry.clone(), visit.author());
+    let work = async move {
+        let mut locked_until = None;
+        for service in registry.services(0, usize::MAX) {
+            locked_until = locked_until.max(verifying.erase(service.id, number, by.clone()).await?);
+        }
+        Ok((locked_until, registry.on_behalf_of(by).forget_safe_number(number).await))
+    };
+    let (locked_until, left_safe_list) = tokio::spawn(work).await.unwrap_or(Err(Refusal::Stopping))?;
+    if let Err(error) = left_safe_list {
         visit.notify(false, format!("{number} is erased, but not from the safe list: {error}."));
         return Ok(home::redirect(&visit.path_of(number)));
     }
