@@ -93,7 +93,7 @@ impl V2 {
     /// The caller with these credentials.
     ///
     /// # Errors
-    /// As [`caller`](Self::caller).
+    /// 401. A wrong credential is logged, once a second at most.
     pub fn authenticate(&self, user: &str, password: &str) -> Result<Caller, Problem> {
         self.registry.authenticate(user, password).map_err(|_| {
             let user = masked(user);
