@@ -37,7 +37,7 @@ pub(super) struct GuardedGateway {
 struct Recent {
     /// The time that each of the last sends took, at most [`RECENT`] of them.
     took: VecDeque<Duration>,
-    last_error: Option<(Timestamp, &'static str)>,
+    last_error: Option<(Timestamp, String)>,
 }
 
 /// Sends that the shown latency is about.
@@ -113,7 +113,11 @@ impl GuardedGateway {
         self.metrics.gateway(&GatewayFacts { gateway, operation, outcome, took });
         let mut recent = self.recent_requests();
         if outcome != GatewayEnd::Answered {
-            recent.last_error = Some((self.clock.now(), outcome.as_str()));
+            let cause = match &answer {
+                Some(Err(error)) => format!("{}: {}", outcome.as_str(), error.detail),
+                _ => "no answer in time".to_owned(),
+            };
+            recent.last_error = Some((self.clock.now(), cause));
         }
         if operation == GatewayOperation::Send {
             let surplus = (recent.took.len() + 1).saturating_sub(RECENT);
@@ -125,9 +129,9 @@ impl GuardedGateway {
     }
 
     /// The latency and the last error of a [`GatewayReading`](crate::metrics::GatewayReading).
-    pub fn recent(&self) -> (Option<[Duration; 2]>, Option<(Timestamp, &'static str)>) {
+    pub fn recent(&self) -> (Option<[Duration; 2]>, Option<(Timestamp, String)>) {
         let recent = self.recent_requests();
-        let (mut took, last_error) = (Vec::from(recent.took.clone()), recent.last_error);
+        let (mut took, last_error) = (Vec::from(recent.took.clone()), recent.last_error.clone());
         drop(recent);
         took.sort_unstable();
         let at = |part: usize| took.get((took.len() * part / 20).min(took.len().saturating_sub(1))).copied();

@@ -50,8 +50,8 @@ pub struct GatewayReading {
     pub waiting: usize,
     /// The median time, and that of 19 in 20 requests, until the gateway answered one of the last sends or was given up.
     pub latency: Option<[Duration; 2]>,
-    /// When a request failed last, and the class of the error.
-    pub last_error: Option<(Timestamp, &'static str)>,
+    /// When a request failed last, and its class and cause.
+    pub last_error: Option<(Timestamp, String)>,
 }
 
 type Gauges<const N: usize> = Family<[(&'static str, &'static str); N], Gauge<u64, AtomicU64>>;

@@ -291,13 +291,6 @@ impl Registry {
         }
     }
 
-    /// The id of the account or of a live key that a user name spells.
-    pub fn known_user(&self, user: &str) -> Option<Sid> {
-        let account =
-            self.root().map(|root| root.sid).filter(|sid| Sid::parse(SidKind::Account, user) == Some(*sid));
-        account.or_else(|| Sid::parse(SidKind::ApiKey, user).filter(|sid| self.live_key(sid).is_some()))
-    }
-
     /// What a session keeps of a caller in place of its secret.
     pub fn proof_of(&self, caller: &Caller) -> Option<Proof> {
         match caller {

@@ -49,7 +49,7 @@ async fn a_session_is_a_cookie_for_this_host_and_ends_with_sign_out() {
     let answer = sign_in(&world, OWN_ACCOUNT, OWN_TOKEN).await;
     let cookie = answer.header("set-cookie").to_owned();
     assert!(
-        cookie.starts_with("onceward=") && cookie.ends_with("; Path=/; HttpOnly; SameSite=Strict"),
+        cookie.starts_with("onceward=") && cookie.ends_with("; Path=/admin; HttpOnly; SameSite=Strict"),
         "{cookie}"
     );
     let visitor = Visitor::of(&world).await;
@@ -116,9 +116,9 @@ async fn a_form_counts_only_with_the_token_of_its_session_and_from_this_site() {
 async fn strangers_who_guess_are_slowed_and_do_not_keep_the_operator_out() {
     let world = World::of(V2::account(Setup::new())).await;
     for _ in 0..10 {
-        assert_eq!(sign_in(&world, "anna", "secret").await.status(), 401);
+        assert_eq!(sign_in(&world, OWN_ACCOUNT, "secret").await.status(), 401);
     }
-    let limited = sign_in(&world, "anna", "secret").await;
+    let limited = sign_in(&world, OWN_ACCOUNT, "secret").await;
     assert_eq!(limited.status(), 429);
     let wait: u64 = limited.header("retry-after").parse().expect("seconds");
     assert!((1..=6).contains(&wait), "{wait}");

@@ -126,11 +126,12 @@ impl Transport {
         }
     }
 
-    /// A name with the prefix `__Host-` is kept only with `Secure`, which browsers accept only over TLS.
-    const fn cookie(self) -> &'static str {
+    /// A name with the prefix `__Host-` is kept only with `Secure`, which browsers accept only over TLS, and with the path
+    /// `/`. Otherwise the path keeps the cookie from most other servers at this host: cookies are for every port.
+    const fn cookie(self) -> (&'static str, &'static str) {
         match self {
-            Self::Encrypted => "__Host-onceward",
-            Self::Loopback | Self::Cleartext => "onceward",
+            Self::Encrypted => ("__Host-onceward", "/"),
+            Self::Loopback | Self::Cleartext => ("onceward", "/admin"),
         }
     }
 
@@ -139,7 +140,8 @@ impl Transport {
         let secure = if self == Self::Encrypted { "; Secure" } else { "" };
         let end = if id.is_some() { "" } else { "; Max-Age=0" };
         let id = id.map(SessionId::expose).unwrap_or_default();
-        let cookie = format!("{}={id}; Path=/; HttpOnly; SameSite=Strict{secure}{end}", self.cookie());
+        let (name, path) = self.cookie();
+        let cookie = format!("{name}={id}; Path={path}; HttpOnly; SameSite=Strict{secure}{end}");
         // Ids are hex digits.
         HeaderValue::from_str(&cookie).unwrap_or(HeaderValue::from_static(""))
     }
@@ -276,7 +278,7 @@ pub async fn answer<V: Verify>(
             site.sign_in("", None)
         });
     }
-    let id = SessionId::of(&head.headers, transport.cookie());
+    let id = SessionId::of(&head.headers, transport.cookie().0);
     // What the script asks for by itself does not prolong a session.
     let is_use = head.headers.get("sec-fetch-dest").is_none_or(|destination| destination != "empty");
     let caller = |id: &SessionId| admin.sessions.caller(id, is_use, &v2.registry, (v2.now)());
@@ -322,7 +324,7 @@ const SIGNED_OUT: &str =
 const OLD_FORM: &str =
     "It belongs to another session. Nothing was changed. Open the dashboard, then try again.";
 
-const LIMITED: &str = "Too many sign-ins have failed. Try again in a moment.";
+const LIMITED: &str = "Unknown SID or wrong secret. Too many sign-ins have failed: wait before the next.";
 
 /// What pages need to know of the server.
 #[derive(Clone, Copy)]
@@ -375,15 +377,14 @@ fn sign_in<V: Verify>(
 ) -> Response {
     let site = Site { has_inbox: call.deps.inbox.is_some() };
     let [user, secret] = ["user", "secret"].map(|name| form.field(name).unwrap_or_default());
-    let (now, known) = ((v2.now)(), v2.registry.known_user(&user));
+    let now = (v2.now)();
     let refused = |status, text| site.sign_in(&user, Some((status, text)));
-    if let Err(wait) = admin.limit.begin(known, call.peer, now) {
-        return refused(StatusCode::TOO_MANY_REQUESTS, LIMITED).retry_after(seconds_up(wait));
-    }
     let Ok(caller) = v2.authenticate(&user, &secret) else {
-        return refused(StatusCode::UNAUTHORIZED, "The id is unknown, or this is not its secret.");
+        return match admin.limit.failed(call.peer, now) {
+            Ok(()) => refused(StatusCode::UNAUTHORIZED, "Unknown SID or wrong secret."),
+            Err(wait) => refused(StatusCode::TOO_MANY_REQUESTS, LIMITED).retry_after(seconds_up(wait)),
+        };
     };
-    admin.limit.succeeded(known, call.peer);
     let proof = v2.registry.proof_of(&caller).filter(|_| caller.may_everywhere(Scope::Admin));
     let Some(proof) = proof else {
         let text =

@@ -187,9 +187,9 @@ impl GatewayLine {
         out.iter().map(|circuit| circuit.service.as_str()).collect::<Vec<_>>().join(", ")
     }
 
-    /// The class of the last error, and when it was.
-    fn last_error(&self) -> Option<(&'static str, u64, String)> {
-        self.reading.last_error.map(|(at, class)| (class, at.as_millis(), moment(at)))
+    /// The class and the cause of the last error, and when it was.
+    fn last_error(&self) -> Option<(&str, u64, String)> {
+        self.reading.last_error.as_ref().map(|(at, cause)| (cause.as_str(), at.as_millis(), moment(*at)))
     }
 
     fn latency(&self) -> String {

@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-use crate::domain::{PhoneNumber, Sid, Timestamp};
+use crate::domain::{PhoneNumber, Timestamp};
 use crate::registry::{Caller, Proof, Registry};
 
 /// A session ends after this time without a page that a person has opened.
@@ -171,38 +171,35 @@ impl Sessions {
     }
 }
 
-/// Limits failed sign-ins with the id of one account or key, and those with unknown ids: from one address, and from all.
-/// A client that knows none of the operator's ids therefore cannot keep the operator out.
+/// Limits failed sign-ins, from one address and from all. Right credentials are not limited: they are too long to be
+/// guessed, and guesses must not keep the operator out.
 #[derive(Default)]
-pub struct SignInLimit(Mutex<HashMap<Source, Timestamp>>);
-
-/// The account or key, if it exists, and the address; `None` for all addresses.
-type Source = (Option<Sid>, Option<IpAddr>);
+pub struct SignInLimit(Mutex<HashMap<Option<IpAddr>, Timestamp>>);
 
 /// Failures that are allowed at once, and the time after which one more is.
 const FROM_ONE: (u32, Duration) = (10, Duration::from_secs(6));
 const FROM_ALL: (u32, Duration) = (60, Duration::from_secs(1));
 
-/// Sources that are counted. Further ones count only among all.
-const SOURCES: usize = 1_000;
+/// Addresses that are counted. Further ones count only among all.
+const ADDRESSES: usize = 1_000;
 
 impl SignInLimit {
-    /// Counts an attempt until it succeeds.
+    /// Counts a failure.
     ///
     /// # Errors
-    /// The time until the next attempt.
-    pub fn begin(&self, user: Option<Sid>, peer: IpAddr, now: Timestamp) -> Result<(), Duration> {
+    /// The time until the next one is allowed.
+    pub fn failed(&self, peer: IpAddr, now: Timestamp) -> Result<(), Duration> {
         let mut counted = self.lock();
         counted.retain(|_, until| *until > now);
         let mut allowed = Vec::new();
-        for (source, (most, each)) in sources(user, peer) {
+        for (source, (most, each)) in [(Some(network_of(peer)), FROM_ONE), (None, FROM_ALL)] {
             // The moment at which no failure counts any more.
             let until = counted.get(&source).copied().unwrap_or(now).max(now).plus(each);
             let wait = until.since(now).saturating_sub(each * most);
             if !wait.is_zero() {
                 return Err(wait);
             }
-            if source.1.is_none() || counted.len() < SOURCES || counted.contains_key(&source) {
+            if source.is_none() || counted.len() < ADDRESSES || counted.contains_key(&source) {
                 allowed.push((source, until));
             }
         }
@@ -210,21 +207,9 @@ impl SignInLimit {
         Ok(())
     }
 
-    /// Forgets the failures of a source whose attempt has succeeded.
-    pub fn succeeded(&self, user: Option<Sid>, peer: IpAddr) {
-        let mut counted = self.lock();
-        for (source, _) in sources(user, peer) {
-            counted.remove(&source);
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Source, Timestamp>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Option<IpAddr>, Timestamp>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn sources(user: Option<Sid>, peer: IpAddr) -> [(Source, (u32, Duration)); 2] {
-    [((user, Some(network_of(peer))), FROM_ONE), ((user, None), FROM_ALL)]
 }
 
 /// A client of IPv6 has a network of its own, of 64 bits.
@@ -240,7 +225,6 @@ mod tests {
     use rand::SeedableRng as _;
 
     use super::*;
-    use crate::domain::SidKind;
     use crate::registry::tests::world::World;
 
     const STRANGER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
@@ -281,31 +265,19 @@ mod tests {
     fn failed_sign_ins_from_one_address_are_limited_and_allowed_again() {
         let limit = SignInLimit::default();
         for _ in 0..10 {
-            assert_eq!(limit.begin(None, STRANGER, at(0)), Ok(()));
+            assert_eq!(limit.failed(STRANGER, at(0)), Ok(()));
         }
-        assert_eq!(limit.begin(None, STRANGER, at(0)), Err(Duration::from_secs(6)));
-        assert_eq!(limit.begin(None, STRANGER, at(6)), Ok(()));
-        assert_eq!(limit.begin(None, STRANGER, at(6)), Err(Duration::from_secs(6)));
+        assert_eq!(limit.failed(STRANGER, at(0)), Err(Duration::from_secs(6)));
+        assert_eq!(limit.failed(STRANGER, at(6)), Ok(()));
+        assert_eq!(limit.failed(STRANGER, at(6)), Err(Duration::from_secs(6)));
     }
 
     #[test]
-    fn strangers_at_many_addresses_do_not_keep_out_who_knows_an_id() {
-        let (limit, known) = (SignInLimit::default(), Sid::new(SidKind::ApiKey, [7; 16]));
-        let addresses = (0..5_000).map(|n| IpAddr::V6(Ipv6Addr::from_bits(n << 64)));
-        let allowed = addresses.filter(|address| limit.begin(None, *address, at(0)).is_ok()).count();
-        assert_eq!(allowed, 60);
-        assert_eq!(limit.begin(Some(known), STRANGER, at(0)), Ok(()));
-        assert!(limit.lock().len() <= SOURCES + 3);
-    }
-
-    #[test]
-    fn a_success_forgets_the_failures_before_it() {
+    fn failed_sign_ins_from_many_addresses_are_limited_together() {
         let limit = SignInLimit::default();
-        for _ in 0..10 {
-            assert_eq!(limit.begin(None, STRANGER, at(0)), Ok(()));
-        }
-        limit.succeeded(None, STRANGER);
-        assert_eq!(limit.begin(None, STRANGER, at(0)), Ok(()));
+        let addresses = (0..5_000).map(|n| IpAddr::V6(Ipv6Addr::from_bits(n << 64)));
+        assert_eq!(addresses.filter(|address| limit.failed(*address, at(0)).is_ok()).count(), 60);
+        assert!(limit.lock().len() <= ADDRESSES + 1);
     }
 
     #[test]
