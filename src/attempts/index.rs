@@ -92,12 +92,24 @@ impl Indexes {
         found
     }
 
-    /// The oldest records without a plan, at most `most`, the oldest first.
-    pub(super) fn oldest(&self, most: usize) -> Vec<Dated> {
+    /// The service with the most records. If there are too many, its oldest ones go first: a flood of one service
+    /// removes no record of another.
+    pub(super) fn largest(&self) -> Option<ServiceId> {
+        let mut records = BTreeMap::<ServiceId, usize>::new();
+        for index in &self.shards {
+            for (service, own) in &lock(index).by_service {
+                *records.entry(*service).or_default() += own.len();
+            }
+        }
+        records.into_iter().max_by_key(|(_, records)| *records).map(|(service, _)| service)
+    }
+
+    /// The oldest records without a plan, at most `most`, the oldest first; of one service or of all.
+    pub(super) fn oldest(&self, of: Option<ServiceId>, most: usize) -> Vec<Dated> {
         let mut found = Vec::new();
         for index in &self.shards {
             let index = lock(index);
-            let unplanned = index.oldest().filter(|(_, key)| !index.plans.contains_key(key));
+            let unplanned = index.oldest(of).filter(|(_, key)| !index.plans.contains_key(key));
             found.extend(unplanned.take(most));
         }
         found.sort_unstable();
@@ -177,10 +189,11 @@ impl ShardIndex {
         Some((at, AttemptLogKey { service, track }))
     }
 
-    /// Every record, the oldest first.
-    fn oldest(&self) -> impl Iterator<Item = Dated> {
+    /// The records of one service or of all, the oldest first.
+    fn oldest(&self, of: Option<ServiceId>) -> impl Iterator<Item = Dated> {
         let dated = |service: ServiceId, at, track| (at, AttemptLogKey { service, track });
-        let first = self.by_service.iter().filter_map(|(service, records)| {
+        let services = self.by_service.iter().filter(|(service, _)| of.is_none_or(|only| only == **service));
+        let first = services.filter_map(|(service, records)| {
             records.first().map(|(at, track)| Reverse(dated(*service, *at, *track)))
         });
         let mut heads: BinaryHeap<Reverse<Dated>> = first.collect();

@@ -293,9 +293,15 @@ impl Retention {
         let now = self.clock.now();
         // Also records written under a longer `keep_for`.
         let is_too_old = |(last_attempt, _): &Dated| now >= last_attempt.plus(keep_for);
-        let oldest = indexes.oldest(FORGET_AT_ONCE).into_iter().enumerate();
-        let surplus = oldest.take_while(|(place, dated)| *place < too_many || is_too_old(dated));
-        let keys = surplus.map(|(_, (_, key))| record_key(key));
+        let mut surplus = Vec::new();
+        if too_many > 0 {
+            surplus = indexes.oldest(indexes.largest(), FORGET_AT_ONCE.min(too_many));
+        }
+        if surplus.is_empty() {
+            surplus = indexes.oldest(None, FORGET_AT_ONCE);
+            surplus.truncate(surplus.partition_point(is_too_old).max(too_many));
+        }
+        let keys = surplus.into_iter().map(|(_, key)| record_key(key));
         self.router.evict(keys, |log: &AttemptLog| log.plan.is_none()).await;
         // A sweep or the next call removes records that a shard keeps for now.
         indexes.len() < before

@@ -566,7 +566,8 @@ pub struct Bounds {
     #[serde(rename = "max-numbers", with = "As::<Whole<Numbers>>")]
     #[default(2_000_000)]
     pub numbers: usize,
-    /// Requests accepted and not yet answered. Beyond it 503. A quarter is reserved for checks.
+    /// Requests of a service accepted and not yet answered. Beyond it 503. A quarter is reserved for checks. A quarter
+    /// more is kept for other services.
     #[serde(rename = "max-commands", with = "As::<Whole<Commands>>")]
     #[default(20_000)]
     pub commands: usize,

@@ -6,11 +6,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 
 use super::check::{CheckCommand, CheckDecision, EndCommand, GatewayCheck, SettleCheckCommand};
 use super::event::{EventSink, NumberEvent};
 use super::facts;
+use super::in_flight::CommandPermit;
 use super::policies::Policies;
 use super::record::NumberKey;
 use super::send::{Caller, Dispatch, ResumeCommand, SendCommand, SendDecision, SettleCommand};
@@ -106,7 +107,7 @@ pub trait Effects: Send + Sync {
 #[derive(Debug)]
 pub struct Responder<T> {
     sender: oneshot::Sender<Result<T, Refusal>>,
-    _permit: OwnedSemaphorePermit,
+    _permit: CommandPermit,
 }
 
 /// Receives the reply. An error means that the shard dropped the command: it has failed and restarts.
@@ -114,7 +115,7 @@ pub type PendingReply<T> = oneshot::Receiver<Result<T, Refusal>>;
 
 impl<T> Responder<T> {
     /// Creates the sender and the receiver of one reply.
-    pub fn new(permit: OwnedSemaphorePermit) -> (Self, PendingReply<T>) {
+    pub fn new(permit: CommandPermit) -> (Self, PendingReply<T>) {
         let (sender, receiver) = oneshot::channel();
         (Self { sender, _permit: permit }, receiver)
     }

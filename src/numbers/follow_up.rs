@@ -4,14 +4,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::sleep;
 
 use super::command::{CommandKind, NumberCommand, NumberDeps, Responder};
+use super::in_flight::CommandLimit;
 use super::record::NumberKey;
 use super::send::ResumeCommand;
 use crate::attempts::{Attempts, Due};
-use crate::shard::Shards;
+use crate::shard::{Refusal, Shards};
 
 /// Poll interval for due plans while at least one plan exists. A planned send is due after half a second at the
 /// earliest.
@@ -29,8 +30,8 @@ pub struct FollowUps {
     pub shards: Shards,
     /// The dependencies of each command.
     pub deps: Arc<NumberDeps>,
-    /// The permits of commands in flight. A planned send takes one, therefore a stop waits for it.
-    pub in_flight: Arc<Semaphore>,
+    /// The limit on commands in flight. A planned send takes a place of its service, therefore a stop waits for it.
+    pub limit: Arc<CommandLimit>,
     /// Sends in flight at once.
     pub at_once: usize,
 }
@@ -65,7 +66,7 @@ async fn stop_requested(stop: &mut watch::Receiver<bool>) {
 
 impl FollowUps {
     async fn follow(self: Arc<Self>, due: Due, _room: OwnedSemaphorePermit) {
-        let is_refused = match Arc::clone(&self.in_flight).try_acquire_owned() {
+        let is_refused = match self.limit.acquire(due.key.service, true) {
             Ok(permit) => {
                 let (responder, pending) = Responder::new(permit);
                 let number = NumberKey::new(due.key.service, due.number);
@@ -75,8 +76,7 @@ impl FollowUps {
                 // If the shard fails, its index offers the plan again after the restart, unless the send had begun.
                 matches!(pending.await, Ok(Err(_)))
             }
-            Err(TryAcquireError::NoPermits) => true,
-            Err(TryAcquireError::Closed) => false,
+            Err(refusal) => refusal != Refusal::Stopping,
         };
         // Nothing was sent, and the code may still be usable.
         if is_refused {

@@ -9,6 +9,7 @@ mod deliver;
 mod event;
 mod facts;
 mod follow_up;
+pub mod in_flight;
 mod policies;
 mod receipt;
 mod record;

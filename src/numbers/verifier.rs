@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, TryAcquireError, watch};
+use tokio::sync::watch;
 
 use super::check::{CheckCommand, EndCommand};
-use super::command::{CommandKind, NumberCommand, NumberDeps, PendingReply, Responder, attempt_log_key};
+use super::command::{CommandKind, NumberCommand, NumberDeps, Responder, attempt_log_key};
 use super::deliver::GatewayEffects;
 use super::event::EventSink;
 use super::follow_up::{self, FollowUps};
+use super::in_flight::{CommandLimit, CommandPermit};
 use super::policies::Policies;
 use super::receipt::ReceiptCommand;
 use super::record::NumberKey;
@@ -90,9 +91,6 @@ pub struct LockedNumber {
 /// Numbers that are read at once.
 const PAGE: usize = 512;
 
-/// A quarter of the commands in flight is reserved for checks.
-const CHECKS_SHARE: usize = 4;
-
 /// The dependencies of a [`Verifier`].
 pub struct VerifierDeps {
     /// The shards, which store numbers in a [`NumberTable`](super::table::NumberTable).
@@ -120,11 +118,7 @@ pub struct Verifier {
     deps: Arc<NumberDeps>,
     attempts: Attempts,
     delivery: Arc<Delivery>,
-    /// One permit for each command in flight: ractor's mailboxes have no bound of their own.
-    in_flight: Arc<Semaphore>,
-    bound: u32,
-    /// Permits that sends cannot take. Therefore a slow gateway never takes the permits of checks.
-    reserved_for_checks: usize,
+    limit: Arc<CommandLimit>,
     /// Stops the scheduler of planned sends, as does the drop of the last handle.
     stop: watch::Sender<bool>,
 }
@@ -151,16 +145,14 @@ impl Verifier {
             metrics: Arc::clone(shards.metrics()),
         });
         effects.connect(&deps, shards.clone());
-        let bound = u32::try_from(bounds.commands).unwrap_or(u32::MAX);
-        let in_flight = Arc::new(Semaphore::new(bounds.commands));
+        let limit = CommandLimit::new(bounds.commands);
         let stop = watch::Sender::new(false);
-        let reserved_for_checks = bounds.commands / CHECKS_SHARE;
-        let verifier = Self { shards, deps, attempts, delivery, in_flight, bound, reserved_for_checks, stop };
+        let verifier = Self { shards, deps, attempts, delivery, limit, stop };
         let follow_ups = FollowUps {
             attempts: verifier.attempts.clone(),
             shards: verifier.shards.clone(),
             deps: Arc::clone(&verifier.deps),
-            in_flight: Arc::clone(&verifier.in_flight),
+            limit: Arc::clone(&verifier.limit),
             at_once: bounds.sends,
         };
         tokio::spawn(follow_up::run(follow_ups, verifier.stop.subscribe()));
@@ -179,17 +171,14 @@ impl Verifier {
     pub async fn send(&self, request: SendRequest) -> Result<Reply<SendOutcome>, Refusal> {
         let SendRequest { key, options, channel, style, verification, request_id } = request;
         let channel = channel.unwrap_or_else(|| self.delivery.first_channel_of(key.service));
-        // A refusal here needs no commit. Concurrent sends may pass together and take a few of the reserved permits.
-        if self.in_flight.available_permits() <= self.reserved_for_checks && !self.in_flight.is_closed() {
-            return Err(Refusal::Overloaded);
-        }
+        let permit = self.limit.acquire(key.service, true)?;
         if !key.is_test
             && let Some(wait) = self.delivery.overload(key.service, key.number, channel)
         {
             return Err(Refusal::sends_overloaded(wait));
         }
         let cause = request_id.as_ref().and_then(RequestId::span).cloned();
-        self.decide(key, (cause, "decide send"), |responder| {
+        self.decide(key, permit, (cause, "decide send"), |responder| {
             CommandKind::Send(SendCommand {
                 options,
                 channel,
@@ -210,7 +199,8 @@ impl Verifier {
     pub async fn check(&self, request: CheckRequest) -> Result<Reply<CheckOutcome>, Refusal> {
         let CheckRequest { key, code, named, request_id } = request;
         let cause = request_id.as_ref().and_then(RequestId::span).cloned();
-        self.decide(key, (cause, "decide check"), |responder| {
+        let permit = self.limit.acquire(key.service, false)?;
+        self.decide(key, permit, (cause, "decide check"), |responder| {
             CommandKind::Check(CheckCommand { code, named, request_id, responder, decided: None })
         })
         .await
@@ -223,7 +213,8 @@ impl Verifier {
     /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the outcome is unknown.
     pub async fn end(&self, request: EndRequest) -> Result<Option<VerificationSummary>, Refusal> {
         let EndRequest { key, ending, named, audited } = request;
-        self.decide(key, (None, "decide end"), |responder| {
+        let permit = self.limit.acquire(key.service, false)?;
+        self.decide(key, permit, (None, "decide end"), |responder| {
             CommandKind::End(EndCommand { ending, named, audited, responder, decided: None })
         })
         .await
@@ -332,8 +323,7 @@ impl Verifier {
 
     /// Commands that have no reply yet.
     pub fn commands(&self) -> usize {
-        let bound = usize::try_from(self.bound).unwrap_or(usize::MAX);
-        bound.saturating_sub(self.in_flight.available_permits())
+        self.limit.in_flight()
     }
 
     /// Returns `true` if every shard is running, for `/readyz`.
@@ -345,9 +335,7 @@ impl Verifier {
     /// for the next start.
     pub async fn stop(&self) {
         self.stop.send_replace(true);
-        let all = self.in_flight.acquire_many(self.bound).await;
-        self.in_flight.close();
-        drop(all);
+        self.limit.stop().await;
     }
 
     /// Submits a command to the number's shard and waits for the reply. `cause` is the client's request, if it is
@@ -355,20 +343,13 @@ impl Verifier {
     async fn decide<T>(
         &self,
         key: NumberKey,
+        permit: CommandPermit,
         (cause, name): (Option<SpanContext>, &'static str),
         command: impl FnOnce(Responder<T>) -> CommandKind,
     ) -> Result<T, Refusal> {
-        let (responder, pending) = self.responder()?;
+        let (responder, pending) = Responder::new(permit);
         let command = NumberCommand::new(key, command(responder), Arc::clone(&self.deps));
         self.shards.submit(command.traced(cause, name));
         pending.await.unwrap_or(Err(Refusal::Stopping))
-    }
-
-    fn responder<T>(&self) -> Result<(Responder<T>, PendingReply<T>), Refusal> {
-        match Arc::clone(&self.in_flight).try_acquire_owned() {
-            Ok(permit) => Ok(Responder::new(permit)),
-            Err(TryAcquireError::NoPermits) => Err(Refusal::Overloaded),
-            Err(TryAcquireError::Closed) => Err(Refusal::Stopping),
-        }
     }
 }

@@ -7,10 +7,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use onceward::attempts::AttemptLog;
-use onceward::domain::{AttemptLogKey, Channel, Code, Timestamp};
+use onceward::domain::{AttemptLogKey, Channel, Code, ServiceId, Timestamp};
 use onceward::engine::SendOptions;
 use onceward::numbers::check::CheckCommand;
 use onceward::numbers::command::{CommandKind, NumberCommand, Responder};
+use onceward::numbers::in_flight::CommandPermit;
 use onceward::numbers::send::{ResumeCommand, SendCommand};
 use onceward::shard::{Command as _, Refusal};
 use onceward::template::{MessageStyle, Wording};
@@ -123,9 +124,9 @@ impl World {
         }
     }
 
-    fn place(&self) -> Result<tokio::sync::OwnedSemaphorePermit, String> {
-        let places = Arc::clone(&self.places);
-        places.try_acquire_owned().map_err(|_| "the places of commands ran out".to_owned())
+    fn place(&self) -> Result<CommandPermit, String> {
+        let permit = self.places.acquire(ServiceId::DEFAULT, false);
+        permit.map_err(|_| "the places of commands ran out".to_owned())
     }
 
     fn submits(

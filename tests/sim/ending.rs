@@ -7,7 +7,6 @@ use onceward::shard::Record as _;
 
 use crate::facts::{Outcome, What};
 use crate::setup::millis;
-use crate::shard::PLACES;
 use crate::world::World;
 
 /// Far more rounds than any command needs.
@@ -21,7 +20,7 @@ impl World {
         if let Some((command, open)) = self.commands.first_key_value() {
             return Err(format!("command {command} is never answered: {:?}, {:?}", open.intent, open.stage));
         }
-        if self.places.available_permits() != PLACES {
+        if self.places.in_flight() != 0 {
             return Err("a command kept its place".to_owned());
         }
         for number in 0..self.setup.numbers.len() {

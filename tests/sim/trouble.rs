@@ -1,11 +1,9 @@
 //! Crashes, panics, moving slots, the clock, and the sweep.
 
-use std::sync::Arc;
-
 use onceward::domain::Timestamp;
+use onceward::numbers::in_flight::CommandLimit;
 use onceward::shard::Slots;
 use rand::RngExt;
-use tokio::sync::Semaphore;
 
 use crate::facts::What;
 use crate::shard::{PLACES, Shard};
@@ -23,7 +21,7 @@ impl World {
         }
         self.sends.clear();
         self.checks.clear();
-        self.places = Arc::new(Semaphore::new(PLACES));
+        self.places = CommandLimit::new(PLACES);
         for shard in 0..self.shards.len() {
             self.restarts(shard)?;
         }

@@ -8,12 +8,12 @@ use onceward::domain::AttemptLogKey;
 use onceward::engine::NumberState;
 use onceward::numbers::check::GatewayCheck;
 use onceward::numbers::command::{NumberDeps, PendingReply};
+use onceward::numbers::in_flight::CommandLimit;
 use onceward::numbers::send::Dispatch;
 use onceward::numbers::{CheckOutcome, Reply, SendOutcome};
 use onceward::shard::{Record as _, RecordKey, Slots};
 use rand::RngExt;
 use rand::rngs::StdRng;
-use tokio::sync::Semaphore;
 
 use crate::disk::Disk;
 use crate::facts::{CommandId, Fact, Intent, Salted, Stage, What};
@@ -34,7 +34,7 @@ pub struct World {
     pub deps: Arc<NumberDeps>,
     pub captured: Arc<Captured>,
     /// The process's limit of commands.
-    pub places: Arc<Semaphore>,
+    pub places: Arc<CommandLimit>,
     pub facts: Vec<Fact>,
     pub tally: Tally,
     /// A text of every event; kept only for printing.
@@ -146,7 +146,7 @@ impl World {
             unowned: Vec::new(),
             deps,
             captured,
-            places: Arc::new(Semaphore::new(PLACES)),
+            places: CommandLimit::new(PLACES),
             facts: Vec::new(),
             tally,
             log,

@@ -206,6 +206,26 @@ async fn the_oldest_records_go_when_there_are_too_many_unless_a_send_is_planned(
 }
 
 #[tokio::test]
+async fn a_flood_of_one_service_removes_no_record_of_another() {
+    let settings = TrackerSettings { keep_at_most: 10, ..TrackerSettings::default() };
+    let world = World::over(Arc::new(MemoryStore::new()), settings).await;
+    let of_another = AttemptLogKey { service: ServiceId::new(2), ..key(1) };
+    world.keeps(of_another, sent(1, START)).await;
+    for track in 2..=40 {
+        world.keeps(key(track), sent(track, START.plus(Duration::from_secs(track)))).await;
+    }
+    for _ in 0..1_000 {
+        let listed = world.listed(50).await;
+        if listed.len() == 10 {
+            assert_eq!(listed.last(), Some(&1), "{listed:?}");
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("{:?}", world.listed(50).await);
+}
+
+#[tokio::test]
 async fn a_follow_up_is_handed_out_once_when_its_time_has_come() {
     let world = World::new().await;
     let after = |seconds| START.plus(Duration::from_secs(seconds));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 
 use crate::attempts::{AttemptLog, PlannedSend};
 use crate::config::TrackerSettings;
@@ -22,6 +22,7 @@ use crate::numbers::check::{CheckCommand, EndCommand, GatewayCheck};
 use crate::numbers::command::{
     CommandKind, Effects, NumberCommand, NumberDeps, PendingReply, Responder, attempt_log_key,
 };
+use crate::numbers::in_flight::CommandLimit;
 use crate::numbers::send::{Dispatch, ResumeCommand, SendCommand};
 use crate::numbers::table::NumberTable;
 use crate::numbers::{
@@ -44,7 +45,7 @@ const KEEPS_NO_ATTEMPTS: TrackerSettings =
 pub struct World {
     pub core: Core,
     pub now: Timestamp,
-    in_flight: Arc<Semaphore>,
+    limit: Arc<CommandLimit>,
     deps: Arc<NumberDeps>,
     captured: Arc<Captured>,
     /// The state that survives a crash.
@@ -156,7 +157,7 @@ impl World {
         Self {
             core: core(&disk),
             now: Timestamp::from_millis(1_700_000_000_000),
-            in_flight: Arc::new(Semaphore::new(1_000)),
+            limit: CommandLimit::new(1_000),
             deps: deps(&captured),
             captured,
             disk,
@@ -183,7 +184,7 @@ impl World {
     }
 
     fn responder<T>(&self) -> (Responder<T>, Awaited<T>) {
-        let permit = Arc::clone(&self.in_flight).try_acquire_owned().expect("a permit");
+        let permit = self.limit.acquire(ServiceId::DEFAULT, false).expect("a permit");
         let (responder, pending) = Responder::new(permit);
         (responder, Awaited(pending))
     }

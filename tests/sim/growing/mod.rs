@@ -21,13 +21,13 @@ use onceward::engine::{
 };
 use onceward::numbers::check::{CheckCommand, EndCommand};
 use onceward::numbers::command::{CommandKind, NumberCommand, NumberDeps, Responder};
+use onceward::numbers::in_flight::{CommandLimit, CommandPermit};
 use onceward::numbers::send::{Dispatch, SendCommand};
 use onceward::numbers::{NamedVerification, NumberKey, Policies};
 use onceward::shard::{Core, Record as _, RecordKey, Slots, Write};
 use onceward::template::{MessageStyle, Wording};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use tokio::sync::Semaphore;
 
 use self::belief::{Belief, CheckedPromise};
 use self::client::{ClientCommand, End, Open};
@@ -85,7 +85,7 @@ pub struct World {
     crashes: u32,
     disk: Disk,
     core: Core,
-    places: Arc<Semaphore>,
+    places: Arc<CommandLimit>,
     commit: Option<InFlight>,
     deps: Arc<NumberDeps>,
     captured: Arc<Captured>,
@@ -138,7 +138,7 @@ impl World {
             core,
             deps,
             captured,
-            places: Arc::new(Semaphore::new(10_000)),
+            places: CommandLimit::new(10_000),
             commit: None,
             open: Vec::new(),
             next: 0,
@@ -244,8 +244,8 @@ impl World {
         self.submits(number, ClientCommand::Cancel(track), End::Cancel(answer), kind)
     }
 
-    fn place(&self) -> Result<tokio::sync::OwnedSemaphorePermit, String> {
-        Arc::clone(&self.places).try_acquire_owned().map_err(|_| "the places ran out".to_owned())
+    fn place(&self) -> Result<CommandPermit, String> {
+        self.places.acquire(ServiceId::DEFAULT, false).map_err(|_| "the places ran out".to_owned())
     }
 
     fn submits(
