@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::context::Report;
-use super::schema::{PREFIX, VARIABLE_PREFIXES};
+use super::schema::{PREFIX, shared_prefixes};
 use super::sources::read_text;
 
 /// The variables of the `.env` file in `directory`, if there is one. A later line of the same name
@@ -77,7 +77,7 @@ fn mentions_used(line: &str) -> bool {
 
 /// The prefixes of variables that are used.
 fn prefixes() -> impl Iterator<Item = &'static str> {
-    [PREFIX].into_iter().chain(VARIABLE_PREFIXES)
+    [PREFIX].into_iter().chain(shared_prefixes())
 }
 
 /// `line 3` or `lines 3, 4 and 5`; of many, the first ones and how many more.

@@ -5,9 +5,11 @@
 
 use std::sync::Arc;
 
+use http::HeaderMap;
 use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 use super::context::Context;
 use super::http_gateway;
@@ -16,8 +18,8 @@ use super::settings::{GatewaySettings, Inputs};
 use super::traces::TraceSampler;
 use super::values::{
     AccountSid, AccountToken, BaseUrl, Identifier, Login, OtlpHeaders, OwnNumber, Password, PlainUrl,
-    SenderNumber, Share, SourceName, Token, TraceName, TwilioSid, is_32_hex, is_exposed, is_twilio_host,
-    is_twilio_sender, is_twilio_sid, own_number,
+    SenderNumber, Share, SourceName, SpansUrl, Token, TraceName, TwilioSid, is_32_hex, is_exposed,
+    is_twilio_host, is_twilio_sender, is_twilio_sid, own_number,
 };
 use crate::domain::{Channel, GatewayName, PhoneNumber, ProviderName, Routing, Sid};
 use crate::gateway::{
@@ -91,11 +93,11 @@ pub struct Variables {
     pub http_gateway_token: Option<SecretString>,
     /// Address of an OpenTelemetry collector that takes OTLP over HTTP. Spans of requests are posted to v1/traces below
     /// it. Without it no request is traced.
-    #[serde(with = "As::<Option<BaseUrl>>")]
-    pub otel_exporter_otlp_endpoint: Option<Arc<str>>,
+    #[serde(with = "As::<Option<SpansUrl>>")]
+    pub otel_exporter_otlp_endpoint: Option<Url>,
     /// Headers of requests to the collector, such as its key.
     #[serde(with = "As::<Option<OtlpHeaders>>")]
-    pub otel_exporter_otlp_headers: Option<SecretString>,
+    pub otel_exporter_otlp_headers: Option<HeaderMap>,
     /// Name of this server in traces. Without it `onceward`.
     #[serde(with = "As::<Option<TraceName>>")]
     pub otel_service_name: Option<String>,

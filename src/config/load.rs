@@ -1,6 +1,7 @@
 //! From the sources to the settings.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::checks;
 use super::context::{ConfigErrors, Context, Effective, NOT_SET};
@@ -14,7 +15,7 @@ use super::values::Brand;
 use super::{templates, traces};
 use crate::domain::ApiSecret;
 use crate::engine::Policy;
-use crate::template::{REDIS_VERSION_MESSAGE, Templates};
+use crate::template::{DEFAULT_MESSAGE_WITH_MINUTES, REDIS_VERSION_MESSAGE, Templates};
 
 #[derive(Debug)]
 pub struct Loaded {
@@ -120,14 +121,22 @@ pub const fn default_shards(parallelism: usize) -> usize {
     parallelism.div_ceil(2)
 }
 
+/// The default text where it is not [`DEFAULT_MESSAGE`](crate::template::DEFAULT_MESSAGE), and why.
+fn default_message(inputs: &Inputs, c: &Context) -> Option<(&'static str, String)> {
+    if let Some(origin) = c.raw.origin("redis-db-address") {
+        return Some((REDIS_VERSION_MESSAGE, format!("the default with redis-db-address: {origin}")));
+    }
+    let origin = c.raw.origin("otp-timeout").filter(|_| inputs.otp_timeout >= Duration::from_secs(60))?;
+    Some((DEFAULT_MESSAGE_WITH_MINUTES, format!("the default with an otp-timeout from 60 s on: {origin}")))
+}
+
 /// Works out what follows from several keys, and checks them against each other.
 fn resolve(keys: Keys, variables: &Variables, directory: &Path, c: &mut Context) -> Settings {
     let Keys { mut settings, mut inputs } = keys;
     checks::warn_of_redis(c);
-    if let Some(origin) = c.raw.origin("redis-db-address").filter(|_| !c.is_set("otp-message")) {
-        let origin = format!("the default with redis-db-address: {origin}");
-        REDIS_VERSION_MESSAGE.clone_into(&mut inputs.otp_message);
-        c.row("otp-message", REDIS_VERSION_MESSAGE, &origin);
+    if let Some((message, origin)) = default_message(&inputs, c).filter(|_| !c.is_set("otp-message")) {
+        message.clone_into(&mut inputs.otp_message);
+        c.row("otp-message", message, &origin);
     }
     let listen = checks::listen_address(settings.production, &inputs, c);
     settings.tls = tls(&inputs, directory, c);

@@ -17,10 +17,18 @@ pub const PREFIX: &str = "ONCEWARD_";
 pub const FILE_SUFFIX: &str = "_FILE";
 
 /// The prefixes of gateways' variables.
-pub const VARIABLE_PREFIXES: [&str; 5] = ["TWILIO_", "SINCH_", "MADA_", "HTTP_GATEWAY_", "OTEL_"];
+pub const GATEWAY_PREFIXES: [&str; 4] = ["TWILIO_", "SINCH_", "MADA_", "HTTP_GATEWAY_"];
+
+/// The prefix of the variables about traces.
+pub const TRACE_PREFIX: &str = "OTEL_";
+
+/// The prefixes of the variables that other programs may have too.
+pub fn shared_prefixes() -> impl Iterator<Item = &'static str> {
+    GATEWAY_PREFIXES.into_iter().chain([TRACE_PREFIX])
+}
 
 /// Other names of keys and variables, as the replaced systems spell them. A dot leads into an object of config.json.
-pub const ALIASES: [(&str, &str); 14] = [
+pub const ALIASES: [(&str, &str); 13] = [
     ("otp-max-trials", "otp-max-attempts"),
     ("authentication.otp_length", "otp-length"),
     ("TWILIO_AUTHTOKEN", "TWILIO_AUTH_TOKEN"),
@@ -34,7 +42,6 @@ pub const ALIASES: [(&str, &str); 14] = [
     ("sms.mada.password", "MADA_PASSWORD"),
     ("sms.mada.url", "MADA_URL"),
     ("sms.mada.source_name", "MADA_SOURCE_NAME"),
-    ("otlp-endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT"),
 ];
 
 /// Keys of config.json that no variable can set: an editor's, and objects whose members have variables of their own.
@@ -84,7 +91,7 @@ fn drop_empty_defaults(value: &mut Value) {
 pub struct Names {
     /// Keys by their names in config.json, with their schemas; `sms.retry` and its neighbours with dots.
     pub keys: Map<String, Value>,
-    /// Variables of gateways and of the account, with the schemas of their values.
+    /// Variables of gateways, of the account and about traces, with the schemas of their values.
     pub variables: Map<String, Value>,
 }
 
@@ -128,7 +135,7 @@ impl Names {
         keys.chain(aliases).map(|key| (key, variable(key)))
     }
 
-    /// The variables whose values may be in files: those of gateways and of the account.
+    /// The variables whose values may be in files: those of gateways, of the account and about traces.
     pub fn credentials(&self) -> impl Iterator<Item = &str> {
         self.variables.keys().map(String::as_str).chain(["TWILIO_AUTHTOKEN"])
     }

@@ -172,8 +172,9 @@ pub struct Inputs {
     #[default(CodeLength::SIX.get())]
     pub otp_length: u8,
     /// Text of the message of /api/send-otp. {code} or _CODE_ is the code and must be in it; {brand} is the brand;
-    /// {minutes} is the code's life. With the brand and a code of 10 digits it may have 1600 characters. Where
-    /// `redis-db-address` is given, the default is the text of the Redis version, `OTP message is {code}`.
+    /// {minutes} is the code's life. With the brand and a code of 10 digits it may have 1600 characters. With an
+    /// `otp-timeout` of 60 s or longer the default ends with `It is valid for {minutes} min.`; where `redis-db-address`
+    /// is given, it is the text of the Redis version, `OTP message is {code}`.
     #[serde(with = "As::<MessageText>")]
     #[default(DEFAULT_MESSAGE.to_owned())]
     pub otp_message: String,

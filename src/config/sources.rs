@@ -14,7 +14,9 @@ use serde_json::{Map, Value};
 use super::context::{Report, members};
 use super::dotenv;
 use super::kind::{quoted, shown_json, text_of};
-use super::schema::{ALIASES, FILE_SUFFIX, Names, PREFIX, VARIABLE_PREFIXES, nearest, suggestion, variable};
+use super::schema::{
+    ALIASES, FILE_SUFFIX, GATEWAY_PREFIXES, Names, PREFIX, nearest, shared_prefixes, suggestion, variable,
+};
 use super::values::host_variable;
 
 #[derive(Clone)]
@@ -256,7 +258,7 @@ fn is_credential(key: &str, names: &Names) -> bool {
     let key = key.to_ascii_uppercase().replace('-', "_");
     let mut own = names.variables.keys().filter_map(|variable| variable.strip_prefix(PREFIX));
     own.any(|variable| variable == key.trim_start_matches(PREFIX))
-        || VARIABLE_PREFIXES.iter().any(|prefix| key.starts_with(prefix))
+        || GATEWAY_PREFIXES.iter().any(|prefix| key.starts_with(prefix))
 }
 
 fn file_members(text: &str) -> serde_json::Result<Vec<(String, Value)>> {
@@ -460,7 +462,7 @@ impl Environment<'_> {
 
 fn is_slip(name: &str, known: &str) -> bool {
     // The last character may be the slip.
-    let ours = VARIABLE_PREFIXES.iter().any(|prefix| name.starts_with(prefix.trim_end_matches('_')));
+    let ours = shared_prefixes().any(|prefix| name.starts_with(prefix.trim_end_matches('_')));
     ours && (1..=2).contains(&strsim::damerau_levenshtein(name, known))
 }
 

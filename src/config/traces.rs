@@ -2,7 +2,6 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::percent_decode_str;
-use secrecy::ExposeSecret as _;
 use url::Url;
 
 use super::context::Context;
@@ -62,17 +61,15 @@ impl TraceSampler {
 
 /// The settings, if there is an endpoint.
 pub fn read(variables: &Variables, c: &mut Context) -> Option<TraceSettings> {
-    let base = variables.otel_exporter_otlp_endpoint.as_deref()?;
-    // A base address of this form takes a path.
-    let endpoint = Url::parse(&format!("{base}/v1/traces")).ok()?;
-    let headers = variables.otel_exporter_otlp_headers.as_ref();
-    if headers.is_some() && is_exposed(base) {
+    let endpoint = variables.otel_exporter_otlp_endpoint.clone()?;
+    let headers = variables.otel_exporter_otlp_headers.clone();
+    if headers.is_some() && is_exposed(endpoint.as_str()) {
         c.report.warn(format!("{ENDPOINT} begins with http: the collector's credentials travel unencrypted"));
     }
     let sampler = variables.otel_traces_sampler.unwrap_or(TraceSampler::ParentElseOn);
     Some(TraceSettings {
         endpoint,
-        headers: headers.and_then(|headers| self::headers(headers.expose_secret())).unwrap_or_default(),
+        headers: headers.unwrap_or_default(),
         service_name: variables.otel_service_name.clone().unwrap_or_else(|| "onceward".to_owned()),
         sampler: sampler.with(variables.otel_traces_sampler_arg.unwrap_or(1.0)),
     })

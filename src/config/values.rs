@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderMap;
 use schemars::{Schema, json_schema};
 use secrecy::SecretString;
 use serde_json::{Map, Value, json};
@@ -27,6 +28,9 @@ use crate::template;
 const LANGUAGE: &str = "^([A-Za-z]{2,3}([-_][A-Za-z]{4})?([-_]([A-Za-z]{2}|[0-9]{3}))?)?$";
 
 const TTS_NAME_LONGEST: usize = 64;
+
+/// Where a collector takes spans, below its base address.
+const SPANS_PATH: &str = "/v1/traces";
 
 /// A text without control characters and braces.
 const LINE: &str = r"^[^\x00-\x1f\x7f-\x9f{}]*$";
@@ -196,11 +200,19 @@ kinds! {
         shown: |_secret| json!(NOT_SHOWN),
     }
 
+    /// The base address of a collector, read as the address of its spans.
+    SpansUrl -> Url {
+        accepted: BaseUrl::accepted(),
+        schema: BaseUrl::schema(),
+        read: |text| Url::parse(&format!("{}{SPANS_PATH}", BaseUrl::read(text)?)).ok(),
+        shown: |url| json!(url.as_str().trim_end_matches(SPANS_PATH)),
+    }
+
     /// Headers as OpenTelemetry's libraries take them, values percent-encoded.
-    OtlpHeaders -> SecretString {
+    OtlpHeaders -> HeaderMap {
         accepted: "pairs such as \"authorization=Bearer%20abc,x-team=otp\", values percent-encoded",
         schema: json_schema!({ "type": "string", "writeOnly": true }),
-        read: |text| traces::headers(text).map(|_| text.into()),
+        read: |text| traces::headers(text),
         shown: |_headers| json!(NOT_SHOWN),
     }
 

@@ -100,7 +100,7 @@ async fn a_gateways_error_fails_its_span_and_health_checks_have_none() {
 async fn a_sampler_that_follows_its_caller_makes_no_spans_for_it_otherwise() {
     let collector = Collector::start().await;
     let setup = Setup::new()
-        .config("otlp-endpoint", collector.base_url())
+        .env(ENDPOINT, collector.base_url())
         .env("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
         .env("OTEL_TRACES_SAMPLER_ARG", "0");
     let world = World::of(setup).await;

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::*;
 use crate::config::json_schema;
-use crate::config::schema::{ALIASES, Names, default_of, variable};
+use crate::config::schema::{ALIASES, Names, TRACE_PREFIX, default_of, variable};
 
 const SCHEMA: &str = include_str!("../../../docs/reference/config.schema.json");
 const MANUAL: &str = include_str!("../../../docs/reference/configuration.md");
@@ -486,9 +486,9 @@ never special. In double quotes `\n`, `\"`, `\\` and `\$` are escapes. The last 
 const CREDENTIALS: &str = "
 ## Credentials
 
-Credentials are variables, never keys of config.json. Each of them may be in a file that a variable with `_FILE` at its end names,
-such as `TWILIO_AUTH_TOKEN_FILE`; white space around the contents is dropped. Half a gateway's variables are an error that names
-the missing ones. The variables of OpenTelemetry are [those of its libraries](../operate/monitoring.md#traces).
+Credentials are variables, never keys of config.json. Each of them may be in a file that a variable with `_FILE` at its end
+names, such as `TWILIO_AUTH_TOKEN_FILE`; white space around the contents is dropped. Half a gateway's variables are an error
+that names the missing ones.
 
 ";
 
@@ -508,11 +508,18 @@ TWILIO_MESSAGING_SERVICE_SID=MG00000000000000000000000000000000
 ```
 ";
 
+const TRACES: &str = "
+## Traces
+
+The variables of OpenTelemetry's libraries ([traces](../operate/monitoring.md#traces)). Each may be in a file too.
+
+";
+
 const OTHER_NAMES: &str = "
 ## Other names
 
-Spellings of the replaced systems, and a key for the collector of traces. Those below `sms` and `authentication` are members of
-objects; credentials there work with a warning.
+Spellings of the replaced systems. Those below `sms` and `authentication` are members of objects; credentials there work with
+a warning.
 
 ";
 
@@ -555,13 +562,14 @@ fn manual() -> String {
         }
     }
     text.push_str(CREDENTIALS);
-    text.push_str("| variable | meaning |\n|---|---|\n");
     let mut variables: Vec<(&String, &Value)> = names.variables.iter().collect();
     variables.sort_by_key(|(name, _)| *name);
-    for (name, schema) in variables {
-        let _ = writeln!(text, "| `{name}` | {} |", description(schema));
-    }
+    let (traces, credentials): (Vec<_>, Vec<_>) =
+        variables.into_iter().partition(|(name, _)| name.starts_with(TRACE_PREFIX));
+    rows_of_variables(&mut text, &credentials);
     text.push_str(SAMPLES_OF_CREDENTIALS);
+    text.push_str(TRACES);
+    rows_of_variables(&mut text, &traces);
     text.push_str(OTHER_NAMES);
     text.push_str("| name | same as | variable |\n|---|---|---|\n");
     for (alias, name) in ALIASES {
@@ -571,6 +579,13 @@ fn manual() -> String {
     }
     text.push_str(OTHER_NAMES_SAMPLE);
     text
+}
+
+fn rows_of_variables(text: &mut String, variables: &[(&String, &Value)]) {
+    text.push_str("| variable | meaning |\n|---|---|\n");
+    for (name, schema) in variables {
+        let _ = writeln!(text, "| `{name}` | {} |", description(schema));
+    }
 }
 
 fn row_of_key(text: &mut String, key: &str, schema: &Value) {

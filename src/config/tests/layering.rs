@@ -23,10 +23,7 @@ fn with_no_source_at_all_the_defaults_of_the_contract_hold() {
     assert_eq!(settings.tutorial_code.life, Duration::from_secs(600));
     assert_eq!(settings.tutorial_code.length.get(), 6);
     assert_eq!(settings.answers, AnswerSet::Documented);
-    assert_eq!(
-        settings.templates.text(&Wording::Api),
-        "onceward: your code is {code}. It is valid for {minutes} min."
-    );
+    assert_eq!(settings.templates.text(&Wording::Api), "onceward: your code is {code}.");
     assert_eq!(
         settings.templates.text(&Wording::Tutorial),
         "Hello from onceward! Your verification code is: {code}"

@@ -8,15 +8,25 @@ fn texts_by_channel_and_language_are_read() {
     let config = r#"{"otp-messages": {"sms": "Your code: {code}", "call": {"de": "Der Code ist {code}", "pt-BR":
         "O codigo: {code}"}, "any": {"de": "Ihr Code: {code}"}}, "default-locale": "de", "webotp-domain": "example.com"}"#;
     let world = World::with_config(config);
-    assert_eq!(
-        world.settings().templates.text(&Wording::Api),
-        "onceward: your code is {code}. It is valid for {minutes} min."
-    );
+    assert_eq!(world.settings().templates.text(&Wording::Api), "onceward: your code is {code}.");
     assert_eq!(world.shows("default-locale").0, "\"de\"");
     assert_eq!(world.shows("webotp-domain").0, "\"example.com\"");
     says(&world.shows("otp-messages").0, &["Der Code ist {code}"]);
     let variable = World::empty().variable("ONCEWARD_OTP_MESSAGES", r#"{"sms": "{code}"}"#);
     assert_eq!(variable.shows("otp-messages").0, r#"{"sms":"{code}"}"#);
+}
+
+#[test]
+fn the_default_text_names_the_minutes_of_codes_that_live_for_one_or_more() {
+    for (life, text) in [
+        ("59s", "onceward: your code is {code}."),
+        ("60s", "onceward: your code is {code}. It is valid for {minutes} min."),
+    ] {
+        let world = World::empty().variable("ONCEWARD_OTP_TIMEOUT", life);
+        assert_eq!(world.settings().templates.text(&Wording::Api), text);
+    }
+    let given = World::with_config(r#"{"otp-timeout": 30, "otp-message": "{code}, {minutes} min"}"#);
+    assert_eq!(given.settings().templates.text(&Wording::Api), "{code}, {minutes} min");
 }
 
 #[test]

@@ -28,7 +28,10 @@ pub const LONGEST: usize = 1_600;
 pub const CODE_PLACES: [&str; 2] = ["{code}", "_CODE_"];
 
 /// The default text of `/api/send-otp`.
-pub const DEFAULT_MESSAGE: &str = "{brand}: your code is {code}. It is valid for {minutes} min.";
+pub const DEFAULT_MESSAGE: &str = "{brand}: your code is {code}.";
+
+/// The default text where codes live for a minute or longer.
+pub const DEFAULT_MESSAGE_WITH_MINUTES: &str = "{brand}: your code is {code}. It is valid for {minutes} min.";
 
 /// The text of the Redis version, for a configuration with its keys. The start does not mention it.
 pub const REDIS_VERSION_MESSAGE: &str = "OTP message is {code}";

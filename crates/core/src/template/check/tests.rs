@@ -1,5 +1,5 @@
 use super::*;
-use crate::template::DEFAULT_MESSAGE;
+use crate::template::{DEFAULT_MESSAGE, DEFAULT_MESSAGE_WITH_MINUTES};
 
 fn check(written: &str, brand: &str) -> Result<String, String> {
     with_domain(written, brand, None)
@@ -85,7 +85,7 @@ fn is_one(advice: &[String], words: &str) {
 
 #[test]
 fn a_short_text_with_the_word_needs_none() {
-    let ours = [DEFAULT_MESSAGE, REDIS_VERSION_MESSAGE];
+    let ours = [DEFAULT_MESSAGE, DEFAULT_MESSAGE_WITH_MINUTES, REDIS_VERSION_MESSAGE];
     for text in
         ["Your {brand} code is {code}", "Code: _CODE_", "Ihr Anmeldecode: {code}"].into_iter().chain(ours)
     {
