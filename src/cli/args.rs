@@ -273,7 +273,7 @@ pub struct DoctorArgs {
     pub online: bool,
 
     /// Also write what a bug report needs into this file: version, system, findings, settings, sizes of files, the
-    /// findings of check-data, and the state and metrics of the server. Without secrets, codes, numbers and addresses.
+    /// findings of check-data, and the state and metrics of the server. Without secrets, codes, numbers and URLs.
     /// The file must be new.
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "onceward-bundle.json")]
     pub bundle: Option<PathBuf>,

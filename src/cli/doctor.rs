@@ -114,8 +114,8 @@ pub fn run(args: &DoctorArgs, sources: &Sources, colors: bool) -> Result<Command
             }
         }
     }
-    // The place of the data can be known although another setting is wrong.
     synchronized(&mut findings);
+    // The place of the data can be known although another setting is wrong.
     let storage = config::load_storage(sources);
     if let Ok(storage) = &storage {
         data::examine(storage, &clock, &mut findings);

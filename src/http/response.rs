@@ -42,7 +42,7 @@ pub enum NotServed {
     Unauthenticated,
     /// Its credential, its signature or its origin does not permit it.
     Forbidden,
-    /// A rate limit of the service, or a limit on lists that are read.
+    /// A rate limit of the service, or a limit on lists that are read, on replays of webhooks or on sign-ins that fail.
     RateLimited,
     /// The service does not send to the country.
     Country,

@@ -1,6 +1,6 @@
 //! The handle through which HTTP routes and library users submit commands.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -258,7 +258,7 @@ impl Verifier {
     /// [`Refusal::Stopping`] while a shard cannot say.
     pub async fn lockouts(&self, most: usize) -> Result<(Vec<LockedNumber>, usize), Refusal> {
         let router = self.shards.router();
-        let (mut found, mut count) = (BTreeMap::new(), 0);
+        let (mut found, mut seen) = (BTreeMap::new(), HashSet::new());
         for shard in 0..router.shards() {
             let mut end = usize::MAX;
             while end > 0 {
@@ -276,10 +276,11 @@ impl Verifier {
                 };
                 let page;
                 (page, end) = router.read_shard(shard, read).await?;
-                for (until, NumberKey { service, number, is_test: _ }, wrong_codes) in page {
-                    // A page may repeat a number that has moved, which then counts twice.
-                    count += 1;
-                    found.insert((until, service, number), wrong_codes);
+                for (until, key, wrong_codes) in page {
+                    // A page may repeat a number that has moved.
+                    if seen.insert(key) {
+                        found.insert((until, key.service, key.number), wrong_codes);
+                    }
                 }
                 while found.len() > most {
                     found.pop_first();
@@ -292,7 +293,7 @@ impl Verifier {
             until,
             wrong_codes,
         });
-        Ok((locked.collect(), count))
+        Ok((locked.collect(), seen.len()))
     }
 
     /// The live code of a verification and the rest of its life, for a voice call that reads it again when it is

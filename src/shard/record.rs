@@ -78,7 +78,7 @@ pub enum RecordError {
         why: String,
     },
     /// The kind is not known.
-    #[error("a record has kind {0}, which this program does not know: a newer version of onceward wrote it")]
+    #[error("a record has kind {0}, which this program does not know: another version of onceward wrote it")]
     Kind(u8),
 }
 

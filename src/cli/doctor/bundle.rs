@@ -1,4 +1,4 @@
-//! The file of `doctor --bundle`: what a bug report needs, without secrets, codes, phone numbers and addresses.
+//! The file of `doctor --bundle`: what a bug report needs, without secrets, codes, phone numbers and URLs.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};

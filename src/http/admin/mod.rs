@@ -284,7 +284,7 @@ pub async fn answer<V: Verify>(
     let caller = |id: &SessionId| admin.sessions.caller(id, is_use, &v2.registry, (v2.now)());
     let Some((id, caller)) = id.and_then(|id| caller(&id).map(|caller| (id, caller))) else {
         return Ok(match page {
-            AdminPage::Events => Response::plain(StatusCode::UNAUTHORIZED, "The session is over."),
+            AdminPage::Events => counted(Response::plain(StatusCode::UNAUTHORIZED, "The session is over.")),
             _ if is_post => site.notice(StatusCode::UNAUTHORIZED, "You are signed out", SIGNED_OUT),
             _ => home::redirect("/admin/sign-in"),
         });
@@ -335,20 +335,31 @@ struct Site {
 impl Site {
     fn notice(self, status: StatusCode, title: &str, text: &str) -> Response {
         let page = NoticePage { frame: Frame::new("/admin", self.has_inbox), title, text };
-        Response { status, ..pages::html(&page, &HEADERS) }
+        counted(Response { status, ..pages::html(&page, &HEADERS) })
     }
 
     fn sign_in(self, user: &str, problem: Option<(StatusCode, &str)>) -> Response {
         let (status, problem) =
             (problem.map_or(StatusCode::OK, |(status, _)| status), problem.map(|(_, text)| text));
         let page = SignInPage { frame: Frame::new("/admin", self.has_inbox), user, problem };
-        Response { status, ..pages::html(&page, &HEADERS) }
+        counted(Response { status, ..pages::html(&page, &HEADERS) })
     }
 
     fn refused(self, refusal: Refusal) -> Response {
         let (status, text) = Problem::Refused(refusal).status_and_message();
         self.notice(status, "Not now", &text).retry_later().because(NotServed::Refused(refusal))
     }
+}
+
+/// The response, with the reason for metrics that follows from its status.
+fn counted(response: Response) -> Response {
+    let reason = match response.status {
+        StatusCode::UNAUTHORIZED => NotServed::Unauthenticated,
+        StatusCode::FORBIDDEN => NotServed::Forbidden,
+        StatusCode::TOO_MANY_REQUESTS => NotServed::RateLimited,
+        _ => return response,
+    };
+    response.because(reason)
 }
 
 /// The fields of a form, wiped from memory when dropped.

@@ -144,7 +144,7 @@ pub fn look_up(visit: &Visit<'_>, form: &Form, region: Option<Region>) -> Respon
     match PhoneNumber::parse(&form.field("number").unwrap_or_default(), region) {
         Ok(number) => home::redirect(&visit.path_of(number)),
         Err(error) => {
-            visit.notify(false, format!("The number cannot be looked up: it is {error}."));
+            visit.notify(false, format!("The number cannot be looked up. {}", home::words_for_number(error)));
             home::redirect("/admin")
         }
     }

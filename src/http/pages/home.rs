@@ -292,7 +292,7 @@ pub fn redirect(address: &str) -> Response {
     response
 }
 
-fn words_for_number(error: NumberError) -> String {
+pub fn words_for_number(error: NumberError) -> String {
     match error {
         NumberError::Unreadable => format!(
             "This is not a phone number. Begin with + and the country code, such as {}.",
