@@ -62,7 +62,7 @@ impl App {
         let open: Vec<_> = routes.into_iter().filter_map(|(routes, open)| open.then_some(routes)).collect();
         let routes = open.join(", ");
         if open.is_empty() {
-            tracing::info!("no routes open without a credential");
+            tracing::info!("all routes require a credential");
         } else if settings.gateways.only_simulator() {
             tracing::info!(routes, "routes open without a credential");
         } else {

@@ -109,20 +109,26 @@ impl Delivery {
 
     /// Tells the gateway how the code of its message ended, where the gateway wants to know. Best effort: not while it
     /// is busy or out of service, once, and for no longer than a send may take.
-    pub async fn confirm(&self, service: ServiceId, gateway: GatewayName, message_id: &str, end: CodeEnd) {
-        let mut wanting = self.gateways.iter().filter(|other| other.gateway.wants(end));
+    pub async fn report_code_end(
+        &self,
+        service: ServiceId,
+        gateway: GatewayName,
+        message_id: &str,
+        end: CodeEnd,
+    ) {
+        let mut wanting = self.gateways.iter().filter(|other| other.gateway.wants_code_end(end));
         let Some(found) = wanting.find(|other| other.name == gateway) else { return };
         let works = found.circuit.is_closed_for(service, self.clock.now());
         let Some(_permit) = found.limiter.try_acquire(service).filter(|_| works) else { return };
         let deadline = Budget::starting_now(self.send_budget).end;
         let gateway = gateway.as_str();
-        let request = found.gateway.confirm(message_id, end);
+        let request = found.gateway.report_code_end(message_id, end);
         match found.request(GatewayOperation::Confirm, request, deadline, None).await {
             Some(Ok(())) => {}
             Some(Err(GatewayError { class, code, detail, .. })) => {
-                debug!(gateway, %class, code, detail, "end of a code not confirmed to the gateway");
+                debug!(gateway, %class, code, detail, "code end not reported to the gateway");
             }
-            None => debug!(gateway, reason = NO_ANSWER, "end of a code not confirmed to the gateway"),
+            None => debug!(gateway, reason = NO_ANSWER, "code end not reported to the gateway"),
         }
     }
 }

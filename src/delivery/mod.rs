@@ -163,8 +163,8 @@ impl Delivery {
     }
 
     /// Whether a gateway wants to know of this end of a code.
-    pub fn wants(&self, end: CodeEnd) -> bool {
-        self.gateways.iter().any(|guarded| guarded.gateway.wants(end))
+    pub fn wants_code_end(&self, end: CodeEnd) -> bool {
+        self.gateways.iter().any(|guarded| guarded.gateway.wants_code_end(end))
     }
 
     /// The expected wait for a place, if a first message to this number would be refused because too many are waiting.

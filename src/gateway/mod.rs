@@ -118,12 +118,16 @@ pub trait Gateway: Send + Sync + 'static {
     }
 
     /// Whether [`Gateway::confirm`] tells the provider anything about this end of a code.
-    fn wants(&self, _end: CodeEnd) -> bool {
+    fn wants_code_end(&self, _end: CodeEnd) -> bool {
         false
     }
 
     /// Tells the provider how the code of a message ended, where it wants to know.
-    fn confirm<'a>(&'a self, _message_id: &'a str, _end: CodeEnd) -> BoxFuture<'a, Result<(), GatewayError>> {
+    fn report_code_end<'a>(
+        &'a self,
+        _message_id: &'a str,
+        _end: CodeEnd,
+    ) -> BoxFuture<'a, Result<(), GatewayError>> {
         Box::pin(async { Ok(()) })
     }
 

@@ -45,14 +45,14 @@ pub trait Provider: Send + Sync + 'static {
     /// The id of the accepted message, or why there is none.
     fn classify(&self, response: &GatewayResponse) -> Result<Accepted, GatewayError>;
 
-    /// Whether [`Provider::confirmation`] makes requests.
-    fn wants_confirmation(&self) -> bool {
+    /// Whether [`Provider::success_report`] makes requests.
+    fn wants_success_report(&self) -> bool {
         false
     }
 
     /// The request that reports a message as having led to a verified number.
-    fn confirmation(&self, _message_id: &str) -> Result<Request, GatewayError> {
-        Err(not_tried(Self::NAME, "takes no confirmations".to_owned()))
+    fn success_report(&self, _message_id: &str) -> Result<Request, GatewayError> {
+        Err(not_tried(Self::NAME, "takes no reports of success".to_owned()))
     }
 
     /// Requests that cost nothing and show whether a part of the account is in order. None if the provider has no such
@@ -144,16 +144,20 @@ impl<P: Provider> Gateway for HttpProvider<P> {
         P::HOLDS_CODES.then_some(self as &dyn Checker)
     }
 
-    fn wants(&self, end: CodeEnd) -> bool {
-        end == CodeEnd::Used && self.provider.wants_confirmation()
+    fn wants_code_end(&self, end: CodeEnd) -> bool {
+        end == CodeEnd::Used && self.provider.wants_success_report()
     }
 
-    fn confirm<'a>(&'a self, message_id: &'a str, end: CodeEnd) -> BoxFuture<'a, Result<(), GatewayError>> {
+    fn report_code_end<'a>(
+        &'a self,
+        message_id: &'a str,
+        end: CodeEnd,
+    ) -> BoxFuture<'a, Result<(), GatewayError>> {
         Box::pin(async move {
-            if !self.wants(end) {
+            if !self.wants_code_end(end) {
                 return Ok(());
             }
-            let request = self.provider.confirmation(message_id)?;
+            let request = self.provider.success_report(message_id)?;
             let classify = |response: &GatewayResponse| {
                 if response.status.is_success() { Ok(()) } else { self.provider.classify(response).map(drop) }
             };

@@ -286,11 +286,15 @@ impl Gateway for Simulator {
         })
     }
 
-    fn wants(&self, _end: CodeEnd) -> bool {
+    fn wants_code_end(&self, _end: CodeEnd) -> bool {
         true
     }
 
-    fn confirm<'a>(&'a self, message_id: &'a str, end: CodeEnd) -> BoxFuture<'a, Result<(), GatewayError>> {
+    fn report_code_end<'a>(
+        &'a self,
+        message_id: &'a str,
+        end: CodeEnd,
+    ) -> BoxFuture<'a, Result<(), GatewayError>> {
         let status = match end {
             CodeEnd::Used => CodeStatus::Used,
             CodeEnd::Canceled => CodeStatus::Canceled,

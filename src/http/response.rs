@@ -307,7 +307,7 @@ impl Problem {
                 ..
             }) => (REFUSED, "Too many numbers are being verified. Try again shortly."),
             Self::Refused(Refusal::TableFull { table, .. }) => {
-                return (REFUSED, format!("Too many {table} are stored. Try again later.").into());
+                return (REFUSED, format!("The server has too many {table}. Try again later.").into());
             }
             Self::Refused(Refusal::StoreUnavailable) => {
                 (REFUSED, "The request could not be stored safely. Try again shortly.")

@@ -209,7 +209,7 @@ static LOCKOUTS: ApiGroup = twilio(
             others: &[404, 429];
         Delete "/v2/Services/{ServiceSid}/Numbers/{To}", "DeleteNumber", "Erase a number" =>
             v2!(async lockouts::erase), GONE,
-            about: "Erases the verification, the counts, the attempts, the planned messages, the events and the kept responses \
+            about: "Erases the verification, the counts, the attempts, the planned messages, the events and the stored responses \
                     about the number. A lockout stays until it ends. With the account's credentials or a key for all services \
                     the number also leaves the safe list. 204 for an unknown number too.",
             others: &[404, 429];

@@ -21,7 +21,7 @@ use crate::shard::{
 
 /// Bytes of an idempotency key.
 const LONGEST_KEY: usize = 255;
-/// Maximum size of a kept answer as JSON, in bytes: several times the longest answer today.
+/// Maximum size of a stored response as JSON, in bytes: several times the longest answer today.
 const LONGEST_ANSWER: usize = 16 << 10;
 /// Retention of an answer, and of a mark without one.
 const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
@@ -42,7 +42,7 @@ pub enum KeyDecision {
     Interrupted(Ticket),
 }
 
-/// A kept answer: what [`Ticket::finish`] was given.
+/// A stored response: what [`Ticket::finish`] was given.
 #[derive(Clone, PartialEq)]
 pub struct KeptAnswer(pub String);
 
@@ -87,7 +87,7 @@ struct Identity {
 
 impl Record for KeyUse {
     const KIND: u8 = 7;
-    const PLURAL: &'static str = "kept answers";
+    const PLURAL: &'static str = "stored responses";
 
     fn expires(&self) -> Timestamp {
         self.ends
@@ -139,7 +139,7 @@ impl Answers {
         let deps = Arc::new(AnswerDeps {
             shards: shards.clone(),
             digester: Digester::new(server_key),
-            capacity: Capacity::following::<KeyUse>(shards, LimitedTable::KeptAnswers, bounds.records),
+            capacity: Capacity::following::<KeyUse>(shards, LimitedTable::StoredResponses, bounds.records),
             running: Mutex::default(),
         });
         Self { deps, queue: Arc::new(Semaphore::new(bounds.queue.clamp(1, Semaphore::MAX_PERMITS))) }

@@ -94,7 +94,7 @@ impl CheckCommand {
         let Self { code, request_id, responder, decided, named: _ } = self;
         match (decided, code) {
             (Some(CheckDecision::Reply(reply, _)), _) => {
-                confirm_end(&reply, &context);
+                report_code_end(&reply, &context);
                 responder.send(Ok(reply));
             }
             (Some(CheckDecision::AskGateway(permit)), Some(code)) if is_open(&permit, &context) => {
@@ -143,12 +143,12 @@ fn reply(
 }
 
 /// Tells the gateway that sent the code if the check ended it.
-fn confirm_end(reply: &Reply<CheckOutcome>, context: &DecisionContext<'_, '_>) {
+fn report_code_end(reply: &Reply<CheckOutcome>, context: &DecisionContext<'_, '_>) {
     let Some(summary) = &reply.verification else { return };
     match reply.outcome {
-        CheckOutcome::Approved => context.confirm(summary.track, CodeEnd::Used),
-        CheckOutcome::LockedNow { .. } => context.confirm(summary.track, CodeEnd::LockedOut),
-        _ if summary.spent => context.confirm(summary.track, CodeEnd::LockedOut),
+        CheckOutcome::Approved => context.report_code_end(summary.track, CodeEnd::Used),
+        CheckOutcome::LockedNow { .. } => context.report_code_end(summary.track, CodeEnd::LockedOut),
+        _ if summary.spent => context.report_code_end(summary.track, CodeEnd::LockedOut),
         _ => {}
     }
 }
@@ -197,7 +197,7 @@ impl SettleCheckCommand {
         let Some((reply, _)) = self.decided else {
             return self.responder.send(Err(Refusal::StoreUnavailable));
         };
-        confirm_end(&reply, context);
+        report_code_end(&reply, context);
         self.responder.send(Ok(reply));
     }
 }
@@ -266,7 +266,7 @@ impl EndCommand {
                 Ending::Approved => CodeEnd::Used,
                 Ending::Canceled | Ending::Cleared | Ending::Erased => CodeEnd::Canceled,
             };
-            context.confirm(summary.track, end);
+            context.report_code_end(summary.track, end);
         }
         self.responder.send(Ok(summary));
     }

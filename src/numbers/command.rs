@@ -98,7 +98,7 @@ pub trait Effects: Send + Sync {
     /// Asks the gateway that holds a code.
     fn check(&self, check: GatewayCheck);
     /// Tells a gateway how the code of its message ended, if it wants to know.
-    fn confirm(&self, service: ServiceId, gateway: GatewayName, message_id: String, end: CodeEnd) {
+    fn report_code_end(&self, service: ServiceId, gateway: GatewayName, message_id: String, end: CodeEnd) {
         let _ = (service, gateway, message_id, end);
     }
 }
@@ -355,11 +355,11 @@ impl DecisionContext<'_, '_> {
     }
 
     /// Tells the gateway that sent the code how it ended.
-    pub(super) fn confirm(&self, track: u64, end: CodeEnd) {
+    pub(super) fn report_code_end(&self, track: u64, end: CodeEnd) {
         let key = AttemptLogKey::new(self.key.service, track, self.subject.slot);
         let track = self.reply.get::<AttemptLog>(self.subject.slot, key.id());
         if let Some((gateway, message_id)) = track.and_then(|track| track.accepted()) {
-            self.deps.effects.confirm(self.key.service, gateway, message_id, end);
+            self.deps.effects.report_code_end(self.key.service, gateway, message_id, end);
         }
     }
 

@@ -63,10 +63,10 @@ impl Effects for GatewayEffects {
         }
     }
 
-    fn confirm(&self, service: ServiceId, gateway: GatewayName, message_id: String, end: CodeEnd) {
-        if self.delivery.wants(end) {
+    fn report_code_end(&self, service: ServiceId, gateway: GatewayName, message_id: String, end: CodeEnd) {
+        if self.delivery.wants_code_end(end) {
             let delivery = Arc::clone(&self.delivery);
-            tokio::spawn(async move { delivery.confirm(service, gateway, &message_id, end).await });
+            tokio::spawn(async move { delivery.report_code_end(service, gateway, &message_id, end).await });
         }
     }
 }

@@ -45,7 +45,7 @@ impl Registry {
     }
 
     /// Removes a number, if it is on the list.
-    pub async fn forget_safe_number(&self, number: PhoneNumber) -> Result<(), RegistryError> {
+    pub async fn erase_safe_number(&self, number: PhoneNumber) -> Result<(), RegistryError> {
         match self.remove_safe_number(number).await {
             Err(RegistryError::NotFound(_)) => Ok(()),
             removed => removed,

@@ -78,7 +78,7 @@ pub enum LimitedTable {
     /// Numbers with a fixed code, to which no message goes.
     TestNumbers,
     /// Answers to requests with an idempotency key.
-    KeptAnswers,
+    StoredResponses,
     /// Values of rate limits.
     Counters,
 }
@@ -89,7 +89,7 @@ impl LimitedTable {
         match self {
             Self::Numbers => "numbers",
             Self::TestNumbers => "test numbers",
-            Self::KeptAnswers => "kept answers",
+            Self::StoredResponses => "stored responses",
             Self::Counters => "rate limit counters",
         }
     }
@@ -226,7 +226,7 @@ impl Capacity {
     const fn lines(&self) -> &'static LogLines {
         match self.table {
             LimitedTable::Numbers | LimitedTable::TestNumbers => &NUMBERS,
-            LimitedTable::KeptAnswers | LimitedTable::Counters => &OTHERS,
+            LimitedTable::StoredResponses | LimitedTable::Counters => &OTHERS,
         }
     }
 

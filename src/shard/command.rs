@@ -106,7 +106,7 @@ pub enum Refusal {
         retry_after: u16,
     },
     /// The record is new, and the service has used up its share of the table.
-    #[error("too many {table} are stored already")]
+    #[error("the server has too many {table} already")]
     TableFull {
         /// The full table.
         table: LimitedTable,

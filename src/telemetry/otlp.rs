@@ -57,8 +57,15 @@ impl Exporter {
                 text("service.version", env!("CARGO_PKG_VERSION")),
             ],
         };
-        let exporting =
-            Exporting { client, settings: settings.clone(), resource, tracer, clock, trouble: None, lost: 0 };
+        let exporting = Exporting {
+            client,
+            settings: settings.clone(),
+            resource,
+            tracer,
+            clock,
+            trouble: None,
+            dropped: 0,
+        };
         Ok(Self { stop, task: tokio::spawn(exporting.run(queue, stopped)) })
     }
 
@@ -75,10 +82,10 @@ struct Exporting {
     resource: Resource,
     tracer: Arc<Tracer>,
     clock: Arc<dyn Clock>,
-    /// Why spans are being lost.
+    /// Why spans are being dropped.
     trouble: Option<LastingCondition>,
-    /// Lost spans that no line in the log has counted.
-    lost: u64,
+    /// Dropped spans that no line in the log has counted.
+    dropped: u64,
 }
 
 impl Exporting {
@@ -107,24 +114,24 @@ impl Exporting {
     async fn export(&mut self, batch: Vec<FinishedSpan>) {
         let count = u64::try_from(batch.len()).unwrap_or(u64::MAX);
         let sent = timeout(EXPORT_TIME, self.send(batch)).await;
-        let sent = sent.unwrap_or_else(|_| Err("no answer in time".to_owned()));
+        let sent = sent.unwrap_or_else(|_| Err("timeout".to_owned()));
         let beyond_queue = self.tracer.take_dropped();
-        self.lost += beyond_queue;
+        self.dropped += beyond_queue;
         let reason = match sent {
             Err(reason) => {
-                self.lost += count;
+                self.dropped += count;
                 reason
             }
             Ok(()) if beyond_queue > 0 => "more spans than can be sent".to_owned(),
             Ok(()) => {
                 if self.trouble.take().is_some() {
-                    info!(lost = std::mem::take(&mut self.lost), "traces exported again");
+                    info!(count = std::mem::take(&mut self.dropped), "spans exported again");
                 }
                 return;
             }
         };
         if LastingCondition::report(&mut self.trouble, &reason, self.clock.now()) {
-            warn!(reason, lost = std::mem::take(&mut self.lost), "spans lost");
+            warn!(reason, count = std::mem::take(&mut self.dropped), "spans dropped");
         }
     }
 
@@ -149,7 +156,7 @@ impl Exporting {
             Ok(answer) => Err(format!("the collector answered {}", answer.status.as_u16())),
             Err(NoResponse::NotConnected(why)) => Err(why),
             Err(NoResponse::Broken(why)) => Err(why.to_owned()),
-            Err(NoResponse::OutOfReach | NoResponse::Unsendable) => Err("it cannot be asked".to_owned()),
+            Err(NoResponse::OutOfReach | NoResponse::Unsendable) => Err("address not allowed".to_owned()),
         }
     }
 

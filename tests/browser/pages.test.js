@@ -124,7 +124,7 @@ async function walk(width, height, scheme) {
     await press("form[action='/admin/sign-in'] button");
   };
   await signIn("not the secret");
-  await says("this is not its secret");
+  await says("Unknown SID or wrong secret");
   await signIn(secret);
   await page.goto(`${server}/admin?range=hour`);
   await page.click("#messages-summary");
@@ -147,8 +147,8 @@ async function walk(width, height, scheme) {
   await shown("dashboard-number");
   await press("button[value='unlock']");
   await says("is unlocked");
-  await page.click("#forget + details summary");
-  await press("button[value='forget']");
+  await page.click("#erase + details summary");
+  await press("button[value='erase']");
   await says("is erased in every service");
   await page.goto(`${server}/admin/audit`);
   await says("number.erased");

@@ -164,7 +164,7 @@ async fn the_overview_shows_what_was_sent_verified_refused_and_spent() {
             "<strong>1.00 USD</strong>",
             "<desc id=\"messages-about\">2 sent and 1 verified, by ",
             "<desc id=\"failures-about\">1 failed, by ",
-            "number not reachable 1.",
+            "Failed: 1 number not reachable.",
             "<th scope=\"row\">TwilioMessages</th>",
             "bad_number",
             "<th scope=\"row\">US</th><td>2</td><td>1</td>",
@@ -193,7 +193,7 @@ async fn a_locked_number_is_masked_in_the_list_and_can_be_unlocked_there() {
     assert!(page.contains(&masked(&number)) && !page.contains(&number[1..]), "{page}");
     let path = between(&page, "id=\"lockout-1\" href=\"", "\"").to_owned();
     let page = visitor.get(&path).await.text();
-    for part in [&number, ">locked<", "5 in a row", "sms by TwilioMessages", "What happened"] {
+    for part in [&number, ">locked<", "5 in a row", "sms by TwilioMessages", "Timeline"] {
         assert!(page.contains(part), "no {part:?} in {page}");
     }
     assert!(!page.contains(&code) && !path.contains(&number[1..]));
@@ -220,7 +220,7 @@ async fn a_locked_number_is_masked_in_the_list_and_can_be_unlocked_there() {
 }
 
 #[tokio::test]
-async fn a_verification_can_be_canceled_and_a_number_forgotten() {
+async fn a_verification_can_be_canceled_and_a_number_erased() {
     let world = World::of(V2::account(Setup::new())).await;
     let (visitor, v2) = (Visitor::of(&world).await, V2::of(&world));
     let service = v2.service(&[]).await;
@@ -230,7 +230,7 @@ async fn a_verification_can_be_canceled_and_a_number_forgotten() {
     v2.checks(&service, &sid(&begun), &wrong(&code)).await;
     let path = visitor.look_up(&format!(" {} {} ", &number[..5], &number[5..])).await;
     let page = visitor.get(&path).await.text();
-    for part in ["Owl Bank", "pending, expires", "4 wrong codes left", &sid(&begun)] {
+    for part in ["Owl Bank", "pending, expires", "4 checks left", &sid(&begun)] {
         assert!(page.contains(part), "no {part:?} in {page}");
     }
     assert!(!page.contains(&code), "{page}");
@@ -244,15 +244,15 @@ async fn a_verification_can_be_canceled_and_a_number_forgotten() {
     assert_eq!((&entry["actor"], &entry["actor_sid"]), (&"session".into(), &Value::Null), "{entry}");
 
     v2.post("/SafeList/Numbers", &[("PhoneNumber", &number)]).await;
-    let done = visitor.post(&path, &[("action", "forget")]).await;
+    let done = visitor.post(&path, &[("action", "erase")]).await;
     assert_eq!(done.header("location"), "/admin");
     let page = visitor.get("/admin").await.text();
     assert!(page.contains(&format!("{} is erased in every service.", masked(&number))), "{page}");
     assert!(!v2.get("/Attempts").await.text().contains(&number));
     assert_eq!(v2.get(&format!("/SafeList/Numbers/{number}")).await.status(), 404);
-    assert_eq!(visitor.get(&path).await.header("location"), "/admin", "the session has forgotten it too");
+    assert_eq!(visitor.get(&path).await.header("location"), "/admin", "the session has lost it too");
     let again = visitor.look_up(&number).await;
-    assert!(visitor.get(&again).await.text().contains("Nothing is known of this number"));
+    assert!(visitor.get(&again).await.text().contains("No data about this number"));
     for action in ["", "unlock", "explode"] {
         visitor.post(&again, &[("action", action), ("service", "VA0")]).await;
         assert!(visitor.get(&again).await.text().contains("Nothing was changed"), "{action}");

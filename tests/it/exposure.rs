@@ -17,7 +17,7 @@ const WRONG_SETTINGS: Option<i32> = Some(64);
 const FAILED: Option<i32> = Some(70);
 
 const OPEN: &str = "routes open without a credential";
-const CLOSED: &str = "no routes open without a credential";
+const CLOSED: &str = "all routes require a credential";
 
 #[tokio::test]
 async fn a_service_that_had_a_key_asks_for_one_until_the_operator_allows_it() {

@@ -7,7 +7,7 @@ use super::keys::service_of;
 use super::wire::{at_least_one, parse_time};
 use crate::audit::{Actor, AuditEntry, AuditQuery, Author};
 use crate::domain::{PhoneNumber, Sid, SidKind, Timestamp};
-use crate::registry::Registry;
+use crate::registry::{Registry, RegistryError};
 use crate::verify::Verifying;
 
 /// Answered with one [`AuditLine`] for each entry, the newest first.
@@ -113,18 +113,11 @@ impl EraseRequest {
         by: Author,
     ) -> Result<ErasedLine, String> {
         let number = PhoneNumber::parse(&self.number, None).map_err(|error| error.to_string())?;
-        let only = service_of(registry, self.service)?;
-        let mut services = registry.services(0, usize::MAX);
-        services.retain(|service| only.is_none_or(|only| only == service.id));
-        let mut locked_until = None;
-        for service in &services {
-            let until = verifying.erase(service.id, number, by.clone()).await;
-            locked_until = locked_until.max(until.map_err(|refusal| refusal.to_string())?);
-        }
-        if only.is_none() {
-            let removed = registry.on_behalf_of(by).forget_safe_number(number).await;
-            removed.map_err(|error| error.to_string())?;
-        }
-        Ok(ErasedLine { number: number.e164(), services: services.len(), locked_until })
+        let erased = match service_of(registry, self.service)? {
+            Some(only) => verifying.erase(only, number, by).await.map(|until| (1, until)).map_err(Into::into),
+            None => verifying.erase_everywhere(number, by).await,
+        };
+        let (services, locked_until) = erased.map_err(|error: RegistryError| error.to_string())?;
+        Ok(ErasedLine { number: number.e164(), services, locked_until })
     }
 }

@@ -90,7 +90,7 @@ pub struct ScriptedGateway {
     sends: Mutex<VecDeque<Scripted>>,
     checks: Mutex<VecDeque<ScriptedCheck>>,
     pub checked: AtomicUsize,
-    pub confirmed: Mutex<Vec<String>>,
+    pub reported: Mutex<Vec<String>>,
     pub unready: Mutex<Option<String>>,
     present: AtomicUsize,
     pub most_present: AtomicUsize,
@@ -115,7 +115,7 @@ impl ScriptedGateway {
             sends: Mutex::default(),
             checks: Mutex::default(),
             checked: AtomicUsize::new(0),
-            confirmed: Mutex::default(),
+            reported: Mutex::default(),
             unready: Mutex::default(),
             present: AtomicUsize::new(0),
             most_present: AtomicUsize::new(0),
@@ -180,13 +180,17 @@ impl Gateway for ScriptedGateway {
         if self.holds { Some(self) } else { None }
     }
 
-    fn wants(&self, _end: CodeEnd) -> bool {
+    fn wants_code_end(&self, _end: CodeEnd) -> bool {
         true
     }
 
-    fn confirm<'a>(&'a self, message_id: &'a str, _end: CodeEnd) -> BoxFuture<'a, Result<(), GatewayError>> {
+    fn report_code_end<'a>(
+        &'a self,
+        message_id: &'a str,
+        _end: CodeEnd,
+    ) -> BoxFuture<'a, Result<(), GatewayError>> {
         Box::pin(async move {
-            self.confirmed.lock().expect("the record").push(message_id.to_owned());
+            self.reported.lock().expect("the record").push(message_id.to_owned());
             let Some(answer) = self.sends.lock().expect("the script").pop_front() else { return Ok(()) };
             sleep(answer.delay).await;
             answer.result(self.name).map(drop)

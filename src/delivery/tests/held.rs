@@ -131,31 +131,28 @@ async fn a_check_that_failed_is_logged_without_code_or_whole_number() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_success_is_confirmed_to_the_gateway_that_sent_the_message() {
+async fn a_success_is_reported_to_the_gateway_that_sent_the_message() {
     let world = world();
-    world.delivery.confirm(KEY.service, Mada, "M1", CodeEnd::Used).await;
-    assert_eq!(*world.gateway(Mada).confirmed.lock().expect("the record"), ["M1"]);
-    assert!(world.gateway(TwilioVerify).confirmed.lock().expect("the record").is_empty());
+    world.delivery.report_code_end(KEY.service, Mada, "M1", CodeEnd::Used).await;
+    assert_eq!(*world.gateway(Mada).reported.lock().expect("the record"), ["M1"]);
+    assert!(world.gateway(TwilioVerify).reported.lock().expect("the record").is_empty());
     // A missing gateway; a gateway that refuses, and one that hangs.
-    world.delivery.confirm(KEY.service, Sinch, "S1", CodeEnd::Used).await;
+    world.delivery.report_code_end(KEY.service, Sinch, "S1", CodeEnd::Used).await;
     world.gateway(Mada).answers([error(ErrorClass::Refused), hanging()]);
-    world.delivery.confirm(KEY.service, Mada, "M2", CodeEnd::Used).await;
+    world.delivery.report_code_end(KEY.service, Mada, "M2", CodeEnd::Used).await;
     assert_eq!(world.elapsed_ms(), 0);
-    world.delivery.confirm(KEY.service, Mada, "M3", CodeEnd::Used).await;
+    world.delivery.report_code_end(KEY.service, Mada, "M3", CodeEnd::Used).await;
     assert_eq!(world.elapsed_ms(), 10_000);
     assert_eq!(world.delivery.states()[1].circuit, Circuit::Closed, "it says nothing about sends");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_confirmation_waits_for_no_permit() {
+async fn a_report_of_a_code_end_waits_for_no_permit() {
     let bounds = Bounds { sends: 1, ..Bounds::default() };
     let world = Setup { bounds, ..Setup::routing("Mada").with_breaker(1) }.build();
     let world = world.and(Mada, [accepted("M1").after_ms(100), down(ErrorClass::Ambiguous)]);
-    tokio::join!(world.requests(), world.delivery.confirm(KEY.service, Mada, "M1", CodeEnd::Used));
+    tokio::join!(world.requests(), world.delivery.report_code_end(KEY.service, Mada, "M1", CodeEnd::Used));
     assert!(failure(world.requests().await).may_have_been_sent());
-    world.delivery.confirm(KEY.service, Mada, "M1", CodeEnd::Used).await;
-    assert!(
-        world.gateway(Mada).confirmed.lock().expect("the record").is_empty(),
-        "busy, then out of service"
-    );
+    world.delivery.report_code_end(KEY.service, Mada, "M1", CodeEnd::Used).await;
+    assert!(world.gateway(Mada).reported.lock().expect("the record").is_empty(), "busy, then out of service");
 }

@@ -78,7 +78,7 @@ async fn a_code_is_live_until_it_is_used_replaced_or_expired() {
     simulator.send(&other).await.expect("accepted");
     assert_eq!(statuses(), ["live", "live", "replaced", "live", "replaced"]);
 
-    simulator.confirm(&first.message_id, CodeEnd::Used).await.expect("confirmed");
+    simulator.report_code_end(&first.message_id, CodeEnd::Used).await.expect("confirmed");
     assert_eq!(statuses()[4], "used");
     clock.advance(Duration::from_secs(30));
     assert_eq!(statuses(), ["expired", "expired", "replaced", "expired", "used"]);
@@ -93,9 +93,9 @@ async fn a_live_code_can_be_canceled_or_locked_out_and_a_replaced_one_cannot() {
     {
         let first = simulator.send(&of_verification(1, message(ANNA, 1))).await.expect("accepted");
         let second = simulator.send(&of_verification(2, message(ANNA, 2))).await.expect("accepted");
-        simulator.confirm(&first.message_id, end).await.expect("told");
+        simulator.report_code_end(&first.message_id, end).await.expect("told");
         assert_eq!((status(0), status(1)), (CodeStatus::Live, CodeStatus::Replaced));
-        simulator.confirm(&second.message_id, end).await.expect("told");
+        simulator.report_code_end(&second.message_id, end).await.expect("told");
         assert_eq!((status(0), status(1)), (expected, CodeStatus::Replaced));
         clock.advance(Duration::from_secs(60));
         assert_eq!(status(0), expected, "also later");
@@ -114,7 +114,7 @@ async fn a_repeated_message_prolongs_the_life_of_its_code_and_shares_its_use() {
     };
     clock.advance(Duration::from_secs(20));
     both(CodeStatus::Live);
-    simulator.confirm(&second.message_id, CodeEnd::Used).await.expect("confirmed");
+    simulator.report_code_end(&second.message_id, CodeEnd::Used).await.expect("confirmed");
     both(CodeStatus::Used);
 }
 
@@ -127,7 +127,7 @@ async fn each_change_is_told_and_several_changes_may_be_told_once() {
     simulator.send(&message(BERT, 2)).await.expect("accepted");
     changes.changed().await.expect("open");
     assert!(!changes.has_changed().expect("open"));
-    simulator.confirm(&accepted.message_id, CodeEnd::Used).await.expect("confirmed");
+    simulator.report_code_end(&accepted.message_id, CodeEnd::Used).await.expect("confirmed");
     changes.changed().await.expect("open");
 }
 

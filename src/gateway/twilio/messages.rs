@@ -117,12 +117,12 @@ impl Provider for MessagesApi {
         }
     }
 
-    fn wants_confirmation(&self) -> bool {
+    fn wants_success_report(&self) -> bool {
         self.feedback
     }
 
     /// Reports the message's outcome as confirmed (`Feedback`).
-    fn confirmation(&self, message_id: &str) -> Result<Request, GatewayError> {
+    fn success_report(&self, message_id: &str) -> Result<Request, GatewayError> {
         // The id is part of the path.
         if !is_id(message_id) {
             return Err(not_tried(NAME, "was given an id that is none of its messages".to_owned()));

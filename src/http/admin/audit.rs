@@ -28,9 +28,9 @@ struct AuditPage {
 struct Line {
     at: String,
     action: &'static str,
-    by: String,
+    actor: String,
     service: String,
-    about: String,
+    target: String,
     request_id: String,
 }
 
@@ -64,13 +64,13 @@ fn line(visit: &Visit<'_>, entry: &AuditEntry) -> Line {
         let known = visit.v2.registry.service(&sid).ok();
         known.map_or_else(|| sid.to_string(), |service| service.title())
     });
-    let about = change.number.clone().or_else(|| change.resource.map(|sid| sid.to_string()));
+    let target = change.number.clone().or_else(|| change.resource.map(|sid| sid.to_string()));
     Line {
         at: moment(entry.at),
         action: change.action.as_str(),
-        by: [Some(actor.kind().to_owned()), who].into_iter().flatten().collect::<Vec<_>>().join(" "),
+        actor: [Some(actor.kind().to_owned()), who].into_iter().flatten().collect::<Vec<_>>().join(" "),
         service: service.unwrap_or_default(),
-        about: about.unwrap_or_default(),
+        target: target.unwrap_or_default(),
         request_id: entry.request_id.clone().unwrap_or_default(),
     }
 }

@@ -6,7 +6,7 @@
 //! * `number`: what is known of a number, and what can be done about it.
 //! * `audit`: the audit log.
 //!
-//! No address and no log line has a number: a session gives each number that it has seen an address of its own.
+//! No URL and no log line has a number: each session gives a number its own URL.
 
 mod audit;
 mod number;
@@ -26,6 +26,7 @@ use hyper::{Method, StatusCode};
 use rand::rngs::StdRng;
 use tokio::sync::watch;
 use tokio::time::sleep;
+use tracing::info;
 use zeroize::Zeroizing;
 
 use self::overview::LockoutScan;
@@ -35,11 +36,12 @@ use super::request::{self, RequestBody};
 use super::response::{NotServed, Problem, Response};
 use super::server::{Deps, Verify};
 use super::service::Call;
-use super::v2::V2;
 use super::v2::params::{Param, Text};
+use super::v2::{V2, masked_user};
 use crate::audit::Author;
 use crate::domain::{PhoneNumber, Timestamp, seconds_up};
 use crate::history::History;
+use crate::log_limit::OncePerSecond;
 use crate::net::is_loopback_host;
 use crate::numbers::Refusal;
 use crate::registry::{Caller, Scope};
@@ -69,6 +71,9 @@ pub struct Admin {
     public_host: Option<Authority>,
     sessions: Sessions,
     limit: SignInLimit,
+    /// Lines in the log about sign-ins that failed, and that were refused by the limit.
+    failed: OncePerSecond,
+    limited: OncePerSecond,
     lockouts: LockoutScan,
 }
 
@@ -83,6 +88,8 @@ impl Admin {
             public_host: public.and_then(|url| url.authority().cloned()),
             sessions: Sessions::new(rng),
             limit: SignInLimit::default(),
+            failed: OncePerSecond::default(),
+            limited: OncePerSecond::default(),
             lockouts: LockoutScan::default(),
         }
     }
@@ -315,11 +322,9 @@ const NEEDS_TLS: &str = "Your secret would travel in cleartext. Give the server 
      front, set public-url to its https address, and let it pass the header Host on. Without either, open the dashboard through \
      a tunnel, as http://localhost.";
 
-const OTHER_ORIGIN: &str = "The browser sent it for another host than the server was asked by. A proxy in front must pass the header \
-     Host on unchanged.";
+const OTHER_ORIGIN: &str = "The form's Origin differs from the Host header. A proxy in front must pass the header Host on unchanged.";
 
-const SIGNED_OUT: &str =
-    "The session is over, or its key was revoked. Nothing was changed. Sign in, then try again.";
+const SIGNED_OUT: &str = "The session has ended. Nothing was changed. Sign in, then try again.";
 
 const OLD_FORM: &str =
     "It belongs to another session. Nothing was changed. Open the dashboard, then try again.";
@@ -347,7 +352,9 @@ impl Site {
 
     fn refused(self, refusal: Refusal) -> Response {
         let (status, text) = Problem::Refused(refusal).status_and_message();
-        self.notice(status, "Not now", &text).retry_later().because(NotServed::Refused(refusal))
+        self.notice(status, "Temporarily unavailable", &text)
+            .retry_later()
+            .because(NotServed::Refused(refusal))
     }
 }
 
@@ -390,21 +397,29 @@ fn sign_in<V: Verify>(
     let [user, secret] = ["user", "secret"].map(|name| form.field(name).unwrap_or_default());
     let now = (v2.now)();
     let refused = |status, text| site.sign_in(&user, Some((status, text)));
-    let Ok(caller) = v2.authenticate(&user, &secret) else {
-        return match admin.limit.failed(call.peer, now) {
-            Ok(()) => refused(StatusCode::UNAUTHORIZED, "Unknown SID or wrong secret."),
-            Err(wait) => refused(StatusCode::TOO_MANY_REQUESTS, LIMITED).retry_after(seconds_up(wait)),
-        };
+    let user_in_log = masked_user(&user);
+    let failed = || {
+        let user = user_in_log.clone();
+        admin.failed.note(move |count| info!(user, count, "dashboard sign-in failed"));
+    };
+    let Ok(caller) = v2.registry.authenticate(&user, &secret) else {
+        if let Err(wait) = admin.limit.failed(call.peer, now) {
+            admin.limited.note(move |count| info!(user = user_in_log, count, "dashboard sign-in limited"));
+            return refused(StatusCode::TOO_MANY_REQUESTS, LIMITED).retry_after(seconds_up(wait));
+        }
+        failed();
+        return refused(StatusCode::UNAUTHORIZED, "Unknown SID or wrong secret.");
     };
     let proof = v2.registry.proof_of(&caller).filter(|_| caller.may_everywhere(Scope::Admin));
     let Some(proof) = proof else {
+        failed();
         let text =
-            "This key does not permit it. The dashboard needs a key for all services with the scope admin.";
+            "This key cannot sign in. The dashboard needs a key for all services with the scope admin.";
         return refused(StatusCode::FORBIDDEN, text);
     };
     let id = admin.sessions.begin(proof, now);
-    let key = caller.key().map(|sid| sid.to_string());
-    tracing::info!(key, request_id = call.request_id, "signed in to the dashboard");
+    let actor = caller.key().map_or_else(|| "account".to_owned(), |sid| sid.to_string());
+    info!(actor, request_id = call.request_id, "dashboard sign-in");
     let mut response = home::redirect("/admin");
     response.headers.push((SET_COOKIE, transport.set_cookie(Some(&id))));
     response

@@ -33,9 +33,9 @@ struct State {
     service: Sid,
     title: String,
     verification: Option<VerificationStatus>,
-    /// The end of the code of a verification under way, and the wrong codes that it still takes.
+    /// The end of the code of a verification under way, and the checks that are left.
     expires: Option<String>,
-    codes_left: Option<u8>,
+    checks_left: Option<u8>,
     wrong_codes: u8,
     /// The end of the lockout, and the time until then.
     locked: Option<(String, String)>,
@@ -45,10 +45,10 @@ struct State {
 /// Something that happened.
 struct Entry {
     at: Timestamp,
-    what: String,
+    title: String,
     /// Its class in the style sheet, and a word.
     badge: Option<(&'static str, &'static str)>,
-    more: String,
+    detail: String,
 }
 
 impl State {
@@ -67,7 +67,7 @@ impl State {
             service: service.sid,
             title: service.title(),
             expires,
-            codes_left: wrong.map(|wrong| service.settings.max_checks.saturating_sub(wrong)),
+            checks_left: wrong.map(|wrong| service.settings.max_checks.saturating_sub(wrong)),
             wrong_codes: lockout.wrong_codes,
             locked: lockout.until.map(|until| (moment(until), span(until.since(now)))),
             verification,
@@ -79,7 +79,7 @@ impl State {
     fn stage(&self) -> &'static str {
         match self.verification.as_ref().map(|known| known.status) {
             None => "none",
-            Some(VerificationStage::MaxAttemptsReached) => "no check is left",
+            Some(VerificationStage::MaxAttemptsReached) => "no checks left",
             Some(VerificationStage::Expired) => "expired, or voided",
             Some(stage) => stage.as_str(),
         }
@@ -109,25 +109,29 @@ impl Entry {
             }
             (_, None) => (sent, row.send_status.as_str()),
         };
-        let retries = (row.retries > 0).then(|| format!("{} retries", row.retries));
+        let retries = match row.retries {
+            0 => None,
+            1 => Some("1 retry".to_owned()),
+            count => Some(format!("{count} retries")),
+        };
         let error = row.error_code.map(|code| format!("error {code}"));
         let id = row.message_id.as_ref().map(|id| format!("message {id}"));
         Self {
             at: row.at,
-            what: format!("{} by {}", row.channel.as_str(), row.gateway.as_str()),
+            title: format!("{} by {}", row.channel.as_str(), row.gateway.as_str()),
             badge: Some(badge),
-            more: [error, retries, id].into_iter().flatten().collect::<Vec<_>>().join(", "),
+            detail: [error, retries, id].into_iter().flatten().collect::<Vec<_>>().join(", "),
         }
     }
 
     /// The begin of a verification, and its end if that is known.
     fn of_verification(verification: &VerificationStatus) -> impl Iterator<Item = Self> {
         let VerificationStatus { sid, status, begun, ends, .. } = verification;
-        let entry = |at: Timestamp, what: &str, badge| Self {
+        let entry = |at: Timestamp, event: &str, badge| Self {
             at,
-            what: format!("verification {what}"),
+            title: format!("verification {event}"),
             badge,
-            more: sid.to_string(),
+            detail: sid.to_string(),
         };
         let approved = ends.filter(|_| *status == VerificationStage::Approved);
         [
@@ -172,10 +176,10 @@ pub async fn act(visit: &Visit<'_>, form: &Form) -> Result<Response, Refusal> {
     let service = Sid::parse(SidKind::Service, &field("service"));
     let service = service.and_then(|sid| visit.v2.registry.service(&sid).ok());
     match (field("action").as_str(), service) {
-        ("forget", _) => return forget(visit, number).await,
+        ("erase", _) => return erase(visit, number).await,
         ("unlock", Some(service)) => {
             let cleared = visit.admin.verifying.clear(service.id, number, visit.author()).await?;
-            visit.admin.lockouts.forget().await;
+            visit.admin.lockouts.invalidate().await;
             let text = match cleared {
                 Cleared::Locked => "is unlocked, and an outstanding code is void",
                 Cleared::NotLocked => {
@@ -201,35 +205,32 @@ pub async fn act(visit: &Visit<'_>, form: &Form) -> Result<Response, Refusal> {
                 }
             }
         }
-        _ => visit.notify(
-            false,
-            "Nothing was changed: the service was removed, or the form is not complete.".to_owned(),
-        ),
+        ("unlock" | "cancel", None) => {
+            visit.notify(false, "Nothing was changed: the service does not exist.".to_owned());
+        }
+        _ => visit.notify(false, "Nothing was changed: the form names no action.".to_owned()),
     }
     Ok(home::redirect(&visit.path_of(number)))
 }
 
-/// Erases the number in every service and from the safe list, as `onceward erase`. In a task of its own: a browser that
-/// leaves cannot stop the work half way.
-async fn forget(visit: &Visit<'_>, number: PhoneNumber) -> Result<Response, Refusal> {
-    let (verifying, registry, by) =
-        (visit.admin.verifying.clone(), visit.v2.registry.clone(), visit.author());
-    let work = async move {
-        let mut locked_until = None;
-        for service in registry.services(0, usize::MAX) {
-            locked_until = locked_until.max(verifying.erase(service.id, number, by.clone()).await?);
+/// Erases the number as `onceward erase`, in a task of its own: a browser that leaves cannot stop the work half way.
+async fn erase(visit: &Visit<'_>, number: PhoneNumber) -> Result<Response, Refusal> {
+    let (verifying, by) = (visit.admin.verifying.clone(), visit.author());
+    let work = tokio::spawn(async move { verifying.erase_everywhere(number, by).await });
+    match work.await.map_err(|_| Refusal::Stopping)? {
+        Ok((_, locked_until)) => {
+            let lockout =
+                locked_until.map(|until| format!(" Its lockout stays until {} UTC.", moment(until)));
+            let lockout = lockout.unwrap_or_default();
+            visit.notify(true, format!("{number} is erased in every service.{lockout}"));
+            visit.admin.sessions.erase(number);
+            Ok(home::redirect("/admin"))
         }
-        Ok((locked_until, registry.on_behalf_of(by).forget_safe_number(number).await))
-    };
-    let (locked_until, left_safe_list) = tokio::spawn(work).await.unwrap_or(Err(Refusal::Stopping))?;
-    if let Err(error) = left_safe_list {
-        visit.notify(false, format!("{number} is erased, but not from the safe list: {error}."));
-        return Ok(home::redirect(&visit.path_of(number)));
+        Err(error) => {
+            visit.notify(false, format!("Some data of {number} may be left: {error}. Erase it again."));
+            Ok(home::redirect(&visit.path_of(number)))
+        }
     }
-    let lockout = locked_until.map(|until| format!(" Its lockout stays until {} UTC.", moment(until)));
-    visit.notify(true, format!("{number} is erased in every service.{}", lockout.unwrap_or_default()));
-    visit.admin.sessions.forget(number);
-    Ok(home::redirect("/admin"))
 }
 
 /// The number that the path names in this session.
@@ -241,14 +242,14 @@ fn number(visit: &Visit<'_>) -> Option<PhoneNumber> {
 fn unknown(visit: &Visit<'_>) -> Response {
     visit.notify(
         false,
-        "This address is of another session, or of a number that was erased. Look the number up.".to_owned(),
+        "This link belongs to another session, or the number was erased. Look the number up.".to_owned(),
     );
     home::redirect("/admin")
 }
 
 /// Describes the body of `POST /admin/numbers/{Id}`.
 pub fn describe_action() -> Vec<Param> {
-    let action = Param::of::<Text<10>>("action", "unlock, cancel or forget.", "unlock");
+    let action = Param::of::<Text<10>>("action", "unlock, cancel or erase.", "unlock");
     let service = "The service, of unlock and cancel.";
     let service = Param::of::<Option<Text<40>>>("service", service, "VA0123456789abcdef0123456789abcdef");
     describe_token().into_iter().chain([action, service]).collect()

@@ -182,9 +182,12 @@ impl GatewayLine {
         self.health.as_ref()?.next_try_in_seconds
     }
 
-    fn services_out(&self) -> String {
-        let out = self.health.as_ref().map(|health| health.open_for_services.as_slice()).unwrap_or_default();
-        out.iter().map(|circuit| circuit.service.as_str()).collect::<Vec<_>>().join(", ")
+    /// The services that the circuit is open for, while it is closed for others.
+    fn services_out(&self) -> Option<String> {
+        let out = self.health.as_ref()?.open_for_services.iter();
+        let names: Vec<_> = out.map(|circuit| circuit.service.as_str()).collect();
+        let noun = if names.len() == 1 { "service" } else { "services" };
+        (!names.is_empty()).then(|| format!("{noun} {}", names.join(", ")))
     }
 
     /// The class and the cause of the last error, and when it was.
@@ -247,7 +250,7 @@ pub async fn page<V: Verify>(visit: &Visit<'_>, deps: &Deps<V>) -> Result<Respon
         causes: causes(&all),
         tables: breakdowns(visit, range, &rows),
         gateways: reading.gateways.into_iter().map(line).collect(),
-        backlog: grouped(reading.webhook_backlog as u64),
+        backlog: pending_deliveries(reading.webhook_backlog as u64),
         lockouts: locked.iter().map(|locked| lockout_line(visit, locked, now)).collect(),
         locked: *count,
     };
@@ -291,7 +294,7 @@ fn causes(counts: &Counts) -> Vec<(&'static str, String)> {
         ("configuration or account", failed.configuration),
         ("refused by the provider", failed.refused),
         ("no gateway available", failed.unavailable),
-        ("no clear answer", failed.unknown),
+        ("outcome unknown", failed.unknown),
     ];
     causes.into_iter().filter(|(_, count)| *count > 0).map(|(cause, count)| (cause, grouped(count))).collect()
 }
@@ -398,9 +401,14 @@ impl LockoutScan {
     }
 
     /// Makes the next reader scan: a lockout has ended.
-    pub async fn forget(&self) {
+    pub async fn invalidate(&self) {
         *self.0.lock().await = None;
     }
+}
+
+fn pending_deliveries(count: u64) -> String {
+    let noun = if count == 1 { "delivery" } else { "deliveries" };
+    format!("{} webhook {noun} pending", grouped(count))
 }
 
 /// A count with its thousands set apart: `1,234,567`.

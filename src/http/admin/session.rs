@@ -156,7 +156,7 @@ impl Sessions {
     }
 
     /// Removes a number from every session.
-    pub fn forget(&self, number: PhoneNumber) {
+    pub fn erase(&self, number: PhoneNumber) {
         for session in self.live().values_mut() {
             session.numbers.retain(|(_, known)| *known != number);
         }

@@ -144,7 +144,7 @@ impl<V> Drop for ActiveRequest<V> {
     }
 }
 
-/// Services whose refusals have lines of their own. Those of further services share lines.
+/// Services whose refusals have lines of their own. Further services share the lines of `other`, as in metrics.
 const NAMED_SERVICES: usize = 100;
 
 /// Logs refusals, each reason of a service once a second at most: under overload there can be tens of thousands in a
@@ -156,8 +156,10 @@ impl RefusalLog {
     /// `service` is the name of the service that the request was about, if it was about one.
     pub fn note(&self, refusal: Refusal, service: Option<String>) {
         let mut logs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let service =
-            service.filter(|name| logs.len() < NAMED_SERVICES || logs.contains_key(&Some(name.clone())));
+        let service = service.map(|name| {
+            let has_line = logs.len() < NAMED_SERVICES || logs.contains_key(&Some(name.clone()));
+            if has_line { name } else { "other".to_owned() }
+        });
         let log = logs.entry(service.clone()).or_default();
         log[refusal.kind()].note(move |count| warn!(reason = %refusal, service, count, "requests refused"));
     }

@@ -568,7 +568,7 @@ fn problems() -> [Problem; 25] {
         Problem::Refused(Refusal::Overloaded),
         Problem::Refused(Refusal::SendsOverloaded { retry_after: 2 }),
         Problem::Refused(Refusal::TableFull { table: LimitedTable::Numbers, retry_after: 90 }),
-        Problem::Refused(Refusal::TableFull { table: LimitedTable::KeptAnswers, retry_after: 90 }),
+        Problem::Refused(Refusal::TableFull { table: LimitedTable::StoredResponses, retry_after: 90 }),
         Problem::Refused(Refusal::StoreUnavailable),
         Problem::Refused(Refusal::Starting),
         Problem::Refused(Refusal::Stopping),
@@ -627,7 +627,7 @@ fn problem_case(problem: Problem) -> Case {
             RETRY,
         ),
         Problem::Refused(Refusal::TableFull {
-            table: LimitedTable::KeptAnswers | LimitedTable::Counters,
+            table: LimitedTable::StoredResponses | LimitedTable::Counters,
             ..
         }) => (
             "The service has as many idempotency keys, or values of rate limits, as other services leave it.",

@@ -45,7 +45,7 @@ pub async fn erase(request: &Request<'_>) -> Result<Response, Failure> {
     let (service, number) = (request.service()?, number(request, "Numbers")?);
     request.v2.verifications.erase(service.id, number, request.author()).await?;
     if request.is_for_all_services() {
-        request.registry().forget_safe_number(number).await?;
+        request.registry().erase_safe_number(number).await?;
     }
     Ok(Response::empty())
 }

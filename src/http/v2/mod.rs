@@ -87,16 +87,8 @@ impl V2 {
     /// 401. A wrong credential is logged, once a second at most.
     fn caller(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
         let credential = Credential::of(headers).ok_or(Problem::Unauthenticated)?;
-        self.authenticate(credential.user(), credential.password())
-    }
-
-    /// The caller with these credentials.
-    ///
-    /// # Errors
-    /// 401. A wrong credential is logged, once a second at most.
-    pub fn authenticate(&self, user: &str, password: &str) -> Result<Caller, Problem> {
-        self.registry.authenticate(user, password).map_err(|_| {
-            let user = masked(user);
+        self.registry.authenticate(credential.user(), credential.password()).map_err(|_| {
+            let user = masked_user(credential.user());
             self.unauthenticated.note(move |count| {
                 info!(user, count, "requests with a wrong credential refused");
             });
@@ -199,7 +191,7 @@ impl Credential {
 
 /// A user for the log: the beginning of what looks like an id, and nothing of anything else, which could be a password in
 /// the wrong place.
-fn masked(user: &str) -> String {
+pub fn masked_user(user: &str) -> String {
     let looks_like_an_id = user.len() == 34
         && ["AC", "SK"].iter().any(|prefix| user.starts_with(prefix))
         && user.bytes().all(|byte| byte.is_ascii_alphanumeric());
@@ -245,7 +237,7 @@ mod tests {
 
     #[test]
     fn the_log_shows_the_beginning_of_an_id_and_nothing_else() {
-        assert_eq!(masked(&format!("SK12345{}", "0".repeat(27))), "SK1234...");
-        assert_eq!(masked("hunter2"), "no id");
+        assert_eq!(masked_user(&format!("SK12345{}", "0".repeat(27))), "SK1234...");
+        assert_eq!(masked_user("hunter2"), "no id");
     }
 }

@@ -10,7 +10,7 @@ use crate::shard::{PLACE_BYTES, Record as _, Refusal};
 pub const ONE: ServiceId = ServiceId::new(1);
 pub const REQUEST: [u8; 32] = [1; 32];
 const OTHER: [u8; 32] = [2; 32];
-const FULL: &str = "too many kept answers are stored already";
+const FULL: &str = "the server has too many stored responses already";
 
 /// The ticket of a request that must be executed.
 pub async fn first(answers: &Answers, key: &str) -> Ticket {

@@ -1,4 +1,4 @@
-//! Counters and kept answers over shards with a store in memory and a stopped clock.
+//! Counters and stored responses over shards with a store in memory and a stopped clock.
 
 mod answers;
 mod answers_crash;

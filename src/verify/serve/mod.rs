@@ -32,7 +32,7 @@ use crate::engine::{self, LockoutState, Sealer, SlotHash};
 use crate::gateway::Receipt;
 use crate::limit::{Answers, Limits};
 use crate::numbers::{EndRequest, LockedNumber, NumberKey, Refusal, Verifier};
-use crate::registry::{Registry, Service};
+use crate::registry::{Registry, RegistryError, Service};
 use crate::shard::Capacity;
 
 pub use self::rules::CurrentRules;
@@ -167,6 +167,24 @@ impl Verifying {
         by: Author,
     ) -> Result<Option<Timestamp>, Refusal> {
         self.0.erase(service, number, by).await
+    }
+
+    /// Erases what is kept of a number in every service, and removes it from the safe list. Returns the number of
+    /// services, and the latest end of a lockout, which stays.
+    ///
+    /// # Errors
+    /// The store's. After an error a part may have been erased.
+    pub async fn erase_everywhere(
+        &self,
+        number: PhoneNumber,
+        by: Author,
+    ) -> Result<(usize, Option<Timestamp>), RegistryError> {
+        let (services, mut locked_until) = (self.0.registry.services(0, usize::MAX), None);
+        for service in &services {
+            locked_until = locked_until.max(self.erase(service.id, number, by.clone()).await?);
+        }
+        self.0.registry.on_behalf_of(by).erase_safe_number(number).await?;
+        Ok((services.len(), locked_until))
     }
 
     /// The time of decisions.

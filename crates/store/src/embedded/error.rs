@@ -34,8 +34,8 @@ pub enum OpenError {
     /// The data was written by a program of another version.
     #[error(
         "{} says that the data has format {found}, and this program reads format {known}: {} version of onceward \
-         wrote it; start the version that wrote it, or export the data with it (`onceward export`) and import the \
-         export with this one (`onceward import`); see \"Another version\" in docs/operate/data-directory.md",
+         wrote it. To continue: start the version that wrote it, or export the data with it (`onceward export`) and \
+         import the export with this one (`onceward import`); see \"Another version\" in docs/operate/data-directory.md",
         path.display(), if found < known { "an older" } else { "a newer" }
     )]
     FormatUnknown { path: PathBuf, found: u32, known: u32 },

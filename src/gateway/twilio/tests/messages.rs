@@ -135,14 +135,14 @@ async fn with_feedback_the_gateway_confirms_a_message_that_verified_its_number()
     gateway.send(&message("012345")).await.expect("accepted");
     assert!(fields(&double.request().await.form()).contains(&("ProvideFeedback", "true")));
 
-    gateway.confirm(SID, CodeEnd::Used).await.expect("confirmed");
+    gateway.report_code_end(SID, CodeEnd::Used).await.expect("confirmed");
     let request = double.request().await;
     let line = format!("POST /2010-04-01/Accounts/{ACCOUNT}/Messages/{SID}/Feedback.json HTTP/1.1");
     assert_eq!(request.request_line, line);
     assert_eq!(fields(&request.form()), [("Outcome", "confirmed")]);
     assert!(request.header("authorization").is_some());
 
-    let error = gateway.confirm(SID, CodeEnd::Used).await.expect_err("refused");
+    let error = gateway.report_code_end(SID, CodeEnd::Used).await.expect_err("refused");
     assert_eq!((error.class, error.code), (ErrorClass::Configuration, Some(20_404)));
     assert_eq!(double.further_requests().len(), 1);
 }
@@ -154,7 +154,7 @@ async fn an_id_that_could_change_the_path_is_not_confirmed() {
     let gateway = TwilioMessages::new(&settings, clock()).expect("a gateway");
     for id in ["", "..", "SM/../x", "SM?x", "SM#x"] {
         assert_eq!(
-            gateway.confirm(id, CodeEnd::Used).await.expect_err("refused").class,
+            gateway.report_code_end(id, CodeEnd::Used).await.expect_err("refused").class,
             ErrorClass::Configuration,
             "{id}"
         );
@@ -165,6 +165,6 @@ async fn an_id_that_could_change_the_path_is_not_confirmed() {
 #[tokio::test]
 async fn without_feedback_nothing_is_confirmed() {
     let mut double = Double::playing([]).await;
-    assert_eq!(twilio(&double.base_url()).confirm(SID, CodeEnd::Used).await, Ok(()));
+    assert_eq!(twilio(&double.base_url()).report_code_end(SID, CodeEnd::Used).await, Ok(()));
     assert!(double.further_requests().is_empty());
 }

@@ -1,4 +1,4 @@
-//! Promises about verifications beyond the engine's decisions: gateways, counters, kept answers, events.
+//! Promises about verifications beyond the engine's decisions: gateways, counters, stored responses, events.
 
 mod events;
 mod idempotency;
