@@ -22,10 +22,10 @@ use tokio::sync::mpsc;
 use crate::clock::{Clock, Stopwatch};
 
 /// Spans that wait for the exporter. Beyond it they are dropped and counted.
-const QUEUE: usize = 4_096;
+const MAX_QUEUE: usize = 4_096;
 
 /// Webhook events whose cause is remembered, for links. The oldest are forgotten first.
-const CAUSES: usize = 10_000;
+const MAX_ORIGINS: usize = 10_000;
 
 /// Which requests are traced.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -37,7 +37,7 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    fn wants(self, trace: u128, caller: Option<&Parent>) -> bool {
+    fn samples(self, trace: u128, caller: Option<&RemoteParent>) -> bool {
         match caller {
             Some(caller) if self.follows_caller => caller.is_sampled,
             // By the same bits of the id as other libraries: a trace is whole or absent.
@@ -56,19 +56,19 @@ pub struct Tracer {
     ids: Mutex<StdRng>,
     finished: mpsc::Sender<FinishedSpan>,
     dropped: AtomicU64,
-    causes: Mutex<Causes>,
+    origins: Mutex<EventOrigins>,
 }
 
 /// The requests that caused webhook events, by the ids of the events.
 #[derive(Default)]
-struct Causes {
+struct EventOrigins {
     spans: HashMap<[u8; 16], SpanId>,
     order: VecDeque<[u8; 16]>,
 }
 
 /// The caller's span, from the header `traceparent`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Parent {
+pub struct RemoteParent {
     id: SpanId,
     is_sampled: bool,
 }
@@ -80,7 +80,7 @@ pub struct SpanId {
     pub span: u64,
 }
 
-impl Parent {
+impl RemoteParent {
     /// Reads the header (W3C Trace Context, level 1). `None` if it is not valid: a new trace begins then.
     pub fn of_header(text: &str) -> Option<Self> {
         let mut parts = text.trim().split('-');
@@ -109,19 +109,19 @@ impl Tracer {
         clock: Arc<dyn Clock>,
         ids: StdRng,
     ) -> (Arc<Self>, mpsc::Receiver<FinishedSpan>) {
-        let (finished, queue) = mpsc::channel(QUEUE);
-        let (ids, causes) = (Mutex::new(ids), Mutex::default());
-        (Arc::new(Self { sampler, clock, ids, finished, dropped: AtomicU64::new(0), causes }), queue)
+        let (finished, queue) = mpsc::channel(MAX_QUEUE);
+        let (ids, origins) = (Mutex::new(ids), Mutex::default());
+        (Arc::new(Self { sampler, clock, ids, finished, dropped: AtomicU64::new(0), origins }), queue)
     }
 
     /// Begins the span of a request. `None` if the request is not sampled.
     pub fn request(
         self: &Arc<Self>,
         name: impl Into<Cow<'static, str>>,
-        caller: Option<&Parent>,
+        caller: Option<&RemoteParent>,
     ) -> Option<Span> {
-        let trace = caller.map_or_else(|| self.draw(), |caller| caller.id.trace);
-        let is_wanted = self.sampler.wants(trace, caller);
+        let trace = caller.map_or_else(|| self.new_trace_id(), |caller| caller.id.trace);
+        let is_wanted = self.sampler.samples(trace, caller);
         is_wanted.then(|| {
             self.root(name.into(), SpanKind::Server, trace, caller.map_or(0, |caller| caller.id.span))
         })
@@ -129,16 +129,16 @@ impl Tracer {
 
     /// Begins the span of a delivery of a webhook's event. `None` if its cause was not traced.
     pub fn delivery(self: &Arc<Self>, event: [u8; 16]) -> Option<Span> {
-        let cause = self.causes().spans.get(&event).copied()?;
-        let mut span = self.root("deliver webhook".into(), SpanKind::Client, self.draw(), 0);
+        let cause = self.origins().spans.get(&event).copied()?;
+        let mut span = self.root("deliver webhook".into(), SpanKind::Client, self.new_trace_id(), 0);
         span.finished.link = Some(cause);
         Some(span)
     }
 
     /// Remembers which request caused an event.
     pub fn note_cause(&self, event: [u8; 16], cause: SpanId) {
-        let Causes { spans, order } = &mut *self.causes();
-        if order.len() == CAUSES
+        let EventOrigins { spans, order } = &mut *self.origins();
+        if order.len() == MAX_ORIGINS
             && let Some(oldest) = order.pop_front()
         {
             spans.remove(&oldest);
@@ -153,20 +153,28 @@ impl Tracer {
     }
 
     fn root(self: &Arc<Self>, name: Cow<'static, str>, kind: SpanKind, trace: u128, parent: u64) -> Span {
-        let begun =
-            Begun { at: Duration::from_millis(self.clock.wall().as_millis()), since: Stopwatch::start() };
-        self.span(name, kind, SpanId { trace, span: parent }, begun)
+        let clock = TraceClock {
+            at: Duration::from_millis(self.clock.wall().as_millis()),
+            since: Stopwatch::start(),
+        };
+        self.span(name, kind, SpanId { trace, span: parent }, clock)
     }
 
-    fn span(self: &Arc<Self>, name: Cow<'static, str>, kind: SpanKind, parent: SpanId, begun: Begun) -> Span {
-        let id = SpanId { span: self.draw_short(), ..parent };
-        let context = SpanContext(Arc::new(Context { tracer: Arc::clone(self), id, begun }));
+    fn span(
+        self: &Arc<Self>,
+        name: Cow<'static, str>,
+        kind: SpanKind,
+        parent: SpanId,
+        clock: TraceClock,
+    ) -> Span {
+        let id = SpanId { span: self.new_span_id(), ..parent };
+        let context = SpanContext(Arc::new(Context { tracer: Arc::clone(self), id, clock }));
         let finished = Box::new(FinishedSpan {
             id,
             parent: parent.span,
             name,
             kind,
-            start: begun.now(),
+            start: clock.now(),
             end: Duration::ZERO,
             attributes: Vec::new(),
             has_failed: false,
@@ -175,16 +183,16 @@ impl Tracer {
         Span { context, finished }
     }
 
-    fn draw(&self) -> u128 {
+    fn new_trace_id(&self) -> u128 {
         self.ids.lock().unwrap_or_else(PoisonError::into_inner).random::<NonZeroU128>().get()
     }
 
-    fn draw_short(&self) -> u64 {
+    fn new_span_id(&self) -> u64 {
         self.ids.lock().unwrap_or_else(PoisonError::into_inner).next_u64().max(1)
     }
 
-    fn causes(&self) -> std::sync::MutexGuard<'_, Causes> {
-        self.causes.lock().unwrap_or_else(PoisonError::into_inner)
+    fn origins(&self) -> std::sync::MutexGuard<'_, EventOrigins> {
+        self.origins.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -196,13 +204,13 @@ impl fmt::Debug for Tracer {
 
 /// The time of the first span of a process in a trace. The times of its children are measured from there.
 #[derive(Debug, Clone, Copy)]
-struct Begun {
+struct TraceClock {
     /// Since 1970.
     at: Duration,
     since: Stopwatch,
 }
 
-impl Begun {
+impl TraceClock {
     fn now(&self) -> Duration {
         self.at + self.since.elapsed()
     }
@@ -215,12 +223,12 @@ pub struct SpanContext(Arc<Context>);
 struct Context {
     tracer: Arc<Tracer>,
     id: SpanId,
-    begun: Begun,
+    clock: TraceClock,
 }
 
 impl SpanContext {
     pub fn child(&self, name: impl Into<Cow<'static, str>>, kind: SpanKind) -> Span {
-        self.0.tracer.span(name.into(), kind, self.0.id, self.0.begun)
+        self.0.tracer.span(name.into(), kind, self.0.id, self.0.clock)
     }
 
     /// Remembers that this request caused an event.
@@ -280,8 +288,8 @@ impl Span {
 
 impl Drop for Span {
     fn drop(&mut self) {
-        let Context { tracer, begun, .. } = &*self.context.0;
-        self.finished.end = begun.now();
+        let Context { tracer, clock, .. } = &*self.context.0;
+        self.finished.end = clock.now();
         let none = FinishedSpan { name: Cow::Borrowed(""), attributes: Vec::new(), ..*self.finished };
         let finished = std::mem::replace(&mut *self.finished, none);
         if tracer.finished.try_send(finished).is_err() {
@@ -355,11 +363,11 @@ mod tests {
 
     #[test]
     fn a_caller_is_named_by_a_valid_header_only() {
-        let caller = Parent::of_header(CALLER).expect("a caller");
+        let caller = RemoteParent::of_header(CALLER).expect("a caller");
         assert_eq!(caller.id.trace, 0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c);
         assert!(caller.id.span == 0xb7ad_6b71_6920_3331 && caller.is_sampled);
-        assert!(!Parent::of_header(&CALLER.replace("-01", "-00")).expect("a caller").is_sampled);
-        assert!(Parent::of_header(&format!("{}-more", CALLER.replacen("00-", "01-", 1))).is_some());
+        assert!(!RemoteParent::of_header(&CALLER.replace("-01", "-00")).expect("a caller").is_sampled);
+        assert!(RemoteParent::of_header(&format!("{}-more", CALLER.replacen("00-", "01-", 1))).is_some());
         let zeros = (CALLER.replace("b7ad6b7169203331", &"0".repeat(16)), "0".repeat(32));
         for wrong in [
             "",
@@ -372,14 +380,14 @@ mod tests {
             &CALLER.replace("0af7651916cd43dd8448eb211c80319c", &zeros.1),
             "00-+af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
         ] {
-            assert_eq!(Parent::of_header(wrong), None, "{wrong:?}");
+            assert_eq!(RemoteParent::of_header(wrong), None, "{wrong:?}");
         }
     }
 
     #[test]
     fn a_child_is_in_the_trace_of_its_parent_and_within_its_time() {
         let (tracer, mut queue) = tracer(true, 1.0);
-        let caller = Parent::of_header(CALLER);
+        let caller = RemoteParent::of_header(CALLER);
         let mut request = tracer.request("POST /api/send-otp", caller.as_ref()).expect("sampled");
         request.number("http.response.status_code", 200);
         drop(request.context().child("decide", SpanKind::Internal));
@@ -395,8 +403,8 @@ mod tests {
     #[test]
     fn the_sampler_decides_unless_it_follows_a_caller_that_has() {
         let (sampled, not_sampled) =
-            (Parent::of_header(CALLER), Parent::of_header(&CALLER.replace("-01", "-00")));
-        let wants = |follows_caller, ratio, caller: &Option<Parent>| {
+            (RemoteParent::of_header(CALLER), RemoteParent::of_header(&CALLER.replace("-01", "-00")));
+        let wants = |follows_caller, ratio, caller: &Option<RemoteParent>| {
             let (tracer, _queue) = tracer(follows_caller, ratio);
             tracer.request("GET /", caller.as_ref()).is_some()
         };
@@ -411,7 +419,7 @@ mod tests {
     #[test]
     fn spans_beyond_the_queue_are_dropped_and_counted() {
         let (tracer, _queue) = tracer(true, 1.0);
-        for _ in 0..QUEUE + 3 {
+        for _ in 0..MAX_QUEUE + 3 {
             drop(tracer.request("GET /", None));
         }
         assert_eq!((tracer.take_dropped(), tracer.take_dropped()), (3, 0));
@@ -421,11 +429,11 @@ mod tests {
     fn a_delivery_is_linked_to_its_cause_while_that_is_remembered() {
         let (tracer, mut queue) = tracer(true, 1.0);
         let request = tracer.request("POST /", None).expect("sampled");
-        for event in 0..=CAUSES as u128 {
+        for event in 0..=MAX_ORIGINS as u128 {
             request.context().note_cause_of(event.to_be_bytes());
         }
         assert!(tracer.delivery(0_u128.to_be_bytes()).is_none(), "the oldest is forgotten");
-        drop(tracer.delivery((CAUSES as u128).to_be_bytes()));
+        drop(tracer.delivery((MAX_ORIGINS as u128).to_be_bytes()));
         let delivery = queue.try_recv().expect("a span");
         assert_eq!((delivery.link, delivery.parent), (Some(request.context().0.id), 0));
         assert_ne!(delivery.id.trace, request.context().0.id.trace);

@@ -159,7 +159,7 @@ pub fn deps(
         v2: Arc::default(),
         admin: Arc::default(),
         callbacks: reports.map(|reports| Arc::new(reports) as Arc<dyn Callbacks>),
-        simulates_all: simulator.is_some() && settings.gateways.routing.entries().len() == 1,
+        simulates_all: settings.gateways.only_simulator(),
         event_streams: EventStreams::default(),
         inbox: simulator,
         inbox_needs_credentials: !settings.registry.local_only,

@@ -160,6 +160,12 @@ pub fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
 /// Fetch Metadata, section 2.4: browsers set it and pages cannot.
 static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
+/// The first field of a form or a query with this name.
+pub fn form_field(form: &[u8], name: &str) -> Option<String> {
+    let mut pairs = form_urlencoded::parse(form);
+    pairs.find(|(found, _)| found == name).map(|(_, text)| text.into_owned())
+}
+
 /// Whether a browser says that the request comes from a page of another site. Clients that are no
 /// browsers say nothing.
 pub fn is_cross_site(headers: &HeaderMap) -> bool {

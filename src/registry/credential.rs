@@ -201,9 +201,9 @@ pub enum Caller {
 #[derive(Clone)]
 pub struct CallerKey(Arc<LiveKey>);
 
-/// The proof that a client gave of being a caller, for a session. It ends when the secret is replaced or revoked.
+/// A caller's credential as a session keeps it. It is void when the secret is replaced or revoked.
 #[derive(Clone)]
-pub struct Proof {
+pub struct CredentialFingerprint {
     sid: Sid,
     hash: [u8; 32],
 }
@@ -292,16 +292,18 @@ impl Registry {
     }
 
     /// What a session keeps of a caller in place of its secret.
-    pub fn proof_of(&self, caller: &Caller) -> Option<Proof> {
+    pub fn fingerprint_of(&self, caller: &Caller) -> Option<CredentialFingerprint> {
         match caller {
-            Caller::Root => self.root().map(|Root { sid, hash }| Proof { sid, hash }),
-            Caller::Key(CallerKey(live)) => Some(Proof { sid: live.key.sid, hash: live.hash }),
+            Caller::Root => self.root().map(|Root { sid, hash }| CredentialFingerprint { sid, hash }),
+            Caller::Key(CallerKey(live)) => {
+                Some(CredentialFingerprint { sid: live.key.sid, hash: live.hash })
+            }
         }
     }
 
-    /// The caller that gave this proof; `None` once its secret is replaced or revoked.
-    pub fn caller_of(&self, proof: &Proof) -> Option<Caller> {
-        let Proof { sid, hash } = proof;
+    /// The caller with this credential; `None` once its secret is replaced or revoked.
+    pub fn caller_of(&self, fingerprint: &CredentialFingerprint) -> Option<Caller> {
+        let CredentialFingerprint { sid, hash } = fingerprint;
         if self.root().is_some_and(|root| root.sid == *sid && root.hash == *hash) {
             return Some(Caller::Root);
         }

@@ -41,7 +41,8 @@ pub use crate::config::templates::{Template, Translation};
 pub use crate::config::values::template_sid;
 pub use belongings::{BucketFields, gateway_sid};
 pub use credential::{
-    AccountCredentials, ApiKey, Caller, Credential, NewApiKey, Proof, Root, Scope, Scopes, Unauthenticated,
+    AccountCredentials, ApiKey, Caller, Credential, CredentialFingerprint, NewApiKey, Root, Scope, Scopes,
+    Unauthenticated,
 };
 pub use error::{Item, OpenError, RegistryError};
 pub use keys::{KEYS_PER_SERVICE, KeyOptions};

@@ -6,9 +6,10 @@ use std::time::Duration;
 use prost::Message;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Request};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{info, warn};
 
 use super::otlp_messages::{
@@ -34,7 +35,7 @@ const LAST_EXPORT: Duration = Duration::from_secs(2);
 
 /// Sends finished spans until it is stopped.
 pub struct Exporter {
-    stop: watch::Sender<bool>,
+    stop: DropGuard,
     task: JoinHandle<()>,
 }
 
@@ -50,14 +51,14 @@ impl Exporter {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, ClientError> {
         let client = HttpClient::for_target(&settings.endpoint)?;
-        let (stop, stopped) = watch::channel(false);
+        let stop = CancellationToken::new();
         let resource = Resource {
             attributes: vec![
                 text("service.name", &settings.service_name),
                 text("service.version", env!("CARGO_PKG_VERSION")),
             ],
         };
-        let exporting = Exporting {
+        let task = ExportTask {
             client,
             settings: settings.clone(),
             resource,
@@ -66,17 +67,18 @@ impl Exporter {
             trouble: None,
             dropped: 0,
         };
-        Ok(Self { stop, task: tokio::spawn(exporting.run(queue, stopped)) })
+        let task = tokio::spawn(task.run(queue, stop.clone()));
+        Ok(Self { stop: stop.drop_guard(), task })
     }
 
     /// Sends the spans that have ended, for up to two seconds.
     pub async fn stop(self) {
-        self.stop.send_replace(true);
+        drop(self.stop);
         let _ = timeout(LAST_EXPORT, self.task).await;
     }
 }
 
-struct Exporting {
+struct ExportTask {
     client: HttpClient,
     settings: TraceSettings,
     resource: Resource,
@@ -88,13 +90,13 @@ struct Exporting {
     dropped: u64,
 }
 
-impl Exporting {
-    async fn run(mut self, mut queue: mpsc::Receiver<FinishedSpan>, mut stop: watch::Receiver<bool>) {
+impl ExportTask {
+    async fn run(mut self, mut queue: mpsc::Receiver<FinishedSpan>, stop: CancellationToken) {
         loop {
             let mut batch = Vec::with_capacity(BATCH);
             let is_last = tokio::select! {
                 () = collect(&mut queue, &mut batch) => false,
-                () = stopped(&mut stop) => {
+                () = stop.cancelled() => {
                     while batch.len() < BATCH && let Ok(span) = queue.try_recv() {
                         batch.push(span);
                     }
@@ -179,11 +181,6 @@ async fn collect(queue: &mut mpsc::Receiver<FinishedSpan>, batch: &mut Vec<Finis
         let room = BATCH - batch.len();
         let Ok(1..) = timeout_at(end, queue.recv_many(batch, room)).await else { return };
     }
-}
-
-async fn stopped(stop: &mut watch::Receiver<bool>) {
-    // An error means that the exporter was dropped.
-    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 fn text(key: &str, value: &str) -> KeyValue {

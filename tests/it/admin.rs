@@ -5,7 +5,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::support::{
-    Client, HttpResponse, OWN_ACCOUNT, OWN_TOKEN, Reply, Setup, V2, World, sid, soon, wrong,
+    Client, HttpResponse, OWN_ACCOUNT, OWN_TOKEN, Reply, Setup, V2, World, masked, sid, soon, wrong,
 };
 
 #[tokio::test]
@@ -21,7 +21,7 @@ async fn the_account_and_admin_keys_for_all_services_may_sign_in_and_no_others()
         visits.push((sid, secret, 403));
     }
     for (user, secret) in
-        [(OWN_ACCOUNT, "wrong"), ("SK0123456789abcdef0123456789abcdef", OWN_TOKEN), ("", "")]
+        [(OWN_ACCOUNT, "not-the-token"), ("SK0123456789abcdef0123456789abcdef", OWN_TOKEN), ("", "")]
     {
         visits.push((user.to_owned(), secret.to_owned(), 401));
     }
@@ -367,9 +367,7 @@ async fn lock(world: &World, number: &str, code: &str) {
 }
 
 async fn default_service(world: &World) -> String {
-    let services = V2::of(world).get("/Services").await.json();
-    let services = services["services"].as_array().expect("services");
-    services.last().expect("the first one")["sid"].as_str().expect("a sid").to_owned()
+    V2::of(world).default_service().await["/Services/".len()..].to_owned()
 }
 
 /// Creates a key with the command line, and returns its id and secret.
@@ -394,8 +392,4 @@ async fn only(world: &World, action: &str) -> Value {
 fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
     let rest = text.split_once(before).unwrap_or_else(|| panic!("no {before:?} in {text}")).1;
     rest.split_once(after).expect("an end").0
-}
-
-fn masked(number: &str) -> String {
-    format!("{}*****{}", &number[..5], &number[number.len() - 2..])
 }

@@ -3,7 +3,7 @@
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::support::{Finished, OWN_ACCOUNT, Setup, Shifted, V2, World, sid, wrong};
+use crate::support::{Finished, OWN_ACCOUNT, Setup, Shifted, V2, World, masked, sid, wrong};
 
 #[tokio::test]
 async fn changes_by_the_api_are_listed_with_their_author_and_request() {
@@ -173,8 +173,4 @@ fn actions(lines: &[Value]) -> Vec<&str> {
 fn lines(finished: &Finished) -> Vec<Value> {
     assert_eq!(finished.status.code(), Some(0), "{}", finished.output);
     finished.output.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
-}
-
-fn masked(number: &str) -> String {
-    format!("{}*****{}", &number[..5], &number[number.len() - 2..])
 }

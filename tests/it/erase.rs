@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rustix::process::Signal;
 
 use crate::support::documented::locked;
-use crate::support::{Setup, V2, World, sid, wrong};
+use crate::support::{Setup, V2, World, masked, sid, wrong};
 
 #[tokio::test]
 async fn an_erased_number_is_in_no_answer_no_export_and_no_file() {
@@ -148,8 +148,4 @@ fn files_below(directory: &Path) -> Vec<PathBuf> {
         if path.is_dir() { files.extend(files_below(&path)) } else { files.push(path) }
     }
     files
-}
-
-fn masked(number: &str) -> String {
-    format!("{}*****{}", &number[..5], &number[number.len() - 2..])
 }

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::support::{Client, HttpResponse, Reply, Setup, V2, World, soon, wrong};
+use crate::support::{Client, HttpResponse, Reply, Setup, V2, World, masked, soon, wrong};
 
 #[tokio::test]
 async fn a_lockout_is_one_info_line_with_the_id_of_the_request_that_caused_it() {
@@ -106,10 +106,4 @@ async fn line_of(world: &World, answer: &HttpResponse, message: &str) -> Value {
 
 fn starts_with(text: &Value, beginning: &str) -> bool {
     text.as_str().is_some_and(|text| text.starts_with(beginning))
-}
-
-/// Masks a number of ten digits or more as the program does.
-fn masked(number: &str) -> String {
-    let (head, tail) = (&number[..5], &number[number.len() - 2..]);
-    format!("{head}{}{tail}", "*".repeat(number.len() - 7))
 }

@@ -131,6 +131,6 @@ async fn a_dead_collector_delays_no_request_and_no_stop() {
         world.server.signal(Signal::TERM);
         let ended = timeout(Duration::from_secs(20), world.server.ended()).await.expect("it stops");
         assert!(ended.status.success(), "{}", ended.output);
-        assert_eq!(ended.output.matches("spans lost").count(), lines, "{}", ended.output);
+        assert_eq!(ended.output.matches("spans dropped").count(), lines, "{}", ended.output);
     }
 }

@@ -68,7 +68,7 @@ async fn a_fixed_lockout_locks_a_number_for_all_clients_as_the_contract_says() {
     let world = World::of(V2::account(Setup::new())).await;
     let v2 = V2::of(&world);
     for (fixed, service) in
-        [(false, default_service(&v2).await), (true, v2.service(&[("Lockout", "1800")]).await)]
+        [(false, v2.default_service().await), (true, v2.service(&[("Lockout", "1800")]).await)]
     {
         let number = world.number();
         let begun = v2.begins(&service, &number).await;
@@ -84,13 +84,6 @@ async fn a_fixed_lockout_locks_a_number_for_all_clients_as_the_contract_says() {
             world.verify(&number, &code).await.expects(locked(&number, 30));
         }
     }
-}
-
-async fn default_service(v2: &V2) -> String {
-    let services = v2.get("/Services?PageSize=100").await.json();
-    let services = services["services"].as_array().expect("a list").clone();
-    let default = services.last().expect("the oldest one");
-    format!("/Services/{}", default["sid"].as_str().expect("an id"))
 }
 
 async fn guess_until_refused(v2: &V2, service: &str, number: &str, code: &str) -> u64 {

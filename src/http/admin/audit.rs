@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use super::{HEADERS, Top, Visit, moment};
+use super::{AdminRequest, HEADERS, PageHeader, moment};
 use crate::audit::{Actor, AuditEntry, AuditQuery};
 use crate::domain::Timestamp;
 use crate::http::pages::{self, Frame};
@@ -13,19 +13,19 @@ use crate::numbers::Refusal;
 const PAGE: usize = 50;
 
 /// The last page that is shown: more entries are not kept.
-const LAST: usize = crate::audit::MOST / PAGE;
+const MAX_PAGE: usize = crate::audit::MOST / PAGE;
 
 #[derive(Template)]
 #[template(path = "audit.html")]
 struct AuditPage {
     frame: Frame,
-    top: Top,
-    entries: Vec<Line>,
+    header: PageHeader,
+    entries: Vec<AuditRow>,
     newer: Option<usize>,
     older: Option<usize>,
 }
 
-struct Line {
+struct AuditRow {
     at: String,
     action: &'static str,
     actor: String,
@@ -35,23 +35,23 @@ struct Line {
 }
 
 /// `GET /admin/audit?page=`.
-pub async fn page(visit: &Visit<'_>) -> Result<Response, Refusal> {
-    let Ok(_place) = visit.v2.reads.begin(None) else { return Err(Refusal::Overloaded) };
-    let page = visit.query("page").and_then(|page| page.parse().ok()).unwrap_or(0).min(LAST);
+pub async fn page(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
+    let Ok(_place) = request.v2.reads.begin(None) else { return Err(Refusal::Overloaded) };
+    let page = request.query("page").and_then(|page| page.parse().ok()).unwrap_or(0).min(MAX_PAGE);
     let query =
         AuditQuery { since: Timestamp::EPOCH, skip: page * PAGE, limit: PAGE, ..AuditQuery::default() };
-    let (entries, has_more) = visit.v2.registry.audit().list(&query).await?;
+    let (entries, has_more) = request.v2.registry.audit().list(&query).await?;
     let page = AuditPage {
-        frame: visit.frame(),
-        top: visit.top("/admin/audit"),
-        entries: entries.iter().map(|entry| line(visit, entry)).collect(),
+        frame: request.frame(),
+        header: request.header("/admin/audit"),
+        entries: entries.iter().map(|entry| row(request, entry)).collect(),
         newer: page.checked_sub(1),
         older: has_more.then_some(page + 1),
     };
     Ok(pages::html(&page, &HEADERS))
 }
 
-fn line(visit: &Visit<'_>, entry: &AuditEntry) -> Line {
+fn row(request: &AdminRequest<'_>, entry: &AuditEntry) -> AuditRow {
     let (actor, change) = (&entry.actor, &entry.change);
     let id = match actor {
         Actor::User { uid, .. } => Some(uid.to_string()),
@@ -61,11 +61,11 @@ fn line(visit: &Visit<'_>, entry: &AuditEntry) -> Line {
     let who = actor.name().map(str::to_owned).or(id);
     let who = who.or_else(|| matches!(actor, Actor::Session { .. }).then(|| "account".to_owned()));
     let service = change.service.map(|sid| {
-        let known = visit.v2.registry.service(&sid).ok();
+        let known = request.v2.registry.service(&sid).ok();
         known.map_or_else(|| sid.to_string(), |service| service.title())
     });
     let target = change.number.clone().or_else(|| change.resource.map(|sid| sid.to_string()));
-    Line {
+    AuditRow {
         at: moment(entry.at),
         action: change.action.as_str(),
         actor: [Some(actor.kind().to_owned()), who].into_iter().flatten().collect::<Vec<_>>().join(" "),

@@ -99,7 +99,7 @@ impl Admin {
 const EVENTS_EVERY: Duration = Duration::from_secs(2);
 
 /// Longest field of a form.
-const LONGEST: usize = 200;
+const MAX_FIELD_BYTES: usize = 200;
 
 static HEADERS: LazyLock<Headers> = LazyLock::new(|| {
     let sources = format!("script-src {}; connect-src 'self'; form-action 'self'; ", pages::csp_hash(LIVE));
@@ -188,14 +188,14 @@ struct SignInPage<'a> {
 }
 
 /// The top of the pages behind the sign-in.
-struct Top {
+struct PageHeader {
     name: String,
     token: String,
     here: &'static str,
 }
 
 /// A request of a person who is signed in.
-struct Visit<'a> {
+struct AdminRequest<'a> {
     admin: &'a Admin,
     v2: &'a V2,
     head: &'a Parts,
@@ -207,7 +207,7 @@ struct Visit<'a> {
     is_use: bool,
 }
 
-impl Visit<'_> {
+impl AdminRequest<'_> {
     fn now(&self) -> Timestamp {
         (self.v2.now)()
     }
@@ -216,13 +216,13 @@ impl Visit<'_> {
         Frame::new("/admin", self.has_inbox)
     }
 
-    fn top(&self, here: &'static str) -> Top {
+    fn header(&self, here: &'static str) -> PageHeader {
         let name = match (self.caller.session().name(), self.caller.key()) {
             (Some(name), _) => name.to_owned(),
             (None, Some(sid)) => sid.to_string(),
             (None, None) => "the account".to_owned(),
         };
-        Top { name, token: self.id.form_token(), here }
+        PageHeader { name, token: self.id.form_token(), here }
     }
 
     fn author(&self) -> Author {
@@ -285,37 +285,46 @@ pub async fn answer<V: Verify>(
             site.sign_in("", None)
         });
     }
-    let id = SessionId::of(&head.headers, transport.cookie().0);
-    // What the script asks for by itself does not prolong a session.
-    let is_use = head.headers.get("sec-fetch-dest").is_none_or(|destination| destination != "empty");
-    let caller = |id: &SessionId| admin.sessions.caller(id, is_use, &v2.registry, (v2.now)());
-    let Some((id, caller)) = id.and_then(|id| caller(&id).map(|caller| (id, caller))) else {
+    let Some(request) = signed_in(call, (v2, admin), transport, head) else {
         return Ok(match page {
             AdminPage::Events => counted(Response::plain(StatusCode::UNAUTHORIZED, "The session is over.")),
             _ if is_post => site.notice(StatusCode::UNAUTHORIZED, "You are signed out", SIGNED_OUT),
             _ => home::redirect("/admin/sign-in"),
         });
     };
-    if is_post && !id.made_form(&form.field("token").unwrap_or_default()) {
+    if is_post && !request.id.made_form(&form.field("token").unwrap_or_default()) {
         return Ok(site.notice(StatusCode::FORBIDDEN, "The form is out of date", OLD_FORM));
     }
-    let (request_id, has_inbox) = (call.request_id, site.has_inbox);
-    let visit = Visit { admin, v2, head, request_id, has_inbox, id, caller, is_use };
     let page = match page {
         AdminPage::SignIn | AdminPage::SignOut => {
-            admin.sessions.end(&visit.id);
+            admin.sessions.end(&request.id);
             let mut response = home::redirect("/admin/sign-in");
             response.headers.push((SET_COOKIE, transport.set_cookie(None)));
             return Ok(response);
         }
         AdminPage::Events => return events(deps, admin),
-        AdminPage::Overview => overview::page(&visit, deps).await,
-        AdminPage::LookUp => Ok(number::look_up(&visit, &form, deps.default_region)),
-        AdminPage::Number if is_post => number::act(&visit, &form).await,
-        AdminPage::Number => number::page(&visit).await,
-        AdminPage::Audit => audit::page(&visit).await,
+        AdminPage::Overview => overview::page(&request, deps).await,
+        AdminPage::LookUp => Ok(number::look_up(&request, &form, deps.default_region)),
+        AdminPage::Number if is_post => number::act(&request, &form).await,
+        AdminPage::Number => number::page(&request).await,
+        AdminPage::Audit => audit::page(&request).await,
     };
     Ok(page.unwrap_or_else(|refusal| site.refused(refusal)))
+}
+
+/// The request of a person who is signed in.
+fn signed_in<'a, V>(
+    call: &Call<'a, V>,
+    (v2, admin): (&'a V2, &'a Admin),
+    transport: Transport,
+    head: &'a Parts,
+) -> Option<AdminRequest<'a>> {
+    let id = SessionId::of(&head.headers, transport.cookie().0)?;
+    // What the script asks for by itself does not prolong a session.
+    let is_use = head.headers.get("sec-fetch-dest").is_none_or(|destination| destination != "empty");
+    let caller = admin.sessions.caller(&id, is_use, &v2.registry, (v2.now)())?;
+    let (request_id, has_inbox) = (call.request_id, call.deps.inbox.is_some());
+    Some(AdminRequest { admin, v2, head, request_id, has_inbox, id, caller, is_use })
 }
 
 const NEEDS_TLS: &str = "Your secret would travel in cleartext. Give the server a certificate (tls-cert), or put a proxy with TLS in \
@@ -381,9 +390,8 @@ impl Form {
 
 /// A field of a form or a query, if it is not too long.
 fn field(form: &[u8], name: &str) -> Option<String> {
-    let mut pairs = form_urlencoded::parse(form);
-    let (_, text) = pairs.find(|(found, _)| found == name)?;
-    Some(text.trim().to_owned()).filter(|text| text.len() <= LONGEST)
+    let text = request::form_field(form, name)?.trim().to_owned();
+    (text.len() <= MAX_FIELD_BYTES).then_some(text)
 }
 
 /// `POST /admin/sign-in`.
@@ -410,14 +418,14 @@ fn sign_in<V: Verify>(
         failed();
         return refused(StatusCode::UNAUTHORIZED, "Unknown SID or wrong secret.");
     };
-    let proof = v2.registry.proof_of(&caller).filter(|_| caller.may_everywhere(Scope::Admin));
-    let Some(proof) = proof else {
+    let fingerprint = v2.registry.fingerprint_of(&caller).filter(|_| caller.may_everywhere(Scope::Admin));
+    let Some(fingerprint) = fingerprint else {
         failed();
         let text =
             "This key cannot sign in. The dashboard needs a key for all services with the scope admin.";
         return refused(StatusCode::FORBIDDEN, text);
     };
-    let id = admin.sessions.begin(proof, now);
+    let id = admin.sessions.begin(fingerprint, now);
     let actor = caller.key().map_or_else(|| "account".to_owned(), |sid| sid.to_string());
     info!(actor, request_id = call.request_id, "dashboard sign-in");
     let mut response = home::redirect("/admin");

@@ -1,8 +1,8 @@
 //! The page of a number: its state in each service, its messages, and what an operator can do about it.
 
-use super::overview::span;
+use super::overview::time_left;
 use super::session::Notice;
-use super::{Form, HEADERS, Top, Visit, describe_token, moment};
+use super::{AdminRequest, Form, HEADERS, PageHeader, describe_token, moment};
 use crate::attempts::{TrackRow, VerifyStatus};
 use crate::delivery::SendStatus;
 use crate::domain::{PhoneNumber, Region, Sid, SidKind, Timestamp};
@@ -21,7 +21,7 @@ use askama::Template;
 #[template(path = "number.html")]
 struct NumberPage {
     frame: Frame,
-    top: Top,
+    header: PageHeader,
     notice: Option<Notice>,
     path: String,
     number: PhoneNumber,
@@ -69,7 +69,7 @@ impl State {
             expires,
             checks_left: wrong.map(|wrong| service.settings.max_checks.saturating_sub(wrong)),
             wrong_codes: lockout.wrong_codes,
-            locked: lockout.until.map(|until| (moment(until), span(until.since(now)))),
+            locked: lockout.until.map(|until| (moment(until), time_left(until.since(now)))),
             verification,
             timeline,
         }
@@ -144,42 +144,43 @@ impl Entry {
 }
 
 /// `POST /admin/lookup`: leads to the page of a number.
-pub fn look_up(visit: &Visit<'_>, form: &Form, region: Option<Region>) -> Response {
+pub fn look_up(request: &AdminRequest<'_>, form: &Form, region: Option<Region>) -> Response {
     match PhoneNumber::parse(&form.field("number").unwrap_or_default(), region) {
-        Ok(number) => home::redirect(&visit.path_of(number)),
+        Ok(number) => home::redirect(&request.path_of(number)),
         Err(error) => {
-            visit.notify(false, format!("The number cannot be looked up. {}", home::words_for_number(error)));
+            request
+                .notify(false, format!("The number cannot be looked up. {}", home::words_for_number(error)));
             home::redirect("/admin")
         }
     }
 }
 
 /// `GET /admin/numbers/{Id}`.
-pub async fn page(visit: &Visit<'_>) -> Result<Response, Refusal> {
-    let Some(number) = number(visit) else { return Ok(unknown(visit)) };
-    let Ok(_place) = visit.v2.reads.begin(None) else { return Err(Refusal::Overloaded) };
+pub async fn page(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
+    let Some(number) = number(request) else { return Ok(unknown(request)) };
+    let Ok(_place) = request.v2.reads.begin(None) else { return Err(Refusal::Overloaded) };
     let mut states = Vec::new();
-    for service in visit.v2.registry.services(0, usize::MAX) {
-        if let Some(status) = visit.admin.verifying.status(service.id, number).await? {
-            states.push(State::new(&service, status, visit.now()));
+    for service in request.v2.registry.services(0, usize::MAX) {
+        if let Some(status) = request.admin.verifying.status(service.id, number).await? {
+            states.push(State::new(&service, status, request.now()));
         }
     }
-    let (frame, top, notice) = (visit.frame(), visit.top("/admin/numbers"), visit.take_notice());
-    let page = NumberPage { frame, top, notice, path: visit.path_of(number), number, states };
+    let (frame, header, notice) = (request.frame(), request.header("/admin/numbers"), request.take_notice());
+    let page = NumberPage { frame, header, notice, path: request.path_of(number), number, states };
     Ok(pages::html(&page, &HEADERS))
 }
 
 /// `POST /admin/numbers/{Id}`: carries out an action, and leads to the page that shows the result.
-pub async fn act(visit: &Visit<'_>, form: &Form) -> Result<Response, Refusal> {
-    let Some(number) = number(visit) else { return Ok(unknown(visit)) };
+pub async fn act(request: &AdminRequest<'_>, form: &Form) -> Result<Response, Refusal> {
+    let Some(number) = number(request) else { return Ok(unknown(request)) };
     let field = |name| form.field(name).unwrap_or_default();
     let service = Sid::parse(SidKind::Service, &field("service"));
-    let service = service.and_then(|sid| visit.v2.registry.service(&sid).ok());
+    let service = service.and_then(|sid| request.v2.registry.service(&sid).ok());
     match (field("action").as_str(), service) {
-        ("erase", _) => return erase(visit, number).await,
+        ("erase", _) => return erase(request, number).await,
         ("unlock", Some(service)) => {
-            let cleared = visit.admin.verifying.clear(service.id, number, visit.author()).await?;
-            visit.admin.lockouts.invalidate().await;
+            let cleared = request.admin.verifying.clear(service.id, number, request.author()).await?;
+            request.admin.lockouts.invalidate().await;
             let text = match cleared {
                 Cleared::Locked => "is unlocked, and an outstanding code is void",
                 Cleared::NotLocked => {
@@ -187,18 +188,18 @@ pub async fn act(visit: &Visit<'_>, form: &Form) -> Result<Response, Refusal> {
                 }
                 Cleared::Unknown => "is unknown, and nothing was changed",
             };
-            visit.notify(cleared != Cleared::Unknown, format!("{number} {text}, in {}.", service.title()));
+            request.notify(cleared != Cleared::Unknown, format!("{number} {text}, in {}.", service.title()));
         }
         ("cancel", Some(service)) => {
-            let (target, by) = (VerificationTarget::Number(number), Some(visit.author()));
-            match visit.v2.verifications.end(service.id, target, Ending::Canceled, by).await {
-                Ok(_) => visit.notify(
+            let (target, by) = (VerificationTarget::Number(number), Some(request.author()));
+            match request.v2.verifications.end(service.id, target, Ending::Canceled, by).await {
+                Ok(_) => request.notify(
                     true,
                     format!("The verification of {number} in {} is canceled.", service.title()),
                 ),
                 Err(Refused::Unavailable(refusal)) => return Err(refusal),
                 Err(_) => {
-                    visit.notify(
+                    request.notify(
                         false,
                         format!("{number} has no verification under way in {}.", service.title()),
                     );
@@ -206,41 +207,41 @@ pub async fn act(visit: &Visit<'_>, form: &Form) -> Result<Response, Refusal> {
             }
         }
         ("unlock" | "cancel", None) => {
-            visit.notify(false, "Nothing was changed: the service does not exist.".to_owned());
+            request.notify(false, "Nothing was changed: the service does not exist.".to_owned());
         }
-        _ => visit.notify(false, "Nothing was changed: the form names no action.".to_owned()),
+        _ => request.notify(false, "Nothing was changed: the form names no action.".to_owned()),
     }
-    Ok(home::redirect(&visit.path_of(number)))
+    Ok(home::redirect(&request.path_of(number)))
 }
 
 /// Erases the number as `onceward erase`, in a task of its own: a browser that leaves cannot stop the work half way.
-async fn erase(visit: &Visit<'_>, number: PhoneNumber) -> Result<Response, Refusal> {
-    let (verifying, by) = (visit.admin.verifying.clone(), visit.author());
+async fn erase(request: &AdminRequest<'_>, number: PhoneNumber) -> Result<Response, Refusal> {
+    let (verifying, by) = (request.admin.verifying.clone(), request.author());
     let work = tokio::spawn(async move { verifying.erase_everywhere(number, by).await });
     match work.await.map_err(|_| Refusal::Stopping)? {
         Ok((_, locked_until)) => {
             let lockout =
                 locked_until.map(|until| format!(" Its lockout stays until {} UTC.", moment(until)));
             let lockout = lockout.unwrap_or_default();
-            visit.notify(true, format!("{number} is erased in every service.{lockout}"));
-            visit.admin.sessions.erase(number);
+            request.notify(true, format!("{number} is erased in every service.{lockout}"));
+            request.admin.sessions.erase(number);
             Ok(home::redirect("/admin"))
         }
         Err(error) => {
-            visit.notify(false, format!("Some data of {number} may be left: {error}. Erase it again."));
-            Ok(home::redirect(&visit.path_of(number)))
+            request.notify(false, format!("Some data of {number} may be left: {error}. Erase it again."));
+            Ok(home::redirect(&request.path_of(number)))
         }
     }
 }
 
 /// The number that the path names in this session.
-fn number(visit: &Visit<'_>) -> Option<PhoneNumber> {
-    let id = visit.head.uri.path().rsplit('/').next()?.parse().ok()?;
-    visit.admin.sessions.with(&visit.id, |session| session.number(id)).flatten()
+fn number(request: &AdminRequest<'_>) -> Option<PhoneNumber> {
+    let id = request.head.uri.path().rsplit('/').next()?.parse().ok()?;
+    request.admin.sessions.with(&request.id, |session| session.number(id)).flatten()
 }
 
-fn unknown(visit: &Visit<'_>) -> Response {
-    visit.notify(
+fn unknown(request: &AdminRequest<'_>) -> Response {
+    request.notify(
         false,
         "This link belongs to another session, or the number was erased. Look the number up.".to_owned(),
     );

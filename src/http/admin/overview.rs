@@ -9,8 +9,9 @@ use tokio::sync::Mutex;
 
 use super::plot::Plot;
 use super::session::Notice;
-use super::{Deps, HEADERS, Top, Visit, moment};
+use super::{AdminRequest, Deps, HEADERS, PageHeader, moment};
 use crate::clock::Stopwatch;
+use crate::delivery::Circuit;
 use crate::domain::{PhoneNumber, ServiceId, Sid, SidKind, Timestamp, seconds_up};
 use crate::history::{Counts, Resolution, Row, totals};
 use crate::http::pages::{self, Frame, LIVE};
@@ -94,7 +95,7 @@ impl Range {
 struct OverviewPage {
     frame: Frame,
     script: &'static str,
-    top: Top,
+    header: PageHeader,
     notice: Option<Notice>,
     range: Range,
     /// Addresses and titles of all ranges, and whether one is this one.
@@ -170,8 +171,8 @@ impl GatewayLine {
         self.reading.circuit.iter().find(|(_, is)| *is).map_or("unknown", |(state, _)| state)
     }
 
-    fn is_well(&self) -> bool {
-        self.circuit() == "closed" && self.problem().is_none()
+    fn is_healthy(&self) -> bool {
+        self.circuit() == Circuit::Closed.as_str() && self.problem().is_none()
     }
 
     fn problem(&self) -> Option<&str> {
@@ -215,20 +216,20 @@ struct LockoutLine {
 }
 
 /// `GET /admin?range=&service=`.
-pub async fn page<V: Verify>(visit: &Visit<'_>, deps: &Deps<V>) -> Result<Response, Refusal> {
-    let Ok(_place) = visit.v2.reads.begin(None) else { return Err(Refusal::Overloaded) };
-    let (registry, now) = (&visit.v2.registry, visit.now());
-    let range = visit.query("range").unwrap_or_default();
+pub async fn page<V: Verify>(request: &AdminRequest<'_>, deps: &Deps<V>) -> Result<Response, Refusal> {
+    let Ok(_place) = request.v2.reads.begin(None) else { return Err(Refusal::Overloaded) };
+    let (registry, now) = (&request.v2.registry, request.now());
+    let range = request.query("range").unwrap_or_default();
     let range = Range::ALL.into_iter().find(|known| known.as_str() == range).unwrap_or(Range::Day);
-    let chosen = visit.query("service").and_then(|sid| Sid::parse(SidKind::Service, &sid));
+    let chosen = request.query("service").and_then(|sid| Sid::parse(SidKind::Service, &sid));
     let chosen = chosen.and_then(|sid| registry.service(&sid).ok());
     let (starts, (resolution, _)) = (range.starts(now), range.buckets());
     let from = starts.first().copied().unwrap_or(now);
-    let mut rows = visit.admin.history.between(resolution, from, now.plus(resolution.length())).await?;
+    let mut rows = request.admin.history.between(resolution, from, now.plus(resolution.length())).await?;
     rows.retain(|row| chosen.as_ref().is_none_or(|service| row.series.service == service.id));
     let chosen = chosen.map(|service| service.sid);
     let all = totals(&rows, |_| ()).remove(&()).unwrap_or_default();
-    let scan = visit.admin.lockouts.read(&visit.admin.verifying, now).await?;
+    let scan = request.admin.lockouts.read(&request.admin.verifying, now).await?;
     let (locked, count) = &*scan;
     let mut health: BTreeMap<&str, GatewayHealth> =
         (deps.gateways)().into_iter().map(|health| (health.name, health)).collect();
@@ -236,29 +237,29 @@ pub async fn page<V: Verify>(visit: &Visit<'_>, deps: &Deps<V>) -> Result<Respon
     let line =
         |reading: GatewayReading| GatewayLine { health: health.remove(reading.name.as_str()), reading };
     let page = OverviewPage {
-        frame: visit.frame(),
+        frame: request.frame(),
         script: LIVE,
-        top: visit.top("/admin"),
-        notice: visit.take_notice(),
+        header: request.header("/admin"),
+        notice: request.take_notice(),
         range,
         ranges: Range::ALL.map(|known| (address(known, chosen), known.title(), known == range)),
         now_ms: now.as_millis(),
-        services: choices(visit, chosen),
+        services: choices(request, chosen),
         sums: Sums::new(&all, all.begun),
-        currency: visit.admin.history.currency().to_owned(),
+        currency: request.admin.history.currency().to_owned(),
         plots: plots(range, &starts, &rows),
         causes: causes(&all),
-        tables: breakdowns(visit, range, &rows),
+        tables: breakdowns(request, range, &rows),
         gateways: reading.gateways.into_iter().map(line).collect(),
         backlog: pending_deliveries(reading.webhook_backlog as u64),
-        lockouts: locked.iter().map(|locked| lockout_line(visit, locked, now)).collect(),
+        lockouts: locked.iter().map(|locked| lockout_line(request, locked, now)).collect(),
         locked: *count,
     };
     Ok(pages::html(&page, &HEADERS))
 }
 
-fn choices(visit: &Visit<'_>, chosen: Option<Sid>) -> Vec<Choice> {
-    let services = visit.v2.registry.services(0, SERVICES);
+fn choices(request: &AdminRequest<'_>, chosen: Option<Sid>) -> Vec<Choice> {
+    let services = request.v2.registry.services(0, SERVICES);
     let choice = |service: &Arc<Service>| {
         let is_chosen = chosen == Some(service.sid);
         Choice { sid: service.sid, title: service.title(), is_chosen }
@@ -299,8 +300,8 @@ fn causes(counts: &Counts) -> Vec<(&'static str, String)> {
     causes.into_iter().filter(|(_, count)| *count > 0).map(|(cause, count)| (cause, grouped(count))).collect()
 }
 
-fn breakdowns(visit: &Visit<'_>, range: Range, rows: &[Row]) -> Vec<Breakdown> {
-    let registry = &visit.v2.registry;
+fn breakdowns(request: &AdminRequest<'_>, range: Range, rows: &[Row]) -> Vec<Breakdown> {
+    let registry = &request.v2.registry;
     let service = |id: Option<ServiceId>| {
         let service = id.and_then(|id| registry.service_by_id(id));
         let name = service.as_ref().map_or_else(|| "removed".to_owned(), |service| service.title());
@@ -362,14 +363,14 @@ impl Breakdown {
     }
 }
 
-fn lockout_line(visit: &Visit<'_>, locked: &LockedNumber, now: Timestamp) -> LockoutLine {
-    let service = visit.v2.registry.service_by_id(locked.service);
+fn lockout_line(request: &AdminRequest<'_>, locked: &LockedNumber, now: Timestamp) -> LockoutLine {
+    let service = request.v2.registry.service_by_id(locked.service);
     LockoutLine {
-        path: visit.path_of(locked.number),
+        path: request.path_of(locked.number),
         number: locked.number.to_string(),
         service: service.map_or_else(|| "removed".to_owned(), |service| service.title()),
         until: moment(locked.until),
-        left: span(locked.until.since(now)),
+        left: time_left(locked.until.since(now)),
         wrong_codes: locked.wrong_codes,
     }
 }
@@ -440,7 +441,7 @@ fn money(micros: u64) -> String {
 }
 
 /// A time span that is left, rounded up.
-pub fn span(left: Duration) -> String {
+pub fn time_left(left: Duration) -> String {
     let seconds = seconds_up(left);
     let minutes = seconds.div_ceil(60);
     match seconds {
@@ -464,7 +465,7 @@ mod tests {
         assert_eq!(money(25_000), "0.0250");
         assert_eq!(money(1_234_567_890), "1,234.56");
         let spans =
-            [1, 119, 120, 7_199, 7_200, 30 * 86_400].map(|seconds| span(Duration::from_secs(seconds)));
+            [1, 119, 120, 7_199, 7_200, 30 * 86_400].map(|seconds| time_left(Duration::from_secs(seconds)));
         assert_eq!(spans, ["1 s", "119 s", "2 min", "120 min", "2 h", "30 days"]);
     }
 

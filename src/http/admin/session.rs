@@ -16,19 +16,19 @@ use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use crate::domain::{PhoneNumber, Timestamp};
-use crate::registry::{Caller, Proof, Registry};
+use crate::registry::{Caller, CredentialFingerprint, Registry};
 
 /// A session ends after this time without a page that a person has opened.
 const IDLE: Duration = Duration::from_secs(30 * 60);
 
-/// The longest session.
-const LONGEST: Duration = Duration::from_secs(12 * 60 * 60);
+/// A session ends after this time, used or not.
+const MAX_SESSION: Duration = Duration::from_secs(12 * 60 * 60);
 
 /// Sessions at once. A further one ends the one that was used least recently.
-const MOST: usize = 100;
+const MAX_SESSIONS: usize = 100;
 
 /// Numbers that a session has addresses for.
-const NUMBERS: usize = 500;
+const MAX_NUMBERS: usize = 500;
 
 /// The secret of a session, which only its cookie has: 256 random bits in hex.
 pub struct SessionId(Zeroizing<String>);
@@ -73,7 +73,7 @@ pub struct Notice {
 
 /// What a session remembers.
 pub struct Session {
-    proof: Proof,
+    fingerprint: CredentialFingerprint,
     began: Timestamp,
     used: Timestamp,
     /// Numbers by the last part of their addresses, because no address contains a number.
@@ -83,12 +83,12 @@ pub struct Session {
 }
 
 impl Session {
-    /// The address of a number. The newest [`NUMBERS`] have one.
+    /// The address of a number. The newest [`MAX_NUMBERS`] have one.
     pub fn address_of(&mut self, number: PhoneNumber) -> u64 {
         if let Some((id, _)) = self.numbers.iter().find(|(_, known)| *known == number) {
             return *id;
         }
-        if self.numbers.len() >= NUMBERS {
+        if self.numbers.len() >= MAX_NUMBERS {
             self.numbers.pop_front();
         }
         self.next_number += 1;
@@ -101,7 +101,7 @@ impl Session {
     }
 
     fn is_over(&self, now: Timestamp) -> bool {
-        now >= self.used.plus(IDLE) || now >= self.began.plus(LONGEST)
+        now >= self.used.plus(IDLE) || now >= self.began.plus(MAX_SESSION)
     }
 }
 
@@ -116,18 +116,18 @@ impl Sessions {
         Self { live: Mutex::default(), rng: Mutex::new(rng) }
     }
 
-    /// Begins a session of the caller that gave this proof.
-    pub fn begin(&self, proof: Proof, now: Timestamp) -> SessionId {
+    /// Begins a session of the caller with this credential.
+    pub fn begin(&self, fingerprint: CredentialFingerprint, now: Timestamp) -> SessionId {
         let random: [u8; 32] = self.rng.lock().unwrap_or_else(PoisonError::into_inner).random();
         let id = SessionId(Zeroizing::new(encode_string(&random)));
         let mut live = self.live();
         live.retain(|_, session| !session.is_over(now));
         let oldest = live.iter().min_by_key(|(_, session)| session.used).map(|(key, _)| *key);
-        if let Some(oldest) = oldest.filter(|_| live.len() >= MOST) {
+        if let Some(oldest) = oldest.filter(|_| live.len() >= MAX_SESSIONS) {
             live.remove(&oldest);
         }
         let (numbers, next_number, notice) = (VecDeque::new(), 0, None);
-        live.insert(id.key(), Session { proof, began: now, used: now, numbers, next_number, notice });
+        live.insert(id.key(), Session { fingerprint, began: now, used: now, numbers, next_number, notice });
         id
     }
 
@@ -141,7 +141,7 @@ impl Sessions {
     ) -> Option<Caller> {
         let (key, mut live) = (id.key(), self.live());
         let session = live.get_mut(&key)?;
-        let caller = registry.caller_of(&session.proof).filter(|_| !session.is_over(now));
+        let caller = registry.caller_of(&session.fingerprint).filter(|_| !session.is_over(now));
         if caller.is_none() {
             live.remove(&key);
         } else if is_use {
@@ -181,7 +181,7 @@ const FROM_ONE: (u32, Duration) = (10, Duration::from_secs(6));
 const FROM_ALL: (u32, Duration) = (60, Duration::from_secs(1));
 
 /// Addresses that are counted. Further ones count only among all.
-const ADDRESSES: usize = 1_000;
+const MAX_ADDRESSES: usize = 1_000;
 
 impl SignInLimit {
     /// Counts a failure.
@@ -199,7 +199,7 @@ impl SignInLimit {
             if !wait.is_zero() {
                 return Err(wait);
             }
-            if source.is_none() || counted.len() < ADDRESSES || counted.contains_key(&source) {
+            if source.is_none() || counted.len() < MAX_ADDRESSES || counted.contains_key(&source) {
                 allowed.push((source, until));
             }
         }
@@ -240,8 +240,8 @@ mod tests {
         registry.keep_account(&account).await.expect("kept");
         let caller = registry.authenticate(&account.sid.to_string(), account.token.expose()).expect("it");
         let sessions = Sessions::new(StdRng::seed_from_u64(1));
-        let proof = registry.proof_of(&caller).expect("a proof");
-        let [idle, busy] = [0, 0].map(|second| sessions.begin(proof.clone(), at(second)));
+        let fingerprint = registry.fingerprint_of(&caller).expect("a credential");
+        let [idle, busy] = [0, 0].map(|second| sessions.begin(fingerprint.clone(), at(second)));
         let lives =
             |id: &SessionId, is_use, second| sessions.caller(id, is_use, &registry, at(second)).is_some();
         assert!(lives(&idle, false, 20 * 60) && lives(&busy, true, 20 * 60));
@@ -251,11 +251,11 @@ mod tests {
             assert_eq!(lives(&busy, true, half * 25 * 60), half * 25 < 12 * 60, "{half}");
         }
         for second in 0..200 {
-            sessions.begin(proof.clone(), at(second));
+            sessions.begin(fingerprint.clone(), at(second));
         }
-        assert_eq!(sessions.live().len(), MOST);
+        assert_eq!(sessions.live().len(), MAX_SESSIONS);
 
-        let session = sessions.begin(proof, at(300));
+        let session = sessions.begin(fingerprint, at(300));
         assert!(lives(&session, true, 301));
         registry.keep_account(&registry.draw_account().await.expect("another")).await.expect("kept");
         assert!(!lives(&session, true, 302), "the token was replaced");
@@ -277,7 +277,7 @@ mod tests {
         let limit = SignInLimit::default();
         let addresses = (0..5_000).map(|n| IpAddr::V6(Ipv6Addr::from_bits(n << 64)));
         assert_eq!(addresses.filter(|address| limit.failed(*address, at(0)).is_ok()).count(), 60);
-        assert!(limit.lock().len() <= ADDRESSES + 1);
+        assert!(limit.lock().len() <= MAX_ADDRESSES + 1);
     }
 
     #[test]

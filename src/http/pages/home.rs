@@ -88,7 +88,7 @@ pub fn page<V: Verify>(deps: &Deps<V>, head: &Parts) -> Response {
             Err(problem) => refused(deps, problem),
         };
     }
-    let to = field(query.as_bytes(), "to");
+    let to = request::form_field(query.as_bytes(), "to");
     let to = to.and_then(|text| PhoneNumber::parse(&text, deps.default_region).ok());
     shown(deps, head, to, None)
 }
@@ -99,7 +99,7 @@ pub async fn send<V: Verify>(call: &Call<'_, V>, head: &Parts, body: &[u8]) -> R
     if let Err(problem) = access(deps, head) {
         return Ok(refused(deps, problem));
     }
-    let text = field(body, "number").unwrap_or_default();
+    let text = request::form_field(body, "number").unwrap_or_default();
     let failed = |status, words| Ok(failed(deps, head, (&text, None), Failure::Send(status, words)));
     let number = match PhoneNumber::parse(&text, deps.default_region) {
         Ok(number) => number,
@@ -121,7 +121,7 @@ pub async fn check<V: Verify>(call: &Call<'_, V>, head: &Parts, body: &[u8]) -> 
     if let Err(problem) = access(deps, head) {
         return Ok(refused(deps, problem));
     }
-    let text = field(body, "number").unwrap_or_default();
+    let text = request::form_field(body, "number").unwrap_or_default();
     let number = match PhoneNumber::parse(&text, deps.default_region) {
         Ok(number) => number,
         Err(error) => {
@@ -131,7 +131,7 @@ pub async fn check<V: Verify>(call: &Call<'_, V>, head: &Parts, body: &[u8]) -> 
     };
     let to = (text.as_str(), Some(number));
     let failed = |status, words| Ok(failed(deps, head, to, Failure::Check(status, words)));
-    let code = field(body, "code").unwrap_or_default();
+    let code = request::form_field(body, "code").unwrap_or_default();
     let code: String = code.split_whitespace().collect();
     if code.is_empty() {
         return failed(StatusCode::BAD_REQUEST, "Enter the code from the message.".to_owned());
@@ -276,11 +276,6 @@ pub fn with_view<V, T>(
 pub fn origin<V>(deps: &Deps<V>, head: &Parts) -> String {
     let host = request::only(&head.headers, &HOST).unwrap_or("localhost:3000");
     format!("{}://{host}", if deps.tls.is_some() { "https" } else { "http" })
-}
-
-fn field(form: &[u8], name: &str) -> Option<String> {
-    let mut pairs = form_urlencoded::parse(form);
-    pairs.find(|(found, _)| found == name).map(|(_, text)| text.into_owned())
 }
 
 pub fn redirect(address: &str) -> Response {

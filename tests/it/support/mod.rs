@@ -27,7 +27,7 @@ pub use collector::{Collector, RecordedSpan};
 pub use double::{Double, Provider};
 pub use held_records::HeldRecords;
 pub use mada::{MADA_PASSWORD, MADA_SOURCE, MADA_USERNAME, Mada};
-pub use numbers::{Numbers, wrong};
+pub use numbers::{Numbers, masked, wrong};
 pub use output::Output;
 pub use private::Private;
 pub use received::{Received, basic, longest_digits};

@@ -37,3 +37,9 @@ pub fn wrong(code: &str) -> String {
     let digit: u8 = last.parse().expect("a code ends with a digit");
     format!("{head}{}", (digit + 1) % 10)
 }
+
+/// A number as logs, lists and the audit log show it.
+pub fn masked(number: &str) -> String {
+    let (head, tail) = (&number[..5], &number[number.len() - 2..]);
+    format!("{head}{}{tail}", "*".repeat(number.len() - 7))
+}
