@@ -5,7 +5,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::support::{
-    Client, HttpResponse, OWN_ACCOUNT, OWN_TOKEN, Reply, Setup, V2, World, masked, sid, soon, wrong,
+    Client, HttpResponse, OWN_ACCOUNT, OWN_TOKEN, Reply, Setup, V2, World, basic, masked, sid, soon, wrong,
 };
 
 #[tokio::test]
@@ -123,6 +123,14 @@ async fn strangers_who_guess_are_slowed_and_do_not_keep_the_operator_out() {
     let wait: u64 = limited.header("retry-after").parse().expect("seconds");
     assert!((1..=6).contains(&wait), "{wait}");
     assert_eq!(sign_in(&world, OWN_ACCOUNT, OWN_TOKEN).await.status(), 303);
+    let header = ("authorization", &*basic(OWN_ACCOUNT, OWN_TOKEN));
+    let metrics = world.request_with(Method::GET, "/metrics", &[header], "").await.text();
+    for counted in ["{reason=\"unauthenticated\"} 10\n", "{reason=\"rate_limited\"} 1\n"] {
+        assert!(metrics.contains(&format!("onceward_requests_refused_total{counted}")), "{metrics}");
+    }
+    for message in ["dashboard sign-in failed", "dashboard sign-in limited", "dashboard sign-in"] {
+        soon(message, world.server.output().event(|line: &Value| line["message"] == message)).await;
+    }
 }
 
 #[tokio::test]
