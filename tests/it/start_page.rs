@@ -146,7 +146,7 @@ async fn where_a_key_is_required_the_page_asks_to_sign_in() {
     let server = setup.start().await;
     let made = setup.command(["keys", "create", "--service", "default"]).await;
     assert_eq!(made.status.code(), Some(0), "{}", made.output);
-    asks_to_sign_in(&server.client).await;
+    asks_to_sign_in(&server.client, "an API key with the scope verify, for the service default").await;
 
     let setup = Setup::new()
         .args(["--listen", "0.0.0.0:0"])
@@ -154,11 +154,31 @@ async fn where_a_key_is_required_the_page_asks_to_sign_in() {
         .config("simulator-in-production", true);
     let server = V2::account(setup).start().await;
     assert_eq!(server.client.send(NUMBER).await.status(), 200);
-    asks_to_sign_in(&server.client).await;
+    asks_to_sign_in(&server.client, "an API key for all services with the scope admin.").await;
 }
 
-async fn asks_to_sign_in(client: &Client) {
+#[tokio::test]
+async fn the_key_that_the_page_names_signs_in_on_a_public_address() {
+    let setup = Setup::new().args(["--listen", "0.0.0.0:0"]).config("simulator-in-production", true);
+    let server = V2::account(setup.clone()).start().await;
+    let page = open(&server.client, "/").await.text();
+    assert!(page.contains("an API key for all services with the scopes admin and verify."), "{page}");
+    for (scopes, status) in [("admin", 401), ("verify", 401), ("admin,verify", 303)] {
+        let made = setup.command(["keys", "create", "--json", "--scope", scopes]).await;
+        let key: serde_json::Value = serde_json::from_str(made.output.trim()).expect("a key");
+        let credentials =
+            basic(key["sid"].as_str().expect("a sid"), key["secret"].as_str().expect("a secret"));
+        let headers = [("accept", "text/html"), ("authorization", credentials.as_str())];
+        let signed_in = server.client.request_with(Method::GET, "/?sign-in", &headers, "").await;
+        assert_eq!(signed_in.status(), status, "{scopes}");
+        let page = server.client.request_with(Method::GET, "/", &headers, "").await.text();
+        assert_eq!(page.contains("curl -u KEY:SECRET http"), status == 303, "{page}");
+    }
+}
+
+async fn asks_to_sign_in(client: &Client, accepted: &str) {
     let page = open(client, "/").await.text();
+    assert!(page.contains(accepted), "no {accepted:?} in {page}");
     assert!(page.contains("href=\"/?sign-in\"") && !page.contains("<form"), "{page}");
     assert!(!page.contains(NUMBER), "no message without credentials: {page}");
     let form = [("number", NUMBER), ("code", "123456")];

@@ -34,8 +34,8 @@ enum Trial {
     None,
     OtherHost,
     Starting,
-    /// Whether credentials were given.
-    SignIn(bool),
+    /// Whether credentials were refused, and which API key is accepted.
+    SignIn(bool, &'static str),
     Open(Box<Form>),
 }
 
@@ -49,6 +49,8 @@ struct Form {
     check_problem: Option<String>,
     newest: Option<MessageJson>,
     origin: String,
+    /// The option of curl for the credentials that `/api` requires.
+    credentials: &'static str,
     now_ms: u64,
 }
 
@@ -171,11 +173,31 @@ fn access<V>(deps: &Deps<V>, head: &Parts) -> Result<(), Problem> {
     v2.map_or(Ok(()), |v2| v2.admit_compatible(&head.headers))
 }
 
+fn api_needs_key<V>(deps: &Deps<V>) -> bool {
+    deps.v2.get().is_some_and(|v2| v2.registry.compatible_routes_need_key())
+}
+
+/// The API key that [`access`] accepts, in words.
+fn accepted_key<V>(deps: &Deps<V>) -> &'static str {
+    match (deps.inbox_needs_credentials, api_needs_key(deps)) {
+        (true, true) => "an API key for all services with the scopes admin and verify",
+        (true, false) => "an API key for all services with the scope admin",
+        (false, _) => "an API key with the scope verify, for the service default or for all services",
+    }
+}
+
+/// The option with which `curl` authenticates to `/api`, and a space; empty if it needs none.
+pub fn curl_credentials<V>(deps: &Deps<V>) -> &'static str {
+    if api_needs_key(deps) { "-u KEY:SECRET " } else { "" }
+}
+
 /// The page for a request that is not allowed. 401 makes the browser ask for credentials.
 fn refused<V>(deps: &Deps<V>, problem: Problem) -> Response {
     let (status, trial) = match problem {
         Problem::ForeignHost => (StatusCode::FORBIDDEN, Trial::OtherHost),
-        Problem::Unauthenticated | Problem::Forbidden => (StatusCode::UNAUTHORIZED, Trial::SignIn(true)),
+        Problem::Unauthenticated | Problem::Forbidden => {
+            (StatusCode::UNAUTHORIZED, Trial::SignIn(true, accepted_key(deps)))
+        }
         _ => (StatusCode::SERVICE_UNAVAILABLE, Trial::Starting),
     };
     let page = Response { status, ..rendered(deps, trial) };
@@ -232,10 +254,20 @@ fn shown<V: Verify>(
             let origin = origin(deps, head);
             let newest = with_view(deps, simulator, &origin, |view| view.newest(to));
             let now_ms = simulator.now().as_millis();
-            Trial::Open(Box::new(Form { number, to, send_problem, check_problem, newest, origin, now_ms }))
+            let credentials = curl_credentials(deps);
+            Trial::Open(Box::new(Form {
+                number,
+                to,
+                send_problem,
+                check_problem,
+                newest,
+                origin,
+                credentials,
+                now_ms,
+            }))
         }
-        (_, Err(Problem::Unauthenticated)) => Trial::SignIn(false),
-        (_, Err(Problem::Forbidden)) => Trial::SignIn(true),
+        (_, Err(Problem::Unauthenticated)) => Trial::SignIn(false, accepted_key(deps)),
+        (_, Err(Problem::Forbidden)) => Trial::SignIn(true, accepted_key(deps)),
         (_, Err(Problem::ForeignHost)) => Trial::OtherHost,
         (_, Err(_)) => Trial::Starting,
     };
@@ -269,6 +301,7 @@ pub fn with_view<V, T>(
         is_only: deps.simulates_all,
         service_name: &service_name,
         origin,
+        credentials: curl_credentials(deps),
     })
 }
 

@@ -37,6 +37,8 @@ pub struct InboxView<'a> {
     pub service_name: &'a dyn Fn(ServiceId) -> String,
     /// Scheme and host of this server, in commands to try.
     pub origin: &'a str,
+    /// The option of curl for the credentials that `/api` requires.
+    pub credentials: &'static str,
 }
 
 #[derive(Template)]
@@ -46,6 +48,7 @@ struct InboxPage<'a> {
     script: &'static str,
     notice: &'static str,
     origin: &'a str,
+    credentials: &'static str,
     query: &'a str,
     messages: Vec<MessageJson>,
     now_ms: u64,
@@ -83,6 +86,7 @@ impl InboxView<'_> {
             script: LIVE,
             notice: self.notice(),
             origin: self.origin,
+            credentials: self.credentials,
             query,
             messages: shown.filter(|message| search.finds(message)).take(SHOWN).collect(),
             now_ms: now.as_millis(),

@@ -218,6 +218,7 @@ fn answer(simulator: &Simulator, path: &str, query: Option<&str>) -> Result<Resp
         is_only: true,
         service_name: &|_| "default".to_owned(),
         origin: "http://localhost:3000",
+        credentials: "",
     };
     view.answer(path, query)
 }
