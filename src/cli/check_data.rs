@@ -147,14 +147,7 @@ fn through_server(
     let mut report = Report { through_server: true, ..Report::default() };
     let (kinds, (numbers, sends, others)) = (for_tools(), in_three(&counts));
     (report.numbers, report.sends, report.others) = (Some(numbers), Some(sends), Some(others));
-    // A server may have its key from a place that this command does not know: this is no damage.
-    let is_elsewhere =
-        settings.server_key_file.is_none() && matches!(server_key::find(&settings.data_dir, None), Ok(None));
-    report.key = Some(if is_elsewhere {
-        KeyFound::Missing
-    } else {
-        check_key(settings, Some(&key), &mut report.damage)?
-    });
+    report.key = Some(check_key(settings, Some(&key), &mut report.damage)?);
     let mut seen = 0;
     let failed = |error| CommandError::Failed(format!("read the records: {error}; check again"));
     while let Some(entry) = records.next_entry().map_err(failed)? {

@@ -189,9 +189,10 @@ async fn a_key_that_was_changed_under_a_server_is_found_before_its_next_start() 
     let path = world.setup.data_dir().join("server.key");
     fs::write(&path, "ab".repeat(32)).expect("written");
     assert_eq!(check(&world.setup, 65).await["key"], "another");
-    // The server may be configured with another key file.
     fs::remove_file(&path).expect("removed");
-    assert_eq!(check(&world.setup, 0).await["key"], "missing");
+    let report = check(&world.setup, 65).await;
+    assert_eq!((&report["key"], &report["ok"]), (&"missing".into(), &false.into()), "{report}");
+    assert!(whats(&report)[0].contains("there is no server key here"), "{report}");
 }
 
 #[tokio::test]
