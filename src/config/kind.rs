@@ -374,15 +374,26 @@ impl<R: Range<Of = u64>, T: TryFrom<u64> + Serialize> Kind for Whole<R, T> {
     }
 }
 
+/// A time with its units; whole days as days, because months and years have no fixed length.
+pub fn time_text(span: Duration) -> String {
+    const DAY: u64 = 24 * 60 * 60;
+    let days = span.as_secs() / DAY;
+    if days > 1 && span == Duration::from_secs(days * DAY) {
+        format!("{days}days")
+    } else {
+        humantime::format_duration(span).to_string()
+    }
+}
+
 /// A time within limits: a bare number in the range's unit, or a text with units.
 pub struct Span<R>(PhantomData<R>);
 
 impl<R: Range<Of = Duration>> Span<R> {
     /// Checks a time that no configuration gave.
     pub fn check(setting: &'static str, given: Duration) -> Result<(), SettingError> {
-        let [min, max] = [R::MIN, R::MAX].map(humantime::format_duration);
+        let [min, max] = [R::MIN, R::MAX].map(time_text);
         let problem = || format!("it must be from {min} to {max} ({})", R::WHY);
-        let given_shown = humantime::format_duration(given);
+        let given_shown = time_text(given);
         if R::has(given) { Ok(()) } else { Err(SettingError::new(setting, given_shown, problem())) }
     }
 }
@@ -401,12 +412,12 @@ impl<R: Range<Of = Duration>> Kind for Span<R> {
     }
 
     fn shown(span: &Duration) -> Value {
-        json!(humantime::format_duration(*span).to_string())
+        json!(time_text(*span))
     }
 
     fn accepted() -> String {
         let unit = if R::UNIT == MINUTE { "minutes" } else { "seconds" };
-        let [min, max] = [R::MIN, R::MAX].map(humantime::format_duration);
+        let [min, max] = [R::MIN, R::MAX].map(time_text);
         format!(
             "a time from {min} to {max}: a number of {unit}, or a text with units such as \"45s\", \"5m\", \"1h30m\" or \
              \"500ms\" ({})",
