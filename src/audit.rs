@@ -207,10 +207,11 @@ impl Actor {
         }
     }
 
-    /// The name of the key or of the user.
+    /// The name of the key or of the user; `account` for a person who signed in with the account's credentials.
     pub fn name(&self) -> Option<&str> {
         match self {
             Self::Account => None,
+            Self::Session { key: None, .. } => Some("account"),
             Self::Key { name, .. } | Self::User { name, .. } | Self::Session { name, .. } => name.as_deref(),
         }
     }

@@ -57,9 +57,7 @@ fn row(request: &AdminRequest<'_>, entry: &AuditEntry) -> AuditRow {
         Actor::User { uid, .. } => Some(uid.to_string()),
         Actor::Account | Actor::Key { .. } | Actor::Session { .. } => actor.key().map(|sid| sid.to_string()),
     };
-    // A person without a key signed in with the account's credentials.
     let who = actor.name().map(str::to_owned).or(id);
-    let who = who.or_else(|| matches!(actor, Actor::Session { .. }).then(|| "account".to_owned()));
     let service = change.service.map(|sid| {
         let known = request.v2.registry.service(&sid).ok();
         known.map_or_else(|| sid.to_string(), |service| service.title())
