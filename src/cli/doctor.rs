@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::args::DoctorArgs;
-use super::{CommandError, CommandOutput, EXIT_FAILED, json_line};
+use super::{CommandError, CommandOutput, EXIT_FAILED, has_live_key, json_line};
 use crate::app;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, ConfigError, Loaded, Sources};
@@ -97,17 +97,19 @@ pub fn run(args: &DoctorArgs, sources: &Sources, colors: bool) -> Result<Command
     let loaded = config::load(sources);
     match &loaded {
         Ok(loaded) => {
-            configuration(loaded, &clock, &mut findings);
+            configuration(loaded, sources, &clock, &mut findings);
             gateways::examine(&loaded.settings, &clock, args.online, &mut findings)?;
             standards::compare(&loaded.settings, &mut findings);
         }
         Err(errors) => {
+            let is_denied = config::env_file_is_denied(&sources.working_dir);
+            let remedy = if is_denied { AS_ROOT } else { CONFIGURATION };
             for warning in errors.warnings() {
-                findings.warn("configuration", warning, CONFIGURATION);
+                findings.warn("configuration", warning, remedy);
             }
             for error in errors.iter() {
                 let without_value = ConfigError { given: None, ..error.clone() }.to_string();
-                findings.fail("configuration", error.to_string(), CONFIGURATION);
+                findings.fail("configuration", error.to_string(), remedy);
                 if let Some(finding) = findings.0.last_mut() {
                     finding.in_bundle = Some(without_value);
                 }
@@ -156,16 +158,20 @@ fn synchronized(findings: &mut Findings) {
 const CONFIGURATION: &str = "correct it; `onceward --print-config` shows each value and its source, \
                              docs/reference/configuration.md each key";
 
-fn configuration(loaded: &Loaded, clock: &dyn Clock, findings: &mut Findings) {
+const AS_ROOT: &str = "run it as root: the rest of the configuration and the gateways were not examined";
+
+fn configuration(loaded: &Loaded, sources: &Sources, clock: &dyn Clock, findings: &mut Findings) {
     for warning in &loaded.warnings {
         findings.warn("configuration", warning, CONFIGURATION);
     }
     match app::check(&loaded.settings) {
-        Ok(_) if loaded.warnings.is_empty() => findings.ok("configuration", "valid"),
+        Ok(_) if loaded.warnings.is_empty() => findings.ok("configuration", valid(sources)),
         Ok(_) => {}
         Err(error) => findings.fail("configuration", error.to_string(), CONFIGURATION),
     }
-    if let Some(exposed) = &loaded.settings.registry.unless_keys {
+    if loaded.settings.registry.unless_keys.is_some() && has_live_key(sources) {
+        findings.ok("access", "callers need an API key, and there is one");
+    } else if let Some(exposed) = &loaded.settings.registry.unless_keys {
         findings.warn(
             "access",
             format!("the server starts only if the data directory holds an API key; without one: {exposed}"),
@@ -186,4 +192,18 @@ fn configuration(loaded: &Loaded, clock: &dyn Clock, findings: &mut Findings) {
             }
         }
     }
+}
+
+/// Says which directory was searched if it has no config.json, which no option named.
+fn valid(sources: &Sources) -> String {
+    let file = sources.working_dir.join("config.json");
+    if sources.config_file.is_some() || file.exists() {
+        return "valid".to_owned();
+    }
+    let file = std::path::absolute(&file).unwrap_or(file);
+    let directory = file.parent().unwrap_or(&file).display();
+    format!(
+        "valid, without config.json: {directory} has none; if the server has one, run the command in its directory, or name \
+         it with --config"
+    )
 }

@@ -48,6 +48,8 @@ pub fn run(
         KeysRequest::List { .. } => Access::Read,
         KeysRequest::Revoke { .. } | KeysRequest::NewRoot => Access::Change,
     };
+    let data_dir = settings.storage.data_dir.clone();
+    let is_new = !data_dir.exists();
     let (own, asked) = (request.clone(), ControlRequest::Keys(request.clone()));
     let offline = async |opened: &Offline| {
         let user = Actor::user(rustix::process::geteuid().as_raw());
@@ -71,9 +73,33 @@ pub fn run(
                 "; the key {0} was made and its secret is lost: revoke it with `onceward keys revoke {0}`",
                 key.sid
             );
-            CommandOutput { if_lost, ..one(&key, json, created) }
+            let err = if is_new {
+                let path = std::path::absolute(&data_dir).unwrap_or(data_dir);
+                format!(
+                    "made the data directory {} for this key; a server with another data directory does not know the key\n",
+                    path.display()
+                )
+            } else {
+                String::new()
+            };
+            CommandOutput { if_lost, err, ..one(&key, json, created) }
         }
     })
+}
+
+/// Whether the server accepts an API key, now or after its start.
+///
+/// # Errors
+/// Neither a server nor the data directory answers.
+pub fn has_live(settings: KeysSettings) -> Result<bool, CommandError> {
+    let request = KeysRequest::List { service: None };
+    let (own, asked) = (request.clone(), ControlRequest::Keys(request));
+    let offline = async |opened: &Offline| own.carry_out(&opened.registry, &opened.account).await;
+    let keys: Vec<KeyLine> = ask_or_open(settings, &asked, Access::Read, offline)?;
+    // The line of a key of a removed service has no name of the service.
+    let is_live =
+        |key: &KeyLine| key.revoked.is_none() && key.service_sid.is_some() == key.service_name.is_some();
+    Ok(keys.iter().any(is_live))
 }
 
 fn revoked(key: &KeyLine) -> String {

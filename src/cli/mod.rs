@@ -252,8 +252,9 @@ fn serve(args: &ServeArgs, sources: &Sources) -> Result<CommandOutcome, CommandE
     }
     let mut err = listed(&loaded.warnings) + &listed(&of_certificate);
     let out = if args.check {
-        if let Some(exposed) = &loaded.settings.registry.unless_keys {
-            // Only the data directory knows, and the check does not open it: a server may have it.
+        if let Some(exposed) = &loaded.settings.registry.unless_keys
+            && !has_live_key(sources)
+        {
             let _ = writeln!(
                 err,
                 "warning: the server starts only if the data directory holds an API key (onceward keys list); without one: {exposed}"
@@ -268,6 +269,11 @@ fn serve(args: &ServeArgs, sources: &Sources) -> Result<CommandOutcome, CommandE
         loaded.effective.iter().map(row).collect()
     };
     Ok(CommandOutcome::Output(CommandOutput { out, err, ..CommandOutput::default() }))
+}
+
+/// Whether an API key is known that a start requires. `false` also if this user cannot know it.
+fn has_live_key(sources: &Sources) -> bool {
+    config::load_keys(sources).is_ok_and(|settings| keys::has_live(settings).unwrap_or(false))
 }
 
 /// Refuses to write into a data directory of another user as root.

@@ -359,6 +359,53 @@ fn the_tracker_needs_no_credentials_and_only_the_data_dir_of_the_file() {
     assert_eq!(World::with_config("{").runs(&["tracker"]).exit, Some(64));
 }
 
+#[test]
+fn a_check_and_the_doctor_know_whether_the_data_holds_a_key() {
+    let world = World::with_config(
+        r#"{"production": true, "prod-domain": "127.0.0.1:3000", "simulator-in-production": true}"#,
+    );
+    let exposed = "the server starts only if the data directory holds an API key";
+    assert!(world.runs(&["--check"]).err.contains(exposed));
+    assert!(world.runs(&["doctor"]).out.contains(&format!("warn  access: {exposed}")));
+
+    let made = world.runs(&["keys", "create", "--json"]);
+    let sid: serde_json::Value = serde_json::from_str(&made.out).expect("JSON");
+    assert!(!world.runs(&["--check"]).err.contains(exposed));
+    assert!(world.runs(&["doctor"]).out.contains("ok    access: callers need an API key, and there is one"));
+
+    assert_eq!(world.runs(&["keys", "revoke", sid["sid"].as_str().expect("an id")]).exit, Some(0));
+    assert!(world.runs(&["--check"]).err.contains(exposed), "a revoked key does not count");
+}
+
+#[test]
+fn a_key_that_makes_a_data_directory_says_where() {
+    let world = World::empty();
+    let made = world.runs(&["keys", "create"]);
+    let directory = world.directory.path().join("data");
+    assert!(made.err.contains(&format!("made the data directory {}", directory.display())), "{}", made.err);
+    assert_eq!(world.runs(&["keys", "create"]).err, "");
+}
+
+#[test]
+fn the_doctor_names_the_directory_without_a_config_json() {
+    let world = World::empty();
+    let words = format!("valid, without config.json: {} has none", world.directory.path().display());
+    assert!(world.runs(&["doctor"]).out.contains(&words));
+    let world = World::with_config("{}");
+    assert!(world.runs(&["doctor"]).out.contains("ok    configuration: valid\n"));
+}
+
+#[test]
+fn a_server_key_in_the_place_of_its_file_is_refused_and_not_shown() {
+    let key = "0f".repeat(32);
+    let world = World::empty().variable("ONCEWARD_KEY_FILE", &key);
+    for arguments in [&["--check"][..], &["--print-config"], &["check-data"], &["keys", "list"]] {
+        let ran = world.runs(arguments);
+        assert_eq!(ran.exit, Some(64), "{arguments:?}");
+        assert!(ran.err.contains("it must be the path of a file") && !ran.err.contains(&key), "{}", ran.err);
+    }
+}
+
 struct World {
     colors: bool,
     directory: TempDir,

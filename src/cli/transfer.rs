@@ -173,10 +173,19 @@ pub fn import(args: &ImportArgs, settings: &StorageSettings) -> Result<CommandOu
     let key_file = args.key_file.clone().or_else(|| settings.server_key_file.clone());
     let mut progress = Progress::of("importing", args.quiet);
     let mut begun = false;
+    let key_path = server_key::place(&settings.data_dir, key_file.as_deref());
+    let makes_key = !key_path.exists();
     let imported = read(args, &settings.data_dir, key_file.as_deref(), &mut progress, &mut begun);
     progress.end();
     match imported {
-        Ok(imported) => Ok(summary(&imported, args, settings)),
+        Ok(imported) => {
+            let mut answer = summary(&imported, args, settings);
+            if makes_key && !args.quiet {
+                let path = std::path::absolute(&key_path).unwrap_or(key_path);
+                let _ = writeln!(answer.err, "made a new server key, {}; keep a copy of it", path.display());
+            }
+            Ok(answer)
+        }
         Err(error) if begun => {
             let mut answer = error.answer();
             let path = settings.data_dir.display();

@@ -126,6 +126,15 @@ impl Report {
         }
     }
 
+    /// Notes a value that has no effect, and the remedy.
+    pub fn ignored(&mut self, name: &str, problem: &str) {
+        if self.strict {
+            self.wrong(name, None, problem, None);
+        } else {
+            self.warn(format!("{name}: {problem}"));
+        }
+    }
+
     /// The warnings, if there was no error; else all of it.
     pub fn finish(self) -> Result<Vec<String>, ConfigErrors> {
         let Self { errors, warnings, .. } = self;

@@ -4,6 +4,8 @@
 //! The accepted syntax, and why no library reads it: `docs/internals/decisions/0006-env-file.md`.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use super::context::Report;
@@ -19,10 +21,20 @@ pub fn read(directory: &Path, report: &mut Report) -> BTreeMap<String, String> {
         Ok(Some(text)) => parse(&text, &file, report),
         Ok(None) => BTreeMap::new(),
         Err(reason) => {
-            report.wrong(file, None, reason, None);
+            let remedy = if is_denied(directory) {
+                ". Run the command as root, or as the owner of the file"
+            } else {
+                ""
+            };
+            report.wrong(file, None, reason + remedy, None);
             BTreeMap::new()
         }
     }
+}
+
+/// Whether there is a `.env` file in `directory` that this user may not read.
+pub fn is_denied(directory: &Path) -> bool {
+    File::open(directory.join(".env")).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
 }
 
 /// A line that cannot be read is an error only if it could be about a variable that is used: the

@@ -1,5 +1,6 @@
 //! From the sources to the settings.
 
+use std::mem;
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use super::services::{self, AccountSettings, RegistrySettings};
 use super::settings::{Inputs, Keys, ListenSettings, OWN_BRAND, Settings, StorageSettings, TlsFiles};
 use super::sources::{LISTEN_FLAG, Sources};
 use super::values::Brand;
-use super::{templates, traces};
+use super::{dotenv, templates, traces};
 use crate::domain::ApiSecret;
 use crate::engine::Policy;
 use crate::template::{DEFAULT_MESSAGE_WITH_MINUTES, REDIS_VERSION_MESSAGE, Templates};
@@ -64,6 +65,10 @@ const OF_LISTENING: [&str; 7] =
 /// config.json, then the defaults. Fails with everything that is wrong at once.
 pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     let mut c = Context::of(sources, Names::known());
+    if dotenv::is_denied(&sources.working_dir) {
+        // Any value that seems to be missing may be in the file.
+        mem::take(&mut c.report).finish()?;
+    }
     let shards = u64::try_from(default_shards(sources.parallelism)).unwrap_or(Shards::MAX);
     if !c.is_set("shards") {
         c.raw.put(
@@ -139,6 +144,13 @@ fn resolve(keys: Keys, variables: &Variables, directory: &Path, c: &mut Context)
         c.row("otp-message", message, &origin);
     }
     let listen = checks::listen_address(settings.production, &inputs, c);
+    if inputs.prod_domain.is_some() && !c.is_set("production") {
+        let origin = c.origin("prod-domain");
+        c.report.ignored(
+            &origin,
+            "it has no effect without \"production\": true. Set \"production\", or remove \"prod-domain\"",
+        );
+    }
     settings.tls = tls(&inputs, directory, c);
     settings.traces = traces::read(variables, c);
     settings.policy = inputs.policy();

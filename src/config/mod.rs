@@ -23,6 +23,7 @@ mod traces;
 pub(crate) mod values;
 
 pub use context::{ConfigError, ConfigErrors, Effective};
+pub use dotenv::is_denied as env_file_is_denied;
 pub use kind::SettingError;
 pub use load::{KeysSettings, Loaded, default_shards, load, load_keys, load_listen, load_storage};
 pub use prices::Prices;

@@ -18,6 +18,7 @@ use super::schema::{
     ALIASES, FILE_SUFFIX, GATEWAY_PREFIXES, Names, PREFIX, nearest, shared_prefixes, suggestion, variable,
 };
 use super::values::host_variable;
+use crate::domain::ServerKey;
 
 #[derive(Clone)]
 pub struct Sources {
@@ -80,12 +81,24 @@ impl RawValues {
                 given.put(key, value.as_str(), format!("the command line, {flag}"));
             }
         }
+        given.refuse_server_key(&mut of_file);
         (given, of_file, of_environment)
     }
 
     pub fn put(&mut self, key: &str, value: impl Into<Value>, origin: impl Into<String>) {
         self.values.insert(key.to_owned(), value.into());
         self.origins.insert(key.to_owned(), origin.into());
+    }
+
+    /// Removes the server key, where its file should be named, before a message shows it.
+    fn refuse_server_key(&mut self, report: &mut Report) {
+        let is_key =
+            |text: &str| text.len() == 2 * ServerKey::LEN && text.bytes().all(|b| b.is_ascii_hexdigit());
+        if self.values.get("key-file").and_then(Value::as_str).is_some_and(|text| is_key(text.trim())) {
+            self.values.remove("key-file");
+            let problem = "it must be the path of a file that holds the server key, not the key itself";
+            report.wrong("key-file", None, problem, self.origins.remove("key-file"));
+        }
     }
 
     pub fn origin(&self, key: &str) -> Option<&str> {
@@ -224,7 +237,12 @@ impl File<'_> {
             let prefix = if group.is_empty() { String::new() } else { format!("{group}.") };
             let name = path.strip_prefix(&prefix).unwrap_or(path);
             let known = nearest(name, self.names.children(group).into_iter());
-            let hint = suggestion(known.map(|known| format!("{prefix}{known}")));
+            let hint = if path == "listen" {
+                "; set \"test-hostname\" and \"test-port\", or \"prod-domain\" with \"production\": true"
+                    .to_owned()
+            } else {
+                suggestion(known.map(|known| format!("{prefix}{known}")))
+            };
             self.report.unknown(origin, &hint);
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rand::TryRng;
@@ -53,6 +53,10 @@ pub fn load_or_create(data_dir: &Path, file: Option<&Path>) -> Result<ServerKey,
     let named = place(data_dir, file);
     if is_readable_by_others(&named) {
         tracing::warn!(file = %named.display(), "server key readable by other users; run chmod 600 on it");
+    }
+    if let Some(owner) = other_owner(&named, rustix::process::geteuid().as_raw()) {
+        let file = named.display();
+        tracing::warn!(%file, owner, "server key belongs to another user, who can read and replace it; run chown on it");
     }
     if let Some(key) = find(data_dir, file)? {
         return Ok(key);
@@ -134,6 +138,12 @@ pub(super) fn remedy(error: &io::Error, path: &Path) -> &'static str {
 
 pub fn is_readable_by_others(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|data| data.permissions().mode() & 0o077 != 0)
+}
+
+/// The owner of the key file, if that is neither root nor `user`.
+pub fn other_owner(path: &Path, user: u32) -> Option<u32> {
+    let owner = fs::metadata(path).ok()?.uid();
+    (owner != 0 && owner != user).then_some(owner)
 }
 
 fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> KeyError {

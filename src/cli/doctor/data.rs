@@ -45,7 +45,7 @@ pub(super) fn examine(settings: &StorageSettings, clock: &SystemClock, findings:
     };
     owner(data_dir, &found, findings);
     room(data_dir, findings);
-    key(settings, findings);
+    key(settings, found.uid(), findings);
     let time_of_server = server(settings, findings);
     time(data_dir, time_of_server, clock, findings);
 }
@@ -93,7 +93,7 @@ pub(super) fn size_of(path: &Path) -> u64 {
     entries.map(|entry| size_of(&entry.path())).sum()
 }
 
-fn key(settings: &StorageSettings, findings: &mut Findings) {
+fn key(settings: &StorageSettings, user: u32, findings: &mut Findings) {
     let (data_dir, file) = (&settings.data_dir, settings.server_key_file.as_deref());
     let path = server_key::place(data_dir, file);
     let shown = path.display();
@@ -119,9 +119,13 @@ fn key(settings: &StorageSettings, findings: &mut Findings) {
             let remedy = format!("chmod 600 {shown}");
             findings.warn("server key", format!("other users of this machine can read {shown}"), &remedy);
         }
-        (Ok(Some(_)), _) => {
-            findings.ok("server key", format!("{shown}; keep a copy apart from copies of the data"));
-        }
+        (Ok(Some(_)), _) => match server_key::other_owner(&path, user) {
+            Some(owner) => {
+                let detail = format!("{shown} belongs to the user {owner}, and the data directory to {user}");
+                findings.warn("server key", detail, &format!("chown {user} {shown}"));
+            }
+            None => findings.ok("server key", format!("{shown}; keep a copy apart from copies of the data")),
+        },
     }
 }
 

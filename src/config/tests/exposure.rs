@@ -88,6 +88,19 @@ fn in_production_an_empty_domain_is_an_error() {
 }
 
 #[test]
+fn a_domain_without_production_is_a_warning() {
+    let text = r#"{"prod-domain": ":443"}"#;
+    let warnings = simulating(World::with_config(text)).warnings();
+    says(&warnings.join("\n"), &["key \"prod-domain\"", "without \"production\": true"]);
+    for chosen in [r#"{"prod-domain": ":443", "production": false}"#, r#"{"prod-domain": ""}"#] {
+        let warnings = simulating(World::with_config(chosen)).warnings().join("\n");
+        assert!(!warnings.contains("prod-domain"), "{warnings}");
+    }
+    let unknown = simulating(World::with_config(r#"{"listen": ":3000"}"#)).warnings();
+    says(&unknown.join("\n"), &["key \"listen\" is unknown", "test-hostname", "test-port", "prod-domain"]);
+}
+
+#[test]
 fn in_production_others_reach_the_domain_only_when_that_is_allowed() {
     let world =
         World::with_config(r#"{"production": true, "prod-domain": ":443", "simulator-in-production": true}"#);
