@@ -82,7 +82,7 @@ pub fn run(
             } else {
                 String::new()
             };
-            CommandOutput { if_lost, err, ..one(&key, json, created) }
+            CommandOutput { err, if_lost, ..one(&key, json, created) }
         }
     })
 }

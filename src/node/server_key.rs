@@ -208,6 +208,21 @@ mod tests {
     }
 
     #[test]
+    fn the_owner_of_a_key_file_is_told_unless_it_is_root_or_the_user() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("key");
+        fs::write(&file, "").expect("a file");
+        if rustix::process::geteuid().is_root() {
+            assert_eq!(other_owner(&file, 4242), None, "root's");
+            std::os::unix::fs::chown(&file, Some(4242), None).expect("changed");
+        }
+        let owner = fs::metadata(&file).expect("it is there").uid();
+        assert_eq!(other_owner(&file, owner), None);
+        assert_eq!(other_owner(&file, owner + 1), Some(owner));
+        assert_eq!(other_owner(&dir.path().join("none"), owner), None);
+    }
+
+    #[test]
     fn a_named_key_file_is_used_and_a_missing_one_is_an_error() {
         let dir = tempfile::tempdir().expect("a directory");
         let file = dir.path().join("key");

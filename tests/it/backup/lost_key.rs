@@ -62,6 +62,7 @@ async fn without_any_copy_of_the_key_only_codes_are_lost() {
     let imported =
         setup.command(["import", "all.jsonl", "--data-dir", "data", "--drop-codes", "--json"]).await;
     assert_eq!(imported.status.code(), Some(0), "{}", imported.output);
+    assert!(imported.output.contains("made a new server key, /"), "{}", imported.output);
     let line = imported.output.lines().find(|line| line.starts_with('{')).expect("a summary");
     assert_eq!(json(line)["codes_dropped"], 1, "{line}");
 
