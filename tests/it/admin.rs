@@ -270,7 +270,7 @@ async fn a_verification_can_be_canceled_and_a_number_erased() {
 }
 
 #[tokio::test]
-async fn the_overview_hears_of_changes() {
+async fn the_overview_hears_of_changes_until_its_session_ends() {
     let world = World::of(V2::account(Setup::new())).await;
     let visitor = Visitor::of(&world).await;
     let mut stream = world.connection().await;
@@ -292,6 +292,8 @@ async fn the_overview_hears_of_changes() {
     hears("retry: 1000").await;
     world.number_with_code().await;
     hears("data: changed").await;
+    assert_eq!(visitor.post("/admin/sign-out", &[]).await.status(), 303);
+    hears("\r\n0\r\n\r\n").await;
 }
 
 const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");

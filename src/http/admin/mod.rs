@@ -302,7 +302,7 @@ pub async fn answer<V: Verify>(
             response.headers.push((SET_COOKIE, transport.set_cookie(None)));
             return Ok(response);
         }
-        AdminPage::Events => return events(deps, admin),
+        AdminPage::Events => return events(deps, admin, request.id),
         AdminPage::Overview => overview::page(&request, deps).await,
         AdminPage::LookUp => Ok(number::look_up(&request, &form, deps.default_region)),
         AdminPage::Number if is_post => number::act(&request, &form).await,
@@ -434,7 +434,8 @@ fn sign_in<V: Verify>(
 }
 
 /// `GET /admin/events`: an event when the overview has changed, every two seconds at most.
-fn events<V: Verify>(deps: &Deps<V>, admin: &Admin) -> Result<Response, Problem> {
+/// The stream ends with the session.
+fn events<V: Verify>(deps: &Deps<V>, admin: &Admin, id: SessionId) -> Result<Response, Problem> {
     let (history, reading) = (admin.history.clone(), Arc::clone(&deps.reading));
     let state = move || {
         let mut hasher = DefaultHasher::new();
@@ -445,11 +446,17 @@ fn events<V: Verify>(deps: &Deps<V>, admin: &Admin) -> Result<Response, Problem>
         }
         hasher.finish()
     };
+    let (v2, admin) = (Arc::clone(&deps.v2), Arc::clone(&deps.admin));
+    let lives = move || {
+        v2.get()
+            .zip(admin.get())
+            .is_some_and(|(v2, admin)| admin.sessions.caller(&id, false, &v2.registry, (v2.now)()).is_some())
+    };
     let (sender, receiver) = watch::channel(());
     let response = deps.event_streams.open(receiver)?;
     tokio::spawn(async move {
         let mut before = state();
-        while !sender.is_closed() {
+        while !sender.is_closed() && lives() {
             sleep(EVENTS_EVERY).await;
             let now = state();
             if std::mem::replace(&mut before, now) != now {
