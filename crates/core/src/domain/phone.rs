@@ -16,6 +16,11 @@ impl Region {
         let region: rlibphonenumber::Region = text.to_ascii_uppercase().as_str().try_into().ok()?;
         PHONE_NUMBER_UTIL.get_country_code_for_region(region).map(|_| Self(region))
     }
+
+    /// The two letters as an integer, 256 to 65,535; 1 for numbers of no country.
+    pub(crate) const fn code(self) -> u16 {
+        self.0 as u16
+    }
 }
 
 impl fmt::Display for Region {
@@ -36,6 +41,52 @@ impl<'de> Deserialize<'de> for Region {
         let text = String::deserialize(from)?;
         let region = text.as_str().try_into().map_err(|_| de::Error::custom("not the code of a region"))?;
         Ok(Self(region))
+    }
+}
+
+/// The type of a number, as far as its numbering plan tells it and the guard uses it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NumberType {
+    /// Premium rate, also +979.
+    PremiumRate,
+    /// Shared cost, also +808.
+    SharedCost,
+    /// Pagers.
+    Pager,
+    /// One number for several lines of a company.
+    UniversalAccess,
+    /// Satellites and networks of no country: +870, +881, +882, +883.
+    Satellite,
+    /// A landline. Plans that do not tell landlines from mobile numbers, as in North America, have none.
+    Landline,
+    /// Mobile, toll-free, voice over IP, personal, or in no plan.
+    Other,
+}
+
+impl NumberType {
+    /// Every type.
+    pub const ALL: [Self; 7] = [
+        Self::PremiumRate,
+        Self::SharedCost,
+        Self::Pager,
+        Self::UniversalAccess,
+        Self::Satellite,
+        Self::Landline,
+        Self::Other,
+    ];
+
+    /// The name used in settings and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::PremiumRate => "premium-rate",
+            Self::SharedCost => "shared-cost",
+            Self::Pager => "pager",
+            Self::UniversalAccess => "universal-access",
+            Self::Satellite => "satellite",
+            Self::Landline => "landline",
+            Self::Other => "other",
+        }
     }
 }
 
@@ -135,9 +186,22 @@ impl PhoneNumber {
     /// has the number, the main one. `None` when no region has the country code. Costs some
     /// microseconds.
     pub fn region(self) -> Option<Region> {
-        let parsed = PHONE_NUMBER_UTIL.parse(self.e164(), None).ok()?;
-        let exact = PHONE_NUMBER_UTIL.get_region_for_number(&parsed);
-        exact.or_else(|| PHONE_NUMBER_UTIL.get_region_for_country_code(parsed.country_code)).map(Region)
+        region_of(&PHONE_NUMBER_UTIL.parse(self.e164(), None).ok()?)
+    }
+
+    /// The region and the type, with one look at the numbering plans. Costs some microseconds.
+    pub fn region_and_type(self) -> (Option<Region>, NumberType) {
+        let Ok(parsed) = PHONE_NUMBER_UTIL.parse(self.e164(), None) else { return (None, NumberType::Other) };
+        let number_type = match PHONE_NUMBER_UTIL.get_number_type(&parsed) {
+            _ if matches!(parsed.country_code, 870 | 881..=883) => NumberType::Satellite,
+            PhoneNumberType::PremiumRate => NumberType::PremiumRate,
+            PhoneNumberType::SharedCost => NumberType::SharedCost,
+            PhoneNumberType::Pager => NumberType::Pager,
+            PhoneNumberType::UAN => NumberType::UniversalAccess,
+            PhoneNumberType::FixedLine => NumberType::Landline,
+            _ => NumberType::Other,
+        };
+        (region_of(&parsed), number_type)
     }
 
     /// Whether the number's plan lists it among lines that take no text messages. `false` if the plan does not
@@ -151,6 +215,11 @@ impl PhoneNumber {
     pub fn e164(self) -> String {
         format!("+{}", self.0)
     }
+}
+
+fn region_of(parsed: &rlibphonenumber::PhoneNumber) -> Option<Region> {
+    let exact = PHONE_NUMBER_UTIL.get_region_for_number(parsed);
+    exact.or_else(|| PHONE_NUMBER_UTIL.get_region_for_country_code(parsed.country_code)).map(Region)
 }
 
 impl fmt::Display for PhoneNumber {
@@ -286,6 +355,33 @@ mod tests {
             assert_eq!(found.map(|r| r.to_string()).as_deref(), region, "{number}");
         }
         assert_eq!(PhoneNumber::from_u64(999_123_456).and_then(PhoneNumber::region), None);
+    }
+
+    #[test]
+    fn a_number_knows_whether_its_calls_cost_more() {
+        for (number, number_type) in [
+            ("+19002341234", NumberType::PremiumRate),
+            ("+449091234567", NumberType::PremiumRate),
+            ("+979123456789", NumberType::PremiumRate),
+            ("+491801234567", NumberType::SharedCost),
+            ("+80812345678", NumberType::SharedCost),
+            ("+447640123456", NumberType::Pager),
+            ("+445512345678", NumberType::UniversalAccess),
+            ("+870301234567", NumberType::Satellite),
+            ("+881612345678", NumberType::Satellite),
+            ("+88216212345678", NumberType::Satellite),
+            ("+4930123456", NumberType::Landline),
+            ("+14155552671", NumberType::Other),
+            ("+491711234567", NumberType::Other),
+            ("+11111111111", NumberType::Other),
+        ] {
+            let number = PhoneNumber::from_e164(number).expect("a number");
+            let (region, found) = number.region_and_type();
+            assert_eq!(found, number_type, "{}", number.e164());
+            assert_eq!(region, number.region());
+            assert_eq!(number.is_landline(), found == NumberType::Landline);
+            assert_eq!(serde_json::to_value(found).expect("a name"), found.as_str());
+        }
     }
 
     #[test]

@@ -1,0 +1,82 @@
+//! Budgets of messages and money: exact, and durable before a message.
+
+use serde::{Deserialize, Serialize};
+
+use super::counters::Period;
+use crate::domain::Timestamp;
+
+/// The most that may be spent in each hour or day of UTC: messages, or millionths of the currency.
+///
+/// The owner of the record draws an [`Allowance`] from it and stores [`BudgetState`] before the first message. A crash
+/// loses the rest of the allowance, and never leads to more than the limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    pub limit: u64,
+    pub period: Period,
+}
+
+/// The durable record of a budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct BudgetState {
+    /// The hour or day, counted from the epoch.
+    index: u32,
+    drawn: u64,
+}
+
+/// A part of a budget in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Allowance {
+    index: u32,
+    period: Period,
+    left: u64,
+}
+
+/// The budget has too little left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the budget is spent until {}", until.rfc3339_seconds())]
+pub struct Spent {
+    pub until: Timestamp,
+}
+
+/// An allowance is this part of the limit, or what one message costs if that is more.
+const PARTS: u64 = 64;
+
+impl Budget {
+    /// Draws an allowance of at least `amount`. The caller stores the state before it uses the allowance.
+    ///
+    /// # Errors
+    /// [`Spent`] if less is left.
+    pub fn draw(
+        &self,
+        state: BudgetState,
+        amount: u64,
+        now: Timestamp,
+    ) -> Result<(BudgetState, Allowance), Spent> {
+        // A clock that was set back stays in the later period.
+        let index = self.period.index(now).max(state.index);
+        let drawn = if index == state.index { state.drawn } else { 0 };
+        let rest = self.limit.saturating_sub(drawn);
+        if rest < amount {
+            return Err(Spent { until: self.period.end(index) });
+        }
+        let left = (self.limit / PARTS).max(amount).min(rest);
+        Ok((BudgetState { index, drawn: drawn + left }, Allowance { index, period: self.period, left }))
+    }
+}
+
+impl Allowance {
+    /// Takes an amount. `false` if too little is left or the period has ended: draw another one.
+    pub fn take(&mut self, amount: u64, now: Timestamp) -> bool {
+        // With a clock that was set back, the later period goes on.
+        let rest = if self.period.index(now) > self.index { None } else { self.left.checked_sub(amount) };
+        self.left = rest.unwrap_or(self.left);
+        rest.is_some()
+    }
+
+    /// Returns the amount of a message that was not sent.
+    pub fn give_back(&mut self, amount: u64, now: Timestamp) {
+        if self.period.index(now) <= self.index {
+            self.left = self.left.saturating_add(amount);
+        }
+    }
+}

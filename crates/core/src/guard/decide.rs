@@ -1,0 +1,714 @@
+//! The guard: counters, blocks and manual entries, and the decision about a send.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::time::Duration;
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+
+use super::counters::{Counter, History, Period, Seeded, Table, Tally, usual};
+use super::rules::{AdaptiveRule, GuardRules, Mode, Rule};
+use super::signals::{ClientNet, Dimension, Key, Signals};
+use crate::domain::{Channel, NumberType, PhoneNumber, Region, ServiceId, Timestamp};
+
+/// A pending message weighs this part of an unverified one.
+const PENDING_PART: u32 = 3;
+
+/// Unverified messages for a thousand verified ones that are usual for a prefix or an address: few people vary more.
+const NARROW_SHARE: u32 = 500;
+
+/// The first block of a country with users lasts this part of a block. Each further one within a day lasts twice as long.
+const FIRST_BLOCK_PART: u32 = 24;
+
+/// The time after a block in which the next one is longer.
+const MEMORY_OF_BLOCKS: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Unverified and pending messages from which a number that was verified before is treated as any other.
+const VERIFIED_NUMBER_OPEN: u32 = 4;
+
+/// Expired codes that one call counts. Each send adds one; therefore the rest waits only after a long pause.
+const EXPIRED_AT_ONCE: usize = 64;
+
+/// Limits on memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Counters of numbers, prefixes and addresses, of some 150 bytes.
+    pub counters: usize,
+    /// Counters of countries and services, of some 500 bytes. Further countries and services have none.
+    pub histories: usize,
+    /// Verifications that are pending. Further ones are counted as sent only.
+    pub pending: usize,
+    /// Blocks, and manual entries. A further block takes the place of the one that ends first.
+    pub blocks: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { counters: 200_000, histories: 10_000, pending: 200_000, blocks: 10_000 }
+    }
+}
+
+/// What the server does with a send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The send is counted. If no message leaves, [`Guard::withdraw`] takes it back.
+    Allow,
+    /// Nothing is counted. A send refused by [`Rule::Landline`] can be repeated as a call.
+    Refuse(Rule),
+}
+
+/// The decision about a send and its reasons.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assessment {
+    pub verdict: Verdict,
+    /// Empty for most sends. The first one with [`Effect::Refused`] is the reason of the verdict.
+    pub findings: Vec<Finding>,
+}
+
+/// A rule that a send broke.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Finding {
+    pub rule: Rule,
+    pub key: Key,
+    pub effect: Effect,
+    /// `None` for lists and types.
+    pub figures: Option<Figures>,
+    /// The end of the block or entry.
+    pub until: Option<Timestamp>,
+}
+
+/// The consequence of a finding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    Refused,
+    /// The rule only records.
+    Recorded,
+    /// There are not 14 days of history.
+    Learning,
+    /// The number was verified before.
+    VerifiedNumber,
+}
+
+/// The figures that a rule compared: `unverified` and a third of `pending` with `limit`; for [`Rule::Number`] `sends`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Figures {
+    pub period: Period,
+    pub tally: Tally,
+    pub pending: u32,
+    /// Unverified messages that are usual.
+    pub usual: u32,
+    pub limit: u32,
+}
+
+impl Figures {
+    const fn is_exceeded(&self) -> bool {
+        let open = self.tally.unverified as u64 * PENDING_PART as u64 + self.pending as u64;
+        open > self.limit as u64 * PENDING_PART as u64
+    }
+}
+
+/// What a manual entry does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EntryAction {
+    /// No adaptive rule applies.
+    Allow,
+    Block,
+}
+
+/// A manual entry of the operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    pub action: EntryAction,
+    pub until: Timestamp,
+}
+
+/// There is no place for a further manual entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("there are {0} manual entries of the guard already; remove some")]
+pub struct TooManyEntries(pub usize);
+
+/// A block that a rule began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Block {
+    until: Timestamp,
+    length: Duration,
+    /// Attempts since the last extension, and how many of them extend it.
+    refused: u32,
+    extends_at: u32,
+    /// The figures that began it.
+    figures: Figures,
+}
+
+/// A message of a verification that is neither verified nor expired.
+#[derive(Debug, Clone, Copy)]
+struct Pending {
+    messages: u32,
+    expires: Timestamp,
+    country: Option<Region>,
+    address: Option<ClientNet>,
+}
+
+/// A record of the guard, whole: the last one written for a key wins.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct GuardRow {
+    pub key: Key,
+    state: RowState,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+enum RowState {
+    Counter(Counter),
+    History(History),
+    Block(Block),
+    Entry(Entry),
+}
+
+impl GuardRow {
+    /// Tells the records of one key apart.
+    pub const fn kind(&self) -> u8 {
+        match self.state {
+            RowState::Counter(_) | RowState::History(_) => 0,
+            RowState::Block(_) => 1,
+            RowState::Entry(_) => 2,
+        }
+    }
+
+    pub fn expires(&self) -> Timestamp {
+        match &self.state {
+            RowState::Counter(counter) => counter.expires(),
+            // History may pause for 14 days.
+            RowState::History(history) => history.counter.expires().plus(Duration::from_secs(14 * 86_400)),
+            RowState::Block(block) => block.until.plus(MEMORY_OF_BLOCKS),
+            RowState::Entry(entry) => entry.until,
+        }
+    }
+}
+
+/// The state of the guard. One for an installation.
+#[derive(Debug, Clone)]
+pub struct Guard {
+    bounds: Bounds,
+    table: Table,
+    histories: IndexMap<Key, History, Seeded>,
+    pending: HashMap<(ServiceId, PhoneNumber), Pending, Seeded>,
+    due: BinaryHeap<Reverse<(Timestamp, ServiceId, PhoneNumber)>>,
+    blocks: BTreeMap<Key, Block>,
+    entries: BTreeMap<Key, Entry>,
+    /// Keys whose counters, and keys whose blocks or entries are to be stored.
+    changed: Vec<Key>,
+    changed_blocks: Vec<Key>,
+}
+
+impl Guard {
+    /// `seed` is random and secret: it decides which keys collide in the tables.
+    pub fn new(bounds: Bounds, seed: u64) -> Self {
+        Self {
+            bounds,
+            table: Table::new(bounds.counters, seed),
+            histories: IndexMap::with_hasher(Seeded(seed)),
+            pending: HashMap::with_hasher(Seeded(seed)),
+            due: BinaryHeap::new(),
+            blocks: BTreeMap::new(),
+            entries: BTreeMap::new(),
+            changed: Vec::new(),
+            changed_blocks: Vec::new(),
+        }
+    }
+
+    /// Decides about a send, and counts it if it may pass. Its code expires at `expires`.
+    pub fn assess(
+        &mut self,
+        signals: &Signals,
+        rules: &GuardRules,
+        expires: Timestamp,
+        now: Timestamp,
+    ) -> Assessment {
+        self.expire_codes(now);
+        let mut findings = Vec::new();
+        let entry = self.entry_for(signals, now);
+        if let Some((key, Entry { action: EntryAction::Block, until })) = entry {
+            findings.push(Finding {
+                rule: Rule::Entry,
+                key,
+                effect: Effect::Refused,
+                figures: None,
+                until: Some(until),
+            });
+        } else {
+            fixed_rules(signals, rules, &mut findings);
+            self.number_rule(signals, rules, now, &mut findings);
+            let is_trusted = signals.is_trusted || entry.is_some();
+            let is_refused = findings.iter().any(|finding| finding.effect == Effect::Refused);
+            if !is_trusted && !is_refused {
+                self.adaptive_rules(signals, rules, now, &mut findings);
+            }
+        }
+        let reason = findings.iter().find(|finding| finding.effect == Effect::Refused);
+        let verdict = reason.map_or(Verdict::Allow, |finding| Verdict::Refuse(finding.rule));
+        if verdict == Verdict::Allow {
+            self.count(signals, expires, now);
+        }
+        Assessment { verdict, findings }
+    }
+
+    /// A send that was allowed led to no message.
+    pub fn withdraw(&mut self, signals: &Signals, now: Timestamp) {
+        let Signals { service, number, country, mut address, .. } = *signals;
+        if let Some(pending) = self.pending.get_mut(&(service, number)) {
+            address = pending.address;
+            pending.messages -= 1;
+            if pending.messages == 0 {
+                self.pending.remove(&(service, number));
+            }
+        }
+        self.each_counter(service, number, country, address, now, |counter, _| counter.withdraw(now));
+    }
+
+    /// The number was verified. Its pending messages are verified, whichever of them led to it.
+    pub fn verified(&mut self, service: ServiceId, number: PhoneNumber, now: Timestamp) {
+        let pending = self.pending.remove(&(service, number));
+        let Some(Pending { messages, country, address, .. }) = pending else {
+            let key = Key::of_number(service, number);
+            self.table.entry(key, now).verify(0, now);
+            self.mark_changed(key);
+            return;
+        };
+        self.each_counter(service, number, country, address, now, |counter, _| counter.verify(messages, now));
+    }
+
+    /// Adds or replaces a manual entry. One that ends now is removed.
+    ///
+    /// # Errors
+    /// [`TooManyEntries`].
+    pub fn set_entry(&mut self, key: Key, entry: Entry, now: Timestamp) -> Result<(), TooManyEntries> {
+        self.entries.retain(|_, old| now < old.until);
+        if self.entries.len() >= self.bounds.blocks && !self.entries.contains_key(&key) {
+            return Err(TooManyEntries(self.bounds.blocks));
+        }
+        self.entries.insert(key, entry);
+        if entry.action == EntryAction::Allow
+            && let Some(block) = self.blocks.get_mut(&key)
+        {
+            block.until = now;
+        }
+        self.changed_blocks.push(key);
+        Ok(())
+    }
+
+    /// The manual entry of a key.
+    pub fn entry(&self, key: &Key, now: Timestamp) -> Option<Entry> {
+        self.entries.get(key).copied().filter(|entry| now < entry.until)
+    }
+
+    /// The end of a block and the figures that began it.
+    pub fn block(&self, key: &Key, now: Timestamp) -> Option<(Timestamp, Figures)> {
+        let block = self.blocks.get(key).filter(|block| now < block.until)?;
+        Some((block.until, block.figures))
+    }
+
+    /// The figures of a prefix, country, address or service and their limits, per hour and day.
+    pub fn figures(&self, key: Key, rules: &GuardRules, now: Timestamp) -> Vec<Figures> {
+        let rule = match key.dimension {
+            Dimension::Total => &rules.total,
+            Dimension::Country(_) => &rules.country,
+            Dimension::Prefix(_) => &rules.prefix,
+            Dimension::Address(_) => &rules.address,
+            Dimension::Number(_) => return Vec::new(),
+        };
+        let is_alarming = self.is_alarming(key.service, rules, now);
+        Period::ALL
+            .into_iter()
+            .filter_map(|period| self.compare(key, rule, period, is_alarming, now))
+            .collect()
+    }
+
+    /// At most `most` changed records, whole. The caller stores them in the order of the answers.
+    pub fn take_changed(&mut self, most: usize) -> Vec<GuardRow> {
+        let mut rows = Vec::new();
+        while rows.len() < most
+            && let Some(key) = self.changed_blocks.pop()
+        {
+            rows.extend(self.blocks.get(&key).map(|block| GuardRow { key, state: RowState::Block(*block) }));
+            rows.extend(self.entries.get(&key).map(|entry| GuardRow { key, state: RowState::Entry(*entry) }));
+        }
+        while rows.len() < most
+            && let Some(key) = self.changed.pop()
+        {
+            if let Some(counter) = self.table.get_mut(&key) {
+                counter.is_changed = false;
+                rows.push(GuardRow { key, state: RowState::Counter(*counter) });
+            } else if let Some(history) = self.histories.get_mut(&key) {
+                history.counter.is_changed = false;
+                rows.push(GuardRow { key, state: RowState::History(history.clone()) });
+            }
+        }
+        rows
+    }
+
+    /// Takes a stored record, before the first send.
+    pub fn restore(&mut self, row: GuardRow, now: Timestamp) {
+        if row.expires() <= now {
+            return;
+        }
+        let GuardRow { key, state } = row;
+        match state {
+            RowState::Counter(counter) => *self.table.entry(key, now) = counter,
+            RowState::History(history) if self.histories.len() < self.bounds.histories => {
+                self.histories.insert(key, history);
+            }
+            RowState::Block(block) => self.put_block(key, block),
+            RowState::Entry(entry) if self.entries.len() < self.bounds.blocks => {
+                self.entries.insert(key, entry);
+            }
+            // No place is left.
+            RowState::History(_) | RowState::Entry(_) => {}
+        }
+    }
+
+    /// Counters in memory, and blocks that have not been forgotten.
+    pub fn sizes(&self) -> (usize, usize) {
+        (self.table.len() + self.histories.len(), self.blocks.len())
+    }
+
+    /// The most specific entry, of the service before that of the installation.
+    fn entry_for(&self, signals: &Signals, now: Timestamp) -> Option<(Key, Entry)> {
+        if self.entries.is_empty() {
+            return None;
+        }
+        let address = signals.address.map(Dimension::Address);
+        let dimensions = [
+            Some(Dimension::Number(signals.number)),
+            Some(Dimension::prefix_of(signals.number)),
+            address,
+            Some(Dimension::Country(signals.country)),
+        ];
+        let scopes = [Some(signals.service), None];
+        let mut keys = dimensions
+            .into_iter()
+            .flatten()
+            .flat_map(|dimension| scopes.map(|scope| Key::new(scope, dimension)));
+        keys.find_map(|key| self.entry(&key, now).map(|entry| (key, entry)))
+    }
+
+    fn number_rule(
+        &self,
+        signals: &Signals,
+        rules: &GuardRules,
+        now: Timestamp,
+        findings: &mut Vec<Finding>,
+    ) {
+        let key = Key::of_number(signals.service, signals.number);
+        let Some(counter) = self.table.get(&key).filter(|_| rules.number != Mode::Off) else { return };
+        let tally = counter.tally(Period::Day, now);
+        if tally.sends >= rules.per_number {
+            let (pending, limit) = (counter.pending, rules.per_number);
+            let figures = Some(Figures { period: Period::Day, tally, pending, usual: 0, limit });
+            findings.push(Finding {
+                rule: Rule::Number,
+                key,
+                effect: effect(rules.number),
+                figures,
+                until: None,
+            });
+        }
+    }
+
+    fn adaptive_rules(
+        &mut self,
+        signals: &Signals,
+        rules: &GuardRules,
+        now: Timestamp,
+        findings: &mut Vec<Finding>,
+    ) {
+        let passes = self.passes_blocks(signals, now);
+        for scope in [Some(signals.service), None] {
+            let total = self.histories.get(&Key::new(scope, Dimension::Total));
+            let is_learned = total.is_some_and(|total| total.is_learned(now));
+            let is_alarming = self.is_alarming(scope, rules, now);
+            let address = signals.address.map(Dimension::Address);
+            for (rule, adaptive, dimension) in [
+                (Rule::Prefix, &rules.prefix, Some(Dimension::prefix_of(signals.number))),
+                (Rule::Country, &rules.country, Some(Dimension::Country(signals.country))),
+                (Rule::Address, &rules.address, address),
+            ] {
+                let Some(dimension) = dimension.filter(|_| adaptive.mode != Mode::Off) else { continue };
+                let key = Key::new(scope, dimension);
+                let effect = match adaptive.mode {
+                    Mode::Block if !is_learned => Effect::Learning,
+                    Mode::Block if passes => Effect::VerifiedNumber,
+                    mode => effect(mode),
+                };
+                if let Some((until, figures)) = self.block(&key, now) {
+                    let until = if effect == Effect::Refused { self.refuse_again(&key, now) } else { until };
+                    findings.push(Finding { rule, key, effect, figures: Some(figures), until: Some(until) });
+                    continue;
+                }
+                let (rule, figures) = match self.exceeded(key, adaptive, is_alarming, now) {
+                    Some(figures) => (rule, figures),
+                    None => match self.too_many_countries(key, signals, rules, now) {
+                        Some(figures) => (Rule::AddressCountries, figures),
+                        None => continue,
+                    },
+                };
+                let until =
+                    (effect == Effect::Refused).then(|| self.begin_block(key, signals, figures, rules, now));
+                findings.push(Finding { rule, key, effect, figures: Some(figures), until });
+            }
+        }
+    }
+
+    /// Returns `true` for a number that was verified before and has few messages open.
+    fn passes_blocks(&self, signals: &Signals, now: Timestamp) -> bool {
+        self.table.get(&Key::of_number(signals.service, signals.number)).is_some_and(|counter| {
+            let open = counter.tally(Period::Day, now).unverified.saturating_add(counter.pending);
+            counter.is_verified(now) && open < VERIFIED_NUMBER_OPEN
+        })
+    }
+
+    /// Returns `true` if all messages of a scope are above their limit.
+    fn is_alarming(&self, scope: Option<ServiceId>, rules: &GuardRules, now: Timestamp) -> bool {
+        let key = Key::new(scope, Dimension::Total);
+        rules.total.mode == Mode::Block && self.exceeded(key, &rules.total, false, now).is_some()
+    }
+
+    fn exceeded(&self, key: Key, rule: &AdaptiveRule, is_alarming: bool, now: Timestamp) -> Option<Figures> {
+        let mut figures =
+            Period::ALL.into_iter().filter_map(|period| self.compare(key, rule, period, is_alarming, now));
+        figures.find(Figures::is_exceeded)
+    }
+
+    fn compare(
+        &self,
+        key: Key,
+        rule: &AdaptiveRule,
+        period: Period,
+        is_alarming: bool,
+        now: Timestamp,
+    ) -> Option<Figures> {
+        let total = self.histories.get(&Key::new(key.service, Dimension::Total));
+        let share = total.map_or(0, History::share);
+        let (counter, usual, limit) = match self.histories.get(&key) {
+            Some(history) if is_alarming && history.is_unseen() => (history.counter, 0, Some(0)),
+            Some(history) => {
+                let usual = history.usual(period, share, now);
+                (history.counter, usual, rule.limit(period, usual))
+            }
+            None => {
+                let counter = *self.table.get(&key)?;
+                let usual = usual(counter.tally(Period::Day, now).verified, share.max(NARROW_SHARE));
+                (counter, usual, rule.limit(period, usual))
+            }
+        };
+        let limit = limit?;
+        Some(Figures { period, tally: counter.tally(period, now), pending: counter.pending, usual, limit })
+    }
+
+    /// The figures of an address that sends to too many countries: its floor is half of that of another one.
+    fn too_many_countries(
+        &self,
+        key: Key,
+        signals: &Signals,
+        rules: &GuardRules,
+        now: Timestamp,
+    ) -> Option<Figures> {
+        let counter = self.table.get(&key).filter(|_| matches!(key.dimension, Dimension::Address(_)))?;
+        let tally = counter.tally(Period::Day, now);
+        let limit = rules.address.day / 2 + tally.verified;
+        let figures = Figures { period: Period::Day, tally, pending: counter.pending, usual: 0, limit };
+        let countries = counter.countries_with(signals.country, now);
+        (countries > rules.address_countries && figures.is_exceeded()).then_some(figures)
+    }
+
+    fn begin_block(
+        &mut self,
+        key: Key,
+        signals: &Signals,
+        figures: Figures,
+        rules: &GuardRules,
+        now: Timestamp,
+    ) -> Timestamp {
+        let earlier = self.blocks.get(&key).copied().filter(|block| now < block.until.plus(MEMORY_OF_BLOCKS));
+        // The last hour or day as far as it led to the block: it would lead to others, and count as usual later.
+        let forgiven = self.counter_mut(&key).map_or([0, 0], Counter::forgive);
+        let (length, honest) = match self.histories.get(&key) {
+            Some(history) if !history.is_unseen() => {
+                let first = rules.block_for / FIRST_BLOCK_PART;
+                let length = earlier.map_or(first, |block| (block.length * 2).min(rules.block_for));
+                (length, history.best(Period::Day, now))
+            }
+            Some(_) => (rules.block_for, 0),
+            None => (
+                rules.block_for,
+                self.table.get(&key).map_or(0, |counter| counter.tally(Period::Day, now).verified),
+            ),
+        };
+        // Wider counters contain the same messages.
+        for dimension in [Dimension::Country(signals.country), Dimension::Total] {
+            let wider = Key::new(key.service, dimension);
+            if wider != key
+                && let Some(counter) = self.counter_mut(&wider)
+            {
+                counter.deduct(forgiven);
+            }
+        }
+        let until = now.plus(length);
+        // As many attempts as honest users make in that time do not extend the block.
+        let days_in_64 = u32::try_from(length.as_secs() * 64 / 86_400).unwrap_or(u32::MAX);
+        let extends_at =
+            (figures.limit / 2).saturating_add(honest.saturating_mul(days_in_64) / 32).saturating_add(1);
+        self.put_block(key, Block { until, length, refused: 0, extends_at, figures });
+        self.mark_changed(key);
+        self.changed_blocks.push(key);
+        until
+    }
+
+    fn put_block(&mut self, key: Key, block: Block) {
+        if self.blocks.len() >= self.bounds.blocks
+            && let Some((first, _)) = self.blocks.iter().min_by_key(|(_, block)| block.until)
+        {
+            let first = *first;
+            self.blocks.remove(&first);
+        }
+        self.blocks.insert(key, block);
+    }
+
+    /// Counts a refused attempt, and extends the block if there are many. Returns the block's end.
+    fn refuse_again(&mut self, key: &Key, now: Timestamp) -> Timestamp {
+        let Some(block) = self.blocks.get_mut(key) else { return now };
+        block.refused += 1;
+        if block.refused >= block.extends_at {
+            block.refused = 0;
+            block.until = now.plus(block.length);
+            self.changed_blocks.push(*key);
+        }
+        block.until
+    }
+
+    fn count(&mut self, signals: &Signals, expires: Timestamp, now: Timestamp) {
+        let Signals { service, number, country, mut address, .. } = *signals;
+        let has_room = self.due.len() < self.bounds.pending;
+        if has_room {
+            let fresh = Pending { messages: 0, expires, country, address };
+            let pending = self.pending.entry((service, number)).or_insert(fresh);
+            // All pending messages of a number are counted for one address, and end there together.
+            address = pending.address;
+            pending.messages += 1;
+            pending.expires = pending.expires.max(expires);
+            self.due.push(Reverse((pending.expires, service, number)));
+        }
+        self.each_counter(service, number, country, address, now, |counter, _| {
+            counter.send(country, has_room, now);
+        });
+    }
+
+    /// Counts the messages whose codes have expired.
+    fn expire_codes(&mut self, now: Timestamp) {
+        for _ in 0..EXPIRED_AT_ONCE {
+            let Some(Reverse((due, service, number))) =
+                self.due.peek().copied().filter(|next| next.0.0 <= now)
+            else {
+                return;
+            };
+            self.due.pop();
+            // Verified meanwhile, or followed by another message.
+            if self.pending.get(&(service, number)).is_none_or(|pending| pending.expires > due) {
+                continue;
+            }
+            let Some(pending) = self.pending.remove(&(service, number)) else { continue };
+            let Pending { messages, country, address, .. } = pending;
+            self.each_counter(service, number, country, address, due, |counter, is_blocked| {
+                counter.expire(messages, is_blocked, due);
+            });
+        }
+    }
+
+    /// Changes every counter that a send touches. `change` gets whether one of the keys is blocked: then the message is part
+    /// of an attack that has its consequence.
+    fn each_counter(
+        &mut self,
+        service: ServiceId,
+        number: PhoneNumber,
+        country: Option<Region>,
+        address: Option<ClientNet>,
+        now: Timestamp,
+        change: impl Fn(&mut Counter, bool),
+    ) {
+        let number_key = Key::of_number(service, number);
+        change(self.table.entry(number_key, now), false);
+        self.mark_changed(number_key);
+        for scope in [Some(service), None] {
+            let narrow = [Some(Dimension::prefix_of(number)), address.map(Dimension::Address)];
+            let narrow = narrow.into_iter().flatten().map(|dimension| Key::new(scope, dimension));
+            let broad =
+                [Dimension::Country(country), Dimension::Total].map(|dimension| Key::new(scope, dimension));
+            let is_blocked =
+                !self.blocks.is_empty() && narrow.clone().chain(broad).any(|key| self.is_blocked(&key, now));
+            for key in broad {
+                if self.histories.len() >= self.bounds.histories && !self.histories.contains_key(&key) {
+                    continue;
+                }
+                let history = self.histories.entry(key).or_insert_with(|| History::new(now));
+                history.enter(now);
+                change(&mut history.counter, is_blocked);
+                self.mark_changed(key);
+            }
+            for key in narrow {
+                change(self.table.entry(key, now), is_blocked);
+                self.mark_changed(key);
+            }
+        }
+    }
+
+    fn counter_mut(&mut self, key: &Key) -> Option<&mut Counter> {
+        match self.table.get_mut(key) {
+            Some(counter) => Some(counter),
+            None => self.histories.get_mut(key).map(|history| &mut history.counter),
+        }
+    }
+
+    fn is_blocked(&self, key: &Key, now: Timestamp) -> bool {
+        self.blocks.get(key).is_some_and(|block| now < block.until)
+    }
+
+    fn mark_changed(&mut self, key: Key) {
+        if let Some(counter) = self.counter_mut(&key).filter(|counter| !counter.is_changed) {
+            counter.is_changed = true;
+            self.changed.push(key);
+        }
+    }
+}
+
+const fn effect(mode: Mode) -> Effect {
+    match mode {
+        Mode::Block => Effect::Refused,
+        Mode::Record | Mode::Off => Effect::Recorded,
+    }
+}
+
+/// Lists and types, which need no counters.
+fn fixed_rules(signals: &Signals, rules: &GuardRules, findings: &mut Vec<Finding>) {
+    let mut found = |rule, dimension, effect| {
+        let key = Key::new(Some(signals.service), dimension);
+        findings.push(Finding { rule, key, effect, figures: None, until: None });
+    };
+    let country = Dimension::Country(signals.country);
+    let is_listed =
+        |list: &std::collections::BTreeSet<Region>| signals.country.is_some_and(|c| list.contains(&c));
+    if is_listed(&rules.blocked_countries)
+        || rules.allowed_countries.as_ref().is_some_and(|list| !is_listed(list))
+    {
+        found(Rule::CountryList, country, Effect::Refused);
+    }
+    let number = Dimension::Number(signals.number);
+    if rules.number_types != Mode::Off
+        && rules.refused_types.contains(&signals.number_type)
+        && !signals.is_trusted
+    {
+        found(Rule::NumberType, number, effect(rules.number_types));
+    }
+    let is_text_to_landline = signals.number_type == NumberType::Landline && signals.channel != Channel::Call;
+    if rules.landlines != Mode::Off && is_text_to_landline && !signals.is_trusted {
+        found(Rule::Landline, number, effect(rules.landlines));
+    }
+}

@@ -1,0 +1,145 @@
+//! The rules of a service.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::counters::Period;
+use crate::domain::{NumberType, Region};
+
+/// What a rule does when a send breaks it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    Off,
+    /// The send passes, and the finding is recorded.
+    Record,
+    #[default]
+    Block,
+}
+
+/// Names a rule in findings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Rule {
+    /// A manual entry of the operator.
+    Entry,
+    /// `allowed-countries` and `blocked-countries`.
+    CountryList,
+    /// Premium rate, shared cost, pager, universal access, satellite.
+    NumberType,
+    /// A landline, for a text message.
+    Landline,
+    /// Messages to one number in a day.
+    Number,
+    Prefix,
+    Country,
+    Address,
+    /// Countries that one address sends to in a day.
+    AddressCountries,
+}
+
+impl Rule {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Entry => "entry",
+            Self::CountryList => "country-list",
+            Self::NumberType => "number-type",
+            Self::Landline => "landline",
+            Self::Number => "number",
+            Self::Prefix => "prefix",
+            Self::Country => "country",
+            Self::Address => "address",
+            Self::AddressCountries => "address-countries",
+        }
+    }
+}
+
+/// Limits unverified messages. The floors are what is allowed beyond the usual figure, in unverified messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AdaptiveRule {
+    pub mode: Mode,
+    /// `None` for no limit per hour.
+    pub hour: Option<u32>,
+    pub day: u32,
+    /// Per cent of the usual figure that are allowed.
+    pub ratio: u32,
+}
+
+impl AdaptiveRule {
+    /// The most that is allowed where `usual` unverified messages are usual.
+    pub(super) fn limit(&self, period: Period, usual: u32) -> Option<u32> {
+        let floor = match period {
+            Period::Hour => self.hour?,
+            Period::Day => self.day,
+        };
+        // Counts of independent events vary by their square root.
+        let margin = floor.max(usual.isqrt().saturating_mul(3));
+        let share = u64::from(usual) * u64::from(self.ratio) / 100;
+        Some(u32::try_from(share).unwrap_or(u32::MAX).saturating_add(margin))
+    }
+}
+
+/// The rules of one service. The default is meant for every service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GuardRules {
+    pub number_types: Mode,
+    pub refused_types: BTreeSet<NumberType>,
+    /// Text messages to landlines.
+    pub landlines: Mode,
+    /// `None` for all countries.
+    pub allowed_countries: Option<BTreeSet<Region>>,
+    pub blocked_countries: BTreeSet<Region>,
+    /// Messages to one number in a day.
+    pub number: Mode,
+    pub per_number: u32,
+    pub prefix: AdaptiveRule,
+    pub country: AdaptiveRule,
+    pub address: AdaptiveRule,
+    /// Countries that one address sends to in a day before its floor is halved.
+    pub address_countries: u32,
+    /// All messages of the service. Above this limit, countries without users have no floor; nothing else is blocked by it.
+    pub total: AdaptiveRule,
+    pub block_for: Duration,
+}
+
+impl Default for GuardRules {
+    fn default() -> Self {
+        let adaptive = |hour, day| AdaptiveRule { mode: Mode::Block, hour, day, ratio: 150 };
+        Self {
+            number_types: Mode::Block,
+            refused_types: BTreeSet::from([
+                NumberType::PremiumRate,
+                NumberType::SharedCost,
+                NumberType::Pager,
+                NumberType::UniversalAccess,
+                NumberType::Satellite,
+            ]),
+            landlines: Mode::Block,
+            allowed_countries: None,
+            blocked_countries: BTreeSet::new(),
+            number: Mode::Block,
+            per_number: 20,
+            prefix: adaptive(None, 10),
+            country: adaptive(Some(20), 30),
+            address: adaptive(Some(5), 10),
+            address_countries: 3,
+            total: adaptive(Some(40), 80),
+            block_for: Duration::from_secs(12 * 60 * 60),
+        }
+    }
+}
+
+impl GuardRules {
+    /// No rule applies.
+    pub fn off() -> Self {
+        let off = AdaptiveRule { mode: Mode::Off, ..Self::default().total };
+        Self {
+            number_types: Mode::Off,
+            landlines: Mode::Off,
+            number: Mode::Off,
+            prefix: off,
+            country: off,
+            address: off,
+            total: off,
+            ..Self::default()
+        }
+    }
+}

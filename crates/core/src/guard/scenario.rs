@@ -1,0 +1,362 @@
+//! Generated traffic: honest users and attackers. The caller passes the randomness.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use super::replay::{Action, Event};
+use super::signals::{ClientNet, Signals};
+use crate::domain::{Channel, NumberType, PhoneNumber, Region, ServiceId, Timestamp};
+
+/// Traffic to generate.
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    pub name: &'static str,
+    /// Honest users per day: some send more than one message.
+    pub users: u32,
+    /// Days before the attack, which are not scored.
+    pub history_days: u32,
+    pub scored_days: u32,
+    pub attacks: Vec<Attack>,
+}
+
+/// Messages that nobody verifies, spread evenly over a time.
+#[derive(Debug, Clone, Copy)]
+pub struct Attack {
+    pub target: Target,
+    pub messages: u32,
+    /// Client addresses that it uses in turn; 0 for requests without an address.
+    pub addresses: u32,
+    /// From the begin of the scored days.
+    pub starts: Duration,
+    pub lasts: Duration,
+}
+
+/// The numbers of an attack. Countries are the 20 with honest users in the order of their traffic, then those without.
+#[derive(Debug, Clone, Copy)]
+pub enum Target {
+    /// Numbers of one prefix.
+    Prefix(usize),
+    /// Any mobile numbers of a country.
+    Country(usize),
+    /// Any mobile numbers of countries `from..to`, in turn.
+    Countries(usize, usize),
+}
+
+/// Letters, calling code, digits after it, share of the honest users and of those that verify (per mille), price of a
+/// message (thousandths of a dollar).
+type Country = (&'static str, u64, u32, u32, u32, u64);
+
+/// Countries with honest users, then countries that attackers are paid in.
+#[rustfmt::skip]
+const COUNTRIES: [Country; 44] = [
+    ("US", 1, 10, 300, 880, 10), ("GB", 44, 10, 110, 870, 50), ("DE", 49, 11, 90, 860, 100), ("FR", 33, 9, 70, 870, 80),
+    ("IN", 91, 10, 65, 780, 80), ("BR", 55, 11, 55, 800, 50), ("CA", 1, 10, 45, 880, 10), ("ES", 34, 9, 40, 860, 80),
+    ("IT", 39, 10, 38, 860, 90), ("MX", 52, 10, 32, 800, 60), ("NL", 31, 9, 27, 880, 100), ("AU", 61, 9, 24, 880, 50),
+    ("PL", 48, 9, 21, 870, 45), ("TR", 90, 10, 18, 800, 40), ("JP", 81, 10, 15, 880, 80), ("SE", 46, 9, 13, 890, 60),
+    ("ID", 62, 11, 11, 700, 350), ("CH", 41, 9, 10, 880, 75), ("PT", 351, 9, 9, 870, 40), ("SG", 65, 8, 7, 880, 50),
+    ("AZ", 994, 9, 0, 0, 300), ("TJ", 992, 9, 0, 0, 300), ("UZ", 998, 9, 0, 0, 250), ("KG", 996, 9, 0, 0, 250),
+    ("LK", 94, 9, 0, 0, 300), ("BD", 880, 10, 0, 0, 300), ("NP", 977, 10, 0, 0, 200), ("PK", 92, 10, 0, 0, 300),
+    ("NG", 234, 10, 0, 0, 300), ("KE", 254, 9, 0, 0, 150), ("TZ", 255, 9, 0, 0, 200), ("UG", 256, 9, 0, 0, 200),
+    ("MM", 95, 10, 0, 0, 250), ("KH", 855, 9, 0, 0, 200), ("JO", 962, 9, 0, 0, 250), ("LB", 961, 8, 0, 0, 200),
+    ("IQ", 964, 10, 0, 0, 250), ("DZ", 213, 9, 0, 0, 250), ("TN", 216, 8, 0, 0, 200), ("CU", 53, 8, 0, 0, 100),
+    ("ZW", 263, 9, 0, 0, 150), ("MG", 261, 9, 0, 0, 250), ("BY", 375, 9, 0, 0, 250), ("AM", 374, 8, 0, 0, 200),
+];
+
+/// Countries with honest users.
+const HONEST: usize = 20;
+
+/// The first country without honest users.
+const FOREIGN: usize = HONEST;
+
+/// Prefixes in a country's mobile ranges.
+const PREFIXES: u64 = 20_000;
+
+/// Honest users in each hour of a day of UTC, per 10,000.
+const RHYTHM: [u32; 24] = [
+    180, 140, 110, 100, 110, 150, 230, 340, 440, 510, 540, 550, 560, 570, 600, 630, 650, 670, 680, 660, 610,
+    510, 290, 170,
+];
+
+/// The lifetime of a code.
+const LIFE: Duration = Duration::from_secs(600);
+
+/// Midnight of UTC, from which all scenarios begin.
+const BEGIN: Timestamp = Timestamp::from_millis(20_000 * 86_400_000);
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+impl Scenario {
+    /// All scenarios, with 10,000 messages of honest users a day.
+    pub fn all() -> Vec<Self> {
+        use Target::{Countries, Country, Prefix};
+        let plain =
+            Self { name: "no-attack", users: 9_000, history_days: 14, scored_days: 3, attacks: Vec::new() };
+        // Three hours from 10:00 on, 3,000 messages.
+        let attack = |target, addresses| Attack {
+            target,
+            addresses,
+            messages: 3_000,
+            starts: 10 * HOUR,
+            lasts: 3 * HOUR,
+        };
+        let one = |name, attack| Self { name, attacks: vec![attack], ..plain.clone() };
+        let at_once = |attack| Attack { lasts: Duration::from_secs(60), ..attack };
+        // 200 messages a day for a week.
+        let slow = |name, target| Self {
+            name,
+            scored_days: 7,
+            attacks: vec![Attack {
+                messages: 1_400,
+                starts: Duration::ZERO,
+                lasts: 7 * DAY,
+                ..attack(target, 1_400)
+            }],
+            ..plain.clone()
+        };
+        vec![
+            plain.clone(),
+            one("prefix", attack(Prefix(FOREIGN), 3_000)),
+            one("prefix-at-once", at_once(attack(Prefix(FOREIGN), 0))),
+            one("prefix-GB", attack(Prefix(1), 3_000)),
+            one("country", attack(Country(FOREIGN), 3_000)),
+            one("country-at-once", at_once(attack(Country(FOREIGN), 0))),
+            one("country-PT", attack(Country(18), 3_000)),
+            one("country-TR", attack(Country(13), 3_000)),
+            one("country-GB", attack(Country(1), 3_000)),
+            one("country-US", attack(Country(0), 3_000)),
+            one("country-US-at-night", Attack { starts: 3 * HOUR, ..at_once(attack(Country(0), 0)) }),
+            Self {
+                name: "country-TR-again-and-again",
+                attacks: (0..20)
+                    .map(|turn| Attack {
+                        messages: 150,
+                        starts: 2 * HOUR * turn,
+                        lasts: HOUR / 2,
+                        ..attack(Country(13), 0)
+                    })
+                    .collect(),
+                ..plain.clone()
+            },
+            one("foreign-countries", attack(Countries(HONEST, COUNTRIES.len()), 3_000)),
+            one("all-countries", attack(Countries(0, COUNTRIES.len()), 3_000)),
+            one("address-country", attack(Country(1), 1)),
+            one("address-countries", attack(Countries(0, COUNTRIES.len()), 1)),
+            slow("slow", Country(FOREIGN)),
+            slow("slow-TR", Country(13)),
+            Self {
+                attacks: vec![
+                    attack(Prefix(FOREIGN), 3_000),
+                    attack(Country(FOREIGN + 1), 3_000),
+                    attack(Country(1), 1),
+                    attack(Countries(HONEST + 2, COUNTRIES.len()), 3_000),
+                ],
+                ..one("mixed", attack(Prefix(2), 0))
+            },
+            Self {
+                users: 1_800,
+                history_days: 0,
+                ..one("new-country", Attack { messages: 6_000, ..attack(Country(FOREIGN), 3_000) })
+            },
+        ]
+    }
+
+    /// The begin of the scored days.
+    pub fn scored_from(&self) -> Timestamp {
+        BEGIN.plus(DAY * self.history_days)
+    }
+
+    /// All events in their order. `draw` returns random numbers.
+    pub fn events(&self, draw: &mut dyn FnMut() -> u64) -> Vec<Event> {
+        let mut world = World::default();
+        world.honest_days(self.users, BEGIN, self.history_days, draw);
+        world.scored(self, draw)
+    }
+}
+
+/// The people so far, and what they have not done yet. A clone has the same past.
+#[derive(Debug, Clone, Default)]
+pub struct World {
+    events: Vec<Event>,
+    users: u32,
+    /// Verified people of each country: number and address.
+    known: [Vec<(PhoneNumber, ClientNet)>; HONEST],
+}
+
+impl World {
+    /// The history of a scenario and the events before its scored days.
+    pub fn history(scenario: &Scenario, draw: &mut dyn FnMut() -> u64) -> (Self, Vec<Event>) {
+        let mut world = Self::default();
+        world.honest_days(scenario.users, BEGIN, scenario.history_days, draw);
+        world.events.sort_by_key(|event| (event.at, event.user));
+        let past = world.events.partition_point(|event| event.at < scenario.scored_from());
+        let later = world.events.split_off(past);
+        let events = std::mem::replace(&mut world.events, later);
+        (world, events)
+    }
+
+    /// The events that follow, through the scored days of a scenario with the same history.
+    pub fn scored(mut self, scenario: &Scenario, draw: &mut dyn FnMut() -> u64) -> Vec<Event> {
+        self.honest_days(scenario.users, scenario.scored_from(), scenario.scored_days, draw);
+        for attack in &scenario.attacks {
+            self.attack(attack, scenario.scored_from(), draw);
+        }
+        self.events.sort_by_key(|event| (event.at, event.user));
+        self.events
+    }
+
+    fn honest_days(&mut self, users: u32, from: Timestamp, days: u32, draw: &mut dyn FnMut() -> u64) {
+        for day in 0..days {
+            for _ in 0..users {
+                self.honest_user(from.plus(DAY * day), &mut Dice(&mut *draw));
+            }
+        }
+    }
+
+    /// A person who asks for a code on this day, and resends and verifies as people do.
+    fn honest_user(&mut self, day: Timestamp, dice: &mut Dice<'_>) {
+        let hour = dice.weighted(RHYTHM.into_iter());
+        let mut at = day.plus(HOUR * u32::try_from(hour).unwrap_or(0)).plus(dice.seconds(0, 3_600));
+        let country = dice.weighted(COUNTRIES[..HONEST].iter().map(|country| country.3));
+        let returning = self.known[country].len();
+        // Of fewer people, each would return too often.
+        let is_returning = returning > 100 && dice.chance(500);
+        let (number, address) = if is_returning {
+            let place = dice.below(u64::try_from(returning).unwrap_or(1));
+            self.known[country][usize::try_from(place).unwrap_or(0)]
+        } else {
+            (dice.number(country, None), dice.address(country))
+        };
+        self.users += 1;
+        let (.., verifies, _) = COUNTRIES[country];
+        if !is_returning && dice.chance(20) {
+            // The last digit was mistyped.
+            let wrong = number.as_u64() / 10 * 10 + dice.below(10);
+            self.send(at, country, PhoneNumber::from_u64(wrong).unwrap_or(number), Some(address), false);
+            at = at.plus(dice.seconds(30, 120));
+        }
+        self.send(at, country, number, Some(address), false);
+        if dice.chance(u64::from(verifies)) {
+            if dice.chance(80) {
+                at = at.plus(dice.seconds(45, 150));
+                self.send(at, country, number, Some(address), false);
+            }
+            let took = if dice.chance(900) { dice.seconds(8, 60) } else { dice.seconds(60, 400) };
+            self.push(at.plus(took), Action::Verify, country, number, Some(address), false);
+            if !is_returning {
+                self.known[country].push((number, address));
+            }
+        } else if dice.chance(300) {
+            for _ in 0..=dice.below(3) {
+                at = at.plus(dice.seconds(40, 300));
+                self.send(at, country, number, Some(address), false);
+            }
+        }
+    }
+
+    fn attack(&mut self, attack: &Attack, from: Timestamp, draw: &mut dyn FnMut() -> u64) {
+        let dice = &mut Dice(draw);
+        let prefix = dice.below(PREFIXES);
+        for message in 0..attack.messages {
+            let country = match attack.target {
+                Target::Prefix(country) | Target::Country(country) => country,
+                Target::Countries(from, to) => from + usize::try_from(message).unwrap_or(0) % (to - from),
+            };
+            let prefix = matches!(attack.target, Target::Prefix(_)).then_some(prefix);
+            let number = dice.number(country, prefix);
+            let address =
+                (attack.addresses > 0).then(|| net(0x0b00_0000 + u64::from(message % attack.addresses)));
+            let at = from.plus(attack.starts).plus(attack.lasts / attack.messages.max(1) * message);
+            self.users += 1;
+            self.send(at, country, number, address, true);
+        }
+    }
+
+    fn send(
+        &mut self,
+        at: Timestamp,
+        country: usize,
+        number: PhoneNumber,
+        address: Option<ClientNet>,
+        is_attack: bool,
+    ) {
+        let price = COUNTRIES[country].5 * 1_000;
+        self.push(at, Action::Send { price, expires: at.plus(LIFE) }, country, number, address, is_attack);
+    }
+
+    fn push(
+        &mut self,
+        at: Timestamp,
+        action: Action,
+        country: usize,
+        number: PhoneNumber,
+        address: Option<ClientNet>,
+        is_attack: bool,
+    ) {
+        let signals = Signals {
+            service: ServiceId::DEFAULT,
+            number,
+            country: Region::parse(COUNTRIES[country].0),
+            number_type: NumberType::Other,
+            channel: Channel::Sms,
+            address,
+            is_trusted: false,
+        };
+        self.events.push(Event { at, user: self.users, signals, action, is_attack });
+    }
+}
+
+fn net(host: u64) -> ClientNet {
+    IpAddr::V4(Ipv4Addr::from_bits(u32::try_from(host).unwrap_or(0))).into()
+}
+
+/// Random choices.
+struct Dice<'a>(&'a mut dyn FnMut() -> u64);
+
+impl Dice<'_> {
+    fn below(&mut self, bound: u64) -> u64 {
+        (self.0)() % bound.max(1)
+    }
+
+    fn chance(&mut self, per_mille: u64) -> bool {
+        self.below(1_000) < per_mille
+    }
+
+    fn seconds(&mut self, from: u64, to: u64) -> Duration {
+        Duration::from_millis(from * 1_000 + self.below((to - from) * 1_000))
+    }
+
+    fn weighted(&mut self, weights: impl Iterator<Item = u32> + Clone) -> usize {
+        let mut place = self.below(weights.clone().map(u64::from).sum());
+        for (index, weight) in weights.enumerate() {
+            match place.checked_sub(u64::from(weight)) {
+                Some(rest) => place = rest,
+                None => return index,
+            }
+        }
+        0
+    }
+
+    fn number(&mut self, country: usize, prefix: Option<u64>) -> PhoneNumber {
+        let (_, code, digits, ..) = COUNTRIES[country];
+        let prefix = prefix.unwrap_or_else(|| self.below(PREFIXES));
+        // A first digit of 6 stands for the mobile ranges.
+        let (scale, mobile) = (10_u64.pow(digits), 6 * 10_u64.pow(digits - 1));
+        let digits = code * scale + mobile + (prefix * 10_000 + self.below(10_000)) % 10_u64.pow(digits - 1);
+        PhoneNumber::from_u64(digits)
+            .unwrap_or_else(|| unreachable!("at most 14 digits, none of them leading zeros"))
+    }
+
+    /// Seven of ten users have an address to themselves; the others share those of offices, carriers and VPNs.
+    fn address(&mut self, country: usize) -> ClientNet {
+        let place = u32::try_from(country).unwrap_or(0) << 16;
+        let host = match self.below(1_000) {
+            0..10 => 0x0100_0000 + self.below(10),
+            10..100 => 0x0200_0000 + u64::from(place) + self.below(5),
+            100..300 => 0x0300_0000 + u64::from(place) + self.below(400),
+            _ => 0x1000_0000 + self.below(0x7000_0000),
+        };
+        net(host)
+    }
+}

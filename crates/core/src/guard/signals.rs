@@ -1,0 +1,100 @@
+//! The facts about a send that the guard looks at, and the keys of its counters.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{Channel, NumberType, PhoneNumber, Region, ServiceId};
+
+/// The facts about a send.
+#[derive(Debug, Clone, Copy)]
+pub struct Signals {
+    pub service: ServiceId,
+    pub number: PhoneNumber,
+    /// `None` for a number of no country.
+    pub country: Option<Region>,
+    pub number_type: NumberType,
+    pub channel: Channel,
+    /// The client's address, if the caller passes one. Without it no rule about addresses applies.
+    pub address: Option<ClientNet>,
+    /// The request says `RiskCheck=disable`, or the number is on the safe list: no adaptive rule applies.
+    pub is_trusted: bool,
+}
+
+/// A client: an IPv4 address, or the /64 of an IPv6 address, which one client usually has to itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ClientNet(u64);
+
+/// Marks an IPv4 address. As an IPv6 prefix it would be multicast, which is no client's.
+const V4: u64 = 0xffff_ffff_0000_0000;
+
+impl From<IpAddr> for ClientNet {
+    fn from(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(v4) => Self(V4 | u64::from(v4.to_bits())),
+            IpAddr::V6(v6) => Self((v6.to_bits() >> 64).try_into().unwrap_or(0)),
+        }
+    }
+}
+
+impl fmt::Display for ClientNet {
+    /// `192.0.2.7` or `2001:db8::/64`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match u32::try_from(self.0 ^ V4) {
+            Ok(v4) => write!(f, "{}", Ipv4Addr::from_bits(v4)),
+            Err(_) => write!(f, "{}/64", Ipv6Addr::from_bits(u128::from(self.0) << 64)),
+        }
+    }
+}
+
+/// What a counter counts. Records contain the position of the variant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Dimension {
+    /// All messages.
+    Total,
+    Country(Option<Region>),
+    /// A number without its last four digits.
+    Prefix(u64),
+    Address(ClientNet),
+    Number(PhoneNumber),
+}
+
+impl Dimension {
+    pub const fn prefix_of(number: PhoneNumber) -> Self {
+        Self::Prefix(number.as_u64() / 10_000)
+    }
+}
+
+impl fmt::Display for Dimension {
+    /// Numbers are masked.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Total => f.write_str("all"),
+            Self::Country(Some(country)) => write!(f, "{country}"),
+            Self::Country(None) => f.write_str("no country"),
+            Self::Prefix(digits) => write!(f, "+{digits}xxxx"),
+            Self::Address(address) => write!(f, "{address}"),
+            Self::Number(number) => write!(f, "{number}"),
+        }
+    }
+}
+
+/// The key of a counter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Key {
+    /// `None` for the installation.
+    pub service: Option<ServiceId>,
+    pub dimension: Dimension,
+}
+
+impl Key {
+    pub const fn new(service: Option<ServiceId>, dimension: Dimension) -> Self {
+        Self { service, dimension }
+    }
+
+    /// The counter of a number. It has no counter for the installation: a service cannot vouch for another one's numbers.
+    pub const fn of_number(service: ServiceId, number: PhoneNumber) -> Self {
+        Self::new(Some(service), Dimension::Number(number))
+    }
+}
