@@ -1,7 +1,6 @@
 //! Counters in windows of an hour and a day, their history, and the bounded table that holds them.
 
-use std::hash::{BuildHasher, DefaultHasher, Hasher};
-
+use foldhash::fast::FixedState;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
@@ -146,7 +145,7 @@ impl Counter {
         self.verified_on = Period::Day.index(now);
     }
 
-    /// The codes of pending messages have expired. They count as unverified unless a block is their consequence already.
+    /// The codes of pending messages have expired. They count as unverified, unless they led to a block.
     pub(super) fn expire(&mut self, messages: u32, is_blocked: bool, now: Timestamp) {
         self.enter(now);
         self.pending = self.pending.saturating_sub(messages);
@@ -191,13 +190,12 @@ impl Counter {
     }
 
     /// Evidence that would be lost with the counter, then the day on which it was last used.
-    fn worth(&self, now: Timestamp) -> (u32, u32) {
-        let Tally { sends, unverified, .. } = self.tally(Period::Day, now);
-        let open = unverified.saturating_add(self.pending);
-        (
-            open.saturating_mul(4).saturating_add(sends).saturating_add(2 * u32::from(self.is_verified(now))),
-            self.day.index,
-        )
+    fn worth(&self, today: u32) -> (u32, u32) {
+        let Window { index, current, previous } = self.day;
+        let days = if index + 1 < today { [Tally::default(); 2] } else { [current, previous] };
+        let [sends, unverified] = [days[0].sends + days[1].sends, days[0].unverified + days[1].unverified];
+        let is_verified = self.verified_on > 0 && self.verified_on + VERIFIED_DAYS > today;
+        (4 * (unverified + self.pending) + sends + 2 * u32::from(is_verified), index)
     }
 }
 
@@ -321,29 +319,15 @@ impl Day {
     }
 }
 
-/// A keyed hash under a seed: a client cannot choose keys that collide.
-#[derive(Debug, Clone)]
-pub(super) struct Seeded(pub(super) u64);
-
-impl BuildHasher for Seeded {
-    type Hasher = DefaultHasher;
-
-    fn build_hasher(&self) -> DefaultHasher {
-        let mut hasher = DefaultHasher::new();
-        hasher.write_u64(self.0);
-        hasher
-    }
-}
-
 /// Counters of numbers, prefixes and addresses. A full table forgets the counter with the least evidence among the next
 /// eight.
 ///
-/// An attacker does not escape by filling the table: a counter is added only by a message that was sent, and the counter
-/// of an attacked prefix is worth more than those of the numbers that push it out. To lose it, the attacker has to send
-/// more elsewhere than the table has places, and countries and budgets count those messages.
+/// An attacker does not escape by filling the table. Only a message that was sent adds a counter, and the counter of an
+/// attacked prefix is worth more than those that would push it out. To lose it, the attacker has to send more elsewhere
+/// than the table has places, and countries and budgets count those messages.
 #[derive(Debug, Clone)]
 pub(super) struct Table {
-    counters: IndexMap<Key, Counter, Seeded>,
+    counters: IndexMap<Key, Counter, FixedState>,
     most: usize,
     /// The position from which the next victim is sought.
     hand: usize,
@@ -354,7 +338,7 @@ const COMPARED: usize = 8;
 
 impl Table {
     pub(super) fn new(most: usize, seed: u64) -> Self {
-        Self { counters: IndexMap::with_hasher(Seeded(seed)), most: most.max(1), hand: 0 }
+        Self { counters: IndexMap::with_hasher(FixedState::with_seed(seed)), most: most.max(1), hand: 0 }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -379,8 +363,9 @@ impl Table {
     fn forget_one(&mut self, now: Timestamp) {
         let len = self.counters.len();
         let places = (0..COMPARED.min(len)).map(|step| (self.hand + step) % len);
-        let victim =
-            places.min_by_key(|place| self.counters.get_index(*place).map(|(_, counter)| counter.worth(now)));
+        let today = Period::Day.index(now);
+        let worth = |place: &usize| self.counters.get_index(*place).map(|(_, counter)| counter.worth(today));
+        let victim = places.min_by_key(worth);
         self.hand = (self.hand + COMPARED) % len;
         if let Some(victim) = victim {
             self.counters.swap_remove_index(victim);

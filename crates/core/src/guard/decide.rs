@@ -4,10 +4,11 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::time::Duration;
 
+use foldhash::fast::FixedState;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use super::counters::{Counter, History, Period, Seeded, Table, Tally, usual};
+use super::counters::{Counter, History, Period, Table, Tally, usual};
 use super::rules::{AdaptiveRule, GuardRules, Mode, Rule};
 use super::signals::{ClientNet, Dimension, Key, Signals};
 use crate::domain::{Channel, NumberType, PhoneNumber, Region, ServiceId, Timestamp};
@@ -18,7 +19,7 @@ const PENDING_PART: u32 = 3;
 /// Unverified messages for a thousand verified ones that are usual for a prefix or an address: few people vary more.
 const NARROW_SHARE: u32 = 500;
 
-/// The first block of a country with users lasts this part of a block. Each further one within a day lasts twice as long.
+/// The first block of a country with users lasts this part of a block, each further one within a day twice as long.
 const FIRST_BLOCK_PART: u32 = 24;
 
 /// The time after a block in which the next one is longer.
@@ -140,6 +141,16 @@ struct Block {
     figures: Figures,
 }
 
+/// The state of a service or of the installation that its limits depend on.
+#[derive(Debug, Clone, Copy, Default)]
+struct Scope {
+    /// Unverified messages for a thousand verified ones.
+    share: u32,
+    is_learned: bool,
+    /// All messages are above their limit.
+    is_alarming: bool,
+}
+
 /// A message of a verification that is neither verified nor expired.
 #[derive(Debug, Clone, Copy)]
 struct Pending {
@@ -190,8 +201,8 @@ impl GuardRow {
 pub struct Guard {
     bounds: Bounds,
     table: Table,
-    histories: IndexMap<Key, History, Seeded>,
-    pending: HashMap<(ServiceId, PhoneNumber), Pending, Seeded>,
+    histories: IndexMap<Key, History, FixedState>,
+    pending: HashMap<(ServiceId, PhoneNumber), Pending, FixedState>,
     due: BinaryHeap<Reverse<(Timestamp, ServiceId, PhoneNumber)>>,
     blocks: BTreeMap<Key, Block>,
     entries: BTreeMap<Key, Entry>,
@@ -206,8 +217,8 @@ impl Guard {
         Self {
             bounds,
             table: Table::new(bounds.counters, seed),
-            histories: IndexMap::with_hasher(Seeded(seed)),
-            pending: HashMap::with_hasher(Seeded(seed)),
+            histories: IndexMap::with_hasher(FixedState::with_seed(seed)),
+            pending: HashMap::with_hasher(FixedState::with_seed(seed)),
             due: BinaryHeap::new(),
             blocks: BTreeMap::new(),
             entries: BTreeMap::new(),
@@ -316,11 +327,8 @@ impl Guard {
             Dimension::Address(_) => &rules.address,
             Dimension::Number(_) => return Vec::new(),
         };
-        let is_alarming = self.is_alarming(key.service, rules, now);
-        Period::ALL
-            .into_iter()
-            .filter_map(|period| self.compare(key, rule, period, is_alarming, now))
-            .collect()
+        let scope = self.scope(key.service, rules, now);
+        self.compare(key, rule, scope, now).into_iter().flatten().collect()
     }
 
     /// At most `most` changed records, whole. The caller stores them in the order of the answers.
@@ -422,10 +430,8 @@ impl Guard {
         findings: &mut Vec<Finding>,
     ) {
         let passes = self.passes_blocks(signals, now);
-        for scope in [Some(signals.service), None] {
-            let total = self.histories.get(&Key::new(scope, Dimension::Total));
-            let is_learned = total.is_some_and(|total| total.is_learned(now));
-            let is_alarming = self.is_alarming(scope, rules, now);
+        for service in [Some(signals.service), None] {
+            let scope = self.scope(service, rules, now);
             let address = signals.address.map(Dimension::Address);
             for (rule, adaptive, dimension) in [
                 (Rule::Prefix, &rules.prefix, Some(Dimension::prefix_of(signals.number))),
@@ -433,9 +439,9 @@ impl Guard {
                 (Rule::Address, &rules.address, address),
             ] {
                 let Some(dimension) = dimension.filter(|_| adaptive.mode != Mode::Off) else { continue };
-                let key = Key::new(scope, dimension);
+                let key = Key::new(service, dimension);
                 let effect = match adaptive.mode {
-                    Mode::Block if !is_learned => Effect::Learning,
+                    Mode::Block if !scope.is_learned => Effect::Learning,
                     Mode::Block if passes => Effect::VerifiedNumber,
                     mode => effect(mode),
                 };
@@ -444,7 +450,9 @@ impl Guard {
                     findings.push(Finding { rule, key, effect, figures: Some(figures), until: Some(until) });
                     continue;
                 }
-                let (rule, figures) = match self.exceeded(key, adaptive, is_alarming, now) {
+                let exceeded =
+                    self.compare(key, adaptive, scope, now).into_iter().flatten().find(Figures::is_exceeded);
+                let (rule, figures) = match exceeded {
                     Some(figures) => (rule, figures),
                     None => match self.too_many_countries(key, signals, rules, now) {
                         Some(figures) => (Rule::AddressCountries, figures),
@@ -466,42 +474,39 @@ impl Guard {
         })
     }
 
-    /// Returns `true` if all messages of a scope are above their limit.
-    fn is_alarming(&self, scope: Option<ServiceId>, rules: &GuardRules, now: Timestamp) -> bool {
-        let key = Key::new(scope, Dimension::Total);
-        rules.total.mode == Mode::Block && self.exceeded(key, &rules.total, false, now).is_some()
-    }
-
-    fn exceeded(&self, key: Key, rule: &AdaptiveRule, is_alarming: bool, now: Timestamp) -> Option<Figures> {
-        let mut figures =
-            Period::ALL.into_iter().filter_map(|period| self.compare(key, rule, period, is_alarming, now));
-        figures.find(Figures::is_exceeded)
-    }
-
-    fn compare(
-        &self,
-        key: Key,
-        rule: &AdaptiveRule,
-        period: Period,
-        is_alarming: bool,
-        now: Timestamp,
-    ) -> Option<Figures> {
-        let total = self.histories.get(&Key::new(key.service, Dimension::Total));
-        let share = total.map_or(0, History::share);
-        let (counter, usual, limit) = match self.histories.get(&key) {
-            Some(history) if is_alarming && history.is_unseen() => (history.counter, 0, Some(0)),
-            Some(history) => {
-                let usual = history.usual(period, share, now);
-                (history.counter, usual, rule.limit(period, usual))
-            }
-            None => {
-                let counter = *self.table.get(&key)?;
-                let usual = usual(counter.tally(Period::Day, now).verified, share.max(NARROW_SHARE));
-                (counter, usual, rule.limit(period, usual))
-            }
+    fn scope(&self, service: Option<ServiceId>, rules: &GuardRules, now: Timestamp) -> Scope {
+        let Some(total) = self.histories.get(&Key::new(service, Dimension::Total)) else {
+            return Scope::default();
         };
-        let limit = limit?;
-        Some(Figures { period, tally: counter.tally(period, now), pending: counter.pending, usual, limit })
+        let scope = Scope { share: total.share(), is_learned: total.is_learned(now), is_alarming: false };
+        let exceeded = |period| {
+            let figures = compare_history(total, &rules.total, period, scope, now);
+            figures.is_some_and(|figures| figures.is_exceeded())
+        };
+        Scope {
+            is_alarming: rules.total.mode == Mode::Block && Period::ALL.into_iter().any(exceeded),
+            ..scope
+        }
+    }
+
+    /// The figures of an hour and a day.
+    fn compare(&self, key: Key, rule: &AdaptiveRule, scope: Scope, now: Timestamp) -> [Option<Figures>; 2] {
+        if let Dimension::Total | Dimension::Country(_) = key.dimension {
+            let Some(history) = self.histories.get(&key) else { return [None; 2] };
+            return Period::ALL.map(|period| compare_history(history, rule, period, scope, now));
+        }
+        let Some(counter) = self.table.get(&key) else { return [None; 2] };
+        let usual = usual(counter.tally(Period::Day, now).verified, scope.share.max(NARROW_SHARE));
+        Period::ALL.map(|period| {
+            let limit = rule.limit(period, usual)?;
+            Some(Figures {
+                period,
+                tally: counter.tally(period, now),
+                pending: counter.pending,
+                usual,
+                limit,
+            })
+        })
     }
 
     /// The figures of an address that sends to too many countries: its floor is half of that of another one.
@@ -512,7 +517,10 @@ impl Guard {
         rules: &GuardRules,
         now: Timestamp,
     ) -> Option<Figures> {
-        let counter = self.table.get(&key).filter(|_| matches!(key.dimension, Dimension::Address(_)))?;
+        if !matches!(key.dimension, Dimension::Address(_)) {
+            return None;
+        }
+        let counter = self.table.get(&key)?;
         let tally = counter.tally(Period::Day, now);
         let limit = rules.address.day / 2 + tally.verified;
         let figures = Figures { period: Period::Day, tally, pending: counter.pending, usual: 0, limit };
@@ -623,8 +631,7 @@ impl Guard {
         }
     }
 
-    /// Changes every counter that a send touches. `change` gets whether one of the keys is blocked: then the message is part
-    /// of an attack that has its consequence.
+    /// Changes every counter that a send touches. `change` gets whether one of the keys is blocked.
     fn each_counter(
         &mut self,
         service: ServiceId,
@@ -634,28 +641,34 @@ impl Guard {
         now: Timestamp,
         change: impl Fn(&mut Counter, bool),
     ) {
-        let number_key = Key::of_number(service, number);
-        change(self.table.entry(number_key, now), false);
-        self.mark_changed(number_key);
+        let Self { table, histories, changed, blocks, bounds, .. } = self;
+        let has_block = |key: &Key| blocks.get(key).is_some_and(|block| now < block.until);
+        let mut apply = |key: Key, counter: &mut Counter, is_blocked| {
+            change(counter, is_blocked);
+            // While nothing is stored, the list does not grow without bound.
+            if !counter.is_changed && changed.len() < 2 * bounds.counters {
+                counter.is_changed = true;
+                changed.push(key);
+            }
+        };
+        let key = Key::of_number(service, number);
+        apply(key, table.entry(key, now), false);
         for scope in [Some(service), None] {
             let narrow = [Some(Dimension::prefix_of(number)), address.map(Dimension::Address)];
             let narrow = narrow.into_iter().flatten().map(|dimension| Key::new(scope, dimension));
             let broad =
                 [Dimension::Country(country), Dimension::Total].map(|dimension| Key::new(scope, dimension));
-            let is_blocked =
-                !self.blocks.is_empty() && narrow.clone().chain(broad).any(|key| self.is_blocked(&key, now));
+            let is_blocked = !blocks.is_empty() && narrow.clone().chain(broad).any(|key| has_block(&key));
             for key in broad {
-                if self.histories.len() >= self.bounds.histories && !self.histories.contains_key(&key) {
+                if histories.len() >= bounds.histories && !histories.contains_key(&key) {
                     continue;
                 }
-                let history = self.histories.entry(key).or_insert_with(|| History::new(now));
+                let history = histories.entry(key).or_insert_with(|| History::new(now));
                 history.enter(now);
-                change(&mut history.counter, is_blocked);
-                self.mark_changed(key);
+                apply(key, &mut history.counter, is_blocked);
             }
             for key in narrow {
-                change(self.table.entry(key, now), is_blocked);
-                self.mark_changed(key);
+                apply(key, table.entry(key, now), is_blocked);
             }
         }
     }
@@ -667,16 +680,33 @@ impl Guard {
         }
     }
 
-    fn is_blocked(&self, key: &Key, now: Timestamp) -> bool {
-        self.blocks.get(key).is_some_and(|block| now < block.until)
-    }
-
     fn mark_changed(&mut self, key: Key) {
         if let Some(counter) = self.counter_mut(&key).filter(|counter| !counter.is_changed) {
             counter.is_changed = true;
             self.changed.push(key);
         }
     }
+}
+
+/// The figures of a country or of all messages.
+fn compare_history(
+    history: &History,
+    rule: &AdaptiveRule,
+    period: Period,
+    scope: Scope,
+    now: Timestamp,
+) -> Option<Figures> {
+    let usual = history.usual(period, scope.share, now);
+    let limit = rule.limit(period, usual)?;
+    let counter = &history.counter;
+    let figures =
+        Figures { period, tally: counter.tally(period, now), pending: counter.pending, usual, limit };
+    // With an attack under way, a country without users has no floor.
+    Some(if scope.is_alarming && history.is_unseen() {
+        Figures { usual: 0, limit: 0, ..figures }
+    } else {
+        figures
+    })
 }
 
 const fn effect(mode: Mode) -> Effect {

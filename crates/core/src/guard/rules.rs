@@ -95,7 +95,7 @@ pub struct GuardRules {
     pub address: AdaptiveRule,
     /// Countries that one address sends to in a day before its floor is halved.
     pub address_countries: u32,
-    /// All messages of the service. Above this limit, countries without users have no floor; nothing else is blocked by it.
+    /// All messages of the service. Above this limit, countries without users have no floor. It blocks nothing else.
     pub total: AdaptiveRule,
     pub block_for: Duration,
 }

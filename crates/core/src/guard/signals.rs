@@ -93,7 +93,7 @@ impl Key {
         Self { service, dimension }
     }
 
-    /// The counter of a number. It has no counter for the installation: a service cannot vouch for another one's numbers.
+    /// The counter of a number. Each service has one: none can vouch for the numbers of another.
     pub const fn of_number(service: ServiceId, number: PhoneNumber) -> Self {
         Self::new(Some(service), Dimension::Number(number))
     }
