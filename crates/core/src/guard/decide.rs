@@ -8,13 +8,11 @@ use foldhash::fast::FixedState;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use super::counters::{Counter, History, Period, Table, Tally, usual};
+use super::counters::{Counter, History, Period, Table, usual};
+use super::finding::{Assessment, Effect, Figures, Finding, Verdict};
 use super::rules::{AdaptiveRule, GuardRules, Mode, Rule};
 use super::signals::{ClientNet, Dimension, Key, Signals};
 use crate::domain::{Channel, NumberType, PhoneNumber, Region, ServiceId, Timestamp};
-
-/// A pending message weighs this part of an unverified one.
-const PENDING_PART: u32 = 3;
 
 /// Unverified messages for a thousand verified ones that are usual for a prefix or an address: few people vary more.
 const NARROW_SHARE: u32 = 500;
@@ -23,7 +21,7 @@ const NARROW_SHARE: u32 = 500;
 const FIRST_BLOCK_PART: u32 = 24;
 
 /// The time after a block in which the next one is longer.
-const MEMORY_OF_BLOCKS: Duration = Duration::from_secs(24 * 60 * 60);
+pub(super) const MEMORY_OF_BLOCKS: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Unverified and pending messages from which a number that was verified before is treated as any other.
 const VERIFIED_NUMBER_OPEN: u32 = 4;
@@ -50,65 +48,6 @@ impl Default for Bounds {
     }
 }
 
-/// What the server does with a send.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// The send is counted. If no message leaves, [`Guard::withdraw`] takes it back.
-    Allow,
-    /// Nothing is counted. A send refused by [`Rule::Landline`] can be repeated as a call.
-    Refuse(Rule),
-}
-
-/// The decision about a send and its reasons.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Assessment {
-    pub verdict: Verdict,
-    /// Empty for most sends. The first one with [`Effect::Refused`] is the reason of the verdict.
-    pub findings: Vec<Finding>,
-}
-
-/// A rule that a send broke.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Finding {
-    pub rule: Rule,
-    pub key: Key,
-    pub effect: Effect,
-    /// `None` for lists and types.
-    pub figures: Option<Figures>,
-    /// The end of the block or entry.
-    pub until: Option<Timestamp>,
-}
-
-/// The consequence of a finding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Effect {
-    Refused,
-    /// The rule only records.
-    Recorded,
-    /// There are not 14 days of history.
-    Learning,
-    /// The number was verified before.
-    VerifiedNumber,
-}
-
-/// The figures that a rule compared: `unverified` and a third of `pending` with `limit`; for [`Rule::Number`] `sends`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Figures {
-    pub period: Period,
-    pub tally: Tally,
-    pub pending: u32,
-    /// Unverified messages that are usual.
-    pub usual: u32,
-    pub limit: u32,
-}
-
-impl Figures {
-    const fn is_exceeded(&self) -> bool {
-        let open = self.tally.unverified as u64 * PENDING_PART as u64 + self.pending as u64;
-        open > self.limit as u64 * PENDING_PART as u64
-    }
-}
-
 /// What a manual entry does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EntryAction {
@@ -131,8 +70,8 @@ pub struct TooManyEntries(pub usize);
 
 /// A block that a rule began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct Block {
-    until: Timestamp,
+pub(super) struct Block {
+    pub(super) until: Timestamp,
     length: Duration,
     /// Attempts since the last extension, and how many of them extend it.
     refused: u32,
@@ -160,55 +99,19 @@ struct Pending {
     address: Option<ClientNet>,
 }
 
-/// A record of the guard, whole: the last one written for a key wins.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct GuardRow {
-    pub key: Key,
-    state: RowState,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-enum RowState {
-    Counter(Counter),
-    History(History),
-    Block(Block),
-    Entry(Entry),
-}
-
-impl GuardRow {
-    /// Tells the records of one key apart.
-    pub const fn kind(&self) -> u8 {
-        match self.state {
-            RowState::Counter(_) | RowState::History(_) => 0,
-            RowState::Block(_) => 1,
-            RowState::Entry(_) => 2,
-        }
-    }
-
-    pub fn expires(&self) -> Timestamp {
-        match &self.state {
-            RowState::Counter(counter) => counter.expires(),
-            // History may pause for 14 days.
-            RowState::History(history) => history.counter.expires().plus(Duration::from_secs(14 * 86_400)),
-            RowState::Block(block) => block.until.plus(MEMORY_OF_BLOCKS),
-            RowState::Entry(entry) => entry.until,
-        }
-    }
-}
-
 /// The state of the guard. One for an installation.
 #[derive(Debug, Clone)]
 pub struct Guard {
-    bounds: Bounds,
-    table: Table,
-    histories: IndexMap<Key, History, FixedState>,
+    pub(super) bounds: Bounds,
+    pub(super) table: Table,
+    pub(super) histories: IndexMap<Key, History, FixedState>,
     pending: HashMap<(ServiceId, PhoneNumber), Pending, FixedState>,
     due: BinaryHeap<Reverse<(Timestamp, ServiceId, PhoneNumber)>>,
-    blocks: BTreeMap<Key, Block>,
-    entries: BTreeMap<Key, Entry>,
+    pub(super) blocks: BTreeMap<Key, Block>,
+    pub(super) entries: BTreeMap<Key, Entry>,
     /// Keys whose counters, and keys whose blocks or entries are to be stored.
-    changed: Vec<Key>,
-    changed_blocks: Vec<Key>,
+    pub(super) changed: Vec<Key>,
+    pub(super) changed_blocks: Vec<Key>,
 }
 
 impl Guard {
@@ -329,49 +232,6 @@ impl Guard {
         };
         let scope = self.scope(key.service, rules, now);
         self.compare(key, rule, scope, now).into_iter().flatten().collect()
-    }
-
-    /// At most `most` changed records, whole. The caller stores them in the order of the answers.
-    pub fn take_changed(&mut self, most: usize) -> Vec<GuardRow> {
-        let mut rows = Vec::new();
-        while rows.len() < most
-            && let Some(key) = self.changed_blocks.pop()
-        {
-            rows.extend(self.blocks.get(&key).map(|block| GuardRow { key, state: RowState::Block(*block) }));
-            rows.extend(self.entries.get(&key).map(|entry| GuardRow { key, state: RowState::Entry(*entry) }));
-        }
-        while rows.len() < most
-            && let Some(key) = self.changed.pop()
-        {
-            if let Some(counter) = self.table.get_mut(&key) {
-                counter.is_changed = false;
-                rows.push(GuardRow { key, state: RowState::Counter(*counter) });
-            } else if let Some(history) = self.histories.get_mut(&key) {
-                history.counter.is_changed = false;
-                rows.push(GuardRow { key, state: RowState::History(history.clone()) });
-            }
-        }
-        rows
-    }
-
-    /// Takes a stored record, before the first send.
-    pub fn restore(&mut self, row: GuardRow, now: Timestamp) {
-        if row.expires() <= now {
-            return;
-        }
-        let GuardRow { key, state } = row;
-        match state {
-            RowState::Counter(counter) => *self.table.entry(key, now) = counter,
-            RowState::History(history) if self.histories.len() < self.bounds.histories => {
-                self.histories.insert(key, history);
-            }
-            RowState::Block(block) => self.put_block(key, block),
-            RowState::Entry(entry) if self.entries.len() < self.bounds.blocks => {
-                self.entries.insert(key, entry);
-            }
-            // No place is left.
-            RowState::History(_) | RowState::Entry(_) => {}
-        }
     }
 
     /// Counters in memory, and blocks that have not been forgotten.
@@ -571,7 +431,7 @@ impl Guard {
         until
     }
 
-    fn put_block(&mut self, key: Key, block: Block) {
+    pub(super) fn put_block(&mut self, key: Key, block: Block) {
         if self.blocks.len() >= self.bounds.blocks
             && let Some((first, _)) = self.blocks.iter().min_by_key(|(_, block)| block.until)
         {

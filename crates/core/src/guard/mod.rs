@@ -22,7 +22,9 @@
 mod budget;
 mod counters;
 mod decide;
+mod finding;
 pub mod replay;
+mod rows;
 mod rules;
 pub mod scenario;
 mod signals;
@@ -31,9 +33,8 @@ mod tests;
 
 pub use budget::{Allowance, Budget, BudgetState, Spent};
 pub use counters::{Period, Tally};
-pub use decide::{
-    Assessment, Bounds, Effect, Entry, EntryAction, Figures, Finding, Guard, GuardRow, TooManyEntries,
-    Verdict,
-};
+pub use decide::{Bounds, Entry, EntryAction, Guard, TooManyEntries};
+pub use finding::{Assessment, Effect, Figures, Finding, Verdict};
+pub use rows::GuardRow;
 pub use rules::{AdaptiveRule, GuardRules, Mode, Rule};
 pub use signals::{ClientNet, Dimension, Key, Signals};

@@ -4,7 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use super::budget::{Allowance, Budget, BudgetState};
 use super::counters::Period;
-use super::decide::{Bounds, Guard, Verdict};
+use super::decide::{Bounds, Guard};
+use super::finding::Verdict;
 use super::rules::GuardRules;
 use super::signals::Signals;
 use crate::domain::{PhoneNumber, Timestamp};

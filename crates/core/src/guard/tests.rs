@@ -240,8 +240,8 @@ proptest! {
     }
 }
 
-/// The goals: at most 50 messages to one prefix and 300 to one country, and honest losses below 0.1 %. A block of a country
-/// with more than 1 % of the users costs more of them: at most 2 %. `GUARD_SEEDS=50` tries other seeds.
+/// The goals: at most 50 messages to one prefix and 300 to one country, and honest losses below 0.1 %. A block of a
+/// country with more than 1 % of the users costs at most 2 %. `GUARD_SEEDS=50` tries other seeds.
 #[test]
 fn generated_attacks_end_within_the_goals() {
     for seed in 2..=std::env::var("GUARD_SEEDS").map_or(1, |seeds| seeds.parse().expect("a number")) {
@@ -323,7 +323,8 @@ fn results(seed: u64) -> Vec<(Scenario, [Outcome; 3])> {
 
 fn written(results: &[(Scenario, [Outcome; 3])]) -> String {
     let mut table = String::from(
-        "| scenario | off: attacker's messages | cost | 5 a day: messages | honest users refused | guard: before the block | messages | cost | honest users refused |\n|---|---|---|---|---|---|---|---|---|\n",
+        "| scenario | off: attacker's messages | cost | 5 a day: messages | honest users refused \
+         | guard: before the block | messages | cost | honest users refused |\n|---|---|---|---|---|---|---|---|---|\n",
     );
     for (scenario, [off, fixed, guard]) in results {
         let dollars = |outcome: &Outcome| {
