@@ -70,8 +70,8 @@ impl AdaptiveRule {
             Period::Hour => self.hour?,
             Period::Day => self.day,
         };
-        // Counts of independent events vary by their square root.
-        let margin = floor.max(usual.isqrt().saturating_mul(3));
+        // Three standard deviations. Those who do not verify resend: the variance is more than twice the mean.
+        let margin = floor.max(usual.saturating_mul(20).isqrt());
         let share = u64::from(usual) * u64::from(self.ratio) / 100;
         Some(u32::try_from(share).unwrap_or(u32::MAX).saturating_add(margin))
     }
