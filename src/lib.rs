@@ -49,8 +49,8 @@
 //! * [`metrics`]: counts what happens, for Prometheus.
 //! * [`config`], [`telemetry`], [`clock`]: settings with their origin, logs, real time.
 //! * [`net`], [`log_limit`], [`trace`]: host names; log lines that a client can cause in any number; spans.
-//! * [`engine`], [`template`], [`domain`]: pure decisions, the texts of messages, and the types that both speak; no I/O,
-//!   clock or randomness.
+//! * [`engine`], [`guard`], [`template`], [`domain`]: pure decisions, the texts of messages, and the types that all of
+//!   them speak; no I/O, clock or randomness.
 
 #[cfg(feature = "server")]
 pub mod app;
@@ -80,7 +80,7 @@ pub mod trace;
 pub mod verify;
 pub mod webhook;
 
-pub use onceward_core::{domain, engine, template};
+pub use onceward_core::{domain, engine, guard, template};
 pub use onceward_store as store;
 
 /// Compiles the examples of the guide.

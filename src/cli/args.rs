@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
 
+use super::guard::GuardArgs;
 use super::keys::{self, KeysArgs};
 use super::webhooks::WebhooksArgs;
 use crate::app::control::{AuditRequest, EraseRequest, NumberRequest, TrackerRequest};
@@ -49,6 +50,7 @@ Examples:
   onceward unlock +14155552671               end a lockout
   onceward erase +14155552671                erase a number
   onceward audit --since 7d                  list who changed what
+  onceward guard replay                      try the guard on generated attacks
   onceward export --out backup.jsonl         write a backup
   onceward import backup.jsonl --data-dir d  make a data directory of a backup
   onceward check-data                        check every record
@@ -165,6 +167,11 @@ pub enum Command {
     ///
     /// Asks the server that runs on the data directory. Without a server, reads the directory.
     Webhooks(WebhooksArgs),
+
+    /// Try the guard against SMS pumping on generated traffic.
+    ///
+    /// Needs no server and no data. The server does not ask the guard yet.
+    Guard(GuardArgs),
 
     /// End a number's lockout, and clear its wrong codes, its waits and its outstanding code.
     ///

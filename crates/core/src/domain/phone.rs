@@ -16,11 +16,6 @@ impl Region {
         let region: rlibphonenumber::Region = text.to_ascii_uppercase().as_str().try_into().ok()?;
         PHONE_NUMBER_UTIL.get_country_code_for_region(region).map(|_| Self(region))
     }
-
-    /// The two letters as an integer, 256 to 65,535; 1 for numbers of no country.
-    pub(crate) const fn code(self) -> u16 {
-        self.0 as u16
-    }
 }
 
 impl fmt::Display for Region {

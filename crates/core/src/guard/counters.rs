@@ -5,7 +5,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use super::signals::Key;
-use crate::domain::{Region, Timestamp};
+use crate::domain::Timestamp;
 
 /// Days of history.
 pub(super) const HISTORY_DAYS: u32 = 14;
@@ -99,8 +99,6 @@ pub(super) struct Counter {
     pub(super) pending: u32,
     /// The day of the last verified message; 0 for none.
     verified_on: u32,
-    /// The countries of today's messages: a bit for each, at a position that a few countries share.
-    countries: u64,
     /// Whether its key is on the list of changed counters.
     #[serde(skip)]
     pub(super) is_changed: bool,
@@ -108,12 +106,7 @@ pub(super) struct Counter {
 
 impl Counter {
     fn enter(&mut self, now: Timestamp) -> [Option<Ended>; 2] {
-        let ended_hour = self.hour.enter(Period::Hour.index(now));
-        let ended_day = self.day.enter(Period::Day.index(now));
-        if ended_day.is_some() {
-            self.countries = 0;
-        }
-        [ended_hour, ended_day]
+        [self.hour.enter(Period::Hour.index(now)), self.day.enter(Period::Day.index(now))]
     }
 
     pub(super) fn tally(&self, period: Period, now: Timestamp) -> Tally {
@@ -124,11 +117,10 @@ impl Counter {
         window.sliding(period, now)
     }
 
-    pub(super) fn send(&mut self, country: Option<Region>, is_pending: bool, now: Timestamp) {
+    pub(super) fn send(&mut self, is_pending: bool, now: Timestamp) {
         self.enter(now);
         self.pending = self.pending.saturating_add(u32::from(is_pending));
         self.each(|tally| tally.sends = tally.sends.saturating_add(1));
-        self.countries |= country_bit(country);
     }
 
     /// A message that was counted has not been sent.
@@ -172,12 +164,6 @@ impl Counter {
         self.verified_on > 0 && self.verified_on + VERIFIED_DAYS > Period::Day.index(now)
     }
 
-    /// Today's countries, or `country` beside them.
-    pub(super) fn countries_with(&self, country: Option<Region>, now: Timestamp) -> u32 {
-        let today = if self.day.index == Period::Day.index(now) { self.countries } else { 0 };
-        (today | country_bit(country)).count_ones()
-    }
-
     /// When the counter says nothing any more.
     pub(super) fn expires(&self) -> Timestamp {
         let verified = if self.verified_on > 0 { self.verified_on + VERIFIED_DAYS } else { 0 };
@@ -197,11 +183,6 @@ impl Counter {
         let is_verified = self.verified_on > 0 && self.verified_on + VERIFIED_DAYS > today;
         (4 * (unverified + self.pending) + sends + 2 * u32::from(is_verified), index)
     }
-}
-
-/// A bit for a country. Two countries may share one, which errs towards fewer countries.
-fn country_bit(country: Option<Region>) -> u64 {
-    1 << (country.map_or(0, Region::code) % 61)
 }
 
 /// The counter of a country or of all messages, with its history.

@@ -9,8 +9,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use super::counters::{Counter, History, Period, Table, usual};
-use super::finding::{Assessment, Effect, Figures, Finding, Verdict};
-use super::rules::{AdaptiveRule, GuardRules, Mode, Rule};
+use super::rules::{AdaptiveRule, Assessment, Effect, Figures, Finding, GuardRules, Mode, Rule, Verdict};
 use super::signals::{ClientNet, Dimension, Key, Signals};
 use crate::domain::{Channel, NumberType, PhoneNumber, Region, ServiceId, Timestamp};
 
@@ -310,15 +309,8 @@ impl Guard {
                     findings.push(Finding { rule, key, effect, figures: Some(figures), until: Some(until) });
                     continue;
                 }
-                let exceeded =
-                    self.compare(key, adaptive, scope, now).into_iter().flatten().find(Figures::is_exceeded);
-                let (rule, figures) = match exceeded {
-                    Some(figures) => (rule, figures),
-                    None => match self.too_many_countries(key, signals, rules, now) {
-                        Some(figures) => (Rule::AddressCountries, figures),
-                        None => continue,
-                    },
-                };
+                let mut figures = self.compare(key, adaptive, scope, now).into_iter().flatten();
+                let Some(figures) = figures.find(Figures::is_exceeded) else { continue };
                 let until =
                     (effect == Effect::Refused).then(|| self.begin_block(key, signals, figures, rules, now));
                 findings.push(Finding { rule, key, effect, figures: Some(figures), until });
@@ -367,25 +359,6 @@ impl Guard {
                 limit,
             })
         })
-    }
-
-    /// The figures of an address that sends to too many countries: its floor is half of that of another one.
-    fn too_many_countries(
-        &self,
-        key: Key,
-        signals: &Signals,
-        rules: &GuardRules,
-        now: Timestamp,
-    ) -> Option<Figures> {
-        if !matches!(key.dimension, Dimension::Address(_)) {
-            return None;
-        }
-        let counter = self.table.get(&key)?;
-        let tally = counter.tally(Period::Day, now);
-        let limit = rules.address.day / 2 + tally.verified;
-        let figures = Figures { period: Period::Day, tally, pending: counter.pending, usual: 0, limit };
-        let countries = counter.countries_with(signals.country, now);
-        (countries > rules.address_countries && figures.is_exceeded()).then_some(figures)
     }
 
     fn begin_block(
@@ -466,7 +439,7 @@ impl Guard {
             self.due.push(Reverse((pending.expires, service, number)));
         }
         self.each_counter(service, number, country, address, now, |counter, _| {
-            counter.send(country, has_room, now);
+            counter.send(has_room, now);
         });
     }
 

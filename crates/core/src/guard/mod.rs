@@ -22,7 +22,6 @@
 mod budget;
 mod counters;
 mod decide;
-mod finding;
 pub mod replay;
 mod rows;
 mod rules;
@@ -34,7 +33,6 @@ mod tests;
 pub use budget::{Allowance, Budget, BudgetState, Spent};
 pub use counters::{Period, Tally};
 pub use decide::{Bounds, Entry, EntryAction, Guard, TooManyEntries};
-pub use finding::{Assessment, Effect, Figures, Finding, Verdict};
 pub use rows::GuardRow;
-pub use rules::{AdaptiveRule, GuardRules, Mode, Rule};
+pub use rules::{AdaptiveRule, Assessment, Effect, Figures, Finding, GuardRules, Mode, Rule, Verdict};
 pub use signals::{ClientNet, Dimension, Key, Signals};

@@ -1,66 +1,90 @@
-//! Replay: runs traffic against a defence on a manual clock, and counts what it let through and whom it refused.
+//! Replay: runs generated traffic against a defence on a manual clock, and counts what it let through and whom it
+//! refused.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use serde::Serialize;
 
 use super::budget::{Allowance, Budget, BudgetState};
 use super::counters::Period;
 use super::decide::{Bounds, Guard};
-use super::finding::Verdict;
-use super::rules::GuardRules;
-use super::signals::Signals;
+use super::rules::{GuardRules, Verdict};
+use super::scenario::{Action, Event, SCORED_FROM, Scenario, World};
 use crate::domain::{PhoneNumber, Timestamp};
 
-/// One thing that a user did.
-#[derive(Debug, Clone, Copy)]
-pub struct Event {
-    pub at: Timestamp,
-    /// Numbers the users. A user whose messages were all refused cannot verify.
-    pub user: u32,
-    pub signals: Signals,
-    pub action: Action,
-    pub is_attack: bool,
-}
+/// Messages to one number in a day that the fixed limit allows.
+pub const FIXED_LIMIT: u32 = 5;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
-    /// Asks for a message. The price is in millionths of the currency.
-    Send { price: u64, expires: Timestamp },
-    /// Submits the right code.
-    Verify,
-}
+/// Messages in an hour on a new installation.
+pub const FIRST_BUDGET: u64 = 500;
 
-/// The defence that traffic runs against.
-#[derive(Debug, Clone)]
-pub enum Defence {
-    Off,
-    /// The most messages to one number in a day.
-    FixedLimit(u32),
-    Guard {
-        rules: Box<GuardRules>,
-        /// The most messages in an hour.
-        budget: Option<u64>,
-    },
-}
+/// The lifetime of a code.
+const LIFE: Duration = Duration::from_secs(600);
 
-/// The result, over the scored time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// The result of a replay, over the scored time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Outcome {
     /// Messages of attackers before the first one was refused.
     pub attack_before_block: u32,
     pub attack_sent: u32,
     pub attack_refused: u32,
-    /// Price of the attackers' messages, in millionths of the currency.
+    /// Price of the attackers' messages, in millionths of a dollar.
     pub attack_cost: u64,
     pub honest_users: u32,
     /// Honest users of whom a message was refused.
     pub honest_refused: u32,
 }
 
-/// A replay on a manual clock. A clone goes on from the same state.
+impl Outcome {
+    /// `$9.30`.
+    pub fn cost(&self) -> String {
+        format!("${}.{:02}", self.attack_cost / 1_000_000, self.attack_cost / 10_000 % 100)
+    }
+
+    /// Refused honest users and their share: `15 (0.055 %)`.
+    pub fn refused(&self) -> String {
+        let share = u64::from(self.honest_refused) * 100_000 / u64::from(self.honest_users.max(1));
+        format!("{} ({}.{:03} %)", self.honest_refused, share / 1_000, share % 1_000)
+    }
+}
+
+/// The outcomes of one scenario.
+#[derive(Debug, Clone, Copy)]
+pub struct Comparison {
+    pub scenario: &'static str,
+    /// With no defence.
+    pub off: Outcome,
+    /// With [`FIXED_LIMIT`].
+    pub fixed_limit: Outcome,
+    /// With the default rules, and [`FIRST_BUDGET`] without history.
+    pub guard: Outcome,
+}
+
+/// Runs scenarios. The same scenario and seed give the same outcomes, whatever else runs.
+pub fn compare(scenarios: &[Scenario], seed: u64) -> Vec<Comparison> {
+    let new = Defence::all(seed, Some(FIRST_BUDGET)).map(Replay::of);
+    let (mut old, mut past) = (Defence::all(seed, None).map(Replay::of), World::new(seed));
+    if scenarios.iter().any(|scenario| !scenario.is_new) {
+        let events = past.history();
+        old.iter_mut().for_each(|replay| replay.run(&events));
+    }
+    let outcomes = |scenario: &Scenario| {
+        let (world, replays) = if scenario.is_new { (World::new(seed), &new) } else { (past.clone(), &old) };
+        let events = world.scored(scenario, seed);
+        let [off, fixed_limit, guard] = replays.clone().map(|mut replay| {
+            replay.run(&events);
+            replay.outcome()
+        });
+        Comparison { scenario: scenario.name, off, fixed_limit, guard }
+    };
+    scenarios.iter().map(outcomes).collect()
+}
+
+/// A defence and the traffic so far.
 #[derive(Clone)]
-pub struct Replay<'a> {
-    gate: Gate<'a>,
-    scored_from: Timestamp,
+struct Replay {
+    defence: Defence,
     /// Users who have a message and have not verified.
     reached: HashSet<u32>,
     honest: HashSet<u32>,
@@ -68,44 +92,34 @@ pub struct Replay<'a> {
     outcome: Outcome,
 }
 
-impl<'a> Replay<'a> {
-    /// Events before `scored_from` are history. `seed` is that of [`Guard::new`].
-    pub fn new(defence: &'a Defence, scored_from: Timestamp, seed: u64) -> Self {
-        Self {
-            gate: Gate::new(defence, seed),
-            scored_from,
-            reached: HashSet::new(),
-            honest: HashSet::new(),
-            refused: HashSet::new(),
-            outcome: Outcome::default(),
-        }
+impl Replay {
+    fn of(defence: Defence) -> Self {
+        let none = HashSet::new;
+        Self { defence, reached: none(), honest: none(), refused: none(), outcome: Outcome::default() }
     }
 
     /// Runs events, which are in the order of time.
-    pub fn run(&mut self, events: &[Event]) {
+    fn run(&mut self, events: &[Event]) {
         for event in events {
             match event.action {
-                Action::Send { price, expires } => self.send(event, price, expires),
-                Action::Verify if self.reached.remove(&event.user) => {
-                    self.gate.verified(&event.signals, event.at);
-                }
+                Action::Send { price } => self.send(event, price),
+                Action::Verify if self.reached.remove(&event.user) => self.defence.verified(event),
                 Action::Verify => {}
             }
         }
     }
 
-    /// The result so far.
-    pub fn outcome(&self) -> Outcome {
+    fn outcome(&self) -> Outcome {
         let count = |users: &HashSet<u32>| u32::try_from(users.len()).unwrap_or(u32::MAX);
         Outcome { honest_users: count(&self.honest), honest_refused: count(&self.refused), ..self.outcome }
     }
 
-    fn send(&mut self, event: &Event, price: u64, expires: Timestamp) {
-        let passes = self.gate.passes(&event.signals, expires, event.at);
+    fn send(&mut self, event: &Event, price: u64) {
+        let passes = self.defence.passes(event);
         if passes {
             self.reached.insert(event.user);
         }
-        if event.at < self.scored_from {
+        if event.at < SCORED_FROM {
             return;
         }
         let outcome = &mut self.outcome;
@@ -128,67 +142,66 @@ impl<'a> Replay<'a> {
 
 /// A defence with its state.
 #[derive(Clone)]
-enum Gate<'a> {
+enum Defence {
     Off,
-    FixedLimit {
-        most: u32,
-        sent: HashMap<(PhoneNumber, u32), u32>,
-    },
-    Guard {
-        guard: Box<Guard>,
-        rules: &'a GuardRules,
-        budget: Option<(Budget, BudgetState, Option<Allowance>)>,
-    },
+    FixedLimit(HashMap<(PhoneNumber, u32), u32>),
+    Guard { guard: Box<Guard>, rules: Box<GuardRules>, budget: Option<HourlyBudget> },
 }
 
-impl<'a> Gate<'a> {
-    fn new(defence: &'a Defence, seed: u64) -> Self {
-        match defence {
-            Defence::Off => Self::Off,
-            Defence::FixedLimit(most) => Self::FixedLimit { most: *most, sent: HashMap::new() },
-            Defence::Guard { rules, budget } => {
-                let hourly = |limit| (Budget { limit, period: Period::Hour }, BudgetState::default(), None);
-                Self::Guard {
-                    guard: Box::new(Guard::new(Bounds::default(), seed)),
-                    rules,
-                    budget: budget.map(hourly),
-                }
-            }
+#[derive(Clone)]
+struct HourlyBudget {
+    budget: Budget,
+    state: BudgetState,
+    allowance: Option<Allowance>,
+}
+
+impl HourlyBudget {
+    fn take(&mut self, at: Timestamp) -> bool {
+        if self.allowance.as_mut().is_some_and(|allowance| allowance.take(1, at)) {
+            return true;
         }
+        let Ok((state, mut allowance)) = self.budget.draw(self.state, 1, at) else { return false };
+        allowance.take(1, at);
+        (self.state, self.allowance) = (state, Some(allowance));
+        true
+    }
+}
+
+impl Defence {
+    fn all(seed: u64, budget: Option<u64>) -> [Self; 3] {
+        let budget = budget.map(|limit| HourlyBudget {
+            budget: Budget { limit, period: Period::Hour },
+            state: BudgetState::default(),
+            allowance: None,
+        });
+        let guard = Box::new(Guard::new(Bounds::default(), seed));
+        [Self::Off, Self::FixedLimit(HashMap::new()), Self::Guard { guard, rules: Box::default(), budget }]
     }
 
-    fn passes(&mut self, signals: &Signals, expires: Timestamp, at: Timestamp) -> bool {
+    fn passes(&mut self, Event { at, signals, .. }: &Event) -> bool {
         match self {
             Self::Off => true,
-            Self::FixedLimit { most, sent } => {
-                let sent = sent.entry((signals.number, Period::Day.index(at))).or_default();
+            Self::FixedLimit(sent) => {
+                let sent = sent.entry((signals.number, Period::Day.index(*at))).or_default();
                 *sent += 1;
-                sent <= most
+                *sent <= FIXED_LIMIT
             }
             Self::Guard { guard, rules, budget } => {
-                if guard.assess(signals, rules, expires, at).verdict != Verdict::Allow {
+                if guard.assess(signals, rules, at.plus(LIFE), *at).verdict != Verdict::Allow {
                     return false;
                 }
-                let Some((budget, state, allowance)) = budget else { return true };
-                if allowance.as_mut().is_some_and(|allowance| allowance.take(1, at)) {
-                    return true;
+                let is_paid = budget.as_mut().is_none_or(|budget| budget.take(*at));
+                if !is_paid {
+                    guard.withdraw(signals, *at);
                 }
-                let drawn = budget.draw(*state, 1, at);
-                if let Ok((drawn, mut fresh)) = drawn {
-                    *state = drawn;
-                    fresh.take(1, at);
-                    *allowance = Some(fresh);
-                } else {
-                    guard.withdraw(signals, at);
-                }
-                drawn.is_ok()
+                is_paid
             }
         }
     }
 
-    fn verified(&mut self, signals: &Signals, at: Timestamp) {
+    fn verified(&mut self, event: &Event) {
         if let Self::Guard { guard, .. } = self {
-            guard.verified(signals.service, signals.number, at);
+            guard.verified(event.signals.service, event.signals.number, event.at);
         }
     }
 }

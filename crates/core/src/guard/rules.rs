@@ -1,10 +1,13 @@
-//! The rules of a service.
+//! The rules of a service, and the findings of the guard: a verdict with the figures behind it.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::counters::Period;
-use crate::domain::{NumberType, Region};
+use serde::{Deserialize, Serialize};
+
+use super::counters::{Period, Tally};
+use super::signals::Key;
+use crate::domain::{NumberType, Region, Timestamp};
 
 /// What a rule does when a send breaks it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -32,8 +35,6 @@ pub enum Rule {
     Prefix,
     Country,
     Address,
-    /// Countries that one address sends to in a day.
-    AddressCountries,
 }
 
 impl Rule {
@@ -47,7 +48,6 @@ impl Rule {
             Self::Prefix => "prefix",
             Self::Country => "country",
             Self::Address => "address",
-            Self::AddressCountries => "address-countries",
         }
     }
 }
@@ -93,8 +93,6 @@ pub struct GuardRules {
     pub prefix: AdaptiveRule,
     pub country: AdaptiveRule,
     pub address: AdaptiveRule,
-    /// Countries that one address sends to in a day before its floor is halved.
-    pub address_countries: u32,
     /// All messages of the service. Above this limit, countries without users have no floor. It blocks nothing else.
     pub total: AdaptiveRule,
     pub block_for: Duration,
@@ -120,7 +118,6 @@ impl Default for GuardRules {
             prefix: adaptive(None, 10),
             country: adaptive(Some(20), 30),
             address: adaptive(Some(5), 10),
-            address_countries: 3,
             total: adaptive(Some(40), 80),
             block_for: Duration::from_secs(12 * 60 * 60),
         }
@@ -141,5 +138,67 @@ impl GuardRules {
             total: off,
             ..Self::default()
         }
+    }
+}
+
+/// A pending message weighs this part of an unverified one.
+const PENDING_PART: u32 = 3;
+
+/// What the server does with a send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The send is counted. If no message leaves, [`super::Guard::withdraw`] takes it back.
+    Allow,
+    /// Nothing is counted. A send refused by [`Rule::Landline`] can be repeated as a call.
+    Refuse(Rule),
+}
+
+/// The decision about a send and its reasons.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assessment {
+    pub verdict: Verdict,
+    /// Empty for most sends. The first one with [`Effect::Refused`] is the reason of the verdict.
+    pub findings: Vec<Finding>,
+}
+
+/// A rule that a send broke.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Finding {
+    pub rule: Rule,
+    pub key: Key,
+    pub effect: Effect,
+    /// `None` for lists and types.
+    pub figures: Option<Figures>,
+    /// The end of the block or entry.
+    pub until: Option<Timestamp>,
+}
+
+/// The consequence of a finding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    Refused,
+    /// The rule only records.
+    Recorded,
+    /// There are not 14 days of history.
+    Learning,
+    /// The number was verified before.
+    VerifiedNumber,
+}
+
+/// The figures that a rule compared: `unverified` and a third of `pending` with `limit`; for [`Rule::Number`] `sends`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Figures {
+    pub period: Period,
+    pub tally: Tally,
+    pub pending: u32,
+    /// Unverified messages that are usual.
+    pub usual: u32,
+    pub limit: u32,
+}
+
+impl Figures {
+    pub(super) const fn is_exceeded(&self) -> bool {
+        let open = self.tally.unverified as u64 * PENDING_PART as u64 + self.pending as u64;
+        open > self.limit as u64 * PENDING_PART as u64
     }
 }

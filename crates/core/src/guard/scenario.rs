@@ -1,39 +1,58 @@
-//! Generated traffic: honest users and attackers. The caller passes the randomness.
+//! Generated traffic: honest users and attackers, from a seed.
 
+use std::hash::BuildHasher as _;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use super::replay::{Action, Event};
+use foldhash::quality::FixedState;
+
 use super::signals::{ClientNet, Signals};
 use crate::domain::{Channel, NumberType, PhoneNumber, Region, ServiceId, Timestamp};
 
-/// Traffic to generate.
+/// One thing that a user did.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Event {
+    pub(super) at: Timestamp,
+    /// Numbers the users. A user whose messages were all refused cannot verify.
+    pub(super) user: u32,
+    pub(super) signals: Signals,
+    pub(super) action: Action,
+    pub(super) is_attack: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Action {
+    /// Asks for a message. The price is in millionths of a dollar.
+    Send { price: u64 },
+    /// Submits the right code.
+    Verify,
+}
+
+/// Traffic to generate: honest users, and attacks after 14 days of history.
 #[derive(Debug, Clone)]
 pub struct Scenario {
     pub name: &'static str,
-    /// Honest users per day: some send more than one message.
-    pub users: u32,
-    /// Days before the attack, which are not scored.
-    pub history_days: u32,
-    pub scored_days: u32,
-    pub attacks: Vec<Attack>,
+    /// Without history, and with a fifth of the users.
+    pub(super) is_new: bool,
+    scored_days: u32,
+    attacks: Vec<Attack>,
 }
 
-/// Messages that nobody verifies, spread evenly over a time.
+/// Messages that are never verified, spread evenly over a time.
 #[derive(Debug, Clone, Copy)]
-pub struct Attack {
-    pub target: Target,
-    pub messages: u32,
+struct Attack {
+    target: Target,
+    messages: u32,
     /// Client addresses that it uses in turn; 0 for requests without an address.
-    pub addresses: u32,
+    addresses: u32,
     /// From the begin of the scored days.
-    pub starts: Duration,
-    pub lasts: Duration,
+    starts: Duration,
+    lasts: Duration,
 }
 
 /// The numbers of an attack. Countries are the 20 with honest users in the order of their traffic, then those without.
 #[derive(Debug, Clone, Copy)]
-pub enum Target {
+enum Target {
     /// Numbers of one prefix.
     Prefix(usize),
     /// Any mobile numbers of a country.
@@ -65,8 +84,10 @@ const COUNTRIES: [Country; 44] = [
 /// Countries with honest users.
 const HONEST: usize = 20;
 
-/// The first country without honest users.
+/// The first country without honest users: Azerbaijan.
 const FOREIGN: usize = HONEST;
+
+const TURKEY: usize = 13;
 
 /// Prefixes in a country's mobile ranges.
 const PREFIXES: u64 = 20_000;
@@ -77,22 +98,20 @@ const RHYTHM: [u32; 24] = [
     510, 290, 170,
 ];
 
-/// The lifetime of a code.
-const LIFE: Duration = Duration::from_secs(600);
+/// Honest users in a day: some send more than one message.
+const USERS: u32 = 9_000;
 
-/// Midnight of UTC, from which all scenarios begin.
-const BEGIN: Timestamp = Timestamp::from_millis(20_000 * 86_400_000);
+/// Midnight of UTC, from which the outcome counts.
+pub(super) const SCORED_FROM: Timestamp = Timestamp::from_millis(20_000 * 86_400_000);
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
 const DAY: Duration = Duration::from_secs(86_400);
 
 impl Scenario {
-    /// All scenarios, with 10,000 messages of honest users a day.
     pub fn all() -> Vec<Self> {
         use Target::{Countries, Country, Prefix};
-        let plain =
-            Self { name: "no-attack", users: 9_000, history_days: 14, scored_days: 3, attacks: Vec::new() };
+        let one = |name, attack| Self { name, is_new: false, scored_days: 3, attacks: vec![attack] };
         // Three hours from 10:00 on, 3,000 messages.
         let attack = |target, addresses| Attack {
             target,
@@ -101,83 +120,58 @@ impl Scenario {
             starts: 10 * HOUR,
             lasts: 3 * HOUR,
         };
-        let one = |name, attack| Self { name, attacks: vec![attack], ..plain.clone() };
-        let at_once = |attack| Attack { lasts: Duration::from_secs(60), ..attack };
+        let at_once = |target| Attack { lasts: Duration::from_secs(60), ..attack(target, 0) };
         // 200 messages a day for a week.
         let slow = |name, target| Self {
-            name,
             scored_days: 7,
-            attacks: vec![Attack {
-                messages: 1_400,
-                starts: Duration::ZERO,
-                lasts: 7 * DAY,
-                ..attack(target, 1_400)
-            }],
-            ..plain.clone()
+            ..one(
+                name,
+                Attack { messages: 1_400, starts: Duration::ZERO, lasts: 7 * DAY, ..attack(target, 1_400) },
+            )
         };
+        let again = |turn| Attack {
+            messages: 150,
+            starts: 2 * HOUR * turn,
+            lasts: HOUR / 2,
+            ..attack(Country(TURKEY), 0)
+        };
+        let none = Attack { messages: 0, ..attack(Country(FOREIGN), 0) };
         vec![
-            plain.clone(),
+            one("no-attack", none),
             one("prefix", attack(Prefix(FOREIGN), 3_000)),
-            one("prefix-at-once", at_once(attack(Prefix(FOREIGN), 0))),
-            one("prefix-GB", attack(Prefix(1), 3_000)),
+            one("prefix-at-once", at_once(Prefix(FOREIGN))),
             one("country", attack(Country(FOREIGN), 3_000)),
-            one("country-at-once", at_once(attack(Country(FOREIGN), 0))),
-            one("country-PT", attack(Country(18), 3_000)),
-            one("country-TR", attack(Country(13), 3_000)),
+            one("country-TR", attack(Country(TURKEY), 3_000)),
             one("country-GB", attack(Country(1), 3_000)),
             one("country-US", attack(Country(0), 3_000)),
-            one("country-US-at-night", Attack { starts: 3 * HOUR, ..at_once(attack(Country(0), 0)) }),
-            Self {
-                name: "country-TR-again-and-again",
-                attacks: (0..20)
-                    .map(|turn| Attack {
-                        messages: 150,
-                        starts: 2 * HOUR * turn,
-                        lasts: HOUR / 2,
-                        ..attack(Country(13), 0)
-                    })
-                    .collect(),
-                ..plain.clone()
-            },
-            one("foreign-countries", attack(Countries(HONEST, COUNTRIES.len()), 3_000)),
+            one("country-US-at-night", Attack { starts: 3 * HOUR, ..at_once(Country(0)) }),
+            Self { attacks: (0..20).map(again).collect(), ..one("country-TR-again-and-again", none) },
+            one("foreign-countries", attack(Countries(FOREIGN, COUNTRIES.len()), 3_000)),
             one("all-countries", attack(Countries(0, COUNTRIES.len()), 3_000)),
-            one("address-country", attack(Country(1), 1)),
-            one("address-countries", attack(Countries(0, COUNTRIES.len()), 1)),
+            one("address", attack(Countries(0, COUNTRIES.len()), 1)),
             slow("slow", Country(FOREIGN)),
-            slow("slow-TR", Country(13)),
+            slow("slow-TR", Country(TURKEY)),
             Self {
                 attacks: vec![
                     attack(Prefix(FOREIGN), 3_000),
                     attack(Country(FOREIGN + 1), 3_000),
                     attack(Country(1), 1),
-                    attack(Countries(HONEST + 2, COUNTRIES.len()), 3_000),
+                    attack(Countries(FOREIGN + 2, COUNTRIES.len()), 3_000),
                 ],
-                ..one("mixed", attack(Prefix(2), 0))
+                ..one("mixed", none)
             },
             Self {
-                users: 1_800,
-                history_days: 0,
-                ..one("new-country", Attack { messages: 6_000, ..attack(Country(FOREIGN), 3_000) })
+                is_new: true,
+                ..one("new", Attack { messages: 6_000, ..attack(Country(FOREIGN), 3_000) })
             },
         ]
-    }
-
-    /// The begin of the scored days.
-    pub fn scored_from(&self) -> Timestamp {
-        BEGIN.plus(DAY * self.history_days)
-    }
-
-    /// All events in their order. `draw` returns random numbers.
-    pub fn events(&self, draw: &mut dyn FnMut() -> u64) -> Vec<Event> {
-        let mut world = World::default();
-        world.honest_days(self.users, BEGIN, self.history_days, draw);
-        world.scored(self, draw)
     }
 }
 
 /// The people so far, and what they have not done yet. A clone has the same past.
-#[derive(Debug, Clone, Default)]
-pub struct World {
+#[derive(Debug, Clone)]
+pub(super) struct World {
+    dice: Dice,
     events: Vec<Event>,
     users: u32,
     /// Verified people of each country: number and address.
@@ -185,89 +179,88 @@ pub struct World {
 }
 
 impl World {
-    /// The history of a scenario and the events before its scored days.
-    pub fn history(scenario: &Scenario, draw: &mut dyn FnMut() -> u64) -> (Self, Vec<Event>) {
-        let mut world = Self::default();
-        world.honest_days(scenario.users, BEGIN, scenario.history_days, draw);
-        world.events.sort_by_key(|event| (event.at, event.user));
-        let past = world.events.partition_point(|event| event.at < scenario.scored_from());
-        let later = world.events.split_off(past);
-        let events = std::mem::replace(&mut world.events, later);
-        (world, events)
+    pub(super) fn new(seed: u64) -> Self {
+        Self { dice: Dice::new(seed, ""), events: Vec::new(), users: 0, known: Default::default() }
     }
 
-    /// The events that follow, through the scored days of a scenario with the same history.
-    pub fn scored(mut self, scenario: &Scenario, draw: &mut dyn FnMut() -> u64) -> Vec<Event> {
-        self.honest_days(scenario.users, scenario.scored_from(), scenario.scored_days, draw);
-        for attack in &scenario.attacks {
-            self.attack(attack, scenario.scored_from(), draw);
+    /// The events of 14 days before the scored ones.
+    pub(super) fn history(&mut self) -> Vec<Event> {
+        for day in (1..=14).rev() {
+            let begin = SCORED_FROM.as_millis() - day * 86_400_000;
+            (0..USERS).for_each(|_| self.honest_user(Timestamp::from_millis(begin)));
         }
+        self.events.sort_by_key(|event| (event.at, event.user));
+        let past = self.events.partition_point(|event| event.at < SCORED_FROM);
+        let later = self.events.split_off(past);
+        std::mem::replace(&mut self.events, later)
+    }
+
+    /// The events that follow.
+    pub(super) fn scored(mut self, scenario: &Scenario, seed: u64) -> Vec<Event> {
+        self.dice = Dice::new(seed, scenario.name);
+        for day in 0..scenario.scored_days {
+            let users = if scenario.is_new { USERS / 5 } else { USERS };
+            (0..users).for_each(|_| self.honest_user(SCORED_FROM.plus(DAY * day)));
+        }
+        scenario.attacks.iter().for_each(|attack| self.attack(attack));
         self.events.sort_by_key(|event| (event.at, event.user));
         self.events
     }
 
-    fn honest_days(&mut self, users: u32, from: Timestamp, days: u32, draw: &mut dyn FnMut() -> u64) {
-        for day in 0..days {
-            for _ in 0..users {
-                self.honest_user(from.plus(DAY * day), &mut Dice(&mut *draw));
-            }
-        }
-    }
-
     /// A person who asks for a code on this day, and resends and verifies as people do.
-    fn honest_user(&mut self, day: Timestamp, dice: &mut Dice<'_>) {
-        let hour = dice.weighted(RHYTHM.into_iter());
-        let mut at = day.plus(HOUR * u32::try_from(hour).unwrap_or(0)).plus(dice.seconds(0, 3_600));
-        let country = dice.weighted(COUNTRIES[..HONEST].iter().map(|country| country.3));
+    fn honest_user(&mut self, day: Timestamp) {
+        let hour = self.dice.weighted(RHYTHM.into_iter());
+        let mut at = day.plus(HOUR * u32::try_from(hour).unwrap_or(0)).plus(self.dice.seconds(0, 3_600));
+        let country = self.dice.weighted(COUNTRIES[..HONEST].iter().map(|country| country.3));
         let returning = self.known[country].len();
         // Of fewer people, each would return too often.
-        let is_returning = returning > 100 && dice.chance(500);
+        let is_returning = returning > 100 && self.dice.chance(500);
         let (number, address) = if is_returning {
-            let place = dice.below(u64::try_from(returning).unwrap_or(1));
+            let place = self.dice.below(u64::try_from(returning).unwrap_or(1));
             self.known[country][usize::try_from(place).unwrap_or(0)]
         } else {
-            (dice.number(country, None), dice.address(country))
+            (self.dice.number(country, None), self.dice.address(country))
         };
         self.users += 1;
         let (.., verifies, _) = COUNTRIES[country];
-        if !is_returning && dice.chance(20) {
+        if !is_returning && self.dice.chance(20) {
             // The last digit was mistyped.
-            let wrong = number.as_u64() / 10 * 10 + dice.below(10);
+            let wrong = number.as_u64() / 10 * 10 + self.dice.below(10);
             self.send(at, country, PhoneNumber::from_u64(wrong).unwrap_or(number), Some(address), false);
-            at = at.plus(dice.seconds(30, 120));
+            at = at.plus(self.dice.seconds(30, 120));
         }
         self.send(at, country, number, Some(address), false);
-        if dice.chance(u64::from(verifies)) {
-            if dice.chance(80) {
-                at = at.plus(dice.seconds(45, 150));
+        if self.dice.chance(u64::from(verifies)) {
+            if self.dice.chance(80) {
+                at = at.plus(self.dice.seconds(45, 150));
                 self.send(at, country, number, Some(address), false);
             }
-            let took = if dice.chance(900) { dice.seconds(8, 60) } else { dice.seconds(60, 400) };
-            self.push(at.plus(took), Action::Verify, country, number, Some(address), false);
+            let (from, to) = if self.dice.chance(900) { (8, 60) } else { (60, 400) };
+            at = at.plus(self.dice.seconds(from, to));
+            self.push(at, Action::Verify, country, number, Some(address), false);
             if !is_returning {
                 self.known[country].push((number, address));
             }
-        } else if dice.chance(300) {
-            for _ in 0..=dice.below(3) {
-                at = at.plus(dice.seconds(40, 300));
+        } else if self.dice.chance(300) {
+            for _ in 0..=self.dice.below(3) {
+                at = at.plus(self.dice.seconds(40, 300));
                 self.send(at, country, number, Some(address), false);
             }
         }
     }
 
-    fn attack(&mut self, attack: &Attack, from: Timestamp, draw: &mut dyn FnMut() -> u64) {
-        let dice = &mut Dice(draw);
-        let prefix = dice.below(PREFIXES);
+    fn attack(&mut self, attack: &Attack) {
+        let prefix = self.dice.below(PREFIXES);
         for message in 0..attack.messages {
             let country = match attack.target {
                 Target::Prefix(country) | Target::Country(country) => country,
                 Target::Countries(from, to) => from + usize::try_from(message).unwrap_or(0) % (to - from),
             };
             let prefix = matches!(attack.target, Target::Prefix(_)).then_some(prefix);
-            let number = dice.number(country, prefix);
+            let number = self.dice.number(country, prefix);
             let address =
                 (attack.addresses > 0).then(|| net(0x0b00_0000 + u64::from(message % attack.addresses)));
-            let at = from.plus(attack.starts).plus(attack.lasts / attack.messages.max(1) * message);
+            let at = SCORED_FROM.plus(attack.starts).plus(attack.lasts / attack.messages * message);
             self.users += 1;
             self.send(at, country, number, address, true);
         }
@@ -282,7 +275,7 @@ impl World {
         is_attack: bool,
     ) {
         let price = COUNTRIES[country].5 * 1_000;
-        self.push(at, Action::Send { price, expires: at.plus(LIFE) }, country, number, address, is_attack);
+        self.push(at, Action::Send { price }, country, number, address, is_attack);
     }
 
     fn push(
@@ -311,12 +304,22 @@ fn net(host: u64) -> ClientNet {
     IpAddr::V4(Ipv4Addr::from_bits(u32::try_from(host).unwrap_or(0))).into()
 }
 
-/// Random choices.
-struct Dice<'a>(&'a mut dyn FnMut() -> u64);
+/// Random choices: a stream for each seed and name.
+#[derive(Debug, Clone)]
+struct Dice {
+    stream: FixedState,
+    drawn: u64,
+}
 
-impl Dice<'_> {
+impl Dice {
+    fn new(seed: u64, name: &str) -> Self {
+        let stream = FixedState::with_seed(FixedState::with_seed(seed).hash_one(name));
+        Self { stream, drawn: 0 }
+    }
+
     fn below(&mut self, bound: u64) -> u64 {
-        (self.0)() % bound.max(1)
+        self.drawn += 1;
+        self.stream.hash_one(self.drawn) % bound.max(1)
     }
 
     fn chance(&mut self, per_mille: u64) -> bool {
