@@ -72,11 +72,4 @@ impl Allowance {
         self.left = rest.unwrap_or(self.left);
         rest.is_some()
     }
-
-    /// Returns the amount of a message that was not sent.
-    pub fn give_back(&mut self, amount: u64, now: Timestamp) {
-        if self.period.index(now) <= self.index {
-            self.left = self.left.saturating_add(amount);
-        }
-    }
 }

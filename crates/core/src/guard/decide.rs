@@ -1,7 +1,7 @@
 //! The guard: counters, blocks and manual entries, and the decision about a send.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 use std::time::Duration;
 
 use foldhash::fast::FixedState;
@@ -141,13 +141,8 @@ impl Guard {
         let mut findings = Vec::new();
         let entry = self.entry_for(signals, now);
         if let Some((key, Entry { action: EntryAction::Block, until })) = entry {
-            findings.push(Finding {
-                rule: Rule::Entry,
-                key,
-                effect: Effect::Refused,
-                figures: None,
-                until: Some(until),
-            });
+            let finding = Finding::new(Rule::Entry, key, Effect::Refused);
+            findings.push(Finding { until: Some(until), ..finding });
         } else {
             fixed_rules(signals, rules, &mut findings);
             self.number_rule(signals, rules, now, &mut findings);
@@ -271,13 +266,7 @@ impl Guard {
         if tally.sends >= rules.per_number {
             let (pending, limit) = (counter.pending, rules.per_number);
             let figures = Some(Figures { period: Period::Day, tally, pending, usual: 0, limit });
-            findings.push(Finding {
-                rule: Rule::Number,
-                key,
-                effect: effect(rules.number),
-                figures,
-                until: None,
-            });
+            findings.push(Finding { figures, ..Finding::new(Rule::Number, key, effect(rules.number)) });
         }
     }
 
@@ -372,17 +361,14 @@ impl Guard {
         let earlier = self.blocks.get(&key).copied().filter(|block| now < block.until.plus(MEMORY_OF_BLOCKS));
         // The last hour or day as far as it led to the block: it would lead to others, and count as usual later.
         let forgiven = self.counter_mut(&key).map_or([0, 0], Counter::forgive);
-        let (length, honest) = match self.histories.get(&key) {
-            Some(history) if !history.is_unseen() => {
-                let first = rules.block_for / FIRST_BLOCK_PART;
+        let first = rules.block_for / FIRST_BLOCK_PART;
+        let (length, honest) = match (self.histories.get(&key), self.table.get(&key)) {
+            (Some(history), _) if !history.is_unseen() => {
                 let length = earlier.map_or(first, |block| (block.length * 2).min(rules.block_for));
                 (length, history.best(Period::Day, now))
             }
-            Some(_) => (rules.block_for, 0),
-            None => (
-                rules.block_for,
-                self.table.get(&key).map_or(0, |counter| counter.tally(Period::Day, now).verified),
-            ),
+            (_, Some(counter)) => (rules.block_for, counter.tally(Period::Day, now).verified),
+            _ => (rules.block_for, 0),
         };
         // Wider counters contain the same messages.
         for dimension in [Dimension::Country(signals.country), Dimension::Total] {
@@ -552,26 +538,20 @@ const fn effect(mode: Mode) -> Effect {
 /// Lists and types, which need no counters.
 fn fixed_rules(signals: &Signals, rules: &GuardRules, findings: &mut Vec<Finding>) {
     let mut found = |rule, dimension, effect| {
-        let key = Key::new(Some(signals.service), dimension);
-        findings.push(Finding { rule, key, effect, figures: None, until: None });
+        findings.push(Finding::new(rule, Key::new(Some(signals.service), dimension), effect));
     };
-    let country = Dimension::Country(signals.country);
-    let is_listed =
-        |list: &std::collections::BTreeSet<Region>| signals.country.is_some_and(|c| list.contains(&c));
-    if is_listed(&rules.blocked_countries)
-        || rules.allowed_countries.as_ref().is_some_and(|list| !is_listed(list))
-    {
-        found(Rule::CountryList, country, Effect::Refused);
+    let is_in = |list: &BTreeSet<Region>| signals.country.is_some_and(|country| list.contains(&country));
+    if is_in(&rules.blocked_countries) || rules.allowed_countries.as_ref().is_some_and(|list| !is_in(list)) {
+        found(Rule::CountryList, Dimension::Country(signals.country), Effect::Refused);
     }
-    let number = Dimension::Number(signals.number);
-    if rules.number_types != Mode::Off
-        && rules.refused_types.contains(&signals.number_type)
-        && !signals.is_trusted
-    {
-        found(Rule::NumberType, number, effect(rules.number_types));
-    }
+    let is_refused_type = rules.refused_types.contains(&signals.number_type);
     let is_text_to_landline = signals.number_type == NumberType::Landline && signals.channel != Channel::Call;
-    if rules.landlines != Mode::Off && is_text_to_landline && !signals.is_trusted {
-        found(Rule::Landline, number, effect(rules.landlines));
+    for (rule, mode, is_broken) in [
+        (Rule::NumberType, rules.number_types, is_refused_type),
+        (Rule::Landline, rules.landlines, is_text_to_landline),
+    ] {
+        if is_broken && mode != Mode::Off && !signals.is_trusted {
+            found(rule, Dimension::Number(signals.number), effect(mode));
+        }
     }
 }

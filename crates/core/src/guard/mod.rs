@@ -7,7 +7,7 @@
 //!    messages weigh a third, because those of honest users are soon verified.
 //! 4. A country's *usual* unverified messages are learned: the share of its fourth best day of the last 14, times the
 //!    verified messages of its best day or hour.
-//! 5. The *limit* is one and a half times the usual figure, plus a floor or three standard deviations if they are more.
+//! 5. The *limit* is one and a half times the usual figure, plus a floor or 3.6 standard deviations if they are more.
 //! 6. A prefix, country or address above its limit is blocked for 12 hours, and for longer while more attempts arrive
 //!    than honest users would make. A country with users is blocked for half an hour at first, then twice as long.
 //! 7. While a whole service is above its limit, a country without verified messages in the last 14 days gets none.

@@ -37,21 +37,6 @@ pub enum Rule {
     Address,
 }
 
-impl Rule {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Entry => "entry",
-            Self::CountryList => "country-list",
-            Self::NumberType => "number-type",
-            Self::Landline => "landline",
-            Self::Number => "number",
-            Self::Prefix => "prefix",
-            Self::Country => "country",
-            Self::Address => "address",
-        }
-    }
-}
-
 /// Limits unverified messages. The floors are what is allowed beyond the usual figure, in unverified messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AdaptiveRule {
@@ -70,8 +55,8 @@ impl AdaptiveRule {
             Period::Hour => self.hour?,
             Period::Day => self.day,
         };
-        // Three standard deviations. Those who do not verify resend: the variance is more than twice the mean.
-        let margin = floor.max(usual.saturating_mul(20).isqrt());
+        // Some 3.6 standard deviations. Those who do not verify resend: the variance is more than twice the mean.
+        let margin = floor.max(usual.saturating_mul(30).isqrt());
         let share = u64::from(usual) * u64::from(self.ratio) / 100;
         Some(u32::try_from(share).unwrap_or(u32::MAX).saturating_add(margin))
     }
@@ -171,6 +156,12 @@ pub struct Finding {
     pub figures: Option<Figures>,
     /// The end of the block or entry.
     pub until: Option<Timestamp>,
+}
+
+impl Finding {
+    pub(super) const fn new(rule: Rule, key: Key, effect: Effect) -> Self {
+        Self { rule, key, effect, figures: None, until: None }
+    }
 }
 
 /// The consequence of a finding.

@@ -112,23 +112,13 @@ impl Scenario {
     pub fn all() -> Vec<Self> {
         use Target::{Countries, Country, Prefix};
         let one = |name, attack| Self { name, is_new: false, scored_days: 3, attacks: vec![attack] };
-        // Three hours from 10:00 on, 3,000 messages.
-        let attack = |target, addresses| Attack {
-            target,
-            addresses,
-            messages: 3_000,
-            starts: 10 * HOUR,
-            lasts: 3 * HOUR,
-        };
+        let (messages, starts, lasts) = (3_000, 10 * HOUR, 3 * HOUR);
+        let attack = |target, addresses| Attack { target, messages, addresses, starts, lasts };
         let at_once = |target| Attack { lasts: Duration::from_secs(60), ..attack(target, 0) };
-        // 200 messages a day for a week.
-        let slow = |name, target| Self {
-            scored_days: 7,
-            ..one(
-                name,
-                Attack { messages: 1_400, starts: Duration::ZERO, lasts: 7 * DAY, ..attack(target, 1_400) },
-            )
-        };
+        // 200 messages a day.
+        let week =
+            |target| Attack { messages: 1_400, starts: 0 * HOUR, lasts: 7 * DAY, ..attack(target, 1_400) };
+        let slow = |name, target| Self { scored_days: 7, ..one(name, week(target)) };
         let again = |turn| Attack {
             messages: 150,
             starts: 2 * HOUR * turn,
@@ -168,14 +158,23 @@ impl Scenario {
     }
 }
 
+/// A user with one number.
+#[derive(Debug, Clone, Copy)]
+struct Person {
+    country: usize,
+    number: PhoneNumber,
+    address: Option<ClientNet>,
+    is_attack: bool,
+}
+
 /// The people so far, and what they have not done yet. A clone has the same past.
 #[derive(Debug, Clone)]
 pub(super) struct World {
     dice: Dice,
     events: Vec<Event>,
     users: u32,
-    /// Verified people of each country: number and address.
-    known: [Vec<(PhoneNumber, ClientNet)>; HONEST],
+    /// Verified people of each country.
+    known: [Vec<Person>; HONEST],
 }
 
 impl World {
@@ -215,78 +214,66 @@ impl World {
         let returning = self.known[country].len();
         // Of fewer people, each would return too often.
         let is_returning = returning > 100 && self.dice.chance(500);
-        let (number, address) = if is_returning {
+        let person = if is_returning {
             let place = self.dice.below(u64::try_from(returning).unwrap_or(1));
             self.known[country][usize::try_from(place).unwrap_or(0)]
         } else {
-            (self.dice.number(country, None), self.dice.address(country))
+            let (number, address) = (self.dice.number(country, None), self.dice.address(country));
+            Person { country, number, address: Some(address), is_attack: false }
         };
         self.users += 1;
         let (.., verifies, _) = COUNTRIES[country];
         if !is_returning && self.dice.chance(20) {
             // The last digit was mistyped.
-            let wrong = number.as_u64() / 10 * 10 + self.dice.below(10);
-            self.send(at, country, PhoneNumber::from_u64(wrong).unwrap_or(number), Some(address), false);
+            let wrong = PhoneNumber::from_u64(person.number.as_u64() / 10 * 10 + self.dice.below(10));
+            self.send(at, Person { number: wrong.unwrap_or(person.number), ..person });
             at = at.plus(self.dice.seconds(30, 120));
         }
-        self.send(at, country, number, Some(address), false);
+        self.send(at, person);
         if self.dice.chance(u64::from(verifies)) {
             if self.dice.chance(80) {
                 at = at.plus(self.dice.seconds(45, 150));
-                self.send(at, country, number, Some(address), false);
+                self.send(at, person);
             }
             let (from, to) = if self.dice.chance(900) { (8, 60) } else { (60, 400) };
             at = at.plus(self.dice.seconds(from, to));
-            self.push(at, Action::Verify, country, number, Some(address), false);
+            self.push(at, person, Action::Verify);
             if !is_returning {
-                self.known[country].push((number, address));
+                self.known[country].push(person);
             }
         } else if self.dice.chance(300) {
             for _ in 0..=self.dice.below(3) {
                 at = at.plus(self.dice.seconds(40, 300));
-                self.send(at, country, number, Some(address), false);
+                self.send(at, person);
             }
         }
     }
 
     fn attack(&mut self, attack: &Attack) {
-        let prefix = self.dice.below(PREFIXES);
+        let attacked = self.dice.below(PREFIXES);
         for message in 0..attack.messages {
-            let country = match attack.target {
-                Target::Prefix(country) | Target::Country(country) => country,
-                Target::Countries(from, to) => from + usize::try_from(message).unwrap_or(0) % (to - from),
+            let (country, prefix) = match attack.target {
+                Target::Prefix(country) => (country, Some(attacked)),
+                Target::Country(country) => (country, None),
+                Target::Countries(from, to) => {
+                    (from + usize::try_from(message).unwrap_or(0) % (to - from), None)
+                }
             };
-            let prefix = matches!(attack.target, Target::Prefix(_)).then_some(prefix);
             let number = self.dice.number(country, prefix);
-            let address =
-                (attack.addresses > 0).then(|| net(0x0b00_0000 + u64::from(message % attack.addresses)));
+            let host = message.checked_rem(attack.addresses);
+            let address = host.map(|host| net(0x0b00_0000 + u64::from(host)));
             let at = SCORED_FROM.plus(attack.starts).plus(attack.lasts / attack.messages * message);
             self.users += 1;
-            self.send(at, country, number, address, true);
+            self.send(at, Person { country, number, address, is_attack: true });
         }
     }
 
-    fn send(
-        &mut self,
-        at: Timestamp,
-        country: usize,
-        number: PhoneNumber,
-        address: Option<ClientNet>,
-        is_attack: bool,
-    ) {
-        let price = COUNTRIES[country].5 * 1_000;
-        self.push(at, Action::Send { price }, country, number, address, is_attack);
+    fn send(&mut self, at: Timestamp, person: Person) {
+        self.push(at, person, Action::Send { price: COUNTRIES[person.country].5 * 1_000 });
     }
 
-    fn push(
-        &mut self,
-        at: Timestamp,
-        action: Action,
-        country: usize,
-        number: PhoneNumber,
-        address: Option<ClientNet>,
-        is_attack: bool,
-    ) {
+    fn push(&mut self, at: Timestamp, person: Person, action: Action) {
+        let Person { country, number, address, is_attack } = person;
         let signals = Signals {
             service: ServiceId::DEFAULT,
             number,
