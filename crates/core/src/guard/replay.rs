@@ -67,7 +67,9 @@ pub fn compare(scenarios: &[Scenario], seed: u64) -> Vec<Comparison> {
     let (mut old, mut past) = (Defence::all(seed, None).map(Replay::of), World::new(seed));
     if scenarios.iter().any(|scenario| !scenario.is_new) {
         let events = past.history();
-        old.iter_mut().for_each(|replay| replay.run(&events));
+        for replay in &mut old {
+            replay.run(&events);
+        }
     }
     let outcomes = |scenario: &Scenario| {
         let (world, replays) = if scenario.is_new { (World::new(seed), &new) } else { (past.clone(), &old) };

@@ -116,8 +116,12 @@ impl Scenario {
         let attack = |target, addresses| Attack { target, messages, addresses, starts, lasts };
         let at_once = |target| Attack { lasts: Duration::from_secs(60), ..attack(target, 0) };
         // 200 messages a day.
-        let week =
-            |target| Attack { messages: 1_400, starts: 0 * HOUR, lasts: 7 * DAY, ..attack(target, 1_400) };
+        let week = |target| Attack {
+            messages: 1_400,
+            starts: Duration::ZERO,
+            lasts: 7 * DAY,
+            ..attack(target, 1_400)
+        };
         let slow = |name, target| Self { scored_days: 7, ..one(name, week(target)) };
         let again = |turn| Attack {
             messages: 150,
