@@ -1,6 +1,7 @@
 //! The guard: counters, blocks and manual entries, and the decision about a send.
 
 use std::cmp::Reverse;
+use std::collections::binary_heap::PeekMut;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 use std::time::Duration;
 
@@ -89,13 +90,27 @@ struct Scope {
     is_alarming: bool,
 }
 
-/// A message of a verification that is neither verified nor expired.
+/// What a message is counted for.
+#[derive(Debug, Clone, Copy)]
+struct Subject {
+    service: ServiceId,
+    number: PhoneNumber,
+    country: Option<Region>,
+    address: Option<ClientNet>,
+}
+
+impl Subject {
+    const fn of(Signals { service, number, country, address, .. }: Signals) -> Self {
+        Self { service, number, country, address }
+    }
+}
+
+/// Messages of a number that are neither verified nor expired. They are all counted for the address of the first.
 #[derive(Debug, Clone, Copy)]
 struct Pending {
     messages: u32,
     expires: Timestamp,
-    country: Option<Region>,
-    address: Option<ClientNet>,
+    subject: Subject,
 }
 
 /// The state of the guard. One for an installation.
@@ -162,27 +177,26 @@ impl Guard {
 
     /// A send that was allowed led to no message.
     pub fn withdraw(&mut self, signals: &Signals, now: Timestamp) {
-        let Signals { service, number, country, mut address, .. } = *signals;
-        if let Some(pending) = self.pending.get_mut(&(service, number)) {
-            address = pending.address;
+        let (mut subject, key) = (Subject::of(*signals), (signals.service, signals.number));
+        if let Some(pending) = self.pending.get_mut(&key) {
+            subject = pending.subject;
             pending.messages -= 1;
             if pending.messages == 0 {
-                self.pending.remove(&(service, number));
+                self.pending.remove(&key);
             }
         }
-        self.each_counter(service, number, country, address, now, |counter, _| counter.withdraw(now));
+        self.each_counter(subject, now, |counter, _| counter.withdraw(now));
     }
 
     /// The number was verified. Its pending messages are verified, whichever of them led to it.
     pub fn verified(&mut self, service: ServiceId, number: PhoneNumber, now: Timestamp) {
-        let pending = self.pending.remove(&(service, number));
-        let Some(Pending { messages, country, address, .. }) = pending else {
+        if let Some(Pending { messages, subject, .. }) = self.pending.remove(&(service, number)) {
+            self.each_counter(subject, now, |counter, _| counter.verify(messages, now));
+        } else {
             let key = Key::of_number(service, number);
             self.table.entry(key, now).verify(0, now);
             self.mark_changed(key);
-            return;
-        };
-        self.each_counter(service, number, country, address, now, |counter, _| counter.verify(messages, now));
+        }
     }
 
     /// Adds or replaces a manual entry. One that ends now is removed.
@@ -413,53 +427,37 @@ impl Guard {
     }
 
     fn count(&mut self, signals: &Signals, expires: Timestamp, now: Timestamp) {
-        let Signals { service, number, country, mut address, .. } = *signals;
+        let (mut subject, key) = (Subject::of(*signals), (signals.service, signals.number));
         let has_room = self.due.len() < self.bounds.pending;
         if has_room {
-            let fresh = Pending { messages: 0, expires, country, address };
-            let pending = self.pending.entry((service, number)).or_insert(fresh);
-            // All pending messages of a number are counted for one address, and end there together.
-            address = pending.address;
+            let pending = self.pending.entry(key).or_insert(Pending { messages: 0, expires, subject });
+            subject = pending.subject;
             pending.messages += 1;
             pending.expires = pending.expires.max(expires);
-            self.due.push(Reverse((pending.expires, service, number)));
+            self.due.push(Reverse((pending.expires, key.0, key.1)));
         }
-        self.each_counter(service, number, country, address, now, |counter, _| {
-            counter.send(has_room, now);
-        });
+        self.each_counter(subject, now, |counter, _| counter.send(has_room, now));
     }
 
     /// Counts the messages whose codes have expired.
     fn expire_codes(&mut self, now: Timestamp) {
         for _ in 0..EXPIRED_AT_ONCE {
-            let Some(Reverse((due, service, number))) =
-                self.due.peek().copied().filter(|next| next.0.0 <= now)
-            else {
-                return;
-            };
-            self.due.pop();
+            let Some(next) = self.due.peek_mut().filter(|next| next.0.0 <= now) else { return };
+            let Reverse((due, service, number)) = PeekMut::pop(next);
             // Verified meanwhile, or followed by another message.
             if self.pending.get(&(service, number)).is_none_or(|pending| pending.expires > due) {
                 continue;
             }
-            let Some(pending) = self.pending.remove(&(service, number)) else { continue };
-            let Pending { messages, country, address, .. } = pending;
-            self.each_counter(service, number, country, address, due, |counter, is_blocked| {
-                counter.expire(messages, is_blocked, due);
-            });
+            let Some(Pending { messages, subject, .. }) = self.pending.remove(&(service, number)) else {
+                continue;
+            };
+            self.each_counter(subject, due, |counter, is_blocked| counter.expire(messages, is_blocked, due));
         }
     }
 
     /// Changes every counter that a send touches. `change` gets whether one of the keys is blocked.
-    fn each_counter(
-        &mut self,
-        service: ServiceId,
-        number: PhoneNumber,
-        country: Option<Region>,
-        address: Option<ClientNet>,
-        now: Timestamp,
-        change: impl Fn(&mut Counter, bool),
-    ) {
+    fn each_counter(&mut self, subject: Subject, now: Timestamp, change: impl Fn(&mut Counter, bool)) {
+        let Subject { service, number, country, address } = subject;
         let Self { table, histories, changed, blocks, bounds, .. } = self;
         let has_block = |key: &Key| blocks.get(key).is_some_and(|block| now < block.until);
         let mut apply = |key: Key, counter: &mut Counter, is_blocked| {
