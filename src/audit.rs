@@ -5,7 +5,7 @@
 
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -241,13 +241,13 @@ impl AuditQuery {
 /// A handle on the entries of all shards.
 pub struct AuditLog(Arc<Indexes>);
 
-/// The entries of a shard, the oldest first.
-type ByTime = BTreeSet<(Timestamp, RecordKey)>;
+/// The entries of a shard by service, the oldest first; `None` for those of no service.
+type ByService = BTreeMap<Option<Sid>, BTreeSet<(Timestamp, RecordKey)>>;
 
 /// The entries of all shards.
 struct Indexes {
     router: Arc<Router>,
-    shards: Box<[Mutex<ByTime>]>,
+    shards: Box<[Mutex<ByService>]>,
     entries: AtomicUsize,
     keep_at_most: usize,
 }
@@ -277,8 +277,8 @@ impl AuditLog {
         for shard in 0..router.shards() {
             router.read_shard(shard, |_, _| ()).await?;
         }
-        let mut keys: Vec<(Timestamp, RecordKey)> =
-            shards.iter().flat_map(|index| lock(index).iter().rev().copied().collect::<Vec<_>>()).collect();
+        let all = |index| lock(index).values().flatten().copied().collect::<Vec<_>>();
+        let mut keys: Vec<(Timestamp, RecordKey)> = shards.iter().flat_map(all).collect();
         keys.retain(|(at, _)| *at >= query.since && query.until.is_none_or(|until| *at < until));
         keys.sort_unstable_by(|a, b| b.cmp(a));
         let (mut found, mut skip) = (Vec::new(), query.skip);
@@ -306,14 +306,29 @@ impl Indexes {
     fn clear(&self, shard: usize) {
         if let Some(index) = self.shards.get(shard) {
             let before = std::mem::take(&mut *lock(index));
-            self.entries.fetch_sub(before.len(), Ordering::Relaxed);
+            self.entries.fetch_sub(before.values().map(BTreeSet::len).sum(), Ordering::Relaxed);
         }
     }
 
-    /// Removes the oldest entries, as far as they are too many.
+    /// The service with the most entries; `None` for those of no service.
+    fn largest(&self) -> Option<Sid> {
+        let mut entries = BTreeMap::<Option<Sid>, usize>::new();
+        for index in &self.shards {
+            for (service, own) in &*lock(index) {
+                *entries.entry(*service).or_default() += own.len();
+            }
+        }
+        entries.into_iter().max_by_key(|(_, entries)| *entries).and_then(|(service, _)| service)
+    }
+
+    /// Removes the oldest entries of the service with the most, as far as there are too many in all: the changes of one
+    /// service remove no entry of another.
     async fn forget_surplus(&self) {
         let surplus = self.entries.load(Ordering::Relaxed).saturating_sub(self.keep_at_most);
-        let oldest = |index| lock(index).iter().take(surplus).copied().collect::<Vec<_>>();
+        let service = self.largest();
+        let oldest = |index| {
+            lock(index).get(&service).into_iter().flatten().take(surplus).copied().collect::<Vec<_>>()
+        };
         let mut oldest: Vec<(Timestamp, RecordKey)> = self.shards.iter().flat_map(oldest).collect();
         oldest.sort_unstable();
         let keys = oldest.into_iter().take(surplus).map(|(_, key)| key);
@@ -321,7 +336,7 @@ impl Indexes {
     }
 }
 
-fn lock(index: &Mutex<ByTime>) -> MutexGuard<'_, ByTime> {
+fn lock(index: &Mutex<ByService>) -> MutexGuard<'_, ByService> {
     index.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -334,12 +349,19 @@ struct Follower {
 impl Index for Follower {
     fn changed(&mut self, key: &RecordKey, before: Option<&Stored>, after: Option<&Stored>) {
         let Some(index) = self.indexes.shards.get(self.shard) else { return };
-        let dated = |stored: Option<&Stored>| Some((decode::<AuditEntry>(&stored?.bytes).ok()?.at, *key));
+        let entry = |stored: Option<&Stored>| decode::<AuditEntry>(&stored?.bytes).ok();
         let mut index = lock(index);
-        if dated(before).is_some_and(|dated| index.remove(&dated)) {
+        if let Some(AuditEntry { at, change, .. }) = entry(before)
+            && let Some(entries) = index.get_mut(&change.service)
+            && entries.remove(&(at, *key))
+        {
+            if entries.is_empty() {
+                index.remove(&change.service);
+            }
             self.indexes.entries.fetch_sub(1, Ordering::Relaxed);
         }
-        if dated(after).is_some_and(|dated| index.insert(dated))
+        if let Some(AuditEntry { at, change, .. }) = entry(after)
+            && index.entry(change.service).or_default().insert((at, *key))
             && self.indexes.entries.fetch_add(1, Ordering::Relaxed) >= self.indexes.keep_at_most
         {
             let indexes = Arc::clone(&self.indexes);

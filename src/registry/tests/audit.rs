@@ -27,6 +27,26 @@ async fn the_oldest_entries_go_when_there_are_too_many() {
 }
 
 #[tokio::test]
+async fn changes_of_one_service_remove_no_entry_of_another() {
+    let world = World::new();
+    let registry = world.open().await;
+    let few = AuditLog::follow(&registry.inner.shards, 10);
+    let registry = registry.on_behalf_of(registry.author(Actor::Account, None));
+    let quiet = registry.create_service(named("Quiet")).await.expect("a service").sid;
+    let busy = registry.create_service(named("Busy")).await.expect("a service").sid;
+    for change in 0..40 {
+        world.clock.advance(Duration::from_secs(1));
+        registry.update_service(busy, named(&format!("Busy {change}"))).await.expect("changed");
+    }
+    let all = AuditQuery { limit: usize::MAX, ..AuditQuery::default() };
+    let listed = async || few.list(&all).await.expect("a list").0;
+    while listed().await.len() > 10 {
+        tokio::task::yield_now().await;
+    }
+    assert!(listed().await.iter().any(|entry| entry.change.service == Some(quiet)));
+}
+
+#[tokio::test]
 async fn a_change_without_an_author_or_without_an_effect_has_no_entry() {
     let world = World::new();
     let registry = world.open().await;
