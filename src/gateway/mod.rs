@@ -117,7 +117,7 @@ pub trait Gateway: Send + Sync + 'static {
         None
     }
 
-    /// Whether [`Gateway::confirm`] tells the provider anything about this end of a code.
+    /// Whether [`Gateway::report_code_end`] tells the provider anything about this end of a code.
     fn wants_code_end(&self, _end: CodeEnd) -> bool {
         false
     }
