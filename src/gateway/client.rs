@@ -88,6 +88,11 @@ impl HttpClient {
         Self::new(tls, proxy_to(target)?.as_ref(), EgressPolicy::Anywhere)
     }
 
+    /// A client for requests to other nodes of a cluster, which answers much later than it connects.
+    pub fn for_peers() -> Result<Self, ClientError> {
+        Self::new(trusting_the_platform()?, None, EgressPolicy::Anywhere)
+    }
+
     /// A client that connects to what `egress` allows, or through a proxy, which decides by itself what it connects
     /// to.
     pub(super) fn new(
@@ -134,7 +139,7 @@ impl HttpClient {
     }
 
     /// Sends a request once. The answer has begun when this returns; its body is still to be read.
-    pub(super) async fn begin(&self, request: Request) -> Result<Response, NoResponse> {
+    pub async fn begin(&self, request: Request) -> Result<Response, NoResponse> {
         self.0.execute(request).await.map_err(|error| no_response(&error))
     }
 }

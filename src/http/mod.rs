@@ -5,6 +5,7 @@
 //! * `routes` is the table of all routes. `route` finds the route of a request.
 //! * `admin` is the dashboard.
 //! * `v2` is Twilio Verify's API. `compatible` has the routes of the replaced systems. `pages` are for people.
+//! * `forward` passes requests on to another node of a cluster.
 //! * `response` has the errors of every route, `openapi` the description of every route.
 //! * [`Deps`] is what the front end needs. The shards are behind [`Verify`], the receiver of gateways' reports behind
 //!   [`Callbacks`].
@@ -17,6 +18,7 @@ mod compatible;
 mod connection;
 mod cors;
 mod events;
+mod forward;
 mod openapi;
 mod pages;
 mod request;
@@ -38,6 +40,7 @@ pub mod measured {
 pub use admin::Admin;
 pub use connection::{CertificateHealth, Identity, Tls};
 pub use events::EventStreams;
+pub use forward::{Forwarder, Owner};
 pub use openapi::text as openapi_json;
 pub use server::{
     CallbackAnswer, CallbackKind, CallbackRequest, Callbacks, Deps, GatewayHealth, ServedRoutes,

@@ -37,6 +37,8 @@ pub struct RequestBody {
     incoming: Incoming,
     complete: bool,
     in_parts: Arc<Semaphore>,
+    /// The whole body, if it was read and put back.
+    whole: Option<Bytes>,
 }
 
 impl RequestBody {
@@ -44,7 +46,12 @@ impl RequestBody {
     /// `in_parts` until it is whole.
     pub fn new(incoming: Incoming, in_parts: Arc<Semaphore>) -> Self {
         let complete = incoming.is_end_stream();
-        Self { incoming, complete, in_parts }
+        Self { incoming, complete, in_parts, whole: None }
+    }
+
+    /// Makes a body that was read readable once more.
+    pub fn put_back(&mut self, whole: Bytes) {
+        self.whole = Some(whole);
     }
 
     /// Whether the connection still holds, or is still to receive, a part of it.
@@ -56,6 +63,9 @@ impl RequestBody {
     /// place: the slow bodies of some clients, which may open hundreds of streams each, fill memory up to
     /// a limit and do not delay a request that has arrived whole.
     pub async fn read(&mut self, limit: usize, time: Duration) -> Result<Bytes, Problem> {
+        if let Some(whole) = self.whole.take() {
+            return Ok(whole);
+        }
         if self.incoming.size_hint().lower() > limit as u64 {
             return Err(Problem::BodyTooLarge(limit));
         }

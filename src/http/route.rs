@@ -290,6 +290,15 @@ impl Target {
         matches!(self, Self::Resource(resource) if resource.is_compatible())
     }
 
+    /// Returns `true` for a route that every node of a cluster answers by itself: its own state, and documents.
+    pub fn is_of_this_node(self) -> bool {
+        let Self::Resource(resource) = self else { return true };
+        matches!(
+            resource.first(),
+            None | Some(Handler::Metrics | Handler::Ready | Handler::Docs | Handler::Fixed(_))
+        )
+    }
+
     pub fn is_callback(self) -> bool {
         matches!(self, Self::Resource(resource) if matches!(resource.first(), Some(Handler::Callback(_))))
     }

@@ -15,6 +15,7 @@ use tracing::{error, info, warn};
 use super::admin::Admin;
 use super::connection::{self, Connection, Server, Tls, refuse_tls, respond_and_close};
 use super::events::EventStreams;
+use super::forward::Forwarder;
 use super::request;
 use super::response::Problem;
 use super::v2::V2;
@@ -94,6 +95,8 @@ pub struct Deps<V = Verifier> {
     pub reading: Arc<dyn Fn() -> Option<Reading> + Send + Sync>,
     /// The routes that the listener serves.
     pub routes: ServedRoutes,
+    /// Passes requests on to the owner of the records; `None` without a cluster.
+    pub forwarder: Option<Arc<Forwarder>>,
 }
 
 /// Decides sends and checks: the [`Verifier`], or a script in tests.

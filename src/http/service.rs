@@ -2,14 +2,15 @@
 //! handlers of the routes that neither send nor check codes are here.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{Either, Full};
+use http_body_util::{BodyExt as _, BodyStream, Either, Full, StreamBody};
 use hyper::body::Incoming;
 use hyper::header::{
     ACCEPT, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue,
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Level, debug, enabled, error, info};
 
 use super::connection::{ActiveRequest, CertificateHealth};
+use super::forward::{self, Forwarded, Place};
 use super::pages::inbox::InboxError;
 use super::pages::{docs_page, home};
 use super::request::{self, RequestBody, X_REQUEST_ID};
@@ -55,15 +57,39 @@ pub async fn respond<V: Verify>(
         active.note_read_only();
     }
 
+    let mut peer = active.peer();
+    if let Some(forwarder) = &active.server().deps.forwarder
+        && !target.is_of_this_node()
+    {
+        match forwarder.place(&head.headers, peer) {
+            Place::Here(client) => peer = client,
+            Place::NotMine => {
+                return Ok(response(forward::not_mine(), head, id, true, &active.server().stop));
+            }
+            Place::There => {
+                let bounds = &active.server().deps.bounds;
+                let forwarded = match body.read(bounds.body_bytes, bounds.body_timeout).await {
+                    Ok(read) => {
+                        forwarder.forward(&head, &read, peer, &id).await.inspect(|_| body.put_back(read))
+                    }
+                    Err(problem) => Err(problem),
+                };
+                match forwarded {
+                    Ok(None) => {}
+                    Ok(Some(answer)) => return Ok(forwarded_response(answer, &active.server().stop)),
+                    Err(problem) => {
+                        let answer = problem.answer(target.errors());
+                        return Ok(response(answer, head, id, body.is_left_over(), &active.server().stop));
+                    }
+                }
+            }
+        }
+    }
+
     // Ids are visible ASCII: a client's is checked, ours is made of hex digits.
     let request_id = id.to_str().unwrap_or_default();
     let mut span = span_of(&active.server().deps, &head, target, request_id);
-    let call = Call {
-        deps: &active.server().deps,
-        request_id,
-        span: span.as_ref().map(Span::context),
-        peer: active.peer(),
-    };
+    let call = Call { deps: &active.server().deps, request_id, span: span.as_ref().map(Span::context), peer };
     let work = answer(&call, target, &head, &mut body, &active.server().bad_bodies);
     let outcome = AssertUnwindSafe(work).catch_unwind().await;
     let answer = outcome.unwrap_or_else(|_| {
@@ -99,7 +125,22 @@ pub async fn respond<V: Verify>(
 }
 
 /// The body of an answer: whole, or a stream of events.
-type Body = Either<Full<Bytes>, UnsyncBoxBody<Bytes, Infallible>>;
+type Body = Either<Full<Bytes>, UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>>;
+
+/// The answer of the node that owns the records. A stream of events ends when this server stops.
+fn forwarded_response(answer: Forwarded, stop: &CancellationToken) -> hyper::Response<Body> {
+    let is_stream = answer.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == "text/event-stream");
+    let stop = stop.clone();
+    answer.map(|body| {
+        let body = body.map_err(Box::from);
+        Either::Right(if is_stream {
+            let frames = BodyStream::new(body).take_until(stop.cancelled_owned());
+            StreamBody::new(frames).boxed_unsync()
+        } else {
+            body.boxed_unsync()
+        })
+    })
+}
 
 /// Reports may come with the path of the public address in front of ours; nothing else does.
 fn target_of(path: &str, callbacks: Option<&dyn Callbacks>) -> Target {
@@ -145,7 +186,7 @@ fn response(
         headers.insert(CONTENT_LENGTH, HeaderValue::from(answer.body.len()));
         Either::Left(Full::default())
     } else if let Some(events) = answer.events {
-        Either::Right(events.body(stop.child_token()))
+        Either::Right(events.body(stop.child_token()).map_err(|never| match never {}).boxed_unsync())
     } else {
         Either::Left(Full::new(answer.body))
     };

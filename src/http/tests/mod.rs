@@ -8,6 +8,7 @@ mod connections;
 mod contract;
 mod errors_doc;
 mod every_answer;
+mod forwarding;
 mod generated;
 mod http2;
 mod inbox;

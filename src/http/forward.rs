@@ -1,0 +1,250 @@
+//! Forwarding: in a cluster, a node that does not own the records passes requests on to the node that does.
+//!
+//! The owner gets the head and the body as they came, with the client's address and a proof that a node of the cluster
+//! passed the request on. It never passes one on again. A request that no owner has begun is sent again until one takes
+//! it, for two seconds. A request that may have been carried out is not sent again.
+
+use std::net::IpAddr;
+use std::pin::pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use hyper::HeaderMap;
+use hyper::header::{CONNECTION, HOST, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
+use hyper::http::request::Parts;
+use reqwest::Request;
+use sha2::Sha256;
+use subtle::ConstantTimeEq as _;
+use tokio::sync::{Semaphore, watch};
+use tracing::warn;
+use url::Url;
+
+use super::request::{self, X_REQUEST_ID};
+use super::response::{ErrorFormat, Problem, Response};
+use crate::gateway::{ClientError, HttpClient, NoResponse};
+use crate::numbers::Refusal;
+
+/// The node that owns the records, as this node knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Owner {
+    /// This node.
+    Here,
+    /// Its base URL.
+    Peer(Url),
+    /// None, or the store does not say.
+    Unknown,
+}
+
+/// Where a request is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// By this node, for the client at this address.
+    Here(IpAddr),
+    /// By the owner.
+    There,
+    /// Not by this node, to which another node passed it on.
+    NotMine,
+}
+
+/// Passes requests on to the owner.
+pub struct Forwarder {
+    owner: watch::Receiver<Owner>,
+    client: HttpClient,
+    proof: HeaderValue,
+    /// Places for requests that are passed on.
+    in_flight: Semaphore,
+}
+
+/// The longest wait for an owner that takes the request.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
+
+/// The pause before a request goes again to an owner that did not take it, unless another node becomes the owner.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// The longest wait for the begin of an answer: longer than a send may take.
+const ANSWER_TIME: Duration = Duration::from_secs(30);
+
+/// Proves that a node of the cluster passed a request on.
+static PROOF: HeaderName = HeaderName::from_static("x-onceward-node");
+
+/// The client's address in a request that was passed on.
+static CLIENT: HeaderName = HeaderName::from_static("x-onceward-client");
+
+/// In the answer of a node that does not own the records: the request was not begun.
+static NOT_OWNER: HeaderName = HeaderName::from_static("x-onceward-not-owner");
+
+/// Headers about one connection (RFC 9110, 7.6.1).
+static OF_CONNECTION: [HeaderName; 7] = [
+    CONNECTION,
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+];
+
+/// An answer of the owner, whose body follows.
+pub type Forwarded = hyper::Response<reqwest::Body>;
+
+/// A request that went to the owner and has no answer.
+enum Failed {
+    /// The owner has not begun it.
+    NotBegun,
+    /// The owner may have carried it out.
+    Unknown(&'static str),
+}
+
+impl Forwarder {
+    /// `secret` is the same on all nodes. At most `most` requests are passed on at once.
+    ///
+    /// # Errors
+    /// [`ClientError`] without trusted root certificates, if peers have `https` addresses.
+    pub fn new(owner: watch::Receiver<Owner>, secret: &[u8], most: usize) -> Result<Self, ClientError> {
+        let in_flight = Semaphore::new(most.min(Semaphore::MAX_PERMITS));
+        Ok(Self { owner, client: HttpClient::for_peers()?, proof: proof_of(secret), in_flight })
+    }
+
+    /// What this node sends to prove itself.
+    #[cfg(test)]
+    pub const fn proof(&self) -> &HeaderValue {
+        &self.proof
+    }
+
+    /// Decides where a request is answered that came from `peer`.
+    pub fn place(&self, headers: &HeaderMap, peer: IpAddr) -> Place {
+        let passed_on_for = self.client_of(headers);
+        let is_owner = *self.owner.borrow() == Owner::Here;
+        match passed_on_for {
+            client if is_owner => Place::Here(client.unwrap_or(peer)),
+            Some(_) => Place::NotMine,
+            None => Place::There,
+        }
+    }
+
+    /// The client's address, if a node of the cluster passed the request on.
+    fn client_of(&self, headers: &HeaderMap) -> Option<IpAddr> {
+        let proof = headers.get(&PROOF)?;
+        let is_proven: bool = proof.as_bytes().ct_eq(self.proof.as_bytes()).into();
+        is_proven.then(|| request::only(headers, &CLIENT)?.parse().ok()).flatten()
+    }
+
+    /// Passes a request on, and returns the owner's answer as soon as it begins; `None` if this node has become the
+    /// owner meanwhile.
+    ///
+    /// # Errors
+    /// [`Problem::Refused`]: with [`Refusal::StoreUnavailable`] an owner may have carried the request out, else none
+    /// has begun it.
+    pub async fn forward(
+        &self,
+        head: &Parts,
+        body: &Bytes,
+        client: IpAddr,
+        request_id: &HeaderValue,
+    ) -> Result<Option<Forwarded>, Problem> {
+        let Ok(_place) = self.in_flight.try_acquire() else {
+            return Err(Problem::Refused(Refusal::Overloaded));
+        };
+        let mut owner = self.owner.clone();
+        let mut patience = pin!(tokio::time::sleep(LONGEST_WAIT));
+        loop {
+            let now = owner.borrow_and_update().clone();
+            match now {
+                Owner::Here => return Ok(None),
+                Owner::Unknown => {}
+                Owner::Peer(peer) => {
+                    let request = self.request(head, body.clone(), client, request_id, &peer);
+                    match self.send(request).await {
+                        Ok(answer) => return Ok(Some(answer)),
+                        Err(Failed::Unknown(reason)) => {
+                            warn!(owner = %peer, reason, "forwarded request without an answer");
+                            return Err(Problem::Refused(Refusal::StoreUnavailable));
+                        }
+                        Err(Failed::NotBegun) => {}
+                    }
+                }
+            }
+            tokio::select! {
+                () = &mut patience => return Err(Problem::Refused(Refusal::Starting)),
+                _ = owner.changed() => {}
+                () = tokio::time::sleep(PAUSE) => {}
+            }
+        }
+    }
+
+    fn request(
+        &self,
+        head: &Parts,
+        body: Bytes,
+        client: IpAddr,
+        request_id: &HeaderValue,
+        owner: &Url,
+    ) -> Request {
+        let mut url = owner.clone();
+        url.set_path(head.uri.path());
+        url.set_query(head.uri.query());
+        let mut request = Request::new(head.method.clone(), url);
+        let mut headers = head.headers.clone();
+        without_connection_headers(&mut headers);
+        // HTTP/2 has the host in the target.
+        if let Some(host) = head.uri.host().and_then(|host| HeaderValue::from_str(host).ok()) {
+            headers.entry(HOST).or_insert(host);
+        }
+        // An address is visible ASCII.
+        if let Ok(client) = HeaderValue::try_from(client.to_string()) {
+            headers.insert(&CLIENT, client);
+        }
+        headers.insert(&PROOF, self.proof.clone());
+        headers.insert(&X_REQUEST_ID, request_id.clone());
+        *request.headers_mut() = headers;
+        *request.body_mut() = Some(body.into());
+        request
+    }
+
+    async fn send(&self, request: Request) -> Result<Forwarded, Failed> {
+        let answer = tokio::time::timeout(ANSWER_TIME, self.client.begin(request)).await;
+        let answer = answer.unwrap_or(Err(NoResponse::Broken("no answer within 30 s")));
+        let mut answer: Forwarded = answer.map(Into::into).map_err(|failed| match failed {
+            NoResponse::NotConnected(_) => Failed::NotBegun,
+            NoResponse::Broken(reason) => Failed::Unknown(reason),
+            NoResponse::OutOfReach | NoResponse::Unsendable => Failed::Unknown("its address cannot be asked"),
+        })?;
+        if answer.headers().contains_key(&NOT_OWNER) {
+            return Err(Failed::NotBegun);
+        }
+        without_connection_headers(answer.headers_mut());
+        Ok(answer)
+    }
+}
+
+/// The answer to a request that another node passed on to this one, which does not own the records.
+pub fn not_mine() -> Response {
+    let mut answer = Problem::Refused(Refusal::Starting).answer(ErrorFormat::Envelope);
+    answer.headers.push((NOT_OWNER.clone(), HeaderValue::from_static("1")));
+    answer
+}
+
+fn without_connection_headers(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|names| names.to_str().ok())
+        .flat_map(|names| names.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in OF_CONNECTION.iter().chain(&named) {
+        headers.remove(name);
+    }
+}
+
+/// A proof that only a node with the secret can send.
+fn proof_of(secret: &[u8]) -> HeaderValue {
+    #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("a key");
+    mac.update(b"onceward: request passed on by a node");
+    let mut proof = HeaderValue::try_from(base16ct::lower::encode_string(&mac.finalize().into_bytes()))
+        .unwrap_or_else(|_| unreachable!("hex digits are visible ASCII"));
+    proof.set_sensitive(true);
+    proof
+}

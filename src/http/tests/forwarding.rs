@@ -1,0 +1,141 @@
+//! Requests that one node of a cluster passes on to another.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hyper::header::HeaderValue;
+use hyper::http::request::Parts;
+use hyper::{HeaderMap, Request};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use url::Url;
+
+use super::client::{Reply, post};
+use super::script::Script;
+use super::world::{World, deps, send_body};
+use crate::http::forward::{Forwarder, Owner, Place};
+use crate::http::response::Problem;
+use crate::numbers::{Refusal, SendOutcome};
+
+const ID: &str = "0190a5c1-7b2e-7c3d-8f4a-5b6c7d8e9fa0";
+
+#[tokio::test]
+async fn a_standby_returns_the_answer_of_the_owner_under_the_same_id() {
+    let owner = node(Script::sends(SendOutcome::GatewayFailed), Owner::Here).await;
+    let standby = node(Script::panics(), peer(owner.address)).await;
+    let request = post("/api/send-otp", &send_body());
+    let request = request.replacen("\r\n", &format!("\r\nX-Request-Id: {ID}\r\n"), 1);
+    let [direct, passed_on]: [Reply; 2] = [owner.ask(&request).await, standby.ask(&request).await];
+    assert_eq!((passed_on.status, &passed_on.body), (500, &direct.body));
+    assert_eq!(passed_on.header("x-request-id"), Some(ID));
+    assert_eq!(passed_on.header("x-onceward-node"), None);
+}
+
+#[tokio::test]
+async fn a_standby_answers_for_itself_whether_it_lives() {
+    let standby = node(Script::panics(), Owner::Unknown).await;
+    assert_eq!(standby.get("/healthz").await.status, 200);
+    assert_eq!(standby.get("/readyz").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_request_that_waits_is_answered_by_the_node_once_it_is_the_owner() {
+    let (owner, known) = watch::channel(Owner::Unknown);
+    let script = Script::sends(SendOutcome::GatewayFailed);
+    let standby = World::with(with_forwarder(script, known)).await;
+    let mut client = standby.client().await;
+    client.send(post("/api/send-otp", &send_body())).await;
+    owner.send_replace(Owner::Here);
+    assert_eq!(client.reply().await.status, 500);
+}
+
+#[tokio::test]
+async fn a_request_goes_to_the_next_owner_when_no_connection_to_the_last_is_possible() {
+    let gone = TcpListener::bind(("127.0.0.1", 0)).await.expect("bind").local_addr().expect("an address");
+    let (owner, known) = watch::channel(peer(gone));
+    let standby = World::with(with_forwarder(Script::panics(), known)).await;
+    let mut client = standby.client().await;
+    client.send(post("/api/send-otp", &send_body())).await;
+    let next = node(Script::sends(SendOutcome::GatewayFailed), Owner::Here).await;
+    owner.send_replace(peer(next.address));
+    assert_eq!(client.reply().await.status, 500);
+}
+
+#[tokio::test]
+async fn a_request_that_may_have_run_is_not_sent_again() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("bind");
+    let standby = node(Script::panics(), peer(listener.local_addr().expect("an address"))).await;
+    let mut client = standby.client().await;
+    client.send(post("/api/send-otp", &send_body())).await;
+    let (mut connection, _) = listener.accept().await.expect("a connection");
+    let mut byte = [0];
+    connection.read_exact(&mut byte).await.expect("a byte");
+    connection.shutdown().await.expect("shut down");
+    drop(connection);
+    let reply = client.reply().await;
+    assert_eq!((reply.status, reply.header("retry-after")), (503, Some("1")));
+    tokio::select! {
+        biased;
+        again = listener.accept() => panic!("sent again: {again:?}"),
+        () = std::future::ready(()) => {}
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_an_owner_a_request_is_refused_after_two_seconds() {
+    let (_owner, known) = watch::channel(Owner::Unknown);
+    let start = tokio::time::Instant::now();
+    let answer =
+        forwarder(known).forward(&head(), &Bytes::new(), CLIENT, &HeaderValue::from_static(ID)).await;
+    assert!(matches!(answer, Err(Problem::Refused(Refusal::Starting))));
+    assert_eq!(start.elapsed().as_secs(), 2);
+}
+
+#[tokio::test]
+async fn a_request_is_passed_on_once_and_only_with_the_secret() {
+    let place = |owner, headers: &HeaderMap| forwarder(watch::channel(owner).1).place(headers, CLIENT);
+    let there = peer(SocketAddr::from(([127, 0, 0, 1], 1)));
+    let passed_on = HeaderMap::from_iter([
+        (PROOF.parse().expect("a name"), forwarder(watch::channel(Owner::Here).1).proof().clone()),
+        (ADDRESS.parse().expect("a name"), HeaderValue::from_static("192.0.2.7")),
+    ]);
+    let own = HeaderMap::new();
+    let mut forged = passed_on.clone();
+    forged.insert(PROOF, HeaderValue::from_static("00"));
+    let client: IpAddr = [192, 0, 2, 7].into();
+    assert_eq!(place(Owner::Here, &passed_on), Place::Here(client));
+    assert_eq!(place(Owner::Here, &own), Place::Here(CLIENT));
+    assert_eq!(place(Owner::Here, &forged), Place::Here(CLIENT));
+    assert_eq!(place(there.clone(), &passed_on), Place::NotMine);
+    assert_eq!(place(Owner::Unknown, &passed_on), Place::NotMine);
+    assert_eq!(place(there.clone(), &own), Place::There);
+    assert_eq!(place(there, &forged), Place::There);
+}
+
+const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const PROOF: &str = "x-onceward-node";
+const ADDRESS: &str = "x-onceward-client";
+
+fn forwarder(owner: watch::Receiver<Owner>) -> Forwarder {
+    Forwarder::new(owner, b"a secret of all nodes", 8).expect("trusted roots")
+}
+
+fn with_forwarder(script: Script, owner: watch::Receiver<Owner>) -> crate::http::Deps<Script> {
+    let mut deps = deps(script);
+    deps.forwarder = Some(Arc::new(forwarder(owner)));
+    deps
+}
+
+async fn node(script: Script, owner: Owner) -> World {
+    World::with(with_forwarder(script, watch::channel(owner).1)).await
+}
+
+fn peer(address: SocketAddr) -> Owner {
+    Owner::Peer(Url::parse(&format!("http://{address}")).expect("a URL"))
+}
+
+fn head() -> Parts {
+    Request::post("/api/send-otp").body(()).expect("a request").into_parts().0
+}
