@@ -1,6 +1,8 @@
 //! A response before hyper gets it: status, JSON and the headers that differ; and the errors of every route, in one table.
 
+use std::any::Any;
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use hyper::StatusCode;
@@ -78,6 +80,8 @@ pub struct Response {
     pub not_served: Option<NotServed>,
     /// A stream of events in place of the body.
     pub events: Option<Events>,
+    /// Dropped when the client has taken the body, or is gone.
+    pub held: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 impl Response {
@@ -107,6 +111,7 @@ impl Response {
             headers: Vec::new(),
             not_served: None,
             events: None,
+            held: None,
         }
     }
 
@@ -118,7 +123,15 @@ impl Response {
 
     pub fn json_text(status: StatusCode, text: &'static str) -> Self {
         let body = Bytes::from_static(text.as_bytes());
-        Self { status, content_type: JSON, body, headers: Vec::new(), not_served: None, events: None }
+        Self {
+            status,
+            content_type: JSON,
+            body,
+            headers: Vec::new(),
+            not_served: None,
+            events: None,
+            held: None,
+        }
     }
 
     pub fn json(status: StatusCode, body: &impl Serialize) -> Self {
@@ -131,6 +144,7 @@ impl Response {
             headers: Vec::new(),
             not_served: None,
             events: None,
+            held: None,
         }
     }
 
@@ -146,6 +160,7 @@ impl Response {
             headers: headers.iter().map(header).collect(),
             not_served: None,
             events: None,
+            held: None,
         }
     }
 
@@ -186,6 +201,13 @@ impl Response {
     #[must_use]
     pub fn retry_after(mut self, seconds: u64) -> Self {
         self.headers.push((RETRY_AFTER, seconds.into()));
+        self
+    }
+
+    /// Keeps a value until the client has taken the body.
+    #[must_use]
+    pub fn holding(mut self, value: impl Any + Send + Sync) -> Self {
+        self.held = Some(Arc::new(value));
         self
     }
 

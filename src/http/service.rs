@@ -1,17 +1,20 @@
 //! One request, from its head to its response: whether there is such a route, who may use it, and its handler. The
 //! handlers of the routes that neither send nor check codes are here.
 
+use std::any::Any;
 use std::convert::Infallible;
 use std::error::Error;
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, BodyStream, Either, Full, StreamBody};
-use hyper::body::Incoming;
+use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::header::{
     ACCEPT, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue,
 };
@@ -155,6 +158,37 @@ fn target_of(path: &str, callbacks: Option<&dyn Callbacks>) -> Target {
     target
 }
 
+/// A body that is handed over in pieces, as the client takes them.
+struct HeldBody {
+    rest: Bytes,
+    _held: Arc<dyn Any + Send + Sync>,
+}
+
+/// The size of a piece: much less than a connection buffers.
+const PIECE: usize = 16 * 1024;
+
+impl hyper::body::Body for HeldBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let len = self.rest.len().min(PIECE);
+        let piece = self.rest.split_to(len);
+        Poll::Ready((!piece.is_empty()).then_some(Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.rest.len() as u64)
+    }
+}
+
 /// Adds the headers of every answer. `closes`: the rest of the request will not be read.
 fn response(
     answer: Response,
@@ -187,6 +221,10 @@ fn response(
         Either::Left(Full::default())
     } else if let Some(events) = answer.events {
         Either::Right(events.body(stop.child_token()).map_err(|never| match never {}).boxed_unsync())
+    } else if let Some(held) = answer.held {
+        Either::Right(
+            HeldBody { rest: answer.body, _held: held }.map_err(|never| match never {}).boxed_unsync(),
+        )
     } else {
         Either::Left(Full::new(answer.body))
     };
@@ -517,5 +555,25 @@ pub async fn callback<V>(
         CallbackAnswer::BadSignature => Err(Problem::BadSignature),
         CallbackAnswer::Unreadable => Err(Problem::BadBody(BadBody::Report)),
         CallbackAnswer::Unavailable => Err(Problem::CallbackUnavailable),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_holds_its_value_until_its_last_piece_is_taken() {
+        let held: Arc<dyn Any + Send + Sync> = Arc::new(());
+        let whole = Bytes::from(vec![7; 3 * PIECE + 1]);
+        let mut body = HeldBody { rest: whole.clone(), _held: Arc::clone(&held) };
+        assert_eq!(hyper::body::Body::size_hint(&body).exact(), Some(whole.len() as u64));
+        let mut taken = Vec::new();
+        while let Some(Ok(frame)) = body.frame().await {
+            assert_eq!(Arc::strong_count(&held), 2);
+            taken.extend_from_slice(frame.data_ref().expect("data"));
+        }
+        drop(body);
+        assert_eq!((taken, Arc::strong_count(&held)), (whole.to_vec(), 1));
     }
 }

@@ -8,7 +8,7 @@ use tracing::{info, warn};
 
 use super::Shards;
 use super::command::Decision;
-use super::record::{Hasher, Record, RecordKey, service_of};
+use super::record::{Hasher, Id, Record, RecordKey, service_of};
 use super::table::{Index, Stored};
 use crate::domain::ServiceId;
 use crate::metrics::ServiceNames;
@@ -84,6 +84,17 @@ pub enum LimitedTable {
 }
 
 impl LimitedTable {
+    /// Whether a record with this id, of the table's kind, is in the table. The first bit of its subject marks a test
+    /// number.
+    pub const fn contains(self, id: &Id) -> bool {
+        let is_test = id[4] & 0x80 != 0;
+        match self {
+            Self::Numbers => !is_test,
+            Self::TestNumbers => is_test,
+            Self::StoredResponses | Self::Counters => true,
+        }
+    }
+
     /// Its name in messages, logs and metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -285,6 +296,7 @@ impl Drop for CountingIndex {
 mod tests {
     use super::*;
 
+    use crate::domain::record_id;
     use crate::engine::NumberState;
 
     const ONE: ServiceId = ServiceId::new(1);
@@ -306,6 +318,14 @@ mod tests {
         drop(reserved);
         assert_eq!(capacity.usage(), Usage { held: 0, limit: 1_000 });
         assert!(capacity.counts().shares.by_service.is_empty(), "nothing is kept of a service that has left");
+    }
+
+    #[test]
+    fn a_test_number_is_in_the_table_of_test_numbers_only() {
+        let [ordinary, test] = [0, 1 << 63].map(|mark| record_id(ONE, mark | 14_155_552_671));
+        let tables = [LimitedTable::Numbers, LimitedTable::TestNumbers, LimitedTable::Counters];
+        assert_eq!(tables.map(|table| table.contains(&ordinary)), [true, false, true]);
+        assert_eq!(tables.map(|table| table.contains(&test)), [false, true, true]);
     }
 
     #[test]

@@ -595,9 +595,12 @@ impl Core {
     /// The refusal of a new record, with the time until the first of the service's records ends, or of any if none of
     /// them is among those that the next sweep would examine.
     fn table_full(&self, kind: u8, table: LimitedTable, service: ServiceId, now: Timestamp) -> Refusal {
-        let of_service =
-            self.tables.first_end(kind, SWEEP_BEFORE_REFUSAL, |key| service_of(&key.id) == service);
-        let first_end = of_service.or_else(|| self.tables.first_end(kind, SWEEP_BEFORE_REFUSAL, |_| true));
+        let first_end = |of: Option<ServiceId>| {
+            self.tables.first_end(kind, SWEEP_BEFORE_REFUSAL, |key| {
+                table.contains(&key.id) && of.is_none_or(|service| service_of(&key.id) == service)
+            })
+        };
+        let first_end = first_end(Some(service)).or_else(|| first_end(None));
         let seconds = seconds_up(first_end.unwrap_or(now).since(now));
         Refusal::TableFull {
             table,

@@ -25,8 +25,9 @@ pub(super) struct Schedule {
 struct State {
     entries: BTreeMap<Seq, Entry>,
     by_endpoint: HashMap<Endpoint, BTreeSet<Seq>>,
-    /// Deliveries that have ended; the oldest are forgotten first.
-    ended: BTreeSet<Seq>,
+    /// Deliveries that have ended, by service. If there are too many, the oldest of the service with the most go first.
+    ended: HashMap<ServiceId, BTreeSet<Seq>>,
+    ended_counts: Shares,
     queues: Queues,
     /// Expected ends, by when they are due.
     ends: BTreeSet<(Timestamp, Id)>,
@@ -86,7 +87,8 @@ impl Schedule {
         let state = State {
             entries: BTreeMap::new(),
             by_endpoint: HashMap::new(),
-            ended: BTreeSet::new(),
+            ended: HashMap::new(),
+            ended_counts: Shares::default(),
             queues: Queues::new(bounds.at_once, bounds.at_once_each),
             ends: BTreeSet::new(),
             expected: Shares::default(),
@@ -173,11 +175,8 @@ impl Schedule {
             state.remove_end(due, id);
             return Next::Expire(id);
         }
-        if state.ended.len() > self.bounds.kept
-            && let Some(seq) = state.ended.pop_first()
-            && let Some(entry) = state.entries.get(&seq)
-        {
-            return Next::Forget(seq, entry.endpoint.service);
+        if let Some((seq, service)) = state.take_surplus(self.bounds.kept) {
+            return Next::Forget(seq, service);
         }
         if let Some(seq) = state.queues.take(now)
             && let Some(entry) = state.entries.get(&seq)
@@ -196,8 +195,9 @@ impl Schedule {
 
     pub(super) fn forget_again(&self, seq: Seq) {
         let mut state = self.state();
-        if state.entries.get(&seq).is_some_and(|entry| entry.state != DeliveryState::Pending) {
-            state.ended.insert(seq);
+        let ended = state.entries.get(&seq).filter(|entry| entry.state != DeliveryState::Pending);
+        if let Some(service) = ended.map(|entry| entry.endpoint.service) {
+            state.set_ended(service, seq, true);
         }
     }
 
@@ -309,7 +309,7 @@ impl State {
         let Some(entry) = entry else {
             let Some(Entry { endpoint, verification, .. }) = self.entries.remove(&seq) else { return };
             self.queues.remove(endpoint, verification, seq);
-            self.ended.remove(&seq);
+            self.set_ended(endpoint.service, seq, false);
             if let Some(of_endpoint) = self.by_endpoint.get_mut(&endpoint) {
                 of_endpoint.remove(&seq);
                 if of_endpoint.is_empty() {
@@ -323,11 +323,34 @@ impl State {
         self.by_endpoint.entry(endpoint).or_default().insert(seq);
         if entry.state == DeliveryState::Pending {
             self.queues.set(endpoint, verification, seq, due);
-            self.ended.remove(&seq);
         } else {
             self.queues.remove(endpoint, verification, seq);
-            self.ended.insert(seq);
         }
+        self.set_ended(endpoint.service, seq, entry.state != DeliveryState::Pending);
+    }
+
+    fn set_ended(&mut self, service: ServiceId, seq: Seq, has_ended: bool) {
+        let of_service = self.ended.entry(service).or_default();
+        if has_ended {
+            self.ended_counts.add(service, usize::from(of_service.insert(seq)));
+        } else {
+            self.ended_counts.remove(service, usize::from(of_service.remove(&seq)));
+        }
+        if of_service.is_empty() {
+            self.ended.remove(&service);
+        }
+    }
+
+    /// If more than `kept` deliveries have ended: the oldest of the service with the most, so that a flood of one service
+    /// removes no delivery of another.
+    fn take_surplus(&mut self, kept: usize) -> Option<(Seq, ServiceId)> {
+        if self.ended_counts.held() <= kept {
+            return None;
+        }
+        let (service, _) = self.ended_counts.iter().max_by_key(|(_, ended)| *ended)?;
+        let seq = *self.ended.get(&service)?.first()?;
+        self.set_ended(service, seq, false);
+        Some((seq, service))
     }
 }
 

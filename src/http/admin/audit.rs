@@ -36,7 +36,7 @@ struct AuditRow {
 
 /// `GET /admin/audit?page=`.
 pub async fn page(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
-    let Ok(_place) = request.v2.reads.begin(None) else { return Err(Refusal::Overloaded) };
+    let Ok(place) = request.v2.reads.begin(None) else { return Err(Refusal::Overloaded) };
     let page = request.query("page").and_then(|page| page.parse().ok()).unwrap_or(0).min(MAX_PAGE);
     let query =
         AuditQuery { since: Timestamp::EPOCH, skip: page * PAGE, limit: PAGE, ..AuditQuery::default() };
@@ -48,7 +48,7 @@ pub async fn page(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
         newer: page.checked_sub(1),
         older: has_more.then_some(page + 1),
     };
-    Ok(pages::html(&page, &HEADERS))
+    Ok(pages::html(&page, &HEADERS).holding(place))
 }
 
 fn row(request: &AdminRequest<'_>, entry: &AuditEntry) -> AuditRow {

@@ -158,7 +158,7 @@ pub fn look_up(request: &AdminRequest<'_>, form: &Form, region: Option<Region>) 
 /// `GET /admin/numbers/{Id}`.
 pub async fn page(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
     let Some(number) = number(request) else { return Ok(unknown(request)) };
-    let Ok(_place) = request.v2.reads.begin(None) else { return Err(Refusal::Overloaded) };
+    let Ok(place) = request.v2.reads.begin(None) else { return Err(Refusal::Overloaded) };
     let mut states = Vec::new();
     for service in request.v2.registry.services(0, usize::MAX) {
         if let Some(status) = request.admin.verifying.status(service.id, number).await? {
@@ -167,7 +167,7 @@ pub async fn page(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
     }
     let (frame, header, notice) = (request.frame(), request.header("/admin/numbers"), request.take_notice());
     let page = NumberPage { frame, header, notice, path: request.path_of(number), number, states };
-    Ok(pages::html(&page, &HEADERS))
+    Ok(pages::html(&page, &HEADERS).holding(place))
 }
 
 /// `POST /admin/numbers/{Id}`: carries out an action, and leads to the page that shows the result.

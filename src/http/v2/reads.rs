@@ -1,7 +1,8 @@
 //! The limit on lists and summaries that are read at the same time.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::error::Error;
 use crate::domain::ServiceId;
@@ -14,13 +15,20 @@ const MOST: usize = 64;
 const MOST_EACH: usize = 8;
 
 /// The lists and summaries that are being read, by the service of the caller's key.
-#[derive(Default)]
-pub struct ListReads(Mutex<HashMap<Option<ServiceId>, usize>>);
+#[derive(Clone, Default)]
+pub struct ListReads(Arc<Mutex<HashMap<Option<ServiceId>, usize>>>);
 
-/// A place for one list or summary. Dropping it frees the place.
-pub struct ListPlace<'a> {
-    reads: &'a ListReads,
+/// A place for one list or summary. Dropping it frees the place. Its answer has the place until the client has read it:
+/// answers that clients do not read would fill the memory.
+pub struct ListPlace {
+    reads: ListReads,
     caller: Option<ServiceId>,
+}
+
+impl fmt::Debug for ListPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ListPlace").finish_non_exhaustive()
+    }
 }
 
 impl ListReads {
@@ -28,7 +36,7 @@ impl ListReads {
     ///
     /// # Errors
     /// 429 if the caller reads too many already, 503 if all callers do.
-    pub fn begin(&self, caller: Option<ServiceId>) -> Result<ListPlace<'_>, Error> {
+    pub fn begin(&self, caller: Option<ServiceId>) -> Result<ListPlace, Error> {
         let mut reads = self.lock();
         let all: usize = reads.values().sum();
         let of_caller = reads.get(&caller).copied().unwrap_or(0);
@@ -39,7 +47,7 @@ impl ListReads {
             return Err(Error::unavailable(Refusal::Overloaded));
         }
         reads.insert(caller, of_caller + 1);
-        Ok(ListPlace { reads: self, caller })
+        Ok(ListPlace { reads: self.clone(), caller })
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Option<ServiceId>, usize>> {
@@ -47,7 +55,7 @@ impl ListReads {
     }
 }
 
-impl Drop for ListPlace<'_> {
+impl Drop for ListPlace {
     fn drop(&mut self) {
         let mut reads = self.reads.lock();
         if let Some(of_caller) = reads.get_mut(&self.caller) {

@@ -196,7 +196,7 @@ pub async fn deliveries(request: &Request<'_, DeliveryFilters>) -> Result<Respon
     let (service, webhook) = webhook(request)?;
     let (page, began) = request.page()?.begun(request.end_of_now());
     let DeliveryFilters { state, kind, after, before } = request.read()?;
-    let _place = request.v2.reads.begin(request.own_service())?;
+    let place = request.v2.reads.begin(request.own_service())?;
     let before = Some(before.map_or(began, |before| before.min(began)));
     let wanted = DeliveryQuery { state, kind, after, before, skip: page.skip(), limit: page.limit() };
     let found = request.v2.outbox.deliveries(service.id, webhook, &wanted).await;
@@ -209,7 +209,8 @@ pub async fn deliveries(request: &Request<'_, DeliveryFilters>) -> Result<Respon
     Ok(Response::ok(&Deliveries {
         page: request.page_object("deliveries", deliveries, DeliveryFilters::NAMES),
         dropped_events: DroppedView::new(&frame, dropped, last),
-    }))
+    })
+    .holding(place))
 }
 
 /// `POST .../Replay`: one event, or all since a moment whose delivery has failed, or all of them.

@@ -80,3 +80,17 @@ async fn old_and_excess_deliveries_are_dropped_and_pending_ones_kept() {
     world.settle().await;
     assert_eq!((world.listed(1).await.len(), world.listed(2).await.len()), (1, 1));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_ended_deliveries_drops_none_of_another_service() {
+    let bounds = OutboxBounds { kept: 4, ..OutboxBounds::default() };
+    let world = World::with(bounds, &[hook(1)]).await;
+    world.emit(1, EventType::Created);
+    world.settle().await;
+    for verification in 2..12 {
+        world.emit_in(OTHER, verification, EventType::Created);
+        world.settle().await;
+    }
+    assert_eq!(world.listed(1).await.len(), 1);
+    assert_eq!(world.store.snapshot().len(), 4);
+}

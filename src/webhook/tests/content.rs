@@ -71,7 +71,7 @@ async fn only_enabled_subscribed_webhooks_receive_events() {
     assert_eq!(told(3), "");
     let elsewhere = Event {
         kind: EventType::Approved,
-        service: ServiceId::new(8),
+        service: ServiceId::new(9),
         verification: ve(1),
         at: START,
         about: about(),

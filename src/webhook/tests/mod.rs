@@ -31,6 +31,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
 const SERVICE: ServiceId = ServiceId::new(7);
+const OTHER: ServiceId = ServiceId::new(8);
 
 /// An outbox over a store in memory, a stopped clock, and receivers with a test's script. The runtime's time stands
 /// still too, and passes when all tasks wait.
@@ -72,8 +73,12 @@ impl World {
     }
 
     fn emit(&self, verification: u8, kind: EventType) {
+        self.emit_in(SERVICE, verification, kind);
+    }
+
+    fn emit_in(&self, service: ServiceId, verification: u8, kind: EventType) {
         let (at, outbox) = (self.clock.now(), self.outbox.clone());
-        let event = Event { kind, service: SERVICE, verification: ve(verification), at, about: about() };
+        let event = Event { kind, service, verification: ve(verification), at, about: about() };
         // An event that the store does not accept is lost, as its decision would be.
         tokio::spawn(async move { outbox.emit(event).await });
     }
@@ -297,7 +302,8 @@ impl Subscribers for Directory {
     }
 
     fn service(&self, service: ServiceId) -> Option<Arc<Service>> {
-        (service == SERVICE).then(|| Arc::new(service_with(self.hooks.lock().expect("the hooks").clone())))
+        let hooks = self.hooks.lock().expect("the hooks").clone();
+        [SERVICE, OTHER].contains(&service).then(|| Arc::new(Service { id: service, ..service_with(hooks) }))
     }
 
     fn disable_after_410(&self, _: ServiceId, webhook: Sid) -> BoxFuture<'_, bool> {
