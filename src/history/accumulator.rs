@@ -12,7 +12,9 @@ use crate::config::Prices;
 use crate::domain::{Channel, GatewayName, ServiceId, Timestamp};
 use crate::gateway::ErrorClass;
 use crate::log_limit::OncePerSecond;
-use crate::metrics::{FactConsumer, Recipient, SendEnd, SendFacts, VerificationFacts, VerificationStep};
+use crate::metrics::{
+    FactConsumer, FailedAttemptFacts, Recipient, SendEnd, SendFacts, VerificationFacts, VerificationStep,
+};
 
 /// Facts that are counted before the next interval ends.
 const MANY: usize = 8_192;
@@ -50,6 +52,7 @@ enum Event {
     Verified,
     Accepted,
     Failed(Failures),
+    AttemptFailed(Failures),
 }
 
 impl Accumulator {
@@ -124,6 +127,11 @@ impl FactConsumer for Accumulator {
         };
         self.note(facts.recipient, facts.channel, facts.gateway, event);
     }
+
+    fn failed_attempt(&self, facts: &FailedAttemptFacts) {
+        let event = Event::AttemptFailed(failure(Some(facts.error)));
+        self.note(facts.recipient, facts.channel, Some(facts.gateway), event);
+    }
 }
 
 fn failure(error: Option<ErrorClass>) -> Failures {
@@ -163,6 +171,7 @@ impl Pending {
                 }
             }
             Event::Failed(failed) => counts.failed = failed,
+            Event::AttemptFailed(failed) => counts.failed_attempts = failed,
         }
         for resolution in Resolution::ALL {
             let (start, service) = (resolution.bucket(at), recipient.service);

@@ -93,11 +93,14 @@ pub struct Counts {
     pub accepted: u64,
     /// Messages that no gateway accepted.
     pub failed: Failures,
+    /// Attempts that the gateway did not accept, whether another gateway accepted the message or not.
+    #[serde(default)]
+    pub failed_attempts: Failures,
     /// Estimated price of the accepted messages, in millionths of the currency.
     pub cost_micros: u64,
 }
 
-/// Failed messages by the class of the last error.
+/// Failures by the class of the error; those of messages by the last one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Failures {
     /// The number does not exist, is not reachable or does not accept messages.
@@ -130,11 +133,13 @@ impl AddAssign for Failures {
 }
 
 impl AddAssign for Counts {
-    fn add_assign(&mut self, Self { begun, verified, accepted, failed, cost_micros }: Self) {
+    fn add_assign(&mut self, other: Self) {
+        let Self { begun, verified, accepted, failed, failed_attempts, cost_micros } = other;
         self.begun += begun;
         self.verified += verified;
         self.accepted += accepted;
         self.failed += failed;
+        self.failed_attempts += failed_attempts;
         self.cost_micros = self.cost_micros.saturating_add(cost_micros);
     }
 }
@@ -148,6 +153,7 @@ pub struct Row {
 
 impl Record for Row {
     const KIND: u8 = 9;
+    const VERSION: u8 = 2;
     const PLURAL: &'static str = "history";
 
     fn expires(&self) -> Timestamp {

@@ -12,7 +12,9 @@ use crate::clock::ManualClock;
 use crate::config;
 use crate::domain::{Channel, GatewayName, PhoneNumber, Region, ServiceId};
 use crate::gateway::ErrorClass;
-use crate::metrics::{Recipient, SendEnd, SendFacts, VerificationFacts, VerificationStep};
+use crate::metrics::{
+    FailedAttemptFacts, Recipient, SendEnd, SendFacts, VerificationFacts, VerificationStep,
+};
 use crate::node::kinds;
 use crate::numbers::NumberCapacity;
 use crate::shard::ShardDeps;
@@ -68,17 +70,20 @@ async fn each_fact_is_counted_in_the_series_of_its_group() {
     ] {
         world.sent("+14155552671", twilio, outcome, error);
     }
+    world.failed_attempt("+14155552671", GatewayName::Sinch, ErrorClass::Configuration);
     let rows = world.rows(Resolution::Day).await;
     let by = |series: &Series| (series.group.country.map(|region| region.to_string()), series.group.gateway);
     let none = Counts::default();
     let failed = Failures { number: 1, configuration: 1, refused: 1, unavailable: 2, unknown: 1 };
     assert_eq!(failed.total(), 6);
+    let failed_attempts = Failures { configuration: 1, ..Failures::default() };
     let (germany, states) = (Some("DE".to_owned()), Some("US".to_owned()));
     let expected = BTreeMap::from([
         ((germany.clone(), None), Counts { begun: 1, ..none }),
         ((germany.clone(), twilio), Counts { verified: 1, accepted: 1, cost_micros: 80_000, ..none }),
         ((germany.clone(), Some(GatewayName::Simulator)), Counts { accepted: 1, ..none }),
         ((states.clone(), twilio), Counts { failed, ..none }),
+        ((states.clone(), Some(GatewayName::Sinch)), Counts { failed_attempts, ..none }),
     ]);
     assert_eq!(totals(&rows, by), expected);
     let by_country = totals(&rows, |series| series.group.country);
@@ -237,6 +242,11 @@ impl World {
 
     fn sent(&self, number: &str, gateway: Option<GatewayName>, outcome: SendEnd, error: Option<ErrorClass>) {
         self.shards.metrics().send(&send(number, gateway, outcome, error));
+    }
+
+    fn failed_attempt(&self, number: &str, gateway: GatewayName, error: ErrorClass) {
+        let (recipient, channel) = (recipient(number), Channel::Sms);
+        self.shards.metrics().failed_attempt(&FailedAttemptFacts { recipient, channel, gateway, error });
     }
 
     fn step(&self, number: &str, gateway: Option<GatewayName>, step: VerificationStep) {

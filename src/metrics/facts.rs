@@ -74,6 +74,15 @@ pub enum SendEnd {
     Limited,
 }
 
+/// A request for a message that a gateway did not accept, whether another gateway accepted the message or not.
+#[derive(Debug, Clone, Copy)]
+pub struct FailedAttemptFacts {
+    pub recipient: Recipient,
+    pub channel: Channel,
+    pub gateway: GatewayName,
+    pub error: ErrorClass,
+}
+
 /// The answer to a check.
 #[derive(Debug, Clone, Copy)]
 pub struct CheckFacts {
@@ -87,6 +96,7 @@ pub struct CheckFacts {
 pub trait FactConsumer: Send + Sync {
     fn verification(&self, facts: &VerificationFacts);
     fn send(&self, facts: &SendFacts);
+    fn failed_attempt(&self, facts: &FailedAttemptFacts);
 }
 
 /// One request to a gateway and its answer.

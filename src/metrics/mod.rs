@@ -34,8 +34,8 @@ pub use self::reading::{GatewayReading, Reading, TableReading};
 pub use self::text::TextFormat;
 
 pub use self::facts::{
-    CheckFacts, CommitFacts, FactConsumer, GatewayEnd, GatewayFacts, GatewayOperation, Recipient, SendEnd,
-    SendFacts, VerificationFacts, VerificationStep, WebhookEnd,
+    CheckFacts, CommitFacts, FactConsumer, FailedAttemptFacts, GatewayEnd, GatewayFacts, GatewayOperation,
+    Recipient, SendEnd, SendFacts, VerificationFacts, VerificationStep, WebhookEnd,
 };
 
 /// Services whose name is the value of a label. Further ones share [`OTHER`], until the next start.
@@ -230,6 +230,13 @@ impl Metrics {
         let service = self.service(facts.recipient.service);
         let (channel, outcome) = (facts.channel.as_str(), facts.outcome.as_str());
         self.sends.get_or_create(&OutcomeOfService { service, channel, outcome }).inc();
+    }
+
+    /// For the further consumer: [`gateway`](Self::gateway) counts requests.
+    pub fn failed_attempt(&self, facts: &FailedAttemptFacts) {
+        if let Some(consumer) = self.consumer.get() {
+            consumer.failed_attempt(facts);
+        }
     }
 
     pub fn check(&self, facts: &CheckFacts) {

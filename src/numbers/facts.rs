@@ -5,11 +5,12 @@ use super::command::{CommandKind, NumberCommand};
 use super::record::NumberKey;
 use super::reply::{CheckOutcome, Reply, SendOutcome};
 use super::send::{SendCommand, SendDecision, SettleCommand};
-use crate::delivery::SendStatus;
+use crate::delivery::{GatewayAttempt, SendStatus};
 use crate::domain::{Channel, Timestamp};
 use crate::engine::{EndOutcome, Ending, SendPermit, SendResult, Verification};
 use crate::metrics::{
-    CheckFacts, Metrics, Recipient, SendEnd, SendFacts, VerificationFacts, VerificationStep,
+    CheckFacts, FailedAttemptFacts, Metrics, Recipient, SendEnd, SendFacts, VerificationFacts,
+    VerificationStep,
 };
 
 /// Counts a decided command. Called once for each, when its decision is durable or may be lazy.
@@ -79,6 +80,16 @@ const fn recipient(NumberKey { service, number, is_test }: NumberKey) -> Recipie
 /// Counts a send that has ended.
 pub(super) fn count_send(metrics: &Metrics, key: NumberKey, settle: &SettleCommand) {
     let SettleCommand { channel, delivered, .. } = settle;
+    for &GatewayAttempt { channel, gateway, class, .. } in &delivered.attempts {
+        if let Some(error) = class {
+            metrics.failed_attempt(&FailedAttemptFacts {
+                recipient: recipient(key),
+                channel,
+                gateway,
+                error,
+            });
+        }
+    }
     // The last attempt is the one that decided.
     let last = delivered.attempts.last();
     let asked = last.filter(|attempt| attempt.class.is_some() || attempt.status == SendStatus::Sent);

@@ -311,6 +311,10 @@ fn breakdowns(request: &AdminRequest<'_>, range: Range, rows: &[Row]) -> Vec<Bre
     let begun = |counts: &Counts| counts.begun;
     let mut by_gateway =
         totals(rows, |series| series.group.gateway.map(|gateway| gateway.as_str().to_owned()));
+    // A message that another gateway accepted has not failed; the attempt of its first gateway has.
+    for counts in by_gateway.iter_mut().filter_map(|(name, counts)| name.as_ref().map(|_| counts)) {
+        counts.failed = counts.failed_attempts;
+    }
     // What begins has no gateway yet.
     by_gateway.retain(|name, counts| name.is_some() || counts.accepted + counts.failed.total() > 0);
     vec![
