@@ -50,6 +50,8 @@ pub struct TrackRow {
     pub at: Timestamp,
     /// The provider's latest report.
     pub receipt: Option<ReceiptStatus>,
+    /// When that came.
+    pub receipt_at: Option<Timestamp>,
     /// The provider's id of the message.
     pub message_id: Option<String>,
     /// The provider's error code.
@@ -184,6 +186,7 @@ fn listed(key: AttemptLogKey, track: &AttemptLog, row: &Row) -> TrackRow {
         max_retries_reached: row.max_retries_reached,
         at: row.at,
         receipt: row.receipt,
+        receipt_at: row.receipt_at,
         message_id: row.message_id.clone(),
         error_code: row.error_code,
     }

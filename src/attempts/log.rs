@@ -74,6 +74,9 @@ pub struct Row {
     pub error_code: Option<u32>,
     /// The provider's latest report.
     pub receipt: Option<ReceiptStatus>,
+    /// When that came.
+    #[serde(default)]
+    pub receipt_at: Option<Timestamp>,
 }
 
 /// A planned message with everything needed to send it. Removing the plan removes the salt.
@@ -136,7 +139,7 @@ pub enum ReceiptOutcome {
 
 impl Record for AttemptLog {
     const KIND: u8 = 2;
-    const VERSION: u8 = 2;
+    const VERSION: u8 = 3;
     const PLURAL: &'static str = "delivery attempts";
 
     fn slot(&self, id: &Id, _: &SlotHash) -> u8 {
@@ -158,7 +161,9 @@ impl Record for AttemptLog {
                 }
                 for row in &mut after.rows {
                     let earlier = before.rows.iter().find(|earlier| earlier.attempt == row.attempt);
-                    row.receipt = earlier.map_or(row.receipt, |earlier| earlier.receipt);
+                    if let Some(Row { receipt, receipt_at, .. }) = earlier {
+                        (row.receipt, row.receipt_at) = (*receipt, *receipt_at);
+                    }
                 }
                 Some(after)
             }
@@ -280,7 +285,7 @@ impl AttemptLog {
         if row.receipt.is_some_and(|known| known >= receipt.status) {
             return ReceiptOutcome::Known;
         }
-        row.receipt = Some(receipt.status);
+        (row.receipt, row.receipt_at) = (Some(receipt.status), Some(now));
         if row.message_id.is_none() {
             // The gateway did not answer in time, but it had taken the message.
             row.message_id = kept_id(&receipt.message_id);
@@ -356,6 +361,7 @@ impl Row {
             message_id: attempt.message_id.as_ref().and_then(|id| kept_id(id)),
             error_code: attempt.error_code,
             receipt: None,
+            receipt_at: None,
         }
     }
 }

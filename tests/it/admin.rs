@@ -5,7 +5,8 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::support::{
-    Client, HttpResponse, OWN_ACCOUNT, OWN_TOKEN, Reply, Setup, V2, World, basic, masked, sid, soon, wrong,
+    Client, HttpResponse, OWN_ACCOUNT, OWN_TOKEN, PUBLIC_URL, Reply, Setup, Several, V2, World, basic,
+    masked, sid, soon, wrong,
 };
 
 #[tokio::test]
@@ -188,6 +189,46 @@ async fn the_overview_shows_what_was_sent_verified_refused_and_spent() {
     let chosen = visitor.get(&format!("/admin?service={}", &service["/Services/".len()..])).await.text();
     assert!(chosen.contains("<span class=\"quiet\">Messages sent</span><strong>1</strong>"), "{chosen}");
     assert!(chosen.contains("<span class=\"quiet\">Numbers verified</span><strong>0</strong>"), "{chosen}");
+}
+
+#[tokio::test]
+async fn a_gateway_whose_messages_the_next_one_sends_shows_its_failures() {
+    let world = Several::with_account("Twilio;Http", []).await;
+    let number = world.number();
+    world.twilio().plan(&number, [Reply::Refuse { status: 400, code: 21_408 }]);
+    assert_eq!(world.send(&number).await.status(), 200);
+    let page = Visitor::of(&world).await.get("/admin").await.text();
+    let table = between(&page, "id=\"by-gateway\"", "</table>");
+    let row = |name, sent, failed| {
+        format!(
+            "<th scope=\"row\">{name}</th><td>{sent}</td><td>0</td><td>{}</td><td>{failed}</td>",
+            if sent == 0 { "–" } else { "0.0 %" }
+        )
+    };
+    for row in [row("TwilioMessages", 0, 1), row("Http", 1, 0)] {
+        assert!(table.contains(&row), "no {row} in {table}");
+    }
+    assert!(page.contains("Failed messages</span><strong>0</strong>"), "{page}");
+}
+
+#[tokio::test]
+async fn a_receipt_is_an_entry_of_its_own_after_its_message() {
+    let arrange = |_: &_, setup| V2::account(setup).config("public-url", PUBLIC_URL);
+    let world = Several::of("Twilio", arrange).await;
+    let number = world.number();
+    world.send(&number).await;
+    assert_eq!(world.twilio().report(&number, "delivered").send(&world).await.status(), 204);
+    let visitor = Visitor::of(&world).await;
+    let path = visitor.look_up(&number).await;
+    let page = visitor.get(&path).await.text();
+    let (receipt, message) =
+        between(&page, "<ol class=\"timeline\">", "</ol>").split_once("</li>").expect("two entries");
+    for part in ["receipt of TwilioMessages", ">delivered<", "message SM"] {
+        assert!(receipt.contains(part), "no {part:?} in {receipt}");
+    }
+    for part in ["sms by TwilioMessages", ">sent<", "message SM"] {
+        assert!(message.contains(part), "no {part:?} in {message}");
+    }
 }
 
 #[tokio::test]

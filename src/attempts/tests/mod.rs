@@ -108,6 +108,7 @@ pub(crate) fn sent(last_digits: u64, at: Timestamp) -> AttemptLog {
         message_id: Some(format!("SM\u{1b}{last_digits}")),
         error_code: None,
         receipt: None,
+        receipt_at: None,
     };
     AttemptLog { rows: vec![row], next_attempt: 1, ..AttemptLog::new(number, at, TrackerSettings::default()) }
 }

@@ -94,16 +94,17 @@ fn a_record_does_not_grow_beyond_its_bound() {
 #[test]
 fn of_two_equal_receipts_one_is_news_and_a_late_one_moves_nothing_back() {
     let mut track = sent(1, START);
-    for (status, is_news) in [
+    for (at, (status, is_news)) in (1..).zip([
         (ReceiptStatus::Sent, true),
         (ReceiptStatus::Sent, false),
         (ReceiptStatus::Delivered, true),
         (ReceiptStatus::Failed, false),
-    ] {
-        let outcome = track.receive(&receipt(0, status, None), START);
+    ]) {
+        let outcome = track.receive(&receipt(0, status, None), second(at));
         assert_eq!(matches!(outcome, ReceiptOutcome::Recorded(_)), is_news, "{status:?}");
     }
-    assert_eq!(track.rows[0].receipt, Some(ReceiptStatus::Delivered));
+    let row = &track.rows[0];
+    assert_eq!((row.receipt, row.receipt_at), (Some(ReceiptStatus::Delivered), Some(second(3))));
 }
 
 #[test]

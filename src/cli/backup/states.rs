@@ -215,6 +215,7 @@ fn row() -> impl Strategy<Value = Row> {
                 message_id,
                 error_code,
                 receipt,
+                receipt_at: receipt.map(|_| at),
             }
         },
     )

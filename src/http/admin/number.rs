@@ -58,7 +58,7 @@ impl State {
             verification.as_ref().filter(|verification| verification.status == VerificationStage::Pending);
         let expires = pending.and_then(|pending| pending.ends).map(moment);
         let wrong = pending.and_then(|pending| pending.wrong_codes);
-        let mut timeline: Vec<Entry> = messages.iter().map(Entry::of).collect();
+        let mut timeline: Vec<Entry> = messages.iter().flat_map(Entry::of).collect();
         if let Some(verification) = &verification {
             timeline.extend(Entry::of_verification(verification));
         }
@@ -99,15 +99,13 @@ impl Entry {
         moment(self.at)
     }
 
-    fn of(row: &TrackRow) -> Self {
+    /// A message and the last report about it.
+    fn of(row: &TrackRow) -> impl Iterator<Item = Self> {
+        let class = |is_failed| if is_failed { "problem" } else { "" };
         let is_failed = matches!(row.send_status, SendStatus::GatewayError | SendStatus::Unsendable);
-        let sent = if is_failed { "problem" } else { "" };
-        let badge = match (row.verify_status, row.receipt) {
-            (VerifyStatus::Success, _) => ("good", "verified"),
-            (_, Some(receipt)) => {
-                (if receipt == ReceiptStatus::Failed { "problem" } else { sent }, receipt.as_str())
-            }
-            (_, None) => (sent, row.send_status.as_str()),
+        let badge = match row.verify_status {
+            VerifyStatus::Success => ("good", "verified"),
+            _ => (class(is_failed), row.send_status.as_str()),
         };
         let retries = match row.retries {
             0 => None,
@@ -116,12 +114,19 @@ impl Entry {
         };
         let error = row.error_code.map(|code| format!("error {code}"));
         let id = row.message_id.as_ref().map(|id| format!("message {id}"));
-        Self {
+        let receipt = row.receipt.zip(row.receipt_at).map(|(status, at)| Self {
+            at,
+            title: format!("receipt of {}", row.gateway.as_str()),
+            badge: Some((class(status == ReceiptStatus::Failed), status.as_str())),
+            detail: id.clone().unwrap_or_default(),
+        });
+        let message = Self {
             at: row.at,
             title: format!("{} by {}", row.channel.as_str(), row.gateway.as_str()),
             badge: Some(badge),
             detail: [error, retries, id].into_iter().flatten().collect::<Vec<_>>().join(", "),
-        }
+        };
+        receipt.into_iter().chain([message])
     }
 
     /// The begin of a verification, and its end if that is known.

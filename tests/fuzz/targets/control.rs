@@ -143,6 +143,7 @@ impl Command for Keep {
             message_id: Some("SM1".into()),
             error_code: None,
             receipt: None,
+            receipt_at: None,
         };
         let track = AttemptLog { rows: vec![row], ..AttemptLog::new(number, at, TrackerSettings::default()) };
         view.put(self.key().id(), Some(&track), Durability::Lazy);
