@@ -146,13 +146,14 @@ impl<O> DeliveryRun<'_, O> {
     }
 
     fn ended(&mut self, result: SendResult, plan: PlanChange, reason: Option<FailureReason>) -> Delivered {
+        self.log_configuration_errors(&result);
         Delivered { result, attempts: std::mem::take(&mut self.attempts), plan, reason }
     }
 
     /// Logs a gateway's answer; `None` for no answer in time. No log line contains a code, a whole number
     /// or a provider's own words.
     pub(super) fn log_answer(
-        &self,
+        &mut self,
         gateway: &GuardedGateway,
         answer: Option<&Result<Accepted, GatewayError>>,
     ) {
@@ -162,16 +163,30 @@ impl<O> DeliveryRun<'_, O> {
             Some(Ok(accepted)) => {
                 debug!(request_id, %number, channel, gateway, message_id = accepted.message_id, "message accepted");
             }
+            Some(Err(error)) if error.class == ErrorClass::Configuration => {
+                self.configuration_errors.push((self.channel, error.clone()));
+            }
             Some(Err(GatewayError { class, code, detail, .. })) => {
                 let outcome = if class.may_have_been_sent() { OUTCOME_UNKNOWN } else { "message not sent" };
                 let retry_after = class.retry_after_seconds();
-                if *class == ErrorClass::Configuration {
-                    error!(request_id, %number, channel, gateway, %class, code, detail, "{outcome}");
-                } else {
-                    warn!(request_id, %number, channel, gateway, %class, code, retry_after, detail, "{outcome}");
-                }
+                warn!(request_id, %number, channel, gateway, %class, code, retry_after, detail, "{outcome}");
             }
             None => warn!(request_id, %number, channel, gateway, reason = NO_ANSWER, "{OUTCOME_UNKNOWN}"),
+        }
+    }
+
+    /// Logs the refusals of gateways that an operator must correct: as an error if no gateway has accepted the message,
+    /// and no retry follows.
+    fn log_configuration_errors(&mut self, result: &SendResult) {
+        let errors = std::mem::take(&mut self.configuration_errors);
+        let (number, request_id) = (self.job.number, self.job.request_id.as_deref());
+        for (channel, GatewayError { gateway, class, code, detail, .. }) in errors {
+            let (channel, gateway) = (channel.as_str(), gateway.as_str());
+            if matches!(result, SendResult::Accepted { .. } | SendResult::Postponed { .. }) {
+                warn!(request_id, %number, channel, gateway, %class, code, detail, "message not sent");
+            } else {
+                error!(request_id, %number, channel, gateway, %class, code, detail, "message not sent");
+            }
         }
     }
 

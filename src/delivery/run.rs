@@ -23,7 +23,7 @@ use super::{Candidate, Delivery};
 use crate::config::OnAmbiguous;
 use crate::domain::{AttemptId, Channel, ServiceId, Timestamp};
 use crate::engine::PossiblySent;
-use crate::gateway::{Accepted, Callback, ErrorClass, OutgoingMessage};
+use crate::gateway::{Accepted, Callback, ErrorClass, GatewayError, OutgoingMessage};
 use crate::metrics::GatewayOperation;
 use crate::template::Rendered;
 use crate::trace::RequestId;
@@ -61,6 +61,8 @@ pub(super) struct DeliveryRun<'a, O> {
     pub(super) retried: Option<(u8, u32)>,
     /// The last message of this run that may have left although its gateway did not accept it.
     pub(super) may_have_been_sent: Option<PossiblySent>,
+    /// Refusals for which an operator must act, logged at the end: their level depends on it.
+    pub(super) configuration_errors: Vec<(Channel, GatewayError)>,
     /// Whether time has passed since the send was decided.
     time_has_passed: bool,
     /// Whether a gateway was asked a second time.
@@ -137,6 +139,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             first_repeats: retried.map(|(attempt, _)| attempt),
             retried,
             may_have_been_sent: None,
+            configuration_errors: Vec::new(),
             time_has_passed: false,
             asked_once_more: false,
             tried: Vec::new(),

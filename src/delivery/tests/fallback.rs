@@ -276,3 +276,22 @@ async fn a_run_returns_its_attempts_and_its_plan_and_records_nothing() {
     assert!(world.rows().is_empty());
     assert_eq!(world.takes_plan(), None);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_of_the_account_is_an_error_unless_another_gateway_sends() {
+    let log = LogCapture::default();
+    let refused = error(ErrorClass::Configuration);
+    for (last, level, lines) in [(accepted("H"), "WARN", 1), (error(RETRY), "ERROR", 2)] {
+        let world = async || {
+            let world = Setup::routing("Mada;Http").build();
+            let world = world.and(Mada, [refused.clone()]).and(Http, vec![last.clone(); 2]);
+            drop(world.requests().await);
+        };
+        let _capturing = log.start(&world).await;
+        world().await;
+        let text = log.take();
+        let refusal = text.lines().find(|line| line.contains("class=Configuration")).expect("a line");
+        assert!(refusal.contains(level) && refusal.contains("gateway=\"Mada\""), "{text}");
+        assert!(text.matches("message not sent").count() >= lines, "{text}");
+    }
+}
