@@ -178,6 +178,8 @@ struct CircuitState {
 struct Outage {
     /// With the gateway's last failure.
     condition: LastingCondition,
+    /// The longest time that the circuit was to stay open.
+    longest: Duration,
     /// The service in the log, if the gateway serves others.
     service: Option<ServiceId>,
 }
@@ -185,7 +187,17 @@ struct Outage {
 /// A change of a circuit for the log, with the service if it is not the gateway's.
 enum CircuitLine {
     Closed(Option<ServiceId>),
-    Open { service: Option<ServiceId>, span: Duration, is_news: bool },
+    Open { service: Option<ServiceId>, span: Duration, news: News },
+}
+
+/// How an open circuit is logged.
+#[derive(Clone, Copy)]
+enum News {
+    /// The outage has begun, or has lasted for ten minutes since its last line.
+    Outage,
+    /// The circuit is open for longer than before.
+    Longer,
+    None,
 }
 
 /// The right to ask the gateway. Dropped without an answer, it is given back.
@@ -195,8 +207,7 @@ pub(super) struct CircuitPermit<'a> {
 }
 
 impl CircuitState {
-    /// Notes a change of the circuit of a service, or of all for `None`. Every ten minutes that a circuit stays open
-    /// are news.
+    /// Notes a change of the circuit of a service, or of all for `None`.
     fn changed(
         &mut self,
         of: Option<ServiceId>,
@@ -212,11 +223,17 @@ impl CircuitState {
         };
         let is_gateways = of.is_none() || self.circuits.sole_user(now) == of;
         let is_told = !is_gateways && self.outages.contains_key(&None);
+        let longest = before.as_ref().map_or(span, |outage| outage.longest);
         let mut condition = before.map(|outage| outage.condition);
-        let is_news = LastingCondition::report(&mut condition, reason, now) && !is_told;
-        let service = of.filter(|_| !is_gateways);
-        self.outages.extend(condition.map(|condition| (of, Outage { condition, service })));
-        CircuitLine::Open { service, span, is_news }
+        let news = match LastingCondition::report(&mut condition, reason, now) {
+            _ if is_told => News::None,
+            true => News::Outage,
+            false if span > longest => News::Longer,
+            false => News::None,
+        };
+        let (service, longest) = (of.filter(|_| !is_gateways), longest.max(span));
+        self.outages.extend(condition.map(|condition| (of, Outage { condition, longest, service })));
+        CircuitLine::Open { service, span, news }
     }
 }
 
@@ -285,15 +302,15 @@ impl CircuitBreaker {
                 let service = service.and_then(|service| self.name(service));
                 info!(gateway, service, "gateway available again");
             }
-            Some(CircuitLine::Open { service, span, is_news }) => {
+            Some(CircuitLine::Open { service, span, news }) => {
                 let (service, seconds) = (service.and_then(|service| self.name(service)), span.as_secs());
-                if is_news {
-                    warn!(
+                match news {
+                    News::Outage => warn!(
                         gateway,
                         service, seconds, reason, "gateway unavailable, no messages until a probe succeeds"
-                    );
-                } else {
-                    debug!(gateway, service, seconds, reason, "gateway still unavailable");
+                    ),
+                    News::Longer => warn!(gateway, service, seconds, reason, "gateway still unavailable"),
+                    News::None => debug!(gateway, service, seconds, reason, "gateway still unavailable"),
                 }
             }
         }

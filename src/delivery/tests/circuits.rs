@@ -159,7 +159,7 @@ async fn the_log_tells_each_change_once() {
     };
     assert_eq!(lines("WARN", "gateway unavailable"), 1, "{text}");
     assert_eq!(lines("INFO", "gateway available again"), 1, "{text}");
-    assert_eq!(lines("DEBUG", "gateway still unavailable"), 1, "{text}");
+    assert_eq!(lines("WARN", "gateway still unavailable"), 1, "{text}");
     assert_eq!(lines("gateway=\"Mada\"", "unavailable"), 2, "{text}");
 }
 
@@ -180,6 +180,8 @@ async fn an_outage_that_lasts_is_logged_again_after_ten_minutes() {
     world().await;
     let text = log.take();
     assert_eq!(text.matches("gateway unavailable").count(), 2, "in 16 minutes: {text}");
+    let longer = text.lines().filter(|line| line.contains("WARN") && line.contains("still unavailable"));
+    assert_eq!(longer.count(), 1, "20 s are the longest time: {text}");
 }
 
 #[tokio::test(start_paused = true)]
