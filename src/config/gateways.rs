@@ -19,7 +19,7 @@ use super::traces::TraceSampler;
 use super::values::{
     AccountSid, AccountToken, BaseUrl, Identifier, Login, OtlpHeaders, OwnNumber, Password, PlainUrl,
     SenderNumber, Share, SourceName, SpansUrl, Token, TraceName, TwilioSid, is_32_hex, is_exposed,
-    is_twilio_host, is_twilio_sender, is_twilio_sid, own_number,
+    is_host_of, is_twilio_host, is_twilio_sender, is_twilio_sid, own_number,
 };
 use crate::domain::{Channel, GatewayName, PhoneNumber, ProviderName, Routing, Sid};
 use crate::gateway::{
@@ -121,6 +121,7 @@ const SERVICES_ID: &str = "TWILIO_SERVICES_ID";
 const VOICE_NUMBER: &str = "TWILIO_VOICE_NUMBER";
 const WHATSAPP_NUMBER: &str = "TWILIO_WHATSAPP_NUMBER";
 const BASE_URL: &str = "TWILIO_BASE_URL";
+const SINCH_VERIFICATION: &str = "SINCH_VERIFICATION_URL";
 
 /// Twilio as far as it is configured.
 struct Twilio {
@@ -270,13 +271,13 @@ impl Variables {
 
     fn sinch(&self, inputs: &Inputs, c: &mut Context) -> Complete<SinchSettings> {
         let needs: [&[&str]; 2] = [&["SINCH_APP_ID"], &["SINCH_APP_SECRET"]];
-        if !is_begun("Sinch", &needs, &["SINCH_VERIFICATION_URL"], inputs, c)? {
+        if !is_begun("Sinch", &needs, &[SINCH_VERIFICATION], inputs, c)? {
             return Ok(None);
         }
         let url = self.sinch_verification_url.as_deref().unwrap_or(SINCH_URL);
         warn_if_exposed("SINCH_VERIFICATION_URL begins with", url, c);
-        let origin = c.origin("SINCH_VERIFICATION_URL");
-        c.row("SINCH_VERIFICATION_URL", url.to_owned(), &origin);
+        let origin = c.origin(SINCH_VERIFICATION);
+        c.row(SINCH_VERIFICATION, url.to_owned(), &origin);
         Ok(Some(SinchSettings {
             app_id: exposed(self.sinch_app_id.as_ref().ok_or(Reported)?),
             app_secret: self.sinch_app_secret.clone().ok_or(Reported)?,
@@ -347,6 +348,23 @@ fn warn_if_exposed(what: &str, url: &str, c: &mut Context) {
 
 /// An error was already reported.
 pub struct Reported;
+
+/// Warns of addresses for trials that codes and credentials go to in production.
+pub fn warn_of_stand_ins(variables: &Variables, c: &mut Context) {
+    for (variable, url, provider) in [
+        (BASE_URL, &variables.twilio_base_url, "twilio.com"),
+        (SINCH_VERIFICATION, &variables.sinch_verification_url, "sinch.com"),
+    ] {
+        if let Some(url) = url.as_deref().filter(|url| !is_host_of(provider, url)) {
+            let host = Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned));
+            c.report.warn(format!(
+                "{variable} leads to {} and not to {provider}, and production is true: codes and credentials go there. \
+                 Remove it if it was for a trial",
+                host.unwrap_or_default()
+            ));
+        }
+    }
+}
 
 /// The settings of a gateway; none when nothing of it is given.
 pub type Complete<T> = Result<Option<T>, Reported>;

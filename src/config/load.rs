@@ -157,6 +157,9 @@ fn resolve(keys: Keys, variables: &Variables, directory: &Path, c: &mut Context)
     settings.delivery.retry = inputs.sms_retry.then_some(inputs.retries);
     checks::delivery(&mut settings.delivery, &inputs, c);
     let gateways = gateways::assemble(&inputs, variables, settings.delivery.voice, c);
+    if settings.production {
+        gateways::warn_of_stand_ins(variables, c);
+    }
     if let Some((gateways, origin)) = gateways {
         if let Some(exposure) = checks::exposure(settings.production, listen.as_ref(), c) {
             checks::simulator(&gateways, &origin, exposure, inputs.simulator_in_production, c);

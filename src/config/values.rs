@@ -695,9 +695,14 @@ pub fn is_exposed(url: &str) -> bool {
 
 /// Whether Twilio itself answers there.
 pub fn is_twilio_host(url: &str) -> bool {
+    is_host_of("twilio.com", url)
+}
+
+/// Whether the host of a URL belongs to a domain.
+pub fn is_host_of(domain: &str, url: &str) -> bool {
     let url = Url::parse(url).ok();
-    url.and_then(|url| url.host_str().map(|host| host == "twilio.com" || host.ends_with(".twilio.com")))
-        .unwrap_or_default()
+    let host = url.as_ref().and_then(|url| url.host_str()?.strip_suffix(domain));
+    host.is_some_and(|below| below.is_empty() || below.ends_with('.'))
 }
 
 /// Whether a text that is no URL may hold a password.

@@ -109,6 +109,8 @@ impl AccountPart {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccountFinding {
     pub part: AccountPart,
+    /// Scheme, host and port of the address that was asked.
+    pub asked: String,
     /// The state in words, or why messages would fail.
     pub state: Result<String, GatewayError>,
     /// The provider's own time, if it answered with one.

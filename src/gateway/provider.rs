@@ -170,13 +170,14 @@ impl<P: Provider> Gateway for HttpProvider<P> {
             let mut findings = Vec::new();
             for (part, request) in self.provider.account_requests() {
                 let mut date = None;
+                let asked = request.url().origin().ascii_serialization();
                 let classify = |response: &GatewayResponse| {
                     date = response.headers.get(DATE).and_then(|date| date.to_str().ok()).map(str::to_owned);
                     self.provider.classify_account(part, response)
                 };
                 let state = self.exchange(request, classify).await;
                 let date = date.and_then(|date| httpdate::parse_http_date(&date).ok());
-                findings.push(AccountFinding { part, state, date });
+                findings.push(AccountFinding { part, asked, state, date });
             }
             findings
         })

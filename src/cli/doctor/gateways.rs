@@ -68,10 +68,10 @@ fn silent(name: GatewayName, findings: &mut Findings) {
 }
 
 fn one(name: GatewayName, found: AccountFinding, clock: &SystemClock, findings: &mut Findings) {
-    let AccountFinding { part, state, date } = found;
+    let AccountFinding { part, asked, state, date } = found;
     let check = format!("gateway {name}, {}", part.as_str());
     match state {
-        Ok(state) => findings.ok(check, state),
+        Ok(state) => findings.ok(check, format!("{state} ({asked})")),
         Err(error) => {
             let remedy = match error.class {
                 ErrorClass::Configuration => {
@@ -80,7 +80,7 @@ fn one(name: GatewayName, found: AccountFinding, clock: &SystemClock, findings: 
                 ErrorClass::Retry { .. } => REACH,
                 _ => "check the address of the gateway; try again, or ask the provider",
             };
-            findings.fail(check, error.to_string(), remedy);
+            findings.fail(check, format!("{error} ({asked})"), remedy);
         }
     }
     let theirs = date.and_then(Timestamp::from_system_time);

@@ -153,6 +153,22 @@ fn the_base_url_can_point_elsewhere() {
 }
 
 #[test]
+fn an_address_that_is_not_the_providers_gets_a_warning_in_production() {
+    let production =
+        r#"{"production": true, "prod-domain": "localhost:3000", "allow-unauthenticated": true}"#;
+    for (variable, url, warned) in [
+        ("TWILIO_BASE_URL", "https://api.sydney.us1.twilio.com", false),
+        ("TWILIO_BASE_URL", "https://nottwilio.com", true),
+        ("SINCH_VERIFICATION_URL", "http://127.0.0.1:4010/verifications", true),
+    ] {
+        let world = World::with_twilio().file("config.json", production).variable(variable, url);
+        let world = world.variable("SINCH_APP_ID", "id").variable("SINCH_APP_SECRET", "c2VjcmV0");
+        let warnings = world.warnings().concat();
+        assert_eq!(warnings.contains(variable) && warnings.contains("production"), warned, "{warnings}");
+    }
+}
+
+#[test]
 fn the_simulator_is_refused_in_production_unless_it_is_asked_for() {
     let production = r#"{"production": true, "prod-domain": "localhost:3000"}"#;
     let world = World::with_config(production);
