@@ -404,6 +404,10 @@ fn a_server_key_in_the_place_of_its_file_is_refused_and_not_shown() {
         assert_eq!(ran.exit, Some(64), "{arguments:?}");
         assert!(ran.err.contains("it must be the path of a file") && !ran.err.contains(&key), "{}", ran.err);
     }
+    let ran = World::empty().runs(&["import", "backup.jsonl", "--key-file", &key]);
+    assert_eq!(ran.exit, Some(64));
+    assert!(ran.err.contains("it must be the path of a file"), "{}", ran.err);
+    assert!(!ran.err.contains(&key) && !ran.out.contains(&key), "{}", ran.err);
 }
 
 struct World {

@@ -14,7 +14,7 @@ use super::backup::{ExportError, Header, Reader, Writer, without_codes};
 use super::source::{Progress, Source};
 use super::{CommandError, CommandOutput, in_three, json_line, refuse_root};
 use crate::clock::{Clock, SystemClock};
-use crate::config::StorageSettings;
+use crate::config::{NOT_THE_KEY, StorageSettings, is_server_key};
 use crate::domain::ServerKey;
 use crate::engine::{SlotHash, key_fingerprint};
 use crate::node::kinds::for_tools;
@@ -170,6 +170,9 @@ struct Imported {
 
 /// Imports an export into a data directory of its own.
 pub fn import(args: &ImportArgs, settings: &StorageSettings) -> Result<CommandOutput, CommandError> {
+    if args.key_file.as_ref().and_then(|file| file.to_str()).is_some_and(is_server_key) {
+        return Err(CommandError::Usage(format!("--key-file: {NOT_THE_KEY}")));
+    }
     let key_file = args.key_file.clone().or_else(|| settings.server_key_file.clone());
     let mut progress = Progress::of("importing", args.quiet);
     let mut begun = false;

@@ -34,7 +34,7 @@ pub use settings::{
     ListenSettings, LogFormat, LogSettings, OnAmbiguous, RetrySettings, Settings, StorageSettings, TlsFiles,
     TrackerSettings, WorkflowStep,
 };
-pub use sources::{Overrides, Sources};
+pub use sources::{NOT_THE_KEY, Overrides, Sources, is_server_key};
 pub use traces::TraceSettings;
 pub use values::workflow_steps;
 

@@ -47,6 +47,9 @@ pub struct Overrides {
 /// The name that `--listen` has among the keys. No key of config.json can have it.
 pub const LISTEN_FLAG: &str = "--listen";
 
+/// The problem with a server key in the place of its file.
+pub const NOT_THE_KEY: &str = "it must be the path of a file that holds the server key, not the key itself";
+
 /// Variables of the Redis version and the tutorial that have no meaning any more.
 const REDIS: [&str; 2] = ["REDIS_URL", "REDIS_DB_PASSWORD"];
 
@@ -58,6 +61,12 @@ pub struct RawValues {
     pub origins: BTreeMap<String, String>,
     /// The given values about Redis, by name.
     pub redis: BTreeSet<&'static str>,
+}
+
+/// Whether a text is a server key, and no path.
+pub fn is_server_key(text: &str) -> bool {
+    let text = text.trim();
+    text.len() == 2 * ServerKey::LEN && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 impl RawValues {
@@ -92,12 +101,9 @@ impl RawValues {
 
     /// Removes the server key, where its file should be named, before a message shows it.
     fn refuse_server_key(&mut self, report: &mut Report) {
-        let is_key =
-            |text: &str| text.len() == 2 * ServerKey::LEN && text.bytes().all(|b| b.is_ascii_hexdigit());
-        if self.values.get("key-file").and_then(Value::as_str).is_some_and(|text| is_key(text.trim())) {
+        if self.values.get("key-file").and_then(Value::as_str).is_some_and(is_server_key) {
             self.values.remove("key-file");
-            let problem = "it must be the path of a file that holds the server key, not the key itself";
-            report.wrong("key-file", None, problem, self.origins.remove("key-file"));
+            report.wrong("key-file", None, NOT_THE_KEY, self.origins.remove("key-file"));
         }
     }
 
