@@ -14,9 +14,9 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use super::{App, AppStartError, LateBoundVerifier, bind, service_manager};
-use crate::config::{ListenAddress, Loaded, Settings};
+use crate::config::{ListenAddress, Loaded, Settings, StorageSettings};
 use crate::http::Deps;
-use crate::node::process;
+use crate::node::{process, server_key};
 use crate::telemetry;
 
 /// Everything in progress was finished.
@@ -116,6 +116,19 @@ async fn look_after_certificate(mut hangup: Signal, app: App) {
     }
 }
 
+/// Logs the loss of the server key while it can still be put back, and its return.
+fn watch_server_key(storage: &StorageSettings) -> impl Future<Output = ()> + use<> {
+    let file = server_key::place(&storage.data_dir, storage.server_key_file.as_deref());
+    let shown = file.display().to_string();
+    server_key::watch(file, move |is_missing| {
+        if is_missing {
+            tracing::error!(file = shown, "server key missing; put it back, or the next start is refused");
+        } else {
+            tracing::info!(file = shown, "server key back");
+        }
+    })
+}
+
 async fn serve(settings: Settings) -> Result<u8, AppStartError> {
     let mut signals = StopSignals::install()?;
     let hangup = signal(SignalKind::hangup()).map_err(AppStartError::Signals)?;
@@ -143,6 +156,7 @@ async fn serve(settings: Settings) -> Result<u8, AppStartError> {
     app.announce(&settings, address);
     service_manager::ready().await;
     tasks.spawn(service_manager::keep_watchdog(app.clone()));
+    tasks.spawn(watch_server_key(&settings.storage));
 
     let signal = signals.next().await;
     let deadline = settings.bounds.graceful_stop;

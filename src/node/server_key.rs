@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rand::TryRng;
 use rand::rngs::SysRng;
@@ -32,6 +33,9 @@ pub enum KeyError {
          or name another with ONCEWARD_KEY_FILE"
     )]
     Unreadable(PathBuf),
+    /// Reading a pipe could wait for ever, and a second start would find it empty.
+    #[error("{0} is not a regular file; name a file that holds the server key with ONCEWARD_KEY_FILE")]
+    NotAFile(PathBuf),
     /// Data without its key.
     #[error(
         "{0} holds data but no server.key: live codes cannot be checked without the key they were \
@@ -74,6 +78,21 @@ pub fn find(data_dir: &Path, file: Option<&Path>) -> Result<Option<ServerKey>, K
     if file.is_some() || path.exists() { read(&path).map(Some) } else { Ok(None) }
 }
 
+/// Looks once a minute for the key file, and calls `report` when it has gone (`true`) and when it is back. A server goes
+/// on without the file; its next start is refused.
+pub async fn watch(file: PathBuf, report: impl Fn(bool)) {
+    let mut looks = tokio::time::interval(Duration::from_secs(60));
+    let mut is_missing = false;
+    loop {
+        looks.tick().await;
+        let found = tokio::fs::try_exists(&file).await;
+        if found.is_ok_and(|is_there| is_there == is_missing) {
+            is_missing = !is_missing;
+            report(is_missing);
+        }
+    }
+}
+
 /// Where the key is looked for.
 pub fn place(data_dir: &Path, file: Option<&Path>) -> PathBuf {
     file.map_or_else(|| data_dir.join(FILE_NAME), Path::to_owned)
@@ -81,6 +100,10 @@ pub fn place(data_dir: &Path, file: Option<&Path>) -> PathBuf {
 
 fn read(path: &Path) -> Result<ServerKey, KeyError> {
     let mut text = String::new();
+    let kind = fs::metadata(path).map_err(io_error("read the server key", path))?;
+    if !kind.is_file() {
+        return Err(KeyError::NotAFile(path.to_owned()));
+    }
     let file = File::open(path).map_err(io_error("read the server key", path))?;
     file.take(FILE_MAX).read_to_string(&mut text).map_err(io_error("read the server key", path))?;
     let text = zeroize::Zeroizing::new(text);
@@ -153,6 +176,8 @@ fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> KeyErr
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use super::*;
 
     #[test]
@@ -205,6 +230,38 @@ mod tests {
             assert!(error.contains("64 hex digits"), "{error}");
             assert!(contents.is_empty() || contents == "abc" || !error.contains(contents), "{error}");
         }
+    }
+
+    #[test]
+    fn a_pipe_and_a_directory_are_refused_without_waiting() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let pipe = dir.path().join("pipe");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RWXU).expect("a pipe");
+        for file in [pipe.as_path(), dir.path()] {
+            let error = load_or_create(dir.path(), Some(file)).expect_err("no key").to_string();
+            assert!(error.contains("is not a regular file"), "{error}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_file_that_is_lost_is_reported_once_and_its_return_too() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join(FILE_NAME);
+        let reports = Arc::new(Mutex::new(Vec::new()));
+        let noted = Arc::clone(&reports);
+        let note = move |is_missing| noted.lock().expect("the reports").push(is_missing);
+        let watching = tokio::spawn(watch(file.clone(), note));
+        let five_minutes = || tokio::time::sleep(Duration::from_secs(300));
+        for is_there in [true, false, false, true] {
+            if is_there {
+                fs::write(&file, "").expect("a file");
+            } else {
+                let _ = fs::remove_file(&file);
+            }
+            five_minutes().await;
+        }
+        watching.abort();
+        assert_eq!(*reports.lock().expect("the reports"), [true, false]);
     }
 
     #[test]
