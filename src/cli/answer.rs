@@ -1,5 +1,6 @@
 //! How commands get an answer, from the server or from its directory, and print it.
 
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use serde::Serialize;
@@ -125,6 +126,19 @@ pub fn list<T: Serialize, const N: usize>(
     } else {
         table(headings, lines.into_iter().map(cells))
     })
+}
+
+/// Adds the sid to a friendly name that several services of a list have. Takes the sid and the name of each line.
+pub fn tell_services_apart(mut lines: Vec<(&str, &mut String)>) {
+    let mut named = HashMap::<String, HashSet<&str>>::new();
+    for (sid, name) in &lines {
+        named.entry((**name).clone()).or_default().insert(sid);
+    }
+    for (sid, name) in &mut lines {
+        if named.get(*name).is_some_and(|sids| sids.len() > 1) {
+            **name = format!("{name} ({sid})");
+        }
+    }
 }
 
 /// A table with columns as wide as their longest cell.

@@ -24,9 +24,7 @@ fn read_directory(
     request: &AuditRequest,
 ) -> Result<Vec<AuditLine>, CommandError> {
     let services = if request.service.is_some() { services(settings)? } else { Vec::new() };
-    let find = |name: &str| {
-        find_service(services.iter(), name).map(|service| service.sid).map_err(|error| error.to_string())
-    };
+    let find = |name: &str| find_service(services.iter(), name).map(|service| service.sid);
     let query = request.query(find).map_err(ControlError::Refused)?;
     let mut entries = Vec::new();
     each_of(settings, |_, entry: AuditEntry| {

@@ -3,7 +3,7 @@
 
 use clap::Args;
 
-use super::answer::{Access, ask_or_open, list, one, only, or_dash};
+use super::answer::{Access, ask_or_open, list, one, only, or_dash, tell_services_apart};
 use super::{CommandError, CommandOutput};
 use crate::app::control::{ControlRequest, KeyLine, KeysRequest, RootLine};
 use crate::audit::Actor;
@@ -61,9 +61,16 @@ pub fn run(
         let if_lost = format!("; the token was replaced, and the new one is in {}", root.file.display());
         return Ok(CommandOutput { if_lost, ..one(&root, json, replaced) });
     }
-    let keys: Vec<KeyLine> = ask_or_open(settings, &asked, access, offline)?;
+    let mut keys: Vec<KeyLine> = ask_or_open(settings, &asked, access, offline)?;
     Ok(match request {
         KeysRequest::List { .. } => {
+            if !json {
+                let lines = keys
+                    .iter_mut()
+                    .map(|KeyLine { service_sid, service_name, .. }| (service_sid, service_name));
+                let lines = lines.filter_map(|(sid, name)| Some((sid.as_deref()?, name.as_mut()?)));
+                tell_services_apart(lines.collect());
+            }
             list(keys, json, "no API keys; `onceward keys create` makes one", HEADINGS, cells)
         }
         KeysRequest::Revoke { .. } => one(&only(keys)?, json, revoked),

@@ -11,7 +11,7 @@ use super::{CommandError, CommandOutput};
 use crate::app::control::{ControlError, ControlRequest, SendLine, TotalLine, TrackerRequest};
 use crate::attempts::{AttemptLog, Listing};
 use crate::config::StorageSettings;
-use crate::domain::{AttemptLogKey, PhoneNumber, ServiceId};
+use crate::domain::{AttemptLogKey, PhoneNumber};
 use crate::registry::{Service, ServiceRecord, find_service};
 use crate::shard::{self, Record};
 
@@ -53,9 +53,7 @@ fn run(
 /// Every send on the disk, of a directory that no server uses.
 fn read_directory(settings: &StorageSettings, request: &TrackerRequest) -> Result<Listing, CommandError> {
     let services = if request.service.is_some() { services(settings)? } else { Vec::new() };
-    let find = |name: &str| -> Result<ServiceId, String> {
-        find_service(services.iter(), name).map(|service| service.id).map_err(|error| error.to_string())
-    };
+    let find = |name: &str| find_service(services.iter(), name).map(|service| service.id);
     let mut listing = Listing::of(request.query(find).map_err(ControlError::Refused)?);
     each_of(settings, |id, log: AttemptLog| listing.add(AttemptLogKey::from_id(id), &log))?;
     Ok(listing)

@@ -3,7 +3,7 @@
 
 use clap::Args;
 
-use super::answer::{Access, ask_or_open, list, one, only};
+use super::answer::{Access, ask_or_open, list, one, only, tell_services_apart};
 use super::{CommandError, CommandOutput};
 use crate::app::control::{ControlRequest, WebhookLine, WebhooksRequest};
 use crate::config::KeysSettings;
@@ -25,9 +25,13 @@ pub fn run(
 ) -> Result<CommandOutput, CommandError> {
     let (own, asked) = (request.clone(), ControlRequest::Webhooks(request.clone()));
     let offline = async |opened: &Offline| own.carry_out(&opened.registry);
-    let webhooks: Vec<WebhookLine> = ask_or_open(settings, &asked, Access::Read, offline)?;
+    let mut webhooks: Vec<WebhookLine> = ask_or_open(settings, &asked, Access::Read, offline)?;
     Ok(match request {
         WebhooksRequest::List { .. } => {
+            if !json {
+                let lines = webhooks.iter_mut();
+                tell_services_apart(lines.map(|line| (&*line.service_sid, &mut line.service_name)).collect());
+            }
             list(webhooks, json, "no webhooks; POST /v2/Services/{Sid}/Webhooks makes one", HEADINGS, cells)
         }
         WebhooksRequest::Secret { .. } => one(&only(webhooks)?, json, |webhook| {

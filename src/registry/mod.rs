@@ -165,11 +165,16 @@ impl Registry {
         self.inner.published.services.load().by_sid(sid).ok_or(RegistryError::NotFound(Item::Service))
     }
 
+    /// The name of a service for people: its friendly name, with the sid if another service has the same.
+    pub fn title(&self, service: &Service) -> String {
+        self.inner.published.services.load().title(service)
+    }
+
     /// Finds a service by its sid, `default`, its name in config.json, or its friendly name if that is unique.
     ///
     /// # Errors
-    /// [`RegistryError::NotFound`]; [`RegistryError::Invalid`] when several have the name.
-    pub fn find_service(&self, text: &str) -> Result<Arc<Service>, RegistryError> {
+    /// A message for the operator who named the service.
+    pub fn find_service(&self, text: &str) -> Result<Arc<Service>, String> {
         self.inner.published.services.load().find(text)
     }
 

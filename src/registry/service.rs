@@ -28,21 +28,13 @@ pub struct Service {
 }
 
 impl Service {
-    /// The name in logs and metrics: `default`, the name in config.json, or the sid. It never changes, and commands
-    /// accept it.
+    /// The key in logs and metrics: `default`, the name in config.json, or the sid. It never changes, and commands
+    /// accept it. People read [`Registry::title`](super::Registry::title).
     pub fn name(&self) -> String {
         match &self.origin {
             Origin::Default => ServiceId::DEFAULT_NAME.to_owned(),
             Origin::Config(name) => name.clone(),
             Origin::Api => self.sid.to_string(),
-        }
-    }
-
-    /// The name for people: the friendly name in place of the sid.
-    pub fn title(&self) -> String {
-        match &self.origin {
-            Origin::Api => self.settings.friendly_name.clone(),
-            Origin::Default | Origin::Config(_) => self.name(),
         }
     }
 }

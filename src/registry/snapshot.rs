@@ -8,7 +8,6 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use super::credential::LiveKey;
-use super::error::{Item, RegistryError};
 use super::service::{SLOT, ServiceRecord};
 use super::{ApiKey, Credential, Origin, Root, SafeNumber, Service};
 use crate::domain::{PhoneNumber, ServiceId, Sid, SidKind};
@@ -134,13 +133,14 @@ impl Services {
         self.by_id.len()
     }
 
-    pub(super) fn find(&self, text: &str) -> Result<Arc<Service>, RegistryError> {
-        if text == ServiceId::DEFAULT_NAME {
-            return Ok(self.default_service());
-        }
-        if let Some(sid) = Sid::parse(SidKind::Service, text) {
-            return self.by_sid(&sid).ok_or(RegistryError::NotFound(Item::Service));
-        }
+    pub(super) fn title(&self, service: &Service) -> String {
+        let name = &service.settings.friendly_name;
+        let is_another =
+            |other: &Arc<Service>| other.id != service.id && other.settings.friendly_name == *name;
+        if self.by_id.values().any(is_another) { format!("{name} ({})", service.sid) } else { name.clone() }
+    }
+
+    pub(super) fn find(&self, text: &str) -> Result<Arc<Service>, String> {
         find_service(self.by_id.values(), text).map(Arc::clone)
     }
 }
@@ -149,7 +149,7 @@ impl Services {
 pub fn find_service<S: AsRef<Service>>(
     mut services: impl Iterator<Item = S> + Clone,
     text: &str,
-) -> Result<S, RegistryError> {
+) -> Result<S, String> {
     let sid = Sid::parse(SidKind::Service, text);
     let named = |found: &S| match &found.as_ref().origin {
         Origin::Default if text == ServiceId::DEFAULT_NAME => true,
@@ -162,11 +162,10 @@ pub fn find_service<S: AsRef<Service>>(
     let called = |found: &S| found.as_ref().settings.friendly_name == text;
     match (services.find(called), services.find(called)) {
         (Some(service), None) => Ok(service),
-        (Some(_), Some(_)) => {
-            let why = format!("{text:?} is the name of several services; give its id, VA...");
-            Err(RegistryError::Invalid { field: "service", why })
-        }
-        (None, _) => Err(RegistryError::NotFound(Item::Service)),
+        (Some(_), Some(_)) => Err(format!("{text:?} is the name of several services; give the id, VA...")),
+        (None, _) => Err(format!(
+            "there is no service {text:?}; name it by its id (VA...), its name in config.json, its friendly name, or default"
+        )),
     }
 }
 

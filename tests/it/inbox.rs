@@ -102,7 +102,7 @@ async fn the_inbox_says_which_codes_are_used_and_replaced_and_of_which_service()
     let statuses = async || -> Vec<_> {
         inbox(client, &number).await.iter().map(|m| (m["service"].clone(), m["status"].clone())).collect()
     };
-    let default = |status: &str| (json!("default"), json!(status));
+    let default = |status: &str| (json!("onceward"), json!(status));
     client.send(&number).await.expects(sent(&number, 5));
     assert_eq!(statuses().await, [default("live")]);
     client.send(&number).await.expects(sent(&number, 5));

@@ -119,7 +119,7 @@ async fn the_tracker_narrows_a_list_by_service_and_time_and_counts_it() {
         }
         let unknown = setup.command(["tracker", "--service", "unknown", "--data-dir", "data"]).await;
         assert_eq!(unknown.status.code(), Some(70), "{}", unknown.output);
-        assert!(unknown.output.contains("no such service"), "{}", unknown.output);
+        assert!(unknown.output.contains("no service \"unknown\""), "{}", unknown.output);
         if let Some(server) = server.take() {
             server.signal(rustix::process::Signal::TERM);
             server.ended().await;

@@ -53,7 +53,7 @@ async fn what_cannot_be_unlocked_is_said() {
     let world = World::of(V2::account(Setup::new())).await;
     for (arguments, code, words) in [
         (["unlock", "hello", "--data-dir", "data"], 64, "hello"),
-        (["unlock", "+14155552671", "--service", "unknown"], 70, "no such service"),
+        (["unlock", "+14155552671", "--service", "unknown"], 70, "no service \"unknown\""),
     ] {
         let done = world.setup.command(arguments).await;
         assert_eq!(done.status.code(), Some(code), "{}", done.output);

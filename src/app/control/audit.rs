@@ -40,7 +40,7 @@ impl AuditRequest {
 
     pub(super) async fn carry_out(&self, registry: &Registry) -> Result<Vec<AuditLine>, String> {
         let find = |name: &str| registry.find_service(name).map(|service| service.sid);
-        let query = self.query(|name| find(name).map_err(|error| error.to_string()))?;
+        let query = self.query(find)?;
         let (entries, _) = registry.audit().list(&query).await.map_err(|refusal| refusal.to_string())?;
         Ok(entries.iter().map(AuditLine::from).collect())
     }

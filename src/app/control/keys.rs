@@ -141,13 +141,7 @@ impl KeysRequest {
 
 pub(super) fn service_of(registry: &Registry, text: Option<String>) -> Result<Option<ServiceId>, String> {
     let Some(text) = text else { return Ok(None) };
-    match registry.find_service(&text) {
-        Ok(service) => Ok(Some(service.id)),
-        Err(RegistryError::NotFound(_)) => Err(format!(
-            "there is no service {text:?}; name it by its id (VA...), its name in config.json, its friendly name, or default"
-        )),
-        Err(error) => Err(words(&error)),
-    }
+    registry.find_service(&text).map(|service| Some(service.id))
 }
 
 fn words(error: &RegistryError) -> String {

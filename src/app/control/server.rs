@@ -189,7 +189,7 @@ async fn carry_out(
     match request {
         ControlRequest::Tracker(request) => {
             let find = |name: &str| registry.find_service(name).map(|service| service.id);
-            let query = request.query(|name| find(name).map_err(|error| error.to_string()))?;
+            let query = request.query(find)?;
             if request.totals {
                 let totals = attempts.totals(&query).await.map_err(|error| error.to_string())?;
                 return lines(TotalLine::list(&totals));

@@ -157,7 +157,7 @@ impl NumberRequest {
 
     fn resolve(&self, registry: &Registry) -> Result<(ServiceId, PhoneNumber), String> {
         let number = PhoneNumber::parse(&self.number, None).map_err(|error| error.to_string())?;
-        let service = registry.find_service(&self.service).map_err(|error| error.to_string())?;
+        let service = registry.find_service(&self.service)?;
         Ok((service.id, number))
     }
 }

@@ -60,7 +60,7 @@ fn row(request: &AdminRequest<'_>, entry: &AuditEntry) -> AuditRow {
     let who = actor.name().map(str::to_owned).or(id);
     let service = change.service.map(|sid| {
         let known = request.v2.registry.service(&sid).ok();
-        known.map_or_else(|| sid.to_string(), |service| service.title())
+        known.map_or_else(|| sid.to_string(), |service| request.title(&service))
     });
     let target = change.number.clone().or_else(|| change.resource.map(|sid| sid.to_string()));
     AuditRow {

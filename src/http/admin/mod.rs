@@ -44,7 +44,7 @@ use crate::history::History;
 use crate::log_limit::OncePerSecond;
 use crate::net::is_loopback_host;
 use crate::numbers::Refusal;
-use crate::registry::{Caller, Scope};
+use crate::registry::{Caller, Scope, Service};
 use crate::verify::Verifying;
 
 pub use number::describe_action;
@@ -210,6 +210,10 @@ struct AdminRequest<'a> {
 impl AdminRequest<'_> {
     fn now(&self) -> Timestamp {
         (self.v2.now)()
+    }
+
+    fn title(&self, service: &Service) -> String {
+        self.v2.registry.title(service)
     }
 
     fn frame(&self) -> Frame {

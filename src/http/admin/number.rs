@@ -52,7 +52,7 @@ struct Entry {
 }
 
 impl State {
-    fn new(service: &Service, status: NumberStatus, now: Timestamp) -> Self {
+    fn new(service: &Service, title: String, status: NumberStatus, now: Timestamp) -> Self {
         let NumberStatus { verification, lockout, messages, .. } = status;
         let pending =
             verification.as_ref().filter(|verification| verification.status == VerificationStage::Pending);
@@ -65,7 +65,7 @@ impl State {
         timeline.sort_by_key(|entry| std::cmp::Reverse(entry.at));
         Self {
             service: service.sid,
-            title: service.title(),
+            title,
             expires,
             checks_left: wrong.map(|wrong| service.settings.max_checks.saturating_sub(wrong)),
             wrong_codes: lockout.wrong_codes,
@@ -167,7 +167,7 @@ pub async fn page(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
     let mut states = Vec::new();
     for service in request.v2.registry.services(0, usize::MAX) {
         if let Some(status) = request.admin.verifying.status(service.id, number).await? {
-            states.push(State::new(&service, status, request.now()));
+            states.push(State::new(&service, request.title(&service), status, request.now()));
         }
     }
     let (frame, header, notice) = (request.frame(), request.header("/admin/numbers"), request.take_notice());
@@ -193,20 +193,23 @@ pub async fn act(request: &AdminRequest<'_>, form: &Form) -> Result<Response, Re
                 }
                 Cleared::Unknown => "is unknown, and nothing was changed",
             };
-            request.notify(cleared != Cleared::Unknown, format!("{number} {text}, in {}.", service.title()));
+            request.notify(
+                cleared != Cleared::Unknown,
+                format!("{number} {text}, in {}.", request.title(&service)),
+            );
         }
         ("cancel", Some(service)) => {
             let (target, by) = (VerificationTarget::Number(number), Some(request.author()));
             match request.v2.verifications.end(service.id, target, Ending::Canceled, by).await {
                 Ok(_) => request.notify(
                     true,
-                    format!("The verification of {number} in {} is canceled.", service.title()),
+                    format!("The verification of {number} in {} is canceled.", request.title(&service)),
                 ),
                 Err(Refused::Unavailable(refusal)) => return Err(refusal),
                 Err(_) => {
                     request.notify(
                         false,
-                        format!("{number} has no verification under way in {}.", service.title()),
+                        format!("{number} has no verification under way in {}.", request.title(&service)),
                     );
                 }
             }

@@ -234,6 +234,11 @@ pub async fn page<V: Verify>(request: &AdminRequest<'_>, deps: &Deps<V>) -> Resu
     let mut health: BTreeMap<&str, GatewayHealth> =
         (deps.gateways)().into_iter().map(|health| (health.name, health)).collect();
     let reading = (deps.reading)().unwrap_or_default();
+    for circuit in health.values_mut().flat_map(|health| &mut health.open_for_services) {
+        if let Ok(service) = registry.find_service(&circuit.service) {
+            circuit.service = request.title(&service);
+        }
+    }
     let line =
         |reading: GatewayReading| GatewayLine { health: health.remove(reading.name.as_str()), reading };
     let page = OverviewPage {
@@ -262,7 +267,7 @@ fn choices(request: &AdminRequest<'_>, chosen: Option<Sid>) -> Vec<Choice> {
     let services = request.v2.registry.services(0, SERVICES);
     let choice = |service: &Arc<Service>| {
         let is_chosen = chosen == Some(service.sid);
-        Choice { sid: service.sid, title: service.title(), is_chosen }
+        Choice { sid: service.sid, title: request.title(service), is_chosen }
     };
     services.iter().map(choice).collect()
 }
@@ -304,7 +309,7 @@ fn breakdowns(request: &AdminRequest<'_>, range: Range, rows: &[Row]) -> Vec<Bre
     let registry = &request.v2.registry;
     let service = |id: Option<ServiceId>| {
         let service = id.and_then(|id| registry.service_by_id(id));
-        let name = service.as_ref().map_or_else(|| "removed".to_owned(), |service| service.title());
+        let name = service.as_ref().map_or_else(|| "removed".to_owned(), |service| request.title(service));
         (name, service.map(|service| address(range, Some(service.sid))))
     };
     let plain = |name: Option<String>| (name.unwrap_or_else(|| "unknown".to_owned()), None);
@@ -372,7 +377,7 @@ fn lockout_line(request: &AdminRequest<'_>, locked: &LockedNumber, now: Timestam
     LockoutLine {
         path: request.path_of(locked.number),
         number: locked.number.to_string(),
-        service: service.map_or_else(|| "removed".to_owned(), |service| service.title()),
+        service: service.map_or_else(|| "removed".to_owned(), |service| request.title(&service)),
         until: moment(locked.until),
         left: time_left(locked.until.since(now)),
         wrong_codes: locked.wrong_codes,

@@ -289,11 +289,9 @@ pub fn with_view<V, T>(
     show: impl FnOnce(InboxView<'_>) -> T,
 ) -> T {
     let service_name = |id: ServiceId| {
-        if id == ServiceId::DEFAULT {
-            return ServiceId::DEFAULT_NAME.to_owned();
-        }
-        let service = deps.v2.get().and_then(|v2| v2.registry.service_by_id(id));
-        service.map_or_else(|| "removed".to_owned(), |service| service.title())
+        let registry = deps.v2.get().map(|v2| &v2.registry);
+        let title = registry.and_then(|registry| Some(registry.title(&*registry.service_by_id(id)?)));
+        title.unwrap_or_else(|| "removed".to_owned())
     };
     show(InboxView {
         simulator,

@@ -174,7 +174,7 @@ pub struct MessageJson {
     /// When the code expires.
     #[schema(example = 1_785_441_630_000_u64)]
     pub expires_at_ms: u64,
-    /// The name of the service: `default`, that in config.json, or the friendly name.
+    /// The friendly name of the service, with its sid if another service has the same.
     #[schema(example = "default")]
     pub service: String,
     /// Of the code.

@@ -171,8 +171,12 @@ async fn a_person_finds_a_service_by_what_it_is_called() {
         assert_eq!(registry.find_service(&text).expect("it").id, made.id);
     }
     registry.made("Club").await;
-    assert_eq!(refused_field(registry.find_service("Club")), "service");
-    assert_eq!(registry.find_service("unknown"), Err(RegistryError::NotFound(Item::Service)));
+    let ambiguous = registry.find_service("Club").expect_err("two");
+    assert!(ambiguous.contains("\"Club\" is the name of several services"), "{ambiguous}");
+    let unknown = registry.find_service("unknown").expect_err("none");
+    assert!(unknown.contains("no service \"unknown\""), "{unknown}");
+    assert_eq!(registry.title(&made), format!("Club ({})", made.sid));
+    assert_eq!(registry.title(&registry.find_service("shop").expect("it")), "The shop");
 }
 
 #[tokio::test]
