@@ -33,8 +33,8 @@ pub struct OpenNumber {
     /// (NIST SP 800-63B-4, 3.2.2); success and the end of a lockout do. With [`LockoutRule::Growing`] only those
     /// of checks that did not name their verification.
     pub failures: FailureCount,
-    /// With [`LockoutRule::Growing`], consecutive wrong codes of checks that named their verification. The other rules
-    /// leave this count unchanged.
+    /// With [`LockoutRule::Growing`], consecutive wrong codes of checks that named their verification. With
+    /// [`LockoutRule::Verification`] a hard stop becomes one of this count too.
     pub named: FailureCount,
     /// When this record ends and the number is fresh again.
     pub keep_until: Timestamp,
@@ -370,7 +370,21 @@ impl NumberState {
         if let Some(until) = policy.lockout_end(open.failures, v.checking_until) {
             return Self::Locked { until }.unless_expired(now);
         }
-        open.with(Some(Verification { checking_until: Timestamp::EPOCH, ..v }))
+        open.with(Some(Verification { checking_until: Timestamp::EPOCH, ..v })).with_whole_stop(policy)
+    }
+
+    /// With [`LockoutRule::Verification`] a hard stop stops all checks, also after a change to
+    /// [`LockoutRule::Growing`]: it becomes one of both counts. An attempt that may be given back begins none.
+    #[must_use]
+    pub(super) fn with_whole_stop(mut self, policy: &Policy) -> Self {
+        if let Self::Open(open) = &mut self
+            && policy.lockout == LockoutRule::Verification
+            && open.failures.stopped_until() > open.named.stopped_until()
+            && open.verification.is_none_or(|v| v.checking_until == Timestamp::EPOCH)
+        {
+            open.named = open.failures;
+        }
+        self
     }
 
     /// The state with its counts of wrong codes as they are at `now`: [`FailureCount::at`].

@@ -161,6 +161,26 @@ fn a_check_by_name_begins_no_hard_stop_of_checks_by_number_again() {
 }
 
 #[test]
+fn a_hard_stop_survives_a_change_to_growing_waits_and_back() {
+    let mut number = Number::of_a_new_service();
+    number.fails(98);
+    let permit = number.begins();
+    number.guesses(None);
+    number.guesses(Some(name_of(&permit)));
+    let until = number.now.plus(FailureCount::HARD_STOP_TIME);
+    let code = number.code_of(&permit);
+    for lockout in [LockoutRule::Growing, LockoutRule::Verification, LockoutRule::Growing] {
+        number.policy.lockout = lockout;
+        for named in [None, Some(name_of(&permit))] {
+            let refused = number.submits(Some(&code), named);
+            assert_eq!(refused, Decided(CheckOutcome::NoChecksLeft { until }), "{lockout:?}");
+        }
+        let refused = number.asks_for_a_code();
+        assert_eq!(refused, BeginOutcome::Limited(SendLimit::NoChecksLeft { until }), "{lockout:?}");
+    }
+}
+
+#[test]
 fn a_hard_stop_does_not_apply_while_the_lockout_is_fixed() {
     let mut number = Number::of_a_new_service();
     number.fails(100);
