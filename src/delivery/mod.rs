@@ -352,4 +352,4 @@ impl Delivery {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -172,6 +172,13 @@ impl Inner {
             DeliveryState::Failed => WebhookEnd::Failed,
         });
         match state {
+            DeliveryState::Failed if is_unattempted(&posted) => {
+                let service = service_name;
+                tracing::debug!(service, %webhook, %event, said, "webhook event failed for good");
+                inner.unattempted.note(move |count| {
+                    tracing::warn!(service, %webhook, count, said, "webhook events not sent");
+                });
+            }
             DeliveryState::Failed => {
                 let service = service_name;
                 tracing::warn!(service, %webhook, %event, said, "webhook event failed for good");
@@ -202,6 +209,14 @@ fn said(posted: &Posted) -> String {
         Posted::Answered { status, .. } => format!("status {status}"),
         Posted::NotAnswered(_, words) => words.clone(),
     }
+}
+
+/// Whether there was a reason against the attempt itself.
+const fn is_unattempted(posted: &Posted) -> bool {
+    matches!(
+        posted,
+        Posted::NotAnswered(AttemptError::Disabled | AttemptError::Removed | AttemptError::TooOld, _)
+    )
 }
 
 const fn not_asked(error: AttemptError) -> &'static str {

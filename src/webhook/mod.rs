@@ -27,6 +27,7 @@ use self::recorder::Sequences;
 use self::schedule::{Follower, Schedule};
 use crate::clock::Clock;
 use crate::engine::Sealer;
+use crate::log_limit::OncePerSecond;
 use crate::numbers::EventSink;
 use crate::shard::{Shards, Usage};
 use crate::trace::Tracer;
@@ -115,6 +116,8 @@ struct Inner {
     schedule: Arc<Schedule>,
     recorder: Arc<EventRecorder>,
     tracer: Option<Arc<Tracer>>,
+    /// Deliveries that end without an attempt.
+    unattempted: OncePerSecond,
 }
 
 impl Outbox {
@@ -134,8 +137,16 @@ impl Outbox {
             let (schedule, sequences) = (Arc::clone(&followed), Arc::clone(&sequences));
             Box::new(Follower { schedule, sequences, changes: Vec::new() })
         }));
-        let schedule_of_inner = Arc::clone(&schedule);
-        let inner = Inner { shards, subscribers, transport, schedule: schedule_of_inner, recorder, tracer };
+        let (schedule_of_inner, unattempted) = (Arc::clone(&schedule), OncePerSecond::default());
+        let inner = Inner {
+            shards,
+            subscribers,
+            transport,
+            schedule: schedule_of_inner,
+            recorder,
+            tracer,
+            unattempted,
+        };
         let inner = Arc::new(inner);
         tokio::spawn(dispatch::run(Arc::downgrade(&inner), schedule));
         Self { inner }

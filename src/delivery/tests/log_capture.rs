@@ -6,10 +6,10 @@ use tracing_subscriber::fmt::MakeWriter;
 
 /// The log of this thread.
 #[derive(Debug, Clone, Default)]
-pub(super) struct LogCapture(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct LogCapture(Arc<Mutex<Vec<u8>>>);
 
 /// Captures until it is dropped.
-pub(super) struct Capturing {
+pub(crate) struct Capturing {
     _guard: tracing::subscriber::DefaultGuard,
     _second: tracing::Dispatch,
 }
@@ -18,7 +18,7 @@ impl LogCapture {
     /// Begins to capture, after running `scenario` once without listening: tracing remembers for the whole process
     /// whether anything listens to a log line, and another test's thread without a subscriber may reach the line first.
     /// With two subscribers in the process, tracing asks both instead of only the thread's own.
-    pub(super) async fn start(&self, scenario: impl AsyncFn()) -> Capturing {
+    pub(crate) async fn start(&self, scenario: impl AsyncFn()) -> Capturing {
         let second = tracing::Dispatch::new(tracing_subscriber::registry());
         let subscriber = tracing_subscriber::fmt()
             .with_max_level(tracing::Level::TRACE)
@@ -34,7 +34,7 @@ impl LogCapture {
     }
 
     /// The log since the last call.
-    pub(super) fn take(&self) -> String {
+    pub(crate) fn take(&self) -> String {
         String::from_utf8(std::mem::take(&mut *self.0.lock().expect("the log"))).expect("UTF-8")
     }
 }

@@ -2,7 +2,7 @@ mod circuits;
 mod fallback;
 mod gateways;
 mod held;
-mod log_capture;
+pub(crate) mod log_capture;
 mod one_gateway;
 mod overload;
 mod retry;

@@ -1,6 +1,7 @@
 //! When the outbox retries, and when not.
 
 use super::*;
+use crate::delivery::tests::log_capture::LogCapture;
 
 fn waits(asked: &[ReceivedPost]) -> Vec<u64> {
     asked.windows(2).map(|pair| pair[1].at.since(pair[0].at).as_secs()).collect()
@@ -106,6 +107,29 @@ async fn deliveries_to_a_disabled_or_removed_webhook_are_not_tried() {
         assert_eq!(listed[0].attempts.last().and_then(|attempt| attempt.error), Some(error));
         assert_eq!(world.asked().len(), 1);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_removed_webhook_with_a_backlog_is_logged_with_a_count() {
+    let log = LogCapture::default();
+    let scenario = async || {
+        let world = World::new().await;
+        world.receivers.play(1, [Behaviour::Refuse]);
+        for _ in 0..50 {
+            world.emit(1, EventType::Sent);
+        }
+        world.settle().await;
+        world.set_hooks(&[]);
+        world.pass(HOUR).await;
+        assert_eq!(world.outbox.counts().pending, 0);
+    };
+    let _capturing = log.start(&scenario).await;
+    scenario().await;
+    let text = log.take();
+    let lines = text.lines().filter(|line| line.contains("WARN") && line.contains("webhook event"));
+    let counts: Vec<u64> =
+        lines.filter_map(|line| line.split_once("count=")?.1.split(' ').next()?.parse().ok()).collect();
+    assert!(counts.len() <= 2 && counts.iter().sum::<u64>() == 50, "{counts:?} in {text}");
 }
 
 #[tokio::test(start_paused = true)]
