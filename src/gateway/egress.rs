@@ -2,7 +2,7 @@
 //! at the next lookup.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
@@ -50,7 +50,7 @@ impl EgressPolicy {
         match self {
             Self::Anywhere => true,
             Self::PrivateToo => !is_of_the_machine(address),
-            Self::PublicOnly => !is_of_the_machine(address) && is_public(address),
+            Self::PublicOnly => !is_of_the_machine(address) && is_public(address) && !is_own(address),
         }
     }
 
@@ -148,9 +148,21 @@ fn contains_unroutable_ipv4(address: Ipv6Addr) -> bool {
     match address.segments() {
         // Except the unspecified address and loopback.
         [0, 0, 0, 0, 0, 0, high, low] => high != 0 || low > 1,
-        [0, 0, 0, 0, 0xffff, 0, ..] | [0x64, 0xff9b, 1, ..] => true,
+        // The last one is Teredo (RFC 4380), which only a relay can resolve.
+        [0, 0, 0, 0, 0xffff, 0, ..] | [0x64, 0xff9b, 1, ..] | [0x2001, 0, ..] => true,
         _ => false,
     }
+}
+
+/// Whether an interface of this machine has the address: the system lets a socket be bound to no other. Where it does
+/// (`net.ipv4.ip_nonlocal_bind`), no address counts as its own.
+fn is_own(address: IpAddr) -> bool {
+    let binds = |address: IpAddr| UdpSocket::bind((address, 0)).is_ok();
+    let of_documentation: IpAddr = match address {
+        IpAddr::V4(_) => Ipv4Addr::new(192, 0, 2, 1).into(),
+        IpAddr::V6(_) => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
+    };
+    binds(address) && !binds(of_documentation)
 }
 
 fn is_public(address: IpAddr) -> bool {
@@ -158,13 +170,23 @@ fn is_public(address: IpAddr) -> bool {
         IpAddr::V4(v4) => {
             let special = matches!(
                 v4.octets(),
-                // This network, shared addresses of providers, protocols, measuring; multicast and beyond.
-                [0 | 224..=255, ..] | [100, 64..=127, ..] | [192, 0, 0, _] | [198, 18 | 19, ..]
+                // This network, shared addresses of providers, protocols, relays of 6to4, measuring, documentation; multicast
+                // and beyond.
+                [0 | 224..=255, ..]
+                    | [100, 64..=127, ..]
+                    | [192, 0, 0 | 2, _]
+                    | [192, 88, 99, _]
+                    | [198, 18 | 19, ..]
+                    | [198, 51, 100, _]
+                    | [203, 0, 113, _]
             );
             !(special || v4.is_loopback() || v4.is_private())
         }
-        // All that is given out for the public.
-        IpAddr::V6(v6) => v6.segments()[0] & 0xe000 == 0x2000,
+        // All that is given out for the public, without addresses for protocols and documentation (RFC 3849, RFC 9637).
+        IpAddr::V6(v6) => match v6.segments() {
+            [0x2001, 0..=0x1ff | 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => false,
+            [first, ..] => first & 0xe000 == 0x2000,
+        },
     }
 }
 

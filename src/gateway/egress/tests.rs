@@ -33,6 +33,8 @@ fn the_metadata_of_a_cloud_is_out_of_reach_in_every_spelling() {
         "::ffff:0:1.1.1.1",
         "64:ff9b:1::a9fe:a9fe",
         "64:ff9b:1:a9fe:a9:fe00::",
+        "2001::1",
+        "2001:0:a9fe:a9fe::1",
     ] {
         assert_eq!(allowed(text), [true, false, false], "{text}");
     }
@@ -51,16 +53,44 @@ fn private_addresses_are_refused_by_the_public_policy_alone() {
         "192.168.0.1",
         "100.64.0.1",
         "198.19.0.1",
+        "192.0.2.1",
+        "198.51.100.255",
+        "203.0.113.7",
+        "192.88.99.1",
         "224.0.0.1",
         "255.255.255.255",
         "fd12::1",
         "64:ff9b::a00:1",
         "ff02::1",
+        "2001:db8::1",
+        "2001:2::1",
+        "3fff:fff::1",
     ] {
         assert_eq!(allowed(text), [true, true, false], "{text}");
     }
-    for text in ["1.1.1.1", "64:ff9b::101:101", "172.32.0.1", "100.128.0.1", "192.0.1.1", "2606:4700::1111"] {
+    for text in [
+        "1.1.1.1",
+        "64:ff9b::101:101",
+        "172.32.0.1",
+        "100.128.0.1",
+        "192.0.1.1",
+        "198.51.101.1",
+        "2001:200::1",
+        "2606:4700::1111",
+    ] {
         assert_eq!(allowed(text), [true, true, true], "{text}");
+    }
+}
+
+#[test]
+fn the_addresses_of_this_machine_are_its_own() {
+    for (text, own) in [("127.0.0.1", true), ("127.8.0.1", true), ("192.0.2.1", false), ("1.1.1.1", false)] {
+        assert_eq!(is_own(text.parse().expect(text)), own, "{text}");
+    }
+    // The address of an interface, where there is a route.
+    let socket = UdpSocket::bind("0.0.0.0:0").expect("a socket");
+    if socket.connect("192.0.2.1:9").is_ok() {
+        assert!(is_own(socket.local_addr().expect("an address").ip()));
     }
 }
 
