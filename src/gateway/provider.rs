@@ -29,9 +29,11 @@ pub trait Provider: Send + Sync + 'static {
     /// The setting of its URL, as errors name it.
     const URL_SETTING: &'static str;
 
-    /// Codes of errors with which the provider refuses the account. When empty, and after an answer without a code, the
-    /// account counts as refused after every error of the class `Configuration` that concerns the whole gateway.
-    const ACCOUNT_REFUSED: &'static [u32] = &[];
+    /// Whether an error with this code, of the class `Configuration` and about the whole gateway, refuses the account.
+    /// Without a code it does.
+    fn refuses_account(_code: u32) -> bool {
+        true
+    }
 
     /// Whether the provider makes and holds the codes, so that only it can check them.
     const HOLDS_CODES: bool = false;
@@ -96,7 +98,7 @@ impl<P: Provider> HttpProvider<P> {
         let client = HttpClient::for_target(target).map_err(|error| {
             GatewaySettingsError::new(P::NAME, P::URL_SETTING, format!("cannot be used: {error}"))
         })?;
-        Ok(Self { provider, client, account: AccountHealth::new(clock, P::ACCOUNT_REFUSED) })
+        Ok(Self { provider, client, account: AccountHealth::new(clock, P::refuses_account) })
     }
 
     fn require_channel(&self, channel: Channel) -> Result<(), GatewayError> {
@@ -243,13 +245,13 @@ const REFUSAL_COUNTS_FOR: Duration = Duration::from_secs(60);
 /// acts, and the first success proves that it works again.
 struct AccountHealth {
     clock: Arc<dyn Clock>,
-    account_refused: &'static [u32],
+    refuses_account: fn(u32) -> bool,
     refusal: ArcSwapOption<(Timestamp, String)>,
 }
 
 impl AccountHealth {
-    fn new(clock: Arc<dyn Clock>, account_refused: &'static [u32]) -> Self {
-        Self { clock, account_refused, refusal: ArcSwapOption::empty() }
+    fn new(clock: Arc<dyn Clock>, refuses_account: fn(u32) -> bool) -> Self {
+        Self { clock, refuses_account, refusal: ArcSwapOption::empty() }
     }
 
     fn learn<T>(&self, outcome: Result<T, GatewayError>) -> Result<T, GatewayError> {
@@ -271,10 +273,8 @@ impl AccountHealth {
     }
 
     fn is_refusal(&self, error: &GatewayError) -> bool {
-        match (self.account_refused, error.code) {
-            ([], _) | (_, None) => error.whole_gateway && error.class == ErrorClass::Configuration,
-            (codes, Some(code)) => codes.contains(&code),
-        }
+        let is_of_the_gateway = error.whole_gateway && error.class == ErrorClass::Configuration;
+        is_of_the_gateway && error.code.is_none_or(self.refuses_account)
     }
 }
 

@@ -25,9 +25,12 @@ pub(super) const CREDENTIALS: u32 = 20_003;
 
 pub(super) const SUSPENDED: u32 = 30_002;
 
-/// Only these two say it of the account. Others that every message meets, such as a sender that is not there, can be
-/// one gateway's alone: they open its circuit and leave the server ready.
-pub(super) const ACCOUNT_REFUSED: [u32; 2] = [CREDENTIALS, SUSPENDED];
+/// Whether a code of an error that every message meets is about the account. Others, such as that of a sender that is
+/// not there, can be one gateway's alone: they open its circuit and leave the server ready. An unknown code comes with
+/// 401 or 402, or with a redirect.
+pub(super) fn refuses_account(code: u32) -> bool {
+    [CREDENTIALS, SUSPENDED].contains(&code) || known_code(CODES, code).is_none()
+}
 
 /// The resource does not exist: to Verify, a verification that is used up, expired or was never started.
 pub(super) const NOT_FOUND: u32 = 20_404;

@@ -8,7 +8,7 @@ use reqwest::Request;
 use url::Url;
 
 use super::callbacks::status_of_message;
-use super::codes::{ACCOUNT_REFUSED, account_state, created, is_id, number_state, service_state};
+use super::codes::{self, account_state, created, is_id, number_state, service_state};
 use super::{
     Account, BASE_URL, CallbackKind, SENDER, WHATSAPP_NUMBER, WHATSAPP_TEMPLATE, check_id, check_sender, form,
 };
@@ -63,7 +63,10 @@ impl TwilioMessages {
 impl Provider for MessagesApi {
     const NAME: GatewayName = NAME;
     const URL_SETTING: &'static str = BASE_URL;
-    const ACCOUNT_REFUSED: &'static [u32] = &ACCOUNT_REFUSED;
+
+    fn refuses_account(code: u32) -> bool {
+        codes::refuses_account(code)
+    }
 
     fn channels(&self) -> &[Channel] {
         if self.whatsapp.is_some() { &[Channel::Sms, Channel::WhatsApp] } else { &[Channel::Sms] }

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use url::Url;
 
 use super::codes::{
-    ACCOUNT_REFUSED, CHECKS_USED_UP, NOT_FOUND, created, error_code, refused, service_state, unreadable,
+    self, CHECKS_USED_UP, NOT_FOUND, created, error_code, refused, service_state, unreadable,
 };
 use super::twiml::nearest;
 use super::{Account, BASE_URL, VERIFY_SERVICE, check_id, form};
@@ -51,7 +51,10 @@ impl Provider for VerifyApi {
     const NAME: GatewayName = NAME;
     const URL_SETTING: &'static str = BASE_URL;
     const HOLDS_CODES: bool = true;
-    const ACCOUNT_REFUSED: &'static [u32] = &ACCOUNT_REFUSED;
+
+    fn refuses_account(code: u32) -> bool {
+        codes::refuses_account(code)
+    }
 
     fn channels(&self) -> &[Channel] {
         &Channel::ALL

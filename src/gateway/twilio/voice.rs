@@ -9,7 +9,7 @@ use reqwest::Request;
 use url::Url;
 
 use super::callbacks::status_of_call;
-use super::codes::{ACCOUNT_REFUSED, account_state, created, number_state};
+use super::codes::{self, account_state, created, number_state};
 use super::{Account, BASE_URL, CALLER, CallbackKind, check_sender, form, twiml};
 use crate::clock::Clock;
 use crate::domain::{Channel, GatewayName, Locale};
@@ -56,7 +56,10 @@ impl TwilioVoice {
 impl Provider for VoiceApi {
     const NAME: GatewayName = NAME;
     const URL_SETTING: &'static str = BASE_URL;
-    const ACCOUNT_REFUSED: &'static [u32] = &ACCOUNT_REFUSED;
+
+    fn refuses_account(code: u32) -> bool {
+        codes::refuses_account(code)
+    }
 
     fn channels(&self) -> &[Channel] {
         &[Channel::Call]

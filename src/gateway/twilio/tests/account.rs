@@ -99,7 +99,8 @@ async fn a_server_that_says_nothing_is_waited_for_as_long_as_the_caller_likes() 
 
 #[tokio::test]
 async fn readiness_fails_from_a_refused_account_until_a_send_succeeds() {
-    for code in [CREDENTIALS, SUSPENDED] {
+    // The last code is none that is known.
+    for code in [CREDENTIALS, SUSPENDED, 20_999] {
         let double = Double::playing([
             Reply::json(400, &twilio_error(21_211)),
             Reply::json(401, &twilio_error(code)),
