@@ -321,7 +321,8 @@ pub(super) fn usable_code(code: u32) -> Option<u32> {
 }
 
 /// Takes the message's code and number out of an answer, whose id and error code go into logs, records and responses.
-/// A message id with either becomes the id of the attempt. `code` is `None` where only the provider knows it.
+/// A message id with either, also in groups (`123-456`), becomes the id of the attempt. `code` is `None` where only the
+/// provider knows it.
 fn without_echo(
     outcome: Result<Accepted, GatewayError>,
     code: Option<&str>,
@@ -334,8 +335,9 @@ fn without_echo(
         text.contains(code) || (value.is_some() && value == text.parse().ok())
     };
     let is_echo = |text: &str| text.contains(&number) || code.is_some_and(|code| is_code(text, code));
+    let ungrouped = |text: &str| text.chars().filter(char::is_ascii_alphanumeric).collect::<String>();
     match outcome {
-        Ok(Accepted { message_id }) if is_echo(&message_id) => {
+        Ok(Accepted { message_id }) if is_echo(&message_id) || is_echo(&ungrouped(&message_id)) => {
             Ok(Accepted { message_id: message.attempt.to_string() })
         }
         Err(error) if error.code.is_some_and(|code| is_echo(&code.to_string())) => {

@@ -2,11 +2,12 @@ mod classify;
 
 use super::*;
 use crate::clock::ManualClock;
+use crate::domain::{AttemptId, AttemptLogKey, Code, CodeLength, ServiceId};
 
 #[test]
 fn a_refused_account_is_not_ready_until_a_send_works_or_a_minute_passes() {
     let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_000)));
-    let health = AccountHealth::new(clock.clone(), &[]);
+    let health = AccountHealth::new(clock.clone(), |_| true);
     let refused = || Err::<(), _>(error(Classification::of_the_gateway(ErrorClass::Configuration)));
     assert_eq!(health.readiness(), Ok(()));
 
@@ -26,7 +27,7 @@ fn a_refused_account_is_not_ready_until_a_send_works_or_a_minute_passes() {
 #[test]
 fn what_one_message_met_says_nothing_about_the_account() {
     let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_000)));
-    let health = AccountHealth::new(clock, &[]);
+    let health = AccountHealth::new(clock, |_| true);
     for classification in [
         Classification::of_this_message(ErrorClass::Configuration),
         Classification::of_the_gateway(ErrorClass::Ambiguous),
@@ -41,12 +42,42 @@ fn what_one_message_met_says_nothing_about_the_account() {
 fn the_codes_of_a_provider_alone_decide_whether_its_account_is_refused() {
     let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_000)));
     let classification = Classification::of_the_gateway(ErrorClass::Configuration);
-    let health = AccountHealth::new(clock.clone(), &[13]);
+    let health = AccountHealth::new(clock.clone(), |code| code == 13);
     let _ = health.learn(Err::<(), _>(error(classification)));
     assert_eq!(health.readiness(), Ok(()));
-    let health = AccountHealth::new(clock, &[14]);
+    let health = AccountHealth::new(clock, |code| code == 14);
     let _ = health.learn(Err::<(), _>(error(classification)));
     assert!(health.readiness().is_err());
+}
+
+#[test]
+fn an_id_with_the_code_or_the_number_in_it_is_not_taken_over() {
+    let message = message();
+    let taken = |id: &str| {
+        let accepted = Ok(Accepted { message_id: id.to_owned() });
+        without_echo(accepted, Some("012345"), &message).expect("accepted").message_id
+    };
+    for id in ["012345", "SM012345", "12345", "012-345", "x-01.23_45", "0-1-2-3-4-5", "+1415-555-2671"] {
+        assert_eq!(taken(id), message.attempt.to_string(), "{id}");
+    }
+    for id in ["SM0", "01-2346", "0123"] {
+        assert_eq!(taken(id), id);
+    }
+}
+
+fn message() -> OutgoingMessage {
+    OutgoingMessage {
+        to: PhoneNumber::from_u64(14_155_552_671).expect("a number"),
+        channel: Channel::Sms,
+        text: String::new(),
+        locale: None,
+        code: Code::from_value(12_345, CodeLength::SIX),
+        valid_for: Duration::from_secs(30),
+        attempt: AttemptId { key: AttemptLogKey::new(ServiceId::DEFAULT, 0, 0), attempt: 0 },
+        callback: None,
+        sender_name: None,
+        send_digits: None,
+    }
 }
 
 fn error(classification: Classification) -> GatewayError {
