@@ -36,6 +36,7 @@ use crate::clock::Clock;
 use crate::config::{Bounds, DeliverySettings, workflow_steps};
 use crate::domain::{Channel, GatewayName, PhoneNumber, Routing, ServiceId, seconds_up};
 use crate::gateway::{CodeEnd, Gateway};
+use crate::log_limit::OncePerSecond;
 use crate::metrics::{GatewayReading, Metrics};
 use crate::registry::Registry;
 use crate::template::Templates;
@@ -99,6 +100,8 @@ pub struct Delivery {
     send_budget: Duration,
     /// Gateways that hold codes and are not configured, as far as that was logged.
     unknown_holders: Mutex<Vec<GatewayName>>,
+    /// Messages for which every circuit was open.
+    out_of_service: OncePerSecond,
 }
 
 /// A gateway that may carry a message.
@@ -143,6 +146,7 @@ impl Delivery {
             rng: Mutex::new(rng),
             send_budget: bounds.send_budget,
             unknown_holders: Mutex::default(),
+            out_of_service: OncePerSecond::default(),
         }
     }
 
