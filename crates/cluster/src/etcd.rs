@@ -1,0 +1,292 @@
+//! A client of etcd, with the calls that the store and the ownership need.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use futures_util::stream::{self, StreamExt as _};
+use http::uri::PathAndQuery;
+use prost::Message;
+use tokio::time::{sleep, timeout};
+use tonic::client::Grpc;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic::{Code, IntoStreamingRequest as _, Request as GrpcRequest, Status, Streaming};
+use tonic_prost::ProstCodec;
+
+use crate::messages::{
+    Compare, DeleteRequest, Empty, KeyValue, LeaseGrantRequest, LeaseRequest, LeaseResponse, PutRequest,
+    RangeRequest, RangeResponse, Request, RequestOp, Response, TxnRequest, TxnResponse, WatchCreateRequest,
+    WatchRequest, WatchResponse,
+};
+
+/// The longest duration of a call, over all members.
+pub const DEADLINE: Duration = Duration::from_secs(2);
+/// The longest wait for one member. Three members get their turn within [`DEADLINE`].
+const ATTEMPT: Duration = Duration::from_millis(600);
+const CONNECT: Duration = Duration::from_millis(500);
+/// Wait before the same member is asked again.
+const PAUSE: Duration = Duration::from_millis(50);
+/// Keys that are read at once.
+const PAGE: i64 = 1_000;
+
+const RANGE: &str = "/etcdserverpb.KV/Range";
+const TXN: &str = "/etcdserverpb.KV/Txn";
+const GRANT: &str = "/etcdserverpb.Lease/LeaseGrant";
+const REVOKE: &str = "/etcdserverpb.Lease/LeaseRevoke";
+const KEEP_ALIVE: &str = "/etcdserverpb.Lease/LeaseKeepAlive";
+const WATCH: &str = "/etcdserverpb.Watch/Watch";
+
+/// A call to etcd failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ClientError {
+    /// A member refused the request. It was not carried out.
+    #[error("etcd refuses the request: {0}")]
+    Refused(String),
+    /// No member said in time whether it carried out the request.
+    #[error("etcd does not answer: {0}")]
+    Unknown(String),
+}
+
+/// TLS towards etcd. Each file in PEM.
+#[derive(Clone)]
+pub struct EtcdTls {
+    /// The authorities that signed the members' certificates.
+    pub ca: Vec<u8>,
+    /// The client's certificate and its key.
+    pub identity: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+/// A client of one etcd cluster. It asks one member until that fails, then the next. Belongs to the runtime in which
+/// it was made.
+pub struct Client {
+    members: Vec<Member>,
+    current: AtomicUsize,
+}
+
+struct Member {
+    endpoint: Endpoint,
+    channel: ArcSwap<Channel>,
+}
+
+impl Client {
+    /// A client of the members at these URLs. Connects when it is used.
+    ///
+    /// # Errors
+    /// A description of the URL or the TLS file that cannot be used.
+    pub fn new(urls: &[String], tls: Option<&EtcdTls>) -> Result<Self, String> {
+        let tls = tls.map(|EtcdTls { ca, identity }| {
+            let config = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(ca));
+            match identity {
+                Some((certificate, key)) => config.identity(Identity::from_pem(certificate, key)),
+                None => config,
+            }
+        });
+        let member = |url: &String| {
+            let wrong = |error: tonic::transport::Error| format!("{url} cannot be used: {error}");
+            let endpoint = Endpoint::from_shared(url.clone()).map_err(wrong)?;
+            let mut endpoint = endpoint.connect_timeout(CONNECT).tcp_nodelay(true);
+            if let Some(tls) = tls.as_ref().filter(|_| url.starts_with("https:")) {
+                endpoint = endpoint.tls_config(tls.clone()).map_err(wrong)?;
+            }
+            let channel = ArcSwap::from_pointee(endpoint.connect_lazy());
+            Ok(Member { endpoint, channel })
+        };
+        let members = urls.iter().map(member).collect::<Result<Vec<_>, String>>()?;
+        if members.is_empty() {
+            return Err("no member of etcd is named".to_owned());
+        }
+        Ok(Self { members, current: AtomicUsize::new(0) })
+    }
+
+    /// Sends the request until a member answers or [`DEADLINE`] has passed. The request may be carried out several
+    /// times.
+    async fn call<Q, A>(&self, path: &'static str, request: Q) -> Result<A, ClientError>
+    where
+        Q: Message + Clone + 'static,
+        A: Message + Default + 'static,
+    {
+        let mut last = "no member was reached".to_owned();
+        let mut is_unknown = false;
+        let attempts = async {
+            for attempt in 1.. {
+                let index = self.current.load(Ordering::Relaxed) % self.members.len();
+                let Some(member) = self.members.get(index) else { break };
+                let channel = Channel::clone(&member.channel.load());
+                let error = match timeout(ATTEMPT, unary(channel, path, request.clone())).await {
+                    Ok(Ok(answer)) => return Ok(answer),
+                    Ok(Err(status)) if is_refusal(&status) => {
+                        return Err(if is_unknown {
+                            ClientError::Unknown(status.message().to_owned())
+                        } else {
+                            ClientError::Refused(status.message().to_owned())
+                        });
+                    }
+                    Ok(Err(status)) => status.message().to_owned(),
+                    Err(_) => {
+                        // The connection may lead to a machine that is gone.
+                        member.channel.store(Arc::new(member.endpoint.connect_lazy()));
+                        "no answer in time".to_owned()
+                    }
+                };
+                last = format!("{}: {error}", member.endpoint.uri());
+                is_unknown = true;
+                let next = (index + 1) % self.members.len();
+                let _ = self.current.compare_exchange(index, next, Ordering::Relaxed, Ordering::Relaxed);
+                if attempt % self.members.len() == 0 {
+                    sleep(PAUSE).await;
+                }
+            }
+            Err(ClientError::Unknown("no members".to_owned()))
+        };
+        let answered = timeout(DEADLINE, attempts).await;
+        answered.unwrap_or(Err(ClientError::Unknown(last)))
+    }
+
+    /// Carries out a transaction, possibly several times: its comparisons must hold only once.
+    pub async fn txn(&self, txn: TxnRequest) -> Result<TxnResponse, ClientError> {
+        self.call(TXN, txn).await
+    }
+
+    /// The keys from `key` to `end`, all of one revision.
+    pub async fn range(&self, key: Vec<u8>, end: Vec<u8>) -> Result<Vec<KeyValue>, ClientError> {
+        let request = RangeRequest { key, range_end: end, ..RangeRequest::default() };
+        let RangeResponse { kvs, .. } = self.call(RANGE, request).await?;
+        Ok(kvs)
+    }
+
+    /// The first keys from `key` to `end`, and the key at which the next page begins, if there is one.
+    pub async fn page(
+        &self,
+        key: Vec<u8>,
+        end: Vec<u8>,
+    ) -> Result<(Vec<KeyValue>, Option<Vec<u8>>), ClientError> {
+        let request = RangeRequest { key, range_end: end, limit: PAGE, ..RangeRequest::default() };
+        let RangeResponse { kvs, more, .. } = self.call(RANGE, request).await?;
+        let last = kvs.last().filter(|_| more);
+        let next = last.map(|last| [&last.key[..], &[0]].concat());
+        Ok((kvs, next))
+    }
+
+    /// The number of keys from `key` to `end`. Also asks whether a majority of the members answers.
+    pub async fn count(&self, key: Vec<u8>, end: Vec<u8>) -> Result<u64, ClientError> {
+        let request = RangeRequest { key, range_end: end, count_only: true, limit: 0 };
+        let RangeResponse { count, .. } = self.call(RANGE, request).await?;
+        Ok(u64::try_from(count).unwrap_or(0))
+    }
+
+    /// A new lease.
+    pub async fn grant(&self, ttl: Duration) -> Result<i64, ClientError> {
+        let ttl = i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX);
+        let granted: LeaseResponse = self.call(GRANT, LeaseGrantRequest { ttl }).await?;
+        Ok(granted.id)
+    }
+
+    /// Ends a lease and deletes its keys.
+    pub async fn revoke(&self, id: i64) -> Result<(), ClientError> {
+        let _: Empty = self.call(REVOKE, LeaseRequest { id }).await?;
+        Ok(())
+    }
+
+    /// Prolongs a lease. `false` if it has ended.
+    pub async fn keep_alive(&self, id: i64) -> Result<bool, ClientError> {
+        let answer: LeaseResponse = self.call(KEEP_ALIVE, LeaseRequest { id }).await?;
+        Ok(answer.ttl > 0)
+    }
+
+    /// Calls `changed` after every change of a key from `key` to `end`, until the connection ends.
+    ///
+    /// # Errors
+    /// The reason of the end.
+    pub async fn watch(&self, key: Vec<u8>, end: Vec<u8>, changed: impl Fn()) -> Result<(), ClientError> {
+        let index = self.current.load(Ordering::Relaxed) % self.members.len();
+        let member =
+            self.members.get(index).ok_or_else(|| ClientError::Refused("no such member".to_owned()))?;
+        let channel = Channel::clone(&member.channel.load());
+        let create = Some(WatchCreateRequest { key, range_end: end });
+        // etcd ends the watch with the client's half of the stream.
+        let requests = stream::once(async { WatchRequest { create } }).chain(stream::pending());
+        let lost = |status: Status| ClientError::Unknown(status.message().to_owned());
+        let mut answers = timeout(ATTEMPT, open_watch(channel, requests)).await;
+        let answers = answers.as_mut().map_err(|_| ClientError::Unknown("no answer in time".to_owned()))?;
+        let answers = answers.as_mut().map_err(|status| lost(status.clone()))?;
+        while let Some(WatchResponse { canceled, events, .. }) = answers.message().await.map_err(lost)? {
+            if canceled {
+                return Err(ClientError::Refused("etcd has cancelled the watch".to_owned()));
+            }
+            if !events.is_empty() {
+                changed();
+            }
+        }
+        Err(ClientError::Unknown("etcd has closed the watch".to_owned()))
+    }
+}
+
+/// One request and its answer. A keep-alive is a stream of one request: the same on the wire.
+async fn unary<Q, A>(channel: Channel, path: &'static str, request: Q) -> Result<A, Status>
+where
+    Q: Message + 'static,
+    A: Message + Default + 'static,
+{
+    let mut grpc = Grpc::new(channel).max_decoding_message_size(usize::MAX);
+    grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
+    let codec = ProstCodec::<Q, A>::default();
+    let path = PathAndQuery::from_static(path);
+    Ok(grpc.unary(GrpcRequest::new(request), path, codec).await?.into_inner())
+}
+
+async fn open_watch<S>(channel: Channel, requests: S) -> Result<Streaming<WatchResponse>, Status>
+where
+    S: futures_util::Stream<Item = WatchRequest> + Send + 'static,
+{
+    let mut grpc = Grpc::new(channel);
+    grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
+    let codec = ProstCodec::<WatchRequest, WatchResponse>::default();
+    let path = PathAndQuery::from_static(WATCH);
+    Ok(grpc.streaming(requests.into_streaming_request(), path, codec).await?.into_inner())
+}
+
+/// Whether the request was certainly not carried out, and another member would say the same.
+fn is_refusal(status: &Status) -> bool {
+    matches!(
+        status.code(),
+        Code::InvalidArgument
+            | Code::NotFound
+            | Code::AlreadyExists
+            | Code::PermissionDenied
+            | Code::ResourceExhausted
+            | Code::FailedPrecondition
+            | Code::OutOfRange
+            | Code::Unimplemented
+            | Code::Unauthenticated
+    )
+}
+
+/// Holds if the key exists in this version; 0 if it does not exist.
+pub fn version_is(key: Vec<u8>, version: i64) -> Compare {
+    Compare { key, version: Some(version) }
+}
+
+pub fn put(key: Vec<u8>, value: Vec<u8>, lease: i64) -> RequestOp {
+    RequestOp { request: Some(Request::Put(PutRequest { key, value, lease })) }
+}
+
+pub fn delete(key: Vec<u8>) -> RequestOp {
+    RequestOp { request: Some(Request::Delete(DeleteRequest { key })) }
+}
+
+pub fn get(key: Vec<u8>, range_end: Vec<u8>) -> RequestOp {
+    RequestOp { request: Some(Request::Range(RangeRequest { key, range_end, ..RangeRequest::default() })) }
+}
+
+pub fn nested(txn: TxnRequest) -> RequestOp {
+    RequestOp { request: Some(Request::Txn(txn)) }
+}
+
+/// What the reads of a transaction found, in their order.
+pub fn found(response: TxnResponse) -> impl Iterator<Item = Vec<KeyValue>> {
+    response.responses.into_iter().filter_map(|response| match response.response? {
+        Response::Range(RangeResponse { kvs, .. }) => Some(kvs),
+        Response::Put(_) | Response::Delete(_) | Response::Txn(_) => None,
+    })
+}

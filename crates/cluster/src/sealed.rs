@@ -1,0 +1,240 @@
+//! Keys and values as etcd holds them. A key shows the slot and the kind of a record, and neither shows a number.
+//!
+//! A value is encrypted with AES-256-GCM. Each session of a node has a random salt and a key derived from it, and
+//! numbers its values; therefore no nonce repeats. The value's key in etcd is authenticated with it: a value that was
+//! moved to another key is refused.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::{BufMut as _, Bytes};
+use onceward_core::domain::{ServerKey, Timestamp};
+use onceward_store::{Key, Slot};
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::hmac;
+use ring::rand::{SecureRandom as _, SystemRandom};
+
+/// Begins every key of onceward in etcd.
+const PREFIX: &str = "onceward/1/";
+const ID_BYTES: usize = 16;
+const SALT_BYTES: usize = 16;
+const COUNTER_BYTES: usize = 8;
+/// Layout of values.
+const VERSION: u8 = 1;
+/// Bytes in front of the encrypted part.
+const HEAD: usize = 1 + SALT_BYTES + COUNTER_BYTES;
+
+/// A key outside the records.
+pub fn named(name: &str) -> Vec<u8> {
+    [PREFIX, name].concat().into_bytes()
+}
+
+/// The end of the range of all keys that begin with `prefix`, whose last byte is below 255.
+pub fn after_prefix(mut prefix: Vec<u8>) -> Vec<u8> {
+    if let Some(last) = prefix.last_mut() {
+        *last += 1;
+    }
+    prefix
+}
+
+/// The prefix of the records of a slot; for 256 the end of all records.
+fn records_of(slot: u16) -> Vec<u8> {
+    let [high, low] = slot.to_be_bytes();
+    let mut key = named("record/");
+    // Two bytes: the slot after 255 is the end of the range.
+    key.extend([high, low]);
+    key
+}
+
+/// The range of the records of the slots from `first` to `last`.
+pub fn record_range(first: Slot, last: Slot) -> (Vec<u8>, Vec<u8>) {
+    (records_of(u16::from(first)), records_of(u16::from(last) + 1))
+}
+
+/// A value cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a record in etcd cannot be read: it was not written with this server key, or it was changed")]
+pub struct Unreadable;
+
+/// Derives everything from the server key, which the nodes share.
+pub struct Sealing {
+    ids: hmac::Key,
+    values: hmac::Key,
+}
+
+impl Sealing {
+    pub fn new(key: &ServerKey) -> Self {
+        let derive = |purpose: &[u8]| {
+            let derived = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key.expose()), purpose);
+            hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref())
+        };
+        Self { ids: derive(b"onceward/cluster/id/1"), values: derive(b"onceward/cluster/value/1") }
+    }
+
+    /// The record's key in etcd.
+    pub fn key(&self, Key { slot, kind, id }: &Key) -> Vec<u8> {
+        let mut subject = [0; 14];
+        subject[0] = *slot;
+        subject[1] = *kind;
+        subject[2..].copy_from_slice(id);
+        let digest = hmac::sign(&self.ids, &subject);
+        let mut key = records_of(u16::from(*slot));
+        key.push(*kind);
+        key.extend_from_slice(&digest.as_ref()[..ID_BYTES]);
+        key
+    }
+
+    /// Encrypts the values of one session.
+    ///
+    /// # Errors
+    /// If the system gives no random bytes.
+    pub fn session(&self) -> Result<Sealer, ring::error::Unspecified> {
+        let mut salt = [0; SALT_BYTES];
+        SystemRandom::new().fill(&mut salt)?;
+        Ok(Sealer { key: self.value_key(&salt)?, salt, sealed: AtomicU64::new(0) })
+    }
+
+    fn value_key(&self, salt: &[u8]) -> Result<LessSafeKey, ring::error::Unspecified> {
+        let derived = hmac::sign(&self.values, salt);
+        UnboundKey::new(&AES_256_GCM, derived.as_ref()).map(LessSafeKey::new)
+    }
+
+    /// Decrypts values, with the last session's key at hand.
+    pub const fn opener(&self) -> Opener<'_> {
+        Opener { sealing: self, last: None }
+    }
+}
+
+/// Encrypts the values of one session.
+pub struct Sealer {
+    key: LessSafeKey,
+    salt: [u8; SALT_BYTES],
+    sealed: AtomicU64,
+}
+
+impl Sealer {
+    /// The value under `key` of a record with this id.
+    ///
+    /// # Errors
+    /// If the record is too long for the cipher, 64 GiB.
+    pub fn seal(
+        &self,
+        key: &[u8],
+        id: &[u8; 12],
+        expires: Timestamp,
+        record: &[u8],
+    ) -> Result<Vec<u8>, ring::error::Unspecified> {
+        let counter = self.sealed.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+        let mut value = Vec::with_capacity(HEAD + 20 + record.len() + AES_256_GCM.tag_len());
+        value.put_u8(VERSION);
+        value.put_slice(&self.salt);
+        value.put_slice(&counter);
+        let mut contents = Vec::with_capacity(20 + record.len() + AES_256_GCM.tag_len());
+        contents.put_u64(expires.as_millis());
+        contents.put_slice(id);
+        contents.put_slice(record);
+        self.key.seal_in_place_append_tag(nonce(counter), Aad::from(key), &mut contents)?;
+        value.append(&mut contents);
+        Ok(value)
+    }
+}
+
+fn nonce(counter: [u8; COUNTER_BYTES]) -> Nonce {
+    let mut nonce = [0; NONCE_LEN];
+    nonce[NONCE_LEN - COUNTER_BYTES..].copy_from_slice(&counter);
+    Nonce::assume_unique_for_key(nonce)
+}
+
+/// Decrypts values.
+pub struct Opener<'a> {
+    sealing: &'a Sealing,
+    last: Option<(Bytes, LessSafeKey)>,
+}
+
+impl Opener<'_> {
+    /// The record under a key of etcd, which begins with its slot and kind.
+    pub fn open(&mut self, key: &[u8], value: &Bytes) -> Result<(Key, Timestamp, Bytes), Unreadable> {
+        let at = PREFIX.len() + "record/".len() + 1;
+        let (Some(slot), Some(kind)) = (key.get(at), key.get(at + 1)) else { return Err(Unreadable) };
+        if value.len() < HEAD || value.first() != Some(&VERSION) {
+            return Err(Unreadable);
+        }
+        let salt = value.slice(1..=SALT_BYTES);
+        if self.last.as_ref().is_none_or(|(last, _)| *last != salt) {
+            self.last = Some((salt.clone(), self.sealing.value_key(&salt).map_err(|_| Unreadable)?));
+        }
+        let Some((_, value_key)) = &self.last else { return Err(Unreadable) };
+        let counter = value[1 + SALT_BYTES..HEAD].try_into().map_err(|_| Unreadable)?;
+        let mut contents = value[HEAD..].to_vec();
+        let opened = value_key.open_in_place(nonce(counter), Aad::from(key), &mut contents);
+        let length = opened.map_err(|_| Unreadable)?.len();
+        contents.truncate(length);
+        let contents = Bytes::from(contents);
+        let (expires, rest) = contents.split_first_chunk::<8>().ok_or(Unreadable)?;
+        let (id, _) = rest.split_first_chunk::<12>().ok_or(Unreadable)?;
+        let expires = Timestamp::from_millis(u64::from_be_bytes(*expires));
+        Ok((Key { slot: *slot, kind: *kind, id: *id }, expires, contents.slice(20..)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: Key = Key { slot: 255, kind: 3, id: *b"491711234567" };
+    const EXPIRES: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+
+    fn sealing(byte: u8) -> Sealing {
+        Sealing::new(&ServerKey::from_bytes([byte; 32]))
+    }
+
+    #[test]
+    fn a_record_is_read_back_by_another_session_of_the_same_key() {
+        let (writer, reader) = (sealing(1), sealing(1));
+        let key = writer.key(&KEY);
+        let value = writer.session().unwrap().seal(&key, &KEY.id, EXPIRES, b"record").unwrap();
+        let opened = reader.opener().open(&key, &Bytes::from(value)).unwrap();
+        assert_eq!(opened, (KEY, EXPIRES, Bytes::from_static(b"record")));
+    }
+
+    #[test]
+    fn neither_key_nor_value_shows_the_number_and_equal_records_differ() {
+        let sealing = sealing(1);
+        let (key, session) = (sealing.key(&KEY), sealing.session().unwrap());
+        let [a, b] = [(), ()].map(|()| session.seal(&key, &KEY.id, EXPIRES, &KEY.id).unwrap());
+        assert_ne!(a, b);
+        for shown in [&key, &a] {
+            assert!(!shown.windows(12).any(|window| window == KEY.id));
+        }
+    }
+
+    #[test]
+    fn another_server_key_a_moved_and_a_changed_value_are_refused() {
+        let ours = sealing(1);
+        let key = ours.key(&KEY);
+        let value = ours.session().unwrap().seal(&key, &KEY.id, EXPIRES, b"record").unwrap();
+        let other_key = ours.key(&Key { kind: 4, ..KEY });
+        let value = Bytes::from(value);
+        assert_eq!(sealing(2).opener().open(&key, &value), Err(Unreadable));
+        assert_eq!(ours.opener().open(&other_key, &value), Err(Unreadable));
+        for at in 0..value.len() {
+            let mut changed = value.to_vec();
+            changed[at] ^= 1;
+            assert_eq!(ours.opener().open(&key, &Bytes::from(changed)), Err(Unreadable), "byte {at}");
+            assert_eq!(ours.opener().open(&key, &value.slice(..at)), Err(Unreadable), "{at} bytes");
+        }
+    }
+
+    #[test]
+    fn the_keys_of_a_slot_are_in_its_range_and_in_no_other() {
+        let sealing = sealing(1);
+        for slot in [0, 1, 47, 254, 255] {
+            let key = sealing.key(&Key { slot, ..KEY });
+            for other in 0..=u8::MAX {
+                let (from, end) = record_range(other, other);
+                assert_eq!((from..end).contains(&key), other == slot);
+            }
+            let (from, end) = record_range(0, 255);
+            assert!((from..end).contains(&key));
+        }
+    }
+}

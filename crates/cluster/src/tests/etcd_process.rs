@@ -1,0 +1,95 @@
+//! Processes of etcd on loopback.
+
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+
+use super::node::eventually;
+use crate::etcd::Client;
+
+/// A cluster of etcd processes, which ends with it.
+pub struct Etcd {
+    members: Vec<Member>,
+    directory: TempDir,
+    peers: String,
+}
+
+struct Member {
+    name: String,
+    client: String,
+    peer: String,
+    process: Option<Child>,
+}
+
+impl Etcd {
+    /// Starts so many members, and waits until a majority answers.
+    pub async fn start(members: usize) -> Self {
+        // Held until all are chosen: otherwise the system may give one twice.
+        let listeners: Vec<_> =
+            (0..2 * members).map(|_| TcpListener::bind("127.0.0.1:0").expect("a port")).collect();
+        let mut urls =
+            listeners.iter().map(|listener| format!("http://{}", listener.local_addr().expect("an address")));
+        let mut member = |index| Member {
+            name: format!("m{index}"),
+            client: urls.next().expect("a port"),
+            peer: urls.next().expect("a port"),
+            process: None,
+        };
+        let members: Vec<Member> = (0..members).map(&mut member).collect();
+        let peers: Vec<String> =
+            members.iter().map(|member| format!("{}={}", member.name, member.peer)).collect();
+        drop(listeners);
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut etcd = Self { members, directory, peers: peers.join(",") };
+        for index in 0..etcd.members.len() {
+            etcd.start_member(index);
+        }
+        etcd.ready().await;
+        etcd
+    }
+
+    pub fn start_member(&mut self, index: usize) {
+        let Member { name, client, peer, process } = &mut self.members[index];
+        let started = Command::new("etcd")
+            .args(["--name", name, "--data-dir"])
+            .arg(self.directory.path().join(&*name))
+            .args(["--listen-client-urls", client, "--advertise-client-urls", client])
+            .args(["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer])
+            .args(["--initial-cluster", &self.peers, "--log-level", "error"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        *process = Some(started.expect("etcd: install it with apt-get install etcd-server"));
+    }
+
+    /// Kills a member with SIGKILL.
+    pub fn kill(&mut self, index: usize) {
+        if let Some(mut process) = self.members[index].process.take() {
+            process.kill().expect("killed");
+            process.wait().expect("ended");
+        }
+    }
+
+    /// Returns when a majority answers.
+    pub async fn ready(&self) {
+        let client = self.client();
+        eventually(async || client.count(vec![0], Vec::new()).await.is_ok()).await;
+    }
+
+    pub fn urls(&self) -> Vec<String> {
+        self.members.iter().map(|member| member.client.clone()).collect()
+    }
+
+    pub fn client(&self) -> Client {
+        Client::new(&self.urls(), None).expect("a client")
+    }
+}
+
+impl Drop for Etcd {
+    fn drop(&mut self) {
+        for index in 0..self.members.len() {
+            self.kill(index);
+        }
+    }
+}
