@@ -194,29 +194,27 @@ impl Client {
         Ok(answer.ttl > 0)
     }
 
-    /// Calls `changed` after every change of a key from `key` to `end`, until the connection ends.
+    /// Calls `changed` when the watch begins and after every change of the key, until the connection ends.
     ///
     /// # Errors
     /// The reason of the end.
-    pub async fn watch(&self, key: Vec<u8>, end: Vec<u8>, changed: impl Fn()) -> Result<(), ClientError> {
+    pub async fn watch(&self, key: Vec<u8>, changed: impl Fn()) -> Result<(), ClientError> {
         let index = self.current.load(Ordering::Relaxed) % self.members.len();
         let member =
             self.members.get(index).ok_or_else(|| ClientError::Refused("no such member".to_owned()))?;
         let channel = Channel::clone(&member.channel.load());
-        let create = Some(WatchCreateRequest { key, range_end: end });
+        let create = Some(WatchCreateRequest { key });
         // etcd ends the watch with the client's half of the stream.
         let requests = stream::once(async { WatchRequest { create } }).chain(stream::pending());
         let lost = |status: Status| ClientError::Unknown(status.message().to_owned());
         let mut answers = timeout(ATTEMPT, open_watch(channel, requests)).await;
         let answers = answers.as_mut().map_err(|_| ClientError::Unknown("no answer in time".to_owned()))?;
         let answers = answers.as_mut().map_err(|status| lost(status.clone()))?;
-        while let Some(WatchResponse { canceled, events, .. }) = answers.message().await.map_err(lost)? {
+        while let Some(WatchResponse { canceled }) = answers.message().await.map_err(lost)? {
             if canceled {
                 return Err(ClientError::Refused("etcd has cancelled the watch".to_owned()));
             }
-            if !events.is_empty() {
-                changed();
-            }
+            changed();
         }
         Err(ClientError::Unknown("etcd has closed the watch".to_owned()))
     }

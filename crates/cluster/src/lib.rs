@@ -1,22 +1,20 @@
-//! The records of several nodes in one etcd.
+//! The records of a cluster in etcd.
 //!
-//! [`EtcdStore`] implements [`Store`](onceward_store::Store). [`Ownership`] distributes the slots over the live nodes:
-//! each slot has one owner, and only the owner's batches are applied. `docs/internals/decisions/0026-cluster.md` gives
-//! the reasons.
+//! One node owns all records and decides; the others stand by. [`Cluster`] joins and campaigns. The node that wins gets
+//! an [`EtcdStore`], which implements [`Store`](onceward_store::Store) until its lease ends.
+//! `docs/internals/decisions/0026-cluster.md` gives the reasons.
 #![expect(missing_docs, reason = "a name that says it all needs no comment")]
 
+mod cluster;
 mod etcd;
-mod lane;
-mod lease;
-mod members;
 mod messages;
-mod ownership;
 mod sealed;
 mod store;
+mod term;
 #[cfg(test)]
 mod tests;
+mod writer;
 
-pub use etcd::{Client, ClientError, EtcdTls};
-pub use members::{Members, OwnerOf, Peer};
-pub use ownership::{Ownership, SlotHolder};
-pub use store::{ClusterOptions, EtcdStore, OpenError};
+pub use cluster::{Cluster, ClusterOptions, JoinError, Owner};
+pub use etcd::{ClientError, EtcdTls};
+pub use store::EtcdStore;

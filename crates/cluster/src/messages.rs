@@ -148,8 +148,6 @@ pub struct LeaseResponse {
 pub struct WatchCreateRequest {
     #[prost(bytes = "vec", tag = "1")]
     pub key: Vec<u8>,
-    #[prost(bytes = "vec", tag = "2")]
-    pub range_end: Vec<u8>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -162,6 +160,4 @@ pub struct WatchRequest {
 pub struct WatchResponse {
     #[prost(bool, tag = "4")]
     pub canceled: bool,
-    #[prost(message, repeated, tag = "11")]
-    pub events: Vec<Empty>,
 }

@@ -1,7 +1,7 @@
 //! Keys and values as etcd holds them. A key shows the slot and the kind of a record, and neither shows a number.
 //!
-//! A value is encrypted with AES-256-GCM. Each session of a node has a random salt and a key derived from it, and
-//! numbers its values; therefore no nonce repeats. The value's key in etcd is authenticated with it: a value that was
+//! A value is encrypted with AES-256-GCM. Each term has a random salt and a key derived from it, and numbers its
+//! values; therefore no nonce repeats. The value's key in etcd is authenticated with it: a value that was
 //! moved to another key is refused.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,14 +26,6 @@ const HEAD: usize = 1 + SALT_BYTES + COUNTER_BYTES;
 /// A key outside the records.
 pub fn named(name: &str) -> Vec<u8> {
     [PREFIX, name].concat().into_bytes()
-}
-
-/// The end of the range of all keys that begin with `prefix`, whose last byte is below 255.
-pub fn after_prefix(mut prefix: Vec<u8>) -> Vec<u8> {
-    if let Some(last) = prefix.last_mut() {
-        *last += 1;
-    }
-    prefix
 }
 
 /// The prefix of the records of a slot; for 256 the end of all records.
@@ -83,11 +75,11 @@ impl Sealing {
         key
     }
 
-    /// Encrypts the values of one session.
+    /// Encrypts the values of one term.
     ///
     /// # Errors
     /// If the system gives no random bytes.
-    pub fn session(&self) -> Result<Sealer, ring::error::Unspecified> {
+    pub fn sealer(&self) -> Result<Sealer, ring::error::Unspecified> {
         let mut salt = [0; SALT_BYTES];
         SystemRandom::new().fill(&mut salt)?;
         Ok(Sealer { key: self.value_key(&salt)?, salt, sealed: AtomicU64::new(0) })
@@ -98,13 +90,13 @@ impl Sealing {
         UnboundKey::new(&AES_256_GCM, derived.as_ref()).map(LessSafeKey::new)
     }
 
-    /// Decrypts values, with the last session's key at hand.
+    /// Decrypts values, with the key of the last value at hand.
     pub const fn opener(&self) -> Opener<'_> {
         Opener { sealing: self, last: None }
     }
 }
 
-/// Encrypts the values of one session.
+/// Encrypts the values of one term.
 pub struct Sealer {
     key: LessSafeKey,
     salt: [u8; SALT_BYTES],
@@ -188,10 +180,10 @@ mod tests {
     }
 
     #[test]
-    fn a_record_is_read_back_by_another_session_of_the_same_key() {
+    fn a_record_is_read_back_by_another_node_with_the_same_key() {
         let (writer, reader) = (sealing(1), sealing(1));
         let key = writer.key(&KEY);
-        let value = writer.session().unwrap().seal(&key, &KEY.id, EXPIRES, b"record").unwrap();
+        let value = writer.sealer().unwrap().seal(&key, &KEY.id, EXPIRES, b"record").unwrap();
         let opened = reader.opener().open(&key, &Bytes::from(value)).unwrap();
         assert_eq!(opened, (KEY, EXPIRES, Bytes::from_static(b"record")));
     }
@@ -199,8 +191,8 @@ mod tests {
     #[test]
     fn neither_key_nor_value_shows_the_number_and_equal_records_differ() {
         let sealing = sealing(1);
-        let (key, session) = (sealing.key(&KEY), sealing.session().unwrap());
-        let [a, b] = [(), ()].map(|()| session.seal(&key, &KEY.id, EXPIRES, &KEY.id).unwrap());
+        let (key, sealer) = (sealing.key(&KEY), sealing.sealer().unwrap());
+        let [a, b] = [(), ()].map(|()| sealer.seal(&key, &KEY.id, EXPIRES, &KEY.id).unwrap());
         assert_ne!(a, b);
         for shown in [&key, &a] {
             assert!(!shown.windows(12).any(|window| window == KEY.id));
@@ -211,7 +203,7 @@ mod tests {
     fn another_server_key_a_moved_and_a_changed_value_are_refused() {
         let ours = sealing(1);
         let key = ours.key(&KEY);
-        let value = ours.session().unwrap().seal(&key, &KEY.id, EXPIRES, b"record").unwrap();
+        let value = ours.sealer().unwrap().seal(&key, &KEY.id, EXPIRES, b"record").unwrap();
         let other_key = ours.key(&Key { kind: 4, ..KEY });
         let value = Bytes::from(value);
         assert_eq!(sealing(2).opener().open(&key, &value), Err(Unreadable));

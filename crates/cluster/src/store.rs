@@ -1,285 +1,80 @@
-//! The store: batches become fenced transactions of etcd.
+//! The store of one term: batches become fenced transactions of etcd.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
-use onceward_core::clock::{Clock, EngineClock};
-use onceward_core::domain::{ServerKey, Timestamp};
+use onceward_core::domain::Timestamp;
 use onceward_store::{
     BoxFuture, Copied, CopyProgress, Done, Owner, Slot, Slots, Store, StoreError, Visitor, Write,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
 
-use crate::etcd::{Client, ClientError, EtcdTls, delete, found, get, nested, put, version_is};
-use crate::lane::{Lane, Work, sequence_key};
-use crate::lease::{self, Session};
-use crate::members::{Members, cluster_prefix, node_key, owner_key};
-use crate::messages::{KeyValue, RequestOp, TxnRequest};
-use crate::sealed::{Sealing, Unreadable, after_prefix, named, record_range};
+use crate::cluster::Shared;
+use crate::etcd::{Client, ClientError};
+use crate::messages::KeyValue;
+use crate::sealed::{Sealing, Unreadable, record_range};
+use crate::term::Term;
+use crate::writer::{Batch, Writer, time_key};
 
-/// A new owner's clock is this much after the stored decision time, which is at most this old.
+/// The stored decision time is at most this old.
 const TIME_STEP: Duration = Duration::from_secs(1);
 
-/// The arguments of [`EtcdStore::open`].
-pub struct ClusterOptions {
-    /// URLs of etcd's members.
-    pub etcd: Vec<String>,
-    pub tls: Option<EtcdTls>,
-    /// This node's name, which no other node has.
-    pub node: String,
-    /// Where other nodes reach this one.
-    pub address: String,
-    /// The nodes share it.
-    pub key: ServerKey,
-    /// Identifies the key without revealing it.
-    pub key_fingerprint: [u8; 16],
-    /// Number of shards. The slots of a batch are equal modulo this number.
-    pub shards: usize,
-    /// Brought up to the time of the records.
-    pub clock: Arc<EngineClock>,
-    /// Counts time since the machine booted, suspension included.
-    pub uptime: Arc<dyn Clock>,
-}
-
-/// The store cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    #[error("the cluster cannot be used: {0}")]
-    Settings(String),
-    #[error("{0}; check that the members of etcd run and that \"etcd\" in \"cluster\" names them")]
-    Etcd(#[from] ClientError),
-    #[error(
-        "the records in etcd were written with another server key; give every node the same server.key (key-file)"
-    )]
-    OtherKey,
-}
-
-/// Records in etcd. Nothing can be read or written before [`Ownership`](crate::Ownership) has claimed slots.
+/// The records of a cluster, while this node owns them.
 pub struct EtcdStore {
-    pub(crate) options: Options,
-    pub(crate) client: Arc<Client>,
+    client: Arc<Client>,
     sealing: Arc<Sealing>,
-    clock: Arc<EngineClock>,
-    session: ArcSwapOption<Session>,
-    lanes: Vec<mpsc::UnboundedSender<Work>>,
-    expected: AtomicU64,
+    term: Arc<Term>,
+    queue: mpsc::UnboundedSender<Batch>,
+    expected: u64,
+    newest: Timestamp,
     trouble: Arc<Mutex<Option<String>>>,
     closed: AtomicBool,
 }
 
-/// What a session needs.
-pub(crate) struct Options {
-    etcd: Vec<String>,
-    tls: Option<EtcdTls>,
-    pub(crate) node: String,
-    address: String,
-    uptime: Arc<dyn Clock>,
-}
-
 impl EtcdStore {
-    /// Connects to etcd and compares the server key. Needs a runtime, which carries out the commits.
-    ///
-    /// # Errors
-    /// [`OpenError`]; each says what to do.
-    pub async fn open(options: ClusterOptions) -> Result<Self, OpenError> {
-        let ClusterOptions { etcd, tls, node, address, key, key_fingerprint, shards, clock, uptime } =
-            options;
-        let client = Arc::new(Client::new(&etcd, tls.as_ref()).map_err(OpenError::Settings)?);
-        let fingerprint = named("server-key");
-        let txn = TxnRequest {
-            compare: vec![version_is(fingerprint.clone(), 0)],
-            success: vec![put(fingerprint.clone(), key_fingerprint.to_vec(), 0)],
-            failure: vec![get(fingerprint, Vec::new())],
-        };
-        let response = client.txn(txn).await?;
-        if !response.succeeded && found(response).flatten().any(|found| found.value[..] != key_fingerprint) {
-            return Err(OpenError::OtherKey);
-        }
+    pub(crate) async fn of_term(shared: &Shared, term: Arc<Term>) -> Result<Self, ClientError> {
+        let (client, sealing) = (Arc::clone(&shared.client), Arc::clone(&shared.sealing));
         let (from, end) = record_range(0, Slot::MAX);
-        let expected = AtomicU64::new(client.count(from, end).await?);
-        let sealing = Arc::new(Sealing::new(&key));
-        let mut lanes = Vec::new();
-        for index in 0..shards.max(1) {
-            let (to, queue) = mpsc::unbounded_channel();
-            let lane = Lane::new(index, Arc::clone(&client), Arc::clone(&sealing), Arc::clone(&clock) as _);
-            // Ends with the store.
-            tokio::spawn(lane.run(queue));
-            lanes.push(to);
-        }
-        Ok(Self {
-            options: Options { etcd, tls, node, address, uptime },
-            client,
-            sealing,
-            clock,
-            session: ArcSwapOption::empty(),
-            lanes,
-            expected,
-            trouble: Arc::default(),
-            closed: AtomicBool::new(false),
-        })
-    }
-
-    /// Begins a session: a lease, the node's key and the sequences under it. `None` while another process, or an earlier
-    /// one of this node, has the node's key.
-    pub(crate) async fn begin_session(&self) -> Result<Option<Arc<Session>>, ClientError> {
-        let Options { etcd, tls, node, address, uptime } = &self.options;
-        let sent = uptime.now();
-        let lease = self.client.grant(lease::TTL).await?;
-        let lanes = (0..self.lanes.len()).map(|lane| put(sequence_key(lease, lane), Vec::new(), lease));
-        let own = node_key(node);
-        let txn = TxnRequest {
-            compare: vec![version_is(own.clone(), 0)],
-            success: vec![
-                put(own.clone(), address.clone().into_bytes(), lease),
-                nested(TxnRequest { success: lanes.collect(), ..TxnRequest::default() }),
-            ],
-            failure: vec![get(own, Vec::new())],
-        };
-        let response = self.client.txn(txn).await?;
-        // A repeated transaction finds its own key.
-        if !response.succeeded && !found(response).flatten().any(|found| found.lease == lease) {
-            // Otherwise it ends by itself.
-            let _ = self.client.revoke(lease).await;
-            return Ok(None);
-        }
-        let sealer = self.sealing.session();
+        let expected = client.count(from, end).await?;
+        let stored = client.range(time_key(), Vec::new()).await?.pop();
+        let stored = stored.and_then(|KeyValue { value, .. }| <[u8; 8]>::try_from(&value[..]).ok());
+        let newest = stored
+            .map(|time| Timestamp::from_millis(u64::from_be_bytes(time)).plus(TIME_STEP))
+            .unwrap_or(Timestamp::EPOCH);
+        let sealer = sealing.sealer();
         let sealer =
             sealer.map_err(|_| ClientError::Refused("the system gave no random bytes".to_owned()))?;
-        let session = Arc::new(Session::new(lease, sealer, Arc::clone(uptime), sent));
-        let kept = lease::keep_alive(&session, etcd.clone(), tls.clone());
-        kept.map_err(|error| ClientError::Refused(format!("cannot start the thread of the lease: {error}")))?;
-        self.session.store(Some(Arc::clone(&session)));
-        Ok(Some(session))
+        let clock = Arc::clone(&shared.options.clock);
+        let writer = Writer::new(Arc::clone(&client), Arc::clone(&sealing), sealer, clock, Arc::clone(&term));
+        let (to, queue) = mpsc::unbounded_channel();
+        // Ends with the store.
+        tokio::spawn(writer.run(queue));
+        let (trouble, closed) = (Arc::default(), AtomicBool::new(false));
+        Ok(Self { client, sealing, term, queue: to, expected, newest, trouble, closed })
     }
 
-    /// Ends the session. No later commit is applied under it.
-    pub(crate) fn end_session(&self) {
-        if let Some(session) = self.session.swap(None) {
-            session.lose();
-        }
-    }
-
-    /// The state of the cluster.
-    pub(crate) async fn members(&self) -> Result<Members, ClientError> {
-        let prefix = cluster_prefix();
-        let keys = self.client.range(prefix.clone(), after_prefix(prefix)).await?;
-        Ok(Members::read(&keys))
-    }
-
-    /// Claims slots, each unless it has an owner. The state of the cluster tells which were claimed.
-    pub(crate) async fn claim(&self, session: &Arc<Session>, slots: Slots) -> Result<(), StoreError> {
-        let claim = |slot| {
-            let (key, node) = (owner_key(slot), self.options.node.clone().into_bytes());
-            nested(TxnRequest {
-                compare: vec![version_is(key.clone(), 0)],
-                success: vec![put(key, node, session.lease)],
-                failure: Vec::new(),
-            })
-        };
-        self.in_lanes(session, slots, claim).await
-    }
-
-    /// Gives up slots of which memory holds nothing any more.
-    pub(crate) async fn release(&self, session: &Arc<Session>, slots: Slots) -> Result<(), StoreError> {
-        session.give_up(slots);
-        self.in_lanes(session, slots, |slot| delete(owner_key(slot))).await
-    }
-
-    /// Removes this node from the live ones. It keeps its slots until it gives them up.
-    pub(crate) async fn retire(&self, session: &Arc<Session>) -> Result<(), StoreError> {
-        self.apply(session, 0, vec![delete(node_key(&self.options.node))]).await
-    }
-
-    /// Makes sure that no earlier transaction about these slots can arrive later.
-    async fn fence(&self, session: &Arc<Session>, slots: Slots) -> Result<(), StoreError> {
-        for lane in 0..self.lanes.len() {
-            if slots.iter().any(|slot| self.lane_of(slot) == lane) {
-                self.apply(session, lane, Vec::new()).await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn in_lanes(
-        &self,
-        session: &Arc<Session>,
-        slots: Slots,
-        operation: impl Fn(Slot) -> RequestOp,
-    ) -> Result<(), StoreError> {
-        for lane in 0..self.lanes.len() {
-            let slots: Vec<Slot> = slots.iter().filter(|slot| self.lane_of(*slot) == lane).collect();
-            // Each claim is a transaction of its own within the outer one.
-            for slots in slots.chunks(CLAIMS) {
-                let operations = slots.iter().map(|slot| operation(*slot)).collect();
-                self.apply(session, lane, operations).await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn apply(
-        &self,
-        session: &Arc<Session>,
-        lane: usize,
-        operations: Vec<RequestOp>,
-    ) -> Result<(), StoreError> {
-        let (done, applied) = oneshot::channel();
-        let done = Box::new(|result| drop(done.send(result)));
-        self.hand_over(lane, Work::Apply(Arc::clone(session), operations, done));
-        applied.await.unwrap_or(Err(StoreError::Closed))
-    }
-
-    fn hand_over(&self, lane: usize, work: Work) {
-        match self.lanes.get(lane).filter(|_| !self.closed.load(Ordering::Acquire)) {
-            Some(to) => {
-                if let Err(mpsc::error::SendError(work)) = to.send(work) {
-                    work.refuse();
-                }
-            }
-            None => work.refuse(),
-        }
-    }
-
-    fn lane_of(&self, slot: Slot) -> usize {
-        usize::from(slot) % self.lanes.len()
-    }
-
-    fn session(&self) -> Result<Arc<Session>, StoreError> {
-        self.session.load_full().ok_or_else(|| {
-            let why = "this node has no lease in etcd";
-            self.set_trouble(Some(why.to_owned()));
-            StoreError::Unavailable(why.to_owned())
-        })
+    /// Returns when another node may own the records: memory is worth nothing then, and no commit succeeds any more.
+    pub async fn over(&self) {
+        self.term.over().await;
     }
 
     #[cfg(test)]
-    pub(crate) fn session_now(&self) -> Arc<Session> {
-        self.session.load_full().expect("a session")
+    pub(crate) fn term(&self) -> &Term {
+        &self.term
     }
 
-    pub(crate) fn set_trouble(&self, trouble: Option<String>) {
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
-    }
-
-    /// Brings the clock up to the last decision time about these slots.
-    async fn follow_time(&self, slots: Slots) -> Result<(), StoreError> {
-        let prefix = named("time/");
-        let times = self.client.range(prefix.clone(), after_prefix(prefix.clone())).await;
-        for KeyValue { key, value, .. } in times.map_err(unavailable)? {
-            let slot = key.strip_prefix(&prefix[..]).and_then(|slot| std::str::from_utf8(slot).ok());
-            let slot = slot.and_then(|slot| Slot::from_str_radix(slot, 16).ok());
-            if slot.is_some_and(|slot| slots.contains(slot))
-                && let Ok(time) = <[u8; 8]>::try_from(&value[..])
-            {
-                self.clock.at_least(Timestamp::from_millis(u64::from_be_bytes(time)).plus(TIME_STEP));
-            }
+    fn hand_over(&self, batch: Batch) {
+        if self.closed.load(Ordering::Acquire) {
+            return (batch.done)(Err(StoreError::Closed));
         }
-        Ok(())
+        if let Err(mpsc::error::SendError(batch)) = self.queue.send(batch) {
+            (batch.done)(Err(StoreError::Closed));
+        }
     }
 
+    /// Reads the records of these slots and those between them.
     async fn read(&self, first: Slot, last: Slot, mut visit: Visitor) -> Result<Visitor, StoreError> {
         let (from, end) = record_range(first, last);
         let mut next = Some(from);
@@ -302,49 +97,38 @@ impl EtcdStore {
     }
 }
 
-/// Claims of one transaction: each is a transaction within it, and what it may contain is what the outer one leaves of
-/// etcd's limit of 128.
-const CLAIMS: usize = 100;
-
 fn unavailable(error: impl ToString) -> StoreError {
     StoreError::Unavailable(error.to_string())
 }
 
 impl Store for EtcdStore {
     fn commit(&self, writes: Vec<Write>, done: Done) {
-        let Some(first) = writes.first() else {
-            let closed = self.closed.load(Ordering::Acquire);
-            return done(if closed { Err(StoreError::Closed) } else { Ok(()) });
-        };
-        let lane = self.lane_of(first.key.slot);
-        if writes.iter().any(|write| self.lane_of(write.key.slot) != lane) {
-            return done(Err(unavailable("a batch spans several shards")));
+        if writes.is_empty() {
+            let is_closed = self.closed.load(Ordering::Acquire);
+            return done(if is_closed { Err(StoreError::Closed) } else { Ok(()) });
         }
         let trouble = Arc::clone(&self.trouble);
-        match self.session() {
-            Ok(session) => {
-                let done: Done = Box::new(move |result: Result<(), StoreError>| {
-                    let now = result.as_ref().err().map(ToString::to_string);
-                    *trouble.lock().unwrap_or_else(PoisonError::into_inner) = now;
-                    done(result);
-                });
-                self.hand_over(lane, Work::Commit(session, writes, done));
-            }
-            Err(error) => done(Err(error)),
-        }
+        let done: Done = Box::new(move |result| {
+            let error = result.as_ref().err().map(ToString::to_string);
+            *trouble.lock().unwrap_or_else(PoisonError::into_inner) = error;
+            done(result);
+        });
+        self.hand_over(Batch { writes, done });
     }
 
     fn restore(&self, slots: Slots, mut visit: Visitor) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move {
-            let Some(first) = slots.iter().next() else { return Ok(()) };
-            self.fence(&self.session()?, slots).await?;
-            self.follow_time(slots).await?;
-            let mut run = first;
+            // An earlier transaction cannot arrive after what is read here.
+            let (done, fenced) = oneshot::channel();
+            let done = Box::new(|result| drop(done.send(result)));
+            self.hand_over(Batch { writes: Vec::new(), done });
+            fenced.await.unwrap_or(Err(StoreError::Closed))?;
+            let mut first = None;
             for slot in slots.iter() {
+                let from = *first.get_or_insert(slot);
                 if slot == Slot::MAX || !slots.contains(slot + 1) {
-                    visit = self.read(run, slot, visit).await?;
-                    let next = slots.iter().find(|next| *next > slot);
-                    run = next.unwrap_or(run);
+                    visit = self.read(from, slot, visit).await?;
+                    first = None;
                 }
             }
             Ok(())
@@ -352,41 +136,42 @@ impl Store for EtcdStore {
     }
 
     fn expected_records(&self) -> u64 {
-        self.expected.load(Ordering::Relaxed)
+        self.expected
     }
 
     /// Nothing: etcd makes its own snapshots.
     fn attach(&self, _owners: Vec<Arc<dyn Owner>>) {}
 
     fn copy(&self, _progress: Arc<CopyProgress>) -> BoxFuture<'_, Result<Copied, StoreError>> {
-        Box::pin(async { Err(unavailable("a cluster is backed up with etcdctl snapshot save")) })
+        Box::pin(async { Err(unavailable("the records of a cluster are copied with etcdctl snapshot save")) })
     }
 
     fn health(&self) -> Result<(), String> {
+        if self.term.is_over() {
+            return Err("this node has lost its lease in etcd".to_owned());
+        }
         if let Some(trouble) = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone() {
             return Err(trouble);
         }
-        if self.is_current() { Ok(()) } else { Err("this node's lease in etcd is not prolonged".to_owned()) }
+        if self.is_current() { Ok(()) } else { Err("etcd does not prolong this node's lease".to_owned()) }
     }
 
     fn is_current(&self) -> bool {
-        self.session.load().as_ref().is_some_and(|session| session.is_valid())
+        self.term.is_valid()
     }
 
-    /// The epoch: a restore brings the clock up to the slots that it reads.
     fn newest_time(&self) -> Timestamp {
-        Timestamp::EPOCH
+        self.newest
     }
 
+    /// Gives up the ownership at once.
     fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move {
-            if self.closed.swap(true, Ordering::AcqRel) {
+            if self.closed.swap(true, Ordering::AcqRel) || self.term.is_over() {
                 return Ok(());
             }
-            let session = self.session.swap(None);
-            let Some(session) = session else { return Ok(()) };
-            session.lose();
-            self.client.revoke(session.lease).await.map_err(unavailable)
+            self.term.end();
+            self.client.revoke(self.term.lease).await.map_err(unavailable)
         })
     }
 }

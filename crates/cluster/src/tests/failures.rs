@@ -6,12 +6,13 @@ use bytes::Bytes;
 use onceward_store::{Slots, Store as _};
 
 use super::etcd_process::Etcd;
-use super::node::{Node, eventually, key, put, restore};
+use super::node::{commit, eventually, join, key, put, restore};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn acknowledged_batches_survive_the_death_of_each_member_in_turn() {
     let mut etcd = Etcd::start(3).await;
-    let a = Node::join(&etcd, "a", 0).await;
+    let cluster = join(&etcd, "a").await;
+    let a = cluster.campaign().await;
     let mut acknowledged = BTreeMap::new();
     let mut id = 0;
     for member in 0..3 {
@@ -21,7 +22,7 @@ async fn acknowledged_batches_survive_the_death_of_each_member_in_turn() {
         while committed < 50 {
             id += 1;
             let record = format!("record {id}");
-            if a.commit(vec![put(0, id % 20, &record)]).await.is_ok() {
+            if commit(&a, vec![put(0, id % 20, &record)]).await.is_ok() {
                 acknowledged.insert(key(0, id % 20), Bytes::from(record));
                 committed += 1;
             } else {
@@ -32,8 +33,8 @@ async fn acknowledged_batches_survive_the_death_of_each_member_in_turn() {
         etcd.start_member(member);
         etcd.ready().await;
     }
-    a.settled(1).await;
-    let kept = restore(&a.store, Slots::one(0)).await.unwrap();
+    assert!(!a.term().is_over());
+    let kept = restore(&a, Slots::one(0)).await.unwrap();
     for (key, record) in acknowledged {
         assert_eq!(kept.get(&key), Some(&record));
     }
@@ -42,15 +43,16 @@ async fn acknowledged_batches_survive_the_death_of_each_member_in_turn() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_majority_nothing_is_committed_until_it_is_back() {
     let mut etcd = Etcd::start(3).await;
-    let a = Node::join(&etcd, "a", 0).await;
-    a.commit(vec![put(0, 1, "before")]).await.unwrap();
+    let cluster = join(&etcd, "a").await;
+    let a = cluster.campaign().await;
+    commit(&a, vec![put(0, 1, "before")]).await.unwrap();
     etcd.kill(0);
     etcd.kill(1);
-    assert!(a.commit(vec![put(0, 1, "during")]).await.is_err());
-    eventually(async || !a.store.is_current() && a.store.health().is_err()).await;
+    assert!(commit(&a, vec![put(0, 1, "during")]).await.is_err());
+    eventually(async || !a.is_current() && a.health().is_err()).await;
     etcd.start_member(0);
-    eventually(async || a.commit(vec![put(0, 1, "after")]).await.is_ok()).await;
-    eventually(async || a.store.is_current() && a.store.health().is_ok()).await;
-    let kept = restore(&a.store, Slots::one(0)).await.unwrap();
+    eventually(async || commit(&a, vec![put(0, 1, "after")]).await.is_ok()).await;
+    eventually(async || a.is_current() && a.health().is_ok()).await;
+    let kept = restore(&a, Slots::one(0)).await.unwrap();
     assert_eq!(kept[&key(0, 1)], Bytes::from("after"));
 }

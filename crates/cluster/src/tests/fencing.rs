@@ -1,131 +1,133 @@
-//! Each batch is applied at most once, and only while its node owns the slots.
+//! Each batch is applied at most once, and only while its node owns the records.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use onceward_core::clock::Clock as _;
 use onceward_store::{Slots, Store as _, StoreError};
+use tokio::sync::oneshot;
 
 use super::etcd_process::Etcd;
-use super::node::{Node, START, commit, eventually, open, put, remove, restore};
-use crate::OpenError;
-use crate::lane::sequence_key;
-use crate::messages::TxnRequest;
+use super::node::{START, commit, join, join_at, join_with, key, put, remove, restore};
+use crate::JoinError;
+use crate::writer::{sequence_key, transaction};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_is_whole_and_the_next_owner_reads_it() {
     let etcd = Etcd::start(1).await;
-    let mut a = Node::join(&etcd, "a", 0).await;
-    a.commit(vec![put(0, 1, "one"), put(2, 2, "two")]).await.unwrap();
-    a.commit(vec![put(0, 1, "three"), remove(2, 2)]).await.unwrap();
-    a.ownership.leave().await;
-    let b = Node::join(&etcd, "b", 0).await;
-    assert_eq!(b.get(0, 1), Some(Bytes::from("three")));
-    assert_eq!(b.get(2, 2), None);
+    let a = join(&etcd, "a").await.campaign().await;
+    commit(&a, vec![put(0, 1, "one"), put(2, 2, "two"), put(255, 3, "four")]).await.unwrap();
+    commit(&a, vec![put(0, 1, "three"), remove(2, 2)]).await.unwrap();
+    a.close().await.unwrap();
+    let b = join(&etcd, "b").await.campaign().await;
+    let records = restore(&b, Slots::all()).await.unwrap();
+    let expected = [(key(0, 1), Bytes::from("three")), (key(255, 3), Bytes::from("four"))];
+    assert_eq!(records.into_iter().collect::<Vec<_>>(), expected);
+    assert_eq!(restore(&b, [0, 1, 254].into_iter().collect()).await.unwrap().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_of_many_records_is_one_transaction() {
     let etcd = Etcd::start(1).await;
-    let a = Node::join(&etcd, "a", 0).await;
-    for records in [119, 120, 121, 3_000] {
-        a.commit((0..records).map(|id| put(4, id, "record")).collect()).await.unwrap();
-        assert_eq!(restore(&a.store, Slots::one(4)).await.unwrap().len(), records as usize);
+    let a = join(&etcd, "a").await.campaign().await;
+    for records in [118, 119, 120, 121, 3_000] {
+        commit(&a, (0..records).map(|id| put(4, id, "record")).collect()).await.unwrap();
+        assert_eq!(restore(&a, Slots::one(4)).await.unwrap().len(), records as usize);
     }
-    let too_many = a.commit((0..10_000).map(|id| put(4, id, "x")).collect()).await;
+    let too_many = commit(&a, (0..10_000).map(|id| put(4, id, "x")).collect()).await;
     assert!(matches!(too_many, Err(StoreError::Unavailable(_))), "{too_many:?}");
-    a.commit(vec![put(4, 0, "after")]).await.unwrap();
+    commit(&a, vec![put(4, 0, "after"), put(4, 0, "last")]).await.unwrap();
+    assert_eq!(restore(&a, Slots::one(4)).await.unwrap()[&key(4, 0)], Bytes::from("last"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn batches_that_wait_together_are_all_applied_in_order() {
+    let etcd = Etcd::start(1).await;
+    let a = join(&etcd, "a").await.campaign().await;
+    let committed: Vec<_> = (0..500)
+        .map(|n| {
+            let (done, committed) = oneshot::channel();
+            let writes = vec![put(1, n, "x"), put(1, 1_000, &n.to_string())];
+            a.commit(writes, Box::new(|result| drop(done.send(result))));
+            committed
+        })
+        .collect();
+    for committed in committed {
+        assert_eq!(committed.await.unwrap(), Ok(()));
+    }
+    let records = restore(&a, Slots::one(1)).await.unwrap();
+    assert_eq!((records.len(), &records[&key(1, 1_000)]), (501, &Bytes::from("499")));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_of_a_node_that_lost_its_lease_is_refused() {
     let etcd = Etcd::start(1).await;
-    let a = Node::join(&etcd, "a", 0).await;
-    a.commit(vec![put(0, 1, "before")]).await.unwrap();
-    let lease = a.store.session_now().lease;
-    etcd.client().revoke(lease).await.unwrap();
-    let late = a.commit(vec![put(0, 1, "late")]).await;
+    let a = join(&etcd, "a").await.campaign().await;
+    commit(&a, vec![put(0, 1, "before")]).await.unwrap();
+    etcd.client().revoke(a.term().lease).await.unwrap();
+    let late = commit(&a, vec![put(0, 1, "late")]).await;
     assert!(late.is_err(), "{late:?}");
-    eventually(async || a.memory.state.lock().unwrap().drops == 1).await;
-    a.settled(1).await;
-    assert_eq!(a.get(0, 1), Some(Bytes::from("before")));
-    assert_ne!(a.store.session_now().lease, lease);
-    a.commit(vec![put(0, 1, "after")]).await.unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_batch_about_a_slot_of_another_node_is_refused() {
-    let etcd = Etcd::start(1).await;
-    let a = Node::join(&etcd, "a", 0).await;
-    let b = Node::join(&etcd, "b", 1).await;
-    a.settled(2).await;
-    let of_b = b.here().iter().next().unwrap();
-    let refused = a.commit(vec![put(of_b, 1, "x")]).await;
-    assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
-    b.commit(vec![put(of_b, 1, "y")]).await.unwrap();
+    a.over().await;
+    assert!(!a.is_current() && a.health().is_err());
+    assert!(restore(&a, Slots::all()).await.is_err());
+    let b = join(&etcd, "b").await.campaign().await;
+    commit(&b, vec![put(0, 2, "of b")]).await.unwrap();
+    assert!(commit(&a, vec![put(0, 2, "later still")]).await.is_err());
+    let records = restore(&b, Slots::all()).await.unwrap();
+    assert_eq!(records[&key(0, 1)], Bytes::from("before"));
+    assert_eq!(records[&key(0, 2)], Bytes::from("of b"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repeated_or_late_transaction_changes_nothing() {
     let etcd = Etcd::start(1).await;
-    let a = Node::join(&etcd, "a", 0).await;
-    let client = etcd.client();
-    let (lease, key) = (a.store.session_now().lease, crate::sealed::named("test"));
-    let version = async |lane| {
-        let found = client.range(sequence_key(lease, lane), Vec::new()).await.unwrap();
-        found[0].version
+    let a = join(&etcd, "a").await.campaign().await;
+    let (client, lease) = (etcd.client(), a.term().lease);
+    let name = crate::sealed::named("test");
+    let version = async || client.range(sequence_key(lease), Vec::new()).await.unwrap()[0].version;
+    let batch = |version, value: &str| {
+        let value = crate::etcd::put(name.clone(), value.as_bytes().to_vec(), 0);
+        transaction(lease, version, vec![value])
     };
-    let batch = |lane, version, value: &str| TxnRequest {
-        compare: vec![crate::etcd::version_is(sequence_key(lease, lane), version)],
-        success: vec![
-            crate::etcd::put(sequence_key(lease, lane), Vec::new(), lease),
-            crate::etcd::put(key.clone(), value.as_bytes().to_vec(), 0),
-        ],
-        failure: Vec::new(),
-    };
-    let first = version(0).await;
-    assert!(client.txn(batch(0, first, "code live")).await.unwrap().succeeded);
-    assert!(client.txn(batch(0, first + 1, "code used")).await.unwrap().succeeded);
-    for _ in 0..3 {
-        assert!(!client.txn(batch(0, first, "code live")).await.unwrap().succeeded);
-    }
-    let kept = client.range(key.clone(), Vec::new()).await.unwrap();
-    assert_eq!(kept[0].value, Bytes::from("code used"));
     // A restore raises the sequence before it reads.
-    let late = batch(1, version(1).await, "late");
-    restore(&a.store, Slots::one(1)).await.unwrap();
+    let late = batch(version().await, "late");
+    restore(&a, Slots::one(1)).await.unwrap();
     assert!(!client.txn(late).await.unwrap().succeeded);
+    let first = version().await;
+    assert!(client.txn(batch(first, "code live")).await.unwrap().succeeded);
+    assert!(client.txn(batch(first + 1, "code used")).await.unwrap().succeeded);
+    for _ in 0..3 {
+        assert!(!client.txn(batch(first, "code live")).await.unwrap().succeeded);
+    }
+    let kept = client.range(name, Vec::new()).await.unwrap();
+    assert_eq!(kept[0].value, Bytes::from("code used"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_owner_decides_later_than_the_one_before() {
     let etcd = Etcd::start(1).await;
-    let mut a = Node::join(&etcd, "a", 0).await;
-    a.time.advance(Duration::from_secs(30));
-    a.commit(vec![put(9, 1, "x")]).await.unwrap();
-    let decided = a.clock.now();
-    a.ownership.leave().await;
-    let b = Node::join(&etcd, "b", 0).await;
-    assert_eq!(b.time.now(), START);
-    assert_eq!(b.clock.now(), decided.plus(Duration::from_secs(1)));
+    let decided = START.plus(Duration::from_secs(30));
+    let a = join_at(&etcd, "a", decided).await.campaign().await;
+    commit(&a, vec![put(9, 1, "x")]).await.unwrap();
+    a.close().await.unwrap();
+    let b = join_at(&etcd, "b", START).await.campaign().await;
+    assert_eq!(b.newest_time(), decided.plus(Duration::from_secs(1)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_with_another_server_key_does_not_start() {
+async fn a_node_with_another_server_key_does_not_join() {
     let etcd = Etcd::start(1).await;
-    assert!(open(&etcd, "a", 1).await.is_ok());
-    assert!(matches!(open(&etcd, "b", 2).await, Err(OpenError::OtherKey)));
-    assert!(open(&etcd, "c", 1).await.is_ok());
+    assert!(join_with(&etcd, "a", 1, START).await.is_ok());
+    assert!(matches!(join_with(&etcd, "b", 2, START).await, Err(JoinError::OtherKey)));
+    assert!(join_with(&etcd, "c", 1, START).await.is_ok());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_without_a_lease_refuses_and_a_closed_one_says_so() {
+async fn a_closed_store_refuses_every_batch() {
     let etcd = Etcd::start(1).await;
-    let (store, _) = open(&etcd, "a", 1).await.unwrap();
-    assert!(!store.is_current());
-    let refused = commit(&store, vec![put(0, 1, "x")]).await;
-    assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
-    assert!(store.health().is_err());
-    store.close().await.unwrap();
-    assert_eq!(commit(&store, Vec::new()).await, Err(StoreError::Closed));
+    let a = join(&etcd, "a").await.campaign().await;
+    assert_eq!(commit(&a, Vec::new()).await, Ok(()));
+    a.close().await.unwrap();
+    for writes in [Vec::new(), vec![put(0, 1, "x")]] {
+        assert_eq!(commit(&a, writes).await, Err(StoreError::Closed));
+    }
 }

@@ -1,7 +1,7 @@
-//! The store and the ownership on real etcd processes.
+//! The cluster on real processes of etcd.
 
+mod campaign;
 mod etcd_process;
 mod failures;
 mod fencing;
-mod handover;
 mod node;

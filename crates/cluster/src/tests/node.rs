@@ -1,17 +1,17 @@
-//! A node that keeps records in a map.
+//! Nodes, and their records.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use onceward_core::clock::{Clock, EngineClock, ManualClock};
+use onceward_core::clock::{Clock, ManualClock};
 use onceward_core::domain::{ServerKey, Timestamp};
-use onceward_store::{BoxFuture, Key, Slot, Slots, Store, StoreError, Write};
+use onceward_store::{Key, Slot, Slots, Store as _, StoreError, Write};
 use tokio::sync::oneshot;
 
 use super::etcd_process::Etcd;
-use crate::{ClusterOptions, EtcdStore, OpenError, Ownership, SlotHolder};
+use crate::{Cluster, ClusterOptions, EtcdStore, JoinError};
 
 pub const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
@@ -26,138 +26,38 @@ impl Clock for Uptime {
     }
 }
 
-pub struct Node {
-    pub store: Arc<EtcdStore>,
-    pub memory: Arc<Memory>,
-    pub ownership: Ownership,
-    pub clock: Arc<EngineClock>,
-    pub time: Arc<ManualClock>,
+/// A node whose clock shows [`START`].
+pub async fn join(etcd: &Etcd, node: &str) -> Cluster {
+    join_at(etcd, node, START).await
 }
 
-pub async fn open(etcd: &Etcd, node: &str, key: u8) -> Result<(EtcdStore, Arc<EngineClock>), OpenError> {
-    open_at(etcd, node, key, Arc::new(ManualClock::starting_at(START))).await
+pub async fn join_at(etcd: &Etcd, node: &str, now: Timestamp) -> Cluster {
+    join_with(etcd, node, 1, now).await.expect("joined")
 }
 
-async fn open_at(
-    etcd: &Etcd,
-    node: &str,
-    key: u8,
-    time: Arc<ManualClock>,
-) -> Result<(EtcdStore, Arc<EngineClock>), OpenError> {
-    let clock = Arc::new(EngineClock::over(time));
-    let options = ClusterOptions {
+pub async fn join_with(etcd: &Etcd, node: &str, key: u8, now: Timestamp) -> Result<Cluster, JoinError> {
+    Cluster::join(ClusterOptions {
         etcd: etcd.urls(),
         tls: None,
         node: node.to_owned(),
-        address: format!("{node}.example:3000"),
+        advertise: format!("{node}.example:3000"),
         key: ServerKey::from_bytes([key; 32]),
         key_fingerprint: [key; 16],
-        shards: 2,
-        clock: Arc::clone(&clock),
+        clock: Arc::new(ManualClock::starting_at(now)),
         uptime: Arc::new(Uptime),
-    };
-    Ok((EtcdStore::open(options).await?, clock))
+    })
+    .await
 }
 
-impl Node {
-    pub async fn start(etcd: &Etcd, node: &str) -> Self {
-        let time = Arc::new(ManualClock::starting_at(START));
-        let (store, clock) = open_at(etcd, node, 1, Arc::clone(&time)).await.expect("a store");
-        let store = Arc::new(store);
-        let memory = Arc::new(Memory { store: Arc::clone(&store), state: Mutex::default() });
-        let ownership = Ownership::start(Arc::clone(&store), Arc::clone(&memory) as _);
-        Self { store, memory, ownership, clock, time }
-    }
-
-    /// Starts a node and waits until it has its share beside `others` nodes.
-    pub async fn join(etcd: &Etcd, node: &str, others: usize) -> Self {
-        let node = Self::start(etcd, node).await;
-        node.settled(others + 1).await;
-        node
-    }
-
-    /// Returns when there are so many nodes and this one has the slots that are rightfully its own.
-    pub async fn settled(&self, nodes: usize) {
-        let node = &self.store.options.node;
-        eventually(async || {
-            let members = self.ownership.members();
-            members.nodes().count() == nodes
-                && members.here() == members.share_of(node)
-                && members.owned() == Slots::all()
-        })
-        .await;
-    }
-
-    /// The node as after SIGKILL: its lease is neither prolonged nor revoked.
-    pub fn die(self) {
-        self.store.end_session();
-    }
-
-    pub fn here(&self) -> Slots {
-        self.ownership.members().here()
-    }
-
-    pub async fn commit(&self, writes: Vec<Write>) -> Result<(), StoreError> {
-        commit(&self.store, writes.clone()).await?;
-        let mut state = self.memory.state.lock().unwrap();
-        for Write { key, put, .. } in writes {
-            match put {
-                Some(record) => drop(state.records.insert(key, record)),
-                None => drop(state.records.remove(&key)),
-            }
-        }
-        Ok(())
-    }
-
-    pub fn get(&self, slot: Slot, id: u32) -> Option<Bytes> {
-        self.memory.state.lock().unwrap().records.get(&key(slot, id)).cloned()
-    }
+/// Ends the owner as SIGKILL does: its lease is neither prolonged nor revoked.
+pub fn kill(cluster: Cluster, store: EtcdStore) {
+    drop((cluster, store));
 }
 
 pub async fn commit(store: &EtcdStore, writes: Vec<Write>) -> Result<(), StoreError> {
     let (done, committed) = oneshot::channel();
     store.commit(writes, Box::new(|result| drop(done.send(result))));
     committed.await.expect("an answer")
-}
-
-#[derive(Default)]
-pub struct State {
-    pub records: BTreeMap<Key, Bytes>,
-    pub slots: Slots,
-    pub drops: usize,
-}
-
-pub struct Memory {
-    store: Arc<EtcdStore>,
-    pub state: Mutex<State>,
-}
-
-impl SlotHolder for Memory {
-    fn acquire(&self, slots: Slots) -> BoxFuture<'_, Result<(), String>> {
-        Box::pin(async move {
-            let read = restore(&self.store, slots).await.map_err(|error| error.to_string())?;
-            let mut state = self.state.lock().unwrap();
-            state.records.extend(read);
-            state.slots.extend(slots);
-            Ok(())
-        })
-    }
-
-    fn release(&self, slots: Slots) -> BoxFuture<'_, ()> {
-        Box::pin(async move {
-            let mut state = self.state.lock().unwrap();
-            state.records.retain(|key, _| !slots.contains(key.slot));
-            slots.iter().for_each(|slot| state.slots.remove(slot));
-        })
-    }
-
-    fn drop_all(&self) -> BoxFuture<'_, ()> {
-        Box::pin(async move {
-            let mut state = self.state.lock().unwrap();
-            let drops = state.drops + 1;
-            *state = State { drops, ..State::default() };
-        })
-    }
 }
 
 pub async fn restore(store: &EtcdStore, slots: Slots) -> Result<BTreeMap<Key, Bytes>, StoreError> {

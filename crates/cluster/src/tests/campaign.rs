@@ -1,0 +1,69 @@
+//! One node owns the records; another takes over when it goes.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use onceward_store::{Slots, Store as _};
+use tokio::time::timeout;
+
+use super::etcd_process::Etcd;
+use super::node::{commit, join, key, kill, put, restore};
+use crate::Owner;
+
+fn peer(node: &str) -> Owner {
+    Owner::Peer { node: node.to_owned(), address: format!("{node}.example:3000") }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_of_two_nodes_wins_and_both_know_it() {
+    let etcd = Etcd::start(1).await;
+    let (a, b) = (join(&etcd, "a").await, join(&etcd, "b").await);
+    let owned = a.campaign().await;
+    assert_eq!(*a.owner().borrow(), Owner::Here);
+    b.owner().wait_for(|owner| *owner == peer("a")).await.unwrap();
+    assert!(timeout(Duration::from_secs(1), b.campaign()).await.is_err());
+    owned.close().await.unwrap();
+    let _of_b = b.campaign().await;
+    assert_eq!(*b.owner().borrow(), Owner::Here);
+    a.owner().wait_for(|owner| *owner == peer("b")).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_takes_over_from_a_killed_owner_with_all_records() {
+    let etcd = Etcd::start(1).await;
+    let a = join(&etcd, "a").await;
+    let store = a.campaign().await;
+    for slot in 0..=u8::MAX {
+        commit(&store, vec![put(slot, 7, "acknowledged")]).await.unwrap();
+    }
+    let b = join(&etcd, "b").await;
+    kill(a, store);
+    let store = timeout(Duration::from_secs(5), b.campaign()).await.expect("won within 5 s");
+    let records = restore(&store, Slots::all()).await.unwrap();
+    assert_eq!(records.len(), 256);
+    assert!((0..=u8::MAX).all(|slot| records[&key(slot, 7)] == Bytes::from("acknowledged")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_takes_over_at_once_from_an_owner_that_stops() {
+    let etcd = Etcd::start(1).await;
+    let (a, b) = (join(&etcd, "a").await, join(&etcd, "b").await);
+    let store = a.campaign().await;
+    let campaign = tokio::spawn(async move { b.campaign().await });
+    store.close().await.unwrap();
+    // A lease lasts two seconds.
+    let won = timeout(Duration::from_millis(1_500), campaign).await.expect("won before the lease could end");
+    assert!(won.unwrap().is_current());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restarted_node_does_not_take_its_former_self_for_a_peer() {
+    let etcd = Etcd::start(1).await;
+    let a = join(&etcd, "a").await;
+    let store = a.campaign().await;
+    kill(a, store);
+    let again = join(&etcd, "a").await;
+    let store = again.campaign().await;
+    assert_eq!(*again.owner().borrow(), Owner::Here);
+    assert!(store.is_current());
+}

@@ -1,0 +1,191 @@
+//! Applies batches one after the other, each at most once.
+//!
+//! A term has a key in etcd, the sequence, which is attached to the node's lease. Each transaction compares the key's
+//! version and writes the key. A transaction that arrives late, a second time, or after the end of the lease changes
+//! nothing. Batches that wait for the same transaction share the next one.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use onceward_core::clock::Clock;
+use onceward_core::domain::Timestamp;
+use onceward_store::{Done, Key, StoreError, Write};
+use prost::Message as _;
+use tokio::sync::mpsc;
+
+use crate::etcd::{Client, ClientError, delete, found, get, nested, put, version_is};
+use crate::messages::{RequestOp, TxnRequest};
+use crate::sealed::{Sealer, Sealing, named};
+use crate::term::Term;
+
+/// Operations of one transaction; etcd's default limit is 128.
+const MOST_OPERATIONS: usize = 120;
+/// Operations of each part of a larger one, which is a transaction within it. etcd allows a part what its parent leaves
+/// of the limit.
+const PART: usize = 60;
+/// etcd's default limit is 1.5 MiB.
+const MOST_BYTES: usize = 1_400_000;
+/// Age at which the stored decision time is replaced.
+const TIME_EVERY: Duration = Duration::from_secs(1);
+
+/// A batch to apply. One without writes only makes sure that no earlier transaction can arrive later.
+pub struct Batch {
+    pub writes: Vec<Write>,
+    pub done: Done,
+}
+
+/// The key of a term's sequence.
+pub fn sequence_key(lease: i64) -> Vec<u8> {
+    named(&format!("sequence/{lease:016x}"))
+}
+
+/// The key of the last stored decision time.
+pub fn time_key() -> Vec<u8> {
+    named("time")
+}
+
+pub struct Writer {
+    client: Arc<Client>,
+    sealing: Arc<Sealing>,
+    sealer: Sealer,
+    clock: Arc<dyn Clock>,
+    term: Arc<Term>,
+    /// The version of the sequence as the last known transaction left it.
+    version: i64,
+    /// Whether etcd did not say if it applied the last transaction.
+    is_open: bool,
+    /// The decision time that etcd has.
+    stored_time: Timestamp,
+}
+
+impl Writer {
+    pub fn new(
+        client: Arc<Client>,
+        sealing: Arc<Sealing>,
+        sealer: Sealer,
+        clock: Arc<dyn Clock>,
+        term: Arc<Term>,
+    ) -> Self {
+        let stored_time = Timestamp::EPOCH;
+        Self { client, sealing, sealer, clock, term, version: 1, is_open: false, stored_time }
+    }
+
+    pub async fn run(mut self, mut queue: mpsc::UnboundedReceiver<Batch>) {
+        let mut next = None;
+        loop {
+            let first = match next.take() {
+                Some(batch) => batch,
+                None => match queue.recv().await {
+                    Some(batch) => batch,
+                    None => return,
+                },
+            };
+            let Batch { mut writes, done } = first;
+            let mut waiting = vec![done];
+            while let Ok(batch) = queue.try_recv() {
+                if writes.len() + batch.writes.len() >= MOST_OPERATIONS {
+                    next = Some(batch);
+                    break;
+                }
+                writes.extend(batch.writes);
+                waiting.push(batch.done);
+            }
+            let committed = self.commit(&writes).await;
+            for done in waiting {
+                done(committed.clone());
+            }
+        }
+    }
+
+    async fn commit(&mut self, writes: &[Write]) -> Result<(), StoreError> {
+        if self.term.is_over() {
+            return Err(unavailable("this node has lost its lease"));
+        }
+        if self.is_open {
+            let closed = self.advance(Vec::new()).await;
+            closed.map_err(|error| unavailable(&error.to_string()))?;
+        }
+        // A key may occur once in a transaction.
+        let last: HashMap<Key, usize> =
+            writes.iter().enumerate().map(|(index, write)| (write.key, index)).collect();
+        let mut operations = Vec::with_capacity(writes.len() + 1);
+        for (index, Write { key, put: record, expires }) in writes.iter().enumerate() {
+            if last.get(key) != Some(&index) {
+                continue;
+            }
+            let name = self.sealing.key(key);
+            operations.push(match record {
+                Some(record) => {
+                    let sealed = self.sealer.seal(&name, &key.id, *expires, record);
+                    put(name, sealed.map_err(|_| unavailable("a record cannot be encrypted"))?, 0)
+                }
+                None => delete(name),
+            });
+        }
+        let now = self.clock.now();
+        let is_time_due = !writes.is_empty() && now.since(self.stored_time) >= TIME_EVERY;
+        if is_time_due {
+            operations.push(put(time_key(), now.as_millis().to_be_bytes().to_vec(), 0));
+        }
+        self.advance(operations).await?;
+        if is_time_due {
+            self.stored_time = now;
+        }
+        Ok(())
+    }
+
+    async fn advance(&mut self, operations: Vec<RequestOp>) -> Result<(), StoreError> {
+        let txn = transaction(self.term.lease, self.version, operations);
+        if txn.success.len() > MOST_OPERATIONS || txn.encoded_len() > MOST_BYTES {
+            return Err(unavailable("the batch is too large for one transaction of etcd"));
+        }
+        match self.client.txn(txn).await {
+            Ok(response) => {
+                let next = self.version + 1;
+                let is_applied = response.succeeded
+                    || found(response).flatten().next().is_some_and(|sequence| sequence.version == next);
+                if !is_applied {
+                    self.term.end();
+                    return Err(StoreError::Unknown("this node has lost its lease".to_owned()));
+                }
+                self.version = next;
+                self.is_open = false;
+                Ok(())
+            }
+            Err(ClientError::Refused(why)) => {
+                if why.contains("lease not found") {
+                    self.term.end();
+                }
+                Err(StoreError::Unavailable(why))
+            }
+            Err(error @ ClientError::Unknown(_)) => {
+                self.is_open = true;
+                Err(StoreError::Unknown(error.to_string()))
+            }
+        }
+    }
+}
+
+/// The transaction that carries out the operations if the sequence still has this version. If not, it reads the
+/// sequence.
+pub fn transaction(lease: i64, version: i64, operations: Vec<RequestOp>) -> TxnRequest {
+    let key = sequence_key(lease);
+    let mut success = vec![put(key.clone(), Vec::new(), lease)];
+    if operations.len() < MOST_OPERATIONS {
+        success.extend(operations);
+    } else {
+        let part =
+            |part: &[RequestOp]| nested(TxnRequest { success: part.to_vec(), ..TxnRequest::default() });
+        success.extend(operations.chunks(PART).map(part));
+    }
+    TxnRequest {
+        compare: vec![version_is(key.clone(), version)],
+        failure: vec![get(key, Vec::new())],
+        success,
+    }
+}
+
+fn unavailable(reason: &str) -> StoreError {
+    StoreError::Unavailable(reason.to_owned())
+}
