@@ -3,6 +3,10 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use onceward_cluster::Owner;
+use tokio::sync::watch;
+
+use super::cluster::reason_to_stand_by;
 use crate::clock::{Clock, EngineClock};
 use crate::config::{Bounds, Settings};
 use crate::delivery::GatewayState;
@@ -24,6 +28,8 @@ use crate::verify::Verifying;
 pub struct LateBoundVerifier {
     running: Arc<OnceLock<Running>>,
     loading: Arc<Loading>,
+    is_clustered: Arc<AtomicBool>,
+    owner: Arc<OnceLock<watch::Receiver<Owner>>>,
 }
 
 impl LateBoundVerifier {
@@ -33,6 +39,22 @@ impl LateBoundVerifier {
 
     pub fn running(&self) -> Option<&Running> {
         self.running.get()
+    }
+
+    /// From now on this is a node of a cluster.
+    pub fn stand_by(&self) {
+        self.is_clustered.store(true, Ordering::Relaxed);
+    }
+
+    /// Follows the owner of the records.
+    pub fn follow(&self, owner: watch::Receiver<Owner>) {
+        let _ = self.owner.set(owner);
+    }
+
+    /// The owner of the records of the cluster, to whom requests go; `None` without a cluster.
+    pub fn owner(&self) -> Option<Owner> {
+        let known = || self.owner.get().map(|owner| owner.borrow().clone()).unwrap_or_default();
+        self.is_clustered.load(Ordering::Relaxed).then(known)
     }
 
     /// The progress of reading the store.
@@ -78,7 +100,10 @@ fn reasons_against(late: &LateBoundVerifier, stopping: &AtomicBool) -> Vec<Strin
         reasons.push("the server is stopping".to_owned());
     }
     let Some(running) = late.running() else {
-        reasons.push(format!("the store is being loaded: {}", late.loading));
+        reasons.push(match late.owner() {
+            Some(owner) => reason_to_stand_by(&owner),
+            None => format!("the store is being loaded: {}", late.loading),
+        });
         return reasons;
     };
     reasons.extend(running.reasons_against());

@@ -4,6 +4,7 @@
 
 mod announce;
 mod bind;
+mod cluster;
 pub mod control;
 mod front_end;
 mod serve;
@@ -13,26 +14,31 @@ mod tls;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use onceward_cluster::JoinError;
 use rand::TryRng;
 use rand::rngs::SysRng;
 use tokio::sync::mpsc;
 
 use crate::clock::{Clock, EngineClock, SystemClock};
-use crate::config::{Settings, TraceSettings};
+use crate::config::{ClusterSettings, Settings, TraceSettings};
 use crate::delivery::Routed;
+use crate::domain::ServerKey;
 use crate::gateway::Receipt;
 use crate::http::{self, Deps, ServedRoutes};
 use crate::node::{
     self, Gateways, RegistryPlan, Running, StartOptions, build_gateways, load_or_create, seeded_rng,
 };
-use crate::store::StoreError;
+use crate::store::{Store, StoreError};
 use crate::telemetry::Exporter;
 use crate::trace::Tracer;
 use crate::verify::Verifying;
+use cluster::Member;
 use control::{Control, ControlDeps};
 
 pub use bind::bind;
+pub use cluster::ClusterError;
 pub use front_end::LateBoundVerifier;
 pub use serve::run;
 pub use tls::{Certificates, TlsError};
@@ -58,12 +64,18 @@ pub enum AppStartError {
     NoRandomness(rand::rngs::SysError),
     #[error(transparent)]
     Services(#[from] node::StartError),
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
 }
 
 impl AppStartError {
     /// Returns `true` if the operator must change the configuration.
     pub const fn is_about_the_configuration(&self) -> bool {
-        matches!(self, Self::Services(error) if error.is_about_the_configuration())
+        match self {
+            Self::Services(error) => error.is_about_the_configuration(),
+            Self::Cluster(error) => error.is_about_the_configuration(),
+            _ => false,
+        }
     }
 }
 
@@ -79,6 +91,9 @@ pub struct App {
     deps: Arc<Deps<LateBoundVerifier>>,
     exporter: Arc<Mutex<Option<Exporter>>>,
 }
+
+/// Wait before etcd is asked again.
+const JOIN_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// Begins to export spans.
 fn begin_traces(
@@ -111,11 +126,39 @@ impl App {
         Ok(Self { clock, gateways: routed, certificates, late, control, stopping, deps, exporter })
     }
 
+    /// Joins the cluster, once etcd answers. Until the start, `/readyz` says that this node stands by.
+    pub async fn join(
+        &self,
+        settings: &Settings,
+        cluster: &ClusterSettings,
+    ) -> Result<Member, AppStartError> {
+        self.late.stand_by();
+        let mut is_reported = false;
+        let member = loop {
+            match Member::join(settings, cluster, &self.clock).await {
+                Err(ClusterError::Join(error @ JoinError::Etcd(_))) => {
+                    if !std::mem::replace(&mut is_reported, true) {
+                        tracing::warn!(%error, "etcd unavailable, retrying");
+                    }
+                    tokio::time::sleep(JOIN_AGAIN_AFTER).await;
+                }
+                joined => break joined?,
+            }
+        };
+        self.late.follow(member.owner());
+        Ok(member)
+    }
+
     /// Opens the store, loads every number and starts the shards. From then on requests are
-    /// decided.
-    pub async fn start(&self, settings: &Settings) -> Result<(), AppStartError> {
+    /// decided. `records` are those of a cluster, which this node owns.
+    pub async fn start(
+        &self,
+        settings: &Settings,
+        records: Option<(ServerKey, Arc<dyn Store>)>,
+    ) -> Result<(), AppStartError> {
         let running = Running::start(StartOptions {
             storage: settings.storage.clone(),
+            records,
             clock: Arc::clone(&self.clock),
             gateways: self.gateways.clone(),
             routing: settings.gateways.routing.clone(),
@@ -177,10 +220,11 @@ impl App {
     }
 
     /// Returns once every shard and the journal have answered: `false` if one of them has ended. Waits while one hangs.
+    /// A node that stands by is alive.
     pub async fn is_alive(&self) -> bool {
         match self.late.running() {
             Some(running) => running.shards.ping().await.is_ok(),
-            None => false,
+            None => self.late.owner().is_some(),
         }
     }
 
@@ -228,7 +272,8 @@ async fn record(mut receipts: mpsc::Receiver<Receipt>, verifying: Verifying) {
 pub fn check(settings: &Settings) -> Result<Vec<String>, AppStartError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     build_gateways(&settings.gateways, &clock)?;
-    if let Some(file) = &settings.storage.server_key_file {
+    cluster::check(settings)?;
+    if let Some(file) = settings.storage.server_key_file.as_ref().filter(|_| settings.cluster.is_none()) {
         load_or_create(&settings.storage.data_dir, Some(file)).map_err(node::StartError::from)?;
     }
     let certificate = check_certificate(settings, &*clock).transpose()?;

@@ -23,6 +23,8 @@ use crate::telemetry;
 const EXIT_OK: u8 = 0;
 /// The stop was cut short.
 const EXIT_CUT_SHORT: u8 = 1;
+/// The node has lost the ownership of the records of the cluster (`EX_TEMPFAIL` of sysexits).
+const EXIT_LEASE_LOST: u8 = 75;
 /// The configuration cannot be, as only the data directory shows (`EX_USAGE` of sysexits).
 const EXIT_CONFIGURATION: u8 = 64;
 /// The program could not start (`EX_SOFTWARE` of sysexits).
@@ -30,6 +32,9 @@ const EXIT_START_FAILED: u8 = 70;
 
 /// Time for threads that do not notice the end by themselves.
 const LAST_BREATH: Duration = Duration::from_secs(1);
+
+/// Time for requests in progress to get their 503 when the lease is lost.
+const LAST_ANSWERS: Duration = Duration::from_millis(500);
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -146,8 +151,25 @@ async fn serve(settings: Settings) -> Result<u8, AppStartError> {
         None => None,
     };
 
+    let (mut member, mut store) = (None, None);
+    let starting = async {
+        if let Some(cluster) = &settings.cluster {
+            tracing::info!(node = cluster.node, %address, "standing by");
+            // A standby may wait for weeks.
+            service_manager::ready().await;
+            tasks.spawn(service_manager::keep_watchdog(app.clone()));
+            let member = member.insert(app.join(&settings, cluster).await?);
+            let (key, owned) = member.campaign().await;
+            store = Some(Arc::clone(&owned));
+            app.start(&settings, Some((key, owned))).await
+        } else {
+            app.start(&settings, None).await?;
+            tasks.spawn(service_manager::keep_watchdog(app.clone()));
+            Ok(())
+        }
+    };
     tokio::select! {
-        started = app.start(&settings) => started?,
+        started = starting => started?,
         signal = signals.next() => {
             tracing::info!(signal, "stopped during the start");
             return Ok(EXIT_OK);
@@ -155,10 +177,25 @@ async fn serve(settings: Settings) -> Result<u8, AppStartError> {
     }
     app.announce(&settings, address);
     service_manager::ready().await;
-    tasks.spawn(service_manager::keep_watchdog(app.clone()));
     tasks.spawn(watch_server_key(&settings.storage));
+    let lease_lost = async {
+        match &store {
+            Some(store) => store.over().await,
+            None => std::future::pending().await,
+        }
+    };
 
-    let signal = signals.next().await;
+    let signal = tokio::select! {
+        signal = signals.next() => signal,
+        () = lease_lost => {
+            // Memory may be out of date: a new process reads the records again if this node wins once more.
+            tracing::error!("lease in etcd lost; this node answers nothing more and exits");
+            app.begin_stop();
+            let _ = stop_serving.send(());
+            let _ = tokio::time::timeout(LAST_ANSWERS, serving).await;
+            return Ok(EXIT_LEASE_LOST);
+        }
+    };
     let deadline = settings.bounds.graceful_stop;
     tracing::info!(signal, deadline_s = deadline.as_secs(), "stopping; requests in progress are finished");
     app.begin_stop();

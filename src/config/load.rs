@@ -192,6 +192,9 @@ fn resolve(keys: Keys, variables: &Variables, directory: &Path, c: &mut Context)
         c.row("scratch", NOT_SET, "the default: the directory that TMPDIR names");
     }
     settings.storage.below(directory);
+    if let Some(cluster) = &mut settings.cluster {
+        cluster.below(directory);
+    }
     settings
 }
 

@@ -7,6 +7,7 @@
 #![expect(missing_docs, reason = "a field whose name says all needs no comment")]
 
 mod checks;
+mod cluster;
 mod context;
 mod dotenv;
 mod gateways;
@@ -22,6 +23,7 @@ pub(crate) mod templates;
 mod traces;
 pub(crate) mod values;
 
+pub use cluster::ClusterSettings;
 pub use context::{ConfigError, ConfigErrors, Effective};
 pub use dotenv::is_denied as env_file_is_denied;
 pub use kind::SettingError;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use smart_default::SmartDefault;
 
+use super::cluster::{ClusterObject, ClusterSettings};
 use super::http_gateway::HttpGateway;
 use super::kind::{
     As, Attempts, AuditAge, BodyBytes, BreakerFailures, BreakerWait, Choice, CodeLife, Commands,
@@ -79,6 +80,9 @@ pub struct Settings {
     pub brand: String,
     #[serde(flatten)]
     pub storage: StorageSettings,
+    /// This node's part in a cluster, whose records are in etcd. Without it the records are in `data-dir`.
+    #[serde(with = "As::<Option<ClusterObject>>", skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<ClusterSettings>,
     #[serde(skip)]
     #[default(GatewaySettings::simulator())]
     pub gateways: GatewaySettings,

@@ -199,7 +199,7 @@ impl<O> DeliveryRun<'_, O> {
             return;
         }
         match error {
-            DeliveryError::TimedOutWaiting | DeliveryError::NotServed(_) => {
+            DeliveryError::TimedOutWaiting | DeliveryError::NotServed(_) | DeliveryError::NotOwned => {
                 warn!(request_id, %number, channel, %error, "message not sent");
             }
             // While circuits are open, each request of a flood ends here.

@@ -23,6 +23,9 @@ pub(super) enum DeliveryError {
     /// The code was used, replaced or locked, or it expired, before the message left.
     #[error("the code could no longer be used; nothing was sent")]
     NoLongerUsable,
+    /// The node may have lost its lease in the cluster.
+    #[error("this node may no longer own the records of the cluster; nothing was sent")]
+    NotOwned,
     /// The queue of the gateway was full, or a permit would have come too late.
     #[error("too many messages are waiting for the gateway; nothing was sent")]
     Overloaded,
@@ -108,7 +111,8 @@ impl DeliveryError {
             | Self::TimedOutWaiting
             | Self::Overloaded
             | Self::OutOfService { .. }
-            | Self::NotServed(_) => Dropped::Refused,
+            | Self::NotServed(_)
+            | Self::NotOwned => Dropped::Refused,
         }
     }
 
@@ -133,6 +137,7 @@ impl DeliveryError {
             Self::NoAnswerInTime
             | Self::TimedOutWaiting
             | Self::NoLongerUsable
+            | Self::NotOwned
             | Self::Overloaded
             | Self::TooManyMessages => FailureReason::Gateway,
         }

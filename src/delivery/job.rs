@@ -51,6 +51,12 @@ pub trait CodeLiveness: Sync {
     /// Whether the code is still live: not used, replaced or locked since the send was decided. A run asks when
     /// time has passed: after a wait for a permit, and before every gateway but the first.
     fn still_usable(&self) -> impl Future<Output = bool> + Send;
+
+    /// Whether this process may still send: in a cluster, not when it may have lost the ownership of the number. A run
+    /// asks right before each gateway.
+    fn may_send(&self) -> bool {
+        true
+    }
 }
 
 /// The outcome of a delivery run, and what has to be recorded of it.

@@ -245,6 +245,9 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         let started = self.now();
         let overdue = permit.overdue_after().filter(|_| deadlines.has_successor);
         let overdue = overdue.map(|after| now() + after.max(self.budget.least));
+        if !self.liveness.may_send() {
+            return Break(self.failed(&DeliveryError::NotOwned));
+        }
         permit.ask();
         let end = overdue.map_or(deadlines.answer, |overdue| overdue.min(deadlines.answer));
         let span = self.job.request_id.as_ref().and_then(RequestId::span);

@@ -35,6 +35,8 @@ const TOLERANCE: Duration = Duration::from_secs(90);
 /// Arguments of [`Running::start`].
 pub struct StartOptions {
     pub storage: StorageSettings,
+    /// The store and the server key of its records; `None` opens the data directory.
+    pub records: Option<(ServerKey, Arc<dyn Store>)>,
     /// Brought up to the time of the data directory.
     pub clock: Arc<EngineClock>,
     pub gateways: Vec<Routed>,
@@ -76,6 +78,7 @@ impl Running {
     pub async fn start(options: StartOptions) -> Result<Self, StartError> {
         let StartOptions {
             storage,
+            records,
             clock,
             gateways,
             routing,
@@ -94,7 +97,13 @@ impl Running {
         } = options;
         let account = AccountFile::of(&storage.data_dir);
         let data_dir = storage.data_dir.clone();
-        let (server_key, store) = open_store(storage, Arc::clone(&clock), loading).await?;
+        let (server_key, store) = match records {
+            Some((key, store)) => {
+                go_on_from(store.newest_time(), &clock);
+                (key, store)
+            }
+            None => open_store(storage, Arc::clone(&clock), loading).await?,
+        };
         let policies = Policies::new(policy);
         let clock: Arc<dyn Clock> = clock;
         let mut seeder = seeded_rng()?;

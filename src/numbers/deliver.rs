@@ -108,7 +108,7 @@ impl ConnectedEffects {
         let asking = async {
             // The gateway has its own time limit; this one holds in any case. The shard ignores a later answer.
             let left = permit.until.since(shards.clock().now());
-            if left.is_zero() {
+            if left.is_zero() || !shards.is_current() {
                 return CheckResult::NotAsked;
             }
             let job = CheckJob {
@@ -151,5 +151,9 @@ impl CodeLiveness for NumberLiveness<'_> {
         let ConnectedEffects { deps, shards, .. } = self.links;
         let verification = deps.verification(shards, self.key).await.ok().flatten();
         verification.is_some_and(|v| v.salt == self.salt && v.is_live(shards.clock().now()))
+    }
+
+    fn may_send(&self) -> bool {
+        self.links.shards.is_current()
     }
 }

@@ -77,6 +77,7 @@ impl OtpBuilder {
         let default_region = storage.default_region;
         let running = Running::start(StartOptions {
             storage,
+            records: None,
             clock,
             gateways: gateways.routed,
             routing: settings.routing,

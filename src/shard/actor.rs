@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use super::Shared;
 use super::command::{Command, Refusal};
 use super::core::Core;
-use super::table::{Records, Tables};
+use super::table::{Index, Records, Tables};
 use crate::clock::{Alarm, Stopwatch};
 use crate::domain::Timestamp;
 use crate::metrics::CommitFacts;
@@ -21,7 +21,7 @@ const SWEEP_STEP: usize = 1_000;
 const SWEEP_EVERY: Duration = Duration::from_millis(150);
 
 /// A function that runs on the shard between two commands.
-pub type CallFn = Box<dyn FnOnce(&mut Core, Timestamp) + Send>;
+pub type ReadFn = Box<dyn FnOnce(&mut Core, Timestamp) + Send>;
 
 /// The messages of a shard.
 pub enum ShardMessage {
@@ -29,8 +29,10 @@ pub enum ShardMessage {
     Command(Box<dyn Command>),
     /// The result of the commit in flight.
     Committed(Result<(), StoreError>),
-    /// Runs a function on the core.
-    Call(CallFn),
+    /// Runs a function on the core, if memory is what the store has.
+    Read(ReadFn),
+    /// Attaches an index to a kind.
+    Follow(u8, Box<dyn Index>),
     /// The wait for more commands has ended.
     BatchDelayEnded,
     /// Time for a step of the sweep.
@@ -189,6 +191,7 @@ impl Actor for ShardActor {
     ) -> Result<(), ActorProcessingErr> {
         let now = state.shared.clock.now();
         let core = &mut state.core;
+        core.set_current(state.shared.store.is_current());
         // One slice of records for each message: the shard decides commands in between.
         let gives_a_slice = matches!(message, ShardMessage::Stream(_) | ShardMessage::StreamNext);
         match message {
@@ -197,7 +200,10 @@ impl Actor for ShardActor {
             }
             ShardMessage::Command(command) => command.refuse(Refusal::Stopping),
             ShardMessage::Committed(result) => core.committed(&result, now),
-            ShardMessage::Call(call) => call(core, now),
+            // Dropping the call refuses it.
+            ShardMessage::Read(read) if core.is_current() => read(core, now),
+            ShardMessage::Read(_) => {}
+            ShardMessage::Follow(kind, index) => core.follow(kind, index),
             ShardMessage::BatchDelayEnded => core.batch_delay_ended(now),
             ShardMessage::Sweep => {
                 core.sweep(SWEEP_STEP, now);

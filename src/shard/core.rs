@@ -18,7 +18,7 @@ use super::record::{Hasher, Id, Kinds, Record, RecordKey, decode, service_of};
 use super::table::{Index, Records, Stored, Tables};
 use super::transaction::{RecordChanges, RecordHistory, Transaction};
 use crate::domain::{ServiceId, Timestamp, seconds_up};
-use crate::store::{Slots, StoreError, Write};
+use crate::store::{Slots, StoreError, StoreLimits, Write};
 
 /// Maximum number of lazy and uncertain records in a batch, besides those that its commands changed.
 const MAX_EXTRA_RECORDS: usize = 1_024;
@@ -54,6 +54,9 @@ pub struct Core {
     retry_at: Timestamp,
     last_seen: Timestamp,
     commit: Option<Vec<Write>>,
+    limits: StoreLimits,
+    /// Whether the records in memory are what the store has.
+    is_current: bool,
 }
 
 /// Limits of a shard.
@@ -138,7 +141,20 @@ impl Core {
             retry_at: Timestamp::EPOCH,
             last_seen: Timestamp::EPOCH,
             commit: None,
+            limits: StoreLimits { records_per_batch: usize::MAX, keeps_expired: false },
+            is_current: true,
         }
+    }
+
+    /// Sets what the store asks for. The caller does so before the first command.
+    pub const fn set_limits(&mut self, limits: StoreLimits) {
+        self.limits = limits;
+    }
+
+    /// Says whether memory is what the store has. While it is not, every command is refused but settlements, whose
+    /// changes the store refuses.
+    pub const fn set_current(&mut self, is_current: bool) {
+        self.is_current = is_current;
     }
 
     /// Accepts a command. The shard decides it at once or with the next batch.
@@ -149,6 +165,9 @@ impl Core {
         }
         let alone = self.loads.add(&*command);
         let waits = self.in_flight.is_some() || self.batch_delay.is_waiting();
+        if self.must_refuse(&*command) {
+            return self.refuse(command, Refusal::StoreUnavailable);
+        }
         let is_settlement = command.load() == Load::Settlement;
         if waits && alone {
             let is_decided = if is_settlement {
@@ -165,6 +184,15 @@ impl Core {
         }
         self.waiting.push(command);
         self.begin_batch(now);
+    }
+
+    /// Whether memory is what the store has.
+    pub const fn is_current(&self) -> bool {
+        self.is_current
+    }
+
+    fn must_refuse(&self, command: &dyn Command) -> bool {
+        !self.is_current && command.load() != Load::Settlement
     }
 
     /// Decides a command that changes nothing and does not depend on the batch in flight. Returns `false` if the
@@ -409,6 +437,8 @@ impl Core {
         let in_flight = in_flight.as_ref().map(|batch| &batch.changes);
         let freed =
             tables.sweep(looks, now, |key| in_flight.is_some_and(|changes| changes.contains_key(key)));
+        let swept = freed.len();
+        self.remove_expired(freed);
         self.tables.batch_applied();
         self.give_up_late_commit(now);
         self.requeue_ready(now);
@@ -418,7 +448,14 @@ impl Core {
         self.commit_extra(now);
         // The last lazy changes may have expired instead.
         self.finish_lazy_commit();
-        freed
+        swept
+    }
+
+    /// Removes freed records from the store, if it does not drop expired records by itself.
+    fn remove_expired(&mut self, freed: Vec<RecordKey>) {
+        if self.limits.keeps_expired {
+            self.lazy.extend(freed);
+        }
     }
 
     /// Ends the wait of [`Core::begin_lazy_commit`], unless a lazy change is left or a batch is in flight.
@@ -511,15 +548,20 @@ impl Core {
         mut carried: Vec<(RecordKey, Option<Stored>)>,
         now: Timestamp,
     ) {
+        let room =
+            |records: usize| self.limits.records_per_batch.saturating_sub(records).min(MAX_EXTRA_RECORDS);
         let Self { tables, lazy, uncertain, .. } = self;
-        let earlier =
-            lazy.drain(..lazy.len().min(MAX_EXTRA_RECORDS)).filter(|key| !changes.contains_key(key));
+        let drained = lazy.len().min(room(changes.len() + carried.len()));
+        let earlier = lazy.drain(..drained).filter(|key| !changes.contains_key(key));
         carried.extend(earlier.map(|key| (key, tables.stored(&key))));
         // A commit for a checkpoint does not wait for other records.
         let is_for_checkpoint =
             self.lazy_commit == LazyCommit::Wanted && commands.is_empty() && !carried.is_empty();
         if !is_for_checkpoint {
-            let failed = uncertain.iter().filter(|key| !changes.contains_key(*key)).take(MAX_EXTRA_RECORDS);
+            let failed = uncertain
+                .iter()
+                .filter(|key| !changes.contains_key(*key))
+                .take(room(changes.len() + carried.len()));
             carried.extend(failed.map(|key| (*key, tables.stored(key))));
         }
         if self.lazy_commit == LazyCommit::Wanted && self.lazy.is_empty() {
@@ -545,6 +587,14 @@ impl Core {
         let mut queue = VecDeque::from(std::mem::take(&mut self.waiting));
         let mut decided = Vec::with_capacity(queue.len());
         while let Some(mut command) = queue.pop_front() {
+            if changes.len() >= self.limits.records_per_batch {
+                queue.push_front(command);
+                break;
+            }
+            if self.must_refuse(&*command) {
+                self.refuse(command, Refusal::StoreUnavailable);
+                continue;
+            }
             let subject = command.subject();
             let is_settlement = command.load() == Load::Settlement;
             let Self { tables, rng, parking, .. } = self;
@@ -560,13 +610,19 @@ impl Core {
             }
             let mut decision = command.decide(&mut view);
             let mut touched = view.into_touched();
-            if let Decision::Full { kind, .. } = decision
-                && tables.sweep_kind(kind, SWEEP_BEFORE_REFUSAL, now, |key| changes.contains_key(key)) > 0
-            {
+            let freed = match decision {
+                Decision::Full { kind, .. } => {
+                    tables.sweep_kind(kind, SWEEP_BEFORE_REFUSAL, now, |key| changes.contains_key(key))
+                }
+                _ => Vec::new(),
+            };
+            if !freed.is_empty() {
                 let mut view = Transaction::new(tables, rng, changes, subject.slot, now);
                 decision = command.decide(&mut view);
                 touched = view.into_touched();
+                self.remove_expired(freed);
             }
+            let Self { tables, rng, parking, .. } = self;
             match decision {
                 Decision::Wait => self.parking.park(command),
                 Decision::Refused(refusal) => self.refuse(command, refusal),
@@ -585,6 +641,8 @@ impl Core {
                 }
             }
         }
+        // Decided once this batch is committed.
+        self.waiting.extend(queue);
         let mut pass = || {
             decided.iter().fold(false, |more, (_, touched)| make_durable_together(touched, changes) | more)
         };

@@ -146,7 +146,7 @@ impl Shards {
         let mut followers = self.shared.followers.write().unwrap_or_else(PoisonError::into_inner);
         for (index, shard) in self.shared.router.running() {
             let index = factory(index);
-            let _ = shard.cast(ShardMessage::Call(Box::new(move |core, _| core.follow(R::KIND, index))));
+            let _ = shard.cast(ShardMessage::Follow(R::KIND, index));
         }
         followers.push((R::KIND, factory));
     }
@@ -188,6 +188,11 @@ impl Shards {
             Ok(Err(StoreError::Closed)) | Err(_) => Err(Refusal::Stopping),
             Ok(_) => Ok(()),
         }
+    }
+
+    /// Whether memory is what the store has. While it is not, no message may be sent.
+    pub fn is_current(&self) -> bool {
+        self.shared.store.is_current()
     }
 
     /// Stops the shards. The caller must first wait for all commands in flight and close the store.

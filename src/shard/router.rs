@@ -192,7 +192,7 @@ impl Router {
         let call = Box::new(move |core: &mut Core, now| {
             let _ = reply.send(call(core, now));
         });
-        shard.cast(ShardMessage::Call(call)).map_err(|_| Refusal::Stopping)?;
+        shard.cast(ShardMessage::Read(call)).map_err(|_| Refusal::Stopping)?;
         answer.await.map_err(|_| Refusal::Stopping)
     }
 }

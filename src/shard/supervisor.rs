@@ -162,7 +162,8 @@ async fn start(
     for (kind, follower) in args.shared.indexes_of(index) {
         tables.follow(kind, follower);
     }
-    let core = Core::new(tables, args.kinds.clone(), StdRng::from_rng(&mut args.rng), args.settings);
+    let mut core = Core::new(tables, args.kinds.clone(), StdRng::from_rng(&mut args.rng), args.settings);
+    core.set_limits(args.shared.store.limits());
     let arguments = (core, args.shared.router.slots_of(index), Arc::clone(&args.shared));
     let (shard, _) = ShardActor::spawn_linked(None, ShardActor, arguments, supervisor.get_cell()).await?;
     let id = shard.get_id();

@@ -289,12 +289,17 @@ impl Tables {
     }
 
     /// Frees expired records, and compacts the others. Examines `looks` records of each kind, and more after a flood.
-    /// Does not free records for which `keep` is true. Returns the number of freed records.
-    pub fn sweep(&mut self, looks: usize, now: Timestamp, keep: impl Fn(&RecordKey) -> bool) -> usize {
+    /// Does not free records for which `keep` is true. Returns the freed records.
+    pub fn sweep(
+        &mut self,
+        looks: usize,
+        now: Timestamp,
+        keep: impl Fn(&RecordKey) -> bool,
+    ) -> Vec<RecordKey> {
         let looks = looks + (self.added_since_sweep * LOOKS_PER_NEW_RECORD).min(MOST_LOOKS);
         self.added_since_sweep = 0;
         let kinds: Vec<u8> = self.by_kind.keys().copied().collect();
-        kinds.into_iter().map(|kind| self.sweep_kind(kind, looks, now, &keep)).sum()
+        kinds.into_iter().flat_map(|kind| self.sweep_kind(kind, looks, now, &keep)).collect()
     }
 
     /// The same for one kind.
@@ -304,8 +309,8 @@ impl Tables {
         looks: usize,
         now: Timestamp,
         keep: impl Fn(&RecordKey) -> bool,
-    ) -> usize {
-        let mut freed = 0;
+    ) -> Vec<RecordKey> {
+        let mut freed = Vec::new();
         let mut at = self.sweep_at.get(&kind).copied().unwrap_or(0);
         for _ in 0..looks.min(self.len_of(kind)) {
             let Some(table) = self.by_kind.get_mut(&kind).filter(|table| !table.is_empty()) else { break };
@@ -313,7 +318,7 @@ impl Tables {
             match table.end_at(at) {
                 Some((key, expires)) if expires <= now && !keep(&key) => {
                     self.set(key, None);
-                    freed += 1;
+                    freed.push(key);
                 }
                 _ => table.compact(at, now),
             }

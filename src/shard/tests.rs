@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use super::*;
 use crate::clock::ManualClock;
 use crate::domain::Timestamp;
-use crate::store::{MemoryStore, StoreFault};
+use crate::store::{MemoryStore, StoreFault, StoreLimits};
 
 const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 const LIFE: Duration = Duration::from_secs(3_600);
@@ -133,7 +133,11 @@ struct World {
 
 impl World {
     async fn new() -> Self {
-        let (store, clock) = (MemoryStore::new(), Arc::new(ManualClock::starting_at(START)));
+        Self::over(MemoryStore::new()).await
+    }
+
+    async fn over(store: MemoryStore) -> Self {
+        let clock = Arc::new(ManualClock::starting_at(START));
         let shards = start(&store, &clock).await.expect("shards");
         Self { store, clock, shards }
     }
@@ -470,4 +474,58 @@ fn in_an_export_a_record_is_its_own_json() {
     assert_eq!(exported, json!({"left": 7, "ends": "2023-11-14T22:13:20.000Z"}));
     assert_eq!((kind.from_json)(exported).expect("a voucher"), encode(&voucher));
     assert!((kind.from_json)(json!({"left": -1, "ends": 0})).is_err());
+}
+
+#[tokio::test]
+async fn while_memory_is_not_what_the_store_has_nothing_is_answered_from_it() {
+    let world = World::new().await;
+    world.told(ONE, VoucherAction::Issue(10)).await.expect("issued");
+    world.store.hold();
+    let in_flight = world.ask(ONE, VoucherAction::Spend(1));
+    world.store.waiting(1).await;
+    let behind_it = world.ask(ONE, VoucherAction::Show);
+    world.store.set_current(false);
+    let refused = Err(Refusal::StoreUnavailable);
+    assert_eq!(world.told(TWO, VoucherAction::Show).await, refused);
+    world.store.release();
+    assert_eq!(in_flight.await, Ok(Ok(Some(9))), "the store has it");
+    assert_eq!(behind_it.await, Ok(refused));
+    let read = world.shards.router().read(ONE.slot, |_, _| ()).await;
+    assert_eq!(read, Err(Refusal::Stopping));
+    world.store.set_current(true);
+    assert_eq!(world.told(ONE, VoucherAction::Spend(4)).await, Ok(Some(5)));
+}
+
+#[tokio::test]
+async fn a_batch_has_no_more_records_than_the_store_takes() {
+    let store = MemoryStore::new();
+    store.limit(StoreLimits { records_per_batch: 4, keeps_expired: false });
+    let world = World::over(store).await;
+    world.store.hold();
+    let first = world.ask(ONE, VoucherAction::Issue(1));
+    world.store.waiting(1).await;
+    let subjects = (0..20).map(|n| Subject { slot: ONE.slot, id: [100 + n; 12] });
+    let answers: Vec<_> = subjects.map(|subject| world.ask(subject, VoucherAction::Issue(5))).collect();
+    // The shard has them once it has answered this.
+    world.seen(ONE).await;
+    world.store.release();
+    assert_eq!(first.await, Ok(Ok(Some(1))));
+    for answer in answers {
+        assert_eq!(answer.await, Ok(Ok(Some(5))));
+    }
+    // One voucher each, in batches of four.
+    assert_eq!(world.store.commits(), 1 + 20 / 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_keeps_expired_records_is_told_to_remove_them() {
+    let store = MemoryStore::new();
+    store.limit(StoreLimits { records_per_batch: usize::MAX, keeps_expired: true });
+    let world = World::over(store).await;
+    world.told(ONE, VoucherAction::Issue(10)).await.expect("issued");
+    world.clock.set(START.plus(LIFE));
+    while world.durable(ONE).0.is_some() {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(world.store.snapshot().is_empty());
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use onceward_core::domain::Timestamp;
 use onceward_store::{
-    BoxFuture, Copied, CopyProgress, Done, Owner, Slot, Slots, Store, StoreError, Visitor, Write,
+    BoxFuture, Copied, CopyProgress, Done, Owner, Slot, Slots, Store, StoreError, StoreLimits, Visitor, Write,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
@@ -16,10 +16,13 @@ use crate::etcd::{Client, ClientError};
 use crate::messages::KeyValue;
 use crate::sealed::{Sealing, Unreadable, record_range};
 use crate::term::Term;
-use crate::writer::{Batch, Writer, time_key};
+use crate::writer::{Batch, MOST_OPERATIONS, Writer, time_key};
 
 /// The stored decision time is at most this old.
 const TIME_STEP: Duration = Duration::from_secs(1);
+
+/// Records of a batch, besides the decision time.
+const MOST_RECORDS: usize = MOST_OPERATIONS - 2;
 
 /// The records of a cluster, while this node owns them.
 pub struct EtcdStore {
@@ -158,6 +161,10 @@ impl Store for EtcdStore {
 
     fn is_current(&self) -> bool {
         self.term.is_valid()
+    }
+
+    fn limits(&self) -> StoreLimits {
+        StoreLimits { records_per_batch: MOST_RECORDS, keeps_expired: true }
     }
 
     fn newest_time(&self) -> Timestamp {

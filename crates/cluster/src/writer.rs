@@ -20,7 +20,7 @@ use crate::sealed::{Sealer, Sealing, named};
 use crate::term::Term;
 
 /// Operations of one transaction; etcd's default limit is 128.
-const MOST_OPERATIONS: usize = 120;
+pub const MOST_OPERATIONS: usize = 120;
 /// Operations of each part of a larger one, which is a transaction within it. etcd allows a part what its parent leaves
 /// of the limit.
 const PART: usize = 60;

@@ -128,6 +128,15 @@ pub struct StoreSizes {
     pub snapshot_time: Timestamp,
 }
 
+/// What a store asks of the owners of its records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreLimits {
+    /// Records of a batch: with so many, the next decision waits for the next batch. One decision may have more.
+    pub records_per_batch: usize,
+    /// Whether expired records stay until their owner removes them.
+    pub keeps_expired: bool,
+}
+
 /// A store refused or lost an operation.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
@@ -187,6 +196,11 @@ pub trait Store: Send + Sync + 'static {
     /// answer may rest on memory alone, and no message may be sent. Reads a clock and waits for nothing.
     fn is_current(&self) -> bool {
         true
+    }
+
+    /// What the owners must observe.
+    fn limits(&self) -> StoreLimits {
+        StoreLimits { records_per_batch: usize::MAX, keeps_expired: false }
     }
 
     /// Sizes of the files, for metrics. `None` if the store has no files.

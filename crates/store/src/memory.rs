@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use crate::owner::{self, Sink};
 use crate::{
     BoxFuture, Copied, CopyProgress, Done, Key, Owner, Pushed, RecordStream, Slots, Store, StoreError,
-    Visitor, Write,
+    StoreLimits, Visitor, Write,
 };
 
 /// The fault of one commit.
@@ -74,6 +74,8 @@ struct MemoryState {
     closed: bool,
     held: bool,
     full: bool,
+    limits: Option<StoreLimits>,
+    is_outdated: bool,
     waiting: VecDeque<(Vec<Write>, Option<StoreFault>, Done)>,
     owners: Vec<Arc<dyn Owner>>,
     checkpointed: Option<BTreeMap<Key, Kept>>,
@@ -108,6 +110,16 @@ impl MemoryStore {
     /// From now on applies only commits for a checkpoint, like a journal that is too long.
     pub fn fill(&self) {
         self.state().full = true;
+    }
+
+    /// From now on asks this of the owners.
+    pub fn limit(&self, limits: StoreLimits) {
+        self.state().limits = Some(limits);
+    }
+
+    /// From now on says whether the owners' memory is what the store has.
+    pub fn set_current(&self, is_current: bool) {
+        self.state().is_outdated = !is_current;
     }
 
     /// Makes later commits wait before they are applied.
@@ -273,6 +285,15 @@ impl Store for MemoryStore {
 
     fn health(&self) -> Result<(), String> {
         self.state().trouble.clone().map_or(Ok(()), Err)
+    }
+
+    fn is_current(&self) -> bool {
+        !self.state().is_outdated
+    }
+
+    fn limits(&self) -> StoreLimits {
+        let unlimited = StoreLimits { records_per_batch: usize::MAX, keeps_expired: false };
+        self.state().limits.unwrap_or(unlimited)
     }
 
     fn newest_time(&self) -> Timestamp {

@@ -1,0 +1,123 @@
+//! A node of a cluster: it stands by until it owns the records.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use onceward_cluster::{Cluster, ClusterOptions, EtcdStore, EtcdTls, JoinError, Owner};
+use tokio::sync::watch;
+
+use crate::clock::{EngineClock, SystemClock};
+use crate::config::{ClusterSettings, Settings, StorageSettings};
+use crate::domain::ServerKey;
+use crate::engine::key_fingerprint;
+use crate::node::{KeyError, server_key};
+
+/// Why a node cannot join. Each says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError {
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    #[error(
+        "{} does not exist: every node of a cluster needs the same server key; make it once (openssl rand -hex 32), \
+         copy it to every node, and name it with \"key-file\"",
+        .0.display()
+    )]
+    NoKey(PathBuf),
+    #[error("cannot read {}: {source}", path.display())]
+    File { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Join(#[from] JoinError),
+}
+
+impl ClusterError {
+    /// Returns `true` if the operator must change the configuration.
+    pub const fn is_about_the_configuration(&self) -> bool {
+        matches!(self, Self::NoKey(_) | Self::Join(JoinError::Settings(_) | JoinError::OtherKey))
+    }
+}
+
+/// A node that has joined.
+pub struct Member {
+    cluster: Cluster,
+    key: ServerKey,
+}
+
+impl Member {
+    /// Connects to etcd.
+    ///
+    /// # Errors
+    /// [`ClusterError`].
+    pub async fn join(
+        settings: &Settings,
+        cluster: &ClusterSettings,
+        clock: &Arc<EngineClock>,
+    ) -> Result<Self, ClusterError> {
+        let (key, tls) = read_files(&settings.storage, cluster)?;
+        let ClusterSettings { etcd, node, advertise, .. } = cluster.clone();
+        let options = ClusterOptions {
+            etcd,
+            tls,
+            node,
+            advertise,
+            key_fingerprint: key_fingerprint(&key),
+            key: key.clone(),
+            clock: Arc::clone(clock) as _,
+            uptime: Arc::new(SystemClock::start()),
+        };
+        Ok(Self { cluster: Cluster::join(options).await?, key })
+    }
+
+    /// The node that owns the records: requests go there.
+    pub fn owner(&self) -> watch::Receiver<Owner> {
+        self.cluster.owner()
+    }
+
+    /// Returns when this node owns the records.
+    pub async fn campaign(&self) -> (ServerKey, Arc<EtcdStore>) {
+        (self.key.clone(), Arc::new(self.cluster.campaign().await))
+    }
+}
+
+/// Why a standby does not decide.
+pub fn reason_to_stand_by(owner: &Owner) -> String {
+    match owner {
+        Owner::Here => "this node owns the records of the cluster and loads them".to_owned(),
+        Owner::Peer { node, address } => {
+            format!("this node stands by; node {node} at {address} owns the records of the cluster")
+        }
+        Owner::Unknown => {
+            "this node stands by; no node owns the records of the cluster, or etcd does not answer".to_owned()
+        }
+    }
+}
+
+/// Checks the files that the settings name, without connecting.
+///
+/// # Errors
+/// [`ClusterError`].
+pub fn check(settings: &Settings) -> Result<(), ClusterError> {
+    settings.cluster.as_ref().map_or(Ok(()), |cluster| read_files(&settings.storage, cluster).map(drop))
+}
+
+fn read_files(
+    storage: &StorageSettings,
+    cluster: &ClusterSettings,
+) -> Result<(ServerKey, Option<EtcdTls>), ClusterError> {
+    let file = storage.server_key_file.as_deref();
+    let key = server_key::find(&storage.data_dir, file)?;
+    let key = key.ok_or_else(|| ClusterError::NoKey(server_key::place(&storage.data_dir, file)))?;
+    let identity = match (&cluster.etcd_cert, &cluster.etcd_key) {
+        (Some(certificate), Some(key)) => Some((read(certificate)?, read(key)?)),
+        _ => None,
+    };
+    let tls = match &cluster.etcd_ca {
+        Some(ca) => Some(EtcdTls { ca: read(ca)?, identity }),
+        None => None,
+    };
+    Ok((key, tls))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, ClusterError> {
+    std::fs::read(path).map_err(|source| ClusterError::File { path: path.to_owned(), source })
+}
