@@ -12,6 +12,7 @@ use crate::config::{ClusterSettings, Settings, StorageSettings};
 use crate::domain::ServerKey;
 use crate::engine::key_fingerprint;
 use crate::node::{KeyError, server_key};
+use crate::store::create_durably;
 
 /// Why a node cannot join. Each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +27,8 @@ pub enum ClusterError {
     NoKey(PathBuf),
     #[error("cannot read {}: {source}", path.display())]
     File { path: PathBuf, source: io::Error },
+    #[error("cannot create the data directory {}: {source}", path.display())]
+    Directory { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Join(#[from] JoinError),
 }
@@ -54,6 +57,10 @@ impl Member {
         clock: &Arc<EngineClock>,
     ) -> Result<Self, ClusterError> {
         let (key, tls) = read_files(&settings.storage, cluster)?;
+        // For the account's credentials and the control socket.
+        let data_dir = &settings.storage.data_dir;
+        create_durably(data_dir)
+            .map_err(|source| ClusterError::Directory { path: data_dir.clone(), source })?;
         let ClusterSettings { etcd, node, advertise, .. } = cluster.clone();
         let options = ClusterOptions {
             etcd,

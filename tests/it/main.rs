@@ -14,6 +14,7 @@ mod belief;
 mod bounds;
 mod browser;
 mod clock;
+mod cluster;
 mod command_line;
 mod config_compat;
 mod contract;

@@ -3,6 +3,8 @@
 mod client;
 mod collector;
 mod double;
+#[path = "../../../crates/cluster/src/tests/etcd_process.rs"]
+mod etcd_process;
 mod held_records;
 mod mada;
 mod numbers;
@@ -25,6 +27,7 @@ mod xml;
 pub use client::Client;
 pub use collector::{Collector, RecordedSpan};
 pub use double::{Double, Provider};
+pub use etcd_process::Etcd;
 pub use held_records::HeldRecords;
 pub use mada::{MADA_PASSWORD, MADA_SOURCE, MADA_USERNAME, Mada};
 pub use numbers::{Numbers, masked, wrong};

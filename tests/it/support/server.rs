@@ -129,6 +129,18 @@ impl Setup {
         Self { arguments, ..self.clone() }.launch()
     }
 
+    /// Starts the program as a node of a cluster and waits until it stands by.
+    pub async fn stand_by(&self) -> Server {
+        let mut server = self.launch();
+        let standing_by = server.output.event(|event| event["message"] == "standing by");
+        let Some(standing_by) = soon("standing by", standing_by).await else {
+            panic!("the program ended before it stood by:\n{}", server.output.text());
+        };
+        let address = standing_by["address"].as_str().and_then(|address| address.parse().ok());
+        server.client = Client::new(address.expect("the line `standing by` has an address"));
+        server
+    }
+
     /// Starts the program without waiting. The server has no client yet.
     pub fn launch(&self) -> Server {
         if let Some(config) = &self.config {

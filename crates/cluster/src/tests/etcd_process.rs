@@ -1,12 +1,10 @@
-//! Processes of etcd on loopback.
+//! Processes of etcd on loopback. The tests of the server use this file too.
 
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
-
-use super::node::eventually;
-use crate::etcd::Client;
 
 /// A cluster of etcd processes, which ends with it.
 pub struct Etcd {
@@ -23,8 +21,8 @@ struct Member {
 }
 
 impl Etcd {
-    /// Starts so many members, and waits until a majority answers.
-    pub async fn start(members: usize) -> Self {
+    /// Starts so many members. They answer some time later.
+    pub fn launch(members: usize) -> Self {
         // Held until all are chosen: otherwise the system may give one twice.
         let listeners: Vec<_> =
             (0..2 * members).map(|_| TcpListener::bind("127.0.0.1:0").expect("a port")).collect();
@@ -45,7 +43,6 @@ impl Etcd {
         for index in 0..etcd.members.len() {
             etcd.start_member(index);
         }
-        etcd.ready().await;
         etcd
     }
 
@@ -71,18 +68,13 @@ impl Etcd {
         }
     }
 
-    /// Returns when a majority answers.
-    pub async fn ready(&self) {
-        let client = self.client();
-        eventually(async || client.count(vec![0], Vec::new()).await.is_ok()).await;
-    }
-
     pub fn urls(&self) -> Vec<String> {
         self.members.iter().map(|member| member.client.clone()).collect()
     }
 
-    pub fn client(&self) -> Client {
-        Client::new(&self.urls(), None).expect("a client")
+    /// The directory of the members' data.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
     }
 }
 

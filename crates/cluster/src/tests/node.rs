@@ -11,7 +11,27 @@ use onceward_store::{Key, Slot, Slots, Store as _, StoreError, Write};
 use tokio::sync::oneshot;
 
 use super::etcd_process::Etcd;
+use crate::etcd::Client;
 use crate::{Cluster, ClusterOptions, EtcdStore, JoinError};
+
+impl Etcd {
+    /// Starts so many members, and waits until a majority answers.
+    pub async fn start(members: usize) -> Self {
+        let etcd = Self::launch(members);
+        etcd.ready().await;
+        etcd
+    }
+
+    /// Returns when a majority answers.
+    pub async fn ready(&self) {
+        let client = self.client();
+        eventually(async || client.count(vec![0], Vec::new()).await.is_ok()).await;
+    }
+
+    pub fn client(&self) -> Client {
+        Client::new(&self.urls(), None).expect("a client")
+    }
+}
 
 pub const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 

@@ -1,0 +1,217 @@
+//! Nodes that share an etcd: one owns the records, the others stand by.
+
+use std::ops::Deref;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::support::documented::{incorrect, locked, sent, verified};
+use crate::support::{Client, Etcd, Numbers, Server, Setup, Twilio, soon, through, until, wrong};
+
+const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+
+/// An etcd, a Twilio double, and the setups of two nodes.
+struct Cluster {
+    etcd: Etcd,
+    twilio: Twilio,
+    numbers: Numbers,
+    setups: [Setup; 2],
+}
+
+/// A node. Dereferences to its client.
+struct Node(Server);
+
+impl Cluster {
+    async fn new(members: usize) -> Self {
+        let (etcd, twilio) = (Etcd::launch(members), Twilio::start().await);
+        let setup = |node: &str| {
+            let cluster =
+                json!({ "etcd": etcd.urls(), "node": node, "advertise": format!("{node}.example:3000") });
+            through(&twilio.base_url(), Setup::new())
+                .config("cluster", cluster)
+                .file("shared.key", KEY)
+                .config("key-file", "shared.key")
+        };
+        let setups = [setup("a"), setup("b")];
+        Self { etcd, twilio, numbers: Numbers::default(), setups }
+    }
+
+    /// Starts a node.
+    async fn start(&self, node: usize) -> Node {
+        Node(self.setups[node].stand_by().await)
+    }
+
+    /// Starts the node that owns the records and one that stands by.
+    async fn start_both(&self) -> [Node; 2] {
+        let a = self.start(0).await;
+        a.owns_the_records().await;
+        [a, self.start(1).await]
+    }
+
+    /// A new number, and the code that it received from this node.
+    async fn number_with_code(&self, node: &Node) -> (String, String) {
+        let number = self.numbers.next();
+        node.send(&number).await.expects(sent(&number, 5));
+        (number.clone(), self.twilio.code_for(&number))
+    }
+}
+
+impl Node {
+    /// Returns once this node decides.
+    async fn owns_the_records(&self) {
+        until("ready", || self.get("/readyz"), |answer| answer.status() == 200).await;
+    }
+
+    async fn has_status(&self, status: u16) {
+        until("the status", || self.get("/readyz"), |answer| answer.status() == status).await;
+    }
+}
+
+impl Deref for Node {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.0.client
+    }
+}
+
+#[tokio::test]
+async fn one_node_decides_and_the_other_says_that_it_stands_by() {
+    let cluster = Cluster::new(1).await;
+    let [a, b] = cluster.start_both().await;
+    let (number, code) = cluster.number_with_code(&a).await;
+    a.verify(&number, &code).await.expects(verified(&number));
+    let names_a = "this node stands by; node a at a.example:3000 owns the records of the cluster";
+    let says_so = |answer: &crate::support::HttpResponse| answer.text().contains(names_a);
+    let not_ready = until("the owner's name", || b.get("/readyz"), says_so).await;
+    assert_eq!(not_ready.status(), 503);
+    assert_eq!(b.get("/healthz").await.status(), 200);
+    let refused = b.send(&number).await;
+    assert_eq!((refused.status(), refused.header("retry-after")), (503, "1"));
+}
+
+#[tokio::test]
+async fn a_standby_knows_counts_locks_and_used_codes_of_a_killed_owner() {
+    let cluster = Cluster::new(1).await;
+    let [a, b] = cluster.start_both().await;
+    let (counted, right) = cluster.number_with_code(&a).await;
+    for trials in [4, 3, 2] {
+        a.verify(&counted, &wrong(&right)).await.expects(incorrect(&counted, trials));
+    }
+    let (locked_number, other) = cluster.number_with_code(&a).await;
+    for _ in 0..5 {
+        a.verify(&locked_number, &wrong(&other)).await;
+    }
+    let (used, code) = cluster.number_with_code(&a).await;
+    a.verify(&used, &code).await.expects(verified(&used));
+    a.0.kill();
+    b.owns_the_records().await;
+    b.verify(&counted, &wrong(&right)).await.expects(incorrect(&counted, 1));
+    b.verify(&counted, &right).await.expects(verified(&counted));
+    b.verify(&locked_number, &other).await.expects(locked(&locked_number, 30));
+    assert_ne!(b.verify(&used, &code).await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_stop_hands_the_records_to_the_standby_at_once() {
+    let cluster = Cluster::new(1).await;
+    let [a, b] = cluster.start_both().await;
+    let (number, code) = cluster.number_with_code(&a).await;
+    a.0.signal(Signal::TERM);
+    let finished = a.0.ended().await;
+    assert_eq!(finished.status.code(), Some(0), "{}", finished.output);
+    // The lease would last two seconds.
+    let taken_over = tokio::time::timeout(Duration::from_millis(1_500), b.owns_the_records()).await;
+    taken_over.expect("before the lease could end");
+    b.verify(&number, &code).await.expects(verified(&number));
+}
+
+#[tokio::test]
+async fn an_owner_that_was_stopped_answers_and_sends_nothing_when_it_wakes() {
+    let cluster = Cluster::new(1).await;
+    let [a, b] = cluster.start_both().await;
+    let (number, code) = cluster.number_with_code(&a).await;
+    let asleep = cluster.numbers.next();
+    a.0.signal(Signal::STOP);
+    let (client, other) = (a.clone(), a.clone());
+    let (late_number, late_code, late_send) = (number.clone(), code.clone(), asleep.clone());
+    let verifying = tokio::spawn(async move { client.try_verify(&late_number, &late_code).await });
+    let sending = tokio::spawn(async move { other.try_send(&late_send).await });
+    b.owns_the_records().await;
+    b.verify(&number, &code).await.expects(verified(&number));
+    a.0.signal(Signal::CONT);
+    for late in [verifying, sending] {
+        let late = soon("an answer or its end", late).await.expect("no panic");
+        assert!(late.as_ref().map_or(true, |answer| answer.status() == 503), "{late:?}");
+    }
+    let finished = a.0.ended().await;
+    assert_eq!(finished.status.code(), Some(75), "{}", finished.output);
+    assert_eq!(cluster.twilio.messages_for(&asleep).len(), 0);
+}
+
+#[tokio::test]
+async fn without_a_majority_of_etcd_nothing_is_answered_or_sent() {
+    let mut cluster = Cluster::new(3).await;
+    let a = cluster.start(0).await;
+    a.owns_the_records().await;
+    let (number, code) = cluster.number_with_code(&a).await;
+    cluster.etcd.kill(0);
+    cluster.etcd.kill(1);
+    let silent = cluster.numbers.next();
+    let refused = tokio::time::timeout(Duration::from_secs(3), a.send(&silent)).await.expect("an answer");
+    assert_eq!(refused.status(), 503, "{}", refused.text());
+    refused.expects_retry_after();
+    a.has_status(503).await;
+    assert_eq!(a.verify(&number, &code).await.status(), 503);
+    assert_eq!(cluster.twilio.messages_for(&silent).len(), 0);
+    cluster.etcd.start_member(0);
+    a.owns_the_records().await;
+    let again = until("an answer", || a.verify(&number, &code), |answer| answer.status() != 503).await;
+    again.expects(verified(&number));
+}
+
+#[tokio::test]
+async fn etcd_holds_no_number_and_no_code() {
+    let cluster = Cluster::new(1).await;
+    let a = cluster.start(0).await;
+    a.owns_the_records().await;
+    let (number, code) = cluster.number_with_code(&a).await;
+    let mut directories = vec![cluster.etcd.directory().to_owned()];
+    let mut bytes = 0;
+    while let Some(directory) = directories.pop() {
+        for entry in std::fs::read_dir(directory).unwrap().flatten() {
+            if entry.file_type().unwrap().is_dir() {
+                directories.push(entry.path());
+                continue;
+            }
+            let contents = std::fs::read(entry.path()).unwrap();
+            bytes += contents.len();
+            for secret in [number.trim_start_matches('+'), &code] {
+                let is_there = contents.windows(secret.len()).any(|window| window == secret.as_bytes());
+                assert!(!is_there, "{secret} in {}", entry.path().display());
+            }
+        }
+    }
+    assert!(bytes > 1_000_000, "etcd's files were read");
+}
+
+#[tokio::test]
+async fn a_node_without_the_servers_key_does_not_start() {
+    let cluster = Cluster::new(1).await;
+    let setup = Setup::new().config(
+        "cluster",
+        json!({ "etcd": cluster.etcd.urls(), "node": "c", "advertise": "c.example:3000" }),
+    );
+    for arguments in [vec![], vec!["--check"]] {
+        let finished = setup.clone().args(arguments).run().await;
+        assert_eq!(finished.status.code(), Some(64), "{}", finished.output);
+        assert!(finished.output.contains("every node of a cluster needs the same server key"));
+    }
+    let other_key = setup.file("other.key", "f".repeat(64)).config("key-file", "other.key");
+    let a = cluster.start(0).await;
+    a.owns_the_records().await;
+    let finished = other_key.run().await;
+    assert_eq!(finished.status.code(), Some(64), "{}", finished.output);
+    assert!(finished.output.contains("were written with another server key"), "{}", finished.output);
+}
