@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use onceward_cluster::{Cluster, ClusterOptions, EtcdStore, EtcdTls, JoinError, Owner};
 use tokio::sync::watch;
+use url::Url;
 
 use crate::clock::{EngineClock, SystemClock};
 use crate::config::{ClusterSettings, Settings, StorageSettings};
 use crate::domain::ServerKey;
 use crate::engine::key_fingerprint;
+use crate::http::{self, Forwarder};
 use crate::node::{KeyError, server_key};
 use crate::store::create_durably;
 
@@ -31,6 +33,8 @@ pub enum ClusterError {
     Directory { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Join(#[from] JoinError),
+    #[error("requests cannot be passed on to other nodes: {0}")]
+    Forwarding(String),
 }
 
 impl ClusterError {
@@ -78,6 +82,50 @@ impl Member {
     /// The node that owns the records: requests go there.
     pub fn owner(&self) -> watch::Receiver<Owner> {
         self.cluster.owner()
+    }
+
+    /// Passes requests on to the owner of the records. This node takes them itself while `is_serving` is `true`.
+    ///
+    /// # Errors
+    /// [`ClusterError::Forwarding`].
+    pub fn forwarder(
+        &self,
+        settings: &Settings,
+        is_serving: watch::Receiver<bool>,
+    ) -> Result<Forwarder, ClusterError> {
+        let scheme = if settings.tls.is_some() { "https" } else { "http" };
+        let owner = self.owner_for_requests(scheme, is_serving);
+        Forwarder::new(owner, self.key.expose(), settings.bounds.commands)
+            .map_err(|error| ClusterError::Forwarding(error.to_string()))
+    }
+
+    fn owner_for_requests(
+        &self,
+        scheme: &'static str,
+        mut is_serving: watch::Receiver<bool>,
+    ) -> watch::Receiver<http::Owner> {
+        let mut owner = self.owner();
+        let (follower, followed) = watch::channel(http::Owner::Unknown);
+        tokio::spawn(async move {
+            loop {
+                let may_serve = *is_serving.borrow_and_update();
+                let for_requests = match &*owner.borrow_and_update() {
+                    Owner::Here if may_serve => http::Owner::Here,
+                    Owner::Here | Owner::Unknown => http::Owner::Unknown,
+                    Owner::Peer { address, .. } => Url::parse(&format!("{scheme}://{address}"))
+                        .map_or(http::Owner::Unknown, http::Owner::Peer),
+                };
+                follower.send_replace(for_requests);
+                let changed = tokio::select! {
+                    changed = owner.changed() => changed,
+                    changed = is_serving.changed() => changed,
+                };
+                if changed.is_err() {
+                    return;
+                }
+            }
+        });
+        followed
     }
 
     /// Returns when this node owns the records.

@@ -19,7 +19,7 @@ use std::time::Duration;
 use onceward_cluster::JoinError;
 use rand::TryRng;
 use rand::rngs::SysRng;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::clock::{Clock, EngineClock, SystemClock};
 use crate::config::{ClusterSettings, Settings, TraceSettings};
@@ -90,6 +90,8 @@ pub struct App {
     stopping: Arc<AtomicBool>,
     deps: Arc<Deps<LateBoundVerifier>>,
     exporter: Arc<Mutex<Option<Exporter>>>,
+    /// Whether this node answers requests itself while it owns the records.
+    is_serving: Arc<watch::Sender<bool>>,
 }
 
 /// Wait before etcd is asked again.
@@ -123,7 +125,18 @@ impl App {
         (deps.tracer, exporter) = begun.unzip();
         let (control, deps) = (Arc::default(), Arc::new(deps));
         let exporter = Arc::new(Mutex::new(exporter));
-        Ok(Self { clock, gateways: routed, certificates, late, control, stopping, deps, exporter })
+        let is_serving = Arc::default();
+        Ok(Self {
+            clock,
+            gateways: routed,
+            certificates,
+            late,
+            control,
+            stopping,
+            deps,
+            exporter,
+            is_serving,
+        })
     }
 
     /// Joins the cluster, once etcd answers. Until the start, `/readyz` says that this node stands by.
@@ -146,6 +159,8 @@ impl App {
             }
         };
         self.late.follow(member.owner());
+        let forwarder = member.forwarder(settings, self.is_serving.subscribe())?;
+        let _ = self.deps.forwarder.set(forwarder);
         Ok(member)
     }
 
@@ -201,6 +216,7 @@ impl App {
             tokio::spawn(record(receipts, running.verifying.clone()));
         }
         self.late.set(running);
+        self.is_serving.send_replace(true);
         Ok(())
     }
 
@@ -236,6 +252,7 @@ impl App {
     /// Makes `/readyz` say that the server is stopping.
     pub fn begin_stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
+        self.is_serving.send_replace(false);
     }
 
     /// Sends the last spans to the collector, for up to two seconds.
@@ -243,6 +260,13 @@ impl App {
         let exporter = self.exporter.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(exporter) = exporter {
             exporter.stop().await;
+        }
+    }
+
+    /// Waits for the requests that this node of a cluster answers itself.
+    pub async fn finish_requests(&self) {
+        if let Some(forwarder) = self.deps.forwarder.get() {
+            forwarder.idle().await;
         }
     }
 

@@ -172,6 +172,11 @@ async fn serve(settings: Settings) -> Result<u8, AppStartError> {
         started = starting => started?,
         signal = signals.next() => {
             tracing::info!(signal, "stopped during the start");
+            if settings.cluster.is_some() {
+                // Finishes the requests that other nodes are answering.
+                let _ = stop_serving.send(());
+                let _ = tokio::time::timeout(settings.bounds.graceful_stop, serving).await;
+            }
             return Ok(EXIT_OK);
         }
     }
@@ -201,12 +206,19 @@ async fn serve(settings: Settings) -> Result<u8, AppStartError> {
     app.begin_stop();
     tasks.shutdown().await;
     service_manager::stopping().await;
-    let _ = stop_serving.send(());
     let soft = async {
+        let hands_over = settings.cluster.is_some();
+        let mut finished = Ok(());
+        if hands_over {
+            // Requests that arrive meanwhile wait for the next owner.
+            app.finish_requests().await;
+            finished = app.finish().await;
+        }
+        let _ = stop_serving.send(());
         if let Err(error) = (&mut serving).await {
             tracing::error!(%error, "front end failed at shutdown");
         }
-        app.finish().await
+        if hands_over { finished } else { app.finish().await }
     };
     let code = tokio::select! {
         finished = tokio::time::timeout(deadline, soft) => match finished {

@@ -37,10 +37,10 @@ pub enum Owner {
 }
 
 /// Where a request is answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+#[derive(Debug)]
+pub enum Place<'a> {
     /// By this node, for the client at this address.
-    Here(IpAddr),
+    Here(IpAddr, InProgress<'a>),
     /// By the owner.
     There,
     /// Not by this node, to which another node passed it on.
@@ -54,6 +54,25 @@ pub struct Forwarder {
     proof: HeaderValue,
     /// Places for requests that are passed on.
     in_flight: Semaphore,
+    /// Requests that this node answers.
+    here: watch::Sender<usize>,
+}
+
+/// A request that this node answers, until it is dropped.
+#[derive(Debug)]
+pub struct InProgress<'a>(&'a watch::Sender<usize>);
+
+impl<'a> InProgress<'a> {
+    fn begin(count: &'a watch::Sender<usize>) -> Self {
+        count.send_modify(|count| *count += 1);
+        Self(count)
+    }
+}
+
+impl Drop for InProgress<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
 }
 
 /// The longest wait for an owner that takes the request.
@@ -88,6 +107,13 @@ static OF_CONNECTION: [HeaderName; 7] = [
 /// An answer of the owner, whose body follows.
 pub type Forwarded = hyper::Response<reqwest::Body>;
 
+/// The result of passing a request on.
+pub enum Answered<'a> {
+    By(Forwarded),
+    /// This node has become the owner meanwhile, and answers the request itself.
+    Not(InProgress<'a>),
+}
+
 /// A request that went to the owner and has no answer.
 enum Failed {
     /// The owner has not begun it.
@@ -103,7 +129,8 @@ impl Forwarder {
     /// [`ClientError`] without trusted root certificates, if peers have `https` addresses.
     pub fn new(owner: watch::Receiver<Owner>, secret: &[u8], most: usize) -> Result<Self, ClientError> {
         let in_flight = Semaphore::new(most.min(Semaphore::MAX_PERMITS));
-        Ok(Self { owner, client: HttpClient::for_peers()?, proof: proof_of(secret), in_flight })
+        let (client, here) = (HttpClient::for_peers()?, watch::Sender::default());
+        Ok(Self { owner, client, proof: proof_of(secret), in_flight, here })
     }
 
     /// What this node sends to prove itself.
@@ -113,14 +140,26 @@ impl Forwarder {
     }
 
     /// Decides where a request is answered that came from `peer`.
-    pub fn place(&self, headers: &HeaderMap, peer: IpAddr) -> Place {
+    pub fn place(&self, headers: &HeaderMap, peer: IpAddr) -> Place<'_> {
         let passed_on_for = self.client_of(headers);
-        let is_owner = *self.owner.borrow() == Owner::Here;
-        match passed_on_for {
-            client if is_owner => Place::Here(client.unwrap_or(peer)),
-            Some(_) => Place::NotMine,
-            None => Place::There,
+        match (self.begin_here(), passed_on_for) {
+            (Some(in_progress), client) => Place::Here(client.unwrap_or(peer), in_progress),
+            (None, Some(_)) => Place::NotMine,
+            (None, None) => Place::There,
         }
+    }
+
+    /// Counts a request that this node answers; `None` if it is not the owner.
+    fn begin_here(&self) -> Option<InProgress<'_>> {
+        // Counted first: a node that stops being the owner then waits for it.
+        let in_progress = InProgress::begin(&self.here);
+        (*self.owner.borrow() == Owner::Here).then_some(in_progress)
+    }
+
+    /// Returns when this node answers no request. It takes no new ones while it is not the owner.
+    pub async fn idle(&self) {
+        // The sender lives as long as `self`.
+        let _ = self.here.subscribe().wait_for(|requests| *requests == 0).await;
     }
 
     /// The client's address, if a node of the cluster passed the request on.
@@ -130,8 +169,7 @@ impl Forwarder {
         is_proven.then(|| request::only(headers, &CLIENT)?.parse().ok()).flatten()
     }
 
-    /// Passes a request on, and returns the owner's answer as soon as it begins; `None` if this node has become the
-    /// owner meanwhile.
+    /// Passes a request on, and returns the owner's answer as soon as it begins.
     ///
     /// # Errors
     /// [`Problem::Refused`]: with [`Refusal::StoreUnavailable`] an owner may have carried the request out, else none
@@ -142,7 +180,7 @@ impl Forwarder {
         body: &Bytes,
         client: IpAddr,
         request_id: &HeaderValue,
-    ) -> Result<Option<Forwarded>, Problem> {
+    ) -> Result<Answered<'_>, Problem> {
         let Ok(_place) = self.in_flight.try_acquire() else {
             return Err(Problem::Refused(Refusal::Overloaded));
         };
@@ -151,12 +189,16 @@ impl Forwarder {
         loop {
             let now = owner.borrow_and_update().clone();
             match now {
-                Owner::Here => return Ok(None),
+                Owner::Here => {
+                    if let Some(in_progress) = self.begin_here() {
+                        return Ok(Answered::Not(in_progress));
+                    }
+                }
                 Owner::Unknown => {}
                 Owner::Peer(peer) => {
                     let request = self.request(head, body.clone(), client, request_id, &peer);
                     match self.send(request).await {
-                        Ok(answer) => return Ok(Some(answer)),
+                        Ok(answer) => return Ok(Answered::By(answer)),
                         Err(Failed::Unknown(reason)) => {
                             warn!(owner = %peer, reason, "forwarded request without an answer");
                             return Err(Problem::Refused(Refusal::StoreUnavailable));

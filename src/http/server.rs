@@ -95,8 +95,8 @@ pub struct Deps<V = Verifier> {
     pub reading: Arc<dyn Fn() -> Option<Reading> + Send + Sync>,
     /// The routes that the listener serves.
     pub routes: ServedRoutes,
-    /// Passes requests on to the owner of the records; `None` without a cluster.
-    pub forwarder: Option<Arc<Forwarder>>,
+    /// Passes requests on to the owner of the records; set on a node of a cluster only.
+    pub forwarder: Arc<OnceLock<Forwarder>>,
 }
 
 /// Decides sends and checks: the [`Verifier`], or a script in tests.

@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Level, debug, enabled, error, info};
 
 use super::connection::{ActiveRequest, CertificateHealth};
-use super::forward::{self, Forwarded, Place};
+use super::forward::{self, Answered, Forwarded, Place};
 use super::pages::inbox::InboxError;
 use super::pages::{docs_page, home};
 use super::request::{self, RequestBody, X_REQUEST_ID};
@@ -61,11 +61,13 @@ pub async fn respond<V: Verify>(
     }
 
     let mut peer = active.peer();
-    if let Some(forwarder) = &active.server().deps.forwarder
+    // Held until the answer is made.
+    let _in_progress;
+    if let Some(forwarder) = active.server().deps.forwarder.get()
         && !target.is_of_this_node()
     {
         match forwarder.place(&head.headers, peer) {
-            Place::Here(client) => peer = client,
+            Place::Here(client, in_progress) => (peer, _in_progress) = (client, in_progress),
             Place::NotMine => {
                 return Ok(response(forward::not_mine(), head, id, true, &active.server().stop));
             }
@@ -78,8 +80,8 @@ pub async fn respond<V: Verify>(
                     Err(problem) => Err(problem),
                 };
                 match forwarded {
-                    Ok(None) => {}
-                    Ok(Some(answer)) => return Ok(forwarded_response(answer, &active.server().stop)),
+                    Ok(Answered::Not(in_progress)) => _in_progress = in_progress,
+                    Ok(Answered::By(answer)) => return Ok(forwarded_response(answer, &active.server().stop)),
                     Err(problem) => {
                         let answer = problem.answer(target.errors());
                         return Ok(response(answer, head, id, body.is_left_over(), &active.server().stop));

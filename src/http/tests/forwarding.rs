@@ -1,7 +1,6 @@
 //! Requests that one node of a cluster passes on to another.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 
 use bytes::Bytes;
 use hyper::header::HeaderValue;
@@ -87,16 +86,14 @@ async fn a_request_that_may_have_run_is_not_sent_again() {
 async fn without_an_owner_a_request_is_refused_after_two_seconds() {
     let (_owner, known) = watch::channel(Owner::Unknown);
     let start = tokio::time::Instant::now();
-    let answer =
-        forwarder(known).forward(&head(), &Bytes::new(), CLIENT, &HeaderValue::from_static(ID)).await;
+    let forwarder = forwarder(known);
+    let answer = forwarder.forward(&head(), &Bytes::new(), CLIENT, &HeaderValue::from_static(ID)).await;
     assert!(matches!(answer, Err(Problem::Refused(Refusal::Starting))));
     assert_eq!(start.elapsed().as_secs(), 2);
 }
 
 #[tokio::test]
 async fn a_request_is_passed_on_once_and_only_with_the_secret() {
-    let place = |owner, headers: &HeaderMap| forwarder(watch::channel(owner).1).place(headers, CLIENT);
-    let there = peer(SocketAddr::from(([127, 0, 0, 1], 1)));
     let passed_on = HeaderMap::from_iter([
         (PROOF.parse().expect("a name"), forwarder(watch::channel(Owner::Here).1).proof().clone()),
         (ADDRESS.parse().expect("a name"), HeaderValue::from_static("192.0.2.7")),
@@ -104,14 +101,32 @@ async fn a_request_is_passed_on_once_and_only_with_the_secret() {
     let own = HeaderMap::new();
     let mut forged = passed_on.clone();
     forged.insert(PROOF, HeaderValue::from_static("00"));
-    let client: IpAddr = [192, 0, 2, 7].into();
-    assert_eq!(place(Owner::Here, &passed_on), Place::Here(client));
-    assert_eq!(place(Owner::Here, &own), Place::Here(CLIENT));
-    assert_eq!(place(Owner::Here, &forged), Place::Here(CLIENT));
-    assert_eq!(place(there.clone(), &passed_on), Place::NotMine);
-    assert_eq!(place(Owner::Unknown, &passed_on), Place::NotMine);
-    assert_eq!(place(there.clone(), &own), Place::There);
-    assert_eq!(place(there, &forged), Place::There);
+    let place = |owner: &Owner, headers: &HeaderMap| match forwarder(watch::channel(owner.clone()).1)
+        .place(headers, CLIENT)
+    {
+        Place::Here(client, _) => client.to_string(),
+        Place::There => "there".to_owned(),
+        Place::NotMine => "not mine".to_owned(),
+    };
+    let places = |owner| [&passed_on, &own, &forged].map(|headers| place(&owner, headers));
+    assert_eq!(places(Owner::Here), ["192.0.2.7", "127.0.0.1", "127.0.0.1"]);
+    assert_eq!(places(Owner::Unknown), ["not mine", "there", "there"]);
+    assert_eq!(places(peer(SocketAddr::from(([127, 0, 0, 1], 1)))), ["not mine", "there", "there"]);
+}
+
+#[tokio::test]
+async fn a_node_that_hands_over_waits_for_the_requests_that_it_has_begun() {
+    let (owner, known) = watch::channel(Owner::Here);
+    let forwarder = forwarder(known);
+    let Place::Here(_, in_progress) = forwarder.place(&HeaderMap::new(), CLIENT) else {
+        panic!("this node is the owner");
+    };
+    owner.send_replace(Owner::Unknown);
+    assert!(matches!(forwarder.place(&HeaderMap::new(), CLIENT), Place::There));
+    let mut idle = Box::pin(forwarder.idle());
+    assert!(futures_util::poll!(&mut idle).is_pending());
+    drop(in_progress);
+    idle.await;
 }
 
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -123,8 +138,8 @@ fn forwarder(owner: watch::Receiver<Owner>) -> Forwarder {
 }
 
 fn with_forwarder(script: Script, owner: watch::Receiver<Owner>) -> crate::http::Deps<Script> {
-    let mut deps = deps(script);
-    deps.forwarder = Some(Arc::new(forwarder(owner)));
+    let deps = deps(script);
+    let _ = deps.forwarder.set(forwarder(owner));
     deps
 }
 

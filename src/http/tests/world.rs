@@ -97,7 +97,7 @@ pub fn deps(script: Script) -> Deps<Script> {
         tracer: None,
         reading: Arc::new(|| None),
         routes: ServedRoutes::All,
-        forwarder: None,
+        forwarder: Arc::default(),
     }
 }
 

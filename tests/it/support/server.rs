@@ -45,8 +45,13 @@ impl Setup {
 
     /// The setup of most tests: a free port on loopback, JSON logs at debug level, codes that outlive the test.
     pub fn new() -> Self {
+        Self::listening_on("127.0.0.1:0")
+    }
+
+    /// The same on this address.
+    pub fn listening_on(address: &str) -> Self {
         Self::bare()
-            .args(["--listen", "127.0.0.1:0", "--log-format", "json", "--data-dir", "data"])
+            .args(["--listen", address, "--log-format", "json", "--data-dir", "data"])
             .config("log-level", "debug")
             .config("otp-timeout", "10m")
     }

@@ -120,7 +120,7 @@ impl FrontEnd {
             metrics: Arc::default(),
             reading: Arc::new(|| None),
             routes: ServedRoutes::All,
-            forwarder: None,
+            forwarder: Arc::default(),
         };
         let address = runtime.block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
