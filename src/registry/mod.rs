@@ -170,6 +170,11 @@ impl Registry {
         self.inner.published.services.load().title(service)
     }
 
+    /// The names of services, in their order, as [`title`](Self::title) gives them.
+    pub fn titles(&self, services: &[Arc<Service>]) -> Vec<String> {
+        self.inner.published.services.load().titles(services)
+    }
+
     /// Finds a service by its sid, `default`, its name in config.json, or its friendly name if that is unique.
     ///
     /// # Errors

@@ -137,12 +137,27 @@ impl Services {
         let name = &service.settings.friendly_name;
         let is_another =
             |other: &Arc<Service>| other.id != service.id && other.settings.friendly_name == *name;
-        if self.by_id.values().any(is_another) { format!("{name} ({})", service.sid) } else { name.clone() }
+        titled(service, self.by_id.values().any(is_another))
+    }
+
+    /// [`title`](Self::title) of many services, in one pass over all.
+    pub(super) fn titles(&self, services: &[Arc<Service>]) -> Vec<String> {
+        let mut named = HashMap::<&str, usize>::new();
+        for service in self.by_id.values() {
+            *named.entry(&service.settings.friendly_name).or_default() += 1;
+        }
+        let is_shared = |service: &Service| named.get(&*service.settings.friendly_name) > Some(&1);
+        services.iter().map(|service| titled(service, is_shared(service))).collect()
     }
 
     pub(super) fn find(&self, text: &str) -> Result<Arc<Service>, String> {
         find_service(self.by_id.values(), text).map(Arc::clone)
     }
+}
+
+fn titled(service: &Service, is_shared: bool) -> String {
+    let name = &service.settings.friendly_name;
+    if is_shared { format!("{name} ({})", service.sid) } else { name.clone() }
 }
 
 /// The service that an operator names: by its id, its name in config.json, its friendly name, or `default`.

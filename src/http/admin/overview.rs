@@ -265,11 +265,12 @@ pub async fn page<V: Verify>(request: &AdminRequest<'_>, deps: &Deps<V>) -> Resu
 
 fn choices(request: &AdminRequest<'_>, chosen: Option<Sid>) -> Vec<Choice> {
     let services = request.v2.registry.services(0, SERVICES);
-    let choice = |service: &Arc<Service>| {
+    let titles = request.v2.registry.titles(&services);
+    let choice = |(service, title): (&Arc<Service>, String)| {
         let is_chosen = chosen == Some(service.sid);
-        Choice { sid: service.sid, title: request.title(service), is_chosen }
+        Choice { sid: service.sid, title, is_chosen }
     };
-    services.iter().map(choice).collect()
+    services.iter().zip(titles).map(choice).collect()
 }
 
 fn plots(range: Range, starts: &[Timestamp], rows: &[Row]) -> [Plot; 2] {

@@ -176,7 +176,12 @@ async fn a_person_finds_a_service_by_what_it_is_called() {
     let unknown = registry.find_service("unknown").expect_err("none");
     assert!(unknown.contains("no service \"unknown\""), "{unknown}");
     assert_eq!(registry.title(&made), format!("Club ({})", made.sid));
-    assert_eq!(registry.title(&registry.find_service("shop").expect("it")), "The shop");
+    let shop = registry.find_service("shop").expect("it");
+    assert_eq!(registry.title(&shop), "The shop");
+    assert_eq!(
+        registry.titles(&[shop, std::sync::Arc::clone(&made)]),
+        ["The shop".to_owned(), registry.title(&made)]
+    );
 }
 
 #[tokio::test]
