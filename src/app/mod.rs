@@ -40,7 +40,7 @@ use control::{Control, ControlDeps};
 pub use bind::bind;
 pub use cluster::ClusterError;
 pub use front_end::LateBoundVerifier;
-pub use serve::run;
+pub use serve::{EXIT_LEASE_LOST, run};
 pub use tls::{Certificates, TlsError};
 
 /// Why the program did not start. Each says what to do.

@@ -24,7 +24,7 @@ const EXIT_OK: u8 = 0;
 /// The stop was cut short.
 const EXIT_CUT_SHORT: u8 = 1;
 /// The node has lost the ownership of the records of the cluster (`EX_TEMPFAIL` of sysexits).
-const EXIT_LEASE_LOST: u8 = 75;
+pub const EXIT_LEASE_LOST: u8 = 75;
 /// The configuration cannot be, as only the data directory shows (`EX_USAGE` of sysexits).
 const EXIT_CONFIGURATION: u8 = 64;
 /// The program could not start (`EX_SOFTWARE` of sysexits).

@@ -37,6 +37,13 @@ pub fn ask_or_open<T: DeserializeOwned>(
     if let Some(lines) = ask_server(&data_dir, request)? {
         return Ok(lines);
     }
+    if settings.is_clustered {
+        return Err(CommandError::Failed(format!(
+            "no server on {} owns the records of the cluster; run the command on the node that does: /readyz of the \
+             others names it",
+            data_dir.display()
+        )));
+    }
     if access != Access::Read {
         refuse_root(&data_dir)?;
     }

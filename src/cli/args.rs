@@ -36,6 +36,7 @@ Exit codes:
       right one, or the file to import is damaged
   70  the configuration is right, but the server could not start, the server
       stopped after an error, the command failed, or a check of doctor failed
+  75  the node has lost the ownership of the records of its cluster
 
 Examples:
   onceward                                   serve on localhost:3000, simulator

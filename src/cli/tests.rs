@@ -165,7 +165,7 @@ fn the_help_and_the_manual_list_the_same_exit_codes() {
     let of_manual = section(MANUAL, "\n## Exit codes\n", "\n## ");
     let of_manual: Vec<u8> = of_manual.filter_map(|line| number(line.strip_prefix("| ")?)).collect();
     assert_eq!(of_help, of_manual);
-    assert_eq!(of_help, [0, 1, EXIT_CONFIGURATION, EXIT_DAMAGED, EXIT_FAILED]);
+    assert_eq!(of_help, [0, 1, EXIT_CONFIGURATION, EXIT_DAMAGED, EXIT_FAILED, crate::app::EXIT_LEASE_LOST]);
 }
 
 #[test]

@@ -34,6 +34,8 @@ pub struct KeysSettings {
     /// The name of the service of the compatible routes.
     pub brand: String,
     pub policy: Policy,
+    /// Whether the records are in etcd.
+    pub is_clustered: bool,
 }
 
 const ACCOUNT_SID: &str = "ONCEWARD_ACCOUNT_SID";
@@ -43,7 +45,7 @@ const AUTH_TOKEN: &str = "ONCEWARD_AUTH_TOKEN";
 const OF_STORAGE: [&str; 4] = ["data-dir", "scratch", "key-file", "default-region"];
 
 /// Keys and variables that define services.
-const OF_SERVICES: [&str; 11] = [
+const OF_SERVICES: [&str; 12] = [
     "otp-timeout",
     "otp-max-attempts",
     "otp-lock-timeout",
@@ -53,6 +55,7 @@ const OF_SERVICES: [&str; 11] = [
     "services",
     "templates",
     "audit-retention",
+    "cluster",
     ACCOUNT_SID,
     AUTH_TOKEN,
 ];
@@ -106,7 +109,8 @@ pub fn load_keys(sources: &Sources) -> Result<KeysSettings, ConfigErrors> {
     registry.audit_retention = settings.audit_retention;
     c.report.finish()?;
     settings.storage.below(&sources.working_dir);
-    Ok(KeysSettings { storage: settings.storage, registry, brand, policy })
+    let is_clustered = settings.cluster.is_some();
+    Ok(KeysSettings { storage: settings.storage, registry, brand, policy, is_clustered })
 }
 
 /// Reads only where the server listens, for a command that asks it.

@@ -2,7 +2,8 @@
 //!
 //! The store has only the hash of the auth token. The server writes a new token to the file first and to the store
 //! second, and at a start the token of the file counts: a crash between the two writes loses no token. The operator may
-//! remove the file; the token stays valid.
+//! remove the file; the token stays valid. In a cluster the token of the store counts, because another node may have
+//! made a newer one.
 
 use std::fs;
 use std::io;
@@ -48,12 +49,20 @@ pub struct AccountFile {
     path: PathBuf,
     /// Held while file and store change.
     change: Arc<Mutex<()>>,
+    /// Whether the store may have a newer token than the file: one that another node of a cluster made.
+    is_shared: bool,
 }
 
 impl AccountFile {
     pub fn of(data_dir: &Path) -> Self {
         let data_dir = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned());
-        Self { path: data_dir.join(FILE_NAME), change: Arc::default() }
+        Self { path: data_dir.join(FILE_NAME), change: Arc::default(), is_shared: false }
+    }
+
+    /// The same where `is_shared` says that the node is one of a cluster: then the token in the store counts.
+    #[must_use]
+    pub fn shared(self, is_shared: bool) -> Self {
+        Self { is_shared, ..self }
     }
 
     pub fn path(&self) -> &Path {
@@ -74,7 +83,14 @@ impl AccountFile {
         }
         let this = self.clone();
         match spawn_blocking(move || this.read()).await?? {
-            Some(found) if !registry.is_account(&found) => {
+            Some(found) if registry.is_account(&found) => {}
+            Some(_) if self.is_shared && registry.has_account() => {
+                tracing::warn!(
+                    file = %self.path.display(),
+                    "auth token in the file not valid; another node has made a newer one"
+                );
+            }
+            Some(found) => {
                 registry.keep_account(&found).await?;
                 tracing::info!(account = %found.sid, file = %self.path.display(), "auth token taken from the file");
             }
@@ -205,6 +221,18 @@ mod tests {
         let refused = AccountFile::of(&home.path().join("none")).renew(&registry).await;
         assert!(matches!(refused, Err(AccountError::Io { .. })), "{refused:?}");
         assert!(!registry.has_account());
+    }
+
+    #[tokio::test]
+    async fn a_node_of_a_cluster_does_not_bring_back_a_token_that_was_replaced() {
+        let (homes, world) = ([(); 2].map(|()| tempfile::tempdir().expect("a directory")), World::new());
+        let [a, b] = homes.each_ref().map(|home| AccountFile::of(home.path()).shared(true));
+        let registry = world.open().await;
+        a.load_or_create(&registry).await.expect("made");
+        let replaced = a.read().expect("read").expect("a file");
+        let newer = b.renew(&registry).await.expect("made");
+        a.load_or_create(&registry).await.expect("loaded");
+        assert!(registry.is_account(&newer) && !registry.is_account(&replaced));
     }
 
     #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::running::{close, open_store, seeded_rng};
+use super::running::{close, go_on_from, open_store, seeded_rng};
 use super::{AccountFile, StartError, kinds};
 use crate::clock::{EngineClock, SystemClock};
 use crate::config::{Bounds, KeysSettings};
@@ -30,6 +30,7 @@ impl Offline {
     pub async fn open(settings: KeysSettings) -> Result<Self, StartError> {
         let clock = Arc::new(EngineClock::over(Arc::new(SystemClock::start())));
         let (_, store) = open_store(settings.storage.clone(), Arc::clone(&clock), Arc::default()).await?;
+        go_on_from(store.newest_time(), &clock);
         Self::over(store, clock, settings).await
     }
 
@@ -55,7 +56,7 @@ impl Offline {
         clock: Arc<EngineClock>,
         settings: KeysSettings,
     ) -> Result<Self, StartError> {
-        let KeysSettings { storage, registry, brand, policy } = settings;
+        let KeysSettings { storage, registry, brand, policy, .. } = settings;
         let account = AccountFile::of(&storage.data_dir);
         let bounds = Bounds::default();
         let shards = Shards::start(ShardDeps {

@@ -95,15 +95,13 @@ impl Running {
             metrics,
             tracer,
         } = options;
-        let account = AccountFile::of(&storage.data_dir);
+        let account = AccountFile::of(&storage.data_dir).shared(records.is_some());
         let data_dir = storage.data_dir.clone();
         let (server_key, store) = match records {
-            Some((key, store)) => {
-                go_on_from(store.newest_time(), &clock);
-                (key, store)
-            }
+            Some(opened) => opened,
             None => open_store(storage, Arc::clone(&clock), loading).await?,
         };
+        go_on_from(store.newest_time(), &clock);
         let policies = Policies::new(policy);
         let clock: Arc<dyn Clock> = clock;
         let mut seeder = seeded_rng()?;
@@ -218,7 +216,7 @@ impl Running {
     }
 }
 
-/// Opens the data directory with its server key, and brings `clock` up to the newest time in it.
+/// Opens the data directory with its server key.
 pub async fn open_store(
     storage: StorageSettings,
     clock: Arc<EngineClock>,
@@ -229,7 +227,6 @@ pub async fn open_store(
         let mut options = OpenOptions::new(&storage.data_dir, key_fingerprint(&key), Arc::clone(&clock) as _);
         (options.scratch, options.loading) = (storage.scratch, loading);
         let store = EmbeddedStore::open(&options)?;
-        go_on_from(store.newest_time(), &clock);
         Ok::<_, StartError>((key, Arc::new(store) as Arc<dyn Store>))
     });
     opened.await.map_err(StartError::Interrupted)?
@@ -267,7 +264,7 @@ impl Drop for StopUnlessStarted {
 
 /// Brings `clock` up to the newest time in the data directory: neither a restart nor a clock that was set back prolongs
 /// a lockout or revives a code.
-fn go_on_from(newest: Timestamp, clock: &EngineClock) {
+pub(super) fn go_on_from(newest: Timestamp, clock: &EngineClock) {
     let behind = newest.since(clock.now());
     clock.at_least(newest);
     if behind > TOLERANCE {

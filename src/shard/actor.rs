@@ -200,9 +200,7 @@ impl Actor for ShardActor {
             }
             ShardMessage::Command(command) => command.refuse(Refusal::Stopping),
             ShardMessage::Committed(result) => core.committed(&result, now),
-            // Dropping the call refuses it.
             ShardMessage::Read(read) if core.is_current() => read(core, now),
-            ShardMessage::Read(_) => {}
             ShardMessage::Follow(kind, index) => core.follow(kind, index),
             ShardMessage::BatchDelayEnded => core.batch_delay_ended(now),
             ShardMessage::Sweep => {
@@ -225,7 +223,8 @@ impl Actor for ShardActor {
             ShardMessage::Stream(to) => {
                 state.streaming = Some(Streaming::new(to, state.owned, core.tables_mut()));
             }
-            ShardMessage::StreamNext => {}
+            // Dropping a read refuses it.
+            ShardMessage::StreamNext | ShardMessage::Read(_) => {}
             ShardMessage::Flush(done) => state.flushing.push(done),
         }
         for (_, done) in state.releasing.extract_if(.., |(slots, _)| core.give_up(*slots, now)) {

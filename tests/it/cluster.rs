@@ -192,7 +192,7 @@ async fn etcd_holds_no_number_and_no_code() {
     let a = cluster.start(0).await;
     a.owns_the_records().await;
     let (number, code) = cluster.number_with_code(&a).await;
-    let mut directories = vec![cluster.etcd.directory().to_owned()];
+    let mut directories = vec![cluster.etcd.directory.path().to_owned()];
     let mut bytes = 0;
     while let Some(directory) = directories.pop() {
         for entry in std::fs::read_dir(directory).unwrap().flatten() {

@@ -43,9 +43,8 @@ impl EtcdStore {
         let expected = client.count(from, end).await?;
         let stored = client.range(time_key(), Vec::new()).await?.pop();
         let stored = stored.and_then(|KeyValue { value, .. }| <[u8; 8]>::try_from(&value[..]).ok());
-        let newest = stored
-            .map(|time| Timestamp::from_millis(u64::from_be_bytes(time)).plus(TIME_STEP))
-            .unwrap_or(Timestamp::EPOCH);
+        let later = |time| Timestamp::from_millis(u64::from_be_bytes(time)).plus(TIME_STEP);
+        let newest = stored.map_or(Timestamp::EPOCH, later);
         let sealer = sealing.sealer();
         let sealer =
             sealer.map_err(|_| ClientError::Refused("the system gave no random bytes".to_owned()))?;
@@ -82,7 +81,8 @@ impl EtcdStore {
         let (from, end) = record_range(first, last);
         let mut next = Some(from);
         while let Some(from) = next {
-            let (records, after) = self.client.page(from, end.clone()).await.map_err(unavailable)?;
+            let (records, after) =
+                self.client.page(from, end.clone()).await.map_err(|error| unavailable(&error))?;
             next = after;
             let sealing = Arc::clone(&self.sealing);
             // The visitor may wait.
@@ -94,13 +94,13 @@ impl EtcdStore {
                 }
                 Ok::<_, Unreadable>(visit)
             });
-            visit = visited.await.map_err(|_| StoreError::Closed)?.map_err(unavailable)?;
+            visit = visited.await.map_err(|_| StoreError::Closed)?.map_err(|error| unavailable(&error))?;
         }
         Ok(visit)
     }
 }
 
-fn unavailable(error: impl ToString) -> StoreError {
+fn unavailable(error: &impl ToString) -> StoreError {
     StoreError::Unavailable(error.to_string())
 }
 
@@ -146,7 +146,9 @@ impl Store for EtcdStore {
     fn attach(&self, _owners: Vec<Arc<dyn Owner>>) {}
 
     fn copy(&self, _progress: Arc<CopyProgress>) -> BoxFuture<'_, Result<Copied, StoreError>> {
-        Box::pin(async { Err(unavailable("the records of a cluster are copied with etcdctl snapshot save")) })
+        Box::pin(async {
+            Err(unavailable(&"the records of a cluster are copied with etcdctl snapshot save"))
+        })
     }
 
     fn health(&self) -> Result<(), String> {
@@ -178,7 +180,7 @@ impl Store for EtcdStore {
                 return Ok(());
             }
             self.term.end();
-            self.client.revoke(self.term.lease).await.map_err(unavailable)
+            self.client.revoke(self.term.lease).await.map_err(|error| unavailable(&error))
         })
     }
 }

@@ -18,6 +18,7 @@ pub const TTL: Duration = Duration::from_secs(2);
 const EVERY: Duration = Duration::from_millis(500);
 /// Memory is trusted for this long less than the lease may last: clocks of two machines differ a little in rate.
 const MARGIN: Duration = Duration::from_millis(500);
+const VALID_FOR: Duration = TTL.saturating_sub(MARGIN);
 
 pub struct Term {
     pub lease: i64,
@@ -38,7 +39,7 @@ impl Term {
 
     /// etcd has prolonged the lease, as it was asked at `sent`.
     fn acknowledged(&self, sent: Timestamp) {
-        self.valid_until.fetch_max(sent.plus(TTL - MARGIN).as_millis(), Ordering::AcqRel);
+        self.valid_until.fetch_max(sent.plus(VALID_FOR).as_millis(), Ordering::AcqRel);
     }
 
     /// Whether no other node can own the records now.

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -64,6 +65,7 @@ struct MemoryControl {
     state: Mutex<MemoryState>,
     /// The number of commits that wait.
     waiting: watch::Sender<usize>,
+    is_outdated: AtomicBool,
 }
 
 #[derive(Default)]
@@ -75,7 +77,6 @@ struct MemoryState {
     held: bool,
     full: bool,
     limits: Option<StoreLimits>,
-    is_outdated: bool,
     waiting: VecDeque<(Vec<Write>, Option<StoreFault>, Done)>,
     owners: Vec<Arc<dyn Owner>>,
     checkpointed: Option<BTreeMap<Key, Kept>>,
@@ -119,7 +120,7 @@ impl MemoryStore {
 
     /// From now on says whether the owners' memory is what the store has.
     pub fn set_current(&self, is_current: bool) {
-        self.state().is_outdated = !is_current;
+        self.control.is_outdated.store(!is_current, Ordering::Relaxed);
     }
 
     /// Makes later commits wait before they are applied.
@@ -288,7 +289,7 @@ impl Store for MemoryStore {
     }
 
     fn is_current(&self) -> bool {
-        !self.state().is_outdated
+        !self.control.is_outdated.load(Ordering::Relaxed)
     }
 
     fn limits(&self) -> StoreLimits {

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use onceward_store::{Slots, Store as _};
 use tokio::time::timeout;
 
@@ -41,7 +40,7 @@ async fn a_standby_takes_over_from_a_killed_owner_with_all_records() {
     let store = timeout(Duration::from_secs(5), b.campaign()).await.expect("won within 5 s");
     let records = restore(&store, Slots::all()).await.unwrap();
     assert_eq!(records.len(), 256);
-    assert!((0..=u8::MAX).all(|slot| records[&key(slot, 7)] == Bytes::from("acknowledged")));
+    assert!((0..=u8::MAX).all(|slot| records[&key(slot, 7)] == "acknowledged"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,6 @@
 //! Processes of etcd on loopback. The tests of the server use this file too.
 
 use std::net::TcpListener;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
@@ -9,7 +8,10 @@ use tempfile::TempDir;
 /// A cluster of etcd processes, which ends with it.
 pub struct Etcd {
     members: Vec<Member>,
-    directory: TempDir,
+    /// Further arguments of each member.
+    arguments: Vec<String>,
+    /// The members' data.
+    pub directory: TempDir,
     peers: String,
 }
 
@@ -23,15 +25,19 @@ struct Member {
 impl Etcd {
     /// Starts so many members. They answer some time later.
     pub fn launch(members: usize) -> Self {
+        Self::launch_with(members, "http", Vec::new())
+    }
+
+    /// The same with clients of this scheme, and these arguments.
+    pub fn launch_with(members: usize, scheme: &str, arguments: Vec<String>) -> Self {
         // Held until all are chosen: otherwise the system may give one twice.
         let listeners: Vec<_> =
             (0..2 * members).map(|_| TcpListener::bind("127.0.0.1:0").expect("a port")).collect();
-        let mut urls =
-            listeners.iter().map(|listener| format!("http://{}", listener.local_addr().expect("an address")));
+        let mut addresses = listeners.iter().map(|listener| listener.local_addr().expect("an address"));
         let mut member = |index| Member {
             name: format!("m{index}"),
-            client: urls.next().expect("a port"),
-            peer: urls.next().expect("a port"),
+            client: format!("{scheme}://{}", addresses.next().expect("a port")),
+            peer: format!("http://{}", addresses.next().expect("a port")),
             process: None,
         };
         let members: Vec<Member> = (0..members).map(&mut member).collect();
@@ -39,7 +45,7 @@ impl Etcd {
             members.iter().map(|member| format!("{}={}", member.name, member.peer)).collect();
         drop(listeners);
         let directory = tempfile::tempdir().expect("a directory");
-        let mut etcd = Self { members, directory, peers: peers.join(",") };
+        let mut etcd = Self { members, arguments, directory, peers: peers.join(",") };
         for index in 0..etcd.members.len() {
             etcd.start_member(index);
         }
@@ -54,6 +60,7 @@ impl Etcd {
             .args(["--listen-client-urls", client, "--advertise-client-urls", client])
             .args(["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer])
             .args(["--initial-cluster", &self.peers, "--log-level", "error"])
+            .args(&self.arguments)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn();
@@ -70,11 +77,6 @@ impl Etcd {
 
     pub fn urls(&self) -> Vec<String> {
         self.members.iter().map(|member| member.client.clone()).collect()
-    }
-
-    /// The directory of the members' data.
-    pub fn directory(&self) -> &Path {
-        self.directory.path()
     }
 }
 

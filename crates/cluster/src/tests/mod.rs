@@ -5,3 +5,5 @@ mod etcd_process;
 mod failures;
 mod fencing;
 mod node;
+mod partition;
+mod tls;

@@ -56,7 +56,11 @@ pub async fn join_at(etcd: &Etcd, node: &str, now: Timestamp) -> Cluster {
 }
 
 pub async fn join_with(etcd: &Etcd, node: &str, key: u8, now: Timestamp) -> Result<Cluster, JoinError> {
-    Cluster::join(ClusterOptions {
+    Cluster::join(options(etcd, node, key, now)).await
+}
+
+pub fn options(etcd: &Etcd, node: &str, key: u8, now: Timestamp) -> ClusterOptions {
+    ClusterOptions {
         etcd: etcd.urls(),
         tls: None,
         node: node.to_owned(),
@@ -65,8 +69,7 @@ pub async fn join_with(etcd: &Etcd, node: &str, key: u8, now: Timestamp) -> Resu
         key_fingerprint: [key; 16],
         clock: Arc::new(ManualClock::starting_at(now)),
         uptime: Arc::new(Uptime),
-    })
-    .await
+    }
 }
 
 /// Ends the owner as SIGKILL does: its lease is neither prolonged nor revoked.
