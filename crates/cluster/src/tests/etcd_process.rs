@@ -1,5 +1,6 @@
 //! Processes of etcd on loopback. The tests of the server use this file too.
 
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 
@@ -31,8 +32,7 @@ impl Etcd {
     /// The same with clients of this scheme, and these arguments.
     pub fn launch_with(members: usize, scheme: &str, arguments: Vec<String>) -> Self {
         // Held until all are chosen: otherwise the system may give one twice.
-        let listeners: Vec<_> =
-            (0..2 * members).map(|_| TcpListener::bind("127.0.0.1:0").expect("a port")).collect();
+        let listeners: Vec<_> = (0..2 * members).map(|_| free_port()).collect();
         let mut addresses = listeners.iter().map(|listener| listener.local_addr().expect("an address"));
         let mut member = |index| Member {
             name: format!("m{index}"),
@@ -78,6 +78,13 @@ impl Etcd {
     pub fn urls(&self) -> Vec<String> {
         self.members.iter().map(|member| member.client.clone()).collect()
     }
+}
+
+/// A port that the system gives to no other socket: one below those of outgoing connections.
+fn free_port() -> TcpListener {
+    let random = || RandomState::new().build_hasher().finish() % 12_000;
+    let port = || u16::try_from(20_000 + random()).expect("a port");
+    (0..1_000).find_map(|_| TcpListener::bind(("127.0.0.1", port())).ok()).expect("a free port")
 }
 
 impl Drop for Etcd {
