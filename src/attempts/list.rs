@@ -42,6 +42,8 @@ pub struct TrackRow {
     pub send_status: SendStatus,
     /// The status of the verification.
     pub verify_status: VerifyStatus,
+    /// When the number was verified.
+    pub verified_at: Option<Timestamp>,
     /// The number of retries.
     pub retries: u32,
     /// Whether it was given up because it was tried as often as is allowed.
@@ -182,6 +184,7 @@ fn listed(key: AttemptLogKey, track: &AttemptLog, row: &Row) -> TrackRow {
         priority: row.priority,
         send_status: row.status,
         verify_status: track.verify,
+        verified_at: (track.verify == VerifyStatus::Success).then_some(track.verify_at),
         retries: row.retries,
         max_retries_reached: row.max_retries_reached,
         at: row.at,

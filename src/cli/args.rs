@@ -52,6 +52,7 @@ Examples:
   onceward erase +14155552671                erase a number
   onceward audit --since 7d                  list who changed what
   onceward guard replay                      try the guard on generated attacks
+  onceward guard replay sent.jsonl           try the guard on recorded messages
   onceward export --out backup.jsonl         write a backup
   onceward import backup.jsonl --data-dir d  make a data directory of a backup
   onceward check-data                        check every record
@@ -169,7 +170,7 @@ pub enum Command {
     /// Asks the server that runs on the data directory. Without a server, reads the directory.
     Webhooks(WebhooksArgs),
 
-    /// Try the guard against SMS pumping on generated traffic.
+    /// Try the guard against SMS pumping on generated or recorded traffic.
     ///
     /// Needs no server and no data. The server does not ask the guard yet.
     Guard(GuardArgs),

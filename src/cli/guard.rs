@@ -1,12 +1,21 @@
-//! `onceward guard replay`: what the guard's default rules do to generated traffic. Needs no server and no data.
+//! `onceward guard replay`: what the guard's rules do to generated or recorded traffic. Needs no server and no data.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::path::{Path, PathBuf};
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::CommandOutput;
 use super::answer::list;
-use crate::guard::replay::{Comparison, Outcome, compare};
+use super::{CommandError, CommandOutput};
+use crate::app::control::SendLine;
+use crate::config::{self, HistorySettings, Sources};
+use crate::delivery::SendStatus;
+use crate::domain::{AttemptId, Channel, PhoneNumber, Timestamp};
+use crate::guard::GuardRules;
+use crate::guard::replay::{Comparison, Outcome, Recorded, compare, compare_recorded, money};
 use crate::guard::scenario::Scenario;
 
 #[derive(Debug, Args)]
@@ -21,9 +30,15 @@ pub struct GuardArgs {
 
 #[derive(Debug, Subcommand)]
 enum GuardRequest {
-    /// Run generated attacks among honest users without a defence, with a limit of 5 messages a number and day, and
-    /// with the guard's default rules; list what each defence let through, and whom it refused.
+    /// Run traffic without a defence, with a limit of 5 messages a number and day, and with the guard's default rules;
+    /// list what each defence let through, and whom it refused.
+    ///
+    /// The traffic is generated (attacks among honest users), or that of a FILE.
     Replay {
+        /// Recorded messages, as `onceward tracker --json` prints them; "-" is standard input.
+        #[arg(value_name = "FILE", conflicts_with = "scenario")]
+        file: Option<PathBuf>,
+
         /// Only this scenario; several with several options [default: all].
         #[arg(long, value_name = "NAME", value_parser = names())]
         scenario: Vec<String>,
@@ -31,6 +46,10 @@ enum GuardRequest {
         /// Generate other users and numbers. The same seed gives the same result.
         #[arg(long, value_name = "N", default_value_t = 1)]
         seed: u64,
+
+        /// Let adaptive rules refuse messages of the FILE after this many days [default: 14, as in the server].
+        #[arg(long, value_name = "DAYS", requires = "file")]
+        learn_days: Option<u32>,
     },
 }
 
@@ -38,12 +57,86 @@ fn names() -> PossibleValuesParser {
     Scenario::all().iter().map(|scenario| scenario.name).collect::<Vec<_>>().into()
 }
 
-pub fn run(GuardArgs { request, json }: GuardArgs) -> CommandOutput {
-    let GuardRequest::Replay { scenario: wanted, seed } = request;
+pub fn run(GuardArgs { request, json }: GuardArgs, sources: &Sources) -> Result<CommandOutput, CommandError> {
+    let GuardRequest::Replay { file, scenario: wanted, seed, learn_days } = request;
+    if let Some(file) = file {
+        return replay_file(&file, seed, learn_days, json, sources);
+    }
     let mut scenarios = Scenario::all();
     scenarios.retain(|scenario| wanted.is_empty() || wanted.iter().any(|name| name == scenario.name));
-    let lines = compare(&scenarios, seed).into_iter().flat_map(lines).collect();
-    list(lines, json, "no scenarios", HEADINGS, cells)
+    let results = compare(&scenarios, seed).into_iter();
+    let lines = results.flat_map(|Comparison { scenario, off, fixed_limit, guard }| {
+        lines(scenario, [off, fixed_limit, guard])
+    });
+    Ok(list(lines.collect(), json, "no scenarios", headings("ATTACK-SENT", "ATTACK-COST"), cells))
+}
+
+fn replay_file(
+    file: &Path,
+    seed: u64,
+    learn_days: Option<u32>,
+    json: bool,
+    sources: &Sources,
+) -> Result<CommandOutput, CommandError> {
+    let (messages, not_sent) = read_messages(file, config::load_history(sources)?)?;
+    let mut rules = GuardRules::default();
+    rules.learning_days = learn_days.unwrap_or(rules.learning_days);
+    let results = compare_recorded(&messages, &rules, seed);
+    let headings = headings("UNVERIFIED-SENT", "UNVERIFIED-COST");
+    let mut output = list(lines("recording", results).into(), json, "no messages", headings, cells);
+    let times = messages.iter().map(|message| message.at);
+    let hours =
+        times.clone().max().map_or(0, |last| last.since(times.min().unwrap_or(last)).as_secs() / 3_600);
+    output.err = format!(
+        "messages: {} in {} days and {} hours; rows left out because nothing was sent: {not_sent}; adaptive rules refuse \
+         messages after {} days (--learn-days); client addresses are not recorded\n",
+        messages.len(),
+        hours / 24,
+        hours % 24,
+        rules.learning_days
+    );
+    Ok(output)
+}
+
+/// The sent messages of a file, and the number of its other rows.
+fn read_messages(path: &Path, prices: HistorySettings) -> Result<(Vec<Recorded>, usize), CommandError> {
+    let prices = prices.prices.unwrap_or_default();
+    let unreadable = |source| CommandError::File { action: "read", path: path.to_owned(), source };
+    let input: Box<dyn BufRead> = if path == Path::new("-") {
+        Box::new(io::stdin().lock())
+    } else {
+        Box::new(BufReader::new(File::open(path).map_err(unreadable)?))
+    };
+    let (mut messages, mut not_sent) = (Vec::new(), 0);
+    for (place, line) in input.lines().enumerate() {
+        let line = line.map_err(unreadable)?;
+        let wrong = |why: String| {
+            CommandError::Damaged(format!(
+                "line {} of {} is no line of `onceward tracker --json`: {why}",
+                place + 1,
+                path.display()
+            ))
+        };
+        let row: SendLine = serde_json::from_str(&line).map_err(|error| wrong(error.to_string()))?;
+        if row.send_status != SendStatus::Sent.as_str() {
+            not_sent += 1;
+            continue;
+        }
+        let number = PhoneNumber::parse(&row.to, None).map_err(|error| wrong(error.to_string()))?;
+        let field = |name: &str| wrong(format!("{name} is wrong"));
+        let moment = |text: &str, name| Timestamp::parse(text).ok_or_else(|| field(name));
+        let attempt = AttemptId::parse(&row.attempt).ok_or_else(|| field("attempt"))?;
+        let channel = Channel::parse(&row.channel).ok_or_else(|| field("type"))?;
+        messages.push(Recorded {
+            at: moment(&row.time, "time")?,
+            service: attempt.key.service,
+            number,
+            channel,
+            price: prices.of(number.region(), channel),
+            verified_at: row.verified_at.map(|text| moment(&text, "verified_at")).transpose()?,
+        });
+    }
+    Ok((messages, not_sent))
 }
 
 /// A scenario with one defence.
@@ -55,7 +148,7 @@ struct ReplayLine {
     outcome: Outcome,
 }
 
-fn lines(Comparison { scenario, off, fixed_limit, guard }: Comparison) -> [ReplayLine; 3] {
+fn lines(scenario: &'static str, [off, fixed_limit, guard]: [Outcome; 3]) -> [ReplayLine; 3] {
     [("off", off), ("fixed-limit", fixed_limit), ("guard", guard)].map(|(defence, outcome)| ReplayLine {
         scenario,
         defence,
@@ -63,17 +156,83 @@ fn lines(Comparison { scenario, off, fixed_limit, guard }: Comparison) -> [Repla
     })
 }
 
-const HEADINGS: [&str; 7] =
-    ["SCENARIO", "DEFENCE", "BEFORE-BLOCK", "ATTACK-SENT", "COST", "HONEST-USERS", "REFUSED"];
+const COLUMNS: usize = 10;
 
-fn cells(ReplayLine { scenario, defence, outcome }: ReplayLine) -> [String; HEADINGS.len()] {
+const fn headings(sent: &'static str, cost: &'static str) -> [&'static str; COLUMNS] {
+    ["SCENARIO", "DEFENCE", "SENT", "BLOCKED", "COST", sent, cost, "BEFORE-BLOCK", "HONEST-USERS", "REFUSED"]
+}
+
+fn cells(ReplayLine { scenario, defence, outcome }: ReplayLine) -> [String; COLUMNS] {
     [
         scenario.to_owned(),
         defence.to_owned(),
-        outcome.attack_before_block.to_string(),
+        outcome.sent.to_string(),
+        outcome.refused.to_string(),
+        money(outcome.cost),
         outcome.attack_sent.to_string(),
-        outcome.cost(),
+        money(outcome.attack_cost),
+        outcome.attack_before_block.to_string(),
         outcome.honest_users.to_string(),
         outcome.refused(),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::config::Overrides;
+
+    const LINE: &str = r#"{"time":"2026-03-01T10:00:00.000Z","type":"sms","to":"+491711234567","gateway":"Http","priority":0,"send_status":"sent","verify_status":"success","verified_at":"2026-03-01T10:00:20.000Z","retry_count":0,"max_retries_reached":false,"receipt_status":null,"message_id":null,"error_code":null,"attempt":"0-0000000000000001-0"}"#;
+
+    fn replay(text: &str) -> Result<CommandOutput, CommandError> {
+        let home = tempfile::TempDir::new().expect("a directory");
+        let file = home.path().join("sent.jsonl");
+        std::fs::write(&file, text).expect("a file");
+        let sources = Sources {
+            overrides: Overrides::default(),
+            config_file: None,
+            working_dir: home.path().to_owned(),
+            environment: BTreeMap::from([("ONCEWARD_PRICES".into(), r#"{"DE":{"sms":2}}"#.into())]),
+            parallelism: 1,
+        };
+        replay_file(&file, 1, None, true, &sources)
+    }
+
+    #[test]
+    fn recorded_messages_are_counted_with_their_prices() {
+        let other = LINE.replace("1234567", "1234568").replace("\"success\"", "\"new\"");
+        let other = other.replace("\"2026-03-01T10:00:20.000Z\"", "null");
+        let failed = LINE.replace("\"sent\"", "\"unsendable\"");
+        let output = replay(&format!("{LINE}\n{other}\n{failed}\n")).expect("a table");
+        let first = output.out.lines().next().expect("a line");
+        let line: serde_json::Value = serde_json::from_str(first).expect("JSON");
+        for (field, expected) in [
+            ("sent", 2),
+            ("refused", 0),
+            ("cost", 4_000_000),
+            ("attack_sent", 1),
+            ("honest_users", 1),
+            ("honest_refused", 0),
+        ] {
+            assert_eq!(line[field], expected, "{field} in {first}");
+        }
+        assert!(output.err.starts_with("messages: 2 in 0 days and 0 hours; "), "{}", output.err);
+    }
+
+    #[test]
+    fn a_bad_line_is_named_with_its_number() {
+        for (bad, why) in [
+            ("{", "EOF"),
+            (&LINE.replace("+49", "+"), "number"),
+            (&LINE.replace("2026-03-01T10:00:20.000Z", "soon"), "verified_at is wrong"),
+            (&LINE.replace("0-0000000000000001-0", "1"), "attempt is wrong"),
+        ] {
+            let error = replay(&format!("{LINE}\n{bad}\n")).expect_err(bad);
+            assert_eq!(error.exit_code(), super::super::EXIT_DAMAGED);
+            let text = error.to_string();
+            assert!(text.starts_with("line 2 of ") && text.contains(why), "{text}");
+        }
+    }
 }

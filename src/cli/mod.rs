@@ -227,7 +227,7 @@ fn run_command(command: Command, sources: &Sources, colors: bool) -> Result<Comm
         Command::Doctor(args) => doctor::run(&args, sources, colors)?,
         Command::Keys(args) => keys::run(args, config::load_keys(sources)?)?,
         Command::Webhooks(args) => webhooks::run(args, config::load_keys(sources)?)?,
-        Command::Guard(args) => guard::run(args),
+        Command::Guard(args) => guard::run(args, sources)?,
         Command::Health => health::run(&config::load_listen(sources)?)?,
         Command::Openapi => CommandOutput::of(crate::http::openapi_json()),
         Command::Completions(args) => CommandOutput::of(manual::completions(args.shell)),

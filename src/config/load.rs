@@ -10,7 +10,9 @@ use super::gateways::{self, Variables};
 use super::kind::{Kind, Range, Shards, quoted};
 use super::schema::Names;
 use super::services::{self, AccountSettings, RegistrySettings};
-use super::settings::{Inputs, Keys, ListenSettings, OWN_BRAND, Settings, StorageSettings, TlsFiles};
+use super::settings::{
+    HistorySettings, Inputs, Keys, ListenSettings, OWN_BRAND, Settings, StorageSettings, TlsFiles,
+};
 use super::sources::{LISTEN_FLAG, Sources};
 use super::values::Brand;
 use super::{dotenv, templates, traces};
@@ -111,6 +113,14 @@ pub fn load_keys(sources: &Sources) -> Result<KeysSettings, ConfigErrors> {
     settings.storage.below(&sources.working_dir);
     let is_clustered = settings.cluster.is_some();
     Ok(KeysSettings { storage: settings.storage, registry, brand, policy, is_clustered })
+}
+
+/// Reads only the prices of messages, for a replay.
+pub fn load_history(sources: &Sources) -> Result<HistorySettings, ConfigErrors> {
+    let mut c = Context::of_some(sources, &["prices", "currency"]);
+    let Keys { settings, .. } = c.read(|names| &names.keys);
+    c.report.finish()?;
+    Ok(settings.history)
 }
 
 /// Reads only where the server listens, for a command that asks it.

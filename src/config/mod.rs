@@ -27,7 +27,9 @@ pub use cluster::ClusterSettings;
 pub use context::{ConfigError, ConfigErrors, Effective};
 pub use dotenv::is_denied as env_file_is_denied;
 pub use kind::SettingError;
-pub use load::{KeysSettings, Loaded, default_shards, load, load_keys, load_listen, load_storage};
+pub use load::{
+    KeysSettings, Loaded, default_shards, load, load_history, load_keys, load_listen, load_storage,
+};
 pub use prices::Prices;
 pub use schema::json_schema;
 pub use services::RegistrySettings;

@@ -339,7 +339,7 @@ async fn the_guard_is_tried_on_generated_attacks_without_server_and_data() {
     assert!(sent("new", "guard") <= 3 * 500, "{}", ran.output);
 
     let other = setup.command(replay.into_iter().chain(["--seed", "2"])).await;
-    assert!(other.output.starts_with("SCENARIO  DEFENCE      BEFORE-BLOCK"), "{}", other.output);
+    assert!(other.output.starts_with("SCENARIO  DEFENCE      SENT"), "{}", other.output);
     let unknown = setup.command(["guard", "replay", "--scenario", "flood"]).await;
     assert_eq!(unknown.status.code(), Some(64), "{}", unknown.output);
     assert!(unknown.output.contains("country-US-at-night"), "{}", unknown.output);

@@ -34,6 +34,7 @@ async fn a_question_is_answered_line_by_line() {
         priority: 0,
         send_status: "sent".into(),
         verify_status: "new".into(),
+        verified_at: None,
         retry_count: 0,
         max_retries_reached: false,
         receipt_status: None,

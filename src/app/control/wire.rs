@@ -279,6 +279,8 @@ pub struct SendLine {
     pub send_status: String,
     /// `new`, `success`, `invalid_code`, `expired`, `gateway_error`.
     pub verify_status: String,
+    /// When the number was verified (RFC 3339, UTC).
+    pub verified_at: Option<String>,
     pub retry_count: u32,
     /// Whether it was given up because it was tried as often as is allowed.
     pub max_retries_reached: bool,
@@ -300,6 +302,7 @@ impl From<&TrackRow> for SendLine {
             priority: row.priority,
             send_status: row.send_status.as_str().to_owned(),
             verify_status: row.verify_status.as_str().to_owned(),
+            verified_at: row.verified_at.map(|at| at.rfc3339_millis().to_string()),
             retry_count: row.retries,
             max_retries_reached: row.max_retries_reached,
             receipt_status: row.receipt.map(|status| status.as_str().to_owned()),

@@ -258,9 +258,9 @@ impl History {
         };
     }
 
-    /// Returns `true` with 14 days of history.
-    pub(super) fn is_learned(&self, now: Timestamp) -> bool {
-        self.first_day + HISTORY_DAYS <= Period::Day.index(now)
+    /// Returns `true` with so many days of history.
+    pub(super) fn is_learned(&self, days: u32, now: Timestamp) -> bool {
+        self.first_day.saturating_add(days) <= Period::Day.index(now)
     }
 
     /// Returns `true` if no message was verified in the last 14 days.

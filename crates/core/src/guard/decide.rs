@@ -333,7 +333,8 @@ impl Guard {
         let Some(total) = self.histories.get(&Key::new(service, Dimension::Total)) else {
             return Scope::default();
         };
-        let scope = Scope { share: total.share(), is_learned: total.is_learned(now), is_alarming: false };
+        let is_learned = total.is_learned(rules.learning_days, now);
+        let scope = Scope { share: total.share(), is_learned, is_alarming: false };
         let exceeded = |period| {
             let figures = compare_history(total, &rules.total, period, scope, now);
             figures.is_some_and(|figures| figures.is_exceeded())

@@ -1,5 +1,5 @@
-//! Replay: runs generated traffic against a defence on a manual clock, and counts what it let through and whom it
-//! refused.
+//! Replay: runs generated or recorded traffic against a defence on a manual clock, and counts what it let through and
+//! whom it refused.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -11,7 +11,8 @@ use super::counters::Period;
 use super::decide::{Bounds, Guard};
 use super::rules::{GuardRules, Verdict};
 use super::scenario::{Action, Event, SCORED_FROM, Scenario, World};
-use crate::domain::{PhoneNumber, Timestamp};
+use super::signals::Signals;
+use crate::domain::{Channel, PhoneNumber, ServiceId, Timestamp};
 
 /// Messages to one number in a day that the fixed limit allows.
 pub const FIXED_LIMIT: u32 = 5;
@@ -25,23 +26,28 @@ const LIFE: Duration = Duration::from_secs(600);
 /// The result of a replay, over the scored time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Outcome {
-    /// Messages of attackers before the first one was refused.
+    pub sent: u32,
+    pub refused: u32,
+    /// Price of the messages, in millionths of the currency.
+    pub cost: u64,
+    /// Messages of attackers before the first one was refused. In recorded traffic, numbers that were never verified
+    /// take the place of attackers.
     pub attack_before_block: u32,
     pub attack_sent: u32,
     pub attack_refused: u32,
-    /// Price of the attackers' messages, in millionths of a dollar.
+    /// Price of the attackers' messages, in millionths of the currency.
     pub attack_cost: u64,
     pub honest_users: u32,
     /// Honest users of whom a message was refused.
     pub honest_refused: u32,
 }
 
-impl Outcome {
-    /// `$9.30`.
-    pub fn cost(&self) -> String {
-        format!("${}.{:02}", self.attack_cost / 1_000_000, self.attack_cost / 10_000 % 100)
-    }
+/// An amount of millionths: `9.30`.
+pub fn money(micros: u64) -> String {
+    format!("{}.{:02}", micros / 1_000_000, micros / 10_000 % 100)
+}
 
+impl Outcome {
     /// Refused honest users and their share: `15 (0.055 %)`.
     pub fn refused(&self) -> String {
         let share = u64::from(self.honest_refused) * 100_000 / u64::from(self.honest_users.max(1));
@@ -63,8 +69,9 @@ pub struct Comparison {
 
 /// Runs scenarios. The same scenario and seed give the same outcomes, whatever else runs.
 pub fn compare(scenarios: &[Scenario], seed: u64) -> Vec<Comparison> {
-    let new = Defence::all(seed, Some(FIRST_BUDGET)).map(Replay::of);
-    let (mut old, mut past) = (Defence::all(seed, None).map(Replay::of), World::new(seed));
+    let rules = GuardRules::default();
+    let new = Replay::all(&rules, seed, Some(FIRST_BUDGET), SCORED_FROM);
+    let (mut old, mut past) = (Replay::all(&rules, seed, None, SCORED_FROM), World::new(seed));
     if scenarios.iter().any(|scenario| !scenario.is_new) {
         let events = past.history();
         for replay in &mut old {
@@ -83,6 +90,51 @@ pub fn compare(scenarios: &[Scenario], seed: u64) -> Vec<Comparison> {
     scenarios.iter().map(outcomes).collect()
 }
 
+/// A message of recorded traffic.
+#[derive(Debug, Clone, Copy)]
+pub struct Recorded {
+    pub at: Timestamp,
+    pub service: ServiceId,
+    pub number: PhoneNumber,
+    pub channel: Channel,
+    /// In millionths of the currency.
+    pub price: u64,
+    /// When the right code was submitted. Honest users are the numbers with such a message.
+    pub verified_at: Option<Timestamp>,
+}
+
+/// Runs recorded traffic, in any order: with no defence, with [`FIXED_LIMIT`] and with these rules. Addresses are not
+/// known, and no budget applies.
+pub fn compare_recorded(messages: &[Recorded], rules: &GuardRules, seed: u64) -> [Outcome; 3] {
+    let verified: HashSet<_> =
+        messages.iter().filter(|m| m.verified_at.is_some()).map(Recorded::user).collect();
+    let mut users = HashMap::new();
+    let mut events = Vec::with_capacity(messages.len() * 2);
+    for message in messages {
+        let next = u32::try_from(users.len()).unwrap_or(u32::MAX);
+        let (user, (country, number_type)) =
+            *users.entry(message.user()).or_insert_with(|| (next, message.number.region_and_type()));
+        let Recorded { at, service, number, channel, price, verified_at } = *message;
+        let signals =
+            Signals { service, number, country, number_type, channel, address: None, is_trusted: false };
+        let is_attack = !verified.contains(&message.user());
+        let event = Event { at, user, signals, action: Action::Send { price }, is_attack };
+        events.push(event);
+        events.extend(verified_at.map(|at| Event { at, action: Action::Verify, ..event }));
+    }
+    events.sort_by_key(|event| (event.at, event.user));
+    Replay::all(rules, seed, None, Timestamp::EPOCH).map(|mut replay| {
+        replay.run(&events);
+        replay.outcome()
+    })
+}
+
+impl Recorded {
+    const fn user(&self) -> (ServiceId, PhoneNumber) {
+        (self.service, self.number)
+    }
+}
+
 /// A defence and the traffic so far.
 #[derive(Clone)]
 struct Replay {
@@ -91,13 +143,23 @@ struct Replay {
     reached: HashSet<u32>,
     honest: HashSet<u32>,
     refused: HashSet<u32>,
+    /// The outcome counts from here on.
+    scored_from: Timestamp,
     outcome: Outcome,
 }
 
 impl Replay {
-    fn of(defence: Defence) -> Self {
+    /// Without a defence, with a fixed limit and with the guard.
+    fn all(rules: &GuardRules, seed: u64, budget: Option<u64>, scored_from: Timestamp) -> [Self; 3] {
         let none = HashSet::new;
-        Self { defence, reached: none(), honest: none(), refused: none(), outcome: Outcome::default() }
+        Defence::all(rules, seed, budget).map(|defence| Self {
+            defence,
+            reached: none(),
+            honest: none(),
+            refused: none(),
+            scored_from,
+            outcome: Outcome::default(),
+        })
     }
 
     /// Runs events, which are in the order of time.
@@ -121,10 +183,16 @@ impl Replay {
         if passes {
             self.reached.insert(event.user);
         }
-        if event.at < SCORED_FROM {
+        if event.at < self.scored_from {
             return;
         }
         let outcome = &mut self.outcome;
+        if passes {
+            outcome.sent += 1;
+            outcome.cost += price;
+        } else {
+            outcome.refused += 1;
+        }
         match (event.is_attack, passes) {
             (true, true) => {
                 outcome.attack_sent += 1;
@@ -170,14 +238,15 @@ impl HourlyBudget {
 }
 
 impl Defence {
-    fn all(seed: u64, budget: Option<u64>) -> [Self; 3] {
+    fn all(rules: &GuardRules, seed: u64, budget: Option<u64>) -> [Self; 3] {
         let budget = budget.map(|limit| HourlyBudget {
             budget: Budget { limit, period: Period::Hour },
             state: BudgetState::default(),
             allowance: None,
         });
         let guard = Box::new(Guard::new(Bounds::default(), seed));
-        [Self::Off, Self::FixedLimit(HashMap::new()), Self::Guard { guard, rules: Box::default(), budget }]
+        let rules = Box::new(rules.clone());
+        [Self::Off, Self::FixedLimit(HashMap::new()), Self::Guard { guard, rules, budget }]
     }
 
     fn passes(&mut self, Event { at, signals, .. }: &Event) -> bool {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::counters::{Period, Tally};
+use super::counters::{HISTORY_DAYS, Period, Tally};
 use super::signals::Key;
 use crate::domain::{NumberType, Region, Timestamp};
 
@@ -81,6 +81,8 @@ pub struct GuardRules {
     /// All messages of the service. Above this limit, countries without users have no floor. It blocks nothing else.
     pub total: AdaptiveRule,
     pub block_for: Duration,
+    /// Days of history before adaptive rules refuse messages.
+    pub learning_days: u32,
 }
 
 impl Default for GuardRules {
@@ -105,6 +107,7 @@ impl Default for GuardRules {
             address: adaptive(Some(5), 10),
             total: adaptive(Some(40), 80),
             block_for: Duration::from_secs(12 * 60 * 60),
+            learning_days: HISTORY_DAYS,
         }
     }
 }

@@ -55,6 +55,8 @@ struct Attack {
 enum Target {
     /// Numbers of one prefix.
     Prefix(usize),
+    /// Numbers of one prefix, too few for a block, then of the next one.
+    PrefixesInTurn(usize),
     /// Any mobile numbers of a country.
     Country(usize),
     /// Any mobile numbers of countries `from..to`, in turn.
@@ -89,6 +91,9 @@ const FOREIGN: usize = HONEST;
 
 const TURKEY: usize = 13;
 
+/// Messages to one prefix in turn: the floor of the prefix rule.
+const PREFIX_QUOTA: u32 = 10;
+
 /// Prefixes in a country's mobile ranges.
 const PREFIXES: u64 = 20_000;
 
@@ -110,7 +115,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 impl Scenario {
     pub fn all() -> Vec<Self> {
-        use Target::{Countries, Country, Prefix};
+        use Target::{Countries, Country, Prefix, PrefixesInTurn};
         let one = |name, attack| Self { name, is_new: false, scored_days: 3, attacks: vec![attack] };
         let (messages, starts, lasts) = (3_000, 10 * HOUR, 3 * HOUR);
         let attack = |target, addresses| Attack { target, messages, addresses, starts, lasts };
@@ -130,10 +135,18 @@ impl Scenario {
             ..attack(Country(TURKEY), 0)
         };
         let none = Attack { messages: 0, ..attack(Country(FOREIGN), 0) };
+        let mixed = vec![
+            attack(Prefix(FOREIGN), 3_000),
+            attack(Country(FOREIGN + 1), 3_000),
+            attack(Country(1), 1),
+            attack(Countries(FOREIGN + 2, COUNTRIES.len()), 3_000),
+        ];
+        let new = |name, attacks| Self { is_new: true, attacks, ..one(name, none) };
         vec![
             one("no-attack", none),
             one("prefix", attack(Prefix(FOREIGN), 3_000)),
             one("prefix-at-once", at_once(Prefix(FOREIGN))),
+            one("prefixes-in-turn", attack(PrefixesInTurn(FOREIGN), 3_000)),
             one("country", attack(Country(FOREIGN), 3_000)),
             one("country-TR", attack(Country(TURKEY), 3_000)),
             one("country-GB", attack(Country(1), 3_000)),
@@ -144,20 +157,22 @@ impl Scenario {
             one("all-countries", attack(Countries(0, COUNTRIES.len()), 3_000)),
             one("address", attack(Countries(0, COUNTRIES.len()), 1)),
             slow("slow", Country(FOREIGN)),
+            slow("slow-prefix", Prefix(FOREIGN)),
             slow("slow-TR", Country(TURKEY)),
-            Self {
-                attacks: vec![
-                    attack(Prefix(FOREIGN), 3_000),
-                    attack(Country(FOREIGN + 1), 3_000),
-                    attack(Country(1), 1),
-                    attack(Countries(FOREIGN + 2, COUNTRIES.len()), 3_000),
-                ],
-                ..one("mixed", none)
-            },
-            Self {
-                is_new: true,
-                ..one("new", Attack { messages: 6_000, ..attack(Country(FOREIGN), 3_000) })
-            },
+            Self { attacks: mixed.clone(), ..one("mixed", none) },
+            new("new", vec![Attack { messages: 6_000, ..attack(Country(FOREIGN), 3_000) }]),
+            new("new-prefix", vec![attack(Prefix(FOREIGN), 3_000)]),
+            new("new-address", vec![attack(Countries(0, COUNTRIES.len()), 1)]),
+            new(
+                "new-slow",
+                vec![Attack {
+                    lasts: 3 * DAY,
+                    messages: 600,
+                    starts: Duration::ZERO,
+                    ..attack(Country(FOREIGN), 600)
+                }],
+            ),
+            new("new-mixed", mixed),
         ]
     }
 }
@@ -258,6 +273,9 @@ impl World {
         for message in 0..attack.messages {
             let (country, prefix) = match attack.target {
                 Target::Prefix(country) => (country, Some(attacked)),
+                Target::PrefixesInTurn(country) => {
+                    (country, Some((attacked + u64::from(message / PREFIX_QUOTA)) % PREFIXES))
+                }
                 Target::Country(country) => (country, None),
                 Target::Countries(from, to) => {
                     (from + usize::try_from(message).unwrap_or(0) % (to - from), None)
