@@ -172,10 +172,14 @@ pub enum EventType {
     Expired,
     MessageDelivered,
     MessageFailed,
+    /// The pumping guard has begun a block.
+    GuardBlocked,
+    /// A budget of the pumping guard is spent.
+    GuardBudgetSpent,
 }
 
 impl EventType {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Created,
         Self::Sent,
         Self::Approved,
@@ -186,6 +190,8 @@ impl EventType {
         Self::Expired,
         Self::MessageDelivered,
         Self::MessageFailed,
+        Self::GuardBlocked,
+        Self::GuardBudgetSpent,
     ];
 
     /// The name that stands for all types.
@@ -203,6 +209,8 @@ impl EventType {
             Self::Expired => "verification.expired",
             Self::MessageDelivered => "message.delivered",
             Self::MessageFailed => "message.failed",
+            Self::GuardBlocked => "guard.blocked",
+            Self::GuardBudgetSpent => "guard.budget_spent",
         }
     }
 

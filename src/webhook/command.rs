@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use super::record::{Delivery, DeliveryState, EventRecord, WebhookHealth, slot_of};
 use super::recorder::EventRecorder;
 use super::transport::Posted;
-use super::{EventId, EventType};
+use super::{Event, EventId, EventType};
 use crate::domain::Timestamp;
 use crate::shard::{Command, Decision, Durability, Id, Refusal, ReplyContext, Subject, Transaction};
 
@@ -28,6 +28,8 @@ pub(super) enum WebhookRequest {
     Replay,
     /// There are more ended deliveries than are kept.
     Forget,
+    /// An event that follows no decision of its slot.
+    Announce(Box<Event>),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,6 +116,12 @@ impl Command for EventCommand {
             WebhookRequest::Conclude(at, posted) => self.conclude(*at, posted.clone(), view),
             WebhookRequest::Replay => self.replay(view),
             WebhookRequest::Forget => self.forget(view),
+            WebhookRequest::Announce(event) => {
+                if let Some(service) = self.recorder.subscribed(event.service) {
+                    self.recorder.emit(&service, event, None, view);
+                }
+                Some(WebhookOutcome::Done)
+            }
         };
         self.outcome = Some(decided.unwrap_or(WebhookOutcome::Nothing));
         Decision::Made

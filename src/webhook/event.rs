@@ -12,19 +12,21 @@ use crate::registry::EventType;
 pub struct Event {
     pub kind: EventType,
     pub service: ServiceId,
+    /// The service, in an event of the pumping guard.
     pub verification: Sid,
     pub at: Timestamp,
     pub about: About,
 }
 
-/// The description of a verification in an event. It never has the code.
+/// The description of a verification in an event. It never has the code. An event of the pumping guard has the number and
+/// the channel of the message that was refused.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct About {
     pub to: PhoneNumber,
     pub channel: Channel,
     /// The status in Twilio's words: `pending`.
     pub status: String,
-    pub message: Option<MessageAbout>,
+    pub detail: Detail,
     /// The end of the lockout, in `number.locked` only.
     pub locked_until: Option<Timestamp>,
     pub tags: BTreeMap<String, String>,
@@ -33,15 +35,23 @@ pub struct About {
 impl fmt::Debug for About {
     /// Without the tags: they can be anything.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { to, channel, status, message, locked_until, tags: _ } = self;
+        let Self { to, channel, status, detail, locked_until, tags: _ } = self;
         f.debug_struct("About")
             .field("to", to)
             .field("channel", channel)
             .field("status", status)
-            .field("message", message)
+            .field("detail", detail)
             .field("locked_until", locked_until)
             .finish_non_exhaustive()
     }
+}
+
+/// The part of an event that only some types have. Records contain the position of the variant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Detail {
+    None,
+    Message(MessageAbout),
+    Guard(GuardAbout),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +59,22 @@ pub struct MessageAbout {
     pub attempt: Sid,
     pub status: String,
     pub error_code: Option<u32>,
+}
+
+/// A block or a spent budget of the pumping guard.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuardAbout {
+    /// The rule, or the key of the budget.
+    pub rule: String,
+    /// `service` or `installation`.
+    pub scope: String,
+    /// The prefix, country or address. `None` for a budget.
+    pub subject: Option<String>,
+    pub until: Timestamp,
+    /// Messages, or millionths of the currency.
+    pub limit: u64,
+    /// Messages sent, verified and unverified that led to a block.
+    pub counted: Option<[u32; 3]>,
 }
 
 /// Names an event: `evt_` and 32 hexadecimal digits. It is the `webhook-id` of each of its deliveries, and of each time
@@ -111,7 +137,8 @@ mod tests {
         let tags = BTreeMap::from([("customer".to_owned(), "Jane Roe".to_owned())]);
         let to = PhoneNumber::parse("+14155550123", None).expect("a number");
         let status = "pending".to_owned();
-        let about = About { to, channel: Channel::Sms, status, message: None, locked_until: None, tags };
+        let about =
+            About { to, channel: Channel::Sms, status, detail: Detail::None, locked_until: None, tags };
         let printed = format!("{about:?}");
         assert!(printed.contains("pending") && !printed.contains("Jane") && !printed.contains("4155550123"));
     }

@@ -23,16 +23,18 @@ mod view;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::command::WebhookRequest;
 use self::recorder::Sequences;
 use self::schedule::{Follower, Schedule};
 use crate::clock::Clock;
+use crate::domain::record_id;
 use crate::engine::Sealer;
 use crate::log_limit::OncePerSecond;
 use crate::numbers::EventSink;
-use crate::shard::{Shards, Usage};
+use crate::shard::{Refusal, Shards, Usage};
 use crate::trace::Tracer;
 
-pub(crate) use self::event::{About, Event, EventId, MessageAbout};
+pub(crate) use self::event::{About, Detail, Event, EventId, GuardAbout, MessageAbout};
 #[cfg(any(feature = "server", test))]
 pub(crate) use self::list::{DeliveryQuery, Replay, ReplayError};
 #[cfg(test)]
@@ -165,6 +167,15 @@ impl Outbox {
     /// The recorder that writes events within decisions about numbers.
     pub fn recorder(&self) -> Arc<dyn EventSink> {
         Arc::clone(&self.inner.recorder) as _
+    }
+
+    /// Records an event that follows no decision about a number, in this slot. Durable when it returns.
+    ///
+    /// # Errors
+    /// [`Refusal`]. After `StoreUnavailable` or `Stopping` it may be recorded.
+    pub(crate) async fn announce(&self, event: Event, slot: u8) -> Result<(), Refusal> {
+        let id = record_id(event.service, u64::from(slot));
+        self.inner.ask(id, WebhookRequest::Announce(Box::new(event))).await.map(|_| ())
     }
 
     /// Begins no attempt any more, and waits up to 3 s for those that are under way.

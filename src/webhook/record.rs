@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::backoff::{self, LIFE};
 use super::queues::Endpoint;
 use super::transport::{AttemptError, Posted};
-use super::{About, Event, EventId, EventType};
+use super::{About, Detail, Event, EventId, EventType};
 use crate::domain::{Channel, PhoneNumber, ServiceId, Sid, Timestamp, record_id, record_id_parts};
 use crate::engine::{SlotHash, VerificationName};
 use crate::shard::{Id, Record, RecordKey};
@@ -142,7 +142,7 @@ impl ExpectedEnd {
             to: self.to,
             channel: self.channel,
             status: status.to_owned(),
-            message: None,
+            detail: Detail::None,
             locked_until: None,
             tags: self.tags.clone(),
         };

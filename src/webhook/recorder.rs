@@ -9,7 +9,7 @@ use rand::RngExt as _;
 use super::queues::Endpoint;
 use super::record::{Delivery, DroppedEvents, EventRecord, ExpectedEnd, Seq, dropped_id, expected_id};
 use super::schedule::Schedule;
-use super::{Event, EventId, EventType, MessageAbout, Subscribers};
+use super::{Detail, Event, EventId, EventType, MessageAbout, Subscribers};
 use crate::attempts::VerifyStatus;
 use crate::domain::{AttemptId, Channel, Sid, Timestamp};
 use crate::engine::{
@@ -249,7 +249,7 @@ impl EventSink for EventRecorder {
                 let end = context.expected().unwrap_or_else(|| context.end(row.channel));
                 let mut report = end.event(kind, if is_verified { "approved" } else { PENDING }, now);
                 report.about.channel = row.channel;
-                report.about.message = Some(MessageAbout {
+                report.about.detail = Detail::Message(MessageAbout {
                     attempt: self.sealer.attempt(&AttemptId { key: *track, ..receipt.attempt }),
                     status: receipt.status.as_str().to_owned(),
                     error_code: receipt.code,

@@ -9,8 +9,8 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::Serialize;
 use sha2::Sha256;
 
-use super::{Event, EventId, MessageAbout};
-use crate::domain::{Sid, Timestamp};
+use super::{Detail, Event, EventId, GuardAbout, MessageAbout};
+use crate::domain::{Sid, SidKind, Timestamp};
 
 #[derive(Serialize)]
 struct Payload<'a> {
@@ -23,12 +23,15 @@ struct Payload<'a> {
 struct Data<'a> {
     account_sid: String,
     service_sid: String,
-    verification_sid: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verification_sid: Option<String>,
     to: String,
     channel: &'static str,
     status: &'a str,
     #[serde(flatten)]
     message: Option<OfMessage<'a>>,
+    #[serde(flatten)]
+    guard: Option<OfGuard<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     locked_until: Option<String>,
     tags: &'a BTreeMap<String, String>,
@@ -41,25 +44,57 @@ struct OfMessage<'a> {
     error_code: Option<u32>,
 }
 
+#[derive(Serialize)]
+struct OfGuard<'a> {
+    rule: &'a str,
+    scope: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<&'a str>,
+    until: String,
+    limit: u64,
+    #[serde(flatten)]
+    counted: Option<Counted>,
+}
+
+#[derive(Serialize)]
+struct Counted {
+    sent: u32,
+    verified: u32,
+    unverified: u32,
+}
+
+impl<'a> OfGuard<'a> {
+    fn of(GuardAbout { rule, scope, subject, until, limit, counted }: &'a GuardAbout) -> Self {
+        let until = until.rfc3339_millis().to_string();
+        let counted = counted.map(|[sent, verified, unverified]| Counted { sent, verified, unverified });
+        Self { rule, scope, subject: subject.as_deref(), until, limit: *limit, counted }
+    }
+}
+
 /// The body. The same for each attempt, so that it can be compared.
 pub(super) fn body(account: Sid, service: Sid, event: &Event) -> Bytes {
     let Event { kind, service: _, verification, at, about } = event;
-    let message = about.message.as_ref().map(|MessageAbout { attempt, status, error_code }| OfMessage {
-        attempt_sid: attempt.to_string(),
-        message_status: status,
-        error_code: *error_code,
-    });
+    let (message, guard) = match &about.detail {
+        Detail::None => (None, None),
+        Detail::Message(MessageAbout { attempt, status, error_code }) => {
+            let attempt_sid = attempt.to_string();
+            (Some(OfMessage { attempt_sid, message_status: status, error_code: *error_code }), None)
+        }
+        Detail::Guard(guard) => (None, Some(OfGuard::of(guard))),
+    };
     let payload = Payload {
         r#type: kind.as_str(),
         timestamp: at.rfc3339_millis().to_string(),
         data: Data {
             account_sid: account.to_string(),
             service_sid: service.to_string(),
-            verification_sid: verification.to_string(),
+            verification_sid: (verification.kind() == SidKind::Verification)
+                .then(|| verification.to_string()),
             to: about.to.e164(),
             channel: about.channel.as_str(),
             status: &about.status,
             message,
+            guard,
             locked_until: about.locked_until.map(|until| until.rfc3339_millis().to_string()),
             tags: &about.tags,
         },

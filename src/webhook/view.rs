@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use super::EventId;
 use super::record::{Delivery, DeliveryState, WebhookAttempt};
 use super::transport::AttemptError;
-use crate::domain::{DateTime, Sid};
+use crate::domain::{DateTime, Sid, SidKind};
 
 /// A delivery of an event to a webhook.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -28,9 +28,9 @@ pub struct DeliveryView<'a> {
     /// The event's name.
     #[schema(example = "verification.approved")]
     pub event_type: &'static str,
-    /// The verification.
-    #[schema(value_type = String, pattern = "^VE[0-9a-f]{32}$")]
-    pub verification_sid: Sid,
+    /// The verification; null for an event of the pumping guard.
+    #[schema(required, value_type = Option<String>, pattern = "^VE[0-9a-f]{32}$")]
+    pub verification_sid: Option<Sid>,
     /// `pending`, `delivered` or `failed`.
     #[schema(value_type = String, example = "delivered")]
     pub status: DeliveryState,
@@ -73,7 +73,7 @@ impl<'a> DeliveryView<'a> {
             webhook_sid: *webhook,
             event_id: *id,
             event_type: event.kind.as_str(),
-            verification_sid: event.verification,
+            verification_sid: Some(event.verification).filter(|sid| sid.kind() == SidKind::Verification),
             status: *state,
             date_created: event.at.into(),
             next_attempt: (*state == DeliveryState::Pending).then(|| (*due).into()),

@@ -24,7 +24,7 @@ use crate::registry::tests::world::{World, named, number};
 use crate::registry::{KeyOptions, Scope};
 use crate::shard::Id;
 use crate::template::{AppHash, MessageStyle, SendDigits, Wording};
-use crate::webhook::{About, Delivery, DeliveryState, Event, EventId, EventRecord, EventType};
+use crate::webhook::{About, Delivery, DeliveryState, Detail, Event, EventId, EventRecord, EventType};
 
 /// Records in the order of their keys.
 pub(super) fn entries() -> impl Strategy<Value = Vec<CopiedRecord>> {
@@ -119,7 +119,7 @@ fn delivery(service: ServiceId) -> EventRecord {
         to: number("+14155552671"),
         channel: Channel::Sms,
         status: "pending".to_owned(),
-        message: None,
+        detail: Detail::None,
         locked_until: None,
         tags: BTreeMap::from([("order".to_owned(), "7".to_owned())]),
     };

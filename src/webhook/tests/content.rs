@@ -43,13 +43,56 @@ async fn message_events_name_the_attempt() {
         service: SERVICE,
         verification: ve(1),
         at: START,
-        about: About { message: Some(message), ..about() },
+        about: About { detail: Detail::Message(message), ..about() },
     };
     world.outbox.emit(event).await.expect("kept");
     world.settle().await;
     let data = &world.asked()[0].body["data"];
     assert_eq!(data["attempt_sid"], attempt.to_string());
     assert_eq!((&data["message_status"], &data["error_code"]), (&json!("undelivered"), &json!(30_003)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_of_the_guard_say_what_is_blocked_and_name_no_verification() {
+    let world = World::new().await;
+    let guard = GuardAbout {
+        rule: "prefix".to_owned(),
+        scope: "service".to_owned(),
+        subject: Some("+99290000****".to_owned()),
+        until: START,
+        limit: 10,
+        counted: Some([31, 0, 5]),
+    };
+    let about = About {
+        status: "blocked".to_owned(),
+        detail: Detail::Guard(guard),
+        tags: BTreeMap::new(),
+        ..about()
+    };
+    let verification = Sid::new(SidKind::Service, [0x5e; 16]);
+    let kind = EventType::GuardBlocked;
+    let event = Event { kind, service: SERVICE, verification, at: START, about };
+    world.outbox.emit(event).await.expect("kept");
+    world.settle().await;
+    let body = &world.asked()[0].body;
+    assert_eq!(body["type"], "guard.blocked");
+    let data = json!({
+        "account_sid": "ACacacacacacacacacacacacacacacacac",
+        "service_sid": "VA5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e",
+        "to": "+14155550123",
+        "channel": "sms",
+        "status": "blocked",
+        "rule": "prefix",
+        "scope": "service",
+        "subject": "+99290000****",
+        "until": "2023-11-14T22:13:20.000Z",
+        "limit": 10,
+        "sent": 31,
+        "verified": 0,
+        "unverified": 5,
+        "tags": {},
+    });
+    assert_eq!(body["data"], data);
 }
 
 #[tokio::test(start_paused = true)]

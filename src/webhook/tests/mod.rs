@@ -12,16 +12,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::sync::oneshot;
-
 use super::*;
 use crate::clock::ManualClock;
 use crate::domain::{Channel, PhoneNumber, ServerKey, ServiceId, Sid, SidKind, Timestamp};
 use crate::engine::SlotHash;
-use crate::numbers::NumberKey;
 use crate::registry::tests::world::{blank, start};
 use crate::registry::{Origin, Service, ServiceSettings, Webhook, WebhookStatus};
-use crate::shard::{Command, Decision, Refusal, ReplyContext, Subject, Transaction};
+use crate::shard::Refusal;
 use crate::store::{BoxFuture, MemoryStore};
 
 const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
@@ -160,38 +157,9 @@ impl Outbox {
 
     /// Records an event as a decision about its number would. Durable when it returns.
     pub(crate) async fn emit(&self, event: Event) -> Result<(), Refusal> {
-        let (reply, answer) = oneshot::channel();
-        self.inner.shards.submit(Box::new(Emit { event, recorder: Arc::clone(&self.inner.recorder), reply }));
-        answer.await.unwrap_or(Err(Refusal::Stopping))
-    }
-}
-
-struct Emit {
-    event: Event,
-    recorder: Arc<EventRecorder>,
-    reply: oneshot::Sender<Result<(), Refusal>>,
-}
-
-impl Command for Emit {
-    fn subject(&self) -> Subject {
-        let key = NumberKey::new(self.event.service, self.event.about.to);
         let slots = SlotHash::new(&ServerKey::from_bytes([7; 32]));
-        Subject { slot: slots.of_number(key.service, key.number), id: key.id() }
-    }
-
-    fn decide(&mut self, view: &mut Transaction<'_>) -> Decision {
-        if let Some(service) = self.recorder.subscribed(self.event.service) {
-            self.recorder.emit(&service, &self.event, None, view);
-        }
-        Decision::Made
-    }
-
-    fn answer(self: Box<Self>, _: &mut ReplyContext<'_>) {
-        let _ = self.reply.send(Ok(()));
-    }
-
-    fn refuse(self: Box<Self>, refusal: Refusal) {
-        let _ = self.reply.send(Err(refusal));
+        let slot = slots.of_number(event.service, event.about.to);
+        self.announce(event, slot).await
     }
 }
 
@@ -251,7 +219,7 @@ impl Transport for Receivers {
     fn post(&self, post: Post) -> BoxFuture<'_, Posted> {
         Box::pin(async move {
             let body: serde_json::Value = serde_json::from_slice(&post.body).expect("JSON");
-            let text = |value: &serde_json::Value| value.as_str().expect("a text").to_owned();
+            let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
             let header = |name| post.headers.iter().find(|(n, _)| *n == name).map(|(_, v)| v.clone());
             let seconds: u64 = header("webhook-timestamp").expect("a time").parse().expect("seconds");
             self.asked.lock().expect("what was asked").push(ReceivedPost {
@@ -356,7 +324,7 @@ fn about() -> About {
         to: PhoneNumber::parse("+14155550123", None).expect("a number"),
         channel: Channel::Sms,
         status: "pending".to_owned(),
-        message: None,
+        detail: Detail::None,
         locked_until: None,
         tags: BTreeMap::from([("order".to_owned(), "17".to_owned())]),
     }

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::fake::{THEN, number, ve};
 use super::world::{V2World, is_error, json};
 use crate::domain::Channel;
-use crate::webhook::{About, Event, EventType};
+use crate::webhook::{About, Detail, Event, EventType};
 
 /// Creates a webhook for all events, and one delivered event. Returns the path of the webhook.
 async fn told() -> (V2World, String) {
@@ -17,7 +17,7 @@ async fn told() -> (V2World, String) {
         to: number(),
         channel: Channel::Sms,
         status: "approved".to_owned(),
-        message: None,
+        detail: Detail::None,
         locked_until: None,
         tags: std::collections::BTreeMap::new(),
     };
