@@ -70,6 +70,9 @@ pub enum Action {
     NumberErased,
     VerificationCanceled,
     VerificationApproved,
+    GuardAllowed,
+    GuardBlocked,
+    GuardEntryRemoved,
 }
 
 impl Action {
@@ -91,6 +94,9 @@ impl Action {
             Self::NumberErased => "number.erased",
             Self::VerificationCanceled => "verification.canceled",
             Self::VerificationApproved => "verification.approved",
+            Self::GuardAllowed => "guard.allowed",
+            Self::GuardBlocked => "guard.blocked",
+            Self::GuardEntryRemoved => "guard.entry_removed",
         }
     }
 }
@@ -103,7 +109,7 @@ pub struct Change {
     pub service: Option<Sid>,
     /// The key or webhook.
     pub resource: Option<Sid>,
-    /// The number, masked.
+    /// The number, masked; or the prefix, country or address of a manual entry of the guard.
     pub number: Option<String>,
 }
 

@@ -40,6 +40,7 @@
 //! * [`attempts`]: what became of each message, and what is still to be sent.
 //! * [`history`]: sends and verifications over time, for the dashboard.
 //! * [`delivery`]: hands a message to a gateway within a time budget.
+//! * [`guard`]: refuses messages that cost money and lead to no verification; [`guard::PumpingGuard`] is the front door.
 //! * [`limit`]: exact counts behind rate limits, and answers kept for idempotency keys.
 //! * [`webhook`]: tells others what happens to verifications, signed, in order and until they have taken it.
 //! * [`registry`]: services, and what belongs to them: rules, limits, webhooks, keys.
@@ -49,7 +50,7 @@
 //! * [`metrics`]: counts what happens, for Prometheus.
 //! * [`config`], [`telemetry`], [`clock`]: settings with their origin, logs, real time.
 //! * [`net`], [`log_limit`], [`trace`]: host names; log lines that a client can cause in any number; spans.
-//! * [`engine`], [`guard`], [`template`], [`domain`]: pure decisions, the texts of messages, and the types that all of
+//! * [`engine`], [`template`], [`domain`]: pure decisions, the texts of messages, and the types that all of
 //!   them speak; no I/O, clock or randomness.
 
 #[cfg(feature = "server")]
@@ -62,6 +63,7 @@ pub mod clock;
 pub mod config;
 pub mod delivery;
 pub mod gateway;
+pub mod guard;
 pub mod history;
 #[cfg(feature = "server")]
 pub mod http;
@@ -80,7 +82,7 @@ pub mod trace;
 pub mod verify;
 pub mod webhook;
 
-pub use onceward_core::{domain, engine, guard, template};
+pub use onceward_core::{domain, engine, template};
 pub use onceward_store as store;
 
 /// Compiles the examples of the guide.

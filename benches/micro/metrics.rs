@@ -30,7 +30,8 @@ pub fn benches(criterion: &mut Criterion) {
                 took: Duration::from_millis(80),
             }));
             let (gateway, outcome) = (Some(gateway), SendEnd::Accepted);
-            metrics.send(&black_box(SendFacts { recipient, channel, gateway, outcome, error: None }));
+            let (error, follows) = (None, false);
+            metrics.send(&black_box(SendFacts { recipient, channel, gateway, outcome, error, follows }));
         });
     });
     group.bench_function("check", |b| {

@@ -13,6 +13,7 @@ use onceward::delivery::{Delivery, DeliveryDeps, Routed};
 use onceward::domain::{Channel, GatewayName, Routing, ServiceId, Timestamp};
 use onceward::engine::Policy;
 use onceward::gateway::{Accepted, BoxFuture, Gateway, GatewayError, OutgoingMessage};
+use onceward::guard::ClientSignals;
 use onceward::node::kinds;
 use onceward::numbers::{
     CheckOutcome, CheckRequest, NumberCapacity, NumberKey, Policies, Reply, SendOutcome, SendRequest,
@@ -126,6 +127,7 @@ impl World {
             server_key: key(),
             bounds,
             events: None,
+            guard: None,
         });
         Self { verifier, next: AtomicU64::new(0) }
     }
@@ -154,6 +156,7 @@ impl World {
                     channel: None,
                     style: MessageStyle::default(),
                     verification: None,
+                    client: ClientSignals::default(),
                     request_id: None,
                 });
                 let answer = answer.await.expect("no refusal");

@@ -3,7 +3,7 @@
 use std::future::Future;
 
 use super::FailureReason;
-use super::plan::{Dropped, FollowUp, SendStatus};
+use super::plan::{Dropped, FollowUp, Reason, SendStatus};
 use crate::domain::{AttemptLogKey, Channel, Code, GatewayName, Held, PhoneNumber, Timestamp};
 use crate::engine::SendResult;
 use crate::gateway::ErrorClass;
@@ -44,6 +44,13 @@ pub enum Purpose {
     Request,
     /// A planned message is due.
     FollowUp(FollowUp),
+}
+
+impl Purpose {
+    /// Whether it follows another message of the same request on another channel.
+    pub const fn is_next_step(&self) -> bool {
+        matches!(self, Self::FollowUp(FollowUp { reason: Reason::NextStep, .. }))
+    }
 }
 
 /// Reports whether a code is still live. A run asks it before a gateway may get the message.

@@ -193,6 +193,13 @@ impl Delivery {
         shortest.filter(|_| self.workflow_of(service).is_empty())
     }
 
+    /// Whether a call stands in for a text message that does not reach this number.
+    pub fn calls_instead(&self, service: ServiceId, number: PhoneNumber) -> bool {
+        let order: Vec<_> = self.order_of(service, number).collect();
+        let mut gateways = self.gateways.iter().filter(|g| order.contains(&g.routed_as));
+        self.settings.voice_fallback && gateways.any(|gateway| gateway.serves(Channel::Call))
+    }
+
     /// Whether a gateway that words its messages itself, in languages of its own, may send to this number.
     pub fn may_be_worded_by_gateway(
         &self,

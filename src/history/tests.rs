@@ -273,7 +273,7 @@ fn send(
     outcome: SendEnd,
     error: Option<ErrorClass>,
 ) -> SendFacts {
-    SendFacts { recipient: recipient(number), channel: Channel::Sms, gateway, outcome, error }
+    SendFacts { recipient: recipient(number), channel: Channel::Sms, gateway, outcome, error, follows: false }
 }
 
 fn recipient(number: &str) -> Recipient {

@@ -18,12 +18,15 @@ use tracing::{debug, info};
 use utoipa::openapi::ObjectBuilder;
 use utoipa::openapi::schema::SchemaType;
 
-use super::response::{BadBody, ErrorFormat, Problem, Response};
+use super::response::{BadBody, ErrorFormat, NotServed, Problem, Response};
 use super::server::Verify;
 use super::service::Call;
 use super::v2::params::{Param, Parameter, Text};
 use crate::config::AnswerSet;
-use crate::domain::{Channel, Code, Locale, PhoneNumber, Region, ServiceId, minutes_up, seconds_up};
+use crate::domain::{
+    Channel, Code, Locale, PhoneNumber, Region, ServiceId, Timestamp, minutes_up, seconds_up,
+};
+use crate::guard::{ClientSignals, GuardRefusal};
 use crate::numbers::{
     CheckOutcome, CheckRequest, FailureReason, NumberKey, Refusal, Reply, SendOptions, SendOutcome,
     SendRequest,
@@ -154,14 +157,15 @@ pub fn plain_send(number: PhoneNumber) -> SendRequest {
     send_request(number, None, None, MessageStyle::default())
 }
 
-const fn send_request(
+fn send_request(
     number: PhoneNumber,
     options: Option<SendOptions>,
     channel: Option<Channel>,
     style: MessageStyle,
 ) -> SendRequest {
     let key = NumberKey::new(ServiceId::DEFAULT, number);
-    SendRequest { key, options, channel, style, verification: None, request_id: None }
+    let client = ClientSignals::default();
+    SendRequest { key, options, channel, style, verification: None, client, request_id: None }
 }
 
 /// `POST /send-code`: sends a code with the tutorial's life, length and text.
@@ -310,6 +314,8 @@ fn log_send(request_id: &str, number: PhoneNumber, outcome: Result<&SendOutcome,
         Ok(SendOutcome::Limited(_)) => {
             debug!(request_id, %number, outcome = "limited", "code not sent");
         }
+        // The guard logs its refusals.
+        Ok(SendOutcome::Guarded(_)) => debug!(request_id, %number, outcome = "guarded", "code not sent"),
         Ok(SendOutcome::NumberRefused) => {
             info!(request_id, %number, outcome = "number-refused", "code not sent");
         }
@@ -376,6 +382,7 @@ fn documented_send(reply: &Reply<SendOutcome>, number: PhoneNumber) -> Response 
         }
         SendOutcome::Locked { until } => documented_lock(number, until.since(reply.at)),
         SendOutcome::Limited(_) => LIMITED.answer(ErrorFormat::Envelope),
+        SendOutcome::Guarded(refusal) => guarded(refusal, reply.at, Response::plain),
         SendOutcome::NumberRefused => Response::plain(StatusCode::BAD_REQUEST, "Invalid request body")
             .explained(number_refused(reply.reason)),
         SendOutcome::GatewayFailed => gateway_failed().retry_at_probe(reply),
@@ -431,9 +438,10 @@ fn as_built_send(reply: &Reply<SendOutcome>, number: PhoneNumber) -> Response {
             api(StatusCode::OK, "Successfully send OTP message", Data::trials(number, attempts_left))
         }
         SendOutcome::Locked { until } => as_built_lock(number, until.since(reply.at)),
-        SendOutcome::Limited(_) | SendOutcome::NumberRefused | SendOutcome::GatewayFailed => {
-            documented_send(reply, number)
-        }
+        SendOutcome::Limited(_)
+        | SendOutcome::Guarded(_)
+        | SendOutcome::NumberRefused
+        | SendOutcome::GatewayFailed => documented_send(reply, number),
     }
 }
 
@@ -480,6 +488,23 @@ fn api(status: StatusCode, message: &str, data: Data) -> Response {
     Response::envelope(status, status.as_u16(), message, Some(data))
 }
 
+/// The pumping guard refuses the message. Its reason is for the operator.
+fn guarded(refusal: GuardRefusal, now: Timestamp, form: impl Fn(StatusCode, &str) -> Response) -> Response {
+    match refusal {
+        GuardRefusal::BudgetSpent { until } => {
+            form(StatusCode::TOO_MANY_REQUESTS, "Too many messages were sent. Try again later.")
+                .retry_after(seconds_up(until.since(now)))
+                .because(NotServed::RateLimited)
+        }
+        GuardRefusal::Country => form(StatusCode::FORBIDDEN, NOT_PERMITTED).because(NotServed::Country),
+        GuardRefusal::Blocked | GuardRefusal::Landline => {
+            form(StatusCode::FORBIDDEN, NOT_PERMITTED).because(NotServed::Blocked)
+        }
+    }
+}
+
+const NOT_PERMITTED: &str = "Sending a code to this phone number is not permitted.";
+
 /// Why a provider refused a number.
 pub fn number_refused(reason: Option<FailureReason>) -> &'static str {
     reason.and_then(FailureReason::number_problem).unwrap_or("the provider refuses this number")
@@ -493,6 +518,7 @@ pub fn tutorial_send(reply: &Reply<SendOutcome>) -> Response {
         }
         SendOutcome::Locked { until } => tutorial_lock(until.since(reply.at)),
         SendOutcome::Limited(_) => LIMITED.answer(ErrorFormat::Message),
+        SendOutcome::Guarded(refusal) => guarded(*refusal, reply.at, Response::message),
         SendOutcome::NumberRefused => Response::message(
             StatusCode::BAD_REQUEST,
             "The phone number does not exist or cannot receive messages.",

@@ -46,6 +46,8 @@ pub enum NotServed {
     Forbidden,
     /// A rate limit of the service, or a limit on lists that are read, on replays of webhooks or on sign-ins that fail.
     RateLimited,
+    /// The pumping guard or the provider takes it for fraud.
+    Blocked,
     /// The service does not send to the country.
     Country,
     /// It is not what the route reads.
@@ -54,8 +56,8 @@ pub enum NotServed {
 
 impl NotServed {
     /// The names in metrics beside [`Refusal::NAMES`].
-    pub const NAMES: [&'static str; 5] =
-        ["unauthenticated", "forbidden", "rate_limited", "country", "invalid"];
+    pub const NAMES: [&'static str; 6] =
+        ["unauthenticated", "forbidden", "rate_limited", "blocked", "country", "invalid"];
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -63,6 +65,7 @@ impl NotServed {
             Self::Unauthenticated => "unauthenticated",
             Self::Forbidden => "forbidden",
             Self::RateLimited => "rate_limited",
+            Self::Blocked => "blocked",
             Self::Country => "country",
             Self::Invalid => "invalid",
         }

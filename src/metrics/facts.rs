@@ -49,6 +49,8 @@ pub struct SendFacts {
     pub outcome: SendEnd,
     /// The class of the last gateway's error.
     pub error: Option<ErrorClass>,
+    /// Whether a message before this one led to it: the next step of a workflow.
+    pub follows: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -68,6 +68,9 @@ pub(super) struct OutcomeOfGateway {
     pub outcome: &'static str,
 }
 
+/// The rule and the effect of a finding of the pumping guard.
+pub(super) type Finding = [(&'static str, &'static str); 2];
+
 /// A single label with its value.
 pub(super) type One = [(&'static str, &'static str); 1];
 

@@ -26,7 +26,8 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use self::labels::{
-    OTHER, OfGateway, OfService, One, OutcomeOfGateway, OutcomeOfService, ServiceLabel, check_outcome,
+    Finding, OTHER, OfGateway, OfService, One, OutcomeOfGateway, OutcomeOfService, ServiceLabel,
+    check_outcome,
 };
 use crate::domain::{Channel, ServiceId};
 
@@ -64,17 +65,18 @@ impl ServiceNames {
 
 type Counters<L> = Family<L, Counter>;
 
-/// Receives every fact once, and passes those about verifications and sends on to a further consumer.
+/// Receives every fact once, and passes those about verifications and sends on to further consumers.
 pub struct Metrics {
     registry: Registry,
     services: RwLock<HashMap<ServiceId, ServiceLabel>>,
     service_names: ServiceNames,
-    consumer: OnceLock<Arc<dyn FactConsumer>>,
+    consumers: RwLock<Vec<Arc<dyn FactConsumer>>>,
     begun: Counters<OfService>,
     approved: Counters<OfService>,
     canceled: Counters<OfService>,
     sends: Counters<OutcomeOfService>,
     checks: Counters<OutcomeOfService>,
+    guard_findings: Counters<Finding>,
     gateway_requests: Counters<OutcomeOfGateway>,
     gateway_duration: Family<OfGateway, Histogram>,
     /// Held directly: a label look-up for each commit is slow.
@@ -109,6 +111,11 @@ impl Default for Metrics {
             canceled: counter(all, "onceward_verifications_canceled", "Verifications that a client canceled"),
             sends: counter(all, "onceward_sends", "Requested messages and background retries, by outcome"),
             checks: counter(all, "onceward_checks", "Checks of codes, by outcome"),
+            guard_findings: counter(
+                all,
+                "onceward_guard_findings",
+                "Rules of the pumping guard that a send broke, by rule and effect",
+            ),
             gateway_requests: counter(
                 all,
                 "onceward_gateway_requests",
@@ -155,7 +162,7 @@ impl Default for Metrics {
             ),
             services: RwLock::default(),
             service_names: ServiceNames::default(),
-            consumer: OnceLock::new(),
+            consumers: RwLock::default(),
             registry,
         };
         metrics.create_at_zero();
@@ -191,7 +198,12 @@ impl Metrics {
 
     /// Passes facts on to a further consumer from now on.
     pub fn pass_on_to(&self, consumer: Arc<dyn FactConsumer>) {
-        let _ = self.consumer.set(consumer);
+        self.consumers.write().unwrap_or_else(PoisonError::into_inner).push(consumer);
+    }
+
+    fn pass_on(&self, to: impl Fn(&dyn FactConsumer)) {
+        let consumers = self.consumers.read().unwrap_or_else(PoisonError::into_inner);
+        consumers.iter().for_each(|consumer| to(&**consumer));
     }
 
     /// Creates the counters with known labels, as [`create_refusals_at_zero`](Self::create_refusals_at_zero).
@@ -207,9 +219,7 @@ impl Metrics {
     }
 
     pub fn verification(&self, facts: &VerificationFacts) {
-        if let Some(consumer) = self.consumer.get() {
-            consumer.verification(facts);
-        }
+        self.pass_on(|consumer| consumer.verification(facts));
         let VerificationFacts { recipient, channel, gateway: _, step } = *facts;
         if recipient.is_test {
             return;
@@ -224,9 +234,7 @@ impl Metrics {
     }
 
     pub fn send(&self, facts: &SendFacts) {
-        if let Some(consumer) = self.consumer.get() {
-            consumer.send(facts);
-        }
+        self.pass_on(|consumer| consumer.send(facts));
         let service = self.service(facts.recipient.service);
         let (channel, outcome) = (facts.channel.as_str(), facts.outcome.as_str());
         self.sends.get_or_create(&OutcomeOfService { service, channel, outcome }).inc();
@@ -275,6 +283,11 @@ impl Metrics {
 
     pub fn webhook(&self, end: WebhookEnd) {
         self.webhook_deliveries.get_or_create(&[("outcome", end.as_str())]).inc();
+    }
+
+    /// Counts a rule of the pumping guard that a send broke. Both names are of fixed lists.
+    pub fn guard_finding(&self, rule: &'static str, effect: &'static str) {
+        self.guard_findings.get_or_create(&[("rule", rule), ("effect", effect)]).inc();
     }
 
     /// Notes how many connections are open.

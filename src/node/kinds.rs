@@ -4,6 +4,7 @@ use crate::attempts::AttemptLog;
 use crate::audit::AuditEntry;
 use crate::config::Bounds;
 use crate::engine::NumberState;
+use crate::guard::GuardRecord;
 use crate::history;
 use crate::limit::{Counter, KeyUse};
 use crate::numbers::table::{NumberCapacity, NumberTable};
@@ -25,6 +26,7 @@ pub fn all(capacity: &NumberCapacity) -> Kinds {
         .with::<EventRecord>()
         .with::<history::Row>()
         .with::<AuditEntry>()
+        .with::<GuardRecord>()
 }
 
 /// Every kind, without a limit of numbers: for tools that read and write records.

@@ -49,6 +49,9 @@ pub enum StartError {
     /// Unauthenticated clients can reach the server, and no API key exists.
     #[error(transparent)]
     Exposed(ConfigErrors),
+    /// A shard failed while the guard's records were read.
+    #[error("the records of the pumping guard cannot be read: {0}")]
+    Guard(#[from] crate::shard::Refusal),
     #[error("the system gave no random bytes: {0}")]
     NoRandomness(rand::rngs::SysError),
     /// A thread of the start died.

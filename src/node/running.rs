@@ -16,6 +16,7 @@ use crate::config::{Bounds, DeliverySettings, HistorySettings, StorageSettings, 
 use crate::delivery::{Delivery, DeliveryDeps, Routed};
 use crate::domain::{Routing, ServerKey, Timestamp};
 use crate::engine::{Policy, Sealer, key_fingerprint};
+use crate::guard::PumpingGuard;
 use crate::history::History;
 use crate::limit::{self, Answers, Limits};
 use crate::metrics::{Metrics, Reading, TableReading};
@@ -71,6 +72,7 @@ pub struct Running {
     pub store: Arc<dyn Store>,
     pub outbox: Outbox,
     pub history: History,
+    pub guard: PumpingGuard,
 }
 
 impl Running {
@@ -136,6 +138,7 @@ impl Running {
             tracer,
         });
         let history = History::start(&shards, &server_key, history);
+        let guard = PumpingGuard::start(&shards, &server_key).await?;
         let bounds_of_limits = limit::Bounds { queue: bounds.commands, ..limit::Bounds::default() };
         let limits = Limits::new(&shards, &server_key, bounds_of_limits);
         let answers = Answers::new(&shards, &server_key, bounds_of_limits);
@@ -159,6 +162,7 @@ impl Running {
             server_key: server_key.clone(),
             bounds,
             events: Some(outbox.recorder()),
+            guard: Some(guard.clone()),
         });
         let verifying = Verifying::new(VerifyingDeps {
             registry: registry.clone(),
@@ -166,12 +170,13 @@ impl Running {
             delivery: Arc::clone(&delivery),
             limits,
             answers,
+            guard: Some(guard.clone()),
             server_key,
             rules,
             clock,
         });
         started.keep();
-        Ok(Self { verifier, shards, delivery, registry, account, verifying, store, outbox, history })
+        Ok(Self { verifier, shards, delivery, registry, account, verifying, store, outbox, history, guard })
     }
 
     /// Returns the reasons why the server is not ready; empty if it is.
@@ -212,6 +217,7 @@ impl Running {
         self.verifier.stop().await;
         self.outbox.close().await;
         self.history.flush().await;
+        self.guard.flush().await;
         close(&self.shards, &*self.store).await
     }
 }

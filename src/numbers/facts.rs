@@ -70,7 +70,7 @@ fn begins(SendPermit { verification, replaced }: &SendPermit, now: Timestamp) ->
 }
 
 const fn unsent(recipient: Recipient, channel: Channel, outcome: SendEnd) -> SendFacts {
-    SendFacts { recipient, channel, gateway: None, outcome, error: None }
+    SendFacts { recipient, channel, gateway: None, outcome, error: None, follows: false }
 }
 
 const fn recipient(NumberKey { service, number, is_test }: NumberKey) -> Recipient {
@@ -79,7 +79,7 @@ const fn recipient(NumberKey { service, number, is_test }: NumberKey) -> Recipie
 
 /// Counts a send that has ended.
 pub(super) fn count_send(metrics: &Metrics, key: NumberKey, settle: &SettleCommand) {
-    let SettleCommand { channel, delivered, .. } = settle;
+    let SettleCommand { channel, delivered, purpose, .. } = settle;
     for &GatewayAttempt { channel, gateway, class, .. } in &delivered.attempts {
         if let Some(error) = class {
             metrics.failed_attempt(&FailedAttemptFacts {
@@ -108,5 +108,6 @@ pub(super) fn count_send(metrics: &Metrics, key: NumberKey, settle: &SettleComma
         gateway: asked.map(|attempt| attempt.gateway),
         outcome,
         error: asked.and_then(|attempt| attempt.class),
+        follows: purpose.is_next_step(),
     });
 }

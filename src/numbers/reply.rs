@@ -3,6 +3,7 @@
 use crate::delivery::FailureReason;
 use crate::domain::{Channel, Timestamp};
 use crate::engine::{Policy, Verification, VerificationDetails};
+use crate::guard::GuardRefusal;
 
 pub use crate::engine::{CheckOutcome, SendLimit};
 
@@ -47,7 +48,9 @@ pub enum SendOutcome {
     },
     /// A rule of the verification forbids the message now.
     Limited(SendLimit),
-    /// The gateway says that the number does not exist or cannot take messages.
+    /// The pumping guard refuses the message.
+    Guarded(GuardRefusal),
+    /// The number does not exist or cannot take messages.
     NumberRefused,
     /// Every gateway refused for another reason, or did not answer in time.
     GatewayFailed,

@@ -21,12 +21,13 @@ use super::table::NumberCapacity;
 use crate::attempts::{Attempts, ReceiptOutcome};
 use crate::audit::Audited;
 use crate::config::Bounds;
-use crate::delivery::Delivery;
+use crate::delivery::{Delivery, FailureReason};
 use crate::domain::{AttemptLogKey, Channel, Code, PhoneNumber, ServerKey, ServiceId, Timestamp};
 use crate::engine::{
     CheckOutcome, Ending, LockoutState, NumberState, SendOptions, SlotHash, VerificationName,
 };
 use crate::gateway::Receipt;
+use crate::guard::{ClientSignals, GuardRefusal, GuardedSend, PumpingGuard};
 use crate::shard::{Capacity, Record as _, Refusal, Shards, Tables, decode};
 use crate::template::MessageStyle;
 use crate::trace::{RequestId, SpanContext};
@@ -45,6 +46,8 @@ pub struct SendRequest {
     /// Begins a verification with its own limits and id. `None` for the compatible routes: each of their messages
     /// replaces the code, and nothing limits them.
     pub verification: Option<NamedVerification>,
+    /// What the request says to the pumping guard.
+    pub client: ClientSignals,
     /// The id of the client's request, for the log, and its span.
     pub request_id: Option<RequestId>,
 }
@@ -109,6 +112,8 @@ pub struct VerifierDeps {
     pub bounds: Bounds,
     /// Writes event records in the commit of each decision.
     pub events: Option<Arc<dyn EventSink>>,
+    /// Refuses messages that would be wasted; `None` to send them all.
+    pub guard: Option<PumpingGuard>,
 }
 
 /// A cheap handle on all shards.
@@ -119,6 +124,7 @@ pub struct Verifier {
     attempts: Attempts,
     delivery: Arc<Delivery>,
     limit: Arc<CommandLimit>,
+    guard: Option<PumpingGuard>,
     /// Stops the scheduler of planned sends, as does the drop of the last handle.
     stop: watch::Sender<bool>,
 }
@@ -126,8 +132,17 @@ pub struct Verifier {
 impl Verifier {
     /// Starts the scheduler of planned sends. Needs a tokio runtime.
     pub fn new(deps: VerifierDeps) -> Self {
-        let VerifierDeps { shards, capacity, attempts, delivery, policies, server_key, bounds, events } =
-            deps;
+        let VerifierDeps {
+            shards,
+            capacity,
+            attempts,
+            delivery,
+            policies,
+            server_key,
+            bounds,
+            events,
+            guard,
+        } = deps;
         // Delivery's own budget begins when the decision is durable.
         let send_budget = bounds.send_budget + bounds.commit_timeout;
         let effects = GatewayEffects::new(Arc::clone(&delivery));
@@ -147,7 +162,7 @@ impl Verifier {
         effects.connect(&deps, shards.clone());
         let limit = CommandLimit::new(bounds.commands);
         let stop = watch::Sender::new(false);
-        let verifier = Self { shards, deps, attempts, delivery, limit, stop };
+        let verifier = Self { shards, deps, attempts, delivery, limit, guard, stop };
         let follow_ups = FollowUps {
             attempts: verifier.attempts.clone(),
             shards: verifier.shards.clone(),
@@ -169,27 +184,56 @@ impl Verifier {
     /// # Errors
     /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the outcome is unknown.
     pub async fn send(&self, request: SendRequest) -> Result<Reply<SendOutcome>, Refusal> {
-        let SendRequest { key, options, channel, style, verification, request_id } = request;
-        let channel = channel.unwrap_or_else(|| self.delivery.first_channel_of(key.service));
+        let SendRequest { key, options, channel, style, verification, client, request_id } = request;
+        let mut channel = channel.unwrap_or_else(|| self.delivery.first_channel_of(key.service));
         let permit = self.limit.acquire(key.service, true)?;
         if !key.is_test
             && let Some(wait) = self.delivery.overload(key.service, key.number, channel)
         {
             return Err(Refusal::sends_overloaded(wait));
         }
+        let guard = self.guard.as_ref().filter(|_| !key.is_test);
+        if let Some(guard) = guard {
+            let life = options.unwrap_or_else(|| self.deps.policies.of(key.service).code).life;
+            let now = self.shards.clock().now();
+            let mut send = GuardedSend { service: key.service, number: key.number, channel, client, life };
+            let mut verdict = guard.assess(&send, request_id.as_deref());
+            if verdict == Err(GuardRefusal::Landline) && self.delivery.calls_instead(key.service, key.number)
+            {
+                channel = Channel::Call;
+                send.channel = channel;
+                verdict = guard.assess(&send, request_id.as_deref());
+            }
+            match verdict {
+                Ok(()) => {}
+                Err(GuardRefusal::Landline) => {
+                    let reason = Some(FailureReason::NotReachable);
+                    return Ok(Reply { reason, ..Reply::new(SendOutcome::NumberRefused, now, None) });
+                }
+                Err(refusal) => return Ok(Reply::new(SendOutcome::Guarded(refusal), now, None)),
+            }
+        }
         let cause = request_id.as_ref().and_then(RequestId::span).cloned();
-        self.decide(key, permit, (cause, "decide send"), |responder| {
-            CommandKind::Send(SendCommand {
-                options,
-                channel,
-                style,
-                verification,
-                request_id,
-                responder,
-                decided: None,
+        let reply = self
+            .decide(key, permit, (cause, "decide send"), |responder| {
+                CommandKind::Send(SendCommand {
+                    options,
+                    channel,
+                    style,
+                    verification,
+                    request_id,
+                    responder,
+                    decided: None,
+                })
             })
-        })
-        .await
+            .await;
+        // The end of a send that was decided is a fact of its own.
+        if let (Some(guard), Err(Refusal::NumberBusy | Refusal::TableFull { .. } | Refusal::Overloaded)) =
+            (guard, &reply)
+        {
+            guard.withdraw(key.service, key.number);
+        }
+        reply
     }
 
     /// Checks a submitted code. The command is carried out even if the caller goes away.

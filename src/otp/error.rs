@@ -69,6 +69,15 @@ pub enum OtpError {
     /// The provider says that the number does not exist or cannot get such messages. Another attempt does not help.
     #[error("the number does not exist or cannot be reached")]
     NumberRefused,
+    /// The pumping guard refuses messages to this number. Nothing was sent. The log says which rule.
+    #[error("messages to this number are not permitted")]
+    Blocked,
+    /// A budget of messages or money is spent. Nothing was sent.
+    #[error("the budget of messages is spent for another {} s", seconds_up(*remaining))]
+    BudgetSpent {
+        /// Until messages may be sent again.
+        remaining: Duration,
+    },
     /// No gateway took the message, or the one that holds the code did not answer. The log says why. Asking
     /// again later may help.
     #[error("no gateway did what it was asked to; the log says why")]

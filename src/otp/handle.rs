@@ -13,6 +13,7 @@ use crate::config::Settings;
 use crate::delivery::GatewayState;
 use crate::domain::{Channel, Code, PhoneNumber, Region, ServiceId};
 use crate::gateway::Simulator;
+use crate::guard::{ClientSignals, GuardRefusal};
 use crate::node::{ReportReceiver, Running};
 use crate::numbers::{CheckRequest, NumberKey, Refusal, SendOutcome, SendRequest};
 use crate::store::StoreError;
@@ -173,7 +174,8 @@ impl Otp {
         }
         let key = NumberKey::new(ServiceId::DEFAULT, self.number(phone)?);
         let (options, verification, request_id) = (None, None, None);
-        let request = SendRequest { key, options, channel, style, verification, request_id };
+        let client = ClientSignals::default();
+        let request = SendRequest { key, options, channel, style, verification, client, request_id };
         let reply = verifying.send_for_default_service(request).await?;
         match reply.outcome {
             SendOutcome::Sent { attempts_left, message_id, postponed } => {
@@ -181,6 +183,10 @@ impl Otp {
             }
             SendOutcome::Locked { until } => Err(OtpError::Locked { remaining: until.since(reply.at) }),
             SendOutcome::Limited(_) => Err(OtpError::Refused(Refusal::NumberBusy)),
+            SendOutcome::Guarded(GuardRefusal::BudgetSpent { until }) => {
+                Err(OtpError::BudgetSpent { remaining: until.since(reply.at) })
+            }
+            SendOutcome::Guarded(_) => Err(OtpError::Blocked),
             SendOutcome::NumberRefused => Err(OtpError::NumberRefused),
             SendOutcome::GatewayFailed => Err(OtpError::Gateway),
         }

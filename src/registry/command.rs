@@ -8,47 +8,7 @@ use super::service::{SLOT, ServiceRecord, service_id};
 use super::{Item, Registry, RegistryError, Service};
 use crate::audit::{Action, Author, Change as Audited};
 use crate::domain::{Sid, SidKind, Timestamp};
-use crate::shard::{
-    Command, Decision, Durability, Id, Load, Record, Refusal, ReplyContext, Subject, Transaction,
-};
-
-/// One atomic change, carried out even if the caller does not wait for the answer.
-struct Change<D, T, E> {
-    subject: Subject,
-    decide: Option<D>,
-    decided: Option<Result<T, E>>,
-    reply: oneshot::Sender<Result<T, E>>,
-}
-
-impl<D, T, E> Command for Change<D, T, E>
-where
-    D: FnOnce(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
-    T: Send + 'static,
-    E: From<Refusal> + Send + 'static,
-{
-    fn subject(&self) -> Subject {
-        self.subject
-    }
-
-    fn load(&self) -> Load {
-        Load::UntilDecided
-    }
-
-    fn decide(&mut self, view: &mut Transaction<'_>) -> Decision {
-        self.decided = self.decide.take().map(|decide| decide(view));
-        Decision::Made
-    }
-
-    fn answer(self: Box<Self>, _: &mut ReplyContext<'_>) {
-        let Self { decided, reply, .. } = *self;
-        // The caller may be gone.
-        let _ = decided.map(|decided| reply.send(decided));
-    }
-
-    fn refuse(self: Box<Self>, refusal: Refusal) {
-        let _ = self.reply.send(Err(refusal.into()));
-    }
-}
+use crate::shard::{Durability, Id, Record, Refusal, Subject, Transaction};
 
 /// Time, ids and secrets for new records.
 pub(super) struct NewIds<'a> {
@@ -103,11 +63,7 @@ impl Registry {
     ) -> oneshot::Receiver<Result<T, E>> {
         // Ids of services have 24 bits: no subject of another kind has this byte.
         id[0] = 0x80 | R::KIND;
-        let subject = Subject { slot: SLOT, id };
-        let (reply, answer) = oneshot::channel();
-        let command = Change { subject, decide: Some(decide), decided: None, reply };
-        self.inner.shards.submit(Box::new(command));
-        answer
+        self.inner.shards.router().decide(Subject { slot: SLOT, id }, decide)
     }
 
     pub(super) async fn change<T: Send + 'static>(

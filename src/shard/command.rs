@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::sync::oneshot;
+
 use super::capacity::LimitedTable;
 use super::core::ReplyContext;
 use super::transaction::Transaction;
@@ -87,6 +89,44 @@ pub enum Load {
     UntilAnswered,
     /// Delivers the result of an earlier command. It has no limit and never waits.
     Settlement,
+}
+
+/// A change in one function, carried out even if the caller does not wait for the answer.
+pub(super) struct OneDecision<D, T, E> {
+    pub(super) subject: Subject,
+    pub(super) decide: Option<D>,
+    pub(super) decided: Option<Result<T, E>>,
+    pub(super) reply: oneshot::Sender<Result<T, E>>,
+}
+
+impl<D, T, E> Command for OneDecision<D, T, E>
+where
+    D: FnOnce(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
+    T: Send + 'static,
+    E: From<Refusal> + Send + 'static,
+{
+    fn subject(&self) -> Subject {
+        self.subject
+    }
+
+    fn load(&self) -> Load {
+        Load::UntilDecided
+    }
+
+    fn decide(&mut self, view: &mut Transaction<'_>) -> Decision {
+        self.decided = self.decide.take().map(|decide| decide(view));
+        Decision::Made
+    }
+
+    fn answer(self: Box<Self>, _: &mut ReplyContext<'_>) {
+        let Self { decided, reply, .. } = *self;
+        // The caller may be gone.
+        let _ = decided.map(|decided| reply.send(decided));
+    }
+
+    fn refuse(self: Box<Self>, refusal: Refusal) {
+        let _ = self.reply.send(Err(refusal.into()));
+    }
 }
 
 /// The reason why a client gets no decision. After `StoreUnavailable` or `Stopping` a message may have been sent and an

@@ -9,10 +9,11 @@ use ractor::{ActorRef, ActorStatus};
 use tokio::sync::{Mutex, MutexGuard, oneshot};
 
 use super::actor::ShardMessage;
-use super::command::{Command, Refusal};
+use super::command::{Command, OneDecision, Refusal, Subject};
 use super::core::Core;
 use super::record::{Record, RecordKey};
 use super::table::{Records, Tables};
+use super::transaction::Transaction;
 use crate::domain::Timestamp;
 use crate::engine::SLOTS;
 use crate::store::Slots;
@@ -100,6 +101,18 @@ impl Router {
             }
             None => command.refuse(Refusal::Stopping),
         }
+    }
+
+    /// Decides a change of records of one subject. The answer comes when it is durable; without one the shard has failed.
+    /// After a refusal by the store the change may have been made.
+    pub fn decide<T: Send + 'static, E: From<Refusal> + Send + 'static>(
+        &self,
+        subject: Subject,
+        decide: impl FnOnce(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
+    ) -> oneshot::Receiver<Result<T, E>> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Box::new(OneDecision { subject, decide: Some(decide), decided: None, reply }));
+        answer
     }
 
     /// The live record under a key.

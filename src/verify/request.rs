@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::domain::{Channel, Code, Locale, PhoneNumber, Region, ServiceId, Sid, Timestamp};
+use crate::guard::ClientSignals;
 use crate::template::{AppHash, SendDigits};
 use crate::trace::RequestId;
 
@@ -34,6 +35,8 @@ pub struct BeginRequest {
     pub idempotency_key: Option<String>,
     /// Equal for equal requests: a SHA-256 over the fields as they were sent.
     pub fingerprint: [u8; 32],
+    /// The device's address, and whether to check for fraud.
+    pub client: ClientSignals,
     /// The id of the client's request, for the log, and its span.
     pub request_id: Option<RequestId>,
 }

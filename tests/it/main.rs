@@ -26,6 +26,7 @@ mod erase;
 mod exposure;
 mod gateway_trouble;
 mod gateways;
+mod guard;
 mod guessing;
 mod health;
 mod history;

@@ -84,6 +84,7 @@ async fn verifications(world: &World, v2: &V2) -> Vec<Trigger> {
         ("a message after the last", again, 429, 60_203),
         ("a code of the caller", asks(&usual, &[to, sms, ("CustomCode", "123456")]).await, 403, 60_204),
         ("a landline", v2.begins(&no_landlines, "+493012345678").await, 403, 60_205),
+        ("a premium number", v2.begins(&usual, "+19002341234").await, 403, 60_410),
         ("email", asks(&usual, &[("To", "owl@example.com"), ("Channel", "email")]).await, 400, 60_217),
         ("a check of nothing", no_target, 400, 60_221),
         ("a channel without a gateway", asks(&usual, &[to, ("Channel", "call")]).await, 400, 60_223),

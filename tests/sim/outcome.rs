@@ -421,7 +421,9 @@ fn name(answer: &Outcome) -> &'static str {
         Outcome::Send(SendOutcome::GatewayFailed) => "answer GatewayFailed of a send",
         Outcome::Send(SendOutcome::NumberRefused) => "answer NumberRefused",
         Outcome::Check(CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound)
-        | Outcome::Send(SendOutcome::Limited(_)) => panic!("{answer:?} by rules that have no limits"),
+        | Outcome::Send(SendOutcome::Limited(_) | SendOutcome::Guarded(_)) => {
+            panic!("{answer:?} by rules that have no limits")
+        }
         Outcome::Followed => "answer Followed",
         Outcome::Refused(Refusal::NumberBusy) => "refused NumberBusy",
         Outcome::Refused(Refusal::StoreUnavailable) => "refused StoreUnavailable",

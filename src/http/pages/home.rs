@@ -338,6 +338,10 @@ fn words_for_send(reply: &Reply<SendOutcome>) -> Option<(StatusCode, String)> {
             "This verification has had as many messages as its service allows. Wait until its code has expired."
                 .to_owned(),
         ),
+        SendOutcome::Guarded(_) => (
+            StatusCode::FORBIDDEN,
+            "The pumping guard does not permit a message to this number. The log says which rule.".to_owned(),
+        ),
         SendOutcome::NumberRefused => {
             let reason = compatible::number_refused(reply.reason);
             (StatusCode::BAD_REQUEST, format!("No code was sent: {reason}."))

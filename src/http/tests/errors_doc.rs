@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::config::{AnswerSet, Bounds};
 use crate::domain::{Channel, Locale, PhoneNumber, Sid, SidKind, Timestamp};
+use crate::guard::GuardRefusal;
 use crate::http::compatible::{api_check, api_send, tutorial_check, tutorial_send};
 use crate::http::response::{BadBody, Problem};
 use crate::http::response::{ErrorFormat, Response};
@@ -361,7 +362,7 @@ fn number() -> PhoneNumber {
     PhoneNumber::parse("+14155552671", None).expect("a number")
 }
 
-fn sends() -> [SendOutcome; 6] {
+fn sends() -> [SendOutcome; 9] {
     [
         SendOutcome::Sent {
             attempts_left: 5,
@@ -371,6 +372,9 @@ fn sends() -> [SendOutcome; 6] {
         SendOutcome::Locked { until: Timestamp::EPOCH.plus(Duration::from_secs(29 * 60 + 10)) },
         SendOutcome::Locked { until: Timestamp::EPOCH.plus(Duration::from_secs(59)) },
         SendOutcome::Limited(SendLimit::NoSendsLeft { until: Timestamp::EPOCH }),
+        SendOutcome::Guarded(GuardRefusal::Blocked),
+        SendOutcome::Guarded(GuardRefusal::Country),
+        SendOutcome::Guarded(GuardRefusal::BudgetSpent { until: Timestamp::from_millis(29_500) }),
         SendOutcome::NumberRefused,
         SendOutcome::GatewayFailed,
     ]
@@ -386,10 +390,19 @@ const fn send_case(outcome: &SendOutcome) -> Case {
         SendOutcome::Sent { .. } => ("A gateway accepted the message.", "Ask the user for the code."),
         SendOutcome::Locked { until } => locked_case(*until),
         SendOutcome::Limited(_) => LIMITED_CASE,
-        SendOutcome::NumberRefused => (
-            "The provider says that the number does not exist or cannot take messages.",
-            "Ask for another number.",
+        SendOutcome::Guarded(GuardRefusal::Blocked | GuardRefusal::Landline) => (
+            "The [pumping guard](../concepts/guard.md) refuses the message. The server's log says why.",
+            "Do not retry.",
         ),
+        SendOutcome::Guarded(GuardRefusal::Country) => {
+            ("The server does not send to this country.", "The operator can allow it.")
+        }
+        SendOutcome::Guarded(GuardRefusal::BudgetSpent { .. }) => {
+            ("The budget of messages or money is spent.", "Wait for `Retry-After`.")
+        }
+        SendOutcome::NumberRefused => {
+            ("The number does not exist or cannot take messages.", "Ask for another number.")
+        }
         SendOutcome::GatewayFailed => (
             "No gateway accepted the message in time. It may still arrive.",
             "Send again after a moment; the new message has a new code.",
@@ -450,7 +463,7 @@ const fn locked_case(until: Timestamp) -> Case {
 }
 
 /// All but those that are refusals of every route.
-fn refusals() -> [Refused; 19] {
+fn refusals() -> [Refused; 20] {
     let until = Timestamp::from_millis(29_500);
     let template = Sid::new(SidKind::Template, [0xab; 16]);
     [
@@ -468,6 +481,7 @@ fn refusals() -> [Refused; 19] {
         Refused::Landline,
         Refused::Concurrent,
         Refused::Blocked,
+        Refused::Guarded,
         Refused::Country,
         Refused::OtherRequest,
         Refused::StillAnswering,
@@ -519,7 +533,7 @@ const fn refusal_case(refused: &Refused) -> Case {
             "Wait for `Retry-After`, or cancel the verification.",
         ),
         Refused::TooMany { .. } => (
-            "A rate limit is reached, the next message must wait (`CoolingDown`), or a message with another code is on its way.",
+            "A rate limit is reached, a budget of messages is spent, the next message must wait (`CoolingDown`), or a message with another code is on its way.",
             "Wait for `Retry-After`.",
         ),
         Refused::Landline => {
@@ -530,8 +544,12 @@ const fn refusal_case(refused: &Refused) -> Case {
             "Send one request at a time for a number.",
         ),
         Refused::Blocked => ("The provider blocks this range of numbers, because of fraud.", "Do not retry."),
+        Refused::Guarded => (
+            "The [pumping guard](../concepts/guard.md) refuses the message. The server's log says why.",
+            "Do not retry.",
+        ),
         Refused::Country => {
-            ("The provider may not send to this country.", "Allow the country at the provider.")
+            ("The server or the provider does not send to this country.", "Allow the country there.")
         }
         Refused::OtherRequest => {
             ("The `Idempotency-Key` was used with other parameters.", "Use a new key for each request.")

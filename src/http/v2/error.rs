@@ -177,6 +177,7 @@ impl Error {
             Refused::Landline => Self::plain(Cause::Landline),
             Refused::Concurrent => Self::plain(Cause::Concurrent).retry_after(1),
             Refused::Blocked => Self::caused(Cause::Fraud, "the provider blocks this range of numbers"),
+            Refused::Guarded => Self::plain(Cause::Fraud),
             Refused::Country => Self::caused(Cause::Country, "this country is not allowed"),
             Refused::OtherRequest => Self::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
@@ -281,6 +282,7 @@ impl Error {
 fn not_served(status: StatusCode, code: u32) -> Option<NotServed> {
     Some(match (status, code) {
         (StatusCode::FORBIDDEN, 20003) => NotServed::Forbidden,
+        (StatusCode::FORBIDDEN, 60410) => NotServed::Blocked,
         (StatusCode::FORBIDDEN, 60605) => NotServed::Country,
         (StatusCode::TOO_MANY_REQUESTS, 20429) => NotServed::RateLimited,
         (

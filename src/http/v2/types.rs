@@ -110,7 +110,7 @@ words! {
     DeliveryState: "pending" => Self::Pending, "delivered" => Self::Delivered, "failed" => Self::Failed;
     WebhookStatus: "enabled" => Self::Enabled, "disabled" => Self::Disabled;
     WebhookVersion: "v2" => Self;
-    RiskCheck: "enable" => Self, "disable" => Self;
+    RiskCheck: "enable" => Self(true), "disable" => Self(false);
     Converted: "converted" => Self(true), "unconverted" => Self(false), "CONVERTED" => Self(true),
         "UNCONVERTED" => Self(false);
 }
@@ -118,8 +118,8 @@ words! {
 /// The form of a webhook's events: there is one.
 pub struct WebhookVersion;
 
-/// Twilio's switch for its fraud checks. This server has none yet.
-pub struct RiskCheck;
+/// Whether to check a request for fraud.
+pub struct RiskCheck(pub bool);
 
 /// Whether an attempt led to a verified number.
 pub struct Converted(pub bool);

@@ -16,6 +16,7 @@ use super::params::{
     VerificationSid, parameters, view, word_views,
 };
 use crate::domain::{Channel, Code, Locale, PhoneNumber, ServiceId, Sid};
+use crate::guard::ClientSignals;
 use crate::http::response::Response;
 use crate::registry::Service;
 use crate::template::{AppHash, SendDigits};
@@ -48,11 +49,11 @@ parameters! {
         "Tags" = r#"{"campaign":"spring"}"# => tags: Option<Pairs<10, 128>>,
         /// Keys that a call presses when it is answered. Only with Channel=call.
         "SendDigits" = "www12" => send_digits: Option<SendDigits>,
+        /// The IP address of the person's device, for the pumping guard.
+        "DeviceIp" = "192.0.2.7" => device_ip: Option<IpAddr>,
+        /// disable exempts this request from the pumping guard's adaptive rules and number types.
+        "RiskCheck" = "enable" => risk_check: Option<RiskCheck>,
     } checked {
-        /// The IP address of the person's device. Has no effect yet.
-        "DeviceIp" = "192.0.2.7" => Option<IpAddr>,
-        /// Whether to check this verification for fraud. Has no effect yet.
-        "RiskCheck" = "enable" => Option<RiskCheck>,
         /// Only false: silent network authentication is not served.
         "EnableSnaClientToken" = "false" => Option<Off>,
     } not_served ["CustomMessage", "Amount", "Payee", "ChannelConfiguration"]
@@ -278,6 +279,10 @@ fn read(request: &Request<'_, Begin>) -> Result<verify::BeginRequest, Failure> {
         rate_limits: begin.rate_limits.unwrap_or_default().0,
         tags: begin.tags.unwrap_or_default().0,
         send_digits: begin.send_digits,
+        client: ClientSignals {
+            address: begin.device_ip,
+            is_trusted: matches!(begin.risk_check, Some(RiskCheck(false))),
+        },
         idempotency_key: key.map(|IdempotencyKey(key)| key),
         // The number is as it was sent: another spelling of it is another request.
         fingerprint: request.fields.fingerprint(request.path, &["CustomCode"]),

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::VerifyingInner;
-use crate::domain::{Channel, Code, ServiceId};
+use crate::domain::{Channel, Code, PhoneNumber, ServiceId};
 use crate::engine::fingerprint_with_code;
+use crate::guard::{ClientSignals, GuardRefusal};
 use crate::limit::{BucketRule, Charge, Charged, KeptAnswer, KeyDecision, KeyRefusal, LimitRefusal, Ticket};
 use crate::numbers::{
     FailureReason, NamedVerification, NumberKey, Refusal, Reply, SendLimit, SendOutcome, SendRequest,
@@ -83,19 +84,13 @@ impl VerifyingInner {
             Some(test) => Code::parse(&test.code),
             None => Self::supplied_code(service, &begin)?,
         };
-        if service.settings.skip_sms_to_landlines
-            && channel == Channel::Sms
-            && !is_test
-            && number.is_landline()
-        {
-            return Err(Refused::Landline.into());
-        }
         let request = SendRequest {
             key: NumberKey { service: service.id, number, is_test },
             options: test.map(|test| self.options_of_test(service, test)),
             channel: Some(channel),
             style: self.style(service, &begin, channel)?,
             verification: Some(NamedVerification { supplied_code, tags: begin.tags.clone() }),
+            client: self.with_safe_list(number, begin.client),
             request_id: begin.request_id.clone(),
         };
         let charges = charges(service, &begin)?;
@@ -128,6 +123,12 @@ impl VerifyingInner {
             None => begin.fingerprint,
             Some(code) => fingerprint_with_code(&self.server_key, &begin.fingerprint, code),
         }
+    }
+
+    /// Numbers on the safe list are not checked for fraud.
+    pub(super) fn with_safe_list(&self, number: PhoneNumber, client: ClientSignals) -> ClientSignals {
+        let is_trusted = client.is_trusted || self.registry.safe_number(number).is_ok();
+        ClientSignals { is_trusted, ..client }
     }
 
     /// The code that the caller supplies, if the service accepts it.
@@ -212,6 +213,12 @@ fn begun(reply: Reply<SendOutcome>, brings_a_code: bool) -> Result<VerificationS
             SendLimit::CoolingDown { until } | SendLimit::StillSending { until } => {
                 Refused::TooMany { until }
             }
+        },
+        SendOutcome::Guarded(refusal) => match refusal {
+            GuardRefusal::Blocked => Refused::Guarded,
+            GuardRefusal::Country => Refused::Country,
+            GuardRefusal::Landline => Refused::Landline,
+            GuardRefusal::BudgetSpent { until } => Refused::TooMany { until },
         },
         SendOutcome::NumberRefused | SendOutcome::GatewayFailed => refused_by_gateway(reason, brings_a_code),
     })

@@ -19,6 +19,8 @@ impl Verifying {
         request: SendRequest,
     ) -> Result<Reply<SendOutcome>, Refusal> {
         let inner = &self.0;
+        let client = inner.with_safe_list(request.key.number, request.client);
+        let request = SendRequest { client, ..request };
         let default = inner.default_with_test_numbers();
         let test =
             default.as_ref().and_then(|default| Some((default, inner.test(default, request.key.number)?)));

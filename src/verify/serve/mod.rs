@@ -30,6 +30,7 @@ use crate::delivery::Delivery;
 use crate::domain::{PhoneNumber, ServerKey, ServiceId, Sid, Timestamp};
 use crate::engine::{self, LockoutState, Sealer, SlotHash};
 use crate::gateway::Receipt;
+use crate::guard::PumpingGuard;
 use crate::limit::{Answers, Limits};
 use crate::numbers::{EndRequest, LockedNumber, NumberKey, Refusal, Verifier};
 use crate::registry::{Registry, RegistryError, Service};
@@ -49,6 +50,8 @@ pub struct VerifyingDeps {
     pub limits: Limits,
     /// Keeps answers for idempotency keys.
     pub answers: Answers,
+    /// The pumping guard, which forgets erased numbers.
+    pub guard: Option<PumpingGuard>,
     /// Ids are sealed with it.
     pub server_key: ServerKey,
     /// The rules that the shards decide by; kept equal to the registry's.
@@ -90,6 +93,7 @@ struct VerifyingInner {
     delivery: Arc<Delivery>,
     limits: Limits,
     answers: Answers,
+    guard: Option<PumpingGuard>,
     sealer: Sealer,
     slots: SlotHash,
     server_key: ServerKey,
@@ -111,7 +115,8 @@ const EARLY_RECEIPTS: usize = 1_000;
 impl Verifying {
     /// Keeps the shards' policies equal to the registry's rules from now on. Needs a tokio runtime.
     pub fn new(deps: VerifyingDeps) -> Self {
-        let VerifyingDeps { registry, verifier, delivery, limits, answers, server_key, rules, clock } = deps;
+        let VerifyingDeps { registry, verifier, delivery, limits, answers, guard, server_key, rules, clock } =
+            deps;
         let (sealer, slots) = (Sealer::new(&server_key), SlotHash::new(&server_key));
         let mut changes = rules.changes();
         let inner = Arc::new(VerifyingInner {
@@ -120,6 +125,7 @@ impl Verifying {
             delivery,
             limits,
             answers,
+            guard,
             sealer,
             slots,
             server_key,
@@ -280,6 +286,9 @@ impl VerifyingInner {
         }
         self.verifier.attempts().erase(service.id, number).await?;
         self.answers.erase(service.id, &number.e164()).await?;
+        if let Some(guard) = &self.guard {
+            guard.erase(service.id, number).await?;
+        }
         tracing::info!(%number, service = service.name(), "number erased by operator");
         Ok(locked_until)
     }

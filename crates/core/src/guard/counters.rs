@@ -99,9 +99,6 @@ pub(super) struct Counter {
     pub(super) pending: u32,
     /// The day of the last verified message; 0 for none.
     verified_on: u32,
-    /// Whether its key is on the list of changed counters.
-    #[serde(skip)]
-    pub(super) is_changed: bool,
 }
 
 impl Counter {
@@ -196,6 +193,9 @@ pub(super) struct History {
     /// The day of the first message.
     first_day: u32,
     usual: Usual,
+    /// Whether it has changed since it was last taken to be stored.
+    #[serde(skip)]
+    pub(super) is_changed: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -312,14 +312,24 @@ pub(super) struct Table {
     most: usize,
     /// The position from which the next victim is sought.
     hand: usize,
+    /// The pages with a changed counter.
+    changed: Vec<bool>,
 }
+
+/// Neighbours in the table, which are stored as one record.
+const PAGE: usize = 64;
 
 /// Counters that are compared when one has to go.
 const COMPARED: usize = 8;
 
 impl Table {
     pub(super) fn new(most: usize, seed: u64) -> Self {
-        Self { counters: IndexMap::with_hasher(FixedState::with_seed(seed)), most: most.max(1), hand: 0 }
+        Self {
+            counters: IndexMap::with_hasher(FixedState::with_seed(seed)),
+            most: most.max(1),
+            hand: 0,
+            changed: Vec::new(),
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -330,15 +340,55 @@ impl Table {
         self.counters.get(key)
     }
 
+    /// The counter, to be changed.
     pub(super) fn get_mut(&mut self, key: &Key) -> Option<&mut Counter> {
-        self.counters.get_mut(key)
+        let (place, _, counter) = self.counters.get_full_mut(key)?;
+        mark(&mut self.changed, place / PAGE);
+        Some(counter)
     }
 
+    /// The counter, to be changed.
     pub(super) fn entry(&mut self, key: Key, now: Timestamp) -> &mut Counter {
         if self.counters.len() >= self.most && !self.counters.contains_key(&key) {
             self.forget_one(now);
         }
-        self.counters.entry(key).or_default()
+        let entry = self.counters.entry(key);
+        mark(&mut self.changed, entry.index() / PAGE);
+        entry.or_default()
+    }
+
+    pub(super) fn remove(&mut self, key: &Key) {
+        if let Some(place) = self.counters.get_index_of(key) {
+            self.remove_at(place);
+        }
+    }
+
+    /// The last counter takes the place of the removed one.
+    fn remove_at(&mut self, place: usize) {
+        self.counters.swap_remove_index(place);
+        mark(&mut self.changed, place / PAGE);
+        mark(&mut self.changed, self.counters.len() / PAGE);
+    }
+
+    /// The next page with a changed counter: its number, and its counters, which may be none.
+    pub(super) fn take_changed(&mut self) -> Option<(u32, Vec<(Key, Counter)>)> {
+        let page = self.changed.iter().position(|is_changed| *is_changed)?;
+        self.changed[page] = false;
+        let end = self.counters.len().min((page + 1) * PAGE);
+        let counters = self.counters.get_range((page * PAGE).min(end)..end);
+        let counters = counters.into_iter().flatten().map(|(key, counter)| (*key, *counter)).collect();
+        Some((u32::try_from(page).unwrap_or(u32::MAX), counters))
+    }
+
+    /// Takes a stored page.
+    pub(super) fn restore(&mut self, page: u32, counters: Vec<(Key, Counter)>, now: Timestamp) {
+        // Its counters may come to other pages.
+        mark(&mut self.changed, page as usize);
+        for (key, counter) in counters {
+            if now < counter.expires() {
+                *self.entry(key, now) = counter;
+            }
+        }
     }
 
     fn forget_one(&mut self, now: Timestamp) {
@@ -349,7 +399,14 @@ impl Table {
         let victim = places.min_by_key(worth);
         self.hand = (self.hand + COMPARED) % len;
         if let Some(victim) = victim {
-            self.counters.swap_remove_index(victim);
+            self.remove_at(victim);
         }
     }
+}
+
+fn mark(changed: &mut Vec<bool>, page: usize) {
+    if changed.len() <= page {
+        changed.resize(page + 1, false);
+    }
+    changed[page] = true;
 }

@@ -123,8 +123,7 @@ pub struct Guard {
     due: BinaryHeap<Reverse<(Timestamp, ServiceId, PhoneNumber)>>,
     pub(super) blocks: BTreeMap<Key, Block>,
     pub(super) entries: BTreeMap<Key, Entry>,
-    /// Keys whose counters, and keys whose blocks or entries are to be stored.
-    pub(super) changed: Vec<Key>,
+    /// Keys whose blocks or entries are to be stored.
     pub(super) changed_blocks: Vec<Key>,
 }
 
@@ -139,7 +138,6 @@ impl Guard {
             due: BinaryHeap::new(),
             blocks: BTreeMap::new(),
             entries: BTreeMap::new(),
-            changed: Vec::new(),
             changed_blocks: Vec::new(),
         }
     }
@@ -175,15 +173,14 @@ impl Guard {
         Assessment { verdict, findings }
     }
 
-    /// A send that was allowed led to no message.
-    pub fn withdraw(&mut self, signals: &Signals, now: Timestamp) {
-        let (mut subject, key) = (Subject::of(*signals), (signals.service, signals.number));
-        if let Some(pending) = self.pending.get_mut(&key) {
-            subject = pending.subject;
-            pending.messages -= 1;
-            if pending.messages == 0 {
-                self.pending.remove(&key);
-            }
+    /// A send that was allowed led to no message. One that is not pending stays counted.
+    pub fn withdraw(&mut self, service: ServiceId, number: PhoneNumber, now: Timestamp) {
+        let key = (service, number);
+        let Some(pending) = self.pending.get_mut(&key) else { return };
+        let subject = pending.subject;
+        pending.messages -= 1;
+        if pending.messages == 0 {
+            self.pending.remove(&key);
         }
         self.each_counter(subject, now, |counter, _| counter.withdraw(now));
     }
@@ -193,9 +190,20 @@ impl Guard {
         if let Some(Pending { messages, subject, .. }) = self.pending.remove(&(service, number)) {
             self.each_counter(subject, now, |counter, _| counter.verify(messages, now));
         } else {
-            let key = Key::of_number(service, number);
-            self.table.entry(key, now).verify(0, now);
-            self.mark_changed(key);
+            self.table.entry(Key::of_number(service, number), now).verify(0, now);
+        }
+    }
+
+    /// Forgets a number, apart from its part in wider counters. The manual entry of a number goes too.
+    pub fn forget(&mut self, service: ServiceId, number: PhoneNumber, now: Timestamp) {
+        let key = Key::of_number(service, number);
+        if let Some(Pending { messages, subject, .. }) = self.pending.remove(&(service, number)) {
+            self.each_counter(subject, now, |counter, is_blocked| counter.expire(messages, is_blocked, now));
+        }
+        self.table.remove(&key);
+        if let Some(entry) = self.entries.get_mut(&key) {
+            entry.until = now;
+            self.changed_blocks.push(key);
         }
     }
 
@@ -309,14 +317,16 @@ impl Guard {
                 };
                 if let Some((until, figures)) = self.block(&key, now) {
                     let until = if effect == Effect::Refused { self.refuse_again(&key, now) } else { until };
-                    findings.push(Finding { rule, key, effect, figures: Some(figures), until: Some(until) });
+                    let (figures, until) = (Some(figures), Some(until));
+                    findings.push(Finding { rule, key, effect, figures, until, begins_block: false });
                     continue;
                 }
                 let mut figures = self.compare(key, adaptive, scope, now).into_iter().flatten();
                 let Some(figures) = figures.find(Figures::is_exceeded) else { continue };
                 let until =
                     (effect == Effect::Refused).then(|| self.begin_block(key, signals, figures, rules, now));
-                findings.push(Finding { rule, key, effect, figures: Some(figures), until });
+                let begins_block = until.is_some();
+                findings.push(Finding { rule, key, effect, figures: Some(figures), until, begins_block });
             }
         }
     }
@@ -400,7 +410,6 @@ impl Guard {
         let extends_at =
             (figures.limit / 2).saturating_add(honest.saturating_mul(days_in_64) / 32).saturating_add(1);
         self.put_block(key, Block { until, length, refused: 0, extends_at, figures });
-        self.mark_changed(key);
         self.changed_blocks.push(key);
         until
     }
@@ -459,18 +468,9 @@ impl Guard {
     /// Changes every counter that a send touches. `change` gets whether one of the keys is blocked.
     fn each_counter(&mut self, subject: Subject, now: Timestamp, change: impl Fn(&mut Counter, bool)) {
         let Subject { service, number, country, address } = subject;
-        let Self { table, histories, changed, blocks, bounds, .. } = self;
+        let Self { table, histories, blocks, bounds, .. } = self;
         let has_block = |key: &Key| blocks.get(key).is_some_and(|block| now < block.until);
-        let mut apply = |key: Key, counter: &mut Counter, is_blocked| {
-            change(counter, is_blocked);
-            // While nothing is stored, the list does not grow without bound.
-            if !counter.is_changed && changed.len() < 2 * bounds.counters {
-                counter.is_changed = true;
-                changed.push(key);
-            }
-        };
-        let key = Key::of_number(service, number);
-        apply(key, table.entry(key, now), false);
+        change(table.entry(Key::of_number(service, number), now), false);
         for scope in [Some(service), None] {
             let narrow = [Some(Dimension::prefix_of(number)), address.map(Dimension::Address)];
             let narrow = narrow.into_iter().flatten().map(|dimension| Key::new(scope, dimension));
@@ -483,10 +483,11 @@ impl Guard {
                 }
                 let history = histories.entry(key).or_insert_with(|| History::new(now));
                 history.enter(now);
-                apply(key, &mut history.counter, is_blocked);
+                history.is_changed = true;
+                change(&mut history.counter, is_blocked);
             }
             for key in narrow {
-                apply(key, table.entry(key, now), is_blocked);
+                change(table.entry(key, now), is_blocked);
             }
         }
     }
@@ -494,14 +495,10 @@ impl Guard {
     fn counter_mut(&mut self, key: &Key) -> Option<&mut Counter> {
         match self.table.get_mut(key) {
             Some(counter) => Some(counter),
-            None => self.histories.get_mut(key).map(|history| &mut history.counter),
-        }
-    }
-
-    fn mark_changed(&mut self, key: Key) {
-        if let Some(counter) = self.counter_mut(&key).filter(|counter| !counter.is_changed) {
-            counter.is_changed = true;
-            self.changed.push(key);
+            None => self.histories.get_mut(key).map(|history| {
+                history.is_changed = true;
+                &mut history.counter
+            }),
         }
     }
 }

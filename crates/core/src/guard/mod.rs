@@ -33,6 +33,6 @@ mod tests;
 pub use budget::{Allowance, Budget, BudgetState, Spent};
 pub use counters::{Period, Tally};
 pub use decide::{Bounds, Entry, EntryAction, Guard, TooManyEntries};
-pub use rows::GuardRow;
+pub use rows::{GuardRow, RowName};
 pub use rules::{AdaptiveRule, Assessment, Effect, Figures, Finding, GuardRules, Mode, Rule, Verdict};
 pub use signals::{ClientNet, Dimension, Key, Signals};

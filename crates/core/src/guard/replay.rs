@@ -263,7 +263,7 @@ impl Defence {
                 }
                 let is_paid = budget.as_mut().is_none_or(|budget| budget.take(*at));
                 if !is_paid {
-                    guard.withdraw(signals, *at);
+                    guard.withdraw(signals.service, signals.number, *at);
                 }
                 is_paid
             }

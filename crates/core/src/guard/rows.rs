@@ -9,38 +9,48 @@ use super::decide::{Block, Entry, Guard, MEMORY_OF_BLOCKS};
 use super::signals::Key;
 use crate::domain::Timestamp;
 
-/// A record of the guard, whole: the last one written for a key wins.
+/// A record of the guard, whole: the last one written under a name wins.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct GuardRow {
-    pub key: Key,
-    state: RowState,
-}
+pub struct GuardRow(State);
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-enum RowState {
-    Counter(Counter),
-    History(History),
-    Block(Block),
-    Entry(Entry),
+enum State {
+    /// A page of counters.
+    Counters(u32, Vec<(Key, Counter)>),
+    History(Key, History),
+    Block(Key, Block),
+    Entry(Key, Entry),
+}
+
+/// The name of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub enum RowName {
+    Counters(u32),
+    History(Key),
+    Block(Key),
+    Entry(Key),
 }
 
 impl GuardRow {
-    /// Tells the records of one key apart.
-    pub const fn kind(&self) -> u8 {
-        match self.state {
-            RowState::Counter(_) | RowState::History(_) => 0,
-            RowState::Block(_) => 1,
-            RowState::Entry(_) => 2,
+    pub const fn name(&self) -> RowName {
+        match &self.0 {
+            State::Counters(page, _) => RowName::Counters(*page),
+            State::History(key, _) => RowName::History(*key),
+            State::Block(key, _) => RowName::Block(*key),
+            State::Entry(key, _) => RowName::Entry(*key),
         }
     }
 
+    /// A row that has expired replaces the stored one all the same.
     pub fn expires(&self) -> Timestamp {
-        match &self.state {
-            RowState::Counter(counter) => counter.expires(),
+        match &self.0 {
+            State::Counters(_, counters) => {
+                counters.iter().map(|(_, counter)| counter.expires()).max().unwrap_or(Timestamp::EPOCH)
+            }
             // History may pause for 14 days.
-            RowState::History(history) => history.counter.expires().plus(Duration::from_secs(14 * 86_400)),
-            RowState::Block(block) => block.until.plus(MEMORY_OF_BLOCKS),
-            RowState::Entry(entry) => entry.until,
+            State::History(_, history) => history.counter.expires().plus(Duration::from_secs(14 * 86_400)),
+            State::Block(_, block) => block.until.plus(MEMORY_OF_BLOCKS),
+            State::Entry(_, entry) => entry.until,
         }
     }
 }
@@ -52,21 +62,20 @@ impl Guard {
         while rows.len() < most
             && let Some(key) = self.changed_blocks.pop()
         {
-            rows.extend(self.blocks.get(&key).map(|block| GuardRow { key, state: RowState::Block(*block) }));
-            rows.extend(self.entries.get(&key).map(|entry| GuardRow { key, state: RowState::Entry(*entry) }));
+            rows.extend(self.blocks.get(&key).map(|block| State::Block(key, *block)));
+            rows.extend(self.entries.get(&key).map(|entry| State::Entry(key, *entry)));
         }
-        while rows.len() < most
-            && let Some(key) = self.changed.pop()
-        {
-            if let Some(counter) = self.table.get_mut(&key) {
-                counter.is_changed = false;
-                rows.push(GuardRow { key, state: RowState::Counter(*counter) });
-            } else if let Some(history) = self.histories.get_mut(&key) {
-                history.counter.is_changed = false;
-                rows.push(GuardRow { key, state: RowState::History(history.clone()) });
+        for (key, history) in &mut self.histories {
+            if rows.len() < most && std::mem::take(&mut history.is_changed) {
+                rows.push(State::History(*key, history.clone()));
             }
         }
-        rows
+        while rows.len() < most
+            && let Some((page, counters)) = self.table.take_changed()
+        {
+            rows.push(State::Counters(page, counters));
+        }
+        rows.into_iter().map(GuardRow).collect()
     }
 
     /// Takes a stored record, before the first send.
@@ -74,18 +83,17 @@ impl Guard {
         if row.expires() <= now {
             return;
         }
-        let GuardRow { key, state } = row;
-        match state {
-            RowState::Counter(counter) => *self.table.entry(key, now) = counter,
-            RowState::History(history) if self.histories.len() < self.bounds.histories => {
+        match row.0 {
+            State::Counters(page, counters) => self.table.restore(page, counters, now),
+            State::History(key, history) if self.histories.len() < self.bounds.histories => {
                 self.histories.insert(key, history);
             }
-            RowState::Block(block) => self.put_block(key, block),
-            RowState::Entry(entry) if self.entries.len() < self.bounds.blocks => {
+            State::Block(key, block) => self.put_block(key, block),
+            State::Entry(key, entry) if self.entries.len() < self.bounds.blocks => {
                 self.entries.insert(key, entry);
             }
             // No place is left.
-            RowState::History(_) | RowState::Entry(_) => {}
+            State::History(..) | State::Entry(..) => {}
         }
     }
 }

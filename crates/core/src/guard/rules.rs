@@ -159,11 +159,13 @@ pub struct Finding {
     pub figures: Option<Figures>,
     /// The end of the block or entry.
     pub until: Option<Timestamp>,
+    /// Whether this send began the block.
+    pub begins_block: bool,
 }
 
 impl Finding {
     pub(super) const fn new(rule: Rule, key: Key, effect: Effect) -> Self {
-        Self { rule, key, effect, figures: None, until: None }
+        Self { rule, key, effect, figures: None, until: None, begins_block: false }
     }
 }
 

@@ -133,7 +133,7 @@ fn a_withdrawn_send_is_not_counted() {
     let mut world = Installation::learned();
     for n in 0..100 {
         assert_eq!(world.send(TJ + n), Verdict::Allow);
-        world.guard.withdraw(&Installation::signals(TJ + n), world.now);
+        world.guard.withdraw(ServiceId::DEFAULT, number(TJ + n), world.now);
     }
 }
 

@@ -20,6 +20,7 @@ use crate::domain::{
 };
 use crate::engine::{LockoutRule, Policy, Sealer, SendOptions, SendRules};
 use crate::gateway::{Accepted, Checker, ErrorClass, Gateway, GatewayError, OutgoingMessage, Verdict};
+use crate::guard::{ClientSignals, PumpingGuard};
 use crate::limit::{self, Answers, Limits};
 use crate::node::kinds;
 use crate::numbers::{NumberCapacity, Policies, Verifier, VerifierDeps};
@@ -283,6 +284,7 @@ pub fn asking(to: PhoneNumber) -> BeginRequest {
         send_digits: None,
         idempotency_key: None,
         fingerprint: [0; 32],
+        client: ClientSignals::default(),
         request_id: None,
     }
 }
@@ -372,6 +374,7 @@ async fn open(store: MemoryStore, deps: &RestartDeps) -> (Registry, Verifying, O
         bounds: OutboxBounds::default(),
         tracer: None,
     });
+    let guard = PumpingGuard::start(&shards, &key).await.expect("a guard");
     let verifier = Verifier::new(VerifierDeps {
         attempts: Attempts::new(&shards, TrackerSettings::default()),
         shards,
@@ -381,6 +384,7 @@ async fn open(store: MemoryStore, deps: &RestartDeps) -> (Registry, Verifying, O
         server_key: key.clone(),
         bounds: Bounds::default(),
         events: Some(outbox.recorder()),
+        guard: Some(guard.clone()),
     });
     let rules = CurrentRules::new(&registry, policies);
     let verifying = Verifying::new(VerifyingDeps {
@@ -388,6 +392,7 @@ async fn open(store: MemoryStore, deps: &RestartDeps) -> (Registry, Verifying, O
         verifier,
         delivery,
         limits,
+        guard: Some(guard),
         answers,
         server_key: key,
         rules,
