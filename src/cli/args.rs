@@ -51,6 +51,9 @@ Examples:
   onceward unlock +14155552671               end a lockout
   onceward erase +14155552671                erase a number
   onceward audit --since 7d                  list who changed what
+  onceward guard explain +992900000123       say why messages are refused
+  onceward guard allow TJ --for 12h          let messages to a country pass
+  onceward guard list                        list what the guard blocks
   onceward guard replay                      try the guard on generated attacks
   onceward guard replay sent.jsonl           try the guard on recorded messages
   onceward export --out backup.jsonl         write a backup
@@ -170,9 +173,8 @@ pub enum Command {
     /// Asks the server that runs on the data directory. Without a server, reads the directory.
     Webhooks(WebhooksArgs),
 
-    /// Try the guard against SMS pumping on generated or recorded traffic.
-    ///
-    /// Needs no server and no data. The server does not ask the guard yet.
+    /// Explain the guard against SMS pumping, allow or block numbers, prefixes, countries and addresses; try its rules on
+    /// generated or recorded traffic.
     Guard(GuardArgs),
 
     /// End a number's lockout, and clear its wrong codes, its waits and its outstanding code.

@@ -1,4 +1,5 @@
-//! `onceward guard replay`: what the guard's rules do to generated or recorded traffic. Needs no server and no data.
+//! `onceward guard`: questions to the guard of the server, and its manual entries; and `replay`: what the guard's rules do
+//! to generated or recorded traffic, without a server and without data.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
@@ -8,20 +9,21 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::answer::list;
-use super::{CommandError, CommandOutput};
-use crate::app::control::SendLine;
-use crate::config::{self, HistorySettings, Sources};
+use super::answer::{ask_server, list, one, or_dash, table};
+use super::{CommandError, CommandOutput, json_line};
+use crate::app::control::{ControlRequest, GuardLine, GuardRequest, SendLine};
+use crate::config::{self, HistorySettings, Sources, StorageSettings};
 use crate::delivery::SendStatus;
 use crate::domain::{AttemptId, Channel, PhoneNumber, Timestamp};
 use crate::guard::GuardRules;
+use crate::guard::operator::{CounterView, EntryView, Explanation, SUBJECTS, exact, subject};
 use crate::guard::replay::{Comparison, Outcome, Recorded, compare, compare_recorded, money};
 use crate::guard::scenario::Scenario;
 
 #[derive(Debug, Args)]
 pub struct GuardArgs {
     #[command(subcommand)]
-    request: GuardRequest,
+    request: GuardCommand,
 
     /// Print one JSON object a line.
     #[arg(long, global = true)]
@@ -29,7 +31,10 @@ pub struct GuardArgs {
 }
 
 #[derive(Debug, Subcommand)]
-enum GuardRequest {
+enum GuardCommand {
+    #[command(flatten)]
+    Ask(GuardRequest),
+
     /// Run traffic without a defence, with a limit of 5 messages a number and day, and with the guard's default rules;
     /// list what each defence let through, and whom it refused.
     ///
@@ -58,7 +63,10 @@ fn names() -> PossibleValuesParser {
 }
 
 pub fn run(GuardArgs { request, json }: GuardArgs, sources: &Sources) -> Result<CommandOutput, CommandError> {
-    let GuardRequest::Replay { file, scenario: wanted, seed, learn_days } = request;
+    let (file, wanted, seed, learn_days) = match request {
+        GuardCommand::Ask(request) => return ask(request, json, &config::load_storage(sources)?),
+        GuardCommand::Replay { file, scenario, seed, learn_days } => (file, scenario, seed, learn_days),
+    };
     if let Some(file) = file {
         return replay_file(&file, seed, learn_days, json, sources);
     }
@@ -69,6 +77,119 @@ pub fn run(GuardArgs { request, json }: GuardArgs, sources: &Sources) -> Result<
         lines(scenario, [off, fixed_limit, guard])
     });
     Ok(list(lines.collect(), json, "no scenarios", headings("ATTACK-SENT", "ATTACK-COST"), cells))
+}
+
+fn ask(
+    mut request: GuardRequest,
+    json: bool,
+    settings: &StorageSettings,
+) -> Result<CommandOutput, CommandError> {
+    if let Some(asked) = request.subject() {
+        let read = subject(&asked.subject, settings.default_region);
+        let text = &asked.subject;
+        asked.subject =
+            exact(read.ok_or_else(|| CommandError::Usage(format!("{text:?} is none of these: {SUBJECTS}")))?);
+    }
+    let (data_dir, control) = (&settings.data_dir, ControlRequest::Guard(request.clone()));
+    let lines = ask_server::<serde_json::Value>(data_dir, &control)?.ok_or_else(|| {
+        let data_dir = data_dir.display();
+        CommandError::Failed(format!(
+            "no server answers on {data_dir}; start the server first: only it can ask its guard"
+        ))
+    })?;
+    let mut lines = lines.into_iter();
+    Ok(match request {
+        GuardRequest::Explain { .. } => {
+            let explanation: Explanation = serde_json::from_value(lines.next().unwrap_or_default())?;
+            one(&explanation, json, explained)
+        }
+        GuardRequest::List { .. } => {
+            let lines = lines.map(serde_json::from_value).collect::<Result<_, _>>()?;
+            list(lines, json, "no blocks and no manual entries", LIST_HEADINGS, listed)
+        }
+        GuardRequest::Remove { subject } => match lines.next() {
+            Some(line) if json => CommandOutput::of(json_line(&line)),
+            Some(_) => CommandOutput::of(format!("the manual entry for {} is removed\n", subject.subject)),
+            None => CommandOutput::of(format!(
+                "{} has no manual entry {}, and nothing was changed\n",
+                subject.subject,
+                subject.service.map_or_else(
+                    || "of all services; name the service of another one with --service".to_owned(),
+                    |service| format!("of the service {service}")
+                )
+            )),
+        },
+        GuardRequest::Allow { .. } | GuardRequest::Block { .. } => {
+            let entry: EntryView = serde_json::from_value(lines.next().unwrap_or_default())?;
+            one(&entry, json, |EntryView { subject, action, date_until, service_sid }| {
+                let does = if action == "allow" { "pass the adaptive rules" } else { "are refused" };
+                let service =
+                    service_sid.as_ref().map_or("of all services".to_owned(), |sid| format!("of {sid}"));
+                format!("messages {service} to or from {subject} {does} until {date_until}\n")
+            })
+        }
+    })
+}
+
+fn explained(explanation: &Explanation) -> String {
+    let Explanation { subject, service_sid, refused, reasons, counters } = explanation;
+    let mut lines = vec![
+        format!("{subject} in the service {service_sid}"),
+        format!("messages: {}", if *refused { "refused" } else { "pass" }),
+    ];
+    lines.extend(reasons.iter().cloned());
+    if *refused {
+        lines.push(format!(
+            "If these are your users: onceward guard allow '{subject}' --for 12h lets them pass the adaptive rules."
+        ));
+    }
+    let rows = counters.iter().flat_map(|CounterView { service_sid, subject, figures, .. }| {
+        let scope = service_sid.as_ref().map_or("all services", |_| "service");
+        figures.iter().map(move |figures| {
+            [
+                subject.clone(),
+                scope.to_owned(),
+                figures.period.clone(),
+                figures.sent.to_string(),
+                figures.verified.to_string(),
+                figures.unverified.to_string(),
+                figures.pending.to_string(),
+                figures.usual.to_string(),
+                figures.limit.to_string(),
+            ]
+        })
+    });
+    let rows: Vec<_> = rows.collect();
+    let counted = if rows.is_empty() {
+        "no messages are counted\n".to_owned()
+    } else {
+        format!("\n{}", table(COUNTER_HEADINGS, rows.into_iter()))
+    };
+    lines.join("\n") + "\n" + &counted
+}
+
+const COUNTER_HEADINGS: [&str; 9] =
+    ["SUBJECT", "COUNTED-FOR", "PERIOD", "SENT", "VERIFIED", "UNVERIFIED", "PENDING", "USUAL", "LIMIT"];
+
+const LIST_HEADINGS: [&str; 5] = ["TYPE", "SUBJECT", "SERVICE", "UNTIL", "FIGURES"];
+
+fn listed(line: GuardLine) -> [String; LIST_HEADINGS.len()] {
+    match line {
+        GuardLine::Block(block) => [
+            "blocked".to_owned(),
+            block.subject,
+            block.service_sid.unwrap_or_else(|| "all".to_owned()),
+            block.date_until,
+            block.figures.to_string(),
+        ],
+        GuardLine::Entry(entry) => [
+            format!("entry: {}", entry.action),
+            entry.subject,
+            entry.service_sid.unwrap_or_else(|| "all".to_owned()),
+            entry.date_until,
+            or_dash(None),
+        ],
+    }
 }
 
 fn replay_file(

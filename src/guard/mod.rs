@@ -6,6 +6,7 @@
 
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 
+pub mod operator;
 mod record;
 
 use std::collections::HashMap;
@@ -21,7 +22,7 @@ use tokio::sync::watch;
 
 use crate::audit::{Action, Author, Change};
 use crate::clock::Clock;
-use crate::domain::{Channel, PhoneNumber, ServerKey, ServiceId, Timestamp};
+use crate::domain::{Channel, PhoneNumber, ServerKey, ServiceId, Sid, Timestamp};
 use crate::engine::SlotHash;
 use crate::log_limit::OncePerSecond;
 use crate::metrics::{FactConsumer, Metrics, SendEnd, SendFacts, VerificationFacts, VerificationStep};
@@ -174,26 +175,35 @@ impl PumpingGuard {
         }
     }
 
+    /// The rules of a service.
+    pub fn rules_of(&self, service: ServiceId) -> GuardRules {
+        self.inner.rules.load().of(service).clone()
+    }
+
     /// A send that was counted led to no message.
     pub fn withdraw(&self, service: ServiceId, number: PhoneNumber) {
         self.inner.guard().withdraw(service, number, self.inner.clock.now());
     }
 
-    /// Adds or replaces a manual entry, durably. One that ends now is removed.
+    /// Adds or replaces a manual entry, durably. One that ends now is removed. `sid` is that of the key's service.
     ///
     /// # Errors
     /// [`EntryError`].
-    pub async fn set_entry(&self, key: Key, entry: Entry, by: Author) -> Result<(), EntryError> {
+    pub async fn set_entry(
+        &self,
+        key: Key,
+        entry: Entry,
+        sid: Option<Sid>,
+        by: Author,
+    ) -> Result<(), EntryError> {
         self.inner.guard().set_entry(key, entry, self.inner.clock.now())?;
         let action = match entry.action {
             _ if entry.until <= self.inner.clock.now() => Action::GuardEntryRemoved,
             EntryAction::Allow => Action::GuardAllowed,
             EntryAction::Block => Action::GuardBlocked,
         };
-        let change = match key.dimension {
-            Dimension::Number(number) => Change::of(action).about(number),
-            dimension => Change { number: Some(Named(dimension).to_string()), ..Change::of(action) },
-        };
+        let change = Change::of(action).in_service(sid);
+        let change = Change { number: Some(Named(key.dimension).to_string()), ..change };
         self.inner.write(Durability::Durable, Some((by, change))).await?;
         Ok(())
     }

@@ -8,6 +8,7 @@
 
 mod audit;
 mod client;
+mod guard;
 mod keys;
 mod server;
 mod webhooks;
@@ -21,6 +22,7 @@ use tokio::task::JoinHandle;
 
 pub(crate) use audit::{AuditLine, AuditRequest, EraseRequest, ErasedLine};
 pub(crate) use client::{ask, ask_copy};
+pub use guard::{GuardLine, GuardRequest};
 pub(crate) use keys::{KeyLine, KeysRequest, RootLine};
 pub use server::{ControlDeps, ControlSocket};
 pub use webhooks::{WebhookLine, WebhooksRequest};

@@ -185,7 +185,7 @@ async fn carry_out(
     author: Author,
 ) -> Result<Vec<Value>, String> {
     let ControlDeps { attempts, registry, account, verifying, .. } = deps;
-    let verifying = || verifying.as_ref().ok_or("this server does not serve status and unlock");
+    let verifying = || verifying.as_ref().ok_or("this server does not serve status, unlock and guard");
     match request {
         ControlRequest::Tracker(request) => {
             let find = |name: &str| registry.find_service(name).map(|service| service.id);
@@ -203,6 +203,7 @@ async fn carry_out(
         ControlRequest::Status(request) => lines(request.status(registry, verifying()?).await?),
         ControlRequest::Audit(request) => lines(request.carry_out(registry).await?),
         ControlRequest::Erase(request) => lines([request.carry_out(registry, verifying()?, author).await?]),
+        ControlRequest::Guard(request) => request.carry_out(registry, verifying()?, author).await,
         ControlRequest::Server => {
             let (version, time) = (env!("CARGO_PKG_VERSION").to_owned(), verifying()?.now());
             lines([ServerLine { version, time }])

@@ -8,6 +8,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use super::audit::{AuditRequest, EraseRequest};
+use super::guard::GuardRequest;
 use super::keys::KeysRequest;
 use super::webhooks::WebhooksRequest;
 use crate::attempts::{StatusFilter, Totals, TrackQuery, TrackRow};
@@ -30,6 +31,7 @@ pub enum ControlRequest {
     Status(NumberRequest),
     Audit(AuditRequest),
     Erase(EraseRequest),
+    Guard(GuardRequest),
     /// Answered with one `ServerLine`.
     Server,
     /// Answered with the details of `/readyz` and then the lines of `/metrics`.

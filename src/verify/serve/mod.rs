@@ -149,6 +149,11 @@ impl Verifying {
         [self.0.limits.capacity(), self.0.answers.capacity()]
     }
 
+    /// The pumping guard.
+    pub fn guard(&self) -> Option<&PumpingGuard> {
+        self.0.guard.as_ref()
+    }
+
     /// Clears a number for an operator: ends its lockout, resets its counts and voids its code. Returns what it was before.
     ///
     /// # Errors

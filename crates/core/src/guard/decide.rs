@@ -157,7 +157,7 @@ impl Guard {
             let finding = Finding::new(Rule::Entry, key, Effect::Refused);
             findings.push(Finding { until: Some(until), ..finding });
         } else {
-            fixed_rules(signals, rules, &mut findings);
+            findings = rules.fixed_findings(signals);
             self.number_rule(signals, rules, now, &mut findings);
             let is_trusted = signals.is_trusted || entry.is_some();
             let is_refused = findings.iter().any(|finding| finding.effect == Effect::Refused);
@@ -237,14 +237,26 @@ impl Guard {
         Some((block.until, block.figures))
     }
 
-    /// The figures of a prefix, country, address or service and their limits, per hour and day.
+    /// All blocks.
+    pub fn blocks(&self, now: Timestamp) -> Vec<(Key, Timestamp, Figures)> {
+        let blocks = self.blocks.iter().filter(|(_, block)| now < block.until);
+        blocks.map(|(key, block)| (*key, block.until, block.figures)).collect()
+    }
+
+    /// All manual entries.
+    pub fn entries(&self, now: Timestamp) -> Vec<(Key, Entry)> {
+        let entries = self.entries.iter().filter(|(_, entry)| now < entry.until);
+        entries.map(|(key, entry)| (*key, *entry)).collect()
+    }
+
+    /// The figures of a key and their limits: per hour and day, of a number per day.
     pub fn figures(&self, key: Key, rules: &GuardRules, now: Timestamp) -> Vec<Figures> {
         let rule = match key.dimension {
             Dimension::Total => &rules.total,
             Dimension::Country(_) => &rules.country,
             Dimension::Prefix(_) => &rules.prefix,
             Dimension::Address(_) => &rules.address,
-            Dimension::Number(_) => return Vec::new(),
+            Dimension::Number(_) => return self.number_figures(&key, rules, now).into_iter().collect(),
         };
         let scope = self.scope(key.service, rules, now);
         self.compare(key, rule, scope, now).into_iter().flatten().collect()
@@ -283,13 +295,18 @@ impl Guard {
         findings: &mut Vec<Finding>,
     ) {
         let key = Key::of_number(signals.service, signals.number);
-        let Some(counter) = self.table.get(&key).filter(|_| rules.number != Mode::Off) else { return };
-        let tally = counter.tally(Period::Day, now);
-        if tally.sends >= rules.per_number {
-            let (pending, limit) = (counter.pending, rules.per_number);
-            let figures = Some(Figures { period: Period::Day, tally, pending, usual: 0, limit });
-            findings.push(Finding { figures, ..Finding::new(Rule::Number, key, effect(rules.number)) });
+        if let Some(figures) = self.number_figures(&key, rules, now).filter(|_| rules.number != Mode::Off)
+            && figures.tally.sends >= figures.limit
+        {
+            let finding = Finding::new(Rule::Number, key, effect(rules.number));
+            findings.push(Finding { figures: Some(figures), ..finding });
         }
+    }
+
+    fn number_figures(&self, key: &Key, rules: &GuardRules, now: Timestamp) -> Option<Figures> {
+        let counter = self.table.get(key)?;
+        let (tally, pending, limit) = (counter.tally(Period::Day, now), counter.pending, rules.per_number);
+        Some(Figures { period: Period::Day, tally, pending, usual: 0, limit })
     }
 
     fn adaptive_rules(
@@ -531,23 +548,30 @@ const fn effect(mode: Mode) -> Effect {
     }
 }
 
-/// Lists and types, which need no counters.
-fn fixed_rules(signals: &Signals, rules: &GuardRules, findings: &mut Vec<Finding>) {
-    let mut found = |rule, dimension, effect| {
-        findings.push(Finding::new(rule, Key::new(Some(signals.service), dimension), effect));
-    };
-    let is_in = |list: &BTreeSet<Region>| signals.country.is_some_and(|country| list.contains(&country));
-    if is_in(&rules.blocked_countries) || rules.allowed_countries.as_ref().is_some_and(|list| !is_in(list)) {
-        found(Rule::CountryList, Dimension::Country(signals.country), Effect::Refused);
-    }
-    let is_refused_type = rules.refused_types.contains(&signals.number_type);
-    let is_text_to_landline = signals.number_type == NumberType::Landline && signals.channel != Channel::Call;
-    for (rule, mode, is_broken) in [
-        (Rule::NumberType, rules.number_types, is_refused_type),
-        (Rule::Landline, rules.landlines, is_text_to_landline),
-    ] {
-        if is_broken && mode != Mode::Off && !signals.is_trusted {
-            found(rule, Dimension::Number(signals.number), effect(mode));
+impl GuardRules {
+    /// The lists and types that a send breaks, which need no counters.
+    pub fn fixed_findings(&self, signals: &Signals) -> Vec<Finding> {
+        let (rules, mut findings) = (self, Vec::new());
+        let mut found = |rule, dimension, effect| {
+            findings.push(Finding::new(rule, Key::new(Some(signals.service), dimension), effect));
+        };
+        let is_in = |list: &BTreeSet<Region>| signals.country.is_some_and(|country| list.contains(&country));
+        if is_in(&rules.blocked_countries)
+            || rules.allowed_countries.as_ref().is_some_and(|list| !is_in(list))
+        {
+            found(Rule::CountryList, Dimension::Country(signals.country), Effect::Refused);
         }
+        let is_refused_type = rules.refused_types.contains(&signals.number_type);
+        let is_text_to_landline =
+            signals.number_type == NumberType::Landline && signals.channel != Channel::Call;
+        for (rule, mode, is_broken) in [
+            (Rule::NumberType, rules.number_types, is_refused_type),
+            (Rule::Landline, rules.landlines, is_text_to_landline),
+        ] {
+            if is_broken && mode != Mode::Off && !signals.is_trusted {
+                found(rule, Dimension::Number(signals.number), effect(mode));
+            }
+        }
+        findings
     }
 }
