@@ -22,7 +22,8 @@ use super::route::{Access, ApiGroup, Content, Route, SchemaOf, Verb, schema};
 use super::routes::GROUPS;
 use super::v2::Meta;
 use super::v2::params::{
-    AttemptSid, BucketSid, Country, IdOrNumber, Param, Pattern, RateLimitSid, ServiceSid, Text, WebhookSid,
+    AttemptSid, BucketSid, Country, GuardSubject, IdOrNumber, Param, Pattern, RateLimitSid, ServiceSid, Text,
+    WebhookSid,
 };
 use crate::domain::PhoneNumber;
 
@@ -186,6 +187,10 @@ pub fn path_params(route: &Route) -> Vec<Param> {
             "Attempts" => Param::of::<AttemptSid>(name, "The attempt.", &format!("VL{HEX}")),
             "Numbers" | "Lockouts" => {
                 Param::of::<PhoneNumber>(name, "The number, in E.164 form; its + may be %2B.", "+14155552671")
+            }
+            "Entries" | "Explanations" => {
+                let about = "A number, prefix, country or client address; its + may be %2B.";
+                Param::of::<GuardSubject>(name, about, "+99290000****")
             }
             "numbers" => Param::of::<Text<20>>(name, "The number, as its session names it.", "1"),
             _ => return None,

@@ -23,15 +23,19 @@ use super::v2::params::Parameters as _;
 use super::v2::services::{MessagingConfigurationView, ServiceView};
 use super::v2::verifications::{CheckView, VerificationView};
 use super::v2::webhooks::WebhookView;
-use super::v2::{Request, account, attempts, audit, limits, lockouts, services, verifications, webhooks};
+use super::v2::{
+    Request, account, attempts, audit, guard, limits, lockouts, services, verifications, webhooks,
+};
+use crate::guard::operator::{BlockView, EntryView, Explanation};
 use crate::metrics::TextFormat;
 use crate::registry::Scope;
 use crate::webhook::DeliveryView;
 
 /// The groups of routes, in the order in which a reader wants them.
-pub static GROUPS: [&ApiGroup; 14] = [
+pub static GROUPS: [&ApiGroup; 15] = [
     &VERIFICATIONS,
     &LOCKOUTS,
+    &GUARD,
     &SERVICES,
     &RATE_LIMITS,
     &BUCKETS,
@@ -213,6 +217,30 @@ static LOCKOUTS: ApiGroup = twilio(
                     about the number. A lockout stays until it ends. With the account's credentials or a key for all services \
                     the number also leaves the safe list. 204 for an unknown number too.",
             others: &[404, 429];
+    },
+);
+
+static GUARD: ApiGroup = twilio(
+    "Guard",
+    "The blocks of the guard against SMS pumping, manual entries, and why it refuses messages. A key for one service sees \
+     and changes that service. Not in Twilio's API.",
+    Access::Scope(Scope::Admin),
+    routes! {
+        Get "/v2/Guard/Blocks", "ListGuardBlock", "List blocks" =>
+            v2!(guard::list_blocks, guard::OfService), list::<BlockView>("blocks"),
+            about: "Those that end last first.", others: &[404];
+        Get "/v2/Guard/Explanations/{Subject}", "FetchGuardExplanation", "Explain what the guard does" =>
+            v2!(guard::explain, guard::OfService), one::<Explanation>(),
+            about: "Without ServiceSid for the service default. Budgets are not considered.", others: &[404];
+        Post "/v2/Guard/Entries", "CreateGuardEntry", "Allow or block a number, prefix, country or address" =>
+            v2!(async guard::create_entry, guard::NewEntry), made::<EntryView>(),
+            about: "Replaces the entry of the same subject. An entry that allows also ends the subject's block.",
+            others: &[404, 409];
+        Get "/v2/Guard/Entries", "ListGuardEntry", "List manual entries" =>
+            v2!(guard::list_entries, guard::OfService), list::<EntryView>("entries"),
+            about: "Those that end last first. Numbers are masked.", others: &[404];
+        Delete "/v2/Guard/Entries/{Subject}", "DeleteGuardEntry", "Remove a manual entry" =>
+            v2!(async guard::delete_entry, guard::OfService), GONE, others: &[404];
     },
 );
 

@@ -19,6 +19,7 @@ use futures_util::future::BoxFuture;
 use crate::audit::Author;
 use crate::domain::{PhoneNumber, ServiceId, Sid};
 use crate::engine::LockoutState;
+use crate::guard::PumpingGuard;
 
 /// Serves verifications.
 pub trait Verifications: Send + Sync + 'static {
@@ -67,6 +68,11 @@ pub trait Verifications: Send + Sync + 'static {
         number: PhoneNumber,
         by: Author,
     ) -> BoxFuture<'_, Result<(), Refused>>;
+
+    /// The pumping guard.
+    fn guard(&self) -> Option<PumpingGuard> {
+        None
+    }
 
     /// Attempts to deliver messages, the newest first.
     fn attempts(&self, query: AttemptQuery) -> BoxFuture<'_, Result<AttemptPage, Refused>>;

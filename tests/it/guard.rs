@@ -94,3 +94,46 @@ async fn a_manual_block_of_a_country_survives_a_kill() {
     let world = world.restart().await.0;
     assert_eq!(world.send(&number).await.status(), 403);
 }
+
+#[tokio::test]
+async fn a_key_of_one_service_changes_the_guard_of_that_service_only() {
+    let world = World::of(V2::account(Setup::new())).await;
+    let account = V2::of(&world);
+    let (service, other) = (account.service(&[]).await, account.service(&[]).await);
+    let (sid, others) = (sid_of(&service), sid_of(&other));
+    let create = ["keys", "create", "--service", sid, "--scope", "admin", "--json", "--data-dir", "data"];
+    let key: serde_json::Value =
+        serde_json::from_str(&world.setup.command(create).await.output).expect("a key");
+    let text = |name: &str| key[name].as_str().expect("a text");
+    let owner = V2::with_key(&world, text("sid"), text("secret"));
+    let number = world.number();
+
+    let entry = [("Subject", number.as_str()), ("Action", "block")];
+    let made = owner.post("/Guard/Entries", &entry).await;
+    assert_eq!((made.status(), made.json()["service_sid"].as_str()), (201, Some(sid)), "{}", made.text());
+    let elsewhere = [entry[0], entry[1], ("ServiceSid", others)];
+    assert_eq!(owner.post("/Guard/Entries", &elsewhere).await.status(), 404);
+    assert_eq!(account.begins(&service, &number).await.json()["code"], 60_410);
+    assert_eq!(account.begins(&other, &number).await.status(), 201);
+
+    let path = format!("/Guard/Explanations/{number}");
+    let own = owner.get(&path).await.json();
+    assert_eq!(own["refused"], true, "{own}");
+    assert!(own["reasons"][0].as_str().is_some_and(|reason| reason.contains("manual entry")), "{own}");
+    let counters = own["counters"].as_array().expect("counters");
+    assert!(counters.iter().all(|counter| counter["service_sid"] == sid), "{own}");
+    assert_eq!(owner.get(&format!("{path}?ServiceSid={others}")).await.status(), 404);
+    let all = account.get(&format!("{path}?ServiceSid={sid}")).await.json();
+    assert_eq!(all["counters"].as_array().map(Vec::len), Some(2 * counters.len()), "{all}");
+
+    let listed = owner.get("/Guard/Entries").await.json();
+    assert!(!listed["entries"][0]["subject"].as_str().expect("a subject").contains(&number), "{listed}");
+    assert_eq!(owner.delete(&format!("/Guard/Entries/{number}")).await.status(), 204);
+    assert_eq!(owner.delete(&format!("/Guard/Entries/{number}")).await.status(), 404);
+    let blocks = owner.get("/Guard/Blocks").await.json();
+    assert_eq!(blocks["blocks"], serde_json::json!([]));
+}
+
+fn sid_of(path: &str) -> &str {
+    path.rsplit('/').next().expect("a sid")
+}

@@ -9,6 +9,7 @@ pub mod attempts;
 pub mod audit;
 mod context;
 mod error;
+pub mod guard;
 pub mod limits;
 pub mod lockouts;
 pub mod params;

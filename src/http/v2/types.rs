@@ -16,6 +16,8 @@ use super::params::{Fields, JSON, Parameter};
 use crate::domain::{
     Channel, Code, CodeLength, DateTime, Locale, PhoneNumber, Region, Sid, SidKind, Timestamp,
 };
+use crate::guard::operator;
+use crate::guard::{Dimension, EntryAction};
 use crate::registry::WebhookStatus;
 use crate::template::{AppHash, SendDigits};
 use crate::verify::{Ending, VerificationTarget};
@@ -86,6 +88,9 @@ texts! {
     );
     AppHash: "11 characters of A-Z, a-z, 0-9, + and /", AppHash::parse, matching("[A-Za-z0-9+/]{11}");
     Region: "two letters of ISO 3166-1", Region::parse, matching("[A-Za-z]{2}");
+    GuardSubject: operator::SUBJECTS, |text| operator::subject(text, None).map(Self), matching(
+        "\\+[0-9]{1,11}\\*{4}|\\+[1-9][0-9]{6,14}|[A-Za-z]{2}|[0-9a-fA-F:.]{2,45}(/64)?"
+    );
     IpAddr: "an IP address", |text| IpAddr::from_str(text).ok(), string().max_length(Some(45)).build().into();
     Channel: "sms, call or whatsapp", Channel::parse, one_of(Channel::ALL.map(Channel::as_str));
     Code: format_args!("{} to {} letters or digits", CodeLength::MIN, CodeLength::MAX), Code::parse_alphanumeric, matching(
@@ -110,6 +115,7 @@ words! {
     DeliveryState: "pending" => Self::Pending, "delivered" => Self::Delivered, "failed" => Self::Failed;
     WebhookStatus: "enabled" => Self::Enabled, "disabled" => Self::Disabled;
     WebhookVersion: "v2" => Self;
+    EntryAction: "allow" => Self::Allow, "block" => Self::Block;
     RiskCheck: "enable" => Self(true), "disable" => Self(false);
     Converted: "converted" => Self(true), "unconverted" => Self(false), "CONVERTED" => Self(true),
         "UNCONVERTED" => Self(false);
@@ -117,6 +123,9 @@ words! {
 
 /// The form of a webhook's events: there is one.
 pub struct WebhookVersion;
+
+/// A subject of the pumping guard.
+pub struct GuardSubject(pub Dimension);
 
 /// Whether to check a request for fraud.
 pub struct RiskCheck(pub bool);

@@ -362,6 +362,10 @@ impl Verifications for Verifying {
         self.carried_out(move |inner| async move { inner.end(service, target, ending, by).await })
     }
 
+    fn guard(&self) -> Option<PumpingGuard> {
+        self.0.guard.clone()
+    }
+
     fn lockout(
         &self,
         service: ServiceId,
