@@ -167,7 +167,7 @@ fn shown(at: Timestamp) -> String {
     at.rfc3339_seconds().to_string()
 }
 
-fn action_name(action: EntryAction) -> &'static str {
+pub const fn action_name(action: EntryAction) -> &'static str {
     match action {
         EntryAction::Allow => "allow",
         EntryAction::Block => "block",

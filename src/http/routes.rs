@@ -470,6 +470,10 @@ static SERVER: ApiGroup = ApiGroup {
             plain(Handler::Admin(AdminPage::Number)), HTML, about: DASHBOARD, others: &[303, 403, 503];
         Post "/admin/numbers/{Id}", "DashboardAct", "Unlock or erase a number, or cancel its verification" =>
             Endpoint(Handler::Admin(AdminPage::Number), admin::describe_action), SEEN_BY_PAGE, about: DASHBOARD, others: &[401, 403, 503];
+        Get "/admin/guard", "DashboardGuard", "Open the page of the guard in the dashboard" =>
+            plain(Handler::Admin(AdminPage::Guard)), HTML, about: DASHBOARD, others: &[303, 403, 503];
+        Post "/admin/guard", "DashboardGuardEntry", "Allow, block or explain a subject of the guard" =>
+            Endpoint(Handler::Admin(AdminPage::Guard), admin::describe_entry), SEEN_BY_PAGE, about: DASHBOARD, others: &[401, 403, 503];
         Get "/admin/audit", "DashboardAudit", "Open the audit log in the dashboard" =>
             plain(Handler::Admin(AdminPage::Audit)), HTML, about: DASHBOARD, others: &[303, 403, 503];
         Post "/try/send", "TrySend", "Send a code from the start page" =>

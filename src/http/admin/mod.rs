@@ -5,10 +5,12 @@
 //! * `overview`: counts over time, gateways, lockouts; `plot`: a plot in SVG.
 //! * `number`: what is known of a number, and what can be done about it.
 //! * `audit`: the audit log.
+//! * `guard`: blocks and manual entries of the pumping guard.
 //!
 //! No URL and no log line has a number: each session gives a number its own URL.
 
 mod audit;
+mod guard;
 mod number;
 mod overview;
 mod plot;
@@ -47,6 +49,7 @@ use crate::numbers::Refusal;
 use crate::registry::{Caller, Scope, Service};
 use crate::verify::Verifying;
 
+pub use guard::describe_entry;
 pub use number::describe_action;
 
 /// The pages of the dashboard, and what their forms do.
@@ -61,6 +64,7 @@ pub enum AdminPage {
     LookUp,
     Number,
     Audit,
+    Guard,
 }
 
 /// The dependencies of the dashboard beside those of `/v2`.
@@ -312,6 +316,8 @@ pub async fn answer<V: Verify>(
         AdminPage::Number if is_post => number::act(&request, &form).await,
         AdminPage::Number => number::page(&request).await,
         AdminPage::Audit => audit::page(&request).await,
+        AdminPage::Guard if is_post => guard::act(&request, &form).await,
+        AdminPage::Guard => guard::page(&request),
     };
     Ok(page.unwrap_or_else(|refusal| site.refused(refusal)))
 }
