@@ -5,9 +5,6 @@
 
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rand::RngExt as _;
@@ -15,15 +12,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{PhoneNumber, ServiceId, Sid, Timestamp, record_id};
 use crate::engine::SlotHash;
-use crate::shard::{
-    Durability, Id, Index, Record, RecordKey, Refusal, Router, Shards, Stored, Transaction, decode,
-};
+use crate::shard::{Durability, Id, LogRange, LogRecord, Record, RecordLog, Refusal, Transaction};
 
 /// Entries of one installation. Beyond it the oldest are removed.
 pub const MOST: usize = 100_000;
-
-/// Entries that are read at once.
-const PAGE: usize = 512;
 
 /// Who acts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -244,134 +236,31 @@ impl AuditQuery {
     }
 }
 
-/// A handle on the entries of all shards.
-pub struct AuditLog(Arc<Indexes>);
-
-/// The entries of a shard by service, the oldest first; `None` for those of no service.
-type ByService = BTreeMap<Option<Sid>, BTreeSet<(Timestamp, RecordKey)>>;
-
 /// The entries of all shards.
-struct Indexes {
-    router: Arc<Router>,
-    shards: Box<[Mutex<ByService>]>,
-    entries: AtomicUsize,
-    keep_at_most: usize,
+pub type AuditLog = RecordLog<AuditEntry>;
+
+impl LogRecord for AuditEntry {
+    /// The service; `None` for entries of no service.
+    type Owner = Option<Sid>;
+
+    fn at(&self) -> Timestamp {
+        self.at
+    }
+
+    fn owner(&self) -> Option<Sid> {
+        self.change.service
+    }
 }
 
 impl AuditLog {
-    /// Follows the entries of these shards, and keeps the newest. Needs a tokio runtime.
-    pub fn follow(shards: &Shards, keep_at_most: usize) -> Self {
-        let router = Arc::clone(shards.router());
-        let by_shard = (0..router.shards()).map(|_| Mutex::default()).collect();
-        let indexes =
-            Arc::new(Indexes { router, shards: by_shard, entries: AtomicUsize::new(0), keep_at_most });
-        let followed = Arc::clone(&indexes);
-        shards.follow::<AuditEntry>(Arc::new(move |shard| {
-            followed.clear(shard);
-            Box::new(Follower { shard, indexes: Arc::clone(&followed) })
-        }));
-        Self(indexes)
-    }
-
     /// The entries that fit, the newest first, and whether more follow.
     ///
     /// # Errors
     /// [`Refusal::Stopping`] while a shard cannot say.
-    pub async fn list(&self, query: &AuditQuery) -> Result<(Vec<AuditEntry>, bool), Refusal> {
-        let Indexes { router, shards, .. } = &*self.0;
-        // An index that a shard was just given is complete when the shard answers.
-        for shard in 0..router.shards() {
-            router.read_shard(shard, |_, _| ()).await?;
-        }
-        let all = |index| lock(index).values().flatten().copied().collect::<Vec<_>>();
-        let mut keys: Vec<(Timestamp, RecordKey)> = shards.iter().flat_map(all).collect();
-        keys.retain(|(at, _)| *at >= query.since && query.until.is_none_or(|until| *at < until));
-        keys.sort_unstable_by(|a, b| b.cmp(a));
-        let (mut found, mut skip) = (Vec::new(), query.skip);
-        for page in keys.chunks(PAGE) {
-            let _turn = router.page_turn().await;
-            let records = router.get_each(page.iter().map(|(_, key)| *key)).await?;
-            let entry =
-                |(key, stored): (RecordKey, Stored)| Some((key, decode::<AuditEntry>(&stored.bytes).ok()?));
-            let mut entries: Vec<(RecordKey, AuditEntry)> = records.into_iter().filter_map(entry).collect();
-            entries.retain(|(_, entry)| query.fits(entry));
-            entries.sort_unstable_by_key(|(key, entry)| std::cmp::Reverse((entry.at, *key)));
-            let skipped = skip.min(entries.len());
-            skip -= skipped;
-            found.extend(entries.into_iter().skip(skipped).map(|(_, entry)| entry));
-            if found.len() > query.limit {
-                found.truncate(query.limit);
-                return Ok((found, true));
-            }
-        }
-        Ok((found, false))
-    }
-}
-
-impl Indexes {
-    fn clear(&self, shard: usize) {
-        if let Some(index) = self.shards.get(shard) {
-            let before = std::mem::take(&mut *lock(index));
-            self.entries.fetch_sub(before.values().map(BTreeSet::len).sum(), Ordering::Relaxed);
-        }
-    }
-
-    /// The service with the most entries; `None` for those of no service.
-    fn largest(&self) -> Option<Sid> {
-        let mut entries = BTreeMap::<Option<Sid>, usize>::new();
-        for index in &self.shards {
-            for (service, own) in &*lock(index) {
-                *entries.entry(*service).or_default() += own.len();
-            }
-        }
-        entries.into_iter().max_by_key(|(_, entries)| *entries).and_then(|(service, _)| service)
-    }
-
-    /// Removes the oldest entries of the service with the most, as far as there are too many in all: the changes of one
-    /// service remove no entry of another.
-    async fn forget_surplus(&self) {
-        let surplus = self.entries.load(Ordering::Relaxed).saturating_sub(self.keep_at_most);
-        let service = self.largest();
-        let oldest = |index| {
-            lock(index).get(&service).into_iter().flatten().take(surplus).copied().collect::<Vec<_>>()
-        };
-        let mut oldest: Vec<(Timestamp, RecordKey)> = self.shards.iter().flat_map(oldest).collect();
-        oldest.sort_unstable();
-        let keys = oldest.into_iter().take(surplus).map(|(_, key)| key);
-        self.router.evict(keys, |_: &AuditEntry| true).await;
-    }
-}
-
-fn lock(index: &Mutex<ByService>) -> MutexGuard<'_, ByService> {
-    index.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The index of one shard, as the shard knows it.
-struct Follower {
-    shard: usize,
-    indexes: Arc<Indexes>,
-}
-
-impl Index for Follower {
-    fn changed(&mut self, key: &RecordKey, before: Option<&Stored>, after: Option<&Stored>) {
-        let Some(index) = self.indexes.shards.get(self.shard) else { return };
-        let entry = |stored: Option<&Stored>| decode::<AuditEntry>(&stored?.bytes).ok();
-        let mut index = lock(index);
-        if let Some(AuditEntry { at, change, .. }) = entry(before)
-            && let Some(entries) = index.get_mut(&change.service)
-            && entries.remove(&(at, *key))
-        {
-            if entries.is_empty() {
-                index.remove(&change.service);
-            }
-            self.indexes.entries.fetch_sub(1, Ordering::Relaxed);
-        }
-        if let Some(AuditEntry { at, change, .. }) = entry(after)
-            && index.entry(change.service).or_default().insert((at, *key))
-            && self.indexes.entries.fetch_add(1, Ordering::Relaxed) >= self.indexes.keep_at_most
-        {
-            let indexes = Arc::clone(&self.indexes);
-            tokio::spawn(async move { indexes.forget_surplus().await });
-        }
+    pub async fn entries(&self, query: &AuditQuery) -> Result<(Vec<AuditEntry>, bool), Refusal> {
+        let AuditQuery { since, until, skip, limit, .. } = *query;
+        let fits = |entry: &AuditEntry| query.fits(entry);
+        let (found, is_more) = self.list(LogRange { since, until, fits, skip, limit }).await?;
+        Ok((found.into_iter().map(|(_, entry)| entry).collect(), is_more))
     }
 }

@@ -106,6 +106,7 @@ impl World {
             rng: StdRng::seed_from_u64(1),
             bounds: bounds.clone(),
             metrics: Arc::default(),
+            guard: None,
         });
         let capacity = NumberCapacity::new(bounds.numbers);
         let shards = Shards::start(ShardDeps {

@@ -170,6 +170,7 @@ pub fn deps(
         bounds: Bounds { connections: process::connections(&settings.bounds), ..settings.bounds.clone() },
         default_region: settings.storage.default_region,
         lockout: settings.policy.lockout_time(),
+        proxies: settings.proxies.clone(),
         tutorial_code: settings.tutorial_code,
         readiness: Arc::new(move || {
             let reasons = reasons_against(&for_readiness, &stopping);

@@ -180,6 +180,7 @@ impl App {
             delivery: settings.delivery.clone(),
             tracker: settings.tracker,
             history: settings.history.clone(),
+            guard: settings.guard.clone(),
             templates: settings.templates.clone(),
             policy: settings.policy,
             registry: RegistryPlan::new(

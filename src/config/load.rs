@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::checks;
 use super::context::{ConfigErrors, Context, Effective, NOT_SET};
 use super::gateways::{self, Variables};
+use super::guard;
 use super::kind::{Kind, Range, Shards, quoted};
 use super::schema::Names;
 use super::services::{self, AccountSettings, RegistrySettings};
@@ -168,6 +169,7 @@ fn resolve(keys: Keys, variables: &Variables, directory: &Path, c: &mut Context)
     settings.tls = tls(&inputs, directory, c);
     settings.traces = traces::read(variables, c);
     settings.policy = inputs.policy();
+    settings.guard = guard::read("guard", inputs.guard.take().unwrap_or_default(), &mut c.part("guard"));
     settings.delivery.retry = inputs.sms_retry.then_some(inputs.retries);
     checks::delivery(&mut settings.delivery, &inputs, c);
     let gateways = gateways::assemble(&inputs, variables, settings.delivery.voice, c);

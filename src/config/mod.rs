@@ -11,6 +11,7 @@ mod cluster;
 mod context;
 mod dotenv;
 mod gateways;
+mod guard;
 mod http_gateway;
 pub(crate) mod kind;
 mod load;
@@ -26,6 +27,7 @@ pub(crate) mod values;
 pub use cluster::ClusterSettings;
 pub use context::{ConfigError, ConfigErrors, Effective};
 pub use dotenv::is_denied as env_file_is_denied;
+pub use guard::GuardSettings;
 pub use kind::SettingError;
 pub use load::{
     KeysSettings, Loaded, default_shards, load, load_history, load_keys, load_listen, load_storage,
@@ -35,8 +37,8 @@ pub use schema::json_schema;
 pub use services::RegistrySettings;
 pub use settings::{
     AnswerSet, Bounds, BreakerSettings, DeliverySettings, GatewaySettings, HistorySettings, ListenAddress,
-    ListenSettings, LogFormat, LogSettings, OnAmbiguous, RetrySettings, Settings, StorageSettings, TlsFiles,
-    TrackerSettings, WorkflowStep,
+    ListenSettings, LogFormat, LogSettings, OnAmbiguous, ProxySettings, RetrySettings, Settings,
+    StorageSettings, TlsFiles, TrackerSettings, WorkflowStep,
 };
 pub use sources::{NOT_THE_KEY, Overrides, Sources, is_server_key};
 pub use traces::TraceSettings;

@@ -95,7 +95,7 @@ impl Prices {
 }
 
 /// A decimal number with at most six decimals, in millionths.
-fn micros(text: &str) -> Option<u64> {
+pub(super) fn micros(text: &str) -> Option<u64> {
     let text = text.trim();
     let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
     let is_number =

@@ -11,9 +11,10 @@ use serde_json::{Map, Value, json};
 use smart_default::SmartDefault;
 
 use super::context::{ConfigErrors, Part, is_scalar};
+use super::guard::{self, GuardObject, GuardSettings};
 use super::kind::{
-    ACCEPTED, Attempts, Choice, Flag, IN_REQUESTS, Named, Range, ServiceLife, Stored, Text, UNIT, Whole,
-    WorkflowSends, kinds, names, object_of, shown_json,
+    ACCEPTED, Attempts, Choice, Flag, IN_REQUESTS, Kind as _, Named, Range, ServiceLife, Stored, Text, UNIT,
+    Whole, WorkflowSends, kinds, names, object_of, shown_json,
 };
 use super::schema::{by_name, object, properties};
 use super::settings::DEFAULT_AUDIT_RETENTION;
@@ -355,6 +356,7 @@ pub struct ConfiguredService {
     pub name: String,
     pub settings: ServiceSettings,
     pub test_numbers: Vec<TestNumber>,
+    pub guard: GuardSettings,
     /// Where it was given, for errors that only the clock brings to light.
     pub origin: String,
 }
@@ -397,6 +399,7 @@ impl Named for Resend {
 }
 
 const TEST_NUMBERS: &str = "test-numbers";
+const GUARD: &str = "guard";
 
 kinds! {
     /// Services by their names, before they are read.
@@ -412,6 +415,9 @@ kinds! {
                 "items": test_number,
                 "description": "Numbers that are never sent anything, with a known code.",
             });
+            service["properties"][GUARD] = object::<GuardSettings>().to_value();
+            service["properties"][GUARD]["description"] =
+                json!("Rules and budgets against SMS pumping, in place of those of the key `guard`.");
             let mut schema = by_name(&service);
             // Test numbers have codes.
             schema.insert("writeOnly".to_owned(), true.into());
@@ -432,6 +438,7 @@ pub(super) fn read(
     let templates: Vec<&Template> = built_in.iter().chain(templates).collect();
     let mut known = properties::<ServiceSettings>();
     known.insert(TEST_NUMBERS.to_owned(), Value::Null);
+    known.insert(GUARD.to_owned(), Value::Null);
     let why = "the service \"default\" is described by the top-level keys, such as otp-length";
     let named = part
         .named_objects("services", services, why, |name| name.eq_ignore_ascii_case(ServiceId::DEFAULT_NAME));
@@ -463,6 +470,18 @@ fn service(
 ) -> Option<ConfiguredService> {
     let path = format!("services.{name}");
     let test_numbers = members.remove(TEST_NUMBERS).map(|numbers| test_numbers(&path, numbers, part));
+    let guard = match members.remove(GUARD) {
+        Some(Value::Object(members)) => guard::read(&format!("{path}.{GUARD}"), members, part),
+        Some(other) => {
+            part.wrong(
+                format!("{path}.{GUARD}"),
+                shown_json(&other),
+                format!("it must be {}", GuardObject::accepted()),
+            );
+            GuardSettings::default()
+        }
+        None => GuardSettings::default(),
+    };
     members.retain(|key, value| {
         let Some(schema) = known.get(key) else { return true };
         // In exports null is a missing value, and in config.json it is none.
@@ -488,7 +507,7 @@ fn service(
         let given = given.get(error.key).map(shown_json);
         part.wrong(format!("{path}.{}", error.key), given, format!("it {}{hint}", error.why));
     }
-    Some(ConfiguredService { name, settings, test_numbers, origin: part.origin.clone() })
+    Some(ConfiguredService { name, settings, test_numbers, guard, origin: part.origin.clone() })
 }
 
 /// Given values are not shown: it may be a code, or the number of a person.

@@ -6,12 +6,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderName;
+use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use smart_default::SmartDefault;
 
 use super::cluster::{ClusterObject, ClusterSettings};
+use super::guard::{GuardObject, GuardSettings};
 use super::http_gateway::HttpGateway;
 use super::kind::{
     As, Attempts, AuditAge, BodyBytes, BreakerFailures, BreakerWait, Choice, CodeLife, Commands,
@@ -24,8 +27,8 @@ use super::services::{RegistrySettings, ServicesObject};
 use super::templates::TemplatesObject;
 use super::traces::TraceSettings;
 use super::values::{
-    BaseUrl, Brand, Currency, FilePath, Host, HostPort, Ignored, LocaleTag, MessageText, MessageTexts,
-    Origins, PriceTable, RegionChoice, TwilioSid, WebDomain, Workflow,
+    BaseUrl, Brand, Currency, FilePath, Header, Host, HostPort, Ignored, LocaleTag, MessageText,
+    MessageTexts, Networks, Origins, PriceTable, RegionChoice, TwilioSid, WebDomain, Workflow,
 };
 use crate::domain::{Channel, CodeLength, GatewayName, Locale, Region, Routing};
 use crate::engine::{LockoutRule, Policy, SendOptions, SendRules};
@@ -92,6 +95,11 @@ pub struct Settings {
     pub tracker: TrackerSettings,
     #[serde(flatten)]
     pub history: HistorySettings,
+    /// The pumping guard's rules and budgets.
+    #[serde(skip)]
+    pub guard: GuardSettings,
+    #[serde(flatten)]
+    pub proxies: ProxySettings,
     /// Retention of entries of the audit log. A bare number is seconds.
     #[serde(rename = "audit-retention", with = "As::<Span<AuditAge>>")]
     #[default(DEFAULT_AUDIT_RETENTION)]
@@ -222,6 +230,10 @@ pub struct Inputs {
     /// `true` tells Twilio which messages led to a verified number.
     #[serde(with = "As::<Flag>")]
     pub conversion_feedback: bool,
+    /// Rules and budgets against SMS pumping. Services without their own have these rules, and all services together these
+    /// budgets.
+    #[serde(with = "As::<Option<GuardObject>>")]
+    pub guard: Option<Map<String, Value>>,
     /// Services beside the default one, by name. At most 1,000.
     #[serde(with = "As::<Option<ServicesObject>>")]
     pub services: Option<Map<String, Value>>,
@@ -539,6 +551,19 @@ pub struct HistorySettings {
     #[serde(with = "As::<Currency>")]
     #[default("USD")]
     pub currency: String,
+}
+
+/// Where the address of a client of the compatible routes comes from, for the pumping guard.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case")]
+pub struct ProxySettings {
+    /// Header in which a proxy or a backend names the person's address, such as X-Forwarded-For, for the pumping guard.
+    /// Without it the guard knows no addresses of `/api/*` and `/send-code`. Needs `trusted-proxies`.
+    #[serde(with = "As::<Option<Header>>")]
+    pub client_address_header: Option<HeaderName>,
+    /// Addresses and networks from which `client-address-header` is believed, such as 10.0.0.0/8.
+    #[serde(with = "As::<Networks>", skip_serializing_if = "Vec::is_empty")]
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 /// Limits on everything: `docs/reference/configuration.md`.

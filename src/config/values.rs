@@ -1,11 +1,12 @@
 //! The kinds of single keys, variables and members of services: names, addresses, texts, credentials.
 
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
+use ipnet::IpNet;
 use schemars::{Schema, json_schema};
 use secrecy::SecretString;
 use serde_json::{Map, Value, json};
@@ -149,6 +150,28 @@ kinds! {
             _ => None,
         },
         shown: |origins| json!(origins.join(",")),
+    }
+
+    Header -> HeaderName {
+        accepted: "the name of a header, such as X-Forwarded-For",
+        schema: json_schema!({ "type": "string", "pattern": "^\\s*[A-Za-z0-9-]+\\s*$" }),
+        read: |text| text.trim().parse().ok(),
+        shown: |header| json!(header.as_str()),
+    }
+
+    Networks -> Vec<IpNet> {
+        accepted: "a list of addresses and networks, such as [\"127.0.0.1\", \"10.0.0.0/8\"] or \"127.0.0.1,10.0.0.0/8\"",
+        schema: json_schema!({ "anyOf": [
+            { "type": "array", "items": { "type": "string", "pattern": "^[0-9A-Fa-f.:/\\s]+$" } },
+            { "type": "string", "pattern": "^[0-9A-Fa-f.:/,\\s]*$" },
+        ]}),
+        of: |value| match value {
+            Value::Array(items) => items.iter().map(|item| item.as_str().and_then(network)).collect(),
+            Value::String(text) if text.trim().is_empty() => Some(Vec::new()),
+            Value::String(text) => text.split(',').map(network).collect(),
+            _ => None,
+        },
+        shown: |networks| json!(networks.iter().map(IpNet::to_string).collect::<Vec<_>>().join(",")),
     }
 
     /// An address that may lack its scheme, as the Go framework spells Mada's: `http://` is meant. Kept as it was
@@ -596,6 +619,12 @@ const NAME_LONGEST: usize = 30;
 
 /// Twilio refuses names with more digits: they could be taken for a code.
 const NAME_DIGITS: usize = 4;
+
+/// A network, or a single address.
+fn network(text: &str) -> Option<IpNet> {
+    let text = text.trim();
+    text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+}
 
 /// An origin, if it is spelled as browsers spell it.
 fn origin(text: &str) -> Option<String> {

@@ -134,7 +134,9 @@ impl<O> DeliveryRun<'_, O> {
         self.log_failure(error, dropped);
         let plan = match &self.job.purpose {
             // Nothing was sent, and the code may still be valid.
-            Purpose::FollowUp(planned) if matches!(error, DeliveryError::Overloaded) => {
+            Purpose::FollowUp(planned)
+                if matches!(error, DeliveryError::Overloaded | DeliveryError::BudgetUnknown) =>
+            {
                 self.attempts.retain(|attempt| attempt.class.is_some());
                 PlanChange::Set(FollowUp { due: self.now().plus(NO_ROOM_WAIT), ..planned.clone() })
             }
@@ -199,7 +201,10 @@ impl<O> DeliveryRun<'_, O> {
             return;
         }
         match error {
-            DeliveryError::TimedOutWaiting | DeliveryError::NotServed(_) | DeliveryError::NotOwned => {
+            DeliveryError::TimedOutWaiting
+            | DeliveryError::BudgetUnknown
+            | DeliveryError::NotServed(_)
+            | DeliveryError::NotOwned => {
                 warn!(request_id, %number, channel, %error, "message not sent");
             }
             // While circuits are open, each request of a flood ends here.
@@ -214,7 +219,11 @@ impl<O> DeliveryRun<'_, O> {
             DeliveryError::NoLongerUsable | DeliveryError::TooManyMessages => {
                 debug!(request_id, %number, channel, %error, "message not sent");
             }
-            DeliveryError::Gateway(_) | DeliveryError::NoAnswerInTime | DeliveryError::Overloaded => {}
+            // The guard logs a spent budget.
+            DeliveryError::Gateway(_)
+            | DeliveryError::NoAnswerInTime
+            | DeliveryError::Overloaded
+            | DeliveryError::BudgetSpent { .. } => {}
         }
     }
 }

@@ -38,6 +38,15 @@ pub(super) enum DeliveryError {
     /// No gateway for this number serves the channel, or none that can repeat the code.
     #[error("no gateway that is configured for this number sends by {}; nothing was sent", .0.as_str())]
     NotServed(Channel),
+    /// A budget of messages or money is spent.
+    #[error("a budget of messages is spent; nothing was sent")]
+    BudgetSpent {
+        /// The end of its hour or day.
+        until: Timestamp,
+    },
+    /// The store did not take the record of a budget.
+    #[error("the budget of messages cannot be stored; nothing was sent")]
+    BudgetUnknown,
     /// The verification has cost as many messages as it may.
     #[error("the verification has cost as many messages as it may; nothing was sent")]
     TooManyMessages,
@@ -66,6 +75,11 @@ pub enum FailureReason {
         /// When the next message may probe one of them.
         until: Timestamp,
     },
+    /// A budget of messages or money is spent.
+    BudgetSpent {
+        /// The end of its hour or day.
+        until: Timestamp,
+    },
     /// Any other reason on the provider's side.
     Gateway,
 }
@@ -78,9 +92,12 @@ impl FailureReason {
             Self::BadNumber => Some("the provider says that the number does not exist"),
             Self::NotReachable => Some("the provider says that the number cannot be reached on this channel"),
             Self::OptedOut => Some("the owner of the number has asked the provider for no messages"),
-            Self::Blocked | Self::Country | Self::NotServed | Self::OutOfService { .. } | Self::Gateway => {
-                None
-            }
+            Self::Blocked
+            | Self::Country
+            | Self::NotServed
+            | Self::OutOfService { .. }
+            | Self::BudgetSpent { .. }
+            | Self::Gateway => None,
         }
     }
 
@@ -94,7 +111,7 @@ impl DeliveryError {
     /// The result of a send that ends with this error.
     pub(super) fn result(&self, may_have_been_sent: Option<PossiblySent>) -> SendResult {
         match (may_have_been_sent, self) {
-            (None, Self::Overloaded) => SendResult::Overloaded,
+            (None, Self::Overloaded | Self::BudgetUnknown) => SendResult::Overloaded,
             (None, Self::NoLongerUsable) => SendResult::NoLongerUsable,
             (None, _) if self.reason().is_about_the_number() => SendResult::NumberRefused,
             (may_have_been_sent, _) => SendResult::Failed { may_have_been_sent },
@@ -105,11 +122,12 @@ impl DeliveryError {
     pub(super) const fn dropped(&self) -> Dropped {
         match self {
             Self::NoLongerUsable => Dropped::NotUsable,
-            Self::TooManyMessages => Dropped::BudgetSpent,
+            Self::TooManyMessages | Self::BudgetSpent { .. } => Dropped::BudgetSpent,
             Self::Gateway(_)
             | Self::NoAnswerInTime
             | Self::TimedOutWaiting
             | Self::Overloaded
+            | Self::BudgetUnknown
             | Self::OutOfService { .. }
             | Self::NotServed(_)
             | Self::NotOwned => Dropped::Refused,
@@ -120,6 +138,7 @@ impl DeliveryError {
     pub(super) fn reason(&self) -> FailureReason {
         match self {
             Self::NotServed(_) => FailureReason::NotServed,
+            Self::BudgetSpent { until } => FailureReason::BudgetSpent { until: *until },
             Self::OutOfService { until } => FailureReason::OutOfService { until: *until },
             Self::Gateway(error) if error.code.is_some_and(|code| COUNTRY.contains(&code)) => {
                 FailureReason::Country
@@ -139,6 +158,7 @@ impl DeliveryError {
             | Self::NoLongerUsable
             | Self::NotOwned
             | Self::Overloaded
+            | Self::BudgetUnknown
             | Self::TooManyMessages => FailureReason::Gateway,
         }
     }

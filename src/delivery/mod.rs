@@ -37,6 +37,7 @@ use crate::config::{Bounds, DeliverySettings, workflow_steps};
 use crate::domain::{Channel, GatewayName, PhoneNumber, Routing, ServiceId, seconds_up};
 use crate::gateway::{CodeEnd, Gateway};
 use crate::log_limit::OncePerSecond;
+use crate::guard::PumpingGuard;
 use crate::metrics::{GatewayReading, Metrics};
 use crate::registry::Registry;
 use crate::template::Templates;
@@ -84,6 +85,8 @@ pub struct DeliveryDeps {
     pub bounds: Bounds,
     /// Counts requests to gateways.
     pub metrics: Arc<Metrics>,
+    /// Charges messages to budgets; `None` without budgets.
+    pub guard: Option<PumpingGuard>,
 }
 
 /// Delivers through every gateway.
@@ -96,6 +99,7 @@ pub struct Delivery {
     services: Option<Registry>,
     templates: Templates,
     clock: Arc<dyn Clock>,
+    guard: Option<PumpingGuard>,
     rng: Mutex<StdRng>,
     send_budget: Duration,
     /// Gateways that hold codes and are not configured, as far as that was logged.
@@ -132,8 +136,18 @@ pub struct GatewayState {
 impl Delivery {
     /// Creates a delivery service.
     pub fn new(parts: DeliveryDeps) -> Self {
-        let DeliveryDeps { gateways, routing, settings, services, templates, clock, rng, bounds, metrics } =
-            parts;
+        let DeliveryDeps {
+            gateways,
+            routing,
+            settings,
+            services,
+            templates,
+            clock,
+            rng,
+            bounds,
+            metrics,
+            guard,
+        } = parts;
         let guarded = |routed| GuardedGateway::new(routed, &bounds, settings.breaker, &metrics, &clock);
         Self {
             gateways: gateways.into_iter().map(guarded).collect(),
@@ -143,6 +157,7 @@ impl Delivery {
             services,
             templates,
             clock,
+            guard,
             rng: Mutex::new(rng),
             send_budget: bounds.send_budget,
             unknown_holders: Mutex::default(),

@@ -21,9 +21,10 @@ use super::plan::{FollowUp, Reason, SendStatus};
 use super::workflow::Workflow;
 use super::{Candidate, Delivery};
 use crate::config::OnAmbiguous;
-use crate::domain::{AttemptId, Channel, ServiceId, Timestamp};
+use crate::domain::{AttemptId, Channel, GatewayName, ServiceId, Timestamp};
 use crate::engine::PossiblySent;
 use crate::gateway::{Accepted, Callback, ErrorClass, GatewayError, OutgoingMessage};
+use crate::guard::{Charge, ChargeError};
 use crate::metrics::GatewayOperation;
 use crate::template::Rendered;
 use crate::trace::RequestId;
@@ -109,6 +110,7 @@ struct Admitted<'a> {
     permit: GatewayPermit<'a>,
     circuit: CircuitPermit<'a>,
     message: OutgoingMessage,
+    charge: Charge,
 }
 
 impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
@@ -241,7 +243,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
     ) -> ControlFlow<Delivered> {
         let gateway = candidate.gateway;
         let Some(admitted) = self.admit(gateway, deadlines, failure).await? else { return Continue(()) };
-        let Admitted { mut permit, circuit, message } = admitted;
+        let Admitted { mut permit, circuit, message, charge } = admitted;
         let started = self.now();
         let overdue = permit.overdue_after().filter(|_| deadlines.has_successor);
         let overdue = overdue.map(|after| now() + after.max(self.budget.least));
@@ -265,6 +267,9 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
                 return Break(self.accepted(message_id, gateway.holding(self.channel)));
             }
             Some(Err(error)) => {
+                if !error.class.may_have_been_sent() {
+                    charge.give_back();
+                }
                 attempt.error_code = error.code;
                 let class = error.class;
                 (DeliveryError::Gateway(error), class)
@@ -319,11 +324,28 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         let Some(message) = self.message() else {
             return Break(self.failed(&DeliveryError::NoLongerUsable));
         };
+        let charge = match self.charge(gateway).await {
+            Ok(charge) => charge,
+            Err(error) => return Break(self.failed(&error)),
+        };
         let Some(circuit) = gateway.circuit.enter(service, self.now()) else {
+            charge.give_back();
             failure.out_of_service(gateway.circuit.asked_again_at(service, self.now()));
             return Continue(None);
         };
-        Continue(Some(Admitted { permit, circuit, message }))
+        Continue(Some(Admitted { permit, circuit, message, charge }))
+    }
+
+    /// Charges a message to the budgets. The simulator's costs no money.
+    async fn charge(&self, gateway: &GuardedGateway) -> Result<Charge, DeliveryError> {
+        let Some(guard) = &self.delivery.guard else { return Ok(Charge::default()) };
+        let is_free = gateway.name == GatewayName::Simulator;
+        let request_id = self.job.request_id.as_deref();
+        let charged = guard.charge(self.service(), self.job.number, self.channel, is_free, request_id).await;
+        charged.map_err(|error| match error {
+            ChargeError::Spent { until } => DeliveryError::BudgetSpent { until },
+            ChargeError::Unavailable => DeliveryError::BudgetUnknown,
+        })
     }
 
     fn no_permit(&self, error: DeliveryError, failure: &mut ChannelFailure) {

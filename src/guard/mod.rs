@@ -6,6 +6,8 @@
 
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 
+mod budgets;
+mod decisions;
 pub mod operator;
 mod record;
 
@@ -15,19 +17,23 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use tokio::sync::watch;
 
 use crate::audit::{Action, Author, Change};
 use crate::clock::Clock;
-use crate::domain::{Channel, PhoneNumber, ServerKey, ServiceId, Sid, Timestamp};
+use crate::config::{GuardSettings, Prices};
+use crate::domain::{Channel, NumberType, PhoneNumber, ServerKey, ServiceId, Sid, Timestamp};
 use crate::engine::SlotHash;
 use crate::log_limit::OncePerSecond;
 use crate::metrics::{FactConsumer, Metrics, SendEnd, SendFacts, VerificationFacts, VerificationStep};
-use crate::shard::{Durability, Record as _, Refusal, Router, Shards, decode};
+use crate::shard::{Durability, Record as _, RecordKey, Refusal, Router, Shards, Tables, decode};
 
+pub use self::budgets::{BudgetRecord, Charge};
+use self::budgets::{Budgets, NotCharged};
+use self::decisions::Decisions;
+pub use self::decisions::{DecisionName, DecisionQuery, GuardDecision};
 pub use self::record::GuardRecord;
 use onceward_core::guard::{Bounds, Guard, GuardRow, Signals, Verdict};
 pub use onceward_core::guard::{
@@ -37,6 +43,9 @@ pub use onceward_core::guard::{
 
 /// Interval between writes of the changes.
 const INTERVAL: Duration = Duration::from_secs(10);
+
+/// Messages an hour of a new data directory with a real gateway, until the operator sets a budget.
+const FIRST_BUDGET: u64 = 500;
 
 /// Records that are taken under one lock: some 100 us.
 const AT_ONCE: usize = 32;
@@ -51,6 +60,8 @@ pub struct ClientSignals {
     pub address: Option<IpAddr>,
     /// The request asks for no check, or the number is on the safe list.
     pub is_trusted: bool,
+    /// The service has text messages to landlines refused, whatever the rule says.
+    pub refuses_landlines: bool,
 }
 
 /// A send that the guard decides about.
@@ -88,12 +99,37 @@ pub enum EntryError {
     Refused(#[from] Refusal),
 }
 
+/// The dependencies of [`PumpingGuard`].
+pub struct GuardDeps<'a> {
+    pub shards: &'a Shards,
+    pub server_key: &'a ServerKey,
+    /// Rules and budgets of the server.
+    pub settings: GuardSettings,
+    /// What services change of them.
+    pub services: HashMap<ServiceId, GuardSettings>,
+    /// `None` for the built-in ones.
+    pub prices: Option<Prices>,
+    /// Whether messages cost money.
+    pub pays: bool,
+    /// Kinds of record that a data directory has once messages were sent.
+    pub traffic: &'a [u8],
+}
+
+/// Why a message was not charged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChargeError {
+    Spent {
+        until: Timestamp,
+    },
+    /// The store did not take the record of the budget.
+    Unavailable,
+}
+
 /// The rules of every service.
-#[derive(Debug, Clone, Default)]
-pub struct RuleSet {
+struct RuleSet {
     /// Those of services that have none of their own.
-    pub default: GuardRules,
-    pub services: HashMap<ServiceId, GuardRules>,
+    default: GuardRules,
+    services: HashMap<ServiceId, GuardRules>,
 }
 
 impl RuleSet {
@@ -112,11 +148,13 @@ pub struct PumpingGuard {
 
 struct Inner {
     guard: Mutex<Guard>,
-    rules: ArcSwap<RuleSet>,
+    rules: RuleSet,
+    budgets: Budgets,
     router: Arc<Router>,
     clock: Arc<dyn Clock>,
     slots: SlotHash,
     metrics: Arc<Metrics>,
+    decisions: Decisions,
     refusals: OncePerSecond,
     /// Held while records are written, which keeps their order.
     writing: tokio::sync::Mutex<()>,
@@ -127,14 +165,36 @@ impl PumpingGuard {
     ///
     /// # Errors
     /// [`Refusal::Stopping`] if a shard failed meanwhile.
-    pub async fn start(shards: &Shards, server_key: &ServerKey) -> Result<Self, Refusal> {
+    pub async fn start(deps: GuardDeps<'_>) -> Result<Self, Refusal> {
+        let GuardDeps { shards, server_key, mut settings, services, prices, pays, traffic } = deps;
+        let (router, clock) = (Arc::clone(shards.router()), Arc::clone(shards.clock()));
+        let default = settings.rules(&GuardRules::default());
+        let own = services.iter().map(|(service, own)| (*service, own.rules(&default)));
+        let rules = RuleSet { services: own.collect(), default: default.clone() };
+        let slots = SlotHash::new(server_key);
+        if mark_new(&router, &slots, traffic).await? {
+            if pays && !settings.has_budget() {
+                settings.messages_per_hour = Some(FIRST_BUDGET);
+                tracing::info!(
+                    messages_per_hour = FIRST_BUDGET,
+                    "default budget of a new data directory; set messages-per-hour of the key guard to your own"
+                );
+            }
+        } else if pays && !settings.has_budget() {
+            tracing::warn!("no budget of messages; set messages-per-hour of the key guard");
+        }
+        let scopes =
+            services.into_iter().map(|(service, own)| (Some(service), own)).chain([(None, settings)]);
+        let budgets = Budgets::new(Arc::clone(&router), Arc::clone(&clock), slots.clone(), prices, scopes);
         let inner = Arc::new(Inner {
             guard: Mutex::new(Guard::new(Bounds::default(), seed(server_key))),
-            rules: ArcSwap::default(),
-            router: Arc::clone(shards.router()),
-            clock: Arc::clone(shards.clock()),
-            slots: SlotHash::new(server_key),
+            rules,
+            budgets,
+            router,
+            clock,
+            slots,
             metrics: Arc::clone(shards.metrics()),
+            decisions: Decisions::follow(shards, SlotHash::new(server_key)),
             refusals: OncePerSecond::default(),
             writing: tokio::sync::Mutex::default(),
         });
@@ -143,10 +203,6 @@ impl PumpingGuard {
         let (alive, ended) = watch::channel(());
         tokio::spawn(run(Arc::downgrade(&inner), ended));
         Ok(Self { inner, _alive: Arc::new(alive) })
-    }
-
-    pub fn set_rules(&self, rules: RuleSet) {
-        self.inner.rules.store(Arc::new(rules));
     }
 
     /// Decides about a send, and counts it if it may pass.
@@ -159,25 +215,56 @@ impl PumpingGuard {
         let address = client.address.map(ClientNet::from);
         let is_trusted = client.is_trusted;
         let signals = Signals { service, number, country, number_type, channel, address, is_trusted };
-        let rules = self.inner.rules.load();
         let now = self.inner.clock.now();
-        let assessment = self.inner.guard().assess(&signals, rules.of(service), now.plus(life), now);
+        if let Some(spent) = self.inner.budgets.spent(service)
+            && let ChargeError::Spent { until } = self.inner.not_charged(service, number, spent, request_id)
+        {
+            return Err(GuardRefusal::BudgetSpent { until });
+        }
+        if client.refuses_landlines && channel == Channel::Sms && number_type == NumberType::Landline {
+            return Err(GuardRefusal::Landline);
+        }
+        let rules = self.inner.rules.of(service);
+        let assessment = self.inner.guard().assess(&signals, rules, now.plus(life), now);
         for finding in &assessment.findings {
-            self.inner.note(finding, number, request_id);
+            self.inner.note(service, finding, now);
+            self.inner.log(finding, number, request_id);
         }
         match assessment.verdict {
             Verdict::Allow => Ok(()),
             Verdict::Refuse(Rule::CountryList) => Err(GuardRefusal::Country),
             Verdict::Refuse(Rule::Landline) => Err(GuardRefusal::Landline),
             Verdict::Refuse(
-                Rule::Entry | Rule::NumberType | Rule::Number | Rule::Prefix | Rule::Country | Rule::Address,
+                Rule::Entry
+                | Rule::NumberType
+                | Rule::Number
+                | Rule::Prefix
+                | Rule::Country
+                | Rule::Address
+                | Rule::Budget,
             ) => Err(GuardRefusal::Blocked),
         }
     }
 
     /// The rules of a service.
-    pub fn rules_of(&self, service: ServiceId) -> GuardRules {
-        self.inner.rules.load().of(service).clone()
+    pub fn rules_of(&self, service: ServiceId) -> &GuardRules {
+        self.inner.rules.of(service)
+    }
+
+    /// Charges one message to the budgets, durably, before a gateway may get it. A free one costs no money.
+    ///
+    /// # Errors
+    /// [`ChargeError`].
+    pub async fn charge(
+        &self,
+        service: ServiceId,
+        number: PhoneNumber,
+        channel: Channel,
+        is_free: bool,
+        request_id: Option<&str>,
+    ) -> Result<Charge, ChargeError> {
+        let charged = self.inner.budgets.charge(service, number, channel, is_free).await;
+        charged.map_err(|error| self.inner.not_charged(service, number, error, request_id))
     }
 
     /// A send that was counted led to no message.
@@ -220,25 +307,54 @@ impl PumpingGuard {
 
     /// The figures of a key and their limits, per hour and day, by the rules of its service.
     pub fn figures(&self, key: Key) -> Vec<Figures> {
-        let rules = self.inner.rules.load();
+        let rules = &self.inner.rules;
         let of_key = key.service.map_or(&rules.default, |service| rules.of(service));
         self.inner.guard().figures(key, of_key, self.inner.clock.now())
     }
 
-    /// Forgets a number of a service.
+    /// What the guard refused, or would have refused: the newest first, and whether more follow.
+    ///
+    /// # Errors
+    /// [`Refusal::Stopping`] while a shard cannot say.
+    pub async fn decisions(&self, query: &DecisionQuery) -> Result<(Vec<GuardDecision>, bool), Refusal> {
+        self.inner.decisions.list(query).await
+    }
+
+    /// Forgets a number of a service: its counter, its manual entry and the decisions about it.
     ///
     /// # Errors
     /// [`Refusal`]. After an error a record may be left.
     pub async fn erase(&self, service: ServiceId, number: PhoneNumber) -> Result<(), Refusal> {
         self.inner.guard().forget(service, number, self.inner.clock.now());
-        self.inner.write(Durability::Durable, None).await
+        self.inner.write(Durability::Durable, None).await?;
+        self.inner.decisions.erase(service, number).await
     }
 
     /// Hands all changes to the shards. Those that a shard refuses are lost.
     pub async fn flush(&self) {
-        // A refusal is logged by the shard.
-        let _ = self.inner.write(Durability::Lazy, None).await;
+        self.inner.flush().await;
     }
+}
+
+/// Returns `true` for a data directory that had a guard before its first message, and marks it.
+async fn mark_new(router: &Router, slots: &SlotHash, traffic: &[u8]) -> Result<bool, Refusal> {
+    let mark = record::subject(&"new", slots);
+    let key = RecordKey { slot: mark.slot, kind: BudgetRecord::KIND, id: mark.id };
+    if router.get::<BudgetRecord>(key).await?.is_some() {
+        return Ok(true);
+    }
+    for shard in 0..router.shards() {
+        let kinds = traffic.to_vec();
+        let has_traffic = move |tables: &Tables, _| kinds.iter().any(|kind| tables.len_of(*kind) > 0);
+        if router.read_shard(shard, has_traffic).await? {
+            return Ok(false);
+        }
+    }
+    let marked = router.decide(mark, move |view| {
+        view.put(mark.id, Some(&BudgetRecord::New), Durability::Durable);
+        Ok::<_, Refusal>(true)
+    });
+    marked.await.unwrap_or(Err(Refusal::Stopping))
 }
 
 /// The hashes of the guard's tables depend on the server key.
@@ -256,7 +372,7 @@ async fn run(inner: Weak<Inner>, mut alive: watch::Receiver<()>) {
             () = tokio::time::sleep(INTERVAL) => {}
         }
         let Some(inner) = inner.upgrade() else { return };
-        let _ = inner.write(Durability::Lazy, None).await;
+        inner.flush().await;
     }
 }
 
@@ -265,14 +381,19 @@ impl Inner {
         self.guard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    async fn flush(&self) {
+        self.decisions.flush().await;
+        // The shard logs why it refuses.
+        let _ = self.write(Durability::Lazy, None).await;
+    }
+
     async fn restore(&self) -> Result<(), Refusal> {
         let mut rows: Vec<GuardRow> = Vec::new();
         for shard in 0..self.router.shards() {
             let mut end = usize::MAX;
             while end > 0 {
                 let _turn = self.router.page_turn().await;
-                let read =
-                    move |tables: &crate::shard::Tables, now| tables.page(GuardRecord::KIND, end, PAGE, now);
+                let read = move |tables: &Tables, now| tables.page(GuardRecord::KIND, end, PAGE, now);
                 let page;
                 (page, end) = self.router.read_shard(shard, read).await?;
                 let decoded = page.into_iter().filter_map(|(_, stored)| decode(&stored.bytes).ok());
@@ -318,10 +439,41 @@ impl Inner {
         }
     }
 
-    /// Counts and logs a finding.
-    fn note(&self, finding: &Finding, number: PhoneNumber, request_id: Option<&str>) {
+    /// Counts and logs that a budget has nothing left.
+    fn not_charged(
+        &self,
+        service: ServiceId,
+        number: PhoneNumber,
+        error: NotCharged,
+        request_id: Option<&str>,
+    ) -> ChargeError {
+        let NotCharged::Spent { service: scope, until, is_new } = error else {
+            return ChargeError::Unavailable;
+        };
+        if is_new {
+            let service = scope.map(ServiceId::get);
+            tracing::warn!(service, until = %until.rfc3339_seconds(), "budget of messages spent");
+        }
+        let finding = Finding {
+            rule: Rule::Budget,
+            key: Key::new(scope, Dimension::Total),
+            effect: Effect::Refused,
+            figures: None,
+            until: Some(until),
+            begins_block: false,
+        };
+        self.note(service, &finding, self.clock.now());
+        self.log(&finding, number, request_id);
+        ChargeError::Spent { until }
+    }
+
+    fn note(&self, service: ServiceId, finding: &Finding, now: Timestamp) {
+        self.metrics.guard_finding(rule_name(finding.rule), effect_name(finding.effect));
+        self.decisions.note(service, finding, now);
+    }
+
+    fn log(&self, finding: &Finding, number: PhoneNumber, request_id: Option<&str>) {
         let (rule, effect) = (rule_name(finding.rule), effect_name(finding.effect));
-        self.metrics.guard_finding(rule, effect);
         let service = finding.key.service.map(|service| service.get());
         let key = Named(finding.key.dimension);
         let figures = finding.figures.map(|Figures { tally, pending, limit, .. }| {
@@ -404,6 +556,7 @@ pub const fn rule_name(rule: Rule) -> &'static str {
         Rule::Prefix => "prefix",
         Rule::Country => "country",
         Rule::Address => "address",
+        Rule::Budget => "budget",
     }
 }
 

@@ -283,7 +283,8 @@ impl<V: Verify> Call<'_, V> {
     /// Sends, and logs the outcome.
     pub async fn send(&self, request: SendRequest) -> Result<Reply<SendOutcome>, Problem> {
         let number = request.key.number;
-        let request = SendRequest { request_id: Some(self.traced_id()), ..request };
+        let client = ClientSignals { address: self.client, ..request.client };
+        let request = SendRequest { client, request_id: Some(self.traced_id()), ..request };
         let reply = self.deps.verifier.send(request).await;
         log_send(self.request_id, number, reply.as_ref().map(|reply| &reply.outcome));
         reply.map_err(Problem::Refused)

@@ -8,7 +8,7 @@
 
 use std::fmt::Write as _;
 use std::future::{Future, poll_fn};
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -23,8 +23,28 @@ use hyper::{HeaderMap, Version};
 use tokio::sync::Semaphore;
 
 use super::response::{BadBody, Problem};
+use crate::config::ProxySettings;
 use crate::net::is_loopback_host;
 use crate::numbers::Refusal;
+
+/// The address of the person behind a request: in the configured header the last one that is not a trusted proxy's. `None`
+/// if the request does not come from a trusted proxy, or the header does not name an address.
+pub fn client_address(proxies: &ProxySettings, headers: &HeaderMap, peer: IpAddr) -> Option<IpAddr> {
+    let header = proxies.client_address_header.as_ref()?;
+    let is_trusted =
+        |address: IpAddr| proxies.trusted_proxies.iter().any(|network| network.contains(&address));
+    if !is_trusted(peer) {
+        return None;
+    }
+    let values = headers.get_all(header).into_iter().filter_map(|value| value.to_str().ok());
+    let addresses = values.flat_map(|value| value.split(',')).map(|text| {
+        let text = text.trim();
+        let with_port = || text.parse::<SocketAddr>().map(|address| address.ip());
+        text.parse().or_else(|_| with_port()).ok().map(|address: IpAddr| address.to_canonical())
+    });
+    let addresses: Vec<Option<IpAddr>> = addresses.collect();
+    addresses.into_iter().rev().find(|address| !address.is_some_and(is_trusted)).flatten()
+}
 
 /// The most bytes that are read of a body only to discard them.
 const DISCARDED_BYTES: usize = 1024 * 1024;

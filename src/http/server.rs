@@ -19,7 +19,7 @@ use super::forward::Forwarder;
 use super::request;
 use super::response::Problem;
 use super::v2::V2;
-use crate::config::{AnswerSet, Bounds};
+use crate::config::{AnswerSet, Bounds, ProxySettings};
 use crate::domain::{Channel, Region};
 pub use crate::gateway::CallbackKind;
 use crate::gateway::Simulator;
@@ -52,6 +52,8 @@ pub struct Deps<V = Verifier> {
     pub default_region: Option<Region>,
     /// The duration of a lockout. The tutorial's answers print it.
     pub lockout: Duration,
+    /// Where the addresses of clients of the compatible routes come from.
+    pub proxies: ProxySettings,
     /// Life and length of the codes of `/send-code`.
     pub tutorial_code: SendOptions,
     /// Whether the server can do its work now, else the reasons. This and the next two are called at each request of

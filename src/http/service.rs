@@ -94,7 +94,13 @@ pub async fn respond<V: Verify>(
     // Ids are visible ASCII: a client's is checked, ours is made of hex digits.
     let request_id = id.to_str().unwrap_or_default();
     let mut span = span_of(&active.server().deps, &head, target, request_id);
-    let call = Call { deps: &active.server().deps, request_id, span: span.as_ref().map(Span::context), peer };
+    let call = Call {
+        deps: &active.server().deps,
+        request_id,
+        span: span.as_ref().map(Span::context),
+        peer,
+        client: request::client_address(&active.server().deps.proxies, &head.headers, peer),
+    };
     let work = answer(&call, target, &head, &mut body, &active.server().bad_bodies);
     let outcome = AssertUnwindSafe(work).catch_unwind().await;
     let answer = outcome.unwrap_or_else(|_| {
@@ -273,6 +279,8 @@ pub struct Call<'a, V> {
     pub span: Option<&'a SpanContext>,
     /// The address of the other end: the client, or a proxy.
     pub peer: IpAddr,
+    /// The person's address, if a trusted proxy names it.
+    pub client: Option<IpAddr>,
 }
 
 impl<V> Call<'_, V> {

@@ -4,7 +4,7 @@ use crate::attempts::AttemptLog;
 use crate::audit::AuditEntry;
 use crate::config::Bounds;
 use crate::engine::NumberState;
-use crate::guard::GuardRecord;
+use crate::guard::{BudgetRecord, GuardDecision, GuardRecord};
 use crate::history;
 use crate::limit::{Counter, KeyUse};
 use crate::numbers::table::{NumberCapacity, NumberTable};
@@ -27,6 +27,8 @@ pub fn all(capacity: &NumberCapacity) -> Kinds {
         .with::<history::Row>()
         .with::<AuditEntry>()
         .with::<GuardRecord>()
+        .with::<GuardDecision>()
+        .with::<BudgetRecord>()
 }
 
 /// Every kind, without a limit of numbers: for tools that read and write records.

@@ -1,7 +1,9 @@
 //! Services and credentials: opened before anything is decided.
 
+use std::collections::HashMap;
+
 use super::{AccountFile, StartError};
-use crate::config::{GatewaySettings, RegistrySettings};
+use crate::config::{GatewaySettings, GuardSettings, RegistrySettings};
 use crate::delivery::Routed;
 use crate::domain::{GatewayName, Sid, SidKind};
 use crate::engine::Policy;
@@ -27,6 +29,12 @@ impl RegistryPlan {
     /// Takes the messaging service from the gateways.
     pub fn new(settings: RegistrySettings, brand: String, gateways: &GatewaySettings, serves: bool) -> Self {
         Self { settings, brand, twilio_messaging_service: messaging_service(gateways), serves }
+    }
+
+    /// The rules of the pumping guard of the services in config.json, by their names there.
+    pub(super) fn guards(&self) -> HashMap<String, GuardSettings> {
+        let services = self.settings.services.iter();
+        services.map(|service| (service.name.clone(), service.guard.clone())).collect()
     }
 
     pub(super) fn into_deps(

@@ -10,19 +10,21 @@ use rand::rngs::{StdRng, SysRng};
 use super::kinds;
 use super::registry::{self, RegistryPlan};
 use super::{AccountFile, StartError, load_or_create};
-use crate::attempts::Attempts;
+use crate::attempts::{AttemptLog, Attempts};
 use crate::clock::{Clock, EngineClock};
-use crate::config::{Bounds, DeliverySettings, HistorySettings, StorageSettings, TrackerSettings};
+use crate::config::{
+    Bounds, DeliverySettings, GuardSettings, HistorySettings, StorageSettings, TrackerSettings,
+};
 use crate::delivery::{Delivery, DeliveryDeps, Routed};
-use crate::domain::{Routing, ServerKey, Timestamp};
-use crate::engine::{Policy, Sealer, key_fingerprint};
-use crate::guard::PumpingGuard;
-use crate::history::History;
+use crate::domain::{GatewayName, Routing, ServerKey, Timestamp};
+use crate::engine::{NumberState, Policy, Sealer, key_fingerprint};
+use crate::guard::{GuardDeps, PumpingGuard};
+use crate::history::{self, History};
 use crate::limit::{self, Answers, Limits};
 use crate::metrics::{Metrics, Reading, TableReading};
 use crate::numbers::{NumberCapacity, Policies, Usage, Verifier, VerifierDeps};
 use crate::registry::Registry;
-use crate::shard::{ShardDeps, Shards};
+use crate::shard::{Record as _, ShardDeps, Shards};
 use crate::store::{EmbeddedStore, Loading, OpenOptions, Store, StoreError};
 use crate::template::Templates;
 use crate::trace::Tracer;
@@ -45,6 +47,7 @@ pub struct StartOptions {
     pub delivery: DeliverySettings,
     pub tracker: TrackerSettings,
     pub history: HistorySettings,
+    pub guard: GuardSettings,
     pub templates: Templates,
     pub policy: Policy,
     pub registry: RegistryPlan,
@@ -87,6 +90,7 @@ impl Running {
             delivery,
             tracker,
             history,
+            guard,
             templates,
             policy,
             registry: plan,
@@ -120,6 +124,7 @@ impl Running {
         .await?;
         let started = StopUnlessStarted(Some(shards.clone()));
         let account_file = plan.serves.then_some(&account);
+        let services = plan.guards();
         let deps = plan.into_deps(&shards, &policy, &templates, &gateways);
         let registry = registry::open(deps, account_file).await.map_err(|error| match store.health() {
             Err(why) if !error.is_about_the_configuration() => {
@@ -137,8 +142,18 @@ impl Running {
             bounds: OutboxBounds::default(),
             tracer,
         });
+        let prices = history.prices.clone();
         let history = History::start(&shards, &server_key, history);
-        let guard = PumpingGuard::start(&shards, &server_key).await?;
+        let guard = PumpingGuard::start(GuardDeps {
+            shards: &shards,
+            server_key: &server_key,
+            settings: guard,
+            services: registry.ids_of_configured(services),
+            prices,
+            pays: gateways.iter().any(|routed| routed.routed_as != GatewayName::Simulator),
+            traffic: &[NumberState::KIND, AttemptLog::KIND, history::Row::KIND],
+        })
+        .await?;
         let bounds_of_limits = limit::Bounds { queue: bounds.commands, ..limit::Bounds::default() };
         let limits = Limits::new(&shards, &server_key, bounds_of_limits);
         let answers = Answers::new(&shards, &server_key, bounds_of_limits);
@@ -152,6 +167,7 @@ impl Running {
             rng: StdRng::from_rng(&mut seeder),
             bounds: bounds.clone(),
             metrics: Arc::clone(shards.metrics()),
+            guard: Some(guard.clone()),
         }));
         let verifier = Verifier::new(VerifierDeps {
             shards: shards.clone(),

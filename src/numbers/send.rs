@@ -16,6 +16,7 @@ use crate::engine::{
     self, Begin, BeginOutcome, NumberState, Policy, PossiblySent, ResumeOutcome, Salt, SendOptions,
     SendPermit, SendResult, SettleOutcome, VerificationOptions,
 };
+use crate::guard::GuardRefusal;
 use crate::shard::{Durability, Refusal};
 use crate::template::MessageStyle;
 use crate::trace::RequestId;
@@ -317,6 +318,11 @@ fn send_outcome(delivered: &Delivered, outcome: SettleOutcome) -> Result<SendOut
             SettleOutcome::Open { attempts_left },
         ) => Ok(SendOutcome::Sent { attempts_left, message_id: message_id.clone(), postponed }),
         // Another gateway may have sent the message before; its code stays good.
+        (SendResult::Failed { may_have_been_sent: None }, SettleOutcome::Open { .. })
+            if let Some(FailureReason::BudgetSpent { until }) = reason =>
+        {
+            Ok(SendOutcome::Guarded(GuardRefusal::BudgetSpent { until: *until }))
+        }
         (SendResult::Failed { .. }, SettleOutcome::Open { .. })
             if reason.is_some_and(FailureReason::is_about_the_number) =>
         {

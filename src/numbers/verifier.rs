@@ -198,7 +198,9 @@ impl Verifier {
             let now = self.shards.clock().now();
             let mut send = GuardedSend { service: key.service, number: key.number, channel, client, life };
             let mut verdict = guard.assess(&send, request_id.as_deref());
-            if verdict == Err(GuardRefusal::Landline) && self.delivery.calls_instead(key.service, key.number)
+            if verdict == Err(GuardRefusal::Landline)
+                && !client.refuses_landlines
+                && self.delivery.calls_instead(key.service, key.number)
             {
                 channel = Channel::Call;
                 send.channel = channel;

@@ -8,8 +8,8 @@ use super::senders::Senders;
 use super::texts::Texts;
 use crate::clock::Clock;
 use crate::config::{
-    Bounds, BreakerSettings, DeliverySettings, GatewaySettings, HistorySettings, RegistrySettings,
-    RetrySettings, Settings, StorageSettings, TrackerSettings, WorkflowStep,
+    Bounds, BreakerSettings, DeliverySettings, GatewaySettings, GuardSettings, HistorySettings,
+    RegistrySettings, RetrySettings, Settings, StorageSettings, TrackerSettings, WorkflowStep,
 };
 use crate::domain::{Channel, CodeLength, Locale, Region};
 use crate::engine::{LockoutRule, Policy, SendOptions, SendRules};
@@ -61,6 +61,7 @@ pub struct OtpBuilder {
     pub(super) public_url: Option<String>,
     pub(super) tracker: TrackerSettings,
     pub(super) history: HistorySettings,
+    pub(super) guard: GuardSettings,
     pub(super) policy: Policy,
     pub(super) texts: Texts,
     pub(super) registry: RegistrySettings,
@@ -79,6 +80,7 @@ impl OtpBuilder {
             public_url: None,
             tracker: TrackerSettings::default(),
             history: HistorySettings::default(),
+            guard: GuardSettings::default(),
             policy: Policy {
                 max_attempts: Policy::DEFAULT_MAX_ATTEMPTS,
                 lockout: LockoutRule::Fixed(Duration::from_secs(30 * 60)),
@@ -106,6 +108,7 @@ impl OtpBuilder {
             delivery: settings.delivery,
             tracker: settings.tracker,
             history: settings.history,
+            guard: settings.guard,
             policy: settings.policy,
             texts: Texts::checked(settings.templates, settings.brand),
             registry: settings.registry,

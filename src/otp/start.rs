@@ -56,7 +56,7 @@ impl OtpBuilder {
     /// running.
     pub async fn start(self) -> Result<Otp, StartError> {
         let runtime = Handle::try_current().map_err(|_| StartError::NoRuntime)?;
-        let Self { storage, mut delivery, tracker, history, policy, shards, bounds, .. } = self;
+        let Self { storage, mut delivery, tracker, history, guard, policy, shards, bounds, .. } = self;
         if storage.data_dir.as_os_str().is_empty() {
             return Err(SettingError::new("data directory", "\"\"", "it must be a path").into());
         }
@@ -84,6 +84,7 @@ impl OtpBuilder {
             delivery,
             tracker,
             history,
+            guard,
             templates,
             policy,
             registry,

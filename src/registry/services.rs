@@ -1,5 +1,6 @@
 //! Services are made, changed and removed, over the API and by the configuration.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -17,6 +18,16 @@ use crate::shard::{Durability, RecordKey, Transaction};
 const MOST: usize = 10_000;
 
 impl Registry {
+    /// The ids of services of config.json, in the place of their names there.
+    pub fn ids_of_configured<T>(&self, mut by_name: HashMap<String, T>) -> HashMap<ServiceId, T> {
+        let services = self.services(0, usize::MAX);
+        let known = services.iter().filter_map(|service| match &service.origin {
+            Origin::Config(name) => Some((service.id, by_name.remove(name)?)),
+            Origin::Api | Origin::Default => None,
+        });
+        known.collect()
+    }
+
     /// Makes a service with these members of its settings, by their keys in config.json, and the default of every other.
     pub async fn create_service(&self, given: Map<String, Value>) -> Result<Arc<Service>, RegistryError> {
         let (this, now) = (self.clone(), self.wall());

@@ -13,6 +13,7 @@ pub mod command;
 pub mod core;
 mod queue;
 mod record;
+mod record_log;
 mod restore;
 mod router;
 mod supervisor;
@@ -37,6 +38,7 @@ pub use self::capacity::{Capacity, LimitedTable, PLACE_BYTES, Reservation, Share
 pub use self::command::{Command, Decision, Load, Refusal, Subject};
 pub use self::core::{Core, ReplyContext, ShardSettings};
 pub use self::record::{Id, Kinds, Record, RecordError, RecordKey, RecordKind, decode, encode, service_of};
+pub use self::record_log::{LogRange, LogRecord, RecordLog};
 pub use self::restore::RestoreError;
 pub use self::router::Router;
 pub use self::table::{Index, Records, Stored, Table, Tables};

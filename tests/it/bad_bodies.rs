@@ -90,8 +90,8 @@ async fn a_body_with_unusual_but_good_json_is_understood() {
 #[tokio::test]
 async fn fields_that_the_older_servers_did_not_know_are_ignored() {
     let world = World::new().await;
-    let number = world.number();
     for field in ["channel", "locale", "appHash"] {
+        let number = world.number();
         for value in
             [json!("of another kind"), json!(""), json!(7), json!(null), json!(["sms"]), json!({"a": {}})]
         {

@@ -41,7 +41,7 @@ impl AuditRequest {
     pub(super) async fn carry_out(&self, registry: &Registry) -> Result<Vec<AuditLine>, String> {
         let find = |name: &str| registry.find_service(name).map(|service| service.sid);
         let query = self.query(find)?;
-        let (entries, _) = registry.audit().list(&query).await.map_err(|refusal| refusal.to_string())?;
+        let (entries, _) = registry.audit().entries(&query).await.map_err(|refusal| refusal.to_string())?;
         Ok(entries.iter().map(AuditLine::from).collect())
     }
 }

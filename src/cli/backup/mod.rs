@@ -19,7 +19,7 @@ use crate::attempts::AttemptLog;
 use crate::audit::AuditEntry;
 use crate::domain::{PhoneNumber, ServiceId, Timestamp, record_id_parts};
 use crate::engine::{NumberState, Verification};
-use crate::guard::GuardRecord;
+use crate::guard::{BudgetRecord, GuardDecision, GuardRecord};
 use crate::history;
 use crate::limit::{Counter, KeyUse};
 use crate::numbers::NumberKey;
@@ -80,7 +80,11 @@ pub fn without_codes(entry: CopiedRecord) -> Result<(Option<CopiedRecord>, bool)
             let had_plan = track.plan.take().is_some();
             Ok((Some(restored(entry.key, &track)), had_plan))
         }
-        history::Row::KIND | AuditEntry::KIND | GuardRecord::KIND => Ok((Some(entry), false)),
+        history::Row::KIND
+        | AuditEntry::KIND
+        | GuardRecord::KIND
+        | GuardDecision::KIND
+        | BudgetRecord::KIND => Ok((Some(entry), false)),
         kind if registry::KINDS.contains(&kind) => Ok((Some(entry), false)),
         // Counters and idempotency keys are found by hashes under the old key, and events name verifications by ids that it
         // sealed.

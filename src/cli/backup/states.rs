@@ -1,6 +1,6 @@
 //! Arbitrary states of numbers and their attempts, and a record of every kind.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use proptest::collection::{btree_map, vec};
@@ -12,10 +12,12 @@ use super::tests::{AT, MINUTE, key};
 use super::*;
 use crate::attempts::{PlannedSend, Row, VerifyStatus};
 use crate::audit::Actor;
+use crate::config::GuardSettings;
 use crate::delivery::{FollowUp, Reason, SendStatus};
 use crate::domain::{AttemptLogKey, Channel, GatewayName, Locale, ServiceId, Sid, SidKind, record_id};
 use crate::engine::{FailureCount, OpenNumber, Salt, SlotHash};
 use crate::gateway::ReceiptStatus;
+use crate::guard::{ClientSignals, GuardDeps, GuardedSend, PumpingGuard};
 use crate::history::{Counts, Group, Resolution, Series};
 use crate::limit::{Answers, Bounds, BucketRule, Charge, KeyDecision, Limits};
 use crate::numbers::NumberKey;
@@ -69,6 +71,26 @@ pub(super) async fn of_every_kind() -> Vec<CopiedRecord> {
     let begun = Answers::new(&shards, &key(), Bounds::default()).begin(shop.id, "once", [1; 32]).await;
     let KeyDecision::First(ticket) = begun.expect("room") else { panic!("the key was used before") };
     ticket.finish(serde_json::json!({"status": "pending"}).to_string()).await.expect("kept");
+
+    let guard = GuardDeps {
+        shards: &shards,
+        server_key: &key(),
+        settings: GuardSettings::default(),
+        services: HashMap::new(),
+        prices: None,
+        pays: true,
+        traffic: &[],
+    };
+    let guard = PumpingGuard::start(guard).await.expect("a guard");
+    for to in ["+14155552671", "+19002341234"] {
+        let (service, number, channel) = (shop.id, number(to), Channel::Sms);
+        let send = GuardedSend { service, number, channel, client: ClientSignals::default(), life: MINUTE };
+        let is_premium = to.starts_with("+1900");
+        assert_eq!(guard.assess(&send, None).is_err(), is_premium);
+    }
+    guard.charge(shop.id, number("+14155552671"), Channel::Sms, false, None).await.expect("a budget");
+    guard.flush().await;
+    shards.flush().await;
 
     let kept = world.store.snapshot().into_iter();
     let mut all: Vec<CopiedRecord> =

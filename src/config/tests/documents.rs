@@ -219,7 +219,7 @@ struct Section {
 /// Keys outside the other sections.
 const FURTHER: &str = "Further keys";
 
-const SECTIONS: [Section; 11] = [
+const SECTIONS: [Section; 12] = [
     Section {
         title: "Listen address",
         keys: &[
@@ -304,6 +304,13 @@ const SECTIONS: [Section; 11] = [
                  taken.\nA service that is removed from the file is no longer served; put back, it has its id again. The API \
                  cannot change\nservices of config.json. An installation has at most 10,000 services.",
         after: SERVICES_SAMPLE,
+    },
+    Section {
+        title: "Pumping guard",
+        keys: &["guard", "client-address-header", "trusted-proxies"],
+        before: "[The pumping guard](../concepts/guard.md) explains the rules. A service of config.json can have a `guard` of \
+                 its own: its rules\nreplace those of the server, its budgets hold in addition.",
+        after: "",
     },
     Section {
         title: "Data and log",
@@ -600,7 +607,8 @@ fn row_of_key(text: &mut String, key: &str, schema: &Value) {
 
 /// The objects with a table of their members: the key, the title, and the path of the members, as a JSON pointer into
 /// the schema and as a configuration with `MEMBER` in the member's place.
-const MEMBER_TABLES: [(&str, &str, [&str; 2]); 5] = [
+const MEMBER_TABLES: [(&str, &str, [&str; 2]); 6] = [
+    ("guard", "Members of `guard`", ["", r#"{"guard": {"MEMBER": [{}]}}"#]),
     (
         "http-gateway",
         "Members of `http-gateway`",

@@ -149,6 +149,7 @@ impl World {
             clock: clock.clone(),
             rng: StdRng::seed_from_u64(7),
             bounds,
+            guard: None,
             metrics: Arc::default(),
         });
         let (usable, asked) = (AtomicBool::new(true), AtomicUsize::new(0));

@@ -40,7 +40,7 @@ pub async fn page(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
     let page = request.query("page").and_then(|page| page.parse().ok()).unwrap_or(0).min(MAX_PAGE);
     let query =
         AuditQuery { since: Timestamp::EPOCH, skip: page * PAGE, limit: PAGE, ..AuditQuery::default() };
-    let (entries, has_more) = request.v2.registry.audit().list(&query).await?;
+    let (entries, has_more) = request.v2.registry.audit().entries(&query).await?;
     let page = AuditPage {
         frame: request.frame(),
         header: request.header("/admin/audit"),

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::client::{Client, Reply, get, post};
 use super::script::Script;
-use crate::config::{AnswerSet, Bounds};
+use crate::config::{AnswerSet, Bounds, ProxySettings};
 use crate::domain::{Channel, CodeLength};
 use crate::engine::SendOptions;
 use crate::http::{Deps, EventStreams, ServedRoutes, serve};
@@ -77,6 +77,7 @@ pub fn deps(script: Script) -> Deps<Script> {
         bounds: Bounds::default(),
         default_region: None,
         lockout: Duration::from_secs(30 * 60),
+        proxies: ProxySettings::default(),
         tutorial_code: tutorial_code(),
         readiness: Arc::new(|| Ok(())),
         gateways: Arc::new(Vec::new),

@@ -78,7 +78,8 @@ pub async fn list(request: &Request<'_, Filters>) -> Result<Response, Failure> {
         skip: page.skip(),
         limit: page.limit(),
     };
-    let (entries, has_more) = request.v2.registry.audit().list(&query).await.map_err(Error::unavailable)?;
+    let (entries, has_more) =
+        request.v2.registry.audit().entries(&query).await.map_err(Error::unavailable)?;
     let frame = request.frame();
     let items = entries.iter().map(|entry| AuditEntryView::new(&frame, entry)).collect();
     Ok(request.page_response("entries", PageItems { page, items, has_more }, Filters::NAMES).holding(place))

@@ -282,6 +282,7 @@ fn read(request: &Request<'_, Begin>) -> Result<verify::BeginRequest, Failure> {
         client: ClientSignals {
             address: begin.device_ip,
             is_trusted: matches!(begin.risk_check, Some(RiskCheck(false))),
+            refuses_landlines: false,
         },
         idempotency_key: key.map(|IdempotencyKey(key)| key),
         // The number is as it was sent: another spelling of it is another request.

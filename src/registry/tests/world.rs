@@ -8,8 +8,8 @@ use rand::rngs::StdRng;
 use serde_json::{Map, json};
 
 use crate::clock::{Clock, ManualClock};
-use crate::config::Bounds;
 use crate::config::services::{AccountSettings, ConfiguredService};
+use crate::config::{Bounds, GuardSettings};
 use crate::domain::{ApiSecret, CodeLength, GatewayName, Locale, PhoneNumber, Sid, SidKind, Timestamp};
 use crate::engine::{LockoutRule, Policy, SendOptions, SendRules};
 use crate::node::kinds;
@@ -130,6 +130,7 @@ pub(crate) async fn start(
 pub(crate) fn configured(name: &str) -> ConfiguredService {
     let given = named(&format!("The {name}"));
     ConfiguredService {
+        guard: GuardSettings::default(),
         name: name.to_owned(),
         settings: ServiceSettings::default().with(given).expect("settings"),
         test_numbers: Vec::new(),

@@ -90,7 +90,10 @@ impl VerifyingInner {
             channel: Some(channel),
             style: self.style(service, &begin, channel)?,
             verification: Some(NamedVerification { supplied_code, tags: begin.tags.clone() }),
-            client: self.with_safe_list(number, begin.client),
+            client: ClientSignals {
+                refuses_landlines: service.settings.skip_sms_to_landlines,
+                ..self.with_safe_list(number, begin.client)
+            },
             request_id: begin.request_id.clone(),
         };
         let charges = charges(service, &begin)?;
@@ -238,6 +241,7 @@ fn refused_by_gateway(reason: Option<FailureReason>, brings_a_code: bool) -> Ref
             Refused::FeatureOff("`CustomCode`: the gateway for this number makes its own codes")
         }
         Some(FailureReason::NotServed) => Refused::ChannelOff,
+        Some(FailureReason::BudgetSpent { until }) => Refused::TooMany { until },
         Some(FailureReason::OutOfService { until }) => Refused::OutOfService { until },
         Some(FailureReason::Gateway) | None => Refused::GatewayFailed,
     }

@@ -16,11 +16,18 @@ pub struct Budget {
 }
 
 /// The durable record of a budget.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub struct BudgetState {
     /// The hour or day, counted from the epoch.
     index: u32,
     drawn: u64,
+}
+
+impl BudgetState {
+    /// The end of its hour or day.
+    pub fn end(&self, period: Period) -> Timestamp {
+        period.end(self.index)
+    }
 }
 
 /// A part of a budget in memory.
@@ -65,11 +72,28 @@ impl Budget {
 }
 
 impl Allowance {
-    /// Takes an amount. `false` if too little is left or the period has ended: draw another one.
-    pub fn take(&mut self, amount: u64, now: Timestamp) -> bool {
+    /// Takes an amount. `None` if too little is left or the period has ended: draw another one.
+    pub fn take(&mut self, amount: u64, now: Timestamp) -> Option<Self> {
         // With a clock that was set back, the later period goes on.
-        let rest = if self.period.index(now) > self.index { None } else { self.left.checked_sub(amount) };
-        self.left = rest.unwrap_or(self.left);
-        rest.is_some()
+        let is_over = self.period.index(now) > self.index;
+        (!is_over && amount <= self.left).then(|| self.split(amount))
+    }
+
+    /// Takes an amount, at most what is left, whatever the time is.
+    #[must_use]
+    pub fn split(&mut self, amount: u64) -> Self {
+        let part = Self { left: amount.min(self.left), ..*self };
+        self.left -= part.left;
+        part
+    }
+
+    /// Both, or the later one if they are of different periods.
+    #[must_use]
+    pub fn joined(self, other: Self) -> Self {
+        match self.index.cmp(&other.index) {
+            std::cmp::Ordering::Less => other,
+            std::cmp::Ordering::Equal => Self { left: self.left + other.left, ..self },
+            std::cmp::Ordering::Greater => self,
+        }
     }
 }

@@ -227,11 +227,11 @@ struct HourlyBudget {
 
 impl HourlyBudget {
     fn take(&mut self, at: Timestamp) -> bool {
-        if self.allowance.as_mut().is_some_and(|allowance| allowance.take(1, at)) {
+        if self.allowance.as_mut().is_some_and(|allowance| allowance.take(1, at).is_some()) {
             return true;
         }
         let Ok((state, mut allowance)) = self.budget.draw(self.state, 1, at) else { return false };
-        allowance.take(1, at);
+        let _ = allowance.split(1);
         (self.state, self.allowance) = (state, Some(allowance));
         true
     }

@@ -19,8 +19,8 @@ pub enum Mode {
     Block,
 }
 
-/// Names a rule in findings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// Names a rule in findings. Records contain the position of the variant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Rule {
     /// A manual entry of the operator.
     Entry,
@@ -35,6 +35,8 @@ pub enum Rule {
     Prefix,
     Country,
     Address,
+    /// A budget of messages or money. The server decides it.
+    Budget,
 }
 
 /// Limits unverified messages. The floors are what is allowed beyond the usual figure, in unverified messages.
@@ -169,8 +171,8 @@ impl Finding {
     }
 }
 
-/// The consequence of a finding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The consequence of a finding. Records contain the position of the variant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Effect {
     Refused,
     /// The rule only records.

@@ -207,10 +207,10 @@ proptest! {
             if crashes {
                 allowance = None;
             }
-            if !allowance.as_mut().is_some_and(|allowance| allowance.take(amount, at)) {
+            if !allowance.as_mut().is_some_and(|allowance| allowance.take(amount, at).is_some()) {
                 match budget.draw(state, amount, at) {
                     Ok((drawn, mut fresh)) => {
-                        prop_assert!(fresh.take(amount, at));
+                        prop_assert!(fresh.take(amount, at).is_some());
                         (state, allowance) = (drawn, Some(fresh));
                     }
                     Err(Spent { until }) => {

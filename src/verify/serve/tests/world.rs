@@ -1,6 +1,6 @@
 //! Services over a store in memory, with gateways and a webhook that record everything.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use crate::attempts::Attempts;
 use crate::clock::{Clock, ManualClock};
 use crate::config::services::{AccountSettings, RegistrySettings};
-use crate::config::{Bounds, BreakerSettings, DeliverySettings, TrackerSettings};
+use crate::config::{Bounds, BreakerSettings, DeliverySettings, GuardSettings, TrackerSettings};
 use crate::delivery::{Delivery, DeliveryDeps, Routed};
 use crate::domain::{
     ApiSecret, Channel, Code, CodeLength, GatewayName, PhoneNumber, ProviderName, Routing, ServerKey, Sid,
@@ -20,7 +20,7 @@ use crate::domain::{
 };
 use crate::engine::{LockoutRule, Policy, Sealer, SendOptions, SendRules};
 use crate::gateway::{Accepted, Checker, ErrorClass, Gateway, GatewayError, OutgoingMessage, Verdict};
-use crate::guard::{ClientSignals, PumpingGuard};
+use crate::guard::{ClientSignals, GuardDeps, PumpingGuard};
 use crate::limit::{self, Answers, Limits};
 use crate::node::kinds;
 use crate::numbers::{NumberCapacity, Policies, Verifier, VerifierDeps};
@@ -354,6 +354,16 @@ async fn open(store: MemoryStore, deps: &RestartDeps) -> (Registry, Verifying, O
     .await
     .expect("a registry");
     let breaker = BreakerSettings { failures: 100, ..BreakerSettings::default() };
+    let guard = GuardDeps {
+        shards: &shards,
+        server_key: &key,
+        settings: GuardSettings::default(),
+        services: HashMap::new(),
+        prices: None,
+        pays: false,
+        traffic: &[],
+    };
+    let guard = PumpingGuard::start(guard).await.expect("a guard");
     let delivery = Arc::new(Delivery::new(DeliveryDeps {
         gateways,
         routing,
@@ -364,6 +374,7 @@ async fn open(store: MemoryStore, deps: &RestartDeps) -> (Registry, Verifying, O
         rng: rng(2),
         bounds: Bounds::default(),
         metrics: Arc::clone(shards.metrics()),
+        guard: Some(guard.clone()),
     }));
     let policies = Policies::new(contract());
     let outbox = Outbox::start(OutboxDeps {
@@ -374,7 +385,6 @@ async fn open(store: MemoryStore, deps: &RestartDeps) -> (Registry, Verifying, O
         bounds: OutboxBounds::default(),
         tracer: None,
     });
-    let guard = PumpingGuard::start(&shards, &key).await.expect("a guard");
     let verifier = Verifier::new(VerifierDeps {
         attempts: Attempts::new(&shards, TrackerSettings::default()),
         shards,

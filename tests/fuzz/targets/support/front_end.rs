@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use onceward::clock::ManualClock;
-use onceward::config::{AnswerSet, Bounds};
+use onceward::config::{AnswerSet, Bounds, ProxySettings};
 use onceward::domain::{Channel, CodeLength, Timestamp};
 use onceward::gateway::{BoxFuture, CallbackError, Simulator, TwilioCallbacks};
 use onceward::http::{
@@ -99,6 +99,7 @@ impl FrontEnd {
             bounds: Bounds::default(),
             default_region: None,
             lockout: Duration::from_secs(1_800),
+            proxies: ProxySettings::default(),
             tutorial_code: SendOptions { life: Duration::from_secs(600), length: CodeLength::SIX },
             readiness: Arc::new(|| Ok(())),
             numbers: Arc::new(|| None),

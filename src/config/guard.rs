@@ -1,0 +1,164 @@
+//! The rules and budgets of the pumping guard, as config.json has them.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use onceward_core::guard::{AdaptiveRule, GuardRules, Mode};
+use schemars::{JsonSchema, json_schema};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::context::{Part, is_scalar};
+use super::kind::{As, Choice, GuardBlock, Named, SendsPerNumber, Span, Whole, kinds, object_of, text_of};
+use super::prices::micros;
+use super::schema::{object, properties};
+use crate::domain::Region;
+
+/// The guard's rules and budgets. A key that is not given leaves the rule as it is: a service has the rules of the server.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case")]
+pub struct GuardSettings {
+    /// Messages in an hour of UTC, of the service or of the whole server. `off` for no limit. Without this key and the
+    /// two below, a new data directory has 500 for the whole server, if a gateway is not the simulator.
+    #[serde(with = "As::<Option<Limit>>")]
+    pub messages_per_hour: Option<u64>,
+    /// Messages in a day of UTC.
+    #[serde(with = "As::<Option<Limit>>")]
+    pub messages_per_day: Option<u64>,
+    /// Money for messages in a day of UTC, by the key `prices` and in its currency.
+    #[serde(with = "As::<Option<Money>>")]
+    pub money_per_day: Option<u64>,
+    /// Messages to one number in a day. 20 by default.
+    #[serde(with = "As::<Option<Whole<SendsPerNumber, u32>>>")]
+    pub sends_per_number: Option<u32>,
+    /// Countries that get messages; no others do.
+    #[serde(with = "As::<Option<Countries>>")]
+    pub allowed_countries: Option<BTreeSet<Region>>,
+    /// Countries that get no messages.
+    #[serde(with = "As::<Option<Countries>>")]
+    pub blocked_countries: Option<BTreeSet<Region>>,
+    /// Premium, shared-cost, pager, universal-access and satellite numbers: block (the default), record or off.
+    #[serde(with = "As::<Option<Choice<Mode>>>")]
+    pub number_types: Option<Mode>,
+    /// Text messages to landlines. A call takes their place where `voice-fallback` allows it.
+    #[serde(with = "As::<Option<Choice<Mode>>>")]
+    pub landlines: Option<Mode>,
+    /// The limit `sends-per-number`.
+    #[serde(with = "As::<Option<Choice<Mode>>>")]
+    pub number: Option<Mode>,
+    /// The adaptive rule for numbers that differ in the last four digits.
+    #[serde(with = "As::<Option<Choice<Mode>>>")]
+    pub prefix: Option<Mode>,
+    /// The adaptive rule for countries.
+    #[serde(with = "As::<Option<Choice<Mode>>>")]
+    pub country: Option<Mode>,
+    /// The adaptive rule for client addresses.
+    #[serde(with = "As::<Option<Choice<Mode>>>")]
+    pub address: Option<Mode>,
+    /// Whether an attack on the whole service stops messages to countries without users.
+    #[serde(with = "As::<Option<Choice<Mode>>>")]
+    pub total: Option<Mode>,
+    /// The length of a block. 12 hours by default. A bare number is seconds.
+    #[serde(with = "As::<Option<Span<GuardBlock>>>")]
+    pub block_for: Option<Duration>,
+}
+
+impl GuardSettings {
+    /// These rules, with what is given here.
+    pub fn rules(&self, base: &GuardRules) -> GuardRules {
+        let adaptive =
+            |rule: AdaptiveRule, mode: Option<Mode>| AdaptiveRule { mode: mode.unwrap_or(rule.mode), ..rule };
+        GuardRules {
+            number_types: self.number_types.unwrap_or(base.number_types),
+            refused_types: base.refused_types.clone(),
+            landlines: self.landlines.unwrap_or(base.landlines),
+            allowed_countries: self.allowed_countries.clone().or_else(|| base.allowed_countries.clone()),
+            blocked_countries: self
+                .blocked_countries
+                .clone()
+                .unwrap_or_else(|| base.blocked_countries.clone()),
+            number: self.number.unwrap_or(base.number),
+            per_number: self.sends_per_number.unwrap_or(base.per_number),
+            prefix: adaptive(base.prefix, self.prefix),
+            country: adaptive(base.country, self.country),
+            address: adaptive(base.address, self.address),
+            total: adaptive(base.total, self.total),
+            block_for: self.block_for.unwrap_or(base.block_for),
+            learning_days: base.learning_days,
+        }
+    }
+
+    pub const fn has_budget(&self) -> bool {
+        self.messages_per_hour.is_some() || self.messages_per_day.is_some() || self.money_per_day.is_some()
+    }
+}
+
+impl Named for Mode {
+    const NAMES: &'static [(&'static str, Self)] =
+        &[("off", Self::Off), ("record", Self::Record), ("block", Self::Block)];
+}
+
+/// A limit that no number reaches.
+const OFF: u64 = u64::MAX;
+
+kinds! {
+    /// The object as it was given.
+    GuardObject -> Map<String, Value> {
+        accepted: "an object such as {\"messages-per-hour\": 2000, \"blocked-countries\": [\"TJ\"], \"country\": \"record\"}",
+        schema: object::<GuardSettings>(),
+        of: |value| object_of(value),
+    }
+
+    Limit -> u64 {
+        accepted: "a whole number from 1, or \"off\"",
+        schema: json_schema!({ "anyOf": [
+            { "type": "integer", "minimum": 1 },
+            { "type": "string", "pattern": "^\\s*([0-9]+|[Oo][Ff][Ff])\\s*$" },
+        ]}),
+        read: |text| match text.trim() {
+            text if text.eq_ignore_ascii_case("off") => Some(OFF),
+            text => text.parse().ok().filter(|limit| *limit > 0),
+        },
+        shown: |limit| if *limit == OFF { json!("off") } else { json!(limit) },
+    }
+
+    /// In millionths.
+    Money -> u64 {
+        accepted: "an amount of money with at most six decimals, such as 50 or \"12.50\", or \"off\"",
+        schema: json_schema!({ "anyOf": [
+            { "type": "number", "exclusiveMinimum": 0 },
+            { "type": "string", "pattern": "^\\s*([0-9]{1,6}(\\.[0-9]{1,6})?|[Oo][Ff][Ff])\\s*$" },
+        ]}),
+        read: |text| match text.trim() {
+            text if text.eq_ignore_ascii_case("off") => Some(OFF),
+            text => micros(text).filter(|limit| *limit > 0),
+        },
+        shown: |limit| if *limit == OFF {
+            json!("off")
+        } else {
+            json!(format!("{}.{:06}", limit / 1_000_000, limit % 1_000_000))
+        },
+    }
+
+    Countries -> BTreeSet<Region> {
+        accepted: "a list of countries with two letters of ISO 3166-1, such as [\"DE\", \"FR\"] or \"DE,FR\"",
+        schema: json_schema!({ "anyOf": [
+            { "type": "array", "items": { "type": "string", "pattern": "^\\s*[A-Za-z]{2}\\s*$" } },
+            { "type": "string", "pattern": "^\\s*[A-Za-z]{2}\\s*(,\\s*[A-Za-z]{2}\\s*)*$" },
+        ]}),
+        of: |value| match value {
+            Value::Array(items) => items.iter().map(|item| Region::parse(text_of(item)?.trim())).collect(),
+            Value::String(text) => text.split(',').map(|item| Region::parse(item.trim())).collect(),
+            _ => None,
+        },
+        shown: |countries| json!(countries.iter().map(Region::to_string).collect::<Vec<_>>().join(",")),
+    }
+}
+
+/// Reads the object at `path`.
+pub(super) fn read(path: &str, members: Map<String, Value>, part: &mut Part<'_>) -> GuardSettings {
+    let known = properties::<GuardSettings>();
+    part.read::<GuardSettings>(path, members, &known, is_scalar)
+        .map(|(settings, _)| settings)
+        .unwrap_or_default()
+}
