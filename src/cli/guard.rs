@@ -16,7 +16,7 @@ use crate::config::{self, HistorySettings, Sources, StorageSettings};
 use crate::delivery::SendStatus;
 use crate::domain::{AttemptId, Channel, PhoneNumber, Timestamp};
 use crate::guard::GuardRules;
-use crate::guard::operator::{CounterView, EntryView, Explanation, SUBJECTS, exact, subject};
+use crate::guard::operator::{CounterView, DecisionView, EntryView, Explanation, SUBJECTS, exact, subject};
 use crate::guard::replay::{Comparison, Outcome, Recorded, compare, compare_recorded, money};
 use crate::guard::scenario::Scenario;
 
@@ -105,7 +105,7 @@ fn ask(
         }
         GuardRequest::List { .. } => {
             let lines = lines.map(serde_json::from_value).collect::<Result<_, _>>()?;
-            list(lines, json, "no blocks and no manual entries", LIST_HEADINGS, listed)
+            list(lines, json, "no blocks, no manual entries and no refusals", LIST_HEADINGS, listed)
         }
         GuardRequest::Remove { subject } => match lines.next() {
             Some(line) if json => CommandOutput::of(json_line(&line)),
@@ -132,7 +132,7 @@ fn ask(
 }
 
 fn explained(explanation: &Explanation) -> String {
-    let Explanation { subject, service_sid, refused, reasons, counters } = explanation;
+    let Explanation { subject, service_sid, refused, reasons, counters, decisions } = explanation;
     let mut lines = vec![
         format!("{subject} in the service {service_sid}"),
         format!("messages: {}", if *refused { "refused" } else { "pass" }),
@@ -165,13 +165,21 @@ fn explained(explanation: &Explanation) -> String {
     } else {
         format!("\n{}", table(COUNTER_HEADINGS, rows.into_iter()))
     };
-    lines.join("\n") + "\n" + &counted
+    let decided: String = decisions
+        .iter()
+        .map(|DecisionView { subject, rule, effect, messages, date_last, .. }| {
+            format!("{date_last}  {effect}: {messages} messages to or from {subject} by the rule {rule}\n")
+        })
+        .collect();
+    let decided =
+        if decided.is_empty() { decided } else { format!("\nLast decisions of an hour each:\n{decided}") };
+    lines.join("\n") + "\n" + &counted + &decided
 }
 
 const COUNTER_HEADINGS: [&str; 9] =
     ["SUBJECT", "COUNTED-FOR", "PERIOD", "SENT", "VERIFIED", "UNVERIFIED", "PENDING", "USUAL", "LIMIT"];
 
-const LIST_HEADINGS: [&str; 5] = ["TYPE", "SUBJECT", "SERVICE", "UNTIL", "FIGURES"];
+const LIST_HEADINGS: [&str; 5] = ["TYPE", "SUBJECT", "SERVICE", "UNTIL", "DETAILS"];
 
 fn listed(line: GuardLine) -> [String; LIST_HEADINGS.len()] {
     match line {
@@ -189,6 +197,18 @@ fn listed(line: GuardLine) -> [String; LIST_HEADINGS.len()] {
             entry.date_until,
             or_dash(None),
         ],
+        GuardLine::Decision(decision) => {
+            let DecisionView { service_sid, subject, rule, effect, messages, date_last, figures, .. } =
+                decision;
+            let figures = figures.map(|figures| format!(": {figures}")).unwrap_or_default();
+            [
+                effect,
+                subject,
+                or_dash(service_sid),
+                date_last,
+                format!("{messages} messages by the rule {rule}{figures}"),
+            ]
+        }
     }
 }
 

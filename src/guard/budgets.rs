@@ -13,7 +13,7 @@ use crate::clock::Clock;
 use crate::config::{GuardSettings, Prices};
 use crate::domain::{Channel, PhoneNumber, ServiceId, Timestamp};
 use crate::engine::SlotHash;
-use crate::shard::{Durability, Record, Refusal, Router};
+use crate::shard::{Durability, Record, RecordKey, Refusal, Router};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 enum Unit {
@@ -66,6 +66,31 @@ struct BudgetName {
     unit: Unit,
 }
 
+impl BudgetName {
+    /// The key in the configuration.
+    const fn as_str(&self) -> &'static str {
+        match (self.unit, self.period) {
+            (Unit::Messages, Period::Hour) => "messages-per-hour",
+            (Unit::Messages, Period::Day) => "messages-per-day",
+            (Unit::Money, Period::Hour) => "money-per-hour",
+            (Unit::Money, Period::Day) => "money-per-day",
+        }
+    }
+}
+
+/// The state of a budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BudgetUsage {
+    /// `None` is the installation.
+    pub service: Option<ServiceId>,
+    /// The key in the configuration.
+    pub name: &'static str,
+    /// Whether it counts millionths of the currency, and not messages.
+    pub is_money: bool,
+    pub limit: u64,
+    pub spent: u64,
+}
+
 /// A budget with the allowance that is in memory.
 struct Account {
     name: BudgetName,
@@ -75,6 +100,8 @@ struct Account {
     drawing: tokio::sync::Mutex<()>,
     /// While it is in the future, the budget has nothing left.
     spent_until: AtomicU64,
+    /// The end of the hour or day in which that was reported.
+    reported_until: AtomicU64,
 }
 
 /// Why a message may not be sent.
@@ -83,8 +110,11 @@ pub enum NotCharged {
     Spent {
         /// `None` for the installation.
         service: Option<ServiceId>,
+        /// The key in the configuration.
+        budget: &'static str,
+        limit: u64,
         until: Timestamp,
-        /// Whether the budget had something left until now.
+        /// Whether it is reported for the first time in its hour or day.
         is_new: bool,
     },
     /// The store did not take the record.
@@ -135,12 +165,38 @@ impl Budgets {
                     allowance: Mutex::default(),
                     drawing: tokio::sync::Mutex::default(),
                     spent_until: AtomicU64::new(0),
+                    reported_until: AtomicU64::new(0),
                 }))
             });
             (service, accounts.collect())
         });
         let accounts = accounts.collect();
         Self { router, clock, slots, prices: prices.map(OnceLock::from).unwrap_or_default(), accounts }
+    }
+
+    /// Every budget with a limit, the installation's first.
+    ///
+    /// # Errors
+    /// [`Refusal::Stopping`] while a shard cannot say.
+    pub async fn usage(&self) -> Result<Vec<BudgetUsage>, Refusal> {
+        let (mut usage, now) = (Vec::new(), self.clock.now());
+        for account in self.accounts.values().flatten().filter(|account| account.budget.limit < u64::MAX) {
+            let subject = subject(&account.name, &self.slots);
+            let key = RecordKey { slot: subject.slot, kind: BudgetRecord::KIND, id: subject.id };
+            let state = self.router.get::<BudgetRecord>(key).await?.map(|record| record.state());
+            let left = account.allowance().map_or(0, |allowance| allowance.left(now));
+            let drawn = state.unwrap_or_default().drawn(account.name.period, now);
+            let BudgetName { service, unit, .. } = account.name;
+            usage.push(BudgetUsage {
+                service,
+                name: account.name.as_str(),
+                is_money: unit == Unit::Money,
+                limit: account.budget.limit,
+                spent: drawn.saturating_sub(left),
+            });
+        }
+        usage.sort_by_key(|budget| (budget.service, budget.name));
+        Ok(usage)
     }
 
     fn of(&self, service: ServiceId) -> impl Iterator<Item = &Arc<Account>> {
@@ -152,8 +208,7 @@ impl Budgets {
         let now = self.clock.now();
         self.of(service).find_map(|account| {
             let until = Timestamp::from_millis(account.spent_until.load(Ordering::Relaxed));
-            let spent = NotCharged::Spent { service: account.name.service, until, is_new: false };
-            (now < until).then_some(spent)
+            (now < until).then(|| account.not_charged(until))
         })
     }
 
@@ -210,13 +265,11 @@ impl Budgets {
                 Ok(part)
             }
             Ok(Ok(Err(Spent { until }))) => {
-                let before = match account.name.unit {
-                    Unit::Messages => account.spent_until.swap(until.as_millis(), Ordering::Relaxed),
-                    // A cheaper message may still be sent.
-                    Unit::Money => until.as_millis(),
-                };
-                let is_new = before < until.as_millis();
-                Err(NotCharged::Spent { service: account.name.service, until, is_new })
+                // A cheaper message may still be sent.
+                if account.name.unit == Unit::Messages {
+                    account.spent_until.store(until.as_millis(), Ordering::Relaxed);
+                }
+                Err(account.not_charged(until))
             }
             Ok(Err(_)) | Err(_) => Err(NotCharged::Unavailable),
         }
@@ -224,6 +277,17 @@ impl Budgets {
 }
 
 impl Account {
+    fn not_charged(&self, until: Timestamp) -> NotCharged {
+        let before = self.reported_until.fetch_max(until.as_millis(), Ordering::Relaxed);
+        NotCharged::Spent {
+            service: self.name.service,
+            budget: self.name.as_str(),
+            limit: self.budget.limit,
+            until,
+            is_new: before < until.as_millis(),
+        }
+    }
+
     fn allowance(&self) -> MutexGuard<'_, Option<Allowance>> {
         self.allowance.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -11,7 +11,7 @@ mod decisions;
 pub mod operator;
 mod record;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -29,8 +29,9 @@ use crate::engine::SlotHash;
 use crate::log_limit::OncePerSecond;
 use crate::metrics::{FactConsumer, Metrics, SendEnd, SendFacts, VerificationFacts, VerificationStep};
 use crate::shard::{Durability, Record as _, RecordKey, Refusal, Router, Shards, Tables, decode};
+use crate::webhook::{About, Detail, Event, EventType, GuardAbout, Outbox};
 
-pub use self::budgets::{BudgetRecord, Charge};
+pub use self::budgets::{BudgetRecord, BudgetUsage, Charge};
 use self::budgets::{Budgets, NotCharged};
 use self::decisions::Decisions;
 pub use self::decisions::{DecisionName, DecisionQuery, GuardDecision};
@@ -113,6 +114,8 @@ pub struct GuardDeps<'a> {
     pub pays: bool,
     /// Kinds of record that a data directory has once messages were sent.
     pub traffic: &'a [u8],
+    /// Takes the events `guard.blocked` and `guard.budget_spent`.
+    pub outbox: Option<Outbox>,
 }
 
 /// Why a message was not charged.
@@ -156,6 +159,7 @@ struct Inner {
     metrics: Arc<Metrics>,
     decisions: Decisions,
     refusals: OncePerSecond,
+    outbox: Option<Outbox>,
     /// Held while records are written, which keeps their order.
     writing: tokio::sync::Mutex<()>,
 }
@@ -166,7 +170,7 @@ impl PumpingGuard {
     /// # Errors
     /// [`Refusal::Stopping`] if a shard failed meanwhile.
     pub async fn start(deps: GuardDeps<'_>) -> Result<Self, Refusal> {
-        let GuardDeps { shards, server_key, mut settings, services, prices, pays, traffic } = deps;
+        let GuardDeps { shards, server_key, mut settings, services, prices, pays, traffic, outbox } = deps;
         let (router, clock) = (Arc::clone(shards.router()), Arc::clone(shards.clock()));
         let default = settings.rules(&GuardRules::default());
         let own = services.iter().map(|(service, own)| (*service, own.rules(&default)));
@@ -196,6 +200,7 @@ impl PumpingGuard {
             metrics: Arc::clone(shards.metrics()),
             decisions: Decisions::follow(shards, SlotHash::new(server_key)),
             refusals: OncePerSecond::default(),
+            outbox,
             writing: tokio::sync::Mutex::default(),
         });
         inner.restore().await?;
@@ -217,7 +222,8 @@ impl PumpingGuard {
         let signals = Signals { service, number, country, number_type, channel, address, is_trusted };
         let now = self.inner.clock.now();
         if let Some(spent) = self.inner.budgets.spent(service)
-            && let ChargeError::Spent { until } = self.inner.not_charged(service, number, spent, request_id)
+            && let ChargeError::Spent { until } =
+                self.inner.not_charged(service, (number, channel), spent, request_id)
         {
             return Err(GuardRefusal::BudgetSpent { until });
         }
@@ -229,6 +235,7 @@ impl PumpingGuard {
         for finding in &assessment.findings {
             self.inner.note(service, finding, now);
             self.inner.log(finding, number, request_id);
+            self.inner.announce_block(finding, &assessment.findings, service, (number, channel));
         }
         match assessment.verdict {
             Verdict::Allow => Ok(()),
@@ -264,7 +271,7 @@ impl PumpingGuard {
         request_id: Option<&str>,
     ) -> Result<Charge, ChargeError> {
         let charged = self.inner.budgets.charge(service, number, channel, is_free).await;
-        charged.map_err(|error| self.inner.not_charged(service, number, error, request_id))
+        charged.map_err(|error| self.inner.not_charged(service, (number, channel), error, request_id))
     }
 
     /// A send that was counted led to no message.
@@ -318,6 +325,14 @@ impl PumpingGuard {
     /// [`Refusal::Stopping`] while a shard cannot say.
     pub async fn decisions(&self, query: &DecisionQuery) -> Result<(Vec<GuardDecision>, bool), Refusal> {
         self.inner.decisions.list(query).await
+    }
+
+    /// Every budget with a limit.
+    ///
+    /// # Errors
+    /// [`Refusal::Stopping`] while a shard cannot say.
+    pub async fn budgets(&self) -> Result<Vec<BudgetUsage>, Refusal> {
+        self.inner.budgets.usage().await
     }
 
     /// Forgets a number of a service: its counter, its manual entry and the decisions about it.
@@ -443,16 +458,19 @@ impl Inner {
     fn not_charged(
         &self,
         service: ServiceId,
-        number: PhoneNumber,
+        message: (PhoneNumber, Channel),
         error: NotCharged,
         request_id: Option<&str>,
     ) -> ChargeError {
-        let NotCharged::Spent { service: scope, until, is_new } = error else {
+        let NotCharged::Spent { service: scope, budget, limit, until, is_new } = error else {
             return ChargeError::Unavailable;
         };
         if is_new {
-            let service = scope.map(ServiceId::get);
-            tracing::warn!(service, until = %until.rfc3339_seconds(), "budget of messages spent");
+            let in_log = scope.map(ServiceId::get);
+            tracing::warn!(budget, limit, service = in_log, until = %until.rfc3339_seconds(), "budget spent");
+            let (rule, scope) = (budget.to_owned(), scope_name(scope).to_owned());
+            let about = GuardAbout { rule, scope, subject: None, until, limit, counted: None };
+            self.announce(EventType::GuardBudgetSpent, service, message, about);
         }
         let finding = Finding {
             rule: Rule::Budget,
@@ -463,8 +481,64 @@ impl Inner {
             begins_block: false,
         };
         self.note(service, &finding, self.clock.now());
-        self.log(&finding, number, request_id);
+        self.log(&finding, message.0, request_id);
         ChargeError::Spent { until }
+    }
+
+    /// Announces the begin of a block: of one for the service and for the installation only the former.
+    fn announce_block(
+        &self,
+        finding: &Finding,
+        all: &[Finding],
+        service: ServiceId,
+        message: (PhoneNumber, Channel),
+    ) {
+        let Finding { rule, key, figures, until, begins_block, .. } = *finding;
+        let of_service =
+            |other: &Finding| other.begins_block && other.key == Key::new(Some(service), key.dimension);
+        let is_repeated = key.service.is_none() && all.iter().any(of_service);
+        let (Some(figures), Some(until), true, false) = (figures, until, begins_block, is_repeated) else {
+            return;
+        };
+        let about = GuardAbout {
+            rule: rule_name(rule).to_owned(),
+            scope: scope_name(key.service).to_owned(),
+            subject: Some(Named(key.dimension).to_string()),
+            until,
+            limit: figures.limit.into(),
+            counted: Some([figures.tally.sends, figures.tally.verified, figures.tally.unverified]),
+        };
+        self.announce(EventType::GuardBlocked, service, message, about);
+    }
+
+    /// Hands an event to the webhooks of the service whose message led to it.
+    fn announce(
+        &self,
+        kind: EventType,
+        service: ServiceId,
+        (to, channel): (PhoneNumber, Channel),
+        about: GuardAbout,
+    ) {
+        let Some((outbox, sid)) =
+            self.outbox.as_ref().and_then(|outbox| Some((outbox.clone(), outbox.subscriber(service)?)))
+        else {
+            return;
+        };
+        let about = About {
+            to,
+            channel,
+            status: "blocked".to_owned(),
+            detail: Detail::Guard(about),
+            locked_until: None,
+            tags: BTreeMap::new(),
+        };
+        let event = Event { kind, service, verification: sid, at: self.clock.now(), about };
+        let slot = self.slots.of_number(service, to);
+        tokio::spawn(async move {
+            if let Err(error) = outbox.announce(event, slot).await {
+                tracing::warn!(%error, kind = kind.as_str(), "event of the guard lost");
+            }
+        });
     }
 
     fn note(&self, service: ServiceId, finding: &Finding, now: Timestamp) {
@@ -496,6 +570,10 @@ impl Inner {
             });
         }
     }
+}
+
+const fn scope_name(service: Option<ServiceId>) -> &'static str {
+    if service.is_some() { "service" } else { "installation" }
 }
 
 /// Takes over the ends of sends and verifications.

@@ -9,11 +9,15 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    ClientNet, Dimension, Effect, Entry, EntryAction, Figures, Key, Mode, Named, PumpingGuard, Rule,
-    rule_name,
+    ClientNet, DecisionQuery, Dimension, Effect, Entry, EntryAction, Figures, GuardDecision, Key, Mode,
+    Named, PumpingGuard, Rule, effect_name, rule_name, scope_name,
 };
 use crate::domain::{Channel, PhoneNumber, Region, ServiceId, Sid, Timestamp};
+use crate::shard::Refusal;
 use onceward_core::guard::{Period, Signals};
+
+/// Decisions of an explanation.
+const EXPLAINED: usize = 10;
 
 /// The longest manual entry.
 pub const LONGEST: Duration = Duration::from_secs(365 * 86_400);
@@ -161,6 +165,59 @@ pub struct Explanation {
     pub reasons: Vec<String>,
     /// The subject itself first, then what contains it.
     pub counters: Vec<CounterView>,
+    /// The newest refusals and would-be refusals.
+    pub decisions: Vec<DecisionView>,
+}
+
+/// The messages of an hour that broke a rule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(ToSchema))]
+#[cfg_attr(feature = "server", schema(as = GuardDecision))]
+pub struct DecisionView {
+    /// The service of the messages.
+    #[cfg_attr(feature = "server", schema(required))]
+    pub service_sid: Option<String>,
+    /// The number (masked), prefix, country or address, or `all`.
+    #[cfg_attr(feature = "server", schema(example = "+99290000****"))]
+    pub subject: String,
+    /// Whose counters broke the rule: `service` or `installation`.
+    #[cfg_attr(feature = "server", schema(pattern = "^(service|installation)$"))]
+    pub scope: String,
+    #[cfg_attr(feature = "server", schema(example = "prefix"))]
+    pub rule: String,
+    /// `refused`; or sent: `recorded` by a rule with the mode record, `learning` without enough history,
+    /// `verified_number` to a number that was verified before.
+    #[cfg_attr(feature = "server", schema(example = "refused"))]
+    pub effect: String,
+    pub messages: u64,
+    /// The first message of the hour.
+    #[cfg_attr(feature = "server", schema(format = DateTime))]
+    pub date_first: String,
+    /// The last message of the hour.
+    #[cfg_attr(feature = "server", schema(format = DateTime))]
+    pub date_last: String,
+    /// Those of the last message; null for lists, types and budgets.
+    #[cfg_attr(feature = "server", schema(required))]
+    pub figures: Option<FiguresView>,
+}
+
+impl DecisionView {
+    /// Leaves out the figures of the installation for those who see one service.
+    pub fn new(decision: &GuardDecision, sees_all: bool, sid: impl Fn(ServiceId) -> Option<Sid>) -> Self {
+        let GuardDecision { name, sends, first, last, figures, .. } = decision;
+        let is_of_service = name.key.service.is_some();
+        Self {
+            service_sid: sid(name.service).map(|sid| sid.to_string()),
+            subject: Named(name.key.dimension).to_string(),
+            scope: scope_name(name.key.service).to_owned(),
+            rule: rule_name(name.rule).to_owned(),
+            effect: effect_name(name.effect).to_owned(),
+            messages: *sends,
+            date_first: shown(*first),
+            date_last: shown(*last),
+            figures: figures.filter(|_| is_of_service || sees_all).map(FiguresView::from),
+        }
+    }
 }
 
 fn shown(at: Timestamp) -> String {
@@ -214,7 +271,15 @@ fn containing(dimension: Dimension) -> Vec<Dimension> {
 impl PumpingGuard {
     /// Explains what the guard does with messages of a service to a subject. Includes the counters of the installation
     /// for those who may see all services.
-    pub fn explain(&self, service: (ServiceId, Sid), dimension: Dimension, sees_all: bool) -> Explanation {
+    ///
+    /// # Errors
+    /// [`Refusal::Stopping`] while a shard cannot say.
+    pub async fn explain(
+        &self,
+        service: (ServiceId, Sid),
+        dimension: Dimension,
+        sees_all: bool,
+    ) -> Result<Explanation, Refusal> {
         let (id, sid) = service;
         let sid_of = |_: ServiceId| Some(sid);
         let (mut reasons, mut counters) = (Vec::new(), Vec::new());
@@ -253,7 +318,17 @@ impl PumpingGuard {
                 });
             }
         }
-        Explanation { subject: exact(dimension), service_sid: sid.to_string(), refused, reasons, counters }
+        let query = DecisionQuery {
+            service: Some(id),
+            keys: containing(dimension),
+            limit: EXPLAINED,
+            ..DecisionQuery::default()
+        };
+        let decisions = self.decisions(&query).await?.0;
+        let decisions =
+            decisions.iter().map(|decision| DecisionView::new(decision, sees_all, sid_of)).collect();
+        let (subject, service_sid) = (exact(dimension), sid.to_string());
+        Ok(Explanation { subject, service_sid, refused, reasons, counters, decisions })
     }
 
     /// Lists and types of a number or country, and the limit of a number. Returns whether one refuses text messages.

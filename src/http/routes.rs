@@ -26,7 +26,7 @@ use super::v2::webhooks::WebhookView;
 use super::v2::{
     Request, account, attempts, audit, guard, limits, lockouts, services, verifications, webhooks,
 };
-use crate::guard::operator::{BlockView, EntryView, Explanation};
+use crate::guard::operator::{BlockView, DecisionView, EntryView, Explanation};
 use crate::metrics::TextFormat;
 use crate::registry::Scope;
 use crate::webhook::DeliveryView;
@@ -230,8 +230,12 @@ static GUARD: ApiGroup = twilio(
             v2!(guard::list_blocks, guard::OfService), list::<BlockView>("blocks"),
             about: "Those that end last first.", others: &[404];
         Get "/v2/Guard/Explanations/{Subject}", "FetchGuardExplanation", "Explain what the guard does" =>
-            v2!(guard::explain, guard::OfService), one::<Explanation>(),
+            v2!(async guard::explain, guard::OfService), one::<Explanation>(),
             about: "Without ServiceSid for the service default. Budgets are not considered.", others: &[404];
+        Get "/v2/Guard/Decisions", "ListGuardDecision", "List refusals and would-be refusals" =>
+            v2!(async guard::list_decisions, guard::Filters), list::<DecisionView>("decisions"),
+            about: "Newest first. A decision counts the messages of an hour that broke one rule with one effect for one subject.",
+            others: &[404];
         Post "/v2/Guard/Entries", "CreateGuardEntry", "Allow or block a number, prefix, country or address" =>
             v2!(async guard::create_entry, guard::NewEntry), made::<EntryView>(),
             about: "Replaces the entry of the same subject. An entry that allows also ends the subject's block.",

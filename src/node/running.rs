@@ -152,6 +152,7 @@ impl Running {
             prices,
             pays: gateways.iter().any(|routed| routed.routed_as != GatewayName::Simulator),
             traffic: &[NumberState::KIND, AttemptLog::KIND, history::Row::KIND],
+            outbox: Some(outbox.clone()),
         })
         .await?;
         let bounds_of_limits = limit::Bounds { queue: bounds.commands, ..limit::Bounds::default() };

@@ -27,7 +27,7 @@ use self::command::WebhookRequest;
 use self::recorder::Sequences;
 use self::schedule::{Follower, Schedule};
 use crate::clock::Clock;
-use crate::domain::record_id;
+use crate::domain::{ServiceId, Sid, record_id};
 use crate::engine::Sealer;
 use crate::log_limit::OncePerSecond;
 use crate::numbers::EventSink;
@@ -167,6 +167,11 @@ impl Outbox {
     /// The recorder that writes events within decisions about numbers.
     pub fn recorder(&self) -> Arc<dyn EventSink> {
         Arc::clone(&self.inner.recorder) as _
+    }
+
+    /// The service, if a webhook of it is enabled.
+    pub(crate) fn subscriber(&self, service: ServiceId) -> Option<Sid> {
+        self.inner.recorder.subscribed(service).map(|service| service.sid)
     }
 
     /// Records an event that follows no decision about a number, in this slot. Durable when it returns.

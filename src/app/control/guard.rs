@@ -6,11 +6,11 @@ use clap::Subcommand;
 use serde::{Deserialize, Serialize};
 
 use super::keys::service_of;
-use super::wire::at_least_one;
+use super::wire::{at_least_one, parse_time};
 use crate::audit::Author;
-use crate::domain::{ServiceId, Sid};
-use crate::guard::operator::{self, BlockView, EntryView, LONGEST, SUBJECTS, exact};
-use crate::guard::{Dimension, Entry, EntryAction, Key, Named, PumpingGuard};
+use crate::domain::{ServiceId, Sid, Timestamp};
+use crate::guard::operator::{self, BlockView, DecisionView, EntryView, LONGEST, SUBJECTS, exact};
+use crate::guard::{DecisionQuery, Dimension, Entry, EntryAction, Key, Named, PumpingGuard};
 use crate::registry::Registry;
 use crate::verify::Verifying;
 
@@ -56,11 +56,16 @@ pub enum GuardRequest {
         subject: SubjectRequest,
     },
 
-    /// List blocks and manual entries. Numbers are masked.
+    /// List blocks, manual entries, and what the guard refused or would have refused. Numbers are masked.
     List {
         /// Only those of this service: its id (VA...), its name in config.json, its friendly name, or "default".
         #[arg(long, value_name = "NAME|VA..")]
         service: Option<String>,
+
+        /// Only refusals since this time: a while ago ("2h", "7d"), a day (2027-01-31, UTC), or a moment (RFC 3339)
+        /// [default: a day ago].
+        #[arg(long, value_name = "TIME", value_parser = parse_time)]
+        since: Option<Timestamp>,
 
         /// At most this many of each.
         #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least_one)]
@@ -89,6 +94,9 @@ fn length(text: &str) -> Result<u64, String> {
         .ok_or_else(|| "it must be a time from 1m to 365d, such as 12h".to_owned())
 }
 
+/// Refusals are listed for so long unless the operator asks otherwise.
+const DAY: Duration = Duration::from_secs(86_400);
+
 const MIN_LENGTH: Duration = Duration::from_secs(60);
 
 /// A line of the list.
@@ -97,6 +105,7 @@ const MIN_LENGTH: Duration = Duration::from_secs(60);
 pub enum GuardLine {
     Block(BlockView),
     Entry(EntryView),
+    Decision(DecisionView),
 }
 
 impl GuardRequest {
@@ -124,7 +133,8 @@ impl GuardRequest {
                 let dimension = subject.dimension()?;
                 let service = registry.find_service(subject.service.as_deref().unwrap_or("default"));
                 let service = service.map_err(|error| error.to_string())?;
-                vec![serde_json::to_value(guard.explain((service.id, service.sid), dimension, true))]
+                let explanation = guard.explain((service.id, service.sid), dimension, true).await;
+                vec![serde_json::to_value(explanation.map_err(|refusal| refusal.to_string())?)]
             }
             Self::Allow { subject, seconds } => {
                 let key = subject.key(registry)?;
@@ -142,7 +152,7 @@ impl GuardRequest {
                 let entry = entry(guard, known.action, Duration::ZERO);
                 vec![serde_json::to_value(set(guard, key, entry, sid, by).await?)]
             }
-            Self::List { service, limit } => {
+            Self::List { service, since, limit } => {
                 let service = service_of(registry, service)?;
                 let blocks = guard.blocks(service).into_iter().take(limit);
                 let blocks = blocks
@@ -152,7 +162,13 @@ impl GuardRequest {
                     let masked = Named(key.dimension).to_string();
                     GuardLine::Entry(EntryView::new(key, entry, masked, sid))
                 });
-                blocks.chain(entries).map(serde_json::to_value).collect()
+                let since = since.unwrap_or_else(|| guard.now().minus(DAY));
+                let query = DecisionQuery { service, since, limit, ..DecisionQuery::default() };
+                let (decisions, _) = guard.decisions(&query).await.map_err(|refusal| refusal.to_string())?;
+                let decisions = decisions.iter();
+                let decisions =
+                    decisions.map(|decision| GuardLine::Decision(DecisionView::new(decision, true, sid)));
+                blocks.chain(entries).chain(decisions).map(serde_json::to_value).collect()
             }
         };
         lines.into_iter().collect::<Result<_, _>>().map_err(|error| error.to_string())

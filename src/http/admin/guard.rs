@@ -7,8 +7,11 @@ use askama::Template;
 use super::session::Notice;
 use super::{AdminRequest, Form, HEADERS, PageHeader, describe_token, moment};
 use crate::domain::{ServiceId, Sid, SidKind, Timestamp};
-use crate::guard::operator::{self, Explanation, FiguresView, exact};
-use crate::guard::{Entry, EntryAction, EntryError, Key, PumpingGuard};
+use crate::guard::operator::{self, DecisionView, Explanation, FiguresView, exact};
+use crate::guard::replay::money;
+use crate::guard::{
+    BudgetUsage, DecisionQuery, Entry, EntryAction, EntryError, GuardDecision, Key, PumpingGuard,
+};
 use crate::http::pages::{self, Frame, home};
 use crate::http::response::Response;
 use crate::http::v2::params::{Param, Text};
@@ -16,6 +19,9 @@ use crate::numbers::Refusal;
 
 /// Rows of each table.
 const MOST_ROWS: usize = 100;
+
+/// Decisions of the last day.
+const DECISIONS_OF: Duration = Duration::from_secs(86_400);
 
 const USUAL_HOURS: u64 = 12;
 
@@ -32,6 +38,26 @@ struct GuardPage {
     explanation: Option<Explanation>,
     blocks: Vec<GuardRow>,
     entries: Vec<GuardRow>,
+    budgets: Vec<BudgetRow>,
+    decisions: Vec<DecisionRow>,
+}
+
+struct BudgetRow {
+    service: String,
+    name: &'static str,
+    spent: String,
+    limit: String,
+    is_spent: bool,
+}
+
+struct DecisionRow {
+    last: String,
+    service: String,
+    subject: String,
+    rule: String,
+    effect: String,
+    messages: u64,
+    figures: String,
 }
 
 /// A block or an entry.
@@ -45,29 +71,62 @@ struct GuardRow {
 }
 
 /// `GET /admin/guard`.
-pub fn page(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
-    shown(request, guard(request)?, None)
+pub async fn page(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
+    shown(request, guard(request)?, None).await
 }
 
-fn shown(
+async fn shown(
     request: &AdminRequest<'_>,
     guard: &PumpingGuard,
     explanation: Option<Explanation>,
 ) -> Result<Response, Refusal> {
     let Ok(_place) = request.v2.reads.begin(None) else { return Err(Refusal::Overloaded) };
     let services = request.v2.registry.services(0, usize::MAX);
-    let row = |key: Key, until: Timestamp, detail: String| {
-        let service = key.service.map(|id| services.iter().find(|service| service.id == id));
-        GuardRow {
-            subject: exact(key.dimension),
-            sid: service.flatten().map(|service| service.sid.to_string()).unwrap_or_default(),
-            service: service.map_or("all".to_owned(), |known| {
-                known.map_or_else(|| "a deleted service".to_owned(), |service| service.title())
-            }),
-            until: moment(until),
-            detail,
+    let known = |id: ServiceId| services.iter().find(|service| service.id == id);
+    let title = |service: Option<ServiceId>| {
+        service.map_or("all".to_owned(), |id| {
+            known(id).map_or_else(|| "a deleted service".to_owned(), |service| service.title())
+        })
+    };
+    let row = |key: Key, until: Timestamp, detail: String| GuardRow {
+        subject: exact(key.dimension),
+        sid: key.service.and_then(known).map(|service| service.sid.to_string()).unwrap_or_default(),
+        service: title(key.service),
+        until: moment(until),
+        detail,
+    };
+    let query = DecisionQuery {
+        since: guard.now().minus(DECISIONS_OF),
+        limit: MOST_ROWS,
+        ..DecisionQuery::default()
+    };
+    let (decisions, _) = guard.decisions(&query).await?;
+    let decision = |decision: &GuardDecision| {
+        let view = DecisionView::new(decision, true, |id| known(id).map(|service| service.sid));
+        DecisionRow {
+            last: moment(decision.last),
+            service: title(Some(decision.name.service)),
+            figures: view.figures.map(|figures| figures.to_string()).unwrap_or_default(),
+            subject: view.subject,
+            rule: view.rule,
+            effect: view.effect.replace('_', " "),
+            messages: view.messages,
         }
     };
+    let currency = request.admin.history.currency();
+    let budget = |budget: BudgetUsage| {
+        let amount = |amount: u64| {
+            if budget.is_money { format!("{} {currency}", money(amount)) } else { amount.to_string() }
+        };
+        BudgetRow {
+            service: title(budget.service),
+            name: budget.name,
+            spent: amount(budget.spent),
+            limit: amount(budget.limit),
+            is_spent: budget.spent >= budget.limit,
+        }
+    };
+    let budgets = guard.budgets().await?;
     let blocks = guard.blocks(None).into_iter().take(MOST_ROWS);
     let entries = guard.entries(None).into_iter().take(MOST_ROWS);
     let page = GuardPage {
@@ -75,6 +134,8 @@ fn shown(
         header: request.header("/admin/guard"),
         notice: request.take_notice(),
         explanation,
+        budgets: budgets.into_iter().map(budget).collect(),
+        decisions: decisions.iter().map(decision).collect(),
         blocks: blocks
             .map(|(key, until, figures)| row(key, until, FiguresView::from(figures).to_string()))
             .collect(),
@@ -108,7 +169,8 @@ pub async fn act(request: &AdminRequest<'_>, form: &Form) -> Result<Response, Re
         "explain" => {
             let service = service.or_else(|| request.v2.registry.service_by_id(ServiceId::DEFAULT));
             let Some(service) = service else { return Ok(unchanged(request, "the service does not exist")) };
-            return shown(request, guard, Some(guard.explain((service.id, service.sid), dimension, true)));
+            let explanation = guard.explain((service.id, service.sid), dimension, true).await?;
+            return shown(request, guard, Some(explanation)).await;
         }
         "allow" => (Entry { action: EntryAction::Allow, until }, "passes the adaptive rules"),
         "block" => (Entry { action: EntryAction::Block, until }, "is blocked"),

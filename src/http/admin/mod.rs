@@ -317,7 +317,7 @@ pub async fn answer<V: Verify>(
         AdminPage::Number => number::page(&request).await,
         AdminPage::Audit => audit::page(&request).await,
         AdminPage::Guard if is_post => guard::act(&request, &form).await,
-        AdminPage::Guard => guard::page(&request),
+        AdminPage::Guard => guard::page(&request).await,
     };
     Ok(page.unwrap_or_else(|refusal| site.refused(refusal)))
 }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::context::{Failure, Request, RequestContext};
+use super::context::{Failure, PageItems, Request, RequestContext};
 use super::error::Error;
 use super::params::{GuardSubject, Id, Parameters as _, ServiceSid, Whole, parameters};
-use crate::domain::{ServiceId, Sid};
-use crate::guard::operator::{self, BlockView, EntryView, exact};
-use crate::guard::{Dimension, Entry, EntryAction, EntryError, Key, Named, PumpingGuard};
+use crate::domain::{ServiceId, Sid, Timestamp};
+use crate::guard::operator::{self, BlockView, DecisionView, EntryView, exact};
+use crate::guard::{DecisionQuery, Dimension, Entry, EntryAction, EntryError, Key, Named, PumpingGuard};
 use crate::http::response::Response;
 use crate::registry::Service;
 
@@ -17,6 +17,18 @@ parameters! {
     pub struct OfService {
         /// Of this service. Without it of all services, or of the service of the key.
         "ServiceSid" = "VA0123456789abcdef0123456789abcdef" => service: Option<ServiceSid>,
+    }
+}
+
+parameters! {
+    /// The filters of the decisions.
+    pub struct Filters {
+        /// Of this service.
+        "ServiceSid" = "VA0123456789abcdef0123456789abcdef" => service: Option<ServiceSid>,
+        /// With a message at or after this time.
+        "DateCreatedAfter" = "2026-01-31T12:00:00Z" => after: Option<Timestamp>,
+        /// With the last message before this time.
+        "DateCreatedBefore" = "2026-02-28T12:00:00Z" => before: Option<Timestamp>,
     }
 }
 
@@ -82,15 +94,37 @@ pub async fn delete_entry(request: &Request<'_, OfService>) -> Result<Response, 
 }
 
 /// `GET` of an explanation.
-pub fn explain(request: &Request<'_, OfService>) -> Result<Response, Failure> {
+pub async fn explain(request: &Request<'_, OfService>) -> Result<Response, Failure> {
     let (guard, scope) = (guard(request)?, scope(request, request.read()?.service)?);
     let service = match scope {
         Some(service) => service,
         None => request.v2.registry.service_by_id(ServiceId::DEFAULT).ok_or(Failure::NotFound)?,
     };
     let subject = subject(request, "Explanations")?;
-    let explanation = guard.explain((service.id, service.sid), subject, request.is_for_all_services());
-    Ok(Response::ok(&explanation))
+    let _place = request.v2.reads.begin(request.own_service())?;
+    let explanation = guard.explain((service.id, service.sid), subject, request.is_for_all_services()).await;
+    Ok(Response::ok(&explanation.map_err(Error::unavailable)?))
+}
+
+/// `GET` of the refusals and would-be refusals: those with the newest message first. The pages go on from the moment at
+/// which the first one was asked for.
+pub async fn list_decisions(request: &Request<'_, Filters>) -> Result<Response, Failure> {
+    let (page, began) = request.page()?.begun(request.end_of_now());
+    let Filters { service, after, before } = request.read()?;
+    let (guard, scope) = (guard(request)?, scope(request, service)?);
+    let _place = request.v2.reads.begin(request.own_service())?;
+    let query = DecisionQuery {
+        service: scope.map(|service| service.id),
+        keys: Vec::new(),
+        since: after.unwrap_or(Timestamp::EPOCH),
+        until: Some(before.map_or(began, |before| before.min(began))),
+        skip: page.skip(),
+        limit: page.limit(),
+    };
+    let (decisions, has_more) = guard.decisions(&query).await.map_err(Error::unavailable)?;
+    let (sees_all, sid) = (request.is_for_all_services(), |id| request.service_sid(id));
+    let items = decisions.iter().map(|decision| DecisionView::new(decision, sees_all, sid)).collect();
+    Ok(request.page_response("decisions", PageItems { page, items, has_more }, Filters::NAMES))
 }
 
 fn guard(request: &RequestContext<'_>) -> Result<PumpingGuard, Failure> {

@@ -28,6 +28,11 @@ impl BudgetState {
     pub fn end(&self, period: Period) -> Timestamp {
         period.end(self.index)
     }
+
+    /// The amount that was drawn in the current hour or day.
+    pub fn drawn(&self, period: Period, now: Timestamp) -> u64 {
+        if period.index(now) > self.index { 0 } else { self.drawn }
+    }
 }
 
 /// A part of a budget in memory.
@@ -77,6 +82,11 @@ impl Allowance {
         // With a clock that was set back, the later period goes on.
         let is_over = self.period.index(now) > self.index;
         (!is_over && amount <= self.left).then(|| self.split(amount))
+    }
+
+    /// The rest that may still be taken.
+    pub fn left(&self, now: Timestamp) -> u64 {
+        if self.period.index(now) > self.index { 0 } else { self.left }
     }
 
     /// Takes an amount, at most what is left, whatever the time is.
