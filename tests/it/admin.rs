@@ -444,3 +444,36 @@ fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
     let rest = text.split_once(before).unwrap_or_else(|| panic!("no {before:?} in {text}")).1;
     rest.split_once(after).expect("an end").0
 }
+
+#[tokio::test]
+async fn the_guard_is_explained_and_changed_on_the_dashboard() {
+    let world = World::of(V2::account(Setup::new())).await;
+    let visitor = Visitor::of(&world).await;
+    let (number, service) = (world.number(), default_service(&world).await);
+    let page = visitor.get("/admin/guard").await;
+    for part in ["messages-per-hour", "The guard blocks nothing", "The guard refused nothing"] {
+        assert!(page.text().contains(part), "no {part:?} in {}", page.text());
+    }
+    let form = |action| [("subject", number.as_str()), ("service", service.as_str()), ("action", action)];
+    let refused = visitor.post_with("/admin/guard", &[], "0", &form("block")).await;
+    assert_eq!(refused.status(), 403, "{}", refused.text());
+    assert_eq!(world.send(&number).await.status(), 200);
+
+    let blocked = visitor.post("/admin/guard", &form("block")).await;
+    assert_eq!((blocked.status(), blocked.header("location")), (303, "/admin/guard"));
+    assert_eq!(world.send(&number).await.status(), 403);
+    let page = visitor.get("/admin/guard").await;
+    for part in [&format!("{number} is blocked"), "Remove the entry of", "refused", "entry"] {
+        assert!(page.text().contains(part), "no {part:?} in {}", page.text());
+    }
+    let explained = visitor.post("/admin/guard", &form("explain")).await;
+    assert_eq!(explained.status(), 200);
+    assert!(explained.text().contains("By a manual entry for this service"), "{}", explained.text());
+    visitor.post("/admin/guard", &form("remove")).await;
+    assert_eq!(world.send(&number).await.status(), 200);
+    let nothing = [("subject", "nobody"), ("action", "block")];
+    visitor.post("/admin/guard", &nothing).await;
+    assert!(visitor.get("/admin/guard").await.text().contains("Nothing was changed"));
+    let audit = visitor.get("/admin/audit").await;
+    assert!(audit.text().contains("guard.blocked") && audit.text().contains("guard.entry_removed"));
+}

@@ -3,6 +3,7 @@
 mod bounds;
 mod content;
 mod crash;
+mod guard;
 mod listing;
 mod order;
 mod retries;

@@ -1,0 +1,52 @@
+//! The events of the pumping guard.
+
+use std::collections::HashMap;
+
+use super::*;
+use crate::config::GuardSettings;
+use crate::guard::{ClientSignals, GuardDeps, GuardRefusal, GuardedSend, PumpingGuard};
+
+#[tokio::test(start_paused = true)]
+async fn a_block_and_a_spent_budget_are_announced_once_to_the_service() {
+    let world = World::new().await;
+    let guard = PumpingGuard::start(GuardDeps {
+        shards: &world.shards,
+        server_key: &ServerKey::from_bytes([7; 32]),
+        settings: GuardSettings { messages_per_hour: Some(40), ..GuardSettings::default() },
+        services: HashMap::new(),
+        prices: None,
+        pays: true,
+        traffic: &[],
+        outbox: Some(world.outbox.clone()),
+    })
+    .await
+    .expect("a guard");
+    let number = |last: u64| PhoneNumber::from_u64(992_900_000_000 + last).expect("a number");
+    let send = |last| {
+        let (channel, client, life) = (Channel::Sms, ClientSignals::default(), 10 * MINUTE);
+        guard.assess(&GuardedSend { service: SERVICE, number: number(last), channel, client, life }, None)
+    };
+    // With 14 days of history the adaptive rules refuse.
+    send(0).expect("sent");
+    world.clock.advance(14 * 24 * HOUR);
+    let refused = (0..40).filter(|last| send(*last) == Err(GuardRefusal::Blocked)).count();
+    assert_eq!(refused, 9);
+    world.settle().await;
+    let asked = world.asked();
+    assert_eq!(kinds(&asked), ["guard.blocked"]);
+    let data = &asked[0].body["data"];
+    assert_eq!((&data["rule"], &data["scope"]), (&"prefix".into(), &"service".into()), "{data}");
+    assert_eq!((&data["subject"], &data["sent"]), (&"+99290000****".into(), &31.into()), "{data}");
+
+    for _ in 0..45 {
+        let _ = guard.charge(SERVICE, number(1), Channel::Sms, false, None).await;
+    }
+    world.settle().await;
+    let asked = world.asked();
+    assert_eq!(kinds(&asked), ["guard.budget_spent"]);
+    let data = &asked[0].body["data"];
+    assert_eq!((&data["rule"], &data["scope"]), (&"messages-per-hour".into(), &"installation".into()));
+    assert_eq!((&data["limit"], &data["subject"]), (&40.into(), &serde_json::Value::Null));
+    let usage = guard.budgets().await.expect("budgets");
+    assert_eq!((usage[0].spent, usage[0].limit), (40, 40));
+}
