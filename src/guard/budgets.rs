@@ -67,28 +67,14 @@ struct BudgetName {
 }
 
 impl BudgetName {
-    /// The key in the configuration.
-    const fn as_str(&self) -> &'static str {
+    /// Its key in the settings.
+    const fn key(&self) -> &'static str {
         match (self.unit, self.period) {
             (Unit::Messages, Period::Hour) => "messages-per-hour",
             (Unit::Messages, Period::Day) => "messages-per-day",
-            (Unit::Money, Period::Hour) => "money-per-hour",
-            (Unit::Money, Period::Day) => "money-per-day",
+            (Unit::Money, _) => "money-per-day",
         }
     }
-}
-
-/// The state of a budget.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BudgetUsage {
-    /// `None` is the installation.
-    pub service: Option<ServiceId>,
-    /// The key in the configuration.
-    pub name: &'static str,
-    /// Whether it counts millionths of the currency, and not messages.
-    pub is_money: bool,
-    pub limit: u64,
-    pub spent: u64,
 }
 
 /// A budget with the allowance that is in memory.
@@ -100,8 +86,8 @@ struct Account {
     drawing: tokio::sync::Mutex<()>,
     /// While it is in the future, the budget has nothing left.
     spent_until: AtomicU64,
-    /// The end of the hour or day in which that was reported.
-    reported_until: AtomicU64,
+    /// The last end of a period in which the budget was spent.
+    reported: AtomicU64,
 }
 
 /// Why a message may not be sent.
@@ -114,8 +100,8 @@ pub enum NotCharged {
         budget: &'static str,
         limit: u64,
         until: Timestamp,
-        /// Whether it is reported for the first time in its hour or day.
-        is_new: bool,
+        /// Whether the budget is spent for the first time in its hour or day: its key in the settings, and its limit.
+        is_new: Option<(&'static str, u64)>,
     },
     /// The store did not take the record.
     Unavailable,
@@ -165,7 +151,7 @@ impl Budgets {
                     allowance: Mutex::default(),
                     drawing: tokio::sync::Mutex::default(),
                     spent_until: AtomicU64::new(0),
-                    reported_until: AtomicU64::new(0),
+                    reported: AtomicU64::new(0),
                 }))
             });
             (service, accounts.collect())
@@ -208,7 +194,8 @@ impl Budgets {
         let now = self.clock.now();
         self.of(service).find_map(|account| {
             let until = Timestamp::from_millis(account.spent_until.load(Ordering::Relaxed));
-            (now < until).then(|| account.not_charged(until))
+            let spent = NotCharged::Spent { service: account.name.service, until, is_new: None };
+            (now < until).then_some(spent)
         })
     }
 
@@ -265,11 +252,13 @@ impl Budgets {
                 Ok(part)
             }
             Ok(Ok(Err(Spent { until }))) => {
-                // A cheaper message may still be sent.
+                // With too little money, a cheaper message may still be sent.
                 if account.name.unit == Unit::Messages {
                     account.spent_until.store(until.as_millis(), Ordering::Relaxed);
                 }
-                Err(account.not_charged(until))
+                let is_new = account.reported.swap(until.as_millis(), Ordering::Relaxed) < until.as_millis();
+                let is_new = is_new.then(|| (account.name.key(), budget.limit));
+                Err(NotCharged::Spent { service: account.name.service, until, is_new })
             }
             Ok(Err(_)) | Err(_) => Err(NotCharged::Unavailable),
         }

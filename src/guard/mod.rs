@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 
 use crate::audit::{Action, Author, Change};
 use crate::clock::Clock;
@@ -47,6 +47,9 @@ const INTERVAL: Duration = Duration::from_secs(10);
 
 /// Messages an hour of a new data directory with a real gateway, until the operator sets a budget.
 const FIRST_BUDGET: u64 = 500;
+
+/// Notices that a receiver may leave unread.
+const NOTICES: usize = 256;
 
 /// Records that are taken under one lock: some 100 us.
 const AT_ONCE: usize = 32;
@@ -118,6 +121,17 @@ pub struct GuardDeps<'a> {
     pub outbox: Option<Outbox>,
 }
 
+/// A block that began, or a budget that is spent, and the message that led to it.
+#[derive(Debug, Clone, Copy)]
+pub struct GuardNotice {
+    pub service: ServiceId,
+    pub number: PhoneNumber,
+    pub channel: Channel,
+    pub finding: Finding,
+    /// The key of the budget in the settings, and its limit.
+    pub budget: Option<(&'static str, u64)>,
+}
+
 /// Why a message was not charged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChargeError {
@@ -158,6 +172,7 @@ struct Inner {
     slots: SlotHash,
     metrics: Arc<Metrics>,
     decisions: Decisions,
+    notices: broadcast::Sender<GuardNotice>,
     refusals: OncePerSecond,
     outbox: Option<Outbox>,
     /// Held while records are written, which keeps their order.
@@ -199,6 +214,7 @@ impl PumpingGuard {
             slots,
             metrics: Arc::clone(shards.metrics()),
             decisions: Decisions::follow(shards, SlotHash::new(server_key)),
+            notices: broadcast::Sender::new(NOTICES),
             refusals: OncePerSecond::default(),
             outbox,
             writing: tokio::sync::Mutex::default(),
@@ -223,7 +239,7 @@ impl PumpingGuard {
         let now = self.inner.clock.now();
         if let Some(spent) = self.inner.budgets.spent(service)
             && let ChargeError::Spent { until } =
-                self.inner.not_charged(service, (number, channel), spent, request_id)
+                self.inner.not_charged(service, number, channel, spent, request_id)
         {
             return Err(GuardRefusal::BudgetSpent { until });
         }
@@ -235,7 +251,10 @@ impl PumpingGuard {
         for finding in &assessment.findings {
             self.inner.note(service, finding, now);
             self.inner.log(finding, number, request_id);
-            self.inner.announce_block(finding, &assessment.findings, service, (number, channel));
+            if finding.begins_block {
+                let (finding, budget) = (*finding, None);
+                let _ = self.inner.notices.send(GuardNotice { service, number, channel, finding, budget });
+            }
         }
         match assessment.verdict {
             Verdict::Allow => Ok(()),
@@ -271,7 +290,17 @@ impl PumpingGuard {
         request_id: Option<&str>,
     ) -> Result<Charge, ChargeError> {
         let charged = self.inner.budgets.charge(service, number, channel, is_free).await;
-        charged.map_err(|error| self.inner.not_charged(service, (number, channel), error, request_id))
+        charged.map_err(|error| self.inner.not_charged(service, number, channel, error, request_id))
+    }
+
+    /// Blocks and spent budgets from now on.
+    pub fn notices(&self) -> broadcast::Receiver<GuardNotice> {
+        self.inner.notices.subscribe()
+    }
+
+    /// The rules of a service.
+    pub fn rules_of(&self, service: ServiceId) -> &GuardRules {
+        self.inner.rules.of(service)
     }
 
     /// A send that was counted led to no message.
@@ -458,20 +487,14 @@ impl Inner {
     fn not_charged(
         &self,
         service: ServiceId,
-        message: (PhoneNumber, Channel),
+        number: PhoneNumber,
+        channel: Channel,
         error: NotCharged,
         request_id: Option<&str>,
     ) -> ChargeError {
         let NotCharged::Spent { service: scope, budget, limit, until, is_new } = error else {
             return ChargeError::Unavailable;
         };
-        if is_new {
-            let in_log = scope.map(ServiceId::get);
-            tracing::warn!(budget, limit, service = in_log, until = %until.rfc3339_seconds(), "budget spent");
-            let (rule, scope) = (budget.to_owned(), scope_name(scope).to_owned());
-            let about = GuardAbout { rule, scope, subject: None, until, limit, counted: None };
-            self.announce(EventType::GuardBudgetSpent, service, message, about);
-        }
         let finding = Finding {
             rule: Rule::Budget,
             key: Key::new(scope, Dimension::Total),
@@ -480,6 +503,12 @@ impl Inner {
             until: Some(until),
             begins_block: false,
         };
+        if let Some((budget, limit)) = is_new {
+            let scope = scope.map(ServiceId::get);
+            tracing::warn!(budget, limit, service = scope, until = %until.rfc3339_seconds(), "budget spent");
+            let budget = Some((budget, limit));
+            let _ = self.notices.send(GuardNotice { service, number, channel, finding, budget });
+        }
         self.note(service, &finding, self.clock.now());
         self.log(&finding, message.0, request_id);
         ChargeError::Spent { until }

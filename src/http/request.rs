@@ -265,6 +265,34 @@ mod tests {
     }
 
     #[test]
+    fn only_a_trusted_proxy_names_the_address_of_a_client() {
+        let trusted = |text: &str| text.parse().expect("a network");
+        let proxies = ProxySettings {
+            client_address_header: Some(HeaderName::from_static("x-forwarded-for")),
+            trusted_proxies: vec![trusted("127.0.0.1/32"), trusted("10.0.0.0/8")],
+        };
+        for (peer, values, expected) in [
+            ("127.0.0.1", &["192.0.2.7"][..], Some("192.0.2.7")),
+            ("127.0.0.1", &["198.51.100.1, 192.0.2.7, 10.1.2.3"], Some("192.0.2.7")),
+            ("127.0.0.1", &["198.51.100.1", "192.0.2.7:443"], Some("192.0.2.7")),
+            ("10.9.9.9", &["2001:db8::1"], Some("2001:db8::1")),
+            ("127.0.0.1", &["10.1.2.3"], None),
+            ("127.0.0.1", &["192.0.2.7, unknown"], None),
+            ("127.0.0.1", &[], None),
+            ("192.0.2.9", &["192.0.2.7"], None),
+        ] {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append("x-forwarded-for", HeaderValue::from_static(value));
+            }
+            let peer = peer.parse().expect("an address");
+            let expected = expected.map(|address| address.parse().expect("an address"));
+            assert_eq!(client_address(&proxies, &headers, peer), expected, "{values:?}");
+            assert_eq!(client_address(&ProxySettings::default(), &headers, peer), None);
+        }
+    }
+
+    #[test]
     fn an_id_of_ours_names_the_start_the_connection_and_the_request() {
         assert_eq!(own_id(0x9f01_c2aa, 0x1c, 3), "9f01c2aa-1c-3");
         assert_eq!(own_id(1, 0, u64::MAX), "00000001-0-ffffffffffffffff");

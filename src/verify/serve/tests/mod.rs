@@ -1,6 +1,7 @@
 //! Promises about verifications beyond the engine's decisions: gateways, counters, stored responses, events.
 
 mod events;
+mod guard;
 mod idempotency;
 mod limits;
 mod rules;

@@ -161,6 +161,7 @@ struct RestartDeps {
     provider: FakeProvider,
     hook: Hook,
     routing: &'static str,
+    guard: GuardSettings,
 }
 
 pub struct World {
@@ -184,8 +185,14 @@ impl World {
     }
 
     pub async fn routing(routing: &'static str, settings: Value) -> Self {
+        Self::guarded(GuardSettings::default(), routing, settings).await
+    }
+
+    /// With these rules of the pumping guard.
+    pub async fn guarded(guard: GuardSettings, routing: &'static str, settings: Value) -> Self {
         let clock = Arc::new(ManualClock::starting_at(START));
-        let deps = RestartDeps { clock, provider: FakeProvider::default(), hook: Hook::default(), routing };
+        let deps =
+            RestartDeps { clock, provider: FakeProvider::default(), hook: Hook::default(), routing, guard };
         let (registry, verifying, outbox, store) = open(MemoryStore::new(), &deps).await;
         let mut settings = given(settings);
         settings.entry("friendly-name").or_insert("Owl Bank".into());
@@ -306,7 +313,7 @@ fn account() -> AccountSettings {
 }
 
 async fn open(store: MemoryStore, deps: &RestartDeps) -> (Registry, Verifying, Outbox, MemoryStore) {
-    let RestartDeps { clock, provider, hook, routing } = deps.clone();
+    let RestartDeps { clock, provider, hook, routing, guard } = deps.clone();
     let clock: Arc<dyn Clock> = clock;
     let shared = Arc::new(store.clone());
     let rng = |seed| StdRng::seed_from_u64(seed);
@@ -357,7 +364,7 @@ async fn open(store: MemoryStore, deps: &RestartDeps) -> (Registry, Verifying, O
     let guard = GuardDeps {
         shards: &shards,
         server_key: &key,
-        settings: GuardSettings::default(),
+        settings: guard,
         services: HashMap::new(),
         prices: None,
         pays: false,
