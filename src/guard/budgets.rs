@@ -77,6 +77,19 @@ impl BudgetName {
     }
 }
 
+/// The state of a budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BudgetUsage {
+    /// `None` is the installation.
+    pub service: Option<ServiceId>,
+    /// Its key in the settings.
+    pub name: &'static str,
+    /// Whether it counts millionths of the currency, and not messages.
+    pub is_money: bool,
+    pub limit: u64,
+    pub spent: u64,
+}
+
 /// A budget with the allowance that is in memory.
 struct Account {
     name: BudgetName,
@@ -96,9 +109,6 @@ pub enum NotCharged {
     Spent {
         /// `None` for the installation.
         service: Option<ServiceId>,
-        /// The key in the configuration.
-        budget: &'static str,
-        limit: u64,
         until: Timestamp,
         /// Whether the budget is spent for the first time in its hour or day: its key in the settings, and its limit.
         is_new: Option<(&'static str, u64)>,
@@ -175,7 +185,7 @@ impl Budgets {
             let BudgetName { service, unit, .. } = account.name;
             usage.push(BudgetUsage {
                 service,
-                name: account.name.as_str(),
+                name: account.name.key(),
                 is_money: unit == Unit::Money,
                 limit: account.budget.limit,
                 spent: drawn.saturating_sub(left),
@@ -266,17 +276,6 @@ impl Budgets {
 }
 
 impl Account {
-    fn not_charged(&self, until: Timestamp) -> NotCharged {
-        let before = self.reported_until.fetch_max(until.as_millis(), Ordering::Relaxed);
-        NotCharged::Spent {
-            service: self.name.service,
-            budget: self.name.as_str(),
-            limit: self.budget.limit,
-            until,
-            is_new: before < until.as_millis(),
-        }
-    }
-
     fn allowance(&self) -> MutexGuard<'_, Option<Allowance>> {
         self.allowance.lock().unwrap_or_else(PoisonError::into_inner)
     }

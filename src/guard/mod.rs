@@ -8,10 +8,11 @@
 
 mod budgets;
 mod decisions;
+mod events;
 pub mod operator;
 mod record;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -29,7 +30,6 @@ use crate::engine::SlotHash;
 use crate::log_limit::OncePerSecond;
 use crate::metrics::{FactConsumer, Metrics, SendEnd, SendFacts, VerificationFacts, VerificationStep};
 use crate::shard::{Durability, Record as _, RecordKey, Refusal, Router, Shards, Tables, decode};
-use crate::webhook::{About, Detail, Event, EventType, GuardAbout, Outbox};
 
 pub use self::budgets::{BudgetRecord, BudgetUsage, Charge};
 use self::budgets::{Budgets, NotCharged};
@@ -117,8 +117,6 @@ pub struct GuardDeps<'a> {
     pub pays: bool,
     /// Kinds of record that a data directory has once messages were sent.
     pub traffic: &'a [u8],
-    /// Takes the events `guard.blocked` and `guard.budget_spent`.
-    pub outbox: Option<Outbox>,
 }
 
 /// A block that began, or a budget that is spent, and the message that led to it.
@@ -174,7 +172,6 @@ struct Inner {
     decisions: Decisions,
     notices: broadcast::Sender<GuardNotice>,
     refusals: OncePerSecond,
-    outbox: Option<Outbox>,
     /// Held while records are written, which keeps their order.
     writing: tokio::sync::Mutex<()>,
 }
@@ -185,7 +182,7 @@ impl PumpingGuard {
     /// # Errors
     /// [`Refusal::Stopping`] if a shard failed meanwhile.
     pub async fn start(deps: GuardDeps<'_>) -> Result<Self, Refusal> {
-        let GuardDeps { shards, server_key, mut settings, services, prices, pays, traffic, outbox } = deps;
+        let GuardDeps { shards, server_key, mut settings, services, prices, pays, traffic } = deps;
         let (router, clock) = (Arc::clone(shards.router()), Arc::clone(shards.clock()));
         let default = settings.rules(&GuardRules::default());
         let own = services.iter().map(|(service, own)| (*service, own.rules(&default)));
@@ -216,7 +213,6 @@ impl PumpingGuard {
             decisions: Decisions::follow(shards, SlotHash::new(server_key)),
             notices: broadcast::Sender::new(NOTICES),
             refusals: OncePerSecond::default(),
-            outbox,
             writing: tokio::sync::Mutex::default(),
         });
         inner.restore().await?;
@@ -270,11 +266,6 @@ impl PumpingGuard {
                 | Rule::Budget,
             ) => Err(GuardRefusal::Blocked),
         }
-    }
-
-    /// The rules of a service.
-    pub fn rules_of(&self, service: ServiceId) -> &GuardRules {
-        self.inner.rules.of(service)
     }
 
     /// Charges one message to the budgets, durably, before a gateway may get it. A free one costs no money.
@@ -492,7 +483,7 @@ impl Inner {
         error: NotCharged,
         request_id: Option<&str>,
     ) -> ChargeError {
-        let NotCharged::Spent { service: scope, budget, limit, until, is_new } = error else {
+        let NotCharged::Spent { service: scope, until, is_new } = error else {
             return ChargeError::Unavailable;
         };
         let finding = Finding {
@@ -510,64 +501,8 @@ impl Inner {
             let _ = self.notices.send(GuardNotice { service, number, channel, finding, budget });
         }
         self.note(service, &finding, self.clock.now());
-        self.log(&finding, message.0, request_id);
+        self.log(&finding, number, request_id);
         ChargeError::Spent { until }
-    }
-
-    /// Announces the begin of a block: of one for the service and for the installation only the former.
-    fn announce_block(
-        &self,
-        finding: &Finding,
-        all: &[Finding],
-        service: ServiceId,
-        message: (PhoneNumber, Channel),
-    ) {
-        let Finding { rule, key, figures, until, begins_block, .. } = *finding;
-        let of_service =
-            |other: &Finding| other.begins_block && other.key == Key::new(Some(service), key.dimension);
-        let is_repeated = key.service.is_none() && all.iter().any(of_service);
-        let (Some(figures), Some(until), true, false) = (figures, until, begins_block, is_repeated) else {
-            return;
-        };
-        let about = GuardAbout {
-            rule: rule_name(rule).to_owned(),
-            scope: scope_name(key.service).to_owned(),
-            subject: Some(Named(key.dimension).to_string()),
-            until,
-            limit: figures.limit.into(),
-            counted: Some([figures.tally.sends, figures.tally.verified, figures.tally.unverified]),
-        };
-        self.announce(EventType::GuardBlocked, service, message, about);
-    }
-
-    /// Hands an event to the webhooks of the service whose message led to it.
-    fn announce(
-        &self,
-        kind: EventType,
-        service: ServiceId,
-        (to, channel): (PhoneNumber, Channel),
-        about: GuardAbout,
-    ) {
-        let Some((outbox, sid)) =
-            self.outbox.as_ref().and_then(|outbox| Some((outbox.clone(), outbox.subscriber(service)?)))
-        else {
-            return;
-        };
-        let about = About {
-            to,
-            channel,
-            status: "blocked".to_owned(),
-            detail: Detail::Guard(about),
-            locked_until: None,
-            tags: BTreeMap::new(),
-        };
-        let event = Event { kind, service, verification: sid, at: self.clock.now(), about };
-        let slot = self.slots.of_number(service, to);
-        tokio::spawn(async move {
-            if let Err(error) = outbox.announce(event, slot).await {
-                tracing::warn!(%error, kind = kind.as_str(), "event of the guard lost");
-            }
-        });
     }
 
     fn note(&self, service: ServiceId, finding: &Finding, now: Timestamp) {

@@ -152,9 +152,9 @@ impl Running {
             prices,
             pays: gateways.iter().any(|routed| routed.routed_as != GatewayName::Simulator),
             traffic: &[NumberState::KIND, AttemptLog::KIND, history::Row::KIND],
-            outbox: Some(outbox.clone()),
         })
         .await?;
+        guard.announce_to(outbox.clone());
         let bounds_of_limits = limit::Bounds { queue: bounds.commands, ..limit::Bounds::default() };
         let limits = Limits::new(&shards, &server_key, bounds_of_limits);
         let answers = Answers::new(&shards, &server_key, bounds_of_limits);

@@ -51,6 +51,96 @@ async fn a_landline_gets_no_text_message() {
 }
 
 #[tokio::test]
+async fn the_operator_blocks_explains_and_removes_at_the_command_line() {
+    let world = World::new().await;
+    let number = world.number();
+    let guard = async |arguments: &[&str]| {
+        let data = ["--data-dir", "data"];
+        world.setup.command(["guard"].iter().chain(arguments).chain(&data).copied()).await
+    };
+    let explained = guard(&["explain", PREMIUM]).await;
+    for part in ["messages: refused", "The rule number_type refuses", "onceward guard allow '+19002341234'"] {
+        assert!(explained.output.contains(part), "no {part:?} in:\n{}", explained.output);
+    }
+    assert_eq!(world.send(&number).await.status(), 200);
+    let counted = guard(&["explain", &number]).await;
+    assert!(counted.output.contains("messages: pass"), "{}", counted.output);
+    assert!(counted.output.contains("all services  hour    1"), "{}", counted.output);
+
+    let blocked = guard(&["block", &number, "--for", "2h"]).await;
+    assert!(blocked.output.contains("are refused until"), "{}", blocked.output);
+    assert_eq!(world.send(&number).await.status(), 403);
+    let json = guard(&["explain", &number, "--json"]).await.output;
+    let json: serde_json::Value = serde_json::from_str(&json).expect("one object");
+    assert_eq!((&json["refused"], &json["counters"][1]["entry"]["action"]), (&true.into(), &"block".into()));
+    let listed = guard(&["list"]).await;
+    assert!(listed.output.contains("entry: block") && !listed.output.contains(&number), "{}", listed.output);
+    assert!(guard(&["remove", &number]).await.output.contains("is removed"));
+    assert!(guard(&["remove", &number]).await.output.contains("nothing was changed"));
+    assert_eq!(world.send(&number).await.status(), 200);
+
+    let audit = world.setup.command(["audit", "--data-dir", "data"]).await;
+    for action in ["guard.blocked", "guard.entry_removed"] {
+        assert!(audit.output.contains(action), "no {action} in:\n{}", audit.output);
+    }
+    let wrong = guard(&["block", "nobody"]).await;
+    assert_eq!(wrong.status.code(), Some(64), "{}", wrong.output);
+}
+
+#[tokio::test]
+async fn a_manual_block_of_a_country_survives_a_kill() {
+    let world = World::new().await;
+    let number = world.number();
+    let country = ["guard", "block", "US", "--data-dir", "data"];
+    assert!(world.setup.command(country).await.status.success());
+    let world = world.restart().await.0;
+    assert_eq!(world.send(&number).await.status(), 403);
+}
+
+#[tokio::test]
+async fn a_key_of_one_service_changes_the_guard_of_that_service_only() {
+    let world = World::of(V2::account(Setup::new())).await;
+    let account = V2::of(&world);
+    let (service, other) = (account.service(&[]).await, account.service(&[]).await);
+    let (sid, others) = (sid_of(&service), sid_of(&other));
+    let create = ["keys", "create", "--service", sid, "--scope", "admin", "--json", "--data-dir", "data"];
+    let key: serde_json::Value =
+        serde_json::from_str(&world.setup.command(create).await.output).expect("a key");
+    let text = |name: &str| key[name].as_str().expect("a text");
+    let owner = V2::with_key(&world, text("sid"), text("secret"));
+    let number = world.number();
+
+    let entry = [("Subject", number.as_str()), ("Action", "block")];
+    let made = owner.post("/Guard/Entries", &entry).await;
+    assert_eq!((made.status(), made.json()["service_sid"].as_str()), (201, Some(sid)), "{}", made.text());
+    let elsewhere = [entry[0], entry[1], ("ServiceSid", others)];
+    assert_eq!(owner.post("/Guard/Entries", &elsewhere).await.status(), 404);
+    assert_eq!(account.begins(&service, &number).await.json()["code"], 60_410);
+    assert_eq!(account.begins(&other, &number).await.status(), 201);
+
+    let path = format!("/Guard/Explanations/{number}");
+    let own = owner.get(&path).await.json();
+    assert_eq!(own["refused"], true, "{own}");
+    assert!(own["reasons"][0].as_str().is_some_and(|reason| reason.contains("manual entry")), "{own}");
+    let counters = own["counters"].as_array().expect("counters");
+    assert!(counters.iter().all(|counter| counter["service_sid"] == sid), "{own}");
+    assert_eq!(owner.get(&format!("{path}?ServiceSid={others}")).await.status(), 404);
+    let all = account.get(&format!("{path}?ServiceSid={sid}")).await.json();
+    assert_eq!(all["counters"].as_array().map(Vec::len), Some(2 * counters.len()), "{all}");
+
+    let listed = owner.get("/Guard/Entries").await.json();
+    assert!(!listed["entries"][0]["subject"].as_str().expect("a subject").contains(&number), "{listed}");
+    assert_eq!(owner.delete(&format!("/Guard/Entries/{number}")).await.status(), 204);
+    assert_eq!(owner.delete(&format!("/Guard/Entries/{number}")).await.status(), 404);
+    let blocks = owner.get("/Guard/Blocks").await.json();
+    assert_eq!(blocks["blocks"], serde_json::json!([]));
+}
+
+fn sid_of(path: &str) -> &str {
+    path.rsplit('/').next().expect("a sid")
+}
+
+#[tokio::test]
 async fn a_budget_holds_across_kills_and_restarts() {
     let budget = json!({ "messages-per-day": 128, "messages-per-hour": "off" });
     let mut world = World::with([("guard", budget)]).await;

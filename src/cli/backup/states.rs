@@ -80,7 +80,6 @@ pub(super) async fn of_every_kind() -> Vec<CopiedRecord> {
         prices: None,
         pays: true,
         traffic: &[],
-        outbox: None,
     };
     let guard = PumpingGuard::start(guard).await.expect("a guard");
     for to in ["+14155552671", "+19002341234"] {

@@ -17,10 +17,10 @@ async fn a_block_and_a_spent_budget_are_announced_once_to_the_service() {
         prices: None,
         pays: true,
         traffic: &[],
-        outbox: Some(world.outbox.clone()),
     })
     .await
     .expect("a guard");
+    guard.announce_to(world.outbox.clone());
     let number = |last: u64| PhoneNumber::from_u64(992_900_000_000 + last).expect("a number");
     let send = |last| {
         let (channel, client, life) = (Channel::Sms, ClientSignals::default(), 10 * MINUTE);

@@ -369,7 +369,6 @@ async fn open(store: MemoryStore, deps: &RestartDeps) -> (Registry, Verifying, O
         prices: None,
         pays: false,
         traffic: &[],
-        outbox: None,
     };
     let guard = PumpingGuard::start(guard).await.expect("a guard");
     let delivery = Arc::new(Delivery::new(DeliveryDeps {

@@ -1,0 +1,70 @@
+//! The webhook events of the guard.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::broadcast::error::RecvError;
+
+use super::{Figures, GuardNotice, Key, Named, PumpingGuard, rule_name, scope_name};
+use crate::domain::Timestamp;
+use crate::webhook::{About, Detail, Event, EventType, GuardAbout, Outbox};
+
+impl PumpingGuard {
+    /// Hands blocks and spent budgets to the webhooks of the service whose message led to them, from now on. Of a block
+    /// for the service and the same one for the installation only the former. Needs a tokio runtime.
+    pub fn announce_to(&self, outbox: Outbox) {
+        let (mut notices, slots) = (self.notices(), self.inner.slots.clone());
+        let clock = Arc::clone(&self.inner.clock);
+        tokio::spawn(async move {
+            let mut last_key = None;
+            loop {
+                let notice = match notices.recv().await {
+                    Ok(notice) => notice,
+                    Err(RecvError::Lagged(lost)) => {
+                        tracing::warn!(lost, "events of the guard lost; too many at once");
+                        continue;
+                    }
+                    Err(RecvError::Closed) => return,
+                };
+                let (service, key) = (notice.service, notice.finding.key);
+                let is_repeated =
+                    last_key == Some(Key::new(Some(service), key.dimension)) && key.service.is_none();
+                last_key = Some(key);
+                let Some(sid) = outbox.subscriber(service).filter(|_| !is_repeated) else { continue };
+                let (kind, about) = described(&notice);
+                let event = Event { kind, service, verification: sid, at: clock.now(), about };
+                let slot = slots.of_number(service, notice.number);
+                if let Err(error) = outbox.announce(event, slot).await {
+                    tracing::warn!(%error, event = kind.as_str(), "event of the guard lost");
+                }
+            }
+        });
+    }
+}
+
+fn described(notice: &GuardNotice) -> (EventType, About) {
+    let GuardNotice { number, channel, finding, budget, .. } = *notice;
+    let (scope, until) =
+        (scope_name(finding.key.service).to_owned(), finding.until.unwrap_or(Timestamp::EPOCH));
+    let (kind, guard) = match (budget, finding.figures) {
+        (Some((key, limit)), _) => {
+            let about =
+                GuardAbout { rule: key.to_owned(), scope, subject: None, until, limit, counted: None };
+            (EventType::GuardBudgetSpent, about)
+        }
+        (None, figures) => {
+            let counted = |Figures { tally, .. }: Figures| [tally.sends, tally.verified, tally.unverified];
+            let about = GuardAbout {
+                rule: rule_name(finding.rule).to_owned(),
+                scope,
+                subject: Some(Named(finding.key.dimension).to_string()),
+                until,
+                limit: figures.map_or(0, |figures| figures.limit.into()),
+                counted: figures.map(counted),
+            };
+            (EventType::GuardBlocked, about)
+        }
+    };
+    let (status, detail) = ("blocked".to_owned(), Detail::Guard(guard));
+    (kind, About { to: number, channel, status, detail, locked_until: None, tags: BTreeMap::new() })
+}
