@@ -38,7 +38,8 @@ enum GuardCommand {
     /// Run traffic without a defence, with a limit of 5 messages a number and day, and with the guard's default rules;
     /// list what each defence let through, and whom it refused.
     ///
-    /// The traffic is generated (attacks among honest users), or that of a FILE.
+    /// The traffic is generated (attacks among honest users), or that of a FILE. A FILE is run with the rules of the key
+    /// guard of the configuration, with its messages-per-hour, and with the configured prices.
     Replay {
         /// Recorded messages, as `onceward tracker --json` prints them; "-" is standard input.
         #[arg(value_name = "FILE", conflicts_with = "scenario")]
@@ -105,7 +106,13 @@ fn ask(
         }
         GuardRequest::List { .. } => {
             let lines = lines.map(serde_json::from_value).collect::<Result<_, _>>()?;
-            list(lines, json, "no blocks, no manual entries and no refusals", LIST_HEADINGS, listed)
+            list(
+                lines,
+                json,
+                "no budgets, no blocks, no manual entries and no refusals",
+                LIST_HEADINGS,
+                listed,
+            )
         }
         GuardRequest::Remove { subject } => match lines.next() {
             Some(line) if json => CommandOutput::of(json_line(&line)),
@@ -197,6 +204,13 @@ fn listed(line: GuardLine) -> [String; LIST_HEADINGS.len()] {
             entry.date_until,
             or_dash(None),
         ],
+        GuardLine::Budget { service_sid, name, spent, limit } => {
+            let amount =
+                |amount: u64| if name.starts_with("money") { money(amount) } else { amount.to_string() };
+            let details = format!("{} of {} spent", amount(spent), amount(limit));
+            let service = service_sid.unwrap_or_else(|| "all".to_owned());
+            ["budget".to_owned(), name, service, or_dash(None), details]
+        }
         GuardLine::Decision(decision) => {
             let DecisionView { service_sid, subject, rule, effect, messages, date_last, figures, .. } =
                 decision;
@@ -219,10 +233,11 @@ fn replay_file(
     json: bool,
     sources: &Sources,
 ) -> Result<CommandOutput, CommandError> {
-    let (messages, not_sent) = read_messages(file, config::load_history(sources)?)?;
-    let mut rules = GuardRules::default();
+    let (prices, settings) = config::load_guard(sources)?;
+    let (messages, not_sent) = read_messages(file, prices)?;
+    let mut rules = settings.rules(&GuardRules::default());
     rules.learning_days = learn_days.unwrap_or(rules.learning_days);
-    let results = compare_recorded(&messages, &rules, seed);
+    let results = compare_recorded(&messages, &rules, settings.messages_per_hour, seed);
     let headings = headings("UNVERIFIED-SENT", "UNVERIFIED-COST");
     let mut output = list(lines("recording", results).into(), json, "no messages", headings, cells);
     let times = messages.iter().map(|message| message.at);
@@ -320,14 +335,16 @@ fn cells(ReplayLine { scenario, defence, outcome }: ReplayLine) -> [String; COLU
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
     use crate::config::Overrides;
 
     const LINE: &str = r#"{"time":"2026-03-01T10:00:00.000Z","type":"sms","to":"+491711234567","gateway":"Http","priority":0,"send_status":"sent","verify_status":"success","verified_at":"2026-03-01T10:00:20.000Z","retry_count":0,"max_retries_reached":false,"receipt_status":null,"message_id":null,"error_code":null,"attempt":"0-0000000000000001-0"}"#;
 
     fn replay(text: &str) -> Result<CommandOutput, CommandError> {
+        replay_with(&[("ONCEWARD_PRICES", r#"{"DE":{"sms":2}}"#)], text)
+    }
+
+    fn replay_with(environment: &[(&str, &str)], text: &str) -> Result<CommandOutput, CommandError> {
         let home = tempfile::TempDir::new().expect("a directory");
         let file = home.path().join("sent.jsonl");
         std::fs::write(&file, text).expect("a file");
@@ -335,7 +352,7 @@ mod tests {
             overrides: Overrides::default(),
             config_file: None,
             working_dir: home.path().to_owned(),
-            environment: BTreeMap::from([("ONCEWARD_PRICES".into(), r#"{"DE":{"sms":2}}"#.into())]),
+            environment: environment.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect(),
             parallelism: 1,
         };
         replay_file(&file, 1, None, true, &sources)
@@ -360,6 +377,22 @@ mod tests {
             assert_eq!(line[field], expected, "{field} in {first}");
         }
         assert!(output.err.starts_with("messages: 2 in 0 days and 0 hours; "), "{}", output.err);
+    }
+
+    #[test]
+    fn a_recording_is_run_with_the_rules_of_the_configuration() {
+        let text = format!("{LINE}\n").repeat(3);
+        for (guard, sent) in [
+            (r#"{"blocked-countries":"DE"}"#, 0),
+            (r#"{"sends-per-number":2}"#, 2),
+            (r#"{"messages-per-hour":1}"#, 1),
+            ("{}", 3),
+        ] {
+            let output = replay_with(&[("ONCEWARD_GUARD", guard)], &text).expect("a table").out;
+            let line: serde_json::Value =
+                serde_json::from_str(output.lines().last().expect("a line")).expect("JSON");
+            assert_eq!(line["sent"], sent, "{guard}: {line}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::checks;
 use super::context::{ConfigErrors, Context, Effective, NOT_SET};
 use super::gateways::{self, Variables};
-use super::guard;
+use super::guard::{self, GuardSettings};
 use super::kind::{Kind, Range, Shards, quoted};
 use super::schema::Names;
 use super::services::{self, AccountSettings, RegistrySettings};
@@ -116,12 +116,13 @@ pub fn load_keys(sources: &Sources) -> Result<KeysSettings, ConfigErrors> {
     Ok(KeysSettings { storage: settings.storage, registry, brand, policy, is_clustered })
 }
 
-/// Reads only the prices of messages, for a replay.
-pub fn load_history(sources: &Sources) -> Result<HistorySettings, ConfigErrors> {
-    let mut c = Context::of_some(sources, &["prices", "currency"]);
-    let Keys { settings, .. } = c.read(|names| &names.keys);
+/// Reads only the prices of messages and the guard's rules, for a replay.
+pub fn load_guard(sources: &Sources) -> Result<(HistorySettings, GuardSettings), ConfigErrors> {
+    let mut c = Context::of_some(sources, &["prices", "currency", "guard"]);
+    let Keys { settings, mut inputs } = c.read(|names| &names.keys);
+    let guard = guard::read("guard", inputs.guard.take().unwrap_or_default(), &mut c.part("guard"));
     c.report.finish()?;
-    Ok(settings.history)
+    Ok((settings.history, guard))
 }
 
 /// Reads only where the server listens, for a command that asks it.

@@ -56,7 +56,7 @@ pub enum GuardRequest {
         subject: SubjectRequest,
     },
 
-    /// List blocks, manual entries, and what the guard refused or would have refused. Numbers are masked.
+    /// List budgets, blocks, manual entries, and what the guard refused or would have refused. Numbers are masked.
     List {
         /// Only those of this service: its id (VA...), its name in config.json, its friendly name, or "default".
         #[arg(long, value_name = "NAME|VA..")]
@@ -106,6 +106,15 @@ pub enum GuardLine {
     Block(BlockView),
     Entry(EntryView),
     Decision(DecisionView),
+    /// Messages, or millionths of the currency, in the present hour or day.
+    Budget {
+        /// `None` for the budget of all services.
+        service_sid: Option<String>,
+        /// Its key in the configuration.
+        name: String,
+        spent: u64,
+        limit: u64,
+    },
 }
 
 impl GuardRequest {
@@ -168,7 +177,16 @@ impl GuardRequest {
                 let decisions = decisions.iter();
                 let decisions =
                     decisions.map(|decision| GuardLine::Decision(DecisionView::new(decision, true, sid)));
-                blocks.chain(entries).chain(decisions).map(serde_json::to_value).collect()
+                let budgets = guard.budgets().await.map_err(|refusal| refusal.to_string())?;
+                let budgets =
+                    budgets.into_iter().filter(|budget| service.is_none() || budget.service == service);
+                let budgets = budgets.map(|budget| GuardLine::Budget {
+                    service_sid: budget.service.and_then(sid).map(|sid| sid.to_string()),
+                    name: budget.name.to_owned(),
+                    spent: budget.spent,
+                    limit: budget.limit,
+                });
+                budgets.chain(blocks).chain(entries).chain(decisions).map(serde_json::to_value).collect()
             }
         };
         lines.into_iter().collect::<Result<_, _>>().map_err(|error| error.to_string())

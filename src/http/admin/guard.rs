@@ -10,7 +10,7 @@ use crate::domain::{ServiceId, Sid, SidKind, Timestamp};
 use crate::guard::operator::{self, DecisionView, Explanation, FiguresView, exact};
 use crate::guard::replay::money;
 use crate::guard::{
-    BudgetUsage, DecisionQuery, Entry, EntryAction, EntryError, GuardDecision, Key, PumpingGuard,
+    BudgetUsage, DecisionQuery, Entry, EntryAction, EntryError, GuardDecision, Key, Named, PumpingGuard,
 };
 use crate::http::pages::{self, Frame, home};
 use crate::http::response::Response;
@@ -62,7 +62,10 @@ struct DecisionRow {
 
 /// A block or an entry.
 struct GuardRow {
+    /// With the whole number, for the form.
     subject: String,
+    /// With a masked number.
+    shown: String,
     /// Empty for all services.
     sid: String,
     service: String,
@@ -90,6 +93,7 @@ async fn shown(
     };
     let row = |key: Key, until: Timestamp, detail: String| GuardRow {
         subject: exact(key.dimension),
+        shown: Named(key.dimension).to_string(),
         sid: key.service.and_then(known).map(|service| service.sid.to_string()).unwrap_or_default(),
         service: title(key.service),
         until: moment(until),
@@ -183,7 +187,7 @@ pub async fn act(request: &AdminRequest<'_>, form: &Form) -> Result<Response, Re
     match guard.set_entry(key, entry, service.as_ref().map(|service| service.sid), request.author()).await {
         Ok(()) => {
             let whose = service.map_or("all services".to_owned(), |service| service.title());
-            request.notify(true, format!("{} {done}, for {whose}.", exact(dimension)));
+            request.notify(true, format!("{} {done}, for {whose}.", Named(dimension)));
             Ok(home::redirect("/admin/guard"))
         }
         Err(EntryError::TooMany(error)) => Ok(unchanged(request, &error.to_string())),

@@ -103,9 +103,14 @@ pub struct Recorded {
     pub verified_at: Option<Timestamp>,
 }
 
-/// Runs recorded traffic, in any order: with no defence, with [`FIXED_LIMIT`] and with these rules. Addresses are not
-/// known, and no budget applies.
-pub fn compare_recorded(messages: &[Recorded], rules: &GuardRules, seed: u64) -> [Outcome; 3] {
+/// Runs recorded traffic, in any order: with no defence, with [`FIXED_LIMIT`], and with these rules and an hourly budget
+/// of messages. Addresses are not known.
+pub fn compare_recorded(
+    messages: &[Recorded],
+    rules: &GuardRules,
+    budget: Option<u64>,
+    seed: u64,
+) -> [Outcome; 3] {
     let verified: HashSet<_> =
         messages.iter().filter(|m| m.verified_at.is_some()).map(Recorded::user).collect();
     let mut users = HashMap::new();
@@ -123,7 +128,7 @@ pub fn compare_recorded(messages: &[Recorded], rules: &GuardRules, seed: u64) ->
         events.extend(verified_at.map(|at| Event { at, action: Action::Verify, ..event }));
     }
     events.sort_by_key(|event| (event.at, event.user));
-    Replay::all(rules, seed, None, Timestamp::EPOCH).map(|mut replay| {
+    Replay::all(rules, seed, budget, Timestamp::EPOCH).map(|mut replay| {
         replay.run(&events);
         replay.outcome()
     })

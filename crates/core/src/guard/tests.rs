@@ -246,7 +246,7 @@ fn recorded_traffic_is_judged_by_the_numbers_that_were_verified_in_it() {
     // In any order, as the tracker lists the newest first.
     messages.reverse();
     let with = |learning_days| {
-        replay::compare_recorded(&messages, &GuardRules { learning_days, ..GuardRules::default() }, 1)
+        replay::compare_recorded(&messages, &GuardRules { learning_days, ..GuardRules::default() }, None, 1)
     };
     let [off, _, learning] = with(14);
     assert_eq!((off.sent, off.refused, off.cost), (500, 0, 25_000_000));
