@@ -7,6 +7,7 @@
 mod commit;
 mod decision;
 mod encoding;
+mod guard;
 mod json;
 mod metrics;
 mod samples;
@@ -26,6 +27,7 @@ fn main() {
         .without_plots()
         .configure_from_args();
     decision::benches(&mut criterion);
+    guard::benches(&mut criterion);
     json::benches(&mut criterion);
     encoding::benches(&mut criterion);
     metrics::benches(&mut criterion);

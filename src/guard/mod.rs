@@ -119,6 +119,14 @@ pub struct GuardDeps<'a> {
     pub traffic: &'a [u8],
 }
 
+impl<'a> GuardDeps<'a> {
+    /// The default rules, without budgets.
+    pub fn new(shards: &'a Shards, server_key: &'a ServerKey) -> Self {
+        let (settings, services) = (GuardSettings::default(), HashMap::new());
+        Self { shards, server_key, settings, services, prices: None, pays: false, traffic: &[] }
+    }
+}
+
 /// A block that began, or a budget that is spent, and the message that led to it.
 #[derive(Debug, Clone, Copy)]
 pub struct GuardNotice {
@@ -439,7 +447,9 @@ impl Inner {
         rows.sort_by_key(GuardRow::name);
         let now = self.clock.now();
         let mut guard = self.guard();
-        rows.into_iter().for_each(|row| guard.restore(row, now));
+        for row in rows {
+            guard.restore(row, now);
+        }
         Ok(())
     }
 
@@ -512,7 +522,7 @@ impl Inner {
 
     fn log(&self, finding: &Finding, number: PhoneNumber, request_id: Option<&str>) {
         let (rule, effect) = (rule_name(finding.rule), effect_name(finding.effect));
-        let service = finding.key.service.map(|service| service.get());
+        let service = finding.key.service.map(ServiceId::get);
         let key = Named(finding.key.dimension);
         let figures = finding.figures.map(|Figures { tally, pending, limit, .. }| {
             (tally.sends, tally.verified, tally.unverified, pending, limit)

@@ -1,6 +1,7 @@
 //! The services that need the open store: shards, delivery, registry, webhooks. The server and the library start them
 //! in the same way.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +35,9 @@ use crate::webhook::{ATTEMPT_TIME, Outbox, OutboxBounds, OutboxDeps, Poster};
 /// A wall clock that is behind the data directory by less than this is not reported: clocks of different machines, and
 /// of one machine before and after NTP has corrected it, differ a little.
 const TOLERANCE: Duration = Duration::from_secs(90);
+
+/// Kinds of record that a data directory has once messages were sent.
+const TRAFFIC: [u8; 3] = [NumberState::KIND, AttemptLog::KIND, history::Row::KIND];
 
 /// Arguments of [`Running::start`].
 pub struct StartOptions {
@@ -126,38 +130,26 @@ impl Running {
         let account_file = plan.serves.then_some(&account);
         let services = plan.guards();
         let deps = plan.into_deps(&shards, &policy, &templates, &gateways);
-        let registry = registry::open(deps, account_file).await.map_err(|error| match store.health() {
-            Err(why) if !error.is_about_the_configuration() => {
-                StartError::Unwritable { error: Box::new(error), data_dir, why }
-            }
-            _ => error,
-        })?;
+        let opened = registry::open(deps, account_file).await;
+        let registry = opened.map_err(|error| unwritable(error, &*store, data_dir))?;
         registry.provide_names(shards.metrics().service_names());
         let rules = CurrentRules::new(&registry, policies.clone());
-        let outbox = Outbox::start(OutboxDeps {
-            shards: shards.clone(),
-            sealer: Sealer::new(&server_key),
-            subscribers: Arc::new(registry.clone()),
-            transport: Arc::new(Poster::new(private_webhooks, ATTEMPT_TIME)),
-            bounds: OutboxBounds::default(),
-            tracer,
-        });
+        let outbox = Outbox::start(outbox_deps(&shards, &server_key, &registry, private_webhooks, tracer));
         let prices = history.prices.clone();
         let history = History::start(&shards, &server_key, history);
-        let guard = PumpingGuard::start(GuardDeps {
-            shards: &shards,
-            server_key: &server_key,
+        let guard = GuardDeps {
             settings: guard,
             services: registry.ids_of_configured(services),
             prices,
             pays: gateways.iter().any(|routed| routed.routed_as != GatewayName::Simulator),
-            traffic: &[NumberState::KIND, AttemptLog::KIND, history::Row::KIND],
-        })
-        .await?;
+            traffic: &TRAFFIC,
+            ..GuardDeps::new(&shards, &server_key)
+        };
+        let guard = PumpingGuard::start(guard).await?;
         guard.announce_to(outbox.clone());
-        let bounds_of_limits = limit::Bounds { queue: bounds.commands, ..limit::Bounds::default() };
-        let limits = Limits::new(&shards, &server_key, bounds_of_limits);
-        let answers = Answers::new(&shards, &server_key, bounds_of_limits);
+        let of_limits = limit::Bounds { queue: bounds.commands, ..limit::Bounds::default() };
+        let limits = Limits::new(&shards, &server_key, of_limits);
+        let answers = Answers::new(&shards, &server_key, of_limits);
         let delivery = Arc::new(Delivery::new(DeliveryDeps {
             gateways,
             routing,
@@ -236,6 +228,33 @@ impl Running {
         self.history.flush().await;
         self.guard.flush().await;
         close(&self.shards, &*self.store).await
+    }
+}
+
+fn outbox_deps(
+    shards: &Shards,
+    server_key: &ServerKey,
+    registry: &Registry,
+    private_webhooks: bool,
+    tracer: Option<Arc<Tracer>>,
+) -> OutboxDeps {
+    OutboxDeps {
+        shards: shards.clone(),
+        sealer: Sealer::new(server_key),
+        subscribers: Arc::new(registry.clone()),
+        transport: Arc::new(Poster::new(private_webhooks, ATTEMPT_TIME)),
+        bounds: OutboxBounds::default(),
+        tracer,
+    }
+}
+
+/// Says so if the start failed because the disk refuses writes.
+fn unwritable(error: StartError, store: &dyn Store, data_dir: PathBuf) -> StartError {
+    match store.health() {
+        Err(why) if !error.is_about_the_configuration() => {
+            StartError::Unwritable { error: Box::new(error), data_dir, why }
+        }
+        _ => error,
     }
 }
 

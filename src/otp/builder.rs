@@ -266,6 +266,13 @@ impl OtpBuilder {
         self
     }
 
+    /// Rules and budgets of the pumping guard: `docs/concepts/guard.md`. A limit of `u64::MAX` is none. Without a budget, a
+    /// new data directory has one of 500 messages an hour if a gateway is not the simulator.
+    pub fn guard(mut self, settings: GuardSettings) -> Self {
+        self.guard = settings;
+        self
+    }
+
     /// Channels that are tried one after another, at most ten, until a provider reports that a message
     /// arrived; each waits for that for 1 s to 1 h. Needs a gateway for each channel, and reports:
     /// [`OtpBuilder::public_url`].

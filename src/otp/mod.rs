@@ -122,8 +122,8 @@ mod verified;
 pub use crate::attempts::{StatusFilter, TrackQuery, TrackRow, VerifyStatus};
 pub use crate::clock::{Clock, ManualClock, SystemClock};
 pub use crate::config::{
-    Bounds, BreakerSettings, ConfigErrors, GatewaySettings, Overrides, RetrySettings, SettingError, Settings,
-    Sources, TrackerSettings, WorkflowStep,
+    Bounds, BreakerSettings, ConfigErrors, GatewaySettings, GuardSettings, Overrides, RetrySettings,
+    SettingError, Settings, Sources, TrackerSettings, WorkflowStep,
 };
 pub use crate::delivery::SendStatus;
 pub use crate::delivery::{Circuit, GatewayState};
@@ -137,6 +137,7 @@ pub use crate::gateway::{
     SinchSettings, TwilioAccount, TwilioSender, TwilioSettings, TwilioVerifySettings, TwilioVoiceSettings,
     Verdict, WhatsAppSender,
 };
+pub use crate::guard::Mode as GuardMode;
 pub use crate::node::StartError as EngineError;
 pub use crate::numbers::Refusal;
 pub use crate::store::StoreError;

@@ -1,6 +1,6 @@
 //! Arbitrary states of numbers and their attempts, and a record of every kind.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use proptest::collection::{btree_map, vec};
@@ -12,7 +12,6 @@ use super::tests::{AT, MINUTE, key};
 use super::*;
 use crate::attempts::{PlannedSend, Row, VerifyStatus};
 use crate::audit::Actor;
-use crate::config::GuardSettings;
 use crate::delivery::{FollowUp, Reason, SendStatus};
 use crate::domain::{AttemptLogKey, Channel, GatewayName, Locale, ServiceId, Sid, SidKind, record_id};
 use crate::engine::{FailureCount, OpenNumber, Salt, SlotHash};
@@ -72,15 +71,8 @@ pub(super) async fn of_every_kind() -> Vec<CopiedRecord> {
     let KeyDecision::First(ticket) = begun.expect("room") else { panic!("the key was used before") };
     ticket.finish(serde_json::json!({"status": "pending"}).to_string()).await.expect("kept");
 
-    let guard = GuardDeps {
-        shards: &shards,
-        server_key: &key(),
-        settings: GuardSettings::default(),
-        services: HashMap::new(),
-        prices: None,
-        pays: true,
-        traffic: &[],
-    };
+    let server_key = key();
+    let guard = GuardDeps { pays: true, ..GuardDeps::new(&shards, &server_key) };
     let guard = PumpingGuard::start(guard).await.expect("a guard");
     for to in ["+14155552671", "+19002341234"] {
         let (service, number, channel) = (shop.id, number(to), Channel::Sms);

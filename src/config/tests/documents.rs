@@ -12,7 +12,8 @@ use crate::config::schema::{ALIASES, Names, TRACE_PREFIX, default_of, variable};
 const SCHEMA: &str = include_str!("../../../docs/reference/config.schema.json");
 const MANUAL: &str = include_str!("../../../docs/reference/configuration.md");
 /// Documents whose JSON blocks are configurations.
-const GUIDES: [&str; 8] = [
+const GUIDES: [&str; 9] = [
+    include_str!("../../../docs/concepts/guard.md"),
     include_str!("../../../docs/concepts/delivery.md"),
     include_str!("../../../docs/concepts/verifications.md"),
     include_str!("../../../docs/guides/from-go-framework.md"),

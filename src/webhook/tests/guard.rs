@@ -1,7 +1,5 @@
 //! The events of the pumping guard.
 
-use std::collections::HashMap;
-
 use super::*;
 use crate::config::GuardSettings;
 use crate::guard::{ClientSignals, GuardDeps, GuardRefusal, GuardedSend, PumpingGuard};
@@ -10,13 +8,8 @@ use crate::guard::{ClientSignals, GuardDeps, GuardRefusal, GuardedSend, PumpingG
 async fn a_block_and_a_spent_budget_are_announced_once_to_the_service() {
     let world = World::new().await;
     let guard = PumpingGuard::start(GuardDeps {
-        shards: &world.shards,
-        server_key: &ServerKey::from_bytes([7; 32]),
         settings: GuardSettings { messages_per_hour: Some(40), ..GuardSettings::default() },
-        services: HashMap::new(),
-        prices: None,
-        pays: true,
-        traffic: &[],
+        ..GuardDeps::new(&world.shards, &ServerKey::from_bytes([7; 32]))
     })
     .await
     .expect("a guard");

@@ -38,6 +38,15 @@ async fn a_landline_is_called_and_hears_the_digits_one_by_one_twice() {
 }
 
 #[tokio::test]
+async fn a_number_that_its_plan_lists_as_a_landline_is_called_at_once() {
+    let world = with_voice([]).await;
+    let number = "+493012345678";
+    world.send(number).await.expects(sent(number, 5));
+    assert_eq!(world.twilio().calls_for(number).len(), 1);
+    assert_eq!(world.doubles.sends_to(number), [1, 0, 0, 0], "no text");
+}
+
+#[tokio::test]
 async fn a_call_has_the_configured_calling_number_and_ringing_time() {
     let world = Several::of("Twilio", |_, setup| {
         setup.config("voice", true).config("voice-ring-for", "40s").env("TWILIO_VOICE_NUMBER", "+15005550008")

@@ -207,7 +207,7 @@ proptest! {
             if crashes {
                 allowance = None;
             }
-            if !allowance.as_mut().is_some_and(|allowance| allowance.take(amount, at).is_some()) {
+            if allowance.as_mut().is_none_or(|allowance| allowance.take(amount, at).is_none()) {
                 match budget.draw(state, amount, at) {
                     Ok((drawn, mut fresh)) => {
                         prop_assert!(fresh.take(amount, at).is_some());

@@ -13,7 +13,7 @@ use crate::gateway::ErrorClass;
 use crate::guard::{ClientSignals, DecisionQuery, Effect, Mode, PumpingGuard, Rule};
 use crate::numbers::{NumberKey, SendOutcome, SendRequest};
 use crate::template::MessageStyle;
-use crate::verify::{BeginRequest, Ending, Refused, Verification, VerificationTarget, Verifications as _};
+use crate::verify::{BeginRequest, Ending, Refused, Verification, VerificationTarget};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 

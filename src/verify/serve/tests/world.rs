@@ -1,6 +1,6 @@
 //! Services over a store in memory, with gateways and a webhook that record everything.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -361,15 +361,7 @@ async fn open(store: MemoryStore, deps: &RestartDeps) -> (Registry, Verifying, O
     .await
     .expect("a registry");
     let breaker = BreakerSettings { failures: 100, ..BreakerSettings::default() };
-    let guard = GuardDeps {
-        shards: &shards,
-        server_key: &key,
-        settings: guard,
-        services: HashMap::new(),
-        prices: None,
-        pays: false,
-        traffic: &[],
-    };
+    let guard = GuardDeps { settings: guard, ..GuardDeps::new(&shards, &key) };
     let guard = PumpingGuard::start(guard).await.expect("a guard");
     let delivery = Arc::new(Delivery::new(DeliveryDeps {
         gateways,
