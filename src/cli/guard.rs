@@ -172,14 +172,14 @@ fn explained(explanation: &Explanation) -> String {
     } else {
         format!("\n{}", table(COUNTER_HEADINGS, rows.into_iter()))
     };
-    let decided: String = decisions
-        .iter()
-        .map(|DecisionView { subject, rule, effect, messages, date_last, .. }| {
-            format!("{date_last}  {effect}: {messages} messages to or from {subject} by the rule {rule}\n")
-        })
-        .collect();
-    let decided =
-        if decided.is_empty() { decided } else { format!("\nLast decisions of an hour each:\n{decided}") };
+    let mut decided = String::new();
+    for (place, DecisionView { subject, rule, effect, messages, date_last, .. }) in
+        decisions.iter().enumerate()
+    {
+        let title = if place == 0 { "\nLast decisions of an hour each:\n" } else { "" };
+        let what = format!("{effect}: {messages} messages to or from {subject} by the rule {rule}");
+        decided += &format!("{title}{date_last}  {what}\n");
+    }
     lines.join("\n") + "\n" + &counted + &decided
 }
 

@@ -224,6 +224,7 @@ impl PumpingGuard {
             writing: tokio::sync::Mutex::default(),
         });
         inner.restore().await?;
+        shards.metrics().create_guard_findings_at_zero(Rule::ALL.map(rule_name));
         shards.metrics().pass_on_to(Arc::new(Facts(Arc::downgrade(&inner))));
         let (alive, ended) = watch::channel(());
         tokio::spawn(run(Arc::downgrade(&inner), ended));

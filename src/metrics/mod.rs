@@ -285,6 +285,13 @@ impl Metrics {
         self.webhook_deliveries.get_or_create(&[("outcome", end.as_str())]).inc();
     }
 
+    /// Creates the counters of refusals at zero: an alert sees the first one.
+    pub fn create_guard_findings_at_zero(&self, rules: impl IntoIterator<Item = &'static str>) {
+        for rule in rules {
+            drop(self.guard_findings.get_or_create(&[("rule", rule), ("effect", "refused")]));
+        }
+    }
+
     /// Counts a rule of the pumping guard that a send broke. Both names are of fixed lists.
     pub fn guard_finding(&self, rule: &'static str, effect: &'static str) {
         self.guard_findings.get_or_create(&[("rule", rule), ("effect", effect)]).inc();
