@@ -341,11 +341,15 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         let Some(guard) = &self.delivery.guard else { return Ok(Charge::default()) };
         let is_free = gateway.name == GatewayName::Simulator;
         let request_id = self.job.request_id.as_deref();
-        let charged = guard.charge(self.service(), self.job.number, self.channel, is_free, request_id).await;
-        charged.map_err(|error| match error {
-            ChargeError::Spent { until } => DeliveryError::BudgetSpent { until },
-            ChargeError::Unavailable => DeliveryError::BudgetUnknown,
-        })
+        let charging = guard.charge(self.service(), self.job.number, self.channel, is_free, request_id);
+        // With too little time for an answer the message would leave, and its fate would be unknown.
+        match timeout_at(self.budget.end - self.budget.least, charging).await {
+            Ok(charged) => charged.map_err(|error| match error {
+                ChargeError::Spent { until } => DeliveryError::BudgetSpent { until },
+                ChargeError::Unavailable => DeliveryError::BudgetUnknown,
+            }),
+            Err(_) => Err(DeliveryError::BudgetUnknown),
+        }
     }
 
     fn no_permit(&self, error: DeliveryError, failure: &mut ChannelFailure) {

@@ -364,14 +364,18 @@ impl PumpingGuard {
         self.inner.budgets.usage().await
     }
 
-    /// Forgets a number of a service: its counter, its manual entry and the decisions about it.
+    /// Forgets a number of a service: its counter, its manual entry and the decisions about it; of the installation, its manual
+    /// entry.
     ///
     /// # Errors
     /// [`Refusal`]. After an error a record may be left.
-    pub async fn erase(&self, service: ServiceId, number: PhoneNumber) -> Result<(), Refusal> {
+    pub async fn erase(&self, service: Option<ServiceId>, number: PhoneNumber) -> Result<(), Refusal> {
         self.inner.guard().forget(service, number, self.inner.clock.now());
         self.inner.write(Durability::Durable, None).await?;
-        self.inner.decisions.erase(service, number).await
+        match service {
+            Some(service) => self.inner.decisions.erase(service, number).await,
+            None => Ok(()),
+        }
     }
 
     /// Hands all changes to the shards. Those that a shard refuses are lost.

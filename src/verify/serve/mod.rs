@@ -194,6 +194,9 @@ impl Verifying {
         for service in &services {
             locked_until = locked_until.max(self.erase(service.id, number, by.clone()).await?);
         }
+        if let Some(guard) = &self.0.guard {
+            guard.erase(None, number).await?;
+        }
         self.0.registry.on_behalf_of(by).erase_safe_number(number).await?;
         Ok((services.len(), locked_until))
     }
@@ -292,7 +295,7 @@ impl VerifyingInner {
         self.verifier.attempts().erase(service.id, number).await?;
         self.answers.erase(service.id, &number.e164()).await?;
         if let Some(guard) = &self.guard {
-            guard.erase(service.id, number).await?;
+            guard.erase(Some(service.id), number).await?;
         }
         tracing::info!(%number, service = service.name(), "number erased by operator");
         Ok(locked_until)

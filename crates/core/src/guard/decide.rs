@@ -194,10 +194,12 @@ impl Guard {
         }
     }
 
-    /// Forgets a number, apart from its part in wider counters. The manual entry of a number goes too.
-    pub fn forget(&mut self, service: ServiceId, number: PhoneNumber, now: Timestamp) {
-        let key = Key::of_number(service, number);
-        if let Some(Pending { messages, subject, .. }) = self.pending.remove(&(service, number)) {
+    /// Forgets a number of a service, apart from its part in wider counters; of the installation, its manual entry.
+    pub fn forget(&mut self, service: Option<ServiceId>, number: PhoneNumber, now: Timestamp) {
+        let key = Key::new(service, Dimension::Number(number));
+        if let Some(service) = service
+            && let Some(Pending { messages, subject, .. }) = self.pending.remove(&(service, number))
+        {
             self.each_counter(subject, now, |counter, is_blocked| counter.expire(messages, is_blocked, now));
         }
         self.table.remove(&key);
