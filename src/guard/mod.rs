@@ -8,7 +8,6 @@
 
 mod budgets;
 mod decisions;
-mod events;
 pub mod operator;
 mod record;
 
@@ -293,6 +292,11 @@ impl PumpingGuard {
         charged.map_err(|error| self.inner.not_charged(service, number, channel, error, request_id))
     }
 
+    /// The slots of numbers.
+    pub fn slots(&self) -> &SlotHash {
+        &self.inner.slots
+    }
+
     /// Blocks and spent budgets from now on.
     pub fn notices(&self) -> broadcast::Receiver<GuardNotice> {
         self.inner.notices.subscribe()
@@ -551,7 +555,7 @@ impl Inner {
     }
 }
 
-const fn scope_name(service: Option<ServiceId>) -> &'static str {
+pub const fn scope_name(service: Option<ServiceId>) -> &'static str {
     if service.is_some() { "service" } else { "installation" }
 }
 

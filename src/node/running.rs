@@ -146,7 +146,7 @@ impl Running {
             ..GuardDeps::new(&shards, &server_key)
         };
         let guard = PumpingGuard::start(guard).await?;
-        guard.announce_to(outbox.clone());
+        outbox.follow_guard(&guard);
         let of_limits = limit::Bounds { queue: bounds.commands, ..limit::Bounds::default() };
         let limits = Limits::new(&shards, &server_key, of_limits);
         let answers = Answers::new(&shards, &server_key, of_limits);

@@ -8,6 +8,7 @@ mod backoff;
 mod command;
 mod dispatch;
 mod event;
+mod guard;
 mod list;
 mod queues;
 mod record;

@@ -13,7 +13,7 @@ async fn a_block_and_a_spent_budget_are_announced_once_to_the_service() {
     })
     .await
     .expect("a guard");
-    guard.announce_to(world.outbox.clone());
+    world.outbox.follow_guard(&guard);
     let number = |last: u64| PhoneNumber::from_u64(992_900_000_000 + last).expect("a number");
     let send = |last| {
         let (channel, client, life) = (Channel::Sms, ClientSignals::default(), 10 * MINUTE);

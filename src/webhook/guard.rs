@@ -1,20 +1,20 @@
-//! The webhook events of the guard.
+//! The events of the pumping guard.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::broadcast::error::RecvError;
 
-use super::{Figures, GuardNotice, Key, Named, PumpingGuard, rule_name, scope_name};
+use super::{About, Detail, Event, EventType, GuardAbout, Outbox};
 use crate::domain::Timestamp;
-use crate::webhook::{About, Detail, Event, EventType, GuardAbout, Outbox};
+use crate::guard::{Figures, GuardNotice, Key, Named, PumpingGuard, rule_name, scope_name};
 
-impl PumpingGuard {
+impl Outbox {
     /// Hands blocks and spent budgets to the webhooks of the service whose message led to them, from now on. Of a block
     /// for the service and the same one for the installation only the former. Needs a tokio runtime.
-    pub fn announce_to(&self, outbox: Outbox) {
-        let (mut notices, slots) = (self.notices(), self.inner.slots.clone());
-        let clock = Arc::clone(&self.inner.clock);
+    pub fn follow_guard(&self, guard: &PumpingGuard) {
+        let (mut notices, slots, outbox) = (guard.notices(), guard.slots().clone(), self.clone());
+        let clock = Arc::clone(self.inner.clock());
         tokio::spawn(async move {
             let mut last_key = None;
             loop {
