@@ -27,7 +27,9 @@ use crate::config::{GuardSettings, Prices};
 use crate::domain::{Channel, NumberType, PhoneNumber, ServerKey, ServiceId, Sid, Timestamp};
 use crate::engine::SlotHash;
 use crate::log_limit::OncePerSecond;
-use crate::metrics::{FactConsumer, Metrics, SendEnd, SendFacts, VerificationFacts, VerificationStep};
+use crate::metrics::{
+    FactConsumer, FailedAttemptFacts, Metrics, SendEnd, SendFacts, VerificationFacts, VerificationStep,
+};
 use crate::shard::{Durability, Record as _, RecordKey, Refusal, Router, Shards, Tables, decode};
 
 pub use self::budgets::{BudgetRecord, BudgetUsage, Charge};
@@ -569,6 +571,8 @@ impl FactConsumer for Facts {
             inner.guard().verified(facts.recipient.service, facts.recipient.number, inner.clock.now());
         }
     }
+
+    fn failed_attempt(&self, _: &FailedAttemptFacts) {}
 
     fn send(&self, facts: &SendFacts) {
         let Some(inner) = self.0.upgrade().filter(|_| !facts.recipient.is_test && !facts.follows) else {

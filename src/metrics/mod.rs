@@ -240,11 +240,9 @@ impl Metrics {
         self.sends.get_or_create(&OutcomeOfService { service, channel, outcome }).inc();
     }
 
-    /// For the further consumer: [`gateway`](Self::gateway) counts requests.
+    /// For the further consumers: [`gateway`](Self::gateway) counts requests.
     pub fn failed_attempt(&self, facts: &FailedAttemptFacts) {
-        if let Some(consumer) = self.consumer.get() {
-            consumer.failed_attempt(facts);
-        }
+        self.pass_on(|consumer| consumer.failed_attempt(facts));
     }
 
     pub fn check(&self, facts: &CheckFacts) {

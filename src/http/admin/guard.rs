@@ -83,13 +83,14 @@ async fn shown(
     guard: &PumpingGuard,
     explanation: Option<Explanation>,
 ) -> Result<Response, Refusal> {
-    let Ok(_place) = request.v2.reads.begin(None) else { return Err(Refusal::Overloaded) };
+    let Ok(place) = request.v2.reads.begin(None) else { return Err(Refusal::Overloaded) };
     let services = request.v2.registry.services(0, usize::MAX);
     let known = |id: ServiceId| services.iter().find(|service| service.id == id);
+    let titles = request.v2.registry.titles(&services);
     let title = |service: Option<ServiceId>| {
-        service.map_or("all".to_owned(), |id| {
-            known(id).map_or_else(|| "a deleted service".to_owned(), |service| service.title())
-        })
+        let Some(id) = service else { return "all".to_owned() };
+        let place = services.iter().position(|service| service.id == id);
+        place.map_or_else(|| "a deleted service".to_owned(), |place| titles[place].clone())
     };
     let row = |key: Key, until: Timestamp, detail: String| GuardRow {
         subject: exact(key.dimension),
@@ -146,9 +147,9 @@ async fn shown(
         entries: entries
             .map(|(key, entry)| row(key, entry.until, operator::action_name(entry.action).to_owned()))
             .collect(),
-        services: services.iter().map(|service| (service.sid.to_string(), service.title())).collect(),
+        services: services.iter().map(|service| service.sid.to_string()).zip(titles.clone()).collect(),
     };
-    Ok(pages::html(&page, &HEADERS))
+    Ok(pages::html(&page, &HEADERS).holding(place))
 }
 
 /// `POST /admin/guard`: explains, or changes an entry and leads to the page that shows the result.
@@ -186,7 +187,8 @@ pub async fn act(request: &AdminRequest<'_>, form: &Form) -> Result<Response, Re
     };
     match guard.set_entry(key, entry, service.as_ref().map(|service| service.sid), request.author()).await {
         Ok(()) => {
-            let whose = service.map_or("all services".to_owned(), |service| service.title());
+            let whose =
+                service.map_or("all services".to_owned(), |service| request.v2.registry.title(&service));
             request.notify(true, format!("{} {done}, for {whose}.", Named(dimension)));
             Ok(home::redirect("/admin/guard"))
         }
