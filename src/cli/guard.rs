@@ -172,15 +172,12 @@ fn explained(explanation: &Explanation) -> String {
     } else {
         format!("\n{}", table(COUNTER_HEADINGS, rows.into_iter()))
     };
-    let mut decided = String::new();
-    for (place, DecisionView { subject, rule, effect, messages, date_last, .. }) in
-        decisions.iter().enumerate()
-    {
-        let title = if place == 0 { "\nLast decisions of an hour each:\n" } else { "" };
-        let what = format!("{effect}: {messages} messages to or from {subject} by the rule {rule}");
-        decided += &format!("{title}{date_last}  {what}\n");
-    }
-    lines.join("\n") + "\n" + &counted + &decided
+    let line = |DecisionView { subject, rule, effect, messages, date_last, .. }: &DecisionView| {
+        format!("{date_last}  {effect}: {messages} messages to or from {subject} by the rule {rule}\n")
+    };
+    let title = if decisions.is_empty() { "" } else { "\nLast decisions, of an hour each:\n" };
+    let decided: Vec<String> = decisions.iter().map(line).collect();
+    lines.join("\n") + "\n" + &counted + title + &decided.concat()
 }
 
 const COUNTER_HEADINGS: [&str; 9] =
