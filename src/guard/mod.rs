@@ -224,8 +224,8 @@ impl PumpingGuard {
             refusals: OncePerSecond::default(),
             writing: tokio::sync::Mutex::default(),
         });
+        shards.metrics().create_guard_refusals_at_zero(&RULES.map(rule_name), effect_name(Effect::Refused));
         inner.restore().await?;
-        shards.metrics().create_guard_findings_at_zero(Rule::ALL.map(rule_name));
         shards.metrics().pass_on_to(Arc::new(Facts(Arc::downgrade(&inner))));
         let (alive, ended) = watch::channel(());
         tokio::spawn(run(Arc::downgrade(&inner), ended));
@@ -609,6 +609,18 @@ impl fmt::Display for Named {
         }
     }
 }
+
+const RULES: [Rule; 9] = [
+    Rule::Entry,
+    Rule::CountryList,
+    Rule::NumberType,
+    Rule::Landline,
+    Rule::Number,
+    Rule::Prefix,
+    Rule::Country,
+    Rule::Address,
+    Rule::Budget,
+];
 
 /// The name of a rule in metrics, answers and the log.
 pub const fn rule_name(rule: Rule) -> &'static str {

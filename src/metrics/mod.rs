@@ -283,10 +283,10 @@ impl Metrics {
         self.webhook_deliveries.get_or_create(&[("outcome", end.as_str())]).inc();
     }
 
-    /// Creates the counters of refusals at zero: an alert sees the first one.
-    pub fn create_guard_findings_at_zero(&self, rules: impl IntoIterator<Item = &'static str>) {
+    /// Creates the refusals of each rule at zero, as [`create_refusals_at_zero`](Self::create_refusals_at_zero).
+    pub fn create_guard_refusals_at_zero(&self, rules: &[&'static str], refused: &'static str) {
         for rule in rules {
-            drop(self.guard_findings.get_or_create(&[("rule", rule), ("effect", "refused")]));
+            drop(self.guard_findings.get_or_create(&[("rule", *rule), ("effect", refused)]));
         }
     }
 

@@ -55,7 +55,8 @@ async fn in_one_directory(seed: u64, rounds: std::ops::Range<u64>, totals: &mut 
     // Two codes of ten digits are never equal by chance.
     // Random requests send more messages than the guard permits.
     let guard = json!({ "messages-per-hour": "off", "number": "off" });
-    let world = World::with([("otp-length", json!(10)), ("otp-timeout", json!("1h")), ("guard", guard)]).await;
+    let world =
+        World::with([("otp-length", json!(10)), ("otp-timeout", json!("1h")), ("guard", guard)]).await;
     let World { twilio, setup, mut server, numbers } = world;
     let shared = Arc::new(Shared::new(twilio, numbers));
     let mut rng = StdRng::seed_from_u64(seed);

@@ -61,6 +61,11 @@ impl Setup {
         self
     }
 
+    /// For tests that send more messages than the default budget of a new data directory.
+    pub fn without_budget(self) -> Self {
+        self.config("guard", serde_json::json!({ "messages-per-hour": "off" }))
+    }
+
     pub fn env(mut self, name: &str, value: impl Into<String>) -> Self {
         self.environment.insert(name.to_owned(), value.into());
         self

@@ -39,20 +39,6 @@ pub enum Rule {
     Budget,
 }
 
-impl Rule {
-    pub const ALL: [Self; 9] = [
-        Self::Entry,
-        Self::CountryList,
-        Self::NumberType,
-        Self::Landline,
-        Self::Number,
-        Self::Prefix,
-        Self::Country,
-        Self::Address,
-        Self::Budget,
-    ];
-}
-
 /// Limits unverified messages. The floors are what is allowed beyond the usual figure, in unverified messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AdaptiveRule {
