@@ -105,7 +105,7 @@ impl Member {
         mut is_serving: watch::Receiver<bool>,
     ) -> watch::Receiver<http::Owner> {
         let mut owner = self.owner();
-        let (follower, followed) = watch::channel(http::Owner::Unknown);
+        let (updates, for_front_end) = watch::channel(http::Owner::Unknown);
         tokio::spawn(async move {
             loop {
                 let may_serve = *is_serving.borrow_and_update();
@@ -115,7 +115,7 @@ impl Member {
                     Owner::Peer { address, .. } => Url::parse(&format!("{scheme}://{address}"))
                         .map_or(http::Owner::Unknown, http::Owner::Peer),
                 };
-                follower.send_replace(for_requests);
+                updates.send_replace(for_requests);
                 let changed = tokio::select! {
                     changed = owner.changed() => changed,
                     changed = is_serving.changed() => changed,
@@ -125,7 +125,7 @@ impl Member {
                 }
             }
         });
-        followed
+        for_front_end
     }
 
     /// Returns when this node owns the records.

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use onceward_cluster::EtcdStore;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
@@ -183,16 +184,9 @@ async fn serve(settings: Settings) -> Result<u8, AppStartError> {
     app.announce(&settings, address);
     service_manager::ready().await;
     tasks.spawn(watch_server_key(&settings.storage));
-    let lease_lost = async {
-        match &store {
-            Some(store) => store.over().await,
-            None => std::future::pending().await,
-        }
-    };
-
     let signal = tokio::select! {
         signal = signals.next() => signal,
-        () = lease_lost => {
+        () = lease_lost(store.as_deref()) => {
             // Memory may be out of date: a new process reads the records again if this node wins once more.
             tracing::error!("lease in etcd lost; this node answers nothing more and exits");
             app.begin_stop();
@@ -243,6 +237,14 @@ async fn serve(settings: Settings) -> Result<u8, AppStartError> {
     serving.abort();
     app.finish_traces().await;
     Ok(code)
+}
+
+/// Returns when a node of a cluster has lost its lease.
+async fn lease_lost(store: Option<&EtcdStore>) {
+    match store {
+        Some(store) => store.over().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Serves `/metrics`, also during a stop, until the returned sender is dropped.

@@ -135,21 +135,18 @@ impl Running {
         registry.provide_names(shards.metrics().service_names());
         let rules = CurrentRules::new(&registry, policies.clone());
         let outbox = Outbox::start(outbox_deps(&shards, &server_key, &registry, private_webhooks, tracer));
-        let prices = history.prices.clone();
-        let history = History::start(&shards, &server_key, history);
         let guard = GuardDeps {
             settings: guard,
             services: registry.ids_of_configured(services),
-            prices,
+            prices: history.prices.clone(),
             pays: gateways.iter().any(|routed| routed.routed_as != GatewayName::Simulator),
             traffic: &TRAFFIC,
             ..GuardDeps::new(&shards, &server_key)
         };
         let guard = PumpingGuard::start(guard).await?;
+        let history = History::start(&shards, &server_key, history);
         outbox.follow_guard(&guard);
-        let of_limits = limit::Bounds { queue: bounds.commands, ..limit::Bounds::default() };
-        let limits = Limits::new(&shards, &server_key, of_limits);
-        let answers = Answers::new(&shards, &server_key, of_limits);
+        let (limits, answers) = limits_and_answers(&shards, &server_key, &bounds);
         let delivery = Arc::new(Delivery::new(DeliveryDeps {
             gateways,
             routing,
@@ -229,6 +226,11 @@ impl Running {
         self.guard.flush().await;
         close(&self.shards, &*self.store).await
     }
+}
+
+fn limits_and_answers(shards: &Shards, server_key: &ServerKey, bounds: &Bounds) -> (Limits, Answers) {
+    let bounds = limit::Bounds { queue: bounds.commands, ..limit::Bounds::default() };
+    (Limits::new(shards, server_key, bounds), Answers::new(shards, server_key, bounds))
 }
 
 fn outbox_deps(

@@ -322,7 +322,7 @@ mod tests {
 
     #[test]
     fn a_test_number_is_in_the_table_of_test_numbers_only() {
-        let [ordinary, test] = [0, 1 << 63].map(|mark| record_id(ONE, mark | 14_155_552_671));
+        let [ordinary, test] = [0, 1 << 63].map(|mark| record_id(ONE, mark + 14_155_552_671));
         let tables = [LimitedTable::Numbers, LimitedTable::TestNumbers, LimitedTable::Counters];
         assert_eq!(tables.map(|table| table.contains(&ordinary)), [true, false, true]);
         assert_eq!(tables.map(|table| table.contains(&test)), [false, true, true]);

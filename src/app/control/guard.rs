@@ -140,8 +140,7 @@ impl GuardRequest {
         let lines = match self {
             Self::Explain { subject } => {
                 let dimension = subject.dimension()?;
-                let service = registry.find_service(subject.service.as_deref().unwrap_or("default"));
-                let service = service.map_err(|error| error.to_string())?;
+                let service = registry.find_service(subject.service.as_deref().unwrap_or("default"))?;
                 let explanation = guard.explain((service.id, service.sid), dimension, true).await;
                 vec![serde_json::to_value(explanation.map_err(|refusal| refusal.to_string())?)]
             }
