@@ -126,7 +126,7 @@ impl Forwarder {
     /// `secret` is the same on all nodes. At most `most` requests are passed on at once.
     ///
     /// # Errors
-    /// [`ClientError`] without trusted root certificates, if peers have `https` addresses.
+    /// Without trusted root certificates, if peers have `https` addresses.
     pub fn new(owner: watch::Receiver<Owner>, secret: &[u8], most: usize) -> Result<Self, ClientError> {
         let in_flight = Semaphore::new(most.min(Semaphore::MAX_PERMITS));
         let (client, here) = (HttpClient::for_peers()?, watch::Sender::default());
@@ -172,7 +172,7 @@ impl Forwarder {
     /// Passes a request on, and returns the owner's answer as soon as it begins.
     ///
     /// # Errors
-    /// [`Problem::Refused`]: with [`Refusal::StoreUnavailable`] an owner may have carried the request out, else none
+    /// With [`Refusal::StoreUnavailable`] an owner may have carried the request out, else none
     /// has begun it.
     pub async fn forward(
         &self,
