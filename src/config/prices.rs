@@ -63,10 +63,11 @@ impl Default for Prices {
 }
 
 impl Prices {
-    /// The price of a message; 0 if the table has none for the channel.
+    /// The price of a message. Without a price for the channel it is the highest of the table: a budget must bound
+    /// messages to countries that the operator did not think of.
     pub fn of(&self, country: Option<Region>, channel: Channel) -> u64 {
         let price = self.0.get(&(country, channel)).or_else(|| self.0.get(&(None, channel)));
-        price.copied().unwrap_or(0)
+        price.or_else(|| self.0.values().max()).copied().unwrap_or(0)
     }
 
     /// Reads `{"DE": {"sms": 0.08}, "*": {"sms": "0.05"}}`.
@@ -130,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_country_without_a_price_has_that_of_all_others() {
+    fn a_country_without_a_price_has_that_of_all_others_or_the_highest() {
         let given = json!({ "de": { "sms": 0.08 }, "*": { "sms": "0.05", "call": 1 } });
         let prices = Prices::read(&given).expect("prices");
         let germany = Region::parse("DE");
@@ -138,7 +139,7 @@ mod tests {
         assert_eq!(prices.of(germany, Channel::Call), 1_000_000);
         assert_eq!(prices.of(Region::parse("FR"), Channel::Sms), 50_000);
         assert_eq!(prices.of(None, Channel::Sms), 50_000);
-        assert_eq!(prices.of(germany, Channel::WhatsApp), 0);
+        assert_eq!(prices.of(germany, Channel::WhatsApp), 1_000_000, "the highest of the table");
         let shown = prices.shown();
         assert_eq!(shown, json!({ "DE": { "sms": "0.08" }, "*": { "sms": "0.05", "call": "1" } }));
         assert_eq!(Prices::read(&shown), Some(prices));

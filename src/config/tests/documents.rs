@@ -401,8 +401,8 @@ const DELIVERY: &str = r#"```json
 "#;
 
 const PRICES: &str = r#"`prices` replaces the built-in table, which has rough prices for 33 countries and is good for an order of magnitude only:
-copy your provider's prices. A country without a price for a channel has that of `*`, and without one it costs nothing.
-Messages of the simulator cost nothing.
+copy your provider's prices. A country without a price for a channel has that of `*`, and without one the highest of the
+table. Messages of the simulator cost nothing.
 
 ```json
 {
