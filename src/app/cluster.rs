@@ -84,28 +84,15 @@ impl Member {
         self.cluster.owner()
     }
 
-    /// Passes requests on to the owner of the records. This node takes them itself while `is_serving` is `true`.
-    ///
-    /// # Errors
-    /// [`ClusterError::Forwarding`].
-    pub fn forwarder(
+    /// Tells the forwarder where requests go. This node takes them itself while `is_serving` is `true`.
+    pub fn direct_requests(
         &self,
         settings: &Settings,
-        is_serving: watch::Receiver<bool>,
-    ) -> Result<Forwarder, ClusterError> {
-        let scheme = if settings.tls.is_some() { "https" } else { "http" };
-        let owner = self.owner_for_requests(scheme, is_serving);
-        Forwarder::new(owner, self.key.expose(), settings.bounds.commands)
-            .map_err(|error| ClusterError::Forwarding(error.to_string()))
-    }
-
-    fn owner_for_requests(
-        &self,
-        scheme: &'static str,
         mut is_serving: watch::Receiver<bool>,
-    ) -> watch::Receiver<http::Owner> {
+        requests_to: Arc<watch::Sender<http::Owner>>,
+    ) {
+        let scheme = if settings.tls.is_some() { "https" } else { "http" };
         let mut owner = self.owner();
-        let (updates, for_front_end) = watch::channel(http::Owner::Unknown);
         tokio::spawn(async move {
             loop {
                 let may_serve = *is_serving.borrow_and_update();
@@ -115,7 +102,7 @@ impl Member {
                     Owner::Peer { address, .. } => Url::parse(&format!("{scheme}://{address}"))
                         .map_or(http::Owner::Unknown, http::Owner::Peer),
                 };
-                updates.send_replace(for_requests);
+                requests_to.send_replace(for_requests);
                 let changed = tokio::select! {
                     changed = owner.changed() => changed,
                     changed = is_serving.changed() => changed,
@@ -125,13 +112,26 @@ impl Member {
                 }
             }
         });
-        for_front_end
     }
 
     /// Returns when this node owns the records.
     pub async fn campaign(&self) -> (ServerKey, Arc<EtcdStore>) {
         (self.key.clone(), Arc::new(self.cluster.campaign().await))
     }
+}
+
+/// Passes requests on to the node that `owner` names. It needs no etcd: requests that arrive before this node has joined
+/// wait for the owner.
+///
+/// # Errors
+/// [`ClusterError`].
+pub fn forwarder(
+    settings: &Settings,
+    owner: watch::Receiver<http::Owner>,
+) -> Result<Forwarder, ClusterError> {
+    let key = read_key(&settings.storage)?;
+    Forwarder::new(owner, key.expose(), settings.bounds.commands)
+        .map_err(|error| ClusterError::Forwarding(error.to_string()))
 }
 
 /// Why a standby does not decide.
@@ -155,13 +155,17 @@ pub fn check(settings: &Settings) -> Result<(), ClusterError> {
     settings.cluster.as_ref().map_or(Ok(()), |cluster| read_files(&settings.storage, cluster).map(drop))
 }
 
+fn read_key(storage: &StorageSettings) -> Result<ServerKey, ClusterError> {
+    let file = storage.server_key_file.as_deref();
+    let key = server_key::find(&storage.data_dir, file)?;
+    key.ok_or_else(|| ClusterError::NoKey(server_key::place(&storage.data_dir, file)))
+}
+
 fn read_files(
     storage: &StorageSettings,
     cluster: &ClusterSettings,
 ) -> Result<(ServerKey, Option<EtcdTls>), ClusterError> {
-    let file = storage.server_key_file.as_deref();
-    let key = server_key::find(&storage.data_dir, file)?;
-    let key = key.ok_or_else(|| ClusterError::NoKey(server_key::place(&storage.data_dir, file)))?;
+    let key = read_key(storage)?;
     let identity = match (&cluster.etcd_cert, &cluster.etcd_key) {
         (Some(certificate), Some(key)) => Some((read(certificate)?, read(key)?)),
         _ => None,

@@ -201,6 +201,6 @@ pub fn deps(
             Some(Reading { is_ready: reading.is_ready && !is_stopping.load(Ordering::Relaxed), ..reading })
         }),
         routes: ServedRoutes::All,
-        forwarder: Arc::default(),
+        forwarder: None,
     }
 }

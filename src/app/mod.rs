@@ -92,10 +92,15 @@ pub struct App {
     exporter: Arc<Mutex<Option<Exporter>>>,
     /// Whether this node answers requests itself while it owns the records.
     is_serving: Arc<watch::Sender<bool>>,
+    /// Where a node of a cluster passes requests on to.
+    requests_to: Arc<watch::Sender<http::Owner>>,
 }
 
 /// Wait before etcd is asked again.
 const JOIN_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// The longest time for which a node that has handed over waits for the next owner.
+const REPLACED_WITHIN: Duration = Duration::from_secs(2);
 
 /// Begins to export spans.
 fn begin_traces(
@@ -123,6 +128,10 @@ impl App {
         let begun = settings.traces.as_ref().map(|traces| begin_traces(traces, &clock)).transpose()?;
         let exporter;
         (deps.tracer, exporter) = begun.unzip();
+        let requests_to = Arc::new(watch::Sender::new(http::Owner::Unknown));
+        if settings.cluster.is_some() {
+            deps.forwarder = Some(Arc::new(cluster::forwarder(settings, requests_to.subscribe())?));
+        }
         let (control, deps) = (Arc::default(), Arc::new(deps));
         let exporter = Arc::new(Mutex::new(exporter));
         let is_serving = Arc::default();
@@ -136,6 +145,7 @@ impl App {
             deps,
             exporter,
             is_serving,
+            requests_to,
         })
     }
 
@@ -159,8 +169,7 @@ impl App {
             }
         };
         self.late.follow(member.owner());
-        let forwarder = member.forwarder(settings, self.is_serving.subscribe())?;
-        let _ = self.deps.forwarder.set(forwarder);
+        member.direct_requests(settings, self.is_serving.subscribe(), Arc::clone(&self.requests_to));
         Ok(member)
     }
 
@@ -266,9 +275,16 @@ impl App {
 
     /// Waits for the requests that this node of a cluster answers itself.
     pub async fn finish_requests(&self) {
-        if let Some(forwarder) = self.deps.forwarder.get() {
+        if let Some(forwarder) = &self.deps.forwarder {
             forwarder.idle().await;
         }
+    }
+
+    /// Returns when another node of the cluster owns the records, or after two seconds.
+    pub async fn is_replaced(&self) {
+        let mut owner = self.requests_to.subscribe();
+        let replaced = owner.wait_for(|owner| matches!(owner, http::Owner::Peer(_)));
+        let _ = tokio::time::timeout(REPLACED_WITHIN, replaced).await;
     }
 
     /// Waits for every command in flight, then closes the store.

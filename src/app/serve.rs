@@ -18,6 +18,7 @@ use super::{App, AppStartError, LateBoundVerifier, bind, service_manager};
 use crate::config::{ListenAddress, Loaded, Settings, StorageSettings};
 use crate::http::Deps;
 use crate::node::{process, server_key};
+use crate::store::Store as _;
 use crate::telemetry;
 
 /// Everything in progress was finished.
@@ -174,6 +175,11 @@ async fn serve(settings: Settings) -> Result<u8, AppStartError> {
         signal = signals.next() => {
             tracing::info!(signal, "stopped during the start");
             if settings.cluster.is_some() {
+                app.begin_stop();
+                if let Some(store) = store {
+                    // It has won, and loads the records.
+                    let _ = store.close().await;
+                }
                 // Finishes the requests that other nodes are answering.
                 let _ = stop_serving.send(());
                 let _ = tokio::time::timeout(settings.bounds.graceful_stop, serving).await;
@@ -207,6 +213,8 @@ async fn serve(settings: Settings) -> Result<u8, AppStartError> {
             // Requests that arrive meanwhile wait for the next owner.
             app.finish_requests().await;
             finished = app.finish().await;
+            // Until then other nodes pass requests on to this one.
+            app.is_replaced().await;
         }
         let _ = stop_serving.send(());
         if let Err(error) = (&mut serving).await {

@@ -84,6 +84,10 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// The longest wait for the begin of an answer: longer than a send may take.
 const ANSWER_TIME: Duration = Duration::from_secs(30);
 
+/// Time for the answers of a node that another one has replaced. A node that hands over has answered before; one that
+/// was stopped or cut off may never answer.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+
 /// Proves that a node of the cluster passed a request on.
 static PROOF: HeaderName = HeaderName::from_static("x-onceward-node");
 
@@ -197,7 +201,7 @@ impl Forwarder {
                 Owner::Unknown => {}
                 Owner::Peer(peer) => {
                     let request = self.request(head, body.clone(), client, request_id, &peer);
-                    match self.send(request).await {
+                    match self.send(request, &peer).await {
                         Ok(answer) => return Ok(Answered::By(answer)),
                         Err(Failed::Unknown(reason)) => {
                             warn!(owner = %peer, reason, "forwarded request without an answer");
@@ -213,6 +217,20 @@ impl Forwarder {
                 () = tokio::time::sleep(PAUSE) => {}
             }
         }
+    }
+
+    /// Returns when another node owns the records and `peer` had time for its last answers.
+    async fn is_replaced(&self, peer: &Url) {
+        let is_other = |owner: &Owner| match owner {
+            Owner::Here => true,
+            Owner::Peer(other) => other != peer,
+            Owner::Unknown => false,
+        };
+        if self.owner.clone().wait_for(is_other).await.is_err() {
+            // No change will be known.
+            std::future::pending().await
+        }
+        tokio::time::sleep(LAST_ANSWERS).await;
     }
 
     fn request(
@@ -244,9 +262,12 @@ impl Forwarder {
         request
     }
 
-    async fn send(&self, request: Request) -> Result<Forwarded, Failed> {
-        let answer = tokio::time::timeout(ANSWER_TIME, self.client.begin(request)).await;
-        let answer = answer.unwrap_or(Err(NoResponse::Broken("no answer within 30 s")));
+    async fn send(&self, request: Request, peer: &Url) -> Result<Forwarded, Failed> {
+        let answer = tokio::select! {
+            answer = self.client.begin(request) => answer,
+            () = tokio::time::sleep(ANSWER_TIME) => Err(NoResponse::Broken("no answer within 30 s")),
+            () = self.is_replaced(peer) => Err(NoResponse::Broken("another node owns the records by now")),
+        };
         let mut answer: Forwarded = answer.map(Into::into).map_err(|failed| match failed {
             NoResponse::NotConnected(_) => Failed::NotBegun,
             NoResponse::Broken(reason) => Failed::Unknown(reason),

@@ -4,9 +4,11 @@ use std::future::Future;
 use std::io;
 use std::net::IpAddr;
 use std::pin::pin;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinError, JoinSet};
@@ -97,8 +99,8 @@ pub struct Deps<V = Verifier> {
     pub reading: Arc<dyn Fn() -> Option<Reading> + Send + Sync>,
     /// The routes that the listener serves.
     pub routes: ServedRoutes,
-    /// Passes requests on to the owner of the records; set on a node of a cluster only.
-    pub forwarder: Arc<OnceLock<Forwarder>>,
+    /// Passes requests on to the owner of the records; only on a node of a cluster.
+    pub forwarder: Option<Arc<Forwarder>>,
 }
 
 /// Decides sends and checks: the [`Verifier`], or a script in tests.
@@ -171,6 +173,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// simultaneous ones, more than a hundred at a time.
 const ACCEPTED_AT_ONCE: u64 = 8;
 
+/// How long a node of a cluster answers on open connections after it has stopped accepting new ones. It closes each
+/// connection after an answer, and the idle ones at the end.
+const LEAVING_TIME: Duration = Duration::from_millis(300);
+
 /// Connections beyond the limit that are being sent the refusal. More are closed without a response.
 const REFUSED: usize = 64;
 
@@ -208,6 +214,10 @@ pub async fn serve<V: Verify>(listener: TcpListener, shutdown: impl Future<Outpu
                 }
             },
         }
+    }
+    // These clients know of no refusal.
+    while let Some(Ok((stream, peer))) = listener.accept().now_or_never() {
+        connections.admit(stream, peer.ip());
     }
     drop(listener);
     connections.finish().await;
@@ -270,6 +280,11 @@ impl<V: Verify> Connections<V> {
 
     /// Ends all connections after the requests that they are answering.
     async fn finish(mut self) {
+        if self.server.deps.forwarder.is_some() {
+            // Clients may be sending requests, and another node can answer the next ones.
+            self.server.is_leaving.store(true, Ordering::Relaxed);
+            tokio::time::sleep(LEAVING_TIME).await;
+        }
         self.server.stop.cancel();
         self.refused.abort_all();
         while let Some(ended) = self.open.join_next().await {

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -22,10 +23,9 @@ use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, StatusCode, Version};
 use serde::Serialize;
 use serde_json::json;
-use tokio_util::sync::CancellationToken;
 use tracing::{Level, debug, enabled, error, info};
 
-use super::connection::{ActiveRequest, CertificateHealth};
+use super::connection::{ActiveRequest, CertificateHealth, Server};
 use super::forward::{self, Answered, Forwarded, Place};
 use super::pages::inbox::InboxError;
 use super::pages::{docs_page, home};
@@ -63,13 +63,13 @@ pub async fn respond<V: Verify>(
     let mut peer = active.peer();
     // Held until the answer is made.
     let _in_progress;
-    if let Some(forwarder) = active.server().deps.forwarder.get()
+    if let Some(forwarder) = &active.server().deps.forwarder
         && !target.is_of_this_node()
     {
         match forwarder.place(&head.headers, peer) {
             Place::Here(client, in_progress) => (peer, _in_progress) = (client, in_progress),
             Place::NotMine => {
-                return Ok(response(forward::not_mine(), head, id, true, &active.server().stop));
+                return Ok(response(forward::not_mine(), head, id, true, active.server()));
             }
             Place::There => {
                 let bounds = &active.server().deps.bounds;
@@ -81,10 +81,12 @@ pub async fn respond<V: Verify>(
                 };
                 match forwarded {
                     Ok(Answered::Not(in_progress)) => _in_progress = in_progress,
-                    Ok(Answered::By(answer)) => return Ok(forwarded_response(answer, &active.server().stop)),
+                    Ok(Answered::By(answer)) => {
+                        return Ok(forwarded_response(answer, head.version, active.server()));
+                    }
                     Err(problem) => {
                         let answer = problem.answer(target.errors());
-                        return Ok(response(answer, head, id, body.is_left_over(), &active.server().stop));
+                        return Ok(response(answer, head, id, body.is_left_over(), active.server()));
                     }
                 }
             }
@@ -132,16 +134,23 @@ pub async fn respond<V: Verify>(
     if closes {
         active.note_unread_body();
     }
-    Ok(response(answer, head, id, closes, &active.server().stop))
+    Ok(response(answer, head, id, closes, active.server()))
 }
 
 /// The body of an answer: whole, or a stream of events.
 type Body = Either<Full<Bytes>, UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>>;
 
 /// The answer of the node that owns the records. A stream of events ends when this server stops.
-fn forwarded_response(answer: Forwarded, stop: &CancellationToken) -> hyper::Response<Body> {
+fn forwarded_response<V>(
+    mut answer: Forwarded,
+    version: Version,
+    server: &Server<V>,
+) -> hyper::Response<Body> {
     let is_stream = answer.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == "text/event-stream");
-    let stop = stop.clone();
+    if version <= Version::HTTP_11 && server.is_leaving.load(Ordering::Relaxed) {
+        answer.headers_mut().insert(CONNECTION, CLOSE.clone());
+    }
+    let stop = server.stop.clone();
     answer.map(|body| {
         let body = body.map_err(Box::from);
         Either::Right(if is_stream {
@@ -197,16 +206,17 @@ impl hyper::body::Body for HeldBody {
     }
 }
 
+static CLOSE: HeaderValue = HeaderValue::from_static("close");
+
 /// Adds the headers of every answer. `closes`: the rest of the request will not be read.
-fn response(
+fn response<V>(
     answer: Response,
     head: Parts,
     id: HeaderValue,
     closes: bool,
-    stop: &CancellationToken,
+    server: &Server<V>,
 ) -> hyper::Response<Body> {
     static NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
-    static CLOSE: HeaderValue = HeaderValue::from_static("close");
 
     // Reuses the request's map, which hyper then reuses for the next request: a busy connection allocates no more maps.
     let mut headers: HeaderMap = head.headers;
@@ -221,14 +231,14 @@ fn response(
         headers.insert(name, value);
     }
     // HTTP/2 has no such header; there only the stream ends.
-    if closes && head.version <= Version::HTTP_11 {
+    if (closes || server.is_leaving.load(Ordering::Relaxed)) && head.version <= Version::HTTP_11 {
         headers.insert(CONNECTION, CLOSE.clone());
     }
     let body = if head.method == Method::HEAD {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(answer.body.len()));
         Either::Left(Full::default())
     } else if let Some(events) = answer.events {
-        Either::Right(events.body(stop.child_token()).map_err(|never| match never {}).boxed_unsync())
+        Either::Right(events.body(server.stop.child_token()).map_err(|never| match never {}).boxed_unsync())
     } else if let Some(held) = answer.held {
         Either::Right(
             HeldBody { rest: answer.body, _held: held }.map_err(|never| match never {}).boxed_unsync(),

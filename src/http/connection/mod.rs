@@ -53,6 +53,8 @@ pub struct Server<V> {
     /// Without it HTTP/2 could hold as many bodies in memory as it has streams.
     pub bodies_in_parts: Arc<Semaphore>,
     nearly_full: AtomicBool,
+    /// Whether each answer is the last one of its connection.
+    pub is_leaving: AtomicBool,
     http1: http1::Builder,
 }
 
@@ -66,6 +68,7 @@ impl<V> Server<V> {
             failed_handshakes: OncePerSecond::default(),
             bodies_in_parts: Arc::new(Semaphore::new(deps.bounds.connections.min(Semaphore::MAX_PERMITS))),
             nearly_full: AtomicBool::new(false),
+            is_leaving: AtomicBool::new(false),
             http1: serve::http1_builder(),
             deps,
         }

@@ -1,6 +1,7 @@
 //! Requests that one node of a cluster passes on to another.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use hyper::header::HeaderValue;
@@ -82,6 +83,20 @@ async fn a_request_that_may_have_run_is_not_sent_again() {
     }
 }
 
+#[tokio::test]
+async fn a_request_at_an_owner_that_is_silent_is_given_up_when_it_is_replaced() {
+    let silent = TcpListener::bind(("127.0.0.1", 0)).await.expect("bind");
+    let (owner, known) = watch::channel(peer(silent.local_addr().expect("an address")));
+    let standby = World::with(with_forwarder(Script::panics(), known)).await;
+    let mut client = standby.client().await;
+    client.send(post("/api/send-otp", &send_body())).await;
+    let _connection = silent.accept().await.expect("a connection");
+    let next = node(Script::panics(), Owner::Here).await;
+    owner.send_replace(peer(next.address));
+    let reply = client.reply().await;
+    assert_eq!((reply.status, reply.header("retry-after")), (503, Some("1")));
+}
+
 #[tokio::test(start_paused = true)]
 async fn without_an_owner_a_request_is_refused_after_two_seconds() {
     let (_owner, known) = watch::channel(Owner::Unknown);
@@ -136,8 +151,8 @@ fn forwarder(owner: watch::Receiver<Owner>) -> Forwarder {
 }
 
 fn with_forwarder(script: Script, owner: watch::Receiver<Owner>) -> crate::http::Deps<Script> {
-    let deps = deps(script);
-    let _ = deps.forwarder.set(forwarder(owner));
+    let mut deps = deps(script);
+    deps.forwarder = Some(Arc::new(forwarder(owner)));
     deps
 }
 

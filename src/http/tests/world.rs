@@ -98,7 +98,7 @@ pub fn deps(script: Script) -> Deps<Script> {
         tracer: None,
         reading: Arc::new(|| None),
         routes: ServedRoutes::All,
-        forwarder: Arc::default(),
+        forwarder: None,
     }
 }
 

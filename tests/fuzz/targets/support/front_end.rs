@@ -121,7 +121,7 @@ impl FrontEnd {
             metrics: Arc::default(),
             reading: Arc::new(|| None),
             routes: ServedRoutes::All,
-            forwarder: Arc::default(),
+            forwarder: None,
         };
         let address = runtime.block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");

@@ -1,47 +1,71 @@
-//! Nodes that share an etcd: one owns the records, the others stand by.
+//! Nodes that share an etcd: one owns the records, the others stand by and pass requests on.
+
+mod failures;
+mod guests;
+mod three_nodes;
 
 use std::net::TcpListener;
 use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::Method;
 use rustix::process::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use crate::support::documented::{incorrect, locked, sent, verified};
-use crate::support::{Client, Etcd, Numbers, Server, Setup, Twilio, soon, through, until, wrong};
+use crate::support::{
+    Client, Etcd, HttpResponse, Numbers, Server, Setup, Twilio, soon, through, until, wrong,
+};
 
 const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 
-const NAMES: [&str; 2] = ["a", "b"];
+const NAMES: [&str; 3] = ["a", "b", "c"];
 
-/// An etcd, a Twilio double, and the setups of two nodes.
+/// An etcd, a Twilio double, and the setups of the nodes.
 struct Cluster {
     etcd: Etcd,
-    twilio: Twilio,
-    numbers: Numbers,
-    setups: [Setup; 2],
-    addresses: [String; 2],
+    twilio: Arc<Twilio>,
+    numbers: Arc<Numbers>,
+    setups: Vec<Setup>,
+    addresses: Vec<String>,
 }
 
 /// A node. Dereferences to its client.
 struct Node(Server);
 
 impl Cluster {
+    /// An etcd of so many members, and two nodes.
     async fn new(members: usize) -> Self {
-        let (etcd, twilio) = (Etcd::launch(members), Twilio::start().await);
-        // Held until all are chosen: otherwise the system may give one twice.
-        let listeners = NAMES.map(|_| TcpListener::bind("127.0.0.1:0").expect("a port"));
-        let addresses = listeners.map(|listener| listener.local_addr().expect("an address").to_string());
+        Self::with(members, 2, |_, setup| setup).await
+    }
+
+    /// Three members and three nodes with these settings.
+    async fn of_three<const N: usize>(settings: [(&str, Value); N]) -> Self {
+        let configured = |setup: Setup, (key, value): &(&str, Value)| setup.config(key, value.clone());
+        Self::with(3, 3, |_, setup| settings.iter().fold(setup, configured)).await
+    }
+
+    async fn with(members: usize, nodes: usize, change: impl Fn(usize, Setup) -> Setup) -> Self {
+        let (etcd, twilio) = (Etcd::launch(members), Arc::new(Twilio::start().await));
+        // Held until all are chosen: otherwise the system may give one twice. No connection begins at this address:
+        // none takes the port of a node while that is restarted.
+        let listeners: Vec<_> =
+            (0..nodes).map(|_| TcpListener::bind("127.0.0.2:0").expect("a port")).collect();
+        let address = |listener: &TcpListener| listener.local_addr().expect("an address").to_string();
+        let addresses: Vec<String> = listeners.iter().map(address).collect();
         let setup = |node: usize| {
             let (name, address) = (NAMES[node], &addresses[node]);
             let cluster = json!({ "etcd": etcd.urls(), "node": name, "advertise": address });
-            through(&twilio.base_url(), Setup::listening_on(address))
+            let setup = through(&twilio.base_url(), Setup::listening_on(address))
                 .config("cluster", cluster)
                 .file("shared.key", KEY)
-                .config("key-file", "shared.key")
+                .config("key-file", "shared.key");
+            change(node, setup)
         };
-        let setups = [setup(0), setup(1)];
-        Self { etcd, twilio, numbers: Numbers::default(), setups, addresses }
+        let setups = (0..nodes).map(setup).collect();
+        Self { etcd, twilio, numbers: Arc::default(), setups, addresses }
     }
 
     /// Where a node listens.
@@ -49,16 +73,30 @@ impl Cluster {
         &self.addresses[node]
     }
 
+    /// A client of each node, which lives longer than the node's process.
+    fn clients(&self) -> Vec<Client> {
+        let client = |address: &String| Client::new(address.parse().expect("an address"));
+        self.addresses.iter().map(client).collect()
+    }
+
     /// Starts a node.
     async fn start(&self, node: usize) -> Node {
         Node(self.setups[node].stand_by().await)
     }
 
-    /// Starts the node that owns the records and one that stands by.
+    /// Starts the node that owns the records and the ones that stand by.
+    async fn start_all<const N: usize>(&self) -> [Node; N] {
+        let first = self.start(0).await;
+        first.owns_the_records().await;
+        let mut nodes = vec![first];
+        for node in 1..N {
+            nodes.push(self.start(node).await);
+        }
+        nodes.try_into().unwrap_or_else(|_| unreachable!("N nodes"))
+    }
+
     async fn start_both(&self) -> [Node; 2] {
-        let a = self.start(0).await;
-        a.owns_the_records().await;
-        [a, self.start(1).await]
+        self.start_all().await
     }
 
     /// A new number, and the code that it received from this node.
@@ -93,6 +131,22 @@ impl Node {
     }
 }
 
+/// The node that owns the records, once one does.
+async fn owner(clients: &[Client]) -> usize {
+    let find = async || {
+        for (node, client) in clients.iter().enumerate() {
+            let asked = client.try_request_with(Method::GET, "/readyz", &[], "");
+            // A node that was stopped accepts connections.
+            let answer = timeout(Duration::from_secs(1), asked).await;
+            if matches!(answer, Ok(Ok(answer)) if answer.status() == 200) {
+                return Some(node);
+            }
+        }
+        None
+    };
+    until("an owner", find, Option::is_some).await.expect("found")
+}
+
 impl Deref for Node {
     type Target = Client;
 
@@ -111,7 +165,7 @@ async fn one_node_decides_and_the_other_passes_requests_on_to_it() {
     a.verify(&other, &wrong(&code)).await.expects(incorrect(&other, 4));
     b.verify(&other, &wrong(&code)).await.expects(incorrect(&other, 3));
     let names_a = format!("this node stands by; node a at {} owns the records", cluster.address(0));
-    let says_so = |answer: &crate::support::HttpResponse| answer.text().contains(&names_a);
+    let says_so = |answer: &HttpResponse| answer.text().contains(&names_a);
     let not_ready = until("the owner's name", || b.get("/readyz"), says_so).await;
     assert_eq!(not_ready.status(), 503);
     assert_eq!(b.get("/healthz").await.status(), 200);
@@ -148,7 +202,7 @@ async fn a_stop_hands_the_records_to_the_standby_at_once() {
     let finished = a.0.ended().await;
     assert_eq!(finished.status.code(), Some(0), "{}", finished.output);
     // The lease would last two seconds.
-    let taken_over = tokio::time::timeout(Duration::from_millis(1_500), b.owns_the_records()).await;
+    let taken_over = timeout(Duration::from_millis(1_500), b.owns_the_records()).await;
     taken_over.expect("before the lease could end");
     b.verify(&number, &code).await.expects(verified(&number));
 }
@@ -189,7 +243,7 @@ async fn without_a_majority_of_etcd_nothing_is_answered_or_sent() {
     cluster.etcd.kill(0);
     cluster.etcd.kill(1);
     let silent = cluster.numbers.next();
-    let refused = tokio::time::timeout(Duration::from_secs(3), a.send(&silent)).await.expect("an answer");
+    let refused = timeout(Duration::from_secs(3), a.send(&silent)).await.expect("an answer");
     assert_eq!(refused.status(), 503, "{}", refused.text());
     refused.expects_retry_after();
     a.has_status(503).await;

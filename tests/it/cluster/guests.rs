@@ -1,0 +1,341 @@
+//! Clients of all nodes that believe their answers, whatever happens to the nodes.
+//!
+//! Each guest sends codes and checks right, wrong and used ones on its own numbers, at a node chosen at random, some of
+//! them twice at once. An answer that fits no possible state of the number fails the test. In the end the guests ask
+//! about every number again.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+use rand::{RngExt, SeedableRng};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use super::Cluster;
+use crate::belief::{Belief, NO_CODE, ObservedReply, Request};
+use crate::support::{Client, HttpResponse, Numbers, Twilio};
+
+const GUESTS: u64 = 8;
+/// Numbers that a guest uses in turn.
+const IN_USE: usize = 8;
+/// Older numbers about which a guest asks in the end.
+const SAMPLE: usize = 40;
+/// Between two requests of a guest: the nodes and etcd share two cores with others.
+const PAUSE: Duration = Duration::from_millis(20);
+/// After a request without an answer.
+const LONGER_PAUSE: Duration = Duration::from_millis(50);
+
+/// What may happen to a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expect {
+    /// 503, or no answer.
+    Trouble,
+    /// Only an answer. A refused connection may be retried at another node.
+    Answers,
+}
+
+/// Guests at work.
+pub struct Load {
+    shared: Arc<Shared>,
+    guests: JoinSet<Guest>,
+}
+
+struct Shared {
+    twilio: Arc<Twilio>,
+    numbers: Arc<Numbers>,
+    nodes: Vec<Client>,
+    expect: Expect,
+    is_over: AtomicBool,
+    answers: AtomicU64,
+    unanswered: AtomicU64,
+    /// Every second guest does not ask this node.
+    avoided: AtomicUsize,
+    /// When the owner failed last.
+    failure: watch::Sender<Option<Instant>>,
+}
+
+/// What the guests saw.
+#[derive(Debug, Default)]
+pub struct Seen {
+    pub answers: u64,
+    pub unanswered: u64,
+    pub messages: usize,
+    /// For each failure and guest: the time until the guest got an answer again.
+    pub gaps: Vec<Duration>,
+}
+
+struct Guest {
+    shared: Arc<Shared>,
+    rng: StdRng,
+    /// Whether it asks only nodes that work, as through a balancer.
+    is_balanced: bool,
+    subjects: Vec<Subject>,
+    gaps: Vec<Duration>,
+    /// The failure after which this guest has got an answer.
+    survived: Option<Instant>,
+}
+
+struct Subject {
+    number: String,
+    belief: Belief,
+    used: Vec<String>,
+    /// Sends that the guest asked for, and those that were answered.
+    sends: usize,
+    sent: usize,
+}
+
+impl Load {
+    pub fn begin(cluster: &Cluster, expect: Expect, seed: u64) -> Self {
+        let shared = Arc::new(Shared {
+            twilio: Arc::clone(&cluster.twilio),
+            numbers: Arc::clone(&cluster.numbers),
+            nodes: cluster.clients(),
+            expect,
+            is_over: AtomicBool::new(false),
+            answers: AtomicU64::new(0),
+            unanswered: AtomicU64::new(0),
+            avoided: AtomicUsize::new(usize::MAX),
+            failure: watch::Sender::default(),
+        });
+        let mut guests = JoinSet::new();
+        for guest in 0..GUESTS {
+            let rng = StdRng::seed_from_u64(seed ^ (guest + 1));
+            guests.spawn(Guest::new(Arc::clone(&shared), rng, guest % 2 == 1).act());
+        }
+        Self { shared, guests }
+    }
+
+    /// The owner fails now.
+    pub fn owner_fails(&self) {
+        self.shared.failure.send_replace(Some(Instant::now()));
+    }
+
+    /// From now on every second guest does not ask this node, and the gaps of these guests count.
+    pub fn avoid(&self, node: usize) {
+        self.shared.avoided.store(node, Ordering::Relaxed);
+    }
+
+    /// Returns once so many more requests have been answered. Fails the test if a guest has.
+    pub async fn answers(&mut self, more: u64) {
+        let enough = self.shared.answers.load(Ordering::Relaxed) + more;
+        while self.shared.answers.load(Ordering::Relaxed) < enough {
+            self.goes_on();
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// Fails the test if a guest has.
+    pub fn goes_on(&mut self) {
+        if let Some(ended) = self.guests.try_join_next() {
+            let _ = ended.expect("a guest");
+            panic!("a guest ended early");
+        }
+    }
+
+    /// Ends the load, and asks about the numbers again. All nodes must work by now.
+    pub async fn end(self) -> Seen {
+        self.shared.is_over.store(true, Ordering::Relaxed);
+        let mut seen = Seen::default();
+        for mut guest in self.guests.join_all().await {
+            guest.ask_again().await;
+            seen.messages += guest.messages();
+            seen.gaps.append(&mut guest.gaps);
+        }
+        seen.answers = self.shared.answers.load(Ordering::Relaxed);
+        seen.unanswered = self.shared.unanswered.load(Ordering::Relaxed);
+        seen.gaps.sort_unstable();
+        println!("{seen}");
+        seen
+    }
+}
+
+impl Seen {
+    pub fn median_gap(&self) -> Duration {
+        self.gaps.get(self.gaps.len() / 2).copied().unwrap_or_default()
+    }
+
+    pub fn longest_gap(&self) -> Duration {
+        self.gaps.last().copied().unwrap_or_default()
+    }
+
+    pub fn and(mut self, other: Self) -> Self {
+        self.answers += other.answers;
+        self.unanswered += other.unanswered;
+        self.messages += other.messages;
+        self.gaps.extend(other.gaps);
+        self.gaps.sort_unstable();
+        self
+    }
+}
+
+impl std::fmt::Display for Seen {
+    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { answers, unanswered, messages, gaps } = self;
+        let (median, longest, measured) = (self.median_gap(), self.longest_gap(), gaps.len());
+        write!(
+            to,
+            "{answers} answers, {unanswered} unanswered, {messages} messages; gap {median:.1?} in the median, {longest:.1?} at \
+             most, {measured} measured"
+        )
+    }
+}
+
+impl Guest {
+    fn new(shared: Arc<Shared>, rng: StdRng, is_balanced: bool) -> Self {
+        Self { shared, rng, is_balanced, subjects: Vec::new(), gaps: Vec::new(), survived: None }
+    }
+
+    fn node(&mut self) -> usize {
+        let (nodes, avoided) = (self.shared.nodes.len(), self.shared.avoided.load(Ordering::Relaxed));
+        let node = self.rng.random_range(0..nodes);
+        if self.is_balanced && node == avoided { (node + 1) % nodes } else { node }
+    }
+
+    async fn act(mut self) -> Self {
+        while !self.shared.is_over.load(Ordering::Relaxed) {
+            if self.subjects.len() < IN_USE || self.rng.random_bool(0.1) {
+                self.subjects.push(Subject::new(self.shared.numbers.next()));
+            }
+            let chosen = self
+                .rng
+                .random_range(self.subjects.len() - self.subjects.len().min(IN_USE)..self.subjects.len());
+            let mut requests = vec![self.subjects[chosen].something_to_ask(&mut self.rng)];
+            let second = self.subjects[chosen].something_to_ask(&mut self.rng);
+            // A send is not one step: it takes a while, and its answer has the count at its end.
+            if !requests.contains(&Request::Send) && second != Request::Send && self.rng.random_bool(0.5) {
+                requests.push(second);
+            }
+            let is_answered = self.ask(chosen, requests).await;
+            sleep(if is_answered { PAUSE } else { LONGER_PAUSE }).await;
+        }
+        self
+    }
+
+    async fn ask_again(&mut self) {
+        let newest = self.subjects.len() - self.subjects.len().min(IN_USE);
+        let older: Vec<usize> = (0..newest).collect();
+        let sample: Vec<usize> = older.sample(&mut self.rng, SAMPLE).copied().collect();
+        for chosen in (newest..self.subjects.len()).chain(sample) {
+            let subject = &self.subjects[chosen];
+            for request in subject.belief.questions(&subject.used) {
+                assert!(self.ask(chosen, vec![request]).await, "an answer in the end");
+            }
+        }
+    }
+
+    /// Messages that arrived for the guest's numbers. Fails the test if one was sent twice, or an answered one was not.
+    fn messages(&self) -> usize {
+        let mut all = 0;
+        for Subject { number, sends, sent, .. } in &self.subjects {
+            let messages = self.shared.twilio.messages_for(number).len();
+            assert!(
+                (*sent..=*sends).contains(&messages),
+                "{number}: {messages} messages for {sends} requests, {sent} answered"
+            );
+            all += messages;
+        }
+        all
+    }
+
+    /// Asks one thing, or two at once. Returns whether all were answered.
+    async fn ask(&mut self, chosen: usize, requests: Vec<Request>) -> bool {
+        let began = Instant::now();
+        let nodes: Vec<usize> = requests.iter().map(|_| self.node()).collect();
+        let subject = &mut self.subjects[chosen];
+        let number = &subject.number;
+        subject.sends += requests.iter().filter(|request| **request == Request::Send).count();
+        let before = self.shared.twilio.last_code_for(number);
+        let answers = match &requests[..] {
+            [first, second] => {
+                let first = self.shared.answer(nodes[0], number, first);
+                let (first, second) = tokio::join!(first, self.shared.answer(nodes[1], number, second));
+                vec![first, second]
+            }
+            requests => vec![self.shared.answer(nodes[0], number, &requests[0]).await],
+        };
+        let exchanges: Vec<_> = requests
+            .into_iter()
+            .zip(answers)
+            .map(|(request, answer)| {
+                (request, answer.map(|answer| ObservedReply::in_answer(&answer, number)))
+            })
+            .collect();
+        for (request, heard) in &exchanges {
+            match (heard, request) {
+                (Some(ObservedReply::Verified), Request::Check(guess)) => subject.used.push(guess.clone()),
+                (Some(ObservedReply::Sent { .. }), _) => subject.sent += 1,
+                _ => {}
+            }
+        }
+        let answered = exchanges.iter().filter(|(_, heard)| heard.is_some()).count();
+        self.shared.answers.fetch_add(answered as u64, Ordering::Relaxed);
+        self.shared.unanswered.fetch_add((exchanges.len() - answered) as u64, Ordering::Relaxed);
+        let failure = *self.shared.failure.borrow();
+        let counts = self.is_balanced || self.shared.avoided.load(Ordering::Relaxed) == usize::MAX;
+        if answered > 0
+            && counts
+            && let Some(failure) =
+                failure.filter(|failure| Some(*failure) != self.survived && began >= *failure)
+        {
+            self.survived = Some(failure);
+            self.gaps.push(failure.elapsed());
+        }
+        let code = self.shared.twilio.last_code_for(number);
+        let codes: Vec<String> =
+            code.filter(|code| answered > 0 || before.as_ref() != Some(code)).into_iter().collect();
+        subject.belief.take_in(&exchanges, &codes).unwrap_or_else(|why| panic!("{number}: {why}"));
+        answered == exchanges.len()
+    }
+}
+
+impl Shared {
+    /// The answer of this node; `None` if there was none, or 503.
+    async fn answer(&self, mut node: usize, number: &str, request: &Request) -> Option<HttpResponse> {
+        loop {
+            let client = &self.nodes[node];
+            let answer = match request {
+                Request::Send => client.try_send(number).await,
+                Request::Check(guess) => client.try_verify(number, guess).await,
+            };
+            match (answer, self.expect) {
+                (Ok(answer), Expect::Trouble) => {
+                    if answer.status() == 503 {
+                        answer.expects_retry_after();
+                        return None;
+                    }
+                    return Some(answer);
+                }
+                (Err(_), Expect::Trouble) => return None,
+                (Ok(answer), Expect::Answers) => {
+                    assert_ne!(answer.status(), 503, "node {node}: {}", answer.text());
+                    return Some(answer);
+                }
+                (Err(error), Expect::Answers) => {
+                    assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused, "node {node}: {error:?}");
+                    node = (node + 1) % self.nodes.len();
+                }
+            }
+        }
+    }
+}
+
+impl Subject {
+    fn new(number: String) -> Self {
+        Self { number, belief: Belief::new(), used: Vec::new(), sends: 0, sent: 0 }
+    }
+
+    fn something_to_ask(&self, rng: &mut StdRng) -> Request {
+        let outstanding = self.belief.codes().into_iter().next();
+        match (rng.random_range(0..10), outstanding) {
+            (0..3, Some(code)) => Request::Check(code),
+            (3..6, Some(_)) => Request::Check(NO_CODE.to_owned()),
+            (6, _) => Request::Check(self.used.last().cloned().unwrap_or_else(|| NO_CODE.to_owned())),
+            _ => Request::Send,
+        }
+    }
+}

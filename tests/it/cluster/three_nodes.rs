@@ -1,0 +1,1 @@
+//! What one node knows, all nodes answer.
