@@ -61,10 +61,6 @@ impl Member {
         clock: &Arc<EngineClock>,
     ) -> Result<Self, ClusterError> {
         let (key, tls) = read_files(&settings.storage, cluster)?;
-        // For the account's credentials and the control socket.
-        let data_dir = &settings.storage.data_dir;
-        create_durably(data_dir)
-            .map_err(|source| ClusterError::Directory { path: data_dir.clone(), source })?;
         let ClusterSettings { etcd, node, advertise, .. } = cluster.clone();
         let options = ClusterOptions {
             etcd,
@@ -132,6 +128,14 @@ pub fn forwarder(
     let key = read_key(&settings.storage)?;
     Forwarder::new(owner, key.expose(), settings.bounds.commands)
         .map_err(|error| ClusterError::Forwarding(error.to_string()))
+}
+
+/// Creates the data directory, for the account's credentials and the control socket.
+///
+/// # Errors
+/// [`ClusterError::Directory`].
+pub fn create_data_dir(data_dir: &Path) -> Result<(), ClusterError> {
+    create_durably(data_dir).map_err(|source| ClusterError::Directory { path: data_dir.to_owned(), source })
 }
 
 /// Why a standby does not decide.

@@ -156,6 +156,14 @@ impl App {
         cluster: &ClusterSettings,
     ) -> Result<Member, AppStartError> {
         self.late.stand_by();
+        let data_dir = &settings.storage.data_dir;
+        cluster::create_data_dir(data_dir)?;
+        let late = self.late.clone();
+        let control = Control::refuse(data_dir, Arc::clone(&self.clock) as _, move || {
+            let reason = cluster::reason_to_stand_by(&late.owner().unwrap_or_default());
+            format!("{reason}; run the command on the node that owns them")
+        });
+        self.replace_control(control).await;
         let mut is_reported = false;
         let member = loop {
             match Member::join(settings, cluster, &self.clock).await {
@@ -217,8 +225,8 @@ impl App {
                 move || http::diagnose(&deps)
             }),
         };
-        let control = Control::start(&settings.storage.data_dir, control);
-        *self.control.lock().unwrap_or_else(PoisonError::into_inner) = control;
+        self.replace_control(None).await;
+        self.replace_control(Control::start(&settings.storage.data_dir, control)).await;
         // Before the first decision: the routes require a key from the first request on.
         let _ = self.deps.admin.set(front_end::admin(settings, &running)?);
         let _ = self.deps.v2.set(front_end::v2(settings, &running, &self.clock));
@@ -287,12 +295,17 @@ impl App {
         let _ = tokio::time::timeout(REPLACED_WITHIN, replaced).await;
     }
 
+    async fn replace_control(&self, control: Option<Control>) {
+        let former =
+            std::mem::replace(&mut *self.control.lock().unwrap_or_else(PoisonError::into_inner), control);
+        if let Some(former) = former {
+            former.stop().await;
+        }
+    }
+
     /// Waits for every command in flight, then closes the store.
     pub async fn finish(&self) -> Result<(), StoreError> {
-        let control = self.control.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(control) = control {
-            control.stop().await;
-        }
+        self.replace_control(None).await;
         match self.late.running() {
             Some(running) => running.stop().await,
             None => Ok(()),

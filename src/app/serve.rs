@@ -183,6 +183,8 @@ async fn serve(settings: Settings) -> Result<u8, AppStartError> {
                 // Finishes the requests that other nodes are answering.
                 let _ = stop_serving.send(());
                 let _ = tokio::time::timeout(settings.bounds.graceful_stop, serving).await;
+                // Removes the control socket: no store is open.
+                let _ = app.finish().await;
             }
             return Ok(EXIT_OK);
         }

@@ -16,9 +16,13 @@ mod wire;
 
 use std::os::unix::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+
+use crate::clock::Clock;
 
 pub(crate) use audit::{AuditLine, AuditRequest, EraseRequest, ErasedLine};
 pub(crate) use client::{ask, ask_copy};
@@ -52,17 +56,33 @@ pub struct Control {
 impl Control {
     /// Answers requests from the command line. `None` without a socket; the server can run without one.
     pub fn start(data_dir: &Path, deps: ControlDeps) -> Option<Self> {
+        Self::answer(data_dir, |socket, until| socket.serve(deps, until))
+    }
+
+    /// Refuses requests from the command line, with this reason.
+    pub fn refuse(
+        data_dir: &Path,
+        clock: Arc<dyn Clock>,
+        reason: impl Fn() -> String + Send + 'static,
+    ) -> Option<Self> {
+        Self::answer(data_dir, |socket, until| socket.refuse(clock, reason, until))
+    }
+
+    fn answer<F: Future<Output = ()> + Send + 'static>(
+        data_dir: &Path,
+        with: impl FnOnce(ControlSocket, BoxFuture<'static, ()>) -> F,
+    ) -> Option<Self> {
         let socket = ControlSocket::bind(data_dir)
             .inspect_err(|error| {
                 tracing::warn!(%error, "control socket not open; commands such as onceward tracker cannot reach this server");
             })
             .ok()?;
         let (stop, stopped) = oneshot::channel();
-        let until = async {
+        let until = Box::pin(async {
             // Also when the other end is gone.
             let _ = stopped.await;
-        };
-        let answering = tokio::spawn(socket.serve(deps, until));
+        });
+        let answering = tokio::spawn(with(socket, until));
         Some(Self { stop, answering })
     }
 

@@ -20,6 +20,8 @@ use super::path_in;
 use super::wire::{ControlError, ControlReply, ControlRequest, CopyNews, SendLine, ServerLine, TotalLine};
 use crate::attempts::Attempts;
 use crate::audit::{Actor, Author};
+use crate::clock::Clock;
+use crate::domain::Timestamp;
 use crate::http::Diagnosis;
 use crate::node::AccountFile;
 use crate::registry::Registry;
@@ -118,6 +120,49 @@ impl ControlSocket {
     }
 }
 
+impl ControlSocket {
+    /// Says which server this is, and refuses all other requests with the reason in words for a person, until `until`
+    /// ends.
+    pub async fn refuse(
+        self,
+        clock: Arc<dyn Clock>,
+        reason: impl Fn() -> String,
+        until: impl Future<Output = ()>,
+    ) {
+        tokio::pin!(until);
+        loop {
+            tokio::select! {
+                () = &mut until => return,
+                accepted = self.listener.accept() => match accepted {
+                    Ok((stream, _)) if is_ours(&stream) => {
+                        if let Err(error) = refuse(stream, clock.now(), reason()).await {
+                            tracing::debug!(%error, "control request not answered completely");
+                        }
+                    }
+                    Ok(_) => {}
+                    Err(_) => sleep(Duration::from_secs(1)).await,
+                }
+            }
+        }
+    }
+}
+
+async fn refuse(mut stream: UnixStream, now: Timestamp, reason: String) -> io::Result<()> {
+    timeout(REQUEST_WITHIN, async {
+        // A socket that is closed with unread input loses the answer.
+        let mut line = Vec::new();
+        BufReader::new((&mut stream).take(LONGEST_REQUEST)).read_until(b'\n', &mut line).await?;
+        let end = if let Ok(ControlRequest::Server) = serde_json::from_slice(&line) {
+            write(&mut stream, &ControlReply::Line(serde_json::to_value(ServerLine::at(now))?)).await?;
+            ControlReply::End
+        } else {
+            ControlReply::Error(reason)
+        };
+        write(&mut stream, &end).await
+    })
+    .await?
+}
+
 impl Drop for ControlSocket {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.path);
@@ -204,10 +249,7 @@ async fn carry_out(
         ControlRequest::Audit(request) => lines(request.carry_out(registry).await?),
         ControlRequest::Erase(request) => lines([request.carry_out(registry, verifying()?, author).await?]),
         ControlRequest::Guard(request) => request.carry_out(registry, verifying()?, author).await,
-        ControlRequest::Server => {
-            let (version, time) = (env!("CARGO_PKG_VERSION").to_owned(), verifying()?.now());
-            lines([ServerLine { version, time }])
-        }
+        ControlRequest::Server => lines([ServerLine::at(verifying()?.now())]),
         ControlRequest::Diagnose => {
             let Diagnosis { readyz, metrics } = (deps.diagnose)();
             Ok(std::iter::once(readyz).chain(metrics.into_iter().map(Value::from)).collect())

@@ -218,6 +218,13 @@ pub struct ServerLine {
     pub time: Timestamp,
 }
 
+impl ServerLine {
+    /// Of this program.
+    pub fn at(time: Timestamp) -> Self {
+        Self { version: env!("CARGO_PKG_VERSION").to_owned(), time }
+    }
+}
+
 /// What the server knows of a number in one service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatusLine {

@@ -1,14 +1,15 @@
 //! Nodes and members of etcd fail under load: no answer is contradicted, and nothing is sent twice.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use serde_json::json;
-use tokio::time::{Instant, sleep, sleep_until};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::guests::{Expect, Load, Seen};
 use super::{Cluster, Node, owner};
-use crate::support::soon;
+use crate::support::{Client, Etcd, Link, Shifted, until, wrong};
 
 /// The exit code of a node that has lost its lease. systemd starts it again.
 const LEASE_LOST: Option<i32> = Some(75);
@@ -18,10 +19,13 @@ const DOWN: Duration = Duration::from_secs(3);
 /// The test starts with another etcd after this many kills.
 const KILLS_PER_CLUSTER: u64 = 24;
 
-/// Three nodes, whose codes are never equal by chance.
+/// Two codes of ten digits are never equal by chance.
+fn settings() -> [(&'static str, Value); 3] {
+    [("otp-length", json!(10)), ("otp-timeout", json!("1h")), ("log-level", json!("info"))]
+}
+
 async fn three_nodes() -> (Cluster, [Node; 3]) {
-    let settings = [("otp-length", json!(10)), ("otp-timeout", json!("1h")), ("log-level", json!("info"))];
-    let cluster = Cluster::of_three(settings).await;
+    let cluster = Cluster::of_three(settings()).await;
     let nodes = cluster.start_all().await;
     (cluster, nodes)
 }
@@ -93,10 +97,130 @@ async fn killed_every_5_s(kills: u64, seed: u64) -> Seen {
         node.0.ended().await;
         sleep_until(due + DOWN).await;
         nodes[victim] = Some(cluster.start(victim).await);
+        start_again(&cluster, &mut nodes).await;
     }
-    soon("an owner", owner(&clients)).await;
+    owner(&clients).await;
     load.answers(100).await;
     load.end().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_members_of_etcd_delay_requests_and_lose_nothing() {
+    let (mut cluster, nodes) = three_nodes().await;
+    let (clients, mut nodes) = (cluster.clients(), nodes.map(Some));
+    let mut load = Load::begin(&cluster, Expect::Trouble, 3);
+    load.answers(100).await;
+    for kills_leader in [false, true, true] {
+        let leader = leader(&cluster.etcd).await;
+        let member = if kills_leader { leader } else { (leader + 1) % 3 };
+        load.owner_fails();
+        cluster.etcd.kill(member);
+        load.answers(200).await;
+        cluster.etcd.start_member(member);
+        load.answers(100).await;
+    }
+    owner(&clients).await;
+    start_again(&cluster, &mut nodes).await;
+    let seen = load.end().await;
+    assert!(seen.longest_gap() <= Duration::from_secs(8), "{seen}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_owner_cut_off_from_etcd_answers_503_and_another_takes_over() {
+    let mut cluster = Cluster::of_three(settings()).await;
+    let mut links = Vec::new();
+    for url in cluster.etcd.urls() {
+        links.push(Link::to(&url).await);
+    }
+    let through: Vec<&String> = links.iter().map(|link| &link.url).collect();
+    let of_a = json!({ "etcd": through, "node": "a", "advertise": cluster.address(0) });
+    cluster.setups[0] = cluster.setups[0].clone().config("cluster", of_a);
+    let [a, _b, _c] = cluster.start_all().await;
+    let mut load = Load::begin(&cluster, Expect::Trouble, 4);
+    load.answers(100).await;
+    load.avoid(0);
+    load.owner_fails();
+    links.iter().for_each(Link::cut);
+    let next = owner(&cluster.clients()[1..]).await + 1;
+    load.answers(100).await;
+    let silent = cluster.numbers.next();
+    let refused = timeout(Duration::from_secs(3), a.send(&silent)).await.expect("an answer in time");
+    assert_eq!(refused.status(), 503, "{}", refused.text());
+    assert_eq!(a.get("/readyz").await.status(), 503);
+    assert!(cluster.twilio.messages_for(&silent).is_empty());
+    links.iter().for_each(Link::mend);
+    let finished = a.0.ended().await;
+    assert_eq!(finished.status.code(), LEASE_LOST, "{}", finished.output);
+    let _a = cluster.start(0).await;
+    load.answers(100).await;
+    assert_eq!(owner(&cluster.clients()).await, next);
+    let seen = load.end().await;
+    assert!(seen.longest_gap() <= Duration::from_secs(8), "{seen}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clocks_2_s_apart_move_the_end_of_a_lockout_by_3_s_at_most() {
+    let life = Duration::from_secs(8);
+    for ahead in [-2, 2] {
+        let clock = Cell::new(None);
+        let cluster = Cluster::with(1, 2, |node, setup| {
+            let setup = setup.config("otp-lock-timeout", "8s").config("otp-timeout", "8s");
+            if node == 0 {
+                return setup;
+            }
+            let (shifted, setup) = Shifted::over(setup);
+            shifted.by(ahead);
+            clock.set(Some(shifted));
+            setup
+        })
+        .await;
+        let [a, b] = cluster.start_both().await;
+        let (living, code) = cluster.number_with_code(&a).await;
+        let (number, its_code) = cluster.number_with_code(&a).await;
+        for _ in 0..5 {
+            a.verify(&number, &wrong(&its_code)).await;
+        }
+        let begin = Instant::now();
+        a.0.kill();
+        b.owns_the_records().await;
+        assert_eq!(b.send(&number).await.status(), 403);
+        until("the end of the lockout", || b.send(&number), |answer| answer.status() == 200).await;
+        let passed = begin.elapsed();
+        // A new owner's clock shows at least the last decision's time, and a second.
+        assert!(life - passed < Duration::from_secs(3), "{ahead}: {passed:?}");
+        assert!(passed < life + Duration::from_secs(3), "{ahead}: {passed:?}");
+        assert_ne!(b.verify(&living, &code).await.status(), 200, "{ahead}: the code has expired too");
+    }
+}
+
+/// The member of etcd that leads.
+async fn leader(etcd: &Etcd) -> usize {
+    let urls = etcd.urls();
+    let find = async || {
+        for (member, url) in urls.iter().enumerate() {
+            let client = Client::new(url.trim_start_matches("http://").parse().expect("an address"));
+            if let Ok(answer) = client.try_post("/v3/maintenance/status", "{}").await
+                && let status = answer.json()
+                && !status["leader"].is_null()
+                && status["leader"] == status["header"]["member_id"]
+            {
+                return Some(member);
+            }
+        }
+        None
+    };
+    until("a leader of etcd", find, Option::is_some).await.expect("found")
+}
+
+/// Starts the nodes again that have lost their lease, as systemd does.
+async fn start_again(cluster: &Cluster, nodes: &mut [Option<Node>; 3]) {
+    for (index, node) in nodes.iter_mut().enumerate() {
+        if let Some(ended) = node.take_if(|node| node.0.has_ended()) {
+            let finished = ended.0.ended().await;
+            assert_eq!(finished.status.code(), LEASE_LOST, "{}", finished.output);
+            *node = Some(cluster.start(index).await);
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,1 +1,202 @@
-//! What one node knows, all nodes answer.
+//! Every node answers as one machine does: requests for one number at all nodes, and what is not about one number.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::{Cluster, Node, owner};
+use crate::support::documented::{incorrect, locked, verified};
+use crate::support::{Client, HttpResponse, Setup, V2, sid, told, until, wrong};
+use crate::v2_operator::Receiver;
+
+/// Concurrent requests.
+const CLIENTS: usize = 200;
+/// Repetitions, to find a race that is rarely lost.
+const ROUNDS: usize = 3;
+
+async fn with_account() -> Cluster {
+    Cluster::with(3, 3, |_, setup| V2::account(setup.config("webhook-private-addresses", true))).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_200_parallel_right_codes_at_three_nodes_one_is_approved() {
+    let cluster = Cluster::of_three([("max-commands-per-number", json!(CLIENTS))]).await;
+    let nodes: [Node; 3] = cluster.start_all().await;
+    for round in 0..ROUNDS {
+        let (number, code) = cluster.number_with_code(&nodes[round % 3]).await;
+        let answers = at_all_nodes(&cluster, &number, &code).await;
+        let approved = answers.iter().filter(|answer| answer.is(&verified(&number))).count();
+        let too_late = answers.iter().filter(|answer| answer.is(&incorrect(&number, 5))).count();
+        assert_eq!((approved, too_late), (1, CLIENTS - 1));
+        for node in &nodes {
+            node.verify(&number, &code).await.expects(incorrect(&number, 5));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_200_parallel_wrong_codes_at_three_nodes_five_are_evaluated() {
+    let cluster = Cluster::of_three([("max-commands-per-number", json!(CLIENTS))]).await;
+    let nodes: [Node; 3] = cluster.start_all().await;
+    for round in 0..ROUNDS {
+        let (number, code) = cluster.number_with_code(&nodes[round % 3]).await;
+        let answers = at_all_nodes(&cluster, &number, &wrong(&code)).await;
+        for trials in [4, 3, 2, 1] {
+            let told = answers.iter().filter(|answer| answer.is(&incorrect(&number, trials))).count();
+            assert_eq!(told, 1, "{trials} trials left is said once");
+        }
+        let refused = answers.iter().filter(|answer| answer.is(&locked(&number, 30))).count();
+        assert_eq!(refused, CLIENTS - 4);
+        for node in &nodes {
+            node.verify(&number, &code).await.expects(locked(&number, 30));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idempotency_key_holds_at_all_nodes_and_after_the_owner_was_killed() {
+    let cluster = with_account().await;
+    let [a, b, c] = cluster.start_all().await;
+    let service = V2::of(&a).service(&[]).await;
+    let number = cluster.numbers.next();
+    let begins = async |node: &Node| {
+        let form = [("To", number.as_str()), ("Channel", "sms")];
+        let path = format!("{service}/Verifications");
+        sid(&V2::of(node).post_with(&path, ("idempotency-key", "order-1"), &form).await)
+    };
+    let first = begins(&a).await;
+    assert_eq!([begins(&b).await, begins(&c).await], [first.clone(), first.clone()]);
+    a.0.kill();
+    let next = owner(&cluster.clients()).await;
+    assert_ne!(next, 0);
+    assert_eq!([begins(&b).await, begins(&c).await], [first.clone(), first]);
+    assert_eq!(cluster.twilio.messages_for(&number).len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_revoked_key_is_refused_by_all_nodes_within_a_second() {
+    let cluster = with_account().await;
+    let nodes: [Node; 3] = cluster.start_all().await;
+    let keys = async |arguments: &[&str]| {
+        let arguments = ["keys"].iter().chain(arguments).chain(&["--json", "--data-dir", "data"]).copied();
+        let finished = cluster.setups[0].command(arguments).await;
+        assert_eq!(finished.status.code(), Some(0), "{}", finished.output);
+        let mut lines = finished.output.lines();
+        lines.find_map(|line| serde_json::from_str::<Value>(line).ok()).expect("a key")
+    };
+    let key = keys(&["create", "--scope", "admin"]).await;
+    let text = |field: &str| key[field].as_str().expect("a text").to_owned();
+    let statuses = async || {
+        let mut statuses = Vec::new();
+        for node in &nodes {
+            statuses.push(V2::with_key(node, &text("sid"), &text("secret")).get("/Services").await.status());
+        }
+        statuses
+    };
+    assert_eq!(statuses().await, [200; 3]);
+    keys(&["revoke", &text("sid")]).await;
+    let all = until("the refusal", statuses, |all| *all == [401; 3]);
+    timeout(Duration::from_secs(1), all).await.expect("within a second");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_of_requests_at_any_node_are_delivered_once() {
+    let cluster = with_account().await;
+    let [a, b, c] = cluster.start_all().await;
+    let v2 = V2::of(&b);
+    let service = v2.service(&[]).await;
+    let receiver = Receiver::start();
+    let form = [("FriendlyName", "all"), ("EventTypes", "*"), ("WebhookUrl", receiver.url.as_str())];
+    let hook = v2.post(&format!("{service}/Webhooks"), &form).await.json();
+    let secret = hook["secret"].as_str().expect("shown when it is made");
+    let life = ["verification.created", "verification.sent", "verification.approved"];
+    let lives = async |begins: &Node, checks: &Node| {
+        let number = cluster.numbers.next();
+        V2::of(begins).begins(&service, &number).await;
+        let code = cluster.twilio.code_for(&number);
+        let checked = V2::of(checks).checks_number(&service, &number, &code).await;
+        assert_eq!(told(&checked), (200, "approved".to_owned()));
+        for kind in life {
+            let event = receiver.next(secret);
+            assert_eq!((&event["type"], &event["data"]["to"]), (&kind.into(), &number.as_str().into()));
+        }
+    };
+    for (begins, checks) in [(&a, &b), (&b, &c), (&c, &a)] {
+        lives(begins, checks).await;
+    }
+    a.0.signal(Signal::TERM);
+    a.0.ended().await;
+    // An event that the next owner repeats would come first.
+    lives(&b, &c).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn attempts_and_lockouts_are_the_same_at_every_node() {
+    let cluster = with_account().await;
+    let nodes: [Node; 3] = cluster.start_all().await;
+    let service = V2::of(&nodes[0]).service(&[("MaxChecks", "1")]).await;
+    let mut listed = Vec::new();
+    for (index, node) in nodes.iter().enumerate() {
+        let (v2, next) = (V2::of(node), V2::of(&nodes[(index + 1) % 3]));
+        let number = cluster.numbers.next();
+        let begun = sid(&v2.begins(&service, &number).await);
+        let code = cluster.twilio.code_for(&number);
+        v2.checks(&service, &begun, &wrong(&code)).await;
+        assert_eq!(told(&next.begins(&service, &number).await), (429, "60202".to_owned()));
+        listed.insert(0, begun);
+        for node in &nodes {
+            let attempts = V2::of(node).get("/Attempts").await.json();
+            let attempts = attempts["attempts"].as_array().expect("a list").iter();
+            assert_eq!(
+                attempts.map(|attempt| attempt["verification_sid"].clone()).collect::<Vec<_>>(),
+                listed
+            );
+        }
+        let lockout = format!("{service}/Lockouts/{number}");
+        assert_eq!(next.get(&lockout).await.json()["wrong_codes"], 1);
+        assert_eq!(next.delete(&lockout).await.status(), 204);
+        assert_eq!(v2.get(&lockout).await.status(), 404);
+        listed.insert(0, sid(&v2.begins(&service, &number).await));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commands_on_a_standby_name_the_node_to_run_them_on() {
+    let cluster = with_account().await;
+    let _nodes: [Node; 2] = cluster.start_all().await;
+    let standby: &Setup = &cluster.setups[1];
+    for command in [
+        vec!["keys", "list"],
+        vec!["tracker"],
+        vec!["audit"],
+        vec!["status", "+14155552671"],
+        vec!["unlock", "+14155552671"],
+        vec!["erase", "+14155552671"],
+        vec!["export", "--out", "-"],
+    ] {
+        let finished = standby.command(command.iter().chain(&["--data-dir", "data"]).copied()).await;
+        assert_eq!(finished.status.code(), Some(70), "{command:?}: {}", finished.output);
+        let names_it = finished.output.contains(&format!("node a at {}", cluster.address(0)));
+        assert!(names_it, "{command:?}: {}", finished.output);
+    }
+    let doctor = standby.command(["doctor", "--data-dir", "data"]).await;
+    assert!(doctor.output.contains("runs on the data directory, version"), "{}", doctor.output);
+}
+
+/// Checks the code of one number 200 times at once, each on its own connection, opened before the first request.
+async fn at_all_nodes(cluster: &Cluster, number: &str, code: &str) -> Vec<HttpResponse> {
+    let clients = cluster.clients();
+    for client in &clients {
+        client.connect_to_have(CLIENTS.div_ceil(3)).await;
+    }
+    let mut checks = JoinSet::new();
+    for index in 0..CLIENTS {
+        let (client, number, code): (Client, _, _) =
+            (clients[index % 3].clone(), number.to_owned(), code.to_owned());
+        checks.spawn(async move { client.verify(&number, &code).await });
+    }
+    checks.join_all().await
+}

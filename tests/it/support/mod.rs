@@ -6,6 +6,8 @@ mod double;
 #[path = "../../../crates/cluster/src/tests/etcd_process.rs"]
 mod etcd_process;
 mod held_records;
+#[path = "../../../crates/cluster/src/tests/link.rs"]
+mod link;
 mod mada;
 mod numbers;
 mod output;
@@ -29,6 +31,7 @@ pub use collector::{Collector, RecordedSpan};
 pub use double::{Double, Provider};
 pub use etcd_process::Etcd;
 pub use held_records::HeldRecords;
+pub use link::Link;
 pub use mada::{MADA_PASSWORD, MADA_SOURCE, MADA_USERNAME, Mada};
 pub use numbers::{Numbers, masked, wrong};
 pub use output::Output;

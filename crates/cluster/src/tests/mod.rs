@@ -4,6 +4,7 @@ mod campaign;
 mod etcd_process;
 mod failures;
 mod fencing;
+mod link;
 mod node;
 mod partition;
 mod tls;
