@@ -80,6 +80,8 @@ pub enum FailureReason {
         /// The end of its hour or day.
         until: Timestamp,
     },
+    /// The node may have lost its lease in the cluster; no gateway was asked.
+    NotOwned,
     /// Any other reason on the provider's side.
     Gateway,
 }
@@ -97,6 +99,7 @@ impl FailureReason {
             | Self::NotServed
             | Self::OutOfService { .. }
             | Self::BudgetSpent { .. }
+            | Self::NotOwned
             | Self::Gateway => None,
         }
     }
@@ -139,6 +142,7 @@ impl DeliveryError {
         match self {
             Self::NotServed(_) => FailureReason::NotServed,
             Self::BudgetSpent { until } => FailureReason::BudgetSpent { until: *until },
+            Self::NotOwned => FailureReason::NotOwned,
             Self::OutOfService { until } => FailureReason::OutOfService { until: *until },
             Self::Gateway(error) if error.code.is_some_and(|code| COUNTRY.contains(&code)) => {
                 FailureReason::Country
@@ -156,7 +160,6 @@ impl DeliveryError {
             Self::NoAnswerInTime
             | Self::TimedOutWaiting
             | Self::NoLongerUsable
-            | Self::NotOwned
             | Self::Overloaded
             | Self::BudgetUnknown
             | Self::TooManyMessages => FailureReason::Gateway,

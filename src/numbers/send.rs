@@ -317,6 +317,11 @@ fn send_outcome(delivered: &Delivered, outcome: SettleOutcome) -> Result<SendOut
             SendResult::Accepted { message_id, .. } | SendResult::Postponed { message_id, .. },
             SettleOutcome::Open { attempts_left },
         ) => Ok(SendOutcome::Sent { attempts_left, message_id: message_id.clone(), postponed }),
+        (SendResult::Failed { may_have_been_sent: None }, SettleOutcome::Open { .. })
+            if *reason == Some(FailureReason::NotOwned) =>
+        {
+            Err(Refusal::StoreUnavailable)
+        }
         // Another gateway may have sent the message before; its code stays good.
         (SendResult::Failed { may_have_been_sent: None }, SettleOutcome::Open { .. })
             if let Some(FailureReason::BudgetSpent { until }) = reason =>

@@ -243,7 +243,8 @@ fn refused_by_gateway(reason: Option<FailureReason>, brings_a_code: bool) -> Ref
         Some(FailureReason::NotServed) => Refused::ChannelOff,
         Some(FailureReason::BudgetSpent { until }) => Refused::TooMany { until },
         Some(FailureReason::OutOfService { until }) => Refused::OutOfService { until },
-        Some(FailureReason::Gateway) | None => Refused::GatewayFailed,
+        // Refused before, as a store that is not available.
+        Some(FailureReason::NotOwned | FailureReason::Gateway) | None => Refused::GatewayFailed,
     }
 }
 
