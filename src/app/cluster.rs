@@ -4,17 +4,20 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use onceward_cluster::{Cluster, ClusterOptions, EtcdStore, EtcdTls, JoinError, Owner};
-use tokio::sync::watch;
+use onceward_cluster::{
+    ClientError, Cluster, ClusterOptions, EtcdStore, EtcdTls, ImportError, JoinError, Owner,
+};
+use tokio::runtime::Runtime;
+use tokio::sync::{oneshot, watch};
 use url::Url;
 
 use crate::clock::{EngineClock, SystemClock};
 use crate::config::{ClusterSettings, Settings, StorageSettings};
-use crate::domain::ServerKey;
+use crate::domain::{ServerKey, Timestamp};
 use crate::engine::key_fingerprint;
 use crate::http::{self, Forwarder};
 use crate::node::{KeyError, server_key};
-use crate::store::create_durably;
+use crate::store::{Store as _, StoreError, Write, create_durably};
 
 /// Why a node cannot join. Each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +36,10 @@ pub enum ClusterError {
     Directory { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Join(#[from] JoinError),
+    #[error(transparent)]
+    Import(#[from] ImportError),
+    #[error("a record was not written to etcd: {0}")]
+    Write(#[source] StoreError),
     #[error("requests cannot be passed on to other nodes: {0}")]
     Forwarding(String),
 }
@@ -60,18 +67,8 @@ impl Member {
         cluster: &ClusterSettings,
         clock: &Arc<EngineClock>,
     ) -> Result<Self, ClusterError> {
-        let (key, tls) = read_files(&settings.storage, cluster)?;
-        let ClusterSettings { etcd, node, advertise, .. } = cluster.clone();
-        let options = ClusterOptions {
-            etcd,
-            tls,
-            node,
-            advertise,
-            key_fingerprint: key_fingerprint(&key),
-            key: key.clone(),
-            clock: Arc::clone(clock) as _,
-            uptime: Arc::new(SystemClock::start()),
-        };
+        let options = options(&settings.storage, cluster, clock)?;
+        let key = options.key.clone();
         Ok(Self { cluster: Cluster::join(options).await?, key })
     }
 
@@ -114,6 +111,82 @@ impl Member {
     pub async fn campaign(&self) -> (ServerKey, Arc<EtcdStore>) {
         (self.key.clone(), Arc::new(self.cluster.campaign().await))
     }
+}
+
+/// Fills an etcd that has no records of a cluster.
+pub struct ClusterImport {
+    runtime: Runtime,
+    cluster: Cluster,
+    store: EtcdStore,
+    batch: Vec<Write>,
+}
+
+impl ClusterImport {
+    /// Times of decisions are at least `at`.
+    ///
+    /// # Errors
+    /// [`ClusterError`].
+    pub fn begin(
+        storage: &StorageSettings,
+        cluster: &ClusterSettings,
+        at: Timestamp,
+    ) -> Result<Self, ClusterError> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.map_err(|error| ImportError::Etcd(ClientError::Refused(error.to_string())))?;
+        let clock = Arc::new(EngineClock::over(Arc::new(SystemClock::start())));
+        clock.at_least(at);
+        let options = options(storage, cluster, &clock)?;
+        let (cluster, store) = runtime.block_on(async {
+            let cluster = Cluster::join(options).await?;
+            let store = cluster.begin_import().await?;
+            Ok::<_, ClusterError>((cluster, store))
+        })?;
+        Ok(Self { runtime, cluster, store, batch: Vec::new() })
+    }
+
+    /// Adds a record.
+    ///
+    /// # Errors
+    /// [`ClusterError::Write`].
+    pub fn add(&mut self, write: Write) -> Result<(), ClusterError> {
+        self.batch.push(write);
+        if self.batch.len() >= self.store.limits().records_per_batch { self.commit() } else { Ok(()) }
+    }
+
+    /// Lets nodes own the records.
+    ///
+    /// # Errors
+    /// [`ClusterError`].
+    pub fn finish(mut self) -> Result<(), ClusterError> {
+        self.commit()?;
+        Ok(self.runtime.block_on(self.cluster.finish_import(self.store))?)
+    }
+
+    fn commit(&mut self) -> Result<(), ClusterError> {
+        let (done, committed) = oneshot::channel();
+        self.store.commit(std::mem::take(&mut self.batch), Box::new(|result| drop(done.send(result))));
+        let committed = self.runtime.block_on(committed);
+        committed.unwrap_or(Err(StoreError::Closed)).map_err(ClusterError::Write)
+    }
+}
+
+fn options(
+    storage: &StorageSettings,
+    cluster: &ClusterSettings,
+    clock: &Arc<EngineClock>,
+) -> Result<ClusterOptions, ClusterError> {
+    let (key, tls) = read_files(storage, cluster)?;
+    let ClusterSettings { etcd, node, advertise, .. } = cluster.clone();
+    Ok(ClusterOptions {
+        etcd,
+        tls,
+        node,
+        advertise,
+        key_fingerprint: key_fingerprint(&key),
+        key,
+        clock: Arc::clone(clock) as _,
+        uptime: Arc::new(SystemClock::start()),
+    })
 }
 
 /// Passes requests on to the node that `owner` names. It needs no etcd: requests that arrive before this node has joined

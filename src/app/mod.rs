@@ -38,7 +38,7 @@ use cluster::Member;
 use control::{Control, ControlDeps};
 
 pub use bind::bind;
-pub use cluster::ClusterError;
+pub use cluster::{ClusterError, ClusterImport};
 pub use front_end::LateBoundVerifier;
 pub use serve::{EXIT_LEASE_LOST, run};
 pub use tls::{Certificates, TlsError};

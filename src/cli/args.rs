@@ -145,9 +145,10 @@ pub enum Command {
     /// codes of test numbers, and no other codes.
     Export(ExportArgs),
 
-    /// Create a data directory from an export.
+    /// Create a data directory from an export, or fill the etcd of a cluster.
     ///
-    /// The directory must be new. The import needs the server key that the export was written with.
+    /// The directory must be new. With "cluster" in the configuration, etcd must have no records, and no node may serve.
+    /// The import needs the server key that the export was written with.
     Import(ImportArgs),
 
     /// Check that every record in the data directory can be read, and list the damaged ones.

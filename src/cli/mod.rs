@@ -149,6 +149,8 @@ enum CommandError {
     Record(#[from] RecordError),
     #[error(transparent)]
     Start(#[from] node::StartError),
+    #[error(transparent)]
+    Cluster(#[from] app::ClusterError),
 }
 
 impl CommandError {
@@ -156,6 +158,7 @@ impl CommandError {
         match self {
             Self::Configuration(_) | Self::Usage(_) | Self::NotValid { .. } => EXIT_CONFIGURATION,
             Self::Start(error) if error.is_about_the_configuration() => EXIT_CONFIGURATION,
+            Self::Cluster(error) if error.is_about_the_configuration() => EXIT_CONFIGURATION,
             Self::Damaged(_) | Self::Export(ExportError::Record { .. }) => EXIT_DAMAGED,
             Self::Import(error) if !matches!(error, ImportError::Io(_)) => EXIT_DAMAGED,
             _ => EXIT_FAILED,
@@ -222,7 +225,10 @@ fn run_command(command: Command, sources: &Sources, colors: bool) -> Result<Comm
         Command::Erase(args) => audit::erase(&args, &storage()?)?,
         Command::Audit(args) => audit::audit(args, &storage()?)?,
         Command::Export(args) => transfer::export(&args, &storage()?)?,
-        Command::Import(args) => transfer::import(&args, &storage()?)?,
+        Command::Import(args) => {
+            let (storage, cluster) = config::load_records(sources)?;
+            transfer::import(&args, &storage, cluster.as_ref())?
+        }
         Command::CheckData(args) => check_data::run(&args, &storage()?)?,
         Command::Doctor(args) => doctor::run(&args, sources, colors)?,
         Command::Keys(args) => keys::run(args, config::load_keys(sources)?)?,

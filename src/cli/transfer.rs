@@ -13,13 +13,14 @@ use super::args::{ExportArgs, ImportArgs};
 use super::backup::{ExportError, Header, Reader, Writer, without_codes};
 use super::source::{Progress, Source};
 use super::{CommandError, CommandOutput, in_three, json_line, refuse_root};
+use crate::app::ClusterImport;
 use crate::clock::{Clock, SystemClock};
-use crate::config::{NOT_THE_KEY, StorageSettings, is_server_key};
+use crate::config::{ClusterSettings, NOT_THE_KEY, StorageSettings, is_server_key};
 use crate::domain::ServerKey;
 use crate::engine::{SlotHash, key_fingerprint};
 use crate::node::kinds::for_tools;
 use crate::node::{KeyError, load_or_create, server_key};
-use crate::store::{NewStore, RecordCounts, check_new};
+use crate::store::{self, CopiedRecord, NewStore, RecordCounts, check_new};
 
 /// Bytes read or written at once.
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -168,8 +169,36 @@ struct Imported {
     behind: Duration,
 }
 
-/// Imports an export into a data directory of its own.
-pub fn import(args: &ImportArgs, settings: &StorageSettings) -> Result<CommandOutput, CommandError> {
+/// Where an import goes.
+enum Target {
+    Directory(NewStore),
+    Cluster(Box<ClusterImport>),
+}
+
+impl Target {
+    fn add(&mut self, CopiedRecord { key, expires, record }: &CopiedRecord) -> Result<(), CommandError> {
+        match self {
+            Self::Directory(store) => Ok(store.add(*key, *expires, record)?),
+            Self::Cluster(import) => {
+                Ok(import.add(store::Write { key: *key, put: Some(record.clone()), expires: *expires })?)
+            }
+        }
+    }
+
+    fn finish(self) -> Result<(), CommandError> {
+        match self {
+            Self::Directory(store) => Ok(store.finish()?),
+            Self::Cluster(import) => Ok(import.finish()?),
+        }
+    }
+}
+
+/// Imports an export into a data directory of its own, or into the etcd of a cluster.
+pub fn import(
+    args: &ImportArgs,
+    settings: &StorageSettings,
+    cluster: Option<&ClusterSettings>,
+) -> Result<CommandOutput, CommandError> {
     if args.key_file.as_ref().and_then(|file| file.to_str()).is_some_and(is_server_key) {
         return Err(CommandError::Usage(format!("--key-file: {NOT_THE_KEY}")));
     }
@@ -178,11 +207,17 @@ pub fn import(args: &ImportArgs, settings: &StorageSettings) -> Result<CommandOu
     let mut begun = false;
     let key_path = server_key::place(&settings.data_dir, key_file.as_deref());
     let makes_key = !key_path.exists();
-    let imported = read(args, &settings.data_dir, key_file.as_deref(), &mut progress, &mut begun);
+    let storage = StorageSettings { server_key_file: key_file, ..settings.clone() };
+    let imported = read(args, &storage, cluster, &mut progress, &mut begun);
     progress.end();
     match imported {
         Ok(imported) => {
-            let mut answer = summary(&imported, args, settings);
+            let place =
+                cluster.map_or_else(|| settings.data_dir.display().to_string(), |_| "etcd".to_owned());
+            let mut answer = summary(&imported, args, &place);
+            if cluster.is_none() {
+                note_key_file(&mut answer, args, settings);
+            }
             if makes_key && !args.quiet {
                 let path = std::path::absolute(&key_path).unwrap_or(key_path);
                 let _ = writeln!(answer.err, "made a new server key, {}; keep a copy of it", path.display());
@@ -192,18 +227,25 @@ pub fn import(args: &ImportArgs, settings: &StorageSettings) -> Result<CommandOu
         Err(error) if begun => {
             let mut answer = error.answer();
             let path = settings.data_dir.display();
-            let _ = writeln!(
-                answer.err,
-                "nothing was imported: {path} cannot be used before an import into it succeeds; run the command again, or \
-                 remove everything in it but server.key"
-            );
+            // Writing to a text cannot fail.
+            let _ = match cluster {
+                None => writeln!(
+                    answer.err,
+                    "nothing was imported: {path} cannot be used before an import into it succeeds; run the command \
+                     again, or remove everything in it but server.key"
+                ),
+                Some(_) => writeln!(
+                    answer.err,
+                    "nothing was imported: no node serves before an import succeeds; run the command again"
+                ),
+            };
             Ok(answer)
         }
         Err(error) => Err(error),
     }
 }
 
-fn summary(imported: &Imported, args: &ImportArgs, settings: &StorageSettings) -> CommandOutput {
+fn summary(imported: &Imported, args: &ImportArgs, place: &str) -> CommandOutput {
     let Imported { counts, ended, codes_dropped, behind } = imported;
     let (numbers, sends, others) = in_three(counts);
     let mut err = String::new();
@@ -214,7 +256,7 @@ fn summary(imported: &Imported, args: &ImportArgs, settings: &StorageSettings) -
             behind.as_secs()
         );
     }
-    let mut out = if args.json {
+    let out = if args.json {
         json_line(
             &json!({"numbers": numbers, "sends": sends, "others": others, "ended": ended, "codes_dropped": codes_dropped}),
         )
@@ -222,8 +264,7 @@ fn summary(imported: &Imported, args: &ImportArgs, settings: &StorageSettings) -
         String::new()
     } else {
         let mut out = format!(
-            "imported {numbers} numbers, the sends of {sends} verifications and {others} other records into {}\n",
-            settings.data_dir.display()
+            "imported {numbers} numbers, the sends of {sends} verifications and {others} other records into {place}\n"
         );
         // Writing to a text cannot fail.
         if *ended > 0 {
@@ -234,6 +275,11 @@ fn summary(imported: &Imported, args: &ImportArgs, settings: &StorageSettings) -
         }
         out
     };
+    CommandOutput { err, ..CommandOutput::of(out) }
+}
+
+/// Says which key the server needs from now on, if it would not find it.
+fn note_key_file(answer: &mut CommandOutput, args: &ImportArgs, settings: &StorageSettings) {
     if !args.quiet
         && let Some(key_file) = key_file_needed(args, settings)
     {
@@ -244,9 +290,8 @@ fn summary(imported: &Imported, args: &ImportArgs, settings: &StorageSettings) -
             server_key::place(&settings.data_dir, None).display()
         );
         // Standard output has the line for machines only.
-        if args.json { err.push_str(&note) } else { out.push_str(&note) }
+        if args.json { answer.err.push_str(&note) } else { answer.out.push_str(&note) }
     }
-    CommandOutput { err, ..CommandOutput::of(out) }
 }
 
 /// The key file of `--key-file`, if the server would not start without it.
@@ -261,20 +306,27 @@ fn key_file_needed(args: &ImportArgs, settings: &StorageSettings) -> Option<Path
 
 fn read(
     args: &ImportArgs,
-    data_dir: &Path,
-    key_file: Option<&Path>,
+    storage: &StorageSettings,
+    cluster: Option<&ClusterSettings>,
     progress: &mut Progress,
     begun: &mut bool,
 ) -> Result<Imported, CommandError> {
-    // Before a long file is read, and before a key is made.
-    refuse_root(data_dir)?;
-    check_new(data_dir)?;
+    let (data_dir, key_file) = (&storage.data_dir, storage.server_key_file.as_deref());
+    if cluster.is_none() {
+        // Before a long file is read, and before a key is made.
+        refuse_root(data_dir)?;
+        check_new(data_dir)?;
+    }
     let (header, mut reader) = Reader::begin(open(&args.file)?)?;
     let key = key(&header, data_dir, key_file, args.drop_codes)?;
     let (slots, kinds) = (SlotHash::new(&key), for_tools());
     let now = SystemClock::start().now();
     let mut imported = Imported { behind: header.exported_at.since(now), ..Imported::default() };
-    let mut store = NewStore::begin(data_dir, key_fingerprint(&key), header.exported_at.max(now))?;
+    let at = header.exported_at.max(now);
+    let mut target = match cluster {
+        None => Target::Directory(NewStore::begin(data_dir, key_fingerprint(&key), at)?),
+        Some(cluster) => Target::Cluster(Box::new(ClusterImport::begin(storage, cluster, at)?)),
+    };
     *begun = true;
     while let Some(entry) = reader.next_entry(&kinds, &slots)? {
         progress.at(reader.line());
@@ -285,11 +337,11 @@ fn read(
             imported.ended += 1;
         } else {
             imported.counts.add(entry.key.kind);
-            store.add(entry.key, entry.expires, &entry.record)?;
+            target.add(&entry)?;
         }
     }
     progress.now("finishing");
-    store.finish()?;
+    target.finish()?;
     Ok(imported)
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::checks;
+use super::cluster::ClusterSettings;
 use super::context::{ConfigErrors, Context, Effective, NOT_SET};
 use super::gateways::{self, Variables};
 use super::guard::{self, GuardSettings};
@@ -98,6 +99,18 @@ pub fn load_storage(sources: &Sources) -> Result<StorageSettings, ConfigErrors> 
     c.report.finish()?;
     keys.settings.storage.below(&sources.working_dir);
     Ok(keys.settings.storage)
+}
+
+/// Reads only where the records are, for an import.
+pub fn load_records(sources: &Sources) -> Result<(StorageSettings, Option<ClusterSettings>), ConfigErrors> {
+    let mut c = Context::of_some(sources, &[&OF_STORAGE[..], &["cluster"]].concat());
+    let Keys { mut settings, .. } = c.read(|names| &names.keys);
+    c.report.finish()?;
+    settings.storage.below(&sources.working_dir);
+    if let Some(cluster) = &mut settings.cluster {
+        cluster.below(&sources.working_dir);
+    }
+    Ok((settings.storage, settings.cluster))
 }
 
 /// Reads only the location of the data and the services, for a command that changes keys next to a server. It reads

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use onceward_core::clock::Clock;
 use onceward_core::domain::ServerKey;
+use onceward_store::{Slot, Store as _};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::etcd::{Client, ClientError, EtcdTls, found, get, put, version_is};
+use crate::etcd::{Client, ClientError, EtcdTls, delete, found, get, put, version_is};
 use crate::messages::{KeyValue, TxnRequest};
-use crate::sealed::{Sealing, named};
+use crate::sealed::{Sealing, named, record_range};
 use crate::store::EtcdStore;
 use crate::term::{self, Term};
 use crate::writer::sequence_key;
@@ -51,6 +52,17 @@ pub enum JoinError {
     OtherKey,
 }
 
+/// An import cannot begin or end.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    #[error("a node owns the records of the cluster; stop all nodes before an import")]
+    Owned,
+    #[error("etcd has records of the cluster already; an import needs an etcd without any")]
+    NotEmpty,
+    #[error(transparent)]
+    Etcd(#[from] ClientError),
+}
+
 /// The node that owns the records. Requests go to it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Owner {
@@ -82,6 +94,11 @@ pub struct Shared {
     term: watch::Sender<Option<Arc<Term>>>,
     /// Counts changes of the owner key.
     changes: watch::Sender<u64>,
+}
+
+/// Exists while an import is not complete: no node owns the records then.
+fn import_key() -> Vec<u8> {
+    named("import")
 }
 
 /// The key of the owner. Its value is the node's name, a line feed and its address.
@@ -133,7 +150,7 @@ impl Cluster {
         let mut is_reported = false;
         loop {
             changes.mark_unchanged();
-            match self.shared.try_to_win().await {
+            match self.shared.try_to_win(true).await {
                 Ok(Some(store)) => return store,
                 Ok(None) => is_reported = false,
                 Err(error) if is_reported => tracing::debug!(%error, "campaign failed"),
@@ -147,12 +164,43 @@ impl Cluster {
             let _ = timeout(POLL, changes.changed()).await;
         }
     }
+
+    /// Owns the records of an etcd without any, to import records. Records of an import that was cut off are deleted.
+    /// No node owns the records before [`Cluster::finish_import`].
+    ///
+    /// # Errors
+    /// [`ImportError`].
+    pub async fn begin_import(&self) -> Result<EtcdStore, ImportError> {
+        let client = &self.shared.client;
+        let store = self.shared.try_to_win(false).await?.ok_or(ImportError::Owned)?;
+        let is_unfinished = !client.range(import_key(), Vec::new()).await?.is_empty();
+        if !is_unfinished && store.expected_records() > 0 {
+            let _ = store.close().await;
+            return Err(ImportError::NotEmpty);
+        }
+        let (first, end) = record_range(0, Slot::MAX);
+        let success = vec![put(import_key(), Vec::new(), 0), delete(first, end)];
+        client.txn(TxnRequest { success, ..TxnRequest::default() }).await?;
+        Ok(store)
+    }
+
+    /// Ends an import, all of whose batches have been committed.
+    ///
+    /// # Errors
+    /// [`ImportError::Etcd`].
+    pub async fn finish_import(&self, store: EtcdStore) -> Result<(), ImportError> {
+        let success = vec![delete(import_key(), Vec::new())];
+        self.shared.client.txn(TxnRequest { success, ..TxnRequest::default() }).await?;
+        // The lease ends by itself in any case.
+        let _ = store.close().await;
+        Ok(())
+    }
 }
 
 impl Shared {
-    /// Claims the owner key if it is free. The claim begins the term's sequence; therefore no transaction of an earlier
+    /// Claims the owner key if it is free, and unless an import is incomplete if `serves`. The claim begins the term's sequence; therefore no transaction of an earlier
     /// term is applied from then on.
-    async fn try_to_win(&self) -> Result<Option<EtcdStore>, ClientError> {
+    async fn try_to_win(&self, serves: bool) -> Result<Option<EtcdStore>, ClientError> {
         let key = owner_key();
         if !self.client.range(key.clone(), Vec::new()).await?.is_empty() {
             return Ok(None);
@@ -162,7 +210,11 @@ impl Shared {
         let lease = self.client.grant(term::TTL).await?;
         let term = Arc::new(Term::new(lease, Arc::clone(uptime), sent));
         let txn = TxnRequest {
-            compare: vec![version_is(key.clone(), 0)],
+            compare: [key.clone()]
+                .into_iter()
+                .chain(serves.then(import_key))
+                .map(|absent| version_is(absent, 0))
+                .collect(),
             success: vec![
                 put(key.clone(), format!("{node}\n{advertise}").into_bytes(), lease),
                 put(sequence_key(lease), Vec::new(), lease),

@@ -269,8 +269,9 @@ pub fn put(key: Vec<u8>, value: Vec<u8>, lease: i64) -> RequestOp {
     RequestOp { request: Some(Request::Put(PutRequest { key, value, lease })) }
 }
 
-pub fn delete(key: Vec<u8>) -> RequestOp {
-    RequestOp { request: Some(Request::Delete(DeleteRequest { key })) }
+/// Deletes the key, or with a `range_end` all keys up to it.
+pub fn delete(key: Vec<u8>, range_end: Vec<u8>) -> RequestOp {
+    RequestOp { request: Some(Request::Delete(DeleteRequest { key, range_end })) }
 }
 
 pub fn get(key: Vec<u8>, range_end: Vec<u8>) -> RequestOp {

@@ -15,6 +15,6 @@ mod term;
 mod tests;
 mod writer;
 
-pub use cluster::{Cluster, ClusterOptions, JoinError, Owner};
+pub use cluster::{Cluster, ClusterOptions, ImportError, JoinError, Owner};
 pub use etcd::{ClientError, EtcdTls};
 pub use store::EtcdStore;

@@ -120,7 +120,7 @@ impl Writer {
                     let sealed = self.sealer.seal(&name, &key.id, *expires, record);
                     put(name, sealed.map_err(|_| unavailable("a record cannot be encrypted"))?, 0)
                 }
-                None => delete(name),
+                None => delete(name, Vec::new()),
             });
         }
         let now = self.clock.now();

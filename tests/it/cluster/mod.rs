@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use crate::support::documented::{incorrect, locked, sent, verified};
 use crate::support::{
-    Client, Etcd, HttpResponse, Numbers, Server, Setup, Twilio, soon, through, until, wrong,
+    Client, Etcd, HttpResponse, Numbers, Server, Setup, Twilio, let_pass, soon, through, until, wrong,
 };
 
 const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
@@ -298,4 +298,52 @@ async fn a_node_without_the_servers_key_does_not_start() {
     let finished = other_key.run().await;
     assert_eq!(finished.status.code(), Some(64), "{}", finished.output);
     assert!(finished.output.contains("were written with another server key"), "{}", finished.output);
+}
+
+#[tokio::test]
+async fn a_cluster_grows_from_the_export_of_a_single_machine() {
+    let cluster = Cluster::new(1).await;
+    let alone = through(&cluster.twilio.base_url(), Setup::new())
+        .file("data-key", KEY)
+        .config("key-file", "data-key");
+    let server = alone.start().await;
+    let (number, used) = (cluster.numbers.next(), cluster.numbers.next());
+    server.client.send(&number).await.expects(sent(&number, 5));
+    let code = cluster.twilio.code_for(&number);
+    server.client.verify(&number, &wrong(&code)).await.expects(incorrect(&number, 4));
+    server.client.send(&used).await;
+    let spent = cluster.twilio.code_for(&used);
+    server.client.verify(&used, &spent).await.expects(verified(&used));
+    server.signal(Signal::TERM);
+    server.ended().await;
+    let exported = alone.command(["export", "--data-dir", "data", "--out", "backup.jsonl"]).await;
+    assert_eq!(exported.status.code(), Some(0), "{}", exported.output);
+    let export = std::fs::read(alone.home().join("backup.jsonl")).unwrap();
+
+    let setup = cluster.setups[0]
+        .clone()
+        .file("backup.jsonl", &export)
+        .file("cut.jsonl", &export[..export.len() / 2]);
+    let import = async |file: &str| setup.command(["import", file, "--data-dir", "data"]).await;
+    let cut = import("cut.jsonl").await;
+    assert_ne!(cut.status.code(), Some(0), "{}", cut.output);
+    assert!(cut.output.contains("no node serves before an import succeeds"), "{}", cut.output);
+    let a = cluster.start(0).await;
+    // Twice the lease of the import that was cut off.
+    let_pass(Duration::from_secs(4)).await;
+    assert_eq!(a.get("/readyz").await.status(), 503);
+    let imported = import("backup.jsonl").await;
+    assert_eq!(imported.status.code(), Some(0), "{}", imported.output);
+    assert!(imported.output.contains("into etcd"), "{}", imported.output);
+    a.owns_the_records().await;
+    a.verify(&number, &wrong(&code)).await.expects(incorrect(&number, 3));
+    a.verify(&number, &code).await.expects(verified(&number));
+    a.verify(&used, &spent).await.expects(incorrect(&used, 5));
+    let again = import("backup.jsonl").await;
+    assert!(again.output.contains("a node owns the records"), "{}", again.output);
+    a.0.signal(Signal::TERM);
+    a.0.ended().await;
+    let again = import("backup.jsonl").await;
+    assert_eq!(again.status.code(), Some(70), "{}", again.output);
+    assert!(again.output.contains("etcd has records of the cluster already"), "{}", again.output);
 }
