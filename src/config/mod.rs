@@ -30,7 +30,8 @@ pub use dotenv::is_denied as env_file_is_denied;
 pub use guard::GuardSettings;
 pub use kind::SettingError;
 pub use load::{
-    KeysSettings, Loaded, default_shards, load, load_guard, load_keys, load_listen, load_records, load_storage,
+    KeysSettings, Loaded, default_shards, load, load_guard, load_keys, load_listen, load_records,
+    load_storage,
 };
 pub use prices::Prices;
 pub use schema::json_schema;
