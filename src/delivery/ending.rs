@@ -209,11 +209,11 @@ impl<O> DeliveryRun<'_, O> {
             }
             // While circuits are open, each request of a flood ends here.
             DeliveryError::OutOfService { .. } => {
-                debug!(request_id, %number, channel, %error, "message not sent");
-                let (request_id, error) = (request_id.map(str::to_owned), error.to_string());
+                let (first, reason) = (request_id.map(str::to_owned), error.to_string());
                 self.delivery.out_of_service.note(move |count| {
-                    warn!(request_id, %number, channel, error, count, "message not sent");
+                    warn!(request_id = first, %number, channel, error = reason, count, "message not sent");
                 });
+                debug!(request_id, %number, channel, %error, "message not sent");
             }
             // Not a failure: the code is not needed any more, or has cost enough.
             DeliveryError::NoLongerUsable | DeliveryError::TooManyMessages => {
