@@ -12,7 +12,7 @@ use onceward_cluster::EtcdStore;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::{App, AppStartError, LateBoundVerifier, bind, service_manager};
 use crate::config::{ListenAddress, Loaded, Settings, StorageSettings};
@@ -175,16 +175,8 @@ async fn serve(settings: Settings) -> Result<u8, AppStartError> {
         signal = signals.next() => {
             tracing::info!(signal, "stopped during the start");
             if settings.cluster.is_some() {
-                app.begin_stop();
-                if let Some(store) = store {
-                    // It has won, and loads the records.
-                    let _ = store.close().await;
-                }
-                // Finishes the requests that other nodes are answering.
-                let _ = stop_serving.send(());
-                let _ = tokio::time::timeout(settings.bounds.graceful_stop, serving).await;
-                // Removes the control socket: no store is open.
-                let _ = app.finish().await;
+                let leaves = leave(&app, store, stop_serving, serving);
+                let _ = tokio::time::timeout(settings.bounds.graceful_stop, leaves).await;
             }
             return Ok(EXIT_OK);
         }
@@ -255,6 +247,24 @@ async fn lease_lost(store: Option<&EtcdStore>) {
         Some(store) => store.over().await,
         None => std::future::pending().await,
     }
+}
+
+/// Stops a node of a cluster that stands by, or loads the records as their new owner.
+async fn leave(
+    app: &App,
+    store: Option<Arc<EtcdStore>>,
+    stop_serving: oneshot::Sender<()>,
+    serving: JoinHandle<()>,
+) {
+    app.begin_stop();
+    if let Some(store) = store {
+        let _ = store.close().await;
+    }
+    // Finishes the requests that other nodes are answering.
+    let _ = stop_serving.send(());
+    let _ = serving.await;
+    // Removes the control socket: no store is open.
+    let _ = app.finish().await;
 }
 
 /// Serves `/metrics`, also during a stop, until the returned sender is dropped.

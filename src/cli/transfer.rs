@@ -171,7 +171,7 @@ struct Imported {
 
 /// Where an import goes.
 enum Target {
-    Directory(NewStore),
+    Directory(Box<NewStore>),
     Cluster(Box<ClusterImport>),
 }
 
@@ -324,7 +324,7 @@ fn read(
     let mut imported = Imported { behind: header.exported_at.since(now), ..Imported::default() };
     let at = header.exported_at.max(now);
     let mut target = match cluster {
-        None => Target::Directory(NewStore::begin(data_dir, key_fingerprint(&key), at)?),
+        None => Target::Directory(Box::new(NewStore::begin(data_dir, key_fingerprint(&key), at)?)),
         Some(cluster) => Target::Cluster(Box::new(ClusterImport::begin(storage, cluster, at)?)),
     };
     *begun = true;

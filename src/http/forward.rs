@@ -228,7 +228,7 @@ impl Forwarder {
         };
         if self.owner.clone().wait_for(is_other).await.is_err() {
             // No change will be known.
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
         tokio::time::sleep(LAST_ANSWERS).await;
     }

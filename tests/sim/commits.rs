@@ -29,6 +29,15 @@ impl World {
         })
     }
 
+    /// The fault of a commit that would meet `fault`: a process without its lease commits nothing.
+    fn fenced(&mut self, fault: Option<Fault>) -> Option<Fault> {
+        if !self.is_stale {
+            return fault;
+        }
+        self.tally.count("a commit without the lease");
+        Some(Fault::UnknownNotApplied)
+    }
+
     /// Advances this shard's commit, which meets this fault.
     pub fn commit_of(&mut self, shard: usize, fault: Option<Fault>) -> Result<(), String> {
         let Some(mut commit) = self.shards[shard].commit.take() else { return self.is_gathered(shard) };
@@ -60,6 +69,7 @@ impl World {
                 } else {
                     "fault Hang, then failed"
                 });
+                let fault = self.fenced(fault);
                 let committed = self.disk.commit(&commit.writes, fault).expect("an answer");
                 self.says(&commit.numbers, || {
                     format!("[shard {shard}] its commit hangs no more (fault {fault:?})")
@@ -88,6 +98,7 @@ impl World {
 
     fn reaches_the_store(&mut self, shard: usize, commit: &InFlight, fault: Option<Fault>) -> Progress {
         self.event();
+        let fault = self.fenced(fault);
         match fault {
             None | Some(Fault::Hang) => {}
             Some(Fault::Torn { .. }) => self.tally.count("fault Torn"),
@@ -149,6 +160,7 @@ impl World {
                     1 => Some(Fault::Torn { whole: self.chance(50) }),
                     _ => Some(Fault::Unavailable),
                 };
+                let fault = self.fenced(fault);
                 self.tally.count(match fault {
                     None => "crash after the commit, unanswered",
                     Some(Fault::Torn { .. }) => "crash in the commit",
@@ -160,6 +172,7 @@ impl World {
             Progress::Hanging => {
                 self.tally.count("crash while the store hangs");
                 let fault = self.chance(50).then_some(Fault::Unavailable);
+                let fault = self.fenced(fault);
                 self.says(&commit.numbers, || format!("[shard {shard}] dies in its commit: {fault:?}"));
                 self.disk.commit(&commit.writes, fault);
             }

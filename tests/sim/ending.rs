@@ -16,6 +16,9 @@ impl World {
     pub fn ends(&mut self) -> Result<(), String> {
         self.event();
         self.says(&[], || "the trouble ends".to_owned());
+        if self.is_stale {
+            self.crashes()?;
+        }
         self.comes_to_rest()?;
         if let Some((command, open)) = self.commands.first_key_value() {
             return Err(format!("command {command} is never answered: {:?}, {:?}", open.intent, open.stage));

@@ -45,6 +45,8 @@ const EXPECTED: &[&str] = &[
     "crash in the commit",
     "crash after the commit, unanswered",
     "crash while the store hangs",
+    "a lease is lost",
+    "a commit without the lease",
     "a shard panics",
     "outcome for an earlier life",
     "outcome lost in a restart",

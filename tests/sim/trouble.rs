@@ -13,6 +13,17 @@ use crate::world::World;
 const SWEEP_STEP: usize = 4;
 
 impl World {
+    /// The process loses its lease in a cluster. From now on none of its commits is applied, also none that was on its
+    /// way. It answers what it had decided, and ends when it learns of the loss: another process starts from the store.
+    pub fn loses_its_lease(&mut self) {
+        self.says(&[], || "the process loses its lease".to_owned());
+        self.tally.count("a lease is lost");
+        self.is_stale = true;
+        for shard in &mut self.shards {
+            shard.core.set_current(false);
+        }
+    }
+
     /// The process dies and starts again from the store.
     pub fn crashes(&mut self) -> Result<(), String> {
         self.says(&[], || "the process dies".to_owned());
@@ -25,6 +36,7 @@ impl World {
         for shard in 0..self.shards.len() {
             self.restarts(shard)?;
         }
+        self.is_stale = false;
         while !self.unowned.is_empty() {
             self.slots_are_taken_over();
         }
@@ -33,6 +45,10 @@ impl World {
 
     /// A shard fails and starts again from the store. Its requests to gateways continue.
     pub fn panics(&mut self) -> Result<(), String> {
+        if self.is_stale {
+            // It can read nothing from the store.
+            return Ok(());
+        }
         let shard = self.any_shard();
         self.says(&[], || format!("[shard {shard}] it panics"));
         self.tally.count("a shard panics");
@@ -90,6 +106,9 @@ impl World {
 
     /// Slots without an owner get one, which reads their records from the store.
     pub fn slots_are_taken_over(&mut self) {
+        if self.is_stale {
+            return;
+        }
         let Some((slots, to)) = self.unowned.pop() else { return };
         self.tally.count("slots taken over");
         self.says(&[], || format!("[shard {to}] it takes slots over"));

@@ -29,6 +29,8 @@ pub struct World {
     pub latest: u64,
     pub disk: Disk,
     pub shards: Vec<Shard>,
+    /// Whether the process has lost its lease in a cluster, and goes on until it learns so.
+    pub is_stale: bool,
     /// Slots without an owner, each with the next one.
     pub unowned: Vec<(Slots, usize)>,
     pub deps: Arc<NumberDeps>,
@@ -143,6 +145,7 @@ impl World {
             latest: BEGINNING,
             disk: Disk::default(),
             shards,
+            is_stale: false,
             unowned: Vec::new(),
             deps,
             captured,
@@ -179,8 +182,18 @@ impl World {
         }
         let permille = self.rng.random_range(0..1_000_u32);
         let crashes = self.setup.crashes;
+        if self.is_stale && self.chance(4) {
+            return self.crashes();
+        }
         if permille < crashes {
-            return if self.chance(60) { self.crashes() } else { self.panics() };
+            return match self.rng.random_range(0..100) {
+                0..45 => self.crashes(),
+                45..60 => {
+                    self.loses_its_lease();
+                    Ok(())
+                }
+                _ => self.panics(),
+            };
         }
         if permille < crashes + self.setup.clock_backwards {
             self.clock_goes_back();

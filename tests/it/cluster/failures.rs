@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{sleep, sleep_until, timeout};
 
-use super::guests::{Expect, Load, Seen};
+use super::guests::{Expect, Load, Seen, now};
 use super::{Cluster, Node, owner};
 use crate::support::{Client, Etcd, Link, Shifted, until, wrong};
 
@@ -38,18 +38,18 @@ async fn a_rolling_restart_under_load_fails_no_request() {
     load.answers(100).await;
     // The first node is the owner. Thus every way to stop occurs: an owner, a standby, a former owner.
     let mut hand_overs = 0;
-    for node in 0..nodes.len() {
+    for (node, running) in nodes.iter_mut().enumerate() {
         let was_owner = owner(&clients).await == node;
         if was_owner {
             hand_overs += 1;
             load.owner_fails();
         }
-        let stopped = nodes[node].take().expect("it runs");
+        let stopped = running.take().expect("it runs");
         stopped.0.signal(Signal::TERM);
         let finished = stopped.0.ended().await;
         assert_eq!(finished.status.code(), Some(0), "{}", finished.output);
         load.answers(50).await;
-        nodes[node] = Some(cluster.start(node).await);
+        *running = Some(cluster.start(node).await);
         load.answers(100).await;
     }
     let seen = load.end().await;
@@ -62,16 +62,16 @@ async fn nodes_killed_every_5_s_lose_and_double_nothing() {
     let kills: u64 = from_environment("CLUSTER_KILLS", 6);
     let seed: u64 = from_environment("CLUSTER_SEED", 20_261_122);
     println!("CLUSTER_SEED={seed} CLUSTER_KILLS={kills}");
-    let mut seen = Seen::default();
+    let mut all = Seen::default();
     for first in (0..kills).step_by(usize::try_from(KILLS_PER_CLUSTER).unwrap()) {
         let kills = KILLS_PER_CLUSTER.min(kills - first);
-        seen = seen.and(killed_every_5_s(kills, seed ^ (first << 20)).await);
+        all = all.and(killed_every_5_s(kills, seed ^ (first << 20)).await);
     }
-    println!("in all: {seen}");
-    assert!(seen.answers > 100 * kills, "{seen}");
+    println!("in all: {all}");
+    assert!(all.answers > 100 * kills, "{all}");
     assert!(
-        seen.median_gap() <= Duration::from_secs(5) && seen.longest_gap() <= Duration::from_secs(8),
-        "{seen}"
+        all.median_gap() <= Duration::from_secs(5) && all.longest_gap() <= Duration::from_secs(8),
+        "{all}"
     );
 }
 
@@ -81,7 +81,7 @@ async fn killed_every_5_s(kills: u64, seed: u64) -> Seen {
     let mut nodes = nodes.map(Some);
     let mut load = Load::begin(&cluster, Expect::Trouble, seed);
     load.answers(100).await;
-    let begin = Instant::now();
+    let begin = now();
     for kill in 0..kills {
         let due = begin + KILL_EVERY * u32::try_from(kill).unwrap();
         sleep_until(due).await;
@@ -180,7 +180,7 @@ async fn clocks_2_s_apart_move_the_end_of_a_lockout_by_3_s_at_most() {
         for _ in 0..5 {
             a.verify(&number, &wrong(&its_code)).await;
         }
-        let begin = Instant::now();
+        let begin = now();
         a.0.kill();
         b.owns_the_records().await;
         assert_eq!(b.send(&number).await.status(), 403);
