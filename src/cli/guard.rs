@@ -9,14 +9,16 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::answer::{ask_server, list, one, or_dash, table};
+use super::answer::{ask_server, list, only, or_dash, table};
 use super::{CommandError, CommandOutput, json_line};
-use crate::app::control::{ControlRequest, GuardLine, GuardRequest, SendLine};
+use crate::app::control::{ControlRequest, GuardRequest, SendLine};
 use crate::config::{self, HistorySettings, Sources, StorageSettings};
 use crate::delivery::SendStatus;
 use crate::domain::{AttemptId, Channel, PhoneNumber, Timestamp};
 use crate::guard::GuardRules;
-use crate::guard::operator::{CounterView, DecisionView, EntryView, Explanation, SUBJECTS, exact, subject};
+use crate::guard::operator::{
+    CounterView, DecisionView, EntryView, Explanation, Overview, SUBJECTS, exact, subject,
+};
 use crate::guard::replay::{Comparison, Outcome, Recorded, compare, compare_recorded, money};
 use crate::guard::scenario::Scenario;
 
@@ -98,54 +100,40 @@ fn ask(
             "no server answers on {data_dir}; start the server first: only it can ask its guard"
         ))
     })?;
-    let mut lines = lines.into_iter();
-    Ok(match request {
-        GuardRequest::Explain { .. } => {
-            let explanation: Explanation = serde_json::from_value(lines.next().unwrap_or_default())?;
-            one(&explanation, json, explained)
-        }
-        GuardRequest::List { .. } => {
-            let lines = lines.map(serde_json::from_value).collect::<Result<_, _>>()?;
-            list(
-                lines,
-                json,
-                "no budgets, no blocks, no manual entries and no refusals",
-                LIST_HEADINGS,
-                listed,
-            )
-        }
-        GuardRequest::Remove { subject } => match lines.next() {
-            Some(line) if json => CommandOutput::of(json_line(&line)),
-            Some(_) => CommandOutput::of(format!("the manual entry for {} is removed\n", subject.subject)),
-            None => CommandOutput::of(format!(
-                "{} has no manual entry {}, and nothing was changed\n",
-                subject.subject,
-                subject.service.map_or_else(
-                    || "of all services; name the service of another one with --service".to_owned(),
-                    |service| format!("of the service {service}")
-                )
-            )),
+    let line = only(lines)?;
+    if json {
+        return Ok(CommandOutput::of(json_line(&line)));
+    }
+    Ok(CommandOutput::of(match request {
+        GuardRequest::Explain(_) => explained(serde_json::from_value(line)?),
+        GuardRequest::List { .. } => listed(serde_json::from_value(line)?),
+        GuardRequest::Allow(_) | GuardRequest::Block(_) | GuardRequest::Remove(_) => match serde_json::from_value(line)? {
+            Some(entry) => changed(&entry, matches!(request, GuardRequest::Remove(_))),
+            None => "there is no such manual entry, and nothing was changed; one of a service is named with --service\n".to_owned(),
         },
-        GuardRequest::Allow { .. } | GuardRequest::Block { .. } => {
-            let entry: EntryView = serde_json::from_value(lines.next().unwrap_or_default())?;
-            one(&entry, json, |EntryView { subject, action, date_until, service_sid }| {
-                let does = if action == "allow" { "pass the adaptive rules" } else { "are refused" };
-                let service =
-                    service_sid.as_ref().map_or("of all services".to_owned(), |sid| format!("of {sid}"));
-                format!("messages {service} to or from {subject} {does} until {date_until}\n")
-            })
-        }
-    })
+    }))
 }
 
-fn explained(explanation: &Explanation) -> String {
+fn changed(
+    EntryView { subject, action, date_until, service_sid, .. }: &EntryView,
+    is_removed: bool,
+) -> String {
+    let of = service_sid.as_ref().map_or("of all services".to_owned(), |sid| format!("of {sid}"));
+    if is_removed {
+        return format!("the manual entry {of} for {subject} is removed\n");
+    }
+    let do_what = if action == "allow" { "pass the adaptive rules" } else { "are refused" };
+    format!("messages {of} to or from {subject} {do_what} until {date_until}\n")
+}
+
+fn explained(explanation: Explanation) -> String {
     let Explanation { subject, service_sid, refused, reasons, counters, decisions } = explanation;
     let mut lines = vec![
         format!("{subject} in the service {service_sid}"),
-        format!("messages: {}", if *refused { "refused" } else { "pass" }),
+        format!("messages: {}", if refused { "refused" } else { "pass" }),
     ];
-    lines.extend(reasons.iter().cloned());
-    if *refused {
+    lines.extend(reasons);
+    if refused {
         lines.push(format!(
             "If these are your users: onceward guard allow '{subject}' --for 12h lets them pass the adaptive rules."
         ));
@@ -185,42 +173,29 @@ const COUNTER_HEADINGS: [&str; 9] =
 
 const LIST_HEADINGS: [&str; 5] = ["TYPE", "SUBJECT", "SERVICE", "UNTIL", "DETAILS"];
 
-fn listed(line: GuardLine) -> [String; LIST_HEADINGS.len()] {
-    match line {
-        GuardLine::Block(block) => [
-            "blocked".to_owned(),
-            block.subject,
-            block.service_sid.unwrap_or_else(|| "all".to_owned()),
-            block.date_until,
-            block.figures.to_string(),
-        ],
-        GuardLine::Entry(entry) => [
-            format!("entry: {}", entry.action),
-            entry.subject,
-            entry.service_sid.unwrap_or_else(|| "all".to_owned()),
-            entry.date_until,
-            or_dash(None),
-        ],
-        GuardLine::Budget { service_sid, name, spent, limit } => {
-            let amount =
-                |amount: u64| if name.starts_with("money") { money(amount) } else { amount.to_string() };
-            let details = format!("{} of {} spent", amount(spent), amount(limit));
-            let service = service_sid.unwrap_or_else(|| "all".to_owned());
-            ["budget".to_owned(), name, service, or_dash(None), details]
-        }
-        GuardLine::Decision(decision) => {
-            let DecisionView { service_sid, subject, rule, effect, messages, date_last, figures, .. } =
-                decision;
-            let figures = figures.map(|figures| format!(": {figures}")).unwrap_or_default();
-            [
-                effect,
-                subject,
-                or_dash(service_sid),
-                date_last,
-                format!("{messages} messages by the rule {rule}{figures}"),
-            ]
-        }
+fn listed(Overview { budgets, blocks, entries, decisions }: Overview) -> String {
+    let all = || "all".to_owned();
+    let budgets = budgets.into_iter().map(|budget| {
+        let details = format!("{budget} spent");
+        ["budget".to_owned(), budget.name, budget.service_sid.unwrap_or_else(all), or_dash(None), details]
+    });
+    let entries = blocks.into_iter().chain(entries).map(|entry| {
+        let EntryView { service_sid, subject, action, date_until, figures } = entry;
+        let kind = figures.as_ref().map_or(format!("entry: {action}"), |_| "blocked".to_owned());
+        let details = or_dash(figures.map(|figures| figures.to_string()));
+        [kind, subject, service_sid.unwrap_or_else(all), date_until, details]
+    });
+    let decisions = decisions.into_iter().map(|decision| {
+        let DecisionView { service_sid, subject, rule, effect, messages, date_last, figures, .. } = decision;
+        let figures = figures.map(|figures| format!(": {figures}")).unwrap_or_default();
+        let details = format!("{messages} messages by the rule {rule}{figures}");
+        [effect, subject, or_dash(service_sid), date_last, details]
+    });
+    let mut rows = budgets.chain(entries).chain(decisions).peekable();
+    if rows.peek().is_none() {
+        return "no budgets, no blocks, no manual entries and no refusals\n".to_owned();
     }
+    table(LIST_HEADINGS, rows)
 }
 
 fn replay_file(

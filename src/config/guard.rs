@@ -70,7 +70,6 @@ impl GuardSettings {
             |rule: AdaptiveRule, mode: Option<Mode>| AdaptiveRule { mode: mode.unwrap_or(rule.mode), ..rule };
         GuardRules {
             number_types: self.number_types.unwrap_or(base.number_types),
-            refused_types: base.refused_types.clone(),
             landlines: self.landlines.unwrap_or(base.landlines),
             allowed_countries: self.allowed_countries.clone().or_else(|| base.allowed_countries.clone()),
             blocked_countries: self

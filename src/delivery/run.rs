@@ -345,7 +345,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         // With too little time for an answer the message would leave, and its fate would be unknown.
         match timeout_at(self.budget.end - self.budget.least, charging).await {
             Ok(charged) => charged.map_err(|error| match error {
-                ChargeError::Spent { until } => DeliveryError::BudgetSpent { until },
+                ChargeError::Spent(spent) => DeliveryError::BudgetSpent { until: spent.until },
                 ChargeError::Unavailable => DeliveryError::BudgetUnknown,
             }),
             Err(_) => Err(DeliveryError::BudgetUnknown),

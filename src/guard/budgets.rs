@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use onceward_core::guard::{Allowance, Budget, BudgetState, Period, Spent};
+use onceward_core::guard::{Allowance, Budget, BudgetState, Period};
 use serde::{Deserialize, Serialize};
 
+use super::operator::{BudgetView, Sids};
 use super::record::subject;
 use crate::clock::Clock;
 use crate::config::{GuardSettings, Prices};
@@ -15,22 +16,12 @@ use crate::domain::{Channel, PhoneNumber, ServiceId, Timestamp};
 use crate::engine::SlotHash;
 use crate::shard::{Durability, Record, RecordKey, Refusal, Router};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-enum Unit {
-    Messages,
-    /// Millionths of the currency.
-    Money,
-}
-
-/// The record of a budget.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum BudgetRecord {
-    Drawn {
-        period: Period,
-        state: BudgetState,
-    },
-    /// The mark of a data directory that had a guard before its first message.
-    New,
+/// The record of a budget. The default is the mark of a data directory that had a guard before its first message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct BudgetRecord {
+    /// `None` for the mark.
+    period: Option<Period>,
+    state: BudgetState,
 }
 
 impl Record for BudgetRecord {
@@ -38,57 +29,25 @@ impl Record for BudgetRecord {
     const PLURAL: &'static str = "guard budgets";
 
     fn expires(&self) -> Timestamp {
-        match self {
-            Self::Drawn { period, state } => state.end(*period),
-            Self::New => Timestamp::MAX,
-        }
+        self.period.map_or(Timestamp::MAX, |period| self.state.end(period))
     }
 
     fn merge_pessimistic(before: Option<Self>, after: Option<Self>, _: Timestamp) -> Option<Self> {
-        before.into_iter().chain(after).max_by_key(Self::state)
+        before.into_iter().chain(after).max_by_key(|record| record.state)
     }
 }
 
-impl BudgetRecord {
-    fn state(&self) -> BudgetState {
-        match self {
-            Self::Drawn { state, .. } => *state,
-            Self::New => BudgetState::default(),
-        }
-    }
-}
-
-/// The name of a budget's record. `None` is the installation.
+/// The name of a budget's record.
 #[derive(Debug, Clone, Copy, Serialize)]
 struct BudgetName {
+    /// `None` for the installation.
     service: Option<ServiceId>,
-    period: Period,
-    unit: Unit,
+    /// Its key in the settings.
+    key: &'static str,
 }
 
-impl BudgetName {
-    /// Its key in the settings.
-    const fn key(&self) -> &'static str {
-        match (self.unit, self.period) {
-            (Unit::Messages, Period::Hour) => "messages-per-hour",
-            (Unit::Messages, Period::Day) => "messages-per-day",
-            (Unit::Money, _) => "money-per-day",
-        }
-    }
-}
-
-/// The state of a budget.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BudgetUsage {
-    /// `None` is the installation.
-    pub service: Option<ServiceId>,
-    /// Its key in the settings.
-    pub name: &'static str,
-    /// Whether it counts millionths of the currency, and not messages.
-    pub is_money: bool,
-    pub limit: u64,
-    pub spent: u64,
-}
+/// The budget of money. It counts millionths of the currency, the others messages.
+const MONEY: &str = "money-per-day";
 
 /// A budget with the allowance that is in memory.
 struct Account {
@@ -103,18 +62,22 @@ struct Account {
     reported: AtomicU64,
 }
 
-/// Why a message may not be sent.
+/// Why a message was not charged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NotCharged {
-    Spent {
-        /// `None` for the installation.
-        service: Option<ServiceId>,
-        until: Timestamp,
-        /// Whether the budget is spent for the first time in its hour or day: its key in the settings, and its limit.
-        is_new: Option<(&'static str, u64)>,
-    },
-    /// The store did not take the record.
+pub enum ChargeError {
+    Spent(SpentBudget),
+    /// The store did not take the record of the budget.
     Unavailable,
+}
+
+/// A budget that has nothing left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SpentBudget {
+    /// `None` for the installation.
+    pub service: Option<ServiceId>,
+    pub until: Timestamp,
+    /// Whether it is spent for the first time in its hour or day: its key in the settings, and its limit.
+    pub is_new: Option<(&'static str, u64)>,
 }
 
 /// What a message cost.
@@ -150,13 +113,13 @@ impl Budgets {
         let accounts = settings.into_iter().map(|(service, settings)| {
             let GuardSettings { messages_per_hour, messages_per_day, money_per_day, .. } = settings;
             let limits = [
-                (Unit::Messages, Period::Hour, messages_per_hour),
-                (Unit::Messages, Period::Day, messages_per_day),
-                (Unit::Money, Period::Day, money_per_day),
+                ("messages-per-hour", Period::Hour, messages_per_hour),
+                ("messages-per-day", Period::Day, messages_per_day),
+                (MONEY, Period::Day, money_per_day),
             ];
-            let accounts = limits.into_iter().filter_map(|(unit, period, limit)| {
+            let accounts = limits.into_iter().filter_map(|(key, period, limit)| {
                 Some(Arc::new(Account {
-                    name: BudgetName { service, period, unit },
+                    name: BudgetName { service, key },
                     budget: Budget { limit: limit?, period },
                     allowance: Mutex::default(),
                     drawing: tokio::sync::Mutex::default(),
@@ -170,29 +133,27 @@ impl Budgets {
         Self { router, clock, slots, prices: prices.map(OnceLock::from).unwrap_or_default(), accounts }
     }
 
-    /// Every budget with a limit, the installation's first.
+    /// Every budget with a limit, of a service or of all, the installation's first.
     ///
     /// # Errors
     /// [`Refusal::Stopping`] while a shard cannot say.
-    pub async fn usage(&self) -> Result<Vec<BudgetUsage>, Refusal> {
-        let (mut usage, now) = (Vec::new(), self.clock.now());
-        for account in self.accounts.values().flatten().filter(|account| account.budget.limit < u64::MAX) {
-            let subject = subject(&account.name, &self.slots);
+    pub async fn list(&self, service: Option<ServiceId>, sids: Sids<'_>) -> Result<Vec<BudgetView>, Refusal> {
+        let (mut budgets, now) = (Vec::new(), self.clock.now());
+        for Account { name, budget, allowance, .. } in self.accounts.values().flatten().map(Arc::as_ref) {
+            if budget.limit == u64::MAX || (service.is_some() && name.service != service) {
+                continue;
+            }
+            let subject = subject(name, &self.slots);
             let key = RecordKey { slot: subject.slot, kind: BudgetRecord::KIND, id: subject.id };
-            let state = self.router.get::<BudgetRecord>(key).await?.map(|record| record.state());
-            let left = account.allowance().map_or(0, |allowance| allowance.left(now));
-            let drawn = state.unwrap_or_default().drawn(account.name.period, now);
-            let BudgetName { service, unit, .. } = account.name;
-            usage.push(BudgetUsage {
-                service,
-                name: account.name.key(),
-                is_money: unit == Unit::Money,
-                limit: account.budget.limit,
-                spent: drawn.saturating_sub(left),
-            });
+            let state = self.router.get::<BudgetRecord>(key).await?.map(|record| record.state);
+            let left = lock(allowance).map_or(0, |allowance| allowance.left(now));
+            let spent = state.unwrap_or_default().drawn(budget.period, now).saturating_sub(left);
+            let service_sid = name.service.and_then(sids).map(|sid| sid.to_string());
+            let view = BudgetView { service_sid, name: name.key.to_owned(), spent, limit: budget.limit };
+            budgets.push((name.service, view));
         }
-        usage.sort_by_key(|budget| (budget.service, budget.name));
-        Ok(usage)
+        budgets.sort_by(|(a, one), (b, other)| (a, &one.name).cmp(&(b, &other.name)));
+        Ok(budgets.into_iter().map(|(_, budget)| budget).collect())
     }
 
     fn of(&self, service: ServiceId) -> impl Iterator<Item = &Arc<Account>> {
@@ -200,32 +161,31 @@ impl Budgets {
     }
 
     /// A budget of the service that has nothing left. Cheap, so that a flood is refused before anything is written.
-    pub fn spent(&self, service: ServiceId) -> Option<NotCharged> {
+    pub fn spent(&self, service: ServiceId) -> Option<SpentBudget> {
         let now = self.clock.now();
         self.of(service).find_map(|account| {
             let until = Timestamp::from_millis(account.spent_until.load(Ordering::Relaxed));
-            let spent = NotCharged::Spent { service: account.name.service, until, is_new: None };
-            (now < until).then_some(spent)
+            (now < until).then_some(SpentBudget { service: account.name.service, until, is_new: None })
         })
     }
 
     /// Charges one message to every budget of its service and of the installation, or to none. A free one costs no money.
     ///
     /// # Errors
-    /// [`NotCharged`].
+    /// [`ChargeError`].
     pub async fn charge(
         &self,
         service: ServiceId,
         number: PhoneNumber,
         channel: Channel,
         is_free: bool,
-    ) -> Result<Charge, NotCharged> {
+    ) -> Result<Charge, ChargeError> {
         let mut charge = Charge::default();
         for account in self.of(service) {
-            let amount = match account.name.unit {
-                Unit::Messages => 1,
-                Unit::Money if is_free => 0,
-                Unit::Money => self.prices.get_or_init(Prices::default).of(number.region(), channel),
+            let amount = match account.name.key {
+                MONEY if is_free => 0,
+                MONEY => self.prices.get_or_init(Prices::default).of(number.region(), channel),
+                _ => 1,
             };
             match self.take(account, amount).await {
                 Ok(part) => charge.0.push((Arc::clone(account), part)),
@@ -238,7 +198,7 @@ impl Budgets {
         Ok(charge)
     }
 
-    async fn take(&self, account: &Account, amount: u64) -> Result<Allowance, NotCharged> {
+    async fn take(&self, account: &Account, amount: u64) -> Result<Allowance, ChargeError> {
         if let Some(part) = account.take(amount, self.clock.now()) {
             return Ok(part);
         }
@@ -246,12 +206,17 @@ impl Budgets {
         if let Some(part) = account.take(amount, self.clock.now()) {
             return Ok(part);
         }
-        let (budget, period) = (account.budget, account.name.period);
+        let BudgetName { service, key } = account.name;
+        let (budget, period) = (account.budget, account.budget.period);
         let subject = subject(&account.name, &self.slots);
-        let drawn = self.router.decide::<Result<Allowance, Spent>, Refusal>(subject, move |view| {
-            let state = view.get::<BudgetRecord>(subject.id).map(|record| record.state()).unwrap_or_default();
+        let drawn = self.router.decide::<Result<Allowance, Timestamp>, Refusal>(subject, move |view| {
+            let state = view.get::<BudgetRecord>(subject.id).map(|record| record.state).unwrap_or_default();
             Ok(budget.draw(state, amount, view.now()).map(|(state, allowance)| {
-                view.put(subject.id, Some(&BudgetRecord::Drawn { period, state }), Durability::Durable);
+                view.put(
+                    subject.id,
+                    Some(&BudgetRecord { period: Some(period), state }),
+                    Durability::Durable,
+                );
                 allowance
             }))
         });
@@ -261,32 +226,32 @@ impl Budgets {
                 account.give(allowance);
                 Ok(part)
             }
-            Ok(Ok(Err(Spent { until }))) => {
+            Ok(Ok(Err(until))) => {
                 // With too little money, a cheaper message may still be sent.
-                if account.name.unit == Unit::Messages {
+                if key != MONEY {
                     account.spent_until.store(until.as_millis(), Ordering::Relaxed);
                 }
                 let is_new = account.reported.swap(until.as_millis(), Ordering::Relaxed) < until.as_millis();
-                let is_new = is_new.then(|| (account.name.key(), budget.limit));
-                Err(NotCharged::Spent { service: account.name.service, until, is_new })
+                let is_new = is_new.then_some((key, budget.limit));
+                Err(ChargeError::Spent(SpentBudget { service, until, is_new }))
             }
-            Ok(Err(_)) | Err(_) => Err(NotCharged::Unavailable),
+            Ok(Err(_)) | Err(_) => Err(ChargeError::Unavailable),
         }
     }
 }
 
-impl Account {
-    fn allowance(&self) -> MutexGuard<'_, Option<Allowance>> {
-        self.allowance.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock(allowance: &Mutex<Option<Allowance>>) -> MutexGuard<'_, Option<Allowance>> {
+    allowance.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
+impl Account {
     fn take(&self, amount: u64, now: Timestamp) -> Option<Allowance> {
-        self.allowance().as_mut()?.take(amount, now)
+        lock(&self.allowance).as_mut()?.take(amount, now)
     }
 
     /// Adds to the allowance, unless the part is of a period that has ended.
     fn give(&self, part: Allowance) {
-        let mut allowance = self.allowance();
+        let mut allowance = lock(&self.allowance);
         *allowance = Some(allowance.map_or(part, |known| known.joined(part)));
         self.spent_until.store(0, Ordering::Relaxed);
     }

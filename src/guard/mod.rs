@@ -19,12 +19,12 @@ use std::time::Duration;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::broadcast;
 
-use crate::audit::{Action, Author, Change};
+use crate::audit::{Author, Change};
 use crate::clock::Clock;
 use crate::config::{GuardSettings, Prices};
-use crate::domain::{Channel, NumberType, PhoneNumber, ServerKey, ServiceId, Sid, Timestamp};
+use crate::domain::{Channel, PhoneNumber, ServerKey, ServiceId, Timestamp};
 use crate::engine::SlotHash;
 use crate::log_limit::OncePerSecond;
 use crate::metrics::{
@@ -32,14 +32,15 @@ use crate::metrics::{
 };
 use crate::shard::{Durability, Record as _, RecordKey, Refusal, Router, Shards, Tables, decode};
 
-pub use self::budgets::{BudgetRecord, BudgetUsage, Charge};
-use self::budgets::{Budgets, NotCharged};
+use self::budgets::Budgets;
+pub use self::budgets::{BudgetRecord, Charge, ChargeError, SpentBudget};
 use self::decisions::Decisions;
 pub use self::decisions::{DecisionName, DecisionQuery, GuardDecision};
+use self::operator::{BudgetView, Sids};
 pub use self::record::GuardRecord;
-use onceward_core::guard::{Bounds, Guard, GuardRow, Signals, Verdict};
+use onceward_core::guard::{Bounds, Guard, GuardRow};
 pub use onceward_core::guard::{
-    ClientNet, Dimension, Effect, Entry, EntryAction, Figures, Finding, GuardRules, Key, Mode, Rule,
+    ClientNet, Dimension, Effect, Entry, EntryAction, Figures, Finding, GuardRules, Key, Mode, Rule, Signals,
     TooManyEntries, replay, scenario,
 };
 
@@ -69,15 +70,13 @@ pub struct ClientSignals {
     pub refuses_landlines: bool,
 }
 
-/// A send that the guard decides about.
-#[derive(Debug, Clone, Copy)]
-pub struct GuardedSend {
-    pub service: ServiceId,
-    pub number: PhoneNumber,
-    pub channel: Channel,
-    pub client: ClientSignals,
-    /// The life of its code.
-    pub life: Duration,
+impl ClientSignals {
+    /// With the country and the type of the number, which cost some microseconds.
+    pub fn about(self, service: ServiceId, number: PhoneNumber, channel: Channel) -> Signals {
+        let (country, number_type) = number.region_and_type();
+        let (address, is_trusted) = (self.address.map(ClientNet::from), self.is_trusted);
+        Signals { service, number, country, number_type, channel, address, is_trusted }
+    }
 }
 
 /// Why the guard refuses a send, as far as the caller may know.
@@ -139,40 +138,17 @@ pub struct GuardNotice {
     pub budget: Option<(&'static str, u64)>,
 }
 
-/// Why a message was not charged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ChargeError {
-    Spent {
-        until: Timestamp,
-    },
-    /// The store did not take the record of the budget.
-    Unavailable,
-}
-
-/// The rules of every service.
-struct RuleSet {
-    /// Those of services that have none of their own.
-    default: GuardRules,
-    services: HashMap<ServiceId, GuardRules>,
-}
-
-impl RuleSet {
-    fn of(&self, service: ServiceId) -> &GuardRules {
-        self.services.get(&service).unwrap_or(&self.default)
-    }
-}
-
 /// A cheap handle.
 #[derive(Clone)]
 pub struct PumpingGuard {
     inner: Arc<Inner>,
-    /// Ends the task that writes the records, together with the last handle.
-    _alive: Arc<watch::Sender<()>>,
 }
 
 struct Inner {
     guard: Mutex<Guard>,
-    rules: RuleSet,
+    default_rules: GuardRules,
+    /// Of services that have their own.
+    rules: HashMap<ServiceId, GuardRules>,
     budgets: Budgets,
     router: Arc<Router>,
     clock: Arc<dyn Clock>,
@@ -193,9 +169,8 @@ impl PumpingGuard {
     pub async fn start(deps: GuardDeps<'_>) -> Result<Self, Refusal> {
         let GuardDeps { shards, server_key, mut settings, services, prices, pays, traffic } = deps;
         let (router, clock) = (Arc::clone(shards.router()), Arc::clone(shards.clock()));
-        let default = settings.rules(&GuardRules::default());
-        let own = services.iter().map(|(service, own)| (*service, own.rules(&default)));
-        let rules = RuleSet { services: own.collect(), default: default.clone() };
+        let default_rules = settings.rules(&GuardRules::default());
+        let rules = services.iter().map(|(service, own)| (*service, own.rules(&default_rules))).collect();
         let slots = SlotHash::new(server_key);
         if mark_new(&router, &slots, traffic).await? {
             if pays && !settings.has_budget() {
@@ -213,6 +188,7 @@ impl PumpingGuard {
         let budgets = Budgets::new(Arc::clone(&router), Arc::clone(&clock), slots.clone(), prices, scopes);
         let inner = Arc::new(Inner {
             guard: Mutex::new(Guard::new(Bounds::default(), seed(server_key))),
+            default_rules,
             rules,
             budgets,
             router,
@@ -224,58 +200,51 @@ impl PumpingGuard {
             refusals: OncePerSecond::default(),
             writing: tokio::sync::Mutex::default(),
         });
-        shards.metrics().create_guard_refusals_at_zero(&RULES.map(rule_name), effect_name(Effect::Refused));
+        shards
+            .metrics()
+            .create_guard_refusals_at_zero(&Rule::NAMES.map(|(_, name)| name), Effect::Refused.as_str());
         inner.restore().await?;
         shards.metrics().pass_on_to(Arc::new(Facts(Arc::downgrade(&inner))));
-        let (alive, ended) = watch::channel(());
-        tokio::spawn(run(Arc::downgrade(&inner), ended));
-        Ok(Self { inner, _alive: Arc::new(alive) })
+        tokio::spawn(run(Arc::downgrade(&inner)));
+        Ok(Self { inner })
     }
 
-    /// Decides about a send, and counts it if it may pass.
+    /// Decides about a send, and counts it if it may pass. Its code lives for `life`.
     ///
     /// # Errors
     /// [`GuardRefusal`].
-    pub fn assess(&self, send: &GuardedSend, request_id: Option<&str>) -> Result<(), GuardRefusal> {
-        let GuardedSend { service, number, channel, client, life } = *send;
-        let (country, number_type) = number.region_and_type();
-        let address = client.address.map(ClientNet::from);
-        let is_trusted = client.is_trusted;
-        let signals = Signals { service, number, country, number_type, channel, address, is_trusted };
+    pub fn assess(
+        &self,
+        signals: &Signals,
+        life: Duration,
+        request_id: Option<&str>,
+    ) -> Result<(), GuardRefusal> {
+        let Signals { service, number, channel, .. } = *signals;
         let now = self.inner.clock.now();
-        if let Some(spent) = self.inner.budgets.spent(service)
-            && let ChargeError::Spent { until } =
-                self.inner.not_charged(service, number, channel, spent, request_id)
-        {
-            return Err(GuardRefusal::BudgetSpent { until });
+        if let Some(spent) = self.inner.budgets.spent(service) {
+            self.inner.report(&spent, service, number, channel, request_id);
+            return Err(GuardRefusal::BudgetSpent { until: spent.until });
         }
-        if client.refuses_landlines && channel == Channel::Sms && number_type == NumberType::Landline {
-            return Err(GuardRefusal::Landline);
-        }
-        let rules = self.inner.rules.of(service);
-        let assessment = self.inner.guard().assess(&signals, rules, now.plus(life), now);
+        let rules = self.inner.rules(Some(service));
+        let assessment = self.inner.guard().assess(signals, rules, now.plus(life), now);
         for finding in &assessment.findings {
-            self.inner.note(service, finding, now);
-            self.inner.log(finding, number, request_id);
+            self.inner.record(service, number, finding, request_id);
             if finding.begins_block {
                 let (finding, budget) = (*finding, None);
                 let _ = self.inner.notices.send(GuardNotice { service, number, channel, finding, budget });
             }
         }
-        match assessment.verdict {
-            Verdict::Allow => Ok(()),
-            Verdict::Refuse(Rule::CountryList) => Err(GuardRefusal::Country),
-            Verdict::Refuse(Rule::Landline) => Err(GuardRefusal::Landline),
-            Verdict::Refuse(
-                Rule::Entry
-                | Rule::NumberType
-                | Rule::Number
-                | Rule::Prefix
-                | Rule::Country
-                | Rule::Address
-                | Rule::Budget,
-            ) => Err(GuardRefusal::Blocked),
-        }
+        assessment.verdict.map_err(|rule| match rule {
+            Rule::CountryList => GuardRefusal::Country,
+            Rule::Landline => GuardRefusal::Landline,
+            Rule::Entry
+            | Rule::NumberType
+            | Rule::Number
+            | Rule::Prefix
+            | Rule::Country
+            | Rule::Address
+            | Rule::Budget => GuardRefusal::Blocked,
+        })
     }
 
     /// Charges one message to the budgets, durably, before a gateway may get it. A free one costs no money.
@@ -291,7 +260,10 @@ impl PumpingGuard {
         request_id: Option<&str>,
     ) -> Result<Charge, ChargeError> {
         let charged = self.inner.budgets.charge(service, number, channel, is_free).await;
-        charged.map_err(|error| self.inner.not_charged(service, number, channel, error, request_id))
+        if let Err(ChargeError::Spent(spent)) = &charged {
+            self.inner.report(spent, service, number, channel, request_id);
+        }
+        charged
     }
 
     /// The slots of numbers.
@@ -304,54 +276,9 @@ impl PumpingGuard {
         self.inner.notices.subscribe()
     }
 
-    /// The rules of a service.
-    pub fn rules_of(&self, service: ServiceId) -> &GuardRules {
-        self.inner.rules.of(service)
-    }
-
     /// A send that was counted led to no message.
     pub fn withdraw(&self, service: ServiceId, number: PhoneNumber) {
         self.inner.guard().withdraw(service, number, self.inner.clock.now());
-    }
-
-    /// Adds or replaces a manual entry, durably. One that ends now is removed. `sid` is that of the key's service.
-    ///
-    /// # Errors
-    /// [`EntryError`].
-    pub async fn set_entry(
-        &self,
-        key: Key,
-        entry: Entry,
-        sid: Option<Sid>,
-        by: Author,
-    ) -> Result<(), EntryError> {
-        self.inner.guard().set_entry(key, entry, self.inner.clock.now())?;
-        let action = match entry.action {
-            _ if entry.until <= self.inner.clock.now() => Action::GuardEntryRemoved,
-            EntryAction::Allow => Action::GuardAllowed,
-            EntryAction::Block => Action::GuardBlocked,
-        };
-        let change = Change::of(action).in_service(sid);
-        let change = Change { number: Some(Named(key.dimension).to_string()), ..change };
-        self.inner.write(Durability::Durable, Some((by, change))).await?;
-        Ok(())
-    }
-
-    /// The manual entry of a key.
-    pub fn entry(&self, key: &Key) -> Option<Entry> {
-        self.inner.guard().entry(key, self.inner.clock.now())
-    }
-
-    /// The end of the block of a key, and the figures that began it.
-    pub fn block(&self, key: &Key) -> Option<(Timestamp, Figures)> {
-        self.inner.guard().block(key, self.inner.clock.now())
-    }
-
-    /// The figures of a key and their limits, per hour and day, by the rules of its service.
-    pub fn figures(&self, key: Key) -> Vec<Figures> {
-        let rules = &self.inner.rules;
-        let of_key = key.service.map_or(&rules.default, |service| rules.of(service));
-        self.inner.guard().figures(key, of_key, self.inner.clock.now())
     }
 
     /// What the guard refused, or would have refused: the newest first, and whether more follow.
@@ -362,12 +289,16 @@ impl PumpingGuard {
         self.inner.decisions.list(query).await
     }
 
-    /// Every budget with a limit.
+    /// Every budget with a limit, of a service or of all.
     ///
     /// # Errors
     /// [`Refusal::Stopping`] while a shard cannot say.
-    pub async fn budgets(&self) -> Result<Vec<BudgetUsage>, Refusal> {
-        self.inner.budgets.usage().await
+    pub async fn budgets(
+        &self,
+        service: Option<ServiceId>,
+        sids: Sids<'_>,
+    ) -> Result<Vec<BudgetView>, Refusal> {
+        self.inner.budgets.list(service, sids).await
     }
 
     /// Forgets a number of a service: its counter, its manual entry and the decisions about it; of the installation, its manual
@@ -405,7 +336,7 @@ async fn mark_new(router: &Router, slots: &SlotHash, traffic: &[u8]) -> Result<b
         }
     }
     let marked = router.decide(mark, move |view| {
-        view.put(mark.id, Some(&BudgetRecord::New), Durability::Durable);
+        view.put(mark.id, Some(&BudgetRecord::default()), Durability::Durable);
         Ok::<_, Refusal>(true)
     });
     marked.await.unwrap_or(Err(Refusal::Stopping))
@@ -419,12 +350,10 @@ fn seed(server_key: &ServerKey) -> u64 {
     block.iter().take(8).fold(0, |all, byte| all << 8 | u64::from(*byte))
 }
 
-async fn run(inner: Weak<Inner>, mut alive: watch::Receiver<()>) {
+/// Writes the changes until the last handle is gone.
+async fn run(inner: Weak<Inner>) {
     loop {
-        tokio::select! {
-            _ = alive.changed() => return,
-            () = tokio::time::sleep(INTERVAL) => {}
-        }
+        tokio::time::sleep(INTERVAL).await;
         let Some(inner) = inner.upgrade() else { return };
         inner.flush().await;
     }
@@ -433,6 +362,10 @@ async fn run(inner: Weak<Inner>, mut alive: watch::Receiver<()>) {
 impl Inner {
     fn guard(&self) -> MutexGuard<'_, Guard> {
         self.guard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn rules(&self, service: Option<ServiceId>) -> &GuardRules {
+        service.and_then(|service| self.rules.get(&service)).unwrap_or(&self.default_rules)
     }
 
     async fn flush(&self) {
@@ -495,18 +428,16 @@ impl Inner {
         }
     }
 
-    /// Counts and logs that a budget has nothing left.
-    fn not_charged(
+    /// Counts and logs that a budget has nothing left for a message.
+    fn report(
         &self,
+        spent: &SpentBudget,
         service: ServiceId,
         number: PhoneNumber,
         channel: Channel,
-        error: NotCharged,
         request_id: Option<&str>,
-    ) -> ChargeError {
-        let NotCharged::Spent { service: scope, until, is_new } = error else {
-            return ChargeError::Unavailable;
-        };
+    ) {
+        let SpentBudget { service: scope, until, is_new } = *spent;
         let finding = Finding {
             rule: Rule::Budget,
             key: Key::new(scope, Dimension::Total),
@@ -521,18 +452,14 @@ impl Inner {
             let budget = Some((budget, limit));
             let _ = self.notices.send(GuardNotice { service, number, channel, finding, budget });
         }
-        self.note(service, &finding, self.clock.now());
-        self.log(&finding, number, request_id);
-        ChargeError::Spent { until }
+        self.record(service, number, &finding, request_id);
     }
 
-    fn note(&self, service: ServiceId, finding: &Finding, now: Timestamp) {
-        self.metrics.guard_finding(rule_name(finding.rule), effect_name(finding.effect));
-        self.decisions.note(service, finding, now);
-    }
-
-    fn log(&self, finding: &Finding, number: PhoneNumber, request_id: Option<&str>) {
-        let (rule, effect) = (rule_name(finding.rule), effect_name(finding.effect));
+    /// Counts and logs a broken rule.
+    fn record(&self, service: ServiceId, number: PhoneNumber, finding: &Finding, request_id: Option<&str>) {
+        let (rule, effect) = (finding.rule.as_str(), finding.effect.as_str());
+        self.metrics.guard_finding(rule, effect);
+        self.decisions.note(service, finding, self.clock.now());
         let service = finding.key.service.map(ServiceId::get);
         let key = Named(finding.key.dimension);
         let figures = finding.figures.map(|Figures { tally, pending, limit, .. }| {
@@ -607,42 +534,5 @@ impl fmt::Display for Named {
             Dimension::Address(net) => write!(f, "{net}"),
             Dimension::Number(number) => write!(f, "{number}"),
         }
-    }
-}
-
-const RULES: [Rule; 9] = [
-    Rule::Entry,
-    Rule::CountryList,
-    Rule::NumberType,
-    Rule::Landline,
-    Rule::Number,
-    Rule::Prefix,
-    Rule::Country,
-    Rule::Address,
-    Rule::Budget,
-];
-
-/// The name of a rule in metrics, answers and the log.
-pub const fn rule_name(rule: Rule) -> &'static str {
-    match rule {
-        Rule::Entry => "entry",
-        Rule::CountryList => "country_list",
-        Rule::NumberType => "number_type",
-        Rule::Landline => "landline",
-        Rule::Number => "number",
-        Rule::Prefix => "prefix",
-        Rule::Country => "country",
-        Rule::Address => "address",
-        Rule::Budget => "budget",
-    }
-}
-
-/// The name of an effect in metrics, answers and the log.
-pub const fn effect_name(effect: Effect) -> &'static str {
-    match effect {
-        Effect::Refused => "refused",
-        Effect::Recorded => "recorded",
-        Effect::Learning => "learning",
-        Effect::VerifiedNumber => "verified_number",
     }
 }

@@ -1,5 +1,7 @@
-//! The guard for its operator: explanations, lists of blocks and entries, and the subjects in words.
+//! The guard for its operator: explanations, lists and changes. The command line, the API and the dashboard show the same
+//! views.
 
+use std::cmp::Reverse;
 use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -9,18 +11,25 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    ClientNet, DecisionQuery, Dimension, Effect, Entry, EntryAction, Figures, GuardDecision, Key, Mode,
-    Named, PumpingGuard, Rule, effect_name, rule_name, scope_name,
+    ClientNet, DecisionQuery, Dimension, Effect, Entry, EntryAction, EntryError, Figures, GuardDecision, Key,
+    Mode, Named, PumpingGuard, scope_name,
 };
-use crate::domain::{Channel, PhoneNumber, Region, ServiceId, Sid, Timestamp};
-use crate::shard::Refusal;
-use onceward_core::guard::{Period, Signals};
+use crate::audit::{Action, Author, Change};
+use crate::domain::{Channel, NumberType, PhoneNumber, Region, ServiceId, Sid, Timestamp};
+use crate::shard::{Durability, Refusal};
+use onceward_core::guard::{Block, Period};
 
 /// Decisions of an explanation.
 const EXPLAINED: usize = 10;
 
+/// The length of an entry unless the operator says another.
+pub const USUAL_HOURS: u32 = 12;
+
 /// The longest manual entry.
 pub const LONGEST: Duration = Duration::from_secs(365 * 86_400);
+
+/// The time before now whose decisions are listed unless the operator says another.
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// What [`subject`] reads, for error messages.
 pub const SUBJECTS: &str = "a number (+992900000123), a prefix (+99290000****: a number without its last four digits), a country \
@@ -43,18 +52,25 @@ pub fn subject(text: &str, region: Option<Region>) -> Option<Dimension> {
     PhoneNumber::parse(text, region).ok().map(Dimension::Number)
 }
 
+/// The sid of a service; `None` for a deleted one.
+pub type Sids<'a> = &'a (dyn Fn(ServiceId) -> Option<Sid> + Sync);
+
+/// A subject with a masked number.
+pub fn masked(dimension: Dimension) -> String {
+    Named(dimension).to_string()
+}
+
 /// A subject as [`subject`] reads it, with the whole number.
 pub fn exact(dimension: Dimension) -> String {
     match dimension {
         Dimension::Number(number) => number.e164(),
-        other => Named(other).to_string(),
+        other => masked(other),
     }
 }
 
 /// Counted messages, and the limit of the unverified ones.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(ToSchema))]
-#[cfg_attr(feature = "server", schema(as = GuardFigures))]
+#[cfg_attr(feature = "server", derive(ToSchema), schema(as = GuardFigures))]
 pub struct FiguresView {
     /// `hour` or `day`: the last 60 minutes or 24 hours.
     pub period: String,
@@ -91,28 +107,9 @@ impl fmt::Display for FiguresView {
     }
 }
 
-/// A block that the guard began.
+/// A manual entry, or a block that a rule began.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(ToSchema))]
-#[cfg_attr(feature = "server", schema(as = GuardBlock))]
-pub struct BlockView {
-    /// The service; null for a block of all services.
-    #[cfg_attr(feature = "server", schema(required))]
-    pub service_sid: Option<String>,
-    /// The prefix, country or address.
-    #[cfg_attr(feature = "server", schema(example = "+99290000****"))]
-    pub subject: String,
-    /// The end, unless attempts continue.
-    #[cfg_attr(feature = "server", schema(format = DateTime))]
-    pub date_until: String,
-    /// The figures that began it.
-    pub figures: FiguresView,
-}
-
-/// A manual entry.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(ToSchema))]
-#[cfg_attr(feature = "server", schema(as = GuardEntry))]
+#[cfg_attr(feature = "server", derive(ToSchema), schema(as = GuardEntry))]
 pub struct EntryView {
     /// The service; null for all services.
     #[cfg_attr(feature = "server", schema(required))]
@@ -123,15 +120,72 @@ pub struct EntryView {
     /// `allow` or `block`.
     #[cfg_attr(feature = "server", schema(pattern = "^(allow|block)$", example = "allow"))]
     pub action: String,
-    /// The end.
+    /// The end; of a block unless attempts continue.
     #[cfg_attr(feature = "server", schema(format = DateTime))]
     pub date_until: String,
+    /// The figures that began the block; null for a manual entry.
+    #[cfg_attr(feature = "server", schema(required))]
+    pub figures: Option<FiguresView>,
+}
+
+impl EntryView {
+    /// `named` is [`masked`] or [`exact`].
+    pub fn new(key: Key, entry: Entry, named: fn(Dimension) -> String, sids: Sids<'_>) -> Self {
+        let action = match entry.action {
+            EntryAction::Allow => "allow",
+            EntryAction::Block => "block",
+        };
+        Self {
+            service_sid: key.service.and_then(sids).map(|sid| sid.to_string()),
+            subject: named(key.dimension),
+            action: action.to_owned(),
+            date_until: shown(entry.until),
+            figures: entry.block.map(|block| block.figures.into()),
+        }
+    }
+}
+
+/// A budget in the present hour or day.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BudgetView {
+    /// `None` for the budget of all services.
+    pub service_sid: Option<String>,
+    /// Its key in the configuration.
+    pub name: String,
+    /// Messages, or millionths of the currency.
+    pub spent: u64,
+    pub limit: u64,
+}
+
+impl BudgetView {
+    pub fn is_money(&self) -> bool {
+        self.name.starts_with("money")
+    }
+}
+
+impl fmt::Display for BudgetView {
+    /// `12 of 500`, or `9.30 of 50.00`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [spent, limit] = [self.spent, self.limit]
+            .map(|amount| if self.is_money() { super::replay::money(amount) } else { amount.to_string() });
+        write!(f, "{spent} of {limit}")
+    }
+}
+
+/// What the guard does at present, and what it decided.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Overview {
+    pub budgets: Vec<BudgetView>,
+    /// Those that rules began.
+    pub blocks: Vec<EntryView>,
+    /// Manual ones.
+    pub entries: Vec<EntryView>,
+    pub decisions: Vec<DecisionView>,
 }
 
 /// One counter of an explanation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(ToSchema))]
-#[cfg_attr(feature = "server", schema(as = GuardCounter))]
+#[cfg_attr(feature = "server", derive(ToSchema), schema(as = GuardCounter))]
 pub struct CounterView {
     /// The service; null for all services.
     #[cfg_attr(feature = "server", schema(required))]
@@ -139,20 +193,16 @@ pub struct CounterView {
     /// The number, prefix, country or address, or `all`.
     #[cfg_attr(feature = "server", schema(example = "+99290000****"))]
     pub subject: String,
-    /// The manual entry.
+    /// The manual entry or the block.
     #[cfg_attr(feature = "server", schema(required))]
     pub entry: Option<EntryView>,
-    /// The block.
-    #[cfg_attr(feature = "server", schema(required))]
-    pub block: Option<BlockView>,
     /// Empty if nothing was sent.
     pub figures: Vec<FiguresView>,
 }
 
 /// What the guard knows of a subject, and why it refuses messages.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(ToSchema))]
-#[cfg_attr(feature = "server", schema(as = GuardExplanation))]
+#[cfg_attr(feature = "server", derive(ToSchema), schema(as = GuardExplanation))]
 pub struct Explanation {
     /// The number, prefix, country or address.
     #[cfg_attr(feature = "server", schema(example = "+992900000123"))]
@@ -171,8 +221,7 @@ pub struct Explanation {
 
 /// The messages of an hour that broke a rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(ToSchema))]
-#[cfg_attr(feature = "server", schema(as = GuardDecision))]
+#[cfg_attr(feature = "server", derive(ToSchema), schema(as = GuardDecision))]
 pub struct DecisionView {
     /// The service of the messages.
     #[cfg_attr(feature = "server", schema(required))]
@@ -203,15 +252,15 @@ pub struct DecisionView {
 
 impl DecisionView {
     /// Leaves out the figures of the installation for those who see one service.
-    pub fn new(decision: &GuardDecision, sees_all: bool, sid: impl Fn(ServiceId) -> Option<Sid>) -> Self {
+    pub fn new(decision: &GuardDecision, sees_all: bool, sids: Sids<'_>) -> Self {
         let GuardDecision { name, sends, first, last, figures, .. } = decision;
         let is_of_service = name.key.service.is_some();
         Self {
-            service_sid: sid(name.service).map(|sid| sid.to_string()),
-            subject: Named(name.key.dimension).to_string(),
+            service_sid: sids(name.service).map(|sid| sid.to_string()),
+            subject: masked(name.key.dimension),
             scope: scope_name(name.key.service).to_owned(),
-            rule: rule_name(name.rule).to_owned(),
-            effect: effect_name(name.effect).to_owned(),
+            rule: name.rule.as_str().to_owned(),
+            effect: name.effect.as_str().to_owned(),
             messages: *sends,
             date_first: shown(*first),
             date_last: shown(*last),
@@ -222,36 +271,6 @@ impl DecisionView {
 
 fn shown(at: Timestamp) -> String {
     at.rfc3339_seconds().to_string()
-}
-
-pub const fn action_name(action: EntryAction) -> &'static str {
-    match action {
-        EntryAction::Allow => "allow",
-        EntryAction::Block => "block",
-    }
-}
-
-impl BlockView {
-    pub fn new(key: Key, until: Timestamp, figures: Figures, sid: impl Fn(ServiceId) -> Option<Sid>) -> Self {
-        Self {
-            service_sid: key.service.and_then(sid).map(|sid| sid.to_string()),
-            subject: Named(key.dimension).to_string(),
-            date_until: shown(until),
-            figures: figures.into(),
-        }
-    }
-}
-
-impl EntryView {
-    /// `named` writes the subject: [`exact`], or masked.
-    pub fn new(key: Key, entry: Entry, subject: String, sid: impl Fn(ServiceId) -> Option<Sid>) -> Self {
-        Self {
-            service_sid: key.service.and_then(sid).map(|sid| sid.to_string()),
-            subject,
-            action: action_name(entry.action).to_owned(),
-            date_until: shown(entry.until),
-        }
-    }
 }
 
 /// The subject and what contains it: the narrowest first, as entries are looked up.
@@ -281,86 +300,77 @@ impl PumpingGuard {
         sees_all: bool,
     ) -> Result<Explanation, Refusal> {
         let (id, sid) = service;
-        let sid_of = |_: ServiceId| Some(sid);
-        let (mut reasons, mut counters) = (Vec::new(), Vec::new());
-        let (mut decided, mut refused) = (None, self.fixed_reasons(id, dimension, &mut reasons));
-        for dimension in containing(dimension) {
-            for scope in [Some(id), None] {
-                let key = Key::new(scope, dimension);
-                let (subject, whose) =
-                    (exact(dimension), if scope.is_some() { "this service" } else { "all services" });
-                let (entry, block) = (self.entry(&key), self.block(&key));
-                if let Some(entry) = entry.filter(|_| decided.is_none()) {
-                    decided = Some(entry.action);
-                    let verb = match entry.action {
+        let sids: Sids<'_> = &|_| Some(sid);
+        let mut reasons = Vec::new();
+        let mut refused = self.fixed_reasons(id, dimension, &mut reasons);
+        let wider = containing(dimension);
+        let keys =
+            wider.iter().flat_map(|dimension| [Some(id), None].map(|scope| Key::new(scope, *dimension)));
+        let found: Vec<_> = keys.map(|key| (key, self.entry(&key), self.figures(key))).collect();
+        let is_manual = |entry: &Entry| entry.is_manual();
+        // The narrowest entry is the one that counts.
+        let decided = found.iter().find_map(|(key, entry, _)| Some((*key, (*entry).filter(is_manual)?)));
+        refused |= decided.is_some_and(|(_, entry)| entry.action == EntryAction::Block);
+        let mut counters = Vec::new();
+        for (key, entry, figures) in found {
+            let (subject, sees) = (exact(key.dimension), sees_all || key.service.is_some());
+            let whose = if key.service.is_some() { "this service" } else { "all services" };
+            match entry {
+                Some(Entry { until, block: Some(Block { figures, .. }), .. }) => {
+                    refused |= decided.is_none();
+                    let figures =
+                        if sees { format!(": {}", FiguresView::from(figures)) } else { String::new() };
+                    let until = shown(until);
+                    reasons.push(format!("The guard blocks {subject} for {whose} until {until}{figures}."));
+                }
+                Some(Entry { action, until, block: None }) if decided.is_some_and(|(by, _)| by == key) => {
+                    let verb = match action {
                         EntryAction::Allow => "passes adaptive rules",
                         EntryAction::Block => "is refused",
                     };
-                    let until = shown(entry.until);
+                    let until = shown(until);
                     reasons.push(format!("By a manual entry for {whose}, {subject} {verb} until {until}."));
                 }
-                if let Some((until, figures)) = block {
-                    let (until, figures) = (shown(until), FiguresView::from(figures));
-                    let figures =
-                        if scope.is_some() || sees_all { format!(": {figures}") } else { String::new() };
-                    reasons.push(format!("The guard blocks {subject} for {whose} until {until}{figures}."));
-                }
-                refused |= decided == Some(EntryAction::Block) || (decided.is_none() && block.is_some());
-                if scope.is_none() && !sees_all {
-                    continue;
-                }
+                Some(_) | None => {}
+            }
+            if sees {
                 counters.push(CounterView {
-                    service_sid: scope.map(|_| sid.to_string()),
-                    entry: entry.map(|entry| EntryView::new(key, entry, subject.clone(), sid_of)),
-                    block: block.map(|(until, figures)| BlockView::new(key, until, figures, sid_of)),
-                    figures: self.figures(key).into_iter().map(FiguresView::from).collect(),
+                    service_sid: key.service.map(|_| sid.to_string()),
+                    entry: entry.map(|entry| EntryView::new(key, entry, exact, sids)),
+                    figures: figures.into_iter().map(FiguresView::from).collect(),
                     subject,
                 });
             }
         }
-        let query = DecisionQuery {
-            service: Some(id),
-            keys: containing(dimension),
-            limit: EXPLAINED,
-            ..DecisionQuery::default()
-        };
+        let query =
+            DecisionQuery { service: Some(id), keys: wider, limit: EXPLAINED, ..DecisionQuery::default() };
         let decisions = self.decisions(&query).await?.0;
         let decisions =
-            decisions.iter().map(|decision| DecisionView::new(decision, sees_all, sid_of)).collect();
+            decisions.iter().map(|decision| DecisionView::new(decision, sees_all, sids)).collect();
         let (subject, service_sid) = (exact(dimension), sid.to_string());
         Ok(Explanation { subject, service_sid, refused, reasons, counters, decisions })
     }
 
     /// Lists and types of a number or country, and the limit of a number. Returns whether one refuses text messages.
     fn fixed_reasons(&self, service: ServiceId, dimension: Dimension, reasons: &mut Vec<String>) -> bool {
-        let number = match dimension {
-            Dimension::Number(number) => Some(number),
-            // Only its country matters.
-            Dimension::Prefix(digits) => PhoneNumber::from_u64(digits.saturating_mul(10_000)),
-            Dimension::Country(_) | Dimension::Address(_) | Dimension::Total => None,
-        };
-        let (country, number_type) = match (number, dimension) {
-            (Some(number), _) => number.region_and_type(),
-            (None, Dimension::Country(country)) => (country, crate::domain::NumberType::Other),
-            (None, _) => return false,
-        };
-        // Lists and types do not look at the number.
-        let Some(number) = number.or_else(|| PhoneNumber::from_u64(14_155_550_100)) else { return false };
-        let (channel, address, is_trusted) = (Channel::Sms, None, false);
-        let signals = Signals { service, number, country, number_type, channel, address, is_trusted };
-        let rules = self.rules_of(service);
-        let mut is_refused = false;
-        for finding in rules.fixed_findings(&signals) {
-            let is_about_type = matches!(finding.rule, Rule::NumberType | Rule::Landline);
-            if is_about_type && !matches!(dimension, Dimension::Number(_)) {
-                continue;
+        let countries = containing(dimension).into_iter().filter_map(|dimension| match dimension {
+            Dimension::Country(country) => Some(country),
+            Dimension::Number(_) | Dimension::Prefix(_) | Dimension::Address(_) | Dimension::Total => None,
+        });
+        let number_type = match dimension {
+            Dimension::Number(number) => number.region_and_type().1,
+            Dimension::Prefix(_) | Dimension::Country(_) | Dimension::Address(_) | Dimension::Total => {
+                NumberType::Other
             }
-            let does = if finding.effect == Effect::Refused { "refuses" } else { "only records" };
-            is_refused |= finding.effect == Effect::Refused;
-            reasons.push(format!("The rule {} {does} text messages to it.", rule_name(finding.rule)));
+        };
+        let (rules, mut is_refused) = (self.inner.rules(Some(service)), false);
+        for (rule, effect) in countries.flat_map(|country| rules.fixed(country, number_type, Channel::Sms)) {
+            let does = if effect == Effect::Refused { "refuses" } else { "only records" };
+            is_refused |= effect == Effect::Refused;
+            reasons.push(format!("The rule {} {does} text messages to it.", rule.as_str()));
         }
-        let key = Key::new(Some(service), dimension);
-        if let (Dimension::Number(_), Some(figures)) = (dimension, self.figures(key).first())
+        if let (Dimension::Number(_), Some(figures)) =
+            (dimension, self.figures(Key::new(Some(service), dimension)).first())
             && figures.tally.sends >= figures.limit
             && rules.number != Mode::Off
         {
@@ -371,23 +381,79 @@ impl PumpingGuard {
         is_refused
     }
 
-    /// The blocks of a service, or all: those that end last first.
-    pub fn blocks(&self, service: Option<ServiceId>) -> Vec<(Key, Timestamp, Figures)> {
-        let mut blocks = self.inner.guard().blocks(self.inner.clock.now());
-        blocks.retain(|(key, ..)| service.is_none() || key.service == service);
-        blocks.sort_by_key(|(key, until, _)| (std::cmp::Reverse(*until), *key));
-        blocks
+    fn entry(&self, key: &Key) -> Option<Entry> {
+        self.inner.guard().entry(key, self.now())
     }
 
-    /// The manual entries of a service, or all: those that end last first.
-    pub fn entries(&self, service: Option<ServiceId>) -> Vec<(Key, Entry)> {
-        let mut entries = self.inner.guard().entries(self.inner.clock.now());
-        entries.retain(|(key, _)| service.is_none() || key.service == service);
-        entries.sort_by_key(|(key, entry)| (std::cmp::Reverse(entry.until), *key));
+    /// The figures of a key and their limits, per hour and day, by the rules of its service.
+    fn figures(&self, key: Key) -> Vec<Figures> {
+        self.inner.guard().figures(key, self.inner.rules(key.service), self.now())
+    }
+
+    /// Adds or replaces a manual entry, durably; with no action removes it. Returns the entry that was added or removed.
+    /// `sids` names the service of the key in the audit log.
+    ///
+    /// # Errors
+    /// [`EntryError`].
+    pub async fn set_entry(
+        &self,
+        key: Key,
+        action: Option<EntryAction>,
+        length: Duration,
+        sids: Sids<'_>,
+        by: Author,
+    ) -> Result<Option<EntryView>, EntryError> {
+        let (now, sid) = (self.now(), key.service.and_then(sids));
+        let Some(entry) = self.inner.guard().set_entry(key, action, now.plus(length), now)? else {
+            return Ok(None);
+        };
+        let audited = match action {
+            None => Action::GuardEntryRemoved,
+            Some(EntryAction::Allow) => Action::GuardAllowed,
+            Some(EntryAction::Block) => Action::GuardBlocked,
+        };
+        let change = Change { number: Some(masked(key.dimension)), ..Change::of(audited).in_service(sid) };
+        self.inner.write(Durability::Durable, Some((by, change))).await?;
+        Ok(Some(EntryView::new(key, entry, exact, &|_| sid)))
+    }
+
+    /// The manual entries, or the blocks that rules began, of a service or of all: those that end last first.
+    pub fn entries(&self, service: Option<ServiceId>, is_manual: bool) -> Vec<(Key, Entry)> {
+        let mut entries: Vec<_> = self.inner.guard().entries(self.now()).collect();
+        entries.retain(|(key, entry)| {
+            entry.is_manual() == is_manual && (service.is_none() || key.service == service)
+        });
+        entries.sort_by_key(|(key, entry)| (Reverse(entry.until), *key));
         entries
     }
 
-    pub fn now(&self) -> Timestamp {
+    /// Budgets, entries, and the decisions since a moment (of the last day by default), of a service or of all; at most
+    /// `limit` entries of each kind and decisions. `named` writes the subjects of entries.
+    ///
+    /// # Errors
+    /// [`Refusal::Stopping`] while a shard cannot say.
+    pub async fn overview(
+        &self,
+        (service, since, limit): (Option<ServiceId>, Option<Timestamp>, usize),
+        named: fn(Dimension) -> String,
+        sids: Sids<'_>,
+    ) -> Result<Overview, Refusal> {
+        let since = since.unwrap_or_else(|| self.now().minus(DAY));
+        let query = DecisionQuery { service, since, limit, ..DecisionQuery::default() };
+        let (decisions, _) = self.decisions(&query).await?;
+        let entries = |is_manual| {
+            let entries = self.entries(service, is_manual).into_iter().take(limit);
+            entries.map(|(key, entry)| EntryView::new(key, entry, named, sids)).collect()
+        };
+        Ok(Overview {
+            budgets: self.budgets(service, sids).await?,
+            blocks: entries(false),
+            entries: entries(true),
+            decisions: decisions.iter().map(|decision| DecisionView::new(decision, true, sids)).collect(),
+        })
+    }
+
+    fn now(&self) -> Timestamp {
         self.inner.clock.now()
     }
 }

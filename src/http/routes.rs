@@ -26,7 +26,7 @@ use super::v2::webhooks::WebhookView;
 use super::v2::{
     Request, account, attempts, audit, guard, limits, lockouts, services, verifications, webhooks,
 };
-use crate::guard::operator::{BlockView, DecisionView, EntryView, Explanation};
+use crate::guard::operator::{DecisionView, EntryView, Explanation};
 use crate::metrics::TextFormat;
 use crate::registry::Scope;
 use crate::webhook::DeliveryView;
@@ -227,7 +227,7 @@ static GUARD: ApiGroup = twilio(
     Access::Scope(Scope::Admin),
     routes! {
         Get "/v2/Guard/Blocks", "ListGuardBlock", "List blocks" =>
-            v2!(guard::list_blocks, guard::OfService), list::<BlockView>("blocks"),
+            v2!(guard::list_blocks, guard::OfService), list::<EntryView>("blocks"),
             about: "Those that end last first.", others: &[404];
         Get "/v2/Guard/Explanations/{Subject}", "FetchGuardExplanation", "Explain what the guard does" =>
             v2!(async guard::explain, guard::OfService), one::<Explanation>(),
@@ -238,7 +238,7 @@ static GUARD: ApiGroup = twilio(
             others: &[404];
         Post "/v2/Guard/Entries", "CreateGuardEntry", "Allow or block a number, prefix, country or address" =>
             v2!(async guard::create_entry, guard::NewEntry), made::<EntryView>(),
-            about: "Replaces the entry of the same subject. An entry that allows also ends the subject's block.",
+            about: "Replaces the entry of the same subject. An entry takes the place of the subject's block.",
             others: &[404, 409];
         Get "/v2/Guard/Entries", "ListGuardEntry", "List manual entries" =>
             v2!(guard::list_entries, guard::OfService), list::<EntryView>("entries"),

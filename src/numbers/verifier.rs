@@ -22,12 +22,12 @@ use crate::attempts::{Attempts, ReceiptOutcome};
 use crate::audit::Audited;
 use crate::config::Bounds;
 use crate::delivery::{Delivery, FailureReason};
-use crate::domain::{AttemptLogKey, Channel, Code, PhoneNumber, ServerKey, ServiceId, Timestamp};
+use crate::domain::{AttemptLogKey, Channel, Code, NumberType, PhoneNumber, ServerKey, ServiceId, Timestamp};
 use crate::engine::{
     CheckOutcome, Ending, LockoutState, NumberState, SendOptions, SlotHash, VerificationName,
 };
 use crate::gateway::Receipt;
-use crate::guard::{ClientSignals, GuardRefusal, GuardedSend, PumpingGuard};
+use crate::guard::{ClientSignals, GuardRefusal, PumpingGuard};
 use crate::shard::{Capacity, Record as _, Refusal, Shards, Tables, decode};
 use crate::template::MessageStyle;
 use crate::trace::{RequestId, SpanContext};
@@ -196,15 +196,22 @@ impl Verifier {
         if let Some(guard) = guard {
             let life = options.unwrap_or_else(|| self.deps.policies.of(key.service).code).life;
             let now = self.shards.clock().now();
-            let mut send = GuardedSend { service: key.service, number: key.number, channel, client, life };
-            let mut verdict = guard.assess(&send, request_id.as_deref());
+            let mut signals = client.about(key.service, key.number, channel);
+            let is_refused = client.refuses_landlines
+                && channel == Channel::Sms
+                && signals.number_type == NumberType::Landline;
+            let mut verdict = if is_refused {
+                Err(GuardRefusal::Landline)
+            } else {
+                guard.assess(&signals, life, request_id.as_deref())
+            };
             if verdict == Err(GuardRefusal::Landline)
-                && !client.refuses_landlines
+                && !is_refused
                 && self.delivery.calls_instead(key.service, key.number)
             {
                 channel = Channel::Call;
-                send.channel = channel;
-                verdict = guard.assess(&send, request_id.as_deref());
+                signals.channel = channel;
+                verdict = guard.assess(&signals, life, request_id.as_deref());
             }
             match verdict {
                 Ok(()) => {}

@@ -7,7 +7,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::{About, Detail, Event, EventType, GuardAbout, Outbox};
 use crate::domain::Timestamp;
-use crate::guard::{Figures, GuardNotice, Key, Named, PumpingGuard, rule_name, scope_name};
+use crate::guard::{Figures, GuardNotice, Key, Named, PumpingGuard, scope_name};
 
 impl Outbox {
     /// Hands blocks and spent budgets to the webhooks of the service whose message led to them, from now on. Of a block
@@ -55,7 +55,7 @@ fn described(notice: &GuardNotice) -> (EventType, About) {
         (None, figures) => {
             let counted = |Figures { tally, .. }: Figures| [tally.sends, tally.verified, tally.unverified];
             let about = GuardAbout {
-                rule: rule_name(finding.rule).to_owned(),
+                rule: finding.rule.as_str().to_owned(),
                 scope,
                 subject: Some(Named(finding.key.dimension).to_string()),
                 until,

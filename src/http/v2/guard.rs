@@ -6,9 +6,9 @@ use std::time::Duration;
 use super::context::{Failure, PageItems, Request, RequestContext};
 use super::error::Error;
 use super::params::{GuardSubject, Id, Parameters as _, ServiceSid, Whole, parameters};
-use crate::domain::{ServiceId, Sid, Timestamp};
-use crate::guard::operator::{self, BlockView, DecisionView, EntryView, exact};
-use crate::guard::{DecisionQuery, Dimension, Entry, EntryAction, EntryError, Key, Named, PumpingGuard};
+use crate::domain::{ServiceId, Timestamp};
+use crate::guard::operator::{self, DecisionView, EntryView, USUAL_HOURS, masked};
+use crate::guard::{DecisionQuery, Dimension, EntryAction, EntryError, Key, PumpingGuard};
 use crate::http::response::Response;
 use crate::registry::Service;
 
@@ -46,51 +46,53 @@ parameters! {
     }
 }
 
-const USUAL_HOURS: u32 = 12;
-
-/// `GET` of the blocks: those that end last first.
+/// `GET` of the blocks that rules began: those that end last first.
 pub fn list_blocks(request: &Request<'_, OfService>) -> Result<Response, Failure> {
-    let (guard, scope) = (guard(request)?, scope(request, request.read()?.service)?);
-    let blocks = guard.blocks(scope.map(|service| service.id));
-    let sid = |id| request.service_sid(id);
-    let items = request
-        .page()?
-        .of(blocks.into_iter(), |(key, until, figures)| BlockView::new(key, until, figures, sid));
-    Ok(request.page_response("blocks", items, OfService::NAMES))
+    list(request, "blocks", false)
 }
 
 /// `GET` of the manual entries: those that end last first.
 pub fn list_entries(request: &Request<'_, OfService>) -> Result<Response, Failure> {
+    list(request, "entries", true)
+}
+
+fn list(request: &Request<'_, OfService>, name: &'static str, is_manual: bool) -> Result<Response, Failure> {
     let (guard, scope) = (guard(request)?, scope(request, request.read()?.service)?);
-    let entries = guard.entries(scope.map(|service| service.id));
-    let sid = |id| request.service_sid(id);
-    let items = request.page()?.of(entries.into_iter(), |(key, entry)| {
-        EntryView::new(key, entry, Named(key.dimension).to_string(), sid)
-    });
-    Ok(request.page_response("entries", items, OfService::NAMES))
+    let entries = guard.entries(scope.map(|service| service.id), is_manual);
+    let view = |(key, entry)| EntryView::new(key, entry, masked, &|id| request.service_sid(id));
+    Ok(request.page_response(name, request.page()?.of(entries.into_iter(), view), OfService::NAMES))
 }
 
 /// `POST` of an entry, which replaces that of the same subject.
 pub async fn create_entry(request: &Request<'_, NewEntry>) -> Result<Response, Failure> {
-    let NewEntry { subject: GuardSubject(dimension), action, hours, service } = request.read()?;
-    let (guard, scope) = (guard(request)?, scope(request, service)?);
+    let NewEntry { subject: GuardSubject(subject), action, hours, service } = request.read()?;
     let hours = hours.map_or(USUAL_HOURS, |Whole(hours)| hours);
-    let until = request.now().plus(Duration::from_secs(u64::from(hours) * 3_600));
-    let (key, entry) =
-        (Key::new(scope.as_ref().map(|service| service.id), dimension), Entry { action, until });
-    set(request, &guard, key, entry, scope.map(|service| service.sid)).await?;
-    let sid = |id| request.service_sid(id);
-    Ok(Response::created(&EntryView::new(key, entry, exact(dimension), sid)))
+    let entry = set(request, subject, service, Some(action), hours).await?;
+    Ok(Response::created(&entry))
 }
 
 /// `DELETE` of an entry.
 pub async fn delete_entry(request: &Request<'_, OfService>) -> Result<Response, Failure> {
-    let (guard, scope) = (guard(request)?, scope(request, request.read()?.service)?);
-    let key = Key::new(scope.as_ref().map(|service| service.id), subject(request, "Entries")?);
-    let known = guard.entry(&key).ok_or(Failure::NotFound)?;
-    let entry = Entry { until: request.now(), ..known };
-    set(request, &guard, key, entry, scope.map(|service| service.sid)).await?;
+    set(request, subject(request, "Entries")?, request.read()?.service, None, 0).await?;
     Ok(Response::empty())
+}
+
+async fn set(
+    request: &RequestContext<'_>,
+    subject: Dimension,
+    service: Option<ServiceSid>,
+    action: Option<EntryAction>,
+    hours: u32,
+) -> Result<EntryView, Failure> {
+    let (guard, scope) = (guard(request)?, scope(request, service)?);
+    let key = Key::new(scope.map(|service| service.id), subject);
+    let (length, sids) = (Duration::from_secs(u64::from(hours) * 3_600), |id| request.service_sid(id));
+    let set = guard.set_entry(key, action, length, &sids, request.author()).await;
+    let set = set.map_err(|error| match error {
+        EntryError::TooMany(too_many) => Error::conflict(too_many.to_string()),
+        EntryError::Refused(refusal) => Error::unavailable(refusal),
+    });
+    set?.ok_or(Failure::NotFound)
 }
 
 /// `GET` of an explanation.
@@ -122,8 +124,8 @@ pub async fn list_decisions(request: &Request<'_, Filters>) -> Result<Response, 
         limit: page.limit(),
     };
     let (decisions, has_more) = guard.decisions(&query).await.map_err(Error::unavailable)?;
-    let (sees_all, sid) = (request.is_for_all_services(), |id| request.service_sid(id));
-    let items = decisions.iter().map(|decision| DecisionView::new(decision, sees_all, sid)).collect();
+    let (sees_all, sids) = (request.is_for_all_services(), |id| request.service_sid(id));
+    let items = decisions.iter().map(|decision| DecisionView::new(decision, sees_all, &sids)).collect();
     Ok(request.page_response("decisions", PageItems { page, items, has_more }, Filters::NAMES))
 }
 
@@ -144,19 +146,4 @@ fn scope(request: &RequestContext<'_>, asked: Option<ServiceSid>) -> Result<Opti
 
 fn subject(request: &RequestContext<'_>, segment: &str) -> Result<Dimension, Failure> {
     operator::subject(&request.behind(segment)?, None).ok_or(Failure::NotFound)
-}
-
-async fn set(
-    request: &RequestContext<'_>,
-    guard: &PumpingGuard,
-    key: Key,
-    entry: Entry,
-    sid: Option<Sid>,
-) -> Result<(), Failure> {
-    guard.set_entry(key, entry, sid, request.author()).await.map_err(|error| {
-        Failure::Error(match error {
-            EntryError::TooMany(too_many) => Error::conflict(too_many.to_string()),
-            EntryError::Refused(refusal) => Error::unavailable(refusal),
-        })
-    })
 }

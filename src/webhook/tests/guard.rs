@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::GuardSettings;
-use crate::guard::{ClientSignals, GuardDeps, GuardRefusal, GuardedSend, PumpingGuard};
+use crate::guard::{ClientSignals, GuardDeps, GuardRefusal, PumpingGuard};
 
 #[tokio::test(start_paused = true)]
 async fn a_block_and_a_spent_budget_are_announced_once_to_the_service() {
@@ -16,8 +16,8 @@ async fn a_block_and_a_spent_budget_are_announced_once_to_the_service() {
     world.outbox.follow_guard(&guard);
     let number = |last: u64| PhoneNumber::from_u64(992_900_000_000 + last).expect("a number");
     let send = |last| {
-        let (channel, client, life) = (Channel::Sms, ClientSignals::default(), 10 * MINUTE);
-        guard.assess(&GuardedSend { service: SERVICE, number: number(last), channel, client, life }, None)
+        let signals = ClientSignals::default().about(SERVICE, number(last), Channel::Sms);
+        guard.assess(&signals, 10 * MINUTE, None)
     };
     // With 14 days of history the adaptive rules refuse.
     send(0).expect("sent");
@@ -40,6 +40,6 @@ async fn a_block_and_a_spent_budget_are_announced_once_to_the_service() {
     let data = &asked[0].body["data"];
     assert_eq!((&data["rule"], &data["scope"]), (&"messages-per-hour".into(), &"installation".into()));
     assert_eq!((&data["limit"], &data["subject"]), (&40.into(), &serde_json::Value::Null));
-    let usage = guard.budgets().await.expect("budgets");
+    let usage = guard.budgets(None, &|_| None).await.expect("budgets");
     assert_eq!((usage[0].spent, usage[0].limit), (40, 40));
 }

@@ -173,13 +173,6 @@ impl PhoneNumber {
         (region_of(&parsed), number_type)
     }
 
-    /// Whether the number's plan lists it among lines that take no text messages. `false` if the plan does not
-    /// distinguish landlines from mobile numbers, as in North America. Costs some microseconds.
-    pub fn is_landline(self) -> bool {
-        let parsed = PHONE_NUMBER_UTIL.parse(self.e164(), None);
-        parsed.is_ok_and(|parsed| PHONE_NUMBER_UTIL.get_number_type(&parsed) == PhoneNumberType::FixedLine)
-    }
-
     /// The whole number, `+14155552671`. Only gateways, records and answers call this.
     pub fn e164(self) -> String {
         format!("+{}", self.0)
@@ -348,7 +341,6 @@ mod tests {
             let (region, found) = number.region_and_type();
             assert_eq!(found, number_type, "{}", number.e164());
             assert_eq!(region, number.region());
-            assert_eq!(number.is_landline(), found == NumberType::Landline);
         }
     }
 

@@ -43,13 +43,6 @@ pub struct Allowance {
     left: u64,
 }
 
-/// The budget has too little left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the budget is spent until {}", until.rfc3339_seconds())]
-pub struct Spent {
-    pub until: Timestamp,
-}
-
 /// An allowance is this part of the limit, or what one message costs if that is more.
 const PARTS: u64 = 64;
 
@@ -57,19 +50,19 @@ impl Budget {
     /// Draws an allowance of at least `amount`. The caller stores the state before it uses the allowance.
     ///
     /// # Errors
-    /// [`Spent`] if less is left.
+    /// The end of the hour or day, if less is left.
     pub fn draw(
         &self,
         state: BudgetState,
         amount: u64,
         now: Timestamp,
-    ) -> Result<(BudgetState, Allowance), Spent> {
+    ) -> Result<(BudgetState, Allowance), Timestamp> {
         // A clock that was set back stays in the later period.
         let index = self.period.index(now).max(state.index);
         let drawn = if index == state.index { state.drawn } else { 0 };
         let rest = self.limit.saturating_sub(drawn);
         if rest < amount {
-            return Err(Spent { until: self.period.end(index) });
+            return Err(self.period.end(index));
         }
         let left = (self.limit / PARTS).max(amount).min(rest);
         Ok((BudgetState { index, drawn: drawn + left }, Allowance { index, period: self.period, left }))

@@ -308,7 +308,7 @@ impl Day {
 /// than the table has places, and countries and budgets count those messages.
 #[derive(Debug, Clone)]
 pub(super) struct Table {
-    counters: IndexMap<Key, Counter, FixedState>,
+    pub(super) counters: IndexMap<Key, Counter, FixedState>,
     most: usize,
     /// The position from which the next victim is sought.
     hand: usize,
@@ -330,10 +330,6 @@ impl Table {
             hand: 0,
             changed: Vec::new(),
         }
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.counters.len()
     }
 
     pub(super) fn get(&self, key: &Key) -> Option<&Counter> {

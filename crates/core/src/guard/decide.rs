@@ -10,8 +10,8 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use super::counters::{Counter, History, Period, Table, usual};
-use super::rules::{AdaptiveRule, Assessment, Effect, Figures, Finding, GuardRules, Mode, Rule, Verdict};
-use super::signals::{ClientNet, Dimension, Key, Signals};
+use super::rules::{AdaptiveRule, Assessment, Effect, Figures, Finding, GuardRules, Mode, Rule};
+use super::signals::{Dimension, Key, Signals};
 use crate::domain::{Channel, NumberType, PhoneNumber, Region, ServiceId, Timestamp};
 
 /// Unverified messages for a thousand verified ones that are usual for a prefix or an address: few people vary more.
@@ -21,7 +21,7 @@ const NARROW_SHARE: u32 = 500;
 const FIRST_BLOCK_PART: u32 = 24;
 
 /// The time after a block in which the next one is longer.
-pub(super) const MEMORY_OF_BLOCKS: Duration = Duration::from_secs(24 * 60 * 60);
+const MEMORY_OF_BLOCKS: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Unverified and pending messages from which a number that was verified before is treated as any other.
 const VERIFIED_NUMBER_OPEN: u32 = 4;
@@ -38,17 +38,17 @@ pub struct Bounds {
     pub histories: usize,
     /// Verifications that are pending. Further ones are counted as sent only.
     pub pending: usize,
-    /// Blocks, and manual entries. A further block takes the place of the one that ends first.
-    pub blocks: usize,
+    /// Manual entries and blocks; half of them may be manual. A further block takes the place of the one that ends first.
+    pub entries: usize,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { counters: 200_000, histories: 10_000, pending: 200_000, blocks: 10_000 }
+        Self { counters: 200_000, histories: 10_000, pending: 200_000, entries: 20_000 }
     }
 }
 
-/// What a manual entry does.
+/// What an entry does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EntryAction {
     /// No adaptive rule applies.
@@ -56,11 +56,25 @@ pub enum EntryAction {
     Block,
 }
 
-/// A manual entry of the operator.
+/// A manual entry of the operator, or a block that a rule began. A key has at most one: no rule blocks a key that has a
+/// manual entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     pub action: EntryAction,
     pub until: Timestamp,
+    /// `None` for a manual entry.
+    pub block: Option<Block>,
+}
+
+impl Entry {
+    pub const fn is_manual(&self) -> bool {
+        self.block.is_none()
+    }
+
+    /// The end of its effect on later blocks.
+    pub(super) fn expires(&self) -> Timestamp {
+        if self.is_manual() { self.until } else { self.until.plus(MEMORY_OF_BLOCKS) }
+    }
 }
 
 /// There is no place for a further manual entry.
@@ -68,16 +82,15 @@ pub struct Entry {
 #[error("there are {0} manual entries of the guard already; remove some")]
 pub struct TooManyEntries(pub usize);
 
-/// A block that a rule began.
+/// What a block that a rule began has beyond a manual one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Block {
-    pub(super) until: Timestamp,
+pub struct Block {
+    /// The figures that began it.
+    pub figures: Figures,
     length: Duration,
     /// Attempts since the last extension, and how many of them extend it.
     refused: u32,
     extends_at: u32,
-    /// The figures that began it.
-    figures: Figures,
 }
 
 /// The state of a service or of the installation that its limits depend on.
@@ -90,27 +103,12 @@ struct Scope {
     is_alarming: bool,
 }
 
-/// What a message is counted for.
-#[derive(Debug, Clone, Copy)]
-struct Subject {
-    service: ServiceId,
-    number: PhoneNumber,
-    country: Option<Region>,
-    address: Option<ClientNet>,
-}
-
-impl Subject {
-    const fn of(Signals { service, number, country, address, .. }: Signals) -> Self {
-        Self { service, number, country, address }
-    }
-}
-
 /// Messages of a number that are neither verified nor expired. They are all counted for the address of the first.
 #[derive(Debug, Clone, Copy)]
 struct Pending {
     messages: u32,
     expires: Timestamp,
-    subject: Subject,
+    first: Signals,
 }
 
 /// The state of the guard. One for an installation.
@@ -121,10 +119,9 @@ pub struct Guard {
     pub(super) histories: IndexMap<Key, History, FixedState>,
     pending: HashMap<(ServiceId, PhoneNumber), Pending, FixedState>,
     due: BinaryHeap<Reverse<(Timestamp, ServiceId, PhoneNumber)>>,
-    pub(super) blocks: BTreeMap<Key, Block>,
     pub(super) entries: BTreeMap<Key, Entry>,
-    /// Keys whose blocks or entries are to be stored.
-    pub(super) changed_blocks: Vec<Key>,
+    /// Keys whose entries are to be stored.
+    pub(super) changed_entries: Vec<Key>,
 }
 
 impl Guard {
@@ -136,9 +133,8 @@ impl Guard {
             histories: IndexMap::with_hasher(FixedState::with_seed(seed)),
             pending: HashMap::with_hasher(FixedState::with_seed(seed)),
             due: BinaryHeap::new(),
-            blocks: BTreeMap::new(),
             entries: BTreeMap::new(),
-            changed_blocks: Vec::new(),
+            changed_entries: Vec::new(),
         }
     }
 
@@ -153,11 +149,11 @@ impl Guard {
         self.expire_codes(now);
         let mut findings = Vec::new();
         let entry = self.entry_for(signals, now);
-        if let Some((key, Entry { action: EntryAction::Block, until })) = entry {
+        if let Some((key, Entry { action: EntryAction::Block, until, .. })) = entry {
             let finding = Finding::new(Rule::Entry, key, Effect::Refused);
             findings.push(Finding { until: Some(until), ..finding });
         } else {
-            findings = rules.fixed_findings(signals);
+            findings.extend(fixed_findings(signals, rules));
             self.number_rule(signals, rules, now, &mut findings);
             let is_trusted = signals.is_trusted || entry.is_some();
             let is_refused = findings.iter().any(|finding| finding.effect == Effect::Refused);
@@ -166,8 +162,8 @@ impl Guard {
             }
         }
         let reason = findings.iter().find(|finding| finding.effect == Effect::Refused);
-        let verdict = reason.map_or(Verdict::Allow, |finding| Verdict::Refuse(finding.rule));
-        if verdict == Verdict::Allow {
+        let verdict = reason.map_or(Ok(()), |finding| Err(finding.rule));
+        if verdict.is_ok() {
             self.count(signals, expires, now);
         }
         Assessment { verdict, findings }
@@ -177,18 +173,18 @@ impl Guard {
     pub fn withdraw(&mut self, service: ServiceId, number: PhoneNumber, now: Timestamp) {
         let key = (service, number);
         let Some(pending) = self.pending.get_mut(&key) else { return };
-        let subject = pending.subject;
+        let first = pending.first;
         pending.messages -= 1;
         if pending.messages == 0 {
             self.pending.remove(&key);
         }
-        self.each_counter(subject, now, |counter, _| counter.withdraw(now));
+        self.each_counter(&first, now, |counter, _| counter.withdraw(now));
     }
 
     /// The number was verified. Its pending messages are verified, whichever of them led to it.
     pub fn verified(&mut self, service: ServiceId, number: PhoneNumber, now: Timestamp) {
-        if let Some(Pending { messages, subject, .. }) = self.pending.remove(&(service, number)) {
-            self.each_counter(subject, now, |counter, _| counter.verify(messages, now));
+        if let Some(Pending { messages, first, .. }) = self.pending.remove(&(service, number)) {
+            self.each_counter(&first, now, |counter, _| counter.verify(messages, now));
         } else {
             self.table.entry(Key::of_number(service, number), now).verify(0, now);
         }
@@ -198,57 +194,54 @@ impl Guard {
     pub fn forget(&mut self, service: Option<ServiceId>, number: PhoneNumber, now: Timestamp) {
         let key = Key::new(service, Dimension::Number(number));
         if let Some(service) = service
-            && let Some(Pending { messages, subject, .. }) = self.pending.remove(&(service, number))
+            && let Some(Pending { messages, first, .. }) = self.pending.remove(&(service, number))
         {
-            self.each_counter(subject, now, |counter, is_blocked| counter.expire(messages, is_blocked, now));
+            self.each_counter(&first, now, |counter, is_blocked| counter.expire(messages, is_blocked, now));
         }
         self.table.remove(&key);
         if let Some(entry) = self.entries.get_mut(&key) {
             entry.until = now;
-            self.changed_blocks.push(key);
+            self.changed_entries.push(key);
         }
     }
 
-    /// Adds or replaces a manual entry. One that ends now is removed.
+    /// Adds or replaces a manual entry, also in place of a block; with no action removes it. Returns the entry that was
+    /// added or removed.
     ///
     /// # Errors
     /// [`TooManyEntries`].
-    pub fn set_entry(&mut self, key: Key, entry: Entry, now: Timestamp) -> Result<(), TooManyEntries> {
-        self.entries.retain(|_, old| now < old.until);
-        if self.entries.len() >= self.bounds.blocks && !self.entries.contains_key(&key) {
-            return Err(TooManyEntries(self.bounds.blocks));
+    pub fn set_entry(
+        &mut self,
+        key: Key,
+        action: Option<EntryAction>,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<Option<Entry>, TooManyEntries> {
+        self.entries.retain(|_, old| now < old.expires());
+        let known = self.entry(&key, now).filter(Entry::is_manual);
+        let entry = match (action, known) {
+            (Some(action), _) => Entry { action, until, block: None },
+            (None, Some(known)) => Entry { until: now, ..known },
+            (None, None) => return Ok(None),
+        };
+        let (manual, most) =
+            (self.entries.values().filter(|entry| entry.is_manual()).count(), self.bounds.entries / 2);
+        if known.is_none() && manual >= most {
+            return Err(TooManyEntries(most));
         }
-        self.entries.insert(key, entry);
-        if entry.action == EntryAction::Allow
-            && let Some(block) = self.blocks.get_mut(&key)
-        {
-            block.until = now;
-        }
-        self.changed_blocks.push(key);
-        Ok(())
+        self.put_entry(key, entry);
+        self.changed_entries.push(key);
+        Ok(Some(entry))
     }
 
-    /// The manual entry of a key.
+    /// The manual entry or the block of a key.
     pub fn entry(&self, key: &Key, now: Timestamp) -> Option<Entry> {
         self.entries.get(key).copied().filter(|entry| now < entry.until)
     }
 
-    /// The end of a block and the figures that began it.
-    pub fn block(&self, key: &Key, now: Timestamp) -> Option<(Timestamp, Figures)> {
-        let block = self.blocks.get(key).filter(|block| now < block.until)?;
-        Some((block.until, block.figures))
-    }
-
-    /// All blocks.
-    pub fn blocks(&self, now: Timestamp) -> Vec<(Key, Timestamp, Figures)> {
-        let blocks = self.blocks.iter().filter(|(_, block)| now < block.until);
-        blocks.map(|(key, block)| (*key, block.until, block.figures)).collect()
-    }
-
-    /// All manual entries.
-    pub fn entries(&self, now: Timestamp) -> Vec<(Key, Entry)> {
-        let entries = self.entries.iter().filter(|(_, entry)| now < entry.until);
-        entries.map(|(key, entry)| (*key, *entry)).collect()
+    /// All manual entries and blocks.
+    pub fn entries(&self, now: Timestamp) -> impl Iterator<Item = (Key, Entry)> {
+        self.entries.iter().map(|(key, entry)| (*key, *entry)).filter(move |(_, entry)| now < entry.until)
     }
 
     /// The figures of a key and their limits: per hour and day, of a number per day.
@@ -264,12 +257,7 @@ impl Guard {
         self.compare(key, rule, scope, now).into_iter().flatten().collect()
     }
 
-    /// Counters in memory, and blocks that have not been forgotten.
-    pub fn sizes(&self) -> (usize, usize) {
-        (self.table.len() + self.histories.len(), self.blocks.len())
-    }
-
-    /// The most specific entry, of the service before that of the installation.
+    /// The most specific manual entry, of the service before that of the installation.
     fn entry_for(&self, signals: &Signals, now: Timestamp) -> Option<(Key, Entry)> {
         if self.entries.is_empty() {
             return None;
@@ -286,7 +274,7 @@ impl Guard {
             .into_iter()
             .flatten()
             .flat_map(|dimension| scopes.map(|scope| Key::new(scope, dimension)));
-        keys.find_map(|key| self.entry(&key, now).map(|entry| (key, entry)))
+        keys.find_map(|key| self.entry(&key, now).filter(Entry::is_manual).map(|entry| (key, entry)))
     }
 
     fn number_rule(
@@ -334,7 +322,7 @@ impl Guard {
                     Mode::Block if passes => Effect::VerifiedNumber,
                     mode => effect(mode),
                 };
-                if let Some((until, figures)) = self.block(&key, now) {
+                if let Some(Entry { until, block: Some(Block { figures, .. }), .. }) = self.entry(&key, now) {
                     let until = if effect == Effect::Refused { self.refuse_again(&key, now) } else { until };
                     let (figures, until) = (Some(figures), Some(until));
                     findings.push(Finding { rule, key, effect, figures, until, begins_block: false });
@@ -359,38 +347,32 @@ impl Guard {
     }
 
     fn scope(&self, service: Option<ServiceId>, rules: &GuardRules, now: Timestamp) -> Scope {
-        let Some(total) = self.histories.get(&Key::new(service, Dimension::Total)) else {
-            return Scope::default();
-        };
+        let key = Key::new(service, Dimension::Total);
+        let Some(total) = self.histories.get(&key) else { return Scope::default() };
         let is_learned = total.is_learned(rules.learning_days, now);
         let scope = Scope { share: total.share(), is_learned, is_alarming: false };
-        let exceeded = |period| {
-            let figures = compare_history(total, &rules.total, period, scope, now);
-            figures.is_some_and(|figures| figures.is_exceeded())
-        };
-        Scope {
-            is_alarming: rules.total.mode == Mode::Block && Period::ALL.into_iter().any(exceeded),
-            ..scope
-        }
+        let is_alarming = rules.total.mode == Mode::Block
+            && self.compare(key, &rules.total, scope, now).iter().flatten().any(Figures::is_exceeded);
+        Scope { is_alarming, ..scope }
     }
 
     /// The figures of an hour and a day.
     fn compare(&self, key: Key, rule: &AdaptiveRule, scope: Scope, now: Timestamp) -> [Option<Figures>; 2] {
-        if let Dimension::Total | Dimension::Country(_) = key.dimension {
-            let Some(history) = self.histories.get(&key) else { return [None; 2] };
-            return Period::ALL.map(|period| compare_history(history, rule, period, scope, now));
-        }
-        let Some(counter) = self.table.get(&key) else { return [None; 2] };
-        let usual = usual(counter.tally(Period::Day, now).verified, scope.share.max(NARROW_SHARE));
+        let history = self.histories.get(&key);
+        let Some(counter) = history.map(|history| &history.counter).or_else(|| self.table.get(&key)) else {
+            return [None; 2];
+        };
+        // With an attack under way, a country without users has no floor.
+        let has_floor = !scope.is_alarming || history.is_none_or(|history| !history.is_unseen());
         Period::ALL.map(|period| {
+            let usual = match history {
+                Some(history) => history.usual(period, scope.share, now),
+                None => usual(counter.tally(Period::Day, now).verified, scope.share.max(NARROW_SHARE)),
+            };
             let limit = rule.limit(period, usual)?;
-            Some(Figures {
-                period,
-                tally: counter.tally(period, now),
-                pending: counter.pending,
-                usual,
-                limit,
-            })
+            let (usual, limit) = if has_floor { (usual, limit) } else { (0, 0) };
+            let (tally, pending) = (counter.tally(period, now), counter.pending);
+            Some(Figures { period, tally, pending, usual, limit })
         })
     }
 
@@ -402,7 +384,8 @@ impl Guard {
         rules: &GuardRules,
         now: Timestamp,
     ) -> Timestamp {
-        let earlier = self.blocks.get(&key).copied().filter(|block| now < block.until.plus(MEMORY_OF_BLOCKS));
+        let earlier =
+            self.entries.get(&key).filter(|entry| now < entry.expires()).and_then(|entry| entry.block);
         // The last hour or day as far as it led to the block: it would lead to others, and count as usual later.
         let forgiven = self.counter_mut(&key).map_or([0, 0], Counter::forgive);
         let first = rules.block_for / FIRST_BLOCK_PART;
@@ -428,44 +411,46 @@ impl Guard {
         let days_in_64 = u32::try_from(length.as_secs() * 64 / 86_400).unwrap_or(u32::MAX);
         let extends_at =
             (figures.limit / 2).saturating_add(honest.saturating_mul(days_in_64) / 32).saturating_add(1);
-        self.put_block(key, Block { until, length, refused: 0, extends_at, figures });
-        self.changed_blocks.push(key);
+        let block = Some(Block { figures, length, refused: 0, extends_at });
+        self.put_entry(key, Entry { action: EntryAction::Block, until, block });
+        self.changed_entries.push(key);
         until
     }
 
-    pub(super) fn put_block(&mut self, key: Key, block: Block) {
-        if self.blocks.len() >= self.bounds.blocks
-            && let Some((first, _)) = self.blocks.iter().min_by_key(|(_, block)| block.until)
+    pub(super) fn put_entry(&mut self, key: Key, entry: Entry) {
+        let blocks = self.entries.iter().filter(|(_, entry)| !entry.is_manual());
+        if self.entries.len() >= self.bounds.entries
+            && !self.entries.contains_key(&key)
+            && let Some(first) = blocks.min_by_key(|(_, entry)| entry.until).map(|(key, _)| *key)
         {
-            let first = *first;
-            self.blocks.remove(&first);
+            self.entries.remove(&first);
         }
-        self.blocks.insert(key, block);
+        self.entries.insert(key, entry);
     }
 
     /// Counts a refused attempt, and extends the block if there are many. Returns the block's end.
     fn refuse_again(&mut self, key: &Key, now: Timestamp) -> Timestamp {
-        let Some(block) = self.blocks.get_mut(key) else { return now };
+        let Some(Entry { until, block: Some(block), .. }) = self.entries.get_mut(key) else { return now };
         block.refused += 1;
         if block.refused >= block.extends_at {
             block.refused = 0;
-            block.until = now.plus(block.length);
-            self.changed_blocks.push(*key);
+            *until = now.plus(block.length);
+            self.changed_entries.push(*key);
         }
-        block.until
+        *until
     }
 
     fn count(&mut self, signals: &Signals, expires: Timestamp, now: Timestamp) {
-        let (mut subject, key) = (Subject::of(*signals), (signals.service, signals.number));
+        let (mut first, key) = (*signals, (signals.service, signals.number));
         let has_room = self.due.len() < self.bounds.pending;
         if has_room {
-            let pending = self.pending.entry(key).or_insert(Pending { messages: 0, expires, subject });
-            subject = pending.subject;
+            let pending = self.pending.entry(key).or_insert(Pending { messages: 0, expires, first });
+            first = pending.first;
             pending.messages += 1;
             pending.expires = pending.expires.max(expires);
             self.due.push(Reverse((pending.expires, key.0, key.1)));
         }
-        self.each_counter(subject, now, |counter, _| counter.send(has_room, now));
+        self.each_counter(&first, now, |counter, _| counter.send(has_room, now));
     }
 
     /// Counts the messages whose codes have expired.
@@ -477,25 +462,26 @@ impl Guard {
             if self.pending.get(&(service, number)).is_none_or(|pending| pending.expires > due) {
                 continue;
             }
-            let Some(Pending { messages, subject, .. }) = self.pending.remove(&(service, number)) else {
+            let Some(Pending { messages, first, .. }) = self.pending.remove(&(service, number)) else {
                 continue;
             };
-            self.each_counter(subject, due, |counter, is_blocked| counter.expire(messages, is_blocked, due));
+            self.each_counter(&first, due, |counter, is_blocked| counter.expire(messages, is_blocked, due));
         }
     }
 
     /// Changes every counter that a send touches. `change` gets whether one of the keys is blocked.
-    fn each_counter(&mut self, subject: Subject, now: Timestamp, change: impl Fn(&mut Counter, bool)) {
-        let Subject { service, number, country, address } = subject;
-        let Self { table, histories, blocks, bounds, .. } = self;
-        let has_block = |key: &Key| blocks.get(key).is_some_and(|block| now < block.until);
+    fn each_counter(&mut self, signals: &Signals, now: Timestamp, change: impl Fn(&mut Counter, bool)) {
+        let Signals { service, number, country, address, .. } = *signals;
+        let Self { table, histories, entries, bounds, .. } = self;
+        let has_block =
+            |key: &Key| entries.get(key).is_some_and(|entry| !entry.is_manual() && now < entry.until);
         change(table.entry(Key::of_number(service, number), now), false);
         for scope in [Some(service), None] {
             let narrow = [Some(Dimension::prefix_of(number)), address.map(Dimension::Address)];
             let narrow = narrow.into_iter().flatten().map(|dimension| Key::new(scope, dimension));
             let broad =
                 [Dimension::Country(country), Dimension::Total].map(|dimension| Key::new(scope, dimension));
-            let is_blocked = !blocks.is_empty() && narrow.clone().chain(broad).any(|key| has_block(&key));
+            let is_blocked = !entries.is_empty() && narrow.clone().chain(broad).any(|key| has_block(&key));
             for key in broad {
                 if histories.len() >= bounds.histories && !histories.contains_key(&key) {
                     continue;
@@ -522,25 +508,28 @@ impl Guard {
     }
 }
 
-/// The figures of a country or of all messages.
-fn compare_history(
-    history: &History,
-    rule: &AdaptiveRule,
-    period: Period,
-    scope: Scope,
-    now: Timestamp,
-) -> Option<Figures> {
-    let usual = history.usual(period, scope.share, now);
-    let limit = rule.limit(period, usual)?;
-    let counter = &history.counter;
-    let figures =
-        Figures { period, tally: counter.tally(period, now), pending: counter.pending, usual, limit };
-    // With an attack under way, a country without users has no floor.
-    Some(if scope.is_alarming && history.is_unseen() {
-        Figures { usual: 0, limit: 0, ..figures }
-    } else {
-        figures
+/// The lists and types that a send breaks. A trusted one may go to every type.
+fn fixed_findings(signals: &Signals, rules: &GuardRules) -> impl Iterator<Item = Finding> {
+    let Signals { service, number, country, number_type, channel, is_trusted, .. } = *signals;
+    rules.fixed(country, number_type, channel).filter_map(move |(rule, effect)| {
+        let dimension = match rule {
+            Rule::CountryList => Dimension::Country(country),
+            _ if is_trusted => return None,
+            _ => Dimension::Number(number),
+        };
+        Some(Finding::new(rule, Key::new(Some(service), dimension), effect))
     })
+}
+
+const fn is_refused_type(number_type: NumberType) -> bool {
+    match number_type {
+        NumberType::PremiumRate
+        | NumberType::SharedCost
+        | NumberType::Pager
+        | NumberType::UniversalAccess
+        | NumberType::Satellite => true,
+        NumberType::Landline | NumberType::Other => false,
+    }
 }
 
 const fn effect(mode: Mode) -> Effect {
@@ -551,29 +540,23 @@ const fn effect(mode: Mode) -> Effect {
 }
 
 impl GuardRules {
-    /// The lists and types that a send breaks, which need no counters.
-    pub fn fixed_findings(&self, signals: &Signals) -> Vec<Finding> {
-        let (rules, mut findings) = (self, Vec::new());
-        let mut found = |rule, dimension, effect| {
-            findings.push(Finding::new(rule, Key::new(Some(signals.service), dimension), effect));
-        };
-        let is_in = |list: &BTreeSet<Region>| signals.country.is_some_and(|country| list.contains(&country));
-        if is_in(&rules.blocked_countries)
-            || rules.allowed_countries.as_ref().is_some_and(|list| !is_in(list))
-        {
-            found(Rule::CountryList, Dimension::Country(signals.country), Effect::Refused);
-        }
-        let is_refused_type = rules.refused_types.contains(&signals.number_type);
-        let is_text_to_landline =
-            signals.number_type == NumberType::Landline && signals.channel != Channel::Call;
-        for (rule, mode, is_broken) in [
-            (Rule::NumberType, rules.number_types, is_refused_type),
-            (Rule::Landline, rules.landlines, is_text_to_landline),
-        ] {
-            if is_broken && mode != Mode::Off && !signals.is_trusted {
-                found(rule, Dimension::Number(signals.number), effect(mode));
-            }
-        }
-        findings
+    /// The lists and types that a message breaks, which need no counters.
+    pub fn fixed(
+        &self,
+        country: Option<Region>,
+        number_type: NumberType,
+        channel: Channel,
+    ) -> impl Iterator<Item = (Rule, Effect)> {
+        let is_in = |list: &BTreeSet<Region>| country.is_some_and(|country| list.contains(&country));
+        let is_outside = is_in(&self.blocked_countries)
+            || self.allowed_countries.as_ref().is_some_and(|allowed| !is_in(allowed));
+        let is_text_to_landline = number_type == NumberType::Landline && channel != Channel::Call;
+        let rules = [
+            (Rule::CountryList, Mode::Block, is_outside),
+            (Rule::NumberType, self.number_types, is_refused_type(number_type)),
+            (Rule::Landline, self.landlines, is_text_to_landline),
+        ];
+        let broken = rules.into_iter().filter(|(_, mode, is_broken)| *is_broken && *mode != Mode::Off);
+        broken.map(|(rule, mode, _)| (rule, effect(mode)))
     }
 }

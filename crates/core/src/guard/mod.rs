@@ -30,9 +30,9 @@ mod signals;
 #[cfg(test)]
 mod tests;
 
-pub use budget::{Allowance, Budget, BudgetState, Spent};
+pub use budget::{Allowance, Budget, BudgetState};
 pub use counters::{Period, Tally};
-pub use decide::{Bounds, Entry, EntryAction, Guard, TooManyEntries};
+pub use decide::{Block, Bounds, Entry, EntryAction, Guard, TooManyEntries};
 pub use rows::{GuardRow, RowName};
-pub use rules::{AdaptiveRule, Assessment, Effect, Figures, Finding, GuardRules, Mode, Rule, Verdict};
+pub use rules::{AdaptiveRule, Assessment, Effect, Figures, Finding, GuardRules, Mode, Rule};
 pub use signals::{ClientNet, Dimension, Key, Signals};

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::budget::{Allowance, Budget, BudgetState};
 use super::counters::Period;
 use super::decide::{Bounds, Guard};
-use super::rules::{GuardRules, Verdict};
+use super::rules::GuardRules;
 use super::scenario::{Action, Event, SCORED_FROM, Scenario, World};
 use super::signals::Signals;
 use crate::domain::{Channel, PhoneNumber, ServiceId, Timestamp};
@@ -263,7 +263,7 @@ impl Defence {
                 *sent <= FIXED_LIMIT
             }
             Self::Guard { guard, rules, budget } => {
-                if guard.assess(signals, rules, at.plus(LIFE), *at).verdict != Verdict::Allow {
+                if guard.assess(signals, rules, at.plus(LIFE), *at).verdict.is_err() {
                     return false;
                 }
                 let is_paid = budget.as_mut().is_none_or(|budget| budget.take(*at));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::counters::{Counter, History};
-use super::decide::{Block, Entry, Guard, MEMORY_OF_BLOCKS};
+use super::decide::{Entry, Guard};
 use super::signals::Key;
 use crate::domain::Timestamp;
 
@@ -18,7 +18,6 @@ enum State {
     /// A page of counters.
     Counters(u32, Vec<(Key, Counter)>),
     History(Key, History),
-    Block(Key, Block),
     Entry(Key, Entry),
 }
 
@@ -27,7 +26,6 @@ enum State {
 pub enum RowName {
     Counters(u32),
     History(Key),
-    Block(Key),
     Entry(Key),
 }
 
@@ -36,7 +34,6 @@ impl GuardRow {
         match &self.0 {
             State::Counters(page, _) => RowName::Counters(*page),
             State::History(key, _) => RowName::History(*key),
-            State::Block(key, _) => RowName::Block(*key),
             State::Entry(key, _) => RowName::Entry(*key),
         }
     }
@@ -49,8 +46,7 @@ impl GuardRow {
             }
             // History may pause for 14 days.
             State::History(_, history) => history.counter.expires().plus(Duration::from_secs(14 * 86_400)),
-            State::Block(_, block) => block.until.plus(MEMORY_OF_BLOCKS),
-            State::Entry(_, entry) => entry.until,
+            State::Entry(_, entry) => entry.expires(),
         }
     }
 }
@@ -60,9 +56,8 @@ impl Guard {
     pub fn take_changed(&mut self, most: usize) -> Vec<GuardRow> {
         let mut rows = Vec::new();
         while rows.len() < most
-            && let Some(key) = self.changed_blocks.pop()
+            && let Some(key) = self.changed_entries.pop()
         {
-            rows.extend(self.blocks.get(&key).map(|block| State::Block(key, *block)));
             rows.extend(self.entries.get(&key).map(|entry| State::Entry(key, *entry)));
         }
         for (key, history) in &mut self.histories {
@@ -88,12 +83,9 @@ impl Guard {
             State::History(key, history) if self.histories.len() < self.bounds.histories => {
                 self.histories.insert(key, history);
             }
-            State::Block(key, block) => self.put_block(key, block),
-            State::Entry(key, entry) if self.entries.len() < self.bounds.blocks => {
-                self.entries.insert(key, entry);
-            }
             // No place is left.
-            State::History(..) | State::Entry(..) => {}
+            State::History(..) => {}
+            State::Entry(key, entry) => self.put_entry(key, entry),
         }
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::counters::{HISTORY_DAYS, Period, Tally};
 use super::signals::Key;
-use crate::domain::{NumberType, Region, Timestamp};
+use crate::domain::{Region, Timestamp};
 
 /// What a rule does when a send breaks it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -39,6 +39,25 @@ pub enum Rule {
     Budget,
 }
 
+impl Rule {
+    /// Every rule, and its name in metrics, answers and the log.
+    pub const NAMES: [(Self, &'static str); 9] = [
+        (Self::Entry, "entry"),
+        (Self::CountryList, "country_list"),
+        (Self::NumberType, "number_type"),
+        (Self::Landline, "landline"),
+        (Self::Number, "number"),
+        (Self::Prefix, "prefix"),
+        (Self::Country, "country"),
+        (Self::Address, "address"),
+        (Self::Budget, "budget"),
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        Self::NAMES.iter().find(|(rule, _)| *rule == self).map_or("", |(_, name)| name)
+    }
+}
+
 /// Limits unverified messages. The floors are what is allowed beyond the usual figure, in unverified messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AdaptiveRule {
@@ -46,9 +65,10 @@ pub struct AdaptiveRule {
     /// `None` for no limit per hour.
     pub hour: Option<u32>,
     pub day: u32,
-    /// Per cent of the usual figure that are allowed.
-    pub ratio: u32,
 }
+
+/// Per cent of the usual figure that are allowed.
+const RATIO: u64 = 150;
 
 impl AdaptiveRule {
     /// The most that is allowed where `usual` unverified messages are usual.
@@ -59,7 +79,7 @@ impl AdaptiveRule {
         };
         // Some 3.6 standard deviations. Those who do not verify resend: the variance is more than twice the mean.
         let margin = floor.max(usual.saturating_mul(30).isqrt());
-        let share = u64::from(usual) * u64::from(self.ratio) / 100;
+        let share = u64::from(usual) * RATIO / 100;
         Some(u32::try_from(share).unwrap_or(u32::MAX).saturating_add(margin))
     }
 }
@@ -67,8 +87,8 @@ impl AdaptiveRule {
 /// The rules of one service. The default is meant for every service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GuardRules {
+    /// Premium rate, shared cost, pager, universal access and satellite.
     pub number_types: Mode,
-    pub refused_types: BTreeSet<NumberType>,
     /// Text messages to landlines.
     pub landlines: Mode,
     /// `None` for all countries.
@@ -89,16 +109,9 @@ pub struct GuardRules {
 
 impl Default for GuardRules {
     fn default() -> Self {
-        let adaptive = |hour, day| AdaptiveRule { mode: Mode::Block, hour, day, ratio: 150 };
+        let adaptive = |hour, day| AdaptiveRule { mode: Mode::Block, hour, day };
         Self {
             number_types: Mode::Block,
-            refused_types: BTreeSet::from([
-                NumberType::PremiumRate,
-                NumberType::SharedCost,
-                NumberType::Pager,
-                NumberType::UniversalAccess,
-                NumberType::Satellite,
-            ]),
             landlines: Mode::Block,
             allowed_countries: None,
             blocked_countries: BTreeSet::new(),
@@ -114,39 +127,15 @@ impl Default for GuardRules {
     }
 }
 
-impl GuardRules {
-    /// No rule applies.
-    pub fn off() -> Self {
-        let off = AdaptiveRule { mode: Mode::Off, ..Self::default().total };
-        Self {
-            number_types: Mode::Off,
-            landlines: Mode::Off,
-            number: Mode::Off,
-            prefix: off,
-            country: off,
-            address: off,
-            total: off,
-            ..Self::default()
-        }
-    }
-}
-
 /// A pending message weighs this part of an unverified one.
 const PENDING_PART: u32 = 3;
-
-/// What the server does with a send.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// The send is counted. If no message leaves, [`super::Guard::withdraw`] takes it back.
-    Allow,
-    /// Nothing is counted. A send refused by [`Rule::Landline`] can be repeated as a call.
-    Refuse(Rule),
-}
 
 /// The decision about a send and its reasons.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Assessment {
-    pub verdict: Verdict,
+    /// A send that passes is counted; if no message leaves, [`super::Guard::withdraw`] takes it back. Of a refused one
+    /// nothing is counted; one that [`Rule::Landline`] refuses can be repeated as a call.
+    pub verdict: Result<(), Rule>,
     /// Empty for most sends. The first one with [`Effect::Refused`] is the reason of the verdict.
     pub findings: Vec<Finding>,
 }
@@ -181,6 +170,18 @@ pub enum Effect {
     Learning,
     /// The number was verified before.
     VerifiedNumber,
+}
+
+impl Effect {
+    /// Its name in metrics, answers and the log.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Recorded => "recorded",
+            Self::Learning => "learning",
+            Self::VerifiedNumber => "verified_number",
+        }
+    }
 }
 
 /// The figures that a rule compared: `unverified` and a third of `pending` with `limit`; for [`Rule::Number`] `sends`.
