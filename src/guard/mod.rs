@@ -17,26 +17,23 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use sha2::Sha256;
 use tokio::sync::broadcast;
 
 use crate::audit::{Author, Change};
 use crate::clock::Clock;
 use crate::config::{GuardSettings, Prices};
 use crate::domain::{Channel, PhoneNumber, ServerKey, ServiceId, Timestamp};
-use crate::engine::SlotHash;
+use crate::engine::{SlotHash, hash_seed};
 use crate::log_limit::OncePerSecond;
 use crate::metrics::{
     FactConsumer, FailedAttemptFacts, Metrics, SendEnd, SendFacts, VerificationFacts, VerificationStep,
 };
-use crate::shard::{Durability, Record as _, RecordKey, Refusal, Router, Shards, Tables, decode};
+use crate::shard::{Durability, Record as _, RecordKey, Refusal, Router, Shards, Tables};
 
 use self::budgets::Budgets;
 pub use self::budgets::{BudgetRecord, Charge, ChargeError, SpentBudget};
 use self::decisions::Decisions;
 pub use self::decisions::{DecisionName, DecisionQuery, GuardDecision};
-use self::operator::{BudgetView, Sids};
 pub use self::record::GuardRecord;
 use onceward_core::guard::{Bounds, Guard, GuardRow};
 pub use onceward_core::guard::{
@@ -187,7 +184,7 @@ impl PumpingGuard {
             services.into_iter().map(|(service, own)| (Some(service), own)).chain([(None, settings)]);
         let budgets = Budgets::new(Arc::clone(&router), Arc::clone(&clock), slots.clone(), prices, scopes);
         let inner = Arc::new(Inner {
-            guard: Mutex::new(Guard::new(Bounds::default(), seed(server_key))),
+            guard: Mutex::new(Guard::new(Bounds::default(), hash_seed(server_key))),
             default_rules,
             rules,
             budgets,
@@ -289,18 +286,6 @@ impl PumpingGuard {
         self.inner.decisions.list(query).await
     }
 
-    /// Every budget with a limit, of a service or of all.
-    ///
-    /// # Errors
-    /// [`Refusal::Stopping`] while a shard cannot say.
-    pub async fn budgets(
-        &self,
-        service: Option<ServiceId>,
-        sids: Sids<'_>,
-    ) -> Result<Vec<BudgetView>, Refusal> {
-        self.inner.budgets.list(service, sids).await
-    }
-
     /// Forgets a number of a service: its counter, its manual entry and the decisions about it; of the installation, its manual
     /// entry.
     ///
@@ -342,14 +327,6 @@ async fn mark_new(router: &Router, slots: &SlotHash, traffic: &[u8]) -> Result<b
     marked.await.unwrap_or(Err(Refusal::Stopping))
 }
 
-/// The hashes of the guard's tables depend on the server key.
-fn seed(server_key: &ServerKey) -> u64 {
-    #[expect(clippy::expect_used, reason = "HMAC takes keys of every length")]
-    let mac = Hmac::<Sha256>::new_from_slice(server_key.expose()).expect("a key of any length");
-    let block: [u8; 32] = mac.chain_update(b"onceward/guard/1").finalize().into_bytes().into();
-    block.iter().take(8).fold(0, |all, byte| all << 8 | u64::from(*byte))
-}
-
 /// Writes the changes until the last handle is gone.
 async fn run(inner: Weak<Inner>) {
     loop {
@@ -375,18 +352,8 @@ impl Inner {
     }
 
     async fn restore(&self) -> Result<(), Refusal> {
-        let mut rows: Vec<GuardRow> = Vec::new();
-        for shard in 0..self.router.shards() {
-            let mut end = usize::MAX;
-            while end > 0 {
-                let _turn = self.router.page_turn().await;
-                let read = move |tables: &Tables, now| tables.page(GuardRecord::KIND, end, PAGE, now);
-                let page;
-                (page, end) = self.router.read_shard(shard, read).await?;
-                let decoded = page.into_iter().filter_map(|(_, stored)| decode(&stored.bytes).ok());
-                rows.extend(decoded.map(|GuardRecord(row)| row));
-            }
-        }
+        let mut rows = Vec::new();
+        self.router.for_each(PAGE, |GuardRecord(row)| rows.push(row)).await?;
         // Most counters then come to the page that they were in.
         rows.sort_by_key(GuardRow::name);
         let now = self.clock.now();

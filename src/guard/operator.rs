@@ -446,7 +446,7 @@ impl PumpingGuard {
             entries.map(|(key, entry)| EntryView::new(key, entry, named, sids)).collect()
         };
         Ok(Overview {
-            budgets: self.budgets(service, sids).await?,
+            budgets: self.inner.budgets.list(service, sids).await?,
             blocks: entries(false),
             entries: entries(true),
             decisions: decisions.iter().map(|decision| DecisionView::new(decision, true, sids)).collect(),

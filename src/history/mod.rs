@@ -25,7 +25,6 @@ use crate::engine::SlotHash;
 use crate::log_limit::OncePerSecond;
 use crate::shard::{
     Command, Decision, Durability, Record, Refusal, ReplyContext, Router, Shards, Subject, Transaction,
-    decode,
 };
 
 pub use self::record::{Counts, Failures, Group, Resolution, Row, Series};
@@ -123,24 +122,15 @@ impl History {
         to: Timestamp,
     ) -> Result<Vec<Row>, Refusal> {
         self.flush().await;
-        let router = &self.inner.router;
+        // A record may come twice.
         let mut found = HashMap::new();
-        for shard in 0..router.shards() {
-            let mut end = usize::MAX;
-            while end > 0 {
-                let _turn = router.page_turn().await;
-                let read =
-                    router.read_shard(shard, move |tables, now| tables.page(Row::KIND, end, PAGE, now));
-                let page;
-                (page, end) = read.await?;
-                let rows = page.into_iter().filter_map(|(_, stored)| decode::<Row>(&stored.bytes).ok());
-                let wanted = rows.filter(|Row { series, .. }| {
-                    series.resolution == resolution && from <= series.start && series.start < to
-                });
-                // A page may repeat a record.
-                found.extend(wanted.map(|row| (row.series, row)));
+        let visit = |row: Row| {
+            let Series { resolution: known, start, .. } = row.series;
+            if known == resolution && from <= start && start < to {
+                found.insert(row.series, row);
             }
-        }
+        };
+        self.inner.router.for_each(PAGE, visit).await?;
         let mut rows: Vec<Row> = found.into_values().collect();
         rows.sort_unstable_by_key(|row| row.series);
         Ok(rows)

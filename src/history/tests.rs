@@ -184,7 +184,7 @@ async fn a_region_without_a_country_is_kept_in_records_and_exports() {
     let group = Group { country, channel: Channel::Call, gateway: Some(GatewayName::Http) };
     let (resolution, service) = (Resolution::Hour, ServiceId::new(7));
     let row = Row { series: Series { resolution, start: START, service, group }, counts: Counts::default() };
-    assert_eq!(decode::<Row>(&crate::shard::encode(&row)).expect("a row"), row);
+    assert_eq!(crate::shard::decode::<Row>(&crate::shard::encode(&row)).expect("a row"), row);
     let text = serde_json::to_value(row).expect("a row as JSON");
     let expected = json!({
         "resolution": "hour", "start": "2023-11-14T22:00:00.000Z", "service": 7,

@@ -11,7 +11,7 @@ use tokio::sync::{Mutex, MutexGuard, oneshot};
 use super::actor::ShardMessage;
 use super::command::{Command, OneDecision, Refusal, Subject};
 use super::core::Core;
-use super::record::{Record, RecordKey};
+use super::record::{Record, RecordKey, decode};
 use super::table::{Records, Tables};
 use super::transaction::Transaction;
 use crate::domain::Timestamp;
@@ -146,6 +146,25 @@ impl Router {
         let turn = self.page.lock().await;
         tokio::task::yield_now().await;
         turn
+    }
+
+    /// Hands every live record of a kind to `visit`, in pages of so many. A record that moved meanwhile may come twice.
+    ///
+    /// # Errors
+    /// [`Refusal::Stopping`] while a shard does not run.
+    pub async fn for_each<R: Record>(&self, page: usize, mut visit: impl FnMut(R)) -> Result<(), Refusal> {
+        for shard in 0..self.shards() {
+            let mut end = usize::MAX;
+            while end > 0 {
+                let _turn = self.page_turn().await;
+                let read = move |tables: &Tables, now| tables.page(R::KIND, end, page, now);
+                let records;
+                (records, end) = self.read_shard(shard, read).await?;
+                let decoded = records.into_iter().filter_map(|(_, stored)| decode(&stored.bytes).ok());
+                decoded.for_each(&mut visit);
+            }
+        }
+        Ok(())
     }
 
     /// Removes records lazily: see [`Core::evict`]. Returns when they are gone from memory. A record whose shard does

@@ -34,9 +34,9 @@ struct GuardPage<'a> {
 
 impl GuardPage<'_> {
     /// The title of a service; `none` without a sid.
-    fn title<'a>(&'a self, sid: &Option<String>, none: &'a str) -> &'a str {
-        let Some(sid) = sid else { return none };
-        self.services.iter().find(|(known, _)| known == sid).map_or(none, |(_, title)| title)
+    fn title<'a>(&'a self, sid: Option<&str>, none: &'a str) -> &'a str {
+        let known = |sid| self.services.iter().find(|(known, _)| known == sid);
+        sid.and_then(known).map_or(none, |(_, title)| title)
     }
 }
 

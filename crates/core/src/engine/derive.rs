@@ -12,6 +12,7 @@ use crate::domain::{Code, CodeLength, PhoneNumber, ServerKey, ServiceId};
 const PURPOSE: &[u8] = b"onceward/code/1";
 const PAD_PURPOSE: &[u8] = b"onceward/code-pad/1";
 const REQUEST_PURPOSE: &[u8] = b"onceward/request/1";
+const HASH_PURPOSE: &[u8] = b"onceward/guard/1";
 const FINGERPRINT_PURPOSE: &[u8] = b"onceward/key-fingerprint/1";
 
 /// The code of one verification: `length` digits, uniformly distributed, computed from the server
@@ -112,6 +113,12 @@ pub fn key_fingerprint(key: &ServerKey) -> [u8; 16] {
     let mut fingerprint = [0; 16];
     fingerprint.copy_from_slice(&block[..16]);
     fingerprint
+}
+
+/// Seed of the hashes of tables whose keys attackers choose.
+pub fn hash_seed(key: &ServerKey) -> u64 {
+    let block: [u8; 32] = keyed(key, HASH_PURPOSE).finalize().into_bytes().into();
+    block.iter().take(8).fold(0, |all, byte| all << 8 | u64::from(*byte))
 }
 
 /// AES-128 under a key that is derived from the server key for one purpose.

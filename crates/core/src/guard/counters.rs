@@ -157,8 +157,9 @@ impl Counter {
         }
     }
 
-    pub(super) fn is_verified(&self, now: Timestamp) -> bool {
-        self.verified_on > 0 && self.verified_on + VERIFIED_DAYS > Period::Day.index(now)
+    /// Whether its number counts as verified on a day.
+    pub(super) const fn is_verified(&self, day: u32) -> bool {
+        self.verified_on > 0 && self.verified_on + VERIFIED_DAYS > day
     }
 
     /// When the counter says nothing any more.
@@ -177,8 +178,7 @@ impl Counter {
         let Window { index, current, previous } = self.day;
         let days = if index + 1 < today { [Tally::default(); 2] } else { [current, previous] };
         let [sends, unverified] = [days[0].sends + days[1].sends, days[0].unverified + days[1].unverified];
-        let is_verified = self.verified_on > 0 && self.verified_on + VERIFIED_DAYS > today;
-        (4 * (unverified + self.pending) + sends + 2 * u32::from(is_verified), index)
+        (4 * (unverified + self.pending) + sends + 2 * u32::from(self.is_verified(today)), index)
     }
 }
 

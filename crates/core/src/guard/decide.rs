@@ -154,11 +154,11 @@ impl Guard {
             findings.push(Finding { until: Some(until), ..finding });
         } else {
             findings.extend(fixed_findings(signals, rules));
-            self.number_rule(signals, rules, now, &mut findings);
+            findings.extend(self.number_finding(signals, rules, now));
             let is_trusted = signals.is_trusted || entry.is_some();
             let is_refused = findings.iter().any(|finding| finding.effect == Effect::Refused);
             if !is_trusted && !is_refused {
-                self.adaptive_rules(signals, rules, now, &mut findings);
+                findings.extend(self.adaptive_findings(signals, rules, now));
             }
         }
         let reason = findings.iter().find(|finding| finding.effect == Effect::Refused);
@@ -277,20 +277,12 @@ impl Guard {
         keys.find_map(|key| self.entry(&key, now).filter(Entry::is_manual).map(|entry| (key, entry)))
     }
 
-    fn number_rule(
-        &self,
-        signals: &Signals,
-        rules: &GuardRules,
-        now: Timestamp,
-        findings: &mut Vec<Finding>,
-    ) {
+    fn number_finding(&self, signals: &Signals, rules: &GuardRules, now: Timestamp) -> Option<Finding> {
         let key = Key::of_number(signals.service, signals.number);
-        if let Some(figures) = self.number_figures(&key, rules, now).filter(|_| rules.number != Mode::Off)
-            && figures.tally.sends >= figures.limit
-        {
-            let finding = Finding::new(Rule::Number, key, effect(rules.number));
-            findings.push(Finding { figures: Some(figures), ..finding });
-        }
+        let figures = self.number_figures(&key, rules, now)?;
+        let finding = Finding::new(Rule::Number, key, effect(rules.number));
+        (rules.number != Mode::Off && figures.tally.sends >= figures.limit)
+            .then_some(Finding { figures: Some(figures), ..finding })
     }
 
     fn number_figures(&self, key: &Key, rules: &GuardRules, now: Timestamp) -> Option<Figures> {
@@ -299,13 +291,8 @@ impl Guard {
         Some(Figures { period: Period::Day, tally, pending, usual: 0, limit })
     }
 
-    fn adaptive_rules(
-        &mut self,
-        signals: &Signals,
-        rules: &GuardRules,
-        now: Timestamp,
-        findings: &mut Vec<Finding>,
-    ) {
+    fn adaptive_findings(&mut self, signals: &Signals, rules: &GuardRules, now: Timestamp) -> Vec<Finding> {
+        let mut findings = Vec::new();
         let passes = self.passes_blocks(signals, now);
         for service in [Some(signals.service), None] {
             let scope = self.scope(service, rules, now);
@@ -336,13 +323,14 @@ impl Guard {
                 findings.push(Finding { rule, key, effect, figures: Some(figures), until, begins_block });
             }
         }
+        findings
     }
 
     /// Returns `true` for a number that was verified before and has few messages open.
     fn passes_blocks(&self, signals: &Signals, now: Timestamp) -> bool {
         self.table.get(&Key::of_number(signals.service, signals.number)).is_some_and(|counter| {
             let open = counter.tally(Period::Day, now).unverified.saturating_add(counter.pending);
-            counter.is_verified(now) && open < VERIFIED_NUMBER_OPEN
+            counter.is_verified(Period::Day.index(now)) && open < VERIFIED_NUMBER_OPEN
         })
     }
 
