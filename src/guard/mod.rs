@@ -12,7 +12,6 @@ pub mod operator;
 mod record;
 
 use std::collections::HashMap;
-use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -428,7 +427,7 @@ impl Inner {
         self.metrics.guard_finding(rule, effect);
         self.decisions.note(service, finding, self.clock.now());
         let service = finding.key.service.map(ServiceId::get);
-        let key = Named(finding.key.dimension);
+        let key = finding.key.dimension;
         let figures = finding.figures.map(|Figures { tally, pending, limit, .. }| {
             (tally.sends, tally.verified, tally.unverified, pending, limit)
         });
@@ -483,23 +482,6 @@ impl FactConsumer for Facts {
             | SendEnd::Limited => {
                 inner.guard().withdraw(facts.recipient.service, facts.recipient.number, inner.clock.now());
             }
-        }
-    }
-}
-
-/// A number (masked), prefix, country or address for messages.
-#[derive(Debug, Clone, Copy)]
-pub struct Named(pub Dimension);
-
-impl fmt::Display for Named {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Dimension::Total => f.write_str("all"),
-            Dimension::Country(Some(country)) => write!(f, "{country}"),
-            Dimension::Country(None) => f.write_str("no country"),
-            Dimension::Prefix(digits) => write!(f, "+{digits}****"),
-            Dimension::Address(net) => write!(f, "{net}"),
-            Dimension::Number(number) => write!(f, "{number}"),
         }
     }
 }

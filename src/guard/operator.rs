@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use super::{
     ClientNet, DecisionQuery, Dimension, Effect, Entry, EntryAction, EntryError, Figures, GuardDecision, Key,
-    Mode, Named, PumpingGuard, scope_name,
+    Mode, PumpingGuard, scope_name,
 };
 use crate::audit::{Action, Author, Change};
 use crate::domain::{Channel, NumberType, PhoneNumber, Region, ServiceId, Sid, Timestamp};
@@ -57,7 +57,7 @@ pub type Sids<'a> = &'a (dyn Fn(ServiceId) -> Option<Sid> + Sync);
 
 /// A subject with a masked number.
 pub fn masked(dimension: Dimension) -> String {
-    Named(dimension).to_string()
+    dimension.to_string()
 }
 
 /// A subject as [`subject`] reads it, with the whole number.

@@ -7,7 +7,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::{About, Detail, Event, EventType, GuardAbout, Outbox};
 use crate::domain::Timestamp;
-use crate::guard::{Figures, GuardNotice, Key, Named, PumpingGuard, scope_name};
+use crate::guard::{Figures, GuardNotice, Key, PumpingGuard, scope_name};
 
 impl Outbox {
     /// Hands blocks and spent budgets to the webhooks of the service whose message led to them, from now on. Of a block
@@ -57,7 +57,7 @@ fn described(notice: &GuardNotice) -> (EventType, About) {
             let about = GuardAbout {
                 rule: finding.rule.as_str().to_owned(),
                 scope,
-                subject: Some(Named(finding.key.dimension).to_string()),
+                subject: Some(finding.key.dimension.to_string()),
                 until,
                 limit: figures.map_or(0, |figures| figures.limit.into()),
                 counted: figures.map(counted),

@@ -66,6 +66,20 @@ impl Dimension {
     }
 }
 
+impl fmt::Display for Dimension {
+    /// A number is masked.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Total => f.write_str("all"),
+            Self::Country(Some(country)) => write!(f, "{country}"),
+            Self::Country(None) => f.write_str("no country"),
+            Self::Prefix(digits) => write!(f, "+{digits}****"),
+            Self::Address(net) => write!(f, "{net}"),
+            Self::Number(number) => write!(f, "{number}"),
+        }
+    }
+}
+
 /// The key of a counter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Key {
