@@ -126,6 +126,28 @@ fn trusted_sends_and_manual_entries_come_before_adaptive_rules() {
 }
 
 #[test]
+fn manual_entries_are_bounded_and_never_give_way_to_blocks() {
+    let mut world = Installation::learned();
+    world.guard.bounds.entries = 2;
+    let (until, now) = (world.now.plus(HOUR), world.now);
+    let mut set = |key, action| world.guard.set_entry(key, action, until, now);
+    let made = set(country("GB"), Some(EntryAction::Allow)).expect("room");
+    assert_eq!(made.map(|entry| entry.is_manual()), Some(true));
+    assert_eq!(set(country("FR"), Some(EntryAction::Allow)), Err(TooManyEntries(1)));
+    assert!(set(country("GB"), Some(EntryAction::Block)).is_ok(), "it replaces its entry");
+    for n in 0..3 {
+        while world.send(TJ + 10_000 * n).is_ok() {
+            world.now = world.now.plus(MINUTE);
+        }
+    }
+    assert_eq!(world.guard.entries.len(), 2);
+    assert!(world.guard.entry(&country("GB"), now).is_some());
+    let removed = world.guard.set_entry(country("GB"), None, until, now).expect("an entry");
+    assert_eq!(removed.map(|entry| entry.until), Some(now));
+    assert_eq!(world.guard.set_entry(country("GB"), None, until, now), Ok(None));
+}
+
+#[test]
 fn a_withdrawn_send_is_not_counted() {
     let mut world = Installation::learned();
     for n in 0..100 {

@@ -10,7 +10,9 @@ use crate::audit::Actor;
 use crate::config::GuardSettings;
 use crate::domain::{PhoneNumber, Region, ServiceId, Timestamp};
 use crate::gateway::ErrorClass;
-use crate::guard::{ClientSignals, DecisionQuery, Effect, Mode, PumpingGuard, Rule};
+use crate::guard::{
+    ClientSignals, DecisionQuery, Dimension, Effect, EntryAction, Key, Mode, PumpingGuard, Rule,
+};
 use crate::numbers::{NumberKey, SendOutcome, SendRequest};
 use crate::template::MessageStyle;
 use crate::verify::{BeginRequest, Ending, Refused, Verification, VerificationTarget};
@@ -80,6 +82,25 @@ async fn an_attack_on_a_prefix_gets_at_most_31_messages_also_across_a_crash() {
     assert_eq!(passed(&world, (200..210).map(|n| asking(phone(TJ + n)))).await, 0);
     world.advance(13 * HOUR);
     sends(&world, TJ + 300).await.expect("the block has ended");
+}
+
+#[tokio::test]
+async fn an_allowed_country_passes_the_block_of_its_prefix_as_explained() {
+    let world = learned(GuardSettings::default()).await;
+    passed(&world, (0..40).map(|n| asking(phone(TJ + n)))).await;
+    let (guard, service) = (guard(&world), world.registry.default_service());
+    let prefix = Dimension::prefix_of(phone(TJ));
+    let explain = async || guard.explain((service.id, service.sid), prefix, true).await.expect("reasons");
+    let explained = explain().await;
+    let is_block = |reason: &String| reason.starts_with("The guard blocks +99290000**** for all services");
+    assert!(explained.refused && explained.reasons.iter().any(is_block), "{explained:?}");
+
+    let country = Key::new(None, Dimension::Country(Region::parse("TJ")));
+    let by = world.registry.author(Actor::Account, None);
+    let entry = guard.set_entry(country, Some(EntryAction::Allow), HOUR, &|_| None, by).await;
+    assert_eq!(entry.expect("room").map(|entry| entry.action).as_deref(), Some("allow"));
+    assert!(!explain().await.refused);
+    sends(&world, TJ + 50).await.expect("sent");
 }
 
 #[tokio::test]
