@@ -20,14 +20,17 @@ impl<'a, 'b> AttemptLogWriter<'a, 'b> {
         Self { view, key, settings }
     }
 
-    /// Removes every record of this number in the slot of the decision, with its planned messages.
-    pub fn erase(service: ServiceId, number: PhoneNumber, view: &mut Transaction<'_>) {
+    /// Removes every record of this number in the slot of the decision, with its planned messages. Returns `true` if
+    /// there was one.
+    pub fn erase(service: ServiceId, number: PhoneNumber, view: &mut Transaction<'_>) -> bool {
         let is_about = |id: &Id, log: &AttemptLog| {
             AttemptLogKey::from_id(*id).service == service && log.number == number
         };
-        for (id, _) in view.in_slot(is_about) {
-            view.put::<AttemptLog>(id, None, Durability::Durable);
+        let about = view.in_slot(is_about);
+        for (id, _) in &about {
+            view.put::<AttemptLog>(*id, None, Durability::Durable);
         }
+        !about.is_empty()
     }
 
     fn log(&mut self) -> Option<AttemptLog> {

@@ -158,21 +158,23 @@ impl Attempts {
     }
 
     /// Removes every record of this number, also those that an import under another server key left in another slot. They
-    /// are gone from memory, and from the disk with the next commit.
+    /// are gone from memory, and from the disk with the next commit. Returns `true` if there was one.
     ///
     /// # Errors
     /// [`Refusal::Stopping`] while a shard cannot say.
-    pub async fn erase(&self, service: ServiceId, number: PhoneNumber) -> Result<(), Refusal> {
-        let mut before = None;
+    pub async fn erase(&self, service: ServiceId, number: PhoneNumber) -> Result<bool, Refusal> {
+        let (mut before, mut has_found) = (None, false);
         loop {
             let _turn = self.router.page_turn().await;
             let page = self.indexes.newest(Some(&[service]), before, PAGE);
-            let Some(last) = page.last().copied() else { return Ok(()) };
+            let Some(last) = page.last().copied() else { return Ok(has_found) };
             before = Some(last);
             let found = self.router.get_each(page.into_iter().map(|(_, key)| record_key(key))).await?;
             let is_about =
                 |stored: &Stored| decode::<AttemptLog>(&stored.bytes).is_ok_and(|log| log.number == number);
             let about = found.into_iter().filter(|(_, stored)| is_about(stored)).map(|(key, _)| key);
+            let about: Vec<_> = about.collect();
+            has_found |= !about.is_empty();
             self.router.evict(about, |_: &AttemptLog| true).await;
         }
     }

@@ -185,7 +185,7 @@ pub enum Command {
 
     /// Erase a number: its verification, its counts, its messages and events, and its place on the safe list.
     ///
-    /// A lockout stays until it ends. The audit log keeps who erased a number, masked. The server must run on the data
+    /// A lockout that is in force stays until it ends. The audit log keeps who erased a number, masked. The server must run on the data
     /// directory.
     Erase(EraseArgs),
 

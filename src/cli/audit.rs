@@ -65,13 +65,22 @@ pub fn erase(args: &EraseArgs, settings: &StorageSettings) -> Result<CommandOutp
     if args.json {
         return Ok(CommandOutput::of(json_line(&erased)));
     }
-    let ErasedLine { number, services, locked_until } = &erased;
-    let plural = if *services == 1 { "" } else { "s" };
+    let ErasedLine { number, erased, services, locked_until } = &erased;
+    let done = match (erased, services) {
+        (false, _) if locked_until.is_some() => format!("Nothing but its lockout was known of {number}.\n"),
+        (false, _) => format!("Nothing was known of {number}.\n"),
+        (true, 0) => format!("{number} is erased. No service had records of it.\n"),
+        (true, 1) => format!("{number} is erased in 1 service.\n"),
+        (true, more) => format!("{number} is erased in {more} services.\n"),
+    };
     let lockout = locked_until.map_or_else(String::new, |until| {
         format!("Its lockout stays until {}, without any history.\n", until.rfc3339_seconds())
     });
-    Ok(CommandOutput::of(format!(
-        "{number} is erased in {services} service{plural}.\n{lockout}The data directory has earlier records of it until \
-         the next checkpoint: for 20 minutes at most, or until the server stops.\nLog files and backups are yours to erase.\n"
-    )))
+    let files = if *erased {
+        "The data directory has earlier records of it until the next checkpoint: for 20 minutes at most, or until the \
+         server stops.\n"
+    } else {
+        ""
+    };
+    Ok(CommandOutput::of(format!("{done}{lockout}{files}Log files and backups are yours to erase.\n")))
 }

@@ -18,7 +18,7 @@ use super::v2::account::{SafeNumberView, TemplateView, TestNumberView};
 use super::v2::attempts::{AttemptView, SummaryView};
 use super::v2::audit::AuditEntryView;
 use super::v2::limits::{BucketView, RateLimitView};
-use super::v2::lockouts::LockoutView;
+use super::v2::lockouts::{ErasureView, LockoutView};
 use super::v2::params::Parameters as _;
 use super::v2::services::{MessagingConfigurationView, ServiceView};
 use super::v2::verifications::{CheckView, VerificationView};
@@ -212,10 +212,10 @@ static LOCKOUTS: ApiGroup = twilio(
             about: "Ends a lockout and a hard stop, clears the counts, and voids the number's code.",
             others: &[404, 429];
         Delete "/v2/Services/{ServiceSid}/Numbers/{To}", "DeleteNumber", "Erase a number" =>
-            v2!(async lockouts::erase), GONE,
+            v2!(async lockouts::erase), one::<ErasureView>(),
             about: "Erases the verification, the counts, the attempts, the planned messages, the events and the stored responses \
-                    about the number. A lockout stays until it ends. With the account's credentials or a key for all services \
-                    the number also leaves the safe list. 204 for an unknown number too.",
+                    about the number. A lockout that is in force stays until it ends. With the account's credentials or a key \
+                    for all services the number also leaves the safe list. 200 for an unknown number too.",
             others: &[404, 429];
     },
 );

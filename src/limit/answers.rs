@@ -151,11 +151,12 @@ impl Answers {
     }
 
     /// Removes the answers of a service that contain `text`. They are gone from memory, and from the disk with the next commit.
+    /// Returns `true` if there was one.
     ///
     /// # Errors
     /// [`Refusal::Stopping`] while a shard does not run.
-    pub async fn erase(&self, service: ServiceId, text: &str) -> Result<(), Refusal> {
-        let router = self.deps.shards.router();
+    pub async fn erase(&self, service: ServiceId, text: &str) -> Result<bool, Refusal> {
+        let (router, mut has_found) = (self.deps.shards.router(), false);
         for shard in 0..router.shards() {
             // The shard only copies the records.
             let all =
@@ -168,10 +169,11 @@ impl Answers {
                 .await?
                 .into_iter()
                 .filter(|(key, stored)| service_of(&key.id) == service && contains(stored));
-            let about = about.map(|(key, _)| key);
+            let about: Vec<_> = about.map(|(key, _)| key).collect();
+            has_found |= !about.is_empty();
             router.evict(about, |_: &KeyUse| true).await;
         }
-        Ok(())
+        Ok(has_found)
     }
 
     /// Begins a request with an idempotency key. Two requests are equal if their fingerprints are. Of concurrent

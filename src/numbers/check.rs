@@ -211,10 +211,23 @@ pub struct EndCommand {
     pub named: Option<VerificationName>,
     /// The entry of the audit log, if it has an effect.
     pub audited: Option<Audited>,
-    /// Replies with the verification that ended; `None` if there was none.
-    pub responder: Responder<Option<VerificationSummary>>,
+    /// Something of the number was erased before. Then an erasure has an effect in any case.
+    pub was_erased: bool,
+    /// Replies with the result.
+    pub responder: Responder<EndReply>,
     /// The decision.
     pub decided: Option<EndOutcome>,
+    /// [`EndReply::has_effect`].
+    pub has_effect: bool,
+}
+
+/// The result of an [`EndCommand`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndReply {
+    /// The verification that ended; `None` if there was none.
+    pub verification: Option<VerificationSummary>,
+    /// The request changed something.
+    pub has_effect: bool,
 }
 
 impl EndCommand {
@@ -232,24 +245,22 @@ impl EndCommand {
 
     /// Erases what other records say of the number, and writes the entry of the audit log, if there was something to end.
     pub(super) fn finish(
-        &self,
+        &mut self,
         key: NumberKey,
-        was_known: bool,
+        has_changed: bool,
         events: Option<&dyn EventSink>,
         view: &mut Transaction<'_>,
     ) {
-        let has_effect = match self.ending {
+        self.has_effect = match self.ending {
             Ending::Approved | Ending::Canceled => matches!(self.decided, Some(EndOutcome::Ended(Some(_)))),
-            Ending::Cleared => was_known,
+            Ending::Cleared => has_changed,
             Ending::Erased => {
-                AttemptLogWriter::erase(key.service, key.number, view);
-                if let Some(events) = events {
-                    events.erase(key, view);
-                }
-                true
+                let had_attempts = AttemptLogWriter::erase(key.service, key.number, view);
+                let had_events = events.is_some_and(|events| events.erase(key, view));
+                has_changed || had_attempts || had_events || self.was_erased
             }
         };
-        if let Some(Audited { author, change }) = self.audited.as_ref().filter(|_| has_effect) {
+        if let Some(Audited { author, change }) = self.audited.as_ref().filter(|_| self.has_effect) {
             author.record(change.clone(), view);
         }
     }
@@ -268,6 +279,6 @@ impl EndCommand {
             };
             context.report_code_end(summary.track, end);
         }
-        self.responder.send(Ok(summary));
+        self.responder.send(Ok(EndReply { verification: summary, has_effect: self.has_effect }));
     }
 }

@@ -285,7 +285,7 @@ impl Command for NumberCommand {
             );
         }
         if let CommandKind::End(end) = kind {
-            end.finish(*key, state != NumberState::Fresh, deps.events.as_deref(), view);
+            end.finish(*key, next != state, deps.events.as_deref(), view);
         }
         Decision::Made
     }

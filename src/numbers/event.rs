@@ -86,6 +86,7 @@ pub trait EventSink: Send + Sync {
         view: &mut Transaction<'_>,
     );
 
-    /// Removes the records about `key`, also of events that are not delivered yet.
-    fn erase(&self, key: NumberKey, view: &mut Transaction<'_>);
+    /// Removes the records about `key`, also of events that are not delivered yet. Returns `true` if there was
+    /// one.
+    fn erase(&self, key: NumberKey, view: &mut Transaction<'_>) -> bool;
 }

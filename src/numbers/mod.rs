@@ -23,6 +23,7 @@ mod verifier;
 pub use crate::delivery::FailureReason;
 pub use crate::engine::SendOptions;
 pub use crate::shard::{LimitedTable, Refusal, ShardStartError, Usage};
+pub use check::EndReply;
 pub use event::{EventSink, NumberEvent};
 pub use policies::Policies;
 pub use record::NumberKey;

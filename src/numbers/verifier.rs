@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::check::{CheckCommand, EndCommand};
+use super::check::{CheckCommand, EndCommand, EndReply};
 use super::command::{CommandKind, NumberCommand, NumberDeps, Responder, attempt_log_key};
 use super::deliver::GatewayEffects;
 use super::event::EventSink;
@@ -76,6 +76,8 @@ pub struct EndRequest {
     pub named: Option<VerificationName>,
     /// The entry of the audit log, if the request has an effect.
     pub audited: Option<Audited>,
+    /// Something of the number was erased before. Then an erasure has an effect in any case.
+    pub was_erased: bool,
 }
 
 /// A number that is locked out.
@@ -264,11 +266,19 @@ impl Verifier {
     ///
     /// # Errors
     /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the outcome is unknown.
-    pub async fn end(&self, request: EndRequest) -> Result<Option<VerificationSummary>, Refusal> {
-        let EndRequest { key, ending, named, audited } = request;
+    pub async fn end(&self, request: EndRequest) -> Result<EndReply, Refusal> {
+        let EndRequest { key, ending, named, audited, was_erased } = request;
         let permit = self.limit.acquire(key.service, false)?;
         self.decide(key, permit, (None, "decide end"), |responder| {
-            CommandKind::End(EndCommand { ending, named, audited, responder, decided: None })
+            CommandKind::End(EndCommand {
+                ending,
+                named,
+                audited,
+                was_erased,
+                responder,
+                decided: None,
+                has_effect: false,
+            })
         })
         .await
     }

@@ -44,11 +44,11 @@ impl Registry {
         .await
     }
 
-    /// Removes a number, if it is on the list.
-    pub async fn erase_safe_number(&self, number: PhoneNumber) -> Result<(), RegistryError> {
+    /// Removes a number. Returns `true` if it was on the list.
+    pub async fn erase_safe_number(&self, number: PhoneNumber) -> Result<bool, RegistryError> {
         match self.remove_safe_number(number).await {
-            Err(RegistryError::NotFound(_)) => Ok(()),
-            removed => removed,
+            Err(RegistryError::NotFound(_)) => Ok(false),
+            removed => removed.map(|()| true),
         }
     }
 

@@ -10,7 +10,7 @@ mod view;
 pub use request::{AttemptQuery, BeginRequest, CheckCode, Ending, VerificationTarget};
 pub use serve::{Cleared, CurrentRules, Verifying, VerifyingDeps};
 pub use view::{
-    Attempt, AttemptPage, NumberStatus, Refused, SendAttempt, Status, Summary, Verification,
+    Attempt, AttemptPage, Erasure, NumberStatus, Refused, SendAttempt, Status, Summary, Verification,
     VerificationStage, VerificationStatus,
 };
 
@@ -67,7 +67,7 @@ pub trait Verifications: Send + Sync + 'static {
         service: ServiceId,
         number: PhoneNumber,
         by: Author,
-    ) -> BoxFuture<'_, Result<(), Refused>>;
+    ) -> BoxFuture<'_, Result<Erasure, Refused>>;
 
     /// The pumping guard.
     fn guard(&self) -> Option<PumpingGuard> {

@@ -117,6 +117,15 @@ pub struct Summary {
     pub converted: u64,
 }
 
+/// The result of the erasure of a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Erasure {
+    /// Something was known, and is erased.
+    pub has_erased: bool,
+    /// The end of a lockout, which stays until then.
+    pub locked_until: Option<Timestamp>,
+}
+
 /// All that is known of a number in a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NumberStatus {

@@ -128,7 +128,7 @@ impl EventRecorder {
 }
 
 impl EventSink for EventRecorder {
-    fn erase(&self, key: NumberKey, view: &mut Transaction<'_>) {
+    fn erase(&self, key: NumberKey, view: &mut Transaction<'_>) -> bool {
         let is_about = |_: &Id, record: &EventRecord| match record {
             EventRecord::Delivery(delivery) => {
                 (delivery.event.service, delivery.event.about.to) == (key.service, key.number)
@@ -136,9 +136,11 @@ impl EventSink for EventRecorder {
             EventRecord::Expected(end) => (end.service, end.to) == (key.service, key.number),
             EventRecord::Dropped(_) => false,
         };
-        for (id, _) in view.in_slot(is_about) {
-            view.put::<EventRecord>(id, None, Durability::Durable);
+        let about = view.in_slot(is_about);
+        for (id, _) in &about {
+            view.put::<EventRecord>(*id, None, Durability::Durable);
         }
+        !about.is_empty()
     }
 
     fn subscribes(&self, key: NumberKey) -> bool {

@@ -8,7 +8,7 @@ use super::wire::{at_least_one, parse_time};
 use crate::audit::{Actor, AuditEntry, AuditQuery, Author};
 use crate::domain::{PhoneNumber, Sid, SidKind, Timestamp};
 use crate::registry::{Registry, RegistryError};
-use crate::verify::Verifying;
+use crate::verify::{Erasure, Verifying};
 
 /// Answered with one [`AuditLine`] for each entry, the newest first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Args)]
@@ -99,7 +99,9 @@ pub struct EraseRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErasedLine {
     pub number: String,
-    /// The services that were searched.
+    /// Something of the number was known, and is erased.
+    pub erased: bool,
+    /// The services that had records of it.
     pub services: usize,
     /// The latest end of a lockout, which stays until then.
     pub locked_until: Option<Timestamp>,
@@ -114,10 +116,15 @@ impl EraseRequest {
     ) -> Result<ErasedLine, String> {
         let number = PhoneNumber::parse(&self.number, None).map_err(|error| error.to_string())?;
         let erased = match service_of(registry, self.service)? {
-            Some(only) => verifying.erase(only, number, by).await.map(|until| (1, until)).map_err(Into::into),
+            Some(only) => verifying
+                .erase(only, number, by)
+                .await
+                .map_err(Into::into)
+                .map(|only| (usize::from(only.has_erased), only)),
             None => verifying.erase_everywhere(number, by).await,
         };
-        let (services, locked_until) = erased.map_err(|error: RegistryError| error.to_string())?;
-        Ok(ErasedLine { number: number.e164(), services, locked_until })
+        let (services, Erasure { has_erased: erased, locked_until }) =
+            erased.map_err(|error: RegistryError| error.to_string())?;
+        Ok(ErasedLine { number: number.e164(), erased, services, locked_until })
     }
 }

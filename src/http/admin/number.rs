@@ -13,7 +13,8 @@ use crate::http::v2::params::{Param, Text};
 use crate::numbers::Refusal;
 use crate::registry::Service;
 use crate::verify::{
-    Cleared, Ending, NumberStatus, Refused, VerificationStage, VerificationStatus, VerificationTarget,
+    Cleared, Ending, Erasure, NumberStatus, Refused, VerificationStage, VerificationStatus,
+    VerificationTarget,
 };
 use askama::Template;
 
@@ -227,11 +228,12 @@ async fn erase(request: &AdminRequest<'_>, number: PhoneNumber) -> Result<Respon
     let (verifying, by) = (request.admin.verifying.clone(), request.author());
     let work = tokio::spawn(async move { verifying.erase_everywhere(number, by).await });
     match work.await.map_err(|_| Refusal::Stopping)? {
-        Ok((_, locked_until)) => {
+        Ok((_, Erasure { has_erased, locked_until })) => {
             let lockout =
                 locked_until.map(|until| format!(" Its lockout stays until {} UTC.", moment(until)));
             let lockout = lockout.unwrap_or_default();
-            request.notify(true, format!("{number} is erased in every service.{lockout}"));
+            let done = if has_erased { "is erased in every service" } else { "had nothing to erase" };
+            request.notify(true, format!("{number} {done}.{lockout}"));
             request.admin.sessions.erase(number);
             Ok(home::redirect("/admin"))
         }

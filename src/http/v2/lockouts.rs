@@ -6,6 +6,7 @@ use super::params::{AccountSid, Date, Id, ServiceSid, Url, view};
 use crate::domain::{PhoneNumber, Sid};
 use crate::engine::LockoutState;
 use crate::http::response::Response;
+use crate::verify::Erasure;
 
 view! {
     /// Consecutive wrong codes of a number, and the end of its lockout.
@@ -26,6 +27,22 @@ view! {
     }
 }
 
+view! {
+    /// The erasure of a number.
+    ErasureView as Erasure(frame, service: Sid, number: PhoneNumber, erasure: Erasure) {
+        service_sid: ServiceSid = Id(service),
+        account_sid: AccountSid = Id(frame.account),
+        /// The number, in E.164 form.
+        #[schema(example = "+14155552671")]
+        to: String = number.e164(),
+        /// Whether something was known of the number, and is erased.
+        erased: bool = erasure.has_erased,
+        /// The end of the lockout of the number, which stays until then; null without one.
+        #[schema(required)]
+        date_locked_until: Option<Date> = erasure.locked_until.map(Date::from),
+    }
+}
+
 pub async fn fetch(request: &Request<'_>) -> Result<Response, Failure> {
     let (service, number) = (request.service()?, number(request, "Lockouts")?);
     let state = request.v2.verifications.lockout(service.id, number).await?;
@@ -43,11 +60,11 @@ pub async fn delete(request: &Request<'_>) -> Result<Response, Failure> {
 /// service also removes it from the safe list.
 pub async fn erase(request: &Request<'_>) -> Result<Response, Failure> {
     let (service, number) = (request.service()?, number(request, "Numbers")?);
-    request.v2.verifications.erase(service.id, number, request.author()).await?;
+    let mut erasure = request.v2.verifications.erase(service.id, number, request.author()).await?;
     if request.is_for_all_services() {
-        request.registry().erase_safe_number(number).await?;
+        erasure.has_erased |= request.registry().erase_safe_number(number).await?;
     }
-    Ok(Response::empty())
+    Ok(Response::ok(&ErasureView::new(&request.frame(), service.sid, number, erasure)))
 }
 
 fn number(request: &RequestContext<'_>, segment: &str) -> Result<PhoneNumber, Failure> {

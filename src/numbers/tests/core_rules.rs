@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::world::{COMMANDS_PER_NUMBER, World, accepted, number, wrong};
 use crate::engine::{Ending, PossiblySent, SendResult};
-use crate::numbers::{CheckOutcome, NumberKey, Refusal, SendOutcome};
+use crate::numbers::{CheckOutcome, EndReply, NumberKey, Refusal, SendOutcome};
 use crate::shard::Id;
 
 #[test]
@@ -375,7 +375,11 @@ fn a_lockout_ends_durably_even_while_another_number_is_being_committed() {
     world.applied(&writes);
     assert_eq!(other.answer(), Ok(wrong(4)));
     assert_eq!(world.commits().len(), 1, "the end of the lockout");
-    assert_eq!(ended.reply(), Ok(None), "no verification was under way");
+    assert_eq!(
+        ended.reply(),
+        Ok(EndReply { verification: None, has_effect: true }),
+        "no verification was under way"
+    );
     let answer = world.checks_wrong(number(1));
     assert!(!matches!(answer.answer(), Ok(CheckOutcome::Locked { .. })));
 }
@@ -404,7 +408,7 @@ fn a_code_that_was_canceled_in_the_same_batch_is_not_sent() {
     world.commits_if_any();
     assert!(world.dispatches_nothing(), "the code could not be used");
     world.commits_if_any();
-    assert!(matches!(ended.reply(), Ok(Some(_))));
+    assert!(matches!(ended.reply(), Ok(EndReply { verification: Some(_), .. })));
     assert!(!matches!(sent.answer(), Ok(SendOutcome::Sent { .. })));
 }
 

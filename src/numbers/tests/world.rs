@@ -18,16 +18,14 @@ use crate::engine::{
     CheckResult, Ending, LockoutRule, NumberState, Policy, Salt, SendOptions, SendPermit, SendResult,
     SendRules, SlotHash, derive_code,
 };
-use crate::numbers::check::{CheckCommand, EndCommand, GatewayCheck};
+use crate::numbers::check::{CheckCommand, EndCommand, EndReply, GatewayCheck};
 use crate::numbers::command::{
     CommandKind, Effects, NumberCommand, NumberDeps, PendingReply, Responder, attempt_log_key,
 };
 use crate::numbers::in_flight::CommandLimit;
 use crate::numbers::send::{Dispatch, ResumeCommand, SendCommand};
 use crate::numbers::table::NumberTable;
-use crate::numbers::{
-    CheckOutcome, NumberCapacity, NumberKey, Policies, Refusal, Reply, SendOutcome, VerificationSummary,
-};
+use crate::numbers::{CheckOutcome, NumberCapacity, NumberKey, Policies, Refusal, Reply, SendOutcome};
 use crate::shard::{
     Command, Core, Decision, Durability, Kinds, Record, RecordKey, ReplyContext, ShardSettings, Stored,
     Subject, Tables, Transaction, Write, encode,
@@ -209,9 +207,17 @@ impl World {
         awaited
     }
 
-    pub fn ends(&mut self, key: NumberKey, ending: Ending) -> Awaited<Option<VerificationSummary>> {
+    pub fn ends(&mut self, key: NumberKey, ending: Ending) -> Awaited<EndReply> {
         let (responder, awaited) = self.responder();
-        let end = EndCommand { ending, named: None, audited: None, responder, decided: None };
+        let end = EndCommand {
+            ending,
+            named: None,
+            audited: None,
+            was_erased: false,
+            responder,
+            decided: None,
+            has_effect: false,
+        };
         self.submit(key, CommandKind::End(end));
         awaited
     }

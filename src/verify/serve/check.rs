@@ -35,8 +35,9 @@ impl VerifyingInner {
             Ending::Approved => (engine::Ending::Approved, Status::Approved, Action::VerificationApproved),
         };
         let audited = by.map(|author| author.audited(action, service.sid, number));
-        let request = EndRequest { key: self.key(&service, number), ending: decided, named, audited };
-        let summary = self.verifier.end(request).await?.ok_or(Refused::NotFound)?;
+        let key = self.key(&service, number);
+        let request = EndRequest { key, ending: decided, named, audited, was_erased: false };
+        let summary = self.verifier.end(request).await?.verification.ok_or(Refused::NotFound)?;
         self.shown(service.id, number, &summary, status).await
     }
 }

@@ -20,8 +20,8 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use super::{
-    Attempt, AttemptPage, AttemptQuery, BeginRequest, CheckCode, Ending, NumberStatus, Refused, Summary,
-    Verification, VerificationTarget, Verifications,
+    Attempt, AttemptPage, AttemptQuery, BeginRequest, CheckCode, Ending, Erasure, NumberStatus, Refused,
+    Summary, Verification, VerificationTarget, Verifications,
 };
 use crate::attempts::ReceiptOutcome;
 use crate::audit::{Action, Author};
@@ -30,7 +30,7 @@ use crate::delivery::Delivery;
 use crate::domain::{PhoneNumber, ServerKey, ServiceId, Sid, Timestamp};
 use crate::engine::{self, LockoutState, Sealer, SlotHash};
 use crate::gateway::Receipt;
-use crate::guard::PumpingGuard;
+use crate::guard::{DecisionQuery, Dimension, Key, PumpingGuard};
 use crate::limit::{Answers, Limits};
 use crate::numbers::{EndRequest, LockedNumber, NumberKey, Refusal, Verifier};
 use crate::registry::{Registry, RegistryError, Service};
@@ -167,7 +167,7 @@ impl Verifying {
         self.0.clear(service, number, by).await
     }
 
-    /// Erases what is kept of a number in a service. Returns the end of a lockout, which stays.
+    /// Erases what is kept of a number in a service.
     ///
     /// # Errors
     /// [`Refusal`]. After an error a part may have been erased.
@@ -176,12 +176,12 @@ impl Verifying {
         service: ServiceId,
         number: PhoneNumber,
         by: Author,
-    ) -> Result<Option<Timestamp>, Refusal> {
+    ) -> Result<Erasure, Refusal> {
         self.0.erase(service, number, by).await
     }
 
     /// Erases what is kept of a number in every service, and removes it from the safe list. Returns the number of
-    /// services, and the latest end of a lockout, which stays.
+    /// services that had records of it.
     ///
     /// # Errors
     /// The store's. After an error a part may have been erased.
@@ -189,16 +189,19 @@ impl Verifying {
         &self,
         number: PhoneNumber,
         by: Author,
-    ) -> Result<(usize, Option<Timestamp>), RegistryError> {
-        let (services, mut locked_until) = (self.0.registry.services(0, usize::MAX), None);
-        for service in &services {
-            locked_until = locked_until.max(self.erase(service.id, number, by.clone()).await?);
+    ) -> Result<(usize, Erasure), RegistryError> {
+        let (mut services, mut all) = (0, Erasure::default());
+        for service in self.0.registry.services(0, usize::MAX) {
+            let erasure = self.erase(service.id, number, by.clone()).await?;
+            services += usize::from(erasure.has_erased);
+            all = Erasure {
+                has_erased: all.has_erased || erasure.has_erased,
+                locked_until: all.locked_until.max(erasure.locked_until),
+            };
         }
-        if let Some(guard) = &self.0.guard {
-            guard.erase(None, number).await?;
-        }
-        self.0.registry.on_behalf_of(by).erase_safe_number(number).await?;
-        Ok((services.len(), locked_until))
+        all.has_erased |= self.0.erase_from_guard(None, number).await?;
+        all.has_erased |= self.0.registry.on_behalf_of(by).erase_safe_number(number).await?;
+        Ok((services, all))
     }
 
     /// The time of decisions.
@@ -274,31 +277,45 @@ impl VerifyingInner {
         Ok(self.verifier.receive(receipt.clone()).await? == ReceiptOutcome::Early)
     }
 
-    async fn erase(
-        &self,
-        service: ServiceId,
-        number: PhoneNumber,
-        by: Author,
-    ) -> Result<Option<Timestamp>, Refusal> {
-        let Some(service) = self.registry.service_by_id(service) else { return Ok(None) };
+    async fn erase(&self, service: ServiceId, number: PhoneNumber, by: Author) -> Result<Erasure, Refusal> {
+        let Some(service) = self.registry.service_by_id(service) else { return Ok(Erasure::default()) };
         let mut locked_until = None;
-        // A test number has a record of its own, also after it has become an ordinary number again.
-        for is_test in [false, true] {
+        let mut has_erased = self.verifier.attempts().erase(service.id, number).await?;
+        has_erased |= self.answers.erase(service.id, &number.e164()).await?;
+        has_erased |= self.erase_from_guard(Some(service.id), number).await?;
+        // The last request writes the entry of the audit log. A test number has a record of its own, also after it has become an ordinary number again.
+        for is_test in [true, false] {
             let key = NumberKey { is_test, ..NumberKey::new(service.id, number) };
-            let audited = Some(by.clone().audited(Action::NumberErased, service.sid, number));
-            let audited = audited.filter(|_| !is_test);
-            let request = EndRequest { key, ending: engine::Ending::Erased, named: None, audited };
-            self.verifier.end(request).await?;
+            let audited = (!is_test).then(|| by.clone().audited(Action::NumberErased, service.sid, number));
+            let ending = engine::Ending::Erased;
+            let request = EndRequest { key, ending, named: None, audited, was_erased: has_erased };
+            has_erased |= self.verifier.end(request).await?.has_effect;
             let lockout = self.verifier.lockout(key).await?;
             locked_until = locked_until.max(lockout.and_then(|lockout| lockout.until));
         }
-        self.verifier.attempts().erase(service.id, number).await?;
-        self.answers.erase(service.id, &number.e164()).await?;
-        if let Some(guard) = &self.guard {
-            guard.erase(Some(service.id), number).await?;
+        if has_erased {
+            tracing::info!(%number, service = service.name(), "number erased by operator");
         }
-        tracing::info!(%number, service = service.name(), "number erased by operator");
-        Ok(locked_until)
+        Ok(Erasure { has_erased, locked_until })
+    }
+
+    /// Returns `true` if the guard knew the number.
+    async fn erase_from_guard(
+        &self,
+        service: Option<ServiceId>,
+        number: PhoneNumber,
+    ) -> Result<bool, Refusal> {
+        let Some(guard) = &self.guard else { return Ok(false) };
+        let dimension = Dimension::Number(number);
+        let key = Key::new(service, dimension);
+        let mut has_erased = guard.entry(&key).is_some() || !guard.figures(key).is_empty();
+        if service.is_some() && !has_erased {
+            let query =
+                DecisionQuery { service, keys: vec![dimension], limit: 1, ..DecisionQuery::default() };
+            has_erased = !guard.decisions(&query).await?.0.is_empty();
+        }
+        guard.erase(service, number).await?;
+        Ok(has_erased)
     }
 
     async fn clear(&self, service: ServiceId, number: PhoneNumber, by: Author) -> Result<Cleared, Refusal> {
@@ -309,7 +326,8 @@ impl VerifyingInner {
         };
         let before = self.verifier.lockout(key).await?;
         let audited = known.as_ref().map(|known| by.audited(Action::NumberUnlocked, known.sid, number));
-        let request = EndRequest { key, ending: engine::Ending::Cleared, named: None, audited };
+        let request =
+            EndRequest { key, ending: engine::Ending::Cleared, named: None, audited, was_erased: false };
         self.verifier.end(request).await?;
         let cleared = match before {
             None => Cleared::Unknown,
@@ -395,11 +413,8 @@ impl Verifications for Verifying {
         service: ServiceId,
         number: PhoneNumber,
         by: Author,
-    ) -> BoxFuture<'_, Result<(), Refused>> {
-        self.carried_out(move |inner| async move {
-            inner.erase(service, number, by).await?;
-            Ok(())
-        })
+    ) -> BoxFuture<'_, Result<Erasure, Refused>> {
+        self.carried_out(move |inner| async move { Ok(inner.erase(service, number, by).await?) })
     }
 
     fn attempts(&self, query: AttemptQuery) -> BoxFuture<'_, Result<AttemptPage, Refused>> {

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use onceward::numbers::command::PendingReply;
-use onceward::numbers::{CheckOutcome, Refusal, Reply, SendOutcome, VerificationSummary};
+use onceward::numbers::{CheckOutcome, EndReply, Refusal, Reply, SendOutcome};
 
 /// A command without an answer.
 pub struct Open {
@@ -30,7 +30,7 @@ pub enum ClientCommand {
 pub enum End {
     Begin(PendingReply<Reply<SendOutcome>>),
     Check(PendingReply<Reply<CheckOutcome>>),
-    Cancel(PendingReply<Option<VerificationSummary>>),
+    Cancel(PendingReply<EndReply>),
 }
 
 /// An answer to a client, as far as these tests need it.
@@ -89,10 +89,9 @@ impl End {
                 })
             }),
             Self::Cancel(end) => Pin::new(end).poll(context).map(|told| {
-                reply(
-                    told,
-                    |ended| if ended.is_some() { ClientReply::Canceled } else { ClientReply::NotFound },
-                )
+                reply(told, |ended| {
+                    if ended.verification.is_some() { ClientReply::Canceled } else { ClientReply::NotFound }
+                })
             }),
         }
     }

@@ -238,8 +238,10 @@ impl World {
             ending: Ending::Canceled,
             named,
             audited: None,
+            was_erased: false,
             responder,
             decided: None,
+            has_effect: false,
         });
         self.submits(number, ClientCommand::Cancel(track), End::Cancel(answer), kind)
     }

@@ -253,7 +253,7 @@ pub enum Ending {
     Approved,
     /// An operator clears all counts and lockouts of the number.
     Cleared,
-    /// An operator erases the number. Only the end of a lockout stays, so that an attacker gains no guess by it.
+    /// An operator erases the number. Only a lockout that is in force stays, until its end.
     Erased,
 }
 
@@ -288,9 +288,7 @@ pub fn end(
     let under_way = state.verification().filter(is_meant);
     let next = match (ending, state, under_way) {
         (Ending::Erased, NumberState::Locked { .. }, _) => state,
-        (Ending::Erased, NumberState::Open(open), _) if state.lockout(&rules.policy, now).until.is_some() => {
-            open.with(None)
-        }
+        (Ending::Erased, NumberState::Open(open), _) => open.erased(&rules.policy, now),
         (Ending::Cleared | Ending::Erased, ..) => NumberState::Fresh,
         (_, _, None) => return (state, EndOutcome::NotFound),
         (Ending::Canceled, NumberState::Open(open), Some(canceled)) => {

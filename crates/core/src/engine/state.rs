@@ -317,6 +317,24 @@ impl OpenNumber {
         }
     }
 
+    /// What an erasure leaves: the counts with a wait or a hard stop in force, until it ends. A used-up verification
+    /// refuses no check once it is erased.
+    pub(super) fn erased(self, policy: &Policy, now: Timestamp) -> NumberState {
+        let none = Self { keep_until: self.keep_until, ..Self::EMPTY };
+        let end_of = |open: Self| {
+            [true, false].into_iter().filter_map(|is_named| policy.refused_until(&open, is_named, now)).max()
+        };
+        let failures = end_of(Self { failures: self.failures, ..none });
+        let named = end_of(Self { named: self.named, ..none });
+        let Some(keep_until) = failures.max(named) else { return NumberState::Fresh };
+        NumberState::Open(Self {
+            failures: failures.map_or(FailureCount::NONE, |_| self.failures),
+            named: named.map_or(FailureCount::NONE, |_| self.named),
+            keep_until,
+            verification: None,
+        })
+    }
+
     const fn has_failures(&self) -> bool {
         self.failures.in_a_row > 0 || self.named.in_a_row > 0
     }

@@ -8,8 +8,8 @@ use crate::audit::Author;
 use crate::domain::{Channel, PhoneNumber, ServiceId, Sid, SidKind, Timestamp};
 use crate::engine::LockoutState;
 use crate::verify::{
-    Attempt, AttemptPage, AttemptQuery, BeginRequest, CheckCode, Ending, Refused, SendAttempt, Status,
-    Summary, Verification, VerificationTarget, Verifications,
+    Attempt, AttemptPage, AttemptQuery, BeginRequest, CheckCode, Ending, Erasure, Refused, SendAttempt,
+    Status, Summary, Verification, VerificationTarget, Verifications,
 };
 
 /// A call of the fake, with readable secrets.
@@ -171,8 +171,8 @@ impl Verifications for Fake {
         Box::pin(async { Ok(()) })
     }
 
-    fn erase(&self, _: ServiceId, _: PhoneNumber, _: Author) -> BoxFuture<'_, Result<(), Refused>> {
-        Box::pin(async { Ok(()) })
+    fn erase(&self, _: ServiceId, _: PhoneNumber, _: Author) -> BoxFuture<'_, Result<Erasure, Refused>> {
+        Box::pin(async { Ok(Erasure::default()) })
     }
 
     fn attempts(&self, query: AttemptQuery) -> BoxFuture<'_, Result<AttemptPage, Refused>> {

@@ -10,8 +10,8 @@ use onceward::gateway::BoxFuture;
 use onceward::http::{Base, V2};
 use onceward::store::MemoryStore;
 use onceward::verify::{
-    Attempt, AttemptPage, AttemptQuery, BeginRequest, CheckCode, Ending, Refused, SendAttempt, Status,
-    Summary, Verification, VerificationTarget, Verifications,
+    Attempt, AttemptPage, AttemptQuery, BeginRequest, CheckCode, Ending, Erasure, Refused, SendAttempt,
+    Status, Summary, Verification, VerificationTarget, Verifications,
 };
 use onceward::webhook::{ATTEMPT_TIME, Outbox, OutboxBounds, OutboxDeps, Poster};
 
@@ -99,8 +99,8 @@ impl Verifications for Notes {
         Box::pin(async { Ok(()) })
     }
 
-    fn erase(&self, _: ServiceId, _: PhoneNumber, _: Author) -> BoxFuture<'_, Result<(), Refused>> {
-        Box::pin(async { Ok(()) })
+    fn erase(&self, _: ServiceId, _: PhoneNumber, _: Author) -> BoxFuture<'_, Result<Erasure, Refused>> {
+        Box::pin(async { Ok(Erasure::default()) })
     }
 
     fn attempts(&self, query: AttemptQuery) -> BoxFuture<'_, Result<AttemptPage, Refused>> {

@@ -241,3 +241,19 @@ fn after_a_failed_commit_a_hard_stop_that_has_ended_hides_no_failure() {
     let NumberState::Open(OpenNumber { failures, .. }) = merged else { panic!("{merged:?}") };
     assert_eq!(failures, FailureCount { in_a_row: 51, last: number.now });
 }
+
+#[test]
+fn an_erasure_keeps_a_hard_stop_until_its_end_and_no_other_count() {
+    let mut number = Number::of_a_new_service();
+    number.fails(99);
+    number.ends(Ending::Erased);
+    assert_eq!(number.state, NumberState::Fresh);
+
+    number.fails(100);
+    let until = number.state.locked_until().expect("a hard stop");
+    number.ends(Ending::Erased);
+    assert_eq!(number.state.locked_until(), Some(until));
+    assert_eq!((number.state.ends(), number.verification()), (Some(until), None));
+    number.now = until;
+    assert_eq!(number.state.at(&number.policy, number.now), NumberState::Fresh);
+}
