@@ -111,14 +111,14 @@ fn reasons_against(late: &LateBoundVerifier, stopping: &AtomicBool) -> Vec<Strin
 }
 
 fn health(state: GatewayState) -> GatewayHealth {
-    let GatewayState { name, circuit, tries_again_in, open_for_services, readiness } = state;
+    let GatewayState { name, circuit, tries_again_in, open_for_services, readiness, outage } = state;
     let of_service = |(service, wait)| ServiceCircuit { service, next_try_in_seconds: seconds_up(wait) };
     GatewayHealth {
         name: name.as_str(),
         circuit: circuit.as_str(),
         next_try_in_seconds: tries_again_in.map(seconds_up),
         open_for_services: open_for_services.into_iter().map(of_service).collect(),
-        problem: readiness.err(),
+        problem: readiness.err().or(outage),
     }
 }
 

@@ -222,10 +222,16 @@ impl CircuitState {
             CircuitChange::StillOpen(span) => (span, before),
         };
         let is_gateways = of.is_none() || self.circuits.sole_user(now) == of;
-        let is_told = !is_gateways && self.outages.contains_key(&None);
+        let gateways = self.outages.get_mut(&None).filter(|_| !is_gateways);
+        let is_told = gateways.is_some();
+        if let Some(Outage { condition, .. }) = gateways {
+            reason.clone_into(&mut condition.reason);
+        }
         let longest = before.as_ref().map_or(span, |outage| outage.longest);
         let mut condition = before.map(|outage| outage.condition);
         let news = match LastingCondition::report(&mut condition, reason, now) {
+            // The log has the outage of the gateway, and this is a failed probe of one service.
+            true if is_told => News::Longer,
             _ if is_told => News::None,
             true => News::Outage,
             false if span > longest => News::Longer,

@@ -131,6 +131,8 @@ pub struct GatewayState {
     pub open_for_services: Vec<(String, Duration)>,
     /// The gateway's own state: `Ok`, or the problem that an operator must fix.
     pub readiness: Result<(), String>,
+    /// The last failure of a circuit that is not closed.
+    pub outage: Option<String>,
 }
 
 impl Delivery {
@@ -290,6 +292,7 @@ impl Delivery {
     fn state(&self, gateway: &GuardedGateway) -> GatewayState {
         let now = self.clock.now();
         let (circuit, until) = gateway.circuit.shown(now);
+        let outage = gateway.circuit.outage(now).filter(|_| circuit != Circuit::Closed);
         GatewayState {
             name: gateway.name,
             circuit,
@@ -298,6 +301,7 @@ impl Delivery {
                 .map(|(service, until)| (service, until.since(now)))
                 .collect(),
             readiness: gateway.gateway.readiness(),
+            outage: outage.map(|outage| outage.reason),
         }
     }
 
