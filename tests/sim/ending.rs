@@ -38,8 +38,10 @@ impl World {
             let idle = self.sends.is_empty()
                 && self.unowned.is_empty()
                 && self.checks.is_empty()
-                && self.shards.iter().all(|shard| shard.commit.is_none() && shard.losing.is_empty());
-            if idle && self.commands.is_empty() {
+                && self.shards.iter().all(|shard| shard.commit.is_none());
+            // A shard gives slots up once no command waits in it, perhaps until a later time.
+            let keeps_all = self.shards.iter().all(|shard| shard.losing.is_empty());
+            if idle && keeps_all && self.commands.is_empty() {
                 return Ok(());
             }
             if idle {
