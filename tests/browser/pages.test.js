@@ -19,7 +19,14 @@ const PATIENCE = { timeout: 30_000 };
 
 let browser;
 
+// Two services of one name, which the pages tell apart by their ids.
+const services = [];
+
 test.before(async () => {
+  for (let made = 0; made < 2; made += 1) {
+    const { sid } = await api("", { FriendlyName: "Northern Wholesale and Retail" });
+    services.push(`/${sid}`);
+  }
   fs.mkdirSync(pictures, { recursive: true });
   browser = await puppeteer.launch({
     executablePath: chromium,
@@ -140,6 +147,10 @@ async function walk(width, height, scheme) {
   await says(`${number.slice(0, 5)}*****${number.slice(-2)}`);
   await shown("dashboard");
 
+  for (const service of services) await api(`${service}/Verifications`, { To: number, Channel: "sms" });
+  await page.goto(`${server}/admin`);
+  await shown("dashboard-services");
+
   await page.type("#number", number);
   await press("form[action='/admin/lookup'] button");
   await says("locked");
@@ -150,6 +161,9 @@ async function walk(width, height, scheme) {
   await page.click("#erase + details summary");
   await press("button[value='erase']");
   await says("is erased in every service");
+  await page.goto(`${server}/admin/guard`);
+  await says("Guard");
+  await shown("dashboard-guard");
   await page.goto(`${server}/admin/audit`);
   await says("number.erased");
   await shown("dashboard-audit");
@@ -159,6 +173,14 @@ async function walk(width, height, scheme) {
 }
 
 const post = (path, body) => fetch(`${server}${path}`, { method: "POST", body: JSON.stringify(body) });
+
+async function api(path, form) {
+  const authorization = `Basic ${Buffer.from(`${user}:${secret}`).toString("base64")}`;
+  const body = new URLSearchParams(form);
+  const answer = await fetch(`${server}/v2/Services${path}`, { method: "POST", headers: { authorization }, body });
+  assert.equal(answer.status, 201);
+  return answer.json();
+}
 
 async function send(number) {
   const answer = await post("/api/send-otp", { phoneNumber: number });

@@ -212,6 +212,22 @@ async fn a_gateway_whose_messages_the_next_one_sends_shows_its_failures() {
 }
 
 #[tokio::test]
+async fn a_refused_account_is_shown_once_with_a_banner() {
+    let world = World::of(V2::account(Setup::new())).await;
+    let visitor = Visitor::of(&world).await;
+    assert!(!visitor.get("/admin").await.text().contains("The server is not ready."));
+    let number = world.number();
+    world.twilio.plan(&number, [Reply::Refuse { status: 401, code: 20_003 }]);
+    world.send(&number).await;
+    let page = visitor.get("/admin").await.text();
+    let banner = between(&page, "The server is not ready.", "</div>");
+    assert!(banner.contains("the credentials were not accepted"), "{banner}");
+    let row = between(&page, "<th scope=\"row\">TwilioMessages</th>", "</tr>");
+    assert!(row.contains("<span class=\"badge problem\">not working</span>"), "{row}");
+    assert_eq!(row.matches("the credentials were not accepted").count(), 1, "{row}");
+}
+
+#[tokio::test]
 async fn a_receipt_is_an_entry_of_its_own_after_its_message() {
     let arrange = |_: &_, setup| V2::account(setup).config("public-url", PUBLIC_URL);
     let world = Several::of("Twilio", arrange).await;

@@ -97,6 +97,8 @@ struct OverviewPage {
     script: &'static str,
     header: PageHeader,
     notice: Option<Notice>,
+    /// Why the server is not ready.
+    reasons: Vec<String>,
     range: Range,
     /// Addresses and titles of all ranges, and whether one is this one.
     ranges: [(String, &'static str, bool); 3],
@@ -175,8 +177,21 @@ impl GatewayLine {
         self.circuit() == Circuit::Closed.as_str() && self.problem().is_none()
     }
 
+    /// The words of the badge: a closed circuit says nothing about a refused account.
+    fn state(&self) -> &'static str {
+        let is_closed = self.circuit() == Circuit::Closed.as_str();
+        if is_closed && !self.is_healthy() { "not working" } else { self.circuit() }
+    }
+
     fn problem(&self) -> Option<&str> {
         self.health.as_ref()?.problem.as_deref()
+    }
+
+    /// The problem, unless the last error has the same text.
+    fn further_problem(&self) -> Option<&str> {
+        let last = self.reading.last_error.as_ref().map(|(_, cause)| cause.as_str());
+        let last = last.map(|cause| cause.split_once(": ").map_or(cause, |(_class, detail)| detail));
+        self.problem().filter(|problem| last.is_none_or(|last| !problem.contains(last)))
     }
 
     fn next_try(&self) -> Option<u64> {
@@ -246,6 +261,7 @@ pub async fn page<V: Verify>(request: &AdminRequest<'_>, deps: &Deps<V>) -> Resu
         script: LIVE,
         header: request.header("/admin"),
         notice: request.take_notice(),
+        reasons: (deps.readiness)().err().unwrap_or_default(),
         range,
         ranges: Range::ALL.map(|known| (address(known, chosen), known.title(), known == range)),
         now_ms: now.as_millis(),
