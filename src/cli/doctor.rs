@@ -172,6 +172,7 @@ fn configuration(loaded: &Loaded, sources: &Sources, clock: &dyn Clock, findings
     if loaded.settings.registry.unless_keys.is_some() && has_live_key(sources) {
         findings.ok("access", "callers need an API key, and there is one");
     } else if let Some(exposed) = &loaded.settings.registry.unless_keys {
+        let exposed = exposed.one_line();
         findings.warn(
             "access",
             format!("the server starts only if the data directory holds an API key; without one: {exposed}"),

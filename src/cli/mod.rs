@@ -263,6 +263,7 @@ fn serve(args: &ServeArgs, sources: &Sources) -> Result<CommandOutcome, CommandE
         if let Some(exposed) = &loaded.settings.registry.unless_keys
             && !has_live_key(sources)
         {
+            let exposed = exposed.one_line();
             let _ = writeln!(
                 err,
                 "warning: the server starts only if the data directory holds an API key (onceward keys list); without one: {exposed}"

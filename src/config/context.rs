@@ -69,6 +69,11 @@ impl ConfigErrors {
         self.errors.iter()
     }
 
+    /// All of them in one line, without their count.
+    pub fn one_line(&self) -> String {
+        self.errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    }
+
     /// Warnings beside the errors; often they name the reason, such as a misspelt key.
     pub fn warnings(&self) -> &[String] {
         &self.warnings

@@ -140,7 +140,7 @@ kinds! {
     }
 
     Countries -> BTreeSet<Region> {
-        accepted: "a list of countries with two letters of ISO 3166-1, such as [\"DE\", \"FR\"] or \"DE,FR\"",
+        accepted: "a list of countries with two letters of ISO 3166-1, such as [\"DE\", \"GB\"] or \"DE,GB\" (GB, not UK)",
         schema: json_schema!({ "anyOf": [
             { "type": "array", "items": { "type": "string", "pattern": "^\\s*[A-Za-z]{2}\\s*$" } },
             { "type": "string", "pattern": "^\\s*[A-Za-z]{2}\\s*(,\\s*[A-Za-z]{2}\\s*)*$" },

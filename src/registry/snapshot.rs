@@ -175,10 +175,14 @@ pub fn find_service<S: AsRef<Service>>(
         return Ok(service);
     }
     let called = |found: &S| found.as_ref().settings.friendly_name == text;
-    match (services.find(called), services.find(called)) {
-        (Some(service), None) => Ok(service),
-        (Some(_), Some(_)) => Err(format!("{text:?} is the name of several services; give the id, VA...")),
-        (None, _) => Err(format!(
+    let ids: Vec<_> =
+        services.clone().filter(called).map(|service| service.as_ref().sid.to_string()).collect();
+    match services.find(called) {
+        Some(service) if ids.len() == 1 => Ok(service),
+        Some(_) => {
+            Err(format!("{text:?} is the name of several services; give the id: {}", ids.join(" or ")))
+        }
+        None => Err(format!(
             "there is no service {text:?}; name it by its id (VA...), its name in config.json, its friendly name, or default"
         )),
     }

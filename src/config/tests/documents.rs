@@ -3,10 +3,12 @@
 
 use std::fmt::Write as _;
 
+use onceward_core::guard::{GuardRules, Mode};
 use serde_json::{Map, Value, json};
 
 use super::*;
 use crate::config::json_schema;
+use crate::config::kind::Named as _;
 use crate::config::schema::{ALIASES, Names, TRACE_PREFIX, default_of, variable};
 
 const SCHEMA: &str = include_str!("../../../docs/reference/config.schema.json");
@@ -653,7 +655,33 @@ fn members(text: &mut String, schema: &Value, title: &str, [pointer, config]: [&
     let _ = write!(text, "\n### {title}\n\n{MEMBERS}");
     for (name, schema) in properties {
         let accepts = accepted(&parsed(&config.replace("MEMBER", name)), name);
-        let _ = writeln!(text, "| `{name}` | {accepts} | {} | {} |", default(schema), description(schema));
+        let default = if title == "Members of `guard`" { guard_default(name) } else { default(schema) };
+        let _ = writeln!(text, "| `{name}` | {accepts} | {default} | {} |", description(schema));
+    }
+}
+
+/// What holds without the member, also where a service without it has the server's rules.
+fn guard_default(name: &str) -> String {
+    let rules = GuardRules::default();
+    let mode = |mode: Mode| {
+        let named = Mode::NAMES.iter().find(|(_, known)| *known == mode);
+        format!("`{}`", named.expect("a name").0)
+    };
+    match name {
+        "address" => mode(rules.address.mode),
+        "allowed-countries" => "all".to_owned(),
+        "block-for" => format!("`{}h`", rules.block_for.as_secs() / 3_600),
+        "blocked-countries" => "none".to_owned(),
+        "country" => mode(rules.country.mode),
+        "landlines" => mode(rules.landlines),
+        "messages-per-day" | "money-per-day" => "`off`".to_owned(),
+        "messages-per-hour" => "see there".to_owned(),
+        "number" => mode(rules.number),
+        "number-types" => mode(rules.number_types),
+        "prefix" => mode(rules.prefix.mode),
+        "sends-per-number" => format!("`{}`", rules.per_number),
+        "total" => mode(rules.total.mode),
+        other => panic!("no default of {other} is known"),
     }
 }
 
@@ -664,7 +692,9 @@ fn accepted(wrong: &Value, name: &str) -> String {
     let text = about.filter_map(|error| error.problem.split_once("must be ")).map(|(_, text)| text).next();
     let text = text.unwrap_or_default();
     let range = |text: &str| text.split([':', '(']).next().unwrap_or_default().trim().to_owned();
-    if let Some(numbers) = text.strip_prefix("a whole number from ") {
+    if let Some(numbers) =
+        text.strip_prefix("a whole number from ").filter(|numbers| numbers.contains(" to "))
+    {
         return range(numbers);
     }
     if let Some(times) = text.strip_prefix("a time from ") {
