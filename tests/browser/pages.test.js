@@ -150,6 +150,8 @@ async function walk(width, height, scheme) {
   for (const service of services) await api(`${service}/Verifications`, { To: number, Channel: "sms" });
   await page.goto(`${server}/admin`);
   await shown("dashboard-services");
+  const cut = await page.$$eval(".wide", (all) => all.filter((box) => box.scrollWidth > box.clientWidth).map((box) => box.id));
+  assert.deepEqual(cut, [], "tables that are cut");
 
   await page.type("#number", number);
   await press("form[action='/admin/lookup'] button");
