@@ -381,12 +381,12 @@ impl PumpingGuard {
         is_refused
     }
 
-    fn entry(&self, key: &Key) -> Option<Entry> {
+    pub fn entry(&self, key: &Key) -> Option<Entry> {
         self.inner.guard().entry(key, self.now())
     }
 
     /// The figures of a key and their limits, per hour and day, by the rules of its service.
-    fn figures(&self, key: Key) -> Vec<Figures> {
+    pub fn figures(&self, key: Key) -> Vec<Figures> {
         self.inner.guard().figures(key, self.inner.rules(key.service), self.now())
     }
 

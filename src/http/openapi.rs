@@ -125,7 +125,7 @@ pub fn failures(group: &ApiGroup, route: &Route) -> Vec<u16> {
     if group.bodies.len() > 1 && route.verb == Verb::Post {
         statuses.push(415);
     }
-    if route.verb == Verb::Get && !route.params().is_empty() {
+    if route.verb != Verb::Post && !route.params().is_empty() {
         statuses.push(400);
     }
     statuses.sort_unstable();
@@ -144,7 +144,7 @@ fn operation(group: &ApiGroup, route: &Route, schemas: &mut Schemas) -> Operatio
         operation = operation.parameter(parameter(param, ParameterIn::Path));
     }
     let params = route.params();
-    if route.verb == Verb::Get {
+    if route.verb != Verb::Post {
         for param in params {
             operation = operation.parameter(parameter(param, ParameterIn::Query));
         }

@@ -42,7 +42,7 @@ pub struct Route {
     /// The access rule; `None` for the group's rule.
     pub access: Option<Access>,
     pub handler: Handler,
-    /// Its parameters: in the query of a `GET`, else in the body.
+    /// Its parameters: in the body of a `POST`, else in the query.
     pub params: fn() -> Vec<Param>,
     pub headers: fn() -> Vec<Param>,
     pub success: Success,

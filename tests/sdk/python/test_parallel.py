@@ -104,7 +104,8 @@ class Parallel(Case):
         self.assertEqual(len(own_server.inbox(to)), outcomes["pending"])
         self.assertLessEqual(outcomes["pending"], 5, outcomes)
         self.assertEqual(sum(outcomes.values()), CALLERS)
-        self.assertEqual(set(outcomes) - {"pending", 60203, 60212, 20429}, set(), outcomes)
+        # 60410: of so many requests at once, some are above the 20 of a number and day.
+        self.assertEqual(set(outcomes) - {"pending", 60203, 60212, 60410, 20429}, set(), outcomes)
 
     def test_a_bucket_lets_through_as_many_as_it_says(self):
         own = self.own()
