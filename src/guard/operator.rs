@@ -229,7 +229,7 @@ pub struct DecisionView {
     /// The number (masked), prefix, country or address, or `all`.
     #[cfg_attr(feature = "server", schema(example = "+99290000****"))]
     pub subject: String,
-    /// Whose counters broke the rule: `service` or `installation`.
+    /// Whose entry or budget it was: `service`, also for every other rule, or `installation` for all services.
     #[cfg_attr(feature = "server", schema(pattern = "^(service|installation)$"))]
     pub scope: String,
     #[cfg_attr(feature = "server", schema(example = "prefix"))]
@@ -251,10 +251,8 @@ pub struct DecisionView {
 }
 
 impl DecisionView {
-    /// Leaves out the figures of the installation for those who see one service.
-    pub fn new(decision: &GuardDecision, sees_all: bool, sids: Sids<'_>) -> Self {
+    pub fn new(decision: &GuardDecision, sids: Sids<'_>) -> Self {
         let GuardDecision { name, sends, first, last, figures, .. } = decision;
-        let is_of_service = name.key.service.is_some();
         Self {
             service_sid: sids(name.service).map(|sid| sid.to_string()),
             subject: masked(name.key.dimension),
@@ -264,7 +262,7 @@ impl DecisionView {
             messages: *sends,
             date_first: shown(*first),
             date_last: shown(*last),
-            figures: figures.filter(|_| is_of_service || sees_all).map(FiguresView::from),
+            figures: figures.map(FiguresView::from),
         }
     }
 }
@@ -288,7 +286,7 @@ fn containing(dimension: Dimension) -> Vec<Dimension> {
 }
 
 impl PumpingGuard {
-    /// Explains what the guard does with messages of a service to a subject. Includes the counters of the installation
+    /// Explains what the guard does with messages of a service to a subject. Includes the counters of all services
     /// for those who may see all services.
     ///
     /// # Errors
@@ -318,10 +316,8 @@ impl PumpingGuard {
             match entry {
                 Some(Entry { until, block: Some(Block { figures, .. }), .. }) => {
                     refused |= decided.is_none();
-                    let figures =
-                        if sees { format!(": {}", FiguresView::from(figures)) } else { String::new() };
-                    let until = shown(until);
-                    reasons.push(format!("The guard blocks {subject} for {whose} until {until}{figures}."));
+                    let (figures, until) = (FiguresView::from(figures), shown(until));
+                    reasons.push(format!("The guard blocks {subject} for {whose} until {until}: {figures}."));
                 }
                 Some(Entry { action, until, block: None }) if decided.is_some_and(|(by, _)| by == key) => {
                     let verb = match action {
@@ -345,8 +341,7 @@ impl PumpingGuard {
         let query =
             DecisionQuery { service: Some(id), keys: wider, limit: EXPLAINED, ..DecisionQuery::default() };
         let decisions = self.decisions(&query).await?.0;
-        let decisions =
-            decisions.iter().map(|decision| DecisionView::new(decision, sees_all, sids)).collect();
+        let decisions = decisions.iter().map(|decision| DecisionView::new(decision, sids)).collect();
         let (subject, service_sid) = (exact(dimension), sid.to_string());
         Ok(Explanation { subject, service_sid, refused, reasons, counters, decisions })
     }
@@ -449,7 +444,7 @@ impl PumpingGuard {
             budgets: self.inner.budgets.list(service, sids).await?,
             blocks: entries(false),
             entries: entries(true),
-            decisions: decisions.iter().map(|decision| DecisionView::new(decision, true, sids)).collect(),
+            decisions: decisions.iter().map(|decision| DecisionView::new(decision, sids)).collect(),
         })
     }
 

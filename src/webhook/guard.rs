@@ -7,16 +7,15 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::{About, Detail, Event, EventType, GuardAbout, Outbox};
 use crate::domain::Timestamp;
-use crate::guard::{Figures, GuardNotice, Key, PumpingGuard, scope_name};
+use crate::guard::{Figures, GuardNotice, PumpingGuard, scope_name};
 
 impl Outbox {
-    /// Hands blocks and spent budgets to the webhooks of the service whose message led to them, from now on. Of a block
-    /// for the service and the same one for the installation only the former. Needs a tokio runtime.
+    /// Hands blocks and spent budgets to the webhooks of the service whose message led to them, from now on.
+    /// Needs a tokio runtime.
     pub fn follow_guard(&self, guard: &PumpingGuard) {
         let (mut notices, slots, outbox) = (guard.notices(), guard.slots().clone(), self.clone());
         let clock = Arc::clone(self.inner.clock());
         tokio::spawn(async move {
-            let mut last_key = None;
             loop {
                 let notice = match notices.recv().await {
                     Ok(notice) => notice,
@@ -26,11 +25,8 @@ impl Outbox {
                     }
                     Err(RecvError::Closed) => return,
                 };
-                let (service, key) = (notice.service, notice.finding.key);
-                let is_repeated =
-                    last_key == Some(Key::new(Some(service), key.dimension)) && key.service.is_none();
-                last_key = Some(key);
-                let Some(sid) = outbox.subscriber(service).filter(|_| !is_repeated) else { continue };
+                let service = notice.service;
+                let Some(sid) = outbox.subscriber(service) else { continue };
                 let (kind, about) = described(&notice);
                 let event = Event { kind, service, verification: sid, at: clock.now(), about };
                 let slot = slots.of_number(service, notice.number);

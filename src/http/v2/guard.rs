@@ -124,8 +124,8 @@ pub async fn list_decisions(request: &Request<'_, Filters>) -> Result<Response, 
         limit: page.limit(),
     };
     let (decisions, has_more) = guard.decisions(&query).await.map_err(Error::unavailable)?;
-    let (sees_all, sids) = (request.is_for_all_services(), |id| request.service_sid(id));
-    let items = decisions.iter().map(|decision| DecisionView::new(decision, sees_all, &sids)).collect();
+    let sids = |id| request.service_sid(id);
+    let items = decisions.iter().map(|decision| DecisionView::new(decision, &sids)).collect();
     Ok(request.page_response("decisions", PageItems { page, items, has_more }, Filters::NAMES))
 }
 

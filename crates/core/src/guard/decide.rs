@@ -93,7 +93,7 @@ pub struct Block {
     extends_at: u32,
 }
 
-/// The state of a service or of the installation that its limits depend on.
+/// The state of a service, or of all services, that its limits depend on.
 #[derive(Debug, Clone, Copy, Default)]
 struct Scope {
     /// Unverified messages for a thousand verified ones.
@@ -111,7 +111,7 @@ struct Pending {
     first: Signals,
 }
 
-/// The state of the guard. One for an installation.
+/// The state of the guard, of all services.
 #[derive(Debug, Clone)]
 pub struct Guard {
     pub(super) bounds: Bounds,
@@ -190,7 +190,7 @@ impl Guard {
         }
     }
 
-    /// Forgets a number of a service, apart from its part in wider counters; of the installation, its manual entry.
+    /// Forgets a number of a service, apart from its part in wider counters; of all services, its manual entry.
     pub fn forget(&mut self, service: Option<ServiceId>, number: PhoneNumber, now: Timestamp) {
         let key = Key::new(service, Dimension::Number(number));
         if let Some(service) = service
@@ -257,7 +257,7 @@ impl Guard {
         self.compare(key, rule, scope, now).into_iter().flatten().collect()
     }
 
-    /// The most specific manual entry, of the service before that of the installation.
+    /// The most specific manual entry, of the service before that of all services.
     fn entry_for(&self, signals: &Signals, now: Timestamp) -> Option<(Key, Entry)> {
         if self.entries.is_empty() {
             return None;
@@ -291,37 +291,38 @@ impl Guard {
         Some(Figures { period: Period::Day, tally, pending, usual: 0, limit })
     }
 
+    /// Compares the counts of the service with its limits. Those of all services decide nothing: one service must not
+    /// block another.
     fn adaptive_findings(&mut self, signals: &Signals, rules: &GuardRules, now: Timestamp) -> Vec<Finding> {
         let mut findings = Vec::new();
         let passes = self.passes_blocks(signals, now);
-        for service in [Some(signals.service), None] {
-            let scope = self.scope(service, rules, now);
-            let address = signals.address.map(Dimension::Address);
-            for (rule, adaptive, dimension) in [
-                (Rule::Prefix, &rules.prefix, Some(Dimension::prefix_of(signals.number))),
-                (Rule::Country, &rules.country, Some(Dimension::Country(signals.country))),
-                (Rule::Address, &rules.address, address),
-            ] {
-                let Some(dimension) = dimension.filter(|_| adaptive.mode != Mode::Off) else { continue };
-                let key = Key::new(service, dimension);
-                let effect = match adaptive.mode {
-                    Mode::Block if !scope.is_learned => Effect::Learning,
-                    Mode::Block if passes => Effect::VerifiedNumber,
-                    mode => effect(mode),
-                };
-                if let Some(Entry { until, block: Some(Block { figures, .. }), .. }) = self.entry(&key, now) {
-                    let until = if effect == Effect::Refused { self.refuse_again(&key, now) } else { until };
-                    let (figures, until) = (Some(figures), Some(until));
-                    findings.push(Finding { rule, key, effect, figures, until, begins_block: false });
-                    continue;
-                }
-                let mut figures = self.compare(key, adaptive, scope, now).into_iter().flatten();
-                let Some(figures) = figures.find(Figures::is_exceeded) else { continue };
-                let until =
-                    (effect == Effect::Refused).then(|| self.begin_block(key, signals, figures, rules, now));
-                let begins_block = until.is_some();
-                findings.push(Finding { rule, key, effect, figures: Some(figures), until, begins_block });
+        let service = Some(signals.service);
+        let scope = self.scope(service, rules, now);
+        let address = signals.address.map(Dimension::Address);
+        for (rule, adaptive, dimension) in [
+            (Rule::Prefix, &rules.prefix, Some(Dimension::prefix_of(signals.number))),
+            (Rule::Country, &rules.country, Some(Dimension::Country(signals.country))),
+            (Rule::Address, &rules.address, address),
+        ] {
+            let Some(dimension) = dimension.filter(|_| adaptive.mode != Mode::Off) else { continue };
+            let key = Key::new(service, dimension);
+            let effect = match adaptive.mode {
+                Mode::Block if !scope.is_learned => Effect::Learning,
+                Mode::Block if passes => Effect::VerifiedNumber,
+                mode => effect(mode),
+            };
+            if let Some(Entry { until, block: Some(Block { figures, .. }), .. }) = self.entry(&key, now) {
+                let until = if effect == Effect::Refused { self.refuse_again(&key, now) } else { until };
+                let (figures, until) = (Some(figures), Some(until));
+                findings.push(Finding { rule, key, effect, figures, until, begins_block: false });
+                continue;
             }
+            let mut figures = self.compare(key, adaptive, scope, now).into_iter().flatten();
+            let Some(figures) = figures.find(Figures::is_exceeded) else { continue };
+            let until =
+                (effect == Effect::Refused).then(|| self.begin_block(key, signals, figures, rules, now));
+            let begins_block = until.is_some();
+            findings.push(Finding { rule, key, effect, figures: Some(figures), until, begins_block });
         }
         findings
     }
@@ -464,13 +465,13 @@ impl Guard {
         let has_block =
             |key: &Key| entries.get(key).is_some_and(|entry| !entry.is_manual() && now < entry.until);
         change(table.entry(Key::of_number(service, number), now), false);
+        let narrow = [Some(Dimension::prefix_of(number)), address.map(Dimension::Address)];
+        let narrow = narrow.into_iter().flatten();
+        let broad = [Dimension::Country(country), Dimension::Total];
+        let is_blocked = !entries.is_empty()
+            && narrow.clone().chain(broad).any(|dimension| has_block(&Key::new(Some(service), dimension)));
         for scope in [Some(service), None] {
-            let narrow = [Some(Dimension::prefix_of(number)), address.map(Dimension::Address)];
-            let narrow = narrow.into_iter().flatten().map(|dimension| Key::new(scope, dimension));
-            let broad =
-                [Dimension::Country(country), Dimension::Total].map(|dimension| Key::new(scope, dimension));
-            let is_blocked = !entries.is_empty() && narrow.clone().chain(broad).any(|key| has_block(&key));
-            for key in broad {
+            for key in broad.map(|dimension| Key::new(scope, dimension)) {
                 if histories.len() >= bounds.histories && !histories.contains_key(&key) {
                     continue;
                 }
@@ -479,8 +480,8 @@ impl Guard {
                 history.is_changed = true;
                 change(&mut history.counter, is_blocked);
             }
-            for key in narrow {
-                change(table.entry(key, now), is_blocked);
+            for dimension in narrow.clone() {
+                change(table.entry(Key::new(scope, dimension), now), is_blocked);
             }
         }
     }

@@ -83,7 +83,7 @@ impl fmt::Display for Dimension {
 /// The key of a counter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Key {
-    /// `None` for the installation.
+    /// `None` for all services.
     pub service: Option<ServiceId>,
     pub dimension: Dimension,
 }

@@ -19,7 +19,7 @@ fn an_attacked_prefix_is_blocked_for_12_hours_and_longer_while_attempts_continue
     let mut world = Installation::learned();
     let sent = (0..100).filter(|n| world.send(TJ + n) == Ok(())).count();
     assert_eq!(sent, 31);
-    let key = Key::new(None, Dimension::Prefix(TJ / 10_000));
+    let key = Key::new(Some(ServiceId::DEFAULT), Dimension::Prefix(TJ / 10_000));
     let begun = world.now;
     assert_eq!(world.guard.entry(&key, begun).map(|entry| entry.until), Some(begun.plus(12 * HOUR)));
     world.now = begun.plus(6 * HOUR);
@@ -30,12 +30,43 @@ fn an_attacked_prefix_is_blocked_for_12_hours_and_longer_while_attempts_continue
 }
 
 #[test]
+fn an_attack_on_one_service_blocks_no_message_of_another() {
+    let other = ServiceId::new(7);
+    let address = Some("192.0.2.7".parse::<IpAddr>().expect("an address").into());
+    let of = |service, to| Signals { service, address, ..Installation::signals(to) };
+    let mut world = Installation::learned();
+    // The other service has users too, and its adaptive rules refuse.
+    for day in 0..15 {
+        world.assess(&Signals { service: other, ..Installation::signals(DE + day) }).expect("sent");
+        world.guard.verified(other, number(DE + day), world.now);
+        world.now = world.now.plus(24 * HOUR);
+    }
+    for n in 0..200 {
+        let _ = world.send(TJ + n);
+        let _ = world.send(DE + 10_000 * (2_000 + n));
+        let _ = world.assess(&of(ServiceId::DEFAULT, GB + 10_000 * n));
+    }
+    assert_eq!(world.send(TJ + 500), Err(Rule::Prefix));
+    assert_eq!(world.send_anywhere(DE), Err(Rule::Country));
+    assert_eq!(world.assess(&of(ServiceId::DEFAULT, US)), Err(Rule::Address));
+    world.findings.clear();
+    for to in [TJ + 500, TJ + 500_000, DE + 10_000 * 5_000] {
+        assert_eq!(world.assess(&of(other, to)), Ok(()), "{to}");
+    }
+    assert_eq!(world.findings, []);
+}
+
+#[test]
 fn a_country_with_users_is_blocked_for_half_an_hour_and_then_for_longer() {
     let mut world = Installation::learned();
     for minutes in [30, 60, 120, 240, 480, 720, 720] {
         let begun = world.now;
         while world.send_anywhere(DE) == Ok(()) {}
-        let until = world.guard.entry(&country("DE"), begun).expect("a block").until;
+        let until = world
+            .guard
+            .entry(&Key { service: Some(ServiceId::DEFAULT), ..country("DE") }, begun)
+            .expect("a block")
+            .until;
         assert_eq!(until, begun.plus(MINUTE * minutes));
         world.now = until;
     }
@@ -193,7 +224,7 @@ fn invented_prefixes_do_not_push_out_the_counter_of_an_attacked_one() {
         let _ = world.send(TJ + n * 10_000);
         assert!(sizes(&world.guard).0 <= 504);
     }
-    let key = Key::new(None, Dimension::Prefix(TJ / 10_000));
+    let key = Key::new(Some(ServiceId::DEFAULT), Dimension::Prefix(TJ / 10_000));
     let figures = world.guard.figures(key, &world.rules, world.now);
     assert_eq!(figures.first().map(|figures| figures.tally.unverified), Some(10));
 }
