@@ -133,13 +133,10 @@ fn explained(explanation: Explanation) -> String {
         format!("messages: {}", if refused { "refused" } else { "pass" }),
     ];
     lines.extend(reasons);
-    if refused {
-        lines.push(format!(
-            "If these are your users: onceward guard allow '{subject}' --for 12h lets them pass the adaptive rules."
-        ));
-    }
     let rows = counters.iter().flat_map(|CounterView { service_sid, subject, figures, .. }| {
         let scope = service_sid.as_ref().map_or("all services", |_| "service");
+        // No rule compares the counts of all services.
+        let of_service = |figure: u32| or_dash(service_sid.as_ref().map(|_| figure.to_string()));
         figures.iter().map(move |figures| {
             [
                 subject.clone(),
@@ -149,47 +146,58 @@ fn explained(explanation: Explanation) -> String {
                 figures.verified.to_string(),
                 figures.unverified.to_string(),
                 figures.pending.to_string(),
-                figures.usual.to_string(),
-                figures.limit.to_string(),
+                of_service(figures.usual),
+                of_service(figures.limit),
             ]
         })
     });
     let rows: Vec<_> = rows.collect();
-    let counted = if rows.is_empty() {
+    let counters = if rows.is_empty() {
         "no messages are counted\n".to_owned()
     } else {
         format!("\n{}", table(COUNTER_HEADINGS, rows.into_iter()))
     };
     let line = |DecisionView { subject, rule, effect, messages, date_last, .. }: &DecisionView| {
-        format!("{date_last}  {effect}: {messages} messages to or from {subject} by the rule {rule}\n")
+        format!("{date_last}  {effect}: {} to or from {subject} by the rule {rule}\n", counted(*messages))
     };
     let title = if decisions.is_empty() { "" } else { "\nLast decisions, of an hour each:\n" };
     let decided: Vec<String> = decisions.iter().map(line).collect();
-    lines.join("\n") + "\n" + &counted + title + &decided.concat()
+    lines.join("\n") + "\n" + &counters + title + &decided.concat()
 }
 
 const COUNTER_HEADINGS: [&str; 9] =
     ["SUBJECT", "COUNTED-FOR", "PERIOD", "SENT", "VERIFIED", "UNVERIFIED", "PENDING", "USUAL", "LIMIT"];
 
-const LIST_HEADINGS: [&str; 5] = ["TYPE", "SUBJECT", "SERVICE", "UNTIL", "DETAILS"];
+const LIST_HEADINGS: [&str; 6] = ["TYPE", "SUBJECT", "SERVICE", "UNTIL", "LAST", "DETAILS"];
+
+fn counted(messages: u64) -> String {
+    format!("{messages} {}", if messages == 1 { "message" } else { "messages" })
+}
 
 fn listed(Overview { budgets, blocks, entries, decisions }: Overview) -> String {
     let all = || "all".to_owned();
     let budgets = budgets.into_iter().map(|budget| {
         let details = format!("{budget} spent");
-        ["budget".to_owned(), budget.name, budget.service_sid.unwrap_or_else(all), or_dash(None), details]
+        [
+            "budget".to_owned(),
+            budget.name,
+            budget.service_sid.unwrap_or_else(all),
+            or_dash(None),
+            or_dash(None),
+            details,
+        ]
     });
     let entries = blocks.into_iter().chain(entries).map(|entry| {
         let EntryView { service_sid, subject, action, date_until, figures } = entry;
         let kind = figures.as_ref().map_or(format!("entry: {action}"), |_| "blocked".to_owned());
         let details = or_dash(figures.map(|figures| figures.to_string()));
-        [kind, subject, service_sid.unwrap_or_else(all), date_until, details]
+        [kind, subject, service_sid.unwrap_or_else(all), date_until, or_dash(None), details]
     });
     let decisions = decisions.into_iter().map(|decision| {
         let DecisionView { service_sid, subject, rule, effect, messages, date_last, figures, .. } = decision;
         let figures = figures.map(|figures| format!(": {figures}")).unwrap_or_default();
-        let details = format!("{messages} messages by the rule {rule}{figures}");
-        [effect, subject, or_dash(service_sid), date_last, details]
+        let details = format!("{} by the rule {rule}{figures}", counted(messages));
+        [effect, subject, or_dash(service_sid), or_dash(None), date_last, details]
     });
     let mut rows = budgets.chain(entries).chain(decisions).peekable();
     if rows.peek().is_none() {

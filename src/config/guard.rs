@@ -28,7 +28,7 @@ pub struct GuardSettings {
     /// Money for messages in a day of UTC, by the key `prices` and in its currency.
     #[serde(with = "As::<Option<Money>>")]
     pub money_per_day: Option<u64>,
-    /// Messages to one number in a day. 20 by default.
+    /// Messages that requests of one service may ask for to one number in a day. 20 by default.
     #[serde(with = "As::<Option<Whole<SendsPerNumber, u32>>>")]
     pub sends_per_number: Option<u32>,
     /// Countries that get messages; no others do.
@@ -40,22 +40,22 @@ pub struct GuardSettings {
     /// Premium, shared-cost, pager, universal-access and satellite numbers: block (the default), record or off.
     #[serde(with = "As::<Option<Choice<Mode>>>")]
     pub number_types: Option<Mode>,
-    /// Text messages to landlines. A call takes their place where `voice-fallback` allows it.
+    /// Text messages to landlines: block, record or off. A call takes their place where `voice-fallback` allows it.
     #[serde(with = "As::<Option<Choice<Mode>>>")]
     pub landlines: Option<Mode>,
-    /// The limit `sends-per-number`.
+    /// What happens above `sends-per-number`: block, record or off.
     #[serde(with = "As::<Option<Choice<Mode>>>")]
     pub number: Option<Mode>,
-    /// The adaptive rule for numbers that differ in the last four digits.
+    /// The adaptive rule for prefixes, which are numbers without their last four digits: block, record or off.
     #[serde(with = "As::<Option<Choice<Mode>>>")]
     pub prefix: Option<Mode>,
-    /// The adaptive rule for countries.
+    /// The adaptive rule for countries: block, record or off.
     #[serde(with = "As::<Option<Choice<Mode>>>")]
     pub country: Option<Mode>,
-    /// The adaptive rule for client addresses.
+    /// The adaptive rule for client addresses: block, record or off.
     #[serde(with = "As::<Option<Choice<Mode>>>")]
     pub address: Option<Mode>,
-    /// Whether an attack on the whole service stops messages to countries without users.
+    /// Whether an attack on the whole service stops messages to countries without users: block, record or off.
     #[serde(with = "As::<Option<Choice<Mode>>>")]
     pub total: Option<Mode>,
     /// The length of a block. 12 hours by default. A bare number is seconds.

@@ -40,7 +40,7 @@ impl Record for BudgetRecord {
 /// The name of a budget's record.
 #[derive(Debug, Clone, Copy, Serialize)]
 struct BudgetName {
-    /// `None` for the installation.
+    /// `None` for all services.
     service: Option<ServiceId>,
     /// Its key in the settings.
     key: &'static str,
@@ -73,7 +73,7 @@ pub enum ChargeError {
 /// A budget that has nothing left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SpentBudget {
-    /// `None` for the installation.
+    /// `None` for all services.
     pub service: Option<ServiceId>,
     pub until: Timestamp,
     /// Whether it is spent for the first time in its hour or day: its key in the settings, and its limit.
@@ -133,27 +133,50 @@ impl Budgets {
         Self { router, clock, slots, prices: prices.map(OnceLock::from).unwrap_or_default(), accounts }
     }
 
-    /// Every budget with a limit, of a service or of all, the installation's first.
+    /// Every budget with a limit, of a service or of all; those of all services first.
     ///
     /// # Errors
     /// [`Refusal::Stopping`] while a shard cannot say.
     pub async fn list(&self, service: Option<ServiceId>, sids: Sids<'_>) -> Result<Vec<BudgetView>, Refusal> {
         let (mut budgets, now) = (Vec::new(), self.clock.now());
-        for Account { name, budget, allowance, .. } in self.accounts.values().flatten().map(Arc::as_ref) {
+        for account in self.accounts.values().flatten() {
+            let Account { name, budget, .. } = account.as_ref();
             if budget.limit == u64::MAX || (service.is_some() && name.service != service) {
                 continue;
             }
-            let subject = subject(name, &self.slots);
-            let key = RecordKey { slot: subject.slot, kind: BudgetRecord::KIND, id: subject.id };
-            let state = self.router.get::<BudgetRecord>(key).await?.map(|record| record.state);
-            let left = lock(allowance).map_or(0, |allowance| allowance.left(now));
-            let spent = state.unwrap_or_default().drawn(budget.period, now).saturating_sub(left);
+            let spent = self.spent_of(account, now).await?;
             let service_sid = name.service.and_then(sids).map(|sid| sid.to_string());
             let view = BudgetView { service_sid, name: name.key.to_owned(), spent, limit: budget.limit };
             budgets.push((name.service, view));
         }
         budgets.sort_by(|(a, one), (b, other)| (a, &one.name).cmp(&(b, &other.name)));
         Ok(budgets.into_iter().map(|(_, budget)| budget).collect())
+    }
+
+    /// A budget of messages that has nothing left for a service: its service (`None` for all), its key and its end.
+    ///
+    /// # Errors
+    /// [`Refusal::Stopping`] while a shard cannot say.
+    pub async fn used_up(
+        &self,
+        service: ServiceId,
+    ) -> Result<Option<(Option<ServiceId>, &'static str, Timestamp)>, Refusal> {
+        let now = self.clock.now();
+        for account in self.of(service).filter(|account| account.name.key != MONEY) {
+            let Account { name, budget: Budget { limit, period }, .. } = account.as_ref();
+            if self.spent_of(account, now).await? >= *limit {
+                return Ok(Some((name.service, name.key, period.end(period.index(now)))));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn spent_of(&self, account: &Account, now: Timestamp) -> Result<u64, Refusal> {
+        let subject = subject(&account.name, &self.slots);
+        let key = RecordKey { slot: subject.slot, kind: BudgetRecord::KIND, id: subject.id };
+        let state = self.router.get::<BudgetRecord>(key).await?.map(|record| record.state);
+        let left = lock(&account.allowance).map_or(0, |allowance| allowance.left(now));
+        Ok(state.unwrap_or_default().drawn(account.budget.period, now).saturating_sub(left))
     }
 
     fn of(&self, service: ServiceId) -> impl Iterator<Item = &Arc<Account>> {
@@ -169,7 +192,7 @@ impl Budgets {
         })
     }
 
-    /// Charges one message to every budget of its service and of the installation, or to none. A free one costs no money.
+    /// Charges one message to every budget of its service and of all services, or to none. A free one costs no money.
     ///
     /// # Errors
     /// [`ChargeError`].

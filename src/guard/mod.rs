@@ -285,8 +285,8 @@ impl PumpingGuard {
         self.inner.decisions.list(query).await
     }
 
-    /// Forgets a number of a service: its counter, its manual entry and the decisions about it; of the installation, its manual
-    /// entry.
+    /// Forgets a number of a service: its counter, its manual entry and the decisions about it; of all services, its
+    /// manual entry.
     ///
     /// # Errors
     /// [`Refusal`]. After an error a record may be left.
@@ -413,7 +413,7 @@ impl Inner {
             begins_block: false,
         };
         if let Some((budget, limit)) = is_new {
-            let scope = scope.map(ServiceId::get);
+            let scope = scope.and_then(|scope| self.metrics.service_names().of(scope));
             tracing::warn!(budget, limit, service = scope, until = %until.rfc3339_seconds(), "budget spent");
             let budget = Some((budget, limit));
             let _ = self.notices.send(GuardNotice { service, number, channel, finding, budget });
@@ -426,12 +426,13 @@ impl Inner {
         let (rule, effect) = (finding.rule.as_str(), finding.effect.as_str());
         self.metrics.guard_finding(rule, effect);
         self.decisions.note(service, finding, self.clock.now());
-        let service = finding.key.service.map(ServiceId::get);
+        let service = self.metrics.service_names().of(service);
         let key = finding.key.dimension;
-        let figures = finding.figures.map(|Figures { tally, pending, limit, .. }| {
-            (tally.sends, tally.verified, tally.unverified, pending, limit)
-        });
-        let (sends, verified, unverified, pending, limit) = figures.unwrap_or_default();
+        let figure = |of: fn(&Figures) -> u32| finding.figures.as_ref().map(of);
+        let (sends, limit) = (figure(|figures| figures.tally.sends), figure(|figures| figures.limit));
+        let verified = figure(|figures| figures.tally.verified);
+        let (unverified, pending) =
+            (figure(|figures| figures.tally.unverified), figure(|figures| figures.pending));
         if finding.begins_block {
             let until = finding.until.map(|until| until.rfc3339_seconds().to_string());
             tracing::warn!(
@@ -442,7 +443,7 @@ impl Inner {
             let request_id = request_id.map(str::to_owned);
             self.refusals.note(move |count| {
                 tracing::info!(
-                    request_id, %number, rule, effect, %key, service, sends, verified, unverified, pending, limit,
+                    request_id, %number, rule, %key, service, sends, verified, unverified, pending, limit,
                     count, "send refused by guard"
                 );
             });

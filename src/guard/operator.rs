@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use super::{
     ClientNet, DecisionQuery, Dimension, Effect, Entry, EntryAction, EntryError, Figures, GuardDecision, Key,
-    Mode, PumpingGuard, scope_name,
+    Mode, PumpingGuard, Rule, scope_name,
 };
 use crate::audit::{Action, Author, Change};
 use crate::domain::{Channel, NumberType, PhoneNumber, Region, ServiceId, Sid, Timestamp};
@@ -209,9 +209,9 @@ pub struct Explanation {
     pub subject: String,
     /// The service.
     pub service_sid: String,
-    /// Whether a rule or an entry refuses messages now. Budgets are not considered.
+    /// Whether a rule, an entry or a spent budget of messages refuses messages now.
     pub refused: bool,
-    /// The reasons, one sentence each.
+    /// The reasons, and what lets messages pass.
     pub reasons: Vec<String>,
     /// The subject itself first, then what contains it.
     pub counters: Vec<CounterView>,
@@ -267,6 +267,23 @@ impl DecisionView {
     }
 }
 
+const fn whose(service: Option<ServiceId>) -> &'static str {
+    if service.is_some() { "this service" } else { "all services" }
+}
+
+/// What permits messages that a list or a type refuses.
+const fn permitting(rule: Rule) -> &'static str {
+    match rule {
+        Rule::CountryList => " To permit them, change allowed-countries or blocked-countries in config.json.",
+        Rule::NumberType => {
+            " To permit them, add the number to the safe list, send with RiskCheck=disable, or set number-types of the key \
+             guard to record or off."
+        }
+        Rule::Landline => " To permit them, set landlines of the key guard to record or off.",
+        Rule::Entry | Rule::Number | Rule::Prefix | Rule::Country | Rule::Address | Rule::Budget => "",
+    }
+}
+
 fn shown(at: Timestamp) -> String {
     at.rfc3339_seconds().to_string()
 }
@@ -300,7 +317,15 @@ impl PumpingGuard {
         let (id, sid) = service;
         let sids: Sids<'_> = &|_| Some(sid);
         let mut reasons = Vec::new();
-        let mut refused = self.fixed_reasons(id, dimension, &mut reasons);
+        let spent = self.inner.budgets.used_up(id).await?;
+        if let Some((scope, name, until)) = spent {
+            let (whose, until) = (whose(scope), shown(until));
+            reasons.push(format!("The budget {name} of {whose} is spent until {until}. A larger {name} in config.json permits more."));
+        }
+        let mut refused = self.fixed_reasons(id, dimension, &mut reasons) || spent.is_some();
+        if let Some(until) = self.learns_until(id) {
+            reasons.push(format!("Adaptive rules record only until {}.", shown(until)));
+        }
         let wider = containing(dimension);
         let keys =
             wider.iter().flat_map(|dimension| [Some(id), None].map(|scope| Key::new(scope, *dimension)));
@@ -312,12 +337,16 @@ impl PumpingGuard {
         let mut counters = Vec::new();
         for (key, entry, figures) in found {
             let (subject, sees) = (exact(key.dimension), sees_all || key.service.is_some());
-            let whose = if key.service.is_some() { "this service" } else { "all services" };
+            let whose = whose(key.service);
+            let option = key.service.map(|_| format!(" --service {sid}")).unwrap_or_default();
             match entry {
                 Some(Entry { until, block: Some(Block { figures, .. }), .. }) => {
                     refused |= decided.is_none();
                     let (figures, until) = (FiguresView::from(figures), shown(until));
-                    reasons.push(format!("The guard blocks {subject} for {whose} until {until}: {figures}."));
+                    reasons.push(format!(
+                        "The guard blocks {subject} for {whose} until {until}: {figures}. If these are your users, \
+                         onceward guard allow '{subject}'{option} --for 12h lets them pass."
+                    ));
                 }
                 Some(Entry { action, until, block: None }) if decided.is_some_and(|(by, _)| by == key) => {
                     let verb = match action {
@@ -325,7 +354,10 @@ impl PumpingGuard {
                         EntryAction::Block => "is refused",
                     };
                     let until = shown(until);
-                    reasons.push(format!("By a manual entry for {whose}, {subject} {verb} until {until}."));
+                    reasons.push(format!(
+                        "By a manual entry for {whose}, {subject} {verb} until {until}; \
+                         onceward guard remove '{subject}'{option} ends that."
+                    ));
                 }
                 Some(_) | None => {}
             }
@@ -360,9 +392,12 @@ impl PumpingGuard {
         };
         let (rules, mut is_refused) = (self.inner.rules(Some(service)), false);
         for (rule, effect) in countries.flat_map(|country| rules.fixed(country, number_type, Channel::Sms)) {
-            let does = if effect == Effect::Refused { "refuses" } else { "only records" };
+            let (does, helps) = match effect {
+                Effect::Refused => ("refuses", permitting(rule)),
+                Effect::Recorded | Effect::Learning | Effect::VerifiedNumber => ("only records", ""),
+            };
             is_refused |= effect == Effect::Refused;
-            reasons.push(format!("The rule {} {does} text messages to it.", rule.as_str()));
+            reasons.push(format!("The rule {} {does} text messages to it.{helps}", rule.as_str()));
         }
         if let (Dimension::Number(_), Some(figures)) =
             (dimension, self.figures(Key::new(Some(service), dimension)).first())
@@ -371,9 +406,20 @@ impl PumpingGuard {
         {
             is_refused |= rules.number == Mode::Block;
             let (sent, limit) = (figures.tally.sends, figures.limit);
-            reasons.push(format!("It got {sent} messages in 24 hours; the limit is {limit}."));
+            reasons.push(format!(
+                "It got {sent} messages in 24 hours; the limit is {limit}. A larger sends-per-number of the key guard \
+                 permits more."
+            ));
         }
         is_refused
+    }
+
+    /// The end of the time in which the adaptive rules of a service only record, unless they never refuse.
+    fn learns_until(&self, service: ServiceId) -> Option<Timestamp> {
+        let rules = self.inner.rules(Some(service));
+        let may_refuse =
+            [&rules.prefix, &rules.country, &rules.address].iter().any(|rule| rule.mode == Mode::Block);
+        self.inner.guard().learns_until(service, rules, self.now()).filter(|_| may_refuse)
     }
 
     pub fn entry(&self, key: &Key) -> Option<Entry> {

@@ -33,7 +33,7 @@ async fn a_number_gets_at_most_twenty_messages_a_day_across_a_kill() {
             assert_eq!(world.send(&number).await.status(), 200, "round {round}");
         }
         if round == 0 {
-            world = world.restart().await.0;
+            world = world.restart_after_kill().await;
         }
     }
     assert_eq!(world.send(&number).await.status(), 403);
@@ -59,7 +59,12 @@ async fn the_operator_blocks_explains_and_removes_at_the_command_line() {
         world.setup.command(["guard"].iter().chain(arguments).chain(&data).copied()).await
     };
     let explained = guard(&["explain", PREMIUM]).await;
-    for part in ["messages: refused", "The rule number_type refuses", "onceward guard allow '+19002341234'"] {
+    for part in [
+        "messages: refused",
+        "The rule number_type refuses",
+        "set number-types of the key",
+        "record only until",
+    ] {
         assert!(explained.output.contains(part), "no {part:?} in:\n{}", explained.output);
     }
     assert_eq!(world.send(&number).await.status(), 200);
@@ -75,6 +80,8 @@ async fn the_operator_blocks_explains_and_removes_at_the_command_line() {
     assert_eq!((&json["refused"], &json["counters"][1]["entry"]["action"]), (&true.into(), &"block".into()));
     let listed = guard(&["list"]).await;
     assert!(listed.output.contains("entry: block") && !listed.output.contains(&number), "{}", listed.output);
+    let explained = guard(&["explain", &number]).await.output;
+    assert!(explained.contains(&format!("onceward guard remove '{number}' ends that")), "{explained}");
     assert!(guard(&["remove", &number]).await.output.contains("is removed"));
     assert!(guard(&["remove", &number]).await.output.contains("nothing was changed"));
     assert_eq!(world.send(&number).await.status(), 200);
@@ -121,7 +128,7 @@ async fn a_key_of_one_service_changes_the_guard_of_that_service_only() {
     let path = format!("/Guard/Explanations/{number}");
     let own = owner.get(&path).await.json();
     assert_eq!(own["refused"], true, "{own}");
-    assert!(own["reasons"][0].as_str().is_some_and(|reason| reason.contains("manual entry")), "{own}");
+    assert!(own["reasons"][1].as_str().is_some_and(|reason| reason.contains("manual entry")), "{own}");
     let counters = own["counters"].as_array().expect("counters");
     assert!(counters.iter().all(|counter| counter["service_sid"] == sid), "{own}");
     assert_eq!(owner.get(&format!("{path}?ServiceSid={others}")).await.status(), 404);
@@ -164,6 +171,11 @@ async fn a_budget_holds_across_kills_and_restarts() {
     // An allowance has two messages: each stop loses at most one.
     assert!((124..=128).contains(&sent), "{sent}");
     assert_eq!(world.twilio.received().len(), sent);
+    let explain = ["guard", "explain", "US", "--data-dir", "data"];
+    let explained = world.setup.command(explain).await.output;
+    for part in ["messages: refused", "The budget messages-per-day of all services is spent until"] {
+        assert!(explained.contains(part), "no {part:?} in:\n{explained}");
+    }
     let world = world.restart_after_kill().await;
     assert_eq!(world.send(&world.number()).await.status(), 429);
 }

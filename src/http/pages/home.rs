@@ -10,6 +10,7 @@ use super::inbox::{InboxView, MessageJson};
 use super::{Frame, LIVE, STYLE_ONLY, html, html_live};
 use crate::domain::{Code, NumberError, PhoneNumber, ServiceId, minutes_up};
 use crate::gateway::Simulator;
+use crate::guard::GuardRefusal;
 use crate::http::compatible;
 use crate::http::request;
 use crate::http::response::{NotServed, Problem, Response};
@@ -337,6 +338,10 @@ fn words_for_send(reply: &Reply<SendOutcome>) -> Option<(StatusCode, String)> {
             StatusCode::TOO_MANY_REQUESTS,
             "This verification has had as many messages as its service allows. Wait until its code has expired."
                 .to_owned(),
+        ),
+        SendOutcome::Guarded(GuardRefusal::BudgetSpent { until }) => (
+            StatusCode::TOO_MANY_REQUESTS,
+            format!("The budget of messages is spent until {}.", until.rfc3339_seconds()),
         ),
         SendOutcome::Guarded(_) => (
             StatusCode::FORBIDDEN,

@@ -392,7 +392,7 @@ const fn send_case(outcome: &SendOutcome) -> Case {
         SendOutcome::Limited(_) => LIMITED_CASE,
         SendOutcome::Guarded(GuardRefusal::Blocked | GuardRefusal::Landline) => (
             "The [pumping guard](../concepts/guard.md) refuses the message. The server's log says why.",
-            "Do not retry.",
+            "Do not retry at once; the operator can allow the number (`onceward guard explain`).",
         ),
         SendOutcome::Guarded(GuardRefusal::Country) => {
             ("The server does not send to this country.", "The operator can allow it.")
@@ -546,7 +546,7 @@ const fn refusal_case(refused: &Refused) -> Case {
         Refused::Blocked => ("The provider blocks this range of numbers, because of fraud.", "Do not retry."),
         Refused::Guarded => (
             "The [pumping guard](../concepts/guard.md) refuses the message. The server's log says why.",
-            "Do not retry.",
+            "Do not retry at once; the operator can allow the number (`onceward guard explain`).",
         ),
         Refused::Country => {
             ("The server or the provider does not send to this country.", "Allow the country there.")

@@ -260,7 +260,12 @@ impl History {
 
     /// Returns `true` with so many days of history.
     pub(super) fn is_learned(&self, days: u32, now: Timestamp) -> bool {
-        self.first_day.saturating_add(days) <= Period::Day.index(now)
+        self.learned_from(days) <= Period::Day.index(now)
+    }
+
+    /// The first day, counted from the epoch, with so many days of history.
+    pub(super) const fn learned_from(&self, days: u32) -> u32 {
+        self.first_day.saturating_add(days)
     }
 
     /// Returns `true` if no message was verified in the last 14 days.

@@ -40,11 +40,19 @@ pub struct Bounds {
     pub pending: usize,
     /// Manual entries and blocks; half of them may be manual. A further block takes the place of the one that ends first.
     pub entries: usize,
+    /// Manual entries of one service.
+    pub entries_of_service: usize,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { counters: 200_000, histories: 10_000, pending: 200_000, entries: 20_000 }
+        Self {
+            counters: 200_000,
+            histories: 10_000,
+            pending: 200_000,
+            entries: 20_000,
+            entries_of_service: 1_000,
+        }
     }
 }
 
@@ -224,10 +232,14 @@ impl Guard {
             (None, Some(known)) => Entry { until: now, ..known },
             (None, None) => return Ok(None),
         };
-        let (manual, most) =
-            (self.entries.values().filter(|entry| entry.is_manual()).count(), self.bounds.entries / 2);
-        if known.is_none() && manual >= most {
+        let manual = || self.entries.iter().filter(|(_, entry)| entry.is_manual());
+        let of_service = || manual().filter(|(other, _)| other.service == key.service);
+        let (most, most_of_service) = (self.bounds.entries / 2, self.bounds.entries_of_service);
+        if known.is_none() && manual().count() >= most {
             return Err(TooManyEntries(most));
+        }
+        if known.is_none() && key.service.is_some() && of_service().count() >= most_of_service {
+            return Err(TooManyEntries(most_of_service));
         }
         self.put_entry(key, entry);
         self.changed_entries.push(key);
@@ -255,6 +267,17 @@ impl Guard {
         };
         let scope = self.scope(key.service, rules, now);
         self.compare(key, rule, scope, now).into_iter().flatten().collect()
+    }
+
+    /// When the adaptive rules of a service begin to refuse messages, if its first message comes by now; `None` once they do.
+    pub fn learns_until(&self, service: ServiceId, rules: &GuardRules, now: Timestamp) -> Option<Timestamp> {
+        let (total, today) = (Key::new(Some(service), Dimension::Total), Period::Day.index(now));
+        let history = self.histories.get(&total);
+        let first = history.map_or_else(
+            || today.saturating_add(rules.learning_days),
+            |history| history.learned_from(rules.learning_days),
+        );
+        (today < first).then(|| Period::Day.end(first - 1))
     }
 
     /// The most specific manual entry, of the service before that of all services.

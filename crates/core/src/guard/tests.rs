@@ -179,6 +179,21 @@ fn manual_entries_are_bounded_and_never_give_way_to_blocks() {
 }
 
 #[test]
+fn a_service_cannot_fill_the_manual_entries_of_all() {
+    let mut world = Installation::new();
+    world.guard.bounds.entries_of_service = 2;
+    let (until, now) = (world.now.plus(HOUR), world.now);
+    let mut set = |service, n| {
+        let key = Key::new(service, Dimension::Prefix(n));
+        world.guard.set_entry(key, Some(EntryAction::Block), until, now).map(|entry| entry.is_some())
+    };
+    let one = Some(ServiceId::DEFAULT);
+    assert_eq!([1, 2, 3, 2].map(|n| set(one, n)), [Ok(true), Ok(true), Err(TooManyEntries(2)), Ok(true)]);
+    assert_eq!([1, 2, 3].map(|n| set(None, n)), [Ok(true); 3]);
+    assert_eq!(set(Some(ServiceId::new(7)), 3), Ok(true));
+}
+
+#[test]
 fn a_withdrawn_send_is_not_counted() {
     let mut world = Installation::learned();
     for n in 0..100 {

@@ -88,11 +88,11 @@ async fn an_attack_on_a_prefix_gets_at_most_31_messages_also_across_a_crash() {
 async fn an_allowed_country_passes_the_block_of_its_prefix_as_explained() {
     let world = learned(GuardSettings::default()).await;
     passed(&world, (0..40).map(|n| asking(phone(TJ + n)))).await;
-    let (guard, service) = (guard(&world), world.registry.default_service());
+    let (guard, service) = (guard(&world), &world.service);
     let prefix = Dimension::prefix_of(phone(TJ));
     let explain = async || guard.explain((service.id, service.sid), prefix, true).await.expect("reasons");
     let explained = explain().await;
-    let is_block = |reason: &String| reason.starts_with("The guard blocks +99290000**** for all services");
+    let is_block = |reason: &String| reason.starts_with("The guard blocks +99290000**** for this service");
     assert!(explained.refused && explained.reasons.iter().any(is_block), "{explained:?}");
 
     let country = Key::new(None, Dimension::Country(Region::parse("TJ")));
