@@ -17,7 +17,7 @@ use crate::shard::{Durability, LogRange, LogRecord, Record, RecordLog, Refusal, 
 
 const KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 3_600);
 
-/// Records of one installation. Beyond it the oldest are removed.
+/// Records of all services. Beyond it the oldest are removed.
 const MOST: usize = 20_000;
 
 /// Records that one interval adds or changes. Sends beyond it are counted under the key of all numbers.
@@ -28,7 +28,7 @@ const MOST_AT_ONCE: usize = 256;
 pub struct DecisionName {
     /// The service of the sends.
     pub service: ServiceId,
-    /// What the rule looks at. A key without a service is the installation's.
+    /// What the rule looks at. A key without a service is that of all services.
     pub key: Key,
     pub rule: Rule,
     pub effect: Effect,

@@ -311,15 +311,20 @@ fn each_text(value: &mut Value, change: &impl Fn(&str) -> String) {
 
 /// Hides the dates, secrets and message ids of this run.
 fn blurred(text: &str) -> String {
-    let shape: String = text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
-    let message_id = |word: &str| if is_id(word) && word.starts_with("SM") { "SM" } else { word }.to_owned();
-    if shape == "0000-00-00T00:00:00Z" {
-        shape
-    } else if text.starts_with("whsec_") {
-        "whsec_".to_owned()
-    } else {
-        text.split(' ').map(message_id).collect::<Vec<_>>().join(" ")
+    if text.starts_with("whsec_") {
+        return "whsec_".to_owned();
     }
+    let blurred = |word: &str| {
+        let shape: String = word.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+        if shape.trim_end_matches('.') == "0000-00-00T00:00:00Z" {
+            shape
+        } else if is_id(word) && word.starts_with("SM") {
+            "SM".to_owned()
+        } else {
+            word.to_owned()
+        }
+    };
+    text.split(' ').map(blurred).collect::<Vec<_>>().join(" ")
 }
 
 fn is_id(text: &str) -> bool {

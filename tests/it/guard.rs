@@ -25,7 +25,7 @@ async fn premium_numbers_get_no_message_by_any_route() {
 }
 
 #[tokio::test]
-async fn a_number_gets_at_most_twenty_messages_a_day_across_a_kill() {
+async fn a_number_gets_at_most_twenty_messages_a_day_across_a_restart() {
     let mut world = World::new().await;
     let number = world.number();
     for round in 0..2 {
@@ -33,7 +33,7 @@ async fn a_number_gets_at_most_twenty_messages_a_day_across_a_kill() {
             assert_eq!(world.send(&number).await.status(), 200, "round {round}");
         }
         if round == 0 {
-            world = world.restart_after_kill().await;
+            world = world.restart().await.0;
         }
     }
     assert_eq!(world.send(&number).await.status(), 403);
@@ -100,7 +100,7 @@ async fn a_manual_block_of_a_country_survives_a_kill() {
     let number = world.number();
     let country = ["guard", "block", "US", "--data-dir", "data"];
     assert!(world.setup.command(country).await.status.success());
-    let world = world.restart().await.0;
+    let world = world.restart_after_kill().await;
     assert_eq!(world.send(&number).await.status(), 403);
 }
 

@@ -114,7 +114,7 @@ pub async fn list_decisions(request: &Request<'_, Filters>) -> Result<Response, 
     let (page, began) = request.page()?.begun(request.end_of_now());
     let Filters { service, after, before } = request.read()?;
     let (guard, scope) = (guard(request)?, scope(request, service)?);
-    let _place = request.v2.reads.begin(request.own_service())?;
+    let place = request.v2.reads.begin(request.own_service())?;
     let query = DecisionQuery {
         service: scope.map(|service| service.id),
         keys: Vec::new(),
@@ -126,7 +126,8 @@ pub async fn list_decisions(request: &Request<'_, Filters>) -> Result<Response, 
     let (decisions, has_more) = guard.decisions(&query).await.map_err(Error::unavailable)?;
     let sids = |id| request.service_sid(id);
     let items = decisions.iter().map(|decision| DecisionView::new(decision, &sids)).collect();
-    Ok(request.page_response("decisions", PageItems { page, items, has_more }, Filters::NAMES))
+    let items = PageItems { page, items, has_more };
+    Ok(request.page_response("decisions", items, Filters::NAMES).holding(place))
 }
 
 fn guard(request: &RequestContext<'_>) -> Result<PumpingGuard, Failure> {
