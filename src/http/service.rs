@@ -178,7 +178,7 @@ fn target_of(path: &str, callbacks: Option<&dyn Callbacks>) -> Target {
 /// A body that is handed over in pieces, as the client takes them.
 struct HeldBody {
     rest: Bytes,
-    _held: Arc<dyn Any + Send + Sync>,
+    _held: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 /// The size of a piece: much less than a connection buffers.
@@ -239,9 +239,10 @@ fn response<V>(
         Either::Left(Full::default())
     } else if let Some(events) = answer.events {
         Either::Right(events.body(server.stop.child_token()).map_err(|never| match never {}).boxed_unsync())
-    } else if let Some(held) = answer.held {
+    } else if answer.held.is_some() || answer.body.len() > PIECE {
+        // A client that does not read a long answer holds a piece of it, and not all.
         Either::Right(
-            HeldBody { rest: answer.body, _held: held }.map_err(|never| match never {}).boxed_unsync(),
+            HeldBody { rest: answer.body, _held: answer.held }.map_err(|never| match never {}).boxed_unsync(),
         )
     } else {
         Either::Left(Full::new(answer.body))
@@ -586,7 +587,7 @@ mod tests {
     async fn a_body_holds_its_value_until_its_last_piece_is_taken() {
         let held: Arc<dyn Any + Send + Sync> = Arc::new(());
         let whole = Bytes::from(vec![7; 3 * PIECE + 1]);
-        let mut body = HeldBody { rest: whole.clone(), _held: Arc::clone(&held) };
+        let mut body = HeldBody { rest: whole.clone(), _held: Some(Arc::clone(&held)) };
         assert_eq!(hyper::body::Body::size_hint(&body).exact(), Some(whole.len() as u64));
         let mut taken = Vec::new();
         while let Some(Ok(frame)) = body.frame().await {
