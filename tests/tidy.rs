@@ -124,7 +124,8 @@ fn the_documents_ask_for_the_rust_version_of_the_manifest() {
 
 #[test]
 fn the_log_lines_that_an_operator_looks_for_are_in_the_source() {
-    let sources = ["src", "crates/store/src"].map(|folder| text_files(folder, &[".rs"]));
+    let sources =
+        ["src", "crates/cluster/src", "crates/store/src"].map(|folder| text_files(folder, &[".rs"]));
     let sources = sources.iter().flatten().filter(|file| !is_test(&file.path));
     // Joins the lines of a broken literal.
     let joined = |text: &str| {
