@@ -89,6 +89,7 @@ impl HttpClient {
     }
 
     /// A client for requests to other nodes of a cluster, which answers much later than it connects.
+    #[cfg(feature = "server")]
     pub fn for_peers() -> Result<Self, ClientError> {
         Self::new(trusting_the_platform()?, None, EgressPolicy::Anywhere)
     }
