@@ -36,15 +36,15 @@ pub enum Owner {
     Unknown,
 }
 
-/// Where a request is answered.
+/// Which node answers a request.
 #[derive(Debug)]
-pub enum Place<'a> {
-    /// By this node, for the client at this address.
-    Here(IpAddr, InProgress<'a>),
-    /// By the owner.
-    There,
-    /// Not by this node, to which another node passed it on.
-    NotMine,
+pub enum Destination<'a> {
+    /// This node, for the client at this address.
+    Local(IpAddr, InProgress<'a>),
+    /// The owner.
+    Owner,
+    /// Another node passed the request on to this one, which is not the owner.
+    NotOwner,
 }
 
 /// Passes requests on to the owner.
@@ -52,10 +52,10 @@ pub struct Forwarder {
     owner: watch::Receiver<Owner>,
     client: HttpClient,
     proof: HeaderValue,
-    /// Places for requests that are passed on.
+    /// Limits the requests that are passed on at once.
     in_flight: Semaphore,
     /// Requests that this node answers.
-    here: watch::Sender<usize>,
+    local_requests: watch::Sender<usize>,
 }
 
 /// A request that this node answers, until it is dropped.
@@ -112,10 +112,10 @@ static OF_CONNECTION: [HeaderName; 7] = [
 pub type Forwarded = hyper::Response<reqwest::Body>;
 
 /// The result of passing a request on.
-pub enum Answered<'a> {
-    By(Forwarded),
+pub enum ForwardResult<'a> {
+    Response(Forwarded),
     /// This node has become the owner meanwhile, and answers the request itself.
-    Not(InProgress<'a>),
+    BecameOwner(InProgress<'a>),
 }
 
 /// A request that went to the owner and has no answer.
@@ -127,14 +127,18 @@ enum Failed {
 }
 
 impl Forwarder {
-    /// `secret` is the same on all nodes. At most `most` requests are passed on at once.
+    /// `secret` is the same on all nodes. At most `max_in_flight` requests are passed on at once.
     ///
     /// # Errors
     /// Without trusted root certificates, if peers have `https` addresses.
-    pub fn new(owner: watch::Receiver<Owner>, secret: &[u8], most: usize) -> Result<Self, ClientError> {
-        let in_flight = Semaphore::new(most.min(Semaphore::MAX_PERMITS));
-        let (client, here) = (HttpClient::for_peers()?, watch::Sender::default());
-        Ok(Self { owner, client, proof: proof_of(secret), in_flight, here })
+    pub fn new(
+        owner: watch::Receiver<Owner>,
+        secret: &[u8],
+        max_in_flight: usize,
+    ) -> Result<Self, ClientError> {
+        let in_flight = Semaphore::new(max_in_flight.min(Semaphore::MAX_PERMITS));
+        let (client, local_requests) = (HttpClient::for_peers()?, watch::Sender::default());
+        Ok(Self { owner, client, proof: proof_of(secret), in_flight, local_requests })
     }
 
     /// What this node sends to prove itself.
@@ -143,27 +147,27 @@ impl Forwarder {
         &self.proof
     }
 
-    /// Decides where a request is answered that came from `peer`.
-    pub fn place(&self, headers: &HeaderMap, peer: IpAddr) -> Place<'_> {
+    /// Decides which node answers a request from `peer`.
+    pub fn destination(&self, headers: &HeaderMap, peer: IpAddr) -> Destination<'_> {
         let passed_on_for = self.client_of(headers);
-        match (self.begin_here(), passed_on_for) {
-            (Some(in_progress), client) => Place::Here(client.unwrap_or(peer), in_progress),
-            (None, Some(_)) => Place::NotMine,
-            (None, None) => Place::There,
+        match (self.begin_local(), passed_on_for) {
+            (Some(in_progress), client) => Destination::Local(client.unwrap_or(peer), in_progress),
+            (None, Some(_)) => Destination::NotOwner,
+            (None, None) => Destination::Owner,
         }
     }
 
     /// Counts a request that this node answers; `None` if it is not the owner.
-    fn begin_here(&self) -> Option<InProgress<'_>> {
+    fn begin_local(&self) -> Option<InProgress<'_>> {
         // Counted first: a node that stops being the owner then waits for it.
-        let in_progress = InProgress::begin(&self.here);
+        let in_progress = InProgress::begin(&self.local_requests);
         (*self.owner.borrow() == Owner::Here).then_some(in_progress)
     }
 
     /// Returns when this node answers no request. It takes no new ones while it is not the owner.
     pub async fn idle(&self) {
         // The sender lives as long as `self`.
-        let _ = self.here.subscribe().wait_for(|requests| *requests == 0).await;
+        let _ = self.local_requests.subscribe().wait_for(|requests| *requests == 0).await;
     }
 
     /// The client's address, if a node of the cluster passed the request on.
@@ -176,7 +180,7 @@ impl Forwarder {
     /// Passes a request on, and returns the owner's answer as soon as it begins.
     ///
     /// # Errors
-    /// With [`Refusal::StoreUnavailable`] an owner may have carried the request out, else none
+    /// After [`Refusal::StoreUnavailable`] the owner may have carried the request out. After every other refusal no node
     /// has begun it.
     pub async fn forward(
         &self,
@@ -184,25 +188,25 @@ impl Forwarder {
         body: &Bytes,
         client: IpAddr,
         request_id: &HeaderValue,
-    ) -> Result<Answered<'_>, Problem> {
-        let Ok(_place) = self.in_flight.try_acquire() else {
+    ) -> Result<ForwardResult<'_>, Problem> {
+        let Ok(_permit) = self.in_flight.try_acquire() else {
             return Err(Problem::Refused(Refusal::Overloaded));
         };
         let mut owner = self.owner.clone();
-        let mut patience = pin!(tokio::time::sleep(LONGEST_WAIT));
+        let mut deadline = pin!(tokio::time::sleep(LONGEST_WAIT));
         loop {
             let now = owner.borrow_and_update().clone();
             match now {
                 Owner::Here => {
-                    if let Some(in_progress) = self.begin_here() {
-                        return Ok(Answered::Not(in_progress));
+                    if let Some(in_progress) = self.begin_local() {
+                        return Ok(ForwardResult::BecameOwner(in_progress));
                     }
                 }
                 Owner::Unknown => {}
                 Owner::Peer(peer) => {
                     let request = self.request(head, body.clone(), client, request_id, &peer);
                     match self.send(request, &peer).await {
-                        Ok(answer) => return Ok(Answered::By(answer)),
+                        Ok(answer) => return Ok(ForwardResult::Response(answer)),
                         Err(Failed::Unknown(reason)) => {
                             warn!(owner = %peer, reason, "forwarded request without an answer");
                             return Err(Problem::Refused(Refusal::StoreUnavailable));
@@ -212,7 +216,7 @@ impl Forwarder {
                 }
             }
             tokio::select! {
-                () = &mut patience => return Err(Problem::Refused(Refusal::Starting)),
+                () = &mut deadline => return Err(Problem::Refused(Refusal::Starting)),
                 _ = owner.changed() => {}
                 () = tokio::time::sleep(PAUSE) => {}
             }
@@ -282,7 +286,7 @@ impl Forwarder {
 }
 
 /// The answer to a request that another node passed on to this one, which does not own the records.
-pub fn not_mine() -> Response {
+pub fn not_owner() -> Response {
     let mut answer = Problem::Refused(Refusal::Starting).answer(ErrorFormat::Envelope);
     answer.headers.push((NOT_OWNER.clone(), HeaderValue::from_static("1")));
     answer

@@ -26,7 +26,7 @@ use serde_json::json;
 use tracing::{Level, debug, enabled, error, info};
 
 use super::connection::{ActiveRequest, CertificateHealth, Server};
-use super::forward::{self, Answered, Forwarded, Place};
+use super::forward::{self, Destination, ForwardResult, Forwarded};
 use super::pages::inbox::InboxError;
 use super::pages::{docs_page, home};
 use super::request::{self, RequestBody, X_REQUEST_ID};
@@ -66,12 +66,12 @@ pub async fn respond<V: Verify>(
     if let Some(forwarder) = &active.server().deps.forwarder
         && !target.is_of_this_node()
     {
-        match forwarder.place(&head.headers, peer) {
-            Place::Here(client, in_progress) => (peer, _in_progress) = (client, in_progress),
-            Place::NotMine => {
-                return Ok(response(forward::not_mine(), head, id, true, active.server()));
+        match forwarder.destination(&head.headers, peer) {
+            Destination::Local(client, in_progress) => (peer, _in_progress) = (client, in_progress),
+            Destination::NotOwner => {
+                return Ok(response(forward::not_owner(), head, id, true, active.server()));
             }
-            Place::There => {
+            Destination::Owner => {
                 let bounds = &active.server().deps.bounds;
                 let forwarded = match body.read(bounds.body_bytes, bounds.body_timeout).await {
                     Ok(read) => {
@@ -80,8 +80,8 @@ pub async fn respond<V: Verify>(
                     Err(problem) => Err(problem),
                 };
                 match forwarded {
-                    Ok(Answered::Not(in_progress)) => _in_progress = in_progress,
-                    Ok(Answered::By(answer)) => {
+                    Ok(ForwardResult::BecameOwner(in_progress)) => _in_progress = in_progress,
+                    Ok(ForwardResult::Response(answer)) => {
                         return Ok(forwarded_response(answer, head.version, active.server()));
                     }
                     Err(problem) => {

@@ -487,7 +487,7 @@ async fn the_guard_is_explained_and_changed_on_the_dashboard() {
     assert!(explained.text().contains("By a manual entry for this service"), "{}", explained.text());
     visitor.post("/admin/guard", &form("remove")).await;
     assert_eq!(world.send(&number).await.status(), 200);
-    let nothing = [("subject", "nobody"), ("action", "block")];
+    let nothing = [("subject", "no-subject"), ("action", "block")];
     visitor.post("/admin/guard", &nothing).await;
     assert!(visitor.get("/admin/guard").await.text().contains("Nothing was changed"));
     let audit = visitor.get("/admin/audit").await;

@@ -90,7 +90,7 @@ async fn the_operator_blocks_explains_and_removes_at_the_command_line() {
     for action in ["guard.blocked", "guard.entry_removed"] {
         assert!(audit.output.contains(action), "no {action} in:\n{}", audit.output);
     }
-    let wrong = guard(&["block", "nobody"]).await;
+    let wrong = guard(&["block", "no-subject"]).await;
     assert_eq!(wrong.status.code(), Some(64), "{}", wrong.output);
 }
 

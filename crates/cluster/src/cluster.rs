@@ -35,7 +35,7 @@ pub struct ClusterOptions {
     pub key_fingerprint: [u8; 16],
     /// The time of decisions.
     pub clock: Arc<dyn Clock>,
-    /// Counts time since the machine booted, suspension included. Nobody sets it.
+    /// Counts time since the machine booted, suspension included. It never jumps.
     pub uptime: Arc<dyn Clock>,
 }
 

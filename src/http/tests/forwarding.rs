@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::header::HeaderValue;
@@ -10,12 +11,13 @@ use hyper::{HeaderMap, Request};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::time::timeout;
 use url::Url;
 
 use super::client::{Reply, post};
 use super::script::Script;
 use super::world::{World, deps, send_body};
-use crate::http::forward::{Forwarder, Owner, Place};
+use crate::http::forward::{Destination, Forwarder, Owner};
 use crate::http::response::Problem;
 use crate::numbers::{Refusal, SendOutcome};
 
@@ -34,7 +36,7 @@ async fn a_standby_returns_the_answer_of_the_owner_under_the_same_id() {
 }
 
 #[tokio::test]
-async fn a_standby_answers_for_itself_whether_it_lives() {
+async fn a_standby_answers_healthz_and_readyz_itself() {
     let standby = node(Script::panics(), Owner::Unknown).await;
     assert_eq!(standby.get("/healthz").await.status, 200);
     assert_eq!(standby.get("/readyz").await.status, 200);
@@ -52,7 +54,7 @@ async fn a_request_that_waits_is_answered_by_the_node_once_it_is_the_owner() {
 }
 
 #[tokio::test]
-async fn a_request_goes_to_the_next_owner_when_no_connection_to_the_last_is_possible() {
+async fn a_request_goes_to_the_next_owner_if_the_last_refuses_connections() {
     let gone = TcpListener::bind(("127.0.0.1", 0)).await.expect("bind").local_addr().expect("an address");
     let (owner, known) = watch::channel(peer(gone));
     let standby = World::with(with_forwarder(Script::panics(), known)).await;
@@ -101,7 +103,11 @@ async fn a_request_at_an_owner_that_is_silent_is_given_up_when_it_is_replaced() 
 async fn without_an_owner_a_request_is_refused_after_two_seconds() {
     let (_owner, known) = watch::channel(Owner::Unknown);
     let forwarder = forwarder(known);
-    let answer = forwarder.forward(&head(), &Bytes::new(), CLIENT, &HeaderValue::from_static(ID)).await;
+    let (head, body, id) = (head(), Bytes::new(), HeaderValue::from_static(ID));
+    let mut answer = std::pin::pin!(forwarder.forward(&head, &body, CLIENT, &id));
+    let within = |milliseconds| Duration::from_millis(milliseconds);
+    assert!(timeout(within(1_900), &mut answer).await.is_err());
+    let answer = timeout(within(200), answer).await.expect("a refusal");
     assert!(matches!(answer, Err(Problem::Refused(Refusal::Starting))));
 }
 
@@ -115,27 +121,27 @@ async fn a_request_is_passed_on_once_and_only_with_the_secret() {
     let mut forged = passed_on.clone();
     forged.insert(PROOF, HeaderValue::from_static("00"));
     let place = |owner: &Owner, headers: &HeaderMap| match forwarder(watch::channel(owner.clone()).1)
-        .place(headers, CLIENT)
+        .destination(headers, CLIENT)
     {
-        Place::Here(client, _) => client.to_string(),
-        Place::There => "there".to_owned(),
-        Place::NotMine => "not mine".to_owned(),
+        Destination::Local(client, _) => client.to_string(),
+        Destination::Owner => "owner".to_owned(),
+        Destination::NotOwner => "not owner".to_owned(),
     };
     let places = |owner| [&passed_on, &own, &forged].map(|headers| place(&owner, headers));
     assert_eq!(places(Owner::Here), ["192.0.2.7", "127.0.0.1", "127.0.0.1"]);
-    assert_eq!(places(Owner::Unknown), ["not mine", "there", "there"]);
-    assert_eq!(places(peer(SocketAddr::from(([127, 0, 0, 1], 1)))), ["not mine", "there", "there"]);
+    assert_eq!(places(Owner::Unknown), ["not owner", "owner", "owner"]);
+    assert_eq!(places(peer(SocketAddr::from(([127, 0, 0, 1], 1)))), ["not owner", "owner", "owner"]);
 }
 
 #[tokio::test]
 async fn a_node_that_hands_over_waits_for_the_requests_that_it_has_begun() {
     let (owner, known) = watch::channel(Owner::Here);
     let forwarder = forwarder(known);
-    let Place::Here(_, in_progress) = forwarder.place(&HeaderMap::new(), CLIENT) else {
+    let Destination::Local(_, in_progress) = forwarder.destination(&HeaderMap::new(), CLIENT) else {
         panic!("this node is the owner");
     };
     owner.send_replace(Owner::Unknown);
-    assert!(matches!(forwarder.place(&HeaderMap::new(), CLIENT), Place::There));
+    assert!(matches!(forwarder.destination(&HeaderMap::new(), CLIENT), Destination::Owner));
     let mut idle = Box::pin(forwarder.idle());
     assert!(futures_util::poll!(&mut idle).is_pending());
     drop(in_progress);

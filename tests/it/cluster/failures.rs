@@ -148,7 +148,7 @@ async fn an_owner_cut_off_from_etcd_answers_503_and_another_takes_over() {
     assert_eq!(refused.status(), 503, "{}", refused.text());
     assert_eq!(a.get("/readyz").await.status(), 503);
     assert!(cluster.twilio.messages_for(&silent).is_empty());
-    links.iter().for_each(Link::mend);
+    links.iter().for_each(Link::restore);
     let finished = a.0.ended().await;
     assert_eq!(finished.status.code(), LEASE_LOST, "{}", finished.output);
     let _a = cluster.start(0).await;

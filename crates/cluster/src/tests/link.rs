@@ -37,7 +37,7 @@ impl Link {
         self.is_cut.send_replace(true);
     }
 
-    pub fn mend(&self) {
+    pub fn restore(&self) {
         self.is_cut.send_replace(false);
     }
 }

@@ -25,7 +25,7 @@ async fn what_a_cut_off_owner_wrote_arrives_too_late_and_changes_nothing() {
     let b = join(&etcd, "b").await.campaign().await;
     commit(&b, vec![put(0, 2, "of b")]).await.unwrap();
     // The requests of `a` arrive now.
-    link.mend();
+    link.restore();
     timeout(Duration::from_secs(10), a.over()).await.expect("a learns it");
     assert!(commit(&a, vec![put(0, 2, "of a")]).await.is_err());
     let records = restore(&b, Slots::all()).await.unwrap();
