@@ -1,9 +1,19 @@
 //! Phone numbers in one canonical form.
 
 use std::fmt;
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use rlibphonenumber::{NumberLengthType, PHONE_NUMBER_UTIL, PhoneNumberFormat, PhoneNumberType};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// The numbers that were looked up last. A send, its check and their statistics ask for the same one.
+static RECENT: LazyLock<Box<[RecentNumber]>> =
+    LazyLock::new(|| (0..RECENT_NUMBERS).map(|_| RecentNumber::default()).collect());
+
+type RecentNumber = Mutex<Option<(PhoneNumber, (Option<Region>, NumberType))>>;
+
+/// A prime, which spreads numbers that differ in their last or first digits only; 400 KB.
+const RECENT_NUMBERS: u64 = 16_381;
 
 /// A country or region, by its two-letter ISO 3166-1 code. In records its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -153,13 +163,22 @@ impl PhoneNumber {
 
     /// The region that the number belongs to; where several share a country code and no numbering plan
     /// has the number, the main one. `None` when no region has the country code. Costs some
-    /// microseconds.
+    /// microseconds, unless the number was looked up lately.
     pub fn region(self) -> Option<Region> {
-        region_of(&PHONE_NUMBER_UTIL.parse(self.e164(), None).ok()?)
+        self.region_and_type().0
     }
 
-    /// The region and the type, with one look at the numbering plans. Costs some microseconds.
+    /// The region and the type. Costs some microseconds, unless the number was looked up lately.
     pub fn region_and_type(self) -> (Option<Region>, NumberType) {
+        let mut recent =
+            RECENT[(self.0 % RECENT_NUMBERS) as usize].lock().unwrap_or_else(PoisonError::into_inner);
+        match *recent {
+            Some((number, found)) if number == self => found,
+            _ => recent.insert((self, self.look_up())).1,
+        }
+    }
+
+    fn look_up(self) -> (Option<Region>, NumberType) {
         let Ok(parsed) = PHONE_NUMBER_UTIL.parse(self.e164(), None) else { return (None, NumberType::Other) };
         let number_type = match PHONE_NUMBER_UTIL.get_number_type(&parsed) {
             _ if matches!(parsed.country_code, 870 | 881..=883) => NumberType::Satellite,
@@ -170,18 +189,15 @@ impl PhoneNumber {
             PhoneNumberType::FixedLine => NumberType::Landline,
             _ => NumberType::Other,
         };
-        (region_of(&parsed), number_type)
+        let exact = PHONE_NUMBER_UTIL.get_region_for_number(&parsed);
+        let region = exact.or_else(|| PHONE_NUMBER_UTIL.get_region_for_country_code(parsed.country_code));
+        (region.map(Region), number_type)
     }
 
     /// The whole number, `+14155552671`. Only gateways, records and answers call this.
     pub fn e164(self) -> String {
         format!("+{}", self.0)
     }
-}
-
-fn region_of(parsed: &rlibphonenumber::PhoneNumber) -> Option<Region> {
-    let exact = PHONE_NUMBER_UTIL.get_region_for_number(parsed);
-    exact.or_else(|| PHONE_NUMBER_UTIL.get_region_for_country_code(parsed.country_code)).map(Region)
 }
 
 impl fmt::Display for PhoneNumber {
