@@ -13,13 +13,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use self::numbers::{NumberChange, Numbers};
+use self::numbers::Numbers;
 use super::record::NumberKey;
-use crate::domain::{ServiceId, Timestamp};
+use crate::domain::Timestamp;
 use crate::engine::NumberState;
 use crate::metrics::ServiceNames;
 use crate::shard::{
-    Capacity, LimitedTable, Record, RecordError, RecordKey, RecordKind, Shares, Stored, Table, decode, encode,
+    Capacity, LimitedTable, Places, Record, RecordError, RecordKey, RecordKind, RecordPlaces, Stored, Table,
+    decode, encode,
 };
 
 /// The limits on the stored numbers of all shards. Test numbers cost no message and take no room of the others.
@@ -60,32 +61,19 @@ impl NumberTable {
     }
 }
 
-/// The counts of ordinary numbers and of test numbers, in this order.
-#[derive(Default)]
-struct NumbersByService([Shares; 2]);
-
-impl NumbersByService {
-    fn add(&mut self, key: NumberKey) {
-        self.0[usize::from(key.is_test)].add(key.service, 1);
-    }
-
-    fn of<'a>(
-        &'a self,
-        capacity: &'a NumberCapacity,
-    ) -> impl Iterator<Item = (&'a Arc<Capacity>, ServiceId, usize)> {
-        let both = self.0.iter().zip(&capacity.0);
-        both.flat_map(|(shares, capacity)| {
-            shares.iter().map(move |(service, numbers)| (capacity, service, numbers))
-        })
+impl Drop for NumberTable {
+    fn drop(&mut self) {
+        let mut held = <[Places; 2]>::default();
+        for (_, key, state) in (0..self.numbers.len()).filter_map(|position| self.numbers.at(position)) {
+            held[usize::from(key.is_test)].change(key.service, None, place(Some(state.expires())));
+        }
+        self.capacity.0.iter().zip(&held).for_each(|(capacity, held)| capacity.remove_all(held));
     }
 }
 
-impl Drop for NumberTable {
-    fn drop(&mut self) {
-        let mut held = NumbersByService::default();
-        self.numbers.keys().for_each(|key| held.add(key));
-        held.of(&self.capacity).for_each(|(capacity, service, numbers)| capacity.remove(service, numbers));
-    }
+/// A number takes one place.
+fn place(end: Option<Timestamp>) -> Option<RecordPlaces> {
+    end.map(|end| RecordPlaces::new(end, 1))
 }
 
 fn record_key(slot: u8, key: &NumberKey) -> RecordKey {
@@ -129,9 +117,8 @@ impl Table for NumberTable {
 
     fn set(&mut self, key: RecordKey, record: Stored) {
         let (Some(number), Ok(state)) = (NumberKey::from_id(&key.id), decode(&record.bytes)) else { return };
-        if self.numbers.insert(key.slot, number, state) {
-            self.capacity.of(number.is_test).add(number.service, 1);
-        }
+        let before = place(self.numbers.insert(key.slot, number, state));
+        self.capacity.of(number.is_test).change(number.service, before, place(Some(state.expires())));
     }
 
     fn load(&mut self, records: &[(RecordKey, Option<Bytes>)], _: &RecordKind) -> Result<(), RecordError> {
@@ -141,21 +128,20 @@ impl Table for NumberTable {
         };
         let states = records.iter().filter_map(|record| read(record).transpose());
         // Summed up first, because the tables of all shards load at the same time and share the lock of the capacity.
-        let (mut added, mut removed) = (NumbersByService::default(), NumbersByService::default());
-        self.numbers.load(states.collect::<Result<_, _>>()?, |key, change| match change {
-            NumberChange::Added => added.add(key),
-            NumberChange::Removed => removed.add(key),
+        let (mut added, mut removed) = <([Places; 2], [Places; 2])>::default();
+        self.numbers.load(states.collect::<Result<_, _>>()?, |key, before, after| {
+            added[usize::from(key.is_test)].change(key.service, None, place(after));
+            removed[usize::from(key.is_test)].change(key.service, None, place(before));
         });
-        added.of(&self.capacity).for_each(|(capacity, service, numbers)| capacity.add(service, numbers));
-        removed.of(&self.capacity).for_each(|(capacity, service, numbers)| capacity.remove(service, numbers));
+        self.capacity.0.iter().zip(&added).for_each(|(capacity, added)| capacity.add_all(added));
+        self.capacity.0.iter().zip(&removed).for_each(|(capacity, removed)| capacity.remove_all(removed));
         Ok(())
     }
 
     fn remove(&mut self, key: &RecordKey) -> bool {
-        let Some(key) = NumberKey::from_id(&key.id).filter(|key| self.numbers.remove(key)) else {
-            return false;
-        };
-        self.capacity.of(key.is_test).remove(key.service, 1);
-        true
+        let Some(key) = NumberKey::from_id(&key.id) else { return false };
+        let before = self.numbers.remove(&key);
+        self.capacity.of(key.is_test).change(key.service, place(before), None);
+        before.is_some()
     }
 }

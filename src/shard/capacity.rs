@@ -1,6 +1,6 @@
 //! The limit on the records of a kind over all shards, and the share of each service in it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -10,7 +10,7 @@ use super::Shards;
 use super::command::Decision;
 use super::record::{Hasher, Id, Record, RecordKey, service_of};
 use super::table::{Index, Stored};
-use crate::domain::ServiceId;
+use crate::domain::{ServiceId, Timestamp};
 use crate::metrics::ServiceNames;
 
 /// The places that each service holds in a limited table.
@@ -68,7 +68,84 @@ impl Shares {
     pub fn iter(&self) -> impl Iterator<Item = (ServiceId, usize)> {
         self.by_service.iter().map(|(service, places)| (*service, *places))
     }
+
+    /// The places of any services that must become free before this service gets one. A free place of its own counts
+    /// for five quarters, which is not considered.
+    fn missing(&self, service: ServiceId, limit: usize) -> usize {
+        let taken = self.of(service).saturating_add(self.held.saturating_mul(4));
+        taken.saturating_add(1).saturating_sub(limit.saturating_mul(5)).div_ceil(4)
+    }
 }
+
+/// The second in which a record ends, and its places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordPlaces {
+    end: u64,
+    places: usize,
+}
+
+impl RecordPlaces {
+    /// Of a record that ends at this moment.
+    pub const fn new(ends: Timestamp, places: usize) -> Self {
+        Self { end: ends.as_millis().div_ceil(1_000), places }
+    }
+}
+
+/// The places of records, by service and by the second in which the records end. Reserved places have no end.
+#[derive(Debug, Default)]
+pub struct Places {
+    shares: Shares,
+    ends: BTreeMap<u64, usize>,
+}
+
+impl Places {
+    /// Counts a change of a record. `None` means absent.
+    pub fn change(&mut self, service: ServiceId, before: Option<RecordPlaces>, after: Option<RecordPlaces>) {
+        let places = |record: Option<RecordPlaces>| record.map_or(0, |record| record.places);
+        self.shares.add(service, places(after));
+        self.shares.remove(service, places(before));
+        if let Some(RecordPlaces { end, places }) = after {
+            *self.ends.entry(end).or_default() += places;
+        }
+        if let Some(RecordPlaces { end, places }) = before {
+            self.remove_end(end, places);
+        }
+    }
+
+    fn add_all(&mut self, other: &Self) {
+        other.shares.iter().for_each(|(service, places)| self.shares.add(service, places));
+        other.ends.iter().for_each(|(end, places)| *self.ends.entry(*end).or_default() += places);
+    }
+
+    fn remove_all(&mut self, other: &Self) {
+        other.shares.iter().for_each(|(service, places)| self.shares.remove(service, places));
+        other.ends.iter().for_each(|(end, places)| self.remove_end(*end, *places));
+    }
+
+    fn remove_end(&mut self, end: u64, places: usize) {
+        if let Some(ending) = self.ends.get_mut(&end) {
+            *ending = ending.saturating_sub(places);
+            if *ending == 0 {
+                self.ends.remove(&end);
+            }
+        }
+    }
+
+    /// When the service gets another place, unless new records come first. `None`: not within the next 3,600 seconds in
+    /// which records end.
+    fn room_at(&self, service: ServiceId, limit: usize) -> Option<Timestamp> {
+        let mut missing = self.shares.missing(service, limit);
+        let mut ends = self.ends.iter().take(MOST_ENDS);
+        let enough = ends.find(|(_, places)| {
+            missing = missing.saturating_sub(**places);
+            missing == 0
+        });
+        enough.map(|(end, _)| Timestamp::from_millis(end.saturating_mul(1_000)))
+    }
+}
+
+/// The seconds that a refusal examines. No client is told to wait for longer than an hour.
+const MOST_ENDS: usize = 3_600;
 
 /// A table in which each service may have a limited number of records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,7 +202,7 @@ pub struct Capacity {
 
 #[derive(Debug, Default)]
 struct Counts {
-    shares: Shares,
+    held: Places,
     /// Whether the log has a line that capacity is low.
     is_low: bool,
     /// The services that the log has a line about.
@@ -173,7 +250,7 @@ impl Capacity {
         let capacity = Self::counted_by_table::<R>(table, limit, shards.metrics().service_names());
         let counted = Arc::clone(&capacity);
         let index =
-            move |_| Box::new(CountingIndex { capacity: Arc::clone(&counted), held: Shares::default() }) as _;
+            move |_| Box::new(CountingIndex { capacity: Arc::clone(&counted), held: Places::default() }) as _;
         shards.follow::<R>(Arc::new(index));
         capacity
     }
@@ -185,7 +262,7 @@ impl Capacity {
 
     /// The present usage.
     pub fn usage(&self) -> Usage {
-        Usage { held: self.counts().shares.held(), limit: self.limit }
+        Usage { held: self.counts().held.shares.held(), limit: self.limit }
     }
 
     /// Reserves a place for a new record. The caller drops the reservation after the table has counted the record.
@@ -194,43 +271,60 @@ impl Capacity {
     /// [`Decision::Full`] if the service has used up its share.
     pub fn reserve(self: &Arc<Self>, service: ServiceId) -> Result<Reservation, Decision> {
         let mut counts = self.counts();
-        if counts.shares.room(service, self.limit) == 0 {
+        if counts.held.shares.room(service, self.limit) == 0 {
             if counts.used_up.insert(service) {
-                let (own, held) = (counts.shares.of(service), counts.shares.held());
+                let (own, held) = (counts.held.shares.of(service), counts.held.shares.held());
                 let service = self.names.of(service).unwrap_or_else(|| service.get().to_string());
                 let line = self.lines().used_up;
                 warn!(table = %self.table, service, own, held, limit = self.limit, "{line}");
             }
-            return Err(Decision::Full { kind: self.kind, table: self.table });
+            let room_at = counts.held.room_at(service, self.limit);
+            return Err(Decision::Full { kind: self.kind, table: self.table, room_at });
         }
-        self.add_to(&mut counts, service, 1);
+        counts.held.shares.add(service, 1);
+        self.warn_if_low(&mut counts);
         Ok(Reservation { capacity: Arc::clone(self), service })
     }
 
-    /// Counts records that are in a table, also beyond the limit.
-    pub fn add(&self, service: ServiceId, places: usize) {
-        self.add_to(&mut self.counts(), service, places);
-    }
-
-    fn add_to(&self, counts: &mut Counts, service: ServiceId, places: usize) {
-        counts.shares.add(service, places);
-        let held = counts.shares.held();
-        if !counts.is_low && exceeds_tenths(held, 8, self.limit) {
-            counts.is_low = true;
-            warn!(table = %self.table, held, limit = self.limit, "{}", self.lines().low);
+    /// Counts a change of a record in a table, also beyond the limit. `None` means absent.
+    pub fn change(&self, service: ServiceId, before: Option<RecordPlaces>, after: Option<RecordPlaces>) {
+        if before != after {
+            self.update(|held| held.change(service, before, after));
         }
     }
 
+    /// Counts records that are in a table, also beyond the limit.
+    pub fn add_all(&self, records: &Places) {
+        self.update(|held| held.add_all(records));
+    }
+
     /// Removes records from the count.
-    pub fn remove(&self, service: ServiceId, places: usize) {
+    pub fn remove_all(&self, records: &Places) {
+        self.update(|held| held.remove_all(records));
+    }
+
+    fn update(&self, change: impl FnOnce(&mut Places)) {
         let counts = &mut *self.counts();
-        counts.shares.remove(service, places);
-        let held = counts.shares.held();
+        let before = counts.held.shares.held();
+        change(&mut counts.held);
+        let held = counts.held.shares.held();
+        if held > before {
+            self.warn_if_low(counts);
+        }
         // Logged again only below 70 %, not for each record that expires and is replaced.
-        if (counts.is_low || !counts.used_up.is_empty()) && !exceeds_tenths(held, 7, self.limit) {
+        let is_reported = counts.is_low || !counts.used_up.is_empty();
+        if held < before && is_reported && !exceeds_tenths(held, 7, self.limit) {
             counts.is_low = false;
             counts.used_up.clear();
             info!(table = %self.table, held, limit = self.limit, "{}", self.lines().available);
+        }
+    }
+
+    fn warn_if_low(&self, counts: &mut Counts) {
+        let held = counts.held.shares.held();
+        if !counts.is_low && exceeds_tenths(held, 8, self.limit) {
+            counts.is_low = true;
+            warn!(table = %self.table, held, limit = self.limit, "{}", self.lines().low);
         }
     }
 
@@ -259,7 +353,7 @@ pub struct Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.capacity.remove(self.service, 1);
+        self.capacity.update(|held| held.shares.remove(self.service, 1));
     }
 }
 
@@ -269,26 +363,24 @@ pub const PLACE_BYTES: usize = 512;
 /// Counts the records of one shard. A shard that restarts counts anew.
 struct CountingIndex {
     capacity: Arc<Capacity>,
-    held: Shares,
+    held: Places,
 }
 
 impl Index for CountingIndex {
     fn changed(&mut self, key: &RecordKey, before: Option<&Stored>, after: Option<&Stored>) {
         let places =
-            |stored: Option<&Stored>| stored.map_or(0, |stored| stored.bytes.len().div_ceil(PLACE_BYTES));
-        let (service, gone, come) = (service_of(&key.id), places(before), places(after));
-        if gone != come {
-            self.capacity.add(service, come);
-            self.capacity.remove(service, gone);
-            self.held.add(service, come);
-            self.held.remove(service, gone);
+            |stored: &Stored| RecordPlaces::new(stored.expires, stored.bytes.len().div_ceil(PLACE_BYTES));
+        let (service, before, after) = (service_of(&key.id), before.map(places), after.map(places));
+        if before != after {
+            self.capacity.change(service, before, after);
+            self.held.change(service, before, after);
         }
     }
 }
 
 impl Drop for CountingIndex {
     fn drop(&mut self) {
-        self.held.iter().for_each(|(service, places)| self.capacity.remove(service, places));
+        self.capacity.remove_all(&self.held);
     }
 }
 
@@ -317,7 +409,10 @@ mod tests {
         assert_eq!(reserved.len(), 1_000);
         drop(reserved);
         assert_eq!(capacity.usage(), Usage { held: 0, limit: 1_000 });
-        assert!(capacity.counts().shares.by_service.is_empty(), "nothing is kept of a service that has left");
+        assert!(
+            capacity.counts().held.shares.by_service.is_empty(),
+            "nothing is kept of a service that has left"
+        );
     }
 
     #[test]
@@ -331,9 +426,9 @@ mod tests {
     #[test]
     fn restored_records_count_beyond_the_limit_and_keep_new_ones_out() {
         let capacity = capacity_of(2);
-        capacity.add(ONE, 5);
+        capacity.update(|held| held.shares.add(ONE, 5));
         assert!(capacity.reserve(ONE).is_err());
-        capacity.remove(ONE, 4);
+        capacity.update(|held| held.shares.remove(ONE, 4));
         assert!(capacity.reserve(ONE).is_ok());
     }
 
@@ -344,15 +439,15 @@ mod tests {
             let counts = capacity.counts();
             (counts.is_low, counts.used_up.len())
         };
-        capacity.add(ONE, 8);
+        capacity.update(|held| held.shares.add(ONE, 8));
         assert_eq!(logged(), (false, 0));
-        capacity.add(ONE, 2);
+        capacity.update(|held| held.shares.add(ONE, 2));
         assert_eq!(logged(), (true, 0), "no record was refused yet");
         assert!(capacity.reserve(ONE).is_err());
         assert_eq!(logged(), (true, 1));
-        capacity.remove(ONE, 2);
+        capacity.update(|held| held.shares.remove(ONE, 2));
         assert_eq!(logged(), (true, 1));
-        capacity.remove(ONE, 2);
+        capacity.update(|held| held.shares.remove(ONE, 2));
         assert_eq!(logged(), (false, 0));
     }
 
@@ -373,6 +468,30 @@ mod tests {
         assert_eq!(others, [200, 40, 8]);
         assert_eq!(shares.room(ONE, 1_000), 0);
         assert!(shares.held() < 1_250);
+    }
+
+    #[test]
+    fn room_is_expected_when_enough_records_end() {
+        let capacity = capacity_of(100);
+        let ending = |second: u64| Some(RecordPlaces::new(Timestamp::from_millis(second * 1_000 - 1), 1));
+        (0..100).for_each(|n| capacity.change(ONE, None, ending(500 + n)));
+        let room_at = |service| match capacity.reserve(service) {
+            Ok(_) => None,
+            Err(Decision::Full { room_at, .. }) => Some(room_at.map_or(0, |at| at.as_millis() / 1_000)),
+            Err(other) => panic!("{other:?}"),
+        };
+        assert_eq!((room_at(ONE), room_at(TWO)), (Some(500), None));
+        // Nine services with short lives take all that is left.
+        for service in 2..=10 {
+            while capacity.reserve(ServiceId::new(service)).is_ok() {
+                capacity.change(ServiceId::new(service), None, ending(10 + u64::from(service)));
+            }
+        }
+        assert_eq!(capacity.usage().held, 125);
+        assert_eq!(room_at(ServiceId::new(11)), Some(12), "one of any service");
+        assert_eq!(room_at(ONE), Some(500), "its own record beside the 25 of others");
+        capacity.change(ONE, ending(599), ending(11));
+        assert_eq!(room_at(ServiceId::new(11)), Some(11), "a record that ends sooner than before");
     }
 
     #[test]

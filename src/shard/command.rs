@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use super::capacity::LimitedTable;
 use super::core::ReplyContext;
 use super::transaction::Transaction;
-use crate::domain::seconds_up;
+use crate::domain::{Timestamp, seconds_up};
 
 /// The unit of ordering and of limits, for example a number. A shard decides the commands of one subject in arrival
 /// order, and limits how many of them wait.
@@ -69,12 +69,14 @@ pub enum Decision {
     /// The shard refuses the command, for this reason.
     Refused(Refusal),
     /// The service has no room in the table of this kind of record. The shard decides once more if it can free expired
-    /// records, else it refuses the command with [`Refusal::TableFull`].
+    /// records that take its place, else it refuses the command with [`Refusal::TableFull`].
     Full {
         /// [`Record::KIND`](super::Record::KIND).
         kind: u8,
         /// The table, for the refusal.
         table: LimitedTable,
+        /// When enough records have ended that the service has room, if that is known.
+        room_at: Option<Timestamp>,
     },
 }
 

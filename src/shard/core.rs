@@ -11,21 +11,20 @@ use std::time::Duration;
 use indexmap::IndexSet;
 use rand::rngs::StdRng;
 
-use super::capacity::LimitedTable;
 use super::command::{Command, Decision, Load, Refusal};
 use super::queue::{BatchDelay, Loads, Parking};
-use super::record::{Hasher, Id, Kinds, Record, RecordKey, decode, service_of};
+use super::record::{Hasher, Id, Kinds, Record, RecordKey, decode};
 use super::table::{Index, Records, Stored, Tables};
 use super::transaction::{RecordChanges, RecordHistory, Transaction};
-use crate::domain::{ServiceId, Timestamp, seconds_up};
+use crate::domain::{Timestamp, seconds_up};
 use crate::store::{Slots, StoreError, StoreLimits, Write};
 
 /// Maximum number of lazy and uncertain records in a batch, besides those that its commands changed.
 const MAX_EXTRA_RECORDS: usize = 1_024;
 
-/// Records that the shard examines for expired ones before it refuses a new record, and for the one that ends first.
-/// Few, because each command of a flood triggers this search.
-const SWEEP_BEFORE_REFUSAL: usize = 32;
+/// Records that the shard examines for expired ones before it refuses a new record although enough have expired. Few,
+/// because each command of a flood triggers this search.
+const SWEEP_BEFORE_REFUSAL: usize = 256;
 
 /// The longest time after which a client is asked to try again, in seconds.
 const LONGEST_RETRY: u16 = 3_600;
@@ -611,7 +610,7 @@ impl Core {
             let mut decision = command.decide(&mut view);
             let mut touched = view.into_touched();
             let freed = match decision {
-                Decision::Full { kind, .. } => {
+                Decision::Full { kind, room_at: Some(room_at), .. } if room_at <= now => {
                     tables.sweep_kind(kind, SWEEP_BEFORE_REFUSAL, now, |key| changes.contains_key(key))
                 }
                 _ => Vec::new(),
@@ -626,9 +625,10 @@ impl Core {
             match decision {
                 Decision::Wait => self.parking.park(command),
                 Decision::Refused(refusal) => self.refuse(command, refusal),
-                Decision::Full { kind, table } => {
-                    let refusal = self.table_full(kind, table, service_of(&subject.id), now);
-                    self.refuse(command, refusal);
+                Decision::Full { table, room_at, .. } => {
+                    let seconds = room_at.map_or(u64::MAX, |room_at| seconds_up(room_at.since(now)));
+                    let retry_after = u16::try_from(seconds).unwrap_or(LONGEST_RETRY).min(LONGEST_RETRY);
+                    self.refuse(command, Refusal::TableFull { table, retry_after });
                 }
                 Decision::Made => {
                     let view = &mut Transaction::new(tables, rng, changes, subject.slot, now);
@@ -648,22 +648,6 @@ impl Core {
         };
         while pass() {}
         decided
-    }
-
-    /// The refusal of a new record, with the time until the first of the service's records ends, or of any if none of
-    /// them is among those that the next sweep would examine.
-    fn table_full(&self, kind: u8, table: LimitedTable, service: ServiceId, now: Timestamp) -> Refusal {
-        let first_end = |of: Option<ServiceId>| {
-            self.tables.first_end(kind, SWEEP_BEFORE_REFUSAL, |key| {
-                table.contains(&key.id) && of.is_none_or(|service| service_of(&key.id) == service)
-            })
-        };
-        let first_end = first_end(Some(service)).or_else(|| first_end(None));
-        let seconds = seconds_up(first_end.unwrap_or(now).since(now));
-        Refusal::TableFull {
-            table,
-            retry_after: u16::try_from(seconds).unwrap_or(LONGEST_RETRY).min(LONGEST_RETRY),
-        }
     }
 
     /// An answer about a record of a failed commit waits until that record is written again.

@@ -327,20 +327,6 @@ impl Tables {
         freed
     }
 
-    /// The earliest end of the records of a kind that the next sweep examines and that `wanted` selects.
-    pub fn first_end(
-        &self,
-        kind: u8,
-        looks: usize,
-        wanted: impl Fn(&RecordKey) -> bool,
-    ) -> Option<Timestamp> {
-        let table = self.by_kind.get(&kind)?;
-        let from = self.sweep_at.get(&kind).copied().unwrap_or(0);
-        let examined = (0..from).rev().chain((from..table.len()).rev()).take(looks);
-        let ends = examined.filter_map(|position| table.end_at(position));
-        ends.filter(|(key, _)| wanted(key)).map(|(_, end)| end).min()
-    }
-
     /// Begins the scan of a kind for a checkpoint.
     pub fn begin_scan(&mut self, kind: u8) {
         self.scan = Scan { kind, position: self.len_of(kind), moved: HashSet::new() };

@@ -196,23 +196,35 @@ async fn a_full_table_refuses_new_values_and_counts_known_ones() {
 }
 
 #[tokio::test]
-async fn a_full_service_without_a_known_end_is_told_when_any_record_ends() {
+async fn a_full_table_says_the_same_end_to_each_request() {
     let world = World::with_records(1_000);
     let limits = world.limits().await;
     let (long, short) = ([bucket(1, 5, 3_600)], [bucket(1, 5, 60)]);
     let take_all = async |service, rule: &[_], values: std::ops::Range<u32>| {
-        let charge = |value: u32| Charge { service, ..charge(&value.to_string(), rule) };
+        let charge =
+            |value: u32| Charge { service: ServiceId::new(service), ..charge(&value.to_string(), rule) };
         let takes = values.map(|value| limits.take(vec![charge(value)]));
         assert!(futures_util::future::join_all(takes).await.iter().all(Result::is_ok));
     };
-    let flooded = charge("", &long).service;
-    take_all(flooded, &long, 0..1_000).await;
-    // More records than a refusal examines.
-    take_all(ServiceId::new(4), &short, 0..200).await;
+    // More records than a refusal examines, of which few end soon.
+    take_all(1, &long, 0..999).await;
+    take_all(1, &short, 999..1_000).await;
+    let refused = async |service, value: u32| {
+        let charge = Charge { service: ServiceId::new(service), ..charge(&value.to_string(), &long) };
+        match limits.take(vec![charge]).await {
+            Err(LimitRefusal::Refused(Refusal::TableFull { retry_after, .. })) => retry_after,
+            other => panic!("{other:?}"),
+        }
+    };
     world.advance(20);
-    let full = Refusal::TableFull { table: LimitedTable::Counters, retry_after: 40 };
-    let refused = limits.take(vec![charge("1000", &long)]).await;
-    assert_eq!(refused, Err(LimitRefusal::Refused(full)));
+    for value in 1_000..1_050 {
+        assert_eq!(refused(1, value).await, 40, "{value}");
+    }
+    // The short records of another service would not make room for the one that holds the most.
+    take_all(4, &short, 0..200).await;
+    for value in 1_000..1_050 {
+        assert_eq!(refused(1, value).await, 60, "one of its own and all of the other's: {value}");
+    }
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ use super::packed::Packed;
 use crate::domain::Timestamp;
 use crate::engine::NumberState;
 use crate::numbers::record::NumberKey;
+use crate::shard::Record as _;
 
 /// Parts of the index. With five million numbers in a shard each part has five thousand, and is rebuilt in well under a
 /// millisecond.
@@ -20,13 +21,6 @@ const PARTS: usize = 1024;
 
 /// Parts of at most this capacity do not shrink.
 const SMALL: usize = 64;
-
-/// A change of the set of numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum NumberChange {
-    Added,
-    Removed,
-}
 
 /// An index into the packed numbers.
 type Position = u32;
@@ -81,26 +75,24 @@ impl Numbers {
         }
     }
 
-    /// Sets the state of a number. Returns `true` if the number is new.
-    pub(super) fn insert(&mut self, slot: u8, key: NumberKey, state: NumberState) -> bool {
+    /// Sets the state of a number. Returns the end of the one before, `None` if the number is new.
+    pub(super) fn insert(&mut self, slot: u8, key: NumberKey, state: NumberState) -> Option<Timestamp> {
         self.insert_hashed(self.hasher.hash_one(key), slot, key, state)
     }
 
-    /// Applies states in order; a fresh number is removed. Much faster than one call for each: the processor waits for
+    /// Applies states in order; a fresh number is removed. `changed` gets the end of each number before and after. Much faster than one call for each: the processor waits for
     /// several places of the index at once.
     pub(super) fn load(
         &mut self,
         states: Vec<(u8, NumberKey, NumberState)>,
-        mut changed: impl FnMut(NumberKey, NumberChange),
+        mut changed: impl FnMut(NumberKey, Option<Timestamp>, Option<Timestamp>),
     ) {
         let hashes: Vec<u64> = states.iter().map(|(_, key, _)| self.hasher.hash_one(key)).collect();
         for (hash, (slot, key, state)) in hashes.into_iter().zip(states) {
             if state == NumberState::Fresh {
-                if self.remove(&key) {
-                    changed(key, NumberChange::Removed);
-                }
-            } else if self.insert_hashed(hash, slot, key, state) {
-                changed(key, NumberChange::Added);
+                changed(key, self.remove(&key), None);
+            } else {
+                changed(key, self.insert_hashed(hash, slot, key, state), Some(state.expires()));
             }
         }
     }
@@ -118,14 +110,20 @@ impl Numbers {
         }
     }
 
-    /// The key of every entry.
-    pub(super) fn keys(&self) -> impl Iterator<Item = NumberKey> {
-        self.packed.chunks.iter().flatten().map(Packed::key)
+    fn end_at(&self, position: usize) -> Option<Timestamp> {
+        self.at(position).map(|(_, _, state)| state.expires())
     }
 
-    fn insert_hashed(&mut self, hash: u64, slot: u8, key: NumberKey, state: NumberState) -> bool {
+    fn insert_hashed(
+        &mut self,
+        hash: u64,
+        slot: u8,
+        key: NumberKey,
+        state: NumberState,
+    ) -> Option<Timestamp> {
         let packed = Packed::of(slot, key, &state);
         let found = self.find_hashed(hash, &key);
+        let before = found.and_then(|position| self.end_at(position));
         if packed.is_none() {
             self.overflow.insert(key, state);
         } else if found.is_some() && !self.overflow.is_empty() {
@@ -134,19 +132,21 @@ impl Numbers {
         let packed = packed.unwrap_or_else(|| Packed::overflow(slot, key));
         if let Some(known) = found.and_then(|position| self.packed.get_mut(position)) {
             *known = packed;
-            return false;
+            return before;
         }
         let position = position(self.packed.len());
         self.packed.push(packed);
         if let Some(index) = self.index.get_mut(part(hash)) {
             index.insert_unique(hash, position, rehash(&self.packed, &self.hasher));
         }
-        true
+        None
     }
 
-    /// Removes a number. Returns `true` if it was present.
-    pub(super) fn remove(&mut self, key: &NumberKey) -> bool {
-        self.find(key).is_some_and(|position| self.remove_at(position).is_some())
+    /// Removes a number. Returns its end if it was present.
+    pub(super) fn remove(&mut self, key: &NumberKey) -> Option<Timestamp> {
+        let position = self.find(key)?;
+        let end = self.end_at(position);
+        self.remove_at(position).and(end)
     }
 
     /// Removes the entry at a position. The last entry takes its place.
