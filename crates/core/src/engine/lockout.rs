@@ -72,6 +72,18 @@ impl FailureCount {
         Self { in_a_row: self.in_a_row.saturating_add(1), last: now }
     }
 
+    /// The higher of two counts. A hard stop keeps its end.
+    #[must_use]
+    pub(super) fn or_higher(self, other: Self) -> Self {
+        if other.in_a_row <= self.in_a_row {
+            self
+        } else if other.stopped_until().is_some() {
+            other
+        } else {
+            Self { last: self.last.max(other.last), ..other }
+        }
+    }
+
     #[must_use]
     pub(super) fn given_back(self) -> Self {
         match self.in_a_row {

@@ -376,11 +376,14 @@ impl NumberState {
     }
 
     /// The state at `now`. Every decision starts with it, therefore no answer depends on the sweep. An expired record
-    /// is fresh. An unsettled check whose time has passed is over: its attempt counts, and the last attempt locks the
+    /// is fresh. A hard stop that began before a change to a fixed lockout locks the number until its end. An unsettled check whose time has passed is over: its attempt counts, and the last attempt locks the
     /// number from the end of that time.
     #[must_use]
     pub fn at(self, policy: &Policy, now: Timestamp) -> Self {
-        let state = self.unless_expired(now).with_counts_at(now).spent_by(policy);
+        let state = self.unless_expired(now).with_counts_at(now).by_rule(policy).spent_by(policy);
+        if let Some(until) = state.locked_until().filter(|_| policy.is_fixed()) {
+            return Self::Locked { until };
+        }
         let Self::Open(open @ OpenNumber { verification: Some(v), .. }) = state else { return state };
         if v.checking_until == Timestamp::EPOCH || v.is_checking(now) {
             return state;
@@ -401,6 +404,21 @@ impl NumberState {
             && open.verification.is_none_or(|v| v.checking_until == Timestamp::EPOCH)
         {
             open.named = open.failures;
+        }
+        self
+    }
+
+    /// With [`LockoutRule::Verification`] there is one count for both ways of checking. After a change from
+    /// [`LockoutRule::Growing`] it is the higher of both.
+    #[must_use]
+    fn by_rule(mut self, policy: &Policy) -> Self {
+        if let Self::Open(open) = &mut self
+            && policy.lockout == LockoutRule::Verification
+        {
+            open.failures = open.failures.or_higher(open.named);
+            if let Some(Verification { counted: Some(counted), .. }) = &mut open.verification {
+                counted.wrong = counted.wrong.max(counted.unnamed);
+            }
         }
         self
     }

@@ -181,23 +181,61 @@ fn a_hard_stop_survives_a_change_to_growing_waits_and_back() {
 }
 
 #[test]
-fn a_hard_stop_does_not_apply_while_the_lockout_is_fixed() {
-    let mut number = Number::of_a_new_service();
-    number.fails(100);
-    number.ends(Ending::Canceled);
-    number.policy.lockout = LockoutRule::Fixed(mins(30));
+fn a_hundred_codes_in_all_are_looked_at_after_a_change_from_growing() {
+    for named in [true, false] {
+        let mut number = Number::with_growing_waits();
+        number.policy.max_attempts = 100;
+        let permit = number.begins();
+        let name = name_of(&permit);
+        for _ in 0..99 {
+            number.guesses(named.then_some(name));
+        }
+        number.policy.lockout = LockoutRule::Verification;
+        let guess = |number: &mut Number| number.guesses((!named).then_some(name));
+        assert_eq!(
+            guess(&mut number),
+            Decided(CheckOutcome::Wrong { attempts_left: 0, live: true }),
+            "{named}"
+        );
+        let until = number.now.plus(FailureCount::HARD_STOP_TIME);
+        assert_eq!(guess(&mut number), Decided(CheckOutcome::NoChecksLeft { until }), "{named}");
+        number.ends(Ending::Canceled);
+        assert_eq!(number.asks_for_a_code(), BeginOutcome::Limited(SendLimit::NoChecksLeft { until }));
+    }
+}
+
+#[test]
+fn a_hard_stop_of_one_way_keeps_its_end_beside_a_later_count_of_the_other() {
+    let mut number = Number::with_growing_waits();
+    number.policy.max_attempts = 100;
     let permit = number.begins();
+    for _ in 0..100 {
+        number.guesses(Some(name_of(&permit)));
+    }
+    let until = number.now.plus(FailureCount::HARD_STOP_TIME);
+    number.advance(secs(60));
+    number.guesses(None);
     number.policy.lockout = LockoutRule::Verification;
-    assert!(matches!(number.asks_for_a_code(), BeginOutcome::Limited(SendLimit::NoChecksLeft { .. })));
-    number.policy.lockout = LockoutRule::Fixed(mins(30));
-    let code = number.code_of(&permit);
-    assert_eq!(number.clone().submits(Some(&code), None), Decided(CheckOutcome::Approved));
-    let until = number.now.plus(mins(30));
-    assert_eq!(number.guesses(None), Decided(CheckOutcome::LockedNow { until, live: true }));
+    assert_eq!(number.guesses(None), Decided(CheckOutcome::NoChecksLeft { until }));
+}
+
+#[test]
+fn a_hard_stop_keeps_its_end_while_the_lockout_is_fixed() {
+    let mut number = Number::of_a_new_service();
+    number.fails(98);
+    let permit = number.begins();
+    number.guesses(None);
+    number.guesses(None);
+    let (until, code) = (number.now.plus(FailureCount::HARD_STOP_TIME), number.code_of(&permit));
+    number.policy.lockout = LockoutRule::Fixed(mins(90));
+    assert_eq!(number.submits(Some(&code), None), Decided(CheckOutcome::Locked { until }));
+    assert_eq!(number.guesses(None), Decided(CheckOutcome::Locked { until }));
+    assert_eq!(number.asks_for_a_code(), BeginOutcome::Locked { until });
     number.policy.lockout = LockoutRule::Verification;
-    assert_eq!(number.state.at(&number.policy, number.now), NumberState::Locked { until });
-    number.advance(mins(30));
-    assert_eq!(number.state.at(&number.policy, number.now), NumberState::Fresh);
+    number.advance(mins(90));
+    assert_eq!(number.state.at(&number.policy, number.now).locked_until(), Some(until));
+    number.now = until;
+    assert_eq!(number.state.at(&number.policy, number.now).locked_until(), None);
 }
 
 #[test]
