@@ -12,6 +12,11 @@ use crate::net::is_loopback_host;
 /// Connections that the system may hold before they are accepted.
 const BACKLOG: u32 = 4_096;
 
+/// The send buffer of a connection, which Linux doubles for its bookkeeping. Four pieces of a long answer keep a
+/// connection busy, and a client that does not read holds no more of the kernel's memory, which grows to megabytes by
+/// default.
+const SEND_BUFFER: u32 = 64 * 1024;
+
 /// Binds. A name that has several addresses is bound on the first that works, IPv4 before IPv6, as
 /// clients of the Redis version expect of `localhost`; an empty host means every address.
 pub async fn bind(listen: &ListenAddress) -> Result<TcpListener, AppStartError> {
@@ -57,6 +62,8 @@ fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     // A restart must not wait for connections of the last run to leave TIME_WAIT.
     socket.set_reuseaddr(true)?;
+    // Accepted connections inherit it.
+    socket.set_send_buffer_size(SEND_BUFFER)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
@@ -82,6 +89,17 @@ mod tests {
             assert!(is_meant_by(host, &near) && !is_meant_by(host, &far), "{host}");
         }
         assert!(is_meant_by("otp.example.com", &near) && is_meant_by("otp.example.com", &far));
+    }
+
+    #[tokio::test]
+    async fn an_accepted_connection_has_a_bounded_send_buffer() {
+        let listener = bind(&at("127.0.0.1", 0)).await.expect("a listener");
+        let client = tokio::net::TcpStream::connect(listener.local_addr().expect("an address"));
+        let (client, accepted) = tokio::join!(client, listener.accept());
+        let (_client, (accepted, _)) = (client.expect("a connection"), accepted.expect("a connection"));
+        let socket = TcpSocket::from_std_stream(accepted.into_std().expect("a socket"));
+        let size = socket.send_buffer_size().expect("a size");
+        assert!((SEND_BUFFER..=2 * SEND_BUFFER).contains(&size), "{size}");
     }
 
     #[tokio::test]
