@@ -7,9 +7,10 @@ use std::error::Error;
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -23,6 +24,7 @@ use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, StatusCode, Version};
 use serde::Serialize;
 use serde_json::json;
+use tokio::task::AbortHandle;
 use tracing::{Level, debug, enabled, error, info};
 
 use super::connection::{ActiveRequest, CertificateHealth, Server};
@@ -177,32 +179,88 @@ fn target_of(path: &str, callbacks: Option<&dyn Callbacks>) -> Target {
 
 /// A body that is handed over in pieces, as the client takes them.
 struct HeldBody {
+    content: Arc<Mutex<Content>>,
+    /// Watches a body that holds a value: a client that takes no piece must not keep it.
+    watch: Option<AbortHandle>,
+}
+
+struct Content {
     rest: Bytes,
     _held: Option<Arc<dyn Any + Send + Sync>>,
+    is_cut: bool,
 }
+
+/// The client took nothing for too long.
+#[derive(Debug, thiserror::Error)]
+#[error("the client does not take the answer")]
+struct NotTaken;
 
 /// The size of a piece: much less than a connection buffers.
 const PIECE: usize = 16 * 1024;
 
+/// An answer that holds a value is cut when the client takes no piece of it between two looks.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+
+impl HeldBody {
+    fn new(rest: Bytes, held: Option<Arc<dyn Any + Send + Sync>>) -> Self {
+        let is_watched = held.is_some();
+        let content = Arc::new(Mutex::new(Content { rest, _held: held, is_cut: false }));
+        let watched = is_watched.then(|| Arc::downgrade(&content));
+        let watch = watched.map(|content| tokio::spawn(cut_if_not_taken(content)).abort_handle());
+        Self { content, watch }
+    }
+
+    fn content(&self) -> MutexGuard<'_, Content> {
+        self.content.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn cut_if_not_taken(content: Weak<Mutex<Content>>) {
+    let mut before = None;
+    while let Some(content) = content.upgrade() {
+        {
+            let mut content = content.lock().unwrap_or_else(PoisonError::into_inner);
+            let left = content.rest.len();
+            if before == Some(left) {
+                *content = Content { rest: Bytes::new(), _held: None, is_cut: left > 0 };
+                return;
+            }
+            before = Some(left);
+        }
+        drop(content);
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+impl Drop for HeldBody {
+    fn drop(&mut self) {
+        if let Some(watch) = &self.watch {
+            watch.abort();
+        }
+    }
+}
+
 impl hyper::body::Body for HeldBody {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = NotTaken;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let len = self.rest.len().min(PIECE);
-        let piece = self.rest.split_to(len);
+    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, NotTaken>>> {
+        let mut content = self.content();
+        if content.is_cut {
+            return Poll::Ready(Some(Err(NotTaken)));
+        }
+        let len = content.rest.len().min(PIECE);
+        let piece = content.rest.split_to(len);
         Poll::Ready((!piece.is_empty()).then_some(Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_empty()
+        let content = self.content();
+        content.rest.is_empty() && !content.is_cut
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.rest.len() as u64)
+        SizeHint::with_exact(self.content().rest.len() as u64)
     }
 }
 
@@ -241,9 +299,7 @@ fn response<V>(
         Either::Right(events.body(server.stop.child_token()).map_err(|never| match never {}).boxed_unsync())
     } else if answer.held.is_some() || answer.body.len() > PIECE {
         // A client that does not read a long answer holds a piece of it, and not all.
-        Either::Right(
-            HeldBody { rest: answer.body, _held: answer.held }.map_err(|never| match never {}).boxed_unsync(),
-        )
+        Either::Right(HeldBody::new(answer.body, answer.held).map_err(Box::from).boxed_unsync())
     } else {
         Either::Left(Full::new(answer.body))
     };
@@ -587,7 +643,7 @@ mod tests {
     async fn a_body_holds_its_value_until_its_last_piece_is_taken() {
         let held: Arc<dyn Any + Send + Sync> = Arc::new(());
         let whole = Bytes::from(vec![7; 3 * PIECE + 1]);
-        let mut body = HeldBody { rest: whole.clone(), _held: Some(Arc::clone(&held)) };
+        let mut body = HeldBody::new(whole.clone(), Some(Arc::clone(&held)));
         assert_eq!(hyper::body::Body::size_hint(&body).exact(), Some(whole.len() as u64));
         let mut taken = Vec::new();
         while let Some(Ok(frame)) = body.frame().await {
@@ -595,6 +651,21 @@ mod tests {
             taken.extend_from_slice(frame.data_ref().expect("data"));
         }
         drop(body);
-        assert_eq!((taken, Arc::strong_count(&held)), (whole.to_vec(), 1));
+        assert!(taken == whole);
+        assert_eq!(Arc::strong_count(&held), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_no_piece_loses_its_place_and_the_rest() {
+        let held: Arc<dyn Any + Send + Sync> = Arc::new(());
+        let mut body = HeldBody::new(Bytes::from(vec![7; 9 * PIECE]), Some(Arc::clone(&held)));
+        for _ in 0..8 {
+            tokio::time::sleep(LOOK_EVERY - Duration::from_millis(1)).await;
+            assert!(matches!(body.frame().await, Some(Ok(_))), "a slow client is served");
+        }
+        assert_eq!(Arc::strong_count(&held), 2);
+        tokio::time::sleep(2 * LOOK_EVERY + Duration::from_millis(1)).await;
+        assert_eq!(Arc::strong_count(&held), 1);
+        assert!(matches!(body.frame().await, Some(Err(NotTaken))));
     }
 }

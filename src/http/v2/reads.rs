@@ -8,10 +8,11 @@ use super::error::Error;
 use crate::domain::ServiceId;
 use crate::numbers::Refusal;
 
-/// The most lists and summaries that are read at the same time.
-const MOST: usize = 64;
+/// The most lists and summaries that are read at the same time for the keys of services.
+const MOST: usize = 56;
 
-/// The most of them for the keys of one service, or for the keys of all services.
+/// The most of them for the keys of one service. As many more are kept for the account, the keys of all services and
+/// the dashboard.
 const MOST_EACH: usize = 8;
 
 /// The lists and summaries that are being read, by the service of the caller's key.
@@ -38,12 +39,13 @@ impl ListReads {
     /// 429 if the caller reads too many already, 503 if all callers do.
     pub fn begin(&self, caller: Option<ServiceId>) -> Result<ListPlace, Error> {
         let mut reads = self.lock();
-        let all: usize = reads.values().sum();
+        let of_services: usize =
+            reads.iter().filter(|(caller, _)| caller.is_some()).map(|(_, places)| places).sum();
         let of_caller = reads.get(&caller).copied().unwrap_or(0);
         if of_caller >= MOST_EACH {
             return Err(Error::too_many("Too many lists are being read. Try again shortly."));
         }
-        if all >= MOST {
+        if caller.is_some() && of_services >= MOST {
             return Err(Error::unavailable(Refusal::Overloaded));
         }
         reads.insert(caller, of_caller + 1);
@@ -75,13 +77,17 @@ mod tests {
     fn reads_are_limited_for_each_caller_and_for_all() {
         let reads = ListReads::default();
         let caller = |number| (number > 0).then(|| ServiceId::new(number));
-        let all: Vec<_> = (0..8)
+        let all: Vec<_> = (1..=7)
             .flat_map(|number| (0..8).map(move |_| number))
             .map(|number| reads.begin(caller(number)))
             .collect();
         assert!(all.iter().all(Result::is_ok));
         let code = |number| reads.begin(caller(number)).err().map(|error| error.code());
-        assert_eq!((code(0), code(7), code(8)), (Some(20429), Some(20429), Some(20503)));
+        assert_eq!((code(7), code(8)), (Some(20429), Some(20503)));
+        let of_the_account: Vec<_> = (0..8).map(|_| reads.begin(None)).collect();
+        assert!(of_the_account.iter().all(Result::is_ok), "the places of services are all taken");
+        assert_eq!((code(0), code(8)), (Some(20429), Some(20503)));
+        drop(of_the_account);
         drop(all);
         assert_eq!(code(0), None);
         assert!(reads.lock().is_empty());
