@@ -216,9 +216,7 @@ impl<'a> RequestContext<'a> {
             Failure::Refused(refused) => {
                 match refused {
                     Refused::GatewayFailed => info!(request_id, "verification failed at the provider"),
-                    Refused::OutOfService { .. } => {
-                        info!(request_id, "verification not sent, every gateway is out of service");
-                    }
+                    Refused::OutOfService { .. } => self.v2.note_out_of_service(request_id),
                     _ => {}
                 }
                 let error = Error::refused(&refused, self.path, self.now());

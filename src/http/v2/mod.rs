@@ -67,6 +67,7 @@ pub struct V2 {
     /// The lists that are being read.
     pub reads: ListReads,
     unauthenticated: OncePerSecond,
+    out_of_service: OncePerSecond,
 }
 
 impl V2 {
@@ -78,8 +79,17 @@ impl V2 {
         base: Base,
         now: Now,
     ) -> Self {
-        let (reads, unauthenticated) = (ListReads::default(), OncePerSecond::default());
-        Self { verifications, registry, outbox, base, now, reads, unauthenticated }
+        let reads = ListReads::default();
+        let (unauthenticated, out_of_service) = (OncePerSecond::default(), OncePerSecond::default());
+        Self { verifications, registry, outbox, base, now, reads, unauthenticated, out_of_service }
+    }
+
+    /// Logs a request, also of a compatible route, that was refused because every circuit is open: once a second at most.
+    pub fn note_out_of_service(&self, request_id: &str) {
+        let request_id = request_id.to_owned();
+        self.out_of_service.note(move |count| {
+            info!(request_id, count, "verification not sent, every gateway is out of service");
+        });
     }
 
     /// The sender of a request.
