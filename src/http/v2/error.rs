@@ -4,8 +4,9 @@ use std::borrow::Cow;
 use std::fmt::Display;
 
 use hyper::StatusCode;
+use percent_encoding::percent_decode_str;
 
-use crate::domain::{Timestamp, seconds_up};
+use crate::domain::{PhoneNumber, Timestamp, seconds_up};
 use crate::http::response::Problem;
 use crate::http::response::{ErrorFormat, NotServed, Response};
 use crate::numbers::Refusal;
@@ -120,11 +121,12 @@ impl Error {
         Self::new(StatusCode::BAD_REQUEST, 60200, message)
     }
 
-    /// There is nothing under this path. The message names it without `/v2`, as Twilio does.
+    /// There is nothing under this path. The message names it without `/v2`, as Twilio does, and with masked numbers.
     pub fn not_found(path: &str) -> Self {
         let path = path.strip_prefix("/v2").unwrap_or(path);
         let end = path.char_indices().nth(LONGEST_PATH).map_or(path.len(), |(at, _)| at);
-        let message = format!("The requested resource {} was not found", &path[..end]);
+        let segments: Vec<_> = path[..end].split('/').map(with_masked_number).collect();
+        let message = format!("The requested resource {} was not found", segments.join("/"));
         Self::new(StatusCode::NOT_FOUND, 20404, message)
     }
 
@@ -296,6 +298,25 @@ fn not_served(status: StatusCode, code: u32) -> Option<NotServed> {
     })
 }
 
+/// Digits from which on a segment of a path may be a phone number.
+const SHORTEST_NUMBER: usize = 7;
+
+/// A segment of a path. A phone number, also one after the name of a channel and a colon, is masked as in the log.
+fn with_masked_number(segment: &str) -> Cow<'_, str> {
+    let decoded = percent_decode_str(segment).decode_utf8_lossy();
+    let start = decoded.rfind(':').map_or(0, |colon| colon + 1);
+    let (channel, text) = decoded.split_at(start);
+    let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+    let is_number = text.chars().all(|c| c.is_ascii_digit() || " +-().".contains(c));
+    if !is_number || digits.len() < SHORTEST_NUMBER {
+        return segment.into();
+    }
+    match digits.parse().ok().and_then(PhoneNumber::from_u64) {
+        Some(number) => format!("{channel}{number}").into(),
+        None => format!("{channel}***").into(),
+    }
+}
+
 /// The spelling in requests of a field of an answer: `code_length` is `CodeLength`.
 fn parameter_name(field: &str) -> String {
     let capital = |word: &str| {
@@ -323,6 +344,16 @@ mod tests {
             Error::Problem(problem) => panic!("{problem:?}"),
         };
         assert_eq!(message("/v2/Services/VA1"), "The requested resource /Services/VA1 was not found");
+        for number in ["+14155552671", "%2B14155552671", "14155552671", "%2B1%20%28415%29%20555-2671"] {
+            let told = message(&format!("/v2/Services/VA1/Numbers/{number}/More"));
+            let masked = "The requested resource /Services/VA1/Numbers/+1415*****71/More was not found";
+            assert_eq!(told, masked, "{number}");
+        }
+        let of_a_channel = "The requested resource /whatsapp:+1415*****71 was not found";
+        assert_eq!(message("/v2/whatsapp%3A%2B14155552671"), of_a_channel);
+        assert_eq!(message("/v2/00000000000000000000"), "The requested resource /*** was not found");
+        let sid = "/Services/VA12345678901234567890123456789012";
+        assert_eq!(message(&format!("/v2{sid}")), format!("The requested resource {sid} was not found"));
         let long = format!("/v2/{}", "ä".repeat(5_000));
         assert!(message(&long).chars().count() < 300);
     }
