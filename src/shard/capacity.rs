@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tracing::{info, warn};
 
@@ -77,7 +78,16 @@ impl Shares {
     }
 }
 
-/// The second in which a record ends, and its places.
+/// Ends are counted in steps of this length. Counts of wrong codes end within 90 days: the ends of any number of records
+/// then take at most 20 MB.
+pub const END_STEP: Duration = Duration::from_secs(10);
+
+const STEP_MILLIS: u64 = END_STEP.as_secs() * 1_000;
+
+/// The steps that a refusal examines. No client is told to wait for longer than an hour.
+const MOST_STEPS: usize = 360;
+
+/// The step at whose end a record has ended, and its places.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordPlaces {
     end: u64,
@@ -87,11 +97,11 @@ pub struct RecordPlaces {
 impl RecordPlaces {
     /// Of a record that ends at this moment.
     pub const fn new(ends: Timestamp, places: usize) -> Self {
-        Self { end: ends.as_millis().div_ceil(1_000), places }
+        Self { end: ends.as_millis().div_ceil(STEP_MILLIS), places }
     }
 }
 
-/// The places of records, by service and by the second in which the records end. Reserved places have no end.
+/// The places of records, by service and by the steps at whose ends the records have ended. Reserved places have no end.
 #[derive(Debug, Default)]
 pub struct Places {
     shares: Shares,
@@ -131,21 +141,17 @@ impl Places {
         }
     }
 
-    /// When the service gets another place, unless new records come first. `None`: not within the next 3,600 seconds in
-    /// which records end.
+    /// When the service gets another place, unless new records come first. `None`: not within the next steps.
     fn room_at(&self, service: ServiceId, limit: usize) -> Option<Timestamp> {
         let mut missing = self.shares.missing(service, limit);
-        let mut ends = self.ends.iter().take(MOST_ENDS);
+        let mut ends = self.ends.iter().take(MOST_STEPS);
         let enough = ends.find(|(_, places)| {
             missing = missing.saturating_sub(**places);
             missing == 0
         });
-        enough.map(|(end, _)| Timestamp::from_millis(end.saturating_mul(1_000)))
+        enough.map(|(end, _)| Timestamp::from_millis(end.saturating_mul(STEP_MILLIS)))
     }
 }
-
-/// The seconds that a refusal examines. No client is told to wait for longer than an hour.
-const MOST_ENDS: usize = 3_600;
 
 /// A table in which each service may have a limited number of records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -473,11 +479,11 @@ mod tests {
     #[test]
     fn room_is_expected_when_enough_records_end() {
         let capacity = capacity_of(100);
-        let ending = |second: u64| Some(RecordPlaces::new(Timestamp::from_millis(second * 1_000 - 1), 1));
+        let ending = |step: u64| Some(RecordPlaces::new(Timestamp::from_millis(step * STEP_MILLIS - 1), 1));
         (0..100).for_each(|n| capacity.change(ONE, None, ending(500 + n)));
         let room_at = |service| match capacity.reserve(service) {
             Ok(_) => None,
-            Err(Decision::Full { room_at, .. }) => Some(room_at.map_or(0, |at| at.as_millis() / 1_000)),
+            Err(Decision::Full { room_at, .. }) => Some(room_at.map_or(0, |at| at.as_millis() / STEP_MILLIS)),
             Err(other) => panic!("{other:?}"),
         };
         assert_eq!((room_at(ONE), room_at(TWO)), (Some(500), None));

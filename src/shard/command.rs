@@ -75,7 +75,8 @@ pub enum Decision {
         kind: u8,
         /// The table, for the refusal.
         table: LimitedTable,
-        /// When enough records have ended that the service has room, if that is known.
+        /// When enough records have ended that the service has room, at most [`END_STEP`](super::capacity::END_STEP) late;
+        /// `None` beyond an hour.
         room_at: Option<Timestamp>,
     },
 }

@@ -218,12 +218,13 @@ async fn a_full_table_says_the_same_end_to_each_request() {
     };
     world.advance(20);
     for value in 1_000..1_050 {
-        assert_eq!(refused(1, value).await, 40, "{value}");
+        assert!((40..=50).contains(&refused(1, value).await), "{value}");
     }
     // The short records of another service would not make room for the one that holds the most.
     take_all(4, &short, 0..200).await;
     for value in 1_000..1_050 {
-        assert_eq!(refused(1, value).await, 60, "one of its own and all of the other's: {value}");
+        let retry_after = refused(1, value).await;
+        assert!((60..=70).contains(&retry_after), "{retry_after}: one of its own, and the other's");
     }
 }
 
