@@ -376,8 +376,9 @@ impl NumberState {
     }
 
     /// The state at `now`. Every decision starts with it, therefore no answer depends on the sweep. An expired record
-    /// is fresh. A hard stop that began before a change to a fixed lockout locks the number until its end. An unsettled check whose time has passed is over: its attempt counts, and the last attempt locks the
-    /// number from the end of that time.
+    /// is fresh. A hard stop that began before a change to a fixed lockout locks the number until its end. An unsettled
+    /// check whose time has passed is over: its attempt counts, and the last attempt locks the number from the end of
+    /// that time.
     #[must_use]
     pub fn at(self, policy: &Policy, now: Timestamp) -> Self {
         let state = self.unless_expired(now).with_counts_at(now).by_rule(policy).spent_by(policy);
