@@ -4,8 +4,6 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Notify;
-
 use super::record::{Counts, Failures, Group, Resolution, Series};
 use crate::clock::Clock;
 use crate::config::Prices;
@@ -16,70 +14,48 @@ use crate::metrics::{
     FactConsumer, FailedAttemptFacts, Recipient, SendEnd, SendFacts, VerificationFacts, VerificationStep,
 };
 
-/// Facts that are counted before the next interval ends.
-const MANY: usize = 8_192;
-
-/// Facts that wait. Further ones are not counted.
+/// Series that wait. Facts of further ones are not counted.
 const MOST: usize = 65_536;
 
 /// Groups of one service that one bucket tells apart. Further ones are counted together for each channel. A restart
 /// begins anew.
 pub(super) const MOST_GROUPS: usize = 300;
 
-/// Receives facts. It costs a reading of the clock and a short lock: the country of a number, which costs microseconds,
-/// is found later.
+/// Counts facts by minute until they are added to the records.
 pub(super) struct Accumulator {
     clock: Arc<dyn Clock>,
-    waiting: Mutex<Vec<Fact>>,
+    minutes: Mutex<Minutes>,
     /// The number of facts since the start.
     facts: AtomicU64,
-    /// Notified when many facts wait.
-    pub(super) many: Notify,
     uncounted: OncePerSecond,
 }
 
-pub(super) struct Fact {
-    at: Timestamp,
-    recipient: Recipient,
-    channel: Channel,
-    gateway: Option<GatewayName>,
-    event: Event,
-}
-
-#[derive(Clone, Copy)]
-enum Event {
-    Begun,
-    Verified,
-    Accepted,
-    Failed(Failures),
-    AttemptFailed(Failures),
-}
+/// Counts of minutes.
+pub(super) type Minutes = hashbrown::HashMap<Series, Counts>;
 
 impl Accumulator {
     pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
             clock,
-            waiting: Mutex::default(),
+            minutes: Mutex::default(),
             facts: AtomicU64::new(0),
-            many: Notify::new(),
             uncounted: OncePerSecond::default(),
         }
     }
 
-    fn note(&self, recipient: Recipient, channel: Channel, gateway: Option<GatewayName>, event: Event) {
+    fn count(&self, recipient: Recipient, channel: Channel, gateway: Option<GatewayName>, counts: Counts) {
         if recipient.is_test {
             return;
         }
-        let at = self.clock.now();
-        let mut waiting = self.waiting();
         self.facts.fetch_add(1, Ordering::Relaxed);
-        if waiting.len() < MOST {
-            waiting.push(Fact { at, recipient, channel, gateway, event });
+        let group = Group { country: recipient.number.region(), channel, gateway };
+        let (resolution, service) = (Resolution::Minute, recipient.service);
+        let series = Series { resolution, start: resolution.bucket(self.clock.now()), service, group };
+        let mut minutes = self.minutes();
+        if minutes.len() < MOST || minutes.contains_key(&series) {
+            *minutes.entry(series).or_default() += counts;
         } else {
-            self.uncounted.note(|count| tracing::warn!(count, "history incomplete; too many facts wait"));
-        }
-        if waiting.len() == MANY {
-            self.many.notify_one();
+            self.uncounted.note(|count| tracing::warn!(count, "history incomplete; too many series wait"));
         }
     }
 
@@ -87,50 +63,45 @@ impl Accumulator {
         self.facts.load(Ordering::Relaxed)
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.waiting().len()
+    pub(super) fn take(&self) -> Minutes {
+        std::mem::take(&mut self.minutes())
     }
 
-    /// Takes at most `most` facts, the newest.
-    pub(super) fn take(&self, most: usize) -> Vec<Fact> {
-        let mut waiting = self.waiting();
-        let rest = waiting.len().saturating_sub(most);
-        waiting.split_off(rest)
-    }
-
-    fn waiting(&self) -> MutexGuard<'_, Vec<Fact>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn minutes(&self) -> MutexGuard<'_, Minutes> {
+        self.minutes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl FactConsumer for Accumulator {
     fn verification(&self, facts: &VerificationFacts) {
         let VerificationFacts { recipient, channel, gateway, step } = *facts;
-        match step {
-            VerificationStep::Begun => self.note(recipient, channel, gateway, Event::Begun),
-            VerificationStep::Approved => self.note(recipient, channel, gateway, Event::Verified),
-            VerificationStep::Canceled => {}
-        }
+        let counts = match step {
+            VerificationStep::Begun => Counts { begun: 1, ..Counts::default() },
+            VerificationStep::Approved => Counts { verified: 1, ..Counts::default() },
+            VerificationStep::Canceled => return,
+        };
+        self.count(recipient, channel, gateway, counts);
     }
 
     fn send(&self, facts: &SendFacts) {
-        let event = match facts.outcome {
-            SendEnd::Accepted => Event::Accepted,
-            SendEnd::NumberRefused => Event::Failed(Failures { number: 1, ..Failures::default() }),
-            SendEnd::Unknown => Event::Failed(Failures { unknown: 1, ..Failures::default() }),
-            SendEnd::Failed => Event::Failed(failure(facts.error)),
-            SendEnd::Overloaded => Event::Failed(failure(None)),
+        let failed = |failed| Counts { failed, ..Counts::default() };
+        let counts = match facts.outcome {
+            SendEnd::Accepted => Counts { accepted: 1, ..Counts::default() },
+            SendEnd::NumberRefused => failed(Failures { number: 1, ..Failures::default() }),
+            SendEnd::Unknown => failed(Failures { unknown: 1, ..Failures::default() }),
+            SendEnd::Failed => failed(failure(facts.error)),
+            SendEnd::Overloaded => failed(failure(None)),
             // A retry follows, or no gateway was asked.
             SendEnd::Postponed | SendEnd::Obsolete | SendEnd::Test | SendEnd::Locked | SendEnd::Limited => {
                 return;
             }
         };
-        self.note(facts.recipient, facts.channel, facts.gateway, event);
+        self.count(facts.recipient, facts.channel, facts.gateway, counts);
     }
 
     fn failed_attempt(&self, facts: &FailedAttemptFacts) {
-        let event = Event::AttemptFailed(failure(Some(facts.error)));
-        self.note(facts.recipient, facts.channel, Some(facts.gateway), event);
+        let counts = Counts { failed_attempts: failure(Some(facts.error)), ..Counts::default() };
+        self.count(facts.recipient, facts.channel, Some(facts.gateway), counts);
     }
 }
 
@@ -156,30 +127,19 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    /// Counts a fact in its bucket of each resolution. Finds the country of the number.
-    pub(super) fn add(&mut self, fact: &Fact, prices: &Prices) {
-        let Fact { at, recipient, channel, gateway, event } = *fact;
-        let group = Group { country: recipient.number.region(), channel, gateway };
-        let mut counts = Counts::default();
-        match event {
-            Event::Begun => counts.begun = 1,
-            Event::Verified => counts.verified = 1,
-            Event::Accepted => {
-                counts.accepted = 1;
-                if gateway != Some(GatewayName::Simulator) {
-                    counts.cost_micros = prices.of(group.country, channel);
-                }
-            }
-            Event::Failed(failed) => counts.failed = failed,
-            Event::AttemptFailed(failed) => counts.failed_attempts = failed,
+    /// Adds the counts of a minute to its bucket of each resolution, with their cost.
+    pub(super) fn add(&mut self, minute: Series, mut counts: Counts, prices: &Prices) {
+        let Series { service, group: Group { country, channel, gateway }, .. } = minute;
+        if gateway != Some(GatewayName::Simulator) {
+            counts.cost_micros = prices.of(country, channel).saturating_mul(counts.accepted);
         }
         for resolution in Resolution::ALL {
-            let (start, service) = (resolution.bucket(at), recipient.service);
+            let start = resolution.bucket(minute.start);
             let groups = self.groups.entry((resolution, start, service)).or_default();
-            let is_told_apart = groups.contains(&group) || groups.len() < MOST_GROUPS;
+            let is_told_apart = groups.len() < MOST_GROUPS || groups.contains(&minute.group);
             let group = if is_told_apart {
-                groups.insert(group);
-                group
+                groups.insert(minute.group);
+                minute.group
             } else {
                 Group { country: None, channel, gateway: None }
             };

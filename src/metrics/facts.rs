@@ -11,7 +11,6 @@ use crate::store::StoreError;
 #[derive(Debug, Clone, Copy)]
 pub struct Recipient {
     pub service: ServiceId,
-    /// Its country costs some microseconds: [`PhoneNumber::region`].
     pub number: PhoneNumber,
     /// Whether it is a test number of the service.
     pub is_test: bool,
