@@ -30,6 +30,7 @@ use crate::http::{self, Deps, ServedRoutes};
 use crate::node::{
     self, Gateways, RegistryPlan, Running, StartOptions, build_gateways, load_or_create, seeded_rng,
 };
+use crate::registry::check_test_numbers;
 use crate::store::{Store, StoreError};
 use crate::telemetry::Exporter;
 use crate::trace::Tracer;
@@ -327,6 +328,9 @@ pub fn check(settings: &Settings) -> Result<Vec<String>, AppStartError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     build_gateways(&settings.gateways, &clock)?;
     cluster::check(settings)?;
+    for service in &settings.registry.services {
+        check_test_numbers(service, clock.now()).map_err(node::StartError::from)?;
+    }
     if let Some(file) = settings.storage.server_key_file.as_ref().filter(|_| settings.cluster.is_none()) {
         load_or_create(&settings.storage.data_dir, Some(file)).map_err(node::StartError::from)?;
     }

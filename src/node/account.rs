@@ -81,6 +81,12 @@ impl AccountFile {
         if registry.account_is_given() {
             return Ok(());
         }
+        if is_readable_by_others(&self.path) {
+            tracing::warn!(
+                file = %self.path.display(),
+                "account credentials readable by other users; run chmod 600 on it"
+            );
+        }
         let this = self.clone();
         match spawn_blocking(move || this.read()).await?? {
             Some(found) if registry.is_account(&found) => {}
@@ -127,14 +133,8 @@ impl AccountFile {
     }
 
     /// The credentials in the file; `None` without a file.
-    fn read(&self) -> Result<Option<AccountCredentials>, AccountError> {
+    pub(super) fn read(&self) -> Result<Option<AccountCredentials>, AccountError> {
         let Some(text) = self.text()? else { return Ok(None) };
-        if is_readable_by_others(&self.path) {
-            tracing::warn!(
-                file = %self.path.display(),
-                "account credentials readable by other users; run chmod 600 on it"
-            );
-        }
         let value = |name| text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
         let sid = value(SID).and_then(|sid| Sid::parse(SidKind::Account, sid));
         let is_token = |token: &&str| {

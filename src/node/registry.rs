@@ -37,6 +37,17 @@ impl RegistryPlan {
         services.map(|service| (service.name.clone(), service.guard.clone())).collect()
     }
 
+    /// Refuses the first start of a server that [`open`] would refuse after files were made.
+    pub(super) fn check_first_start(&self, account: &AccountFile) -> Result<(), StartError> {
+        if !self.serves {
+            return Ok(());
+        }
+        if let Some(errors) = &self.settings.unless_keys {
+            return Err(StartError::Exposed(errors.clone()));
+        }
+        account.read().map(drop).map_err(StartError::from)
+    }
+
     pub(super) fn into_deps(
         self,
         shards: &Shards,

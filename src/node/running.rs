@@ -10,7 +10,7 @@ use rand::rngs::{StdRng, SysRng};
 
 use super::kinds;
 use super::registry::{self, RegistryPlan};
-use super::{AccountFile, StartError, load_or_create};
+use super::{AccountFile, StartError, load_or_create, server_key};
 use crate::attempts::{AttemptLog, Attempts};
 use crate::clock::{Clock, EngineClock};
 use crate::config::{
@@ -109,7 +109,12 @@ impl Running {
         let data_dir = storage.data_dir.clone();
         let (server_key, store) = match records {
             Some(opened) => opened,
-            None => open_store(storage, Arc::clone(&clock), loading).await?,
+            None => {
+                if server_key::is_unused(&data_dir) {
+                    plan.check_first_start(&account)?;
+                }
+                open_store(storage, Arc::clone(&clock), loading).await?
+            }
         };
         go_on_from(store.newest_time(), &clock);
         let policies = Policies::new(policy);

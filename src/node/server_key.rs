@@ -65,10 +65,15 @@ pub fn load_or_create(data_dir: &Path, file: Option<&Path>) -> Result<ServerKey,
     if let Some(key) = find(data_dir, file)? {
         return Ok(key);
     }
-    if USED_MARKS.iter().any(|mark| data_dir.join(mark).exists()) {
+    if !is_unused(data_dir) {
         return Err(KeyError::Missing(data_dir.to_owned()));
     }
     create(data_dir, &path)
+}
+
+/// Returns `true` if no server has kept data in this directory.
+pub fn is_unused(data_dir: &Path) -> bool {
+    !USED_MARKS.iter().any(|mark| data_dir.join(mark).exists())
 }
 
 /// Reads the key from `file` if one is named, else from the data directory; `None` if there is none in that. Makes

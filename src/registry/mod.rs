@@ -51,6 +51,7 @@ pub use service::{
     Bucket, KINDS, MessagingConfiguration, Origin, RateLimit, SLOT, Service, ServiceRecord, Webhook,
     WebhookStatus,
 };
+pub use services::check_test_numbers;
 pub use snapshot::find_service;
 pub use template::{TextError, TextOptions};
 pub use webhooks::{EventType, WebhookFields};

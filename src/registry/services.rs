@@ -152,6 +152,18 @@ fn is_changeable(service: &Service) -> Result<(), RegistryError> {
     Err(RegistryError::ReadOnly(why))
 }
 
+/// Refuses a test number that would last too long.
+///
+/// # Errors
+/// [`OpenError::Settings`].
+pub fn check_test_numbers(service: &ConfiguredService, now: Timestamp) -> Result<(), OpenError> {
+    if service.test_numbers.iter().any(|number| number.lasts_too_long(now)) {
+        let what = "has a test number that expires more than a year from now; choose an earlier day";
+        return Err(problem(service, what));
+    }
+    Ok(())
+}
+
 /// The services of config.json, without test numbers that have expired.
 pub(super) fn checked_services(
     services: &[ConfiguredService],
@@ -159,10 +171,7 @@ pub(super) fn checked_services(
 ) -> Result<Vec<ConfiguredService>, OpenError> {
     let mut services = services.to_vec();
     for service in &mut services {
-        if service.test_numbers.iter().any(|number| number.lasts_too_long(now)) {
-            let what = "has a test number that expires more than a year from now; choose an earlier day";
-            return Err(problem(service, what));
-        }
+        check_test_numbers(service, now)?;
         let given = service.test_numbers.len();
         service.test_numbers.retain(|number| number.expires > now);
         let expired = given - service.test_numbers.len();

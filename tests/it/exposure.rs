@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use rustix::process::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{
     Finished, OWN_ACCOUNT, OWN_TOKEN, Server, Setup, V2, World, basic, soon, through, until,
@@ -125,6 +125,26 @@ async fn without_its_provider_a_server_that_others_reach_does_not_start() {
         assert!(refused.output.contains(part), "no {part:?} in {}", refused.output);
     }
     assert!(!setup.data_dir().exists());
+}
+
+#[tokio::test]
+async fn a_first_start_that_is_refused_makes_no_files() {
+    let reachable = Setup::new().args(["--listen", "0.0.0.0:0"]).config("simulator-in-production", true);
+    let number = json!({ "pattern": "+14155550123", "code": "123456", "expires": "9999-12-31" });
+    let lasting = Setup::new().config("services", json!({ "shop": { "test-numbers": [number] } }));
+    for (setup, reason) in [(reachable, "allow-unauthenticated"), (lasting, "more than a year from now")] {
+        let refused = setup.run().await;
+        assert_eq!(refused.status.code(), WRONG_SETTINGS, "{}", refused.output);
+        assert!(refused.output.contains(reason), "{}", refused.output);
+        assert!(!setup.data_dir().exists(), "{}", refused.output);
+    }
+
+    let setup = Setup::new();
+    fs::create_dir_all(setup.data_dir()).expect("a directory");
+    write_account(&setup, "ONCEWARD_AUTH_TOKEN=short\n");
+    let refused = setup.run().await;
+    assert_eq!(refused.status.code(), FAILED, "{}", refused.output);
+    assert_eq!(fs::read_dir(setup.data_dir()).expect("a directory").count(), 1, "{}", refused.output);
 }
 
 #[tokio::test]
