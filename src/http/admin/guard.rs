@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use askama::Template;
 
-use super::session::Notice;
 use super::{AdminRequest, Form, HEADERS, PageHeader, describe_token};
 use crate::domain::{Sid, SidKind};
 use crate::guard::operator::{self, Explanation, Overview, USUAL_HOURS, exact, masked};
@@ -24,7 +23,6 @@ const MOST_HOURS: u32 = 365 * 24;
 struct GuardPage<'a> {
     frame: Frame,
     header: PageHeader,
-    notice: Option<Notice>,
     /// The sid and the title of each service.
     services: Vec<(String, String)>,
     explanation: Option<Explanation>,
@@ -63,7 +61,6 @@ async fn shown(
     let page = GuardPage {
         frame: request.frame(),
         header: request.header("/admin/guard"),
-        notice: request.take_notice(),
         services: services.iter().map(|service| service.sid.to_string()).zip(titles).collect(),
         explanation,
         guard: guard.overview((None, None, MOST_ROWS), exact, &sids).await?,

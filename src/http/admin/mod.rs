@@ -191,11 +191,12 @@ struct SignInPage<'a> {
     problem: Option<&'a str>,
 }
 
-/// The top of the pages behind the sign-in.
+/// The top of the pages behind the sign-in, and the result of what the person did before.
 struct PageHeader {
     name: String,
     token: String,
     here: &'static str,
+    notice: Option<Notice>,
 }
 
 /// A request of a person who is signed in.
@@ -230,7 +231,7 @@ impl AdminRequest<'_> {
             (None, Some(sid)) => sid.to_string(),
             (None, None) => "the account".to_owned(),
         };
-        PageHeader { name, token: self.id.form_token(), here }
+        PageHeader { name, token: self.id.form_token(), here, notice: self.take_notice() }
     }
 
     fn author(&self) -> Author {

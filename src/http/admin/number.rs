@@ -1,7 +1,6 @@
 //! The page of a number: its state in each service, its messages, and what an operator can do about it.
 
 use super::overview::time_left;
-use super::session::Notice;
 use super::{AdminRequest, Form, HEADERS, PageHeader, describe_token, moment};
 use crate::attempts::{TrackRow, VerifyStatus};
 use crate::delivery::SendStatus;
@@ -23,7 +22,6 @@ use askama::Template;
 struct NumberPage {
     frame: Frame,
     header: PageHeader,
-    notice: Option<Notice>,
     path: String,
     number: PhoneNumber,
     states: Vec<State>,
@@ -171,8 +169,8 @@ pub async fn page(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
             states.push(State::new(&service, request.title(&service), status, request.now()));
         }
     }
-    let (frame, header, notice) = (request.frame(), request.header("/admin/numbers"), request.take_notice());
-    let page = NumberPage { frame, header, notice, path: request.path_of(number), number, states };
+    let (frame, header) = (request.frame(), request.header("/admin/numbers"));
+    let page = NumberPage { frame, header, path: request.path_of(number), number, states };
     Ok(pages::html(&page, &HEADERS).holding(place))
 }
 

@@ -8,7 +8,6 @@ use askama::Template;
 use tokio::sync::Mutex;
 
 use super::plot::Plot;
-use super::session::Notice;
 use super::{AdminRequest, Deps, HEADERS, PageHeader, moment};
 use crate::clock::Stopwatch;
 use crate::delivery::Circuit;
@@ -96,7 +95,6 @@ struct OverviewPage {
     frame: Frame,
     script: &'static str,
     header: PageHeader,
-    notice: Option<Notice>,
     /// Why the server is not ready.
     reasons: Vec<String>,
     range: Range,
@@ -260,7 +258,6 @@ pub async fn page<V: Verify>(request: &AdminRequest<'_>, deps: &Deps<V>) -> Resu
         frame: request.frame(),
         script: LIVE,
         header: request.header("/admin"),
-        notice: request.take_notice(),
         reasons: (deps.readiness)().err().unwrap_or_default(),
         range,
         ranges: Range::ALL.map(|known| (address(known, chosen), known.title(), known == range)),
