@@ -6,9 +6,9 @@ use secrecy::SecretString;
 
 use super::*;
 use crate::clock::ManualClock;
-use crate::domain::{AttemptId, AttemptLogKey, Code, CodeLength, PhoneNumber, ServiceId, Timestamp};
+use crate::domain::Timestamp;
 use crate::gateway::Gateway as _;
-use crate::gateway::tests::double::{Double, Received, Reply, refusing_url};
+use crate::gateway::tests::double::{Double, Received, Reply, message, refusing_url};
 use crate::gateway::{HttpBody, HttpSuccess};
 
 mod answers;
@@ -82,21 +82,6 @@ fn settings(base_url: &str) -> HttpGatewaySettings {
         username: secret("user"),
         password: secret("s3cr3t"),
         token: secret("t0ken"),
-    }
-}
-
-fn message(text: &str) -> OutgoingMessage {
-    OutgoingMessage {
-        to: PhoneNumber::from_u64(14_155_552_671).expect("a number"),
-        channel: Channel::Sms,
-        text: text.to_owned(),
-        locale: None,
-        code: Code::from_value(12_345, CodeLength::SIX),
-        valid_for: Duration::from_millis(25_900),
-        attempt: AttemptId { key: AttemptLogKey::new(ServiceId::DEFAULT, 0, 0), attempt: 0 },
-        callback: None,
-        sender_name: None,
-        send_digits: None,
     }
 }
 

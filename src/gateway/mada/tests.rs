@@ -6,9 +6,9 @@ use secrecy::SecretString;
 
 use super::*;
 use crate::clock::ManualClock;
-use crate::domain::{AttemptId, AttemptLogKey, Code, CodeLength, PhoneNumber, ServiceId, Timestamp};
+use crate::domain::Timestamp;
 use crate::gateway::Gateway as _;
-use crate::gateway::tests::double::{Double, Reply, answer, refusing_url};
+use crate::gateway::tests::double::{Double, Reply, answer, message, refusing_url};
 
 #[tokio::test]
 async fn a_message_is_submitted_as_soap() {
@@ -283,21 +283,6 @@ fn settings(url: &str) -> MadaSettings {
 
 fn clock() -> Arc<ManualClock> {
     Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_700_000_000_000)))
-}
-
-fn message(text: &str) -> OutgoingMessage {
-    OutgoingMessage {
-        to: PhoneNumber::from_u64(14_155_552_671).expect("a number"),
-        channel: Channel::Sms,
-        text: text.to_owned(),
-        locale: None,
-        code: Code::from_value(12_345, CodeLength::SIX),
-        valid_for: Duration::from_secs(30),
-        attempt: AttemptId { key: AttemptLogKey::new(ServiceId::DEFAULT, 0, 0), attempt: 0 },
-        callback: None,
-        sender_name: None,
-        send_digits: None,
-    }
 }
 
 fn submitted(status: &str) -> String {

@@ -2,7 +2,7 @@ mod classify;
 
 use super::*;
 use crate::clock::ManualClock;
-use crate::domain::{AttemptId, AttemptLogKey, Code, CodeLength, ServiceId};
+use crate::gateway::tests::double;
 
 #[test]
 fn a_refused_account_is_not_ready_until_a_send_works_or_a_minute_passes() {
@@ -52,7 +52,7 @@ fn the_codes_of_a_provider_alone_decide_whether_its_account_is_refused() {
 
 #[test]
 fn an_id_with_the_code_or_the_number_in_it_is_not_taken_over() {
-    let message = message();
+    let message = double::message("");
     let taken = |id: &str| {
         let accepted = Ok(Accepted { message_id: id.to_owned() });
         without_echo(accepted, Some("012345"), &message).expect("accepted").message_id
@@ -62,21 +62,6 @@ fn an_id_with_the_code_or_the_number_in_it_is_not_taken_over() {
     }
     for id in ["SM0", "01-2346", "0123"] {
         assert_eq!(taken(id), id);
-    }
-}
-
-fn message() -> OutgoingMessage {
-    OutgoingMessage {
-        to: PhoneNumber::from_u64(14_155_552_671).expect("a number"),
-        channel: Channel::Sms,
-        text: String::new(),
-        locale: None,
-        code: Code::from_value(12_345, CodeLength::SIX),
-        valid_for: Duration::from_secs(30),
-        attempt: AttemptId { key: AttemptLogKey::new(ServiceId::DEFAULT, 0, 0), attempt: 0 },
-        callback: None,
-        sender_name: None,
-        send_digits: None,
     }
 }
 

@@ -1,6 +1,7 @@
 use super::*;
 use crate::clock::ManualClock;
 use crate::domain::{AttemptLogKey, CodeLength};
+use crate::gateway::tests::double;
 
 #[tokio::test]
 async fn a_message_is_in_the_inbox_once_it_is_accepted() {
@@ -192,15 +193,10 @@ fn message(to: u64, code: u64) -> OutgoingMessage {
     let code = Code::from_value(code, CodeLength::SIX);
     OutgoingMessage {
         to: PhoneNumber::from_u64(to).expect("a number"),
-        channel: Channel::Sms,
         text: format!("Your code is {}", code.expose()),
         code,
         valid_for: Duration::from_secs(30),
-        attempt: attempt(AttemptLogKey::new(ServiceId::DEFAULT, 0, 0)),
-        locale: None,
-        callback: None,
-        sender_name: None,
-        send_digits: None,
+        ..double::message("")
     }
 }
 

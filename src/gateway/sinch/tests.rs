@@ -4,9 +4,9 @@ use secrecy::SecretString;
 
 use super::*;
 use crate::clock::ManualClock;
-use crate::domain::{AttemptId, AttemptLogKey, CodeLength, ServiceId, Timestamp};
+use crate::domain::{CodeLength, Timestamp};
 use crate::gateway::Gateway as _;
-use crate::gateway::tests::double::{Double, Reply, answer, refusing_url};
+use crate::gateway::tests::double::{self, Double, Reply, answer, number, refusing_url};
 
 const STARTED: &str = r#"{"id":"1234567890","sms":{"template":"Your code is {{CODE}}"}}"#;
 
@@ -348,23 +348,8 @@ fn clock() -> Arc<ManualClock> {
     Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_700_000_000_000)))
 }
 
-fn number() -> PhoneNumber {
-    PhoneNumber::from_u64(14_155_552_671).expect("a number")
-}
-
 fn message(channel: Channel) -> OutgoingMessage {
-    OutgoingMessage {
-        to: number(),
-        channel,
-        text: "Sinch has words of its own".to_owned(),
-        locale: None,
-        code: Code::from_value(12_345, CodeLength::SIX),
-        valid_for: Duration::from_secs(30),
-        attempt: AttemptId { key: AttemptLogKey::new(ServiceId::DEFAULT, 0, 0), attempt: 0 },
-        callback: None,
-        sender_name: None,
-        send_digits: None,
-    }
+    OutgoingMessage { channel, ..double::message("Sinch has words of its own") }
 }
 
 fn sinch_error(code: u32) -> String {

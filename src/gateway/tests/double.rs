@@ -4,10 +4,14 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
+
+use crate::domain::{AttemptId, AttemptLogKey, Channel, Code, CodeLength, PhoneNumber, ServiceId};
+use crate::gateway::OutgoingMessage;
 
 /// The reaction to a complete request.
 #[derive(Debug, Clone)]
@@ -191,4 +195,24 @@ fn take_request(unread: &mut Vec<u8>, connection: usize) -> Option<Received> {
     let body = String::from_utf8(unread.get(head_end + 4..end)?.to_vec()).expect("UTF-8");
     unread.drain(..end);
     Some(Received { request_line, headers, body, connection })
+}
+
+pub(crate) fn number() -> PhoneNumber {
+    PhoneNumber::from_u64(14_155_552_671).expect("a number")
+}
+
+/// A text message with the code 012345 to [`number`].
+pub(crate) fn message(text: &str) -> OutgoingMessage {
+    OutgoingMessage {
+        to: number(),
+        channel: Channel::Sms,
+        text: text.to_owned(),
+        locale: None,
+        code: Code::from_value(12_345, CodeLength::SIX),
+        valid_for: Duration::from_millis(25_900),
+        attempt: AttemptId { key: AttemptLogKey::new(ServiceId::DEFAULT, 0, 0), attempt: 0 },
+        callback: None,
+        sender_name: None,
+        send_digits: None,
+    }
 }

@@ -12,8 +12,8 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use crate::clock::ManualClock;
-use crate::domain::{AttemptId, AttemptLogKey, Channel, Code, CodeLength, PhoneNumber, ServiceId, Timestamp};
-use crate::gateway::tests::double::{Double, Reply};
+use crate::domain::{AttemptId, AttemptLogKey, Channel, ServiceId, Timestamp};
+use crate::gateway::tests::double::{Double, Reply, message};
 use crate::gateway::{
     Callback, ErrorClass, Gateway as _, OutgoingMessage, TwilioAccount, TwilioMessages, TwilioSender,
     TwilioSettings,
@@ -52,25 +52,6 @@ fn twilio(base_url: &str) -> TwilioMessages {
 
 fn clock() -> Arc<ManualClock> {
     Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_700_000_000_000)))
-}
-
-fn number() -> PhoneNumber {
-    PhoneNumber::from_u64(14_155_552_671).expect("a number")
-}
-
-fn message(text: &str) -> OutgoingMessage {
-    OutgoingMessage {
-        to: number(),
-        channel: Channel::Sms,
-        text: text.to_owned(),
-        code: Code::from_value(12_345, CodeLength::SIX),
-        valid_for: Duration::from_millis(25_900),
-        locale: None,
-        attempt: AttemptId { key: AttemptLogKey::new(ServiceId::DEFAULT, 0, 0), attempt: 0 },
-        callback: None,
-        sender_name: None,
-        send_digits: None,
-    }
 }
 
 /// Attempt `0-00000000000000ff-3`, with a public address that has a path.

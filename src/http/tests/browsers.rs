@@ -1,7 +1,6 @@
 //! Requests of browsers from pages of other sites, and access to the inbox.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
@@ -12,7 +11,8 @@ use super::script::Script;
 use super::time_limits::Memory;
 use super::world::{NUMBER, World, deps, send_body, sms_code_body, verify_body};
 use crate::clock::ManualClock;
-use crate::domain::{AttemptId, AttemptLogKey, Channel, Code, PhoneNumber, ServiceId, Timestamp};
+use crate::domain::{Code, PhoneNumber, Timestamp};
+use crate::gateway::tests::double;
 use crate::gateway::{Gateway as _, OutgoingMessage, Simulator};
 use crate::http::Deps;
 use crate::numbers::{CheckOutcome, SendOutcome};
@@ -135,16 +135,9 @@ async fn inbox_deps(host_name: Option<&str>) -> Deps<Script> {
     let clock = ManualClock::starting_at(Timestamp::from_millis(1_000_000));
     let simulator = Simulator::new(Arc::new(clock));
     let message = OutgoingMessage {
-        locale: None,
-        attempt: AttemptId { key: AttemptLogKey::new(ServiceId::DEFAULT, 0, 0), attempt: 0 },
-        callback: None,
-        sender_name: None,
-        send_digits: None,
         to: PhoneNumber::parse(NUMBER, None).expect("a number"),
-        channel: Channel::Sms,
-        text: "Code 123456".to_owned(),
         code: Code::parse("123456").expect("a code"),
-        valid_for: Duration::from_secs(30),
+        ..double::message("Code 123456")
     };
     simulator.send(&message).await.expect("accepted");
     let mut deps = deps(Script::panics());

@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::ManualClock;
-use crate::domain::{
-    AttemptId, AttemptLogKey, Channel, Code, NumberError, PhoneNumber, Region, ServiceId, Timestamp,
-};
+use crate::domain::{AttemptId, AttemptLogKey, Code, NumberError, PhoneNumber, Region, ServiceId, Timestamp};
+use crate::gateway::tests::double;
 use crate::gateway::{Gateway as _, OutgoingMessage, Simulator};
 use crate::http::pages::inbox::{InboxError, InboxView, SHOWN};
 use crate::http::pages::{LIVE, csp_hash};
@@ -241,15 +240,10 @@ async fn receive(simulator: &Simulator, to: u64, text: &str, code: &str) {
 
 fn message(to: u64, text: &str, code: &str) -> OutgoingMessage {
     OutgoingMessage {
-        locale: None,
         attempt: AttemptId { key: AttemptLogKey::new(ServiceId::DEFAULT, to, 0), attempt: 0 },
-        callback: None,
-        sender_name: None,
-        send_digits: None,
         to: PhoneNumber::from_u64(to).expect("a number"),
-        channel: Channel::Sms,
-        text: text.to_owned(),
         code: Code::parse(code).expect("a code"),
         valid_for: Duration::from_secs(30),
+        ..double::message(text)
     }
 }
