@@ -74,6 +74,12 @@ pub(super) type Finding = [(&'static str, &'static str); 2];
 /// A single label with its value.
 pub(super) type One = [(&'static str, &'static str); 1];
 
+/// The outcomes of sends, of checks and of requests to gateways, and the operations of gateways.
+pub(super) const SEND_ENDS: usize = SendEnd::Limited as usize + 1;
+pub(super) const CHECK_OUTCOMES: usize = 8;
+pub(super) const GATEWAY_ENDS: usize = 10;
+pub(super) const OPERATIONS: usize = GatewayOperation::Confirm as usize + 1;
+
 impl SendEnd {
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -91,16 +97,17 @@ impl SendEnd {
     }
 }
 
-pub(super) const fn check_outcome(outcome: CheckOutcome) -> &'static str {
+/// The index of an outcome, below [`CHECK_OUTCOMES`], and its label.
+pub(super) const fn check_outcome(outcome: CheckOutcome) -> (usize, &'static str) {
     match outcome {
-        CheckOutcome::Approved => "approved",
-        CheckOutcome::Wrong { live: true, .. } => "wrong",
-        CheckOutcome::Wrong { live: false, .. } => "expired",
-        CheckOutcome::LockedNow { .. } => "locked_now",
-        CheckOutcome::Locked { .. } => "locked",
-        CheckOutcome::NoChecksLeft { .. } => "no_checks_left",
-        CheckOutcome::NotFound => "not_found",
-        CheckOutcome::GatewayFailed => "gateway_failed",
+        CheckOutcome::Approved => (0, "approved"),
+        CheckOutcome::Wrong { live: true, .. } => (1, "wrong"),
+        CheckOutcome::Wrong { live: false, .. } => (2, "expired"),
+        CheckOutcome::LockedNow { .. } => (3, "locked_now"),
+        CheckOutcome::Locked { .. } => (4, "locked"),
+        CheckOutcome::NoChecksLeft { .. } => (5, "no_checks_left"),
+        CheckOutcome::NotFound => (6, "not_found"),
+        CheckOutcome::GatewayFailed => (7, "gateway_failed"),
     }
 }
 
@@ -116,17 +123,22 @@ impl GatewayOperation {
 
 impl GatewayEnd {
     pub const fn as_str(self) -> &'static str {
+        self.label().1
+    }
+
+    /// Its index, below [`GATEWAY_ENDS`], and its label.
+    pub(super) const fn label(self) -> (usize, &'static str) {
         match self {
-            Self::Answered => "ok",
-            Self::Refused(ErrorClass::BadNumber) => "bad_number",
-            Self::Refused(ErrorClass::NotReachableHere) => "not_reachable",
-            Self::Refused(ErrorClass::OptedOut) => "opted_out",
-            Self::Refused(ErrorClass::Retry { .. }) => "retry",
-            Self::Refused(ErrorClass::Configuration) => "configuration",
-            Self::Refused(ErrorClass::Fraud) => "fraud",
-            Self::Refused(ErrorClass::Refused) => "refused",
-            Self::Refused(ErrorClass::Ambiguous) => "ambiguous",
-            Self::Silent => "no_answer",
+            Self::Answered => (0, "ok"),
+            Self::Refused(ErrorClass::BadNumber) => (1, "bad_number"),
+            Self::Refused(ErrorClass::NotReachableHere) => (2, "not_reachable"),
+            Self::Refused(ErrorClass::OptedOut) => (3, "opted_out"),
+            Self::Refused(ErrorClass::Retry { .. }) => (4, "retry"),
+            Self::Refused(ErrorClass::Configuration) => (5, "configuration"),
+            Self::Refused(ErrorClass::Fraud) => (6, "fraud"),
+            Self::Refused(ErrorClass::Refused) => (7, "refused"),
+            Self::Refused(ErrorClass::Ambiguous) => (8, "ambiguous"),
+            Self::Silent => (9, "no_answer"),
         }
     }
 }

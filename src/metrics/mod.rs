@@ -6,6 +6,7 @@
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 
 mod facts;
+mod handles;
 mod labels;
 mod process;
 mod reading;
@@ -25,11 +26,12 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use self::handles::{GatewayMetrics, ServiceCounters};
 use self::labels::{
-    Finding, OTHER, OfGateway, OfService, One, OutcomeOfGateway, OutcomeOfService, ServiceLabel,
-    check_outcome,
+    CHECK_OUTCOMES, Finding, GATEWAY_ENDS, OTHER, OfGateway, OfService, One, OutcomeOfGateway,
+    OutcomeOfService, SEND_ENDS, ServiceLabel, check_outcome,
 };
-use crate::domain::{Channel, ServiceId};
+use crate::domain::{Channel, GatewayName, ServiceId};
 
 pub use self::reading::{GatewayReading, Reading, TableReading};
 pub use self::text::TextFormat;
@@ -68,7 +70,10 @@ type Counters<L> = Family<L, Counter>;
 /// Receives every fact once, and passes those about verifications and sends on to further consumers.
 pub struct Metrics {
     registry: Registry,
-    services: RwLock<HashMap<ServiceId, ServiceLabel>>,
+    services: RwLock<HashMap<ServiceId, ServiceCounters>>,
+    other_services: ServiceCounters,
+    /// In the order of [`GatewayName::ALL`].
+    gateways: [GatewayMetrics; GatewayName::ALL.len()],
     service_names: ServiceNames,
     consumers: RwLock<Vec<Arc<dyn FactConsumer>>>,
     begun: Counters<OfService>,
@@ -161,6 +166,8 @@ impl Default for Metrics {
                 Gauge::default(),
             ),
             services: RwLock::default(),
+            other_services: ServiceCounters::new(ServiceLabel { id: None, name: OTHER.into() }),
+            gateways: Default::default(),
             service_names: ServiceNames::default(),
             consumers: RwLock::default(),
             registry,
@@ -224,20 +231,25 @@ impl Metrics {
         if recipient.is_test {
             return;
         }
-        let counters = match step {
-            VerificationStep::Begun => &self.begun,
-            VerificationStep::Approved => &self.approved,
-            VerificationStep::Canceled => &self.canceled,
-        };
-        let labels = OfService { service: self.service(recipient.service), channel: channel.as_str() };
-        counters.get_or_create(&labels).inc();
+        self.with_service(recipient.service, |service| {
+            let (handles, family) = match step {
+                VerificationStep::Begun => (&service.begun, &self.begun),
+                VerificationStep::Approved => (&service.approved, &self.approved),
+                VerificationStep::Canceled => (&service.canceled, &self.canceled),
+            };
+            let labels = || OfService { service: service.label.clone(), channel: channel.as_str() };
+            handles.inc(channel as usize, family, labels);
+        });
     }
 
     pub fn send(&self, facts: &SendFacts) {
         self.pass_on(|consumer| consumer.send(facts));
-        let service = self.service(facts.recipient.service);
         let (channel, outcome) = (facts.channel.as_str(), facts.outcome.as_str());
-        self.sends.get_or_create(&OutcomeOfService { service, channel, outcome }).inc();
+        let index = facts.channel as usize * SEND_ENDS + facts.outcome as usize;
+        self.with_service(facts.recipient.service, |service| {
+            let labels = || OutcomeOfService { service: service.label.clone(), channel, outcome };
+            service.sends.inc(index, &self.sends, labels);
+        });
     }
 
     /// For the further consumers: [`gateway`](Self::gateway) counts requests.
@@ -246,18 +258,26 @@ impl Metrics {
     }
 
     pub fn check(&self, facts: &CheckFacts) {
-        let service = self.service(facts.recipient.service);
-        let channel = facts.channel.map_or("none", Channel::as_str);
-        let outcome = check_outcome(facts.outcome);
-        self.checks.get_or_create(&OutcomeOfService { service, channel, outcome }).inc();
+        let (place, channel) = facts
+            .channel
+            .map_or((Channel::ALL.len(), "none"), |channel| (channel as usize, channel.as_str()));
+        let (index, outcome) = check_outcome(facts.outcome);
+        self.with_service(facts.recipient.service, |service| {
+            let labels = || OutcomeOfService { service: service.label.clone(), channel, outcome };
+            service.checks.inc(place * CHECK_OUTCOMES + index, &self.checks, labels);
+        });
     }
 
     pub fn gateway(&self, facts: &GatewayFacts) {
         let (gateway, operation) = (facts.gateway.as_str(), facts.operation.as_str());
-        let outcome = facts.outcome.as_str();
-        self.gateway_requests.get_or_create(&OutcomeOfGateway { gateway, operation, outcome }).inc();
-        let duration = self.gateway_duration.get_or_create(&OfGateway { gateway, operation });
-        duration.observe(facts.took.as_secs_f64());
+        let (index, outcome) = facts.outcome.label();
+        let place = facts.operation as usize;
+        let Some(handles) = self.gateways.get(facts.gateway as usize) else { return };
+        let labels = || OutcomeOfGateway { gateway, operation, outcome };
+        handles.requests.inc(place * GATEWAY_ENDS + index, &self.gateway_requests, labels);
+        let look_up = || self.gateway_duration.get_or_create_owned(&OfGateway { gateway, operation });
+        let took = facts.took.as_secs_f64();
+        handles.durations.with(place, look_up, |duration| duration.observe(took));
     }
 
     pub fn commit(&self, facts: &CommitFacts<'_>) {
@@ -306,10 +326,11 @@ impl Metrics {
         format.write(&[&self.registry, &gauges, &process]).unwrap_or_default()
     }
 
-    fn service(&self, id: ServiceId) -> ServiceLabel {
+    /// Calls `count` with the counters of a service.
+    fn with_service(&self, id: ServiceId, count: impl FnOnce(&ServiceCounters)) {
         let services = self.services.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = services.get(&id) {
-            return known.clone();
+            return count(known);
         }
         drop(services);
         let name = self.service_names.of(id);
@@ -317,9 +338,9 @@ impl Metrics {
         match name.filter(|_| services.len() < NAMED_SERVICES) {
             Some(name) => {
                 let label = ServiceLabel { id: Some(id), name: name.into() };
-                services.entry(id).or_insert(label).clone()
+                count(services.entry(id).or_insert_with(|| ServiceCounters::new(label)));
             }
-            None => ServiceLabel { id: None, name: OTHER.into() },
+            None => count(&self.other_services),
         }
     }
 }
