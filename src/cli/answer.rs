@@ -1,7 +1,7 @@
 //! How commands get an answer, from the server or from its directory, and print it.
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -24,6 +24,25 @@ pub fn ask_server<T: DeserializeOwned>(
         Err(error) if error.has_no_socket() => Ok(None),
         Err(error) => Err(error.into()),
     }
+}
+
+/// The server's answer. Without a server, an error that says `why` it is needed.
+pub fn ask_running<T: DeserializeOwned>(
+    data_dir: &Path,
+    request: &ControlRequest,
+    why: &str,
+) -> Result<Vec<T>, CommandError> {
+    ask_server(data_dir, request)?.ok_or_else(|| {
+        let data_dir = absolute(data_dir);
+        CommandError::Failed(format!(
+            "no server answers on {}; start the server first: {why}",
+            data_dir.display()
+        ))
+    })
+}
+
+fn absolute(data_dir: &Path) -> PathBuf {
+    std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned())
 }
 
 /// The server's answer. Without a server, `offline` carries the request out on the directory, under its lock.
@@ -51,7 +70,7 @@ pub fn ask_or_open<T: DeserializeOwned>(
     if !has_data && access != Access::Create {
         return Err(CommandError::Failed(format!(
             "no server answers on {}, and it is no data directory: name the server's with --data-dir or --config",
-            data_dir.display()
+            absolute(&data_dir).display()
         )));
     }
     runtime()?.block_on(async {
@@ -59,7 +78,7 @@ pub fn ask_or_open<T: DeserializeOwned>(
             Access::Read => read_registry(settings).await?,
             Access::Change | Access::Create => Offline::open(settings).await.map_err(|error| {
                 if error.is_in_use() {
-                    CommandError::NoSocket(data_dir.display().to_string())
+                    CommandError::NoSocket(absolute(&data_dir).display().to_string())
                 } else {
                     error.into()
                 }

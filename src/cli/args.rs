@@ -32,10 +32,11 @@ Exit codes:
   1   the stop was cut short: by a second signal, by the end of graceful-stop,
       or by a failed write; every answer that was sent is in the journal
   64  the command line or the configuration is wrong; every error is printed
-  65  the data directory is damaged, its server key is missing or is not the
-      right one, or the file to import is damaged
-  70  the configuration is right, but the server could not start, the server
-      stopped after an error, the command failed, or a check of doctor failed
+  65  check-data found damage, or a server key that is missing or not the right
+      one; export met damage; the file to import is damaged
+  70  the configuration is right, but the server could not start (also because
+      the data is damaged), the server stopped after an error, the command
+      failed, or a check of doctor failed
   75  the node has lost the ownership of the records of its cluster
 
 Examples:

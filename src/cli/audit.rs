@@ -1,6 +1,6 @@
 //! `onceward audit` and `onceward erase`: who changed what; and the erasure of a number.
 
-use super::answer::{ask_server, list, only, or_dash};
+use super::answer::{ask_running, ask_server, list, only, or_dash};
 use super::args::{AuditArgs, EraseArgs};
 use super::tracker::{e164, each_of, printable, services};
 use super::{CommandError, CommandOutput, json_line};
@@ -55,12 +55,7 @@ fn cells(line: AuditLine) -> [String; HEADINGS.len()] {
 pub fn erase(args: &EraseArgs, settings: &StorageSettings) -> Result<CommandOutput, CommandError> {
     let number = e164(&args.request.number, "", settings)?;
     let request = ControlRequest::Erase(EraseRequest { number, service: args.request.service.clone() });
-    let lines = ask_server(&settings.data_dir, &request)?.ok_or_else(|| {
-        let data_dir = settings.data_dir.display();
-        CommandError::Failed(format!(
-            "no server answers on {data_dir}; start the server first: only it can erase a number"
-        ))
-    })?;
+    let lines = ask_running(&settings.data_dir, &request, "only it can erase a number")?;
     let erased: ErasedLine = only(lines)?;
     if args.json {
         return Ok(CommandOutput::of(json_line(&erased)));

@@ -79,6 +79,8 @@ impl Findings {
                 Verdict::Fail => ("fail", "\x1b[31m"),
             };
             let (color, end) = if colors { (color, "\x1b[0m") } else { ("", "") };
+            // Further lines begin where the remedy does.
+            let detail = detail.replace('\n', "\n  ");
             // Writing to a text cannot fail.
             let _ = writeln!(text, "{color}{word}{end}  {check}: {detail}");
             if let Some(remedy) = remedy {

@@ -9,7 +9,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::answer::{ask_server, list, only, or_dash, table};
+use super::answer::{ask_running, list, only, or_dash, table};
 use super::{CommandError, CommandOutput, json_line};
 use crate::app::control::{ControlRequest, GuardRequest, SendLine};
 use crate::config::{self, HistorySettings, Sources, StorageSettings};
@@ -94,12 +94,7 @@ fn ask(
             exact(read.ok_or_else(|| CommandError::Usage(format!("{text:?} is none of these: {SUBJECTS}")))?);
     }
     let (data_dir, control) = (&settings.data_dir, ControlRequest::Guard(request.clone()));
-    let lines = ask_server::<serde_json::Value>(data_dir, &control)?.ok_or_else(|| {
-        let data_dir = data_dir.display();
-        CommandError::Failed(format!(
-            "no server answers on {data_dir}; start the server first: only it can ask its guard"
-        ))
-    })?;
+    let lines = ask_running::<serde_json::Value>(data_dir, &control, "only it can ask its guard")?;
     let line = only(lines)?;
     if json {
         return Ok(CommandOutput::of(json_line(&line)));

@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use super::answer::{ask_server, only, or_dash, table};
+use super::answer::{ask_running, only, or_dash, table};
 use super::args::NumberArgs;
 use super::tracker::{e164, printable};
 use super::{CommandError, CommandOutput, json_line};
@@ -15,8 +15,9 @@ use crate::verify::{Cleared, VerificationStatus};
 pub fn unlock(args: &NumberArgs, settings: &StorageSettings) -> Result<CommandOutput, CommandError> {
     let request = resolve(args, settings)?;
     let NumberRequest { number, service } = &request;
-    let advice = "start the server first: only it can change the counts of a number";
-    let cleared: Cleared = only(ask(settings, &ControlRequest::Unlock(request.clone()), advice)?)?;
+    let control = ControlRequest::Unlock(request.clone());
+    let why = "only it can change the counts of a number";
+    let cleared: Cleared = only(ask_running(&settings.data_dir, &control, why)?)?;
     if args.json {
         return Ok(CommandOutput::of(json_line(
             &json!({"number": number, "service": service, "was": cleared}),
@@ -39,12 +40,13 @@ pub fn unlock(args: &NumberArgs, settings: &StorageSettings) -> Result<CommandOu
 
 pub fn status(args: &NumberArgs, settings: &StorageSettings) -> Result<CommandOutput, CommandError> {
     let request = resolve(args, settings)?;
-    let advice = format!(
-        "start the server first: only it knows the verification and the lockout of a number; without it, `onceward \
+    let why = format!(
+        "only it knows the verification and the lockout of a number; without it, `onceward \
          tracker --number {}` lists the messages",
         request.number
     );
-    let lines = ask::<StatusLine>(settings, &ControlRequest::Status(request.clone()), &advice)?;
+    let control = ControlRequest::Status(request.clone());
+    let lines = ask_running::<StatusLine>(&settings.data_dir, &control, &why)?;
     let NumberRequest { number, service } = request;
     Ok(CommandOutput::of(match lines.into_iter().next() {
         Some(status) if args.json => json_line(&status),
@@ -59,17 +61,6 @@ pub fn status(args: &NumberArgs, settings: &StorageSettings) -> Result<CommandOu
 fn resolve(args: &NumberArgs, settings: &StorageSettings) -> Result<NumberRequest, CommandError> {
     let number = e164(&args.request.number, "", settings)?;
     Ok(NumberRequest { number, service: args.request.service.clone() })
-}
-
-fn ask<T: serde::de::DeserializeOwned>(
-    settings: &StorageSettings,
-    request: &ControlRequest,
-    advice: &str,
-) -> Result<Vec<T>, CommandError> {
-    ask_server(&settings.data_dir, request)?.ok_or_else(|| {
-        let data_dir = settings.data_dir.display();
-        CommandError::Failed(format!("no server answers on {data_dir}; {advice}"))
-    })
 }
 
 fn text(status: StatusLine) -> String {

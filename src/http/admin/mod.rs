@@ -226,11 +226,10 @@ impl AdminRequest<'_> {
     }
 
     fn header(&self, here: &'static str) -> PageHeader {
-        let name = match (self.caller.session().name(), self.caller.key()) {
-            (Some(name), _) => name.to_owned(),
-            (None, Some(sid)) => sid.to_string(),
-            (None, None) => "the account".to_owned(),
-        };
+        let name = self.caller.key().map_or_else(
+            || "the account".to_owned(),
+            |sid| self.caller.session().name().map_or_else(|| sid.to_string(), str::to_owned),
+        );
         PageHeader { name, token: self.id.form_token(), here, notice: self.take_notice() }
     }
 
