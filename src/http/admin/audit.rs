@@ -36,7 +36,7 @@ struct AuditRow {
 
 /// `GET /admin/audit?page=`.
 pub async fn page(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
-    let Ok(place) = request.v2.reads.begin(None) else { return Err(Refusal::Overloaded) };
+    let place = request.begin_read()?;
     let page = request.query("page").and_then(|page| page.parse().ok()).unwrap_or(0).min(MAX_PAGE);
     let query =
         AuditQuery { since: Timestamp::EPOCH, skip: page * PAGE, limit: PAGE, ..AuditQuery::default() };

@@ -8,13 +8,15 @@ use super::{AdminRequest, Form, HEADERS, PageHeader, describe_token};
 use crate::domain::{Sid, SidKind};
 use crate::guard::operator::{self, Explanation, Overview, USUAL_HOURS, exact, masked};
 use crate::guard::{EntryAction, EntryError, Key, PumpingGuard};
-use crate::http::pages::{self, Frame, home};
+use crate::http::pages::{self, Frame};
 use crate::http::response::Response;
 use crate::http::v2::params::{Param, Text};
 use crate::numbers::Refusal;
 
 /// Rows of each table.
 const MOST_ROWS: usize = 100;
+
+const PATH: &str = "/admin/guard";
 
 const MOST_HOURS: u32 = 365 * 24;
 
@@ -53,14 +55,14 @@ async fn shown(
     guard: &PumpingGuard,
     explanation: Option<Explanation>,
 ) -> Result<Response, Refusal> {
-    let Ok(place) = request.v2.reads.begin(None) else { return Err(Refusal::Overloaded) };
+    let place = request.begin_read()?;
     let registry = &request.v2.registry;
     let services = registry.services(0, usize::MAX);
     let titles = registry.titles(&services);
     let sids = |id| registry.service_by_id(id).map(|service| service.sid);
     let page = GuardPage {
         frame: request.frame(),
-        header: request.header("/admin/guard"),
+        header: request.header(PATH),
         services: services.iter().map(|service| service.sid.to_string()).zip(titles).collect(),
         explanation,
         guard: guard.overview((None, None, MOST_ROWS), exact, &sids).await?,
@@ -98,8 +100,7 @@ pub async fn act(request: &AdminRequest<'_>, form: &Form) -> Result<Response, Re
     match guard.set_entry(key, action, length, &|_| sid, request.author()).await {
         Ok(Some(_)) => {
             let whose = service.map_or("all services".to_owned(), |service| registry.title(&service));
-            request.notify(true, format!("{} {done}, for {whose}.", masked(dimension)));
-            Ok(home::redirect("/admin/guard"))
+            Ok(request.lead_to(PATH, true, format!("{} {done}, for {whose}.", masked(dimension))))
         }
         Ok(None) => Ok(unchanged(request, "there is no such entry")),
         Err(EntryError::TooMany(error)) => Ok(unchanged(request, &error.to_string())),
@@ -112,8 +113,7 @@ fn guard<'a>(request: &AdminRequest<'a>) -> Result<&'a PumpingGuard, Refusal> {
 }
 
 fn unchanged(request: &AdminRequest<'_>, why: &str) -> Response {
-    request.notify(false, format!("Nothing was changed: {why}."));
-    home::redirect("/admin/guard")
+    request.lead_to(PATH, false, format!("Nothing was changed: {why}."))
 }
 
 /// Describes the body of `POST /admin/guard`.

@@ -39,7 +39,7 @@ use super::response::{NotServed, Problem, Response};
 use super::server::{Deps, Verify};
 use super::service::Call;
 use super::v2::params::{Param, Text};
-use super::v2::{V2, masked_user};
+use super::v2::{ListPlace, V2, masked_user};
 use crate::audit::Author;
 use crate::domain::{PhoneNumber, Timestamp, seconds_up};
 use crate::history::History;
@@ -237,9 +237,16 @@ impl AdminRequest<'_> {
         self.v2.registry.author(self.caller.session(), Some(self.request_id))
     }
 
-    fn notify(&self, is_good: bool, text: String) {
+    /// Leads to the page at `path`, which shows the result of what the person did.
+    fn lead_to(&self, path: &str, is_good: bool, text: String) -> Response {
         let notice = Some(Notice { is_good, text });
         self.admin.sessions.with(&self.id, |session| session.notice = notice);
+        home::redirect(path)
+    }
+
+    /// A place among the reads that may be long.
+    fn begin_read(&self) -> Result<ListPlace, Refusal> {
+        self.v2.reads.begin(None).map_err(|_| Refusal::Overloaded)
     }
 
     fn take_notice(&self) -> Option<Notice> {

@@ -152,9 +152,8 @@ pub fn look_up(request: &AdminRequest<'_>, form: &Form, region: Option<Region>) 
     match PhoneNumber::parse(&form.field("number").unwrap_or_default(), region) {
         Ok(number) => home::redirect(&request.path_of(number)),
         Err(error) => {
-            request
-                .notify(false, format!("The number cannot be looked up. {}", home::words_for_number(error)));
-            home::redirect("/admin")
+            let text = format!("The number cannot be looked up. {}", home::words_for_number(error));
+            request.lead_to("/admin", false, text)
         }
     }
 }
@@ -162,7 +161,7 @@ pub fn look_up(request: &AdminRequest<'_>, form: &Form, region: Option<Region>) 
 /// `GET /admin/numbers/{Id}`.
 pub async fn page(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
     let Some(number) = number(request) else { return Ok(unknown(request)) };
-    let Ok(place) = request.v2.reads.begin(None) else { return Err(Refusal::Overloaded) };
+    let place = request.begin_read()?;
     let mut states = Vec::new();
     for service in request.v2.registry.services(0, usize::MAX) {
         if let Some(status) = request.admin.verifying.status(service.id, number).await? {
@@ -180,7 +179,7 @@ pub async fn act(request: &AdminRequest<'_>, form: &Form) -> Result<Response, Re
     let field = |name| form.field(name).unwrap_or_default();
     let service = Sid::parse(SidKind::Service, &field("service"));
     let service = service.and_then(|sid| request.v2.registry.service(&sid).ok());
-    match (field("action").as_str(), service) {
+    let (is_good, text) = match (field("action").as_str(), service) {
         ("erase", _) => return erase(request, number).await,
         ("unlock", Some(service)) => {
             let cleared = request.admin.verifying.clear(service.id, number, request.author()).await?;
@@ -192,33 +191,23 @@ pub async fn act(request: &AdminRequest<'_>, form: &Form) -> Result<Response, Re
                 }
                 Cleared::Unknown => "is unknown, and nothing was changed",
             };
-            request.notify(
-                cleared != Cleared::Unknown,
-                format!("{number} {text}, in {}.", request.title(&service)),
-            );
+            let text = format!("{number} {text}, in {}.", request.title(&service));
+            (cleared != Cleared::Unknown, text)
         }
         ("cancel", Some(service)) => {
             let (target, by) = (VerificationTarget::Number(number), Some(request.author()));
-            match request.v2.verifications.end(service.id, target, Ending::Canceled, by).await {
-                Ok(_) => request.notify(
-                    true,
-                    format!("The verification of {number} in {} is canceled.", request.title(&service)),
-                ),
+            let ended = request.v2.verifications.end(service.id, target, Ending::Canceled, by).await;
+            let title = request.title(&service);
+            match ended {
+                Ok(_) => (true, format!("The verification of {number} in {title} is canceled.")),
                 Err(Refused::Unavailable(refusal)) => return Err(refusal),
-                Err(_) => {
-                    request.notify(
-                        false,
-                        format!("{number} has no verification under way in {}.", request.title(&service)),
-                    );
-                }
+                Err(_) => (false, format!("{number} has no verification under way in {title}.")),
             }
         }
-        ("unlock" | "cancel", None) => {
-            request.notify(false, "Nothing was changed: the service does not exist.".to_owned());
-        }
-        _ => request.notify(false, "Nothing was changed: the form names no action.".to_owned()),
-    }
-    Ok(home::redirect(&request.path_of(number)))
+        ("unlock" | "cancel", None) => (false, "Nothing was changed: the service does not exist.".to_owned()),
+        _ => (false, "Nothing was changed: the form names no action.".to_owned()),
+    };
+    Ok(request.lead_to(&request.path_of(number), is_good, text))
 }
 
 /// Erases the number as `onceward erase`, in a task of its own: a browser that leaves cannot stop the work half way.
@@ -231,13 +220,12 @@ async fn erase(request: &AdminRequest<'_>, number: PhoneNumber) -> Result<Respon
                 locked_until.map(|until| format!(" Its lockout stays until {} UTC.", moment(until)));
             let lockout = lockout.unwrap_or_default();
             let done = if has_erased { "is erased in every service" } else { "had nothing to erase" };
-            request.notify(true, format!("{number} {done}.{lockout}"));
             request.admin.sessions.erase(number);
-            Ok(home::redirect("/admin"))
+            Ok(request.lead_to("/admin", true, format!("{number} {done}.{lockout}")))
         }
         Err(error) => {
-            request.notify(false, format!("Some data of {number} may be left: {error}. Erase it again."));
-            Ok(home::redirect(&request.path_of(number)))
+            let text = format!("Some data of {number} may be left: {error}. Erase it again.");
+            Ok(request.lead_to(&request.path_of(number), false, text))
         }
     }
 }
@@ -249,11 +237,8 @@ fn number(request: &AdminRequest<'_>) -> Option<PhoneNumber> {
 }
 
 fn unknown(request: &AdminRequest<'_>) -> Response {
-    request.notify(
-        false,
-        "This link belongs to another session, or the number was erased. Look the number up.".to_owned(),
-    );
-    home::redirect("/admin")
+    let text = "This link belongs to another session, or the number was erased. Look the number up.";
+    request.lead_to("/admin", false, text.to_owned())
 }
 
 /// Describes the body of `POST /admin/numbers/{Id}`.

@@ -230,7 +230,7 @@ struct LockoutLine {
 
 /// `GET /admin?range=&service=`.
 pub async fn page<V: Verify>(request: &AdminRequest<'_>, deps: &Deps<V>) -> Result<Response, Refusal> {
-    let Ok(_place) = request.v2.reads.begin(None) else { return Err(Refusal::Overloaded) };
+    let _place = request.begin_read()?;
     let (registry, now) = (&request.v2.registry, request.now());
     let range = request.query("range").unwrap_or_default();
     let range = Range::ALL.into_iter().find(|known| known.as_str() == range).unwrap_or(Range::Day);

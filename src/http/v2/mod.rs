@@ -30,6 +30,7 @@ use tracing::info;
 use zeroize::Zeroizing;
 
 use self::params::Fields;
+pub use self::reads::ListPlace;
 use self::reads::ListReads;
 use super::request::{self, RequestBody};
 use super::response::Problem;

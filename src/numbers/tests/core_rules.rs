@@ -92,10 +92,7 @@ fn a_locked_number_is_refused_at_once_while_another_commit_is_in_flight() {
 fn a_refusal_that_rests_on_a_lockout_in_flight_waits_for_it() {
     let mut world = World::new();
     world.has_code(number(1));
-    for _ in 0..4 {
-        world.checks_wrong(number(1));
-        world.commits();
-    }
+    world.nearly_locks(number(1));
     let last = world.checks_wrong(number(1));
     let writes = world.takes_commit();
     let mut refused = world.checks_wrong(number(1));
@@ -191,10 +188,7 @@ fn a_success_whose_commit_failed_gets_503_and_voids_its_code() {
 fn a_refusal_that_rests_on_a_failed_commit_is_made_durable_first() {
     let mut world = World::new();
     world.has_code(number(1));
-    for _ in 0..4 {
-        world.checks_wrong(number(1));
-        world.commits();
-    }
+    world.nearly_locks(number(1));
     let _locking = world.checks_wrong(number(1));
     world.fails_to_commit();
     let mut refused = world.checks_wrong(number(1));
@@ -239,10 +233,7 @@ fn commands_for_one_number_are_bounded_and_others_are_not_held_up() {
 fn a_code_that_the_same_batch_makes_useless_is_not_sent() {
     let mut world = World::new();
     world.has_code(number(1));
-    for _ in 0..4 {
-        world.checks_wrong(number(1));
-        world.commits();
-    }
+    world.nearly_locks(number(1));
     let _other = world.sends(number(2));
     let writes = world.takes_commit();
     let send = world.sends(number(1));

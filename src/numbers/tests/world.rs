@@ -382,6 +382,14 @@ impl World {
         verification.filter(|v| v.is_live(self.now)).map(|v| v.salt)
     }
 
+    /// Checks wrong codes until one is left before the lockout.
+    pub fn nearly_locks(&mut self, key: NumberKey) {
+        for _ in 0..4 {
+            self.checks_wrong(key);
+            self.commits();
+        }
+    }
+
     /// Sends, commits and settles; returns the number's live code.
     pub fn has_code(&mut self, key: NumberKey) -> Code {
         let answer = self.sends(key);
