@@ -109,12 +109,7 @@ impl Running {
         let data_dir = storage.data_dir.clone();
         let (server_key, store) = match records {
             Some(opened) => opened,
-            None => {
-                if server_key::is_unused(&data_dir) {
-                    plan.check_first_start(&account)?;
-                }
-                open_store(storage, Arc::clone(&clock), loading).await?
-            }
+            None => open_permitted(&plan, &account, storage, Arc::clone(&clock), loading).await?,
         };
         go_on_from(store.newest_time(), &clock);
         let policies = Policies::new(policy);
@@ -263,6 +258,20 @@ fn unwritable(error: StartError, store: &dyn Store, data_dir: PathBuf) -> StartE
         }
         _ => error,
     }
+}
+
+/// Opens the data directory, unless the configuration forbids a first start there.
+async fn open_permitted(
+    plan: &RegistryPlan,
+    account: &AccountFile,
+    storage: StorageSettings,
+    clock: Arc<EngineClock>,
+    loading: Arc<Loading>,
+) -> Result<(ServerKey, Arc<dyn Store>), StartError> {
+    if server_key::is_unused(&storage.data_dir) {
+        plan.check_first_start(account)?;
+    }
+    open_store(storage, clock, loading).await
 }
 
 /// Opens the data directory with its server key.

@@ -30,6 +30,7 @@ struct GuardPage<'a> {
     explanation: Option<Explanation>,
     guard: Overview,
     currency: &'a str,
+    simulates_all: bool,
 }
 
 impl GuardPage<'_> {
@@ -67,6 +68,7 @@ async fn shown(
         explanation,
         guard: guard.overview((None, None, MOST_ROWS), exact, &sids).await?,
         currency: request.admin.history.currency(),
+        simulates_all: request.simulates_all,
     };
     Ok(pages::html(&page, &HEADERS).holding(place))
 }
