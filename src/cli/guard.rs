@@ -37,11 +37,11 @@ enum GuardCommand {
     #[command(flatten)]
     Ask(GuardRequest),
 
-    /// Run traffic without a defence, with a limit of 5 messages a number and day, and with the guard's default rules;
-    /// list what each defence let through, and whom it refused.
+    /// Run traffic without a defence, with a limit of 5 messages a number and day, and with the guard's rules; list what
+    /// each defence let through, and whom it refused.
     ///
-    /// The traffic is generated (attacks among honest users), or that of a FILE. A FILE is run with the rules of the key
-    /// guard of the configuration, with its messages-per-hour, and with the configured prices.
+    /// The traffic is generated (attacks among honest users), or that of a FILE. The rules are those of the key guard of
+    /// the configuration, with its messages-per-hour, and the prices are those of the key prices, if they are set.
     Replay {
         /// Recorded messages, as `onceward tracker --json` prints them; "-" is standard input.
         #[arg(value_name = "FILE", conflicts_with = "scenario")]
@@ -75,7 +75,10 @@ pub fn run(GuardArgs { request, json }: GuardArgs, sources: &Sources) -> Result<
     }
     let mut scenarios = Scenario::all();
     scenarios.retain(|scenario| wanted.is_empty() || wanted.iter().any(|name| name == scenario.name));
-    let results = compare(&scenarios, seed).into_iter();
+    let (HistorySettings { prices, .. }, settings) = config::load_guard(sources)?;
+    let price = |country, channel| prices.as_ref().map(|prices| prices.of(country, channel));
+    let rules = settings.rules(&GuardRules::default());
+    let results = compare(&scenarios, seed, &rules, settings.messages_per_hour, &price).into_iter();
     let lines = results.flat_map(|Comparison { scenario, off, fixed_limit, guard }| {
         lines(scenario, [off, fixed_limit, guard])
     });
@@ -101,7 +104,7 @@ fn ask(
     }
     Ok(CommandOutput::of(match request {
         GuardRequest::Explain(_) => explained(serde_json::from_value(line)?),
-        GuardRequest::List { .. } => listed(serde_json::from_value(line)?),
+        GuardRequest::List { .. } => listed(&serde_json::from_value(line)?),
         GuardRequest::Allow(_) | GuardRequest::Block(_) | GuardRequest::Remove(_) => match serde_json::from_value(line)? {
             Some(entry) => changed(&entry, matches!(request, GuardRequest::Remove(_))),
             None => "there is no such manual entry, and nothing was changed; one of a service is named with --service\n".to_owned(),
@@ -169,30 +172,25 @@ fn counted(messages: u64) -> String {
     format!("{messages} {}", if messages == 1 { "message" } else { "messages" })
 }
 
-fn listed(Overview { budgets, blocks, entries, decisions }: Overview) -> String {
-    let all = || "all".to_owned();
-    let budgets = budgets.into_iter().map(|budget| {
-        let details = format!("{budget} spent");
-        [
-            "budget".to_owned(),
-            budget.name,
-            budget.service_sid.unwrap_or_else(all),
-            or_dash(None),
-            or_dash(None),
-            details,
-        ]
+fn listed(overview: &Overview) -> String {
+    let Overview { budgets, blocks, entries, decisions, .. } = overview;
+    let title = |sid: &Option<String>, none| overview.title(sid.as_deref(), none).to_owned();
+    let budgets = budgets.iter().map(|budget| {
+        let (service, details) = (title(&budget.service_sid, "all"), format!("{budget} spent"));
+        ["budget".to_owned(), budget.name.clone(), service, or_dash(None), or_dash(None), details]
     });
-    let entries = blocks.into_iter().chain(entries).map(|entry| {
+    let entries = blocks.iter().chain(entries).map(|entry| {
         let EntryView { service_sid, subject, action, date_until, figures } = entry;
         let kind = figures.as_ref().map_or(format!("entry: {action}"), |_| "blocked".to_owned());
-        let details = or_dash(figures.map(|figures| figures.to_string()));
-        [kind, subject, service_sid.unwrap_or_else(all), date_until, or_dash(None), details]
+        let details = or_dash(figures.as_ref().map(ToString::to_string));
+        [kind, subject.clone(), title(service_sid, "all"), date_until.clone(), or_dash(None), details]
     });
-    let decisions = decisions.into_iter().map(|decision| {
+    let decisions = decisions.iter().map(|decision| {
         let DecisionView { service_sid, subject, rule, effect, messages, date_last, figures, .. } = decision;
-        let figures = figures.map(|figures| format!(": {figures}")).unwrap_or_default();
-        let details = format!("{} by the rule {rule}{figures}", counted(messages));
-        [effect, subject, or_dash(service_sid), or_dash(None), date_last, details]
+        let figures = figures.as_ref().map(|figures| format!(": {figures}")).unwrap_or_default();
+        let details = format!("{} by the rule {rule}{figures}", counted(*messages));
+        let service = title(service_sid, "a deleted service");
+        [effect.clone(), subject.clone(), service, or_dash(None), date_last.clone(), details]
     });
     let mut rows = budgets.chain(entries).chain(decisions).peekable();
     if rows.peek().is_none() {
@@ -323,14 +321,35 @@ mod tests {
         let home = tempfile::TempDir::new().expect("a directory");
         let file = home.path().join("sent.jsonl");
         std::fs::write(&file, text).expect("a file");
-        let sources = Sources {
+        replay_file(&file, 1, None, true, &sources(environment, home.path()))
+    }
+
+    fn sources(environment: &[(&str, &str)], directory: &Path) -> Sources {
+        Sources {
             overrides: Overrides::default(),
             config_file: None,
-            working_dir: home.path().to_owned(),
+            working_dir: directory.to_owned(),
             environment: environment.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect(),
             parallelism: 1,
-        };
-        replay_file(&file, 1, None, true, &sources)
+        }
+    }
+
+    #[test]
+    fn scenarios_run_with_the_rules_and_prices_of_the_configuration() {
+        for (environment, sent, cost) in [
+            ([("ONCEWARD_GUARD", r#"{"blocked-countries":"AZ"}"#), ("ONCEWARD_PRICES", "{}")], 0, 0),
+            ([("ONCEWARD_GUARD", "{}"), ("ONCEWARD_PRICES", r#"{"*":{"sms":2}}"#)], 600, 1_200_000_000),
+            ([("ONCEWARD_GUARD", "{}"), ("ONCEWARD_LOG_LEVEL", "info")], 600, 180_000_000),
+        ] {
+            let home = tempfile::TempDir::new().expect("a directory");
+            let (file, scenario) = (None, vec!["new-slow".to_owned()]);
+            let request = GuardCommand::Replay { file, scenario, seed: 1, learn_days: None };
+            let sources = sources(&environment, home.path());
+            let output = run(GuardArgs { request, json: true }, &sources).expect("a table").out;
+            let line: serde_json::Value =
+                serde_json::from_str(output.lines().last().expect("a line")).expect("JSON");
+            assert_eq!((&line["attack_sent"], &line["attack_cost"]), (&sent.into(), &cost.into()), "{line}");
+        }
     }
 
     #[test]

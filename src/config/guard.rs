@@ -32,7 +32,7 @@ pub struct GuardSettings {
     #[serde(with = "As::<Option<Whole<SendsPerNumber, u32>>>")]
     pub sends_per_number: Option<u32>,
     /// Countries that get messages; no others do.
-    #[serde(with = "As::<Option<Countries>>")]
+    #[serde(with = "As::<Option<AllowedCountries>>")]
     pub allowed_countries: Option<BTreeSet<Region>>,
     /// Countries that get no messages.
     #[serde(with = "As::<Option<Countries>>")]
@@ -151,6 +151,21 @@ kinds! {
             _ => None,
         },
         shown: |countries| json!(countries.iter().map(Region::to_string).collect::<Vec<_>>().join(",")),
+    }
+
+    /// An empty list would refuse every message.
+    AllowedCountries -> BTreeSet<Region> {
+        accepted: "a list of at least one country with two letters of ISO 3166-1, such as [\"DE\", \"GB\"] or \"DE,GB\" \
+                   (GB, not UK); without the key, every country gets messages",
+        schema: {
+            let mut schema = Countries::schema();
+            if let Some(list) = schema.pointer_mut("/anyOf/0") {
+                list["minItems"] = json!(1);
+            }
+            schema
+        },
+        of: |value| Countries::of(value).filter(|countries| !countries.is_empty()),
+        shown: |countries| Countries::shown(countries),
     }
 }
 

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::operator::{BudgetView, Sids};
 use super::record::subject;
 use crate::clock::Clock;
-use crate::config::{GuardSettings, Prices};
-use crate::domain::{Channel, PhoneNumber, ServiceId, Timestamp};
+use crate::config::{GuardSettings, HistorySettings, Prices};
+use crate::domain::{Channel, PhoneNumber, Region, ServiceId, Timestamp};
 use crate::engine::SlotHash;
 use crate::shard::{Durability, Record, RecordKey, Refusal, Router};
 
@@ -99,6 +99,7 @@ pub struct Budgets {
     slots: SlotHash,
     /// The built-in ones are made when the first message is charged with money.
     prices: OnceLock<Prices>,
+    currency: String,
     accounts: HashMap<Option<ServiceId>, Vec<Arc<Account>>>,
 }
 
@@ -107,7 +108,7 @@ impl Budgets {
         router: Arc<Router>,
         clock: Arc<dyn Clock>,
         slots: SlotHash,
-        prices: Option<Prices>,
+        HistorySettings { prices, currency }: HistorySettings,
         settings: impl IntoIterator<Item = (Option<ServiceId>, GuardSettings)>,
     ) -> Self {
         let accounts = settings.into_iter().map(|(service, settings)| {
@@ -130,7 +131,8 @@ impl Budgets {
             (service, accounts.collect())
         });
         let accounts = accounts.collect();
-        Self { router, clock, slots, prices: prices.map(OnceLock::from).unwrap_or_default(), accounts }
+        let prices = prices.map(OnceLock::from).unwrap_or_default();
+        Self { router, clock, slots, prices, currency, accounts }
     }
 
     /// Every budget with a limit, of a service or of all; those of all services first.
@@ -144,31 +146,46 @@ impl Budgets {
             if budget.limit == u64::MAX || (service.is_some() && name.service != service) {
                 continue;
             }
-            let spent = self.spent_of(account, now).await?;
-            let service_sid = name.service.and_then(sids).map(|sid| sid.to_string());
-            let view = BudgetView { service_sid, name: name.key.to_owned(), spent, limit: budget.limit };
-            budgets.push((name.service, view));
+            budgets.push((name.service, self.view(account, sids, now).await?));
         }
         budgets.sort_by(|(a, one), (b, other)| (a, &one.name).cmp(&(b, &other.name)));
         Ok(budgets.into_iter().map(|(_, budget)| budget).collect())
     }
 
-    /// A budget of messages that has nothing left for a service: its service (`None` for all), its key and its end.
+    /// A budget that has too little left for a text message of a service to a country, and its end.
     ///
     /// # Errors
     /// [`Refusal::Stopping`] while a shard cannot say.
     pub async fn used_up(
         &self,
         service: ServiceId,
-    ) -> Result<Option<(Option<ServiceId>, &'static str, Timestamp)>, Refusal> {
+        country: Option<Region>,
+        sids: Sids<'_>,
+    ) -> Result<Option<(BudgetView, Timestamp)>, Refusal> {
         let now = self.clock.now();
-        for account in self.of(service).filter(|account| account.name.key != MONEY) {
-            let Account { name, budget: Budget { limit, period }, .. } = account.as_ref();
-            if self.spent_of(account, now).await? >= *limit {
-                return Ok(Some((name.service, name.key, period.end(period.index(now)))));
+        for account in self.of(service) {
+            let (view, period) = (self.view(account, sids, now).await?, account.budget.period);
+            let amount = if account.name.key == MONEY { self.prices().of(country, Channel::Sms) } else { 1 };
+            if view.spent.saturating_add(amount) > view.limit {
+                return Ok(Some((view, period.end(period.index(now)))));
             }
         }
         Ok(None)
+    }
+
+    fn prices(&self) -> &Prices {
+        self.prices.get_or_init(Prices::default)
+    }
+
+    async fn view(&self, account: &Account, sids: Sids<'_>, now: Timestamp) -> Result<BudgetView, Refusal> {
+        let BudgetName { service, key } = account.name;
+        Ok(BudgetView {
+            service_sid: service.and_then(sids).map(|sid| sid.to_string()),
+            name: key.to_owned(),
+            spent: self.spent_of(account, now).await?,
+            limit: account.budget.limit,
+            currency: (key == MONEY).then(|| self.currency.clone()),
+        })
     }
 
     async fn spent_of(&self, account: &Account, now: Timestamp) -> Result<u64, Refusal> {
@@ -207,7 +224,7 @@ impl Budgets {
         for account in self.of(service) {
             let amount = match account.name.key {
                 MONEY if is_free => 0,
-                MONEY => self.prices.get_or_init(Prices::default).of(number.region(), channel),
+                MONEY => self.prices().of(number.region(), channel),
                 _ => 1,
             };
             match self.take(account, amount).await {

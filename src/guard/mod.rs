@@ -20,7 +20,7 @@ use tokio::sync::broadcast;
 
 use crate::audit::{Author, Change};
 use crate::clock::Clock;
-use crate::config::{GuardSettings, Prices};
+use crate::config::{GuardSettings, HistorySettings};
 use crate::domain::{Channel, PhoneNumber, ServerKey, ServiceId, Timestamp};
 use crate::engine::{SlotHash, hash_seed};
 use crate::log_limit::OncePerSecond;
@@ -107,8 +107,7 @@ pub struct GuardDeps<'a> {
     pub settings: GuardSettings,
     /// What services change of them.
     pub services: HashMap<ServiceId, GuardSettings>,
-    /// `None` for the built-in ones.
-    pub prices: Option<Prices>,
+    pub prices: HistorySettings,
     /// Whether messages cost money.
     pub pays: bool,
     /// Kinds of record that a data directory has once messages were sent.
@@ -119,7 +118,15 @@ impl<'a> GuardDeps<'a> {
     /// The default rules, without budgets.
     pub fn new(shards: &'a Shards, server_key: &'a ServerKey) -> Self {
         let (settings, services) = (GuardSettings::default(), HashMap::new());
-        Self { shards, server_key, settings, services, prices: None, pays: false, traffic: &[] }
+        Self {
+            shards,
+            server_key,
+            settings,
+            services,
+            prices: HistorySettings::default(),
+            pays: false,
+            traffic: &[],
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //! views.
 
 use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 #[cfg(feature = "server")]
 use utoipa::ToSchema;
 
+use super::replay::money;
 use super::{
     ClientNet, DecisionQuery, Dimension, Effect, Entry, EntryAction, EntryError, Figures, GuardDecision, Key,
     Mode, PumpingGuard, Rule, scope_name,
@@ -155,32 +157,39 @@ pub struct BudgetView {
     /// Messages, or millionths of the currency.
     pub spent: u64,
     pub limit: u64,
-}
-
-impl BudgetView {
-    pub fn is_money(&self) -> bool {
-        self.name.starts_with("money")
-    }
+    /// `None` for a budget of messages.
+    pub currency: Option<String>,
 }
 
 impl fmt::Display for BudgetView {
-    /// `12 of 500`, or `9.30 of 50.00`.
+    /// `12 of 500`, or `9.30 of 50.00 USD`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [spent, limit] = [self.spent, self.limit]
-            .map(|amount| if self.is_money() { super::replay::money(amount) } else { amount.to_string() });
-        write!(f, "{spent} of {limit}")
+        let Self { spent, limit, currency, .. } = self;
+        match currency {
+            Some(currency) => write!(f, "{} of {} {currency}", money(*spent), money(*limit)),
+            None => write!(f, "{spent} of {limit}"),
+        }
     }
 }
 
 /// What the guard does at present, and what it decided.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Overview {
+    /// The names of the services below for people, by their sids.
+    pub services: BTreeMap<String, String>,
     pub budgets: Vec<BudgetView>,
     /// Those that rules began.
     pub blocks: Vec<EntryView>,
     /// Manual ones.
     pub entries: Vec<EntryView>,
     pub decisions: Vec<DecisionView>,
+}
+
+impl Overview {
+    /// The name of a service; `none` without a sid.
+    pub fn title<'a>(&'a self, sid: Option<&'a str>, none: &'a str) -> &'a str {
+        sid.map_or(none, |sid| self.services.get(sid).map_or(sid, String::as_str))
+    }
 }
 
 /// One counter of an explanation.
@@ -209,7 +218,7 @@ pub struct Explanation {
     pub subject: String,
     /// The service.
     pub service_sid: String,
-    /// Whether a rule, an entry or a spent budget of messages refuses messages now.
+    /// Whether a rule, an entry or a spent budget refuses messages now.
     pub refused: bool,
     /// The reasons, and what lets messages pass.
     pub reasons: Vec<String>,
@@ -317,10 +326,17 @@ impl PumpingGuard {
         let (id, sid) = service;
         let sids: Sids<'_> = &|_| Some(sid);
         let mut reasons = Vec::new();
-        let spent = self.inner.budgets.used_up(id).await?;
-        if let Some((scope, name, until)) = spent {
-            let (whose, until) = (whose(scope), shown(until));
-            reasons.push(format!("The budget {name} of {whose} is spent until {until}. A larger {name} in config.json permits more."));
+        let country = containing(dimension).into_iter().find_map(|dimension| match dimension {
+            Dimension::Country(country) => country,
+            Dimension::Number(_) | Dimension::Prefix(_) | Dimension::Address(_) | Dimension::Total => None,
+        });
+        let spent = self.inner.budgets.used_up(id, country, sids).await?;
+        if let Some((budget, until)) = &spent {
+            let (name, until) = (&budget.name, shown(*until));
+            let whose = if budget.service_sid.is_some() { "this service" } else { "all services" };
+            reasons.push(format!(
+                "The budget {name} of {whose} is spent until {until}: {budget}. A larger {name} in config.json permits more."
+            ));
         }
         let mut refused = self.fixed_reasons(id, dimension, &mut reasons) || spent.is_some();
         if let Some(until) = self.learns_until(id) {
@@ -469,7 +485,8 @@ impl PumpingGuard {
     }
 
     /// Budgets, entries, and the decisions since a moment (of the last day by default), of a service or of all; at most
-    /// `limit` entries of each kind and decisions. `named` writes the subjects of entries.
+    /// `limit` entries of each kind and decisions. `named` writes the subjects of entries. `services` are the sid and
+    /// the name of all services.
     ///
     /// # Errors
     /// [`Refusal::Stopping`] while a shard cannot say.
@@ -478,6 +495,7 @@ impl PumpingGuard {
         (service, since, limit): (Option<ServiceId>, Option<Timestamp>, usize),
         named: fn(Dimension) -> String,
         sids: Sids<'_>,
+        services: impl Iterator<Item = (String, String)>,
     ) -> Result<Overview, Refusal> {
         let since = since.unwrap_or_else(|| self.now().minus(DAY));
         let query = DecisionQuery { service, since, limit, ..DecisionQuery::default() };
@@ -486,12 +504,14 @@ impl PumpingGuard {
             let entries = self.entries(service, is_manual).into_iter().take(limit);
             entries.map(|(key, entry)| EntryView::new(key, entry, named, sids)).collect()
         };
-        Ok(Overview {
-            budgets: self.inner.budgets.list(service, sids).await?,
-            blocks: entries(false),
-            entries: entries(true),
-            decisions: decisions.iter().map(|decision| DecisionView::new(decision, sids)).collect(),
-        })
+        let budgets = self.inner.budgets.list(service, sids).await?;
+        let decisions: Vec<_> = decisions.iter().map(|decision| DecisionView::new(decision, sids)).collect();
+        let [blocks, entries]: [Vec<EntryView>; 2] = [false, true].map(entries);
+        let mut named: BTreeSet<_> = budgets.iter().filter_map(|budget| budget.service_sid.clone()).collect();
+        named.extend(blocks.iter().chain(&entries).filter_map(|entry| entry.service_sid.clone()));
+        named.extend(decisions.iter().filter_map(|decision| decision.service_sid.clone()));
+        let services = services.filter(|(sid, _)| named.contains(sid)).collect();
+        Ok(Overview { services, budgets, blocks, entries, decisions })
     }
 
     fn now(&self) -> Timestamp {

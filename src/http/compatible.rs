@@ -325,7 +325,9 @@ fn log_send(request_id: &str, number: PhoneNumber, outcome: Result<&SendOutcome,
             debug!(request_id, %number, outcome = "limited", "code not sent");
         }
         // The guard logs its refusals.
-        Ok(SendOutcome::Guarded(_)) => debug!(request_id, %number, outcome = "guarded", "code not sent"),
+        Ok(SendOutcome::GuardRefused(_)) => {
+            debug!(request_id, %number, outcome = "refused-by-guard", "code not sent")
+        }
         Ok(SendOutcome::NumberRefused) => {
             info!(request_id, %number, outcome = "number-refused", "code not sent");
         }
@@ -392,9 +394,10 @@ fn documented_send(reply: &Reply<SendOutcome>, number: PhoneNumber) -> Response 
         }
         SendOutcome::Locked { until } => documented_lock(number, until.since(reply.at)),
         SendOutcome::Limited(_) => LIMITED.answer(ErrorFormat::Envelope),
-        SendOutcome::Guarded(refusal) => guarded(refusal, reply.at, Response::plain),
-        SendOutcome::NumberRefused => Response::plain(StatusCode::BAD_REQUEST, "Invalid request body")
-            .explained(number_refused(reply.reason)),
+        SendOutcome::NumberRefused | SendOutcome::GuardRefused(GuardRefusal::Landline) => {
+            Response::plain(StatusCode::BAD_REQUEST, "Invalid request body").explained(number_refused(reply))
+        }
+        SendOutcome::GuardRefused(refusal) => refused_by_guard(refusal, reply.at, Response::plain),
         SendOutcome::GatewayFailed => gateway_failed().retry_at_probe(reply),
     }
 }
@@ -449,7 +452,7 @@ fn as_built_send(reply: &Reply<SendOutcome>, number: PhoneNumber) -> Response {
         }
         SendOutcome::Locked { until } => as_built_lock(number, until.since(reply.at)),
         SendOutcome::Limited(_)
-        | SendOutcome::Guarded(_)
+        | SendOutcome::GuardRefused(_)
         | SendOutcome::NumberRefused
         | SendOutcome::GatewayFailed => documented_send(reply, number),
     }
@@ -499,7 +502,11 @@ fn api(status: StatusCode, message: &str, data: Data) -> Response {
 }
 
 /// The pumping guard refuses the message. Its reason is for the operator.
-fn guarded(refusal: GuardRefusal, now: Timestamp, form: impl Fn(StatusCode, &str) -> Response) -> Response {
+fn refused_by_guard(
+    refusal: GuardRefusal,
+    now: Timestamp,
+    form: impl Fn(StatusCode, &str) -> Response,
+) -> Response {
     match refusal {
         GuardRefusal::BudgetSpent { until } => {
             form(StatusCode::TOO_MANY_REQUESTS, "Too many messages were sent. Try again later.")
@@ -515,9 +522,12 @@ fn guarded(refusal: GuardRefusal, now: Timestamp, form: impl Fn(StatusCode, &str
 
 const NOT_PERMITTED: &str = "Sending a code to this phone number is not permitted.";
 
-/// Why a provider refused a number.
-pub fn number_refused(reason: Option<FailureReason>) -> &'static str {
-    reason.and_then(FailureReason::number_problem).unwrap_or("the provider refuses this number")
+/// Why a number was refused.
+pub fn number_refused(reply: &Reply<SendOutcome>) -> &'static str {
+    if reply.outcome == SendOutcome::GuardRefused(GuardRefusal::Landline) {
+        return "the number is a landline, and landlines get no text messages";
+    }
+    reply.reason.and_then(FailureReason::number_problem).unwrap_or("the provider refuses this number")
 }
 
 /// `/send-code`.
@@ -528,12 +538,12 @@ pub fn tutorial_send(reply: &Reply<SendOutcome>) -> Response {
         }
         SendOutcome::Locked { until } => tutorial_lock(until.since(reply.at)),
         SendOutcome::Limited(_) => LIMITED.answer(ErrorFormat::Message),
-        SendOutcome::Guarded(refusal) => guarded(*refusal, reply.at, Response::message),
-        SendOutcome::NumberRefused => Response::message(
+        SendOutcome::NumberRefused | SendOutcome::GuardRefused(GuardRefusal::Landline) => Response::message(
             StatusCode::BAD_REQUEST,
             "The phone number does not exist or cannot receive messages.",
         )
-        .explained(number_refused(reply.reason)),
+        .explained(number_refused(reply)),
+        SendOutcome::GuardRefused(refusal) => refused_by_guard(*refusal, reply.at, Response::message),
         SendOutcome::GatewayFailed => Response::message(
             StatusCode::BAD_GATEWAY,
             "The message may not have been sent: the provider refused it or did not answer in time.",

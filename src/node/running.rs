@@ -138,7 +138,7 @@ impl Running {
         let guard = GuardDeps {
             settings: guard,
             services: registry.ids_of_configured(services),
-            prices: history.prices.clone(),
+            prices: history.clone(),
             pays: gateways.iter().any(|routed| routed.routed_as != GatewayName::Simulator),
             traffic: &TRAFFIC,
             ..GuardDeps::new(&shards, &server_key)

@@ -49,7 +49,7 @@ pub enum SendOutcome {
     /// A rule of the verification forbids the message now.
     Limited(SendLimit),
     /// The pumping guard refuses the message.
-    Guarded(GuardRefusal),
+    GuardRefused(GuardRefusal),
     /// The number does not exist or cannot take messages.
     NumberRefused,
     /// Every gateway refused for another reason, or did not answer in time.

@@ -326,7 +326,7 @@ fn send_outcome(delivered: &Delivered, outcome: SettleOutcome) -> Result<SendOut
         (SendResult::Failed { may_have_been_sent: None }, SettleOutcome::Open { .. })
             if let Some(FailureReason::BudgetSpent { until }) = reason =>
         {
-            Ok(SendOutcome::Guarded(GuardRefusal::BudgetSpent { until: *until }))
+            Ok(SendOutcome::GuardRefused(GuardRefusal::BudgetSpent { until: *until }))
         }
         (SendResult::Failed { .. }, SettleOutcome::Open { .. })
             if reason.is_some_and(FailureReason::is_about_the_number) =>

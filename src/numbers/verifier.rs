@@ -21,7 +21,7 @@ use super::table::NumberCapacity;
 use crate::attempts::{Attempts, ReceiptOutcome};
 use crate::audit::Audited;
 use crate::config::Bounds;
-use crate::delivery::{Delivery, FailureReason};
+use crate::delivery::Delivery;
 use crate::domain::{AttemptLogKey, Channel, Code, NumberType, PhoneNumber, ServerKey, ServiceId, Timestamp};
 use crate::engine::{
     CheckOutcome, Ending, LockoutState, NumberState, SendOptions, SlotHash, VerificationName,
@@ -215,13 +215,8 @@ impl Verifier {
                 signals.channel = channel;
                 verdict = guard.assess(&signals, life, request_id.as_deref());
             }
-            match verdict {
-                Ok(()) => {}
-                Err(GuardRefusal::Landline) => {
-                    let reason = Some(FailureReason::NotReachable);
-                    return Ok(Reply { reason, ..Reply::new(SendOutcome::NumberRefused, now, None) });
-                }
-                Err(refusal) => return Ok(Reply::new(SendOutcome::Guarded(refusal), now, None)),
+            if let Err(refusal) = verdict {
+                return Ok(Reply::new(SendOutcome::GuardRefused(refusal), now, None));
             }
         }
         let cause = request_id.as_ref().and_then(RequestId::span).cloned();

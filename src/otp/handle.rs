@@ -183,11 +183,15 @@ impl Otp {
             }
             SendOutcome::Locked { until } => Err(OtpError::Locked { remaining: until.since(reply.at) }),
             SendOutcome::Limited(_) => Err(OtpError::Refused(Refusal::NumberBusy)),
-            SendOutcome::Guarded(GuardRefusal::BudgetSpent { until }) => {
+            SendOutcome::GuardRefused(GuardRefusal::BudgetSpent { until }) => {
                 Err(OtpError::BudgetSpent { remaining: until.since(reply.at) })
             }
-            SendOutcome::Guarded(_) => Err(OtpError::Blocked),
-            SendOutcome::NumberRefused => Err(OtpError::NumberRefused),
+            SendOutcome::NumberRefused | SendOutcome::GuardRefused(GuardRefusal::Landline) => {
+                Err(OtpError::NumberRefused)
+            }
+            SendOutcome::GuardRefused(GuardRefusal::Blocked | GuardRefusal::Country) => {
+                Err(OtpError::Blocked)
+            }
             SendOutcome::GatewayFailed => Err(OtpError::Gateway),
         }
     }

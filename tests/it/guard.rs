@@ -46,7 +46,10 @@ async fn a_landline_gets_no_text_message() {
     let v2 = V2::of(&world);
     let service = v2.service(&[]).await;
     assert_eq!(v2.begins(&service, LANDLINE).await.json()["code"], 60_205);
-    assert_eq!(world.send(LANDLINE).await.status(), 400);
+    let refused = world.send(LANDLINE).await;
+    assert_eq!(refused.status(), 400);
+    let reason = refused.header("x-onceward-reason");
+    assert_eq!(reason, "the number is a landline, and landlines get no text messages");
     assert_eq!(world.twilio.received().len(), 0);
 }
 
@@ -92,6 +95,16 @@ async fn the_operator_blocks_explains_and_removes_at_the_command_line() {
     }
     let wrong = guard(&["block", "no-subject"]).await;
     assert_eq!(wrong.status.code(), Some(64), "{}", wrong.output);
+}
+
+#[tokio::test]
+async fn the_list_names_services_and_the_currency_of_budgets() {
+    let shop = json!({"shop": {"friendly-name": "Acme Shop", "guard": {"money-per-day": 50}}});
+    let setup = Setup::new().config("services", shop).config("currency", "EUR");
+    let world = World::of(setup).await;
+    let listed = world.setup.command(["guard", "list", "--data-dir", "data"]).await.output;
+    let line = listed.lines().find(|line| line.contains("money-per-day")).unwrap_or_default();
+    assert!(line.contains("Acme Shop") && line.contains("0.00 of 50.00 EUR spent"), "{listed}");
 }
 
 #[tokio::test]

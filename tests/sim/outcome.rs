@@ -421,7 +421,7 @@ fn name(answer: &Outcome) -> &'static str {
         Outcome::Send(SendOutcome::GatewayFailed) => "answer GatewayFailed of a send",
         Outcome::Send(SendOutcome::NumberRefused) => "answer NumberRefused",
         Outcome::Check(CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound)
-        | Outcome::Send(SendOutcome::Limited(_) | SendOutcome::Guarded(_)) => {
+        | Outcome::Send(SendOutcome::Limited(_) | SendOutcome::GuardRefused(_)) => {
             panic!("{answer:?} by rules that have no limits")
         }
         Outcome::Followed => "answer Followed",

@@ -120,9 +120,9 @@ impl NumberModel {
                             !count::that_forgot(from, at, rules).is_empty()
                         }
                         SendOutcome::Locked { .. } => true,
-                        SendOutcome::NumberRefused | SendOutcome::Limited(_) | SendOutcome::Guarded(_) => {
-                            false
-                        }
+                        SendOutcome::NumberRefused
+                        | SendOutcome::Limited(_)
+                        | SendOutcome::GuardRefused(_) => false,
                     };
                     if nothing_written { Self::unwritten(from, fits, doubt) } else { fits }
                 }

@@ -112,7 +112,10 @@ impl GuardRequest {
             }
             Self::List { service, since, limit } => {
                 let service = service_of(registry, service)?;
-                return line(guard.overview((service, since, limit), masked, sids).await);
+                let services = registry.services(0, usize::MAX);
+                let titles = registry.titles(&services).into_iter();
+                let services = services.iter().map(|service| service.sid.to_string()).zip(titles);
+                return line(guard.overview((service, since, limit), masked, sids, services).await);
             }
             Self::Allow(EntryRequest { subject, seconds }) => (subject, Some(EntryAction::Allow), seconds),
             Self::Block(EntryRequest { subject, seconds }) => (subject, Some(EntryAction::Block), seconds),

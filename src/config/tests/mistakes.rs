@@ -215,3 +215,27 @@ fn what_is_weak_but_possible_gets_a_warning() {
     let warnings = world.warnings().join("\n");
     says(&warnings, &["otp-length", "otp-timeout", "NIST", "graceful-stop"]);
 }
+
+#[test]
+fn a_guard_that_would_refuse_all_or_know_no_address_stops_the_start() {
+    for (text, parts) in [
+        (r#"{"guard": {"allowed-countries": []}}"#, ["guard.allowed-countries", "at least one country"]),
+        (
+            r#"{"services": {"shop": {"guard": {"allowed-countries": []}}}}"#,
+            ["services.shop.guard.allowed-countries", "without the key, every country"],
+        ),
+        (
+            r#"{"client-address-header": "X-Forwarded-For"}"#,
+            ["client-address-header = \"x-forwarded-for\"", "trusted-proxies"],
+        ),
+        (
+            r#"{"client-address-header": "X-Forwarded-For", "trusted-proxies": []}"#,
+            ["client-address-header", "trusted-proxies"],
+        ),
+    ] {
+        says(&World::with_config(text).error(), &parts);
+    }
+    World::with_config(r#"{"guard": {"blocked-countries": []}}"#).settings();
+    World::with_config(r#"{"client-address-header": "X-Forwarded-For", "trusted-proxies": "10.0.0.1"}"#)
+        .settings();
+}

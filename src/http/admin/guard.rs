@@ -22,23 +22,14 @@ const MOST_HOURS: u32 = 365 * 24;
 
 #[derive(Template)]
 #[template(path = "guard.html")]
-struct GuardPage<'a> {
+struct GuardPage {
     frame: Frame,
     header: PageHeader,
     /// The sid and the title of each service.
     services: Vec<(String, String)>,
     explanation: Option<Explanation>,
     guard: Overview,
-    currency: &'a str,
     simulates_all: bool,
-}
-
-impl GuardPage<'_> {
-    /// The title of a service; `none` without a sid.
-    fn title<'a>(&'a self, sid: Option<&str>, none: &'a str) -> &'a str {
-        let known = |sid| self.services.iter().find(|(known, _)| known == sid);
-        sid.and_then(known).map_or(none, |(_, title)| title)
-    }
 }
 
 /// A subject of a form with a masked number.
@@ -60,14 +51,14 @@ async fn shown(
     let registry = &request.v2.registry;
     let services = registry.services(0, usize::MAX);
     let titles = registry.titles(&services);
+    let services: Vec<_> = services.iter().map(|service| service.sid.to_string()).zip(titles).collect();
     let sids = |id| registry.service_by_id(id).map(|service| service.sid);
     let page = GuardPage {
         frame: request.frame(),
         header: request.header(PATH),
-        services: services.iter().map(|service| service.sid.to_string()).zip(titles).collect(),
         explanation,
-        guard: guard.overview((None, None, MOST_ROWS), exact, &sids).await?,
-        currency: request.admin.history.currency(),
+        guard: guard.overview((None, None, MOST_ROWS), exact, &sids, services.iter().cloned()).await?,
+        services,
         simulates_all: request.simulates_all,
     };
     Ok(pages::html(&page, &HEADERS).holding(place))

@@ -339,18 +339,18 @@ fn words_for_send(reply: &Reply<SendOutcome>) -> Option<(StatusCode, String)> {
             "This verification has had as many messages as its service allows. Wait until its code has expired."
                 .to_owned(),
         ),
-        SendOutcome::Guarded(GuardRefusal::BudgetSpent { until }) => (
+        SendOutcome::GuardRefused(GuardRefusal::BudgetSpent { until }) => (
             StatusCode::TOO_MANY_REQUESTS,
             format!("The budget of messages is spent until {}.", until.rfc3339_seconds()),
         ),
-        SendOutcome::Guarded(_) => (
+        SendOutcome::NumberRefused | SendOutcome::GuardRefused(GuardRefusal::Landline) => {
+            let reason = compatible::number_refused(reply);
+            (StatusCode::BAD_REQUEST, format!("No code was sent: {reason}."))
+        }
+        SendOutcome::GuardRefused(GuardRefusal::Blocked | GuardRefusal::Country) => (
             StatusCode::FORBIDDEN,
             "The pumping guard does not permit a message to this number. The log says which rule.".to_owned(),
         ),
-        SendOutcome::NumberRefused => {
-            let reason = compatible::number_refused(reply.reason);
-            (StatusCode::BAD_REQUEST, format!("No code was sent: {reason}."))
-        }
         SendOutcome::GatewayFailed => (
             StatusCode::BAD_GATEWAY,
             "The code may not have been sent: the provider refused it or did not answer in time.".to_owned(),

@@ -372,9 +372,9 @@ fn sends() -> [SendOutcome; 9] {
         SendOutcome::Locked { until: Timestamp::EPOCH.plus(Duration::from_secs(29 * 60 + 10)) },
         SendOutcome::Locked { until: Timestamp::EPOCH.plus(Duration::from_secs(59)) },
         SendOutcome::Limited(SendLimit::NoSendsLeft { until: Timestamp::EPOCH }),
-        SendOutcome::Guarded(GuardRefusal::Blocked),
-        SendOutcome::Guarded(GuardRefusal::Country),
-        SendOutcome::Guarded(GuardRefusal::BudgetSpent { until: Timestamp::from_millis(29_500) }),
+        SendOutcome::GuardRefused(GuardRefusal::Blocked),
+        SendOutcome::GuardRefused(GuardRefusal::Country),
+        SendOutcome::GuardRefused(GuardRefusal::BudgetSpent { until: Timestamp::from_millis(29_500) }),
         SendOutcome::NumberRefused,
         SendOutcome::GatewayFailed,
     ]
@@ -390,17 +390,17 @@ const fn send_case(outcome: &SendOutcome) -> Case {
         SendOutcome::Sent { .. } => ("A gateway accepted the message.", "Ask the user for the code."),
         SendOutcome::Locked { until } => locked_case(*until),
         SendOutcome::Limited(_) => LIMITED_CASE,
-        SendOutcome::Guarded(GuardRefusal::Blocked | GuardRefusal::Landline) => (
+        SendOutcome::GuardRefused(GuardRefusal::Blocked) => (
             "The [pumping guard](../concepts/guard.md) refuses the message. The server's log says why.",
             "Do not retry at once; the operator can allow the number (`onceward guard explain`).",
         ),
-        SendOutcome::Guarded(GuardRefusal::Country) => {
+        SendOutcome::GuardRefused(GuardRefusal::Country) => {
             ("The server does not send to this country.", "The operator can allow it.")
         }
-        SendOutcome::Guarded(GuardRefusal::BudgetSpent { .. }) => {
+        SendOutcome::GuardRefused(GuardRefusal::BudgetSpent { .. }) => {
             ("The budget of messages or money is spent.", "Wait for `Retry-After`.")
         }
-        SendOutcome::NumberRefused => {
+        SendOutcome::NumberRefused | SendOutcome::GuardRefused(GuardRefusal::Landline) => {
             ("The number does not exist or cannot take messages.", "Ask for another number.")
         }
         SendOutcome::GatewayFailed => (
@@ -481,7 +481,7 @@ fn refusals() -> [Refused; 20] {
         Refused::Landline,
         Refused::Concurrent,
         Refused::Blocked,
-        Refused::Guarded,
+        Refused::GuardRefused,
         Refused::Country,
         Refused::OtherRequest,
         Refused::StillAnswering,
@@ -544,7 +544,7 @@ const fn refusal_case(refused: &Refused) -> Case {
             "Send one request at a time for a number.",
         ),
         Refused::Blocked => ("The provider blocks this range of numbers, because of fraud.", "Do not retry."),
-        Refused::Guarded => (
+        Refused::GuardRefused => (
             "The [pumping guard](../concepts/guard.md) refuses the message. The server's log says why.",
             "Do not retry at once; the operator can allow the number (`onceward guard explain`).",
         ),

@@ -217,8 +217,8 @@ fn begun(reply: Reply<SendOutcome>, brings_a_code: bool) -> Result<VerificationS
                 Refused::TooMany { until }
             }
         },
-        SendOutcome::Guarded(refusal) => match refusal {
-            GuardRefusal::Blocked => Refused::Guarded,
+        SendOutcome::GuardRefused(refusal) => match refusal {
+            GuardRefusal::Blocked => Refused::GuardRefused,
             GuardRefusal::Country => Refused::Country,
             GuardRefusal::Landline => Refused::Landline,
             GuardRefusal::BudgetSpent { until } => Refused::TooMany { until },

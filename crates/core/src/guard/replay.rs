@@ -12,7 +12,7 @@ use super::decide::{Bounds, Guard};
 use super::rules::GuardRules;
 use super::scenario::{Action, Event, SCORED_FROM, Scenario, World};
 use super::signals::Signals;
-use crate::domain::{Channel, PhoneNumber, ServiceId, Timestamp};
+use crate::domain::{Channel, PhoneNumber, Region, ServiceId, Timestamp};
 
 /// Messages to one number in a day that the fixed limit allows.
 pub const FIXED_LIMIT: u32 = 5;
@@ -63,15 +63,24 @@ pub struct Comparison {
     pub off: Outcome,
     /// With [`FIXED_LIMIT`].
     pub fixed_limit: Outcome,
-    /// With the default rules, and [`FIRST_BUDGET`] without history.
+    /// With the rules, and their budget.
     pub guard: Outcome,
 }
 
-/// Runs scenarios. The same scenario and seed give the same outcomes, whatever else runs.
-pub fn compare(scenarios: &[Scenario], seed: u64) -> Vec<Comparison> {
-    let rules = GuardRules::default();
-    let new = Replay::all(&rules, seed, Some(FIRST_BUDGET), SCORED_FROM);
-    let (mut old, mut past) = (Replay::all(&rules, seed, None, SCORED_FROM), World::new(seed));
+/// The price of a message, in millionths of the currency. `None` for the price of the scenario.
+pub type PriceOf<'a> = &'a dyn Fn(Option<Region>, Channel) -> Option<u64>;
+
+/// Runs scenarios with these rules and an hourly budget of messages, which is [`FIRST_BUDGET`] by default for those
+/// without history. The same scenario and seed give the same outcomes, whatever else runs.
+pub fn compare(
+    scenarios: &[Scenario],
+    seed: u64,
+    rules: &GuardRules,
+    budget: Option<u64>,
+    price: PriceOf<'_>,
+) -> Vec<Comparison> {
+    let new = Replay::all(rules, seed, budget.or(Some(FIRST_BUDGET)), SCORED_FROM);
+    let (mut old, mut past) = (Replay::all(rules, seed, budget, SCORED_FROM), World::new(seed));
     if scenarios.iter().any(|scenario| !scenario.is_new) {
         let events = past.history();
         for replay in &mut old {
@@ -80,7 +89,12 @@ pub fn compare(scenarios: &[Scenario], seed: u64) -> Vec<Comparison> {
     }
     let outcomes = |scenario: &Scenario| {
         let (world, replays) = if scenario.is_new { (World::new(seed), &new) } else { (past.clone(), &old) };
-        let events = world.scored(scenario, seed);
+        let mut events = world.scored(scenario, seed);
+        for Event { action, signals, .. } in &mut events {
+            if let (Action::Send { price }, Some(other)) = (action, price(signals.country, signals.channel)) {
+                *price = other;
+            }
+        }
         let [off, fixed_limit, guard] = replays.clone().map(|mut replay| {
             replay.run(&events);
             replay.outcome()

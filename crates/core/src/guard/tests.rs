@@ -328,7 +328,7 @@ fn recorded_traffic_is_judged_by_the_numbers_that_were_verified_in_it() {
 #[test]
 fn generated_attacks_end_within_the_goals() {
     for seed in 1..=std::env::var("GUARD_SEEDS").map_or(1, |seeds| seeds.parse().expect("a number")) {
-        let results = replay::compare(&Scenario::all(), seed);
+        let results = replay::compare(&Scenario::all(), seed, &GuardRules::default(), None, &|_, _| None);
         println!("seed {seed}\n{}", table(&results));
         for Comparison { scenario, guard, .. } in &results {
             let (most, refused_share) = match *scenario {

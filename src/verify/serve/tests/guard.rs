@@ -59,7 +59,7 @@ async fn passed(world: &World, requests: impl Iterator<Item = BeginRequest>) -> 
     for request in requests {
         match world.begins(request).await {
             Ok(_) => passed += 1,
-            Err(refused) => assert_eq!(refused, Refused::Guarded),
+            Err(refused) => assert_eq!(refused, Refused::GuardRefused),
         }
     }
     passed
@@ -133,7 +133,7 @@ async fn messages_without_an_address_are_never_blocked_by_that_rule() {
 async fn a_request_without_a_risk_check_passes_types_and_not_budgets() {
     let settings = GuardSettings { messages_per_hour: Some(3), ..GuardSettings::default() };
     let world = World::guarded(settings, "Simulator", json!({})).await;
-    assert_eq!(sends(&world, PREMIUM).await, Err(Refused::Guarded));
+    assert_eq!(sends(&world, PREMIUM).await, Err(Refused::GuardRefused));
     let client = ClientSignals { is_trusted: true, ..ClientSignals::default() };
     let trusting = |to| BeginRequest { client, ..asking(phone(to)) };
     world.begins(trusting(PREMIUM)).await.expect("sent");
@@ -165,6 +165,22 @@ async fn a_message_that_no_gateway_took_costs_nothing() {
     assert!(matches!(sends(&world, DE).await, Err(Refused::TooMany { .. })), "0.10 dollars are too much");
     sends(&world, US + 1).await.expect("sent");
     assert!(matches!(sends(&world, US + 2).await, Err(Refused::TooMany { .. })));
+}
+
+#[tokio::test]
+async fn a_budget_with_too_little_money_for_a_message_is_explained() {
+    let settings = GuardSettings { money_per_day: Some(40_000), ..GuardSettings::default() };
+    let world = World::guarded(settings, "Mada", json!({})).await;
+    sends(&world, US).await.expect("sent");
+    let service = world.registry.default_service();
+    let explain = async |to| {
+        let subject = Dimension::Number(phone(to));
+        guard(&world).explain((service.id, service.sid), subject, true).await.expect("an explanation")
+    };
+    let germany = explain(DE).await;
+    assert!(germany.refused && germany.reasons[0].starts_with("The budget money-per-day of all services"));
+    assert!(germany.reasons[0].contains(": 0.01 of 0.04 USD. "), "{germany:?}");
+    assert!(!explain(US).await.refused, "0.03 dollars are enough");
 }
 
 #[tokio::test]
