@@ -37,7 +37,8 @@ pub struct GuardSettings {
     /// Countries that get no messages.
     #[serde(with = "As::<Option<Countries>>")]
     pub blocked_countries: Option<BTreeSet<Region>>,
-    /// Premium, shared-cost, pager, universal-access and satellite numbers: block (the default), record or off.
+    /// Premium, shared-cost, personal, pager, universal-access, voicemail and satellite numbers: block (the default),
+    /// record or off.
     #[serde(with = "As::<Option<Choice<Mode>>>")]
     pub number_types: Option<Mode>,
     /// Text messages to landlines: block, record or off. A call takes their place where `voice-fallback` allows it.

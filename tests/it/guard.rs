@@ -12,7 +12,7 @@ async fn premium_numbers_get_no_message_by_any_route() {
     let world = World::of(V2::account(Setup::new())).await;
     let v2 = V2::of(&world);
     let service = v2.service(&[]).await;
-    for number in [PREMIUM, "+881612345678"] {
+    for number in [PREMIUM, "+881612345678", "+447012345678"] {
         let refused = v2.begins(&service, number).await;
         assert_eq!((refused.status(), refused.json()["code"].as_u64()), (403, Some(60_410)));
         let body = r#"{"code":403,"message":"Sending a code to this phone number is not permitted."}"#;

@@ -50,22 +50,14 @@ impl<'de> Deserialize<'de> for Region {
 }
 
 /// The type of a number, as far as its numbering plan tells it and the guard uses it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NumberType {
-    /// Premium rate, also +979.
-    PremiumRate,
-    /// Shared cost, also +808.
-    SharedCost,
-    /// Pagers.
-    Pager,
-    /// One number for several lines of a company.
-    UniversalAccess,
-    /// Satellites and networks of no country: +870, +881, +882, +883.
-    Satellite,
+    /// Not a person's phone, and often expensive: premium rate (also +979), shared cost (also +808), personal numbers
+    /// (such as +44 70), pagers, universal access, voicemail, satellites and networks of no country (+870, +881 to +883).
+    Special,
     /// A landline. Plans that do not tell landlines from mobile numbers, as in North America, have none.
     Landline,
-    /// Mobile, toll-free, voice over IP, personal, or in no plan.
+    /// Mobile, toll-free, voice over IP, or in no plan.
     Other,
 }
 
@@ -155,20 +147,18 @@ impl PhoneNumber {
         self.0
     }
 
-    /// Returns `true` if the numbering plan of its country has the number, that is, if a person may own it. Costs some
-    /// microseconds.
+    /// Returns `true` if the numbering plan of its country has the number, that is, if a person may own it.
     pub fn is_in_a_plan(self) -> bool {
-        PHONE_NUMBER_UTIL.parse(self.e164(), None).is_ok_and(|parsed| parsed.is_valid())
+        self.with_plan().is_some_and(|number| number.is_valid())
     }
 
     /// The region that the number belongs to; where several share a country code and no numbering plan
-    /// has the number, the main one. `None` when no region has the country code. Costs some
-    /// microseconds, unless the number was looked up lately.
+    /// has the number, the main one. `None` when no region has the country code.
     pub fn region(self) -> Option<Region> {
         self.region_and_type().0
     }
 
-    /// The region and the type. Costs some microseconds, unless the number was looked up lately.
+    /// The region and the type.
     pub fn region_and_type(self) -> (Option<Region>, NumberType) {
         let mut recent =
             RECENT[(self.0 % RECENT_NUMBERS) as usize].lock().unwrap_or_else(PoisonError::into_inner);
@@ -179,25 +169,46 @@ impl PhoneNumber {
     }
 
     fn look_up(self) -> (Option<Region>, NumberType) {
-        let Ok(parsed) = PHONE_NUMBER_UTIL.parse(self.e164(), None) else { return (None, NumberType::Other) };
-        let number_type = match PHONE_NUMBER_UTIL.get_number_type(&parsed) {
-            _ if matches!(parsed.country_code, 870 | 881..=883) => NumberType::Satellite,
-            PhoneNumberType::PremiumRate => NumberType::PremiumRate,
-            PhoneNumberType::SharedCost => NumberType::SharedCost,
-            PhoneNumberType::Pager => NumberType::Pager,
-            PhoneNumberType::UAN => NumberType::UniversalAccess,
-            PhoneNumberType::FixedLine => NumberType::Landline,
+        use PhoneNumberType::{FixedLine, Pager, PersonalNumber, PremiumRate, SharedCost, UAN, VoiceMail};
+        let Some(number) = self.with_plan() else { return (None, NumberType::Other) };
+        let number_type = match PHONE_NUMBER_UTIL.get_number_type(&number) {
+            _ if matches!(number.country_code, 870 | 881..=883) => NumberType::Special,
+            PremiumRate | SharedCost | PersonalNumber | Pager | UAN | VoiceMail => NumberType::Special,
+            FixedLine => NumberType::Landline,
             _ => NumberType::Other,
         };
-        let exact = PHONE_NUMBER_UTIL.get_region_for_number(&parsed);
-        let region = exact.or_else(|| PHONE_NUMBER_UTIL.get_region_for_country_code(parsed.country_code));
-        (region.map(Region), number_type)
+        (region_of(&number), number_type)
+    }
+
+    /// The number with its country code apart, as the numbering plans have it. Reading the text would cost as much as
+    /// everything that is asked of it.
+    fn with_plan(self) -> Option<rlibphonenumber::PhoneNumber> {
+        let digits = |number: u64| number.checked_ilog10().map_or(0, |power| power + 1);
+        (1..=3).find_map(|length| {
+            let rest = digits(self.0).checked_sub(length).filter(|rest| *rest > 1)?;
+            let country_code = i32::try_from(self.0 / 10_u64.pow(rest)).ok()?;
+            PHONE_NUMBER_UTIL.get_region_for_country_code(country_code)?;
+            let national_number = self.0 % 10_u64.pow(rest);
+            let zeros = i32::try_from(rest - digits(national_number)).ok().filter(|zeros| *zeros > 0);
+            Some(rlibphonenumber::PhoneNumber {
+                country_code,
+                national_number,
+                italian_leading_zero: zeros.map(|_| true),
+                number_of_leading_zeros: zeros,
+                ..Default::default()
+            })
+        })
     }
 
     /// The whole number, `+14155552671`. Only gateways, records and answers call this.
     pub fn e164(self) -> String {
         format!("+{}", self.0)
     }
+}
+
+fn region_of(number: &rlibphonenumber::PhoneNumber) -> Option<Region> {
+    let exact = PHONE_NUMBER_UTIL.get_region_for_number(number);
+    exact.or_else(|| PHONE_NUMBER_UTIL.get_region_for_country_code(number.country_code)).map(Region)
 }
 
 impl fmt::Display for PhoneNumber {
@@ -338,16 +349,20 @@ mod tests {
     #[test]
     fn a_number_knows_whether_its_calls_cost_more() {
         for (number, number_type) in [
-            ("+19002341234", NumberType::PremiumRate),
-            ("+449091234567", NumberType::PremiumRate),
-            ("+979123456789", NumberType::PremiumRate),
-            ("+491801234567", NumberType::SharedCost),
-            ("+80812345678", NumberType::SharedCost),
-            ("+447640123456", NumberType::Pager),
-            ("+445512345678", NumberType::UniversalAccess),
-            ("+870301234567", NumberType::Satellite),
-            ("+881612345678", NumberType::Satellite),
-            ("+88216212345678", NumberType::Satellite),
+            ("+19002341234", NumberType::Special),
+            ("+449091234567", NumberType::Special),
+            ("+979123456789", NumberType::Special),
+            ("+491801234567", NumberType::Special),
+            ("+80812345678", NumberType::Special),
+            ("+447640123456", NumberType::Special),
+            ("+445512345678", NumberType::Special),
+            ("+870301234567", NumberType::Special),
+            ("+881612345678", NumberType::Special),
+            ("+88216212345678", NumberType::Special),
+            ("+447012345678", NumberType::Special),
+            ("+3903123456789", NumberType::Special),
+            ("+18001234567", NumberType::Other),
+            ("+390612345678", NumberType::Landline),
             ("+4930123456", NumberType::Landline),
             ("+14155552671", NumberType::Other),
             ("+491711234567", NumberType::Other),
@@ -358,6 +373,23 @@ mod tests {
             assert_eq!(found, number_type, "{}", number.e164());
             assert_eq!(region, number.region());
         }
+    }
+
+    #[test]
+    fn a_number_is_found_in_its_plan_as_if_its_text_were_read() {
+        for region in PHONE_NUMBER_UTIL.get_supported_regions() {
+            let example = PHONE_NUMBER_UTIL.get_example_number(region).expect("an example");
+            let number = PhoneNumber::parse(&example.format_as(PhoneNumberFormat::E164), None);
+            let number = number.expect("a number");
+            let read = PHONE_NUMBER_UTIL.parse(number.e164(), None).expect("a number");
+            let found = number.with_plan().expect("a country code");
+            assert!(found.is_valid() && read.is_valid(), "{}", number.e164());
+            assert_eq!(found.format_as(PhoneNumberFormat::E164), read.format_as(PhoneNumberFormat::E164));
+            assert_eq!(region_of(&found), region_of(&read), "{}", number.e164());
+            let types = [&found, &read].map(|number| PHONE_NUMBER_UTIL.get_number_type(number));
+            assert_eq!(types[0], types[1], "{}", number.e164());
+        }
+        assert!(PhoneNumber::from_u64(49).is_some_and(|number| number.with_plan().is_none()));
     }
 
     #[test]

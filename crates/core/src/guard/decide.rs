@@ -107,8 +107,6 @@ struct Scope {
     /// Unverified messages for a thousand verified ones.
     share: u32,
     is_learned: bool,
-    /// All messages are above their limit.
-    is_alarming: bool,
 }
 
 /// Messages of a number that are neither verified nor expired. They are all counted for the address of the first.
@@ -258,15 +256,11 @@ impl Guard {
 
     /// The figures of a key and their limits: per hour and day, of a number per day.
     pub fn figures(&self, key: Key, rules: &GuardRules, now: Timestamp) -> Vec<Figures> {
-        let rule = match key.dimension {
-            Dimension::Total => &rules.total,
-            Dimension::Country(_) => &rules.country,
-            Dimension::Prefix(_) => &rules.prefix,
-            Dimension::Address(_) => &rules.address,
-            Dimension::Number(_) => return self.number_figures(&key, rules, now).into_iter().collect(),
-        };
+        if let Dimension::Number(_) = key.dimension {
+            return self.number_figures(&key, rules, now).into_iter().collect();
+        }
         let scope = self.scope(key.service, rules, now);
-        self.compare(key, rule, scope, now).into_iter().flatten().collect()
+        self.compare(key, rules, scope, now).into_iter().flatten().collect()
     }
 
     /// When the adaptive rules of a service begin to refuse messages, if its first message comes by now; `None` once they do.
@@ -322,14 +316,14 @@ impl Guard {
         let service = Some(signals.service);
         let scope = self.scope(service, rules, now);
         let address = signals.address.map(Dimension::Address);
-        for (rule, adaptive, dimension) in [
-            (Rule::Prefix, &rules.prefix, Some(Dimension::prefix_of(signals.number))),
-            (Rule::Country, &rules.country, Some(Dimension::Country(signals.country))),
-            (Rule::Address, &rules.address, address),
+        for (rule, mode, dimension) in [
+            (Rule::Prefix, rules.prefix.mode, Some(Dimension::prefix_of(signals.number))),
+            (Rule::Country, rules.country.mode, Some(Dimension::Country(signals.country))),
+            (Rule::Address, rules.address.mode, address),
         ] {
-            let Some(dimension) = dimension.filter(|_| adaptive.mode != Mode::Off) else { continue };
+            let Some(dimension) = dimension.filter(|_| mode != Mode::Off) else { continue };
             let key = Key::new(service, dimension);
-            let effect = match adaptive.mode {
+            let effect = match mode {
                 Mode::Block if !scope.is_learned => Effect::Learning,
                 Mode::Block if passes => Effect::VerifiedNumber,
                 mode => effect(mode),
@@ -340,8 +334,7 @@ impl Guard {
                 findings.push(Finding { rule, key, effect, figures, until, begins_block: false });
                 continue;
             }
-            let mut figures = self.compare(key, adaptive, scope, now).into_iter().flatten();
-            let Some(figures) = figures.find(Figures::is_exceeded) else { continue };
+            let Some(figures) = self.exceeded(key, rules, scope, now) else { continue };
             let until =
                 (effect == Effect::Refused).then(|| self.begin_block(key, signals, figures, rules, now));
             let begins_block = until.is_some();
@@ -359,30 +352,35 @@ impl Guard {
     }
 
     fn scope(&self, service: Option<ServiceId>, rules: &GuardRules, now: Timestamp) -> Scope {
-        let key = Key::new(service, Dimension::Total);
-        let Some(total) = self.histories.get(&key) else { return Scope::default() };
-        let is_learned = total.is_learned(rules.learning_days, now);
-        let scope = Scope { share: total.share(), is_learned, is_alarming: false };
-        let is_alarming = rules.total.mode == Mode::Block
-            && self.compare(key, &rules.total, scope, now).iter().flatten().any(Figures::is_exceeded);
-        Scope { is_alarming, ..scope }
+        self.histories.get(&Key::new(service, Dimension::Total)).map_or_else(Scope::default, |total| Scope {
+            share: total.share(),
+            is_learned: total.is_learned(rules.learning_days, now),
+        })
+    }
+
+    /// The figures of an hour or a day that are above their limit.
+    fn exceeded(&self, key: Key, rules: &GuardRules, scope: Scope, now: Timestamp) -> Option<Figures> {
+        self.compare(key, rules, scope, now).into_iter().flatten().find(Figures::is_exceeded)
     }
 
     /// The figures of an hour and a day.
-    fn compare(&self, key: Key, rule: &AdaptiveRule, scope: Scope, now: Timestamp) -> [Option<Figures>; 2] {
+    fn compare(&self, key: Key, rules: &GuardRules, scope: Scope, now: Timestamp) -> [Option<Figures>; 2] {
         let history = self.histories.get(&key);
-        let Some(counter) = history.map(|history| &history.counter).or_else(|| self.table.get(&key)) else {
-            return [None; 2];
-        };
+        let counter = history.map(|history| &history.counter).or_else(|| self.table.get(&key));
+        let (Some(counter), Some(rule)) = (counter, rules.adaptive(key.dimension)) else { return [None; 2] };
         // With an attack under way, a country without users has no floor.
-        let has_floor = !scope.is_alarming || history.is_none_or(|history| !history.is_unseen());
+        let total = Key { dimension: Dimension::Total, ..key };
+        let is_unseen =
+            matches!(key.dimension, Dimension::Country(_)) && history.is_some_and(History::is_unseen);
+        let has_no_floor =
+            is_unseen && rules.total.mode == Mode::Block && self.exceeded(total, rules, scope, now).is_some();
         Period::ALL.map(|period| {
             let usual = match history {
                 Some(history) => history.usual(period, scope.share, now),
                 None => usual(counter.tally(Period::Day, now).verified, scope.share.max(NARROW_SHARE)),
             };
             let limit = rule.limit(period, usual)?;
-            let (usual, limit) = if has_floor { (usual, limit) } else { (0, 0) };
+            let (usual, limit) = if has_no_floor { (0, 0) } else { (usual, limit) };
             let (tally, pending) = (counter.tally(period, now), counter.pending);
             Some(Figures { period, tally, pending, usual, limit })
         })
@@ -533,17 +531,6 @@ fn fixed_findings(signals: &Signals, rules: &GuardRules) -> impl Iterator<Item =
     })
 }
 
-const fn is_refused_type(number_type: NumberType) -> bool {
-    match number_type {
-        NumberType::PremiumRate
-        | NumberType::SharedCost
-        | NumberType::Pager
-        | NumberType::UniversalAccess
-        | NumberType::Satellite => true,
-        NumberType::Landline | NumberType::Other => false,
-    }
-}
-
 const fn effect(mode: Mode) -> Effect {
     match mode {
         Mode::Block => Effect::Refused,
@@ -552,6 +539,16 @@ const fn effect(mode: Mode) -> Effect {
 }
 
 impl GuardRules {
+    const fn adaptive(&self, dimension: Dimension) -> Option<&AdaptiveRule> {
+        match dimension {
+            Dimension::Total => Some(&self.total),
+            Dimension::Country(_) => Some(&self.country),
+            Dimension::Prefix(_) => Some(&self.prefix),
+            Dimension::Address(_) => Some(&self.address),
+            Dimension::Number(_) => None,
+        }
+    }
+
     /// The lists and types that a message breaks, which need no counters.
     pub fn fixed(
         &self,
@@ -565,7 +562,7 @@ impl GuardRules {
         let is_text_to_landline = number_type == NumberType::Landline && channel != Channel::Call;
         let rules = [
             (Rule::CountryList, Mode::Block, is_outside),
-            (Rule::NumberType, self.number_types, is_refused_type(number_type)),
+            (Rule::NumberType, self.number_types, number_type == NumberType::Special),
             (Rule::Landline, self.landlines, is_text_to_landline),
         ];
         let broken = rules.into_iter().filter(|(_, mode, is_broken)| *is_broken && *mode != Mode::Off);

@@ -26,7 +26,7 @@ pub enum Rule {
     Entry,
     /// `allowed-countries` and `blocked-countries`.
     CountryList,
-    /// Premium rate, shared cost, pager, universal access, satellite.
+    /// Numbers that are [`Special`](crate::domain::NumberType::Special).
     NumberType,
     /// A landline, for a text message.
     Landline,
@@ -87,7 +87,7 @@ impl AdaptiveRule {
 /// The rules of one service. The default is meant for every service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GuardRules {
-    /// Premium rate, shared cost, pager, universal access and satellite.
+    /// [`Special`](crate::domain::NumberType::Special) numbers.
     pub number_types: Mode,
     /// Text messages to landlines.
     pub landlines: Mode,

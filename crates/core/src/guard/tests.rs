@@ -118,11 +118,11 @@ fn each_rule_refuses_records_or_is_off_as_its_mode_says() {
         world.assess(&signals)
     };
     let (refused, default) = (Err(Rule::NumberType), GuardRules::default());
-    assert_eq!(verdict(default.clone(), NumberType::PremiumRate, Channel::Sms), refused);
+    assert_eq!(verdict(default.clone(), NumberType::Special, Channel::Sms), refused);
     assert_eq!(verdict(default.clone(), NumberType::Landline, Channel::Sms), Err(Rule::Landline));
     assert_eq!(verdict(default.clone(), NumberType::Landline, Channel::Call), Ok(()));
     assert_eq!(
-        verdict(GuardRules { number_types: Mode::Off, ..default }, NumberType::PremiumRate, Channel::Sms),
+        verdict(GuardRules { number_types: Mode::Off, ..default }, NumberType::Special, Channel::Sms),
         Ok(())
     );
     let only = GuardRules { allowed_countries: Some([region("DE")].into()), ..GuardRules::default() };
