@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use onceward_core::guard::{AdaptiveRule, GuardRules, Mode};
+use onceward_core::guard::{GuardRules, Mode};
 use schemars::{JsonSchema, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -67,8 +67,6 @@ pub struct GuardSettings {
 impl GuardSettings {
     /// These rules, with what is given here.
     pub fn rules(&self, base: &GuardRules) -> GuardRules {
-        let adaptive =
-            |rule: AdaptiveRule, mode: Option<Mode>| AdaptiveRule { mode: mode.unwrap_or(rule.mode), ..rule };
         GuardRules {
             number_types: self.number_types.unwrap_or(base.number_types),
             landlines: self.landlines.unwrap_or(base.landlines),
@@ -79,10 +77,10 @@ impl GuardSettings {
                 .unwrap_or_else(|| base.blocked_countries.clone()),
             number: self.number.unwrap_or(base.number),
             per_number: self.sends_per_number.unwrap_or(base.per_number),
-            prefix: adaptive(base.prefix, self.prefix),
-            country: adaptive(base.country, self.country),
-            address: adaptive(base.address, self.address),
-            total: adaptive(base.total, self.total),
+            prefix: self.prefix.unwrap_or(base.prefix),
+            country: self.country.unwrap_or(base.country),
+            address: self.address.unwrap_or(base.address),
+            total: self.total.unwrap_or(base.total),
             block_for: self.block_for.unwrap_or(base.block_for),
             learning_days: base.learning_days,
         }

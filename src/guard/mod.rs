@@ -240,13 +240,7 @@ impl PumpingGuard {
         assessment.verdict.map_err(|rule| match rule {
             Rule::CountryList => GuardRefusal::Country,
             Rule::Landline => GuardRefusal::Landline,
-            Rule::Entry
-            | Rule::NumberType
-            | Rule::Number
-            | Rule::Prefix
-            | Rule::Country
-            | Rule::Address
-            | Rule::Budget => GuardRefusal::Blocked,
+            _ => GuardRefusal::Blocked,
         })
     }
 
@@ -459,7 +453,7 @@ impl Inner {
 }
 
 pub const fn scope_name(service: Option<ServiceId>) -> &'static str {
-    if service.is_some() { "service" } else { "installation" }
+    if service.is_some() { "service" } else { "all_services" }
 }
 
 /// Takes over the ends of sends and verifications.

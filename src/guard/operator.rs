@@ -238,8 +238,8 @@ pub struct DecisionView {
     /// The number (masked), prefix, country or address, or `all`.
     #[cfg_attr(feature = "server", schema(example = "+99290000****"))]
     pub subject: String,
-    /// Whose entry or budget it was: `service`, also for every other rule, or `installation` for all services.
-    #[cfg_attr(feature = "server", schema(pattern = "^(service|installation)$"))]
+    /// Whose entry or budget it was: `service`, also for every other rule, or `all_services`.
+    #[cfg_attr(feature = "server", schema(pattern = "^(service|all_services)$"))]
     pub scope: String,
     #[cfg_attr(feature = "server", schema(example = "prefix"))]
     pub rule: String,
@@ -297,18 +297,28 @@ fn shown(at: Timestamp) -> String {
     at.rfc3339_seconds().to_string()
 }
 
+/// The country and the type of a subject's numbers; `None` for an address.
+fn country_and_type(dimension: Dimension) -> Option<(Option<Region>, NumberType)> {
+    match dimension {
+        Dimension::Number(number) => Some(number.region_and_type()),
+        Dimension::Prefix(digits) => {
+            let number = PhoneNumber::from_u64(digits.saturating_mul(10_000));
+            Some((number.and_then(PhoneNumber::region), NumberType::Other))
+        }
+        Dimension::Country(country) => Some((country, NumberType::Other)),
+        Dimension::Address(_) | Dimension::Total => None,
+    }
+}
+
 /// The subject and what contains it: the narrowest first, as entries are looked up.
 fn containing(dimension: Dimension) -> Vec<Dimension> {
-    let of_prefix =
-        |digits: u64| PhoneNumber::from_u64(digits.saturating_mul(10_000)).and_then(PhoneNumber::region);
-    let wider = match dimension {
-        Dimension::Number(number) => {
-            vec![Dimension::prefix_of(number), Dimension::Country(number.region())]
-        }
-        Dimension::Prefix(digits) => vec![Dimension::Country(of_prefix(digits))],
-        Dimension::Country(_) | Dimension::Address(_) | Dimension::Total => Vec::new(),
-    };
-    [dimension].into_iter().chain(wider).collect()
+    let mut all = vec![dimension];
+    if let Dimension::Number(number) = dimension {
+        all.push(Dimension::prefix_of(number));
+    }
+    all.extend(country_and_type(dimension).map(|(country, _)| Dimension::Country(country)));
+    all.dedup();
+    all
 }
 
 impl PumpingGuard {
@@ -326,10 +336,7 @@ impl PumpingGuard {
         let (id, sid) = service;
         let sids: Sids<'_> = &|_| Some(sid);
         let mut reasons = Vec::new();
-        let country = containing(dimension).into_iter().find_map(|dimension| match dimension {
-            Dimension::Country(country) => country,
-            Dimension::Number(_) | Dimension::Prefix(_) | Dimension::Address(_) | Dimension::Total => None,
-        });
+        let country = country_and_type(dimension).and_then(|(country, _)| country);
         let spent = self.inner.budgets.used_up(id, country, sids).await?;
         if let Some((budget, until)) = &spent {
             let (name, until) = (&budget.name, shown(*until));
@@ -396,18 +403,9 @@ impl PumpingGuard {
 
     /// Lists and types of a number or country, and the limit of a number. Returns whether one refuses text messages.
     fn fixed_reasons(&self, service: ServiceId, dimension: Dimension, reasons: &mut Vec<String>) -> bool {
-        let countries = containing(dimension).into_iter().filter_map(|dimension| match dimension {
-            Dimension::Country(country) => Some(country),
-            Dimension::Number(_) | Dimension::Prefix(_) | Dimension::Address(_) | Dimension::Total => None,
-        });
-        let number_type = match dimension {
-            Dimension::Number(number) => number.region_and_type().1,
-            Dimension::Prefix(_) | Dimension::Country(_) | Dimension::Address(_) | Dimension::Total => {
-                NumberType::Other
-            }
-        };
         let (rules, mut is_refused) = (self.inner.rules(Some(service)), false);
-        for (rule, effect) in countries.flat_map(|country| rules.fixed(country, number_type, Channel::Sms)) {
+        let known = country_and_type(dimension).into_iter();
+        for (rule, effect) in known.flat_map(|(country, of)| rules.fixed(country, of, Channel::Sms)) {
             let (does, helps) = match effect {
                 Effect::Refused => ("refuses", permitting(rule)),
                 Effect::Recorded | Effect::Learning | Effect::VerifiedNumber => ("only records", ""),
@@ -433,8 +431,7 @@ impl PumpingGuard {
     /// The end of the time in which the adaptive rules of a service only record, unless they never refuse.
     fn learns_until(&self, service: ServiceId) -> Option<Timestamp> {
         let rules = self.inner.rules(Some(service));
-        let may_refuse =
-            [&rules.prefix, &rules.country, &rules.address].iter().any(|rule| rule.mode == Mode::Block);
+        let may_refuse = [rules.prefix, rules.country, rules.address].contains(&Mode::Block);
         self.inner.guard().learns_until(service, rules, self.now()).filter(|_| may_refuse)
     }
 

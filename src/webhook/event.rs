@@ -66,7 +66,7 @@ pub struct MessageAbout {
 pub struct GuardAbout {
     /// The rule, or the key of the budget.
     pub rule: String,
-    /// `service` or `installation`.
+    /// `service` or `all_services`.
     pub scope: String,
     /// The prefix, country or address. `None` for a budget.
     pub subject: Option<String>,

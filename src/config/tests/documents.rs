@@ -668,19 +668,19 @@ fn guard_default(name: &str) -> String {
         format!("`{}`", named.expect("a name").0)
     };
     match name {
-        "address" => mode(rules.address.mode),
+        "address" => mode(rules.address),
         "allowed-countries" => "all".to_owned(),
         "block-for" => format!("`{}h`", rules.block_for.as_secs() / 3_600),
         "blocked-countries" => "none".to_owned(),
-        "country" => mode(rules.country.mode),
+        "country" => mode(rules.country),
         "landlines" => mode(rules.landlines),
         "messages-per-day" | "money-per-day" => "`off`".to_owned(),
         "messages-per-hour" => "see there".to_owned(),
         "number" => mode(rules.number),
         "number-types" => mode(rules.number_types),
-        "prefix" => mode(rules.prefix.mode),
+        "prefix" => mode(rules.prefix),
         "sends-per-number" => format!("`{}`", rules.per_number),
-        "total" => mode(rules.total.mode),
+        "total" => mode(rules.total),
         other => panic!("no default of {other} is known"),
     }
 }

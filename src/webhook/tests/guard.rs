@@ -39,7 +39,7 @@ async fn a_block_and_a_spent_budget_are_announced_once_to_the_service() {
     let asked = world.asked();
     assert_eq!(kinds(&asked), ["guard.budget_spent"]);
     let data = &asked[0].body["data"];
-    assert_eq!((&data["rule"], &data["scope"]), (&"messages-per-hour".into(), &"installation".into()));
+    assert_eq!((&data["rule"], &data["scope"]), (&"messages-per-hour".into(), &"all_services".into()));
     assert_eq!((&data["limit"], &data["subject"]), (&40.into(), &serde_json::Value::Null));
     let budgets = guard
         .overview((None, None, 1), masked, &|_| None, std::iter::empty())

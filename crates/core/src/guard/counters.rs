@@ -222,7 +222,7 @@ const TELLING_DAY: u32 = 10;
 /// The highest share that is learned: half of all messages are verified.
 const MOST_SHARE: u32 = 1_000;
 
-/// The share of a new installation.
+/// The share without history.
 const FIRST_SHARE: u32 = 250;
 
 /// The share is that of the fourth best day. An attacker has to be there on eleven of fourteen days to change it.

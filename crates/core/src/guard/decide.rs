@@ -10,7 +10,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use super::counters::{Counter, History, Period, Table, usual};
-use super::rules::{AdaptiveRule, Assessment, Effect, Figures, Finding, GuardRules, Mode, Rule};
+use super::rules::{Assessment, Effect, Figures, Finding, GuardRules, Mode, Rule, limit};
 use super::signals::{Dimension, Key, Signals};
 use crate::domain::{Channel, NumberType, PhoneNumber, Region, ServiceId, Timestamp};
 
@@ -317,9 +317,9 @@ impl Guard {
         let scope = self.scope(service, rules, now);
         let address = signals.address.map(Dimension::Address);
         for (rule, mode, dimension) in [
-            (Rule::Prefix, rules.prefix.mode, Some(Dimension::prefix_of(signals.number))),
-            (Rule::Country, rules.country.mode, Some(Dimension::Country(signals.country))),
-            (Rule::Address, rules.address.mode, address),
+            (Rule::Prefix, rules.prefix, Some(Dimension::prefix_of(signals.number))),
+            (Rule::Country, rules.country, Some(Dimension::Country(signals.country))),
+            (Rule::Address, rules.address, address),
         ] {
             let Some(dimension) = dimension.filter(|_| mode != Mode::Off) else { continue };
             let key = Key::new(service, dimension);
@@ -367,19 +367,19 @@ impl Guard {
     fn compare(&self, key: Key, rules: &GuardRules, scope: Scope, now: Timestamp) -> [Option<Figures>; 2] {
         let history = self.histories.get(&key);
         let counter = history.map(|history| &history.counter).or_else(|| self.table.get(&key));
-        let (Some(counter), Some(rule)) = (counter, rules.adaptive(key.dimension)) else { return [None; 2] };
+        let Some(counter) = counter else { return [None; 2] };
         // With an attack under way, a country without users has no floor.
         let total = Key { dimension: Dimension::Total, ..key };
         let is_unseen =
             matches!(key.dimension, Dimension::Country(_)) && history.is_some_and(History::is_unseen);
         let has_no_floor =
-            is_unseen && rules.total.mode == Mode::Block && self.exceeded(total, rules, scope, now).is_some();
+            is_unseen && rules.total == Mode::Block && self.exceeded(total, rules, scope, now).is_some();
         Period::ALL.map(|period| {
             let usual = match history {
                 Some(history) => history.usual(period, scope.share, now),
                 None => usual(counter.tally(Period::Day, now).verified, scope.share.max(NARROW_SHARE)),
             };
-            let limit = rule.limit(period, usual)?;
+            let limit = limit(key.dimension, period, usual)?;
             let (usual, limit) = if has_no_floor { (0, 0) } else { (usual, limit) };
             let (tally, pending) = (counter.tally(period, now), counter.pending);
             Some(Figures { period, tally, pending, usual, limit })
@@ -539,16 +539,6 @@ const fn effect(mode: Mode) -> Effect {
 }
 
 impl GuardRules {
-    const fn adaptive(&self, dimension: Dimension) -> Option<&AdaptiveRule> {
-        match dimension {
-            Dimension::Total => Some(&self.total),
-            Dimension::Country(_) => Some(&self.country),
-            Dimension::Prefix(_) => Some(&self.prefix),
-            Dimension::Address(_) => Some(&self.address),
-            Dimension::Number(_) => None,
-        }
-    }
-
     /// The lists and types that a message breaks, which need no counters.
     pub fn fixed(
         &self,

@@ -34,5 +34,5 @@ pub use budget::{Allowance, Budget, BudgetState};
 pub use counters::{Period, Tally};
 pub use decide::{Block, Bounds, Entry, EntryAction, Guard, TooManyEntries};
 pub use rows::{GuardRow, RowName};
-pub use rules::{AdaptiveRule, Assessment, Effect, Figures, Finding, GuardRules, Mode, Rule};
+pub use rules::{Assessment, Effect, Figures, Finding, GuardRules, Mode, Rule};
 pub use signals::{ClientNet, Dimension, Key, Signals};

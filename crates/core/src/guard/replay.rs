@@ -17,7 +17,7 @@ use crate::domain::{Channel, PhoneNumber, Region, ServiceId, Timestamp};
 /// Messages to one number in a day that the fixed limit allows.
 pub const FIXED_LIMIT: u32 = 5;
 
-/// Messages in an hour on a new installation.
+/// Messages in an hour without history.
 pub const FIRST_BUDGET: u64 = 500;
 
 /// The lifetime of a code.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::counters::{HISTORY_DAYS, Period, Tally};
-use super::signals::Key;
+use super::signals::{Dimension, Key};
 use crate::domain::{Region, Timestamp};
 
 /// What a rule does when a send breaks it.
@@ -58,30 +58,24 @@ impl Rule {
     }
 }
 
-/// Limits unverified messages. The floors are what is allowed beyond the usual figure, in unverified messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AdaptiveRule {
-    pub mode: Mode,
-    /// `None` for no limit per hour.
-    pub hour: Option<u32>,
-    pub day: u32,
-}
-
 /// Per cent of the usual figure that are allowed.
 const RATIO: u64 = 150;
 
-impl AdaptiveRule {
-    /// The most that is allowed where `usual` unverified messages are usual.
-    pub(super) fn limit(&self, period: Period, usual: u32) -> Option<u32> {
-        let floor = match period {
-            Period::Hour => self.hour?,
-            Period::Day => self.day,
-        };
-        // Some 3.6 standard deviations. Those who do not verify resend: the variance is more than twice the mean.
-        let margin = floor.max(usual.saturating_mul(30).isqrt());
-        let share = u64::from(usual) * RATIO / 100;
-        Some(u32::try_from(share).unwrap_or(u32::MAX).saturating_add(margin))
-    }
+/// The most unverified messages that an adaptive rule allows where `usual` are usual; `None` for no limit.
+pub(super) fn limit(dimension: Dimension, period: Period, usual: u32) -> Option<u32> {
+    let floor = match (dimension, period) {
+        (Dimension::Prefix(_), Period::Day) | (Dimension::Address(_), Period::Day) => 10,
+        (Dimension::Address(_), Period::Hour) => 5,
+        (Dimension::Country(_), Period::Hour) => 20,
+        (Dimension::Country(_), Period::Day) => 30,
+        (Dimension::Total, Period::Hour) => 40,
+        (Dimension::Total, Period::Day) => 80,
+        (Dimension::Prefix(_), Period::Hour) | (Dimension::Number(_), _) => return None,
+    };
+    // Some 3.6 standard deviations. Those who do not verify resend: the variance is more than twice the mean.
+    let margin = floor.max(usual.saturating_mul(30).isqrt());
+    let share = u64::from(usual) * RATIO / 100;
+    Some(u32::try_from(share).unwrap_or(u32::MAX).saturating_add(margin))
 }
 
 /// The rules of one service. The default is meant for every service.
@@ -97,11 +91,11 @@ pub struct GuardRules {
     /// Messages to one number in a day.
     pub number: Mode,
     pub per_number: u32,
-    pub prefix: AdaptiveRule,
-    pub country: AdaptiveRule,
-    pub address: AdaptiveRule,
+    pub prefix: Mode,
+    pub country: Mode,
+    pub address: Mode,
     /// All messages of the service. Above this limit, countries without users have no floor. It blocks nothing else.
-    pub total: AdaptiveRule,
+    pub total: Mode,
     pub block_for: Duration,
     /// Days of history before adaptive rules refuse messages.
     pub learning_days: u32,
@@ -109,7 +103,6 @@ pub struct GuardRules {
 
 impl Default for GuardRules {
     fn default() -> Self {
-        let adaptive = |hour, day| AdaptiveRule { mode: Mode::Block, hour, day };
         Self {
             number_types: Mode::Block,
             landlines: Mode::Block,
@@ -117,10 +110,10 @@ impl Default for GuardRules {
             blocked_countries: BTreeSet::new(),
             number: Mode::Block,
             per_number: 20,
-            prefix: adaptive(None, 10),
-            country: adaptive(Some(20), 30),
-            address: adaptive(Some(5), 10),
-            total: adaptive(Some(40), 80),
+            prefix: Mode::Block,
+            country: Mode::Block,
+            address: Mode::Block,
+            total: Mode::Block,
             block_for: Duration::from_secs(12 * 60 * 60),
             learning_days: HISTORY_DAYS,
         }

@@ -16,7 +16,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 #[test]
 fn an_attacked_prefix_is_blocked_for_12_hours_and_longer_while_attempts_continue() {
-    let mut world = Installation::learned();
+    let mut world = World::learned();
     let sent = (0..100).filter(|n| world.send(TJ + n) == Ok(())).count();
     assert_eq!(sent, 31);
     let key = Key::new(Some(ServiceId::DEFAULT), Dimension::Prefix(TJ / 10_000));
@@ -33,11 +33,11 @@ fn an_attacked_prefix_is_blocked_for_12_hours_and_longer_while_attempts_continue
 fn an_attack_on_one_service_blocks_no_message_of_another() {
     let other = ServiceId::new(7);
     let address = Some("192.0.2.7".parse::<IpAddr>().expect("an address").into());
-    let of = |service, to| Signals { service, address, ..Installation::signals(to) };
-    let mut world = Installation::learned();
+    let of = |service, to| Signals { service, address, ..World::signals(to) };
+    let mut world = World::learned();
     // The other service has users too, and its adaptive rules refuse.
     for day in 0..15 {
-        world.assess(&Signals { service: other, ..Installation::signals(DE + day) }).expect("sent");
+        world.assess(&Signals { service: other, ..World::signals(DE + day) }).expect("sent");
         world.guard.verified(other, number(DE + day), world.now);
         world.now = world.now.plus(24 * HOUR);
     }
@@ -58,7 +58,7 @@ fn an_attack_on_one_service_blocks_no_message_of_another() {
 
 #[test]
 fn a_country_with_users_is_blocked_for_half_an_hour_and_then_for_longer() {
-    let mut world = Installation::learned();
+    let mut world = World::learned();
     for minutes in [30, 60, 120, 240, 480, 720, 720] {
         let begun = world.now;
         while world.send_anywhere(DE) == Ok(()) {}
@@ -74,7 +74,7 @@ fn a_country_with_users_is_blocked_for_half_an_hour_and_then_for_longer() {
 
 #[test]
 fn a_number_that_was_verified_passes_a_block_with_a_few_messages() {
-    let mut world = Installation::learned();
+    let mut world = World::learned();
     world.send(TJ + 7_000).expect("sent");
     world.verify(TJ + 7_000);
     while world.send(TJ) == Ok(()) {
@@ -86,7 +86,7 @@ fn a_number_that_was_verified_passes_a_block_with_a_few_messages() {
 
 #[test]
 fn with_an_attack_under_way_a_country_without_users_gets_no_messages() {
-    let mut world = Installation::learned();
+    let mut world = World::learned();
     assert!((0..1_000).any(|_| world.send_anywhere(DE) != Ok(()) || world.send_anywhere(US) != Ok(())));
     let sent = (0..10).filter(|_| world.send_anywhere(TJ) == Ok(())).count();
     assert_eq!(sent, 1);
@@ -94,7 +94,7 @@ fn with_an_attack_under_way_a_country_without_users_gets_no_messages() {
 
 #[test]
 fn without_14_days_of_history_adaptive_rules_only_record() {
-    let mut world = Installation::new();
+    let mut world = World::new();
     (0..200).for_each(|n| assert_eq!(world.send(TJ + n), Ok(())));
     let effects: Vec<Effect> = world.findings.iter().map(|finding| finding.effect).collect();
     assert!(!effects.is_empty() && effects.iter().all(|effect| *effect == Effect::Learning));
@@ -105,16 +105,16 @@ fn each_rule_refuses_records_or_is_off_as_its_mode_says() {
     for (mode, verdict, findings) in
         [(Mode::Block, Err(Rule::Prefix), true), (Mode::Record, Ok(()), true), (Mode::Off, Ok(()), false)]
     {
-        let mut world = Installation::learned();
-        world.rules.prefix.mode = mode;
+        let mut world = World::learned();
+        world.rules.prefix = mode;
         world.rules.number = Mode::Off;
         let last = (0..40).map(|_| world.send(TJ)).last();
         assert_eq!((last, !world.findings.is_empty()), (Some(verdict), findings), "{mode:?}");
     }
-    let mut world = Installation::new();
+    let mut world = World::new();
     let mut verdict = |rules: GuardRules, number_type, channel| {
         world.rules = rules;
-        let signals = Signals { number_type, channel, ..Installation::signals(TJ) };
+        let signals = Signals { number_type, channel, ..World::signals(TJ) };
         world.assess(&signals)
     };
     let (refused, default) = (Err(Rule::NumberType), GuardRules::default());
@@ -133,18 +133,18 @@ fn each_rule_refuses_records_or_is_off_as_its_mode_says() {
 
 #[test]
 fn a_number_gets_20_messages_a_day_even_without_history() {
-    let mut world = Installation::new();
+    let mut world = World::new();
     let sent = (0..60).filter(|_| world.send(TJ) == Ok(())).count();
     assert_eq!((sent, world.send(TJ)), (20, Err(Rule::Number)));
 }
 
 #[test]
 fn trusted_sends_and_manual_entries_come_before_adaptive_rules() {
-    let mut world = Installation::learned();
+    let mut world = World::learned();
     while world.send(TJ) == Ok(()) {
         world.now = world.now.plus(15 * MINUTE);
     }
-    let signals = Installation::signals(TJ + 1);
+    let signals = World::signals(TJ + 1);
     assert_eq!(world.assess(&Signals { is_trusted: true, ..signals }), Ok(()));
     let (prefix, until) = (Key::new(None, Dimension::Prefix(TJ / 10_000)), world.now.plus(HOUR));
     world.guard.set_entry(prefix, Some(EntryAction::Allow), until, world.now).expect("room");
@@ -158,7 +158,7 @@ fn trusted_sends_and_manual_entries_come_before_adaptive_rules() {
 
 #[test]
 fn manual_entries_are_bounded_and_never_give_way_to_blocks() {
-    let mut world = Installation::learned();
+    let mut world = World::learned();
     world.guard.bounds.entries = 2;
     let (until, now) = (world.now.plus(HOUR), world.now);
     let mut set = |key, action| world.guard.set_entry(key, action, until, now);
@@ -180,7 +180,7 @@ fn manual_entries_are_bounded_and_never_give_way_to_blocks() {
 
 #[test]
 fn a_service_cannot_fill_the_manual_entries_of_all() {
-    let mut world = Installation::new();
+    let mut world = World::new();
     world.guard.bounds.entries_of_service = 2;
     let (until, now) = (world.now.plus(HOUR), world.now);
     let mut set = |service, n| {
@@ -195,7 +195,7 @@ fn a_service_cannot_fill_the_manual_entries_of_all() {
 
 #[test]
 fn a_withdrawn_send_is_not_counted() {
-    let mut world = Installation::learned();
+    let mut world = World::learned();
     for n in 0..100 {
         assert_eq!(world.send(TJ + n), Ok(()));
         world.guard.withdraw(ServiceId::DEFAULT, number(TJ + n), world.now);
@@ -204,7 +204,7 @@ fn a_withdrawn_send_is_not_counted() {
 
 #[test]
 fn a_restored_guard_decides_as_the_stored_one() {
-    let mut world = Installation::learned();
+    let mut world = World::learned();
     (0..5).for_each(|n| while world.send(TJ + n * 10_000) == Ok(()) {});
     world.guard.verified(ServiceId::DEFAULT, number(DE + 1), world.now);
     world.now = world.now.plus(HOUR);
@@ -222,8 +222,7 @@ fn a_restored_guard_decides_as_the_stored_one() {
         }
     }
     assert_eq!(sizes(&restored), sizes(&world.guard));
-    let mut copy =
-        Installation { guard: restored, findings: Vec::new(), rules: GuardRules::default(), ..world };
+    let mut copy = World { guard: restored, findings: Vec::new(), rules: GuardRules::default(), ..world };
     for to in [TJ, TJ + 1, TJ + 90_000, DE + 1, DE + 10_000, US, GB].into_iter().cycle().take(500) {
         assert_eq!(world.send(to), copy.send(to), "{to}");
     }
@@ -232,7 +231,7 @@ fn a_restored_guard_decides_as_the_stored_one() {
 #[test]
 fn invented_prefixes_do_not_push_out_the_counter_of_an_attacked_one() {
     let bounds = Bounds { counters: 500, ..Bounds::default() };
-    let mut world = Installation { guard: Guard::new(bounds, 1), ..Installation::new() };
+    let mut world = World { guard: Guard::new(bounds, 1), ..World::new() };
     (0..10).for_each(|n| assert_eq!(world.send(TJ + n), Ok(())));
     world.now = world.now.plus(HOUR);
     for n in 1..5_000 {
@@ -323,10 +322,11 @@ fn recorded_traffic_is_judged_by_the_numbers_that_were_verified_in_it() {
     assert_eq!(guard.cost, u64::from(guard.sent) * 50_000);
 }
 
-/// The goals: at most 50 messages to one prefix and 300 to one country, and honest losses below 0.1 %. A block of a
-/// country with more than 1 % of the users costs at most 2 %. `GUARD_SEEDS=50` tries other seeds.
+/// The goals for attacks hold: at most 50 messages to one prefix and 300 to one country. So does that for honest users,
+/// 0.1 %, but for attacks on countries that have many: the bound is then 2 % of all users. `GUARD_SEEDS=50` tries other
+/// seeds.
 #[test]
-fn generated_attacks_end_within_the_goals() {
+fn generated_attacks_end_within_the_bounds_of_the_document() {
     for seed in 1..=std::env::var("GUARD_SEEDS").map_or(1, |seeds| seeds.parse().expect("a number")) {
         let results = replay::compare(&Scenario::all(), seed, &GuardRules::default(), None, &|_, _| None);
         println!("seed {seed}\n{}", table(&results));
@@ -388,7 +388,7 @@ const US: u64 = 14_150_000_000;
 const GB: u64 = 447_400_000_000;
 
 /// A guard with a clock that stands.
-struct Installation {
+struct World {
     guard: Guard,
     rules: GuardRules,
     now: Timestamp,
@@ -396,7 +396,7 @@ struct Installation {
     findings: Vec<Finding>,
 }
 
-impl Installation {
+impl World {
     fn new() -> Self {
         let now = Timestamp::from_millis(1_800_000_000_000);
         let guard = Guard::new(Bounds::default(), 1);
