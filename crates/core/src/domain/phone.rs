@@ -360,7 +360,6 @@ mod tests {
             ("+881612345678", NumberType::Special),
             ("+88216212345678", NumberType::Special),
             ("+447012345678", NumberType::Special),
-            ("+3903123456789", NumberType::Special),
             ("+18001234567", NumberType::Other),
             ("+390612345678", NumberType::Landline),
             ("+4930123456", NumberType::Landline),
@@ -372,6 +371,13 @@ mod tests {
             let (region, found) = number.region_and_type();
             assert_eq!(found, number_type, "{}", number.e164());
             assert_eq!(region, number.region());
+        }
+        use PhoneNumberType::{Pager, PersonalNumber, PremiumRate, SharedCost, UAN, VoiceMail};
+        for special in [Pager, PersonalNumber, PremiumRate, SharedCost, UAN, VoiceMail] {
+            let example = PHONE_NUMBER_UTIL.get_example_number_for_type(special).expect("an example");
+            let number = PhoneNumber::parse(&example.format_as(PhoneNumberFormat::E164), None);
+            let (_, found) = number.expect("a number").region_and_type();
+            assert_eq!(found, NumberType::Special, "{special:?} {example:?}");
         }
     }
 
