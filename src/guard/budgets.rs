@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use onceward_core::guard::{Allowance, Budget, BudgetState, Period};
 use serde::{Deserialize, Serialize};
 
-use super::operator::{BudgetView, Sids};
+use super::operator::BudgetView;
 use super::record::subject;
 use crate::clock::Clock;
 use crate::config::{GuardSettings, HistorySettings, Prices};
-use crate::domain::{Channel, PhoneNumber, Region, ServiceId, Timestamp};
+use crate::domain::{Channel, PhoneNumber, Region, ServiceId, Sid, Timestamp};
 use crate::engine::SlotHash;
 use crate::shard::{Durability, Record, RecordKey, Refusal, Router};
 
@@ -52,6 +52,8 @@ const MONEY: &str = "money-per-day";
 /// A budget with the allowance that is in memory.
 struct Account {
     name: BudgetName,
+    /// That of the service.
+    sid: Option<Sid>,
     budget: Budget,
     allowance: Mutex<Option<Allowance>>,
     /// Held while an allowance is drawn.
@@ -109,9 +111,9 @@ impl Budgets {
         clock: Arc<dyn Clock>,
         slots: SlotHash,
         HistorySettings { prices, currency }: HistorySettings,
-        settings: impl IntoIterator<Item = (Option<ServiceId>, GuardSettings)>,
+        scopes: impl IntoIterator<Item = (Option<ServiceId>, Option<Sid>, GuardSettings)>,
     ) -> Self {
-        let accounts = settings.into_iter().map(|(service, settings)| {
+        let accounts = scopes.into_iter().map(|(service, sid, settings)| {
             let GuardSettings { messages_per_hour, messages_per_day, money_per_day, .. } = settings;
             let limits = [
                 ("messages-per-hour", Period::Hour, messages_per_hour),
@@ -121,6 +123,7 @@ impl Budgets {
             let accounts = limits.into_iter().filter_map(|(key, period, limit)| {
                 Some(Arc::new(Account {
                     name: BudgetName { service, key },
+                    sid,
                     budget: Budget { limit: limit?, period },
                     allowance: Mutex::default(),
                     drawing: tokio::sync::Mutex::default(),
@@ -136,35 +139,28 @@ impl Budgets {
     }
 
     /// Every budget with a limit, of a service or of all; those of all services first.
-    ///
-    /// # Errors
-    /// [`Refusal::Stopping`] while a shard cannot say.
-    pub async fn list(&self, service: Option<ServiceId>, sids: Sids<'_>) -> Result<Vec<BudgetView>, Refusal> {
+    pub async fn list(&self, service: Option<ServiceId>) -> Result<Vec<BudgetView>, Refusal> {
         let (mut budgets, now) = (Vec::new(), self.clock.now());
         for account in self.accounts.values().flatten() {
             let Account { name, budget, .. } = account.as_ref();
             if budget.limit == u64::MAX || (service.is_some() && name.service != service) {
                 continue;
             }
-            budgets.push((name.service, self.view(account, sids, now).await?));
+            budgets.push((name.service, self.view(account, now).await?));
         }
         budgets.sort_by(|(a, one), (b, other)| (a, &one.name).cmp(&(b, &other.name)));
         Ok(budgets.into_iter().map(|(_, budget)| budget).collect())
     }
 
     /// A budget that has too little left for a text message of a service to a country, and its end.
-    ///
-    /// # Errors
-    /// [`Refusal::Stopping`] while a shard cannot say.
     pub async fn used_up(
         &self,
         service: ServiceId,
         country: Option<Region>,
-        sids: Sids<'_>,
     ) -> Result<Option<(BudgetView, Timestamp)>, Refusal> {
         let now = self.clock.now();
         for account in self.of(service) {
-            let (view, period) = (self.view(account, sids, now).await?, account.budget.period);
+            let (view, period) = (self.view(account, now).await?, account.budget.period);
             let amount = if account.name.key == MONEY { self.prices().of(country, Channel::Sms) } else { 1 };
             if view.spent.saturating_add(amount) > view.limit {
                 return Ok(Some((view, period.end(period.index(now)))));
@@ -177,10 +173,10 @@ impl Budgets {
         self.prices.get_or_init(Prices::default)
     }
 
-    async fn view(&self, account: &Account, sids: Sids<'_>, now: Timestamp) -> Result<BudgetView, Refusal> {
-        let BudgetName { service, key } = account.name;
+    async fn view(&self, account: &Account, now: Timestamp) -> Result<BudgetView, Refusal> {
+        let key = account.name.key;
         Ok(BudgetView {
-            service_sid: service.and_then(sids).map(|sid| sid.to_string()),
+            service_sid: account.sid.map(|sid| sid.to_string()),
             name: key.to_owned(),
             spent: self.spent_of(account, now).await?,
             limit: account.budget.limit,
@@ -210,9 +206,6 @@ impl Budgets {
     }
 
     /// Charges one message to every budget of its service and of all services, or to none. A free one costs no money.
-    ///
-    /// # Errors
-    /// [`ChargeError`].
     pub async fn charge(
         &self,
         service: ServiceId,

@@ -21,12 +21,13 @@ use tokio::sync::broadcast;
 use crate::audit::{Author, Change};
 use crate::clock::Clock;
 use crate::config::{GuardSettings, HistorySettings};
-use crate::domain::{Channel, PhoneNumber, ServerKey, ServiceId, Timestamp};
+use crate::domain::{Channel, PhoneNumber, ServerKey, ServiceId, Sid, Timestamp};
 use crate::engine::{SlotHash, hash_seed};
 use crate::log_limit::OncePerSecond;
 use crate::metrics::{
     FactConsumer, FailedAttemptFacts, Metrics, SendEnd, SendFacts, VerificationFacts, VerificationStep,
 };
+use crate::registry::Registry;
 use crate::shard::{Durability, Record as _, RecordKey, Refusal, Router, Shards, Tables};
 
 use self::budgets::Budgets;
@@ -108,6 +109,8 @@ pub struct GuardDeps<'a> {
     /// What services change of them.
     pub services: HashMap<ServiceId, GuardSettings>,
     pub prices: HistorySettings,
+    /// Names the services in lists; `None` for no names.
+    pub registry: Option<Registry>,
     /// Whether messages cost money.
     pub pays: bool,
     /// Kinds of record that a data directory has once messages were sent.
@@ -117,16 +120,9 @@ pub struct GuardDeps<'a> {
 impl<'a> GuardDeps<'a> {
     /// The default rules, without budgets.
     pub fn new(shards: &'a Shards, server_key: &'a ServerKey) -> Self {
-        let (settings, services) = (GuardSettings::default(), HashMap::new());
-        Self {
-            shards,
-            server_key,
-            settings,
-            services,
-            prices: HistorySettings::default(),
-            pays: false,
-            traffic: &[],
-        }
+        let (settings, prices) = (GuardSettings::default(), HistorySettings::default());
+        let (services, registry) = (HashMap::new(), None);
+        Self { shards, server_key, settings, services, prices, registry, pays: false, traffic: &[] }
     }
 }
 
@@ -153,6 +149,7 @@ struct Inner {
     /// Of services that have their own.
     rules: HashMap<ServiceId, GuardRules>,
     budgets: Budgets,
+    registry: Option<Registry>,
     router: Arc<Router>,
     clock: Arc<dyn Clock>,
     slots: SlotHash,
@@ -170,7 +167,7 @@ impl PumpingGuard {
     /// # Errors
     /// [`Refusal::Stopping`] if a shard failed meanwhile.
     pub async fn start(deps: GuardDeps<'_>) -> Result<Self, Refusal> {
-        let GuardDeps { shards, server_key, mut settings, services, prices, pays, traffic } = deps;
+        let GuardDeps { shards, server_key, mut settings, services, prices, registry, pays, traffic } = deps;
         let (router, clock) = (Arc::clone(shards.router()), Arc::clone(shards.clock()));
         let default_rules = settings.rules(&GuardRules::default());
         let rules = services.iter().map(|(service, own)| (*service, own.rules(&default_rules))).collect();
@@ -186,14 +183,16 @@ impl PumpingGuard {
         } else if pays && !settings.has_budget() {
             tracing::warn!("no budget of messages; set messages-per-hour of the key guard");
         }
-        let scopes =
-            services.into_iter().map(|(service, own)| (Some(service), own)).chain([(None, settings)]);
+        let sid_of = |service| registry.as_ref()?.service_by_id(service).map(|service| service.sid);
+        let of_services = services.into_iter().map(|(service, own)| (Some(service), sid_of(service), own));
+        let scopes = of_services.chain([(None, None, settings)]);
         let budgets = Budgets::new(Arc::clone(&router), Arc::clone(&clock), slots.clone(), prices, scopes);
         let inner = Arc::new(Inner {
             guard: Mutex::new(Guard::new(Bounds::default(), hash_seed(server_key))),
             default_rules,
             rules,
             budgets,
+            registry,
             router,
             clock,
             slots,
@@ -213,9 +212,6 @@ impl PumpingGuard {
     }
 
     /// Decides about a send, and counts it if it may pass. Its code lives for `life`.
-    ///
-    /// # Errors
-    /// [`GuardRefusal`].
     pub fn assess(
         &self,
         signals: &Signals,
@@ -245,9 +241,6 @@ impl PumpingGuard {
     }
 
     /// Charges one message to the budgets, durably, before a gateway may get it. A free one costs no money.
-    ///
-    /// # Errors
-    /// [`ChargeError`].
     pub async fn charge(
         &self,
         service: ServiceId,
@@ -279,9 +272,6 @@ impl PumpingGuard {
     }
 
     /// What the guard refused, or would have refused: the newest first, and whether more follow.
-    ///
-    /// # Errors
-    /// [`Refusal::Stopping`] while a shard cannot say.
     pub async fn decisions(&self, query: &DecisionQuery) -> Result<(Vec<GuardDecision>, bool), Refusal> {
         self.inner.decisions.list(query).await
     }
@@ -339,6 +329,11 @@ async fn run(inner: Weak<Inner>) {
 impl Inner {
     fn guard(&self) -> MutexGuard<'_, Guard> {
         self.guard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `None` for a deleted service.
+    fn sid(&self, service: ServiceId) -> Option<Sid> {
+        self.registry.as_ref()?.service_by_id(service).map(|service| service.sid)
     }
 
     fn rules(&self, service: Option<ServiceId>) -> &GuardRules {

@@ -2,7 +2,6 @@
 //! views.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -18,6 +17,7 @@ use super::{
 };
 use crate::audit::{Action, Author, Change};
 use crate::domain::{Channel, NumberType, PhoneNumber, Region, ServiceId, Sid, Timestamp};
+use crate::registry::Registry;
 use crate::shard::{Durability, Refusal};
 use onceward_core::guard::{Block, Period};
 
@@ -53,9 +53,6 @@ pub fn subject(text: &str, region: Option<Region>) -> Option<Dimension> {
     }
     PhoneNumber::parse(text, region).ok().map(Dimension::Number)
 }
-
-/// The sid of a service; `None` for a deleted one.
-pub type Sids<'a> = &'a (dyn Fn(ServiceId) -> Option<Sid> + Sync);
 
 /// A subject with a masked number.
 pub fn masked(dimension: Dimension) -> String {
@@ -130,23 +127,6 @@ pub struct EntryView {
     pub figures: Option<FiguresView>,
 }
 
-impl EntryView {
-    /// `named` is [`masked`] or [`exact`].
-    pub fn new(key: Key, entry: Entry, named: fn(Dimension) -> String, sids: Sids<'_>) -> Self {
-        let action = match entry.action {
-            EntryAction::Allow => "allow",
-            EntryAction::Block => "block",
-        };
-        Self {
-            service_sid: key.service.and_then(sids).map(|sid| sid.to_string()),
-            subject: named(key.dimension),
-            action: action.to_owned(),
-            date_until: shown(entry.until),
-            figures: entry.block.map(|block| block.figures.into()),
-        }
-    }
-}
-
 /// A budget in the present hour or day.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BudgetView {
@@ -175,8 +155,8 @@ impl fmt::Display for BudgetView {
 /// What the guard does at present, and what it decided.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Overview {
-    /// The names of the services below for people, by their sids.
-    pub services: BTreeMap<String, String>,
+    /// The sid and the name for people of each service.
+    pub services: Vec<(String, String)>,
     pub budgets: Vec<BudgetView>,
     /// Those that rules began.
     pub blocks: Vec<EntryView>,
@@ -188,7 +168,8 @@ pub struct Overview {
 impl Overview {
     /// The name of a service; `none` without a sid.
     pub fn title<'a>(&'a self, sid: Option<&'a str>, none: &'a str) -> &'a str {
-        sid.map_or(none, |sid| self.services.get(sid).map_or(sid, String::as_str))
+        let known = |sid| self.services.iter().find(|(known, _)| known == sid);
+        sid.map_or(none, |sid| known(sid).map_or(sid, |(_, title)| title))
     }
 }
 
@@ -259,23 +240,6 @@ pub struct DecisionView {
     pub figures: Option<FiguresView>,
 }
 
-impl DecisionView {
-    pub fn new(decision: &GuardDecision, sids: Sids<'_>) -> Self {
-        let GuardDecision { name, sends, first, last, figures, .. } = decision;
-        Self {
-            service_sid: sids(name.service).map(|sid| sid.to_string()),
-            subject: masked(name.key.dimension),
-            scope: scope_name(name.key.service).to_owned(),
-            rule: name.rule.as_str().to_owned(),
-            effect: name.effect.as_str().to_owned(),
-            messages: *sends,
-            date_first: shown(*first),
-            date_last: shown(*last),
-            figures: figures.map(FiguresView::from),
-        }
-    }
-}
-
 const fn whose(service: Option<ServiceId>) -> &'static str {
     if service.is_some() { "this service" } else { "all services" }
 }
@@ -324,9 +288,6 @@ fn containing(dimension: Dimension) -> Vec<Dimension> {
 impl PumpingGuard {
     /// Explains what the guard does with messages of a service to a subject. Includes the counters of all services
     /// for those who may see all services.
-    ///
-    /// # Errors
-    /// [`Refusal::Stopping`] while a shard cannot say.
     pub async fn explain(
         &self,
         service: (ServiceId, Sid),
@@ -334,10 +295,9 @@ impl PumpingGuard {
         sees_all: bool,
     ) -> Result<Explanation, Refusal> {
         let (id, sid) = service;
-        let sids: Sids<'_> = &|_| Some(sid);
         let mut reasons = Vec::new();
         let country = country_and_type(dimension).and_then(|(country, _)| country);
-        let spent = self.inner.budgets.used_up(id, country, sids).await?;
+        let spent = self.inner.budgets.used_up(id, country).await?;
         if let Some((budget, until)) = &spent {
             let (name, until) = (&budget.name, shown(*until));
             let whose = if budget.service_sid.is_some() { "this service" } else { "all services" };
@@ -387,7 +347,7 @@ impl PumpingGuard {
             if sees {
                 counters.push(CounterView {
                     service_sid: key.service.map(|_| sid.to_string()),
-                    entry: entry.map(|entry| EntryView::new(key, entry, exact, sids)),
+                    entry: entry.map(|entry| self.entry_view(key, entry, exact)),
                     figures: figures.into_iter().map(FiguresView::from).collect(),
                     subject,
                 });
@@ -396,7 +356,7 @@ impl PumpingGuard {
         let query =
             DecisionQuery { service: Some(id), keys: wider, limit: EXPLAINED, ..DecisionQuery::default() };
         let decisions = self.decisions(&query).await?.0;
-        let decisions = decisions.iter().map(|decision| DecisionView::new(decision, sids)).collect();
+        let decisions = decisions.iter().map(|decision| self.decision_view(decision)).collect();
         let (subject, service_sid) = (exact(dimension), sid.to_string());
         Ok(Explanation { subject, service_sid, refused, reasons, counters, decisions })
     }
@@ -435,6 +395,36 @@ impl PumpingGuard {
         self.inner.guard().learns_until(service, rules, self.now()).filter(|_| may_refuse)
     }
 
+    /// `named` is [`masked`] or [`exact`].
+    pub fn entry_view(&self, key: Key, entry: Entry, named: fn(Dimension) -> String) -> EntryView {
+        let action = match entry.action {
+            EntryAction::Allow => "allow",
+            EntryAction::Block => "block",
+        };
+        EntryView {
+            service_sid: key.service.and_then(|service| self.inner.sid(service)).map(|sid| sid.to_string()),
+            subject: named(key.dimension),
+            action: action.to_owned(),
+            date_until: shown(entry.until),
+            figures: entry.block.map(|block| block.figures.into()),
+        }
+    }
+
+    pub fn decision_view(&self, decision: &GuardDecision) -> DecisionView {
+        let GuardDecision { name, sends, first, last, figures, .. } = decision;
+        DecisionView {
+            service_sid: self.inner.sid(name.service).map(|sid| sid.to_string()),
+            subject: masked(name.key.dimension),
+            scope: scope_name(name.key.service).to_owned(),
+            rule: name.rule.as_str().to_owned(),
+            effect: name.effect.as_str().to_owned(),
+            messages: *sends,
+            date_first: shown(*first),
+            date_last: shown(*last),
+            figures: figures.map(FiguresView::from),
+        }
+    }
+
     pub fn entry(&self, key: &Key) -> Option<Entry> {
         self.inner.guard().entry(key, self.now())
     }
@@ -445,7 +435,6 @@ impl PumpingGuard {
     }
 
     /// Adds or replaces a manual entry, durably; with no action removes it. Returns the entry that was added or removed.
-    /// `sids` names the service of the key in the audit log.
     ///
     /// # Errors
     /// [`EntryError`].
@@ -454,10 +443,9 @@ impl PumpingGuard {
         key: Key,
         action: Option<EntryAction>,
         length: Duration,
-        sids: Sids<'_>,
         by: Author,
     ) -> Result<Option<EntryView>, EntryError> {
-        let (now, sid) = (self.now(), key.service.and_then(sids));
+        let (now, sid) = (self.now(), key.service.and_then(|service| self.inner.sid(service)));
         let Some(entry) = self.inner.guard().set_entry(key, action, now.plus(length), now)? else {
             return Ok(None);
         };
@@ -468,7 +456,7 @@ impl PumpingGuard {
         };
         let change = Change { number: Some(masked(key.dimension)), ..Change::of(audited).in_service(sid) };
         self.inner.write(Durability::Durable, Some((by, change))).await?;
-        Ok(Some(EntryView::new(key, entry, exact, &|_| sid)))
+        Ok(Some(self.entry_view(key, entry, exact)))
     }
 
     /// The manual entries, or the blocks that rules began, of a service or of all: those that end last first.
@@ -482,32 +470,23 @@ impl PumpingGuard {
     }
 
     /// Budgets, entries, and the decisions since a moment (of the last day by default), of a service or of all; at most
-    /// `limit` entries of each kind and decisions. `named` writes the subjects of entries. `services` are the sid and
-    /// the name of all services.
-    ///
-    /// # Errors
-    /// [`Refusal::Stopping`] while a shard cannot say.
+    /// `limit` entries of each kind and decisions. `named` writes the subjects of entries.
     pub async fn overview(
         &self,
         (service, since, limit): (Option<ServiceId>, Option<Timestamp>, usize),
         named: fn(Dimension) -> String,
-        sids: Sids<'_>,
-        services: impl Iterator<Item = (String, String)>,
     ) -> Result<Overview, Refusal> {
         let since = since.unwrap_or_else(|| self.now().minus(DAY));
         let query = DecisionQuery { service, since, limit, ..DecisionQuery::default() };
         let (decisions, _) = self.decisions(&query).await?;
         let entries = |is_manual| {
             let entries = self.entries(service, is_manual).into_iter().take(limit);
-            entries.map(|(key, entry)| EntryView::new(key, entry, named, sids)).collect()
+            entries.map(|(key, entry)| self.entry_view(key, entry, named)).collect()
         };
-        let budgets = self.inner.budgets.list(service, sids).await?;
-        let decisions: Vec<_> = decisions.iter().map(|decision| DecisionView::new(decision, sids)).collect();
+        let budgets = self.inner.budgets.list(service).await?;
+        let decisions: Vec<_> = decisions.iter().map(|decision| self.decision_view(decision)).collect();
         let [blocks, entries]: [Vec<EntryView>; 2] = [false, true].map(entries);
-        let mut named: BTreeSet<_> = budgets.iter().filter_map(|budget| budget.service_sid.clone()).collect();
-        named.extend(blocks.iter().chain(&entries).filter_map(|entry| entry.service_sid.clone()));
-        named.extend(decisions.iter().filter_map(|decision| decision.service_sid.clone()));
-        let services = services.filter(|(sid, _)| named.contains(sid)).collect();
+        let services = self.inner.registry.as_ref().map(Registry::names).unwrap_or_default();
         Ok(Overview { services, budgets, blocks, entries, decisions })
     }
 

@@ -139,6 +139,7 @@ impl Running {
             settings: guard,
             services: registry.ids_of_configured(services),
             prices: history.clone(),
+            registry: Some(registry.clone()),
             pays: gateways.iter().any(|routed| routed.routed_as != GatewayName::Simulator),
             traffic: &TRAFFIC,
             ..GuardDeps::new(&shards, &server_key)

@@ -176,6 +176,13 @@ impl Registry {
         self.inner.published.services.load().titles(services)
     }
 
+    /// The sid and the [`title`](Self::title) of each service.
+    pub fn names(&self) -> Vec<(String, String)> {
+        let services = self.services(0, usize::MAX);
+        let titles = self.titles(&services);
+        services.iter().map(|service| service.sid.to_string()).zip(titles).collect()
+    }
+
     /// Finds a service by its sid, `default`, its name in config.json, or its friendly name if that is unique.
     ///
     /// # Errors

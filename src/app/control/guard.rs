@@ -9,7 +9,7 @@ use super::keys::service_of;
 use super::wire::{at_least_one, parse_time};
 use crate::audit::Author;
 use crate::domain::Timestamp;
-use crate::guard::operator::{self, LONGEST, SUBJECTS, Sids, masked};
+use crate::guard::operator::{self, LONGEST, SUBJECTS, masked};
 use crate::guard::{Dimension, EntryAction, Key};
 use crate::registry::Registry;
 use crate::verify::Verifying;
@@ -103,7 +103,6 @@ impl GuardRequest {
         by: Author,
     ) -> Result<Vec<serde_json::Value>, String> {
         let guard = verifying.guard().ok_or("this server has no guard")?;
-        let sids: Sids<'_> = &|id| registry.service_by_id(id).map(|service| service.sid);
         let (subject, action, seconds) = match self {
             Self::Explain(subject) => {
                 let dimension = subject.dimension()?;
@@ -112,17 +111,14 @@ impl GuardRequest {
             }
             Self::List { service, since, limit } => {
                 let service = service_of(registry, service)?;
-                let services = registry.services(0, usize::MAX);
-                let titles = registry.titles(&services).into_iter();
-                let services = services.iter().map(|service| service.sid.to_string()).zip(titles);
-                return line(guard.overview((service, since, limit), masked, sids, services).await);
+                return line(guard.overview((service, since, limit), masked).await);
             }
             Self::Allow(EntryRequest { subject, seconds }) => (subject, Some(EntryAction::Allow), seconds),
             Self::Block(EntryRequest { subject, seconds }) => (subject, Some(EntryAction::Block), seconds),
             Self::Remove(subject) => (subject, None, 0),
         };
         let key = Key::new(service_of(registry, subject.service.clone())?, subject.dimension()?);
-        line(guard.set_entry(key, action, Duration::from_secs(seconds), sids, by).await)
+        line(guard.set_entry(key, action, Duration::from_secs(seconds), by).await)
     }
 }
 

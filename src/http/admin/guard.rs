@@ -25,8 +25,6 @@ const MOST_HOURS: u32 = 365 * 24;
 struct GuardPage {
     frame: Frame,
     header: PageHeader,
-    /// The sid and the title of each service.
-    services: Vec<(String, String)>,
     explanation: Option<Explanation>,
     guard: Overview,
     simulates_all: bool,
@@ -48,17 +46,11 @@ async fn shown(
     explanation: Option<Explanation>,
 ) -> Result<Response, Refusal> {
     let place = request.begin_read()?;
-    let registry = &request.v2.registry;
-    let services = registry.services(0, usize::MAX);
-    let titles = registry.titles(&services);
-    let services: Vec<_> = services.iter().map(|service| service.sid.to_string()).zip(titles).collect();
-    let sids = |id| registry.service_by_id(id).map(|service| service.sid);
     let page = GuardPage {
         frame: request.frame(),
         header: request.header(PATH),
         explanation,
-        guard: guard.overview((None, None, MOST_ROWS), exact, &sids, services.iter().cloned()).await?,
-        services,
+        guard: guard.overview((None, None, MOST_ROWS), exact).await?,
         simulates_all: request.simulates_all,
     };
     Ok(pages::html(&page, &HEADERS).holding(place))
@@ -89,8 +81,7 @@ pub async fn act(request: &AdminRequest<'_>, form: &Form) -> Result<Response, Re
     let hours = field("hours").parse().unwrap_or(USUAL_HOURS).clamp(1, MOST_HOURS);
     let length = Duration::from_secs(u64::from(hours) * 3_600);
     let key = Key::new(service.as_ref().map(|service| service.id), dimension);
-    let sid = service.as_ref().map(|service| service.sid);
-    match guard.set_entry(key, action, length, &|_| sid, request.author()).await {
+    match guard.set_entry(key, action, length, request.author()).await {
         Ok(Some(_)) => {
             let whose = service.map_or("all services".to_owned(), |service| registry.title(&service));
             Ok(request.lead_to(PATH, true, format!("{} {done}, for {whose}.", masked(dimension))))

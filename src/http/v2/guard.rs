@@ -7,7 +7,7 @@ use super::context::{Failure, PageItems, Request, RequestContext};
 use super::error::Error;
 use super::params::{GuardSubject, Id, Parameters as _, ServiceSid, Whole, parameters};
 use crate::domain::{ServiceId, Timestamp};
-use crate::guard::operator::{self, DecisionView, EntryView, USUAL_HOURS, masked};
+use crate::guard::operator::{self, EntryView, USUAL_HOURS, masked};
 use crate::guard::{DecisionQuery, Dimension, EntryAction, EntryError, Key, PumpingGuard};
 use crate::http::response::Response;
 use crate::registry::Service;
@@ -59,7 +59,7 @@ pub fn list_entries(request: &Request<'_, OfService>) -> Result<Response, Failur
 fn list(request: &Request<'_, OfService>, name: &'static str, is_manual: bool) -> Result<Response, Failure> {
     let (guard, scope) = (guard(request)?, scope(request, request.read()?.service)?);
     let entries = guard.entries(scope.map(|service| service.id), is_manual);
-    let view = |(key, entry)| EntryView::new(key, entry, masked, &|id| request.service_sid(id));
+    let view = |(key, entry)| guard.entry_view(key, entry, masked);
     Ok(request.page_response(name, request.page()?.of(entries.into_iter(), view), OfService::NAMES))
 }
 
@@ -86,8 +86,8 @@ async fn set(
 ) -> Result<EntryView, Failure> {
     let (guard, scope) = (guard(request)?, scope(request, service)?);
     let key = Key::new(scope.map(|service| service.id), subject);
-    let (length, sids) = (Duration::from_secs(u64::from(hours) * 3_600), |id| request.service_sid(id));
-    let set = guard.set_entry(key, action, length, &sids, request.author()).await;
+    let length = Duration::from_secs(u64::from(hours) * 3_600);
+    let set = guard.set_entry(key, action, length, request.author()).await;
     let set = set.map_err(|error| match error {
         EntryError::TooMany(too_many) => Error::conflict(too_many.to_string()),
         EntryError::Refused(refusal) => Error::unavailable(refusal),
@@ -124,8 +124,7 @@ pub async fn list_decisions(request: &Request<'_, Filters>) -> Result<Response, 
         limit: page.limit(),
     };
     let (decisions, has_more) = guard.decisions(&query).await.map_err(Error::unavailable)?;
-    let sids = |id| request.service_sid(id);
-    let items = decisions.iter().map(|decision| DecisionView::new(decision, &sids)).collect();
+    let items = decisions.iter().map(|decision| guard.decision_view(decision)).collect();
     let items = PageItems { page, items, has_more };
     Ok(request.page_response("decisions", items, Filters::NAMES).holding(place))
 }

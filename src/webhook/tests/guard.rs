@@ -41,10 +41,6 @@ async fn a_block_and_a_spent_budget_are_announced_once_to_the_service() {
     let data = &asked[0].body["data"];
     assert_eq!((&data["rule"], &data["scope"]), (&"messages-per-hour".into(), &"all_services".into()));
     assert_eq!((&data["limit"], &data["subject"]), (&40.into(), &serde_json::Value::Null));
-    let budgets = guard
-        .overview((None, None, 1), masked, &|_| None, std::iter::empty())
-        .await
-        .expect("an overview")
-        .budgets;
+    let budgets = guard.overview((None, None, 1), masked).await.expect("an overview").budgets;
     assert_eq!((budgets[0].spent, budgets[0].limit), (40, 40));
 }

@@ -97,7 +97,7 @@ async fn an_allowed_country_passes_the_block_of_its_prefix_as_explained() {
 
     let country = Key::new(None, Dimension::Country(Region::parse("TJ")));
     let by = world.registry.author(Actor::Account, None);
-    let entry = guard.set_entry(country, Some(EntryAction::Allow), HOUR, &|_| None, by).await;
+    let entry = guard.set_entry(country, Some(EntryAction::Allow), HOUR, by).await;
     assert_eq!(entry.expect("room").map(|entry| entry.action).as_deref(), Some("allow"));
     assert!(!explain().await.refused);
     sends(&world, TJ + 50).await.expect("sent");
