@@ -211,6 +211,13 @@ impl PumpingGuard {
         Ok(Self { inner })
     }
 
+    /// Returns `true` if the rule for landlines refuses the message, which may then be a call.
+    pub fn refuses_landline(&self, signals: &Signals) -> bool {
+        let Signals { service, country, number_type, channel, is_trusted, .. } = *signals;
+        let mut broken = self.inner.rules(Some(service)).fixed(country, number_type, channel);
+        !is_trusted && broken.any(|broken| broken == (Rule::Landline, Effect::Refused))
+    }
+
     /// Decides about a send, and counts it if it may pass. Its code lives for `life`.
     pub fn assess(
         &self,

@@ -199,22 +199,16 @@ impl Verifier {
             let life = options.unwrap_or_else(|| self.deps.policies.of(key.service).code).life;
             let now = self.shards.clock().now();
             let mut signals = client.about(key.service, key.number, channel);
-            let is_refused = client.refuses_landlines
-                && channel == Channel::Sms
-                && signals.number_type == NumberType::Landline;
-            let mut verdict = if is_refused {
+            let is_landline = signals.number_type == NumberType::Landline;
+            let verdict = if is_landline && client.refuses_landlines && channel == Channel::Sms {
                 Err(GuardRefusal::Landline)
             } else {
+                if guard.refuses_landline(&signals) && self.delivery.calls_instead(key.service, key.number) {
+                    channel = Channel::Call;
+                    signals.channel = channel;
+                }
                 guard.assess(&signals, life, request_id.as_deref())
             };
-            if verdict == Err(GuardRefusal::Landline)
-                && !is_refused
-                && self.delivery.calls_instead(key.service, key.number)
-            {
-                channel = Channel::Call;
-                signals.channel = channel;
-                verdict = guard.assess(&signals, life, request_id.as_deref());
-            }
             if let Err(refusal) = verdict {
                 return Ok(Reply::new(SendOutcome::GuardRefused(refusal), now, None));
             }

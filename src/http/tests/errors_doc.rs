@@ -362,7 +362,7 @@ fn number() -> PhoneNumber {
     PhoneNumber::parse("+14155552671", None).expect("a number")
 }
 
-fn sends() -> [SendOutcome; 9] {
+fn sends() -> [SendOutcome; 10] {
     [
         SendOutcome::Sent {
             attempts_left: 5,
@@ -374,6 +374,7 @@ fn sends() -> [SendOutcome; 9] {
         SendOutcome::Limited(SendLimit::NoSendsLeft { until: Timestamp::EPOCH }),
         SendOutcome::GuardRefused(GuardRefusal::Blocked),
         SendOutcome::GuardRefused(GuardRefusal::Country),
+        SendOutcome::GuardRefused(GuardRefusal::Landline),
         SendOutcome::GuardRefused(GuardRefusal::BudgetSpent { until: Timestamp::from_millis(29_500) }),
         SendOutcome::NumberRefused,
         SendOutcome::GatewayFailed,
@@ -400,7 +401,10 @@ const fn send_case(outcome: &SendOutcome) -> Case {
         SendOutcome::GuardRefused(GuardRefusal::BudgetSpent { .. }) => {
             ("The budget of messages or money is spent.", "Wait for `Retry-After`.")
         }
-        SendOutcome::NumberRefused | SendOutcome::GuardRefused(GuardRefusal::Landline) => {
+        SendOutcome::GuardRefused(GuardRefusal::Landline) => {
+            ("The number is a landline and cannot take text messages.", "Ask for a mobile number.")
+        }
+        SendOutcome::NumberRefused => {
             ("The number does not exist or cannot take messages.", "Ask for another number.")
         }
         SendOutcome::GatewayFailed => (

@@ -44,6 +44,8 @@ async fn a_number_that_its_plan_lists_as_a_landline_is_called_at_once() {
     world.send(number).await.expects(sent(number, 5));
     assert_eq!(world.twilio().calls_for(number).len(), 1);
     assert_eq!(world.doubles.sends_to(number), [1, 0, 0, 0], "no text");
+    let listed = world.setup.command(["guard", "list", "--data-dir", "data"]).await.output;
+    assert!(!listed.contains("refused"), "a call is no refusal: {listed}");
 }
 
 #[tokio::test]

@@ -10,8 +10,10 @@
 //! 5. The *limit* is one and a half times the usual figure, plus a floor or 3.6 standard deviations if they are more.
 //! 6. A prefix, country or address above its limit is blocked for the service for 12 hours, and for longer while more attempts arrive
 //!    than honest users would make. A country with users is blocked for half an hour at first, then twice as long.
-//! 7. While a whole service is above its limit, a country without verified messages in the last 14 days gets none.
-//! 8. A number that was verified in the last 30 days passes these blocks until four of its messages are unverified.
+//! 7. While a whole service is above its limit, a country without verified messages in the last 14 whole days is blocked
+//!    after one message.
+//! 8. A number that was verified in the last 30 days passes these blocks until four of its messages are unverified or
+//!    pending.
 //! 9. Before 14 days of history the guard only records what it would refuse; an exact, durable [`Budget`] is the bound.
 //! 10. Memory is bounded: only a sent message adds a counter, and a full table forgets the one with least evidence.
 //!
