@@ -79,7 +79,7 @@ pub struct SpentBudget {
     pub service: Option<ServiceId>,
     pub until: Timestamp,
     /// Whether it is spent for the first time in its hour or day: its key in the settings, and its limit.
-    pub is_new: Option<(&'static str, u64)>,
+    pub newly_spent: Option<(&'static str, u64)>,
 }
 
 /// What a message cost.
@@ -201,7 +201,7 @@ impl Budgets {
         let now = self.clock.now();
         self.of(service).find_map(|account| {
             let until = Timestamp::from_millis(account.spent_until.load(Ordering::Relaxed));
-            (now < until).then_some(SpentBudget { service: account.name.service, until, is_new: None })
+            (now < until).then_some(SpentBudget { service: account.name.service, until, newly_spent: None })
         })
     }
 
@@ -264,9 +264,10 @@ impl Budgets {
                 if key != MONEY {
                     account.spent_until.store(until.as_millis(), Ordering::Relaxed);
                 }
-                let is_new = account.reported.swap(until.as_millis(), Ordering::Relaxed) < until.as_millis();
-                let is_new = is_new.then_some((key, budget.limit));
-                Err(ChargeError::Spent(SpentBudget { service, until, is_new }))
+                let newly_spent =
+                    account.reported.swap(until.as_millis(), Ordering::Relaxed) < until.as_millis();
+                let newly_spent = newly_spent.then_some((key, budget.limit));
+                Err(ChargeError::Spent(SpentBudget { service, until, newly_spent }))
             }
             Ok(Err(_)) | Err(_) => Err(ChargeError::Unavailable),
         }

@@ -152,14 +152,15 @@ impl Decisions {
         Ok((found.into_iter().map(|(_, decision)| decision).collect(), is_more))
     }
 
-    /// Removes the decisions of a service whose key is this number.
-    pub async fn erase(&self, service: ServiceId, number: PhoneNumber) -> Result<(), Refusal> {
+    /// Removes the decisions of a service whose key is this number. Returns whether there were any.
+    pub async fn erase(&self, service: ServiceId, number: PhoneNumber) -> Result<bool, Refusal> {
         self.flush().await;
         let fits = |GuardDecision { name, .. }: &GuardDecision| {
             name.service == service && name.key.dimension == Dimension::Number(number)
         };
         let range = LogRange { since: Timestamp::EPOCH, until: None, fits, skip: 0, limit: MOST };
-        for (_, decision) in self.log.list(range).await?.0 {
+        let found = self.log.list(range).await?.0;
+        for (_, decision) in &found {
             let subject = subject(&decision.name, &self.slots);
             let removed = self.router.decide(subject, move |view| {
                 view.put::<GuardDecision>(subject.id, None, Durability::Durable);
@@ -167,6 +168,6 @@ impl Decisions {
             });
             removed.await.unwrap_or(Err(Refusal::Stopping))?;
         }
-        Ok(())
+        Ok(!found.is_empty())
     }
 }

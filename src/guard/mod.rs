@@ -284,17 +284,17 @@ impl PumpingGuard {
     }
 
     /// Forgets a number of a service: its counter, its manual entry and the decisions about it; of all services, its
-    /// manual entry.
+    /// manual entry. Returns whether the guard knew it.
     ///
     /// # Errors
     /// [`Refusal`]. After an error a record may be left.
-    pub async fn erase(&self, service: Option<ServiceId>, number: PhoneNumber) -> Result<(), Refusal> {
+    pub async fn erase(&self, service: Option<ServiceId>, number: PhoneNumber) -> Result<bool, Refusal> {
+        let key = Key::new(service, Dimension::Number(number));
+        let is_known = self.entry(&key).is_some() || !self.figures(key).is_empty();
         self.inner.guard().forget(service, number, self.inner.clock.now());
         self.inner.write(Durability::Durable, None).await?;
-        match service {
-            Some(service) => self.inner.decisions.erase(service, number).await,
-            None => Ok(()),
-        }
+        let Some(service) = service else { return Ok(is_known) };
+        Ok(self.inner.decisions.erase(service, number).await? || is_known)
     }
 
     /// Hands all changes to the shards. Those that a shard refuses are lost.
@@ -406,7 +406,7 @@ impl Inner {
         channel: Channel,
         request_id: Option<&str>,
     ) {
-        let SpentBudget { service: scope, until, is_new } = *spent;
+        let SpentBudget { service: scope, until, newly_spent } = *spent;
         let finding = Finding {
             rule: Rule::Budget,
             key: Key::new(scope, Dimension::Total),
@@ -415,7 +415,7 @@ impl Inner {
             until: Some(until),
             begins_block: false,
         };
-        if let Some((budget, limit)) = is_new {
+        if let Some((budget, limit)) = newly_spent {
             let scope = scope.and_then(|scope| self.metrics.service_names().of(scope));
             tracing::warn!(budget, limit, service = scope, until = %until.rfc3339_seconds(), "budget spent");
             let budget = Some((budget, limit));

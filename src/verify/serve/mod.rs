@@ -30,7 +30,7 @@ use crate::delivery::Delivery;
 use crate::domain::{PhoneNumber, ServerKey, ServiceId, Sid, Timestamp};
 use crate::engine::{self, LockoutState, Sealer, SlotHash};
 use crate::gateway::Receipt;
-use crate::guard::{DecisionQuery, Dimension, Key, PumpingGuard};
+use crate::guard::PumpingGuard;
 use crate::limit::{Answers, Limits};
 use crate::numbers::{EndRequest, LockedNumber, NumberKey, Refusal, Verifier};
 use crate::registry::{Registry, RegistryError, Service};
@@ -199,7 +199,9 @@ impl Verifying {
                 locked_until: all.locked_until.max(erasure.locked_until),
             };
         }
-        all.has_erased |= self.0.erase_from_guard(None, number).await?;
+        if let Some(guard) = &self.0.guard {
+            all.has_erased |= guard.erase(None, number).await?;
+        }
         all.has_erased |= self.0.registry.on_behalf_of(by).erase_safe_number(number).await?;
         Ok((services, all))
     }
@@ -282,7 +284,9 @@ impl VerifyingInner {
         let mut locked_until = None;
         let mut has_erased = self.verifier.attempts().erase(service.id, number).await?;
         has_erased |= self.answers.erase(service.id, &number.e164()).await?;
-        has_erased |= self.erase_from_guard(Some(service.id), number).await?;
+        if let Some(guard) = &self.guard {
+            has_erased |= guard.erase(Some(service.id), number).await?;
+        }
         // The last request writes the entry of the audit log. A test number has a record of its own, also after it has become an ordinary number again.
         for is_test in [true, false] {
             let key = NumberKey { is_test, ..NumberKey::new(service.id, number) };
@@ -297,25 +301,6 @@ impl VerifyingInner {
             tracing::info!(%number, service = service.name(), "number erased by operator");
         }
         Ok(Erasure { has_erased, locked_until })
-    }
-
-    /// Returns `true` if the guard knew the number.
-    async fn erase_from_guard(
-        &self,
-        service: Option<ServiceId>,
-        number: PhoneNumber,
-    ) -> Result<bool, Refusal> {
-        let Some(guard) = &self.guard else { return Ok(false) };
-        let dimension = Dimension::Number(number);
-        let key = Key::new(service, dimension);
-        let mut has_erased = guard.entry(&key).is_some() || !guard.figures(key).is_empty();
-        if service.is_some() && !has_erased {
-            let query =
-                DecisionQuery { service, keys: vec![dimension], limit: 1, ..DecisionQuery::default() };
-            has_erased = !guard.decisions(&query).await?.0.is_empty();
-        }
-        guard.erase(service, number).await?;
-        Ok(has_erased)
     }
 
     async fn clear(&self, service: ServiceId, number: PhoneNumber, by: Author) -> Result<Cleared, Refusal> {

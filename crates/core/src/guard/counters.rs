@@ -217,13 +217,13 @@ struct Usual {
 }
 
 /// Verified messages of a day from which its share says something.
-const TELLING_DAY: u32 = 10;
+const MIN_VERIFIED: u32 = 10;
 
 /// The highest share that is learned: half of all messages are verified.
-const MOST_SHARE: u32 = 1_000;
+const MAX_SHARE: u32 = 1_000;
 
 /// The share without history.
-const FIRST_SHARE: u32 = 250;
+const DEFAULT_SHARE: u32 = 250;
 
 /// The share is that of the fourth best day. An attacker has to be there on eleven of fourteen days to change it.
 const SHARE_RANK: usize = 3;
@@ -254,7 +254,7 @@ impl History {
         self.usual = Usual {
             day: self.days.iter().map(|day| day.verified).max().unwrap_or(0),
             hour: self.days.iter().map(|day| day.best_hour).max().unwrap_or(0),
-            share: shares.get(SHARE_RANK.min(shares.len() / 2)).map(|share| (*share).min(MOST_SHARE)),
+            share: shares.get(SHARE_RANK.min(shares.len() / 2)).map(|share| (*share).min(MAX_SHARE)),
         };
     }
 
@@ -269,13 +269,13 @@ impl History {
     }
 
     /// Returns `true` if no message was verified in the last 14 days.
-    pub(super) const fn is_unseen(&self) -> bool {
+    pub(super) const fn has_no_users(&self) -> bool {
         self.usual.day == 0
     }
 
     /// Unverified messages for a thousand verified ones.
     pub(super) fn share(&self) -> u32 {
-        self.usual.share.unwrap_or(FIRST_SHARE)
+        self.usual.share.unwrap_or(DEFAULT_SHARE)
     }
 
     /// Verified messages of the best day or hour.
@@ -301,7 +301,7 @@ pub(super) fn usual(verified: u32, share: u32) -> u32 {
 impl Day {
     fn share(&self) -> Option<u32> {
         let share = u64::from(self.unverified) * 1_000 / u64::from(self.verified.max(1));
-        (self.verified >= TELLING_DAY).then(|| u32::try_from(share).unwrap_or(u32::MAX))
+        (self.verified >= MIN_VERIFIED).then(|| u32::try_from(share).unwrap_or(u32::MAX))
     }
 }
 
@@ -350,12 +350,13 @@ impl Table {
 
     /// The counter, to be changed.
     pub(super) fn entry(&mut self, key: Key, now: Timestamp) -> &mut Counter {
-        if self.counters.len() >= self.most && !self.counters.contains_key(&key) {
+        let known = self.counters.get_index_of(&key);
+        if known.is_none() && self.counters.len() >= self.most {
             self.forget_one(now);
         }
-        let entry = self.counters.entry(key);
-        mark(&mut self.changed, entry.index() / PAGE);
-        entry.or_default()
+        let place = known.unwrap_or_else(|| self.counters.insert_full(key, Counter::default()).0);
+        mark(&mut self.changed, place / PAGE);
+        &mut self.counters[place]
     }
 
     pub(super) fn remove(&mut self, key: &Key) {

@@ -279,18 +279,15 @@ impl Guard {
         if self.entries.is_empty() {
             return None;
         }
-        let address = signals.address.map(Dimension::Address);
         let dimensions = [
             Some(Dimension::Number(signals.number)),
             Some(Dimension::prefix_of(signals.number)),
-            address,
+            signals.address.map(Dimension::Address),
             Some(Dimension::Country(signals.country)),
         ];
         let scopes = [Some(signals.service), None];
-        let mut keys = dimensions
-            .into_iter()
-            .flatten()
-            .flat_map(|dimension| scopes.map(|scope| Key::new(scope, dimension)));
+        let mut keys =
+            dimensions.into_iter().flatten().flat_map(|of| scopes.map(|scope| Key::new(scope, of)));
         keys.find_map(|key| self.entry(&key, now).filter(Entry::is_manual).map(|entry| (key, entry)))
     }
 
@@ -370,10 +367,10 @@ impl Guard {
         let Some(counter) = counter else { return [None; 2] };
         // With an attack under way, a country without users has no floor.
         let total = Key { dimension: Dimension::Total, ..key };
-        let is_unseen =
-            matches!(key.dimension, Dimension::Country(_)) && history.is_some_and(History::is_unseen);
+        let has_no_users =
+            matches!(key.dimension, Dimension::Country(_)) && history.is_some_and(History::has_no_users);
         let has_no_floor =
-            is_unseen && rules.total == Mode::Block && self.exceeded(total, rules, scope, now).is_some();
+            has_no_users && rules.total == Mode::Block && self.exceeded(total, rules, scope, now).is_some();
         Period::ALL.map(|period| {
             let usual = match history {
                 Some(history) => history.usual(period, scope.share, now),
@@ -400,7 +397,7 @@ impl Guard {
         let forgiven = self.counter_mut(&key).map_or([0, 0], Counter::forgive);
         let first = rules.block_for / FIRST_BLOCK_PART;
         let (length, honest) = match (self.histories.get(&key), self.table.get(&key)) {
-            (Some(history), _) if !history.is_unseen() => {
+            (Some(history), _) if !history.has_no_users() => {
                 let length = earlier.map_or(first, |block| (block.length * 2).min(rules.block_for));
                 (length, history.best(Period::Day, now))
             }
