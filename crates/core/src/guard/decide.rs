@@ -372,13 +372,13 @@ impl Guard {
         let has_no_floor =
             has_no_users && rules.total == Mode::Block && self.exceeded(total, rules, scope, now).is_some();
         Period::ALL.map(|period| {
+            let (tally, pending) = (counter.tally(period, now), counter.pending);
             let usual = match history {
-                Some(history) => history.usual(period, scope.share, now),
+                Some(history) => history.usual(period, scope.share, tally),
                 None => usual(counter.tally(Period::Day, now).verified, scope.share.max(NARROW_SHARE)),
             };
             let limit = limit(key.dimension, period, usual)?;
             let (usual, limit) = if has_no_floor { (0, 0) } else { (usual, limit) };
-            let (tally, pending) = (counter.tally(period, now), counter.pending);
             Some(Figures { period, tally, pending, usual, limit })
         })
     }
@@ -399,7 +399,7 @@ impl Guard {
         let (length, honest) = match (self.histories.get(&key), self.table.get(&key)) {
             (Some(history), _) if !history.has_no_users() => {
                 let length = earlier.map_or(first, |block| (block.length * 2).min(rules.block_for));
-                (length, history.best(Period::Day, now))
+                (length, history.best(Period::Day, history.counter.tally(Period::Day, now)))
             }
             (_, Some(counter)) => (rules.block_for, counter.tally(Period::Day, now).verified),
             _ => (rules.block_for, 0),
