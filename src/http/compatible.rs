@@ -326,7 +326,7 @@ fn log_send(request_id: &str, number: PhoneNumber, outcome: Result<&SendOutcome,
         }
         // The guard logs its refusals.
         Ok(SendOutcome::GuardRefused(_)) => {
-            debug!(request_id, %number, outcome = "refused-by-guard", "code not sent")
+            debug!(request_id, %number, outcome = "refused-by-guard", "code not sent");
         }
         Ok(SendOutcome::NumberRefused) => {
             info!(request_id, %number, outcome = "number-refused", "code not sent");

@@ -127,8 +127,7 @@ impl Running {
         })
         .await?;
         let started = StopUnlessStarted(Some(shards.clone()));
-        let account_file = plan.serves.then_some(&account);
-        let services = plan.guards();
+        let (account_file, services) = (plan.serves.then_some(&account), plan.guards());
         let deps = plan.into_deps(&shards, &policy, &templates, &gateways);
         let opened = registry::open(deps, account_file).await;
         let registry = opened.map_err(|error| unwritable(error, &*store, data_dir))?;

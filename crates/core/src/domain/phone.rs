@@ -348,6 +348,7 @@ mod tests {
 
     #[test]
     fn a_number_knows_whether_its_calls_cost_more() {
+        use PhoneNumberType::{Pager, PersonalNumber, PremiumRate, SharedCost, UAN, VoiceMail};
         for (number, number_type) in [
             ("+19002341234", NumberType::Special),
             ("+449091234567", NumberType::Special),
@@ -372,7 +373,6 @@ mod tests {
             assert_eq!(found, number_type, "{}", number.e164());
             assert_eq!(region, number.region());
         }
-        use PhoneNumberType::{Pager, PersonalNumber, PremiumRate, SharedCost, UAN, VoiceMail};
         for special in [Pager, PersonalNumber, PremiumRate, SharedCost, UAN, VoiceMail] {
             let example = PHONE_NUMBER_UTIL.get_example_number_for_type(special).expect("an example");
             let number = PhoneNumber::parse(&example.format_as(PhoneNumberFormat::E164), None);

@@ -64,7 +64,7 @@ const RATIO: u64 = 150;
 /// The most unverified messages that an adaptive rule allows where `usual` are usual; `None` for no limit.
 pub(super) fn limit(dimension: Dimension, period: Period, usual: u32) -> Option<u32> {
     let floor = match (dimension, period) {
-        (Dimension::Prefix(_), Period::Day) | (Dimension::Address(_), Period::Day) => 10,
+        (Dimension::Prefix(_) | Dimension::Address(_), Period::Day) => 10,
         (Dimension::Address(_), Period::Hour) => 5,
         (Dimension::Country(_), Period::Hour) => 20,
         (Dimension::Country(_), Period::Day) => 30,
