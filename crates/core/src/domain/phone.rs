@@ -53,7 +53,7 @@ impl<'de> Deserialize<'de> for Region {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NumberType {
     /// Not a person's phone, and often expensive: premium rate (also +979), shared cost (also +808), personal numbers
-    /// (such as +44 70), pagers, universal access, voicemail, satellites and networks of no country (+870, +881 to +883).
+    /// (such as +44 70, not +1 5xx), pagers, universal access, voicemail, satellites and networks of no country (+870, +881 to +883).
     Special,
     /// A landline. Plans that do not tell landlines from mobile numbers, as in North America, have none.
     Landline,
@@ -173,6 +173,8 @@ impl PhoneNumber {
         let Some(number) = self.with_plan() else { return (None, NumberType::Other) };
         let number_type = match PHONE_NUMBER_UTIL.get_number_type(&number) {
             _ if matches!(number.country_code, 870 | 881..=883) => NumberType::Special,
+            // In North America (+1 5xx) they cost as much as others, and test numbers of Twilio are among them.
+            PersonalNumber if number.country_code == 1 => NumberType::Other,
             PremiumRate | SharedCost | PersonalNumber | Pager | UAN | VoiceMail => NumberType::Special,
             FixedLine => NumberType::Landline,
             _ => NumberType::Other,
@@ -348,7 +350,7 @@ mod tests {
 
     #[test]
     fn a_number_knows_whether_its_calls_cost_more() {
-        use PhoneNumberType::{Pager, PersonalNumber, PremiumRate, SharedCost, UAN, VoiceMail};
+        use PhoneNumberType::{Pager, PremiumRate, SharedCost, UAN, VoiceMail};
         for (number, number_type) in [
             ("+19002341234", NumberType::Special),
             ("+449091234567", NumberType::Special),
@@ -361,6 +363,7 @@ mod tests {
             ("+881612345678", NumberType::Special),
             ("+88216212345678", NumberType::Special),
             ("+447012345678", NumberType::Special),
+            ("+15005550006", NumberType::Other),
             ("+18001234567", NumberType::Other),
             ("+390612345678", NumberType::Landline),
             ("+4930123456", NumberType::Landline),
@@ -373,7 +376,7 @@ mod tests {
             assert_eq!(found, number_type, "{}", number.e164());
             assert_eq!(region, number.region());
         }
-        for special in [Pager, PersonalNumber, PremiumRate, SharedCost, UAN, VoiceMail] {
+        for special in [Pager, PremiumRate, SharedCost, UAN, VoiceMail] {
             let example = PHONE_NUMBER_UTIL.get_example_number_for_type(special).expect("an example");
             let number = PhoneNumber::parse(&example.format_as(PhoneNumberFormat::E164), None);
             let (_, found) = number.expect("a number").region_and_type();
