@@ -298,7 +298,7 @@ impl NumberModel {
                     }
                 }
             }
-            (Stage::Sent { salt, end }, Outcome::Followed) => self.codes.followed(salt, maker(*end)),
+            (Stage::Sent { salt, end }, Outcome::Followed) => self.codes.followed(salt, *end, maker(*end)),
             (Stage::Sent { salt, end }, Outcome::Refused(Refusal::SendsOverloaded { .. })) => {
                 self.sending.values_mut().for_each(|sending| sending.results.push(*salt));
                 self.codes.told(salt, *end, now);

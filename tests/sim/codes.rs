@@ -33,6 +33,8 @@ pub struct Known {
     in_doubt: bool,
     /// Sends of it may have been decided that never left and will never be settled.
     has_ghosts: bool,
+    /// Its number was read from the disk again, which may not have its acceptance: that is a lazy change.
+    may_be_unaccepted: bool,
 }
 
 /// Who made a code. Of one verification only the code of the last accepted message is right.
@@ -100,6 +102,7 @@ impl Codes {
                 void: None,
                 in_doubt: false,
                 has_ghosts: self.ghost,
+                may_be_unaccepted: false,
             };
             self.known.push(known);
             self.known.len() - 1
@@ -141,6 +144,16 @@ impl Codes {
             }
             End::Held | End::MaybeHeld => known.were_held += 1,
             End::Ours | End::Postponed | End::MaybeOurs => {}
+        }
+        self.may_be_held(place, end);
+    }
+
+    /// A message that may have left does not replace the code of an accepted one, unless the acceptance is lost.
+    fn may_be_held(&mut self, place: usize, end: End) {
+        let known = &mut self.known[place];
+        if end == End::MaybeHeld && known.may_be_unaccepted {
+            known.in_doubt = true;
+            self.firm.take_if(|firm| firm.salt == known.salt);
         }
     }
 
@@ -205,13 +218,15 @@ impl Codes {
             known.in_doubt = true;
         } else {
             known.told = Some(by);
+            known.may_be_unaccepted = false;
         }
     }
 
     /// A planned send ended, and its result may not be on the disk. If its message has another code than the one that
     /// clients know of, either may be right.
-    pub fn followed(&mut self, salt: &Salted, by: Option<Maker>) {
+    pub fn followed(&mut self, salt: &Salted, end: End, by: Option<Maker>) {
         let Some(place) = self.place(salt) else { return };
+        self.may_be_held(place, end);
         let known = &mut self.known[place];
         known.ended += 1;
         if by.is_some() && by != known.told {
@@ -285,6 +300,7 @@ impl Codes {
             }
         }
         for known in &mut self.known {
+            known.may_be_unaccepted = true;
             known.expires = known.may_expire;
             if known.void == Some(WITHDRAWN) && known.withdrawn_in_doubt {
                 known.void = None;
