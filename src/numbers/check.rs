@@ -58,7 +58,13 @@ impl GatewayCheck {
     /// The command that settles the check.
     pub fn settled(self, result: CheckResult) -> SettleCheckCommand {
         let Self { permit, responder, .. } = self;
-        SettleCheckCommand { permit, result, responder, decided: None }
+        SettleCheckCommand { permit, result, refusal: None, responder, decided: None }
+    }
+
+    /// The command that settles a check about which this node may not ask, because it may not own the records any more.
+    pub fn not_owned(self) -> SettleCheckCommand {
+        let refusal = Some(Refusal::StoreUnavailable);
+        SettleCheckCommand { refusal, ..self.settled(CheckResult::NotAsked) }
     }
 }
 
@@ -107,7 +113,7 @@ impl CheckCommand {
                 // gateway is not asked.
                 context.reply.mark_at_gateway();
                 let result = CheckResult::NotAsked;
-                let settle = SettleCheckCommand { permit, result, responder, decided: None };
+                let settle = SettleCheckCommand { permit, result, refusal: None, responder, decided: None };
                 context.enqueue(CommandKind::SettleCheck(settle));
             }
             (None, _) => responder.send(Err(Refusal::StoreUnavailable)),
@@ -160,6 +166,8 @@ pub struct SettleCheckCommand {
     pub permit: CheckPermit,
     /// The gateway's answer.
     pub result: CheckResult,
+    /// Answers the client in place of the result.
+    pub refusal: Option<Refusal>,
     /// Replies to the check.
     pub responder: Responder<Reply<CheckOutcome>>,
     /// The decision, and its status for the list of attempts.
@@ -198,7 +206,7 @@ impl SettleCheckCommand {
             return self.responder.send(Err(Refusal::StoreUnavailable));
         };
         report_code_end(&reply, context);
-        self.responder.send(Ok(reply));
+        self.responder.send(self.refusal.map_or(Ok(reply), Err));
     }
 }
 

@@ -105,10 +105,16 @@ impl ConnectedEffects {
     async fn check(self, check: GatewayCheck) {
         let GatewayCheck { key, permit, .. } = check;
         let Self { deps, shards, delivery } = self;
+        let cause = check.request_id.as_ref().and_then(RequestId::span).cloned();
+        if !shards.is_current() {
+            let settle = CommandKind::SettleCheck(check.not_owned());
+            shards.submit(NumberCommand::new(key, settle, deps).caused_by(cause));
+            return;
+        }
         let asking = async {
             // The gateway has its own time limit; this one holds in any case. The shard ignores a later answer.
             let left = permit.until.since(shards.clock().now());
-            if left.is_zero() || !shards.is_current() {
+            if left.is_zero() {
                 return CheckResult::NotAsked;
             }
             let job = CheckJob {
@@ -132,7 +138,6 @@ impl ConnectedEffects {
             tracing::error!(request_id, number = %key.number, "gateway check panicked; the attempt counts");
             CheckResult::Unknown
         });
-        let cause = check.request_id.as_ref().and_then(RequestId::span).cloned();
         let settle = CommandKind::SettleCheck(check.settled(result));
         shards.submit(NumberCommand::new(key, settle, deps).caused_by(cause));
     }

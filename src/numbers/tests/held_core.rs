@@ -81,6 +81,19 @@ fn an_attempt_that_no_gateway_compared_is_uncounted_durably() {
 }
 
 #[test]
+fn a_check_without_a_valid_lease_gets_503_and_does_not_count() {
+    let mut world = World::new();
+    world.has_held_code(number(1));
+    let answer = world.checks_held(number(1));
+    world.commits();
+    let check = world.asked();
+    world.check_is_not_owned(check);
+    world.commits();
+    assert_eq!(answer.answer(), Err(Refusal::StoreUnavailable));
+    assert_eq!(world.checks_and_hears(number(1), CheckResult::Wrong), Ok(wrong(4)));
+}
+
+#[test]
 fn an_unknown_result_of_the_last_attempt_locks_the_number() {
     let mut world = World::new();
     world.has_held_code(number(1));

@@ -324,6 +324,12 @@ impl World {
         self.submit(key, CommandKind::SettleCheck(check.settled(result)));
     }
 
+    /// This node may not ask the gateway, because another may own the records.
+    pub fn check_is_not_owned(&mut self, check: GatewayCheck) {
+        let key = check.key;
+        self.submit(key, CommandKind::SettleCheck(check.not_owned()));
+    }
+
     /// A whole check that the gateway answers, with its commits.
     pub fn checks_and_hears(&mut self, key: NumberKey, result: CheckResult) -> Result<CheckOutcome, Refusal> {
         let answer = self.checks_held(key);
