@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use onceward_cluster::{
     ClientError, Cluster, ClusterOptions, EtcdStore, EtcdTls, ImportError, JoinError, Owner,
@@ -15,9 +16,13 @@ use crate::clock::{EngineClock, SystemClock};
 use crate::config::{ClusterSettings, Settings, StorageSettings};
 use crate::domain::{ServerKey, Timestamp};
 use crate::engine::key_fingerprint;
+use crate::gateway::{HttpClient, PeerAuthorities};
 use crate::http::{self, Forwarder};
 use crate::node::{KeyError, server_key};
 use crate::store::{Store as _, StoreError, Write, create_durably};
+
+/// The longest time for which a node that stops waits for etcd.
+const LEAVE_WITHIN: Duration = Duration::from_millis(500);
 
 /// Why a node cannot join. Each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -82,7 +87,7 @@ impl Member {
         &self,
         settings: &Settings,
         mut is_serving: watch::Receiver<bool>,
-        requests_to: Arc<watch::Sender<http::Owner>>,
+        requests_to: Arc<watch::Sender<http::Upstream>>,
     ) {
         let scheme = if settings.tls.is_some() { "https" } else { "http" };
         let mut owner = self.owner();
@@ -90,10 +95,10 @@ impl Member {
             loop {
                 let may_serve = *is_serving.borrow_and_update();
                 let for_requests = match &*owner.borrow_and_update() {
-                    Owner::Here if may_serve => http::Owner::Here,
-                    Owner::Here | Owner::Unknown => http::Owner::Unknown,
+                    Owner::Here if may_serve => http::Upstream::Here,
+                    Owner::Here | Owner::None | Owner::Unknown => http::Upstream::Unknown,
                     Owner::Peer { address, .. } => Url::parse(&format!("{scheme}://{address}"))
-                        .map_or(http::Owner::Unknown, http::Owner::Peer),
+                        .map_or(http::Upstream::Unknown, http::Upstream::Peer),
                 };
                 requests_to.send_replace(for_requests);
                 let changed = tokio::select! {
@@ -105,6 +110,11 @@ impl Member {
                 }
             }
         });
+    }
+
+    /// Gives up the node's name, within half a second.
+    pub async fn leave(&self) {
+        let _ = tokio::time::timeout(LEAVE_WITHIN, self.cluster.leave()).await;
     }
 
     /// Returns when this node owns the records.
@@ -189,18 +199,28 @@ fn options(
     })
 }
 
-/// Passes requests on to the node that `owner` names. It needs no etcd: requests that arrive before this node has joined
+/// Passes requests on to the node that `upstream` names. It needs no etcd: requests that arrive before this node has joined
 /// wait for the owner.
 ///
 /// # Errors
 /// [`ClusterError`].
 pub fn forwarder(
     settings: &Settings,
-    owner: watch::Receiver<http::Owner>,
+    upstream: watch::Receiver<http::Upstream>,
 ) -> Result<Forwarder, ClusterError> {
     let key = read_key(&settings.storage)?;
-    Forwarder::new(owner, key.expose(), settings.bounds.commands)
-        .map_err(|error| ClusterError::Forwarding(error.to_string()))
+    let client = client_for_peers(settings)?;
+    Ok(Forwarder::new(upstream, client, key.expose(), settings.bounds.commands))
+}
+
+fn client_for_peers(settings: &Settings) -> Result<HttpClient, ClusterError> {
+    let ca = settings.cluster.as_ref().and_then(|cluster| cluster.peer_ca.as_ref());
+    let authorities = match (&settings.tls, ca) {
+        (None, _) => PeerAuthorities::None,
+        (Some(_), Some(file)) => PeerAuthorities::Only(read(file)?),
+        (Some(_), None) => PeerAuthorities::System,
+    };
+    HttpClient::for_peers(&authorities).map_err(|error| ClusterError::Forwarding(error.to_string()))
 }
 
 /// Creates the data directory, for the account's credentials and the control socket.
@@ -218,9 +238,8 @@ pub fn reason_to_stand_by(owner: &Owner) -> String {
         Owner::Peer { node, address } => {
             format!("this node stands by; node {node} at {address} owns the records of the cluster")
         }
-        Owner::Unknown => {
-            "this node stands by; no node owns the records of the cluster, or etcd does not answer".to_owned()
-        }
+        Owner::None => "this node stands by; no node owns the records of the cluster".to_owned(),
+        Owner::Unknown => "this node stands by; etcd does not answer".to_owned(),
     }
 }
 
@@ -229,7 +248,9 @@ pub fn reason_to_stand_by(owner: &Owner) -> String {
 /// # Errors
 /// [`ClusterError`].
 pub fn check(settings: &Settings) -> Result<(), ClusterError> {
-    settings.cluster.as_ref().map_or(Ok(()), |cluster| read_files(&settings.storage, cluster).map(drop))
+    let Some(cluster) = &settings.cluster else { return Ok(()) };
+    read_files(&settings.storage, cluster)?;
+    client_for_peers(settings).map(drop)
 }
 
 fn read_key(storage: &StorageSettings) -> Result<ServerKey, ClusterError> {

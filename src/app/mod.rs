@@ -94,7 +94,7 @@ pub struct App {
     /// Whether this node answers requests itself while it owns the records.
     is_serving: Arc<watch::Sender<bool>>,
     /// Where a node of a cluster passes requests on to.
-    requests_to: Arc<watch::Sender<http::Owner>>,
+    requests_to: Arc<watch::Sender<http::Upstream>>,
 }
 
 /// Wait before etcd is asked again.
@@ -129,7 +129,7 @@ impl App {
         let begun = settings.traces.as_ref().map(|traces| begin_traces(traces, &clock)).transpose()?;
         let exporter;
         (deps.tracer, exporter) = begun.unzip();
-        let requests_to = Arc::new(watch::Sender::new(http::Owner::Unknown));
+        let requests_to = Arc::new(watch::Sender::new(http::Upstream::Unknown));
         if settings.cluster.is_some() {
             deps.forwarder = Some(Arc::new(cluster::forwarder(settings, requests_to.subscribe())?));
         }
@@ -292,7 +292,7 @@ impl App {
     /// Returns when another node of the cluster owns the records, or after two seconds.
     pub async fn is_replaced(&self) {
         let mut owner = self.requests_to.subscribe();
-        let replaced = owner.wait_for(|owner| matches!(owner, http::Owner::Peer(_)));
+        let replaced = owner.wait_for(|owner| matches!(owner, http::Upstream::Peer(_)));
         let _ = tokio::time::timeout(REPLACED_WITHIN, replaced).await;
     }
 

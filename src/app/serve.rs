@@ -178,6 +178,9 @@ async fn serve(settings: Settings) -> Result<u8, AppStartError> {
                 let leaves = leave(&app, store, stop_serving, serving);
                 let _ = tokio::time::timeout(settings.bounds.graceful_stop, leaves).await;
             }
+            if let Some(member) = &member {
+                member.leave().await;
+            }
             return Ok(EXIT_OK);
         }
     }
@@ -188,10 +191,14 @@ async fn serve(settings: Settings) -> Result<u8, AppStartError> {
         signal = signals.next() => signal,
         () = lease_lost(store.as_deref()) => {
             // Memory may be out of date: a new process reads the records again if this node wins once more.
-            tracing::error!("lease in etcd lost; this node answers nothing more and exits");
+            let node = settings.cluster.as_ref().map(|cluster| cluster.node.as_str());
+            tracing::error!(node, "lease in etcd lost; this node answers nothing more and exits");
             app.begin_stop();
             let _ = stop_serving.send(());
             let _ = tokio::time::timeout(LAST_ANSWERS, serving).await;
+            if let Some(member) = &member {
+                member.leave().await;
+            }
             return Ok(EXIT_LEASE_LOST);
         }
     };
@@ -237,6 +244,9 @@ async fn serve(settings: Settings) -> Result<u8, AppStartError> {
         }
     };
     serving.abort();
+    if let Some(member) = &member {
+        member.leave().await;
+    }
     app.finish_traces().await;
     Ok(code)
 }
@@ -244,7 +254,7 @@ async fn serve(settings: Settings) -> Result<u8, AppStartError> {
 /// Returns when a node of a cluster has lost its lease.
 async fn lease_lost(store: Option<&EtcdStore>) {
     match store {
-        Some(store) => store.over().await,
+        Some(store) => store.lease_lost().await,
         None => std::future::pending().await,
     }
 }

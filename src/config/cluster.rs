@@ -30,6 +30,10 @@ pub struct ClusterSettings {
     /// PEM file of that certificate's private key. Needs `etcd-cert`.
     #[serde(default)]
     pub etcd_key: Option<PathBuf>,
+    /// PEM file of the authorities that signed the nodes' certificates (`tls-cert`). Without it those that the system
+    /// trusts.
+    #[serde(default)]
+    pub peer_ca: Option<PathBuf>,
 }
 
 kinds! {
@@ -55,7 +59,7 @@ kinds! {
 
 impl ClusterSettings {
     fn is_usable(&self) -> bool {
-        let Self { etcd, node, advertise, etcd_ca, etcd_cert, etcd_key } = self;
+        let Self { etcd, node, advertise, etcd_ca, etcd_cert, etcd_key, peer_ca: _ } = self;
         let scheme = if etcd_ca.is_some() { "https" } else { "http" };
         let is_member = |url: &String| {
             Url::parse(url).is_ok_and(|url| {
@@ -84,7 +88,8 @@ impl ClusterSettings {
 
     /// Relative paths begin in `directory`.
     pub(super) fn below(&mut self, directory: &Path) {
-        for path in [&mut self.etcd_ca, &mut self.etcd_cert, &mut self.etcd_key].into_iter().flatten() {
+        let Self { etcd_ca, etcd_cert, etcd_key, peer_ca, .. } = self;
+        for path in [etcd_ca, etcd_cert, etcd_key, peer_ca].into_iter().flatten() {
             *path = directory.join(&path);
         }
     }

@@ -15,6 +15,8 @@ use bytes::Bytes;
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Proxy, Request, Response, StatusCode};
+#[cfg(feature = "server")]
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 use serde::Deserialize;
 use url::Url;
@@ -35,6 +37,17 @@ const IDLE_CONNECTIONS: usize = 512;
 const ANSWER_MAX: usize = 64 * 1024;
 
 const USER_AGENT: &str = concat!("onceward/", env!("CARGO_PKG_VERSION"));
+
+/// Who signed the certificates of other nodes of a cluster.
+#[cfg(feature = "server")]
+pub enum PeerAuthorities {
+    /// Nodes have no certificates: requests to them are not encrypted.
+    None,
+    /// Those that the system trusts.
+    System,
+    /// Those in this PEM file.
+    Only(Vec<u8>),
+}
 
 /// A client for one provider, or for the webhooks that are reached in the same way.
 pub struct HttpClient(reqwest::Client);
@@ -90,8 +103,13 @@ impl HttpClient {
 
     /// A client for requests to other nodes of a cluster, which answers much later than it connects.
     #[cfg(feature = "server")]
-    pub fn for_peers() -> Result<Self, ClientError> {
-        Self::new(trusting_the_platform()?, None, EgressPolicy::Anywhere)
+    pub fn for_peers(authorities: &PeerAuthorities) -> Result<Self, ClientError> {
+        let tls = match authorities {
+            PeerAuthorities::None => trusting_none()?,
+            PeerAuthorities::System => trusting_the_platform()?,
+            PeerAuthorities::Only(pem) => trusting_only(pem)?,
+        };
+        Self::new(tls, None, EgressPolicy::Anywhere)
     }
 
     /// A client that connects to what `egress` allows, or through a proxy, which decides by itself what it connects
@@ -181,6 +199,23 @@ pub(super) fn trusting_the_platform() -> Result<rustls::ClientConfig, ClientErro
 /// TLS without roots, for `http` targets: a container without any certificates can use a plain address.
 pub(super) fn trusting_none() -> Result<rustls::ClientConfig, ClientError> {
     let roots = rustls::RootCertStore::empty();
+    Ok(http1_only(tls_builder()?.with_root_certificates(roots).with_no_client_auth()))
+}
+
+/// TLS with these root certificates, in PEM, and no others.
+#[cfg(feature = "server")]
+fn trusting_only(pem: &[u8]) -> Result<rustls::ClientConfig, ClientError> {
+    let unusable = |error: &dyn std::fmt::Display| {
+        ClientError::Setup(format!("\"peer-ca\" must be a PEM file of certificates: {error}"))
+    };
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate = certificate.map_err(|error| unusable(&error))?;
+        roots.add(certificate).map_err(|error| unusable(&error))?;
+    }
+    if roots.is_empty() {
+        return Err(unusable(&"it has none"));
+    }
     Ok(http1_only(tls_builder()?.with_root_certificates(roots).with_no_client_auth()))
 }
 

@@ -37,7 +37,7 @@ pub use futures_util::future::BoxFuture;
 
 pub(crate) use client::NoResponse;
 #[cfg(feature = "server")]
-pub(crate) use client::{ClientError, GatewayResponse, HttpClient, fetch};
+pub(crate) use client::{ClientError, GatewayResponse, HttpClient, PeerAuthorities, fetch};
 pub(crate) use egress::EgressClients;
 pub use http_gateway::HttpGateway;
 pub use mada::Mada;

@@ -22,17 +22,18 @@ use url::Url;
 
 use super::request::{self, X_REQUEST_ID};
 use super::response::{ErrorFormat, Problem, Response};
-use crate::gateway::{ClientError, HttpClient, NoResponse};
+use crate::gateway::{HttpClient, NoResponse};
+use crate::metrics::NodeState;
 use crate::numbers::Refusal;
 
-/// The node that owns the records, as this node knows it.
+/// The node that answers requests: the owner of the records, as this node knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Owner {
+pub enum Upstream {
     /// This node.
     Here,
-    /// Its base URL.
+    /// The node at this base URL.
     Peer(Url),
-    /// None, or the store does not say.
+    /// No node owns the records, or none is known to.
     Unknown,
 }
 
@@ -49,7 +50,7 @@ pub enum Destination<'a> {
 
 /// Passes requests on to the owner.
 pub struct Forwarder {
-    owner: watch::Receiver<Owner>,
+    upstream: watch::Receiver<Upstream>,
     client: HttpClient,
     proof: HeaderValue,
     /// Limits the requests that are passed on at once.
@@ -128,23 +129,35 @@ enum Failed {
 
 impl Forwarder {
     /// `secret` is the same on all nodes. At most `max_in_flight` requests are passed on at once.
-    ///
-    /// # Errors
-    /// Without trusted root certificates, if peers have `https` addresses.
     pub fn new(
-        owner: watch::Receiver<Owner>,
+        upstream: watch::Receiver<Upstream>,
+        client: HttpClient,
         secret: &[u8],
         max_in_flight: usize,
-    ) -> Result<Self, ClientError> {
+    ) -> Self {
         let in_flight = Semaphore::new(max_in_flight.min(Semaphore::MAX_PERMITS));
-        let (client, local_requests) = (HttpClient::for_peers()?, watch::Sender::default());
-        Ok(Self { owner, client, proof: proof_of(secret), in_flight, local_requests })
+        Self {
+            upstream,
+            client,
+            proof: proof_of(secret),
+            in_flight,
+            local_requests: watch::Sender::default(),
+        }
     }
 
     /// What this node sends to prove itself.
     #[cfg(test)]
     pub const fn proof(&self) -> &HeaderValue {
         &self.proof
+    }
+
+    /// The state of this node for metrics.
+    pub fn state(&self) -> NodeState {
+        match *self.upstream.borrow() {
+            Upstream::Here => NodeState::Owner,
+            Upstream::Peer(_) => NodeState::Standby,
+            Upstream::Unknown => NodeState::NoOwner,
+        }
     }
 
     /// Decides which node answers a request from `peer`.
@@ -161,13 +174,18 @@ impl Forwarder {
     fn begin_local(&self) -> Option<InProgress<'_>> {
         // Counted first: a node that stops being the owner then waits for it.
         let in_progress = InProgress::begin(&self.local_requests);
-        (*self.owner.borrow() == Owner::Here).then_some(in_progress)
+        (*self.upstream.borrow() == Upstream::Here).then_some(in_progress)
     }
 
     /// Returns when this node answers no request. It takes no new ones while it is not the owner.
     pub async fn idle(&self) {
         // The sender lives as long as `self`.
         let _ = self.local_requests.subscribe().wait_for(|requests| *requests == 0).await;
+    }
+
+    /// Whether a node of the cluster passed the request on.
+    pub fn is_passed_on(&self, headers: &HeaderMap) -> bool {
+        self.client_of(headers).is_some()
     }
 
     /// The client's address, if a node of the cluster passed the request on.
@@ -192,18 +210,18 @@ impl Forwarder {
         let Ok(_permit) = self.in_flight.try_acquire() else {
             return Err(Problem::Refused(Refusal::Overloaded));
         };
-        let mut owner = self.owner.clone();
+        let mut upstream = self.upstream.clone();
         let mut deadline = pin!(tokio::time::sleep(LONGEST_WAIT));
         loop {
-            let now = owner.borrow_and_update().clone();
+            let now = upstream.borrow_and_update().clone();
             match now {
-                Owner::Here => {
+                Upstream::Here => {
                     if let Some(in_progress) = self.begin_local() {
                         return Ok(ForwardResult::BecameOwner(in_progress));
                     }
                 }
-                Owner::Unknown => {}
-                Owner::Peer(peer) => {
+                Upstream::Unknown => {}
+                Upstream::Peer(peer) => {
                     let request = self.request(head, body.clone(), client, request_id, &peer);
                     match self.send(request, &peer).await {
                         Ok(answer) => return Ok(ForwardResult::Response(answer)),
@@ -217,7 +235,7 @@ impl Forwarder {
             }
             tokio::select! {
                 () = &mut deadline => return Err(Problem::Refused(Refusal::Starting)),
-                _ = owner.changed() => {}
+                _ = upstream.changed() => {}
                 () = tokio::time::sleep(PAUSE) => {}
             }
         }
@@ -225,12 +243,12 @@ impl Forwarder {
 
     /// Returns when another node owns the records and `peer` had time for its last answers.
     async fn is_replaced(&self, peer: &Url) {
-        let is_other = |owner: &Owner| match owner {
-            Owner::Here => true,
-            Owner::Peer(other) => other != peer,
-            Owner::Unknown => false,
+        let is_other = |upstream: &Upstream| match upstream {
+            Upstream::Here => true,
+            Upstream::Peer(other) => other != peer,
+            Upstream::Unknown => false,
         };
-        if self.owner.clone().wait_for(is_other).await.is_err() {
+        if self.upstream.clone().wait_for(is_other).await.is_err() {
             // No change will be known.
             std::future::pending::<()>().await;
         }

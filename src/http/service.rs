@@ -28,7 +28,7 @@ use tokio::task::AbortHandle;
 use tracing::{Level, debug, enabled, error, info};
 
 use super::connection::{ActiveRequest, CertificateHealth, Server};
-use super::forward::{self, Destination, ForwardResult, Forwarded};
+use super::forward::{self, Destination, ForwardResult, Forwarded, Forwarder};
 use super::pages::inbox::InboxError;
 use super::pages::{docs_page, home};
 use super::request::{self, RequestBody, X_REQUEST_ID};
@@ -43,7 +43,7 @@ use super::{admin, compatible, cors, openapi, v2};
 use crate::clock::Stopwatch;
 use crate::domain::{ServiceId, Sid, SidKind};
 use crate::log_limit::OncePerSecond;
-use crate::metrics::TextFormat;
+use crate::metrics::{ForwardEnd, TextFormat};
 use crate::numbers::{Refusal, Usage};
 use crate::registry::Scope;
 use crate::trace::{RemoteParent, RequestId, Span, SpanContext};
@@ -66,6 +66,7 @@ pub async fn respond<V: Verify>(
     // Held until the answer is made.
     let _in_progress;
     if let Some(forwarder) = &active.server().deps.forwarder
+        && active.server().deps.routes == ServedRoutes::All
         && !target.is_of_this_node()
     {
         match forwarder.destination(&head.headers, peer) {
@@ -81,6 +82,9 @@ pub async fn respond<V: Verify>(
                     }
                     Err(problem) => Err(problem),
                 };
+                if let Some(end) = forward_end(&forwarded) {
+                    active.server().deps.metrics.forwarded(end);
+                }
                 match forwarded {
                     Ok(ForwardResult::BecameOwner(in_progress)) => _in_progress = in_progress,
                     Ok(ForwardResult::Response(answer)) => {
@@ -141,6 +145,16 @@ pub async fn respond<V: Verify>(
 
 /// The body of an answer: whole, or a stream of events.
 type Body = Either<Full<Bytes>, UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>>;
+
+/// `None` for a request that was not passed on.
+fn forward_end(forwarded: &Result<ForwardResult<'_>, Problem>) -> Option<ForwardEnd> {
+    match forwarded {
+        Ok(ForwardResult::Response(_)) => Some(ForwardEnd::Answered),
+        Err(Problem::Refused(Refusal::StoreUnavailable)) => Some(ForwardEnd::Lost),
+        Err(Problem::Refused(_)) => Some(ForwardEnd::NotTaken),
+        Ok(ForwardResult::BecameOwner(_)) | Err(_) => None,
+    }
+}
 
 /// The answer of the node that owns the records. A stream of events ends when this server stops.
 fn forwarded_response<V>(
@@ -448,7 +462,7 @@ async fn try_answer<V: Verify>(
         Handler::Callback(kind) => callback(deps, kind, head, body.read(limit, time).await?).await,
         Handler::Inbox => inbox(deps, head),
         Handler::Admin(page) => admin::answer(call, page, head, body).await,
-        Handler::Metrics => metrics(deps, &head.headers),
+        Handler::Metrics => metrics(call, head).await,
         Handler::Ready => Ok(ready(deps)),
         Handler::Index => Ok(index(deps, head)),
         Handler::TrySend => home::send(call, head, &body.read(limit, time).await?).await,
@@ -569,16 +583,40 @@ pub struct Diagnosis {
     pub metrics: Vec<String>,
 }
 
-/// `GET /metrics`.
-pub fn metrics<V>(deps: &Deps<V>, headers: &HeaderMap) -> Result<Response, Problem> {
+/// `GET /metrics`. A node that does not own the records has no keys: it asks the owner whether the caller may read metrics.
+async fn metrics<V>(call: &Call<'_, V>, head: &Parts) -> Result<Response, Problem> {
+    let (deps, headers) = (call.deps, &head.headers);
     if deps.routes == ServedRoutes::All {
-        let v2 = deps.v2.get().ok_or(Problem::Refused(Refusal::Starting))?;
-        v2.admit(headers, &[Scope::Metrics, Scope::Admin])?;
+        match (deps.v2.get(), &deps.forwarder) {
+            (Some(v2), _) => v2.admit(headers, &[Scope::Metrics, Scope::Admin])?,
+            (None, Some(forwarder)) if forwarder.is_passed_on(headers) => return Ok(forward::not_owner()),
+            (None, Some(forwarder)) => may_read_metrics(call, forwarder, head).await?,
+            (None, None) => return Err(Problem::Refused(Refusal::Starting)),
+        }
+    }
+    if let Some(forwarder) = &deps.forwarder {
+        deps.metrics.node_state(forwarder.state());
     }
     let is_open = accepts(headers, "application/openmetrics-text");
     let format = if is_open { TextFormat::OpenMetrics } else { TextFormat::Classic };
     let text = deps.metrics.text(format, (deps.reading)().as_ref());
     Ok(Response::page(format.content_type(), &[], text))
+}
+
+/// Asks the owner of the records whether the caller may read metrics.
+async fn may_read_metrics<V>(call: &Call<'_, V>, forwarder: &Forwarder, head: &Parts) -> Result<(), Problem> {
+    let mut question = head.clone();
+    question.method = Method::HEAD;
+    let id = HeaderValue::from_str(call.request_id).unwrap_or_else(|_| HeaderValue::from_static("metrics"));
+    match forwarder.forward(&question, &Bytes::new(), call.peer, &id).await? {
+        ForwardResult::Response(answer) => match answer.status() {
+            StatusCode::OK => Ok(()),
+            StatusCode::UNAUTHORIZED => Err(Problem::Unauthenticated),
+            StatusCode::FORBIDDEN => Err(Problem::Forbidden),
+            _ => Err(Problem::Refused(Refusal::Starting)),
+        },
+        ForwardResult::BecameOwner(_) => Err(Problem::Refused(Refusal::Starting)),
+    }
 }
 
 /// The filter of the inbox, which its page reads.

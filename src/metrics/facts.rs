@@ -147,3 +147,49 @@ pub enum WebhookEnd {
     /// Not recorded: too many deliveries are pending.
     Dropped,
 }
+
+/// The state of a node of a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NodeState {
+    /// This node owns the records.
+    Owner,
+    /// Another node owns them.
+    Standby,
+    /// No node owns them, or etcd does not answer.
+    NoOwner,
+}
+
+impl NodeState {
+    pub const ALL: [Self; 3] = [Self::Owner, Self::Standby, Self::NoOwner];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Owner => "owner",
+            Self::Standby => "standby",
+            Self::NoOwner => "no_owner",
+        }
+    }
+}
+
+/// The end of a request that a node of a cluster passed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ForwardEnd {
+    /// The owner answered.
+    Answered,
+    /// The owner may have carried it out, and did not answer.
+    Lost,
+    /// No node took it in time, or too many are in flight.
+    NotTaken,
+}
+
+impl ForwardEnd {
+    pub const ALL: [Self; 3] = [Self::Answered, Self::Lost, Self::NotTaken];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Lost => "lost",
+            Self::NotTaken => "not_taken",
+        }
+    }
+}

@@ -37,8 +37,9 @@ pub use self::reading::{GatewayReading, Reading, TableReading};
 pub use self::text::TextFormat;
 
 pub use self::facts::{
-    CheckFacts, CommitFacts, FactConsumer, FailedAttemptFacts, GatewayEnd, GatewayFacts, GatewayOperation,
-    Recipient, SendEnd, SendFacts, VerificationFacts, VerificationStep, WebhookEnd,
+    CheckFacts, CommitFacts, FactConsumer, FailedAttemptFacts, ForwardEnd, GatewayEnd, GatewayFacts,
+    GatewayOperation, NodeState, Recipient, SendEnd, SendFacts, VerificationFacts, VerificationStep,
+    WebhookEnd,
 };
 
 /// Services whose name is the value of a label. Further ones share [`OTHER`], until the next start.
@@ -92,6 +93,8 @@ pub struct Metrics {
     refused: Counters<One>,
     webhook_deliveries: Counters<One>,
     connections: Gauge,
+    node_state: Family<One, Gauge>,
+    forwarded: Counters<One>,
 }
 
 impl Default for Metrics {
@@ -164,6 +167,17 @@ impl Default for Metrics {
                 "onceward_connections",
                 "Open connections of clients",
                 Gauge::default(),
+            ),
+            node_state: registered(
+                all,
+                "onceward_cluster_node",
+                "1 for the state of this node of a cluster, else 0",
+                Family::default(),
+            ),
+            forwarded: counter(
+                all,
+                "onceward_requests_forwarded",
+                "Requests that this node of a cluster passed on to the owner of the records, by outcome",
             ),
             services: RwLock::default(),
             other_services: ServiceCounters::new(ServiceLabel { id: None, name: OTHER.into() }),
@@ -313,6 +327,25 @@ impl Metrics {
     /// Counts a rule of the pumping guard that a send broke. Both names are of fixed lists.
     pub fn guard_finding(&self, rule: &'static str, effect: &'static str) {
         self.guard_findings.get_or_create(&[("rule", rule), ("effect", effect)]).inc();
+    }
+
+    /// Creates the series of a node of a cluster at zero, as
+    /// [`create_refusals_at_zero`](Self::create_refusals_at_zero).
+    pub fn create_forwarded_at_zero(&self) {
+        for end in ForwardEnd::ALL {
+            drop(self.forwarded.get_or_create(&[("outcome", end.as_str())]));
+        }
+    }
+
+    pub fn forwarded(&self, end: ForwardEnd) {
+        self.forwarded.get_or_create(&[("outcome", end.as_str())]).inc();
+    }
+
+    /// Notes the state of this node of a cluster.
+    pub fn node_state(&self, now: NodeState) {
+        for state in NodeState::ALL {
+            self.node_state.get_or_create(&[("state", state.as_str())]).set(i64::from(state == now));
+        }
     }
 
     /// Notes how many connections are open.

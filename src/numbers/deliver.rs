@@ -106,7 +106,7 @@ impl ConnectedEffects {
         let GatewayCheck { key, permit, .. } = check;
         let Self { deps, shards, delivery } = self;
         let cause = check.request_id.as_ref().and_then(RequestId::span).cloned();
-        if !shards.is_current() {
+        if !shards.owns_records() {
             let settle = CommandKind::SettleCheck(check.not_owned());
             shards.submit(NumberCommand::new(key, settle, deps).caused_by(cause));
             return;
@@ -159,6 +159,6 @@ impl CodeLiveness for NumberLiveness<'_> {
     }
 
     fn may_send(&self) -> bool {
-        self.links.shards.is_current()
+        self.links.shards.owns_records()
     }
 }

@@ -191,7 +191,7 @@ impl Actor for ShardActor {
     ) -> Result<(), ActorProcessingErr> {
         let now = state.shared.clock.now();
         let core = &mut state.core;
-        core.set_current(state.shared.store.is_current());
+        core.set_owns_records(state.shared.store.owns_records());
         // One slice of records for each message: the shard decides commands in between.
         let gives_a_slice = matches!(message, ShardMessage::Stream(_) | ShardMessage::StreamNext);
         match message {
@@ -200,7 +200,7 @@ impl Actor for ShardActor {
             }
             ShardMessage::Command(command) => command.refuse(Refusal::Stopping),
             ShardMessage::Committed(result) => core.committed(&result, now),
-            ShardMessage::Read(read) if core.is_current() => read(core, now),
+            ShardMessage::Read(read) if core.owns_records() => read(core, now),
             ShardMessage::Follow(kind, index) => core.follow(kind, index),
             ShardMessage::BatchDelayEnded => core.batch_delay_ended(now),
             ShardMessage::Sweep => {

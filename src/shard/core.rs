@@ -55,8 +55,8 @@ pub struct Core {
     last_seen: Timestamp,
     commit: Option<Vec<Write>>,
     limits: StoreLimits,
-    /// Whether the records in memory are what the store has.
-    is_current: bool,
+    /// Whether this process certainly owns the records: then memory is what the store has.
+    owns_records: bool,
 }
 
 /// Limits of a shard.
@@ -142,7 +142,7 @@ impl Core {
             last_seen: Timestamp::EPOCH,
             commit: None,
             limits: StoreLimits { records_per_batch: usize::MAX, keeps_expired: false },
-            is_current: true,
+            owns_records: true,
         }
     }
 
@@ -151,10 +151,10 @@ impl Core {
         self.limits = limits;
     }
 
-    /// Says whether memory is what the store has. While it is not, every command is refused but settlements, whose
-    /// changes the store refuses.
-    pub const fn set_current(&mut self, is_current: bool) {
-        self.is_current = is_current;
+    /// Says whether this process certainly owns the records. While it does not, every command is refused but
+    /// settlements, whose changes the store refuses if another process owns the records.
+    pub const fn set_owns_records(&mut self, owns_records: bool) {
+        self.owns_records = owns_records;
     }
 
     /// Accepts a command. The shard decides it at once or with the next batch.
@@ -186,13 +186,13 @@ impl Core {
         self.begin_batch(now);
     }
 
-    /// Whether memory is what the store has.
-    pub const fn is_current(&self) -> bool {
-        self.is_current
+    /// Whether this process certainly owns the records.
+    pub const fn owns_records(&self) -> bool {
+        self.owns_records
     }
 
     fn must_refuse(&self, command: &dyn Command) -> bool {
-        !self.is_current && command.load() != Load::Settlement
+        !self.owns_records && command.load() != Load::Settlement
     }
 
     /// Decides a command that changes nothing and does not depend on the batch in flight. Returns `false` if the

@@ -194,9 +194,9 @@ impl Shards {
         }
     }
 
-    /// Whether memory is what the store has. While it is not, no message may be sent.
-    pub fn is_current(&self) -> bool {
-        self.shared.store.is_current()
+    /// Whether this process certainly owns the records now. While it does not, no message may be sent.
+    pub fn owns_records(&self) -> bool {
+        self.shared.store.owns_records()
     }
 
     /// Stops the shards. The caller must first wait for all commands in flight and close the store.

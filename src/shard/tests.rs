@@ -484,7 +484,7 @@ async fn while_memory_is_not_what_the_store_has_nothing_is_answered_from_it() {
     let in_flight = world.ask(ONE, VoucherAction::Spend(1));
     world.store.waiting(1).await;
     let behind_it = world.ask(ONE, VoucherAction::Show);
-    world.store.set_current(false);
+    world.store.set_owns_records(false);
     let refused = Err(Refusal::StoreUnavailable);
     assert_eq!(world.told(TWO, VoucherAction::Show).await, refused);
     world.store.release();
@@ -492,7 +492,7 @@ async fn while_memory_is_not_what_the_store_has_nothing_is_answered_from_it() {
     assert_eq!(behind_it.await, Ok(refused));
     let read = world.shards.router().read(ONE.slot, |_, _| ()).await;
     assert_eq!(read, Err(Refusal::Stopping));
-    world.store.set_current(true);
+    world.store.set_owns_records(true);
     assert_eq!(world.told(ONE, VoucherAction::Spend(4)).await, Ok(Some(5)));
 }
 

@@ -20,7 +20,7 @@ impl World {
         self.tally.count("a lease is lost");
         self.is_stale = true;
         for shard in &mut self.shards {
-            shard.core.set_current(false);
+            shard.core.set_owns_records(false);
         }
     }
 

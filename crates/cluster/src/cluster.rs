@@ -1,6 +1,7 @@
 //! A node's part in the cluster: who owns the records, and the campaign to own them.
 
-use std::sync::Arc;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use onceward_core::clock::Clock;
@@ -12,20 +13,23 @@ use tokio::time::{sleep, timeout};
 
 use crate::etcd::{Client, ClientError, EtcdTls, delete, found, get, put, version_is};
 use crate::messages::{KeyValue, TxnRequest};
-use crate::sealed::{Sealing, named, record_range};
+use crate::sealed::{Sealing, record_range, system_key};
 use crate::store::EtcdStore;
 use crate::term::{self, Term};
 use crate::writer::sequence_key;
 
 /// Longest time until a change of the owner that the watch did not report is noticed.
 const POLL: Duration = Duration::from_millis(500);
+/// Attempts to reserve the node's name before the log warns. An earlier process of the node, which was killed, holds it
+/// for up to two seconds.
+const QUIET_ATTEMPTS: u32 = 8;
 
 /// The arguments of [`Cluster::join`].
 pub struct ClusterOptions {
     /// URLs of etcd's members.
     pub etcd: Vec<String>,
     pub tls: Option<EtcdTls>,
-    /// This node's name.
+    /// This node's name, which no other node has.
     pub node: String,
     /// Where other nodes reach this one: host and port.
     pub advertise: String,
@@ -72,38 +76,59 @@ pub enum Owner {
         node: String,
         address: String,
     },
-    /// No node, or etcd does not say.
+    /// No node.
+    None,
+    /// etcd does not answer.
     #[default]
     Unknown,
 }
 
 /// A member of the cluster.
 pub struct Cluster {
-    shared: Arc<Shared>,
+    node: Arc<Node>,
     owner: watch::Receiver<Owner>,
-    /// End with this.
-    _tasks: JoinSet<()>,
+    /// They end with this.
+    tasks: Mutex<JoinSet<()>>,
 }
 
-pub struct Shared {
+/// What the tasks of a [`Cluster`] share.
+pub struct Node {
     pub options: ClusterOptions,
     pub client: Arc<Client>,
     pub sealing: Arc<Sealing>,
     owner: watch::Sender<Owner>,
+    /// The lease on this node's name, once the campaign has begun.
+    name: watch::Sender<Name>,
     /// The term of this node.
     term: watch::Sender<Option<Arc<Term>>>,
     /// Counts changes of the owner key.
     changes: watch::Sender<u64>,
 }
 
+/// Whether this node has its name for itself.
+#[derive(Clone, Default)]
+enum Name {
+    /// The campaign has not begun.
+    #[default]
+    Unwanted,
+    /// Another process may have it.
+    Wanted,
+    Reserved(Arc<Term>),
+}
+
 /// Exists while an import is not complete: no node owns the records then.
 fn import_key() -> Vec<u8> {
-    named("import")
+    system_key("import")
+}
+
+/// The key that reserves a node's name. Its value is the node's address.
+fn name_key(node: &str) -> Vec<u8> {
+    system_key(&format!("node/{node}"))
 }
 
 /// The key of the owner. Its value is the node's name, a line feed and its address.
 pub fn owner_key() -> Vec<u8> {
-    named("owner")
+    system_key("owner")
 }
 
 impl Cluster {
@@ -113,7 +138,7 @@ impl Cluster {
     /// [`JoinError`]; each says what to do.
     pub async fn join(options: ClusterOptions) -> Result<Self, JoinError> {
         let client = Client::new(&options.etcd, options.tls.as_ref()).map_err(JoinError::Settings)?;
-        let key = named("server-key");
+        let key = system_key("server-key");
         let txn = TxnRequest {
             compare: vec![version_is(key.clone(), 0)],
             success: vec![put(key.clone(), options.key_fingerprint.to_vec(), 0)],
@@ -124,33 +149,48 @@ impl Cluster {
         if !response.succeeded && found(response).flatten().any(is_other) {
             return Err(JoinError::OtherKey);
         }
-        let shared = Arc::new(Shared {
+        let node = Arc::new(Node {
             sealing: Arc::new(Sealing::new(&options.key)),
             options,
             client: Arc::new(client),
             owner: watch::Sender::default(),
+            name: watch::Sender::default(),
             term: watch::Sender::default(),
             changes: watch::Sender::default(),
         });
         let mut tasks = JoinSet::new();
-        tasks.spawn(follow_owner(Arc::clone(&shared)));
-        tasks.spawn(watch_owner(Arc::clone(&shared)));
-        Ok(Self { owner: shared.owner.subscribe(), shared, _tasks: tasks })
+        tasks.spawn(follow_owner(Arc::clone(&node)));
+        tasks.spawn(watch_owner(Arc::clone(&node)));
+        Ok(Self { owner: node.owner.subscribe(), node, tasks: Mutex::new(tasks) })
     }
 
-    /// Follows the owner. A node that has lost its lease is not told so here first: see [`EtcdStore::over`].
+    /// Follows the owner. A node that has lost its lease is not told so here first: see [`EtcdStore::lease_lost`].
     pub fn owner(&self) -> watch::Receiver<Owner> {
         self.owner.clone()
     }
 
     /// Returns when this node owns the records, with the store of its term. Failures of etcd are logged once, and the
-    /// campaign goes on.
+    /// campaign goes on. A node whose name another one has waits for the name.
     pub async fn campaign(&self) -> EtcdStore {
-        let mut changes = self.shared.changes.subscribe();
+        let mut changes = self.node.changes.subscribe();
+        let mut name = self.node.name.subscribe();
+        let begins = self.node.name.send_if_modified(|name| {
+            let begins = matches!(name, Name::Unwanted);
+            if begins {
+                *name = Name::Wanted;
+            }
+            begins
+        });
+        if begins {
+            let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+            tasks.spawn(reserve_name(Arc::clone(&self.node)));
+        }
         let mut is_reported = false;
         loop {
+            // The sender lives as long as `self`.
+            let _ = name.wait_for(|name| matches!(name, Name::Reserved(_))).await;
             changes.mark_unchanged();
-            match self.shared.try_to_win(true).await {
+            match self.node.try_to_win(true).await {
                 Ok(Some(store)) => return store,
                 Ok(None) => is_reported = false,
                 Err(error) if is_reported => tracing::debug!(%error, "campaign failed"),
@@ -165,14 +205,25 @@ impl Cluster {
         }
     }
 
+    /// Gives the node's name up. Otherwise it stays reserved for two seconds.
+    pub async fn leave(&self) {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
+        let name = self.node.name.send_replace(Name::Unwanted);
+        if let Name::Reserved(reserved) = name {
+            reserved.end();
+            // The lease ends by itself in any case.
+            let _ = self.node.client.revoke(reserved.lease).await;
+        }
+    }
+
     /// Owns the records of an etcd without any, to import records. Records of an import that was cut off are deleted.
     /// No node owns the records before [`Cluster::finish_import`].
     ///
     /// # Errors
     /// [`ImportError`].
     pub async fn begin_import(&self) -> Result<EtcdStore, ImportError> {
-        let client = &self.shared.client;
-        let store = self.shared.try_to_win(false).await?.ok_or(ImportError::Owned)?;
+        let client = &self.node.client;
+        let store = self.node.try_to_win(false).await?.ok_or(ImportError::Owned)?;
         let is_unfinished = !client.range(import_key(), Vec::new()).await?.is_empty();
         if !is_unfinished && store.expected_records() > 0 {
             let _ = store.close().await;
@@ -190,16 +241,16 @@ impl Cluster {
     /// [`ImportError::Etcd`].
     pub async fn finish_import(&self, store: EtcdStore) -> Result<(), ImportError> {
         let success = vec![delete(import_key(), Vec::new())];
-        self.shared.client.txn(TxnRequest { success, ..TxnRequest::default() }).await?;
+        self.node.client.txn(TxnRequest { success, ..TxnRequest::default() }).await?;
         // The lease ends by itself in any case.
         let _ = store.close().await;
         Ok(())
     }
 }
 
-impl Shared {
-    /// Claims the owner key if it is free, and unless an import is incomplete if `serves`. The claim begins the term's sequence; therefore no transaction of an earlier
-    /// term is applied from then on.
+impl Node {
+    /// Claims the owner key if it is free; if this node is to serve, only while no import is incomplete. The claim begins
+    /// the term's sequence; therefore no transaction of an earlier term is applied from then on.
     async fn try_to_win(&self, serves: bool) -> Result<Option<EtcdStore>, ClientError> {
         let key = owner_key();
         if !self.client.range(key.clone(), Vec::new()).await?.is_empty() {
@@ -232,12 +283,10 @@ impl Shared {
         if !is_won || kept.is_err() {
             // If it is not revoked it ends by itself, with the key of a claim that arrives late.
             let _ = self.client.revoke(lease).await;
-            kept.map_err(|error| {
-                ClientError::Refused(format!("the thread that keeps the lease alive cannot start: {error}"))
-            })?;
+            kept.map_err(|error| no_thread(&error))?;
             return Ok(None);
         }
-        let store = EtcdStore::of_term(self, Arc::clone(&term)).await;
+        let store = EtcdStore::open(self, Arc::clone(&term)).await;
         if store.is_err() {
             term.end();
             let _ = self.client.revoke(lease).await;
@@ -249,42 +298,121 @@ impl Shared {
         store.map(Some)
     }
 
-    async fn read_owner(&self) -> Owner {
-        let found = self.client.range(owner_key(), Vec::new()).await;
-        let Some(KeyValue { value, lease, .. }) = found.ok().and_then(|mut found| found.pop()) else {
-            return Owner::Unknown;
+    /// Reserves the node's name. Without a lease on it, it returns the address of the process that has the name.
+    async fn try_to_reserve_name(&self) -> Result<Result<Arc<Term>, String>, ClientError> {
+        let ClusterOptions { etcd, tls, node, advertise, uptime, .. } = &self.options;
+        let key = name_key(node);
+        let address = |found: &KeyValue| String::from_utf8_lossy(&found.value).into_owned();
+        if let Some(found) = self.client.range(key.clone(), Vec::new()).await?.first() {
+            return Ok(Err(address(found)));
+        }
+        let sent = uptime.now();
+        let lease = self.client.grant(term::TTL).await?;
+        let txn = TxnRequest {
+            compare: vec![version_is(key.clone(), 0)],
+            success: vec![put(key.clone(), advertise.clone().into_bytes(), lease)],
+            failure: vec![get(key, Vec::new())],
         };
+        let response = self.client.txn(txn).await?;
+        // A repeated transaction finds its own key.
+        let other = if response.succeeded {
+            None
+        } else {
+            found(response).flatten().find(|found| found.lease != lease)
+        };
+        if let Some(other) = other {
+            let _ = self.client.revoke(lease).await;
+            return Ok(Err(address(&other)));
+        }
+        let reserved = Arc::new(Term::new(lease, Arc::clone(uptime), sent));
+        term::keep_alive(&reserved, etcd.clone(), tls.clone()).map_err(|error| no_thread(&error))?;
+        Ok(Ok(reserved))
+    }
+
+    async fn read_owner(&self) -> Owner {
+        let read = self.client.range(owner_key(), Vec::new()).await;
+        let Ok(mut found) = read else { return Owner::Unknown };
+        let Some(KeyValue { value, lease, .. }) = found.pop() else { return Owner::None };
         if let Some(term) = &*self.term.borrow()
             && term.lease == lease
         {
-            return if term.is_over() { Owner::Unknown } else { Owner::Here };
+            return if term.has_ended() { Owner::None } else { Owner::Here };
         }
         let peer = std::str::from_utf8(&value).ok().and_then(|value| value.split_once('\n'));
         match peer {
             // An earlier process of this node, whose lease has not ended yet.
-            Some((node, _)) if node == self.options.node => Owner::Unknown,
+            Some((_, address)) if address == self.options.advertise => Owner::None,
             Some((node, address)) => Owner::Peer { node: node.to_owned(), address: address.to_owned() },
-            None => Owner::Unknown,
+            None => Owner::None,
         }
     }
 }
 
-async fn follow_owner(shared: Arc<Shared>) {
-    let (mut changes, mut terms) = (shared.changes.subscribe(), shared.term.subscribe());
+fn no_thread(error: &io::Error) -> ClientError {
+    ClientError::Refused(format!("the thread that keeps the lease alive cannot start: {error}"))
+}
+
+/// Holds the node's name from the beginning of the campaign on.
+async fn reserve_name(node: Arc<Node>) {
+    let mut attempts = 0;
+    loop {
+        match node.try_to_reserve_name().await {
+            Ok(Ok(reserved)) => {
+                if attempts >= QUIET_ATTEMPTS {
+                    tracing::info!(node = node.options.node, "node name reserved");
+                }
+                attempts = 0;
+                node.name.send_replace(Name::Reserved(Arc::clone(&reserved)));
+                reserved.ended().await;
+                node.name.send_replace(Name::Wanted);
+                continue;
+            }
+            Ok(Err(address)) => {
+                attempts += 1;
+                if attempts == QUIET_ATTEMPTS {
+                    tracing::warn!(
+                        node = node.options.node,
+                        address,
+                        "node name in use by another process, this node cannot own the records; give every node its own \"node\" in \"cluster\""
+                    );
+                }
+            }
+            Err(error) => tracing::debug!(%error, "node name not reserved"),
+        }
+        sleep(POLL).await;
+    }
+}
+
+/// Logs a change of the owner. [`Node::try_to_win`] logs that this node became the owner.
+fn log_change(owner: &Owner) {
+    match owner {
+        Owner::Here => {}
+        Owner::Peer { node, address } => {
+            tracing::info!(owner = node, address, "another node owns the records");
+        }
+        Owner::None => tracing::warn!("no node owns the records"),
+        Owner::Unknown => tracing::warn!("etcd unavailable, owner of the records unknown"),
+    }
+}
+
+async fn follow_owner(node: Arc<Node>) {
+    let (mut changes, mut terms) = (node.changes.subscribe(), node.term.subscribe());
     loop {
         changes.mark_unchanged();
-        let owner = shared.read_owner().await;
-        shared.owner.send_if_modified(|known| std::mem::replace(known, owner.clone()) != owner);
+        let owner = node.read_owner().await;
+        if node.owner.send_if_modified(|known| std::mem::replace(known, owner.clone()) != owner) {
+            log_change(&owner);
+        }
         let term = terms.borrow_and_update().clone();
-        let over = async {
-            match term.filter(|term| !term.is_over()) {
-                Some(term) => term.over().await,
+        let ended = async {
+            match term.filter(|term| !term.has_ended()) {
+                Some(term) => term.ended().await,
                 None => std::future::pending().await,
             }
         };
         // Each way leads to the next reading.
         tokio::select! {
-            () = over => {}
+            () = ended => {}
             _ = changes.changed() => {}
             _ = terms.changed() => {}
             () = sleep(POLL) => {}
@@ -293,10 +421,10 @@ async fn follow_owner(shared: Arc<Shared>) {
 }
 
 /// Reports changes of the owner at once. Without it, they are noticed at the next poll.
-async fn watch_owner(shared: Arc<Shared>) {
+async fn watch_owner(node: Arc<Node>) {
     loop {
-        let changed = || shared.changes.send_modify(|changes| *changes += 1);
-        if let Err(error) = shared.client.watch(owner_key(), changed).await {
+        let changed = || node.changes.send_modify(|changes| *changes += 1);
+        if let Err(error) = node.client.watch(owner_key(), changed).await {
             tracing::debug!(%error, "watch of the owner ended");
         }
         sleep(POLL).await;

@@ -23,15 +23,15 @@ const VERSION: u8 = 1;
 /// Bytes in front of the encrypted part.
 const HEAD: usize = 1 + SALT_BYTES + COUNTER_BYTES;
 
-/// A key outside the records.
-pub fn named(name: &str) -> Vec<u8> {
+/// A key in etcd that is no record, such as that of the owner.
+pub fn system_key(name: &str) -> Vec<u8> {
     [PREFIX, name].concat().into_bytes()
 }
 
 /// The prefix of the records of a slot; for 256 the end of all records.
 fn records_of(slot: u16) -> Vec<u8> {
     let [high, low] = slot.to_be_bytes();
-    let mut key = named("record/");
+    let mut key = system_key("record/");
     // Two bytes: the slot after 255 is the end of the range.
     key.extend([high, low]);
     key

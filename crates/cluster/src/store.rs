@@ -11,7 +11,7 @@ use onceward_store::{
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
 
-use crate::cluster::Shared;
+use crate::cluster::Node;
 use crate::etcd::{Client, ClientError};
 use crate::messages::KeyValue;
 use crate::sealed::{Sealing, Unreadable, record_range};
@@ -37,8 +37,8 @@ pub struct EtcdStore {
 }
 
 impl EtcdStore {
-    pub(crate) async fn of_term(shared: &Shared, term: Arc<Term>) -> Result<Self, ClientError> {
-        let (client, sealing) = (Arc::clone(&shared.client), Arc::clone(&shared.sealing));
+    pub(crate) async fn open(node: &Node, term: Arc<Term>) -> Result<Self, ClientError> {
+        let (client, sealing) = (Arc::clone(&node.client), Arc::clone(&node.sealing));
         let (from, end) = record_range(0, Slot::MAX);
         let expected = client.count(from, end).await?;
         let stored = client.range(time_key(), Vec::new()).await?.pop();
@@ -48,7 +48,7 @@ impl EtcdStore {
         let sealer = sealing.sealer();
         let sealer =
             sealer.map_err(|_| ClientError::Refused("the system gave no random bytes".to_owned()))?;
-        let clock = Arc::clone(&shared.options.clock);
+        let clock = Arc::clone(&node.options.clock);
         let writer = Writer::new(Arc::clone(&client), Arc::clone(&sealing), sealer, clock, Arc::clone(&term));
         let (to, queue) = mpsc::unbounded_channel();
         // Ends with the store.
@@ -57,9 +57,10 @@ impl EtcdStore {
         Ok(Self { client, sealing, term, queue: to, expected, newest, trouble, closed })
     }
 
-    /// Returns when another node may own the records: memory is worth nothing then, and no commit succeeds any more.
-    pub async fn over(&self) {
-        self.term.over().await;
+    /// Returns when this node has lost its lease, and another may own the records: memory is worth nothing then, and no
+    /// commit succeeds any more.
+    pub async fn lease_lost(&self) {
+        self.term.ended().await;
     }
 
     #[cfg(test)]
@@ -152,16 +153,16 @@ impl Store for EtcdStore {
     }
 
     fn health(&self) -> Result<(), String> {
-        if self.term.is_over() {
+        if self.term.has_ended() {
             return Err("this node has lost its lease in etcd".to_owned());
         }
         if let Some(trouble) = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone() {
             return Err(trouble);
         }
-        if self.is_current() { Ok(()) } else { Err("etcd does not prolong this node's lease".to_owned()) }
+        if self.owns_records() { Ok(()) } else { Err("etcd does not prolong this node's lease".to_owned()) }
     }
 
-    fn is_current(&self) -> bool {
+    fn owns_records(&self) -> bool {
         self.term.is_valid()
     }
 
@@ -176,10 +177,11 @@ impl Store for EtcdStore {
     /// Gives up the ownership at once.
     fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move {
-            if self.closed.swap(true, Ordering::AcqRel) || self.term.is_over() {
+            if self.closed.swap(true, Ordering::AcqRel) || self.term.has_ended() {
                 return Ok(());
             }
             self.term.end();
+            tracing::info!(term = format!("{:x}", self.term.lease), "this node gives the records up");
             self.client.revoke(self.term.lease).await.map_err(|error| unavailable(&error))
         })
     }

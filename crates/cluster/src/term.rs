@@ -1,4 +1,4 @@
-//! A term: the time during which a node owns the records. It lasts as long as the node's lease.
+//! A term: the time for which a node has a lease, and with it the records or its name.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -26,13 +26,13 @@ pub struct Term {
     uptime: Arc<dyn Clock>,
     /// In milliseconds of `uptime`.
     valid_until: AtomicU64,
-    over: watch::Sender<bool>,
+    ended: watch::Sender<bool>,
 }
 
 impl Term {
     /// A term whose lease was requested at `sent`.
     pub fn new(lease: i64, uptime: Arc<dyn Clock>, sent: Timestamp) -> Self {
-        let term = Self { lease, uptime, valid_until: AtomicU64::new(0), over: watch::Sender::new(false) };
+        let term = Self { lease, uptime, valid_until: AtomicU64::new(0), ended: watch::Sender::new(false) };
         term.acknowledged(sent);
         term
     }
@@ -44,26 +44,26 @@ impl Term {
 
     /// Whether no other node can own the records now.
     pub fn is_valid(&self) -> bool {
-        !self.is_over() && self.uptime.now().as_millis() < self.valid_until.load(Ordering::Acquire)
+        !self.has_ended() && self.uptime.now().as_millis() < self.valid_until.load(Ordering::Acquire)
     }
 
     /// The lease has ended, or this node gives it up.
     pub fn end(&self) {
-        self.over.send_replace(true);
+        self.ended.send_replace(true);
     }
 
-    pub fn is_over(&self) -> bool {
-        *self.over.borrow()
+    pub fn has_ended(&self) -> bool {
+        *self.ended.borrow()
     }
 
-    /// Returns when the term is over.
-    pub async fn over(&self) {
+    /// Returns when the term has ended.
+    pub async fn ended(&self) {
         // The sender lives as long as `self`.
-        let _ = self.over.subscribe().wait_for(|over| *over).await;
+        let _ = self.ended.subscribe().wait_for(|ended| *ended).await;
     }
 }
 
-/// Keeps the lease alive on a thread of its own, until the term is over or dropped.
+/// Keeps the lease alive on a thread of its own, until the term has ended or is dropped.
 ///
 /// # Errors
 /// If the thread or its runtime cannot be made.
@@ -83,7 +83,7 @@ async fn prolong(term: &Weak<Term>, urls: &[String], tls: Option<&EtcdTls>) {
             return;
         }
     };
-    while let Some(term) = term.upgrade().filter(|term| !term.is_over()) {
+    while let Some(term) = term.upgrade().filter(|term| !term.has_ended()) {
         let sent = term.uptime.now();
         match client.keep_alive(term.lease).await {
             Ok(true) => term.acknowledged(sent),

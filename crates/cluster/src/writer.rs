@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 
 use crate::etcd::{Client, ClientError, delete, found, get, nested, put, version_is};
 use crate::messages::{RequestOp, TxnRequest};
-use crate::sealed::{Sealer, Sealing, named};
+use crate::sealed::{Sealer, Sealing, system_key};
 use crate::term::Term;
 
 /// Operations of one transaction; etcd's default limit is 128.
@@ -24,6 +24,8 @@ pub const MOST_OPERATIONS: usize = 120;
 /// Operations of each part of a larger one, which is a transaction within it. etcd allows a part what its parent leaves
 /// of the limit.
 const PART: usize = 60;
+/// Records of the largest one: 60 parts of 60.
+const MOST_RECORDS_IN_PARTS: usize = PART * PART;
 /// etcd's default limit is 1.5 MiB.
 const MOST_BYTES: usize = 1_400_000;
 /// Age at which the stored decision time is replaced.
@@ -37,12 +39,12 @@ pub struct Batch {
 
 /// The key of a term's sequence.
 pub fn sequence_key(lease: i64) -> Vec<u8> {
-    named(&format!("sequence/{lease:016x}"))
+    system_key(&format!("sequence/{lease:016x}"))
 }
 
 /// The key of the last stored decision time.
 pub fn time_key() -> Vec<u8> {
-    named("time")
+    system_key("time")
 }
 
 pub struct Writer {
@@ -53,8 +55,8 @@ pub struct Writer {
     term: Arc<Term>,
     /// The version of the sequence as the last known transaction left it.
     version: i64,
-    /// Whether etcd did not say if it applied the last transaction.
-    is_open: bool,
+    /// Whether it is unknown if etcd applied the last transaction.
+    is_last_unknown: bool,
     /// The decision time that etcd has.
     stored_time: Timestamp,
 }
@@ -68,7 +70,7 @@ impl Writer {
         term: Arc<Term>,
     ) -> Self {
         let stored_time = Timestamp::EPOCH;
-        Self { client, sealing, sealer, clock, term, version: 1, is_open: false, stored_time }
+        Self { client, sealing, sealer, clock, term, version: 1, is_last_unknown: false, stored_time }
     }
 
     pub async fn run(mut self, mut queue: mpsc::UnboundedReceiver<Batch>) {
@@ -99,10 +101,10 @@ impl Writer {
     }
 
     async fn commit(&mut self, writes: &[Write]) -> Result<(), StoreError> {
-        if self.term.is_over() {
+        if self.term.has_ended() {
             return Err(unavailable("this node has lost its lease"));
         }
-        if self.is_open {
+        if self.is_last_unknown {
             let closed = self.advance(Vec::new()).await;
             closed.map_err(|error| unavailable(&error.to_string()))?;
         }
@@ -123,6 +125,9 @@ impl Writer {
                 None => delete(name, Vec::new()),
             });
         }
+        if operations.len() > MOST_RECORDS_IN_PARTS {
+            return Err(too_large());
+        }
         let now = self.clock.now();
         let is_time_due = !writes.is_empty() && now.since(self.stored_time) >= TIME_EVERY;
         if is_time_due {
@@ -137,8 +142,8 @@ impl Writer {
 
     async fn advance(&mut self, operations: Vec<RequestOp>) -> Result<(), StoreError> {
         let txn = transaction(self.term.lease, self.version, operations);
-        if txn.success.len() > MOST_OPERATIONS || txn.encoded_len() > MOST_BYTES {
-            return Err(unavailable("the batch is too large for one transaction of etcd"));
+        if txn.encoded_len() > MOST_BYTES {
+            return Err(too_large());
         }
         match self.client.txn(txn).await {
             Ok(response) => {
@@ -150,7 +155,7 @@ impl Writer {
                     return Err(StoreError::Unknown("this node has lost its lease".to_owned()));
                 }
                 self.version = next;
-                self.is_open = false;
+                self.is_last_unknown = false;
                 Ok(())
             }
             Err(ClientError::Refused(why)) => {
@@ -160,7 +165,7 @@ impl Writer {
                 Err(StoreError::Unavailable(why))
             }
             Err(error @ ClientError::Unknown(_)) => {
-                self.is_open = true;
+                self.is_last_unknown = true;
                 Err(StoreError::Unknown(error.to_string()))
             }
         }
@@ -184,6 +189,10 @@ pub fn transaction(lease: i64, version: i64, operations: Vec<RequestOp>) -> TxnR
         failure: vec![get(key, Vec::new())],
         success,
     }
+}
+
+fn too_large() -> StoreError {
+    unavailable("the batch is too large for one transaction of etcd")
 }
 
 fn unavailable(reason: &str) -> StoreError {

@@ -192,9 +192,9 @@ pub trait Store: Send + Sync + 'static {
     /// `Ok` while the store accepts writes, else the reason, for `/readyz`.
     fn health(&self) -> Result<(), String>;
 
-    /// Whether the owners' memory is what the store has. `false` while another process may own the records: then no
-    /// answer may rest on memory alone, and no message may be sent. Reads a clock and waits for nothing.
-    fn is_current(&self) -> bool {
+    /// Whether this process certainly owns the records now. While it does not, another process may have changed them:
+    /// no answer may rest on memory alone, and no message may be sent. Reads a clock and waits for nothing.
+    fn owns_records(&self) -> bool {
         true
     }
 

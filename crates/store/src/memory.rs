@@ -65,7 +65,7 @@ struct MemoryControl {
     state: Mutex<MemoryState>,
     /// The number of commits that wait.
     waiting: watch::Sender<usize>,
-    is_outdated: AtomicBool,
+    is_disowned: AtomicBool,
 }
 
 #[derive(Default)]
@@ -119,8 +119,8 @@ impl MemoryStore {
     }
 
     /// From now on says whether the owners' memory is what the store has.
-    pub fn set_current(&self, is_current: bool) {
-        self.control.is_outdated.store(!is_current, Ordering::Relaxed);
+    pub fn set_owns_records(&self, owns: bool) {
+        self.control.is_disowned.store(!owns, Ordering::Relaxed);
     }
 
     /// Makes later commits wait before they are applied.
@@ -288,8 +288,8 @@ impl Store for MemoryStore {
         self.state().trouble.clone().map_or(Ok(()), Err)
     }
 
-    fn is_current(&self) -> bool {
-        !self.control.is_outdated.load(Ordering::Relaxed)
+    fn owns_records(&self) -> bool {
+        !self.control.is_disowned.load(Ordering::Relaxed)
     }
 
     fn limits(&self) -> StoreLimits {

@@ -61,6 +61,9 @@ pub struct Server<V> {
 impl<V> Server<V> {
     pub fn new(deps: Arc<Deps<V>>) -> Self {
         deps.metrics.create_refusals_at_zero(&[&Refusal::NAMES[..], &NotServed::NAMES].concat());
+        if deps.forwarder.is_some() {
+            deps.metrics.create_forwarded_at_zero();
+        }
         Self {
             stop: CancellationToken::new(),
             refusals: RefusalLog::default(),

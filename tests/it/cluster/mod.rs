@@ -2,6 +2,7 @@
 
 mod failures;
 mod guests;
+mod standby;
 mod three_nodes;
 
 use std::net::TcpListener;

@@ -6,8 +6,8 @@ use onceward_store::{Slots, Store as _};
 use tokio::time::timeout;
 
 use super::etcd_process::Etcd;
-use super::node::{commit, join, key, kill, put, restore};
-use crate::Owner;
+use super::node::{START, commit, join, key, kill, options, put, restore};
+use crate::{Cluster, Owner};
 
 fn peer(node: &str) -> Owner {
     Owner::Peer { node: node.to_owned(), address: format!("{node}.example:3000") }
@@ -52,7 +52,7 @@ async fn a_standby_takes_over_at_once_from_an_owner_that_stops() {
     store.close().await.unwrap();
     // A lease lasts two seconds.
     let won = timeout(Duration::from_millis(1_500), campaign).await.expect("won before the lease could end");
-    assert!(won.unwrap().is_current());
+    assert!(won.unwrap().owns_records());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -64,5 +64,37 @@ async fn a_restarted_node_does_not_take_its_former_self_for_a_peer() {
     let again = join(&etcd, "a").await;
     let store = again.campaign().await;
     assert_eq!(*again.owner().borrow(), Owner::Here);
-    assert!(store.is_current());
+    assert!(store.owns_records());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_whose_name_another_one_has_does_not_own_the_records() {
+    let etcd = Etcd::start(1).await;
+    let a = join(&etcd, "a").await;
+    let store = a.campaign().await;
+    let namesake = join_elsewhere(&etcd, "a").await;
+    namesake.owner().wait_for(|owner| *owner == peer("a")).await.unwrap();
+    store.close().await.unwrap();
+    assert!(timeout(Duration::from_secs(3), namesake.campaign()).await.is_err());
+    kill(a, store);
+    timeout(Duration::from_secs(10), namesake.campaign()).await.expect("the name is free by then");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_name_of_a_node_that_leaves_is_free_at_once() {
+    let etcd = Etcd::start(1).await;
+    let a = join(&etcd, "a").await;
+    let store = a.campaign().await;
+    store.close().await.unwrap();
+    a.leave().await;
+    let next = join_elsewhere(&etcd, "a").await;
+    // A lease lasts two seconds.
+    let won = timeout(Duration::from_millis(1_500), next.campaign()).await;
+    won.expect("won before the lease could end");
+}
+
+async fn join_elsewhere(etcd: &Etcd, node: &str) -> Cluster {
+    let mut elsewhere = options(etcd, node, 1, START);
+    elsewhere.advertise = "elsewhere.example:3000".to_owned();
+    Cluster::join(elsewhere).await.expect("joined")
 }

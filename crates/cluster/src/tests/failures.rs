@@ -33,7 +33,7 @@ async fn acknowledged_batches_survive_the_death_of_each_member_in_turn() {
         etcd.start_member(member);
         etcd.ready().await;
     }
-    assert!(!a.term().is_over());
+    assert!(!a.term().has_ended());
     let kept = restore(&a, Slots::one(0)).await.unwrap();
     for (key, record) in acknowledged {
         assert_eq!(kept.get(&key), Some(&record));
@@ -49,10 +49,10 @@ async fn without_a_majority_nothing_is_committed_until_it_is_back() {
     etcd.kill(0);
     etcd.kill(1);
     assert!(commit(&a, vec![put(0, 1, "during")]).await.is_err());
-    eventually(async || !a.is_current() && a.health().is_err()).await;
+    eventually(async || !a.owns_records() && a.health().is_err()).await;
     etcd.start_member(0);
     eventually(async || commit(&a, vec![put(0, 1, "after")]).await.is_ok()).await;
-    eventually(async || a.is_current() && a.health().is_ok()).await;
+    eventually(async || a.owns_records() && a.health().is_ok()).await;
     let kept = restore(&a, Slots::one(0)).await.unwrap();
     assert_eq!(kept[&key(0, 1)], Bytes::from("after"));
 }

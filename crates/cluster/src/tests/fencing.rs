@@ -29,11 +29,15 @@ async fn a_batch_is_whole_and_the_next_owner_reads_it() {
 async fn a_batch_of_many_records_is_one_transaction() {
     let etcd = Etcd::start(1).await;
     let a = join(&etcd, "a").await.campaign().await;
-    for records in [118, 119, 120, 121, 3_000] {
+    let (client, lease) = (etcd.client(), a.term().lease);
+    let transactions = async || client.range(sequence_key(lease), Vec::new()).await.unwrap()[0].version;
+    for records in [118, 119, 120, 121, 3_600] {
+        let before = transactions().await;
         commit(&a, (0..records).map(|id| put(4, id, "record")).collect()).await.unwrap();
+        assert_eq!(transactions().await, before + 1, "{records} records");
         assert_eq!(restore(&a, Slots::one(4)).await.unwrap().len(), records as usize);
     }
-    let too_many = commit(&a, (0..10_000).map(|id| put(4, id, "x")).collect()).await;
+    let too_many = commit(&a, (0..3_601).map(|id| put(4, id, "x")).collect()).await;
     assert!(matches!(too_many, Err(StoreError::Unavailable(_))), "{too_many:?}");
     commit(&a, vec![put(4, 0, "after"), put(4, 0, "last")]).await.unwrap();
     assert_eq!(restore(&a, Slots::one(4)).await.unwrap()[&key(4, 0)], Bytes::from("last"));
@@ -66,8 +70,8 @@ async fn a_batch_of_a_node_that_lost_its_lease_is_refused() {
     etcd.client().revoke(a.term().lease).await.unwrap();
     let late = commit(&a, vec![put(0, 1, "late")]).await;
     assert!(late.is_err(), "{late:?}");
-    a.over().await;
-    assert!(!a.is_current() && a.health().is_err());
+    a.lease_lost().await;
+    assert!(!a.owns_records() && a.health().is_err());
     assert!(restore(&a, Slots::all()).await.is_err());
     let b = join(&etcd, "b").await.campaign().await;
     commit(&b, vec![put(0, 2, "of b")]).await.unwrap();
@@ -82,7 +86,7 @@ async fn a_repeated_or_late_transaction_changes_nothing() {
     let etcd = Etcd::start(1).await;
     let a = join(&etcd, "a").await.campaign().await;
     let (client, lease) = (etcd.client(), a.term().lease);
-    let name = crate::sealed::named("test");
+    let name = crate::sealed::system_key("test");
     let version = async || client.range(sequence_key(lease), Vec::new()).await.unwrap()[0].version;
     let batch = |version, value: &str| {
         let value = crate::etcd::put(name.clone(), value.as_bytes().to_vec(), 0);

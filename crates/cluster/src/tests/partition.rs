@@ -21,12 +21,12 @@ async fn what_a_cut_off_owner_wrote_arrives_too_late_and_changes_nothing() {
     link.cut();
     let late = timeout(Duration::from_secs(3), commit(&a, vec![put(0, 1, "late")])).await;
     assert!(late.expect("an answer in time").is_err());
-    eventually(async || !a.is_current()).await;
+    eventually(async || !a.owns_records()).await;
     let b = join(&etcd, "b").await.campaign().await;
     commit(&b, vec![put(0, 2, "of b")]).await.unwrap();
     // The requests of `a` arrive now.
     link.restore();
-    timeout(Duration::from_secs(10), a.over()).await.expect("a learns it");
+    timeout(Duration::from_secs(10), a.lease_lost()).await.expect("a learns it");
     assert!(commit(&a, vec![put(0, 2, "of a")]).await.is_err());
     let records = restore(&b, Slots::all()).await.unwrap();
     assert_eq!((&records[&key(0, 1)][..], &records[&key(0, 2)][..]), (&b"before"[..], &b"of b"[..]));

@@ -73,7 +73,7 @@ async fn etcd_is_used_over_tls_by_a_node_with_a_certificate_only() {
     }
     let store = joined.expect("joined").campaign().await;
     commit(&store, vec![put(0, 1, "x")]).await.expect("committed");
-    assert!(store.is_current());
+    assert!(store.owns_records());
     for refused in [tls(&authority, None), tls(&authority, Some(&stranger)), tls(&stranger, Some(&authority))]
     {
         assert!(join(refused).await.is_err());

@@ -1,0 +1,77 @@
+//! What a standby shows: its metrics and its log. And TLS between nodes.
+
+use hyper::Method;
+use serde_json::json;
+
+use super::{Cluster, NAMES, Node, owner};
+use crate::support::documented::verified;
+use crate::support::{Authority, HttpResponse, OWN_ACCOUNT, OWN_TOKEN, V2, basic, until};
+
+async fn metrics(node: &Node, token: &str) -> HttpResponse {
+    let authorization = basic(OWN_ACCOUNT, token);
+    node.request_with(Method::GET, "/metrics", &[("authorization", &authorization)], "").await
+}
+
+#[tokio::test]
+async fn each_node_shows_its_own_metrics_to_callers_that_the_owner_knows() {
+    let cluster = Cluster::with(1, 2, |_, setup| V2::account(setup)).await;
+    let [a, b] = cluster.start_both().await;
+    let read = async || metrics(&b, OWN_TOKEN).await.text();
+    let has = |line: &'static str| move |text: &String| text.lines().any(|sample| sample == line);
+    until("a standby", &read, has("onceward_cluster_node{state=\"standby\"} 1")).await;
+    b.send(&cluster.numbers.next()).await;
+    until("a forwarded request", &read, has("onceward_requests_forwarded_total{outcome=\"answered\"} 1"))
+        .await;
+    let text = read().await;
+    assert!(text.contains("process_resident_memory_bytes ") && !text.contains("onceward_ready"), "{text}");
+    assert_eq!(metrics(&b, "wrong").await.status(), 401);
+    assert_eq!(b.get("/metrics").await.status(), 401);
+    let of_owner = metrics(&a, OWN_TOKEN).await.text();
+    assert!(has("onceward_cluster_node{state=\"owner\"} 1")(&of_owner), "{of_owner}");
+    assert!(has("onceward_ready 1")(&of_owner), "{of_owner}");
+}
+
+#[tokio::test]
+async fn the_log_names_each_owner_and_the_time_without_one() {
+    let cluster = Cluster::of_three([("log-level", json!("info"))]).await;
+    let [a, b, c] = cluster.start_all().await;
+    let names_a = || async { b.0.output().text() };
+    let line = |message: &'static str, name: &'static str| {
+        move |log: &String| log.lines().any(|line| line.contains(message) && line.contains(name))
+    };
+    let names_an_owner = "another node owns the records";
+    until("the first owner", names_a, line(names_an_owner, "\"owner\":\"a\"")).await;
+    a.0.kill();
+    let next = owner(&cluster.clients()).await;
+    let (winner, other) = if next == 1 { (&b, &c) } else { (&c, &b) };
+    let log = winner.0.output().text();
+    assert!(line("this node owns the records", NAMES[next])(&log), "{log}");
+    let log = || async { other.0.output().text() };
+    let name = if next == 1 { "\"owner\":\"b\"" } else { "\"owner\":\"c\"" };
+    until("the next owner", log, line(names_an_owner, name)).await;
+    assert!(other.0.output().text().contains("\"no node owns the records\""));
+}
+
+#[tokio::test]
+async fn nodes_whose_certificates_an_own_authority_signed_use_tls() {
+    let authority = Authority::new();
+    let certificate = authority.issue_for(&["127.0.0.2", "localhost"]);
+    let mut cluster = Cluster::with(1, 2, |_, setup| certificate.configure(setup)).await;
+    for (node, setup) in cluster.setups.iter_mut().enumerate() {
+        let settings = json!({
+            "etcd": cluster.etcd.urls(), "node": NAMES[node], "advertise": cluster.addresses[node], "peer-ca": "ca.pem",
+        });
+        *setup = setup.clone().file("ca.pem", &authority.pem).config("cluster", settings);
+    }
+    let mut nodes = Vec::new();
+    for node in 0..2 {
+        let mut node = cluster.start(node).await;
+        node.0.client = node.0.client.over_tls(authority.client(&["http/1.1"]));
+        if nodes.is_empty() {
+            node.owns_the_records().await;
+        }
+        nodes.push(node);
+    }
+    let (number, code) = cluster.number_with_code(&nodes[1]).await;
+    nodes[1].verify(&number, &code).await.expects(verified(&number));
+}
