@@ -139,8 +139,13 @@ impl World {
         let command = self.next_command;
         self.next_command += 1;
         // Some commands reach a shard that does not own the number.
-        let owner = self.owner(number).filter(|_| self.setup.calm || !self.chance(2));
-        let shard = owner.unwrap_or(0);
+        let mut owner = self.owner(number).filter(|_| self.setup.calm || !self.chance(2));
+        if self.former.is_some() && self.chance(15) {
+            self.tally.count("a command for a former owner");
+            let former = usize::from(self.slot(number)) % self.setup.shards;
+            owner = Some((1 - self.process) * self.setup.shards + former);
+        }
+        let shard = owner.unwrap_or(self.current().start);
         self.notes_now(shard, number, What::Asked(command, intent.clone()));
         let since = self.event();
         let (stage, at_gateway) = (Stage::Direct, false);
@@ -163,7 +168,7 @@ impl World {
         let Some(shard) = owner else {
             self.tally.count("not the owner");
             command.refuse(Refusal::Stopping);
-            return self.comes_out(0, None);
+            return self.comes_out(self.current().start, None);
         };
         let now = self.shards[shard].tick(self.clock);
         self.shards[shard].core.submit(command, now);

@@ -30,12 +30,12 @@ impl World {
     }
 
     /// The fault of a commit that would meet `fault`: a process without its lease commits nothing.
-    fn fenced(&mut self, fault: Option<Fault>) -> Option<Fault> {
-        if !self.is_stale {
+    fn fenced(&mut self, shard: usize, fault: Option<Fault>) -> Option<Fault> {
+        if !self.is_stale && !self.is_former(shard) {
             return fault;
         }
         self.tally.count("a commit without the lease");
-        Some(Fault::UnknownNotApplied)
+        Some(Fault::Fenced)
     }
 
     /// Advances this shard's commit, which meets this fault.
@@ -69,7 +69,7 @@ impl World {
                 } else {
                     "fault Hang, then failed"
                 });
-                let fault = self.fenced(fault);
+                let fault = self.fenced(shard, fault);
                 let committed = self.disk.commit(&commit.writes, fault).expect("an answer");
                 self.says(&commit.numbers, || {
                     format!("[shard {shard}] its commit hangs no more (fault {fault:?})")
@@ -96,9 +96,19 @@ impl World {
         self.comes_out(shard, None)
     }
 
+    /// This shard's commit, if the store does not have it yet, is applied, and the shard does not know.
+    pub fn commit_reaches_the_store(&mut self, shard: usize) {
+        if let Some(mut commit) = self.shards[shard].commit.take() {
+            if matches!(commit.progress, Progress::Before) {
+                commit.progress = self.reaches_the_store(shard, &commit, None);
+            }
+            self.shards[shard].commit = Some(commit);
+        }
+    }
+
     fn reaches_the_store(&mut self, shard: usize, commit: &InFlight, fault: Option<Fault>) -> Progress {
         self.event();
-        let fault = self.fenced(fault);
+        let fault = self.fenced(shard, fault);
         match fault {
             None | Some(Fault::Hang) => {}
             Some(Fault::Torn { .. }) => self.tally.count("fault Torn"),
@@ -125,6 +135,7 @@ impl World {
             }
         }
         let applied = committed.is_ok();
+        let is_fenced = !applied && self.is_former(shard);
         let notice = CommitNotice::of(commit);
         // Effects of a commit without an answer happen before or after the answers.
         if applied {
@@ -134,11 +145,12 @@ impl World {
         self.says(&commit.numbers, || format!("[shard {shard}] hears of its commit"));
         let now = self.shards[shard].tick(self.clock);
         // Memory takes the stricter state at this moment if the commit was given up.
-        for fact in &commit.refused {
+        let is_former = self.is_former(shard);
+        for fact in commit.refused.iter().filter(|_| !is_former) {
             self.facts[*fact].at[1] = self.shards[shard].seen;
         }
         self.shards[shard].core.committed(committed, now);
-        self.comes_out(shard, Some(&notice))?;
+        self.comes_out(shard, Some(&notice).filter(|_| !is_fenced))?;
         if applied {
             self.may_be_decided(shard, &notice);
         }
@@ -160,7 +172,7 @@ impl World {
                     1 => Some(Fault::Torn { whole: self.chance(50) }),
                     _ => Some(Fault::Unavailable),
                 };
-                let fault = self.fenced(fault);
+                let fault = self.fenced(shard, fault);
                 self.tally.count(match fault {
                     None => "crash after the commit, unanswered",
                     Some(Fault::Torn { .. }) => "crash in the commit",
@@ -172,7 +184,7 @@ impl World {
             Progress::Hanging => {
                 self.tally.count("crash while the store hangs");
                 let fault = self.chance(50).then_some(Fault::Unavailable);
-                let fault = self.fenced(fault);
+                let fault = self.fenced(shard, fault);
                 self.says(&commit.numbers, || format!("[shard {shard}] dies in its commit: {fault:?}"));
                 self.disk.commit(&commit.writes, fault);
             }
@@ -183,11 +195,14 @@ impl World {
 
     /// This shard's commit, if a sweep gives it up now.
     pub fn late_commit(&mut self, shard: usize) -> Option<CommitNotice> {
+        let is_former = self.is_former(shard);
         let Shard { commit, seen, .. } = &mut self.shards[shard];
         let commit = commit.as_mut().filter(|commit| *seen >= commit.taken_at + millis(COMMIT_TIMEOUT))?;
         if !std::mem::replace(&mut commit.given_up, true) {
             self.tally.count("a commit is given up");
         }
-        Some(CommitNotice::of(commit))
+        // What a former owner has not committed yet is on no disk.
+        let may_be_durable = !is_former || matches!(commit.progress, Progress::Unanswered(Ok(())));
+        may_be_durable.then(|| CommitNotice::of(commit))
     }
 }

@@ -25,16 +25,41 @@ pub enum Fault {
     Torn { whole: bool },
     /// No answer yet.
     Hang,
+    /// The process has lost its lease: not written.
+    Fenced,
 }
 
-/// The durable records.
+/// The durable records, and what orders the transactions that change them.
+///
+/// As in etcd, a transaction is applied only if it expects the present sequence, and then raises it. The owner raises it
+/// with a transaction of its own after one with an unknown outcome, and before it reads. The end of a lease raises it too.
 #[derive(Default)]
-pub struct Disk(BTreeMap<RecordKey, Bytes>);
+pub struct Disk {
+    records: BTreeMap<RecordKey, Bytes>,
+    sequence: u64,
+    /// Whether the outcome of the last transaction is unknown.
+    is_last_unknown: bool,
+    /// Duplicates of sent transactions that may still arrive, each with the sequence that it expects.
+    delayed: Vec<(u64, Vec<Write>)>,
+}
+
+/// Duplicates that the network keeps.
+const MOST_DELAYED: usize = 20;
 
 impl Disk {
     /// Gives a batch to the store. `None` if the store hangs.
     pub fn commit(&mut self, writes: &[Write], fault: Option<Fault>) -> Option<Committed> {
         let unknown = || Err(StoreError::Unknown("a fault".to_owned()));
+        if fault == Some(Fault::Fenced) {
+            return Some(unknown());
+        }
+        if std::mem::take(&mut self.is_last_unknown) {
+            self.sequence += 1;
+        }
+        if fault != Some(Fault::Unavailable) && !matches!(fault, Some(Fault::Torn { .. })) {
+            self.delayed.push((self.sequence, writes.to_vec()));
+            self.delayed.drain(..self.delayed.len().saturating_sub(MOST_DELAYED));
+        }
         match fault {
             None => {
                 self.apply(writes);
@@ -45,36 +70,60 @@ impl Disk {
                 self.apply(writes);
                 Some(unknown())
             }
-            Some(Fault::UnknownNotApplied | Fault::Torn { whole: false }) => Some(unknown()),
+            Some(Fault::UnknownNotApplied) => {
+                self.is_last_unknown = true;
+                Some(unknown())
+            }
+            Some(Fault::Torn { whole: false } | Fault::Fenced) => Some(unknown()),
             Some(Fault::Hang) => None,
         }
     }
 
+    /// The lease of the process that writes ends: none of its transactions is applied any more.
+    pub const fn lease_ends(&mut self) {
+        self.sequence += 1;
+        self.is_last_unknown = false;
+    }
+
+    /// A duplicate of a sent transaction arrives. Returns whether it was applied; `None` if there is none.
+    pub fn late_arrival(&mut self, pick: usize) -> Option<bool> {
+        let place = pick.checked_rem(self.delayed.len())?;
+        let (expected, writes) = self.delayed.swap_remove(place);
+        let is_applied = expected == self.sequence;
+        if is_applied {
+            self.apply(&writes);
+        }
+        Some(is_applied)
+    }
+
     fn apply(&mut self, writes: &[Write]) {
+        self.sequence += 1;
+        self.is_last_unknown = false;
         for Write { key, put, expires } in writes {
             match put {
                 Some(bytes) => {
                     assert_eq!(end_of(key, bytes), *expires, "a record and its end differ");
-                    self.0.insert(*key, bytes.clone());
+                    self.records.insert(*key, bytes.clone());
                 }
-                None => drop(self.0.remove(key)),
+                None => drop(self.records.remove(key)),
             }
         }
     }
 
     /// The durable state under a key.
     pub fn state(&self, key: &RecordKey) -> NumberState {
-        self.0.get(key).map_or(NumberState::Fresh, |bytes| state_of(bytes))
+        self.records.get(key).map_or(NumberState::Fresh, |bytes| state_of(bytes))
     }
 
     /// The durable attempts under a key.
     pub fn track(&self, key: &RecordKey) -> Option<AttemptLog> {
-        self.0.get(key).map(|bytes| track_of(bytes))
+        self.records.get(key).map(|bytes| track_of(bytes))
     }
 
     /// The records of these slots, as a shard restores them.
-    pub fn load(&self, slots: &Slots) -> Records {
-        let of_slots = self.0.iter().filter(|(key, _)| slots.contains(key.slot));
+    pub fn load(&mut self, slots: &Slots) -> Records {
+        self.lease_ends();
+        let of_slots = self.records.iter().filter(|(key, _)| slots.contains(key.slot));
         let stored = |(key, bytes): (&RecordKey, &Bytes)| {
             (*key, Stored { bytes: bytes.clone(), expires: end_of(key, bytes) })
         };

@@ -16,6 +16,9 @@ impl World {
     pub fn ends(&mut self) -> Result<(), String> {
         self.event();
         self.says(&[], || "the trouble ends".to_owned());
+        if self.former.is_some() {
+            self.former_ends()?;
+        }
         if self.is_stale {
             self.crashes()?;
         }
@@ -52,7 +55,7 @@ impl World {
                 }
             }
             self.slots_are_taken_over();
-            for shard in 0..self.shards.len() {
+            for shard in self.current() {
                 self.commits_all(shard)?;
                 self.sweep(shard)?;
             }

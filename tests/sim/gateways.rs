@@ -16,16 +16,22 @@ impl World {
             return Ok(());
         }
         let place = self.rng.random_range(0..self.sends.len());
-        let AtGateway { shard, life, command, dispatch } = self.sends.swap_remove(place);
+        let AtGateway { shard, life, command, dispatch, is_withheld } = self.sends.swap_remove(place);
         if self.is_lost(shard, life) {
             drop(dispatch);
             return self.comes_out(shard, None);
         }
         let (permit, track) = (dispatch.permit, dispatch.track);
         let (salt, number) = (Salted(permit.verification.salt.0), self.commands[&command].number);
-        let unusable = self.chance(50) && self.is_usable(number, salt) == Some(false);
-        let (end, sort) =
-            if unusable { (SendResult::NoLongerUsable, End::Nothing) } else { self.some_end(number, salt) };
+        let unusable =
+            !self.is_former(shard) && self.chance(50) && self.is_usable(number, salt) == Some(false);
+        let (end, sort) = if is_withheld {
+            (SendResult::Failed { may_have_been_sent: None }, End::Nothing)
+        } else if unusable {
+            (SendResult::NoLongerUsable, End::Nothing)
+        } else {
+            self.some_end(number, salt)
+        };
         let plan = self.plan_after(sort, &end, &dispatch.purpose);
         if matches!(plan, PlanChange::Set(_)) {
             self.plans.push(Plan { number, salt, track, expires: permit.verification.expires.as_millis() });
@@ -69,13 +75,17 @@ impl World {
             return Ok(());
         }
         let place = self.rng.random_range(0..self.checks.len());
-        let Asking { shard, life, command, check } = self.checks.swap_remove(place);
+        let Asking { shard, life, command, check, is_withheld } = self.checks.swap_remove(place);
         if self.is_lost(shard, life) {
             drop(check);
             return self.comes_out(shard, None);
         }
         let permit = check.permit;
-        let result = self.check_result(Salted(permit.salt.0), check.code.expose());
+        let result = if is_withheld {
+            CheckResult::NotAsked
+        } else {
+            self.check_result(Salted(permit.salt.0), check.code.expose())
+        };
         self.tally.count("command settle_check");
         self.tally.count(format!("gateway says {result:?}"));
         let number = self.commands[&command].number;
@@ -84,7 +94,8 @@ impl World {
         });
         let (salt, until) = (Salted(permit.salt.0), permit.until.as_millis());
         let owner = self.reported(command, Stage::CheckReported { salt, until, result });
-        self.hands_over(owner, number, CommandKind::SettleCheck(check.settled(result)))
+        let settled = if is_withheld { check.not_owned() } else { check.settled(result) };
+        self.hands_over(owner, number, CommandKind::SettleCheck(settled))
     }
 
     /// Whether a result reaches no shard: its shard failed, and no other is in its place.
@@ -104,8 +115,9 @@ impl World {
         open.stage = stage;
         open.since = since;
         open.at_gateway = false;
-        let number = open.number;
-        let owner = self.owner(number);
+        let (number, shard) = (open.number, open.shard);
+        // The process that asked the gateway settles.
+        let owner = if self.is_former(shard) { Some(shard) } else { self.owner(number) };
         if let (Some(owner), Some(open)) = (owner, self.commands.get_mut(&command)) {
             open.shard = owner;
         }

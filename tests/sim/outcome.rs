@@ -44,7 +44,7 @@ impl World {
     /// actor does.
     pub fn comes_out(&mut self, shard: usize, notice: Option<&CommitNotice>) -> Result<(), String> {
         self.gives_slots_up(shard);
-        let call = self.event();
+        let call = self.call_of(shard);
         let left = self.captured.take();
         let mut answers = BTreeMap::new();
         for left in &left {
@@ -75,6 +75,10 @@ impl World {
                 }
             };
             let (open, answer) = answers.remove(&command).expect("one answer to each command");
+            if self.is_former(shard) {
+                self.former_answers(call, (command, &open, answer), shard, notice)?;
+                continue;
+            }
             self.tally.count(name(&answer));
             let Bearing { at, in_commit } = self.bearing(shard, open.number, open.since, notice);
             let what = What::Answered(command, open.stage.clone(), answer.clone());
@@ -115,6 +119,48 @@ impl World {
         Ok(())
     }
 
+    /// An answer of a process whose records another one has taken over. What a commit holds was applied before.
+    fn former_answers(
+        &mut self,
+        call: u64,
+        (command, open, answer): (CommandId, &Open, Outcome),
+        shard: usize,
+        notice: Option<&CommitNotice>,
+    ) -> Result<(), String> {
+        let (number, stage) = (open.number, open.stage.clone());
+        let Bearing { at, in_commit } = self.bearing(shard, number, open.since, notice);
+        let fact = |what| Fact { call, number, shard, at, in_commit, what };
+        let is_refused = match answer {
+            Outcome::Refused(Refusal::SendsOverloaded { .. }) => stage == Stage::Direct,
+            Outcome::Refused(_) | Outcome::Dropped => true,
+            _ => false,
+        };
+        if in_commit || is_refused {
+            self.tally.count(if is_refused {
+                "a former owner refuses"
+            } else {
+                "a former owner answers late"
+            });
+            self.notes(fact(What::Answered(command, stage, answer)));
+            return Ok(());
+        }
+        if stage == Stage::Direct {
+            if !self.believes() {
+                return Err(format!("a former owner answered {answer:?} from its memory"));
+            }
+        } else {
+            self.notes(fact(What::Uncertain(command, stage.clone())));
+        }
+        self.tally.count("a former owner answers from its memory");
+        self.notes(fact(What::Answered(command, stage, Outcome::Dropped)));
+        Ok(())
+    }
+
+    /// Whether the process whose records another one has taken over takes its lease for valid.
+    fn believes(&self) -> bool {
+        self.former.as_ref().is_some_and(|former| former.believes)
+    }
+
     /// The number of a written record. `None` for the removal of a record that the disk does not have.
     fn number_of(&self, write: &Write) -> Option<usize> {
         let Write { key, put, .. } = write;
@@ -128,7 +174,7 @@ impl World {
     }
 
     fn bearing(&self, shard: usize, number: usize, since: u64, notice: Option<&CommitNotice>) -> Bearing {
-        let now = self.shards[shard].seen;
+        let now = self.seen_by(shard);
         match notice.filter(|notice| notice.numbers.contains(&number) && since < notice.taken) {
             Some(notice) => Bearing { at: [notice.taken_at, now], in_commit: true },
             None => Bearing { at: [now; 2], in_commit: false },
@@ -170,16 +216,23 @@ impl World {
             permit.verification.expires.as_millis(),
         );
         let Bearing { at, in_commit } = self.bearing(shard, number, since, notice);
+        let life = self.shards[shard].life;
+        if self.is_former(shard) && !self.believes() {
+            self.tally.count("a former owner may not send");
+            let what = What::Uncertain(command, Stage::Direct);
+            self.notes(Fact { call, number, shard, at, in_commit, what });
+            self.sends.push(AtGateway { shard, life, command, dispatch, is_withheld: true });
+            return Ok(());
+        }
         let what = What::Dispatched { command, salt, code: code.clone(), expires, planned };
         self.notes(Fact { call, number, shard, at, in_commit, what });
         let state = self.durable(number);
-        if state.verification().is_none_or(|v| v.salt.0 != salt.0) {
+        if state.verification().is_none_or(|v| v.salt.0 != salt.0) && !self.is_former(shard) {
             return Err(format!("a message left for a code that the disk does not have: {state:?}"));
         }
         self.inbox.entry(number).or_default().push(code);
         self.salts.entry(number).or_default().push(salt);
-        let life = self.shards[shard].life;
-        self.sends.push(AtGateway { shard, life, command, dispatch });
+        self.sends.push(AtGateway { shard, life, command, dispatch, is_withheld: false });
         Ok(())
     }
 
@@ -278,19 +331,26 @@ impl World {
         open.at_gateway = true;
         let (command, since, until) = (*command, open.since, check.permit.until.as_millis());
         let Bearing { at, in_commit } = self.bearing(shard, number, since, notice);
+        let life = self.shards[shard].life;
+        if self.is_former(shard) && !self.believes() {
+            self.tally.count("a former owner may not ask");
+            let what = What::Uncertain(command, Stage::Direct);
+            self.notes(Fact { call, number, shard, at, in_commit, what });
+            self.checks.push(Asking { shard, life, command, check, is_withheld: true });
+            return Ok(());
+        }
         self.says(&[number], || {
             format!("[shard {shard}] number {number}: command {command} goes to a gateway")
         });
         self.notes(Fact { call, number, shard, at, in_commit, what: What::Consulted { until } });
         let counted =
             |state: NumberState| state.verification().is_some_and(|v| v.checking_until.as_millis() == until);
-        if !counted(self.durable(number)) {
+        if !counted(self.durable(number)) && !self.is_former(shard) {
             return Err(
                 "a gateway is asked about a code before the attempt is counted on the disk".to_owned()
             );
         }
-        let life = self.shards[shard].life;
-        self.checks.push(Asking { shard, life, command, check });
+        self.checks.push(Asking { shard, life, command, check, is_withheld: false });
         Ok(())
     }
 
@@ -350,7 +410,7 @@ impl World {
     /// Notes the commands whose decisions may have become durable.
     pub fn may_be_decided(&mut self, shard: usize, notice: &CommitNotice) {
         let CommitNotice { numbers, taken_at, taken } = notice;
-        let call = self.event();
+        let call = self.call_of(shard);
         let in_it = |open: &&Open| {
             let direct = open.stage == Stage::Direct && !open.at_gateway;
             direct
@@ -373,7 +433,7 @@ impl World {
 
     /// Notes the commands that the batch in flight may have decided and that will get no answer.
     pub fn doubts(&mut self, shard: usize, commit: &InFlight) {
-        let call = self.event();
+        let call = self.call_of(shard);
         let in_it = |open: &&Open| {
             open.shard == shard
                 && !open.at_gateway

@@ -6,6 +6,7 @@ use onceward::config::TrackerSettings;
 use onceward::domain::{CodeLength, PhoneNumber, ServerKey, ServiceId};
 use onceward::engine::{LockoutRule, Policy, SendOptions, SendRules};
 use onceward::numbers::{NumberKey, Policies};
+use onceward::shard::Slots;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -84,6 +85,11 @@ impl Setup {
             right: [5, 20, 50][rng.random_range(0..3)],
         };
         (setup, rng)
+    }
+
+    /// The slots that a shard of a process owns at first.
+    pub fn slots_of(&self, shard: usize) -> Slots {
+        (0..=u8::MAX).filter(|slot| usize::from(*slot) % self.shards == shard % self.shards).collect()
     }
 
     pub fn policy(&self, number: usize) -> &Policy {

@@ -6,41 +6,143 @@ use onceward::shard::Slots;
 use rand::RngExt;
 
 use crate::facts::What;
-use crate::shard::{PLACES, Shard};
-use crate::world::World;
+use crate::shard::{PLACES, Progress, Shard};
+use crate::world::{Former, World};
 
 /// Numbers in one step of a sweep.
 const SWEEP_STEP: usize = 4;
 
+/// More than the facts of a process whose records another one has taken over.
+const FACTS_OF_FORMER: u64 = 100_000;
+
 impl World {
     /// The process loses its lease in a cluster. From now on none of its commits is applied, also none that was on its
-    /// way. It answers what it had decided, and ends when it learns of the loss: another process starts from the store.
-    pub fn loses_its_lease(&mut self) {
+    /// way. It may take its lease for valid for some time, and answers what it had decided. Then it ends, and starts again,
+    /// or another process takes the records over.
+    pub fn loses_its_lease(&mut self) -> Result<(), String> {
+        if self.is_stale {
+            return Ok(());
+        }
+        // What reaches the store now is answered after the loss.
+        for shard in self.current() {
+            if self.chance(50) {
+                self.commit_reaches_the_store(shard);
+            }
+        }
         self.says(&[], || "the process loses its lease".to_owned());
         self.tally.count("a lease is lost");
         self.is_stale = true;
-        for shard in &mut self.shards {
-            shard.core.set_owns_records(false);
+        self.disk.lease_ends();
+        if self.chance(50) {
+            self.notices_the_loss();
         }
+        if self.chance(30) { self.another_takes_over() } else { Ok(()) }
+    }
+
+    fn notices_the_loss(&mut self) {
+        for shard in self.current() {
+            self.shards[shard].core.set_owns_records(false);
+        }
+    }
+
+    /// Another process takes the records over, while the one without a lease goes on.
+    pub fn another_takes_over(&mut self) -> Result<(), String> {
+        if self.former.is_some() {
+            self.former_ends()?;
+        }
+        let believes = self.chance(50);
+        self.says(&[], || {
+            format!("another process takes over; the former one believes in its lease: {believes}")
+        });
+        self.tally.count(if believes {
+            "a former owner that believes in its lease"
+        } else {
+            "a former owner"
+        });
+        if !believes {
+            self.notices_the_loss();
+        }
+        for shard in self.current() {
+            if let Some(commit) = self.shards[shard].commit.take() {
+                // The store has answered that it does not know.
+                if matches!(commit.progress, Progress::Unanswered(Err(_))) {
+                    self.doubts(shard, &commit);
+                }
+                self.shards[shard].commit = Some(commit);
+            }
+        }
+        let seen = self.current().map(|shard| self.shards[shard].seen).collect();
+        self.former = Some(Former { believes, call: self.events, seen });
+        self.events += FACTS_OF_FORMER;
+        for shard in self.current() {
+            self.shards[shard].owned = Slots::none();
+            self.shards[shard].losing.clear();
+        }
+        self.unowned.clear();
+        self.process = 1 - self.process;
+        self.is_stale = false;
+        self.places = CommandLimit::new(PLACES);
+        for shard in self.current() {
+            self.shards[shard].owned = self.setup.slots_of(shard);
+            self.restarts(shard)?;
+        }
+        Ok(())
+    }
+
+    /// The process whose records another one has taken over ends.
+    pub fn former_ends(&mut self) -> Result<(), String> {
+        self.says(&[], || "the former owner ends".to_owned());
+        for shard in 0..self.shards.len() {
+            if !self.is_former(shard) {
+                continue;
+            }
+            if let Some(commit) = self.shards[shard].commit.take()
+                && matches!(commit.progress, Progress::Unanswered(Ok(())))
+            {
+                self.doubts(shard, &commit);
+            }
+            self.sends.retain(|send| send.shard != shard);
+            self.checks.retain(|check| check.shard != shard);
+            let life = self.shards[shard].life + 1;
+            let next = Shard::new(&self.setup, Slots::none(), Vec::new(), &mut self.rng);
+            self.shards[shard] = Shard { life, ..next };
+            self.comes_out(shard, None)?;
+        }
+        let lives_on = self.commands.values().any(|open| self.is_former(open.shard));
+        self.former = None;
+        if lives_on { Err("a command outlived its process".to_owned()) } else { Ok(()) }
+    }
+
+    /// The network delivers a transaction once more, or late.
+    pub fn a_transaction_arrives_late(&mut self) {
+        let pick = self.rng.random_range(0..usize::MAX);
+        let Some(is_applied) = self.disk.late_arrival(pick) else { return };
+        let what =
+            if is_applied { "a delayed transaction is applied" } else { "a delayed transaction is refused" };
+        self.tally.count(what);
+        self.event();
+        self.says(&[], || what.to_owned());
     }
 
     /// The process dies and starts again from the store.
     pub fn crashes(&mut self) -> Result<(), String> {
         self.says(&[], || "the process dies".to_owned());
-        for shard in 0..self.shards.len() {
+        let current = self.current();
+        for shard in current.clone() {
             self.commit_dies(shard);
         }
-        self.sends.clear();
-        self.checks.clear();
+        self.sends.retain(|send| !current.contains(&send.shard));
+        self.checks.retain(|check| !current.contains(&check.shard));
         self.places = CommandLimit::new(PLACES);
-        for shard in 0..self.shards.len() {
+        for shard in current.clone() {
             self.restarts(shard)?;
         }
         self.is_stale = false;
         while !self.unowned.is_empty() {
             self.slots_are_taken_over();
         }
-        if self.commands.is_empty() { Ok(()) } else { Err("a command outlived its process".to_owned()) }
+        let lives_on = self.commands.values().any(|open| current.contains(&open.shard));
+        if lives_on { Err("a command outlived its process".to_owned()) } else { Ok(()) }
     }
 
     /// A shard fails and starts again from the store. Its requests to gateways continue.
@@ -49,7 +151,7 @@ impl World {
             // It can read nothing from the store.
             return Ok(());
         }
-        let shard = self.any_shard();
+        let shard = self.any_current_shard();
         self.says(&[], || format!("[shard {shard}] it panics"));
         self.tally.count("a shard panics");
         self.commit_dies(shard);
@@ -81,7 +183,7 @@ impl World {
         let Some(from) = self.owner(number) else { return Ok(()) };
         let slots =
             if self.chance(70) { [self.slot(number)].into_iter().collect() } else { self.shards[from].owned };
-        let to = self.any_shard();
+        let to = self.any_current_shard();
         self.tally.count("slots given up");
         self.says(&[], || {
             format!("[shard {from}] it is to give up slots, that of number {number} among them")

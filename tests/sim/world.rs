@@ -1,6 +1,7 @@
 //! The world around the shards: clients, gateways, disk and clock, all from one seed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use onceward::attempts::AttemptLog;
@@ -28,9 +29,14 @@ pub struct World {
     /// The latest time before the clock was set back.
     pub latest: u64,
     pub disk: Disk,
+    /// The shards of two processes, one after the other.
     pub shards: Vec<Shard>,
-    /// Whether the process has lost its lease in a cluster, and goes on until it learns so.
+    /// The process that owns the records, or did last: 0 or 1.
+    pub process: usize,
+    /// Whether that process has lost its lease in a cluster, and no other owns the records yet.
     pub is_stale: bool,
+    /// The other process, while it goes on although this one owns the records.
+    pub former: Option<Former>,
     /// Slots without an owner, each with the next one.
     pub unowned: Vec<(Slots, usize)>,
     pub deps: Arc<NumberDeps>,
@@ -64,6 +70,17 @@ pub struct World {
     pub held: BTreeMap<Salted, HeldCode>,
 }
 
+/// A process that goes on after another one has taken the records over.
+pub struct Former {
+    /// Whether it still takes its lease for valid.
+    pub believes: bool,
+    /// The calls of its facts: the checker judges them as if they had happened before the other process read the records,
+    /// because its memory is of that moment.
+    pub call: u64,
+    /// The latest time of each of its shards at that moment.
+    pub seen: Vec<u64>,
+}
+
 /// A command without an answer.
 pub struct Open {
     pub number: usize,
@@ -88,6 +105,8 @@ pub struct AtGateway {
     pub life: u32,
     pub command: CommandId,
     pub dispatch: Dispatch,
+    /// Whether the process may not send it, because it may not own the records any more.
+    pub is_withheld: bool,
 }
 
 pub struct Asking {
@@ -95,6 +114,8 @@ pub struct Asking {
     pub life: u32,
     pub command: CommandId,
     pub check: GatewayCheck,
+    /// As [`AtGateway::is_withheld`].
+    pub is_withheld: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -127,9 +148,9 @@ impl World {
     pub fn new(seed: u64, steps: Option<usize>, logged: bool) -> Self {
         let (mut setup, mut rng) = Setup::of(seed);
         setup.steps = steps.unwrap_or(setup.steps);
-        let shards = (0..setup.shards)
+        let shards = (0..2 * setup.shards)
             .map(|shard| {
-                let owned = (0..=u8::MAX).filter(|slot| usize::from(*slot) % setup.shards == shard).collect();
+                let owned = if shard < setup.shards { setup.slots_of(shard) } else { Slots::none() };
                 Shard::new(&setup, owned, Vec::new(), &mut rng)
             })
             .collect();
@@ -145,7 +166,9 @@ impl World {
             latest: BEGINNING,
             disk: Disk::default(),
             shards,
+            process: 0,
             is_stale: false,
+            former: None,
             unowned: Vec::new(),
             deps,
             captured,
@@ -182,16 +205,16 @@ impl World {
         }
         let permille = self.rng.random_range(0..1_000_u32);
         let crashes = self.setup.crashes;
-        if self.is_stale && self.chance(4) {
-            return self.crashes();
+        if self.former.is_some() && self.chance(4) {
+            return self.former_ends();
+        }
+        if self.is_stale && self.chance(8) {
+            return if self.chance(40) { self.crashes() } else { self.another_takes_over() };
         }
         if permille < crashes {
             return match self.rng.random_range(0..100) {
                 0..45 => self.crashes(),
-                45..60 => {
-                    self.loses_its_lease();
-                    Ok(())
-                }
+                45..60 => self.loses_its_lease(),
                 _ => self.panics(),
             };
         }
@@ -213,6 +236,10 @@ impl World {
                 self.is_asked_about_a_code();
                 Ok(())
             }
+            94 => {
+                self.a_transaction_arrives_late();
+                Ok(())
+            }
             _ => {
                 self.clock_goes_on();
                 Ok(())
@@ -224,8 +251,48 @@ impl World {
         self.rng.random_range(0..100) < percent
     }
 
+    /// A shard of any process that runs.
     pub fn any_shard(&mut self) -> usize {
-        self.rng.random_range(0..self.shards.len())
+        let processes = if self.former.is_some() { 2 } else { 1 };
+        let place = self.rng.random_range(0..processes * self.setup.shards);
+        (self.current().start + place) % self.shards.len()
+    }
+
+    /// A shard of the process that owns the records.
+    pub fn any_current_shard(&mut self) -> usize {
+        self.rng.random_range(self.current())
+    }
+
+    /// The shards of the process that owns the records, or did last.
+    pub const fn current(&self) -> Range<usize> {
+        let first = self.process * self.setup.shards;
+        first..first + self.setup.shards
+    }
+
+    /// Whether a shard belongs to the process whose records another one has taken over.
+    pub fn is_former(&self, shard: usize) -> bool {
+        !self.current().contains(&shard)
+    }
+
+    /// The call of a fact of this shard.
+    pub fn call_of(&mut self, shard: usize) -> u64 {
+        let event = self.event();
+        let is_former = self.is_former(shard);
+        match &mut self.former {
+            Some(former) if is_former => {
+                former.call += 1;
+                former.call
+            }
+            _ => event,
+        }
+    }
+
+    /// The time of a fact of this shard that no commit dates: that of a former owner's memory does not go on.
+    pub fn seen_by(&self, shard: usize) -> u64 {
+        match &self.former {
+            Some(former) if self.is_former(shard) => former.seen[shard % self.setup.shards],
+            _ => self.shards[shard].seen,
+        }
     }
 
     pub fn slot(&self, number: usize) -> u8 {
@@ -283,9 +350,9 @@ impl World {
 
     /// Notes a fact without a decision.
     pub fn notes_now(&mut self, shard: usize, number: usize, what: What) {
-        let event = self.event();
-        let now = self.shards[shard].seen;
-        self.notes(Fact { call: event, number, shard, at: [now; 2], in_commit: false, what });
+        let call = self.call_of(shard);
+        let now = self.seen_by(shard);
+        self.notes(Fact { call, number, shard, at: [now; 2], in_commit: false, what });
     }
 }
 
