@@ -44,7 +44,7 @@ pub struct Disk {
 }
 
 /// Duplicates that the network keeps.
-const MOST_DELAYED: usize = 20;
+pub const MOST_DELAYED: usize = 20;
 
 impl Disk {
     /// Gives a batch to the store. `None` if the store hangs.
@@ -85,10 +85,11 @@ impl Disk {
         self.is_last_unknown = false;
     }
 
-    /// A duplicate of a sent transaction arrives. Returns whether it was applied; `None` if there is none.
-    pub fn late_arrival(&mut self, pick: usize) -> Option<bool> {
-        let place = pick.checked_rem(self.delayed.len())?;
-        let (expected, writes) = self.delayed.swap_remove(place);
+    /// A duplicate of a sent transaction arrives, after so many later ones. Returns whether it was applied; `None` if there
+    /// is none.
+    pub fn late_arrival(&mut self, back: usize) -> Option<bool> {
+        let place = self.delayed.len().checked_sub(back + 1)?;
+        let (expected, writes) = self.delayed.remove(place);
         let is_applied = expected == self.sequence;
         if is_applied {
             self.apply(&writes);

@@ -5,6 +5,7 @@ use onceward::numbers::in_flight::CommandLimit;
 use onceward::shard::Slots;
 use rand::RngExt;
 
+use crate::disk::MOST_DELAYED;
 use crate::facts::What;
 use crate::shard::{PLACES, Progress, Shard};
 use crate::world::{Former, World};
@@ -115,8 +116,9 @@ impl World {
 
     /// The network delivers a transaction once more, or late.
     pub fn a_transaction_arrives_late(&mut self) {
-        let pick = self.rng.random_range(0..usize::MAX);
-        let Some(is_applied) = self.disk.late_arrival(pick) else { return };
+        // The newest one is the most dangerous.
+        let back = if self.chance(60) { 0 } else { self.rng.random_range(0..MOST_DELAYED) };
+        let Some(is_applied) = self.disk.late_arrival(back) else { return };
         let what =
             if is_applied { "a delayed transaction is applied" } else { "a delayed transaction is refused" };
         self.tally.count(what);

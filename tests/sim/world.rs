@@ -236,7 +236,7 @@ impl World {
                 self.is_asked_about_a_code();
                 Ok(())
             }
-            94 => {
+            94..97 => {
                 self.a_transaction_arrives_late();
                 Ok(())
             }
