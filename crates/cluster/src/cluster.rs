@@ -384,9 +384,11 @@ async fn reserve_name(node: Arc<Node>) {
 }
 
 /// Logs a change of the owner. [`Node::try_to_win`] logs that this node became the owner.
-fn log_change(owner: &Owner) {
+fn log_change(former: &Owner, owner: &Owner) {
     match owner {
         Owner::Here => {}
+        // At a first start no node has owned the records before.
+        Owner::None if *former == Owner::Unknown => {}
         Owner::Peer { node, address } => {
             tracing::info!(owner = node, address, "another node owns the records");
         }
@@ -400,8 +402,10 @@ async fn follow_owner(node: Arc<Node>) {
     loop {
         changes.mark_unchanged();
         let owner = node.read_owner().await;
-        if node.owner.send_if_modified(|known| std::mem::replace(known, owner.clone()) != owner) {
-            log_change(&owner);
+        let former = node.owner.borrow().clone();
+        if former != owner {
+            log_change(&former, &owner);
+            node.owner.send_replace(owner);
         }
         let term = terms.borrow_and_update().clone();
         let ended = async {
