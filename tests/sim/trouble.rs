@@ -65,8 +65,8 @@ impl World {
         }
         for shard in self.current() {
             if let Some(commit) = self.shards[shard].commit.take() {
-                // The store has answered that it does not know.
-                if matches!(commit.progress, Progress::Unanswered(Err(_))) {
+                // It may have been applied.
+                if matches!(commit.progress, Progress::Hanging | Progress::Unanswered(Err(_))) {
                     self.doubts(shard, &commit);
                 }
                 self.shards[shard].commit = Some(commit);
