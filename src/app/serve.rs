@@ -14,6 +14,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 
+use super::cluster::Member;
 use super::{App, AppStartError, LateBoundVerifier, bind, service_manager};
 use crate::config::{ListenAddress, Loaded, Settings, StorageSettings};
 use crate::http::Deps;
@@ -137,6 +138,16 @@ fn watch_server_key(storage: &StorageSettings) -> impl Future<Output = ()> + use
 }
 
 async fn serve(settings: Settings) -> Result<u8, AppStartError> {
+    let mut member = None;
+    let code = serve_until_end(settings, &mut member).await;
+    if let Some(member) = member {
+        member.leave().await;
+    }
+    code
+}
+
+/// Serves until a signal or the loss of the lease ends it. In a cluster it sets `member` once this node has joined.
+async fn serve_until_end(settings: Settings, member: &mut Option<Member>) -> Result<u8, AppStartError> {
     let mut signals = StopSignals::install()?;
     let hangup = signal(SignalKind::hangup()).map_err(AppStartError::Signals)?;
     let app = App::new(&settings)?;
@@ -153,7 +164,7 @@ async fn serve(settings: Settings) -> Result<u8, AppStartError> {
         None => None,
     };
 
-    let (mut member, mut store) = (None, None);
+    let mut store = None;
     let starting = async {
         if let Some(cluster) = &settings.cluster {
             tracing::info!(node = cluster.node, %address, "standing by");
@@ -178,9 +189,6 @@ async fn serve(settings: Settings) -> Result<u8, AppStartError> {
                 let leaves = leave(&app, store, stop_serving, serving);
                 let _ = tokio::time::timeout(settings.bounds.graceful_stop, leaves).await;
             }
-            if let Some(member) = &member {
-                member.leave().await;
-            }
             return Ok(EXIT_OK);
         }
     }
@@ -196,9 +204,6 @@ async fn serve(settings: Settings) -> Result<u8, AppStartError> {
             app.begin_stop();
             let _ = stop_serving.send(());
             let _ = tokio::time::timeout(LAST_ANSWERS, serving).await;
-            if let Some(member) = &member {
-                member.leave().await;
-            }
             return Ok(EXIT_LEASE_LOST);
         }
     };
@@ -244,9 +249,6 @@ async fn serve(settings: Settings) -> Result<u8, AppStartError> {
         }
     };
     serving.abort();
-    if let Some(member) = &member {
-        member.leave().await;
-    }
     app.finish_traces().await;
     Ok(code)
 }

@@ -68,7 +68,7 @@ impl EtcdStore {
         &self.term
     }
 
-    fn hand_over(&self, batch: Batch) {
+    fn enqueue(&self, batch: Batch) {
         if self.closed.load(Ordering::Acquire) {
             return (batch.done)(Err(StoreError::Closed));
         }
@@ -77,7 +77,7 @@ impl EtcdStore {
         }
     }
 
-    /// Reads the records of these slots and those between them.
+    /// Visits the records of the slots from `first` to `last`.
     async fn read(&self, first: Slot, last: Slot, mut visit: Visitor) -> Result<Visitor, StoreError> {
         let (from, end) = record_range(first, last);
         let mut next = Some(from);
@@ -117,7 +117,7 @@ impl Store for EtcdStore {
             *trouble.lock().unwrap_or_else(PoisonError::into_inner) = error;
             done(result);
         });
-        self.hand_over(Batch { writes, done });
+        self.enqueue(Batch { writes, done });
     }
 
     fn restore(&self, slots: Slots, mut visit: Visitor) -> BoxFuture<'_, Result<(), StoreError>> {
@@ -125,7 +125,7 @@ impl Store for EtcdStore {
             // An earlier transaction cannot arrive after what is read here.
             let (done, fenced) = oneshot::channel();
             let done = Box::new(|result| drop(done.send(result)));
-            self.hand_over(Batch { writes: Vec::new(), done });
+            self.enqueue(Batch { writes: Vec::new(), done });
             fenced.await.unwrap_or(Err(StoreError::Closed))?;
             let mut first = None;
             for slot in slots.iter() {

@@ -53,6 +53,22 @@ async fn the_log_names_each_owner_and_the_time_without_one() {
 }
 
 #[tokio::test]
+async fn readyz_of_each_node_says_that_etcd_does_not_answer() {
+    let mut cluster = Cluster::new(3).await;
+    let [a, b] = cluster.start_both().await;
+    cluster.etcd.kill(0);
+    cluster.etcd.kill(1);
+    let says = |reason: &'static str| move |answer: &HttpResponse| answer.text().contains(reason);
+    let of_owner =
+        until("the owner", || a.get("/readyz"), says("etcd does not prolong this node's lease")).await;
+    let of_standby =
+        until("the standby", || b.get("/readyz"), says("this node stands by; etcd does not answer")).await;
+    assert_eq!((of_owner.status(), of_standby.status()), (503, 503));
+    cluster.etcd.start_member(0);
+    until("an owner again", || b.get("/readyz"), says("owns the records of the cluster")).await;
+}
+
+#[tokio::test]
 async fn nodes_whose_certificates_an_own_authority_signed_use_tls() {
     let authority = Authority::new();
     let certificate = authority.issue_for(&["127.0.0.2", "localhost"]);
