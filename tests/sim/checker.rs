@@ -60,6 +60,10 @@ pub struct NumberModel {
     pub counted_before: BTreeSet<CommandId>,
     /// Commands that a commit may hold.
     may_be_decided: BTreeSet<CommandId>,
+    /// Questions to gateways, by their ends.
+    questions: BTreeSet<u64>,
+    /// Those that were asked before the code that must work was sent: the gateway's code may have been the right one.
+    earlier_questions: BTreeSet<u64>,
 }
 
 /// A send whose client waits for an answer.
@@ -83,6 +87,8 @@ impl NumberModel {
             undecided: Vec::new(),
             counted_before: BTreeSet::new(),
             may_be_decided: BTreeSet::new(),
+            questions: BTreeSet::new(),
+            earlier_questions: BTreeSet::new(),
         }
     }
 
@@ -138,6 +144,9 @@ impl NumberModel {
             _ => false,
         });
         if told && self.sending.is_empty() {
+            if self.codes.firm.is_none() {
+                self.earlier_questions.clone_from(&self.questions);
+            }
             self.codes.must_work();
         }
         // A lockout voids the code, even one that begins and ends while no client gets an answer.
@@ -206,7 +215,10 @@ impl NumberModel {
                 Intent::Check { .. } => {}
             },
             What::Asked(..) => {}
-            What::Consulted { .. } => self.codes.consulted()?,
+            What::Consulted { until } => {
+                self.questions.insert(*until);
+                self.codes.consulted()?;
+            }
             What::Dispatched { salt, code, expires, .. } => {
                 let longest = together.iter().filter(|(other, _)| other == salt).map(|(_, expires)| *expires);
                 let expires = longest.max().unwrap_or(*expires);
@@ -322,8 +334,10 @@ impl NumberModel {
     /// A code may be called wrong unless it must work.
     fn may_be_wrong(&self, stage: &Stage, code: Option<&str>, now: u64) -> Result<(), String> {
         let Some(firm) = self.codes.firm.as_ref().filter(|firm| now < firm.expires) else { return Ok(()) };
+        let is_earlier =
+            matches!(stage, Stage::CheckReported { until, .. } if self.earlier_questions.contains(until));
         match &firm.ours {
-            Some(ours) if code == Some(ours) => {
+            Some(ours) if code == Some(ours) && !is_earlier => {
                 Err("the right code, which was sent and can be used, is called wrong".to_owned())
             }
             None if code.is_some() && *stage == Stage::Direct => {
