@@ -108,6 +108,13 @@ fn explore(state: &State, exchanges: &[&Exchange], codes: &[&String], possible: 
         if *request != Request::Send || reply.is_none() || *reply == Some(ObservedReply::Locked) {
             go_on(None, codes);
         }
+        // After a failed commit the server keeps the stricter of both states: the code is used, and the count goes on.
+        if let (State::Open { wrong, code: Some(right) }, Request::Check(guess), None) =
+            (state, request, reply)
+            && right == guess
+        {
+            explore(&State::Open { wrong: *wrong, code: None }, &rest, codes, possible);
+        }
     }
 }
 
@@ -179,4 +186,24 @@ fn of_two_checks_of_one_code_at_once_only_one_can_have_succeeded() {
     let once = [check(Some(ObservedReply::Incorrect { trials: 5 })), check(Some(ObservedReply::Verified))];
     belief.take_in(&once, &[]).expect("one of them was first");
     assert!(belief.is_certain());
+}
+
+#[test]
+fn a_right_code_without_an_answer_may_be_used_up_while_the_count_goes_on() {
+    let code = "1234567890".to_owned();
+    let mut belief = Belief::new();
+    let sent = (Request::Send, Some(ObservedReply::Sent { trials: 5 }));
+    belief.take_in(&[sent], std::slice::from_ref(&code)).expect("a send");
+    let check = |reply| (Request::Check(code.clone()), reply);
+    belief.take_in(&[check(None)], &[]).expect("no answer");
+    for reply in [
+        ObservedReply::Verified,
+        ObservedReply::Incorrect { trials: 5 },
+        ObservedReply::Incorrect { trials: 4 },
+    ] {
+        belief.clone().take_in(&[check(Some(reply))], &[]).expect("a possible answer");
+    }
+    belief
+        .take_in(&[check(Some(ObservedReply::Incorrect { trials: 3 }))], &[])
+        .expect_err("one wrong code too many");
 }
