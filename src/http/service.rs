@@ -192,7 +192,7 @@ fn target_of(path: &str, callbacks: Option<&dyn Callbacks>) -> Target {
 }
 
 /// A body that is handed over in pieces, as the client takes them.
-struct HeldBody {
+struct PiecewiseBody {
     content: Arc<Mutex<Content>>,
     /// Watches a body that holds a value: a client that takes no piece must not keep it.
     watch: Option<AbortHandle>,
@@ -201,26 +201,26 @@ struct HeldBody {
 struct Content {
     rest: Bytes,
     _held: Option<Arc<dyn Any + Send + Sync>>,
-    is_cut: bool,
+    is_aborted: bool,
 }
 
 /// The client took nothing for too long.
 #[derive(Debug, thiserror::Error)]
 #[error("the client does not take the answer")]
-struct NotTaken;
+struct ClientStalled;
 
 /// The size of a piece: much less than a connection buffers.
 const PIECE: usize = 16 * 1024;
 
-/// An answer that holds a value is cut when the client takes no piece of it between two looks.
-const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// An answer that holds a value is aborted when the client takes no piece of it for one to two of these intervals.
+const STALL_CHECK_INTERVAL: Duration = Duration::from_secs(10);
 
-impl HeldBody {
+impl PiecewiseBody {
     fn new(rest: Bytes, held: Option<Arc<dyn Any + Send + Sync>>) -> Self {
         let is_watched = held.is_some();
-        let content = Arc::new(Mutex::new(Content { rest, _held: held, is_cut: false }));
+        let content = Arc::new(Mutex::new(Content { rest, _held: held, is_aborted: false }));
         let watched = is_watched.then(|| Arc::downgrade(&content));
-        let watch = watched.map(|content| tokio::spawn(cut_if_not_taken(content)).abort_handle());
+        let watch = watched.map(|content| tokio::spawn(abort_if_stalled(content)).abort_handle());
         Self { content, watch }
     }
 
@@ -229,24 +229,24 @@ impl HeldBody {
     }
 }
 
-async fn cut_if_not_taken(content: Weak<Mutex<Content>>) {
+async fn abort_if_stalled(content: Weak<Mutex<Content>>) {
     let mut before = None;
     while let Some(content) = content.upgrade() {
         {
             let mut content = content.lock().unwrap_or_else(PoisonError::into_inner);
             let left = content.rest.len();
             if before == Some(left) {
-                *content = Content { rest: Bytes::new(), _held: None, is_cut: left > 0 };
+                *content = Content { rest: Bytes::new(), _held: None, is_aborted: left > 0 };
                 return;
             }
             before = Some(left);
         }
         drop(content);
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(STALL_CHECK_INTERVAL).await;
     }
 }
 
-impl Drop for HeldBody {
+impl Drop for PiecewiseBody {
     fn drop(&mut self) {
         if let Some(watch) = &self.watch {
             watch.abort();
@@ -254,14 +254,17 @@ impl Drop for HeldBody {
     }
 }
 
-impl hyper::body::Body for HeldBody {
+impl hyper::body::Body for PiecewiseBody {
     type Data = Bytes;
-    type Error = NotTaken;
+    type Error = ClientStalled;
 
-    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, NotTaken>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ClientStalled>>> {
         let mut content = self.content();
-        if content.is_cut {
-            return Poll::Ready(Some(Err(NotTaken)));
+        if content.is_aborted {
+            return Poll::Ready(Some(Err(ClientStalled)));
         }
         let len = content.rest.len().min(PIECE);
         let piece = content.rest.split_to(len);
@@ -270,7 +273,7 @@ impl hyper::body::Body for HeldBody {
 
     fn is_end_stream(&self) -> bool {
         let content = self.content();
-        content.rest.is_empty() && !content.is_cut
+        content.rest.is_empty() && !content.is_aborted
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -313,7 +316,7 @@ fn response<V>(
         Either::Right(events.body(server.stop.child_token()).map_err(|never| match never {}).boxed_unsync())
     } else if answer.held.is_some() || answer.body.len() > PIECE {
         // A client that does not read a long answer holds a piece of it, and not all.
-        Either::Right(HeldBody::new(answer.body, answer.held).map_err(Box::from).boxed_unsync())
+        Either::Right(PiecewiseBody::new(answer.body, answer.held).map_err(Box::from).boxed_unsync())
     } else {
         Either::Left(Full::new(answer.body))
     };
@@ -681,7 +684,7 @@ mod tests {
     async fn a_body_holds_its_value_until_its_last_piece_is_taken() {
         let held: Arc<dyn Any + Send + Sync> = Arc::new(());
         let whole = Bytes::from(vec![7; 3 * PIECE + 1]);
-        let mut body = HeldBody::new(whole.clone(), Some(Arc::clone(&held)));
+        let mut body = PiecewiseBody::new(whole.clone(), Some(Arc::clone(&held)));
         assert_eq!(hyper::body::Body::size_hint(&body).exact(), Some(whole.len() as u64));
         let mut taken = Vec::new();
         while let Some(Ok(frame)) = body.frame().await {
@@ -696,14 +699,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_client_that_takes_no_piece_loses_its_place_and_the_rest() {
         let held: Arc<dyn Any + Send + Sync> = Arc::new(());
-        let mut body = HeldBody::new(Bytes::from(vec![7; 9 * PIECE]), Some(Arc::clone(&held)));
+        let mut body = PiecewiseBody::new(Bytes::from(vec![7; 9 * PIECE]), Some(Arc::clone(&held)));
         for _ in 0..8 {
-            tokio::time::sleep(LOOK_EVERY * 9 / 10).await;
+            tokio::time::sleep(STALL_CHECK_INTERVAL * 9 / 10).await;
             assert!(matches!(body.frame().await, Some(Ok(_))), "a slow client is served");
         }
         assert_eq!(Arc::strong_count(&held), 2);
-        tokio::time::sleep(2 * LOOK_EVERY + Duration::from_millis(1)).await;
+        tokio::time::sleep(2 * STALL_CHECK_INTERVAL + Duration::from_millis(1)).await;
         assert_eq!(Arc::strong_count(&held), 1);
-        assert!(matches!(body.frame().await, Some(Err(NotTaken))));
+        assert!(matches!(body.frame().await, Some(Err(ClientStalled))));
     }
 }

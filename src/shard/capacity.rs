@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use tracing::{info, warn};
 
@@ -70,8 +69,8 @@ impl Shares {
         self.by_service.iter().map(|(service, places)| (*service, *places))
     }
 
-    /// The places of any services that must become free before this service gets one. A free place of its own counts
-    /// for five quarters, which is not considered.
+    /// The places of any services that must become free before this service gets one. Fewer are enough if its own
+    /// become free: each counts as five quarters.
     fn missing(&self, service: ServiceId, limit: usize) -> usize {
         let taken = self.of(service).saturating_add(self.held.saturating_mul(4));
         taken.saturating_add(1).saturating_sub(limit.saturating_mul(5)).div_ceil(4)
@@ -79,12 +78,10 @@ impl Shares {
 }
 
 /// Ends are counted in steps of this length. Counts of wrong codes end within 90 days: the ends of any number of records
-/// then take at most 20 MB.
-pub const END_STEP: Duration = Duration::from_secs(10);
+/// then take at most 20 MB for all shards, and as much for each shard.
+const STEP_MILLIS: u64 = 10_000;
 
-const STEP_MILLIS: u64 = END_STEP.as_secs() * 1_000;
-
-/// The steps that a refusal examines. No client is told to wait for longer than an hour.
+/// The steps with records that a refusal examines: an hour, if records end in each.
 const MOST_STEPS: usize = 360;
 
 /// The step at whose end a record has ended, and its places.
@@ -141,7 +138,7 @@ impl Places {
         }
     }
 
-    /// When the service gets another place, unless new records come first. `None`: not within the next steps.
+    /// When the service gets another place, unless new records come first. `None` after the steps that are examined.
     fn room_at(&self, service: ServiceId, limit: usize) -> Option<Timestamp> {
         let mut missing = self.shares.missing(service, limit);
         let mut ends = self.ends.iter().take(MOST_STEPS);

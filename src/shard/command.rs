@@ -75,8 +75,7 @@ pub enum Decision {
         kind: u8,
         /// The table, for the refusal.
         table: LimitedTable,
-        /// When enough records have ended that the service has room, at most [`END_STEP`](super::capacity::END_STEP) late;
-        /// `None` beyond an hour.
+        /// When enough records have ended that the service has room, at most ten seconds late; `None` if that is far away.
         room_at: Option<Timestamp>,
     },
 }

@@ -11,7 +11,6 @@ use std::time::Duration;
 use indexmap::IndexSet;
 use rand::rngs::StdRng;
 
-use super::capacity::END_STEP;
 use super::command::{Command, Decision, Load, Refusal};
 use super::queue::{BatchDelay, Loads, Parking};
 use super::record::{Hasher, Id, Kinds, Record, RecordKey, decode};
@@ -23,8 +22,7 @@ use crate::store::{Slots, StoreError, StoreLimits, Write};
 /// Maximum number of lazy and uncertain records in a batch, besides those that its commands changed.
 const MAX_EXTRA_RECORDS: usize = 1_024;
 
-/// Records that the shard examines for expired ones before it refuses a new record, if enough may have expired. Few,
-/// because each command of a flood triggers this search.
+/// Records that the shard examines for expired ones before it refuses a new record, if enough have expired: some 5 us.
 const SWEEP_BEFORE_REFUSAL: usize = 256;
 
 /// The longest time after which a client is asked to try again, in seconds.
@@ -611,7 +609,7 @@ impl Core {
             let mut decision = command.decide(&mut view);
             let mut touched = view.into_touched();
             let freed = match decision {
-                Decision::Full { kind, room_at: Some(room_at), .. } if room_at <= now.plus(END_STEP) => {
+                Decision::Full { kind, room_at: Some(room_at), .. } if room_at <= now => {
                     tables.sweep_kind(kind, SWEEP_BEFORE_REFUSAL, now, |key| changes.contains_key(key))
                 }
                 _ => Vec::new(),
