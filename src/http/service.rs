@@ -3,7 +3,6 @@
 
 use std::any::Any;
 use std::convert::Infallible;
-use std::error::Error;
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -13,6 +12,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, StreamExt as _};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, BodyStream, Either, Full, StreamBody};
@@ -144,7 +144,15 @@ pub async fn respond<V: Verify>(
 }
 
 /// The body of an answer: whole, or a stream of events.
-type Body = Either<Full<Bytes>, UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>>;
+type Body = Either<Full<Bytes>, UnsyncBoxBody<Bytes, BodyError>>;
+
+/// Like [`respond`]. While the client takes the answer, nothing of the handler is held in memory.
+pub fn respond_boxed<V: Verify>(
+    active: ActiveRequest<V>,
+    request: Request<Incoming>,
+) -> BoxFuture<'static, Result<hyper::Response<Body>, Infallible>> {
+    respond(active, request).boxed()
+}
 
 /// `None` for a request that was not passed on.
 fn forward_end(forwarded: &Result<ForwardResult<'_>, Problem>) -> Option<ForwardEnd> {
@@ -168,7 +176,7 @@ fn forwarded_response<V>(
     }
     let stop = server.stop.clone();
     answer.map(|body| {
-        let body = body.map_err(Box::from);
+        let body = body.map_err(BodyError::from);
         Either::Right(if is_stream {
             let frames = BodyStream::new(body).take_until(stop.cancelled_owned());
             StreamBody::new(frames).boxed_unsync()
@@ -204,10 +212,15 @@ struct Content {
     is_aborted: bool,
 }
 
-/// The client took nothing for too long.
+/// Why an answer ends too early.
 #[derive(Debug, thiserror::Error)]
-#[error("the client does not take the answer")]
-struct ClientStalled;
+pub enum BodyError {
+    #[error("the client does not take the answer")]
+    ClientStalled,
+    /// The node that owns the records did not end its answer.
+    #[error(transparent)]
+    Owner(#[from] reqwest::Error),
+}
 
 /// The size of a piece: much less than a connection buffers.
 const PIECE: usize = 16 * 1024;
@@ -256,15 +269,15 @@ impl Drop for PiecewiseBody {
 
 impl hyper::body::Body for PiecewiseBody {
     type Data = Bytes;
-    type Error = ClientStalled;
+    type Error = BodyError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, ClientStalled>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let mut content = self.content();
         if content.is_aborted {
-            return Poll::Ready(Some(Err(ClientStalled)));
+            return Poll::Ready(Some(Err(BodyError::ClientStalled)));
         }
         let len = content.rest.len().min(PIECE);
         let piece = content.rest.split_to(len);
@@ -316,7 +329,7 @@ fn response<V>(
         Either::Right(events.body(server.stop.child_token()).map_err(|never| match never {}).boxed_unsync())
     } else if answer.held.is_some() || answer.body.len() > PIECE {
         // A client that does not read a long answer holds a piece of it, and not all.
-        Either::Right(PiecewiseBody::new(answer.body, answer.held).map_err(Box::from).boxed_unsync())
+        Either::Right(PiecewiseBody::new(answer.body, answer.held).boxed_unsync())
     } else {
         Either::Left(Full::new(answer.body))
     };
@@ -707,6 +720,6 @@ mod tests {
         assert_eq!(Arc::strong_count(&held), 2);
         tokio::time::sleep(2 * STALL_CHECK_INTERVAL + Duration::from_millis(1)).await;
         assert_eq!(Arc::strong_count(&held), 1);
-        assert!(matches!(body.frame().await, Some(Err(ClientStalled))));
+        assert!(matches!(body.frame().await, Some(Err(BodyError::ClientStalled))));
     }
 }

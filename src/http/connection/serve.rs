@@ -16,13 +16,14 @@ use hyper_util::server::graceful::GracefulConnection;
 use tokio::io::{
     AsyncBufRead as _, AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader, ReadBuf,
 };
+use tokio_io_timeout::TimeoutWriter;
 use tracing::debug;
 
 use super::timeouts::{Expired, Timeouts};
 use super::{ActiveRequest, Connection, Stream, linger, raw_response, respond_and_close};
 use crate::http::response::Problem;
 use crate::http::server::Verify;
-use crate::http::service::respond;
+use crate::http::service::{respond, respond_boxed};
 
 /// Most bytes of a request head, and of the read buffer of an HTTP/1 connection. hyper accepts at most 100 headers.
 const HEAD_BYTES: usize = 16 * 1024;
@@ -31,8 +32,15 @@ const BUFFER_BYTES: usize = 64 * 1024;
 /// Most bytes of an HTTP/2 request's headers, uncompressed.
 const HEADER_LIST_BYTES: u32 = 16 * 1024;
 
-/// Requests that one HTTP/2 connection may have open. One whose answer is not taken holds 3.3 KiB.
+/// Requests that one HTTP/2 connection may have open.
 const STREAMS: u32 = 128;
+
+/// Bytes of an answer that wait in an HTTP/2 connection.
+const SEND_BUFFER: usize = 16 * 1024;
+
+/// An HTTP/2 client that takes no bytes for this long loses its connection. hyper alone would wait until the last ones
+/// can be written.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The flow-control window of an HTTP/2 client: a few of the largest bodies that are read.
 const STREAM_WINDOW: u32 = 64 * 1024;
@@ -109,20 +117,23 @@ pub async fn serve_http2<V: Verify, I: Stream>(stream: I, connection: Connection
     if !has_begun {
         return close_without_waiting(&mut stream);
     }
+    let mut stream = TimeoutWriter::new(stream);
+    stream.set_timeout(Some(WRITE_TIMEOUT));
     let connection = Arc::new(connection);
     let service = {
         let connection = Arc::clone(&connection);
-        service_fn(move |request| respond(ActiveRequest::begin(Arc::clone(&connection)), request))
+        service_fn(move |request| respond_boxed(ActiveRequest::begin(Arc::clone(&connection)), request))
     };
     let mut http = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS)
+        .max_send_buf_size(SEND_BUFFER)
         .max_header_list_size(HEADER_LIST_BYTES)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Box::pin(stream)), service);
     if let End::Over(Err(error)) = run(&mut http, &connection, timeouts).await {
         debug!(%error, "connection failed");
     }
