@@ -198,6 +198,21 @@ async fn when_the_server_stops_a_peer_that_does_not_take_part_is_let_go() {
     assert_eq!(since(start), 2);
 }
 
+#[tokio::test(start_paused = true)]
+async fn over_http2_a_client_that_takes_no_bytes_is_let_go_after_30_s() {
+    let server = Memory::scripted(Script::panics());
+    let (mut near, far) = duplex(64 * 1024);
+    let connection = server.serve_http2(far);
+    let start = now();
+    near.write_all(HTTP2_BEGINNING).await.expect("room");
+    // The client's windows take the whole answer, and the stream does not.
+    near.write_all(b"\0\0\x06\x04\0\0\0\0\0\0\x04\x7f\xff\xff\xff").await.expect("room");
+    near.write_all(b"\0\0\x04\x08\0\0\0\0\0\x7f\xff\0\0").await.expect("room");
+    near.write_all(&frame(1, 0x5, b"\x82\x86\x01\x04test\x04\x0d/openapi.json")).await.expect("room");
+    connection.await.expect("no panic");
+    assert_eq!(since(start), 30);
+}
+
 /// A server with connections in memory.
 pub struct Memory(pub Arc<Server<Script>>);
 

@@ -10,6 +10,11 @@ const DATA: u8 = 0;
 pub const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
+const WINDOW_UPDATE: u8 = 8;
+/// SETTINGS_INITIAL_WINDOW_SIZE.
+const INITIAL_WINDOW_SIZE: [u8; 2] = [0, 4];
+const LARGEST_WINDOW: u32 = 0x7fff_ffff;
+const FIRST_WINDOW: u32 = 0xffff;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 const CANCEL: u32 = 8;
@@ -25,9 +30,29 @@ impl Frames {
         )
     }
 
+    /// The preface, and the largest windows for answers.
+    pub fn begin_with_largest_windows() -> Self {
+        let window = [&INITIAL_WINDOW_SIZE[..], &LARGEST_WINDOW.to_be_bytes()].concat();
+        Self::begin().frame(SETTINGS, 0, 0, &window).frame(
+            WINDOW_UPDATE,
+            0,
+            0,
+            &(LARGEST_WINDOW - FIRST_WINDOW).to_be_bytes(),
+        )
+    }
+
     /// Frames for an open connection, from this stream on.
     pub fn going_on(next_stream: u32) -> Self {
         Self { bytes: Vec::new(), next_stream }
+    }
+
+    /// `GET /openapi.json`, in the compression of [`Frames::headers`].
+    pub fn get_a_long_answer(self) -> Self {
+        let stream = self.next_stream;
+        let mut frames =
+            self.frame(HEADERS, END_HEADERS | END_STREAM, stream, b"\x82\x86\x04\x0d/openapi.json\x01\x01t");
+        frames.next_stream += 2;
+        frames
     }
 
     /// A POST whose body does not end.

@@ -92,6 +92,28 @@ async fn thousands_of_streams_that_are_reset_at_once_disturb_no_client() {
     }
 }
 
+#[tokio::test]
+async fn long_answers_that_nobody_takes_hold_little_memory() {
+    let (world, authority) = over_tls(Setup::new()).await;
+    world.get("/openapi.json").await;
+    let before = world.server.resident_mib();
+    let mut clients = Vec::new();
+    for _ in 0..20 {
+        let mut client = http2(&world, &authority).await;
+        let frames =
+            (0..100).fold(Frames::begin_with_largest_windows(), |frames, _| frames.get_a_long_answer());
+        client.write_all(&frames.bytes()).await.expect("written");
+        // Until its first bytes arrive; the client reads no more.
+        client.read_u8().await.expect("an answer");
+        clients.push(client);
+    }
+    let (number, code) = world.number_with_code().await;
+    world.verify(&number, &code).await.expects(verified(&number));
+    let after = world.server.resident_mib();
+    println!("{before} MiB became {after} MiB");
+    assert!(after < before + 20, "{before} MiB became {after} MiB");
+}
+
 /// A server with TLS and its client; both trust the returned authority.
 async fn over_tls(setup: Setup) -> (World, Authority) {
     let authority = Authority::new();
