@@ -174,12 +174,16 @@ impl Budgets {
     }
 
     async fn view(&self, account: &Account, now: Timestamp) -> Result<BudgetView, Refusal> {
-        let key = account.name.key;
+        let (key, limit) = (account.name.key, account.budget.limit);
+        let spent = self.spent_of(account, now).await?;
+        let has_refused = now.as_millis() < account.reported.load(Ordering::Relaxed);
         Ok(BudgetView {
             service_sid: account.sid.map(|sid| sid.to_string()),
             name: key.to_owned(),
-            spent: self.spent_of(account, now).await?,
-            limit: account.budget.limit,
+            spent,
+            limit,
+            // The rest of the money may be too little for any message.
+            is_spent: spent >= limit || (key == MONEY && has_refused),
             currency: (key == MONEY).then(|| self.currency.clone()),
         })
     }

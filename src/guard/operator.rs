@@ -137,6 +137,8 @@ pub struct BudgetView {
     /// Messages, or millionths of the currency.
     pub spent: u64,
     pub limit: u64,
+    /// Whether it refuses messages.
+    pub is_spent: bool,
     /// `None` for a budget of messages.
     pub currency: Option<String>,
 }
@@ -457,6 +459,13 @@ impl PumpingGuard {
         let change = Change { number: Some(masked(key.dimension)), ..Change::of(audited).in_service(sid) };
         self.inner.write(Durability::Durable, Some((by, change))).await?;
         Ok(Some(self.entry_view(key, entry, exact)))
+    }
+
+    /// The budgets that refuse messages at present.
+    pub async fn spent_budgets(&self) -> Result<Vec<BudgetView>, Refusal> {
+        let mut budgets = self.inner.budgets.list(None).await?;
+        budgets.retain(|budget| budget.is_spent);
+        Ok(budgets)
     }
 
     /// The manual entries, or the blocks that rules began, of a service or of all: those that end last first.

@@ -29,7 +29,7 @@ pub struct VerificationFacts {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VerificationStep {
-    /// Its first message was permitted.
+    /// Its first message was permitted, and has ended; not if a spent budget refused it.
     Begun,
     /// By a right code, or by a client that verified the person in another way.
     Approved,
@@ -71,7 +71,7 @@ pub enum SendEnd {
     Test,
     /// Refused: the number is locked out.
     Locked,
-    /// Refused by a rule of the verification.
+    /// Refused by a rule of the verification, or by a spent budget.
     Limited,
 }
 

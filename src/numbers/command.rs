@@ -291,7 +291,7 @@ impl Command for NumberCommand {
     }
 
     fn answer(mut self: Box<Self>, reply: &mut ReplyContext<'_>) {
-        facts::count(&self, reply.now());
+        facts::count(&self);
         drop(self.span.take());
         let Self { key, kind, deps, subject, reservation: _reservation, first_attempt, .. } = *self;
         let context = DecisionContext { key, deps: &deps, subject, reply };

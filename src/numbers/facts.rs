@@ -5,7 +5,7 @@ use super::command::{CommandKind, NumberCommand};
 use super::record::NumberKey;
 use super::reply::{CheckOutcome, Reply, SendOutcome};
 use super::send::{SendCommand, SendDecision, SettleCommand};
-use crate::delivery::{GatewayAttempt, SendStatus};
+use crate::delivery::{FailureReason, GatewayAttempt, SendStatus};
 use crate::domain::{Channel, Timestamp};
 use crate::engine::{EndOutcome, Ending, SendPermit, SendResult, Verification};
 use crate::metrics::{
@@ -14,7 +14,7 @@ use crate::metrics::{
 };
 
 /// Counts a decided command. Called once for each, when its decision is durable or may be lazy.
-pub(super) fn count(command: &NumberCommand, now: Timestamp) {
+pub(super) fn count(command: &NumberCommand) {
     let NumberCommand { key, kind, deps, accepted_by, .. } = command;
     let (key, metrics) = (*key, &*deps.metrics);
     let recipient = recipient(key);
@@ -24,7 +24,7 @@ pub(super) fn count(command: &NumberCommand, now: Timestamp) {
     };
     match kind {
         CommandKind::Send(SendCommand { decided: Some(decided), channel, .. }) => match decided {
-            SendDecision::Permitted(permit) if begins(permit, now) => step(*channel, VerificationStep::Begun),
+            // Counted when the send ends.
             SendDecision::Permitted(_) => {}
             SendDecision::Silent(..) => metrics.send(&unsent(recipient, *channel, SendEnd::Test)),
             SendDecision::Refused(reply) => {
@@ -61,7 +61,7 @@ pub(super) fn count(command: &NumberCommand, now: Timestamp) {
 
 /// Whether the permitted message is the first of its verification. By the compatible routes a message that replaces a
 /// live code belongs to the verification of that code.
-fn begins(SendPermit { verification, replaced }: &SendPermit, now: Timestamp) -> bool {
+pub(super) fn begins(SendPermit { verification, replaced }: &SendPermit, now: Timestamp) -> bool {
     let follows = |earlier: &Verification| now < earlier.expires;
     match verification.counted {
         Some(counted) => counted.sends == 1,
@@ -77,7 +77,7 @@ const fn recipient(NumberKey { service, number, is_test }: NumberKey) -> Recipie
     Recipient { service, number, is_test }
 }
 
-/// Counts a send that has ended.
+/// Counts a send that has ended, and the verification that it began.
 pub(super) fn count_send(metrics: &Metrics, key: NumberKey, settle: &SettleCommand) {
     let SettleCommand { channel, delivered, purpose, .. } = settle;
     for &GatewayAttempt { channel, gateway, class, .. } in &delivered.attempts {
@@ -98,10 +98,23 @@ pub(super) fn count_send(metrics: &Metrics, key: NumberKey, settle: &SettleComma
         SendResult::Postponed { .. } => SendEnd::Postponed,
         SendResult::NumberRefused => SendEnd::NumberRefused,
         SendResult::Failed { may_have_been_sent: Some(_) } => SendEnd::Unknown,
+        SendResult::Failed { may_have_been_sent: None }
+            if matches!(delivered.reason, Some(FailureReason::BudgetSpent { .. })) =>
+        {
+            SendEnd::Limited
+        }
         SendResult::Failed { may_have_been_sent: None } => SendEnd::Failed,
         SendResult::NoLongerUsable => SendEnd::Obsolete,
         SendResult::Overloaded => SendEnd::Overloaded,
     };
+    if settle.begins && outcome != SendEnd::Limited {
+        metrics.verification(&VerificationFacts {
+            recipient: recipient(key),
+            channel: *channel,
+            gateway: None,
+            step: VerificationStep::Begun,
+        });
+    }
     metrics.send(&SendFacts {
         recipient: recipient(key),
         channel: last.map_or(*channel, |attempt| attempt.channel),

@@ -7,6 +7,7 @@ use rand::Rng;
 use rand::rngs::StdRng;
 
 use super::command::{CommandKind, DecisionContext, DecisionInput, Next, Responder, attempt_log_key};
+use super::facts;
 use super::record::NumberKey;
 use super::reply::{Reply, SendOutcome, VerificationSummary};
 use crate::attempts::{AttemptLogWriter, PlannedSend};
@@ -105,9 +106,20 @@ impl SendCommand {
                 let (purpose, caller) = (Purpose::Request, Caller::Client(responder));
                 let track =
                     attempt_log_key(context.key.service, &permit.verification.salt, context.subject.slot);
-                let key = context.key;
-                Dispatch { key, permit, channel, style, purpose, track, first_attempt, request_id, caller }
-                    .deliver_if_live(context);
+                let (key, begins) = (context.key, facts::begins(&permit, context.reply.now()));
+                let dispatch = Dispatch {
+                    key,
+                    permit,
+                    begins,
+                    channel,
+                    style,
+                    purpose,
+                    track,
+                    first_attempt,
+                    request_id,
+                    caller,
+                };
+                dispatch.deliver_if_live(context);
             }
             Some(SendDecision::Silent(_, reply) | SendDecision::Refused(reply)) => responder.send(Ok(reply)),
             None => responder.send(Err(Refusal::StoreUnavailable)),
@@ -161,8 +173,8 @@ impl ResumeCommand {
         let PlannedSend { style, follow_up, .. } = *plan;
         let (key, channel) = (context.key, follow_up.channel);
         let (purpose, caller) = (Purpose::FollowUp(follow_up), Caller::FollowUp(responder));
-        let request_id = None;
-        Dispatch { key, permit, channel, style, purpose, track, first_attempt, request_id, caller }
+        let (begins, request_id) = (false, None);
+        Dispatch { key, permit, begins, channel, style, purpose, track, first_attempt, request_id, caller }
             .deliver_if_live(context);
     }
 }
@@ -174,6 +186,8 @@ pub struct Dispatch {
     pub key: NumberKey,
     /// The right to send, to be settled with the result.
     pub permit: SendPermit,
+    /// Whether it is the first message of its verification.
+    pub begins: bool,
     /// The channel of the message.
     pub channel: Channel,
     /// The message's template, language and format.
@@ -214,8 +228,9 @@ impl Dispatch {
 
     /// The command that settles the send.
     pub fn settled(self, delivered: Delivered) -> SettleCommand {
-        let Self { permit, channel, style, purpose, first_attempt, caller, .. } = self;
-        SettleCommand { permit, channel, style, purpose, first_attempt, delivered, caller, decided: None }
+        let Self { permit, begins, channel, style, purpose, first_attempt, caller, .. } = self;
+        let decided = None;
+        SettleCommand { permit, begins, channel, style, purpose, first_attempt, delivered, caller, decided }
     }
 }
 
@@ -244,6 +259,8 @@ impl Caller {
 pub struct SettleCommand {
     /// The permit of the send.
     pub permit: SendPermit,
+    /// Whether it was the first message of its verification.
+    pub begins: bool,
     /// The channel that was asked for.
     pub channel: Channel,
     /// The message's template, language and format.

@@ -1,9 +1,10 @@
 //! The dashboard, as a browser without JavaScript uses it.
 
 use hyper::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+use crate::metrics::scraped;
 use crate::support::{
     Client, HttpResponse, OWN_ACCOUNT, OWN_TOKEN, PUBLIC_URL, Reply, Setup, Several, V2, World, basic,
     masked, sid, soon, wrong,
@@ -149,7 +150,7 @@ async fn a_session_ends_at_once_when_its_key_is_revoked() {
 
 #[tokio::test]
 async fn the_overview_shows_what_was_sent_verified_refused_and_spent() {
-    let prices = serde_json::json!({ "*": { "sms": "0.5" } });
+    let prices = json!({ "*": { "sms": "0.5" } });
     let world = World::of(V2::account(Setup::new().config("prices", prices))).await;
     let v2 = V2::of(&world);
     let hostile = "<script>alert(1)</script>";
@@ -189,6 +190,46 @@ async fn the_overview_shows_what_was_sent_verified_refused_and_spent() {
     let chosen = visitor.get(&format!("/admin?service={}", &service["/Services/".len()..])).await.text();
     assert!(chosen.contains("<span class=\"quiet\">Messages sent</span><strong>1</strong>"), "{chosen}");
     assert!(chosen.contains("<span class=\"quiet\">Numbers verified</span><strong>0</strong>"), "{chosen}");
+}
+
+#[tokio::test]
+async fn a_spent_budget_is_no_failure_of_a_gateway() {
+    let budget = json!({ "money-per-day": "0.20", "messages-per-hour": "off" });
+    let setup = Setup::new().config("guard", budget).config("prices", json!({ "*": { "sms": "0.10" } }));
+    let world = World::of(V2::account(setup)).await;
+    let v2 = V2::of(&world);
+    let service = v2.default_service().await;
+    for status in [200, 200, 429, 429] {
+        assert_eq!(world.send(&world.number()).await.status(), status);
+    }
+    for _ in 0..2 {
+        let refused = v2.begins(&service, &world.number()).await;
+        assert_eq!((refused.status(), refused.json()["code"].as_u64()), (429, Some(20_429)));
+    }
+    assert_eq!(world.twilio.received().len(), 2);
+
+    let scrape = scraped(&world.server).await;
+    let default = r#"service="default",channel="sms""#;
+    for (sample, value) in [
+        (format!("onceward_verifications_begun_total{{{default}}}"), Some(2.0)),
+        (format!(r#"onceward_sends_total{{{default},outcome="accepted"}}"#), Some(2.0)),
+        (format!(r#"onceward_sends_total{{{default},outcome="limited"}}"#), Some(4.0)),
+        (format!(r#"onceward_sends_total{{{default},outcome="failed"}}"#), None),
+        (r#"onceward_guard_findings_total{rule="budget",effect="refused"}"#.to_owned(), Some(4.0)),
+    ] {
+        assert_eq!(scrape.value(&sample), value, "{sample}\n{}", scrape.0);
+    }
+    let page = Visitor::of(&world).await.get("/admin").await.text();
+    for part in [
+        "<span class=\"quiet\">Messages sent</span><strong>2</strong>",
+        "<span class=\"quiet\">Failed messages</span><strong>0</strong>",
+        "The budget money-per-day of all services is spent (0.20 of 0.20 USD): messages are refused.",
+        "href=\"/admin/guard\">Budgets of the guard</a>",
+        "<th scope=\"row\">US</th><td>2</td><td>0</td><td>0.0 %</td><td>0</td>",
+    ] {
+        assert!(page.contains(part), "no {part:?} in {page}");
+    }
+    assert!(!page.contains("no gateway available"), "{page}");
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ use super::{AdminRequest, Deps, HEADERS, PageHeader, moment};
 use crate::clock::Stopwatch;
 use crate::delivery::Circuit;
 use crate::domain::{PhoneNumber, ServiceId, Sid, SidKind, Timestamp, seconds_up};
+use crate::guard::operator::BudgetView;
 use crate::history::{Counts, Resolution, Row, totals};
 use crate::http::pages::{self, Frame, LIVE};
 use crate::http::response::Response;
@@ -97,6 +98,7 @@ struct OverviewPage {
     header: PageHeader,
     /// Why the server is not ready.
     reasons: Vec<String>,
+    spent_budgets: Vec<String>,
     range: Range,
     /// Addresses and titles of all ranges, and whether one is this one.
     ranges: [(String, &'static str, bool); 3],
@@ -254,11 +256,17 @@ pub async fn page<V: Verify>(request: &AdminRequest<'_>, deps: &Deps<V>) -> Resu
     }
     let line =
         |reading: GatewayReading| GatewayLine { health: health.remove(reading.name.as_str()), reading };
+    let spent_budgets = match request.admin.verifying.guard() {
+        Some(guard) => guard.spent_budgets().await?,
+        None => Vec::new(),
+    };
+    let spent_budgets = spent_budgets.iter().map(|budget| spent(request, budget)).collect();
     let page = OverviewPage {
         frame: request.frame(),
         script: LIVE,
         header: request.header("/admin"),
         reasons: (deps.readiness)().err().unwrap_or_default(),
+        spent_budgets,
         range,
         ranges: Range::ALL.map(|known| (address(known, chosen), known.title(), known == range)),
         now_ms: now.as_millis(),
@@ -274,6 +282,13 @@ pub async fn page<V: Verify>(request: &AdminRequest<'_>, deps: &Deps<V>) -> Resu
         locked: *count,
     };
     Ok(pages::html(&page, &HEADERS))
+}
+
+fn spent(request: &AdminRequest<'_>, budget: &BudgetView) -> String {
+    let sid = budget.service_sid.as_ref().and_then(|sid| Sid::parse(SidKind::Service, sid));
+    let service = sid.and_then(|sid| request.v2.registry.service(&sid).ok());
+    let whose = service.map_or_else(|| "all services".to_owned(), |service| request.title(&service));
+    format!("The budget {} of {whose} is spent ({budget}): messages are refused.", budget.name)
 }
 
 fn choices(request: &AdminRequest<'_>, chosen: Option<Sid>) -> Vec<Choice> {
