@@ -300,6 +300,7 @@ impl VerifyingInner {
         if has_erased {
             tracing::info!(%number, service = service.name(), "number erased by operator");
         }
+        number.forget_lookup();
         Ok(Erasure { has_erased, locked_until })
     }
 

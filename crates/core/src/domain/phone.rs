@@ -1,12 +1,12 @@
 //! Phone numbers in one canonical form.
 
 use std::fmt;
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use rlibphonenumber::{NumberLengthType, PHONE_NUMBER_UTIL, PhoneNumberFormat, PhoneNumberType};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// The numbers that were looked up last. A send, its check and their statistics ask for the same one.
+/// The numbers that were looked up last. A send, its check and their statistics look up the same one.
 static RECENT: LazyLock<Box<[RecentNumber]>> =
     LazyLock::new(|| (0..RECENT_NUMBERS).map(|_| RecentNumber::default()).collect());
 
@@ -52,8 +52,9 @@ impl<'de> Deserialize<'de> for Region {
 /// The type of a number, as far as its numbering plan tells it and the guard uses it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NumberType {
-    /// Not a person's phone, and often expensive: premium rate (also +979), shared cost (also +808), personal numbers
-    /// (such as +44 70, not +1 5xx), pagers, universal access, voicemail, satellites and networks of no country (+870, +881 to +883).
+    /// Types that the guard refuses by default, which are often expensive: premium rate (also +979), shared cost (also
+    /// +808), personal numbers (such as +44 70, not +1 5xx), pagers, universal access, voicemail, satellites and networks
+    /// of no country (+870, +881 to +883).
     Special,
     /// A landline. Plans that do not tell landlines from mobile numbers, as in North America, have none.
     Landline,
@@ -149,7 +150,7 @@ impl PhoneNumber {
 
     /// Returns `true` if the numbering plan of its country has the number, that is, if a person may own it.
     pub fn is_in_a_plan(self) -> bool {
-        self.with_plan().is_some_and(|number| number.is_valid())
+        self.split_country_code().is_some_and(|number| number.is_valid())
     }
 
     /// The region that the number belongs to; where several share a country code and no numbering plan
@@ -158,19 +159,28 @@ impl PhoneNumber {
         self.region_and_type().0
     }
 
-    /// The region and the type.
+    /// The region and the type. The process keeps them with the number until
+    /// [`forget_lookup`](Self::forget_lookup), or until another number takes the place.
     pub fn region_and_type(self) -> (Option<Region>, NumberType) {
-        let mut recent =
-            RECENT[(self.0 % RECENT_NUMBERS) as usize].lock().unwrap_or_else(PoisonError::into_inner);
+        let mut recent = self.recent();
         match *recent {
             Some((number, found)) if number == self => found,
             _ => recent.insert((self, self.look_up())).1,
         }
     }
 
+    /// Removes the number from those that were looked up last.
+    pub fn forget_lookup(self) {
+        self.recent().take_if(|(number, _)| *number == self);
+    }
+
+    fn recent(self) -> MutexGuard<'static, Option<(Self, (Option<Region>, NumberType))>> {
+        RECENT[(self.0 % RECENT_NUMBERS) as usize].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn look_up(self) -> (Option<Region>, NumberType) {
         use PhoneNumberType::{FixedLine, Pager, PersonalNumber, PremiumRate, SharedCost, UAN, VoiceMail};
-        let Some(number) = self.with_plan() else { return (None, NumberType::Other) };
+        let Some(number) = self.split_country_code() else { return (None, NumberType::Other) };
         let number_type = match PHONE_NUMBER_UTIL.get_number_type(&number) {
             _ if matches!(number.country_code, 870 | 881..=883) => NumberType::Special,
             // In North America (+1 5xx) they cost as much as others, and test numbers of Twilio are among them.
@@ -182,9 +192,9 @@ impl PhoneNumber {
         (region_of(&number), number_type)
     }
 
-    /// The number with its country code apart, as the numbering plans have it. Reading the text would cost as much as
-    /// everything that is asked of it.
-    fn with_plan(self) -> Option<rlibphonenumber::PhoneNumber> {
+    /// The number with its country code apart, as the numbering plans have it. Parsing the text would double the cost of
+    /// a lookup.
+    fn split_country_code(self) -> Option<rlibphonenumber::PhoneNumber> {
         let digits = |number: u64| number.checked_ilog10().map_or(0, |power| power + 1);
         (1..=3).find_map(|length| {
             let rest = digits(self.0).checked_sub(length).filter(|rest| *rest > 1)?;
@@ -349,8 +359,8 @@ mod tests {
     }
 
     #[test]
-    fn a_number_knows_whether_its_calls_cost_more() {
-        use PhoneNumberType::{Pager, PremiumRate, SharedCost, UAN, VoiceMail};
+    fn a_number_has_the_type_of_its_numbering_plan() {
+        use PhoneNumberType::{Pager, PersonalNumber, PremiumRate, SharedCost, UAN, VoiceMail};
         for (number, number_type) in [
             ("+19002341234", NumberType::Special),
             ("+449091234567", NumberType::Special),
@@ -376,12 +386,24 @@ mod tests {
             assert_eq!(found, number_type, "{}", number.e164());
             assert_eq!(region, number.region());
         }
-        for special in [Pager, PremiumRate, SharedCost, UAN, VoiceMail] {
+        for special in [Pager, PersonalNumber, PremiumRate, SharedCost, UAN, VoiceMail] {
             let example = PHONE_NUMBER_UTIL.get_example_number_for_type(special).expect("an example");
             let number = PhoneNumber::parse(&example.format_as(PhoneNumberFormat::E164), None);
             let (_, found) = number.expect("a number").region_and_type();
             assert_eq!(found, NumberType::Special, "{special:?} {example:?}");
         }
+    }
+
+    #[test]
+    fn a_number_is_forgotten_on_request_and_no_other_of_its_place() {
+        // No other test looks these numbers up.
+        let number = PhoneNumber(14_155_550_000 / RECENT_NUMBERS * RECENT_NUMBERS + 4_321);
+        let other = PhoneNumber(number.0 + RECENT_NUMBERS);
+        let _ = number.region_and_type();
+        other.forget_lookup();
+        assert!(number.recent().is_some_and(|(known, _)| known == number));
+        number.forget_lookup();
+        assert!(number.recent().is_none());
     }
 
     #[test]
@@ -391,14 +413,14 @@ mod tests {
             let number = PhoneNumber::parse(&example.format_as(PhoneNumberFormat::E164), None);
             let number = number.expect("a number");
             let read = PHONE_NUMBER_UTIL.parse(number.e164(), None).expect("a number");
-            let found = number.with_plan().expect("a country code");
+            let found = number.split_country_code().expect("a country code");
             assert!(found.is_valid() && read.is_valid(), "{}", number.e164());
             assert_eq!(found.format_as(PhoneNumberFormat::E164), read.format_as(PhoneNumberFormat::E164));
             assert_eq!(region_of(&found), region_of(&read), "{}", number.e164());
             let types = [&found, &read].map(|number| PHONE_NUMBER_UTIL.get_number_type(number));
             assert_eq!(types[0], types[1], "{}", number.e164());
         }
-        assert!(PhoneNumber::from_u64(49).is_some_and(|number| number.with_plan().is_none()));
+        assert!(PhoneNumber::from_u64(49).is_some_and(|number| number.split_country_code().is_none()));
     }
 
     #[test]
