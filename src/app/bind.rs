@@ -18,10 +18,11 @@ const BACKLOG: u32 = 4_096;
 const SEND_BUFFER: u32 = 64 * 1024;
 
 /// Binds. A name that has several addresses is bound on the first that works, IPv4 before IPv6, as
-/// clients of the Redis version expect of `localhost`; an empty host means every address.
-pub async fn bind(listen: &ListenAddress) -> Result<TcpListener, AppStartError> {
+/// clients of the Redis version expect of `localhost`; an empty host means every address. `example` shows the operator how
+/// to choose another address.
+pub async fn bind(listen: &ListenAddress, example: &'static str) -> Result<TcpListener, AppStartError> {
     let ListenAddress { host, port } = listen;
-    let failed = |source| AppStartError::Bind { address: format!("{host}:{port}"), source };
+    let failed = |source| AppStartError::Bind { address: format!("{host}:{port}"), source, example };
     let mut addresses: Vec<SocketAddr> = if host.is_empty() {
         vec![(Ipv6Addr::UNSPECIFIED, *port).into(), (Ipv4Addr::UNSPECIFIED, *port).into()]
     } else {
@@ -72,13 +73,15 @@ fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
 mod tests {
     use super::*;
 
+    const EXAMPLE: &str = "--listen localhost:3001";
+
     fn at(host: &str, port: u16) -> ListenAddress {
         ListenAddress { host: host.to_owned(), port }
     }
 
     #[tokio::test]
     async fn localhost_is_bound_on_ipv4() {
-        let listener = bind(&at("localhost", 0)).await.expect("a listener");
+        let listener = bind(&at("localhost", 0), EXAMPLE).await.expect("a listener");
         assert_eq!(listener.local_addr().expect("an address").ip(), Ipv4Addr::LOCALHOST);
     }
 
@@ -93,7 +96,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_accepted_connection_has_a_bounded_send_buffer() {
-        let listener = bind(&at("127.0.0.1", 0)).await.expect("a listener");
+        let listener = bind(&at("127.0.0.1", 0), EXAMPLE).await.expect("a listener");
         let client = tokio::net::TcpStream::connect(listener.local_addr().expect("an address"));
         let (client, accepted) = tokio::join!(client, listener.accept());
         let (_client, (accepted, _)) = (client.expect("a connection"), accepted.expect("a connection"));
@@ -104,9 +107,9 @@ mod tests {
 
     #[tokio::test]
     async fn an_address_in_use_is_an_error_that_names_it_and_what_to_do() {
-        let first = bind(&at("127.0.0.1", 0)).await.expect("a listener");
+        let first = bind(&at("127.0.0.1", 0), EXAMPLE).await.expect("a listener");
         let port = first.local_addr().expect("an address").port();
-        let error = bind(&at("127.0.0.1", port)).await.expect_err("taken").to_string();
+        let error = bind(&at("127.0.0.1", port), EXAMPLE).await.expect_err("taken").to_string();
         assert!(error.contains(&format!("127.0.0.1:{port}")) && error.contains("--listen"), "{error}");
     }
 }

@@ -50,11 +50,8 @@ pub enum AppStartError {
     #[error("the system refused to deliver stop signals: {0}")]
     Signals(io::Error),
     /// The address is in use or belongs to another machine.
-    #[error(
-        "cannot listen on {address}: {source}; {}, such as --listen localhost:3001",
-        bind::advice(source)
-    )]
-    Bind { address: String, source: io::Error },
+    #[error("cannot listen on {address}: {source}; {}, such as {example}", bind::advice(source))]
+    Bind { address: String, source: io::Error, example: &'static str },
     #[error("cannot read the address of the listening socket: {0}")]
     Address(io::Error),
     #[error(transparent)]

@@ -154,7 +154,7 @@ async fn serve_until_end(settings: Settings, member: &mut Option<Member>) -> Res
     let mut tasks = JoinSet::new();
     tasks.spawn(look_after_certificate(hangup, app.clone()));
     tasks.spawn(service_manager::report_status(app.clone()));
-    let listener = bind(&settings.listen).await?;
+    let listener = bind(&settings.listen, "--listen localhost:3001").await?;
     let address = listener.local_addr().map_err(AppStartError::Address)?;
     let (stop_serving, stopped) = oneshot::channel::<()>();
     // From here on /healthz answers; everything else says 503 until the store is loaded.
@@ -281,7 +281,7 @@ async fn leave(
 
 /// Serves `/metrics`, also during a stop, until the returned sender is dropped.
 async fn serve_metrics(app: &App, address: &ListenAddress) -> Result<oneshot::Sender<()>, AppStartError> {
-    let listener = bind(address).await?;
+    let listener = bind(address, "\"metrics-listen\": \"localhost:9465\"").await?;
     let bound = listener.local_addr().map_err(AppStartError::Address)?;
     tracing::info!(address = %bound, "metrics served without credentials");
     let (stop, stopped) = oneshot::channel();
