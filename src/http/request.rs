@@ -16,9 +16,9 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{HOST, HeaderName, HeaderValue};
+use hyper::header::{HOST, HeaderName, HeaderValue, ORIGIN};
 use hyper::http::request::Parts;
-use hyper::http::uri::Authority;
+use hyper::http::uri::{Authority, Uri};
 use hyper::{HeaderMap, Version};
 use tokio::sync::Semaphore;
 
@@ -200,6 +200,22 @@ pub fn form_field(form: &[u8], name: &str) -> Option<String> {
 /// browsers say nothing.
 pub fn is_cross_site(headers: &HeaderMap) -> bool {
     headers.get_all(&SEC_FETCH_SITE).iter().any(|site| site == "cross-site")
+}
+
+/// The host that the request is for.
+pub fn host_of(head: &Parts) -> Option<Authority> {
+    let named = || Authority::try_from(only(&head.headers, &HOST)?).ok();
+    head.uri.authority().cloned().or_else(named)
+}
+
+/// Whether a form comes from a page of this server, as the browser says. Clients that are no browsers say nothing.
+pub fn is_own_form(head: &Parts) -> bool {
+    let site = head.headers.get(&SEC_FETCH_SITE).is_none_or(|site| site == "same-origin" || site == "none");
+    let origin = head.headers.get(ORIGIN).is_none_or(|origin| {
+        let origin = origin.to_str().ok().and_then(|origin| origin.parse::<Uri>().ok());
+        origin.is_some_and(|origin| origin.authority() == host_of(head).as_ref())
+    });
+    site && origin
 }
 
 /// Whether the request has at most one `Host` header, which is well-formed, and one in HTTP/1.1 (RFC 9112, 3.2).

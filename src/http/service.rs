@@ -456,6 +456,11 @@ async fn try_answer<V: Verify>(
     if changes && !is_allowed_origin && request::is_cross_site(&head.headers) {
         return Err(Problem::CrossSite);
     }
+    let is_form =
+        found.is_some_and(|(_, route)| matches!(route.handler, Handler::TrySend | Handler::TryCheck));
+    if is_form && !request::is_own_form(head) {
+        return Err(Problem::CrossSite);
+    }
     let Some((access, route)) = found else {
         let what = resource.not_served.unwrap_or_default();
         return Ok(v2::not_served(call, what, head).answer());

@@ -242,6 +242,20 @@ async fn open(client: &Client, path: &str) -> HttpResponse {
     client.request_with(Method::GET, path, &[("accept", "text/html,*/*;q=0.8")], "").await
 }
 
+#[tokio::test]
+async fn the_forms_of_another_site_are_refused_in_old_browsers_too() {
+    let server = Setup::new().start().await;
+    let client = &server.client;
+    let form = [("number", NUMBER), ("code", "123456")];
+    for path in ["/try/send", "/try/check"] {
+        let origin =
+            [("content-type", "application/x-www-form-urlencoded"), ("origin", "http://evil.example")];
+        let refused = client.post_with(path, &origin, encoded(&form)).await;
+        assert_eq!(refused.status(), 403, "{path}: {}", refused.text());
+    }
+    assert!(inbox(client, NUMBER).await.is_empty());
+}
+
 async fn submit(client: &Client, path: &str, form: &[(&str, &str)]) -> HttpResponse {
     let headers = [("content-type", "application/x-www-form-urlencoded"), ("accept", "text/html")];
     client.post_with(path, &headers, encoded(form)).await

@@ -21,7 +21,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use askama::Template;
-use hyper::header::{HOST, HeaderValue, ORIGIN, SET_COOKIE};
+use hyper::header::{HeaderValue, SET_COOKIE};
 use hyper::http::request::Parts;
 use hyper::http::uri::{Authority, Uri};
 use hyper::{Method, StatusCode};
@@ -123,7 +123,7 @@ enum Transport {
 
 impl Transport {
     fn of<V>(deps: &Deps<V>, admin: &Admin, head: &Parts) -> Self {
-        let host = host_of(head);
+        let host = request::host_of(head);
         let is_public = host.as_ref().zip(admin.public_host.as_ref()).is_some_and(|(host, public)| {
             let port = |authority: &Authority| authority.port_u16().unwrap_or(443);
             host.host().eq_ignore_ascii_case(public.host()) && port(host) == port(public)
@@ -156,22 +156,6 @@ impl Transport {
         // Ids are hex digits.
         HeaderValue::from_str(&cookie).unwrap_or(HeaderValue::from_static(""))
     }
-}
-
-/// The host that the request is for.
-fn host_of(head: &Parts) -> Option<Authority> {
-    let named = || Authority::try_from(request::only(&head.headers, &HOST)?).ok();
-    head.uri.authority().cloned().or_else(named)
-}
-
-/// Whether a form comes from a page of this server, as the browser says. Clients that are no browsers say nothing.
-fn is_own_form(head: &Parts) -> bool {
-    let site = head.headers.get("sec-fetch-site").is_none_or(|site| site == "same-origin" || site == "none");
-    let origin = head.headers.get(ORIGIN).is_none_or(|origin| {
-        let origin = origin.to_str().ok().and_then(|origin| origin.parse::<Uri>().ok());
-        origin.is_some_and(|origin| origin.authority() == host_of(head).as_ref())
-    });
-    site && origin
 }
 
 /// A page that says one thing.
@@ -292,7 +276,7 @@ pub async fn answer<V: Verify>(
     } else {
         Form::default()
     };
-    if is_post && !is_own_form(head) {
+    if is_post && !request::is_own_form(head) {
         return Ok(site.notice(StatusCode::FORBIDDEN, "The form is not from this address", OTHER_ORIGIN));
     }
     if page == AdminPage::SignIn {
@@ -535,7 +519,7 @@ mod tests {
             &[host, ("origin", "https://codes.example:8443"), ("sec-fetch-site", "same-origin")],
             &[host, ("sec-fetch-site", "none")],
         ] {
-            assert!(is_own_form(&head(own)), "{own:?}");
+            assert!(request::is_own_form(&head(own)), "{own:?}");
         }
         for other in [
             &[host, ("origin", "https://codes.example")][..],
@@ -545,7 +529,7 @@ mod tests {
             &[host, ("sec-fetch-site", "cross-site")],
             &[host, ("origin", "https://codes.example:8443"), ("sec-fetch-site", "cross-site")],
         ] {
-            assert!(!is_own_form(&head(other)), "{other:?}");
+            assert!(!request::is_own_form(&head(other)), "{other:?}");
         }
     }
 
