@@ -376,7 +376,7 @@ static ACCOUNT: ApiGroup = twilio(
 
 static AUDIT: ApiGroup = twilio(
     "Audit log",
-    "Who changed services, keys, webhooks and numbers, and when. Not in Twilio's API.",
+    "Who changed services, keys, webhooks, the guard and numbers, and when. Not in Twilio's API.",
     Access::Scope(Scope::Admin),
     routes! {
         Get "/v2/Audit", "ListAuditEntry", "List changes" =>
