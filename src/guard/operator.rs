@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 #[cfg(feature = "server")]
 use utoipa::ToSchema;
 
-use super::replay::money;
 use super::{
     ClientNet, DecisionQuery, Dimension, Effect, Entry, EntryAction, EntryError, Figures, GuardDecision, Key,
     Mode, PumpingGuard, Rule, scope_name,
@@ -127,6 +126,14 @@ pub struct EntryView {
     pub figures: Option<FiguresView>,
 }
 
+/// An amount of millionths, to the cent; below one unit to a hundredth of a cent if it has such a part.
+pub fn amount(micros: u64) -> String {
+    if micros < 1_000_000 && micros % 10_000 >= 100 {
+        return format!("0.{:04}", micros / 100);
+    }
+    super::replay::money(micros)
+}
+
 /// A budget in the present hour or day.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BudgetView {
@@ -148,7 +155,7 @@ impl fmt::Display for BudgetView {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { spent, limit, currency, .. } = self;
         match currency {
-            Some(currency) => write!(f, "{} of {} {currency}", money(*spent), money(*limit)),
+            Some(currency) => write!(f, "{} of {} {currency}", amount(*spent), amount(*limit)),
             None => write!(f, "{spent} of {limit}"),
         }
     }

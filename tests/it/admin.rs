@@ -526,6 +526,10 @@ async fn the_guard_is_explained_and_changed_on_the_dashboard() {
     let explained = visitor.post("/admin/guard", &form("explain")).await;
     assert_eq!(explained.status(), 200);
     assert!(explained.text().contains("By a manual entry for this service"), "{}", explained.text());
+    let of_all = [("subject", number.as_str()), ("service", ""), ("action", "explain")];
+    let explained = visitor.post("/admin/guard", &of_all).await.text();
+    let title = between(&page.text(), &format!("<option value=\"{service}\">"), "<").to_owned();
+    assert!(explained.contains(&format!("<p>Messages of {title} <span")), "{explained}");
     visitor.post("/admin/guard", &form("remove")).await;
     assert_eq!(world.send(&number).await.status(), 200);
     let nothing = [("subject", "no-subject"), ("action", "block")];

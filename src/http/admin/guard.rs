@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use askama::Template;
 
-use super::{AdminRequest, Form, HEADERS, PageHeader, describe_token};
+use super::{AdminRequest, Form, HEADERS, PageHeader, describe_token, readable};
 use crate::domain::{Sid, SidKind};
 use crate::guard::operator::{self, Explanation, Overview, USUAL_HOURS, exact, masked};
 use crate::guard::{EntryAction, EntryError, Key, PumpingGuard};
@@ -28,6 +28,14 @@ struct GuardPage {
     explanation: Option<Explanation>,
     guard: Overview,
     simulates_all: bool,
+}
+
+impl GuardPage {
+    /// The name of the service that the explanation is about.
+    fn explained_service(&self) -> &str {
+        let sid = self.explanation.as_ref().map(|explanation| explanation.service_sid.as_str());
+        self.guard.title(sid, "all services")
+    }
 }
 
 /// A subject of a form with a masked number.

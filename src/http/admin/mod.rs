@@ -496,7 +496,12 @@ pub fn describe_look_up() -> Vec<Param> {
 
 /// A moment, to the second: `2027-01-31 12:00:00`.
 fn moment(at: Timestamp) -> String {
-    at.rfc3339_seconds().to_string().replace('T', " ").trim_end_matches('Z').to_owned()
+    readable(&at.rfc3339_seconds().to_string())
+}
+
+/// A moment in the form of RFC 3339, as the pages show it.
+fn readable(moment: &str) -> String {
+    moment.replace('T', " ").trim_end_matches('Z').to_owned()
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::{AdminRequest, Deps, HEADERS, PageHeader, moment};
 use crate::clock::Stopwatch;
 use crate::delivery::Circuit;
 use crate::domain::{PhoneNumber, ServiceId, Sid, SidKind, Timestamp, seconds_up};
-use crate::guard::operator::BudgetView;
+use crate::guard::operator::{BudgetView, amount};
 use crate::history::{Counts, Resolution, Row, totals};
 use crate::http::pages::{self, Frame, LIVE};
 use crate::http::response::Response;
@@ -469,13 +469,11 @@ fn share(part: u64, whole: u64) -> String {
     tenths.map_or_else(|| "–".to_owned(), |tenths| format!("{}.{} %", tenths / 10, tenths % 10))
 }
 
-/// An amount, to the cent; below one unit to a hundredth of a cent.
+/// An amount, as [`amount`] writes it, with its thousands set apart.
 fn money(micros: u64) -> String {
-    let (whole, rest) = (micros / 1_000_000, micros % 1_000_000);
-    if micros > 0 && whole == 0 {
-        return format!("0.{:04}", rest / 100);
-    }
-    format!("{}.{:02}", grouped(whole), rest / 10_000)
+    let (whole, text) = (micros / 1_000_000, amount(micros));
+    let rest = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    format!("{}{rest}", grouped(whole))
 }
 
 /// A time span that is left, rounded up.
@@ -500,7 +498,7 @@ mod tests {
         assert_eq!(share(0, 0), "–");
         assert_eq!([share(2, 3), share(7, 7), share(0, 9)], ["66.7 %", "100.0 %", "0.0 %"]);
         assert_eq!(money(0), "0.00");
-        assert_eq!(money(25_000), "0.0250");
+        assert_eq!([25_000, 300_000].map(money), ["0.0250", "0.30"]);
         assert_eq!(money(1_234_567_890), "1,234.56");
         let spans =
             [1, 119, 120, 7_199, 7_200, 30 * 86_400].map(|seconds| time_left(Duration::from_secs(seconds)));
