@@ -24,7 +24,7 @@ const services = [];
 
 test.before(async () => {
   for (let made = 0; made < 2; made += 1) {
-    const { sid } = await api("", { FriendlyName: "Northern Wholesale and Retail" });
+    const { sid } = await api("/Services", { FriendlyName: "Northern Wholesale and Retail" });
     services.push(`/${sid}`);
   }
   fs.mkdirSync(pictures, { recursive: true });
@@ -147,7 +147,7 @@ async function walk(width, height, scheme) {
   await says(`${number.slice(0, 5)}*****${number.slice(-2)}`);
   await shown("dashboard");
 
-  for (const service of services) await api(`${service}/Verifications`, { To: number, Channel: "sms" });
+  for (const service of services) await api(`/Services${service}/Verifications`, { To: number, Channel: "sms" });
   await page.goto(`${server}/admin`);
   await shown("dashboard-services");
   const cut = await page.$$eval(".wide", (all) => all.filter((box) => box.scrollWidth > box.clientWidth).map((box) => box.id));
@@ -163,9 +163,16 @@ async function walk(width, height, scheme) {
   await page.click("#erase + details summary");
   await press("button[value='erase']");
   await says("is erased in every service");
+  await api("/Guard/Entries", { Subject: "+1415556****", Action: "block" });
+  const refused = await post("/api/send-otp", { phoneNumber: "+14155561234" });
+  assert.equal(refused.status, 403);
   await page.goto(`${server}/admin/guard`);
-  await says("Guard");
+  await says("Remove the entry of +1415556****");
   await shown("dashboard-guard");
+  await page.type("#subject", "+14155561234");
+  await press("button[value='explain']");
+  await says("By a manual entry for all services");
+  await shown("dashboard-guard-explained");
   await page.goto(`${server}/admin/audit`);
   await says("number.erased");
   await shown("dashboard-audit");
@@ -179,7 +186,7 @@ const post = (path, body) => fetch(`${server}${path}`, { method: "POST", body: J
 async function api(path, form) {
   const authorization = `Basic ${Buffer.from(`${user}:${secret}`).toString("base64")}`;
   const body = new URLSearchParams(form);
-  const answer = await fetch(`${server}/v2/Services${path}`, { method: "POST", headers: { authorization }, body });
+  const answer = await fetch(`${server}/v2${path}`, { method: "POST", headers: { authorization }, body });
   assert.equal(answer.status, 201);
   return answer.json();
 }
