@@ -158,8 +158,8 @@ pub fn respond_boxed<V: Verify>(
 fn forward_end(forwarded: &Result<ForwardResult<'_>, Problem>) -> Option<ForwardEnd> {
     match forwarded {
         Ok(ForwardResult::Response(_)) => Some(ForwardEnd::Answered),
-        Err(Problem::Refused(Refusal::StoreUnavailable)) => Some(ForwardEnd::Lost),
-        Err(Problem::Refused(_)) => Some(ForwardEnd::NotTaken),
+        Err(Problem::Refused(Refusal::StoreUnavailable)) => Some(ForwardEnd::Unanswered),
+        Err(Problem::Refused(_)) => Some(ForwardEnd::NotForwarded),
         Ok(ForwardResult::BecameOwner(_)) | Err(_) => None,
     }
 }

@@ -171,25 +171,25 @@ impl NodeState {
     }
 }
 
-/// The end of a request that a node of a cluster passed on.
+/// The end of a request for the owner that reached another node of a cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ForwardEnd {
     /// The owner answered.
     Answered,
     /// The owner may have carried it out, and did not answer.
-    Lost,
-    /// No node took it in time, or too many are in flight.
-    NotTaken,
+    Unanswered,
+    /// No owner took it in time, or too many are in flight.
+    NotForwarded,
 }
 
 impl ForwardEnd {
-    pub const ALL: [Self; 3] = [Self::Answered, Self::Lost, Self::NotTaken];
+    pub const ALL: [Self; 3] = [Self::Answered, Self::Unanswered, Self::NotForwarded];
 
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Answered => "answered",
-            Self::Lost => "lost",
-            Self::NotTaken => "not_taken",
+            Self::Unanswered => "unanswered",
+            Self::NotForwarded => "not_forwarded",
         }
     }
 }

@@ -74,13 +74,33 @@ pub(super) type Finding = [(&'static str, &'static str); 2];
 /// A single label with its value.
 pub(super) type One = [(&'static str, &'static str); 1];
 
-/// The outcomes of sends, of checks and of requests to gateways, and the operations of gateways.
-pub(super) const SEND_ENDS: usize = SendEnd::Limited as usize + 1;
+/// Outcomes of sends.
+pub(super) const SEND_ENDS: usize = SendEnd::ALL.len();
+
+/// Outcomes of checks: the indices of [`check_outcome`].
 pub(super) const CHECK_OUTCOMES: usize = 8;
+
+/// Outcomes of requests to gateways: the indices of [`GatewayEnd::label`].
 pub(super) const GATEWAY_ENDS: usize = 10;
-pub(super) const OPERATIONS: usize = GatewayOperation::Confirm as usize + 1;
+
+/// Operations of gateways.
+pub(super) const OPERATIONS: usize = GatewayOperation::ALL.len();
 
 impl SendEnd {
+    /// In the order of their indices.
+    pub const ALL: [Self; 10] = [
+        Self::Accepted,
+        Self::Postponed,
+        Self::NumberRefused,
+        Self::Failed,
+        Self::Unknown,
+        Self::Obsolete,
+        Self::Overloaded,
+        Self::Test,
+        Self::Locked,
+        Self::Limited,
+    ];
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Accepted => "accepted",
@@ -112,6 +132,9 @@ pub(super) const fn check_outcome(outcome: CheckOutcome) -> (usize, &'static str
 }
 
 impl GatewayOperation {
+    /// In the order of their indices.
+    pub const ALL: [Self; 3] = [Self::Send, Self::Check, Self::Confirm];
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Send => "send",

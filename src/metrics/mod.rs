@@ -28,8 +28,8 @@ use prometheus_client::registry::Registry;
 
 use self::handles::{GatewayMetrics, ServiceCounters};
 use self::labels::{
-    CHECK_OUTCOMES, Finding, GATEWAY_ENDS, OTHER, OfGateway, OfService, One, OutcomeOfGateway,
-    OutcomeOfService, SEND_ENDS, ServiceLabel, check_outcome,
+    Finding, OTHER, OfGateway, OfService, One, OutcomeOfGateway, OutcomeOfService, ServiceLabel,
+    check_outcome,
 };
 use crate::domain::{Channel, GatewayName, ServiceId};
 
@@ -177,7 +177,7 @@ impl Default for Metrics {
             forwarded: counter(
                 all,
                 "onceward_requests_forwarded",
-                "Requests that this node of a cluster passed on to the owner of the records, by outcome",
+                "Requests for the owner of the records that reached this node of a cluster, by outcome",
             ),
             services: RwLock::default(),
             other_services: ServiceCounters::new(ServiceLabel { id: None, name: OTHER.into() }),
@@ -252,17 +252,17 @@ impl Metrics {
                 VerificationStep::Canceled => (&service.canceled, &self.canceled),
             };
             let labels = || OfService { service: service.label.clone(), channel: channel.as_str() };
-            handles.inc(channel as usize, family, labels);
+            handles.inc((channel as usize, 0), family, labels);
         });
     }
 
     pub fn send(&self, facts: &SendFacts) {
         self.pass_on(|consumer| consumer.send(facts));
         let (channel, outcome) = (facts.channel.as_str(), facts.outcome.as_str());
-        let index = facts.channel as usize * SEND_ENDS + facts.outcome as usize;
+        let place = (facts.channel as usize, facts.outcome as usize);
         self.with_service(facts.recipient.service, |service| {
             let labels = || OutcomeOfService { service: service.label.clone(), channel, outcome };
-            service.sends.inc(index, &self.sends, labels);
+            service.sends.inc(place, &self.sends, labels);
         });
     }
 
@@ -272,26 +272,30 @@ impl Metrics {
     }
 
     pub fn check(&self, facts: &CheckFacts) {
-        let (place, channel) = facts
+        let (row, channel) = facts
             .channel
             .map_or((Channel::ALL.len(), "none"), |channel| (channel as usize, channel.as_str()));
-        let (index, outcome) = check_outcome(facts.outcome);
+        let (column, outcome) = check_outcome(facts.outcome);
         self.with_service(facts.recipient.service, |service| {
             let labels = || OutcomeOfService { service: service.label.clone(), channel, outcome };
-            service.checks.inc(place * CHECK_OUTCOMES + index, &self.checks, labels);
+            service.checks.inc((row, column), &self.checks, labels);
         });
     }
 
     pub fn gateway(&self, facts: &GatewayFacts) {
         let (gateway, operation) = (facts.gateway.as_str(), facts.operation.as_str());
-        let (index, outcome) = facts.outcome.label();
-        let place = facts.operation as usize;
-        let Some(handles) = self.gateways.get(facts.gateway as usize) else { return };
-        let labels = || OutcomeOfGateway { gateway, operation, outcome };
-        handles.requests.inc(place * GATEWAY_ENDS + index, &self.gateway_requests, labels);
-        let look_up = || self.gateway_duration.get_or_create_owned(&OfGateway { gateway, operation });
-        let took = facts.took.as_secs_f64();
-        handles.durations.with(place, look_up, |duration| duration.observe(took));
+        let (row, (column, outcome)) = (facts.operation as usize, facts.outcome.label());
+        let count = |handles: &GatewayMetrics| {
+            let labels = || OutcomeOfGateway { gateway, operation, outcome };
+            handles.requests.inc((row, column), &self.gateway_requests, labels);
+            let look_up = || self.gateway_duration.get_or_create_owned(&OfGateway { gateway, operation });
+            let took = facts.took.as_secs_f64();
+            handles.durations.with((row, 0), look_up, |duration| duration.observe(took));
+        };
+        match self.gateways.get(facts.gateway as usize) {
+            Some(handles) => count(handles),
+            None => count(&GatewayMetrics::default()),
+        }
     }
 
     pub fn commit(&self, facts: &CommitFacts<'_>) {
