@@ -2,10 +2,10 @@
 
 use askama::Template;
 
-use super::{AdminRequest, HEADERS, PageHeader, moment};
+use super::{AdminRequest, PageHeader, moment};
 use crate::audit::{Actor, AuditEntry, AuditQuery};
 use crate::domain::Timestamp;
-use crate::http::pages::{self, Frame};
+use crate::http::pages::Frame;
 use crate::http::response::Response;
 use crate::numbers::Refusal;
 
@@ -41,14 +41,14 @@ pub async fn page(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
     let query =
         AuditQuery { since: Timestamp::EPOCH, skip: page * PAGE, limit: PAGE, ..AuditQuery::default() };
     let (entries, has_more) = request.v2.registry.audit().entries(&query).await?;
-    let page = AuditPage {
-        frame: request.frame(),
-        header: request.header("/admin/audit"),
+    let page = |frame, header| AuditPage {
+        frame,
+        header,
         entries: entries.iter().map(|entry| row(request, entry)).collect(),
         newer: page.checked_sub(1),
         older: has_more.then_some(page + 1),
     };
-    Ok(pages::html(&page, &HEADERS).holding(place))
+    Ok(request.render("/admin/audit", page).holding(place))
 }
 
 fn row(request: &AdminRequest<'_>, entry: &AuditEntry) -> AuditRow {

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use askama::Template;
 
-use super::{AdminRequest, Form, HEADERS, PageHeader, describe_token, readable};
+use super::session::Notice;
+use super::{AdminRequest, Form, PageHeader, describe_token, readable};
 use crate::domain::{Sid, SidKind};
 use crate::guard::operator::{self, Explanation, Overview, USUAL_HOURS, exact, masked};
 use crate::guard::{EntryAction, EntryError, Key, PumpingGuard};
-use crate::http::pages::{self, Frame};
+use crate::http::pages::Frame;
 use crate::http::response::Response;
 use crate::http::v2::params::{Param, Text};
 use crate::numbers::Refusal;
@@ -54,14 +55,10 @@ async fn shown(
     explanation: Option<Explanation>,
 ) -> Result<Response, Refusal> {
     let place = request.begin_read()?;
-    let page = GuardPage {
-        frame: request.frame(),
-        header: request.header(PATH),
-        explanation,
-        guard: guard.overview((None, None, MOST_ROWS), exact).await?,
-        simulates_all: request.simulates_all,
-    };
-    Ok(pages::html(&page, &HEADERS).holding(place))
+    let guard = guard.overview((None, None, MOST_ROWS), exact).await?;
+    let simulates_all = request.simulates_all;
+    let page = |frame, header| GuardPage { frame, header, explanation, guard, simulates_all };
+    Ok(request.render(PATH, page).holding(place))
 }
 
 /// `POST /admin/guard`: explains, or changes an entry and leads to the page that shows the result.
@@ -92,7 +89,10 @@ pub async fn act(request: &AdminRequest<'_>, form: &Form) -> Result<Response, Re
     match guard.set_entry(key, action, length, request.author()).await {
         Ok(Some(_)) => {
             let whose = service.map_or("all services".to_owned(), |service| registry.title(&service));
-            Ok(request.lead_to(PATH, true, format!("{} {done}, for {whose}.", masked(dimension))))
+            Ok(request.redirect_with_notice(
+                PATH,
+                Notice::success(format!("{} {done}, for {whose}.", masked(dimension))),
+            ))
         }
         Ok(None) => Ok(unchanged(request, "there is no such entry")),
         Err(EntryError::TooMany(error)) => Ok(unchanged(request, &error.to_string())),
@@ -105,7 +105,7 @@ fn guard<'a>(request: &AdminRequest<'a>) -> Result<&'a PumpingGuard, Refusal> {
 }
 
 fn unchanged(request: &AdminRequest<'_>, why: &str) -> Response {
-    request.lead_to(PATH, false, format!("Nothing was changed: {why}."))
+    request.redirect_with_notice(PATH, Notice::failure(format!("Nothing was changed: {why}.")))
 }
 
 /// Describes the body of `POST /admin/guard`.

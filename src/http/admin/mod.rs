@@ -175,7 +175,8 @@ struct SignInPage<'a> {
     problem: Option<&'a str>,
 }
 
-/// The top of the pages behind the sign-in, and the result of what the person did before.
+/// The top of the pages behind the sign-in, and the result of what the person did before. Only
+/// [`AdminRequest::render`] makes one.
 struct PageHeader {
     name: String,
     token: String,
@@ -207,16 +208,14 @@ impl AdminRequest<'_> {
         self.v2.registry.title(service)
     }
 
-    fn frame(&self) -> Frame {
-        Frame::new("/admin", self.has_inbox)
-    }
-
-    fn header(&self, here: &'static str) -> PageHeader {
+    /// Renders a page. Takes the notice: a page that failed before leaves it to the next one.
+    fn render<T: Template>(&self, here: &'static str, page: impl FnOnce(Frame, PageHeader) -> T) -> Response {
         let name = self.caller.key().map_or_else(
             || "the account".to_owned(),
             |sid| self.caller.session().name().map_or_else(|| sid.to_string(), str::to_owned),
         );
-        PageHeader { name, token: self.id.form_token(), here, notice: self.take_notice() }
+        let header = PageHeader { name, token: self.id.form_token(), here, notice: self.take_notice() };
+        pages::html(&page(Frame::new("/admin", self.has_inbox), header), &HEADERS)
     }
 
     fn author(&self) -> Author {
@@ -224,9 +223,8 @@ impl AdminRequest<'_> {
     }
 
     /// Leads to the page at `path`, which shows the result of what the person did.
-    fn lead_to(&self, path: &str, is_good: bool, text: String) -> Response {
-        let notice = Some(Notice { is_good, text });
-        self.admin.sessions.with(&self.id, |session| session.notice = notice);
+    fn redirect_with_notice(&self, path: &str, notice: Notice) -> Response {
+        self.admin.sessions.with(&self.id, |session| session.notice = Some(notice));
         home::redirect(path)
     }
 

@@ -1,12 +1,13 @@
 //! The page of a number: its state in each service, its messages, and what an operator can do about it.
 
 use super::overview::time_left;
-use super::{AdminRequest, Form, HEADERS, PageHeader, describe_token, moment};
+use super::session::Notice;
+use super::{AdminRequest, Form, PageHeader, describe_token, moment};
 use crate::attempts::{TrackRow, VerifyStatus};
 use crate::delivery::SendStatus;
 use crate::domain::{PhoneNumber, Region, Sid, SidKind, Timestamp};
 use crate::gateway::ReceiptStatus;
-use crate::http::pages::{self, Frame, home};
+use crate::http::pages::{Frame, home};
 use crate::http::response::Response;
 use crate::http::v2::params::{Param, Text};
 use crate::numbers::Refusal;
@@ -153,7 +154,7 @@ pub fn look_up(request: &AdminRequest<'_>, form: &Form, region: Option<Region>) 
         Ok(number) => home::redirect(&request.path_of(number)),
         Err(error) => {
             let text = format!("The number cannot be looked up. {}", home::words_for_number(error));
-            request.lead_to("/admin", false, text)
+            request.redirect_with_notice("/admin", Notice::failure(text))
         }
     }
 }
@@ -168,9 +169,9 @@ pub async fn page(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
             states.push(State::new(&service, request.title(&service), status, request.now()));
         }
     }
-    let (frame, header) = (request.frame(), request.header("/admin/numbers"));
-    let page = NumberPage { frame, header, path: request.path_of(number), number, states };
-    Ok(pages::html(&page, &HEADERS).holding(place))
+    let path = request.path_of(number);
+    let page = |frame, header| NumberPage { frame, header, path, number, states };
+    Ok(request.render("/admin/numbers", page).holding(place))
 }
 
 /// `POST /admin/numbers/{Id}`: carries out an action, and leads to the page that shows the result.
@@ -179,7 +180,7 @@ pub async fn act(request: &AdminRequest<'_>, form: &Form) -> Result<Response, Re
     let field = |name| form.field(name).unwrap_or_default();
     let service = Sid::parse(SidKind::Service, &field("service"));
     let service = service.and_then(|sid| request.v2.registry.service(&sid).ok());
-    let (is_good, text) = match (field("action").as_str(), service) {
+    let notice = match (field("action").as_str(), service) {
         ("erase", _) => return erase(request, number).await,
         ("unlock", Some(service)) => {
             let cleared = request.admin.verifying.clear(service.id, number, request.author()).await?;
@@ -192,22 +193,24 @@ pub async fn act(request: &AdminRequest<'_>, form: &Form) -> Result<Response, Re
                 Cleared::Unknown => "is unknown, and nothing was changed",
             };
             let text = format!("{number} {text}, in {}.", request.title(&service));
-            (cleared != Cleared::Unknown, text)
+            if cleared == Cleared::Unknown { Notice::failure(text) } else { Notice::success(text) }
         }
         ("cancel", Some(service)) => {
             let (target, by) = (VerificationTarget::Number(number), Some(request.author()));
             let ended = request.v2.verifications.end(service.id, target, Ending::Canceled, by).await;
             let title = request.title(&service);
             match ended {
-                Ok(_) => (true, format!("The verification of {number} in {title} is canceled.")),
+                Ok(_) => Notice::success(format!("The verification of {number} in {title} is canceled.")),
                 Err(Refused::Unavailable(refusal)) => return Err(refusal),
-                Err(_) => (false, format!("{number} has no verification under way in {title}.")),
+                Err(_) => Notice::failure(format!("{number} has no verification under way in {title}.")),
             }
         }
-        ("unlock" | "cancel", None) => (false, "Nothing was changed: the service does not exist.".to_owned()),
-        _ => (false, "Nothing was changed: the form names no action.".to_owned()),
+        ("unlock" | "cancel", None) => {
+            Notice::failure("Nothing was changed: the service does not exist.".to_owned())
+        }
+        _ => Notice::failure("Nothing was changed: the form names no action.".to_owned()),
     };
-    Ok(request.lead_to(&request.path_of(number), is_good, text))
+    Ok(request.redirect_with_notice(&request.path_of(number), notice))
 }
 
 /// Erases the number as `onceward erase`, in a task of its own: a browser that leaves cannot stop the work half way.
@@ -221,11 +224,11 @@ async fn erase(request: &AdminRequest<'_>, number: PhoneNumber) -> Result<Respon
             let lockout = lockout.unwrap_or_default();
             let done = if has_erased { "is erased in every service" } else { "had nothing to erase" };
             request.admin.sessions.erase(number);
-            Ok(request.lead_to("/admin", true, format!("{number} {done}.{lockout}")))
+            Ok(request.redirect_with_notice("/admin", Notice::success(format!("{number} {done}.{lockout}"))))
         }
         Err(error) => {
             let text = format!("Some data of {number} may be left: {error}. Erase it again.");
-            Ok(request.lead_to(&request.path_of(number), false, text))
+            Ok(request.redirect_with_notice(&request.path_of(number), Notice::failure(text)))
         }
     }
 }
@@ -238,7 +241,7 @@ fn number(request: &AdminRequest<'_>) -> Option<PhoneNumber> {
 
 fn unknown(request: &AdminRequest<'_>) -> Response {
     let text = "This link belongs to another session, or the number was erased. Look the number up.";
-    request.lead_to("/admin", false, text.to_owned())
+    request.redirect_with_notice("/admin", Notice::failure(text.to_owned()))
 }
 
 /// Describes the body of `POST /admin/numbers/{Id}`.

@@ -8,13 +8,13 @@ use askama::Template;
 use tokio::sync::Mutex;
 
 use super::plot::Plot;
-use super::{AdminRequest, Deps, HEADERS, PageHeader, moment};
+use super::{AdminRequest, Deps, PageHeader, moment};
 use crate::clock::Stopwatch;
 use crate::delivery::Circuit;
 use crate::domain::{PhoneNumber, ServiceId, Sid, SidKind, Timestamp, seconds_up};
 use crate::guard::operator::{BudgetView, amount};
 use crate::history::{Counts, Resolution, Row, totals};
-use crate::http::pages::{self, Frame, LIVE};
+use crate::http::pages::{Frame, LIVE};
 use crate::http::response::Response;
 use crate::http::server::{GatewayHealth, Verify};
 use crate::metrics::GatewayReading;
@@ -261,10 +261,10 @@ pub async fn page<V: Verify>(request: &AdminRequest<'_>, deps: &Deps<V>) -> Resu
         None => Vec::new(),
     };
     let spent_budgets = spent_budgets.iter().map(|budget| spent(request, budget)).collect();
-    let page = OverviewPage {
-        frame: request.frame(),
+    let page = |frame, header| OverviewPage {
+        frame,
         script: LIVE,
-        header: request.header("/admin"),
+        header,
         reasons: (deps.readiness)().err().unwrap_or_default(),
         spent_budgets,
         range,
@@ -281,7 +281,7 @@ pub async fn page<V: Verify>(request: &AdminRequest<'_>, deps: &Deps<V>) -> Resu
         lockouts: locked.iter().map(|locked| lockout_line(request, locked, now)).collect(),
         locked: *count,
     };
-    Ok(pages::html(&page, &HEADERS))
+    Ok(request.render("/admin", page))
 }
 
 fn spent(request: &AdminRequest<'_>, budget: &BudgetView) -> String {

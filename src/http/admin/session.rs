@@ -67,8 +67,18 @@ impl SessionId {
 /// The result of what a person did, for the next page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
-    pub is_good: bool,
+    pub is_success: bool,
     pub text: String,
+}
+
+impl Notice {
+    pub const fn success(text: String) -> Self {
+        Self { is_success: true, text }
+    }
+
+    pub const fn failure(text: String) -> Self {
+        Self { is_success: false, text }
+    }
 }
 
 /// What a session remembers.
