@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::answer::{ask_running, list, only, or_dash, table};
 use super::{CommandError, CommandOutput, json_line};
 use crate::app::control::{ControlRequest, GuardRequest, SendLine};
-use crate::config::{self, HistorySettings, Sources, StorageSettings};
+use crate::config::{self, Pricing, Sources, StorageSettings};
 use crate::delivery::SendStatus;
 use crate::domain::{AttemptId, Channel, PhoneNumber, Timestamp};
 use crate::guard::GuardRules;
@@ -75,7 +75,7 @@ pub fn run(GuardArgs { request, json }: GuardArgs, sources: &Sources) -> Result<
     }
     let mut scenarios = Scenario::all();
     scenarios.retain(|scenario| wanted.is_empty() || wanted.iter().any(|name| name == scenario.name));
-    let (HistorySettings { prices, .. }, settings) = config::load_guard(sources)?;
+    let (Pricing { prices, .. }, settings) = config::load_guard(sources)?;
     let price = |country, channel| prices.as_ref().map(|prices| prices.of(country, channel));
     let rules = settings.rules(&GuardRules::default());
     let results = compare(&scenarios, seed, &rules, settings.messages_per_hour, &price).into_iter();
@@ -206,8 +206,8 @@ fn replay_file(
     json: bool,
     sources: &Sources,
 ) -> Result<CommandOutput, CommandError> {
-    let (prices, settings) = config::load_guard(sources)?;
-    let (messages, not_sent) = read_messages(file, prices)?;
+    let (pricing, settings) = config::load_guard(sources)?;
+    let (messages, not_sent) = read_messages(file, pricing)?;
     let mut rules = settings.rules(&GuardRules::default());
     rules.learning_days = learn_days.unwrap_or(rules.learning_days);
     let results = compare_recorded(&messages, &rules, settings.messages_per_hour, seed);
@@ -228,8 +228,8 @@ fn replay_file(
 }
 
 /// The sent messages of a file, and the number of its other rows.
-fn read_messages(path: &Path, prices: HistorySettings) -> Result<(Vec<Recorded>, usize), CommandError> {
-    let prices = prices.prices.unwrap_or_default();
+fn read_messages(path: &Path, pricing: Pricing) -> Result<(Vec<Recorded>, usize), CommandError> {
+    let prices = pricing.prices.unwrap_or_default();
     let unreadable = |source| CommandError::File { action: "read", path: path.to_owned(), source };
     let input: Box<dyn BufRead> = if path == Path::new("-") {
         Box::new(io::stdin().lock())

@@ -13,7 +13,7 @@ use super::kind::{Kind, Range, Shards, quoted};
 use super::schema::Names;
 use super::services::{self, AccountSettings, RegistrySettings};
 use super::settings::{
-    HistorySettings, Inputs, Keys, ListenSettings, OWN_BRAND, Settings, StorageSettings, TlsFiles,
+    Inputs, Keys, ListenSettings, OWN_BRAND, Pricing, Settings, StorageSettings, TlsFiles,
 };
 use super::sources::{LISTEN_FLAG, Sources};
 use super::values::Brand;
@@ -130,7 +130,7 @@ pub fn load_keys(sources: &Sources) -> Result<KeysSettings, ConfigErrors> {
 }
 
 /// Reads only the prices of messages and the guard's rules, for a replay.
-pub fn load_guard(sources: &Sources) -> Result<(HistorySettings, GuardSettings), ConfigErrors> {
+pub fn load_guard(sources: &Sources) -> Result<(Pricing, GuardSettings), ConfigErrors> {
     let mut c = Context::of_some(sources, &["prices", "currency", "guard"]);
     let Keys { settings, mut inputs } = c.read(|names| &names.keys);
     let guard = guard::read("guard", inputs.guard.take().unwrap_or_default(), &mut c.part("guard"));

@@ -37,9 +37,9 @@ pub use prices::Prices;
 pub use schema::json_schema;
 pub use services::RegistrySettings;
 pub use settings::{
-    AnswerSet, Bounds, BreakerSettings, DeliverySettings, GatewaySettings, HistorySettings, ListenAddress,
-    ListenSettings, LogFormat, LogSettings, OnAmbiguous, ProxySettings, RetrySettings, Settings,
-    StorageSettings, TlsFiles, TrackerSettings, WorkflowStep,
+    AnswerSet, Bounds, BreakerSettings, DeliverySettings, GatewaySettings, ListenAddress, ListenSettings,
+    LogFormat, LogSettings, OnAmbiguous, Pricing, ProxySettings, RetrySettings, Settings, StorageSettings,
+    TlsFiles, TrackerSettings, WorkflowStep,
 };
 pub use sources::{NOT_THE_KEY, Overrides, Sources, is_server_key};
 pub use traces::TraceSettings;

@@ -94,7 +94,7 @@ pub struct Settings {
     #[serde(flatten)]
     pub tracker: TrackerSettings,
     #[serde(flatten)]
-    pub history: HistorySettings,
+    pub history: Pricing,
     /// The pumping guard's rules and budgets.
     #[serde(skip)]
     pub guard: GuardSettings,
@@ -539,10 +539,10 @@ pub struct TrackerSettings {
     pub keep_at_most: usize,
 }
 
-/// The estimated cost in the history.
+/// What messages cost, for budgets of money and the estimated cost in the history.
 #[derive(Debug, Clone, PartialEq, Eq, SmartDefault, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
-pub struct HistorySettings {
+pub struct Pricing {
     /// Price of a message by country (two letters, `*` for all others) and channel: {"DE": {"sms": 0.08}}. The estimated
     /// cost is computed from it. Without it, rough prices in US dollars.
     #[serde(with = "As::<Option<PriceTable>>")]

@@ -8,11 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use onceward_core::guard::{Allowance, Budget, BudgetState, Period};
 use serde::{Deserialize, Serialize};
 
-use super::operator::BudgetView;
 use super::record::subject;
 use crate::clock::Clock;
-use crate::config::{GuardSettings, HistorySettings, Prices};
-use crate::domain::{Channel, PhoneNumber, Region, ServiceId, Sid, Timestamp};
+use crate::config::{GuardSettings, Prices, Pricing};
+use crate::domain::{Channel, PhoneNumber, Region, ServiceId, Timestamp};
 use crate::engine::SlotHash;
 use crate::shard::{Durability, Record, RecordKey, Refusal, Router};
 
@@ -52,8 +51,6 @@ const MONEY: &str = "money-per-day";
 /// A budget with the allowance that is in memory.
 struct Account {
     name: BudgetName,
-    /// That of the service.
-    sid: Option<Sid>,
     budget: Budget,
     allowance: Mutex<Option<Allowance>>,
     /// Held while an allowance is drawn.
@@ -95,6 +92,21 @@ impl Charge {
     }
 }
 
+/// What is spent of a budget in the present hour or day.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BudgetUsage {
+    /// `None` for all services.
+    pub service: Option<ServiceId>,
+    /// Its key in the settings.
+    pub key: &'static str,
+    /// Messages, or millionths of the currency.
+    pub spent: u64,
+    pub limit: u64,
+    pub is_spent: bool,
+    /// `None` for a budget of messages.
+    pub currency: Option<String>,
+}
+
 pub struct Budgets {
     router: Arc<Router>,
     clock: Arc<dyn Clock>,
@@ -102,6 +114,8 @@ pub struct Budgets {
     /// The built-in ones are made when the first message is charged with money.
     prices: OnceLock<Prices>,
     currency: String,
+    /// Whether messages cost money.
+    pays: bool,
     accounts: HashMap<Option<ServiceId>, Vec<Arc<Account>>>,
 }
 
@@ -110,10 +124,11 @@ impl Budgets {
         router: Arc<Router>,
         clock: Arc<dyn Clock>,
         slots: SlotHash,
-        HistorySettings { prices, currency }: HistorySettings,
-        scopes: impl IntoIterator<Item = (Option<ServiceId>, Option<Sid>, GuardSettings)>,
+        Pricing { prices, currency }: Pricing,
+        pays: bool,
+        settings: impl IntoIterator<Item = (Option<ServiceId>, GuardSettings)>,
     ) -> Self {
-        let accounts = scopes.into_iter().map(|(service, sid, settings)| {
+        let accounts = settings.into_iter().map(|(service, settings)| {
             let GuardSettings { messages_per_hour, messages_per_day, money_per_day, .. } = settings;
             let limits = [
                 ("messages-per-hour", Period::Hour, messages_per_hour),
@@ -123,7 +138,6 @@ impl Budgets {
             let accounts = limits.into_iter().filter_map(|(key, period, limit)| {
                 Some(Arc::new(Account {
                     name: BudgetName { service, key },
-                    sid,
                     budget: Budget { limit: limit?, period },
                     allowance: Mutex::default(),
                     drawing: tokio::sync::Mutex::default(),
@@ -135,35 +149,36 @@ impl Budgets {
         });
         let accounts = accounts.collect();
         let prices = prices.map(OnceLock::from).unwrap_or_default();
-        Self { router, clock, slots, prices, currency, accounts }
+        Self { router, clock, slots, prices, currency, pays, accounts }
     }
 
     /// Every budget with a limit, of a service or of all; those of all services first.
-    pub async fn list(&self, service: Option<ServiceId>) -> Result<Vec<BudgetView>, Refusal> {
+    pub async fn list(&self, service: Option<ServiceId>) -> Result<Vec<BudgetUsage>, Refusal> {
         let (mut budgets, now) = (Vec::new(), self.clock.now());
         for account in self.accounts.values().flatten() {
             let Account { name, budget, .. } = account.as_ref();
             if budget.limit == u64::MAX || (service.is_some() && name.service != service) {
                 continue;
             }
-            budgets.push((name.service, self.view(account, now).await?));
+            budgets.push(self.usage(account, now).await?);
         }
-        budgets.sort_by(|(a, one), (b, other)| (a, &one.name).cmp(&(b, &other.name)));
-        Ok(budgets.into_iter().map(|(_, budget)| budget).collect())
+        budgets.sort_by_key(|budget| (budget.service, budget.key));
+        Ok(budgets)
     }
 
-    /// A budget that has too little left for a text message of a service to a country, and its end.
+    /// A budget that has too little left for a text message of a service to a country, and the end of its hour or day.
+    /// With both the simulator and paid gateways, the message counts as paid.
     pub async fn used_up(
         &self,
         service: ServiceId,
         country: Option<Region>,
-    ) -> Result<Option<(BudgetView, Timestamp)>, Refusal> {
+    ) -> Result<Option<(BudgetUsage, Timestamp)>, Refusal> {
         let now = self.clock.now();
         for account in self.of(service) {
-            let (view, period) = (self.view(account, now).await?, account.budget.period);
-            let amount = if account.name.key == MONEY { self.prices().of(country, Channel::Sms) } else { 1 };
-            if view.spent.saturating_add(amount) > view.limit {
-                return Ok(Some((view, period.end(period.index(now)))));
+            let (usage, period) = (self.usage(account, now).await?, account.budget.period);
+            let amount = self.amount(account, country, Channel::Sms, !self.pays);
+            if usage.spent.saturating_add(amount) > usage.limit {
+                return Ok(Some((usage, period.end(period.index(now)))));
             }
         }
         Ok(None)
@@ -173,13 +188,22 @@ impl Budgets {
         self.prices.get_or_init(Prices::default)
     }
 
-    async fn view(&self, account: &Account, now: Timestamp) -> Result<BudgetView, Refusal> {
-        let (key, limit) = (account.name.key, account.budget.limit);
+    /// What a message takes from a budget.
+    fn amount(&self, account: &Account, country: Option<Region>, channel: Channel, is_free: bool) -> u64 {
+        match account.name.key {
+            MONEY if is_free => 0,
+            MONEY => self.prices().of(country, channel),
+            _ => 1,
+        }
+    }
+
+    async fn usage(&self, account: &Account, now: Timestamp) -> Result<BudgetUsage, Refusal> {
+        let (BudgetName { service, key }, limit) = (account.name, account.budget.limit);
         let spent = self.spent_of(account, now).await?;
         let has_refused = now.as_millis() < account.reported.load(Ordering::Relaxed);
-        Ok(BudgetView {
-            service_sid: account.sid.map(|sid| sid.to_string()),
-            name: key.to_owned(),
+        Ok(BudgetUsage {
+            service,
+            key,
             spent,
             limit,
             // The rest of the money may be too little for any message.
@@ -219,11 +243,7 @@ impl Budgets {
     ) -> Result<Charge, ChargeError> {
         let mut charge = Charge::default();
         for account in self.of(service) {
-            let amount = match account.name.key {
-                MONEY if is_free => 0,
-                MONEY => self.prices().of(number.region(), channel),
-                _ => 1,
-            };
+            let amount = self.amount(account, number.region(), channel, is_free);
             match self.take(account, amount).await {
                 Ok(part) => charge.0.push((Arc::clone(account), part)),
                 Err(error) => {

@@ -20,7 +20,7 @@ use tokio::sync::broadcast;
 
 use crate::audit::{Author, Change};
 use crate::clock::Clock;
-use crate::config::{GuardSettings, HistorySettings};
+use crate::config::{GuardSettings, Pricing};
 use crate::domain::{Channel, PhoneNumber, ServerKey, ServiceId, Sid, Timestamp};
 use crate::engine::{SlotHash, hash_seed};
 use crate::log_limit::OncePerSecond;
@@ -108,10 +108,10 @@ pub struct GuardDeps<'a> {
     pub settings: GuardSettings,
     /// What services change of them.
     pub services: HashMap<ServiceId, GuardSettings>,
-    pub prices: HistorySettings,
+    pub pricing: Pricing,
     /// Names the services in lists; `None` for no names.
     pub registry: Option<Registry>,
-    /// Whether messages cost money.
+    /// Whether messages cost money: a gateway beside the simulator is in use.
     pub pays: bool,
     /// Kinds of record that a data directory has once messages were sent.
     pub traffic: &'a [u8],
@@ -120,9 +120,9 @@ pub struct GuardDeps<'a> {
 impl<'a> GuardDeps<'a> {
     /// The default rules, without budgets.
     pub fn new(shards: &'a Shards, server_key: &'a ServerKey) -> Self {
-        let (settings, prices) = (GuardSettings::default(), HistorySettings::default());
+        let (settings, pricing) = (GuardSettings::default(), Pricing::default());
         let (services, registry) = (HashMap::new(), None);
-        Self { shards, server_key, settings, services, prices, registry, pays: false, traffic: &[] }
+        Self { shards, server_key, settings, services, pricing, registry, pays: false, traffic: &[] }
     }
 }
 
@@ -167,7 +167,7 @@ impl PumpingGuard {
     /// # Errors
     /// [`Refusal::Stopping`] if a shard failed meanwhile.
     pub async fn start(deps: GuardDeps<'_>) -> Result<Self, Refusal> {
-        let GuardDeps { shards, server_key, mut settings, services, prices, registry, pays, traffic } = deps;
+        let GuardDeps { shards, server_key, mut settings, services, pricing, registry, pays, traffic } = deps;
         let (router, clock) = (Arc::clone(shards.router()), Arc::clone(shards.clock()));
         let default_rules = settings.rules(&GuardRules::default());
         let rules = services.iter().map(|(service, own)| (*service, own.rules(&default_rules))).collect();
@@ -183,10 +183,10 @@ impl PumpingGuard {
         } else if pays && !settings.has_budget() {
             tracing::warn!("no budget of messages; set messages-per-hour of the key guard");
         }
-        let sid_of = |service| registry.as_ref()?.service_by_id(service).map(|service| service.sid);
-        let of_services = services.into_iter().map(|(service, own)| (Some(service), sid_of(service), own));
-        let scopes = of_services.chain([(None, None, settings)]);
-        let budgets = Budgets::new(Arc::clone(&router), Arc::clone(&clock), slots.clone(), prices, scopes);
+        let settings =
+            services.into_iter().map(|(service, own)| (Some(service), own)).chain([(None, settings)]);
+        let (routed, time) = (Arc::clone(&router), Arc::clone(&clock));
+        let budgets = Budgets::new(routed, time, slots.clone(), pricing, pays, settings);
         let inner = Arc::new(Inner {
             guard: Mutex::new(Guard::new(Bounds::default(), hash_seed(server_key))),
             default_rules,
@@ -243,7 +243,13 @@ impl PumpingGuard {
         assessment.verdict.map_err(|rule| match rule {
             Rule::CountryList => GuardRefusal::Country,
             Rule::Landline => GuardRefusal::Landline,
-            _ => GuardRefusal::Blocked,
+            Rule::Entry
+            | Rule::NumberType
+            | Rule::Number
+            | Rule::Prefix
+            | Rule::Country
+            | Rule::Address
+            | Rule::Budget => GuardRefusal::Blocked,
         })
     }
 

@@ -10,13 +10,14 @@ use serde::{Deserialize, Serialize};
 #[cfg(feature = "server")]
 use utoipa::ToSchema;
 
+use super::budgets::BudgetUsage;
 use super::{
     ClientNet, DecisionQuery, Dimension, Effect, Entry, EntryAction, EntryError, Figures, GuardDecision, Key,
     Mode, PumpingGuard, Rule, scope_name,
 };
 use crate::audit::{Action, Author, Change};
 use crate::domain::{Channel, NumberType, PhoneNumber, Region, ServiceId, Sid, Timestamp};
-use crate::registry::Registry;
+use crate::registry::{Registry, ServiceName};
 use crate::shard::{Durability, Refusal};
 use onceward_core::guard::{Block, Period};
 
@@ -164,8 +165,7 @@ impl fmt::Display for BudgetView {
 /// What the guard does at present, and what it decided.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Overview {
-    /// The sid and the name for people of each service.
-    pub services: Vec<(String, String)>,
+    pub services: Vec<ServiceName>,
     pub budgets: Vec<BudgetView>,
     /// Those that rules began.
     pub blocks: Vec<EntryView>,
@@ -177,8 +177,8 @@ pub struct Overview {
 impl Overview {
     /// The name of a service; `none` without a sid.
     pub fn title<'a>(&'a self, sid: Option<&'a str>, none: &'a str) -> &'a str {
-        let known = |sid| self.services.iter().find(|(known, _)| known == sid);
-        sid.map_or(none, |sid| known(sid).map_or(sid, |(_, title)| title))
+        let known = |sid| self.services.iter().find(|service| service.sid == sid);
+        sid.map_or(none, |sid| known(sid).map_or(sid, |service| &service.name))
     }
 }
 
@@ -308,10 +308,12 @@ impl PumpingGuard {
         let country = country_and_type(dimension).and_then(|(country, _)| country);
         let spent = self.inner.budgets.used_up(id, country).await?;
         if let Some((budget, until)) = &spent {
-            let (name, until) = (&budget.name, shown(*until));
-            let whose = if budget.service_sid.is_some() { "this service" } else { "all services" };
+            let (whose, until) = (whose(budget.service), shown(*until));
+            let budget = self.budget_view(budget.clone());
+            let name = &budget.name;
             reasons.push(format!(
-                "The budget {name} of {whose} is spent until {until}: {budget}. A larger {name} in config.json permits more."
+                "The budget {name} of {whose} has too little left for a text message until {until}: {budget} spent. A larger \
+                 {name} in config.json permits more."
             ));
         }
         let mut refused = self.fixed_reasons(id, dimension, &mut reasons) || spent.is_some();
@@ -419,6 +421,12 @@ impl PumpingGuard {
         }
     }
 
+    fn budget_view(&self, usage: BudgetUsage) -> BudgetView {
+        let BudgetUsage { service, key, spent, limit, is_spent, currency } = usage;
+        let service_sid = service.and_then(|service| self.inner.sid(service)).map(|sid| sid.to_string());
+        BudgetView { service_sid, name: key.to_owned(), spent, limit, is_spent, currency }
+    }
+
     pub fn decision_view(&self, decision: &GuardDecision) -> DecisionView {
         let GuardDecision { name, sends, first, last, figures, .. } = decision;
         DecisionView {
@@ -470,9 +478,8 @@ impl PumpingGuard {
 
     /// The budgets that refuse messages at present.
     pub async fn spent_budgets(&self) -> Result<Vec<BudgetView>, Refusal> {
-        let mut budgets = self.inner.budgets.list(None).await?;
-        budgets.retain(|budget| budget.is_spent);
-        Ok(budgets)
+        let budgets = self.inner.budgets.list(None).await?.into_iter().filter(|budget| budget.is_spent);
+        Ok(budgets.map(|budget| self.budget_view(budget)).collect())
     }
 
     /// The manual entries, or the blocks that rules began, of a service or of all: those that end last first.
@@ -500,6 +507,7 @@ impl PumpingGuard {
             entries.map(|(key, entry)| self.entry_view(key, entry, named)).collect()
         };
         let budgets = self.inner.budgets.list(service).await?;
+        let budgets = budgets.into_iter().map(|budget| self.budget_view(budget)).collect();
         let decisions: Vec<_> = decisions.iter().map(|decision| self.decision_view(decision)).collect();
         let [blocks, entries]: [Vec<EntryView>; 2] = [false, true].map(entries);
         let services = self.inner.registry.as_ref().map(Registry::names).unwrap_or_default();

@@ -19,7 +19,7 @@ use tokio::sync::{Mutex, oneshot, watch};
 
 use self::accumulator::{Accumulator, Pending};
 use crate::clock::Clock;
-use crate::config::{HistorySettings, Prices};
+use crate::config::{Prices, Pricing};
 use crate::domain::{ServerKey, Timestamp};
 use crate::engine::SlotHash;
 use crate::log_limit::OncePerSecond;
@@ -64,8 +64,8 @@ struct Inner {
 
 impl History {
     /// Counts what happens in these shards from now on. Needs a tokio runtime.
-    pub fn start(shards: &Shards, server_key: &ServerKey, settings: HistorySettings) -> Self {
-        let (this, alive) = Self::of(shards, server_key, settings, MOST_RECORDS);
+    pub fn start(shards: &Shards, server_key: &ServerKey, pricing: Pricing) -> Self {
+        let (this, alive) = Self::of(shards, server_key, pricing, MOST_RECORDS);
         tokio::spawn(run(Arc::downgrade(&this.inner), alive));
         this
     }
@@ -74,13 +74,13 @@ impl History {
     fn of(
         shards: &Shards,
         server_key: &ServerKey,
-        settings: HistorySettings,
+        pricing: Pricing,
         most_records: usize,
     ) -> (Self, watch::Receiver<()>) {
         let (router, clock) = (Arc::clone(shards.router()), Arc::clone(shards.clock()));
         let accumulator = Arc::new(Accumulator::new(Arc::clone(&clock)));
         shards.metrics().pass_on_to(Arc::clone(&accumulator) as _);
-        let HistorySettings { prices, currency } = settings;
+        let Pricing { prices, currency } = pricing;
         let inner = Inner {
             most_records: most_records.div_ceil(router.shards()),
             router,

@@ -13,9 +13,7 @@ use super::registry::{self, RegistryPlan};
 use super::{AccountFile, StartError, load_or_create, server_key};
 use crate::attempts::{AttemptLog, Attempts};
 use crate::clock::{Clock, EngineClock};
-use crate::config::{
-    Bounds, DeliverySettings, GuardSettings, HistorySettings, StorageSettings, TrackerSettings,
-};
+use crate::config::{Bounds, DeliverySettings, GuardSettings, Pricing, StorageSettings, TrackerSettings};
 use crate::delivery::{Delivery, DeliveryDeps, Routed};
 use crate::domain::{GatewayName, Routing, ServerKey, Timestamp};
 use crate::engine::{NumberState, Policy, Sealer, key_fingerprint};
@@ -50,7 +48,7 @@ pub struct StartOptions {
     pub routing: Routing,
     pub delivery: DeliverySettings,
     pub tracker: TrackerSettings,
-    pub history: HistorySettings,
+    pub history: Pricing,
     pub guard: GuardSettings,
     pub templates: Templates,
     pub policy: Policy,
@@ -137,7 +135,7 @@ impl Running {
         let guard = GuardDeps {
             settings: guard,
             services: registry.ids_of_configured(services),
-            prices: history.clone(),
+            pricing: history.clone(),
             registry: Some(registry.clone()),
             pays: gateways.iter().any(|routed| routed.routed_as != GatewayName::Simulator),
             traffic: &TRAFFIC,

@@ -8,8 +8,8 @@ use super::senders::Senders;
 use super::texts::Texts;
 use crate::clock::Clock;
 use crate::config::{
-    Bounds, BreakerSettings, DeliverySettings, GatewaySettings, GuardSettings, HistorySettings,
-    RegistrySettings, RetrySettings, Settings, StorageSettings, TrackerSettings, WorkflowStep,
+    Bounds, BreakerSettings, DeliverySettings, GatewaySettings, GuardSettings, Pricing, RegistrySettings,
+    RetrySettings, Settings, StorageSettings, TrackerSettings, WorkflowStep,
 };
 use crate::domain::{Channel, CodeLength, Locale, Region};
 use crate::engine::{LockoutRule, Policy, SendOptions, SendRules};
@@ -60,7 +60,7 @@ pub struct OtpBuilder {
     pub(super) voice_fallback: Option<bool>,
     pub(super) public_url: Option<String>,
     pub(super) tracker: TrackerSettings,
-    pub(super) history: HistorySettings,
+    pub(super) history: Pricing,
     pub(super) guard: GuardSettings,
     pub(super) policy: Policy,
     pub(super) texts: Texts,
@@ -79,7 +79,7 @@ impl OtpBuilder {
             voice_fallback: None,
             public_url: None,
             tracker: TrackerSettings::default(),
-            history: HistorySettings::default(),
+            history: Pricing::default(),
             guard: GuardSettings::default(),
             policy: Policy {
                 max_attempts: Policy::DEFAULT_MAX_ATTEMPTS,

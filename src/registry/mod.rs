@@ -22,6 +22,7 @@ mod webhooks;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use self::command::NEW;
@@ -55,6 +56,14 @@ pub use services::check_test_numbers;
 pub use snapshot::find_service;
 pub use template::{TextError, TextOptions};
 pub use webhooks::{EventType, WebhookFields};
+
+/// A service as people know it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceName {
+    pub sid: String,
+    /// Its [`title`](Registry::title).
+    pub name: String,
+}
 
 /// The services that this installation has, and who may use them. Cheap to clone.
 #[derive(Clone)]
@@ -177,10 +186,10 @@ impl Registry {
     }
 
     /// The sid and the [`title`](Self::title) of each service.
-    pub fn names(&self) -> Vec<(String, String)> {
+    pub fn names(&self) -> Vec<ServiceName> {
         let services = self.services(0, usize::MAX);
-        let titles = self.titles(&services);
-        services.iter().map(|service| service.sid.to_string()).zip(titles).collect()
+        let names = services.iter().zip(self.titles(&services));
+        names.map(|(service, name)| ServiceName { sid: service.sid.to_string(), name }).collect()
     }
 
     /// Finds a service by its sid, `default`, its name in config.json, or its friendly name if that is unique.

@@ -105,6 +105,11 @@ async fn the_list_names_services_and_the_currency_of_budgets() {
     let listed = world.setup.command(["guard", "list", "--data-dir", "data"]).await.output;
     let line = listed.lines().find(|line| line.contains("money-per-day")).unwrap_or_default();
     assert!(line.contains("Acme Shop") && line.contains("0.00 of 50.00 EUR spent"), "{listed}");
+    let json = world.setup.command(["guard", "list", "--json", "--data-dir", "data"]).await.output;
+    let json: serde_json::Value = serde_json::from_str(&json).expect("an object");
+    let services = json["services"].as_array().expect("services");
+    let shop = services.iter().find(|service| service["name"] == "Acme Shop").expect("the shop");
+    assert_eq!(shop["sid"], json["budgets"][0]["service_sid"]);
 }
 
 #[tokio::test]
@@ -186,7 +191,7 @@ async fn a_budget_holds_across_kills_and_restarts() {
     assert_eq!(world.twilio.received().len(), sent);
     let explain = ["guard", "explain", "US", "--data-dir", "data"];
     let explained = world.setup.command(explain).await.output;
-    for part in ["messages: refused", "The budget messages-per-day of all services is spent until"] {
+    for part in ["messages: refused", "The budget messages-per-day of all services has too little left"] {
         assert!(explained.contains(part), "no {part:?} in:\n{explained}");
     }
     let world = world.restart_after_kill().await;

@@ -179,8 +179,18 @@ async fn a_budget_with_too_little_money_for_a_message_is_explained() {
     };
     let germany = explain(DE).await;
     assert!(germany.refused && germany.reasons[0].starts_with("The budget money-per-day of all services"));
-    assert!(germany.reasons[0].contains(": 0.01 of 0.04 USD. "), "{germany:?}");
+    assert!(germany.reasons[0].contains(": 0.01 of 0.04 USD spent. "), "{germany:?}");
     assert!(!explain(US).await.refused, "0.03 dollars are enough");
+}
+
+#[tokio::test]
+async fn a_budget_of_money_refuses_no_message_of_the_simulator() {
+    let settings = GuardSettings { money_per_day: Some(1), ..GuardSettings::default() };
+    let world = World::guarded(settings, "Simulator", json!({})).await;
+    sends(&world, DE).await.expect("sent");
+    let (service, subject) = (world.registry.default_service(), Dimension::Number(phone(DE)));
+    let explained = guard(&world).explain((service.id, service.sid), subject, true).await;
+    assert!(!explained.expect("an explanation").refused);
 }
 
 #[tokio::test]

@@ -328,6 +328,7 @@ async fn open(store: MemoryStore, deps: &RestartDeps) -> (Registry, Verifying, O
         routed_as: *name,
         gateway: Arc::new(FakeGateway { name: *name, provider: provider.clone() }),
     };
+    let is_paid = names.iter().any(|name| *name != GatewayName::Simulator);
     let gateways = names.iter().map(routed).collect();
     let key = ServerKey::from_bytes([7; 32]);
     let capacity = NumberCapacity::new(Bounds::default().numbers);
@@ -361,7 +362,7 @@ async fn open(store: MemoryStore, deps: &RestartDeps) -> (Registry, Verifying, O
     .await
     .expect("a registry");
     let breaker = BreakerSettings { failures: 100, ..BreakerSettings::default() };
-    let guard = GuardDeps { settings: guard, ..GuardDeps::new(&shards, &key) };
+    let guard = GuardDeps { settings: guard, pays: is_paid, ..GuardDeps::new(&shards, &key) };
     let guard = PumpingGuard::start(guard).await.expect("a guard");
     let delivery = Arc::new(Delivery::new(DeliveryDeps {
         gateways,
