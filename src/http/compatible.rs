@@ -289,12 +289,11 @@ impl<V: Verify> Call<'_, V> {
         let is_out_of_service = |reply: &Reply<SendOutcome>| {
             matches!(reply.reason, Some(FailureReason::OutOfService { .. })) && !reply.may_have_been_sent
         };
-        match self.deps.v2.get().filter(|_| reply.as_ref().is_ok_and(is_out_of_service)) {
-            Some(v2) => {
-                v2.note_out_of_service(self.request_id);
-                debug!(request_id = self.request_id, %number, outcome = "out-of-service", "code not sent");
-            }
-            None => log_send(self.request_id, number, reply.as_ref().map(|reply| &reply.outcome)),
+        if reply.as_ref().is_ok_and(is_out_of_service) {
+            self.log_out_of_service();
+            debug!(request_id = self.request_id, %number, outcome = "out-of-service", "code not sent");
+        } else {
+            log_send(self.request_id, number, reply.as_ref().map(|reply| &reply.outcome));
         }
         reply.map_err(Problem::Refused)
     }

@@ -108,6 +108,7 @@ pub async fn respond<V: Verify>(
         span: span.as_ref().map(Span::context),
         peer,
         client: request::client_address(&active.server().deps.proxies, &head.headers, peer),
+        out_of_service: &active.server().out_of_service,
     };
     let work = answer(&call, target, &head, &mut body, &active.server().bad_bodies);
     let outcome = AssertUnwindSafe(work).catch_unwind().await;
@@ -378,9 +379,18 @@ pub struct Call<'a, V> {
     pub peer: IpAddr,
     /// The person's address, if a trusted proxy names it.
     pub client: Option<IpAddr>,
+    out_of_service: &'a OncePerSecond,
 }
 
 impl<V> Call<'_, V> {
+    /// Logs that the request was refused because every circuit is open: once a second at most.
+    pub fn log_out_of_service(&self) {
+        let request_id = self.request_id.to_owned();
+        self.out_of_service.note(move |count| {
+            info!(request_id, count, "verification not sent, every gateway is out of service");
+        });
+    }
+
     /// The request's id with its span.
     pub fn traced_id(&self) -> RequestId {
         RequestId::new(self.request_id, self.span.cloned())

@@ -48,6 +48,8 @@ pub struct Server<V> {
     pub refusals: RefusalLog,
     /// Bad bodies at the compatible routes.
     pub bad_bodies: OncePerSecond,
+    /// Lines in the log about requests that were refused because every circuit is open.
+    pub out_of_service: OncePerSecond,
     pub failed_handshakes: OncePerSecond,
     /// Bodies that arrive in parts: one for each connection that may be open, so that HTTP/1 never meets this limit.
     /// Without it HTTP/2 could hold as many bodies in memory as it has streams.
@@ -68,6 +70,7 @@ impl<V> Server<V> {
             stop: CancellationToken::new(),
             refusals: RefusalLog::default(),
             bad_bodies: OncePerSecond::default(),
+            out_of_service: OncePerSecond::default(),
             failed_handshakes: OncePerSecond::default(),
             bodies_in_parts: Arc::new(Semaphore::new(deps.bounds.connections.min(Semaphore::MAX_PERMITS))),
             nearly_full: AtomicBool::new(false),

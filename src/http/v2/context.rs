@@ -214,10 +214,8 @@ impl<'a> RequestContext<'a> {
                 _ => Error::not_found(self.path),
             }),
             Failure::Refused(refused) => {
-                match refused {
-                    Refused::GatewayFailed => info!(request_id, "verification failed at the provider"),
-                    Refused::OutOfService { .. } => self.v2.note_out_of_service(request_id),
-                    _ => {}
+                if refused == Refused::GatewayFailed {
+                    info!(request_id, "verification failed at the provider");
                 }
                 let error = Error::refused(&refused, self.path, self.now());
                 debug!(request_id, code = error.code(), "verification not served");

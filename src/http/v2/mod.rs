@@ -42,7 +42,7 @@ use crate::domain::{ServiceId, Timestamp};
 use crate::log_limit::OncePerSecond;
 use crate::numbers::Refusal;
 use crate::registry::{Caller, Registry, Scope};
-use crate::verify::Verifications;
+use crate::verify::{Refused, Verifications};
 use crate::webhook::Outbox;
 
 pub use context::{Base, Failure, Frame, Meta, Paging, Request, RequestContext};
@@ -68,7 +68,6 @@ pub struct V2 {
     /// The lists that are being read.
     pub reads: ListReads,
     unauthenticated: OncePerSecond,
-    out_of_service: OncePerSecond,
 }
 
 impl V2 {
@@ -81,16 +80,8 @@ impl V2 {
         now: Now,
     ) -> Self {
         let reads = ListReads::default();
-        let (unauthenticated, out_of_service) = (OncePerSecond::default(), OncePerSecond::default());
-        Self { verifications, registry, outbox, base, now, reads, unauthenticated, out_of_service }
-    }
-
-    /// Logs a request, also of a compatible route, that was refused because every circuit is open: once a second at most.
-    pub fn note_out_of_service(&self, request_id: &str) {
-        let request_id = request_id.to_owned();
-        self.out_of_service.note(move |count| {
-            info!(request_id, count, "verification not sent, every gateway is out of service");
-        });
+        let unauthenticated = OncePerSecond::default();
+        Self { verifications, registry, outbox, base, now, reads, unauthenticated }
     }
 
     /// The sender of a request.
@@ -152,7 +143,12 @@ pub async fn answer<V: Verify>(
         let bytes = body.read(deps.bounds.body_bytes, deps.bounds.body_timeout).await?;
         request.fields = Fields::of_body(content_type, &bytes)?;
     }
-    handler(&request).await.map_err(|failure| request.explain(failure))
+    handler(&request).await.map_err(|failure| {
+        if matches!(failure, Failure::Refused(Refused::OutOfService { .. })) {
+            call.log_out_of_service();
+        }
+        request.explain(failure)
+    })
 }
 
 /// Answers a request for what Twilio serves and this server does not.
