@@ -19,7 +19,9 @@ use crate::guard::GuardRules;
 use crate::guard::operator::{
     CounterView, DecisionView, EntryView, Explanation, Overview, SUBJECTS, exact, subject,
 };
-use crate::guard::replay::{Comparison, Outcome, Recorded, compare, compare_recorded, money};
+use crate::guard::replay::{
+    Comparison, Outcome, PriceOf, Recorded, ReplayRules, compare, compare_recorded, money,
+};
 use crate::guard::scenario::Scenario;
 
 #[derive(Debug, Args)]
@@ -76,9 +78,11 @@ pub fn run(GuardArgs { request, json }: GuardArgs, sources: &Sources) -> Result<
     let mut scenarios = Scenario::all();
     scenarios.retain(|scenario| wanted.is_empty() || wanted.iter().any(|name| name == scenario.name));
     let (Pricing { prices, .. }, settings) = config::load_guard(sources)?;
-    let price = |country, channel| prices.as_ref().map(|prices| prices.of(country, channel));
-    let rules = settings.rules(&GuardRules::default());
-    let results = compare(&scenarios, seed, &rules, settings.messages_per_hour, &price).into_iter();
+    let price = prices.map(|prices| move |country, channel| prices.of(country, channel));
+    let rules = &settings.rules(&GuardRules::default());
+    let rules = ReplayRules { rules, budget: settings.messages_per_hour };
+    let results =
+        compare(&scenarios, rules, price.as_ref().map(|price| price as PriceOf<'_>), seed).into_iter();
     let lines = results.flat_map(|Comparison { scenario, off, fixed_limit, guard }| {
         lines(scenario, [off, fixed_limit, guard])
     });
@@ -97,7 +101,7 @@ fn ask(
             exact(read.ok_or_else(|| CommandError::Usage(format!("{text:?} is none of these: {SUBJECTS}")))?);
     }
     let (data_dir, control) = (&settings.data_dir, ControlRequest::Guard(request.clone()));
-    let lines = ask_running::<serde_json::Value>(data_dir, &control, "only it can ask its guard")?;
+    let lines = ask_running::<serde_json::Value>(data_dir, &control, "the guard runs in the server")?;
     let line = only(lines)?;
     if json {
         return Ok(CommandOutput::of(json_line(&line)));
@@ -210,7 +214,8 @@ fn replay_file(
     let (messages, not_sent) = read_messages(file, pricing)?;
     let mut rules = settings.rules(&GuardRules::default());
     rules.learning_days = learn_days.unwrap_or(rules.learning_days);
-    let results = compare_recorded(&messages, &rules, settings.messages_per_hour, seed);
+    let replayed = ReplayRules { rules: &rules, budget: settings.messages_per_hour };
+    let results = compare_recorded(&messages, replayed, seed);
     let headings = headings("UNVERIFIED-SENT", "UNVERIFIED-COST");
     let mut output = list(lines("recording", results).into(), json, "no messages", headings, cells);
     let times = messages.iter().map(|message| message.at);

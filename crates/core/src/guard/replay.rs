@@ -67,20 +67,27 @@ pub struct Comparison {
     pub guard: Outcome,
 }
 
-/// The price of a message, in millionths of the currency. `None` for the price of the scenario.
-pub type PriceOf<'a> = &'a dyn Fn(Option<Region>, Channel) -> Option<u64>;
+/// The price of a message, in millionths of the currency.
+pub type PriceOf<'a> = &'a dyn Fn(Option<Region>, Channel) -> u64;
 
-/// Runs scenarios with these rules and an hourly budget of messages, which is [`FIRST_BUDGET`] by default for those
-/// without history. The same scenario and seed give the same outcomes, whatever else runs.
+/// The rules of the guard in a replay, and its budget of messages an hour.
+#[derive(Debug, Clone, Copy)]
+pub struct ReplayRules<'a> {
+    pub rules: &'a GuardRules,
+    pub budget: Option<u64>,
+}
+
+/// Runs scenarios. The budget is [`FIRST_BUDGET`] by default for those without history. Without `price`, messages have
+/// the prices of their scenario. The same scenario and seed give the same outcomes, whatever else runs.
 pub fn compare(
     scenarios: &[Scenario],
+    rules: ReplayRules<'_>,
+    price: Option<PriceOf<'_>>,
     seed: u64,
-    rules: &GuardRules,
-    budget: Option<u64>,
-    price: PriceOf<'_>,
 ) -> Vec<Comparison> {
-    let new = Replay::all(rules, seed, budget.or(Some(FIRST_BUDGET)), SCORED_FROM);
-    let (mut old, mut past) = (Replay::all(rules, seed, budget, SCORED_FROM), World::new(seed));
+    let budget = rules.budget.or(Some(FIRST_BUDGET));
+    let new = Replay::all(ReplayRules { budget, ..rules }, seed, SCORED_FROM);
+    let (mut old, mut past) = (Replay::all(rules, seed, SCORED_FROM), World::new(seed));
     if scenarios.iter().any(|scenario| !scenario.is_new) {
         let events = past.history();
         for replay in &mut old {
@@ -91,8 +98,8 @@ pub fn compare(
         let (world, replays) = if scenario.is_new { (World::new(seed), &new) } else { (past.clone(), &old) };
         let mut events = world.scored(scenario, seed);
         for Event { action, signals, .. } in &mut events {
-            if let (Action::Send { price }, Some(other)) = (action, price(signals.country, signals.channel)) {
-                *price = other;
+            if let (Action::Send { price }, Some(price_of)) = (action, price) {
+                *price = price_of(signals.country, signals.channel);
             }
         }
         let [off, fixed_limit, guard] = replays.clone().map(|mut replay| {
@@ -117,14 +124,9 @@ pub struct Recorded {
     pub verified_at: Option<Timestamp>,
 }
 
-/// Runs recorded traffic, in any order: with no defence, with [`FIXED_LIMIT`], and with these rules and an hourly budget
-/// of messages. Addresses are not known.
-pub fn compare_recorded(
-    messages: &[Recorded],
-    rules: &GuardRules,
-    budget: Option<u64>,
-    seed: u64,
-) -> [Outcome; 3] {
+/// Runs recorded traffic, in any order: with no defence, with [`FIXED_LIMIT`], and with these rules. Addresses are not
+/// known.
+pub fn compare_recorded(messages: &[Recorded], rules: ReplayRules<'_>, seed: u64) -> [Outcome; 3] {
     let verified: HashSet<_> =
         messages.iter().filter(|m| m.verified_at.is_some()).map(Recorded::user).collect();
     let mut users = HashMap::new();
@@ -142,7 +144,7 @@ pub fn compare_recorded(
         events.extend(verified_at.map(|at| Event { at, action: Action::Verify, ..event }));
     }
     events.sort_by_key(|event| (event.at, event.user));
-    Replay::all(rules, seed, budget, Timestamp::EPOCH).map(|mut replay| {
+    Replay::all(rules, seed, Timestamp::EPOCH).map(|mut replay| {
         replay.run(&events);
         replay.outcome()
     })
@@ -169,9 +171,9 @@ struct Replay {
 
 impl Replay {
     /// Without a defence, with a fixed limit and with the guard.
-    fn all(rules: &GuardRules, seed: u64, budget: Option<u64>, scored_from: Timestamp) -> [Self; 3] {
+    fn all(rules: ReplayRules<'_>, seed: u64, scored_from: Timestamp) -> [Self; 3] {
         let none = HashSet::new;
-        Defence::all(rules, seed, budget).map(|defence| Self {
+        Defence::all(rules, seed).map(|defence| Self {
             defence,
             reached: none(),
             honest: none(),
@@ -257,7 +259,7 @@ impl HourlyBudget {
 }
 
 impl Defence {
-    fn all(rules: &GuardRules, seed: u64, budget: Option<u64>) -> [Self; 3] {
+    fn all(ReplayRules { rules, budget }: ReplayRules<'_>, seed: u64) -> [Self; 3] {
         let budget = budget.map(|limit| HourlyBudget {
             budget: Budget { limit, period: Period::Hour },
             state: BudgetState::default(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::replay::Comparison;
+use super::replay::{Comparison, ReplayRules};
 use super::scenario::Scenario;
 use super::*;
 use crate::domain::{Channel, NumberType, PhoneNumber, Region, ServiceId, Timestamp};
@@ -310,7 +310,8 @@ fn recorded_traffic_is_judged_by_the_numbers_that_were_verified_in_it() {
     // In any order, as the tracker lists the newest first.
     messages.reverse();
     let with = |learning_days| {
-        replay::compare_recorded(&messages, &GuardRules { learning_days, ..GuardRules::default() }, None, 1)
+        let rules = &GuardRules { learning_days, ..GuardRules::default() };
+        replay::compare_recorded(&messages, ReplayRules { rules, budget: None }, 1)
     };
     let [off, _, learning] = with(14);
     assert_eq!((off.sent, off.refused, off.cost), (500, 0, 25_000_000));
@@ -328,7 +329,8 @@ fn recorded_traffic_is_judged_by_the_numbers_that_were_verified_in_it() {
 #[test]
 fn generated_attacks_end_within_the_bounds_of_their_scenarios() {
     for seed in 1..=std::env::var("GUARD_SEEDS").map_or(1, |seeds| seeds.parse().expect("a number")) {
-        let results = replay::compare(&Scenario::all(), seed, &GuardRules::default(), None, &|_, _| None);
+        let rules = ReplayRules { rules: &GuardRules::default(), budget: None };
+        let results = replay::compare(&Scenario::all(), rules, None, seed);
         println!("seed {seed}\n{}", table(&results));
         for Comparison { scenario, guard, .. } in &results {
             let (most, refused_share) = match *scenario {
