@@ -34,6 +34,10 @@ pub fn benches(criterion: &mut Criterion) {
             assessment
         });
     });
+    let again = number(0);
+    group.bench_function("country and type, of a number that was looked up before", |b| {
+        b.iter(|| black_box(again).region_and_type());
+    });
     group.bench_function("country and type", |b| {
         b.iter(|| {
             user += 1;

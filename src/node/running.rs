@@ -107,7 +107,7 @@ impl Running {
         let data_dir = storage.data_dir.clone();
         let (server_key, store) = match records {
             Some(opened) => opened,
-            None => open_permitted(&plan, &account, storage, Arc::clone(&clock), loading).await?,
+            None => check_first_start_and_open(&plan, &account, storage, Arc::clone(&clock), loading).await?,
         };
         go_on_from(store.newest_time(), &clock);
         let policies = Policies::new(policy);
@@ -259,7 +259,7 @@ fn unwritable(error: StartError, store: &dyn Store, data_dir: PathBuf) -> StartE
 }
 
 /// Opens the data directory, unless the configuration forbids a first start there.
-async fn open_permitted(
+async fn check_first_start_and_open(
     plan: &RegistryPlan,
     account: &AccountFile,
     storage: StorageSettings,

@@ -58,13 +58,13 @@ impl GatewayCheck {
     /// The command that settles the check.
     pub fn settled(self, result: CheckResult) -> SettleCheckCommand {
         let Self { permit, responder, .. } = self;
-        SettleCheckCommand { permit, result, refusal: None, responder, decided: None }
+        SettleCheckCommand { permit, result, refuse_with: None, responder, decided: None }
     }
 
     /// The command that settles a check about which this node may not ask, because it may not own the records any more.
-    pub fn not_owned(self) -> SettleCheckCommand {
-        let refusal = Some(Refusal::StoreUnavailable);
-        SettleCheckCommand { refusal, ..self.settled(CheckResult::NotAsked) }
+    pub fn settle_without_lease(self) -> SettleCheckCommand {
+        let refuse_with = Some(Refusal::StoreUnavailable);
+        SettleCheckCommand { refuse_with, ..self.settled(CheckResult::NotAsked) }
     }
 }
 
@@ -113,7 +113,8 @@ impl CheckCommand {
                 // gateway is not asked.
                 context.reply.mark_at_gateway();
                 let result = CheckResult::NotAsked;
-                let settle = SettleCheckCommand { permit, result, refusal: None, responder, decided: None };
+                let settle =
+                    SettleCheckCommand { permit, result, refuse_with: None, responder, decided: None };
                 context.enqueue(CommandKind::SettleCheck(settle));
             }
             (None, _) => responder.send(Err(Refusal::StoreUnavailable)),
@@ -167,7 +168,7 @@ pub struct SettleCheckCommand {
     /// The gateway's answer.
     pub result: CheckResult,
     /// Answers the client in place of the result.
-    pub refusal: Option<Refusal>,
+    pub refuse_with: Option<Refusal>,
     /// Replies to the check.
     pub responder: Responder<Reply<CheckOutcome>>,
     /// The decision, and its status for the list of attempts.
@@ -206,7 +207,7 @@ impl SettleCheckCommand {
             return self.responder.send(Err(Refusal::StoreUnavailable));
         };
         report_code_end(&reply, context);
-        self.responder.send(self.refusal.map_or(Ok(reply), Err));
+        self.responder.send(self.refuse_with.map_or(Ok(reply), Err));
     }
 }
 

@@ -107,7 +107,7 @@ impl ConnectedEffects {
         let Self { deps, shards, delivery } = self;
         let cause = check.request_id.as_ref().and_then(RequestId::span).cloned();
         if !shards.owns_records() {
-            let settle = CommandKind::SettleCheck(check.not_owned());
+            let settle = CommandKind::SettleCheck(check.settle_without_lease());
             shards.submit(NumberCommand::new(key, settle, deps).caused_by(cause));
             return;
         }

@@ -66,8 +66,8 @@ pub enum OtpError {
         /// Until it may ask again.
         remaining: Duration,
     },
-    /// The number does not exist or cannot get such messages, as a landline gets no text messages. Another attempt does
-    /// not help.
+    /// The number does not exist or cannot get such messages: for example, a landline cannot get text messages. Another
+    /// attempt does not help.
     #[error("the number does not exist or cannot be reached")]
     NumberRefused,
     /// The pumping guard refuses messages to this number. Nothing was sent. The log says which rule.

@@ -222,7 +222,7 @@ pub enum Refused {
     /// The provider blocks this range of numbers. 60410.
     Blocked,
     /// The pumping guard refuses the message. 60410.
-    GuardRefused,
+    ByGuard,
     /// The country is not allowed. 60605.
     Country,
     /// The idempotency key was used with another request. 20422.

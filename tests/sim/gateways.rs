@@ -94,7 +94,7 @@ impl World {
         });
         let (salt, until) = (Salted(permit.salt.0), permit.until.as_millis());
         let owner = self.reported(command, Stage::CheckReported { salt, until, result });
-        let settled = if is_withheld { check.not_owned() } else { check.settled(result) };
+        let settled = if is_withheld { check.settle_without_lease() } else { check.settled(result) };
         self.hands_over(owner, number, CommandKind::SettleCheck(settled))
     }
 

@@ -485,7 +485,7 @@ fn refusals() -> [Refused; 20] {
         Refused::Landline,
         Refused::Concurrent,
         Refused::Blocked,
-        Refused::GuardRefused,
+        Refused::ByGuard,
         Refused::Country,
         Refused::OtherRequest,
         Refused::StillAnswering,
@@ -548,7 +548,7 @@ const fn refusal_case(refused: &Refused) -> Case {
             "Send one request at a time for a number.",
         ),
         Refused::Blocked => ("The provider blocks this range of numbers, because of fraud.", "Do not retry."),
-        Refused::GuardRefused => (
+        Refused::ByGuard => (
             "The [pumping guard](../concepts/guard.md) refuses the message. The server's log says why.",
             "Do not retry at once; the operator can allow the number (`onceward guard explain`).",
         ),

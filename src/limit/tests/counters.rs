@@ -196,7 +196,7 @@ async fn a_full_table_refuses_new_values_and_counts_known_ones() {
 }
 
 #[tokio::test]
-async fn a_full_table_says_the_same_end_to_each_request() {
+async fn each_refusal_gives_the_wait_until_enough_records_end() {
     let world = World::with_records(1_000);
     let limits = world.limits().await;
     let (long, short) = ([bucket(1, 5, 3_600)], [bucket(1, 5, 60)]);
@@ -220,11 +220,12 @@ async fn a_full_table_says_the_same_end_to_each_request() {
     for value in 1_000..1_050 {
         assert!((40..=50).contains(&refused(1, value).await), "{value}");
     }
-    // The short records of another service would not make room for the one that holds the most.
+    // The table then holds 200 records beyond its limit: there is room once one short record of its own and those of
+    // another service have ended.
     take_all(4, &short, 0..200).await;
     for value in 1_000..1_050 {
         let retry_after = refused(1, value).await;
-        assert!((60..=70).contains(&retry_after), "{retry_after}: one of its own, and the other's");
+        assert!((60..=70).contains(&retry_after), "{value}: {retry_after}");
     }
 }
 

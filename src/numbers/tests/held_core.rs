@@ -87,7 +87,7 @@ fn a_check_without_a_valid_lease_gets_503_and_does_not_count() {
     let answer = world.checks_held(number(1));
     world.commits();
     let check = world.asked();
-    world.check_is_not_owned(check);
+    world.settles_without_lease(check);
     world.commits();
     assert_eq!(answer.answer(), Err(Refusal::StoreUnavailable));
     assert_eq!(world.checks_and_hears(number(1), CheckResult::Wrong), Ok(wrong(4)));

@@ -325,9 +325,9 @@ impl World {
     }
 
     /// This node may not ask the gateway, because another may own the records.
-    pub fn check_is_not_owned(&mut self, check: GatewayCheck) {
+    pub fn settles_without_lease(&mut self, check: GatewayCheck) {
         let key = check.key;
-        self.submit(key, CommandKind::SettleCheck(check.not_owned()));
+        self.submit(key, CommandKind::SettleCheck(check.settle_without_lease()));
     }
 
     /// A whole check that the gateway answers, with its commits.

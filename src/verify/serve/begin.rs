@@ -218,7 +218,7 @@ fn begun(reply: Reply<SendOutcome>, brings_a_code: bool) -> Result<VerificationS
             }
         },
         SendOutcome::GuardRefused(refusal) => match refusal {
-            GuardRefusal::Blocked => Refused::GuardRefused,
+            GuardRefusal::Blocked => Refused::ByGuard,
             GuardRefusal::Country => Refused::Country,
             GuardRefusal::Landline => Refused::Landline,
             GuardRefusal::BudgetSpent { until } => Refused::TooMany { until },

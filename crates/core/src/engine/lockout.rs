@@ -74,7 +74,7 @@ impl FailureCount {
 
     /// The higher of two counts. A hard stop keeps its end.
     #[must_use]
-    pub(super) fn or_higher(self, other: Self) -> Self {
+    pub(super) fn merge_higher(self, other: Self) -> Self {
         if other.in_a_row <= self.in_a_row {
             self
         } else if other.stopped_until().is_some() {

@@ -381,7 +381,7 @@ impl NumberState {
     /// that time.
     #[must_use]
     pub fn at(self, policy: &Policy, now: Timestamp) -> Self {
-        let state = self.unless_expired(now).with_counts_at(now).by_rule(policy).spent_by(policy);
+        let state = self.unless_expired(now).with_counts_at(now).with_merged_counts(policy).spent_by(policy);
         if let Some(until) = state.locked_until().filter(|_| policy.is_fixed()) {
             return Self::Locked { until };
         }
@@ -412,11 +412,11 @@ impl NumberState {
     /// With [`LockoutRule::Verification`] there is one count for both ways of checking. After a change from
     /// [`LockoutRule::Growing`] it is the higher of both.
     #[must_use]
-    fn by_rule(mut self, policy: &Policy) -> Self {
+    fn with_merged_counts(mut self, policy: &Policy) -> Self {
         if let Self::Open(open) = &mut self
             && policy.lockout == LockoutRule::Verification
         {
-            open.failures = open.failures.or_higher(open.named);
+            open.failures = open.failures.merge_higher(open.named);
             if let Some(Verification { counted: Some(counted), .. }) = &mut open.verification {
                 counted.wrong = counted.wrong.max(counted.unnamed);
             }

@@ -278,18 +278,18 @@ impl History {
         self.usual.share.unwrap_or(DEFAULT_SHARE)
     }
 
-    /// Verified messages of the best day or hour, or those of the last one if they are more.
-    pub(super) fn best(&self, period: Period, last: Tally) -> u32 {
+    /// Verified messages of the best day or hour, or of the present one if higher.
+    pub(super) fn best(&self, period: Period, current: Tally) -> u32 {
         let history = match period {
             Period::Hour => self.usual.hour,
             Period::Day => self.usual.day,
         };
-        history.max(last.verified)
+        history.max(current.verified)
     }
 
     /// The usual unverified messages of an hour or a day; with too little history by the share of all countries.
-    pub(super) fn usual(&self, period: Period, share_of_all: u32, last: Tally) -> u32 {
-        usual(self.best(period, last), self.usual.share.unwrap_or(share_of_all))
+    pub(super) fn usual(&self, period: Period, share_of_all: u32, current: Tally) -> u32 {
+        usual(self.best(period, current), self.usual.share.unwrap_or(share_of_all))
     }
 }
 

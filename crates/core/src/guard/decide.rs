@@ -10,7 +10,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use super::counters::{Counter, History, Period, Table, usual};
-use super::rules::{Assessment, Effect, Figures, Finding, GuardRules, Mode, Rule, limit};
+use super::rules::{Assessment, Effect, Figures, Finding, GuardRules, Mode, Rule, allowed_unverified};
 use super::signals::{Dimension, Key, Signals};
 use crate::domain::{Channel, NumberType, PhoneNumber, Region, ServiceId, Timestamp};
 
@@ -377,7 +377,7 @@ impl Guard {
                 Some(history) => history.usual(period, scope.share, tally),
                 None => usual(counter.tally(Period::Day, now).verified, scope.share.max(NARROW_SHARE)),
             };
-            let limit = limit(key.dimension, period, usual)?;
+            let limit = allowed_unverified(key.dimension, period, usual)?;
             let (usual, limit) = if has_no_floor { (0, 0) } else { (usual, limit) };
             Some(Figures { period, tally, pending, usual, limit })
         })

@@ -62,7 +62,7 @@ impl Rule {
 const RATIO: u64 = 150;
 
 /// The most unverified messages that an adaptive rule allows where `usual` are usual; `None` for no limit.
-pub(super) fn limit(dimension: Dimension, period: Period, usual: u32) -> Option<u32> {
+pub(super) fn allowed_unverified(dimension: Dimension, period: Period, usual: u32) -> Option<u32> {
     let floor = match (dimension, period) {
         (Dimension::Prefix(_) | Dimension::Address(_), Period::Day) => 10,
         (Dimension::Address(_), Period::Hour) => 5,

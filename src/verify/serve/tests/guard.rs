@@ -59,7 +59,7 @@ async fn passed(world: &World, requests: impl Iterator<Item = BeginRequest>) -> 
     for request in requests {
         match world.begins(request).await {
             Ok(_) => passed += 1,
-            Err(refused) => assert_eq!(refused, Refused::GuardRefused),
+            Err(refused) => assert_eq!(refused, Refused::ByGuard),
         }
     }
     passed
@@ -133,7 +133,7 @@ async fn messages_without_an_address_are_never_blocked_by_that_rule() {
 async fn a_request_without_a_risk_check_passes_types_and_not_budgets() {
     let settings = GuardSettings { messages_per_hour: Some(3), ..GuardSettings::default() };
     let world = World::guarded(settings, "Simulator", json!({})).await;
-    assert_eq!(sends(&world, PREMIUM).await, Err(Refused::GuardRefused));
+    assert_eq!(sends(&world, PREMIUM).await, Err(Refused::ByGuard));
     let client = ClientSignals { is_trusted: true, ..ClientSignals::default() };
     let trusting = |to| BeginRequest { client, ..asking(phone(to)) };
     world.begins(trusting(PREMIUM)).await.expect("sent");

@@ -181,7 +181,7 @@ fn a_hard_stop_survives_a_change_to_growing_waits_and_back() {
 }
 
 #[test]
-fn a_hundred_codes_in_all_are_looked_at_after_a_change_from_growing() {
+fn after_a_change_from_growing_the_higher_count_goes_on() {
     for named in [true, false] {
         let mut number = Number::with_growing_waits();
         number.policy.max_attempts = 100;
@@ -205,7 +205,7 @@ fn a_hundred_codes_in_all_are_looked_at_after_a_change_from_growing() {
 }
 
 #[test]
-fn a_hard_stop_of_one_way_keeps_its_end_beside_a_later_count_of_the_other() {
+fn a_hard_stop_keeps_its_end_when_the_two_counts_merge() {
     let mut number = Number::with_growing_waits();
     number.policy.max_attempts = 100;
     let permit = number.begins();
