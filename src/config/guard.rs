@@ -96,8 +96,11 @@ impl Named for Mode {
         &[("off", Self::Off), ("record", Self::Record), ("block", Self::Block)];
 }
 
-/// A limit that no number reaches.
+/// No limit.
 const OFF: u64 = u64::MAX;
+
+/// The largest limit of messages.
+const MOST: u64 = 1_000_000_000;
 
 kinds! {
     /// The object as it was given.
@@ -108,14 +111,14 @@ kinds! {
     }
 
     Limit -> u64 {
-        accepted: "a whole number from 1, or \"off\"",
+        accepted: "a whole number from 1 to 1000000000, or \"off\"",
         schema: json_schema!({ "anyOf": [
-            { "type": "integer", "minimum": 1 },
+            { "type": "integer", "minimum": 1, "maximum": MOST },
             { "type": "string", "pattern": "^\\s*([0-9]+|[Oo][Ff][Ff])\\s*$" },
         ]}),
         read: |text| match text.trim() {
             text if text.eq_ignore_ascii_case("off") => Some(OFF),
-            text => text.parse().ok().filter(|limit| *limit > 0),
+            text => text.parse().ok().filter(|limit| (1..=MOST).contains(limit)),
         },
         shown: |limit| if *limit == OFF { json!("off") } else { json!(limit) },
     }

@@ -136,6 +136,8 @@ impl Budgets {
                 (MONEY, Period::Day, money_per_day),
             ];
             let accounts = limits.into_iter().filter_map(|(key, period, limit)| {
+                // `off` means that no default applies.
+                let limit = limit.filter(|limit| *limit != u64::MAX);
                 Some(Arc::new(Account {
                     name: BudgetName { service, key },
                     budget: Budget { limit: limit?, period },
@@ -156,8 +158,8 @@ impl Budgets {
     pub async fn list(&self, service: Option<ServiceId>) -> Result<Vec<BudgetUsage>, Refusal> {
         let (mut budgets, now) = (Vec::new(), self.clock.now());
         for account in self.accounts.values().flatten() {
-            let Account { name, budget, .. } = account.as_ref();
-            if budget.limit == u64::MAX || (service.is_some() && name.service != service) {
+            let name = &account.name;
+            if service.is_some() && name.service != service {
                 continue;
             }
             budgets.push(self.usage(account, now).await?);

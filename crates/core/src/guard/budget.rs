@@ -43,8 +43,11 @@ pub struct Allowance {
     left: u64,
 }
 
-/// An allowance is this part of the limit, or what one message costs if that is more.
+/// An allowance is this part of the limit,
 const PARTS: u64 = 64;
+
+/// and at most what this many messages cost: a large limit that is lowered has not spent the new one.
+const MESSAGES: u64 = 100;
 
 impl Budget {
     /// Draws an allowance of at least `amount`. The caller stores the state before it uses the allowance.
@@ -64,7 +67,7 @@ impl Budget {
         if rest < amount {
             return Err(self.period.end(index));
         }
-        let left = (self.limit / PARTS).max(amount).min(rest);
+        let left = (self.limit / PARTS).min(amount.saturating_mul(MESSAGES)).max(amount).min(rest);
         Ok((BudgetState { index, drawn: drawn + left }, Allowance { index, period: self.period, left }))
     }
 }

@@ -10,6 +10,7 @@ use crate::audit::Actor;
 use crate::config::GuardSettings;
 use crate::domain::{PhoneNumber, Region, ServiceId, Timestamp};
 use crate::gateway::ErrorClass;
+use crate::guard::operator::exact;
 use crate::guard::{
     ClientSignals, DecisionQuery, Dimension, Effect, EntryAction, Key, Mode, PumpingGuard, Rule,
 };
@@ -165,6 +166,29 @@ async fn a_message_that_no_gateway_took_costs_nothing() {
     assert!(matches!(sends(&world, DE).await, Err(Refused::TooMany { .. })), "0.10 dollars are too much");
     sends(&world, US + 1).await.expect("sent");
     assert!(matches!(sends(&world, US + 2).await, Err(Refused::TooMany { .. })));
+}
+
+#[tokio::test]
+async fn a_budget_that_was_off_or_larger_is_not_spent_by_crashes() {
+    let budgets = |messages: u64, money| GuardSettings {
+        messages_per_hour: Some(messages),
+        messages_per_day: Some(messages),
+        money_per_day: Some(money),
+        ..GuardSettings::default()
+    };
+    for large in [u64::MAX, 1_000_000_000] {
+        let mut world = World::guarded(budgets(large, large), "Mada", json!({})).await;
+        for n in 0..5 {
+            sends(&world, US + 10_001 * n).await.expect("sent");
+            world = world.crashes().await;
+        }
+        let world = world.crashes_with(budgets(501, 5_010_000)).await;
+        sends(&world, US + 70_000).await.expect("five times 100 messages of 501 are drawn at most");
+        let listed = guard(&world).overview((None, None, 10), exact).await.expect("budgets").budgets;
+        let most = if large == u64::MAX { 1 } else { 501 };
+        let messages: Vec<_> = listed.iter().take(2).map(|budget| budget.spent).collect();
+        assert_eq!(messages, [most; 2], "{listed:?}");
+    }
 }
 
 #[tokio::test]

@@ -207,6 +207,12 @@ impl World {
         Self { verifying, outbox, registry, store, service, ..self }
     }
 
+    /// As [`crashes`](Self::crashes), with other rules of the pumping guard.
+    pub async fn crashes_with(mut self, guard: GuardSettings) -> Self {
+        self.deps.guard = guard;
+        self.crashes().await
+    }
+
     pub fn advance(&self, by: Duration) {
         self.deps.clock.advance(by);
     }
