@@ -4,22 +4,26 @@ use std::path::{Path, PathBuf};
 
 use schemars::{JsonSchema, json_schema};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use url::Url;
 
-use super::kind::{Kind as _, kinds, object_of};
+use super::context::{Part, is_scalar};
+use super::kind::{As, Kind as _, kinds, object_of};
 use super::schema::properties;
 use super::values::HostPort;
 
 /// One node of several that share an etcd.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(rename_all = "kebab-case")]
 pub struct ClusterSettings {
     /// URLs of etcd's members, all http or all https, without a path.
+    #[serde(with = "As::<EtcdUrls>")]
     pub etcd: Vec<String>,
     /// This node's name: 1 to 64 letters, digits, `-` and `_`. No other node has it.
+    #[serde(with = "As::<NodeName>")]
     pub node: String,
     /// Where other nodes reach this one: host:port.
+    #[serde(with = "As::<NodeAddress>")]
     pub advertise: String,
     /// PEM file of the authorities that signed the certificates of etcd's members. Needed for https.
     #[serde(default)]
@@ -36,56 +40,94 @@ pub struct ClusterSettings {
     pub peer_ca: Option<PathBuf>,
 }
 
+/// Members of etcd.
+const MOST: usize = 9;
+
 kinds! {
-    /// The object.
-    ClusterObject -> ClusterSettings {
+    /// The object as it was given.
+    ClusterObject -> Map<String, Value> {
         accepted: "an object such as {\"etcd\": [\"http://10.0.0.11:2379\"], \"node\": \"a\", \"advertise\": \"10.0.0.5:3000\"}, with \
                    one to nine http or https URLs without a path, a node of 1 to 64 letters, digits, - and _, \
                    \"etcd-ca\" exactly for https, and \"etcd-cert\" and \"etcd-key\" together",
         schema: json_schema!({
-            "type": "object", "required": ["etcd", "node", "advertise"], "additionalProperties": false,
+            "type": "object", "required": ["etcd", "node", "advertise"],
             "properties": properties::<ClusterSettings>(),
         }),
+        of: |value| object_of(value),
+    }
+
+    EtcdUrls -> Vec<String> {
+        accepted: "a list of one to nine URLs, all http or all https, without a path, a name or a password, such as \
+                   [\"http://10.0.0.11:2379\"]",
+        schema: json_schema!({
+            "type": "array", "minItems": 1, "maxItems": MOST, "items": { "type": "string" },
+        }),
         of: |value| {
-            let settings = serde_json::from_value::<ClusterSettings>(Value::Object(object_of(value)?)).ok()?;
-            settings.is_usable().then_some(settings)
+            let urls: Vec<String> = serde_json::from_value(value.clone()).ok()?;
+            let are_all = |scheme| urls.iter().all(|url| is_member(url, scheme));
+            ((1..=MOST).contains(&urls.len()) && (are_all("http") || are_all("https"))).then_some(urls)
         },
-        shown: |settings| {
-            let ClusterSettings { etcd, node, advertise, .. } = settings;
-            json!(format!("node {node} at {advertise}, etcd at {}", etcd.join(", ")))
+    }
+
+    NodeName -> String {
+        accepted: "1 to 64 letters, digits, - and _",
+        schema: json_schema!({ "type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$" }),
+        read: |text| {
+            let is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+            (is_plain && (1..=64).contains(&text.len())).then(|| text.to_owned())
+        },
+    }
+
+    NodeAddress -> String {
+        accepted: "host:port with a port from 1 to 65535, such as \"10.0.0.5:3000\"",
+        schema: json_schema!({ "type": "string" }),
+        read: |text| {
+            let address = HostPort::read(text).flatten()?;
+            (!address.host.is_empty() && address.port != 0).then(|| text.to_owned())
         },
     }
 }
 
-impl ClusterSettings {
-    fn is_usable(&self) -> bool {
-        let Self { etcd, node, advertise, etcd_ca, etcd_cert, etcd_key, peer_ca: _ } = self;
-        let scheme = if etcd_ca.is_some() { "https" } else { "http" };
-        let is_member = |url: &String| {
-            Url::parse(url).is_ok_and(|url| {
-                url.scheme() == scheme
-                    && url.has_host()
-                    && url.path() == "/"
-                    && url.query().is_none()
-                    && url.fragment().is_none()
-                    && url.username().is_empty()
-                    && url.password().is_none()
-            })
-        };
-        let is_named = |name: &str| {
-            name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
-        };
-        let is_address =
-            HostPort::read(advertise).flatten().is_some_and(|at| !at.host.is_empty() && at.port != 0);
-        (1..=9).contains(&etcd.len())
-            && etcd.iter().all(is_member)
-            && (1..=64).contains(&node.len())
-            && is_named(node)
-            && is_address
-            && etcd_cert.is_some() == etcd_key.is_some()
-            && (etcd_ca.is_some() || etcd_cert.is_none())
-    }
+fn is_member(url: &str, scheme: &str) -> bool {
+    Url::parse(url).is_ok_and(|url| {
+        url.scheme() == scheme
+            && url.has_host()
+            && url.path() == "/"
+            && url.query().is_none()
+            && url.fragment().is_none()
+            && url.username().is_empty()
+            && url.password().is_none()
+    })
+}
 
+/// Reads the object. `None` without one, or if it is wrong.
+pub(super) fn read(members: Option<Map<String, Value>>, part: &mut Part<'_>) -> Option<ClusterSettings> {
+    let known = properties::<ClusterSettings>();
+    // A URL may have a password.
+    let is_shown = |member: &str, value: &Value| member != "etcd" && is_scalar(member, value);
+    let (settings, is_complete) = part.read::<ClusterSettings>("cluster", members?, &known, is_shown)?;
+    if is_complete {
+        let ClusterSettings { etcd, etcd_ca, etcd_cert, etcd_key, .. } = &settings;
+        let is_secure = etcd.iter().any(|url| is_member(url, "https"));
+        let mut wrong = |is_wrong, member: &str, problem| {
+            if is_wrong {
+                part.wrong(format!("cluster.{member}"), None, problem);
+            }
+        };
+        wrong(
+            is_secure && etcd_ca.is_none(),
+            "etcd-ca",
+            "it is missing, and the URLs of etcd begin with https",
+        );
+        wrong(!is_secure && etcd_ca.is_some(), "etcd-ca", "it needs URLs of etcd that begin with https");
+        wrong(!is_secure && etcd_cert.is_some(), "etcd-cert", "it needs URLs of etcd that begin with https");
+        wrong(etcd_key.is_some() && etcd_cert.is_none(), "etcd-cert", "it is missing beside etcd-key");
+        wrong(etcd_cert.is_some() && etcd_key.is_none(), "etcd-key", "it is missing beside etcd-cert");
+    }
+    Some(settings)
+}
+
+impl ClusterSettings {
     /// Relative paths begin in `directory`.
     pub(super) fn below(&mut self, directory: &Path) {
         let Self { etcd_ca, etcd_cert, etcd_key, peer_ca, .. } = self;
@@ -97,49 +139,66 @@ impl ClusterSettings {
 
 #[cfg(test)]
 mod tests {
+    use super::super::context::Report;
     use super::*;
 
-    fn given(change: impl FnOnce(&mut Value)) -> Option<ClusterSettings> {
+    /// The settings, or the members that are wrong.
+    fn given(change: impl FnOnce(&mut Value)) -> Result<Option<ClusterSettings>, Vec<String>> {
         let mut value =
             json!({ "etcd": ["http://10.0.0.1:2379"], "node": "a", "advertise": "10.0.0.5:3000" });
         change(&mut value);
-        ClusterObject::of(&value)
+        let mut report = Report::default();
+        let mut part = Part { origin: "a test".to_owned(), report: &mut report };
+        let settings = read(ClusterObject::of(&value), &mut part);
+        let errors = report.finish().err();
+        errors.map_or(Ok(settings), |errors| Err(errors.iter().map(|error| error.subject.clone()).collect()))
     }
 
     #[test]
-    fn a_node_needs_etcd_a_name_and_an_address() {
-        assert_eq!(given(|_| ()).map(|settings| settings.node), Some("a".to_owned()));
+    fn a_wrong_member_of_cluster_is_named() {
+        assert_eq!(given(|_| ()).map(|settings| settings.map(|node| node.node)), Ok(Some("a".to_owned())));
         for (member, wrong) in [
             ("etcd", json!([])),
             ("etcd", json!(["10.0.0.1:2379"])),
             ("etcd", json!(["http://10.0.0.1:2379/v3"])),
             ("etcd", json!(["http://user:secret@10.0.0.1:2379"])),
-            ("etcd", json!(["https://10.0.0.1:2379"])),
+            ("etcd", json!(["https://10.0.0.1:2379", "http://10.0.0.1:2379"])),
             ("node", json!("")),
             ("node", json!("a b")),
             ("advertise", json!(":3000")),
             ("advertise", json!("10.0.0.5")),
             ("advertise", json!("10.0.0.5:0")),
             ("etcd-ca", json!("ca.pem")),
-            ("other", json!(1)),
+            ("etcd-ca", json!(1)),
         ] {
-            assert_eq!(given(|value| value[member] = wrong.clone()), None, "{member}: {wrong}");
+            let named = given(|value| value[member] = wrong.clone());
+            assert_eq!(named, Err(vec![format!("cluster.{member}")]), "{wrong}");
         }
+        let two = given(|value| {
+            value["node"] = json!("a b");
+            value["advertise"] = json!("");
+        });
+        assert_eq!(two, Err(vec!["cluster.advertise".to_owned(), "cluster.node".to_owned()]));
+        let missing = given(|value| *value = json!({ "etcd": ["http://10.0.0.1:2379"], "node": "a" }));
+        assert_eq!(missing, Err(vec!["cluster.advertise".to_owned()]));
     }
 
     #[test]
     fn https_needs_an_authority_and_a_certificate_needs_its_key() {
-        let secure = |more: Value| {
-            given(|value| {
+        for (more, missing) in [
+            (json!({ "etcd-ca": "ca.pem" }), None),
+            (json!({ "etcd-ca": "ca.pem", "etcd-cert": "c.pem", "etcd-key": "k.pem" }), None),
+            (json!({ "etcd-ca": "ca.pem", "etcd-cert": "c.pem" }), Some("cluster.etcd-key")),
+            (json!({ "etcd-ca": "ca.pem", "etcd-key": "k.pem" }), Some("cluster.etcd-cert")),
+            (json!({}), Some("cluster.etcd-ca")),
+        ] {
+            let read = given(|value| {
                 value["etcd"] = json!(["https://10.0.0.1:2379"]);
                 if let (Value::Object(value), Value::Object(more)) = (value, more) {
                     value.extend(more);
                 }
-            })
-        };
-        assert!(secure(json!({ "etcd-ca": "ca.pem" })).is_some());
-        assert!(secure(json!({ "etcd-ca": "ca.pem", "etcd-cert": "c.pem", "etcd-key": "k.pem" })).is_some());
-        assert!(secure(json!({ "etcd-ca": "ca.pem", "etcd-cert": "c.pem" })).is_none());
-        assert!(secure(json!({})).is_none());
+            });
+            assert_eq!(read.err(), missing.map(|member| vec![member.to_owned()]));
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::checks;
-use super::cluster::ClusterSettings;
+use super::cluster::{self, ClusterSettings};
 use super::context::{ConfigErrors, Context, Effective, NOT_SET};
 use super::gateways::{self, Variables};
 use super::guard::{self, GuardSettings};
@@ -104,13 +104,14 @@ pub fn load_storage(sources: &Sources) -> Result<StorageSettings, ConfigErrors> 
 /// Reads only where the records are, for an import.
 pub fn load_records(sources: &Sources) -> Result<(StorageSettings, Option<ClusterSettings>), ConfigErrors> {
     let mut c = Context::of_some(sources, &[&OF_STORAGE[..], &["cluster"]].concat());
-    let Keys { mut settings, .. } = c.read(|names| &names.keys);
+    let Keys { mut settings, inputs } = c.read(|names| &names.keys);
+    let mut cluster = cluster::read(inputs.cluster, &mut c.part("cluster"));
     c.report.finish()?;
     settings.storage.below(&sources.working_dir);
-    if let Some(cluster) = &mut settings.cluster {
+    if let Some(cluster) = &mut cluster {
         cluster.below(&sources.working_dir);
     }
-    Ok((settings.storage, settings.cluster))
+    Ok((settings.storage, cluster))
 }
 
 /// Reads only the location of the data and the services, for a command that changes keys next to a server. It reads
@@ -120,12 +121,12 @@ pub fn load_keys(sources: &Sources) -> Result<KeysSettings, ConfigErrors> {
     let Keys { mut settings, inputs } = c.read(|names| &names.keys);
     let variables: Variables = c.read(|names| &names.variables);
     let (policy, brand) = (inputs.policy(), brand(&inputs, &mut c));
+    let is_clustered = inputs.cluster.is_some();
     // The texts were checked when the server started.
     let mut registry = registry(inputs, &variables, &Templates::new("", ""), &mut c);
     registry.audit_retention = settings.audit_retention;
     c.report.finish()?;
     settings.storage.below(&sources.working_dir);
-    let is_clustered = settings.cluster.is_some();
     Ok(KeysSettings { storage: settings.storage, registry, brand, policy, is_clustered })
 }
 
@@ -168,6 +169,7 @@ fn default_message(inputs: &Inputs, c: &Context) -> Option<(&'static str, String
 fn resolve(keys: Keys, variables: &Variables, directory: &Path, c: &mut Context) -> Settings {
     let Keys { mut settings, mut inputs } = keys;
     checks::warn_of_redis(c);
+    settings.cluster = cluster::read(inputs.cluster.take(), &mut c.part("cluster"));
     if let Some((message, origin)) = default_message(&inputs, c).filter(|_| !c.is_set("otp-message")) {
         message.clone_into(&mut inputs.otp_message);
         c.row("otp-message", message, &origin);

@@ -83,8 +83,7 @@ pub struct Settings {
     pub brand: String,
     #[serde(flatten)]
     pub storage: StorageSettings,
-    /// This node's part in a cluster, whose records are in etcd. Without it the records are in `data-dir`.
-    #[serde(with = "As::<Option<ClusterObject>>", skip_serializing_if = "Option::is_none")]
+    #[serde(skip)]
     pub cluster: Option<ClusterSettings>,
     #[serde(skip)]
     #[default(GatewaySettings::simulator())]
@@ -234,6 +233,9 @@ pub struct Inputs {
     /// budgets.
     #[serde(with = "As::<Option<GuardObject>>")]
     pub guard: Option<Map<String, Value>>,
+    /// This node's part in a cluster, whose records are in etcd. Without it the records are in `data-dir`.
+    #[serde(with = "As::<Option<ClusterObject>>")]
+    pub cluster: Option<Map<String, Value>>,
     /// Services beside the default one, by name. At most 1,000.
     #[serde(with = "As::<Option<ServicesObject>>")]
     pub services: Option<Map<String, Value>>,
