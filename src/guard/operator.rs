@@ -34,16 +34,17 @@ pub const LONGEST: Duration = Duration::from_secs(365 * 86_400);
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// What [`subject`] reads, for error messages.
-pub const SUBJECTS: &str = "a number (+992900000123), a prefix (+99290000****: a number without its last four digits), a country \
-     (TJ), or a client address (192.0.2.7)";
+pub const SUBJECTS: &str = "a number (+992900000123), a prefix (+99290000****: a number of full length without its last four \
+     digits), a country (TJ), or a client address (192.0.2.7)";
 
 /// Reads a number, prefix, country or client address.
 pub fn subject(text: &str, region: Option<Region>) -> Option<Dimension> {
     let text = text.trim();
     if let Some(digits) = text.strip_suffix("****") {
         let digits = digits.strip_prefix('+')?;
-        let is_prefix = (1..=11).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
-        return digits.parse().ok().filter(|_| is_prefix).map(Dimension::Prefix);
+        // No message has a prefix of another length than a number's.
+        let number = PhoneNumber::from_e164(&format!("+{digits}0000"))?;
+        return number.has_possible_length().then(|| Dimension::prefix_of(number));
     }
     if text.len() == 2 {
         return Region::parse(text).map(|country| Dimension::Country(Some(country)));
@@ -233,8 +234,8 @@ pub struct DecisionView {
     pub scope: String,
     #[cfg_attr(feature = "server", schema(example = "prefix"))]
     pub rule: String,
-    /// `refused`; or sent: `recorded` by a rule with the mode record, `learning` without enough history,
-    /// `verified_number` to a number that was verified before.
+    /// `refused`; or not refused by the rule, though another rule or a budget may have refused it: `recorded` by a rule
+    /// with the mode record, `learning` without enough history, `verified_number` to a number that was verified before.
     #[cfg_attr(feature = "server", schema(example = "refused"))]
     pub effect: String,
     pub messages: u64,
@@ -529,8 +530,18 @@ mod tests {
             assert_eq!(subject(text, None).map(exact).as_deref(), Some(text));
         }
         assert_eq!(subject("2001:db8::1", None).map(exact).as_deref(), Some("2001:db8::/64"));
+        for text in ["", "XX", "****", "+****", "99290000****", "+992a****", "12", "192.0.2"] {
+            assert_eq!(subject(text, None), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_prefix_has_all_digits_of_a_number_but_four() {
+        for text in ["+1415555****", "+4917112345****", "+3906123****"] {
+            assert_eq!(subject(text, None).map(exact).as_deref(), Some(text));
+        }
         for text in
-            ["", "XX", "****", "+****", "99290000****", "+992a****", "+999999999999****", "12", "192.0.2"]
+            ["+1****", "+1415****", "+14155558****", "+99290****", "+0415555****", "+999999999999****"]
         {
             assert_eq!(subject(text, None), None, "{text}");
         }

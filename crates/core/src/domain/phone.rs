@@ -116,7 +116,7 @@ impl PhoneNumber {
         let parsed =
             PHONE_NUMBER_UTIL.parse(text, region.map(|r| r.0)).map_err(|_| NumberError::Unreadable)?;
         // A local number, without its area code, cannot be called from elsewhere.
-        if !matches!(parsed.is_possible_with_reason(), Ok(NumberLengthType::IsPossible)) {
+        if !is_possible(&parsed) {
             return Err(NumberError::Impossible);
         }
         let e164 = parsed.format_as(PhoneNumberFormat::E164);
@@ -146,6 +146,11 @@ impl PhoneNumber {
     /// The digits as an integer: no E.164 number begins with a zero; therefore none is lost.
     pub const fn as_u64(self) -> u64 {
         self.0
+    }
+
+    /// Returns `true` if numbers of its country may have this length.
+    pub fn has_possible_length(self) -> bool {
+        self.with_plan().as_ref().is_some_and(is_possible)
     }
 
     /// Returns `true` if the numbering plan of its country has the number, that is, if a person may own it.
@@ -216,6 +221,10 @@ impl PhoneNumber {
     pub fn e164(self) -> String {
         format!("+{}", self.0)
     }
+}
+
+fn is_possible(number: &rlibphonenumber::PhoneNumber) -> bool {
+    matches!(number.is_possible_with_reason(), Ok(NumberLengthType::IsPossible))
 }
 
 fn region_of(number: &rlibphonenumber::PhoneNumber) -> Option<Region> {
