@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::answer::{ask_running, list, only, or_dash, table};
 use super::{CommandError, CommandOutput, json_line};
-use crate::app::control::{ControlRequest, GuardRequest, SendLine};
+use crate::app::control::{ControlRequest, EntryRequest, GuardRequest, SendLine};
 use crate::config::{self, Pricing, Sources, StorageSettings};
 use crate::delivery::SendStatus;
 use crate::domain::{AttemptId, Channel, PhoneNumber, Timestamp};
@@ -54,7 +54,7 @@ enum GuardCommand {
         scenario: Vec<String>,
 
         /// Generate other users and numbers. The same seed gives the same result.
-        #[arg(long, value_name = "N", default_value_t = 1)]
+        #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "file")]
         seed: u64,
 
         /// Let adaptive rules refuse messages of the FILE after this many days [default: 14, as in the server].
@@ -106,21 +106,27 @@ fn ask(
     if json {
         return Ok(CommandOutput::of(json_line(&line)));
     }
+    let is_removal = matches!(request, GuardRequest::Remove(_));
     Ok(CommandOutput::of(match request {
-        GuardRequest::Explain(_) => explained(serde_json::from_value(line)?),
+        GuardRequest::Explain(asked) => {
+            explained(serde_json::from_value(line)?, asked.service.as_deref().unwrap_or("default"))
+        }
         GuardRequest::List { .. } => listed(&serde_json::from_value(line)?),
-        GuardRequest::Allow(_) | GuardRequest::Block(_) | GuardRequest::Remove(_) => match serde_json::from_value(line)? {
-            Some(entry) => changed(&entry, matches!(request, GuardRequest::Remove(_))),
+        GuardRequest::Allow(EntryRequest { subject, .. })
+        | GuardRequest::Block(EntryRequest { subject, .. })
+        | GuardRequest::Remove(subject) => match serde_json::from_value(line)? {
+            Some(entry) => changed(&entry, subject.service.as_deref(), is_removal),
             None => "there is no such manual entry, and nothing was changed; one of a service is named with --service\n".to_owned(),
         },
     }))
 }
 
 fn changed(
-    EntryView { subject, action, date_until, service_sid, .. }: &EntryView,
+    EntryView { subject, action, date_until, .. }: &EntryView,
+    service: Option<&str>,
     is_removed: bool,
 ) -> String {
-    let of = service_sid.as_ref().map_or("of all services".to_owned(), |sid| format!("of {sid}"));
+    let of = service.map_or("of all services".to_owned(), |service| format!("of the service {service}"));
     if is_removed {
         return format!("the manual entry {of} for {subject} is removed\n");
     }
@@ -128,10 +134,10 @@ fn changed(
     format!("messages {of} to or from {subject} {do_what} until {date_until}\n")
 }
 
-fn explained(explanation: Explanation) -> String {
-    let Explanation { subject, service_sid, refused, reasons, counters, decisions } = explanation;
+fn explained(explanation: Explanation, service: &str) -> String {
+    let Explanation { subject, refused, reasons, counters, decisions, .. } = explanation;
     let mut lines = vec![
-        format!("{subject} in the service {service_sid}"),
+        format!("{subject} in the service {service}"),
         format!("messages: {}", if refused { "refused" } else { "pass" }),
     ];
     lines.extend(reasons);
@@ -214,10 +220,14 @@ fn replay_file(
     let (messages, not_sent) = read_messages(file, pricing)?;
     let mut rules = settings.rules(&GuardRules::default());
     rules.learning_days = learn_days.unwrap_or(rules.learning_days);
-    let replayed = ReplayRules { rules: &rules, budget: settings.messages_per_hour };
-    let results = compare_recorded(&messages, replayed, seed);
+    let results = if messages.is_empty() {
+        Vec::new()
+    } else {
+        let replayed = ReplayRules { rules: &rules, budget: settings.messages_per_hour };
+        lines("recording", compare_recorded(&messages, replayed, seed)).into()
+    };
     let headings = headings("UNVERIFIED-SENT", "UNVERIFIED-COST");
-    let mut output = list(lines("recording", results).into(), json, "no messages", headings, cells);
+    let mut output = list(results, json, "no messages", headings, cells);
     let times = messages.iter().map(|message| message.at);
     let hours =
         times.clone().max().map_or(0, |last| last.since(times.min().unwrap_or(last)).as_secs() / 3_600);
@@ -243,7 +253,6 @@ fn read_messages(path: &Path, pricing: Pricing) -> Result<(Vec<Recorded>, usize)
     };
     let (mut messages, mut not_sent) = (Vec::new(), 0);
     for (place, line) in input.lines().enumerate() {
-        let line = line.map_err(unreadable)?;
         let wrong = |why: String| {
             CommandError::Damaged(format!(
                 "line {} of {} is no line of `onceward tracker --json`: {why}",
@@ -251,6 +260,10 @@ fn read_messages(path: &Path, pricing: Pricing) -> Result<(Vec<Recorded>, usize)
                 path.display()
             ))
         };
+        let line = line.map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidData => wrong(error.to_string()),
+            _ => unreadable(error),
+        })?;
         let row: SendLine = serde_json::from_str(&line).map_err(|error| wrong(error.to_string()))?;
         if row.send_status != SendStatus::Sent.as_str() {
             not_sent += 1;
@@ -318,11 +331,14 @@ mod tests {
 
     const LINE: &str = r#"{"time":"2026-03-01T10:00:00.000Z","type":"sms","to":"+491711234567","gateway":"Http","priority":0,"send_status":"sent","verify_status":"success","verified_at":"2026-03-01T10:00:20.000Z","retry_count":0,"max_retries_reached":false,"receipt_status":null,"message_id":null,"error_code":null,"attempt":"0-0000000000000001-0"}"#;
 
-    fn replay(text: &str) -> Result<CommandOutput, CommandError> {
+    fn replay(text: impl AsRef<[u8]>) -> Result<CommandOutput, CommandError> {
         replay_with(&[("ONCEWARD_PRICES", r#"{"DE":{"sms":2}}"#)], text)
     }
 
-    fn replay_with(environment: &[(&str, &str)], text: &str) -> Result<CommandOutput, CommandError> {
+    fn replay_with(
+        environment: &[(&str, &str)],
+        text: impl AsRef<[u8]>,
+    ) -> Result<CommandOutput, CommandError> {
         let home = tempfile::TempDir::new().expect("a directory");
         let file = home.path().join("sent.jsonl");
         std::fs::write(&file, text).expect("a file");
@@ -387,7 +403,7 @@ mod tests {
             (r#"{"messages-per-hour":1}"#, 1),
             ("{}", 3),
         ] {
-            let output = replay_with(&[("ONCEWARD_GUARD", guard)], &text).expect("a table").out;
+            let output = replay_with(&[("ONCEWARD_GUARD", guard)], text.as_str()).expect("a table").out;
             let line: serde_json::Value =
                 serde_json::from_str(output.lines().last().expect("a line")).expect("JSON");
             assert_eq!(line["sent"], sent, "{guard}: {line}");
@@ -406,6 +422,18 @@ mod tests {
             assert_eq!(error.exit_code(), super::super::EXIT_DAMAGED);
             let text = error.to_string();
             assert!(text.starts_with("line 2 of ") && text.contains(why), "{text}");
+        }
+        let error = replay(b"\xff\xfe").expect_err("not a text");
+        assert_eq!(error.exit_code(), super::super::EXIT_DAMAGED);
+        assert!(error.to_string().starts_with("line 1 of "), "{error}");
+    }
+
+    #[test]
+    fn a_file_without_messages_has_no_table() {
+        for text in [String::new(), LINE.replace("\"sent\"", "\"unsendable\"")] {
+            let output = replay(text).expect("no messages");
+            assert_eq!(output.out, "");
+            assert!(output.err.starts_with("messages: 0 in "), "{}", output.err);
         }
     }
 }

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use schemars::{JsonSchema, json_schema};
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use url::Url;
 
 use super::context::{Part, is_scalar};
-use super::kind::{As, Kind as _, kinds, object_of};
+use super::kind::{As, kinds, object_of};
 use super::schema::properties;
 use super::values::HostPort;
 

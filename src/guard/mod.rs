@@ -185,8 +185,8 @@ impl PumpingGuard {
         }
         let settings =
             services.into_iter().map(|(service, own)| (Some(service), own)).chain([(None, settings)]);
-        let (routed, time) = (Arc::clone(&router), Arc::clone(&clock));
-        let budgets = Budgets::new(routed, time, slots.clone(), pricing, pays, settings);
+        let budgets =
+            Budgets::new(Arc::clone(&router), Arc::clone(&clock), slots.clone(), pricing, pays, settings);
         let inner = Arc::new(Inner {
             guard: Mutex::new(Guard::new(Bounds::default(), hash_seed(server_key))),
             default_rules,

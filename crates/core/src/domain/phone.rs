@@ -10,7 +10,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 static RECENT: LazyLock<Box<[RecentNumber]>> =
     LazyLock::new(|| (0..RECENT_NUMBERS).map(|_| RecentNumber::default()).collect());
 
-type RecentNumber = Mutex<Option<(PhoneNumber, (Option<Region>, NumberType))>>;
+type RecentNumber = Mutex<Option<Lookup>>;
+
+/// A number with its region and type.
+type Lookup = (PhoneNumber, (Option<Region>, NumberType));
 
 /// A prime, which spreads numbers that differ in their last or first digits only; 400 KB.
 const RECENT_NUMBERS: u64 = 16_381;
@@ -150,7 +153,7 @@ impl PhoneNumber {
 
     /// Returns `true` if numbers of its country may have this length.
     pub fn has_possible_length(self) -> bool {
-        self.with_plan().as_ref().is_some_and(is_possible)
+        self.split_country_code().as_ref().is_some_and(is_possible)
     }
 
     /// Returns `true` if the numbering plan of its country has the number, that is, if a person may own it.
@@ -179,7 +182,7 @@ impl PhoneNumber {
         self.recent().take_if(|(number, _)| *number == self);
     }
 
-    fn recent(self) -> MutexGuard<'static, Option<(Self, (Option<Region>, NumberType))>> {
+    fn recent(self) -> MutexGuard<'static, Option<Lookup>> {
         RECENT[(self.0 % RECENT_NUMBERS) as usize].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
