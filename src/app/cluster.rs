@@ -22,7 +22,7 @@ use crate::node::{KeyError, server_key};
 use crate::store::{Store as _, StoreError, Write, create_durably};
 
 /// The longest time for which a node that stops waits for etcd.
-const LEAVE_WITHIN: Duration = Duration::from_millis(500);
+const RELEASE_WITHIN: Duration = Duration::from_millis(500);
 
 /// Why a node cannot join. Each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -82,25 +82,25 @@ impl Member {
         self.cluster.owner()
     }
 
-    /// Tells the forwarder where requests go. This node takes them itself while `is_serving` is `true`.
+    /// Keeps `request_target` up to date. This node takes requests itself while `is_serving` is `true`.
     pub fn direct_requests(
         &self,
         settings: &Settings,
         mut is_serving: watch::Receiver<bool>,
-        requests_to: Arc<watch::Sender<http::Upstream>>,
+        request_target: Arc<watch::Sender<http::RequestTarget>>,
     ) {
         let scheme = if settings.tls.is_some() { "https" } else { "http" };
         let mut owner = self.owner();
         tokio::spawn(async move {
             loop {
                 let may_serve = *is_serving.borrow_and_update();
-                let for_requests = match &*owner.borrow_and_update() {
-                    Owner::Here if may_serve => http::Upstream::Here,
-                    Owner::Here | Owner::None | Owner::Unknown => http::Upstream::Unknown,
+                let target = match &*owner.borrow_and_update() {
+                    Owner::Here if may_serve => http::RequestTarget::Local,
+                    Owner::Here | Owner::Vacant | Owner::Unknown => http::RequestTarget::Unknown,
                     Owner::Peer { address, .. } => Url::parse(&format!("{scheme}://{address}"))
-                        .map_or(http::Upstream::Unknown, http::Upstream::Peer),
+                        .map_or(http::RequestTarget::Unknown, http::RequestTarget::Peer),
                 };
-                requests_to.send_replace(for_requests);
+                request_target.send_replace(target);
                 let changed = tokio::select! {
                     changed = owner.changed() => changed,
                     changed = is_serving.changed() => changed,
@@ -113,8 +113,8 @@ impl Member {
     }
 
     /// Gives up the node's name, within half a second.
-    pub async fn leave(&self) {
-        let _ = tokio::time::timeout(LEAVE_WITHIN, self.cluster.leave()).await;
+    pub async fn release_name(&self) {
+        let _ = tokio::time::timeout(RELEASE_WITHIN, self.cluster.release_name()).await;
     }
 
     /// Returns when this node owns the records.
@@ -186,11 +186,11 @@ fn options(
     clock: &Arc<EngineClock>,
 ) -> Result<ClusterOptions, ClusterError> {
     let (key, tls) = read_files(storage, cluster)?;
-    let ClusterSettings { etcd, node, advertise, .. } = cluster.clone();
+    let ClusterSettings { etcd, node: name, advertise, .. } = cluster.clone();
     Ok(ClusterOptions {
         etcd,
         tls,
-        node,
+        name,
         advertise,
         key_fingerprint: key_fingerprint(&key),
         key,
@@ -199,24 +199,24 @@ fn options(
     })
 }
 
-/// Passes requests on to the node that `upstream` names. It needs no etcd: requests that arrive before this node has joined
+/// Passes requests on to the node that `request_target` names. It needs no etcd: requests that arrive before this node has joined
 /// wait for the owner.
 ///
 /// # Errors
 /// [`ClusterError`].
 pub fn forwarder(
     settings: &Settings,
-    upstream: watch::Receiver<http::Upstream>,
+    request_target: watch::Receiver<http::RequestTarget>,
 ) -> Result<Forwarder, ClusterError> {
     let key = read_key(&settings.storage)?;
     let client = client_for_peers(settings)?;
-    Ok(Forwarder::new(upstream, client, key.expose(), settings.bounds.commands))
+    Ok(Forwarder::new(request_target, client, key.expose(), settings.bounds.commands))
 }
 
 fn client_for_peers(settings: &Settings) -> Result<HttpClient, ClusterError> {
     let ca = settings.cluster.as_ref().and_then(|cluster| cluster.peer_ca.as_ref());
     let authorities = match (&settings.tls, ca) {
-        (None, _) => PeerAuthorities::None,
+        (None, _) => PeerAuthorities::Plaintext,
         (Some(_), Some(file)) => PeerAuthorities::Only(read(file)?),
         (Some(_), None) => PeerAuthorities::System,
     };
@@ -238,7 +238,7 @@ pub fn reason_to_stand_by(owner: &Owner) -> String {
         Owner::Peer { node, address } => {
             format!("this node stands by; node {node} at {address} owns the records of the cluster")
         }
-        Owner::None => "this node stands by; no node owns the records of the cluster".to_owned(),
+        Owner::Vacant => "this node stands by; no node owns the records of the cluster".to_owned(),
         Owner::Unknown => "this node stands by; etcd does not answer".to_owned(),
     }
 }

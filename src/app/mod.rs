@@ -13,7 +13,7 @@ mod tls;
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use onceward_cluster::JoinError;
@@ -90,8 +90,10 @@ pub struct App {
     exporter: Arc<Mutex<Option<Exporter>>>,
     /// Whether this node answers requests itself while it owns the records.
     is_serving: Arc<watch::Sender<bool>>,
-    /// Where a node of a cluster passes requests on to.
-    requests_to: Arc<watch::Sender<http::Upstream>>,
+    /// Where requests go in a cluster.
+    request_target: Arc<watch::Sender<http::RequestTarget>>,
+    /// The node of a cluster, once it has joined.
+    member: Arc<OnceLock<Member>>,
 }
 
 /// Wait before etcd is asked again.
@@ -126,13 +128,12 @@ impl App {
         let begun = settings.traces.as_ref().map(|traces| begin_traces(traces, &clock)).transpose()?;
         let exporter;
         (deps.tracer, exporter) = begun.unzip();
-        let requests_to = Arc::new(watch::Sender::new(http::Upstream::Unknown));
+        let request_target = Arc::new(watch::Sender::new(http::RequestTarget::Unknown));
         if settings.cluster.is_some() {
-            deps.forwarder = Some(Arc::new(cluster::forwarder(settings, requests_to.subscribe())?));
+            deps.forwarder = Some(Arc::new(cluster::forwarder(settings, request_target.subscribe())?));
         }
         let (control, deps) = (Arc::default(), Arc::new(deps));
         let exporter = Arc::new(Mutex::new(exporter));
-        let is_serving = Arc::default();
         Ok(Self {
             clock,
             gateways: routed,
@@ -142,8 +143,9 @@ impl App {
             stopping,
             deps,
             exporter,
-            is_serving,
-            requests_to,
+            is_serving: Arc::default(),
+            request_target,
+            member: Arc::default(),
         })
     }
 
@@ -152,7 +154,7 @@ impl App {
         &self,
         settings: &Settings,
         cluster: &ClusterSettings,
-    ) -> Result<Member, AppStartError> {
+    ) -> Result<&Member, AppStartError> {
         self.late.stand_by();
         let data_dir = &settings.storage.data_dir;
         cluster::create_data_dir(data_dir)?;
@@ -175,8 +177,15 @@ impl App {
             }
         };
         self.late.follow(member.owner());
-        member.direct_requests(settings, self.is_serving.subscribe(), Arc::clone(&self.requests_to));
-        Ok(member)
+        member.direct_requests(settings, self.is_serving.subscribe(), Arc::clone(&self.request_target));
+        Ok(self.member.get_or_init(|| member))
+    }
+
+    /// Gives up the name of a node of a cluster.
+    pub async fn release_name(&self) {
+        if let Some(member) = self.member.get() {
+            member.release_name().await;
+        }
     }
 
     /// Opens the store, loads every number and starts the shards. From then on requests are
@@ -288,8 +297,8 @@ impl App {
 
     /// Returns when another node of the cluster owns the records, or after two seconds.
     pub async fn is_replaced(&self) {
-        let mut owner = self.requests_to.subscribe();
-        let replaced = owner.wait_for(|owner| matches!(owner, http::Upstream::Peer(_)));
+        let mut target = self.request_target.subscribe();
+        let replaced = target.wait_for(|target| matches!(target, http::RequestTarget::Peer(_)));
         let _ = tokio::time::timeout(REPLACED_WITHIN, replaced).await;
     }
 

@@ -14,7 +14,6 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::cluster::Member;
 use super::{App, AppStartError, LateBoundVerifier, bind, service_manager};
 use crate::config::{ListenAddress, Loaded, Settings, StorageSettings};
 use crate::http::Deps;
@@ -138,19 +137,21 @@ fn watch_server_key(storage: &StorageSettings) -> impl Future<Output = ()> + use
 }
 
 async fn serve(settings: Settings) -> Result<u8, AppStartError> {
-    let mut member = None;
-    let code = serve_until_end(settings, &mut member).await;
-    if let Some(member) = member {
-        member.leave().await;
-    }
+    let signals = StopSignals::install()?;
+    let hangup = signal(SignalKind::hangup()).map_err(AppStartError::Signals)?;
+    let app = App::new(&settings)?;
+    let code = serve_until_end(settings, &app, signals, hangup).await;
+    app.release_name().await;
     code
 }
 
-/// Serves until a signal or the loss of the lease ends it. In a cluster it sets `member` once this node has joined.
-async fn serve_until_end(settings: Settings, member: &mut Option<Member>) -> Result<u8, AppStartError> {
-    let mut signals = StopSignals::install()?;
-    let hangup = signal(SignalKind::hangup()).map_err(AppStartError::Signals)?;
-    let app = App::new(&settings)?;
+/// Serves until a signal or the loss of the lease ends it.
+async fn serve_until_end(
+    settings: Settings,
+    app: &App,
+    mut signals: StopSignals,
+    hangup: Signal,
+) -> Result<u8, AppStartError> {
     let mut tasks = JoinSet::new();
     tasks.spawn(look_after_certificate(hangup, app.clone()));
     tasks.spawn(service_manager::report_status(app.clone()));
@@ -160,7 +161,7 @@ async fn serve_until_end(settings: Settings, member: &mut Option<Member>) -> Res
     // From here on /healthz answers; everything else says 503 until the store is loaded.
     let mut serving = tokio::spawn(accept(app.front_end(), listener, stopped));
     let _metrics = match &settings.metrics_listen {
-        Some(address) => Some(serve_metrics(&app, address).await?),
+        Some(address) => Some(serve_metrics(app, address).await?),
         None => None,
     };
 
@@ -171,8 +172,7 @@ async fn serve_until_end(settings: Settings, member: &mut Option<Member>) -> Res
             // A standby may wait for weeks.
             service_manager::ready().await;
             tasks.spawn(service_manager::keep_watchdog(app.clone()));
-            let member = member.insert(app.join(&settings, cluster).await?);
-            let (key, owned) = member.campaign().await;
+            let (key, owned) = app.join(&settings, cluster).await?.campaign().await;
             store = Some(Arc::clone(&owned));
             app.start(&settings, Some((key, owned))).await
         } else {
@@ -186,8 +186,8 @@ async fn serve_until_end(settings: Settings, member: &mut Option<Member>) -> Res
         signal = signals.next() => {
             tracing::info!(signal, "stopped during the start");
             if settings.cluster.is_some() {
-                let leaves = leave(&app, store, stop_serving, serving);
-                let _ = tokio::time::timeout(settings.bounds.graceful_stop, leaves).await;
+                let stopped = stop_standby(app, store, stop_serving, serving);
+                let _ = tokio::time::timeout(settings.bounds.graceful_stop, stopped).await;
             }
             return Ok(EXIT_OK);
         }
@@ -197,7 +197,7 @@ async fn serve_until_end(settings: Settings, member: &mut Option<Member>) -> Res
     tasks.spawn(watch_server_key(&settings.storage));
     let signal = tokio::select! {
         signal = signals.next() => signal,
-        () = lease_lost(store.as_deref()) => {
+        () = lease_ended(store.as_deref()) => {
             // Memory may be out of date: a new process reads the records again if this node wins once more.
             let node = settings.cluster.as_ref().map(|cluster| cluster.node.as_str());
             tracing::error!(node, "lease in etcd lost; this node answers nothing more and exits");
@@ -253,16 +253,16 @@ async fn serve_until_end(settings: Settings, member: &mut Option<Member>) -> Res
     Ok(code)
 }
 
-/// Returns when a node of a cluster has lost its lease.
-async fn lease_lost(store: Option<&EtcdStore>) {
+/// Returns when the lease of a cluster's owner has ended.
+async fn lease_ended(store: Option<&EtcdStore>) {
     match store {
-        Some(store) => store.lease_lost().await,
+        Some(store) => store.wait_until_lease_ended().await,
         None => std::future::pending().await,
     }
 }
 
 /// Stops a node of a cluster that stands by, or loads the records as their new owner.
-async fn leave(
+async fn stop_standby(
     app: &App,
     store: Option<Arc<EtcdStore>>,
     stop_serving: oneshot::Sender<()>,

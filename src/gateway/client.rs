@@ -42,7 +42,7 @@ const USER_AGENT: &str = concat!("onceward/", env!("CARGO_PKG_VERSION"));
 #[cfg(feature = "server")]
 pub enum PeerAuthorities {
     /// Nodes have no certificates: requests to them are not encrypted.
-    None,
+    Plaintext,
     /// Those that the system trusts.
     System,
     /// Those in this PEM file.
@@ -105,7 +105,7 @@ impl HttpClient {
     #[cfg(feature = "server")]
     pub fn for_peers(authorities: &PeerAuthorities) -> Result<Self, ClientError> {
         let tls = match authorities {
-            PeerAuthorities::None => trusting_none()?,
+            PeerAuthorities::Plaintext => trusting_none()?,
             PeerAuthorities::System => trusting_the_platform()?,
             PeerAuthorities::Only(pem) => trusting_only(pem)?,
         };

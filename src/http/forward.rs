@@ -23,17 +23,18 @@ use url::Url;
 use super::request::{self, X_REQUEST_ID};
 use super::response::{ErrorFormat, Problem, Response};
 use crate::gateway::{HttpClient, NoResponse};
-use crate::metrics::NodeState;
+use crate::metrics::{ForwardEnd, NodeState};
 use crate::numbers::Refusal;
 
-/// The node that answers requests: the owner of the records, as this node knows it.
+/// Where requests go: the owner of the records, as this node knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Upstream {
-    /// This node.
-    Here,
+pub enum RequestTarget {
+    /// This node answers them.
+    Local,
     /// The node at this base URL.
     Peer(Url),
-    /// No node owns the records, or none is known to.
+    /// No node is known to answer them: none owns the records, this node is the owner and loads them or stops, or etcd does
+    /// not answer.
     Unknown,
 }
 
@@ -50,7 +51,7 @@ pub enum Destination<'a> {
 
 /// Passes requests on to the owner.
 pub struct Forwarder {
-    upstream: watch::Receiver<Upstream>,
+    request_target: watch::Receiver<RequestTarget>,
     client: HttpClient,
     proof: HeaderValue,
     /// Limits the requests that are passed on at once.
@@ -119,6 +120,26 @@ pub enum ForwardResult<'a> {
     BecameOwner(InProgress<'a>),
 }
 
+/// A request that the owner did not answer.
+#[derive(Debug)]
+pub struct ForwardError {
+    pub end: ForwardEnd,
+    /// What the client learns.
+    pub refusal: Refusal,
+}
+
+impl ForwardError {
+    const fn not_forwarded(refusal: Refusal) -> Self {
+        Self { end: ForwardEnd::NotForwarded, refusal }
+    }
+}
+
+impl From<ForwardError> for Problem {
+    fn from(error: ForwardError) -> Self {
+        Self::Refused(error.refusal)
+    }
+}
+
 /// A request that went to the owner and has no answer.
 enum Failed {
     /// The owner has not begun it.
@@ -130,14 +151,14 @@ enum Failed {
 impl Forwarder {
     /// `secret` is the same on all nodes. At most `max_in_flight` requests are passed on at once.
     pub fn new(
-        upstream: watch::Receiver<Upstream>,
+        request_target: watch::Receiver<RequestTarget>,
         client: HttpClient,
         secret: &[u8],
         max_in_flight: usize,
     ) -> Self {
         let in_flight = Semaphore::new(max_in_flight.min(Semaphore::MAX_PERMITS));
         Self {
-            upstream,
+            request_target,
             client,
             proof: proof_of(secret),
             in_flight,
@@ -153,10 +174,10 @@ impl Forwarder {
 
     /// The state of this node for metrics.
     pub fn state(&self) -> NodeState {
-        match *self.upstream.borrow() {
-            Upstream::Here => NodeState::Owner,
-            Upstream::Peer(_) => NodeState::Standby,
-            Upstream::Unknown => NodeState::NoOwner,
+        match *self.request_target.borrow() {
+            RequestTarget::Local => NodeState::Owner,
+            RequestTarget::Peer(_) => NodeState::Standby,
+            RequestTarget::Unknown => NodeState::NoOwner,
         }
     }
 
@@ -174,7 +195,7 @@ impl Forwarder {
     fn begin_local(&self) -> Option<InProgress<'_>> {
         // Counted first: a node that stops being the owner then waits for it.
         let in_progress = InProgress::begin(&self.local_requests);
-        (*self.upstream.borrow() == Upstream::Here).then_some(in_progress)
+        (*self.request_target.borrow() == RequestTarget::Local).then_some(in_progress)
     }
 
     /// Returns when this node answers no request. It takes no new ones while it is not the owner.
@@ -198,44 +219,44 @@ impl Forwarder {
     /// Passes a request on, and returns the owner's answer as soon as it begins.
     ///
     /// # Errors
-    /// After [`Refusal::StoreUnavailable`] the owner may have carried the request out. After every other refusal no node
-    /// has begun it.
+    /// [`ForwardError`]. After [`ForwardEnd::Unanswered`] the owner may have carried the request out.
     pub async fn forward(
         &self,
         head: &Parts,
         body: &Bytes,
         client: IpAddr,
         request_id: &HeaderValue,
-    ) -> Result<ForwardResult<'_>, Problem> {
+    ) -> Result<ForwardResult<'_>, ForwardError> {
         let Ok(_permit) = self.in_flight.try_acquire() else {
-            return Err(Problem::Refused(Refusal::Overloaded));
+            return Err(ForwardError::not_forwarded(Refusal::Overloaded));
         };
-        let mut upstream = self.upstream.clone();
+        let mut request_target = self.request_target.clone();
         let mut deadline = pin!(tokio::time::sleep(LONGEST_WAIT));
         loop {
-            let now = upstream.borrow_and_update().clone();
+            let now = request_target.borrow_and_update().clone();
             match now {
-                Upstream::Here => {
+                RequestTarget::Local => {
                     if let Some(in_progress) = self.begin_local() {
                         return Ok(ForwardResult::BecameOwner(in_progress));
                     }
                 }
-                Upstream::Unknown => {}
-                Upstream::Peer(peer) => {
+                RequestTarget::Unknown => {}
+                RequestTarget::Peer(peer) => {
                     let request = self.request(head, body.clone(), client, request_id, &peer);
                     match self.send(request, &peer).await {
                         Ok(answer) => return Ok(ForwardResult::Response(answer)),
                         Err(Failed::Unknown(reason)) => {
                             warn!(owner = %peer, reason, "forwarded request without an answer");
-                            return Err(Problem::Refused(Refusal::StoreUnavailable));
+                            let end = ForwardEnd::Unanswered;
+                            return Err(ForwardError { end, refusal: Refusal::StoreUnavailable });
                         }
                         Err(Failed::NotBegun) => {}
                     }
                 }
             }
             tokio::select! {
-                () = &mut deadline => return Err(Problem::Refused(Refusal::Starting)),
-                _ = upstream.changed() => {}
+                () = &mut deadline => return Err(ForwardError::not_forwarded(Refusal::Starting)),
+                _ = request_target.changed() => {}
                 () = tokio::time::sleep(PAUSE) => {}
             }
         }
@@ -243,12 +264,12 @@ impl Forwarder {
 
     /// Returns when another node owns the records and `peer` had time for its last answers.
     async fn is_replaced(&self, peer: &Url) {
-        let is_other = |upstream: &Upstream| match upstream {
-            Upstream::Here => true,
-            Upstream::Peer(other) => other != peer,
-            Upstream::Unknown => false,
+        let is_other = |request_target: &RequestTarget| match request_target {
+            RequestTarget::Local => true,
+            RequestTarget::Peer(other) => other != peer,
+            RequestTarget::Unknown => false,
         };
-        if self.upstream.clone().wait_for(is_other).await.is_err() {
+        if self.request_target.clone().wait_for(is_other).await.is_err() {
             // No change will be known.
             std::future::pending::<()>().await;
         }

@@ -40,7 +40,7 @@ pub mod measured {
 pub use admin::Admin;
 pub use connection::{CertificateHealth, Identity, Tls};
 pub use events::EventStreams;
-pub use forward::{Forwarder, Upstream};
+pub use forward::{Forwarder, RequestTarget};
 pub use openapi::text as openapi_json;
 pub use server::{
     CallbackAnswer, CallbackKind, CallbackRequest, Callbacks, Deps, GatewayHealth, ServedRoutes,

@@ -28,7 +28,7 @@ use tokio::task::AbortHandle;
 use tracing::{Level, debug, enabled, error, info};
 
 use super::connection::{ActiveRequest, CertificateHealth, Server};
-use super::forward::{self, Destination, ForwardResult, Forwarded, Forwarder};
+use super::forward::{self, Destination, ForwardError, ForwardResult, Forwarded, Forwarder};
 use super::pages::inbox::InboxError;
 use super::pages::{docs_page, home};
 use super::request::{self, RequestBody, X_REQUEST_ID};
@@ -78,13 +78,14 @@ pub async fn respond<V: Verify>(
                 let bounds = &active.server().deps.bounds;
                 let forwarded = match body.read(bounds.body_bytes, bounds.body_timeout).await {
                     Ok(read) => {
-                        forwarder.forward(&head, &read, peer, &id).await.inspect(|_| body.put_back(read))
+                        let forwarded = forwarder.forward(&head, &read, peer, &id).await;
+                        if let Some(end) = forward_end(&forwarded) {
+                            active.server().deps.metrics.forwarded(end);
+                        }
+                        forwarded.inspect(|_| body.put_back(read)).map_err(Problem::from)
                     }
                     Err(problem) => Err(problem),
                 };
-                if let Some(end) = forward_end(&forwarded) {
-                    active.server().deps.metrics.forwarded(end);
-                }
                 match forwarded {
                     Ok(ForwardResult::BecameOwner(in_progress)) => _in_progress = in_progress,
                     Ok(ForwardResult::Response(answer)) => {
@@ -155,13 +156,12 @@ pub fn respond_boxed<V: Verify>(
     respond(active, request).boxed()
 }
 
-/// `None` for a request that was not passed on.
-fn forward_end(forwarded: &Result<ForwardResult<'_>, Problem>) -> Option<ForwardEnd> {
+/// `None` for a request that this node answers in the end.
+const fn forward_end(forwarded: &Result<ForwardResult<'_>, ForwardError>) -> Option<ForwardEnd> {
     match forwarded {
         Ok(ForwardResult::Response(_)) => Some(ForwardEnd::Answered),
-        Err(Problem::Refused(Refusal::StoreUnavailable)) => Some(ForwardEnd::Unanswered),
-        Err(Problem::Refused(_)) => Some(ForwardEnd::NotForwarded),
-        Ok(ForwardResult::BecameOwner(_)) | Err(_) => None,
+        Ok(ForwardResult::BecameOwner(_)) => None,
+        Err(error) => Some(error.end),
     }
 }
 

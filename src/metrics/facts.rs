@@ -151,11 +151,11 @@ pub enum WebhookEnd {
 /// The state of a node of a cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NodeState {
-    /// This node owns the records.
+    /// This node owns the records and answers requests.
     Owner,
     /// Another node owns them.
     Standby,
-    /// No node owns them, or etcd does not answer.
+    /// No node owns them, this node is the owner and loads them or stops, or etcd does not answer.
     NoOwner,
 }
 
@@ -171,14 +171,14 @@ impl NodeState {
     }
 }
 
-/// The end of a request for the owner that reached another node of a cluster.
+/// The end of a request that reached another node of a cluster than the owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ForwardEnd {
     /// The owner answered.
     Answered,
     /// The owner may have carried it out, and did not answer.
     Unanswered,
-    /// No owner took it in time, or too many are in flight.
+    /// No node took it in time, or too many are in flight.
     NotForwarded,
 }
 

@@ -5,17 +5,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use onceward_core::clock::Clock;
-use onceward_core::domain::ServerKey;
+use onceward_core::domain::{ServerKey, Timestamp};
 use onceward_store::{Slot, Store as _};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::etcd::{Client, ClientError, EtcdTls, delete, found, get, put, version_is};
+use crate::lease::{self, Lease};
 use crate::messages::{KeyValue, TxnRequest};
 use crate::sealed::{Sealing, record_range, system_key};
 use crate::store::EtcdStore;
-use crate::term::{self, Term};
 use crate::writer::sequence_key;
 
 /// Longest time until a change of the owner that the watch did not report is noticed.
@@ -23,6 +23,9 @@ const POLL: Duration = Duration::from_millis(500);
 /// Attempts to reserve the node's name before the log warns. An earlier process of the node, which was killed, holds it
 /// for up to two seconds.
 const QUIET_ATTEMPTS: u32 = 8;
+/// By this time after the join, the lease of an earlier process of this node has ended. etcd ends a lease up to half a
+/// second late.
+const EARLIER_LEASE_ENDED: Duration = lease::TTL.saturating_add(Duration::from_secs(1));
 
 /// The arguments of [`Cluster::join`].
 pub struct ClusterOptions {
@@ -30,8 +33,8 @@ pub struct ClusterOptions {
     pub etcd: Vec<String>,
     pub tls: Option<EtcdTls>,
     /// This node's name, which no other node has.
-    pub node: String,
-    /// Where other nodes reach this one: host and port.
+    pub name: String,
+    /// Where other nodes reach this one: host and port. No other node has it.
     pub advertise: String,
     /// The nodes share it.
     pub key: ServerKey,
@@ -77,7 +80,7 @@ pub enum Owner {
         address: String,
     },
     /// No node.
-    None,
+    Vacant,
     /// etcd does not answer.
     #[default]
     Unknown,
@@ -85,35 +88,42 @@ pub enum Owner {
 
 /// A member of the cluster.
 pub struct Cluster {
-    node: Arc<Node>,
+    state: Arc<MemberState>,
     owner: watch::Receiver<Owner>,
-    /// They end with this.
+    /// Aborted when the [`Cluster`] is dropped.
     tasks: Mutex<JoinSet<()>>,
 }
 
 /// What the tasks of a [`Cluster`] share.
-pub struct Node {
+pub struct MemberState {
     pub options: ClusterOptions,
     pub client: Arc<Client>,
     pub sealing: Arc<Sealing>,
+    /// When this node joined, by `uptime`.
+    joined: Timestamp,
     owner: watch::Sender<Owner>,
-    /// The lease on this node's name, once the campaign has begun.
-    name: watch::Sender<Name>,
-    /// The term of this node.
-    term: watch::Sender<Option<Arc<Term>>>,
+    name: watch::Sender<NameReservation>,
+    /// The lease of this node's last term.
+    term: watch::Sender<Option<Arc<Lease>>>,
     /// Counts changes of the owner key.
     changes: watch::Sender<u64>,
 }
 
 /// Whether this node has its name for itself.
 #[derive(Clone, Default)]
-enum Name {
+enum NameReservation {
     /// The campaign has not begun.
     #[default]
-    Unwanted,
+    NotRequested,
     /// Another process may have it.
-    Wanted,
-    Reserved(Arc<Term>),
+    Pending,
+    Held(Arc<Lease>),
+}
+
+/// The result of an attempt to reserve this node's name.
+enum NameClaim {
+    Held(Arc<Lease>),
+    TakenBy { address: String },
 }
 
 /// Exists while an import is not complete: no node owns the records then.
@@ -122,8 +132,8 @@ fn import_key() -> Vec<u8> {
 }
 
 /// The key that reserves a node's name. Its value is the node's address.
-fn name_key(node: &str) -> Vec<u8> {
-    system_key(&format!("node/{node}"))
+fn name_key(name: &str) -> Vec<u8> {
+    system_key(&format!("node/{name}"))
 }
 
 /// The key of the owner. Its value is the node's name, a line feed and its address.
@@ -149,7 +159,8 @@ impl Cluster {
         if !response.succeeded && found(response).flatten().any(is_other) {
             return Err(JoinError::OtherKey);
         }
-        let node = Arc::new(Node {
+        let state = Arc::new(MemberState {
+            joined: options.uptime.now(),
             sealing: Arc::new(Sealing::new(&options.key)),
             options,
             client: Arc::new(client),
@@ -159,12 +170,12 @@ impl Cluster {
             changes: watch::Sender::default(),
         });
         let mut tasks = JoinSet::new();
-        tasks.spawn(follow_owner(Arc::clone(&node)));
-        tasks.spawn(watch_owner(Arc::clone(&node)));
-        Ok(Self { owner: node.owner.subscribe(), node, tasks: Mutex::new(tasks) })
+        tasks.spawn(follow_owner(Arc::clone(&state)));
+        tasks.spawn(watch_owner(Arc::clone(&state)));
+        Ok(Self { owner: state.owner.subscribe(), state, tasks: Mutex::new(tasks) })
     }
 
-    /// Follows the owner. A node that has lost its lease is not told so here first: see [`EtcdStore::lease_lost`].
+    /// Follows the owner. A node that has lost its lease is not told so here first: see [`EtcdStore::wait_until_lease_ended`].
     pub fn owner(&self) -> watch::Receiver<Owner> {
         self.owner.clone()
     }
@@ -172,25 +183,25 @@ impl Cluster {
     /// Returns when this node owns the records, with the store of its term. Failures of etcd are logged once, and the
     /// campaign goes on. A node whose name another one has waits for the name.
     pub async fn campaign(&self) -> EtcdStore {
-        let mut changes = self.node.changes.subscribe();
-        let mut name = self.node.name.subscribe();
-        let begins = self.node.name.send_if_modified(|name| {
-            let begins = matches!(name, Name::Unwanted);
+        let mut changes = self.state.changes.subscribe();
+        let mut name = self.state.name.subscribe();
+        let begins = self.state.name.send_if_modified(|name| {
+            let begins = matches!(name, NameReservation::NotRequested);
             if begins {
-                *name = Name::Wanted;
+                *name = NameReservation::Pending;
             }
             begins
         });
         if begins {
             let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-            tasks.spawn(reserve_name(Arc::clone(&self.node)));
+            tasks.spawn(reserve_name(Arc::clone(&self.state)));
         }
         let mut is_reported = false;
         loop {
             // The sender lives as long as `self`.
-            let _ = name.wait_for(|name| matches!(name, Name::Reserved(_))).await;
+            let _ = name.wait_for(|name| matches!(name, NameReservation::Held(_))).await;
             changes.mark_unchanged();
-            match self.node.try_to_win(true).await {
+            match self.state.try_to_win(true).await {
                 Ok(Some(store)) => return store,
                 Ok(None) => is_reported = false,
                 Err(error) if is_reported => tracing::debug!(%error, "campaign failed"),
@@ -206,13 +217,13 @@ impl Cluster {
     }
 
     /// Gives the node's name up. Otherwise it stays reserved for two seconds.
-    pub async fn leave(&self) {
+    pub async fn release_name(&self) {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
-        let name = self.node.name.send_replace(Name::Unwanted);
-        if let Name::Reserved(reserved) = name {
-            reserved.end();
+        let name = self.state.name.send_replace(NameReservation::NotRequested);
+        if let NameReservation::Held(lease) = name {
+            lease.end();
             // The lease ends by itself in any case.
-            let _ = self.node.client.revoke(reserved.lease).await;
+            let _ = self.state.client.revoke(lease.id).await;
         }
     }
 
@@ -222,8 +233,8 @@ impl Cluster {
     /// # Errors
     /// [`ImportError`].
     pub async fn begin_import(&self) -> Result<EtcdStore, ImportError> {
-        let client = &self.node.client;
-        let store = self.node.try_to_win(false).await?.ok_or(ImportError::Owned)?;
+        let client = &self.state.client;
+        let store = self.state.try_to_win(false).await?.ok_or(ImportError::Owned)?;
         let is_unfinished = !client.range(import_key(), Vec::new()).await?.is_empty();
         if !is_unfinished && store.expected_records() > 0 {
             let _ = store.close().await;
@@ -241,14 +252,14 @@ impl Cluster {
     /// [`ImportError::Etcd`].
     pub async fn finish_import(&self, store: EtcdStore) -> Result<(), ImportError> {
         let success = vec![delete(import_key(), Vec::new())];
-        self.node.client.txn(TxnRequest { success, ..TxnRequest::default() }).await?;
+        self.state.client.txn(TxnRequest { success, ..TxnRequest::default() }).await?;
         // The lease ends by itself in any case.
         let _ = store.close().await;
         Ok(())
     }
 }
 
-impl Node {
+impl MemberState {
     /// Claims the owner key if it is free; if this node is to serve, only while no import is incomplete. The claim begins
     /// the term's sequence; therefore no transaction of an earlier term is applied from then on.
     async fn try_to_win(&self, serves: bool) -> Result<Option<EtcdStore>, ClientError> {
@@ -256,10 +267,9 @@ impl Node {
         if !self.client.range(key.clone(), Vec::new()).await?.is_empty() {
             return Ok(None);
         }
-        let ClusterOptions { etcd, tls, node, advertise, uptime, .. } = &self.options;
+        let ClusterOptions { etcd, tls, name, advertise, uptime, .. } = &self.options;
         let sent = uptime.now();
-        let lease = self.client.grant(term::TTL).await?;
-        let term = Arc::new(Term::new(lease, Arc::clone(uptime), sent));
+        let lease = Arc::new(Lease::new(self.client.grant(lease::TTL).await?, Arc::clone(uptime), sent));
         let txn = TxnRequest {
             compare: [key.clone()]
                 .into_iter()
@@ -267,50 +277,52 @@ impl Node {
                 .map(|absent| version_is(absent, 0))
                 .collect(),
             success: vec![
-                put(key.clone(), format!("{node}\n{advertise}").into_bytes(), lease),
-                put(sequence_key(lease), Vec::new(), lease),
+                put(key.clone(), format!("{name}\n{advertise}").into_bytes(), lease.id),
+                put(sequence_key(lease.id), Vec::new(), lease.id),
             ],
             failure: vec![get(key, Vec::new())],
         };
         let claimed = self.client.txn(txn).await;
         // A repeated claim finds its own key.
-        let is_ours = |found: KeyValue| found.lease == lease;
+        let is_ours = |found: KeyValue| found.lease == lease.id;
         let is_won = match claimed {
             Ok(response) => response.succeeded || found(response).flatten().any(is_ours),
             Err(_) => false,
         };
-        let kept = if is_won { term::keep_alive(&term, etcd.clone(), tls.clone()) } else { Ok(()) };
+        let kept = if is_won { lease::keep_alive(&lease, etcd.clone(), tls.clone()) } else { Ok(()) };
         if !is_won || kept.is_err() {
             // If it is not revoked it ends by itself, with the key of a claim that arrives late.
-            let _ = self.client.revoke(lease).await;
+            let _ = self.client.revoke(lease.id).await;
             kept.map_err(|error| no_thread(&error))?;
             return Ok(None);
         }
-        let store = EtcdStore::open(self, Arc::clone(&term)).await;
+        let store = EtcdStore::open(self, Arc::clone(&lease)).await;
         if store.is_err() {
-            term.end();
-            let _ = self.client.revoke(lease).await;
+            lease.end();
+            let _ = self.client.revoke(lease.id).await;
         } else {
-            tracing::info!(node, term = format!("{lease:x}"), "this node owns the records");
-            self.term.send_replace(Some(term));
+            tracing::info!(node = name, term = format!("{:x}", lease.id), "ownership acquired");
+            self.term.send_replace(Some(lease));
             self.owner.send_replace(Owner::Here);
         }
         store.map(Some)
     }
 
-    /// Reserves the node's name. Without a lease on it, it returns the address of the process that has the name.
-    async fn try_to_reserve_name(&self) -> Result<Result<Arc<Term>, String>, ClientError> {
-        let ClusterOptions { etcd, tls, node, advertise, uptime, .. } = &self.options;
-        let key = name_key(node);
-        let address = |found: &KeyValue| String::from_utf8_lossy(&found.value).into_owned();
+    async fn try_to_reserve_name(&self) -> Result<NameClaim, ClientError> {
+        let ClusterOptions { etcd, tls, name, advertise, uptime, .. } = &self.options;
+        let key = name_key(name);
+        let taken_by = |found: &KeyValue| {
+            let address = String::from_utf8_lossy(&found.value).into_owned();
+            Ok(NameClaim::TakenBy { address })
+        };
         if let Some(found) = self.client.range(key.clone(), Vec::new()).await?.first() {
-            return Ok(Err(address(found)));
+            return taken_by(found);
         }
         let sent = uptime.now();
-        let lease = self.client.grant(term::TTL).await?;
+        let lease = Lease::new(self.client.grant(lease::TTL).await?, Arc::clone(uptime), sent);
         let txn = TxnRequest {
             compare: vec![version_is(key.clone(), 0)],
-            success: vec![put(key.clone(), advertise.clone().into_bytes(), lease)],
+            success: vec![put(key.clone(), advertise.clone().into_bytes(), lease.id)],
             failure: vec![get(key, Vec::new())],
         };
         let response = self.client.txn(txn).await?;
@@ -318,33 +330,36 @@ impl Node {
         let other = if response.succeeded {
             None
         } else {
-            found(response).flatten().find(|found| found.lease != lease)
+            found(response).flatten().find(|found| found.lease != lease.id)
         };
         if let Some(other) = other {
-            let _ = self.client.revoke(lease).await;
-            return Ok(Err(address(&other)));
+            let _ = self.client.revoke(lease.id).await;
+            return taken_by(&other);
         }
-        let reserved = Arc::new(Term::new(lease, Arc::clone(uptime), sent));
-        term::keep_alive(&reserved, etcd.clone(), tls.clone()).map_err(|error| no_thread(&error))?;
-        Ok(Ok(reserved))
+        let lease = Arc::new(lease);
+        lease::keep_alive(&lease, etcd.clone(), tls.clone()).map_err(|error| no_thread(&error))?;
+        Ok(NameClaim::Held(lease))
     }
 
     async fn read_owner(&self) -> Owner {
         let read = self.client.range(owner_key(), Vec::new()).await;
         let Ok(mut found) = read else { return Owner::Unknown };
-        let Some(KeyValue { value, lease, .. }) = found.pop() else { return Owner::None };
+        let Some(KeyValue { value, lease, .. }) = found.pop() else { return Owner::Vacant };
         if let Some(term) = &*self.term.borrow()
-            && term.lease == lease
+            && term.id == lease
         {
-            return if term.has_ended() { Owner::None } else { Owner::Here };
+            return if term.has_ended() { Owner::Vacant } else { Owner::Here };
         }
-        let peer = std::str::from_utf8(&value).ok().and_then(|value| value.split_once('\n'));
-        match peer {
+        let Some((node, address)) = std::str::from_utf8(&value).ok().and_then(|value| value.split_once('\n'))
+        else {
+            return Owner::Vacant;
+        };
+        let ClusterOptions { name, advertise, uptime, .. } = &self.options;
+        if node == name && address == advertise && uptime.now().since(self.joined) < EARLIER_LEASE_ENDED {
             // An earlier process of this node, whose lease has not ended yet.
-            Some((_, address)) if address == self.options.advertise => Owner::None,
-            Some((node, address)) => Owner::Peer { node: node.to_owned(), address: address.to_owned() },
-            None => Owner::None,
+            return Owner::Vacant;
         }
+        Owner::Peer { node: node.to_owned(), address: address.to_owned() }
     }
 }
 
@@ -353,27 +368,27 @@ fn no_thread(error: &io::Error) -> ClientError {
 }
 
 /// Holds the node's name from the beginning of the campaign on.
-async fn reserve_name(node: Arc<Node>) {
+async fn reserve_name(state: Arc<MemberState>) {
     let mut attempts = 0;
     loop {
-        match node.try_to_reserve_name().await {
-            Ok(Ok(reserved)) => {
+        match state.try_to_reserve_name().await {
+            Ok(NameClaim::Held(lease)) => {
                 if attempts >= QUIET_ATTEMPTS {
-                    tracing::info!(node = node.options.node, "node name reserved");
+                    tracing::info!(node = state.options.name, "node name reserved");
                 }
                 attempts = 0;
-                node.name.send_replace(Name::Reserved(Arc::clone(&reserved)));
-                reserved.ended().await;
-                node.name.send_replace(Name::Wanted);
+                state.name.send_replace(NameReservation::Held(Arc::clone(&lease)));
+                lease.wait_until_ended().await;
+                state.name.send_replace(NameReservation::Pending);
                 continue;
             }
-            Ok(Err(address)) => {
+            Ok(NameClaim::TakenBy { address }) => {
                 attempts += 1;
                 if attempts == QUIET_ATTEMPTS {
                     tracing::warn!(
-                        node = node.options.node,
+                        node = state.options.name,
                         address,
-                        "node name in use by another process, this node cannot own the records; give every node its own \"node\" in \"cluster\""
+                        "node name in use by another process, this node cannot own the records; give every node its own \"node\" and \"advertise\" in \"cluster\""
                     );
                 }
             }
@@ -383,34 +398,33 @@ async fn reserve_name(node: Arc<Node>) {
     }
 }
 
-/// Logs a change of the owner. [`Node::try_to_win`] logs that this node became the owner.
-fn log_change(former: &Owner, owner: &Owner) {
+/// Logs a change of the owner. [`MemberState::try_to_win`] logs that this node became the owner.
+fn log_change(owner: &Owner, has_seen_an_owner: bool) {
     match owner {
         Owner::Here => {}
-        // At a first start no node has owned the records before.
-        Owner::None if *former == Owner::Unknown => {}
-        Owner::Peer { node, address } => {
-            tracing::info!(owner = node, address, "another node owns the records");
-        }
-        Owner::None => tracing::warn!("no node owns the records"),
-        Owner::Unknown => tracing::warn!("etcd unavailable, owner of the records unknown"),
+        Owner::Peer { node, address } => tracing::info!(owner = node, address, "owner changed"),
+        // When the first node of a cluster starts, no node has owned the records before.
+        Owner::Vacant if !has_seen_an_owner => {}
+        Owner::Vacant => tracing::info!("owner missing"),
+        Owner::Unknown => tracing::warn!("etcd unavailable, owner unknown"),
     }
 }
 
-async fn follow_owner(node: Arc<Node>) {
-    let (mut changes, mut terms) = (node.changes.subscribe(), node.term.subscribe());
+async fn follow_owner(state: Arc<MemberState>) {
+    let (mut changes, mut terms) = (state.changes.subscribe(), state.term.subscribe());
+    let mut has_seen_an_owner = false;
     loop {
         changes.mark_unchanged();
-        let owner = node.read_owner().await;
-        let former = node.owner.borrow().clone();
-        if former != owner {
-            log_change(&former, &owner);
-            node.owner.send_replace(owner);
+        let owner = state.read_owner().await;
+        has_seen_an_owner |= matches!(*state.owner.borrow(), Owner::Here | Owner::Peer { .. });
+        if *state.owner.borrow() != owner {
+            log_change(&owner, has_seen_an_owner);
+            state.owner.send_replace(owner);
         }
         let term = terms.borrow_and_update().clone();
         let ended = async {
             match term.filter(|term| !term.has_ended()) {
-                Some(term) => term.ended().await,
+                Some(term) => term.wait_until_ended().await,
                 None => std::future::pending().await,
             }
         };
@@ -425,10 +439,10 @@ async fn follow_owner(node: Arc<Node>) {
 }
 
 /// Reports changes of the owner at once. Without it, they are noticed at the next poll.
-async fn watch_owner(node: Arc<Node>) {
+async fn watch_owner(state: Arc<MemberState>) {
     loop {
-        let changed = || node.changes.send_modify(|changes| *changes += 1);
-        if let Err(error) = node.client.watch(owner_key(), changed).await {
+        let changed = || state.changes.send_modify(|changes| *changes += 1);
+        if let Err(error) = state.client.watch(owner_key(), changed).await {
             tracing::debug!(%error, "watch of the owner ended");
         }
         sleep(POLL).await;

@@ -7,10 +7,10 @@
 
 mod cluster;
 mod etcd;
+mod lease;
 mod messages;
 mod sealed;
 mod store;
-mod term;
 #[cfg(test)]
 mod tests;
 mod writer;

@@ -11,11 +11,11 @@ use onceward_store::{
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
 
-use crate::cluster::Node;
+use crate::cluster::MemberState;
 use crate::etcd::{Client, ClientError};
+use crate::lease::Lease;
 use crate::messages::KeyValue;
 use crate::sealed::{Sealing, Unreadable, record_range};
-use crate::term::Term;
 use crate::writer::{Batch, MOST_OPERATIONS, Writer, time_key};
 
 /// The stored decision time is at most this old.
@@ -28,7 +28,7 @@ const MOST_RECORDS: usize = MOST_OPERATIONS - 2;
 pub struct EtcdStore {
     client: Arc<Client>,
     sealing: Arc<Sealing>,
-    term: Arc<Term>,
+    lease: Arc<Lease>,
     queue: mpsc::UnboundedSender<Batch>,
     expected: u64,
     newest: Timestamp,
@@ -37,8 +37,8 @@ pub struct EtcdStore {
 }
 
 impl EtcdStore {
-    pub(crate) async fn open(node: &Node, term: Arc<Term>) -> Result<Self, ClientError> {
-        let (client, sealing) = (Arc::clone(&node.client), Arc::clone(&node.sealing));
+    pub(crate) async fn open(member: &MemberState, lease: Arc<Lease>) -> Result<Self, ClientError> {
+        let (client, sealing) = (Arc::clone(&member.client), Arc::clone(&member.sealing));
         let (from, end) = record_range(0, Slot::MAX);
         let expected = client.count(from, end).await?;
         let stored = client.range(time_key(), Vec::new()).await?.pop();
@@ -48,24 +48,25 @@ impl EtcdStore {
         let sealer = sealing.sealer();
         let sealer =
             sealer.map_err(|_| ClientError::Refused("the system gave no random bytes".to_owned()))?;
-        let clock = Arc::clone(&node.options.clock);
-        let writer = Writer::new(Arc::clone(&client), Arc::clone(&sealing), sealer, clock, Arc::clone(&term));
+        let clock = Arc::clone(&member.options.clock);
+        let writer =
+            Writer::new(Arc::clone(&client), Arc::clone(&sealing), sealer, clock, Arc::clone(&lease));
         let (to, queue) = mpsc::unbounded_channel();
         // Ends with the store.
         tokio::spawn(writer.run(queue));
         let (trouble, closed) = (Arc::default(), AtomicBool::new(false));
-        Ok(Self { client, sealing, term, queue: to, expected, newest, trouble, closed })
+        Ok(Self { client, sealing, lease, queue: to, expected, newest, trouble, closed })
     }
 
-    /// Returns when this node has lost its lease, and another may own the records: memory is worth nothing then, and no
-    /// commit succeeds any more.
-    pub async fn lease_lost(&self) {
-        self.term.ended().await;
+    /// Returns when the lease has ended, also by [`close`](onceward_store::Store::close). Another node may own the records
+    /// then: memory is worth nothing, and no commit succeeds any more.
+    pub async fn wait_until_lease_ended(&self) {
+        self.lease.wait_until_ended().await;
     }
 
     #[cfg(test)]
-    pub(crate) fn term(&self) -> &Term {
-        &self.term
+    pub(crate) fn lease(&self) -> &Lease {
+        &self.lease
     }
 
     fn enqueue(&self, batch: Batch) {
@@ -153,7 +154,7 @@ impl Store for EtcdStore {
     }
 
     fn health(&self) -> Result<(), String> {
-        if self.term.has_ended() {
+        if self.lease.has_ended() {
             return Err("this node has lost its lease in etcd".to_owned());
         }
         if let Some(trouble) = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone() {
@@ -163,7 +164,7 @@ impl Store for EtcdStore {
     }
 
     fn owns_records(&self) -> bool {
-        self.term.is_valid()
+        self.lease.is_valid()
     }
 
     fn limits(&self) -> StoreLimits {
@@ -177,12 +178,12 @@ impl Store for EtcdStore {
     /// Gives up the ownership at once.
     fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move {
-            if self.closed.swap(true, Ordering::AcqRel) || self.term.has_ended() {
+            if self.closed.swap(true, Ordering::AcqRel) || self.lease.has_ended() {
                 return Ok(());
             }
-            self.term.end();
-            tracing::info!(term = format!("{:x}", self.term.lease), "this node gives the records up");
-            self.client.revoke(self.term.lease).await.map_err(|error| unavailable(&error))
+            self.lease.end();
+            tracing::info!(term = format!("{:x}", self.lease.id), "ownership released");
+            self.client.revoke(self.lease.id).await.map_err(|error| unavailable(&error))
         })
     }
 }

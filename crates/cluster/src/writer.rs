@@ -15,16 +15,16 @@ use prost::Message as _;
 use tokio::sync::mpsc;
 
 use crate::etcd::{Client, ClientError, delete, found, get, nested, put, version_is};
+use crate::lease::Lease;
 use crate::messages::{RequestOp, TxnRequest};
 use crate::sealed::{Sealer, Sealing, system_key};
-use crate::term::Term;
 
 /// Operations of one transaction; etcd's default limit is 128.
 pub const MOST_OPERATIONS: usize = 120;
 /// Operations of each part of a larger one, which is a transaction within it. etcd allows a part what its parent leaves
 /// of the limit.
 const PART: usize = 60;
-/// Records of the largest one: 60 parts of 60.
+/// Records of the largest one, in 60 parts. The decision time may add one more part.
 const MOST_RECORDS_IN_PARTS: usize = PART * PART;
 /// etcd's default limit is 1.5 MiB.
 const MOST_BYTES: usize = 1_400_000;
@@ -52,7 +52,7 @@ pub struct Writer {
     sealing: Arc<Sealing>,
     sealer: Sealer,
     clock: Arc<dyn Clock>,
-    term: Arc<Term>,
+    lease: Arc<Lease>,
     /// The version of the sequence as the last known transaction left it.
     version: i64,
     /// Whether it is unknown if etcd applied the last transaction.
@@ -67,10 +67,10 @@ impl Writer {
         sealing: Arc<Sealing>,
         sealer: Sealer,
         clock: Arc<dyn Clock>,
-        term: Arc<Term>,
+        lease: Arc<Lease>,
     ) -> Self {
         let stored_time = Timestamp::EPOCH;
-        Self { client, sealing, sealer, clock, term, version: 1, is_last_unknown: false, stored_time }
+        Self { client, sealing, sealer, clock, lease, version: 1, is_last_unknown: false, stored_time }
     }
 
     pub async fn run(mut self, mut queue: mpsc::UnboundedReceiver<Batch>) {
@@ -101,7 +101,7 @@ impl Writer {
     }
 
     async fn commit(&mut self, writes: &[Write]) -> Result<(), StoreError> {
-        if self.term.has_ended() {
+        if self.lease.has_ended() {
             return Err(unavailable("this node has lost its lease"));
         }
         if self.is_last_unknown {
@@ -141,7 +141,7 @@ impl Writer {
     }
 
     async fn advance(&mut self, operations: Vec<RequestOp>) -> Result<(), StoreError> {
-        let txn = transaction(self.term.lease, self.version, operations);
+        let txn = transaction(self.lease.id, self.version, operations);
         if txn.encoded_len() > MOST_BYTES {
             return Err(too_large());
         }
@@ -151,7 +151,7 @@ impl Writer {
                 let is_applied = response.succeeded
                     || found(response).flatten().next().is_some_and(|sequence| sequence.version == next);
                 if !is_applied {
-                    self.term.end();
+                    self.lease.end();
                     return Err(StoreError::Unknown("this node has lost its lease".to_owned()));
                 }
                 self.version = next;
@@ -160,7 +160,7 @@ impl Writer {
             }
             Err(ClientError::Refused(why)) => {
                 if why.contains("lease not found") {
-                    self.term.end();
+                    self.lease.end();
                 }
                 Err(StoreError::Unavailable(why))
             }

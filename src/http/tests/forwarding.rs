@@ -19,15 +19,15 @@ use super::script::Script;
 use super::world::{World, deps, send_body};
 use crate::gateway::{HttpClient, PeerAuthorities};
 use crate::http::ServedRoutes;
-use crate::http::forward::{Destination, Forwarder, Upstream};
-use crate::http::response::Problem;
+use crate::http::forward::{Destination, ForwardError, Forwarder, RequestTarget};
+use crate::metrics::ForwardEnd;
 use crate::numbers::{Refusal, SendOutcome};
 
 const ID: &str = "0190a5c1-7b2e-7c3d-8f4a-5b6c7d8e9fa0";
 
 #[tokio::test]
 async fn a_standby_returns_the_answer_of_the_owner_under_the_same_id() {
-    let owner = node(Script::sends(SendOutcome::GatewayFailed), Upstream::Here).await;
+    let owner = node(Script::sends(SendOutcome::GatewayFailed), RequestTarget::Local).await;
     let standby = node(Script::panics(), peer(owner.address)).await;
     let request = post("/api/send-otp", &send_body());
     let request = request.replacen("\r\n", &format!("\r\nX-Request-Id: {ID}\r\n"), 1);
@@ -39,14 +39,14 @@ async fn a_standby_returns_the_answer_of_the_owner_under_the_same_id() {
 
 #[tokio::test]
 async fn a_standby_answers_healthz_and_readyz_itself() {
-    let standby = node(Script::panics(), Upstream::Unknown).await;
+    let standby = node(Script::panics(), RequestTarget::Unknown).await;
     assert_eq!(standby.get("/healthz").await.status, 200);
     assert_eq!(standby.get("/readyz").await.status, 200);
 }
 
 #[tokio::test]
 async fn a_listener_for_metrics_passes_nothing_on() {
-    let owner = node(Script::panics(), Upstream::Here).await;
+    let owner = node(Script::panics(), RequestTarget::Local).await;
     let (_, known) = watch::channel(peer(owner.address));
     let mut deps = with_forwarder(Script::panics(), known);
     deps.routes = ServedRoutes::MetricsOnly;
@@ -60,12 +60,12 @@ async fn a_listener_for_metrics_passes_nothing_on() {
 
 #[tokio::test]
 async fn a_request_that_waits_is_answered_by_the_node_once_it_is_the_owner() {
-    let (owner, known) = watch::channel(Upstream::Unknown);
+    let (owner, known) = watch::channel(RequestTarget::Unknown);
     let script = Script::sends(SendOutcome::GatewayFailed);
     let standby = World::with(with_forwarder(script, known)).await;
     let mut client = standby.client().await;
     client.send(post("/api/send-otp", &send_body())).await;
-    owner.send_replace(Upstream::Here);
+    owner.send_replace(RequestTarget::Local);
     assert_eq!(client.reply().await.status, 500);
 }
 
@@ -76,7 +76,7 @@ async fn a_request_goes_to_the_next_owner_if_the_last_refuses_connections() {
     let standby = World::with(with_forwarder(Script::panics(), known)).await;
     let mut client = standby.client().await;
     client.send(post("/api/send-otp", &send_body())).await;
-    let next = node(Script::sends(SendOutcome::GatewayFailed), Upstream::Here).await;
+    let next = node(Script::sends(SendOutcome::GatewayFailed), RequestTarget::Local).await;
     owner.send_replace(peer(next.address));
     assert_eq!(client.reply().await.status, 500);
 }
@@ -109,7 +109,7 @@ async fn a_request_at_an_owner_that_is_silent_is_given_up_when_it_is_replaced() 
     let mut client = standby.client().await;
     client.send(post("/api/send-otp", &send_body())).await;
     let _connection = silent.accept().await.expect("a connection");
-    let next = node(Script::panics(), Upstream::Here).await;
+    let next = node(Script::panics(), RequestTarget::Local).await;
     owner.send_replace(peer(next.address));
     let reply = client.reply().await;
     assert_eq!((reply.status, reply.header("retry-after")), (503, Some("1")));
@@ -117,26 +117,27 @@ async fn a_request_at_an_owner_that_is_silent_is_given_up_when_it_is_replaced() 
 
 #[tokio::test(start_paused = true)]
 async fn without_an_owner_a_request_is_refused_after_two_seconds() {
-    let (_owner, known) = watch::channel(Upstream::Unknown);
+    let (_owner, known) = watch::channel(RequestTarget::Unknown);
     let forwarder = forwarder(known);
     let (head, body, id) = (head(), Bytes::new(), HeaderValue::from_static(ID));
     let mut answer = std::pin::pin!(forwarder.forward(&head, &body, CLIENT, &id));
     let within = |milliseconds| Duration::from_millis(milliseconds);
     assert!(timeout(within(1_900), &mut answer).await.is_err());
     let answer = timeout(within(200), answer).await.expect("a refusal");
-    assert!(matches!(answer, Err(Problem::Refused(Refusal::Starting))));
+    let error = answer.err().expect("no node answered");
+    assert!(matches!(error, ForwardError { end: ForwardEnd::NotForwarded, refusal: Refusal::Starting }));
 }
 
 #[tokio::test]
 async fn a_request_is_passed_on_once_and_only_with_the_secret() {
     let passed_on = HeaderMap::from_iter([
-        (PROOF.parse().expect("a name"), forwarder(watch::channel(Upstream::Here).1).proof().clone()),
+        (PROOF.parse().expect("a name"), forwarder(watch::channel(RequestTarget::Local).1).proof().clone()),
         (ADDRESS.parse().expect("a name"), HeaderValue::from_static("192.0.2.7")),
     ]);
     let own = HeaderMap::new();
     let mut forged = passed_on.clone();
     forged.insert(PROOF, HeaderValue::from_static("00"));
-    let place = |owner: &Upstream, headers: &HeaderMap| match forwarder(watch::channel(owner.clone()).1)
+    let place = |owner: &RequestTarget, headers: &HeaderMap| match forwarder(watch::channel(owner.clone()).1)
         .destination(headers, CLIENT)
     {
         Destination::Local(client, _) => client.to_string(),
@@ -144,19 +145,19 @@ async fn a_request_is_passed_on_once_and_only_with_the_secret() {
         Destination::NotOwner => "not owner".to_owned(),
     };
     let places = |owner| [&passed_on, &own, &forged].map(|headers| place(&owner, headers));
-    assert_eq!(places(Upstream::Here), ["192.0.2.7", "127.0.0.1", "127.0.0.1"]);
-    assert_eq!(places(Upstream::Unknown), ["not owner", "owner", "owner"]);
+    assert_eq!(places(RequestTarget::Local), ["192.0.2.7", "127.0.0.1", "127.0.0.1"]);
+    assert_eq!(places(RequestTarget::Unknown), ["not owner", "owner", "owner"]);
     assert_eq!(places(peer(SocketAddr::from(([127, 0, 0, 1], 1)))), ["not owner", "owner", "owner"]);
 }
 
 #[tokio::test]
 async fn a_node_that_hands_over_waits_for_the_requests_that_it_has_begun() {
-    let (owner, known) = watch::channel(Upstream::Here);
+    let (owner, known) = watch::channel(RequestTarget::Local);
     let forwarder = forwarder(known);
     let Destination::Local(_, in_progress) = forwarder.destination(&HeaderMap::new(), CLIENT) else {
         panic!("this node is the owner");
     };
-    owner.send_replace(Upstream::Unknown);
+    owner.send_replace(RequestTarget::Unknown);
     assert!(matches!(forwarder.destination(&HeaderMap::new(), CLIENT), Destination::Owner));
     let mut idle = Box::pin(forwarder.idle());
     assert!(futures_util::poll!(&mut idle).is_pending());
@@ -168,23 +169,23 @@ const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const PROOF: &str = "x-onceward-node";
 const ADDRESS: &str = "x-onceward-client";
 
-fn forwarder(owner: watch::Receiver<Upstream>) -> Forwarder {
-    let client = HttpClient::for_peers(&PeerAuthorities::None).expect("a client");
+fn forwarder(owner: watch::Receiver<RequestTarget>) -> Forwarder {
+    let client = HttpClient::for_peers(&PeerAuthorities::Plaintext).expect("a client");
     Forwarder::new(owner, client, b"a secret of all nodes", 8)
 }
 
-fn with_forwarder(script: Script, owner: watch::Receiver<Upstream>) -> crate::http::Deps<Script> {
+fn with_forwarder(script: Script, owner: watch::Receiver<RequestTarget>) -> crate::http::Deps<Script> {
     let mut deps = deps(script);
     deps.forwarder = Some(Arc::new(forwarder(owner)));
     deps
 }
 
-async fn node(script: Script, owner: Upstream) -> World {
+async fn node(script: Script, owner: RequestTarget) -> World {
     World::with(with_forwarder(script, watch::channel(owner).1)).await
 }
 
-fn peer(address: SocketAddr) -> Upstream {
-    Upstream::Peer(Url::parse(&format!("http://{address}")).expect("a URL"))
+fn peer(address: SocketAddr) -> RequestTarget {
+    RequestTarget::Peer(Url::parse(&format!("http://{address}")).expect("a URL"))
 }
 
 fn head() -> Parts {

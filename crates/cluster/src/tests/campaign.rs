@@ -1,8 +1,10 @@
 //! One node owns the records; another takes over when it goes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use onceward_store::{Slots, Store as _};
+use tempfile::NamedTempFile;
 use tokio::time::timeout;
 
 use super::etcd_process::Etcd;
@@ -68,6 +70,15 @@ async fn a_restarted_node_does_not_take_its_former_self_for_a_peer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_copy_of_a_running_owner_takes_it_for_another_node() {
+    let etcd = Etcd::start(1).await;
+    let a = join(&etcd, "a").await;
+    let _owned = a.campaign().await;
+    let copy = join(&etcd, "a").await;
+    copy.owner().wait_for(|owner| *owner == peer("a")).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_whose_name_another_one_has_does_not_own_the_records() {
     let etcd = Etcd::start(1).await;
     let a = join(&etcd, "a").await;
@@ -86,11 +97,30 @@ async fn the_name_of_a_node_that_leaves_is_free_at_once() {
     let a = join(&etcd, "a").await;
     let store = a.campaign().await;
     store.close().await.unwrap();
-    a.leave().await;
+    a.release_name().await;
     let next = join_elsewhere(&etcd, "a").await;
     // A lease lasts two seconds.
     let won = timeout(Duration::from_millis(1_500), next.campaign()).await;
     won.expect("won before the lease could end");
+}
+
+#[tokio::test]
+async fn the_log_says_that_the_owner_is_missing_but_not_at_a_first_start() {
+    let log = NamedTempFile::new().unwrap();
+    let to_log = tracing_subscriber::fmt().with_writer(Arc::new(log.reopen().unwrap())).finish();
+    // The tasks run on this thread.
+    let _guard = tracing::subscriber::set_default(to_log);
+    let is_logged = || std::fs::read_to_string(log.path()).unwrap().contains("owner missing");
+    let etcd = Etcd::start(1).await;
+    let follower = join(&etcd, "b").await;
+    follower.owner().wait_for(|owner| *owner == Owner::Vacant).await.unwrap();
+    let a = join(&etcd, "a").await;
+    let store = a.campaign().await;
+    follower.owner().wait_for(|owner| *owner == peer("a")).await.unwrap();
+    assert!(!is_logged());
+    kill(a, store);
+    follower.owner().wait_for(|owner| *owner == Owner::Vacant).await.unwrap();
+    assert!(is_logged());
 }
 
 async fn join_elsewhere(etcd: &Etcd, node: &str) -> Cluster {

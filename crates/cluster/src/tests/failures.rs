@@ -33,7 +33,7 @@ async fn acknowledged_batches_survive_the_death_of_each_member_in_turn() {
         etcd.start_member(member);
         etcd.ready().await;
     }
-    assert!(!a.term().has_ended());
+    assert!(!a.lease().has_ended());
     let kept = restore(&a, Slots::one(0)).await.unwrap();
     for (key, record) in acknowledged {
         assert_eq!(kept.get(&key), Some(&record));

@@ -29,7 +29,7 @@ async fn a_batch_is_whole_and_the_next_owner_reads_it() {
 async fn a_batch_of_many_records_is_one_transaction() {
     let etcd = Etcd::start(1).await;
     let a = join(&etcd, "a").await.campaign().await;
-    let (client, lease) = (etcd.client(), a.term().lease);
+    let (client, lease) = (etcd.client(), a.lease().id);
     let transactions = async || client.range(sequence_key(lease), Vec::new()).await.unwrap()[0].version;
     for records in [118, 119, 120, 121, 3_600] {
         let before = transactions().await;
@@ -67,10 +67,10 @@ async fn a_batch_of_a_node_that_lost_its_lease_is_refused() {
     let etcd = Etcd::start(1).await;
     let a = join(&etcd, "a").await.campaign().await;
     commit(&a, vec![put(0, 1, "before")]).await.unwrap();
-    etcd.client().revoke(a.term().lease).await.unwrap();
+    etcd.client().revoke(a.lease().id).await.unwrap();
     let late = commit(&a, vec![put(0, 1, "late")]).await;
     assert!(late.is_err(), "{late:?}");
-    a.lease_lost().await;
+    a.wait_until_lease_ended().await;
     assert!(!a.owns_records() && a.health().is_err());
     assert!(restore(&a, Slots::all()).await.is_err());
     let b = join(&etcd, "b").await.campaign().await;
@@ -85,7 +85,7 @@ async fn a_batch_of_a_node_that_lost_its_lease_is_refused() {
 async fn a_repeated_or_late_transaction_changes_nothing() {
     let etcd = Etcd::start(1).await;
     let a = join(&etcd, "a").await.campaign().await;
-    let (client, lease) = (etcd.client(), a.term().lease);
+    let (client, lease) = (etcd.client(), a.lease().id);
     let name = crate::sealed::system_key("test");
     let version = async || client.range(sequence_key(lease), Vec::new()).await.unwrap()[0].version;
     let batch = |version, value: &str| {

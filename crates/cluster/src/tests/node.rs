@@ -63,7 +63,7 @@ pub fn options(etcd: &Etcd, node: &str, key: u8, now: Timestamp) -> ClusterOptio
     ClusterOptions {
         etcd: etcd.urls(),
         tls: None,
-        node: node.to_owned(),
+        name: node.to_owned(),
         advertise: format!("{node}.example:3000"),
         key: ServerKey::from_bytes([key; 32]),
         key_fingerprint: [key; 16],

@@ -26,7 +26,7 @@ async fn what_a_cut_off_owner_wrote_arrives_too_late_and_changes_nothing() {
     commit(&b, vec![put(0, 2, "of b")]).await.unwrap();
     // The requests of `a` arrive now.
     link.restore();
-    timeout(Duration::from_secs(10), a.lease_lost()).await.expect("a learns it");
+    timeout(Duration::from_secs(10), a.wait_until_lease_ended()).await.expect("a learns it");
     assert!(commit(&a, vec![put(0, 2, "of a")]).await.is_err());
     let records = restore(&b, Slots::all()).await.unwrap();
     assert_eq!((&records[&key(0, 1)][..], &records[&key(0, 2)][..]), (&b"before"[..], &b"of b"[..]));

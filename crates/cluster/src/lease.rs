@@ -1,4 +1,4 @@
-//! A term: the time for which a node has a lease, and with it the records or its name.
+//! Leases of etcd. A key that is attached to a lease ends with it: the owner key of a term, or the reserved name of a node.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -20,8 +20,9 @@ const EVERY: Duration = Duration::from_millis(500);
 const MARGIN: Duration = Duration::from_millis(500);
 const VALID_FOR: Duration = TTL.saturating_sub(MARGIN);
 
-pub struct Term {
-    pub lease: i64,
+pub struct Lease {
+    /// etcd's id.
+    pub id: i64,
     /// Counts time since the machine booted, suspension included.
     uptime: Arc<dyn Clock>,
     /// In milliseconds of `uptime`.
@@ -29,12 +30,12 @@ pub struct Term {
     ended: watch::Sender<bool>,
 }
 
-impl Term {
-    /// A term whose lease was requested at `sent`.
-    pub fn new(lease: i64, uptime: Arc<dyn Clock>, sent: Timestamp) -> Self {
-        let term = Self { lease, uptime, valid_until: AtomicU64::new(0), ended: watch::Sender::new(false) };
-        term.acknowledged(sent);
-        term
+impl Lease {
+    /// A lease that was requested at `sent`.
+    pub fn new(id: i64, uptime: Arc<dyn Clock>, sent: Timestamp) -> Self {
+        let lease = Self { id, uptime, valid_until: AtomicU64::new(0), ended: watch::Sender::new(false) };
+        lease.acknowledged(sent);
+        lease
     }
 
     /// etcd has prolonged the lease, as it was asked at `sent`.
@@ -42,12 +43,12 @@ impl Term {
         self.valid_until.fetch_max(sent.plus(VALID_FOR).as_millis(), Ordering::AcqRel);
     }
 
-    /// Whether no other node can own the records now.
+    /// Whether the lease lasts, as far as this node knows. Until then no other node can have the key that is attached to it.
     pub fn is_valid(&self) -> bool {
         !self.has_ended() && self.uptime.now().as_millis() < self.valid_until.load(Ordering::Acquire)
     }
 
-    /// The lease has ended, or this node gives it up.
+    /// Records that the lease has ended, or that this node gives it up.
     pub fn end(&self) {
         self.ended.send_replace(true);
     }
@@ -56,26 +57,26 @@ impl Term {
         *self.ended.borrow()
     }
 
-    /// Returns when the term has ended.
-    pub async fn ended(&self) {
+    /// Returns when the lease has ended.
+    pub async fn wait_until_ended(&self) {
         // The sender lives as long as `self`.
         let _ = self.ended.subscribe().wait_for(|ended| *ended).await;
     }
 }
 
-/// Keeps the lease alive on a thread of its own, until the term has ended or is dropped.
+/// Keeps the lease alive on a thread of its own, until the lease has ended or is dropped.
 ///
 /// # Errors
 /// If the thread or its runtime cannot be made.
-pub fn keep_alive(term: &Arc<Term>, urls: Vec<String>, tls: Option<EtcdTls>) -> io::Result<()> {
+pub fn keep_alive(lease: &Arc<Lease>, urls: Vec<String>, tls: Option<EtcdTls>) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let term = Arc::downgrade(term);
-    let run = move || runtime.block_on(prolong(&term, &urls, tls.as_ref()));
+    let lease = Arc::downgrade(lease);
+    let run = move || runtime.block_on(prolong(&lease, &urls, tls.as_ref()));
     thread::Builder::new().name("lease".to_owned()).spawn(run)?;
     Ok(())
 }
 
-async fn prolong(term: &Weak<Term>, urls: &[String], tls: Option<&EtcdTls>) {
+async fn prolong(lease: &Weak<Lease>, urls: &[String], tls: Option<&EtcdTls>) {
     let client = match Client::new(urls, tls) {
         Ok(client) => client,
         Err(error) => {
@@ -83,15 +84,15 @@ async fn prolong(term: &Weak<Term>, urls: &[String], tls: Option<&EtcdTls>) {
             return;
         }
     };
-    while let Some(term) = term.upgrade().filter(|term| !term.has_ended()) {
-        let sent = term.uptime.now();
-        match client.keep_alive(term.lease).await {
-            Ok(true) => term.acknowledged(sent),
-            Ok(false) => term.end(),
+    while let Some(lease) = lease.upgrade().filter(|lease| !lease.has_ended()) {
+        let sent = lease.uptime.now();
+        match client.keep_alive(lease.id).await {
+            Ok(true) => lease.acknowledged(sent),
+            Ok(false) => lease.end(),
             // The lease may still last.
             Err(error) => tracing::debug!(%error, "lease not prolonged"),
         }
-        drop(term);
+        drop(lease);
         sleep(EVERY).await;
     }
 }
