@@ -63,7 +63,7 @@ pub struct NumberModel {
     /// Questions to gateways, by their ends.
     questions: BTreeSet<u64>,
     /// Those that were asked before the code that must work was sent: the gateway's code may have been the right one.
-    earlier_questions: BTreeSet<u64>,
+    checks_before_send: BTreeSet<u64>,
 }
 
 /// A send whose client waits for an answer.
@@ -88,7 +88,7 @@ impl NumberModel {
             counted_before: BTreeSet::new(),
             may_be_decided: BTreeSet::new(),
             questions: BTreeSet::new(),
-            earlier_questions: BTreeSet::new(),
+            checks_before_send: BTreeSet::new(),
         }
     }
 
@@ -112,7 +112,7 @@ impl NumberModel {
         };
         let may_be_withheld = answered.iter().filter(|_| self.rules.held);
         self.withheld = may_be_withheld.filter(withheld).map(|fact| fact.at).collect();
-        self.withheld.extend(self.told_later(together));
+        self.withheld.extend(self.answered_later(together));
         let after = self.after(&self.memories, together, Doubt::EitherWay);
         if after.is_empty() {
             let what = format!("no memory fits: before it was one of {:?}", self.memories);
@@ -144,10 +144,10 @@ impl NumberModel {
             _ => false,
         });
         if told && self.sending.is_empty() {
-            if self.codes.firm.is_none() {
-                self.earlier_questions.clone_from(&self.questions);
+            if self.codes.required.is_none() {
+                self.checks_before_send.clone_from(&self.questions);
             }
-            self.codes.must_work();
+            self.codes.require_last();
         }
         // A lockout voids the code, even one that begins and ends while no client gets an answer.
         let may_lock = |memory: &Memory| match memory {
@@ -165,7 +165,7 @@ impl NumberModel {
     /// check, the count of the next check, and an answer to a third command that shows this count. The client of the
     /// next check gets its answer after a further decision. If a gateway is asked after all, and for checks that are
     /// answered here, their own facts show what was counted.
-    fn told_later(&self, together: &[&Fact]) -> Vec<[u64; 2]> {
+    fn answered_later(&self, together: &[&Fact]) -> Vec<[u64; 2]> {
         if together.iter().any(|fact| matches!(fact.what, What::Consulted { .. })) {
             return Vec::new();
         }
@@ -203,7 +203,7 @@ impl NumberModel {
         match &fact.what {
             What::Asked(command, Intent::Send { .. }) => {
                 self.sending.insert(*command, Sending { since: latest, results: Vec::new() });
-                self.codes.firm = None;
+                self.codes.required = None;
             }
             What::MayBeDecided(command) => match *self.intent(*command) {
                 Intent::Send { life } => self.between.push((fact.at, life, *command)),
@@ -247,13 +247,13 @@ impl NumberModel {
                         self.codes.in_doubt();
                     }
                 }
-                self.told(*command, stage, answer, fact)?;
+                self.answered(*command, stage, answer, fact)?;
             }
         }
         Ok(())
     }
 
-    fn told(
+    fn answered(
         &mut self,
         command: CommandId,
         stage: &Stage,
@@ -302,18 +302,18 @@ impl NumberModel {
             }
             (Stage::Sent { salt, end }, Outcome::Send(answer)) => {
                 self.sending.values_mut().for_each(|sending| sending.results.push(*salt));
-                self.codes.told(salt, *end, now);
+                self.codes.reported(salt, *end, now);
                 if let SendOutcome::Sent { .. } = answer {
                     self.codes.replaced_before(salt);
                     if let Some(by) = maker(*end) {
-                        self.codes.told_sent(salt, by, now);
+                        self.codes.reported_sent(salt, by, now);
                     }
                 }
             }
             (Stage::Sent { salt, end }, Outcome::Followed) => self.codes.followed(salt, *end, maker(*end)),
             (Stage::Sent { salt, end }, Outcome::Refused(Refusal::SendsOverloaded { .. })) => {
                 self.sending.values_mut().for_each(|sending| sending.results.push(*salt));
-                self.codes.told(salt, *end, now);
+                self.codes.reported(salt, *end, now);
             }
             _ => {}
         }
@@ -333,10 +333,12 @@ impl NumberModel {
 
     /// A code may be called wrong unless it must work.
     fn may_be_wrong(&self, stage: &Stage, code: Option<&str>, now: u64) -> Result<(), String> {
-        let Some(firm) = self.codes.firm.as_ref().filter(|firm| now < firm.expires) else { return Ok(()) };
+        let Some(required) = self.codes.required.as_ref().filter(|code| now < code.expires) else {
+            return Ok(());
+        };
         let is_earlier =
-            matches!(stage, Stage::CheckReported { until, .. } if self.earlier_questions.contains(until));
-        match &firm.ours {
+            matches!(stage, Stage::CheckReported { until, .. } if self.checks_before_send.contains(until));
+        match &required.ours {
             Some(ours) if code == Some(ours) && !is_earlier => {
                 Err("the right code, which was sent and can be used, is called wrong".to_owned())
             }

@@ -26,13 +26,13 @@ pub struct Known {
     /// A further message with our code may be decided: from then on ours may have left.
     may_leave: bool,
     /// The code of the last accepted message, if a client learned of it.
-    told: Option<Maker>,
+    reported: Option<Maker>,
     /// Why it must never be right again.
     void: Option<&'static str>,
     /// Something has happened since then with an unknown end.
     in_doubt: bool,
     /// Sends of it may have been decided that never left and will never be settled.
-    has_ghosts: bool,
+    may_have_unsettled_sends: bool,
     /// Its number was read from the disk again, which may not have its acceptance: that is a lazy change.
     may_be_unaccepted: bool,
 }
@@ -49,7 +49,7 @@ const WITHDRAWN: &str = "was withdrawn";
 
 /// A code that must work: a client got "sent", and nothing can have changed it since.
 #[derive(Debug, Clone)]
-pub struct Firm {
+pub struct RequiredCode {
     pub salt: Salted,
     /// Our code, if a gateway does not hold the right one.
     pub ours: Option<String>,
@@ -60,9 +60,9 @@ pub struct Firm {
 pub struct Codes {
     /// In the order of their first dispatch.
     known: Vec<Known>,
-    pub firm: Option<Firm>,
+    pub required: Option<RequiredCode>,
     /// A send that never left may have been decided: the next code may be the one that it made.
-    ghost: bool,
+    next_may_be_unsettled: bool,
 }
 
 impl Codes {
@@ -98,10 +98,10 @@ impl Codes {
                 withdrawn_in_doubt: false,
                 were_held: 0,
                 may_leave: false,
-                told: None,
+                reported: None,
                 void: None,
                 in_doubt: false,
-                has_ghosts: self.ghost,
+                may_have_unsettled_sends: self.next_may_be_unsettled,
                 may_be_unaccepted: false,
             };
             self.known.push(known);
@@ -125,12 +125,12 @@ impl Codes {
     }
 
     /// The client of a send got its result.
-    pub fn told(&mut self, salt: &Salted, end: End, now: u64) {
+    pub fn reported(&mut self, salt: &Salted, end: End, now: u64) {
         let Some(place) = self.place(salt) else { return };
         let later = self.known[place + 1..].iter().any(|known| known.void != Some(WITHDRAWN));
         let known = &mut self.known[place];
         // A result is not remembered for a replaced code, which may return as it was then.
-        known.has_ghosts |= later;
+        known.may_have_unsettled_sends |= later;
         known.in_doubt |= later;
         known.ended += 1;
         match end {
@@ -140,7 +140,7 @@ impl Codes {
                 // with a send that will never be settled.
                 let noted = now < known.expires && !later;
                 known.may_be_withdrawn = noted;
-                known.has_ghosts |= !noted;
+                known.may_have_unsettled_sends |= !noted;
             }
             End::Held | End::MaybeHeld => known.were_held += 1,
             End::Ours | End::Postponed | End::MaybeOurs => {}
@@ -153,7 +153,7 @@ impl Codes {
         let known = &mut self.known[place];
         if end == End::MaybeHeld && known.may_be_unaccepted {
             known.in_doubt = true;
-            self.firm.take_if(|firm| firm.salt == known.salt);
+            self.required.take_if(|code| code.salt == known.salt);
         }
     }
 
@@ -161,7 +161,7 @@ impl Codes {
     pub fn withdraw(&mut self) {
         for place in 0..self.known.len() {
             let known = &mut self.known[place];
-            let all = known.came_to_nothing == known.dispatches && !known.has_ghosts;
+            let all = known.came_to_nothing == known.dispatches && !known.may_have_unsettled_sends;
             if std::mem::take(&mut known.may_be_withdrawn) && all {
                 known.void = known.void.or(Some(WITHDRAWN));
                 known.withdrawn_in_doubt = known.in_doubt;
@@ -198,7 +198,7 @@ impl Codes {
         for known in self.known.iter_mut().filter(|known| now >= known.expires) {
             known.in_doubt = true;
         }
-        self.firm.take_if(|firm| now >= firm.expires);
+        self.required.take_if(|code| now >= code.expires);
     }
 
     /// The client of a send got "sent": the earlier codes are replaced.
@@ -211,13 +211,13 @@ impl Codes {
 
     /// The client of a send got "sent". Nothing more is written for an expired code, and a clock that is set back
     /// before a start restores it as it was.
-    pub fn told_sent(&mut self, salt: &Salted, by: Maker, now: u64) {
+    pub fn reported_sent(&mut self, salt: &Salted, by: Maker, now: u64) {
         let Some(place) = self.place(salt) else { return };
         let known = &mut self.known[place];
         if now >= known.expires {
             known.in_doubt = true;
         } else {
-            known.told = Some(by);
+            known.reported = Some(by);
             known.may_be_unaccepted = false;
         }
     }
@@ -229,16 +229,16 @@ impl Codes {
         self.may_be_held(place, end);
         let known = &mut self.known[place];
         known.ended += 1;
-        if by.is_some() && by != known.told {
+        if by.is_some() && by != known.reported {
             known.in_doubt = true;
-            self.firm.take_if(|firm| firm.salt == *salt);
+            self.required.take_if(|code| code.salt == *salt);
         }
     }
 
     /// A gateway is asked about a code: the right one must not be ours.
     pub fn consulted(&self) -> Result<(), String> {
-        match &self.firm {
-            Some(Firm { ours: Some(_), .. }) => {
+        match &self.required {
+            Some(RequiredCode { ours: Some(_), .. }) => {
                 Err("a gateway is asked about a code that ours has replaced".to_owned())
             }
             _ => Ok(()),
@@ -247,14 +247,14 @@ impl Codes {
 
     /// Nothing is in flight: from now on the last code that was not withdrawn must work, if a client learned that it
     /// was sent.
-    pub fn must_work(&mut self) {
-        self.firm = self
+    pub fn require_last(&mut self) {
+        self.required = self
             .known
             .iter()
             .rfind(|known| known.void != Some(WITHDRAWN))
             .filter(|known| known.void.is_none() && !known.in_doubt)
-            .and_then(|known| Some((known, known.told?)))
-            .map(|(known, by)| Firm {
+            .and_then(|known| Some((known, known.reported?)))
+            .map(|(known, by)| RequiredCode {
                 salt: known.salt,
                 ours: (by == Maker::Ours).then(|| known.code.clone()),
                 expires: known.expires,
@@ -266,7 +266,7 @@ impl Codes {
     pub fn may_have_missed(&mut self, salts: &[Salted]) {
         for known in self.known.iter_mut().filter(|known| salts.contains(&known.salt)) {
             known.in_doubt = true;
-            known.has_ghosts = true;
+            known.may_have_unsettled_sends = true;
             if known.void == Some(WITHDRAWN) {
                 known.void = None;
             }
@@ -275,9 +275,9 @@ impl Codes {
 
     /// A lockout may have voided the codes.
     pub fn may_be_locked(&mut self) {
-        self.firm = None;
+        self.required = None;
         for known in &mut self.known {
-            known.told = None;
+            known.reported = None;
         }
     }
 
@@ -285,9 +285,9 @@ impl Codes {
     pub fn may_end(&mut self, expires: u64) {
         for known in &mut self.known {
             known.may_expire = known.may_expire.max(expires);
-            known.has_ghosts = true;
+            known.may_have_unsettled_sends = true;
         }
-        self.ghost = true;
+        self.next_may_be_unsettled = true;
     }
 
     /// The disk decides from now on. Results for a code that arrived after its replacement were only in memory.
@@ -311,15 +311,15 @@ impl Codes {
 
     /// A decision may be durable or not.
     pub fn in_doubt(&mut self) {
-        self.firm = None;
+        self.required = None;
         for known in &mut self.known {
             known.in_doubt = true;
         }
     }
 
     pub fn all_void(&mut self, why: &'static str) {
-        self.firm = None;
-        self.ghost = false;
+        self.required = None;
+        self.next_may_be_unsettled = false;
         for known in &mut self.known {
             known.void = known.void.or(Some(why));
         }
@@ -330,19 +330,22 @@ impl Codes {
         let same = self.known.iter().filter(|known| Some(known.code.as_str()) == code);
         let mut why = "was never sent";
         let mut fits = false;
-        let held = self.firm.as_ref().filter(|firm| firm.ours.is_none()).map(|firm| firm.salt);
+        let held = self.required.as_ref().filter(|code| code.ours.is_none()).map(|code| code.salt);
         for known in same {
             match known.void {
                 Some(reason) => why = reason,
                 None if now >= known.expires => why = "had expired",
-                None if known.were_held == known.dispatches && !known.may_leave && !known.has_ghosts => {
+                None if known.were_held == known.dispatches
+                    && !known.may_leave
+                    && !known.may_have_unsettled_sends =>
+                {
                     why = "no message carried";
                 }
                 // No message with it may be on its way.
                 None if held == Some(known.salt)
                     && known.ended == known.dispatches
                     && !known.may_leave
-                    && !known.has_ghosts =>
+                    && !known.may_have_unsettled_sends =>
                 {
                     why = "a gateway's code had replaced";
                 }
@@ -370,7 +373,7 @@ impl Codes {
             if now >= known.expires {
                 return Err("a code is called usable that has expired".to_owned());
             }
-        } else if self.firm.as_ref().is_some_and(|firm| firm.salt == *salt && now < firm.expires) {
+        } else if self.required.as_ref().is_some_and(|code| code.salt == *salt && now < code.expires) {
             return Err("a code that was sent and can be used is called unusable".to_owned());
         }
         Ok(())

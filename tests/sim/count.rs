@@ -303,7 +303,13 @@ pub fn may_have_sent(from: &Memories, at: [u64; 2], rules: &Rules, life: u64) ->
 }
 
 /// The client of a send got its result.
-pub fn send_told(from: &Memories, at: [u64; 2], rules: &Rules, end: End, answer: &SendOutcome) -> Memories {
+pub fn send_answered(
+    from: &Memories,
+    at: [u64; 2],
+    rules: &Rules,
+    end: End,
+    answer: &SendOutcome,
+) -> Memories {
     let kept = each(from, at, |memory, now| {
         let fits = match (memory.at(now, rules), answer) {
             (Open { wrong, .. }, SendOutcome::Sent { attempts_left, .. }) => {

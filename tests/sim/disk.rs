@@ -79,8 +79,9 @@ impl Disk {
         }
     }
 
-    /// The lease of the process that writes ends: none of its transactions is applied any more.
-    pub const fn lease_ends(&mut self) {
+    /// None of the transactions that were sent is applied from now on: the lease of their process has ended, or a shard
+    /// reads.
+    pub const fn advance_sequence(&mut self) {
         self.sequence += 1;
         self.is_last_unknown = false;
     }
@@ -123,7 +124,7 @@ impl Disk {
 
     /// The records of these slots, as a shard restores them.
     pub fn load(&mut self, slots: &Slots) -> Records {
-        self.lease_ends();
+        self.advance_sequence();
         let of_slots = self.records.iter().filter(|(key, _)| slots.contains(key.slot));
         let stored = |(key, bytes): (&RecordKey, &Bytes)| {
             (*key, Stored { bytes: bytes.clone(), expires: end_of(key, bytes) })

@@ -90,13 +90,13 @@ impl World {
             let sent = |answer: &Outcome| {
                 matches!(answer, Outcome::Send(SendOutcome::Sent { postponed: false, .. }))
             };
-            if !self.told_since(first, sent) {
+            if !self.answered_since(first, sent) {
                 continue;
             }
             let code = self.inbox.get(&number).and_then(|codes| codes.last()).cloned();
             self.checks(number, code)?;
             self.comes_to_rest()?;
-            if self.told_since(first, |answer| *answer == Outcome::Check(CheckOutcome::Approved)) {
+            if self.answered_since(first, |answer| *answer == Outcome::Check(CheckOutcome::Approved)) {
                 return Ok(());
             }
             return Err(format!("number {number} cannot be verified after the trouble"));
@@ -104,7 +104,7 @@ impl World {
         Err(format!("number {number} is sent nothing after the trouble"))
     }
 
-    fn told_since(&self, first: usize, is: impl Fn(&Outcome) -> bool) -> bool {
+    fn answered_since(&self, first: usize, is: impl Fn(&Outcome) -> bool) -> bool {
         self.facts[first..]
             .iter()
             .any(|fact| matches!(&fact.what, What::Answered(_, _, answer) if is(answer)))

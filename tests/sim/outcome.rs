@@ -148,7 +148,7 @@ impl World {
         let was_decided = self.facts.iter().any(|fact| fact.what == What::MayBeDecided(command));
         if stage != Stage::Direct || was_decided {
             self.notes(fact(What::Uncertain(command, stage.clone())));
-        } else if !self.believes() {
+        } else if !self.assumes_valid_lease() {
             return Err(format!("a former owner answered {answer:?} from its memory"));
         }
         self.tally.count("a former owner answers from its memory");
@@ -156,9 +156,9 @@ impl World {
         Ok(())
     }
 
-    /// Whether the process whose records another one has taken over takes its lease for valid.
-    fn believes(&self) -> bool {
-        self.former.as_ref().is_some_and(|former| former.believes)
+    /// Whether the process whose records another one has taken over considers its lease valid.
+    fn assumes_valid_lease(&self) -> bool {
+        self.former.as_ref().is_some_and(|former| former.assumes_valid_lease)
     }
 
     /// The number of a written record. `None` for the removal of a record that the disk does not have.
@@ -217,7 +217,7 @@ impl World {
         );
         let Bearing { at, in_commit } = self.bearing(shard, number, since, notice);
         let life = self.shards[shard].life;
-        if self.is_former(shard) && !self.believes() {
+        if self.is_former(shard) && !self.assumes_valid_lease() {
             self.tally.count("a former owner may not send");
             let what = What::Uncertain(command, Stage::Direct);
             self.notes(Fact { call, number, shard, at, in_commit, what });
@@ -332,7 +332,7 @@ impl World {
         let (command, since, until) = (*command, open.since, check.permit.until.as_millis());
         let Bearing { at, in_commit } = self.bearing(shard, number, since, notice);
         let life = self.shards[shard].life;
-        if self.is_former(shard) && !self.believes() {
+        if self.is_former(shard) && !self.assumes_valid_lease() {
             self.tally.count("a former owner may not ask");
             let what = What::Uncertain(command, Stage::Direct);
             self.notes(Fact { call, number, shard, at, in_commit, what });

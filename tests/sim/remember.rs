@@ -112,7 +112,7 @@ impl NumberModel {
                 }
                 (Stage::Direct, Outcome::Send(_)) => Memories::new(),
                 (Stage::Sent { end, .. }, Outcome::Send(answer)) => {
-                    let fits = count::send_told(from, at, rules, *end, answer);
+                    let fits = count::send_answered(from, at, rules, *end, answer);
                     // Nothing is noted for a number without a memory.
                     let nothing_written = match answer {
                         SendOutcome::Sent { attempts_left, .. } if *attempts_left < rules.attempts => false,

@@ -13,12 +13,12 @@ use crate::world::{Former, World};
 /// Numbers in one step of a sweep.
 const SWEEP_STEP: usize = 4;
 
-/// More than the facts of a process whose records another one has taken over.
-const FACTS_OF_FORMER: u64 = 100_000;
+/// Event numbers that are reserved for a process whose records another one has taken over.
+const EVENTS_OF_FORMER: u64 = 100_000;
 
 impl World {
     /// The process loses its lease in a cluster. From now on none of its commits is applied, also none that was on its
-    /// way. It may take its lease for valid for some time, and answers what it had decided. Then it ends, and starts again,
+    /// way. It may consider its lease valid for some time, and answers what it had decided. Then it ends, and starts again,
     /// or another process takes the records over.
     pub fn loses_its_lease(&mut self) -> Result<(), String> {
         if self.is_stale {
@@ -33,7 +33,7 @@ impl World {
         self.says(&[], || "the process loses its lease".to_owned());
         self.tally.count("a lease is lost");
         self.is_stale = true;
-        self.disk.lease_ends();
+        self.disk.advance_sequence();
         if self.chance(50) {
             self.notices_the_loss();
         }
@@ -51,16 +51,16 @@ impl World {
         if self.former.is_some() {
             self.former_ends()?;
         }
-        let believes = self.chance(50);
+        let assumes_valid_lease = self.chance(50);
         self.says(&[], || {
-            format!("another process takes over; the former one believes in its lease: {believes}")
+            format!("another process takes over; the former one assumes a valid lease: {assumes_valid_lease}")
         });
-        self.tally.count(if believes {
-            "a former owner that believes in its lease"
+        self.tally.count(if assumes_valid_lease {
+            "a former owner that assumes a valid lease"
         } else {
             "a former owner"
         });
-        if !believes {
+        if !assumes_valid_lease {
             self.notices_the_loss();
         }
         for shard in self.current() {
@@ -73,8 +73,10 @@ impl World {
             }
         }
         let seen = self.current().map(|shard| self.shards[shard].seen).collect();
-        self.former = Some(Former { believes, call: self.events, seen });
-        self.events += FACTS_OF_FORMER;
+        let first = self.events;
+        self.events += EVENTS_OF_FORMER;
+        self.former =
+            Some(Former { assumes_valid_lease, logical_time: first, last_event: self.events, seen });
         for shard in self.current() {
             self.shards[shard].owned = Slots::none();
             self.shards[shard].losing.clear();

@@ -72,11 +72,13 @@ pub struct World {
 
 /// A process that goes on after another one has taken the records over.
 pub struct Former {
-    /// Whether it still takes its lease for valid.
-    pub believes: bool,
-    /// The calls of its facts: the checker judges them as if they had happened before the other process read the records,
-    /// because its memory is of that moment.
-    pub call: u64,
+    /// Whether it still considers its lease valid.
+    pub assumes_valid_lease: bool,
+    /// The last `call` of its facts: the checker judges them as if they had happened before the other process read the
+    /// records, because its memory is of that moment.
+    pub logical_time: u64,
+    /// The last of the events that are reserved for it.
+    pub last_event: u64,
     /// The latest time of each of its shards at that moment.
     pub seen: Vec<u64>,
 }
@@ -280,8 +282,9 @@ impl World {
         let is_former = self.is_former(shard);
         match &mut self.former {
             Some(former) if is_former => {
-                former.call += 1;
-                former.call
+                former.logical_time += 1;
+                assert!(former.logical_time <= former.last_event, "more events than are reserved");
+                former.logical_time
             }
             _ => event,
         }

@@ -65,7 +65,7 @@ struct MemoryControl {
     state: Mutex<MemoryState>,
     /// The number of commits that wait.
     waiting: watch::Sender<usize>,
-    is_disowned: AtomicBool,
+    has_lost_records: AtomicBool,
 }
 
 #[derive(Default)]
@@ -118,9 +118,9 @@ impl MemoryStore {
         self.state().limits = Some(limits);
     }
 
-    /// From now on says whether the owners' memory is what the store has.
+    /// Sets what [`owns_records`](Store::owns_records) returns.
     pub fn set_owns_records(&self, owns: bool) {
-        self.control.is_disowned.store(!owns, Ordering::Relaxed);
+        self.control.has_lost_records.store(!owns, Ordering::Relaxed);
     }
 
     /// Makes later commits wait before they are applied.
@@ -289,7 +289,7 @@ impl Store for MemoryStore {
     }
 
     fn owns_records(&self) -> bool {
-        !self.control.is_disowned.load(Ordering::Relaxed)
+        !self.control.has_lost_records.load(Ordering::Relaxed)
     }
 
     fn limits(&self) -> StoreLimits {
