@@ -139,7 +139,10 @@ impl ClusterSettings {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::super::context::Report;
+    use super::super::kind::Kind as _;
     use super::*;
 
     /// The settings, or the members that are wrong.
