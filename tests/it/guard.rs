@@ -107,9 +107,15 @@ async fn the_list_names_services_and_the_currency_of_budgets() {
     assert!(line.contains("Acme Shop") && line.contains("0.00 of 50.00 EUR spent"), "{listed}");
     let json = world.setup.command(["guard", "list", "--json", "--data-dir", "data"]).await.output;
     let json: serde_json::Value = serde_json::from_str(&json).expect("an object");
-    let services = json["services"].as_array().expect("services");
-    let shop = services.iter().find(|service| service["name"] == "Acme Shop").expect("the shop");
-    assert_eq!(shop["sid"], json["budgets"][0]["service_sid"]);
+    let only = |list: &str, field: &str, value: &str| {
+        json[list]
+            .as_array()
+            .and_then(|list| list.iter().find(|entry| entry[field] == value))
+            .expect("one")
+            .clone()
+    };
+    let (shop, budget) = (only("services", "name", "Acme Shop"), only("budgets", "name", "money-per-day"));
+    assert_eq!(shop["sid"], budget["service_sid"]);
 }
 
 #[tokio::test]
