@@ -378,7 +378,7 @@ mod tests {
         let other = LINE.replace("1234567", "1234568").replace("\"success\"", "\"new\"");
         let other = other.replace("\"2026-03-01T10:00:20.000Z\"", "null");
         let failed = LINE.replace("\"sent\"", "\"unsendable\"");
-        let output = replay(&format!("{LINE}\n{other}\n{failed}\n")).expect("a table");
+        let output = replay(format!("{LINE}\n{other}\n{failed}\n")).expect("a table");
         let first = output.out.lines().next().expect("a line");
         let line: serde_json::Value = serde_json::from_str(first).expect("JSON");
         for (field, expected) in [
@@ -418,7 +418,7 @@ mod tests {
             (&LINE.replace("2026-03-01T10:00:20.000Z", "soon"), "verified_at is wrong"),
             (&LINE.replace("0-0000000000000001-0", "1"), "attempt is wrong"),
         ] {
-            let error = replay(&format!("{LINE}\n{bad}\n")).expect_err(bad);
+            let error = replay(format!("{LINE}\n{bad}\n")).expect_err(bad);
             assert_eq!(error.exit_code(), super::super::EXIT_DAMAGED);
             let text = error.to_string();
             assert!(text.starts_with("line 2 of ") && text.contains(why), "{text}");

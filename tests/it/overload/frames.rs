@@ -11,7 +11,7 @@ pub const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const WINDOW_UPDATE: u8 = 8;
-/// SETTINGS_INITIAL_WINDOW_SIZE.
+/// `SETTINGS_INITIAL_WINDOW_SIZE`.
 const INITIAL_WINDOW_SIZE: [u8; 2] = [0, 4];
 const LARGEST_WINDOW: u32 = 0x7fff_ffff;
 const FIRST_WINDOW: u32 = 0xffff;
