@@ -23,6 +23,7 @@ use url::Url;
 use super::request::{self, X_REQUEST_ID};
 use super::response::{ErrorFormat, Problem, Response};
 use crate::gateway::{HttpClient, NoResponse};
+use crate::log_limit::OncePerSecond;
 use crate::metrics::{ForwardEnd, NodeState};
 use crate::numbers::Refusal;
 
@@ -58,6 +59,7 @@ pub struct Forwarder {
     in_flight: Semaphore,
     /// Requests that this node answers.
     local_requests: watch::Sender<usize>,
+    not_reached: OncePerSecond,
 }
 
 /// A request that this node answers, until it is dropped.
@@ -142,8 +144,8 @@ impl From<ForwardError> for Problem {
 
 /// A request that went to the owner and has no answer.
 enum Failed {
-    /// The owner has not begun it.
-    NotBegun,
+    /// The owner has not begun it. The reason, if the owner could not be reached.
+    NotBegun(Option<String>),
     /// The owner may have carried it out.
     Unknown(&'static str),
 }
@@ -163,6 +165,7 @@ impl Forwarder {
             proof: proof_of(secret),
             in_flight,
             local_requests: watch::Sender::default(),
+            not_reached: OncePerSecond::default(),
         }
     }
 
@@ -232,6 +235,7 @@ impl Forwarder {
         };
         let mut request_target = self.request_target.clone();
         let mut deadline = pin!(tokio::time::sleep(LONGEST_WAIT));
+        let mut not_reached = None;
         loop {
             let now = request_target.borrow_and_update().clone();
             match now {
@@ -250,12 +254,17 @@ impl Forwarder {
                             let end = ForwardEnd::Unanswered;
                             return Err(ForwardError { end, refusal: Refusal::StoreUnavailable });
                         }
-                        Err(Failed::NotBegun) => {}
+                        Err(Failed::NotBegun(reason)) => not_reached = reason.map(|reason| (peer, reason)),
                     }
                 }
             }
             tokio::select! {
-                () = &mut deadline => return Err(ForwardError::not_forwarded(Refusal::Starting)),
+                () = &mut deadline => {
+                    if let Some((owner, reason)) = not_reached {
+                        self.not_reached.note(move |count| warn!(%owner, reason, count, "owner not reached"));
+                    }
+                    return Err(ForwardError::not_forwarded(Refusal::Starting));
+                }
                 _ = request_target.changed() => {}
                 () = tokio::time::sleep(PAUSE) => {}
             }
@@ -312,12 +321,12 @@ impl Forwarder {
             () = self.is_replaced(peer) => Err(NoResponse::Broken("another node owns the records by now")),
         };
         let mut answer: Forwarded = answer.map(Into::into).map_err(|failed| match failed {
-            NoResponse::NotConnected(_) => Failed::NotBegun,
+            NoResponse::NotConnected(reason) => Failed::NotBegun(Some(reason)),
             NoResponse::Broken(reason) => Failed::Unknown(reason),
             NoResponse::OutOfReach | NoResponse::Unsendable => Failed::Unknown("its address cannot be asked"),
         })?;
         if answer.headers().contains_key(&NOT_OWNER) {
-            return Err(Failed::NotBegun);
+            return Err(Failed::NotBegun(None));
         }
         without_connection_headers(answer.headers_mut());
         Ok(answer)
