@@ -222,7 +222,7 @@ impl Forwarder {
     /// Passes a request on, and returns the owner's answer as soon as it begins.
     ///
     /// # Errors
-    /// [`ForwardError`]. After [`ForwardEnd::Unanswered`] the owner may have carried the request out.
+    /// After [`ForwardEnd::Unanswered`] the owner may have carried the request out.
     pub async fn forward(
         &self,
         head: &Parts,
