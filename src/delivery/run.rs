@@ -317,6 +317,10 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         if permit.waited || self.time_has_passed {
             match timeout_at(budget.end, self.liveness.still_usable()).await {
                 Ok(true) => {}
+                // Without a lease the state of the code is unknown.
+                Ok(false) if !self.liveness.may_send() => {
+                    return Break(self.failed(&DeliveryError::NotOwned));
+                }
                 Ok(false) => return Break(self.failed(&DeliveryError::NoLongerUsable)),
                 Err(_) => return Break(self.failed(&DeliveryError::TimedOutWaiting)),
             }

@@ -82,7 +82,7 @@ pub struct FiguresView {
     pub pending: u32,
     /// Unverified messages that are usual.
     pub usual: u32,
-    /// The limit of unverified messages; of a number that of messages.
+    /// The limit of unverified messages; of a number that of messages. No rule compares the counts of all services.
     pub limit: u32,
 }
 
@@ -97,13 +97,19 @@ impl From<Figures> for FiguresView {
     }
 }
 
+impl FiguresView {
+    /// Without the limit. No rule compares the counts of all services.
+    pub fn counts(&self) -> String {
+        let Self { period, sent, verified, unverified, pending, .. } = self;
+        format!(
+            "{sent} sent in the {period}, {verified} verified, {unverified} unverified, {pending} pending"
+        )
+    }
+}
+
 impl fmt::Display for FiguresView {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { period, sent, verified, unverified, pending, usual, limit } = self;
-        write!(
-            f,
-            "{sent} sent in the {period}, {verified} verified, {unverified} unverified, {pending} pending; usual {usual}, limit {limit}"
-        )
+        write!(f, "{}; usual {}, limit {}", self.counts(), self.usual, self.limit)
     }
 }
 

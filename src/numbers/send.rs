@@ -334,7 +334,7 @@ fn send_outcome(delivered: &Delivered, outcome: SettleOutcome) -> Result<SendOut
             SendResult::Accepted { message_id, .. } | SendResult::Postponed { message_id, .. },
             SettleOutcome::Open { attempts_left },
         ) => Ok(SendOutcome::Sent { attempts_left, message_id: message_id.clone(), postponed }),
-        (SendResult::Failed { may_have_been_sent: None }, SettleOutcome::Open { .. })
+        (SendResult::Failed { .. }, SettleOutcome::Open { .. })
             if *reason == Some(FailureReason::NotOwned) =>
         {
             Err(Refusal::StoreUnavailable)

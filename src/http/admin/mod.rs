@@ -107,8 +107,7 @@ const MAX_FIELD_BYTES: usize = 200;
 
 static HEADERS: LazyLock<Headers> = LazyLock::new(|| {
     let sources = format!("script-src {}; connect-src 'self'; form-action 'self'; ", pages::csp_hash(LIVE));
-    // With no-referrer browsers would not say which site a form comes from.
-    pages::html_headers(&sources, "same-origin")
+    pages::html_headers(&sources)
 });
 
 /// How the browser reaches the server, which decides whether a secret may travel.

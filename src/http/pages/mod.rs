@@ -22,15 +22,13 @@ const STYLE: &str = include_str!("page.css");
 pub const LIVE: &str = include_str!("live.js");
 
 /// The headers of pages without a script and forms.
-static STYLE_ONLY: LazyLock<Headers> = LazyLock::new(|| html_headers("form-action 'none'; ", NO_REFERRER));
+static STYLE_ONLY: LazyLock<Headers> = LazyLock::new(|| html_headers("form-action 'none'; "));
 
 /// The headers of pages with [`LIVE`] and forms.
 static LIVE_HEADERS: LazyLock<Headers> = LazyLock::new(|| {
     let sources = format!("script-src {}; connect-src 'self'; form-action 'self'; ", csp_hash(LIVE));
-    html_headers(&sources, NO_REFERRER)
+    html_headers(&sources)
 });
-
-const NO_REFERRER: &str = "no-referrer";
 
 pub type Headers = [(&'static str, &'static str); 4];
 
@@ -47,7 +45,7 @@ fn html_live(template: &impl Template) -> Response {
 
 /// Allows only [`STYLE`] and the additions in `sources`: a text could do nothing even if it became markup. The page
 /// loads nothing from elsewhere. Called once for each kind of page, because the policy is never freed.
-pub fn html_headers(sources: &str, referrer: &'static str) -> Headers {
+pub fn html_headers(sources: &str) -> Headers {
     let style = csp_hash(STYLE);
     let policy = format!(
         "default-src 'none'; style-src {style}; {sources}img-src data:; \
@@ -56,7 +54,8 @@ pub fn html_headers(sources: &str, referrer: &'static str) -> Headers {
     [
         ("content-security-policy", policy.leak()),
         ("x-content-type-options", "nosniff"),
-        ("referrer-policy", referrer),
+        // With no-referrer browsers would not say which site a form comes from.
+        ("referrer-policy", "same-origin"),
         ("cache-control", "no-store"),
     ]
 }
