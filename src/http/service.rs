@@ -638,7 +638,8 @@ async fn metrics<V>(call: &Call<'_, V>, head: &Parts) -> Result<Response, Proble
 async fn may_read_metrics<V>(call: &Call<'_, V>, forwarder: &Forwarder, head: &Parts) -> Result<(), Problem> {
     let mut question = head.clone();
     question.method = Method::HEAD;
-    let id = HeaderValue::from_str(call.request_id).unwrap_or_else(|_| HeaderValue::from_static("metrics"));
+    // An id is visible ASCII.
+    let id = HeaderValue::from_str(call.request_id).map_err(|_| Problem::BadHead)?;
     match forwarder.forward(&question, &Bytes::new(), call.peer, &id).await? {
         ForwardResult::Response(answer) => match answer.status() {
             StatusCode::OK => Ok(()),

@@ -19,8 +19,8 @@ use crate::domain::Timestamp;
 use crate::engine::NumberState;
 use crate::metrics::ServiceNames;
 use crate::shard::{
-    Capacity, LimitedTable, Places, Record, RecordError, RecordKey, RecordKind, RecordPlaces, Stored, Table,
-    decode, encode,
+    Capacity, LimitedTable, PlaceCounts, Record, RecordError, RecordKey, RecordKind, RecordPlaces, Stored,
+    Table, decode, encode,
 };
 
 /// The limits on the stored numbers of all shards. Test numbers cost no message and take no room of the others.
@@ -63,7 +63,7 @@ impl NumberTable {
 
 impl Drop for NumberTable {
     fn drop(&mut self) {
-        let mut held = <[Places; 2]>::default();
+        let mut held = <[PlaceCounts; 2]>::default();
         for (_, key, state) in (0..self.numbers.len()).filter_map(|position| self.numbers.at(position)) {
             held[usize::from(key.is_test)].change(key.service, None, place(Some(state.expires())));
         }
@@ -128,7 +128,7 @@ impl Table for NumberTable {
         };
         let states = records.iter().filter_map(|record| read(record).transpose());
         // Summed up first, because the tables of all shards load at the same time and share the lock of the capacity.
-        let (mut added, mut removed) = <([Places; 2], [Places; 2])>::default();
+        let (mut added, mut removed) = <([PlaceCounts; 2], [PlaceCounts; 2])>::default();
         self.numbers.load(states.collect::<Result<_, _>>()?, |key, before, after| {
             added[usize::from(key.is_test)].change(key.service, None, place(after));
             removed[usize::from(key.is_test)].change(key.service, None, place(before));

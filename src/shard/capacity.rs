@@ -100,12 +100,12 @@ impl RecordPlaces {
 
 /// The places of records, by service and by the steps at whose ends the records have ended. Reserved places have no end.
 #[derive(Debug, Default)]
-pub struct Places {
+pub struct PlaceCounts {
     shares: Shares,
     ends: BTreeMap<u64, usize>,
 }
 
-impl Places {
+impl PlaceCounts {
     /// Counts a change of a record. `None` means absent.
     pub fn change(&mut self, service: ServiceId, before: Option<RecordPlaces>, after: Option<RecordPlaces>) {
         let places = |record: Option<RecordPlaces>| record.map_or(0, |record| record.places);
@@ -205,7 +205,7 @@ pub struct Capacity {
 
 #[derive(Debug, Default)]
 struct Counts {
-    held: Places,
+    held: PlaceCounts,
     /// Whether the log has a line that capacity is low.
     is_low: bool,
     /// The services that the log has a line about.
@@ -252,8 +252,9 @@ impl Capacity {
     pub fn following<R: Record>(shards: &Shards, table: LimitedTable, limit: usize) -> Arc<Self> {
         let capacity = Self::counted_by_table::<R>(table, limit, shards.metrics().service_names());
         let counted = Arc::clone(&capacity);
-        let index =
-            move |_| Box::new(CountingIndex { capacity: Arc::clone(&counted), held: Places::default() }) as _;
+        let index = move |_| {
+            Box::new(CountingIndex { capacity: Arc::clone(&counted), held: PlaceCounts::default() }) as _
+        };
         shards.follow::<R>(Arc::new(index));
         capacity
     }
@@ -297,16 +298,16 @@ impl Capacity {
     }
 
     /// Counts records that are in a table, also beyond the limit.
-    pub fn add_all(&self, records: &Places) {
+    pub fn add_all(&self, records: &PlaceCounts) {
         self.update(|held| held.add_all(records));
     }
 
     /// Removes records from the count.
-    pub fn remove_all(&self, records: &Places) {
+    pub fn remove_all(&self, records: &PlaceCounts) {
         self.update(|held| held.remove_all(records));
     }
 
-    fn update(&self, change: impl FnOnce(&mut Places)) {
+    fn update(&self, change: impl FnOnce(&mut PlaceCounts)) {
         let counts = &mut *self.counts();
         let before = counts.held.shares.held();
         change(&mut counts.held);
@@ -366,7 +367,7 @@ pub const PLACE_BYTES: usize = 512;
 /// Counts the records of one shard. A shard that restarts counts anew.
 struct CountingIndex {
     capacity: Arc<Capacity>,
-    held: Places,
+    held: PlaceCounts,
 }
 
 impl Index for CountingIndex {

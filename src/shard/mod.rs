@@ -35,7 +35,7 @@ use crate::metrics::Metrics;
 use crate::store::{Owner, Store, StoreError};
 
 pub use self::capacity::{
-    Capacity, LimitedTable, PLACE_BYTES, Places, RecordPlaces, Reservation, Shares, Usage,
+    Capacity, LimitedTable, PLACE_BYTES, PlaceCounts, RecordPlaces, Reservation, Shares, Usage,
 };
 pub use self::command::{Command, Decision, Load, Refusal, Subject};
 pub use self::core::{Core, ReplyContext, ShardSettings};

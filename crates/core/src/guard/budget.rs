@@ -43,10 +43,10 @@ pub struct Allowance {
     left: u64,
 }
 
-/// An allowance is this part of the limit,
+/// An allowance is at most this part of the limit.
 const PARTS: u64 = 64;
 
-/// and at most what this many messages cost: a large limit that is lowered has not spent the new one.
+/// An allowance is at most what this many messages cost. A large limit that is lowered then has not spent the new one.
 const MESSAGES: u64 = 100;
 
 impl Budget {
