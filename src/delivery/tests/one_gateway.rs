@@ -143,6 +143,19 @@ async fn a_place_that_comes_too_late_for_an_answer_is_not_used() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn after_a_wait_without_a_lease_nothing_is_said_about_the_code() {
+    let world = World::with_places(1, 10).and_answers([accepted("SM1").after_ms(2_000), accepted("never")]);
+    let lost = async {
+        world.waits(Duration::from_secs(1)).await;
+        world.loses_lease();
+    };
+    let (first, second, ()) = tokio::join!(world.delivers("{code}"), world.delivers("{code}"), lost);
+    assert!(first.is_ok());
+    assert_eq!(second, Err(failed(&DeliveryError::NotOwned)));
+    assert_eq!(world.sent_at(), [0]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn after_a_wait_only_a_code_that_is_still_good_is_sent() {
     for usable in [true, false] {
         let world = World::with_places(1, 10).and_answers([accepted("SM1").after_ms(2_000), accepted("SM2")]);

@@ -95,6 +95,7 @@ pub struct World {
     clock: Arc<TokioClock>,
     life: Duration,
     usable: AtomicBool,
+    has_lease: AtomicBool,
     asked: AtomicUsize,
 }
 
@@ -152,8 +153,8 @@ impl World {
             guard: None,
             metrics: Arc::default(),
         });
-        let (usable, asked) = (AtomicBool::new(true), AtomicUsize::new(0));
-        Self { delivery, gateways, record, track, clock, life, usable, asked }
+        let (usable, has_lease, asked) = (AtomicBool::new(true), AtomicBool::new(true), AtomicUsize::new(0));
+        Self { delivery, gateways, record, track, clock, life, usable, has_lease, asked }
     }
 
     pub fn gateway(&self, name: GatewayName) -> &ScriptedGateway {
@@ -276,6 +277,12 @@ impl World {
         self.usable.store(false, Ordering::SeqCst);
     }
 
+    /// From now on this process may not own the number any more, and its shard answers no question about the code.
+    pub fn loses_lease(&self) {
+        self.has_lease.store(false, Ordering::SeqCst);
+        self.code_is_used_up();
+    }
+
     pub async fn waits(&self, span: Duration) {
         sleep(span).await;
     }
@@ -315,6 +322,10 @@ impl CodeLiveness for World {
     async fn still_usable(&self) -> bool {
         self.asked.fetch_add(1, Ordering::SeqCst);
         self.usable.load(Ordering::SeqCst)
+    }
+
+    fn may_send(&self) -> bool {
+        self.has_lease.load(Ordering::SeqCst)
     }
 }
 
