@@ -204,7 +204,7 @@ impl<O> DeliveryRun<'_, O> {
             DeliveryError::TimedOutWaiting
             | DeliveryError::BudgetUnknown
             | DeliveryError::NotServed(_)
-            | DeliveryError::NotOwned => {
+            | DeliveryError::StateUnknown => {
                 warn!(request_id, %number, channel, %error, "message not sent");
             }
             // While circuits are open, each request of a flood ends here.

@@ -23,9 +23,9 @@ pub(super) enum DeliveryError {
     /// The code was used, replaced or locked, or it expired, before the message left.
     #[error("the code could no longer be used; nothing was sent")]
     NoLongerUsable,
-    /// The node may have lost its lease in the cluster.
-    #[error("this node may no longer own the records of the cluster; nothing was sent")]
-    NotOwned,
+    /// The shard does not answer, or the node may have lost its lease in the cluster.
+    #[error("it is unknown whether the code can still be used; nothing was sent")]
+    StateUnknown,
     /// The queue of the gateway was full, or a permit would have come too late.
     #[error("too many messages are waiting for the gateway; nothing was sent")]
     Overloaded,
@@ -80,8 +80,8 @@ pub enum FailureReason {
         /// The end of its hour or day.
         until: Timestamp,
     },
-    /// The node may have lost its lease in the cluster; no gateway was asked.
-    NotOwned,
+    /// It is unknown whether the code is still live.
+    StateUnknown,
     /// Any other reason on the provider's side.
     Gateway,
 }
@@ -99,7 +99,7 @@ impl FailureReason {
             | Self::NotServed
             | Self::OutOfService { .. }
             | Self::BudgetSpent { .. }
-            | Self::NotOwned
+            | Self::StateUnknown
             | Self::Gateway => None,
         }
     }
@@ -133,7 +133,7 @@ impl DeliveryError {
             | Self::BudgetUnknown
             | Self::OutOfService { .. }
             | Self::NotServed(_)
-            | Self::NotOwned => Dropped::Refused,
+            | Self::StateUnknown => Dropped::Refused,
         }
     }
 
@@ -142,7 +142,7 @@ impl DeliveryError {
         match self {
             Self::NotServed(_) => FailureReason::NotServed,
             Self::BudgetSpent { until } => FailureReason::BudgetSpent { until: *until },
-            Self::NotOwned => FailureReason::NotOwned,
+            Self::StateUnknown => FailureReason::StateUnknown,
             Self::OutOfService { until } => FailureReason::OutOfService { until: *until },
             Self::Gateway(error) if error.code.is_some_and(|code| COUNTRY.contains(&code)) => {
                 FailureReason::Country

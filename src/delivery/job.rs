@@ -53,11 +53,21 @@ impl Purpose {
     }
 }
 
+/// Whether a code is still live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CodeState {
+    /// The code works.
+    Live,
+    /// It was used, replaced or locked since the send was decided.
+    Ended,
+    /// The shard does not answer, or this process may not own the number any more.
+    Unknown,
+}
+
 /// Reports whether a code is still live. A run asks it before a gateway may get the message.
 pub trait CodeLiveness: Sync {
-    /// Whether the code is still live: not used, replaced or locked since the send was decided. A run asks when
-    /// time has passed: after a wait for a permit, and before every gateway but the first.
-    fn still_usable(&self) -> impl Future<Output = bool> + Send;
+    /// A run asks when time has passed: after a wait for a permit, and before every gateway but the first.
+    fn code_state(&self) -> impl Future<Output = CodeState> + Send;
 
     /// Whether this process may still send: in a cluster, not when it may have lost the ownership of the number. A run
     /// asks right before each gateway.

@@ -46,7 +46,7 @@ pub use crate::gateway::Verdict;
 pub use breaker::Circuit;
 pub use checks::{CheckError, CheckJob};
 pub use error::FailureReason;
-pub use job::{CodeLiveness, Delivered, GatewayAttempt, Job, PlanChange, Purpose};
+pub use job::{CodeLiveness, CodeState, Delivered, GatewayAttempt, Job, PlanChange, Purpose};
 pub use plan::{Dropped, FollowUp, Reason, SendStatus};
 
 use budget::Budget;

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::budget::{Budget, now};
 use super::error::DeliveryError;
 use super::guarded::{CircuitPermit, Eligible, GuardedGateway};
-use super::job::{CodeLiveness, Delivered, GatewayAttempt, Job, Purpose};
+use super::job::{CodeLiveness, CodeState, Delivered, GatewayAttempt, Job, Purpose};
 use super::limiter::GatewayPermit;
 use super::next_step::{NextStep, next_step, once_more, stand_in};
 use super::plan::{FollowUp, Reason, SendStatus};
@@ -248,7 +248,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         let overdue = permit.overdue_after().filter(|_| deadlines.has_successor);
         let overdue = overdue.map(|after| now() + after.max(self.budget.least));
         if !self.liveness.may_send() {
-            return Break(self.failed(&DeliveryError::NotOwned));
+            return Break(self.failed(&DeliveryError::StateUnknown));
         }
         permit.ask();
         let end = overdue.map_or(deadlines.answer, |overdue| overdue.min(deadlines.answer));
@@ -315,13 +315,10 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             }
         };
         if permit.waited || self.time_has_passed {
-            match timeout_at(budget.end, self.liveness.still_usable()).await {
-                Ok(true) => {}
-                // Without a lease the state of the code is unknown.
-                Ok(false) if !self.liveness.may_send() => {
-                    return Break(self.failed(&DeliveryError::NotOwned));
-                }
-                Ok(false) => return Break(self.failed(&DeliveryError::NoLongerUsable)),
+            match timeout_at(budget.end, self.liveness.code_state()).await {
+                Ok(CodeState::Live) => {}
+                Ok(CodeState::Ended) => return Break(self.failed(&DeliveryError::NoLongerUsable)),
+                Ok(CodeState::Unknown) => return Break(self.failed(&DeliveryError::StateUnknown)),
                 Err(_) => return Break(self.failed(&DeliveryError::TimedOutWaiting)),
             }
         }

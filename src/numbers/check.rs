@@ -56,15 +56,9 @@ pub struct GatewayCheck {
 
 impl GatewayCheck {
     /// The command that settles the check.
-    pub fn settled(self, result: CheckResult) -> SettleCheckCommand {
+    pub fn settled(self, result: Result<CheckResult, Refusal>) -> SettleCheckCommand {
         let Self { permit, responder, .. } = self;
-        SettleCheckCommand { permit, result, refuse_with: None, responder, decided: None }
-    }
-
-    /// The command that settles a check about which this node may not ask, because it may not own the records any more.
-    pub fn settle_without_lease(self) -> SettleCheckCommand {
-        let refuse_with = Some(Refusal::StoreUnavailable);
-        SettleCheckCommand { refuse_with, ..self.settled(CheckResult::NotAsked) }
+        SettleCheckCommand { permit, result, responder, decided: None }
     }
 }
 
@@ -112,9 +106,8 @@ impl CheckCommand {
                 // The commit took longer than the check budget. A gateway's answer would be ignored, therefore the
                 // gateway is not asked.
                 context.reply.mark_at_gateway();
-                let result = CheckResult::NotAsked;
-                let settle =
-                    SettleCheckCommand { permit, result, refuse_with: None, responder, decided: None };
+                let result = Ok(CheckResult::NotAsked);
+                let settle = SettleCheckCommand { permit, result, responder, decided: None };
                 context.enqueue(CommandKind::SettleCheck(settle));
             }
             (None, _) => responder.send(Err(Refusal::StoreUnavailable)),
@@ -165,10 +158,8 @@ fn report_code_end(reply: &Reply<CheckOutcome>, context: &DecisionContext<'_, '_
 pub struct SettleCheckCommand {
     /// The permit that it was asked with.
     pub permit: CheckPermit,
-    /// The gateway's answer.
-    pub result: CheckResult,
-    /// Answers the client in place of the result.
-    pub refuse_with: Option<Refusal>,
+    /// The gateway's answer. An error answers the client; the gateway was not asked.
+    pub result: Result<CheckResult, Refusal>,
     /// Replies to the check.
     pub responder: Responder<Reply<CheckOutcome>>,
     /// The decision, and its status for the list of attempts.
@@ -181,8 +172,9 @@ impl SettleCheckCommand {
         &DecisionInput { state, ref rules, now, .. }: &DecisionInput<'_>,
     ) -> (NumberState, Durability) {
         let before = state.at(&rules.policy, now).verification();
-        let (next, outcome) = engine::settle_check(state, rules, &self.permit, self.result, now);
-        let status = match (self.result, outcome) {
+        let result = self.result.unwrap_or(CheckResult::NotAsked);
+        let (next, outcome) = engine::settle_check(state, rules, &self.permit, result, now);
+        let status = match (result, outcome) {
             (CheckResult::Approved, CheckOutcome::Approved) => VerifyStatus::Success,
             (CheckResult::Wrong, _) => VerifyStatus::InvalidCode,
             (CheckResult::NotLive, _) => VerifyStatus::Expired,
@@ -196,7 +188,7 @@ impl SettleCheckCommand {
         // at its deadline.
         let durability = match outcome {
             CheckOutcome::Wrong { .. } => Durability::Lazy,
-            CheckOutcome::GatewayFailed if self.result == CheckResult::Unknown => Durability::Lazy,
+            CheckOutcome::GatewayFailed if result == CheckResult::Unknown => Durability::Lazy,
             _ => Durability::Durable,
         };
         (next, durability)
@@ -207,7 +199,7 @@ impl SettleCheckCommand {
             return self.responder.send(Err(Refusal::StoreUnavailable));
         };
         report_code_end(&reply, context);
-        self.responder.send(self.refuse_with.map_or(Ok(reply), Err));
+        self.responder.send(self.result.map(|_| reply));
     }
 }
 

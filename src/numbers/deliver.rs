@@ -11,11 +11,13 @@ use super::check::GatewayCheck;
 use super::command::{CommandKind, Effects, NumberCommand, NumberDeps};
 use super::record::NumberKey;
 use super::send::Dispatch;
-use crate::delivery::{CheckError, CheckJob, CodeLiveness, Delivered, Delivery, Job, PlanChange, Verdict};
+use crate::delivery::{
+    CheckError, CheckJob, CodeLiveness, CodeState, Delivered, Delivery, Job, PlanChange, Verdict,
+};
 use crate::domain::{GatewayName, ServiceId};
 use crate::engine::{CheckResult, PossiblySent, Salt, SendResult};
 use crate::gateway::CodeEnd;
-use crate::shard::Shards;
+use crate::shard::{Refusal, Shards};
 use crate::trace::RequestId;
 
 /// Implements [`Effects`] with [`Delivery`]. [`GatewayEffects::connect`] must run before the first decision.
@@ -106,16 +108,15 @@ impl ConnectedEffects {
         let GatewayCheck { key, permit, .. } = check;
         let Self { deps, shards, delivery } = self;
         let cause = check.request_id.as_ref().and_then(RequestId::span).cloned();
-        if !shards.owns_records() {
-            let settle = CommandKind::SettleCheck(check.settle_without_lease());
-            shards.submit(NumberCommand::new(key, settle, deps).caused_by(cause));
-            return;
-        }
         let asking = async {
+            // Another node may own the records.
+            if !shards.owns_records() {
+                return Err(Refusal::StoreUnavailable);
+            }
             // The gateway has its own time limit; this one holds in any case. The shard ignores a later answer.
             let left = permit.until.since(shards.clock().now());
             if left.is_zero() {
-                return CheckResult::NotAsked;
+                return Ok(CheckResult::NotAsked);
             }
             let job = CheckJob {
                 service: key.service,
@@ -124,19 +125,19 @@ impl ConnectedEffects {
                 code: &check.code,
                 request_id: check.request_id.as_ref(),
             };
-            match timeout(left, delivery.check(job)).await {
+            Ok(match timeout(left, delivery.check(job)).await {
                 Ok(Ok(Verdict::Approved)) => CheckResult::Approved,
                 Ok(Ok(Verdict::Wrong)) => CheckResult::Wrong,
                 Ok(Ok(Verdict::NotLive)) => CheckResult::NotLive,
                 Ok(Err(CheckError { may_have_been_looked_at: false })) => CheckResult::NotAsked,
                 Ok(Err(CheckError { may_have_been_looked_at: true })) | Err(_) => CheckResult::Unknown,
-            }
+            })
         };
         // A check that is never settled would hold up its number until its time has passed.
         let result = AssertUnwindSafe(asking).catch_unwind().await.unwrap_or_else(|_panic| {
             let request_id = check.request_id.as_deref();
             tracing::error!(request_id, number = %key.number, "gateway check panicked; the attempt counts");
-            CheckResult::Unknown
+            Ok(CheckResult::Unknown)
         });
         let settle = CommandKind::SettleCheck(check.settled(result));
         shards.submit(NumberCommand::new(key, settle, deps).caused_by(cause));
@@ -151,11 +152,13 @@ struct NumberLiveness<'a> {
 }
 
 impl CodeLiveness for NumberLiveness<'_> {
-    /// `false` also if the shard does not answer.
-    async fn still_usable(&self) -> bool {
+    async fn code_state(&self) -> CodeState {
         let ConnectedEffects { deps, shards, .. } = self.links;
-        let verification = deps.verification(shards, self.key).await.ok().flatten();
-        verification.is_some_and(|v| v.salt == self.salt && v.is_live(shards.clock().now()))
+        match deps.verification(shards, self.key).await {
+            Ok(Some(v)) if v.salt == self.salt && v.is_live(shards.clock().now()) => CodeState::Live,
+            Ok(_) => CodeState::Ended,
+            Err(_) => CodeState::Unknown,
+        }
     }
 
     fn may_send(&self) -> bool {

@@ -335,7 +335,7 @@ fn send_outcome(delivered: &Delivered, outcome: SettleOutcome) -> Result<SendOut
             SettleOutcome::Open { attempts_left },
         ) => Ok(SendOutcome::Sent { attempts_left, message_id: message_id.clone(), postponed }),
         (SendResult::Failed { .. }, SettleOutcome::Open { .. })
-            if *reason == Some(FailureReason::NotOwned) =>
+            if *reason == Some(FailureReason::StateUnknown) =>
         {
             Err(Refusal::StoreUnavailable)
         }

@@ -3,6 +3,7 @@
 use onceward::delivery::{Delivered, Dropped, FollowUp, PlanChange, Purpose, Reason};
 use onceward::domain::{Channel, GatewayName, Held, Timestamp};
 use onceward::engine::{CheckResult, NumberState, PossiblySent, SendResult};
+use onceward::numbers::Refusal;
 use onceward::numbers::command::CommandKind;
 use rand::RngExt;
 
@@ -94,7 +95,7 @@ impl World {
         });
         let (salt, until) = (Salted(permit.salt.0), permit.until.as_millis());
         let owner = self.reported(command, Stage::CheckReported { salt, until, result });
-        let settled = if is_withheld { check.settle_without_lease() } else { check.settled(result) };
+        let settled = check.settled(if is_withheld { Err(Refusal::StoreUnavailable) } else { Ok(result) });
         self.hands_over(owner, number, CommandKind::SettleCheck(settled))
     }
 

@@ -11,7 +11,7 @@ use super::log_capture::LogCapture;
 use super::world::{World, failed, number};
 use crate::clock::ManualClock;
 use crate::delivery::error::DeliveryError;
-use crate::delivery::{CodeLiveness, PlanChange};
+use crate::delivery::{CodeLiveness, CodeState, PlanChange};
 use crate::domain::Timestamp;
 use crate::engine::SendResult;
 use crate::gateway::tests::double::{Double, Reply};
@@ -143,16 +143,19 @@ async fn a_place_that_comes_too_late_for_an_answer_is_not_used() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_a_wait_without_a_lease_nothing_is_said_about_the_code() {
-    let world = World::with_places(1, 10).and_answers([accepted("SM1").after_ms(2_000), accepted("never")]);
-    let lost = async {
-        world.waits(Duration::from_secs(1)).await;
-        world.loses_lease();
-    };
-    let (first, second, ()) = tokio::join!(world.delivers("{code}"), world.delivers("{code}"), lost);
-    assert!(first.is_ok());
-    assert_eq!(second, Err(failed(&DeliveryError::NotOwned)));
-    assert_eq!(world.sent_at(), [0]);
+async fn after_a_wait_a_code_whose_state_is_unknown_is_not_sent() {
+    for fails in [World::loses_lease, World::shard_restarts] {
+        let world =
+            World::with_places(1, 10).and_answers([accepted("SM1").after_ms(2_000), accepted("never")]);
+        let failing = async {
+            world.waits(Duration::from_secs(1)).await;
+            fails(&world);
+        };
+        let (first, second, ()) = tokio::join!(world.delivers("{code}"), world.delivers("{code}"), failing);
+        assert!(first.is_ok());
+        assert_eq!(second, Err(failed(&DeliveryError::StateUnknown)));
+        assert_eq!(world.sent_at(), [0]);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -313,7 +316,7 @@ async fn an_overload_is_logged_once_until_it_is_over() {
 struct Silent;
 
 impl CodeLiveness for Silent {
-    async fn still_usable(&self) -> bool {
+    async fn code_state(&self) -> CodeState {
         std::future::pending().await
     }
 }

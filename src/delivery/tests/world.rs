@@ -16,7 +16,8 @@ use crate::config::{
 };
 use crate::delivery::error::DeliveryError;
 use crate::delivery::{
-    CheckJob, CodeLiveness, Delivery, DeliveryDeps, FailureReason, FollowUp, Job, Purpose, Reason, Routed,
+    CheckJob, CodeLiveness, CodeState, Delivery, DeliveryDeps, FailureReason, FollowUp, Job, Purpose, Reason,
+    Routed,
 };
 use crate::domain::{
     AttemptLogKey, Channel, Code, GatewayName, Held, PhoneNumber, ProviderName, Routing, ServiceId,
@@ -94,7 +95,7 @@ pub struct World {
     track: Mutex<AttemptLog>,
     clock: Arc<TokioClock>,
     life: Duration,
-    usable: AtomicBool,
+    code: Mutex<CodeState>,
     has_lease: AtomicBool,
     asked: AtomicUsize,
 }
@@ -153,8 +154,9 @@ impl World {
             guard: None,
             metrics: Arc::default(),
         });
-        let (usable, has_lease, asked) = (AtomicBool::new(true), AtomicBool::new(true), AtomicUsize::new(0));
-        Self { delivery, gateways, record, track, clock, life, usable, has_lease, asked }
+        let (code, has_lease) = (Mutex::new(CodeState::Live), AtomicBool::new(true));
+        let asked = AtomicUsize::new(0);
+        Self { delivery, gateways, record, track, clock, life, code, has_lease, asked }
     }
 
     pub fn gateway(&self, name: GatewayName) -> &ScriptedGateway {
@@ -274,13 +276,18 @@ impl World {
 
     /// From now on the code counts as used, replaced or locked.
     pub fn code_is_used_up(&self) {
-        self.usable.store(false, Ordering::SeqCst);
+        *self.code.lock().expect("no panic") = CodeState::Ended;
     }
 
-    /// From now on this process may not own the number any more, and its shard answers no question about the code.
+    /// From now on this process may not own the number any more.
     pub fn loses_lease(&self) {
         self.has_lease.store(false, Ordering::SeqCst);
-        self.code_is_used_up();
+        self.shard_restarts();
+    }
+
+    /// From now on the number's shard answers no question about the code.
+    pub fn shard_restarts(&self) {
+        *self.code.lock().expect("no panic") = CodeState::Unknown;
     }
 
     pub async fn waits(&self, span: Duration) {
@@ -319,9 +326,9 @@ impl World {
 }
 
 impl CodeLiveness for World {
-    async fn still_usable(&self) -> bool {
+    async fn code_state(&self) -> CodeState {
         self.asked.fetch_add(1, Ordering::SeqCst);
-        self.usable.load(Ordering::SeqCst)
+        *self.code.lock().expect("no panic")
     }
 
     fn may_send(&self) -> bool {

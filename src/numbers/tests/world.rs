@@ -321,13 +321,13 @@ impl World {
     /// The gateway answers a check.
     pub fn check_reported(&mut self, check: GatewayCheck, result: CheckResult) {
         let key = check.key;
-        self.submit(key, CommandKind::SettleCheck(check.settled(result)));
+        self.submit(key, CommandKind::SettleCheck(check.settled(Ok(result))));
     }
 
     /// This node may not ask the gateway, because another may own the records.
     pub fn settles_without_lease(&mut self, check: GatewayCheck) {
         let key = check.key;
-        self.submit(key, CommandKind::SettleCheck(check.settle_without_lease()));
+        self.submit(key, CommandKind::SettleCheck(check.settled(Err(Refusal::StoreUnavailable))));
     }
 
     /// A whole check that the gateway answers, with its commits.

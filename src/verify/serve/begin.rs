@@ -244,7 +244,7 @@ fn refused_by_gateway(reason: Option<FailureReason>, brings_a_code: bool) -> Ref
         Some(FailureReason::BudgetSpent { until }) => Refused::TooMany { until },
         Some(FailureReason::OutOfService { until }) => Refused::OutOfService { until },
         // Refused before, as a store that is not available.
-        Some(FailureReason::NotOwned | FailureReason::Gateway) | None => Refused::GatewayFailed,
+        Some(FailureReason::StateUnknown | FailureReason::Gateway) | None => Refused::GatewayFailed,
     }
 }
 
