@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::args::DoctorArgs;
-use super::{CommandError, CommandOutput, EXIT_FAILED, has_live_key, json_line};
+use super::{CommandError, CommandOutput, EXIT_FAILED, has_live_key, json_line, key_needed};
 use crate::app;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, ConfigError, Loaded, Sources};
@@ -174,10 +174,9 @@ fn configuration(loaded: &Loaded, sources: &Sources, clock: &dyn Clock, findings
     if loaded.settings.registry.unless_keys.is_some() && has_live_key(sources) {
         findings.ok("access", "callers need an API key, and there is one");
     } else if let Some(exposed) = &loaded.settings.registry.unless_keys {
-        let exposed = exposed.one_line();
         findings.warn(
             "access",
-            format!("the server starts only if the data directory holds an API key; without one: {exposed}"),
+            key_needed(&loaded.settings, exposed),
             "run `onceward keys list`, and make a key with `onceward keys create` if there is none",
         );
     }

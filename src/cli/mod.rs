@@ -28,7 +28,7 @@ use std::process::ExitCode;
 use crate::app;
 use crate::app::control::ControlError;
 use crate::attempts::AttemptLog;
-use crate::config::{self, ConfigErrors, Effective, Loaded, Sources};
+use crate::config::{self, ConfigErrors, Effective, Loaded, Settings, Sources};
 use crate::engine::NumberState;
 use crate::node::{self, KeyError, process};
 use crate::shard::{Record, RecordError};
@@ -263,11 +263,7 @@ fn serve(args: &ServeArgs, sources: &Sources) -> Result<CommandOutcome, CommandE
         if let Some(exposed) = &loaded.settings.registry.unless_keys
             && !has_live_key(sources)
         {
-            let exposed = exposed.one_line();
-            let _ = writeln!(
-                err,
-                "warning: the server starts only if the data directory holds an API key (onceward keys list); without one: {exposed}"
-            );
+            let _ = writeln!(err, "warning: {}", key_needed(&loaded.settings, exposed));
         }
         "configuration is valid\n".to_owned()
     } else {
@@ -278,6 +274,19 @@ fn serve(args: &ServeArgs, sources: &Sources) -> Result<CommandOutcome, CommandE
         loaded.effective.iter().map(row).collect()
     };
     Ok(CommandOutcome::Output(CommandOutput { out, err, ..CommandOutput::default() }))
+}
+
+/// Says that a start requires an API key.
+fn key_needed(settings: &Settings, exposed: &ConfigErrors) -> String {
+    let exposed = exposed.one_line();
+    if settings.cluster.is_some() {
+        return format!(
+            "this node can own the records only if etcd holds an API key (run onceward keys list on the owner); without one: {exposed}"
+        );
+    }
+    format!(
+        "the server starts only if the data directory holds an API key (onceward keys list); without one: {exposed}"
+    )
 }
 
 /// Whether an API key is known that a start requires. `false` also if this user cannot know it.

@@ -379,6 +379,22 @@ fn a_check_and_the_doctor_know_whether_the_data_holds_a_key() {
 }
 
 #[test]
+fn a_check_of_a_node_of_a_cluster_speaks_of_a_key_in_etcd() {
+    let world = World::with_config(
+        r#"{"production": true, "prod-domain": "127.0.0.1:3000", "simulator-in-production": true, "key-file": "key",
+            "cluster": {"etcd": ["http://127.0.0.1:1"], "node": "a", "advertise": "127.0.0.1:3000"}}"#,
+    );
+    std::fs::write(world.directory.path().join("key"), "ab".repeat(32)).expect("written");
+    let checked = world.runs(&["--check"]);
+    assert!(
+        checked.err.contains("this node can own the records only if etcd holds an API key"),
+        "{}",
+        checked.err
+    );
+    assert!(!checked.err.contains("data directory"), "{}", checked.err);
+}
+
+#[test]
 fn a_key_that_makes_a_data_directory_says_where() {
     let world = World::empty();
     let made = world.runs(&["keys", "create"]);
