@@ -619,7 +619,13 @@ async fn metrics<V>(call: &Call<'_, V>, head: &Parts) -> Result<Response, Proble
     let (deps, headers) = (call.deps, &head.headers);
     if deps.routes == ServedRoutes::All {
         match (deps.v2.get(), &deps.forwarder) {
-            (Some(v2), _) => v2.admit(headers, &[Scope::Metrics, Scope::Admin])?,
+            (Some(v2), forwarder) => {
+                v2.admit(headers, &[Scope::Metrics, Scope::Admin])?;
+                if forwarder.as_ref().is_some_and(|forwarder| forwarder.is_passed_on(headers)) {
+                    // A standby asks, which shows its own metrics.
+                    return Ok(Response::plain(StatusCode::OK, "the caller may read metrics"));
+                }
+            }
             (None, Some(forwarder)) if forwarder.is_passed_on(headers) => return Ok(forward::not_owner()),
             (None, Some(forwarder)) => may_read_metrics(call, forwarder, head).await?,
             (None, None) => return Err(Problem::Refused(Refusal::Starting)),
