@@ -97,8 +97,10 @@ impl Member {
                 let target = match &*owner.borrow_and_update() {
                     Owner::Here if may_serve => http::RequestTarget::Local,
                     Owner::Here | Owner::Vacant | Owner::Unknown => http::RequestTarget::Unknown,
-                    Owner::Peer { address, .. } => Url::parse(&format!("{scheme}://{address}"))
-                        .map_or(http::RequestTarget::Unknown, http::RequestTarget::Peer),
+                    Owner::Peer { node, address } => Url::parse(&format!("{scheme}://{address}")).map_or(
+                        http::RequestTarget::Unknown,
+                        |url| http::RequestTarget::Peer { node: node.clone(), url },
+                    ),
                 };
                 request_target.send_replace(target);
                 let changed = tokio::select! {
@@ -118,8 +120,11 @@ impl Member {
     }
 
     /// Returns when this node owns the records.
-    pub async fn campaign(&self) -> (ServerKey, Arc<EtcdStore>) {
-        (self.key.clone(), Arc::new(self.cluster.campaign().await))
+    ///
+    /// # Errors
+    /// [`JoinError::AddressTaken`].
+    pub async fn campaign(&self) -> Result<(ServerKey, Arc<EtcdStore>), ClusterError> {
+        Ok((self.key.clone(), Arc::new(self.cluster.campaign().await?)))
     }
 }
 
@@ -206,16 +211,17 @@ fn options(
 /// [`ClusterError`].
 pub fn forwarder(
     settings: &Settings,
+    cluster: &ClusterSettings,
     request_target: watch::Receiver<http::RequestTarget>,
 ) -> Result<Forwarder, ClusterError> {
     let key = read_key(&settings.storage)?;
-    let client = client_for_peers(settings)?;
-    Ok(Forwarder::new(request_target, client, key.expose(), settings.bounds.commands))
+    let client = client_for_peers(settings, cluster)?;
+    let node = cluster.node.clone();
+    Ok(Forwarder::new(node, request_target, client, key.expose(), settings.bounds.commands))
 }
 
-fn client_for_peers(settings: &Settings) -> Result<HttpClient, ClusterError> {
-    let ca = settings.cluster.as_ref().and_then(|cluster| cluster.peer_ca.as_ref());
-    let authorities = match (&settings.tls, ca) {
+fn client_for_peers(settings: &Settings, cluster: &ClusterSettings) -> Result<HttpClient, ClusterError> {
+    let authorities = match (&settings.tls, &cluster.peer_ca) {
         (None, _) => PeerAuthorities::Plaintext,
         (Some(_), Some(file)) => PeerAuthorities::Only(read(file)?),
         (Some(_), None) => PeerAuthorities::System,
@@ -250,7 +256,7 @@ pub fn reason_to_stand_by(owner: &Owner) -> String {
 pub fn check(settings: &Settings) -> Result<(), ClusterError> {
     let Some(cluster) = &settings.cluster else { return Ok(()) };
     read_files(&settings.storage, cluster)?;
-    client_for_peers(settings).map(drop)
+    client_for_peers(settings, cluster).map(drop)
 }
 
 fn read_key(storage: &StorageSettings) -> Result<ServerKey, ClusterError> {

@@ -129,8 +129,9 @@ impl App {
         let exporter;
         (deps.tracer, exporter) = begun.unzip();
         let request_target = Arc::new(watch::Sender::new(http::RequestTarget::Unknown));
-        if settings.cluster.is_some() {
-            deps.forwarder = Some(Arc::new(cluster::forwarder(settings, request_target.subscribe())?));
+        if let Some(cluster) = &settings.cluster {
+            let forwarder = cluster::forwarder(settings, cluster, request_target.subscribe())?;
+            deps.forwarder = Some(Arc::new(forwarder));
         }
         let (control, deps) = (Arc::default(), Arc::new(deps));
         let exporter = Arc::new(Mutex::new(exporter));
@@ -298,7 +299,7 @@ impl App {
     /// Returns when another node of the cluster owns the records, or after two seconds.
     pub async fn is_replaced(&self) {
         let mut target = self.request_target.subscribe();
-        let replaced = target.wait_for(|target| matches!(target, http::RequestTarget::Peer(_)));
+        let replaced = target.wait_for(|target| matches!(target, http::RequestTarget::Peer { .. }));
         let _ = tokio::time::timeout(REPLACED_WITHIN, replaced).await;
     }
 

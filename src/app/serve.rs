@@ -172,7 +172,7 @@ async fn serve_until_end(
             // A standby may wait for weeks.
             service_manager::ready().await;
             tasks.spawn(service_manager::keep_watchdog(app.clone()));
-            let (key, owned) = app.join(&settings, cluster).await?.campaign().await;
+            let (key, owned) = app.join(&settings, cluster).await?.campaign().await?;
             store = Some(Arc::clone(&owned));
             app.start(&settings, Some((key, owned))).await
         } else {

@@ -32,8 +32,13 @@ use crate::numbers::Refusal;
 pub enum RequestTarget {
     /// This node answers them.
     Local,
-    /// The node at this base URL.
-    Peer(Url),
+    /// Another node.
+    Peer {
+        /// Its name.
+        node: String,
+        /// Its base URL.
+        url: Url,
+    },
     /// No node is known to answer them: none owns the records, this node is the owner and loads them or stops, or etcd does
     /// not answer.
     Unknown,
@@ -52,6 +57,8 @@ pub enum Destination<'a> {
 
 /// Passes requests on to the owner.
 pub struct Forwarder {
+    /// This node's name.
+    node: String,
     request_target: watch::Receiver<RequestTarget>,
     client: HttpClient,
     proof: HeaderValue,
@@ -60,6 +67,7 @@ pub struct Forwarder {
     /// Requests that this node answers.
     local_requests: watch::Sender<usize>,
     not_reached: OncePerSecond,
+    misdirected: OncePerSecond,
 }
 
 /// A request that this node answers, until it is dropped.
@@ -97,6 +105,9 @@ static PROOF: HeaderName = HeaderName::from_static("x-onceward-node");
 
 /// The client's address in a request that was passed on.
 static CLIENT: HeaderName = HeaderName::from_static("x-onceward-client");
+
+/// The name of the node to which the request was passed on.
+static OWNER: HeaderName = HeaderName::from_static("x-onceward-owner");
 
 /// In the answer of a node that does not own the records: the request was not begun.
 static NOT_OWNER: HeaderName = HeaderName::from_static("x-onceward-not-owner");
@@ -153,6 +164,7 @@ enum Failed {
 impl Forwarder {
     /// `secret` is the same on all nodes. At most `max_in_flight` requests are passed on at once.
     pub fn new(
+        node: String,
         request_target: watch::Receiver<RequestTarget>,
         client: HttpClient,
         secret: &[u8],
@@ -160,12 +172,14 @@ impl Forwarder {
     ) -> Self {
         let in_flight = Semaphore::new(max_in_flight.min(Semaphore::MAX_PERMITS));
         Self {
+            node,
             request_target,
             client,
             proof: proof_of(secret),
             in_flight,
             local_requests: watch::Sender::default(),
             not_reached: OncePerSecond::default(),
+            misdirected: OncePerSecond::default(),
         }
     }
 
@@ -179,7 +193,7 @@ impl Forwarder {
     pub fn state(&self) -> NodeState {
         match *self.request_target.borrow() {
             RequestTarget::Local => NodeState::Owner,
-            RequestTarget::Peer(_) => NodeState::Standby,
+            RequestTarget::Peer { .. } => NodeState::Standby,
             RequestTarget::Unknown => NodeState::NoOwner,
         }
     }
@@ -187,6 +201,17 @@ impl Forwarder {
     /// Decides which node answers a request from `peer`.
     pub fn destination(&self, headers: &HeaderMap, peer: IpAddr) -> Destination<'_> {
         let passed_on_for = self.client_of(headers);
+        if passed_on_for.is_some()
+            && let Some(owner) = request::only(headers, &OWNER).filter(|owner| *owner != self.node)
+        {
+            let (owner, node) = (owner.to_owned(), self.node.clone());
+            self.misdirected.note(move |count| {
+                warn!(
+                    owner,
+                    node, count, "request for another node received; check \"advertise\" of that node"
+                );
+            });
+        }
         match (self.begin_local(), passed_on_for) {
             (Some(in_progress), client) => Destination::Local(client.unwrap_or(peer), in_progress),
             (None, Some(_)) => Destination::NotOwner,
@@ -245,8 +270,12 @@ impl Forwarder {
                     }
                 }
                 RequestTarget::Unknown => {}
-                RequestTarget::Peer(peer) => {
-                    let request = self.request(head, body.clone(), client, request_id, &peer);
+                RequestTarget::Peer { node, url: peer } => {
+                    let mut request = self.request(head, body.clone(), client, request_id, &peer);
+                    // A name has only letters, digits, `-` and `_`.
+                    if let Ok(node) = HeaderValue::try_from(node) {
+                        request.headers_mut().insert(&OWNER, node);
+                    }
                     match self.send(request, &peer).await {
                         Ok(answer) => return Ok(ForwardResult::Response(answer)),
                         Err(Failed::Unknown(reason)) => {
@@ -275,7 +304,7 @@ impl Forwarder {
     async fn is_replaced(&self, peer: &Url) {
         let is_other = |request_target: &RequestTarget| match request_target {
             RequestTarget::Local => true,
-            RequestTarget::Peer(other) => other != peer,
+            RequestTarget::Peer { url, .. } => url != peer,
             RequestTarget::Unknown => false,
         };
         if self.request_target.clone().wait_for(is_other).await.is_err() {

@@ -13,15 +13,15 @@ use tokio::time::{sleep, timeout};
 
 use crate::etcd::{Client, ClientError, EtcdTls, delete, found, get, put, version_is};
 use crate::lease::{self, Lease};
-use crate::messages::{KeyValue, TxnRequest};
+use crate::messages::{KeyValue, TxnRequest, TxnResponse};
 use crate::sealed::{Sealing, record_range, system_key};
 use crate::store::EtcdStore;
 use crate::writer::sequence_key;
 
 /// Longest time until a change of the owner that the watch did not report is noticed.
 const POLL: Duration = Duration::from_millis(500);
-/// Attempts to reserve the node's name before the log warns. An earlier process of the node, which was killed, holds it
-/// for up to two seconds.
+/// Attempts to reserve the node's name and address before the log warns, or the start is refused. An earlier process of
+/// the node, which was killed, holds them for up to two seconds.
 const QUIET_ATTEMPTS: u32 = 8;
 /// By this time after the join, the lease of an earlier process of this node has ended. etcd ends a lease up to half a
 /// second late.
@@ -57,6 +57,11 @@ pub enum JoinError {
         "the records in etcd were written with another server key; give every node the same file (\"key-file\")"
     )]
     OtherKey,
+    #[error(
+        "node {node} has the address {address}; give every node its own \"advertise\" in \"cluster\", where other nodes \
+         reach it"
+    )]
+    AddressTaken { node: String, address: String },
 }
 
 /// An import cannot begin or end.
@@ -109,21 +114,32 @@ pub struct MemberState {
     changes: watch::Sender<u64>,
 }
 
-/// Whether this node has its name for itself.
+/// Whether this node has its name and its address for itself.
 #[derive(Clone, Default)]
 enum NameReservation {
     /// The campaign has not begun.
     #[default]
     NotRequested,
-    /// Another process may have it.
+    /// Another process may have them.
     Pending,
     Held(Arc<Lease>),
+    /// When this node started, another one had its address.
+    AddressTaken {
+        node: String,
+    },
 }
 
-/// The result of an attempt to reserve this node's name.
+/// The result of an attempt to reserve this node's name and address.
 enum NameClaim {
     Held(Arc<Lease>),
-    TakenBy { address: String },
+    /// Another process has the name, at this address.
+    NameTaken {
+        address: String,
+    },
+    /// The node of this name has the address.
+    AddressTaken {
+        node: String,
+    },
 }
 
 /// Exists while an import is not complete: no node owns the records then.
@@ -134,6 +150,11 @@ fn import_key() -> Vec<u8> {
 /// The key that reserves a node's name. Its value is the node's address.
 fn name_key(name: &str) -> Vec<u8> {
     system_key(&format!("node/{name}"))
+}
+
+/// The key that reserves a node's address. Its value is the node's name.
+fn address_key(address: &str) -> Vec<u8> {
+    system_key(&format!("address/{address}"))
 }
 
 /// The key of the owner. Its value is the node's name, a line feed and its address.
@@ -182,7 +203,10 @@ impl Cluster {
 
     /// Returns when this node owns the records, with the store of its term. Failures of etcd are logged once, and the
     /// campaign goes on. A node whose name another one has waits for the name.
-    pub async fn campaign(&self) -> EtcdStore {
+    ///
+    /// # Errors
+    /// [`JoinError::AddressTaken`], after four seconds.
+    pub async fn campaign(&self) -> Result<EtcdStore, JoinError> {
         let mut changes = self.state.changes.subscribe();
         let mut name = self.state.name.subscribe();
         let begins = self.state.name.send_if_modified(|name| {
@@ -198,11 +222,19 @@ impl Cluster {
         }
         let mut is_reported = false;
         loop {
+            let is_decided = |name: &NameReservation| {
+                matches!(name, NameReservation::Held(_) | NameReservation::AddressTaken { .. })
+            };
             // The sender lives as long as `self`.
-            let _ = name.wait_for(|name| matches!(name, NameReservation::Held(_))).await;
+            if let Ok(decided) = name.wait_for(is_decided).await
+                && let NameReservation::AddressTaken { node } = &*decided
+            {
+                let address = self.state.options.advertise.clone();
+                return Err(JoinError::AddressTaken { node: node.clone(), address });
+            }
             changes.mark_unchanged();
             match self.state.try_to_win(true).await {
-                Ok(Some(store)) => return store,
+                Ok(Some(store)) => return Ok(store),
                 Ok(None) => is_reported = false,
                 Err(error) if is_reported => tracing::debug!(%error, "campaign failed"),
                 Err(error) => {
@@ -237,7 +269,7 @@ impl Cluster {
         let store = self.state.try_to_win(false).await?.ok_or(ImportError::Owned)?;
         let is_unfinished = !client.range(import_key(), Vec::new()).await?.is_empty();
         if !is_unfinished && store.expected_records() > 0 {
-            let _ = store.close().await;
+            let _ = store.release().await;
             return Err(ImportError::NotEmpty);
         }
         let (first, end) = record_range(0, Slot::MAX);
@@ -254,7 +286,7 @@ impl Cluster {
         let success = vec![delete(import_key(), Vec::new())];
         self.state.client.txn(TxnRequest { success, ..TxnRequest::default() }).await?;
         // The lease ends by itself in any case.
-        let _ = store.close().await;
+        let _ = store.release().await;
         Ok(())
     }
 }
@@ -301,7 +333,9 @@ impl MemberState {
             lease.end();
             let _ = self.client.revoke(lease.id).await;
         } else {
-            tracing::info!(node = name, term = format!("{:x}", lease.id), "ownership acquired");
+            if serves {
+                tracing::info!(node = name, term = format!("{:x}", lease.id), "ownership acquired");
+            }
             self.term.send_replace(Some(lease));
             self.owner.send_replace(Owner::Here);
         }
@@ -310,31 +344,35 @@ impl MemberState {
 
     async fn try_to_reserve_name(&self) -> Result<NameClaim, ClientError> {
         let ClusterOptions { etcd, tls, name, advertise, uptime, .. } = &self.options;
-        let key = name_key(name);
-        let taken_by = |found: &KeyValue| {
-            let address = String::from_utf8_lossy(&found.value).into_owned();
-            Ok(NameClaim::TakenBy { address })
+        let (name_key, address_key) = (name_key(name), address_key(advertise));
+        let reads = vec![get(name_key.clone(), Vec::new()), get(address_key.clone(), Vec::new())];
+        let taken = |response: TxnResponse, lease| {
+            // A repeated transaction finds its own keys.
+            let other = found(response).flatten().find(|found| found.lease != lease)?;
+            let value = String::from_utf8_lossy(&other.value).into_owned();
+            Some(if other.key == name_key {
+                NameClaim::NameTaken { address: value }
+            } else {
+                NameClaim::AddressTaken { node: value }
+            })
         };
-        if let Some(found) = self.client.range(key.clone(), Vec::new()).await?.first() {
-            return taken_by(found);
+        let look = TxnRequest { success: reads.clone(), ..TxnRequest::default() };
+        if let Some(taken) = taken(self.client.txn(look).await?, 0) {
+            return Ok(taken);
         }
         let sent = uptime.now();
         let lease = Lease::new(self.client.grant(lease::TTL).await?, Arc::clone(uptime), sent);
         let txn = TxnRequest {
-            compare: vec![version_is(key.clone(), 0)],
-            success: vec![put(key.clone(), advertise.clone().into_bytes(), lease.id)],
-            failure: vec![get(key, Vec::new())],
+            compare: vec![version_is(name_key.clone(), 0), version_is(address_key.clone(), 0)],
+            success: vec![
+                put(name_key.clone(), advertise.clone().into_bytes(), lease.id),
+                put(address_key, name.clone().into_bytes(), lease.id),
+            ],
+            failure: reads,
         };
-        let response = self.client.txn(txn).await?;
-        // A repeated transaction finds its own key.
-        let other = if response.succeeded {
-            None
-        } else {
-            found(response).flatten().find(|found| found.lease != lease.id)
-        };
-        if let Some(other) = other {
+        if let Some(taken) = taken(self.client.txn(txn).await?, lease.id) {
             let _ = self.client.revoke(lease.id).await;
-            return taken_by(&other);
+            return Ok(taken);
         }
         let lease = Arc::new(lease);
         lease::keep_alive(&lease, etcd.clone(), tls.clone()).map_err(|error| no_thread(&error))?;
@@ -367,22 +405,38 @@ fn no_thread(error: &io::Error) -> ClientError {
     ClientError::Refused(format!("the thread that keeps the lease alive cannot start: {error}"))
 }
 
-/// Holds the node's name from the beginning of the campaign on.
+/// Holds the node's name and address from the beginning of the campaign on.
 async fn reserve_name(state: Arc<MemberState>) {
     let mut attempts = 0;
+    let mut has_held = false;
     loop {
         match state.try_to_reserve_name().await {
             Ok(NameClaim::Held(lease)) => {
                 if attempts >= QUIET_ATTEMPTS {
                     tracing::info!(node = state.options.name, "node name reserved");
                 }
-                attempts = 0;
+                (attempts, has_held) = (0, true);
                 state.name.send_replace(NameReservation::Held(Arc::clone(&lease)));
                 lease.wait_until_ended().await;
                 state.name.send_replace(NameReservation::Pending);
                 continue;
             }
-            Ok(NameClaim::TakenBy { address }) => {
+            Ok(NameClaim::AddressTaken { node }) => {
+                attempts += 1;
+                if attempts >= QUIET_ATTEMPTS && !has_held {
+                    state.name.send_replace(NameReservation::AddressTaken { node });
+                    return;
+                }
+                if attempts == QUIET_ATTEMPTS {
+                    tracing::warn!(
+                        node = state.options.name,
+                        other = node,
+                        address = state.options.advertise,
+                        "address in use by another node, this node cannot own the records; give every node its own \"advertise\" in \"cluster\""
+                    );
+                }
+            }
+            Ok(NameClaim::NameTaken { address }) => {
                 attempts += 1;
                 if attempts == QUIET_ATTEMPTS {
                     tracing::warn!(

@@ -64,6 +64,14 @@ impl EtcdStore {
         self.lease.wait_until_ended().await;
     }
 
+    pub(crate) async fn release(&self) -> Result<(), StoreError> {
+        if self.closed.swap(true, Ordering::AcqRel) || self.lease.has_ended() {
+            return Ok(());
+        }
+        self.lease.end();
+        self.client.revoke(self.lease.id).await.map_err(|error| unavailable(&error))
+    }
+
     #[cfg(test)]
     pub(crate) fn lease(&self) -> &Lease {
         &self.lease
@@ -177,13 +185,9 @@ impl Store for EtcdStore {
 
     /// Gives up the ownership at once.
     fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(async move {
-            if self.closed.swap(true, Ordering::AcqRel) || self.lease.has_ended() {
-                return Ok(());
-            }
-            self.lease.end();
+        if !self.lease.has_ended() {
             tracing::info!(term = format!("{:x}", self.lease.id), "ownership released");
-            self.client.revoke(self.lease.id).await.map_err(|error| unavailable(&error))
-        })
+        }
+        Box::pin(self.release())
     }
 }

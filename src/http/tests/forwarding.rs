@@ -12,10 +12,13 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::timeout;
+use tracing::Level;
 use url::Url;
 
 use super::client::{Reply, post};
+use super::logs::Log;
 use super::script::Script;
+use super::v2::world::{V2World, root};
 use super::world::{World, deps, send_body};
 use crate::gateway::{HttpClient, PeerAuthorities};
 use crate::http::ServedRoutes;
@@ -56,6 +59,34 @@ async fn a_listener_for_metrics_passes_nothing_on() {
     assert_eq!(client.reply().await.status, 404);
     let scrape = standby.get("/metrics").await;
     assert!(scrape.body.contains("onceward_cluster_node{state=\"standby\"} 1\n"), "{}", scrape.body);
+}
+
+#[tokio::test]
+async fn the_owner_says_whether_a_caller_may_read_metrics_without_the_text() {
+    let standby = forwarder(watch::channel(RequestTarget::Unknown).1);
+    let proof = format!("{PROOF}: {}", standby.proof().to_str().expect("hex digits"));
+    let owner = V2World::with(Script::panics(), |deps| {
+        deps.forwarder = Some(Arc::new(forwarder(watch::channel(RequestTarget::Local).1)));
+    })
+    .await;
+    let passed_on = [proof.as_str(), "x-onceward-client: 192.0.2.7"];
+    let allowed = owner.ask("GET", "/metrics", &root(), &passed_on, "").await;
+    assert_eq!((allowed.status, allowed.body.contains("onceward_")), (200, false), "{}", allowed.body);
+    assert_eq!(owner.ask("GET", "/metrics", "AC:wrong", &passed_on, "").await.status, 401);
+    assert!(owner.get("/metrics").await.body.contains("onceward_cluster_node"));
+}
+
+#[tokio::test]
+async fn a_request_for_another_node_is_logged() {
+    let owner = node(Script::sends(SendOutcome::GatewayFailed), RequestTarget::Local).await;
+    // It takes the node at that address for `b`.
+    let standby = node(Script::panics(), peer(owner.address)).await;
+    let log = Log::default();
+    let _guard = log.capture(Level::WARN);
+    assert_eq!(standby.post("/api/send-otp", &send_body()).await.status, 500);
+    let text = log.text();
+    let line = text.lines().find(|line| line.contains("request for another node received"));
+    assert!(line.is_some_and(|line| line.contains("owner=\"b\"")), "{text}");
 }
 
 #[tokio::test]
@@ -171,7 +202,7 @@ const ADDRESS: &str = "x-onceward-client";
 
 fn forwarder(owner: watch::Receiver<RequestTarget>) -> Forwarder {
     let client = HttpClient::for_peers(&PeerAuthorities::Plaintext).expect("a client");
-    Forwarder::new(owner, client, b"a secret of all nodes", 8)
+    Forwarder::new("a".to_owned(), owner, client, b"a secret of all nodes", 8)
 }
 
 fn with_forwarder(script: Script, owner: watch::Receiver<RequestTarget>) -> crate::http::Deps<Script> {
@@ -185,7 +216,8 @@ async fn node(script: Script, owner: RequestTarget) -> World {
 }
 
 fn peer(address: SocketAddr) -> RequestTarget {
-    RequestTarget::Peer(Url::parse(&format!("http://{address}")).expect("a URL"))
+    let url = Url::parse(&format!("http://{address}")).expect("a URL");
+    RequestTarget::Peer { node: "b".to_owned(), url }
 }
 
 fn head() -> Parts {

@@ -197,11 +197,11 @@ const REFUSED: &str = "DEBUG onceward::http::service: request body refused";
 const MINUTE: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+pub(super) struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
     /// Collects the log of this thread, which runs one test.
-    fn capture(&self, level: Level) -> DefaultGuard {
+    pub(super) fn capture(&self, level: Level) -> DefaultGuard {
         // With a single subscriber, tracing asks only the present thread whether an event is wanted, and remembers the
         // answer: another test's thread without a subscriber would disable the event for all.
         static ANOTHER: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(tracing_subscriber::registry()));
@@ -240,7 +240,7 @@ impl Log {
         self.0.lock().expect("not poisoned").clear();
     }
 
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         String::from_utf8(self.0.lock().expect("not poisoned").clone()).expect("UTF-8")
     }
 }

@@ -303,6 +303,21 @@ async fn a_node_without_the_servers_key_does_not_start() {
 }
 
 #[tokio::test]
+async fn a_node_with_the_address_of_another_does_not_start() {
+    let mut cluster = Cluster::new(1).await;
+    let a = cluster.start(0).await;
+    a.owns_the_records().await;
+    let of_b = json!({ "etcd": cluster.etcd.urls(), "node": "b", "advertise": cluster.address(0) });
+    cluster.setups[1] = cluster.setups[1].clone().config("cluster", of_b);
+    let refused = cluster.setups[1].run().await;
+    assert_eq!(refused.status.code(), Some(70), "{}", refused.output);
+    let names_a = format!("node a has the address {}; give every node its own", cluster.address(0));
+    assert!(refused.output.contains(&names_a), "{}", refused.output);
+    let number = cluster.numbers.next();
+    a.send(&number).await.expects(sent(&number, 5));
+}
+
+#[tokio::test]
 async fn a_cluster_grows_from_the_export_of_a_single_machine() {
     let cluster = Cluster::new(1).await;
     let alone = through(&cluster.twilio.base_url(), Setup::new())
@@ -337,6 +352,7 @@ async fn a_cluster_grows_from_the_export_of_a_single_machine() {
     let imported = import("backup.jsonl").await;
     assert_eq!(imported.status.code(), Some(0), "{}", imported.output);
     assert!(imported.output.contains("into etcd"), "{}", imported.output);
+    assert!(!imported.output.contains("ownership"), "{}", imported.output);
     a.owns_the_records().await;
     a.verify(&number, &wrong(&code)).await.expects(incorrect(&number, 3));
     a.verify(&number, &code).await.expects(verified(&number));

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::etcd_process::Etcd;
 use super::node::{START, commit, join, key, kill, options, put, restore};
-use crate::{Cluster, Owner};
+use crate::{Cluster, JoinError, Owner};
 
 fn peer(node: &str) -> Owner {
     Owner::Peer { node: node.to_owned(), address: format!("{node}.example:3000") }
@@ -19,12 +19,12 @@ fn peer(node: &str) -> Owner {
 async fn one_of_two_nodes_wins_and_both_know_it() {
     let etcd = Etcd::start(1).await;
     let (a, b) = (join(&etcd, "a").await, join(&etcd, "b").await);
-    let owned = a.campaign().await;
+    let owned = a.campaign().await.unwrap();
     assert_eq!(*a.owner().borrow(), Owner::Here);
     b.owner().wait_for(|owner| *owner == peer("a")).await.unwrap();
     assert!(timeout(Duration::from_secs(1), b.campaign()).await.is_err());
     owned.close().await.unwrap();
-    let _of_b = b.campaign().await;
+    let _of_b = b.campaign().await.unwrap();
     assert_eq!(*b.owner().borrow(), Owner::Here);
     a.owner().wait_for(|owner| *owner == peer("b")).await.unwrap();
 }
@@ -33,13 +33,13 @@ async fn one_of_two_nodes_wins_and_both_know_it() {
 async fn a_standby_takes_over_from_a_killed_owner_with_all_records() {
     let etcd = Etcd::start(1).await;
     let a = join(&etcd, "a").await;
-    let store = a.campaign().await;
+    let store = a.campaign().await.unwrap();
     for slot in 0..=u8::MAX {
         commit(&store, vec![put(slot, 7, "acknowledged")]).await.unwrap();
     }
     let b = join(&etcd, "b").await;
     kill(a, store);
-    let store = timeout(Duration::from_secs(5), b.campaign()).await.expect("won within 5 s");
+    let store = timeout(Duration::from_secs(5), b.campaign()).await.expect("won within 5 s").unwrap();
     let records = restore(&store, Slots::all()).await.unwrap();
     assert_eq!(records.len(), 256);
     assert!((0..=u8::MAX).all(|slot| records[&key(slot, 7)] == "acknowledged"));
@@ -49,8 +49,8 @@ async fn a_standby_takes_over_from_a_killed_owner_with_all_records() {
 async fn a_standby_takes_over_at_once_from_an_owner_that_stops() {
     let etcd = Etcd::start(1).await;
     let (a, b) = (join(&etcd, "a").await, join(&etcd, "b").await);
-    let store = a.campaign().await;
-    let campaign = tokio::spawn(async move { b.campaign().await });
+    let store = a.campaign().await.unwrap();
+    let campaign = tokio::spawn(async move { b.campaign().await.unwrap() });
     store.close().await.unwrap();
     // A lease lasts two seconds.
     let won = timeout(Duration::from_millis(1_500), campaign).await.expect("won before the lease could end");
@@ -61,10 +61,10 @@ async fn a_standby_takes_over_at_once_from_an_owner_that_stops() {
 async fn a_restarted_node_does_not_take_its_former_self_for_a_peer() {
     let etcd = Etcd::start(1).await;
     let a = join(&etcd, "a").await;
-    let store = a.campaign().await;
+    let store = a.campaign().await.unwrap();
     kill(a, store);
     let again = join(&etcd, "a").await;
-    let store = again.campaign().await;
+    let store = again.campaign().await.unwrap();
     assert_eq!(*again.owner().borrow(), Owner::Here);
     assert!(store.owns_records());
 }
@@ -73,7 +73,7 @@ async fn a_restarted_node_does_not_take_its_former_self_for_a_peer() {
 async fn a_copy_of_a_running_owner_takes_it_for_another_node() {
     let etcd = Etcd::start(1).await;
     let a = join(&etcd, "a").await;
-    let _owned = a.campaign().await;
+    let _owned = a.campaign().await.unwrap();
     let copy = join(&etcd, "a").await;
     copy.owner().wait_for(|owner| *owner == peer("a")).await.unwrap();
 }
@@ -82,26 +82,46 @@ async fn a_copy_of_a_running_owner_takes_it_for_another_node() {
 async fn a_node_whose_name_another_one_has_does_not_own_the_records() {
     let etcd = Etcd::start(1).await;
     let a = join(&etcd, "a").await;
-    let store = a.campaign().await;
+    let store = a.campaign().await.unwrap();
     let namesake = join_elsewhere(&etcd, "a").await;
     namesake.owner().wait_for(|owner| *owner == peer("a")).await.unwrap();
     store.close().await.unwrap();
     assert!(timeout(Duration::from_secs(3), namesake.campaign()).await.is_err());
     kill(a, store);
-    timeout(Duration::from_secs(10), namesake.campaign()).await.expect("the name is free by then");
+    timeout(Duration::from_secs(10), namesake.campaign()).await.expect("the name is free by then").unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_whose_address_another_one_has_is_refused() {
+    let etcd = Etcd::start(1).await;
+    let a = join(&etcd, "a").await;
+    let store = a.campaign().await.unwrap();
+    let of_b = || {
+        let mut of_b = options(&etcd, "b", 1, START);
+        of_b.advertise = "a.example:3000".to_owned();
+        of_b
+    };
+    let b = Cluster::join(of_b()).await.unwrap();
+    let refused = timeout(Duration::from_secs(10), b.campaign()).await.expect("refused in time");
+    let Err(JoinError::AddressTaken { node, address }) = refused else { panic!("not refused") };
+    assert_eq!((node.as_str(), address.as_str()), ("a", "a.example:3000"));
+    // A node may get the address of one that was killed at once.
+    kill(a, store);
+    let b = Cluster::join(of_b()).await.unwrap();
+    timeout(Duration::from_secs(10), b.campaign()).await.expect("won").unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_name_of_a_node_that_leaves_is_free_at_once() {
     let etcd = Etcd::start(1).await;
     let a = join(&etcd, "a").await;
-    let store = a.campaign().await;
+    let store = a.campaign().await.unwrap();
     store.close().await.unwrap();
     a.release_name().await;
     let next = join_elsewhere(&etcd, "a").await;
     // A lease lasts two seconds.
     let won = timeout(Duration::from_millis(1_500), next.campaign()).await;
-    won.expect("won before the lease could end");
+    won.expect("won before the lease could end").unwrap();
 }
 
 #[tokio::test]
@@ -115,7 +135,7 @@ async fn the_log_says_that_the_owner_is_missing_but_not_at_a_first_start() {
     let follower = join(&etcd, "b").await;
     follower.owner().wait_for(|owner| *owner == Owner::Vacant).await.unwrap();
     let a = join(&etcd, "a").await;
-    let store = a.campaign().await;
+    let store = a.campaign().await.unwrap();
     follower.owner().wait_for(|owner| *owner == peer("a")).await.unwrap();
     assert!(!is_logged());
     kill(a, store);

@@ -12,7 +12,7 @@ use super::node::{commit, eventually, join, key, put, restore};
 async fn acknowledged_batches_survive_the_death_of_each_member_in_turn() {
     let mut etcd = Etcd::start(3).await;
     let cluster = join(&etcd, "a").await;
-    let a = cluster.campaign().await;
+    let a = cluster.campaign().await.unwrap();
     let mut acknowledged = BTreeMap::new();
     let mut id = 0;
     for member in 0..3 {
@@ -44,7 +44,7 @@ async fn acknowledged_batches_survive_the_death_of_each_member_in_turn() {
 async fn without_a_majority_nothing_is_committed_until_it_is_back() {
     let mut etcd = Etcd::start(3).await;
     let cluster = join(&etcd, "a").await;
-    let a = cluster.campaign().await;
+    let a = cluster.campaign().await.unwrap();
     commit(&a, vec![put(0, 1, "before")]).await.unwrap();
     etcd.kill(0);
     etcd.kill(1);

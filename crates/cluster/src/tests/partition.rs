@@ -16,13 +16,13 @@ async fn what_a_cut_off_owner_wrote_arrives_too_late_and_changes_nothing() {
     let link = Link::to(&etcd.urls()[0]).await;
     let mut of_a = options(&etcd, "a", 1, START);
     of_a.etcd = vec![link.url.clone()];
-    let a = Cluster::join(of_a).await.expect("joined").campaign().await;
+    let a = Cluster::join(of_a).await.expect("joined").campaign().await.unwrap();
     commit(&a, vec![put(0, 1, "before")]).await.unwrap();
     link.cut();
     let late = timeout(Duration::from_secs(3), commit(&a, vec![put(0, 1, "late")])).await;
     assert!(late.expect("an answer in time").is_err());
     eventually(async || !a.owns_records()).await;
-    let b = join(&etcd, "b").await.campaign().await;
+    let b = join(&etcd, "b").await.campaign().await.unwrap();
     commit(&b, vec![put(0, 2, "of b")]).await.unwrap();
     // The requests of `a` arrive now.
     link.restore();

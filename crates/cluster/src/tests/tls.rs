@@ -71,7 +71,7 @@ async fn etcd_is_used_over_tls_by_a_node_with_a_certificate_only() {
         // etcd starts.
         joined = join(tls(&authority, Some(&authority))).await;
     }
-    let store = joined.expect("joined").campaign().await;
+    let store = joined.expect("joined").campaign().await.unwrap();
     commit(&store, vec![put(0, 1, "x")]).await.expect("committed");
     assert!(store.owns_records());
     for refused in [tls(&authority, None), tls(&authority, Some(&stranger)), tls(&stranger, Some(&authority))]

@@ -12,4 +12,4 @@ mod paging;
 mod refusals;
 mod resources;
 mod verifications;
-mod world;
+pub mod world;
