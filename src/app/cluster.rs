@@ -114,9 +114,9 @@ impl Member {
         });
     }
 
-    /// Gives up the node's name, within half a second.
-    pub async fn release_name(&self) {
-        let _ = tokio::time::timeout(RELEASE_WITHIN, self.cluster.release_name()).await;
+    /// Gives up the node's name and address, within half a second.
+    pub async fn release_reservation(&self) {
+        let _ = tokio::time::timeout(RELEASE_WITHIN, self.cluster.release_reservation()).await;
     }
 
     /// Returns when this node owns the records.
@@ -147,7 +147,9 @@ impl ClusterImport {
         at: Timestamp,
     ) -> Result<Self, ClusterError> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-        let runtime = runtime.map_err(|error| ImportError::Etcd(ClientError::Refused(error.to_string())))?;
+        let runtime = runtime.map_err(|error| {
+            ImportError::Etcd(ClientError::Local(format!("threads cannot start: {error}")))
+        })?;
         let clock = Arc::new(EngineClock::over(Arc::new(SystemClock::start())));
         clock.at_least(at);
         let options = options(storage, cluster, &clock)?;

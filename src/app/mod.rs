@@ -182,10 +182,10 @@ impl App {
         Ok(self.member.get_or_init(|| member))
     }
 
-    /// Gives up the name of a node of a cluster.
-    pub async fn release_name(&self) {
+    /// Gives up the name and address of a node of a cluster.
+    pub async fn release_reservation(&self) {
         if let Some(member) = self.member.get() {
-            member.release_name().await;
+            member.release_reservation().await;
         }
     }
 

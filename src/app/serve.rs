@@ -141,7 +141,7 @@ async fn serve(settings: Settings) -> Result<u8, AppStartError> {
     let hangup = signal(SignalKind::hangup()).map_err(AppStartError::Signals)?;
     let app = App::new(&settings)?;
     let code = serve_until_end(settings, &app, signals, hangup).await;
-    app.release_name().await;
+    app.release_reservation().await;
     code
 }
 

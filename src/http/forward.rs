@@ -27,7 +27,7 @@ use crate::log_limit::OncePerSecond;
 use crate::metrics::{ForwardEnd, NodeState};
 use crate::numbers::Refusal;
 
-/// Where requests go: the owner of the records, as this node knows it.
+/// The owner of the records, to which requests go, as this node knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RequestTarget {
     /// This node answers them.
@@ -137,7 +137,7 @@ pub enum ForwardResult<'a> {
 #[derive(Debug)]
 pub struct ForwardError {
     pub end: ForwardEnd,
-    /// What the client learns.
+    /// The answer to the client.
     pub refusal: Refusal,
 }
 
@@ -183,7 +183,7 @@ impl Forwarder {
         }
     }
 
-    /// What this node sends to prove itself.
+    /// The proof that this node sends.
     #[cfg(test)]
     pub const fn proof(&self) -> &HeaderValue {
         &self.proof

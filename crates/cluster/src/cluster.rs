@@ -34,7 +34,7 @@ pub struct ClusterOptions {
     pub tls: Option<EtcdTls>,
     /// This node's name, which no other node has.
     pub name: String,
-    /// Where other nodes reach this one: host and port. No other node has it.
+    /// The host and port at which other nodes reach this one. No other node has it.
     pub advertise: String,
     /// The nodes share it.
     pub key: ServerKey,
@@ -99,7 +99,7 @@ pub struct Cluster {
     tasks: Mutex<JoinSet<()>>,
 }
 
-/// What the tasks of a [`Cluster`] share.
+/// The state that the tasks of a [`Cluster`] share.
 pub struct MemberState {
     pub options: ClusterOptions,
     pub client: Arc<Client>,
@@ -107,7 +107,7 @@ pub struct MemberState {
     /// When this node joined, by `uptime`.
     joined: Timestamp,
     owner: watch::Sender<Owner>,
-    name: watch::Sender<NameReservation>,
+    reservation: watch::Sender<Reservation>,
     /// The lease of this node's last term.
     term: watch::Sender<Option<Arc<Lease>>>,
     /// Counts changes of the owner key.
@@ -116,7 +116,7 @@ pub struct MemberState {
 
 /// Whether this node has its name and its address for itself.
 #[derive(Clone, Default)]
-enum NameReservation {
+enum Reservation {
     /// The campaign has not begun.
     #[default]
     NotRequested,
@@ -130,7 +130,7 @@ enum NameReservation {
 }
 
 /// The result of an attempt to reserve this node's name and address.
-enum NameClaim {
+enum ReservationAttempt {
     Held(Arc<Lease>),
     /// Another process has the name, at this address.
     NameTaken {
@@ -173,7 +173,7 @@ impl Cluster {
         let txn = TxnRequest {
             compare: vec![version_is(key.clone(), 0)],
             success: vec![put(key.clone(), options.key_fingerprint.to_vec(), 0)],
-            failure: vec![get(key, Vec::new())],
+            failure: vec![get(key)],
         };
         let response = client.txn(txn).await?;
         let is_other = |found: KeyValue| found.value[..] != options.key_fingerprint;
@@ -186,7 +186,7 @@ impl Cluster {
             options,
             client: Arc::new(client),
             owner: watch::Sender::default(),
-            name: watch::Sender::default(),
+            reservation: watch::Sender::default(),
             term: watch::Sender::default(),
             changes: watch::Sender::default(),
         });
@@ -202,32 +202,32 @@ impl Cluster {
     }
 
     /// Returns when this node owns the records, with the store of its term. Failures of etcd are logged once, and the
-    /// campaign goes on. A node whose name another one has waits for the name.
+    /// campaign goes on. A node whose name another process has waits for the name.
     ///
     /// # Errors
-    /// [`JoinError::AddressTaken`], after four seconds.
+    /// [`JoinError::AddressTaken`], within four seconds.
     pub async fn campaign(&self) -> Result<EtcdStore, JoinError> {
         let mut changes = self.state.changes.subscribe();
-        let mut name = self.state.name.subscribe();
-        let begins = self.state.name.send_if_modified(|name| {
-            let begins = matches!(name, NameReservation::NotRequested);
+        let mut reservation = self.state.reservation.subscribe();
+        let begins = self.state.reservation.send_if_modified(|reservation| {
+            let begins = matches!(reservation, Reservation::NotRequested);
             if begins {
-                *name = NameReservation::Pending;
+                *reservation = Reservation::Pending;
             }
             begins
         });
         if begins {
             let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-            tasks.spawn(reserve_name(Arc::clone(&self.state)));
+            tasks.spawn(reserve_name_and_address(Arc::clone(&self.state)));
         }
         let mut is_reported = false;
         loop {
-            let is_decided = |name: &NameReservation| {
-                matches!(name, NameReservation::Held(_) | NameReservation::AddressTaken { .. })
+            let is_decided = |reservation: &Reservation| {
+                matches!(reservation, Reservation::Held(_) | Reservation::AddressTaken { .. })
             };
             // The sender lives as long as `self`.
-            if let Ok(decided) = name.wait_for(is_decided).await
-                && let NameReservation::AddressTaken { node } = &*decided
+            if let Ok(decided) = reservation.wait_for(is_decided).await
+                && let Reservation::AddressTaken { node } = &*decided
             {
                 let address = self.state.options.advertise.clone();
                 return Err(JoinError::AddressTaken { node: node.clone(), address });
@@ -248,11 +248,11 @@ impl Cluster {
         }
     }
 
-    /// Gives the node's name up. Otherwise it stays reserved for two seconds.
-    pub async fn release_name(&self) {
+    /// Gives up the node's name and address. Otherwise they stay reserved for two seconds.
+    pub async fn release_reservation(&self) {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
-        let name = self.state.name.send_replace(NameReservation::NotRequested);
-        if let NameReservation::Held(lease) = name {
+        let former = self.state.reservation.send_replace(Reservation::NotRequested);
+        if let Reservation::Held(lease) = former {
             lease.end();
             // The lease ends by itself in any case.
             let _ = self.state.client.revoke(lease.id).await;
@@ -267,7 +267,7 @@ impl Cluster {
     pub async fn begin_import(&self) -> Result<EtcdStore, ImportError> {
         let client = &self.state.client;
         let store = self.state.try_to_win(false).await?.ok_or(ImportError::Owned)?;
-        let is_unfinished = !client.range(import_key(), Vec::new()).await?.is_empty();
+        let is_unfinished = client.read(import_key()).await?.is_some();
         if !is_unfinished && store.expected_records() > 0 {
             let _ = store.release().await;
             return Err(ImportError::NotEmpty);
@@ -296,7 +296,7 @@ impl MemberState {
     /// the term's sequence; therefore no transaction of an earlier term is applied from then on.
     async fn try_to_win(&self, serves: bool) -> Result<Option<EtcdStore>, ClientError> {
         let key = owner_key();
-        if !self.client.range(key.clone(), Vec::new()).await?.is_empty() {
+        if self.client.read(key.clone()).await?.is_some() {
             return Ok(None);
         }
         let ClusterOptions { etcd, tls, name, advertise, uptime, .. } = &self.options;
@@ -312,7 +312,7 @@ impl MemberState {
                 put(key.clone(), format!("{name}\n{advertise}").into_bytes(), lease.id),
                 put(sequence_key(lease.id), Vec::new(), lease.id),
             ],
-            failure: vec![get(key, Vec::new())],
+            failure: vec![get(key)],
         };
         let claimed = self.client.txn(txn).await;
         // A repeated claim finds its own key.
@@ -342,18 +342,18 @@ impl MemberState {
         store.map(Some)
     }
 
-    async fn try_to_reserve_name(&self) -> Result<NameClaim, ClientError> {
+    async fn try_to_reserve(&self) -> Result<ReservationAttempt, ClientError> {
         let ClusterOptions { etcd, tls, name, advertise, uptime, .. } = &self.options;
         let (name_key, address_key) = (name_key(name), address_key(advertise));
-        let reads = vec![get(name_key.clone(), Vec::new()), get(address_key.clone(), Vec::new())];
+        let reads = vec![get(name_key.clone()), get(address_key.clone())];
         let taken = |response: TxnResponse, lease| {
             // A repeated transaction finds its own keys.
             let other = found(response).flatten().find(|found| found.lease != lease)?;
             let value = String::from_utf8_lossy(&other.value).into_owned();
             Some(if other.key == name_key {
-                NameClaim::NameTaken { address: value }
+                ReservationAttempt::NameTaken { address: value }
             } else {
-                NameClaim::AddressTaken { node: value }
+                ReservationAttempt::AddressTaken { node: value }
             })
         };
         let look = TxnRequest { success: reads.clone(), ..TxnRequest::default() };
@@ -376,13 +376,12 @@ impl MemberState {
         }
         let lease = Arc::new(lease);
         lease::keep_alive(&lease, etcd.clone(), tls.clone()).map_err(|error| no_thread(&error))?;
-        Ok(NameClaim::Held(lease))
+        Ok(ReservationAttempt::Held(lease))
     }
 
     async fn read_owner(&self) -> Owner {
-        let read = self.client.range(owner_key(), Vec::new()).await;
-        let Ok(mut found) = read else { return Owner::Unknown };
-        let Some(KeyValue { value, lease, .. }) = found.pop() else { return Owner::Vacant };
+        let Ok(found) = self.client.read(owner_key()).await else { return Owner::Unknown };
+        let Some(KeyValue { value, lease, .. }) = found else { return Owner::Vacant };
         if let Some(term) = &*self.term.borrow()
             && term.id == lease
         {
@@ -402,29 +401,29 @@ impl MemberState {
 }
 
 fn no_thread(error: &io::Error) -> ClientError {
-    ClientError::Refused(format!("the thread that keeps the lease alive cannot start: {error}"))
+    ClientError::Local(format!("the thread that keeps the lease alive cannot start: {error}"))
 }
 
 /// Holds the node's name and address from the beginning of the campaign on.
-async fn reserve_name(state: Arc<MemberState>) {
+async fn reserve_name_and_address(state: Arc<MemberState>) {
     let mut attempts = 0;
     let mut has_held = false;
     loop {
-        match state.try_to_reserve_name().await {
-            Ok(NameClaim::Held(lease)) => {
+        match state.try_to_reserve().await {
+            Ok(ReservationAttempt::Held(lease)) => {
                 if attempts >= QUIET_ATTEMPTS {
                     tracing::info!(node = state.options.name, "node name reserved");
                 }
                 (attempts, has_held) = (0, true);
-                state.name.send_replace(NameReservation::Held(Arc::clone(&lease)));
+                state.reservation.send_replace(Reservation::Held(Arc::clone(&lease)));
                 lease.wait_until_ended().await;
-                state.name.send_replace(NameReservation::Pending);
+                state.reservation.send_replace(Reservation::Pending);
                 continue;
             }
-            Ok(NameClaim::AddressTaken { node }) => {
+            Ok(ReservationAttempt::AddressTaken { node }) => {
                 attempts += 1;
                 if attempts >= QUIET_ATTEMPTS && !has_held {
-                    state.name.send_replace(NameReservation::AddressTaken { node });
+                    state.reservation.send_replace(Reservation::AddressTaken { node });
                     return;
                 }
                 if attempts == QUIET_ATTEMPTS {
@@ -436,7 +435,7 @@ async fn reserve_name(state: Arc<MemberState>) {
                     );
                 }
             }
-            Ok(NameClaim::NameTaken { address }) => {
+            Ok(ReservationAttempt::NameTaken { address }) => {
                 attempts += 1;
                 if attempts == QUIET_ATTEMPTS {
                     tracing::warn!(
@@ -446,7 +445,7 @@ async fn reserve_name(state: Arc<MemberState>) {
                     );
                 }
             }
-            Err(error) => tracing::debug!(%error, "node name not reserved"),
+            Err(error) => tracing::debug!(%error, "node name and address not reserved"),
         }
         sleep(POLL).await;
     }

@@ -46,6 +46,9 @@ pub enum ClientError {
     /// No member said in time whether it carried out the request.
     #[error("etcd does not answer: {0}")]
     Unknown(String),
+    /// This machine failed. No member was asked.
+    #[error("{0}")]
+    Local(String),
 }
 
 /// TLS towards etcd. Each file in PEM.
@@ -148,11 +151,11 @@ impl Client {
         self.call(TXN, txn).await
     }
 
-    /// The keys from `key` to `end`, all of one revision.
-    pub async fn range(&self, key: Vec<u8>, end: Vec<u8>) -> Result<Vec<KeyValue>, ClientError> {
-        let request = RangeRequest { key, range_end: end, ..RangeRequest::default() };
-        let RangeResponse { kvs, .. } = self.call(RANGE, request).await?;
-        Ok(kvs)
+    /// A key and its value; `None` if it does not exist.
+    pub async fn read(&self, key: Vec<u8>) -> Result<Option<KeyValue>, ClientError> {
+        let request = RangeRequest { key, ..RangeRequest::default() };
+        let RangeResponse { mut kvs, .. } = self.call(RANGE, request).await?;
+        Ok(kvs.pop())
     }
 
     /// The first keys from `key` to `end`, and the key at which the next page begins, if there is one.
@@ -274,15 +277,15 @@ pub fn delete(key: Vec<u8>, range_end: Vec<u8>) -> RequestOp {
     RequestOp { request: Some(Request::Delete(DeleteRequest { key, range_end })) }
 }
 
-pub fn get(key: Vec<u8>, range_end: Vec<u8>) -> RequestOp {
-    RequestOp { request: Some(Request::Range(RangeRequest { key, range_end, ..RangeRequest::default() })) }
+pub fn get(key: Vec<u8>) -> RequestOp {
+    RequestOp { request: Some(Request::Range(RangeRequest { key, ..RangeRequest::default() })) }
 }
 
 pub fn nested(txn: TxnRequest) -> RequestOp {
     RequestOp { request: Some(Request::Txn(txn)) }
 }
 
-/// What the reads of a transaction found, in their order.
+/// The results of a transaction's reads, in their order.
 pub fn found(response: TxnResponse) -> impl Iterator<Item = Vec<KeyValue>> {
     response.responses.into_iter().filter_map(|response| match response.response? {
         Response::Range(RangeResponse { kvs, .. }) => Some(kvs),

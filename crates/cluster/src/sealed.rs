@@ -4,8 +4,6 @@
 //! values; therefore no nonce repeats. The value's key in etcd is authenticated with it: a value that was
 //! moved to another key is refused.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use bytes::{BufMut as _, Bytes};
 use onceward_core::domain::{ServerKey, Timestamp};
 use onceward_store::{Key, Slot};
@@ -82,7 +80,7 @@ impl Sealing {
     pub fn sealer(&self) -> Result<Sealer, ring::error::Unspecified> {
         let mut salt = [0; SALT_BYTES];
         SystemRandom::new().fill(&mut salt)?;
-        Ok(Sealer { key: self.value_key(&salt)?, salt, sealed: AtomicU64::new(0) })
+        Ok(Sealer { key: self.value_key(&salt)?, salt, sealed: 0 })
     }
 
     fn value_key(&self, salt: &[u8]) -> Result<LessSafeKey, ring::error::Unspecified> {
@@ -100,7 +98,8 @@ impl Sealing {
 pub struct Sealer {
     key: LessSafeKey,
     salt: [u8; SALT_BYTES],
-    sealed: AtomicU64,
+    /// Values encrypted by now.
+    sealed: u64,
 }
 
 impl Sealer {
@@ -109,13 +108,14 @@ impl Sealer {
     /// # Errors
     /// If the record is too long for the cipher, 64 GiB.
     pub fn seal(
-        &self,
+        &mut self,
         key: &[u8],
         id: &[u8; 12],
         expires: Timestamp,
         record: &[u8],
     ) -> Result<Vec<u8>, ring::error::Unspecified> {
-        let counter = self.sealed.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+        let counter = self.sealed.to_be_bytes();
+        self.sealed += 1;
         let mut value = Vec::with_capacity(HEAD + 20 + record.len() + AES_256_GCM.tag_len());
         value.put_u8(VERSION);
         value.put_slice(&self.salt);
@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn neither_key_nor_value_shows_the_number_and_equal_records_differ() {
         let sealing = sealing(1);
-        let (key, sealer) = (sealing.key(&KEY), sealing.sealer().unwrap());
+        let (key, mut sealer) = (sealing.key(&KEY), sealing.sealer().unwrap());
         let [a, b] = [(), ()].map(|()| sealer.seal(&key, &KEY.id, EXPIRES, &KEY.id).unwrap());
         assert_ne!(a, b);
         for shown in [&key, &a] {

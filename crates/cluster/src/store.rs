@@ -41,13 +41,12 @@ impl EtcdStore {
         let (client, sealing) = (Arc::clone(&member.client), Arc::clone(&member.sealing));
         let (from, end) = record_range(0, Slot::MAX);
         let expected = client.count(from, end).await?;
-        let stored = client.range(time_key(), Vec::new()).await?.pop();
+        let stored = client.read(time_key()).await?;
         let stored = stored.and_then(|KeyValue { value, .. }| <[u8; 8]>::try_from(&value[..]).ok());
         let later = |time| Timestamp::from_millis(u64::from_be_bytes(time)).plus(TIME_STEP);
         let newest = stored.map_or(Timestamp::EPOCH, later);
         let sealer = sealing.sealer();
-        let sealer =
-            sealer.map_err(|_| ClientError::Refused("the system gave no random bytes".to_owned()))?;
+        let sealer = sealer.map_err(|_| ClientError::Local("the system gave no random bytes".to_owned()))?;
         let clock = Arc::clone(&member.options.clock);
         let writer =
             Writer::new(Arc::clone(&client), Arc::clone(&sealing), sealer, clock, Arc::clone(&lease));
@@ -64,6 +63,7 @@ impl EtcdStore {
         self.lease.wait_until_ended().await;
     }
 
+    /// Ends the lease. No batch is accepted any more.
     pub(crate) async fn release(&self) -> Result<(), StoreError> {
         if self.closed.swap(true, Ordering::AcqRel) || self.lease.has_ended() {
             return Ok(());

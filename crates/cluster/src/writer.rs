@@ -158,7 +158,7 @@ impl Writer {
                 self.is_last_unknown = false;
                 Ok(())
             }
-            Err(ClientError::Refused(why)) => {
+            Err(ClientError::Refused(why) | ClientError::Local(why)) => {
                 if why.contains("lease not found") {
                     self.lease.end();
                 }
@@ -184,11 +184,7 @@ pub fn transaction(lease: i64, version: i64, operations: Vec<RequestOp>) -> TxnR
             |part: &[RequestOp]| nested(TxnRequest { success: part.to_vec(), ..TxnRequest::default() });
         success.extend(operations.chunks(PART).map(part));
     }
-    TxnRequest {
-        compare: vec![version_is(key.clone(), version)],
-        failure: vec![get(key, Vec::new())],
-        success,
-    }
+    TxnRequest { compare: vec![version_is(key.clone(), version)], failure: vec![get(key)], success }
 }
 
 fn too_large() -> StoreError {

@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::time::{sleep, sleep_until, timeout};
 
-use super::guests::{Expect, Load, Seen, now};
+use super::load::{Expect, Load, Seen, now};
 use super::{Cluster, Node, owner};
 use crate::support::{Client, Etcd, Link, Shifted, until, wrong};
 

@@ -1,7 +1,7 @@
 //! Nodes that share an etcd: one owns the records, the others stand by and pass requests on.
 
 mod failures;
-mod guests;
+mod load;
 mod standby;
 mod three_nodes;
 

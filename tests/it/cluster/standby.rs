@@ -1,4 +1,4 @@
-//! What a standby shows: its metrics and its log. And TLS between nodes.
+//! Metrics and log of a standby, and TLS between nodes.
 
 use hyper::Method;
 use serde_json::json;

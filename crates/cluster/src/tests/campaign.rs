@@ -117,7 +117,7 @@ async fn the_name_of_a_node_that_leaves_is_free_at_once() {
     let a = join(&etcd, "a").await;
     let store = a.campaign().await.unwrap();
     store.close().await.unwrap();
-    a.release_name().await;
+    a.release_reservation().await;
     let next = join_elsewhere(&etcd, "a").await;
     // A lease lasts two seconds.
     let won = timeout(Duration::from_millis(1_500), next.campaign()).await;

@@ -30,7 +30,7 @@ async fn a_batch_of_many_records_is_one_transaction() {
     let etcd = Etcd::start(1).await;
     let a = join(&etcd, "a").await.campaign().await.unwrap();
     let (client, lease) = (etcd.client(), a.lease().id);
-    let transactions = async || client.range(sequence_key(lease), Vec::new()).await.unwrap()[0].version;
+    let transactions = async || client.read(sequence_key(lease)).await.unwrap().unwrap().version;
     for records in [118, 119, 120, 121, 3_600] {
         let before = transactions().await;
         commit(&a, (0..records).map(|id| put(4, id, "record")).collect()).await.unwrap();
@@ -87,7 +87,7 @@ async fn a_repeated_or_late_transaction_changes_nothing() {
     let a = join(&etcd, "a").await.campaign().await.unwrap();
     let (client, lease) = (etcd.client(), a.lease().id);
     let name = crate::sealed::system_key("test");
-    let version = async || client.range(sequence_key(lease), Vec::new()).await.unwrap()[0].version;
+    let version = async || client.read(sequence_key(lease)).await.unwrap().unwrap().version;
     let batch = |version, value: &str| {
         let value = crate::etcd::put(name.clone(), value.as_bytes().to_vec(), 0);
         transaction(lease, version, vec![value])
@@ -102,8 +102,8 @@ async fn a_repeated_or_late_transaction_changes_nothing() {
     for _ in 0..3 {
         assert!(!client.txn(batch(first, "code live")).await.unwrap().succeeded);
     }
-    let kept = client.range(name, Vec::new()).await.unwrap();
-    assert_eq!(kept[0].value, Bytes::from("code used"));
+    let kept = client.read(name).await.unwrap().unwrap();
+    assert_eq!(kept.value, Bytes::from("code used"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,4 @@
-//! A way to etcd that can be cut. The tests of the server use this file too.
+//! A connection to etcd that can be cut. The tests of the server use this file too.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-/// A way to a member of etcd. It holds all bytes back while it is cut, and delivers them later, as a network that loses
+/// A proxy to a member of etcd. It holds all bytes back while it is cut, and delivers them later, as a network that loses
 /// packets does.
 pub struct Link {
     pub url: String,

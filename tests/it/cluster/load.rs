@@ -1,7 +1,7 @@
 //! Clients of all nodes that believe their answers, whatever happens to the nodes.
 //!
-//! Each guest sends codes and checks right, wrong and used ones on its own numbers, at a node chosen at random, some of
-//! them twice at once. An answer that fits no possible state of the number fails the test. In the end the guests ask
+//! Each caller sends codes and checks right, wrong and used ones on its own numbers, at a node chosen at random, some of
+//! them twice at once. An answer that fits no possible state of the number fails the test. In the end the callers ask
 //! about every number again.
 
 use std::io;
@@ -20,17 +20,17 @@ use super::Cluster;
 use crate::belief::{Belief, NO_CODE, ObservedReply, Request};
 use crate::support::{Client, HttpResponse, Numbers, Twilio};
 
-const GUESTS: u64 = 8;
-/// Numbers that a guest uses in turn.
+const CALLERS: u64 = 8;
+/// Numbers that a caller uses in turn.
 const IN_USE: usize = 8;
-/// Older numbers about which a guest asks in the end.
+/// Older numbers about which a caller asks in the end.
 const SAMPLE: usize = 40;
-/// Between two requests of a guest: the nodes and etcd share two cores with others.
+/// Between two requests of a caller: the nodes and etcd share two cores with others.
 const PAUSE: Duration = Duration::from_millis(20);
 /// After a request without an answer.
 const LONGER_PAUSE: Duration = Duration::from_millis(50);
 
-/// What may happen to a request.
+/// The outcomes that a request may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expect {
     /// 503, or no answer.
@@ -39,10 +39,10 @@ pub enum Expect {
     Answers,
 }
 
-/// Guests at work.
+/// Callers at work.
 pub struct Load {
     shared: Arc<Shared>,
-    guests: JoinSet<Guest>,
+    callers: JoinSet<Caller>,
 }
 
 struct Shared {
@@ -53,30 +53,30 @@ struct Shared {
     is_over: AtomicBool,
     answers: AtomicU64,
     unanswered: AtomicU64,
-    /// Every second guest does not ask this node.
+    /// Every second caller does not ask this node.
     avoided: AtomicUsize,
     /// When the owner failed last.
     failure: watch::Sender<Option<Instant>>,
 }
 
-/// What the guests saw.
+/// The observations of the callers.
 #[derive(Debug, Default)]
 pub struct Seen {
     pub answers: u64,
     pub unanswered: u64,
     pub messages: usize,
-    /// For each failure and guest: the time until the guest got an answer again.
+    /// For each failure and caller: the time until the caller got an answer again.
     pub gaps: Vec<Duration>,
 }
 
-struct Guest {
+struct Caller {
     shared: Arc<Shared>,
     rng: StdRng,
     /// Whether it asks only nodes that work, as through a balancer.
     is_balanced: bool,
     subjects: Vec<Subject>,
     gaps: Vec<Duration>,
-    /// The failure after which this guest has got an answer.
+    /// The failure after which this caller has got an answer.
     survived: Option<Instant>,
 }
 
@@ -84,7 +84,7 @@ struct Subject {
     number: String,
     belief: Belief,
     used: Vec<String>,
-    /// Sends that the guest asked for, and those that were answered.
+    /// Sends that the caller asked for, and those that were answered.
     sends: usize,
     sent: usize,
 }
@@ -102,12 +102,12 @@ impl Load {
             avoided: AtomicUsize::new(usize::MAX),
             failure: watch::Sender::default(),
         });
-        let mut guests = JoinSet::new();
-        for guest in 0..GUESTS {
-            let rng = StdRng::seed_from_u64(seed ^ (guest + 1));
-            guests.spawn(Guest::new(Arc::clone(&shared), rng, guest % 2 == 1).act());
+        let mut callers = JoinSet::new();
+        for caller in 0..CALLERS {
+            let rng = StdRng::seed_from_u64(seed ^ (caller + 1));
+            callers.spawn(Caller::new(Arc::clone(&shared), rng, caller % 2 == 1).act());
         }
-        Self { shared, guests }
+        Self { shared, callers }
     }
 
     /// The owner fails now.
@@ -115,12 +115,12 @@ impl Load {
         self.shared.failure.send_replace(Some(now()));
     }
 
-    /// From now on every second guest does not ask this node, and the gaps of these guests count.
+    /// From now on every second caller does not ask this node, and the gaps of these callers count.
     pub fn avoid(&self, node: usize) {
         self.shared.avoided.store(node, Ordering::Relaxed);
     }
 
-    /// Returns once so many more requests have been answered. Fails the test if a guest has.
+    /// Returns once so many more requests have been answered. Fails the test if a caller has.
     pub async fn answers(&mut self, more: u64) {
         let enough = self.shared.answers.load(Ordering::Relaxed) + more;
         while self.shared.answers.load(Ordering::Relaxed) < enough {
@@ -129,11 +129,11 @@ impl Load {
         }
     }
 
-    /// Fails the test if a guest has.
+    /// Fails the test if a caller has.
     pub fn goes_on(&mut self) {
-        if let Some(ended) = self.guests.try_join_next() {
-            let _ = ended.expect("a guest");
-            panic!("a guest ended early");
+        if let Some(ended) = self.callers.try_join_next() {
+            let _ = ended.expect("a caller");
+            panic!("a caller ended early");
         }
     }
 
@@ -142,10 +142,10 @@ impl Load {
     pub async fn end(self) -> Seen {
         self.shared.is_over.store(true, Ordering::Relaxed);
         let mut seen = Seen::default();
-        for mut guest in self.guests.join_all().await {
-            guest.ask_again().await;
-            seen.messages += guest.messages();
-            seen.gaps.append(&mut guest.gaps);
+        for mut caller in self.callers.join_all().await {
+            caller.ask_again().await;
+            seen.messages += caller.messages();
+            seen.gaps.append(&mut caller.gaps);
         }
         seen.answers = self.shared.answers.load(Ordering::Relaxed);
         seen.unanswered = self.shared.unanswered.load(Ordering::Relaxed);
@@ -191,7 +191,7 @@ impl std::fmt::Display for Seen {
     }
 }
 
-impl Guest {
+impl Caller {
     fn new(shared: Arc<Shared>, rng: StdRng, is_balanced: bool) -> Self {
         Self { shared, rng, is_balanced, subjects: Vec::new(), gaps: Vec::new(), survived: None }
     }
@@ -234,7 +234,7 @@ impl Guest {
         }
     }
 
-    /// Messages that arrived for the guest's numbers. Fails the test if one was sent twice, or an answered one was not.
+    /// Messages that arrived for the caller's numbers. Fails the test if one was sent twice, or an answered one was not.
     fn messages(&self) -> usize {
         let mut all = 0;
         for Subject { number, sends, sent, .. } in &self.subjects {
