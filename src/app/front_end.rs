@@ -13,7 +13,8 @@ use crate::delivery::GatewayState;
 use crate::domain::{Channel, seconds_up};
 use crate::gateway::{BoxFuture, Simulator};
 use crate::http::{
-    Admin, Base, Callbacks, Deps, EventStreams, GatewayHealth, ServedRoutes, ServiceCircuit, V2, Verify,
+    Admin, Base, Callbacks, Deps, EventStreams, GatewayHealth, ListReads, ServedRoutes, ServiceCircuit, V2,
+    Verify,
 };
 use crate::metrics::Reading;
 use crate::node::{
@@ -187,6 +188,8 @@ pub fn deps(
         callbacks: reports.map(|reports| Arc::new(reports) as Arc<dyn Callbacks>),
         simulates_all: settings.gateways.only_simulator(),
         event_streams: EventStreams::default(),
+        page_reads: ListReads::default(),
+        metrics_reads: ListReads::default(),
         inbox: simulator,
         inbox_needs_credentials: !settings.registry.local_only,
         host_name: Some(settings.listen.host.as_str().into()),

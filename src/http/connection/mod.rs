@@ -31,7 +31,7 @@ use crate::numbers::Refusal;
 
 pub use self::serve::serve;
 #[cfg(test)]
-pub use self::serve::serve_http2;
+pub use self::serve::{serve_http2, with_write_timeout};
 pub use self::timeouts::Timeouts;
 pub use self::tls::{CertificateHealth, Identity, Tls, refuse_tls, serve_tls};
 

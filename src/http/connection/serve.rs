@@ -38,8 +38,8 @@ const STREAMS: u32 = 128;
 /// Bytes of an answer that wait in an HTTP/2 connection.
 const SEND_BUFFER: usize = 16 * 1024;
 
-/// An HTTP/2 client that takes no bytes for this long loses its connection. hyper alone would wait until the last ones
-/// can be written.
+/// A client that takes no bytes for this long loses its connection. hyper alone would wait until the last ones can be
+/// written.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The flow-control window of an HTTP/2 client: a few of the largest bodies that are read.
@@ -63,10 +63,18 @@ pub fn http1_builder() -> http1::Builder {
     builder
 }
 
+/// A stream whose writes fail after [`WRITE_TIMEOUT`]. It is below TLS: rustls has a buffer of its own, and each frame
+/// that fits into it, such as a ping, would begin the time anew.
+pub fn with_write_timeout<I: Stream>(stream: I) -> Pin<Box<TimeoutWriter<I>>> {
+    let mut stream = TimeoutWriter::new(stream);
+    stream.set_timeout(Some(WRITE_TIMEOUT));
+    Box::pin(stream)
+}
+
 /// Serves a connection in cleartext until it ends. Dropping the future drops every request that it is answering.
 pub async fn serve<V: Verify>(stream: impl Stream, connection: Connection<V>) {
     let timeouts = Timeouts::start(&connection.server.deps.bounds);
-    serve_http1(stream, connection, timeouts).await;
+    serve_http1(with_write_timeout(stream), connection, timeouts).await;
 }
 
 /// Serves HTTP/1.0 and HTTP/1.1.
@@ -117,8 +125,6 @@ pub async fn serve_http2<V: Verify, I: Stream>(stream: I, connection: Connection
     if !has_begun {
         return close_without_waiting(&mut stream);
     }
-    let mut stream = TimeoutWriter::new(stream);
-    stream.set_timeout(Some(WRITE_TIMEOUT));
     let connection = Arc::new(connection);
     let service = {
         let connection = Arc::clone(&connection);
@@ -133,7 +139,7 @@ pub async fn serve_http2<V: Verify, I: Stream>(stream: I, connection: Connection
         .initial_connection_window_size(CONNECTION_WINDOW)
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT)
-        .serve_connection(TokioIo::new(Box::pin(stream)), service);
+        .serve_connection(TokioIo::new(stream), service);
     if let End::Over(Err(error)) = run(&mut http, &connection, timeouts).await {
         debug!(%error, "connection failed");
     }

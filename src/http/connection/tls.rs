@@ -18,7 +18,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tracing::debug;
 
-use super::serve::{serve_http1, serve_http2};
+use super::serve::{serve_http1, serve_http2, with_write_timeout};
 use super::{Connection, Server, Stream, Timeouts, raw_response, respond_and_close};
 use crate::http::response::Problem;
 use crate::http::server::Verify;
@@ -139,7 +139,7 @@ pub async fn serve_tls<V: Verify, I: Stream>(stream: I, acceptor: TlsAcceptor, c
     let opening = tokio::select! {
         biased;
         // Boxed, so that its memory is free again after the handshake.
-        opening = Box::pin(open(stream, acceptor)) => opening,
+        opening = Box::pin(open(with_write_timeout(stream), acceptor)) => opening,
         () = timeouts.first_head() => Err(io::ErrorKind::TimedOut.into()),
         () = server.stop.cancelled() => return,
     };

@@ -4,7 +4,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
-use hyper::Request;
+use hyper::body::Incoming;
+use hyper::client::conn::http2::{self, SendRequest};
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::duplex;
 
 use super::client::get;
 use super::script::Script;
@@ -126,6 +130,40 @@ async fn the_filter_takes_a_number_with_and_without_percent_signs() {
     assert!(of_another.body.contains(r#""messages":[]"#), "{}", of_another.body);
 }
 
+#[tokio::test]
+async fn at_most_eight_long_pages_wait_for_clients_that_do_not_read() {
+    let mut deps = inbox_deps(None).await;
+    deps.simulates_all = true;
+    let long = OutgoingMessage { ..double::message(&"x".repeat(20_000)) };
+    deps.inbox.as_deref().expect("a simulator").send(&long).await.expect("accepted");
+    let (near, far) = duplex(64 * 1024);
+    let _connection = Memory::with(deps).serve_http2(far);
+    let mut client = http2::Builder::new(TokioExecutor::new());
+    let shaken = client.initial_stream_window_size(1_000).handshake(TokioIo::new(near)).await;
+    let (mut client, connection) = shaken.expect("a handshake");
+    tokio::spawn(connection);
+    let mut unread = Vec::new();
+    let quotes = format!("number={}", "\"".repeat(10_000));
+    let paths = [("GET", "/inbox"), ("GET", "/inbox/messages"), ("POST", "/try/send")];
+    for (method, path) in paths.into_iter().cycle().take(8) {
+        let response = ask(&mut client, method, path, &quotes).await;
+        assert_ne!(response.status(), 503, "{path}");
+        unread.push(response);
+    }
+    for (method, path) in paths {
+        let refused = ask(&mut client, method, path, &quotes).await;
+        assert_eq!(refused.status(), 503, "{path}");
+        assert!(refused.headers().contains_key("retry-after"));
+        let body = refused.into_body().collect().await.expect("a body").to_bytes();
+        let message = "Too many requests are in progress. Try again shortly.";
+        assert_eq!(body, format!(r#"{{"code":503,"message":"{message}"}}"#));
+    }
+    let short = ask(&mut client, "GET", "/inbox/messages?to=%2B14155552672", "").await;
+    assert_eq!(short.status(), 200, "a short answer needs no place");
+    unread.pop().expect("a response").into_body().collect().await.expect("a body");
+    assert_eq!(ask(&mut client, "GET", "/inbox", "").await.status(), 200);
+}
+
 /// A front end with one message in its inbox.
 async fn with_inbox(host_name: Option<&str>) -> World {
     World::with(inbox_deps(host_name).await).await
@@ -144,6 +182,18 @@ async fn inbox_deps(host_name: Option<&str>) -> Deps<Script> {
     deps.inbox = Some(Arc::new(simulator));
     deps.host_name = host_name.map(Into::into);
     deps
+}
+
+async fn ask(
+    client: &mut SendRequest<Full<Bytes>>,
+    method: &str,
+    path: &str,
+    body: &str,
+) -> Response<Incoming> {
+    let request = Request::builder().method(method).uri(format!("http://localhost:3000{path}"));
+    let body = if method == "POST" { body.to_owned() } else { String::new() };
+    let request = request.header("origin", "http://localhost:3000").body(Full::from(body));
+    client.send_request(request.expect("a request")).await.expect("a response")
 }
 
 fn posts() -> [(&'static str, String); 4] {

@@ -17,7 +17,7 @@ use super::client::{Client, get, post};
 use super::script::{Gate, Script};
 use super::world::{deps, send_body};
 use crate::http::Deps;
-use crate::http::connection::{self, Connection, Server, Timeouts, serve_http2};
+use crate::http::connection::{self, Connection, Server, Timeouts, serve_http2, with_write_timeout};
 use crate::numbers::SendOutcome;
 
 pub const LATE_HEAD: &str = r#"{"code":408,"message":"The request did not arrive in time."}"#;
@@ -113,15 +113,17 @@ async fn a_body_that_stays_away_is_408_after_10_s() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_does_not_take_its_answers_is_let_go() {
+async fn a_client_that_does_not_take_its_answers_is_let_go_after_30_s() {
     let server = Memory::scripted(Script::panics());
     let (mut near, far) = duplex(256);
     let connection = server.serve(far);
+    let start = now();
     let asks = tokio::spawn(async move {
         let all = near.write_all(get("/").repeat(1000).as_bytes()).await;
         (all.is_err(), near)
     });
     connection.await.expect("no panic");
+    assert_eq!(since(start), 30);
     let (cut_off, _near) = asks.await.expect("no panic");
     assert!(cut_off);
 }
@@ -204,11 +206,7 @@ async fn over_http2_a_client_that_takes_no_bytes_is_let_go_after_30_s() {
     let (mut near, far) = duplex(64 * 1024);
     let connection = server.serve_http2(far);
     let start = now();
-    near.write_all(HTTP2_BEGINNING).await.expect("room");
-    // The client's windows take the whole answer, and the stream does not.
-    near.write_all(b"\0\0\x06\x04\0\0\0\0\0\0\x04\x7f\xff\xff\xff").await.expect("room");
-    near.write_all(b"\0\0\x04\x08\0\0\0\0\0\x7f\xff\0\0").await.expect("room");
-    near.write_all(&frame(1, 0x5, b"\x82\x86\x01\x04test\x04\x0d/openapi.json")).await.expect("room");
+    near.write_all(&request_with_open_windows()).await.expect("room");
     connection.await.expect("no panic");
     assert_eq!(since(start), 30);
 }
@@ -235,7 +233,8 @@ impl Memory {
     pub fn serve_http2(&self, stream: DuplexStream) -> JoinHandle<()> {
         let server = Arc::clone(&self.0);
         let timeouts = Timeouts::start(&server.deps.bounds);
-        tokio::spawn(serve_http2(stream, Connection::new(server, 1, Ipv4Addr::LOCALHOST.into()), timeouts))
+        let connection = Connection::new(server, 1, Ipv4Addr::LOCALHOST.into());
+        tokio::spawn(serve_http2(with_write_timeout(stream), connection, timeouts))
     }
 
     fn client(&self) -> Client<DuplexStream> {
@@ -265,6 +264,14 @@ async fn healthz(client: &mut SendRequest<Full<Bytes>>) -> StatusCode {
 
 /// The preface and empty settings.
 const HTTP2_BEGINNING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+/// A request for a long answer. The client's windows take all of it, and its stream does not.
+pub fn request_with_open_windows() -> Vec<u8> {
+    let settings = b"\0\0\x06\x04\0\0\0\0\0\0\x04\x7f\xff\xff\xff";
+    let window = b"\0\0\x04\x08\0\0\0\0\0\x7f\xff\0\0";
+    let request = frame(1, 0x5, b"\x82\x86\x01\x04test\x04\x0d/openapi.json");
+    [HTTP2_BEGINNING, settings, window, &request].concat()
+}
 
 /// A frame of the first stream: RFC 9113, section 4.1.
 fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {

@@ -14,7 +14,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::client::{Client, get, post};
 use super::script::Script;
-use super::time_limits::{LATE_HEAD, half_a_head_gets_408_after_10_s, now, since};
+use super::time_limits::{LATE_HEAD, half_a_head_gets_408_after_10_s, now, request_with_open_windows, since};
 use super::world::deps;
 use crate::http::connection::{Connection, Server, refuse_tls, serve_tls};
 use crate::http::{CertificateHealth, Identity, Tls};
@@ -88,6 +88,19 @@ async fn an_idle_connection_is_closed_after_75_s_and_told_so() {
     assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with('}'), "{answer}");
     assert_eq!(since(start), 75);
     connection.await.expect("no panic");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_takes_no_bytes_is_let_go_after_30_s_in_either_protocol() {
+    let server = Memory::new();
+    let requests = [("http/1.1", get("/openapi.json").into_bytes()), ("h2", request_with_open_windows())];
+    for (protocol, request) in requests {
+        let (mut stream, connection) = server.client(&[protocol]).await;
+        stream.write_all(&request).await.expect("room");
+        let start = now();
+        connection.await.expect("no panic");
+        assert_eq!(since(start), 30, "{protocol}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

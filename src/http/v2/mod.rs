@@ -30,8 +30,7 @@ use tracing::info;
 use zeroize::Zeroizing;
 
 use self::params::Fields;
-pub use self::reads::ListPlace;
-use self::reads::ListReads;
+pub use self::reads::{ListPlace, ListReads};
 use super::request::{self, RequestBody};
 use super::response::Problem;
 use super::response::Response;
@@ -143,12 +142,13 @@ pub async fn answer<V: Verify>(
         let bytes = body.read(deps.bounds.body_bytes, deps.bounds.body_timeout).await?;
         request.fields = Fields::of_body(content_type, &bytes)?;
     }
-    handler(&request).await.map_err(|failure| {
+    let answer = handler(&request).await.map_err(|failure| {
         if matches!(failure, Failure::Refused(Refused::OutOfService { .. })) {
             call.log_out_of_service();
         }
         request.explain(failure)
-    })
+    })?;
+    v2.reads.hold(request.own_service(), answer)
 }
 
 /// Answers a request for what Twilio serves and this server does not.

@@ -1,4 +1,4 @@
-//! The limit on lists and summaries that are read at the same time.
+//! The limit on lists, summaries and other long answers that are read at the same time.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::error::Error;
 use crate::domain::ServiceId;
+use crate::http::response::{PIECE, Response};
 use crate::numbers::Refusal;
 
 /// The most lists and summaries that are read at the same time for the keys of services.
@@ -50,6 +51,17 @@ impl ListReads {
         }
         reads.insert(caller, of_caller + 1);
         Ok(ListPlace { reads: self.clone(), caller })
+    }
+
+    /// Gives an answer a place if it is long and has none. Shorter ones wait in the buffer of their connection.
+    ///
+    /// # Errors
+    /// As [`begin`](Self::begin).
+    pub fn hold(&self, caller: Option<ServiceId>, answer: Response) -> Result<Response, Error> {
+        if answer.body.len() <= PIECE || answer.held.is_some() {
+            return Ok(answer);
+        }
+        Ok(answer.holding(self.begin(caller)?))
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Option<ServiceId>, usize>> {

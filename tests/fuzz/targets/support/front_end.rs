@@ -112,6 +112,8 @@ impl FrontEnd {
             inbox: Some(Arc::new(Simulator::new(clock))),
             simulates_all: false,
             event_streams: EventStreams::default(),
+            page_reads: ListReads::default(),
+            metrics_reads: ListReads::default(),
             inbox_needs_credentials: false,
             host_name: None,
             cors_origins: Vec::new(),
