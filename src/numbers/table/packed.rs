@@ -40,6 +40,8 @@ const WITH_CODE: u8 = 4;
 const SENT: u8 = 8;
 /// A flag: [`Verification::postponed`].
 const POSTPONED: u8 = 16;
+/// A flag of [`OPEN`]: both counts are the same.
+const EQUAL_COUNTS: u8 = 64;
 /// A flag of every shape: [`NumberKey::is_test`].
 const TEST: u8 = 32;
 
@@ -99,12 +101,14 @@ impl Packed {
                 Some(Self { shape: LOCKED | empty.shape, ends: PackedTime::of(until)?, ..empty })
             }
             NumberState::Open(OpenNumber { failures, named, keep_until, verification }) => {
-                if named != FailureCount::NONE {
-                    return None;
-                }
+                let shape = match (named, verification) {
+                    (FailureCount::NONE, _) => OPEN,
+                    (_, None) if named == failures => OPEN | EQUAL_COUNTS,
+                    _ => return None,
+                };
                 let FailureCount { in_a_row, last } = failures;
                 let open = Self {
-                    shape: OPEN | empty.shape,
+                    shape: shape | empty.shape,
                     ends: PackedTime::of(keep_until)?,
                     failures: in_a_row,
                     ..empty
@@ -161,10 +165,10 @@ impl Packed {
         let ends = self.ends.get();
         let open = |last, verification| {
             let failures = FailureCount { in_a_row: self.failures, last };
-            let named = FailureCount::NONE;
+            let named = if self.shape & EQUAL_COUNTS == 0 { FailureCount::NONE } else { failures };
             NumberState::Open(OpenNumber { failures, named, keep_until: ends, verification })
         };
-        Some(match self.shape & !TEST {
+        Some(match self.shape & !TEST & !EQUAL_COUNTS {
             OVERFLOW => return None,
             LOCKED => NumberState::Locked { until: ends },
             OPEN => open(self.expires.get(), None),

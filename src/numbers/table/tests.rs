@@ -84,22 +84,20 @@ fn a_sweep_packs_a_count_whose_verification_has_expired() {
         counted: Some(counted),
     };
     let failures = FailureCount { in_a_row: 3, last: Timestamp::from_millis(2) };
-    let count = OpenNumber {
-        failures,
-        named: FailureCount::NONE,
-        keep_until: Timestamp::from_millis(9_000),
-        verification: None,
-    };
-    let (count, before) = (
-        NumberState::Open(count),
-        NumberState::Open(OpenNumber { verification: Some(verification), ..count }),
-    );
-    let mut table = table();
-    set(&mut table, key(1), &before);
-    table.compact(0, Timestamp::from_millis(4_999));
-    assert_eq!((table.numbers.overflow(), table.get(&record(key(1)))), (1, Some(stored(&before))));
-    table.compact(0, end);
-    assert_eq!((table.numbers.overflow(), table.get(&record(key(1)))), (0, Some(stored(&count))));
+    for named in [FailureCount::NONE, failures] {
+        let keep_until = Timestamp::from_millis(9_000);
+        let count = OpenNumber { failures, named, keep_until, verification: None };
+        let (count, before) = (
+            NumberState::Open(count),
+            NumberState::Open(OpenNumber { verification: Some(verification), ..count }),
+        );
+        let mut table = table();
+        set(&mut table, key(1), &before);
+        table.compact(0, Timestamp::from_millis(4_999));
+        assert_eq!((table.numbers.overflow(), table.get(&record(key(1)))), (1, Some(stored(&before))));
+        table.compact(0, end);
+        assert_eq!((table.numbers.overflow(), table.get(&record(key(1)))), (0, Some(stored(&count))));
+    }
 }
 
 #[test]

@@ -127,10 +127,12 @@ pub fn check(
     now: Timestamp,
 ) -> (NumberState, CheckStep) {
     let policy = &rules.policy;
-    let state = state.at(policy, now);
+    let (stored, state) = (state, state.at(policy, now));
     let decided = |state, outcome| (state, CheckStep::Decided(outcome));
     let open = match state {
-        NumberState::Locked { until } => return decided(state, CheckOutcome::Locked { until }),
+        NumberState::Locked { until } => {
+            return decided(stored.locked_as(state), CheckOutcome::Locked { until });
+        }
         NumberState::Open(open) if !open.is_canceled() => open,
         NumberState::Fresh | NumberState::Open(_) if !policy.is_fixed() || submitted.is_named() => {
             return decided(state, CheckOutcome::NotFound);
@@ -187,9 +189,11 @@ pub fn settle_check(
     now: Timestamp,
 ) -> (NumberState, CheckOutcome) {
     let policy = &rules.policy;
-    let state = state.at(policy, now);
+    let (stored, state) = (state, state.at(policy, now));
     let open = match state {
-        NumberState::Locked { until } => return (state, CheckOutcome::Locked { until }),
+        NumberState::Locked { until } => {
+            return (stored.locked_as(state), CheckOutcome::Locked { until });
+        }
         NumberState::Fresh => OpenNumber::EMPTY,
         NumberState::Open(open) => open,
     };

@@ -259,7 +259,7 @@ impl VerificationLockout {
     }
 
     pub(super) fn state(self, policy: &Policy) -> NumberState {
-        self.open.with(Some(self.verification)).with_whole_stop(policy).with_end_by(policy)
+        self.open.with(Some(self.verification)).with_equal_counts(policy).with_end_by(policy)
     }
 }
 

@@ -69,9 +69,11 @@ pub fn settle(
     now: Timestamp,
 ) -> (NumberState, SettleOutcome) {
     let policy = &rules.policy;
-    let state = state.at(policy, now);
+    let (stored, state) = (state, state.at(policy, now));
     let open = match state {
-        NumberState::Locked { until } => return (state, SettleOutcome::Locked { until }),
+        NumberState::Locked { until } => {
+            return (stored.locked_as(state), SettleOutcome::Locked { until });
+        }
         NumberState::Fresh => {
             return (state, SettleOutcome::Open { attempts_left: policy.max_attempts });
         }

@@ -34,7 +34,7 @@ pub struct OpenNumber {
     /// of checks that did not name their verification.
     pub failures: FailureCount,
     /// With [`LockoutRule::Growing`], consecutive wrong codes of checks that named their verification. With
-    /// [`LockoutRule::Verification`] a hard stop becomes one of this count too.
+    /// [`LockoutRule::Verification`] the same as `failures`.
     pub named: FailureCount,
     /// When this record ends and the number is fresh again.
     pub keep_until: Timestamp,
@@ -392,21 +392,28 @@ impl NumberState {
         if let Some(until) = policy.lockout_end(open.failures, v.checking_until) {
             return Self::Locked { until }.unless_expired(now);
         }
-        open.with(Some(Verification { checking_until: Timestamp::EPOCH, ..v })).with_whole_stop(policy)
+        open.with(Some(Verification { checking_until: Timestamp::EPOCH, ..v })).with_equal_counts(policy)
     }
 
-    /// With [`LockoutRule::Verification`] a hard stop stops all checks, also after a change to
-    /// [`LockoutRule::Growing`]: it becomes one of both counts. An attempt that may be given back begins none.
+    /// With [`LockoutRule::Verification`] each wrong code counts for both ways of checking, also after a change to
+    /// [`LockoutRule::Growing`]. An attempt that may be given back is not counted twice.
     #[must_use]
-    pub(super) fn with_whole_stop(mut self, policy: &Policy) -> Self {
+    pub(super) fn with_equal_counts(mut self, policy: &Policy) -> Self {
         if let Self::Open(open) = &mut self
             && policy.lockout == LockoutRule::Verification
-            && open.failures.stopped_until() > open.named.stopped_until()
             && open.verification.is_none_or(|v| v.checking_until == Timestamp::EPOCH)
         {
             open.named = open.failures;
         }
         self
+    }
+
+    /// The state to store after a refusal, of which `self` is the state before. A hard stop that locks a number with a
+    /// fixed lockout is stored with its count: the next rule needs it.
+    #[must_use]
+    pub(super) fn locked_as(self, locked: Self) -> Self {
+        let is_hard_stop = matches!(self, Self::Open(_)) && self.locked_until() == locked.locked_until();
+        if is_hard_stop { self } else { locked }
     }
 
     /// With [`LockoutRule::Verification`] there is one count for both ways of checking. After a change from

@@ -239,6 +239,50 @@ fn a_hard_stop_keeps_its_end_while_the_lockout_is_fixed() {
 }
 
 #[test]
+fn after_a_hard_stop_the_count_goes_on_at_50_whatever_the_rule_was() {
+    for lockout in [LockoutRule::Fixed(mins(60)), LockoutRule::Growing, LockoutRule::Verification] {
+        let mut number = Number::of_a_new_service();
+        number.policy.max_attempts = 100;
+        let first = number.begins();
+        let permit = number.begins();
+        for _ in 0..100 {
+            number.guesses(None);
+        }
+        let until = number.now.plus(FailureCount::HARD_STOP_TIME);
+        number.policy.lockout = lockout;
+        number.asks_for_a_code();
+        number.guesses(None);
+        number.guesses(Some(name_of(&permit)));
+        number.settles(&first, GatewayResult::Failed);
+        number.ends(Ending::Canceled);
+        number.now = until;
+        number.policy.lockout = LockoutRule::Verification;
+        assert_eq!(number.failures().in_a_row, 50, "{lockout:?}");
+    }
+}
+
+#[test]
+fn after_a_change_to_growing_waits_both_counts_go_on() {
+    for named in [true, false] {
+        let mut number = Number::of_a_new_service();
+        number.policy.max_attempts = 100;
+        let permit = number.begins();
+        let name = name_of(&permit);
+        for is_named in [true, false, true].into_iter().cycle().take(99) {
+            number.guesses(is_named.then_some(name));
+        }
+        number.policy.lockout = LockoutRule::Growing;
+        number.ends(Ending::Canceled);
+        number.advance(mins(60));
+        let name = name_of(&number.begins());
+        let guess = |number: &mut Number| number.guesses(named.then_some(name));
+        assert!(matches!(guess(&mut number), Decided(CheckOutcome::Wrong { .. })), "{named}");
+        let until = number.now.plus(FailureCount::HARD_STOP_TIME);
+        assert_eq!(guess(&mut number), Decided(CheckOutcome::NoChecksLeft { until }), "{named}");
+    }
+}
+
+#[test]
 fn a_canceled_verification_is_kept_until_it_would_have_expired() {
     for lockout in [LockoutRule::Verification, LockoutRule::Growing, LockoutRule::Fixed(mins(30))] {
         let mut number = Number::of_a_new_service();
