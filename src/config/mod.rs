@@ -41,7 +41,7 @@ pub use settings::{
     LogFormat, LogSettings, OnAmbiguous, Pricing, ProxySettings, RetrySettings, Settings, StorageSettings,
     TlsFiles, TrackerSettings, WorkflowStep,
 };
-pub use sources::{NOT_THE_KEY, Overrides, Sources, is_server_key};
+pub use sources::{NOT_THE_KEY, Overrides, Sources, is_readable_by_others, is_server_key};
 pub use traces::TraceSettings;
 pub use values::workflow_steps;
 

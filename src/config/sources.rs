@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::{ErrorKind, Read};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::Deserializer;
@@ -443,6 +444,11 @@ impl Environment<'_> {
                         self.report.wrong(by_file, None, format!("the file {file} is empty"), origin);
                     }
                     Ok(Some(text)) => {
+                        if is_readable_by_others(&path) {
+                            self.report.warn(format!(
+                                "{origin}: the file {file} is readable by other users; run chmod 600 on it"
+                            ));
+                        }
                         given.put(variable, text, format!("the file {file}, named by {origin}"));
                     }
                     Ok(None) => self.report.wrong(by_file, None, format!("there is no file {file}"), origin),
@@ -488,6 +494,11 @@ fn is_slip(name: &str, known: &str) -> bool {
     // The last character may be the slip.
     let ours = shared_prefixes().any(|prefix| name.starts_with(prefix.trim_end_matches('_')));
     ours && (1..=2).contains(&strsim::damerau_levenshtein(name, known))
+}
+
+/// Whether other users than the owner of a file can use it.
+pub fn is_readable_by_others(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|data| data.permissions().mode() & 0o077 != 0)
 }
 
 /// The text of a file; `Ok(None)` if the file does not exist.

@@ -14,7 +14,8 @@ use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 use zeroize::Zeroizing;
 
-use super::server_key::{is_readable_by_others, remedy, write_private};
+use super::server_key::{remedy, write_private};
+use crate::config::is_readable_by_others;
 use crate::domain::{ApiSecret, Sid, SidKind};
 use crate::registry::{AccountCredentials, Registry, RegistryError};
 

@@ -2,13 +2,14 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rand::TryRng;
 use rand::rngs::SysRng;
 
+use crate::config::is_readable_by_others;
 use crate::domain::ServerKey;
 use crate::store::{advice, create_durably};
 
@@ -164,10 +165,6 @@ pub(super) fn remedy(error: &io::Error, path: &Path) -> &'static str {
     }
 }
 
-pub fn is_readable_by_others(path: &Path) -> bool {
-    fs::metadata(path).is_ok_and(|data| data.permissions().mode() & 0o077 != 0)
-}
-
 /// The owner of the key file, if that is neither root nor `user`.
 pub fn other_owner(path: &Path, user: u32) -> Option<u32> {
     let owner = fs::metadata(path).ok()?.uid();
@@ -181,6 +178,7 @@ fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> KeyErr
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
     use std::sync::{Arc, Mutex};
 
     use super::*;

@@ -11,7 +11,7 @@ use super::super::source::open;
 use super::Findings;
 use crate::app::control::{ControlError, ControlRequest, ServerLine};
 use crate::clock::{Clock as _, SystemClock};
-use crate::config::StorageSettings;
+use crate::config::{StorageSettings, is_readable_by_others};
 use crate::domain::Timestamp;
 use crate::engine::key_fingerprint;
 use crate::node::server_key;
@@ -115,7 +115,7 @@ fn key(settings: &StorageSettings, user: u32, findings: &mut Findings) {
                 put_back,
             );
         }
-        (Ok(Some(_)), _) if server_key::is_readable_by_others(&path) => {
+        (Ok(Some(_)), _) if is_readable_by_others(&path) => {
             let remedy = format!("chmod 600 {shown}");
             findings.warn("server key", format!("other users of this machine can read {shown}"), &remedy);
         }

@@ -497,8 +497,8 @@ const CREDENTIALS: &str = "
 ## Credentials
 
 Credentials are variables, never keys of config.json. Each of them may be in a file that a variable with `_FILE` at its end
-names, such as `TWILIO_AUTH_TOKEN_FILE`; white space around the contents is dropped. Half a gateway's variables are an error
-that names the missing ones.
+names, such as `TWILIO_AUTH_TOKEN_FILE`; white space around the contents is dropped, and the start warns if other users can
+read it. Half a gateway's variables are an error that names the missing ones.
 
 ";
 

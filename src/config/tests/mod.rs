@@ -20,6 +20,8 @@ mod values;
 mod voice;
 
 use std::collections::BTreeMap;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
 use tempfile::TempDir;
@@ -90,6 +92,11 @@ impl World {
 
     fn file(self, name: &str, text: &str) -> Self {
         std::fs::write(self.path(name), text).expect("a file");
+        self.mode(name, 0o600)
+    }
+
+    fn mode(self, name: &str, mode: u32) -> Self {
+        std::fs::set_permissions(self.path(name), Permissions::from_mode(mode)).expect("its mode");
         self
     }
 

@@ -19,6 +19,26 @@ fn a_secret_may_be_in_a_file_that_a_variable_names() {
 }
 
 #[test]
+fn a_file_with_a_secret_that_others_can_read_is_a_warning() {
+    const CHMOD: &str = "is readable by other users; run chmod 600 on it";
+    let account = World::with_twilio().variable("ONCEWARD_ACCOUNT_SID", ACCOUNT);
+    for (variable, world) in [("TWILIO_AUTH_TOKEN", World::with_twilio()), ("ONCEWARD_AUTH_TOKEN", account)] {
+        let by_file = format!("{variable}_FILE");
+        let mut world = world.without(variable).file("secret", TOKEN).variable(&by_file, "secret");
+        for (mode, expected) in [(0o644, true), (0o640, true), (0o600, false)] {
+            world = world.mode("secret", mode);
+            let warnings = world.warnings().join("\n");
+            assert_eq!(
+                warnings.contains(CHMOD) && warnings.contains(&by_file),
+                expected,
+                "{mode:o}: {warnings}"
+            );
+            assert!(!warnings.contains(TOKEN));
+        }
+    }
+}
+
+#[test]
 fn a_file_that_is_missing_or_empty_is_an_error() {
     let world =
         World::with_twilio().without("TWILIO_AUTH_TOKEN").variable("TWILIO_AUTH_TOKEN_FILE", "absent");
