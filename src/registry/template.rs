@@ -199,7 +199,10 @@ fn check_values(options: &TextOptions<'_>) -> Result<(), TextError> {
     if options.substitutions.len() > VALUES_MOST {
         return Err(TextError::TooManyValues);
     }
-    let bad = |name: &str, why| TextError::BadValue { name: name.to_owned(), why };
+    let bad = |name: &str, why| TextError::BadValue {
+        name: PhoneNumber::masked_in(name).unwrap_or_else(|| name.to_owned()),
+        why,
+    };
     if let Some(name) = options.friendly_name {
         friendly_name(name).map_err(|why| bad("CustomFriendlyName", why))?;
     }

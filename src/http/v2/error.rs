@@ -298,23 +298,10 @@ fn not_served(status: StatusCode, code: u32) -> Option<NotServed> {
     })
 }
 
-/// Digits from which on a segment of a path may be a phone number.
-const SHORTEST_NUMBER: usize = 7;
-
-/// A segment of a path. A phone number, also one after the name of a channel and a colon, is masked as in the log.
+/// A segment of a path, without a phone number.
 fn with_masked_number(segment: &str) -> Cow<'_, str> {
     let decoded = percent_decode_str(segment).decode_utf8_lossy();
-    let start = decoded.rfind(':').map_or(0, |colon| colon + 1);
-    let (channel, text) = decoded.split_at(start);
-    let digits: String = text.chars().filter(char::is_ascii_digit).collect();
-    let is_number = text.chars().all(|c| c.is_ascii_digit() || " +-().".contains(c));
-    if !is_number || digits.len() < SHORTEST_NUMBER {
-        return segment.into();
-    }
-    match digits.parse().ok().and_then(PhoneNumber::from_u64) {
-        Some(number) => format!("{channel}{number}").into(),
-        None => format!("{channel}***").into(),
-    }
+    PhoneNumber::masked_in(&decoded).map_or(segment.into(), Cow::Owned)
 }
 
 /// The spelling in requests of a field of an answer: `code_length` is `CodeLength`.
@@ -348,6 +335,12 @@ mod tests {
             let told = message(&format!("/v2/Services/VA1/Numbers/{number}/More"));
             let masked = "The requested resource /Services/VA1/Numbers/+1415*****71/More was not found";
             assert_eq!(told, masked, "{number}");
+        }
+        for unreadable in
+            ["+1415555267x", "tel.14155552671", "+14155552****", "%D9%A1%D9%A4%D9%A1%D9%A5%D9%A5%D9%A5%D9%A5"]
+        {
+            let told = message(&format!("/v2/Guard/Explanations/{unreadable}"));
+            assert_eq!(told, "The requested resource /Guard/Explanations/*** was not found", "{unreadable}");
         }
         let of_a_channel = "The requested resource /whatsapp:+1415*****71 was not found";
         assert_eq!(message("/v2/whatsapp%3A%2B14155552671"), of_a_channel);

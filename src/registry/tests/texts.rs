@@ -109,6 +109,12 @@ async fn a_value_cannot_be_a_place_a_line_or_a_novel() {
         let refused = registry.text(&shop, &text_options(&values));
         assert!(matches!(&refused, Err(TextError::BadValue { name, .. }) if name == "who"), "{value:?}");
     }
+    let of_a_number = BTreeMap::from([("+14155552671".to_owned(), long.clone())]);
+    let refused = registry.text(&shop, &text_options(&of_a_number));
+    assert!(
+        matches!(&refused, Err(TextError::BadValue { name, .. }) if name == "+1415*****71"),
+        "{refused:?}"
+    );
     let none = BTreeMap::new();
     for name in ["", "a\nb", "{code}", "Call 12345", &long] {
         let refused = registry.text(&shop, &TextOptions { friendly_name: Some(name), ..text_options(&none) });

@@ -253,6 +253,7 @@ fn charges(service: &Service, begin: &BeginRequest) -> Result<Vec<Charge>, Refus
     let charge = |(name, value): (&String, &String)| {
         let limit = service.rate_limits.iter().find(|limit| limit.unique_name == *name);
         let limit = limit.ok_or_else(|| {
+            let name = PhoneNumber::masked_in(name).unwrap_or_else(|| name.clone());
             Refused::Invalid(format!("RateLimits: this service has no rate limit {name:?}"))
         })?;
         let rule = |bucket: &crate::registry::Bucket| BucketRule {

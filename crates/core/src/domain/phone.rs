@@ -86,6 +86,9 @@ pub struct PhoneNumber(u64);
 /// The largest number that E.164's fifteen digits can spell.
 const E164_MAX: u64 = 999_999_999_999_999;
 
+/// Digits from which on a text may hold a phone number.
+const SHORTEST: usize = 7;
+
 /// Longest text read as a number: fifteen digits with generous punctuation. Longer input is
 /// refused before it costs anything.
 const TEXT_MAX: usize = 40;
@@ -93,6 +96,23 @@ const TEXT_MAX: usize = 40;
 impl PhoneNumber {
     /// The number in examples, which is set aside for fiction.
     pub const EXAMPLE: &str = "+14155550123";
+
+    /// A text of a client that may hold a phone number, for messages: with the number masked if it is nothing else, also
+    /// after the name of a channel and a colon, and otherwise `***`. `None` for any other text, and for ids.
+    pub fn masked_in(text: &str) -> Option<String> {
+        let is_id = text.len() == 34
+            && text.bytes().take(2).all(|byte| byte.is_ascii_uppercase())
+            && text.bytes().skip(2).all(|byte| byte.is_ascii_hexdigit());
+        if is_id || text.chars().filter(|c| c.is_numeric()).count() < SHORTEST {
+            return None;
+        }
+        let (channel, spelled) = text.split_at(text.rfind(':').map_or(0, |colon| colon + 1));
+        let digits: String = spelled.chars().filter(char::is_ascii_digit).collect();
+        let is_number = spelled.chars().all(|c| c.is_ascii_digit() || " +-().".contains(c));
+        let is_channel = channel.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b':');
+        let number = digits.parse().ok().and_then(Self::from_u64).filter(|_| is_number && is_channel);
+        Some(number.map_or_else(|| "***".to_owned(), |number| format!("{channel}{number}")))
+    }
 
     /// Reads a number and folds its spellings (spaces, hyphens, a trunk zero after the country
     /// code) into one. Without a `default_region` the number must begin with `+`.
@@ -433,6 +453,21 @@ mod tests {
             assert_eq!(types[0], types[1], "{}", number.e164());
         }
         assert!(PhoneNumber::from_u64(49).is_some_and(|number| number.split_country_code().is_none()));
+    }
+
+    #[test]
+    fn of_a_text_that_may_hold_a_number_only_a_masked_number_is_left() {
+        let masked = PhoneNumber::masked_in;
+        for text in ["+14155552671", "1 (415) 555-2671", "+1.415.555.2671"] {
+            assert_eq!(masked(text).as_deref(), Some("+1415*****71"), "{text}");
+        }
+        assert_eq!(masked("whatsapp:+14155552671").as_deref(), Some("whatsapp:+1415*****71"));
+        for text in ["user-4155552671", "+1415555267x", "1415555\u{0662}671", "12345678901234567890"] {
+            assert_eq!(masked(text).as_deref(), Some("***"), "{text}");
+        }
+        for text in ["session", "123456", "VA12345678901234567890123456789012"] {
+            assert_eq!(masked(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -53,6 +53,20 @@ async fn a_send_that_reached_no_recipient_is_given_back() {
 }
 
 #[tokio::test]
+async fn an_unknown_rate_limit_is_named_unless_its_name_may_be_a_number() {
+    let world = limited(json!({})).await;
+    for (name, told) in [("session", "session"), ("+14155552671", "+1415*****71"), ("u4155552671", "***")] {
+        let rate_limits = BTreeMap::from([(name.to_owned(), "a".to_owned())]);
+        let Err(Refused::Invalid(words)) =
+            world.begins(BeginRequest { rate_limits, ..asking(number(1)) }).await
+        else {
+            panic!("not refused");
+        };
+        assert_eq!(words, format!("RateLimits: this service has no rate limit {told:?}"));
+    }
+}
+
+#[tokio::test]
 async fn of_a_message_that_may_have_left_it_stays_counted() {
     let world = limited(json!({})).await;
     world.provider.fails_with(ErrorClass::Ambiguous);
