@@ -25,10 +25,6 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 const XML: HeaderValue = HeaderValue::from_static("text/xml; charset=utf-8");
 
-/// An answer that is longer than this is handed over in pieces of this size, as the client takes them. It is much less
-/// than a connection buffers.
-pub const PIECE: usize = 16 * 1024;
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorFormat {
     /// `{"code","message","data"}`: all routes but the tutorial's.

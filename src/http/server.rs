@@ -80,7 +80,7 @@ pub struct Deps<V = Verifier> {
     pub simulates_all: bool,
     /// Streams of events to pages.
     pub event_streams: EventStreams,
-    /// The long pages of the simulator that are being read.
+    /// The long pages that were made for one request and are being read.
     pub page_reads: ListReads,
     /// The long answers of `/metrics` that are being read.
     pub metrics_reads: ListReads,

@@ -32,13 +32,12 @@ use super::forward::{self, Destination, ForwardError, ForwardResult, Forwarded, 
 use super::pages::inbox::InboxError;
 use super::pages::{docs_page, home};
 use super::request::{self, RequestBody, X_REQUEST_ID};
-use super::response::{BadBody, NotServed, PIECE, Problem, Response};
+use super::response::{BadBody, NotServed, Problem, Response};
 use super::route::{Access, Handler, Resource, Route, Target, method_name};
 use super::routes::GROUPS;
 use super::server::{
     CallbackAnswer, CallbackKind, CallbackRequest, Callbacks, Deps, GatewayHealth, ServedRoutes, Verify,
 };
-use super::v2::ListReads;
 use super::v2::params::{Param, Text};
 use super::{admin, compatible, cors, openapi, v2};
 use crate::clock::Stopwatch;
@@ -223,6 +222,9 @@ pub enum BodyError {
     #[error(transparent)]
     Owner(#[from] reqwest::Error),
 }
+
+/// The size of a piece: much less than a connection buffers.
+const PIECE: usize = 16 * 1024;
 
 /// An answer that holds a value is aborted when the client takes no piece of it for one to two of these intervals.
 const STALL_CHECK_INTERVAL: Duration = Duration::from_secs(10);
@@ -479,7 +481,7 @@ async fn try_answer<V: Verify>(
         v2.admit_compatible(&head.headers)?;
     }
     let (limit, time) = (deps.bounds.body_bytes, deps.bounds.body_timeout);
-    match route.handler {
+    let answer = match route.handler {
         Handler::SendOtp => compatible::send_otp(call, &body.read(limit, time).await?).await,
         Handler::VerifyOtp => compatible::verify_otp(call, &body.read(limit, time).await?).await,
         Handler::SendCode => compatible::send_code(call, &body.read(limit, time).await?).await,
@@ -489,24 +491,22 @@ async fn try_answer<V: Verify>(
             Ok(answer.unwrap_or_else(v2::Error::answer))
         }
         Handler::Callback(kind) => callback(deps, kind, head, body.read(limit, time).await?).await,
-        Handler::Inbox => long(&deps.page_reads, inbox(deps, head)?),
+        Handler::Inbox => inbox(deps, head),
         Handler::Admin(page) => admin::answer(call, page, head, body).await,
-        Handler::Metrics => long(&deps.metrics_reads, metrics(call, head).await?),
+        Handler::Metrics => metrics(call, head).await,
         Handler::Ready => Ok(ready(deps)),
         Handler::Index => Ok(index(deps, head)),
-        Handler::TrySend => {
-            long(&deps.page_reads, home::send(call, head, &body.read(limit, time).await?).await?)
-        }
-        Handler::TryCheck => {
-            long(&deps.page_reads, home::check(call, head, &body.read(limit, time).await?).await?)
-        }
+        Handler::TrySend => home::send(call, head, &body.read(limit, time).await?).await,
+        Handler::TryCheck => home::check(call, head, &body.read(limit, time).await?).await,
         Handler::Docs => Ok(docs_page(deps.inbox.is_some())),
         Handler::Fixed(answer) => Ok(answer()),
-    }
-}
-
-/// An answer that was made for this request, with a place if it is long: one that is not read would fill the memory.
-fn long(places: &ListReads, answer: Response) -> Result<Response, Problem> {
+    }?;
+    // Those of `/v2` have theirs, and a client that does not read must not make the server look unready.
+    let places = match route.handler {
+        Handler::V2(_) | Handler::Ready => return Ok(answer),
+        Handler::Metrics => &deps.metrics_reads,
+        _ => &deps.page_reads,
+    };
     places.hold(None, answer).map_err(|_| Problem::Refused(Refusal::Overloaded))
 }
 

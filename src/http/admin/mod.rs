@@ -350,14 +350,15 @@ struct Site {
 impl Site {
     fn notice(self, status: StatusCode, title: &str, text: &str) -> Response {
         let page = NoticePage { frame: Frame::new("/admin", self.has_inbox), title, text };
-        counted(Response { status, ..pages::html(&page, &HEADERS) })
+        counted(Response { status, ..pages::html_shared(&page, &HEADERS) })
     }
 
     fn sign_in(self, user: &str, problem: Option<(StatusCode, &str)>) -> Response {
         let (status, problem) =
             (problem.map_or(StatusCode::OK, |(status, _)| status), problem.map(|(_, text)| text));
         let page = SignInPage { frame: Frame::new("/admin", self.has_inbox), user, problem };
-        counted(Response { status, ..pages::html(&page, &HEADERS) })
+        let html = if user.is_empty() { pages::html_shared } else { pages::html };
+        counted(Response { status, ..html(&page, &HEADERS) })
     }
 
     fn refused(self, refusal: Refusal) -> Response {

@@ -7,7 +7,7 @@ use hyper::header::{HOST, HeaderValue, LOCATION};
 use hyper::http::request::Parts;
 
 use super::inbox::{InboxView, MessageJson};
-use super::{Frame, LIVE, STYLE_ONLY, html, html_live};
+use super::{Frame, LIVE, STYLE_ONLY, html_live, html_shared};
 use crate::domain::{Code, NumberError, PhoneNumber, ServiceId, minutes_up};
 use crate::gateway::Simulator;
 use crate::guard::GuardRefusal;
@@ -279,7 +279,7 @@ fn rendered<V>(deps: &Deps<V>, trial: Trial) -> Response {
     let has_inbox = deps.inbox.is_some();
     let is_open = matches!(trial, Trial::Open(_));
     let page = HomePage { frame: Frame::new("/", has_inbox), script: LIVE, has_inbox, trial };
-    if is_open { html_live(&page) } else { html(&page, &STYLE_ONLY) }
+    if is_open { html_live(&page) } else { html_shared(&page, &STYLE_ONLY) }
 }
 
 /// Calls `show` with the view of the simulator.

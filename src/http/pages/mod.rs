@@ -4,11 +4,13 @@ mod docs;
 pub mod home;
 pub mod inbox;
 
-use std::sync::LazyLock;
+use std::collections::BTreeSet;
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use askama::Template;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
 pub use docs::docs_page;
@@ -30,12 +32,28 @@ static LIVE_HEADERS: LazyLock<Headers> = LazyLock::new(|| {
     html_headers(&sources)
 });
 
+/// Pages whose memory is shared: more than there are.
+const MOST_SHARED: usize = 64;
+
 pub type Headers = [(&'static str, &'static str); 4];
 
 /// A page from its template, with the headers that `html_headers` made for it.
 pub fn html(template: &impl Template, headers: &Headers) -> Response {
     // A template of texts does not fail.
     Response::page("text/html; charset=utf-8", headers, template.render().unwrap_or_default())
+}
+
+/// A page from a template that depends on no request: all answers with it share its memory.
+pub fn html_shared(template: &impl Template, headers: &Headers) -> Response {
+    static PAGES: Mutex<BTreeSet<Bytes>> = Mutex::new(BTreeSet::new());
+    let mut page = html(template, headers);
+    let mut pages = PAGES.lock().unwrap_or_else(PoisonError::into_inner);
+    match pages.get(&page.body) {
+        Some(known) => page.body = known.clone(),
+        None if pages.len() < MOST_SHARED => drop(pages.insert(page.body.clone())),
+        None => {}
+    }
+    page
 }
 
 /// A page with [`LIVE`], and perhaps forms.

@@ -136,15 +136,10 @@ async fn at_most_eight_long_pages_wait_for_clients_that_do_not_read() {
     deps.simulates_all = true;
     let long = OutgoingMessage { ..double::message(&"x".repeat(20_000)) };
     deps.inbox.as_deref().expect("a simulator").send(&long).await.expect("accepted");
-    let (near, far) = duplex(64 * 1024);
-    let _connection = Memory::with(deps).serve_http2(far);
-    let mut client = http2::Builder::new(TokioExecutor::new());
-    let shaken = client.initial_stream_window_size(1_000).handshake(TokioIo::new(near)).await;
-    let (mut client, connection) = shaken.expect("a handshake");
-    tokio::spawn(connection);
+    let mut client = with_small_windows(&Memory::with(deps)).await;
     let mut unread = Vec::new();
     let quotes = format!("number={}", "\"".repeat(10_000));
-    let paths = [("GET", "/inbox"), ("GET", "/inbox/messages"), ("POST", "/try/send")];
+    let paths = [("GET", "/"), ("GET", "/inbox"), ("GET", "/inbox/messages"), ("POST", "/try/send")];
     for (method, path) in paths.into_iter().cycle().take(8) {
         let response = ask(&mut client, method, path, &quotes).await;
         assert_ne!(response.status(), 503, "{path}");
@@ -162,6 +157,17 @@ async fn at_most_eight_long_pages_wait_for_clients_that_do_not_read() {
     assert_eq!(short.status(), 200, "a short answer needs no place");
     unread.pop().expect("a response").into_body().collect().await.expect("a body");
     assert_eq!(ask(&mut client, "GET", "/inbox", "").await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_page_that_is_the_same_for_every_client_needs_no_place() {
+    let mut client = with_small_windows(&Memory::scripted(Script::panics())).await;
+    let mut unread = Vec::new();
+    for path in ["/", "/docs", "/openapi.json"].into_iter().cycle().take(30) {
+        let response = ask(&mut client, "GET", path, "").await;
+        assert_eq!(response.status(), 200, "{path}");
+        unread.push(response);
+    }
 }
 
 /// A front end with one message in its inbox.
@@ -184,6 +190,17 @@ async fn inbox_deps(host_name: Option<&str>) -> Deps<Script> {
     deps
 }
 
+/// A client whose streams take a thousand bytes before they are read.
+async fn with_small_windows(server: &Memory) -> SendRequest<Full<Bytes>> {
+    let (near, far) = duplex(64 * 1024);
+    server.serve_http2(far);
+    let mut client = http2::Builder::new(TokioExecutor::new());
+    let shaken = client.initial_stream_window_size(1_000).handshake(TokioIo::new(near)).await;
+    let (client, connection) = shaken.expect("a handshake");
+    tokio::spawn(connection);
+    client
+}
+
 async fn ask(
     client: &mut SendRequest<Full<Bytes>>,
     method: &str,
@@ -192,7 +209,8 @@ async fn ask(
 ) -> Response<Incoming> {
     let request = Request::builder().method(method).uri(format!("http://localhost:3000{path}"));
     let body = if method == "POST" { body.to_owned() } else { String::new() };
-    let request = request.header("origin", "http://localhost:3000").body(Full::from(body));
+    let request = request.header("origin", "http://localhost:3000").header("accept", "text/html");
+    let request = request.body(Full::from(body));
     client.send_request(request.expect("a request")).await.expect("a response")
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::error::Error;
 use crate::domain::ServiceId;
-use crate::http::response::{PIECE, Response};
+use crate::http::response::Response;
 use crate::numbers::Refusal;
 
 /// The most lists and summaries that are read at the same time for the keys of services.
@@ -15,6 +15,9 @@ const MOST: usize = 56;
 /// The most of them for the keys of one service. As many more are kept for the account, the keys of all services and
 /// the dashboard.
 const MOST_EACH: usize = 8;
+
+/// Shorter answers need no place: 128 of them, one for each stream of a connection, are half a MiB.
+const LONG: usize = 4 * 1024;
 
 /// The lists and summaries that are being read, by the service of the caller's key.
 #[derive(Clone, Default)]
@@ -53,12 +56,12 @@ impl ListReads {
         Ok(ListPlace { reads: self.clone(), caller })
     }
 
-    /// Gives an answer a place if it is long and has none. Shorter ones wait in the buffer of their connection.
+    /// Gives an answer a place if it is long, was made for one request only, and has none.
     ///
     /// # Errors
     /// As [`begin`](Self::begin).
     pub fn hold(&self, caller: Option<ServiceId>, answer: Response) -> Result<Response, Error> {
-        if answer.body.len() <= PIECE || answer.held.is_some() {
+        if answer.body.len() <= LONG || !answer.body.is_unique() || answer.held.is_some() {
             return Ok(answer);
         }
         Ok(answer.holding(self.begin(caller)?))
