@@ -417,16 +417,23 @@ impl NumberState {
     }
 
     /// With [`LockoutRule::Verification`] there is one count for both ways of checking. After a change from
-    /// [`LockoutRule::Growing`] it is the higher of both.
+    /// [`LockoutRule::Growing`] it is the higher of both. With [`LockoutRule::Growing`] a count that a fixed lockout
+    /// began goes on as both.
     #[must_use]
     fn with_merged_counts(mut self, policy: &Policy) -> Self {
-        if let Self::Open(open) = &mut self
-            && policy.lockout == LockoutRule::Verification
-        {
-            open.failures = open.failures.merge_higher(open.named);
-            if let Some(Verification { counted: Some(counted), .. }) = &mut open.verification {
-                counted.wrong = counted.wrong.max(counted.unnamed);
+        let Self::Open(open) = &mut self else { return self };
+        match policy.lockout {
+            LockoutRule::Fixed(_) => {}
+            LockoutRule::Verification => {
+                open.failures = open.failures.merge_higher(open.named);
+                if let Some(Verification { counted: Some(counted), .. }) = &mut open.verification {
+                    counted.wrong = counted.wrong.max(counted.unnamed);
+                }
             }
+            LockoutRule::Growing if open.failures.last == Timestamp::EPOCH => {
+                open.named = open.named.merge_higher(open.failures);
+            }
+            LockoutRule::Growing => {}
         }
         self
     }
@@ -451,7 +458,10 @@ impl NumberState {
             LockoutRule::Fixed(_) if open.is_canceled() => code,
             LockoutRule::Fixed(time) => open.keep_until.max(code.plus(time)),
             LockoutRule::Verification | LockoutRule::Growing => {
-                code.max(open.failures.kept_until()).max(open.named.kept_until())
+                let counts = open.failures.kept_until().max(open.named.kept_until());
+                // A count that a fixed lockout began ends with its record.
+                let is_of_fixed = counts == Timestamp::EPOCH && open.has_failures();
+                code.max(if is_of_fixed { open.keep_until } else { counts })
             }
         };
         Self::Open(OpenNumber { keep_until, ..open })

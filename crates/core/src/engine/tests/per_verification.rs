@@ -262,6 +262,32 @@ fn after_a_hard_stop_the_count_goes_on_at_50_whatever_the_rule_was() {
 }
 
 #[test]
+fn after_a_change_from_a_fixed_lockout_the_count_goes_on() {
+    for (lockout, named) in [
+        (LockoutRule::Verification, true),
+        (LockoutRule::Verification, false),
+        (LockoutRule::Growing, true),
+        (LockoutRule::Growing, false),
+    ] {
+        let mut number = Number::of_a_new_service();
+        (number.policy.max_attempts, number.policy.lockout) = (100, LockoutRule::Fixed(mins(90)));
+        number.begins();
+        for _ in 0..99 {
+            number.guesses(None);
+        }
+        number.policy.lockout = lockout;
+        number.advance(mins(11));
+        number.begins();
+        number.advance(mins(11));
+        let name = name_of(&number.begins());
+        let guess = |number: &mut Number| number.guesses(named.then_some(name));
+        assert!(matches!(guess(&mut number), Decided(CheckOutcome::Wrong { .. })), "{lockout:?} {named}");
+        let until = number.now.plus(FailureCount::HARD_STOP_TIME);
+        assert_eq!(guess(&mut number), Decided(CheckOutcome::NoChecksLeft { until }), "{lockout:?} {named}");
+    }
+}
+
+#[test]
 fn after_a_change_to_growing_waits_both_counts_go_on() {
     for named in [true, false] {
         let mut number = Number::of_a_new_service();
