@@ -423,7 +423,6 @@ impl NumberState {
     fn with_merged_counts(mut self, policy: &Policy) -> Self {
         let Self::Open(open) = &mut self else { return self };
         match policy.lockout {
-            LockoutRule::Fixed(_) => {}
             LockoutRule::Verification => {
                 open.failures = open.failures.merge_higher(open.named);
                 if let Some(Verification { counted: Some(counted), .. }) = &mut open.verification {
@@ -433,7 +432,7 @@ impl NumberState {
             LockoutRule::Growing if open.failures.last == Timestamp::EPOCH => {
                 open.named = open.named.merge_higher(open.failures);
             }
-            LockoutRule::Growing => {}
+            LockoutRule::Fixed(_) | LockoutRule::Growing => {}
         }
         self
     }

@@ -10,7 +10,8 @@ use onceward::config::{AnswerSet, Bounds, ProxySettings};
 use onceward::domain::{Channel, CodeLength, Timestamp};
 use onceward::gateway::{BoxFuture, CallbackError, Simulator, TwilioCallbacks};
 use onceward::http::{
-    CallbackAnswer, CallbackRequest, Callbacks, Deps, EventStreams, ServedRoutes, V2, Verify, serve,
+    CallbackAnswer, CallbackRequest, Callbacks, Deps, EventStreams, ListReads, ServedRoutes, V2, Verify,
+    serve,
 };
 use onceward::numbers::{self, CheckOutcome, CheckRequest, Refusal, SendOptions, SendOutcome, SendRequest};
 use onceward::otp::SecretString;
