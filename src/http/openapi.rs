@@ -122,6 +122,10 @@ pub fn failures(group: &ApiGroup, route: &Route) -> Vec<u16> {
     } else if access == Access::Compatible {
         statuses.extend([401, 403]);
     }
+    if matches!(route.success.content, Content::List(..)) {
+        // The caller reads too many lists at once.
+        statuses.push(429);
+    }
     if group.bodies.len() > 1 && route.verb == Verb::Post {
         statuses.push(415);
     }

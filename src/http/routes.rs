@@ -442,7 +442,7 @@ static SERVER: ApiGroup = ApiGroup {
     errors: ErrorFormat::Envelope,
     bodies: &["application/x-www-form-urlencoded"],
     routes: routes! {
-        Get "/", "Index", "List the routes" => plain(Handler::Index), envelope("The resource.", INDEX);
+        Get "/", "Index", "List the routes" => plain(Handler::Index), envelope("The resource.", INDEX), others: &[503];
         Get "/healthz", "Healthz", "Check that the process runs" =>
             plain(Handler::Fixed(service::alive)), envelope("The process runs.", r#"{"code":200,"message":"alive"}"#);
         Get "/readyz", "Readyz", "Check that the server is ready" =>
@@ -454,10 +454,10 @@ static SERVER: ApiGroup = ApiGroup {
         Get "/docs", "Docs", "Read this description as a page" => plain(Handler::Docs), HTML;
         Get "/hello-world", "HelloWorld", "Get a fixed greeting" =>
             plain(Handler::Fixed(service::hello_world)), envelope("The greeting.", r#"{"code":200,"message":"Successful Response","data":"Hello world"}"#), about: "For clients of the Redis version.";
-        Get "/inbox", "Inbox", "Open the simulator's inbox" => plain(Handler::Inbox), HTML, about: INBOX, others: &[401, 403, 404];
+        Get "/inbox", "Inbox", "Open the simulator's inbox" => plain(Handler::Inbox), HTML, about: INBOX, others: &[401, 403, 404, 503];
         Get "/inbox/messages", "InboxMessages", "Read the simulator's inbox" =>
             plain(Handler::Inbox), one::<Inbox>(),
-            about: INBOX, params: service::describe_inbox, others: &[401, 403, 404];
+            about: INBOX, params: service::describe_inbox, others: &[401, 403, 404, 503];
         Get "/admin", "Dashboard", "Open the dashboard" =>
             plain(Handler::Admin(AdminPage::Overview)), HTML, about: DASHBOARD, others: &[303, 403, 503];
         Get "/admin/events", "DashboardEvents", "Follow changes of the dashboard" =>
