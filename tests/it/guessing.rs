@@ -76,6 +76,24 @@ async fn quiet_days_do_not_clear_the_count_and_a_stop_goes_on_at_fifty() {
 }
 
 #[tokio::test]
+async fn a_stop_goes_on_at_fifty_after_a_change_of_the_rule_and_back() {
+    let days = Days::with(Setup::new()).await;
+    let v2 = V2::of(&days.world);
+    let service = v2.service(&[("MaxChecks", "100")]).await;
+    let number = days.world.number();
+    guesses(&v2, &service, &number, 100).await;
+    for lockout in ["3600", "verification"] {
+        let changed = v2.post(&service, &[("Lockout", lockout)]).await;
+        assert_eq!(changed.status(), 200, "{}", changed.text());
+        stopped_for_days(&v2, &service, &number, 29..=30).await;
+        refused_for_days(&v2.checks_number(&service, &number, "0000000000").await, 29..=30);
+    }
+    let (_days, v2) = days.at(31 * DAY).await;
+    guesses(&v2, &service, &number, 50).await;
+    stopped_for_days(&v2, &service, &number, 29..=30).await;
+}
+
+#[tokio::test]
 async fn where_waits_grow_a_hundred_codes_by_number_stop_only_such_checks() {
     let world = World::of(V2::account(Setup::new())).await;
     let v2 = V2::of(&world);
