@@ -180,7 +180,7 @@ fn for_another_key_wrong_codes_of_named_verifications_still_count() {
 
 #[test]
 fn the_example_in_the_documentation_is_what_the_program_writes() {
-    let documented = include_str!("../../../docs/operate/backup.md");
+    let documented = include_str!("../../../docs/internals/storage.md");
     let begin = documented.find("{\"is\":").expect("an example");
     let example = documented[begin..].split("```").next().expect("an example");
     let read = read_with_header(example.as_bytes());

@@ -357,12 +357,13 @@ fn generated_attacks_end_within_the_bounds_of_their_scenarios() {
 
 /// `UPDATE_DOCS=1` writes the table into the document.
 fn compare_document(table: &str) {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/concepts/guard.md");
-    let document = std::fs::read_to_string(path).expect("guard.md");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/internals/testing.md");
+    let document = std::fs::read_to_string(path).expect("testing.md");
     let begin = document.find("| scenario |").expect("a table");
     let end = document[begin..].find("\n\n").map_or(document.len(), |length| begin + length + 1);
     if std::env::var_os("UPDATE_DOCS").is_some() {
-        std::fs::write(path, format!("{}{table}{}", &document[..begin], &document[end..])).expect("guard.md");
+        std::fs::write(path, format!("{}{table}{}", &document[..begin], &document[end..]))
+            .expect("testing.md");
     } else {
         assert_eq!(&document[begin..end], table, "UPDATE_DOCS=1 writes the table again");
     }
