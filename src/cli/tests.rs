@@ -110,7 +110,11 @@ fn the_manual_has_every_command_and_option() {
     // Without a command, the program serves.
     let mut commands = vec![("serve".to_owned(), Args::command())];
     while let Some((title, command)) = commands.pop() {
-        let (_, text) = *sections.iter().find(|(heading, _)| **heading == title).expect(&title);
+        let section = sections.iter().find(|(heading, _)| **heading == title).map(|(_, text)| *text);
+        let row = MANUAL.lines().find(|line| line.starts_with(&format!("| `{title}")));
+        // A command with commands of its own has no options.
+        let text = section.or(row).unwrap_or_default();
+        assert!(!text.is_empty() || command.has_subcommands(), "{title} is not documented");
         for long in command.get_arguments().filter_map(clap::Arg::get_long) {
             assert!(text.contains(&format!("--{long}")), "{title}: --{long}");
         }

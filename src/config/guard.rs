@@ -18,48 +18,47 @@ use crate::domain::Region;
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "kebab-case")]
 pub struct GuardSettings {
-    /// Messages in an hour of UTC, of the service or of the whole server. `off` for no limit. Without this key and the
-    /// two below, a new data directory has 500 for the whole server, if a gateway is not the simulator.
+    /// Messages in an hour of UTC. Without a budget, a new data directory has 500 for the whole server, if a gateway
+    /// is not the simulator.
     #[serde(with = "As::<Option<Limit>>")]
     pub messages_per_hour: Option<u64>,
     /// Messages in a day of UTC.
     #[serde(with = "As::<Option<Limit>>")]
     pub messages_per_day: Option<u64>,
-    /// Money for messages in a day of UTC, by the key `prices` and in its currency.
+    /// Money in a day of UTC, by the key `prices`.
     #[serde(with = "As::<Option<Money>>")]
     pub money_per_day: Option<u64>,
-    /// Messages that requests of one service may ask for to one number in a day. 20 by default.
+    /// Messages to one number in a day, of one service.
     #[serde(with = "As::<Option<Whole<SendsPerNumber, u32>>>")]
     pub sends_per_number: Option<u32>,
-    /// Countries that get messages; no others do.
+    /// The only countries that get messages.
     #[serde(with = "As::<Option<AllowedCountries>>")]
     pub allowed_countries: Option<BTreeSet<Region>>,
     /// Countries that get no messages.
     #[serde(with = "As::<Option<Countries>>")]
     pub blocked_countries: Option<BTreeSet<Region>>,
-    /// Premium, shared-cost, personal, pager, universal-access, voicemail and satellite numbers: block (the default),
-    /// record or off.
+    /// Premium, shared-cost, personal, pager, universal-access, voicemail and satellite numbers.
     #[serde(with = "As::<Option<Choice<Mode>>>")]
     pub number_types: Option<Mode>,
-    /// Text messages to landlines: block, record or off. A call takes their place where `voice-fallback` allows it.
+    /// Text messages to landlines. A call takes their place where `voice-fallback` allows it.
     #[serde(with = "As::<Option<Choice<Mode>>>")]
     pub landlines: Option<Mode>,
-    /// What happens above `sends-per-number`: block, record or off.
+    /// What happens above `sends-per-number`.
     #[serde(with = "As::<Option<Choice<Mode>>>")]
     pub number: Option<Mode>,
-    /// The adaptive rule for prefixes, which are numbers without their last four digits: block, record or off.
+    /// The adaptive rule for prefixes: numbers without their last four digits.
     #[serde(with = "As::<Option<Choice<Mode>>>")]
     pub prefix: Option<Mode>,
-    /// The adaptive rule for countries: block, record or off.
+    /// The adaptive rule for countries.
     #[serde(with = "As::<Option<Choice<Mode>>>")]
     pub country: Option<Mode>,
-    /// The adaptive rule for client addresses: block, record or off.
+    /// The adaptive rule for client addresses.
     #[serde(with = "As::<Option<Choice<Mode>>>")]
     pub address: Option<Mode>,
-    /// Whether an attack on the whole service stops messages to countries without users: block, record or off.
+    /// Whether an attack on the whole service stops messages to countries without users.
     #[serde(with = "As::<Option<Choice<Mode>>>")]
     pub total: Option<Mode>,
-    /// The length of a block. 12 hours by default. A bare number is seconds.
+    /// The length of a block. A bare number is seconds.
     #[serde(with = "As::<Option<Span<GuardBlock>>>")]
     pub block_for: Option<Duration>,
 }

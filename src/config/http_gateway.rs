@@ -57,24 +57,24 @@ kinds! {
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(default)]
 struct Members {
-    /// GET, POST or PUT. Without it POST where there is a body, else GET.
+    /// GET, POST or PUT. Without it POST with a body, else GET.
     #[serde(with = "As::<Option<Text>>")]
     #[schemars(extend("enum" = METHODS))]
     method: Option<String>,
-    /// Where messages go. Needed. The host has no placeholders.
+    /// Where messages go; required. The host has no placeholders.
     #[serde(with = "As::<Option<Text>>")]
     #[schemars(extend("pattern" = "^https?://"))]
     url: Option<String>,
-    /// Headers; the values may have placeholders.
+    /// Headers, with placeholders.
     headers: BTreeMap<String, Field>,
-    /// A JSON body; its texts may have placeholders. Not with `form`.
+    /// A JSON body, with placeholders. Not with `form`.
     json: Option<Value>,
-    /// Fields of a form; the values may have placeholders. Not with `json`.
+    /// Fields of a form, with placeholders. Not with `json`.
     form: Option<BTreeMap<String, Field>>,
-    /// Channels that the gateway serves: sms, call, whatsapp. Without it sms.
+    /// Channels that the gateway serves. Without it sms.
     #[serde(with = "As::<Option<Channels>>")]
     channels: Option<Vec<Channel>>,
-    /// The conditions of an accepted message. Every given condition must hold.
+    /// The conditions of an accepted message, which must all hold.
     success: Success,
 }
 

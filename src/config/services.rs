@@ -35,8 +35,8 @@ use crate::engine::{LockoutRule, Policy, SendOptions, SendRules};
 #[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ServiceSettings {
-    /// The name of the service in its messages: 1 to 30 characters, at most 4 of them digits, no braces. In
-    /// config.json the service's own name is the default.
+    /// The name of the service in its messages: 1 to 30 characters, at most 4 of them digits, no braces. By default
+    /// the service's own name in config.json.
     #[serde(with = "Stored::<FriendlyName>")]
     pub friendly_name: String,
     /// Digits of a code.
@@ -56,13 +56,13 @@ pub struct ServiceSettings {
     #[serde(with = "Stored::<Option<Whole<WorkflowSends, u8>>>")]
     #[default(Some(SendRules::DEFAULT_MAX))]
     pub max_sends: Option<u8>,
-    /// verification (the default): a verification takes max-checks wrong codes, however they are checked. growing: checks
-    /// without its sid are counted apart and have to wait longer each time. Or how long too many wrong codes lock a
-    /// number: a bare number is minutes in config.json, seconds in requests.
+    /// verification (the default): a verification takes max-checks wrong codes. growing: checks without its sid are
+    /// counted apart and wait longer each time. Or the time for which too many wrong codes lock a number: a bare
+    /// number is minutes in config.json, seconds in requests.
     #[serde(with = "Stored::<LockoutKind>")]
     #[default(LockoutRule::Verification)]
     pub lockout: LockoutRule,
-    /// keep: a further message has the same code, which ends when it would have. new: it has a new one.
+    /// keep: a further message has the same code. new: it has a new one.
     #[serde(with = "Stored::<Choice<Resend>>")]
     #[default(Resend::Keep)]
     pub resend: Resend,
@@ -72,7 +72,7 @@ pub struct ServiceSettings {
     /// Language where neither the request nor the number's country leads to one.
     #[serde(with = "Stored::<Option<LocaleTag>>")]
     pub locale: Option<Locale>,
-    /// Channels that are tried one after another, as the key `workflow`. Without it the server's.
+    /// As the key `workflow`, which holds without it.
     #[serde(with = "Stored::<Option<WorkflowText>>")]
     pub workflow: Option<String>,
     /// Whether a request may bring its own code.
@@ -81,16 +81,16 @@ pub struct ServiceSettings {
     /// Whether text messages warn that the code is not to be shared.
     #[serde(with = "Stored::<Flag>")]
     pub do_not_share_warning: bool,
-    /// The template where a request names none: its name or its id.
+    /// Name or id of the template where a request names none.
     #[serde(with = "Stored::<Option<TemplateId>>")]
     pub default_template: Option<Sid>,
     /// Whether text messages to numbers known to be landlines are refused.
     #[serde(with = "Stored::<Flag>")]
     pub skip_sms_to_landlines: bool,
-    /// Kept and shown without effect: nothing is looked up.
+    /// Kept and shown without effect.
     #[serde(with = "Stored::<Flag>")]
     pub lookup_enabled: bool,
-    /// Kept and shown without effect: whether a key must be pressed in calls is the gateway's setting.
+    /// Kept and shown without effect: see the key voice-gate.
     #[serde(with = "Stored::<Flag>")]
     #[default(true)]
     pub dtmf_input_required: bool,
@@ -286,15 +286,15 @@ fn is_removable(property: &Value) -> bool {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TestNumber {
-    /// A number in E.164 form; x stands for any digit. Patterns that could match a subscriber's number are refused.
+    /// A number in E.164 form; x stands for any digit.
     #[serde(with = "Stored::<Text>")]
     #[schemars(regex(pattern = r"^\s*\+[0-9xX]{7,15}\s*$"))]
     pub pattern: String,
-    /// The code of these numbers: 4 to 10 digits, as a text where it begins with 0.
+    /// The code: 4 to 10 digits, as a text where it begins with 0.
     #[serde(with = "Stored::<Text>")]
     #[schemars(schema_with = "code_schema")]
     pub code: String,
-    /// Until when they are test numbers (RFC 3339, or a day in UTC); at most a year ahead.
+    /// The end (RFC 3339, or a day in UTC), at most a year ahead.
     #[serde(with = "Stored::<Moment>")]
     pub expires: Timestamp,
     /// `true` accepts a pattern that could match a subscriber's number.

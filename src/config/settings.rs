@@ -51,13 +51,10 @@ pub struct Settings {
     /// Where spans go; `None` if no request is traced.
     #[serde(skip)]
     pub traces: Option<TraceSettings>,
-    /// Address that serves /metrics without credentials and without TLS, and nothing else: host:port, or :port for
-    /// every address. Empty for none; the listen address serves /metrics to the account and to keys with the scope
-    /// metrics.
+    /// A further address that serves only /metrics, without credentials and TLS: host:port or :port.
     #[serde(with = "As::<HostPort>")]
     pub metrics_listen: Option<ListenAddress>,
-    /// `true` listens on `prod-domain`, refuses the simulator, and requires keys on loopback too, where a proxy is in
-    /// front.
+    /// `true` listens on `prod-domain`, refuses the simulator, and requires keys on loopback too.
     #[serde(with = "As::<Flag>")]
     pub production: bool,
     #[serde(flatten)]
@@ -70,7 +67,7 @@ pub struct Settings {
     #[serde(skip)]
     #[default(SendOptions::DEFAULT)]
     pub tutorial_code: SendOptions,
-    /// Which answers /api/* gives: those that the Redis version documents, or those of its code.
+    /// The answers of /api/*: those that the Redis version documents, or those of its code.
     #[serde(rename = "redis-version-answers", with = "As::<Choice<AnswerSet>>")]
     #[default(AnswerSet::Documented)]
     pub answers: AnswerSet,
@@ -109,13 +106,12 @@ pub struct Settings {
     /// `true` lets webhooks lead to this machine and to private networks. Link-local addresses are always refused.
     #[serde(rename = "webhook-private-addresses", with = "As::<Flag>")]
     pub private_webhooks: bool,
-    /// Origins of web pages that may call the API from a browser (CORS), such as `https://app.example.com`. Empty
-    /// allows none.
+    /// Origins of web pages that may call the API from a browser (CORS), such as `https://app.example.com`.
     #[serde(with = "As::<Origins>", skip_serializing_if = "Vec::is_empty")]
     pub cors_origins: Vec<String>,
     #[serde(flatten)]
     pub bounds: Bounds,
-    /// Number of shards that the numbers are spread over. Without it, half the number of processors.
+    /// Shards that the numbers are spread over. Without it, half the number of processors.
     #[serde(with = "As::<Whole<Shards>>", skip_serializing_if = "is_zero")]
     pub shards: usize,
 }
@@ -136,40 +132,38 @@ pub const OWN_BRAND: &str = "onceward";
 #[derive(SmartDefault, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "kebab-case")]
 pub struct Inputs {
-    /// Where an editor finds this schema. Not used otherwise.
+    /// Where an editor finds the schema.
     #[serde(rename = "$schema", with = "As::<Ignored>")]
     schema: String,
-    /// Host name or address to listen on while `production` is `false`. Empty means every address of the machine.
+    /// Host to listen on without `production`. Empty means every address of the machine.
     #[serde(with = "As::<Host>")]
     #[default("localhost")]
     pub test_hostname: String,
-    /// Port to listen on while `production` is `false`. 0 lets the system choose.
+    /// Port to listen on without `production`. 0 lets the system choose.
     #[serde(with = "As::<Whole<Port>>")]
     #[default(3000)]
     pub test_port: u16,
-    /// Address to listen on while `production` is `true`, and needed then: host:port, or :port for every address.
+    /// Address to listen on with `production`: host:port, or :port for every address of the machine.
     #[serde(with = "As::<HostPort>")]
     pub prod_domain: Option<ListenAddress>,
-    /// `true` serves /api/*, /send-code and /verify-code without a key to every client that reaches the address, also
-    /// after the service `default` had a key.
+    /// `true` serves /api/*, /send-code and /verify-code without a key to every client.
     #[serde(with = "As::<Flag>")]
     pub allow_unauthenticated: bool,
-    /// `true` allows the simulator where other machines reach the server: with `production`, and on an address that is
-    /// not loopback. The inbox then requires credentials.
+    /// `true` allows the simulator with `production` and on an address that is not loopback. The inbox then requires
+    /// credentials.
     #[serde(with = "As::<Flag>")]
     pub simulator_in_production: bool,
-    /// PEM file of the certificate chain, the server's own certificate first. With it the port speaks TLS only.
-    /// Needs `tls-key`.
+    /// PEM file of the certificate chain, the server's own first. The port then speaks only TLS.
     #[serde(with = "As::<Option<FilePath>>")]
     pub tls_cert: Option<PathBuf>,
-    /// PEM file of the certificate's private key: PKCS#8, PKCS#1 or SEC1, without a password. Needs `tls-cert`.
+    /// PEM file of its private key: PKCS#8, PKCS#1 or SEC1, without a password.
     #[serde(with = "As::<Option<FilePath>>")]
     pub tls_key: Option<PathBuf>,
-    /// The lifetime of a code. A bare number is seconds. Above 10 minutes the start warns (NIST SP 800-63B-4).
+    /// The lifetime of a code. A bare number is seconds. The start warns above 10 minutes (NIST SP 800-63B-4).
     #[serde(with = "As::<Span<CodeLife>>")]
     #[default(Duration::from_secs(30))]
     pub otp_timeout: Duration,
-    /// Wrong codes in a row until a number is locked out.
+    /// Wrong codes in a row until a number is locked.
     #[serde(with = "As::<Whole<Attempts>>")]
     #[default(Policy::DEFAULT_MAX_ATTEMPTS)]
     pub otp_max_attempts: u8,
@@ -177,82 +171,75 @@ pub struct Inputs {
     #[serde(with = "As::<Span<Lockout>>")]
     #[default(Duration::from_secs(30 * 60))]
     pub otp_lock_timeout: Duration,
-    /// Digits of a code. Below 6 the start warns (NIST SP 800-63B-4). The codes of /send-code always have 6 digits
-    /// and live 10 minutes.
+    /// Digits of a code. The start warns below 6. Codes of /send-code always have 6 digits and live 10 minutes.
     #[serde(with = "As::<Whole<Digits>>")]
     #[default(CodeLength::SIX.get())]
     pub otp_length: u8,
-    /// Text of the message of /api/send-otp. {code} or _CODE_ is the code and must be in it; {brand} is the brand;
-    /// {minutes} is the code's life. With the brand and a code of 10 digits it may have 1600 characters. With an
-    /// `otp-timeout` of 60 s or longer the default ends with `It is valid for {minutes} min.`; where `redis-db-address`
-    /// is given, it is the text of the Redis version, `OTP message is {code}`.
+    /// Text of the message of /api/send-otp, with {code} or _CODE_, and perhaps {brand} and {minutes}; at most 1600
+    /// characters. With an `otp-timeout` of 60 s or longer the default ends with `It is valid for {minutes} min.`;
+    /// with `redis-db-address` it is `OTP message is {code}`.
     #[serde(with = "As::<MessageText>")]
     #[default(DEFAULT_MESSAGE.to_owned())]
     pub otp_message: String,
-    /// Text of the message of /send-code, with the same placeholders as `otp-message`.
+    /// Text of the message of /send-code.
     #[serde(with = "As::<MessageText>")]
     #[default("Hello from {brand}! Your verification code is: {code}")]
     pub tutorial_message: String,
-    /// Texts of single channels and languages, in place of `otp-message`: sms, call, whatsapp, or any for all
-    /// three. Each is one text, or an object with one text for each language.
+    /// Texts by channel (sms, call, whatsapp, or any) and language, in place of `otp-message`.
     #[serde(with = "As::<Option<MessageTexts>>")]
     pub otp_messages: Option<Map<String, Value>>,
-    /// Language of messages where neither the request nor the number's country leads to one of the texts.
+    /// Language where neither the request nor the number's country leads to one of the texts.
     #[serde(with = "As::<Option<LocaleTag>>")]
     pub default_locale: Option<Locale>,
-    /// Host name of the web site whose form the browser fills in. Text messages then end with @domain #code.
+    /// Host name of the web site whose form browsers fill in. Text messages then end with @domain #code.
     #[serde(with = "As::<Option<WebDomain>>")]
     pub webotp_domain: Option<String>,
-    /// Value of {brand} in messages. Without it `service_name`; without both, onceward.
+    /// Value of {brand}. Without it `service_name`; without both, onceward.
     #[serde(with = "As::<Option<Brand>>")]
     pub brand: Option<String>,
-    /// Gateways in the order in which they are tried, such as Twilio;Mada:+35987,+35988;Sinch. A gateway with
-    /// prefixes takes the numbers that begin with one of them. Without it Twilio where its credentials are given,
-    /// else the simulator.
+    /// Gateways in their order, perhaps with prefixes, such as Twilio;Mada:+35987,+35988;Sinch. Without it Twilio
+    /// where its credentials are given, else the simulator.
     #[serde(with = "As::<Option<Text>>")]
     pub otp_sms_provider: Option<String>,
-    /// The gateway Http: how it takes a message, and what it answers.
+    /// The gateway `Http`: how it takes a message, and what it answers.
     #[serde(with = "As::<Option<HttpGateway>>")]
     pub http_gateway: Option<Map<String, Value>>,
-    /// `true`: a call through Twilio tells the code only after a key was pressed, which keeps it from answering
-    /// machines. Needs `public-url`.
+    /// `true`: a call through Twilio tells the code only after a key was pressed. Needs `public-url`.
     #[serde(with = "As::<Flag>")]
     pub voice_gate: bool,
     /// The time the telephone rings. A bare number is seconds.
     #[serde(with = "As::<Span<RingTime>>")]
     #[default(Duration::from_secs(25))]
     pub voice_ring_for: Duration,
-    /// Approved WhatsApp template of Twilio (HX and 32 hexadecimal digits), whose first variable is the code.
-    /// Without it WhatsApp delivers only to people who have written within the last day.
+    /// Approved WhatsApp template of Twilio (HX...), whose first variable is the code. Without it WhatsApp delivers
+    /// only to people who have written within the last day.
     #[serde(with = "As::<Option<TwilioSid<'H', 'X'>>>")]
     pub whatsapp_content_sid: Option<String>,
     /// `true` tells Twilio which messages led to a verified number.
     #[serde(with = "As::<Flag>")]
     pub conversion_feedback: bool,
-    /// Rules and budgets against SMS pumping. Services without their own have these rules, and all services together these
-    /// budgets.
+    /// Rules of services without their own, and budgets of all services together.
     #[serde(with = "As::<Option<GuardObject>>")]
     pub guard: Option<Map<String, Value>>,
-    /// This node's part in a cluster, whose records are in etcd. Without it the records are in `data-dir`.
+    /// This node's part in a cluster, whose records are in etcd.
     #[serde(with = "As::<Option<ClusterObject>>")]
     pub cluster: Option<Map<String, Value>>,
-    /// Services beside the default one, by name. At most 1,000.
+    /// Services beside `default`, by name. At most 1,000.
     #[serde(with = "As::<Option<ServicesObject>>")]
     pub services: Option<Map<String, Value>>,
-    /// Texts that services and requests choose by id, by name. At most 1,000.
+    /// Texts of services and requests, by name. At most 1,000.
     #[serde(with = "As::<Option<TemplatesObject>>")]
     pub templates: Option<Map<String, Value>>,
-    /// Name of the installation in the Redis version: the `brand` where that is not given.
+    /// The `brand` where that is not given.
     #[serde(rename = "service_name", with = "As::<Option<Text>>")]
     pub service_name: Option<String>,
-    /// Address of Redis in the Redis version. Ignored, with one warning for everything about Redis; but see
-    /// `otp-message`.
+    /// Ignored with a warning; but see `otp-message`.
     #[serde(with = "As::<Ignored>")]
     redis_db_address: String,
-    /// Password of Redis in the Redis version. Ignored, as is the variable `REDIS_URL`.
+    /// Ignored, as is the variable `REDIS_URL`.
     #[serde(rename = "REDIS_DB_PASSWORD", with = "As::<Ignored>")]
     redis_db_password: String,
-    /// `true`: a message that no gateway takes is retried in the background, and the request is answered as sent.
+    /// `true`: a message that no gateway takes is retried in the background and answered as sent.
     #[serde(rename = "sms.retry", with = "As::<Flag>")]
     pub sms_retry: bool,
     #[serde(flatten)]
@@ -295,15 +282,15 @@ pub struct StorageSettings {
     #[serde(with = "As::<FilePath>")]
     #[default("data")]
     pub data_dir: PathBuf,
-    /// Directory for a copy of the snapshot, which a start and some commands read, if the data directory has no room
-    /// for it. Without this key, the directory that the variable TMPDIR names.
+    /// Directory for a copy of the snapshot if the data directory has no room for it. Without it that of the variable
+    /// TMPDIR.
     #[serde(with = "As::<Option<FilePath>>")]
     pub scratch: Option<PathBuf>,
-    /// File of the server key: 64 hexadecimal digits, as `openssl rand -hex 32 > FILE` makes them. It
-    /// must exist. Without this key, server.key in the data directory, made at the first start.
+    /// File of the server key, as `openssl rand -hex 32 > FILE` makes it. Without it server.key in the data
+    /// directory, made at the first start.
     #[serde(rename = "key-file", with = "As::<Option<FilePath>>")]
     pub server_key_file: Option<PathBuf>,
-    /// Country of numbers that are given without +. `off` refuses them.
+    /// Country of numbers without +. `off` refuses them.
     #[serde(with = "As::<RegionChoice>")]
     pub default_region: Option<Region>,
 }
@@ -347,7 +334,7 @@ pub struct LogSettings {
     #[serde(rename = "log-level", with = "As::<Choice<tracing::Level>>")]
     #[default(tracing::Level::INFO)]
     pub level: tracing::Level,
-    /// Form of the log: text for people, json for machines.
+    /// Form of the log.
     #[serde(rename = "log-format", with = "As::<Choice<LogFormat>>")]
     #[default(LogFormat::Text)]
     pub format: LogFormat,
@@ -447,31 +434,29 @@ pub struct DeliverySettings {
     /// Trying again in the background; `None` when it is off.
     #[serde(skip)]
     pub retry: Option<RetrySettings>,
-    /// The next step when a gateway fails (5xx, a broken connection, no answer) without saying whether it took the
-    /// message: `next` asks the next gateway with the same code, `stop` ends the send.
+    /// After a failure that may have sent the message, `next` asks the next gateway with the same code, `stop` ends
+    /// the send.
     #[serde(with = "As::<Choice<OnAmbiguous>>")]
     #[default(OnAmbiguous::Next)]
     pub gateway_silent: OnAmbiguous,
-    /// `true` allows calls, and needs a gateway that can call. While it is `false`, every request for a call is
-    /// refused.
+    /// `true` allows calls. Needs a gateway that can call.
     #[serde(with = "As::<Flag>")]
     pub voice: bool,
-    /// Whether a number that text messages do not reach is called, when `voice` is `true`.
+    /// Whether, with `voice`, a number that text messages do not reach is called.
     // Never without `voice`, once it is settled.
     #[serde(with = "As::<Flag>", default = "enabled")]
     pub voice_fallback: bool,
-    /// Channels that are tried one after another until a message arrives. A step waits 20 s for a receipt unless it
-    /// says how long: sms:30s.
+    /// Channels that are tried one after another until a message arrives, at most 10. A step waits 20 s for a
+    /// receipt, or as long as it says: `["sms:30s", "call"]`.
     #[serde(with = "As::<Workflow>", skip_serializing_if = "Vec::is_empty")]
     pub workflow: Vec<WorkflowStep>,
-    /// Messages that one verification may cost in all, whatever the workflow says.
+    /// Messages that one verification may cost in all.
     #[serde(rename = "workflow-max-sends", with = "As::<Whole<WorkflowSends>>")]
     #[default(5)]
     pub workflow_sends: u8,
     #[serde(flatten)]
     pub breaker: BreakerSettings,
-    /// Address under which gateways reach this server for delivery receipts and call gates, and browsers its
-    /// dashboard. http beyond this machine gets a warning.
+    /// Address at which gateways reach this server (receipts, call gates) and browsers its dashboard.
     #[serde(with = "As::<Option<BaseUrl>>")]
     pub public_url: Option<Arc<str>>,
 }
@@ -484,7 +469,7 @@ const fn enabled() -> bool {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, SmartDefault, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 pub struct RetrySettings {
-    /// Retries in the background; then the message is unsendable. The waits begin at half a second and double.
+    /// Retries of a message. The waits begin at half a second and double.
     #[serde(rename = "sms.max_retries", with = "As::<Whole<Retries>>")]
     #[default(20)]
     pub max_retries: u32,
@@ -510,17 +495,16 @@ pub struct WorkflowStep {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, SmartDefault, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 pub struct BreakerSettings {
-    /// Failures of a gateway in a row that open its circuit breaker.
+    /// Failures in a row that open a gateway's circuit breaker.
     #[serde(rename = "breaker-failures", with = "As::<Whole<BreakerFailures>>")]
     #[default(5)]
     pub failures: u32,
-    /// The time an open circuit breaker first keeps messages from the gateway. It doubles with each failed
-    /// probe. A bare number is seconds.
+    /// The time that it first stays open; it doubles with each failed probe. A bare number is seconds.
     // Doubles with every failed try.
     #[serde(rename = "breaker-open-for", with = "As::<Span<BreakerWait>>")]
     #[default(Duration::from_secs(10))]
     pub open_for: Duration,
-    /// The longest time that it keeps them; not shorter than `breaker-open-for`. A bare number is seconds.
+    /// The longest time that it stays open. A bare number is seconds.
     #[serde(rename = "breaker-longest", with = "As::<Span<BreakerWait>>")]
     #[default(Duration::from_secs(120))]
     pub longest: Duration,
@@ -533,8 +517,7 @@ pub struct TrackerSettings {
     #[serde(rename = "tracker-keep-for", with = "As::<Span<TrackerAge>>")]
     #[default(Duration::from_secs(7 * 24 * 60 * 60))]
     pub keep_for: Duration,
-    /// Verifications whose delivery attempts are remembered, the newest. 0 remembers only what background work
-    /// needs.
+    /// Verifications whose delivery attempts are kept, the newest. 0 keeps only what background work needs.
     // The newest; 0 remembers only what background work needs.
     #[serde(rename = "tracker-keep-at-most", with = "As::<Whole<TrackerSize>>")]
     #[default(100_000)]
@@ -545,11 +528,10 @@ pub struct TrackerSettings {
 #[derive(Debug, Clone, PartialEq, Eq, SmartDefault, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 pub struct Pricing {
-    /// Price of a message by country (two letters, `*` for all others) and channel: {"DE": {"sms": 0.08}}. The estimated
-    /// cost is computed from it. Without it, rough prices in US dollars.
+    /// Price of a message by country (`*` for all others) and channel. Without it, rough prices in US dollars.
     #[serde(with = "As::<Option<PriceTable>>")]
     pub prices: Option<Prices>,
-    /// Currency of `prices`. Change it together with them: the built-in prices are in US dollars.
+    /// Currency of `prices`. Change both together.
     #[serde(with = "As::<Currency>")]
     #[default("USD")]
     pub currency: String,
@@ -559,11 +541,11 @@ pub struct Pricing {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "kebab-case")]
 pub struct ProxySettings {
-    /// Header in which a proxy or a backend names the person's address, such as X-Forwarded-For, for the pumping guard.
-    /// Without it the guard knows no addresses of `/api/*` and `/send-code`. Needs `trusted-proxies`.
+    /// Header of `/api/*` and `/send-code` in which a proxy or a backend names the person's address. Needs
+    /// `trusted-proxies`.
     #[serde(with = "As::<Option<Header>>")]
     pub client_address_header: Option<HeaderName>,
-    /// Addresses and networks from which `client-address-header` is believed, such as 10.0.0.0/8.
+    /// Addresses and networks from which that header is believed, such as 10.0.0.0/8.
     #[serde(with = "As::<Networks>", skip_serializing_if = "Vec::is_empty")]
     pub trusted_proxies: Vec<IpNet>,
 }
@@ -576,15 +558,15 @@ pub struct Bounds {
     #[serde(rename = "max-body-bytes", with = "As::<Whole<BodyBytes>>")]
     #[default(16 * 1024)]
     pub body_bytes: usize,
-    /// Time for a client to send the head of a request. Beyond it 408. A bare number is seconds.
+    /// Time for the head of a request. Beyond it 408. A bare number is seconds.
     #[serde(with = "As::<Span<RequestWait>>")]
     #[default(Duration::from_secs(10))]
     pub header_timeout: Duration,
-    /// Time for a client to send the body of a request. Beyond it 408. A bare number is seconds.
+    /// Time for the body of a request. Beyond it 408. A bare number is seconds.
     #[serde(with = "As::<Span<RequestWait>>")]
     #[default(Duration::from_secs(10))]
     pub body_timeout: Duration,
-    /// The time a connection may stay open without a request; a quarter of it when connections are scarce. A bare
+    /// Time without a request until a connection is closed; a quarter of it when connections are scarce. A bare
     /// number is seconds.
     #[serde(with = "As::<Span<IdleWait>>")]
     #[default(Duration::from_secs(75))]
@@ -593,27 +575,25 @@ pub struct Bounds {
     #[serde(rename = "max-connections", with = "As::<Whole<Connections>>")]
     #[default(10_000)]
     pub connections: usize,
-    /// Numbers of a service of which something is remembered: an outstanding code, a count, a lockout. Beyond it a send
-    /// to a new number is 503; known numbers are served. A quarter more is kept for other services.
+    /// Numbers of a service with a code, a count or a lockout. Beyond it a send to a new number is 503. A quarter
+    /// more is kept for other services.
     #[serde(rename = "max-numbers", with = "As::<Whole<Numbers>>")]
     #[default(2_000_000)]
     pub numbers: usize,
-    /// Requests of a service accepted and not yet answered. Beyond it 503. A quarter is reserved for checks. A quarter
-    /// more is kept for other services.
+    /// Requests of a service in progress, a quarter of them reserved for checks. Beyond it 503. A quarter more is
+    /// kept for other services.
     #[serde(rename = "max-commands", with = "As::<Whole<Commands>>")]
     #[default(20_000)]
     pub commands: usize,
-    /// Requests for one number accepted and not yet answered. Beyond it 429.
+    /// Requests for one number in progress. Beyond it 429.
     #[serde(rename = "max-commands-per-number", with = "As::<Whole<CommandsPerNumber>>")]
     #[default(64)]
     pub commands_per_number: usize,
-    /// Messages of a service at one gateway at once, handed over and not yet answered. A quarter more is kept for other
-    /// services.
+    /// Messages of a service at one gateway at once. A quarter more is kept for other services.
     #[serde(rename = "max-sends", with = "As::<Whole<Sends>>")]
     #[default(512)]
     pub sends: usize,
-    /// Messages of a service that wait for a place at one gateway. Beyond it 503, as for a message that would not be
-    /// served within `send-budget`. A quarter more is kept for other services.
+    /// Messages of a service that wait for one gateway. Beyond it 503. A quarter more is kept for other services.
     #[serde(rename = "max-sends-waiting", with = "As::<Whole<SendsWaiting>>")]
     #[default(10_000)]
     pub sends_waiting: usize,
@@ -621,12 +601,11 @@ pub struct Bounds {
     #[serde(with = "As::<Span<WorkBudget>>")]
     #[default(Duration::from_secs(10))]
     pub send_budget: Duration,
-    /// Time for one write to the disk before it counts as failed. A bare number is seconds.
+    /// Time until a write to the disk counts as failed. A bare number is seconds.
     #[serde(with = "As::<Span<WorkBudget>>")]
     #[default(Duration::from_secs(5))]
     pub commit_timeout: Duration,
-    /// Time from the first stop signal to the end. Should not be shorter than `send-budget`. A bare number is
-    /// seconds.
+    /// Time from the first stop signal to the end; at least `send-budget`. A bare number is seconds.
     #[serde(with = "As::<Span<StopBudget>>")]
     #[default(Duration::from_secs(30))]
     pub graceful_stop: Duration,

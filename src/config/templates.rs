@@ -55,14 +55,14 @@ pub struct Template {
     #[serde(skip, default = "Template::no_sid")]
     #[default(Self::no_sid())]
     pub sid: Sid,
-    /// The name shown to people. The default is the template's name.
+    /// The name shown to people, by default the template's.
     #[serde(with = "As::<Text>")]
     pub friendly_name: String,
-    /// Channels that it is for. Without it sms.
+    /// Channels that it is for.
     #[serde(with = "As::<Channels>")]
     #[default(vec![Channel::Sms])]
     pub channels: Vec<Channel>,
-    /// Its text in each language. {code} is the code, `{friendly_name}` the service, {{name}} a place of its own.
+    /// Its text in each language, with `{code}`, `{friendly_name}` and {{places}} of its own.
     #[serde(deserialize_with = "translations")]
     #[schemars(schema_with = "translations_schema")]
     pub translations: Vec<Translation>,

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::*;
 use crate::config::json_schema;
 use crate::config::kind::Named as _;
-use crate::config::schema::{ALIASES, Names, TRACE_PREFIX, default_of, variable};
+use crate::config::schema::{ALIASES, Names, TRACE_PREFIX, default_of};
 
 const SCHEMA: &str = include_str!("../../../docs/reference/config.schema.json");
 const MANUAL: &str = include_str!("../../../docs/reference/configuration.md");
@@ -25,6 +25,8 @@ const GUIDES: [&str; 9] = [
     include_str!("../../../docs/guides/test-numbers.md"),
     include_str!("../../../docs/operate/deploy.md"),
 ];
+const VERIFICATIONS: &str = include_str!("../../../docs/concepts/verifications.md");
+const TEST_NUMBERS: &str = include_str!("../../../docs/guides/test-numbers.md");
 const SAMPLE: &str = include_str!("../../../config.json");
 
 const GATEWAYS: &str = include_str!("../../../docs/reference/gateways.md");
@@ -108,7 +110,12 @@ fn the_manual_names_every_key_and_variable() {
     let names = Names::known();
     for (key, variable) in names.own_variables() {
         assert!(MANUAL.contains(&format!("| `{key}` |")), "{key} has no row");
-        assert!(MANUAL.contains(&format!("`{variable}`")), "{variable} is not named");
+        let as_described = key.replace(['-', '.'], "_").to_uppercase();
+        assert_eq!(variable, format!("ONCEWARD_{as_described}"), "the manual says how variables are named");
+    }
+    for key in RULES_OF_A_SERVICE {
+        let is_described = VERIFICATIONS.contains(&format!("`{key}`")) || TEST_NUMBERS.contains(key);
+        assert!(is_described, "{key} is not described");
     }
     let others = ["HOST", "PORT", "REDIS_URL", "REDIS_DB_PASSWORD", "$schema", "sms", "authentication"];
     for name in names.credentials().chain(others).chain(ALIASES.map(|(alias, _)| alias)) {
@@ -125,7 +132,7 @@ fn every_sample_in_the_manual_loads_without_a_warning_about_its_keys() {
     let of_gateways = [GATEWAYS, CUSTOM_GATEWAY].into_iter().flat_map(|document| blocks_of(document, "json"));
     let of_gateways = of_gateways.filter(|block| block.contains("otp-sms-provider"));
     let samples: Vec<&str> = blocks("json").chain(others).chain(of_gateways).collect();
-    assert!(samples.len() >= 16, "{samples:?}");
+    assert!(samples.len() >= 7, "{samples:?}");
     for sample in samples {
         let mut world = all_gateways();
         for (places, variable) in [
@@ -236,7 +243,7 @@ const SECTIONS: [Section; 12] = [
             "tls-key",
             "metrics-listen",
         ],
-        before: "`--listen HOST:PORT` beats the first four keys, in production too. [TLS](../operate/tls.md).",
+        before: "`--listen HOST:PORT` beats the first four keys, in production too. See [TLS](../operate/tls.md).",
         after: EXPOSED,
     },
     Section {
@@ -249,8 +256,8 @@ const SECTIONS: [Section; 12] = [
             "default-region",
             "redis-version-answers",
         ],
-        before: "Rules of the service `default`, which serves `/api/*` and `/send-code`. Other services have\nrules of \
-                 [their own](#services-and-templates).",
+        before: "Rules of the service `default`, which serves `/api/*` and `/send-code`. Other services have\n[their \
+                 own](#members-of-a-service).",
         after: "",
     },
     Section {
@@ -263,8 +270,8 @@ const SECTIONS: [Section; 12] = [
             "brand",
             "tutorial-message",
         ],
-        before: "[Message templates](../guides/message-templates.md) explains placeholders and languages.",
-        after: MESSAGES,
+        before: "See [message templates](../guides/message-templates.md).",
+        after: "",
     },
     Section {
         title: "Gateways",
@@ -279,8 +286,7 @@ const SECTIONS: [Section; 12] = [
             "whatsapp-content-sid",
             "conversion-feedback",
         ],
-        before: "[Gateways](gateways.md) explains each gateway and the order; \
-                 [custom gateway](../guides/custom-gateway.md) explains `http-gateway`.",
+        before: "See [gateways](gateways.md).",
         after: "",
     },
     Section {
@@ -296,23 +302,23 @@ const SECTIONS: [Section; 12] = [
             "breaker-open-for",
             "breaker-longest",
         ],
-        before: "[Delivery](../concepts/delivery.md) explains them. The members of `sms` stand in an object; \
+        before: "See [delivery](../concepts/delivery.md). The members of `sms` stand in an object; \
                  `\"sms.retry\": true` works as well.",
-        after: DELIVERY,
+        after: "",
     },
     Section {
         title: "Services and templates",
         keys: &["services", "templates", "webhook-private-addresses"],
-        before: "The name of a service (1 to 64 letters, digits, `-`, `_`) stays: its id is bound to it. `default` is \
-                 taken.\nA service that is removed from the file is no longer served; put back, it has its id again. The API \
-                 cannot change\nservices of config.json. An installation has at most 10,000 services.",
-        after: SERVICES_SAMPLE,
+        before: "The id of a service is bound \
+                 to its name\n(1 to 64 letters, digits, `-`, `_`; not `default`). A service that is removed from the file is \
+                 no longer served; put\nback, it has its id again. The API cannot change services of config.json.",
+        after: "",
     },
     Section {
         title: "Pumping guard",
         keys: &["guard", "client-address-header", "trusted-proxies"],
-        before: "[The pumping guard](../concepts/guard.md) explains the rules. A service of config.json can have a `guard` of \
-                 its own: its rules\nreplace those of the server, its budgets hold in addition.",
+        before: "See [the pumping guard](../concepts/guard.md). The rules of a service's own `guard` replace those of \
+                 the server;\nits budgets hold in addition.",
         after: "",
     },
     Section {
@@ -324,14 +330,13 @@ const SECTIONS: [Section; 12] = [
     Section {
         title: "Retention",
         keys: &["tracker-keep-for", "tracker-keep-at-most", "audit-retention"],
-        before: "The audit log is kept for 400 days by default. [Privacy](../operate/privacy.md#retention) lists everything \
-                 that is kept, with the\ntimes that follow from other keys and those that are fixed.",
+        before: "[Privacy](../operate/privacy.md#retention) lists everything that is kept.",
         after: "",
     },
     Section {
         title: "Prices",
         keys: &["prices", "currency"],
-        before: "The [history](../operate/monitoring.md#history) estimates the cost of messages with them.",
+        before: "For the [estimated cost](../operate/monitoring.md#history) and budgets of money.",
         after: PRICES,
     },
     Section {
@@ -352,59 +357,26 @@ const SECTIONS: [Section; 12] = [
             "commit-timeout",
             "graceful-stop",
         ],
-        before: "[Sizing](../operate/sizing.md) explains when to change them.",
+        before: "[Sizing](../operate/sizing.md) explains when to change them. Limits of a service keep a quarter more for other \
+                 services.",
         after: "",
     },
     Section {
         title: FURTHER,
         keys: &["service_name", "redis-db-address", "REDIS_DB_PASSWORD", "$schema"],
-        before: "Accepted so that files of the replaced systems work.",
+        before: "The first four are accepted so that files of the replaced systems work. See [cluster](../operate/cluster.md) and\n[web \
+                 pages](../concepts/security.md#web-pages).",
         after: "",
     },
 ];
 
-/// Settings that are flags too.
-const FLAGS: [&str; 3] = ["data-dir", "log-level", "log-format"];
+const EXPOSED: &str = "An address other than `127.0.0.0/8`, `::1` or `localhost` needs an [API key](../operate/keys.md) in the data
+directory, or `ONCEWARD_ACCOUNT_SID` and `ONCEWARD_AUTH_TOKEN`, or `allow-unauthenticated`: a firewall, a proxy or a private
+network then has to keep other clients out. Otherwise the start stops with exit code 64.
+";
 
-const EXPOSED: &str = r#"An address other than `127.0.0.0/8`, `::1` or `localhost` needs an [API key](../operate/keys.md) in the data
-directory, or `ONCEWARD_ACCOUNT_SID` and `ONCEWARD_AUTH_TOKEN`, or `allow-unauthenticated`, which says that a firewall, a proxy
-or a private network keeps other clients out. Otherwise the start stops with exit code 64.
-
-```json
-{
-  "production": true,
-  "prod-domain": ":3000",
-  "allow-unauthenticated": true
-}
-```
-"#;
-
-const MESSAGES: &str = r#"```json
-{
-  "otp-messages": {
-    "sms": "{brand}: your code is {code}",
-    "any": { "de": "Ihr Code ist {code}", "pt-BR": "Seu código é {code}" }
-  },
-  "default-locale": "de",
-  "webotp-domain": "example.com"
-}
-```
-"#;
-
-const DELIVERY: &str = r#"```json
-{
-  "otp-timeout": "5m",
-  "sms": { "retry": true, "max_retries": 10 },
-  "voice": true,
-  "workflow": ["sms:30s", "call:45s", "whatsapp"],
-  "public-url": "https://otp.example.com"
-}
-```
-"#;
-
-const PRICES: &str = r#"`prices` replaces the built-in table, which has rough prices for 33 countries and is good for an order of magnitude only:
-copy your provider's prices. A country without a price for a channel has that of `*`, and without one the highest of the
-table. Messages of the simulator cost nothing.
+const PRICES: &str = r#"The built-in table has rough prices for 33 countries: copy your provider's prices. A country without a price for a channel
+has that of `*`, and without one the highest of the table. Messages of the simulator cost nothing.
 
 ```json
 {
@@ -417,69 +389,29 @@ table. Messages of the simulator cost nothing.
 ```
 "#;
 
-const SERVICES_SAMPLE: &str = r#"```json
-{
-  "services": {
-    "shop": {
-      "friendly-name": "Acme Shop",
-      "lockout": "growing",
-      "workflow": ["sms:20s", "call"],
-      "default-template": "login",
-      "test-numbers": [{ "pattern": "+1415555012x", "code": "123456", "expires": "2027-06-30" }]
-    }
-  },
-  "templates": {
-    "login": {
-      "channels": ["sms", "whatsapp"],
-      "translations": {
-        "en": "{code} is your code for {friendly_name}",
-        "de": "{code} ist Ihr Code für {friendly_name}"
-      },
-      "default-locale": "en"
-    }
-  }
-}
-```
-"#;
-
 const INTRODUCTION: &str = r#"# Configuration
 
-This page is made from the settings' own descriptions; do not edit it
-(`UPDATE_DOCS=1 cargo test --lib config::tests::documents`).
-
-onceward needs no configuration: it listens on `localhost:3000`, keeps its data in `./data` and runs the simulator.
-
-```sh
-onceward --check          # prints every error; exit code 0 or 64; --strict also refuses unknown names
-onceward --print-config   # every value and where it comes from; secrets are masked
-onceward --print-schema   # the JSON Schema of config.json, as in config.schema.json
-```
+A test makes this page from the settings themselves (`UPDATE_DOCS=1 cargo test --lib config::tests::documents`). Do not edit it.
 
 ## Sources
 
 The first source that gives a value wins:
 
-1. the command line: `--listen`, `--data-dir`, `--log-level`, `--log-format`;
-2. environment variables;
+1. the [command line](cli.md#serve);
+2. environment variables: `ONCEWARD_` and the key in capitals, with `_` for `-` and `.` (`ONCEWARD_OTP_TIMEOUT`);
 3. the same variables in a `.env` file in the working directory;
 4. `config.json` in the working directory, or the file that `--config FILE` names;
 5. the defaults.
 
-A wrong value stops the start with exit code 64; every error is printed with its key, value and source. An unknown name
-gets a warning with the nearest known name; with `--strict` it is an error. Relative paths begin in the working
-directory. An empty variable counts as not given, and hides the same name in `.env`.
+`onceward --check` prints every error. A wrong value stops the start with exit code 64. An unknown name gets a warning with the
+nearest known name; with `--strict` it is an error. Relative paths begin in the working directory. An empty variable counts as
+not given, and hides the same name in `.env`.
 
-Every value may be a string or the proper JSON type: `"30"` or `30`. A time is a bare number in the unit of its key, or a text
-with units: `"45s"`, `"5m"`, `"1h30m"`, `"500ms"`. In a variable, an object or a list is JSON.
+Every value may be a string or the proper JSON type: `"30"` or `30`. A time is a text with units such as `"1h30m"` or `"500ms"`,
+or a bare number: of seconds, in `otp-lock-timeout` and `lockout` of minutes. In a variable, an object or a list is JSON.
 
 ```json
-{
-  "$schema": "docs/reference/config.schema.json",
-  "test-port": 8080,
-  "otp-timeout": "5m",
-  "otp-message": "{brand}: your code is {code}",
-  "brand": "Acme"
-}
+{ "$schema": "docs/reference/config.schema.json", "otp-timeout": "5m", "brand": "Acme" }
 ```
 
 ```sh
@@ -491,25 +423,32 @@ export ONCEWARD_DATA_DIR='data # 2'
 
 Quotes (`"`, `'`, backticks) are needed around a value with ` #` in it, or with white space or a quote at its beginning. `$` is
 never special. In double quotes `\n`, `\"`, `\\` and `\$` are escapes. The last line of a name wins.
+
+The tables show the default, and accepted values in parentheses. A key with the default `true` or `false` takes both.
 "#;
 
 const CREDENTIALS: &str = "
 ## Credentials
 
-Credentials are variables, never keys of config.json. Each of them may be in a file that a variable with `_FILE` at its end
-names, such as `TWILIO_AUTH_TOKEN_FILE`; white space around the contents is dropped, and the start warns if other users can
-read it. Half a gateway's variables are an error that names the missing ones.
+Credentials are variables, never keys of config.json. Each may be in a file that a variable with `_FILE` at its end
+names; white space around the contents is dropped, and the start warns if other users can read the file. Half a
+gateway's variables are an error that names the missing ones. [Gateways](gateways.md#where-to-find-the-credentials) says
+where to find them.
 
+| of | variables |
+|---|---|
 ";
 
-const SAMPLES_OF_CREDENTIALS: &str = "
-```sh
-# .env
-TWILIO_ACCOUNT_SID=AC00000000000000000000000000000000
-TWILIO_AUTH_TOKEN=00000000000000000000000000000000
-TWILIO_PHONE_NUMBER=+14155552671
-```
+/// The first words of credentials, and what they are for.
+const CREDENTIALS_OF: [(&str, &str); 5] = [
+    ("TWILIO_", "Twilio"),
+    ("SINCH_", "Sinch"),
+    ("MADA_", "Mada"),
+    ("HTTP_GATEWAY_", "[custom gateway](../guides/custom-gateway.md)"),
+    ("ONCEWARD_", "this server's own [account](../operate/keys.md)"),
+];
 
+const SAMPLES_OF_CREDENTIALS: &str = "
 ```sh
 # .env
 TWILIO_ACCOUNT_SID=AC00000000000000000000000000000000
@@ -521,8 +460,7 @@ TWILIO_MESSAGING_SERVICE_SID=MG00000000000000000000000000000000
 const TRACES: &str = "
 ## Traces
 
-The variables of OpenTelemetry's libraries ([traces](../operate/monitoring.md#traces)). Each may be in a file too.
-
+These variables, each of which may be in a file too, send [traces](../operate/monitoring.md#traces) to an OpenTelemetry collector:
 ";
 
 const OTHER_NAMES: &str = "
@@ -533,21 +471,14 @@ a warning.
 
 ";
 
-const OTHER_NAMES_SAMPLE: &str = r#"
-```json
-{
-  "sms": { "twilio": { "sid": "AC00000000000000000000000000000000", "token": "00000000000000000000000000000000" } },
-  "authentication": { "otp_length": 6 }
-}
-```
-
+const OTHER_NAMES_SAMPLE: &str = "
 `HOST` (a host name, an address, one of both with a port, or a URL) and `PORT` beat `test-hostname` and `test-port` of
-config.json, but not `ONCEWARD_TEST_HOSTNAME` and `ONCEWARD_TEST_PORT`. They have no effect when `production` is `true`. `PORT`
-beats the port in `HOST`. `REDIS_URL` is ignored.
-"#;
+config.json, but not `ONCEWARD_TEST_HOSTNAME` and `ONCEWARD_TEST_PORT`, and have no effect with `production`. `PORT` beats the
+port in `HOST`. `REDIS_URL` is ignored.
+";
 
-const TABLE: &str = "| key | accepts | default | meaning | variable, flag |\n|---|---|---|---|---|\n";
-const MEMBERS: &str = "| member | accepts | default | meaning |\n|---|---|---|---|\n";
+const TABLE: &str = "| key | default (values) | meaning |\n|---|---|---|\n";
+const MEMBERS: &str = "| member | default (values) | meaning |\n|---|---|---|\n";
 
 fn manual() -> String {
     let names = Names::known();
@@ -576,41 +507,46 @@ fn manual() -> String {
     variables.sort_by_key(|(name, _)| *name);
     let (traces, credentials): (Vec<_>, Vec<_>) =
         variables.into_iter().partition(|(name, _)| name.starts_with(TRACE_PREFIX));
-    rows_of_variables(&mut text, &credentials);
+    for (prefix, what) in CREDENTIALS_OF {
+        let own: Vec<_> = credentials.iter().filter(|(name, _)| name.starts_with(prefix)).copied().collect();
+        let _ = writeln!(text, "| {what} | {} |", listed(&own));
+    }
     text.push_str(SAMPLES_OF_CREDENTIALS);
     text.push_str(TRACES);
-    rows_of_variables(&mut text, &traces);
+    let _ = writeln!(text, "{}.", listed(&traces));
     text.push_str(OTHER_NAMES);
-    text.push_str("| name | same as | variable |\n|---|---|---|\n");
+    text.push_str("| name | same as |\n|---|---|\n");
     for (alias, name) in ALIASES {
-        let own =
-            names.own_variables().find(|(key, _)| *key == alias).map(|(_, variable)| format!("`{variable}`"));
-        let _ = writeln!(text, "| `{alias}` | `{name}` | {} |", own.unwrap_or_default());
+        let _ = writeln!(text, "| `{alias}` | `{name}` |");
     }
     text.push_str(OTHER_NAMES_SAMPLE);
     text
 }
 
-fn rows_of_variables(text: &mut String, variables: &[(&String, &Value)]) {
-    text.push_str("| variable | meaning |\n|---|---|\n");
-    for (name, schema) in variables {
-        let _ = writeln!(text, "| `{name}` | {} |", description(schema));
-    }
+/// The names of variables.
+fn listed(variables: &[(&String, &Value)]) -> String {
+    variables.iter().map(|(name, _)| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 fn row_of_key(text: &mut String, key: &str, schema: &Value) {
-    let mut ways = if key == "$schema" { String::new() } else { format!("`{}`", variable(key)) };
-    if FLAGS.contains(&key) {
-        let _ = write!(ways, ", `--{key}`");
-    }
     let accepts = accepted(&json!({ (key): [{}] }), key);
-    let _ =
-        writeln!(text, "| `{key}` | {accepts} | {} | {} | {ways} |", default(schema), description(schema));
+    let _ = writeln!(text, "| `{key}` | {} | {} |", value(&default(schema), &accepts), description(schema));
+}
+
+/// The default, with what is accepted in parentheses.
+fn value(default: &str, accepts: &str) -> String {
+    let others: Vec<&str> = accepts.split(", ").filter(|name| *name != default).collect();
+    match (default, others.join(", ").as_str()) {
+        (default, "") => default.to_owned(),
+        ("`true`" | "`false`", "`true`" | "`false`") => default.to_owned(),
+        ("", accepts) => format!("({accepts})"),
+        (default, accepts) => format!("{default} ({accepts})"),
+    }
 }
 
 /// The objects with a table of their members: the key, the title, and the path of the members, as a JSON pointer into
 /// the schema and as a configuration with `MEMBER` in the member's place.
-const MEMBER_TABLES: [(&str, &str, [&str; 2]); 6] = [
+const MEMBER_TABLES: [(&str, &str, [&str; 2]); 4] = [
     ("guard", "Members of `guard`", ["", r#"{"guard": {"MEMBER": [{}]}}"#]),
     (
         "http-gateway",
@@ -618,25 +554,9 @@ const MEMBER_TABLES: [(&str, &str, [&str; 2]); 6] = [
         ["", r#"{"http-gateway": {"url": "https://example.com/{to}/{text}", "MEMBER": [{}]}}"#],
     ),
     (
-        "http-gateway",
-        "Members of `http-gateway.success`",
-        [
-            "/properties/success",
-            r#"{"http-gateway": {"url": "https://example.com/{to}/{text}", "success": {"MEMBER": [{}]}}}"#,
-        ],
-    ),
-    (
         "services",
         "Members of a service",
         ["/additionalProperties", r#"{"services": {"shop": {"MEMBER": [{}]}}}"#],
-    ),
-    (
-        "services",
-        "Members of a test number",
-        [
-            "/additionalProperties/properties/test-numbers/items",
-            r#"{"services": {"shop": {"test-numbers": [{"pattern": "+14155550123", "code": "1234", "expires": "2027-01-01", "MEMBER": [{}]}]}}}"#,
-        ],
     ),
     (
         "templates",
@@ -648,15 +568,49 @@ const MEMBER_TABLES: [(&str, &str, [&str; 2]); 6] = [
     ),
 ];
 
+const NO_EFFECT: &str = "Kept and shown without effect";
+
+/// Members of a service that other pages describe.
+const RULES_OF_A_SERVICE: [&str; 14] = [
+    "code-length",
+    "code-life",
+    "cooling-down",
+    "custom-code",
+    "default-template",
+    "do-not-share-warning",
+    "locale",
+    "lockout",
+    "max-checks",
+    "max-sends",
+    "resend",
+    "skip-sms-to-landlines",
+    "test-numbers",
+    "workflow",
+];
+
 fn members(text: &mut String, schema: &Value, title: &str, [pointer, config]: [&str; 2]) {
     let properties = schema.pointer(&format!("{pointer}/properties")).and_then(Value::as_object);
     let mut properties: Vec<(&String, &Value)> = properties.expect("members").iter().collect();
     properties.sort_by_key(|(name, _)| *name);
-    let _ = write!(text, "\n### {title}\n\n{MEMBERS}");
+    let _ = write!(text, "\n### {title}\n\n");
+    if title == "Members of a service" {
+        let no_effect = properties.iter().filter(|(_, schema)| description(schema).starts_with(NO_EFFECT));
+        let no_effect: Vec<String> = no_effect.map(|(name, _)| format!("`{name}`")).collect();
+        let _ = write!(
+            text,
+            "[Rules of a service](../concepts/verifications.md#rules-of-a-service) and [test\nnumbers](../guides/test-numbers.md) have the others. Kept and shown without effect:\n{}.\n\n",
+            no_effect.join(", ")
+        );
+    }
+    text.push_str(MEMBERS);
+    properties.retain(|(name, schema)| {
+        !description(schema).starts_with(NO_EFFECT)
+            && (title != "Members of a service" || !RULES_OF_A_SERVICE.contains(&name.as_str()))
+    });
     for (name, schema) in properties {
         let accepts = accepted(&parsed(&config.replace("MEMBER", name)), name);
         let default = if title == "Members of `guard`" { guard_default(name) } else { default(schema) };
-        let _ = writeln!(text, "| `{name}` | {accepts} | {default} | {} |", description(schema));
+        let _ = writeln!(text, "| `{name}` | {} | {} |", value(&default, &accepts), description(schema));
     }
 }
 
@@ -675,7 +629,7 @@ fn guard_default(name: &str) -> String {
         "country" => mode(rules.country),
         "landlines" => mode(rules.landlines),
         "messages-per-day" | "money-per-day" => "`off`".to_owned(),
-        "messages-per-hour" => "see there".to_owned(),
+        "messages-per-hour" => String::new(),
         "number" => mode(rules.number),
         "number-types" => mode(rules.number_types),
         "prefix" => mode(rules.prefix),
@@ -698,23 +652,58 @@ fn accepted(wrong: &Value, name: &str) -> String {
         return range(numbers);
     }
     if let Some(times) = text.strip_prefix("a time from ") {
-        return format!("time, {}", range(times));
+        return range(times);
     }
     match text.strip_prefix("one of ") {
         Some(names) => names.replace('"', "`"),
-        None => text.replace("true or false", "`true`, `false`").replace('|', "\\|"),
+        None if text == "true or false" => "`true`, `false`".to_owned(),
+        None => without_details(text).replace('|', "\\|"),
     }
 }
 
+/// The kind of a value, unless the meaning tells it. The error about a wrong value says more.
+fn without_details(text: &str) -> &str {
+    const DETAILS: [&str; 5] = [" such as ", " (", ", with", " without ", ": "];
+    const OBVIOUS: [&str; 11] = [
+        "a text",
+        "an object",
+        "a path",
+        "a list",
+        "a language",
+        "a moment",
+        "the host name",
+        "the name",
+        "a host name",
+        "host:port",
+        "HX and",
+    ];
+    let ends = DETAILS.iter().filter_map(|detail| text.find(detail));
+    let kind = &text[..ends.min().unwrap_or(text.len())];
+    if OBVIOUS.iter().any(|begin| text.starts_with(begin)) { "" } else { kind.trim_end_matches(',') }
+}
+
 fn default(schema: &Value) -> String {
+    let unit = match schema["description"].as_str().unwrap_or_default().replace('\n', " ").as_str() {
+        text if text.contains("A bare number is seconds.") => "s",
+        text if text.contains("A bare number is minutes.") => "m",
+        _ => "",
+    };
     match default_of(schema) {
         None | Some(Value::Null) => String::new(),
-        Some(Value::String(text)) if text.is_empty() => "empty".to_owned(),
+        Some(Value::String(text)) if text.is_empty() => String::new(),
+        Some(Value::String(text)) if text.parse::<u32>().is_ok() => format!("`{text}{unit}`"),
         Some(Value::String(text)) => format!("`{text}`"),
-        Some(other) => format!("`{other}`"),
+        Some(other) => format!("`{other}{unit}`"),
     }
 }
 
 fn description(schema: &Value) -> String {
-    schema["description"].as_str().unwrap_or_default().replace('\n', " ").replace('|', "\\|")
+    let text = schema["description"].as_str().unwrap_or_default().replace('\n', " ").replace('|', "\\|");
+    // The introduction, or that of the section, says it.
+    let said = [
+        " A bare number is seconds.",
+        " A bare number is minutes.",
+        " A quarter more is kept for other services.",
+    ];
+    said.iter().fold(text, |text, sentence| text.replace(sentence, ""))
 }

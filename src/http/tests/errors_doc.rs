@@ -36,101 +36,137 @@ fn docs_errors_md_says_what_the_tables_say() {
 
 fn document() -> String {
     let mut doc = String::from(INTRODUCTION);
-    doc.push_str(VERIFY_API);
-    let mut errors = verify_api_errors();
-    errors.sort_by_key(|row| row.members().code);
-    let headings = ["code", "HTTP", "message", "meaning", "what to do"];
-    table(&mut doc, headings, errors.iter().map(Row::of_verify_api));
-
-    doc.push_str(OTP_API);
-    let headings = ["route", "HTTP", "`message`", "`data`", "meaning", "what to do"];
-    let rows = outcomes(
-        |outcome| api_send(AnswerSet::Documented, outcome, number()),
-        |outcome| api_check(AnswerSet::Documented, outcome, number(), LOCKOUT),
-    );
-    table(&mut doc, headings, rows.iter().map(|(route, row)| row.of_otp_api(route)));
-
-    doc.push_str(AS_BUILT);
-    let headings = ["route", "HTTP", "`code`", "`message`", "`data`", "meaning"];
-    let rows = outcomes(
-        |outcome| api_send(AnswerSet::AsBuilt, outcome, number()),
-        |outcome| api_check(AnswerSet::AsBuilt, outcome, number(), LOCKOUT),
-    );
-    table(&mut doc, headings, rows.iter().map(|(route, row)| row.as_built(route)));
-
-    doc.push_str(TUTORIAL_API);
-    let headings = ["route", "HTTP", "`message`", "meaning", "what to do"];
-    let rows = outcomes(tutorial_send, tutorial_check);
-    let routes = |route: &str| if route == SEND { "send-code" } else { "verify-code" };
-    table(&mut doc, headings, rows.iter().map(|(route, row)| row.of_tutorial_api(routes(route))));
-
-    doc.push_str(ALL_ROUTES);
     let rows = problems().into_iter().map(|problem| {
         let row = Row::of(problem_case(problem), problem.answer(ErrorFormat::Envelope));
         if can_concern_tutorial(problem) {
             let of_tutorial = Row::of(row.case, problem.answer(ErrorFormat::Message));
             assert_eq!(row.members().message, of_tutorial.members().message);
         }
-        row
+        let of_verify_api = can_concern_verify_api(problem).then(|| {
+            let of_verify_api = Row::of(row.case, problem.answer(ErrorFormat::Twilio));
+            assert_eq!(row.members().message, of_verify_api.members().message);
+            assert_eq!(row.status_and_headers(), of_verify_api.status_and_headers());
+            let [code, ..] = of_verify_api.of_verify_api();
+            code
+        });
+        (row, of_verify_api.unwrap_or_default())
     });
-    let mut rows: Vec<Row> = rows.collect();
-    rows.sort_by_key(Row::status);
-    let headings = ["HTTP", "`message`", "meaning", "what to do"];
-    table(&mut doc, headings, rows.iter().map(Row::of_all_routes));
+    let mut rows: Vec<(Row, String)> = rows.collect();
+    rows.sort_by_key(|(row, _)| row.status());
+    let headings = ["HTTP", "`/v2`", "`message`", "meaning"];
+    table(&mut doc, headings, rows.into_iter().map(|(row, code)| row.of_all_routes(code)));
+
+    doc.push_str(VERIFY_API);
+    let mut errors = verify_api_errors();
+    errors.sort_by_key(|row| row.members().code);
+    table(&mut doc, ["code", "HTTP", "`message`", "meaning"], errors.iter().map(Row::of_verify_api));
+
+    doc.push_str(OTP_API);
+    let rows = outcomes(
+        |outcome| api_send(AnswerSet::Documented, outcome, number()),
+        |outcome| api_check(AnswerSet::Documented, outcome, number(), LOCKOUT),
+    );
+    let documented: Vec<[String; 5]> = rows.iter().map(|(route, row)| row.of_otp_api(route)).collect();
+    let headings = ["route", "HTTP", "`message`", "`data`", "meaning"];
+    table(&mut doc, headings, merged(&documented).into_iter());
+
+    doc.push_str(AS_BUILT);
+    let rows = outcomes(
+        |outcome| api_send(AnswerSet::AsBuilt, outcome, number()),
+        |outcome| api_check(AnswerSet::AsBuilt, outcome, number(), LOCKOUT),
+    );
+    let as_built = rows.iter().map(|(route, row)| row.as_built(route)).zip(&documented);
+    let other = as_built.filter(|([_, http, _, message, data, _], [_, as_documented @ ..])| {
+        [http, message, data] != [&as_documented[0], &as_documented[1], &as_documented[2]]
+    });
+    let other: Vec<[String; 6]> = other.map(|(row, _)| row).collect();
+    let headings = ["route", "HTTP", "`code`", "`message`", "`data`", "meaning"];
+    table(&mut doc, headings, merged(&other).into_iter());
+
+    doc.push_str(TUTORIAL_API);
+    let rows = outcomes(tutorial_send, tutorial_check);
+    let routes = |route: &str| if route == SEND { "send-code" } else { "verify-code" };
+    let of_tutorial = rows.iter().map(|(route, row)| row.of_tutorial_api(routes(route))).zip(&documented);
+    let other = of_tutorial.filter(|([_, http, message, _], [_, as_documented @ ..])| {
+        [http, message] != [&as_documented[0], &as_documented[1]]
+    });
+    let other: Vec<[String; 4]> = other.map(|(row, _)| row).collect();
+    table(&mut doc, ["route", "HTTP", "`message`", "meaning"], merged(&other).into_iter());
     doc
+}
+
+/// The rows without repetitions: answers with several meanings, the last cell, and answers of both routes, the first.
+fn merged<const N: usize>(rows: &[[String; N]]) -> Vec<[String; N]> {
+    let mut merged: Vec<[String; N]> = Vec::new();
+    // A short lockout shows nothing new where minutes are rounded up.
+    let shows_rounding =
+        |row: &[String; N]| row.concat().contains("\"ttl\":1,") || row.concat().contains("1 minute.");
+    for row in rows.iter().filter(|row| !shows_rounding(row)) {
+        match merged.iter_mut().find(|earlier| earlier[..N - 1] == row[..N - 1]) {
+            Some(earlier) if earlier[N - 1].contains(&row[N - 1]) => {}
+            Some(earlier) => earlier[N - 1] = format!("{} Or: {}", earlier[N - 1], row[N - 1]),
+            None => merged.push(row.clone()),
+        }
+    }
+    let mut of_routes: Vec<[String; N]> = Vec::new();
+    for row in merged {
+        match of_routes.iter_mut().find(|earlier| earlier[1..] == row[1..]) {
+            Some(earlier) => earlier[0] = "both".to_owned(),
+            None => of_routes.push(row),
+        }
+    }
+    of_routes
 }
 
 const INTRODUCTION: &str = "\
 # Errors
 
-This page lists each answer by its cause. A test generates it from the tables that the server answers with
-(`UPDATE_DOCS=1 cargo test --lib docs_errors_md`). Do not edit it.
+A test makes this page from the server's own tables (`UPDATE_DOCS=1 cargo test --lib docs_errors_md`). Do not edit it.
+
+`Retry-After` in the column HTTP says that the answer has this header: wait that long, then repeat the request.
+
+## All routes
+
+Every route can give these answers. The column `/v2` has the error code where the answer has the form of the Verify API. None of
+them means that a code was right. After 500, and after 503 because the store failed, a message may have been sent and a check may count. A head that is
+too large is 431, and a request that is not HTTP is 400, both without a body.
+
 ";
 
 const VERIFY_API: &str = "
 ## Verify API
 
-Errors below `/v2` are `{\"code\", \"message\", \"more_info\", \"status\"}`. The codes are Twilio's. Where Twilio has none, the code is
-20000 plus the HTTP status. A wrong code is not an error: the answer is 200 with the status `pending`. Requests are described in
-[verify-api.md](verify-api.md). Twilio documents no status for 60227, 60228, 60243 and 60411; this server answers 400. It has no
-cause for 60201, 60206, 60214 and the codes of email, push, TOTP, passkeys and silent network authentication.
+Errors below `/v2` are `{\"code\", \"message\", \"more_info\", \"status\"}`. The codes are Twilio's. Where Twilio has none, the
+code is 20000 plus the HTTP status. Twilio documents no status for 60227, 60228, 60243 and 60411; this server answers 400.
+A wrong code is not an error: [checks](verify-api.md#verification-checks).
 
 ";
 
 const OTP_API: &str = "
 ## OTP API
 
-Answers of `/api/send-otp` and `/api/verify-otp` are `{\"code\", \"message\", \"data\"}`; `code` is the HTTP status. Requests are described
-in [otp-api.md](otp-api.md). The examples are about +14155552671, five wrong codes allowed, and a lockout of 30 minutes.
+Answers of [`/api/send-otp` and `/api/verify-otp`](otp-api.md) are `{\"code\", \"message\", \"data\"}`; `code` is the HTTP status. In
+the examples five wrong codes are allowed, and a lockout takes 30 minutes. `ttl` and `lockout_duration` are minutes, rounded up.
 
 ";
 
 const AS_BUILT: &str = "
 ### As built
 
-With `redis-version-answers: as-built` the same two routes answer as the code of the Redis version does. The HTTP status can differ
-from `code`. `30` in a message or in `ttl` of a new lockout is the length of the lockout in minutes, rounded up.
+With `redis-version-answers: as-built` these answers differ, as in the code of the Redis version. A new lockout has the whole
+lockout in `ttl`, in minutes, rounded up; later answers have the whole minutes that are left.
 
 ";
 
 const TUTORIAL_API: &str = "
 ## Tutorial API
 
-Answers of `/send-code` and `/verify-code` are `{\"message\"}`.
+Answers of `/send-code` and `/verify-code` are `{\"message\"}`. The others are those of the OTP API.
 
 ";
 
-const ALL_ROUTES: &str = "
-## All routes
-
-These answers are common to the OTP API, the tutorial API and the server's own routes, in the form of the API. None of them means
-that a code was right. After 500, and after 503 because the store failed, a message may have been sent and a check may count. The
-server answers a head that is too large with 431 and a request that is not HTTP with 400, both without a body.
-
-";
-
-/// The meaning of a case, and the client's next step.
-type Case = (&'static str, &'static str);
+/// The meaning of a case, and the client's next step where the answer does not say it.
+type Case = &'static str;
 
 struct Row {
     case: Case,
@@ -183,50 +219,47 @@ impl Row {
         self.answer.status.as_u16()
     }
 
+    /// The status, and the names of the headers.
     fn status_and_headers(&self) -> String {
         let mut text = self.status().to_string();
-        for (name, value) in &self.answer.headers {
-            let _ = write!(text, ", `{name}: {}`", value.to_str().expect("a readable value"));
+        for name in self.answer.headers.iter().map(|(name, _)| name.as_str()) {
+            let words = name.split('-').map(|word| word[..1].to_uppercase() + &word[1..]);
+            let _ = write!(text, ", `{}`", words.collect::<Vec<_>>().join("-"));
         }
         text
     }
 
-    fn of_verify_api(&self) -> [String; 5] {
+    fn of_verify_api(&self) -> [String; 4] {
         let Members { code, message, .. } = self.members();
         let (status, words) = (self.status(), serde_json::to_string(&message).expect("a text"));
         let body = format!(
             "{{\"code\":{code},\"message\":{words},\"more_info\":\"https://www.twilio.com/docs/errors/{code}\",\"status\":{status}}}"
         );
         assert_eq!(self.body(), body, "the introduction describes all members");
-        let (meaning, advice) = self.case;
-        [code.to_string(), self.status_and_headers(), literal(&message), meaning.into(), advice.into()]
+        [code.to_string(), self.status_and_headers(), literal(&message), self.case.into()]
     }
 
-    fn of_otp_api(&self, route: &str) -> [String; 6] {
+    fn of_otp_api(&self, route: &str) -> [String; 5] {
         let Members { code, message, data } = self.only_members(true);
         assert_eq!(code, u64::from(self.status()), "the introduction says that they are equal");
-        let (meaning, advice) = self.case;
-        let http = self.status_and_headers();
-        [route.into(), http, literal(&message), literal(&data), meaning.into(), advice.into()]
+        [route.into(), self.status_and_headers(), literal(&message), literal(&data), self.case.into()]
     }
 
     fn as_built(&self, route: &str) -> [String; 6] {
         let Members { code, message, data } = self.only_members(true);
         let http = self.status_and_headers();
-        [route.into(), http, code.to_string(), literal(&message), literal(&data), self.case.0.into()]
+        [route.into(), http, code.to_string(), literal(&message), literal(&data), self.case.into()]
     }
 
-    fn of_tutorial_api(&self, route: &str) -> [String; 5] {
+    fn of_tutorial_api(&self, route: &str) -> [String; 4] {
         let Members { message, .. } = self.only_members(false);
-        let (meaning, advice) = self.case;
-        [route.into(), self.status_and_headers(), literal(&message), meaning.into(), advice.into()]
+        [route.into(), self.status_and_headers(), literal(&message), self.case.into()]
     }
 
-    fn of_all_routes(&self) -> [String; 4] {
-        let Members { code, message, data } = self.only_members(true);
-        assert_eq!((code, data), (u64::from(self.status()), String::new()));
-        let (meaning, advice) = self.case;
-        [self.status_and_headers(), literal(&message), meaning.into(), advice.into()]
+    fn of_all_routes(&self, code: String) -> [String; 4] {
+        let Members { code: envelope, message, data } = self.only_members(true);
+        assert_eq!((envelope, data), (u64::from(self.status()), String::new()));
+        [self.status_and_headers(), code, literal(&message), self.case.into()]
     }
 }
 
@@ -261,91 +294,45 @@ fn outcomes(
     sends.chain(checks).collect()
 }
 
-/// The refusals of verifications and of other resources, and the problems of every route.
+/// The refusals of verifications and of other resources.
 fn verify_api_errors() -> Vec<Row> {
     let path = "/v2/Services/VA0123456789abcdef0123456789abcdef/VerificationCheck";
     let refused = refusals().into_iter().map(|refused| {
         Row::of(refusal_case(&refused), v2::Error::refused(&refused, path, Timestamp::EPOCH).answer())
     });
-    let problems = problems().into_iter().filter(|problem| can_concern_verify_api(*problem));
-    let problems =
-        problems.map(|problem| Row::of(problem_case(problem), problem.answer(ErrorFormat::Twilio)));
     let too_many = |item, limit| of_registry(&RegistryError::TooMany { item, limit });
     let exists = |item| of_registry(&RegistryError::Exists(item));
     let read_only = "the operator changes this service in config.json".to_owned();
     let format = "must have 1 to 64 letters, digits, `-`, `_` or `.`".to_owned();
     let others: [(v2::Error, Case); 17] = [
-        (
-            v2::Error::missing("To"),
-            ("A parameter is missing.", "Correct the request; the message names the parameter."),
-        ),
-        (
-            too_many(Item::Webhook, 10),
-            ("A service or the account has as many of these resources as it can have.", "Delete one first."),
-        ),
-        (
-            v2::Error::forbidden("the key lacks the scope admin"),
-            ("The API key lacks a scope, or is for one service only.", "Use another key."),
-        ),
-        (
-            v2::Error::not_served("AccessTokens"),
-            ("Twilio has this resource; this server does not.", "Do not use it."),
-        ),
-        (
-            of_registry(&RegistryError::ReadOnly(read_only)),
-            ("`config.json` defines the resource.", "Change it in `config.json`."),
-        ),
-        (
-            v2::Error::caused(Cause::NoEmail, "`Channel`: email is not served here"),
-            (
-                "The channel is `email`. At Twilio it needs an integration, which this server does not have.",
-                "Use another channel.",
-            ),
-        ),
-        (
-            v2::Error::caused(Cause::NoTarget, "give `To` or `VerificationSid`"),
-            ("A check names neither a number nor a verification.", "Pass `VerificationSid`."),
-        ),
+        (v2::Error::missing("To"), "A required parameter is missing."),
+        (too_many(Item::Webhook, 10), "Delete one first."),
+        (v2::Error::forbidden("the key lacks the scope admin"), "The key may not do this. Use another."),
+        (v2::Error::not_served("AccessTokens"), "Only Twilio has this resource."),
+        (of_registry(&RegistryError::ReadOnly(read_only)), ""),
+        (v2::Error::caused(Cause::NoEmail, "`Channel`: email is not served here"), "Use another channel."),
+        (v2::Error::caused(Cause::NoTarget, "give `To` or `VerificationSid`"), ""),
         (
             v2::Error::not_served_parameter("CustomMessage"),
-            ("The request has `CustomMessage`.", "Write a [template](../guides/message-templates.md)."),
+            "Write a [template](../guides/message-templates.md).",
         ),
-        (
-            v2::Error::caused(Cause::AppHash, "leave out `AppHash`, or use `Channel=sms`"),
-            ("`AppHash` is given for a call or a WhatsApp message.", "Leave it out."),
-        ),
-        (
-            of_registry(&RegistryError::Invalid { field: "unique_name", why: format }),
-            ("The `UniqueName` of a rate limit has other characters, or too many.", "Choose another name."),
-        ),
-        (
-            exists(Item::RateLimit),
-            ("The service has a rate limit with this `UniqueName`.", "Use it, or choose another name."),
-        ),
-        (exists(Item::Bucket), ("The rate limit has a bucket with this `Interval`.", "Update that bucket.")),
-        (
-            exists(Item::MessagingConfiguration),
-            ("The service has a messaging configuration for this country.", "Update it."),
-        ),
-        (exists(Item::SafeNumber), ("The number is on the safe list.", "Nothing.")),
-        (
-            too_many(Item::RateLimit, 25),
-            ("The service has as many rate limits as it can have.", "Delete one first."),
-        ),
-        (
-            too_many(Item::Bucket, 10),
-            ("The rate limit has as many buckets as it can have.", "Delete one first."),
-        ),
-        (
-            v2::Error::media_type(),
-            ("The body is neither a form nor JSON.", "Set `Content-Type`, or send a form."),
-        ),
+        (v2::Error::caused(Cause::AppHash, "leave out `AppHash`, or use `Channel=sms`"), ""),
+        (of_registry(&RegistryError::Invalid { field: "unique_name", why: format }), ""),
+        (exists(Item::RateLimit), ""),
+        (exists(Item::Bucket), ""),
+        (exists(Item::MessagingConfiguration), ""),
+        (exists(Item::SafeNumber), ""),
+        (too_many(Item::RateLimit, 25), ""),
+        (too_many(Item::Bucket, 10), ""),
+        (v2::Error::media_type(), ""),
     ];
     let others = others.into_iter().map(|(error, case)| Row::of(case, error.answer()));
-    let rows: Vec<Row> = refused.chain(problems).chain(others).collect();
+    let rows: Vec<Row> = refused.chain(others).collect();
+    let problems = problems().into_iter().filter(|problem| can_concern_verify_api(*problem));
+    let common: Vec<Row> = problems.map(|problem| Row::of("", problem.answer(ErrorFormat::Twilio))).collect();
     for (code, status, _) in Cause::ALL.iter().map(|cause| cause.row()) {
         let is_shown = |row: &Row| (row.members().code, row.status()) == (code.into(), status.as_u16());
-        assert!(rows.iter().any(is_shown), "{code} is not in the table");
+        assert!(rows.iter().chain(&common).any(is_shown), "{code} is not in the tables");
     }
     rows
 }
@@ -381,36 +368,32 @@ fn sends() -> [SendOutcome; 10] {
     ]
 }
 
-const LIMITED_CASE: Case = (
-    "A verification that `/v2` began for this number has no message or no check left.",
-    "Use the Verify API for this number, or wait until that verification ends.",
-);
+const LIMITED_CASE: Case = "A verification that `/v2` began for this number has no message or no check left. \
+                            Use the Verify API for this number, or wait until that verification ends.";
+const GUARD_CASE: Case = "The [pumping guard](../concepts/guard.md) refuses the message; the log says why. Do not \
+                          retry: the operator can allow the number.";
 
 const fn send_case(outcome: &SendOutcome) -> Case {
     match outcome {
-        SendOutcome::Sent { .. } => ("A gateway accepted the message.", "Ask the user for the code."),
-        SendOutcome::Locked { until } => locked_case(*until),
+        SendOutcome::Sent { .. } => "A gateway accepted the message.",
+        SendOutcome::Locked { .. } => LOCKED_CASE,
         SendOutcome::Limited(_) => LIMITED_CASE,
-        SendOutcome::GuardRefused(GuardRefusal::Blocked) => (
-            "The [pumping guard](../concepts/guard.md) refuses the message. The server's log says why.",
-            "Do not retry at once; the operator can allow the number (`onceward guard explain`).",
-        ),
+        SendOutcome::GuardRefused(GuardRefusal::Blocked) => GUARD_CASE,
         SendOutcome::GuardRefused(GuardRefusal::Country) => {
-            ("The server does not send to this country.", "The operator can allow it.")
+            "The server does not send to this country; the operator can allow it."
         }
         SendOutcome::GuardRefused(GuardRefusal::BudgetSpent { .. }) => {
-            ("The budget of messages or money is spent.", "Wait for `Retry-After`.")
+            "The budget of messages or money is spent."
         }
         SendOutcome::GuardRefused(GuardRefusal::Landline) => {
-            ("The number is a landline and cannot take text messages.", "Ask for a mobile number.")
+            "The number is a landline and cannot take text messages. Ask for a mobile number."
         }
         SendOutcome::NumberRefused => {
-            ("The number does not exist or cannot take messages.", "Ask for another number.")
+            "The number does not exist or cannot take messages. Ask for another number."
         }
-        SendOutcome::GatewayFailed => (
-            "No gateway accepted the message in time. It may still arrive.",
-            "Send again after a moment; the new message has a new code.",
-        ),
+        SendOutcome::GatewayFailed => {
+            "No gateway accepted the message in time. It may still arrive. A further send has a new code."
+        }
     }
 }
 
@@ -430,41 +413,27 @@ fn checks() -> [CheckOutcome; 10] {
 }
 
 const fn check_case(outcome: &CheckOutcome) -> Case {
-    const WRONG: &str = "Ask for the code again, or send a new one.";
-    const EXPIRED: &str = "Send a new code.";
     match outcome {
-        CheckOutcome::Approved => ("The code is right. It works once.", "Continue."),
-        CheckOutcome::Wrong { live: true, .. } => ("The code is wrong.", WRONG),
+        CheckOutcome::Approved => "The code is right. It works once.",
+        CheckOutcome::Wrong { live: true, .. } => "The code is wrong.",
         CheckOutcome::Wrong { live: false, attempts_left: MAX_ATTEMPTS } => {
-            ("No code is live: used, or never sent. Nothing is counted.", EXPIRED)
+            "No code is live: used, or never sent. Nothing is counted. Send a new code."
         }
-        CheckOutcome::Wrong { live: false, .. } => ("The code has expired. The check counts.", EXPIRED),
-        CheckOutcome::LockedNow { live: true, .. } => (
-            "The code is wrong and used the last attempt.",
-            "Wait until the lockout ends, then send a new code.",
-        ),
-        CheckOutcome::LockedNow { live: false, .. } => (
-            "The last attempt was used after the code had expired.",
-            "Wait until the lockout ends, then send a new code.",
-        ),
-        CheckOutcome::Locked { until } => locked_case(*until),
+        CheckOutcome::Wrong { live: false, .. } => "The code has expired. The check counts.",
+        CheckOutcome::LockedNow { live: true, .. } => "The code is wrong and used the last attempt.",
+        CheckOutcome::LockedNow { live: false, .. } => {
+            "The last attempt was used after the code had expired."
+        }
+        CheckOutcome::Locked { .. } => LOCKED_CASE,
         CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound => LIMITED_CASE,
-        CheckOutcome::GatewayFailed => (
+        CheckOutcome::GatewayFailed => {
             "The provider that holds the code did not say whether it is right. The check counts, unless the provider did \
-             not look at the code.",
-            "Try again after a moment.",
-        ),
+             not look at the code."
+        }
     }
 }
 
-const fn locked_case(until: Timestamp) -> Case {
-    const WAIT: &str = "Wait until the lockout ends.";
-    if until.as_millis() < 60_000 {
-        ("The number is locked out, for less than a minute.", WAIT)
-    } else {
-        ("The number is locked out, for 29 minutes and 10 seconds.", WAIT)
-    }
-}
+const LOCKED_CASE: Case = "The number is locked out.";
 
 /// All but those that are refusals of every route.
 fn refusals() -> [Refused; 20] {
@@ -496,80 +465,51 @@ fn refusals() -> [Refused; 20] {
 
 const fn refusal_case(refused: &Refused) -> Case {
     match refused {
-        Refused::NotFound => (
-            "The verification does not exist, was approved or canceled, or has expired. Also: another resource of the path \
-             does not exist.",
-            "Begin a new verification.",
-        ),
-        Refused::Invalid(_) => (
-            "A parameter is malformed, out of its bounds, or not served. Or the provider says that the number does not exist \
-             or that its owner wants no messages.",
-            "Correct the request; the message names the parameter.",
-        ),
-        Refused::Text(TextError::UnknownTemplate(_)) => {
-            ("There is no template with this `TemplateSid`.", "Choose one of `GET /v2/Templates`.")
+        Refused::NotFound => {
+            "The verification was approved or canceled, has expired, or never existed: begin a new one. Or another \
+             resource does not exist."
         }
-        Refused::Text(TextError::OtherChannel { .. }) => {
-            ("The template of `TemplateSid` is not for this channel.", "Choose another template or channel.")
+        Refused::Invalid(_) => {
+            "A parameter is malformed, out of its bounds, or not served. Or the provider says that the number does not \
+             exist or that its owner wants no messages."
         }
-        Refused::Text(TextError::MissingSubstitution(_)) => {
-            ("The template has a placeholder without a value.", "Add it to `TemplateCustomSubstitutions`.")
-        }
-        Refused::Text(TextError::OtherLanguage(_)) => (
-            "No text is in the language of `Locale`: the built-in text is in English.",
-            "Leave `Locale` out, or choose a template with this language.",
-        ),
+        Refused::Text(TextError::UnknownTemplate(_)) => "Choose one of `GET /v2/Templates`.",
+        Refused::Text(TextError::OtherLanguage(_)) => "The built-in text is in English.",
         Refused::Text(TextError::BadValue { .. } | TextError::TooManyValues | TextError::Text(_)) => {
-            ("A value cannot stand in the message.", "Correct the request.")
+            "A value cannot stand in the message."
         }
-        Refused::FeatureOff(_) => (
-            "`CustomCode` is given, and the service does not allow it or the gateway makes its own codes.",
-            "Set `CustomCodeEnabled`, or leave `CustomCode` out.",
-        ),
-        Refused::ChannelOff => ("No gateway sends to this number on this channel.", "Use another channel."),
-        Refused::NoChecksLeft { .. } => (
-            "No check is left.",
-            "Wait for `Retry-After`. Canceling the verification allows a new one, unless the number is locked or stopped; \
-             then the account can end that.",
-        ),
-        Refused::NoSendsLeft { .. } => (
-            "The verification has had all its messages.",
-            "Wait for `Retry-After`, or cancel the verification.",
-        ),
-        Refused::TooMany { .. } => (
-            "A rate limit is reached, a budget of messages is spent, the next message must wait (`CoolingDown`), or a message with another code is on its way.",
-            "Wait for `Retry-After`.",
-        ),
-        Refused::Landline => {
-            ("The number is a landline and cannot take text messages.", "Use `Channel=call`.")
+        Refused::FeatureOff(_) => {
+            "The service does not allow `CustomCode`, or the gateway makes its own codes."
         }
-        Refused::Concurrent => (
-            "More than 64 requests for this number are in progress.",
-            "Send one request at a time for a number.",
-        ),
-        Refused::Blocked => ("The provider blocks this range of numbers, because of fraud.", "Do not retry."),
-        Refused::ByGuard => (
-            "The [pumping guard](../concepts/guard.md) refuses the message. The server's log says why.",
-            "Do not retry at once; the operator can allow the number (`onceward guard explain`).",
-        ),
-        Refused::Country => {
-            ("The server or the provider does not send to this country.", "Allow the country there.")
+        Refused::ChannelOff => "Use another channel.",
+        Refused::NoChecksLeft { .. } => {
+            "No check is left. Canceling the verification allows a new one, unless the number is locked or stopped; \
+             then the account can end that."
         }
-        Refused::OtherRequest => {
-            ("The `Idempotency-Key` was used with other parameters.", "Use a new key for each request.")
+        Refused::NoSendsLeft { .. } => {
+            "The verification has had all its messages. Canceling it allows a new one."
         }
-        Refused::StillAnswering => {
-            ("The first request with this `Idempotency-Key` is in progress.", "Retry after `Retry-After`.")
+        Refused::TooMany { .. } => {
+            "A rate limit is reached, a budget of messages is spent, the next message must wait (`CoolingDown`), or a \
+             message with another code is on its way."
         }
-        Refused::GatewayFailed => (
-            "No gateway accepted the message or checked the code in time. The message may still arrive.",
-            "Send the same request again; the code stays the same, unless the service has `Resend=new`.",
-        ),
-        Refused::OutOfService { .. } => (
-            "The circuit breaker of every gateway for this number is open. Nothing was sent.",
-            "Retry after `Retry-After`: the next message then probes a gateway.",
-        ),
-        Refused::Unavailable(_) => ("The server is overloaded or stopping.", "Retry after `Retry-After`."),
+        Refused::Landline => "Use `Channel=call`.",
+        Refused::Concurrent => "More than 64 requests for this number are in progress.",
+        Refused::Blocked => "The provider suspects fraud. Do not retry.",
+        Refused::ByGuard => GUARD_CASE,
+        Refused::Country => "The server or the provider does not send to this country. Allow it there.",
+        Refused::GatewayFailed => {
+            "No gateway accepted the message or checked the code in time. The message may still arrive. A repeated send \
+             has the same code, unless the service has `Resend=new`."
+        }
+        Refused::OutOfService { .. } => {
+            "The circuit breaker of every gateway for this number is open. Nothing was sent."
+        }
+        Refused::Unavailable(_) => "The server is overloaded or stopping.",
+        // The message says all.
+        Refused::Text(TextError::MissingSubstitution(_) | TextError::OtherChannel { .. })
+        | Refused::OtherRequest
+        | Refused::StillAnswering => "",
     }
 }
 
@@ -604,77 +544,42 @@ fn problems() -> [Problem; 25] {
 }
 
 fn problem_case(problem: Problem) -> Case {
-    const RETRY: &str = "Retry after `Retry-After`.";
     match problem {
-        Problem::BadBody(_) => {
-            ("The body is not what the route reads. Nothing is counted.", "Correct the request.")
-        }
-        Problem::Unauthenticated => {
-            ("The credentials are missing or wrong.", "See [keys](../operate/keys.md).")
-        }
-        Problem::Forbidden => {
-            ("The API key lacks the scope `verify`, or is for another service.", "Use another key.")
-        }
-        Problem::NotFound => ("The path does not exist.", "Correct the path."),
-        Problem::MethodNotAllowed(_) => ("The path does not have this method.", "Use a method of `Allow`."),
-        Problem::CrossSite => {
-            ("A web page of another site had a browser send the request.", "Call the API from your server.")
-        }
-        Problem::ForeignHost => (
-            "The host name of the request for the inbox is not one of the server's.",
-            "Use `localhost` or an IP address.",
-        ),
-        Problem::BadSignature => (
-            "A callback is not signed by Twilio for this URL.",
-            "Set `public-url` to the URL that Twilio calls.",
-        ),
-        Problem::CallbackUnavailable => {
-            ("The server cannot take a callback now.", "The provider may report again.")
-        }
-        Problem::BodyTooSlow => ("The body took more than 10 s.", "Send the request again."),
-        Problem::BodyTooLarge(_) => ("The body is larger than the configured limit.", "Send a smaller body."),
-        Problem::Refused(Refusal::NumberBusy) => (
-            "More than 64 requests for this number are in progress.",
-            "Send one request at a time for a number.",
-        ),
-        Problem::Refused(Refusal::Overloaded) => ("Too many requests are in progress.", RETRY),
-        Problem::Refused(Refusal::SendsOverloaded { .. }) => {
-            ("Too many messages wait for the gateway.", RETRY)
-        }
+        Problem::BadBody(_) => "The body is not what the route reads. Nothing is counted.",
+        Problem::Unauthenticated => "See [keys](../operate/keys.md).",
+        Problem::Forbidden => "The API key lacks the scope `verify`, or is for another service.",
+        Problem::CrossSite => "A browser sent the request. Call the API from your server.",
+        Problem::BadSignature => "Set `public-url` to the URL that Twilio calls.",
+        Problem::CallbackUnavailable => "The server cannot take a callback now.",
+        Problem::BodyTooSlow => "The body took more than 10 s.",
+        Problem::Refused(Refusal::NumberBusy) => "More than 64 requests for this number.",
         Problem::Refused(Refusal::TableFull {
             table: LimitedTable::Numbers | LimitedTable::TestNumbers,
             ..
-        }) => (
-            "The service has as many numbers as `max-numbers` and other services leave it. This one is new.",
-            RETRY,
-        ),
+        }) => {
+            "The service has as many numbers as `max-numbers` and other services leave it. This one is new."
+        }
         Problem::Refused(Refusal::TableFull {
             table: LimitedTable::StoredResponses | LimitedTable::Counters,
             ..
-        }) => (
-            "The service has as many idempotency keys, or values of rate limits, as other services leave it.",
-            RETRY,
-        ),
-        Problem::Refused(Refusal::StoreUnavailable) => {
-            ("The store failed. The check or the message may count.", RETRY)
+        }) => {
+            "The service has as many idempotency keys, or values of rate limits, as other services leave it."
         }
-        Problem::Refused(Refusal::Starting) => ("The server is loading its data.", RETRY),
-        Problem::Refused(Refusal::Stopping) => {
-            ("The server is stopping, or restarts a part of itself.", RETRY)
-        }
-        Problem::Panicked => ("The server has a bug.", "Report it with the log."),
-        Problem::BadHead => {
-            ("The request head is incomplete, or is HTTP/2 without TLS.", "Use HTTP/1.1, or HTTP/2 over TLS.")
-        }
-        Problem::BadHost => (
-            "The request has no `Host` header, more than one, or a malformed one.",
-            "Send the host of the address once.",
-        ),
-        Problem::PlainHttp => ("The request came without TLS; TLS is configured.", "Use `https`."),
-        Problem::HeadTooSlow => ("The request head took more than 10 s.", "Send the request again."),
-        Problem::TooManyConnections => {
-            ("As many connections are open as is allowed.", "Retry after `Retry-After`; reuse connections.")
-        }
+        Problem::Refused(Refusal::StoreUnavailable) => "The store failed.",
+        Problem::Panicked => "A bug. Report it with the log.",
+        Problem::BadHead => "The head is incomplete, or is HTTP/2 without TLS.",
+        Problem::HeadTooSlow => "The head took more than 10 s.",
+        Problem::TooManyConnections => "Reuse connections.",
+        // The message says all.
+        Problem::NotFound
+        | Problem::MethodNotAllowed(_)
+        | Problem::BadHost
+        | Problem::PlainHttp
+        | Problem::ForeignHost
+        | Problem::BodyTooLarge(_)
+        | Problem::Refused(
+            Refusal::Overloaded | Refusal::SendsOverloaded { .. } | Refusal::Starting | Refusal::Stopping,
+        ) => "",
     }
 }
 
