@@ -223,8 +223,8 @@ pub enum BodyError {
     Owner(#[from] reqwest::Error),
 }
 
-/// The size of a piece: much less than a connection buffers.
-const PIECE: usize = 16 * 1024;
+/// The size of a piece. 128 of them, one for each stream of a connection, are half a MiB.
+pub const PIECE: usize = 4 * 1024;
 
 /// An answer that holds a value is aborted when the client takes no piece of it for one to two of these intervals.
 const STALL_CHECK_INTERVAL: Duration = Duration::from_secs(10);

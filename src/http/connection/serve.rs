@@ -23,7 +23,7 @@ use super::timeouts::{Expired, Timeouts};
 use super::{ActiveRequest, Connection, Stream, linger, raw_response, respond_and_close};
 use crate::http::response::Problem;
 use crate::http::server::Verify;
-use crate::http::service::{respond, respond_boxed};
+use crate::http::service::{PIECE, respond, respond_boxed};
 
 /// Most bytes of a request head, and of the read buffer of an HTTP/1 connection. hyper accepts at most 100 headers.
 const HEAD_BYTES: usize = 16 * 1024;
@@ -35,8 +35,8 @@ const HEADER_LIST_BYTES: u32 = 16 * 1024;
 /// Requests that one HTTP/2 connection may have open.
 const STREAMS: u32 = 128;
 
-/// Bytes of an answer that wait in an HTTP/2 connection.
-const SEND_BUFFER: usize = 16 * 1024;
+/// Bytes of an answer that wait in an HTTP/2 connection: one piece.
+const SEND_BUFFER: usize = PIECE;
 
 /// A client that takes no bytes for this long loses its connection. hyper alone would wait until the last ones can be
 /// written.

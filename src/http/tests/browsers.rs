@@ -8,11 +8,11 @@ use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::io::duplex;
+use tokio::io::{AsyncWriteExt as _, duplex};
 
 use super::client::get;
 use super::script::Script;
-use super::time_limits::Memory;
+use super::time_limits::{Memory, requests_with_open_windows};
 use super::world::{NUMBER, World, deps, send_body, sms_code_body, verify_body};
 use crate::clock::ManualClock;
 use crate::domain::{Code, PhoneNumber, Timestamp};
@@ -157,6 +157,26 @@ async fn at_most_eight_long_pages_wait_for_clients_that_do_not_read() {
     assert_eq!(short.status(), 200, "a short answer needs no place");
     unread.pop().expect("a response").into_body().collect().await.expect("a body");
     assert_eq!(ask(&mut client, "GET", "/inbox", "").await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_page_of_a_few_pieces_has_its_place_until_the_client_takes_them() {
+    let deps = inbox_deps(None).await;
+    let long = OutgoingMessage { ..double::message(&"x".repeat(12_000)) };
+    deps.inbox.as_deref().expect("a simulator").send(&long).await.expect("accepted");
+    let server = Memory::with(deps);
+    let (mut near, far) = duplex(4 * 1024);
+    server.serve_http2(far);
+    near.write_all(&requests_with_open_windows("/inbox/messages", 8)).await.expect("room");
+    let mut other = with_small_windows(&server).await;
+    for _ in 0..100 {
+        let response = ask(&mut other, "GET", "/inbox/messages", "").await;
+        if response.status() == 503 {
+            return;
+        }
+        response.into_body().collect().await.expect("a body");
+    }
+    panic!("the connection has taken eight pages that its client has not");
 }
 
 #[tokio::test]

@@ -178,8 +178,8 @@ async fn over_http2_a_peer_that_answers_no_ping_is_let_go_with_its_request() {
     let connection = server.serve_http2(far);
     near.write_all(HTTP2_BEGINNING).await.expect("room");
     let head = b"\x83\x86\x01\x04test\x04\x0d/api/send-otp";
-    near.write_all(&frame(1, 0x4, head)).await.expect("room");
-    near.write_all(&frame(0, 0x1, send_body().as_bytes())).await.expect("room");
+    near.write_all(&frame(1, 1, 0x4, head)).await.expect("room");
+    near.write_all(&frame(1, 0, 0x1, send_body().as_bytes())).await.expect("room");
     gate.arrival().await;
     let start = now();
     connection.await.expect("no panic");
@@ -206,7 +206,7 @@ async fn over_http2_a_client_that_takes_no_bytes_is_let_go_after_30_s() {
     let (mut near, far) = duplex(64 * 1024);
     let connection = server.serve_http2(far);
     let start = now();
-    near.write_all(&request_with_open_windows()).await.expect("room");
+    near.write_all(&requests_with_open_windows("/openapi.json", 1)).await.expect("room");
     connection.await.expect("no panic");
     assert_eq!(since(start), 30);
 }
@@ -265,18 +265,20 @@ async fn healthz(client: &mut SendRequest<Full<Bytes>>) -> StatusCode {
 /// The preface and empty settings.
 const HTTP2_BEGINNING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
-/// A request for a long answer. The client's windows take all of it, and its stream does not.
-pub fn request_with_open_windows() -> Vec<u8> {
+/// Requests for a page. The client's windows take all of the answers, and its stream does not.
+pub fn requests_with_open_windows(path: &str, requests: u8) -> Vec<u8> {
     let settings = b"\0\0\x06\x04\0\0\0\0\0\0\x04\x7f\xff\xff\xff";
     let window = b"\0\0\x04\x08\0\0\0\0\0\x7f\xff\0\0";
-    let request = frame(1, 0x5, b"\x82\x86\x01\x04test\x04\x0d/openapi.json");
-    [HTTP2_BEGINNING, settings, window, &request].concat()
+    let length = [u8::try_from(path.len()).expect("short")];
+    let head = [&b"\x82\x86\x01\x09localhost\x04"[..], &length, path.as_bytes()].concat();
+    let requests = (0..requests).map(|request| frame(2 * request + 1, 1, 0x5, &head));
+    [HTTP2_BEGINNING, settings, window, &requests.collect::<Vec<_>>().concat()].concat()
 }
 
-/// A frame of the first stream: RFC 9113, section 4.1.
-fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
+/// A frame of a stream: RFC 9113, section 4.1.
+fn frame(stream: u8, kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
     let length = u8::try_from(payload.len()).expect("short");
-    [&[0, 0, length, kind, flags, 0, 0, 0, 1], payload].concat()
+    [&[0, 0, length, kind, flags, 0, 0, 0, stream], payload].concat()
 }
 
 pub async fn half_a_head_gets_408_after_10_s(client: &mut Client<impl AsyncRead + AsyncWrite + Unpin>) {

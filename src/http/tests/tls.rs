@@ -14,7 +14,9 @@ use tokio_rustls::client::TlsStream;
 
 use super::client::{Client, get, post};
 use super::script::Script;
-use super::time_limits::{LATE_HEAD, half_a_head_gets_408_after_10_s, now, request_with_open_windows, since};
+use super::time_limits::{
+    LATE_HEAD, half_a_head_gets_408_after_10_s, now, requests_with_open_windows, since,
+};
 use super::world::deps;
 use crate::http::connection::{Connection, Server, refuse_tls, serve_tls};
 use crate::http::{CertificateHealth, Identity, Tls};
@@ -93,7 +95,10 @@ async fn an_idle_connection_is_closed_after_75_s_and_told_so() {
 #[tokio::test(start_paused = true)]
 async fn a_client_that_takes_no_bytes_is_let_go_after_30_s_in_either_protocol() {
     let server = Memory::new();
-    let requests = [("http/1.1", get("/openapi.json").into_bytes()), ("h2", request_with_open_windows())];
+    let requests = [
+        ("http/1.1", get("/openapi.json").into_bytes()),
+        ("h2", requests_with_open_windows("/openapi.json", 1)),
+    ];
     for (protocol, request) in requests {
         let (mut stream, connection) = server.client(&[protocol]).await;
         stream.write_all(&request).await.expect("room");
