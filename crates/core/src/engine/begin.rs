@@ -124,10 +124,10 @@ pub fn begin(
     now: Timestamp,
 ) -> (NumberState, BeginOutcome) {
     let policy = &rules.policy;
-    let (stored, state) = (state, state.at(policy, now));
+    let (before, state) = (state, state.at(policy, now));
     let open = match state {
         NumberState::Locked { until } => {
-            return (stored.locked_as(state), BeginOutcome::Locked { until });
+            return (NumberState::keep_count_of_hard_stop(before, state), BeginOutcome::Locked { until });
         }
         NumberState::Fresh => OpenNumber::EMPTY,
         NumberState::Open(open) => open,
@@ -228,9 +228,9 @@ pub fn resume(
     salt: Salt,
     now: Timestamp,
 ) -> (NumberState, ResumeOutcome) {
-    let (stored, state) = (state, state.at(&rules.policy, now));
+    let (before, state) = (state, state.at(&rules.policy, now));
     let NumberState::Open(open) = state else {
-        return (stored.locked_as(state), ResumeOutcome::NotUsable);
+        return (NumberState::keep_count_of_hard_stop(before, state), ResumeOutcome::NotUsable);
     };
     let Some(current) = open.verification.filter(|v| v.salt == salt && v.is_live(now)) else {
         return (state, ResumeOutcome::NotUsable);
@@ -284,7 +284,7 @@ pub fn end(
     named: Option<VerificationName>,
     now: Timestamp,
 ) -> (NumberState, EndOutcome) {
-    let (stored, state) = (state, state.at(&rules.policy, now));
+    let (before, state) = (state, state.at(&rules.policy, now));
     if let Some(checking) = state.verification().filter(|v| v.is_checking(now)) {
         return (state, EndOutcome::Busy { until: checking.checking_until });
     }
@@ -294,7 +294,7 @@ pub fn end(
         (Ending::Erased, NumberState::Locked { .. }, _) => state,
         (Ending::Erased, NumberState::Open(open), _) => open.erased(&rules.policy, now),
         (Ending::Cleared | Ending::Erased, ..) => NumberState::Fresh,
-        (_, _, None) => return (stored.locked_as(state), EndOutcome::NotFound),
+        (_, _, None) => return (NumberState::keep_count_of_hard_stop(before, state), EndOutcome::NotFound),
         (Ending::Canceled, NumberState::Open(open), Some(canceled)) => {
             open.with(Some(canceled.canceled(&rules.policy))).with_end_by(&rules.policy)
         }

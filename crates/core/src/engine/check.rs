@@ -127,11 +127,14 @@ pub fn check(
     now: Timestamp,
 ) -> (NumberState, CheckStep) {
     let policy = &rules.policy;
-    let (stored, state) = (state, state.at(policy, now));
+    let (before, state) = (state, state.at(policy, now));
     let decided = |state, outcome| (state, CheckStep::Decided(outcome));
     let open = match state {
         NumberState::Locked { until } => {
-            return decided(stored.locked_as(state), CheckOutcome::Locked { until });
+            return decided(
+                NumberState::keep_count_of_hard_stop(before, state),
+                CheckOutcome::Locked { until },
+            );
         }
         NumberState::Open(open) if !open.is_canceled() => open,
         NumberState::Fresh | NumberState::Open(_) if !policy.is_fixed() || submitted.is_named() => {
@@ -189,10 +192,10 @@ pub fn settle_check(
     now: Timestamp,
 ) -> (NumberState, CheckOutcome) {
     let policy = &rules.policy;
-    let (stored, state) = (state, state.at(policy, now));
+    let (before, state) = (state, state.at(policy, now));
     let open = match state {
         NumberState::Locked { until } => {
-            return (stored.locked_as(state), CheckOutcome::Locked { until });
+            return (NumberState::keep_count_of_hard_stop(before, state), CheckOutcome::Locked { until });
         }
         NumberState::Fresh => OpenNumber::EMPTY,
         NumberState::Open(open) => open,

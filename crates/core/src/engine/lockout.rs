@@ -56,7 +56,7 @@ impl FailureCount {
     /// stop.
     #[must_use]
     pub(super) fn at(self, now: Timestamp) -> Self {
-        if self.last == Timestamp::EPOCH {
+        if self.is_untimed() {
             self
         } else if now >= self.last.plus(Self::RETENTION) {
             Self::NONE
@@ -65,6 +65,12 @@ impl FailureCount {
         } else {
             self
         }
+    }
+
+    /// Returns `true` if no wrong code has a time: there is none, or a fixed lockout began the count, which then ends with
+    /// its record.
+    pub(super) fn is_untimed(self) -> bool {
+        self.last == Timestamp::EPOCH
     }
 
     #[must_use]
@@ -94,13 +100,13 @@ impl FailureCount {
 
     /// The end of the hard stop, if it has begun.
     pub fn stopped_until(self) -> Option<Timestamp> {
-        (self.in_a_row >= Self::HARD_STOP_AT && self.last != Timestamp::EPOCH)
+        (self.in_a_row >= Self::HARD_STOP_AT && !self.is_untimed())
             .then(|| self.last.plus(Self::HARD_STOP_TIME))
     }
 
     /// The end of the count's retention.
     pub(super) fn kept_until(self) -> Timestamp {
-        if self.last == Timestamp::EPOCH { self.last } else { self.last.plus(Self::RETENTION) }
+        if self.is_untimed() { self.last } else { self.last.plus(Self::RETENTION) }
     }
 }
 

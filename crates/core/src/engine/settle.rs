@@ -69,10 +69,10 @@ pub fn settle(
     now: Timestamp,
 ) -> (NumberState, SettleOutcome) {
     let policy = &rules.policy;
-    let (stored, state) = (state, state.at(policy, now));
+    let (before, state) = (state, state.at(policy, now));
     let open = match state {
         NumberState::Locked { until } => {
-            return (stored.locked_as(state), SettleOutcome::Locked { until });
+            return (NumberState::keep_count_of_hard_stop(before, state), SettleOutcome::Locked { until });
         }
         NumberState::Fresh => {
             return (state, SettleOutcome::Open { attempts_left: policy.max_attempts });

@@ -408,12 +408,14 @@ impl NumberState {
         self
     }
 
-    /// The state to store after a refusal, of which `self` is the state before. A hard stop that locks a number with a
-    /// fixed lockout is stored with its count: the next rule needs it.
+    /// The state to store after a refusal: `refused`, or the state `before` it if only a hard stop locks a number with a
+    /// fixed lockout, because the next rule needs its count.
     #[must_use]
-    pub(super) fn locked_as(self, locked: Self) -> Self {
-        let is_hard_stop = matches!(self, Self::Open(_)) && self.locked_until() == locked.locked_until();
-        if is_hard_stop { self } else { locked }
+    pub(super) fn keep_count_of_hard_stop(before: Self, refused: Self) -> Self {
+        match (before, refused) {
+            (Self::Open(_), Self::Locked { until }) if before.locked_until() == Some(until) => before,
+            _ => refused,
+        }
     }
 
     /// With [`LockoutRule::Verification`] there is one count for both ways of checking. After a change from
@@ -429,7 +431,7 @@ impl NumberState {
                     counted.wrong = counted.wrong.max(counted.unnamed);
                 }
             }
-            LockoutRule::Growing if open.failures.last == Timestamp::EPOCH => {
+            LockoutRule::Growing if open.failures.is_untimed() => {
                 open.named = open.named.merge_higher(open.failures);
             }
             LockoutRule::Fixed(_) | LockoutRule::Growing => {}
@@ -458,9 +460,8 @@ impl NumberState {
             LockoutRule::Fixed(time) => open.keep_until.max(code.plus(time)),
             LockoutRule::Verification | LockoutRule::Growing => {
                 let counts = open.failures.kept_until().max(open.named.kept_until());
-                // A count that a fixed lockout began ends with its record.
-                let is_of_fixed = counts == Timestamp::EPOCH && open.has_failures();
-                code.max(if is_of_fixed { open.keep_until } else { counts })
+                let is_untimed = open.failures.is_untimed() && open.named.is_untimed();
+                code.max(if is_untimed && open.has_failures() { open.keep_until } else { counts })
             }
         };
         Self::Open(OpenNumber { keep_until, ..open })

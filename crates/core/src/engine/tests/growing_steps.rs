@@ -154,7 +154,7 @@ impl Number {
         }
     }
 
-    fn rules(&self) -> Rules<'_> {
+    pub fn rules(&self) -> Rules<'_> {
         rules(self.policy, &self.key)
     }
 

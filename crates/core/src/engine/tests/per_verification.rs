@@ -4,8 +4,8 @@ use super::growing_steps::{Number, name_of};
 use super::world::{GatewayResult, HOLDER, mins, secs};
 use crate::domain::Code;
 use crate::engine::{
-    BeginOutcome, CheckOutcome, CheckResult, CheckStep, CheckStep::Decided, Ending, FailureCount,
-    LockoutRule, NumberState, OpenNumber, SendLimit, merge_pessimistic,
+    BeginOutcome, CheckOutcome, CheckResult, CheckStep, CheckStep::Decided, EndOutcome, Ending, FailureCount,
+    LockoutRule, NumberState, OpenNumber, ResumeOutcome, SendLimit, merge_pessimistic, resume,
 };
 
 const DAY: u64 = 24 * 60;
@@ -239,6 +239,21 @@ fn a_hard_stop_keeps_its_end_while_the_lockout_is_fixed() {
 }
 
 #[test]
+fn a_refusal_does_not_store_an_expired_record_again() {
+    for lockout in [LockoutRule::Fixed(mins(60)), LockoutRule::Growing, LockoutRule::Verification] {
+        let mut number = Number::of_a_new_service();
+        number.policy.lockout = lockout;
+        let permit = number.begins();
+        number.advance(mins(60 * DAY));
+        let expired = number.state;
+        assert_eq!(number.ends(Ending::Canceled), EndOutcome::NotFound);
+        assert_eq!(number.state, NumberState::Fresh, "{lockout:?}");
+        let resumed = resume(expired, &number.rules(), permit.verification.salt, number.now);
+        assert_eq!(resumed, (NumberState::Fresh, ResumeOutcome::NotUsable), "{lockout:?}");
+    }
+}
+
+#[test]
 fn after_a_hard_stop_the_count_goes_on_at_50_whatever_the_rule_was() {
     for lockout in [LockoutRule::Fixed(mins(60)), LockoutRule::Growing, LockoutRule::Verification] {
         let mut number = Number::of_a_new_service();
@@ -288,7 +303,7 @@ fn after_a_change_from_a_fixed_lockout_the_count_goes_on() {
 }
 
 #[test]
-fn after_a_change_to_growing_waits_both_counts_go_on() {
+fn a_change_to_growing_keeps_the_count_of_both_ways() {
     for named in [true, false] {
         let mut number = Number::of_a_new_service();
         number.policy.max_attempts = 100;
