@@ -175,6 +175,14 @@ impl RawValues {
     fn add_environment(&mut self, sources: &Sources, names: &Names, report: &mut Report) {
         let process = &sources.environment;
         let mut file = dotenv::read(&sources.working_dir, report);
+        let path = sources.working_dir.join(".env");
+        let has_secret = file.keys().any(|name| {
+            let alias = ALIASES.iter().find(|(alias, _)| alias == name);
+            names.is_secret(alias.map_or(name, |(_, usual)| usual))
+        });
+        if has_secret && is_readable_by_others(&path) {
+            report.warn(readable_by_others(&path));
+        }
         file.retain(|name, _| !hides(process, name, names));
         for (name, variables) in [(".env", &file), ("the environment", process)] {
             let variables = variables.iter().filter(|(_, value)| !value.is_empty());
@@ -445,9 +453,7 @@ impl Environment<'_> {
                     }
                     Ok(Some(text)) => {
                         if is_readable_by_others(&path) {
-                            self.report.warn(format!(
-                                "{origin}: the file {file} is readable by other users; run chmod 600 on it"
-                            ));
+                            self.report.warn(format!("{origin}: {}", readable_by_others(&path)));
                         }
                         given.put(variable, text, format!("the file {file}, named by {origin}"));
                     }
@@ -496,9 +502,14 @@ fn is_slip(name: &str, known: &str) -> bool {
     ours && (1..=2).contains(&strsim::damerau_levenshtein(name, known))
 }
 
-/// Whether other users than the owner of a file can use it.
+/// Whether users other than the owner and the group of a file can use it.
 pub fn is_readable_by_others(path: &Path) -> bool {
-    std::fs::metadata(path).is_ok_and(|data| data.permissions().mode() & 0o077 != 0)
+    std::fs::metadata(path).is_ok_and(|data| data.permissions().mode() & 0o007 != 0)
+}
+
+/// The warning about such a file with a secret.
+fn readable_by_others(path: &Path) -> String {
+    format!("every user of this machine can read the file {}; run chmod o= on it", path.display())
 }
 
 /// The text of a file; `Ok(None)` if the file does not exist.

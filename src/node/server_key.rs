@@ -57,7 +57,7 @@ pub fn load_or_create(data_dir: &Path, file: Option<&Path>) -> Result<ServerKey,
     let path = data_dir.join(FILE_NAME);
     let named = place(data_dir, file);
     if is_readable_by_others(&named) {
-        tracing::warn!(file = %named.display(), "server key readable by other users; run chmod 600 on it");
+        tracing::warn!(file = %named.display(), "server key readable by every user; run chmod o= on it");
     }
     if let Some(owner) = other_owner(&named, rustix::process::geteuid().as_raw()) {
         let file = named.display();

@@ -110,7 +110,7 @@ async fn doctor_looks_at_the_data_directory_and_the_clock() {
     clock.by(-2 * 60 * 60);
     let checks = report(&setup.command(["doctor", "--json"]).await, 0);
     says(&checks, "warn", "data directory", "other users of this machine can enter");
-    says(&checks, "warn", "server key", "other users of this machine can read");
+    says(&checks, "warn", "server key", "every user of this machine can read");
     says(&checks, "warn", "clock", "behind the last write into the data directory");
     clock.by(0);
 

@@ -306,10 +306,10 @@ async fn no_option_lets_a_webhook_reach_the_metadata_of_a_cloud() {
 
 #[tokio::test]
 async fn a_server_key_that_others_can_read_is_said_wherever_it_is() {
-    const MESSAGE: &str = "server key readable by other users; run chmod 600 on it";
+    const MESSAGE: &str = "server key readable by every user; run chmod o= on it";
     let setup = Setup::new().file("key", "ab".repeat(32)).env("ONCEWARD_KEY_FILE", "key");
     let path = setup.home().join("key");
-    for (mode, expected) in [(0o644, true), (0o640, true), (0o600, false)] {
+    for (mode, expected) in [(0o644, true), (0o640, false), (0o600, false)] {
         fs::set_permissions(&path, Permissions::from_mode(mode)).expect("its mode");
         let server = setup.start().await;
         let said = server.output().events().iter().any(|line| line["message"] == MESSAGE);

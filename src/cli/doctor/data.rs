@@ -116,8 +116,8 @@ fn key(settings: &StorageSettings, user: u32, findings: &mut Findings) {
             );
         }
         (Ok(Some(_)), _) if is_readable_by_others(&path) => {
-            let remedy = format!("chmod 600 {shown}");
-            findings.warn("server key", format!("other users of this machine can read {shown}"), &remedy);
+            let remedy = format!("chmod o= {shown}");
+            findings.warn("server key", format!("every user of this machine can read {shown}"), &remedy);
         }
         (Ok(Some(_)), _) => match server_key::other_owner(&path, user) {
             Some(owner) => {

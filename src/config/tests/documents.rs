@@ -431,7 +431,7 @@ const CREDENTIALS: &str = "
 ## Credentials
 
 Credentials are variables, never keys of config.json. Each may be in a file that a variable with `_FILE` at its end
-names; white space around the contents is dropped, and the start warns if other users can read the file. Half a
+names; white space around the contents is dropped, and the start warns if every user can read the file. Half a
 gateway's variables are an error that names the missing ones. [Gateways](gateways.md#where-to-find-the-credentials) says
 where to find them.
 

@@ -4,6 +4,9 @@ use secrecy::ExposeSecret as _;
 
 use super::*;
 
+/// Of the warning about a file.
+const READABLE: &str = "every user of this machine can read the file";
+
 #[test]
 fn a_secret_may_be_in_a_file_that_a_variable_names() {
     let world = World::with_twilio()
@@ -20,21 +23,35 @@ fn a_secret_may_be_in_a_file_that_a_variable_names() {
 
 #[test]
 fn a_file_with_a_secret_that_others_can_read_is_a_warning() {
-    const CHMOD: &str = "is readable by other users; run chmod 600 on it";
     let account = World::with_twilio().variable("ONCEWARD_ACCOUNT_SID", ACCOUNT);
     for (variable, world) in [("TWILIO_AUTH_TOKEN", World::with_twilio()), ("ONCEWARD_AUTH_TOKEN", account)] {
         let by_file = format!("{variable}_FILE");
         let mut world = world.without(variable).file("secret", TOKEN).variable(&by_file, "secret");
-        for (mode, expected) in [(0o644, true), (0o640, true), (0o600, false)] {
+        for (mode, expected) in [(0o644, true), (0o444, true), (0o640, false), (0o600, false)] {
             world = world.mode("secret", mode);
             let warnings = world.warnings().join("\n");
             assert_eq!(
-                warnings.contains(CHMOD) && warnings.contains(&by_file),
+                warnings.contains(READABLE) && warnings.contains(&by_file),
                 expected,
                 "{mode:o}: {warnings}"
             );
             assert!(!warnings.contains(TOKEN));
         }
+    }
+}
+
+#[test]
+fn an_env_file_with_a_secret_that_others_can_read_is_a_warning() {
+    for (name, mode, expected) in [
+        ("TWILIO_AUTH_TOKEN", 0o644, true),
+        ("TWILIO_AUTHTOKEN", 0o644, true),
+        ("TWILIO_AUTH_TOKEN", 0o640, false),
+        ("TWILIO_PHONE_NUMBER", 0o644, false),
+    ] {
+        let world = World::with_twilio().file(".env", &format!("{name}={TOKEN}\n")).mode(".env", mode);
+        let warnings = world.warnings().join("\n");
+        assert_eq!(warnings.contains(READABLE) && warnings.contains(".env"), expected, "{name} {mode:o}");
+        assert!(!warnings.contains(TOKEN));
     }
 }
 
