@@ -13,8 +13,8 @@ use crate::delivery::GatewayState;
 use crate::domain::{Channel, seconds_up};
 use crate::gateway::{BoxFuture, Simulator};
 use crate::http::{
-    Admin, Base, Callbacks, Deps, EventStreams, GatewayHealth, ListReads, ServedRoutes, ServiceCircuit, V2,
-    Verify,
+    Admin, Base, Callbacks, Deps, EventStreams, GatewayHealth, LongAnswerLimiter, ServedRoutes,
+    ServiceCircuit, V2, Verify,
 };
 use crate::metrics::Reading;
 use crate::node::{
@@ -188,8 +188,9 @@ pub fn deps(
         callbacks: reports.map(|reports| Arc::new(reports) as Arc<dyn Callbacks>),
         simulates_all: settings.gateways.only_simulator(),
         event_streams: EventStreams::default(),
-        page_reads: ListReads::default(),
-        metrics_reads: ListReads::default(),
+        long_pages: LongAnswerLimiter::default(),
+        long_trials: LongAnswerLimiter::default(),
+        long_metrics: LongAnswerLimiter::default(),
         inbox: simulator,
         inbox_needs_credentials: !settings.registry.local_only,
         host_name: Some(settings.listen.host.as_str().into()),

@@ -47,4 +47,4 @@ pub use server::{
     ServiceCircuit, Verify, serve,
 };
 pub use service::{Diagnosis, diagnose};
-pub use v2::{Base, ListReads, Now, V2};
+pub use v2::{Base, LongAnswerLimiter, Now, V2};

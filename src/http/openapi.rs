@@ -123,7 +123,7 @@ pub fn failures(group: &ApiGroup, route: &Route) -> Vec<u16> {
         statuses.extend([401, 403]);
     }
     if matches!(route.success.content, Content::List(..)) {
-        // The caller reads too many lists at once.
+        // The caller reads too many long answers at once.
         statuses.push(429);
     }
     if group.bodies.len() > 1 && route.verb == Verb::Post {

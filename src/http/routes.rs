@@ -195,7 +195,7 @@ static VERIFICATIONS: ApiGroup = twilio(
         Get "/v2/Attempts/{Sid}", "FetchVerificationAttempt", "Fetch an attempt" =>
             v2!(async attempts::fetch), one::<AttemptView>(), others: &[404];
         Get "/v2/Attempts/Summary", "FetchVerificationAttemptsSummary", "Summarize attempts" =>
-            v2!(async attempts::summary, attempts::SummaryFilters), one::<SummaryView>();
+            v2!(async attempts::summary, attempts::SummaryFilters), one::<SummaryView>(), others: &[429];
     },
 );
 
@@ -231,7 +231,7 @@ static GUARD: ApiGroup = twilio(
             about: "Those that end last first.", others: &[404];
         Get "/v2/Guard/Explanations/{Subject}", "FetchGuardExplanation", "Explain what the guard does" =>
             v2!(async guard::explain, guard::OfService), one::<Explanation>(),
-            about: "Without ServiceSid for the service default. Budgets are not considered.", others: &[404];
+            about: "Without ServiceSid for the service default.", others: &[404, 429];
         Get "/v2/Guard/Decisions", "ListGuardDecision", "List refusals and would-be refusals" =>
             v2!(async guard::list_decisions, guard::Filters), list::<DecisionView>("decisions"),
             about: "Newest first. A decision counts the messages of an hour that broke one rule with one effect for one subject.",

@@ -20,7 +20,7 @@ use super::events::EventStreams;
 use super::forward::Forwarder;
 use super::request;
 use super::response::Problem;
-use super::v2::{ListReads, V2};
+use super::v2::{LongAnswerLimiter, V2};
 use crate::config::{AnswerSet, Bounds, ProxySettings};
 use crate::domain::{Channel, Region};
 pub use crate::gateway::CallbackKind;
@@ -80,10 +80,12 @@ pub struct Deps<V = Verifier> {
     pub simulates_all: bool,
     /// Streams of events to pages.
     pub event_streams: EventStreams,
-    /// The long pages that were made for one request and are being read.
-    pub page_reads: ListReads,
-    /// The long answers of `/metrics` that are being read.
-    pub metrics_reads: ListReads,
+    /// Limits long pages that were made for one request.
+    pub long_pages: LongAnswerLimiter,
+    /// Limits the pages of `/try/send` and `/try/check`.
+    pub long_trials: LongAnswerLimiter,
+    /// Limits long answers of `/metrics`.
+    pub long_metrics: LongAnswerLimiter,
     /// Whether the inbox requires credentials: where other machines reach the server.
     pub inbox_needs_credentials: bool,
     /// Host name under which `inbox` may be asked for, beside IP addresses and `localhost`: the one

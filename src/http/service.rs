@@ -496,18 +496,29 @@ async fn try_answer<V: Verify>(
         Handler::Metrics => metrics(call, head).await,
         Handler::Ready => Ok(ready(deps)),
         Handler::Index => Ok(index(deps, head)),
-        Handler::TrySend => home::send(call, head, &body.read(limit, time).await?).await,
-        Handler::TryCheck => home::check(call, head, &body.read(limit, time).await?).await,
+        Handler::TrySend | Handler::TryCheck => {
+            let body = body.read(limit, time).await?;
+            let permit = deps.long_trials.acquire(None).map_err(|_| Problem::Refused(Refusal::Overloaded))?;
+            let answer = if matches!(route.handler, Handler::TrySend) {
+                home::send(call, head, &body).await
+            } else {
+                home::check(call, head, &body).await
+            };
+            answer.map(|answer| permit.cover(answer))
+        }
         Handler::Docs => Ok(docs_page(deps.inbox.is_some())),
         Handler::Fixed(answer) => Ok(answer()),
     }?;
-    // Those of `/v2` have theirs, and a client that does not read must not make the server look unready.
-    let places = match route.handler {
+    let limiter = match route.handler {
+        // The request may have had an effect.
+        _ if changes => return Ok(answer),
+        // `/v2` limits its own long answers. `/readyz` is never limited: slow clients must not make the server look
+        // unready.
         Handler::V2(_) | Handler::Ready => return Ok(answer),
-        Handler::Metrics => &deps.metrics_reads,
-        _ => &deps.page_reads,
+        Handler::Metrics => &deps.long_metrics,
+        _ => &deps.long_pages,
     };
-    places.hold(None, answer).map_err(|_| Problem::Refused(Refusal::Overloaded))
+    limiter.limit(None, answer).map_err(|_| Problem::Refused(Refusal::Overloaded))
 }
 
 /// Whether this server has a resource: the inbox and the callbacks depend on its gateways.
@@ -629,7 +640,7 @@ async fn metrics<V>(call: &Call<'_, V>, head: &Parts) -> Result<Response, Proble
             (Some(v2), forwarder) => {
                 v2.admit(headers, &[Scope::Metrics, Scope::Admin])?;
                 if forwarder.as_ref().is_some_and(|forwarder| forwarder.is_passed_on(headers)) {
-                    // A standby asks, which shows its own metrics.
+                    // A standby asks on behalf of its caller, and renders its own metrics.
                     return Ok(Response::plain(StatusCode::OK, "the caller may read metrics"));
                 }
             }

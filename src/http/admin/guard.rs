@@ -54,11 +54,11 @@ async fn shown(
     guard: &PumpingGuard,
     explanation: Option<Explanation>,
 ) -> Result<Response, Refusal> {
-    let place = request.begin_read()?;
+    let permit = request.long_answer()?;
     let guard = guard.overview((None, None, MOST_ROWS), exact).await?;
     let simulates_all = request.simulates_all;
     let page = |frame, header| GuardPage { frame, header, explanation, guard, simulates_all };
-    Ok(request.render(PATH, page).holding(place))
+    Ok(request.render(PATH, page).holding(permit))
 }
 
 /// `POST /admin/guard`: explains, or changes an entry and leads to the page that shows the result.

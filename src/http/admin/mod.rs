@@ -39,7 +39,7 @@ use super::response::{NotServed, Problem, Response};
 use super::server::{Deps, Verify};
 use super::service::Call;
 use super::v2::params::{Param, Text};
-use super::v2::{ListPlace, V2, masked_user};
+use super::v2::{LongAnswerPermit, V2, masked_user};
 use crate::audit::Author;
 use crate::domain::{PhoneNumber, Timestamp, seconds_up};
 use crate::history::History;
@@ -227,9 +227,9 @@ impl AdminRequest<'_> {
         home::redirect(path)
     }
 
-    /// A place among the reads that may be long.
-    fn begin_read(&self) -> Result<ListPlace, Refusal> {
-        self.v2.reads.begin(None).map_err(|_| Refusal::Overloaded)
+    /// The permit for a long page.
+    fn long_answer(&self) -> Result<LongAnswerPermit, Refusal> {
+        self.v2.long_answers.acquire(None).map_err(|_| Refusal::Overloaded)
     }
 
     fn take_notice(&self) -> Option<Notice> {
@@ -406,7 +406,13 @@ fn sign_in<V: Verify>(
     let site = Site { has_inbox: call.deps.inbox.is_some() };
     let [user, secret] = ["user", "secret"].map(|name| form.field(name).unwrap_or_default());
     let now = (v2.now)();
-    let refused = |status, text| site.sign_in(&user, Some((status, text)));
+    let refused = |status, text| {
+        // Without a permit it is the page that all clients share, which has no user. A 503 would hide that the attempt
+        // counts.
+        let permit = call.deps.long_pages.acquire(None).ok();
+        let user = permit.as_ref().map_or("", |_| user.as_str());
+        site.sign_in(user, Some((status, text))).holding(permit)
+    };
     let user_in_log = masked_user(&user);
     let failed = || {
         let user = user_in_log.clone();

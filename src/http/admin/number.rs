@@ -162,7 +162,7 @@ pub fn look_up(request: &AdminRequest<'_>, form: &Form, region: Option<Region>) 
 /// `GET /admin/numbers/{Id}`.
 pub async fn page(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
     let Some(number) = number(request) else { return Ok(unknown(request)) };
-    let place = request.begin_read()?;
+    let permit = request.long_answer()?;
     let mut states = Vec::new();
     for service in request.v2.registry.services(0, usize::MAX) {
         if let Some(status) = request.admin.verifying.status(service.id, number).await? {
@@ -171,7 +171,7 @@ pub async fn page(request: &AdminRequest<'_>) -> Result<Response, Refusal> {
     }
     let path = request.path_of(number);
     let page = |frame, header| NumberPage { frame, header, path, number, states };
-    Ok(request.render("/admin/numbers", page).holding(place))
+    Ok(request.render("/admin/numbers", page).holding(permit))
 }
 
 /// `POST /admin/numbers/{Id}`: carries out an action, and leads to the page that shows the result.

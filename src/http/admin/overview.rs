@@ -232,7 +232,7 @@ struct LockoutLine {
 
 /// `GET /admin?range=&service=`.
 pub async fn page<V: Verify>(request: &AdminRequest<'_>, deps: &Deps<V>) -> Result<Response, Refusal> {
-    let place = request.begin_read()?;
+    let permit = request.long_answer()?;
     let (registry, now) = (&request.v2.registry, request.now());
     let range = request.query("range").unwrap_or_default();
     let range = Range::ALL.into_iter().find(|known| known.as_str() == range).unwrap_or(Range::Day);
@@ -281,7 +281,7 @@ pub async fn page<V: Verify>(request: &AdminRequest<'_>, deps: &Deps<V>) -> Resu
         lockouts: locked.iter().map(|locked| lockout_line(request, locked, now)).collect(),
         locked: *count,
     };
-    Ok(request.render("/admin", page).holding(place))
+    Ok(request.render("/admin", page).holding(permit))
 }
 
 fn spent(request: &AdminRequest<'_>, budget: &BudgetView) -> String {

@@ -151,9 +151,12 @@ pub async fn check<V: Verify>(call: &Call<'_, V>, head: &Parts, body: &[u8]) -> 
     }
 }
 
+/// The most bytes of a number that are repeated.
+const LONGEST_NUMBER: usize = 40;
+
 /// Describes the body of `POST /try/send`.
 pub fn describe_send() -> Vec<Param> {
-    vec![Param::of::<Text<40>>("number", "The number, in E.164 form.", PhoneNumber::EXAMPLE)]
+    vec![Param::of::<Text<LONGEST_NUMBER>>("number", "The number, in E.164 form.", PhoneNumber::EXAMPLE)]
 }
 
 /// Describes the body of `POST /try/check`.
@@ -246,7 +249,9 @@ fn shown<V: Verify>(
             let (mut send_problem, mut check_problem) = (None, None);
             match failure {
                 Some((text, Failure::Send(_, words))) => {
-                    text.clone_into(&mut number);
+                    if text.len() <= LONGEST_NUMBER {
+                        text.clone_into(&mut number);
+                    }
                     send_problem = Some(words);
                 }
                 Some((_, Failure::Check(_, words))) => check_problem = Some(words),

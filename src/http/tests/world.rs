@@ -13,7 +13,7 @@ use super::script::Script;
 use crate::config::{AnswerSet, Bounds, ProxySettings};
 use crate::domain::{Channel, CodeLength};
 use crate::engine::SendOptions;
-use crate::http::{Deps, EventStreams, ListReads, ServedRoutes, serve};
+use crate::http::{Deps, EventStreams, LongAnswerLimiter, ServedRoutes, serve};
 
 pub const NUMBER: &str = "+14155552671";
 
@@ -89,8 +89,9 @@ pub fn deps(script: Script) -> Deps<Script> {
         inbox: None,
         simulates_all: false,
         event_streams: EventStreams::default(),
-        page_reads: ListReads::default(),
-        metrics_reads: ListReads::default(),
+        long_pages: LongAnswerLimiter::default(),
+        long_trials: LongAnswerLimiter::default(),
+        long_metrics: LongAnswerLimiter::default(),
         inbox_needs_credentials: false,
         host_name: None,
         cors_origins: Vec::new(),

@@ -140,7 +140,7 @@ fn percentage(part: u64, whole: u64) -> String {
 pub async fn list(request: &Request<'_, Filters>) -> Result<Response, Failure> {
     let (page, began) = request.page()?.begun(request.end_of_now());
     let filters = request.read()?;
-    let place = request.v2.reads.begin(request.own_service())?;
+    let permit = request.v2.long_answers.acquire(request.own_service())?;
     let wanted = AttemptQuery {
         services: services(request, filters.service.as_ref()),
         after: filters.after,
@@ -161,7 +161,7 @@ pub async fn list(request: &Request<'_, Filters>) -> Result<Response, Failure> {
         .map(|attempt| AttemptView::new(&frame, request.service_sid(attempt.service), attempt))
         .collect();
     let attempts = PageItems { page, items, has_more: found.has_more };
-    Ok(request.page_response("attempts", attempts, Filters::NAMES).holding(place))
+    Ok(request.page_response("attempts", attempts, Filters::NAMES).holding(permit))
 }
 
 pub async fn fetch(request: &Request<'_>) -> Result<Response, Failure> {
@@ -176,7 +176,7 @@ pub async fn fetch(request: &Request<'_>) -> Result<Response, Failure> {
 
 pub async fn summary(request: &Request<'_, SummaryFilters>) -> Result<Response, Failure> {
     let filters = request.read()?;
-    let place = request.v2.reads.begin(request.own_service())?;
+    let permit = request.v2.long_answers.acquire(request.own_service())?;
     let wanted = AttemptQuery {
         services: services(request, filters.service.as_ref()),
         after: filters.after,
@@ -188,7 +188,7 @@ pub async fn summary(request: &Request<'_, SummaryFilters>) -> Result<Response, 
         ..AttemptQuery::default()
     };
     let summary = request.v2.verifications.summary(wanted).await?;
-    Ok(Response::ok(&SummaryView::new(&request.frame(), summary)).holding(place))
+    Ok(Response::ok(&SummaryView::new(&request.frame(), summary)).holding(permit))
 }
 
 /// The requested services, without those that the caller may not see; `None` for all.

@@ -70,7 +70,7 @@ pub async fn list(request: &Request<'_, Filters>) -> Result<Response, Failure> {
         let none = PageItems::<AuditEntryView> { page, items: Vec::new(), has_more: false };
         return Ok(request.page_response("entries", none, Filters::NAMES));
     }
-    let place = request.v2.reads.begin(request.own_service())?;
+    let permit = request.v2.long_answers.acquire(request.own_service())?;
     let query = AuditQuery {
         service: asked.or(own),
         since: after.unwrap_or(Timestamp::EPOCH),
@@ -82,5 +82,5 @@ pub async fn list(request: &Request<'_, Filters>) -> Result<Response, Failure> {
         request.v2.registry.audit().entries(&query).await.map_err(Error::unavailable)?;
     let frame = request.frame();
     let items = entries.iter().map(|entry| AuditEntryView::new(&frame, entry)).collect();
-    Ok(request.page_response("entries", PageItems { page, items, has_more }, Filters::NAMES).holding(place))
+    Ok(request.page_response("entries", PageItems { page, items, has_more }, Filters::NAMES).holding(permit))
 }

@@ -103,9 +103,9 @@ pub async fn explain(request: &Request<'_, OfService>) -> Result<Response, Failu
         None => request.v2.registry.service_by_id(ServiceId::DEFAULT).ok_or(Failure::NotFound)?,
     };
     let subject = subject(request, "Explanations")?;
-    let _place = request.v2.reads.begin(request.own_service())?;
+    let permit = request.v2.long_answers.acquire(request.own_service())?;
     let explanation = guard.explain((service.id, service.sid), subject, request.is_for_all_services()).await;
-    Ok(Response::ok(&explanation.map_err(Error::unavailable)?))
+    Ok(Response::ok(&explanation.map_err(Error::unavailable)?).holding(permit))
 }
 
 /// `GET` of the refusals and would-be refusals: those with the newest message first. The pages go on from the moment at
@@ -114,7 +114,7 @@ pub async fn list_decisions(request: &Request<'_, Filters>) -> Result<Response, 
     let (page, began) = request.page()?.begun(request.end_of_now());
     let Filters { service, after, before } = request.read()?;
     let (guard, scope) = (guard(request)?, scope(request, service)?);
-    let place = request.v2.reads.begin(request.own_service())?;
+    let permit = request.v2.long_answers.acquire(request.own_service())?;
     let query = DecisionQuery {
         service: scope.map(|service| service.id),
         keys: Vec::new(),
@@ -126,7 +126,7 @@ pub async fn list_decisions(request: &Request<'_, Filters>) -> Result<Response, 
     let (decisions, has_more) = guard.decisions(&query).await.map_err(Error::unavailable)?;
     let items = decisions.iter().map(|decision| guard.decision_view(decision)).collect();
     let items = PageItems { page, items, has_more };
-    Ok(request.page_response("decisions", items, Filters::NAMES).holding(place))
+    Ok(request.page_response("decisions", items, Filters::NAMES).holding(permit))
 }
 
 fn guard(request: &RequestContext<'_>) -> Result<PumpingGuard, Failure> {

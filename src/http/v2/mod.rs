@@ -12,8 +12,8 @@ mod error;
 pub mod guard;
 pub mod limits;
 pub mod lockouts;
+mod long_answers;
 pub mod params;
-mod reads;
 pub mod services;
 mod types;
 pub mod verifications;
@@ -29,8 +29,8 @@ use hyper::{HeaderMap, Method};
 use tracing::info;
 use zeroize::Zeroizing;
 
+pub use self::long_answers::{LongAnswerLimiter, LongAnswerPermit};
 use self::params::Fields;
-pub use self::reads::{ListPlace, ListReads};
 use super::request::{self, RequestBody};
 use super::response::Problem;
 use super::response::Response;
@@ -64,8 +64,8 @@ pub struct V2 {
     pub base: Base,
     /// The time of the shards.
     pub now: Now,
-    /// The lists that are being read.
-    pub reads: ListReads,
+    /// Limits lists and other long answers.
+    pub long_answers: LongAnswerLimiter,
     unauthenticated: OncePerSecond,
 }
 
@@ -78,9 +78,9 @@ impl V2 {
         base: Base,
         now: Now,
     ) -> Self {
-        let reads = ListReads::default();
+        let long_answers = LongAnswerLimiter::default();
         let unauthenticated = OncePerSecond::default();
-        Self { verifications, registry, outbox, base, now, reads, unauthenticated }
+        Self { verifications, registry, outbox, base, now, long_answers, unauthenticated }
     }
 
     /// The sender of a request.
@@ -148,7 +148,11 @@ pub async fn answer<V: Verify>(
         }
         request.explain(failure)
     })?;
-    v2.reads.hold(request.own_service(), answer)
+    // A change that was made is never answered with a refusal. Only a long `public-url` makes such an answer long.
+    if matches!(head.method, Method::POST | Method::DELETE) {
+        return Ok(answer);
+    }
+    v2.long_answers.limit(request.own_service(), answer)
 }
 
 /// Answers a request for what Twilio serves and this server does not.

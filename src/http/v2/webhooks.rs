@@ -196,7 +196,7 @@ pub async fn deliveries(request: &Request<'_, DeliveryFilters>) -> Result<Respon
     let (service, webhook) = webhook(request)?;
     let (page, began) = request.page()?.begun(request.end_of_now());
     let DeliveryFilters { state, kind, after, before } = request.read()?;
-    let place = request.v2.reads.begin(request.own_service())?;
+    let permit = request.v2.long_answers.acquire(request.own_service())?;
     let before = Some(before.map_or(began, |before| before.min(began)));
     let wanted = DeliveryQuery { state, kind, after, before, skip: page.skip(), limit: page.limit() };
     let found = request.v2.outbox.deliveries(service.id, webhook, &wanted).await;
@@ -210,7 +210,7 @@ pub async fn deliveries(request: &Request<'_, DeliveryFilters>) -> Result<Respon
         page: request.page_object("deliveries", deliveries, DeliveryFilters::NAMES),
         dropped_events: DroppedView::new(&frame, dropped, last),
     })
-    .holding(place))
+    .holding(permit))
 }
 
 /// `POST .../Replay`: one event, or all since a moment whose delivery has failed, or all of them.

@@ -48,6 +48,7 @@ pub struct Fake {
     refusal: Arc<Mutex<Option<Refused>>>,
     status: Arc<Mutex<Option<Status>>>,
     attempts: Arc<Mutex<Vec<Attempt>>>,
+    messages: Arc<Mutex<Vec<SendAttempt>>>,
     asked: Arc<Mutex<Vec<Call>>>,
 }
 
@@ -79,6 +80,11 @@ impl Fake {
         *self.attempts.lock().expect("not poisoned") = attempts;
     }
 
+    /// Adds messages to the three of a verification.
+    pub fn with_messages(&self, messages: Vec<SendAttempt>) {
+        *self.messages.lock().expect("not poisoned") = messages;
+    }
+
     pub fn asked(&self) -> Vec<Call> {
         self.asked.lock().expect("not poisoned").clone()
     }
@@ -100,6 +106,7 @@ impl Fake {
     }
 
     fn verification(&self, service: ServiceId) -> Verification {
+        let messages = self.messages.lock().expect("not poisoned").clone();
         Verification {
             sid: ve(),
             service,
@@ -108,11 +115,14 @@ impl Fake {
             status: self.status.lock().expect("not poisoned").unwrap_or(Status::Pending),
             created: THEN,
             updated: THEN,
-            attempts: vec![
+            attempts: [
                 SendAttempt { sid: vl(1), time: THEN, channel: Channel::Sms },
                 SendAttempt { sid: vl(2), time: THEN, channel: Channel::Call },
                 SendAttempt { sid: vl(3), time: THEN, channel: Channel::WhatsApp },
-            ],
+            ]
+            .into_iter()
+            .chain(messages)
+            .collect(),
         }
     }
 }

@@ -7,6 +7,7 @@ mod checks;
 mod deliveries;
 mod fake;
 mod field_lists;
+mod long_answers;
 mod other_routes;
 mod paging;
 mod refusals;

@@ -140,7 +140,7 @@ impl V2World {
     }
 }
 
-fn basic(user: &str) -> String {
+pub fn basic(user: &str) -> String {
     format!("authorization: Basic {}\r\n", STANDARD.encode(user))
 }
 

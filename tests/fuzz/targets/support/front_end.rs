@@ -10,8 +10,8 @@ use onceward::config::{AnswerSet, Bounds, ProxySettings};
 use onceward::domain::{Channel, CodeLength, Timestamp};
 use onceward::gateway::{BoxFuture, CallbackError, Simulator, TwilioCallbacks};
 use onceward::http::{
-    CallbackAnswer, CallbackRequest, Callbacks, Deps, EventStreams, ListReads, ServedRoutes, V2, Verify,
-    serve,
+    CallbackAnswer, CallbackRequest, Callbacks, Deps, EventStreams, LongAnswerLimiter, ServedRoutes, V2,
+    Verify, serve,
 };
 use onceward::numbers::{self, CheckOutcome, CheckRequest, Refusal, SendOptions, SendOutcome, SendRequest};
 use onceward::otp::SecretString;
@@ -113,8 +113,9 @@ impl FrontEnd {
             inbox: Some(Arc::new(Simulator::new(clock))),
             simulates_all: false,
             event_streams: EventStreams::default(),
-            page_reads: ListReads::default(),
-            metrics_reads: ListReads::default(),
+            long_pages: LongAnswerLimiter::default(),
+            long_trials: LongAnswerLimiter::default(),
+            long_metrics: LongAnswerLimiter::default(),
             inbox_needs_credentials: false,
             host_name: None,
             cors_origins: Vec::new(),
