@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use onceward_cluster::{
-    ClientError, Cluster, ClusterOptions, EtcdStore, EtcdTls, ImportError, JoinError, Owner,
+    CampaignError, ClientError, Cluster, ClusterOptions, EtcdStore, EtcdTls, ImportError, JoinError, Owner,
 };
 use tokio::runtime::Runtime;
 use tokio::sync::{oneshot, watch};
@@ -41,6 +41,8 @@ pub enum ClusterError {
     Directory { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Join(#[from] JoinError),
+    #[error(transparent)]
+    Campaign(#[from] CampaignError),
     #[error(transparent)]
     Import(#[from] ImportError),
     #[error("a record was not written to etcd: {0}")]
@@ -122,7 +124,7 @@ impl Member {
     /// Returns when this node owns the records.
     ///
     /// # Errors
-    /// [`JoinError::AddressTaken`].
+    /// [`ClusterError::Campaign`].
     pub async fn campaign(&self) -> Result<(ServerKey, Arc<EtcdStore>), ClusterError> {
         Ok((self.key.clone(), Arc::new(self.cluster.campaign().await?)))
     }

@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::args::DoctorArgs;
-use super::{CommandError, CommandOutput, EXIT_FAILED, has_live_key, json_line, key_needed};
+use super::{CommandError, CommandOutput, EXIT_FAILED, has_live_key, json_line, missing_key_warning};
 use crate::app;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, ConfigError, Loaded, Sources};
@@ -176,7 +176,7 @@ fn configuration(loaded: &Loaded, sources: &Sources, clock: &dyn Clock, findings
     } else if let Some(exposed) = &loaded.settings.registry.unless_keys {
         findings.warn(
             "access",
-            key_needed(&loaded.settings, exposed),
+            missing_key_warning(&loaded.settings, exposed),
             "run `onceward keys list`, and make a key with `onceward keys create` if there is none",
         );
     }

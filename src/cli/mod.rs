@@ -263,7 +263,7 @@ fn serve(args: &ServeArgs, sources: &Sources) -> Result<CommandOutcome, CommandE
         if let Some(exposed) = &loaded.settings.registry.unless_keys
             && !has_live_key(sources)
         {
-            let _ = writeln!(err, "warning: {}", key_needed(&loaded.settings, exposed));
+            let _ = writeln!(err, "warning: {}", missing_key_warning(&loaded.settings, exposed));
         }
         "configuration is valid\n".to_owned()
     } else {
@@ -276,8 +276,8 @@ fn serve(args: &ServeArgs, sources: &Sources) -> Result<CommandOutcome, CommandE
     Ok(CommandOutcome::Output(CommandOutput { out, err, ..CommandOutput::default() }))
 }
 
-/// Says that a start requires an API key.
-fn key_needed(settings: &Settings, exposed: &ConfigErrors) -> String {
+/// The warning that no API key was found which the start requires.
+fn missing_key_warning(settings: &Settings, exposed: &ConfigErrors) -> String {
     let exposed = exposed.one_line();
     if settings.cluster.is_some() {
         return format!(

@@ -111,7 +111,11 @@ fn the_manual_has_every_command_and_option() {
     let mut commands = vec![("serve".to_owned(), Args::command())];
     while let Some((title, command)) = commands.pop() {
         let section = sections.iter().find(|(heading, _)| **heading == title).map(|(_, text)| *text);
-        let row = MANUAL.lines().find(|line| line.starts_with(&format!("| `{title}")));
+        let is_row = |line: &&str| {
+            let rest = line.strip_prefix("| `").and_then(|line| line.strip_prefix(&title));
+            rest.is_some_and(|rest| rest.starts_with([' ', '`']))
+        };
+        let row = MANUAL.lines().find(is_row);
         // A command with commands of its own has no options.
         let text = section.or(row).unwrap_or_default();
         assert!(!text.is_empty() || command.has_subcommands(), "{title} is not documented");

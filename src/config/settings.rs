@@ -143,7 +143,7 @@ pub struct Inputs {
     #[serde(with = "As::<Whole<Port>>")]
     #[default(3000)]
     pub test_port: u16,
-    /// Address to listen on with `production`: host:port, or :port for every address of the machine.
+    /// Address to listen on with `production`, which requires it: host:port, or :port for every address of the machine.
     #[serde(with = "As::<HostPort>")]
     pub prod_domain: Option<ListenAddress>,
     /// `true` serves /api/*, /send-code and /verify-code without a key to every client.
@@ -156,7 +156,7 @@ pub struct Inputs {
     /// PEM file of the certificate chain, the server's own first. The port then speaks only TLS.
     #[serde(with = "As::<Option<FilePath>>")]
     pub tls_cert: Option<PathBuf>,
-    /// PEM file of its private key: PKCS#8, PKCS#1 or SEC1, without a password.
+    /// PEM file of the private key of `tls-cert`: PKCS#8, PKCS#1 or SEC1, without a password.
     #[serde(with = "As::<Option<FilePath>>")]
     pub tls_key: Option<PathBuf>,
     /// The lifetime of a code. A bare number is seconds. The start warns above 10 minutes (NIST SP 800-63B-4).
@@ -218,7 +218,7 @@ pub struct Inputs {
     /// `true` tells Twilio which messages led to a verified number.
     #[serde(with = "As::<Flag>")]
     pub conversion_feedback: bool,
-    /// Rules of services without their own, and budgets of all services together.
+    /// Rules of all services, and budgets of all services together.
     #[serde(with = "As::<Option<GuardObject>>")]
     pub guard: Option<Map<String, Value>>,
     /// This node's part in a cluster, whose records are in etcd.
@@ -230,7 +230,7 @@ pub struct Inputs {
     /// Texts of services and requests, by name. At most 1,000.
     #[serde(with = "As::<Option<TemplatesObject>>")]
     pub templates: Option<Map<String, Value>>,
-    /// The `brand` where that is not given.
+    /// The brand if `brand` is not given.
     #[serde(rename = "service_name", with = "As::<Option<Text>>")]
     pub service_name: Option<String>,
     /// Ignored with a warning; but see `otp-message`.
@@ -282,8 +282,8 @@ pub struct StorageSettings {
     #[serde(with = "As::<FilePath>")]
     #[default("data")]
     pub data_dir: PathBuf,
-    /// Directory for a copy of the snapshot if the data directory has no room for it. Without it that of the variable
-    /// TMPDIR.
+    /// Directory for a copy of the snapshot if the data directory has no room for it. By default the directory that
+    /// `TMPDIR` names.
     #[serde(with = "As::<Option<FilePath>>")]
     pub scratch: Option<PathBuf>,
     /// File of the server key, as `openssl rand -hex 32 > FILE` makes it. Without it server.key in the data
@@ -499,12 +499,13 @@ pub struct BreakerSettings {
     #[serde(rename = "breaker-failures", with = "As::<Whole<BreakerFailures>>")]
     #[default(5)]
     pub failures: u32,
-    /// The time that it first stays open; it doubles with each failed probe. A bare number is seconds.
-    // Doubles with every failed try.
+    /// The time that an open circuit breaker first stays open; it doubles with each failed probe. A bare number is
+    /// seconds.
     #[serde(rename = "breaker-open-for", with = "As::<Span<BreakerWait>>")]
     #[default(Duration::from_secs(10))]
     pub open_for: Duration,
-    /// The longest time that it stays open. A bare number is seconds.
+    /// The longest time that a circuit breaker stays open, not shorter than `breaker-open-for`. A bare number is
+    /// seconds.
     #[serde(rename = "breaker-longest", with = "As::<Span<BreakerWait>>")]
     #[default(Duration::from_secs(120))]
     pub longest: Duration,
@@ -545,7 +546,7 @@ pub struct ProxySettings {
     /// `trusted-proxies`.
     #[serde(with = "As::<Option<Header>>")]
     pub client_address_header: Option<HeaderName>,
-    /// Addresses and networks from which that header is believed, such as 10.0.0.0/8.
+    /// Networks from which `client-address-header` is believed, such as 10.0.0.0/8.
     #[serde(with = "As::<Networks>", skip_serializing_if = "Vec::is_empty")]
     pub trusted_proxies: Vec<IpNet>,
 }
@@ -571,7 +572,7 @@ pub struct Bounds {
     #[serde(with = "As::<Span<IdleWait>>")]
     #[default(Duration::from_secs(75))]
     pub idle_timeout: Duration,
-    /// Open connections. Beyond it 503.
+    /// Open connections. Beyond it 503. Needs as many open files (`LimitNOFILE`, 32768 in the unit).
     #[serde(rename = "max-connections", with = "As::<Whole<Connections>>")]
     #[default(10_000)]
     pub connections: usize,
@@ -605,7 +606,8 @@ pub struct Bounds {
     #[serde(with = "As::<Span<WorkBudget>>")]
     #[default(Duration::from_secs(5))]
     pub commit_timeout: Duration,
-    /// Time from the first stop signal to the end; at least `send-budget`. A bare number is seconds.
+    /// Time from the first stop signal to the end. A stop shorter than `send-budget` can cut off a send (warning). A
+    /// bare number is seconds.
     #[serde(with = "As::<Span<StopBudget>>")]
     #[default(Duration::from_secs(30))]
     pub graceful_stop: Duration,

@@ -198,21 +198,19 @@ impl Forwarder {
         }
     }
 
+    /// Warns if a node passed on a request that is meant for another node.
+    pub fn warn_if_misdirected(&self, headers: &HeaderMap) {
+        let owner = request::only(headers, &OWNER).filter(|owner| *owner != self.node);
+        let Some(owner) = owner.filter(|_| self.is_passed_on(headers)) else { return };
+        let (owner, node) = (owner.to_owned(), self.node.clone());
+        self.misdirected.note(move |count| {
+            warn!(owner, node, count, "request for another node received; check \"advertise\" of that node");
+        });
+    }
+
     /// Decides which node answers a request from `peer`.
     pub fn destination(&self, headers: &HeaderMap, peer: IpAddr) -> Destination<'_> {
-        let passed_on_for = self.client_of(headers);
-        if passed_on_for.is_some()
-            && let Some(owner) = request::only(headers, &OWNER).filter(|owner| *owner != self.node)
-        {
-            let (owner, node) = (owner.to_owned(), self.node.clone());
-            self.misdirected.note(move |count| {
-                warn!(
-                    owner,
-                    node, count, "request for another node received; check \"advertise\" of that node"
-                );
-            });
-        }
-        match (self.begin_local(), passed_on_for) {
+        match (self.begin_local(), self.client_of(headers)) {
             (Some(in_progress), client) => Destination::Local(client.unwrap_or(peer), in_progress),
             (None, Some(_)) => Destination::NotOwner,
             (None, None) => Destination::Owner,

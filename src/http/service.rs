@@ -69,6 +69,7 @@ pub async fn respond<V: Verify>(
         && active.server().deps.routes == ServedRoutes::All
         && !target.is_of_this_node()
     {
+        forwarder.warn_if_misdirected(&head.headers);
         match forwarder.destination(&head.headers, peer) {
             Destination::Local(client, in_progress) => (peer, _in_progress) = (client, in_progress),
             Destination::NotOwner => {

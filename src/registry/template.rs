@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Item, Origin, Registry, RegistryError, Service, Template};
 use crate::config::templates::{Place, places};
 use crate::config::values::{friendly_name, one_line};
-use crate::domain::{Channel, Locale, PhoneNumber, Sid, Timestamp};
+use crate::domain::{Channel, Locale, PhoneNumber, Sid, Timestamp, mask_number};
 use crate::template::{CODE_PLACES, Templates, Wording};
 
 /// The text of a message without a template.
@@ -199,10 +199,7 @@ fn check_values(options: &TextOptions<'_>) -> Result<(), TextError> {
     if options.substitutions.len() > VALUES_MOST {
         return Err(TextError::TooManyValues);
     }
-    let bad = |name: &str, why| TextError::BadValue {
-        name: PhoneNumber::masked_in(name).unwrap_or_else(|| name.to_owned()),
-        why,
-    };
+    let bad = |name: &str, why| TextError::BadValue { name: mask_number(name).into_owned(), why };
     if let Some(name) = options.friendly_name {
         friendly_name(name).map_err(|why| bad("CustomFriendlyName", why))?;
     }

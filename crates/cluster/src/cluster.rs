@@ -57,6 +57,11 @@ pub enum JoinError {
         "the records in etcd were written with another server key; give every node the same file (\"key-file\")"
     )]
     OtherKey,
+}
+
+/// A node cannot own the records.
+#[derive(Debug, thiserror::Error)]
+pub enum CampaignError {
     #[error(
         "node {node} has the address {address}; give every node its own \"advertise\" in \"cluster\", where other nodes \
          reach it"
@@ -205,8 +210,8 @@ impl Cluster {
     /// campaign goes on. A node whose name another process has waits for the name.
     ///
     /// # Errors
-    /// [`JoinError::AddressTaken`], within four seconds.
-    pub async fn campaign(&self) -> Result<EtcdStore, JoinError> {
+    /// [`CampaignError::AddressTaken`], within four seconds if etcd answers.
+    pub async fn campaign(&self) -> Result<EtcdStore, CampaignError> {
         let mut changes = self.state.changes.subscribe();
         let mut reservation = self.state.reservation.subscribe();
         let begins = self.state.reservation.send_if_modified(|reservation| {
@@ -230,7 +235,7 @@ impl Cluster {
                 && let Reservation::AddressTaken { node } = &*decided
             {
                 let address = self.state.options.advertise.clone();
-                return Err(JoinError::AddressTaken { node: node.clone(), address });
+                return Err(CampaignError::AddressTaken { node: node.clone(), address });
             }
             changes.mark_unchanged();
             match self.state.try_to_win(true).await {
@@ -344,13 +349,13 @@ impl MemberState {
 
     async fn try_to_reserve(&self) -> Result<ReservationAttempt, ClientError> {
         let ClusterOptions { etcd, tls, name, advertise, uptime, .. } = &self.options;
-        let (name_key, address_key) = (name_key(name), address_key(advertise));
-        let reads = vec![get(name_key.clone()), get(address_key.clone())];
+        let (name_at, address_at) = (name_key(name), address_key(advertise));
+        let reads = vec![get(name_at.clone()), get(address_at.clone())];
         let taken = |response: TxnResponse, lease| {
             // A repeated transaction finds its own keys.
             let other = found(response).flatten().find(|found| found.lease != lease)?;
             let value = String::from_utf8_lossy(&other.value).into_owned();
-            Some(if other.key == name_key {
+            Some(if other.key == name_at {
                 ReservationAttempt::NameTaken { address: value }
             } else {
                 ReservationAttempt::AddressTaken { node: value }
@@ -363,10 +368,10 @@ impl MemberState {
         let sent = uptime.now();
         let lease = Lease::new(self.client.grant(lease::TTL).await?, Arc::clone(uptime), sent);
         let txn = TxnRequest {
-            compare: vec![version_is(name_key.clone(), 0), version_is(address_key.clone(), 0)],
+            compare: vec![version_is(name_at.clone(), 0), version_is(address_at.clone(), 0)],
             success: vec![
-                put(name_key.clone(), advertise.clone().into_bytes(), lease.id),
-                put(address_key, name.clone().into_bytes(), lease.id),
+                put(name_at.clone(), advertise.clone().into_bytes(), lease.id),
+                put(address_at, name.clone().into_bytes(), lease.id),
             ],
             failure: reads,
         };

@@ -46,7 +46,7 @@ pub enum ClientError {
     /// No member said in time whether it carried out the request.
     #[error("etcd does not answer: {0}")]
     Unknown(String),
-    /// This machine failed. No member was asked.
+    /// This machine failed: no thread, no random bytes.
     #[error("{0}")]
     Local(String),
 }

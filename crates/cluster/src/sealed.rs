@@ -98,7 +98,7 @@ impl Sealing {
 pub struct Sealer {
     key: LessSafeKey,
     salt: [u8; SALT_BYTES],
-    /// Values encrypted by now.
+    /// Values sealed so far.
     sealed: u64,
 }
 

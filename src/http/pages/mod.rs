@@ -32,7 +32,7 @@ static LIVE_HEADERS: LazyLock<Headers> = LazyLock::new(|| {
     html_headers(&sources)
 });
 
-/// Pages whose memory is shared: more than there are.
+/// The most pages whose memory is shared; there are fewer.
 const MOST_SHARED: usize = 64;
 
 pub type Headers = [(&'static str, &'static str); 4];

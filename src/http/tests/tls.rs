@@ -93,7 +93,7 @@ async fn an_idle_connection_is_closed_after_75_s_and_told_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_takes_no_bytes_is_let_go_after_30_s_in_either_protocol() {
+async fn a_connection_without_reads_is_closed_after_30_s() {
     let server = Memory::new();
     let requests = [
         ("http/1.1", get("/openapi.json").into_bytes()),

@@ -6,7 +6,7 @@ use std::fmt::Display;
 use hyper::StatusCode;
 use percent_encoding::percent_decode_str;
 
-use crate::domain::{PhoneNumber, Timestamp, seconds_up};
+use crate::domain::{Timestamp, mask_number, seconds_up};
 use crate::http::response::Problem;
 use crate::http::response::{ErrorFormat, NotServed, Response};
 use crate::numbers::Refusal;
@@ -301,7 +301,8 @@ fn not_served(status: StatusCode, code: u32) -> Option<NotServed> {
 /// A segment of a path, without a phone number.
 fn with_masked_number(segment: &str) -> Cow<'_, str> {
     let decoded = percent_decode_str(segment).decode_utf8_lossy();
-    PhoneNumber::masked_in(&decoded).map_or(segment.into(), Cow::Owned)
+    let masked = mask_number(&decoded);
+    if masked == decoded { segment.into() } else { masked.into_owned().into() }
 }
 
 /// The spelling in requests of a field of an answer: `code_length` is `CodeLength`.

@@ -40,10 +40,10 @@ const WITH_CODE: u8 = 4;
 const SENT: u8 = 8;
 /// A flag: [`Verification::postponed`].
 const POSTPONED: u8 = 16;
-/// A flag of [`OPEN`]: both counts are the same.
-const EQUAL_COUNTS: u8 = 64;
 /// A flag of every shape: [`NumberKey::is_test`].
 const TEST: u8 = 32;
+/// A flag of [`OPEN`]: both counts are the same.
+const EQUAL_COUNTS: u8 = 64;
 
 /// A moment below 2^48 milliseconds, which is in the year 10889.
 #[derive(Clone, Copy)]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::VerifyingInner;
-use crate::domain::{Channel, Code, PhoneNumber, ServiceId};
+use crate::domain::{Channel, Code, PhoneNumber, ServiceId, mask_number};
 use crate::engine::fingerprint_with_code;
 use crate::guard::{ClientSignals, GuardRefusal};
 use crate::limit::{BucketRule, Charge, Charged, KeptAnswer, KeyDecision, KeyRefusal, LimitRefusal, Ticket};
@@ -253,8 +253,7 @@ fn charges(service: &Service, begin: &BeginRequest) -> Result<Vec<Charge>, Refus
     let charge = |(name, value): (&String, &String)| {
         let limit = service.rate_limits.iter().find(|limit| limit.unique_name == *name);
         let limit = limit.ok_or_else(|| {
-            let name = PhoneNumber::masked_in(name).unwrap_or_else(|| name.clone());
-            Refused::Invalid(format!("RateLimits: this service has no rate limit {name:?}"))
+            Refused::Invalid(format!("RateLimits: this service has no rate limit {:?}", mask_number(name)))
         })?;
         let rule = |bucket: &crate::registry::Bucket| BucketRule {
             sid: bucket.sid,

@@ -77,7 +77,7 @@ struct Caller {
     subjects: Vec<Subject>,
     gaps: Vec<Duration>,
     /// The failure after which this caller has got an answer.
-    survived: Option<Instant>,
+    last_answered_failure: Option<Instant>,
 }
 
 struct Subject {
@@ -120,7 +120,7 @@ impl Load {
         self.shared.avoided.store(node, Ordering::Relaxed);
     }
 
-    /// Returns once so many more requests have been answered. Fails the test if a caller has.
+    /// Returns once so many more requests have been answered. Panics if a caller has panicked.
     pub async fn answers(&mut self, more: u64) {
         let enough = self.shared.answers.load(Ordering::Relaxed) + more;
         while self.shared.answers.load(Ordering::Relaxed) < enough {
@@ -129,7 +129,7 @@ impl Load {
         }
     }
 
-    /// Fails the test if a caller has.
+    /// Panics if a caller has panicked.
     pub fn goes_on(&mut self) {
         if let Some(ended) = self.callers.try_join_next() {
             let _ = ended.expect("a caller");
@@ -193,7 +193,7 @@ impl std::fmt::Display for Seen {
 
 impl Caller {
     fn new(shared: Arc<Shared>, rng: StdRng, is_balanced: bool) -> Self {
-        Self { shared, rng, is_balanced, subjects: Vec::new(), gaps: Vec::new(), survived: None }
+        Self { shared, rng, is_balanced, subjects: Vec::new(), gaps: Vec::new(), last_answered_failure: None }
     }
 
     fn node(&mut self) -> usize {
@@ -286,9 +286,9 @@ impl Caller {
         if answered > 0
             && counts
             && let Some(failure) =
-                failure.filter(|failure| Some(*failure) != self.survived && began >= *failure)
+                failure.filter(|failure| Some(*failure) != self.last_answered_failure && began >= *failure)
         {
-            self.survived = Some(failure);
+            self.last_answered_failure = Some(failure);
             self.gaps.push(failure.elapsed());
         }
         let code = self.shared.twilio.last_code_for(number);

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::etcd_process::Etcd;
 use super::node::{START, commit, join, key, kill, options, put, restore};
-use crate::{Cluster, JoinError, Owner};
+use crate::{CampaignError, Cluster, Owner};
 
 fn peer(node: &str) -> Owner {
     Owner::Peer { node: node.to_owned(), address: format!("{node}.example:3000") }
@@ -103,9 +103,9 @@ async fn a_node_whose_address_another_one_has_is_refused() {
     };
     let b = Cluster::join(of_b()).await.unwrap();
     let refused = timeout(Duration::from_secs(10), b.campaign()).await.expect("refused in time");
-    let Err(JoinError::AddressTaken { node, address }) = refused else { panic!("not refused") };
+    let Err(CampaignError::AddressTaken { node, address }) = refused else { panic!("not refused") };
     assert_eq!((node.as_str(), address.as_str()), ("a", "a.example:3000"));
-    // A node may get the address of one that was killed at once.
+    // A node may soon use the address of a killed one.
     kill(a, store);
     let b = Cluster::join(of_b()).await.unwrap();
     timeout(Duration::from_secs(10), b.campaign()).await.expect("won").unwrap();

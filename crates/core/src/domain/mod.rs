@@ -18,7 +18,7 @@ pub use gateway::{Channel, GatewayName, Held};
 pub use ids::{AttemptId, AttemptLogKey, ServiceId, Sid, SidKind, record_id, record_id_parts};
 pub use locale::Locale;
 pub use number_pattern::{NumberPattern, PatternError};
-pub use phone::{NumberError, NumberType, PhoneNumber, Region};
+pub use phone::{NumberError, NumberType, PhoneNumber, Region, mask_number};
 pub use routing::{ParsedEntry, ParsedRouting, ProviderName, Routing, RoutingEntry, RoutingError};
 pub use secret::{ApiSecret, ServerKey};
 pub use time::{DateTime, Timestamp, minutes_up, seconds_up};

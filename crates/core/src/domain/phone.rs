@@ -1,5 +1,6 @@
 //! Phone numbers in one canonical form.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
@@ -86,33 +87,33 @@ pub struct PhoneNumber(u64);
 /// The largest number that E.164's fifteen digits can spell.
 const E164_MAX: u64 = 999_999_999_999_999;
 
-/// Digits from which on a text may hold a phone number.
-const SHORTEST: usize = 7;
+/// The fewest digits of a text that may hold a phone number.
+const FEWEST_DIGITS: usize = 7;
 
 /// Longest text read as a number: fifteen digits with generous punctuation. Longer input is
 /// refused before it costs anything.
 const TEXT_MAX: usize = 40;
 
+/// The text for a message. A text that is a phone number is masked, also behind a channel as in `whatsapp:+1..`. A text
+/// with 7 or more digits that is neither a number nor an id becomes `***`.
+pub fn mask_number(text: &str) -> Cow<'_, str> {
+    let is_id = text.len() == 34
+        && text.bytes().take(2).all(|byte| byte.is_ascii_uppercase())
+        && text.bytes().skip(2).all(|byte| byte.is_ascii_hexdigit());
+    if is_id || text.chars().filter(|c| c.is_numeric()).count() < FEWEST_DIGITS {
+        return text.into();
+    }
+    let (channel, spelled) = text.split_at(text.rfind(':').map_or(0, |colon| colon + 1));
+    let digits: String = spelled.chars().filter(char::is_ascii_digit).collect();
+    let is_number = spelled.chars().all(|c| c.is_ascii_digit() || " +-().".contains(c));
+    let is_channel = channel.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b':');
+    let number = digits.parse().ok().and_then(PhoneNumber::from_u64).filter(|_| is_number && is_channel);
+    number.map_or_else(|| "***".into(), |number| format!("{channel}{number}").into())
+}
+
 impl PhoneNumber {
     /// The number in examples, which is set aside for fiction.
     pub const EXAMPLE: &str = "+14155550123";
-
-    /// A text of a client that may hold a phone number, for messages: with the number masked if it is nothing else, also
-    /// after the name of a channel and a colon, and otherwise `***`. `None` for any other text, and for ids.
-    pub fn masked_in(text: &str) -> Option<String> {
-        let is_id = text.len() == 34
-            && text.bytes().take(2).all(|byte| byte.is_ascii_uppercase())
-            && text.bytes().skip(2).all(|byte| byte.is_ascii_hexdigit());
-        if is_id || text.chars().filter(|c| c.is_numeric()).count() < SHORTEST {
-            return None;
-        }
-        let (channel, spelled) = text.split_at(text.rfind(':').map_or(0, |colon| colon + 1));
-        let digits: String = spelled.chars().filter(char::is_ascii_digit).collect();
-        let is_number = spelled.chars().all(|c| c.is_ascii_digit() || " +-().".contains(c));
-        let is_channel = channel.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b':');
-        let number = digits.parse().ok().and_then(Self::from_u64).filter(|_| is_number && is_channel);
-        Some(number.map_or_else(|| "***".to_owned(), |number| format!("{channel}{number}")))
-    }
 
     /// Reads a number and folds its spellings (spaces, hyphens, a trunk zero after the country
     /// code) into one. Without a `default_region` the number must begin with `+`.
@@ -457,16 +458,15 @@ mod tests {
 
     #[test]
     fn of_a_text_that_may_hold_a_number_only_a_masked_number_is_left() {
-        let masked = PhoneNumber::masked_in;
         for text in ["+14155552671", "1 (415) 555-2671", "+1.415.555.2671"] {
-            assert_eq!(masked(text).as_deref(), Some("+1415*****71"), "{text}");
+            assert_eq!(mask_number(text), "+1415*****71", "{text}");
         }
-        assert_eq!(masked("whatsapp:+14155552671").as_deref(), Some("whatsapp:+1415*****71"));
+        assert_eq!(mask_number("whatsapp:+14155552671"), "whatsapp:+1415*****71");
         for text in ["user-4155552671", "+1415555267x", "1415555\u{0662}671", "12345678901234567890"] {
-            assert_eq!(masked(text).as_deref(), Some("***"), "{text}");
+            assert_eq!(mask_number(text), "***", "{text}");
         }
         for text in ["session", "123456", "VA12345678901234567890123456789012"] {
-            assert_eq!(masked(text), None, "{text}");
+            assert_eq!(mask_number(text), text);
         }
     }
 
