@@ -68,7 +68,7 @@ fn document() -> String {
     );
     let documented: Vec<[String; 5]> = rows.iter().map(|(route, row)| row.of_otp_api(route)).collect();
     let headings = ["route", "HTTP", "`message`", "`data`", "meaning"];
-    table(&mut doc, headings, merged(&documented).into_iter());
+    table(&mut doc, headings, merged(&without_short_lockouts(&documented)).into_iter());
 
     doc.push_str(AS_BUILT);
     let rows = outcomes(
@@ -91,17 +91,20 @@ fn document() -> String {
         [http, message] != [&as_documented[0], &as_documented[1]]
     });
     let other: Vec<[String; 4]> = other.map(|(row, _)| row).collect();
-    table(&mut doc, ["route", "HTTP", "`message`", "meaning"], merged(&other).into_iter());
+    let other = merged(&without_short_lockouts(&other));
+    table(&mut doc, ["route", "HTTP", "`message`", "meaning"], other.into_iter());
     doc
 }
 
-/// The rows without repetitions: answers with several meanings, the last cell, and answers of both routes, the first.
+/// Leaves out a lockout of less than a minute, which shows nothing new where minutes are rounded up.
+fn without_short_lockouts<const N: usize>(rows: &[[String; N]]) -> Vec<[String; N]> {
+    rows.iter().filter(|row| row[N - 1] != SHORTLY_LOCKED_CASE).cloned().collect()
+}
+
+/// Joins rows that differ only in their meaning, then rows that differ only in their route.
 fn merged<const N: usize>(rows: &[[String; N]]) -> Vec<[String; N]> {
     let mut merged: Vec<[String; N]> = Vec::new();
-    // A short lockout shows nothing new where minutes are rounded up.
-    let shows_rounding =
-        |row: &[String; N]| row.concat().contains("\"ttl\":1,") || row.concat().contains("1 minute.");
-    for row in rows.iter().filter(|row| !shows_rounding(row)) {
+    for row in rows {
         match merged.iter_mut().find(|earlier| earlier[..N - 1] == row[..N - 1]) {
             Some(earlier) if earlier[N - 1].contains(&row[N - 1]) => {}
             Some(earlier) => earlier[N - 1] = format!("{} Or: {}", earlier[N - 1], row[N - 1]),
@@ -127,9 +130,10 @@ A test makes this page from the server's own tables (`UPDATE_DOCS=1 cargo test -
 
 ## All routes
 
-Every route can give these answers. The column `/v2` has the error code where the answer has the form of the Verify API. None of
-them means that a code was right. After 500, and after 503 because the store failed, a message may have been sent and a check may count. A head that is
-too large is 431, and a request that is not HTTP is 400, both without a body.
+The server's common answers. The column `/v2` has the error code where the answer has the form of the Verify API. A row without a
+code does not occur below `/v2`. None of these answers means that a code was right. After 500, and after 503 because the store
+failed, a message may have been sent and a check may count. A head that is too large is 431, and a request that is not HTTP is
+400, both without a body.
 
 ";
 
@@ -373,10 +377,10 @@ const LIMITED_CASE: Case = "A verification that `/v2` began for this number has 
 const GUARD_CASE: Case = "The [pumping guard](../concepts/guard.md) refuses the message; the log says why. Do not \
                           retry: the operator can allow the number.";
 
-const fn send_case(outcome: &SendOutcome) -> Case {
+fn send_case(outcome: &SendOutcome) -> Case {
     match outcome {
         SendOutcome::Sent { .. } => "A gateway accepted the message.",
-        SendOutcome::Locked { .. } => LOCKED_CASE,
+        SendOutcome::Locked { until } => locked_case(*until),
         SendOutcome::Limited(_) => LIMITED_CASE,
         SendOutcome::GuardRefused(GuardRefusal::Blocked) => GUARD_CASE,
         SendOutcome::GuardRefused(GuardRefusal::Country) => {
@@ -412,7 +416,7 @@ fn checks() -> [CheckOutcome; 10] {
     ]
 }
 
-const fn check_case(outcome: &CheckOutcome) -> Case {
+fn check_case(outcome: &CheckOutcome) -> Case {
     match outcome {
         CheckOutcome::Approved => "The code is right. It works once.",
         CheckOutcome::Wrong { live: true, .. } => "The code is wrong.",
@@ -424,7 +428,7 @@ const fn check_case(outcome: &CheckOutcome) -> Case {
         CheckOutcome::LockedNow { live: false, .. } => {
             "The last attempt was used after the code had expired."
         }
-        CheckOutcome::Locked { .. } => LOCKED_CASE,
+        CheckOutcome::Locked { until } => locked_case(*until),
         CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound => LIMITED_CASE,
         CheckOutcome::GatewayFailed => {
             "The provider that holds the code did not say whether it is right. The check counts, unless the provider did \
@@ -433,7 +437,15 @@ const fn check_case(outcome: &CheckOutcome) -> Case {
     }
 }
 
-const LOCKED_CASE: Case = "The number is locked out.";
+const SHORTLY_LOCKED_CASE: Case = "The number is locked out, for less than a minute.";
+
+fn locked_case(until: Timestamp) -> Case {
+    if until.since(Timestamp::EPOCH) < Duration::from_secs(60) {
+        SHORTLY_LOCKED_CASE
+    } else {
+        "The number is locked out."
+    }
+}
 
 /// All but those that are refusals of every route.
 fn refusals() -> [Refused; 20] {
@@ -490,8 +502,9 @@ const fn refusal_case(refused: &Refused) -> Case {
             "The verification has had all its messages. Canceling it allows a new one."
         }
         Refused::TooMany { .. } => {
-            "A rate limit is reached, a budget of messages is spent, the next message must wait (`CoolingDown`), or a \
-             message with another code is on its way."
+            "A rate limit is reached, a budget of messages is spent, the next message must wait (`CoolingDown`), a message \
+             with another code is on its way, too many long answers are being read, or too many webhook deliveries are \
+             pending."
         }
         Refused::Landline => "Use `Channel=call`.",
         Refused::Concurrent => "More than 64 requests for this number are in progress.",
@@ -566,7 +579,9 @@ fn problem_case(problem: Problem) -> Case {
             "The service has as many idempotency keys, or values of rate limits, as other services leave it."
         }
         Problem::Refused(Refusal::StoreUnavailable) => "The store failed.",
-        Problem::Panicked => "A bug. Report it with the log.",
+        Problem::Panicked => {
+            "A bug: report it with the log. On `/api` also: no gateway accepted the message or checked the code."
+        }
         Problem::BadHead => "The head is incomplete, or is HTTP/2 without TLS.",
         Problem::HeadTooSlow => "The head took more than 10 s.",
         Problem::TooManyConnections => "Reuse connections.",
